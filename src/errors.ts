@@ -1,0 +1,48 @@
+/**
+ * The one error class a person is meant to read. Anything else that reaches the CLI is a bug in husk and is shown with its stack.
+ *
+ * Wording (docs: style): lower case, no full stop, what was being done to what, the value, the cause, the fix; except where
+ * Docker has a text of its own that scripts match ("No such container: x"), which is kept to the letter.
+ */
+
+/** Exit codes of `docker run`, see the "Exit status" section of its reference. */
+export const EXIT_HUSK_FAILED = 125;
+export const EXIT_NOT_EXECUTABLE = 126;
+export const EXIT_NOT_FOUND = 127;
+
+export type ErrorKind =
+  /** the named thing does not exist */
+  | 'not-found'
+  /** the thing exists, but its state forbids the operation, or the name is taken */
+  | 'conflict'
+  /** what the person typed cannot be right */
+  | 'invalid'
+  /** this host cannot do it; the message says what to change */
+  | 'unsupported'
+  /** bytes from an image, registry, guest or disk that break their format's rules */
+  | 'corrupt'
+  /** credentials missing or refused */
+  | 'unauthorized'
+  /** the network or the registry failed */
+  | 'unavailable'
+  /** a bound that protects the host was reached */
+  | 'limit'
+  /** the container's command could not be started */
+  | 'start-failed'
+  | 'internal';
+
+export class HuskError extends Error {
+  override name = 'HuskError';
+  readonly kind: ErrorKind;
+  /** process exit code when a command has no code of its own for this failure */
+  readonly exitCode: number;
+  /** one line that says what to do about it */
+  readonly fix: string | undefined;
+
+  constructor(message: string, options: { kind: ErrorKind; exitCode?: number; fix?: string; cause?: unknown }) {
+    super(message, { cause: options.cause });
+    this.kind = options.kind;
+    this.exitCode = options.exitCode ?? 1;
+    this.fix = options.fix;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The contract both isolations fulfil: `src/rootless/` (user namespaces) and `src/vmm/` (a KVM microVM).
+ * The supervisor drives one Sandbox and never asks which one it is. Types only.
+ */
+import type { Readable, Writable } from 'node:stream';
+import type { ProcessSpec, Resources, Spec } from './container/spec.ts';
+
+export type Isolation = 'vm' | 'userns';
+
+export interface SandboxConfig {
+  /** the container's id, 64 lower-case hex digits */
+  id: string;
+  spec: Spec;
+  rootfs: Rootfs;
+  /** containers/<id>: the sandbox's own folder */
+  directory: string;
+  /** `--init`: a reaper is PID 1 and the command its child */
+  init: boolean;
+}
+
+/** What the supervisor made of the image for this isolation. */
+export type Rootfs =
+  /** unpacked layer trees, topmost first as in overlay's `lowerdir=`; upper, work and merged lie in the container's folder */
+  | { kind: 'overlay'; lower: string[]; upper: string; work: string; merged: string }
+  /** byte ranges of files that, one after another, are the read-only root disk; `writable` is the ext4 file of the upper layer */
+  | { kind: 'disk'; root: { path: string; offset: number; length: number }[]; writable: string };
+
+export interface ExitStatus {
+  /** the process's exit status, or 128 + signal number */
+  code: number;
+  signal?: number;
+  /** the kernel's OOM killer ended it: memory.events of its cgroup counted a kill */
+  oomKilled?: boolean;
+  /** the sandbox itself failed (guest panic, VMM killed): one line for `State.Error` */
+  error?: string;
+}
+
+/** How a process's stdio is wired. With a terminal stdout carries everything and stderr is null. */
+export interface SandboxProcess {
+  /** as seen from the host for userns; the VMM's own process for vm */
+  readonly pid: number;
+  readonly stdin: Writable | null;
+  readonly stdout: Readable;
+  readonly stderr: Readable | null;
+  /** terminal size in characters */
+  resize(columns: number, rows: number): void;
+  signal(signal: number): void;
+  /** never rejects */
+  readonly exited: Promise<ExitStatus>;
+}
+
+export interface StdioRequest {
+  /** keep the process's stdin open; otherwise it reads end-of-file at once */
+  stdin: boolean;
+  terminal: boolean;
+  columns?: number;
+  rows?: number;
+}
+
+/** Figures of `stats`; bytes, nanoseconds, counts. */
+export interface SandboxStats {
+  cpuNanoseconds: number;
+  memoryBytes: number;
+  memoryLimitBytes: number;
+  pids: number;
+  pidsLimit: number | undefined;
+  networkReceivedBytes: number;
+  networkSentBytes: number;
+  blockReadBytes: number;
+  blockWrittenBytes: number;
+}
+
+export interface Sandbox extends AsyncDisposable {
+  /** everything up to, but not including, the exec of the container's command; `State.Pid` is known afterwards */
+  prepare(stdio: StdioRequest): Promise<{ pid: number }>;
+  /** executes the command; @throws HuskError of kind `start-failed`, with exit code 126 or 127 as Docker gives them */
+  start(): Promise<SandboxProcess>;
+  exec(process: ProcessSpec, stdio: StdioRequest): Promise<SandboxProcess>;
+  /** to the container's PID 1; `all` to every process of it */
+  signal(signal: number, options?: { all?: boolean }): void;
+  pause(): Promise<void>;
+  unpause(): Promise<void>;
+  /** host (userns) or guest (vm) process ids, as `top` lists them */
+  processes(): Promise<number[]>;
+  stats(): Promise<SandboxStats>;
+  update(resources: Resources): Promise<void>;
+  /** kills what is left and gives back everything but the writable layer; idempotent */
+  destroy(): Promise<void>;
+}
