@@ -1,0 +1,237 @@
+/**
+ * What the engine offers to its doors (`src/cli/`, later `src/service/` and the library). Types only.
+ * Containers are named by id, unambiguous id prefix, or name, everywhere a `container: string` stands.
+ */
+import type { Duplex, Readable, Writable } from 'node:stream';
+import type { Images, ImageConfig, PullPolicy, Progress } from '../images/contract.ts';
+import type { ExitStatus, Isolation, SandboxStats } from '../sandbox.ts';
+
+/** What `run` and `create` ask for: the flags of surface.md § Containers, parsed and typed, nothing resolved. */
+export interface CreateOptions {
+  image: string;
+  command?: string[];
+  entrypoint?: string[];
+  name?: string;
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+  hostname?: string;
+  domainname?: string;
+  env: string[];
+  workdir?: string;
+  user?: string;
+  groupAdd: string[];
+  interactive: boolean;
+  tty: boolean;
+  autoRemove: boolean;
+  init: boolean;
+  stopSignal?: string;
+  /** seconds */
+  stopTimeout?: number;
+  restart: { name: 'no' | 'always' | 'unless-stopped' | 'on-failure'; maximumRetryCount: number };
+  pull: PullPolicy;
+  platform?: string;
+  isolation: 'auto' | Isolation;
+  readOnly: boolean;
+  tmpfs: Record<string, string>;
+  /** `-v` and `--mount`, parsed */
+  mounts: MountRequest[];
+  volumesFrom: string[];
+  network: string;
+  /** hostname lookups */
+  dns: string[];
+  dnsSearch: string[];
+  dnsOptions: string[];
+  /** `name:ip` */
+  extraHosts: string[];
+  publish: string[];
+  publishAll: boolean;
+  expose: string[];
+  privileged: boolean;
+  capAdd: string[];
+  capDrop: string[];
+  /** `no-new-privileges`, `seccomp=unconfined|<file's JSON text>`, … as Docker spells them */
+  securityOpt: string[];
+  /** `/dev/x[:/dev/y[:rwm]]` */
+  devices: string[];
+  /** bytes */
+  shmSize?: number;
+  sysctls: Record<string, string>;
+  ulimits: { name: string; soft: number; hard: number }[];
+  ipc?: string;
+  pid?: string;
+  uts?: string;
+  cgroupParent?: string;
+  healthcheck?: ImageConfigHealthcheck;
+  logDriver: string;
+  logOptions: Record<string, string>;
+  oomScoreAdj?: number;
+  /** resources as Docker's HostConfig has them; 0 or absent is "no limit" */
+  resources: ResourceRequest;
+  consoleSize?: { columns: number; rows: number };
+}
+
+type ImageConfigHealthcheck = NonNullable<NonNullable<ImageConfig['config']>['Healthcheck']>;
+
+export interface MountRequest {
+  type: 'bind' | 'volume' | 'tmpfs';
+  source?: string;
+  target: string;
+  readonly: boolean;
+  /** the rest of `-v`'s third part or `--mount`'s keys: z, Z, U, rprivate, nocopy, tmpfs-size=…, … */
+  options: string[];
+  /** `-v` makes a missing host folder, `--mount type=bind` refuses it */
+  createSource: boolean;
+}
+
+export interface ResourceRequest {
+  memory?: number;
+  memorySwap?: number;
+  memoryReservation?: number;
+  memorySwappiness?: number;
+  oomKillDisable?: boolean;
+  /** CPUs, e.g. 1.5 */
+  cpus?: number;
+  cpuPeriod?: number;
+  cpuQuota?: number;
+  cpuShares?: number;
+  cpusetCpus?: string;
+  cpusetMems?: string;
+  pidsLimit?: number;
+  blkioWeight?: number;
+  deviceReadBps?: string[];
+  deviceWriteBps?: string[];
+  deviceReadIops?: string[];
+  deviceWriteIops?: string[];
+}
+
+/** Stored as JSON in `containers.config`: what was asked for, with the image's part resolved at creation. */
+export interface ContainerConfig {
+  options: CreateOptions;
+  /** the reference as typed */
+  image: string;
+  imageId: string;
+  isolation: Isolation;
+  /** what is executed: entrypoint and command merged */
+  path: string;
+  args: string[];
+  /** the complete environment */
+  env: string[];
+  labels: Record<string, string>;
+  workdir: string;
+  user: string;
+  stopSignal: string;
+  hostname: string;
+  /** mounts as resolved: volumes named, host paths absolute */
+  mounts: { type: 'bind' | 'volume' | 'tmpfs'; name?: string; source: string; destination: string; readonly: boolean; options: string[] }[];
+}
+
+export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
+
+/** Stored as JSON in `containers.state`. */
+export interface ContainerState {
+  status: ContainerStatus;
+  /** host pid of the container's first process; 0 when not running */
+  pid: number;
+  exitCode: number;
+  error: string;
+  oomKilled: boolean;
+  /** RFC 3339 with nanoseconds; 0001-01-01T00:00:00Z is "never" */
+  startedAt: string;
+  finishedAt: string;
+  restartCount: number;
+  /** stopped by hand: `unless-stopped` and `always` treat it apart */
+  stoppedByUser: boolean;
+  /**
+   * Who supervises it: pid and start time (/proc/PID/stat field 22, clock ticks) and boot id, so that a reused pid or a reboot
+   * is never mistaken for it. A `running` record whose supervisor is gone is shown, and mended, as exited.
+   */
+  supervisor?: { pid: number; startTime: string; bootId: string };
+}
+
+export interface Container {
+  id: string;
+  name: string;
+  createdAt: number;
+  config: ContainerConfig;
+  state: ContainerState;
+}
+
+/** A live connection to a container's or an exec's stdio. */
+export interface Attachment {
+  stdin: Writable | null;
+  /** with a terminal everything comes here */
+  stdout: Readable;
+  stderr: Readable;
+  resize(columns: number, rows: number): void;
+  signal(signal: number): void;
+  readonly exited: Promise<ExitStatus>;
+  /** leave it running (Ctrl-P Ctrl-Q) */
+  detach(): void;
+}
+
+export interface ExecOptions {
+  command: string[];
+  interactive: boolean;
+  tty: boolean;
+  detach: boolean;
+  env: string[];
+  user?: string;
+  workdir?: string;
+  privileged: boolean;
+  consoleSize?: { columns: number; rows: number };
+}
+
+export interface LogLine {
+  /** RFC 3339, nanoseconds */
+  time: string;
+  stream: 'stdout' | 'stderr';
+  /** with its line end, if it had one */
+  text: string;
+}
+
+export interface LogOptions {
+  follow?: boolean;
+  /** how many last lines; absent is all */
+  tail?: number;
+  /** ms since the epoch */
+  since?: number;
+  until?: number;
+  signal?: AbortSignal;
+}
+
+/** Filters combine: values of one key are or-ed, keys are and-ed; labels are and-ed. `{ label: ['a=b'], status: ['exited'] }` */
+export type Filters = Record<string, string[]>;
+
+export interface Engine extends Disposable {
+  readonly images: Images;
+  /** resolves the image (pulling by policy), checks everything, writes the record; @returns id and warnings for stderr */
+  create(options: CreateOptions, hooks?: { onProgress?: (progress: Progress) => void; onMessage?: (line: string) => void; signal?: AbortSignal }): Promise<{ id: string; warnings: string[] }>;
+  /** starts it; with `attach` the streams are connected before the first byte is written */
+  start(container: string, options?: { attach?: { stdin: boolean; stdout: boolean; stderr: boolean }; consoleSize?: { columns: number; rows: number } }): Promise<Attachment | undefined>;
+  attach(container: string, options: { stdin: boolean; consoleSize?: { columns: number; rows: number } }): Promise<Attachment>;
+  exec(container: string, options: ExecOptions): Promise<Attachment | undefined>;
+  /** @param options.timeout seconds, -1 for ever; default the container's own, else 10 */
+  stop(container: string, options?: { timeout?: number; signal?: string }): Promise<void>;
+  restart(container: string, options?: { timeout?: number; signal?: string }): Promise<void>;
+  kill(container: string, signal: string): Promise<void>;
+  pause(container: string): Promise<void>;
+  unpause(container: string): Promise<void>;
+  wait(container: string, options?: { condition?: 'not-running' | 'next-exit' | 'removed'; signal?: AbortSignal }): Promise<number>;
+  remove(container: string, options?: { force?: boolean; volumes?: boolean }): Promise<void>;
+  rename(container: string, name: string): void;
+  /** one container, with its state checked against the truth */
+  get(container: string): Container;
+  list(options?: { all?: boolean; filters?: Filters; last?: number; size?: boolean }): (Container & { size?: { rw: number; rootFs: number } })[];
+  logs(container: string, options?: LogOptions): AsyncIterable<LogLine>;
+  /** rows of `ps` with the given ps(1) options */
+  top(container: string, psArguments: string[]): Promise<{ titles: string[]; processes: string[][] }>;
+  stats(container: string): Promise<SandboxStats>;
+  /** Docker's JSON of `inspect` */
+  inspect(container: string, options?: { size?: boolean }): Promise<object>;
+  inspectImage(reference: string): object;
+  /** a tar of the container's whole file system */
+  export(container: string): Promise<Readable>;
+  prune(options?: { filters?: Filters }): Promise<{ deleted: string[]; reclaimed: number }>;
+}
+
+export type { Duplex };

@@ -1,0 +1,133 @@
+/**
+ * The one SQLite database of a data root (node:sqlite, WAL): opened lazily, migrated forward, shared by every husk process.
+ * Rooms own their tables; this file owns the schema's version and how it is opened. Never holds records in memory.
+ *
+ * A crash at any moment leaves the last committed transaction (WAL, synchronous=NORMAL: a power cut may lose the last
+ * transactions, never tear one).
+ */
+import { chmodSync, mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { HuskError } from '../errors.ts';
+
+/** Each entry brings the schema from version i to i+1; never edited once released, only added to. */
+const MIGRATIONS: string[] = [
+  `
+  -- an image is its config (id = digest of the config blob); manifest is what was pulled or made for it
+  CREATE TABLE images (
+    id TEXT PRIMARY KEY,
+    manifest_digest TEXT NOT NULL,
+    config TEXT NOT NULL,
+    created_at INTEGER NOT NULL,          -- when it came here, ms since the epoch
+    size INTEGER NOT NULL                 -- sum of uncompressed layers, bytes
+  ) STRICT;
+  CREATE TABLE image_layers (
+    image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,            -- 0 is the bottom
+    diff_id TEXT NOT NULL,
+    digest TEXT,                          -- of the compressed blob as the registry has it
+    media_type TEXT,
+    compressed_size INTEGER,
+    PRIMARY KEY (image_id, position)
+  ) STRICT;
+  CREATE INDEX image_layers_by_diff ON image_layers(diff_id);
+  -- full references, normalised: docker.io/library/alpine:latest; digest references too: …@sha256:…
+  CREATE TABLE image_names (
+    name TEXT PRIMARY KEY,
+    image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE
+  ) STRICT;
+  CREATE INDEX image_names_by_image ON image_names(image_id);
+  -- layers whose tar is whole and verified under layers/<hex>/
+  CREATE TABLE layers (
+    diff_id TEXT PRIMARY KEY,
+    size INTEGER NOT NULL                 -- bytes of the uncompressed tar
+  ) STRICT;
+  -- which layer a compressed blob unpacks to: a blob seen once is never fetched again
+  CREATE TABLE layer_digests (
+    digest TEXT PRIMARY KEY,
+    diff_id TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE containers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    image_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL,          -- ms since the epoch
+    config TEXT NOT NULL,                 -- JSON ContainerConfig: what was asked for; changed by update and rename only
+    state TEXT NOT NULL                   -- JSON ContainerState
+  ) STRICT;
+  CREATE INDEX containers_by_image ON containers(image_id);
+
+  CREATE TABLE volumes (
+    name TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    anonymous INTEGER NOT NULL,
+    record TEXT NOT NULL                  -- JSON: driver, labels, options
+  ) STRICT;
+
+  CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,                -- ns since the epoch / 1000: microseconds
+    record TEXT NOT NULL
+  ) STRICT;
+  `,
+];
+
+/** How long a husk process waits for another's write transaction before it gives up. */
+const BUSY_TIMEOUT_MS = 10_000;
+
+/**
+ * Opens (and creates or migrates) the database.
+ * @throws HuskError `unsupported` when a newer husk has written it, `corrupt` when SQLite cannot read it
+ */
+export function openDatabase(file: string): DatabaseSync {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o711 });
+  // node:sqlite warns that it is experimental, on stderr, at load
+  const emitWarning = process.emitWarning;
+  process.emitWarning = () => {};
+  const { DatabaseSync } = createRequire(import.meta.url)('node:sqlite') as typeof import('node:sqlite');
+  process.emitWarning = emitWarning;
+  try {
+    const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+    migrate(database, file);
+    return database;
+  } catch (error) {
+    if (error instanceof HuskError) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    throw new HuskError(`cannot open the database ${file}: ${message}`, { kind: 'corrupt', cause: error });
+  }
+}
+
+function migrate(database: DatabaseSync, file: string): void {
+  if (version(database) === MIGRATIONS.length) return;
+  transaction(database, () => {
+    const from = version(database);
+    if (from > MIGRATIONS.length)
+      throw new HuskError(`the database ${file} has version ${from}, this husk knows ${MIGRATIONS.length}`, {
+        kind: 'unsupported',
+        fix: 'use the newer husk that wrote it, or another data root (HUSK_DATA_ROOT)',
+      });
+    for (const step of MIGRATIONS.slice(from)) database.exec(step);
+    database.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
+    chmodSync(file, 0o600);
+  });
+}
+
+function version(database: DatabaseSync): number {
+  return (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
+}
+
+/** Runs `body` in one IMMEDIATE transaction: it sees no other writer, and either all of it happens or nothing. */
+export function transaction<T>(database: DatabaseSync, body: () => T): T {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const result = body();
+    database.exec('COMMIT');
+    return result;
+  } catch (error) {
+    database.exec('ROLLBACK');
+    throw error;
+  }
+}
