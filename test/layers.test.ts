@@ -1,0 +1,64 @@
+/** The layer check: which folder may import which. The list is design law (docs/architecture.md § Rooms); an arrow goes down it, never up. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import test from 'ava';
+
+/** Top to bottom. A room may import itself, rooms below it, and what `mayImport` narrows it to. */
+const ROOMS = ['cli', 'service', 'engine', 'supervisor', 'images', 'network', 'volumes', 'vmm', 'rootless', 'guest-agent', 'container', 'host', 'state'];
+/** Single files at the foot of everything: contracts and vocabulary. */
+const FOUNDATION = new Set(['errors.ts', 'paths.ts', 'config.ts', 'sandbox.ts', 'agent-protocol.ts', 'version.ts']);
+/** Stricter than "anything below". */
+const ONLY: Record<string, string[]> = {
+  cli: ['engine', 'images'],
+  service: ['engine', 'images'],
+  vmm: ['host'],
+  'guest-agent': ['container', 'host'],
+  rootless: ['container', 'host'],
+  container: ['host'],
+  host: [],
+  state: [],
+};
+/** Type-only contract files any room above may name without importing the room's code. */
+const isTypeOnly = (line: string) => /^\s*(import|export)\s+type\b/.test(line) || /import\('[^']+'\)/.test(line);
+
+const root = join(import.meta.dirname, '..');
+const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+
+function imports(file: string): { target: string; line: string }[] {
+  const text = readFileSync(join(root, 'src', file), 'utf8');
+  return text.split('\n').flatMap((line) => [...line.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((match) => ({ target: normalize(join(dirname(file), match[1]!)), line })));
+}
+
+const roomOf = (file: string) => (file.includes('/') ? file.split('/')[0]! : undefined);
+
+test('every import goes down the list of rooms', (t) => {
+  const wrong: string[] = [];
+  for (const file of files) {
+    const room = roomOf(file);
+    for (const { target, line } of imports(file)) {
+      const targetRoom = roomOf(target);
+      if (targetRoom === room) continue;
+      if (targetRoom === undefined) {
+        if (room !== undefined && !FOUNDATION.has(target)) wrong.push(`src/${file} imports src/${target}, which is not a foundation file`);
+        continue;
+      }
+      if (room === undefined) {
+        if (FOUNDATION.has(file) && !isTypeOnly(line)) wrong.push(`src/${file} is a foundation file and imports src/${target}`);
+        continue;
+      }
+      const allowed = ONLY[room] ?? ROOMS.slice(ROOMS.indexOf(room) + 1);
+      if (!allowed.includes(targetRoom) && !(isTypeOnly(line) && ROOMS.indexOf(targetRoom) > ROOMS.indexOf(room))) wrong.push(`src/${file} imports src/${target}: ${room} may import ${allowed.join(', ') || 'nothing'}`);
+    }
+  }
+  t.deepEqual(wrong, []);
+});
+
+test('only src/host imports koffi', (t) => {
+  const wrong = files.filter((file) => roomOf(file) !== 'host' && /from 'koffi'|require\('koffi'\)|import\('koffi'\)/.test(readFileSync(join(root, 'src', file), 'utf8')));
+  t.deepEqual(wrong, []);
+});
+
+test('every folder of src is a room', (t) => {
+  const folders = new Set(files.map(roomOf).filter((room) => room !== undefined));
+  t.deepEqual([...folders].filter((room) => !ROOMS.includes(room)), []);
+});
