@@ -1,0 +1,19 @@
+/**
+ * The one entry of the bundle. A person's command goes to the CLI; husk starts itself again with `--internal NAME` for work
+ * that needs a process of its own. Modules are loaded on demand: what a command does not use costs it nothing.
+ */
+import { INTERNAL } from './program.ts';
+
+/** Each module exports `main(args): Promise<number>`, the exit code. */
+const INTERNAL_PROGRAMS: Record<string, () => Promise<{ main(args: string[]): Promise<number> }>> = {};
+
+async function main(argv: string[]): Promise<number> {
+  if (argv[0] === INTERNAL) {
+    const program = INTERNAL_PROGRAMS[argv[1] ?? ''];
+    if (!program) throw new Error(`no internal program "${argv[1]}"`);
+    return (await program()).main(argv.slice(2));
+  }
+  throw new Error('the command line is not here yet');
+}
+
+process.exitCode = await main(process.argv.slice(2));

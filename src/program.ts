@@ -1,0 +1,20 @@
+/**
+ * Where husk's own parts are: the same questions answered for the installed bundle (dist/husk.cjs) and for the sources
+ * (src/main.ts, run by tests through Node's type stripping).
+ */
+import { basename, dirname, join } from 'node:path';
+
+const here = import.meta.dirname;
+const bundled = basename(here) === 'dist' || basename(here) === 'husk';
+
+/** the folder that has dist/ (or, installed, the files of dist/ themselves) */
+const parts = bundled ? here : join(dirname(here), 'dist');
+
+/** guest/init, compiled and static: the launch-plan executor, the reaper, the VM's PID 1 */
+export const INIT_PROGRAM = process.env['HUSK_INIT_PROGRAM'] ?? join(parts, 'husk-init');
+
+/** argv that starts husk itself again, e.g. as a supervisor: pinned Node, its flags, the entry file */
+export const SELF: readonly string[] = [process.execPath, '--disable-warning=ExperimentalWarning', join(here, bundled ? 'husk.cjs' : 'main.ts')];
+
+/** first argument of an internal (non-CLI) start: `husk --internal supervisor ID` */
+export const INTERNAL = '--internal';
