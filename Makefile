@@ -36,7 +36,7 @@ dist/husk-init: $(wildcard guest/init/*.c guest/init/*.h guest/init/Makefile)
 # types, linter; the layer check is test/layers.test.ts
 check: node_modules/.package-lock.json
 	@tsc -p .
-	@oxlint -q
+	@oxlint --quiet
 
 test: set-up-test build check
 	@setup/run-tests
