@@ -36,12 +36,21 @@ export type Step =
   /** prctl(2) PR_SET_PDEATHSIG */
   | { op: 'parentDeathSignal'; signal: number }
   | { op: 'setsid' }
+  /** keyctl(2) KEYCTL_JOIN_SESSION_KEYRING, a new one: the host session's keys stay outside; ENOSYS and EPERM are fine */
+  | { op: 'newSessionKeyring' }
   // — file systems —
   /** the folder in-root paths are resolved below */
   | { op: 'setRoot'; path: string }
-  /** mount(2). `inRoot`: target resolved in root; `create` makes what is missing; `noSymlinks` refuses a symlink in the target (/proc, /sys) */
-  | { op: 'mount'; source: string; target: string; fstype: string; flags: number; data: string; inRoot?: boolean; create?: 'directory' | 'file'; noSymlinks?: boolean }
-  /** mount_setattr(2) on a mounted target, e.g. AT_RECURSIVE + MOUNT_ATTR_RDONLY for recursive read-only (Linux 5.12) */
+  /**
+   * mount(2). `inRoot`: target resolved in root; `create` makes what is missing; `noSymlinks` refuses a symlink in the target (/proc, /sys);
+   * `modeFromTarget`: `mode=` with the permission bits of the existing target is put before `data` (runc's rule for tmpfs)
+   */
+  | { op: 'mount'; source: string; target: string; fstype: string; flags: number; data: string; inRoot?: boolean; create?: 'directory' | 'file'; noSymlinks?: boolean; modeFromTarget?: boolean }
+  /**
+   * mount_setattr(2) on a mounted target, e.g. AT_RECURSIVE + MOUNT_ATTR_RDONLY for recursive read-only (Linux 5.12). It only adds and takes
+   * away what is named, so the flags a user namespace may not drop stay. Before 5.12 (ENOSYS): MS_BIND|MS_REMOUNT of the one mount with
+   * the flags of statfs(2) and `set` or-ed in.
+   */
   | { op: 'mountAttributes'; target: string; set: number; clear: number; recursive: boolean; propagation?: number; inRoot?: boolean }
   /** umount2(2) */
   | { op: 'umount'; target: string; flags: number }
@@ -77,8 +86,11 @@ export type Step =
    * three above, and HOME in the environment unless it is given. Bounded parse: lines over 4 KiB and files over 1 MiB are refused.
    */
   | { op: 'setuser'; user: string; additionalGroups: string[] }
-  /** capset(2), prctl(PR_CAPBSET_DROP), PR_CAP_AMBIENT; bit masks of linux/capability.h */
-  | { op: 'capabilities'; bounding: bigint; effective: bigint; permitted: bigint; inheritable: bigint; ambient: bigint }
+  /**
+   * capset(2), prctl(PR_CAPBSET_DROP), PR_CAP_AMBIENT; bit masks of linux/capability.h. `rootOnly`: when the uid is not 0 (known only
+   * after `setuser`) effective and permitted become what `ambient` has, as Docker does for a non-root user
+   */
+  | { op: 'capabilities'; bounding: bigint; effective: bigint; permitted: bigint; inheritable: bigint; ambient: bigint; rootOnly?: boolean }
   | { op: 'noNewPrivileges' }
   /** seccomp(2) SECCOMP_SET_MODE_FILTER; `filter` is an array of struct sock_filter (8 bytes each, at most 4096) */
   | { op: 'seccomp'; filter: Uint8Array; flags: number }
