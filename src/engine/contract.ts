@@ -5,6 +5,7 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { Images, ImageConfig, PullPolicy, Progress } from '../images/contract.ts';
 import type { ExitStatus, Isolation, SandboxStats } from '../sandbox.ts';
+import type { ContainerState } from '../state/containers.ts';
 
 /** What `run` and `create` ask for: the flags of surface.md § Containers, parsed and typed, nothing resolved. */
 export interface CreateOptions {
@@ -125,28 +126,7 @@ export interface ContainerConfig {
   mounts: { type: 'bind' | 'volume' | 'tmpfs'; name?: string; source: string; destination: string; readonly: boolean; options: string[] }[];
 }
 
-export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
-
-/** Stored as JSON in `containers.state`. */
-export interface ContainerState {
-  status: ContainerStatus;
-  /** host pid of the container's first process; 0 when not running */
-  pid: number;
-  exitCode: number;
-  error: string;
-  oomKilled: boolean;
-  /** RFC 3339 with nanoseconds; 0001-01-01T00:00:00Z is "never" */
-  startedAt: string;
-  finishedAt: string;
-  restartCount: number;
-  /** stopped by hand: `unless-stopped` and `always` treat it apart */
-  stoppedByUser: boolean;
-  /**
-   * Who supervises it: pid and start time (/proc/PID/stat field 22, clock ticks) and boot id, so that a reused pid or a reboot
-   * is never mistaken for it. A `running` record whose supervisor is gone is shown, and mended, as exited.
-   */
-  supervisor?: { pid: number; startTime: string; bootId: string };
-}
+export type { ContainerState, ContainerStatus } from '../state/containers.ts';
 
 export interface Container {
   id: string;

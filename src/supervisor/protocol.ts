@@ -6,6 +6,11 @@
  * process's stdio until `exit`. The socket is mode 0600 in a 0700 folder: whoever reaches it is the user.
  */
 
+import type { Resources, ProcessSpec, Spec } from '../container/spec.ts';
+import type { ErrorKind } from '../errors.ts';
+import type { Layer } from '../images/contract.ts';
+import type { ExitStatus, Isolation } from '../sandbox.ts';
+
 export const FRAME_JSON = 0;
 export const FRAME_STDIN = 1;
 export const FRAME_STDOUT = 2;
@@ -13,26 +18,66 @@ export const FRAME_STDERR = 3;
 /** bytes; longer frames end the connection */
 export const MAX_FRAME = 1 << 20;
 
+/** Everything a supervisor must know; the first client sends it, so that the supervisor reads no record to begin. */
+export interface Task {
+  id: string;
+  dataRoot: string;
+  runtimeDir: string;
+  isolation: Isolation;
+  spec: Spec;
+  terminal: boolean;
+  /** the container's stdin stays open for clients (`-i`) */
+  openStdin: boolean;
+  /** stdin ends when the first client that has it goes away */
+  stdinOnce: boolean;
+  init: boolean;
+  autoRemove: boolean;
+  /** volumes that go with an `autoRemove` container */
+  anonymousVolumes: string[];
+  stopSignal: number;
+  /** seconds; -1 waits for ever */
+  stopTimeout: number;
+  log: { driver: string; options: Record<string, string> };
+  restart: { name: 'no' | 'always' | 'unless-stopped' | 'on-failure'; maximumRetryCount: number };
+  /** the image's layers, bottom first */
+  layers: Layer[];
+  /** for events: Docker's attributes (image, name, labels) */
+  attributes: Record<string, string>;
+}
+
+export interface AttachRequest {
+  /** this client wishes to write */
+  stdin: boolean;
+  stdout: boolean;
+  stderr: boolean;
+  columns?: number;
+  rows?: number;
+}
+
 export type Request =
-  /** execute the command of a container that is `created` */
-  | { type: 'start' }
-  /** stream the container's stdio; `stdin` wishes to write */
-  | { type: 'attach'; stdin: boolean; stdout: boolean; stderr: boolean; columns?: number; rows?: number }
-  | { type: 'exec'; id: string; process: import('../container/spec.ts').ProcessSpec; stdin: boolean; terminal: boolean; detach: boolean; columns?: number; rows?: number }
-  | { type: 'resize'; columns: number; rows: number }
+  /** the first client only: start this container; with `attach` the connection carries its stdio from the first byte on */
+  | { type: 'start'; task: Task; attach?: AttachRequest; columns?: number; rows?: number }
+  /** stream the container's stdio */
+  | ({ type: 'attach' } & AttachRequest)
+  | { type: 'exec'; id: string; process: ProcessSpec; stdin: boolean; terminal: boolean; detach: boolean; columns?: number; rows?: number }
+  /** of the container's terminal, or with `exec` of that exec's */
+  | { type: 'resize'; columns: number; rows: number; exec?: string }
   /** within an attach or exec conversation: no more stdin */
   | { type: 'stdin-end' }
-  | { type: 'signal'; signal: number }
-  /** stop signal, then SIGKILL after the grace (seconds; -1 waits for ever) */
-  | { type: 'stop'; timeout: number; signal?: number }
+  /** to the container's PID 1, or with `exec` to that exec's process; `byUser` is `kill`: a restart policy then rests */
+  | { type: 'signal'; signal: number; exec?: string; byUser?: boolean }
+  /** stop signal, then SIGKILL after the grace (seconds; -1 waits for ever); answered when the record says exited */
+  | { type: 'stop'; timeout?: number; signal?: number }
+  /** answered with `exit` when the container has exited for good */
+  | { type: 'wait' }
   | { type: 'pause' }
   | { type: 'unpause' }
   | { type: 'stats' }
   | { type: 'processes' }
-  | { type: 'update'; resources: import('../container/spec.ts').Resources };
+  | { type: 'update'; resources: Resources };
 
 export type Event =
   | { type: 'ok'; value?: unknown }
-  | { type: 'error'; message: string; kind: import('../errors.ts').ErrorKind; exitCode: number }
+  | { type: 'error'; message: string; kind: ErrorKind; exitCode: number; fix?: string }
   | { type: 'started'; pid: number }
-  | { type: 'exit'; code: number; signal?: number; oomKilled?: boolean; error?: string };
+  | ({ type: 'exit' } & ExitStatus);

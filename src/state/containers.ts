@@ -1,0 +1,170 @@
+/**
+ * Container records: rows of the `containers` table. Every change of a state is one IMMEDIATE transaction that reads the row
+ * again, so two husk processes that race see each other. Knows nothing of what a container is made of: `config` is the
+ * engine's, kept as parsed JSON.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { HuskError } from '../errors.ts';
+import { transaction } from './database.ts';
+import type { ProcessIdentity } from './process-identity.ts';
+
+export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
+
+/** Stored as JSON in `containers.state`. */
+export interface ContainerState {
+  status: ContainerStatus;
+  /** host pid of the container's first process; 0 when not running */
+  pid: number;
+  /** who `pid` is: a reused pid is never signalled */
+  process?: ProcessIdentity;
+  exitCode: number;
+  error: string;
+  oomKilled: boolean;
+  /** RFC 3339 with nanoseconds; 0001-01-01T00:00:00Z is "never" */
+  startedAt: string;
+  finishedAt: string;
+  restartCount: number;
+  /** stopped by hand: `unless-stopped` and `always` treat it apart */
+  stoppedByUser: boolean;
+  /**
+   * Who supervises it: pid and start time (/proc/PID/stat field 22, clock ticks) and boot id, so that a reused pid or a reboot
+   * is never mistaken for it. A `running` record whose supervisor is gone is shown, and mended, as exited.
+   */
+  supervisor?: ProcessIdentity;
+  /** who is starting or removing it now: a claim whose process is dead is nobody's */
+  claim?: { by: ProcessIdentity; operation: 'start' | 'remove' };
+}
+
+/** RFC 3339's way to say "never", as Docker has it */
+export const NEVER = '0001-01-01T00:00:00Z';
+
+export interface ContainerRecord<Config = unknown> {
+  /** 64 lower-case hex digits */
+  id: string;
+  name: string;
+  imageId: string;
+  /** ms since the epoch */
+  createdAt: number;
+  config: Config;
+  state: ContainerState;
+}
+
+interface Row {
+  id: string;
+  name: string;
+  image_id: string;
+  created_at: number;
+  config: string;
+  state: string;
+}
+
+const ID = /^[0-9a-f]{1,64}$/;
+
+export class ContainerStore<Config = unknown> {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /** @throws HuskError `conflict` with Docker's text when the name is taken */
+  insert(record: ContainerRecord<Config>): void {
+    transaction(this.#database, () => {
+      this.assertNameFree(record.name);
+      this.#prepare('INSERT INTO containers (id, name, image_id, created_at, config, state) VALUES (?, ?, ?, ?, ?, ?)').run(
+        record.id,
+        record.name,
+        record.imageId,
+        record.createdAt,
+        JSON.stringify(record.config),
+        JSON.stringify(record.state),
+      );
+    });
+  }
+
+  get(id: string): ContainerRecord<Config> | undefined {
+    return this.#one('SELECT * FROM containers WHERE id = ?', id);
+  }
+
+  byName(name: string): ContainerRecord<Config> | undefined {
+    return this.#one('SELECT * FROM containers WHERE name = ?', name);
+  }
+
+  /** By full id, name, or unambiguous id prefix, in that order: Docker's. @throws HuskError `not-found` or `invalid` (ambiguous) */
+  resolve(reference: string): ContainerRecord<Config> {
+    const exact = this.get(reference) ?? this.byName(reference.startsWith('/') ? reference.slice(1) : reference);
+    if (exact) return exact;
+    if (ID.test(reference)) {
+      // 'g' sorts right after the last hex digit
+      const rows = this.#prepare('SELECT * FROM containers WHERE id >= ? AND id < ? LIMIT 2').all(reference, `${reference}g`) as unknown as Row[];
+      if (rows.length > 1) throw new HuskError(`Multiple IDs found with provided prefix: ${reference}`, { kind: 'invalid' });
+      if (rows.length === 1) return parse(rows[0]!);
+    }
+    throw new HuskError(`No such container: ${reference}`, { kind: 'not-found' });
+  }
+
+  /** newest first, as `ps` lists them */
+  all(): ContainerRecord<Config>[] {
+    const rows = this.#prepare('SELECT * FROM containers ORDER BY created_at DESC, rowid DESC').all() as unknown as Row[];
+    return rows.map((row) => parse<Config>(row));
+  }
+
+  /**
+   * Reads the record and writes the state that `change` returns, in one transaction; undefined leaves it as it is.
+   * @returns the record as it is afterwards; undefined when there is none
+   */
+  change(id: string, change: (state: ContainerState, record: ContainerRecord<Config>) => ContainerState | undefined): ContainerRecord<Config> | undefined {
+    return transaction(this.#database, () => {
+      const record = this.get(id);
+      if (!record) return undefined;
+      const next = change(record.state, record);
+      if (next === undefined) return record;
+      this.#prepare('UPDATE containers SET state = ? WHERE id = ?').run(JSON.stringify(next), id);
+      return { ...record, state: next };
+    });
+  }
+
+  setConfig(id: string, change: (config: Config) => Config): void {
+    transaction(this.#database, () => {
+      const record = this.get(id);
+      if (record) this.#prepare('UPDATE containers SET config = ? WHERE id = ?').run(JSON.stringify(change(record.config)), id);
+    });
+  }
+
+  rename(id: string, name: string): void {
+    transaction(this.#database, () => {
+      this.assertNameFree(name);
+      this.#prepare('UPDATE containers SET name = ? WHERE id = ?').run(name, id);
+    });
+  }
+
+  delete(id: string): void {
+    this.#prepare('DELETE FROM containers WHERE id = ?').run(id);
+  }
+
+  /** @throws HuskError `conflict` with Docker's text */
+  assertNameFree(name: string): void {
+    const holder = this.#prepare('SELECT id FROM containers WHERE name = ?').get(name) as { id: string } | undefined;
+    if (holder)
+      throw new HuskError(`Conflict. The container name "/${name}" is already in use by container "${holder.id}". You have to remove (or rename) that container to be able to reuse that name.`, {
+        kind: 'conflict',
+        exitCode: 125,
+      });
+  }
+
+  #one(sql: string, parameter: string): ContainerRecord<Config> | undefined {
+    const row = this.#prepare(sql).get(parameter) as Row | undefined;
+    return row && parse<Config>(row);
+  }
+
+  #prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (!statement) this.#statements.set(sql, (statement = this.#database.prepare(sql)));
+    return statement;
+  }
+}
+
+function parse<Config>(row: Row): ContainerRecord<Config> {
+  return { id: row.id, name: row.name, imageId: row.image_id, createdAt: row.created_at, config: JSON.parse(row.config) as Config, state: JSON.parse(row.state) as ContainerState };
+}

@@ -1,0 +1,31 @@
+/** The wall clock in nanoseconds, and RFC 3339 as Docker writes it (time.RFC3339Nano of Go: UTC, trailing zeros cut). */
+
+/** wall clock minus monotonic clock at load, ns: hrtime has the resolution, Date has the epoch */
+const offset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+
+/** Drift between the two clocks beyond this (ns) is a stepped wall clock (NTP, suspend): the wall clock is then followed. */
+const MAX_DRIFT = 50_000_000n;
+
+/** ns since the epoch */
+export function nowNanoseconds(): bigint {
+  const precise = process.hrtime.bigint() + offset;
+  const wall = BigInt(Date.now()) * 1_000_000n;
+  const drift = precise > wall ? precise - wall : wall - precise;
+  return drift > MAX_DRIFT ? wall : precise;
+}
+
+/** @param nanoseconds since the epoch */
+export function rfc3339(nanoseconds: bigint = nowNanoseconds()): string {
+  const seconds = new Date(Number(nanoseconds / 1_000_000_000n) * 1000).toISOString().slice(0, 19);
+  const fraction = String(nanoseconds % 1_000_000_000n).padStart(9, '0').replace(/0+$/, '');
+  return fraction === '' ? `${seconds}Z` : `${seconds}.${fraction}Z`;
+}
+
+/** @returns ns since the epoch, or undefined when the text is no RFC 3339 time */
+export function parseRfc3339(text: string): bigint | undefined {
+  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(text);
+  if (!match) return undefined;
+  const ms = Date.parse(match[1]! + match[3]!);
+  if (Number.isNaN(ms)) return undefined;
+  return BigInt(ms) * 1_000_000n + BigInt((match[2] ?? '').padEnd(9, '0'));
+}

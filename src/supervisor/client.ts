@@ -1,0 +1,168 @@
+/**
+ * The engine's side of a supervisor's socket: one request and its answer, or a process's stdio as streams. Back-pressure goes
+ * through: what the reader of `stdout` does not take is not read from the socket. Never touches records.
+ */
+import { connect, type Socket } from 'node:net';
+import { Readable, Writable } from 'node:stream';
+import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import type { ExitStatus } from '../sandbox.ts';
+import { decodeMessage, encodeMessage, encodeStream, FrameDecoder } from './frames.ts';
+import { FRAME_JSON, FRAME_STDERR, FRAME_STDIN, FRAME_STDOUT, type Event, type Request } from './protocol.ts';
+
+/** A process's stdio over a connection. `exited` resolves after the last output has been handed to the streams. */
+export interface ProcessStreams {
+  stdin: Writable | null;
+  stdout: Readable;
+  stderr: Readable;
+  readonly exited: Promise<ExitStatus>;
+  /** closes the connection, leaves the process running; `exited` then never resolves */
+  detach(): void;
+}
+
+export class SupervisorClient implements Disposable {
+  readonly #socket: Socket;
+  readonly #decoder = new FrameDecoder();
+  #waiting: { resolve(event: Event): void; reject(error: unknown): void } | undefined;
+  #streams: { stdout: Readable; stderr: Readable; exited: PromiseWithResolvers<ExitStatus> } | undefined;
+  #detached = false;
+  #closed = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('error', () => {});
+    socket.on('data', (chunk: Buffer) => this.#data(chunk));
+    socket.once('close', () => this.#close());
+  }
+
+  /** @returns undefined when nobody listens there */
+  static connect(path: string): Promise<SupervisorClient | undefined> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(path);
+      socket.once('connect', () => {
+        socket.off('error', failed);
+        resolve(new SupervisorClient(socket));
+      });
+      const failed = (error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined);
+        else reject(new HuskError(`cannot connect to the supervisor at ${path}: ${error.message}`, { kind: 'unavailable', cause: error }));
+      };
+      socket.once('error', failed);
+    });
+  }
+
+  /** @throws HuskError as the supervisor answered, or `unavailable` when it went away instead */
+  request(request: Request): Promise<Event> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(gone());
+      this.#waiting = {
+        resolve: (event) => (event.type === 'error' ? reject(new HuskError(event.message, { kind: event.kind, exitCode: event.exitCode, fix: event.fix })) : resolve(event)),
+        reject,
+      };
+      this.#socket.write(encodeMessage(request));
+    });
+  }
+
+  /** Sends a request whose success turns the connection into a process's stdio. */
+  async open(request: Extract<Request, { type: 'start' | 'attach' | 'exec' }>, options: { stdin: boolean }): Promise<{ event: Event; streams: ProcessStreams }> {
+    // before the request is sent: output may follow the answer in the same read
+    const streams = this.#stream(options.stdin);
+    try {
+      return { event: await this.request(request), streams };
+    } catch (error) {
+      this.#streams = undefined;
+      throw error;
+    }
+  }
+
+  /** keep the event loop alive, or not */
+  unref(): void {
+    this.#socket.unref();
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.destroy();
+  }
+
+  #stream(stdin: boolean): ProcessStreams {
+    const socket = this.#socket;
+    const resume = () => void socket.resume();
+    const stdout = new Readable({ read: resume });
+    const stderr = new Readable({ read: resume });
+    const exited = Promise.withResolvers<ExitStatus>();
+    this.#streams = { stdout, stderr, exited };
+    const input = new Writable({
+      write: (chunk: Buffer, _encoding, callback) => {
+        if (socket.destroyed) return callback();
+        const frames = [...encodeStream(FRAME_STDIN, chunk)];
+        frames.forEach((frame, index) => socket.write(frame, index === frames.length - 1 ? () => callback() : undefined));
+        if (frames.length === 0) callback();
+      },
+      final: (callback) => {
+        if (!socket.destroyed) socket.write(encodeMessage({ type: 'stdin-end' }));
+        callback();
+      },
+    });
+    return {
+      stdin: stdin ? input : null,
+      stdout,
+      stderr,
+      exited: exited.promise,
+      detach: () => {
+        this.#detached = true;
+        socket.destroy();
+      },
+    };
+  }
+
+  #data(chunk: Buffer): void {
+    try {
+      for (const frame of this.#decoder.push(chunk)) {
+        if (frame.kind === FRAME_JSON) this.#message(decodeMessage<Event>(frame.payload));
+        else if (frame.kind === FRAME_STDOUT) this.#output(this.#streams?.stdout, frame.payload);
+        else if (frame.kind === FRAME_STDERR) this.#output(this.#streams?.stderr, frame.payload);
+      }
+    } catch (error) {
+      this.#waiting?.reject(error);
+      this.#waiting = undefined;
+      this.#socket.destroy();
+    }
+  }
+
+  #output(stream: Readable | undefined, bytes: Buffer): void {
+    if (stream && !stream.destroyed && !stream.push(bytes)) this.#socket.pause();
+  }
+
+  #message(event: Event): void {
+    if (this.#waiting) {
+      const waiting = this.#waiting;
+      this.#waiting = undefined;
+      return waiting.resolve(event);
+    }
+    if (event.type === 'exit') return this.#end({ code: event.code, signal: event.signal, oomKilled: event.oomKilled, error: event.error });
+    if (event.type === 'error') this.#end({ code: event.exitCode, error: event.message });
+  }
+
+  #end(status: ExitStatus): void {
+    this.#streams?.stdout.push(null);
+    this.#streams?.stderr.push(null);
+    this.#streams?.exited.resolve(status);
+    this.#streams = undefined;
+  }
+
+  #close(): void {
+    this.#closed = true;
+    this.#waiting?.reject(gone());
+    this.#waiting = undefined;
+    if (this.#detached) {
+      this.#streams?.stdout.push(null);
+      this.#streams?.stderr.push(null);
+      return;
+    }
+    // Docker gives 137 too when the one that waited for the container is killed
+    this.#end({ code: 128 + 9, error: 'the supervisor was killed' });
+  }
+}
+
+function gone(): HuskError {
+  return new HuskError('the supervisor went away without an answer', { kind: 'unavailable', exitCode: EXIT_HUSK_FAILED });
+}

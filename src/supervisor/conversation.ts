@@ -1,0 +1,266 @@
+/**
+ * One connection to a supervisor: decodes requests, answers them in order, and after `attach`, `start` with attach or `exec`
+ * carries that process's stdio until it exits or the client goes. A client that breaks the protocol loses its connection and
+ * harms nobody else. Decides nothing about the container itself: that is container-life.ts.
+ */
+import type { Socket } from 'node:net';
+import { HuskError } from '../errors.ts';
+import type { ExitStatus, Sandbox, SandboxProcess } from '../sandbox.ts';
+import { FanOut, STALL_TIMEOUT_MS, type Listener } from './fan-out.ts';
+import { decodeMessage, encodeMessage, encodeStream, FrameDecoder } from './frames.ts';
+import { FRAME_JSON, FRAME_STDERR, FRAME_STDIN, FRAME_STDOUT, type AttachRequest, type Event, type Request, type Task } from './protocol.ts';
+
+/** What a conversation may ask of the container it is about. */
+export interface ContainerControl {
+  /** the running container's first process; undefined before the start and after the exit */
+  readonly process: SandboxProcess | undefined;
+  readonly output: FanOut;
+  readonly terminal: boolean;
+  readonly stdinOnce: boolean;
+  /** of the life that runs now; @throws when there is none */
+  sandbox(): Sandbox;
+  /** @returns once the command runs; its output is held until `begin` */
+  start(task: Task, size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }>;
+  /** the start failed and its client knows: nothing is left to supervise */
+  abandon(): void;
+  stop(options: { timeout?: number; signal?: number }): Promise<void>;
+  signal(signal: number, byUser: boolean): void;
+  pause(): Promise<void>;
+  unpause(): Promise<void>;
+  /** the next exit of the container, after it is recorded */
+  exit(): Promise<ExitStatus>;
+  /** exec sessions by id */
+  readonly execs: Map<string, SandboxProcess>;
+}
+
+/** After an exec's process has exited, its output is over when nothing came for so long: children may hold the pipes. */
+const EXEC_QUIET_MS = 200;
+
+export class Conversation implements Listener {
+  stallTimeout: number | undefined = STALL_TIMEOUT_MS;
+  readonly #socket: Socket;
+  readonly #control: ContainerControl;
+  #wanted = { stdout: true, stderr: true };
+  #stdin: { process: SandboxProcess; endsWithClient: boolean } | undefined;
+  /** the connection belongs to one process's stdio now */
+  #streaming = false;
+
+  constructor(socket: Socket, control: ContainerControl) {
+    this.#socket = socket;
+    this.#control = control;
+    socket.on('error', () => {});
+    socket.once('close', () => this.#gone());
+  }
+
+  /** Resolves when the client is gone. */
+  async run(): Promise<void> {
+    const decoder = new FrameDecoder();
+    try {
+      // frames are handled one after another: a full stdin holds the client back, not this process's memory
+      for await (const chunk of this.#socket) for (const frame of decoder.push(chunk as Buffer)) await this.#frame(frame.kind, frame.payload);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === undefined || error instanceof HuskError) this.fail(error);
+    }
+    this.#socket.destroy();
+  }
+
+  send(event: Event): void {
+    if (!this.#socket.destroyed) this.#socket.write(encodeMessage(event));
+  }
+
+  fail(error: unknown): void {
+    this.send(errorEvent(error));
+  }
+
+  /** Sends what is left and closes; a client that does not read, and did not start the container, is cut off after a while. */
+  finish(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#socket.destroyed) return resolve();
+      this.#socket.once('close', () => resolve());
+      if (this.stallTimeout !== undefined) setTimeout(() => this.#socket.destroy(), this.stallTimeout).unref();
+      this.#socket.end();
+    });
+  }
+
+  output(stream: 'stdout' | 'stderr', chunk: Buffer): number {
+    if (!this.#wanted[stream] || this.#socket.destroyed) return 0;
+    for (const frame of encodeStream(stream === 'stdout' ? FRAME_STDOUT : FRAME_STDERR, chunk)) this.#socket.write(frame);
+    return this.#socket.writableLength;
+  }
+
+  onceDrained(callback: () => void): void {
+    const done = () => {
+      this.#socket.off('drain', done);
+      this.#socket.off('close', done);
+      callback();
+    };
+    this.#socket.once('drain', done);
+    this.#socket.once('close', done);
+  }
+
+  drop(message: string): void {
+    this.fail(new HuskError(message, { kind: 'limit' }));
+    // its buffer is full: it will not read the message's end; the connection closes when it does, or with the container
+    this.#socket.end();
+  }
+
+  /** Connects this client to the container's stdio; the exit follows by itself. */
+  attachTo(process: SandboxProcess, request: AttachRequest): void {
+    this.#wanted = { stdout: request.stdout, stderr: request.stderr };
+    if (request.stdin) this.#stdin = { process, endsWithClient: this.#control.stdinOnce };
+    this.#control.output.add(this);
+    void this.#control.exit().then((status) => {
+      this.send({ type: 'exit', ...status });
+      this.#socket.end();
+    });
+    if (this.#control.terminal && request.columns && request.rows) process.resize(request.columns, request.rows);
+  }
+
+  async #frame(kind: number, payload: Buffer): Promise<void> {
+    if (kind === FRAME_STDIN) return this.#writeStdin(payload);
+    if (kind !== FRAME_JSON) throw new HuskError('only stdin and messages come from a client', { kind: 'corrupt' });
+    const request = decodeMessage<Request>(payload);
+    try {
+      await this.#request(request);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  async #request(request: Request): Promise<void> {
+    const control = this.#control;
+    switch (request.type) {
+      case 'start':
+        return this.#start(request);
+      case 'attach': {
+        this.#onlyOnce();
+        const process = running(control);
+        this.send({ type: 'ok' });
+        this.attachTo(process, request);
+        return;
+      }
+      case 'exec':
+        this.#onlyOnce();
+        return this.#exec(request);
+      case 'stdin-end':
+        return this.#endStdin();
+      case 'resize':
+        (request.exec === undefined ? control.process : control.execs.get(request.exec))?.resize(bounded(request.columns), bounded(request.rows));
+        return;
+      case 'signal':
+        if (request.exec === undefined) control.signal(request.signal, request.byUser === true);
+        else control.execs.get(request.exec)?.signal(request.signal);
+        return this.send({ type: 'ok' });
+      case 'stop':
+        await control.stop(request);
+        return this.send({ type: 'ok' });
+      case 'wait':
+        return this.send({ type: 'exit', ...(await control.exit()) });
+      case 'pause':
+        await control.pause();
+        return this.send({ type: 'ok' });
+      case 'unpause':
+        await control.unpause();
+        return this.send({ type: 'ok' });
+      case 'stats':
+        return this.send({ type: 'ok', value: await control.sandbox().stats() });
+      case 'processes':
+        return this.send({ type: 'ok', value: await control.sandbox().processes() });
+      case 'update':
+        await control.sandbox().update(request.resources);
+        return this.send({ type: 'ok' });
+      default:
+        throw new HuskError(`unknown request "${(request as { type: string }).type}"`, { kind: 'corrupt' });
+    }
+  }
+
+  async #start(request: Extract<Request, { type: 'start' }>): Promise<void> {
+    const control = this.#control;
+    this.#onlyOnce();
+    // the client that starts a container may hold it, as a pipe would
+    this.stallTimeout = undefined;
+    const size = { columns: request.attach?.columns ?? request.columns, rows: request.attach?.rows ?? request.rows };
+    try {
+      const { pid, begin } = await control.start(request.task, size);
+      this.send({ type: 'started', pid });
+      if (request.attach) this.attachTo(running(control), request.attach);
+      begin();
+    } catch (error) {
+      this.fail(error);
+      control.abandon();
+    }
+  }
+
+  async #exec(request: Extract<Request, { type: 'exec' }>): Promise<void> {
+    const process = await this.#control.sandbox().exec(request.process, { stdin: request.stdin, terminal: request.terminal, columns: request.columns, rows: request.rows });
+    const output = new FanOut();
+    this.#control.execs.set(request.id, process);
+    if (!request.detach) {
+      // its own client may hold an exec, as a pipe would
+      this.stallTimeout = undefined;
+      output.add(this);
+      this.#socket.once('close', () => output.delete(this));
+      if (request.stdin) this.#stdin = { process, endsWithClient: true };
+    }
+    process.stdin?.on('error', () => {});
+    this.send({ type: 'started', pid: process.pid });
+    output.addSource(process.stdout, 'stdout');
+    if (process.stderr) output.addSource(process.stderr, 'stderr');
+    void process.exited.then(async (status) => {
+      await output.drained(EXEC_QUIET_MS);
+      process.stdout.destroy();
+      process.stderr?.destroy();
+      this.#control.execs.delete(request.id);
+      if (request.detach) return;
+      this.send({ type: 'exit', ...status });
+      this.#socket.end();
+    });
+  }
+
+  async #writeStdin(payload: Buffer): Promise<void> {
+    const stdin = this.#stdin?.process.stdin;
+    if (!stdin || stdin.destroyed || stdin.writableEnded) return;
+    if (stdin.write(payload)) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        stdin.off('drain', done);
+        stdin.off('close', done);
+        this.#socket.off('close', done);
+        resolve();
+      };
+      stdin.once('drain', done);
+      stdin.once('close', done);
+      this.#socket.once('close', done);
+    });
+  }
+
+  #endStdin(): void {
+    if (this.#stdin?.endsWithClient) this.#stdin.process.stdin?.end();
+  }
+
+  #onlyOnce(): void {
+    if (this.#streaming) throw new HuskError('this connection already carries a process', { kind: 'corrupt' });
+    this.#streaming = true;
+  }
+
+  #gone(): void {
+    this.#control.output.delete(this);
+    // with a terminal the client may have detached: the shell behind it must not see end-of-file (docker attach)
+    if (!this.#control.terminal) this.#endStdin();
+  }
+}
+
+function running(control: ContainerControl): SandboxProcess {
+  if (!control.process) throw new HuskError('the container is not running', { kind: 'conflict' });
+  return control.process;
+}
+
+/** terminal sizes are u16 in struct winsize, ioctl_tty(2) */
+function bounded(size: number): number {
+  return Math.max(0, Math.min(0xffff, Math.trunc(size) || 0));
+}
+
+export function errorEvent(error: unknown): Event {
+  if (error instanceof HuskError) return { type: 'error', message: error.message, kind: error.kind, exitCode: error.exitCode, fix: error.fix };
+  return { type: 'error', message: `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, kind: 'internal', exitCode: 125 };
+}

@@ -1,0 +1,68 @@
+/**
+ * The internal program `supervisor`: one process beside each running container, started detached by the engine with its first
+ * client's connection as fd 3. It learns which container it is for from that connection, exits at once when the client goes
+ * before saying so, and never outlives its container.
+ */
+import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, Socket, type Server } from 'node:net';
+import { dirname, join } from 'node:path';
+import { ContainerLife } from './container-life.ts';
+import { Conversation, errorEvent } from './conversation.ts';
+import { openSandbox, type OpenSandbox } from './sandboxes.ts';
+
+/** the first client's connection, made by the spawning process */
+export const FIRST_CLIENT_FD = 3;
+/** clients at one time; more are refused */
+const MAX_CLIENTS = 256;
+
+export async function main(_args: string[], open: OpenSandbox = openSandbox): Promise<number> {
+  let server: Server | undefined;
+  let socketPath: string | undefined;
+  const conversations = new Set<Conversation>();
+
+  const life: ContainerLife = new ContainerLife({
+    openSandbox: open,
+    listen: (path) => {
+      socketPath = path;
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      rmSync(path, { force: true });
+      server = createServer((socket) => converse(new Conversation(socket, life)));
+      server.maxConnections = MAX_CLIENTS;
+      return new Promise((resolve, reject) => server!.once('error', reject).listen(path, resolve));
+    },
+  });
+
+  function converse(conversation: Conversation): Promise<void> {
+    conversations.add(conversation);
+    return conversation.run().finally(() => conversations.delete(conversation));
+  }
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void life.stop({}).catch(() => {}));
+  process.on('SIGHUP', () => {});
+  process.on('uncaughtException', (error) => {
+    report(life, error);
+    process.exit(1);
+  });
+
+  const first = new Conversation(new Socket({ fd: FIRST_CLIENT_FD }), life);
+  void converse(first).then(() => life.abandon());
+  await life.over;
+  server?.close();
+  if (socketPath) rmSync(socketPath, { force: true });
+  // what is left in the buffers goes out
+  await Promise.all([...conversations].map((conversation) => conversation.finish()));
+  // process.exit: handles that a sandbox keeps must not keep a supervisor without a container
+  process.exit(0);
+}
+
+/** Its own errors have no terminal to go to. */
+function report(life: ContainerLife, error: unknown): void {
+  const folder = life.folder;
+  if (!folder) return;
+  const event = errorEvent(error);
+  try {
+    appendFileSync(join(folder, 'supervisor.log'), `${new Date().toISOString()} ${event.type === 'error' ? event.message : ''}\n`, { mode: 0o600 });
+  } catch {
+    // the folder may be gone with its container
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Takes a container away, crash-safely: the record says `removing` under a live claim, its folder is renamed into tmp/ (one
+ * atomic step), the row goes, and then the bytes. Whoever dies between leaves either a `removing` record with a dead claim or a
+ * folder tmp/removed-…; `removeContainer` and `sweepRemoved` of any later command finish both. Never touches a running container.
+ */
+import { readdirSync, renameSync, rmSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { HuskError } from '../errors.ts';
+import type { Paths } from '../paths.ts';
+import type { ContainerStore } from '../state/containers.ts';
+import { transaction } from '../state/database.ts';
+import { appendEvent } from '../state/events.ts';
+import { identify, identifySelf, isAlive } from '../state/process-identity.ts';
+
+export interface RemovalContext {
+  database: DatabaseSync;
+  store: ContainerStore;
+  paths: Pick<Paths, 'tmp' | 'container' | 'socket'>;
+}
+
+const REMOVED_PREFIX = 'removed-';
+
+/**
+ * The second half of a removal, after the caller has committed status `removing` with its own claim.
+ * @returns deletes the bytes: slow, and not needed for the container to be gone
+ */
+export function removeRecordAndFolder(context: RemovalContext, id: string, attributes: Record<string, string>): () => Promise<void> {
+  const { database, store, paths } = context;
+  const grave = join(paths.tmp, `${REMOVED_PREFIX}${id}-${process.pid}-${identifySelf().startTime}`);
+  mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
+  try {
+    renameSync(paths.container(id), grave);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  rmSync(paths.socket(id), { force: true });
+  transaction(database, () => {
+    store.delete(id);
+    appendEvent(database, { Type: 'container', Action: 'destroy', Actor: { ID: id, Attributes: attributes } });
+  });
+  return () => deleteTree(grave);
+}
+
+/** Finishes what killed processes left in tmp/. Cheap when there is nothing: one readdir. */
+export async function sweepRemoved(paths: Pick<Paths, 'tmp'>): Promise<void> {
+  let names: string[];
+  try {
+    names = readdirSync(paths.tmp);
+  } catch {
+    return;
+  }
+  for (const name of names) {
+    const match = /^removed-[0-9a-f]{64}-(\d+)-(\d+)$/.exec(name);
+    if (!match) continue;
+    const owner = identify(Number(match[1]));
+    if (owner && owner.startTime === match[2] && owner.pid !== process.pid && isAlive(owner)) continue;
+    await deleteTree(join(paths.tmp, name));
+  }
+}
+
+/** Files of a container belong to subordinate ids, which their maker may only delete inside the user namespace. */
+async function deleteTree(path: string): Promise<void> {
+  try {
+    rmSync(path, { recursive: true, force: true });
+    return;
+  } catch (error) {
+    if (!['EACCES', 'EPERM', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+  throw new HuskError(`cannot delete ${path}: it has files of subordinate ids`, { kind: 'internal' });
+}
+
