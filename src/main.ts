@@ -5,7 +5,9 @@
 import { INTERNAL } from './program.ts';
 
 /** Each module exports `main(args): Promise<number>`, the exit code. */
-const INTERNAL_PROGRAMS: Record<string, () => Promise<{ main(args: string[]): Promise<number> }>> = {};
+const INTERNAL_PROGRAMS: Record<string, () => Promise<{ main(args: string[]): Promise<number> }>> = {
+  supervisor: () => import('./supervisor/main.ts'),
+};
 
 async function main(argv: string[]): Promise<number> {
   if (argv[0] === INTERNAL) {
