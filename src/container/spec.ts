@@ -98,6 +98,8 @@ export interface Device {
   fileMode?: number;
   uid?: number;
   gid?: number;
+  /** husk's extension: the node's path on the host, where a user namespace has to bind it; default `path` */
+  source?: string;
 }
 
 export interface Resources {

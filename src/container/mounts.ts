@@ -1,0 +1,89 @@
+/**
+ * The spec's mounts → steps, in the spec's order, targets resolved in root. Decides; the executor mounts. Symbolic links of the image
+ * are the executor's business (RESOLVE_IN_ROOT); proc and sysfs refuse any link in their target (CVE-2019-16884, CVE-2023-27561).
+ */
+import { HuskError } from '../errors.ts';
+import type { Step } from './launch-plan.ts';
+import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_BIND, MS_REC, parseMountOptions, type MountOptions } from './mount-options.ts';
+import type { Mount } from './spec.ts';
+
+export interface MountFacts {
+  /** is this bind source a folder? A file's target is made as a file. */
+  isDirectory(path: string): boolean;
+  /** a new proc may be mounted: the container has a pid namespace of its own, or joined one */
+  ownPid: boolean;
+  /** a new sysfs may be mounted: it shows the network namespace, which must belong to the container's user namespace */
+  ownNetwork: boolean;
+  /** the host's /sys/fs/cgroup is cgroup v2, and the container has a cgroup namespace */
+  cgroup2: boolean;
+}
+
+export function mountSteps(mounts: readonly Mount[], facts: MountFacts): Step[] {
+  return mounts.flatMap((mount) => steps(mount, facts));
+}
+
+function steps(mount: Mount, facts: MountFacts): Step[] {
+  const { destination } = mount;
+  if (!destination.startsWith('/') || destination.includes('\0')) throw new HuskError(`invalid mount destination "${destination}": it must be an absolute path`, { kind: 'invalid' });
+  const options = parseMountOptions(mount.options ?? []);
+  if (mount.type === 'bind' || options.flags & MS_BIND) return bind(mount, options, facts);
+  switch (mount.type) {
+    case 'proc':
+      return facts.ownPid ? fresh('proc', mount, options) : hostTree('/proc', 0);
+    case 'sysfs':
+      return facts.ownNetwork ? fresh('sysfs', mount, options) : hostTree('/sys', MOUNT_ATTR_RDONLY);
+    case 'cgroup':
+    case 'cgroup2':
+      return cgroup(mount, options, facts);
+    case 'tmpfs':
+      // `tmpcopyup` is Podman's; Docker's tmpfs starts empty and takes the mode of what it covers
+      return [
+        { op: 'mount', source: mount.source ?? 'tmpfs', target: destination, fstype: 'tmpfs', flags: options.flags, data: options.data, inRoot: true, create: 'directory', modeFromTarget: !/(^|,)mode=/.test(options.data) },
+        ...after(destination, options, false),
+      ];
+    case undefined:
+    case '':
+      throw new HuskError(`the mount at ${destination} has no type`, { kind: 'invalid' });
+    default:
+      return [{ op: 'mount', source: mount.source ?? mount.type, target: destination, fstype: mount.type, flags: options.flags, data: options.data, inRoot: true, create: 'directory' }, ...after(destination, options, false)];
+  }
+}
+
+function bind(mount: Mount, options: MountOptions, facts: MountFacts): Step[] {
+  const { source, destination } = mount;
+  if (source === undefined || !source.startsWith('/') || source.includes('\0')) throw new HuskError(`the bind mount at ${destination} needs an absolute source, not "${source ?? ''}"`, { kind: 'invalid' });
+  return [
+    { op: 'mount', source, target: destination, fstype: '', flags: MS_BIND | (options.flags & MS_REC), data: '', inRoot: true, create: facts.isDirectory(source) ? 'directory' : 'file' },
+    ...after(destination, options, true),
+  ];
+}
+
+/** Per-mount flags of a bind mount come after it is made: mount(2) ignores them in the same call. */
+function after(target: string, options: MountOptions, attributes: boolean): Step[] {
+  const result: Step[] = [];
+  if (attributes && (options.attributes.set || options.attributes.clear)) result.push({ op: 'mountAttributes', target, ...options.attributes, recursive: false, inRoot: true });
+  if (options.recursive.set || options.recursive.clear) result.push({ op: 'mountAttributes', target, ...options.recursive, recursive: true, inRoot: true });
+  for (const flags of options.propagation) result.push({ op: 'mount', source: '', target, fstype: '', flags, data: '', inRoot: true });
+  return result;
+}
+
+function fresh(fstype: string, mount: Mount, options: MountOptions): Step[] {
+  return [{ op: 'mount', source: mount.source ?? fstype, target: mount.destination, fstype, flags: options.flags, data: options.data, inRoot: true, create: 'directory', noSymlinks: true }];
+}
+
+/** The kernel lets nobody mount a proc or sysfs of namespaces they do not own, so the host's is bound in, as Podman does. */
+function hostTree(path: string, more: number): Step[] {
+  return [
+    { op: 'mount', source: path, target: path, fstype: '', flags: MS_BIND | MS_REC, data: '', inRoot: true, create: 'directory', noSymlinks: true },
+    { op: 'mountAttributes', target: path, set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | more, clear: 0, recursive: true, inRoot: true },
+  ];
+}
+
+/**
+ * A cgroup2 mount shows the container's own cgroup as its root. Where the host still has cgroup v1 there is nothing a user may be shown:
+ * /sys/fs/cgroup is covered by an empty read-only tmpfs, so that neither the host's hierarchy nor a half-usable one is seen.
+ */
+function cgroup(mount: Mount, options: MountOptions, facts: MountFacts): Step[] {
+  if (facts.cgroup2) return [{ op: 'mount', source: 'cgroup', target: mount.destination, fstype: 'cgroup2', flags: options.flags, data: '', inRoot: true, create: 'directory', noSymlinks: true }];
+  return [{ op: 'mount', source: 'tmpfs', target: mount.destination, fstype: 'tmpfs', flags: options.flags, data: 'mode=755,size=0', inRoot: true, noSymlinks: true }];
+}

@@ -1,0 +1,169 @@
+/**
+ * OCI spec → launch plan. The same plan serves the host (user namespaces) and the guest (real root in the VM); `PlanContext` says which.
+ * Pure but for the one question it asks of the host through `isDirectory`.
+ *
+ * Order, as runc and crun have it: join shared namespaces → new user namespace → id maps → the other namespaces → fork into the pid
+ * namespace → cgroup and network → mounts → pivot_root → sysctls, masks → identity → exec.
+ */
+import { statSync } from 'node:fs';
+import { HuskError } from '../errors.ts';
+import { deviceSteps } from './devices.ts';
+import { processSteps } from './identity.ts';
+import type { LaunchPlan, Step } from './launch-plan.ts';
+import { MS_BIND, MS_RDONLY, MS_REMOUNT, MOUNT_ATTR_RDONLY } from './mount-options.ts';
+import { mountSteps } from './mounts.ts';
+import { CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, isolates, namespaces, type Namespaces } from './namespaces.ts';
+import { rootfsSteps, rootPath, type PlanRootfs } from './rootfs.ts';
+import { SIGKILL } from './signals.ts';
+import type { ProcessSpec, Spec } from './spec.ts';
+
+export type { PlanRootfs } from './rootfs.ts';
+
+export interface PlanContext {
+  /**
+   * The executor is not the real root: devices are bound instead of made, overlay keeps its attributes in user.*, proc and sysfs are
+   * bound where their namespace is the host's. True on the host, false in the VM's guest.
+   */
+  rootless: boolean;
+  /** `await` tags the parent wants; `idmap` comes by itself with a new user namespace */
+  waitFor?: { cgroup?: boolean; network?: boolean; exec?: boolean };
+  /** `--init`: a reaper is PID 1 */
+  init?: boolean;
+  /** the host's /sys/fs/cgroup is cgroup v2 (not v1 or hybrid) */
+  cgroup2?: boolean;
+  /** signal at the death of the executor's parent and of the monitor; default SIGKILL, 0 none */
+  parentDeathSignal?: number;
+  /** BPF of spec.linux.seccomp, compiled; see seccomp/compile.ts */
+  filter?: Uint8Array;
+  /** default: stat(2) of this process; what cannot be looked at counts as a folder */
+  isDirectory?: (path: string) => boolean;
+}
+
+/** @throws HuskError `invalid` for a spec that cannot be meant, `limit` for too many layers */
+export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanContext): LaunchPlan {
+  const spaces = namespaces(spec);
+  if (!(spaces.made & CLONE_NEWNS)) throw new HuskError('the spec has no mount namespace of its own', { kind: 'invalid' });
+  const deathSignal = context.parentDeathSignal ?? SIGKILL;
+  const ownUts = (spaces.made & CLONE_NEWUTS) !== 0;
+  const ownDev = !spec.mounts.some(({ destination, type, options }) => destination === '/dev' && (type === 'bind' || options?.includes('bind') || options?.includes('rbind')));
+  const root = rootPath(rootfs);
+  const plan: Step[] = [];
+  if (deathSignal) plan.push({ op: 'parentDeathSignal', signal: deathSignal });
+  plan.push(...namespaceSteps(spaces, spec, context, deathSignal));
+  plan.push(...rootfsSteps(rootfs, spec, { userXattr: context.rootless }));
+  plan.push(
+    ...mountSteps(spec.mounts, {
+      isDirectory: context.isDirectory ?? isDirectory,
+      ownPid: !context.rootless || isolates(spaces, CLONE_NEWPID),
+      ownNetwork: !context.rootless || isolates(spaces, CLONE_NEWNET),
+      cgroup2: (context.cgroup2 ?? false) && (!context.rootless || (spaces.made & CLONE_NEWCGROUP) !== 0),
+    }),
+  );
+  if (ownDev) plan.push(...deviceSteps(spec.linux.devices ?? [], { bind: context.rootless }));
+  plan.push({ op: 'pivotRoot', path: root }, { op: 'setRoot', path: '/' });
+  if (spec.root.readonly) plan.push(rootReadonly(rootfs));
+  if (ownUts && spec.hostname) plan.push({ op: 'sethostname', name: spec.hostname });
+  if (ownUts && spec.domainname) plan.push({ op: 'setdomainname', name: spec.domainname });
+  for (const [name, value] of Object.entries(spec.linux.sysctl ?? {})) plan.push({ op: 'writeFile', path: sysctlPath(name), content: value, inRoot: true });
+  for (const path of spec.linux.readonlyPaths ?? []) plan.push({ op: 'readonlyPath', path });
+  for (const path of spec.linux.maskedPaths ?? []) plan.push({ op: 'maskPath', path });
+  plan.push(
+    ...processSteps(spec.process, {
+      console: ownDev,
+      filter: context.filter,
+      awaitExec: context.waitFor?.exec ?? false,
+      reaper: context.init ?? false,
+      parentDeathSignal: deathSignal,
+    }),
+  );
+  return plan;
+}
+
+/** Everything before the first mount: afterwards the plan runs as root of the container's user namespace, in a child, with its cgroup. */
+function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, deathSignal: number): Step[] {
+  const steps: Step[] = [];
+  let toJoin = spaces.joined;
+  if (toJoin[0]?.type === CLONE_NEWUSER) {
+    steps.push({ op: 'setns', path: toJoin[0].path, type: CLONE_NEWUSER }, ...becomeRoot());
+    toJoin = toJoin.slice(1);
+  }
+  // the others while still outside of a new user namespace, where the right to enter them is
+  for (const { path, type } of toJoin) steps.push({ op: 'setns', path, type });
+  if (spaces.made & CLONE_NEWUSER) steps.push({ op: 'unshare', flags: CLONE_NEWUSER }, { op: 'await', tag: 'idmap' }, ...becomeRoot());
+  // cgroup_namespaces(7): its root is the cgroup at the time of unshare, so it waits until the parent has moved the process
+  const others = spaces.made & ~(CLONE_NEWUSER | CLONE_NEWCGROUP);
+  steps.push({ op: 'unshare', flags: others });
+  // a process is never itself in the pid (or time) namespace it made
+  steps.push({ op: 'fork' });
+  if (deathSignal) steps.push({ op: 'parentDeathSignal', signal: deathSignal });
+  steps.push({ op: 'setsid' }, { op: 'newSessionKeyring' });
+  if (spec.process.oomScoreAdj !== undefined) steps.push({ op: 'writeFile', path: '/proc/self/oom_score_adj', content: String(spec.process.oomScoreAdj) });
+  if (context.waitFor?.cgroup) steps.push({ op: 'await', tag: 'cgroup' });
+  if (spaces.made & CLONE_NEWCGROUP) steps.push({ op: 'unshare', flags: CLONE_NEWCGROUP });
+  if (context.waitFor?.network) steps.push({ op: 'await', tag: 'network' });
+  return steps;
+}
+
+/** In a new user namespace a process is nobody until it takes an id that is mapped; it keeps all capabilities. */
+function becomeRoot(): Step[] {
+  return [
+    { op: 'setgroups', gids: [] },
+    { op: 'setgid', gid: 0 },
+    { op: 'setuid', uid: 0 },
+  ];
+}
+
+/** Our own overlay mount is remounted; a bind mount from outside may have flags a user namespace must keep. */
+function rootReadonly(rootfs: PlanRootfs): Step {
+  if (rootfs.kind === 'overlay') return { op: 'mount', source: '', target: '/', fstype: '', flags: MS_BIND | MS_REMOUNT | MS_RDONLY, data: '' };
+  return { op: 'mountAttributes', target: '/', set: MOUNT_ATTR_RDONLY, clear: 0, recursive: false };
+}
+
+/**
+ * `net.ipv4.ip_forward` → /proc/sys/net/ipv4/ip_forward. As sysctl(8): where the first separator is a slash, dots are part of a name
+ * (`net/ipv4/conf/eth0.1/forwarding`).
+ * @throws HuskError `invalid` for a name that would leave /proc/sys
+ */
+function sysctlPath(name: string): string {
+  const parts = /^[^.]*\//.test(name) ? name.split('/') : name.split('.').map((part) => part.replaceAll('/', '.'));
+  if (name.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..')) throw new HuskError(`invalid sysctl name "${name}"`, { kind: 'invalid' });
+  return `/proc/sys/${parts.join('/')}`;
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return true;
+  }
+}
+
+export interface ExecContext {
+  /** the container's first process, in this pid namespace */
+  pid: number;
+  /** see PlanContext */
+  rootless: boolean;
+  waitFor?: { cgroup?: boolean };
+  parentDeathSignal?: number;
+  /** BPF of the container's seccomp profile */
+  filter?: Uint8Array;
+}
+
+/** Another process in a running container: joins every namespace the container does not share with the host. */
+export function planExec(spec: Spec, process: ProcessSpec, context: ExecContext): LaunchPlan {
+  const spaces = namespaces(spec);
+  const all = spaces.joined.reduce((flags, { type }) => flags | type, spaces.made) & ~CLONE_NEWTIME;
+  const deathSignal = context.parentDeathSignal ?? SIGKILL;
+  const plan: Step[] = [];
+  if (deathSignal) plan.push({ op: 'parentDeathSignal', signal: deathSignal });
+  // the cgroup namespace too: its view does not depend on where the joining process is
+  plan.push({ op: 'setnsPid', pid: context.pid, types: all });
+  if (all & CLONE_NEWUSER) plan.push(...becomeRoot());
+  plan.push({ op: 'fork' });
+  if (deathSignal) plan.push({ op: 'parentDeathSignal', signal: deathSignal });
+  plan.push({ op: 'setsid' }, { op: 'newSessionKeyring' });
+  if (context.waitFor?.cgroup) plan.push({ op: 'await', tag: 'cgroup' });
+  plan.push({ op: 'setRoot', path: '/' });
+  plan.push(...processSteps(process, { console: false, filter: context.filter, awaitExec: false, reaper: false, parentDeathSignal: deathSignal }));
+  return plan;
+}

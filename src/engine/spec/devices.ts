@@ -1,0 +1,31 @@
+/** `--device` → spec devices and cgroup device rules. Source: docker/cli parseDevice; moby oci/devices. */
+import type { Device } from '../../container/spec.ts';
+import { HuskError } from '../../errors.ts';
+
+export interface DeviceRequest {
+  host: string;
+  container: string;
+  /** of r, w, m */
+  access: string;
+}
+
+/** @param text `/dev/x[:/dev/y][:rwm]` @throws HuskError `invalid` in Docker's words */
+export function parseDevice(text: string): DeviceRequest {
+  const [host = '', second, third, ...rest] = text.split(':');
+  const isMode = (part: string | undefined) => part !== undefined && part !== '' && /^[rwm]{1,3}$/.test(part) && new Set(part).size === part.length;
+  if (rest.length > 0 || host === '') throw new HuskError(`invalid device specification: ${text}`, { kind: 'invalid' });
+  const access = third ?? (isMode(second) ? second! : 'rwm');
+  const container = second === undefined || second === '' || (third === undefined && isMode(second)) ? host : second;
+  if (!isMode(access)) throw new HuskError(`invalid device specification: ${text}`, { kind: 'invalid' });
+  if (!container.startsWith('/')) throw new HuskError(`${container} is not an absolute path`, { kind: 'invalid' });
+  return { host, container, access };
+}
+
+/** @param look devices at a host path: one for a node, all below it for a folder; undefined when there is none */
+export function deviceNodes(requests: readonly DeviceRequest[], look: (path: string) => Device[] | undefined): Device[] {
+  return requests.flatMap(({ host, container }) => {
+    const found = look(host);
+    if (!found) throw new HuskError(`error gathering device information while adding custom device "${host}": no such file or directory`, { kind: 'invalid' });
+    return found.map((device) => ({ ...device, source: device.path, path: container + device.path.slice(host.length) }));
+  });
+}
