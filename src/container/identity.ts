@@ -6,6 +6,7 @@
 import { HuskError } from '../errors.ts';
 import { capabilityMask } from './capabilities.ts';
 import type { Step } from './launch-plan.ts';
+import type { CompiledFilter } from './seccomp/compile.ts';
 import type { ProcessSpec, Rlimit, User } from './spec.ts';
 
 /** first fd a container must not inherit */
@@ -23,8 +24,7 @@ export interface ProcessOptions {
   /** bind the terminal over /dev/console: the container's first process, not an exec */
   console: boolean;
   /** BPF of the seccomp profile, or none */
-  filter?: Uint8Array;
-  filterFlags?: number;
+  filter?: CompiledFilter;
   /** wait for the parent before the command's identity is taken on */
   awaitExec: boolean;
   /** stay as PID 1 and reap, the command being the child */
@@ -41,7 +41,7 @@ export function processSteps(process: ProcessSpec, options: ProcessOptions): Ste
   steps.push({ op: 'umask', mask: process.user.umask ?? DEFAULT_UMASK });
   if (options.awaitExec) steps.push({ op: 'await', tag: 'exec' });
 
-  const seccomp: Step[] = options.filter ? [{ op: 'seccomp', filter: options.filter, flags: options.filterFlags ?? 0 }] : [];
+  const seccomp: Step[] = options.filter ? [{ op: 'seccomp', ...options.filter }] : [];
   if (process.noNewPrivileges) steps.push({ op: 'noNewPrivileges' });
   else steps.push(...seccomp);
   // before the user is changed: a working folder need not be open to the command's user (runc does the same)

@@ -14,6 +14,7 @@ import { MS_BIND, MS_RDONLY, MS_REMOUNT, MOUNT_ATTR_RDONLY } from './mount-optio
 import { mountSteps } from './mounts.ts';
 import { CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, isolates, namespaces, type Namespaces } from './namespaces.ts';
 import { rootfsSteps, rootPath, type PlanRootfs } from './rootfs.ts';
+import { compileSeccomp, type CompiledFilter } from './seccomp/compile.ts';
 import { SIGKILL } from './signals.ts';
 import type { ProcessSpec, Spec } from './spec.ts';
 
@@ -33,8 +34,8 @@ export interface PlanContext {
   cgroup2?: boolean;
   /** signal at the death of the executor's parent and of the monitor; default SIGKILL, 0 none */
   parentDeathSignal?: number;
-  /** BPF of spec.linux.seccomp, compiled; see seccomp/compile.ts */
-  filter?: Uint8Array;
+  /** spec.linux.seccomp compiled elsewhere (a cache); default: compiled here */
+  filter?: CompiledFilter;
   /** default: stat(2) of this process; what cannot be looked at counts as a folder */
   isDirectory?: (path: string) => boolean;
 }
@@ -70,13 +71,17 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   plan.push(
     ...processSteps(spec.process, {
       console: ownDev,
-      filter: context.filter,
+      filter: filterFor(spec, context.filter),
       awaitExec: context.waitFor?.exec ?? false,
       reaper: context.init ?? false,
       parentDeathSignal: deathSignal,
     }),
   );
   return plan;
+}
+
+function filterFor(spec: Spec, compiled: CompiledFilter | undefined): CompiledFilter | undefined {
+  return compiled ?? (spec.linux.seccomp && compileSeccomp(spec.linux.seccomp));
 }
 
 /** Everything before the first mount: afterwards the plan runs as root of the container's user namespace, in a child, with its cgroup. */
@@ -145,8 +150,8 @@ export interface ExecContext {
   rootless: boolean;
   waitFor?: { cgroup?: boolean };
   parentDeathSignal?: number;
-  /** BPF of the container's seccomp profile */
-  filter?: Uint8Array;
+  /** see PlanContext */
+  filter?: CompiledFilter;
 }
 
 /** Another process in a running container: joins every namespace the container does not share with the host. */
@@ -164,6 +169,6 @@ export function planExec(spec: Spec, process: ProcessSpec, context: ExecContext)
   plan.push({ op: 'setsid' }, { op: 'newSessionKeyring' });
   if (context.waitFor?.cgroup) plan.push({ op: 'await', tag: 'cgroup' });
   plan.push({ op: 'setRoot', path: '/' });
-  plan.push(...processSteps(process, { console: false, filter: context.filter, awaitExec: false, reaper: false, parentDeathSignal: deathSignal }));
+  plan.push(...processSteps(process, { console: false, filter: filterFor(spec, context.filter), awaitExec: false, reaper: false, parentDeathSignal: deathSignal }));
   return plan;
 }

@@ -3,6 +3,7 @@
  * runs the spec. Pure: what it must know of the host stands in SpecFacts. Done at every start, for facts change.
  */
 import { processCapabilities, tweakCapabilities } from '../../container/capabilities.ts';
+import { seccompFor } from '../../container/seccomp/profile.ts';
 import type { Device, Mount, ProcessSpec, Spec } from '../../container/spec.ts';
 import { HuskError } from '../../errors.ts';
 import type { ContainerConfig, ExecOptions } from '../contract.ts';
@@ -23,6 +24,8 @@ export interface SpecFacts extends JoinFacts, LimitFacts {
   shm?: string;
   /** the host's name, for `--network host` and `--uts host` */
   hostHostname: string;
+  /** uname(2) release of the kernel the container will run on: os.release(), or the guest's */
+  kernel: string;
   /** mount_setattr(2) is there (Linux 5.12) */
   recursiveReadonly: boolean;
   /** CPUs that have a thermal_throttle folder */
@@ -53,6 +56,7 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
   const ownNetwork = modes.network.kind !== 'host';
   checkSysctls(options.sysctls, { network: ownNetwork, ipc: modes.ipc.kind !== 'host', uts: modes.uts.kind !== 'host' });
 
+  const seccomp = seccompFor(security.seccomp, { capabilities, kernel: facts.kernel, privileged });
   const hostname = hostnameFor(config, modes.network, modes.uts, facts);
   const spec: Spec = {
     ociVersion: '1.2.0',
@@ -77,6 +81,7 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
       namespaces: namespacesFor(modes, facts),
       devices: devices(config, facts),
       resources: resources(options.resources, facts),
+      ...(seccomp && { seccomp }),
       sysctl: sysctls(options.sysctls, modes.network, facts),
       maskedPaths: unconfined ? [] : [...MASKED_PATHS, ...facts.thermalCpus.map(thermalPath)],
       readonlyPaths: unconfined ? [] : [...READONLY_PATHS],
