@@ -1,9 +1,25 @@
 /**
  * Runs a launch plan: spawns `husk-init`, answers its questions, reports its end. Used on the host (rootless) and in the guest
- * (agent) alike. The interface below is the contract; see launch-plan.ts for what a plan is.
+ * (agent) alike. See launch-plan.ts for what a plan is, guest/init/control.c for the records read here.
+ *
+ * Everything ends together: the processes of a plan when this one is gone (husk-init watches its descriptors), the innermost process
+ * when a monitor is killed.
  */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { readSync } from 'node:fs';
+import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import type { AwaitTag, LaunchPlan } from './launch-plan.ts';
+import { HuskError } from '../errors.ts';
+import { Fd } from '../host/fd.ts';
+import { memfd } from '../host/memfd.ts';
+import { pipe } from '../host/pipe.ts';
+import { watchReadable } from '../host/poll.ts';
+import { pidfdSignal } from '../host/process.ts';
+import { receive, send, seqpacketPair, type Message } from '../host/socket.ts';
+import { LaunchError, RECORD_BYTES, launchError, readErrorRecord } from './launch-error.ts';
+import { AWAIT_TAGS, encodePlan, type AwaitTag, type LaunchPlan } from './launch-plan.ts';
+
+export { LaunchError };
 
 export interface LaunchOptions {
   /** path of the husk-init binary */
@@ -17,7 +33,10 @@ export interface LaunchOptions {
 }
 
 export interface Launched {
-  /** pid of the innermost process of the plan, in this pid namespace; known from the first `fork` on */
+  /**
+   * the process made by the plan's last `fork` (without one, the spawned process), in this pid namespace; known as soon as it exists.
+   * With a `reaper` it is the reaper, the container's PID 1, which forwards signals.
+   */
   readonly pid: Promise<number>;
   /** resolves when execve has happened; rejects with LaunchError naming step, path and errno */
   readonly started: Promise<void>;
@@ -26,10 +45,238 @@ export interface Launched {
   readonly stdin: Writable | null;
   readonly stdout: Readable | null;
   readonly stderr: Readable | null;
-  /** the terminal's master once `openPty` has run */
+  /** the terminal's master once `openPty` has run; the caller closes it */
   readonly pty: Promise<{ fd: number }> | null;
-  /** to the innermost process, by pidfd: never a reused pid */
+  /** to the process of `pid`, by pidfd: never a reused pid */
   signal(signal: number): void;
 }
 
 export type Launch = (plan: LaunchPlan, options: LaunchOptions) => Launched;
+
+/** enum record_type of guest/init/control.c */
+const RECORD_HELLO = 1;
+const RECORD_AWAIT = 2;
+const RECORD_PTY = 3;
+const RECORD_ERROR = 4;
+const RECORD_EXEC = 5;
+
+const GO = Buffer.from('G');
+const GIVE_UP = Buffer.from('A');
+
+/** where husk-init finds its descriptors, see main.c */
+const PLAN_FD = 3;
+const CONTROL_FD = 4;
+const STATUS_FD = 5;
+
+const SIGKILL = 9;
+
+/** One side of a stdio pipe for the child, the other as a stream of ours. */
+interface Stdio {
+  child: 'ignore' | number;
+  /** closed once the child has it: end-of-file comes when the last writer is gone */
+  theirs: Fd | null;
+  ours: Socket | null;
+}
+
+function openStdio(kind: 'pipe' | 'null' | number, direction: 'in' | 'out'): Stdio {
+  if (kind === 'null') return { child: 'ignore', theirs: null, ours: null };
+  if (kind !== 'pipe') return { child: kind, theirs: null, ours: null };
+  const { read, write } = pipe();
+  const [theirs, ours] = direction === 'in' ? [read, write] : [write, read];
+  const stream = new Socket({ fd: ours.release(), readable: direction === 'out', writable: direction === 'in' });
+  return { child: theirs.number, theirs, ours: stream };
+}
+
+/** A promise whose rejection nobody is obliged to watch. */
+function deferred<T>() {
+  const made = Promise.withResolvers<T>();
+  made.promise.catch(() => {});
+  return made;
+}
+
+/**
+ * The wait status that the innermost monitor wrote: the first record in the pipe. Its own exit code cannot tell exit 137 from a SIGKILL.
+ * No record means no `fork` in the plan, or a monitor that was killed.
+ */
+function readWaitStatus(fd: number): number | undefined {
+  const status = Buffer.alloc(4);
+  try {
+    return readSync(fd, status, 0, 4, null) === 4 ? status.readInt32LE(0) : undefined;
+  } catch {
+    return undefined; // EAGAIN: nothing was written
+  }
+}
+
+/** wait(2): the low seven bits are the signal, the next byte the exit status */
+function exitOf(waitStatus: number): { code: number; signal?: number } {
+  const signal = waitStatus & 0x7f;
+  return signal === 0 ? { code: (waitStatus >> 8) & 0xff } : { code: 128 + signal, signal };
+}
+
+class Execution {
+  readonly #plan: LaunchPlan;
+  readonly #options: LaunchOptions;
+  readonly #forks: number;
+  readonly #control: Fd;
+  readonly #status: Fd;
+  readonly #watch: Disposable;
+  readonly pid = deferred<number>();
+  readonly started = deferred<void>();
+  readonly exited = deferred<{ code: number; signal?: number }>();
+  readonly pty: ReturnType<typeof deferred<{ fd: number }>> | null;
+  #pidfd: Fd | undefined;
+  /** of the process now carrying out the plan */
+  #current: Fd | undefined;
+  #executing = false;
+  #failure: Error | undefined;
+
+  constructor(plan: LaunchPlan, options: LaunchOptions, control: Fd, status: Fd) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#forks = plan.findLastIndex((step) => step.op === 'fork');
+    this.#control = control;
+    this.#status = status;
+    this.pty = plan.some((step) => step.op === 'openPty') ? deferred<{ fd: number }>() : null;
+    this.#watch = watchReadable(control.number, () => this.#readable());
+  }
+
+  /** Reads every record there is. */
+  #readable(): void {
+    while (!this.#control.closed) {
+      let message: Message | null | undefined;
+      try {
+        message = receive(this.#control.number);
+      } catch (error) {
+        return this.#ended(error as Error); // ECONNRESET: the other end died with an unread answer
+      }
+      if (message === undefined) return;
+      if (message === null) return this.#ended();
+      this.#record(message);
+    }
+  }
+
+  #record(message: Message): void {
+    const { data, fds, pid } = message;
+    const [fd, ...rest] = fds;
+    for (const stray of rest) stray.close();
+    const type = data.length >= RECORD_BYTES ? data.readUInt32LE(0) : 0;
+    if (type === RECORD_HELLO && fd) return this.#hello(fd, pid, data.readUInt32LE(4));
+    if (type === RECORD_PTY && fd && this.pty) return this.pty.resolve({ fd: fd.release() });
+    fd?.close();
+    if (type === RECORD_AWAIT) void this.#answer(AWAIT_TAGS[data.readUInt32LE(16)]!, pid);
+    else if (type === RECORD_ERROR) this.#failure ??= launchError(this.#plan, readErrorRecord(data));
+    else if (type === RECORD_EXEC) this.#executing = true;
+  }
+
+  /** `step`: the index of the fork that made the process; the first process says hello before step 0 */
+  #hello(pidfd: Fd, pid: number, step: number): void {
+    const isFirst = this.#current === undefined;
+    if (this.#current !== this.#pidfd) this.#current?.close();
+    this.#current = pidfd;
+    if (isFirst ? this.#forks < 0 : step === this.#forks) {
+      this.#pidfd = pidfd;
+      this.pid.resolve(pid);
+    }
+  }
+
+  async #answer(tag: AwaitTag, pid: number): Promise<void> {
+    let answer = GO;
+    try {
+      await this.#options.onAwait?.(tag, pid);
+    } catch (error) {
+      this.#failure ??= error as Error;
+      answer = GIVE_UP;
+    }
+    try {
+      if (!this.#control.closed) send(this.#control.number, answer);
+    } catch {
+      // it has died meanwhile: the end-of-file says so
+    }
+  }
+
+  /** End-of-file: the innermost process has executed its command, or has died. */
+  #ended(error?: Error): void {
+    this.#watch[Symbol.dispose]();
+    this.#control.close();
+    if (this.#failure ?? error) this.fail((this.#failure ?? error)!);
+    else if (this.#executing) this.started.resolve();
+    else this.fail(new HuskError('husk-init was killed before it could execute the command', { kind: 'start-failed' }));
+  }
+
+  fail(error: Error): void {
+    this.#failure ??= error;
+    this.started.reject(error);
+    this.pid.reject(error);
+    this.pty?.reject(error);
+  }
+
+  exit(code: number | null, signal: number | null): void {
+    // what was said before the exit is still in the socket
+    this.#readable();
+    if (!this.#control.closed) this.#ended();
+    const status = readWaitStatus(this.#status.number);
+    this.#status.close();
+    // a monitor that was killed, whose child cleared its parent-death signal by a set-user-ID exec
+    this.signal(SIGKILL);
+    this.#current?.close();
+    this.#pidfd?.close();
+    this.exited.resolve(status !== undefined && code !== null ? exitOf(status) : signal === null ? { code: code! } : { code: 128 + signal, signal });
+  }
+
+  /** husk-init could not be spawned */
+  abandon(error: Error): void {
+    this.#watch[Symbol.dispose]();
+    this.#control.close();
+    this.#status.close();
+    this.fail(error);
+    this.exited.resolve({ code: 125 });
+  }
+
+  signal(signal: number): void {
+    if (this.#pidfd && !this.#pidfd.closed) pidfdSignal(this.#pidfd.number, signal);
+  }
+}
+
+/** signal numbers by name, for what Node reports as 'SIGKILL' */
+const signalNumber = async (name: NodeJS.Signals): Promise<number> => (await import('node:os')).constants.signals[name];
+
+/**
+ * Starts a plan. Returns at once; what happens is told by the promises.
+ * @throws HuskError when the plan cannot be encoded; SyscallError when no pipes can be made
+ */
+export const launch: Launch = (plan, options) => {
+  const encoded = encodePlan(plan);
+  const stdio = [openStdio(options.stdin, 'in'), openStdio(options.stdout, 'out'), openStdio(options.stderr, 'out')] as const;
+  const { near, far } = seqpacketPair({ credentials: true });
+  const status = pipe({ nonblock: true });
+  const planFd = memfd('husk-plan', encoded);
+  const execution = new Execution(plan, options, near, status.read);
+  let child: ChildProcess | undefined;
+  try {
+    child = spawn(options.init, ['run', String(PLAN_FD), String(CONTROL_FD), String(STATUS_FD)], {
+      stdio: [...stdio.map((one) => one.child), planFd.number, far.number, status.write.number],
+      env: {},
+    });
+    child.once('exit', (code, signal) => {
+      if (signal === null) execution.exit(code, null);
+      else void signalNumber(signal).then((number) => execution.exit(code, number));
+    });
+    child.once('error', (error) => {
+      if (child!.pid !== undefined) return; // a failed kill(), not a failed spawn
+      execution.abandon(new HuskError(`cannot start ${options.init}: ${error.message}`, { kind: 'internal', fix: 'make build', cause: error }));
+    });
+  } finally {
+    // the child has its own copies
+    for (const fd of [planFd, far, status.write, ...stdio.map((one) => one.theirs)]) fd?.close();
+  }
+  return {
+    pid: execution.pid.promise,
+    started: execution.started.promise,
+    exited: execution.exited.promise,
+    stdin: stdio[0].ours,
+    stdout: stdio[1].ours,
+    stderr: stdio[2].ours,
+    pty: execution.pty?.promise ?? null,
+    signal: (signal) => execution.signal(signal),
+  };
+};

@@ -1,0 +1,98 @@
+/*
+ * What is said to the parent, src/container/executor.ts. A record is one SOCK_SEQPACKET message: struct record, then up to two
+ * NUL-terminated strings. The parent answers an AWAIT with one byte, 'G' (go) or anything else (give up).
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum record_type {
+  RECORD_HELLO = 1, /* a process of the plan begins; its pidfd is attached; value: forks so far */
+  RECORD_AWAIT = 2, /* value: the tag */
+  RECORD_PTY = 3,   /* the terminal's master is attached */
+  RECORD_ERROR = 4, /* value: enum detail; strings: the call, the path */
+  RECORD_EXEC = 5,  /* execve is next: end-of-file now means that it has happened */
+};
+
+struct record {
+  uint32_t type;
+  uint32_t step;
+  uint32_t opcode;
+  int32_t error;
+  uint32_t value;
+};
+
+#define EXIT_FAILED 125
+
+static bool send_record(const struct run *run, const struct record *record, const char *call, const char *path, int fd) {
+  struct iovec parts[3] = {
+    {(void *)(uintptr_t)record, sizeof *record},
+    {(void *)(uintptr_t)call, call ? strlen(call) + 1 : 0},
+    {(void *)(uintptr_t)path, path ? strnlen(path, 4096) + 1 : 0},
+  };
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int))];
+  } rights;
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
+  if (fd >= 0) {
+    memset(&rights, 0, sizeof rights);
+    message.msg_control = &rights;
+    message.msg_controllen = sizeof rights;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  }
+  ssize_t sent;
+  do sent = sendmsg(run->control, &message, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent >= 0;
+}
+
+static struct record record_of(const struct run *run, enum record_type type, uint32_t value) {
+  return (struct record){.type = (uint32_t)type, .step = run->index, .opcode = run->step.opcode, .value = value};
+}
+
+_Noreturn void fail_with(struct run *run, int error, enum detail detail, const char *call, const char *path) {
+  struct record record = record_of(run, RECORD_ERROR, (uint32_t)detail);
+  record.error = error;
+  (void)send_record(run, &record, call, path, -1);
+  _exit(EXIT_FAILED);
+}
+
+_Noreturn void fail(struct run *run, const char *call, const char *path) { fail_with(run, errno, DETAIL_NONE, call, path); }
+
+static void tell(struct run *run, enum record_type type, uint32_t value, int fd) {
+  struct record record = record_of(run, type, value);
+  /* a parent that is gone has nobody to report to */
+  if (!send_record(run, &record, NULL, NULL, fd)) _exit(EXIT_FAILED);
+}
+
+void tell_hello(struct run *run) {
+  /* a pidfd of oneself needs no race with pid reuse, and means the same process in every pid namespace */
+  int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+  if (self < 0) fail(run, "pidfd_open", NULL);
+  tell(run, RECORD_HELLO, run->forks, self);
+  close(self);
+}
+
+void tell_exec(struct run *run) { tell(run, RECORD_EXEC, 0, -1); }
+
+void tell_pty(struct run *run, int master) { tell(run, RECORD_PTY, 0, master); }
+
+void await_parent(struct run *run, uint32_t tag) {
+  tell(run, RECORD_AWAIT, tag, -1);
+  char answer = 0;
+  ssize_t got;
+  do got = recv(run->control, &answer, 1, 0);
+  while (got < 0 && errno == EINTR);
+  if (got != 1 || answer != 'G') _exit(EXIT_FAILED);
+}

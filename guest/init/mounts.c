@@ -1,0 +1,229 @@
+/*
+ * Mounts. A target in the container's root is held by a descriptor while it is mounted on, so that no symbolic link of the image is
+ * followed out of it, and no /proc is needed: binds are open_tree(2) + mount_setattr(2) + move_mount(2); a new file system is mounted
+ * on "." after fchdir(2). Needs Linux 5.12.
+ */
+#define _GNU_SOURCE
+#include "run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
+#ifndef MS_NOSYMFOLLOW
+#define MS_NOSYMFOLLOW 256 /* linux/mount.h, Linux 5.10 */
+#endif
+
+void do_set_root(struct run *run) {
+  const char *path = run->step.string[0];
+  int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0) fail(run, "open", path);
+  if (run->root >= 0) close(run->root);
+  run->root = root;
+}
+
+/* The per-mount half of mount(2)'s flags, as mount_setattr(2) wants it. */
+static struct mount_attr attributes_of(uint64_t flags) {
+  static const struct {
+    uint64_t flag, attribute;
+  } MAP[] = {
+    {MS_RDONLY, MOUNT_ATTR_RDONLY}, {MS_NOSUID, MOUNT_ATTR_NOSUID},         {MS_NODEV, MOUNT_ATTR_NODEV},
+    {MS_NOEXEC, MOUNT_ATTR_NOEXEC}, {MS_NODIRATIME, MOUNT_ATTR_NODIRATIME}, {MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW},
+  };
+  struct mount_attr attributes = {0};
+  for (size_t i = 0; i < sizeof MAP / sizeof *MAP; i++)
+    if (flags & MAP[i].flag) attributes.attr_set |= MAP[i].attribute;
+  if (flags & (MS_NOATIME | MS_RELATIME | MS_STRICTATIME)) {
+    attributes.attr_clr = MOUNT_ATTR__ATIME; /* one of three: all bits must be cleared first */
+    if (flags & MS_NOATIME) attributes.attr_set |= MOUNT_ATTR_NOATIME;
+    else if (flags & MS_STRICTATIME) attributes.attr_set |= MOUNT_ATTR_STRICTATIME;
+  }
+  return attributes;
+}
+
+static bool is_empty(const struct mount_attr *attributes) { return !attributes->attr_set && !attributes->attr_clr && !attributes->propagation; }
+
+static int set_attributes(int fd, bool recursive, struct mount_attr *attributes) {
+  if (is_empty(attributes)) return 0;
+  return mount_setattr(fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u), attributes, sizeof *attributes);
+}
+
+int bind_fd(int source, int target, bool recursive, uint64_t set) {
+  int tree = open_tree(source, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u));
+  if (tree < 0) return -1;
+  struct mount_attr attributes = {.attr_set = set};
+  int result = set_attributes(tree, recursive, &attributes);
+  if (result == 0) result = move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+  int error = errno;
+  close(tree);
+  errno = error;
+  return result;
+}
+
+static int open_target(struct run *run) {
+  const struct step *step = &run->step;
+  int create = step->flags & STEP_CREATE_DIRECTORY ? CREATE_DIRECTORY : step->flags & STEP_CREATE_FILE ? CREATE_FILE : CREATE_NOTHING;
+  int target = resolve(run, step->string[1], step->flags, create, NULL);
+  if (target < 0) fail(run, "openat2", step->string[1]);
+  return target;
+}
+
+/* Attributes are set on the detached clone: there is no moment at which the container's mount lacks them. */
+static void bind_mount(struct run *run, uint64_t flags) {
+  const char *source = run->step.string[0], *path = run->step.string[1];
+  bool recursive = flags & MS_REC;
+  int tree = open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0u));
+  if (tree < 0) fail(run, "open_tree", source);
+  struct mount_attr attributes = attributes_of(flags);
+  if (set_attributes(tree, false, &attributes) < 0) fail(run, "mount_setattr", source);
+  int target = open_target(run);
+  if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0) fail(run, "move_mount", path);
+  struct mount_attr propagation = {.propagation = flags & PROPAGATION};
+  if (set_attributes(tree, recursive, &propagation) < 0) fail(run, "mount_setattr", path);
+  close(target);
+  close(tree);
+}
+
+static void change_mount(struct run *run, uint64_t flags) {
+  int target = open_target(run);
+  struct mount_attr attributes = attributes_of(flags);
+  attributes.propagation = flags & PROPAGATION;
+  if (set_attributes(target, flags & MS_REC, &attributes) < 0) fail(run, "mount_setattr", run->step.string[1]);
+  close(target);
+}
+
+static void move_tree(struct run *run) {
+  int target = open_target(run);
+  if (move_mount(AT_FDCWD, run->step.string[0], target, "", MOVE_MOUNT_T_EMPTY_PATH) < 0) fail(run, "move_mount", run->step.string[1]);
+  close(target);
+}
+
+/* mount(2) on a folder known by descriptor: on ".", and back again. */
+static int mount_on(int target, const char *source, const char *type, uint64_t flags, const char *data) {
+  int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fchdir(target) < 0) return -1;
+  int result = mount(source, ".", type, flags, data);
+  int error = errno;
+  if (before < 0 || fchdir(before) < 0) result = chdir("/") < 0 ? -1 : result;
+  if (before >= 0) close(before);
+  errno = error;
+  return result;
+}
+
+static void new_file_system(struct run *run, uint64_t flags) {
+  const struct step *step = &run->step;
+  const char *data = step->string[3][0] ? step->string[3] : NULL;
+  uint64_t own = flags & ~(uint64_t)(PROPAGATION | MS_REC);
+  int target = open_target(run);
+  char with_mode[PATH_MAX + 16];
+  if (step->flags & STEP_MODE_FROM_TARGET) {
+    struct stat stat;
+    if (fstat(target, &stat) < 0) fail(run, "fstat", step->string[1]);
+    snprintf(with_mode, sizeof with_mode, "mode=%o%s%s", stat.st_mode & 07777, data ? "," : "", data ? data : "");
+    data = with_mode;
+  }
+  /* a path of the host is given to the kernel as it is: an overlay's relative lowerdir= means the working folder */
+  int result = step->flags & STEP_IN_ROOT ? mount_on(target, step->string[0], step->string[2], own, data)
+                                          : mount(step->string[0], step->string[1], step->string[2], own, data);
+  if (result < 0) fail(run, "mount", step->string[1]);
+  close(target);
+  if (!(flags & PROPAGATION)) return;
+  target = open_target(run);
+  struct mount_attr propagation = {.propagation = flags & PROPAGATION};
+  if (set_attributes(target, flags & MS_REC, &propagation) < 0) fail(run, "mount_setattr", step->string[1]);
+  close(target);
+}
+
+void do_mount(struct run *run) {
+  uint64_t flags = run->step.number[0];
+  if (flags & MS_REMOUNT && !(flags & MS_BIND)) {
+    int target = open_target(run);
+    if (mount_on(target, NULL, NULL, flags, run->step.string[3][0] ? run->step.string[3] : NULL) < 0) fail(run, "mount", run->step.string[1]);
+    close(target);
+  } else if (flags & MS_REMOUNT) change_mount(run, flags);
+  else if (flags & MS_BIND) bind_mount(run, flags);
+  else if (flags & MS_MOVE) move_tree(run);
+  else if (flags & PROPAGATION && !run->step.string[2][0]) change_mount(run, flags);
+  else new_file_system(run, flags);
+}
+
+void do_mount_attributes(struct run *run) {
+  const struct step *step = &run->step;
+  int target = resolve(run, step->string[0], step->flags, CREATE_NOTHING, NULL);
+  if (target < 0) fail(run, "openat2", step->string[0]);
+  struct mount_attr attributes = {.attr_set = step->number[0], .attr_clr = step->number[1], .propagation = step->number[2]};
+  if (set_attributes(target, step->flags & STEP_RECURSIVE, &attributes) < 0) fail(run, "mount_setattr", step->string[0]);
+  close(target);
+}
+
+void do_umount(struct run *run) {
+  const struct step *step = &run->step;
+  if (!(step->flags & STEP_IN_ROOT)) {
+    if (umount2(step->string[0], (int)step->number[0]) < 0) fail(run, "umount2", step->string[0]);
+    return;
+  }
+  /* umount2 takes no descriptor, and "." is busy unless it is detached */
+  int target = resolve(run, step->string[0], step->flags, CREATE_NOTHING, NULL);
+  if (target < 0) fail(run, "openat2", step->string[0]);
+  if (fchdir(target) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) fail(run, "umount2", step->string[0]);
+  close(target);
+}
+
+/* The root's own /dev/null, checked to be it: an image that puts a link there must not choose what is bound (CVE-2025-31133). */
+static int null_device(struct run *run) {
+  struct stat stat;
+  if (run->null_device >= 0) return run->null_device;
+  int fd = resolve(run, "/dev/null", STEP_IN_ROOT | STEP_NO_SYMLINKS, CREATE_NOTHING, NULL);
+  if (fd < 0) fail(run, "openat2", "/dev/null");
+  if (fstat(fd, &stat) < 0 || !S_ISCHR(stat.st_mode) || stat.st_rdev != makedev(1, 3)) fail_with(run, ENODEV, DETAIL_NOT_EXPECTED_FILE, "openat2", "/dev/null");
+  return run->null_device = fd;
+}
+
+/* An absent path needs no mask; -1 then. */
+static int open_if_present(struct run *run) {
+  int target = resolve(run, run->step.string[0], STEP_IN_ROOT, CREATE_NOTHING, NULL);
+  if (target < 0 && errno != ENOENT && errno != ENOTDIR) fail(run, "openat2", run->step.string[0]);
+  return target;
+}
+
+void do_mask_path(struct run *run) {
+  const char *path = run->step.string[0];
+  struct stat stat;
+  int target = open_if_present(run);
+  if (target < 0) return;
+  if (fstat(target, &stat) < 0) fail(run, "fstat", path);
+  if (S_ISDIR(stat.st_mode)) {
+    if (mount_on(target, "tmpfs", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0k") < 0) fail(run, "mount", path);
+  } else if (bind_fd(null_device(run), target, false, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) < 0) fail(run, "move_mount", path);
+  close(target);
+}
+
+void do_readonly_path(struct run *run) {
+  int target = open_if_present(run);
+  if (target < 0) return;
+  if (bind_fd(target, target, true, MOUNT_ATTR_RDONLY) < 0) fail(run, "move_mount", run->step.string[0]);
+  close(target);
+}
+
+void do_pivot_root(struct run *run) {
+  const char *path = run->step.string[0];
+  int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0 || fchdir(root) < 0) fail(run, "open", path);
+  /* pivot_root(".", ".") stacks the old root over the new one, where it is detached: no folder for it is needed, pivot_root(2) */
+  if (syscall(SYS_pivot_root, ".", ".") < 0) fail(run, "pivot_root", path);
+  /* the unmount must not travel to the host, the container's own mounts made later may come from it */
+  if (mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0) fail(run, "mount", path);
+  if (umount2(".", MNT_DETACH) < 0) fail(run, "umount2", path);
+  close(root);
+  if (run->root >= 0) close(run->root);
+  if (chdir("/") < 0) fail(run, "chdir", "/");
+  run->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (run->root < 0) fail(run, "open", "/");
+}

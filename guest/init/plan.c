@@ -1,0 +1,235 @@
+/*
+ * Reads the binary launch plan (plan.h). It only looks at bytes: no system call, no allocation. `husk-init check` runs exactly this on
+ * standard input, which is how it is fuzzed (test/container/launch-plan.test.ts).
+ */
+#include "plan.h"
+
+#include <string.h>
+
+struct shape {
+  const char *fields;
+  uint16_t flags; /* those allowed */
+};
+
+#define ROOT STEP_IN_ROOT
+
+static const struct shape SHAPES[OP_END] = {
+  [OP_SETNS] = {"su", 0},
+  [OP_SETNS_PID] = {"uu", 0},
+  [OP_UNSHARE] = {"u", 0},
+  [OP_AWAIT] = {"u", 0},
+  [OP_FORK] = {"", 0},
+  [OP_REAPER] = {"", 0},
+  [OP_PARENT_DEATH_SIGNAL] = {"u", 0},
+  [OP_SETSID] = {"", 0},
+  [OP_NEW_SESSION_KEYRING] = {"", 0},
+  [OP_SET_ROOT] = {"s", 0},
+  [OP_MOUNT] = {"sssus", ROOT | STEP_CREATE_DIRECTORY | STEP_CREATE_FILE | STEP_NO_SYMLINKS | STEP_MODE_FROM_TARGET},
+  [OP_MOUNT_ATTRIBUTES] = {"sqqq", ROOT | STEP_RECURSIVE},
+  [OP_UMOUNT] = {"su", ROOT},
+  [OP_MKDIR] = {"su", ROOT},
+  [OP_SYMLINK] = {"ss", ROOT},
+  [OP_MKNOD] = {"suuu", ROOT},
+  [OP_CHOWN] = {"suu", ROOT},
+  [OP_CHMOD] = {"su", ROOT},
+  [OP_WRITE_FILE] = {"sbu", ROOT | STEP_CREATE},
+  [OP_MASK_PATH] = {"s", 0},
+  [OP_READONLY_PATH] = {"s", 0},
+  [OP_PIVOT_ROOT] = {"s", 0},
+  [OP_CHDIR] = {"suu", STEP_CREATE},
+  [OP_UMASK] = {"u", 0},
+  [OP_SETHOSTNAME] = {"s", 0},
+  [OP_SETDOMAINNAME] = {"s", 0},
+  [OP_RLIMIT] = {"uqq", 0},
+  [OP_SETGROUPS] = {"U", 0},
+  [OP_SETGID] = {"u", 0},
+  [OP_SETUID] = {"u", 0},
+  [OP_SETUSER] = {"sS", 0},
+  [OP_CAPABILITIES] = {"qqqqq", STEP_ROOT_ONLY},
+  [OP_NO_NEW_PRIVILEGES] = {"", 0},
+  [OP_SECCOMP] = {"bu", 0},
+  [OP_OPEN_PTY] = {"uu", STEP_CONSOLE},
+  [OP_CHOWN_STDIO] = {"", 0},
+  [OP_CLOSE_FROM] = {"u", 0},
+  [OP_ENVIRONMENT] = {"S", 0},
+  [OP_EXEC] = {"S", 0},
+};
+
+/* A window on bytes that are still to be read. */
+struct reader {
+  const unsigned char *at;
+  uint32_t left;
+};
+
+static bool read_u16(struct reader *r, uint16_t *value) {
+  if (r->left < 2) return false;
+  *value = (uint16_t)(r->at[0] | (uint16_t)(r->at[1] << 8));
+  r->at += 2;
+  r->left -= 2;
+  return true;
+}
+
+static bool read_u32(struct reader *r, uint32_t *value) {
+  if (r->left < 4) return false;
+  *value = (uint32_t)r->at[0] | (uint32_t)r->at[1] << 8 | (uint32_t)r->at[2] << 16 | (uint32_t)r->at[3] << 24;
+  r->at += 4;
+  r->left -= 4;
+  return true;
+}
+
+static bool read_u64(struct reader *r, uint64_t *value) {
+  uint32_t low, high;
+  if (!read_u32(r, &low) || !read_u32(r, &high)) return false;
+  *value = (uint64_t)high << 32 | low;
+  return true;
+}
+
+static bool read_string(struct reader *r, const char **value) {
+  uint32_t length;
+  if (!read_u32(r, &length) || length == 0 || length > PLAN_MAX_STRING || length > r->left) return false;
+  /* the only NUL is the last byte: what TypeScript wrote is what the kernel reads */
+  if (memchr(r->at, 0, length) != r->at + length - 1) return false;
+  *value = (const char *)r->at;
+  r->at += length;
+  r->left -= length;
+  return true;
+}
+
+static bool read_blob(struct reader *r, struct bytes *value) {
+  uint32_t length;
+  if (!read_u32(r, &length) || length > PLAN_MAX_BLOB || length > r->left) return false;
+  *value = (struct bytes){.data = r->at, .length = length, .count = 0};
+  r->at += length;
+  r->left -= length;
+  return true;
+}
+
+static bool read_list(struct reader *r, char kind, struct bytes *value) {
+  uint32_t count;
+  if (!read_u32(r, &count) || count > PLAN_MAX_LIST) return false;
+  const unsigned char *first = r->at;
+  for (uint32_t i = 0; i < count; i++) {
+    const char *string;
+    uint32_t number;
+    if (kind == 'S' ? !read_string(r, &string) : !read_u32(r, &number)) return false;
+  }
+  *value = (struct bytes){.data = first, .length = (uint32_t)(r->at - first), .count = count};
+  return true;
+}
+
+static bool read_fields(struct reader *r, const char *fields, struct step *step) {
+  unsigned numbers = 0, strings = 0;
+  for (; *fields; fields++) {
+    uint32_t small;
+    switch (*fields) {
+    case 'u':
+      if (!read_u32(r, &small)) return false;
+      step->number[numbers++] = small;
+      break;
+    case 'q':
+      if (!read_u64(r, &step->number[numbers++])) return false;
+      break;
+    case 's':
+      if (!read_string(r, &step->string[strings++])) return false;
+      break;
+    case 'b':
+      if (!read_blob(r, &step->blob)) return false;
+      break;
+    default:
+      if (!read_list(r, *fields, &step->blob)) return false;
+    }
+  }
+  return r->left == 0;
+}
+
+/* Reads one step; a reason when it is malformed. */
+static const char *read_step(struct reader *plan, struct step *step) {
+  uint32_t length;
+  *step = (struct step){0};
+  if (!read_u16(plan, &step->opcode) || !read_u16(plan, &step->flags) || !read_u32(plan, &length)) return "truncated step header";
+  if (length > plan->left) return "step longer than the plan";
+  if (step->opcode == 0 || step->opcode >= OP_END) return "unknown opcode";
+  const struct shape *shape = &SHAPES[step->opcode];
+  if (step->flags & (uint16_t)~shape->flags) return "unknown flag";
+  struct reader payload = {plan->at, length};
+  if (!read_fields(&payload, shape->fields, step)) return "malformed payload";
+  plan->at += length;
+  plan->left -= length;
+  return NULL;
+}
+
+static bool fits_path(const char *path) { return strlen(path) < 4096; /* PATH_MAX */ }
+
+/* What a signature cannot say. */
+static const char *check_values(const struct step *step) {
+  for (unsigned i = 0; i < FIELD_MAX; i++) {
+    /* an overlay's options are a page as well (mount(2)) */
+    if (step->string[i] && !fits_path(step->string[i])) return "string longer than PATH_MAX";
+  }
+  switch (step->opcode) {
+  case OP_AWAIT:
+    return step->number[0] > 3 ? "unknown tag" : NULL;
+  case OP_PARENT_DEATH_SIGNAL:
+    return step->number[0] > 64 ? "no such signal" : NULL;
+  case OP_MOUNT:
+    return (step->flags & STEP_CREATE_DIRECTORY) && (step->flags & STEP_CREATE_FILE) ? "target is to be both file and directory" : NULL;
+  case OP_SECCOMP:
+    if (step->blob.length == 0 || step->blob.length % 8 || step->blob.length / 8 > PLAN_MAX_FILTER) return "filter of a wrong length";
+    return NULL;
+  case OP_OPEN_PTY:
+    return step->number[0] > 0xffff || step->number[1] > 0xffff ? "terminal too large" : NULL;
+  case OP_CLOSE_FROM:
+    return step->number[0] < 3 ? "stdio would be closed" : NULL;
+  case OP_EXEC:
+    return step->blob.count == 0 ? "no arguments" : NULL;
+  default:
+    return NULL;
+  }
+}
+
+bool plan_check(struct plan *plan, const unsigned char *data, size_t length, struct plan_error *error) {
+  uint32_t magic, total, steps, forks = 0;
+  uint16_t version, zero;
+  *error = (struct plan_error){0, NULL};
+  if (length > PLAN_MAX) return error->reason = "plan longer than 4 MiB", false;
+  struct reader r = {data, (uint32_t)length};
+  if (!read_u32(&r, &magic) || !read_u16(&r, &version) || !read_u16(&r, &zero) || !read_u32(&r, &total) || !read_u32(&r, &steps)) return error->reason = "truncated header", false;
+  if (magic != PLAN_MAGIC) return error->reason = "not a launch plan", false;
+  if (version != PLAN_VERSION) return error->reason = "plan of another version", false;
+  if (zero != 0 || total != length) return error->reason = "wrong total length", false;
+  if (steps == 0 || steps > PLAN_MAX_STEPS) return error->reason = "wrong number of steps", false;
+  for (uint32_t i = 0; i < steps; i++) {
+    struct step step;
+    error->step = i;
+    error->reason = read_step(&r, &step);
+    if (!error->reason) error->reason = check_values(&step);
+    if (error->reason) return false;
+    if ((step.opcode == OP_EXEC) != (i == steps - 1)) return error->reason = "exec is the last step and only that", false;
+    if ((step.opcode == OP_FORK || step.opcode == OP_REAPER) && ++forks > PLAN_MAX_FORKS) return error->reason = "too many forks", false;
+  }
+  if (r.left != 0) return error->reason = "bytes after the last step", false;
+  *plan = (struct plan){data, (uint32_t)length, steps};
+  return true;
+}
+
+void plan_next(const struct plan *plan, uint32_t *offset, struct step *step) {
+  struct reader r = {plan->data + *offset, plan->length - *offset};
+  (void)read_step(&r, step);
+  *offset = plan->length - r.left;
+}
+
+const char *list_string(const struct bytes *list, uint32_t *offset) {
+  struct reader r = {list->data + *offset, list->length - *offset};
+  const char *value = "";
+  (void)read_string(&r, &value);
+  *offset = list->length - r.left;
+  return value;
+}
+
+uint32_t list_number(const struct bytes *list, uint32_t *offset) {
+  struct reader r = {list->data + *offset, list->length - *offset};
+  uint32_t value = 0;
+  (void)read_u32(&r, &value);
+  *offset = list->length - r.left;
+  return value;
+}

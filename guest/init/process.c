@@ -1,0 +1,148 @@
+/*
+ * Forks, and what stays behind: a monitor outside the container, or a reaper as its PID 1.
+ *
+ * Who ends when: the monitor ends its child when the process that started it is gone (poll on `life`), and the kernel ends the child
+ * when its monitor is gone (PR_SET_PDEATHSIG). The latter is cleared by a set-user-ID exec, which is why executor.ts kills by pidfd too.
+ */
+#define _GNU_SOURCE
+#include "run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The fds a monitor keeps are moved here, and everything below is closed. */
+#define MONITOR_FDS 64
+
+void hide_process(void) {
+  /*
+   * /proc/PID/exe of this program would be a way for a hostile container to write to the host's file (CVE-2019-5736). Not dumpable, its
+   * memory belongs to the user namespace it was started in, and only CAP_SYS_PTRACE there opens it. execve undoes it.
+   */
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+static bool parent_is_gone(int life) {
+  struct pollfd poll_life = {.fd = life, .events = 0};
+  return poll(&poll_life, 1, 0) == 1;
+}
+
+void arm_parent_death(struct run *run) {
+  /* the kernel clears it at every change of uid, gid or capabilities (prctl(2)), so this is called after each */
+  if (prctl(PR_SET_PDEATHSIG, run->death_signal, 0, 0, 0) < 0) fail(run, "prctl(PR_SET_PDEATHSIG)", NULL);
+  /* getppid() is 0 in a new pid namespace whether the parent lives or not; the descriptor it alone holds tells */
+  if (run->death_signal && parent_is_gone(run->life)) _exit(128 + SIGKILL);
+}
+
+static int code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+
+static int move_up(int fd) { return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, MONITOR_FDS); }
+
+_Noreturn static void monitor(struct run *run, pid_t child) {
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, NULL);
+  hide_process();
+  prctl(PR_SET_NAME, "husk-monitor", 0, 0, 0);
+  int child_fd = move_up((int)syscall(SYS_pidfd_open, child, 0));
+  int status_fd = move_up(run->status), life = move_up(run->life); /* the last, so the highest */
+  close_range(0, MONITOR_FDS - 1, 0);
+  close_range((unsigned)life + 1, ~0u, 0);
+  munmap((void *)(uintptr_t)run->plan.data, run->plan.length);
+  struct pollfd wait_for[2] = {{.fd = child_fd, .events = POLLIN}, {.fd = run->death_signal ? life : -1, .events = 0}};
+  while (child_fd >= 0) {
+    if (poll(wait_for, 2, -1) < 0 && errno != EINTR) break;
+    if (wait_for[0].revents) break;
+    if (wait_for[1].revents) {
+      kill(child, SIGKILL); /* not reaped yet: the pid is still its own */
+      wait_for[1].fd = -1;
+    }
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  ssize_t written = write(status_fd, &status, sizeof status);
+  (void)written;
+  _exit(code_of(status));
+}
+
+/* The child's half of every fork. `life`: a pipe whose write end only the parent has. */
+static void begin_child(struct run *run, const int life[2]) {
+  close(life[1]);
+  run->life = life[0];
+  run->forks++;
+}
+
+static pid_t fork_child(struct run *run, int life[2]) {
+  if (pipe2(life, O_CLOEXEC) < 0) fail(run, "pipe2", NULL);
+  pid_t child = fork();
+  if (child < 0) fail(run, "fork", NULL);
+  return child;
+}
+
+void fork_with_monitor(struct run *run) {
+  int life[2];
+  pid_t child = fork_child(run, life);
+  if (child > 0) {
+    move_up(life[1]); /* held until the end */
+    monitor(run, child);
+  }
+  begin_child(run, life);
+  arm_parent_death(run);
+  tell_hello(run);
+}
+
+/* Signals that mean a fault of the reaper itself, and those it must not take from the job control of a terminal. */
+static const int NOT_FORWARDED[] = {SIGCHLD, SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGABRT, SIGTRAP, SIGSYS, SIGTTIN, SIGTTOU};
+
+static bool is_forwarded(int signal) {
+  for (size_t i = 0; i < sizeof NOT_FORWARDED / sizeof *NOT_FORWARDED; i++)
+    if (NOT_FORWARDED[i] == signal) return false;
+  return true;
+}
+
+_Noreturn static void reap(struct run *run, pid_t child, int held) {
+  sigset_t all;
+  sigfillset(&all);
+  hide_process();
+  prctl(PR_SET_NAME, "husk-init", 0, 0, 0);
+  /* with --pid host or container:X it is not PID 1, and still the one orphans go to */
+  prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  /* stdio too: end-of-file on a container's output is the command's business, not the reaper's */
+  close_range(0, MONITOR_FDS - 1, 0);
+  close_range((unsigned)held + 1, ~0u, 0);
+  munmap((void *)(uintptr_t)run->plan.data, run->plan.length);
+  if (chdir("/") < 0) { /* an inaccessible root only means that the working folder stays busy */
+  }
+  for (;;) {
+    int ended, status;
+    while ((ended = waitpid(-1, &status, WNOHANG)) > 0)
+      if (ended == child) _exit(code_of(status));
+    int signal = sigwaitinfo(&all, NULL);
+    if (signal > 0 && is_forwarded(signal)) kill(child, signal);
+  }
+}
+
+void fork_with_reaper(struct run *run) {
+  int life[2];
+  sigset_t all, before;
+  sigfillset(&all);
+  /* blocked before the fork: a signal that arrives now is forwarded, not lost */
+  sigprocmask(SIG_SETMASK, &all, &before);
+  pid_t child = fork_child(run, life);
+  if (child > 0) {
+    int held = move_up(life[1]);
+    reap(run, child, held);
+  }
+  begin_child(run, life);
+  /* a group of its own in the terminal's foreground: a key's signal comes once, from the terminal, not again from the reaper */
+  if (setpgid(0, 0) == 0 && isatty(STDIN_FILENO)) tcsetpgrp(STDIN_FILENO, getpid());
+  sigprocmask(SIG_SETMASK, &before, NULL);
+  arm_parent_death(run);
+  tell_hello(run);
+}

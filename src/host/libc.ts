@@ -1,0 +1,74 @@
+/**
+ * The one door to koffi: the C library's functions, with errno turned into an exception. Loaded on first use, because koffi costs about
+ * 8 ms at start and most commands never need it. Nothing here checks what is done with a pointer: each caller says why its own is safe.
+ */
+import { createRequire } from 'node:module';
+import { getSystemErrorName } from 'node:util';
+
+type Koffi = typeof import('koffi');
+type LibraryHandle = ReturnType<Koffi['load']>;
+
+/** A system call that failed. `code` is the name of errno (ENOENT …) as in Node's own errors. */
+export class SyscallError extends Error {
+  override name = 'SyscallError';
+  readonly syscall: string;
+  readonly errno: number;
+  readonly code: string;
+  readonly path: string | undefined;
+
+  constructor(syscall: string, errno: number, path?: string) {
+    const code = errnoName(errno);
+    super(`${syscall}${path === undefined ? '' : ` ${path}`}: ${code}`);
+    this.syscall = syscall;
+    this.errno = errno;
+    this.code = code;
+    this.path = path;
+  }
+}
+
+/** 2 → 'ENOENT'; errno(3) */
+export function errnoName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno);
+  } catch {
+    return `errno ${errno}`;
+  }
+}
+
+let loaded: { koffi: Koffi; library: LibraryHandle } | undefined;
+
+function libc(): { koffi: Koffi; library: LibraryHandle } {
+  if (!loaded) {
+    // require, not import: FFI calls are synchronous, and so must be their loading
+    const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    loaded = { koffi, library: koffi.load('libc.so.6') };
+  }
+  return loaded;
+}
+
+/** The koffi module itself: for readiness (poll.ts), mappings and callbacks. Only for files of this room. */
+export const koffi = (): Koffi => libc().koffi;
+
+/** errno of the last call made through koffi on this thread */
+export const lastErrno = (): number => libc().koffi.errno();
+
+/**
+ * A function of the C library by its prototype, bound at its first call.
+ * @example const closeFd = foreign<(fd: number) => number>('int close(int fd)');
+ */
+export function foreign<F extends (...args: never[]) => unknown>(prototype: string): F {
+  let bound: F | undefined;
+  return ((...args: never[]) => {
+    bound ??= libc().library.func(prototype) as unknown as F;
+    return bound(...args);
+  }) as F;
+}
+
+/**
+ * The result of a call that says failure by a negative number.
+ * @throws SyscallError
+ */
+export function checked(result: number, syscall: string, path?: string): number {
+  if (result < 0) throw new SyscallError(syscall, lastErrno(), path);
+  return result;
+}

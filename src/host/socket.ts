@@ -1,0 +1,143 @@
+/** Unix socket pairs that carry messages with descriptors (SCM_RIGHTS) and the sender's pid (SCM_CREDENTIALS). unix(7), cmsg(3) */
+import { Fd } from './fd.ts';
+import { checked, foreign, koffi, lastErrno, SyscallError } from './libc.ts';
+
+/** bits/socket.h, asm-generic/socket.h (x86-64) */
+const AF_UNIX = 1;
+const SOCK_SEQPACKET = 5;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_PASSCRED = 16;
+const SCM_RIGHTS = 1;
+const SCM_CREDENTIALS = 2;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const MSG_TRUNC = 0x20;
+const MSG_CTRUNC = 0x8;
+const EAGAIN = 11;
+const EINTR = 4;
+
+/** bytes of struct msghdr, struct iovec and struct cmsghdr on x86-64 */
+const MSGHDR = 56;
+const IOVEC = 16;
+const CMSGHDR = 16;
+/** room for a few control messages: one SCM_CREDENTIALS (32) and SCM_RIGHTS of at most 16 fds (80) */
+const CONTROL_BYTES = 256;
+/** the longest message received; longer ones are cut off and refused */
+const MAX_MESSAGE = 16384;
+
+const socketpair = foreign<(domain: number, type: number, protocol: number, fds: Int32Array) => number>('int socketpair(int domain, int type, int protocol, int *fds)');
+const setsockopt = foreign<(fd: number, level: number, name: number, value: Int32Array, length: number) => number>(
+  'int setsockopt(int fd, int level, int name, const int *value, unsigned int length)',
+);
+const c_recvmsg = foreign<(fd: number, header: Uint8Array, flags: number) => number>('long recvmsg(int fd, void *header, int flags)');
+const c_sendmsg = foreign<(fd: number, header: Uint8Array, flags: number) => number>('long sendmsg(int fd, const void *header, int flags)');
+
+/** Two connected SOCK_SEQPACKET ends, close-on-exec. `credentials`: messages received on `near` carry the sender's pid. */
+export function seqpacketPair(options: { credentials?: boolean } = {}): { near: Fd; far: Fd } {
+  const fds = new Int32Array(2); // safe: the kernel writes exactly two ints
+  checked(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 'socketpair');
+  const near = new Fd(fds[0]!);
+  const far = new Fd(fds[1]!);
+  if (options.credentials) checked(setsockopt(near.number, SOL_SOCKET, SO_PASSCRED, Int32Array.of(1), 4), 'setsockopt');
+  return { near, far };
+}
+
+export interface Message {
+  data: Buffer;
+  fds: Fd[];
+  /** of the sender, in this process's pid namespace; 0 when it cannot be seen from here */
+  pid: number;
+}
+
+interface MessageBuffers {
+  header: Buffer;
+  iovec: Buffer;
+  control: Buffer;
+}
+
+/** A struct msghdr over one data buffer. The caller keeps the buffers alive until the call is over: the header has bare addresses. */
+function messageBuffers(data: Buffer, controlLength: number): MessageBuffers {
+  const address = koffi().address;
+  const control = Buffer.alloc(CONTROL_BYTES);
+  const iovec = Buffer.alloc(IOVEC);
+  iovec.writeBigUInt64LE(address(data), 0);
+  iovec.writeBigUInt64LE(BigInt(data.length), 8);
+  const header = Buffer.alloc(MSGHDR);
+  header.writeBigUInt64LE(address(iovec), 16);
+  header.writeBigUInt64LE(1n, 24);
+  header.writeBigUInt64LE(controlLength > 0 ? address(control) : 0n, 32);
+  header.writeBigUInt64LE(BigInt(controlLength), 40);
+  return { header, iovec, control };
+}
+
+function readControl(control: Buffer, length: number): { fds: Fd[]; pid: number } {
+  const fds: Fd[] = [];
+  let pid = 0;
+  for (let at = 0; at + CMSGHDR <= length; ) {
+    const size = Number(control.readBigUInt64LE(at));
+    const level = control.readInt32LE(at + 8);
+    const type = control.readInt32LE(at + 12);
+    if (size < CMSGHDR || at + size > length) break;
+    if (level === SOL_SOCKET && type === SCM_RIGHTS) for (let fd = at + CMSGHDR; fd + 4 <= at + size; fd += 4) fds.push(new Fd(control.readInt32LE(fd)));
+    if (level === SOL_SOCKET && type === SCM_CREDENTIALS) pid = control.readInt32LE(at + CMSGHDR);
+    at += (size + 7) & ~7;
+  }
+  return { fds, pid };
+}
+
+let received: { data: Buffer; buffers: MessageBuffers } | undefined;
+
+/**
+ * recvmsg(2) without waiting: a message, `undefined` when there is none yet, `null` at end-of-file. Received fds are close-on-exec.
+ * @throws SyscallError; EMSGSIZE for a message over 16 KiB or with too many descriptors
+ */
+export function receive(fd: number): Message | null | undefined {
+  if (!received) {
+    const data = Buffer.alloc(MAX_MESSAGE);
+    received = { data, buffers: messageBuffers(data, CONTROL_BYTES) };
+  }
+  const { data, buffers } = received;
+  const { header, control } = buffers;
+  header.writeBigUInt64LE(BigInt(CONTROL_BYTES), 40);
+  let length: number;
+  // safe: iovec and control name buffers of the lengths given, held by `received`
+  do length = c_recvmsg(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (length < 0 && lastErrno() === EINTR);
+  if (length < 0) {
+    const errno = lastErrno();
+    if (errno === EAGAIN) return undefined;
+    throw new SyscallError('recvmsg', errno);
+  }
+  const { fds, pid } = readControl(control, Number(header.readBigUInt64LE(40)));
+  if (header.readInt32LE(48) & (MSG_TRUNC | MSG_CTRUNC)) {
+    for (const stray of fds) stray.close();
+    throw new SyscallError('recvmsg', 90 /* EMSGSIZE */);
+  }
+  if (length === 0 && fds.length === 0) return null;
+  return { data: Buffer.from(data.subarray(0, length)), fds, pid };
+}
+
+/** sendmsg(2) of one message, with descriptors. Never SIGPIPE. @throws SyscallError (EPIPE when nobody is there) */
+export function send(fd: number, data: Uint8Array, fds: readonly number[] = []): void {
+  if (CMSGHDR + 4 * fds.length > CONTROL_BYTES) throw new RangeError('too many descriptors for one message');
+  const bytes = Buffer.from(data);
+  const size = CMSGHDR + 4 * fds.length;
+  const buffers = messageBuffers(bytes, fds.length > 0 ? (size + 7) & ~7 : 0);
+  buffers.control.writeBigUInt64LE(BigInt(size), 0);
+  buffers.control.writeInt32LE(SOL_SOCKET, 8);
+  buffers.control.writeInt32LE(SCM_RIGHTS, 12);
+  for (const [index, number] of fds.entries()) buffers.control.writeInt32LE(number, CMSGHDR + 4 * index);
+  let sent: number;
+  // safe: bytes, iovec and control are alive here and the header has their true lengths
+  do sent = c_sendmsg(fd, buffers.header, MSG_NOSIGNAL);
+  while (sent < 0 && lastErrno() === EINTR);
+  checked(sent, 'sendmsg');
+  keepAlive(bytes, buffers);
+}
+
+/** The optimiser must not collect buffers whose addresses the kernel has. */
+function keepAlive(...values: unknown[]): number {
+  return values.length;
+}
