@@ -1,0 +1,190 @@
+/**
+ * One HTTP exchange with a registry over node:http(s): keep-alive, timeouts, a bounded number of redirects, bounded bodies.
+ * Knows nothing of registries. node:http because fetch costs 25 ms more at start; node:https is loaded only when needed.
+ *
+ * Credentials never follow a redirect to another origin, and a redirect never leads from https to http.
+ */
+import type { Agent, IncomingMessage, ClientRequest, RequestOptions } from 'node:http';
+import { Agent as HttpAgent, request as httpRequest } from 'node:http';
+import { createRequire } from 'node:module';
+import type { Readable } from 'node:stream';
+import { HuskError } from '../../errors.ts';
+
+/** ms until a connection stands, and until the answer's headers are there */
+const ANSWER_TIMEOUT_MS = 30_000;
+/** ms without one byte of a body */
+const IDLE_TIMEOUT_MS = 60_000;
+/** what Go's http.Client allows, and with it Docker */
+const MAX_REDIRECTS = 10;
+/** bytes of all headers of an answer; Node's own default is 16 KiB, token headers may be long */
+const MAX_HEADERS = 64 << 10;
+/** bytes a socket hands over at once: larger chunks mean fewer turns through JavaScript */
+const SOCKET_CHUNK = 256 << 10;
+
+export interface TransportRequest {
+  method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  url: URL;
+  headers: Record<string, string>;
+  body?: Uint8Array | Readable;
+  /** accept any certificate of this request's own origin */
+  unverifiedTls?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface TransportResponse {
+  status: number;
+  headers: IncomingMessage['headers'];
+  /** where the answer came from, after redirects */
+  url: URL;
+  body: IncomingMessage;
+}
+
+/** Failures worth another try: the connection broke, timed out, or could not be made. */
+export class TransportError extends HuskError {
+  readonly code: string | undefined;
+
+  constructor(message: string, cause?: unknown) {
+    super(message, { kind: 'unavailable', cause });
+    this.code = (cause as NodeJS.ErrnoException | undefined)?.code;
+  }
+}
+
+type Https = typeof import('node:https');
+
+export class Transport implements Disposable {
+  #userAgent: string;
+  #http: Agent | undefined;
+  #https: Agent | undefined;
+  #unverified: Agent | undefined;
+  #module: Https | undefined;
+
+  constructor(options: { userAgent: string }) {
+    this.#userAgent = options.userAgent;
+  }
+
+  [Symbol.dispose](): void {
+    for (const agent of [this.#http, this.#https, this.#unverified]) agent?.destroy();
+  }
+
+  /**
+   * Sends and follows redirects (of GET and HEAD). The caller reads or destroys the body.
+   * @throws TransportError, HuskError `unavailable` for redirect loops
+   */
+  async send(request: TransportRequest): Promise<TransportResponse> {
+    let { url } = request;
+    let { headers } = request;
+    for (let redirects = 0; ; redirects++) {
+      const body = await this.#exchange(url, headers, request);
+      const status = body.statusCode ?? 0;
+      const location = body.headers.location;
+      const follows = (request.method === 'GET' || request.method === 'HEAD') && [301, 302, 303, 307, 308].includes(status) && location !== undefined;
+      if (!follows) return { status, headers: body.headers, url, body };
+      body.destroy();
+      if (redirects === MAX_REDIRECTS) throw new HuskError(`cannot get ${shown(request.url)}: more than ${MAX_REDIRECTS} redirects`, { kind: 'unavailable' });
+      const next = redirectTarget(location, url);
+      if (next.origin !== url.origin) headers = withoutCredentials(headers);
+      url = next;
+    }
+  }
+
+  #exchange(url: URL, headers: Record<string, string>, request: TransportRequest): Promise<IncomingMessage> {
+    const secure = url.protocol === 'https:';
+    if (secure) this.#module ??= createRequire(import.meta.url)('node:https') as Https;
+    const unverified = secure && request.unverifiedTls === true && url.origin === request.url.origin;
+    const options: RequestOptions = {
+      method: request.method,
+      agent: secure ? this.#httpsAgent(unverified) : this.#httpAgent(),
+      maxHeaderSize: MAX_HEADERS,
+      headers: { 'user-agent': this.#userAgent, ...headers },
+      timeout: ANSWER_TIMEOUT_MS,
+      signal: request.signal,
+    };
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error) => reject(request.signal?.aborted ? error : failure(url, error));
+      const client: ClientRequest = secure ? this.#module!.request(url, options) : httpRequest(url, options);
+      // the socket's idle timeout covers connecting as well; DNS has none of its own
+      const deadline = setTimeout(() => client.destroy(new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)), ANSWER_TIMEOUT_MS);
+      client.once('timeout', () => client.destroy(new Error('timed out')));
+      client.once('error', (error) => {
+        clearTimeout(deadline);
+        fail(error);
+      });
+      client.once('response', (response) => {
+        clearTimeout(deadline);
+        client.setTimeout(IDLE_TIMEOUT_MS);
+        resolve(response);
+      });
+      const { body } = request;
+      if (body === undefined || body instanceof Uint8Array) client.end(body);
+      else {
+        body.once('error', (error) => client.destroy(error));
+        body.pipe(client);
+      }
+    });
+  }
+
+  #httpAgent(): Agent {
+    return (this.#http ??= new HttpAgent(AGENT_OPTIONS));
+  }
+
+  #httpsAgent(unverified: boolean): Agent {
+    const { Agent: HttpsAgent } = this.#module!;
+    if (unverified) return (this.#unverified ??= new HttpsAgent({ ...AGENT_OPTIONS, rejectUnauthorized: false }));
+    return (this.#https ??= new HttpsAgent(AGENT_OPTIONS));
+  }
+}
+
+const AGENT_OPTIONS = { keepAlive: true, maxSockets: 16, highWaterMark: SOCKET_CHUNK, readableHighWaterMark: SOCKET_CHUNK };
+
+function redirectTarget(location: string, from: URL): URL {
+  let next: URL;
+  try {
+    next = new URL(location, from);
+  } catch (error) {
+    throw new HuskError(`${shown(from)} redirects to something that is no URL`, { kind: 'unavailable', cause: error });
+  }
+  if (next.protocol !== 'https:' && next.protocol !== 'http:') throw new HuskError(`${shown(from)} redirects to a ${next.protocol} URL`, { kind: 'unavailable' });
+  if (from.protocol === 'https:' && next.protocol === 'http:') throw new HuskError(`${shown(from)} redirects from https to http`, { kind: 'unavailable' });
+  // user:password@ in a location would be sent as basic auth
+  next.username = '';
+  next.password = '';
+  return next;
+}
+
+function withoutCredentials(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !['authorization', 'cookie'].includes(name.toLowerCase())));
+}
+
+/** A URL for messages: signed storage URLs carry secrets in their query. */
+export const shown = (url: URL) => `${url.origin}${url.pathname}`;
+
+function failure(url: URL, error: Error): TransportError {
+  const code = (error as NodeJS.ErrnoException).code;
+  // with several addresses Node throws an AggregateError whose own message is empty
+  const message = error.message || (error as AggregateError).errors?.map((each: Error) => each.message).join('; ') || code || 'failed';
+  return new TransportError(`cannot reach ${url.host}: ${message}`, error);
+}
+
+/**
+ * Reads a whole body.
+ * @param limit bytes; one byte more ends the connection
+ * @throws HuskError `limit`, TransportError when the body breaks off
+ */
+export async function readBody(response: TransportResponse, limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > limit) {
+        response.body.destroy();
+        throw new HuskError(`the answer of ${shown(response.url)} is larger than ${limit} bytes`, { kind: 'limit' });
+      }
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof HuskError) throw error;
+    throw new TransportError(`the answer of ${shown(response.url)} broke off: ${(error as Error).message}`, error);
+  }
+  return Buffer.concat(chunks, length);
+}
