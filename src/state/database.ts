@@ -72,6 +72,13 @@ const MIGRATIONS: string[] = [
     record TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  -- which process fetches which blob (src/images/claims.ts); rows of dead processes mean nothing
+  CREATE TABLE blob_claims (
+    digest TEXT PRIMARY KEY,
+    holder TEXT NOT NULL                  -- JSON ProcessIdentity
+  ) STRICT;
+  `,
 ];
 
 /** How long a husk process waits for another's write transaction before it gives up. */

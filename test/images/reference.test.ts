@@ -5,17 +5,19 @@ const HEX = 'ab'.repeat(32);
 const D = `sha256:${HEX}`;
 
 const reads = test.macro({
-  exec: (t, text: string, full: string, familiar: string) => {
+  exec(t, text: string, full: string, familiar: string) {
     const reference = withDefaultTag(parseReference(text));
     t.is(fullReference(reference), full);
     t.is(familiarReference(reference), familiar);
     t.deepEqual(parseReference(nameKey(reference)), parseReference(nameKey(parseReference(familiar))));
   },
-  title: (_title, text) => `reads ${text.slice(0, 60)}`,
+  title: (_title, text: string) => `reads ${text.slice(0, 60)}`,
 });
 const refuses = test.macro({
-  exec: (t, text: string, message = 'invalid reference format') => void t.throws(() => parseReference(text), { message }),
-  title: (_title, text) => `refuses ${JSON.stringify(text.slice(0, 60))} (${text.length})`,
+  exec(t, text: string, message?: string) {
+    t.throws(() => parseReference(text), { message: message ?? 'invalid reference format' });
+  },
+  title: (_title, text: string, _message?: string) => `refuses ${JSON.stringify(text.slice(0, 60))} (${text.length})`,
 });
 
 test(reads, 'alpine', 'docker.io/library/alpine:latest', 'alpine:latest');

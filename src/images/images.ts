@@ -1,0 +1,210 @@
+/**
+ * The image room's front door: `Images` over the content store, the database and the registries. Decides and delegates; never parses
+ * bytes of images itself.
+ */
+import type { DatabaseSync } from 'node:sqlite';
+import type { Config } from '../config.ts';
+import { HuskError } from '../errors.ts';
+import type { Paths } from '../paths.ts';
+import { transaction } from '../state/database.ts';
+import { Blobs } from './blobs.ts';
+import { Claims } from './claims.ts';
+import type { Image, Images, PullOptions } from './contract.ts';
+import type { Pulled } from './pull.ts';
+import { ImageRecords } from './records.ts';
+import type { Reference } from './reference.ts';
+import { DEFAULT_TAG, familiarName, familiarReference, idPrefix, isDigest, nameKey, parseReference, withDefaultTag } from './reference.ts';
+import type { RemovalContext } from './removal.ts';
+import { deleteRows, removeImage, removeOwnTree, restoreRemoved, sweepRemoved } from './removal.ts';
+
+/** Docker's --max-concurrent-downloads */
+const DEFAULT_CONCURRENCY = 3;
+/** bytes an uncompressed layer may have when the config says nothing: 64 GiB */
+const DEFAULT_MAX_LAYER_SIZE = 64 * 2 ** 30;
+
+export interface ImageStoreOptions {
+  paths: Paths;
+  /** opened by whoever made it, and closed there */
+  database: DatabaseSync;
+  config: Config;
+  env?: NodeJS.ProcessEnv;
+  /** `husk/0.1.0` */
+  userAgent?: string;
+  /** deletes layer folders, whose unpacked trees may hold files of subordinate ids */
+  removeTree?: (path: string) => void;
+}
+
+export class ImageStore implements Images {
+  readonly blobs: Blobs;
+  readonly records: ImageRecords;
+  #options: ImageStoreOptions;
+  #claims: Claims;
+  #removal: RemovalContext;
+
+  constructor(options: ImageStoreOptions) {
+    const { paths, database } = options;
+    this.#options = options;
+    this.blobs = new Blobs(paths);
+    this.records = new ImageRecords({ database, paths, blobs: this.blobs });
+    this.#claims = new Claims(database);
+    this.#removal = { records: this.records, blobs: this.blobs, paths, removeTree: options.removeTree ?? removeOwnTree };
+  }
+
+  // — looking up —
+
+  get(reference: string): Image {
+    const image = this.find(reference);
+    if (!image) throw noSuchImage(reference);
+    return image;
+  }
+
+  find(reference: string): Image | undefined {
+    const found = this.#resolve(reference);
+    return found && this.records.load(found.id);
+  }
+
+  list(): Image[] {
+    return this.records.ids().flatMap((id) => this.records.load(id) ?? []);
+  }
+
+  /**
+   * Docker's order: a full id, then a name, then the beginning of an id.
+   * @returns the key of image_names when it was found by name
+   */
+  #resolve(text: string): { id: string; name?: string } | undefined {
+    const hex = idPrefix(text);
+    if (hex?.length === 64) {
+      const ids = this.records.idsByPrefix(hex);
+      return ids[0] === undefined ? undefined : { id: ids[0] };
+    }
+    const reference = parseOrUndefined(text);
+    if (reference) {
+      const name = nameKey(reference);
+      const id = this.records.idOfName(name);
+      if (id !== undefined) return { id, name };
+    }
+    const ids = hex === undefined ? [] : this.records.idsByPrefix(hex);
+    return ids.length === 1 ? { id: ids[0]! } : undefined;
+  }
+
+  // — registries —
+
+  async pull(text: string, options: PullOptions = {}): Promise<{ image: Image; digest: string; upToDate: boolean }> {
+    const typed = parseReference(text);
+    const onProgress = options.onProgress ?? (() => {});
+    if (options.allTags) return this.#pullAllTags(typed, options);
+    if (typed.tag === undefined && typed.digest === undefined) onProgress({ status: `Using default tag: ${DEFAULT_TAG}` });
+    return this.#pullOne(withDefaultTag(typed), options);
+  }
+
+  async #pullAllTags(typed: Reference, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
+    if (typed.tag !== undefined || typed.digest !== undefined) throw new HuskError("tag can't be used with --all-tags/-a", { kind: 'invalid' });
+    const { Repository } = await import('./registry/client.ts');
+    const { endpoints } = await import('./registry/endpoints.ts');
+    using transport = await this.#transport();
+    const endpoint = endpoints(typed.domain, this.#options.config).at(-1)!;
+    const tags = await new Repository({ transport, endpoint, path: typed.path, env: this.#options.env, signal: options.signal }).tags();
+    let last: { image: Image; digest: string; upToDate: boolean } | undefined;
+    for (const tag of tags) {
+      // a registry's list is no better than what a person types
+      const reference = parseReference(`${typed.domain}/${typed.path}:${tag}`);
+      last = await this.#pullOne(reference, options);
+    }
+    if (!last) throw new HuskError(`no tags found for ${familiarName(typed)}`, { kind: 'not-found' });
+    return last;
+  }
+
+  async #pullOne(reference: Reference, { platform, onProgress = () => {}, signal }: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
+    const { config, paths, env = process.env } = this.#options;
+    // what a pull needs is loaded by a pull only
+    const [{ pull }, { endpoints }] = await Promise.all([import('./pull.ts'), import('./registry/endpoints.ts')]);
+    using transport = await this.#transport();
+    onProgress({ status: `${reference.digest ?? reference.tag}: Pulling from ${reference.path}` });
+    restoreRemoved(this.#removal);
+    const pulled: Pulled = await pull(
+      {
+        paths,
+        blobs: this.blobs,
+        records: this.records,
+        claims: this.#claims,
+        transport,
+        endpoints: endpoints(reference.domain, config),
+        concurrency: config['max-concurrent-downloads'] ?? DEFAULT_CONCURRENCY,
+        maxLayerSize: config['max-layer-size'] ?? DEFAULT_MAX_LAYER_SIZE,
+        env,
+      },
+      { reference, platform, onProgress, signal },
+    );
+    onProgress({ status: `Digest: ${pulled.digest}` });
+    onProgress({ status: `Status: ${pulled.upToDate ? 'Image is up to date' : 'Downloaded newer image'} for ${familiarReference(reference)}` });
+    return { image: this.get(pulled.id), digest: pulled.digest, upToDate: pulled.upToDate };
+  }
+
+  async #transport() {
+    const { Transport } = await import('./registry/transport.ts');
+    return new Transport({ userAgent: this.#options.userAgent ?? 'husk' });
+  }
+
+  // — names and removal —
+
+  tag(source: string, target: string): void {
+    const found = this.#resolve(source);
+    if (!found) throw noSuchImage(source);
+    const reference = parseReference(target);
+    if (reference.digest !== undefined) throw new HuskError('refusing to create a tag with a digest reference', { kind: 'invalid' });
+    this.records.setNames([nameKey(reference)], found.id);
+  }
+
+  remove(text: string, options: Parameters<Images['remove']>[1]): { untagged: string[]; deleted: string[] } {
+    const found = this.#resolve(text);
+    if (!found) throw noSuchImage(text);
+    return removeImage(this.#removal, { text, name: found.name, imageId: found.id, force: options.force ?? false, users: options.inUse(found.id) });
+  }
+
+  prune(options: Parameters<Images['prune']>[0]): { deleted: string[]; untagged: string[]; reclaimed: number } {
+    const result = { deleted: [] as string[], untagged: [] as string[], reclaimed: 0 };
+    restoreRemoved(this.#removal);
+    for (const image of this.list()) {
+      if (image.repoTags.length > 0 && !options.all) continue;
+      if (options.filters && !options.filters(image)) continue;
+      const blobs = transaction(this.records.database, () => {
+        if (options.inUse(image.id)) return [];
+        result.untagged.push(...image.repoTags, ...image.repoDigests);
+        const gone = deleteRows(this.#removal, image.id);
+        result.deleted.push(...gone.deleted);
+        result.reclaimed += gone.reclaimed;
+        return gone.blobs;
+      });
+      for (const blob of blobs) this.blobs.remove(blob);
+    }
+    sweepRemoved(this.#removal);
+    return result;
+  }
+
+  // — archives: src/images/archive —
+
+  save(): Promise<void> {
+    return Promise.reject(new HuskError('save is not here yet', { kind: 'unsupported' }));
+  }
+
+  load(): Promise<{ loaded: string[] }> {
+    return Promise.reject(new HuskError('load is not here yet', { kind: 'unsupported' }));
+  }
+
+  import(): Promise<Image> {
+    return Promise.reject(new HuskError('import is not here yet', { kind: 'unsupported' }));
+  }
+}
+
+function parseOrUndefined(text: string): Reference | undefined {
+  try {
+    return parseReference(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function noSuchImage(text: string): HuskError {
+  const reference = isDigest(text) ? undefined : parseOrUndefined(text);
+  return new HuskError(`No such image: ${reference ? familiarReference(withDefaultTag(reference)) : text}`, { kind: 'not-found' });
+}

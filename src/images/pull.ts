@@ -1,0 +1,211 @@
+/**
+ * Pull: resolves a reference at its registry (or a mirror of it), fetches what is missing, layers in parallel, and commits the image
+ * record last, in one transaction. Prints nothing: progress goes to the caller in Docker's words.
+ */
+import { mkdirSync } from 'node:fs';
+import { HuskError } from '../errors.ts';
+import type { Paths } from '../paths.ts';
+import { blobStream, removePartial } from './blob-stream.ts';
+import type { Blobs } from './blobs.ts';
+import type { Claims } from './claims.ts';
+import type { Image, Platform, Progress } from './contract.ts';
+import { ingestLayer } from './interim-ingest.ts';
+import type { Descriptor, Manifest } from './manifest.ts';
+import { MAX_MANIFEST, parseImageConfig, parseManifest } from './manifest.ts';
+import { chooseEntry, formatPlatform, hostPlatform, serves } from './platform.ts';
+import type { ImageRecords } from './records.ts';
+import { LayerGone } from './records.ts';
+import type { Reference } from './reference.ts';
+import { familiarReference, fullName, nameKey, shortId } from './reference.ts';
+import type { FetchedManifest } from './registry/client.ts';
+import { Repository } from './registry/client.ts';
+import type { Endpoint } from './registry/endpoints.ts';
+import type { Transport } from './registry/transport.ts';
+
+/** ms between two progress reports of one layer */
+const PROGRESS_INTERVAL_MS = 100;
+/** a concurrent `rmi` may take a fetched layer away before the commit; then it is fetched again, so often */
+const COMMIT_ATTEMPTS = 3;
+
+export interface PullContext {
+  paths: Paths;
+  blobs: Blobs;
+  records: ImageRecords;
+  claims: Claims;
+  transport: Transport;
+  endpoints: Endpoint[];
+  /** layers fetched at once */
+  concurrency: number;
+  /** bytes an uncompressed layer may have */
+  maxLayerSize: number;
+  env: NodeJS.ProcessEnv;
+}
+
+export interface PullRequest {
+  /** with tag or digest */
+  reference: Reference;
+  /** what `--platform` asked for */
+  platform?: Platform;
+  onProgress: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
+
+export interface Pulled {
+  id: string;
+  /** of what the reference named: the index, where there is one */
+  digest: string;
+  upToDate: boolean;
+}
+
+/** Tries mirrors first; a mirror's failure is not the pull's. */
+export async function pull(context: PullContext, request: PullRequest): Promise<Pulled> {
+  const { endpoints, transport, env } = context;
+  const wanted = request.reference.digest ?? request.reference.tag!;
+  for (const [index, endpoint] of endpoints.entries()) {
+    const repository = new Repository({ transport, endpoint, path: request.reference.path, env, signal: request.signal });
+    let top: FetchedManifest;
+    try {
+      top = await repository.manifest(wanted);
+    } catch (error) {
+      if (index < endpoints.length - 1 && error instanceof HuskError && !request.signal?.aborted) continue;
+      throw error;
+    }
+    return pullFrom(repository, top, context, request);
+  }
+  throw new HuskError(`no registry to pull ${familiarReference(request.reference)} from`, { kind: 'internal' });
+}
+
+async function pullFrom(repository: Repository, top: FetchedManifest, context: PullContext, request: PullRequest): Promise<Pulled> {
+  const { records, blobs } = context;
+  const { reference } = request;
+  const { manifest, bytes } = await resolvePlatform(repository, top, request.platform ?? hostPlatform());
+  const names = [nameKey(reference), `${fullName(reference)}@${top.digest}`];
+  const known = records.load(manifest.config.digest);
+  if (known && known.layers.every(({ diffId }) => records.presentLayer(diffId) !== undefined)) {
+    checkPlatform(known.config, request, repository);
+    const upToDate = records.idOfName(names[0]!) === known.id;
+    records.setNames(names, known.id);
+    return { id: known.id, digest: top.digest, upToDate };
+  }
+  const configBytes = await fetchConfig(repository, manifest.config, blobs);
+  const config = parseImageConfig(configBytes, `the config ${manifest.config.digest}`);
+  const { diff_ids: diffIds } = config.rootfs;
+  if (diffIds.length !== manifest.layers.length)
+    throw new HuskError(`the config ${manifest.config.digest} has ${diffIds.length} diff_ids, its manifest ${manifest.layers.length} layers`, { kind: 'corrupt' });
+  checkPlatform(config, request, repository);
+  const layers = manifest.layers.map((descriptor, index) => ({ descriptor, diffId: diffIds[index]! }));
+  for (let attempt = 1; ; attempt++) {
+    await fetchLayers(repository, layers, context, request);
+    try {
+      const id = records.add({
+        config: configBytes,
+        manifest: bytes,
+        layers: layers.map(({ descriptor, diffId }) => ({ diffId, digest: descriptor.digest, mediaType: descriptor.mediaType, compressedSize: descriptor.size })),
+        names,
+      });
+      return { id, digest: top.digest, upToDate: false };
+    } catch (error) {
+      if (!(error instanceof LayerGone) || attempt === COMMIT_ATTEMPTS) throw error;
+    }
+  }
+}
+
+/** An index leads to the manifest of the platform; one level only, as in Docker. */
+async function resolvePlatform(repository: Repository, top: FetchedManifest, platform: Platform): Promise<{ manifest: Manifest; bytes: Buffer }> {
+  const parsed = parseManifest(top.bytes, top.contentType, `the manifest ${top.digest}`);
+  if (parsed.kind === 'manifest') return { manifest: parsed, bytes: top.bytes };
+  const entry = chooseEntry(parsed.manifests, platform);
+  if (!entry) throw new HuskError(`no matching manifest for ${formatPlatform(platform)} in the manifest list entries`, { kind: 'not-found' });
+  const { bytes, contentType } = await repository.manifest(entry.digest);
+  if (bytes.length !== entry.size) throw new HuskError(`the manifest ${entry.digest} has ${bytes.length} bytes, its index says ${entry.size}`, { kind: 'corrupt' });
+  const manifest = parseManifest(bytes, contentType || entry.mediaType, `the manifest ${entry.digest}`);
+  if (manifest.kind === 'index') throw new HuskError(`the index ${top.digest} leads to another index`, { kind: 'corrupt' });
+  return { manifest, bytes };
+}
+
+/** Only when asked for: without --platform Docker runs what it gets. */
+function checkPlatform(config: Image['config'], { platform, reference }: PullRequest, { host }: Repository): void {
+  if (!platform || serves(config, platform)) return;
+  throw new HuskError(
+    `image with reference ${familiarReference(reference)} was found but does not match the specified platform: wanted ${formatPlatform(platform)}, actual: ${formatPlatform(config)}`,
+    { kind: 'not-found', fix: `${host} has it for one platform only` },
+  );
+}
+
+async function fetchConfig(repository: Repository, descriptor: Descriptor, blobs: Blobs): Promise<Buffer> {
+  if (blobs.has(descriptor.digest)) return blobs.get(descriptor.digest);
+  const chunks: Buffer[] = [];
+  for await (const chunk of blobStream({ descriptor: { ...descriptor, size: Math.min(descriptor.size, MAX_MANIFEST) }, repository, paths: { tmp: '' }, keep: false })) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+interface WantedLayer {
+  descriptor: Descriptor;
+  diffId: string;
+}
+
+/** A few at a time, bottom first; the first failure stops the others. */
+async function fetchLayers(repository: Repository, layers: WantedLayer[], context: PullContext, request: PullRequest): Promise<void> {
+  mkdirSync(context.paths.tmp, { recursive: true, mode: 0o700 });
+  // an image may have the same layer twice (the empty one, mostly)
+  const distinct = [...new Map(layers.map((layer) => [layer.diffId, layer])).values()];
+  const waiting: WantedLayer[] = [];
+  for (const layer of distinct) {
+    const here = context.records.presentLayer(layer.diffId) !== undefined;
+    request.onProgress({ id: shortId(layer.descriptor.digest), status: here ? 'Already exists' : 'Pulling fs layer' });
+    if (!here) waiting.push(layer);
+  }
+  const failed = new AbortController();
+  const signal = request.signal ? AbortSignal.any([request.signal, failed.signal]) : failed.signal;
+  let firstError: unknown;
+  const worker = async () => {
+    for (let layer = waiting.shift(); layer && !failed.signal.aborted; layer = waiting.shift()) {
+      try {
+        await fetchLayer(repository, layer, context, { ...request, signal });
+      } catch (error) {
+        firstError ??= error;
+        failed.abort();
+      }
+    }
+  };
+  for (const { descriptor } of waiting.slice(context.concurrency)) request.onProgress({ id: shortId(descriptor.digest), status: 'Waiting' });
+  await Promise.all(Array.from({ length: Math.min(context.concurrency, waiting.length) }, worker));
+  if (failed.signal.aborted) throw firstError;
+}
+
+async function fetchLayer(repository: Repository, { descriptor, diffId }: WantedLayer, context: PullContext, { onProgress, signal }: PullRequest): Promise<void> {
+  const { records, claims, paths } = context;
+  const id = shortId(descriptor.digest);
+  using claim = await claims.take(descriptor.digest, { done: () => records.presentLayer(diffId) !== undefined, onWait: () => onProgress({ id, status: 'Waiting' }), signal });
+  if (claim) {
+    let reported = 0;
+    const source = blobStream({
+      descriptor,
+      repository,
+      paths,
+      keep: true,
+      signal,
+      onBytes: (current) => {
+        if (current === descriptor.size) return onProgress({ id, status: 'Verifying Checksum' });
+        const now = performance.now();
+        if (now - reported < PROGRESS_INTERVAL_MS) return;
+        reported = now;
+        onProgress({ id, status: 'Downloading', current, total: descriptor.size });
+      },
+      onComplete: () => {
+        onProgress({ id, status: 'Download complete' });
+        onProgress({ id, status: 'Extracting', current: descriptor.size, total: descriptor.size });
+      },
+    });
+    let size: number;
+    try {
+      ({ size } = await ingestLayer({ source, mediaType: descriptor.mediaType, diffId, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize, signal }));
+    } catch (error) {
+      // bytes that cannot become this layer are not worth resuming
+      if (error instanceof HuskError && error.kind !== 'unavailable') await removePartial(paths, descriptor.digest);
+      throw error;
+    }
+    records.recordLayer({ diffId, size, digest: descriptor.digest });
+  }
+  onProgress({ id, status: 'Pull complete' });
+}

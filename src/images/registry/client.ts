@@ -1,0 +1,192 @@
+/**
+ * The OCI distribution API (pull side) of one repository at one endpoint: manifests, blobs from any offset, tags. Adds
+ * authorization and retries to the transport; checks status and length, leaves digests of blobs to whoever reads them.
+ *
+ * Source: OCI distribution-spec 1.1.
+ */
+import { HuskError } from '../../errors.ts';
+import { sha256 } from '../blobs.ts';
+import { MANIFEST_TYPES, MAX_MANIFEST } from '../manifest.ts';
+import { isDigest } from '../reference.ts';
+import { Authorization } from './authorization.ts';
+import { findCredentials } from './credentials.ts';
+import type { Endpoint } from './endpoints.ts';
+import { isRetryable, parseRetryAfter, waitBeforeRetry } from './retry.ts';
+import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
+import { readBody, TransportError } from './transport.ts';
+
+/** bytes of an error answer that are read for its message */
+const MAX_ERROR = 64 << 10;
+/** characters of a registry's message that are shown */
+const MAX_MESSAGE = 300;
+/** tags of one repository, and bytes of one page of them */
+const MAX_TAGS = 10_000;
+const MAX_TAG_PAGE = 4 << 20;
+
+export interface RepositoryOptions {
+  transport: Transport;
+  endpoint: Endpoint;
+  /** `library/alpine` */
+  path: string;
+  env?: NodeJS.ProcessEnv;
+  signal?: AbortSignal;
+}
+
+export interface FetchedManifest {
+  bytes: Buffer;
+  contentType: string;
+  digest: string;
+}
+
+export class Repository {
+  readonly host: string;
+  #options: RepositoryOptions;
+  #authorization: Authorization;
+  #base: Promise<URL> | undefined;
+
+  constructor(options: RepositoryOptions) {
+    const { endpoint, transport, env, signal } = options;
+    this.#options = options;
+    this.host = endpoint.host;
+    this.#authorization = new Authorization({ transport, host: endpoint.host, insecure: endpoint.insecure, signal, credentials: () => findCredentials(endpoint.host, { env, signal }) });
+  }
+
+  /**
+   * @param reference tag or digest; a digest is verified here
+   * @throws HuskError `not-found` with Docker's "manifest unknown" text
+   */
+  async manifest(reference: string): Promise<FetchedManifest> {
+    const response = await this.#request('GET', `manifests/${reference}`, { accept: MANIFEST_TYPES.join(', ') });
+    const bytes = await readBody(response, MAX_MANIFEST);
+    const digest = sha256(bytes);
+    if (isDigest(reference) && reference !== digest) throw new HuskError(`${this.host} sends a manifest with digest ${digest} for ${reference}`, { kind: 'corrupt' });
+    return { bytes, contentType: response.headers['content-type'] ?? '', digest };
+  }
+
+  /**
+   * Opens a blob for reading from `offset`.
+   * @param size bytes of the whole blob, from its descriptor
+   * @returns `from` is the offset the body really begins at: 0 when the registry does not do ranges
+   */
+  async blob(digest: string, offset: number, size: number): Promise<{ response: TransportResponse; from: number }> {
+    const response = await this.#request('GET', `blobs/${digest}`, offset > 0 ? { range: `bytes=${offset}-` } : {});
+    const { 'content-range': range, 'content-length': length } = response.headers;
+    const from = response.status === 206 ? Number(/^bytes (\d{1,16})-/.exec(range ?? '')?.[1] ?? Number.NaN) : 0;
+    const refuse = (cause: string) => {
+      response.body.destroy();
+      return new HuskError(`cannot fetch ${digest} from ${this.host}: ${cause}`, { kind: 'corrupt' });
+    };
+    if (from !== 0 && from !== offset) throw refuse(`asked for bytes from ${offset}, the answer has ${JSON.stringify((range ?? '').slice(0, 100))}`);
+    if (length !== undefined && Number(length) !== size - from) throw refuse(`it has ${Number(length) + from} bytes there, the manifest says ${size}`);
+    return { response, from };
+  }
+
+  /** @throws HuskError `limit` beyond MAX_TAGS */
+  async tags(): Promise<string[]> {
+    const tags: string[] = [];
+    let path: string | undefined = 'tags/list';
+    while (path !== undefined) {
+      const response = await this.#request('GET', path, { accept: 'application/json' });
+      const bytes = await readBody(response, MAX_TAG_PAGE);
+      let page: unknown;
+      try {
+        page = (JSON.parse(bytes.toString('utf8')) as { tags?: unknown }).tags ?? [];
+      } catch (error) {
+        throw new HuskError(`${this.host} lists tags that are not JSON`, { kind: 'corrupt', cause: error });
+      }
+      if (!Array.isArray(page) || !page.every((tag) => typeof tag === 'string')) throw new HuskError(`${this.host} lists tags that are no strings`, { kind: 'corrupt' });
+      tags.push(...(page as string[]));
+      if (tags.length > MAX_TAGS) throw new HuskError(`${this.#options.path} has more than ${MAX_TAGS} tags`, { kind: 'limit' });
+      const next = /<([^>]{1,2048})>;\s*rel="?next"?/.exec(String(response.headers['link'] ?? ''))?.[1];
+      const last: string | null = next === undefined ? null : new URL(next, response.url).searchParams.get('last');
+      path = last === null || page.length === 0 ? undefined : `tags/list?last=${encodeURIComponent(last)}&n=1000`;
+    }
+    return tags;
+  }
+
+  /** Sends, answers a 401 once with a new token, retries what is worth it; any other status than 200 and 206 is an error. */
+  async #request(method: TransportRequest['method'], path: string, headers: Record<string, string>): Promise<TransportResponse> {
+    const { signal } = this.#options;
+    const scope = `repository:${this.#options.path}:pull`;
+    let answered = false;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const base = await this.#resolveBase();
+        const url = new URL(`v2/${this.#options.path}/${path}`, base);
+        const authorization = await this.#authorization.header(scope);
+        const response = await this.#send(method, url, authorization === undefined ? headers : { ...headers, authorization });
+        if (response.status === 200 || response.status === 206) return response;
+        const text = await readBody(response, MAX_ERROR).catch(() => Buffer.alloc(0));
+        if (response.status === 401 && !answered) {
+          answered = true;
+          attempt--;
+          await this.#authorization.answer(response.headers['www-authenticate'], scope, authorization);
+          continue;
+        }
+        const retryAfter = parseRetryAfter(response.headers['retry-after']);
+        if (isRetryable(response.status) && (await waitBeforeRetry(attempt, { retryAfter, signal }))) continue;
+        throw this.#refusal(response.status, text, path);
+      } catch (error) {
+        if (!(error instanceof TransportError) || !(await waitBeforeRetry(attempt, { signal }))) throw error;
+      }
+    }
+  }
+
+  #send(method: TransportRequest['method'], url: URL, headers: Record<string, string>): Promise<TransportResponse> {
+    const { transport, endpoint, signal } = this.#options;
+    return transport.send({ method, url, headers, signal, unverifiedTls: endpoint.insecure });
+  }
+
+  /** An insecure host may speak TLS or not: asked once at /v2/, without credentials. */
+  #resolveBase(): Promise<URL> {
+    return (this.#base ??= this.#probe().catch((error: unknown) => {
+      this.#base = undefined;
+      throw error;
+    }));
+  }
+
+  async #probe(): Promise<URL> {
+    const { bases } = this.#options.endpoint;
+    if (bases.length === 1) return bases[0]!;
+    let failure: unknown;
+    for (const base of bases) {
+      try {
+        const response = await this.#send('GET', new URL('v2/', base), {});
+        response.body.resume();
+        response.body.on('error', () => {});
+        // a TLS port answers plain HTTP with 400
+        if (response.status === 200 || response.status === 401) return base;
+        failure ??= new HuskError(`${this.host} is not a registry: ${base.protocol}//…/v2/ answers with status ${response.status}`, { kind: 'unavailable' });
+      } catch (error) {
+        if (this.#options.signal?.aborted) throw error;
+        failure ??= error;
+      }
+    }
+    throw failure;
+  }
+
+  /** The registry's status in Docker's words. */
+  #refusal(status: number, body: Buffer, path: string): HuskError {
+    const { code, message } = firstError(body);
+    const name = this.#options.path;
+    if (status === 404 && path.startsWith('manifests/')) {
+      const reference = path.slice('manifests/'.length);
+      if (code === 'NAME_UNKNOWN') return new HuskError(`${this.host}/${name} not found: name unknown: repository name not known to registry`, { kind: 'not-found' });
+      return new HuskError(`manifest for ${this.host}/${name}${reference.startsWith('sha256:') ? '@' : ':'}${reference} not found: manifest unknown: ${message || 'manifest unknown'}`, { kind: 'not-found' });
+    }
+    if (status === 401 || status === 403)
+      return new HuskError(`pull access denied for ${this.host}/${name}, repository does not exist or may require authorization${message ? `: ${message}` : ''}`, { kind: 'unauthorized', fix: `husk login ${this.host}` });
+    if (status === 429) return new HuskError(`toomanyrequests: ${message || `${this.host} limits the rate of requests`}`, { kind: 'unavailable' });
+    return new HuskError(`${this.host} answers ${name}/${path} with status ${status}${message ? `: ${message}` : ''}`, { kind: status === 404 ? 'not-found' : 'unavailable' });
+  }
+}
+
+/** `{"errors":[{"code","message"}]}`; the message is shown on a terminal, so only printable characters stay */
+function firstError(body: Buffer): { code: string; message: string } {
+  try {
+    const first = (JSON.parse(body.toString('utf8')) as { errors?: { code?: unknown; message?: unknown }[] }).errors?.[0];
+    return { code: String(first?.code ?? ''), message: String(first?.message ?? '').replaceAll(/[^\x20-\x7e]/g, ' ').slice(0, MAX_MESSAGE) };
+  } catch {
+    return { code: '', message: '' };
+  }
+}

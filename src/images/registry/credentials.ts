@@ -1,0 +1,118 @@
+/**
+ * Docker's credentials: config.json (`auths`, `credsStore`, `credHelpers`) and the docker-credential-* programs it names.
+ * Read only when a registry asks for credentials. Never logs or shows a secret.
+ *
+ * Source: docker/cli `config.json` properties; docker/docker-credential-helpers protocol (`get`, server URL on stdin, JSON out).
+ */
+import { execFile } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { HuskError } from '../../errors.ts';
+import { DEFAULT_DOMAIN } from '../reference.ts';
+
+export type Credentials =
+  | { kind: 'password'; username: string; password: string }
+  /** an OAuth2 refresh token: the `identitytoken` of config.json, or a helper's `<token>` user */
+  | { kind: 'identity'; token: string };
+
+/** the key Docker keeps the hub's credentials under */
+const HUB_KEY = 'https://index.docker.io/v1/';
+/** bytes of a config.json, and of what a helper prints */
+const MAX_CONFIG = 1 << 20;
+const MAX_HELPER_OUTPUT = 64 << 10;
+const HELPER_TIMEOUT_MS = 30_000;
+/** what a helper prints when it has nothing, docker-credential-helpers' ErrCredentialsNotFound */
+const NOT_FOUND = 'credentials not found in native keychain';
+/** the user name that marks a helper's secret as an identity token */
+const TOKEN_USER = '<token>';
+
+interface DockerConfig {
+  auths?: Record<string, { auth?: string; username?: string; password?: string; identitytoken?: string }>;
+  credsStore?: string;
+  credHelpers?: Record<string, string>;
+}
+
+export function dockerConfigFile(env: NodeJS.ProcessEnv = process.env): string {
+  return join(env['DOCKER_CONFIG'] || join(env['HOME'] || homedir(), '.docker'), 'config.json');
+}
+
+function readDockerConfig(file: string): DockerConfig {
+  let text: string;
+  try {
+    if (statSync(file).size > MAX_CONFIG) throw new HuskError(`${file} is larger than ${MAX_CONFIG} bytes`, { kind: 'invalid' });
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error instanceof HuskError) throw error;
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return {};
+    throw new HuskError(`cannot read ${file}: ${(error as Error).message}`, { kind: 'invalid', cause: error });
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null) return value as DockerConfig;
+  } catch {
+    // JSON.parse's message quotes the text around the fault, which may be a secret
+  }
+  throw new HuskError(`${file} is not a JSON object`, { kind: 'invalid' });
+}
+
+/** `https://host/v1/` and `host/path` name the same registry as `host` */
+const hostOf = (key: string) => key.replace(/^https?:\/\//, '').split('/')[0]!;
+
+/**
+ * Finds what Docker would send to `host`.
+ * @param host `docker.io`, `localhost:5000`
+ * @throws HuskError `unauthorized` when the helper fails, `invalid` for an unreadable config
+ */
+export async function findCredentials(host: string, options: { env?: NodeJS.ProcessEnv; signal?: AbortSignal } = {}): Promise<Credentials | undefined> {
+  const env = options.env ?? process.env;
+  const file = dockerConfigFile(env);
+  const config = readDockerConfig(file);
+  const key = host === DEFAULT_DOMAIN ? HUB_KEY : host;
+  const helper = config.credHelpers?.[key] ?? config.credHelpers?.[host] ?? config.credsStore;
+  if (helper) {
+    const found = await askHelper(helper, key, { ...options, env });
+    if (found) return found;
+  }
+  const auths = config.auths ?? {};
+  const entry = auths[key] ?? auths[host] ?? Object.entries(auths).find(([name]) => hostOf(name) === hostOf(key))?.[1];
+  return entry ? fromEntry(entry, file, host) : undefined;
+}
+
+function fromEntry(entry: NonNullable<DockerConfig['auths']>[string], file: string, host: string): Credentials | undefined {
+  if (entry.identitytoken) return { kind: 'identity', token: entry.identitytoken };
+  if (entry.username && entry.password) return { kind: 'password', username: entry.username, password: entry.password };
+  if (!entry.auth) return undefined;
+  const text = Buffer.from(entry.auth, 'base64').toString('utf8').replace(/\0+$/, '');
+  const colon = text.indexOf(':');
+  if (colon < 1) throw new HuskError(`${file} has an unreadable "auth" for ${host}`, { kind: 'invalid', fix: `run \`husk login ${host}\` again` });
+  return { kind: 'password', username: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+function askHelper(helper: string, key: string, options: { env: NodeJS.ProcessEnv; signal?: AbortSignal }): Promise<Credentials | undefined> {
+  const program = `docker-credential-${helper}`;
+  const wrong = (cause: string) => new HuskError(`cannot get credentials for ${key} from ${program}: ${cause}`, { kind: 'unauthorized', fix: 'see credsStore and credHelpers in Docker\'s config.json' });
+  // a slash would run a program outside PATH
+  if (!/^[\w.-]+$/.test(helper)) return Promise.reject(wrong('not a program name'));
+  return new Promise((resolve, reject) => {
+    const child = execFile(program, ['get'], { env: options.env, timeout: HELPER_TIMEOUT_MS, maxBuffer: MAX_HELPER_OUTPUT, signal: options.signal }, (error, stdout) => {
+      if (error) {
+        if (stdout.trim() === NOT_FOUND) return resolve(undefined);
+        if (options.signal?.aborted) return reject(error);
+        const { code, killed } = error as NodeJS.ErrnoException & { killed?: boolean };
+        return reject(wrong(code === 'ENOENT' ? 'it is not installed' : killed ? 'it does not answer' : stdout.trim().slice(0, 200) || `it fails with status ${code}`));
+      }
+      try {
+        const { Username, Secret } = JSON.parse(stdout) as { Username?: unknown; Secret?: unknown };
+        if (typeof Username !== 'string' || typeof Secret !== 'string') return reject(wrong('it prints no Username and Secret'));
+        if (Username === '' && Secret === '') return resolve(undefined);
+        resolve(Username === TOKEN_USER ? { kind: 'identity', token: Secret } : { kind: 'password', username: Username, password: Secret });
+      } catch {
+        reject(wrong('it prints no JSON'));
+      }
+    });
+    // a helper that exits before reading breaks the pipe; its status says what is wrong
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(`${key}\n`);
+  });
+}

@@ -1,0 +1,153 @@
+/**
+ * What `rmi` and `image prune` do to names, images and layers, with Docker's rules and texts. The rows go in one transaction; a
+ * layer's folder is renamed away inside it, so that no other process sees a row without its folder, and deleted afterwards.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { HuskError } from '../errors.ts';
+import type { Paths } from '../paths.ts';
+import { transaction } from '../state/database.ts';
+import type { Blobs } from './blobs.ts';
+import type { ImageRecords } from './records.ts';
+import { layerFolder } from './records.ts';
+import type { Reference } from './reference.ts';
+import { familiarReference, fullName, hexOf, parseKey, shortId } from './reference.ts';
+
+export interface RemovalContext {
+  records: ImageRecords;
+  blobs: Blobs;
+  paths: Paths;
+  /** deletes a folder that may hold files of other ids (unpacked trees): the user namespace's work */
+  removeTree: (path: string) => void;
+}
+
+export interface UsingContainer {
+  id: string;
+  running: boolean;
+}
+
+export interface RemovalRequest {
+  /** as typed, for messages */
+  text: string;
+  /** the key that was named; absent when the image was named by id */
+  name?: string;
+  imageId: string;
+  force: boolean;
+  users: UsingContainer[];
+}
+
+/** a removed layer waits in tmp/ under this prefix and its hex digits */
+const REMOVED = 'removed-';
+
+export function removeImage(context: RemovalContext, request: RemovalRequest): { untagged: string[]; deleted: string[] } {
+  const { records } = context;
+  const untagged: string[] = [];
+  let deleted: string[] = [];
+  restoreRemoved(context);
+  const blobs = transaction(records.database, () => {
+    const names = untag(context, request);
+    untagged.push(...names);
+    const left = records.names(request.imageId);
+    // a name was given and others remain: untagging was all of it
+    if (request.name !== undefined && left.length > 0) return [];
+    const running = request.users.find((user) => user.running);
+    const stopped = request.users.find((user) => !user.running);
+    if (running || stopped) {
+      // the name is gone; the image stays, without one, as long as a container needs it
+      if (request.name !== undefined || request.force) return [];
+      throw conflict(request.imageId, `image is being used by ${running ? 'running' : 'stopped'} container ${shortId((running ?? stopped)!.id)}`, running !== undefined);
+    }
+    const gone = deleteRows(context, request.imageId);
+    deleted = gone.deleted;
+    return gone.blobs;
+  });
+  for (const blob of blobs) context.blobs.remove(blob);
+  sweepRemoved(context);
+  return { untagged, deleted };
+}
+
+/** The names this removal takes away, deleted from the table. */
+function untag({ records }: RemovalContext, { text, name, imageId, force, users }: RemovalRequest): string[] {
+  const names = records.names(imageId);
+  const parsed = names.map((key) => ({ key, reference: parseKey(key) }));
+  const single = isSingleReference(parsed.map(({ reference }) => reference));
+  let gone: string[];
+  if (name !== undefined) {
+    const user = users[0];
+    if (!force && single && user)
+      throw new HuskError(`conflict: unable to remove repository reference "${text}" (must force) - container ${shortId(user.id)} is using its referenced image ${shortId(imageId)}`, { kind: 'conflict' });
+    gone = [name];
+    const own = parseKey(name);
+    const rest = parsed.filter(({ key }) => key !== name);
+    const sameRepository = rest.filter(({ reference }) => fullName(reference) === fullName(own));
+    // the last tag of a repository takes the repository's digests along
+    if (own.digest === undefined && sameRepository.every(({ reference }) => reference.digest !== undefined)) gone.push(...sameRepository.map(({ key }) => key));
+  } else {
+    const running = users.find((user) => user.running);
+    if (running) throw conflict(imageId, `image is being used by running container ${shortId(running.id)}`, true);
+    if (!force && !single) throw conflict(imageId, 'image is referenced in multiple repositories', false);
+    if (!force && users[0]) throw conflict(imageId, `image is being used by stopped container ${shortId(users[0].id)}`, false);
+    gone = names;
+  }
+  for (const key of gone) records.deleteName(key);
+  return gone.map((key) => familiarReference(parseKey(key)));
+}
+
+/** At most one tag, and every digest of one and the same repository. */
+function isSingleReference(references: Reference[]): boolean {
+  if (references.length <= 1) return true;
+  const tags = references.filter(({ digest }) => digest === undefined);
+  const repositories = new Set(references.filter(({ digest }) => digest !== undefined).map(fullName));
+  if (tags.length > 1 || repositories.size !== 1) return false;
+  return tags.length === 0 || repositories.has(fullName(tags[0]!));
+}
+
+const conflict = (imageId: string, message: string, hard: boolean) =>
+  new HuskError(`conflict: unable to delete ${shortId(imageId)} (${hard ? 'cannot be forced' : 'must be forced'}) - ${message}`, { kind: 'conflict' });
+
+/**
+ * Deletes an image's rows and renames away the folders nothing else needs. Call inside a transaction.
+ * @returns what Docker would print as deleted: the image, then its layers' diffIDs from the top; and the bytes their tars had
+ */
+export function deleteRows({ records, paths }: RemovalContext, imageId: string): { deleted: string[]; blobs: string[]; reclaimed: number } {
+  const { layers, blobs } = records.deleteImage(imageId);
+  if (blobs.length === 0) return { deleted: [], blobs, reclaimed: 0 };
+  mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
+  let reclaimed = 0;
+  for (const { diffId, size } of layers) {
+    const folder = layerFolder(paths, diffId);
+    if (!existsSync(folder)) continue;
+    renameSync(folder, join(paths.tmp, REMOVED + hexOf(diffId)));
+    reclaimed += size;
+  }
+  return { deleted: [imageId, ...layers.map(({ diffId }) => diffId).reverse()], blobs, reclaimed };
+}
+
+/** A crash between a folder's renaming and the commit: the row is still there, so the folder comes back. */
+export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records' | 'paths'>): void {
+  const found = removedLayers(paths);
+  if (found.length === 0) return;
+  transaction(records.database, () => {
+    for (const hex of found) {
+      const [from, to] = [join(paths.tmp, REMOVED + hex), join(paths.layers, hex)];
+      if (records.hasLayerRow(`sha256:${hex}`) && existsSync(from) && !existsSync(to)) renameSync(from, to);
+    }
+  });
+}
+
+/** Deletes what removals have renamed away, here or in a process that died. */
+export function sweepRemoved(context: RemovalContext): void {
+  for (const hex of removedLayers(context.paths)) {
+    if (!context.records.hasLayerRow(`sha256:${hex}`) || existsSync(join(context.paths.layers, hex))) context.removeTree(join(context.paths.tmp, REMOVED + hex));
+  }
+}
+
+function removedLayers(paths: Paths): string[] {
+  if (!existsSync(paths.tmp)) return [];
+  return readdirSync(paths.tmp)
+    .filter((name) => name.startsWith(REMOVED))
+    .map((name) => name.slice(REMOVED.length));
+}
+
+/** For folders whose files are all this user's own. */
+export const removeOwnTree = (path: string) => rmSync(path, { recursive: true, force: true });
