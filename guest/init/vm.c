@@ -1,0 +1,84 @@
+/*
+ * The VM's PID 1: mounts what Linux programs expect, starts the agent, reaps orphans, and switches the machine off when the agent
+ * ends. What it prints goes to the kernel's console, which the VMM keeps the last lines of.
+ *
+ * Parses nothing, and does nothing that the agent can do later in TypeScript.
+ */
+#define _GNU_SOURCE
+#include "vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct mount_point {
+  const char *type, *target, *options;
+  unsigned long flags;
+} MOUNT_POINTS[] = {
+  {"proc", "/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+  {"sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+  {"devtmpfs", "/dev", NULL, MS_NOSUID},
+  {"cgroup2", "/sys/fs/cgroup", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+  {"tmpfs", "/run", "mode=0755", MS_NOSUID | MS_NODEV},
+  {"tmpfs", "/tmp", "mode=1777", MS_NOSUID | MS_NODEV},
+};
+
+/* The reset port (reboot=t on the command line): the VMM sees the machine end. */
+static _Noreturn void switch_off(void) {
+  sync();
+  reboot(RB_AUTOBOOT);
+  for (;;) pause();
+}
+
+static _Noreturn void give_up(const char *what, const char *path) {
+  fprintf(stderr, "husk-init: cannot %s %s: %s\n", what, path, strerror(errno));
+  switch_off();
+}
+
+static pid_t start_agent(void) {
+  pid_t pid = fork();
+  if (pid < 0) give_up("fork for", AGENT_PROGRAM);
+  if (pid > 0) return pid;
+  /* the guest's OOM killer takes a container's process, never the agent (proc_pid_oom_score_adj(5)) */
+  int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (file >= 0) {
+    if (write(file, "-1000", 5) != 5) fprintf(stderr, "husk-init: cannot protect the agent from the OOM killer\n");
+    close(file);
+  }
+  char *const arguments[] = {"husk-agent", "--disable-warning=ExperimentalWarning", AGENT_BUNDLE, NULL};
+  char *const environment[] = {"PATH=/bin", "HOME=/run", "LANG=C.UTF-8", NULL};
+  execve(AGENT_PROGRAM, arguments, environment);
+  fprintf(stderr, "husk-init: cannot execute %s: %s\n", AGENT_PROGRAM, strerror(errno));
+  _exit(127);
+}
+
+void vm_main(void) {
+  for (size_t i = 0; i < sizeof MOUNT_POINTS / sizeof *MOUNT_POINTS; i++) {
+    const struct mount_point *point = &MOUNT_POINTS[i];
+    if (mount(point->type, point->target, point->type, point->flags, point->options) < 0) give_up("mount", point->target);
+  }
+  /* only now is there a console to speak on */
+  int console = open("/dev/console", O_RDWR);
+  for (int fd = 0; console >= 0 && fd < 3; fd++) dup2(console, fd);
+  if (console > 2) close(console);
+  umask(022);
+  pid_t agent = start_agent();
+  for (;;) {
+    int status;
+    pid_t pid = waitpid(-1, &status, 0);
+    if (pid < 0 && errno != EINTR) break;
+    if (pid != agent) continue;
+    if (WIFSIGNALED(status)) fprintf(stderr, "husk-init: the agent was killed by signal %d\n", WTERMSIG(status));
+    else if (WEXITSTATUS(status)) fprintf(stderr, "husk-init: the agent exited with status %d\n", WEXITSTATUS(status));
+    break;
+  }
+  switch_off();
+}
