@@ -3,10 +3,12 @@
  *
  *   husk-init run PLAN CONTROL STATUS    three inherited descriptors: a file with the plan, a SOCK_SEQPACKET socket to the parent
  *                                        (control.c), and a pipe for the wait status (process.c)
+ *   husk-init                            as PID 1 of a virtual machine: vm.c
  *   husk-init check                      checks a plan on standard input and executes nothing; exit status 0 or 1 and a reason
  */
 #define _GNU_SOURCE
 #include "run.h"
+#include "vm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,6 +64,8 @@ static int check_main(void) {
 }
 
 int main(int argc, char **argv) {
+  /* the kernel starts init with no arguments of ours; a container cannot start it without some */
+  if (getpid() == 1 && argc == 1) vm_main();
   if (argc == 5 && strcmp(argv[1], "run") == 0) return run_main(argv + 2);
   if (argc == 2 && strcmp(argv[1], "check") == 0) return check_main();
   fputs("husk-init is a part of husk and is started by it\n", stderr);
