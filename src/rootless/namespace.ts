@@ -1,0 +1,55 @@
+/**
+ * Runs a program as root of the user's mapped namespace: what unpacks layers, copies into volumes, and deletes trees that
+ * belong to subordinate ids. It has the container's ids but none of its other walls: never run a container's own program here.
+ */
+import { rm, rmdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { launch, type Launched, type LaunchOptions } from '../container/executor.ts';
+import type { LaunchPlan } from '../container/launch-plan.ts';
+import { INIT_PROGRAM, INTERNAL, SELF } from '../program.ts';
+import { CLONE_NEWNS, CLONE_NEWUSER } from '../host/namespaces.ts';
+import { HuskError } from '../errors.ts';
+import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
+
+export interface NamespaceProgram {
+  /** argv, or one of husk's internal programs (src/main.ts) */
+  program: readonly string[] | { internal: string; args?: readonly string[] };
+  /** @default 'null' */
+  stdin?: LaunchOptions['stdin'];
+  /** @default 'null' */
+  stdout?: LaunchOptions['stdout'];
+  /** @default this process's */
+  stderr?: LaunchOptions['stderr'];
+  /** a mount namespace of its own, with nothing propagating out of it */
+  mounts?: boolean;
+  /** NAME=value; @default this process's */
+  env?: readonly string[];
+  /** computed once by callers that start many */
+  maps?: IdMaps;
+}
+
+/**
+ * Starts the program with every capability in the namespace, uid and gid 0, no supplementary groups.
+ * @throws HuskError `unsupported` with the fix when this host or user cannot have the namespace; later failures reject `started`
+ */
+export function runInUserNamespace(options: NamespaceProgram): Launched {
+  const maps = options.maps ?? idMaps();
+  const program = options.program;
+  const args = 'internal' in program ? [...SELF, INTERNAL, program.internal, ...(program.args ?? [])] : [...program];
+  const env = options.env ? [...options.env] : Object.entries(process.env).map(([name, value]) => `${name}=${value}`);
+  const plan: LaunchPlan = [
+    { op: 'unshare', flags: CLONE_NEWUSER },
+    { op: 'await', tag: 'idmap' },
+    ...becomeRoot(),
+    ...(options.mounts ? privateMounts() : []),
+    { op: 'environment', env },
+    { op: 'exec', args },
+  ];
+  return launch(plan, {
+    init: INIT_PROGRAM,
+    stdin: options.stdin ?? 'null',
+    stdout: options.stdout ?? 'null',
+    stderr: options.stderr ?? 2,
+    onAwait: (_tag, pid) => writeIdMaps(pid, maps),
+  });
+}
