@@ -2,13 +2,11 @@
  * Runs a program as root of the user's mapped namespace: what unpacks layers, copies into volumes, and deletes trees that
  * belong to subordinate ids. It has the container's ids but none of its other walls: never run a container's own program here.
  */
-import { rm, rmdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { launch, type Launched, type LaunchOptions } from '../container/executor.ts';
-import type { LaunchPlan } from '../container/launch-plan.ts';
+import type { LaunchPlan, Step } from '../container/launch-plan.ts';
+import { MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
+import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
 import { INIT_PROGRAM, INTERNAL, SELF } from '../program.ts';
-import { CLONE_NEWNS, CLONE_NEWUSER } from '../host/namespaces.ts';
-import { HuskError } from '../errors.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
 
 export interface NamespaceProgram {
@@ -22,6 +20,8 @@ export interface NamespaceProgram {
   stderr?: LaunchOptions['stderr'];
   /** a mount namespace of its own, with nothing propagating out of it */
   mounts?: boolean;
+  /** performed as root of the namespace, before the program: mounts, above all */
+  steps?: readonly Step[];
   /** NAME=value; @default this process's */
   env?: readonly string[];
   /** computed once by callers that start many */
@@ -38,10 +38,9 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
   const args = 'internal' in program ? [...SELF, INTERNAL, program.internal, ...(program.args ?? [])] : [...program];
   const env = options.env ? [...options.env] : Object.entries(process.env).map(([name, value]) => `${name}=${value}`);
   const plan: LaunchPlan = [
-    { op: 'unshare', flags: CLONE_NEWUSER },
-    { op: 'await', tag: 'idmap' },
-    ...becomeRoot(),
+    ...enterUserNamespace(),
     ...(options.mounts ? privateMounts() : []),
+    ...(options.steps ?? []),
     { op: 'environment', env },
     { op: 'exec', args },
   ];
@@ -52,4 +51,22 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
     stderr: options.stderr ?? 2,
     onAwait: (_tag, pid) => writeIdMaps(pid, maps),
   });
+}
+
+/** a new user namespace, and root in it */
+function enterUserNamespace(): Step[] {
+  return [
+    { op: 'unshare', flags: CLONE_NEWUSER },
+    { op: 'await', tag: 'idmap' },
+    { op: 'setgroups', gids: [] },
+    { op: 'setgid', gid: 0 },
+    { op: 'setuid', uid: 0 },
+  ];
+}
+
+function privateMounts(): Step[] {
+  return [
+    { op: 'unshare', flags: CLONE_NEWNS },
+    { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | MS_PRIVATE, data: '' },
+  ];
 }

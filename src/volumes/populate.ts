@@ -1,0 +1,108 @@
+/**
+ * What a new volume starts with: a copy of the image's content at its destination. Docker's rule: only a volume that is empty,
+ * only without `nocopy`. The copy is made in the user namespace, where the image's owners exist, beside the volume's folder,
+ * and renamed into place when it is whole.
+ */
+import { chownSync, mkdirSync, mkdtempSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { HuskError } from '../errors.ts';
+import type { Paths } from '../paths.ts';
+import type { Step } from '../container/launch-plan.ts';
+import { overlayOptions } from '../container/rootfs.ts';
+import { idMaps } from '../rootless/idmap.ts';
+import { runInUserNamespace } from '../rootless/namespace.ts';
+import { removeTree } from '../rootless/trees.ts';
+import type { ResolvedMount } from './contract.ts';
+
+export interface PopulateOptions {
+  /** the image's unpacked layers, topmost first */
+  lower: readonly string[];
+  /** the container's user, for the option `U` */
+  user?: { uid: number; gid: number };
+  /** true: another container has the volume, whose mount a rename would leave behind */
+  shared?: (volume: string) => boolean;
+}
+
+export async function populateMounts(mounts: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
+  const volumes = mounts.filter((mount) => mount.type === 'volume' && !mount.options.includes('nocopy') && !mount.options.includes('volume-nocopy') && isEmpty(mount.source));
+  if (volumes.length > 0 && options.lower.length > 0) await copyUp(volumes, options, paths);
+  for (const mount of mounts) if (mount.options.includes('U')) await chownTree(mount.source, options.user ?? { uid: 0, gid: 0 });
+}
+
+async function copyUp(mounts: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
+  mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
+  const view = ownedFolder(join(paths.tmp, 'copy-up-'));
+  const { root, steps } = imageView([...options.lower], view);
+  const copies = mounts.map((mount) => {
+    const inPlace = options.shared?.(mount.name ?? '') ?? false;
+    return { mount, inPlace, destination: mount.destination, into: inPlace ? mount.source : ownedFolder(join(dirname(mount.source), '_copy-')) };
+  });
+  try {
+    const job = JSON.stringify({ root, copies: copies.map(({ destination, into }) => ({ destination, into })) });
+    const launched = runInUserNamespace({ program: { internal: 'volume-copy-up', args: [job] }, mounts: true, steps, stdout: 'pipe', stderr: 'pipe' });
+    let copied = '';
+    let complaint = '';
+    launched.stdout!.setEncoding('utf8').on('data', (text: string) => (copied += text));
+    launched.stderr!.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(0, 4096)));
+    await launched.started;
+    const { code } = await launched.exited;
+    if (code !== 0) throw new HuskError(`cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${complaint.trim() || `exit status ${code}`}`, { kind: 'internal' });
+    const done = new Set(copied.split('\n'));
+    // rename(2) replaces the folder only while it is empty: a container that has written meanwhile keeps what it wrote
+    for (const { mount, inPlace, into } of copies) if (!inPlace && done.has(mount.destination)) renameOver(into, mount.source);
+  } finally {
+    for (const { inPlace, into } of copies) if (!inPlace) await removeTree(into);
+    await removeTree(view);
+  }
+}
+
+/** The image's whole root: its only layer, or an overlay of all with an upper layer that nothing is written to. */
+function imageView(lower: string[], view: string): { root: string; steps: Step[] } {
+  if (lower.length === 1) return { root: lower[0]!, steps: [] };
+  const [upper, work, merged] = ['upper', 'work', 'merged'].map((name) => join(view, name)) as [string, string, string];
+  const { directory, data } = overlayOptions({ kind: 'overlay', lower, upper, work, merged }, { userXattr: true });
+  return {
+    root: merged,
+    steps: [
+      ...[upper, work, merged].map((path) => ({ op: 'mkdir' as const, path, mode: 0o755 })),
+      { op: 'chdir', path: directory },
+      { op: 'mount', source: 'overlay', target: merged, fstype: 'overlay', flags: 0, data },
+      { op: 'chdir', path: '/' },
+    ],
+  };
+}
+
+/** a new folder that the namespace's root may write into */
+function ownedFolder(prefix: string): string {
+  const folder = mkdtempSync(prefix);
+  if (process.getuid!() === 0) {
+    const maps = idMaps();
+    chownSync(folder, maps.uid[0]!.hostID, maps.gid[0]!.hostID);
+  }
+  return folder;
+}
+
+function renameOver(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
+function isEmpty(folder: string): boolean {
+  try {
+    return statSync(folder).isDirectory() && readdirSync(folder).length === 0;
+  } catch {
+    return false; // closed to us: an image's owner has it already
+  }
+}
+
+async function chownTree(path: string, user: { uid: number; gid: number }): Promise<void> {
+  const launched = runInUserNamespace({ program: ['chown', '-R', '-h', `${user.uid}:${user.gid}`, '--', path], stderr: 'pipe' });
+  let complaint = '';
+  launched.stderr!.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(0, 4096)));
+  await launched.started;
+  const { code } = await launched.exited;
+  if (code !== 0) throw new HuskError(`cannot give ${path} to ${user.uid}:${user.gid}: ${complaint.trim().split('\n')[0]}`, { kind: 'unsupported', fix: 'leave the option U away, or own the folder' });
+}

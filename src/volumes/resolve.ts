@@ -1,0 +1,117 @@
+/**
+ * From what was typed to what is mounted: destinations checked and de-duplicated by Docker's rules, volumes named, host
+ * folders made. Order: --volumes-from, then -v/--mount (which win over it), then the image's VOLUMEs where nothing else is.
+ */
+import { chownSync, existsSync, mkdirSync } from 'node:fs';
+import { posix, resolve } from 'node:path';
+import { HuskError } from '../errors.ts';
+import type { CreateVolume, MountRequest, ResolvedMount, ResolveRequest, Volume } from './contract.ts';
+
+/** bytes, PATH_MAX of linux/limits.h */
+const MAX_PATH = 4096;
+/** an image is hostile: each VOLUME makes a folder, a record and a mount */
+const MAX_IMAGE_VOLUMES = 256;
+
+export interface ResolveContext {
+  create: (request: CreateVolume) => Volume;
+  /** host ids of container root, owner of host folders that are made; absent: leave them to whoever runs husk */
+  owner?: { uid: number; gid: number };
+}
+
+export function resolveMounts(request: ResolveRequest, context: ResolveContext): ResolvedMount[] {
+  const byDestination = new Map<string, ResolvedMount>();
+  for (const entry of request.volumesFrom ?? []) for (const mount of fromContainer(entry, request)) byDestination.set(mount.destination, mount);
+
+  const typed = new Set((request.tmpfs ?? []).map((target) => destination(target, 'tmpfs')));
+  // all of them are checked before the first volume or folder is made
+  for (const mount of request.mounts) {
+    const target = destination(mount.target, mount.type);
+    if (typed.has(target)) throw new HuskError(`Duplicate mount point: ${target}`, { kind: 'invalid' });
+    typed.add(target);
+    checkSource(mount);
+  }
+  for (const target of typed) byDestination.delete(target);
+  for (const mount of request.mounts) {
+    const resolved = one(mount, context);
+    byDestination.set(resolved.destination, resolved);
+  }
+
+  const imageVolumes = request.imageVolumes ?? [];
+  if (imageVolumes.length > MAX_IMAGE_VOLUMES) throw new HuskError(`the image has ${imageVolumes.length} volumes, more than ${MAX_IMAGE_VOLUMES}`, { kind: 'limit' });
+  for (const target of imageVolumes) {
+    const path = destination(target, 'volume');
+    if (!byDestination.has(path) && !typed.has(path)) byDestination.set(path, one({ type: 'volume', target: path, readonly: false, options: [], createSource: false }, context));
+  }
+  // a mount on /a must not hide one on /a/b; sort is stable, so equals keep their order
+  return [...byDestination.values()].sort((a, b) => depth(a.destination) - depth(b.destination));
+}
+
+function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
+  const base = { destination: destination(mount.target, mount.type), readonly: mount.readonly, options: [...mount.options] };
+  if (mount.type === 'tmpfs') return { type: 'tmpfs', source: '', ...base };
+  if (mount.type === 'bind') {
+    // kept as written, symbolic links and all: mount(2) follows them at each start, as Docker's does
+    const source = resolve(mount.source!);
+    if (mount.createSource) makeSource(source, context.owner);
+    return { type: 'bind', source, ...base };
+  }
+  const labels = labelOptions(mount.options);
+  const volume = context.create({ ...(mount.source ? { name: mount.source } : {}), ...(labels ? { labels } : {}) });
+  return { type: 'volume', name: volume.name, source: volume.mountpoint, ...base };
+}
+
+/** `volume-label=k=v` of `--mount type=volume` */
+function labelOptions(options: readonly string[]): Record<string, string> | undefined {
+  const labels = options.filter((option) => option.startsWith('volume-label=')).map((option) => option.slice('volume-label='.length));
+  if (labels.length === 0) return undefined;
+  return Object.fromEntries(labels.map((label) => (label.includes('=') ? [label.slice(0, label.indexOf('=')), label.slice(label.indexOf('=') + 1)] : [label, ''])));
+}
+
+function makeSource(source: string, owner: { uid: number; gid: number } | undefined): void {
+  if (existsSync(source)) return;
+  try {
+    mkdirSync(source, { recursive: true, mode: 0o755 });
+    // made by host root, it would be closed to the container's root
+    if (owner) chownSync(source, owner.uid, owner.gid);
+  } catch (error) {
+    throw new HuskError(`error while creating mount source path '${source}': ${(error as Error).message}`, { kind: 'invalid', cause: error });
+  }
+}
+
+function checkSource(mount: MountRequest): void {
+  if (mount.type === 'tmpfs' && mount.source) throw invalid(mount.type, 'source must not be specified');
+  if (mount.type !== 'bind') return;
+  if (!mount.source) throw invalid(mount.type, 'field Source must not be empty');
+  if (mount.source.includes('\0') || Buffer.byteLength(mount.source) >= MAX_PATH) throw invalid(mount.type, 'source path is too long or has a NUL byte');
+  if (!mount.createSource && !existsSync(resolve(mount.source))) throw invalid(mount.type, `bind source path does not exist: ${resolve(mount.source)}`);
+}
+
+function invalid(type: string, text: string): HuskError {
+  return new HuskError(`invalid mount config for type "${type}": ${text}`, { kind: 'invalid' });
+}
+
+/** absolute, without `.`, `..`, doubled or trailing slashes */
+function destination(target: string, type: string): string {
+  if (!target) throw invalid(type, 'field Target must not be empty');
+  if (!target.startsWith('/')) throw invalid(type, `invalid mount path: '${target}' mount path must be absolute`);
+  if (target.includes('\0') || Buffer.byteLength(target) >= MAX_PATH) throw invalid(type, 'mount path is too long or has a NUL byte');
+  const path = posix.resolve('/', target);
+  if (path === '/') throw invalid(type, "invalid specification: destination can't be '/'");
+  return path;
+}
+
+function fromContainer(entry: string, request: ResolveRequest): ResolvedMount[] {
+  const [container, mode, ...rest] = entry.split(':');
+  if (!container || rest.length > 0 || (mode !== undefined && !['ro', 'rw', 'z', 'Z', ''].includes(mode)))
+    throw new HuskError(`invalid volumes-from: ${JSON.stringify(entry)}: want container[:ro|rw]`, { kind: 'invalid' });
+  if (!request.mountsOf) throw new HuskError(`No such container: ${container}`, { kind: 'not-found' });
+  // tmpfs mounts belong to one container alone
+  return request
+    .mountsOf(container)
+    .filter((mount) => mount.type !== 'tmpfs')
+    .map((mount) => ({ ...mount, options: [...mount.options], readonly: mount.readonly || mode === 'ro' }));
+}
+
+function depth(path: string): number {
+  return path.split('/').length;
+}

@@ -1,0 +1,234 @@
+/**
+ * Named and anonymous volumes: a record in the `volumes` table and a folder `volumes/<name>/_data`. The record is what counts:
+ * a folder without one is what a crash left between making the one and the other, and is empty.
+ */
+import { chmodSync, chownSync, mkdirSync, renameSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { HuskError } from '../errors.ts';
+import type { Paths } from '../paths.ts';
+import { idMaps } from '../rootless/idmap.ts';
+import { removeTree, treeSize } from '../rootless/trees.ts';
+import { transaction } from '../state/database.ts';
+import type { CreateVolume, ResolvedMount, Volume, VolumeFilters, Volumes } from './contract.ts';
+import { anonymousName, checkVolumeName } from './name.ts';
+import { populateMounts } from './populate.ts';
+import { resolveMounts } from './resolve.ts';
+
+export interface VolumesOptions {
+  database: DatabaseSync;
+  paths: Paths;
+  /** ids of the containers, running or not, whose records name the volume */
+  inUse: (name: string) => string[];
+}
+
+/** JSON of the `record` column */
+interface VolumeRecord {
+  driver: string;
+  labels: Record<string, string>;
+  options: Record<string, string>;
+}
+
+interface Row {
+  name: string;
+  created_at: number;
+  anonymous: number;
+  record: string;
+}
+
+export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes {
+  const toVolume = (row: Row): Volume => {
+    const record = JSON.parse(row.record) as VolumeRecord;
+    const device = record.options['device'];
+    return {
+      name: row.name,
+      createdAt: row.created_at,
+      anonymous: row.anonymous !== 0,
+      ...record,
+      mountpoint: device ?? join(paths.volumes, row.name, '_data'),
+    };
+  };
+
+  const find = (name: string): Volume | undefined => {
+    const row = database.prepare('SELECT * FROM volumes WHERE name = ?').get(name) as Row | undefined;
+    return row && toVolume(row);
+  };
+
+  const get = (name: string): Volume => {
+    const volume = find(name);
+    if (!volume) throw new HuskError(`get ${name}: no such volume`, { kind: 'not-found' });
+    return volume;
+  };
+
+  const create = (request: CreateVolume): Volume => {
+    const name = request.name || anonymousName();
+    checkVolumeName(name);
+    const driver = request.driver || 'local';
+    if (driver !== 'local') throw new HuskError(`create ${name}: error looking up volume plugin ${driver}: plugin "${driver}" not found`, { kind: 'not-found' });
+    const options = request.options ?? {};
+    checkOptions(name, options);
+    const present = find(name);
+    if (present) {
+      if (Object.keys(options).length > 0 && JSON.stringify(present.options) !== JSON.stringify(options))
+        throw new HuskError(`create ${name}: conflict: volume name must be unique`, { kind: 'conflict' });
+      return present;
+    }
+    makeFolder(paths, name);
+    // OR IGNORE: another husk may have made it since; then theirs is the volume
+    database
+      .prepare('INSERT OR IGNORE INTO volumes (name, created_at, anonymous, record) VALUES (?, ?, ?, ?)')
+      .run(name, Date.now(), request.name ? 0 : 1, JSON.stringify({ driver, labels: request.labels ?? {}, options } satisfies VolumeRecord));
+    return get(name);
+  };
+
+  const list = (filters: VolumeFilters = {}): Volume[] => {
+    checkFilters(filters, ['dangling', 'driver', 'label', 'name']);
+    const rows = database.prepare('SELECT * FROM volumes ORDER BY name').all() as unknown as Row[];
+    return rows.map(toVolume).filter(
+      (volume) =>
+        some(filters['name'], (value) => volume.name.includes(value)) &&
+        some(filters['driver'], (value) => volume.driver === value) &&
+        (filters['label'] ?? []).every((value) => hasLabel(volume, value)) &&
+        some(filters['dangling'], (value) => boolean(value) === (inUse(volume.name).length === 0)),
+    );
+  };
+
+  /** The record goes first, then the folder is moved aside and deleted: whatever is interrupted, no volume is half there. */
+  const drop = async (name: string): Promise<void> => {
+    const aside = join(paths.tmp, `volume-${randomBytes(8).toString('hex')}`);
+    const moved = inTransaction(database, () => {
+      const users = inUse(name);
+      if (users.length > 0) throw new HuskError(`remove ${name}: volume is in use - [${users.join(', ')}]`, { kind: 'conflict' });
+      database.prepare('DELETE FROM volumes WHERE name = ?').run(name);
+      mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
+      try {
+        renameSync(join(paths.volumes, name), aside);
+        return true;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+        throw error;
+      }
+    });
+    if (moved) await removeTree(aside);
+  };
+
+  const prune = async (options: { all?: boolean; filters?: VolumeFilters } = {}) => {
+    const filters = options.filters ?? {};
+    checkFilters(filters, ['label', 'label!', 'all']);
+    const all = options.all || (filters['all'] ?? []).some(boolean);
+    const deleted: string[] = [];
+    let reclaimed = 0;
+    for (const volume of list()) {
+      if (!(all || volume.anonymous) || inUse(volume.name).length > 0) continue;
+      if (!(filters['label'] ?? []).every((value) => hasLabel(volume, value)) || (filters['label!'] ?? []).some((value) => hasLabel(volume, value))) continue;
+      const size = volume.options['device'] ? 0 : await treeSize(volume.mountpoint);
+      try {
+        await drop(volume.name);
+      } catch (error) {
+        if (error instanceof HuskError && error.kind === 'conflict') continue; // taken into use since
+        throw error;
+      }
+      deleted.push(volume.name);
+      reclaimed += size;
+    }
+    return { deleted, reclaimed };
+  };
+
+  return {
+    create,
+    find,
+    get,
+    list,
+    prune,
+    async remove(name, options = {}) {
+      if (!find(name)) {
+        if (options.force) return;
+        throw new HuskError(`get ${name}: no such volume`, { kind: 'not-found' });
+      }
+      await drop(name);
+    },
+    inspect(name) {
+      const volume = get(name);
+      const orNull = (values: Record<string, string>) => (Object.keys(values).length > 0 ? values : null);
+      return {
+        CreatedAt: new Date(volume.createdAt).toISOString().replace(/\.\d+Z$/, 'Z'),
+        Driver: volume.driver,
+        Labels: orNull(volume.labels),
+        // the volume's own folder even when its options name a device, as Docker shows it
+        Mountpoint: join(paths.volumes, volume.name, '_data'),
+        Name: volume.name,
+        Options: orNull(volume.options),
+        Scope: 'local',
+      };
+    },
+    resolve: (request) => resolveMounts(request, { create, ...(process.getuid!() === 0 ? { owner: containerRoot() } : {}) }),
+    populate: (mounts, options) => populateMounts(mounts, options, paths),
+    async removeAnonymous(mounts: readonly ResolvedMount[]) {
+      const removed: string[] = [];
+      for (const { name } of mounts) {
+        if (name === undefined || !find(name)?.anonymous || inUse(name).length > 0) continue;
+        await drop(name);
+        removed.push(name);
+      }
+      return removed;
+    },
+  };
+}
+
+function containerRoot(): { uid: number; gid: number } {
+  const maps = idMaps();
+  return { uid: maps.uid[0]!.hostID, gid: maps.gid[0]!.hostID };
+}
+
+function makeFolder(paths: Paths, name: string): void {
+  const folder = join(paths.volumes, name);
+  // 0711: as root the container's root is another user, who must pass through
+  mkdirSync(paths.volumes, { recursive: true, mode: 0o711 });
+  mkdirSync(folder, { recursive: true, mode: 0o711 });
+  const data = join(folder, '_data');
+  mkdirSync(data, { recursive: true });
+  if (process.getuid!() === 0) {
+    const owner = containerRoot();
+    chownSync(data, owner.uid, owner.gid);
+  }
+  chmodSync(data, 0o755);
+}
+
+/** Of the local driver's options, the ones that need no mount by host root. */
+function checkOptions(name: string, options: Record<string, string>): void {
+  for (const key of Object.keys(options)) if (!['type', 'o', 'device'].includes(key)) throw new HuskError(`create ${name}: invalid option: "${key}"`, { kind: 'invalid' });
+  if (Object.keys(options).length === 0) return;
+  const flags = (options['o'] ?? '').split(',');
+  const isBind = (options['type'] ?? 'none') === 'none' && (flags.includes('bind') || flags.includes('rbind'));
+  if (!isBind || flags.some((flag) => !['bind', 'rbind'].includes(flag)))
+    throw new HuskError(`create ${name}: a volume of type ${JSON.stringify(options['type'] ?? '')} with options ${JSON.stringify(options['o'] ?? '')} would be mounted by host root, which husk never is`, {
+      kind: 'unsupported',
+      fix: 'use -o type=none -o o=bind -o device=/a/host/folder, or mount it on the host and bind the folder',
+    });
+  if (!options['device']?.startsWith('/')) throw new HuskError(`create ${name}: missing device in volume options`, { kind: 'invalid' });
+}
+
+function inTransaction<T>(database: DatabaseSync, body: () => T): T {
+  return database.isTransaction ? body() : transaction(database, body);
+}
+
+function hasLabel(volume: Volume, wanted: string): boolean {
+  const at = wanted.indexOf('=');
+  if (at < 0) return wanted in volume.labels;
+  return volume.labels[wanted.slice(0, at)] === wanted.slice(at + 1);
+}
+
+function some(values: string[] | undefined, matches: (value: string) => boolean): boolean {
+  return values === undefined || values.length === 0 || values.some(matches);
+}
+
+function boolean(value: string): boolean {
+  if (['1', 't', 'true', 'True', 'TRUE'].includes(value)) return true;
+  if (['0', 'f', 'false', 'False', 'FALSE'].includes(value)) return false;
+  throw new HuskError(`invalid filter 'dangling=${value}'`, { kind: 'invalid' });
+}
+
+function checkFilters(filters: VolumeFilters, known: string[]): void {
+  for (const key of Object.keys(filters)) if (!known.includes(key)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+}
