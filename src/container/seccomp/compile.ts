@@ -157,7 +157,7 @@ function abiSection(abi: Abi, seccomp: Seccomp, fallback: number): Instruction[]
   }
   const highest = numbers.at(-1);
   if (highest !== undefined && denies(fallback)) append(highest + 1, RET_ERRNO + ENOSYS);
-  return tree(merged(ranges), fallback);
+  return tree(merged(ranges), { fallback, narrow: abi !== 'SCMP_ARCH_X86_64' });
 }
 
 /** `append` may leave neighbours of equal decision where a range was overwritten. */
@@ -221,20 +221,25 @@ function word(value: number): bigint {
   return BigInt(value);
 }
 
-function tree(ranges: readonly { from: number; decision: Decision }[], fallback: number): Instruction[] {
-  if (ranges.length === 1) return leaf(ranges[0]!.decision, fallback);
-  const middle = ranges.length >> 1;
-  return branch(JGE, ranges[middle]!.from, tree(ranges.slice(middle), fallback), tree(ranges.slice(0, middle), fallback));
+interface LeafOptions {
+  fallback: number;
+  narrow: boolean;
 }
 
-function leaf(decision: Decision, fallback: number): Instruction[] {
+function tree(ranges: readonly { from: number; decision: Decision }[], options: LeafOptions): Instruction[] {
+  if (ranges.length === 1) return leaf(ranges[0]!.decision, options);
+  const middle = ranges.length >> 1;
+  return branch(JGE, ranges[middle]!.from, tree(ranges.slice(middle), options), tree(ranges.slice(0, middle), options));
+}
+
+function leaf(decision: Decision, { fallback, narrow }: LeafOptions): Instruction[] {
   if (typeof decision === 'number') return [ret(decision)];
-  return [...decision.flatMap(ruleCode), ret(fallback)];
+  return [...decision.flatMap((rule) => ruleCode(rule, narrow)), ret(fallback)];
 }
 
 /** The rule's conditions one after another, then its action; a condition that fails jumps behind it. */
-function ruleCode({ conditions, action }: Rule): Instruction[] {
-  const blocks = conditions.map(conditionCode);
+function ruleCode({ conditions, action }: Rule, narrow: boolean): Instruction[] {
+  const blocks = conditions.map((condition) => conditionCode(condition, narrow));
   let after = 1;
   for (let index = blocks.length - 1; index >= 0; index--) {
     const block = blocks[index]!;
@@ -257,29 +262,33 @@ function resolve(jump: number, toEnd: number, toFail: number): number {
   return jump === PASS ? toEnd : jump === FAIL ? toEnd + toFail : jump;
 }
 
-/** 64 bits in two halves, high first. */
-function conditionCode({ index, op, value, valueTwo }: Condition): Instruction[] {
+/** Tests of one 32-bit half: the high one first, which may settle it; then the low one. */
+function conditionCode({ index, op, value, valueTwo }: Condition, narrow: boolean): Instruction[] {
   const low = OFFSET_ARGS + index * 8;
   const high = low + 4;
   const [valueHigh, valueLow] = halves(value);
   const compare = (code: number, k: number, jt: number, jf: number): Instruction => ({ code, jt, jf, k });
+  const greater = [load(high), compare(JGT, valueHigh, PASS, 0), compare(JEQ, valueHigh, 0, FAIL)];
+  const less = [load(high), compare(JGT, valueHigh, FAIL, 0), compare(JEQ, valueHigh, 0, PASS)];
+  // the 32-bit ABIs pass 32-bit arguments: what stands above is not looked at, as the kernel does not
+  const wide = (instructions: Instruction[]) => (narrow ? [] : instructions);
   switch (op) {
     case 'SCMP_CMP_EQ':
-      return [load(high), compare(JEQ, valueHigh, 0, FAIL), load(low), compare(JEQ, valueLow, PASS, FAIL)];
+      return [...wide([load(high), compare(JEQ, valueHigh, 0, FAIL)]), load(low), compare(JEQ, valueLow, PASS, FAIL)];
     case 'SCMP_CMP_NE':
-      return [load(high), compare(JEQ, valueHigh, 0, PASS), load(low), compare(JEQ, valueLow, FAIL, PASS)];
+      return [...wide([load(high), compare(JEQ, valueHigh, 0, PASS)]), load(low), compare(JEQ, valueLow, FAIL, PASS)];
     case 'SCMP_CMP_GT':
-      return [load(high), compare(JGT, valueHigh, PASS, 0), compare(JEQ, valueHigh, 0, FAIL), load(low), compare(JGT, valueLow, PASS, FAIL)];
+      return [...wide(greater), load(low), compare(JGT, valueLow, PASS, FAIL)];
     case 'SCMP_CMP_GE':
-      return [load(high), compare(JGT, valueHigh, PASS, 0), compare(JEQ, valueHigh, 0, FAIL), load(low), compare(JGE, valueLow, PASS, FAIL)];
+      return [...wide(greater), load(low), compare(JGE, valueLow, PASS, FAIL)];
     case 'SCMP_CMP_LT':
-      return [load(high), compare(JGT, valueHigh, FAIL, 0), compare(JEQ, valueHigh, 0, PASS), load(low), compare(JGE, valueLow, FAIL, PASS)];
+      return [...wide(less), load(low), compare(JGE, valueLow, FAIL, PASS)];
     case 'SCMP_CMP_LE':
-      return [load(high), compare(JGT, valueHigh, FAIL, 0), compare(JEQ, valueHigh, 0, PASS), load(low), compare(JGT, valueLow, FAIL, PASS)];
+      return [...wide(less), load(low), compare(JGT, valueLow, FAIL, PASS)];
     default: {
       // MASKED_EQ: value is the mask, valueTwo what must remain
       const [wantHigh, wantLow] = halves(valueTwo);
-      return [load(high), and(valueHigh), compare(JEQ, wantHigh, 0, FAIL), load(low), and(valueLow), compare(JEQ, wantLow, PASS, FAIL)];
+      return [...wide([load(high), and(valueHigh), compare(JEQ, wantHigh, 0, FAIL)]), load(low), and(valueLow), compare(JEQ, wantLow, PASS, FAIL)];
     }
   }
 }

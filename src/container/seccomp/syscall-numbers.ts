@@ -83,4 +83,5 @@ export const X32_OWN =
 
 /** names of x86_64 that x32 has not */
 export const X32_ABSENT =
-  'uselib _sysctl create_module get_kernel_syms query_module nfsservctl set_thread_area get_thread_area epoll_ctl_old epoll_wait_old vserver';
+  'uselib _sysctl create_module get_kernel_syms query_module nfsservctl set_thread_area get_thread_area epoll_ctl_old epoll_wait_old vserver ' +
+  'map_shadow_stack uretprobe uprobe';
