@@ -23,6 +23,7 @@ static const struct shape SHAPES[OP_END] = {
   [OP_PARENT_DEATH_SIGNAL] = {"u", 0},
   [OP_SETSID] = {"", 0},
   [OP_NEW_SESSION_KEYRING] = {"", 0},
+  [OP_LOOPBACK_UP] = {"", 0},
   [OP_SET_ROOT] = {"s", 0},
   [OP_MOUNT] = {"sssus", ROOT | STEP_CREATE_DIRECTORY | STEP_CREATE_FILE | STEP_NO_SYMLINKS | STEP_MODE_FROM_TARGET},
   [OP_MOUNT_ATTRIBUTES] = {"sqqq", ROOT | STEP_RECURSIVE},

@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -54,6 +57,14 @@ static void do_setsid(struct run *run) {
   if (setsid() < 0) fail(run, "setsid", NULL);
 }
 
+static void do_loopback_up(struct run *run) {
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail(run, "socket", "lo");
+  if (ioctl(fd, SIOCSIFFLAGS, &request) < 0) fail(run, "ioctl SIOCSIFFLAGS", "lo");
+  close(fd);
+}
+
 static void do_new_session_keyring(struct run *run) {
   long key = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
   /* no keyrings in this kernel, a seccomp filter around us, or the user's quota: then there is no more to hide than before */
@@ -96,6 +107,7 @@ static step_function *const FUNCTIONS[OP_END] = {
   [OP_PARENT_DEATH_SIGNAL] = do_parent_death_signal,
   [OP_SETSID] = do_setsid,
   [OP_NEW_SESSION_KEYRING] = do_new_session_keyring,
+  [OP_LOOPBACK_UP] = do_loopback_up,
   [OP_SET_ROOT] = do_set_root,
   [OP_MOUNT] = do_mount,
   [OP_MOUNT_ATTRIBUTES] = do_mount_attributes,

@@ -39,6 +39,8 @@ export type Step =
   | { op: 'setsid' }
   /** keyctl(2) KEYCTL_JOIN_SESSION_KEYRING, a new one: the host session's keys stay outside; ENOSYS and EPERM are fine */
   | { op: 'newSessionKeyring' }
+  /** netdevice(7) SIOCSIFFLAGS: a new network namespace has its loopback interface down */
+  | { op: 'loopbackUp' }
   // — file systems —
   /** the folder in-root paths are resolved below */
   | { op: 'setRoot'; path: string }
@@ -129,6 +131,7 @@ const OPS = [
   'parentDeathSignal',
   'setsid',
   'newSessionKeyring',
+  'loopbackUp',
   'setRoot',
   'mount',
   'mountAttributes',
@@ -274,6 +277,7 @@ function writeFields(out: PlanWriter, step: Step): number {
     case 'reaper':
     case 'setsid':
     case 'newSessionKeyring':
+    case 'loopbackUp':
     case 'noNewPrivileges':
     case 'chownStdio':
       return 0;

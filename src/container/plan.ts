@@ -104,6 +104,7 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
   steps.push({ op: 'setsid' }, { op: 'newSessionKeyring' });
   if (spec.process.oomScoreAdj !== undefined) steps.push({ op: 'writeFile', path: '/proc/self/oom_score_adj', content: String(spec.process.oomScoreAdj) });
   if (context.waitFor?.cgroup) steps.push({ op: 'await', tag: 'cgroup' });
+  if (spaces.made & CLONE_NEWNET) steps.push({ op: 'loopbackUp' });
   if (spaces.made & CLONE_NEWCGROUP) steps.push({ op: 'unshare', flags: CLONE_NEWCGROUP });
   if (context.waitFor?.network) steps.push({ op: 'await', tag: 'network' });
   return steps;
