@@ -15,7 +15,7 @@ import { ImageRecords } from './records.ts';
 import type { Reference } from './reference.ts';
 import { DEFAULT_TAG, familiarName, familiarReference, idPrefix, isDigest, nameKey, parseReference, withDefaultTag } from './reference.ts';
 import type { RemovalContext } from './removal.ts';
-import { deleteRows, removeImage, removeOwnTree, restoreRemoved, sweepRemoved } from './removal.ts';
+import { deleteRows, removeImage, restoreRemoved, sweepRemoved } from './removal.ts';
 
 /** Docker's --max-concurrent-downloads */
 const DEFAULT_CONCURRENCY = 3;
@@ -30,16 +30,20 @@ export interface ImageStoreOptions {
   env?: NodeJS.ProcessEnv;
   /** `husk/0.1.0` */
   userAgent?: string;
-  /** deletes layer folders, whose unpacked trees may hold files of subordinate ids */
-  removeTree?: (path: string) => void;
 }
+
+/** Layer folders hold unpacked trees with files of subordinate ids. Loaded when needed: it brings koffi along. */
+const removeTree = async (path: string): Promise<void> => (await import('../rootless/trees.ts')).removeTree(path);
 
 export class ImageStore implements Images {
   readonly blobs: Blobs;
   readonly records: ImageRecords;
+  /** the deleting that goes on after `remove` and `prune` have returned; never rejects */
+  swept: Promise<void> = Promise.resolve();
   #options: ImageStoreOptions;
   #claims: Claims;
   #removal: RemovalContext;
+  #restored = false;
 
   constructor(options: ImageStoreOptions) {
     const { paths, database } = options;
@@ -47,7 +51,7 @@ export class ImageStore implements Images {
     this.blobs = new Blobs(paths);
     this.records = new ImageRecords({ database, paths, blobs: this.blobs });
     this.#claims = new Claims(database);
-    this.#removal = { records: this.records, blobs: this.blobs, paths, removeTree: options.removeTree ?? removeOwnTree };
+    this.#removal = { records: this.records, blobs: this.blobs, paths, removeTree };
   }
 
   // — looking up —
@@ -60,7 +64,11 @@ export class ImageStore implements Images {
 
   find(reference: string): Image | undefined {
     const found = this.#resolve(reference);
-    return found && this.records.load(found.id);
+    if (!found) return undefined;
+    // a removal that crashed half-way may have this image's layers
+    if (!this.#restored) restoreRemoved(this.#removal);
+    this.#restored = true;
+    return this.records.load(found.id);
   }
 
   list(): Image[] {
@@ -158,7 +166,9 @@ export class ImageStore implements Images {
   remove(text: string, options: Parameters<Images['remove']>[1]): { untagged: string[]; deleted: string[] } {
     const found = this.#resolve(text);
     if (!found) throw noSuchImage(text);
-    return removeImage(this.#removal, { text, name: found.name, imageId: found.id, force: options.force ?? false, users: options.inUse(found.id) });
+    const removed = removeImage(this.#removal, { text, name: found.name, imageId: found.id, force: options.force ?? false, users: options.inUse(found.id) });
+    this.swept = sweepRemoved(this.#removal);
+    return removed;
   }
 
   prune(options: Parameters<Images['prune']>[0]): { deleted: string[]; untagged: string[]; reclaimed: number } {
@@ -177,7 +187,7 @@ export class ImageStore implements Images {
       });
       for (const blob of blobs) this.blobs.remove(blob);
     }
-    sweepRemoved(this.#removal);
+    this.swept = sweepRemoved(this.#removal);
     return result;
   }
 

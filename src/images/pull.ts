@@ -201,11 +201,21 @@ async function fetchLayer(repository: Repository, { descriptor, diffId }: Wanted
     try {
       ({ size } = await ingestLayer({ source, mediaType: descriptor.mediaType, diffId, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize, signal }));
     } catch (error) {
+      const shown = layerError(error, descriptor.digest, signal);
       // bytes that cannot become this layer are not worth resuming
-      if (error instanceof HuskError && error.kind !== 'unavailable') await removePartial(paths, descriptor.digest);
-      throw error;
+      if (shown instanceof HuskError && (shown.kind === 'corrupt' || shown.kind === 'limit')) await removePartial(paths, descriptor.digest);
+      throw shown;
     }
     records.recordLayer({ diffId, size, digest: descriptor.digest });
   }
   onProgress({ id, status: 'Pull complete' });
+}
+
+/** Decompressors and the file system throw errors of their own: a person gets one line about the layer. */
+function layerError(error: unknown, digest: string, signal: AbortSignal | undefined): unknown {
+  if (error instanceof HuskError || signal?.aborted) return error;
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code?.startsWith('Z_') || code?.startsWith('ZSTD_')) return new HuskError(`cannot decompress the layer ${digest}: ${message}`, { kind: 'corrupt', cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT') return new HuskError(`cannot store the layer ${digest}: ${message}`, { kind: 'limit', fix: 'free some space: husk image prune', cause: error });
+  return code === undefined ? error : new HuskError(`cannot store the layer ${digest}: ${message}`, { kind: 'internal', cause: error });
 }

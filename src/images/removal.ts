@@ -2,7 +2,7 @@
  * What `rmi` and `image prune` do to names, images and layers, with Docker's rules and texts. The rows go in one transaction; a
  * layer's folder is renamed away inside it, so that no other process sees a row without its folder, and deleted afterwards.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
@@ -18,7 +18,7 @@ export interface RemovalContext {
   blobs: Blobs;
   paths: Paths;
   /** deletes a folder that may hold files of other ids (unpacked trees): the user namespace's work */
-  removeTree: (path: string) => void;
+  removeTree: (path: string) => Promise<void>;
 }
 
 export interface UsingContainer {
@@ -62,7 +62,6 @@ export function removeImage(context: RemovalContext, request: RemovalRequest): {
     return gone.blobs;
   });
   for (const blob of blobs) context.blobs.remove(blob);
-  sweepRemoved(context);
   return { untagged, deleted };
 }
 
@@ -135,10 +134,15 @@ export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records
   });
 }
 
-/** Deletes what removals have renamed away, here or in a process that died. */
-export function sweepRemoved(context: RemovalContext): void {
-  for (const hex of removedLayers(context.paths)) {
-    if (!context.records.hasLayerRow(`sha256:${hex}`) || existsSync(join(context.paths.layers, hex))) context.removeTree(join(context.paths.tmp, REMOVED + hex));
+/**
+ * Deletes what removals have renamed away, here or in a process that died. Never rejects: what cannot be deleted now is tried again
+ * by the next removal.
+ */
+export async function sweepRemoved({ records, paths, removeTree }: RemovalContext): Promise<void> {
+  for (const hex of removedLayers(paths)) {
+    // a row without its folder: a crash, which restoreRemoved mends
+    if (records.hasLayerRow(`sha256:${hex}`) && !existsSync(join(paths.layers, hex))) continue;
+    await removeTree(join(paths.tmp, REMOVED + hex)).catch(() => {});
   }
 }
 
@@ -148,6 +152,3 @@ function removedLayers(paths: Paths): string[] {
     .filter((name) => name.startsWith(REMOVED))
     .map((name) => name.slice(REMOVED.length));
 }
-
-/** For folders whose files are all this user's own. */
-export const removeOwnTree = (path: string) => rmSync(path, { recursive: true, force: true });
