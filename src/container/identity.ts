@@ -48,8 +48,8 @@ export function processSteps(process: ProcessSpec, options: ProcessOptions): Ste
   steps.push({ op: 'chdir', path: process.cwd, create: true, uid: 0, gid: 0 });
   // before `setuser`, which adds HOME
   steps.push({ op: 'environment', env: process.env });
-  steps.push(...userSteps(process.user));
-  if (!process.terminal) steps.push({ op: 'chownStdio' });
+  // takes effect as the user changes
+  steps.push({ op: 'chownStdio' }, ...userSteps(process.user));
   const sets = process.capabilities ?? { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
   steps.push({
     op: 'capabilities',

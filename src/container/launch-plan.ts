@@ -103,7 +103,7 @@ export type Step =
    * controlling terminal; `console` binds it over /dev/console
    */
   | { op: 'openPty'; columns: number; rows: number; console: boolean }
-  /** fchown(2) of stdin, stdout, stderr (pipes only), so that a non-root user can reopen /dev/stdout */
+  /** at the next change of user, fchown(2) of stdin, stdout, stderr (pipes and terminals): a non-root user can then reopen /dev/stdout */
   | { op: 'chownStdio' }
   /** close_range(2) with CLOSE_RANGE_CLOEXEC from this fd on */
   | { op: 'closeFrom'; fd: number }

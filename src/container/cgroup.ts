@@ -1,0 +1,241 @@
+/**
+ * A container's cgroup (v2): made, limited, filled, read, frozen, emptied, removed. What to write is decided in cgroup-files.ts, where in
+ * cgroup-delegation.ts.
+ *
+ * The supervisor must not stay in the cgroup whose children have controllers (the no-internal-processes rule), so a delegated cgroup gets
+ * two leaves: `supervisor-<id>`, where the supervisor moves itself, and `husk-<id>`, the container.
+ */
+import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HuskError } from '../errors.ts';
+import { controllerFix, type Delegation } from './cgroup-delegation.ts';
+import { controllerOf, resourcesToFiles, type CgroupFile } from './cgroup-files.ts';
+import { parseCgroupStats, parseKeyed, type CgroupStats } from './cgroup-stats.ts';
+import type { Resources } from './spec.ts';
+
+const WANTED = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
+/** how often, and how long apart in ms, a cgroup is asked whether it is empty or frozen: one second in all */
+const TRIES = 100;
+const PAUSE_MS = 10;
+
+/**
+ * Can these limits be enforced here? Asked at create, so that a person learns it then.
+ * @returns warnings in the daemon's words
+ * @throws HuskError `unsupported` naming the first flag that cannot be, and what to change
+ */
+export function checkLimits(resources: Resources, delegation: Delegation): string[] {
+  const { files, warnings } = resourcesToFiles(resources);
+  for (const file of files) refuseMissing(file, delegation);
+  return warnings;
+}
+
+function refuseMissing(file: CgroupFile, delegation: Delegation): void {
+  if (delegation.kind === 'none') throw new HuskError(`cannot enforce ${file.what}: ${delegation.reason}`, { kind: 'unsupported', fix: delegation.fix });
+  const controller = controllerOf(file.name);
+  if (!delegation.controllers.includes(controller)) throw new HuskError(`cannot enforce ${file.what}: the cgroup controller "${controller}" is not delegated to you`, { kind: 'unsupported', fix: controllerFix() });
+}
+
+export class ContainerCgroup {
+  readonly path: string;
+  readonly #leaf: string | undefined;
+
+  private constructor(path: string, leaf: string | undefined) {
+    this.path = path;
+    this.#leaf = leaf;
+  }
+
+  /**
+   * Makes the cgroup and writes the limits.
+   * @param options.parent the delegated cgroup (of `findDelegation`, or the scope that systemd-scope.ts asked for)
+   * @param options.supervisor pid to move into a leaf of its own when it stands in `parent`
+   * @throws HuskError `unsupported` when a limit cannot be written
+   */
+  static create(id: string, resources: Resources, options: { parent: string; supervisor: number }): ContainerCgroup {
+    const { parent } = options;
+    mkdirSync(parent, { recursive: true });
+    const leaf = leaveParent(parent, id, options.supervisor);
+    enableControllers(parent);
+    const cgroup = new ContainerCgroup(join(parent, `husk-${id}`), leaf);
+    mkdirSync(cgroup.path, { recursive: true });
+    try {
+      cgroup.update(resources);
+    } catch (error) {
+      cgroup.#removeFolders();
+      throw error;
+    }
+    return cgroup;
+  }
+
+  /** An existing one, by the container's id: another command than the supervisor looks at it. */
+  static open(path: string): ContainerCgroup {
+    return new ContainerCgroup(path, undefined);
+  }
+
+  /** @throws HuskError `unsupported` with the file, the value and the kernel's reason */
+  update(resources: Resources): void {
+    for (const { name, value, what } of resourcesToFiles(resources).files) {
+      try {
+        writeFileSync(join(this.path, this.#fileFor(name)), value);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        const missing = code === 'ENOENT' || code === 'EACCES';
+        throw new HuskError(`cannot enforce ${what}: ${missing ? `the cgroup controller "${controllerOf(name)}" is not available in ${this.path}` : `writing "${value}" to ${join(this.path, name)}: ${code}`}`, {
+          kind: 'unsupported',
+          fix: missing ? controllerFix() : undefined,
+          cause: error,
+        });
+      }
+    }
+  }
+
+  /** the bfq scheduler has a file of its own */
+  #fileFor(name: string): string {
+    if (name !== 'io.weight') return name;
+    return has(join(this.path, name)) ? name : 'io.bfq.weight';
+  }
+
+  /** cgroup.procs takes one pid a write */
+  add(pid: number): void {
+    writeFileSync(join(this.path, 'cgroup.procs'), String(pid));
+  }
+
+  /** pids in this process's pid namespace, those of nested cgroups included */
+  processes(): number[] {
+    return listProcesses(this.path);
+  }
+
+  stats(): CgroupStats {
+    return parseCgroupStats((file) => read(join(this.path, file)));
+  }
+
+  /** processes the kernel's OOM killer has ended here */
+  oomKills(): number {
+    return parseKeyed(read(join(this.path, 'memory.events')) ?? '').get('oom_kill') ?? 0;
+  }
+
+  /** Resolves when every process stands still (or moves again). @throws HuskError `unavailable` after a second */
+  async freeze(frozen: boolean): Promise<void> {
+    writeFileSync(join(this.path, 'cgroup.freeze'), frozen ? '1' : '0');
+    const state = frozen ? 1 : 0;
+    for (let count = 0; count < TRIES; count++) {
+      if (parseKeyed(read(join(this.path, 'cgroup.events')) ?? '').get('frozen') === state) return;
+      await sleep(PAUSE_MS);
+    }
+    throw new HuskError(`cannot ${frozen ? 'pause' : 'unpause'} the container: ${this.path} does not ${frozen ? 'freeze' : 'thaw'}`, { kind: 'unavailable' });
+  }
+
+  /** SIGKILL to every process at once, forks included (cgroup.kill, Linux 5.14; one by one before that) */
+  kill(): void {
+    try {
+      writeFileSync(join(this.path, 'cgroup.kill'), '1');
+    } catch {
+      for (const pid of this.processes()) signalQuietly(pid);
+    }
+  }
+
+  /** Kills what is left and removes the folders. Idempotent. @throws HuskError `unavailable` when they do not empty within a second */
+  async remove(): Promise<void> {
+    for (let count = 0; count < TRIES; count++) {
+      if (this.#removeFolders()) return;
+      this.kill();
+      await sleep(PAUSE_MS);
+    }
+    throw new HuskError(`cannot remove the cgroup ${this.path}: processes ${this.processes().join(', ')} do not end`, { kind: 'unavailable' });
+  }
+
+  #removeFolders(): boolean {
+    if (!removeTree(this.path)) return false;
+    // the supervisor itself is still in there: it goes with the scope, or at the next container's end
+    if (this.#leaf !== undefined) removeTree(this.#leaf);
+    return true;
+  }
+}
+
+/**
+ * Moves the supervisor out of `parent`, for a cgroup with processes cannot give its children controllers.
+ * @returns the leaf, or undefined when nothing had to move
+ * @throws HuskError `unsupported` when others stand there too: they are not ours to move
+ */
+function leaveParent(parent: string, id: string, supervisor: number): string | undefined {
+  const there = pids(join(parent, 'cgroup.procs'));
+  if (there.length === 0) return undefined;
+  const others = there.filter((pid) => pid !== supervisor);
+  if (others.length > 0)
+    throw new HuskError(`cannot use the cgroup ${parent}: other processes are in it (${others.slice(0, 5).join(', ')})`, {
+      kind: 'unsupported',
+      fix: 'start husk in a cgroup of its own: systemd-run --user --scope -p Delegate=yes husk …',
+    });
+  const leaf = join(parent, `supervisor-${id}`);
+  mkdirSync(leaf, { recursive: true });
+  writeFileSync(join(leaf, 'cgroup.procs'), String(supervisor));
+  return leaf;
+}
+
+/** One at a time: one that cannot be had must not cost the others. */
+function enableControllers(parent: string): void {
+  const available = new Set((read(join(parent, 'cgroup.controllers')) ?? '').trim().split(/\s+/));
+  for (const controller of WANTED.filter((name) => available.has(name))) {
+    try {
+      writeFileSync(join(parent, 'cgroup.subtree_control'), `+${controller}`);
+    } catch {
+      // a limit that needs it is refused when it is written
+    }
+  }
+}
+
+function listProcesses(path: string): number[] {
+  return [...pids(join(path, 'cgroup.procs')), ...children(path).flatMap(listProcesses)];
+}
+
+function children(path: string): string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => join(path, entry.name));
+  } catch {
+    return [];
+  }
+}
+
+/** A container with a writable cgroup may have made folders of its own. @returns is it gone */
+function removeTree(path: string): boolean {
+  for (const child of children(path)) if (!removeTree(child)) return false;
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
+
+function pids(file: string): number[] {
+  return (read(file) ?? '')
+    .split('\n')
+    .filter(Boolean)
+    .map(Number)
+    .filter((pid) => pid > 0);
+}
+
+function signalQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it is gone
+  }
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function has(file: string): boolean {
+  try {
+    accessSync(file, constants.F_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
