@@ -4,7 +4,7 @@
  */
 import { HuskError } from '../errors.ts';
 import type { Step } from './launch-plan.ts';
-import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_BIND, MS_REC, parseMountOptions, type MountOptions } from './mount-options.ts';
+import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_BIND, MS_RDONLY, MS_REC, parseMountOptions, type MountOptions } from './mount-options.ts';
 import type { Mount } from './spec.ts';
 
 export interface MountFacts {
@@ -85,5 +85,5 @@ function hostTree(path: string, more: number): Step[] {
  */
 function cgroup(mount: Mount, options: MountOptions, facts: MountFacts): Step[] {
   if (facts.cgroup2) return [{ op: 'mount', source: 'cgroup', target: mount.destination, fstype: 'cgroup2', flags: options.flags, data: '', inRoot: true, create: 'directory', noSymlinks: true }];
-  return [{ op: 'mount', source: 'tmpfs', target: mount.destination, fstype: 'tmpfs', flags: options.flags, data: 'mode=755,size=0', inRoot: true, noSymlinks: true }];
+  return [{ op: 'mount', source: 'tmpfs', target: mount.destination, fstype: 'tmpfs', flags: options.flags | MS_RDONLY, data: 'mode=755', inRoot: true, create: 'directory', noSymlinks: true }];
 }

@@ -2,7 +2,7 @@
  * Run by tests in a process of an ordinary user: builds a spec with husk's defaults and runs it through planContainer and launch in a
  * busybox tree. argv[2] is a Request as JSON; the container's output goes to our own stdout and stderr, its exit code is ours.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
 import { join } from 'node:path';
 import { launch, LaunchError } from '../../src/container/executor.ts';
@@ -48,7 +48,7 @@ async function main(request: Request): Promise<number> {
   };
   const { spec, warnings } = buildSpec(id, config, {
     userNamespace: true, joined: {}, cpus: 2, blockDevice: () => undefined, kernel: release(), hostHostname: hostname(), recursiveReadonly: true, thermalCpus: [],
-    oomScoreAdj: 0, defaultUlimits: [], devicesAt: (path) => [{ path, type: 'c', major: 1, minor: 3 }], allDevices: () => [],
+    oomScoreAdj: 0, defaultUlimits: [], devicesAt: (path) => [{ path, type: 'c', major: 1, minor: 3 }], allDevices: () => [], hostHas: existsSync,
     etc: { hosts: file('hosts', hostsFile({ hostname: config.hostname, extraHosts: [] })), hostname: file('hostname', hostnameFile(config.hostname)), resolvConf: file('resolv.conf', '') },
   });
   for (const warning of warnings) process.stderr.write(`${warning}\n`);

@@ -22,6 +22,8 @@ export interface SpecFacts extends JoinFacts, LimitFacts {
   etc: EtcFiles;
   /** a folder for /dev/shm that other containers may share (`--ipc shareable`), this container's or that of the one joined */
   shm?: string;
+  /** does the host have this path; asked for what `--ipc host` shares; @default yes */
+  hostHas?(path: string): boolean;
   /** the host's name, for `--network host` and `--uts host` */
   hostHostname: string;
   /** uname(2) release of the kernel the container will run on: os.release(), or the guest's */
@@ -142,8 +144,9 @@ function mounts(config: ContainerConfig, ipc: Mode, context: { privileged: boole
   if (ipc.kind === 'none') defaults = defaults.filter(({ destination }) => destination !== '/dev/shm');
   const own: Mount[] = [...etcMounts(facts.etc, { readonly: options.readOnly })];
   if (ipc.kind === 'host') {
-    own.push({ destination: '/dev/shm', type: 'bind', source: '/dev/shm', options: ['rbind', 'rprivate'] });
-    own.push({ destination: '/dev/mqueue', type: 'bind', source: '/dev/mqueue', options: ['rbind', 'rprivate'] });
+    // neither may be mounted anew: they show the ipc namespace, which is the host's
+    defaults = defaults.filter(({ destination }) => destination !== '/dev/mqueue' && destination !== '/dev/shm');
+    for (const path of ['/dev/shm', '/dev/mqueue']) if (facts.hostHas?.(path) ?? true) own.push({ destination: path, type: 'bind', source: path, options: ['rbind', 'rprivate'] });
   } else if ((ipc.kind === 'shareable' || ipc.kind === 'container') && facts.shm) own.push({ destination: '/dev/shm', type: 'bind', source: facts.shm, options: ['bind', 'nosuid', 'nodev', 'noexec', 'rprivate'] });
   for (const [destination, text] of Object.entries(options.tmpfs)) own.push(tmpfsMount(destination, text.split(',').filter(Boolean)));
   own.push(...volumeMounts(config.mounts, { recursiveReadonly: facts.recursiveReadonly }));
