@@ -60,7 +60,8 @@ export function ownPath(text: string): string | undefined {
   return path === undefined || path.split('/').includes('..') ? undefined : path;
 }
 
-function isUnified(root: string): boolean {
+/** is this folder a cgroup2 mount */
+export function isUnified(root: string): boolean {
   try {
     return statfsSync(root).type === CGROUP2_SUPER_MAGIC;
   } catch {

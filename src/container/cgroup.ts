@@ -9,10 +9,11 @@ import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync,
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../errors.ts';
-import { controllerFix, type Delegation } from './cgroup-delegation.ts';
+import { controllerFix, findDelegation, type Delegation } from './cgroup-delegation.ts';
 import { controllerOf, resourcesToFiles, type CgroupFile } from './cgroup-files.ts';
 import { parseCgroupStats, parseKeyed, type CgroupStats } from './cgroup-stats.ts';
 import type { Resources } from './spec.ts';
+import { enterScope } from './systemd-scope.ts';
 
 const WANTED = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
 /** how often, and how long apart in ms, a cgroup is asked whether it is empty or frozen: one second in all */
@@ -96,7 +97,7 @@ export class ContainerCgroup {
   }
 
   /** cgroup.procs takes one pid a write */
-  add(pid: number): void {
+  enter(pid: number): void {
     writeFileSync(join(this.path, 'cgroup.procs'), String(pid));
   }
 
@@ -109,9 +110,9 @@ export class ContainerCgroup {
     return parseCgroupStats((file) => read(join(this.path, file)));
   }
 
-  /** processes the kernel's OOM killer has ended here */
-  oomKills(): number {
-    return parseKeyed(read(join(this.path, 'memory.events')) ?? '').get('oom_kill') ?? 0;
+  /** has the kernel's OOM killer ended a process here */
+  oomKilled(): boolean {
+    return (parseKeyed(read(join(this.path, 'memory.events')) ?? '').get('oom_kill') ?? 0) > 0;
   }
 
   /** Resolves when every process stands still (or moves again). @throws HuskError `unavailable` after a second */
@@ -149,6 +150,26 @@ export class ContainerCgroup {
     // the supervisor itself is still in there: it goes with the scope, or at the next container's end
     if (this.#leaf !== undefined) removeTree(this.#leaf);
     return true;
+  }
+}
+
+/**
+ * The container's cgroup where this host lets the user have one, with its limits written.
+ * @param supervisor pid of the process that stays beside the container
+ * @returns undefined where there is none and no limit asks for one: pause, stats and OOM reports then do without
+ * @throws HuskError `unsupported` naming the limit that cannot be enforced, and the fix
+ */
+export async function containerCgroup(id: string, resources: Resources, supervisor: number): Promise<ContainerCgroup | undefined> {
+  const delegation = findDelegation({ runtimeDir: process.env['XDG_RUNTIME_DIR'] });
+  checkLimits(resources, delegation);
+  if (delegation.kind === 'none') return undefined;
+  try {
+    const parent = delegation.kind === 'delegated' ? delegation.path : await enterScope(id, supervisor);
+    return ContainerCgroup.create(id, resources, { parent, supervisor });
+  } catch (error) {
+    // without limits a container runs as well without a cgroup of its own
+    if (resourcesToFiles(resources).files.length === 0) return undefined;
+    throw error;
   }
 }
 

@@ -1,12 +1,13 @@
 /**
  * OCI spec → launch plan. The same plan serves the host (user namespaces) and the guest (real root in the VM); `PlanContext` says which.
- * Pure but for the one question it asks of the host through `isDirectory`.
+ * Pure but for two questions to the host, which the caller may answer instead: `isDirectory`, `cgroup2`.
  *
  * Order, as runc and crun have it: join shared namespaces → new user namespace → id maps → the other namespaces → fork into the pid
  * namespace → cgroup and network → mounts → pivot_root → sysctls, masks → identity → exec.
  */
 import { statSync } from 'node:fs';
 import { HuskError } from '../errors.ts';
+import { CGROUP_ROOT, isUnified } from './cgroup-delegation.ts';
 import { deviceSteps } from './devices.ts';
 import { processSteps } from './identity.ts';
 import type { LaunchPlan, Step } from './launch-plan.ts';
@@ -30,7 +31,7 @@ export interface PlanContext {
   waitFor?: { cgroup?: boolean; network?: boolean; exec?: boolean };
   /** `--init`: a reaper is PID 1 */
   init?: boolean;
-  /** the host's /sys/fs/cgroup is cgroup v2 (not v1 or hybrid) */
+  /** the host's /sys/fs/cgroup is cgroup v2 (not v1 or hybrid); @default looked up */
   cgroup2?: boolean;
   /** signal at the death of the executor's parent and of the monitor; default SIGKILL, 0 none */
   parentDeathSignal?: number;
@@ -57,7 +58,7 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
       isDirectory: context.isDirectory ?? isDirectory,
       ownPid: !context.rootless || isolates(spaces, CLONE_NEWPID),
       ownNetwork: !context.rootless || isolates(spaces, CLONE_NEWNET),
-      cgroup2: (context.cgroup2 ?? false) && (!context.rootless || (spaces.made & CLONE_NEWCGROUP) !== 0),
+      cgroup2: (context.cgroup2 ?? isUnified(CGROUP_ROOT)) && (!context.rootless || (spaces.made & CLONE_NEWCGROUP) !== 0),
     }),
   );
   if (ownDev) plan.push(...deviceSteps(spec.linux.devices ?? [], { bind: context.rootless }));

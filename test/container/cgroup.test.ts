@@ -88,7 +88,7 @@ test('a cgroup is made with its limits, and the supervisor leaves the parent', (
   t.is(readFileSync(join(cgroup.path, 'memory.max'), 'utf8'), '67108864');
   t.is(readFileSync(join(parent, 'supervisor-abc/cgroup.procs'), 'utf8'), '42');
   t.is(readFileSync(join(parent, 'cgroup.subtree_control'), 'utf8'), '+pids');
-  cgroup.add(77);
+  cgroup.enter(77);
   t.deepEqual(cgroup.processes(), [77]);
 });
 test('others in the parent are not moved', (t) => {
@@ -97,6 +97,13 @@ test('others in the parent are not moved', (t) => {
   t.throws(() => ContainerCgroup.create('abc', {}, { parent, supervisor: 42 }), { message: /other processes are in it \(43\)/ });
   t.false(existsSync(join(parent, 'husk-abc')));
 });
+
+for (const [text, killed] of [['low 0\noom 1\noom_kill 1\n', true], ['oom_kill 0\n', false], [undefined, false]] as const)
+  test(`oom killed with ${JSON.stringify(text)}`, (t) => {
+    const path = fakeRoot();
+    if (text !== undefined) writeFileSync(join(path, 'memory.events'), text);
+    t.is(ContainerCgroup.open(path).oomKilled(), killed);
+  });
 
 test('figures', (t) => {
   const text: Record<string, string> = {
