@@ -1,0 +1,51 @@
+/** A plan that failed, in the words people and scripts know from Docker, with what to change on this host where that is known. Reads facts, changes nothing. */
+import { readFileSync } from 'node:fs';
+import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { LaunchError } from '../container/launch-error.ts';
+
+/** errno(3) */
+const EPERM = 1;
+const EACCES = 13;
+const EINVAL = 22;
+const ENOSPC = 28;
+
+export type Stage = 'create' | 'exec';
+
+/** what runc says before its own reason; the CLI of Docker adds "docker: Error response from daemon: " */
+const HEAD: Record<Stage, string> = {
+  create: 'failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: ',
+  exec: 'OCI runtime exec failed: exec failed: unable to start container process: ',
+};
+
+export function explainLaunchError(error: unknown, stage: Stage): Error {
+  if (!(error instanceof LaunchError)) return error as Error;
+  if (error.op === 'unshare' || error.op === 'setns') return namespaceError(error);
+  if (error.op === 'mount' && error.message.includes('overlay')) return error;
+  return new HuskError(`${HEAD[stage]}${error.message}: unknown`, { kind: 'start-failed', exitCode: error.exitCode, fix: error.fix, cause: error });
+}
+
+/** @param read a sysctl's text, for tests */
+export function namespaceError(error: Pick<LaunchError, 'errno' | 'message' | 'op'>, read: (path: string) => string | undefined = readOptional): HuskError {
+  const fix = namespaceFix(error.errno, read);
+  return new HuskError(`cannot make the container's namespaces: ${error.message}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix, cause: error });
+}
+
+/** Which of the host's switches for user namespaces is off, user_namespaces(7), and what turns it on. */
+export function namespaceFix(errno: number, read: (path: string) => string | undefined = readOptional): string | undefined {
+  if (errno === ENOSPC || read('/proc/sys/user/max_user_namespaces')?.trim() === '0') return 'sudo sysctl user.max_user_namespaces=15000';
+  // Debian's own switch
+  if (read('/proc/sys/kernel/unprivileged_userns_clone')?.trim() === '0') return 'sudo sysctl kernel.unprivileged_userns_clone=1';
+  // Ubuntu 23.10 and later
+  if (read('/proc/sys/kernel/apparmor_restrict_unprivileged_userns')?.trim() === '1') return 'sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0';
+  if (errno === EINVAL) return 'the kernel has no user namespaces (CONFIG_USER_NS)';
+  if (errno === EPERM || errno === EACCES) return 'inside another container: it must allow user namespaces (its seccomp profile, or --privileged)';
+  return undefined;
+}
+
+function readOptional(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

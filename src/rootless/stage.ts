@@ -1,0 +1,57 @@
+/**
+ * For husk run by root: the sources of bind mounts may lie where the container's mapped root cannot go (/root, a 0700 home). They
+ * are bound, still as host root, onto a tmpfs in a mount namespace of the plan's own, and the spec's mounts name them there.
+ * An ordinary user needs none of this: the container's root is that user.
+ */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Step } from '../container/launch-plan.ts';
+import { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, MS_SLAVE } from '../container/mount-options.ts';
+import { CLONE_NEWNS } from '../container/namespaces.ts';
+import type { Mount, Spec } from '../container/spec.ts';
+import { HuskError } from '../errors.ts';
+
+export interface Staged {
+  spec: Spec;
+  /** before everything else of the plan */
+  steps: Step[];
+  /** of a source, staged or not */
+  isDirectory(path: string): boolean;
+}
+
+/** @param folder an existing, empty folder that the mapped root can reach; nothing is left in it */
+export function stageBinds(spec: Spec, folder: string): Staged {
+  const directories = new Map<string, boolean>();
+  const steps: Step[] = [];
+  const mounts = spec.mounts.map((mount, index): Mount => {
+    if (!isBind(mount) || mount.source === undefined) return mount;
+    const isDirectory = statSync(mount.source, { throwIfNoEntry: false })?.isDirectory();
+    if (isDirectory === undefined) throw new HuskError(`invalid mount config for type "bind": bind source path does not exist: ${mount.source}`, { kind: 'invalid' });
+    const staged = join(folder, String(index));
+    directories.set(staged, isDirectory);
+    steps.push(isDirectory ? { op: 'mkdir', path: staged, mode: 0o755 } : { op: 'writeFile', path: staged, content: '', mode: 0o644, create: true });
+    // recursive only where the container's own bind is: the kernel lets nobody take a locked mount without what lies on it
+    steps.push({ op: 'mount', source: mount.source, target: staged, fstype: '', flags: MS_BIND | (mount.options?.includes('rbind') ? MS_REC : 0), data: '' });
+    return { ...mount, source: staged };
+  });
+  if (steps.length === 0) return { spec, steps, isDirectory: isDirectoryNow };
+  const propagation = /slave|shared/.test(spec.linux.rootfsPropagation ?? '') ? MS_SLAVE : MS_PRIVATE;
+  return {
+    spec: { ...spec, mounts },
+    steps: [
+      { op: 'unshare', flags: CLONE_NEWNS },
+      { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | propagation, data: '' },
+      { op: 'mount', source: 'husk', target: folder, fstype: 'tmpfs', flags: MS_NOSUID | MS_NODEV | MS_NOEXEC, data: 'mode=755' },
+      ...steps,
+    ],
+    isDirectory: (path) => directories.get(path) ?? isDirectoryNow(path),
+  };
+}
+
+function isBind({ type, options }: Mount): boolean {
+  return type === 'bind' || options?.includes('bind') === true || options?.includes('rbind') === true;
+}
+
+function isDirectoryNow(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
+}
