@@ -9,6 +9,7 @@ import { opName, type LaunchPlan } from './launch-plan.ts';
 /** errno(3) numbers of x86-64 that decide an exit code or a text */
 const ENOENT = 2;
 const ENOTDIR = 20;
+const EISDIR = 21;
 
 /** enum detail of guest/init/run.h */
 const NO_SUCH_USER = 1;
@@ -60,6 +61,8 @@ export function readErrorRecord(data: Buffer): ErrorRecord {
 }
 
 const describe = (errno: number): string => {
+  // libuv has words of its own for this one
+  if (errno === EISDIR) return 'is a directory';
   try {
     return getSystemErrorMessage(-errno);
   } catch {

@@ -4,17 +4,23 @@
  *
  * pasta itself stays in the host's network namespace and confines itself (its own namespaces, an empty root, seccomp).
  */
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { launch, type Launched } from '../container/executor.ts';
+import type { Step } from '../container/launch-plan.ts';
+import { MS_BIND, MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
+import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { SIGKILL } from '../container/signals.ts';
-import { HuskError } from '../errors.ts';
+import { EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { INIT_PROGRAM } from '../program.ts';
+import { findProgram } from '../rootless/idmap.ts';
 
 /** Answered by pasta from the host's first resolver, even when that is on the host's loopback; link-local (RFC 3927), Podman's choice too. */
 export const DNS_FORWARDER = '169.254.1.1';
 
 /** the name Docker gives to a container's first interface */
 const INTERFACE = 'eth0';
+/** a folder that every system has and pasta has no need of: covered by a tmpfs in pasta's own mount namespace */
+const PINNED = '/tmp';
 /** ms until pasta must have configured the interface */
 const READY_TIMEOUT = 10_000;
 /** bytes of what pasta says that are kept for an error */
@@ -42,10 +48,7 @@ export async function connectPasta(pid: number, options: { program?: string; uid
     '--foreground',
     // its pid is written once everything is set up: to us, as a sign of it
     ...['--pid', '/dev/stdout'],
-    // started by root it would become `nobody`, who may not enter a user namespace that root made; it enters it first of all
-    // things, and is then root of nothing else
-    ...(uid === 0 ? ['--runas', '0:0'] : []),
-    String(pid),
+    ...(uid === 0 ? ['--runas', '0:0', '--no-netns-quit', '--userns', `${PINNED}/user`, '--netns', `${PINNED}/net`] : [String(pid)]),
   ];
   const launched = launch(
     [
@@ -53,6 +56,7 @@ export async function connectPasta(pid: number, options: { program?: string; uid
       { op: 'parentDeathSignal', signal: SIGKILL },
       { op: 'fork' },
       { op: 'setsid' },
+      ...(uid === 0 ? pinNamespaces(pid) : []),
       { op: 'closeFrom', fd: 3 },
       { op: 'environment', env: [`PATH=${process.env['PATH'] ?? ''}:/usr/bin:/bin`, 'LC_ALL=C'] },
       { op: 'exec', args },
@@ -74,6 +78,43 @@ export async function connectPasta(pid: number, options: { program?: string; uid
   return { close };
 }
 
+/**
+ * Started by root, pasta would become `nobody`, who may not enter a user namespace that root made. As root it gives up all but a few
+ * capabilities first of all things, CAP_SYS_PTRACE among them, without which another uid's /proc/PID/ns is closed to it. So the two
+ * namespaces are bound where it can open them, in a mount namespace of its own; once in the user namespace it is root of nothing else.
+ */
+function pinNamespaces(pid: number): Step[] {
+  const bind = (type: string): Step[] => [
+    { op: 'writeFile', path: `${PINNED}/${type}`, content: '', create: true },
+    { op: 'mount', source: `/proc/${pid}/ns/${type}`, target: `${PINNED}/${type}`, fstype: '', flags: MS_BIND, data: '' },
+  ];
+  return [
+    { op: 'unshare', flags: CLONE_NEWNS },
+    { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | MS_PRIVATE, data: '' },
+    { op: 'mount', source: 'husk', target: PINNED, fstype: 'tmpfs', flags: 0, data: 'mode=700' },
+    ...bind('user'),
+    ...bind('net'),
+  ];
+}
+
+/**
+ * Why this host has no way out for containers, without trying: for a person who asked for no network in particular, a warning and
+ * a container with loopback alone are better than none.
+ */
+export function pastaProblem(path: string = process.env['PATH'] ?? ''): HuskError | undefined {
+  if (findProgram('pasta', `${path}:/usr/bin:/bin`) === undefined) return notInstalled();
+  try {
+    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (error) {
+    return new HuskError(`cannot connect the container to the network: /dev/net/tun: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such device' : 'permission denied'}`, { kind: 'unsupported', exitCode: 125, fix: tunFix() });
+  }
+}
+
+function notInstalled(cause?: Error): HuskError {
+  return new HuskError('cannot connect the container to the network: pasta is not installed', { kind: 'unsupported', exitCode: 125, fix: 'apt install passt (or use --network none or host)', cause });
+}
+
 async function ready(launched: Launched): Promise<void> {
   const written = new Promise<void>((resolve) => launched.stdout!.once('data', () => resolve()));
   await launched.started;
@@ -89,8 +130,7 @@ async function ready(launched: Launched): Promise<void> {
 }
 
 function explain(error: Error, said: string, pid: number): HuskError {
-  if (error instanceof HuskError && error.exitCode === 127)
-    return new HuskError('cannot connect the container to the network: pasta is not installed', { kind: 'unsupported', exitCode: 125, fix: 'apt install passt (or use --network none or host)', cause: error });
+  if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND) return notInstalled(error);
   // what goes to a missing system logger is of no interest
   const reason = said.split('\n').filter((line) => line !== '' && !/syslog|^Don't run as root/.test(line)).at(-1) ?? error.message;
   const tun = /tun/i.test(reason) ? tunFix() : undefined;
