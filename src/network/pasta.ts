@@ -40,14 +40,18 @@ export async function connectPasta(pid: number, options: { program?: string; uid
   const args = [
     options.program ?? 'pasta',
     '--config-net',
-    ...['--ns-ifname', INTERFACE],
+    '--ns-ifname',
+    INTERFACE,
     // in: nothing. out: never to the host itself, neither by its loopback nor by the gateway's address
-    ...['-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none', '--no-map-gw'],
-    ...['--dns-forward', DNS_FORWARDER],
+    ...['-t', '-u', '-T', '-U'].flatMap((direction) => [direction, 'none']),
+    '--no-map-gw',
+    '--dns-forward',
+    DNS_FORWARDER,
     '--quiet',
     '--foreground',
     // its pid is written once everything is set up: to us, as a sign of it
-    ...['--pid', '/dev/stdout'],
+    '--pid',
+    '/dev/stdout',
     ...(uid === 0 ? ['--runas', '0:0', '--no-netns-quit', '--userns', `${PINNED}/user`, '--netns', `${PINNED}/net`] : [String(pid)]),
   ];
   const launched = launch(

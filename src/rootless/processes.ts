@@ -9,6 +9,8 @@ import type { SandboxStats } from '../sandbox.ts';
 const TICK_NS = 10_000_000;
 /** bytes; x86-64 */
 const PAGE = 4096;
+/** has ended; its parent has not asked yet */
+const ZOMBIE = 'Z';
 
 export interface ProcessFacts {
   pid: number;
@@ -58,16 +60,16 @@ export function containerProcesses(first: number, options: { ownPid: boolean; mo
   if (options.ownPid) {
     const space = namespaceOf(first, 'pid');
     if (space === undefined || space === namespaceOf('self', 'pid')) return [];
-    return allPids().filter((pid) => namespaceOf(pid, 'pid') === space && readStat(pid)?.state !== 'Z');
+    return allPids().filter((pid) => namespaceOf(pid, 'pid') === space && readStat(pid)?.state !== ZOMBIE);
   }
   const children = new Map<number, number[]>();
   for (const pid of allPids()) {
     const stat = readStat(pid);
-    if (stat && stat.state !== 'Z') children.set(stat.parent, [...(children.get(stat.parent) ?? []), pid]);
+    if (stat && stat.state !== ZOMBIE) children.set(stat.parent, [...(children.get(stat.parent) ?? []), pid]);
   }
   const found = new Set<number>();
   const visit = (pid: number) => {
-    if (found.has(pid) || readStat(pid) === undefined) return;
+    if (found.has(pid) || (readStat(pid)?.state ?? ZOMBIE) === ZOMBIE) return;
     found.add(pid);
     for (const child of children.get(pid) ?? []) visit(child);
   };
