@@ -3,10 +3,11 @@
  * renamed; verified when written and again when read. Layers never come here (see layers/).
  */
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
+import { halfMade } from './half-made.ts';
 import { MAX_MANIFEST } from './manifest.ts';
 import { hexOf } from './reference.ts';
 
@@ -31,8 +32,7 @@ export class Blobs {
     const target = this.#path(digest);
     if (existsSync(target)) return digest;
     mkdirSync(this.#paths.blobs, { recursive: true, mode: 0o700 });
-    mkdirSync(this.#paths.tmp, { recursive: true, mode: 0o700 });
-    const half = join(this.#paths.tmp, `blob-${hexOf(digest)}-${randomBytes(6).toString('hex')}`);
+    const half = halfMade(this.#paths, 'blob');
     const fd = openSync(half, 'wx', 0o600);
     try {
       let written = 0;

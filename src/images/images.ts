@@ -10,12 +10,13 @@ import { transaction } from '../state/database.ts';
 import { Blobs } from './blobs.ts';
 import { Claims } from './claims.ts';
 import type { Image, Images, PullOptions } from './contract.ts';
+import { sweepHalfMade } from './half-made.ts';
 import type { Pulled } from './pull.ts';
 import { ImageRecords } from './records.ts';
 import type { Reference } from './reference.ts';
 import { DEFAULT_TAG, familiarName, familiarReference, idPrefix, isDigest, nameKey, parseReference, withDefaultTag } from './reference.ts';
 import type { RemovalContext } from './removal.ts';
-import { deleteRows, removeImage, restoreRemoved, sweepRemoved } from './removal.ts';
+import { deleteRows, removeImage, restoreRemoved, sweepRemoved, sweepUnreferenced } from './removal.ts';
 
 /** Docker's --max-concurrent-downloads */
 const DEFAULT_CONCURRENCY = 3;
@@ -129,6 +130,7 @@ export class ImageStore implements Images {
     using transport = await this.#transport();
     onProgress({ status: `${reference.digest ?? reference.tag}: Pulling from ${reference.path}` });
     restoreRemoved(this.#removal);
+    sweepHalfMade(paths);
     const pulled: Pulled = await pull(
       {
         paths,
@@ -174,6 +176,7 @@ export class ImageStore implements Images {
   prune(options: Parameters<Images['prune']>[0]): { deleted: string[]; untagged: string[]; reclaimed: number } {
     const result = { deleted: [] as string[], untagged: [] as string[], reclaimed: 0 };
     restoreRemoved(this.#removal);
+    sweepHalfMade(this.#options.paths);
     for (const image of this.list()) {
       if (image.repoTags.length > 0 && !options.all) continue;
       if (options.filters && !options.filters(image)) continue;
@@ -187,6 +190,8 @@ export class ImageStore implements Images {
       });
       for (const blob of blobs) this.blobs.remove(blob);
     }
+    // a pull under way has layers that no image refers to yet
+    if (!this.#claims.any()) result.reclaimed += sweepUnreferenced(this.#removal);
     this.swept = sweepRemoved(this.#removal);
     return result;
   }

@@ -1,11 +1,12 @@
 /** Stands in for src/images/layers/ingest.ts until that has landed: decompresses, verifies the diffID, commits by rename; does not look into the tar. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { open, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { HuskError } from '../errors.ts';
+import { halfMade } from './half-made.ts';
 import { compressionOf } from './manifest.ts';
 import { hexOf } from './reference.ts';
 
@@ -21,7 +22,7 @@ export interface IngestOptions {
 }
 
 export async function ingestLayer({ source, mediaType, diffId, tmp, layersDir, maxSize, signal }: IngestOptions): Promise<{ size: number }> {
-  const half = join(tmp, `layer-${hexOf(diffId)}-${randomBytes(6).toString('hex')}`);
+  const half = halfMade({ tmp }, 'layer');
   await mkdir(half, { recursive: true, mode: 0o755 });
   const hash = createHash('sha256');
   let size = 0;

@@ -27,6 +27,9 @@ const PROGRESS_INTERVAL_MS = 100;
 /** a concurrent `rmi` may take a fetched layer away before the commit; then it is fetched again, so often */
 const COMMIT_ATTEMPTS = 3;
 
+/** tries of a request to a mirror, behind which there is another registry */
+const MIRROR_ATTEMPTS = 2;
+
 export interface PullContext {
   paths: Paths;
   blobs: Blobs;
@@ -62,7 +65,8 @@ export async function pull(context: PullContext, request: PullRequest): Promise<
   const { endpoints, transport, env } = context;
   const wanted = request.reference.digest ?? request.reference.tag!;
   for (const [index, endpoint] of endpoints.entries()) {
-    const repository = new Repository({ transport, endpoint, path: request.reference.path, env, signal: request.signal });
+    const attempts = index < endpoints.length - 1 ? MIRROR_ATTEMPTS : undefined;
+    const repository = new Repository({ transport, endpoint, path: request.reference.path, env, attempts, signal: request.signal });
     let top: FetchedManifest;
     try {
       top = await repository.manifest(wanted);

@@ -82,9 +82,10 @@ export class ImageRecords {
    * @throws LayerGone when a layer is not there any more
    */
   add(image: NewImage): string {
-    const id = this.#blobs.put(image.config);
-    const manifest = this.#blobs.put(image.manifest);
-    transaction(this.database, () => {
+    return transaction(this.database, () => {
+      // inside: outside a prune could take a blob away before the row that refers to it
+      const id = this.#blobs.put(image.config);
+      const manifest = this.#blobs.put(image.manifest);
       let size = 0;
       for (const { diffId } of image.layers) {
         const row = this.#get('SELECT size FROM layers WHERE diff_id = ?', diffId);
@@ -99,8 +100,8 @@ export class ImageRecords {
       const insert = this.database.prepare('INSERT INTO image_layers (image_id, position, diff_id, digest, media_type, compressed_size) VALUES (?, ?, ?, ?, ?, ?)');
       for (const [position, layer] of image.layers.entries()) insert.run(id, position, layer.diffId, layer.digest ?? null, layer.mediaType ?? null, layer.compressedSize ?? null);
       for (const name of image.names) this.#setName(name, id);
+      return id;
     });
-    return id;
   }
 
   #setName(name: string, id: string): void {
@@ -181,13 +182,27 @@ export class ImageRecords {
     for (const row of used) {
       const diffId = row['diff_id'] as string;
       if (this.#get('SELECT 1 FROM image_layers WHERE diff_id = ? LIMIT 1', diffId)) continue;
-      this.#run('DELETE FROM layers WHERE diff_id = ?', diffId);
-      this.#run('DELETE FROM layer_digests WHERE diff_id = ?', diffId);
+      this.deleteLayer(diffId);
       layers.push({ diffId, size: (row['size'] as number | null) ?? 0 });
     }
     const blobs = [id];
     if (manifest && !this.#get('SELECT 1 FROM images WHERE manifest_digest = ? LIMIT 1', manifest)) blobs.push(manifest);
     return { layers, blobs };
+  }
+
+  /** Digests some image needs: configs, manifests, layers (by diffID). Call inside a transaction. */
+  referenced(): { blobs: Set<string>; layers: Set<string> } {
+    const column = (sql: string) => this.#all(sql).map((row) => row['d'] as string);
+    return {
+      blobs: new Set([...column('SELECT id AS d FROM images'), ...column('SELECT manifest_digest AS d FROM images')]),
+      layers: new Set(column('SELECT DISTINCT diff_id AS d FROM image_layers')),
+    };
+  }
+
+  /** Forgets a layer no image has. Call inside a transaction. */
+  deleteLayer(diffId: string): void {
+    this.#run('DELETE FROM layers WHERE diff_id = ?', diffId);
+    this.#run('DELETE FROM layer_digests WHERE diff_id = ?', diffId);
   }
 
   /** is this layer recorded? */

@@ -2,16 +2,17 @@
  * What `rmi` and `image prune` do to names, images and layers, with Docker's rules and texts. The rows go in one transaction; a
  * layer's folder is renamed away inside it, so that no other process sees a row without its folder, and deleted afterwards.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { transaction } from '../state/database.ts';
 import type { Blobs } from './blobs.ts';
 import type { ImageRecords } from './records.ts';
-import { layerFolder } from './records.ts';
+import { layerFolder, layerTar } from './records.ts';
 import type { Reference } from './reference.ts';
-import { familiarReference, fullName, hexOf, parseKey, shortId } from './reference.ts';
+import { familiarReference, fullName, hexOf, isDigest, parseKey, shortId } from './reference.ts';
 
 export interface RemovalContext {
   records: ImageRecords;
@@ -111,16 +112,44 @@ const conflict = (imageId: string, message: string, hard: boolean) =>
 export function deleteRows({ records, paths }: RemovalContext, imageId: string): { deleted: string[]; blobs: string[]; reclaimed: number } {
   const { layers, blobs } = records.deleteImage(imageId);
   if (blobs.length === 0) return { deleted: [], blobs, reclaimed: 0 };
-  mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
   let reclaimed = 0;
-  for (const { diffId, size } of layers) {
-    const folder = layerFolder(paths, diffId);
-    if (!existsSync(folder)) continue;
-    renameSync(folder, join(paths.tmp, REMOVED + hexOf(diffId)));
-    reclaimed += size;
-  }
+  for (const { diffId, size } of layers) if (setAside(paths, diffId)) reclaimed += size;
   return { deleted: [imageId, ...layers.map(({ diffId }) => diffId).reverse()], blobs, reclaimed };
 }
+
+/** @returns whether there was a folder */
+function setAside(paths: Paths, diffId: string): boolean {
+  const folder = layerFolder(paths, diffId);
+  if (!existsSync(folder)) return false;
+  mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
+  const target = join(paths.tmp, REMOVED + hexOf(diffId));
+  // one that waits there already has failed to be deleted: it keeps a name of its own
+  if (existsSync(target)) renameSync(target, `${target}-${randomBytes(4).toString('hex')}`);
+  renameSync(folder, target);
+  return true;
+}
+
+/**
+ * Sets aside layers and deletes blobs that no image has: what pulls left that died before their commit.
+ * @returns bytes of the layers' tars
+ */
+export function sweepUnreferenced({ records, blobs, paths }: RemovalContext): number {
+  return transaction(records.database, () => {
+    const referenced = records.referenced();
+    for (const hex of names(paths.blobs)) if (!referenced.blobs.has(`sha256:${hex}`)) blobs.remove(`sha256:${hex}`);
+    let reclaimed = 0;
+    for (const hex of names(paths.layers)) {
+      const diffId = `sha256:${hex}`;
+      if (!isDigest(diffId) || referenced.layers.has(diffId)) continue;
+      reclaimed += statSync(layerTar(paths, diffId), { throwIfNoEntry: false })?.size ?? 0;
+      records.deleteLayer(diffId);
+      setAside(paths, diffId);
+    }
+    return reclaimed;
+  });
+}
+
+const names = (folder: string) => (existsSync(folder) ? readdirSync(folder) : []);
 
 /** A crash between a folder's renaming and the commit: the row is still there, so the folder comes back. */
 export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records' | 'paths'>): void {
@@ -147,8 +176,7 @@ export async function sweepRemoved({ records, paths, removeTree }: RemovalContex
 }
 
 function removedLayers(paths: Paths): string[] {
-  if (!existsSync(paths.tmp)) return [];
-  return readdirSync(paths.tmp)
+  return names(paths.tmp)
     .filter((name) => name.startsWith(REMOVED))
     .map((name) => name.slice(REMOVED.length));
 }

@@ -11,7 +11,7 @@ import { isDigest } from '../reference.ts';
 import { Authorization } from './authorization.ts';
 import { findCredentials } from './credentials.ts';
 import type { Endpoint } from './endpoints.ts';
-import { isRetryable, parseRetryAfter, waitBeforeRetry } from './retry.ts';
+import { isRetryable, MAX_ATTEMPTS, parseRetryAfter, waitBeforeRetry } from './retry.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 import { readBody, TransportError } from './transport.ts';
 
@@ -28,6 +28,8 @@ export interface RepositoryOptions {
   endpoint: Endpoint;
   /** `library/alpine` */
   path: string;
+  /** tries of one request; fewer where somebody else can be asked */
+  attempts?: number;
   env?: NodeJS.ProcessEnv;
   signal?: AbortSignal;
 }
@@ -106,7 +108,7 @@ export class Repository {
 
   /** Sends, answers a 401 once with a new token, retries what is worth it; any other status than 200 and 206 is an error. */
   async #request(method: TransportRequest['method'], path: string, headers: Record<string, string>): Promise<TransportResponse> {
-    const { signal } = this.#options;
+    const { signal, attempts = MAX_ATTEMPTS } = this.#options;
     const scope = `repository:${this.#options.path}:pull`;
     let answered = false;
     for (let attempt = 1; ; attempt++) {
@@ -124,10 +126,10 @@ export class Repository {
           continue;
         }
         const retryAfter = parseRetryAfter(response.headers['retry-after']);
-        if (isRetryable(response.status) && (await waitBeforeRetry(attempt, { retryAfter, signal }))) continue;
+        if (attempt < attempts && isRetryable(response.status) && (await waitBeforeRetry(attempt, { retryAfter, signal }))) continue;
         throw this.#refusal(response.status, text, path);
       } catch (error) {
-        if (!(error instanceof TransportError) || !(await waitBeforeRetry(attempt, { signal }))) throw error;
+        if (!(error instanceof TransportError) || attempt >= attempts || !(await waitBeforeRetry(attempt, { signal }))) throw error;
       }
     }
   }
