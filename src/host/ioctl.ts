@@ -1,0 +1,24 @@
+/** ioctl(2): with a number, with a buffer, and as a blocking call on a thread of its own. */
+import { checked, foreign, foreignAsync, type ForeignAsync } from './libc.ts';
+
+// Declared with fixed arguments, as koffi's asynchronous calls require: on x86-64 a variadic callee differs only in reading %al, and only for floating point.
+const withNumber = foreignAsync<[fd: number, request: number, argument: number]>('int ioctl(int fd, uint64_t request, int64_t argument)');
+const withBuffer = foreign<(fd: number, request: number, argument: Uint8Array) => number>('int ioctl(int fd, uint64_t request, void *argument)');
+
+/** include/uapi/asm-generic/ioctl.h: direction in bits 30-31, size in 16-29, type in 8-15, number in 0-7 */
+const request = (direction: number, type: number, number: number, size: number) => ((direction << 30) | (size << 16) | (type << 8) | number) >>> 0;
+export const _IO = (type: number, number: number) => request(0, type, number, 0);
+export const _IOW = (type: number, number: number, size: number) => request(1, type, number, size);
+export const _IOR = (type: number, number: number, size: number) => request(2, type, number, size);
+export const _IOWR = (type: number, number: number, size: number) => request(3, type, number, size);
+
+/** @param what for the error: what was asked for. @throws SyscallError */
+export function ioctl(fd: number, request: number, argument: number | Uint8Array, what: string): number {
+  const result = typeof argument === 'number' ? withNumber()(fd, request, argument) : withBuffer(fd, request, argument);
+  return checked(result, 'ioctl', `(${what})`);
+}
+
+/** The bound function itself, for a loop that blocks in one request on a pool thread. Its errno is lost: that belongs to the other thread. */
+export function ioctlNative(): ForeignAsync<[fd: number, request: number, argument: number]> {
+  return withNumber();
+}

@@ -1,0 +1,83 @@
+/**
+ * Memory mappings as disposables: mmap(2), madvise(2), munmap(2).
+ *
+ * Disposing detaches the ArrayBuffer first, so that a view kept by mistake reads as empty instead of touching memory that is no longer there.
+ */
+import { checked, foreign, koffi } from './libc.ts';
+
+// Addresses are numbers: user space ends at 2^47, and a BigInt costs more than the call.
+const mmap = foreign<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
+const munmap = foreign<(address: number, length: number) => number>('int munmap(int64_t address, size_t length)');
+const madvise = foreign<(address: number, length: number, advice: number) => number>('int madvise(int64_t address, size_t length, int advice)');
+
+/** include/uapi/asm-generic/mman-common.h and mman.h */
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 0x01;
+const MAP_PRIVATE = 0x02;
+const MAP_ANONYMOUS = 0x20;
+const MAP_NORESERVE = 0x4000;
+const MADV_DONTNEED = 4;
+const MADV_HUGEPAGE = 14;
+const MADV_DONTDUMP = 16;
+
+export const PAGE_SIZE = 4096;
+
+export class Mapping implements Disposable {
+  readonly address: number;
+  /** bytes */
+  readonly length: number;
+  #buffer: ArrayBuffer | undefined;
+
+  private constructor(address: number, length: number) {
+    this.address = address;
+    this.length = length;
+  }
+
+  /** Private zeroed memory, not counted against overcommit until touched: guest RAM. */
+  static anonymous(length: number): Mapping {
+    return Mapping.#map(length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, `${length} bytes of memory`);
+  }
+
+  /** @param offset bytes, a multiple of the page size */
+  static shared(fd: number, length: number, offset = 0): Mapping {
+    return Mapping.#map(length, MAP_SHARED, fd, offset, `${length} bytes of fd ${fd}`);
+  }
+
+  /** Copy-on-write over a file: a snapshot's memory. */
+  static copyOnWrite(fd: number, length: number, offset = 0): Mapping {
+    return Mapping.#map(length, MAP_PRIVATE | MAP_NORESERVE, fd, offset, `${length} bytes of fd ${fd}`);
+  }
+
+  static #map(length: number, flags: number, fd: number, offset: number, what: string): Mapping {
+    const address = checked(mmap(0, length, PROT_READ | PROT_WRITE, flags, fd, offset), 'mmap', what);
+    return new Mapping(address, length);
+  }
+
+  /** The whole mapping; the same object each time. Empty after disposal. */
+  get buffer(): ArrayBuffer {
+    // Safety: the address and length are the mapping's own, and disposal detaches the buffer before the unmapping.
+    this.#buffer ??= koffi().view(this.address, this.length);
+    return this.#buffer;
+  }
+
+  /** Gives pages back to the host; they read as zeroes (anonymous) or as the file (copy-on-write) next time. Offsets are bounds-checked by the caller. */
+  discard(offset: number, length: number): void {
+    checked(madvise(this.address + offset, length, MADV_DONTNEED), 'madvise');
+  }
+
+  adviseHugePages(): void {
+    // An older or differently configured kernel refuses; nothing depends on it.
+    madvise(this.address, this.length, MADV_HUGEPAGE);
+  }
+
+  /** Keeps guest memory out of core dumps of the VMM. */
+  adviseNoDump(): void {
+    madvise(this.address, this.length, MADV_DONTDUMP);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#buffer !== undefined && this.#buffer.byteLength > 0) this.#buffer.transfer(0);
+    checked(munmap(this.address, this.length), 'munmap');
+  }
+}

@@ -1,0 +1,33 @@
+/** virtio socket device (virtio 1.2 §5.10): stream sockets between guest and VMM. */
+export const VSOCK_ID = 19;
+export const RECEIVE_QUEUE = 0;
+export const TRANSMIT_QUEUE = 1;
+export const EVENT_QUEUE = 2;
+export const VSOCK_QUEUE_SIZES = [128, 128, 8] as const;
+/** §5.10.3: no bit means streams only */
+export const VSOCK_FEATURES = 0n;
+
+/** VMADDR_CID_HOST, include/uapi/linux/vm_sockets.h */
+export const HOST_CID = 2;
+/** the guest's, alone behind its own device: the first that is not reserved */
+export const GUEST_CID = 3;
+
+/** struct virtio_vsock_config: guest_cid, 64 bits */
+export function vsockConfig(): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(GUEST_CID), true);
+  return bytes;
+}
+
+/** bytes we keep of one connection before its reader takes them; what we tell the guest as `buf_alloc` */
+export const BUFFER_BYTES = 256 * 1024;
+/** Attack: a guest that opens connections without end. 1024 of them hold 256 MiB at the very worst, and only with bytes that nobody reads. */
+export const MAX_CONNECTIONS = 1024;
+/** Attack: packets that need an answer, and no buffers to put answers in. When so many wait, the guest's packets wait, too. */
+export const MAX_CONTROL = 256;
+/** Linux's VIRTIO_VSOCK_MAX_PKT_BUF_SIZE: data bytes of one packet */
+export const MAX_PACKET_DATA = 64 * 1024;
+/** milliseconds: after both sides are done, how long the guest's last word (RST) is waited for; Linux waits as long */
+export const CLOSE_TIMEOUT = 8000;
+/** host ports of connections that we open: the upper half, so that services have the lower */
+export const FIRST_EPHEMERAL_PORT = 0x8000_0000;

@@ -1,0 +1,99 @@
+/** `/dev/kvm` itself: opening it, what it can do, and making a VM. Never touches guest memory. */
+import { closeSync, openSync } from 'node:fs';
+import { HuskError } from '../../errors.ts';
+import { ioctl } from '../../host/ioctl.ts';
+import { SyscallError } from '../../host/libc.ts';
+import { CAPABILITIES, CPUID_ENTRY, CPUID_HEADER_SIZE, KVM_API_VERSION, KVM_CHECK_EXTENSION, KVM_CREATE_VM, KVM_GET_API_VERSION, KVM_GET_SUPPORTED_CPUID, KVM_GET_VCPU_MMAP_SIZE } from './requests.ts';
+import { Vm } from './vm.ts';
+
+/** Without these the VMM does not start; all are in every kernel since 4.12 that runs guests at all. */
+const NEEDED: (keyof typeof CAPABILITIES)[] = ['IRQCHIP', 'USER_MEMORY', 'EXT_CPUID', 'IRQFD', 'IOEVENTFD', 'READONLY_MEM', 'IMMEDIATE_EXIT'];
+/** Linux returns fewer than 100 entries today; E2BIG tells when that is no longer so. */
+const MAX_CPUID_ENTRIES = 256;
+
+/** struct kvm_cpuid_entry2 */
+export interface CpuidEntry {
+  function: number;
+  index: number;
+  flags: number;
+  eax: number;
+  ebx: number;
+  ecx: number;
+  edx: number;
+}
+
+export class Kvm implements Disposable {
+  readonly fd: number;
+
+  private constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** @throws HuskError `unsupported` when there is no usable /dev/kvm, with what to change */
+  static open(path = '/dev/kvm'): Kvm {
+    let fd: number;
+    try {
+      fd = openSync(path, 'r+');
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      const fix = code === 'EACCES' ? 'add yourself to the kvm group (sudo usermod -aG kvm $USER) and log in again' : 'load the kvm module, or switch virtualisation on in the firmware';
+      throw new HuskError(`cannot open ${path}: ${code}`, { kind: 'unsupported', fix, cause: error });
+    }
+    const kvm = new Kvm(fd);
+    try {
+      kvm.#checkUsable(path);
+    } catch (error) {
+      kvm[Symbol.dispose]();
+      throw error;
+    }
+    return kvm;
+  }
+
+  #checkUsable(path: string): void {
+    let version: number;
+    try {
+      version = ioctl(this.fd, KVM_GET_API_VERSION, 0, `ask ${path} for its version`);
+    } catch (error) {
+      throw new HuskError(`${path} is not KVM`, { kind: 'unsupported', cause: error });
+    }
+    if (version !== KVM_API_VERSION) throw new HuskError(`${path} speaks KVM API version ${version}, not ${KVM_API_VERSION}`, { kind: 'unsupported' });
+    const missing = NEEDED.filter((name) => this.check(name) === 0);
+    if (missing.length > 0) throw new HuskError(`${path} lacks ${missing.map((name) => `KVM_CAP_${name}`).join(', ')}`, { kind: 'unsupported', fix: 'a kernel of 4.12 or later has them' });
+  }
+
+  /** @returns 0 when absent, else 1 or the capability's own figure */
+  check(capability: keyof typeof CAPABILITIES): number {
+    return ioctl(this.fd, KVM_CHECK_EXTENSION, CAPABILITIES[capability], `ask KVM for ${capability}`);
+  }
+
+  /** bytes of struct kvm_run and what follows it */
+  vcpuMmapSize(): number {
+    return ioctl(this.fd, KVM_GET_VCPU_MMAP_SIZE, 0, 'ask KVM for the size of its run page');
+  }
+
+  /** What this host and KVM can give a guest: the ceiling of the CPUID filter. */
+  supportedCpuid(): CpuidEntry[] {
+    const bytes = new Uint8Array(CPUID_HEADER_SIZE + MAX_CPUID_ENTRIES * CPUID_ENTRY.size);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, MAX_CPUID_ENTRIES, true);
+    ioctl(this.fd, KVM_GET_SUPPORTED_CPUID, bytes, 'ask KVM for the CPUID it supports');
+    const count = view.getUint32(0, true);
+    return Array.from({ length: count }, (_, entry) => {
+      const at = (field: number) => view.getUint32(CPUID_HEADER_SIZE + entry * CPUID_ENTRY.size + field, true);
+      return { function: at(CPUID_ENTRY.function), index: at(CPUID_ENTRY.index), flags: at(CPUID_ENTRY.flags), eax: at(CPUID_ENTRY.eax), ebx: at(CPUID_ENTRY.ebx), ecx: at(CPUID_ENTRY.ecx), edx: at(CPUID_ENTRY.edx) };
+    });
+  }
+
+  createVm(): Vm {
+    try {
+      return new Vm(ioctl(this.fd, KVM_CREATE_VM, 0, 'make a VM'), this.vcpuMmapSize());
+    } catch (error) {
+      if (error instanceof SyscallError && error.code === 'EBUSY') throw new HuskError('cannot make a VM: another hypervisor holds the CPU', { kind: 'unsupported', cause: error });
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.fd);
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * One vCPU: its registers, and the loop that runs it.
+ *
+ * KVM_RUN blocks a thread of libuv's pool (docs/vmm.md says why not a worker); every exit comes back to the event loop of the thread that owns the devices,
+ * which handles it and runs the vCPU again. So device state has one owner and needs no locks.
+ */
+import { closeSync } from 'node:fs';
+import { interruptOtherThreads, installInterruptHandler } from '../../host/interrupt-threads.ts';
+import { ioctl, ioctlNative } from '../../host/ioctl.ts';
+import { Mapping } from '../../host/mapping.ts';
+import { CPUID_ENTRY, CPUID_HEADER_SIZE, EXIT, KVM_EXIT_IO_OUT, KVM_GET_REGS, KVM_GET_SREGS, KVM_RUN, KVM_SET_CPUID2, KVM_SET_REGS, KVM_SET_SREGS, MSRS_HEADER_SIZE, MSR_ENTRY, REGS, RUN, SREGS } from './requests.ts';
+import type { CpuidEntry } from './system.ts';
+
+/** Who answers a vCPU's exits. Values are little-endian numbers of `size` bytes; MMIO passes the bytes themselves. */
+export interface ExitHandler {
+  portIn(port: number, size: number): number;
+  portOut(port: number, size: number, value: number): void;
+  mmioRead(address: number, data: Uint8Array): void;
+  mmioWrite(address: number, data: Uint8Array): void;
+}
+
+/** Why a vCPU stopped for good. */
+export type VcpuEnd =
+  /** asked to by `stop()` or by the handler */
+  | { kind: 'stopped' }
+  /** triple fault: a guest that reboots by one, or has lost its mind */
+  | { kind: 'triple-fault' }
+  | { kind: 'failed'; message: string };
+
+/** Linux's own bound of one string instruction's exit is a page of data */
+const MAX_IO_COUNT = 4096;
+
+export class Vcpu implements Disposable {
+  readonly fd: number;
+  readonly id: number;
+  readonly #page: Mapping;
+  readonly #run: DataView;
+  readonly #data: Uint8Array;
+  #stopping = false;
+  #running = false;
+  #paused = false;
+  #ended: ((end: VcpuEnd) => void) | undefined;
+  #whenIdle: (() => void)[] = [];
+  #handler: ExitHandler | undefined;
+
+  constructor(fd: number, id: number, mmapSize: number) {
+    this.fd = fd;
+    this.id = id;
+    this.#page = Mapping.shared(fd, mmapSize);
+    this.#run = new DataView(this.#page.buffer);
+    this.#data = new Uint8Array(this.#page.buffer);
+  }
+
+  /** Before `setSregs`: KVM refuses EFER.LME of a CPU whose CPUID has no long mode. */
+  setCpuid(entries: CpuidEntry[]): void {
+    const bytes = new Uint8Array(CPUID_HEADER_SIZE + entries.length * CPUID_ENTRY.size);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, entries.length, true);
+    for (const [i, entry] of entries.entries()) {
+      const base = CPUID_HEADER_SIZE + i * CPUID_ENTRY.size;
+      for (const field of ['function', 'index', 'flags', 'eax', 'ebx', 'ecx', 'edx'] as const) view.setUint32(base + CPUID_ENTRY[field], entry[field], true);
+    }
+    ioctl(this.fd, KVM_SET_CPUID2, bytes, `set the CPUID of vCPU ${this.id}`);
+  }
+
+  /** struct kvm_sregs, laid out as SREGS says */
+  getSregs(): Uint8Array {
+    const bytes = new Uint8Array(SREGS.size);
+    ioctl(this.fd, KVM_GET_SREGS, bytes, `read the system registers of vCPU ${this.id}`);
+    return bytes;
+  }
+
+  setSregs(bytes: Uint8Array): void {
+    ioctl(this.fd, KVM_SET_SREGS, bytes, `set the system registers of vCPU ${this.id}`);
+  }
+
+  getRegs(): Uint8Array {
+    const bytes = new Uint8Array(REGS.size);
+    ioctl(this.fd, KVM_GET_REGS, bytes, `read the registers of vCPU ${this.id}`);
+    return bytes;
+  }
+
+  setRegs(bytes: Uint8Array): void {
+    ioctl(this.fd, KVM_SET_REGS, bytes, `set the registers of vCPU ${this.id}`);
+  }
+
+  /** Any request that takes one fixed structure. */
+  set(request: number, bytes: Uint8Array, what: string): void {
+    ioctl(this.fd, request, bytes, `${what} of vCPU ${this.id}`);
+  }
+
+  setMsrs(request: number, msrs: [index: number, value: bigint][]): void {
+    const bytes = new Uint8Array(MSRS_HEADER_SIZE + msrs.length * MSR_ENTRY.size);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, msrs.length, true);
+    for (const [i, [index, value]] of msrs.entries()) {
+      view.setUint32(MSRS_HEADER_SIZE + i * MSR_ENTRY.size + MSR_ENTRY.index, index, true);
+      view.setBigUint64(MSRS_HEADER_SIZE + i * MSR_ENTRY.size + MSR_ENTRY.data, value, true);
+    }
+    const done = ioctl(this.fd, request, bytes, `set MSRs of vCPU ${this.id}`);
+    if (done !== msrs.length) throw new Error(`cannot set MSR 0x${msrs[done]![0].toString(16)} of vCPU ${this.id}`);
+  }
+
+  /** Runs until the guest ends or `stop()`. Never rejects. */
+  run(handler: ExitHandler): Promise<VcpuEnd> {
+    if (this.#handler !== undefined) throw new Error(`vCPU ${this.id} already runs`);
+    installInterruptHandler();
+    this.#handler = handler;
+    return new Promise((resolve) => {
+      this.#ended = resolve;
+      this.#enter();
+    });
+  }
+
+  #enter(): void {
+    this.#running = true;
+    ioctlNative().async(this.fd, KVM_RUN, 0, (error, result) => {
+      this.#running = false;
+      if (error !== null) return this.#end({ kind: 'failed', message: `vCPU ${this.id} could not be run: ${error.message}` });
+      const end = this.#exited(result);
+      if (end !== undefined) return this.#end(end);
+      if (this.#stopping) return this.#end({ kind: 'stopped' });
+      if (this.#paused) return this.#idle();
+      this.#enter();
+    });
+  }
+
+  /** Handles one exit. @returns why the vCPU must not run again, if so */
+  #exited(result: number): VcpuEnd | undefined {
+    const reason = this.#run.getUint32(RUN.exitReason, true);
+    if (result < 0) {
+      // The errno stayed on the pool's thread. EINTR (a kick) and EAGAIN (an AP before its start-up IPI) leave INTR or UNKNOWN here.
+      if (this.#stopping || this.#paused || reason === EXIT.INTR || reason === EXIT.UNKNOWN) return undefined;
+      return { kind: 'failed', message: `vCPU ${this.id}: KVM_RUN failed (last exit ${reason})` };
+    }
+    const handler = this.#handler!;
+    try {
+      switch (reason) {
+        case EXIT.IO:
+          this.#portExit(handler);
+          return undefined;
+        case EXIT.MMIO: {
+          const address = this.#run.getUint32(RUN.mmioPhysAddr, true) + this.#run.getUint32(RUN.mmioPhysAddr + 4, true) * 2 ** 32;
+          const length = Math.min(this.#run.getUint32(RUN.mmioLength, true), 8);
+          const data = this.#data.subarray(RUN.mmioData, RUN.mmioData + length);
+          if (this.#run.getUint8(RUN.mmioIsWrite) !== 0) handler.mmioWrite(address, data);
+          else handler.mmioRead(address, data);
+          return undefined;
+        }
+        case EXIT.INTR:
+        case EXIT.HLT:
+          return undefined;
+        case EXIT.SHUTDOWN:
+          return { kind: 'triple-fault' };
+        case EXIT.FAIL_ENTRY:
+          return { kind: 'failed', message: `vCPU ${this.id}: the CPU refused to enter the guest (0x${this.#run.getBigUint64(RUN.hardwareEntryFailureReason, true).toString(16)})` };
+        case EXIT.INTERNAL_ERROR:
+          return { kind: 'failed', message: `vCPU ${this.id}: KVM internal error ${this.#run.getUint32(RUN.internalSuberror, true)} at rip 0x${new DataView(this.getRegs().buffer).getBigUint64(REGS.rip, true).toString(16)}` };
+        case EXIT.SYSTEM_EVENT:
+          return { kind: 'triple-fault' };
+        default:
+          return { kind: 'failed', message: `vCPU ${this.id}: unexpected exit ${reason}` };
+      }
+    } catch (error) {
+      return { kind: 'failed', message: `vCPU ${this.id}: ${(error as Error).message}` };
+    }
+  }
+
+  #portExit(handler: ExitHandler): void {
+    const size = this.#run.getUint8(RUN.ioSize);
+    const port = this.#run.getUint16(RUN.ioPort, true);
+    const count = Math.min(this.#run.getUint32(RUN.ioCount, true), MAX_IO_COUNT);
+    const out = this.#run.getUint8(RUN.ioDirection) === KVM_EXIT_IO_OUT;
+    let offset = Number(this.#run.getBigUint64(RUN.ioDataOffset, true));
+    for (let i = 0; i < count; i++, offset += size) {
+      if (out) handler.portOut(port, size, size === 1 ? this.#run.getUint8(offset) : size === 2 ? this.#run.getUint16(offset, true) : this.#run.getUint32(offset, true));
+      else {
+        const value = handler.portIn(port, size);
+        if (size === 1) this.#run.setUint8(offset, value);
+        else if (size === 2) this.#run.setUint16(offset, value, true);
+        else this.#run.setUint32(offset, value, true);
+      }
+    }
+  }
+
+  #end(end: VcpuEnd): void {
+    this.#ended!(end);
+    this.#idle();
+  }
+
+  #idle(): void {
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  /** Brings the vCPU out of the guest for good; resolves `run()`'s promise with `stopped`. */
+  stop(): void {
+    this.#stopping = true;
+    if (this.#running) this.#kick();
+    else if (this.#paused) this.#end({ kind: 'stopped' });
+  }
+
+  /** Resolves once the vCPU is out of the guest and stays out. */
+  pause(): Promise<void> {
+    this.#paused = true;
+    if (!this.#running) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenIdle.push(resolve);
+      this.#kick();
+    });
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#run.setUint8(RUN.immediateExit, 0);
+    if (this.#handler !== undefined && !this.#running && !this.#stopping) this.#enter();
+  }
+
+  /** `immediate_exit` covers the moment before KVM_RUN, the signal the time inside it. */
+  #kick(): void {
+    this.#run.setUint8(RUN.immediateExit, 1);
+    interruptOtherThreads();
+  }
+
+  /** Only after `run()`'s promise has resolved. */
+  [Symbol.dispose](): void {
+    if (this.#running) throw new Error(`vCPU ${this.id} is still running`);
+    this.#page[Symbol.dispose]();
+    closeSync(this.fd);
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * One virtual machine: memory, vCPUs, interrupt controllers, virtio devices on their pages, the serial port and the reset line, wired together.
+ *
+ * Everything but KVM_RUN happens on the event loop of the thread that made it. Give libuv's pool a thread for each vCPU beyond what Node needs:
+ * start the process with UV_THREADPOOL_SIZE=`threadPoolSize(cpus)`.
+ */
+import { HuskError } from '../errors.ts';
+import { EventFd } from '../host/eventfd.ts';
+import { Mapping, PAGE_SIZE } from '../host/mapping.ts';
+import { watchReadable } from '../host/poll.ts';
+import { filterCpuid } from './boot/cpuid.ts';
+import { loadBoot } from './boot/load.ts';
+import { enterLongMode } from './boot/long-mode.ts';
+import { MAX_CPUS } from './boot/mp-table.ts';
+import { Ports } from './devices/legacy/ports.ts';
+import { Serial } from './devices/legacy/serial.ts';
+import type { VirtioDevice } from './devices/virtio/device.ts';
+import { INTERRUPT_ACK, MmioTransport, QUEUE_NOTIFY, USED_BUFFER } from './devices/virtio/transport.ts';
+import { Kvm } from './kvm/system.ts';
+import type { ExitHandler, Vcpu } from './kvm/vcpu.ts';
+import type { Vm } from './kvm/vm.ts';
+import { GuestMemory } from './memory/guest-memory.ts';
+import { IDENTITY_MAP_ADDRESS, IRQ_FIRST, MAX_RAM, MIN_RAM, MMIO_BASE, MMIO_DEVICE_SIZE, MMIO_MAX_DEVICES, TSS_ADDRESS } from './memory/layout.ts';
+
+export interface MachineConfig {
+  /** path of an uncompressed vmlinux */
+  kernel: string;
+  /** path of an initramfs, when there is no root disk to start from */
+  initrd?: string;
+  /** the kernel's own parameters; the devices' are added */
+  commandLine: string;
+  /** bytes of RAM */
+  memory: number;
+  cpus: number;
+  /** in the order the guest numbers them; disposed of with the machine */
+  devices: VirtioDevice[];
+  /** bytes the guest sends to its serial port */
+  onSerial?: (byte: number) => void;
+  /** a line for the log: a driver broke its device's rules */
+  onReport?: (message: string) => void;
+}
+
+export type MachineEnd =
+  /** the guest pulled its reset line: `reboot`, or a panic with `panic=-1` */
+  | { kind: 'reset' }
+  /** `stop()` was called */
+  | { kind: 'stopped' }
+  /** the CPU gave up: the guest kernel lost its page or descriptor tables */
+  | { kind: 'triple-fault' }
+  /** the VMM or KVM failed */
+  | { kind: 'failed'; message: string };
+
+/** libuv's default of 4 for Node's own file and DNS work, and one for each vCPU in KVM_RUN. */
+export const threadPoolSize = (cpus: number) => 4 + cpus;
+
+export class Machine implements Disposable {
+  readonly memory: GuestMemory;
+  readonly devices: readonly MmioTransport[];
+  readonly #resources: DisposableStack;
+  readonly #vcpus: Vcpu[];
+  readonly #ports: Ports;
+  #ended: Promise<MachineEnd> | undefined;
+  #end: MachineEnd | undefined;
+
+  /**
+   * Makes the machine and loads the kernel; nothing runs yet.
+   * @throws HuskError `unsupported` without a usable KVM, `invalid` for what the config asks, or naming a file that is wrong
+   */
+  constructor(config: MachineConfig) {
+    checkConfig(config);
+    using resources = new DisposableStack();
+    for (const device of config.devices) resources.use(device);
+    const kvm = resources.use(Kvm.open());
+    this.memory = resources.use(GuestMemory.allocate(config.memory));
+    const vm = resources.use(kvm.createVm());
+    vm.setIntelScratch(TSS_ADDRESS, IDENTITY_MAP_ADDRESS);
+    vm.createIrqchip();
+    vm.createPit();
+    this.memory.attach(vm);
+    this.devices = attachDevices(vm, this.memory, config, resources);
+    const supported = kvm.supportedCpuid();
+    const tscDeadline = kvm.check('TSC_DEADLINE_TIMER') !== 0;
+    const { entry } = loadBoot(this.memory, { kernel: config.kernel, ...(config.initrd !== undefined && { initrd: config.initrd }), commandLine: commandLine(config), cpus: config.cpus });
+    this.#vcpus = Array.from({ length: config.cpus }, (_, id) => {
+      const vcpu = resources.use(vm.createVcpu(id));
+      vcpu.setCpuid(filterCpuid(supported, { id, cpus: config.cpus, tscDeadline }));
+      return vcpu;
+    });
+    enterLongMode(this.#vcpus[0]!, entry);
+    this.#ports = new Ports({ serial: new Serial(config.onSerial ?? (() => {})), reset: () => this.#finish({ kind: 'reset' }) });
+    this.#resources = resources.move();
+  }
+
+  /** Runs until the machine ends. Never rejects. Call once. */
+  run(): Promise<MachineEnd> {
+    if (this.#ended !== undefined) throw new Error('the machine has been started already');
+    const handler: ExitHandler = {
+      portIn: (port, size) => this.#ports.read(port, size),
+      portOut: (port, size, value) => this.#ports.write(port, size, value),
+      // Device pages are readable without an exit; whatever gets here is no device's.
+      mmioRead: (_address, data) => {
+        data.fill(0xff);
+      },
+      mmioWrite: (address, data) => {
+        const offset = address - MMIO_BASE;
+        this.devices[Math.floor(offset / MMIO_DEVICE_SIZE)]?.write(offset % MMIO_DEVICE_SIZE, data);
+      },
+    };
+    this.#ended = Promise.all(
+      this.#vcpus.map(async (vcpu) => {
+        const end = await vcpu.run(handler);
+        this.#finish(end);
+      }),
+    ).then(() => this.#end!);
+    return this.#ended;
+  }
+
+  #finish(end: MachineEnd): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    for (const vcpu of this.#vcpus) vcpu.stop();
+  }
+
+  /** Takes every vCPU out of the guest for good. Resolves when `run()` does. */
+  async stop(): Promise<void> {
+    this.#finish({ kind: 'stopped' });
+    await this.#ended;
+  }
+
+  /** Resolves when no vCPU is in the guest. */
+  async pause(): Promise<void> {
+    await Promise.all(this.#vcpus.map((vcpu) => vcpu.pause()));
+  }
+
+  resume(): void {
+    for (const vcpu of this.#vcpus) vcpu.resume();
+  }
+
+  /** After `run()` has resolved, or when it was never called. */
+  [Symbol.dispose](): void {
+    this.#resources[Symbol.dispose]();
+  }
+}
+
+function checkConfig({ memory, cpus, devices }: MachineConfig): void {
+  if (!(memory >= MIN_RAM && memory <= MAX_RAM) || memory % PAGE_SIZE !== 0) throw new HuskError(`cannot make a VM with ${memory} bytes of memory: it needs ${MIN_RAM} at least, in whole pages`, { kind: 'invalid' });
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS) throw new HuskError(`cannot make a VM with ${cpus} CPUs: 1 to ${MAX_CPUS} are possible`, { kind: 'invalid' });
+  if (devices.length > MMIO_MAX_DEVICES) throw new HuskError(`cannot make a VM with ${devices.length} devices: ${MMIO_MAX_DEVICES} are possible`, { kind: 'invalid' });
+  const pool = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
+  // A little less than `threadPoolSize` is slow; a pool full of vCPUs would stand still.
+  if (pool <= cpus) throw new HuskError(`cannot run ${cpus} vCPUs on ${pool} pool threads`, { kind: 'internal', fix: `start the process with UV_THREADPOOL_SIZE=${threadPoolSize(cpus)}` });
+}
+
+/** `virtio_mmio.device=<size>@<base>:<irq>`, Documentation/admin-guide/kernel-parameters.txt */
+function commandLine({ commandLine, devices }: MachineConfig): string {
+  const parameters = devices.map((_, i) => `virtio_mmio.device=4K@0x${(MMIO_BASE + i * MMIO_DEVICE_SIZE).toString(16)}:${IRQ_FIRST + i}`);
+  return [commandLine, ...parameters].join(' ');
+}
+
+function attachDevices(vm: Vm, memory: GuestMemory, config: MachineConfig, resources: DisposableStack): MmioTransport[] {
+  const pages = resources.use(Mapping.anonymous(MMIO_MAX_DEVICES * MMIO_DEVICE_SIZE));
+  vm.addMemory(MMIO_BASE, pages, { readOnly: true });
+  // Acknowledgements of used-buffer interrupts: nobody reads this counter, and at its limit it just stays there.
+  const acknowledged = resources.use(new EventFd());
+  return config.devices.map((device, i) => {
+    const base = MMIO_BASE + i * MMIO_DEVICE_SIZE;
+    const line = resources.use(new EventFd());
+    const kicked = resources.use(new EventFd());
+    vm.addIrqFd(IRQ_FIRST + i, line);
+    vm.addIoEventFd(base + QUEUE_NOTIFY, 4, kicked);
+    vm.addIoEventFd(base + INTERRUPT_ACK, 4, acknowledged, { match: USED_BUFFER });
+    const transport = new MmioTransport(device, {
+      memory,
+      page: new Uint8Array(pages.buffer, i * MMIO_DEVICE_SIZE, MMIO_DEVICE_SIZE),
+      interrupt: () => line.signal(),
+      report: config.onReport ?? (() => {}),
+    });
+    const watch = resources.use(
+      watchReadable(kicked.fd, () => {
+        if (kicked.drain()) transport.kick();
+      }),
+    );
+    // The vCPUs keep the process alive while the machine runs.
+    watch.unref();
+    return transport;
+  });
+}
