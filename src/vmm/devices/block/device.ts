@@ -163,17 +163,23 @@ export class Block implements VirtioDevice {
 
   #flush(host: DeviceHost, chain: Chain): void {
     if (this.#backing.readOnly) return this.#finish(host, chain, S_UNSUPP, 0);
-    const done = (status: number) =>
+    void this.#flushed(host, chain);
+  }
+
+  async #flushed(host: DeviceHost, chain: Chain): Promise<void> {
+    const queue = host.queues[REQUEST_QUEUE]!;
+    let status = S_OK;
+    try {
+      await this.#backing.flush();
+    } catch {
+      status = S_IOERR;
+    }
+    host.guard(() => {
       // After a reset the chain is stale: its memory is the driver's again and is not touched.
-      host.guard(() => {
-        if (this.#host !== host || host.queues[REQUEST_QUEUE]!.isStale(chain)) return;
-        this.#finish(host, chain, status, 0);
-        host.publish(host.queues[REQUEST_QUEUE]!);
-      });
-    this.#backing.flush().then(
-      () => done(S_OK),
-      () => done(S_IOERR),
-    );
+      if (queue.isStale(chain)) return;
+      this.#finish(host, chain, status, 0);
+      host.publish(queue);
+    });
   }
 
   reset(): void {

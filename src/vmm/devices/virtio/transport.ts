@@ -88,7 +88,6 @@ export class MmioTransport {
   readonly queues: Virtqueue[];
   readonly #wiring: TransportWiring;
   readonly #page: DataView;
-  readonly #host: DeviceHost;
   readonly #features: bigint;
   #status = 0;
   #deviceFeaturesSel = 0;
@@ -106,13 +105,16 @@ export class MmioTransport {
     this.#page = new DataView(wiring.page.buffer, wiring.page.byteOffset, wiring.page.byteLength);
     this.#features = device.features | TRANSPORT_FEATURES;
     this.queues = device.queueSizes.map((size, index) => new Virtqueue(wiring.memory, index, size));
-    const transport = this;
-    this.#host = {
-      memory: wiring.memory,
+    this.#showIdentity();
+    this.#show();
+    this.#showConfig();
+  }
+
+  #makeHost(): DeviceHost {
+    return {
+      memory: this.#wiring.memory,
       queues: this.queues,
-      get features() {
-        return transport.#driverFeatures;
-      },
+      features: this.#driverFeatures,
       publish: (queue) => {
         if (queue.takeInterrupt()) this.#raise(USED_BUFFER);
       },
@@ -120,9 +122,6 @@ export class MmioTransport {
       again: (queue) => this.#later(queue),
       guard: (work) => this.#guard(work),
     };
-    this.#showIdentity();
-    this.#show();
-    this.#showConfig();
   }
 
   /** QueueNotify. Which queue is not asked: looking at an idle one costs less than an eventfd for each. */
@@ -218,7 +217,7 @@ export class MmioTransport {
     this.#status = status;
     if (starts && (status & NEEDS_RESET) === 0) {
       this.#active = true;
-      this.device.activate(this.#host);
+      this.device.activate(this.#makeHost());
     }
   }
 
@@ -338,7 +337,7 @@ export class MmioTransport {
     this.#showConfig();
     if ((this.#status & DRIVER_OK) !== 0 && (this.#status & NEEDS_RESET) === 0) {
       this.#active = true;
-      this.device.activate(this.#host);
+      this.device.activate(this.#makeHost());
     }
   }
 }
