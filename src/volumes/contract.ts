@@ -66,8 +66,9 @@ export interface Volumes {
    * Gives each empty volume of `mounts` what the image has at its destination (owners, modes, times, xattrs), and chowns the
    * sources that ask for it with the option `U`. Called once a container, when it is created.
    * @param options.lower the image's unpacked layers, topmost first
+   * @param options.container its id, if its record is written already
    */
-  populate(mounts: readonly ResolvedMount[], options: { lower: readonly string[]; user?: { uid: number; gid: number } }): Promise<void>;
+  populate(mounts: readonly ResolvedMount[], options: { lower: readonly string[]; user?: { uid: number; gid: number }; container?: string }): Promise<void>;
   /** after `rm -v` or `--rm`: the anonymous volumes among `mounts` that no container uses any more */
   removeAnonymous(mounts: readonly ResolvedMount[]): Promise<string[]>;
 }

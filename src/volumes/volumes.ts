@@ -163,7 +163,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       };
     },
     resolve: (request) => resolveMounts(request, { create, ...(process.getuid!() === 0 ? { owner: containerRoot() } : {}) }),
-    populate: (mounts, options) => populateMounts(mounts, options, paths),
+    populate: (mounts, { container, ...options }) => populateMounts(mounts, { ...options, shared: (name) => inUse(name).some((id) => id !== container) }, paths),
     async removeAnonymous(mounts: readonly ResolvedMount[]) {
       const removed: string[] = [];
       for (const { name } of mounts) {
