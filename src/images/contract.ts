@@ -78,6 +78,10 @@ export interface Images {
   get(reference: string): Image;
   find(reference: string): Image | undefined;
   list(): Image[];
+  /**
+   * Progress has Docker's lines from `latest: Pulling from …` to `Digest:` and `Status:`; what `docker pull` adds of its own
+   * (`Using default tag`, the last line with the reference) is the caller's.
+   */
   pull(reference: string, options?: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
   tag(source: string, target: string): void;
   /** untags, and deletes what nothing else uses; `inUse` says which containers use an image */

@@ -14,7 +14,7 @@ import { sweepHalfMade } from './half-made.ts';
 import type { Pulled } from './pull.ts';
 import { ImageRecords } from './records.ts';
 import type { Reference } from './reference.ts';
-import { DEFAULT_TAG, familiarName, familiarReference, idPrefix, isDigest, nameKey, parseReference, withDefaultTag } from './reference.ts';
+import { familiarName, familiarReference, idPrefix, isDigest, nameKey, parseReference, withDefaultTag } from './reference.ts';
 import type { RemovalContext } from './removal.ts';
 import { deleteRows, removeImage, restoreRemoved, sweepRemoved, sweepUnreferenced } from './removal.ts';
 
@@ -100,9 +100,7 @@ export class ImageStore implements Images {
 
   async pull(text: string, options: PullOptions = {}): Promise<{ image: Image; digest: string; upToDate: boolean }> {
     const typed = parseReference(text);
-    const onProgress = options.onProgress ?? (() => {});
     if (options.allTags) return this.#pullAllTags(typed, options);
-    if (typed.tag === undefined && typed.digest === undefined) onProgress({ status: `Using default tag: ${DEFAULT_TAG}` });
     return this.#pullOne(withDefaultTag(typed), options);
   }
 
@@ -152,7 +150,7 @@ export class ImageStore implements Images {
 
   async #transport() {
     const { Transport } = await import('./registry/transport.ts');
-    return new Transport({ userAgent: this.#options.userAgent ?? 'husk' });
+    return new Transport({ userAgent: this.#options.userAgent ?? 'husk', env: this.#options.env ?? process.env });
   }
 
   // — names and removal —

@@ -60,8 +60,18 @@ export interface Pulled {
   upToDate: boolean;
 }
 
-/** Tries mirrors first; a mirror's failure is not the pull's. */
+/** Pulls one reference. An aborted pull rejects with the signal's reason, whatever it broke off. */
 export async function pull(context: PullContext, request: PullRequest): Promise<Pulled> {
+  try {
+    return await pullFromFirst(context, request);
+  } catch (error) {
+    request.signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+/** Tries mirrors first; a mirror's failure is not the pull's. */
+async function pullFromFirst(context: PullContext, request: PullRequest): Promise<Pulled> {
   const { endpoints, transport, env } = context;
   const wanted = request.reference.digest ?? request.reference.tag!;
   for (const [index, endpoint] of endpoints.entries()) {

@@ -46,7 +46,6 @@ real('Docker’s words, in Docker’s order', async (t) => {
   const { digest } = await s.store.pull(reference.replace(/:latest$/, ''), { onProgress: (progress) => seen.push(progress) });
   const id = s.store.records.blobsOf(s.store.get(reference).id)[0]!.digest!.slice(7, 19);
   t.deepEqual(lines(seen), [
-    'Using default tag: latest',
     'latest: Pulling from busybox',
     `${id}: Pulling fs layer`,
     `${id}: Verifying Checksum`,
@@ -271,9 +270,10 @@ test('an abort ends the pull at once', async (t) => {
   });
   using s = testStore();
   const controller = new AbortController();
-  setTimeout(() => controller.abort(), 300);
+  const reason = new Error('interrupted');
+  setTimeout(() => controller.abort(reason), 300);
   const started = performance.now();
-  await t.throwsAsync(s.store.pull(`${registry.host}/x`, { signal: controller.signal }));
+  t.is(await t.throwsAsync(s.store.pull(`${registry.host}/x`, { signal: controller.signal })), reason);
   t.true(performance.now() - started < 3000);
   t.deepEqual([s.names('layers'), s.store.list()], [[], []]);
 });
@@ -298,4 +298,16 @@ test('a repeated layer is fetched once', async (t) => {
   using s = testStore();
   t.is((await s.store.pull(`${registry.host}/x`)).image.layers.length, 2);
   t.is(registry.requests.filter((line) => line.includes(double.manifest.layers[0]!.digest)).length, 1);
+});
+
+test('a proxy from the environment is used, and not for what NO_PROXY names', async (t) => {
+  const good = testImage();
+  await using proxy = await hostileRegistry(good, (request) => (request.url = request.url!.replace(/^http:\/\/[^/]+/, ''), false));
+  const env = { http_proxy: `http://${proxy.host}`, no_proxy: '127.0.0.1', DOCKER_CONFIG: '/nonexistent' };
+  using s = testStore({ env, config: { 'insecure-registries': ['registry.invalid'] } });
+  const { image: pulled } = await s.store.pull('registry.invalid/x');
+  t.deepEqual(pulled.repoTags, ['registry.invalid/x:latest']);
+  await using direct = await hostileRegistry(good);
+  await s.store.pull(`${direct.host}/x`);
+  t.true(direct.requests.length > 0);
 });

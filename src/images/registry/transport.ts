@@ -4,7 +4,7 @@
  *
  * Credentials never follow a redirect to another origin, and a redirect never leads from https to http.
  */
-import type { Agent, IncomingMessage, ClientRequest, RequestOptions } from 'node:http';
+import type { Agent, AgentOptions, IncomingMessage, ClientRequest, RequestOptions } from 'node:http';
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { createRequire } from 'node:module';
 import type { Readable } from 'node:stream';
@@ -53,13 +53,16 @@ type Https = typeof import('node:https');
 
 export class Transport implements Disposable {
   #userAgent: string;
+  #agentOptions: AgentOptions;
   #http: Agent | undefined;
   #https: Agent | undefined;
   #unverified: Agent | undefined;
   #module: Https | undefined;
 
-  constructor(options: { userAgent: string }) {
+  /** @param options.env HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured, as by Docker's daemon */
+  constructor(options: { userAgent: string; env?: NodeJS.ProcessEnv }) {
     this.#userAgent = options.userAgent;
+    this.#agentOptions = { ...AGENT_OPTIONS, proxyEnv: options.env };
   }
 
   [Symbol.dispose](): void {
@@ -124,13 +127,13 @@ export class Transport implements Disposable {
   }
 
   #httpAgent(): Agent {
-    return (this.#http ??= new HttpAgent(AGENT_OPTIONS));
+    return (this.#http ??= new HttpAgent(this.#agentOptions));
   }
 
   #httpsAgent(unverified: boolean): Agent {
     const { Agent: HttpsAgent } = this.#module!;
-    if (unverified) return (this.#unverified ??= new HttpsAgent({ ...AGENT_OPTIONS, rejectUnauthorized: false }));
-    return (this.#https ??= new HttpsAgent(AGENT_OPTIONS));
+    if (unverified) return (this.#unverified ??= new HttpsAgent({ ...this.#agentOptions, rejectUnauthorized: false }));
+    return (this.#https ??= new HttpsAgent(this.#agentOptions));
   }
 }
 
