@@ -1,0 +1,22 @@
+/** Where `load` and `import` read from: a file, or STDIN when it is not a terminal. */
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { HuskError } from '../errors.ts';
+import type { Context } from './command.ts';
+
+/** @param file absent or `-` is STDIN. @throws HuskError before anything is read */
+export async function readArchive(file: string | undefined, context: Context, what: 'load' | 'import'): Promise<NodeJS.ReadableStream> {
+  if (file === undefined || file === '-') {
+    if (context.stdin.isTTY) throw new HuskError(`requested ${what} from stdin, but stdin is empty`, { kind: 'invalid' });
+    return context.stdin;
+  }
+  if (/^(?:https?|ftp):\/\//.test(file)) throw new HuskError(`${what} from a URL is not there yet: ${file}`, { kind: 'unsupported', fix: `curl -L ${file} | husk ${what} -` });
+  try {
+    // opened here: a missing file is told apart from a broken one
+    const handle = await open(file);
+    return createReadStream('', { fd: handle });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new HuskError(code === 'ENOENT' ? `open ${file}: no such file or directory` : message, { kind: 'not-found', cause: error });
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * What a command is: one declarative record from which parsing, help, error texts and shell completion all come.
+ * The records themselves are in `table/`; what a command does is in `commands/`, one file each, loaded when it runs.
+ */
+import type { Engine } from '../engine/contract.ts';
+import type { FlagSet } from './grammar/flag-set.ts';
+
+/** Docker's names for what a flag's value is; they stand in the help column. */
+export type FlagType =
+  | 'bool'
+  | 'string'
+  | 'int'
+  | 'uint16'
+  /** Go's durations, kept as nanoseconds */
+  | 'duration'
+  /** `64m`, `1.5gb`: 1024-based, kept as a number of bytes */
+  | 'bytes'
+  /** bytes, or -1 */
+  | 'memory-swap'
+  /** a decimal or a fraction, at most nine decimals */
+  | 'decimal'
+  | 'list'
+  | 'map'
+  | 'ulimit'
+  | 'mount'
+  | 'network'
+  | 'filter';
+
+/** What shell completion offers for a value or an argument. */
+export type Completion = 'container' | 'container-running' | 'container-stopped' | 'image' | 'volume' | 'file' | 'command' | 'signal' | 'shell' | 'none' | readonly string[];
+
+export interface Flag {
+  name: string;
+  short?: string;
+  type: FlagType;
+  /** as it stands in the help; also the value when the flag is not given */
+  default?: boolean | string | number;
+  help: string;
+  /** older or other spellings: parsed, completed never, shown never */
+  aliases?: readonly string[];
+  hidden?: boolean;
+  /** environment variable that gives the value when the flag is not given */
+  env?: string;
+  /** called for each value as it is parsed; throws an Error whose message goes into `invalid argument … for … flag:` */
+  validate?: (value: string) => void;
+  complete?: Completion;
+}
+
+export interface Argument {
+  minimum: number;
+  /** absent: no bound */
+  maximum?: number;
+  /** for each position; the last one repeats */
+  complete?: readonly Completion[];
+}
+
+/** Where a command stands in `husk --help`. */
+export type Section = 'common' | 'management' | 'plain';
+
+export interface Command {
+  name: string;
+  /** the words before it: [] for `husk run`, ['container'] for `husk container ls` */
+  parent: readonly string[];
+  /** other full spellings of the same command, e.g. ['container', 'list'], ['ps'] */
+  spellings?: readonly (readonly string[])[];
+  /** words after the name in the usage line, e.g. `[OPTIONS] IMAGE [COMMAND] [ARG...]` */
+  usage: string;
+  help: string;
+  section?: Section;
+  /** place among the common commands */
+  order?: number;
+  hidden?: boolean;
+  flags: readonly Flag[];
+  arguments: Argument;
+  /** false: the first argument ends the flags (run, create, exec, top) */
+  interspersed?: boolean;
+  /** failures of this command exit with 125 and name its help, as `docker run` does */
+  runLike?: boolean;
+  /** absent for a group such as `husk container` */
+  load?: () => Promise<{ run(invocation: Invocation): Promise<number> }>;
+}
+
+/** Everything a command may touch. Tests give their own. */
+export interface Context {
+  stdin: NodeJS.ReadStream;
+  stdout: Output;
+  stderr: Output;
+  env: NodeJS.ProcessEnv;
+  /** opened on first use; closed by main */
+  engine(): Promise<Engine>;
+  /** ms since the epoch */
+  now(): number;
+}
+
+/** A stream to the person, which may be a terminal. */
+export interface Output {
+  write(bytes: string | Uint8Array): boolean;
+  isTTY?: boolean;
+  columns?: number;
+  rows?: number;
+  once(event: 'drain', listener: () => void): unknown;
+  on(event: 'resize', listener: () => void): unknown;
+  off(event: 'resize', listener: () => void): unknown;
+}
+
+export interface Invocation {
+  command: Command;
+  /** as typed: `husk ps`, `husk container ls` */
+  spelling: string;
+  flags: FlagSet;
+  arguments: string[];
+  context: Context;
+}

@@ -1,0 +1,14 @@
+/** `husk attach` */
+import type { Invocation } from '../command.ts';
+import { parseDetachKeys } from '../grammar/detach-keys.ts';
+import { checkTerminal, consoleSize, runSession } from '../session.ts';
+
+export async function run({ flags, arguments: [name = ''], context }: Invocation): Promise<number> {
+  parseDetachKeys(flags.string('detach-keys'));
+  const engine = await context.engine();
+  const { options } = engine.get(name).config;
+  const stdin = options.interactive && !flags.bool('no-stdin');
+  checkTerminal(context, { stdin, tty: options.tty });
+  const attachment = await engine.attach(name, { stdin, consoleSize: options.tty ? consoleSize(context) : undefined });
+  return (await runSession(attachment, context, { stdin, stdout: true, stderr: true, tty: options.tty, detachKeys: flags.string('detach-keys'), signals: flags.bool('sig-proxy') })) ?? 0;
+}

@@ -1,0 +1,9 @@
+/** `husk __complete WORD…`: what could stand for the last word, one candidate a line (tab, description), then `:file` if files fit. */
+import type { Invocation } from '../command.ts';
+import { complete } from '../completion/complete.ts';
+
+export async function run({ arguments: words, context }: Invocation): Promise<number> {
+  const { candidates, files } = await complete(words, context);
+  context.stdout.write(candidates.map(({ word, help }) => `${help === undefined ? word : `${word}\t${help}`}\n`).join('') + (files ? ':file\n' : ''));
+  return 0;
+}

@@ -1,0 +1,30 @@
+/** `husk exec` */
+import { HuskError } from '../../errors.ts';
+import type { Invocation } from '../command.ts';
+import { parseDetachKeys } from '../grammar/detach-keys.ts';
+import { readLines } from '../grammar/env-file.ts';
+import { checkTerminal, consoleSize, runSession } from '../session.ts';
+
+export async function run({ flags, arguments: [name = '', ...command], context }: Invocation): Promise<number> {
+  parseDetachKeys(flags.string('detach-keys'));
+  const detach = flags.bool('detach');
+  const tty = flags.bool('tty');
+  const interactive = flags.bool('interactive') && !detach;
+  if (command[0] === '') throw new HuskError('exec: the command is empty', { kind: 'invalid' });
+  checkTerminal(context, { stdin: interactive, tty: tty && !detach });
+  const engine = await context.engine();
+  const attachment = await engine.exec(name, {
+    command,
+    interactive,
+    tty,
+    detach,
+    env: [...flags.list('env-file').flatMap((file) => readLines(file, { env: context.env, what: 'env' })), ...flags.list('env')],
+    user: flags.optional('user'),
+    workdir: flags.optional('workdir'),
+    privileged: flags.bool('privileged'),
+    consoleSize: tty ? consoleSize(context) : undefined,
+  });
+  if (!attachment) return 0;
+  // Docker's exec passes no signals on; without a terminal Ctrl-C ends the client only
+  return (await runSession(attachment, context, { stdin: interactive, stdout: true, stderr: true, tty, detachKeys: flags.string('detach-keys'), signals: false })) ?? 0;
+}

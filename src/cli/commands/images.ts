@@ -1,0 +1,34 @@
+/** `husk images` */
+import type { Invocation } from '../command.ts';
+import { collectFilters } from '../grammar/values.ts';
+import { imageFilter } from '../image-filters.ts';
+import { parseFormat, writeList } from '../output/format.ts';
+import { createdAt, IMAGE_HEADERS, imageRows } from '../output/image-row.ts';
+
+export async function run({ flags, arguments: [reference], context }: Invocation): Promise<number> {
+  const format = flags.string('format');
+  parseFormat(format.replace(/^table /, ''));
+  const filters = collectFilters(flags.items<[string, string]>('filter'));
+  if (reference !== undefined) (filters['reference'] ??= []).push(reference);
+  const { images } = await context.engine();
+  const now = context.now();
+  const wanted = imageFilter(filters, { now, find: (name) => images.get(name) });
+  const digests = flags.bool('digests') || /\.Digest\b/.test(format);
+  const rows = images
+    .list()
+    .filter(wanted)
+    .sort((a, b) => createdAt(b) - createdAt(a))
+    .flatMap((image) => imageRows(image, { truncate: !flags.bool('no-trunc'), digests, now }));
+  writeList(
+    flags.bool('quiet') && format === '' ? [...new Map(rows.map((row) => [row['ID'], row])).values()] : rows,
+    {
+      format,
+      quiet: flags.bool('quiet'),
+      defaultTable: `{{.Repository}}\t{{.Tag}}\t${flags.bool('digests') ? '{{.Digest}}\t' : ''}{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`,
+      quietTemplate: '{{.ID}}',
+      headers: IMAGE_HEADERS,
+    },
+    context.stdout,
+  );
+  return 0;
+}

@@ -1,0 +1,8 @@
+/** `husk info` */
+import { HuskError } from '../../errors.ts';
+import type { Invocation } from '../command.ts';
+
+export async function run({ context }: Invocation): Promise<number> {
+  await context.engine();
+  throw new HuskError('husk info is not there yet', { kind: 'unsupported' });
+}

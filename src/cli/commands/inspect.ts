@@ -1,0 +1,65 @@
+/** `husk inspect`, `husk container inspect`, `husk image inspect`: Docker's JSON, or what a template makes of it. */
+import { HuskError } from '../../errors.ts';
+import type { Engine } from '../../engine/contract.ts';
+import type { Invocation } from '../command.ts';
+import { parseFormat } from '../output/format.ts';
+import { goJson } from '../template/json.ts';
+import { evaluate } from '../template/evaluate.ts';
+import { TemplateError } from '../template/lex.ts';
+import { report } from '../report.ts';
+
+/** Members of Docker's types that are Go maps: a key they have not is `<no value>`, not an error. */
+const MAPS = new Set(['Labels', 'Annotations', 'Sysctls', 'Tmpfs', 'Config.Config', 'Ports', 'PortBindings', 'ExposedPorts', 'Volumes', 'Networks', 'Options', 'Data', 'Storage', 'DriverOpts']);
+
+export async function run({ command, flags, arguments: names, context }: Invocation): Promise<number> {
+  const format = flags.string('format');
+  const template = format === '' || format === 'json' ? undefined : parseFormat(format);
+  const kind = command.parent[0] ?? (flags.optional('type') as string | undefined);
+  if (kind !== undefined && kind !== 'container' && kind !== 'image') throw new HuskError(`"${kind}" is not a valid value for --type`, { kind: 'invalid', fix: 'use container or image' });
+  const engine = await context.engine();
+  const found: object[] = [];
+  const failures: unknown[] = [];
+  for (const name of names) {
+    try {
+      found.push(await inspectOne(engine, name, { kind, size: flags.has('size') && flags.bool('size') }));
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (template) {
+    for (const item of found) {
+      try {
+        context.stdout.write(`${evaluate(template, goMaps(item), { missingField: (name) => `map has no entry for key ${JSON.stringify(name)}` })}\n`);
+      } catch (error) {
+        if (!(error instanceof TemplateError)) throw error;
+        throw new HuskError(`template parsing error: ${error.message}`, { kind: 'invalid', cause: error });
+      }
+    }
+  } else if (format === 'json') context.stdout.write(`${goJson(found)}\n`);
+  else context.stdout.write(`${goJson(found, 4)}\n`);
+  for (const failure of failures) report(failure, context);
+  return failures.length > 0 ? 1 : 0;
+}
+
+async function inspectOne(engine: Engine, name: string, options: { kind: string | undefined; size: boolean }): Promise<object> {
+  if (options.kind === 'image') return engine.inspectImage(name);
+  try {
+    return await engine.inspect(name, { size: options.size });
+  } catch (error) {
+    if (options.kind === 'container' || !(error instanceof HuskError) || error.kind !== 'not-found') throw error;
+  }
+  try {
+    return engine.inspectImage(name);
+  } catch (error) {
+    if (error instanceof HuskError && error.kind === 'not-found') throw new HuskError(`No such object: ${name}`, { kind: 'not-found' });
+    throw error;
+  }
+}
+
+/** Objects that are maps in Go become Maps, at any depth. */
+export function goMaps(value: unknown, key = '', parent = ''): unknown {
+  if (Array.isArray(value)) return value.map((item) => goMaps(item));
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).map(([name, item]) => [name, goMaps(item, name, key)] as const);
+  return MAPS.has(key) || MAPS.has(`${parent}.${key}`) ? new Map(entries) : Object.fromEntries(entries);
+}

@@ -1,0 +1,8 @@
+/** `husk login` */
+import { HuskError } from '../../errors.ts';
+import type { Invocation } from '../command.ts';
+
+export async function run({ context }: Invocation): Promise<number> {
+  await context.engine();
+  throw new HuskError('husk login is not there yet', { kind: 'unsupported' });
+}

@@ -1,0 +1,8 @@
+/** `husk pause` */
+import type { Invocation } from '../command.ts';
+import { forEach } from '../each.ts';
+
+export async function run({ arguments: names, context }: Invocation): Promise<number> {
+  const engine = await context.engine();
+  return forEach(names, context, (name) => engine.pause(name));
+}

@@ -1,0 +1,34 @@
+/** `husk ps` */
+import type { Invocation } from '../command.ts';
+import { collectFilters } from '../grammar/values.ts';
+import { CONTAINER_HEADERS, containerRow } from '../output/container-row.ts';
+import { parseFormat, writeList } from '../output/format.ts';
+
+const TABLE = '{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}';
+
+export async function run({ flags, context }: Invocation): Promise<number> {
+  const format = flags.string('format');
+  parseFormat(format.replace(/^table /, ''));
+  const last = flags.bool('latest') ? 1 : (flags.number('last') ?? -1);
+  const filters = collectFilters(flags.items<[string, string]>('filter'));
+  const size = flags.bool('size') || /\.Size\b/.test(format);
+  const engine = await context.engine();
+  // as Docker: asking for a state or for the last ones looks at all of them
+  const all = flags.bool('all') || last > 0 || filters['status'] !== undefined || filters['exited'] !== undefined;
+  const containers = engine.list({ all, filters, last: last > 0 ? last : undefined, size });
+  const mixed = new Set(containers.map((container) => container.config.isolation)).size > 1;
+  const rows = containers.map((container) => containerRow(container, { truncate: !flags.bool('no-trunc'), now: context.now() }));
+  writeList(
+    rows,
+    {
+      format,
+      quiet: flags.bool('quiet'),
+      // one isolation needs no column; two do
+      defaultTable: TABLE + (flags.bool('size') ? '\t{{.Size}}' : '') + (mixed ? '\t{{.Isolation}}' : ''),
+      quietTemplate: '{{.ID}}',
+      headers: CONTAINER_HEADERS,
+    },
+    context.stdout,
+  );
+  return 0;
+}

@@ -1,0 +1,54 @@
+/** `husk pull` */
+import { HuskError } from '../../errors.ts';
+import type { Invocation } from '../command.ts';
+import { printable } from '../output/printable.ts';
+import { ProgressDisplay } from '../output/progress.ts';
+import { splitTag } from '../output/image-row.ts';
+
+export async function run({ flags, arguments: [reference = ''], context }: Invocation): Promise<number> {
+  const allTags = flags.bool('all-tags');
+  const named = reference.includes('@') || splitTag(reference)[1] !== '<none>';
+  if (allTags && named) throw new HuskError('tag can\'t be used with --all-tags/-a', { kind: 'invalid' });
+  const quiet = flags.bool('quiet');
+  if (!allTags && !named && !quiet) context.stdout.write('Using default tag: latest\n');
+  const platform = flags.optional('platform');
+  const { images } = await context.engine();
+  const display = quiet ? undefined : new ProgressDisplay(context.stdout);
+  using abort = abortOnSignal();
+  try {
+    const { image, digest, upToDate } = await images.pull(reference, {
+      allTags,
+      platform: platform === undefined ? undefined : (await import('../../images/platform.ts')).parsePlatform(platform),
+      onProgress: (progress) => display?.show(progress),
+      signal: abort.signal,
+    });
+    display?.end();
+    const full = image.repoTags[0] ?? image.repoDigests[0] ?? image.id;
+    const shown = reference.includes('@') || named ? reference : `${reference}:latest`;
+    if (!quiet) {
+      context.stdout.write(`Digest: ${digest}\n`);
+      context.stdout.write(`${printable(`Status: ${upToDate ? 'Image is up to date for' : 'Downloaded newer image for'} ${shown}`, context.stdout)}\n`);
+    }
+    context.stdout.write(`${printable(fullName(shown, full), context.stdout)}\n`);
+    return 0;
+  } catch (error) {
+    display?.end();
+    throw error;
+  }
+}
+
+/** Docker's last line: the reference with its host */
+function fullName(shown: string, fallback: string): string {
+  const first = shown.split('/')[0]!;
+  if (shown.includes('/') && (/[.:]/.test(first) || first === 'localhost')) return shown;
+  if (shown === '') return fallback;
+  return shown.includes('/') ? `docker.io/${shown}` : `docker.io/library/${shown}`;
+}
+
+/** Ctrl-C stops the download in order; what has come stays for the next pull. */
+function abortOnSignal(): { signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  const stop = (): void => controller.abort(new HuskError('the pull was interrupted; the next one goes on from here', { kind: 'unavailable', exitCode: 130 }));
+  process.once('SIGINT', stop);
+  return { signal: controller.signal, [Symbol.dispose]: () => void process.off('SIGINT', stop) };
+}

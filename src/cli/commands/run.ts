@@ -1,0 +1,52 @@
+/** `husk run`: create, start, and stay with it unless detached. */
+import { existsSync } from 'node:fs';
+import { HuskError } from '../../errors.ts';
+import type { Engine } from '../../engine/contract.ts';
+import type { Invocation } from '../command.ts';
+import { createOptions } from '../grammar/create-options.ts';
+import { parseDetachKeys } from '../grammar/detach-keys.ts';
+import { checkTerminal, consoleSize, runSession } from '../session.ts';
+import { createContainer } from '../create-container.ts';
+
+export async function run({ flags, arguments: words, context }: Invocation): Promise<number> {
+  const size = consoleSize(context);
+  const detach = flags.bool('detach');
+  const streams = new Set(flags.list('attach').map((stream) => stream.toLowerCase()));
+  if (detach && streams.size > 0) throw new HuskError('conflicting options: cannot specify both --attach and --detach', { kind: 'invalid', exitCode: 125 });
+  const options = createOptions(flags, words, { env: context.env, workdir: process.cwd(), consoleSize: size });
+  parseDetachKeys(flags.string('detach-keys'));
+  const attach = {
+    stdin: streams.size > 0 ? streams.has('stdin') : options.interactive,
+    stdout: streams.size === 0 || streams.has('stdout'),
+    stderr: streams.size === 0 || streams.has('stderr'),
+  };
+  // what is attached is open: `-a stdin` means `-i` too
+  if (!detach && attach.stdin) options.interactive = true;
+  if (!detach) checkTerminal(context, { stdin: attach.stdin, tty: options.tty });
+  const cidfile = flags.optional('cidfile');
+  if (cidfile !== undefined && existsSync(cidfile)) throw new HuskError(`container ID file found, make sure the other container isn't running or delete ${cidfile}`, { kind: 'conflict', exitCode: 125 });
+
+  const engine = await context.engine();
+  const id = await createContainer(engine, options, { context, quiet: flags.bool('quiet'), cidfile });
+  try {
+    if (detach) {
+      await engine.start(id, { consoleSize: size });
+      context.stdout.write(`${id}\n`);
+      return 0;
+    }
+    const attachment = (await engine.start(id, { attach, consoleSize: size }))!;
+    if (!attach.stdout && !attach.stderr) context.stdout.write(`${id}\n`);
+    const code = await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: flags.string('detach-keys'), signals: flags.bool('sig-proxy') });
+    if (code === undefined) return 0;
+    if (options.autoRemove) await engine.wait(id, { condition: 'removed' }).catch(() => {});
+    return code;
+  } catch (error) {
+    if (options.autoRemove) await removeQuietly(engine, id);
+    throw error;
+  }
+}
+
+/** `--rm` holds for a container that never started, too. */
+async function removeQuietly(engine: Engine, id: string): Promise<void> {
+  await engine.remove(id, { force: true, volumes: true }).catch(() => {});
+}

@@ -1,0 +1,23 @@
+/** `husk start`, with -a and -i for one container. */
+import { HuskError } from '../../errors.ts';
+import type { Invocation } from '../command.ts';
+import { forEach } from '../each.ts';
+import { parseDetachKeys } from '../grammar/detach-keys.ts';
+import { checkTerminal, consoleSize, runSession } from '../session.ts';
+
+export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {
+  const interactive = flags.bool('interactive');
+  if (!flags.bool('attach') && !interactive) {
+    const engine = await context.engine();
+    return forEach(names, context, (name) => engine.start(name));
+  }
+  if (names.length > 1) throw new HuskError('you cannot start and attach multiple containers at once', { kind: 'invalid' });
+  parseDetachKeys(flags.string('detach-keys'));
+  const engine = await context.engine();
+  const { options } = engine.get(names[0]!).config;
+  const stdin = interactive && options.interactive;
+  checkTerminal(context, { stdin, tty: options.tty });
+  const attach = { stdin, stdout: true, stderr: true };
+  const attachment = (await engine.start(names[0]!, { attach, consoleSize: consoleSize(context) }))!;
+  return (await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: flags.string('detach-keys'), signals: true })) ?? 0;
+}

@@ -1,0 +1,9 @@
+/** `husk stop` */
+import type { Invocation } from '../command.ts';
+import { forEach } from '../each.ts';
+
+export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {
+  const engine = await context.engine();
+  const options = { timeout: flags.number('timeout'), signal: flags.optional('signal') };
+  return forEach(names, context, (name) => engine.stop(name, options));
+}

@@ -1,0 +1,7 @@
+/** `husk tag` */
+import type { Invocation } from '../command.ts';
+
+export async function run({ arguments: [source = '', target = ''], context }: Invocation): Promise<number> {
+  (await context.engine()).images.tag(source, target);
+  return 0;
+}

@@ -1,0 +1,13 @@
+/** `husk top` */
+import type { Invocation } from '../command.ts';
+import { printable } from '../output/printable.ts';
+import { table } from '../output/table.ts';
+
+/** cells of docker/cli's top are this wide at least */
+const MINIMUM_WIDTH = 20;
+
+export async function run({ arguments: [name = '', ...psArguments], context }: Invocation): Promise<number> {
+  const { titles, processes } = await (await context.engine()).top(name, psArguments);
+  context.stdout.write(table([titles, ...processes].map((row) => row.map((cell) => printable(cell, context.stdout))), { minimum: MINIMUM_WIDTH }));
+  return 0;
+}

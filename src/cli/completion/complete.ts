@@ -1,0 +1,138 @@
+/** What could follow on the command line, from the command table, and names from the engine. Errors mean no candidates. */
+import type { Command, Completion, Context, Flag } from '../command.ts';
+import { findCommand, GLOBAL_FLAGS, subcommands } from '../table/table.ts';
+
+export interface Candidates {
+  candidates: { word: string; help?: string }[];
+  /** the shell should offer files too */
+  files: boolean;
+}
+
+/** candidates printed: a completion is read by a person */
+const MAX_CANDIDATES = 500;
+const SIGNALS = ['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM', 'CONT', 'STOP', 'TSTP', 'WINCH'].map((name) => `SIG${name}`);
+
+/** @param words after `husk`; the last one is being typed and may be empty */
+export async function complete(words: readonly string[], context: Context): Promise<Candidates> {
+  const typed = words.at(-1) ?? '';
+  const before = words.slice(0, -1);
+  const { command, group, rest, globals } = place(before);
+  const flags = command ? command.flags : globals ? GLOBAL_FLAGS : [];
+
+  // a flag's value: `--name VALUE`, `-n VALUE`, `--name=VALUE`
+  const equals = /^(--[^=]+)=(.*)$/.exec(typed);
+  const waiting = waitingFlag(command, flags, rest);
+  if (waiting !== undefined && waiting !== 'done') return values(waiting.complete, typed, context);
+  if (equals) {
+    const flag = byName(flags, equals[1]!);
+    const inner = await values(flag?.complete, equals[2]!, context);
+    return { ...inner, candidates: inner.candidates.map(({ word, help }) => ({ word: `${equals[1]}=${word}`, help })) };
+  }
+  if (typed.startsWith('-') && waiting !== 'done') {
+    const all = flags.filter((flag) => !flag.hidden).map((flag) => ({ word: `--${flag.name}`, help: flag.help.split('\n')[0]! }));
+    return narrow([...all, { word: '--help', help: 'Print usage' }], typed);
+  }
+  if (!command?.load) {
+    const names = subcommands(group).filter((each) => !each.command.hidden);
+    return narrow(names.map(({ name, command: each }) => ({ word: name, help: each.help })), typed);
+  }
+  const position = positional(command, rest).length;
+  const kinds = command.arguments.complete ?? [];
+  if (command.arguments.maximum !== undefined && position >= command.arguments.maximum) return { candidates: [], files: false };
+  return values(kinds[Math.min(position, kinds.length - 1)], typed, context);
+}
+
+/** Finds the command in the words typed so far. */
+function place(words: readonly string[]): { command: Command | undefined; group: string[]; rest: string[]; globals: boolean } {
+  let index = 0;
+  while (index < words.length && words[index]!.startsWith('-')) {
+    const flag = byName(GLOBAL_FLAGS, words[index]!);
+    index += flag && flag.type !== 'bool' && !words[index]!.includes('=') ? 2 : 1;
+  }
+  const first = findCommand(words.slice(index, index + 1));
+  if (!first) return { command: undefined, group: [], rest: [], globals: true };
+  if (first.load) return { command: first, group: [], rest: words.slice(index + 1), globals: false };
+  const second = findCommand(words.slice(index, index + 2));
+  if (second?.load) return { command: second, group: [], rest: words.slice(index + 2), globals: false };
+  return { command: undefined, group: words.slice(index, index + 1), rest: [], globals: false };
+}
+
+function byName(flags: readonly Flag[], word: string): Flag | undefined {
+  const name = word.replace(/=.*$/, '');
+  return flags.find((flag) => name === `--${flag.name}` || flag.aliases?.some((alias) => name === `--${alias}`) || (flag.short !== undefined && new RegExp(`^-[a-zA-Z]*${flag.short}$`).test(name)));
+}
+
+/** The flag that waits for its value; 'done' after `--` or, where flags must come first, after the first argument. */
+function waitingFlag(command: Command | undefined, flags: readonly Flag[], rest: readonly string[]): Flag | 'done' | undefined {
+  let index = 0;
+  while (index < rest.length) {
+    const word = rest[index++]!;
+    if (word === '--') return 'done';
+    if (!word.startsWith('-') || word === '-') {
+      if (command?.interspersed === false) return 'done';
+      continue;
+    }
+    const flag = byName(flags, word);
+    if (!flag || flag.type === 'bool' || word.includes('=')) continue;
+    if (index === rest.length) return flag;
+    index++;
+  }
+  return undefined;
+}
+
+function positional(command: Command, rest: readonly string[]): string[] {
+  const found: string[] = [];
+  for (let index = 0; index < rest.length; index++) {
+    const word = rest[index]!;
+    if (found.length > 0 && command.interspersed === false) found.push(word);
+    else if (word.startsWith('-') && word !== '-') {
+      const flag = byName(command.flags, word);
+      if (flag && flag.type !== 'bool' && !word.includes('=')) index++;
+    } else found.push(word);
+  }
+  return found;
+}
+
+async function values(kind: Completion | undefined, typed: string, context: Context): Promise<Candidates> {
+  if (kind === undefined || kind === 'none') return { candidates: [], files: false };
+  if (typeof kind !== 'string') return narrow(kind.map((word) => ({ word })), typed);
+  switch (kind) {
+    case 'file':
+      return { candidates: [], files: true };
+    case 'signal':
+      return narrow(SIGNALS.map((word) => ({ word })), typed);
+    case 'shell':
+      return narrow(['bash', 'zsh', 'fish'].map((word) => ({ word })), typed);
+    case 'command':
+      return narrow(subcommands([]).filter(({ command }) => !command.hidden).map(({ name, command }) => ({ word: name, help: command.help })), typed);
+    case 'volume':
+      return { candidates: [], files: false };
+    case 'image':
+      return narrow(await fromEngine(async () => (await context.engine()).images.list().flatMap((image) => image.repoTags.map((word) => ({ word })))), typed);
+    default: {
+      const wanted = (status: string): boolean => kind === 'container' || (kind === 'container-running') === ['running', 'paused', 'restarting'].includes(status);
+      const list = await fromEngine(async () =>
+        (await context.engine())
+          .list({ all: true })
+          .filter((container) => wanted(container.state.status))
+          .map((container) => ({ word: container.name, help: container.config.image })),
+      );
+      return narrow(list, typed);
+    }
+  }
+}
+
+/** A shell's prompt is no place for an error. */
+async function fromEngine(list: () => Promise<{ word: string; help?: string }[]>): Promise<{ word: string; help?: string }[]> {
+  try {
+    return await list();
+  } catch {
+    return [];
+  }
+}
+
+function narrow(list: { word: string; help?: string }[], typed: string): Candidates {
+  // names come from images and containers: nothing that a shell's line editor would act on
+  const clean = list.filter(({ word, help }) => !/[\x00-\x20\x7f-\x9f]/.test(word) && !/[\x00-\x1f\x7f-\x9f]/.test(help ?? ''));
+  return { candidates: clean.filter(({ word }) => word.startsWith(typed)).slice(0, MAX_CANDIDATES), files: false };
+}

@@ -1,0 +1,213 @@
+/**
+ * The flags of `run` and `create` → what the engine is asked for (CreateOptions). Checks what the client itself can know:
+ * conflicts and spellings. Reads only the files that flags name (--env-file, --label-file, a seccomp profile).
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { HuskError } from '../../errors.ts';
+import type { CreateOptions, MountRequest } from '../../engine/contract.ts';
+import type { PullPolicy } from '../../images/contract.ts';
+import { refuseNotYet } from '../not-yet.ts';
+import { readLines } from './env-file.ts';
+import type { FlagSet } from './flag-set.ts';
+import { parseTmpfs, parseVolume } from './mounts.ts';
+import { parseDeviceRate, parseExtraHost } from './validate.ts';
+import { toMap, type Ulimit } from './values.ts';
+
+/** bytes of a seccomp profile; Docker's own has 14 KB */
+const MAX_SECCOMP_PROFILE = 1 << 20;
+
+export interface CreateEnvironment {
+  env: NodeJS.ProcessEnv;
+  workdir: string;
+  consoleSize?: { columns: number; rows: number };
+}
+
+const invalid = (message: string, fix?: string): HuskError => new HuskError(message, { kind: 'invalid', exitCode: 125, fix });
+
+/** @param words the image and what follows it */
+export function createOptions(flags: FlagSet, words: readonly string[], environment: CreateEnvironment): CreateOptions {
+  refuseNotYet(flags);
+  const [image = '', ...command] = words;
+  if (image === '' || image.startsWith('-')) throw invalid('invalid reference format');
+  if (flags.changed('kernel-memory')) throw invalid('--kernel-memory: kernel memory limits are no longer supported by the kernel', 'use --memory');
+  const restart = parseRestart(flags.string('restart'));
+  if (flags.bool('rm') && restart.name !== 'no') throw invalid('conflicting options: cannot specify both --restart and --rm');
+  const networks = flags.list('network');
+  if (networks.length > 1) throw invalid('--network: several networks for one container are not there yet in this husk', 'name one network');
+  return {
+    image,
+    command: command.length > 0 ? command : undefined,
+    // an empty --entrypoint takes the image's away: the engine sees []
+    entrypoint: flags.changed('entrypoint') ? (flags.string('entrypoint') === '' ? [] : [flags.string('entrypoint')]) : undefined,
+    name: flags.optional('name'),
+    labels: labels(flags),
+    annotations: toMap(flags.list('annotation')),
+    hostname: flags.optional('hostname'),
+    domainname: flags.optional('domainname'),
+    env: [...flags.list('env-file').flatMap((file) => readLines(file, { env: environment.env, what: 'env' })), ...flags.list('env')],
+    workdir: flags.optional('workdir'),
+    user: flags.optional('user'),
+    groupAdd: flags.list('group-add'),
+    interactive: flags.bool('interactive'),
+    tty: flags.bool('tty'),
+    autoRemove: flags.bool('rm'),
+    init: flags.bool('init'),
+    stopSignal: flags.optional('stop-signal'),
+    stopTimeout: flags.number('stop-timeout'),
+    restart,
+    pull: pullPolicy(flags.string('pull')),
+    platform: flags.optional('platform'),
+    isolation: oneOf('isolation', flags.string('isolation'), ['auto', 'vm', 'userns'] as const),
+    readOnly: flags.bool('read-only'),
+    tmpfs: Object.fromEntries(flags.list('tmpfs').map((text) => attempt(() => parseTmpfs(text)))),
+    mounts: mounts(flags, environment.workdir),
+    volumesFrom: flags.list('volumes-from'),
+    network: networks[0] ?? 'default',
+    dns: flags.list('dns').map((address) => address.trim()),
+    dnsSearch: flags.list('dns-search'),
+    dnsOptions: flags.list('dns-option'),
+    extraHosts: flags.list('add-host').map(parseExtraHost),
+    publish: flags.list('publish'),
+    publishAll: flags.bool('publish-all'),
+    expose: flags.list('expose'),
+    privileged: flags.bool('privileged'),
+    capAdd: flags.list('cap-add'),
+    capDrop: flags.list('cap-drop'),
+    securityOpt: flags.list('security-opt').map(securityOption),
+    devices: flags.list('device'),
+    shmSize: flags.number('shm-size'),
+    sysctls: toMap(flags.list('sysctl')),
+    ulimits: lastOfEach(flags.items<Ulimit>('ulimit')),
+    ipc: flags.optional('ipc'),
+    pid: namespaceMode('pid', flags.string('pid')),
+    uts: namespaceMode('uts', flags.string('uts')),
+    cgroupParent: flags.optional('cgroup-parent'),
+    healthcheck: healthcheck(flags),
+    logDriver: flags.string('log-driver'),
+    logOptions: toMap(flags.list('log-opt')),
+    oomScoreAdj: flags.number('oom-score-adj'),
+    resources: {
+      memory: flags.number('memory'),
+      memorySwap: flags.number('memory-swap'),
+      memoryReservation: flags.number('memory-reservation'),
+      memorySwappiness: flags.number('memory-swappiness') === -1 ? undefined : flags.number('memory-swappiness'),
+      oomKillDisable: flags.bool('oom-kill-disable') || undefined,
+      cpus: flags.number('cpus'),
+      cpuPeriod: flags.number('cpu-period'),
+      cpuQuota: flags.number('cpu-quota'),
+      cpuShares: flags.number('cpu-shares'),
+      cpusetCpus: flags.optional('cpuset-cpus'),
+      cpusetMems: flags.optional('cpuset-mems'),
+      pidsLimit: flags.number('pids-limit'),
+      blkioWeight: flags.number('blkio-weight'),
+      deviceReadBps: rates(flags, 'device-read-bps', 'bytes'),
+      deviceWriteBps: rates(flags, 'device-write-bps', 'bytes'),
+      deviceReadIops: rates(flags, 'device-read-iops', 'operations'),
+      deviceWriteIops: rates(flags, 'device-write-iops', 'operations'),
+    },
+    consoleSize: flags.bool('tty') ? environment.consoleSize : undefined,
+  };
+}
+
+/** `no`, `always`, `unless-stopped`, `on-failure[:N]` */
+export function parseRestart(text: string): CreateOptions['restart'] {
+  if (text === '') return { name: 'no', maximumRetryCount: 0 };
+  const [name = '', count, ...more] = text.split(':');
+  if (name === '') throw invalid('invalid restart policy format: no policy provided before colon');
+  if (more.length > 0) throw invalid('invalid restart policy format: invalid restart policy format');
+  if (name !== 'no' && name !== 'always' && name !== 'unless-stopped' && name !== 'on-failure')
+    throw invalid(`invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`);
+  if (count !== undefined && !/^[+-]?\d+$/.test(count)) throw invalid('invalid restart policy format: maximum retry count must be an integer');
+  const maximumRetryCount = Number(count ?? 0);
+  if (name !== 'on-failure' && maximumRetryCount !== 0) throw invalid(`invalid restart policy: maximum retry count cannot be used with restart policy '${name}'`);
+  if (maximumRetryCount < 0) throw invalid('invalid restart policy: maximum retry count cannot be negative');
+  return { name, maximumRetryCount };
+}
+
+function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
+  if (!allowed.includes(value as T)) throw invalid(`invalid ${name}: ${JSON.stringify(value)}`, `use one of ${allowed.join(', ')}`);
+  return value as T;
+}
+
+export function pullPolicy(text: string): PullPolicy {
+  if (text === '') return 'missing';
+  if (text !== 'always' && text !== 'missing' && text !== 'never') throw invalid(`invalid pull option: '${text}': must be one of "always", "missing" or "never"`);
+  return text;
+}
+
+/** A plain parser's error becomes one a person reads. */
+function attempt<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw invalid((error as Error).message);
+  }
+}
+
+function labels(flags: FlagSet): Record<string, string> {
+  return toMap([...flags.list('label-file').flatMap((file) => readLines(file, { what: 'label' })), ...flags.list('label')]);
+}
+
+function mounts(flags: FlagSet, workdir: string): MountRequest[] {
+  const all = [...flags.list('volume').map((text) => attempt(() => parseVolume(text, { workdir }))), ...flags.items<MountRequest>('mount')];
+  const seen = new Set<string>();
+  for (const { target } of all) {
+    if (seen.has(target)) throw invalid(`Duplicate mount point: ${target}`);
+    seen.add(target);
+  }
+  return all;
+}
+
+const rates = (flags: FlagSet, name: string, unit: 'bytes' | 'operations'): string[] | undefined => (flags.list(name).length > 0 ? flags.list(name).map((text) => parseDeviceRate(text, unit)) : undefined);
+
+/** The last value of a name wins, as in Docker's map of ulimits. */
+function lastOfEach(ulimits: readonly Ulimit[]): Ulimit[] {
+  return [...new Map(ulimits.map((ulimit) => [ulimit.name, ulimit])).values()];
+}
+
+function namespaceMode(flag: 'pid' | 'uts', text: string): string | undefined {
+  if (text === '' || text === 'private') return undefined;
+  if (text === 'host' || (flag === 'pid' && /^container:.+$/.test(text))) return text;
+  throw invalid(`--${flag}: invalid ${flag.toUpperCase()} mode`);
+}
+
+/** A seccomp profile's file becomes its text, so that the container can be started again without it. */
+function securityOption(text: string): string {
+  const match = /^([^=:]+)[=:](.*)$/s.exec(text);
+  if (!match) {
+    if (text === 'no-new-privileges') return text;
+    throw invalid(`Invalid --security-opt: ${JSON.stringify(text)}`);
+  }
+  const [, key, value = ''] = match;
+  if (key !== 'seccomp' || value === 'unconfined' || value === 'builtin') return `${key}=${value}`;
+  let profile: unknown;
+  try {
+    if (statSync(value).size > MAX_SECCOMP_PROFILE) throw new Error(`larger than ${MAX_SECCOMP_PROFILE} bytes`);
+    profile = JSON.parse(readFileSync(value, 'utf8'));
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw invalid(
+      error instanceof SyntaxError ? `compacting json for seccomp profile (${value}) failed: ${error.message}` : `opening seccomp profile (${value}) failed: ${missing ? `open ${value}: no such file or directory` : (error as Error).message}`,
+    );
+  }
+  return `seccomp=${JSON.stringify(profile)}`;
+}
+
+function healthcheck(flags: FlagSet): CreateOptions['healthcheck'] {
+  const names = ['health-cmd', 'health-interval', 'health-timeout', 'health-retries', 'health-start-period', 'health-start-interval'];
+  const given = names.some((name) => flags.changed(name));
+  if (flags.bool('no-healthcheck')) {
+    if (given) throw invalid('--no-healthcheck conflicts with --health-* options');
+    return { Test: ['NONE'] };
+  }
+  if (!given) return undefined;
+  for (const name of names.slice(1)) if ((flags.number(name) ?? 0) < 0) throw invalid(`--${name} cannot be negative`);
+  return {
+    Test: flags.string('health-cmd') === '' ? undefined : ['CMD-SHELL', flags.string('health-cmd')],
+    Interval: flags.number('health-interval'),
+    Timeout: flags.number('health-timeout'),
+    StartPeriod: flags.number('health-start-period'),
+    StartInterval: flags.number('health-start-interval'),
+    Retries: flags.number('health-retries'),
+  };
+}

@@ -1,0 +1,45 @@
+/**
+ * `--env-file` and `--label-file`: one `NAME=value` a line, `#` comments, no quotes, no escapes. Parsing is pure; the reader
+ * bounds the file, because it may be a device or a mistake.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { HuskError } from '../../errors.ts';
+
+/** bytes; an environment cannot be larger than execve(2)'s argument space */
+const MAX_FILE = 4 << 20;
+
+/**
+ * @param options.env what a bare NAME takes its value from; it is left out when not set there. Absent: a bare NAME stays (labels).
+ */
+export function parseLines(text: string, options: { env?: NodeJS.ProcessEnv } = {}): string[] {
+  const lines: string[] = [];
+  for (const raw of text.replace(/^\uFEFF/, '').split('\n')) {
+    const line = raw.replace(/\r$/, '').replace(/^\s+/, '');
+    if (line === '' || line.startsWith('#')) continue;
+    const equals = line.indexOf('=');
+    const name = equals === -1 ? line.trimEnd() : line.slice(0, equals);
+    if (/\s/.test(name)) throw new Error(`variable '${name}' contains whitespaces`);
+    if (name === '') throw new Error(`no variable name on line '${line}'`);
+    if (equals !== -1) lines.push(line);
+    else if (!options.env) lines.push(name);
+    else if (options.env[name] !== undefined) lines.push(`${name}=${options.env[name]}`);
+  }
+  return lines;
+}
+
+export function readLines(file: string, options: { env?: NodeJS.ProcessEnv; what: 'env' | 'label' }): string[] {
+  let text: string;
+  try {
+    if (statSync(file).size > MAX_FILE) throw new Error(`larger than ${MAX_FILE} bytes`);
+    text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const why = code === 'ENOENT' ? `open ${file}: no such file or directory` : code === 'EACCES' ? `open ${file}: permission denied` : `cannot read the ${options.what} file ${file}: ${(error as Error).message}`;
+    throw new HuskError(why, { kind: 'invalid', cause: error });
+  }
+  try {
+    return parseLines(text, options);
+  } catch (error) {
+    throw new HuskError(`invalid ${options.what} file (${file}): ${(error as Error).message}`, { kind: 'invalid', cause: error });
+  }
+}

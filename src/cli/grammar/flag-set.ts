@@ -1,0 +1,204 @@
+/**
+ * Docker's flag grammar (that of the Go package pflag): `-it`, `-p80:80`, `-e=A`, `--name x`, `--name=x`, `--rm=false`, `--`.
+ * Turns words into typed values and arguments; has no effects and knows no command.
+ */
+import type { Flag } from '../command.ts';
+import { parseBool } from './scalars.ts';
+import { EMPTY_VALUES, parseFlagValue, type FlagValue } from './values.ts';
+import { nearest } from '../suggest.ts';
+
+/** What was typed does not fit the flags; the message is Docker's to the letter. */
+export class FlagError extends Error {
+  override name = 'FlagError';
+  /** a flag that was perhaps meant */
+  readonly suggestion: string | undefined;
+
+  constructor(message: string, suggestion?: string) {
+    super(message);
+    this.suggestion = suggestion;
+  }
+}
+
+/** `--help` (or `-h` where no flag claims it): nothing else is parsed any more. */
+export class HelpRequest extends Error {}
+
+/** The values of one invocation. Asking for a flag the command has not is a bug, and throws. */
+export class FlagSet {
+  readonly #flags: Map<string, Flag>;
+  readonly #values = new Map<string, FlagValue>();
+  readonly #changed = new Set<string>();
+
+  constructor(flags: readonly Flag[], env: NodeJS.ProcessEnv = {}) {
+    this.#flags = new Map(flags.map((flag) => [flag.name, flag]));
+    for (const flag of flags) {
+      if (flag.env !== undefined && env[flag.env]) this.#values.set(flag.name, parseFlagValue(flag, env[flag.env]!, undefined, env));
+    }
+  }
+
+  set(flag: Flag, text: string, env: NodeJS.ProcessEnv): void {
+    const previous = this.#changed.has(flag.name) ? this.#values.get(flag.name) : undefined;
+    this.#values.set(flag.name, parseFlagValue(flag, text, previous, env));
+    this.#changed.add(flag.name);
+  }
+
+  /** whether it was typed */
+  changed(name: string): boolean {
+    this.#find(name);
+    return this.#changed.has(name);
+  }
+
+  /** whether the command has such a flag */
+  has(name: string): boolean {
+    return this.#flags.has(name);
+  }
+
+  bool(name: string): boolean {
+    const value = this.#get(name);
+    return typeof value === 'boolean' ? value : value === undefined ? false : parseBool(String(value));
+  }
+
+  string(name: string): string {
+    const value = this.#get(name);
+    return value === undefined ? '' : String(value);
+  }
+
+  /** undefined when neither typed nor defaulted, and for an empty string */
+  optional(name: string): string | undefined {
+    return this.string(name) || undefined;
+  }
+
+  number(name: string): number | undefined {
+    const value = this.#get(name);
+    return value === undefined ? undefined : Number(value);
+  }
+
+  /** every value, in order; of `map` flags too */
+  list(name: string): string[] {
+    const value = this.#get(name);
+    return Array.isArray(value) ? (value as string[]) : [];
+  }
+
+  /** values a flag type of its own made (ulimit, mount) */
+  items<T>(name: string): T[] {
+    const value = this.#get(name);
+    return Array.isArray(value) ? (value as T[]) : [];
+  }
+
+  #find(name: string): Flag {
+    const flag = this.#flags.get(name);
+    if (!flag) throw new Error(`this command has no flag --${name}`);
+    return flag;
+  }
+
+  #get(name: string): FlagValue | undefined {
+    const flag = this.#find(name);
+    return this.#values.get(name) ?? flag.default ?? EMPTY_VALUES[flag.type];
+  }
+}
+
+/**
+ * Parses words against flags.
+ * @param options.interspersed false: the first argument ends the flags
+ * @throws FlagError with pflag's texts; HelpRequest for `--help`
+ */
+export function parseFlags(flags: readonly Flag[], words: readonly string[], options: { interspersed: boolean; env: NodeJS.ProcessEnv }): { flags: FlagSet; arguments: string[] } {
+  const set = new FlagSet(flags, options.env);
+  const byName = new Map<string, Flag>();
+  const byShort = new Map<string, Flag>();
+  for (const flag of flags) {
+    byName.set(flag.name, flag);
+    for (const alias of flag.aliases ?? []) byName.set(alias, flag);
+    if (flag.short !== undefined) byShort.set(flag.short, flag);
+  }
+  const positional: string[] = [];
+  let index = 0;
+  const store = (flag: Flag, text: string): void => {
+    try {
+      set.set(flag, text, options.env);
+    } catch (error) {
+      const spelled = flag.short === undefined ? `--${flag.name}` : `-${flag.short}, --${flag.name}`;
+      throw new FlagError(`invalid argument ${goQuote(text)} for "${spelled}" flag: ${(error as Error).message}`);
+    }
+  };
+  const next = (problem: string): string => {
+    const word = words[index++];
+    if (word === undefined) throw new FlagError(problem);
+    return word;
+  };
+
+  while (index < words.length) {
+    const word = words[index++]!;
+    if (word.length < 2 || word[0] !== '-') {
+      positional.push(word);
+      if (options.interspersed) continue;
+      positional.push(...words.slice(index));
+      break;
+    }
+    if (word === '--') {
+      positional.push(...words.slice(index));
+      break;
+    }
+    if (word.startsWith('--')) {
+      parseLong(word);
+    } else {
+      parseShort(word.slice(1));
+    }
+  }
+  return { flags: set, arguments: positional };
+
+  function parseLong(word: string): void {
+    const body = word.slice(2);
+    if (body === '' || body[0] === '-' || body[0] === '=') throw new FlagError(`bad flag syntax: ${word}`);
+    const equals = body.indexOf('=');
+    const name = equals === -1 ? body : body.slice(0, equals);
+    const flag = byName.get(name);
+    if (!flag) {
+      if (name === 'help') throw new HelpRequest();
+      const meant = nearest(name, flags.filter((each) => !each.hidden).map((each) => each.name));
+      throw new FlagError(`unknown flag: --${name}`, meant === undefined ? undefined : `--${meant}`);
+    }
+    if (equals !== -1) store(flag, body.slice(equals + 1));
+    else if (flag.type === 'bool') store(flag, 'true');
+    else store(flag, next(`flag needs an argument: --${name}`));
+  }
+
+  function parseShort(letters: string): void {
+    let rest = letters;
+    while (rest !== '') {
+      const letter = [...rest][0]!;
+      const flag = byShort.get(letter);
+      if (!flag) {
+        if (letter === 'h') throw new HelpRequest();
+        throw new FlagError(`unknown shorthand flag: '${letter}' in -${rest}`);
+      }
+      const after = rest.slice(letter.length);
+      if (after.length > 1 && after[0] === '=') {
+        store(flag, after.slice(1));
+        return;
+      }
+      if (flag.type === 'bool') {
+        store(flag, 'true');
+        rest = after;
+        continue;
+      }
+      store(flag, after === '' ? next(`flag needs an argument: '${letter}' in -${rest}`) : after);
+      return;
+    }
+  }
+}
+
+/** Go's %q for the texts above: printable as it is, the rest escaped. */
+export function goQuote(text: string): string {
+  let quoted = '"';
+  for (const character of text) {
+    const code = character.codePointAt(0)!;
+    if (character === '"' || character === '\\') quoted += `\\${character}`;
+    else if (ESCAPES[character] !== undefined) quoted += ESCAPES[character];
+    else if (code < 0x20 || code === 0x7f) quoted += `\\x${code.toString(16).padStart(2, '0')}`;
+    else if ((code >= 0x80 && code < 0xa0) || code === 0xad) quoted += `\\u${code.toString(16).padStart(4, '0')}`;
+    else quoted += character;
+  }
+  return `${quoted}"`;
+}
+
+const ESCAPES: Record<string, string> = { '\x07': '\\a', '\b': '\\b', '\f': '\\f', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\v': '\\v' };

@@ -1,0 +1,69 @@
+/** Go's and Docker's scalar values: booleans, integers, sizes, durations, CPUs, with the error texts of Go's parsers. Pure. */
+
+export function parseBool(text: string): boolean {
+  if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true;
+  if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(text)) return false;
+  throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
+}
+
+/** Go's ParseInt with base 0: decimal, 0x, 0o, 0b and a leading 0 for octal. */
+export function parseInteger(text: string): number {
+  const match = /^([+-]?)(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)$/.exec(text.replace(/(?<=\d)_(?=\d)/g, ''));
+  if (!match) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  const digits = /^0[0-7]+$/.test(match[2]!) ? `0o${match[2]!.slice(1)}` : match[2]!;
+  const value = BigInt(digits) * (match[1] === '-' ? -1n : 1n);
+  if (value > 0x7fffffffffffffffn || value < -0x8000000000000000n) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: value out of range`);
+  return Number(value);
+}
+
+export function parseUint16(text: string): number {
+  if (!/^(0[xX][0-9a-fA-F]+|[0-9]+)$/.test(text)) throw new Error(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
+  const value = Number(text);
+  if (value > 0xffff) throw new Error(`strconv.ParseUint: parsing ${JSON.stringify(text)}: value out of range`);
+  return value;
+}
+
+const BYTE_UNITS: Record<string, number> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4, p: 1024 ** 5 };
+
+/** @returns bytes; units are 1024-based whatever their spelling (`k`, `kb`, `KiB`). Source: docker/go-units RAMInBytes. */
+export function parseBytes(text: string): number {
+  const match = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?$/i.exec(text);
+  const value = match ? Math.trunc(Number(match[1]) * BYTE_UNITS[match[2]!.toLowerCase()]!) : Number.NaN;
+  if (!Number.isSafeInteger(value)) throw new Error(`invalid size: '${text}'`);
+  return value;
+}
+
+const DURATION_UNITS: Record<string, number> = { ns: 1, us: 1e3, 'µs': 1e3, 'μs': 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
+
+/** Go's time.ParseDuration: `1m30s`, `1.5h`, `-2ms`, `0`. @returns nanoseconds */
+export function parseDuration(text: string): number {
+  const bad = (): Error => new Error(`time: invalid duration ${JSON.stringify(text)}`);
+  let rest = text.replace(/^[+-]/, '');
+  if (rest === '0') return 0;
+  if (rest === '') throw bad();
+  let total = 0;
+  while (rest !== '') {
+    const number = /^(\d+\.?\d*|\.\d+)/.exec(rest)?.[0];
+    if (number === undefined) throw bad();
+    rest = rest.slice(number.length);
+    const unit = /^[^\d.]*/.exec(rest)![0];
+    if (unit === '') throw new Error(`time: missing unit in duration ${JSON.stringify(text)}`);
+    const factor = DURATION_UNITS[unit];
+    if (factor === undefined) throw new Error(`time: unknown unit ${JSON.stringify(unit)} in duration ${JSON.stringify(text)}`);
+    rest = rest.slice(unit.length);
+    total += Number(number) * factor;
+  }
+  // int64 nanoseconds: 292 years
+  if (total > 2 ** 63) throw bad();
+  return Math.trunc(text.startsWith('-') ? -total : total);
+}
+
+/** `1.5`, `1/2`, `1e-1`. @returns CPUs, a multiple of 1e-9 */
+export function parseCpus(text: string): number {
+  const match = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)(?:\/(\d+))?$/.exec(text);
+  const value = match ? Number(match[1]) / Number(match[2] ?? 1) : Number.NaN;
+  if (!Number.isFinite(value)) throw new Error(`failed to parse ${text} as a rational number`);
+  const nano = value * 1e9;
+  if (Math.abs(nano - Math.round(nano)) > 1e-6 * Math.max(1, Math.abs(value))) throw new Error('value is too precise');
+  return Math.round(nano) / 1e9;
+}

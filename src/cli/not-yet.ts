@@ -1,0 +1,31 @@
+/**
+ * Flags that parse but whose feature is not there yet. Each is refused in one line. An issue that brings the feature deletes
+ * its line here and nothing else.
+ */
+import { HuskError } from '../errors.ts';
+import type { FlagSet } from './grammar/flag-set.ts';
+
+const NOT_YET: Record<string, string> = {
+  publish: 'publishing ports',
+  'publish-all': 'publishing ports',
+  ip: 'addresses on networks of your own',
+  ip6: 'addresses on networks of your own',
+  'mac-address': 'addresses on networks of your own',
+  'network-alias': 'aliases on networks of your own',
+  link: 'links between containers',
+};
+
+/** Networks that exist today; a network of one's own comes with the network issue. */
+const NETWORKS = /^(?:default|bridge|host|none|container:.+)$/;
+
+/** @throws HuskError `unsupported` for the first flag given whose feature is missing */
+export function refuseNotYet(flags: FlagSet): void {
+  for (const [name, feature] of Object.entries(NOT_YET)) {
+    if (!flags.has(name) || !flags.changed(name)) continue;
+    throw new HuskError(`--${name}: ${feature} is not there yet in this husk`, { kind: 'unsupported', exitCode: 125, fix: `leave --${name} out` });
+  }
+  for (const network of flags.has('network') ? flags.list('network') : []) {
+    if (NETWORKS.test(network)) continue;
+    throw new HuskError(`--network ${network}: networks of your own are not there yet in this husk`, { kind: 'unsupported', exitCode: 125, fix: 'use --network none, host, bridge or container:NAME' });
+  }
+}

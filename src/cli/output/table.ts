@@ -1,0 +1,47 @@
+/**
+ * Columns as Docker's lists have them: Go's text/tabwriter with cells at least 10 wide and 3 spaces between, no trailing
+ * cell padding. Pure. The width of a cell is counted in terminal columns, so that wide characters do not shift the rest.
+ */
+
+/** docker/cli formatter: tabwriter.NewWriter(out, 10, 1, 3, ' ', 0) */
+const MINIMUM_WIDTH = 10;
+const PADDING = 3;
+
+/** @param rows cells; the last cell of each row is not padded */
+export function table(rows: readonly (readonly string[])[], options: { minimum?: number } = {}): string {
+  const minimum = options.minimum ?? MINIMUM_WIDTH;
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (let column = 0; column < row.length - 1; column++) widths[column] = Math.max(widths[column] ?? minimum, width(row[column]!) + PADDING);
+  }
+  return rows.map((row) => `${row.map((cell, column) => (column === row.length - 1 ? cell : cell + ' '.repeat(widths[column]! - width(cell)))).join('')}\n`).join('');
+}
+
+/** Terminal columns of a text: 2 for East Asian wide characters and emoji, 0 for combining marks. */
+export function width(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  let columns = 0;
+  for (const character of text) columns += /\p{Mn}|\p{Me}|\p{Cf}/u.test(character) ? 0 : isWide(character.codePointAt(0)!) ? 2 : 1;
+  return columns;
+}
+
+/** Unicode Standard Annex 11, the blocks that matter */
+function isWide(code: number): boolean {
+  return (
+    code >= 0x1100 &&
+    (code <= 0x115f || (code >= 0x2e80 && code <= 0xa4cf && code !== 0x303f) || (code >= 0xac00 && code <= 0xd7a3) || (code >= 0xf900 && code <= 0xfaff) || (code >= 0xfe30 && code <= 0xfe6f) || (code >= 0xff00 && code <= 0xff60) || (code >= 0xffe0 && code <= 0xffe6) || (code >= 0x1f300 && code <= 0x1f64f) || (code >= 0x1f900 && code <= 0x1f9ff) || (code >= 0x20000 && code <= 0x3fffd))
+  );
+}
+
+/** At most `limit` terminal columns, the last of them `…` when something was cut. Docker's formatter.Ellipsis. */
+export function ellipsis(text: string, limit: number): string {
+  if (width(text) <= limit) return text;
+  let kept = '';
+  let columns = 0;
+  for (const character of text) {
+    columns += width(character);
+    if (columns > limit - 1) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}

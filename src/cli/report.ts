@@ -1,0 +1,24 @@
+/** What a person is told when something went wrong, and the exit code it gives. */
+import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import type { Context } from './command.ts';
+import { printable } from './output/printable.ts';
+import { Silent } from './silent.ts';
+
+/** 128 + SIGPIPE: what a shell shows for a writer whose reader has gone */
+export const EXIT_BROKEN_PIPE = 141;
+
+/** One line for what a person can act on, a stack for a bug. @returns the exit code */
+export function report(error: unknown, context: Pick<Context, 'stderr'>, options: { runLike?: string; debug?: boolean } = {}): number {
+  if (error instanceof Silent) return error.exitCode;
+  if (!(error instanceof HuskError)) {
+    if ((error as NodeJS.ErrnoException)?.code === 'EPIPE') return EXIT_BROKEN_PIPE;
+    context.stderr.write(printable(`husk: internal error, please report it: ${error instanceof Error ? error.stack : String(error)}\n`, context.stderr, { lines: true }));
+    return options.runLike === undefined ? 1 : EXIT_HUSK_FAILED;
+  }
+  const lines = [`Error: ${error.message}`];
+  if (error.fix !== undefined) lines.push(`Fix: ${error.fix}`);
+  if (options.debug) for (let cause = error.cause; cause instanceof Error; cause = cause.cause) lines.push(`Caused by: ${cause.stack}`);
+  if (options.runLike !== undefined) lines.push('', `Run '${options.runLike} --help' for more information`);
+  context.stderr.write(printable(`${lines.join('\n')}\n`, context.stderr, { lines: true }));
+  return options.runLike !== undefined && error.exitCode < EXIT_HUSK_FAILED ? EXIT_HUSK_FAILED : error.exitCode;
+}

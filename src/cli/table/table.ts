@@ -1,0 +1,37 @@
+/** All commands, and how a command's words are looked up. */
+import type { Command, Flag } from '../command.ts';
+import { CONTAINER_COMMANDS } from './containers.ts';
+import { IMAGE_COMMANDS } from './images.ts';
+import { SYSTEM_COMMANDS } from './system.ts';
+
+export const COMMANDS: readonly Command[] = [...CONTAINER_COMMANDS, ...IMAGE_COMMANDS, ...SYSTEM_COMMANDS];
+
+/** Flags before the command's name. */
+export const GLOBAL_FLAGS: readonly Flag[] = [
+  { name: 'config', type: 'string', help: 'husk\'s config file (default "~/.config/husk/config.json")', complete: 'file' },
+  { name: 'data-root', type: 'string', help: 'Folder of images, containers and volumes', complete: 'file' },
+  { name: 'debug', short: 'D', type: 'bool', help: 'Show the causes of errors' },
+  { name: 'version', short: 'v', type: 'bool', help: 'Print the version and quit' },
+];
+
+/** Every spelling of a command, `husk container X` forms first as in Docker's "Aliases". */
+export function spellings(command: Command): string[][] {
+  return [...(command.spellings ?? []).map((words) => [...words]), [...command.parent, command.name]];
+}
+
+const BY_SPELLING = new Map(COMMANDS.flatMap((command) => spellings(command).map((words) => [words.join(' '), command] as const)));
+
+export function findCommand(words: readonly string[]): Command | undefined {
+  return BY_SPELLING.get(words.join(' '));
+}
+
+/** The commands of a group by the name they have there; of the root for []. */
+export function subcommands(group: readonly string[]): { name: string; command: Command }[] {
+  const found = new Map<Command, string>();
+  for (const command of COMMANDS) {
+    for (const words of spellings(command)) {
+      if (words.length === group.length + 1 && group.every((word, index) => words[index] === word) && !found.has(command)) found.set(command, words.at(-1)!);
+    }
+  }
+  return [...found].map(([command, name]) => ({ name, command })).sort((a, b) => (a.name < b.name ? -1 : 1));
+}

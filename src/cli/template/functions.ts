@@ -1,0 +1,137 @@
+/** What templates may call: Go's functions and Docker's. Pure. A thrown Error becomes `error calling NAME: …`. */
+import { goJson } from './json.ts';
+import { formatValue, sprint, sprintf } from './printf.ts';
+import { isObject, isTrue, typeName } from './values.ts';
+
+export interface TemplateFunction {
+  minimum: number;
+  maximum: number;
+  /** positions whose values must be strings */
+  strings?: readonly number[];
+  call(...values: never[]): unknown;
+}
+
+/** characters a function's result may have */
+export const MAX_TEXT = 64 << 20;
+
+const fixed = (count: number, call: (...values: never[]) => unknown, strings: readonly number[] = []): TemplateFunction => ({ minimum: count, maximum: count, call, strings });
+const any = (minimum: number, call: (...values: never[]) => unknown, strings: readonly number[] = []): TemplateFunction => ({ minimum, maximum: Number.POSITIVE_INFINITY, call, strings });
+
+function length(value: unknown): number {
+  if (value === null || value === undefined) throw new Error('len of nil pointer');
+  if (typeof value === 'string') return Buffer.byteLength(value);
+  if (Array.isArray(value)) return value.length;
+  if (value instanceof Map) return value.size;
+  if (isObject(value)) return Object.keys(value).length;
+  throw new Error(`len of type ${typeName(value)}`);
+}
+
+function index(item: unknown, ...keys: unknown[]): unknown {
+  if (item === null || item === undefined) throw new Error('index of untyped nil');
+  let value = item;
+  for (const key of keys) {
+    if (Array.isArray(value) || typeof value === 'string') {
+      if (typeof key !== 'number' || !Number.isInteger(key)) throw new Error(key === null || key === undefined ? 'cannot index slice/array with nil' : `cannot index slice/array with type ${typeName(key)}`);
+      const size: number = typeof value === 'string' ? Buffer.byteLength(value) : value.length;
+      if (key < 0 || key >= size) throw new Error(`index out of range: ${key}`);
+      value = typeof value === 'string' ? Buffer.from(value)[key] : value[key];
+    } else if (value instanceof Map || isObject(value)) {
+      if (typeof key !== 'string') throw new Error(`value has type ${typeName(key)}; should be string`);
+      value = value instanceof Map ? value.get(key) : Object.hasOwn(value, key) ? value[key] : undefined;
+    } else if (value === null || value === undefined) {
+      throw new Error('index of nil pointer');
+    } else {
+      throw new Error(`can't index item of type ${typeName(value)}`);
+    }
+  }
+  return value;
+}
+
+function slice(item: unknown, ...bounds: unknown[]): unknown {
+  if (item === null || item === undefined) throw new Error('slice of untyped nil');
+  if (typeof item !== 'string' && !Array.isArray(item)) throw new Error(`can't slice item of type ${typeName(item)}`);
+  if (typeof item === 'string' && bounds.length === 3) throw new Error('cannot 3-index slice a string');
+  const size = typeof item === 'string' ? Buffer.byteLength(item) : item.length;
+  const [from, to] = [0, 1].map((position) => {
+    const bound = bounds[position] ?? (position === 0 ? 0 : size);
+    if (typeof bound !== 'number' || !Number.isInteger(bound)) throw new Error(`cannot index slice/array with type ${typeName(bound)}`);
+    if (bound < 0 || bound > size) throw new Error(`index out of range: ${bound}`);
+    return bound;
+  }) as [number, number];
+  if (from > to) throw new Error(`invalid slice index: ${from} > ${to}`);
+  return typeof item === 'string' ? Buffer.from(item).subarray(from, to).toString() : item.slice(from, to);
+}
+
+type Kind = 'bool' | 'number' | 'string' | 'nil' | 'other';
+const kindOf = (value: unknown): Kind => (value === null || value === undefined ? 'nil' : typeof value === 'boolean' ? 'bool' : typeof value === 'number' ? 'number' : typeof value === 'string' ? 'string' : 'other');
+
+function equal(a: unknown, b: unknown): boolean {
+  const [left, right] = [kindOf(a), kindOf(b)];
+  if (left === 'nil' || right === 'nil') return left === right;
+  if (left !== right) throw new Error('incompatible types for comparison');
+  if (left === 'other') throw new Error(`non-comparable type ${formatValue(a)}: ${typeName(a)}`);
+  return a === b;
+}
+
+function compare(a: unknown, b: unknown): number {
+  const [left, right] = [kindOf(a), kindOf(b)];
+  if (left === 'bool' || left === 'other' || left === 'nil') throw new Error('invalid type for comparison');
+  if (left !== right) throw new Error('incompatible types for comparison');
+  if (typeof a === 'string') return Buffer.compare(Buffer.from(a), Buffer.from(b as string));
+  return (a as number) - (b as number);
+}
+
+/** what html, js, urlquery and print* make of their arguments */
+const joined = (values: readonly unknown[]): string => (values.length === 1 && typeof values[0] === 'string' ? values[0] : sprint(values));
+
+const HTML: Record<string, string> = { '"': '&#34;', "'": '&#39;', '&': '&amp;', '<': '&lt;', '>': '&gt;', '\0': '\uFFFD' };
+const JS: Record<string, string> = { '\\': '\\\\', "'": "\\'", '"': '\\"', '<': '\\u003C', '>': '\\u003E', '&': '\\u0026', '=': '\\u003D' };
+
+export const FUNCTIONS: Record<string, TemplateFunction> = {
+  // `and` and `or` stop early: evaluate.ts knows them; these entries hold their arity
+  and: any(1, () => undefined),
+  or: any(1, () => undefined),
+  not: fixed(1, (value: unknown) => !isTrue(value)),
+  len: fixed(1, length),
+  index: any(1, index),
+  slice: { minimum: 1, maximum: 4, call: slice },
+  print: any(0, (...values: unknown[]) => sprint(values)),
+  printf: any(1, (format: string, ...values: unknown[]) => sprintf(format, values), [0]),
+  println: any(0, (...values: unknown[]) => `${values.map((value) => formatValue(value)).join(' ')}\n`),
+  html: any(0, (...values: unknown[]) => joined(values).replace(/["'&<>\0]/g, (character) => HTML[character]!)),
+  js: any(0, (...values: unknown[]) => joined(values).replace(/[\\'"<>&=\x00-\x1f]/g, (character) => JS[character] ?? `\\u${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`)),
+  urlquery: any(0, (...values: unknown[]) => encodeURIComponent(joined(values)).replace(/%20/g, '+').replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)),
+  call: any(1, (callee: unknown, ...values: unknown[]) => {
+    if (typeof callee !== 'function') throw new Error(callee === null || callee === undefined ? 'call of nil' : `non-function ${formatValue(callee)} of type ${typeName(callee)}`);
+    return (callee as (...values: unknown[]) => unknown)(...values);
+  }),
+  eq: any(1, (first: unknown, ...others: unknown[]) => {
+    if (others.length === 0) throw new Error('missing argument for comparison');
+    return others.some((other) => equal(first, other));
+  }),
+  ne: fixed(2, (a: unknown, b: unknown) => !equal(a, b)),
+  lt: fixed(2, (a: unknown, b: unknown) => compare(a, b) < 0),
+  le: fixed(2, (a: unknown, b: unknown) => compare(a, b) <= 0),
+  gt: fixed(2, (a: unknown, b: unknown) => compare(a, b) > 0),
+  ge: fixed(2, (a: unknown, b: unknown) => compare(a, b) >= 0),
+  json: fixed(1, (value: unknown) => goJson(value)),
+  split: fixed(2, (value: string, separator: string) => value.split(separator), [0, 1]),
+  join: fixed(
+    2,
+    (list: unknown, separator: string) => {
+      if (list === null || list === undefined) return '';
+      if (!Array.isArray(list)) throw new Error(`expected slice, got ${typeName(list)}`);
+      return list.map((item) => formatValue(item)).join(separator);
+    },
+    [1],
+  ),
+  title: fixed(1, (value: string) => value.replace(/(?<![\p{L}\p{N}_'])\p{L}/gu, (letter) => letter.toUpperCase()), [0]),
+  lower: fixed(1, (value: string) => value.toLowerCase(), [0]),
+  upper: fixed(1, (value: string) => value.toUpperCase(), [0]),
+  pad: fixed(3, (value: string, before: unknown, after: unknown) => (value === '' ? '' : spaces(before) + value + spaces(after)), [0]),
+  truncate: fixed(2, (value: string, limit: unknown) => Buffer.from(value).subarray(0, typeof limit === 'number' ? Math.max(limit, 0) : 0).toString(), [0]),
+};
+
+function spaces(count: unknown): string {
+  return ' '.repeat(typeof count === 'number' ? Math.min(Math.max(count, 0), 1_000_000) : 0);
+}

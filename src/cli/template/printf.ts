@@ -1,0 +1,187 @@
+/** Go's fmt for templates: Sprint, Sprintf and the printing of values. Pure; widths are bounded. */
+import { goQuote } from '../grammar/flag-set.ts';
+import { isObject, sortedEntries, typeName } from './values.ts';
+
+/** Go refuses larger widths and precisions too (fmt: tooLarge) */
+const MAX_WIDTH = 1_000_000;
+/** how deep values are printed */
+const MAX_DEPTH = 64;
+
+/** %v */
+export function formatValue(value: unknown, verb: 'v' | '+' | '#' = 'v', depth = 0): string {
+  if (depth > MAX_DEPTH) return '...';
+  if (value === null || value === undefined) return '<nil>';
+  if (typeof value === 'string') return verb === '#' ? goQuote(value) : value;
+  if (typeof value === 'number') return formatNumber(value);
+  if (typeof value === 'boolean' || typeof value === 'bigint') return String(value);
+  if (typeof value === 'function') return '0x0';
+  if (Array.isArray(value)) {
+    const items = value.map((item) => formatValue(item, verb, depth + 1));
+    return verb === '#' ? `[]interface {}{${items.join(', ')}}` : `[${items.join(' ')}]`;
+  }
+  const entries = sortedEntries(value as Record<string, unknown>);
+  return verb === '#' ? `map[string]interface {}{${entries.map(([key, item]) => `${goQuote(key)}:${formatValue(item, verb, depth + 1)}`).join(', ')}}` : `map[${entries.map(([key, item]) => `${key}:${formatValue(item, verb, depth + 1)}`).join(' ')}]`;
+}
+
+/** whole numbers as they are, others as %g with the shortest exponent form */
+function formatNumber(value: number): string {
+  if (Number.isInteger(value) && Math.abs(value) < 1e21) return String(Object.is(value, -0) ? 0 : value);
+  return goFloat(value, 'g', -1);
+}
+
+/** Sprint: a space between two operands neither of which is a string */
+export function sprint(values: readonly unknown[]): string {
+  return values.map((value, index) => (index > 0 && typeof value !== 'string' && typeof values[index - 1] !== 'string' ? ' ' : '') + formatValue(value)).join('');
+}
+
+interface Directive {
+  flags: Set<string>;
+  width: number | undefined;
+  precision: number | undefined;
+}
+
+export function sprintf(format: string, values: readonly unknown[]): string {
+  let output = '';
+  let next = 0;
+  let reordered = false;
+  let index = 0;
+  while (index < format.length) {
+    const percent = format.indexOf('%', index);
+    if (percent === -1) {
+      output += format.slice(index);
+      break;
+    }
+    output += format.slice(index, percent);
+    const match = /^%([-+# 0]*)(?:\[(\d+)\])?(\*|\d+)?(?:\.(\*|\d*))?(?:\[(\d+)\])?([\s\S])?/u.exec(format.slice(percent))!;
+    index = percent + match[0].length;
+    const directive: Directive = { flags: new Set(match[1]), width: undefined, precision: undefined };
+    for (const explicit of [match[2], match[5]]) {
+      if (explicit === undefined) continue;
+      reordered = true;
+      next = Number(explicit) - 1;
+    }
+    const star = (): number | undefined => {
+      const value = values[next++];
+      return typeof value === 'number' && Number.isInteger(value) ? value : undefined;
+    };
+    directive.width = match[3] === '*' ? star() : match[3] === undefined ? undefined : Number(match[3]);
+    if (match[3] === '*' && directive.width === undefined) output += '%!(BADWIDTH)';
+    if (directive.width !== undefined && directive.width < 0) {
+      directive.flags.add('-');
+      directive.width = -directive.width;
+    }
+    directive.precision = match[4] === '*' ? star() : match[4] === undefined ? undefined : Number(match[4]);
+    if ((directive.width ?? 0) > MAX_WIDTH || (directive.precision ?? 0) > MAX_WIDTH) {
+      output += '%!(BADWIDTH)';
+      directive.width = directive.precision = undefined;
+    }
+    const verb = match[6];
+    if (verb === undefined) {
+      output += '%!(NOVERB)';
+      break;
+    }
+    if (verb === '%') {
+      output += '%';
+      continue;
+    }
+    if (next < 0 || (reordered && next >= values.length)) {
+      output += `%!${verb}(BADINDEX)`;
+      continue;
+    }
+    if (next >= values.length) {
+      output += `%!${verb}(MISSING)`;
+      continue;
+    }
+    output += one(verb, directive, values[next++]);
+  }
+  if (!reordered && next < values.length) {
+    output += `%!(EXTRA ${values
+      .slice(next)
+      .map((value) => (value === null || value === undefined ? '<nil>' : `${typeName(value)}=${formatValue(value)}`))
+      .join(', ')})`;
+  }
+  return output;
+}
+
+/** One verb; lists and maps are formatted item by item, as Go does. */
+function one(verb: string, directive: Directive, value: unknown): string {
+  if (verb === 'T') return pad(typeName(value), directive);
+  if (verb === 'v') return pad(formatValue(value, directive.flags.has('#') ? '#' : directive.flags.has('+') ? '+' : 'v'), numeric(value) ? directive : { ...directive, flags: without(directive.flags, '0') });
+  if (value === null || value === undefined) return pad(`%!${verb}(<nil>)`, directive);
+  if (Array.isArray(value) && verb !== 'p') return `[${value.map((item) => one(verb, directive, item)).join(' ')}]`;
+  if (value instanceof Map || isObject(value)) return `map[${sortedEntries(value).map(([key, item]) => `${one(verb, directive, key)}:${one(verb, directive, item)}`).join(' ')}]`;
+  const wrong = (): string => `%!${verb}(${typeName(value)}=${formatValue(value)})`;
+  if (typeof value === 'boolean') return verb === 't' ? pad(String(value), directive) : wrong();
+  if (typeof value === 'string') return formatString(verb, directive, value) ?? wrong();
+  if (typeof value === 'number') return formatNumeric(verb, directive, value) ?? wrong();
+  return wrong();
+}
+
+function formatString(verb: string, directive: Directive, value: string): string | undefined {
+  const cut = directive.precision === undefined ? value : [...value].slice(0, directive.precision).join('');
+  const bytes = Buffer.from(directive.precision === undefined ? value : Buffer.from(value).subarray(0, directive.precision));
+  const separator = directive.flags.has(' ') ? ' ' : '';
+  switch (verb) {
+    case 's':
+      return pad(cut, directive);
+    case 'q':
+      return pad(directive.flags.has('#') && !/[`\x00-\x08\x0a-\x1f\x7f]/.test(cut) ? `\`${cut}\`` : goQuote(cut), directive);
+    case 'x':
+    case 'X': {
+      const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(separator);
+      return pad((directive.flags.has('#') && hex !== '' ? `0${verb}` : '') + (verb === 'X' ? hex.toUpperCase() : hex), directive);
+    }
+    default:
+      return undefined;
+  }
+}
+
+function formatNumeric(verb: string, directive: Directive, value: number): string | undefined {
+  const sign = value < 0 ? '-' : directive.flags.has('+') ? '+' : directive.flags.has(' ') ? ' ' : '';
+  const whole = Number.isInteger(value);
+  const magnitude = Math.abs(value);
+  const radix = { d: 10, b: 2, o: 8, O: 8, x: 16, X: 16 }[verb];
+  if (radix !== undefined && whole) {
+    let digits = magnitude.toString(radix);
+    if (verb === 'X') digits = digits.toUpperCase();
+    if (directive.precision !== undefined) digits = value === 0 && directive.precision === 0 ? '' : digits.padStart(directive.precision, '0');
+    const prefix = verb === 'O' ? '0o' : directive.flags.has('#') ? { b: '0b', o: '0', x: '0x', X: '0X', d: '' }[verb as 'b'] : '';
+    return pad(sign + prefix + digits, directive.precision === undefined ? directive : { ...directive, flags: without(directive.flags, '0') });
+  }
+  if (verb === 'c' && whole) return pad(character(value), directive);
+  if (verb === 'q' && whole) return pad(`'${character(value).replace(/['\\]/, '\\$&')}'`, directive);
+  if (verb === 'U' && whole) return pad(`U+${magnitude.toString(16).toUpperCase().padStart(4, '0')}`, directive);
+  if (!whole && /^[eEfFgG]$/.test(verb)) return pad(sign + goFloat(magnitude, verb.replace('F', 'f') as 'e', directive.precision ?? (/[gG]/.test(verb) ? -1 : 6)), directive);
+  return undefined;
+}
+
+const character = (code: number): string => (code >= 0 && code <= 0x10ffff ? String.fromCodePoint(code) : '\uFFFD');
+
+/** %e, %f, %g as Go writes them: exponents with at least two digits, %g switching at 1e21 when shortest */
+function goFloat(value: number, verb: 'e' | 'E' | 'f' | 'g' | 'G', precision: number): string {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';
+  const exponentForm = (text: string): string => text.replace(/e([+-])(\d)$/, 'e$10$2');
+  let text: string;
+  if (verb === 'f') text = value.toFixed(Math.min(precision, 100));
+  else if (verb === 'e' || verb === 'E') text = exponentForm(value.toExponential(Math.min(precision, 100)));
+  else {
+    const exponent = Number(value.toExponential().split('e')[1]);
+    const limit = precision === -1 ? 21 : Math.max(precision, 1);
+    const digits = precision === -1 ? String(value) : value.toPrecision(Math.min(Math.max(precision, 1), 100));
+    text = exponent < -4 || exponent >= limit ? exponentForm(precision === -1 ? value.toExponential() : String(Number(digits).toExponential())) : precision === -1 ? value.toString() : String(Number(digits));
+  }
+  return /[EG]/.test(verb) ? text.toUpperCase() : text;
+}
+
+const numeric = (value: unknown): boolean => typeof value === 'number';
+const without = (flags: Set<string>, flag: string): Set<string> => new Set([...flags].filter((each) => each !== flag));
+
+function pad(text: string, { flags, width }: Directive): string {
+  if (width === undefined) return text;
+  const missing = width - [...text].length;
+  if (missing <= 0) return text;
+  if (flags.has('-')) return text + ' '.repeat(missing);
+  if (!flags.has('0')) return ' '.repeat(missing) + text;
+  const sign = /^[+-]/.exec(text)?.[0] ?? '';
+  return sign + '0'.repeat(missing) + text.slice(sign.length);
+}
