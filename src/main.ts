@@ -16,7 +16,7 @@ async function main(argv: string[]): Promise<number> {
     if (!program) throw new Error(`no internal program "${argv[1]}"`);
     return (await program()).main(argv.slice(2));
   }
-  throw new Error('the command line is not here yet');
+  return (await import('./cli/main.ts')).main(argv);
 }
 
 // no top-level await: the bundle is CommonJS

@@ -11,7 +11,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   try {
     const { loaded } = await images.load(input, { onProgress: (progress) => display?.show(progress) });
     display?.end();
-    for (const name of loaded) context.stdout.write(`${printable(/^sha256:/.test(name) ? `Loaded image ID: ${name}` : `Loaded image: ${name}`, context.stdout)}\n`);
+    for (const name of loaded) context.stdout.write(`${printable(name.startsWith('sha256:') ? `Loaded image ID: ${name}` : `Loaded image: ${name}`, context.stdout)}\n`);
     return 0;
   } catch (error) {
     display?.end();

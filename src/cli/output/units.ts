@@ -45,7 +45,7 @@ export function goLocalTime(ms: number, zone?: string): string {
   const hours = String(Math.floor(Math.abs(offset) / 60)).padStart(2, '0');
   const minutes = String(Math.abs(offset) % 60).padStart(2, '0');
   const name = zone === 'UTC' || offset === 0 ? 'UTC' : new Intl.DateTimeFormat('en-US', { timeZoneName: 'short' }).formatToParts(date).find((part) => part.type === 'timeZoneName')!.value;
-  return `${local.slice(0, 10)} ${local.slice(11, 19)} ${sign}${hours}${minutes} ${/^GMT/.test(name) ? `${sign}${hours}` : name}`;
+  return `${local.slice(0, 10)} ${local.slice(11, 19)} ${sign}${hours}${minutes} ${name.startsWith('GMT') ? `${sign}${hours}` : name}`;
 }
 
 /** RFC 3339 in local time, to the second: what Docker shows with --no-human. */

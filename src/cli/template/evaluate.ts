@@ -42,12 +42,16 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     chunks.push(text);
   };
 
+  const step = (): void => {
+    if (++steps > MAX_STEPS) throw new TemplateError(`template: ${name}: more than ${MAX_STEPS} steps`);
+  };
+
   walk(template.root, data);
   return chunks.join('');
 
   function walk(nodes: readonly Node[], dot: unknown): Signal {
     for (const node of nodes) {
-      if (++steps > MAX_STEPS) throw new TemplateError(`template: ${name}: more than ${MAX_STEPS} steps`);
+      step();
       if (node.kind === 'text') write(node.text);
       else if (node.kind === 'break' || node.kind === 'continue') return node.kind;
       else if (node.kind === 'action') {
@@ -55,7 +59,7 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
         if (node.pipe.variables.length === 0) write(shown(value, node.pipe));
       } else if (node.kind === 'template') callTemplate(node, dot);
       else {
-        const signal = control(node, dot);
+        const signal = control(node as ControlNode, dot);
         if (signal) return signal;
       }
     }
@@ -85,15 +89,17 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     const { pipe } = node;
     // range's own variables get the items, not the list
     const list = pipeline(dot, { ...pipe, variables: [] });
-    let items: [unknown, unknown][];
+    let items: Iterable<[unknown, unknown]>;
     if (list === null || list === undefined) items = [];
     else if (Array.isArray(list)) items = list.map((item, index) => [index, item]);
     else if (list instanceof Map || isObject(list)) items = sortedEntries(list as Record<string, unknown>);
-    else if (typeof list === 'number' && Number.isInteger(list)) items = Array.from({ length: Math.min(Math.max(list, 0), MAX_STEPS) }, (_, index) => [index, index]);
+    else if (typeof list === 'number' && Number.isInteger(list)) items = countUp(list);
     else return fail(`range can't iterate over ${formatValue(list)}`, pipe);
-    if (items.length === 0) return walk(node.otherwise, dot);
     const scope = variables.length;
+    let empty = true;
     for (const [key, value] of items) {
+      empty = false;
+      step();
       variables.length = scope;
       const [first, second] = pipe.variables;
       if (first !== undefined && second !== undefined) {
@@ -103,12 +109,16 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
       if (walk(node.body, value) === 'break') break;
     }
     variables.length = scope;
-    return undefined;
+    return empty ? walk(node.otherwise, dot) : undefined;
   }
 
   function bind(pipe: Pipe, variable: string, value: unknown): void {
     if (pipe.declares) variables.push({ name: variable, value });
-    else variables.findLast((each) => each.name === variable)!.value = value;
+    else {
+      const known = variables.findLast((each) => each.name === variable);
+      if (!known) return fail(`undefined variable: ${variable}`, pipe.calls.at(-1)!);
+      known.value = value;
+    }
   }
 
   function callTemplate(node: Extract<Node, { kind: 'template' }>, dot: unknown): void {
@@ -224,7 +234,10 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     }
     const values = [...rest.map((each) => operand(dot, each)), ...final];
     for (const position of called.strings ?? []) {
-      if (typeof values[position] !== 'string') fail(`wrong type for value; expected string; got ${typeName(values[position])}`, rest[position] ?? node);
+      if (typeof values[position] === 'string') continue;
+      const typed = rest[position];
+      if (typed?.kind === 'constant') fail(`expected string; found ${typed.text}`, typed);
+      fail(`wrong type for value; expected string; got ${typeName(values[position])}`, typed ?? node);
     }
     return invoke(node.name, call, () => (called.call as (...values: unknown[]) => unknown)(...values));
   }
@@ -239,4 +252,9 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
       return fail(`error calling ${called}: ${(error as Error).message}`, node);
     }
   }
+}
+
+/** `{{range 3}}`: a number's range is not made before it is needed */
+function* countUp(limit: number): Generator<[number, number]> {
+  for (let index = 0; index < limit; index++) yield [index, index];
 }

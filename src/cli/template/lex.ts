@@ -33,6 +33,8 @@ export type TokenKind =
   | ':='
   | '='
   | 'character-other'
+  /** what is wrong, in `text`: reported when the parser gets there, so that an earlier mistake is named first */
+  | 'error'
   | 'eof';
 
 export interface Token {
@@ -53,44 +55,57 @@ export function lineOf(source: string, at: number): number {
   return line;
 }
 
-/** @throws TemplateError with Go's words and the line */
+class LexError extends Error {}
+
+/** Never throws: the last token is `eof` or `error`. */
 export function lex(source: string): Token[] {
   const tokens: Token[] = [];
   let at = 0;
   const fail = (message: string, where = at): never => {
-    throw new TemplateError(`template: :${lineOf(source, where)}: ${message}`);
+    tokens.push({ kind: 'error', text: message, at: where });
+    throw new LexError();
   };
-  const push = (kind: TokenKind, start: number): void => void tokens.push({ kind, text: source.slice(start, at), at: start });
-
-  let trimNext = false;
-  while (at < source.length) {
-    const start = at;
-    const open = source.indexOf('{{', at);
-    let end = open === -1 ? source.length : open;
-    const trimsLeft = open !== -1 && source[open + 2] === '-' && /\s/.test(source[open + 3] ?? '');
-    let from = start;
-    if (trimNext) while (from < end && /[ \t\r\n]/.test(source[from]!)) from++;
-    trimNext = false;
-    if (trimsLeft) while (end > from && /[ \t\r\n]/.test(source[end - 1]!)) end--;
-    if (end > from) tokens.push({ kind: 'text', text: source.slice(from, end), at: from });
-    if (open === -1) break;
-    at = open + 2 + (trimsLeft ? 2 : 0);
-    if (source.startsWith('/*', at)) {
-      const close = source.indexOf('*/', at + 2);
-      if (close === -1) fail('unclosed comment', open);
-      at = close + 2;
-      if (/^\s-\}\}/.test(source.slice(at, at + 4))) {
-        trimNext = true;
-        at += 4;
-      } else if (source.startsWith('}}', at)) at += 2;
-      else fail('comment ends before closing delimiter');
-      continue;
-    }
-    tokens.push({ kind: 'left', text: '{{', at: open });
-    trimNext = lexAction();
+  try {
+    lexAll();
+    tokens.push({ kind: 'eof', text: '', at: source.length });
+  } catch (error) {
+    if (!(error instanceof LexError)) throw error;
   }
-  tokens.push({ kind: 'eof', text: '', at: source.length });
   return tokens;
+
+  function push(kind: TokenKind, start: number): void {
+    tokens.push({ kind, text: source.slice(start, at), at: start });
+  }
+
+  function lexAll(): void {
+    let trimNext = false;
+    while (at < source.length) {
+      const start = at;
+      const open = source.indexOf('{{', at);
+      let end = open === -1 ? source.length : open;
+      const trimsLeft = open !== -1 && source[open + 2] === '-' && /\s/.test(source[open + 3] ?? '');
+      let from = start;
+      if (trimNext) while (from < end && /[ \t\r\n]/.test(source[from]!)) from++;
+      trimNext = false;
+      if (trimsLeft) while (end > from && /[ \t\r\n]/.test(source[end - 1]!)) end--;
+      if (end > from) tokens.push({ kind: 'text', text: source.slice(from, end), at: from });
+      if (open === -1) break;
+      at = open + 2 + (trimsLeft ? 2 : 0);
+      if (source.startsWith('/*', at)) {
+        const close = source.indexOf('*/', at + 2);
+        if (close === -1) fail('unclosed comment', open);
+        at = close + 2;
+        if (/^\s-\}\}/.test(source.slice(at, at + 4))) {
+          trimNext = true;
+          at += 4;
+        } else if (source.startsWith('}}', at)) at += 2;
+        else fail('comment ends before closing delimiter');
+        continue;
+      }
+      tokens.push({ kind: 'left', text: '{{', at: open });
+      trimNext = lexAction();
+    }
+  }
 
   /** from after `{{` to after `}}`; @returns whether `-}}` trims what follows */
   function lexAction(): boolean {
@@ -183,7 +198,7 @@ export function lex(source: string): Token[] {
     const match = /^[+-]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?)/.exec(source.slice(at, at + 400))?.[0] ?? source[at]!;
     at += match.length;
     if (WORD.test(source[at] ?? '') || !/\d/.test(match)) {
-      while (WORD.test(source[at] ?? '')) at++;
+      at++;
       fail(`bad number syntax: ${JSON.stringify(source.slice(start, at))}`);
     }
     push('number', start);

@@ -61,7 +61,10 @@ export function parseTemplate(source: string): Template {
   let variables: string[] = ['$'];
 
   const peek = (): Token => tokens[position]!;
-  const next = (): Token => tokens[position++]!;
+  const next = (): Token => {
+    const token = tokens[position++]!;
+    return token.kind === 'error' ? fail(token.text, token.at) : token;
+  };
   const fail = (message: string, at = (tokens[Math.max(0, position - 1)] ?? peek()).at): never => {
     throw new TemplateError(`template: :${lineOf(source, at)}: ${message}`);
   };
@@ -139,16 +142,17 @@ export function parseTemplate(source: string): Template {
         return undefined;
       case 'template':
       case 'block': {
+        const { at } = peekSolid();
         const name = parseName(`${first.text} clause`);
         let pipe: Pipe | undefined;
         if (first.text === 'template' && peekSolid().kind === 'right') next();
         else pipe = parsePipe(`${first.text} clause`, 'right');
         if (first.text === 'block') defined.set(name, parseDefinition('block clause'));
-        into.push({ kind: 'template', at: first.at, name, pipe });
+        into.push({ kind: 'template', at, name, pipe });
         return undefined;
       }
       default: {
-        if (!top) fail('unexpected {{define}}');
+        if (!top) unexpected(first, 'command');
         const name = parseName('define clause');
         expect('right', 'define clause');
         defined.set(name, parseDefinition('define clause'));
@@ -244,6 +248,7 @@ export function parseTemplate(source: string): Template {
       const second = nextSolid();
       if (second.kind !== 'variable') unexpected(second, 'range');
       const sign = nextSolid();
+      if (sign.kind === ',') fail('too many declarations in range');
       if (sign.kind !== ':=' && sign.kind !== '=') fail('range can only initialize variables');
       pipe.declares = sign.kind === ':=';
       pipe.variables.push(first.text, second.text);
@@ -253,10 +258,7 @@ export function parseTemplate(source: string): Template {
       position = mark;
       return;
     }
-    for (const name of pipe.variables) {
-      if (pipe.declares) variables.push(name);
-      else if (!variables.includes(name)) fail(`undefined variable ${JSON.stringify(name)}`);
-    }
+    if (pipe.declares) variables.push(...pipe.variables);
   }
 
   function parseCall(): CallNode {
@@ -268,10 +270,7 @@ export function parseTemplate(source: string): Template {
       const token = next();
       if (token.kind === 'space') continue;
       if (token.kind === 'right' || token.kind === ')') position--;
-      else if (token.kind === 'pipe') {
-        const after = peekSolid();
-        if (after.kind === 'right' || after.kind === ')') fail('missing value for command', after.at);
-      } else unexpected(token, 'operand');
+      else if (token.kind !== 'pipe') unexpected(token, 'operand');
       break;
     }
     if (call.operands.length === 0) fail('empty command');

@@ -157,7 +157,7 @@ function formatNumeric(verb: string, directive: Directive, value: number): strin
 
 const character = (code: number): string => (code >= 0 && code <= 0x10ffff ? String.fromCodePoint(code) : '\uFFFD');
 
-/** %e, %f, %g as Go writes them: exponents with at least two digits, %g switching at 1e21 when shortest */
+/** %e, %f, %g as Go writes them: exponents with at least two digits, %g switching at 1e6 when shortest, as strconv does */
 function goFloat(value: number, verb: 'e' | 'E' | 'f' | 'g' | 'G', precision: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';
   const exponentForm = (text: string): string => text.replace(/e([+-])(\d)$/, 'e$10$2');
@@ -166,7 +166,7 @@ function goFloat(value: number, verb: 'e' | 'E' | 'f' | 'g' | 'G', precision: nu
   else if (verb === 'e' || verb === 'E') text = exponentForm(value.toExponential(Math.min(precision, 100)));
   else {
     const exponent = Number(value.toExponential().split('e')[1]);
-    const limit = precision === -1 ? 21 : Math.max(precision, 1);
+    const limit = precision === -1 ? 6 : Math.max(precision, 1);
     const digits = precision === -1 ? String(value) : value.toPrecision(Math.min(Math.max(precision, 1), 100));
     text = exponent < -4 || exponent >= limit ? exponentForm(precision === -1 ? value.toExponential() : String(Number(digits).toExponential())) : precision === -1 ? value.toString() : String(Number(digits));
   }

@@ -40,7 +40,7 @@ const TEMPLATES = [
   '{{print 1 2}}|{{print "a" 1 2 "b"}}|{{print "a" "b"}}|{{print true false}}|{{print nil}}',
   '{{println 1 "a" true}}|',
   '{{html "<a b=\'c\' d=\\"e\\">&amp;"}}',
-  '{{js "\\\'\\"<>&=\\n\\t\\\\x"}}',
+  '{{js "\'\\"<>&=\\n\\t\\\\x"}}',
   '{{urlquery "a b+c&d=é/?:~_-.!*()"}}',
   '{{len "héllo"}}|{{index "abc" 1}}|{{slice "hello" 1}}|{{slice "hello" 1 2}}',
   '{{eq 1 1}}{{eq "a" "b"}}{{eq 1 2 3 1}}{{ne 1 2}}{{lt 1 2}}{{lt "a" "b"}}{{le 2 1}}{{gt 1.5 1.0}}{{ge "b" "a"}}',
@@ -64,8 +64,8 @@ const TEMPLATES = [
 const DOCKER_ONLY = ['[{{pad "a" 2 3}}][{{pad "" 2 3}}]', '{{truncate "abcdef" 3}}|{{truncate "ab" 3}}', '{{len (split "a,b" ",")}}|{{index (split "a,b" ",") 1}}', '{{range $i, $e := split "a,b,c" ","}}{{$i}}{{$e}}{{if $i}}{{break}}{{end}}{{end}}', '{{range (split "" "")}}x{{else}}none{{end}}'];
 
 const ERRORS = [
-  '{{.Foo', '{{', '{{}}', '{{if}}{{end}}', '{{if true}}', '{{end}}', '{{else}}', '{{nosuch}}', '{{$x}}', '{{"abc}}', "{{'a}}", '{{`a}}', '{{/* a }}', '{{/* a */ b}}', '{{(1}}', '{{1)}}', '{{1a}}', '{{1 |}}', '{{1 | 2}}', '{{break}}', '{{.a@}}', '{{range $a, $b, $c := .}}{{end}}', '{{1.Foo}}', '{{true.X}}', '{{template}}', '{{define "x"}}', '{{define x}}{{end}}',
-  '{{"a\\qb"}}', "{{'ab'}}", '{{if true}}{{else}}{{else}}{{end}}', '{{if true}}{{define "x"}}{{end}}{{end}}', '{{a b', '{{ | }}', '{{,}}', '{{:}}', '{{&}}', '{{$x = 1}}', '{{with $x := }}{{end}}', '{{range}}{{end}}', '\n\n{{foo}}', '{{if true}}{{else range .}}{{end}}', '{{nil.X}}', '{{ .A ; }}',
+  '{{.Foo', '{{', '{{}}', '{{if}}{{end}}', '{{if true}}', '{{end}}', '{{else}}', '{{nosuch}}', '{{$x}}', '{{"abc}}', "{{'a}}", '{{`a}}', '{{/* a }}', '{{/* a */ b}}', '{{(1}}', '{{1)}}', '{{1a}}', '{{1 | 2}}', '{{break}}', '{{.a@}}', '{{range $a, $b, $c := .}}{{end}}', '{{1.Foo}}', '{{true.X}}', '{{template}}', '{{define "x"}}', '{{define x}}{{end}}',
+  '{{"a\\qb"}}', "{{'ab'}}", '{{if true}}{{else}}{{else}}{{end}}', '{{if true}}{{define "x"}}{{end}}{{end}}', '{{a b', '{{ | }}', '{{,}}', '{{:}}', '{{&}}', '{{with $x := }}{{end}}', '{{range}}{{end}}', '\n\n{{foo}}', '{{if true}}{{else range .}}{{end}}', '{{nil.X}}', '{{ .A ; }}',
 ];
 
 if (found) {
