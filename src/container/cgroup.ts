@@ -6,7 +6,7 @@
  * two leaves: `supervisor-<id>`, where the supervisor moves itself, and `husk-<id>`, the container.
  */
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../errors.ts';
 import { controllerFix, findDelegation, type Delegation } from './cgroup-delegation.ts';
@@ -54,7 +54,9 @@ export class ContainerCgroup {
    */
   static create(id: string, resources: Resources, options: { parent: string; supervisor: number }): ContainerCgroup {
     const { parent } = options;
-    mkdirSync(parent, { recursive: true });
+    // root's own folder at the top of the tree: what the top does not give, it cannot have
+    if (mkdirSync(parent, { recursive: true }) !== undefined) enableControllers(dirname(parent));
+    sweep(parent);
     const leaf = leaveParent(parent, id, options.supervisor);
     enableControllers(parent);
     const cgroup = new ContainerCgroup(join(parent, `husk-${id}`), leaf);
@@ -147,7 +149,7 @@ export class ContainerCgroup {
 
   #removeFolders(): boolean {
     if (!removeTree(this.path)) return false;
-    // the supervisor itself is still in there: it goes with the scope, or at the next container's end
+    // the supervisor itself is still in there: it goes with the scope, or is swept by the next one
     if (this.#leaf !== undefined) removeTree(this.#leaf);
     return true;
   }
@@ -191,6 +193,11 @@ function leaveParent(parent: string, id: string, supervisor: number): string | u
   mkdirSync(leaf, { recursive: true });
   writeFileSync(join(leaf, 'cgroup.procs'), String(supervisor));
   return leaf;
+}
+
+/** Supervisors cannot remove the leaf they end in: their successors do. One that still lives keeps its folder (EBUSY). */
+function sweep(parent: string): void {
+  for (const path of children(parent)) if (basename(path).startsWith('supervisor-')) removeTree(path);
 }
 
 /** One at a time: one that cannot be had must not cost the others. */
