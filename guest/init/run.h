@@ -22,7 +22,6 @@ struct run {
   uint32_t forks;
   unsigned close_from;
   mode_t umask;
-  bool chown_stdio;
   char **env;      /* NULL-terminated, points into the plan */
   size_t env_count;
   char home[4096]; /* from the container's passwd, when setuser ran */
@@ -91,6 +90,7 @@ void do_setgid(struct run *run);
 void do_setuid(struct run *run);
 void do_capabilities(struct run *run);
 void do_seccomp(struct run *run);
+void do_chown_stdio(struct run *run);
 void become(struct run *run, uid_t uid);
 
 /* — user.c — */

@@ -91,8 +91,6 @@ static void do_no_new_privileges(struct run *run) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail(run, "prctl(PR_SET_NO_NEW_PRIVS)", NULL);
 }
 
-static void do_chown_stdio(struct run *run) { run->chown_stdio = true; }
-
 static void do_close_from(struct run *run) { run->close_from = (unsigned)run->step.number[0]; }
 
 typedef void step_function(struct run *run);

@@ -6,7 +6,7 @@
  * when a monitor is killed.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { readSync } from 'node:fs';
+import { fchmodSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { HuskError } from '../errors.ts';
@@ -82,6 +82,9 @@ function openStdio(kind: 'pipe' | 'null' | number, direction: 'in' | 'out'): Std
   if (kind === 'null') return { child: 'ignore', theirs: null, ours: null };
   if (kind !== 'pipe') return { child: kind, theirs: null, ours: null };
   const { read, write } = pipe();
+  // Mode 0600 and our owner would keep the container from reopening it as /dev/stdout, above all where our uid is not mapped inside. The
+  // only way to a pipe that is not inherited is /proc/PID/fd, which is open to those alone who may trace PID.
+  fchmodSync(read.number, 0o666);
   const [theirs, ours] = direction === 'in' ? [read, write] : [write, read];
   const stream = new Socket({ fd: ours.release(), readable: direction === 'out', writable: direction === 'in' });
   return { child: theirs.number, theirs, ours: stream };

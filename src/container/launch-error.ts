@@ -2,14 +2,14 @@
  * A plan that could not be carried out to its exec: which step, on what, and why, in the words Docker has for it where scripts match
  * them. Only bytes in, an error out; guest/init/control.c writes the records.
  */
-import { getSystemErrorMessage } from 'node:util';
 import { EXIT_HUSK_FAILED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
+import { errnoText } from '../host/libc.ts';
 import { opName, type LaunchPlan } from './launch-plan.ts';
 
 /** errno(3) numbers of x86-64 that decide an exit code or a text */
 const ENOENT = 2;
+const ENOEXEC = 8;
 const ENOTDIR = 20;
-const EISDIR = 21;
 
 /** enum detail of guest/init/run.h */
 const NO_SUCH_USER = 1;
@@ -60,16 +60,6 @@ export function readErrorRecord(data: Buffer): ErrorRecord {
   return { step: data.readUInt32LE(4), opcode: data.readUInt32LE(8), errno: data.readInt32LE(12), detail: data.readUInt32LE(16), call, path };
 }
 
-const describe = (errno: number): string => {
-  // libuv has words of its own for this one
-  if (errno === EISDIR) return 'is a directory';
-  try {
-    return getSystemErrorMessage(-errno);
-  } catch {
-    return `errno ${errno}`;
-  }
-};
-
 /** Docker's `docker run` gives 127 for a command that is not there, 126 for one that cannot be executed, 125 for all else. */
 function execError(record: ErrorRecord, name: string): LaunchError {
   const { errno, detail, path } = record;
@@ -78,9 +68,9 @@ function execError(record: ErrorRecord, name: string): LaunchError {
   const quoted = JSON.stringify(name);
   if (detail === NOT_IN_PATH) return new LaunchError(`exec: ${quoted}: executable file not found in $PATH`, record, EXIT_NOT_FOUND);
   if (detail === NO_INTERPRETER) return new LaunchError(`exec ${path}: no such file or directory (the file is there, its interpreter is not)`, record, EXIT_NOT_FOUND);
-  if (missing) return new LaunchError(`exec: ${quoted}: stat ${path}: ${describe(errno)}`, record, exitCode);
-  if (describe(errno) === 'exec format error') return new LaunchError(`exec ${path}: exec format error`, record, exitCode);
-  return new LaunchError(`exec: ${quoted}: ${describe(errno)}`, record, exitCode);
+  if (missing) return new LaunchError(`exec: ${quoted}: stat ${path}: ${errnoText(errno)}`, record, exitCode);
+  if (errno === ENOEXEC) return new LaunchError(`exec ${path}: exec format error`, record, exitCode);
+  return new LaunchError(`exec: ${quoted}: ${errnoText(errno)}`, record, exitCode);
 }
 
 function userError(record: ErrorRecord): string | undefined {
@@ -98,6 +88,6 @@ export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError 
   if (user) return new LaunchError(user, record, EXIT_HUSK_FAILED);
   if (record.detail === BAD_PLAN) return new LaunchError(`the launch plan is refused at step ${record.step} (${step?.op ?? 'none'}): ${record.path}`, record, EXIT_HUSK_FAILED);
   const what = record.path ? ` ${record.path}` : '';
-  const why = record.detail === NOT_EXPECTED_FILE ? 'not the kind of file it must be' : describe(record.errno);
+  const why = record.detail === NOT_EXPECTED_FILE ? 'not the kind of file it must be' : errnoText(record.errno);
   return new LaunchError(`cannot ${step?.op ?? 'launch'}${what}: ${record.call}: ${why}`, record, EXIT_HUSK_FAILED);
 }

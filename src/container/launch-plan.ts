@@ -56,7 +56,7 @@ export type Step =
    */
   | { op: 'mountAttributes'; target: string; set: number; clear: number; recursive: boolean; propagation?: number; inRoot?: boolean }
   /** umount2(2) */
-  | { op: 'umount'; target: string; flags: number }
+  | { op: 'umount'; target: string; flags: number; inRoot?: boolean }
   /** mkdirat(2); an existing directory is fine */
   | { op: 'mkdir'; path: string; mode: number; inRoot?: boolean }
   /** symlinkat(2); an existing link is fine */

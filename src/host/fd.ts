@@ -1,5 +1,17 @@
 /** A file descriptor that is closed exactly once. */
-import { closeSync } from 'node:fs';
+import { checked, foreign } from './libc.ts';
+
+/** fcntl.h */
+const O_CLOEXEC = 0o2000000;
+
+const c_open = foreign<(path: string, flags: number, mode: number) => number>('int open(const char *path, int flags, unsigned int mode)');
+// not fs.closeSync: in a worker thread Node keeps books of the descriptors it opened, and warns of others
+const c_close = foreign<(fd: number) => number>('int close(int fd)');
+
+/** open(2), close-on-exec; for files whose descriptor goes to system calls rather than to Node. @throws SyscallError */
+export function open(path: string, flags: number, mode = 0): Fd {
+  return new Fd(checked(c_open(path, flags | O_CLOEXEC, mode), 'open', path));
+}
 
 export class Fd implements Disposable {
   #number: number;
@@ -29,7 +41,7 @@ export class Fd implements Disposable {
     if (this.#number < 0) return;
     const number = this.#number;
     this.#number = -1;
-    closeSync(number);
+    c_close(number); // safe: the number is ours until this call, and no errno of close(2) on Linux means that it still is
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,7 @@
 /** Advisory locks that die with their holder. flock(2) */
-import { Fd } from './fd.ts';
+import { open, type Fd } from './fd.ts';
 import { foreign, lastErrno, SyscallError } from './libc.ts';
-import { constants, openSync } from 'node:fs';
+import { constants } from 'node:fs';
 
 /** sys/file.h */
 const LOCK_SH = 1;
@@ -13,7 +13,7 @@ const flock = foreign<(fd: number, operation: number) => number>('int flock(int 
 
 /** Takes the lock of a file (made when missing, mode 0600) or returns undefined when another holds it. @throws SyscallError */
 export function tryLock(file: string, options: { shared?: boolean } = {}): Fd | undefined {
-  const fd = new Fd(openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600)); // Node opens with O_CLOEXEC
+  const fd = open(file, constants.O_RDWR | constants.O_CREAT, 0o600);
   if (flock(fd.number, (options.shared ? LOCK_SH : LOCK_EX) | LOCK_NB) === 0) return fd;
   const errno = lastErrno();
   fd.close();

@@ -28,11 +28,7 @@ export class SyscallError extends Error {
 
 /** 2 → 'ENOENT'; errno(3) */
 export function errnoName(errno: number): string {
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `errno ${errno}`;
-  }
+  return getSystemErrorName(-errno);
 }
 
 let loaded: { koffi: Koffi; library: LibraryHandle } | undefined;
@@ -74,6 +70,14 @@ export interface ForeignAsync<A extends unknown[]> {
 export function foreignAsync<A extends unknown[]>(prototype: string): () => ForeignAsync<A> {
   let bound: ForeignAsync<A> | undefined;
   return () => (bound ??= libc().library.func(prototype) as unknown as ForeignAsync<A>);
+}
+
+const strerror = foreign<(errno: number) => string>('const char *strerror(int errno)');
+
+/** 2 → 'no such file or directory': the C library's words with a small first letter, which are also Go's and so Docker's */
+export function errnoText(errno: number): string {
+  const text = strerror(errno);
+  return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
 /**
