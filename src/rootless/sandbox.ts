@@ -3,7 +3,10 @@
  * src/sandbox.ts for the supervisor; knows nothing of records, images or logs. Everything it starts dies with this process.
  */
 import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
+import { CGROUP_ROOT, isUnified } from '../container/cgroup-delegation.ts';
+import { containerCgroup, type ContainerCgroup } from '../container/cgroup.ts';
 import { launch, type Launched } from '../container/executor.ts';
 import type { LaunchPlan } from '../container/launch-plan.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from '../container/namespaces.ts';
@@ -14,7 +17,6 @@ import { HuskError } from '../errors.ts';
 import { pidfdOpen, pidfdSignal } from '../host/process.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { ExitStatus, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
-import { totalmem } from 'node:os';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
 import { explainLaunchError, type Stage } from './launch-failure.ts';
 import { containerProcesses, sumStats } from './processes.ts';
@@ -26,23 +28,9 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-/** What this host may enforce; src/container/cgroup.ts's, when the host delegates cgroup v2. */
-export interface ContainerCgroup {
-  /** moves a process in */
-  enter(pid: number): void | Promise<void>;
-  freeze(frozen: boolean): Promise<void>;
-  processes(): number[];
-  stats(): Partial<SandboxStats>;
-  update(resources: Resources): void;
-  oomKilled(): boolean;
-  /** SIGKILL to all, then the folder goes */
-  remove(): Promise<void>;
-}
-
 export interface UsernsOptions {
   /** called with a process of the new network namespace; absent: the namespace stays empty but for loopback (`--network none`) */
   connect?: (pid: number) => Promise<Connection>;
-  cgroup?: ContainerCgroup;
   /** @default the caller's */
   maps?: IdMaps;
 }
@@ -63,6 +51,8 @@ export class UsernsSandbox implements Sandbox {
   #stdio: StdioRequest | undefined;
   #pid = 0;
   #go = Promise.withResolvers<void>();
+  /** where the host delegates cgroup v2 */
+  #cgroup: ContainerCgroup | undefined;
   #connection: Connection | undefined;
   #connecting: Promise<unknown> | undefined;
   #terminals: Terminal[] = [];
@@ -80,7 +70,9 @@ export class UsernsSandbox implements Sandbox {
   async prepare(stdio: StdioRequest): Promise<{ pid: number }> {
     if (this.#launched) throw new TypeError('already prepared');
     this.#stdio = stdio;
-    const { plan } = this.#plan(stdio);
+    const { id, spec } = this.#config;
+    this.#cgroup = await containerCgroup(id, spec.linux.resources ?? {}, process.pid);
+    const plan = this.#plan(stdio);
     const ready = Promise.withResolvers<void>();
     this.#launched = launch(plan, {
       init: INIT_PROGRAM,
@@ -89,7 +81,7 @@ export class UsernsSandbox implements Sandbox {
       stderr: stdio.terminal ? 'null' : 'pipe',
       onAwait: async (tag, pid) => {
         if (tag === 'idmap') await writeIdMaps(pid, this.#maps);
-        else if (tag === 'cgroup') await this.#options.cgroup?.enter(pid);
+        else if (tag === 'cgroup') await this.#cgroup?.enter(pid);
         else if (tag === 'network') await this.#connect(pid);
         else {
           ready.resolve();
@@ -106,21 +98,21 @@ export class UsernsSandbox implements Sandbox {
     return { pid: this.#pid };
   }
 
-  #plan(stdio: StdioRequest): { plan: LaunchPlan } {
+  #plan(stdio: StdioRequest): LaunchPlan {
     const { directory, init } = this.#config;
     const spec = withTerminal(this.#config.spec, stdio);
     const rootfs = this.#rootfs();
     const context = {
       rootless: true,
       init,
-      cgroup2: this.#options.cgroup !== undefined,
-      waitFor: { cgroup: this.#options.cgroup !== undefined, network: this.#ownNetwork && this.#options.connect !== undefined, exec: true },
+      cgroup2: isUnified(CGROUP_ROOT),
+      waitFor: { cgroup: this.#cgroup !== undefined, network: this.#ownNetwork && this.#options.connect !== undefined, exec: true },
     };
-    if (!this.#maps.direct) return { plan: planContainer(spec, rootfs, context) };
+    if (!this.#maps.direct) return planContainer(spec, rootfs, context);
     const folder = join(directory, 'binds');
     mkdirSync(folder, { recursive: true, mode: 0o711 });
     const staged = stageBinds(spec, folder);
-    return { plan: [...staged.steps, ...planContainer(staged.spec, rootfs, { ...context, isDirectory: staged.isDirectory })] };
+    return [...staged.steps, ...planContainer(staged.spec, rootfs, { ...context, isDirectory: staged.isDirectory })];
   }
 
   /** The container's folders; as root they are given to the container's root, who is somebody else. */
@@ -159,14 +151,14 @@ export class UsernsSandbox implements Sandbox {
     if (this.#pid === 0) throw new TypeError('not prepared');
     const spec = this.#config.spec;
     const size = stdio.columns && stdio.rows ? { consoleSize: { width: stdio.columns, height: stdio.rows } } : {};
-    const plan = planExec(spec, { ...process, terminal: stdio.terminal, ...size }, { pid: this.#pid, rootless: true, waitFor: { cgroup: this.#options.cgroup !== undefined } });
+    const plan = planExec(spec, { ...process, terminal: stdio.terminal, ...size }, { pid: this.#pid, rootless: true, waitFor: { cgroup: this.#cgroup !== undefined } });
     const launched = launch(plan, {
       init: INIT_PROGRAM,
       stdin: stdio.stdin && !stdio.terminal ? 'pipe' : 'null',
       stdout: stdio.terminal ? 'null' : 'pipe',
       stderr: stdio.terminal ? 'null' : 'pipe',
       onAwait: async (tag, pid) => {
-        if (tag === 'cgroup') await this.#options.cgroup?.enter(pid);
+        if (tag === 'cgroup') await this.#cgroup?.enter(pid);
       },
     });
     const running = await this.#process(launched, stdio, 'exec');
@@ -201,7 +193,7 @@ export class UsernsSandbox implements Sandbox {
   }
 
   #exitStatus(exit: { code: number; signal?: number }): ExitStatus {
-    return this.#options.cgroup?.oomKilled() ? { ...exit, oomKilled: true } : exit;
+    return this.#cgroup?.oomKilled() ? { ...exit, oomKilled: true } : exit;
   }
 
   signal(signal: number, options: { all?: boolean } = {}): void {
@@ -219,12 +211,12 @@ export class UsernsSandbox implements Sandbox {
 
   /** SIGSTOP would be seen by the processes and their parents, and undone by any SIGCONT: not a pause. */
   #freezer(verb: string): ContainerCgroup {
-    if (this.#options.cgroup) return this.#options.cgroup;
+    if (this.#cgroup) return this.#cgroup;
     throw new HuskError(`cannot ${verb} container ${this.#config.id}: this host delegates no cgroup v2 to you, and its freezer is what pauses`, { kind: 'unsupported', fix: 'see husk doctor' });
   }
 
   #alive(): number[] {
-    if (this.#options.cgroup) return this.#options.cgroup.processes();
+    if (this.#cgroup) return this.#cgroup.processes();
     return containerProcesses(this.#pid, { ownPid: this.#ownPid, more: [...this.#execs].map(({ pid }) => pid) });
   }
 
@@ -236,13 +228,15 @@ export class UsernsSandbox implements Sandbox {
     const limit = this.#config.spec.linux.resources?.memory?.limit;
     const memoryLimitBytes = limit !== undefined && limit > 0 ? Math.min(limit, totalmem()) : totalmem();
     const measured = sumStats(this.#alive(), { memoryLimitBytes, ...(isolates(namespaces(this.#config.spec), CLONE_NEWNET) ? { network: this.#pid } : {}) });
-    return { ...measured, ...this.#options.cgroup?.stats() };
+    if (!this.#cgroup) return measured;
+    const counted = this.#cgroup.stats();
+    return { ...measured, ...counted, memoryLimitBytes: counted.memoryLimitBytes ?? memoryLimitBytes };
   }
 
   async update(resources: Resources): Promise<void> {
-    if (!this.#options.cgroup)
+    if (!this.#cgroup)
       throw new HuskError(`cannot update container ${this.#config.id}: this host delegates no cgroup v2 to you, so no limit can be enforced`, { kind: 'unsupported', fix: 'see husk doctor' });
-    this.#options.cgroup.update(resources);
+    this.#cgroup.update(resources);
   }
 
   destroy(): Promise<void> {
@@ -264,7 +258,7 @@ export class UsernsSandbox implements Sandbox {
     // the pid namespace is gone, and with it every mount, interface and process of the container
     await this.#connecting;
     await this.#connection?.close();
-    await this.#options.cgroup?.remove();
+    await this.#cgroup?.remove();
     for (const terminal of this.#terminals) if (terminal.readableEnded) terminal.destroy();
     rmSync(join(this.#config.directory, 'binds'), { recursive: true, force: true });
   }
