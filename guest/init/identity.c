@@ -34,7 +34,22 @@ static void raise_permitted(struct run *run) {
   if (set_capabilities(data) < 0) fail(run, "capset", NULL);
 }
 
+/* `docker run -u app IMAGE sh -c 'echo > /dev/stdout'`: the pipe or terminal is the user's to reopen */
+static void chown_stdio(uid_t uid) {
+  struct stat stat;
+  for (int fd = 0; fd < 3; fd++) {
+    if (fstat(fd, &stat) < 0 || !(S_ISFIFO(stat.st_mode) || isatty(fd))) continue;
+    if (fchown(fd, uid, (gid_t)-1) < 0) continue; /* one whose owner is not mapped here stays as it is, as in runc */
+  }
+}
+
+void do_chown_stdio(struct run *run) {
+  run->chown_stdio = true;
+  chown_stdio(geteuid());
+}
+
 void become(struct run *run, uid_t uid) {
+  if (run->chown_stdio) chown_stdio(uid);
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) fail(run, "prctl(PR_SET_KEEPCAPS)", NULL);
   if (setresuid(uid, uid, uid) < 0) fail(run, "setresuid", NULL);
   raise_permitted(run);
@@ -52,16 +67,6 @@ void do_setgid(struct run *run) {
   gid_t gid = (gid_t)run->step.number[0];
   if (setresgid(gid, gid, gid) < 0) fail(run, "setresgid", NULL);
   arm_parent_death(run);
-}
-
-/* `docker run -u app IMAGE sh -c 'echo > /dev/stdout'`: the pipe or terminal must be the user's to reopen */
-void do_chown_stdio(struct run *run) {
-  struct stat stat;
-  (void)run;
-  for (int fd = 0; fd < 3; fd++) {
-    if (fstat(fd, &stat) < 0 || !(S_ISFIFO(stat.st_mode) || isatty(fd))) continue;
-    if (fchown(fd, geteuid(), (gid_t)-1) < 0) continue; /* one whose owner is not mapped here stays as it is, as in runc */
-  }
 }
 
 void do_setuid(struct run *run) { become(run, (uid_t)run->step.number[0]); }

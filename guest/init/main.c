@@ -5,6 +5,7 @@
  *                                        (control.c), and a pipe for the wait status (process.c)
  *   husk-init                            as PID 1 of a virtual machine: vm.c
  *   husk-init check                      checks a plan on standard input and executes nothing; exit status 0 or 1 and a reason
+ *   husk-init check-many                 checks many (u32 length, plan), for fuzzing; says how many there were and how many are good
  */
 #define _GNU_SOURCE
 #include "run.h"
@@ -48,19 +49,47 @@ static int run_main(char **argv) {
   run_plan(&run);
 }
 
-/* The buffer has exactly the plan's length, so that a sanitizer sees a read beyond it. */
-static int check_main(void) {
-  static unsigned char input[PLAN_MAX + 1];
-  size_t length = fread(input, 1, sizeof input, stdin);
+/*
+ * Whether a plan is good. It is copied to a buffer of exactly its length, so that a sanitizer sees a read beyond it, and walked as
+ * steps.c does.
+ */
+static bool is_good(const unsigned char *input, size_t length, struct plan_error *error) {
   unsigned char *data = malloc(length ? length : 1);
-  if (!data) return EXIT_USAGE;
+  if (!data) exit(EXIT_USAGE);
   memcpy(data, input, length);
   struct plan plan;
-  struct plan_error error;
-  bool good = plan_check(&plan, data, length, &error);
-  if (!good) printf("step %u: %s\n", error.step, error.reason);
+  struct step step = {0};
+  bool good = plan_check(&plan, data, length, error);
+  for (uint32_t offset = PLAN_HEADER, i = 0; good && i < plan.steps; i++) {
+    plan_next(&plan, &offset, &step);
+    uint32_t at = 0;
+    bool numbers = step.opcode == OP_SETGROUPS;
+    for (uint32_t item = 0; item < step.blob.count; item++) numbers ? (void)list_number(&step.blob, &at) : (void)strlen(list_string(&step.blob, &at));
+  }
   free(data);
-  return good ? 0 : 1;
+  return good;
+}
+
+static unsigned char input[PLAN_MAX + 1];
+
+static int check_main(void) {
+  struct plan_error error;
+  if (is_good(input, fread(input, 1, sizeof input, stdin), &error)) return 0;
+  printf("step %u: %s\n", error.step, error.reason);
+  return 1;
+}
+
+static int check_many_main(void) {
+  struct plan_error error;
+  unsigned all = 0, good = 0;
+  uint32_t length;
+  while (fread(&length, sizeof length, 1, stdin) == 1) {
+    if (length > sizeof input || fread(input, 1, length, stdin) != length) return EXIT_USAGE;
+    all++;
+    good += is_good(input, length, &error);
+  }
+  printf("%u %u\n", all, good);
+  return 0;
 }
 
 int main(int argc, char **argv) {
@@ -68,6 +97,7 @@ int main(int argc, char **argv) {
   if (getpid() == 1 && argc == 1) vm_main();
   if (argc == 5 && strcmp(argv[1], "run") == 0) return run_main(argv + 2);
   if (argc == 2 && strcmp(argv[1], "check") == 0) return check_main();
+  if (argc == 2 && strcmp(argv[1], "check-many") == 0) return check_many_main();
   fputs("husk-init is a part of husk and is started by it\n", stderr);
   return EXIT_USAGE;
 }

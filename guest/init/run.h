@@ -22,6 +22,7 @@ struct run {
   uint32_t forks;
   unsigned close_from;
   mode_t umask;
+  bool chown_stdio;
   char **env;      /* NULL-terminated, points into the plan */
   size_t env_count;
   char home[4096]; /* from the container's passwd, when setuser ran */

@@ -103,7 +103,7 @@ export type Step =
    * controlling terminal; `console` binds it over /dev/console
    */
   | { op: 'openPty'; columns: number; rows: number; console: boolean }
-  /** at the next change of user, fchown(2) of stdin, stdout, stderr (pipes and terminals): a non-root user can then reopen /dev/stdout */
+  /** fchown(2) of stdin, stdout, stderr (pipes and terminals) to the process's user, now and at each later change of it */
   | { op: 'chownStdio' }
   /** close_range(2) with CLOSE_RANGE_CLOEXEC from this fd on */
   | { op: 'closeFrom'; fd: number }
@@ -205,11 +205,13 @@ class PlanWriter {
   }
 
   u16(value: number): void {
-    this.#bytes.writeUInt16LE(value, this.#reserve(2));
+    const at = this.#reserve(2); // first: it may replace #bytes
+    this.#bytes.writeUInt16LE(value, at);
   }
 
   u32(value: number): void {
-    this.#bytes.writeUInt32LE(value, this.#reserve(4));
+    const at = this.#reserve(4);
+    this.#bytes.writeUInt32LE(value, at);
   }
 
   /** patches a length written before it was known */
@@ -222,7 +224,8 @@ class PlanWriter {
   }
 
   u64(value: number | bigint): void {
-    this.#bytes.writeBigUInt64LE(BigInt(value), this.#reserve(8));
+    const at = this.#reserve(8);
+    this.#bytes.writeBigUInt64LE(BigInt(value), at);
   }
 
   string(value: string): void {
@@ -237,7 +240,8 @@ class PlanWriter {
   blob(value: Uint8Array | string): void {
     const bytes = typeof value === 'string' ? Buffer.from(value) : value;
     this.u32(bytes.length);
-    this.#bytes.set(bytes, this.#reserve(bytes.length));
+    const at = this.#reserve(bytes.length);
+    this.#bytes.set(bytes, at);
   }
 
   strings(values: readonly string[]): void {
