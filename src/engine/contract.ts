@@ -5,7 +5,7 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { Images, ImageConfig, PullPolicy, Progress } from '../images/contract.ts';
 import type { ExitStatus, Isolation, SandboxStats } from '../sandbox.ts';
-import type { ContainerState } from '../state/containers.ts';
+import type { ContainerRecord } from '../state/containers.ts';
 
 /** What `run` and `create` ask for: the flags of surface.md § Containers, parsed and typed, nothing resolved. */
 export interface CreateOptions {
@@ -115,8 +115,11 @@ export interface ContainerConfig {
   /** what is executed: entrypoint and command merged */
   path: string;
   args: string[];
-  /** the complete environment */
+  /** what was asked for and the image's, as `inspect` shows it; PATH, HOSTNAME, TERM and HOME are added at the start */
   env: string[];
+  /** path and args before they were merged, as `inspect` shows them */
+  entrypoint?: string[];
+  command?: string[];
   labels: Record<string, string>;
   workdir: string;
   user: string;
@@ -128,13 +131,7 @@ export interface ContainerConfig {
 
 export type { ContainerState, ContainerStatus } from '../state/containers.ts';
 
-export interface Container {
-  id: string;
-  name: string;
-  createdAt: number;
-  config: ContainerConfig;
-  state: ContainerState;
-}
+export type Container = ContainerRecord<ContainerConfig>;
 
 /** A live connection to a container's or an exec's stdio. */
 export interface Attachment {
@@ -145,7 +142,7 @@ export interface Attachment {
   resize(columns: number, rows: number): void;
   signal(signal: number): void;
   readonly exited: Promise<ExitStatus>;
-  /** leave it running (Ctrl-P Ctrl-Q) */
+  /** leave it running (Ctrl-P Ctrl-Q); the streams end, and `exited` never resolves */
   detach(): void;
 }
 

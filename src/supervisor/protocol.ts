@@ -10,6 +10,7 @@ import type { Resources, ProcessSpec, Spec } from '../container/spec.ts';
 import type { ErrorKind } from '../errors.ts';
 import type { Layer } from '../images/contract.ts';
 import type { ExitStatus, Isolation } from '../sandbox.ts';
+import type { ResolvedMount } from '../volumes/contract.ts';
 
 export const FRAME_JSON = 0;
 export const FRAME_STDIN = 1;
@@ -32,8 +33,8 @@ export interface Task {
   stdinOnce: boolean;
   init: boolean;
   autoRemove: boolean;
-  /** volumes that go with an `autoRemove` container */
-  anonymousVolumes: string[];
+  /** of an `autoRemove` container, whose anonymous volumes go with it */
+  mounts: ResolvedMount[];
   stopSignal: number;
   /** seconds; -1 waits for ever */
   stopTimeout: number;

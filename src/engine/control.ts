@@ -1,0 +1,54 @@
+/** Requests to the supervisor of a running container: one connection each. A supervisor that is gone is no error here: the record is mended and read again. */
+import { HuskError } from '../errors.ts';
+import { SupervisorClient } from '../supervisor/client.ts';
+import type { Event, Request } from '../supervisor/protocol.ts';
+import type { EngineContext } from './context.ts';
+import type { Container } from './contract.ts';
+import { resolve } from './truth.ts';
+
+/** Between reading `running` and connecting the container may have exited: its supervisor needs so long (ms) to be gone. */
+const RETRY_MS = 20;
+
+export function isRunning(container: Container): boolean {
+  return ['running', 'paused', 'restarting'].includes(container.state.status);
+}
+
+/** Docker's text when something needs a running container. */
+export function notRunning(container: Container): HuskError {
+  return new HuskError(`Container ${container.id} is not running`, { kind: 'conflict' });
+}
+
+/** @returns undefined when the container is not running (any more) */
+export async function connect(context: EngineContext, container: Container): Promise<SupervisorClient | undefined> {
+  for (let current: Container | undefined = container; current && isRunning(current); current = reread(context, container.id)) {
+    const client = await SupervisorClient.connect(context.paths.socket(current.id));
+    if (client) return client;
+    await new Promise((resolveAfter) => setTimeout(resolveAfter, RETRY_MS));
+  }
+  return undefined;
+}
+
+/**
+ * One request, one answer.
+ * @returns undefined when the container stopped before it could answer
+ */
+export async function ask(context: EngineContext, container: Container, request: Request): Promise<Event | undefined> {
+  using client = await connect(context, container);
+  if (!client) return undefined;
+  try {
+    return await client.request(request);
+  } catch (error) {
+    if (error instanceof HuskError && error.kind === 'unavailable') return undefined;
+    throw error;
+  }
+}
+
+/** The same container again, as it is now. */
+export function reread(context: EngineContext, id: string): Container | undefined {
+  try {
+    return resolve(context, id);
+  } catch (error) {
+    if (error instanceof HuskError && error.kind === 'not-found') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * `create`: resolves the image (pulling by policy), merges its config with what was asked for, checks all of it, and writes
+ * the record. Nothing runs and no namespace is made; the record is whole or absent.
+ */
+import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { parseSignal } from '../container/signals.ts';
+import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import type { Image } from '../images/contract.ts';
+import type { Isolation } from '../sandbox.ts';
+import { NEVER, type ContainerState } from '../state/containers.ts';
+import { checkLogOptions } from '../supervisor/log.ts';
+import type { EngineContext } from './context.ts';
+import type { Container, ContainerConfig, CreateOptions, Engine } from './contract.ts';
+import { recordEvent } from './events.ts';
+import { checkName, generateId, generateName } from './names.ts';
+import { mergeCommand, mergeEnv, workingDirectory } from './spec/command.ts';
+import { resolve } from './truth.ts';
+
+type Hooks = NonNullable<Parameters<Engine['create']>[1]>;
+
+/** Linux's limit for a host name: __NEW_UTS_LEN */
+const MAX_HOSTNAME = 64;
+
+export async function create(context: EngineContext, options: CreateOptions, hooks: Hooks = {}): Promise<{ id: string; warnings: string[] }> {
+  const name = options.name === undefined ? undefined : checkName(options.name);
+  if (name !== undefined) {
+    context.store.assertNameFree(name);
+  }
+  const isolation = chooseIsolation(options.isolation);
+  checkLogOptions({ driver: options.logDriver, options: options.logOptions });
+  checkNetwork(options.network);
+  checkRestart(options);
+  const image = await findImage(context, options, hooks);
+  const id = generateId();
+  const warnings: string[] = [];
+  const config = await makeConfig(context, { id, options, image, isolation });
+  const record: Container = { id, name: name ?? generateName((candidate) => context.store.byName(candidate) !== undefined), imageId: image.id, createdAt: Date.now(), config, state: freshState() };
+  // the row first: a folder without a record would be nobody's
+  context.store.insert(record);
+  mkdirSync(context.paths.container(id), { recursive: true, mode: 0o711 });
+  recordEvent(context, record, 'create');
+  return { id, warnings };
+}
+
+function freshState(): ContainerState {
+  return { status: 'created', pid: 0, exitCode: 0, error: '', oomKilled: false, startedAt: NEVER, finishedAt: NEVER, restartCount: 0, stoppedByUser: false };
+}
+
+function chooseIsolation(asked: CreateOptions['isolation']): Isolation {
+  if (asked === 'vm') throw new HuskError('this build has no VM isolation yet', { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'use --isolation=userns' });
+  return 'userns';
+}
+
+/** Pulls when the policy says so. @throws HuskError `not-found` with Docker's text */
+async function findImage(context: EngineContext, options: CreateOptions, hooks: Hooks): Promise<Image> {
+  const found = options.pull === 'always' ? undefined : context.images.find(options.image);
+  if (found) return found;
+  if (options.pull === 'never') throw new HuskError(`No such image: ${options.image}`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
+  if (options.pull === 'missing') hooks.onMessage?.(`Unable to find image '${withTag(options.image)}' locally`);
+  const { parsePlatform } = await import('../images/platform.ts');
+  const { image } = await context.images.pull(options.image, { platform: options.platform === undefined ? undefined : parsePlatform(options.platform), onProgress: hooks.onProgress, signal: hooks.signal });
+  return image;
+}
+
+function withTag(reference: string): string {
+  return /[:@]/.test(reference.slice(reference.lastIndexOf('/') + 1)) ? reference : `${reference}:latest`;
+}
+
+function checkNetwork(network: string): void {
+  if (['default', 'none', 'host', 'bridge'].includes(network) || network.startsWith('container:')) return;
+  throw new HuskError(`network ${network} not found`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
+}
+
+function checkRestart(options: CreateOptions): void {
+  if (options.autoRemove && options.restart.name !== 'no') throw new HuskError('can\'t create \'AutoRemove\' container with restart policy', { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
+  if (options.restart.maximumRetryCount > 0 && options.restart.name !== 'on-failure')
+    throw new HuskError(`invalid restart policy: maximum retry count can only be used with 'on-failure'`, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
+}
+
+async function makeConfig(context: EngineContext, request: { id: string; options: CreateOptions; image: Image; isolation: Isolation }): Promise<ContainerConfig> {
+  const { options, image } = request;
+  const defaults = image.config.config ?? {};
+  const stopSignal = options.stopSignal ?? defaults.StopSignal ?? 'SIGTERM';
+  parseSignal(stopSignal);
+  if (options.hostname !== undefined && options.hostname.length > MAX_HOSTNAME) throw new HuskError(`invalid hostname "${options.hostname}": over ${MAX_HOSTNAME} characters`, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
+  return {
+    options,
+    image: options.image,
+    imageId: image.id,
+    isolation: request.isolation,
+    ...mergeCommand(options, defaults),
+    env: mergeEnv(options.env, defaults.Env ?? []),
+    labels: { ...defaults.Labels, ...options.labels },
+    workdir: workingDirectory(options.workdir, defaults),
+    user: options.user ?? defaults.User ?? '',
+    stopSignal,
+    hostname: options.hostname ?? (options.network === 'host' || options.uts === 'host' ? hostname() : request.id.slice(0, 12)),
+    mounts: await resolveMounts(context, options, image),
+  };
+}
+
+async function resolveMounts(context: EngineContext, options: CreateOptions, image: Image): Promise<ContainerConfig['mounts']> {
+  const imageVolumes = Object.keys(image.config.config?.Volumes ?? {});
+  // most containers have none: the volume room is not even loaded then
+  if (options.mounts.length === 0 && options.volumesFrom.length === 0 && imageVolumes.length === 0) return [];
+  const volumes = await context.volumes();
+  const mounts = volumes.resolve({
+    mounts: options.mounts,
+    tmpfs: Object.keys(options.tmpfs),
+    volumesFrom: options.volumesFrom,
+    mountsOf: (container) => resolve(context, container).config.mounts,
+    imageVolumes,
+  });
+  if (mounts.some((mount) => mount.type === 'volume' || mount.options.includes('U'))) await volumes.populate(mounts, { lower: await context.unpacked(image) });
+  return mounts;
+}

@@ -1,0 +1,67 @@
+/** `rm`, `rename` and `container prune`. A removal is claimed in the record first, so that two of them, or one and a start, never meet. */
+import { HuskError } from '../errors.ts';
+import { identifySelf, isAlive } from '../state/process-identity.ts';
+import { sweepRemoved } from '../supervisor/removal.ts';
+import type { EngineContext } from './context.ts';
+import type { Container, Engine } from './contract.ts';
+import { ask, isRunning } from './control.ts';
+import { recordEvent } from './events.ts';
+import { checkName } from './names.ts';
+import { finishRemoval, resolve, resolveAll } from './truth.ts';
+import { waitUntilStopped } from './wait.ts';
+
+const SIGKILL = 9;
+
+export async function remove(context: EngineContext, reference: string, options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
+  let container = resolve(context, reference);
+  if (isRunning(container)) {
+    if (!options.force) throw cannotRemove(container, container.state.status);
+    await ask(context, container, { type: 'signal', signal: SIGKILL, byUser: true });
+    await waitUntilStopped(context, container.id);
+  }
+  const claimed = context.store.change(container.id, (state, record) => {
+    if (isRunning(record)) throw cannotRemove(record, state.status);
+    if (state.claim && isAlive(state.claim.by)) throw new HuskError(`removal of container ${reference} is already in progress`, { kind: 'conflict' });
+    return { ...state, status: 'removing', claim: { by: identifySelf(), operation: 'remove' } };
+  });
+  // a --rm container has gone by itself meanwhile
+  if (claimed) {
+    container = claimed;
+    await finishRemoval(context, container);
+  }
+  if (options.volumes && container.config.mounts.length > 0) await (await context.volumes()).removeAnonymous(container.config.mounts);
+  await sweepRemoved(context.paths);
+}
+
+function cannotRemove(container: Container, status: string): HuskError {
+  const advice = status === 'paused' ? 'container is paused and must be unpaused first' : `container is ${status}: stop the container before removing or force remove`;
+  return new HuskError(`cannot remove container "/${container.name}": ${advice}`, { kind: 'conflict' });
+}
+
+export function rename(context: EngineContext, reference: string, name: string): void {
+  const container = resolve(context, reference);
+  const plain = checkName(name);
+  if (plain === container.name) throw new HuskError('Renaming a container with the same name as its current name', { kind: 'invalid' });
+  context.store.rename(container.id, plain);
+  recordEvent(context, { ...container, name: plain }, 'rename', { oldName: `/${container.name}` });
+}
+
+export async function prune(context: EngineContext, options: Parameters<Engine['prune']>[0] = {}): Promise<{ deleted: string[]; reclaimed: number }> {
+  const { matchPrune } = await import('./filters.ts');
+  const deleted: string[] = [];
+  let reclaimed = 0;
+  for (const container of resolveAll(context)) {
+    if (isRunning(container) || container.state.claim || !matchPrune(container, options.filters ?? {})) continue;
+    const size = await context.writableSize(container.id);
+    try {
+      await remove(context, container.id, {});
+    } catch (error) {
+      // started, or removed by somebody else, since
+      if (error instanceof HuskError && (error.kind === 'conflict' || error.kind === 'not-found')) continue;
+      throw error;
+    }
+    deleted.push(container.id);
+    reclaimed += size;
+  }
+  return { deleted, reclaimed };
+}

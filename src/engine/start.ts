@@ -1,0 +1,92 @@
+/**
+ * `start` and `attach`: hands a container to a supervisor, with the first client's streams connected before the command runs. Which
+ * of several concurrent starts wins is decided by the supervisors' claims in the record; the others wait and find it running.
+ */
+import { parseSignal } from '../container/signals.ts';
+import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import type { Task } from '../supervisor/protocol.ts';
+import { attachment } from './attachment.ts';
+import type { EngineContext } from './context.ts';
+import type { Attachment, Container, Engine } from './contract.ts';
+import { connect, isRunning, notRunning, reread } from './control.ts';
+import { eventAttributes, recordEvent } from './events.ts';
+import { resolve } from './truth.ts';
+
+type StartOptions = NonNullable<Parameters<Engine['start']>[1]>;
+type AttachOptions = Parameters<Engine['attach']>[1];
+
+/** how often a start that lost looks whether the other has got there, ms */
+const RACE_POLL_MS = 20;
+
+export async function start(context: EngineContext, reference: string, options: StartOptions = {}): Promise<Attachment | undefined> {
+  for (;;) {
+    const container = resolve(context, reference);
+    if (container.state.status === 'paused') throw new HuskError('cannot start a paused container, try unpause instead', { kind: 'conflict' });
+    if (container.state.status === 'removing') throw new HuskError('container is marked for removal and cannot be started', { kind: 'conflict' });
+    if (isRunning(container)) return options.attach ? attachTo(context, container, { ...options.attach, consoleSize: options.consoleSize }) : undefined;
+    if (!container.state.claim) {
+      const started = await startNow(context, container, options);
+      if (started !== 'lost') return started;
+    }
+    await new Promise((after) => setTimeout(after, RACE_POLL_MS));
+  }
+}
+
+async function startNow(context: EngineContext, container: Container, options: StartOptions): Promise<Attachment | undefined | 'lost'> {
+  const client = context.supervisor();
+  try {
+    const task = await makeTask(context, container, options);
+    const size = options.consoleSize && { columns: options.consoleSize.columns, rows: options.consoleSize.rows };
+    const { streams } = await client.open({ type: 'start', task, attach: options.attach && { ...options.attach, ...size }, ...size }, { stdin: options.attach?.stdin === true && container.config.options.interactive });
+    if (options.attach) return attachment(context, container, streams);
+    client[Symbol.dispose]();
+    return undefined;
+  } catch (error) {
+    client[Symbol.dispose]();
+    if (error instanceof HuskError && error.kind === 'conflict' && reread(context, container.id)?.state.status !== 'removing') return 'lost';
+    if (error instanceof HuskError && error.kind === 'unavailable')
+      throw new HuskError(`the supervisor of ${container.id} ended while it started the container`, { kind: 'internal', exitCode: EXIT_HUSK_FAILED, fix: `see ${context.paths.container(container.id)}/supervisor.log`, cause: error });
+    throw error;
+  }
+}
+
+async function makeTask(context: EngineContext, container: Container, options: StartOptions): Promise<Task> {
+  const { id, config } = container;
+  const image = context.images.get(config.imageId);
+  return {
+    id,
+    dataRoot: context.paths.dataRoot,
+    runtimeDir: context.paths.runtimeDir,
+    isolation: config.isolation,
+    spec: await context.buildSpec(container, image),
+    terminal: config.options.tty,
+    openStdin: config.options.interactive,
+    stdinOnce: options.attach?.stdin === true,
+    init: config.options.init || context.config.init === true,
+    autoRemove: config.options.autoRemove,
+    mounts: config.options.autoRemove ? config.mounts : [],
+    stopSignal: parseSignal(config.stopSignal),
+    stopTimeout: config.options.stopTimeout ?? 10,
+    log: { driver: config.options.logDriver, options: config.options.logOptions },
+    restart: config.options.restart,
+    layers: image.layers,
+    attributes: eventAttributes(container),
+  };
+}
+
+export async function attach(context: EngineContext, reference: string, options: AttachOptions): Promise<Attachment> {
+  const container = resolve(context, reference);
+  if (container.state.status === 'paused') throw new HuskError('You cannot attach to a paused container, unpause it first', { kind: 'conflict' });
+  if (container.state.status === 'restarting') throw new HuskError('You cannot attach to a restarting container, wait until it is running', { kind: 'conflict' });
+  if (!isRunning(container)) throw new HuskError('You cannot attach to a stopped container, start it first', { kind: 'conflict' });
+  return attachTo(context, container, { stdin: options.stdin, stdout: true, stderr: true, consoleSize: options.consoleSize });
+}
+
+async function attachTo(context: EngineContext, container: Container, options: { stdin: boolean; stdout: boolean; stderr: boolean; consoleSize?: { columns: number; rows: number } }): Promise<Attachment> {
+  const client = await connect(context, container);
+  if (!client) throw notRunning(container);
+  const stdin = options.stdin && container.config.options.interactive;
+  const { streams } = await client.open({ type: 'attach', stdin, stdout: options.stdout, stderr: options.stderr, columns: options.consoleSize?.columns, rows: options.consoleSize?.rows }, { stdin });
+  recordEvent(context, container, 'attach');
+  return attachment(context, container, streams);
+}

@@ -1,0 +1,58 @@
+/** `stop`, `restart`, `kill`, `pause`, `unpause`: what is asked of a running container's supervisor. */
+import { parseSignal } from '../container/signals.ts';
+import { HuskError } from '../errors.ts';
+import type { Request } from '../supervisor/protocol.ts';
+import type { EngineContext } from './context.ts';
+import type { Container } from './contract.ts';
+import { ask, isRunning } from './control.ts';
+import { recordEvent } from './events.ts';
+import { start } from './start.ts';
+import { resolve } from './truth.ts';
+import { waitUntilStopped } from './wait.ts';
+
+export interface StopOptions {
+  /** seconds; -1 waits for ever */
+  timeout?: number;
+  signal?: string;
+}
+
+/** A container that is not running is fine: Docker says nothing either. */
+export async function stop(context: EngineContext, reference: string, options: StopOptions = {}): Promise<void> {
+  const signal = options.signal === undefined ? undefined : parseSignal(options.signal);
+  const container = resolve(context, reference);
+  if (!isRunning(container)) return;
+  await ask(context, container, { type: 'stop', timeout: options.timeout, signal });
+  await waitUntilStopped(context, container.id);
+  recordEvent(context, container, 'stop');
+}
+
+export async function restart(context: EngineContext, reference: string, options: StopOptions = {}): Promise<void> {
+  const container = resolve(context, reference);
+  await stop(context, container.id, options);
+  await start(context, container.id);
+  recordEvent(context, container, 'restart');
+}
+
+export async function kill(context: EngineContext, reference: string, signalName: string): Promise<void> {
+  const signal = parseSignal(signalName);
+  const container = resolve(context, reference);
+  if (!isRunning(container) || !(await ask(context, container, { type: 'signal', signal, byUser: true }))) throw new HuskError(`Cannot kill container: ${reference}: Container ${container.id} is not running`, { kind: 'conflict' });
+  recordEvent(context, container, 'kill', { signal: String(signal) });
+}
+
+export async function pause(context: EngineContext, reference: string): Promise<void> {
+  const container = resolve(context, reference);
+  if (container.state.status === 'paused') throw new HuskError(`Container ${container.id} is already paused`, { kind: 'conflict' });
+  if (container.state.status === 'restarting') throw new HuskError(`Container ${container.id} is restarting, wait until the container is running`, { kind: 'conflict' });
+  await mustAnswer(context, container, { type: 'pause' });
+}
+
+export async function unpause(context: EngineContext, reference: string): Promise<void> {
+  const container = resolve(context, reference);
+  if (container.state.status !== 'paused') throw new HuskError(`Container ${container.id} is not paused`, { kind: 'conflict' });
+  await mustAnswer(context, container, { type: 'unpause' });
+}
+
+async function mustAnswer(context: EngineContext, container: Container, request: Request): Promise<void> {
+  if (!isRunning(container) || !(await ask(context, container, request))) throw new HuskError(`Container ${container.id} is not running`, { kind: 'conflict' });
+}
