@@ -198,7 +198,7 @@ export interface Engine extends Disposable {
   rename(container: string, name: string): void;
   /** one container, with its state checked against the truth */
   get(container: string): Container;
-  list(options?: { all?: boolean; filters?: Filters; last?: number; size?: boolean }): (Container & { size?: { rw: number; rootFs: number } })[];
+  list(options?: { all?: boolean; filters?: Filters; last?: number; size?: boolean }): Promise<(Container & { size?: { rw: number; rootFs: number } })[]>;
   logs(container: string, options?: LogOptions): AsyncIterable<LogLine>;
   /** rows of `ps` with the given ps(1) options */
   top(container: string, psArguments: string[]): Promise<{ titles: string[]; processes: string[][] }>;

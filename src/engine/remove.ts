@@ -6,6 +6,7 @@ import type { EngineContext } from './context.ts';
 import type { Container, Engine } from './contract.ts';
 import { ask, isRunning } from './control.ts';
 import { recordEvent } from './events.ts';
+import { matchPrune } from './filters.ts';
 import { checkName } from './names.ts';
 import { finishRemoval, resolve, resolveAll } from './truth.ts';
 import { waitUntilStopped } from './wait.ts';
@@ -47,7 +48,6 @@ export function rename(context: EngineContext, reference: string, name: string):
 }
 
 export async function prune(context: EngineContext, options: Parameters<Engine['prune']>[0] = {}): Promise<{ deleted: string[]; reclaimed: number }> {
-  const { matchPrune } = await import('./filters.ts');
   const deleted: string[] = [];
   let reclaimed = 0;
   for (const container of resolveAll(context)) {

@@ -1,0 +1,99 @@
+/**
+ * The engine: containers and their lifecycle behind one object (contract.ts). Each operation is a file of its own; this one
+ * opens what they share, on demand, and hands it to them. Knows no isolation.
+ */
+import { readConfig, type Config } from '../config.ts';
+import type { Image, Images } from '../images/contract.ts';
+import { paths as computePaths, type Paths } from '../paths.ts';
+import { ContainerStore } from '../state/containers.ts';
+import { openDatabase } from '../state/database.ts';
+import type { Volumes } from '../volumes/contract.ts';
+import type { EngineContext } from './context.ts';
+import type { Container, ContainerConfig, Engine } from './contract.ts';
+import { create } from './create.ts';
+import { exec } from './exec.ts';
+import { inspectImage } from './inspect-image.ts';
+import { list } from './list.ts';
+import { logs } from './logs.ts';
+import { prune, remove, rename } from './remove.ts';
+import { attach, start } from './start.ts';
+import { stats } from './stats.ts';
+import { kill, pause, restart, stop, unpause } from './stop.ts';
+import { takeSupervisor } from './supervisor-process.ts';
+import { resolve } from './truth.ts';
+import { wait } from './wait.ts';
+
+export interface EngineOptions {
+  /** `--data-root`; before the config's */
+  dataRoot?: string;
+  configFile?: string;
+  /** tests: other parts than the real ones */
+  parts?: Partial<EngineParts>;
+}
+
+/** The rooms below that the engine is put together from; each is loaded when first used. */
+export interface EngineParts {
+  images(database: EngineContext['database'], paths: Paths, config: Config): Images;
+  volumes(context: EngineContext): Promise<Volumes>;
+  unpacked(context: EngineContext, image: Image): Promise<string[]>;
+  buildSpec: EngineContext['buildSpec'];
+  /** argv of a supervisor; absent is husk's own */
+  supervisor: readonly string[];
+}
+
+/** Opens the database at once; everything else on first use. */
+export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
+  let paths = computePaths({ dataRoot: options.dataRoot });
+  const config = readConfig(options.configFile ?? paths.configFile);
+  if (options.dataRoot === undefined && config['data-root'] !== undefined && process.env['HUSK_DATA_ROOT'] === undefined) paths = computePaths({ dataRoot: config['data-root'] });
+  const database = openDatabase(paths.database);
+  const parts = options.parts ?? {};
+  const imagesOf = parts.images ?? (await import('./parts.ts')).images;
+  let images: Images | undefined;
+  let volumes: Promise<Volumes> | undefined;
+  const context: EngineContext = {
+    paths,
+    config,
+    database,
+    store: new ContainerStore<ContainerConfig>(database),
+    get images() {
+      return (images ??= imagesOf(database, paths, config));
+    },
+    volumes: () => (volumes ??= (async () => (parts.volumes ?? (await import('./parts.ts')).volumes)(context))()),
+    unpacked: async (image) => (parts.unpacked ?? (await import('./parts.ts')).unpacked)(context, image),
+    writableSize: async (id) => (await import('./parts.ts')).writableSize(context, id),
+    buildSpec: parts.buildSpec ?? (async (container) => (await import('./parts.ts')).spec(context, container)),
+    supervisor: () => takeSupervisor(parts.supervisor),
+  };
+  return engineOf(context);
+}
+
+function engineOf(context: EngineContext): Engine {
+  return {
+    get images() {
+      return context.images;
+    },
+    create: (options, hooks) => create(context, options, hooks),
+    start: (container, options) => start(context, container, options),
+    attach: (container, options) => attach(context, container, options),
+    exec: (container, options) => exec(context, container, options),
+    stop: (container, options) => stop(context, container, options),
+    restart: (container, options) => restart(context, container, options),
+    kill: (container, signal) => kill(context, container, signal),
+    pause: (container) => pause(context, container),
+    unpause: (container) => unpause(context, container),
+    wait: (container, options) => wait(context, container, options),
+    remove: (container, options) => remove(context, container, options),
+    rename: (container, name) => rename(context, container, name),
+    get: (container): Container => resolve(context, container),
+    list: (options) => list(context, options),
+    logs: (container, options) => logs(context, container, options),
+    top: async (container, psArguments) => (await import('./top.ts')).top(context, container, psArguments),
+    stats: (container) => stats(context, container),
+    inspect: async (container, options) => (await import('./inspect.ts')).inspect(context, container, options),
+    inspectImage: (reference) => inspectImage(context.images.get(reference)),
+    export: async (container) => (await import('./parts.ts')).exportContainer(context, resolve(context, container)),
+    prune: (options) => prune(context, options),
+    [Symbol.dispose]: () => context.database.close(),
+  };
+}

@@ -1,0 +1,49 @@
+/** `exec`: one more process in a running container. */
+import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import type { Spec } from '../container/spec.ts';
+import { HuskError } from '../errors.ts';
+import { attachment } from './attachment.ts';
+import type { EngineContext } from './context.ts';
+import type { Attachment, Container, ExecOptions } from './contract.ts';
+import { connect, isRunning, notRunning } from './control.ts';
+import { recordEvent } from './events.ts';
+import { buildExec } from './spec/build.ts';
+import { resolve } from './truth.ts';
+
+export async function exec(context: EngineContext, reference: string, options: ExecOptions): Promise<Attachment | undefined> {
+  const container = resolve(context, reference);
+  if (!isRunning(container)) throw notRunning(container);
+  if (container.state.status === 'paused') throw new HuskError(`Container ${reference} is paused, unpause the container before exec`, { kind: 'conflict' });
+  if (container.state.status === 'restarting') throw new HuskError(`Container ${container.id} is restarting, wait until the container is running`, { kind: 'conflict' });
+  const process = buildExec(container.config, readSpec(context, container), options);
+  const client = await connect(context, container);
+  if (!client) throw notRunning(container);
+  const id = randomBytes(32).toString('hex');
+  const command = options.command.join(' ');
+  recordEvent(context, container, `exec_create: ${command}`, { execID: id });
+  try {
+    const stdin = options.interactive && !options.detach;
+    const { streams } = await client.open(
+      { type: 'exec', id, process, stdin, terminal: options.tty, detach: options.detach, columns: options.consoleSize?.columns, rows: options.consoleSize?.rows },
+      { stdin },
+    );
+    recordEvent(context, container, `exec_start: ${command}`, { execID: id });
+    if (!options.detach) return attachment(context, container, streams, id);
+  } catch (error) {
+    client[Symbol.dispose]();
+    throw error;
+  }
+  client[Symbol.dispose]();
+  return undefined;
+}
+
+/** What the container was started with: exec inherits its capabilities, limits and folder. */
+function readSpec(context: EngineContext, container: Container): Spec {
+  return JSON.parse(readFileSync(specFile(context, container.id), 'utf8')) as Spec;
+}
+
+/** containers/<id>/config.json, the OCI bundle's name for it */
+export function specFile(context: Pick<EngineContext, 'paths'>, id: string): string {
+  return `${context.paths.container(id)}/config.json`;
+}

@@ -1,0 +1,105 @@
+/** `-f key=value` of `ps` and `prune`: values of one key are or-ed, keys and labels are and-ed. Decides only. */
+import { HuskError } from '../errors.ts';
+import type { Container, Filters } from './contract.ts';
+
+const STATUSES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
+
+export interface FilterContext {
+  /** image ids an ancestor value stands for: itself and what it is the base of */
+  ancestors(value: string): ReadonlySet<string>;
+  /** the container a `before` or `since` value names */
+  find(value: string): Container;
+}
+
+type Predicate = (container: Container, value: string, context: FilterContext) => boolean;
+
+const PREDICATES: Record<string, Predicate> = {
+  id: (container, value) => pattern(value).test(container.id),
+  name: (container, value) => pattern(value).test(container.name) || pattern(value).test(`/${container.name}`),
+  status: (container, value) => container.state.status === value,
+  exited: (container, value) => container.state.status === 'exited' && container.state.exitCode === Number(value),
+  ancestor: (container, value, context) => context.ancestors(value).has(container.imageId),
+  before: (container, value, context) => isOlder(container, context.find(value)),
+  since: (container, value, context) => isOlder(context.find(value), container),
+  volume: (container, value) => container.config.mounts.some((mount) => mount.name === value || mount.destination === value || (mount.type === 'bind' && mount.source === value)),
+  network: (container, value) => networkName(container) === value,
+  isolation: (container, value) => container.config.isolation === value,
+  publish: (container, value) => container.config.options.publish.some((entry) => portOf(entry) === portOf(value)),
+  expose: (container, value) => container.config.options.expose.some((entry) => portOf(entry) === portOf(value)),
+  health: (_container, value) => value === 'none',
+  'is-task': (_container, value) => ['false', '0'].includes(value.toLowerCase()),
+};
+
+/** @throws HuskError `invalid` with Docker's text for an unknown key or a value that cannot be */
+export function checkFilters(filters: Filters): void {
+  for (const [key, values] of Object.entries(filters)) {
+    if (key !== 'label' && !(key in PREDICATES)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+    for (const value of values) {
+      if (key === 'status' && !STATUSES.includes(value)) throw new HuskError(`invalid filter 'status=${value}'`, { kind: 'invalid' });
+      if (key === 'exited' && !/^\d+$/.test(value)) throw new HuskError(`invalid filter 'exited=${value}'`, { kind: 'invalid' });
+      if (key === 'name' || key === 'id') pattern(value);
+    }
+  }
+}
+
+export function matches(container: Container, filters: Filters, context: FilterContext): boolean {
+  return Object.entries(filters).every(([key, values]) => {
+    if (key === 'label') return values.every((value) => hasLabel(container.config.labels, value));
+    return values.some((value) => PREDICATES[key]!(container, value, context));
+  });
+}
+
+/** `container prune` knows label, label! and until (a Go duration or a time) */
+export function matchPrune(container: Container, filters: Filters, now: number = Date.now()): boolean {
+  return Object.entries(filters).every(([key, values]) => {
+    if (key === 'label') return values.every((value) => hasLabel(container.config.labels, value));
+    if (key === 'label!') return values.every((value) => !hasLabel(container.config.labels, value));
+    if (key === 'until') return values.every((value) => container.createdAt < parseUntil(value, now));
+    throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+  });
+}
+
+/** `key` or `key=value` */
+export function hasLabel(labels: Record<string, string>, wanted: string): boolean {
+  const equals = wanted.indexOf('=');
+  return equals === -1 ? wanted in labels : labels[wanted.slice(0, equals)] === wanted.slice(equals + 1);
+}
+
+export function networkName(container: Container): string {
+  const { network } = container.config.options;
+  return network === '' || network === 'default' ? 'bridge' : network;
+}
+
+const UNIT_MS: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
+
+/** @returns ms since the epoch */
+function parseUntil(value: string, now: number): number {
+  if (/^(\d+(\.\d+)?(h|ms|m|s))+$/.test(value)) {
+    let ms = 0;
+    for (const [, amount, , unit] of value.matchAll(/(\d+(\.\d+)?)(h|ms|m|s)/g)) ms += Number(amount) * UNIT_MS[unit!]!;
+    return now - ms;
+  }
+  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000;
+  const time = Date.parse(value);
+  if (Number.isNaN(time)) throw new HuskError(`invalid filter 'until=${value}'`, { kind: 'invalid' });
+  return time;
+}
+
+function isOlder(one: Container, other: Container): boolean {
+  return one.createdAt < other.createdAt;
+}
+
+/** the container's end of `[ip:][host:]container[/protocol]` */
+function portOf(entry: string): string {
+  const [port = '', protocol = 'tcp'] = entry.slice(entry.lastIndexOf(':') + 1).split('/');
+  return `${port}/${protocol}`;
+}
+
+/** Docker matches ids and names as regular expressions; the person who types them is the one who waits for them */
+function pattern(text: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch {
+    throw new HuskError(`invalid filter: "${text}" is not a regular expression`, { kind: 'invalid' });
+  }
+}

@@ -1,0 +1,169 @@
+/** What the spec builder must know of this host and of other containers (SpecFacts), and the files of /etc it binds in. Read at every start, each fact only when the config can ask for it. */
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism, hostname } from 'node:os';
+import { join } from 'node:path';
+import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../container/etc-files.ts';
+import type { Device } from '../container/spec.ts';
+import { HuskError } from '../errors.ts';
+import type { EngineContext } from './context.ts';
+import type { Container } from './contract.ts';
+import { isRunning } from './control.ts';
+import type { SpecFacts } from './spec/build.ts';
+import type { EtcFiles } from './spec/mounts.ts';
+import { resolve } from './truth.ts';
+
+/** nodes below one `--device` folder; more is a mistake, or an attack on the plan's size */
+const MAX_DEVICES = 1024;
+
+export function hostFacts(context: EngineContext, container: Container): SpecFacts {
+  const { options } = container.config;
+  const userNamespace = container.config.isolation === 'userns';
+  return {
+    userNamespace,
+    joined: { network: joinedPid(context, options.network), ipc: joinedPid(context, options.ipc), pid: joinedPid(context, options.pid) },
+    userNamespaceOf: (pid) => readlinkSync(`/proc/${pid}/ns/user`),
+    etc: writeEtcFiles(context, container),
+    shm: sharedMemory(context, container),
+    hostHostname: hostname(),
+    recursiveReadonly: kernelAtLeast(5, 12),
+    thermalCpus: thermalCpus(),
+    oomScoreAdj: options.oomScoreAdj === undefined ? 0 : Number(readFileSync('/proc/self/oom_score_adj', 'latin1')),
+    hardLimit: process.getuid!() === 0 ? undefined : hardLimit,
+    defaultUlimits: Object.values(context.config['default-ulimits'] ?? {}).map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
+    devicesAt,
+    allDevices: () => devicesAt('/dev') ?? [],
+    cpus: availableParallelism(),
+    availableCpus: readOptional('/sys/devices/system/cpu/online')?.trim(),
+    availableMems: readOptional('/sys/devices/system/node/online')?.trim(),
+    blockDevice: (path) => {
+      const found = devicesAt(path)?.find(({ type }) => type === 'b');
+      return found && { major: found.major, minor: found.minor };
+    },
+  };
+}
+
+/** @throws HuskError with Docker's texts when the container named is not there or not running */
+function joinedPid(context: EngineContext, mode: string | undefined): number | undefined {
+  if (!mode?.startsWith('container:')) return undefined;
+  const other = resolve(context, mode.slice('container:'.length));
+  if (!isRunning(other)) throw new HuskError(`cannot join network namespace of a non running container: Container ${other.id} is not running`, { kind: 'conflict', exitCode: 125 });
+  return other.state.pid;
+}
+
+function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
+  const { options } = container.config;
+  const folder = etcFolder(context, container);
+  const files = { hosts: join(folder, 'hosts'), hostname: join(folder, 'hostname'), resolvConf: join(folder, 'resolv.conf') };
+  if (options.network.startsWith('container:')) {
+    // the files of the one joined: Docker shares them as well
+    const other = etcFolder(context, resolve(context, options.network.slice('container:'.length)));
+    return { hosts: join(other, 'hosts'), hostname: join(other, 'hostname'), resolvConf: join(other, 'resolv.conf') };
+  }
+  const hostNetwork = options.network === 'host';
+  const name = options.hostname ?? (hostNetwork || options.uts === 'host' ? hostname() : container.config.hostname);
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  writeFileSync(files.hosts, hostsFile({ hostname: name, domainname: options.domainname, extraHosts: options.extraHosts.map((extra) => parseExtraHost(extra)), hostHosts: hostNetwork ? (readOptional('/etc/hosts') ?? '') : undefined }));
+  writeFileSync(files.hostname, hostnameFile(name));
+  const config = context.config;
+  const or = (asked: string[], configured: string[] | undefined) => (asked.length > 0 ? asked : (configured ?? []));
+  const resolver = resolvConfFile(readOptional('/etc/resolv.conf') ?? '', {
+    dns: or(options.dns, config.dns),
+    search: or(options.dnsSearch, config['dns-search']),
+    options: or(options.dnsOptions, config['dns-opts']),
+    hostNetwork,
+    fallback: [],
+  });
+  writeFileSync(files.resolvConf, resolver);
+  return files;
+}
+
+/** containers/<id>/etc */
+export function etcFolder(context: EngineContext, container: Container): string {
+  return join(context.paths.container(container.id), 'etc');
+}
+
+/** The folder behind /dev/shm of a shareable container, or of the one whose IPC namespace is joined. */
+function sharedMemory(context: EngineContext, container: Container): string | undefined {
+  const ipc = container.config.options.ipc;
+  if (ipc === 'shareable') {
+    const own = join(context.paths.container(container.id), 'shm');
+    mkdirSync(own, { recursive: true, mode: 0o1777 });
+    return own;
+  }
+  if (!ipc?.startsWith('container:')) return undefined;
+  const other = resolve(context, ipc.slice('container:'.length));
+  if (other.config.options.ipc !== 'shareable') throw new HuskError(`cannot join IPC of container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`, { kind: 'invalid', exitCode: 125 });
+  return join(context.paths.container(other.id), 'shm');
+}
+
+function kernelAtLeast(major: number, minor: number): boolean {
+  const [have = 0, low = 0] = readFileSync('/proc/sys/kernel/osrelease', 'latin1').split('.').map((part) => Number.parseInt(part, 10));
+  return have > major || (have === major && low >= minor);
+}
+
+function thermalCpus(): number[] {
+  try {
+    statSync('/sys/devices/system/cpu/cpu0/thermal_throttle');
+  } catch {
+    return [];
+  }
+  return readdirSync('/sys/devices/system/cpu').flatMap((name) => (/^cpu\d+$/.test(name) ? [Number(name.slice(3))] : []));
+}
+
+/** Docker's ulimit name → row of proc_pid_limits(5) */
+const LIMIT_ROWS: Record<string, string> = {
+  core: 'Max core file size',
+  cpu: 'Max cpu time',
+  data: 'Max data size',
+  fsize: 'Max file size',
+  locks: 'Max file locks',
+  memlock: 'Max locked memory',
+  msgqueue: 'Max msgqueue size',
+  nice: 'Max nice priority',
+  nofile: 'Max open files',
+  nproc: 'Max processes',
+  rss: 'Max resident set',
+  rtprio: 'Max realtime priority',
+  rttime: 'Max realtime timeout',
+  sigpending: 'Max pending signals',
+  stack: 'Max stack size',
+};
+
+function hardLimit(name: string): number | undefined {
+  const row = LIMIT_ROWS[name];
+  const line = row === undefined ? undefined : readFileSync('/proc/self/limits', 'latin1').split('\n').find((text) => text.startsWith(row));
+  const hard = line && /\s(\S+)\s+(\S+)(\s+\S+)?\s*$/.exec(line.slice(row!.length))?.[2];
+  return hard === undefined || hard === '' || hard === 'unlimited' ? undefined : Number(hard);
+}
+
+function devicesAt(path: string): Device[] | undefined {
+  let stat;
+  try {
+    stat = statSync(path);
+  } catch {
+    return undefined;
+  }
+  if (stat.isDirectory()) {
+    const found: Device[] = [];
+    for (const name of readdirSync(path)) {
+      // Docker leaves these to the container's own mounts
+      if (path === '/dev' && ['pts', 'shm', 'fd', 'mqueue', '.lxc', '.lxd-mounts', '.udev', 'console'].includes(name)) continue;
+      found.push(...(devicesAt(join(path, name)) ?? []));
+      if (found.length > MAX_DEVICES) throw new HuskError(`more than ${MAX_DEVICES} devices below ${path}`, { kind: 'limit' });
+    }
+    return found;
+  }
+  if (!stat.isCharacterDevice() && !stat.isBlockDevice()) return [];
+  // st_rdev as makedev(3) packs it
+  const major = ((stat.rdev >>> 8) & 0xfff) | (Math.floor(stat.rdev / 2 ** 32) & ~0xfff);
+  const minor = (stat.rdev & 0xff) | ((stat.rdev >>> 12) & 0xfff00);
+  return [{ path, type: stat.isBlockDevice() ? 'b' : 'c', major, minor, fileMode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid }];
+}
+
+function readOptional(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,264 @@
+/** Docker's JSON of `inspect` (ContainerInspect of its Engine API), with husk's own `Isolation`. Shapes only; asks nothing of the container. */
+import { join } from 'node:path';
+import type { EngineContext } from './context.ts';
+import type { Container, ContainerConfig, CreateOptions } from './contract.ts';
+import { isRunning } from './control.ts';
+import { networkName } from './filters.ts';
+import { etcFolder } from './host-facts.ts';
+import { sizeOf } from './list.ts';
+import { logFile } from './logs.ts';
+import { MASKED_PATHS, READONLY_PATHS } from './spec/defaults.ts';
+import { resolve } from './truth.ts';
+
+/** Docker's default, bytes */
+const SHM_SIZE = 64 * 1024 * 1024;
+
+export async function inspect(context: EngineContext, reference: string, options: { size?: boolean } = {}): Promise<object> {
+  const container = resolve(context, reference);
+  const { config, state } = container;
+  const folder = context.paths.container(container.id);
+  const etc = etcFolder(context, container);
+  const size = options.size ? await sizeOf(context, container) : undefined;
+  return {
+    Id: container.id,
+    Created: new Date(container.createdAt).toISOString(),
+    Path: config.path,
+    Args: config.args,
+    State: {
+      Status: state.status,
+      Running: isRunning(container),
+      Paused: state.status === 'paused',
+      Restarting: state.status === 'restarting',
+      OOMKilled: state.oomKilled,
+      Dead: state.status === 'dead',
+      Pid: state.pid,
+      ExitCode: state.exitCode,
+      Error: state.error,
+      StartedAt: state.startedAt,
+      FinishedAt: state.finishedAt,
+    },
+    Image: config.imageId,
+    ResolvConfPath: join(etc, 'resolv.conf'),
+    HostnamePath: join(etc, 'hostname'),
+    HostsPath: join(etc, 'hosts'),
+    LogPath: config.options.logDriver === 'none' ? '' : logFile(context, container.id),
+    Name: `/${container.name}`,
+    RestartCount: state.restartCount,
+    Driver: 'overlay2',
+    Platform: 'linux',
+    MountLabel: '',
+    ProcessLabel: '',
+    AppArmorProfile: '',
+    ExecIDs: null,
+    HostConfig: hostConfig(container),
+    GraphDriver: { Data: { MergedDir: join(folder, 'merged'), UpperDir: join(folder, 'upper'), WorkDir: join(folder, 'work') }, Name: 'overlay2' },
+    ...(size && { SizeRw: size.rw, SizeRootFs: size.rootFs }),
+    Mounts: config.mounts.map(mountPoint),
+    Config: containerConfig(context, container),
+    NetworkSettings: networkSettings(container),
+    Isolation: config.isolation,
+  };
+}
+
+function mountPoint(mount: ContainerConfig['mounts'][number]): object {
+  const propagation = mount.options.map((option) => option.replace(/^bind-propagation=/, '')).find((option) => /^r?(private|shared|slave)$/.test(option)) ?? 'rprivate';
+  return {
+    Type: mount.type,
+    ...(mount.name !== undefined && { Name: mount.name }),
+    Source: mount.type === 'tmpfs' ? '' : mount.source,
+    Destination: mount.destination,
+    ...(mount.type === 'volume' && { Driver: 'local' }),
+    Mode: mount.options.join(','),
+    RW: !mount.readonly,
+    Propagation: mount.type === 'bind' ? propagation : '',
+  };
+}
+
+function containerConfig(context: EngineContext, container: Container): object {
+  const { config } = container;
+  const { options } = config;
+  const image = context.images.find(config.imageId)?.config.config ?? {};
+  const exposed = new Set([...Object.keys(image.ExposedPorts ?? {}), ...options.expose.map(withProtocol), ...options.publish.map((entry) => withProtocol(entry.slice(entry.lastIndexOf(':') + 1)))]);
+  const volumes = Object.keys(image.Volumes ?? {});
+  return {
+    Hostname: config.hostname,
+    Domainname: options.domainname ?? '',
+    User: config.user,
+    AttachStdin: options.interactive,
+    AttachStdout: true,
+    AttachStderr: true,
+    ...(exposed.size > 0 && { ExposedPorts: Object.fromEntries([...exposed].map((port) => [port, {}])) }),
+    Tty: options.tty,
+    OpenStdin: options.interactive,
+    StdinOnce: options.interactive,
+    Env: config.env,
+    Cmd: config.command?.length ? config.command : null,
+    ...((options.healthcheck ?? image.Healthcheck) && { Healthcheck: options.healthcheck ?? image.Healthcheck }),
+    Image: config.image,
+    Volumes: volumes.length > 0 ? Object.fromEntries(volumes.map((path) => [path, {}])) : null,
+    WorkingDir: config.workdir === '/' ? (options.workdir ?? image.WorkingDir ?? '') : config.workdir,
+    Entrypoint: config.entrypoint?.length ? config.entrypoint : null,
+    OnBuild: null,
+    Labels: config.labels,
+    StopSignal: config.stopSignal,
+    ...(options.stopTimeout !== undefined && { StopTimeout: options.stopTimeout }),
+    ...(image.Shell && { Shell: image.Shell }),
+  };
+}
+
+function hostConfig(container: Container): object {
+  const { options } = container.config;
+  const { resources } = options;
+  return {
+    Binds: orNull(options.mounts.filter((mount) => mount.type !== 'tmpfs' && mount.source !== undefined && mount.createSource).map(bindText)),
+    ContainerIDFile: '',
+    LogConfig: { Type: options.logDriver, Config: options.logOptions },
+    NetworkMode: networkName(container),
+    PortBindings: Object.fromEntries(options.publish.map(portBinding)),
+    RestartPolicy: { Name: options.restart.name, MaximumRetryCount: options.restart.maximumRetryCount },
+    AutoRemove: options.autoRemove,
+    VolumeDriver: '',
+    VolumesFrom: orNull(options.volumesFrom),
+    ConsoleSize: options.consoleSize ? [options.consoleSize.rows, options.consoleSize.columns] : [0, 0],
+    Annotations: options.annotations,
+    CapAdd: orNull(options.capAdd),
+    CapDrop: orNull(options.capDrop),
+    CgroupnsMode: 'private',
+    Dns: options.dns,
+    DnsOptions: options.dnsOptions,
+    DnsSearch: options.dnsSearch,
+    ExtraHosts: orNull(options.extraHosts),
+    GroupAdd: orNull(options.groupAdd),
+    IpcMode: options.ipc ?? 'private',
+    Cgroup: '',
+    Links: null,
+    OomScoreAdj: options.oomScoreAdj ?? 0,
+    PidMode: options.pid ?? '',
+    Privileged: options.privileged,
+    PublishAllPorts: options.publishAll,
+    ReadonlyRootfs: options.readOnly,
+    SecurityOpt: orNull(options.securityOpt),
+    ...(Object.keys(options.tmpfs).length > 0 && { Tmpfs: options.tmpfs }),
+    UTSMode: options.uts ?? '',
+    UsernsMode: '',
+    ShmSize: options.shmSize ?? SHM_SIZE,
+    ...(Object.keys(options.sysctls).length > 0 && { Sysctls: options.sysctls }),
+    Runtime: 'husk',
+    Isolation: '',
+    CpuShares: resources.cpuShares ?? 0,
+    Memory: resources.memory ?? 0,
+    NanoCpus: Math.round((resources.cpus ?? 0) * 1e9),
+    CgroupParent: options.cgroupParent ?? '',
+    BlkioWeight: resources.blkioWeight ?? 0,
+    BlkioWeightDevice: [],
+    BlkioDeviceReadBps: throttles(resources.deviceReadBps),
+    BlkioDeviceWriteBps: throttles(resources.deviceWriteBps),
+    BlkioDeviceReadIOps: throttles(resources.deviceReadIops),
+    BlkioDeviceWriteIOps: throttles(resources.deviceWriteIops),
+    CpuPeriod: resources.cpuPeriod ?? 0,
+    CpuQuota: resources.cpuQuota ?? 0,
+    CpuRealtimePeriod: 0,
+    CpuRealtimeRuntime: 0,
+    CpusetCpus: resources.cpusetCpus ?? '',
+    CpusetMems: resources.cpusetMems ?? '',
+    Devices: options.devices.map(deviceMapping),
+    DeviceCgroupRules: null,
+    DeviceRequests: null,
+    MemoryReservation: resources.memoryReservation ?? 0,
+    MemorySwap: resources.memorySwap ?? 0,
+    MemorySwappiness: resources.memorySwappiness ?? null,
+    OomKillDisable: resources.oomKillDisable ?? null,
+    PidsLimit: resources.pidsLimit ?? null,
+    Ulimits: options.ulimits.map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
+    CpuCount: 0,
+    CpuPercent: 0,
+    IOMaximumIOps: 0,
+    IOMaximumBandwidth: 0,
+    Mounts: mountRequests(options),
+    MaskedPaths: options.privileged ? null : MASKED_PATHS,
+    ReadonlyPaths: options.privileged ? null : READONLY_PATHS,
+    Init: options.init || undefined,
+  };
+}
+
+function networkSettings(container: Container): object {
+  const name = networkName(container);
+  const joined = name.startsWith('container:');
+  const endpoint = {
+    IPAMConfig: null,
+    Links: null,
+    Aliases: null,
+    MacAddress: '',
+    DriverOpts: null,
+    NetworkID: '',
+    EndpointID: '',
+    Gateway: '',
+    IPAddress: '',
+    IPPrefixLen: 0,
+    IPv6Gateway: '',
+    GlobalIPv6Address: '',
+    GlobalIPv6PrefixLen: 0,
+    DNSNames: null,
+  };
+  return {
+    Bridge: '',
+    SandboxID: '',
+    SandboxKey: container.state.pid > 0 ? `/proc/${container.state.pid}/ns/net` : '',
+    Ports: {},
+    HairpinMode: false,
+    LinkLocalIPv6Address: '',
+    LinkLocalIPv6PrefixLen: 0,
+    SecondaryIPAddresses: null,
+    SecondaryIPv6Addresses: null,
+    EndpointID: '',
+    Gateway: '',
+    GlobalIPv6Address: '',
+    GlobalIPv6PrefixLen: 0,
+    IPAddress: '',
+    IPPrefixLen: 0,
+    IPv6Gateway: '',
+    MacAddress: '',
+    Networks: joined ? {} : { [name]: endpoint },
+  };
+}
+
+function bindText(mount: CreateOptions['mounts'][number]): string {
+  const modes = [...(mount.readonly ? ['ro'] : []), ...mount.options];
+  return `${mount.source}:${mount.target}${modes.length > 0 ? `:${modes.join(',')}` : ''}`;
+}
+
+function mountRequests(options: CreateOptions): object[] | undefined {
+  const asked = options.mounts.filter((mount) => !mount.createSource);
+  if (asked.length === 0) return undefined;
+  return asked.map((mount) => ({ Type: mount.type, ...(mount.source !== undefined && { Source: mount.source }), Target: mount.target, ...(mount.readonly && { ReadOnly: true }) }));
+}
+
+function deviceMapping(text: string): object {
+  const [host = '', second, third] = text.split(':');
+  const isMode = second !== undefined && /^[rwm]{1,3}$/.test(second);
+  return { PathOnHost: host, PathInContainer: second === undefined || isMode ? host : second, CgroupPermissions: third ?? (isMode ? second : 'rwm') };
+}
+
+/** `[ip:][host:]container[/protocol]` */
+function portBinding(entry: string): [string, object[]] {
+  const cut = entry.lastIndexOf(':');
+  const container = withProtocol(entry.slice(cut + 1));
+  const before = cut === -1 ? '' : entry.slice(0, cut);
+  const colon = before.lastIndexOf(':');
+  return [container, [{ HostIp: colon === -1 ? '' : before.slice(0, colon), HostPort: before.slice(colon + 1) }]];
+}
+
+function withProtocol(port: string): string {
+  return port.includes('/') ? port : `${port}/tcp`;
+}
+
+function throttles(entries: string[] | undefined): object[] {
+  return (entries ?? []).map((entry) => {
+    const cut = entry.lastIndexOf(':');
+    return { Path: entry.slice(0, cut), Rate: Number(entry.slice(cut + 1)) };
+  });
+}
+
+function orNull(values: string[]): string[] | null {
+  return values.length > 0 ? values : null;
+}

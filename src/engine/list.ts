@@ -1,0 +1,42 @@
+/** `ps`: containers as they really are, filtered. */
+import type { EngineContext } from './context.ts';
+import type { Container, Engine } from './contract.ts';
+import { checkFilters, matches } from './filters.ts';
+import { resolve, resolveAll } from './truth.ts';
+
+type ListOptions = NonNullable<Parameters<Engine['list']>[0]>;
+
+export async function list(context: EngineContext, options: ListOptions = {}): Promise<(Container & { size?: { rw: number; rootFs: number } })[]> {
+  const filters = options.filters ?? {};
+  checkFilters(filters);
+  // a filter by state means stopped ones as well, as does asking for the last ones
+  const all = options.all || options.last !== undefined || 'status' in filters || 'exited' in filters;
+  const ancestors = new Map<string, ReadonlySet<string>>();
+  const found = resolveAll(context).filter(
+    (container) =>
+      (all || ['running', 'paused', 'restarting'].includes(container.state.status)) &&
+      matches(container, filters, {
+        find: (value) => resolve(context, value),
+        ancestors: (value) => {
+          if (!ancestors.has(value)) ancestors.set(value, descendants(context, value));
+          return ancestors.get(value)!;
+        },
+      }),
+  );
+  const shown = options.last === undefined || options.last < 0 ? found : found.slice(0, options.last);
+  return options.size ? Promise.all(shown.map(async (container) => ({ ...container, size: await sizeOf(context, container) }))) : shown;
+}
+
+/** Docker's two figures: the writable layer, and that with the image below it, in bytes. */
+export async function sizeOf(context: EngineContext, container: Container): Promise<{ rw: number; rootFs: number }> {
+  const rw = await context.writableSize(container.id);
+  return { rw, rootFs: rw + (context.images.find(container.imageId)?.size ?? 0) };
+}
+
+/** The image and every one built on it: those whose layers begin with its own. */
+function descendants(context: EngineContext, reference: string): ReadonlySet<string> {
+  const base = context.images.find(reference);
+  if (!base) return new Set();
+  const layers = base.config.rootfs.diff_ids;
+  return new Set(context.images.list().flatMap((image) => (layers.every((layer, index) => image.config.rootfs.diff_ids[index] === layer) ? [image.id] : [])));
+}

@@ -1,0 +1,74 @@
+/**
+ * A sandbox without walls for tests of the engine and the supervisor: the command runs as a plain process of this host. What it has in
+ * common with the real one is what those rooms rely on: it dies with the supervisor, and errors come as the real one's do.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:os';
+import { accessSync, constants as access, statSync } from 'node:fs';
+import { HuskError } from '../../src/errors.ts';
+import type { ExitStatus, Sandbox, SandboxProcess, StdioRequest } from '../../src/sandbox.ts';
+import type { OpenSandbox } from '../../src/supervisor/sandboxes.ts';
+
+export const openFakeSandbox: OpenSandbox = async (task) => fakeSandbox(task.spec.process.args, task.spec.process.env);
+
+function fakeSandbox(args: string[], env: string[]): Sandbox {
+  let stdio: StdioRequest | undefined;
+  let main: SandboxProcess | undefined;
+  const running = new Set<SandboxProcess>();
+  const run = async (command: string[], request: StdioRequest) => {
+    const process = await start(command, env, request);
+    running.add(process);
+    void process.exited.then(() => running.delete(process));
+    return process;
+  };
+  const destroy = async () => {
+    for (const process of running) process.signal(9);
+  };
+  return {
+    async prepare(request) {
+      stdio = request;
+      return { pid: 1 };
+    },
+    async start() {
+      return (main = await run(args, stdio!));
+    },
+    exec: (process, request) => run(process.args, request),
+    signal: (signal) => main?.signal(signal),
+    pause: async () => main?.signal(constants.signals.SIGSTOP),
+    unpause: async () => main?.signal(constants.signals.SIGCONT),
+    processes: async () => [...running].map(({ pid }) => pid),
+    stats: async () => ({ cpuNanoseconds: 1, memoryBytes: 2, memoryLimitBytes: 3, pids: running.size, pidsLimit: undefined, networkReceivedBytes: 0, networkSentBytes: 0, blockReadBytes: 0, blockWrittenBytes: 0 }),
+    update: async () => {},
+    destroy,
+    [Symbol.asyncDispose]: destroy,
+  };
+}
+
+async function start(command: string[], env: string[], stdio: StdioRequest): Promise<SandboxProcess> {
+  const program = find(command[0]!);
+  // --pdeathsig: as husk-init does it, the process goes when its supervisor goes
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...command.slice(1)], {
+    stdio: [stdio.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    env: Object.fromEntries(env.map((entry) => entry.split(/=(.*)/s) as [string, string])),
+  });
+  await once(child, 'spawn');
+  return { pid: child.pid!, stdin: child.stdin, stdout: child.stdout!, stderr: child.stderr!, resize: () => {}, signal: (signal) => void child.kill(signal), exited: exited(child) };
+}
+
+async function exited(child: ChildProcess): Promise<ExitStatus> {
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+  return code === null ? { code: 128 + constants.signals[signal!], signal: constants.signals[signal!] } : { code };
+}
+
+function find(name: string): string {
+  const candidates = name.includes('/') ? [name] : ['/usr/bin', '/bin'].map((folder) => `${folder}/${name}`);
+  const found = candidates.find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
+  if (!found) throw new HuskError(`exec: "${name}": executable file not found in $PATH`, { kind: 'start-failed', exitCode: 127 });
+  try {
+    accessSync(found, access.X_OK);
+  } catch (error) {
+    throw new HuskError(`exec: "${name}": permission denied`, { kind: 'start-failed', exitCode: 126, cause: error });
+  }
+  return found;
+}
