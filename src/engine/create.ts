@@ -6,7 +6,8 @@ import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseSignal } from '../container/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import type { Image, Platform } from '../images/contract.ts';
+import type { Image } from '../images/contract.ts';
+import { parsePlatform } from '../images/platform.ts';
 import type { Isolation } from '../sandbox.ts';
 import { NEVER, type ContainerState } from '../state/containers.ts';
 import { checkLogOptions } from '../supervisor/log.ts';
@@ -58,16 +59,8 @@ async function findImage(context: EngineContext, options: CreateOptions, hooks: 
   if (found) return found;
   if (options.pull === 'never') throw new HuskError(`No such image: ${options.image}`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
   if (options.pull === 'missing') hooks.onMessage?.(`Unable to find image '${withTag(options.image)}' locally`);
-  const { image } = await context.images.pull(options.image, { platform: platformOf(options.platform), onProgress: hooks.onProgress, signal: hooks.signal });
+  const { image } = await context.images.pull(options.image, { platform: options.platform === undefined ? undefined : parsePlatform(options.platform), onProgress: hooks.onProgress, signal: hooks.signal });
   return image;
-}
-
-/** `os/architecture[/variant]` */
-function platformOf(text: string | undefined): Platform | undefined {
-  if (text === undefined) return undefined;
-  const [os = '', architecture, variant] = text.split('/');
-  if (architecture === undefined) throw new HuskError(`invalid platform "${text}"`, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED, fix: 'os/architecture, e.g. linux/amd64' });
-  return { os, architecture, variant };
 }
 
 function withTag(reference: string): string {

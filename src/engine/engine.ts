@@ -4,6 +4,7 @@
  */
 import { readConfig, type Config } from '../config.ts';
 import type { Image, Images } from '../images/contract.ts';
+import { ImageStore } from '../images/images.ts';
 import { paths as computePaths, type Paths } from '../paths.ts';
 import { ContainerStore } from '../state/containers.ts';
 import { openDatabase } from '../state/database.ts';
@@ -48,7 +49,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   if (options.dataRoot === undefined && config['data-root'] !== undefined && process.env['HUSK_DATA_ROOT'] === undefined) paths = computePaths({ dataRoot: config['data-root'] });
   const database = openDatabase(paths.database);
   const parts = options.parts ?? {};
-  const imagesOf = parts.images ?? (await import('./parts.ts')).images;
+  const imagesOf = parts.images ?? (() => new ImageStore({ database, paths, config }));
   let images: Images | undefined;
   let volumes: Promise<Volumes> | undefined;
   const context: EngineContext = {

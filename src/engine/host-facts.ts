@@ -1,6 +1,6 @@
 /** What the spec builder must know of this host and of other containers (SpecFacts), and the files of /etc it binds in. Read at every start, each fact only when the config can ask for it. */
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
-import { availableParallelism, hostname } from 'node:os';
+import { availableParallelism, hostname, release } from 'node:os';
 import { join } from 'node:path';
 import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../container/etc-files.ts';
 import type { Device } from '../container/spec.ts';
@@ -25,6 +25,7 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
     etc: writeEtcFiles(context, container),
     shm: sharedMemory(context, container),
     hostHostname: hostname(),
+    kernel: release(),
     recursiveReadonly: kernelAtLeast(5, 12),
     thermalCpus: thermalCpus(),
     oomScoreAdj: options.oomScoreAdj === undefined ? 0 : Number(readFileSync('/proc/self/oom_score_adj', 'latin1')),
@@ -97,7 +98,7 @@ function sharedMemory(context: EngineContext, container: Container): string | un
 }
 
 function kernelAtLeast(major: number, minor: number): boolean {
-  const [have = 0, low = 0] = readFileSync('/proc/sys/kernel/osrelease', 'latin1').split('.').map((part) => Number.parseInt(part, 10));
+  const [have = 0, low = 0] = release().split('.').map((part) => Number.parseInt(part, 10));
   return have > major || (have === major && low >= minor);
 }
 

@@ -1,12 +1,10 @@
 /** The real rooms behind the engine, each loaded when first needed: what `EngineParts` stands for outside tests. */
 import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import type { DatabaseSync } from 'node:sqlite';
-import type { Config } from '../config.ts';
 import type { Spec } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
-import type { Image, Images } from '../images/contract.ts';
-import type { Paths } from '../paths.ts';
+import type { Image } from '../images/contract.ts';
 import type { Volumes } from '../volumes/contract.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
@@ -20,20 +18,20 @@ export async function spec(context: EngineContext, container: Container): Promis
   return built;
 }
 
-export function images(_database: DatabaseSync, _paths: Paths, _config: Config): Images {
-  throw new HuskError('the image room is not here yet', { kind: 'unsupported' });
-}
-
-export async function volumes(_context: EngineContext): Promise<Volumes> {
-  throw new HuskError('the volume room is not here yet', { kind: 'unsupported' });
+export async function volumes(context: EngineContext): Promise<Volumes> {
+  const { openVolumes } = await import('../volumes/volumes.ts');
+  const inUse = (name: string) => context.store.all().flatMap(({ id, config }) => (config.mounts.some((mount) => mount.name === name) ? [id] : []));
+  return openVolumes({ database: context.database, paths: context.paths, inUse });
 }
 
 export async function unpacked(_context: EngineContext, image: Image): Promise<string[]> {
   throw new HuskError(`cannot unpack ${image.id} yet`, { kind: 'unsupported' });
 }
 
-export async function writableSize(_context: EngineContext, _id: string): Promise<number> {
-  return 0;
+/** overlay's upper holds what the container wrote */
+export async function writableSize(context: EngineContext, id: string): Promise<number> {
+  const { treeSize } = await import('../rootless/trees.ts');
+  return treeSize(join(context.paths.container(id), 'upper'));
 }
 
 /** A tar of the whole file system. */

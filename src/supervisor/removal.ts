@@ -6,7 +6,6 @@
 import { readdirSync, renameSync, rmSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { ContainerStore } from '../state/containers.ts';
 import { transaction } from '../state/database.ts';
@@ -59,14 +58,14 @@ export async function sweepRemoved(paths: Pick<Paths, 'tmp'>): Promise<void> {
   }
 }
 
-/** Files of a container belong to subordinate ids, which their maker may only delete inside the user namespace. */
+/** Files of a container may belong to subordinate ids, which their maker may only delete inside the user namespace. */
 async function deleteTree(path: string): Promise<void> {
   try {
+    // overlay leaves work/work with mode 000; empty, it can be removed though not listed
+    rmSync(join(path, 'work/work'), { recursive: true, force: true });
     rmSync(path, { recursive: true, force: true });
-    return;
-  } catch (error) {
-    if (!['EACCES', 'EPERM', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  } catch {
+    const { removeTree } = await import('../rootless/trees.ts');
+    await removeTree(path);
   }
-  throw new HuskError(`cannot delete ${path}: it has files of subordinate ids`, { kind: 'internal' });
 }
-

@@ -42,7 +42,7 @@ export async function openTestEngine(t?: ExecutionContext, at?: string): Promise
       images: fakeImages,
       supervisor: FAKE_SUPERVISOR,
       buildSpec: async (container) => {
-        const facts = { userNamespace: true, joined: {}, etc: { hosts: '/etc/hosts', hostname: '/etc/hostname', resolvConf: '/etc/resolv.conf' }, hostHostname: 'host', recursiveReadonly: true, thermalCpus: [], oomScoreAdj: 0, defaultUlimits: [], devicesAt: () => undefined, allDevices: () => [], cpus: 1, blockDevice: () => undefined };
+        const facts = { userNamespace: true, joined: {}, etc: { hosts: '/etc/hosts', hostname: '/etc/hostname', resolvConf: '/etc/resolv.conf' }, hostHostname: 'host', kernel: '6.1.0', recursiveReadonly: true, thermalCpus: [], oomScoreAdj: 0, defaultUlimits: [], devicesAt: () => undefined, allDevices: () => [], cpus: 1, blockDevice: () => undefined };
         const { spec } = buildSpec(container.id, container.config, facts);
         writeFileSync(specFile({ paths: paths({ dataRoot }) }, container.id), JSON.stringify(spec));
         return spec;
