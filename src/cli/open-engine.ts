@@ -1,5 +1,4 @@
 /** Where the CLI gets its engine. Loaded on first use: `husk --version` and help pages never do. */
-import { HuskError } from '../errors.ts';
 import type { Engine } from '../engine/contract.ts';
 
 export interface EngineOptions {
@@ -7,6 +6,6 @@ export interface EngineOptions {
   configFile?: string;
 }
 
-export async function openEngine(_options: EngineOptions): Promise<Engine> {
-  throw new HuskError('the engine is not here yet', { kind: 'unsupported' });
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  return (await import('../engine/engine.ts')).openEngine(options);
 }

@@ -133,6 +133,11 @@ export type { ContainerState, ContainerStatus } from '../state/containers.ts';
 
 export type Container = ContainerRecord<ContainerConfig>;
 
+export interface ContainerSize {
+  rw: number;
+  rootFs: number;
+}
+
 /** A live connection to a container's or an exec's stdio. */
 export interface Attachment {
   stdin: Writable | null;
@@ -198,7 +203,9 @@ export interface Engine extends Disposable {
   rename(container: string, name: string): void;
   /** one container, with its state checked against the truth */
   get(container: string): Container;
-  list(options?: { all?: boolean; filters?: Filters; last?: number; size?: boolean }): Promise<(Container & { size?: { rw: number; rootFs: number } })[]>;
+  list(options?: { all?: boolean; filters?: Filters; last?: number }): Container[];
+  /** bytes of the writable layer, and of that with the image below it */
+  size(container: string): Promise<ContainerSize>;
   logs(container: string, options?: LogOptions): AsyncIterable<LogLine>;
   /** rows of `ps` with the given ps(1) options */
   top(container: string, psArguments: string[]): Promise<{ titles: string[]; processes: string[][] }>;

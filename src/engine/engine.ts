@@ -14,7 +14,7 @@ import type { Container, ContainerConfig, Engine } from './contract.ts';
 import { create } from './create.ts';
 import { exec } from './exec.ts';
 import { inspectImage } from './inspect-image.ts';
-import { list } from './list.ts';
+import { list, sizeOf } from './list.ts';
 import { logs } from './logs.ts';
 import { prune, remove, rename } from './remove.ts';
 import { attach, start } from './start.ts';
@@ -88,6 +88,7 @@ function engineOf(context: EngineContext): Engine {
     rename: (container, name) => rename(context, container, name),
     get: (container): Container => resolve(context, container),
     list: (options) => list(context, options),
+    size: async (container) => sizeOf(context, resolve(context, container)),
     logs: (container, options) => logs(context, container, options),
     top: async (container, psArguments) => (await import('./top.ts')).top(context, container, psArguments),
     stats: (container) => stats(context, container),

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../container/etc-files.ts';
 import type { Device } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
+import { DNS_FORWARDER } from '../network/pasta.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
 import { isRunning } from './control.ts';
+import { networkName } from './filters.ts';
 import type { SpecFacts } from './spec/build.ts';
 import type { EtcFiles } from './spec/mounts.ts';
 import { resolve } from './truth.ts';
@@ -72,7 +74,7 @@ function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
     search: or(options.dnsSearch, config['dns-search']),
     options: or(options.dnsOptions, config['dns-opts']),
     hostNetwork,
-    fallback: [],
+    fallback: networkName(container) === 'bridge' ? [DNS_FORWARDER] : [],
   });
   writeFileSync(files.resolvConf, resolver);
   return files;

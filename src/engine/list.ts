@@ -1,12 +1,12 @@
 /** `ps`: containers as they really are, filtered. */
 import type { EngineContext } from './context.ts';
-import type { Container, Engine } from './contract.ts';
+import type { Container, ContainerSize, Engine } from './contract.ts';
 import { checkFilters, matches } from './filters.ts';
 import { resolve, resolveAll } from './truth.ts';
 
 type ListOptions = NonNullable<Parameters<Engine['list']>[0]>;
 
-export async function list(context: EngineContext, options: ListOptions = {}): Promise<(Container & { size?: { rw: number; rootFs: number } })[]> {
+export function list(context: EngineContext, options: ListOptions = {}): Container[] {
   const filters = options.filters ?? {};
   checkFilters(filters);
   // a filter by state means stopped ones as well, as does asking for the last ones
@@ -23,12 +23,11 @@ export async function list(context: EngineContext, options: ListOptions = {}): P
         },
       }),
   );
-  const shown = options.last === undefined || options.last < 0 ? found : found.slice(0, options.last);
-  return options.size ? Promise.all(shown.map(async (container) => ({ ...container, size: await sizeOf(context, container) }))) : shown;
+  return options.last === undefined || options.last < 0 ? found : found.slice(0, options.last);
 }
 
 /** Docker's two figures: the writable layer, and that with the image below it, in bytes. */
-export async function sizeOf(context: EngineContext, container: Container): Promise<{ rw: number; rootFs: number }> {
+export async function sizeOf(context: EngineContext, container: Container): Promise<ContainerSize> {
   const rw = await context.writableSize(container.id);
   return { rw, rootFs: rw + (context.images.find(container.imageId)?.size ?? 0) };
 }

@@ -24,8 +24,9 @@ export async function volumes(context: EngineContext): Promise<Volumes> {
   return openVolumes({ database: context.database, paths: context.paths, inUse });
 }
 
-export async function unpacked(_context: EngineContext, image: Image): Promise<string[]> {
-  throw new HuskError(`cannot unpack ${image.id} yet`, { kind: 'unsupported' });
+export async function unpacked(context: EngineContext, image: Image): Promise<string[]> {
+  const { layerTrees } = await import('../supervisor/layer-trees.ts');
+  return layerTrees(image.layers, context.paths);
 }
 
 /** overlay's upper holds what the container wrote */

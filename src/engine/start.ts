@@ -10,6 +10,7 @@ import type { EngineContext } from './context.ts';
 import type { Attachment, Container, Engine } from './contract.ts';
 import { connect, isRunning, notRunning, reread } from './control.ts';
 import { eventAttributes, recordEvent } from './events.ts';
+import { networkName } from './filters.ts';
 import { resolve } from './truth.ts';
 
 type StartOptions = NonNullable<Parameters<Engine['start']>[1]>;
@@ -59,6 +60,7 @@ async function makeTask(context: EngineContext, container: Container, options: S
     runtimeDir: context.paths.runtimeDir,
     isolation: config.isolation,
     spec: await context.buildSpec(container, image),
+    outbound: networkName(container) === 'bridge',
     terminal: config.options.tty,
     openStdin: config.options.interactive,
     stdinOnce: options.attach?.stdin === true,

@@ -26,6 +26,8 @@ export interface Task {
   runtimeDir: string;
   isolation: Isolation;
   spec: Spec;
+  /** a network namespace of its own with a way out through the host (pasta); else what the spec says is all */
+  outbound: boolean;
   terminal: boolean;
   /** the container's stdin stays open for clients (`-i`) */
   openStdin: boolean;

@@ -1,4 +1,5 @@
 /** Opens the sandbox of a container's isolation: the one place in the supervisor that knows there are several. */
+import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Sandbox } from '../sandbox.ts';
@@ -6,6 +7,16 @@ import type { Task } from './protocol.ts';
 
 export type OpenSandbox = (task: Task, paths: Paths) => Promise<Sandbox>;
 
-export const openSandbox: OpenSandbox = async (task) => {
+export const openSandbox: OpenSandbox = async (task, paths) => {
+  if (task.isolation === 'userns') return openUserns(task, paths);
   throw new HuskError(`this build has no ${task.isolation} isolation yet`, { kind: 'unsupported', exitCode: 125 });
 };
+
+async function openUserns(task: Task, paths: Paths): Promise<Sandbox> {
+  const [{ UsernsSandbox }, { containerCgroup }, { layerTrees }] = await Promise.all([import('../rootless/sandbox.ts'), import('../container/cgroup.ts'), import('./layer-trees.ts')]);
+  const directory = paths.container(task.id);
+  const rootfs = { kind: 'overlay' as const, lower: await layerTrees(task.layers, paths), upper: join(directory, 'upper'), work: join(directory, 'work'), merged: join(directory, 'merged') };
+  const cgroup = await containerCgroup(task.id, task.spec.linux.resources ?? {}, process.pid);
+  const connect = task.outbound ? async (pid: number) => (await import('../network/pasta.ts')).connectPasta(pid) : undefined;
+  return new UsernsSandbox({ id: task.id, spec: task.spec, rootfs, directory, init: task.init }, { cgroup, connect });
+}

@@ -51,7 +51,7 @@ export async function openTestEngine(t?: ExecutionContext, at?: string): Promise
   });
   if (!at)
     t?.teardown(async () => {
-      for (const { id } of await engine.list({ all: true })) await engine.remove(id, { force: true });
+      for (const { id } of engine.list({ all: true })) await engine.remove(id, { force: true });
       engine[Symbol.dispose]();
       rmSync(dataRoot, { recursive: true, force: true });
     });
