@@ -21,3 +21,16 @@ export function watchReadable(fd: number, callback: () => void): Watch {
   };
   return { close, unref: () => handle.unref(), [Symbol.dispose]: close };
 }
+
+/** Calls back once when `fd` takes more bytes (or is broken: the next write says so). */
+export function whenWritable(fd: number, callback: () => void): Watch {
+  const handle = koffi().node.poll(fd, { writable: true, disconnect: true }, () => {
+    close();
+    callback();
+  });
+  watched.add(handle);
+  const close = () => {
+    if (watched.delete(handle)) handle.close();
+  };
+  return { close, unref: () => handle.unref(), [Symbol.dispose]: close };
+}
