@@ -24,7 +24,7 @@ build: dist/husk-init dist/husk-launch dist/husk.cjs
 node_modules/.package-lock.json: package.json package-lock.json
 	@echo "set-up: npm ci"
 	@setup/npm-ci
-	@touch $@
+	@[ -L node_modules ] || touch $@
 
 dist/husk.cjs: node_modules/.package-lock.json setup/bundle.ts $(shell find src -name '*.ts')
 	@$(NODE) setup/bundle.ts

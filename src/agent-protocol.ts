@@ -18,6 +18,10 @@ export const AGENT_PROTOCOL_VERSION = 1;
 export const CONTROL_PORT = 1024;
 export const STREAM_PORT = 1025;
 
+/** the virtio-fs device that has the shared folders and files, one entry of its root each; where the agent mounts it */
+export const SHARES_TAG = 'husk-shares';
+export const SHARES_FOLDER = '/run/husk/shares';
+
 /** bytes of one control message; a spec with 128 KiB of environment fits many times over */
 export const MAX_MESSAGE = 4 << 20;
 /** streams the host accepts at once from one guest */
@@ -35,18 +39,13 @@ export interface ProcessStreams {
   stderr?: number;
 }
 
-/** A folder or file of the host, shared by virtio-fs under its number at the share's root, to be bound at the spec mount with that source. */
-export interface Share {
-  /** mounts of the spec whose `source` is this placeholder are bound from the share */
-  source: string;
-  /** name of the entry in the share's root folder */
-  entry: string;
-}
-
 export type Request =
   /** once, before anything else: makes the template a particular machine */
-  | { type: 'configure'; hostname: string; /** ns since the epoch, decimal */ realtime: string; /** base64, 64 bytes */ entropy: string; shares: Share[] }
-  /** mounts the root (EROFS on `root` below ext4 on `writable`) and prepares the container's first process up to its exec */
+  | { type: 'configure'; /** ms since the epoch */ realtime: number; /** base64, 64 bytes */ entropy: string; /** a virtio-fs device with SHARES_TAG is there */ shares: boolean }
+  /**
+   * mounts the root (EROFS on `rootDevice` below ext4 on `writableDevice`) and prepares the container's first process up to its exec.
+   * Bind mounts of the spec name their source below SHARES_FOLDER.
+   */
   | { type: 'create'; spec: Spec; init: boolean; rootDevice: string; writableDevice: string; streams: ProcessStreams; columns?: number; rows?: number }
   /** executes the command of the container created */
   | { type: 'start' }
@@ -80,9 +79,6 @@ export type Message =
 export type Notice =
   | { type: 'ready'; version: number; kernel: string }
   | { type: 'exited'; process: ProcessNumber; code: number; signal?: number; oomKilled?: boolean };
-
-/** What `stats` answers: counts of the guest's cgroup, as SandboxStats names them. */
-export type { SandboxStats } from './sandbox.ts';
 
 /** Frames one message. @throws RangeError when it is over MAX_MESSAGE */
 export function encodeMessage(message: Message): Buffer {

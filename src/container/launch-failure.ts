@@ -1,7 +1,7 @@
 /** A plan that failed, in the words people and scripts know from Docker, with what to change on this host where that is known. Reads facts, changes nothing. */
 import { readFileSync } from 'node:fs';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import { LaunchError } from '../container/launch-error.ts';
+import { LaunchError } from './launch-error.ts';
 
 /** errno(3) */
 const EPERM = 1;

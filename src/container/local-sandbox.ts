@@ -1,0 +1,240 @@
+/**
+ * A container as a launch plan in the kernel this process runs on: its first process, execs, terminals, signals, cgroup, and its end.
+ * The user-namespace isolation and the guest agent are both this, with their own plan and answers; so they cannot drift apart.
+ * Everything it starts dies with this process.
+ */
+import { totalmem } from 'node:os';
+import { HuskError } from '../errors.ts';
+import { pidfdOpen, pidfdSignal } from '../host/process.ts';
+import { INIT_PROGRAM } from '../program.ts';
+import type { ExitStatus, Sandbox, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
+import type { ContainerCgroup } from './cgroup.ts';
+import { launch, type Launched } from './executor.ts';
+import { explainLaunchError, type Stage } from './launch-failure.ts';
+import type { AwaitTag, LaunchPlan } from './launch-plan.ts';
+import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from './namespaces.ts';
+import { planExec } from './plan.ts';
+import { containerProcesses, sumStats } from './processes.ts';
+import { SIGKILL } from './signals.ts';
+import type { ProcessSpec, Resources, Spec } from './spec.ts';
+import { Terminal } from './terminal.ts';
+
+export interface LocalSandboxOptions {
+  /** the container's id, for messages */
+  id: string;
+  /** see PlanContext */
+  rootless: boolean;
+  /** the container's plan; it stops at `await exec`, and at `await cgroup` when there is one */
+  plan(spec: Spec, has: { cgroup: boolean }): LaunchPlan;
+  /** answers the plan's awaits but for `cgroup` and `exec` */
+  onAwait?: (tag: AwaitTag, pid: number) => Promise<void> | undefined;
+  /** makes the container's cgroup with its limits; undefined where none is delegated and none is needed */
+  cgroup: () => Promise<ContainerCgroup | undefined>;
+  /** after every process has ended: what the plan's parent made for them goes */
+  release?: () => Promise<void>;
+}
+
+/** how often a container without a pid namespace of its own is searched for survivors; ms */
+const KILL_ROUND_MS = 10;
+/** rounds: a second of forking faster than it is killed, and it is reported */
+const KILL_ROUNDS = 100;
+
+export class LocalSandbox implements Sandbox {
+  readonly #spec: Spec;
+  readonly #options: LocalSandboxOptions;
+  readonly #ownPid: boolean;
+  readonly #execs = new Set<SandboxProcess>();
+  #launched: Launched | undefined;
+  #stdio: StdioRequest | undefined;
+  #pid = 0;
+  #cgroup: ContainerCgroup | undefined;
+  #go = Promise.withResolvers<void>();
+  #terminals: Terminal[] = [];
+  #destroyed: Promise<void> | undefined;
+
+  constructor(spec: Spec, options: LocalSandboxOptions) {
+    this.#spec = spec;
+    this.#options = options;
+    this.#ownPid = (namespaces(spec).made & CLONE_NEWPID) !== 0;
+  }
+
+  async prepare(stdio: StdioRequest): Promise<{ pid: number }> {
+    if (this.#launched) throw new TypeError('already prepared');
+    this.#stdio = stdio;
+    this.#cgroup = await this.#options.cgroup();
+    const plan = this.#options.plan(withTerminal(this.#spec, stdio), { cgroup: this.#cgroup !== undefined });
+    const ready = Promise.withResolvers<void>();
+    this.#launched = launch(plan, {
+      init: INIT_PROGRAM,
+      stdin: stdio.stdin && !stdio.terminal ? 'pipe' : 'null',
+      stdout: stdio.terminal ? 'null' : 'pipe',
+      stderr: stdio.terminal ? 'null' : 'pipe',
+      onAwait: async (tag, pid) => {
+        if (tag === 'cgroup') await this.#cgroup?.enter(pid);
+        else if (tag !== 'exec') await this.#options.onAwait?.(tag, pid);
+        else {
+          ready.resolve();
+          await this.#go.promise;
+        }
+      },
+    });
+    try {
+      await Promise.race([ready.promise, this.#launched.started]);
+      this.#pid = await this.#launched.pid;
+    } catch (error) {
+      throw explainLaunchError(error, 'create');
+    }
+    return { pid: this.#pid };
+  }
+
+  async start(): Promise<SandboxProcess> {
+    const launched = this.#launched;
+    if (!launched) throw new TypeError('not prepared');
+    this.#go.resolve();
+    return this.#process(launched, this.#stdio!, 'create');
+  }
+
+  async exec(process: ProcessSpec, stdio: StdioRequest): Promise<SandboxProcess> {
+    if (this.#pid === 0) throw new TypeError('not prepared');
+    const plan = planExec(this.#spec, processWithTerminal(process, stdio), { pid: this.#pid, rootless: this.#options.rootless, waitFor: { cgroup: this.#cgroup !== undefined } });
+    const launched = launch(plan, {
+      init: INIT_PROGRAM,
+      stdin: stdio.stdin && !stdio.terminal ? 'pipe' : 'null',
+      stdout: stdio.terminal ? 'null' : 'pipe',
+      stderr: stdio.terminal ? 'null' : 'pipe',
+      onAwait: async (tag, pid) => {
+        if (tag === 'cgroup') await this.#cgroup?.enter(pid);
+      },
+    });
+    const running = await this.#process(launched, stdio, 'exec');
+    this.#execs.add(running);
+    void running.exited.then(() => this.#execs.delete(running));
+    return running;
+  }
+
+  /** Waits for the command's exec and wires its streams. */
+  async #process(launched: Launched, stdio: StdioRequest, stage: Stage): Promise<SandboxProcess> {
+    let pid: number;
+    let terminal: Terminal | undefined;
+    try {
+      await launched.started;
+      pid = await launched.pid;
+      if (launched.pty) terminal = new Terminal((await launched.pty).fd);
+    } catch (error) {
+      void launched.pty?.then(({ fd }) => new Terminal(fd).destroy()).catch(() => {});
+      throw explainLaunchError(error, stage);
+    }
+    if (terminal) this.#terminals.push(terminal);
+    if (terminal && stdio.columns && stdio.rows) terminal.setSize(stdio.columns, stdio.rows);
+    return {
+      pid,
+      stdin: terminal ?? launched.stdin,
+      stdout: terminal ?? launched.stdout!,
+      stderr: terminal ? null : launched.stderr,
+      resize: (columns, rows) => terminal?.setSize(columns, rows),
+      signal: (signal) => launched.signal(signal),
+      exited: launched.exited.then((exit) => this.#exitStatus(exit)),
+    };
+  }
+
+  #exitStatus(exit: { code: number; signal?: number }): ExitStatus {
+    return this.#cgroup?.oomKilled() ? { ...exit, oomKilled: true } : exit;
+  }
+
+  signal(signal: number, options: { all?: boolean } = {}): void {
+    if (!options.all) return this.#launched?.signal(signal);
+    for (const pid of this.#alive()) signalPid(pid, signal);
+  }
+
+  async pause(): Promise<void> {
+    await this.#freezer('pause').freeze(true);
+  }
+
+  async unpause(): Promise<void> {
+    await this.#freezer('unpause').freeze(false);
+  }
+
+  /** SIGSTOP would be seen by the processes and their parents, and undone by any SIGCONT: not a pause. */
+  #freezer(verb: string): ContainerCgroup {
+    if (this.#cgroup) return this.#cgroup;
+    throw new HuskError(`cannot ${verb} container ${this.#options.id}: this host delegates no cgroup v2 to you, and its freezer is what pauses`, { kind: 'unsupported', fix: 'see husk doctor' });
+  }
+
+  #alive(): number[] {
+    if (this.#cgroup) return this.#cgroup.processes();
+    return containerProcesses(this.#pid, { ownPid: this.#ownPid, more: [...this.#execs].map(({ pid }) => pid) });
+  }
+
+  async processes(): Promise<number[]> {
+    return this.#alive();
+  }
+
+  async stats(): Promise<SandboxStats> {
+    const limit = this.#spec.linux.resources?.memory?.limit;
+    const memoryLimitBytes = limit !== undefined && limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+    const measured = sumStats(this.#alive(), { memoryLimitBytes, ...(isolates(namespaces(this.#spec), CLONE_NEWNET) ? { network: this.#pid } : {}) });
+    if (!this.#cgroup) return measured;
+    const counted = this.#cgroup.stats();
+    return { ...measured, ...counted, memoryLimitBytes: counted.memoryLimitBytes ?? memoryLimitBytes };
+  }
+
+  async update(resources: Resources): Promise<void> {
+    if (!this.#cgroup)
+      throw new HuskError(`cannot update container ${this.#options.id}: this host delegates no cgroup v2 to you, so no limit can be enforced`, { kind: 'unsupported', fix: 'see husk doctor' });
+    this.#cgroup.update(resources);
+  }
+
+  destroy(): Promise<void> {
+    return (this.#destroyed ??= this.#end());
+  }
+
+  async #end(): Promise<void> {
+    const launched = this.#launched;
+    if (launched) {
+      const survivors = this.#ownPid || this.#pid === 0 ? [] : this.#alive();
+      launched.signal(SIGKILL);
+      // a plan that still waits for its answer dies of the refusal
+      this.#go.reject(new HuskError('the container was destroyed before it was started', { kind: 'conflict' }));
+      this.#go.promise.catch(() => {});
+      for (const exec of this.#execs) exec.signal(SIGKILL);
+      await launched.exited;
+      if (!this.#ownPid) await this.#killAll(survivors);
+    }
+    // the pid namespace is gone, and with it every mount, interface and process of the container
+    await this.#options.release?.();
+    await this.#cgroup?.remove();
+    for (const terminal of this.#terminals) if (terminal.readableEnded) terminal.destroy();
+  }
+
+  /** `--pid host` and `container:X`: no pid namespace dies with the first process, so what it left is looked for. */
+  async #killAll(known: number[]): Promise<void> {
+    for (let round = 0; round < KILL_ROUNDS; round++) {
+      const alive = [...new Set(known.flatMap((pid) => containerProcesses(pid, { ownPid: false })))];
+      if (alive.length === 0) return;
+      for (const pid of alive) signalPid(pid, SIGKILL);
+      await new Promise((resolve) => setTimeout(resolve, KILL_ROUND_MS));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.destroy();
+  }
+}
+
+function processWithTerminal(process: ProcessSpec, stdio: StdioRequest): ProcessSpec {
+  const size = stdio.columns && stdio.rows ? { consoleSize: { width: stdio.columns, height: stdio.rows } } : {};
+  return { ...process, terminal: stdio.terminal, ...size };
+}
+
+function withTerminal(spec: Spec, stdio: StdioRequest): Spec {
+  return { ...spec, process: processWithTerminal(spec.process, stdio) };
+}
+
+function signalPid(pid: number, signal: number): void {
+  try {
+    using pidfd = pidfdOpen(pid);
+    pidfdSignal(pidfd.number, signal);
+  } catch {
+    // it has ended meanwhile
+  }
+}

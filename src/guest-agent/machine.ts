@@ -1,0 +1,131 @@
+/** What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its VM. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { SHARES_FOLDER, SHARES_TAG, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
+import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
+import { ContainerCgroup } from '../container/cgroup.ts';
+import { LocalSandbox } from '../container/local-sandbox.ts';
+import { MS_NODEV, MS_NOSUID, MS_RDONLY } from '../container/mount-options.ts';
+import { planContainer, type PlanRootfs } from '../container/plan.ts';
+import { HuskError } from '../errors.ts';
+import { mount } from '../host/mount.ts';
+import { setRealTime } from '../host/clock.ts';
+import type { SandboxProcess, StdioRequest } from '../sandbox.ts';
+import { receiveInput, sendOutput } from './streams.ts';
+
+const ROOT_FOLDER = '/run/husk/root';
+const WRITABLE_FOLDER = '/run/husk/writable';
+const MERGED_FOLDER = '/run/husk/merged';
+/** one container a VM: the name need not tell it from others */
+const CGROUP_ID = 'container';
+const FIRST_PROCESS = 0;
+
+type Create = Extract<Request, { type: 'create' }>;
+
+export class Machine {
+  readonly #notify: (notice: Notice) => void;
+  readonly #processes = new Map<number, SandboxProcess>();
+  #sandbox: LocalSandbox | undefined;
+  #create: Create | undefined;
+
+  constructor(notify: (notice: Notice) => void) {
+    this.#notify = notify;
+  }
+
+  handle(request: Request): unknown {
+    switch (request.type) {
+      case 'configure':
+        return this.#configure(request);
+      case 'create':
+        return this.#prepare(request);
+      case 'start':
+        return this.#start();
+      case 'exec':
+        return this.#exec(request);
+      case 'signal':
+        if (request.process === FIRST_PROCESS) return this.#container().signal(request.signal, { all: request.all });
+        return this.#processes.get(request.process)?.signal(request.signal);
+      case 'resize':
+        return this.#processes.get(request.process)?.resize(request.columns, request.rows);
+      case 'pause':
+        return this.#container().pause();
+      case 'unpause':
+        return this.#container().unpause();
+      case 'processes':
+        return this.#container().processes();
+      case 'stats':
+        return this.#container().stats();
+      case 'update':
+        return this.#container().update(request.resources);
+      case 'shutdown':
+        return this.#shutdown();
+      default:
+        throw new HuskError(`the agent does not know the request "${request.type}"`, { kind: 'unsupported' });
+    }
+  }
+
+  #container(): LocalSandbox {
+    if (!this.#sandbox) throw new HuskError('no container has been created in this machine', { kind: 'conflict' });
+    return this.#sandbox;
+  }
+
+  #configure(request: Extract<Request, { type: 'configure' }>): void {
+    setRealTime(request.realtime);
+    // adds to the kernel's pool (random(4)); a restored template would otherwise share it with its siblings
+    writeFileSync('/dev/urandom', Buffer.from(request.entropy, 'base64'));
+    if (!request.shares) return;
+    mkdirSync(SHARES_FOLDER, { recursive: true });
+    mount(SHARES_TAG, SHARES_FOLDER, 'virtiofs', MS_NOSUID | MS_NODEV);
+  }
+
+  async #prepare(request: Create): Promise<{ pid: number }> {
+    if (this.#sandbox) throw new HuskError('this machine has its container already', { kind: 'conflict' });
+    const rootfs = mountRoot(request);
+    this.#create = request;
+    this.#sandbox = new LocalSandbox(request.spec, {
+      id: CGROUP_ID,
+      rootless: false,
+      cgroup: async () => ContainerCgroup.create(CGROUP_ID, request.spec.linux.resources ?? {}, { parent: CGROUP_ROOT, supervisor: process.pid }),
+      plan: (spec) => planContainer(spec, rootfs, { rootless: false, init: request.init, cgroup2: true, waitFor: { cgroup: true, exec: true } }),
+    });
+    return this.#sandbox.prepare(stdioOf(request));
+  }
+
+  async #start(): Promise<void> {
+    const started = await this.#container().start();
+    this.#serve(FIRST_PROCESS, started, this.#create!.streams);
+  }
+
+  async #exec(request: Extract<Request, { type: 'exec' }>): Promise<{ pid: number }> {
+    const started = await this.#container().exec(request.spec, stdioOf({ ...request, spec: { process: request.spec } }));
+    this.#serve(request.process, started, request.streams);
+    return { pid: started.pid };
+  }
+
+  #serve(number: number, started: SandboxProcess, streams: ProcessStreams): void {
+    this.#processes.set(number, started);
+    receiveInput(started.stdin, streams.stdin);
+    sendOutput(started.stdout, streams.stdout);
+    if (started.stderr) sendOutput(started.stderr, streams.stderr);
+    void started.exited.then(({ code, signal, oomKilled }) => {
+      this.#processes.delete(number);
+      this.#notify({ type: 'exited', process: number, code, signal, oomKilled });
+    });
+  }
+
+  async #shutdown(): Promise<void> {
+    await this.#sandbox?.destroy();
+  }
+}
+
+function stdioOf(request: { streams: ProcessStreams; columns?: number; rows?: number; spec: { process: { terminal?: boolean } } }): StdioRequest {
+  return { stdin: request.streams.stdin !== undefined, terminal: request.spec.process.terminal === true, columns: request.columns, rows: request.rows };
+}
+
+/** The image below, the container's own disk above; the overlay itself is mounted by the container's plan. */
+function mountRoot({ rootDevice, writableDevice }: Create): PlanRootfs {
+  for (const folder of [ROOT_FOLDER, WRITABLE_FOLDER, MERGED_FOLDER]) mkdirSync(folder, { recursive: true });
+  mount(rootDevice, ROOT_FOLDER, 'erofs', MS_RDONLY | MS_NODEV);
+  mount(writableDevice, WRITABLE_FOLDER, 'ext4', MS_NODEV);
+  for (const folder of ['upper', 'work']) mkdirSync(`${WRITABLE_FOLDER}/${folder}`, { recursive: true });
+  return { kind: 'overlay', lower: [ROOT_FOLDER], upper: `${WRITABLE_FOLDER}/upper`, work: `${WRITABLE_FOLDER}/work`, merged: MERGED_FOLDER };
+}
