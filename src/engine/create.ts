@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
+import type { Config } from '../config.ts';
 import { parseSignal } from '../container/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { Image } from '../images/contract.ts';
@@ -23,7 +24,8 @@ type Hooks = NonNullable<Parameters<Engine['create']>[1]>;
 /** Linux's limit for a host name: __NEW_UTS_LEN */
 const MAX_HOSTNAME = 64;
 
-export async function create(context: EngineContext, options: CreateOptions, hooks: Hooks = {}): Promise<{ id: string; warnings: string[] }> {
+export async function create(context: EngineContext, asked: CreateOptions, hooks: Hooks = {}): Promise<{ id: string; warnings: string[] }> {
+  const options = withDefaults(asked, context.config);
   const name = options.name === undefined ? undefined : checkName(options.name);
   if (name !== undefined) {
     context.store.assertNameFree(name);
@@ -42,6 +44,16 @@ export async function create(context: EngineContext, options: CreateOptions, hoo
   mkdirSync(context.paths.container(id), { recursive: true, mode: 0o711 });
   recordEvent(context, record, 'create');
   return { id, warnings };
+}
+
+/** What the config file says where the flags say nothing. */
+function withDefaults(options: CreateOptions, config: Config): CreateOptions {
+  const logDriver = options.logDriver || config['log-driver'] || 'json-file';
+  const network = options.network === '' || options.network === 'default' ? (config['default-network'] ?? 'default') : options.network;
+  const isolation = options.isolation === 'auto' ? (config['default-isolation'] ?? 'auto') : options.isolation;
+  // options of one driver mean nothing to another
+  const logOptions = options.logDriver === '' || options.logDriver === config['log-driver'] ? { ...config['log-opts'], ...options.logOptions } : options.logOptions;
+  return { ...options, logDriver, logOptions, network, isolation };
 }
 
 function freshState(): ContainerState {
