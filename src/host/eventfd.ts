@@ -1,5 +1,5 @@
 /** eventfd(2): a counter the kernel wakes us by (ioeventfd) or we wake the guest by (irqfd). */
-import { closeSync } from 'node:fs';
+import { Fd } from './fd.ts';
 import { checked, foreign } from './libc.ts';
 
 const eventfd = foreign<(initial: number, flags: number) => number>('int eventfd(uint32_t initial, int flags)');
@@ -30,6 +30,6 @@ export class EventFd implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    closeSync(this.fd);
+    new Fd(this.fd).close();
   }
 }

@@ -4,7 +4,7 @@
  * KVM_RUN blocks a thread of libuv's pool (docs/vmm.md says why not a worker); every exit comes back to the event loop of the thread that owns the devices,
  * which handles it and runs the vCPU again. So device state has one owner and needs no locks.
  */
-import { closeSync } from 'node:fs';
+import { Fd } from '../../host/fd.ts';
 import { interruptOtherThreads, installInterruptHandler } from '../../host/interrupt-threads.ts';
 import { ioctl, ioctlNative } from '../../host/ioctl.ts';
 import { Mapping } from '../../host/mapping.ts';
@@ -226,6 +226,6 @@ export class Vcpu implements Disposable {
   [Symbol.dispose](): void {
     if (this.#running) throw new Error(`vCPU ${this.id} is still running`);
     this.#page[Symbol.dispose]();
-    closeSync(this.fd);
+    new Fd(this.fd).close();
   }
 }

@@ -1,5 +1,5 @@
 /** One VM: its memory slots, interrupt controllers, and the eventfds bound to guest addresses (ioeventfd) and interrupt lines (irqfd). */
-import { closeSync } from 'node:fs';
+import { Fd } from '../../host/fd.ts';
 import type { EventFd } from '../../host/eventfd.ts';
 import { ioctl } from '../../host/ioctl.ts';
 import type { Mapping } from '../../host/mapping.ts';
@@ -102,6 +102,6 @@ export class Vm implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    closeSync(this.fd);
+    new Fd(this.fd).close();
   }
 }

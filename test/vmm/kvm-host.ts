@@ -1,0 +1,72 @@
+/**
+ * Where tests that need a real KVM run: here, when this machine's runs guests at hardware speed or is the test host itself; otherwise the whole test file
+ * runs again inside test/vm-host, and the outer run shows its output as one test.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import { measureKvm } from '../../src/vmm/kvm/probe.ts';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+/** made by `make dist/vmlinux` or guest/kernel-config/build.sh */
+export const KERNEL = `${root}dist/vmlinux`;
+/** the test guest's initramfs, made out of test/vmm/guest/init.c; in build/, which the test host sees read-only */
+export const INITRD = `${root}build/test-vmm/initrd.cpio`;
+/** seconds for a file of tests in the test host */
+const TIME_LIMIT = 280;
+
+const insideTestHost = process.env['VMHOST'] === '1';
+
+async function fit(): Promise<boolean> {
+  if (insideTestHost) return true;
+  try {
+    return (await measureKvm()).fit;
+  } catch {
+    return false;
+  }
+}
+
+function run(command: string, args: string[], env: NodeJS.ProcessEnv = process.env): Promise<{ code: number; output: string }> {
+  return new Promise((resolve) => {
+    execFile(command, args, { cwd: root, env, maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1) || 1, output: stdout + stderr }));
+  });
+}
+
+/** @returns why the guest cannot be made here, if so */
+async function prepareGuest(): Promise<string | undefined> {
+  if (!existsSync(KERNEL)) {
+    const cached = await run('guest/kernel-config/build.sh', ['--cached']);
+    if (cached.code !== 0) return 'the guest kernel is not built (guest/kernel-config/build.sh dist/vmlinux, 11 minutes of CPU)';
+    await run('guest/kernel-config/build.sh', [KERNEL]);
+  }
+  mkdirSync(`${root}build/test-vmm`, { recursive: true });
+  const made = await run('sh', ['-ec', 'cd build/test-vmm && gcc -static -O2 -Wall -Wextra -Werror -o init ../../test/vmm/guest/init.c && echo init | cpio -o -H newc --quiet >initrd.new && mv initrd.new initrd.cpio']);
+  return made.code === 0 ? undefined : `cannot make the test guest: ${made.output}`;
+}
+
+/**
+ * @param url the test file's import.meta.url
+ * @param register declares the tests; called only where they can run
+ * @param options.cpus of the test host
+ */
+export async function onKvmHost(url: string, register: () => void, options: { cpus?: number } = {}): Promise<void> {
+  const problem = insideTestHost ? undefined : await prepareGuest();
+  if (problem !== undefined) {
+    test.skip(`needs the test guest: ${problem}`, () => {});
+    return;
+  }
+  if (await fit()) {
+    register();
+    return;
+  }
+  const file = relative(root, fileURLToPath(url));
+  test(`in the test host: ${file}`, async (t) => {
+    t.timeout((TIME_LIMIT + 60) * 1000);
+    const user = process.getuid!() === 0 ? ['-u', 'husk-test'] : [];
+    const { code, output } = await run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(TIME_LIMIT), ...user, '--', 'env', `PATH=${process.env['PATH']}`, 'UV_THREADPOOL_SIZE=16', 'ava', '--serial', file]);
+    t.log(output);
+    t.is(code, 0);
+  });
+}
