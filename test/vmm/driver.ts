@@ -88,7 +88,7 @@ export class Driver {
     this.memory.live(RINGS + queue * RING_STRIDE, RING_STRIDE).fill(0);
     this.#available[queue] = this.#usedSeen[queue] = 0;
     this.write(REGISTER.queueSel, queue);
-    this.write(REGISTER.queueNum, this.queueSize);
+    this.write(REGISTER.queueNum, this.sizeOf(queue));
     for (const [register, address] of [
       [REGISTER.desc, rings.descriptors],
       [REGISTER.driver, rings.available],
@@ -98,6 +98,10 @@ export class Driver {
       this.write(register + 4, Math.floor(address / 2 ** 32));
     }
     this.write(REGISTER.queueReady, 1);
+  }
+
+  sizeOf(queue: number): number {
+    return Math.min(this.queueSize, this.transport.queues[queue]!.maxSize);
   }
 
   rings(queue: number) {
@@ -137,7 +141,7 @@ export class Driver {
   offer(queue: number, ...heads: number[]): void {
     const { available } = this.rings(queue);
     for (const head of heads) {
-      this.memory.writeU16(available + 4 + 2 * (this.#available[queue]! % this.queueSize), head);
+      this.memory.writeU16(available + 4 + 2 * (this.#available[queue]! % this.sizeOf(queue)), head);
       this.#available[queue]!++;
     }
     this.memory.writeU16(available + 2, this.#available[queue]! & 0xffff);
@@ -150,7 +154,7 @@ export class Driver {
     const done: { head: number; written: number }[] = [];
     const index = this.memory.readU16(used + 2);
     for (; (this.#usedSeen[queue]! & 0xffff) !== index; this.#usedSeen[queue]!++) {
-      const at = used + 4 + 8 * (this.#usedSeen[queue]! % this.queueSize);
+      const at = used + 4 + 8 * (this.#usedSeen[queue]! % this.sizeOf(queue));
       done.push({ head: this.memory.readU32(at), written: this.memory.readU32(at + 4) });
     }
     return done;

@@ -1,0 +1,285 @@
+/**
+ * The socket device: streams between guest ports and host code, with no unix sockets in between. The VMM listens on ports (`listen`) and connects
+ * to the guest's (`connect`); each connection is a Duplex. Bounded: connections, bytes of each, and answers that wait for the guest's buffers.
+ */
+import { HuskError } from '../../../errors.ts';
+import type { Chain } from '../virtio/chain.ts';
+import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
+import {
+  BUFFER_BYTES,
+  CLOSE_TIMEOUT,
+  FIRST_EPHEMERAL_PORT,
+  GUEST_CID,
+  HOST_CID,
+  MAX_CONNECTIONS,
+  MAX_CONTROL,
+  MAX_PACKET_DATA,
+  RECEIVE_QUEUE,
+  TRANSMIT_QUEUE,
+  vsockConfig,
+  VSOCK_FEATURES,
+  VSOCK_ID,
+  VSOCK_QUEUE_SIZES,
+} from './config.ts';
+import { VsockConnection, type Link } from './connection.ts';
+import { buildPacket, HEADER_SIZE, OP, parsePacket, TYPE_STREAM, type Packet } from './packet.ts';
+
+/** Connections do not outlive a snapshot: after a restore the guest is told so by the event queue's TRANSPORT_RESET. */
+export interface VsockState {
+  nextPort: number;
+}
+
+interface Control {
+  guestPort: number;
+  hostPort: number;
+  operation: number;
+  flags: number;
+  connection: VsockConnection | undefined;
+}
+
+export class Vsock implements VirtioDevice {
+  readonly name = 'vsock';
+  readonly id = VSOCK_ID;
+  readonly features = VSOCK_FEATURES;
+  readonly queueSizes = VSOCK_QUEUE_SIZES;
+  readonly config = vsockConfig();
+  readonly state: VsockState = { nextPort: FIRST_EPHEMERAL_PORT };
+  readonly #connections = new Map<string, VsockConnection>();
+  readonly #listeners = new Map<number, (connection: VsockConnection) => void>();
+  #control: Control[] = [];
+  /** connections with data to send, in turn */
+  readonly #ready = new Set<VsockConnection>();
+  readonly #link: Link;
+  #host: DeviceHost | undefined;
+  #sending = false;
+
+  constructor() {
+    this.#link = {
+      control: (connection, operation, flags = 0) => {
+        this.#control.push({ guestPort: connection.guestPort, hostPort: connection.hostPort, operation, flags, connection });
+        if (connection.phase === 'closing') this.#expire(connection);
+        this.#send();
+      },
+      wantsToSend: (connection) => {
+        this.#ready.add(connection);
+        this.#send();
+      },
+      finished: (connection) => {
+        const name = key(connection.guestPort, connection.hostPort);
+        if (this.#connections.get(name) === connection) this.#connections.delete(name);
+        this.#ready.delete(connection);
+      },
+    };
+  }
+
+  /** Takes the guest's connections to a host port. @returns a way to stop */
+  listen(port: number, accept: (connection: VsockConnection) => void): Disposable {
+    if (this.#listeners.has(port)) throw new HuskError(`vsock port ${port} is taken`, { kind: 'internal' });
+    this.#listeners.set(port, accept);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(port) };
+  }
+
+  /**
+   * Connects to a port of the guest.
+   * @param options.timeout milliseconds the guest has to accept
+   * @throws HuskError `unavailable` when nobody listens there, or in time
+   */
+  connect(port: number, options: { timeout?: number } = {}): Promise<VsockConnection> {
+    if (this.#connections.size >= MAX_CONNECTIONS) throw new HuskError('too many vsock connections', { kind: 'limit' });
+    const hostPort = this.#freePort();
+    const connection = new VsockConnection(this.#link, { guestPort: port, hostPort, phase: 'connecting' });
+    this.#connections.set(key(port, hostPort), connection);
+    return new Promise((resolve, reject) => {
+      const timeout = setTimeout(() => connection.destroy(new Error('the guest did not answer')), options.timeout ?? 5000);
+      connection.once('connect', () => {
+        clearTimeout(timeout);
+        resolve(connection);
+      });
+      connection.once('close', () => {
+        clearTimeout(timeout);
+        reject(new HuskError(`cannot connect to port ${port} of the guest: ${connection.errored?.message ?? 'the connection was closed'}`, { kind: 'unavailable', cause: connection.errored }));
+      });
+      this.#link.control(connection, OP.REQUEST);
+    });
+  }
+
+  #freePort(): number {
+    const { state } = this;
+    // Guest ports differ, but a host port of its own for each connection keeps logs readable; 2^31 of them cannot all be taken.
+    state.nextPort = state.nextPort >= 0xffff_fff0 ? FIRST_EPHEMERAL_PORT : state.nextPort + 1;
+    return state.nextPort;
+  }
+
+  activate(host: DeviceHost): void {
+    this.#host = host;
+    this.#send();
+  }
+
+  notify(queue: number): void {
+    if (queue === TRANSMIT_QUEUE) this.#receive();
+    else if (queue === RECEIVE_QUEUE) this.#send();
+  }
+
+  /** The guest's transmit queue: what it sends us. */
+  #receive(): void {
+    const host = this.#host!;
+    const queue = host.queues[TRANSMIT_QUEUE]!;
+    // Answers first need room: until the guest takes some, its packets wait in its own memory.
+    if (this.#control.length >= MAX_CONTROL) return;
+    const more = queue.drain((chain) => {
+      this.#packet(chain);
+      queue.complete(chain, 0);
+      return this.#control.length < MAX_CONTROL;
+    });
+    host.publish(queue);
+    this.#send();
+    if (more && this.#control.length < MAX_CONTROL) host.again(TRANSMIT_QUEUE);
+  }
+
+  #packet(chain: Chain): void {
+    const packet = parsePacket(chain.read(0, HEADER_SIZE));
+    // §5.10.6.4.1: what is not from the guest or not for us is nobody's; there is no one to answer.
+    if (packet === undefined || packet.sourceCid !== GUEST_CID || packet.destinationCid !== HOST_CID) return;
+    const connection = this.#connections.get(key(packet.sourcePort, packet.destinationPort));
+    const data = packet.operation === OP.RW ? packet.length : 0;
+    const wrong = packet.type !== TYPE_STREAM || data > MAX_PACKET_DATA || data > chain.readableLength - HEADER_SIZE;
+    if (connection === undefined) {
+      if (packet.operation === OP.RST) return;
+      if (packet.operation === OP.REQUEST && !wrong) return this.#accept(packet);
+      return this.#refuse(packet);
+    }
+    if (wrong) return this.#reset(connection);
+    connection.credit(packet);
+    switch (packet.operation) {
+      case OP.RESPONSE:
+        if (connection.phase !== 'connecting') return this.#reset(connection);
+        return connection.opened();
+      case OP.RST:
+        return connection.peerReset();
+      case OP.SHUTDOWN:
+        return connection.peerShutdown(packet.flags);
+      case OP.RW:
+        if (connection.phase !== 'open' && connection.phase !== 'closing') return this.#reset(connection);
+        // Attack: more than its credit. The copy is bounded by MAX_PACKET_DATA, what is kept by BUFFER_BYTES.
+        if (!connection.receive(chain.read(HEADER_SIZE, data))) return this.#reset(connection);
+        return;
+      case OP.CREDIT_UPDATE:
+        return;
+      case OP.CREDIT_REQUEST:
+        this.#link.control(connection, OP.CREDIT_UPDATE);
+        return;
+      default:
+        // a second REQUEST for the same ports, or an operation that does not exist
+        return this.#reset(connection);
+    }
+  }
+
+  #accept(packet: Packet): void {
+    const accept = this.#listeners.get(packet.destinationPort);
+    if (accept === undefined || this.#connections.size >= MAX_CONNECTIONS) return this.#refuse(packet);
+    const connection = new VsockConnection(this.#link, { guestPort: packet.sourcePort, hostPort: packet.destinationPort, phase: 'open' });
+    this.#connections.set(key(packet.sourcePort, packet.destinationPort), connection);
+    connection.credit(packet);
+    this.#link.control(connection, OP.RESPONSE);
+    // not inside the loop over the ring, and whatever it throws is not the guest's fault
+    process.nextTick(accept, connection);
+  }
+
+  #refuse({ sourcePort, destinationPort }: Packet): void {
+    this.#control.push({ guestPort: sourcePort, hostPort: destinationPort, operation: OP.RST, flags: 0, connection: undefined });
+  }
+
+  /** The guest broke the rules of one connection: that one ends, the others go on. */
+  #reset(connection: VsockConnection): void {
+    connection.destroy(Object.assign(new Error('the guest broke the rules of the vsock connection'), { code: 'EPROTO' }));
+  }
+
+  /** The guest should answer our last SHUTDOWN with RST; one that does not must not keep the entry. */
+  #expire(connection: VsockConnection): void {
+    setTimeout(() => {
+      if (connection.phase !== 'closing') return;
+      connection.phase = 'closed';
+      this.#link.control(connection, OP.RST);
+      this.#link.finished(connection);
+    }, CLOSE_TIMEOUT).unref();
+  }
+
+  /** Fills the guest's receive buffers: answers first, then data, a packet from each connection in turn. */
+  #send(): void {
+    const host = this.#host;
+    // Taking data calls back into here; the outer call goes on with what that added.
+    if (host === undefined || this.#sending) return;
+    this.#sending = true;
+    try {
+      host.guard(() => this.#fill(host));
+    } finally {
+      this.#sending = false;
+    }
+  }
+
+  #fill(host: DeviceHost): void {
+    const queue = host.queues[RECEIVE_QUEUE]!;
+    const wasFull = this.#control.length >= MAX_CONTROL;
+    while (this.#control.length > 0 || this.#ready.size > 0) {
+      const chain = queue.pop();
+      if (chain === undefined) {
+        if (queue.rearm()) break;
+        continue;
+      }
+      const written = this.#fillOne(chain);
+      if (written === 0) {
+        queue.undo(chain);
+        break;
+      }
+      queue.complete(chain, written);
+    }
+    host.publish(queue);
+    if (wasFull && this.#control.length < MAX_CONTROL) host.again(TRANSMIT_QUEUE);
+  }
+
+  /** @returns bytes written; 0 when there turned out to be nothing to send, or the buffer is too small for a header */
+  #fillOne(chain: Chain): number {
+    const room = chain.writableLength - HEADER_SIZE;
+    if (room < 0) {
+      // §5.10.6.4.2 wants buffers larger than a header; one that is not is given back empty, and bounded work goes on
+      return chain.writableLength;
+    }
+    const control = this.#control.shift();
+    if (control !== undefined) return this.#writePacket(chain, control, new Uint8Array(0));
+    for (const connection of this.#ready) {
+      this.#ready.delete(connection);
+      const bytes = connection.takeData(Math.min(room, MAX_PACKET_DATA));
+      if (bytes === undefined) continue;
+      // to the end of the line, if it has more
+      this.#ready.add(connection);
+      return this.#writePacket(chain, { guestPort: connection.guestPort, hostPort: connection.hostPort, operation: OP.RW, flags: 0, connection }, bytes);
+    }
+    return 0;
+  }
+
+  #writePacket(chain: Chain, { guestPort, hostPort, operation, flags, connection }: Control, data: Uint8Array): number {
+    connection?.told();
+    const header = buildPacket({ sourceCid: HOST_CID, destinationCid: GUEST_CID, sourcePort: hostPort, destinationPort: guestPort, length: data.length, type: TYPE_STREAM, operation, flags, bufferBytes: connection === undefined ? 0 : BUFFER_BYTES, forwarded: connection?.forwarded ?? 0 });
+    return chain.write(0, header) + chain.write(HEADER_SIZE, data);
+  }
+
+  /** The driver is gone, and every connection with it. */
+  reset(): void {
+    this.#host = undefined;
+    this.#control = [];
+    this.#ready.clear();
+    const connections = [...this.#connections.values()];
+    this.#connections.clear();
+    for (const connection of connections) {
+      connection.phase = 'closed';
+      connection.destroy(Object.assign(new Error('the guest has reset its vsock device'), { code: 'ECONNRESET' }));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.reset();
+    this.#listeners.clear();
+  }
+}
+
+const key = (guestPort: number, hostPort: number) => `${guestPort}:${hostPort}`;
