@@ -33,8 +33,12 @@ await build({
       // koffi's own entry looks for its native part in node_modules; ours lies beside the bundle
       name: 'koffi',
       setup(bundle) {
-        bundle.onResolve({ filter: /^koffi$/ }, () => ({ path: 'koffi', namespace: 'koffi' }));
-        bundle.onLoad({ filter: /.*/, namespace: 'koffi' }, () => ({ contents: "module.exports = require(require('node:path').join(__dirname, 'koffi.node'))", loader: 'js' }));
+        bundle.onLoad({ filter: /src\/host\/libc\.ts$/ }, ({ path }) => {
+          const source = readFileSync(path, 'utf8');
+          const contents = source.replace("createRequire(import.meta.url)('koffi')", "createRequire(import.meta.url)('./koffi.node')");
+          if (contents === source) throw new Error(`${path} no longer loads koffi as setup/bundle.ts expects`);
+          return { contents, loader: 'ts' };
+        });
       },
     },
   ],
