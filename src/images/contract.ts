@@ -83,6 +83,8 @@ export interface Images {
    * (`Using default tag`, the last line with the reference) is the caller's.
    */
   pull(reference: string, options?: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
+  /** sends the image a tag names; progress as `docker push`. @throws HuskError not-found "An image does not exist locally with the tag: x" */
+  push(reference: string, options?: { onProgress?: (progress: Progress) => void; signal?: AbortSignal }): Promise<{ digest: string; size: number }>;
   tag(source: string, target: string): void;
   /** untags, and deletes what nothing else uses; `inUse` says which containers use an image */
   remove(reference: string, options: { force?: boolean; noPrune?: boolean; inUse: (imageId: string) => { id: string; running: boolean }[] }): { untagged: string[]; deleted: string[] };

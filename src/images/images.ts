@@ -9,7 +9,7 @@ import type { Paths } from '../paths.ts';
 import { transaction } from '../state/database.ts';
 import { Blobs } from './blobs.ts';
 import { Claims } from './claims.ts';
-import type { Image, Images, PullOptions } from './contract.ts';
+import type { Image, Images, Progress, PullOptions } from './contract.ts';
 import { sweepHalfMade } from './half-made.ts';
 import type { Pulled } from './pull.ts';
 import { ImageRecords } from './records.ts';
@@ -146,6 +146,17 @@ export class ImageStore implements Images {
     onProgress({ status: `Digest: ${pulled.digest}` });
     onProgress({ status: `Status: ${pulled.upToDate ? 'Image is up to date' : 'Downloaded newer image'} for ${familiarReference(reference)}` });
     return { image: this.get(pulled.id), digest: pulled.digest, upToDate: pulled.upToDate };
+  }
+
+  async push(text: string, { onProgress = () => {}, signal }: { onProgress?: (progress: Progress) => void; signal?: AbortSignal } = {}): Promise<{ digest: string; size: number }> {
+    const { config, paths, env = process.env } = this.#options;
+    const reference = withDefaultTag(parseReference(text));
+    const [{ push }, { endpoints }] = await Promise.all([import('./push.ts'), import('./registry/endpoints.ts')]);
+    using transport = await this.#transport();
+    // never to a mirror
+    const endpoint = endpoints(reference.domain, { ...config, 'registry-mirrors': [] })[0]!;
+    const concurrency = config['max-concurrent-downloads'] ?? DEFAULT_CONCURRENCY;
+    return push({ paths, blobs: this.blobs, records: this.records, transport, endpoint, concurrency, env }, { reference, onProgress, signal });
   }
 
   async #transport() {

@@ -12,6 +12,7 @@ import type { Image, Platform, Progress } from './contract.ts';
 import { ingestLayer } from './interim-ingest.ts';
 import type { Descriptor, Manifest } from './manifest.ts';
 import { MAX_MANIFEST, parseImageConfig, parseManifest } from './manifest.ts';
+import { inParallel } from './parallel.ts';
 import { chooseEntry, formatPlatform, hostPlatform, serves } from './platform.ts';
 import type { ImageRecords } from './records.ts';
 import { LayerGone } from './records.ts';
@@ -169,22 +170,8 @@ async function fetchLayers(repository: Repository, layers: WantedLayer[], contex
     request.onProgress({ id: shortId(layer.descriptor.digest), status: here ? 'Already exists' : 'Pulling fs layer' });
     if (!here) waiting.push(layer);
   }
-  const failed = new AbortController();
-  const signal = request.signal ? AbortSignal.any([request.signal, failed.signal]) : failed.signal;
-  let firstError: unknown;
-  const worker = async () => {
-    for (let layer = waiting.shift(); layer && !failed.signal.aborted; layer = waiting.shift()) {
-      try {
-        await fetchLayer(repository, layer, context, { ...request, signal });
-      } catch (error) {
-        firstError ??= error;
-        failed.abort();
-      }
-    }
-  };
   for (const { descriptor } of waiting.slice(context.concurrency)) request.onProgress({ id: shortId(descriptor.digest), status: 'Waiting' });
-  await Promise.all(Array.from({ length: Math.min(context.concurrency, waiting.length) }, worker));
-  if (failed.signal.aborted) throw firstError;
+  await inParallel(waiting, { limit: context.concurrency, signal: request.signal }, (layer, signal) => fetchLayer(repository, layer, context, { ...request, signal }));
 }
 
 async function fetchLayer(repository: Repository, { descriptor, diffId }: WantedLayer, context: PullContext, { onProgress, signal }: PullRequest): Promise<void> {

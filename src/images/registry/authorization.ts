@@ -74,7 +74,8 @@ export class Authorization {
     const identity = credentials?.kind === 'identity';
     const query = new URLSearchParams();
     if (service) query.set('service', service);
-    query.append('scope', scope);
+    // GET repeats the parameter, the OAuth2 form has one list (distribution: token and oauth specifications)
+    for (const each of identity ? [scope] : scope.split(' ')) query.append('scope', each);
     const headers: Record<string, string> = { accept: 'application/json' };
     let body: Uint8Array | undefined;
     if (identity) {

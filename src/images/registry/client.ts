@@ -1,9 +1,10 @@
 /**
- * The OCI distribution API (pull side) of one repository at one endpoint: manifests, blobs from any offset, tags. Adds
+ * The OCI distribution API of one repository at one endpoint: manifests, blobs from any offset, tags; uploads. Adds
  * authorization and retries to the transport; checks status and length, leaves digests of blobs to whoever reads them.
  *
  * Source: OCI distribution-spec 1.1.
  */
+import type { Readable } from 'node:stream';
 import { HuskError } from '../../errors.ts';
 import { sha256 } from '../blobs.ts';
 import { MANIFEST_TYPES, MAX_MANIFEST } from '../manifest.ts';
@@ -13,7 +14,7 @@ import { findCredentials } from './credentials.ts';
 import type { Endpoint } from './endpoints.ts';
 import { isRetryable, MAX_ATTEMPTS, parseRetryAfter, waitBeforeRetry } from './retry.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
-import { readBody, TransportError } from './transport.ts';
+import { readBody, redirectTarget, TransportError } from './transport.ts';
 
 /** bytes of an error answer that are read for its message */
 const MAX_ERROR = 64 << 10;
@@ -30,8 +31,23 @@ export interface RepositoryOptions {
   path: string;
   /** tries of one request; fewer where somebody else can be asked */
   attempts?: number;
+  /** asks for the right to push as well, and to read these repositories of the same registry (cross-repository mounts) */
+  push?: { mountFrom: string[] };
   env?: NodeJS.ProcessEnv;
   signal?: AbortSignal;
+}
+
+interface ApiRequest {
+  method?: TransportRequest['method'];
+  /** below v2/<name>/ */
+  path: string;
+  /** instead of the path: where the registry has sent us */
+  url?: URL;
+  headers?: Record<string, string>;
+  body?: () => Uint8Array | Readable;
+  /** statuses that are no errors */
+  accepts?: number[];
+  attempts?: number;
 }
 
 export interface FetchedManifest {
@@ -58,7 +74,7 @@ export class Repository {
    * @throws HuskError `not-found` with Docker's "manifest unknown" text
    */
   async manifest(reference: string): Promise<FetchedManifest> {
-    const response = await this.#request('GET', `manifests/${reference}`, { accept: MANIFEST_TYPES.join(', ') });
+    const response = await this.#request({ path: `manifests/${reference}`, headers: { accept: MANIFEST_TYPES.join(', ') } });
     const bytes = await readBody(response, MAX_MANIFEST);
     const digest = sha256(bytes);
     if (isDigest(reference) && reference !== digest) throw new HuskError(`${this.host} sends a manifest with digest ${digest} for ${reference}`, { kind: 'corrupt' });
@@ -71,7 +87,7 @@ export class Repository {
    * @returns `from` is the offset the body really begins at: 0 when the registry does not do ranges
    */
   async blob(digest: string, offset: number, size: number): Promise<{ response: TransportResponse; from: number }> {
-    const response = await this.#request('GET', `blobs/${digest}`, offset > 0 ? { range: `bytes=${offset}-` } : {});
+    const response = await this.#request({ path: `blobs/${digest}`, headers: offset > 0 ? { range: `bytes=${offset}-` } : {} });
     const { 'content-range': range, 'content-length': length } = response.headers;
     const from = response.status === 206 ? Number(/^bytes (\d{1,16})-/.exec(range ?? '')?.[1] ?? Number.NaN) : 0;
     const refuse = (cause: string) => {
@@ -88,7 +104,7 @@ export class Repository {
     const tags: string[] = [];
     let path: string | undefined = 'tags/list';
     while (path !== undefined) {
-      const response = await this.#request('GET', path, { accept: 'application/json' });
+      const response = await this.#request({ path, headers: { accept: 'application/json' } });
       const bytes = await readBody(response, MAX_TAG_PAGE);
       let page: unknown;
       try {
@@ -106,18 +122,65 @@ export class Repository {
     return tags;
   }
 
-  /** Sends, answers a 401 once with a new token, retries what is worth it; any other status than 200 and 206 is an error. */
-  async #request(method: TransportRequest['method'], path: string, headers: Record<string, string>): Promise<TransportResponse> {
-    const { signal, attempts = MAX_ATTEMPTS } = this.#options;
-    const scope = `repository:${this.#options.path}:pull`;
+  /** Is the blob there? */
+  async hasBlob(digest: string): Promise<boolean> {
+    const response = await this.#request({ method: 'HEAD', path: `blobs/${digest}`, accepts: [200, 404] });
+    response.body.resume();
+    return response.status === 200;
+  }
+
+  /**
+   * Begins an upload, or mounts the blob from another repository of this registry.
+   * @returns where to upload to; undefined when the registry has mounted it
+   */
+  async startUpload(mount?: { digest: string; from: string }): Promise<URL | undefined> {
+    const query = mount ? `?${new URLSearchParams({ mount: mount.digest, from: mount.from })}` : '';
+    const response = await this.#request({ method: 'POST', path: `blobs/uploads/${query}`, headers: { 'content-length': '0' }, accepts: [201, 202] });
+    response.body.resume();
+    if (response.status === 201 && mount) return undefined;
+    const { location } = response.headers;
+    if (location === undefined) throw new HuskError(`${this.host} does not say where to upload to`, { kind: 'unavailable' });
+    return redirectTarget(location, response.url);
+  }
+
+  /** Uploads a whole blob in one request. @param body opened anew for each try */
+  async upload(location: URL, blob: { digest: string; size: number; body: () => Uint8Array | Readable }): Promise<void> {
+    const url = new URL(location);
+    url.searchParams.set('digest', blob.digest);
+    const headers = { 'content-type': 'application/octet-stream', 'content-length': String(blob.size) };
+    // an upload session is gone once it has failed: the caller begins anew
+    const response = await this.#request({ method: 'PUT', url, path: `blobs/uploads/${blob.digest}`, headers, body: blob.body, accepts: [201], attempts: 1 });
+    response.body.resume();
+  }
+
+  /** @param reference tag or digest */
+  async putManifest(reference: string, bytes: Uint8Array, mediaType: string): Promise<void> {
+    const headers = { 'content-type': mediaType, 'content-length': String(bytes.length) };
+    const response = await this.#request({ method: 'PUT', path: `manifests/${reference}`, headers, body: () => bytes, accepts: [201] });
+    response.body.resume();
+  }
+
+  #scope(): string {
+    const { path, push } = this.#options;
+    if (!push) return `repository:${path}:pull`;
+    return [`repository:${path}:pull,push`, ...push.mountFrom.map((from) => `repository:${from}:pull`)].join(' ');
+  }
+
+  /** Sends, answers a 401 once with a new token, retries what is worth it; a status that is not accepted is an error. */
+  async #request(request: ApiRequest): Promise<TransportResponse> {
+    const { method = 'GET', path, headers = {}, accepts = [200, 206] } = request;
+    const { signal } = this.#options;
+    const attempts = request.attempts ?? this.#options.attempts ?? MAX_ATTEMPTS;
+    const scope = this.#scope();
     let answered = false;
     for (let attempt = 1; ; attempt++) {
       try {
         const base = await this.#resolveBase();
-        const url = new URL(`v2/${this.#options.path}/${path}`, base);
-        const authorization = await this.#authorization.header(scope);
-        const response = await this.#send(method, url, authorization === undefined ? headers : { ...headers, authorization });
-        if (response.status === 200 || response.status === 206) return response;
+        const url = request.url ?? new URL(`v2/${this.#options.path}/${path}`, base);
+        // an upload's location may be another host's, which has no business with our token
+        const authorization = url.origin === base.origin ? await this.#authorization.header(scope) : undefined;
+        const response = await this.#send(method, url, authorization === undefined ? headers : { ...headers, authorization }, request.body?.());
+        if (accepts.includes(response.status)) return response;
         const text = await readBody(response, MAX_ERROR).catch(() => Buffer.alloc(0));
         if (response.status === 401 && !answered) {
           answered = true;
@@ -134,9 +197,9 @@ export class Repository {
     }
   }
 
-  #send(method: TransportRequest['method'], url: URL, headers: Record<string, string>): Promise<TransportResponse> {
+  #send(method: TransportRequest['method'], url: URL, headers: Record<string, string>, body?: Uint8Array | Readable): Promise<TransportResponse> {
     const { transport, endpoint, signal } = this.#options;
-    return transport.send({ method, url, headers, signal, unverifiedTls: endpoint.insecure });
+    return transport.send({ method, url, headers, body, signal, unverifiedTls: endpoint.insecure });
   }
 
   /** An insecure host may speak TLS or not: asked once at /v2/, without credentials. */
@@ -176,6 +239,8 @@ export class Repository {
       if (code === 'NAME_UNKNOWN') return new HuskError(`${this.host}/${name} not found: name unknown: repository name not known to registry`, { kind: 'not-found' });
       return new HuskError(`manifest for ${this.host}/${name}${reference.startsWith('sha256:') ? '@' : ':'}${reference} not found: manifest unknown: ${message || 'manifest unknown'}`, { kind: 'not-found' });
     }
+    if ((status === 401 || status === 403) && this.#options.push)
+      return new HuskError(`denied: requested access to the resource is denied${message ? `: ${message}` : ''}`, { kind: 'unauthorized', fix: `husk login ${this.host}` });
     if (status === 401 || status === 403)
       return new HuskError(`pull access denied for ${this.host}/${name}, repository does not exist or may require authorization${message ? `: ${message}` : ''}`, { kind: 'unauthorized', fix: `husk login ${this.host}` });
     if (status === 429) return new HuskError(`toomanyrequests: ${message || `${this.host} limits the rate of requests`}`, { kind: 'unavailable' });

@@ -12,6 +12,8 @@ import { HuskError } from '../../errors.ts';
 
 /** ms until a connection stands, and until the answer's headers are there */
 const ANSWER_TIMEOUT_MS = 30_000;
+/** ms without a sign of life while sending a stream, and until its answer: a registry hashes what it got before it answers */
+const UPLOAD_TIMEOUT_MS = 300_000;
 /** ms without one byte of a body */
 const IDLE_TIMEOUT_MS = 60_000;
 /** what Go's http.Client allows, and with it Docker */
@@ -99,14 +101,16 @@ export class Transport implements Disposable {
       agent: secure ? this.#httpsAgent(unverified) : this.#httpAgent(),
       maxHeaderSize: MAX_HEADERS,
       headers: { 'user-agent': this.#userAgent, ...headers },
-      timeout: ANSWER_TIMEOUT_MS,
+      timeout: request.body === undefined ? ANSWER_TIMEOUT_MS : UPLOAD_TIMEOUT_MS,
       signal: request.signal,
     };
+    const { body } = request;
+    const streams = body !== undefined && !(body instanceof Uint8Array);
     return new Promise((resolve, reject) => {
       const fail = (error: Error) => reject(request.signal?.aborted ? error : failure(url, error));
       const client: ClientRequest = secure ? this.#module!.request(url, options) : httpRequest(url, options);
       // the socket's idle timeout covers connecting as well; DNS has none of its own
-      const deadline = setTimeout(() => client.destroy(new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)), ANSWER_TIMEOUT_MS);
+      const deadline = streams ? undefined : setTimeout(() => client.destroy(new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)), ANSWER_TIMEOUT_MS);
       client.once('timeout', () => client.destroy(new Error('timed out')));
       client.once('error', (error) => {
         clearTimeout(deadline);
@@ -117,12 +121,10 @@ export class Transport implements Disposable {
         client.setTimeout(IDLE_TIMEOUT_MS);
         resolve(response);
       });
-      const { body } = request;
-      if (body === undefined || body instanceof Uint8Array) client.end(body);
-      else {
-        body.once('error', (error) => client.destroy(error));
-        body.pipe(client);
-      }
+      if (!streams) return void client.end(body);
+      body.once('error', (error) => client.destroy(error));
+      client.once('close', () => body.destroy());
+      body.pipe(client);
     });
   }
 
@@ -139,7 +141,8 @@ export class Transport implements Disposable {
 
 const AGENT_OPTIONS = { keepAlive: true, maxSockets: 16, highWaterMark: SOCKET_CHUNK, readableHighWaterMark: SOCKET_CHUNK };
 
-function redirectTarget(location: string, from: URL): URL {
+/** Where a Location header leads. @throws HuskError for anything but http(s), and from https to http */
+export function redirectTarget(location: string, from: URL): URL {
   let next: URL;
   try {
     next = new URL(location, from);
