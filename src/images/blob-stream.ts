@@ -8,12 +8,14 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Descriptor } from './manifest.ts';
 import { hexOf } from './reference.ts';
 import type { Repository } from './registry/client.ts';
 import { waitBeforeRetry } from './registry/retry.ts';
+import { TransportError } from './registry/transport.ts';
 
 /** bytes; what is smaller is fetched again rather than kept */
 const MIN_RESUMABLE = 1 << 20;
@@ -105,12 +107,13 @@ async function* fetched({ descriptor, repository, signal }: BlobStreamOptions, o
   let fruitless = 0;
   let goodUntil = offset();
   while (offset() < size) {
-    // tries to connect are the client's business; here only broken bodies count
-    const { response, from } = await repository.blob(digest, offset(), size);
-    // the registry ignored the range: what we have already is passed over
-    let skip = offset() - from;
+    let body: Readable | undefined;
     try {
-      for await (const chunk of gathered(response.body as AsyncIterable<Buffer>)) {
+      const { response, from } = await repository.blob(digest, offset(), size);
+      ({ body } = response);
+      // the registry ignored the range: what we have already is passed over
+      let skip = offset() - from;
+      for await (const chunk of gathered(body as AsyncIterable<Buffer>)) {
         const fresh = skip >= chunk.length ? undefined : chunk.subarray(skip);
         skip = Math.max(0, skip - chunk.length);
         if (!fresh) continue;
@@ -119,9 +122,11 @@ async function* fetched({ descriptor, repository, signal }: BlobStreamOptions, o
       }
       if (offset() >= size) return;
     } catch (error) {
-      if (error instanceof HuskError || signal?.aborted) throw error;
+      // a registry that restarts is gone for a moment; one that was never there has failed before
+      const gone = error instanceof TransportError && offset() > 0;
+      if ((error instanceof HuskError && !gone) || signal?.aborted) throw error;
     } finally {
-      response.body.destroy();
+      body?.destroy();
     }
     if (offset() - goodUntil >= PROGRESS) fruitless = 0;
     goodUntil = Math.max(goodUntil, offset());

@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 
@@ -80,18 +81,19 @@ export interface HostileRegistry extends AsyncDisposable {
 }
 
 /** @param before answers a request itself (and returns true), or leaves it to the well-behaved part */
-export async function hostileRegistry(image: TestImage | TestImage[], before?: Handler, options: { ranges?: boolean; address?: string } = {}): Promise<HostileRegistry> {
+export async function hostileRegistry(image: TestImage | TestImage[], before?: Handler, options: { ranges?: boolean; address?: string; tls?: { key: string; cert: string } } = {}): Promise<HostileRegistry> {
   const images = [image].flat();
   const requests: string[] = [];
   const headers: IncomingMessage['headers'][] = [];
-  const server = createServer((request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
     const url = new URL(request.url!, `http://${request.headers.host}`);
     requests.push(`${request.method} ${url.pathname}${request.headers.range ? ` ${request.headers.range}` : ''}`);
     headers.push(request.headers);
     response.on('error', () => {});
     if (before?.(request, response, url)) return;
     serve(images, request, response, url, options.ranges ?? true);
-  });
+  };
+  const server = options.tls ? createTlsServer(options.tls, listener) : createServer(listener);
   server.on('clientError', (_error, socket) => socket.destroy());
   const address = options.address ?? '127.0.0.1';
   await new Promise<void>((resolve) => server.listen(0, address, resolve));

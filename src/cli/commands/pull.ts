@@ -16,7 +16,7 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   const display = quiet ? undefined : new ProgressDisplay(context.stdout);
   using abort = abortOnSignal();
   try {
-    const { image, digest, upToDate } = await images.pull(reference, {
+    const { image } = await images.pull(reference, {
       allTags,
       platform: platform === undefined ? undefined : (await import('../../images/platform.ts')).parsePlatform(platform),
       onProgress: (progress) => display?.show(progress),
@@ -25,10 +25,6 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
     display?.end();
     const full = image.repoTags[0] ?? image.repoDigests[0] ?? image.id;
     const shown = reference.includes('@') || named ? reference : `${reference}:latest`;
-    if (!quiet) {
-      context.stdout.write(`Digest: ${digest}\n`);
-      context.stdout.write(`${printable(`Status: ${upToDate ? 'Image is up to date for' : 'Downloaded newer image for'} ${shown}`, context.stdout)}\n`);
-    }
     context.stdout.write(`${printable(fullName(shown, full), context.stdout)}\n`);
     return 0;
   } catch (error) {

@@ -192,7 +192,7 @@ export class Repository {
         if (attempt < attempts && isRetryable(response.status) && (await waitBeforeRetry(attempt, { retryAfter, signal }))) continue;
         throw this.#refusal(response.status, text, path);
       } catch (error) {
-        if (!(error instanceof TransportError) || attempt >= attempts || !(await waitBeforeRetry(attempt, { signal }))) throw error;
+        if (!(error instanceof TransportError && error.transient) || attempt >= attempts || !(await waitBeforeRetry(attempt, { signal }))) throw error;
       }
     }
   }

@@ -41,13 +41,19 @@ export interface TransportResponse {
   body: IncomingMessage;
 }
 
-/** Failures worth another try: the connection broke, timed out, or could not be made. */
+/** what another try a second later does not change: no such host, nobody listens, no TLS there, a certificate nobody trusts */
+const FINAL = /^(?:ENOTFOUND|ECONNREFUSED|EPROTO|CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_PROXY_)/;
+
+/** The connection broke, timed out, or could not be made. */
 export class TransportError extends HuskError {
   readonly code: string | undefined;
+  /** worth another try at once */
+  readonly transient: boolean;
 
   constructor(message: string, cause?: unknown) {
     super(message, { kind: 'unavailable', cause });
     this.code = (cause as NodeJS.ErrnoException | undefined)?.code;
+    this.transient = !FINAL.test(this.code ?? '');
   }
 }
 
