@@ -133,6 +133,7 @@ function fakeImages(): Images {
     pull: async (reference) => {
       throw new HuskError(`pull access denied for ${reference}`, { kind: 'unauthorized' });
     },
+    push: absent,
     tag: absent,
     remove: absent,
     prune: absent,

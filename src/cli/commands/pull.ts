@@ -1,6 +1,7 @@
 /** `husk pull` */
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
+import { abortOnInterrupt } from '../interrupt.ts';
 import { printable } from '../output/printable.ts';
 import { ProgressDisplay } from '../output/progress.ts';
 import { splitTag } from '../output/image-row.ts';
@@ -14,7 +15,7 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   const platform = flags.optional('platform');
   const { images } = await context.engine();
   const display = quiet ? undefined : new ProgressDisplay(context.stdout);
-  using abort = abortOnSignal();
+  using abort = abortOnInterrupt('the pull was interrupted; the next one goes on from here');
   try {
     const { image } = await images.pull(reference, {
       allTags,
@@ -39,12 +40,4 @@ function fullName(shown: string, fallback: string): string {
   if (shown.includes('/') && (/[.:]/.test(first) || first === 'localhost')) return shown;
   if (shown === '') return fallback;
   return shown.includes('/') ? `docker.io/${shown}` : `docker.io/library/${shown}`;
-}
-
-/** Ctrl-C stops the download in order; what has come stays for the next pull. */
-function abortOnSignal(): { signal: AbortSignal } & Disposable {
-  const controller = new AbortController();
-  const stop = (): void => controller.abort(new HuskError('the pull was interrupted; the next one goes on from here', { kind: 'unavailable', exitCode: 130 }));
-  process.once('SIGINT', stop);
-  return { signal: controller.signal, [Symbol.dispose]: () => void process.off('SIGINT', stop) };
 }

@@ -19,6 +19,16 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     load: () => import('../commands/pull.ts'),
   },
   {
+    ...both('push'),
+    section: 'common',
+    order: 6,
+    usage: '[OPTIONS] NAME[:TAG]',
+    help: 'Upload an image to a registry',
+    flags: [{ name: 'all-tags', short: 'a', type: 'bool', help: 'Upload every tag of the repository' }, TRUST, { name: 'quiet', short: 'q', type: 'bool', help: 'Show nothing but the name' }],
+    arguments: { minimum: 1, maximum: 1, complete: ['image'] },
+    load: () => import('../commands/push.ts'),
+  },
+  {
     name: 'images',
     parent: [],
     spellings: [
