@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -42,6 +43,15 @@ void arm_parent_death(struct run *run) {
 
 static int code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
+/* The command may have another uid by the time it has to be killed; nothing else is needed. */
+static void keep_only_kill(void) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2] = {{0}, {0}}, had[2];
+  if (syscall(SYS_capget, &header, had) < 0) return;
+  data[0].permitted = data[0].effective = had[0].permitted & 1u << CAP_KILL;
+  (void)syscall(SYS_capset, &header, data);
+}
+
 static int move_up(int fd) { return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, MONITOR_FDS); }
 
 _Noreturn static void monitor(struct run *run, pid_t child) {
@@ -50,6 +60,9 @@ _Noreturn static void monitor(struct run *run, pid_t child) {
   sigprocmask(SIG_SETMASK, &all, NULL);
   hide_process();
   prctl(PR_SET_NAME, "husk-monitor", 0, 0, 0);
+  keep_only_kill();
+  /* pivot_root(2) in the child takes along those whose folder is the old root; any other would hold the host's mounts for ever */
+  if (chdir("/") < 0) _exit(128 + SIGKILL);
   int child_fd = move_up((int)syscall(SYS_pidfd_open, child, 0));
   int status_fd = move_up(run->status), life = move_up(run->life); /* the last, so the highest */
   close_range(0, MONITOR_FDS - 1, 0);

@@ -8,6 +8,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fchmodSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { HuskError } from '../errors.ts';
 import { Fd } from '../host/fd.ts';
@@ -240,9 +241,6 @@ class Execution {
   }
 }
 
-/** signal numbers by name, for what Node reports as 'SIGKILL' */
-const signalNumber = async (name: NodeJS.Signals): Promise<number> => (await import('node:os')).constants.signals[name];
-
 /**
  * Starts a plan. Returns at once; what happens is told by the promises.
  * @throws HuskError when the plan cannot be encoded; SyscallError when no pipes can be made
@@ -261,8 +259,7 @@ export const launch: Launch = (plan, options) => {
       env: {},
     });
     child.once('exit', (code, signal) => {
-      if (signal === null) execution.exit(code, null);
-      else void signalNumber(signal).then((number) => execution.exit(code, number));
+      execution.exit(code, signal === null ? null : constants.signals[signal]);
     });
     child.once('error', (error) => {
       if (child!.pid !== undefined) return; // a failed kill(), not a failed spawn

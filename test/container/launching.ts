@@ -62,7 +62,7 @@ export interface Tree extends Disposable {
   readonly owner: number;
 }
 
-const APPLETS = ['sh', 'cat', 'echo', 'id', 'ls', 'stat', 'readlink', 'hostname', 'mount', 'grep', 'sleep', 'kill', 'pwd', 'env', 'ps', 'tty', 'stty', 'touch', 'test', 'head', 'wc', 'true', 'setsid', 'seq'];
+const APPLETS = ['sh', 'cat', 'echo', 'id', 'ls', 'stat', 'readlink', 'hostname', 'mount', 'grep', 'sleep', 'kill', 'pwd', 'env', 'ps', 'tty', 'stty', 'touch', 'test', 'head', 'wc', 'true', 'setsid', 'seq', 'ping'];
 
 /** A root with busybox and mount points, owned by the container's uid 0, with the case's entries (made last, and may replace). */
 export function tree(as: As, entries: Entries = {}): Tree {
