@@ -51,6 +51,8 @@ export class ContainerLife implements ContainerControl {
   #cancelBackOff: (() => void) | undefined;
   #backOff = new RestartBackOff();
   #restarts = 0;
+  /** no container yet, or none any more because it could not be started */
+  #idle = true;
 
   constructor(options: LifeOptions) {
     this.#options = options;
@@ -79,9 +81,9 @@ export class ContainerLife implements ContainerControl {
     return this.#nextExit.promise;
   }
 
-  /** The client went away before it named a container, or the start failed: nothing to supervise. */
+  /** The client went away before it named a container, or the start failed: nothing to supervise. A start under way goes on. */
   abandon(): void {
-    if (!this.process && !this.#cancelBackOff) this.#endOver();
+    if (this.#idle) this.#endOver();
   }
 
   async start(task: Task, size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }> {
@@ -92,11 +94,13 @@ export class ContainerLife implements ContainerControl {
     this.#database = openDatabase(this.#paths.database);
     this.#store = new ContainerStore(this.#database);
     this.#claim(task.id);
+    this.#idle = false;
     try {
       await this.#options.listen(socket);
       return await this.#startOnce(size);
     } catch (error) {
       await this.#startFailed(error);
+      this.#idle = true;
       throw error;
     }
   }
