@@ -12,7 +12,7 @@ import { EXIT_BROKEN_PIPE, report } from './report.ts';
 import { nearest } from './suggest.ts';
 import { commandHelp, commandNames, rootHelp, usageLine } from './help.ts';
 import { findCommand, GLOBAL_FLAGS } from './table/table.ts';
-import { VERSION } from './version.ts';
+import { VERSION } from '../version.ts';
 
 /** Exit code of a flag that does not parse: Docker's client gives 125 for every command. */
 const EXIT_BAD_FLAG = EXIT_HUSK_FAILED;

@@ -7,6 +7,7 @@ import type { Config } from '../config.ts';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { transaction } from '../state/database.ts';
+import { VERSION } from '../version.ts';
 import { Blobs } from './blobs.ts';
 import { Claims } from './claims.ts';
 import type { Image, Images, Progress, PullOptions } from './contract.ts';
@@ -29,8 +30,6 @@ export interface ImageStoreOptions {
   database: DatabaseSync;
   config: Config;
   env?: NodeJS.ProcessEnv;
-  /** `husk/0.1.0` */
-  userAgent?: string;
 }
 
 /** Layer folders hold unpacked trees with files of subordinate ids. Loaded when needed: it brings koffi along. */
@@ -161,7 +160,7 @@ export class ImageStore implements Images {
 
   async #transport() {
     const { Transport } = await import('./registry/transport.ts');
-    return new Transport({ userAgent: this.#options.userAgent ?? 'husk', env: this.#options.env ?? process.env });
+    return new Transport({ userAgent: `husk/${VERSION}`, env: this.#options.env ?? process.env });
   }
 
   // — names and removal —

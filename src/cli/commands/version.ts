@@ -3,7 +3,7 @@ import { arch, release } from 'node:os';
 import type { Invocation } from '../command.ts';
 import { parseFormat, render } from '../output/format.ts';
 import { goJson } from '../template/json.ts';
-import { VERSION } from '../version.ts';
+import { VERSION } from '../../version.ts';
 
 /** Docker Engine API husk's output follows */
 const API_VERSION = '1.50';
