@@ -1,0 +1,37 @@
+/**
+ * Paths of tar members, cleaned as Go's `filepath.Clean` (hence Docker, Podman and umoci) would, and refused when they lead out of
+ * the archive's root. Purely lexical; symbolic links are the layer tree's business (src/images/layers/tree.ts).
+ */
+import type { ByteString } from './byte-string.ts';
+import { display } from './byte-string.ts';
+import { MAX_COMPONENT, MAX_PATH } from './entry.ts';
+
+const ODD = /(?:^|\/)(?:\.{0,2}(?:\/|$))|\0/;
+
+/**
+ * An absolute path counts from the archive's root, as everywhere. `fail` makes the error, so that it can name the header.
+ * @throws what `fail` returns, when the path escapes the root, holds a NUL, or is longer than Linux allows
+ */
+export function cleanPath(raw: ByteString, fail: (what: string) => Error): ByteString {
+  let path = raw;
+  if (ODD.test(raw)) path = cleanOdd(raw, fail);
+  if (path.length > MAX_PATH) throw fail(`a path of ${path.length} bytes is longer than ${MAX_PATH}`);
+  if (path.length > MAX_COMPONENT) {
+    for (const component of path.split('/')) if (component.length > MAX_COMPONENT) throw fail(`a name of ${component.length} bytes is longer than ${MAX_COMPONENT}`);
+  }
+  return path;
+}
+
+function cleanOdd(raw: ByteString, fail: (what: string) => Error): ByteString {
+  if (raw.includes('\0')) throw fail('a path has a NUL byte');
+  // The bound comes before the split: a megabyte of slashes from a long-name header is not worth a million strings.
+  if (raw.length > 4 * MAX_PATH) throw fail(`a path of ${raw.length} bytes is longer than ${MAX_PATH}`);
+  const parts: ByteString[] = [];
+  for (const component of raw.split('/')) {
+    if (component === '' || component === '.') continue;
+    if (component !== '..') parts.push(component);
+    // An absolute path cannot rise above its root (Clean('/../x') is '/x'), a relative one can: the "zip slip" attack.
+    else if (parts.pop() === undefined && !raw.startsWith('/')) throw fail(`the path "${display(raw)}" leads out of the archive`);
+  }
+  return parts.join('/');
+}
