@@ -7,6 +7,7 @@ import { INTERNAL } from './program.ts';
 /** Each module exports `main(args): Promise<number>`, the exit code. */
 const INTERNAL_PROGRAMS: Record<string, () => Promise<{ main(args: string[]): Promise<number> }>> = {
   supervisor: () => import('./supervisor/main.ts'),
+  unpack: () => import('./images/layers/unpack-main.ts'),
   'volume-copy-up': () => import('./volumes/copy-up.ts'),
 };
 

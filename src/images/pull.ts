@@ -9,7 +9,7 @@ import { blobStream, removePartial } from './blob-stream.ts';
 import type { Blobs } from './blobs.ts';
 import type { Claims } from './claims.ts';
 import type { Image, Platform, Progress } from './contract.ts';
-import { ingestLayer } from './interim-ingest.ts';
+import { ingestLayer } from './layers/ingest.ts';
 import type { Descriptor, Manifest } from './manifest.ts';
 import { MAX_MANIFEST, parseImageConfig, parseManifest } from './manifest.ts';
 import { inParallel } from './parallel.ts';
@@ -200,7 +200,7 @@ async function fetchLayer(repository: Repository, { descriptor, diffId }: Wanted
     });
     let size: number;
     try {
-      ({ size } = await ingestLayer({ source, mediaType: descriptor.mediaType, diffId, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize, signal }));
+      ({ size } = await ingestLayer({ source, diffId, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize, signal }));
     } catch (error) {
       const shown = layerError(error, descriptor.digest, signal);
       // bytes that cannot become this layer are not worth resuming

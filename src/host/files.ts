@@ -1,0 +1,127 @@
+/**
+ * Files by folder fd: the *at family, attributes and copies that Node's fs has not. Names go as bytes: a string is taken as one
+ * character a byte (latin1), which for ASCII is the text itself. No call here follows a symbolic link in the last component.
+ *
+ * Numbers are those of x86-64 Linux: asm-generic/fcntl.h, linux/fcntl.h, linux/stat.h, linux/openat2.h.
+ */
+import { checked, foreign, lastErrno, SyscallError } from './libc.ts';
+
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
+export const O_DIRECTORY = 0o200000;
+export const O_NOFOLLOW = 0o400000;
+export const O_CLOEXEC = 0o2000000;
+export const S_IFCHR = 0o020000;
+export const S_IFIFO = 0o010000;
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const PROT_READ = 1;
+const MAP_PRIVATE = 2;
+const SYS_OPENAT2 = 437;
+const RESOLVE_NO_MAGICLINKS = 0x02;
+const RESOLVE_NO_SYMLINKS = 0x04;
+const RESOLVE_BENEATH = 0x08;
+
+type Name = string | Buffer;
+
+const openat = foreign<(fd: number, path: Name, flags: number, mode: number) => number>('int openat(int fd, const char *path, int flags, int mode)');
+const close = foreign<(fd: number) => number>('int close(int fd)');
+const mkdirat = foreign<(fd: number, path: Name, mode: number) => number>('int mkdirat(int fd, const char *path, int mode)');
+const mknodat = foreign<(fd: number, path: Name, mode: number, device: number) => number>('int mknodat(int fd, const char *path, int mode, uint64_t device)');
+const symlinkat = foreign<(target: Name, fd: number, path: Name) => number>('int symlinkat(const char *target, int fd, const char *path)');
+const linkat = foreign<(from: number, path: Name, to: number, name: Name, flags: number) => number>('int linkat(int from, const char *path, int to, const char *name, int flags)');
+const fchown_ = foreign<(fd: number, uid: number, gid: number) => number>('int fchown(int fd, uint32_t uid, uint32_t gid)');
+const fchownat = foreign<(fd: number, path: Name, uid: number, gid: number, flags: number) => number>('int fchownat(int fd, const char *path, uint32_t uid, uint32_t gid, int flags)');
+const fchmod_ = foreign<(fd: number, mode: number) => number>('int fchmod(int fd, uint32_t mode)');
+const fchmodat = foreign<(fd: number, path: Name, mode: number, flags: number) => number>('int fchmodat(int fd, const char *path, uint32_t mode, int flags)');
+const utimensat = foreign<(fd: number, path: Name | null, times: Int32Array, flags: number) => number>('int utimensat(int fd, const char *path, const void *times, int flags)');
+const futimens = foreign<(fd: number, times: Int32Array) => number>('int futimens(int fd, const void *times)');
+const fsetxattr = foreign<(fd: number, name: Name, value: Uint8Array, size: number, flags: number) => number>('int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)');
+const ftruncate_ = foreign<(fd: number, length: number) => number>('int ftruncate(int fd, int64_t length)');
+const pwrite = foreign<(fd: number, address: number, length: number, offset: number) => number>('int64_t pwrite(int fd, int64_t address, size_t length, int64_t offset)');
+const syncfs_ = foreign<(fd: number) => number>('int syncfs(int fd)');
+const mmap = foreign<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
+const munmap = foreign<(address: number, length: number) => number>('int munmap(int64_t address, size_t length)');
+const openat2 = foreign<(number: number, fd: number, path: Name, how: BigUint64Array, size: number) => number>('long syscall(long number, int fd, const char *path, const void *how, size_t size)');
+
+const NOT_ASCII = /[^\x01-\x7f]/;
+
+/** koffi hands strings over as UTF-8: right for ASCII, wrong for a byte string. */
+function bytes(name: string): Name {
+  if (!NOT_ASCII.test(name)) return name;
+  if (name.includes('\0')) throw new Error('a name with a NUL byte reached a system call');
+  return Buffer.from(`${name}\0`, 'latin1');
+}
+
+/** openat(2) without following a link at the end. @throws SyscallError */
+export const openAt = (folder: number, name: string, flags: number, mode = 0): number => checked(openat(folder, bytes(name), flags | O_NOFOLLOW | O_CLOEXEC, mode), 'openat', name);
+
+/** Opens a folder below `folder`: no symbolic link, no `..` out of it, no magic link anywhere in the path. openat2(2) @throws SyscallError */
+export function openBeneath(folder: number, path: string, flags = O_RDONLY): number {
+  const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
+  return checked(openat2(SYS_OPENAT2, folder, bytes(path), how, how.byteLength), 'openat2', path);
+}
+
+/** An absolute or cwd-relative path; links in it are followed: only for our own folders. @throws SyscallError */
+export const openFolder = (path: string): number => checked(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), 'open', path);
+
+export const closeFd = (fd: number): void => void checked(close(fd), 'close');
+export const makeDirectoryAt = (folder: number, name: string, mode: number): void => void checked(mkdirat(folder, bytes(name), mode), 'mkdirat', name);
+export const makeNodeAt = (folder: number, name: string, mode: number, device: number): void => void checked(mknodat(folder, bytes(name), mode, device), 'mknodat', name);
+export const symlinkAt = (target: string, folder: number, name: string): void => void checked(symlinkat(bytes(target), folder, bytes(name)), 'symlinkat', name);
+export const linkAt = (from: number, path: string, to: number, name: string): void => void checked(linkat(from, bytes(path), to, bytes(name), 0), 'linkat', name);
+export const fchown = (fd: number, uid: number, gid: number): void => void checked(fchown_(fd, uid, gid), 'fchown');
+export const chownAt = (folder: number, name: string, uid: number, gid: number): void => void checked(fchownat(folder, bytes(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'fchownat', name);
+export const fchmod = (fd: number, mode: number): void => void checked(fchmod_(fd, mode), 'fchmod');
+/** Never for a symbolic link: Linux would follow it. */
+export const chmodAt = (folder: number, name: string, mode: number): void => void checked(fchmodat(folder, bytes(name), mode, 0), 'fchmodat', name);
+export const ftruncate = (fd: number, length: number): void => void checked(ftruncate_(fd, length), 'ftruncate');
+export const syncfs = (fd: number): void => void checked(syncfs_(fd), 'syncfs');
+
+/** struct timespec[2]: access and modification, both the same */
+const times = new Int32Array(8);
+
+function setTimes(seconds: number, nanoseconds: number): Int32Array {
+  times[0] = times[4] = seconds | 0;
+  times[1] = times[5] = Math.floor(seconds / 2 ** 32);
+  times[2] = times[6] = nanoseconds;
+  return times;
+}
+
+/** Seconds may be negative; the low and high half of a 64-bit number. @throws SyscallError */
+export const setTimesOf = (fd: number, seconds: number, nanoseconds: number): void => void checked(futimens(fd, setTimes(seconds, nanoseconds)), 'futimens');
+export const setTimesAt = (folder: number, name: string, seconds: number, nanoseconds: number): void =>
+  void checked(utimensat(folder, bytes(name), setTimes(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW), 'utimensat', name);
+
+/** @returns 0 or errno: which failures matter depends on the attribute */
+export const trySetXattr = (fd: number, name: string, value: Uint8Array): number => (fsetxattr(fd, bytes(name), value, value.byteLength, 0) < 0 ? lastErrno() : 0);
+
+/** A file's bytes in memory, read-only and never through JavaScript: what write(2) is given to copy from. */
+export class FileMapping implements Disposable {
+  readonly length: number;
+  #address: number;
+
+  /** @param length bytes, as fstat gave them; 0 maps nothing */
+  constructor(fd: number, length: number) {
+    this.length = length;
+    this.#address = length === 0 ? 0 : mmap(0, length, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (this.#address === -1) throw new SyscallError('mmap', lastErrno());
+  }
+
+  /**
+   * Writes a piece of the mapping to a file. Safe for memory: the piece is checked against the mapping, and where the file behind it
+   * was cut off the kernel answers EFAULT instead of a signal.
+   * @throws SyscallError, RangeError
+   */
+  writeTo(fd: number, from: number, length: number, offset: number): void {
+    if (this.#address === 0 || from < 0 || length < 0 || from + length > this.length) throw new RangeError(`bytes ${from}+${length} are outside of a mapping of ${this.length}`);
+    for (let done = 0; done < length;) done += checked(pwrite(fd, this.#address + from + done, length - done, offset + done), 'pwrite');
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#address > 0) munmap(this.#address, this.length);
+    this.#address = 0;
+  }
+}

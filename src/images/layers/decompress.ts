@@ -1,0 +1,115 @@
+/**
+ * From a compressed stream to plain bytes: gzip (any number of members), zstd (any number of frames), or none. The bytes decide, as
+ * in Docker; the media type is only what somebody said. xz and bzip2, which only `load` and `import` meet, go through their programs.
+ */
+import { spawn } from 'node:child_process';
+import { HuskError } from '../../errors.ts';
+import { PassThrough, Readable } from 'node:stream';
+import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
+
+export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'none';
+
+/** bytes of output at a time: each costs a turn of the thread pool */
+const CHUNK = 1 << 20;
+/** bytes needed to tell; the longest mark is xz's */
+export const MAGIC_LENGTH = 6;
+/** log2 of bytes: what `zstd --ultra` without --long uses; a frame that wants more memory is refused */
+const MAX_ZSTD_WINDOW = 27;
+
+/** RFC 1952 §2.3.1, RFC 8878 §3.1, xz file format §2.1.1.1, bzip2(1) */
+export function sniff(start: Buffer): Compression {
+  if (start[0] === 0x1f && start[1] === 0x8b && start[2] === 0x08) return 'gzip';
+  if (start.length >= 4) {
+    const magic = start.readUInt32LE(0);
+    if (magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50) return 'zstd';
+  }
+  if (start.subarray(0, 6).equals(Buffer.from('\xfd7zXZ\0', 'latin1'))) return 'xz';
+  if (start.subarray(0, 3).toString('latin1') === 'BZh') return 'bzip2';
+  return 'none';
+}
+
+/**
+ * Wraps a stream of unknown compression. Errors of the source pass through; broken compression is HuskError `corrupt`.
+ * @param options.programs may xz and bzip2 be run for it?
+ */
+export async function* decompress(source: AsyncIterable<Uint8Array>, options: { programs?: boolean } = {}): AsyncGenerator<Buffer, void, void> {
+  const iterator = source[Symbol.asyncIterator]();
+  let start: Buffer = Buffer.alloc(0);
+  try {
+    while (start.length < MAGIC_LENGTH) {
+      const { done, value } = await iterator.next();
+      if (done) break;
+      start = start.length === 0 ? asBuffer(value) : Buffer.concat([start, value]);
+    }
+    const compression = sniff(start);
+    const whole = async function* () {
+      if (start.length > 0) yield start;
+      for (;;) {
+        // an iterator that has ended goes on saying so
+        const { done, value } = await iterator.next();
+        if (done) return;
+        yield asBuffer(value);
+      }
+    };
+    if (compression === 'none') yield* whole();
+    else if (compression === 'gzip' || compression === 'zstd') yield* inflate(whole(), compression);
+    else if (options.programs) yield* throughProgram(whole(), compression);
+    else throw new HuskError(`the layer is compressed with ${compression}, which no image format allows`, { kind: 'corrupt' });
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+const asBuffer = (chunk: Uint8Array) => (Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+
+async function* inflate(source: AsyncGenerator<Buffer>, compression: 'gzip' | 'zstd'): AsyncGenerator<Buffer, void, void> {
+  const transform = compression === 'gzip' ? createGunzip({ chunkSize: CHUNK }) : createZstdDecompress({ chunkSize: CHUNK, params: { [constants.ZSTD_d_windowLogMax]: MAX_ZSTD_WINDOW } });
+  let sourceError: unknown;
+  const input = Readable.from(source, { objectMode: false, highWaterMark: 2 * CHUNK });
+  input.once('error', (error) => {
+    sourceError = error;
+    transform.destroy(error);
+  });
+  input.pipe(transform);
+  try {
+    for await (const chunk of transform) yield chunk as Buffer;
+  } catch (error) {
+    if (sourceError !== undefined) throw sourceError;
+    throw new HuskError(`broken ${compression} data: ${(error as Error).message}`, { kind: 'corrupt', cause: error });
+  } finally {
+    input.destroy();
+    transform.destroy();
+  }
+}
+
+async function* throughProgram(source: AsyncGenerator<Buffer>, compression: 'xz' | 'bzip2'): AsyncGenerator<Buffer, void, void> {
+  const child = spawn(compression, ['-dc'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  let complaint = '';
+  let sourceError: unknown;
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(0, 1024)));
+  const exited = new Promise<number | Error>((resolve) => {
+    child.once('error', resolve);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+  const input = Readable.from(source, { objectMode: false });
+  input.once('error', (error) => {
+    sourceError = error;
+    child.kill('SIGKILL');
+  });
+  // A program that stops reading closes the pipe; its exit status says why.
+  child.stdin.on('error', () => {});
+  input.pipe(child.stdin);
+  try {
+    const output = new PassThrough();
+    child.stdout.pipe(output);
+    child.once('error', () => output.end());
+    for await (const chunk of output) yield chunk as Buffer;
+    const result = await exited;
+    if (sourceError !== undefined) throw sourceError;
+    if (result instanceof Error) throw new HuskError(`cannot decompress ${compression} data: ${result.message}`, { kind: 'unsupported', fix: `install ${compression} (apt install ${compression === 'xz' ? 'xz-utils' : 'bzip2'})` });
+    if (result !== 0) throw new HuskError(`broken ${compression} data: ${complaint.trim() || `${compression} ended with ${result}`}`, { kind: 'corrupt' });
+  } finally {
+    input.destroy();
+    child.kill('SIGKILL');
+  }
+}

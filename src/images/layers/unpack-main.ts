@@ -1,0 +1,66 @@
+/**
+ * The internal program `unpack`: runs as root of the user's namespace and writes layer tars out as trees, one after another.
+ *
+ *   unpack TAR FOLDER [TAR FOLDER]…     each FOLDER is new and empty
+ *
+ * stdout: a line of JSON for each finished layer, `{"done": FOLDER}`, or, as the last one, `{"error": {message, kind, fix}}`.
+ * It commits nothing: renaming a finished FOLDER is its starter's work (unpack.ts). Ends when its starter does.
+ */
+import { closeSync, fstatSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { HuskError } from '../../errors.ts';
+import { closeFd, FileMapping, openFolder, syncfs } from '../../host/files.ts';
+import { scanTar } from '../tar/scan.ts';
+import { LayerTree } from './tree.ts';
+import { writeTree } from './write-tree.ts';
+
+export async function main(args: string[]): Promise<number> {
+  process.umask(0);
+  const mapped = mappedIds(readFileSync('/proc/self/uid_map', 'latin1'), readFileSync('/proc/self/gid_map', 'latin1'));
+  try {
+    for (let index = 0; index + 1 < args.length; index += 2) {
+      unpack(args[index]!, args[index + 1]!, mapped);
+      say({ done: args[index + 1] });
+    }
+    return 0;
+  } catch (error) {
+    const { message, kind, fix } = error instanceof HuskError ? error : { message: String((error as Error).stack), kind: 'internal', fix: undefined };
+    say({ error: { message, kind, fix } });
+    return 1;
+  }
+}
+
+function say(line: object): void {
+  writeSync(1, `${JSON.stringify(line)}\n`);
+}
+
+function unpack(tar: string, folder: string, mapped: (uid: number, gid: number) => boolean): void {
+  const fd = openSync(tar, 'r');
+  try {
+    const tree = new LayerTree();
+    scanTar(fd, (entry) => tree.add(entry));
+    using mapping = new FileMapping(fd, fstatSync(fd).size);
+    const target = openFolder(folder);
+    try {
+      writeTree(tree.root, { target, tar: mapping, mapped });
+      // Once for the whole tree, before its starter renames it: after a power cut a tree is whole or not there.
+      syncfs(target);
+    } finally {
+      closeFd(target);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** @param uidMap,gidMap text of /proc/self/uid_map and gid_map, user_namespaces(7): lines of "inside outside count" */
+export function mappedIds(uidMap: string, gidMap: string): (uid: number, gid: number) => boolean {
+  const ranges = (text: string) =>
+    text
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/).map(Number) as [number, number, number]);
+  const uids = ranges(uidMap);
+  const gids = ranges(gidMap);
+  const has = (list: [number, number, number][], id: number) => list.some(([inside, , count]) => id >= inside && id < inside + count);
+  return (uid, gid) => has(uids, uid) && has(gids, gid);
+}

@@ -1,0 +1,203 @@
+/**
+ * Writes a layer's tree out as files, for overlayfs in a user namespace: the effects of unpacking. The target is a new, empty folder
+ * that nobody else writes in; every name is made exactly once and exclusively, through the fd of its folder, so that neither an
+ * archive nor a race can lead out of it. Runs as root of the namespace: owners are the namespace's ids.
+ *
+ * What cannot be had there is what Docker and Podman leave out too: devices (the container's /dev is made at start), and
+ * attributes of trusted.* and of security modules. Attributes that overlay file systems read as their own are never taken from
+ * a layer: they could redirect one path to another.
+ */
+import { HuskError } from '../../errors.ts';
+import * as host from '../../host/files.ts';
+import { SyscallError } from '../../host/libc.ts';
+import { type ByteString, display } from '../tar/byte-string.ts';
+import type { TarEntry } from '../tar/entry.ts';
+import type { Directory, Leaf, TreeNode } from './tree.ts';
+
+/** kernel's overlayfs, fuse-overlayfs and containers/storage: Documentation/filesystems/overlayfs.rst, fuse-overlayfs(1) */
+const OVERLAY_XATTR = /^(?:trusted|user)\.(?:overlay|fuseoverlayfs|containers)\.|^security\.fuseoverlayfs\./;
+/** overlayfs.rst § "User xattr": what `userxattr` mounts take for trusted.overlay.opaque; fuse-overlayfs reads it too */
+const OPAQUE_XATTR = 'user.overlay.opaque';
+const EPERM = 1;
+const EINVAL = 22;
+const EOPNOTSUPP = 95;
+
+export interface WriteTreeOptions {
+  /** the empty folder */
+  target: number;
+  tar: host.FileMapping;
+  /** are both ids mapped in this user namespace? */
+  mapped: (uid: number, gid: number) => boolean;
+}
+
+/** @throws HuskError; the folder is then half-made and of no use */
+export function writeTree(root: Directory, options: WriteTreeOptions): void {
+  new TreeWriter(options).write(root);
+}
+
+class TreeWriter {
+  readonly #options: WriteTreeOptions;
+  /** where a leaf with several names was made first, from the target down */
+  readonly #made = new Map<Leaf, ByteString>();
+  /** -1 until a whiteout is refused: kernels before 5.8 forbid them to namespaces, and fuse-overlayfs then reads `.wh.` files */
+  #whiteoutsAreFiles = false;
+
+  constructor(options: WriteTreeOptions) {
+    this.#options = options;
+  }
+
+  write(root: Directory): void {
+    this.#children(root, this.#options.target, '');
+    this.#finishDirectory(root, this.#options.target, '');
+  }
+
+  #children(directory: Directory, fd: number, path: ByteString): void {
+    for (const [name, node] of directory.children) {
+      const at = path === '' ? name : `${path}/${name}`;
+      try {
+        this.#node(node, fd, name, at);
+      } catch (error) {
+        throw error instanceof SyscallError ? explain(error, at) : error;
+      }
+    }
+  }
+
+  #node(node: TreeNode, folder: number, name: ByteString, path: ByteString): void {
+    if (node.kind === 'whiteout') return this.#whiteout(folder, name);
+    if (node.kind === 'leaf') return this.#leaf(node, folder, name, path);
+    // Ours alone until its contents are there; the real mode, which may be setgid or closed, comes after them.
+    host.makeDirectoryAt(folder, name, 0o700);
+    const fd = host.openAt(folder, name, host.O_RDONLY | host.O_DIRECTORY);
+    try {
+      this.#children(node, fd, path);
+      this.#finishDirectory(node, fd, path);
+    } finally {
+      host.closeFd(fd);
+    }
+  }
+
+  #finishDirectory(directory: Directory, fd: number, path: ByteString): void {
+    const { entry } = directory;
+    if (entry) this.#own(entry, fd, path);
+    host.fchmod(fd, entry?.mode ?? 0o755);
+    if (entry?.xattrs) this.#xattrs(entry, fd, path);
+    if (directory.opaque) {
+      const errno = host.trySetXattr(fd, OPAQUE_XATTR, Buffer.from('y'));
+      if (errno !== 0) throw explain(new SyscallError('fsetxattr', errno), path);
+    }
+    host.setTimesOf(fd, entry?.mtime ?? 0, entry?.mtimeNanoseconds ?? 0);
+  }
+
+  #leaf(leaf: Leaf, folder: number, name: ByteString, path: ByteString): void {
+    const { entry } = leaf;
+    if (leaf.links > 1) {
+      const first = this.#made.get(leaf);
+      if (first !== undefined) return this.#link(first, folder, name);
+      this.#made.set(leaf, path);
+    }
+    switch (entry.type) {
+      case 'file':
+        return this.#file(entry, folder, name, path);
+      case 'symlink':
+        host.symlinkAt(entry.linkname, folder, name);
+        this.#ownAt(entry, folder, name, path);
+        return host.setTimesAt(folder, name, entry.mtime, entry.mtimeNanoseconds);
+      case 'fifo':
+        host.makeNodeAt(folder, name, host.S_IFIFO | 0o600, 0);
+        this.#ownAt(entry, folder, name, path);
+        host.chmodAt(folder, name, entry.mode);
+        return host.setTimesAt(folder, name, entry.mtime, entry.mtimeNanoseconds);
+      default:
+        // Devices: a user namespace may not make them.
+        this.#made.delete(leaf);
+    }
+  }
+
+  #link(first: ByteString, folder: number, name: ByteString): void {
+    const slash = first.lastIndexOf('/');
+    if (slash === -1) return host.linkAt(this.#options.target, first, folder, name);
+    const parent = host.openBeneath(this.#options.target, first.slice(0, slash), host.O_RDONLY | host.O_DIRECTORY);
+    try {
+      host.linkAt(parent, first.slice(slash + 1), folder, name);
+    } finally {
+      host.closeFd(parent);
+    }
+  }
+
+  #file(entry: TarEntry, folder: number, name: ByteString, path: ByteString): void {
+    const plain = entry.uid === 0 && entry.gid === 0 && (entry.mode & 0o7000) === 0;
+    const fd = host.openAt(folder, name, host.O_WRONLY | host.O_CREAT | host.O_EXCL, plain ? entry.mode : 0o600);
+    try {
+      this.#contents(entry, fd);
+      if (!plain) {
+        this.#own(entry, fd, path);
+        host.fchmod(fd, entry.mode);
+      }
+      if (entry.xattrs) this.#xattrs(entry, fd, path);
+      host.setTimesOf(fd, entry.mtime, entry.mtimeNanoseconds);
+    } finally {
+      host.closeFd(fd);
+    }
+  }
+
+  #contents(entry: TarEntry, fd: number): void {
+    if (!entry.sparse) {
+      if (entry.size > 0) this.#options.tar.writeTo(fd, entry.dataOffset, entry.size, 0);
+      return;
+    }
+    host.ftruncate(fd, entry.size);
+    let from = entry.dataOffset;
+    for (const { offset, length } of entry.sparse) {
+      this.#options.tar.writeTo(fd, from, length, offset);
+      from += length;
+    }
+  }
+
+  /** A character device 0:0, which needs no privilege since Linux 5.8. */
+  #whiteout(folder: number, name: ByteString): void {
+    if (!this.#whiteoutsAreFiles) {
+      try {
+        return host.makeNodeAt(folder, name, host.S_IFCHR, 0);
+      } catch (error) {
+        if (!(error instanceof SyscallError) || error.errno !== EPERM) throw error;
+        this.#whiteoutsAreFiles = true;
+      }
+    }
+    host.closeFd(host.openAt(folder, `.wh.${name}`, host.O_WRONLY | host.O_CREAT | host.O_EXCL, 0o600));
+  }
+
+  #own(entry: TarEntry, fd: number, path: ByteString): void {
+    if (entry.uid === 0 && entry.gid === 0) return;
+    this.#checkMapped(entry, path);
+    host.fchown(fd, entry.uid, entry.gid);
+  }
+
+  #ownAt(entry: TarEntry, folder: number, name: ByteString, path: ByteString): void {
+    if (entry.uid === 0 && entry.gid === 0) return;
+    this.#checkMapped(entry, path);
+    host.chownAt(folder, name, entry.uid, entry.gid);
+  }
+
+  #checkMapped({ uid, gid }: TarEntry, path: ByteString): void {
+    if (this.#options.mapped(uid, gid)) return;
+    throw new HuskError(`cannot unpack "/${display(path)}": its owner ${uid}:${gid} has no subordinate id on this host`, {
+      kind: 'unsupported',
+      fix: 'give this user larger ranges in /etc/subuid and /etc/subgid (usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER)',
+    });
+  }
+
+  #xattrs(entry: TarEntry, fd: number, path: ByteString): void {
+    for (const [name, value] of entry.xattrs!) {
+      if (OVERLAY_XATTR.test(name)) continue;
+      const errno = host.trySetXattr(fd, name, value);
+      // As Docker and Podman: an attribute this namespace or file system cannot have is left out. EINVAL: capabilities or ACLs that
+      // name ids outside of the map.
+      if (errno !== 0 && errno !== EPERM && errno !== EOPNOTSUPP && errno !== EINVAL) throw explain(new SyscallError(`fsetxattr ${display(name)}`, errno), path);
+    }
+  }
+}
+
+function explain(error: SyscallError, path: ByteString): HuskError {
+  const fixes: Record<string, string> = { ENOSPC: 'free some space, or move the data root', EDQUOT: 'free some space, or move the data root', EMFILE: 'raise the limit of open files (ulimit -n)' };
+  return new HuskError(`cannot unpack "/${display(path)}": ${error.syscall}: ${error.code}`, { kind: 'limit', cause: error, fix: fixes[error.code] });
+}
