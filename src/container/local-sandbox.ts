@@ -3,6 +3,7 @@
  * The user-namespace isolation and the guest agent are both this, with their own plan and answers; so they cannot drift apart.
  * Everything it starts dies with this process.
  */
+import { closeSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { HuskError } from '../errors.ts';
 import { pidfdOpen, pidfdSignal } from '../host/process.ts';
@@ -14,7 +15,7 @@ import { explainLaunchError, type Stage } from './launch-failure.ts';
 import type { AwaitTag, LaunchPlan } from './launch-plan.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from './namespaces.ts';
 import { planExec } from './plan.ts';
-import { containerProcesses, sumStats } from './processes.ts';
+import { containerProcesses, readStat, sumStats, ZOMBIE } from './processes.ts';
 import { SIGKILL } from './signals.ts';
 import type { ProcessSpec, Resources, Spec } from './spec.ts';
 import { Terminal } from './terminal.ts';
@@ -47,9 +48,11 @@ export class LocalSandbox implements Sandbox {
   #launched: Launched | undefined;
   #stdio: StdioRequest | undefined;
   #pid = 0;
+  /** with the pid it names the process for ever */
+  #startTime: string | undefined;
   #cgroup: ContainerCgroup | undefined;
+  #started = false;
   #go = Promise.withResolvers<void>();
-  #terminals: Terminal[] = [];
   #destroyed: Promise<void> | undefined;
 
   constructor(spec: Spec, options: LocalSandboxOptions) {
@@ -81,6 +84,7 @@ export class LocalSandbox implements Sandbox {
     try {
       await Promise.race([ready.promise, this.#launched.started]);
       this.#pid = await this.#launched.pid;
+      this.#startTime = readStat(this.#pid)?.startTime;
     } catch (error) {
       throw explainLaunchError(error, 'create');
     }
@@ -90,26 +94,34 @@ export class LocalSandbox implements Sandbox {
   async start(): Promise<SandboxProcess> {
     const launched = this.#launched;
     if (!launched) throw new TypeError('not prepared');
+    this.#started = true;
     this.#go.resolve();
     return this.#process(launched, this.#stdio!, 'create');
   }
 
   async exec(process: ProcessSpec, stdio: StdioRequest): Promise<SandboxProcess> {
-    if (this.#pid === 0) throw new TypeError('not prepared');
-    const plan = planExec(this.#spec, processWithTerminal(process, stdio), { pid: this.#pid, rootless: this.#options.rootless, waitFor: { cgroup: this.#cgroup !== undefined } });
+    const first = readStat(this.#pid);
+    if (first === undefined || first.state === ZOMBIE || first.startTime !== this.#startTime) throw this.#notRunning();
+    const plan = planExec(this.#spec, processWithTerminal(process, stdio), { pid: this.#pid, rootless: this.#options.rootless, waitFor: { cgroup: true } });
     const launched = launch(plan, {
       init: INIT_PROGRAM,
       stdin: stdio.stdin && !stdio.terminal ? 'pipe' : 'null',
       stdout: stdio.terminal ? 'null' : 'pipe',
       stderr: stdio.terminal ? 'null' : 'pipe',
-      onAwait: async (tag, pid) => {
-        if (tag === 'cgroup') await this.#cgroup?.enter(pid);
+      onAwait: (_tag, pid) => {
+        // it has joined the namespaces of a pid: was that the container's first process, or one that got its number since?
+        if (readStat(this.#pid)?.startTime !== this.#startTime) throw this.#notRunning();
+        this.#cgroup?.enter(pid);
       },
     });
     const running = await this.#process(launched, stdio, 'exec');
     this.#execs.add(running);
     void running.exited.then(() => this.#execs.delete(running));
     return running;
+  }
+
+  #notRunning(): HuskError {
+    return new HuskError(`Container ${this.#options.id} is not running`, { kind: 'conflict' });
   }
 
   /** Waits for the command's exec and wires its streams. */
@@ -121,10 +133,9 @@ export class LocalSandbox implements Sandbox {
       pid = await launched.pid;
       if (launched.pty) terminal = new Terminal((await launched.pty).fd);
     } catch (error) {
-      void launched.pty?.then(({ fd }) => new Terminal(fd).destroy()).catch(() => {});
+      closeTerminal(launched);
       throw explainLaunchError(error, stage);
     }
-    if (terminal) this.#terminals.push(terminal);
     if (terminal && stdio.columns && stdio.rows) terminal.setSize(stdio.columns, stdio.rows);
     return {
       pid,
@@ -198,12 +209,12 @@ export class LocalSandbox implements Sandbox {
       this.#go.promise.catch(() => {});
       for (const exec of this.#execs) exec.signal(SIGKILL);
       await launched.exited;
+      if (!this.#started) closeTerminal(launched);
       if (!this.#ownPid) await this.#killAll(survivors);
     }
     // the pid namespace is gone, and with it every mount, interface and process of the container
     await this.#options.release?.();
     await this.#cgroup?.remove();
-    for (const terminal of this.#terminals) if (terminal.readableEnded) terminal.destroy();
   }
 
   /** `--pid host` and `container:X`: no pid namespace dies with the first process, so what it left is looked for. */
@@ -228,6 +239,11 @@ function processWithTerminal(process: ProcessSpec, stdio: StdioRequest): Process
 
 function withTerminal(spec: Spec, stdio: StdioRequest): Spec {
   return { ...spec, process: processWithTerminal(spec.process, stdio) };
+}
+
+/** the master of a terminal that nobody was given */
+function closeTerminal(launched: Launched): void {
+  void launched.pty?.then(({ fd }) => closeSync(fd)).catch(() => {});
 }
 
 function signalPid(pid: number, signal: number): void {

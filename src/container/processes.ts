@@ -10,7 +10,7 @@ const TICK_NS = 10_000_000;
 /** bytes; x86-64 */
 const PAGE = 4096;
 /** has ended; its parent has not asked yet */
-const ZOMBIE = 'Z';
+export const ZOMBIE = 'Z';
 
 export interface ProcessFacts {
   pid: number;

@@ -21,6 +21,8 @@ export class Terminal extends Duplex {
     });
     // EIO: no slave is open any more
     for (const event of ['error', 'end', 'close']) this.#socket.on(event, () => this.#hangUp());
+    // once all is read there is nobody to write to either; a destroyed stream takes late writes without an error event
+    this.once('end', () => this.destroy());
   }
 
   #hangUp(): void {

@@ -2,11 +2,13 @@
  * Runs a program as root of the user's mapped namespace: what unpacks layers, copies into volumes, and deletes trees that
  * belong to subordinate ids. It has the container's ids but none of its other walls: never run a container's own program here.
  */
+import { basename, dirname } from 'node:path';
 import { launch, type Launched, type LaunchOptions } from '../container/executor.ts';
 import type { LaunchPlan, Step } from '../container/launch-plan.ts';
 import { MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
 import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
 import { INIT_PROGRAM, INTERNAL, SELF } from '../program.ts';
+import { reachSteps } from './reach.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
 
 export interface NamespaceProgram {
@@ -38,6 +40,7 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
   const args = 'internal' in program ? [...SELF, INTERNAL, program.internal, ...(program.args ?? [])] : [...program];
   const env = options.env ? [...options.env] : Object.entries(process.env).map(([name, value]) => `${name}=${value}`);
   const plan: LaunchPlan = [
+    ...(maps.direct ? reachOwnParts('internal' in program) : []),
     ...enterUserNamespace(),
     ...(options.mounts ? privateMounts() : []),
     ...(options.steps ?? []),
@@ -62,6 +65,16 @@ function enterUserNamespace(): Step[] {
     { op: 'setgid', gid: 0 },
     { op: 'setuid', uid: 0 },
   ];
+}
+
+/** As root: husk may be installed where only root can go. */
+function reachOwnParts(internal: boolean): Step[] {
+  if (!internal) return [];
+  const [node, , entry] = SELF as [string, string, string];
+  const folder = dirname(entry);
+  // the sources and dist/ lie in the project with its node_modules; an installed husk is one folder
+  const steps = reachSteps([basename(folder) === 'husk' ? folder : dirname(folder), dirname(node)]);
+  return steps.length === 0 ? [] : [...privateMounts(), ...steps];
 }
 
 function privateMounts(): Step[] {

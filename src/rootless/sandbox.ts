@@ -4,7 +4,7 @@
  * images or logs.
  */
 import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { CGROUP_ROOT, isUnified } from '../container/cgroup-delegation.ts';
 import { containerCgroup } from '../container/cgroup.ts';
 import type { LaunchPlan } from '../container/launch-plan.ts';
@@ -59,7 +59,7 @@ function plan(spec: Spec, config: SandboxConfig, maps: IdMaps, waitFor: { cgroup
   if (!maps.direct) return planContainer(spec, rootfs, context);
   const folder = join(config.directory, 'binds');
   mkdirSync(folder, { recursive: true, mode: 0o711 });
-  const staged = stageBinds(spec, folder);
+  const staged = stageBinds(spec, { folder, dataRoot: dirname(dirname(config.directory)) });
   return [...staged.steps, ...planContainer(staged.spec, rootfs, { ...context, isDirectory: staged.isDirectory })];
 }
 

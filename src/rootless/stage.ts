@@ -10,6 +10,7 @@ import { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, MS_SLAVE }
 import { CLONE_NEWNS } from '../container/namespaces.ts';
 import type { Mount, Spec } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
+import { reachSteps } from './reach.ts';
 
 export interface Staged {
   spec: Spec;
@@ -19,8 +20,12 @@ export interface Staged {
   isDirectory(path: string): boolean;
 }
 
-/** @param folder an existing, empty folder that the mapped root can reach; nothing is left in it */
-export function stageBinds(spec: Spec, folder: string): Staged {
+/**
+ * @param options.folder an existing, empty folder of the data root; nothing is left in it
+ * @param options.dataRoot the folder that has all the container's own files
+ */
+export function stageBinds(spec: Spec, options: { folder: string; dataRoot: string }): Staged {
+  const { folder } = options;
   const directories = new Map<string, boolean>();
   const steps: Step[] = [];
   const mounts = spec.mounts.map((mount, index): Mount => {
@@ -34,7 +39,8 @@ export function stageBinds(spec: Spec, folder: string): Staged {
     steps.push({ op: 'mount', source: mount.source, target: staged, fstype: '', flags: MS_BIND | (mount.options?.includes('rbind') ? MS_REC : 0), data: '' });
     return { ...mount, source: staged };
   });
-  if (steps.length === 0) return { spec, steps, isDirectory: isDirectoryNow };
+  const reach = reachSteps([options.dataRoot]);
+  if (steps.length === 0 && reach.length === 0) return { spec, steps, isDirectory: isDirectoryNow };
   const propagation = /slave|shared/.test(spec.linux.rootfsPropagation ?? '') ? MS_SLAVE : MS_PRIVATE;
   return {
     spec: { ...spec, mounts },
@@ -43,6 +49,7 @@ export function stageBinds(spec: Spec, folder: string): Staged {
       { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | propagation, data: '' },
       { op: 'mount', source: 'husk', target: folder, fstype: 'tmpfs', flags: MS_NOSUID | MS_NODEV | MS_NOEXEC, data: 'mode=755' },
       ...steps,
+      ...reach,
     ],
     isDirectory: (path) => directories.get(path) ?? isDirectoryNow(path),
   };

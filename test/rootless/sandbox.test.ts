@@ -50,6 +50,11 @@ both('destroyed between prepare and start', `
   await makeSandbox(['true']).destroy();
 `, 'false\n');
 
+both('exec into what has ended', `
+  const sandbox = makeSandbox(['true']); await sandbox.prepare(NOTHING); await (await sandbox.start()).exited;
+  await sandbox.exec({ ...makeSpec(['true']).process }, NOTHING).catch((error) => console.log(error.kind, error.message)); await sandbox.destroy();
+`, `conflict Container ${'1'.padStart(64, '0')} is not running\n`);
+
 both('exec joins it, and has exit codes of its own', `
   const sandbox = makeSandbox(['sleep', '100']); await sandbox.prepare(NOTHING); const first = await sandbox.start();
   const exec = async (args, stdio = NOTHING) => { const child = await sandbox.exec({ ...makeSpec(args).process }, stdio); const [out, exit] = await Promise.all([text(child.stdout), child.exited]); return out.trim() + ' ' + exit.code; };
@@ -108,3 +113,21 @@ both('bind mounts, also from a folder closed to others', `
   const { out, err } = await sh('cat /data/f /etc/file; echo x 2>/dev/null > /etc/file || echo read-only', { change: (spec) => ({ ...spec, mounts: [...spec.mounts, ...mounts] }) });
   console.log(out.trim()); console.log(fs.existsSync('c1/binds'));
 `, 'inside\na file\nread-only\nfalse\n');
+
+both('fifty containers leave no process, mount, descriptor or folder', `
+  const mine = () => fs.readdirSync('/proc').filter((name) => /^\\d+$/.test(name) && (() => { try { return fs.readFileSync('/proc/' + name + '/status', 'utf8').match(/PPid:\\t(\\d+)/)[1] === String(process.pid); } catch { return false; } })()).length;
+  const state = () => [mine(), fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\\n').length, fs.readdirSync('/proc/self/fd').length].join(' ');
+  await run(['true']); await run(['true'], { stdio: { stdin: true, terminal: true } }); await sleep(50); // what is loaded once
+  const before = state();
+  const one = async (i) => {
+    const sandbox = makeSandbox(i % 3 ? ['sh', '-c', 'sleep 100 & sleep 100'] : ['true']); const stdio = i % 2 ? NOTHING : { stdin: true, terminal: true };
+    await sandbox.prepare(stdio); if (i % 5 === 4) return sandbox.destroy();
+    const child = await sandbox.start(); child.stdout.resume(); child.stderr?.resume(); if (i % 7 === 1 && i % 3) (await sandbox.exec({ ...makeSpec(['sleep', '50']).process }, { stdin: false, terminal: i % 2 === 0 })).stdout.resume();
+    await sandbox.destroy(); await child.exited;
+  };
+  for (let i = 0; i < 50; i += 5) await Promise.all([0, 1, 2, 3, 4].map((j) => one(i + j)));
+  await sleep(200);
+  console.log(before === state() ? 'same' : before + ' | ' + state(), fs.readdirSync('c7').sort().join());
+  for (let i = 1; i <= count; i++) await removeTree('c' + i);
+  console.log(fs.readdirSync('.').filter((name) => name.startsWith('c') && name !== 'config').length);
+`, 'same merged,upper,work\n0\n');
