@@ -8,6 +8,7 @@ import type { Command, Context } from './command.ts';
 import { FlagError, HelpRequest, parseFlags, type FlagSet } from './grammar/flag-set.ts';
 import { openEngine, type EngineOptions } from './open-engine.ts';
 import { printable } from './output/printable.ts';
+import { COMMANDS_NOT_YET } from './not-yet.ts';
 import { EXIT_BROKEN_PIPE, report } from './report.ts';
 import { nearest } from './suggest.ts';
 import { commandHelp, commandNames, rootHelp, usageLine } from './help.ts';
@@ -105,6 +106,10 @@ function locate(words: readonly string[]): { command: Command; spelling: string;
 
 function unknownCommand(word: string, group: readonly string[], context: Context): number {
   const prefix = ['husk', ...group].join(' ');
+  if (COMMANDS_NOT_YET.has([...group, word].join(' '))) {
+    context.stderr.write(`Error: '${prefix} ${word}' is not there yet in this husk\n`);
+    return 1;
+  }
   const meant = nearest(word, commandNames(group));
   const lines = [`husk: unknown command: ${prefix} ${word}`];
   if (meant !== undefined) lines.push(`\nDid you mean '${prefix} ${meant}'?`);

@@ -1,7 +1,6 @@
 /** `husk pull` */
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
-import { abortOnInterrupt } from '../interrupt.ts';
 import { printable } from '../output/printable.ts';
 import { ProgressDisplay } from '../output/progress.ts';
 import { splitTag } from '../output/image-row.ts';
@@ -15,7 +14,7 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   const platform = flags.optional('platform');
   const { images } = await context.engine();
   const display = quiet ? undefined : new ProgressDisplay(context.stdout);
-  using abort = abortOnInterrupt('the pull was interrupted; the next one goes on from here');
+  using abort = abortOnSignal();
   try {
     const { image } = await images.pull(reference, {
       allTags,
@@ -24,9 +23,8 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
       signal: abort.signal,
     });
     display?.end();
-    const full = image.repoTags[0] ?? image.repoDigests[0] ?? image.id;
-    const shown = reference.includes('@') || named ? reference : `${reference}:latest`;
-    context.stdout.write(`${printable(fullName(shown, full), context.stdout)}\n`);
+    const typed = allTags || named ? reference : `${reference}:latest`;
+    context.stdout.write(`${printable(fullName(typed, image.repoTags[0] ?? image.id), context.stdout)}\n`);
     return 0;
   } catch (error) {
     display?.end();
@@ -40,4 +38,12 @@ function fullName(shown: string, fallback: string): string {
   if (shown.includes('/') && (/[.:]/.test(first) || first === 'localhost')) return shown;
   if (shown === '') return fallback;
   return shown.includes('/') ? `docker.io/${shown}` : `docker.io/library/${shown}`;
+}
+
+/** Ctrl-C stops the download in order; what has come stays for the next pull. */
+function abortOnSignal(): { signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  const stop = (): void => controller.abort(new HuskError('the pull was interrupted; the next one goes on from here', { kind: 'unavailable', exitCode: 130 }));
+  process.once('SIGINT', stop);
+  return { signal: controller.signal, [Symbol.dispose]: () => void process.off('SIGINT', stop) };
 }

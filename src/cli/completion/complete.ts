@@ -16,7 +16,8 @@ const SIGNALS = ['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM', '
 export async function complete(words: readonly string[], context: Context): Promise<Candidates> {
   const typed = words.at(-1) ?? '';
   const before = words.slice(0, -1);
-  const { command, group, rest, globals } = place(before);
+  const { command, group, rest, globals, unknown } = place(before);
+  if (unknown) return { candidates: [], files: false };
   const flags = command ? command.flags : globals ? GLOBAL_FLAGS : [];
 
   // a flag's value: `--name VALUE`, `-n VALUE`, `--name=VALUE`
@@ -43,14 +44,14 @@ export async function complete(words: readonly string[], context: Context): Prom
 }
 
 /** Finds the command in the words typed so far. */
-function place(words: readonly string[]): { command: Command | undefined; group: string[]; rest: string[]; globals: boolean } {
+function place(words: readonly string[]): { command: Command | undefined; group: string[]; rest: string[]; globals: boolean; unknown?: boolean } {
   let index = 0;
   while (index < words.length && words[index]!.startsWith('-')) {
     const flag = byName(GLOBAL_FLAGS, words[index]!);
     index += flag && flag.type !== 'bool' && !words[index]!.includes('=') ? 2 : 1;
   }
   const first = findCommand(words.slice(index, index + 1));
-  if (!first) return { command: undefined, group: [], rest: [], globals: true };
+  if (!first) return { command: undefined, group: [], rest: [], globals: true, unknown: index < words.length };
   if (first.load) return { command: first, group: [], rest: words.slice(index + 1), globals: false };
   const second = findCommand(words.slice(index, index + 2));
   if (second?.load) return { command: second, group: [], rest: words.slice(index + 2), globals: false };
@@ -112,8 +113,7 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
     default: {
       const wanted = (status: string): boolean => kind === 'container' || (kind === 'container-running') === ['running', 'paused', 'restarting'].includes(status);
       const list = await fromEngine(async () =>
-        (await context.engine())
-          .list({ all: true })
+        (await (await context.engine()).list({ all: true }))
           .filter((container) => wanted(container.state.status))
           .map((container) => ({ word: container.name, help: container.config.image })),
       );

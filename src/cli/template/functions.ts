@@ -125,7 +125,7 @@ export const FUNCTIONS: Record<string, TemplateFunction> = {
     },
     [1],
   ),
-  title: fixed(1, (value: string) => value.replace(/(?<![\p{L}\p{N}_'])\p{L}/gu, (letter) => letter.toUpperCase()), [0]),
+  title: fixed(1, (value: string) => value.replace(/(?<![\p{L}\p{N}_])\p{L}/gu, (letter) => letter.toUpperCase()), [0]),
   lower: fixed(1, (value: string) => value.toLowerCase(), [0]),
   upper: fixed(1, (value: string) => value.toUpperCase(), [0]),
   pad: fixed(3, (value: string, before: unknown, after: unknown) => (value === '' ? '' : spaces(before) + value + spaces(after)), [0]),

@@ -1,0 +1,198 @@
+/** `ps`, `images`, `history`, `inspect`, `logs`, `wait`, `top`: what they print for what the engine says. */
+import test from 'ava';
+import { HuskError } from '../../../src/errors.ts';
+import type { Engine } from '../../../src/engine/contract.ts';
+import { container, husk, image, NOW } from '../fake-context.ts';
+
+const at = (ms: number): string => new Date(NOW - ms).toISOString();
+const MINUTE = 60_000;
+
+const CONTAINERS = [
+  container({ name: 'web', state: { status: 'running', startedAt: at(3000) } }),
+  container({ id: 'd'.repeat(64), name: 'old', createdAt: NOW - 86_400_000 * 3, state: { status: 'exited', exitCode: 3, startedAt: at(10 * MINUTE), finishedAt: at(5 * MINUTE) }, config: { labels: { 'com.example.some-label': 'v', b: 'w' } } }),
+];
+const engine = { list: async () => CONTAINERS } as Partial<Engine>;
+
+test('ps', async (t) => {
+  t.is(
+    (await husk(['ps', '-a'], { engine })).stdout,
+    [
+      'CONTAINER ID   IMAGE      COMMAND                  CREATED       STATUS                     PORTS     NAMES',
+      'c0ffee000000   alpine:3   "sh -c \'echo hello t…"   2 hours ago   Up 3 seconds                         web'.replace("'echo hello t…", 'echo hello t…').replace('"   2', '"    2'),
+      'dddddddddddd   alpine:3   "sh -c echo hello t…"    3 days ago    Exited (3) 5 minutes ago             old',
+      '',
+    ].join('\n'),
+  );
+});
+
+const STATES: [state: Parameters<typeof container>[0], text: string][] = [
+  [{ state: { status: 'created' } }, 'Created'],
+  [{ state: { status: 'running', startedAt: at(500) } }, 'Up Less than a second'],
+  [{ state: { status: 'paused', startedAt: at(2 * MINUTE) } }, 'Up 2 minutes (Paused)'],
+  [{ state: { status: 'restarting', exitCode: 1, startedAt: at(2 * MINUTE), finishedAt: at(MINUTE) } }, 'Restarting (1) About a minute ago'],
+  [{ state: { status: 'removing' } }, 'Removal In Progress'],
+  [{ state: { status: 'dead' } }, 'Dead'],
+  [{ state: { status: 'exited', exitCode: 137, finishedAt: at(7_200_000) } }, 'Exited (137) 2 hours ago'],
+];
+for (const [state, text] of STATES) test(`status ${text}`, async (t) => t.is((await husk(['ps', '-a', '--format', '{{.Status}}'], { engine: { list: async () => [container(state)] } })).stdout, `${text}\n`));
+
+const PS: [words: string[], stdout: string][] = [
+  [['-q'], 'c0ffee000000\ndddddddddddd\n'],
+  [['-q', '--no-trunc'], `c0ffee${'0'.repeat(58)}\n${'d'.repeat(64)}\n`],
+  [['--format', '{{.Names}}'], 'web\nold\n'],
+  [['--format', '{{.Names}}\\t{{.State}}'], 'web\trunning\nold\texited\n'],
+  [['--format', '{{.Label "b"}}|{{.Labels}}'], '|\nw|com.example.some-label=v,b=w\n'],
+  [['--format', 'table {{.Names}}\\t{{.Label "com.example.some-label"}}'], 'NAMES     SOME LABEL\nweb       \nold       v\n'],
+  [['--format', 'table {{.ID}}'], 'CONTAINER ID\nc0ffee000000\ndddddddddddd\n'],
+  [['--format', '{{json .Names}}'], '"web"\n"old"\n'],
+  [['--format', '{{.Isolation}} {{.Networks}} {{.RunningFor}}'], 'userns bridge 2 hours ago\nuserns bridge 3 days ago\n'],
+];
+for (const [words, stdout] of PS) test(`ps ${words.join(' ')}`, async (t) => t.is((await husk(['ps', ...words], { engine })).stdout, stdout));
+
+test('ps with both isolations says which', async (t) => {
+  const list = async () => [container(), container({ name: 'two', config: { isolation: 'vm' } })];
+  t.regex((await husk(['ps'], { engine: { list } })).stdout, /NAMES +ISOLATION\n.*userns\n.*vm\n$/);
+});
+
+test('ps --format json is one object a line', async (t) => {
+  const [first] = (await husk(['ps', '--format', 'json'], { engine })).stdout.split('\n');
+  t.like(JSON.parse(first!), { Names: 'web', ID: 'c0ffee000000', State: 'running' });
+});
+
+test('a field no container has is an error with Go\'s words', async (t) => {
+  t.deepEqual(await husk(['ps', '--format', '{{.Nope}}'], { engine }), { code: 1, stdout: '', stderr: 'Error: failed to execute template: template: :1:2: executing "" at <.Nope>: can\'t evaluate field Nope in type struct\n' });
+});
+
+test('what ps asks the engine', async (t) => {
+  const asked: unknown[] = [];
+  const spy = { list: async (options: unknown) => (asked.push(options), []) } as Partial<Engine>;
+  await husk(['ps', '-f', 'label=a', '-f', 'label=b=c', '-f', 'status=exited'], { engine: spy });
+  await husk(['ps', '-l'], { engine: spy });
+  await husk(['ps', '-n', '3', '-s'], { engine: spy });
+  await husk(['ps', '--format', '{{.Size}}'], { engine: spy });
+  t.deepEqual(JSON.parse(JSON.stringify(asked)), [
+    { all: true, filters: { label: ['a', 'b=c'], status: ['exited'] }, size: false },
+    { all: true, filters: {}, last: 1, size: false },
+    { all: true, filters: {}, last: 3, size: true },
+    { all: false, filters: {}, size: true },
+  ]);
+});
+
+test('on a terminal a hostile name or label stays text', async (t) => {
+  const list = async () => [container({ config: { image: 'a\x1b[2Jb', labels: { x: '\x1b]0;t\x07' } } })];
+  const { stdout } = await husk(['ps', '--format', 'table {{.Image}}\t{{.Labels}}\t{{.Label "x"}}'], { engine: { list }, terminal: { columns: 80, rows: 24 } });
+  t.notRegex(stdout, /\x1b|\x07/);
+});
+
+const IMAGES = [
+  image({ repoTags: ['alpine:3', 'localhost:5000/mine:v1'], repoDigests: ['alpine@sha256:aaaa'] }),
+  image({ id: `sha256:${'c'.repeat(64)}`, repoTags: [], created: '2025-12-01T00:00:00Z', labels: { k: 'v' } }),
+  image({ id: `sha256:${'d'.repeat(64)}`, repoTags: [], repoDigests: ['debian@sha256:dddd'], created: '2024-01-01T00:00:00Z' }),
+];
+const imageEngine = { images: { list: () => IMAGES, get: () => IMAGES[1] } } as unknown as Partial<Engine>;
+
+test('images', async (t) => {
+  t.is(
+    (await husk(['images'], { engine: imageEngine })).stdout,
+    [
+      'REPOSITORY            TAG       IMAGE ID       CREATED        SIZE',
+      'alpine                3         bbbbbbbbbbbb   24 hours ago   7.65MB',
+      'localhost:5000/mine   v1        bbbbbbbbbbbb   24 hours ago   7.65MB',
+      '<none>                <none>    cccccccccccc   4 weeks ago    7.65MB',
+      'debian                <none>    dddddddddddd   2 years ago    7.65MB',
+      '',
+    ].join('\n'),
+  );
+});
+
+const IMAGE_CASES: [words: string[], stdout: string][] = [
+  [['-q'], 'bbbbbbbbbbbb\ncccccccccccc\ndddddddddddd\n'],
+  [['-q', '-f', 'dangling=true'], 'cccccccccccc\ndddddddddddd\n'],
+  [['-q', '-f', 'label=k=v'], 'cccccccccccc\n'],
+  [['-q', '-f', 'since=c'], 'bbbbbbbbbbbb\n'],
+  [['-q', '-f', 'before=c'], 'dddddddddddd\n'],
+  [['-q', '-f', 'reference=al*'], 'bbbbbbbbbbbb\n'],
+  [['-q', '-f', 'reference=*/mine:v?'], 'bbbbbbbbbbbb\n'],
+  [['-q', '-f', 'reference=mine'], ''],
+  [['--format', '{{.Repository}}', 'alpine'], 'alpine\nlocalhost:5000/mine\n'],
+  [['--format', '{{.Repository}}@{{.Digest}}', '-f', 'reference=alpine'], 'alpine@sha256:aaaa\nlocalhost:5000/mine@<none>\n'],
+];
+for (const [words, stdout] of IMAGE_CASES) test(`images ${words.join(' ')}`, async (t) => t.is((await husk(['images', ...words], { engine: imageEngine })).stdout, stdout));
+
+test('images refuses a filter it does not know', async (t) => t.regex((await husk(['images', '-f', 'foo=bar'], { engine: imageEngine })).stderr, /^Error: invalid filter 'foo'/));
+
+test('history', async (t) => {
+  const one = image({ layers: [{ diffId: 'sha256:1', tar: '', size: 7_000_000 }] });
+  one.config.history = [
+    { created: '2026-01-01T03:04:05Z', created_by: 'ADD file:0123456789 in / and a lot more that is cut off' },
+    { created: '2026-01-01T03:04:05Z', created_by: 'CMD\t["sh"]', empty_layer: true, comment: 'c' },
+  ];
+  t.is(
+    (await husk(['history', 'x'], { engine: { images: { get: () => one } } as unknown as Partial<Engine> })).stdout,
+    [
+      'IMAGE          CREATED        CREATED BY                                      SIZE      COMMENT',
+      'bbbbbbbbbbbb   24 hours ago   CMD ["sh"]                                      0B        c',
+      '<missing>      24 hours ago   ADD file:0123456789 in / and a lot more that…   7MB       ',
+      '',
+    ].join('\n'),
+  );
+});
+
+const INSPECTED = { Id: 'c0ffee', State: { Status: 'running', Pid: 42, Health: null }, Config: { Labels: { b: '2', a: '1' }, Env: ['A=1'] }, NetworkSettings: { Ports: {} } };
+const notFound = (what: string) => () => {
+  throw new HuskError(`No such ${what}: x`, { kind: 'not-found' });
+};
+const inspecting = { inspect: async () => INSPECTED, inspectImage: notFound('image') } as unknown as Partial<Engine>;
+
+const INSPECT: [format: string, stdout: string][] = [
+  ['{{.State.Pid}}', '42\n'],
+  ['{{.Config.Labels.a}} {{.Config.Labels.zz}} {{index .Config.Labels "b"}}', '1 <no value> 2\n'],
+  ['{{json .Config.Labels}}', '{"a":"1","b":"2"}\n'],
+  ['{{range $k, $v := .Config.Labels}}{{$k}}={{$v}} {{end}}', 'a=1 b=2 \n'],
+  ['{{range .Config.Env}}{{println .}}{{end}}', 'A=1\n\n'],
+  ['{{if .State.Health}}y{{else}}n{{end}}', 'n\n'],
+  ['{{.Config.Env}} {{len .NetworkSettings.Ports}}', '[A=1] 0\n'],
+];
+for (const [format, stdout] of INSPECT) test(`inspect -f ${format}`, async (t) => t.deepEqual(await husk(['inspect', '-f', format, 'x'], { engine: inspecting }), { code: 0, stdout, stderr: '' }));
+
+test('inspect: a field nobody has', async (t) => {
+  t.deepEqual(await husk(['inspect', '-f', '{{.State.Nope}}', 'x'], { engine: inspecting }), { code: 1, stdout: '', stderr: 'Error: template parsing error: template: :1:8: executing "" at <.State.Nope>: map has no entry for key "Nope"\n' });
+});
+
+test('inspect prints what it found, and an empty list for nothing', async (t) => {
+  t.deepEqual(JSON.parse((await husk(['inspect', 'x'], { engine: inspecting })).stdout), [INSPECTED]);
+  t.deepEqual(await husk(['inspect', 'x'], { engine: { inspect: async () => notFound('container')(), inspectImage: notFound('image') } as unknown as Partial<Engine> }), { code: 1, stdout: '[]\n', stderr: 'Error: No such object: x\n' });
+});
+
+test('logs keep their streams, and -t says when', async (t) => {
+  const asked: unknown[] = [];
+  const logging = {
+    async *logs(_name: string, options: unknown) {
+      asked.push(options);
+      yield { time: '2026-01-01T00:00:00.000000001Z', stream: 'stdout' as const, text: 'a\n' };
+      yield { time: '2026-01-01T00:00:00.000000002Z', stream: 'stderr' as const, text: 'b' };
+    },
+  } as unknown as Partial<Engine>;
+  t.deepEqual(await husk(['logs', 'x'], { engine: logging }), { code: 0, stdout: 'a\n', stderr: 'b' });
+  t.is((await husk(['logs', '-t', '--tail', '5', '--since', '1m', 'x'], { engine: logging })).stdout, '2026-01-01T00:00:00.000000001Z a\n');
+  t.deepEqual(JSON.parse(JSON.stringify(asked)), [{ follow: false }, { follow: false, tail: 5, since: NOW - MINUTE }]);
+});
+
+test('wait prints codes in the order asked', async (t) => {
+  const waiting = { wait: async (name: string) => (name === 'x' ? notFound('container')() : Number(name)) } as unknown as Partial<Engine>;
+  t.deepEqual(await husk(['wait', '3', 'x', '0'], { engine: waiting }), { code: 1, stdout: '3\n0\n', stderr: 'Error: No such container: x\n' });
+});
+
+test('top', async (t) => {
+  const topping = { top: async () => ({ titles: ['UID', 'CMD'], processes: [['root', 'sleep 5']] }) } as Partial<Engine>;
+  t.is((await husk(['top', 'x', '-o', 'pid'], { engine: topping })).stdout, 'UID                 CMD\nroot                sleep 5\n');
+});
+
+test('a filter that nothing asks first: prune wants a yes', async (t) => {
+  let pruned = 0;
+  const pruning = { prune: async () => (pruned++, { deleted: ['a', 'b'], reclaimed: 1500 }) } as Partial<Engine>;
+  const { stdout } = await husk(['container', 'prune'], { engine: pruning });
+  t.regex(stdout, /^WARNING! This will remove all stopped containers\.\nAre you sure you want to continue\? \[y\/N\] $/);
+  t.is(pruned, 0);
+  t.is((await husk(['container', 'prune', '-f'], { engine: pruning })).stdout, 'Deleted Containers:\na\nb\n\nTotal reclaimed space: 1.5kB\n');
+});

@@ -1,0 +1,100 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { createOptions, parseRestart } from '../../../src/cli/grammar/create-options.ts';
+import { parseLines } from '../../../src/cli/grammar/env-file.ts';
+import { parseFlags } from '../../../src/cli/grammar/flag-set.ts';
+import { CREATE_FLAGS } from '../../../src/cli/table/create-flags.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'husk-create-'));
+test.after.always(() => rmSync(folder, { recursive: true, force: true }));
+const file = (name: string, text: string): string => {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+};
+
+const env = { FROM_HOST: 'yes' };
+function options(...words: string[]) {
+  const parsed = parseFlags(CREATE_FLAGS, words, { interspersed: false, env });
+  return createOptions(parsed.flags, parsed.arguments, { env, workdir: '/work', consoleSize: { columns: 80, rows: 24 } });
+}
+
+test('nothing but an image', (t) => {
+  t.like(options('alpine'), { image: 'alpine', command: undefined, entrypoint: undefined, env: [], interactive: false, tty: false, autoRemove: false, network: 'default', pull: 'missing', isolation: 'auto', restart: { name: 'no', maximumRetryCount: 0 }, mounts: [], consoleSize: undefined });
+});
+
+const CASES: [title: string, words: string[], expected: Record<string, unknown>][] = [
+  ['the command is what follows', ['-it', 'alpine', 'sh', '-c', 'x'], { interactive: true, tty: true, command: ['sh', '-c', 'x'], consoleSize: { columns: 80, rows: 24 } }],
+  ['an entrypoint', ['--entrypoint', 'sh', 'a'], { entrypoint: ['sh'] }],
+  ['an empty entrypoint resets', ['--entrypoint=', 'a'], { entrypoint: [] }],
+  ['environment', ['-e', 'A=1', '-e', 'FROM_HOST', '-e', 'NOBODY', 'a'], { env: ['A=1', 'FROM_HOST=yes', 'NOBODY'] }],
+  ['labels', ['-l', 'a=b=c', '--label', 'x', 'a'], { labels: { a: 'b=c', x: '' } }],
+  ['tmpfs', ['--tmpfs', '/run:size=1m', '--tmpfs', '/tmp', 'a'], { tmpfs: { '/run': 'size=1m', '/tmp': '' } }],
+  ['restart', ['--restart', 'on-failure:3', 'a'], { restart: { name: 'on-failure', maximumRetryCount: 3 } }],
+  ['ulimits: the last of a name', ['--ulimit', 'nofile=1:2', '--ulimit', 'nofile=3', '--ulimit', 'core=-1', 'a'], { ulimits: [{ name: 'nofile', soft: 3, hard: 3 }, { name: 'core', soft: -1, hard: -1 }] }],
+  ['health', ['--health-cmd', 'true', '--health-interval', '5s', 'a'], { healthcheck: { Test: ['CMD-SHELL', 'true'], Interval: 5e9, Timeout: 0, StartPeriod: 0, StartInterval: 0, Retries: undefined } }],
+  ['no health', ['--no-healthcheck', 'a'], { healthcheck: { Test: ['NONE'] } }],
+  ['hosts', ['--add-host', 'a:1.2.3.4', '--add-host', 'b=[::1]', '--add-host', 'c:host-gateway', 'a'], { extraHosts: ['a:1.2.3.4', 'b:::1', 'c:host-gateway'] }],
+  ['security', ['--security-opt', 'no-new-privileges', '--security-opt', 'seccomp:unconfined', 'a'], { securityOpt: ['no-new-privileges', 'seccomp=unconfined'] }],
+  ['namespaces', ['--pid', 'container:x', '--uts', 'host', '--ipc', 'host', 'a'], { pid: 'container:x', uts: 'host', ipc: 'host' }],
+  ['the old word for network', ['--net', 'host', 'a'], { network: 'host' }],
+];
+
+for (const [title, words, expected] of CASES) test(title, (t) => t.like(options(...words), expected));
+
+test('limits', (t) => {
+  t.like(options('-m', '64m', '--memory-swap=-1', '--cpus', '1.5', '--pids-limit', '-1', '--device-read-bps', '/dev/sda:1mb', '--memory-swappiness', '10', '-c', '512', 'a').resources, {
+    memory: 67_108_864, memorySwap: -1, cpus: 1.5, pidsLimit: -1, deviceReadBps: ['/dev/sda:1048576'], memorySwappiness: 10, cpuShares: 512, cpuQuota: undefined,
+  });
+  t.is(options('a').resources.memorySwappiness, undefined);
+});
+
+test('files of environment and labels come before single ones', (t) => {
+  const values = file('env', '\uFEFF# comment\n\n  A=1 \nB="quoted"\r\nFROM_HOST\nNOBODY\n');
+  t.deepEqual(options('--env-file', values, '-e', 'A=2', 'a').env, ['A=1 ', 'B="quoted"', 'FROM_HOST=yes', 'A=2']);
+  t.deepEqual(options('--label-file', file('labels', 'x=1\nbare\n'), '-l', 'x=2', 'a').labels, { x: '2', bare: '' });
+});
+
+test('a seccomp profile becomes its text', (t) => {
+  t.deepEqual(options('--security-opt', `seccomp=${file('profile', '{ "defaultAction": "SCMP_ACT_ALLOW" }\n')}`, 'a').securityOpt, ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']);
+});
+
+test('a label named as an object\'s parent is a label', (t) => t.deepEqual(Object.entries(options('-l', '__proto__=x', 'a').labels), [['__proto__', 'x']]));
+
+const BAD: [words: string[], message: RegExp][] = [
+  [['--rm', '--restart', 'always', 'a'], /^conflicting options: cannot specify both --restart and --rm$/],
+  [['--kernel-memory', '1m', 'a'], /no longer supported/],
+  [['--pull', 'foo', 'a'], /^invalid pull option: 'foo': must be one of "always", "missing" or "never"$/],
+  [['--isolation', 'hyperv', 'a'], /^invalid isolation: "hyperv"$/],
+  [['--pid', 'foo', 'a'], /^--pid: invalid PID mode$/],
+  [['--uts', 'container:x', 'a'], /^--uts: invalid UTS mode$/],
+  [['--health-cmd', 'x', '--no-healthcheck', 'a'], /^--no-healthcheck conflicts with --health-\* options$/],
+  [['--health-interval=-1s', 'a'], /^--health-interval cannot be negative$/],
+  [['--security-opt', 'foo', 'a'], /^Invalid --security-opt: "foo"$/],
+  [['--security-opt', 'seccomp=/nonexist', 'a'], /^opening seccomp profile \(\/nonexist\) failed: open \/nonexist: no such file or directory$/],
+  [['--env-file', '/nonexist', 'a'], /^open \/nonexist: no such file or directory$/],
+  [['-v', '/a:/x', '--mount', 'type=tmpfs,target=/x', 'a'], /^Duplicate mount point: \/x$/],
+  [['-v', '/a:x', 'a'], /^invalid volume specification/],
+  [['--link', 'x', 'a'], /^--link: links between containers/],
+  [['--net', 'none', '--net', 'host', 'a'], /^--network: several networks/],
+];
+
+for (const [words, message] of BAD) {
+  test(`refuses ${words.join(' ')}`, (t) => t.throws(() => options(...words), { name: 'HuskError', message }));
+}
+
+const RESTARTS: [text: string, message: string][] = [
+  [':3', 'invalid restart policy format: no policy provided before colon'],
+  ['foo', "invalid restart policy: unknown policy 'foo'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"],
+  ['on-failure:x', 'invalid restart policy format: maximum retry count must be an integer'],
+  ['always:3', "invalid restart policy: maximum retry count cannot be used with restart policy 'always'"],
+  ['on-failure:-1', 'invalid restart policy: maximum retry count cannot be negative'],
+];
+
+for (const [text, message] of RESTARTS) test(`--restart ${text}`, (t) => t.throws(() => parseRestart(text), { message }));
+
+test('lines of an environment file', (t) => {
+  t.throws(() => parseLines('a b=1'), { message: "variable 'a b' contains whitespaces" });
+  t.throws(() => parseLines('=1'), { message: "no variable name on line '=1'" });
+});

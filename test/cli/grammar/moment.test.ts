@@ -1,0 +1,23 @@
+import test from 'ava';
+import { parseMoment } from '../../../src/cli/grammar/moment.ts';
+
+const NOW = Date.parse('2026-01-02T03:04:05Z');
+
+const CASES: [text: string, ms: number][] = [
+  ['42m', NOW - 42 * 60_000],
+  ['1h30m', NOW - 5_400_000],
+  ['1700000000', 1_700_000_000_000],
+  ['1700000000.5', 1_700_000_000_500],
+  ['2026-01-02T03:04:05Z', NOW],
+  ['2026-01-02T03:04:05.250Z', NOW + 250],
+  ['2026-01-02T05:04:05+02:00', NOW],
+  ['2026-01-02T03:04Z', NOW - 5000],
+];
+
+for (const [text, ms] of CASES) test(text, (t) => t.is(parseMoment(text, NOW), ms));
+
+test('a bare date is local midnight', (t) => t.is(parseMoment('2026-01-02', NOW), new Date(2026, 0, 2).getTime()));
+
+for (const text of ['', 'yesterday', '2026-13-01']) {
+  test(`refuses ${JSON.stringify(text)}`, (t) => t.throws(() => parseMoment(text, NOW), { message: `invalid time: ${JSON.stringify(text)}` }));
+}
