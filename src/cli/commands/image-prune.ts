@@ -13,7 +13,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   const what = all ? 'images without at least one container associated to them' : 'dangling images';
   if (!flags.bool('force') && !(await confirm(`WARNING! This will remove all ${what}.`, context))) return 0;
   const engine = await context.engine();
-  const users = await imageUsers(engine);
+  const users = imageUsers(engine);
   const { deleted, untagged, reclaimed } = engine.images.prune({
     all,
     inUse: (id) => users(id).length > 0,

@@ -8,7 +8,7 @@ import { report } from '../report.ts';
 export async function run({ flags, arguments: references, context }: Invocation): Promise<number> {
   const engine = await context.engine();
   const force = flags.bool('force');
-  const inUse = await imageUsers(engine);
+  const inUse = imageUsers(engine);
   let code = 0;
   for (const reference of references) {
     try {

@@ -113,7 +113,8 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
     default: {
       const wanted = (status: string): boolean => kind === 'container' || (kind === 'container-running') === ['running', 'paused', 'restarting'].includes(status);
       const list = await fromEngine(async () =>
-        (await (await context.engine()).list({ all: true }))
+        (await context.engine())
+          .list({ all: true })
           .filter((container) => wanted(container.state.status))
           .map((container) => ({ word: container.name, help: container.config.image })),
       );

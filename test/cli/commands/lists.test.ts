@@ -11,15 +11,15 @@ const CONTAINERS = [
   container({ name: 'web', state: { status: 'running', startedAt: at(3000) } }),
   container({ id: 'd'.repeat(64), name: 'old', createdAt: NOW - 86_400_000 * 3, state: { status: 'exited', exitCode: 3, startedAt: at(10 * MINUTE), finishedAt: at(5 * MINUTE) }, config: { labels: { 'com.example.some-label': 'v', b: 'w' } } }),
 ];
-const engine = { list: async () => CONTAINERS } as Partial<Engine>;
+const engine = { list: () => CONTAINERS } as Partial<Engine>;
 
 test('ps', async (t) => {
   t.is(
     (await husk(['ps', '-a'], { engine })).stdout,
     [
       'CONTAINER ID   IMAGE      COMMAND                  CREATED       STATUS                     PORTS     NAMES',
-      'c0ffee000000   alpine:3   "sh -c \'echo hello t…"   2 hours ago   Up 3 seconds                         web'.replace("'echo hello t…", 'echo hello t…').replace('"   2', '"    2'),
-      'dddddddddddd   alpine:3   "sh -c echo hello t…"    3 days ago    Exited (3) 5 minutes ago             old',
+      'c0ffee000000   alpine:3   "sh -c echo hello th…"   2 hours ago   Up 3 seconds                         web',
+      'dddddddddddd   alpine:3   "sh -c echo hello th…"   3 days ago    Exited (3) 5 minutes ago             old',
       '',
     ].join('\n'),
   );
@@ -34,7 +34,7 @@ const STATES: [state: Parameters<typeof container>[0], text: string][] = [
   [{ state: { status: 'dead' } }, 'Dead'],
   [{ state: { status: 'exited', exitCode: 137, finishedAt: at(7_200_000) } }, 'Exited (137) 2 hours ago'],
 ];
-for (const [state, text] of STATES) test(`status ${text}`, async (t) => t.is((await husk(['ps', '-a', '--format', '{{.Status}}'], { engine: { list: async () => [container(state)] } })).stdout, `${text}\n`));
+for (const [state, text] of STATES) test(`status ${text}`, async (t) => t.is((await husk(['ps', '-a', '--format', '{{.Status}}'], { engine: { list: () => [container(state)] } })).stdout, `${text}\n`));
 
 const PS: [words: string[], stdout: string][] = [
   [['-q'], 'c0ffee000000\ndddddddddddd\n'],
@@ -50,7 +50,7 @@ const PS: [words: string[], stdout: string][] = [
 for (const [words, stdout] of PS) test(`ps ${words.join(' ')}`, async (t) => t.is((await husk(['ps', ...words], { engine })).stdout, stdout));
 
 test('ps with both isolations says which', async (t) => {
-  const list = async () => [container(), container({ name: 'two', config: { isolation: 'vm' } })];
+  const list = () => [container(), container({ name: 'two', config: { isolation: 'vm' } })];
   t.regex((await husk(['ps'], { engine: { list } })).stdout, /NAMES +ISOLATION\n.*userns\n.*vm\n$/);
 });
 
@@ -65,21 +65,21 @@ test('a field no container has is an error with Go\'s words', async (t) => {
 
 test('what ps asks the engine', async (t) => {
   const asked: unknown[] = [];
-  const spy = { list: async (options: unknown) => (asked.push(options), []) } as Partial<Engine>;
+  const spy = { list: (options: unknown) => (asked.push(options), []) } as Partial<Engine>;
   await husk(['ps', '-f', 'label=a', '-f', 'label=b=c', '-f', 'status=exited'], { engine: spy });
   await husk(['ps', '-l'], { engine: spy });
   await husk(['ps', '-n', '3', '-s'], { engine: spy });
   await husk(['ps', '--format', '{{.Size}}'], { engine: spy });
   t.deepEqual(JSON.parse(JSON.stringify(asked)), [
-    { all: true, filters: { label: ['a', 'b=c'], status: ['exited'] }, size: false },
-    { all: true, filters: {}, last: 1, size: false },
-    { all: true, filters: {}, last: 3, size: true },
-    { all: false, filters: {}, size: true },
+    { all: true, filters: { label: ['a', 'b=c'], status: ['exited'] } },
+    { all: true, filters: {}, last: 1 },
+    { all: true, filters: {}, last: 3 },
+    { all: false, filters: {} },
   ]);
 });
 
 test('on a terminal a hostile name or label stays text', async (t) => {
-  const list = async () => [container({ config: { image: 'a\x1b[2Jb', labels: { x: '\x1b]0;t\x07' } } })];
+  const list = () => [container({ config: { image: 'a\x1b[2Jb', labels: { x: '\x1b]0;t\x07' } } })];
   const { stdout } = await husk(['ps', '--format', 'table {{.Image}}\t{{.Labels}}\t{{.Label "x"}}'], { engine: { list }, terminal: { columns: 80, rows: 24 } });
   t.notRegex(stdout, /\x1b|\x07/);
 });

@@ -8,7 +8,7 @@ import { container, husk, image } from '../fake-context.ts';
 
 const engine = {
   images: { list: () => [image({ repoTags: ['alpine:3', 'debian:12'] }), image({ repoTags: ['bad\x1b[2J:1'] })] },
-  list: async () => [container({ name: 'up', state: { status: 'running' } }), container({ name: 'down', state: { status: 'exited' } }), container({ name: 'evil$(x)\n' })],
+  list: () => [container({ name: 'up', state: { status: 'running' } }), container({ name: 'down', state: { status: 'exited' } }), container({ name: 'evil$(x)\n' })],
 } as unknown as Engine;
 const context = { engine: async () => engine } as Context;
 const words = async (...typed: string[]) => (await complete(typed, context)).candidates.map(({ word }) => word);
