@@ -2,6 +2,8 @@
  * What the engine offers to its doors (`src/cli/`, later `src/service/` and the library). Types only.
  * Containers are named by id, unambiguous id prefix, or name, everywhere a `container: string` stands.
  */
+import type { Fact } from '../rootless/doctor.ts';
+import type { Volume, Volumes } from '../volumes/contract.ts';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { Images, ImageConfig, PullPolicy, Progress } from '../images/contract.ts';
 import type { ExitStatus, Isolation, SandboxStats } from '../sandbox.ts';
@@ -216,6 +218,10 @@ export interface Engine extends Disposable {
   /** a tar of the container's whole file system */
   export(container: string): Promise<Readable>;
   prune(options?: { filters?: Filters }): Promise<{ deleted: string[]; reclaimed: number }>;
+  /** named and anonymous volumes */
+  volumes(): Promise<Volumes>;
+  /** what this host can do, tried, and what to change */
+  doctor(): Promise<Fact[]>;
 }
 
-export type { Duplex };
+export type { Duplex, Fact, Volume, Volumes };

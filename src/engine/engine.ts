@@ -96,6 +96,8 @@ function engineOf(context: EngineContext): Engine {
     inspectImage: (reference) => inspectImage(context.images.get(reference)),
     export: async (container) => (await import('./parts.ts')).exportContainer(context, resolve(context, container)),
     prune: (options) => prune(context, options),
+    volumes: () => context.volumes(),
+    doctor: async () => (await import('../rootless/doctor.ts')).doctor(context.paths),
     [Symbol.dispose]: () => context.database.close(),
   };
 }

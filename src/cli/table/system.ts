@@ -1,6 +1,6 @@
 /** The commands about husk itself, and those about everything. Data only. */
 import type { Command } from '../command.ts';
-import { FORMAT_INSPECT } from './format-flags.ts';
+import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
 export const SYSTEM_COMMANDS: readonly Command[] = [
   { name: 'system', parent: [], section: 'management', usage: 'COMMAND', help: 'Manage husk', flags: [], arguments: { minimum: 0 } },
@@ -31,7 +31,7 @@ export const SYSTEM_COMMANDS: readonly Command[] = [
   { name: 'logout', parent: [], section: 'common', order: 9, usage: '[SERVER]', help: 'Forget the credentials of a registry', flags: [], arguments: { minimum: 0, maximum: 1 }, load: () => import('../commands/logout.ts') },
   { name: 'version', parent: [], section: 'common', order: 11, usage: '[OPTIONS]', help: 'Show the version of husk and of its parts', flags: [FORMAT_INSPECT], arguments: { minimum: 0, maximum: 0 }, load: () => import('../commands/version.ts') },
   { name: 'info', parent: [], spellings: [['system', 'info']], section: 'common', order: 12, usage: '[OPTIONS]', help: 'Show what husk has and what this host can do', flags: [FORMAT_INSPECT], arguments: { minimum: 0, maximum: 0 }, load: () => import('../commands/info.ts') },
-  { name: 'doctor', parent: [], section: 'common', order: 13, usage: '[OPTIONS]', help: 'Check this host and say what to change', flags: [FORMAT_INSPECT], arguments: { minimum: 0, maximum: 0 }, load: () => import('../commands/doctor.ts') },
+  { name: 'doctor', parent: [], section: 'common', order: 13, usage: '[OPTIONS]', help: 'Check this host and say what to change', flags: [FORMAT_LIST], arguments: { minimum: 0, maximum: 0 }, load: () => import('../commands/doctor.ts') },
   { name: 'completion', parent: [], usage: 'bash|zsh|fish', help: 'Print a completion script for a shell', flags: [], arguments: { minimum: 1, maximum: 1, complete: ['shell'] }, load: () => import('../commands/completion.ts') },
   { name: 'help', parent: [], usage: '[COMMAND]', help: 'Show the help of a command', flags: [], arguments: { minimum: 0, complete: ['command'] }, hidden: true, load: () => import('../commands/help.ts') },
   { name: '__complete', parent: [], usage: 'WORD...', help: 'What could follow; asked by completion scripts', flags: [], arguments: { minimum: 0 }, hidden: true, interspersed: false, load: () => import('../commands/complete.ts') },
