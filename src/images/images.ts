@@ -206,16 +206,35 @@ export class ImageStore implements Images {
 
   // — archives: src/images/archive —
 
-  save(): Promise<void> {
-    return Promise.reject(new HuskError('save is not here yet', { kind: 'unsupported' }));
+  async save(references: string[], output: NodeJS.WritableStream): Promise<void> {
+    const { saveImages } = await import('./archive/save.ts');
+    const chosen = new Map<string, { image: Image; names: Reference[] }>();
+    for (const text of references) {
+      const found = this.#resolve(text);
+      if (!found) throw noSuchImage(text);
+      const entry = chosen.get(found.id) ?? { image: this.get(found.id), names: [] };
+      const name = found.name === undefined ? undefined : parseReference(found.name);
+      if (name?.tag !== undefined) entry.names.push(name);
+      chosen.set(found.id, entry);
+    }
+    await saveImages(this.#archive(), [...chosen.values()], output);
   }
 
-  load(): Promise<{ loaded: string[] }> {
-    return Promise.reject(new HuskError('load is not here yet', { kind: 'unsupported' }));
+  async load(input: NodeJS.ReadableStream, options: Parameters<Images['load']>[1] = {}): Promise<{ loaded: string[] }> {
+    restoreRemoved(this.#removal);
+    const { loadImages } = await import('./archive/load.ts');
+    return loadImages(this.#archive(), input, options);
   }
 
-  import(): Promise<Image> {
-    return Promise.reject(new HuskError('import is not here yet', { kind: 'unsupported' }));
+  async import(input: NodeJS.ReadableStream, options: Parameters<Images['import']>[1]): Promise<Image> {
+    restoreRemoved(this.#removal);
+    const { importImage } = await import('./archive/import.ts');
+    return this.get(await importImage(this.#archive(), input, options));
+  }
+
+  #archive() {
+    const { paths, config } = this.#options;
+    return { paths, blobs: this.blobs, records: this.records, maxLayerSize: config['max-layer-size'] ?? DEFAULT_MAX_LAYER_SIZE };
   }
 }
 

@@ -3,7 +3,7 @@
  * layer's folder is renamed away inside it, so that no other process sees a row without its folder, and deleted afterwards.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
@@ -126,6 +126,8 @@ function setAside(paths: Paths, diffId: string): boolean {
   // one that waits there already has failed to be deleted: it keeps a name of its own
   if (existsSync(target)) renameSync(target, `${target}-${randomBytes(4).toString('hex')}`);
   renameSync(folder, target);
+  // the short link to its unpacked tree would lead nowhere
+  rmSync(join(paths.layerLinks, shortId(diffId)), { force: true });
   return true;
 }
 

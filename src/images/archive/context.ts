@@ -1,0 +1,12 @@
+/** What save, load and import need of the image room. Types only. */
+import type { Paths } from '../../paths.ts';
+import type { Blobs } from '../blobs.ts';
+import type { ImageRecords } from '../records.ts';
+
+export interface ArchiveContext {
+  paths: Paths;
+  blobs: Blobs;
+  records: ImageRecords;
+  /** bytes an uncompressed layer may have */
+  maxLayerSize: number;
+}
