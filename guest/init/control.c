@@ -30,27 +30,40 @@ struct record {
 
 #define EXIT_FAILED 125
 
-static bool send_record(const struct run *run, const struct record *record, const char *call, const char *path, int fd) {
-  struct iovec parts[3] = {
-    {(void *)(uintptr_t)record, sizeof *record},
-    {(void *)(uintptr_t)call, call ? strlen(call) + 1 : 0},
-    {(void *)(uintptr_t)path, path ? strnlen(path, 4096) + 1 : 0},
-  };
+/*
+ * A record without a descriptor goes by write(2), which is a message as well and which no seccomp profile forbids: after `seccomp` the
+ * container's profile is in force here. A parent that is gone ends us by SIGPIPE, as it should.
+ */
+static bool write_record(const struct run *run, const struct record *record, const char *call, const char *path) {
+  static char message[sizeof *record + 64 + 4096];
+  const char *strings[2] = {call ? call : "", path ? path : ""};
+  size_t length = sizeof *record;
+  memcpy(message, record, sizeof *record);
+  for (unsigned i = 0; i < 2; i++) {
+    size_t have = strnlen(strings[i], i == 0 ? 63 : 4095);
+    memcpy(message + length, strings[i], have);
+    message[length + have] = 0;
+    length += have + 1;
+  }
+  ssize_t written;
+  do written = write(run->control, message, length);
+  while (written < 0 && errno == EINTR);
+  return written >= 0;
+}
+
+static bool send_record(const struct run *run, const struct record *record, int fd) {
+  struct iovec part = {(void *)(uintptr_t)record, sizeof *record};
   union {
     struct cmsghdr header;
     char room[CMSG_SPACE(sizeof(int))];
   } rights;
-  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
-  if (fd >= 0) {
-    memset(&rights, 0, sizeof rights);
-    message.msg_control = &rights;
-    message.msg_controllen = sizeof rights;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  }
+  memset(&rights, 0, sizeof rights);
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights};
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(header), &fd, sizeof fd);
   ssize_t sent;
   do sent = sendmsg(run->control, &message, MSG_NOSIGNAL);
   while (sent < 0 && errno == EINTR);
@@ -64,7 +77,7 @@ static struct record record_of(const struct run *run, enum record_type type, uin
 _Noreturn void fail_with(struct run *run, int error, enum detail detail, const char *call, const char *path) {
   struct record record = record_of(run, RECORD_ERROR, (uint32_t)detail);
   record.error = error;
-  (void)send_record(run, &record, call, path, -1);
+  (void)write_record(run, &record, call, path);
   _exit(EXIT_FAILED);
 }
 
@@ -73,12 +86,14 @@ _Noreturn void fail(struct run *run, const char *call, const char *path) { fail_
 static void tell(struct run *run, enum record_type type, uint32_t value, int fd) {
   struct record record = record_of(run, type, value);
   /* a parent that is gone has nobody to report to */
-  if (!send_record(run, &record, NULL, NULL, fd)) _exit(EXIT_FAILED);
+  if (!(fd < 0 ? write_record(run, &record, NULL, NULL) : send_record(run, &record, fd))) _exit(EXIT_FAILED);
 }
 
 void tell_hello(struct run *run) {
   /* a pidfd of oneself needs no race with pid reuse, and means the same process in every pid namespace */
   int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+  /* a reaper's child begins under the seccomp filter; nobody needs its pidfd */
+  if (self < 0 && run->step.opcode == OP_REAPER) return;
   if (self < 0) fail(run, "pidfd_open", NULL);
   tell(run, RECORD_HELLO, run->forks, self);
   close(self);
@@ -92,7 +107,7 @@ void await_parent(struct run *run, uint32_t tag) {
   tell(run, RECORD_AWAIT, tag, -1);
   char answer = 0;
   ssize_t got;
-  do got = recv(run->control, &answer, 1, 0);
+  do got = read(run->control, &answer, 1);
   while (got < 0 && errno == EINTR);
   if (got != 1 || answer != 'G') _exit(EXIT_FAILED);
 }

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <stdio.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ static int run_main(char **argv) {
   run.control = parse_fd(argv[1]);
   run.status = run.life = parse_fd(argv[2]); /* POLLERR once nobody reads it */
   if (plan_fd < 0 || run.control < 0 || run.status < 0 || fstat(plan_fd, &stat) < 0) return EXIT_USAGE;
-  if (fcntl(run.control, F_SETFD, FD_CLOEXEC) < 0 || fcntl(run.status, F_SETFD, FD_CLOEXEC) < 0) return EXIT_USAGE;
+  if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0) return EXIT_USAGE;
   if (stat.st_size <= 0 || stat.st_size > PLAN_MAX) fail_with(&run, EINVAL, DETAIL_BAD_PLAN, "plan", "wrong size");
   /* private: the parent closes its descriptor and writes no more, and a monitor unmaps it whole */
   const unsigned char *data = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, plan_fd, 0);

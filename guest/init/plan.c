@@ -180,6 +180,7 @@ static const char *check_values(const struct step *step) {
   case OP_OPEN_PTY:
     return step->number[0] > 0xffff || step->number[1] > 0xffff ? "terminal too large" : NULL;
   case OP_CLOSE_FROM:
+    if (step->number[0] > 1024) return "too many descriptors spared";
     return step->number[0] < 3 ? "stdio would be closed" : NULL;
   case OP_EXEC:
     return step->blob.count == 0 ? "no arguments" : NULL;

@@ -18,7 +18,8 @@ import { watchReadable } from '../host/poll.ts';
 import { pidfdSignal } from '../host/process.ts';
 import { receive, send, seqpacketPair, type Message } from '../host/socket.ts';
 import { LaunchError, RECORD_BYTES, launchError, readErrorRecord } from './launch-error.ts';
-import { AWAIT_TAGS, encodePlan, type AwaitTag, type LaunchPlan } from './launch-plan.ts';
+import type { AwaitTag, LaunchPlan } from './launch-plan.ts';
+import { AWAIT_TAGS, encodePlan } from './plan-encoding.ts';
 
 export { LaunchError };
 

@@ -4,7 +4,8 @@
  */
 import { EXIT_HUSK_FAILED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { errnoText } from '../host/libc.ts';
-import { opName, type LaunchPlan } from './launch-plan.ts';
+import type { LaunchPlan } from './launch-plan.ts';
+import { opName } from './plan-encoding.ts';
 
 /** errno(3) numbers of x86-64 that decide an exit code or a text */
 const ENOENT = 2;

@@ -1,14 +1,12 @@
 /**
  * The launch plan: a list of system calls that TypeScript decides and `guest/init/` (a static C program) carries out in the
- * new process, where no JavaScript can run. This file has the steps and their binary form; it performs nothing.
+ * new process, where no JavaScript can run. Types only; plan-encoding.ts has the binary form, executor.ts runs it.
  *
  * A plan is linear. It begins in the spawned executor and moves into a child at each `fork`; the process left behind becomes a
  * monitor that waits, reports and exits. Paths marked *in root* are resolved with
  * openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) below the folder named by the last `setRoot` step, so that an image's
  * symbolic links cannot lead outside; missing components are created there (mode 0755).
  */
-import { HuskError } from '../errors.ts';
-
 /** Points at which the executor stops until its parent answers; the parent learns the pid to act on. */
 export type AwaitTag =
   /** after unshare(CLONE_NEWUSER): the parent writes uid_map and gid_map */
@@ -22,40 +20,62 @@ export type AwaitTag =
 
 export type Step =
   // — namespaces and processes —
-  /** setns(2): join the namespace behind a path (/proc/PID/ns/net) or an inherited fd; `type` is a CLONE_NEW* flag or 0 */
+  /**
+   * setns(2): join the namespace behind a path (/proc/PID/ns/net); `type` is a CLONE_NEW* flag or 0. Joining a pid namespace hides the
+   * executor from the processes in it until exec (PR_SET_DUMPABLE): its /proc/self is not writable from then on.
+   */
   | { op: 'setns'; path: string; type: number }
-  /** setns(2) with a pidfd: join several namespaces of a running process at once (Linux 5.8) */
+  /** setns(2) with a pidfd: join several namespaces of a running process at once (Linux 5.8); hides the executor as `setns` does */
   | { op: 'setnsPid'; pid: number; types: number }
   /** unshare(2), CLONE_NEW* flags */
   | { op: 'unshare'; flags: number }
-  /** report to the parent and wait for its answer */
+  /** report to the parent (LaunchOptions.onAwait) and wait for its answer */
   | { op: 'await'; tag: AwaitTag }
-  /** fork(2): the plan goes on in the child; the parent waits for it and reports pid, exit status */
+  /**
+   * fork(2): the plan goes on in the child. The parent stays as a monitor with no capability but CAP_KILL: it waits for the child, reports
+   * its wait status, exits with its code (128 + signal), and kills it when the process that started the monitor is gone.
+   */
   | { op: 'fork' }
-  /** fork(2) with the roles turned round: the process stays as PID 1, reaps orphans and forwards signals; the child goes on */
+  /**
+   * fork(2) with the roles turned round: the process stays as PID 1, reaps orphans, forwards signals and exits with its child's code; the
+   * child goes on, in a process group of its own that is put in the terminal's foreground. The reaper keeps the identity, capabilities and
+   * seccomp filter it has by then, so this step belongs directly before `exec`. It holds no stdio.
+   */
   | { op: 'reaper' }
-  /** prctl(2) PR_SET_PDEATHSIG */
+  /**
+   * prctl(2) PR_SET_PDEATHSIG. SIGKILL without this step, and set again after every change of identity, which clears it. 0: the process
+   * outlives its launcher.
+   */
   | { op: 'parentDeathSignal'; signal: number }
+  /** setsid(2) */
   | { op: 'setsid' }
   /** keyctl(2) KEYCTL_JOIN_SESSION_KEYRING, a new one: the host session's keys stay outside; ENOSYS and EPERM are fine */
   | { op: 'newSessionKeyring' }
   /** netdevice(7) SIOCSIFFLAGS: a new network namespace has its loopback interface down */
   | { op: 'loopbackUp' }
   // — file systems —
-  /** the folder in-root paths are resolved below */
+  /** open(2) O_PATH: the folder in-root paths are resolved below; `pivotRoot` sets it to the new / */
   | { op: 'setRoot'; path: string }
   /**
-   * mount(2). `inRoot`: target resolved in root; `create` makes what is missing; `noSymlinks` refuses a symlink in the target (/proc, /sys);
+   * mount(2), by its flags:
+   *  - MS_BIND [|MS_REC]: open_tree(2) of `source` (a path of the host), the other flags set on the new mount alone with mount_setattr(2)
+   *    before it is attached by move_mount(2); flags a user namespace has locked stay, nothing is cleared; then propagation flags
+   *    (MS_PRIVATE … [|MS_REC]).
+   *  - MS_BIND|MS_REMOUNT: mount_setattr(2) adds the flags to the mount at `target`; none is cleared.
+   *  - MS_REMOUNT: mount(2), flags and data of the file system itself.
+   *  - MS_MOVE: move_mount(2).
+   *  - propagation flags and no `fstype`: mount_setattr(2) of `target` (recursive with MS_REC).
+   *  - else a new file system; `data` is at most 4095 bytes, a relative lowerdir= means the working folder when not `inRoot`.
+   * `inRoot`: target resolved in root; `create` makes what is missing; `noSymlinks` refuses a symlink in the target (/proc, /sys);
    * `modeFromTarget`: `mode=` with the permission bits of the existing target is put before `data` (runc's rule for tmpfs)
    */
   | { op: 'mount'; source: string; target: string; fstype: string; flags: number; data: string; inRoot?: boolean; create?: 'directory' | 'file'; noSymlinks?: boolean; modeFromTarget?: boolean }
   /**
    * mount_setattr(2) on a mounted target, e.g. AT_RECURSIVE + MOUNT_ATTR_RDONLY for recursive read-only (Linux 5.12). It only adds and takes
-   * away what is named, so the flags a user namespace may not drop stay. Before 5.12 (ENOSYS): MS_BIND|MS_REMOUNT of the one mount with
-   * the flags of statfs(2) and `set` or-ed in.
+   * away what is named, so the flags a user namespace may not drop stay.
    */
   | { op: 'mountAttributes'; target: string; set: number; clear: number; recursive: boolean; propagation?: number; inRoot?: boolean }
-  /** umount2(2) */
+  /** umount2(2); `inRoot` always detaches (MNT_DETACH), because it holds the folder meanwhile */
   | { op: 'umount'; target: string; flags: number; inRoot?: boolean }
   /** mkdirat(2); an existing directory is fine */
   | { op: 'mkdir'; path: string; mode: number; inRoot?: boolean }
@@ -63,30 +83,42 @@ export type Step =
   | { op: 'symlink'; target: string; path: string; inRoot?: boolean }
   /** mknodat(2) with S_IFCHR/S_IFBLK/S_IFIFO in mode */
   | { op: 'mknod'; path: string; mode: number; major: number; minor: number; inRoot?: boolean }
+  /** fchownat(2) */
   | { op: 'chown'; path: string; uid: number; gid: number; inRoot?: boolean }
+  /** fchmod(2) */
   | { op: 'chmod'; path: string; mode: number; inRoot?: boolean }
-  /** open(O_WRONLY [|O_CREAT|O_TRUNC]), write, close: sysctls (in root, /proc/sys/…), oom_score_adj, files of /etc */
+  /**
+   * open(2) O_WRONLY|O_NONBLOCK [|O_CREAT|O_TRUNC], one write(2) of at most 1 MiB: sysctls (in root, /proc/sys/…), oom_score_adj, files of
+   * /etc. A path that begins with /proc/ must lead to a real procfs.
+   */
   | { op: 'writeFile'; path: string; content: Uint8Array | string; mode?: number; create?: boolean; inRoot?: boolean }
-  /** hide a path: /dev/null over a file, an empty read-only tmpfs over a directory; absent is fine */
+  /** hide a path in root: the root's own /dev/null (checked to be 1:3) over a file, an empty read-only tmpfs over a directory; absent is fine */
   | { op: 'maskPath'; path: string }
-  /** bind the path to itself, read-only; absent is fine */
+  /** bind the path in root to itself, recursively read-only; absent is fine */
   | { op: 'readonlyPath'; path: string }
-  /** pivot_root(2) into the folder by the "." "." idiom, and detach the old root */
+  /** pivot_root(2) into the folder (a mount of its own) by the "." "." idiom; the old root becomes a slave and is detached */
   | { op: 'pivotRoot'; path: string }
+  /** chdir(2); a folder outside of the root is refused (getcwd(3)) */
   | { op: 'chdir'; path: string; /** create it when missing, owned by uid:gid */ create?: boolean; uid?: number; gid?: number }
+  /** umask(2) of the command, 022 without this step; modes within a plan are not masked */
   | { op: 'umask'; mask: number }
   // — identity —
+  /** sethostname(2) */
   | { op: 'sethostname'; name: string }
+  /** setdomainname(2) */
   | { op: 'setdomainname'; name: string }
   /** setrlimit(2); RLIM_INFINITY is 2^64-1n */
   | { op: 'rlimit'; resource: number; soft: bigint; hard: bigint }
+  /** setgroups(2) */
   | { op: 'setgroups'; gids: number[] }
+  /** setresgid(2) */
   | { op: 'setgid'; gid: number }
-  /** setresuid(2); capabilities are kept across it (PR_SET_KEEPCAPS) until `capabilities` */
+  /** setresuid(2); capabilities are kept across it (PR_SET_KEEPCAPS) and effective again, until `capabilities` */
   | { op: 'setuid'; uid: number }
   /**
    * Docker's `--user`, resolved against /etc/passwd and /etc/group of the root entered: sets gid, groups and uid like the
-   * three above, and HOME in the environment unless it is given. Bounded parse: lines over 4 KiB and files over 1 MiB are refused.
+   * three above, and HOME in the environment unless it is given. The primary group is a supplementary one too. Bounded parse: files that
+   * are not regular or over 1 MiB, and more than 1024 groups, are refused.
    */
   | { op: 'setuser'; user: string; additionalGroups: string[] }
   /**
@@ -94,325 +126,30 @@ export type Step =
    * after `setuser`) effective and permitted become what `ambient` has, as Docker does for a non-root user
    */
   | { op: 'capabilities'; bounding: bigint; effective: bigint; permitted: bigint; inheritable: bigint; ambient: bigint; rootOnly?: boolean }
+  /** prctl(2) PR_SET_NO_NEW_PRIVS */
   | { op: 'noNewPrivileges' }
-  /** seccomp(2) SECCOMP_SET_MODE_FILTER; `filter` is an array of struct sock_filter (8 bytes each, at most 4096) */
+  /**
+   * seccomp(2) SECCOMP_SET_MODE_FILTER; `filter` is an array of struct sock_filter (8 bytes each, at most 4096). Later steps run under it:
+   * without noNewPrivileges it must come before `capabilities`.
+   */
   | { op: 'seccomp'; filter: Uint8Array; flags: number }
   // — stdio and exec —
   /**
-   * posix_openpt on the container's own devpts, master sent to the parent (SCM_RIGHTS), slave becomes stdin, stdout, stderr and the
-   * controlling terminal; `console` binds it over /dev/console
+   * pts(4): a terminal of the container's own devpts (/dev/pts/ptmx in root, checked to be one), master sent to the parent (SCM_RIGHTS),
+   * size set (TIOCSWINSZ), setsid(2), slave becomes the controlling terminal (TIOCSCTTY) and stdin, stdout, stderr; `console` binds it
+   * over /dev/console
    */
   | { op: 'openPty'; columns: number; rows: number; console: boolean }
   /** fchown(2) of stdin, stdout, stderr (pipes and terminals) to the process's user, now and at each later change of it */
   | { op: 'chownStdio' }
-  /** close_range(2) with CLOSE_RANGE_CLOEXEC from this fd on */
+  /** close_range(2) with CLOSE_RANGE_CLOEXEC from this fd on, at exec; 3 without this step */
   | { op: 'closeFrom'; fd: number }
   /** replaces the whole environment */
   | { op: 'environment'; env: string[] }
-  /** execve(2), with the shell's PATH rules for a name without a slash; a plan's last step */
+  /**
+   * execve(2), with execvp(3)'s PATH rules for a name without a slash, on the plan's own PATH; no shell is tried for a file of unknown
+   * format. Signal mask and dispositions are the defaults. A plan's last step.
+   */
   | { op: 'exec'; args: string[] };
 
 export type LaunchPlan = Step[];
-
-/** Of the binary form: guest/init/plan.h has the layout, the bounds and the same numbers. */
-const MAGIC = 0x504c4b48;
-const VERSION = 1;
-const HEADER_BYTES = 16;
-const STEP_HEADER_BYTES = 8;
-export const MAX_PLAN_BYTES = 4 << 20;
-
-const OPS = [
-  'setns',
-  'setnsPid',
-  'unshare',
-  'await',
-  'fork',
-  'reaper',
-  'parentDeathSignal',
-  'setsid',
-  'newSessionKeyring',
-  'loopbackUp',
-  'setRoot',
-  'mount',
-  'mountAttributes',
-  'umount',
-  'mkdir',
-  'symlink',
-  'mknod',
-  'chown',
-  'chmod',
-  'writeFile',
-  'maskPath',
-  'readonlyPath',
-  'pivotRoot',
-  'chdir',
-  'umask',
-  'sethostname',
-  'setdomainname',
-  'rlimit',
-  'setgroups',
-  'setgid',
-  'setuid',
-  'setuser',
-  'capabilities',
-  'noNewPrivileges',
-  'seccomp',
-  'openPty',
-  'chownStdio',
-  'closeFrom',
-  'environment',
-  'exec',
-] as const satisfies readonly Step['op'][];
-
-/** opcodes count from 1 in the order of `enum opcode` */
-const OPCODES = new Map<Step['op'], number>(OPS.map((op, index) => [op, index + 1]));
-
-/** `enum opcode` back to a step's name, for error records */
-export const opName = (opcode: number): Step['op'] | undefined => OPS[opcode - 1];
-
-export const AWAIT_TAGS: readonly AwaitTag[] = ['idmap', 'cgroup', 'network', 'exec'];
-
-const IN_ROOT = 1;
-const CREATE_DIRECTORY = 2;
-const CREATE_FILE = 4;
-const NO_SYMLINKS = 8;
-const RECURSIVE = 16;
-const CREATE = 32;
-const CONSOLE = 64;
-const MODE_FROM_TARGET = 128;
-const ROOT_ONLY = 256;
-
-/** Growing little-endian output; one per plan. */
-class PlanWriter {
-  #bytes = Buffer.allocUnsafe(16384);
-  #length = 0;
-
-  #reserve(more: number): number {
-    const at = this.#length;
-    const needed = at + more;
-    if (needed > MAX_PLAN_BYTES) throw new HuskError(`the launch plan is longer than ${MAX_PLAN_BYTES} bytes`, { kind: 'limit', fix: 'pass a smaller environment or fewer arguments' });
-    if (needed > this.#bytes.length) {
-      const grown = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length));
-      this.#bytes.copy(grown, 0, 0, at);
-      this.#bytes = grown;
-    }
-    this.#length = needed;
-    return at;
-  }
-
-  get length(): number {
-    return this.#length;
-  }
-
-  u16(value: number): void {
-    const at = this.#reserve(2); // first: it may replace #bytes
-    this.#bytes.writeUInt16LE(value, at);
-  }
-
-  u32(value: number): void {
-    const at = this.#reserve(4);
-    this.#bytes.writeUInt32LE(value, at);
-  }
-
-  /** patches a length written before it was known */
-  u32At(offset: number, value: number): void {
-    this.#bytes.writeUInt32LE(value, offset);
-  }
-
-  u16At(offset: number, value: number): void {
-    this.#bytes.writeUInt16LE(value, offset);
-  }
-
-  u64(value: number | bigint): void {
-    const at = this.#reserve(8);
-    this.#bytes.writeBigUInt64LE(BigInt(value), at);
-  }
-
-  string(value: string): void {
-    if (value.includes('\0')) throw new HuskError(`${JSON.stringify(value)} contains a NUL byte`, { kind: 'invalid' });
-    const length = Buffer.byteLength(value);
-    this.u32(length + 1);
-    const at = this.#reserve(length + 1);
-    this.#bytes.write(value, at, length, 'utf8');
-    this.#bytes[at + length] = 0;
-  }
-
-  blob(value: Uint8Array | string): void {
-    const bytes = typeof value === 'string' ? Buffer.from(value) : value;
-    this.u32(bytes.length);
-    const at = this.#reserve(bytes.length);
-    this.#bytes.set(bytes, at);
-  }
-
-  strings(values: readonly string[]): void {
-    this.u32(values.length);
-    for (const value of values) this.string(value);
-  }
-
-  u32s(values: readonly number[]): void {
-    this.u32(values.length);
-    for (const value of values) this.u32(value);
-  }
-
-  finish(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
-  }
-}
-
-/** Writes a step's fields in the order of its signature in guest/init/plan.c; returns its flags. */
-function writeFields(out: PlanWriter, step: Step): number {
-  const inRoot = 'inRoot' in step && step.inRoot ? IN_ROOT : 0;
-  switch (step.op) {
-    case 'setns':
-      out.string(step.path);
-      out.u32(step.type);
-      return 0;
-    case 'setnsPid':
-      out.u32(step.pid);
-      out.u32(step.types);
-      return 0;
-    case 'unshare':
-      out.u32(step.flags);
-      return 0;
-    case 'await':
-      out.u32(AWAIT_TAGS.indexOf(step.tag));
-      return 0;
-    case 'fork':
-    case 'reaper':
-    case 'setsid':
-    case 'newSessionKeyring':
-    case 'loopbackUp':
-    case 'noNewPrivileges':
-    case 'chownStdio':
-      return 0;
-    case 'parentDeathSignal':
-      out.u32(step.signal);
-      return 0;
-    case 'setRoot':
-    case 'maskPath':
-    case 'readonlyPath':
-    case 'pivotRoot':
-      out.string(step.path);
-      return 0;
-    case 'mount':
-      out.string(step.source);
-      out.string(step.target);
-      out.string(step.fstype);
-      out.u32(step.flags >>> 0);
-      out.string(step.data);
-      return inRoot | (step.create === 'directory' ? CREATE_DIRECTORY : step.create === 'file' ? CREATE_FILE : 0) | (step.noSymlinks ? NO_SYMLINKS : 0) | (step.modeFromTarget ? MODE_FROM_TARGET : 0);
-    case 'mountAttributes':
-      out.string(step.target);
-      out.u64(step.set);
-      out.u64(step.clear);
-      out.u64(step.propagation ?? 0);
-      return inRoot | (step.recursive ? RECURSIVE : 0);
-    case 'umount':
-      out.string(step.target);
-      out.u32(step.flags);
-      return inRoot;
-    case 'mkdir':
-    case 'chmod':
-      out.string(step.path);
-      out.u32(step.mode);
-      return inRoot;
-    case 'symlink':
-      out.string(step.target);
-      out.string(step.path);
-      return inRoot;
-    case 'mknod':
-      out.string(step.path);
-      out.u32(step.mode);
-      out.u32(step.major);
-      out.u32(step.minor);
-      return inRoot;
-    case 'chown':
-      out.string(step.path);
-      out.u32(step.uid);
-      out.u32(step.gid);
-      return inRoot;
-    case 'writeFile':
-      out.string(step.path);
-      out.blob(step.content);
-      out.u32(step.mode ?? 0o644);
-      return inRoot | (step.create ? CREATE : 0);
-    case 'chdir':
-      out.string(step.path);
-      out.u32(step.uid ?? 0);
-      out.u32(step.gid ?? 0);
-      return step.create ? CREATE : 0;
-    case 'umask':
-      out.u32(step.mask);
-      return 0;
-    case 'sethostname':
-    case 'setdomainname':
-      out.string(step.name);
-      return 0;
-    case 'rlimit':
-      out.u32(step.resource);
-      out.u64(step.soft);
-      out.u64(step.hard);
-      return 0;
-    case 'setgroups':
-      out.u32s(step.gids);
-      return 0;
-    case 'setgid':
-      out.u32(step.gid);
-      return 0;
-    case 'setuid':
-      out.u32(step.uid);
-      return 0;
-    case 'setuser':
-      out.string(step.user);
-      out.strings(step.additionalGroups);
-      return 0;
-    case 'capabilities':
-      for (const mask of [step.bounding, step.effective, step.permitted, step.inheritable, step.ambient]) out.u64(mask);
-      return step.rootOnly ? ROOT_ONLY : 0;
-    case 'seccomp':
-      out.blob(step.filter);
-      out.u32(step.flags);
-      return 0;
-    case 'openPty':
-      out.u32(step.columns);
-      out.u32(step.rows);
-      return step.console ? CONSOLE : 0;
-    case 'closeFrom':
-      out.u32(step.fd);
-      return 0;
-    case 'environment':
-      out.strings(step.env);
-      return 0;
-    case 'exec':
-      out.strings(step.args);
-      return 0;
-    default:
-      // a step that TypeScript does not know; `never` makes a forgotten case a type error
-      throw new HuskError(`unknown launch step ${JSON.stringify(step satisfies never)}`, { kind: 'internal' });
-  }
-}
-
-/**
- * The plan in the form `husk-init run` reads. It checks what it writes itself (NUL bytes, the total length); the other bounds are
- * checked by husk-init before the first step runs, and come back as a LaunchError of op `plan`.
- * @throws HuskError `invalid` for a string with a NUL byte, `limit` for a plan over 4 MiB
- */
-export function encodePlan(plan: LaunchPlan): Uint8Array {
-  const out = new PlanWriter();
-  out.u32(MAGIC);
-  out.u16(VERSION);
-  out.u16(0);
-  out.u32(0);
-  out.u32(plan.length);
-  for (const step of plan) {
-    const start = out.length;
-    out.u16(OPCODES.get(step.op)!);
-    out.u16(0);
-    out.u32(0);
-    const flags = writeFields(out, step);
-    out.u16At(start + 2, flags);
-    out.u32At(start + 4, out.length - start - STEP_HEADER_BYTES);
-  }
-  out.u32At(HEADER_BYTES - 8, out.length);
-  return out.finish();
-}

@@ -1,7 +1,7 @@
 /** Which steps, in which order: what cannot be told by running one container, above all orders that matter for safety. */
 import test from 'ava';
 import type { LaunchPlan, Step } from '../../src/container/launch-plan.ts';
-import { encodePlan } from '../../src/container/launch-plan.ts';
+import { encodePlan } from '../../src/container/plan-encoding.ts';
 import { CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS } from '../../src/container/namespaces.ts';
 import { planContainer, planExec, type PlanContext, type PlanRootfs } from '../../src/container/plan.ts';
 import { overlayOptions } from '../../src/container/rootfs.ts';

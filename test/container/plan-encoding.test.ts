@@ -3,7 +3,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { encodePlan, MAX_PLAN_BYTES, opName, type LaunchPlan, type Step } from '../../src/container/launch-plan.ts';
+import type { LaunchPlan, Step } from '../../src/container/launch-plan.ts';
+import { encodePlan, MAX_PLAN_BYTES, opName } from '../../src/container/plan-encoding.ts';
 import { ROOT } from '../fixtures/user.ts';
 import { INIT } from './launching.ts';
 
