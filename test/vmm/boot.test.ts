@@ -2,7 +2,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { buffer, text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import test from 'ava';
+import { packetPair, readPacket, setNonBlocking, writePacket } from '../../src/host/packet-fd.ts';
+import { watchReadable } from '../../src/host/poll.ts';
+import { Balloon } from '../../src/vmm/devices/balloon/device.ts';
+import { Net } from '../../src/vmm/devices/net/device.ts';
+import { Vsock } from '../../src/vmm/devices/vsock/device.ts';
 import { Backing } from '../../src/vmm/devices/block/backing.ts';
 import { Block } from '../../src/vmm/devices/block/device.ts';
 import { Console } from '../../src/vmm/devices/console/device.ts';
@@ -97,6 +106,69 @@ await onKvmHost(import.meta.url, () => {
     t.deepEqual(guest.reports, []);
   });
 
+  test.serial('vsock: the guest calls us, we call it, megabytes come back as they went', async (t) => {
+    const vsock = new Vsock();
+    const heard = new Promise<string>((resolve) =>
+      vsock.listen(52, (connection) => {
+        void text(connection).then(resolve);
+        connection.end('hello from the host');
+      }),
+    );
+    using guest = new Guest({ test: 'vsock', cpus: 2, devices: [vsock] });
+    const ended = guest.run();
+    t.is(await heard, 'hello from the guest\n');
+    await guest.says('host said hello from the host');
+    await t.throwsAsync(vsock.connect(1), { message: /refused/ });
+    const sent = randomBytes(2 * MIB);
+    for (let i = 0; i < 2; i++) {
+      const connection = await vsock.connect(1024);
+      const [got] = await Promise.all([buffer(connection), pipeline(Readable.from([sent]), connection)]);
+      t.true(got.equals(sent));
+    }
+    t.deepEqual(await ended, { kind: 'reset' });
+    t.regex(guest.output, /echoed 2097152\nvsock: echoed 2097152/);
+    t.deepEqual(guest.reports, []);
+  });
+
+  test.serial('balloon: memory that the guest lets go comes back to the host', async (t) => {
+    const balloon = new Balloon();
+    using guest = new Guest({ test: 'balloon', devices: [balloon] });
+    const ended = guest.run();
+    await guest.says('balloon: touched');
+    const before = balloon.returned;
+    await guest.says('balloon: let go');
+    t.deepEqual(await ended, { kind: 'reset' });
+    t.true(balloon.returned - before >= 48 * MIB, `${balloon.returned - before}`);
+    t.deepEqual(guest.reports, []);
+  });
+
+  test.serial('net: a datagram goes in and comes out', async (t) => {
+    const [ours, theirs] = packetPair();
+    t.teardown(() => {
+      ours.close();
+      theirs.close();
+    });
+    const mac = Uint8Array.of(2, 0, 0, 0, 0, 7);
+    using guest = new Guest({ test: 'net', devices: [new Net(theirs.number, { mac, mtu: 1400 })] });
+    const ended = guest.run();
+    await guest.says('net: ready');
+    setNonBlocking(ours.number);
+    writePacket(ours.number, udpFrame(mac, Buffer.from('ping me')));
+    const frames: Buffer[] = [];
+    const watch = watchReadable(ours.number, () => {
+      const into = Buffer.alloc(2048);
+      for (let length; (length = readPacket(ours.number, into)); ) frames.push(Buffer.from(into.subarray(0, length)));
+      // the guest asks who has 10.9.8.1 before it answers
+      for (const frame of frames) if (frame.readUInt16BE(12) === 0x806) writePacket(ours.number, arpReply(frame));
+    });
+    t.deepEqual(await ended, { kind: 'reset' });
+    watch.close();
+    t.regex(guest.output, /net: mtu 1400\n/);
+    t.regex(guest.output, /net: answered 7\n/);
+    t.true(frames.some((frame) => frame.readUInt16BE(12) === 0x800 && frame.includes('ping me')));
+    t.deepEqual(guest.reports, []);
+  });
+
   test.serial('a panic ends the machine and leaves the last lines', async (t) => {
     using guest = new Guest({ test: 'panic' });
     t.deepEqual(await guest.run(), { kind: 'reset' });
@@ -129,6 +201,35 @@ await onKvmHost(import.meta.url, () => {
     t.deepEqual(await ended, { kind: 'stopped' });
   });
 });
+
+/** A UDP datagram from 10.9.8.1:9 to 10.9.8.7:7 in an Ethernet frame (RFC 791, 768; no UDP checksum). */
+function udpFrame(mac: Uint8Array, payload: Buffer): Buffer {
+  const frame = Buffer.alloc(42 + payload.length);
+  frame.set(mac, 0);
+  frame.set([2, 0, 0, 0, 0, 1], 6);
+  frame.writeUInt16BE(0x800, 12);
+  frame.set([0x45, 0, 0, 28 + payload.length, 0, 0, 0, 0, 64, 17, 0, 0, 10, 9, 8, 1, 10, 9, 8, 7], 14);
+  let sum = 0;
+  for (let at = 14; at < 34; at += 2) sum += frame.readUInt16BE(at);
+  frame.writeUInt16BE(~((sum & 0xffff) + (sum >>> 16)) & 0xffff, 24);
+  frame.writeUInt16BE(9, 34);
+  frame.writeUInt16BE(7, 36);
+  frame.writeUInt16BE(8 + payload.length, 38);
+  frame.set(payload, 42);
+  return frame;
+}
+
+/** RFC 826: what was asked for is at 02:00:00:00:00:01 */
+function arpReply(request: Buffer): Buffer {
+  const reply = Buffer.from(request.subarray(0, 42));
+  reply.set(request.subarray(6, 12), 0);
+  reply.set([2, 0, 0, 0, 0, 1], 6);
+  reply.writeUInt16BE(2, 20);
+  reply.set([2, 0, 0, 0, 0, 1], 22);
+  reply.set(request.subarray(38, 42), 28);
+  reply.set(request.subarray(22, 32), 32);
+  return reply;
+}
 
 /** what test/vmm/guest/init.c computes */
 function sum(bytes: Uint8Array): string {
