@@ -84,7 +84,7 @@ test('index and manifest at once', refused, manifestWith((m) => { m['manifests']
 test('more diff_ids than layers', refused, testImage({ config: (c) => { c['rootfs'] = { type: 'layers', diff_ids: [`sha256:${HEX}`, `sha256:${HEX}`] }; } }), /2 diff_ids, its manifest 1 layers/);
 test('no rootfs', refused, testImage({ config: (c) => { delete c['rootfs']; } }), /no rootfs.diff_ids/);
 test('a diff_id that is a path', refused, testImage({ config: (c) => { c['rootfs'] = { type: 'layers', diff_ids: ['sha256:../../../etc'] }; } }), /diff_id that is no sha256/);
-test('a wrong diff_id', refused, testImage({ config: (c) => { c['rootfs'] = { type: 'layers', diff_ids: [`sha256:${HEX}`] }; } }), /diffID|diff_id/i);
+test('a wrong diff_id', refused, testImage({ config: (c) => { c['rootfs'] = { type: 'layers', diff_ids: [`sha256:${HEX}`] }; } }), /have the digest sha256:.*, its image says sha256:abab/);
 test('Env that is no list', refused, testImage({ config: (c) => { c['config'] = { Env: 'A=1' }; } }), /wrong value in config.Env/);
 test('Env with a NUL', refused, testImage({ config: (c) => { c['config'] = { Env: ['A=1\0B=2'] }; } }), /wrong value in config.Env/);
 test('Labels that are no strings', refused, testImage({ config: (c) => { c['config'] = { Labels: { a: {} } }; } }), /wrong value in config.Labels/);

@@ -2,10 +2,11 @@
  * From a layer's compressed bytes to `layers/<hex of diffID>/layer.tar`: decompressed, bounded, read as a tar, its digest compared with
  * the diffID, fsynced, renamed. Nothing is visible under layers/ before all of that has succeeded; what failed leaves nothing behind.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HuskError } from '../../errors.ts';
+import { halfMade } from '../half-made.ts';
 import { TarParser } from '../tar/parser.ts';
 import { decompress } from './decompress.ts';
 import { LayerTree } from './tree.ts';
@@ -35,10 +36,9 @@ export interface IngestOptions {
  * @throws HuskError `corrupt` (compression, tar, digest), `limit` (maxSize); whatever the source throws
  */
 export async function ingestLayer({ source, diffId, tmp, layersDir, maxSize = DEFAULT_MAX_LAYER_SIZE, signal, programs }: IngestOptions): Promise<{ size: number; diffId: string }> {
-  const half = join(tmp, `layer-${diffId?.replace('sha256:', '') ?? 'new'}-${randomBytes(6).toString('hex')}`);
   // Root's user namespace is another user on the host and must pass through to the layers; `recursive` gives its mode to the parents too.
   await mkdir(layersDir, { recursive: true, mode: 0o711 });
-  await mkdir(tmp, { recursive: true, mode: 0o700 });
+  const half = halfMade({ tmp }, 'layer');
   await mkdir(half, { mode: 0o711 });
   try {
     const { size, digest } = await writeLayer(decompress(source, { programs }), join(half, 'layer.tar'), maxSize, signal);
