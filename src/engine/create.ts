@@ -17,6 +17,7 @@ import type { Container, ContainerConfig, CreateOptions, Engine } from './contra
 import { recordEvent } from './events.ts';
 import { checkName, generateId, generateName } from './names.ts';
 import { mergeCommand, mergeEnv, workingDirectory } from './spec/command.ts';
+import { outbound } from './outbound.ts';
 import { resolve } from './truth.ts';
 
 type Hooks = NonNullable<Parameters<Engine['create']>[1]>;
@@ -38,6 +39,8 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   const id = generateId();
   const warnings: string[] = [];
   const config = await makeConfig(context, { id, options, image, isolation });
+  const { warning } = outbound(config);
+  if (warning !== undefined) warnings.push(warning);
   const record: Container = { id, name: name ?? generateName((candidate) => context.store.byName(candidate) !== undefined), imageId: image.id, createdAt: Date.now(), config, state: freshState() };
   // the row first: a folder without a record would be nobody's
   context.store.insert(record);

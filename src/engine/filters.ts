@@ -65,7 +65,7 @@ export function hasLabel(labels: Record<string, string>, wanted: string): boolea
   return equals === -1 ? wanted in labels : labels[wanted.slice(0, equals)] === wanted.slice(equals + 1);
 }
 
-export function networkName(container: Container): string {
+export function networkName(container: { config: Pick<Container['config'], 'options'> }): string {
   const { network } = container.config.options;
   return network === '' || network === 'default' ? 'bridge' : network;
 }

@@ -10,7 +10,7 @@ import type { EngineContext } from './context.ts';
 import type { Attachment, Container, Engine } from './contract.ts';
 import { connect, isRunning, notRunning, reread } from './control.ts';
 import { eventAttributes, recordEvent } from './events.ts';
-import { networkName } from './filters.ts';
+import { outbound } from './outbound.ts';
 import { resolve } from './truth.ts';
 
 type StartOptions = NonNullable<Parameters<Engine['start']>[1]>;
@@ -60,7 +60,7 @@ async function makeTask(context: EngineContext, container: Container, options: S
     runtimeDir: context.paths.runtimeDir,
     isolation: config.isolation,
     spec: await context.buildSpec(container, image),
-    outbound: networkName(container) === 'bridge',
+    outbound: outbound(config).outbound,
     terminal: config.options.tty,
     openStdin: config.options.interactive,
     stdinOnce: options.attach?.stdin === true,

@@ -4,7 +4,6 @@
  *
  * pasta itself stays in the host's network namespace and confines itself (its own namespaces, an empty root, seccomp).
  */
-import { accessSync, constants, readFileSync } from 'node:fs';
 import { launch, type Launched } from '../container/executor.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { MS_BIND, MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
@@ -12,7 +11,7 @@ import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { SIGKILL } from '../container/signals.ts';
 import { EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { INIT_PROGRAM } from '../program.ts';
-import { findProgram } from '../rootless/idmap.ts';
+import { pastaNotInstalled, tunFix } from './way-out.ts';
 
 /** Answered by pasta from the host's first resolver, even when that is on the host's loopback; link-local (RFC 3927), Podman's choice too. */
 export const DNS_FORWARDER = '169.254.1.1';
@@ -101,24 +100,6 @@ function pinNamespaces(pid: number): Step[] {
   ];
 }
 
-/**
- * Why this host has no way out for containers, without trying: for a person who asked for no network in particular, a warning and
- * a container with loopback alone are better than none.
- */
-export function pastaProblem(path: string = process.env['PATH'] ?? ''): HuskError | undefined {
-  if (findProgram('pasta', `${path}:/usr/bin:/bin`) === undefined) return notInstalled();
-  try {
-    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
-    return undefined;
-  } catch (error) {
-    return new HuskError(`cannot connect the container to the network: /dev/net/tun: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such device' : 'permission denied'}`, { kind: 'unsupported', exitCode: 125, fix: tunFix() });
-  }
-}
-
-function notInstalled(cause?: Error): HuskError {
-  return new HuskError('cannot connect the container to the network: pasta is not installed', { kind: 'unsupported', exitCode: 125, fix: 'apt install passt (or use --network none or host)', cause });
-}
-
 async function ready(launched: Launched): Promise<void> {
   const written = new Promise<void>((resolve) => launched.stdout!.once('data', () => resolve()));
   await launched.started;
@@ -134,17 +115,9 @@ async function ready(launched: Launched): Promise<void> {
 }
 
 function explain(error: Error, said: string, pid: number): HuskError {
-  if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND) return notInstalled(error);
+  if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND) return pastaNotInstalled(error);
   // what goes to a missing system logger is of no interest
   const reason = said.split('\n').filter((line) => line !== '' && !/syslog|^Don't run as root/.test(line)).at(-1) ?? error.message;
   const tun = /tun/i.test(reason) ? tunFix() : undefined;
   return new HuskError(`cannot connect the container to the network: pasta for process ${pid}: ${reason}`, { kind: 'unsupported', exitCode: 125, fix: tun ?? 'use --network none or host', cause: error });
-}
-
-function tunFix(): string {
-  try {
-    return readFileSync('/proc/misc', 'latin1').includes(' tun\n') ? 'sudo chmod 0666 /dev/net/tun' : 'sudo modprobe tun';
-  } catch {
-    return 'sudo modprobe tun';
-  }
 }

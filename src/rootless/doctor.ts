@@ -7,7 +7,7 @@ import { release, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { findDelegation } from '../container/cgroup-delegation.ts';
 import type { Paths } from '../paths.ts';
-import { findProgram } from './idmap.ts';
+import { findProgram } from './programs.ts';
 import { atLeast, fileSystem, isFolder, probeDevice, probeFuseOverlay, probeMapper, probeNamespace, probeOverlay, probeRanges, probeSwitches, readOptional, type Probe } from './probe.ts';
 
 export interface Fact {

@@ -7,11 +7,12 @@
  * Never falls back to a smaller map: what cannot be mapped is refused with the fix.
  */
 import { spawn } from 'node:child_process';
-import { accessSync, constants, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { IdMapping } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
+import { findProgram } from './programs.ts';
 
 export type IdKind = 'uid' | 'gid';
 
@@ -207,21 +208,6 @@ export async function writeIdMaps(pid: number, maps: IdMaps, sources: IdSources 
 /** Full path of newuidmap or newgidmap, or undefined. */
 export function findMapper(kind: IdKind, path: string = process.env['PATH'] ?? ''): string | undefined {
   return findProgram(`new${kind}map`, `${path}:/usr/bin:/usr/sbin:/bin:/sbin`);
-}
-
-/** As the shell finds a program; an empty or relative entry of PATH is passed over. */
-export function findProgram(name: string, path: string): string | undefined {
-  for (const folder of path.split(':')) {
-    if (!folder.startsWith('/')) continue;
-    const file = join(folder, name);
-    try {
-      accessSync(file, constants.X_OK);
-      return file;
-    } catch {
-      // not here
-    }
-  }
-  return undefined;
 }
 
 async function runMapper(kind: IdKind, pid: number, map: readonly IdMapping[], sources: IdSources): Promise<void> {

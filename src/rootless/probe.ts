@@ -5,9 +5,10 @@
 import { accessSync, chownSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { overlayOptions } from '../container/rootfs.ts';
-import { findMapper, findProgram, idMaps, isSetuidRoot, type IdKind, type IdMaps } from './idmap.ts';
+import { findMapper, idMaps, isSetuidRoot, type IdKind, type IdMaps } from './idmap.ts';
 import { namespaceFix } from '../container/launch-failure.ts';
 import { runInUserNamespace } from './namespace.ts';
+import { findProgram } from './programs.ts';
 import { removeTree } from './trees.ts';
 import { HuskError } from '../errors.ts';
 import { LaunchError } from '../container/launch-error.ts';

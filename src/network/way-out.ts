@@ -1,0 +1,29 @@
+/** Whether containers on this host can have a way out, asked without trying: cheap enough for every `create`. */
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { findProgram } from '../rootless/programs.ts';
+
+/** What is missing for pasta, with the fix; undefined when nothing is. */
+export function wayOutProblem(path: string = process.env['PATH'] ?? ''): HuskError | undefined {
+  if (findProgram('pasta', `${path}:/usr/bin:/bin`) === undefined) return pastaNotInstalled();
+  try {
+    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such device' : 'permission denied';
+    return new HuskError(`cannot connect the container to the network: /dev/net/tun: ${reason}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: tunFix() });
+  }
+}
+
+export function pastaNotInstalled(cause?: Error): HuskError {
+  return new HuskError('cannot connect the container to the network: pasta is not installed', { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'apt install passt (or use --network none or host)', cause });
+}
+
+/** The driver is there, then the device's mode is what is wrong (udev makes it 0666); or it is not. */
+export function tunFix(): string {
+  try {
+    return readFileSync('/proc/misc', 'latin1').includes(' tun\n') ? 'sudo chmod 0666 /dev/net/tun' : 'sudo modprobe tun';
+  } catch {
+    return 'sudo modprobe tun';
+  }
+}
