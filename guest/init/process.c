@@ -54,11 +54,27 @@ static void keep_only_kill(void) {
 
 static int move_up(int fd) { return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, MONITOR_FDS); }
 
-_Noreturn static void monitor(struct run *run, pid_t child) {
+/* Whether the child will become a monitor itself. */
+static bool forks_again(const struct run *run) {
+  struct step step;
+  uint32_t offset = PLAN_HEADER;
+  bool again = false;
+  for (uint32_t i = 0; i < run->plan.steps; i++) {
+    plan_next(&run->plan, &offset, &step);
+    if (i > run->index && step.opcode == OP_FORK) again = true;
+  }
+  return again;
+}
+
+/* `held`: the write end of the child's `life` */
+_Noreturn static void monitor(struct run *run, pid_t child, int held) {
   sigset_t all;
+  bool child_monitors = forks_again(run);
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, NULL);
   hide_process();
+  /* its parent's death is to be noticed (by poll) and acted upon, not to be died of */
+  prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
   prctl(PR_SET_NAME, "husk-monitor", 0, 0, 0);
   keep_only_kill();
   /* pivot_root(2) in the child takes along those whose folder is the old root; any other would hold the host's mounts for ever */
@@ -73,7 +89,9 @@ _Noreturn static void monitor(struct run *run, pid_t child) {
     if (poll(wait_for, 2, -1) < 0 && errno != EINTR) break;
     if (wait_for[0].revents) break;
     if (wait_for[1].revents) {
-      kill(child, SIGKILL); /* not reaped yet: the pid is still its own */
+      /* a monitor in its turn must live to end its own child; else: not reaped yet, so the pid is still its own */
+      if (child_monitors) close(held);
+      else kill(child, SIGKILL);
       wait_for[1].fd = -1;
     }
   }
@@ -102,8 +120,7 @@ void fork_with_monitor(struct run *run) {
   int life[2];
   pid_t child = fork_child(run, life);
   if (child > 0) {
-    move_up(life[1]); /* held until the end */
-    monitor(run, child);
+    monitor(run, child, move_up(life[1]));
   }
   begin_child(run, life);
   arm_parent_death(run);

@@ -77,6 +77,12 @@ const CASES: Record<string, Case> = {
   noNewPrivileges: { after: [{ op: 'noNewPrivileges' }], script: 'grep NoNewPrivs /proc/self/status', stdout: 'NoNewPrivs:\t1\n' },
   // BPF: errno EPERM for uname (63), else allow; linux/bpf_common.h, linux/seccomp.h
   seccomp: { after: [{ op: 'seccomp', filter: filter([[0x20, 0, 0, 0], [0x15, 0, 1, 63], [0x06, 0, 0, 0x00050001], [0x06, 0, 0, 0x7fff0000]]), flags: 0 }], script: 'grep ^Seccomp: /proc/self/status; hostname', stdout: 'Seccomp:\t2\n?\n' },
+  // sendmsg (46), pidfd_open (434) and close_range (436) refused with EPERM: no profile may keep a plan from its end
+  'a seccomp profile that forbids what husk-init likes to call': {
+    after: [{ op: 'seccomp', filter: filter([[0x20, 0, 0, 0], [0x15, 3, 0, 46], [0x15, 2, 0, 434], [0x15, 1, 0, 436], [0x06, 0, 0, 0x7fff0000], [0x06, 0, 0, 0x00050001]]), flags: 0 }, { op: 'reaper' }],
+    script: 'echo ran; ls /proc/self/fd',
+    stdout: 'ran\n0\n1\n2\n3\n',
+  },
   environment: { script: 'env | grep -v -e SHLVL -e PWD', stdout: 'PATH=/bin\n' },
   newSessionKeyring: { after: [{ op: 'newSessionKeyring' }], script: 'echo ok', stdout: 'ok\n' },
   setsid: { after: [{ op: 'setsid' }], script: 'cut() { :; }; set -- $(cat /proc/self/stat); test $6 = $$ && echo leader', stdout: 'leader\n' },

@@ -196,7 +196,11 @@ test('killing the monitor ends a command that cleared its parent-death signal', 
   t.true(await gone(pid));
 });
 
-for (const [name, steps] of Object.entries({ 'a container': [], 'a container with a reaper': [{ op: 'reaper' }], 'a container of another user': [{ op: 'setgid', gid: 5 }, { op: 'setuid', uid: 5 }] } satisfies Record<string, Step[]>)) {
+for (const [name, steps] of Object.entries({ 'a container': [], 'a container with a reaper': [{ op: 'reaper' }], 'a container of another user': [{ op: 'setgid', gid: 5 }, { op: 'setuid', uid: 5 }],
+  // execve of a set-user-ID program clears the parent-death signal: then it is the monitor that ends it
+  'a container behind two monitors': [{ op: 'fork' }, { op: 'parentDeathSignal', signal: 0 }],
+  'a set-user-ID command': [{ op: 'chmod', path: '/bin/busybox', mode: 0o4755 }, { op: 'setgid', gid: 5 }, { op: 'setuid', uid: 5 }],
+} satisfies Record<string, Step[]>)) {
   test(`killing the launching process leaves nothing of ${name}`, async (t) => {
     using root = tree(RUNNERS[0]!);
     const plan = container(root, 'sleep 61 & echo up; wait', steps);
