@@ -169,12 +169,14 @@ function attachDevices(vm: Vm, memory: GuestMemory, config: MachineConfig, resou
     vm.addIrqFd(IRQ_FIRST + i, line);
     vm.addIoEventFd(base + QUEUE_NOTIFY, 4, kicked);
     vm.addIoEventFd(base + INTERRUPT_ACK, 4, acknowledged, { match: USED_BUFFER });
-    const transport = new MmioTransport(device, {
-      memory,
-      page: new Uint8Array(pages.buffer, i * MMIO_DEVICE_SIZE, MMIO_DEVICE_SIZE),
-      interrupt: () => line.signal(),
-      report: config.onReport ?? (() => {}),
-    });
+    const transport = resources.use(
+      new MmioTransport(device, {
+        memory,
+        page: new Uint8Array(pages.buffer, i * MMIO_DEVICE_SIZE, MMIO_DEVICE_SIZE),
+        interrupt: () => line.signal(),
+        report: config.onReport ?? (() => {}),
+      }),
+    );
     const watch = resources.use(
       watchReadable(kicked.fd, () => {
         if (kicked.drain()) transport.kick();

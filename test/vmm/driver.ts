@@ -168,6 +168,7 @@ export class Driver {
   }
 
   [Symbol.dispose](): void {
+    this.transport[Symbol.dispose]();
     this.transport.device[Symbol.dispose]();
     this.memory[Symbol.dispose]();
   }

@@ -83,7 +83,7 @@ export interface TransportWiring {
   report: (message: string) => void;
 }
 
-export class MmioTransport {
+export class MmioTransport implements Disposable {
   readonly device: VirtioDevice;
   readonly queues: Virtqueue[];
   readonly #wiring: TransportWiring;
@@ -318,6 +318,11 @@ export class MmioTransport {
       configGeneration: this.#configGeneration,
       queues: this.queues.map((queue) => ({ ...queue.state })),
     };
+  }
+
+  /** Before guest memory goes: what is in flight completes into nothing from here on. The device itself is disposed of by its owner. */
+  [Symbol.dispose](): void {
+    this.reset();
   }
 
   /** Into a transport that was just made, before the guest runs. */
