@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import type { Spec } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
 import type { Image } from '../images/contract.ts';
+import { volumeUsers } from '../supervisor/removal.ts';
 import type { Volumes } from '../volumes/contract.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
@@ -20,13 +21,12 @@ export async function spec(context: EngineContext, container: Container): Promis
 
 export async function volumes(context: EngineContext): Promise<Volumes> {
   const { openVolumes } = await import('../volumes/volumes.ts');
-  const inUse = (name: string) => context.store.all().flatMap(({ id, config }) => (config.mounts.some((mount) => mount.name === name) ? [id] : []));
-  return openVolumes({ database: context.database, paths: context.paths, inUse });
+  return openVolumes({ database: context.database, paths: context.paths, inUse: (name) => volumeUsers(context.store, name) });
 }
 
 export async function unpacked(context: EngineContext, image: Image): Promise<string[]> {
-  const { layerTrees } = await import('../supervisor/layer-trees.ts');
-  return layerTrees(image.layers, context.paths);
+  const { ensureUnpacked } = await import('../images/layers/unpack.ts');
+  return ensureUnpacked(image.layers, context.paths);
 }
 
 /** overlay's upper holds what the container wrote */

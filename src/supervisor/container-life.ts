@@ -17,13 +17,15 @@ import type { ContainerControl } from './conversation.ts';
 import { FanOut } from './fan-out.ts';
 import { openLog, type LogSink } from './log.ts';
 import type { Task } from './protocol.ts';
-import { removeRecordAndFolder } from './removal.ts';
+import { removeRecordAndFolder, volumeUsers } from './removal.ts';
 import { RestartBackOff, shouldRestart } from './restart-policy.ts';
 import type { OpenSandbox } from './sandboxes.ts';
 
 /** After PID 1's exit its output is over when nothing came for so long: only a shared pid namespace leaves holders. */
 const QUIET_MS = 500;
 const SIGKILL = 9;
+/** ms after a start: most containers that end at once have ended by then */
+const SHRINK_AFTER_MS = 2000;
 /** seconds; Docker's default grace of stop */
 const DEFAULT_STOP_TIMEOUT = 10;
 
@@ -51,6 +53,7 @@ export class ContainerLife implements ContainerControl {
   #cancelBackOff: (() => void) | undefined;
   #backOff = new RestartBackOff();
   #restarts = 0;
+  #shrink: NodeJS.Timeout | undefined;
   /** no container yet, or none any more because it could not be started */
   #idle = true;
 
@@ -195,6 +198,14 @@ export class ContainerLife implements ContainerControl {
     this.output.addSource(process.stdout, 'stdout', (chunk) => log.write('stdout', chunk));
     if (process.stderr) this.output.addSource(process.stderr, 'stderr', (chunk) => log.write('stderr', chunk));
     void this.#untilExit(process, log);
+    this.settled();
+  }
+
+  /** An idle supervisor is small: once the start is over the text pages it took are given back. */
+  settled(): void {
+    clearTimeout(this.#shrink);
+    this.#shrink = setTimeout(() => void import('../host/file-pages.ts').then(({ releaseFilePages }) => releaseFilePages()).catch(() => {}), SHRINK_AFTER_MS);
+    this.#shrink.unref();
   }
 
   async #untilExit(process: SandboxProcess, log: LogSink): Promise<void> {
@@ -223,7 +234,16 @@ export class ContainerLife implements ContainerControl {
     const deleteBytes = removing ? removeRecordAndFolder({ database: this.#database!, store: this.#store!, paths: this.#paths! }, this.#task!.id, this.#task!.attributes) : undefined;
     announce.resolve(status);
     await deleteBytes?.();
+    if (removing) await this.#removeVolumes();
     this.#endOver();
+  }
+
+  async #removeVolumes(): Promise<void> {
+    const { mounts } = this.#task!;
+    if (!mounts.some(({ type }) => type === 'volume')) return;
+    const { openVolumes } = await import('../volumes/volumes.ts');
+    const inUse = (name: string) => volumeUsers(this.#store!, name);
+    await openVolumes({ database: this.#database!, paths: this.#paths!, inUse }).removeAnonymous(mounts);
   }
 
   async #restart(): Promise<void> {
@@ -281,7 +301,9 @@ export class ContainerLife implements ContainerControl {
       const status = task.autoRemove ? 'removing' : state.startedAt.startsWith('0001-') ? 'created' : 'exited';
       return { ...state, status, pid: 0, process: undefined, exitCode, error: error instanceof Error ? error.message : String(error), supervisor: undefined, claim };
     });
-    if (task.autoRemove) await removeRecordAndFolder({ database: this.#database!, store: this.#store!, paths: this.#paths! }, task.id, task.attributes)();
+    if (!task.autoRemove) return;
+    await removeRecordAndFolder({ database: this.#database!, store: this.#store!, paths: this.#paths! }, task.id, task.attributes)();
+    await this.#removeVolumes();
   }
 
   #status(): string | undefined {

@@ -29,6 +29,8 @@ export interface ContainerControl {
   unpause(): Promise<void>;
   /** the next exit of the container, after it is recorded */
   exit(): Promise<ExitStatus>;
+  /** something is over: what it took of memory may be given back */
+  settled(): void;
   /** exec sessions by id */
   readonly execs: Map<string, SandboxProcess>;
 }
@@ -211,6 +213,7 @@ export class Conversation implements Listener {
       process.stdout.destroy();
       process.stderr?.destroy();
       this.#control.execs.delete(request.id);
+      this.#control.settled();
       if (request.detach) return;
       this.send({ type: 'exit', ...status });
       this.#socket.end();

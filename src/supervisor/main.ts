@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { ContainerLife } from './container-life.ts';
 import { Conversation, errorEvent } from './conversation.ts';
 import { openSandbox, type OpenSandbox } from './sandboxes.ts';
+import { warmUp } from './warm-up.ts';
 
 /** the first client's connection, made by the spawning process */
 export const FIRST_CLIENT_FD = 3;
@@ -46,6 +47,7 @@ export async function main(_args: string[], open: OpenSandbox = openSandbox): Pr
 
   const first = new Conversation(new Socket({ fd: FIRST_CLIENT_FD }), life);
   void converse(first).then(() => life.abandon());
+  if (open === openSandbox) void warmUp().catch(() => {});
   await life.over;
   server?.close();
   if (socketPath) rmSync(socketPath, { force: true });

@@ -13,9 +13,9 @@ export const openSandbox: OpenSandbox = async (task, paths) => {
 };
 
 async function openUserns(task: Task, paths: Paths): Promise<Sandbox> {
-  const [{ UsernsSandbox }, { layerTrees }] = await Promise.all([import('../rootless/sandbox.ts'), import('./layer-trees.ts')]);
+  const [{ UsernsSandbox }, { ensureUnpacked }] = await Promise.all([import('../rootless/sandbox.ts'), import('../images/layers/unpack.ts')]);
   const directory = paths.container(task.id);
-  const rootfs = { kind: 'overlay' as const, lower: await layerTrees(task.layers, paths), upper: join(directory, 'upper'), work: join(directory, 'work'), merged: join(directory, 'merged') };
+  const rootfs = { kind: 'overlay' as const, lower: await ensureUnpacked(task.layers, paths), upper: join(directory, 'upper'), work: join(directory, 'work'), merged: join(directory, 'merged') };
   const connect = task.outbound ? async (pid: number) => (await import('../network/pasta.ts')).connectPasta(pid) : undefined;
   return new UsernsSandbox({ id: task.id, spec: task.spec, rootfs, directory, init: task.init }, { connect });
 }
