@@ -86,6 +86,8 @@ export interface Context {
   stdout: Output;
   stderr: Output;
   env: NodeJS.ProcessEnv;
+  /** `--config` and `--data-root` as typed */
+  globals: { configFile?: string; dataRoot?: string };
   /** opened on first use; closed by main */
   engine(): Promise<Engine>;
   /** ms since the epoch */

@@ -33,6 +33,7 @@ export async function main(argv: readonly string[], overrides: Partial<Context> 
       return overrides.stderr ?? process.stderr;
     },
     env: overrides.env ?? process.env,
+    globals,
     engine: overrides.engine ?? (() => (opened ??= openEngine(globals))),
     now: overrides.now ?? Date.now,
   };

@@ -1,8 +1,91 @@
-/** `husk login` */
+/** `husk login`: asks for what is missing, asks the registry, and keeps the credentials where Docker keeps them. */
+import { createInterface } from 'node:readline';
+import { readConfig } from '../../config.ts';
 import { HuskError } from '../../errors.ts';
-import type { Invocation } from '../command.ts';
+import { checkCredentials } from '../../images/registry/login.ts';
+import { storeCredentials } from '../../images/registry/credential-store.ts';
+import { paths } from '../../paths.ts';
+import type { Context, Invocation } from '../command.ts';
+import { registryHost } from '../registry-host.ts';
+import { rawMode } from '../session.ts';
 
-export async function run({ context }: Invocation): Promise<number> {
-  await context.engine();
-  throw new HuskError('husk login is not there yet', { kind: 'unsupported' });
+/** characters of a password or token typed or piped in */
+const MAX_SECRET = 64 << 10;
+
+export async function run({ flags, arguments: [server], context }: Invocation): Promise<number> {
+  const host = registryHost(server);
+  let username = flags.string('username').trim();
+  let password = flags.string('password');
+  if (flags.bool('password-stdin')) {
+    if (password !== '') throw new HuskError('conflicting options: cannot specify both --password and --password-stdin', { kind: 'invalid' });
+    if (username === '') throw new HuskError('the --password-stdin option requires --username to be set', { kind: 'invalid' });
+    password = (await readAll(context)).replace(/\r?\n$/, '');
+  } else if (password !== '') context.stderr.write('WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n');
+  if ((username === '' || password === '') && !context.stdin.isTTY) throw new HuskError('cannot perform an interactive login from a non-TTY device', { kind: 'invalid', fix: 'use --username and --password-stdin' });
+  if (username === '') username = (await ask('Username: ', context)).trim();
+  if (username === '') throw new HuskError('username is required', { kind: 'invalid' });
+  if (password === '') password = await askSecret('Password: ', context);
+  if (password === '') throw new HuskError('password is required', { kind: 'invalid' });
+  // `:` ends the user name in config.json and in Basic authentication (RFC 7617)
+  if (username.includes(':')) throw new HuskError('a user name cannot have a colon', { kind: 'invalid' });
+
+  const config = readConfig(context.globals.configFile ?? paths({ env: context.env }).configFile);
+  await checkCredentials(host, { username, password }, { config, env: context.env });
+  const file = await storeCredentials(host, { username, password }, context.env);
+  if (file !== undefined) context.stderr.write(`\nWARNING! Your credentials are stored unencrypted in '${file}'.\nConfigure a credential helper to remove this warning.\n\n`);
+  context.stdout.write('Login Succeeded\n');
+  return 0;
+}
+
+async function readAll(context: Context): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of context.stdin) {
+    size += (chunk as Buffer).length;
+    if (size > MAX_SECRET) throw new HuskError(`the password is longer than ${MAX_SECRET} bytes`, { kind: 'limit' });
+    chunks.push(Buffer.from(chunk as Buffer));
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function ask(question: string, context: Context): Promise<string> {
+  context.stdout.write(question);
+  const lines = createInterface({ input: context.stdin });
+  const answer = await new Promise<string>((resolve) => lines.once('line', resolve).once('close', () => resolve('')));
+  lines.close();
+  return answer;
+}
+
+/** Reads keys itself, so that nothing is echoed. */
+async function askSecret(question: string, context: Context): Promise<string> {
+  context.stdout.write(question);
+  using raw = rawMode(context.stdin);
+  void raw;
+  let secret = '';
+  context.stdin.resume();
+  const typed = new Promise<string>((resolve, reject) => {
+    const onData = (chunk: Buffer): void => {
+      for (const character of chunk.toString('utf8')) {
+        if (character === '\r' || character === '\n' || character === '\x04') {
+          context.stdin.off('data', onData);
+          resolve(secret);
+          return;
+        }
+        if (character === '\x03') {
+          context.stdin.off('data', onData);
+          reject(new HuskError('login was interrupted', { kind: 'invalid', exitCode: 130 }));
+          return;
+        }
+        if (character === '\x7f' || character === '\b') secret = [...secret].slice(0, -1).join('');
+        else if (secret.length < MAX_SECRET) secret += character;
+      }
+    };
+    context.stdin.on('data', onData);
+  });
+  try {
+    return await typed;
+  } finally {
+    context.stdin.pause();
+    context.stdout.write('\n');
+  }
 }

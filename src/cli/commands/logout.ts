@@ -1,8 +1,11 @@
 /** `husk logout` */
-import { HuskError } from '../../errors.ts';
+import { eraseCredentials } from '../../images/registry/credential-store.ts';
 import type { Invocation } from '../command.ts';
+import { registryHost } from '../registry-host.ts';
 
-export async function run({ context }: Invocation): Promise<number> {
-  await context.engine();
-  throw new HuskError('husk logout is not there yet', { kind: 'unsupported' });
+export async function run({ arguments: [server], context }: Invocation): Promise<number> {
+  const host = registryHost(server);
+  const found = await eraseCredentials(host, context.env);
+  context.stdout.write(found ? `Removing login credentials for ${host}\n` : `Not logged in to ${host}\n`);
+  return 0;
 }

@@ -75,7 +75,7 @@ export class Authorization {
     const query = new URLSearchParams();
     if (service) query.set('service', service);
     // GET repeats the parameter, the OAuth2 form has one list (distribution: token and oauth specifications)
-    for (const each of identity ? [scope] : scope.split(' ')) query.append('scope', each);
+    for (const each of identity ? [scope] : scope.split(' ')) if (each !== '') query.append('scope', each);
     const headers: Record<string, string> = { accept: 'application/json' };
     let body: Uint8Array | undefined;
     if (identity) {

@@ -17,17 +17,17 @@ export type Credentials =
   | { kind: 'identity'; token: string };
 
 /** the key Docker keeps the hub's credentials under */
-const HUB_KEY = 'https://index.docker.io/v1/';
+export const HUB_KEY = 'https://index.docker.io/v1/';
 /** bytes of a config.json, and of what a helper prints */
 const MAX_CONFIG = 1 << 20;
-const MAX_HELPER_OUTPUT = 64 << 10;
-const HELPER_TIMEOUT_MS = 30_000;
+export const MAX_HELPER_OUTPUT = 64 << 10;
+export const HELPER_TIMEOUT_MS = 30_000;
 /** what a helper prints when it has nothing, docker-credential-helpers' ErrCredentialsNotFound */
 const NOT_FOUND = 'credentials not found in native keychain';
 /** the user name that marks a helper's secret as an identity token */
 const TOKEN_USER = '<token>';
 
-interface DockerConfig {
+export interface DockerConfig {
   auths?: Record<string, { auth?: string; username?: string; password?: string; identitytoken?: string }>;
   credsStore?: string;
   credHelpers?: Record<string, string>;
@@ -37,7 +37,7 @@ export function dockerConfigFile(env: NodeJS.ProcessEnv = process.env): string {
   return join(env['DOCKER_CONFIG'] || join(env['HOME'] || homedir(), '.docker'), 'config.json');
 }
 
-function readDockerConfig(file: string): DockerConfig {
+export function readDockerConfig(file: string): DockerConfig {
   let text: string;
   try {
     if (statSync(file).size > MAX_CONFIG) throw new HuskError(`${file} is larger than ${MAX_CONFIG} bytes`, { kind: 'invalid' });
@@ -57,7 +57,7 @@ function readDockerConfig(file: string): DockerConfig {
 }
 
 /** `https://host/v1/` and `host/path` name the same registry as `host` */
-const hostOf = (key: string) => key.replace(/^https?:\/\//, '').split('/')[0]!;
+export const hostOf = (key: string) => key.replace(/^https?:\/\//, '').split('/')[0]!;
 
 /**
  * Finds what Docker would send to `host`.

@@ -1,0 +1,95 @@
+/**
+ * `login` and `logout`: keeps and forgets credentials where Docker does, in config.json or with the docker-credential-* program
+ * it names; what else is in the file stays. Never shows a secret.
+ *
+ * Source: docker/cli `config.json`; docker/docker-credential-helpers protocol (`store` takes JSON, `erase` the server, on stdin).
+ */
+import { execFile } from 'node:child_process';
+import { mkdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { HuskError } from '../../errors.ts';
+import { DEFAULT_DOMAIN } from '../reference.ts';
+import { dockerConfigFile, HELPER_TIMEOUT_MS, hostOf, HUB_KEY, MAX_HELPER_OUTPUT, readDockerConfig, type DockerConfig } from './credentials.ts';
+
+export interface PasswordCredentials {
+  username: string;
+  password: string;
+}
+
+const keyOf = (host: string): string => (host === DEFAULT_DOMAIN ? HUB_KEY : host);
+const helperOf = (config: DockerConfig, host: string): string | undefined => config.credHelpers?.[keyOf(host)] ?? config.credHelpers?.[host] ?? (config.credsStore || undefined);
+
+/** @returns where they are now: a file, or undefined when a helper has them */
+export async function storeCredentials(host: string, { username, password }: PasswordCredentials, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const file = dockerConfigFile(env);
+  const config = readDockerConfig(file);
+  const helper = helperOf(config, host);
+  if (helper !== undefined) {
+    await runHelper(helper, 'store', { input: JSON.stringify({ ServerURL: keyOf(host), Username: username, Secret: password }), env });
+    // an older plain entry would shadow nothing, but it would still be a password on disk
+    if (forget(config, host)) write(file, config);
+    return undefined;
+  }
+  forget(config, host);
+  config.auths = { ...config.auths, [keyOf(host)]: { auth: Buffer.from(`${username}:${password}`).toString('base64') } };
+  write(file, config);
+  return file;
+}
+
+/** @returns whether there was anything to forget */
+export async function eraseCredentials(host: string, env: NodeJS.ProcessEnv): Promise<boolean> {
+  const file = dockerConfigFile(env);
+  const config = readDockerConfig(file);
+  const helper = helperOf(config, host);
+  if (helper !== undefined) await runHelper(helper, 'erase', { input: keyOf(host), env });
+  const found = forget(config, host);
+  if (found) write(file, config);
+  return found || helper !== undefined;
+}
+
+/** every spelling of the host: `host`, `https://host/v1/` */
+function forget(config: DockerConfig, host: string): boolean {
+  const names = Object.keys(config.auths ?? {}).filter((name) => name === keyOf(host) || hostOf(name) === hostOf(keyOf(host)));
+  for (const name of names) delete config.auths![name];
+  return names.length > 0;
+}
+
+/** Beside and renamed, readable by the owner only; a symbolic link to the file stays one. */
+function write(file: string, config: DockerConfig): void {
+  let target = file;
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    try {
+      target = realpathSync(file);
+    } catch {
+      // not there yet
+    }
+    const half = join(dirname(target), `.config.json.${process.pid}`);
+    try {
+      writeFileSync(half, `${JSON.stringify(config, undefined, '\t')}\n`, { mode: 0o600, flag: 'wx' });
+      renameSync(half, target);
+    } catch (error) {
+      rmSync(half, { force: true });
+      throw error;
+    }
+  } catch (error) {
+    throw new HuskError(`cannot write ${file}: ${(error as Error).message}`, { kind: 'invalid', cause: error });
+  }
+}
+
+function runHelper(helper: string, action: 'store' | 'erase', options: { input: string; env: NodeJS.ProcessEnv }): Promise<void> {
+  const program = `docker-credential-${helper}`;
+  const wrong = (cause: string): HuskError => new HuskError(`cannot ${action} credentials with ${program}: ${cause}`, { kind: 'unauthorized', fix: "see credsStore and credHelpers in Docker's config.json" });
+  // a slash would run a program outside PATH
+  if (!/^[\w.-]+$/.test(helper)) return Promise.reject(wrong('not a program name'));
+  return new Promise((resolve, reject) => {
+    const child = execFile(program, [action], { env: options.env, timeout: HELPER_TIMEOUT_MS, maxBuffer: MAX_HELPER_OUTPUT }, (error, stdout) => {
+      if (!error) return resolve();
+      const { code } = error as NodeJS.ErrnoException;
+      // its own words, but never what it was given
+      reject(wrong(code === 'ENOENT' ? 'it is not installed' : stdout.replaceAll(options.input, '').trim().slice(0, 200) || `it fails with status ${code}`));
+    });
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(options.input);
+  });
+}
