@@ -1,16 +1,34 @@
-/** `husk doctor`: a table of what this host can do, and below it what to change. Exit status 1 when containers cannot run. */
+/** `husk doctor`: what this host can do, and a fix below every row that is not well. Exits with 1 when containers cannot run. */
+import type { Engine } from '../../engine/contract.ts';
 import type { Invocation } from '../command.ts';
-import { parseFormat, writeList } from '../output/format.ts';
+import { parseFormat, render } from '../output/format.ts';
+import { printable } from '../output/printable.ts';
+import { goJson } from '../template/json.ts';
 
-const HEADERS = { Status: 'STATUS', Name: 'CHECK', Value: 'FOUND', Fix: 'FIX' };
+type Fact = Awaited<ReturnType<Engine['doctor']>>[number];
+
+const MARKS = { ok: 'ok', warn: 'warn', fail: 'FAIL' } as const;
+/** SGR colours of ECMA-48: green, yellow, red */
+const COLOURS = { ok: '32', warn: '33', fail: '31' } as const;
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
-  parseFormat(format.replace(/^table /, ''));
+  const template = format === '' || format === 'json' ? undefined : parseFormat(format);
   const facts = await (await context.engine()).doctor();
-  const rows = facts.map(({ status, name, value, fix }) => ({ Status: status, Name: name, Value: value, Fix: fix ?? '' }));
-  writeList(rows, { format, quiet: false, defaultTable: '{{.Status}}\t{{.Name}}\t{{.Value}}', quietTemplate: '{{.Name}}', headers: HEADERS }, context.stdout);
-  const toFix = facts.filter(({ fix }) => fix !== undefined);
-  if (format === '' && toFix.length > 0) context.stdout.write(`\nTo change it:\n${toFix.map(({ name, fix }) => `  ${name}: ${fix}\n`).join('')}`);
-  return facts.some(({ status }) => status === 'fail') ? 1 : 0;
+  if (format === 'json') context.stdout.write(`${goJson(facts)}\n`);
+  else if (template) for (const fact of facts) context.stdout.write(`${render(template, { Name: fact.name, Status: fact.status, Value: fact.value, Fix: fact.fix ?? '' })}\n`);
+  else {
+    const colour = context.stdout.isTTY === true && context.env['NO_COLOR'] === undefined;
+    context.stdout.write(printable(facts.map((fact) => row(fact, facts)).join(''), context.stdout, { lines: true }).replace(/^(ok|warn|FAIL)(?= )/gm, (mark) => (colour ? `\x1b[${COLOURS[mark.toLowerCase() as Fact['status']]}m${mark}\x1b[0m` : mark)));
+    const count = (status: Fact['status']): number => facts.filter((fact) => fact.status === status).length;
+    context.stdout.write(`\n${count('fail') > 0 ? `${count('fail')} to fix before containers can run` : 'containers can run'}${count('warn') > 0 ? `; ${count('warn')} that some of them will miss` : ''}\n`);
+  }
+  return facts.some((fact) => fact.status === 'fail') ? 1 : 0;
+}
+
+function row(fact: Fact, facts: readonly Fact[]): string {
+  const names = Math.max(...facts.map(({ name }) => name.length));
+  const indent = ' '.repeat(names + 8);
+  const line = (text: string): string => text.replaceAll('\n', `\n${indent}`);
+  return `${MARKS[fact.status].padEnd(5)} ${fact.name.padEnd(names)}  ${line(fact.value)}\n${fact.fix === undefined ? '' : `${indent}fix: ${line(fact.fix)}\n`}`;
 }

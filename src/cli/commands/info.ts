@@ -1,8 +1,100 @@
-/** `husk info` */
-import { HuskError } from '../../errors.ts';
+/** `husk info`: what husk has, and what this host is and can limit. Docker's names where Docker has them. */
+import { arch, cpus, hostname, release, totalmem, type } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { paths } from '../../paths.ts';
+import { readConfig } from '../../config.ts';
 import type { Invocation } from '../command.ts';
+import { parseFormat, render } from '../output/format.ts';
+import { printable } from '../output/printable.ts';
+import { goJson } from '../template/json.ts';
+import { VERSION } from '../../version.ts';
 
-export async function run({ context }: Invocation): Promise<number> {
-  await context.engine();
-  throw new HuskError('husk info is not there yet', { kind: 'unsupported' });
+/** Docker's names of architectures in `info`: uname -m */
+const MACHINES: Record<string, string> = { x64: 'x86_64', arm64: 'aarch64' };
+const LIMITS: [name: string, controller: string][] = [
+  ['MemoryLimit', 'memory'],
+  ['CpuCfsQuota', 'cpu'],
+  ['CPUSet', 'cpuset'],
+  ['PidsLimit', 'pids'],
+  ['BlkioLimit', 'io'],
+];
+
+export async function run({ flags, context }: Invocation): Promise<number> {
+  const format = flags.string('format');
+  const template = format === '' || format === 'json' ? undefined : parseFormat(format);
+  const engine = await context.engine();
+  const containers = engine.list({ all: true });
+  const count = (...states: string[]): number => containers.filter(({ state }) => states.includes(state.status)).length;
+  const cgroup = (await engine.doctor()).find(({ name }) => name === 'cgroup v2');
+  const config = readConfig(context.globals.configFile ?? paths({ env: context.env }).configFile);
+  const where = paths({ env: context.env, dataRoot: context.globals.dataRoot ?? (context.env['HUSK_DATA_ROOT'] === undefined ? config['data-root'] : undefined) });
+  // the fact lists the controllers that work here before those that do not
+  const working = cgroup?.status === 'fail' || cgroup === undefined ? '' : cgroup.value.replace(/\(not .*/, '');
+  const data: Record<string, unknown> = {
+    Architecture: MACHINES[arch()] ?? arch(),
+    CgroupVersion: '2',
+    Containers: containers.length,
+    ContainersPaused: count('paused'),
+    ContainersRunning: count('running', 'restarting'),
+    ContainersStopped: containers.length - count('paused', 'running', 'restarting'),
+    DefaultIsolation: config['default-isolation'] ?? 'auto',
+    DockerRootDir: where.dataRoot,
+    Driver: 'overlay',
+    Images: engine.images.list().length,
+    IndexServerAddress: 'https://index.docker.io/v1/',
+    KernelVersion: release(),
+    LoggingDriver: config['log-driver'] ?? 'json-file',
+    MemTotal: totalmem(),
+    NCPU: cpus().length,
+    Name: hostname(),
+    OSType: type().toLowerCase(),
+    OperatingSystem: prettyName(),
+    RuntimeDir: where.runtimeDir,
+    ServerVersion: VERSION,
+    Limits: cgroup === undefined ? '' : cgroup.value,
+    LimitsFix: cgroup?.fix ?? '',
+    ...Object.fromEntries(LIMITS.map(([name, controller]) => [name, new RegExp(`\\b${controller}\\b`).test(working) && !/no limits/.test(working)])),
+  };
+  if (format === 'json') context.stdout.write(`${goJson(data)}\n`);
+  else if (template) context.stdout.write(`${render(template, data)}\n`);
+  else context.stdout.write(printable(text(data), context.stdout, { lines: true }));
+  return 0;
+}
+
+function text(data: Record<string, unknown>): string {
+  const gibibytes = `${Number(((data['MemTotal'] as number) / 1024 ** 3).toPrecision(4))}GiB`;
+  const limits = LIMITS.map(([name, controller]) => `${controller} ${data[name] ? 'yes' : 'no'}`).join(', ');
+  const lines = [
+    `Containers: ${data['Containers']}`,
+    ` Running: ${data['ContainersRunning']}`,
+    ` Paused: ${data['ContainersPaused']}`,
+    ` Stopped: ${data['ContainersStopped']}`,
+    `Images: ${data['Images']}`,
+    `Server Version: ${data['ServerVersion']}`,
+    `Storage Driver: ${data['Driver']}`,
+    `Logging Driver: ${data['LoggingDriver']}`,
+    `Default Isolation: ${data['DefaultIsolation']}`,
+    `Limits: ${limits}`,
+    ` Cgroup: ${data['Limits']}`,
+    ...(data['LimitsFix'] === '' ? [] : [` Fix: ${data['LimitsFix']}`]),
+    `Kernel Version: ${data['KernelVersion']}`,
+    `Operating System: ${data['OperatingSystem']}`,
+    `OSType: ${data['OSType']}`,
+    `Architecture: ${data['Architecture']}`,
+    `CPUs: ${data['NCPU']}`,
+    `Total Memory: ${gibibytes}`,
+    `Name: ${data['Name']}`,
+    `Data Root: ${data['DockerRootDir']}`,
+    `Runtime Folder: ${data['RuntimeDir']}`,
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** os-release(5) */
+function prettyName(): string {
+  try {
+    return /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux';
+  } catch {
+    return 'Linux';
+  }
 }
