@@ -100,7 +100,7 @@ function askHelper(helper: string, key: string, options: { env: NodeJS.ProcessEn
         if (stdout.trim() === NOT_FOUND) return resolve(undefined);
         if (options.signal?.aborted) return reject(error);
         const { code, killed } = error as NodeJS.ErrnoException & { killed?: boolean };
-        return reject(wrong(code === 'ENOENT' ? 'it is not installed' : killed ? 'it does not answer' : stdout.trim().slice(0, 200) || `it fails with status ${code}`));
+        return reject(wrong(code === 'ENOENT' ? 'it is not installed' : code === 'EACCES' ? 'it is not installed, or may not be executed' : killed ? 'it does not answer' : stdout.trim().slice(0, 200) || `it fails with status ${code}`));
       }
       try {
         const { Username, Secret } = JSON.parse(stdout) as { Username?: unknown; Secret?: unknown };
