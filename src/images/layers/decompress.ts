@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { HuskError } from '../../errors.ts';
+import { zstdFrames } from './zstd-frames.ts';
 import { PassThrough, Readable } from 'node:stream';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 
@@ -52,7 +53,8 @@ export async function* decompress(source: AsyncIterable<Uint8Array>, options: { 
       }
     };
     if (compression === 'none') yield* whole();
-    else if (compression === 'gzip' || compression === 'zstd') yield* inflate(whole(), compression);
+    else if (compression === 'gzip') yield* inflate(whole(), compression);
+    else if (compression === 'zstd') for await (const frame of zstdFrames(whole())) yield* inflate(frame, compression);
     else if (options.programs) yield* throughProgram(whole(), compression);
     else throw new HuskError(`the layer is compressed with ${compression}, which no image format allows`, { kind: 'corrupt' });
   } finally {

@@ -64,7 +64,7 @@ export class LayerTree {
     }
     const slash = path.lastIndexOf('/');
     const name = path.slice(slash + 1);
-    if (path.includes(WHITEOUT) && (slash === -1 ? path : path.slice(0, slash)).split('/').some((component) => component.startsWith(WHITEOUT))) {
+    if (slash !== -1 && path.includes(WHITEOUT) && path.slice(0, slash).split('/').some((component) => component.startsWith(WHITEOUT))) {
       if (path.startsWith(`${AUFS_LINKS}/`)) {
         if (entry.type !== 'directory' && entry.type !== 'hardlink') this.#aufsLinks.set(path, { kind: 'leaf', entry, links: 0 });
         return;
