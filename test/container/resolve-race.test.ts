@@ -1,0 +1,44 @@
+/** In-root paths while somebody exchanges a folder on the way for a symbolic link that leads out: nothing is ever made outside. */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import type { Step } from '../../src/container/launch-plan.ts';
+import { runHere } from './launching.ts';
+
+const SECONDS = Number(process.env['HUSK_RACE_SECONDS'] ?? 3);
+
+/** what a plan makes below the path that is exchanged; [name, step] */
+const MAKERS: Record<string, (path: string) => Step> = {
+  mkdir: (path) => ({ op: 'mkdir', path, mode: 0o755, inRoot: true }),
+  symlink: (path) => ({ op: 'symlink', target: 'x', path, inRoot: true }),
+  writeFile: (path) => ({ op: 'writeFile', path, content: 'x', create: true, inRoot: true }),
+};
+
+for (const [name, step] of Object.entries(MAKERS)) {
+  test.serial(`${name} while a folder and a link out are exchanged`, async (t) => {
+    const folder = mkdtempSync('/var/tmp/husk-race-');
+    const root = join(folder, 'root');
+    // where each of the links would lead if it were followed by the host's rules
+    const outside = [join(folder, 'outside'), join(folder, 'above')];
+    for (const path of [root, join(root, 'a'), ...outside]) mkdirSync(path);
+    symlinkSync(outside[0]!, join(root, 'l'));
+    symlinkSync('../above', join(root, 'm'));
+    const swappers = ['l', 'm'].map((link) => spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'swap-forever.ts'), join(root, 'a'), join(root, link)], { stdio: ['ignore', 'pipe', 'inherit'] }));
+    t.teardown(() => {
+      for (const swapper of swappers) swapper.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    });
+    for (const swapper of swappers) await swapper.stdout.iterator({ destroyOnReturn: false }).next();
+    let plans = 0;
+    for (const end = Date.now() + (SECONDS * 1000) / 3; Date.now() < end; plans++) {
+      const steps = Array.from({ length: 200 }, (_, index) => step(`/a/${index % 7}/x${plans % 5}-${index}`));
+      // a plan may fail (a component was a link to nowhere at that moment): it must only not reach out
+      await runHere([{ op: 'setRoot', path: root }, ...steps, { op: 'exec', args: ['/bin/true'] }]);
+    }
+    for (const path of outside) t.deepEqual(readdirSync(path), []);
+    const made = ['a', 'l', 'm', outside[0]!.slice(1)].filter((path) => existsSync(join(root, path)));
+    t.true(plans > 2);
+    t.true(made.length > 0);
+  });
+}
