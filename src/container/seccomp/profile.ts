@@ -80,10 +80,11 @@ function rule(value: unknown, at: string): ProfileRule {
   if (name !== undefined && names?.length) throw invalid("both 'name' and 'names' are specified in the seccomp profile, use either 'name' or 'names'");
   const args = optional(json['args'], `${at}.args`, array)?.map((item, index) => {
     const arg = object(item, `${at}.args[${index}]`);
+    const valueTwo = optional(arg['valueTwo'], `${at}.args[${index}].valueTwo`, number);
     return {
       index: number(arg['index'], `${at}.args[${index}].index`),
       value: number(arg['value'] ?? 0, `${at}.args[${index}].value`),
-      valueTwo: optional(arg['valueTwo'], `${at}.args[${index}].valueTwo`, number),
+      ...(valueTwo !== undefined && { valueTwo }),
       op: string(arg['op'], `${at}.args[${index}].op`),
     };
   });
