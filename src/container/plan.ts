@@ -15,9 +15,10 @@ import { MS_BIND, MS_RDONLY, MS_REMOUNT, MOUNT_ATTR_RDONLY } from './mount-optio
 import { mountSteps } from './mounts.ts';
 import { CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, isolates, namespaces, type Namespaces } from './namespaces.ts';
 import { rootfsSteps, rootPath, type PlanRootfs } from './rootfs.ts';
+import { cachedFilter } from './seccomp/cache.ts';
 import { compileSeccomp, type CompiledFilter } from './seccomp/compile.ts';
 import { SIGKILL } from './signals.ts';
-import type { ProcessSpec, Spec } from './spec.ts';
+import type { ProcessSpec, Seccomp, Spec } from './spec.ts';
 
 export type { PlanRootfs } from './rootfs.ts';
 
@@ -35,8 +36,8 @@ export interface PlanContext {
   cgroup2?: boolean;
   /** signal at the death of the executor's parent and of the monitor; default SIGKILL, 0 none */
   parentDeathSignal?: number;
-  /** spec.linux.seccomp compiled elsewhere (a cache); default: compiled here */
-  filter?: CompiledFilter;
+  /** folder that keeps compiled seccomp filters (seccomp/cache.ts); default: compiled at each start */
+  filterCache?: string;
   /** default: stat(2) of this process; what cannot be looked at counts as a folder */
   isDirectory?: (path: string) => boolean;
 }
@@ -72,7 +73,7 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   plan.push(
     ...processSteps(spec.process, {
       console: ownDev,
-      filter: filterFor(spec, context.filter),
+      filter: filterFor(spec, context.filterCache),
       awaitExec: context.waitFor?.exec ?? false,
       reaper: context.init ?? false,
       parentDeathSignal: deathSignal,
@@ -81,8 +82,18 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   return plan;
 }
 
-function filterFor(spec: Spec, compiled: CompiledFilter | undefined): CompiledFilter | undefined {
-  return compiled ?? (spec.linux.seccomp && compileSeccomp(spec.linux.seccomp));
+/** the same profile object is the container's start and each of its execs */
+const compiled = new WeakMap<Seccomp, CompiledFilter>();
+
+function filterFor(spec: Spec, cache: string | undefined): CompiledFilter | undefined {
+  const { seccomp } = spec.linux;
+  if (seccomp === undefined) return undefined;
+  let filter = compiled.get(seccomp);
+  if (!filter) {
+    filter = cache === undefined ? compileSeccomp(seccomp) : cachedFilter(seccomp, cache);
+    compiled.set(seccomp, filter);
+  }
+  return filter;
 }
 
 /** Everything before the first mount: afterwards the plan runs as root of the container's user namespace, in a child, with its cgroup. */
@@ -153,7 +164,7 @@ export interface ExecContext {
   waitFor?: { cgroup?: boolean };
   parentDeathSignal?: number;
   /** see PlanContext */
-  filter?: CompiledFilter;
+  filterCache?: string;
 }
 
 /** Another process in a running container: joins every namespace the container does not share with the host. */
@@ -171,6 +182,6 @@ export function planExec(spec: Spec, process: ProcessSpec, context: ExecContext)
   plan.push({ op: 'setsid' }, { op: 'newSessionKeyring' });
   if (context.waitFor?.cgroup) plan.push({ op: 'await', tag: 'cgroup' });
   plan.push({ op: 'setRoot', path: '/' });
-  plan.push(...processSteps(process, { console: false, filter: filterFor(spec, context.filter), awaitExec: false, reaper: false, parentDeathSignal: deathSignal }));
+  plan.push(...processSteps(process, { console: false, filter: filterFor(spec, context.filterCache), awaitExec: false, reaper: false, parentDeathSignal: deathSignal }));
   return plan;
 }

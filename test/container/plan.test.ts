@@ -54,7 +54,11 @@ test('the death signal is set again last', (t) => t.deepEqual(ops(plan()).slice(
 test('no death signal', (t) => t.is(at(plan({}, { parentDeathSignal: 0 }), 'parentDeathSignal'), -1));
 test('a terminal opens after the mounts, before the start', (t) => t.true(order(plan({ tty: true }, { waitFor: { exec: true } }), 'pivotRoot', 'openPty', 'await exec')));
 test('unconfined has no filter', (t) => t.is(at(plan({ securityOpt: ['seccomp=unconfined'] }), 'seccomp'), -1));
-test('a filter compiled before is used', (t) => t.like(plan({}, { filter: { filter: new Uint8Array(8), flags: 2 } }).find((step) => step.op === 'seccomp')!, { flags: 2 }));
+test('a filter is compiled once for a container and its execs', (t) => {
+  const { spec } = specOf();
+  const filter = (steps: LaunchPlan) => steps.find((step) => step.op === 'seccomp')!.filter;
+  t.is(filter(planContainer(spec, OVERLAY, ROOTLESS)), filter(planExec(spec, spec.process, { pid: 9, rootless: true })));
+});
 
 test('devices are bound when rootless', (t) => {
   t.like(mountsAt(plan(), '/dev/null')[0]!, { source: '/dev/null', create: 'file', inRoot: true });
