@@ -90,6 +90,7 @@ export class ContainerLife implements ContainerControl {
   }
 
   async start(task: Task, size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }> {
+    if (this.#task) throw new HuskError(`this supervisor is of container ${this.#task.id}`, { kind: 'conflict' });
     this.#task = task;
     this.#paths = computePaths({ dataRoot: task.dataRoot });
     this.#paths.runtimeDir = task.runtimeDir;

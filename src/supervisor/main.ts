@@ -3,7 +3,7 @@
  * client's connection as fd 3. It learns which container it is for from that connection, exits at once when the client goes
  * before saying so, and never outlives its container.
  */
-import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, Socket, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { ContainerLife } from './container-life.ts';
@@ -29,7 +29,12 @@ export async function main(_args: string[], open: OpenSandbox = openSandbox): Pr
       rmSync(path, { force: true });
       server = createServer((socket) => converse(new Conversation(socket, life)));
       server.maxConnections = MAX_CLIENTS;
-      return new Promise((resolve, reject) => server!.once('error', reject).listen(path, resolve));
+      return new Promise((resolve, reject) =>
+        server!.once('error', reject).listen(path, () => {
+          chmodSync(path, 0o600);
+          resolve();
+        }),
+      );
     },
   });
 

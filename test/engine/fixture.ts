@@ -35,6 +35,7 @@ export async function openTestEngine(t?: ExecutionContext, at?: string): Promise
   const dataRoot = at ?? mkdtempSync(join(tmpdir(), 'husk-engine-'));
   // the runtime folder's path must fit into sun_path, so it is below the data root
   process.env['XDG_RUNTIME_DIR'] = dataRoot;
+  const where = paths({ dataRoot });
   const engine = await openEngine({
     dataRoot,
     configFile: join(dataRoot, 'absent.json'),
@@ -44,7 +45,7 @@ export async function openTestEngine(t?: ExecutionContext, at?: string): Promise
       buildSpec: async (container) => {
         const facts = { userNamespace: true, joined: {}, etc: { hosts: '/etc/hosts', hostname: '/etc/hostname', resolvConf: '/etc/resolv.conf' }, hostHostname: 'host', kernel: '6.1.0', recursiveReadonly: true, thermalCpus: [], oomScoreAdj: 0, defaultUlimits: [], devicesAt: () => undefined, allDevices: () => [], cpus: 1, blockDevice: () => undefined };
         const { spec } = buildSpec(container.id, container.config, facts);
-        writeFileSync(specFile({ paths: paths({ dataRoot }) }, container.id), JSON.stringify(spec));
+        writeFileSync(specFile({ paths: where }, container.id), JSON.stringify(spec));
         return spec;
       },
     },
@@ -58,7 +59,7 @@ export async function openTestEngine(t?: ExecutionContext, at?: string): Promise
   return {
     engine,
     dataRoot,
-    paths: paths({ dataRoot }),
+    paths: where,
     async run(command, options) {
       const { id } = await engine.create(createOptions({ command, ...options }));
       const attachment = (await engine.start(id, { attach: { stdin: false, stdout: true, stderr: true } }))!;
