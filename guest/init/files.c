@@ -84,11 +84,28 @@ void do_chmod(struct run *run) {
 
 static bool starts_with(const char *text, const char *start) { return strncmp(text, start, strlen(start)) == 0; }
 
+/* The file itself, and with STEP_CREATE the folders on the way to it. */
+static int open_for_writing(struct run *run) {
+  const struct step *step = &run->step;
+  const char *path = step->string[0];
+  int open_flags = O_WRONLY | O_NOCTTY | O_NONBLOCK;
+  if (!(step->flags & STEP_CREATE)) return resolve_open(run, path, step->flags, open_flags, 0);
+  mode_t mode = (mode_t)step->number[0] & 07777;
+  int fd = resolve_open(run, path, step->flags, open_flags | O_CREAT | O_TRUNC, mode);
+  if (fd >= 0 || errno != ENOENT) return fd;
+  bool created;
+  int made = resolve(run, path, step->flags, CREATE_FILE, &created);
+  if (made < 0) return -1;
+  close(made);
+  fd = resolve_open(run, path, step->flags, open_flags, 0);
+  if (fd >= 0 && created && fchmod(fd, mode) < 0) fail(run, "fchmod", path);
+  return fd;
+}
+
 void do_write_file(struct run *run) {
   const struct step *step = &run->step;
   const char *path = step->string[0];
-  int open_flags = O_WRONLY | O_NOCTTY | O_NONBLOCK | (step->flags & STEP_CREATE ? O_CREAT | O_TRUNC : 0);
-  int fd = resolve_open(run, path, step->flags, open_flags, step->flags & STEP_CREATE ? (mode_t)step->number[0] & 07777 : 0);
+  int fd = open_for_writing(run);
   if (fd < 0) fail(run, "openat2", path);
   struct statfs fs;
   /* a sysctl meant for the kernel must not be written to a file an image put there */

@@ -62,6 +62,8 @@ const CASES: Record<string, Case> = {
   loopbackUp: { before: [{ op: 'unshare', flags: CLONE_NEWNET }, { op: 'loopbackUp' }], script: 'cat /proc/net/if_inet6 | grep -c lo; ping -c 1 -w 2 127.0.0.1 | grep -c "1 packets received"', stdout: /1\n$/ },
   setns: { before: [{ op: 'setns', path: '/proc/self/ns/uts', type: 0x4000000 }, { op: 'setns', path: '/proc/self/ns/ipc', type: 0 }], script: 'echo ok', stdout: 'ok\n' },
   'writeFile makes a file': { before: [{ op: 'writeFile', path: '/etc/hosts', content: 'x\ny\n', mode: 0o600, create: true, inRoot: true }], script: 'cat /etc/hosts; stat -c %a /etc/hosts', stdout: 'x\ny\n600\n' },
+  'writeFile makes the folders': { before: [{ op: 'writeFile', path: '/a/b/c', content: 'x', mode: 0o640, create: true, inRoot: true }], script: 'cat /a/b/c; stat -c %a /a /a/b /a/b/c', stdout: 'x755\n755\n640\n' },
+  'writeFile shortens a file': { entries: { 'etc/hosts': 'long content' }, before: [{ op: 'writeFile', path: '/etc/hosts', content: 'x', create: true, inRoot: true }], script: 'cat /etc/hosts', stdout: 'x' },
   'writeFile of a sysctl': { after: [{ op: 'writeFile', path: '/proc/sys/kernel/msgmax', content: '4097', inRoot: true }], script: 'cat /proc/sys/kernel/msgmax', stdout: '4097\n' },
   'maskPath over a file and a folder': { before: DEV, after: [{ op: 'maskPath', path: '/proc/keys' }, { op: 'maskPath', path: '/proc/sys' }, { op: 'maskPath', path: '/proc/absent' }], script: 'wc -c < /proc/keys; ls /proc/sys | wc -l; touch /proc/sys/a 2>/dev/null', stdout: '0\n0\n', code: 1 },
   readonlyPath: { after: [{ op: 'readonlyPath', path: '/proc/sys' }, { op: 'readonlyPath', path: '/absent' }], script: 'echo a > /proc/sys/kernel/hostname', code: 1 },

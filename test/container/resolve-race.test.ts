@@ -31,14 +31,13 @@ for (const [name, step] of Object.entries(MAKERS)) {
     });
     for (const swapper of swappers) await swapper.stdout.iterator({ destroyOnReturn: false }).next();
     let plans = 0;
-    for (const end = Date.now() + (SECONDS * 1000) / 3; Date.now() < end; plans++) {
+    for (const end = Date.now() + (SECONDS * 1000) / 3; plans < 5 || Date.now() < end; plans++) {
       const steps = Array.from({ length: 200 }, (_, index) => step(`/a/${index % 7}/x${plans % 5}-${index}`));
       // a plan may fail (a component was a link to nowhere at that moment): it must only not reach out
       await runHere([{ op: 'setRoot', path: root }, ...steps, { op: 'exec', args: ['/bin/true'] }]);
     }
     for (const path of outside) t.deepEqual(readdirSync(path), []);
-    const made = ['a', 'l', 'm', outside[0]!.slice(1)].filter((path) => existsSync(join(root, path)));
-    t.true(plans > 2);
-    t.true(made.length > 0);
+    // inside the root the links lead to places of their own, which were made
+    t.true(existsSync(join(root, outside[0]!)) || existsSync(join(root, 'above')));
   });
 }
