@@ -9,7 +9,7 @@ import { launch, LaunchError } from '../../src/container/executor.ts';
 import { hostnameFile, hostsFile } from '../../src/container/etc-files.ts';
 import { planContainer, planExec } from '../../src/container/plan.ts';
 import type { ContainerConfig, CreateOptions } from '../../src/engine/contract.ts';
-import { buildExec, buildSpec } from '../../src/engine/spec/build.ts';
+import { buildExec, buildSpec, type SpecFacts } from '../../src/engine/spec/build.ts';
 import { idMaps, writeIdMaps } from '../../src/rootless/idmap.ts';
 import { INIT_PROGRAM } from '../../src/program.ts';
 import { createOptions } from '../engine/spec/options.ts';
@@ -25,6 +25,8 @@ export interface Request {
   /** run this in the container beside `command` and pass its output on instead */
   exec?: string[];
   execUser?: string;
+  /** run this in a second container that joins these namespaces of the first, whose command should last */
+  beside?: { command: string[]; join: ('network' | 'ipc' | 'pid')[] };
 }
 
 if (process.argv[2] !== undefined) process.exitCode = await main(JSON.parse(process.argv[2]) as Request);
@@ -46,18 +48,33 @@ async function main(request: Request): Promise<number> {
     writeFileSync(join(etc, name), text);
     return join(etc, name);
   };
-  const { spec, warnings } = buildSpec(id, config, {
+  const facts: SpecFacts = {
     userNamespace: true, joined: {}, cpus: 2, blockDevice: () => undefined, kernel: release(), hostHostname: hostname(), recursiveReadonly: true, thermalCpus: [],
     oomScoreAdj: 0, defaultUlimits: [], devicesAt: (path) => [{ path, type: 'c', major: 1, minor: 3 }], allDevices: () => [], hostHas: existsSync,
     etc: { hosts: file('hosts', hostsFile({ hostname: config.hostname, extraHosts: [] })), hostname: file('hostname', hostnameFile(config.hostname)), resolvConf: file('resolv.conf', '') },
-  });
+  };
+  const { spec, warnings } = buildSpec(id, config, facts);
   for (const warning of warnings) process.stderr.write(`${warning}\n`);
   const maps = idMaps();
   const plan = planContainer(spec, { kind: 'overlay', lower: request.lower, upper: folder('upper'), work: folder('work'), merged: folder('merged') }, { rootless: true, cgroup2: false, init: options.init });
   const onAwait = (tag: string, pid: number) => (tag === 'idmap' ? writeIdMaps(pid, maps) : undefined);
   try {
-    const first = launch(plan, { init: INIT_PROGRAM, stdin: 'null', stdout: request.exec ? 'null' : 1, stderr: 2, onAwait });
+    const first = launch(plan, { init: INIT_PROGRAM, stdin: 'null', stdout: request.exec || request.beside ? 'null' : 1, stderr: 2, onAwait });
     await first.started;
+    if (request.beside) {
+      const pid = await first.pid;
+      const joined = Object.fromEntries(request.beside.join.map((name) => [name, pid]));
+      const modes = Object.fromEntries(request.beside.join.map((name) => [name, 'container:first']));
+      const [path, ...args] = request.beside.command;
+      const second = buildSpec(id, { ...config, path: path!, args, options: { ...options, ...modes } }, { ...facts, joined }).spec;
+      const secondRoot = { kind: 'overlay' as const, lower: request.lower, upper: folder('2/upper'), work: folder('2/work'), merged: folder('2/merged') };
+      const launched = launch(planContainer(second, secondRoot, { rootless: true, cgroup2: false }), { init: INIT_PROGRAM, stdin: 'null', stdout: 1, stderr: 2 });
+      await launched.started;
+      const { code } = await launched.exited;
+      first.signal(9);
+      await first.exited;
+      return code;
+    }
     if (!request.exec) return (await first.exited).code;
     const process_ = buildExec(config, spec, { command: request.exec, interactive: false, tty: false, detach: false, env: ['EXTRA=1'], privileged: false, user: request.execUser });
     const second = launch(planExec(spec, process_, { pid: await first.pid, rootless: true }), { init: INIT_PROGRAM, stdin: 'null', stdout: 1, stderr: 2 });

@@ -134,6 +134,18 @@ huskOnly('exec joins, with a user of its own and the same limits', (t, user) => 
   t.is(status, 0);
   t.deepEqual(stdout.replace(/\t/g, ' ').trim().split('\n'), ['uid=1000(app) gid=1000(app) groups=1000(app),2000(extra)', 'CapEff: 0000000000000000', 'CapBnd: 00000000a80425fb', 'Seccomp: 2', '1', 'c0ffee000000', '1']);
 });
+huskOnly('a second container joins the network, ipc and pid namespaces of a first', (t, user) => {
+  const links = 'for n in net ipc mnt; do for p in 1 self; do readlink /proc/$p/ns/$n; done; done; ps | grep -c "[s]leep 77"; busybox ip link | head -1; mount | grep -c " on /sys "';
+  const { stdout, stderr, status } = husk(user, { command: ['sleep', '77'], beside: { command: ['sh', '-c', links], join: ['network', 'ipc', 'pid'] } });
+  t.is(stderr, '');
+  t.is(status, 0);
+  const [net, ownNet, ipc, ownIpc, mnt, ownMnt, sleeps, link, sys] = stdout.trim().split('\n');
+  t.is(net, ownNet);
+  t.is(ipc, ownIpc);
+  t.not(mnt, ownMnt);
+  t.deepEqual([sleeps, sys], ['1', '1']);
+  t.regex(link!, /lo: <LOOPBACK,UP/);
+});
 huskOnly('a reaper is PID 1 with --init', (t, user) => t.regex(husk(user, { command: ['sh', '-c', 'echo $$; ps'], options: { init: true } }).stdout, /^2\n[^]*\s1 root\s+\S*husk-init/));
 huskOnly('--read-only', (t, user) => {
   const { stdout } = husk(user, { command: ['sh', '-c', 'for f in /x /etc/hosts /tmp/x /dev/shm/x; do touch $f 2>/dev/null && echo yes || echo no; done'], options: { readOnly: true, tmpfs: { '/tmp': '' } } });
