@@ -1,5 +1,6 @@
 /** In-root paths while somebody exchanges a folder on the way for a symbolic link that leads out: nothing is ever made outside. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
@@ -25,8 +26,10 @@ for (const [name, step] of Object.entries(MAKERS)) {
     symlinkSync(outside[0]!, join(root, 'l'));
     symlinkSync('../above', join(root, 'm'));
     const swappers = ['l', 'm'].map((link) => spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'swap-forever.ts'), join(root, 'a'), join(root, link)], { stdio: ['ignore', 'pipe', 'inherit'] }));
-    t.teardown(() => {
+    t.teardown(async () => {
+      const ended = swappers.map((swapper) => once(swapper, 'exit'));
       for (const swapper of swappers) swapper.kill('SIGKILL');
+      await Promise.all(ended);
       rmSync(folder, { recursive: true, force: true });
     });
     for (const swapper of swappers) await swapper.stdout.iterator({ destroyOnReturn: false }).next();
