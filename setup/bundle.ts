@@ -1,5 +1,5 @@
 /**
- * Makes dist/husk.cjs: one file with all of husk's TypeScript and its libraries, and beside it the two binaries it needs: koffi.node.
+ * Makes dist/husk.cjs, and dist/agent.cjs for the guest: one file with all of husk's TypeScript and its libraries, and beside it the two binaries it needs: koffi.node.
  * CommonJS because Node starts it 5 ms sooner than a module.
  */
 import { build } from 'esbuild';
@@ -10,9 +10,10 @@ const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
 mkdirSync(dist, { recursive: true });
 
-await build({
-  entryPoints: [join(root, 'src/main.ts')],
-  outfile: join(dist, 'husk.cjs.new'),
+/** one bundle: husk itself, and the guest's agent */
+const bundle = (entry: string, output: string) => build({
+  entryPoints: [join(root, entry)],
+  outfile: join(dist, output),
   bundle: true,
   platform: 'node',
   target: 'node24',
@@ -45,4 +46,7 @@ await build({
 });
 copyFileSync(join(root, 'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node'), join(dist, 'koffi.node'));
 chmodSync(join(dist, 'koffi.node'), 0o755);
-renameSync(join(dist, 'husk.cjs.new'), join(dist, 'husk.cjs'));
+for (const [entry, output] of [['src/guest-agent/main.ts', 'agent.cjs'], ['src/main.ts', 'husk.cjs']] as const) {
+  await bundle(entry, `${output}.new`);
+  renameSync(join(dist, `${output}.new`), join(dist, output));
+}

@@ -1,5 +1,5 @@
 /** What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its VM. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { SHARES_FOLDER, SHARES_TAG, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
 import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
 import { ContainerCgroup } from '../container/cgroup.ts';
@@ -7,14 +7,16 @@ import { LocalSandbox } from '../container/local-sandbox.ts';
 import { MS_NODEV, MS_NOSUID, MS_RDONLY } from '../container/mount-options.ts';
 import { planContainer, type PlanRootfs } from '../container/plan.ts';
 import { HuskError } from '../errors.ts';
-import { mount } from '../host/mount.ts';
 import { setRealTime } from '../host/clock.ts';
+import { mount, umount } from '../host/mount.ts';
 import type { SandboxProcess, StdioRequest } from '../sandbox.ts';
 import { receiveInput, sendOutput } from './streams.ts';
 
 const ROOT_FOLDER = '/run/husk/root';
 const WRITABLE_FOLDER = '/run/husk/writable';
 const MERGED_FOLDER = '/run/husk/merged';
+/** below the root, where the kernel's own threads are */
+const CGROUP_PARENT = `${CGROUP_ROOT}/husk`;
 /** one container a VM: the name need not tell it from others */
 const CGROUP_ID = 'container';
 const FIRST_PROCESS = 0;
@@ -81,10 +83,11 @@ export class Machine {
     if (this.#sandbox) throw new HuskError('this machine has its container already', { kind: 'conflict' });
     const rootfs = mountRoot(request);
     this.#create = request;
+    giveControllers();
     this.#sandbox = new LocalSandbox(request.spec, {
       id: CGROUP_ID,
       rootless: false,
-      cgroup: async () => ContainerCgroup.create(CGROUP_ID, request.spec.linux.resources ?? {}, { parent: CGROUP_ROOT, supervisor: process.pid }),
+      cgroup: async () => ContainerCgroup.create(CGROUP_ID, request.spec.linux.resources ?? {}, { parent: CGROUP_PARENT, supervisor: process.pid }),
       plan: (spec) => planContainer(spec, rootfs, { rootless: false, init: request.init, cgroup2: true, waitFor: { cgroup: true, exec: true } }),
     });
     return this.#sandbox.prepare(stdioOf(request));
@@ -114,11 +117,19 @@ export class Machine {
 
   async #shutdown(): Promise<void> {
     await this.#sandbox?.destroy();
+    // clean disks: the next start of this container finds nothing to replay
+    for (const folder of this.#sandbox ? [WRITABLE_FOLDER, ROOT_FOLDER] : []) umount(folder);
   }
 }
 
 function stdioOf(request: { streams: ProcessStreams; columns?: number; rows?: number; spec: { process: { terminal?: boolean } } }): StdioRequest {
   return { stdin: request.streams.stdin !== undefined, terminal: request.spec.process.terminal === true, columns: request.columns, rows: request.rows };
+}
+
+/** All controllers of this kernel to the container's cgroup; the root cgroup may have processes and children both. */
+function giveControllers(): void {
+  const controllers = readFileSync(`${CGROUP_ROOT}/cgroup.controllers`, 'utf8').trim().split(/\s+/);
+  writeFileSync(`${CGROUP_ROOT}/cgroup.subtree_control`, controllers.map((name) => `+${name}`).join(' '));
 }
 
 /** The image below, the container's own disk above; the overlay itself is mounted by the container's plan. */

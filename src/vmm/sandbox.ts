@@ -1,0 +1,243 @@
+/**
+ * The VM isolation: the contract of src/sandbox.ts with a microVM. This process is the VMM; the container is the guest agent's work.
+ * Knows nothing of records, images or logs.
+ */
+import { randomBytes } from 'node:crypto';
+import { PassThrough, type Duplex, type Readable, type Writable } from 'node:stream';
+import { type ProcessNumber, type ProcessStreams, type Notice } from '../agent-protocol.ts';
+import type { ProcessSpec, Resources } from '../container/spec.ts';
+import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import type { ExitStatus, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
+import { AgentClient } from './agent-client.ts';
+import { ConsoleTail } from './console-tail.ts';
+import { Backing } from './devices/block/backing.ts';
+import { Block } from './devices/block/device.ts';
+import { Console } from './devices/console/device.ts';
+import { Rng } from './devices/rng/device.ts';
+import { Vsock } from './devices/vsock/device.ts';
+import { Machine, type MachineEnd } from './machine.ts';
+
+/** What every VM of this husk is made of; paths. */
+export interface VmParts {
+  kernel: string;
+  agentDisk: string;
+}
+
+export interface VmSize {
+  /** bytes of guest RAM */
+  memory: number;
+  cpus: number;
+}
+
+/** ms a guest has to boot until its agent serves; a software KVM is a hundred times slower than hardware */
+const BOOT_TIMEOUT = 180_000;
+/** ms the agent has to end its container before the machine is switched off */
+const SHUTDOWN_TIMEOUT = 10_000;
+/** Documentation/admin-guide/kernel-parameters.txt; panic=-1 and reboot=k: a guest that panics resets at once, and the VMM sees it */
+const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=/dev/vda rootfstype=erofs ro init=/husk/husk-init';
+/** in the order the devices are given, virtio-blk names them */
+const ROOT_DEVICE = '/dev/vdb';
+const WRITABLE_DEVICE = '/dev/vdc';
+const FIRST_PROCESS: ProcessNumber = 0;
+const SIGKILL = 9;
+
+export class VmSandbox implements Sandbox {
+  readonly #config: SandboxConfig;
+  readonly #vsock = new Vsock();
+  readonly #agent: AgentClient;
+  readonly #console = new ConsoleTail();
+  readonly #machine: Machine;
+  readonly #exits = new Map<ProcessNumber, PromiseWithResolvers<ExitStatus>>();
+  readonly #reports: string[] = [];
+  #stdio: { streams: ProcessStreams; ends: ProcessEnds; request: StdioRequest } | undefined;
+  #nextProcess: ProcessNumber = 1;
+  #ended: Promise<void> | undefined;
+  #destroyed: Promise<void> | undefined;
+
+  constructor(config: SandboxConfig, options: { parts: VmParts; size: VmSize }) {
+    const { rootfs } = config;
+    if (rootfs.kind !== 'disk') throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
+    this.#config = config;
+    this.#agent = new AgentClient(this.#vsock, (notice) => this.#notice(notice));
+    this.#machine = new Machine({
+      kernel: options.parts.kernel,
+      commandLine: COMMAND_LINE + (options.size.cpus === 1 ? ' noreplace-smp' : ''),
+      memory: options.size.memory,
+      cpus: options.size.cpus,
+      devices: [
+        new Console((bytes) => this.#console.push(bytes)),
+        new Block(Backing.file(options.parts.agentDisk, { readOnly: true }), { serial: 'husk-agent' }),
+        new Block(new Backing(rootfs.root, { readOnly: true }), { serial: 'husk-root', blockSize: 512 }),
+        new Block(Backing.file(rootfs.writable, { readOnly: false }), { serial: 'husk-writable' }),
+        this.#vsock,
+        new Rng(),
+      ],
+      onReport: (message) => this.#reports.push(message),
+    });
+  }
+
+  async prepare(stdio: StdioRequest): Promise<{ pid: number }> {
+    this.#ended = this.#machine.run().then((end) => this.#machineEnded(end));
+    const timer = setTimeout(() => this.#agent.fail(this.#death(`its agent did not answer within ${BOOT_TIMEOUT / 1000} s`)), BOOT_TIMEOUT);
+    try {
+      await this.#agent.ready();
+    } finally {
+      clearTimeout(timer);
+    }
+    await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: false });
+    const { streams, ends } = this.#openStdio(stdio);
+    this.#stdio = { streams, ends, request: stdio };
+    const { spec, init } = this.#config;
+    await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, streams, columns: stdio.columns, rows: stdio.rows });
+    return { pid: process.pid };
+  }
+
+  async start(): Promise<SandboxProcess> {
+    const stdio = this.#stdio;
+    if (!stdio) throw new TypeError('not prepared');
+    const started = this.#process(FIRST_PROCESS, stdio.ends);
+    await this.#agent.request({ type: 'start' });
+    return started;
+  }
+
+  async exec(spec: ProcessSpec, stdio: StdioRequest): Promise<SandboxProcess> {
+    const number = this.#nextProcess++;
+    const { streams, ends } = this.#openStdio(stdio);
+    const started = this.#process(number, ends);
+    try {
+      await this.#agent.request({ type: 'exec', process: number, spec: { ...spec, terminal: stdio.terminal }, streams, columns: stdio.columns, rows: stdio.rows });
+    } catch (error) {
+      for (const stream of Object.values(streams)) this.#agent.forgetStream(stream);
+      this.#exits.delete(number);
+      throw error;
+    }
+    return started;
+  }
+
+  #process(number: ProcessNumber, ends: ProcessEnds): SandboxProcess {
+    const exit = Promise.withResolvers<ExitStatus>();
+    this.#exits.set(number, exit);
+    return {
+      pid: process.pid,
+      stdin: ends.stdin,
+      stdout: ends.stdout,
+      stderr: ends.stderr,
+      resize: (columns, rows) => this.#tell({ type: 'resize', process: number, columns, rows }),
+      signal: (signal) => this.#tell({ type: 'signal', process: number, signal }),
+      exited: exit.promise,
+    };
+  }
+
+  #openStdio(stdio: StdioRequest): { streams: ProcessStreams; ends: ProcessEnds } {
+    const stdin = stdio.stdin ? new PassThrough() : null;
+    const stdout = new PassThrough();
+    const stderr = stdio.terminal ? null : new PassThrough();
+    const from = (target: PassThrough) => this.#agent.expectStream((stream) => receive(stream, target));
+    return {
+      ends: { stdin, stdout, stderr },
+      streams: {
+        ...(stdin && { stdin: this.#agent.expectStream((stream) => void stdin.pipe(stream)) }),
+        stdout: from(stdout),
+        ...(stderr && { stderr: from(stderr) }),
+      },
+    };
+  }
+
+  /** A request whose failure is that of the machine, which is told elsewhere. */
+  #tell(request: Parameters<AgentClient['request']>[0]): void {
+    this.#agent.request(request).catch(() => {});
+  }
+
+  #notice(notice: Exclude<Notice, { type: 'ready' }>): void {
+    const exit = this.#exits.get(notice.process);
+    this.#exits.delete(notice.process);
+    exit?.resolve({ code: notice.code, signal: notice.signal, oomKilled: notice.oomKilled });
+  }
+
+  #machineEnded(end: MachineEnd): void {
+    const why = { reset: 'it reset itself', stopped: 'it was stopped', 'triple-fault': 'its CPU gave up (triple fault)', failed: end.kind === 'failed' ? end.message : '' }[end.kind];
+    const death = this.#death(why);
+    this.#agent.fail(death);
+    for (const exit of this.#exits.values()) exit.resolve({ code: 128 + SIGKILL, ...(end.kind === 'stopped' ? {} : { error: death.message }) });
+    this.#exits.clear();
+    for (const stream of [this.#stdio?.ends.stdout, this.#stdio?.ends.stderr]) stream?.end();
+  }
+
+  #death(why: string): HuskError {
+    const tail = [...this.#reports.slice(-3), ...this.#console.lines()].join(' | ');
+    return new HuskError(`the virtual machine of the container ended: ${why}${tail === '' ? '' : `; its last lines: ${tail}`}`, { kind: 'start-failed', exitCode: EXIT_HUSK_FAILED });
+  }
+
+  signal(signal: number, options: { all?: boolean } = {}): void {
+    this.#tell({ type: 'signal', process: FIRST_PROCESS, signal, all: options.all });
+  }
+
+  async pause(): Promise<void> {
+    await this.#agent.request({ type: 'pause' });
+  }
+
+  async unpause(): Promise<void> {
+    await this.#agent.request({ type: 'unpause' });
+  }
+
+  async processes(): Promise<number[]> {
+    const value = await this.#agent.request({ type: 'processes' });
+    return Array.isArray(value) ? value.filter((pid) => Number.isSafeInteger(pid)) : [];
+  }
+
+  async stats(): Promise<SandboxStats> {
+    const value = (await this.#agent.request({ type: 'stats' })) as Partial<Record<keyof SandboxStats, unknown>> | null;
+    const count = (name: keyof SandboxStats): number => {
+      const number = value?.[name];
+      return typeof number === 'number' && Number.isFinite(number) && number >= 0 ? number : 0;
+    };
+    return {
+      cpuNanoseconds: count('cpuNanoseconds'),
+      memoryBytes: count('memoryBytes'),
+      memoryLimitBytes: count('memoryLimitBytes'),
+      pids: count('pids'),
+      pidsLimit: value?.pidsLimit === undefined ? undefined : count('pidsLimit'),
+      networkReceivedBytes: count('networkReceivedBytes'),
+      networkSentBytes: count('networkSentBytes'),
+      blockReadBytes: count('blockReadBytes'),
+      blockWrittenBytes: count('blockWrittenBytes'),
+    };
+  }
+
+  async update(resources: Resources): Promise<void> {
+    await this.#agent.request({ type: 'update', resources });
+  }
+
+  destroy(): Promise<void> {
+    return (this.#destroyed ??= this.#end());
+  }
+
+  async #end(): Promise<void> {
+    if (this.#ended) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise((resolve) => (timer = setTimeout(resolve, SHUTDOWN_TIMEOUT)));
+      // the agent unmounts the writable disk; a guest that will not is switched off, its journal is its own affair
+      await Promise.race([this.#agent.request({ type: 'shutdown' }).catch(() => {}), late]);
+      clearTimeout(timer);
+      await this.#machine.stop();
+      await this.#ended;
+    }
+    this.#machine[Symbol.dispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.destroy();
+  }
+}
+
+interface ProcessEnds {
+  stdin: Writable | null;
+  stdout: PassThrough & Readable;
+  stderr: (PassThrough & Readable) | null;
+}
+
+function receive(stream: Duplex, target: PassThrough): void {
+  stream.end(); // nothing is said on an output
+  stream.on('close', () => target.end());
+  stream.pipe(target);
+}
