@@ -21,6 +21,9 @@ export const DEFAULT_DEVICES: readonly Device[] = [
   { path: '/dev/tty', type: 'c', major: 5, minor: 0 },
 ];
 
+/** `--privileged` names every node of the host; these are the container's own terminals, never the host's */
+const OURS = new Set(['/dev/ptmx', '/dev/console']);
+
 const LINKS: readonly [path: string, target: string][] = [
   ['/dev/fd', '/proc/self/fd'],
   ['/dev/stdin', '/proc/self/fd/0'],
@@ -32,7 +35,7 @@ const LINKS: readonly [path: string, target: string][] = [
 /** @param options.bind bind the host's nodes instead of making them; `source` of a device is then its path on the host */
 export function deviceSteps(devices: readonly Device[], options: { bind: boolean }): Step[] {
   const wanted = new Map<string, Device>();
-  for (const device of [...DEFAULT_DEVICES, ...devices]) wanted.set(device.path, device);
+  for (const device of [...DEFAULT_DEVICES, ...devices]) if (!OURS.has(device.path)) wanted.set(device.path, device);
   const steps: Step[] = [];
   for (const device of wanted.values()) steps.push(...(options.bind ? bound(device) : made(device)));
   for (const [path, target] of LINKS) steps.push({ op: 'symlink', target, path, inRoot: true });

@@ -69,6 +69,10 @@ test('and made in the guest', (t) => {
   t.is(steps.filter((step) => step.op === 'mknod').length, 6);
   t.deepEqual(mountsAt(steps, '/dev/null'), []);
 });
+test('the terminals of the host stay outside when privileged', (t) => {
+  const steps = plan({ privileged: true }, {}, { facts: { allDevices: () => ['ptmx', 'console', 'kmsg'].map((name) => ({ path: `/dev/${name}`, type: 'c' as const, major: 1, minor: 1 })) } });
+  t.deepEqual(['/dev/ptmx', '/dev/console', '/dev/kmsg'].map((target) => mountsAt(steps, target).length), [0, 0, 1]);
+});
 test('a /dev of one’s own is left alone', (t) => t.is(at(plan({}, {}, {}, (spec) => void (spec.mounts = [...spec.mounts.filter(({ destination }) => !destination.startsWith('/dev')), { destination: '/dev', type: 'bind', source: '/dev', options: ['rbind'] }])), 'symlink'), -1));
 
 const system: [string, Parameters<typeof specOf>[0], Partial<PlanContext>, string, string][] = [
