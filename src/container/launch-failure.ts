@@ -20,8 +20,18 @@ const HEAD: Record<Stage, string> = {
 export function explainLaunchError(error: unknown, stage: Stage): Error {
   if (!(error instanceof LaunchError)) return error as Error;
   if (error.op === 'unshare' || error.op === 'setns') return namespaceError(error);
-  if (error.op === 'mount' && error.message.includes('overlay')) return error;
+  if (error.op === 'mount' && error.path?.endsWith('/merged')) return overlayError(error);
   return new HuskError(`${HEAD[stage]}${error.message}: unknown`, { kind: 'start-failed', exitCode: error.exitCode, fix: error.fix, cause: error });
+}
+
+/** The root's own mount: the kernel's overlay has refused. */
+function overlayError(error: LaunchError): HuskError {
+  return new HuskError(`cannot mount the container's root: ${error.message}`, {
+    kind: 'unsupported',
+    exitCode: EXIT_HUSK_FAILED,
+    fix: 'HUSK_OVERLAY=fuse uses fuse-overlayfs; or a data root on ext4, xfs, btrfs or tmpfs (husk doctor tries it)',
+    cause: error,
+  });
 }
 
 /** @param read a sysctl's text, for tests */

@@ -26,7 +26,7 @@ export interface LocalSandboxOptions {
   /** see PlanContext */
   rootless: boolean;
   /** the container's plan; it stops at `await exec`, and at `await cgroup` when there is one */
-  plan(spec: Spec, has: { cgroup: boolean }): LaunchPlan;
+  plan(spec: Spec, has: { cgroup: boolean }): LaunchPlan | Promise<LaunchPlan>;
   /** answers the plan's awaits but for `cgroup` and `exec` */
   onAwait?: (tag: AwaitTag, pid: number) => Promise<void> | undefined;
   /** makes the container's cgroup with its limits; undefined where none is delegated and none is needed */
@@ -65,7 +65,7 @@ export class LocalSandbox implements Sandbox {
     if (this.#launched) throw new TypeError('already prepared');
     this.#stdio = stdio;
     this.#cgroup = await this.#options.cgroup();
-    const plan = this.#options.plan(withTerminal(this.#spec, stdio), { cgroup: this.#cgroup !== undefined });
+    const plan = await this.#options.plan(withTerminal(this.#spec, stdio), { cgroup: this.#cgroup !== undefined });
     const ready = Promise.withResolvers<void>();
     this.#launched = launch(plan, {
       init: INIT_PROGRAM,

@@ -10,12 +10,13 @@ import { containerCgroup } from '../container/cgroup.ts';
 import type { LaunchPlan } from '../container/launch-plan.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
 import { CLONE_NEWNET, namespaces } from '../container/namespaces.ts';
-import { planContainer, type PlanRootfs } from '../container/plan.ts';
+import { planContainer } from '../container/plan.ts';
 import type { Spec } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
 import type { SandboxConfig } from '../sandbox.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
-import { stageBinds } from './stage.ts';
+import { joinFuseOverlay, mountFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
+import { stageBinds, type Staged } from './stage.ts';
 
 /** The container's way out, once its network namespace exists. */
 export interface Connection {
@@ -35,11 +36,12 @@ export class UsernsSandbox extends LocalSandbox {
     const { connect } = options;
     const ownNetwork = (namespaces(config.spec).made & CLONE_NEWNET) !== 0;
     let connecting: Promise<Connection> | undefined;
+    let fuse: FuseOverlay | undefined;
     super(config.spec, {
       id: config.id,
       rootless: true,
       cgroup: () => containerCgroup(config.id, config.spec.linux.resources ?? {}, process.pid),
-      plan: (spec, { cgroup }) => plan(spec, config, maps, { cgroup, network: ownNetwork && connect !== undefined }),
+      plan: (spec, { cgroup }) => plan(spec, { config, maps, waitFor: { cgroup, network: ownNetwork && connect !== undefined }, onFuse: (made) => (fuse = made) }),
       onAwait: async (tag, pid) => {
         if (tag === 'idmap') await writeIdMaps(pid, maps);
         else if (tag === 'network') await (connecting = connect!(pid));
@@ -47,24 +49,41 @@ export class UsernsSandbox extends LocalSandbox {
       release: async () => {
         // a connection that failed has told so already
         await (await connecting?.catch(() => undefined))?.close();
+        await fuse?.close();
         rmSync(join(config.directory, 'binds'), { recursive: true, force: true });
       },
     });
   }
 }
 
-function plan(spec: Spec, config: SandboxConfig, maps: IdMaps, waitFor: { cgroup: boolean; network: boolean }): LaunchPlan {
+interface Making {
+  config: SandboxConfig;
+  maps: IdMaps;
+  waitFor: { cgroup: boolean; network: boolean };
+  /** told at once, so that it is closed whatever happens next */
+  onFuse: (fuse: FuseOverlay) => void;
+}
+
+async function plan(spec: Spec, { config, maps, waitFor, onFuse }: Making): Promise<LaunchPlan> {
+  const dataRoot = dirname(dirname(config.directory));
   const rootfs = makeRootfs(config, maps);
-  const context = { rootless: true, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true } };
-  if (!maps.direct) return planContainer(spec, rootfs, context);
+  const staged = maps.direct ? stage(spec, config, dataRoot) : { spec, steps: [], isDirectory: undefined };
+  const context = { rootless: true, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, isDirectory: staged.isDirectory };
+  if (overlayKind(dataRoot) === 'kernel') return [...staged.steps, ...planContainer(staged.spec, rootfs, context)];
+  const fuse = await mountFuseOverlay(rootfs, { maps, before: staged.steps, userNamespace: spec.linux.namespaces.find(({ type }) => type === 'user')?.path });
+  onFuse(fuse);
+  const joined = joinFuseOverlay(fuse, staged.spec);
+  return [...joined.steps, ...planContainer(joined.spec, { kind: 'directory', path: rootfs.merged }, context)];
+}
+
+function stage(spec: Spec, config: SandboxConfig, dataRoot: string): Staged {
   const folder = join(config.directory, 'binds');
   mkdirSync(folder, { recursive: true, mode: 0o711 });
-  const staged = stageBinds(spec, { folder, dataRoot: dirname(dirname(config.directory)) });
-  return [...staged.steps, ...planContainer(staged.spec, rootfs, { ...context, isDirectory: staged.isDirectory })];
+  return stageBinds(spec, { folder, dataRoot });
 }
 
 /** The container's folders; as root they are given to the container's root, who is somebody else. */
-function makeRootfs({ rootfs, directory }: SandboxConfig, maps: IdMaps): PlanRootfs {
+function makeRootfs({ rootfs, directory }: SandboxConfig, maps: IdMaps): OverlayRootfs {
   if (rootfs.kind !== 'overlay') throw new HuskError('user-namespace isolation runs on unpacked layers, not on a disk', { kind: 'internal' });
   for (const folder of [rootfs.upper, rootfs.work, rootfs.merged]) {
     if (mkdirSync(folder, { recursive: true, mode: 0o755 }) === undefined) continue;

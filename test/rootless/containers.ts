@@ -96,4 +96,14 @@ export function asRoot(code: string): Result {
   }
 }
 
+/** As `asUser`, on a machine where everybody may open /dev/fuse and /dev/net/tun: nodes in a mount namespace of the test's own. */
+export function asUserWithDevices(code: string): Result {
+  using user = ordinaryUser();
+  const script = `set -e; mount -t tmpfs none /mnt; mknod -m 666 /mnt/fuse c 10 229; mknod -m 666 /mnt/tun c 10 200
+    mount --bind /mnt/fuse /dev/fuse; mount --bind /mnt/tun /dev/net/tun; umount -l /mnt
+    cd "$HOME"; exec setpriv --reuid ${user.uid} --regid ${user.gid} --init-groups "$@"`;
+  const { status, signal, stdout, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script, 'sh', ...command(code)], { env: user.env, encoding: 'utf8', timeout: 120_000 });
+  return { status, signal, stdout, stderr };
+}
+
 export const AS_ROOT = process.getuid!() === 0;

@@ -1,0 +1,130 @@
+/**
+ * fuse-overlayfs(1) where the kernel's overlay cannot serve: before Linux 5.11, or with the data root on a file system that cannot hold
+ * an upper layer. It runs in a user and a mount namespace of its own, which the container then joins; it ends when the container does.
+ */
+import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { launch } from '../container/executor.ts';
+import { MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
+import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
+import type { Step } from '../container/launch-plan.ts';
+import { overlayOptions, type PlanRootfs } from '../container/rootfs.ts';
+import { SIGKILL } from '../container/signals.ts';
+import type { Spec } from '../container/spec.ts';
+import { EXIT_HUSK_FAILED, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
+import { INIT_PROGRAM } from '../program.ts';
+import { writeIdMaps, type IdMaps } from './idmap.ts';
+import { atLeast, fileSystem } from './probe.ts';
+
+export type OverlayRootfs = Extract<PlanRootfs, { kind: 'overlay' }>;
+
+/** ms until the file system must be mounted, and between two looks */
+const READY_TIMEOUT = 10_000;
+const READY_POLL = 5;
+/** bytes of what it says that are kept for an error */
+const MAX_SAID = 4096;
+/** overlay refuses its own kind as an upper layer, and what has no xattrs or d_type */
+const NO_UPPER = new Set(['overlay', 'nfs', 'cifs', 'smb2', 'fuse', '9p', 'vfat', 'exfat', 'ecryptfs']);
+
+/** `kernel` wherever it can: it is several times faster. `HUSK_OVERLAY` decides otherwise. */
+export function overlayKind(dataRoot: string, env: NodeJS.ProcessEnv = process.env): 'kernel' | 'fuse' {
+  const asked = env['HUSK_OVERLAY'];
+  if (asked === 'kernel' || asked === 'fuse') return asked;
+  return atLeast(release(), 5, 11) && !NO_UPPER.has(fileSystem(dataRoot).name) ? 'kernel' : 'fuse';
+}
+
+export interface FuseOverlay {
+  /** of the process that owns the namespaces */
+  readonly pid: number;
+  close(): Promise<void>;
+}
+
+export interface FuseOptions {
+  maps: IdMaps;
+  /** steps of the caller's, still outside of the user namespace */
+  before: readonly Step[];
+  /** that of a container that is joined */
+  userNamespace?: string;
+}
+
+const NEW_USER_NAMESPACE: readonly Step[] = [
+  { op: 'unshare', flags: CLONE_NEWUSER },
+  { op: 'await', tag: 'idmap' },
+];
+
+/** @throws HuskError `unsupported` with the fix */
+export async function mountFuseOverlay(rootfs: OverlayRootfs, options: FuseOptions): Promise<FuseOverlay> {
+  const { maps, before, userNamespace } = options;
+  const { directory, data } = overlayOptions(rootfs, { userXattr: false });
+  const launched = launch(
+    [
+      { op: 'parentDeathSignal', signal: SIGKILL },
+      ...before,
+      ...(userNamespace === undefined ? NEW_USER_NAMESPACE : [{ op: 'setns' as const, path: userNamespace, type: CLONE_NEWUSER }]),
+      ...becomeRoot(),
+      { op: 'unshare', flags: CLONE_NEWNS },
+      { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | MS_PRIVATE, data: '' },
+      { op: 'fork' },
+      { op: 'setsid' },
+      { op: 'chdir', path: directory },
+      { op: 'closeFrom', fd: 3 },
+      { op: 'environment', env: [`PATH=${process.env['PATH'] ?? ''}:/usr/bin:/bin`, 'LC_ALL=C'] },
+      { op: 'exec', args: ['fuse-overlayfs', '-f', '-o', data, rootfs.merged] },
+    ],
+    { init: INIT_PROGRAM, stdin: 'null', stdout: 'null', stderr: 'pipe', onAwait: (_tag, pid) => writeIdMaps(pid, maps) },
+  );
+  let said = '';
+  launched.stderr!.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(0, MAX_SAID)));
+  let ended = false;
+  void launched.exited.then(() => (ended = true));
+  const close = async () => {
+    launched.signal(SIGKILL);
+    await launched.exited;
+  };
+  try {
+    await launched.started;
+    const pid = await launched.pid;
+    const deadline = Date.now() + READY_TIMEOUT;
+    while (!isMounted(pid, rootfs.merged)) {
+      if (ended || Date.now() > deadline) throw new HuskError(`cannot mount the container's root with fuse-overlayfs: ${reason(said)}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'see husk doctor' });
+      await sleep(READY_POLL);
+    }
+    return { pid, close };
+  } catch (error) {
+    await close();
+    if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND)
+      throw new HuskError("cannot mount the container's root: the kernel's overlay cannot be used here, and fuse-overlayfs is not installed", { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'apt install fuse-overlayfs (or use Linux 5.11 and a data root on ext4, xfs or btrfs)', cause: error });
+    throw error;
+  }
+}
+
+/** The container's plan in the namespaces of fuse-overlayfs: these steps first, and no user namespace of its own. */
+export function joinFuseOverlay(fuse: FuseOverlay, spec: Spec): { steps: Step[]; spec: Spec } {
+  return {
+    steps: [{ op: 'setnsPid', pid: fuse.pid, types: CLONE_NEWUSER | CLONE_NEWNS }, ...becomeRoot()],
+    spec: { ...spec, linux: { ...spec.linux, namespaces: spec.linux.namespaces.filter(({ type }) => type !== 'user') } },
+  };
+}
+
+function becomeRoot(): Step[] {
+  return [
+    { op: 'setgroups', gids: [] },
+    { op: 'setgid', gid: 0 },
+    { op: 'setuid', uid: 0 },
+  ];
+}
+
+/** field 5 of proc_pid_mountinfo(5) */
+function isMounted(pid: number, folder: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n').some((line) => line.split(' ')[4] === folder.replaceAll(' ', '\\040'));
+  } catch {
+    return false;
+  }
+}
+
+function reason(said: string): string {
+  const line = said.split('\n').filter((text) => text !== '' && !text.startsWith('unknown argument ignored')).at(-1);
+  return line ?? 'it ended without a word';
+}

@@ -1,0 +1,64 @@
+/** The way out: an interface with addresses and a route, the host's loopback out of reach, and nothing of it left behind. */
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { wayOutProblem } from '../../src/network/way-out.ts';
+import { findProgram } from '../../src/rootless/programs.ts';
+import { AS_ROOT, asRoot, asUser, asUserWithDevices } from '../rootless/containers.ts';
+
+const real = AS_ROOT && findProgram('pasta', '/usr/bin') ? test : test.skip;
+
+const CODE = `
+  const { connectPasta } = await load('network/pasta.ts');
+  const pastas = () => fs.readdirSync('/proc').filter((pid) => { try { return /^\\d+$/.test(pid) && fs.readlinkSync('/proc/' + pid + '/exe').includes('pas') && fs.readFileSync('/proc/' + pid + '/status', 'utf8').includes('PPid:\\t' + monitor); } catch { return false; } }).length;
+  let monitor = 0, closed = 0;
+  const connect = async (pid) => { const pasta = await connectPasta(pid); return { close: async () => { await pasta.close(); closed++; } }; };
+  // a server on the host's loopback, and one on every address of the host
+  const { createServer } = await import('node:net');
+  const serve = (host) => new Promise((done) => { const server = createServer((socket) => socket.end('reached')).listen(0, host, () => done(server)); });
+  const loopback = await serve('127.0.0.1'), all = await serve('0.0.0.0');
+  const { out } = await sh('ip -o link show eth0 | wc -l; ip -o -4 addr show eth0 | wc -l; ip route | grep -c default; gateway=$(ip route | sed -n "s/default via \\\\([^ ]*\\\\).*/\\\\1/p"); for at in 127.0.0.1 $gateway; do for port in ' + loopback.address().port + ' ' + all.address().port + '; do nc -w 1 $at $port </dev/null 2>/dev/null | grep reached; done; done; echo end', { options: { connect } });
+  loopback.close(); all.close();
+  console.log(out.trim().split('\\n').join(' '), closed);
+`;
+
+for (const [who, run] of [['user', asUserWithDevices], ['root', asRoot]] as const)
+  real(`out, and never in or to the host (${who})`, (t) => {
+    const { stdout, stderr } = run(CODE);
+    t.is(stderr, '');
+    t.is(stdout, '1 1 1 end 1\n');
+  });
+
+real('it ends with the process that started it, even by SIGKILL', (t) => {
+  const { stdout } = asRoot(`
+    const { spawn } = await import('node:child_process');
+    const sandbox = makeSandbox(['sleep', '100'], { options: { connect: async (pid) => { const { connectPasta } = await load('network/pasta.ts'); const pasta = await connectPasta(pid); await new Promise((done) => process.stdout.write('up\\n', done)); process.kill(process.pid, 'SIGKILL'); return pasta; } } });
+    await sandbox.prepare(NOTHING);
+  `);
+  t.is(stdout, 'up\n');
+  // its command line names the namespaces it was given; give the kernel a moment
+  const { stdout: left } = asRoot(`await sleep(300); console.log(fs.readdirSync('/proc').filter((pid) => { try { return /^\\d+$/.test(pid) && fs.readFileSync('/proc/' + pid + '/status', 'utf8').includes('PPid:\\t1\\n') && fs.readFileSync('/proc/' + pid + '/cmdline', 'utf8').includes('--config-net'); } catch { return false; } }).length);`);
+  t.is(left, '0\n');
+});
+
+test('pasta absent, or failing: one line with the fix', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'husk-pasta-'));
+  chmodSync(folder, 0o755);
+  writeFileSync(join(folder, 'pasta'), '#!/bin/sh\necho "Failed to open tun socket in namespace" >&2; exit 1\n', { mode: 0o755 });
+  const { stdout } = asUser(`
+    const { connectPasta } = await load('network/pasta.ts');
+    for (const program of ['/no/pasta', ${JSON.stringify(join(folder, 'pasta'))}]) await sh('true', { options: { connect: (pid) => connectPasta(pid, { program }) } }).catch((error) => console.log(error.exitCode, error.message.replace(/\\d+/, 'N'), '|', error.fix));
+  `);
+  t.is(
+    stdout,
+    '125 cannot connect the container to the network: pasta is not installed | apt install passt (or use --network none or host)\n' +
+      '125 cannot connect the container to the network: pasta for process N: Failed to open tun socket in namespace | sudo chmod 0666 /dev/net/tun\n',
+  );
+  rmSync(folder, { recursive: true });
+});
+
+test('what is missing is told without trying', (t) => {
+  if (findProgram('pasta', '/usr/bin:/bin')) t.is(wayOutProblem('')?.message.includes('not installed') ?? false, false);
+  else t.is(wayOutProblem('')?.fix, 'apt install passt (or use --network none or host)');
+});
