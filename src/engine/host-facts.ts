@@ -1,5 +1,5 @@
 /** What the spec builder must know of this host and of other containers (SpecFacts), and the files of /etc it binds in. Read at every start, each fact only when the config can ask for it. */
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, hostname, release } from 'node:os';
 import { join } from 'node:path';
 import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../container/etc-files.ts';
@@ -33,7 +33,7 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
     oomScoreAdj: options.oomScoreAdj === undefined ? 0 : Number(readFileSync('/proc/self/oom_score_adj', 'latin1')),
     hardLimit: process.getuid!() === 0 ? undefined : hardLimit,
     defaultUlimits: Object.values(context.config['default-ulimits'] ?? {}).map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
-    devicesAt,
+    devicesAt: (path) => devicesAt(path),
     allDevices: () => devicesAt('/dev') ?? [],
     cpus: availableParallelism(),
     availableCpus: readOptional('/sys/devices/system/cpu/online')?.trim(),
@@ -139,10 +139,11 @@ function hardLimit(name: string): number | undefined {
   return hard === undefined || hard === '' || hard === 'unlimited' ? undefined : Number(hard);
 }
 
-function devicesAt(path: string): Device[] | undefined {
+/** A link is followed only where it was asked for by name: /dev/stdin leads to whatever this process has open. */
+function devicesAt(path: string, look: typeof statSync = statSync): Device[] | undefined {
   let stat;
   try {
-    stat = statSync(path);
+    stat = look(path)!;
   } catch {
     return undefined;
   }
@@ -151,7 +152,7 @@ function devicesAt(path: string): Device[] | undefined {
     for (const name of readdirSync(path)) {
       // Docker leaves these to the container's own mounts
       if (path === '/dev' && ['pts', 'shm', 'fd', 'mqueue', '.lxc', '.lxd-mounts', '.udev', 'console'].includes(name)) continue;
-      found.push(...(devicesAt(join(path, name)) ?? []));
+      found.push(...(devicesAt(join(path, name), lstatSync as typeof statSync) ?? []));
       if (found.length > MAX_DEVICES) throw new HuskError(`more than ${MAX_DEVICES} devices below ${path}`, { kind: 'limit' });
     }
     return found;
