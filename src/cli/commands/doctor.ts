@@ -1,23 +1,24 @@
 /** `husk doctor`: what this host can do, and a fix below every row that is not well. Exits with 1 when containers cannot run. */
 import type { Engine } from '../../engine/contract.ts';
 import type { Invocation } from '../command.ts';
-import { parseFormat, render } from '../output/format.ts';
+import { parseFormat, writeList } from '../output/format.ts';
 import { printable } from '../output/printable.ts';
-import { goJson } from '../template/json.ts';
 
 type Fact = Awaited<ReturnType<Engine['doctor']>>[number];
 
+const HEADERS = { Status: 'STATUS', Name: 'CHECK', Value: 'FOUND', Fix: 'FIX' };
 const MARKS = { ok: 'ok', warn: 'warn', fail: 'FAIL' } as const;
 /** SGR colours of ECMA-48: green, yellow, red */
 const COLOURS = { ok: '32', warn: '33', fail: '31' } as const;
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
-  const template = format === '' || format === 'json' ? undefined : parseFormat(format);
+  parseFormat(format.replace(/^table /, ''));
   const facts = await (await context.engine()).doctor();
-  if (format === 'json') context.stdout.write(`${goJson(facts)}\n`);
-  else if (template) for (const fact of facts) context.stdout.write(`${render(template, { Name: fact.name, Status: fact.status, Value: fact.value, Fix: fact.fix ?? '' })}\n`);
-  else {
+  if (format !== '') {
+    const rows = facts.map(({ status, name, value, fix }) => ({ Fix: fix ?? '', Name: name, Status: status, Value: value }));
+    writeList(rows, { format, quiet: false, defaultTable: '{{.Status}}\t{{.Name}}\t{{.Value}}\t{{.Fix}}', quietTemplate: '{{.Name}}', headers: HEADERS }, context.stdout);
+  } else {
     const colour = context.stdout.isTTY === true && context.env['NO_COLOR'] === undefined;
     context.stdout.write(printable(facts.map((fact) => row(fact, facts)).join(''), context.stdout, { lines: true }).replace(/^(ok|warn|FAIL)(?= )/gm, (mark) => (colour ? `\x1b[${COLOURS[mark.toLowerCase() as Fact['status']]}m${mark}\x1b[0m` : mark)));
     const count = (status: Fact['status']): number => facts.filter((fact) => fact.status === status).length;
