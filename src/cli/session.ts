@@ -128,6 +128,7 @@ export function rawMode(terminal: NodeJS.ReadStream): Disposable {
     process.exit(128 + constants.signals[signal]);
   };
   terminal.setRawMode(true);
+  plainOutput(terminal);
   process.once('exit', restore);
   for (const signal of ENDING) process.once(signal, onSignal);
   return {
@@ -137,6 +138,17 @@ export function rawMode(terminal: NodeJS.ReadStream): Disposable {
       for (const signal of ENDING) process.off(signal, onSignal);
     },
   };
+}
+
+/**
+ * Node's raw mode leaves ONLCR on: the container's terminal has done that already, and a program that draws (vim) sends a bare
+ * line feed to go down one row. setRawMode(false) puts back what was there before, this too.
+ */
+function plainOutput(terminal: NodeJS.ReadStream): void {
+  const { fd } = terminal as { fd?: number };
+  if (fd === undefined) return;
+  // a program, because a call through FFI would load more than its 3 ms; the module only now, most runs have no terminal
+  process.getBuiltinModule('node:child_process').spawnSync('stty', ['-opost'], { stdio: [fd, 'ignore', 'ignore'] });
 }
 
 function followSize(attachment: Attachment, context: Context): Disposable {

@@ -148,7 +148,7 @@ export class Conversation implements Listener {
         return this.#endStdin();
       case 'resize':
         (request.exec === undefined ? control.process : control.execs.get(request.exec))?.resize(bounded(request.columns), bounded(request.rows));
-        return;
+        return this.send({ type: 'ok' });
       case 'signal':
         if (request.exec === undefined) control.signal(request.signal, request.byUser === true);
         else control.execs.get(request.exec)?.signal(request.signal);

@@ -69,7 +69,8 @@ export function statusText(container: Container, now: number): string {
 
 export function containerRow(container: Container & { size?: { rw: number; rootFs: number } }, options: RowOptions): Record<string, unknown> {
   const { config } = container;
-  const command = [config.path, ...config.args].join(' ');
+  // as Docker's daemon shows it: quotes around what has a space, nothing escaped
+  const command = [config.path, ...config.args.map((word) => (word.includes(' ') ? `'${word}'` : word))].join(' ');
   const mounts = config.mounts.map((mount) => mount.name ?? mount.source).map((name) => (options.truncate ? ellipsis(name, 15) : name));
   const labels = Object.entries(config.labels);
   return {

@@ -18,8 +18,8 @@ test('ps', async (t) => {
     (await husk(['ps', '-a'], { engine })).stdout,
     [
       'CONTAINER ID   IMAGE      COMMAND                  CREATED       STATUS                     PORTS     NAMES',
-      'c0ffee000000   alpine:3   "sh -c echo hello th…"   2 hours ago   Up 3 seconds                         web',
-      'dddddddddddd   alpine:3   "sh -c echo hello th…"   3 days ago    Exited (3) 5 minutes ago             old',
+      'c0ffee000000   alpine:3   "sh -c \'echo hello t…"   2 hours ago   Up 3 seconds                         web',
+      'dddddddddddd   alpine:3   "sh -c \'echo hello t…"   3 days ago    Exited (3) 5 minutes ago             old',
       '',
     ].join('\n'),
   );
