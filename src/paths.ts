@@ -9,6 +9,7 @@
  *     l/<12 hex>                short links to the trees: an overlay mount's options must fit in one page
  *     containers/<id>/          config, upper/, work/, merged/, etc/ (hosts, hostname, resolv.conf), logs
  *     volumes/<name>/_data
+ *     cache/seccomp/            compiled filters by content
  *     tmp/                      everything half-made; renamed out when complete
  *   <runtime dir>/              $XDG_RUNTIME_DIR/husk, or /run/husk for root
  *     <first 16 hex of id>.sock the supervisor of a running container
