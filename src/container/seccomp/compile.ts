@@ -87,15 +87,6 @@ export interface CompiledFilter {
 
 /** @throws HuskError `invalid` for what has no meaning, `unsupported` for user notification, `limit` over 4096 instructions */
 export function compileSeccomp(seccomp: Seccomp): CompiledFilter {
-  const key = JSON.stringify(seccomp);
-  if (last?.key !== key) last = { key, compiled: compile(seccomp) };
-  return last.compiled;
-}
-
-/** compiling takes milliseconds, and one process compiles the same profile for the container and each exec */
-let last: { key: string; compiled: CompiledFilter } | undefined;
-
-function compile(seccomp: Seccomp): CompiledFilter {
   const abis = architectures(seccomp);
   const fallback = actionValue(seccomp.defaultAction, seccomp.defaultErrnoRet);
   const section = (abi: Abi) => abiSection(abi, seccomp, fallback);
