@@ -68,7 +68,7 @@ async function plan(spec: Spec, { config, maps, waitFor, onFuse }: Making): Prom
   const dataRoot = dirname(dirname(config.directory));
   const rootfs = makeRootfs(config, maps);
   const staged = maps.direct ? stage(spec, config, dataRoot) : { spec, steps: [], isDirectory: undefined };
-  const context = { rootless: true, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, isDirectory: staged.isDirectory };
+  const context = { rootless: true, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, isDirectory: staged.isDirectory, filterCache: join(dataRoot, 'cache/seccomp') };
   if (overlayKind(dataRoot) === 'kernel') return [...staged.steps, ...planContainer(staged.spec, rootfs, context)];
   const fuse = await mountFuseOverlay(rootfs, { maps, before: staged.steps, userNamespace: spec.linux.namespaces.find(({ type }) => type === 'user')?.path });
   onFuse(fuse);

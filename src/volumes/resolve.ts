@@ -55,16 +55,14 @@ function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
     if (mount.createSource) makeSource(source, context.owner);
     return { type: 'bind', source, ...base };
   }
-  const labels = labelOptions(mount.options);
-  const volume = context.create({ ...(mount.source ? { name: mount.source } : {}), ...(labels ? { labels } : {}) });
+  const of = (key: string) => mount.options.filter((option) => option.startsWith(`${key}=`)).map((option) => option.slice(key.length + 1));
+  const volume = context.create({ name: mount.source, driver: of('volume-driver').at(-1), labels: pairs(of('volume-label')), options: pairs(of('volume-opt')) });
   return { type: 'volume', name: volume.name, source: volume.mountpoint, ...base };
 }
 
-/** `volume-label=k=v` of `--mount type=volume` */
-function labelOptions(options: readonly string[]): Record<string, string> | undefined {
-  const labels = options.filter((option) => option.startsWith('volume-label=')).map((option) => option.slice('volume-label='.length));
-  if (labels.length === 0) return undefined;
-  return Object.fromEntries(labels.map((label) => (label.includes('=') ? [label.slice(0, label.indexOf('=')), label.slice(label.indexOf('=') + 1)] : [label, ''])));
+/** `k=v` or `k`, as `volume-label=` and `volume-opt=` of `--mount type=volume` have it */
+function pairs(texts: readonly string[]): Record<string, string> {
+  return Object.fromEntries(texts.map((text) => (text.includes('=') ? [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)] : [text, ''])));
 }
 
 function makeSource(source: string, owner: { uid: number; gid: number } | undefined): void {
@@ -80,6 +78,8 @@ function makeSource(source: string, owner: { uid: number; gid: number } | undefi
 
 function checkSource(mount: MountRequest): void {
   if (mount.type === 'tmpfs' && mount.source) throw invalid(mount.type, 'source must not be specified');
+  // a container may have put a symbolic link there that leads anywhere on the host
+  if (mount.options.some((option) => option.startsWith('volume-subpath='))) throw new HuskError('volume-subpath is not there yet in this husk', { kind: 'unsupported', fix: 'mount the whole volume' });
   if (mount.type !== 'bind') return;
   if (!mount.source) throw invalid(mount.type, 'field Source must not be empty');
   if (mount.source.includes('\0') || Buffer.byteLength(mount.source) >= MAX_PATH) throw invalid(mount.type, 'source path is too long or has a NUL byte');

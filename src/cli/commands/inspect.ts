@@ -15,7 +15,7 @@ export async function run({ command, flags, arguments: names, context }: Invocat
   const format = flags.string('format');
   const template = format === '' || format === 'json' ? undefined : parseFormat(format);
   const kind = command.parent[0] ?? (flags.optional('type') as string | undefined);
-  if (kind !== undefined && kind !== 'container' && kind !== 'image') throw new HuskError(`"${kind}" is not a valid value for --type`, { kind: 'invalid', fix: 'use container or image' });
+  if (kind !== undefined && kind !== 'container' && kind !== 'image' && kind !== 'volume') throw new HuskError(`"${kind}" is not a valid value for --type`, { kind: 'invalid', fix: 'use container, image or volume' });
   const engine = await context.engine();
   const found: object[] = [];
   const failures: unknown[] = [];
@@ -43,6 +43,7 @@ export async function run({ command, flags, arguments: names, context }: Invocat
 
 async function inspectOne(engine: Engine, name: string, options: { kind: string | undefined; size: boolean }): Promise<object> {
   if (options.kind === 'image') return engine.inspectImage(name);
+  if (options.kind === 'volume') return (await engine.volumes()).inspect(name);
   try {
     return await engine.inspect(name, { size: options.size });
   } catch (error) {
@@ -51,9 +52,11 @@ async function inspectOne(engine: Engine, name: string, options: { kind: string 
   try {
     return engine.inspectImage(name);
   } catch (error) {
-    if (error instanceof HuskError && error.kind === 'not-found') throw new HuskError(`No such object: ${name}`, { kind: 'not-found' });
-    throw error;
+    if (!(error instanceof HuskError) || error.kind !== 'not-found') throw error;
   }
+  const volumes = await engine.volumes();
+  if (volumes.find(name)) return volumes.inspect(name);
+  throw new HuskError(`No such object: ${name}`, { kind: 'not-found' });
 }
 
 /** Objects that are maps in Go become Maps, at any depth. */

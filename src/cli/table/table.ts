@@ -3,8 +3,9 @@ import type { Command, Flag } from '../command.ts';
 import { CONTAINER_COMMANDS } from './containers.ts';
 import { IMAGE_COMMANDS } from './images.ts';
 import { SYSTEM_COMMANDS } from './system.ts';
+import { VOLUME_COMMANDS } from './volumes.ts';
 
-export const COMMANDS: readonly Command[] = [...CONTAINER_COMMANDS, ...IMAGE_COMMANDS, ...SYSTEM_COMMANDS];
+export const COMMANDS: readonly Command[] = [...CONTAINER_COMMANDS, ...IMAGE_COMMANDS, ...VOLUME_COMMANDS, ...SYSTEM_COMMANDS];
 
 /** Flags before the command's name. */
 export const GLOBAL_FLAGS: readonly Flag[] = [
