@@ -94,7 +94,7 @@ function engineOf(context: EngineContext): Engine {
     stats: (container) => stats(context, container),
     inspect: async (container, options) => (await import('./inspect.ts')).inspect(context, container, options),
     inspectImage: (reference) => inspectImage(context.images.get(reference)),
-    export: async (container) => (await import('./parts.ts')).exportContainer(context, resolve(context, container)),
+    export: async (container) => (await import('./export.ts')).exportContainer(context, resolve(context, container)),
     prune: (options) => prune(context, options),
     volumes: () => context.volumes(),
     doctor: async () => (await import('../rootless/doctor.ts')).doctor(context.paths),

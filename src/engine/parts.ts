@@ -1,9 +1,7 @@
 /** The real rooms behind the engine, each loaded when first needed: what `EngineParts` stands for outside tests. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
 import type { Spec } from '../container/spec.ts';
-import { HuskError } from '../errors.ts';
 import type { Image } from '../images/contract.ts';
 import { volumeUsers } from '../supervisor/removal.ts';
 import type { Volumes } from '../volumes/contract.ts';
@@ -33,9 +31,4 @@ export async function unpacked(context: EngineContext, image: Image): Promise<st
 export async function writableSize(context: EngineContext, id: string): Promise<number> {
   const { treeSize } = await import('../rootless/trees.ts');
   return treeSize(join(context.paths.container(id), 'upper'));
-}
-
-/** A tar of the whole file system. */
-export async function exportContainer(_context: EngineContext, container: Container): Promise<Readable> {
-  throw new HuskError(`cannot export ${container.id} yet`, { kind: 'unsupported' });
 }
