@@ -6,8 +6,12 @@ import { printable } from './output/printable.ts';
 /** things worked on at a time */
 const PARALLEL = 16;
 
-/** Prints each name that succeeded. @returns 1 when any failed */
-export async function forEach(names: readonly string[], context: Context, action: (name: string) => Promise<unknown>): Promise<number> {
+/**
+ * Prints each name that succeeded.
+ * @param options.forgive errors that are told but do not count
+ * @returns 1 when any failed
+ */
+export async function forEach(names: readonly string[], context: Context, action: (name: string) => Promise<unknown>, options: { forgive?: (error: unknown) => boolean } = {}): Promise<number> {
   let code = 0;
   for (let start = 0; start < names.length; start += PARALLEL) {
     const batch = names.slice(start, start + PARALLEL);
@@ -16,7 +20,7 @@ export async function forEach(names: readonly string[], context: Context, action
       if (outcome.status === 'fulfilled') context.stdout.write(`${printable(batch[index]!, context.stdout)}\n`);
       else {
         report(outcome.reason, context, { debug: context.env['HUSK_DEBUG'] !== undefined });
-        code = 1;
+        if (!options.forgive?.(outcome.reason)) code = 1;
       }
     }
   }

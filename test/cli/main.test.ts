@@ -70,6 +70,16 @@ test('one failure of several does not stop the others', async (t) => {
   t.deepEqual(await husk(['kill', 'a', 'b', 'c'], { engine }), { code: 1, stdout: 'a\nc\n', stderr: 'Error: No such container: b\n' });
 });
 
+test('rm -f of what is not there says so and succeeds, rm does not', async (t) => {
+  const engine = {
+    remove: async (name: string) => {
+      throw new HuskError(`No such container: ${name}`, { kind: 'not-found' });
+    },
+  };
+  t.deepEqual(await husk(['rm', '-f', '/x'], { engine }), { code: 0, stdout: '', stderr: 'Error: No such container: x\n' });
+  t.is((await husk(['rm', 'x'], { engine })).code, 1);
+});
+
 test('a bug shows its stack and says what it is', async (t) => {
   const engine = {
     stop: async () => {

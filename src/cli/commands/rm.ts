@@ -7,13 +7,8 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
   if (flags.bool('link')) throw new HuskError('--link: links between containers are not there yet in this husk', { kind: 'unsupported' });
   const force = flags.bool('force');
   const engine = await context.engine();
-  return forEach(names, context, async (name) => {
-    try {
-      await engine.remove(name.replace(/^\//, ''), { force, volumes: flags.bool('volumes') });
-    } catch (error) {
-      // `rm -f` of what is not there has reached its goal, as in Docker's client, which still says so
-      if (force && error instanceof HuskError && error.kind === 'not-found') throw new HuskError(error.message, { kind: 'not-found', exitCode: 1 });
-      throw error;
-    }
+  return forEach(names, context, (name) => engine.remove(name.replace(/^\//, ''), { force, volumes: flags.bool('volumes') }), {
+    // `rm -f` of what is not there has reached its goal: Docker's client says so and succeeds
+    forgive: (error) => force && error instanceof HuskError && error.kind === 'not-found',
   });
 }
