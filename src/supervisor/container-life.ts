@@ -3,6 +3,7 @@
  * running, carry its output, record its exit, remove it when it asked for that, start it again when its restart policy says so. Never outlives the
  * container, never serves sockets itself (server.ts does).
  */
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
@@ -100,6 +101,8 @@ export class ContainerLife implements ContainerControl {
     this.#claim(task.id);
     this.#idle = false;
     try {
+      // whoever created it may have been killed between the record and the folder
+      mkdirSync(this.#paths.container(task.id), { recursive: true, mode: 0o711 });
       await this.#options.listen(socket);
       return await this.#startOnce(size);
     } catch (error) {
