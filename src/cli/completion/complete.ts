@@ -107,7 +107,7 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
     case 'command':
       return narrow(subcommands([]).filter(({ command }) => !command.hidden).map(({ name, command }) => ({ word: name, help: command.help })), typed);
     case 'volume':
-      return { candidates: [], files: false };
+      return narrow(await fromEngine(async () => (await (await context.engine()).volumes()).list().map(({ name }) => ({ word: name }))), typed);
     case 'image':
       return narrow(await fromEngine(async () => (await context.engine()).images.list().flatMap((image) => image.repoTags.map((word) => ({ word })))), typed);
     default: {

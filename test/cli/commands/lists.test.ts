@@ -142,7 +142,7 @@ const INSPECTED = { Id: 'c0ffee', State: { Status: 'running', Pid: 42, Health: n
 const notFound = (what: string) => () => {
   throw new HuskError(`No such ${what}: x`, { kind: 'not-found' });
 };
-const inspecting = { inspect: async () => INSPECTED, inspectImage: notFound('image') } as unknown as Partial<Engine>;
+const inspecting = { inspect: async () => INSPECTED, inspectImage: notFound('image'), volumes: async () => ({ find: () => undefined }) } as unknown as Partial<Engine>;
 
 const INSPECT: [format: string, stdout: string][] = [
   ['{{.State.Pid}}', '42\n'],
@@ -161,7 +161,7 @@ test('inspect: a field nobody has', async (t) => {
 
 test('inspect prints what it found, and an empty list for nothing', async (t) => {
   t.deepEqual(JSON.parse((await husk(['inspect', 'x'], { engine: inspecting })).stdout), [INSPECTED]);
-  t.deepEqual(await husk(['inspect', 'x'], { engine: { inspect: async () => notFound('container')(), inspectImage: notFound('image') } as unknown as Partial<Engine> }), { code: 1, stdout: '[]\n', stderr: 'Error: No such object: x\n' });
+  t.deepEqual(await husk(['inspect', 'x'], { engine: { ...inspecting, inspect: async () => notFound('container')() } }), { code: 1, stdout: '[]\n', stderr: 'Error: No such object: x\n' });
 });
 
 test('logs keep their streams, and -t says when', async (t) => {
