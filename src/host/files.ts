@@ -24,7 +24,8 @@ const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_BENEATH = 0x08;
 
-type Name = string | Buffer;
+/** a NUL-terminated buffer, or an ASCII string */
+export type Name = string | Buffer;
 
 const openat = foreign<(fd: number, path: Name, flags: number, mode: number) => number>('int openat(int fd, const char *path, int flags, int mode)');
 const close = foreign<(fd: number) => number>('int close(int fd)');
@@ -49,34 +50,34 @@ const openat2 = foreign<(number: number, fd: number, path: Name, how: BigUint64A
 const NOT_ASCII = /[^\x01-\x7f]/;
 
 /** koffi hands strings over as UTF-8: right for ASCII, wrong for a byte string. */
-function bytes(name: string): Name {
+export function nameBytes(name: string): Name {
   if (!NOT_ASCII.test(name)) return name;
   if (name.includes('\0')) throw new Error('a name with a NUL byte reached a system call');
   return Buffer.from(`${name}\0`, 'latin1');
 }
 
 /** openat(2) without following a link at the end. @throws SyscallError */
-export const openAt = (folder: number, name: string, flags: number, mode = 0): number => checked(openat(folder, bytes(name), flags | O_NOFOLLOW | O_CLOEXEC, mode), 'openat', name);
+export const openAt = (folder: number, name: string, flags: number, mode = 0): number => checked(openat(folder, nameBytes(name), flags | O_NOFOLLOW | O_CLOEXEC, mode), 'openat', name);
 
 /** Opens a folder below `folder`: no symbolic link, no `..` out of it, no magic link anywhere in the path. openat2(2) @throws SyscallError */
 export function openBeneath(folder: number, path: string, flags = O_RDONLY): number {
   const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
-  return checked(openat2(SYS_OPENAT2, folder, bytes(path), how, how.byteLength), 'openat2', path);
+  return checked(openat2(SYS_OPENAT2, folder, nameBytes(path), how, how.byteLength), 'openat2', path);
 }
 
 /** An absolute or cwd-relative path; links in it are followed: only for our own folders. @throws SyscallError */
 export const openFolder = (path: string): number => checked(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), 'open', path);
 
 export const closeFd = (fd: number): void => void checked(close(fd), 'close');
-export const makeDirectoryAt = (folder: number, name: string, mode: number): void => void checked(mkdirat(folder, bytes(name), mode), 'mkdirat', name);
-export const makeNodeAt = (folder: number, name: string, mode: number, device: number): void => void checked(mknodat(folder, bytes(name), mode, device), 'mknodat', name);
-export const symlinkAt = (target: string, folder: number, name: string): void => void checked(symlinkat(bytes(target), folder, bytes(name)), 'symlinkat', name);
-export const linkAt = (from: number, path: string, to: number, name: string): void => void checked(linkat(from, bytes(path), to, bytes(name), 0), 'linkat', name);
+export const makeDirectoryAt = (folder: number, name: string, mode: number): void => void checked(mkdirat(folder, nameBytes(name), mode), 'mkdirat', name);
+export const makeNodeAt = (folder: number, name: string, mode: number, device: number): void => void checked(mknodat(folder, nameBytes(name), mode, device), 'mknodat', name);
+export const symlinkAt = (target: string, folder: number, name: string): void => void checked(symlinkat(nameBytes(target), folder, nameBytes(name)), 'symlinkat', name);
+export const linkAt = (from: number, path: string, to: number, name: string): void => void checked(linkat(from, nameBytes(path), to, nameBytes(name), 0), 'linkat', name);
 export const fchown = (fd: number, uid: number, gid: number): void => void checked(fchown_(fd, uid, gid), 'fchown');
-export const chownAt = (folder: number, name: string, uid: number, gid: number): void => void checked(fchownat(folder, bytes(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'fchownat', name);
+export const chownAt = (folder: number, name: string, uid: number, gid: number): void => void checked(fchownat(folder, nameBytes(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'fchownat', name);
 export const fchmod = (fd: number, mode: number): void => void checked(fchmod_(fd, mode), 'fchmod');
 /** Never for a symbolic link: Linux would follow it. */
-export const chmodAt = (folder: number, name: string, mode: number): void => void checked(fchmodat(folder, bytes(name), mode, 0), 'fchmodat', name);
+export const chmodAt = (folder: number, name: string, mode: number): void => void checked(fchmodat(folder, nameBytes(name), mode, 0), 'fchmodat', name);
 export const ftruncate = (fd: number, length: number): void => void checked(ftruncate_(fd, length), 'ftruncate');
 export const syncfs = (fd: number): void => void checked(syncfs_(fd), 'syncfs');
 
@@ -93,10 +94,10 @@ function setTimes(seconds: number, nanoseconds: number): Int32Array {
 /** Seconds may be negative; the low and high half of a 64-bit number. @throws SyscallError */
 export const setTimesOf = (fd: number, seconds: number, nanoseconds: number): void => void checked(futimens(fd, setTimes(seconds, nanoseconds)), 'futimens');
 export const setTimesAt = (folder: number, name: string, seconds: number, nanoseconds: number): void =>
-  void checked(utimensat(folder, bytes(name), setTimes(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW), 'utimensat', name);
+  void checked(utimensat(folder, nameBytes(name), setTimes(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW), 'utimensat', name);
 
 /** @returns 0 or errno: which failures matter depends on the attribute */
-export const trySetXattr = (fd: number, name: string, value: Uint8Array): number => (fsetxattr(fd, bytes(name), value, value.byteLength, 0) < 0 ? lastErrno() : 0);
+export const trySetXattr = (fd: number, name: string, value: Uint8Array): number => (fsetxattr(fd, nameBytes(name), value, value.byteLength, 0) < 0 ? lastErrno() : 0);
 
 /** A file's bytes in memory, read-only and never through JavaScript: what write(2) is given to copy from. */
 export class FileMapping implements Disposable {

@@ -1,5 +1,5 @@
 /** Whole machines: our kernel under our VMM, on a real KVM. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
@@ -10,6 +10,8 @@ import test from 'ava';
 import { packetPair, readPacket, setNonBlocking, writePacket } from '../../src/host/packet-fd.ts';
 import { watchReadable } from '../../src/host/poll.ts';
 import { Balloon } from '../../src/vmm/devices/balloon/device.ts';
+import { rootIsOwner } from '../../src/vmm/devices/fs/attributes.ts';
+import { Fs } from '../../src/vmm/devices/fs/device.ts';
 import { Net } from '../../src/vmm/devices/net/device.ts';
 import { Vsock } from '../../src/vmm/devices/vsock/device.ts';
 import { Backing } from '../../src/vmm/devices/block/backing.ts';
@@ -166,6 +168,26 @@ await onKvmHost(import.meta.url, () => {
     t.regex(guest.output, /net: mtu 1400\n/);
     t.regex(guest.output, /net: answered 7\n/);
     t.true(frames.some((frame) => frame.readUInt16BE(12) === 0x800 && frame.includes('ping me')));
+    t.deepEqual(guest.reports, []);
+  });
+
+  test.serial('fs: a shared folder is a POSIX file system, live on both sides, and leads nowhere else', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'husk-share-'));
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+    writeFileSync(join(folder, 'from-host'), 'host says');
+    symlinkSync('/etc', join(folder, 'escape'));
+    const device = new Fs({ tag: 'share', path: folder, readOnly: false, ownership: rootIsOwner(process.getuid!(), process.getgid!()), freshness: { milliseconds: 0 } });
+    using guest = new Guest({ test: 'fs', devices: [device] });
+    const ended = guest.run();
+    await guest.says('fs: waiting');
+    t.is(readFileSync(join(folder, 'log'), 'utf8'), 'onetwo');
+    writeFileSync(join(folder, 'live'), 'changed');
+    t.deepEqual(await ended, { kind: 'reset' });
+    t.notRegex(guest.output, /FAIL/);
+    t.true((guest.output.match(/fs: ok/g) ?? []).length >= 44, guest.output);
+    t.is(statSync(join(folder, 'dir')).mode & 0o7777, 0o1777);
+    t.is(readFileSync(join(folder, 'large')).length, 3 * MIB);
+    t.deepEqual(device.figures, { inodes: 1, handles: 0 });
     t.deepEqual(guest.reports, []);
   });
 

@@ -43,7 +43,8 @@ async function prepareGuest(): Promise<string | undefined> {
   }
   mkdirSync(`${root}build/test-vmm`, { recursive: true });
   const made = await run('sh', ['-ec', 'cd build/test-vmm && gcc -static -O2 -Wall -Wextra -Werror -o init ../../test/vmm/guest/init.c && echo init | cpio -o -H newc --quiet >initrd.new && mv initrd.new initrd.cpio']);
-  return made.code === 0 ? undefined : `cannot make the test guest: ${made.output}`;
+  if (made.code !== 0) throw new Error(`cannot make the test guest: ${made.output}`);
+  return undefined;
 }
 
 /**
@@ -65,7 +66,7 @@ export async function onKvmHost(url: string, register: () => void, options: { cp
   test(`in the test host: ${file}`, async (t) => {
     t.timeout((TIME_LIMIT + 60) * 1000);
     const user = process.getuid!() === 0 ? ['-u', 'husk-test'] : [];
-    const { code, output } = await run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(TIME_LIMIT), ...user, '--', 'env', `PATH=${process.env['PATH']}`, 'UV_THREADPOOL_SIZE=16', 'ava', '--serial', file]);
+    const { code, output } = await run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(TIME_LIMIT), ...user, '--', 'env', `PATH=${process.env['PATH']}`, 'UV_THREADPOOL_SIZE=16', 'ava', '--serial', ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]), file]);
     t.log(output);
     t.is(code, 0);
   });

@@ -3,7 +3,7 @@
  * transport, never works without bound, never reaches outside guest memory (which would be a RangeError, or a fault of the whole process).
  * The seed is in the title; HUSK_FUZZ_SECONDS lengthens the run.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -13,6 +13,8 @@ import { Balloon } from '../../../src/vmm/devices/balloon/device.ts';
 import { Backing } from '../../../src/vmm/devices/block/backing.ts';
 import { Block } from '../../../src/vmm/devices/block/device.ts';
 import { Console } from '../../../src/vmm/devices/console/device.ts';
+import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
+import { Fs } from '../../../src/vmm/devices/fs/device.ts';
 import { Net } from '../../../src/vmm/devices/net/device.ts';
 import { Rng } from '../../../src/vmm/devices/rng/device.ts';
 import type { VirtioDevice } from '../../../src/vmm/devices/virtio/device.ts';
@@ -55,6 +57,18 @@ function fuzzOnce(driver: Driver, pick: (below: number) => number): void {
       for (let i = 0; i < 64; i++) driver.memory.write(DATA + pick(0x10000), Uint8Array.of(pick(256)));
       // plausible headers: small numbers in little-endian words
       for (let i = 0; i < 16; i++) driver.memory.writeU32(DATA + pick(0x4000) * 4, [pick(16), pick(4), GUEST, HOST, pick(2 ** 31)][pick(5)]!);
+      if (pick(2) === 0) {
+        // the first buffer as a FUSE request: length, opcode, node, then small numbers and names
+        const head = DATA + pick(0x100) * 64;
+        driver.descriptor(queue, 0, { address: head, length: 40 + pick(128), flags: NEXT, next: 1 });
+        driver.descriptor(queue, 1, { address: DATA + 0x20000, length: 4096, flags: WRITE, next: 0 });
+        driver.memory.live(head, 200).fill(0);
+        driver.memory.writeU32(head, 40 + pick(128));
+        driver.memory.writeU32(head + 4, pick(53));
+        driver.memory.writeU32(head + 16, 1 + pick(3));
+        for (let i = 0; i < 12; i++) driver.memory.writeU32(head + 40 + i * 4, [0, 1, 2, pick(8), 0x100, 0o100644, pick(2 ** 31)][pick(7)]!);
+        driver.memory.write(head + 40 + pick(6) * 8, Buffer.from(['a\0b\0', 'file\0', '../x\0', '..\0', '.\0', 'up\0', 'a/b\0', '\0', 'user.x\0', 'abcdefgh'][pick(10)]!));
+      }
       driver.offer(queue, 0);
       return;
     }
@@ -107,6 +121,14 @@ const DEVICES: Record<string, (folder: string) => VirtioDevice & { after?: () =>
     for (let port = 0; port < 8; port++) vsock.listen(port, (connection) => connection.pipe(connection));
     return vsock;
   },
+  fs: (folder) => {
+    // what is fuzzed is one level down, so that a write outside of it would be seen
+    const share = join(folder, 'share');
+    mkdirSync(share);
+    writeFileSync(join(share, 'file'), 'contents');
+    symlinkSync('..', join(share, 'up'));
+    return new Fs({ tag: 'fuzz', path: share, readOnly: false, ownership: sameOwners, freshness: { milliseconds: 0 } });
+  },
   net: () => {
     const [ours, theirs] = packetPair();
     ours.release();
@@ -140,6 +162,7 @@ for (const [name, make] of Object.entries(DEVICES)) {
       t.is(driver.status & 64, 0);
     }
     t.log(`${steps} steps, ${resets} failed devices`);
+    t.true(name !== 'fs' || readdirSync(folder).length === 1, 'something was made outside of the shared folder');
     t.true(resets > 0, 'the fuzzer never broke a rule: it tests nothing');
   });
 }

@@ -1,20 +1,27 @@
 /* PID 1 of the VMM's own test guest: does what its command line's husk.test= says, prints to the console, reboots. Static, no shell. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <linux/if.h>
 #include <linux/reboot.h>
 #include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,6 +71,103 @@ static void vsock(void) {
     printf("vsock: echoed %llu\n", total);
     close(peer);
   }
+}
+
+static void check(const char *name, int ok) {
+  if (ok) printf("fs: ok %s\n", name);
+  else printf("fs: FAIL %s: %s\n", name, strerror(errno));
+}
+
+/* What a POSIX test of files, links, xattrs, locks, mmap and rename needs, on a shared folder. */
+static void fs(void) {
+  char buffer[256];
+  struct stat a, b;
+  mkdir("/mnt", 0755);
+  check("mount", mount("share", "/mnt", "virtiofs", 0, NULL) == 0);
+  if (chdir("/mnt") != 0) return;
+  int fd = open("from-host", O_RDONLY);
+  ssize_t n = read(fd, buffer, sizeof buffer);
+  check("read what the host wrote", n == 9 && memcmp(buffer, "host says", 9) == 0);
+  close(fd);
+  umask(0);
+  fd = open("file", O_RDWR | O_CREAT | O_EXCL, 0640);
+  check("create", fd >= 0 && fstat(fd, &a) == 0 && (a.st_mode & 07777) == 0640 && a.st_size == 0);
+  check("create again", open("file", O_CREAT | O_EXCL | O_WRONLY, 0600) < 0 && errno == EEXIST);
+  check("write", write(fd, "hello", 5) == 5 && fstat(fd, &a) == 0 && a.st_size == 5);
+  check("pwrite beyond", pwrite(fd, "x", 1, 100000) == 1 && fstat(fd, &a) == 0 && a.st_size == 100001);
+  check("hole reads as zeroes", pread(fd, buffer, 3, 5000) == 3 && buffer[0] == 0 && buffer[2] == 0);
+  check("truncate", ftruncate(fd, 3) == 0 && fstat(fd, &a) == 0 && a.st_size == 3);
+  check("fsync", fsync(fd) == 0 && fdatasync(fd) == 0);
+  check("chmod", fchmod(fd, 04755) == 0 && fstat(fd, &a) == 0 && (a.st_mode & 07777) == 04755);
+  check("fallocate", fallocate(fd, 0, 0, 8192) == 0 && fstat(fd, &a) == 0 && a.st_size == 8192);
+  struct timespec times[2] = {{.tv_sec = 1000000000, .tv_nsec = 123456789}, {.tv_sec = 1111111111, .tv_nsec = 987654321}};
+  check("utimens", futimens(fd, times) == 0 && fstat(fd, &a) == 0 && a.st_mtim.tv_sec == 1111111111 && a.st_mtim.tv_nsec == 987654321);
+  char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  check("mmap", map != MAP_FAILED && memcmp(map, "hel", 3) == 0);
+  if (map != MAP_FAILED) {
+    memcpy(map + 4096, "mapped", 6);
+    check("msync", msync(map, 8192, MS_SYNC) == 0 && pread(fd, buffer, 6, 4096) == 6 && memcmp(buffer, "mapped", 6) == 0);
+    munmap(map, 8192);
+  }
+  check("flock", flock(fd, LOCK_EX) == 0 && flock(fd, LOCK_UN) == 0);
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 10};
+  check("posix lock", fcntl(fd, F_SETLK, &lock) == 0);
+  check("link", link("file", "hard") == 0 && stat("file", &a) == 0 && stat("hard", &b) == 0 && a.st_ino == b.st_ino && a.st_nlink == 2);
+  check("symlink", symlink("file", "soft") == 0 && (n = readlink("soft", buffer, sizeof buffer)) == 4 && lstat("soft", &a) == 0 && S_ISLNK(a.st_mode));
+  check("mkdir", mkdir("dir", 01777) == 0 && stat("dir", &a) == 0 && S_ISDIR(a.st_mode) && (a.st_mode & 07777) == 01777);
+  check("rmdir of a full folder", rename("hard", "dir/hard") == 0 && rmdir("dir") < 0 && errno == ENOTEMPTY);
+  check("rename over", close(open("old", O_CREAT | O_WRONLY, 0600)) == 0 && rename("old", "dir/hard") == 0 && stat("dir/hard", &a) == 0 && a.st_size == 0);
+  check("rename noreplace", syscall(SYS_renameat2, AT_FDCWD, "soft", AT_FDCWD, "file", 1) < 0 && errno == EEXIST);
+  check("rename exchange", syscall(SYS_renameat2, AT_FDCWD, "soft", AT_FDCWD, "file", 2) == 0 && lstat("file", &a) == 0 && S_ISLNK(a.st_mode) && rename("soft", "real") == 0);
+  check("xattr", setxattr("real", "user.test", "value", 5, 0) == 0 && getxattr("real", "user.test", buffer, sizeof buffer) == 5 && memcmp(buffer, "value", 5) == 0);
+  check("xattr list", listxattr("real", buffer, sizeof buffer) == 10 && strcmp(buffer, "user.test") == 0);
+  check("xattr create", setxattr("real", "user.test", "x", 1, XATTR_CREATE) < 0 && errno == EEXIST);
+  check("xattr remove", removexattr("real", "user.test") == 0 && getxattr("real", "user.test", buffer, sizeof buffer) < 0 && errno == ENODATA);
+  check("fifo", mkfifo("fifo", 0600) == 0 && stat("fifo", &a) == 0 && S_ISFIFO(a.st_mode));
+  check("no device nodes", mknod("device", S_IFBLK | 0600, makedev(8, 0)) < 0 && errno == EPERM);
+  int gone = open("gone", O_RDWR | O_CREAT, 0600);
+  check("open and unlinked", unlink("gone") == 0 && write(gone, "still", 5) == 5 && pread(gone, buffer, 5, 0) == 5 && memcmp(buffer, "still", 5) == 0 && fstat(gone, &a) == 0 && a.st_nlink == 0);
+  close(gone);
+  int append = open("log", O_WRONLY | O_CREAT | O_APPEND, 0600);
+  check("append", write(append, "one", 3) == 3 && write(append, "two", 3) == 3 && fstat(append, &a) == 0 && a.st_size == 6);
+  close(append);
+  mkdir("many", 0755);
+  for (int i = 0; i < 1000; i++) { sprintf(buffer, "many/%d-a-name-that-is-not-so-short", i); close(open(buffer, O_CREAT | O_WRONLY, 0600)); }
+  int count = 0;
+  DIR *dir = opendir("many");
+  for (struct dirent *entry; dir && (entry = readdir(dir));) count++;
+  check("readdir of a thousand", count == 1002);
+  if (dir) { rewinddir(dir); count = 0; while (readdir(dir)) count++; closedir(dir); }
+  check("rewinddir", count == 1002);
+  memset(buffer, 'n', 255);
+  buffer[255] = 0;
+  check("a name of 255 bytes", close(open(buffer, O_CREAT | O_WRONLY, 0600)) == 0 && stat(buffer, &a) == 0);
+  check("a name that is not utf-8", close(open("\xff\xfe", O_CREAT | O_WRONLY, 0600)) == 0 && stat("\xff\xfe", &a) == 0);
+  /* links that lead out of the share lead into the guest's own tree */
+  check("escape by symlink", open("escape/passwd", O_RDONLY) < 0);
+  check("escape by ..", stat("..", &a) == 0 && stat("/", &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev);
+  struct statvfs space;
+  check("statvfs", statvfs(".", &space) == 0 && space.f_blocks > 0 && space.f_namemax == 255);
+  static char big[3 << 20], again[3 << 20];
+  for (size_t i = 0; i < sizeof big; i++) big[i] = (char)(i * 2654435761u >> 13);
+  int large = open("large", O_RDWR | O_CREAT, 0600);
+  check("write 3 MiB", write(large, big, sizeof big) == (ssize_t)sizeof big);
+  posix_fadvise(large, 0, 0, POSIX_FADV_DONTNEED);
+  check("read 3 MiB", pread(large, again, sizeof again, 0) == (ssize_t)sizeof again && memcmp(big, again, sizeof big) == 0);
+  close(large);
+  check("unlink", unlink("real") == 0 && stat("real", &a) < 0 && errno == ENOENT);
+  check("the unlinked file is still there for us", fstat(fd, &a) == 0);
+  close(fd);
+  say("fs: waiting");
+  for (int i = 0; i < 200; i++) {
+    if ((fd = open("live", O_RDONLY)) >= 0 && (n = read(fd, buffer, sizeof buffer)) == 7) break;
+    if (fd >= 0) close(fd);
+    usleep(50000);
+  }
+  check("live from the host", n == 7 && memcmp(buffer, "changed", 7) == 0);
+  close(fd);
+  if (chdir("/") != 0) say("fs: FAIL chdir");
+  check("unmount", umount("/mnt") == 0);
 }
 
 /* Touches memory and lets it go again, in pieces that the kernel reports as free. */
@@ -131,6 +235,7 @@ int main(void) {
   if (has(cmdline, "husk.test=vsock")) vsock();
   if (has(cmdline, "husk.test=balloon")) balloon();
   if (has(cmdline, "husk.test=net")) net();
+  if (has(cmdline, "husk.test=fs")) fs();
   if (has(cmdline, "husk.test=panic")) { fd = open("/proc/sysrq-trigger", O_WRONLY); exit(3); }
   if (has(cmdline, "husk.test=hang")) for (;;) pause();
   if (has(cmdline, "husk.test=spin")) { say("spinning"); for (;;) ; }

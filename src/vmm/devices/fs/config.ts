@@ -1,0 +1,39 @@
+/** virtio file system device (virtio 1.2 §5.11): FUSE requests over a high-priority and a request queue. */
+export const FS_ID = 26;
+export const HIGH_PRIORITY_QUEUE = 0;
+export const REQUEST_QUEUE = 1;
+/** a request of MAX_PAGES pages and its headers must fit a chain */
+export const FS_QUEUE_SIZES = [64, 512] as const;
+/** §5.11.3: no notification queue */
+export const FS_FEATURES = 0n;
+
+/** struct virtio_fs_config: tag, number of request queues */
+const TAG_SIZE = 36;
+export const FS_CONFIG_SIZE = TAG_SIZE + 4;
+
+/** pages of one read or write */
+export const MAX_PAGES = 256;
+export const MAX_IO = MAX_PAGES * 4096;
+/** bytes of a request that is not a write: two names of 255 bytes, or a symlink's target, or an xattr with its value */
+export const MAX_REQUEST = 80 * 1024;
+/** bytes of a reply that is not a read */
+export const MAX_REPLY = 128 * 1024;
+/** XATTR_SIZE_MAX, XATTR_LIST_MAX */
+export const MAX_XATTR = 64 * 1024;
+/** NAME_MAX */
+export const MAX_NAME = 255;
+/** Attack: looking up names, or opening files, without ever letting go. Each holds a descriptor. */
+export const MAX_INODES = 65_536;
+export const MAX_HANDLES = 16_384;
+/** bytes read and written in one turn of the event loop */
+export const TURN_BYTES = 16 * 1024 * 1024;
+
+/** @param tag what the guest mounts: `mount -t virtiofs TAG DIR`; at most 36 bytes */
+export function fsConfig(tag: string): Uint8Array {
+  const bytes = new Uint8Array(FS_CONFIG_SIZE);
+  const name = Buffer.from(tag, 'utf8');
+  if (name.length === 0 || name.length > TAG_SIZE) throw new RangeError(`virtio-fs tag of ${name.length} bytes`);
+  bytes.set(name);
+  new DataView(bytes.buffer).setUint32(TAG_SIZE, 1, true);
+  return bytes;
+}

@@ -1,0 +1,170 @@
+/**
+ * The file system device: FUSE requests from the guest, answered by Server. The data of reads and writes goes straight between a file and guest memory;
+ * everything else is copied, bounded, and parsed from the copy.
+ */
+import { GuestFault } from '../../memory/guest-memory.ts';
+import { SyscallError } from '../../../host/libc.ts';
+import { IOV_MAX, IoVector } from '../../../host/vectored-io.ts';
+import { slice, type Chain, type Span } from '../virtio/chain.ts';
+import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
+import { fsConfig, FS_FEATURES, FS_ID, FS_QUEUE_SIZES, MAX_IO, MAX_REPLY, MAX_REQUEST, TURN_BYTES } from './config.ts';
+import { ERRNO, fixed, IN_HEADER, OP, OUT_HEADER, parseRequest, ProtocolError, READ_IN, u64, WRITE_IN, WRITE_KILL_SUIDGID, type Request } from './fuse.ts';
+import { Server, type ServerOptions } from './server.ts';
+
+/** bytes of a read's or write's header and fixed part */
+const FIXED_PART = IN_HEADER + WRITE_IN.bytes;
+
+/** Open files do not outlive a snapshot. */
+export interface FsState {
+  bytesRead: number;
+  bytesWritten: number;
+}
+
+export class Fs implements VirtioDevice {
+  readonly name = 'fs';
+  readonly id = FS_ID;
+  readonly features = FS_FEATURES;
+  readonly queueSizes = FS_QUEUE_SIZES;
+  readonly config: Uint8Array;
+  readonly state: FsState = { bytesRead: 0, bytesWritten: 0 };
+  readonly #server: Server;
+  readonly #vector = new IoVector();
+  #host: DeviceHost | undefined;
+
+  /** @throws SyscallError when the folder cannot be opened */
+  constructor(options: ServerOptions & { tag: string }) {
+    this.config = fsConfig(options.tag);
+    this.#server = new Server(options);
+  }
+
+  activate(host: DeviceHost): void {
+    this.#host = host;
+  }
+
+  notify(index: number): void {
+    const host = this.#host!;
+    const queue = host.queues[index]!;
+    const { state } = this;
+    const start = state.bytesRead + state.bytesWritten;
+    const more = queue.drain((chain) => {
+      this.#request(host, index, chain);
+      return state.bytesRead + state.bytesWritten - start < TURN_BYTES;
+    });
+    host.publish(queue);
+    if (more) host.again(index);
+  }
+
+  #request(host: DeviceHost, index: number, chain: Chain): void {
+    // The data of a write is not copied: of reads and writes only the fixed part is. What is used comes from one copy, whatever the other said.
+    const peek = parseRequest(chain.read(0, FIXED_PART), chain.readableLength);
+    const request = peek === undefined || peek.opcode === OP.READ || peek.opcode === OP.WRITE ? peek : parseRequest(chain.read(0, MAX_REQUEST), chain.readableLength);
+    // Without a header there is nobody to answer: the driver is broken.
+    if (request === undefined) throw new GuestFault('file system request without a header');
+    const queue = host.queues[index]!;
+    if (request.opcode === OP.FORGET || request.opcode === OP.BATCH_FORGET || request.opcode === OP.INTERRUPT) {
+      if (request.opcode !== OP.INTERRUPT) this.#server.forget(request);
+      queue.complete(chain, 0);
+      return;
+    }
+    if (chain.writableLength < OUT_HEADER) throw new GuestFault('file system request without room for an answer');
+    try {
+      if (request.opcode === OP.READ) return queue.complete(chain, this.#read(host, request, chain));
+      if (request.opcode === OP.WRITE) return queue.complete(chain, this.#write(host, request, chain));
+      if (request.length > MAX_REQUEST) throw new ProtocolError(ERRNO.EINVAL);
+      const reply = this.#server.handle(request, Math.min(chain.writableLength - OUT_HEADER, MAX_REPLY));
+      if (reply instanceof Promise) void this.#later(host, index, chain, request, reply);
+      else queue.complete(chain, this.#answer(chain, request, 0, reply));
+    } catch (error) {
+      queue.complete(chain, this.#answer(chain, request, errnoOf(error)));
+    }
+  }
+
+  async #later(host: DeviceHost, index: number, chain: Chain, request: Request, reply: Promise<Uint8Array>): Promise<void> {
+    let errno = 0;
+    let payload: Uint8Array | undefined;
+    try {
+      payload = await reply;
+    } catch (error) {
+      errno = errnoOf(error);
+    }
+    host.guard(() => {
+      const queue = host.queues[index]!;
+      // After a reset the chain's memory is the driver's again.
+      if (queue.isStale(chain)) return;
+      queue.complete(chain, this.#answer(chain, request, errno, payload));
+      host.publish(queue);
+    });
+  }
+
+  /** struct fuse_out_header and the payload. @returns bytes written */
+  #answer(chain: Chain, request: Request, errno: number, payload?: Uint8Array): number {
+    // A payload without room would be cut in the middle of a structure.
+    const fits = payload === undefined || payload.length <= chain.writableLength - OUT_HEADER;
+    return writeHeader(chain, request, fits ? errno : ERRNO.ERANGE, fits ? (payload?.length ?? 0) : 0) + (fits && payload !== undefined ? chain.write(OUT_HEADER, payload) : 0);
+  }
+
+  #read(host: DeviceHost, request: Request, chain: Chain): number {
+    const view = fixed(request.body, READ_IN.bytes);
+    const fd = this.#server.handles.get(u64(view, READ_IN.fh));
+    const size = Math.min(view.getUint32(READ_IN.size, true), MAX_IO, chain.writableLength - OUT_HEADER);
+    this.#load(host, slice(chain.writable, OUT_HEADER, size));
+    const count = size === 0 ? 0 : this.#vector.readFrom(fd, u64(view, READ_IN.offset));
+    this.state.bytesRead += count;
+    return writeHeader(chain, request, 0, count) + count;
+  }
+
+  #write(host: DeviceHost, request: Request, chain: Chain): number {
+    const view = fixed(request.body, WRITE_IN.bytes);
+    // The copy may be shorter than the request: only the fixed part is needed of it.
+    const fd = this.#server.handles.get(u64(view, WRITE_IN.fh));
+    const size = view.getUint32(WRITE_IN.size, true);
+    const start = IN_HEADER + WRITE_IN.bytes;
+    if (size > MAX_IO || start + size > chain.readableLength) throw new ProtocolError(ERRNO.EINVAL);
+    if (this.#server.readOnly) throw new ProtocolError(ERRNO.EBADF);
+    this.#load(host, slice(chain.readable, start, size));
+    const count = size === 0 ? 0 : this.#vector.writeTo(fd, u64(view, WRITE_IN.offset));
+    if ((view.getUint32(WRITE_IN.flags, true) & WRITE_KILL_SUIDGID) !== 0) this.#server.killSetIds(fd);
+    this.state.bytesWritten += count;
+    const payload = new Uint8Array(8);
+    new DataView(payload.buffer).setUint32(0, count, true);
+    return this.#answer(chain, request, 0, payload);
+  }
+
+  #load(host: DeviceHost, spans: Span[]): void {
+    this.#vector.clear();
+    // A chain is no longer than its queue, and that is shorter than IOV_MAX.
+    if (spans.length > IOV_MAX) throw new ProtocolError(ERRNO.EINVAL);
+    for (const { address, length } of spans) this.#vector.add(host.memory.hostAddress(address, length), length);
+  }
+
+  /** What it holds: `stats`, and the tests of its bounds. */
+  get figures(): { inodes: number; handles: number } {
+    return this.#server.figures;
+  }
+
+  reset(): void {
+    this.#host = undefined;
+    this.#server.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.#host = undefined;
+    this.#server[Symbol.dispose]();
+  }
+}
+
+/** struct fuse_out_header: len, error, unique */
+function writeHeader(chain: Chain, request: Request, errno: number, payloadLength: number): number {
+  const header = new Uint8Array(OUT_HEADER);
+  const view = new DataView(header.buffer);
+  view.setUint32(0, OUT_HEADER + payloadLength, true);
+  view.setInt32(4, -errno, true);
+  header.set(request.unique, 8);
+  return chain.write(0, header);
+}
+
+function errnoOf(error: unknown): number {
+  if (error instanceof SyscallError || error instanceof ProtocolError) return error.errno;
+  if (error instanceof GuestFault) throw error;
+  return ERRNO.EIO;
+}

@@ -1,0 +1,147 @@
+/**
+ * The FUSE protocol, version 7.31 (include/uapi/linux/fuse.h): numbers, structure layouts, and the parsing of requests. Opens nothing.
+ * Guest and host are both little-endian x86-64, and share errno, open flags and mode bits.
+ */
+import { MAX_NAME } from './config.ts';
+
+export const FUSE_MAJOR = 7;
+export const FUSE_MINOR = 31;
+export const ROOT_NODE = 1;
+
+export const OP = {
+  LOOKUP: 1,
+  FORGET: 2,
+  GETATTR: 3,
+  SETATTR: 4,
+  READLINK: 5,
+  SYMLINK: 6,
+  MKNOD: 8,
+  MKDIR: 9,
+  UNLINK: 10,
+  RMDIR: 11,
+  RENAME: 12,
+  LINK: 13,
+  OPEN: 14,
+  READ: 15,
+  WRITE: 16,
+  STATFS: 17,
+  RELEASE: 18,
+  FSYNC: 20,
+  SETXATTR: 21,
+  GETXATTR: 22,
+  LISTXATTR: 23,
+  REMOVEXATTR: 24,
+  FLUSH: 25,
+  INIT: 26,
+  OPENDIR: 27,
+  READDIR: 28,
+  RELEASEDIR: 29,
+  FSYNCDIR: 30,
+  CREATE: 35,
+  INTERRUPT: 36,
+  DESTROY: 38,
+  BATCH_FORGET: 42,
+  FALLOCATE: 43,
+  READDIRPLUS: 44,
+  RENAME2: 45,
+  LSEEK: 46,
+} as const;
+
+export const ERRNO = { EPERM: 1, ENOENT: 2, EIO: 5, EBADF: 9, EINVAL: 22, ENFILE: 23, ERANGE: 34, ENAMETOOLONG: 36, ENOSYS: 38, ENODATA: 61, EPROTO: 71 } as const;
+
+/** struct fuse_in_header, fuse_out_header: bytes */
+export const IN_HEADER = 40;
+export const OUT_HEADER = 16;
+
+/** INIT flags we take */
+export const INIT_FLAGS = {
+  ASYNC_READ: 1 << 0,
+  ATOMIC_O_TRUNC: 1 << 3,
+  BIG_WRITES: 1 << 5,
+  AUTO_INVAL_DATA: 1 << 12,
+  DO_READDIRPLUS: 1 << 13,
+  READDIRPLUS_AUTO: 1 << 14,
+  PARALLEL_DIROPS: 1 << 18,
+  MAX_PAGES: 1 << 22,
+  HANDLE_KILLPRIV_V2: 1 << 28,
+} as const;
+
+/** struct fuse_setattr_in: bits of `valid`, offsets */
+export const FATTR = { MODE: 1, UID: 2, GID: 4, SIZE: 8, ATIME: 16, MTIME: 32, FH: 64, ATIME_NOW: 128, MTIME_NOW: 256, KILL_SUIDGID: 2048 } as const;
+export const SETATTR = { valid: 0, fh: 8, size: 16, atime: 32, mtime: 40, atimeNsec: 56, mtimeNsec: 60, mode: 68, uid: 76, gid: 80, bytes: 88 } as const;
+
+/** struct fuse_write_in, fuse_read_in */
+export const WRITE_IN = { fh: 0, offset: 8, size: 16, flags: 20, bytes: 40 } as const;
+export const WRITE_KILL_SUIDGID = 4;
+export const READ_IN = { fh: 0, offset: 8, size: 16, bytes: 40 } as const;
+/** struct fuse_open_in */
+export const OPEN_KILL_SUIDGID = 1;
+
+export const ENTRY_OUT = 128;
+export const ATTR_OUT = 104;
+/** struct fuse_attr inside each of them */
+export const ENTRY_ATTR = 40;
+export const ATTR_ATTR = 16;
+export const ATTR_BYTES = 88;
+
+export interface Request {
+  /** bytes, as the guest states it; checked against what it sent */
+  length: number;
+  opcode: number;
+  /** copied back as it came */
+  unique: Uint8Array;
+  node: number;
+  uid: number;
+  gid: number;
+  /** what follows the header */
+  body: Uint8Array;
+}
+
+/** @param bytes a copy of the readable part, up to the bound @param available bytes the readable part has @returns undefined when it is no request */
+export function parseRequest(bytes: Uint8Array, available: number): Request | undefined {
+  if (bytes.length < IN_HEADER) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = view.getUint32(0, true);
+  if (length < IN_HEADER || length > available) return undefined;
+  return { length, opcode: view.getUint32(4, true), unique: bytes.subarray(8, 16), node: u64(view, 16), uid: view.getUint32(24, true), gid: view.getUint32(28, true), body: bytes.subarray(IN_HEADER, Math.min(length, bytes.length)) };
+}
+
+/** Above 2^53 bits are lost: such a node or handle does not exist, such an offset is refused by the kernel. */
+export function u64(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+}
+
+/** The fixed part of a request. @throws ProtocolError when it is cut short */
+export function fixed(body: Uint8Array, length: number): DataView {
+  if (body.length < length) throw new ProtocolError(ERRNO.EINVAL);
+  return new DataView(body.buffer, body.byteOffset, length);
+}
+
+/** The request cannot be carried out as it is: answered with this errno. */
+export class ProtocolError extends Error {
+  readonly errno: number;
+  constructor(errno: number) {
+    super(`FUSE request refused: errno ${errno}`);
+    this.errno = errno;
+  }
+}
+
+/** Strings that end in NUL, one character a byte (latin1), as src/host/files.ts takes them. @throws ProtocolError when one has no end */
+export function strings(body: Uint8Array, offset: number, count: number): string[] {
+  const found: string[] = [];
+  let at = offset;
+  for (let i = 0; i < count; i++) {
+    const end = body.indexOf(0, at);
+    if (end < 0) throw new ProtocolError(ERRNO.EINVAL);
+    found.push(Buffer.from(body.buffer, body.byteOffset + at, end - at).toString('latin1'));
+    at = end + 1;
+  }
+  return found;
+}
+
+/** One component of a path, and nothing that leads elsewhere. @throws ProtocolError */
+export function checkName(name: string): string {
+  if (name.length > MAX_NAME) throw new ProtocolError(ERRNO.ENAMETOOLONG);
+  if (name === '' || name === '.' || name === '..' || name.includes('/')) throw new ProtocolError(ERRNO.EINVAL);
+  return name;
+}

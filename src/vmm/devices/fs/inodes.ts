@@ -1,0 +1,97 @@
+/**
+ * The inodes the guest knows, by node id: each an O_PATH descriptor, kept for as long as the guest remembers a lookup of it. A node is found again by
+ * device and inode number, so that hard links are one node. Names are only ever looked up in a folder's descriptor, one component at a time and
+ * beneath it (openat2), so that no symbolic link, no `..` and no rename on the host leads out of the shared folder.
+ */
+import { closeFd, openBeneath, O_NOFOLLOW } from '../../../host/files.ts';
+import { O_PATH, statFd, STATX } from '../../../host/file-at.ts';
+import { MAX_INODES } from './config.ts';
+import { checkName, ERRNO, ProtocolError, ROOT_NODE } from './fuse.ts';
+
+/** include/uapi/linux/stat.h */
+export const S_IFMT = 0o170000;
+export const S_IFDIR = 0o040000;
+export const S_IFREG = 0o100000;
+
+export interface Inode {
+  node: number;
+  fd: number;
+  /** S_IFMT bits; they never change */
+  kind: number;
+  /** how often the guest has been given it, and has not forgotten */
+  lookups: number;
+  key: string;
+}
+
+export class Inodes implements Disposable {
+  readonly #byNode = new Map<number, Inode>();
+  readonly #byKey = new Map<string, Inode>();
+  #next = ROOT_NODE + 1;
+
+  /** @param root an O_PATH descriptor of the shared folder; owned from here on */
+  constructor(root: number) {
+    this.#add(ROOT_NODE, root);
+  }
+
+  #add(node: number, fd: number): Inode {
+    const stat = statFd(fd);
+    const inode = { node, fd, kind: stat.getUint16(STATX.mode, true) & S_IFMT, lookups: 1, key: keyOf(stat) };
+    this.#byNode.set(node, inode);
+    this.#byKey.set(inode.key, inode);
+    return inode;
+  }
+
+  /** @throws ProtocolError for a node the guest was never given, or has forgotten */
+  get(node: number): Inode {
+    const inode = this.#byNode.get(node);
+    if (inode === undefined) throw new ProtocolError(ERRNO.ENOENT);
+    return inode;
+  }
+
+  /** Counts one lookup of a name. @throws SyscallError, ProtocolError */
+  lookup(parent: number, name: string): Inode {
+    const fd = openBeneath(this.get(parent).fd, checkName(name), O_PATH | O_NOFOLLOW);
+    const known = this.#byKey.get(keyOf(statFd(fd)));
+    if (known !== undefined) {
+      closeFd(fd);
+      known.lookups++;
+      return known;
+    }
+    if (this.#byNode.size >= MAX_INODES) {
+      closeFd(fd);
+      throw new ProtocolError(ERRNO.ENFILE);
+    }
+    return this.#add(this.#next++, fd);
+  }
+
+  /** The guest lets go of some of its lookups; the root stays. */
+  forget(node: number, lookups: number): void {
+    const inode = this.#byNode.get(node);
+    if (inode === undefined || node === ROOT_NODE) return;
+    inode.lookups -= lookups;
+    if (inode.lookups <= 0) this.#drop(inode);
+  }
+
+  #drop(inode: Inode): void {
+    this.#byNode.delete(inode.node);
+    this.#byKey.delete(inode.key);
+    closeFd(inode.fd);
+  }
+
+  get size(): number {
+    return this.#byNode.size;
+  }
+
+  /** Everything but the root: the guest has unmounted, or is gone. */
+  clear(): void {
+    for (const inode of this.#byNode.values()) if (inode.node !== ROOT_NODE) this.#drop(inode);
+  }
+
+  [Symbol.dispose](): void {
+    for (const inode of this.#byNode.values()) this.#drop(inode);
+  }
+}
+
+function keyOf(stat: DataView): string {
+  return `${stat.getUint32(STATX.devMajor, true)}:${stat.getUint32(STATX.devMinor, true)}:${stat.getBigUint64(STATX.ino, true)}`;
+}
