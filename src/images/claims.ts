@@ -2,6 +2,7 @@
  * Who is fetching which blob, among all husk processes of this data root: rows that name their holder's pid, start time and boot,
  * taken in a transaction. A holder that died holds nothing.
  */
+import { randomUUID } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { transaction } from '../state/database.ts';
@@ -48,6 +49,11 @@ export class Claims {
       options.onWait?.();
       await sleep(POLL_MS, undefined, { signal: options.signal });
     }
+  }
+
+  /** A claim nobody else can want: layers of yet unknown digest are being written. */
+  hold(purpose: string): Disposable {
+    return this.#take(`${purpose}:${randomUUID()}`)!;
   }
 
   /** does any living process hold a claim? */

@@ -234,7 +234,7 @@ export class ImageStore implements Images {
 
   #archive() {
     const { paths, config } = this.#options;
-    return { paths, blobs: this.blobs, records: this.records, maxLayerSize: config['max-layer-size'] ?? DEFAULT_MAX_LAYER_SIZE };
+    return { paths, blobs: this.blobs, records: this.records, maxLayerSize: config['max-layer-size'] ?? DEFAULT_MAX_LAYER_SIZE, claim: (purpose: string) => this.#claims.hold(purpose) };
   }
 }
 

@@ -9,4 +9,6 @@ export interface ArchiveContext {
   records: ImageRecords;
   /** bytes an uncompressed layer may have */
   maxLayerSize: number;
+  /** held while layers are written whose image is not recorded yet: a prune leaves them alone */
+  claim(purpose: 'load' | 'import'): Disposable;
 }

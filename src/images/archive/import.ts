@@ -1,9 +1,48 @@
-/** `import`: a flat file system tar becomes a one-layer image. */
+/** `import`: a flat file system tar becomes a one-layer image. Keeps the tar's uncompressed bytes as the layer, unchanged. */
 import { HuskError } from '../../errors.ts';
-import type { Images } from '../contract.ts';
+import type { ImageConfig, Images } from '../contract.ts';
+import { ingestLayer } from '../layers/ingest.ts';
+import { hostPlatform } from '../platform.ts';
+import { nameKey, parseReference } from '../reference.ts';
+import { applyChanges } from './changes.ts';
 import type { ArchiveContext } from './context.ts';
+import { imageManifest } from './manifest-of.ts';
 
-/** @returns the new image's id */
-export async function importImage(_context: ArchiveContext, _input: NodeJS.ReadableStream, _options: Parameters<Images['import']>[1]): Promise<string> {
-  throw new HuskError('import is not here yet', { kind: 'unsupported' });
+/** what Docker notes when nobody says --message */
+const DEFAULT_MESSAGE = 'Imported from -';
+
+/**
+ * Reference and changes are checked before the first byte is read.
+ * @returns the new image's id
+ * @throws HuskError `invalid` (reference, changes), `corrupt` (the tar), `limit` (max-layer-size)
+ */
+export async function importImage(context: ArchiveContext, input: NodeJS.ReadableStream, { reference, message, changes = [], platform = hostPlatform() }: Parameters<Images['import']>[1]): Promise<string> {
+  const { paths, records } = context;
+  const names = reference === undefined ? [] : [importName(reference)];
+  const config: NonNullable<ImageConfig['config']> = {};
+  applyChanges(config, changes);
+  using _claim = context.claim('import');
+  const layer = await ingestLayer({ source: input as AsyncIterable<Uint8Array>, diffId: undefined, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize, programs: true });
+  records.recordLayer(layer);
+  const created = new Date().toISOString();
+  const comment = message || DEFAULT_MESSAGE;
+  const image: ImageConfig & { comment: string } = {
+    architecture: platform.architecture,
+    ...(platform.variant === undefined ? {} : { variant: platform.variant }),
+    comment,
+    config,
+    created,
+    history: [{ created, comment }],
+    os: platform.os,
+    rootfs: { type: 'layers', diff_ids: [layer.diffId] },
+  };
+  const bytes = Buffer.from(JSON.stringify(image));
+  const made = imageManifest(bytes, [layer]);
+  return records.add({ config: bytes, manifest: made.bytes, layers: made.layers, names });
+}
+
+function importName(text: string): string {
+  const reference = parseReference(text);
+  if (reference.digest !== undefined) throw new HuskError('cannot import digest reference', { kind: 'invalid' });
+  return nameKey(reference);
 }
