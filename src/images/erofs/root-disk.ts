@@ -1,0 +1,85 @@
+/**
+ * An image's root disk for the VM isolation: makes the EROFS metadata once, beside the image's topmost layer (with which it goes), and
+ * lists the byte ranges that are the disk. A disk that is already there costs one stat a file. Never unpacks or converts a layer.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { HuskError } from '../../errors.ts';
+import type { Paths } from '../../paths.ts';
+import type { Layer } from '../contract.ts';
+import { BLOCK } from './format.ts';
+
+/** The name carries the version of what the writer writes. */
+const VERSION = 'disk-v1';
+/** Also the sector size the virtual disk must have. Bytes. */
+export const SECTOR = BLOCK;
+
+/** A piece of the disk; the next follows where it ends. As `Rootfs` of src/sandbox.ts wants it. */
+export interface DiskExtent {
+  path: string;
+  offset: number;
+  length: number;
+}
+
+/**
+ * @param layers bottom first, as `Image.layers`; each a verified tar in the store
+ * @throws HuskError `corrupt` or `limit`
+ */
+export async function ensureRootDisk(layers: readonly Layer[], paths: Pick<Paths, 'layers' | 'tmp'>): Promise<DiskExtent[]> {
+  const key = createHash('sha256').update(layers.map(({ diffId }) => diffId).join('\n')).digest();
+  const top = layers.at(-1);
+  // An image without layers is an empty folder; its disk has no layer to lie beside.
+  const folder = top ? join(top.tar, '..') : paths.tmp;
+  const path = join(folder, `${VERSION}-${key.toString('hex').slice(0, 32)}.erofs`);
+  if (!existsSync(path)) await make(layers, path, key, paths);
+  const metadata = { path, offset: 0, length: statSync(path).size };
+  const tars = layers.map(({ tar }) => ({ path: tar, offset: 0, length: Math.floor(statSync(tar).size / BLOCK) * BLOCK }));
+  return [metadata, ...tars.filter(({ length }) => length > 0)];
+}
+
+async function make(layers: readonly Layer[], path: string, key: Buffer, paths: Pick<Paths, 'tmp'>): Promise<void> {
+  const [{ LayerTree }, { scanTar }, { writeErofs }] = await Promise.all([import('../layers/tree.ts'), import('../tar/scan.ts'), import('./writer.ts')]);
+  const fds: number[] = [];
+  try {
+    const sources = layers.map(({ tar }) => {
+      const fd = openSync(tar, 'r');
+      fds.push(fd);
+      const tree = new LayerTree();
+      scanTar(fd, (entry) => tree.add(entry));
+      return { tree, size: statSync(tar).size, read: (offset: number, length: number) => readExactly(fd, offset, length, tar) };
+    });
+    const { metadata } = writeErofs(sources, key.subarray(0, 16));
+    mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
+    const half = join(paths.tmp, `disk-${randomBytes(8).toString('hex')}`);
+    try {
+      writeWhole(half, metadata);
+      // Two makers write the same bytes: whoever renames last changes nothing.
+      renameSync(half, path);
+    } finally {
+      rmSync(half, { force: true });
+    }
+  } finally {
+    for (const fd of fds) closeSync(fd);
+  }
+}
+
+function readExactly(fd: number, offset: number, length: number, path: string): Buffer {
+  const bytes = Buffer.alloc(length);
+  for (let done = 0; done < length;) {
+    const count = readSync(fd, bytes, done, length - done, offset + done);
+    if (count === 0) throw new HuskError(`the layer ${path} has become shorter than it was`, { kind: 'corrupt', fix: 'remove the image and pull it again' });
+    done += count;
+  }
+  return bytes;
+}
+
+function writeWhole(path: string, bytes: Buffer): void {
+  const fd = openSync(path, 'wx', 0o644);
+  try {
+    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
