@@ -26,7 +26,7 @@ export interface DiskExtent {
  * @param layers bottom first, as `Image.layers`; each a verified tar in the store
  * @throws HuskError `corrupt` or `limit`
  */
-export async function ensureRootDisk(layers: readonly Layer[], paths: Pick<Paths, 'layers' | 'tmp'>): Promise<DiskExtent[]> {
+export async function rootDisk(layers: readonly Layer[], paths: Pick<Paths, 'tmp'>): Promise<DiskExtent[]> {
   const key = createHash('sha256').update(layers.map(({ diffId }) => diffId).join('\n')).digest();
   const top = layers.at(-1);
   // An image without layers is an empty folder; its disk has no layer to lie beside.

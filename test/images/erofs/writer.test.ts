@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Layer } from '../../../src/images/contract.ts';
 import { crc32c } from '../../../src/images/erofs/format.ts';
-import { ensureRootDisk } from '../../../src/images/erofs/root-disk.ts';
+import { rootDisk } from '../../../src/images/erofs/root-disk.ts';
 import { debianTar } from '../../fixtures/images.ts';
 import { member, pax, type RawMember, tarball } from '../../fixtures/tar.ts';
 
@@ -38,7 +38,7 @@ class Disk implements Disposable {
       else execFileSync('cp', ['--sparse=auto', tar, path]);
       return { diffId: `sha256:${String(index).padStart(64, '0')}`, tar: path, size: 0 };
     });
-    const extents = await ensureRootDisk(layers, { layers: store, tmp: join(store, 'tmp') });
+    const extents = await rootDisk(layers, { tmp: join(store, 'tmp') });
     const disk = new Disk(readFileSync(extents[0]!.path));
     const file = join(disk.root, 'disk');
     // One layer: its holes stay holes, which for a file of 5 GiB is worth it.
