@@ -18,9 +18,9 @@ export const AGENT_PROTOCOL_VERSION = 1;
 export const CONTROL_PORT = 1024;
 export const STREAM_PORT = 1025;
 
-/** the virtio-fs device that has the shared folders and files, one entry of its root each; where the agent mounts it */
-export const SHARES_TAG = 'husk-shares';
+/** where the agent mounts the virtio-fs devices (one a shared folder, by tag), and puts the files it was given: what bind mounts of the spec name */
 export const SHARES_FOLDER = '/run/husk/shares';
+export const FILES_FOLDER = '/run/husk/files';
 
 /** bytes of one control message; a spec with 128 KiB of environment fits many times over */
 export const MAX_MESSAGE = 4 << 20;
@@ -41,10 +41,10 @@ export interface ProcessStreams {
 
 export type Request =
   /** once, before anything else: makes the template a particular machine */
-  | { type: 'configure'; /** ms since the epoch */ realtime: number; /** base64, 64 bytes */ entropy: string; /** a virtio-fs device with SHARES_TAG is there */ shares: boolean }
+  | { type: 'configure'; /** ms since the epoch */ realtime: number; /** base64, 64 bytes */ entropy: string; /** tags of virtio-fs devices, mounted at SHARES_FOLDER/<tag> */ shares: string[]; /** small files (of /etc), put at FILES_FOLDER/<name> */ files: { name: string; /** base64 */ content: string }[] }
   /**
    * mounts the root (EROFS on `rootDevice` below ext4 on `writableDevice`) and prepares the container's first process up to its exec.
-   * Bind mounts of the spec name their source below SHARES_FOLDER.
+   * Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER.
    */
   | { type: 'create'; spec: Spec; init: boolean; rootDevice: string; writableDevice: string; streams: ProcessStreams; columns?: number; rows?: number }
   /** executes the command of the container created */

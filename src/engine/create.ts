@@ -15,6 +15,7 @@ import { checkLogOptions } from '../supervisor/log.ts';
 import type { EngineContext } from './context.ts';
 import type { Container, ContainerConfig, CreateOptions, Engine } from './contract.ts';
 import { recordEvent } from './events.ts';
+import { chooseIsolation } from './isolation.ts';
 import { checkName, generateId, generateName } from './names.ts';
 import { mergeCommand, mergeEnv, workingDirectory } from './spec/command.ts';
 import { outbound } from './outbound.ts';
@@ -26,18 +27,19 @@ type Hooks = NonNullable<Parameters<Engine['create']>[1]>;
 const MAX_HOSTNAME = 64;
 
 export async function create(context: EngineContext, asked: CreateOptions, hooks: Hooks = {}): Promise<{ id: string; warnings: string[] }> {
-  const options = withDefaults(asked, context.config);
-  const name = options.name === undefined ? undefined : checkName(options.name);
+  const wished = withDefaults(asked, context.config);
+  const name = wished.name === undefined ? undefined : checkName(wished.name);
   if (name !== undefined) {
     context.store.assertNameFree(name);
   }
-  const isolation = chooseIsolation(options.isolation);
+  const { isolation, network, warning: isolationWarning } = chooseIsolation(wished);
+  const options = { ...wished, network };
   checkLogOptions({ driver: options.logDriver, options: options.logOptions });
   checkNetwork(options.network);
   checkRestart(options);
   const image = await findImage(context, options, hooks);
   const id = generateId();
-  const warnings: string[] = [];
+  const warnings: string[] = isolationWarning === undefined ? [] : [isolationWarning];
   const config = await makeConfig(context, { id, options, image, isolation });
   const { warning } = outbound(config);
   if (warning !== undefined) warnings.push(warning);
@@ -61,11 +63,6 @@ function withDefaults(options: CreateOptions, config: Config): CreateOptions {
 
 function freshState(): ContainerState {
   return { status: 'created', pid: 0, exitCode: 0, error: '', oomKilled: false, startedAt: NEVER, finishedAt: NEVER, restartCount: 0, stoppedByUser: false };
-}
-
-function chooseIsolation(asked: CreateOptions['isolation']): Isolation {
-  if (asked === 'vm') throw new HuskError('this build has no VM isolation yet', { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'use --isolation=userns' });
-  return 'userns';
 }
 
 /** Pulls when the policy says so. @throws HuskError `not-found` with Docker's text */

@@ -1,6 +1,6 @@
 /** What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its VM. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { SHARES_FOLDER, SHARES_TAG, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
+import { FILES_FOLDER, SHARES_FOLDER, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
 import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
 import { ContainerCgroup } from '../container/cgroup.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
@@ -74,9 +74,13 @@ export class Machine {
     setRealTime(request.realtime);
     // adds to the kernel's pool (random(4)); a restored template would otherwise share it with its siblings
     writeFileSync('/dev/urandom', Buffer.from(request.entropy, 'base64'));
-    if (!request.shares) return;
-    mkdirSync(SHARES_FOLDER, { recursive: true });
-    mount(SHARES_TAG, SHARES_FOLDER, 'virtiofs', MS_NOSUID | MS_NODEV);
+    for (const tag of request.shares) {
+      const folder = `${SHARES_FOLDER}/${tag}`;
+      mkdirSync(folder, { recursive: true });
+      mount(tag, folder, 'virtiofs', MS_NOSUID | MS_NODEV);
+    }
+    mkdirSync(FILES_FOLDER, { recursive: true });
+    for (const { name, content } of request.files) writeFileSync(`${FILES_FOLDER}/${name}`, Buffer.from(content, 'base64'), { mode: 0o644 });
   }
 
   async #prepare(request: Create): Promise<{ pid: number }> {

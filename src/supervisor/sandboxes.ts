@@ -1,6 +1,5 @@
 /** Opens the sandbox of a container's isolation: the one place in the supervisor that knows there are several. */
 import { join } from 'node:path';
-import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Sandbox } from '../sandbox.ts';
 import type { Task } from './protocol.ts';
@@ -8,8 +7,7 @@ import type { Task } from './protocol.ts';
 export type OpenSandbox = (task: Task, paths: Paths) => Promise<Sandbox>;
 
 export const openSandbox: OpenSandbox = async (task, paths) => {
-  if (task.isolation === 'userns') return openUserns(task, paths);
-  throw new HuskError(`this build has no ${task.isolation} isolation yet`, { kind: 'unsupported', exitCode: 125 });
+  return task.isolation === 'vm' ? openVm(task, paths) : openUserns(task, paths);
 };
 
 async function openUserns(task: Task, paths: Paths): Promise<Sandbox> {
@@ -18,4 +16,8 @@ async function openUserns(task: Task, paths: Paths): Promise<Sandbox> {
   const rootfs = { kind: 'overlay' as const, lower: await ensureUnpacked(task.layers, paths), upper: join(directory, 'upper'), work: join(directory, 'work'), merged: join(directory, 'merged') };
   const connect = task.outbound ? async (pid: number) => (await import('../network/pasta.ts')).connectPasta(pid) : undefined;
   return new UsernsSandbox({ id: task.id, spec: task.spec, rootfs, directory, init: task.init }, { connect });
+}
+
+async function openVm(task: Task, paths: Paths): Promise<Sandbox> {
+  return (await import('./vm.ts')).openVm(task, paths);
 }

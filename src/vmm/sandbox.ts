@@ -9,6 +9,7 @@ import type { ProcessSpec, Resources } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { ExitStatus, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
 import { AgentClient } from './agent-client.ts';
+import { guestBinds, type Binds } from './binds.ts';
 import { ConsoleTail } from './console-tail.ts';
 import { Backing } from './devices/block/backing.ts';
 import { Block } from './devices/block/device.ts';
@@ -38,11 +39,14 @@ const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=
 /** in the order the devices are given, virtio-blk names them */
 const ROOT_DEVICE = '/dev/vdb';
 const WRITABLE_DEVICE = '/dev/vdc';
+/** device pages left beside the machine's own devices, see memory/layout.ts */
+const MAX_SHARES = 8;
 const FIRST_PROCESS: ProcessNumber = 0;
 const SIGKILL = 9;
 
 export class VmSandbox implements Sandbox {
   readonly #config: SandboxConfig;
+  readonly #binds: Binds;
   readonly #vsock = new Vsock();
   readonly #agent: AgentClient;
   readonly #console = new ConsoleTail();
@@ -57,6 +61,7 @@ export class VmSandbox implements Sandbox {
   constructor(config: SandboxConfig, options: { parts: VmParts; size: VmSize }) {
     const { rootfs } = config;
     if (rootfs.kind !== 'disk') throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
+    this.#binds = guestBinds(config.spec, { directory: config.directory, maxShares: MAX_SHARES });
     this.#config = config;
     this.#agent = new AgentClient(this.#vsock, (notice) => this.#notice(notice));
     this.#machine = new Machine({
@@ -84,10 +89,11 @@ export class VmSandbox implements Sandbox {
     } finally {
       clearTimeout(timer);
     }
-    await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: false });
+    await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: this.#binds.shares.map(({ tag }) => tag), files: this.#binds.files });
     const { streams, ends } = this.#openStdio(stdio);
     this.#stdio = { streams, ends, request: stdio };
-    const { spec, init } = this.#config;
+    const { init } = this.#config;
+    const { spec } = this.#binds;
     await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, streams, columns: stdio.columns, rows: stdio.rows });
     return { pid: process.pid };
   }

@@ -1,0 +1,52 @@
+/** What a container's virtual machine is made of: its size from the limits, its disks from the image and the container's folder. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Resources } from '../container/spec.ts';
+import type { Paths } from '../paths.ts';
+import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
+import type { Sandbox } from '../sandbox.ts';
+import { threadPoolSize } from '../vmm/machine.ts';
+import { VmSandbox, type VmSize } from '../vmm/sandbox.ts';
+import { rootDisk } from '../images/erofs/root-disk.ts';
+import type { Task } from './protocol.ts';
+
+const MIB = 1 << 20;
+/** what the guest's kernel and agent need beside the container */
+const GUEST_OVERHEAD = 96 * MIB;
+/** without a limit; memory the guest never touches costs the host nothing */
+const DEFAULT_MEMORY = 1024 * MIB;
+/** more vCPUs are asked for by name (`--cpus`): each is a thread */
+const DEFAULT_CPUS = 2;
+
+export async function openVm(task: Task, paths: Paths): Promise<Sandbox> {
+  const size = vmSize(task.spec.linux.resources ?? {});
+  // libuv reads it at the first use of its pool: a vCPU in KVM_RUN holds a thread
+  process.env['UV_THREADPOOL_SIZE'] = String(threadPoolSize(size.cpus));
+  const directory = paths.container(task.id);
+  const [root, writable] = await Promise.all([rootDisk(task.layers, paths), writableDisk(directory)]);
+  return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size });
+}
+
+/** A limit sizes the machine, and the cgroup in it holds the container to the limit itself. */
+export function vmSize(resources: Resources): VmSize {
+  const { limit } = resources.memory ?? {};
+  const { quota, period } = resources.cpu ?? {};
+  const wished = limit !== undefined && limit > 0 ? limit + GUEST_OVERHEAD : DEFAULT_MEMORY;
+  const most = Math.floor(totalmem() * 0.9);
+  const available = availableParallelism();
+  const cpus = quota !== undefined && quota > 0 && period !== undefined && period > 0 ? Math.ceil(quota / period) : DEFAULT_CPUS;
+  return { memory: Math.ceil(Math.min(wished, most) / MIB) * MIB, cpus: Math.max(1, Math.min(cpus, available)) };
+}
+
+/** containers/<id>/writable.ext4: a sparse copy of the empty disk, made once. */
+async function writableDisk(directory: string): Promise<string> {
+  const path = join(directory, 'writable.ext4');
+  if (existsSync(path)) return path;
+  await promisify(execFile)('cp', ['--reflink=auto', '--sparse=always', WRITABLE_DISK, `${path}.new`]);
+  await rename(`${path}.new`, path);
+  return path;
+}
