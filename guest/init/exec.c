@@ -84,9 +84,10 @@ _Noreturn static void search_path(struct run *run, char **arguments) {
 }
 
 static void reset_signals(void) {
-  struct sigaction normal = {.sa_handler = SIG_DFL};
+  /* the kernel's own struct: libc's sigaction refuses 32 and 33, its own two, which a parent may have left ignored */
+  struct { void *handler; unsigned long flags; void *restorer; unsigned long mask; } normal = {.handler = NULL /* SIG_DFL */};
   sigset_t none;
-  for (int signal = 1; signal < NSIG; signal++) sigaction(signal, &normal, NULL); /* SIGKILL, SIGSTOP say EINVAL */
+  for (int signal = 1; signal < NSIG; signal++) syscall(SYS_rt_sigaction, signal, &normal, NULL, sizeof normal.mask); /* SIGKILL, SIGSTOP say EINVAL */
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -1,4 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
 import { complete } from '../../../src/cli/completion/complete.ts';
 import { COMPLETION_SCRIPTS } from '../../../src/cli/completion/scripts.ts';
@@ -61,7 +64,12 @@ test('husk __complete prints words and help', async (t) => {
 for (const [shell, check] of [['bash', ['-n']], ['zsh', ['-n']], ['fish', ['--no-execute']]] as const) {
   const here = spawnSync(shell, ['--version']).status === 0;
   (here ? test : test.skip)(`${shell} accepts its script${here ? '' : ` (no ${shell} here)`}`, (t) => {
-    const { status, stderr } = spawnSync(shell, [...check], { input: COMPLETION_SCRIPTS[shell], encoding: 'utf8' });
+    // a file: fish does not read a script from standard input
+    const folder = mkdtempSync(join(tmpdir(), 'husk-completion-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, `husk.${shell}`);
+    writeFileSync(file, COMPLETION_SCRIPTS[shell]);
+    const { status, stderr } = spawnSync(shell, [...check, file], { encoding: 'utf8' });
     t.is(status, 0, stderr);
   });
 }
