@@ -3,7 +3,8 @@
  *
  *   unpack TAR FOLDER [TAR FOLDER]…     each FOLDER is new and empty
  *
- * stdout: a line of JSON for each finished layer, `{"done": FOLDER}`, or, as the last one, `{"error": {message, kind, fix}}`.
+ * stdout: lines of JSON: `{"names": N}` as work goes on, `{"done": FOLDER}` for each finished layer, or, as the last one,
+ * `{"error": {message, kind, fix}}`.
  * It commits nothing: renaming a finished FOLDER is its starter's work (unpack.ts). Ends when its starter does.
  */
 import { closeSync, fstatSync, openSync, readFileSync, writeSync } from 'node:fs';
@@ -18,11 +19,13 @@ export async function main(args: string[]): Promise<number> {
   const mapped = mappedIds(readFileSync('/proc/self/uid_map', 'latin1'), readFileSync('/proc/self/gid_map', 'latin1'));
   try {
     for (let index = 0; index + 1 < args.length; index += 2) {
-      unpack(args[index]!, args[index + 1]!, mapped);
+      // A starter that is gone reads no more: the next line fails with EPIPE, and so ends what nobody would commit.
+      unpack(args[index]!, args[index + 1]!, mapped, (names) => say({ names }));
       say({ done: args[index + 1] });
     }
     return 0;
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EPIPE') return 1;
     const { message, kind, fix } = error instanceof HuskError ? error : { message: String((error as Error).stack), kind: 'internal', fix: undefined };
     say({ error: { message, kind, fix } });
     return 1;
@@ -33,7 +36,7 @@ function say(line: object): void {
   writeSync(1, `${JSON.stringify(line)}\n`);
 }
 
-function unpack(tar: string, folder: string, mapped: (uid: number, gid: number) => boolean): void {
+function unpack(tar: string, folder: string, mapped: (uid: number, gid: number) => boolean, onProgress: (names: number) => void): void {
   const fd = openSync(tar, 'r');
   try {
     const tree = new LayerTree();
@@ -41,7 +44,7 @@ function unpack(tar: string, folder: string, mapped: (uid: number, gid: number) 
     using mapping = new FileMapping(fd, fstatSync(fd).size);
     const target = openFolder(folder);
     try {
-      writeTree(tree.root, { target, tar: mapping, mapped });
+      writeTree(tree.root, { target, tar: mapping, mapped, onProgress });
       // Once for the whole tree, before its starter renames it: after a power cut a tree is whole or not there.
       syncfs(target);
     } finally {

@@ -136,7 +136,8 @@ async function unpackClaimed(layers: Layer[], paths: UnpackPaths, signal: AbortS
     const args: string[] = [];
     for (const layer of share.layers) {
       const folder = join(paths.layers, hexOf(layer.diffId));
-      for (const name of readdirSync(folder)) if (name.startsWith(PARTIAL)) await removeTree(join(folder, name));
+      // What a killed unpack left; one that is still ending may write into it meanwhile, and then the next one deletes it.
+      for (const name of readdirSync(folder)) if (name.startsWith(PARTIAL)) await removeTree(join(folder, name)).catch(() => {});
       const partial = join(folder, PARTIAL + randomBytes(6).toString('hex'));
       mkdirSync(partial, { mode: 0o700 });
       made.push(partial);

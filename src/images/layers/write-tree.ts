@@ -28,7 +28,12 @@ export interface WriteTreeOptions {
   tar: host.FileMapping;
   /** are both ids mapped in this user namespace? */
   mapped: (uid: number, gid: number) => boolean;
+  /** called now and then with the number of names made since; may throw to stop */
+  onProgress?: (names: number) => void;
 }
+
+/** Names between two calls of `onProgress`: some milliseconds. */
+const PROGRESS_NAMES = 500;
 
 /** @throws HuskError; the folder is then half-made and of no use */
 export function writeTree(root: Directory, options: WriteTreeOptions): void {
@@ -39,8 +44,9 @@ class TreeWriter {
   readonly #options: WriteTreeOptions;
   /** where a leaf with several names was made first, from the target down */
   readonly #made = new Map<Leaf, ByteString>();
-  /** -1 until a whiteout is refused: kernels before 5.8 forbid them to namespaces, and fuse-overlayfs then reads `.wh.` files */
+  /** once a whiteout was refused: kernels before 5.8 forbid them to namespaces, and fuse-overlayfs then reads `.wh.` files */
   #whiteoutsAreFiles = false;
+  #names = 0;
 
   constructor(options: WriteTreeOptions) {
     this.#options = options;
@@ -54,6 +60,7 @@ class TreeWriter {
   #children(directory: Directory, fd: number, path: ByteString): void {
     for (const [name, node] of directory.children) {
       const at = path === '' ? name : `${path}/${name}`;
+      if (++this.#names % PROGRESS_NAMES === 0) this.#options.onProgress?.(PROGRESS_NAMES);
       try {
         this.#node(node, fd, name, at);
       } catch (error) {

@@ -7,6 +7,10 @@ import test, { type ExecutionContext } from 'ava';
 import type { Layer } from '../../../src/images/contract.ts';
 import { crc32c } from '../../../src/images/erofs/format.ts';
 import { rootDisk } from '../../../src/images/erofs/root-disk.ts';
+import { writeErofs } from '../../../src/images/erofs/writer.ts';
+import { HuskError } from '../../../src/errors.ts';
+import { LayerTree } from '../../../src/images/layers/tree.ts';
+import { TarParser } from '../../../src/images/tar/parser.ts';
 import { debianTar } from '../../fixtures/images.ts';
 import { member, pax, type RawMember, tarball } from '../../fixtures/tar.ts';
 
@@ -195,6 +199,33 @@ onKernel('files above 4 GiB, and a tar that ends in the middle of a block', asyn
   t.is(read('stat -c %s huge').trim(), String(size));
   t.is(read('head -c 5 huge; tail -c 5 huge'), 'startend!!');
   t.is(read('cat last'), 'z'.repeat(700));
+});
+
+test('mutated layers give a disk or one HuskError, never anything else', (t) => {
+  let state = 99;
+  const random = (below: number) => (state = (state * 1103515245 + 12345) & 0x7fffffff) % below;
+  let disks = 0;
+  for (let round = 0; round < 1500; round++) {
+    const mutant = Buffer.from(ODD);
+    for (let changes = 1 + random(4); changes > 0; changes--) {
+      const at = random(mutant.length);
+      const header = at - (at % 512);
+      mutant[at] = random(4) === 0 ? random(256) : '0123456789 \n=,./'.charCodeAt(random(16));
+      mutant.fill(' ', header + 148, header + 156);
+      mutant.write(`${mutant.subarray(header, header + 512).reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, header + 148, 'latin1');
+    }
+    const tree = new LayerTree();
+    const parser = new TarParser((entry) => tree.add(entry));
+    try {
+      parser.push(mutant);
+      parser.end();
+      writeErofs([{ tree, size: mutant.length, read: (offset, length) => Buffer.alloc(length, mutant.subarray(offset)) }], Buffer.alloc(16));
+      disks++;
+    } catch (error) {
+      if (!(error instanceof HuskError)) throw error;
+    }
+  }
+  t.true(disks > 100, `${disks} disks`);
 });
 
 test('the same layers give the same bytes', async (t) => {

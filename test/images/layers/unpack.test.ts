@@ -2,14 +2,16 @@
  * Layers as folders, made in the user namespace of an ordinary user: compared with what GNU tar and umoci make of the same
  * archives there, mounted by overlayfs, and raced by several processes.
  */
-import { chmodSync, copyFileSync, existsSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import type { Layer } from '../../../src/images/contract.ts';
 import { mappedIds } from '../../../src/images/layers/unpack-main.ts';
-import { busyboxTar, debianTar } from '../../fixtures/images.ts';
-import { gnuLong, member, pax, tarball } from '../../fixtures/tar.ts';
+import { busyboxLayout, busyboxTar, debianTar, missingImageTools } from '../../fixtures/images.ts';
+import { gnuLong, member, pax, type RawMember, tarball } from '../../fixtures/tar.ts';
 import { ordinaryUser, ROOT, type TestUser } from '../../fixtures/user.ts';
 
 const BUILT = existsSync(process.env['HUSK_INIT_PROGRAM'] ?? join(ROOT, 'dist/husk-init'));
@@ -130,6 +132,42 @@ const UPPER = tarball({ name: 'a/.wh.gone' }, { name: 'b/', type: '5', mode: 0o7
   const [short, ...found] = output.trim().split('\n');
   t.regex(short!, /^\/l\/[0-9a-f]{12} \/l\/[0-9a-f]{12}$/);
   t.deepEqual(found, ['./a', './a/stays', './b', './b/new', './c', './f', './f/file', './g', './g/h2', './link']);
+});
+
+const UMOCI = missingImageTools();
+
+(BUILT && !UMOCI ? test : test.skip)(`an image of several layers is what umoci makes of it${UMOCI ? ` (${UMOCI})` : ''}`, (t) => {
+  using user = ordinaryUser();
+  const folder = mkdtempSync(join(tmpdir(), 'husk-umoci-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  // umoci wants every parent as a member of its layer, as tools write them
+  const dir = (name: string, mode = 0o755): RawMember => ({ name: `${name}/`, type: '5', mode, mtime: 1_600_000_000 });
+  const extra = [
+    tarball(dir('etc'), { name: 'etc/new', body: 'x' }, { name: 'etc/.wh.group' }, dir('opt', 0o2775), { name: 'opt/a', body: 'a', uid: 12, gid: 34, mode: 0o4711 }, { name: 'opt/b', type: '1', link: 'opt/a' }, dir('root/old'), { name: 'root/old/x', body: 'x' }),
+    tarball(dir('bin'), { name: 'bin/.wh.ls' }, { name: 'bin/vi', type: '2', link: '/bin/busybox' }, dir('root', 0o700), { name: 'root/.wh..wh..opq' }, { name: 'root/only', body: 'y' }, { name: '.wh.home' }, dir('opt', 0o755), { name: 'opt/a', body: 'changed' }),
+  ];
+  const files = extra.map((bytes, index) => {
+    const path = join(folder, `${index}.tar`);
+    writeFileSync(path, bytes);
+    return path;
+  });
+  const layout = busyboxLayout({ extraLayers: files });
+  execFileSync('cp', ['-r', layout, join(folder, 'oci')]);
+  execFileSync('chmod', ['-R', 'a+rX', folder]);
+  const layers = [addLayer(user, busyboxTar()), ...extra.map((bytes) => addLayer(user, bytes))];
+  const output = run(t, user, layers, `
+    const trees = await ensureUnpacked(layers, p);
+    const list = ${JSON.stringify(LIST)};
+    const ours = (await inNamespace('mkdir m u w; mount -t overlay overlay -o userxattr,lowerdir=' + trees.join(':') + ',upperdir=u,workdir=w m; cd m; ' + list)).split('\\n');
+    const theirs = (await inNamespace('umoci unpack --image ${folder}/oci:latest bundle >&2 && cd bundle/rootfs && ' + list + '; cd ../..; rm -rf bundle')).split('\\n');
+    // overlayfs counts hidden names as links too, and folders have its own times
+    const plain = (lines) => lines.map((line) => line.split('|')).map((field) => field.length === 1 ? field[0] : [...field.slice(0, field[1] === 'd' ? 4 : 5), field[6]].join('|'));
+    const [a, b] = [plain(ours), plain(theirs)];
+    console.log(JSON.stringify({ lines: a.length, extra: a.filter((line) => !b.includes(line)).slice(0, 10), missing: b.filter((line) => !a.includes(line)).slice(0, 10) }));
+  `);
+  const { lines, ...difference } = JSON.parse(output);
+  t.deepEqual(difference, { extra: [], missing: [] });
+  t.true(lines > 300);
 });
 
 (BUILT ? test : test.skip)('attributes that steer overlayfs are never taken from a layer', (t) => {
