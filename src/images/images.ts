@@ -8,6 +8,7 @@ import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { transaction } from '../state/database.ts';
 import { VERSION } from '../version.ts';
+import type { ArchiveContext } from './archive/context.ts';
 import { Blobs } from './blobs.ts';
 import { Claims } from './claims.ts';
 import type { Image, Images, Progress, PullOptions } from './contract.ts';
@@ -17,7 +18,7 @@ import { ImageRecords } from './records.ts';
 import type { Reference } from './reference.ts';
 import { familiarName, familiarReference, idPrefix, isDigest, nameKey, parseReference, withDefaultTag } from './reference.ts';
 import type { RemovalContext } from './removal.ts';
-import { deleteRows, removeImage, restoreRemoved, sweepRemoved, sweepUnreferenced } from './removal.ts';
+import { deleteRows, discardLayers, removeImage, restoreRemoved, sweepRemoved, sweepUnreferenced } from './removal.ts';
 
 /** Docker's --max-concurrent-downloads */
 const DEFAULT_CONCURRENCY = 3;
@@ -232,9 +233,19 @@ export class ImageStore implements Images {
     return this.get(await importImage(this.#archive(), input, options));
   }
 
-  #archive() {
+  #archive(): ArchiveContext {
     const { paths, config } = this.#options;
-    return { paths, blobs: this.blobs, records: this.records, maxLayerSize: config['max-layer-size'] ?? DEFAULT_MAX_LAYER_SIZE, claim: (purpose: string) => this.#claims.hold(purpose) };
+    return {
+      paths,
+      blobs: this.blobs,
+      records: this.records,
+      maxLayerSize: config['max-layer-size'] ?? DEFAULT_MAX_LAYER_SIZE,
+      claim: (purpose) => this.#claims.hold(purpose),
+      discard: async (diffIds) => {
+        if (this.#claims.any() || !discardLayers(this.#removal, diffIds)) return;
+        await (this.swept = sweepRemoved(this.#removal));
+      },
+    };
   }
 }
 

@@ -151,6 +151,23 @@ export function sweepUnreferenced({ records, blobs, paths }: RemovalContext): nu
   });
 }
 
+/**
+ * Sets aside those of these layers that no image has.
+ * @returns whether there were any
+ */
+export function discardLayers({ records, paths }: Pick<RemovalContext, 'records' | 'paths'>, diffIds: string[]): boolean {
+  if (diffIds.length === 0) return false;
+  return transaction(records.database, () => {
+    const { layers } = records.referenced();
+    const unused = [...new Set(diffIds)].filter((diffId) => !layers.has(diffId));
+    for (const diffId of unused) {
+      records.deleteLayer(diffId);
+      setAside(paths, diffId);
+    }
+    return unused.length > 0;
+  });
+}
+
 const names = (folder: string) => (existsSync(folder) ? readdirSync(folder) : []);
 
 /** A crash between a folder's renaming and the commit: the row is still there, so the folder comes back. */

@@ -11,4 +11,6 @@ export interface ArchiveContext {
   maxLayerSize: number;
   /** held while layers are written whose image is not recorded yet: a prune leaves them alone */
   claim(purpose: 'load' | 'import'): Disposable;
+  /** takes layers away that no image has, unless somebody else may be about to use them */
+  discard(diffIds: string[]): Promise<void>;
 }
