@@ -28,11 +28,20 @@ export interface SavedImage {
 }
 
 /**
- * Writes the archive and leaves `output` open.
+ * Writes the archive and leaves `output` open; resolves when all of it is written.
  * @throws HuskError `corrupt` when a layer is not what it was; what `output` fails with
  */
 export async function saveImages(context: ArchiveContext, images: SavedImage[], output: NodeJS.WritableStream): Promise<void> {
   await pipeline(Readable.from(archive(context, images), { objectMode: false, highWaterMark: CHUNK }), output, { end: false });
+  // the pipeline is done when the last byte is handed over; this one is written when all before it are
+  await new Promise<void>((done, fail) => {
+    output.once('error', fail);
+    output.write(TAR_END, (error) => {
+      output.off('error', fail);
+      if (error) fail(error);
+      else done();
+    });
+  });
 }
 
 const blobPath = (digest: string) => `blobs/sha256/${hexOf(digest)}`;
@@ -73,7 +82,6 @@ async function* archive({ blobs }: ArchiveContext, images: SavedImage[]): AsyncG
   yield* member('manifest.json', json(entries));
   yield* member('oci-layout', json({ imageLayoutVersion: '1.0.0' }));
   if (Object.keys(repositories).length > 0) yield* member('repositories', json(repositories));
-  yield TAR_END;
 }
 
 const json = (value: object) => Buffer.from(JSON.stringify(value));
