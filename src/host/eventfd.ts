@@ -16,8 +16,9 @@ const scratch = new Uint8Array(8);
 export class EventFd implements Disposable {
   readonly fd: number;
 
-  constructor() {
-    this.fd = checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), 'eventfd');
+  /** @param options.blocking for an end that a foreign thread reads; `drain` must not be used on it */
+  constructor(options: { blocking?: boolean } = {}) {
+    this.fd = checked(eventfd(0, EFD_CLOEXEC | (options.blocking ? 0 : EFD_NONBLOCK)), 'eventfd');
   }
 
   signal(): void {

@@ -1,8 +1,8 @@
 /** ioctl(2): with a number, with a buffer, and as a blocking call on a thread of its own. */
-import { checked, foreign, foreignAsync, type ForeignAsync } from './libc.ts';
+import { checked, foreign } from './libc.ts';
 
-// Declared with fixed arguments, as koffi's asynchronous calls require: on x86-64 a variadic callee differs only in reading %al, and only for floating point.
-const withNumber = foreignAsync<[fd: number, request: number, argument: number]>('int ioctl(int fd, uint64_t request, int64_t argument)');
+// Declared with fixed arguments: on x86-64 a variadic callee differs only in reading %al, and only for floating point.
+const withNumber = foreign<(fd: number, request: number, argument: number) => number>('int ioctl(int fd, uint64_t request, int64_t argument)');
 const withBuffer = foreign<(fd: number, request: number, argument: Uint8Array) => number>('int ioctl(int fd, uint64_t request, void *argument)');
 
 /** include/uapi/asm-generic/ioctl.h: direction in bits 30-31, size in 16-29, type in 8-15, number in 0-7 */
@@ -14,11 +14,6 @@ export const _IOWR = (type: number, number: number, size: number) => request(3, 
 
 /** @param what for the error: what was asked for. @throws SyscallError */
 export function ioctl(fd: number, request: number, argument: number | Uint8Array, what: string): number {
-  const result = typeof argument === 'number' ? withNumber()(fd, request, argument) : withBuffer(fd, request, argument);
+  const result = typeof argument === 'number' ? withNumber(fd, request, argument) : withBuffer(fd, request, argument);
   return checked(result, 'ioctl', `(${what})`);
-}
-
-/** The bound function itself, for a loop that blocks in one request on a pool thread. Its errno is lost: that belongs to the other thread. */
-export function ioctlNative(): ForeignAsync<[fd: number, request: number, argument: number]> {
-  return withNumber();
 }

@@ -1,8 +1,7 @@
 /**
  * One virtual machine: memory, vCPUs, interrupt controllers, virtio devices on their pages, the serial port and the reset line, wired together.
  *
- * Everything but KVM_RUN happens on the event loop of the thread that made it. Give libuv's pool a thread for each vCPU beyond what Node needs:
- * start the process with UV_THREADPOOL_SIZE=`threadPoolSize(cpus)`.
+ * Everything but KVM_RUN happens on the event loop of the thread that made it.
  */
 import { HuskError } from '../errors.ts';
 import { EventFd } from '../host/eventfd.ts';
@@ -49,9 +48,6 @@ export type MachineEnd =
   | { kind: 'triple-fault' }
   /** the VMM or KVM failed */
   | { kind: 'failed'; message: string };
-
-/** libuv's default of 4 for Node's own file and DNS work, and one for each vCPU in KVM_RUN. */
-export const threadPoolSize = (cpus: number) => 4 + cpus;
 
 export class Machine implements Disposable {
   readonly memory: GuestMemory;
@@ -146,9 +142,6 @@ function checkConfig({ memory, cpus, devices }: MachineConfig): void {
   if (!(memory >= MIN_RAM && memory <= MAX_RAM) || memory % PAGE_SIZE !== 0) throw new HuskError(`cannot make a VM with ${memory} bytes of memory: it needs ${MIN_RAM} at least, in whole pages`, { kind: 'invalid' });
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS) throw new HuskError(`cannot make a VM with ${cpus} CPUs: 1 to ${MAX_CPUS} are possible`, { kind: 'invalid' });
   if (devices.length > MMIO_MAX_DEVICES) throw new HuskError(`cannot make a VM with ${devices.length} devices: ${MMIO_MAX_DEVICES} are possible`, { kind: 'invalid' });
-  const pool = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
-  // A little less than `threadPoolSize` is slow; a pool full of vCPUs would stand still.
-  if (pool <= cpus) throw new HuskError(`cannot run ${cpus} vCPUs on ${pool} pool threads`, { kind: 'internal', fix: `start the process with UV_THREADPOOL_SIZE=${threadPoolSize(cpus)}` });
 }
 
 /** `virtio_mmio.device=<size>@<base>:<irq>`, Documentation/admin-guide/kernel-parameters.txt */

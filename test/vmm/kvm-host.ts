@@ -66,7 +66,7 @@ export async function onKvmHost(url: string, register: () => void, options: { cp
   test(`in the test host: ${file}`, async (t) => {
     t.timeout((TIME_LIMIT + 60) * 1000);
     const user = process.getuid!() === 0 ? ['-u', 'husk-test'] : [];
-    const { code, output } = await run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(TIME_LIMIT), ...user, '--', 'env', `PATH=${process.env['PATH']}`, 'UV_THREADPOOL_SIZE=16', 'ava', '--serial', ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]), file]);
+    const { code, output } = await run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(TIME_LIMIT), ...user, '--', 'env', `PATH=${process.env['PATH']}`, 'ava', '--serial', ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]), file]);
     t.log(output);
     t.is(code, 0);
   });

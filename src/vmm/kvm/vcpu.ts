@@ -1,13 +1,16 @@
 /**
  * One vCPU: its registers, and the loop that runs it.
  *
- * KVM_RUN blocks a thread of libuv's pool (docs/vmm.md says why not a worker); every exit comes back to the event loop of the thread that owns the devices,
- * which handles it and runs the vCPU again. So device state has one owner and needs no locks.
+ * KVM_RUN blocks a thread that runs no JavaScript (src/host/ioctl-thread.ts); every exit comes to the event loop of the thread that owns the devices, by
+ * an eventfd. It handles the exit and lets the vCPU go on. So device state has one owner and needs no locks.
  */
 import { Fd } from '../../host/fd.ts';
-import { interruptOtherThreads, installInterruptHandler } from '../../host/interrupt-threads.ts';
-import { ioctl, ioctlNative } from '../../host/ioctl.ts';
+import { INTERRUPT_SIGNAL, installInterruptHandler } from '../../host/interrupt-signal.ts';
+import { errnoName } from '../../host/libc.ts';
+import { ioctl } from '../../host/ioctl.ts';
+import { IoctlThread } from '../../host/ioctl-thread.ts';
 import { Mapping } from '../../host/mapping.ts';
+import { watchReadable, type Watch } from '../../host/poll.ts';
 import { CPUID_ENTRY, CPUID_HEADER_SIZE, EXIT, KVM_EXIT_IO_OUT, KVM_GET_REGS, KVM_GET_SREGS, KVM_RUN, KVM_SET_CPUID2, KVM_SET_REGS, KVM_SET_SREGS, MSRS_HEADER_SIZE, MSR_ENTRY, REGS, RUN, SREGS } from './requests.ts';
 import type { CpuidEntry } from './system.ts';
 
@@ -27,6 +30,10 @@ export type VcpuEnd =
   | { kind: 'triple-fault' }
   | { kind: 'failed'; message: string };
 
+/** include/uapi/asm-generic/errno-base.h */
+const EINTR = 4;
+const EAGAIN = 11;
+
 /** Linux's own bound of one string instruction's exit is a page of data */
 const MAX_IO_COUNT = 4096;
 
@@ -37,11 +44,14 @@ export class Vcpu implements Disposable {
   readonly #run: DataView;
   readonly #data: Uint8Array;
   #stopping = false;
+  /** in KVM_RUN, or on the way in or out */
   #running = false;
   #paused = false;
   #ended: ((end: VcpuEnd) => void) | undefined;
   #whenIdle: (() => void)[] = [];
   #handler: ExitHandler | undefined;
+  #thread: IoctlThread | undefined;
+  #watch: Watch | undefined;
 
   constructor(fd: number, id: number, mmapSize: number) {
     this.fd = fd;
@@ -108,31 +118,35 @@ export class Vcpu implements Disposable {
     this.#handler = handler;
     return new Promise((resolve) => {
       this.#ended = resolve;
-      this.#enter();
+      this.#running = true;
+      const thread = new IoctlThread(this.fd, KVM_RUN);
+      this.#thread = thread;
+      this.#watch = watchReadable(thread.done.fd, () => {
+        if (thread.done.drain()) this.#returned(thread);
+      });
     });
+  }
+
+  #returned(thread: IoctlThread): void {
+    this.#running = false;
+    const end = this.#exited(thread.result);
+    if (end !== undefined) this.#end(end);
+    else if (this.#stopping) this.#end({ kind: 'stopped' });
+    else if (this.#paused) this.#idle();
+    else this.#enter();
   }
 
   #enter(): void {
     this.#running = true;
-    ioctlNative().async(this.fd, KVM_RUN, 0, (error, result) => {
-      this.#running = false;
-      if (error !== null) return this.#end({ kind: 'failed', message: `vCPU ${this.id} could not be run: ${error.message}` });
-      const end = this.#exited(result);
-      if (end !== undefined) return this.#end(end);
-      if (this.#stopping) return this.#end({ kind: 'stopped' });
-      if (this.#paused) return this.#idle();
-      this.#enter();
-    });
+    this.#thread!.go();
   }
 
-  /** Handles one exit. @returns why the vCPU must not run again, if so */
+  /** Handles one exit. @param result of KVM_RUN: -errno when it failed @returns why the vCPU must not run again, if so */
   #exited(result: number): VcpuEnd | undefined {
+    // EINTR: a kick, or any other signal. EAGAIN: a vCPU that was woken before its start-up interrupt.
+    if (result === -EINTR || result === -EAGAIN) return undefined;
+    if (result < 0) return { kind: 'failed', message: `vCPU ${this.id}: KVM_RUN: ${errnoName(-result)}` };
     const reason = this.#run.getUint32(RUN.exitReason, true);
-    if (result < 0) {
-      // The errno stayed on the pool's thread. EINTR (a kick) and EAGAIN (an AP before its start-up IPI) leave INTR or UNKNOWN here.
-      if (this.#stopping || this.#paused || reason === EXIT.INTR || reason === EXIT.UNKNOWN) return undefined;
-      return { kind: 'failed', message: `vCPU ${this.id}: KVM_RUN failed (last exit ${reason})` };
-    }
     const handler = this.#handler!;
     try {
       switch (reason) {
@@ -184,6 +198,11 @@ export class Vcpu implements Disposable {
   }
 
   #end(end: VcpuEnd): void {
+    this.#watch?.close();
+    this.#watch = undefined;
+    // The thread has come back and waits: joining it takes no time.
+    this.#thread?.[Symbol.dispose]();
+    this.#thread = undefined;
     this.#ended!(end);
     this.#idle();
   }
@@ -219,7 +238,7 @@ export class Vcpu implements Disposable {
   /** `immediate_exit` covers the moment before KVM_RUN, the signal the time inside it. */
   #kick(): void {
     this.#run.setUint8(RUN.immediateExit, 1);
-    interruptOtherThreads();
+    this.#thread?.interrupt(INTERRUPT_SIGNAL);
   }
 
   /** Only after `run()`'s promise has resolved. */
