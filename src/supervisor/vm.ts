@@ -9,7 +9,6 @@ import type { Resources } from '../container/spec.ts';
 import type { Paths } from '../paths.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
 import type { Sandbox } from '../sandbox.ts';
-import { threadPoolSize } from '../vmm/machine.ts';
 import { VmSandbox, type VmSize } from '../vmm/sandbox.ts';
 import { rootDisk } from '../images/erofs/root-disk.ts';
 import type { Task } from './protocol.ts';
@@ -24,8 +23,6 @@ const DEFAULT_CPUS = 2;
 
 export async function openVm(task: Task, paths: Paths): Promise<Sandbox> {
   const size = vmSize(task.spec.linux.resources ?? {});
-  // libuv reads it at the first use of its pool: a vCPU in KVM_RUN holds a thread
-  process.env['UV_THREADPOOL_SIZE'] = String(threadPoolSize(size.cpus));
   const directory = paths.container(task.id);
   const [root, writable] = await Promise.all([rootDisk(task.layers, paths), writableDisk(directory)]);
   return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size });
