@@ -86,12 +86,14 @@ int main(int argc, char **argv) {
       setenv(SUPERVISOR_FD_VARIABLE, text, 1);
     }
   }
-  char **arguments = calloc((size_t)argc + 3, sizeof *arguments);
+  char **arguments = calloc((size_t)argc + 4, sizeof *arguments);
   if (!arguments) fail("allocate memory for", "the arguments");
   arguments[0] = node;
   arguments[1] = (char *)NODE_FLAG;
-  arguments[2] = bundle;
-  memcpy(arguments + 3, argv + 1, (size_t)argc * sizeof *argv);
+  /* without it Node takes an --env-file among husk's arguments for its own, and reads that file into husk's environment */
+  arguments[2] = (char *)"--";
+  arguments[3] = bundle;
+  memcpy(arguments + 4, argv + 1, (size_t)argc * sizeof *argv);
   execv(node, arguments);
   fail("execute", node);
 }

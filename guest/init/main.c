@@ -29,11 +29,14 @@ static int parse_fd(const char *text) {
   return atoi(text);
 }
 
-static int run_main(char **argv) {
+static int run_main(char **whole) {
+  char **argv = whole + 2;
   static struct run run = {.root = -1, .null_device = -1, .death_signal = SIGKILL, .close_from = 3, .umask = 022};
   int plan_fd = parse_fd(argv[0]);
   struct plan_error error;
   struct stat stat;
+  run.command_line = whole[0];
+  run.command_line_length = (size_t)(argv[2] + strlen(argv[2]) - whole[0]);
   run.control = parse_fd(argv[1]);
   run.status = run.life = parse_fd(argv[2]); /* POLLERR once nobody reads it */
   if (plan_fd < 0 || run.control < 0 || run.status < 0 || fstat(plan_fd, &stat) < 0) return EXIT_USAGE;
@@ -96,7 +99,7 @@ static int check_many_main(void) {
 int main(int argc, char **argv) {
   /* the kernel starts init with no arguments of ours; a container cannot start it without some */
   if (getpid() == 1 && argc == 1) vm_main();
-  if (argc == 5 && strcmp(argv[1], "run") == 0) return run_main(argv + 2);
+  if (argc == 5 && strcmp(argv[1], "run") == 0) return run_main(argv);
   if (argc == 2 && strcmp(argv[1], "check") == 0) return check_main();
   if (argc == 2 && strcmp(argv[1], "check-many") == 0) return check_many_main();
   fputs("husk-init is a part of husk and is started by it\n", stderr);

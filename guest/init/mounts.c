@@ -67,10 +67,11 @@ int bind_fd(int source, int target, bool recursive, uint64_t set) {
   return result;
 }
 
-static int open_target(struct run *run) {
+/* created: whether it had to be made, or NULL */
+static int open_target(struct run *run, bool *created) {
   const struct step *step = &run->step;
   int create = step->flags & STEP_CREATE_DIRECTORY ? CREATE_DIRECTORY : step->flags & STEP_CREATE_FILE ? CREATE_FILE : CREATE_NOTHING;
-  int target = resolve(run, step->string[1], step->flags, create, NULL);
+  int target = resolve(run, step->string[1], step->flags, create, created);
   if (target < 0) fail(run, "openat2", step->string[1]);
   return target;
 }
@@ -83,7 +84,7 @@ static void bind_mount(struct run *run, uint64_t flags) {
   if (tree < 0) fail(run, "open_tree", source);
   struct mount_attr attributes = attributes_of(flags);
   if (set_attributes(tree, false, &attributes) < 0) fail(run, "mount_setattr", source);
-  int target = open_target(run);
+  int target = open_target(run, NULL);
   if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0) fail(run, "move_mount", path);
   struct mount_attr propagation = {.propagation = flags & PROPAGATION};
   if (set_attributes(tree, recursive, &propagation) < 0) fail(run, "mount_setattr", path);
@@ -92,7 +93,7 @@ static void bind_mount(struct run *run, uint64_t flags) {
 }
 
 static void change_mount(struct run *run, uint64_t flags) {
-  int target = open_target(run);
+  int target = open_target(run, NULL);
   struct mount_attr attributes = attributes_of(flags);
   attributes.propagation = flags & PROPAGATION;
   if (set_attributes(target, flags & MS_REC, &attributes) < 0) fail(run, "mount_setattr", run->step.string[1]);
@@ -100,7 +101,7 @@ static void change_mount(struct run *run, uint64_t flags) {
 }
 
 static void move_tree(struct run *run) {
-  int target = open_target(run);
+  int target = open_target(run, NULL);
   if (move_mount(AT_FDCWD, run->step.string[0], target, "", MOVE_MOUNT_T_EMPTY_PATH) < 0) fail(run, "move_mount", run->step.string[1]);
   close(target);
 }
@@ -117,14 +118,23 @@ static int mount_on(int target, const char *source, const char *type, uint64_t f
   return result;
 }
 
+/* What a tmpfs has without mode=; given to the folder below it too, so that the next start finds the same. */
+static void open_to_all(struct run *run, int folder) {
+  int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 || fchmod(fd, 01777) < 0) fail(run, "fchmod", run->step.string[1]);
+  close(fd);
+}
+
 static void new_file_system(struct run *run, uint64_t flags) {
   const struct step *step = &run->step;
   const char *data = step->string[3][0] ? step->string[3] : NULL;
   uint64_t own = flags & ~(uint64_t)(PROPAGATION | MS_REC);
-  int target = open_target(run);
+  bool created = false;
+  int target = open_target(run, &created);
   char with_mode[PATH_MAX + 16];
   if (step->flags & STEP_MODE_FROM_TARGET) {
     struct stat stat;
+    if (created) open_to_all(run, target);
     if (fstat(target, &stat) < 0) fail(run, "fstat", step->string[1]);
     snprintf(with_mode, sizeof with_mode, "mode=%o%s%s", stat.st_mode & 07777, data ? "," : "", data ? data : "");
     data = with_mode;
@@ -135,7 +145,7 @@ static void new_file_system(struct run *run, uint64_t flags) {
   if (result < 0) fail(run, "mount", step->string[1]);
   close(target);
   if (!(flags & PROPAGATION)) return;
-  target = open_target(run);
+  target = open_target(run, NULL);
   struct mount_attr propagation = {.propagation = flags & PROPAGATION};
   if (set_attributes(target, flags & MS_REC, &propagation) < 0) fail(run, "mount_setattr", step->string[1]);
   close(target);
@@ -144,7 +154,7 @@ static void new_file_system(struct run *run, uint64_t flags) {
 void do_mount(struct run *run) {
   uint64_t flags = run->step.number[0];
   if (flags & MS_REMOUNT && !(flags & MS_BIND)) {
-    int target = open_target(run);
+    int target = open_target(run, NULL);
     if (mount_on(target, NULL, NULL, flags, run->step.string[3][0] ? run->step.string[3] : NULL) < 0) fail(run, "mount", run->step.string[1]);
     close(target);
   } else if (flags & MS_REMOUNT) change_mount(run, flags);

@@ -12,6 +12,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -141,6 +142,12 @@ _Noreturn static void reap(struct run *run, pid_t child, int held) {
   sigfillset(&all);
   hide_process();
   prctl(PR_SET_NAME, "husk-init", 0, 0, 0);
+  /* what `ps` shows in the container: not where husk lies on the host */
+  static const char NAME[] = "husk-init";
+  if (run->command_line_length >= sizeof NAME) {
+    memset(run->command_line, 0, run->command_line_length);
+    memcpy(run->command_line, NAME, sizeof NAME);
+  }
   /* with --pid host or container:X it is not PID 1, and still the one orphans go to */
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   /* stdio too: end-of-file on a container's output is the command's business, not the reaper's */

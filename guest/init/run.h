@@ -25,6 +25,8 @@ struct run {
   bool chown_stdio;
   char **env;      /* NULL-terminated, points into the plan */
   size_t env_count;
+  char *command_line; /* argv, which ps shows */
+  size_t command_line_length;
   char home[4096]; /* from the container's passwd, when setuser ran */
 };
 

@@ -85,7 +85,11 @@ static uid_t checked(struct run *run, unsigned long id, const char *text) {
   return (uid_t)id;
 }
 
-static bool all_digits(const char *text) { return *text && strspn(text, "0123456789") == strlen(text); }
+/* A number that no id can be: too long, or negative. */
+static bool is_number(const char *text) {
+  text += *text == '-';
+  return *text && strspn(text, "0123456789") == strlen(text);
+}
 
 static void find_user(struct run *run, const char *user, struct account *account) {
   unsigned long wanted = 0, id;
@@ -104,8 +108,8 @@ static void find_user(struct run *run, const char *user, struct account *account
     return;
   }
   if (!numeric) {
-    /* a number too long for parse_id is out of range, not a name */
-    if (all_digits(user)) fail_with(run, ERANGE, DETAIL_ID_OUT_OF_RANGE, "setuser", user);
+    /* a number that parse_id does not take is out of range, not a name */
+    if (is_number(user)) fail_with(run, ERANGE, DETAIL_ID_OUT_OF_RANGE, "setuser", user);
     fail_with(run, ESRCH, DETAIL_NO_SUCH_USER, "setuser", user);
   }
   account->uid = checked(run, wanted, user);
@@ -140,7 +144,7 @@ static gid_t find_group(struct run *run, const char *database, const char *group
     return checked(run, id, group);
   }
   free(whole);
-  if (!numeric && all_digits(group)) fail_with(run, ERANGE, DETAIL_ID_OUT_OF_RANGE, "setuser", group);
+  if (!numeric && is_number(group)) fail_with(run, ERANGE, DETAIL_ID_OUT_OF_RANGE, "setuser", group);
   if (!numeric) fail_with(run, ESRCH, DETAIL_NO_SUCH_GROUP, "setuser", group);
   return checked(run, wanted, group);
 }

@@ -1,5 +1,6 @@
 /** What `run` and `create` do alike: create with a pull shown on stderr, warnings, and the --cidfile. */
 import { writeFileSync } from 'node:fs';
+import { getSystemErrorMessage } from 'node:util';
 import { HuskError } from '../errors.ts';
 import type { CreateOptions, Engine } from '../engine/contract.ts';
 import type { Context } from './command.ts';
@@ -34,6 +35,6 @@ function writeCidFile(file: string, id: string): void {
     // wx: another husk may have made it since it was looked for
     writeFileSync(file, id, { flag: 'wx' });
   } catch (error) {
-    throw new HuskError(`failed to create the container ID file ${file}: ${(error as Error).message}`, { kind: 'conflict', exitCode: 125, cause: error });
+    throw new HuskError(`failed to create the container ID file ${file}: ${getSystemErrorMessage((error as NodeJS.ErrnoException).errno ?? 0)}`, { kind: 'conflict', exitCode: 125, cause: error });
   }
 }

@@ -23,6 +23,8 @@ const RLIM_INFINITY = 2n ** 64n - 1n;
 export interface ProcessOptions {
   /** bind the terminal over /dev/console: the container's first process, not an exec */
   console: boolean;
+  /** make the working folder when it is missing; an exec's must be there */
+  makeFolder: boolean;
   /** BPF of the seccomp profile, or none */
   filter?: CompiledFilter;
   /** wait for the parent before the command's identity is taken on */
@@ -45,7 +47,7 @@ export function processSteps(process: ProcessSpec, options: ProcessOptions): Ste
   if (process.noNewPrivileges) steps.push({ op: 'noNewPrivileges' });
   else steps.push(...seccomp);
   // before the user is changed: a working folder need not be open to the command's user (runc does the same)
-  steps.push({ op: 'chdir', path: process.cwd, create: true, uid: 0, gid: 0 });
+  steps.push({ op: 'chdir', path: process.cwd, create: options.makeFolder, uid: 0, gid: 0 });
   // before `setuser`, which adds HOME
   steps.push({ op: 'environment', env: process.env });
   // takes effect as the user changes

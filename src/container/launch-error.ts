@@ -10,6 +10,7 @@ import { opName } from './plan-encoding.ts';
 /** errno(3) numbers of x86-64 that decide an exit code or a text */
 const ENOENT = 2;
 const ENOEXEC = 8;
+const EACCES = 13;
 const ENOTDIR = 20;
 
 /** enum detail of guest/init/run.h */
@@ -74,6 +75,12 @@ function execError(record: ErrorRecord, name: string): LaunchError {
   return new LaunchError(`exec: ${quoted}: ${errnoText(errno)}`, record, exitCode);
 }
 
+/** runc's words; the exit codes are those docker/cli takes from them */
+function folderError(record: ErrorRecord): LaunchError {
+  const exitCode = record.errno === ENOENT ? EXIT_NOT_FOUND : record.errno === EACCES ? EXIT_NOT_EXECUTABLE : EXIT_HUSK_FAILED;
+  return new LaunchError(`chdir to cwd (${JSON.stringify(record.path)}) set in config.json failed: ${errnoText(record.errno)}`, record, exitCode);
+}
+
 function userError(record: ErrorRecord): string | undefined {
   if (record.detail === NO_SUCH_USER) return `unable to find user ${record.path}: no matching entries in passwd file`;
   if (record.detail === NO_SUCH_GROUP) return `unable to find group ${record.path}: no matching entries in group file`;
@@ -85,6 +92,7 @@ function userError(record: ErrorRecord): string | undefined {
 export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError {
   const step = plan[record.step];
   if (record.detail !== BAD_PLAN && step?.op === 'exec' && record.call === 'execve') return execError(record, step.args[0] ?? '');
+  if (record.detail !== BAD_PLAN && step?.op === 'chdir' && record.call === 'chdir') return folderError(record);
   const user = userError(record);
   if (user) return new LaunchError(user, record, EXIT_HUSK_FAILED);
   if (record.detail === BAD_PLAN) return new LaunchError(`the launch plan is refused at step ${record.step} (${step?.op ?? 'none'}): ${record.path}`, record, EXIT_HUSK_FAILED);

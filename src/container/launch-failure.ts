@@ -1,6 +1,6 @@
 /** A plan that failed, in the words people and scripts know from Docker, with what to change on this host where that is known. Reads facts, changes nothing. */
 import { readFileSync } from 'node:fs';
-import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { EXIT_HUSK_FAILED, EXIT_NOT_EXECUTABLE, HuskError } from '../errors.ts';
 import { LaunchError } from './launch-error.ts';
 
 /** errno(3) */
@@ -20,8 +20,11 @@ const HEAD: Record<Stage, string> = {
 export function explainLaunchError(error: unknown, stage: Stage): Error {
   if (!(error instanceof LaunchError)) return error as Error;
   if (error.op === 'unshare' || error.op === 'setns') return namespaceError(error);
+  // Docker resolves users before it asks runc, so these come without runc's words
+  const exitCode = stage === 'exec' && error.exitCode === EXIT_HUSK_FAILED ? EXIT_NOT_EXECUTABLE : error.exitCode;
+  if (error.op === 'setuser' && error.call === 'setuser') return new HuskError(error.message, { kind: 'start-failed', exitCode, cause: error });
   if (error.op === 'mount' && error.path?.endsWith('/merged')) return overlayError(error);
-  return new HuskError(`${HEAD[stage]}${error.message}: unknown`, { kind: 'start-failed', exitCode: error.exitCode, fix: error.fix, cause: error });
+  return new HuskError(`${HEAD[stage]}${error.message}: unknown`, { kind: 'start-failed', exitCode, fix: error.fix, cause: error });
 }
 
 /** The root's own mount: the kernel's overlay has refused. */

@@ -64,7 +64,11 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   );
   if (ownDev) plan.push(...deviceSteps(spec.linux.devices ?? [], { bind: context.rootless }));
   plan.push({ op: 'pivotRoot', path: root }, { op: 'setRoot', path: '/' });
-  if (spec.root.readonly) plan.push(rootReadonly(rootfs));
+  if (spec.root.readonly) {
+    // the `chdir` step could not make it any more
+    if (rootfs.kind === 'overlay' && spec.process.cwd !== '/') plan.push({ op: 'mkdir', path: spec.process.cwd, mode: 0o755, inRoot: true });
+    plan.push(rootReadonly(rootfs));
+  }
   if (ownUts && spec.hostname) plan.push({ op: 'sethostname', name: spec.hostname });
   if (ownUts && spec.domainname) plan.push({ op: 'setdomainname', name: spec.domainname });
   for (const [name, value] of Object.entries(spec.linux.sysctl ?? {})) plan.push({ op: 'writeFile', path: sysctlPath(name), content: value, inRoot: true });
@@ -73,6 +77,7 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   plan.push(
     ...processSteps(spec.process, {
       console: ownDev,
+      makeFolder: true,
       filter: filterFor(spec, context.filterCache),
       awaitExec: context.waitFor?.exec ?? false,
       reaper: context.init ?? false,
@@ -182,6 +187,6 @@ export function planExec(spec: Spec, process: ProcessSpec, context: ExecContext)
   plan.push({ op: 'setsid' }, { op: 'newSessionKeyring' });
   if (context.waitFor?.cgroup) plan.push({ op: 'await', tag: 'cgroup' });
   plan.push({ op: 'setRoot', path: '/' });
-  plan.push(...processSteps(process, { console: false, filter: filterFor(spec, context.filterCache), awaitExec: false, reaper: false, parentDeathSignal: deathSignal }));
+  plan.push(...processSteps(process, { console: false, makeFolder: false, filter: filterFor(spec, context.filterCache), awaitExec: false, reaper: false, parentDeathSignal: deathSignal }));
   return plan;
 }

@@ -8,7 +8,7 @@ import type { Config } from '../config.ts';
 import { parseSignal } from '../container/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { Image } from '../images/contract.ts';
-import { parsePlatform } from '../images/platform.ts';
+import { formatPlatform, parsePlatform, serves } from '../images/platform.ts';
 import type { Isolation } from '../sandbox.ts';
 import { NEVER, type ContainerState } from '../state/containers.ts';
 import { checkLogOptions } from '../supervisor/log.ts';
@@ -67,11 +67,14 @@ function freshState(): ContainerState {
 
 /** Pulls when the policy says so. @throws HuskError `not-found` with Docker's text */
 async function findImage(context: EngineContext, options: CreateOptions, hooks: Hooks): Promise<Image> {
+  const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const found = options.pull === 'always' ? undefined : context.images.find(options.image);
-  if (found) return found;
-  if (options.pull === 'never') throw new HuskError(`No such image: ${options.image}`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
+  if (found && (!platform || serves(found.config, platform))) return found;
+  if (found && options.pull === 'never')
+    throw new HuskError(`image with reference ${options.image} was found but does not provide the specified platform (${formatPlatform(platform!)})`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
+  if (options.pull === 'never') throw new HuskError(`No such image: ${withTag(options.image)}`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
   if (options.pull === 'missing') hooks.onMessage?.(`Unable to find image '${withTag(options.image)}' locally`);
-  const { image } = await context.images.pull(options.image, { platform: options.platform === undefined ? undefined : parsePlatform(options.platform), onProgress: hooks.onProgress, signal: hooks.signal });
+  const { image } = await context.images.pull(options.image, { platform, onProgress: hooks.onProgress, signal: hooks.signal });
   return image;
 }
 

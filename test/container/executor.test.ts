@@ -140,8 +140,8 @@ const USERS: [string, string[], string][] = [
   ['app', ['nosuch'], 'unable to find group nosuch: no matching entries in group file'],
   ['2147483648', [], 'uids and gids must be in range 0-2147483647: 2147483648'],
   ['99999999999999999999', [], 'uids and gids must be in range 0-2147483647: 99999999999999999999'],
-  ['-1', [], 'unable to find user -1: no matching entries in passwd file'],
-  ['root:-1', [], 'unable to find group -1: no matching entries in group file'],
+  ['-1', [], 'uids and gids must be in range 0-2147483647: -1'],
+  ['root:-1', [], 'uids and gids must be in range 0-2147483647: -1'],
   ['app:99999999999', [], 'uids and gids must be in range 0-2147483647: 99999999999'],
 ];
 for (const [user, additionalGroups, expected] of USERS) {
@@ -180,7 +180,7 @@ const HOSTILE: Record<string, { entries: Entries; before?: Step[]; after?: Step[
   'passwd has NUL bytes': { entries: { 'etc/passwd': 'a\0\nroot:x:0:0::/nul:/bin/sh\n' }, after: [{ op: 'setuser', user: 'root', additionalGroups: [] }], script: 'echo $HOME', stdout: '/nul\n' },
   'passwd is missing': { entries: { etc: 'x' }, after: [{ op: 'setuser', user: '7:8', additionalGroups: [] }], script: 'echo $HOME $(id -u) $(id -g)', stdout: '/ 7 8\n' },
   'ptmx is not of a devpts': { entries: { 'dev/pts/ptmx': '' }, after: [{ op: 'openPty', columns: 80, rows: 24, console: false }], error: /cannot openPty \/dev\/pts\/ptmx: openat2: not the kind of file it must be/ },
-  'the working folder is a file': { entries: { w: 'x' }, after: [{ op: 'chdir', path: '/w', create: true }], error: /cannot chdir \/w: chdir: not a directory/ },
+  'the working folder is a file': { entries: { w: 'x' }, after: [{ op: 'chdir', path: '/w', create: true }], error: /chdir to cwd \("\/w"\) set in config.json failed: not a directory/ },
 };
 for (const [name, { entries, before = [], after = [], error, script = '', stdout }] of Object.entries(HOSTILE)) {
   test(`hostile root: ${name}`, async (t) => {
