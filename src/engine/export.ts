@@ -1,6 +1,6 @@
 /**
  * `export`: a container's whole file system as a tar, running or not. The image's layers and the container's own are mounted read-only over
- * one another in a user namespace of our own, and tar(1) reads them there: nothing of the container is executed.
+ * one another in a user namespace of our own, and `tar-tree` reads them there: nothing of the container is executed.
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { relative } from 'node:path';
@@ -12,8 +12,6 @@ import type { Container } from './contract.ts';
 
 /** mount.h */
 const MS_RDONLY = 1;
-/** tar(1): some files changed while they were read, which a running container's do */
-const TAR_CHANGED = 1;
 const MAX_COMPLAINT = 4096;
 
 export async function exportContainer(context: EngineContext, container: Container): Promise<Readable> {
@@ -29,7 +27,7 @@ export async function exportContainer(context: EngineContext, container: Contain
   // named from the links' folder: the data root's own path may have what overlay splits at, and the options must fit in a page
   const layers = [upper, ...lower].map((path) => relative(paths.layerLinks, path));
   const launched = runInUserNamespace({
-    program: ['tar', '--create', '--numeric-owner', '--one-file-system', '--transform', 's,^\\./\\(.\\),\\1,S', '--directory', target, '.'],
+    program: { internal: 'tar-tree', args: [target] },
     mounts: true,
     steps: [
       { op: 'chdir', path: paths.layerLinks },
@@ -45,8 +43,8 @@ export async function exportContainer(context: EngineContext, container: Contain
   launched.stdout!.pipe(output, { end: false });
   const ended = new Promise((done) => launched.stdout!.once('close', done).once('end', done));
   void Promise.all([launched.exited, ended]).then(([{ code }]) => {
-    if (code === 0 || code === TAR_CHANGED) output.end();
-    else output.destroy(new HuskError(`cannot export container ${container.id}: ${complaint.trim() || `tar ended with ${code}`}`, { kind: 'internal' }));
+    if (code === 0) output.end();
+    else output.destroy(new HuskError(`cannot export container ${container.id}: ${complaint.trim() || `tar-tree ended with ${code}`}`, { kind: 'internal' }));
   });
   output.once('close', () => launched.signal(9));
   return output;
