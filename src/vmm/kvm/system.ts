@@ -85,11 +85,15 @@ export class Kvm implements Disposable {
   }
 
   createVm(): Vm {
-    try {
-      return new Vm(ioctl(this.fd, KVM_CREATE_VM, 0, 'make a VM'), this.vcpuMmapSize());
-    } catch (error) {
-      if (error instanceof SyscallError && error.code === 'EBUSY') throw new HuskError('cannot make a VM: another hypervisor holds the CPU', { kind: 'unsupported', cause: error });
-      throw error;
+    for (;;) {
+      try {
+        return new Vm(ioctl(this.fd, KVM_CREATE_VM, 0, 'make a VM'), this.vcpuMmapSize());
+      } catch (error) {
+        // A signal that arrives while KVM takes the address space's locks (mm_take_all_locks) is no failure.
+        if (error instanceof SyscallError && error.code === 'EINTR') continue;
+        if (error instanceof SyscallError && error.code === 'EBUSY') throw new HuskError('cannot make a VM: another hypervisor holds the CPU', { kind: 'unsupported', cause: error });
+        throw error;
+      }
     }
   }
 
