@@ -4,7 +4,7 @@
  *
  * Numbers are those of x86-64 Linux: asm-generic/fcntl.h, linux/fcntl.h, linux/stat.h, linux/openat2.h.
  */
-import { checked, foreign, lastErrno, SyscallError } from './libc.ts';
+import { checked, foreign, foreignAsync, lastErrno, SyscallError } from './libc.ts';
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
@@ -41,7 +41,7 @@ const utimensat = foreign<(fd: number, path: Name | null, times: Int32Array, fla
 const futimens = foreign<(fd: number, times: Int32Array) => number>('int futimens(int fd, const void *times)');
 const fsetxattr = foreign<(fd: number, name: Name, value: Uint8Array, size: number, flags: number) => number>('int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)');
 const ftruncate_ = foreign<(fd: number, length: number) => number>('int ftruncate(int fd, int64_t length)');
-const pwrite = foreign<(fd: number, address: number, length: number, offset: number) => number>('int64_t pwrite(int fd, int64_t address, size_t length, int64_t offset)');
+const pwriteNative = foreignAsync<[fd: number, address: number, length: number, offset: number]>('int64_t pwrite(int fd, int64_t address, size_t length, int64_t offset)');
 const syncfs_ = foreign<(fd: number) => number>('int syncfs(int fd)');
 const mmap = foreign<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
 const munmap = foreign<(address: number, length: number) => number>('int munmap(int64_t address, size_t length)');
@@ -144,8 +144,21 @@ export class FileMapping implements Disposable {
    * @throws SyscallError, RangeError
    */
   writeTo(fd: number, from: number, length: number, offset: number): void {
+    this.#check(from, length);
+    for (let done = 0; done < length;) done += checked(pwriteNative()(fd, this.#address + from + done, length - done, offset + done), 'pwrite');
+  }
+
+  /** The same on a thread of libuv's pool. The mapping and the fd must stay until it has resolved. */
+  async writeInThread(fd: number, from: number, length: number, offset: number): Promise<void> {
+    this.#check(from, length);
+    const written = await new Promise<number>((resolve) => pwriteNative().async(fd, this.#address + from, length, offset, (_, result) => resolve(result)));
+    // errno stayed on that thread: what is missing is written here, and fails here if it must
+    const done = Math.max(0, written);
+    this.writeTo(fd, from + done, length - done, offset + done);
+  }
+
+  #check(from: number, length: number): void {
     if (this.#address === 0 || from < 0 || length < 0 || from + length > this.length) throw new RangeError(`bytes ${from}+${length} are outside of a mapping of ${this.length}`);
-    for (let done = 0; done < length;) done += checked(pwrite(fd, this.#address + from + done, length - done, offset + done), 'pwrite');
   }
 
   [Symbol.dispose](): void {

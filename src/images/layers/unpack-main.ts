@@ -20,7 +20,7 @@ export async function main(args: string[]): Promise<number> {
   try {
     for (let index = 0; index + 1 < args.length; index += 2) {
       // A starter that is gone reads no more: the next line fails with EPIPE, and so ends what nobody would commit.
-      unpack(args[index]!, args[index + 1]!, mapped, (names) => say({ names }));
+      await unpack(args[index]!, args[index + 1]!, mapped, (names) => say({ names }));
       say({ done: args[index + 1] });
     }
     return 0;
@@ -36,7 +36,7 @@ function say(line: object): void {
   writeSync(1, `${JSON.stringify(line)}\n`);
 }
 
-function unpack(tar: string, folder: string, mapped: (uid: number, gid: number) => boolean, onProgress: (names: number) => void): void {
+async function unpack(tar: string, folder: string, mapped: (uid: number, gid: number) => boolean, onProgress: (names: number) => void): Promise<void> {
   const fd = openSync(tar, 'r');
   try {
     const tree = new LayerTree();
@@ -44,7 +44,7 @@ function unpack(tar: string, folder: string, mapped: (uid: number, gid: number) 
     using mapping = new FileMapping(fd, fstatSync(fd).size);
     const target = openFolder(folder);
     try {
-      writeTree(tree.root, { target, tar: mapping, mapped, onProgress });
+      await writeTree(tree.root, { target, tar: mapping, mapped, onProgress });
       // Once for the whole tree, before its starter renames it: after a power cut a tree is whole or not there.
       syncfs(target);
     } finally {

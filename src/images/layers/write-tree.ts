@@ -35,9 +35,14 @@ export interface WriteTreeOptions {
 /** Names between two calls of `onProgress`: some milliseconds. */
 const PROGRESS_NAMES = 500;
 
+/** Contents from this size on are copied in another thread while the next names are made: below it the hand-over costs more. Bytes. */
+const THREAD_SIZE = 64 << 10;
+/** Files of one layer that are handed over so: the walk does not pause, so all of them are open at once. */
+const MAX_IN_THREADS = 256;
+
 /** @throws HuskError; the folder is then half-made and of no use */
-export function writeTree(root: Directory, options: WriteTreeOptions): void {
-  new TreeWriter(options).write(root);
+export async function writeTree(root: Directory, options: WriteTreeOptions): Promise<void> {
+  await new TreeWriter(options).write(root);
 }
 
 class TreeWriter {
@@ -47,14 +52,23 @@ class TreeWriter {
   /** once a whiteout was refused: kernels before 5.8 forbid them to namespaces, and fuse-overlayfs then reads `.wh.` files */
   #whiteoutsAreFiles = false;
   #names = 0;
+  readonly #inThreads: Promise<void>[] = [];
 
   constructor(options: WriteTreeOptions) {
     this.#options = options;
   }
 
-  write(root: Directory): void {
-    this.#children(root, this.#options.target, '');
-    this.#finishDirectory(root, this.#options.target, '');
+  async write(root: Directory): Promise<void> {
+    try {
+      this.#children(root, this.#options.target, '');
+      this.#finishDirectory(root, this.#options.target, '');
+    } finally {
+      // Also after a failure: threads read the mapping, which the caller takes away.
+      const results = await Promise.allSettled(this.#inThreads);
+      const failed = results.find((result) => result.status === 'rejected');
+      // eslint-disable-next-line no-unsafe-finally
+      if (failed) throw failed.reason;
+    }
   }
 
   #children(directory: Directory, fd: number, path: ByteString): void {
@@ -134,17 +148,37 @@ class TreeWriter {
   #file(entry: TarEntry, folder: number, name: ByteString, path: ByteString): void {
     const plain = entry.uid === 0 && entry.gid === 0 && (entry.mode & 0o7000) === 0;
     const fd = host.openAt(folder, name, host.O_WRONLY | host.O_CREAT | host.O_EXCL, plain ? entry.mode : 0o600);
+    if (entry.size >= THREAD_SIZE && !entry.sparse && this.#inThreads.length < MAX_IN_THREADS) {
+      this.#inThreads.push(this.#fileInThread(entry, fd, path, plain));
+      return;
+    }
     try {
       this.#contents(entry, fd);
-      if (!plain) {
-        this.#own(entry, fd, path);
-        host.fchmod(fd, entry.mode);
-      }
-      if (entry.xattrs) this.#xattrs(entry, fd, path);
-      host.setTimesOf(fd, entry.mtime, entry.mtimeNanoseconds);
+      this.#finishFile(entry, fd, path, plain);
     } finally {
       host.closeFd(fd);
     }
+  }
+
+  async #fileInThread(entry: TarEntry, fd: number, path: ByteString, plain: boolean): Promise<void> {
+    try {
+      await this.#options.tar.writeInThread(fd, entry.dataOffset, entry.size, 0);
+      this.#finishFile(entry, fd, path, plain);
+    } catch (error) {
+      throw error instanceof SyscallError ? explain(error, path) : error;
+    } finally {
+      host.closeFd(fd);
+    }
+  }
+
+  /** After the contents: writing would take setuid bits and file capabilities away, and set the time. */
+  #finishFile(entry: TarEntry, fd: number, path: ByteString, plain: boolean): void {
+    if (!plain) {
+      this.#own(entry, fd, path);
+      host.fchmod(fd, entry.mode);
+    }
+    if (entry.xattrs) this.#xattrs(entry, fd, path);
+    host.setTimesOf(fd, entry.mtime, entry.mtimeNanoseconds);
   }
 
   #contents(entry: TarEntry, fd: number): void {
