@@ -60,6 +60,18 @@ export function foreign<F extends (...args: never[]) => unknown>(prototype: stri
   }) as F;
 }
 
+/** A function that can also run on a thread of libuv's pool, where its errno stays: see FileMapping.writeInThread. */
+export interface ForeignAsync<A extends unknown[]> {
+  (...args: A): number;
+  async(...args: [...A, (error: Error | null, result: number) => void]): void;
+}
+
+/** As `foreign`, but unwrapped. Call it to get the function. */
+export function foreignAsync<A extends unknown[]>(prototype: string): () => ForeignAsync<A> {
+  let bound: ForeignAsync<A> | undefined;
+  return () => (bound ??= libc().library.func(prototype) as unknown as ForeignAsync<A>);
+}
+
 const strerror = foreign<(errno: number) => string>('const char *strerror(int errno)');
 
 /** 2 → 'no such file or directory': the C library's words with a small first letter, which are also Go's and so Docker's */
