@@ -1,5 +1,5 @@
 /** The root file system's steps: overlay or an existing tree, mounted in the new mount namespace and entered by pivot_root. */
-import { dirname } from 'node:path';
+import { dirname, relative } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Step } from './launch-plan.ts';
 import { MS_BIND, MS_PRIVATE, MS_REC, MS_SLAVE } from './mount-options.ts';
@@ -49,12 +49,26 @@ export function overlayOptions(rootfs: Extract<PlanRootfs, { kind: 'overlay' }>,
   const prefix = directory === '/' ? 1 : directory.length + 1;
   const lower = rootfs.lower.map((path) => escape(path.slice(prefix))).join(':');
   const data = [`lowerdir=${lower}`, `upperdir=${escape(rootfs.upper)}`, `workdir=${escape(rootfs.work)}`, ...(options.userXattr ? ['userxattr'] : [])].join(',');
-  if (Buffer.byteLength(data) >= MOUNT_DATA_LIMIT)
-    throw new HuskError(`cannot mount the ${rootfs.lower.length} layers of the image: overlay's options are ${Buffer.byteLength(data)} bytes, the kernel takes ${MOUNT_DATA_LIMIT - 1}`, {
-      kind: 'limit',
-      fix: 'use a shorter data root (HUSK_DATA_ROOT), or an image of fewer layers',
-    });
+  checkLength(data, rootfs.lower.length);
   return { directory, data };
+}
+
+/**
+ * As overlayOptions, of folders that are only looked at (two at least): a container's upper and the layers below it.
+ * @param directory of the links, which the plan enters first
+ */
+export function readOnlyOverlay(lower: readonly string[], directory: string, options: { userXattr: boolean }): string {
+  const data = `lowerdir=${lower.map((path) => escape(relative(directory, path))).join(':')}${options.userXattr ? ',userxattr' : ''}`;
+  checkLength(data, lower.length);
+  return data;
+}
+
+function checkLength(data: string, layers: number): void {
+  if (Buffer.byteLength(data) < MOUNT_DATA_LIMIT) return;
+  throw new HuskError(`cannot mount the ${layers} layers of the image: overlay's options are ${Buffer.byteLength(data)} bytes, the kernel takes ${MOUNT_DATA_LIMIT - 1}`, {
+    kind: 'limit',
+    fix: 'use a shorter data root (HUSK_DATA_ROOT), or an image of fewer layers',
+  });
 }
 
 function sharedFolder(paths: readonly string[]): string {

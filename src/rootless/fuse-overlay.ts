@@ -9,7 +9,7 @@ import { launch } from '../container/executor.ts';
 import { MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
 import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
 import type { Step } from '../container/launch-plan.ts';
-import { overlayOptions, type PlanRootfs } from '../container/rootfs.ts';
+import { overlayOptions, readOnlyOverlay, type PlanRootfs } from '../container/rootfs.ts';
 import { SIGKILL } from '../container/signals.ts';
 import type { Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
@@ -54,9 +54,19 @@ const NEW_USER_NAMESPACE: readonly Step[] = [
 ];
 
 /** @throws HuskError `unsupported` with the fix */
-export async function mountFuseOverlay(rootfs: OverlayRootfs, options: FuseOptions): Promise<FuseOverlay> {
-  const { maps, before, userNamespace } = options;
-  const { directory, data } = overlayOptions(rootfs, { userXattr: false });
+export function mountFuseOverlay(rootfs: OverlayRootfs, options: FuseOptions): Promise<FuseOverlay> {
+  return mountAt(rootfs.merged, overlayOptions(rootfs, { userXattr: false }), options);
+}
+
+/**
+ * The same, of folders that are only looked at; `directory` as for readOnlyOverlay.
+ * @throws HuskError `unsupported` with the fix
+ */
+export function mountReadOnlyFuseOverlay({ lower, directory, target }: { lower: readonly string[]; directory: string; target: string }, options: FuseOptions): Promise<FuseOverlay> {
+  return mountAt(target, { directory, data: readOnlyOverlay(lower, directory, { userXattr: false }) }, options);
+}
+
+async function mountAt(target: string, { directory, data }: { directory: string; data: string }, { maps, before, userNamespace }: FuseOptions): Promise<FuseOverlay> {
   const launched = launch(
     [
       { op: 'parentDeathSignal', signal: SIGKILL },
@@ -70,7 +80,7 @@ export async function mountFuseOverlay(rootfs: OverlayRootfs, options: FuseOptio
       { op: 'chdir', path: directory },
       { op: 'closeFrom', fd: 3 },
       { op: 'environment', env: [`PATH=${process.env['PATH'] ?? ''}:/usr/bin:/bin`, 'LC_ALL=C'] },
-      { op: 'exec', args: ['fuse-overlayfs', '-f', '-o', data, rootfs.merged] },
+      { op: 'exec', args: ['fuse-overlayfs', '-f', '-o', data, target] },
     ],
     { init: INIT_PROGRAM, stdin: 'null', stdout: 'null', stderr: 'pipe', onAwait: (_tag, pid) => writeIdMaps(pid, maps) },
   );
@@ -86,7 +96,7 @@ export async function mountFuseOverlay(rootfs: OverlayRootfs, options: FuseOptio
     await launched.started;
     const pid = await launched.pid;
     const deadline = Date.now() + READY_TIMEOUT;
-    while (!isMounted(pid, rootfs.merged)) {
+    while (!isMounted(pid, target)) {
       if (ended || Date.now() > deadline) throw new HuskError(`cannot mount the container's root with fuse-overlayfs: ${reason(said)}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'see husk doctor' });
       await sleep(READY_POLL);
     }
@@ -102,9 +112,14 @@ export async function mountFuseOverlay(rootfs: OverlayRootfs, options: FuseOptio
 /** The container's plan in the namespaces of fuse-overlayfs: these steps first, and no user namespace of its own. */
 export function joinFuseOverlay(fuse: FuseOverlay, spec: Spec): { steps: Step[]; spec: Spec } {
   return {
-    steps: [{ op: 'setnsPid', pid: fuse.pid, types: CLONE_NEWUSER | CLONE_NEWNS }, ...becomeRoot()],
+    steps: joinSteps(fuse),
     spec: { ...spec, linux: { ...spec.linux, namespaces: spec.linux.namespaces.filter(({ type }) => type !== 'user') } },
   };
+}
+
+/** into the namespaces that have the mount, as their root */
+export function joinSteps(fuse: FuseOverlay): Step[] {
+  return [{ op: 'setnsPid', pid: fuse.pid, types: CLONE_NEWUSER | CLONE_NEWNS }, ...becomeRoot()];
 }
 
 function becomeRoot(): Step[] {

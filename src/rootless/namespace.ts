@@ -20,6 +20,8 @@ export interface NamespaceProgram {
   stdout?: LaunchOptions['stdout'];
   /** @default this process's */
   stderr?: LaunchOptions['stderr'];
+  /** steps into namespaces that are there already, instead of a new user namespace */
+  join?: readonly Step[];
   /** a mount namespace of its own, with nothing propagating out of it */
   mounts?: boolean;
   /** performed as root of the namespace, before the program: mounts, above all */
@@ -41,7 +43,7 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
   const env = options.env ? [...options.env] : Object.entries(process.env).map(([name, value]) => `${name}=${value}`);
   const plan: LaunchPlan = [
     ...(maps.direct ? reachOwnParts('internal' in program) : []),
-    ...enterUserNamespace(),
+    ...(options.join ?? enterUserNamespace()),
     ...(options.mounts ? privateMounts() : []),
     ...(options.steps ?? []),
     { op: 'environment', env },
