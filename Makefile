@@ -38,7 +38,7 @@ dist/husk-launch: launcher/husk.c launcher/Makefile
 	@$(MAKE) --no-print-directory -s -C launcher OUT=$(CURDIR)/dist/husk-launch
 
 # what --isolation=vm needs beyond the build: the guest kernel (10 minutes of CPU the first time, cached by content), the agent's disk, an empty disk
-vm: build dist/vmlinux dist/agent.erofs dist/writable.ext4
+vm: build dist/vmlinux dist/agent.erofs dist/writable.disk
 
 set-up-vm: set-up
 	@setup/packages vm
@@ -49,7 +49,7 @@ dist/vmlinux: $(wildcard guest/kernel-config/*)
 dist/agent.erofs: dist/husk.cjs dist/husk-init guest/agent-disk/build
 	@guest/agent-disk/build $(CURDIR)/$@
 
-dist/writable.ext4: guest/writable-disk/build
+dist/writable.disk: $(wildcard guest/writable-disk/*) src/vmm/sparse-template.ts
 	@guest/writable-disk/build $(CURDIR)/$@
 
 # types, linter; the layer check is test/layers.test.ts

@@ -13,10 +13,10 @@ const parts = bundled ? here : join(dirname(here), 'dist');
 /** guest/init, compiled and static: the launch-plan executor, the reaper, the VM's PID 1 */
 export const INIT_PROGRAM = process.env['HUSK_INIT_PROGRAM'] ?? join(parts, 'husk-init');
 
-/** what a VM is made of (make vm): the guest kernel, the agent's disk, the empty writable disk */
+/** what a VM is made of (make vm): the guest kernel, the agent's disk, the empty writable disk, packed */
 export const GUEST_KERNEL = join(parts, 'vmlinux');
 export const AGENT_DISK = join(parts, 'agent.erofs');
-export const WRITABLE_DISK = join(parts, 'writable.ext4');
+export const WRITABLE_DISK = join(parts, 'writable.disk');
 
 /** argv that starts husk itself again, e.g. as a supervisor: pinned Node, its flags, the entry file */
 export const SELF: readonly string[] = [process.execPath, '--disable-warning=ExperimentalWarning', join(here, bundled ? 'husk.cjs' : 'main.ts')];

@@ -1,16 +1,14 @@
 /** What a container's virtual machine is made of: its size from the limits, its disks from the image and the container's folder. */
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { rename } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { Resources } from '../container/spec.ts';
+import { rootDisk } from '../images/erofs/root-disk.ts';
 import type { Paths } from '../paths.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
 import type { Sandbox } from '../sandbox.ts';
 import { VmSandbox, type VmSize } from '../vmm/sandbox.ts';
-import { rootDisk } from '../images/erofs/root-disk.ts';
+import { unpackSparse } from '../vmm/sparse-template.ts';
 import type { Task } from './protocol.ts';
 
 const MIB = 1 << 20;
@@ -24,7 +22,8 @@ const DEFAULT_CPUS = 2;
 export async function openVm(task: Task, paths: Paths): Promise<Sandbox> {
   const size = vmSize(task.spec.linux.resources ?? {});
   const directory = paths.container(task.id);
-  const [root, writable] = await Promise.all([rootDisk(task.layers, paths), writableDisk(directory)]);
+  const root = await rootDisk(task.layers, paths);
+  const writable = writableDisk(directory);
   return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size });
 }
 
@@ -39,11 +38,9 @@ export function vmSize(resources: Resources): VmSize {
   return { memory: Math.ceil(Math.min(wished, most) / MIB) * MIB, cpus: Math.max(1, Math.min(cpus, available)) };
 }
 
-/** containers/<id>/writable.ext4: a sparse copy of the empty disk, made once. */
-async function writableDisk(directory: string): Promise<string> {
+/** containers/<id>/writable.ext4: the empty disk, made once. */
+function writableDisk(directory: string): string {
   const path = join(directory, 'writable.ext4');
-  if (existsSync(path)) return path;
-  await promisify(execFile)('cp', ['--reflink=auto', '--sparse=always', WRITABLE_DISK, `${path}.new`]);
-  await rename(`${path}.new`, path);
+  if (!existsSync(path)) unpackSparse(WRITABLE_DISK, path);
   return path;
 }

@@ -11,9 +11,12 @@ import type { ExitStatus, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, 
 import { AgentClient } from './agent-client.ts';
 import { guestBinds, type Binds } from './binds.ts';
 import { ConsoleTail } from './console-tail.ts';
+import { Balloon } from './devices/balloon/device.ts';
 import { Backing } from './devices/block/backing.ts';
 import { Block } from './devices/block/device.ts';
 import { Console } from './devices/console/device.ts';
+import { rootIsOwner } from './devices/fs/attributes.ts';
+import { Fs } from './devices/fs/device.ts';
 import { Rng } from './devices/rng/device.ts';
 import { Vsock } from './devices/vsock/device.ts';
 import { Machine, type MachineEnd } from './machine.ts';
@@ -39,6 +42,8 @@ const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=
 /** in the order the devices are given, virtio-blk names them */
 const ROOT_DEVICE = '/dev/vdb';
 const WRITABLE_DEVICE = '/dev/vdc';
+/** ms; 0: each side sees the other's changes at once */
+const SHARE_FRESHNESS = 0;
 /** device pages left beside the machine's own devices, see memory/layout.ts */
 const MAX_SHARES = 8;
 const FIRST_PROCESS: ProcessNumber = 0;
@@ -76,6 +81,8 @@ export class VmSandbox implements Sandbox {
         new Block(Backing.file(rootfs.writable, { readOnly: false }), { serial: 'husk-writable' }),
         this.#vsock,
         new Rng(),
+        new Balloon(),
+        ...this.#binds.shares.map(({ tag, path, readOnly }) => new Fs({ tag, path, readOnly, ownership: rootIsOwner(process.getuid!(), process.getgid!()), freshness: { milliseconds: SHARE_FRESHNESS } })),
       ],
       onReport: (message) => this.#reports.push(message),
     });
