@@ -4,6 +4,9 @@ import { open } from 'node:fs/promises';
 import { HuskError } from '../errors.ts';
 import type { Context } from './command.ts';
 
+/** bytes read at once */
+const CHUNK = 1 << 20;
+
 /** @param file absent or `-` is STDIN. @throws HuskError before anything is read */
 export async function readArchive(file: string | undefined, context: Context, what: 'load' | 'import'): Promise<NodeJS.ReadableStream> {
   if (file === undefined || file === '-') {
@@ -14,7 +17,7 @@ export async function readArchive(file: string | undefined, context: Context, wh
   try {
     // opened here: a missing file is told apart from a broken one
     const handle = await open(file);
-    return createReadStream('', { fd: handle });
+    return createReadStream('', { fd: handle, highWaterMark: CHUNK });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new HuskError(code === 'ENOENT' ? `open ${file}: no such file or directory` : message, { kind: 'not-found', cause: error });

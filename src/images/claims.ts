@@ -53,6 +53,10 @@ export class Claims {
 
   /** A claim nobody else can want: layers of yet unknown digest are being written. */
   hold(purpose: string): Disposable {
+    // nobody waits for such a claim: those of killed processes would stay for ever
+    for (const { digest, holder } of this.#database.prepare('SELECT digest, holder FROM blob_claims').all() as { digest: string; holder: string }[]) {
+      if (!isAlive(JSON.parse(holder) as ProcessIdentity)) this.#database.prepare('DELETE FROM blob_claims WHERE digest = ? AND holder = ?').run(digest, holder);
+    }
     return this.#take(`${purpose}:${randomUUID()}`)!;
   }
 

@@ -223,12 +223,14 @@ export class ImageStore implements Images {
 
   async load(input: NodeJS.ReadableStream, options: Parameters<Images['load']>[1] = {}): Promise<{ loaded: string[] }> {
     restoreRemoved(this.#removal);
+    sweepHalfMade(this.#options.paths);
     const { loadImages } = await import('./archive/load.ts');
     return loadImages(this.#archive(), input, options);
   }
 
   async import(input: NodeJS.ReadableStream, options: Parameters<Images['import']>[1]): Promise<Image> {
     restoreRemoved(this.#removal);
+    sweepHalfMade(this.#options.paths);
     const { importImage } = await import('./archive/import.ts');
     return this.get(await importImage(this.#archive(), input, options));
   }

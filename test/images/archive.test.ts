@@ -169,6 +169,43 @@ test('a failed load leaves alone what other images have', async (t) => {
   t.deepEqual([made.store.get('old:1').id, made.fsck(), made.names('layers').length], [ID, [], 2]);
 });
 
+test('a prune in the middle of a load leaves its layers alone', async (t) => {
+  using made = testStore();
+  const bytes = dockerArchive();
+  const stream = async function* () {
+    yield* pieces(bytes.subarray(0, 6000));
+    while (made.names('layers').length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    t.is(made.store.prune({ all: true, inUse: () => false }).reclaimed, 0);
+    yield bytes.subarray(6000);
+  };
+  await made.store.load(Readable.from(stream()));
+  t.deepEqual([made.store.get('old:1').id, made.fsck()], [ID, []]);
+});
+
+test('what a killed load has left is swept by the next', async (t) => {
+  using made = testStore();
+  const script = `
+    const { testStore } = await import(${JSON.stringify(join(import.meta.dirname, 'store.ts'))});
+    const { Readable } = await import('node:stream');
+    const made = testStore({ dataRoot: ${JSON.stringify(made.paths.dataRoot)} });
+    const bytes = Buffer.from(${JSON.stringify(dockerArchive().toString('base64'))}, 'base64');
+    await made.store.load(Readable.from((async function* () {
+      yield bytes.subarray(0, 6000);
+      while (made.names('tmp').length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      process.kill(process.pid, 'SIGKILL');
+      await new Promise(() => setInterval(() => {}, 1000));
+    })()));`;
+  const { signal, stderr } = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script], { encoding: 'utf8' });
+  t.deepEqual([signal, stderr], ['SIGKILL', '']);
+  t.not(made.names('tmp').length, 0);
+  await load(made, dockerArchive());
+  t.deepEqual([made.names('tmp'), made.fsck()], [[], []]);
+  // its claim is gone too: prune may take what nobody has
+  t.deepEqual(made.store.prune({ all: true, inUse: () => false }).deleted.length, 3);
+  await made.store.swept;
+  t.deepEqual([made.names('layers'), made.names('tmp')], [[], []]);
+});
+
 test('a name moves to the loaded image', async (t) => {
   using made = testStore();
   const other = await made.store.import(Readable.from([TOP]), { reference: 'old:1' });
