@@ -3,7 +3,7 @@
  * Peers (skopeo, podman) are run where they are installed.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -244,6 +244,27 @@ test('save finds a layer that has rotted', async (t) => {
 test('save of what is not there', async (t) => {
   using made = testStore();
   await t.throwsAsync(save(made, 'none'), { message: 'No such image: none:latest' });
+});
+
+test('archives with a few random bytes changed load whole, or leave nothing', async (t) => {
+  using made = testStore({ config: { 'max-layer-size': 1 << 20 } });
+  const [docker, oci] = [dockerArchive(), ociArchive(indexOf([named('old:1')]))];
+  let loaded = 0;
+  for (let round = 0; round < 150; round++) {
+    const bytes = Buffer.from(round % 2 === 0 ? docker : oci);
+    for (let change = randomInt(1, 4); change > 0; change--) bytes[randomInt(bytes.length)] = randomInt(256);
+    try {
+      await load(made, randomInt(4) === 0 ? bytes.subarray(0, randomInt(bytes.length)) : bytes);
+      loaded++;
+      for (const image of made.store.list()) made.store.remove(image.id, { force: true, inUse: () => [] });
+      await made.store.swept;
+    } catch (error) {
+      if (!(error instanceof HuskError)) t.fail(`${String((error as Error).stack)}\n${bytes.toString('base64')}`);
+    }
+    t.deepEqual([made.names('layers'), made.names('tmp'), made.store.list()], [[], [], []]);
+    t.deepEqual(made.fsck(), []);
+  }
+  t.true(loaded > 0 && loaded < 150, `${loaded} loaded`);
 });
 
 // — peers —
