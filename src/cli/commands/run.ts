@@ -1,5 +1,4 @@
 /** `husk run`: create, start, and stay with it unless detached. */
-import { existsSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
 import type { Invocation } from '../command.ts';
@@ -24,7 +23,6 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
   if (!detach && attach.stdin) options.interactive = true;
   if (!detach) checkTerminal(context, { stdin: attach.stdin, tty: options.tty });
   const cidfile = flags.optional('cidfile');
-  if (cidfile !== undefined && existsSync(cidfile)) throw new HuskError(`container ID file found, make sure the other container isn't running or delete ${cidfile}`, { kind: 'conflict', exitCode: 125 });
 
   const engine = await context.engine();
   const id = await createContainer(engine, options, { context, quiet: flags.bool('quiet'), cidfile });
