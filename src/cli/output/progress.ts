@@ -80,7 +80,10 @@ export class ProgressDisplay {
     const columns = Math.max(this.#output.columns ?? DEFAULT_COLUMNS, 1);
     // the cursor stands below the last line, and cannot go above the first row
     const room = Math.max((this.#output.rows ?? DEFAULT_ROWS) - 1, 1);
-    const lines = (options.everything ? this.#lines : visible(this.#lines, room)).map((line) => render(line, columns));
+    const lines = options.everything
+      ? // the digest is there to be copied: it may wrap
+        this.#lines.map((line) => render(line, line.id === undefined ? Number.POSITIVE_INFINITY : columns))
+      : visible(this.#lines, room).map((line) => render(line, columns));
     // a terminal made narrower has wrapped what was drawn
     const up = Math.min(
       this.#drawn.reduce((sum, text) => sum + Math.max(1, Math.ceil(width(text) / columns)), 0),

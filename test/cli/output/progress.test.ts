@@ -71,6 +71,14 @@ for (const columns of [1, 8, 20, 40, 80]) {
   });
 }
 
+test('the digest stays whole on a narrow terminal', (t) => {
+  const output = new FakeOutput({ columns: 20, rows: 10 });
+  const display = new ProgressDisplay(output);
+  display.show({ status: `Digest: sha256:${'0123456789abcdef'.repeat(4)}` });
+  display.end();
+  t.is(screen(output.text, 20).join(''), `Digest: sha256:${'0123456789abcdef'.repeat(4)}`);
+});
+
 test('a terminal made narrower does not smear', (t) => {
   const output = new FakeOutput({ columns: 80, rows: 24 });
   const display = new ProgressDisplay(output);
