@@ -54,6 +54,7 @@ const refused = test.macro({
 });
 test('what is no tar', refused, Buffer.alloc(4096, 'x'), {}, /invalid tar/);
 test('a tar that is cut off', refused, TAR.subarray(0, 700), {}, /invalid tar/);
+test('an empty stream', refused, Buffer.alloc(0), {}, /the archive is empty/);
 test('broken gzip', refused, gzipSync(TAR).subarray(0, 60), {}, /broken gzip/);
 test('a decompression bomb', refused, gzipSync(Buffer.alloc(64 << 20)), {}, /larger than 1048576 bytes/);
 test('a member above the root', refused, tarball({ name: '../x', body: '' }), {}, /invalid tar/);

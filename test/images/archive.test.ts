@@ -126,11 +126,14 @@ test('a missing config', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST,
 test('a config outside', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Config: '/etc/passwd' }] }), /"\/etc\/passwd" is missing/);
 test('a layer outside', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: ['../../../etc/passwd', 'two/layer.tar'] }] }), /etc\/passwd" is missing/);
 test('a member outside', refusing, dockerArchive({ more: [file('../x', 'x')] }), /invalid tar/);
-test('an absolute link', refusing, dockerArchive({ more: [{ name: 'l', type: '2', link: '/etc/passwd' }] }), /"l" is a link out of the archive/);
-test('a link that climbs out', refusing, dockerArchive({ more: [{ name: 'd/l', type: '2', link: '../../x' }] }), /is a link out of the archive/);
+const linked = (link: string) => dockerArchive({ layers: [{ name: 'one/layer.tar', type: '2', link }, file('two/layer.tar', TOP)] });
+test('an absolute link', refusing, linked('/etc/passwd'), /"one\/layer.tar" is a link out of the archive/);
+test('a link that climbs out', refusing, linked('../../x'), /is a link out of the archive/);
+test('a manifest.json that is a link out', refusing, tarball({ name: 'manifest.json', type: '2', link: '/etc/passwd' }), /is a link out of the archive/);
 test('a link to itself', refusing, dockerArchive({ layers: [{ name: 'one/layer.tar', type: '2', link: 'layer.tar' }, file('two/layer.tar', TOP)] }), /link to a link/);
 test('a link to nothing', refusing, dockerArchive({ layers: [{ name: 'one/layer.tar', type: '2', link: '../x/layer.tar' }, file('two/layer.tar', TOP)] }), /missing/);
-test('a device', refusing, dockerArchive({ more: [{ name: 'dev', type: '3', major: 1, minor: 3 }] }), /"dev" is no ordinary file/);
+test('a device', refusing, dockerArchive({ layers: [{ name: 'one/layer.tar', type: '3', major: 1, minor: 3 }, file('two/layer.tar', TOP)] }), /"one\/layer.tar" is no ordinary file/);
+test('a whole file system', refusing, tarball({ name: 'bin/', type: '5' }, { name: 'bin/sh', type: '2', link: '/bin/busybox' }, file('bin/busybox', randomBytes(9000)), file('etc/x.json', '{}'), { name: 'dev/null', type: '3', major: 1, minor: 3 }), /neither manifest.json nor index.json/);
 test('a name that is there twice', refusing, dockerArchive({ more: [file('one/layer.tar', LAYER)] }), /"one\/layer.tar" is there twice/);
 test('a second manifest.json', refusing, dockerArchive({ more: [file('manifest.json', '[]')] }), /there twice/);
 test('no images', refusing, dockerArchive({ manifest: [] }), /has no images/);

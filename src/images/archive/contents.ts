@@ -90,7 +90,8 @@ export class ArchiveContents {
    */
   json(path: string): Buffer {
     const file = this.#find(path);
-    if (file.kind !== 'json') throw corrupt(`${JSON.stringify(path)} is no JSON file, or larger than ${MAX_MANIFEST} bytes`);
+    if (file.kind === 'other') throw file.error;
+    if (file.kind !== 'json') throw corrupt(`${JSON.stringify(path)} is no JSON file`);
     return file.bytes;
   }
 
@@ -120,8 +121,8 @@ export class ArchiveContents {
     if (type === 'directory') return;
     // readers would disagree about which of them counts
     if (this.#files.has(path)) throw corrupt(`"${display(path)}" is there twice`);
-    if (type === 'symlink' || type === 'hardlink') this.#files.set(path, { kind: 'link', target: linkTarget(entry) });
-    else if (type !== 'file' || entry.sparse) throw corrupt(`"${display(path)}" is no ordinary file`);
+    if (type === 'symlink' || type === 'hardlink') this.#files.set(path, link(entry));
+    else if (type !== 'file' || entry.sparse) this.#files.set(path, other(entry, 'is no ordinary file'));
     else this.#files.set(path, await this.#file(entry, members, options));
   }
 
@@ -132,9 +133,9 @@ export class ArchiveContents {
     const start = await take(source, BLOCK);
     if (isJson(start)) {
       if (entry.size <= MAX_MANIFEST) return { kind: 'json', bytes: await this.#keep(entry, start, source) };
-      return { kind: 'other', error: corrupt(`"${display(entry.path)}" is larger than ${MAX_MANIFEST} bytes`) };
+      return other(entry, `is larger than ${MAX_MANIFEST} bytes`);
     }
-    if (sniff(start) === 'none' && start.length < BLOCK) return { kind: 'other', error: corrupt(`"${display(entry.path)}" is no layer`) };
+    if (sniff(start) === 'none' && start.length < BLOCK) return other(entry, 'is no layer');
     let current = 0;
     let archiveError: unknown;
     const counted = async function* () {
@@ -174,7 +175,6 @@ export class ArchiveContents {
   }
 
   async #ingest(source: AsyncIterable<Buffer>, { onLayer }: Pick<ReadOptions, 'onLayer'>): Promise<LayerFile> {
-    if (++this.#layers > MAX_LAYERS) throw limit(`more than ${MAX_LAYERS} layers`);
     const { paths, records, maxLayerSize } = this.#context;
     const hash = createHash('sha256');
     let size = 0;
@@ -186,18 +186,22 @@ export class ArchiveContents {
       }
     };
     const layer = await ingestLayer({ source: hashed(), diffId: undefined, tmp: paths.tmp, layersDir: paths.layers, maxSize: maxLayerSize });
+    if (++this.#layers > MAX_LAYERS) throw limit(`more than ${MAX_LAYERS} layers`);
     onLayer(layer.diffId);
     records.recordLayer(layer);
     return { kind: 'layer', ...layer, blob: { digest: `sha256:${hash.digest('hex')}`, size } };
   }
 }
 
+const other = ({ path }: TarEntry, what: string): ArchiveFile => ({ kind: 'other', error: corrupt(`"${display(path)}" ${what}`) });
+
 /** Old `docker save` links a layer that images share: `../<id>/layer.tar`. A link out of the archive leads to no file of it. */
-function linkTarget({ path, linkname, type }: TarEntry): string {
-  if (type === 'hardlink') return linkname;
+function link(entry: TarEntry): ArchiveFile {
+  const { path, linkname, type } = entry;
+  if (type === 'hardlink') return { kind: 'link', target: linkname };
   const target = posix.normalize(posix.join(posix.dirname(path), linkname));
-  if (linkname.startsWith('/') || target === '..' || target.startsWith('../')) throw corrupt(`"${display(path)}" is a link out of the archive`);
-  return target;
+  if (linkname.startsWith('/') || target === '..' || target.startsWith('../')) return other(entry, 'is a link out of the archive');
+  return { kind: 'link', target };
 }
 
 /** at least this many bytes, unless there are fewer */

@@ -22,7 +22,7 @@ export async function importImage(context: ArchiveContext, input: NodeJS.Readabl
   const config: NonNullable<ImageConfig['config']> = {};
   applyChanges(config, changes);
   using _claim = context.claim('import');
-  const layer = await ingestLayer({ source: input as AsyncIterable<Uint8Array>, diffId: undefined, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize, programs: true });
+  const layer = await ingestLayer({ source: notEmpty(input as AsyncIterable<Uint8Array>), diffId: undefined, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize, programs: true });
   records.recordLayer(layer);
   const created = new Date().toISOString();
   const comment = message || DEFAULT_MESSAGE;
@@ -45,4 +45,14 @@ function importName(text: string): string {
   const reference = parseReference(text);
   if (reference.digest !== undefined) throw new HuskError('cannot import digest reference', { kind: 'invalid' });
   return nameKey(reference);
+}
+
+/** `failing-program | husk import - name` must not give the name to an image of nothing. */
+async function* notEmpty(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+  let length = 0;
+  for await (const chunk of source) {
+    length += chunk.length;
+    yield chunk;
+  }
+  if (length === 0) throw new HuskError('the archive is empty', { kind: 'invalid' });
 }
