@@ -20,6 +20,9 @@ const MS_RDONLY = 1;
 const MAX_COMPLAINT = 4096;
 
 export async function exportContainer(context: EngineContext, container: Container): Promise<Readable> {
+  // what it wrote lies on a disk only its machine mounts: the image alone would be a wrong answer
+  if (container.config.isolation === 'vm' && container.state.status !== 'created')
+    throw new HuskError(`cannot export container ${container.id}: its changes are on the disk of a VM, which export cannot read yet`, { kind: 'unsupported', fix: 'while it runs: husk exec CONTAINER tar -c --one-file-system -C / . >FILE' });
   const image = context.images.get(container.config.imageId);
   const lower = await context.unpacked(image);
   const { paths } = context;
