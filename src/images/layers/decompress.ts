@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { HuskError } from '../../errors.ts';
 import { zstdFrames } from './zstd-frames.ts';
 import { PassThrough, Readable } from 'node:stream';
-import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
+import { constants, createGunzip, createZstdDecompress, zstdDecompressSync } from 'node:zlib';
 
 export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'none';
 
@@ -16,6 +16,10 @@ const CHUNK = 1 << 20;
 export const MAGIC_LENGTH = 6;
 /** log2 of bytes: what `zstd --ultra` without --long uses; a frame that wants more memory is refused */
 const MAX_ZSTD_WINDOW = 27;
+const ZSTD_PARAMS = { [constants.ZSTD_d_windowLogMax]: MAX_ZSTD_WINDOW };
+/** bytes of a frame, compressed and not, that is decompressed in one call */
+const SMALL_FRAME = 256 << 10;
+const SMALL_OUTPUT = 4 << 20;
 
 /** RFC 1952 §2.3.1, RFC 8878 §3.1, xz file format §2.1.1.1, bzip2(1) */
 export function sniff(start: Buffer): Compression {
@@ -54,7 +58,7 @@ export async function* decompress(source: AsyncIterable<Uint8Array>, options: { 
     };
     if (compression === 'none') yield* whole();
     else if (compression === 'gzip') yield* inflate(whole(), compression);
-    else if (compression === 'zstd') for await (const frame of zstdFrames(whole())) yield* inflate(frame, compression);
+    else if (compression === 'zstd') for await (const frame of zstdFrames(whole())) yield* inflateFrame(frame);
     else if (options.programs) yield* throughProgram(whole(), compression);
     else throw new HuskError(`the layer is compressed with ${compression}, which no image format allows`, { kind: 'corrupt' });
   } finally {
@@ -65,7 +69,7 @@ export async function* decompress(source: AsyncIterable<Uint8Array>, options: { 
 const asBuffer = (chunk: Uint8Array) => (Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
 
 async function* inflate(source: AsyncGenerator<Buffer>, compression: 'gzip' | 'zstd'): AsyncGenerator<Buffer, void, void> {
-  const transform = compression === 'gzip' ? createGunzip({ chunkSize: CHUNK }) : createZstdDecompress({ chunkSize: CHUNK, params: { [constants.ZSTD_d_windowLogMax]: MAX_ZSTD_WINDOW } });
+  const transform = compression === 'gzip' ? createGunzip({ chunkSize: CHUNK }) : createZstdDecompress({ chunkSize: CHUNK, params: ZSTD_PARAMS });
   let sourceError: unknown;
   const input = Readable.from(source, { objectMode: false, highWaterMark: 2 * CHUNK });
   input.once('error', (error) => {
@@ -82,6 +86,35 @@ async function* inflate(source: AsyncGenerator<Buffer>, compression: 'gzip' | 'z
     input.destroy();
     transform.destroy();
   }
+}
+
+/** A frame that is small in both forms at once, without a stream of its own: zstd:chunked has one for each file. */
+async function* inflateFrame(frame: AsyncGenerator<Buffer>): AsyncGenerator<Buffer, void, void> {
+  const start: Buffer[] = [];
+  let size = 0;
+  let whole = false;
+  while (size <= SMALL_FRAME && !whole) {
+    const { done, value } = await frame.next();
+    if (done) whole = true;
+    else {
+      start.push(value);
+      size += value.length;
+    }
+  }
+  if (whole) {
+    try {
+      yield zstdDecompressSync(Buffer.concat(start), { maxOutputLength: SMALL_OUTPUT, params: ZSTD_PARAMS });
+      return;
+    } catch (error) {
+      // What grows beyond the bound goes through a stream, where the layer's own bound stops it.
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') throw new HuskError(`broken zstd data: ${(error as Error).message}`, { kind: 'corrupt', cause: error });
+    }
+  }
+  const rest = async function* () {
+    yield* start;
+    yield* frame;
+  };
+  yield* inflate(rest(), 'zstd');
 }
 
 async function* throughProgram(source: AsyncGenerator<Buffer>, compression: 'xz' | 'bzip2'): AsyncGenerator<Buffer, void, void> {

@@ -42,11 +42,19 @@ const forms: [name: string, bytes: Buffer][] = [
   ['gzip in several members', Buffer.concat([gzipSync(TAR.subarray(0, 700)), gzipSync(TAR.subarray(700, 2000)), gzipSync(TAR.subarray(2000))])],
   ['zstd', zstdCompressSync(TAR)],
   ['zstd in several frames', Buffer.concat([zstdCompressSync(TAR.subarray(0, 700)), zstdCompressSync(TAR.subarray(700))])],
+  ['zstd in a frame for each few bytes', Buffer.concat(Array.from({ length: Math.ceil(TAR.length / 300) }, (_, index) => zstdCompressSync(TAR.subarray(300 * index, 300 * index + 300))))],
+  ['zstd frames that are too large for one call', Buffer.concat([zstdCompressSync(Buffer.concat([TAR, Buffer.alloc(6 << 20)])), zstdCompressSync(randomBytes(400_000))])],
   ['zstd after a skippable frame', Buffer.concat([Buffer.from('502a4d1804000000deadbeef', 'hex'), zstdCompressSync(TAR)])],
 ];
 for (const [name, bytes] of forms) {
   test(`takes ${name}`, async (t) => {
     using store = new Store();
+    if (name.includes('too large')) {
+      const { diffId, size } = await store.ingest(bytes, undefined);
+      t.is(size, TAR.length + (6 << 20) + 400_000);
+      t.true(store.tar(diffId).subarray(0, TAR.length).equals(TAR));
+      return;
+    }
     t.deepEqual(await store.ingest(bytes, DIFF_ID), { size: TAR.length, diffId: DIFF_ID });
     t.true(store.tar(DIFF_ID).equals(TAR));
     t.deepEqual(store.left(), [DIFF_ID.slice(7)]);
@@ -83,6 +91,8 @@ async function* failing(): AsyncGenerator<Buffer> {
 const attacks: [attack: string, bytes: Buffer | AsyncIterable<Buffer>, options: Partial<IngestOptions>, kind: ErrorKind, message: RegExp][] = [
   ['a wrong diffID', gzipSync(TAR), { diffId: sha256(Buffer.from('x')) }, 'corrupt', /have the digest sha256:/],
   ['a decompression bomb', bomb, { maxSize: 1 << 20, diffId: sha256(Buffer.alloc(64 << 20)) }, 'limit', /larger than 1048576/],
+  ['a bomb of zstd frames', Buffer.concat(Array.from({ length: 20 }, () => zstdCompressSync(Buffer.alloc(8 << 20)))), { maxSize: 64 << 20 }, 'limit', /larger than 67108864/],
+  ['something between zstd frames', Buffer.concat([zstdCompressSync(TAR), Buffer.from('junk'), zstdCompressSync(TAR)]), {}, 'corrupt', /no frame follows/],
   ['one byte too many', TAR, { maxSize: TAR.length - 1 }, 'limit', /larger than/],
   ['gzip cut short', gzipSync(TAR).subarray(0, -20), {}, 'corrupt', /broken gzip/],
   ['gzip with a flipped bit', Buffer.from(gzipSync(TAR).map((byte, at) => (at === 3000 ? byte ^ 4 : byte))), {}, 'corrupt', /broken gzip|digest|tar/],
