@@ -18,6 +18,17 @@ export const GUEST_KERNEL = join(parts, 'vmlinux');
 export const AGENT_DISK = join(parts, 'agent.erofs');
 export const WRITABLE_DISK = join(parts, 'writable.disk');
 
+/** every file and folder that husk's own code is read from: what a jailed supervisor sees of this host's husk */
+export const OWN_FILES: readonly { path: string; kind: 'directory' | 'file' }[] = [
+  { path: here, kind: 'directory' },
+  ...(bundled ? [] : [
+    { path: parts, kind: 'directory' } as const,
+    { path: join(dirname(here), 'package.json'), kind: 'file' } as const,
+    ...['koffi', '@koromix'].map((name) => ({ path: join(dirname(here), 'node_modules', name), kind: 'directory' }) as const),
+  ]),
+  ...[GUEST_KERNEL, AGENT_DISK, WRITABLE_DISK].map((path) => ({ path, kind: 'file' }) as const),
+];
+
 /** argv that starts husk itself again, e.g. as a supervisor: pinned Node, its flags, the entry file */
 export const SELF: readonly string[] = [process.execPath, '--disable-warning=ExperimentalWarning', join(here, bundled ? 'husk.cjs' : 'main.ts')];
 

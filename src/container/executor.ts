@@ -30,6 +30,8 @@ export interface LaunchOptions {
   stdin: 'pipe' | 'null' | number;
   stdout: 'pipe' | 'null' | number;
   stderr: 'pipe' | 'null' | number;
+  /** the plan's process outlives this one, which does not wait for its end: for plans that begin with `parentDeathSignal` 0. @default false */
+  detached?: boolean;
   /** called at each `await`; the plan goes on when the promise resolves; a rejection ends the process */
   onAwait?: (tag: AwaitTag, pid: number) => void | Promise<void>;
 }
@@ -262,6 +264,7 @@ export const launch: Launch = (plan, options) => {
     child.once('exit', (code, signal) => {
       execution.exit(code, signal === null ? null : constants.signals[signal]);
     });
+    if (options.detached) child.unref();
     child.once('error', (error) => {
       if (child!.pid !== undefined) return; // a failed kill(), not a failed spawn
       execution.abandon(new HuskError(`cannot start ${options.init}: ${error.message}`, { kind: 'internal', fix: 'make build', cause: error }));

@@ -6,6 +6,7 @@ import type { Image, Images } from '../images/contract.ts';
 import type { Paths } from '../paths.ts';
 import type { ContainerStore } from '../state/containers.ts';
 import type { SupervisorClient } from '../supervisor/client.ts';
+import type { Task } from '../supervisor/protocol.ts';
 import type { Volumes } from '../volumes/contract.ts';
 import type { Container, ContainerConfig } from './contract.ts';
 
@@ -26,4 +27,6 @@ export interface EngineContext {
   writableSize(id: string): Promise<number>;
   /** a supervisor that waits for its first request: started already, or started now */
   supervisor(): SupervisorClient;
+  /** one that can see and do only what this VM container needs; the task names files as they are in its jail */
+  jailedSupervisor(task: Task): Promise<{ client: SupervisorClient; task: Task }>;
 }

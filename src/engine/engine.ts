@@ -65,6 +65,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     writableSize: async (id) => (await import('./parts.ts')).writableSize(context, id),
     buildSpec: parts.buildSpec ?? (async (container) => (await import('./parts.ts')).spec(context, container)),
     supervisor: () => takeSupervisor(parts.supervisor),
+    jailedSupervisor: async (task) => (parts.supervisor ? { client: takeSupervisor(parts.supervisor), task } : (await import('./jailed-supervisor.ts')).startJailedSupervisor(task)),
   };
   return engineOf(context);
 }

@@ -34,9 +34,11 @@ export async function start(context: EngineContext, reference: string, options: 
 }
 
 async function startNow(context: EngineContext, container: Container, options: StartOptions): Promise<Attachment | undefined | 'lost'> {
-  const client = context.supervisor();
+  // a VM's supervisor is born in its jail: what it must see is known first
+  const jailed = container.config.isolation === 'vm' ? await context.jailedSupervisor(await makeTask(context, container, options)) : undefined;
+  const client = jailed?.client ?? context.supervisor();
   try {
-    const task = await makeTask(context, container, options);
+    const task = jailed?.task ?? (await makeTask(context, container, options));
     const size = options.consoleSize && { columns: options.consoleSize.columns, rows: options.consoleSize.rows };
     const { streams } = await client.open({ type: 'start', task, attach: options.attach && { ...options.attach, ...size }, ...size }, { stdin: options.attach?.stdin === true && container.config.options.interactive });
     if (options.attach) return attachment(context, container, streams);

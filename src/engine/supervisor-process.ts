@@ -29,6 +29,13 @@ export function takeSupervisor(argv?: readonly string[]): SupervisorClient {
   return new SupervisorClient(socket);
 }
 
+/** The supervisor that was started beside this command is of no use to it: it reads end-of-file and leaves. */
+export function dismissSupervisor(): void {
+  inherited()?.destroy();
+  warm?.destroy();
+  warm = undefined;
+}
+
 function inherited(): Socket | undefined {
   const fd = process.env[FD_VARIABLE];
   delete process.env[FD_VARIABLE];

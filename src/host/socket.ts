@@ -4,6 +4,7 @@ import { checked, foreign, koffi, lastErrno, SyscallError } from './libc.ts';
 
 /** bits/socket.h, asm-generic/socket.h (x86-64) */
 const AF_UNIX = 1;
+const SOCK_STREAM = 1;
 const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
@@ -33,6 +34,13 @@ const setsockopt = foreign<(fd: number, level: number, name: number, value: Int3
 );
 const c_recvmsg = foreign<(fd: number, header: Uint8Array, flags: number) => number>('long recvmsg(int fd, void *header, int flags)');
 const c_sendmsg = foreign<(fd: number, header: Uint8Array, flags: number) => number>('long sendmsg(int fd, const void *header, int flags)');
+
+/** Two connected SOCK_STREAM ends, close-on-exec. @throws SyscallError */
+export function streamPair(): { near: Fd; far: Fd } {
+  const fds = new Int32Array(2); // safe: the kernel writes exactly two ints
+  checked(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 'socketpair');
+  return { near: new Fd(fds[0]!), far: new Fd(fds[1]!) };
+}
 
 /** Two connected SOCK_SEQPACKET ends, close-on-exec. `credentials`: messages received on `near` carry the sender's pid. */
 export function seqpacketPair(options: { credentials?: boolean } = {}): { near: Fd; far: Fd } {

@@ -2,7 +2,7 @@
  * Who a process is, beyond its pid: pids are reused and a reboot starts them again, so a record that names a process names its
  * start time and the boot as well. Reads /proc only.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 export interface ProcessIdentity {
   pid: number;
@@ -27,7 +27,8 @@ function currentBootId(): string {
 function stat(pid: number): { state: string; startTime: string } | undefined {
   let text: string;
   try {
-    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // `self`: in a VMM's jail (src/rootless/jail.ts) that is all there is
+    text = readFileSync(`/proc/${pid === process.pid ? 'self' : pid}/stat`, 'latin1');
   } catch {
     return undefined;
   }
@@ -46,11 +47,26 @@ export function identifySelf(): ProcessIdentity {
   return (self ??= identify(process.pid)!);
 }
 
+/** In a jail /proc has this process only. */
+function seesOthers(): boolean {
+  return existsSync('/proc/stat');
+}
+
+/** Where start times cannot be read, a process with that pid is taken for the one meant: a claim is rather respected than broken. */
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
 /** A zombie counts as dead: it holds nothing and does nothing any more. */
 export function isAlive(identity: ProcessIdentity | undefined): boolean {
   if (identity === undefined || identity.bootId !== currentBootId()) return false;
   const found = stat(identity.pid);
-  return found !== undefined && found.startTime === identity.startTime && found.state !== 'Z' && found.state !== 'X';
+  if (found === undefined) return !seesOthers() && exists(identity.pid);
+  return found.startTime === identity.startTime && found.state !== 'Z' && found.state !== 'X';
 }
 
 export function sameProcess(left: ProcessIdentity | undefined, right: ProcessIdentity | undefined): boolean {

@@ -1,6 +1,6 @@
 /**
  * The internal program `supervisor`: one process beside each running container, started detached by the engine with its first
- * client's connection as fd 3. It learns which container it is for from that connection, exits at once when the client goes
+ * client's connection as fd 3 (or the one its argument names). It learns which container it is for from that connection, exits at once when the client goes
  * before saying so, and never outlives its container.
  */
 import { appendFileSync, chmodSync, mkdirSync, rmSync } from 'node:fs';
@@ -16,7 +16,9 @@ export const FIRST_CLIENT_FD = 3;
 /** clients at one time; more are refused */
 const MAX_CLIENTS = 256;
 
-export async function main(_args: string[], open: OpenSandbox = openSandbox): Promise<number> {
+/** @param args the descriptor of the first client's connection, when it is not 3: a jailed supervisor's is its stdin */
+export async function main(args: string[], open: OpenSandbox = openSandbox): Promise<number> {
+  const jailed = args[0] !== undefined;
   let server: Server | undefined;
   let socketPath: string | undefined;
   const conversations = new Set<Conversation>();
@@ -50,9 +52,10 @@ export async function main(_args: string[], open: OpenSandbox = openSandbox): Pr
     process.exit(1);
   });
 
-  const first = new Conversation(new Socket({ fd: FIRST_CLIENT_FD }), life);
+  const first = new Conversation(new Socket({ fd: jailed ? Number(args[0]) : FIRST_CLIENT_FD }), life);
   void converse(first).then(() => life.abandon());
-  if (open === openSandbox) void warmUp().catch(() => {});
+  // what user namespaces need
+  if (open === openSandbox && !jailed) void warmUp().catch(() => {});
   await life.over;
   server?.close();
   if (socketPath) rmSync(socketPath, { force: true });

@@ -1,5 +1,5 @@
 /** What a container's virtual machine is made of: its size from the limits, its disks from the image and the container's folder. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Resources } from '../container/spec.ts';
@@ -9,6 +9,7 @@ import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
 import type { Sandbox } from '../sandbox.ts';
 import { VmSandbox, type VmSize } from '../vmm/sandbox.ts';
 import { unpackSparse } from '../vmm/sparse-template.ts';
+import { lockDown } from './lock-down.ts';
 import type { Task } from './protocol.ts';
 
 const MIB = 1 << 20;
@@ -24,7 +25,12 @@ export async function openVm(task: Task, paths: Paths): Promise<Sandbox> {
   const directory = paths.container(task.id);
   const root = await rootDisk(task.layers, paths);
   const writable = writableDisk(directory);
-  return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size });
+  return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size, sameIds: hasContainerIds(), beforeRun: () => lockDown({ again: task.restart.name !== 'no' }) });
+}
+
+/** Whether this process was born in a jail with a user namespace (src/rootless/jail.ts): root in it is somebody else outside. */
+function hasContainerIds(): boolean {
+  return process.getuid!() === 0 && !/^\s*0\s+0\s/.test(readFileSync('/proc/self/uid_map', 'latin1'));
 }
 
 /** A limit sizes the machine, and the cgroup in it holds the container to the limit itself. */

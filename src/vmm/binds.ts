@@ -8,6 +8,8 @@ import { FILES_FOLDER, SHARES_FOLDER } from '../agent-protocol.ts';
 import type { Mount, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 
+/** device pages left beside the machine's own devices, see memory/layout.ts */
+export const MAX_SHARES = 8;
 /** bytes of a file that travels by content */
 const MAX_FILE = 256 << 10;
 

@@ -9,13 +9,13 @@ import type { ProcessSpec, Resources } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { ExitStatus, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
 import { AgentClient } from './agent-client.ts';
-import { guestBinds, type Binds } from './binds.ts';
+import { guestBinds, MAX_SHARES, type Binds } from './binds.ts';
 import { ConsoleTail } from './console-tail.ts';
 import { Balloon } from './devices/balloon/device.ts';
 import { Backing } from './devices/block/backing.ts';
 import { Block } from './devices/block/device.ts';
 import { Console } from './devices/console/device.ts';
-import { rootIsOwner } from './devices/fs/attributes.ts';
+import { rootIsOwner, sameOwners } from './devices/fs/attributes.ts';
 import { Fs } from './devices/fs/device.ts';
 import { Rng } from './devices/rng/device.ts';
 import { Vsock } from './devices/vsock/device.ts';
@@ -44,13 +44,21 @@ const ROOT_DEVICE = '/dev/vdb';
 const WRITABLE_DEVICE = '/dev/vdc';
 /** ms; 0: each side sees the other's changes at once */
 const SHARE_FRESHNESS = 0;
-/** device pages left beside the machine's own devices, see memory/layout.ts */
-const MAX_SHARES = 8;
 const FIRST_PROCESS: ProcessNumber = 0;
 const SIGKILL = 9;
 
+export interface VmOptions {
+  parts: VmParts;
+  size: VmSize;
+  /** this process has the container's ids, 0 and all: owners in shared folders are the same on both sides; otherwise its own user is the guest's root */
+  sameIds: boolean;
+  /** everything is open, the guest has not run: the moment to give up what is not needed any more */
+  beforeRun?: () => void;
+}
+
 export class VmSandbox implements Sandbox {
   readonly #config: SandboxConfig;
+  readonly #beforeRun: (() => void) | undefined;
   readonly #binds: Binds;
   readonly #vsock = new Vsock();
   readonly #agent: AgentClient;
@@ -63,11 +71,13 @@ export class VmSandbox implements Sandbox {
   #ended: Promise<void> | undefined;
   #destroyed: Promise<void> | undefined;
 
-  constructor(config: SandboxConfig, options: { parts: VmParts; size: VmSize }) {
+  constructor(config: SandboxConfig, options: VmOptions) {
     const { rootfs } = config;
     if (rootfs.kind !== 'disk') throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
     this.#binds = guestBinds(config.spec, { directory: config.directory, maxShares: MAX_SHARES });
     this.#config = config;
+    this.#beforeRun = options.beforeRun;
+    const ownership = options.sameIds ? sameOwners : rootIsOwner(process.getuid!(), process.getgid!());
     this.#agent = new AgentClient(this.#vsock, (notice) => this.#notice(notice));
     this.#machine = new Machine({
       kernel: options.parts.kernel,
@@ -82,13 +92,14 @@ export class VmSandbox implements Sandbox {
         this.#vsock,
         new Rng(),
         new Balloon(),
-        ...this.#binds.shares.map(({ tag, path, readOnly }) => new Fs({ tag, path, readOnly, ownership: rootIsOwner(process.getuid!(), process.getgid!()), freshness: { milliseconds: SHARE_FRESHNESS } })),
+        ...this.#binds.shares.map(({ tag, path, readOnly }) => new Fs({ tag, path, readOnly, ownership, freshness: { milliseconds: SHARE_FRESHNESS } })),
       ],
       onReport: (message) => this.#reports.push(message),
     });
   }
 
   async prepare(stdio: StdioRequest): Promise<{ pid: number }> {
+    this.#beforeRun?.();
     this.#ended = this.#machine.run().then((end) => this.#machineEnded(end));
     const timer = setTimeout(() => this.#agent.fail(this.#death(`its agent did not answer within ${BOOT_TIMEOUT / 1000} s`)), BOOT_TIMEOUT);
     try {

@@ -1,0 +1,77 @@
+/**
+ * Starts the supervisor of a VM container, which is the VMM, in its jail (src/rootless/jail.ts): it sees husk's own files, the data root, the runtime
+ * folder, /dev/kvm and the folders to share, and has no network. Nothing here survives this command but that process.
+ */
+import { mkdirSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { SHARES_FOLDER } from '../agent-protocol.ts';
+import { launch } from '../container/executor.ts';
+import { compileSeccomp } from '../container/seccomp/compile.ts';
+import { paths as computePaths } from '../paths.ts';
+import { streamPair } from '../host/socket.ts';
+import { INIT_PROGRAM, INTERNAL, OWN_FILES, SELF } from '../program.ts';
+import { idMaps, writeIdMaps } from '../rootless/idmap.ts';
+import { jailPlan, nodeBinds, nodeEnvironment, partBinds, type JailBind } from '../rootless/jail.ts';
+import { SupervisorClient } from '../supervisor/client.ts';
+import type { Task } from '../supervisor/protocol.ts';
+import { guestBinds, MAX_SHARES } from '../vmm/binds.ts';
+import { birthList } from '../vmm/jail/allow-list.ts';
+import { dismissSupervisor } from './supervisor-process.ts';
+
+/** where the folders to share are in the jail, one numbered folder each */
+const SHARES = '/shares';
+const KVM = '/dev/kvm';
+/** the supervisor's connection to its first client: its stdin, because a launch plan passes stdio only */
+const CLIENT_FD = 0;
+
+/** @throws HuskError for what cannot be shared with a VM, or when this host or user cannot have the jail */
+export async function startJailedSupervisor(task: Task): Promise<{ client: SupervisorClient; task: Task }> {
+  dismissSupervisor();
+  const { spec, binds } = shares(task);
+  mkdirSync(task.runtimeDir, { recursive: true, mode: 0o700 });
+  const isRoot = process.getuid!() === 0;
+  const plan = jailPlan({
+    binds: [...ownBinds(task), ...binds],
+    args: [...SELF, INTERNAL, 'supervisor', String(CLIENT_FD)],
+    env: nodeEnvironment(),
+    userNamespace: !isRoot,
+    filter: compileSeccomp(birthList()),
+  });
+  const maps = isRoot ? undefined : idMaps();
+  const { near, far } = streamPair();
+  const launched = launch(plan, {
+    init: INIT_PROGRAM,
+    stdin: far.number,
+    stdout: 'null',
+    stderr: 'null',
+    detached: true,
+    onAwait: (_tag, pid) => writeIdMaps(pid, maps!),
+  });
+  far.close();
+  try {
+    await launched.started;
+  } catch (error) {
+    near.close();
+    throw error;
+  }
+  return { client: new SupervisorClient(new Socket({ fd: near.release() })), task: { ...task, spec } };
+}
+
+function ownBinds(task: Task): JailBind[] {
+  return [
+    ...nodeBinds(process.execPath),
+    ...partBinds(OWN_FILES),
+    { source: KVM, kind: 'file', readOnly: false, device: true },
+    { source: task.dataRoot, kind: 'directory', readOnly: false },
+    { source: task.runtimeDir, kind: 'directory', readOnly: false },
+  ];
+}
+
+/** The folders to share, and the spec that names them as the jail has them. */
+function shares(task: Task): { spec: Task['spec']; binds: JailBind[] } {
+  const guest = guestBinds(task.spec, { directory: computePaths({ dataRoot: task.dataRoot }).container(task.id), maxShares: MAX_SHARES });
+  const places = new Map(guest.shares.map(({ tag }, index) => [`${SHARES_FOLDER}/${tag}`, `${SHARES}/${index}`]));
+  const mounts = task.spec.mounts.map((mount, index) => ({ ...mount, source: places.get(guest.spec.mounts[index]!.source ?? '') ?? mount.source }));
+  const binds = guest.shares.map(({ path, readOnly }, index): JailBind => ({ source: path, target: `${SHARES}/${index}`, kind: 'directory', readOnly }));
+  return { spec: { ...task.spec, mounts }, binds };
+}

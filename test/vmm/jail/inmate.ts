@@ -1,0 +1,135 @@
+/** The program that tests put into the jail: does what its argument says and prints one line of JSON. */
+import { spawn } from 'node:child_process';
+import { appendFileSync, chownSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { IoctlThread } from '../../../src/host/ioctl-thread.ts';
+import { foreign } from '../../../src/host/libc.ts';
+import { releaseFilePages } from '../../../src/host/file-pages.ts';
+import { openDatabase } from '../../../src/state/database.ts';
+import { appendEvent } from '../../../src/state/events.ts';
+import { identifySelf, isAlive } from '../../../src/state/process-identity.ts';
+import { lockDown } from '../../../src/supervisor/lock-down.ts';
+
+const attempt = (body: () => unknown): unknown => {
+  try {
+    return body() ?? 'done';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  }
+};
+const syscall = foreign<(number: number, a: number, b: number, c: number, d: number) => number>('long syscall(long number, long a, long b, long c, long d)');
+
+/** one line of /proc/self/status */
+const status = (name: string) => new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(readFileSync('/proc/self/status', 'latin1'))?.[1];
+
+function look(data: string, share: string): object {
+  const file = join(share, 'of-1000');
+  writeFileSync(file, 'x');
+  return {
+    root: readdirSync('/').sort(),
+    proc: readdirSync('/proc').sort(),
+    dev: readdirSync('/dev').sort(),
+    passwd: attempt(() => openSync('/etc/passwd', 'r')),
+    home: attempt(() => openSync(process.argv[4]!, 'r')),
+    init: attempt(() => statSync('/proc/1')),
+    above: attempt(() => readdirSync('/proc/self/../1')),
+    writeRoot: attempt(() => writeFileSync('/x', '')),
+    writeShareReadOnly: attempt(() => writeFileSync('/shares/1/x', '')),
+    writeOwnCode: attempt(() => appendFileSync(process.argv[1]!, '')),
+    kvm: attempt(() => openSync('/dev/kvm', 'r+')) === 'done' || undefined,
+    interfaces: readFileSync('/proc/self/net/dev', 'latin1').match(/^\s*\w+(?=:)/gm)?.map((name) => name.trim()),
+    inet: syscall(41, 2, 1, 0, 0),
+    mounts: readFileSync('/proc/self/mountinfo', 'latin1').trim().split('\n').map((line) => line.split(' ')[4]),
+    uidMap: readFileSync('/proc/self/uid_map', 'latin1').trim().split(/\s+/),
+    capabilities: status('CapEff'),
+    bounding: status('CapBnd'),
+    noNewPrivileges: status('NoNewPrivs'),
+    limits: readFileSync('/proc/self/limits', 'latin1').match(/^Max core file size\s+\S+/m)?.[0],
+    chown: attempt(() => chownSync(file, 1000, 1000)),
+    owner: lstatSync(file).uid,
+    exe: readlinkSync('/proc/self/exe'),
+    pid: process.pid,
+    data: readdirSync(data),
+  };
+}
+
+/** What a supervisor does while a guest runs, all under the filter. */
+async function live(data: string): Promise<object> {
+  const server = createServer((socket) => socket.pipe(socket));
+  await once(server.listen(join(data, 'inmate.sock')), 'listening');
+  // another end of it, made before the filter
+  const client = connect(join(data, 'inmate.sock'));
+  await once(client, 'connect');
+  const before = openDatabase(join(data, 'husk.db'));
+  lockDown({ again: false });
+  const self = identifySelf();
+  appendEvent(before, { Type: 'container', Action: 'start', Actor: { ID: 'x', Attributes: {} } });
+  before.close();
+  const database = openDatabase(join(data, 'husk.db'));
+  for (let i = 0; i < 20; i++) appendEvent(database, { Type: 'container', Action: 'die', Actor: { ID: String(i), Attributes: {} } });
+  database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  const events = (database.prepare('SELECT count(*) AS n FROM events').get() as { n: number }).n;
+  mkdirSync(join(data, 'folder'));
+  for (let i = 0; i < 100; i++) appendFileSync(join(data, 'folder/log'), 'line\n');
+  client.write('ping');
+  const [echo] = (await once(client, 'data')) as [Buffer];
+  client.destroy();
+  server.close();
+  // threads, garbage, code: V8 and libuv at work
+  await Promise.all(Array.from({ length: 8 }, () => import('node:fs/promises').then(({ readFile }) => readFile(join(data, 'folder/log')))));
+  for (let i = 0, kept: number[][] = []; i < 400; i++) kept = i % 50 === 0 ? [] : [...kept, Array.from({ length: 10_000 }, (_, n) => n * i)];
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const { promise, resolve } = Promise.withResolvers<number>();
+  (await import('node:zlib')).gzip(Buffer.alloc(1 << 20), (_error, out) => resolve(out.length));
+  await promise;
+  (await import('node:crypto')).randomBytes(32);
+  releaseFilePages();
+  // a thread with no JavaScript in it, as a vCPU's: FIONREAD of stdin fails or not, but is made
+  const thread = new IoctlThread(1, 0x541b);
+  await new Promise((after) => setTimeout(after, 20));
+  thread[Symbol.dispose]();
+  return { events, echo: echo.toString(), pid: process.pid, self, parent: isAlive({ ...self, pid: Number(process.argv[4]), startTime: '1' }), nobody: isAlive({ ...self, pid: 4_194_303 }), seccomp: status('Seccomp') };
+}
+
+/** Calls outside the list: the process must not live to print. */
+const CRIMES: Record<string, () => unknown> = {
+  nothing: () => {},
+  socket: () => syscall(41, 1, 1, 0, 0),
+  inet: () => syscall(41, 2, 1, 0, 0),
+  fork: () => syscall(57, 0, 0, 0, 0),
+  'process by clone': () => syscall(56, 17, 0, 0, 0),
+  spawn: () => spawn('/bin/true'),
+  execve: () => syscall(59, 0, 0, 0, 0),
+  ptrace: () => syscall(101, 0, 0, 0, 0),
+  mount: () => syscall(165, 0, 0, 0, 0),
+  unshare: () => syscall(272, 0x10000000, 0, 0, 0),
+  setns: () => syscall(308, 0, 0, 0, 0),
+  bpf: () => syscall(321, 0, 0, 0, 0),
+  userfaultfd: () => syscall(323, 0, 0, 0, 0),
+  perf_event_open: () => syscall(298, 0, 0, 0, 0),
+  keyctl: () => syscall(250, 0, 0, 0, 0),
+  io_uring_setup: () => syscall(425, 1, 0, 0, 0),
+  'kill another': () => syscall(62, process.ppid, 9, 0, 0),
+  'tgkill another': () => syscall(234, process.ppid, process.ppid, 0, 0),
+  'create a VM': () => syscall(16, 0, 0xae01, 0, 0),
+  TIOCSTI: () => syscall(16, 0, 0x5412, 0, 0),
+  'lift a limit': () => syscall(302, 0, 7, 1, 0),
+  'device node': () => syscall(259, -100, 0, 0o020600, 0),
+  'from another thread': () => void new IoctlThread(0, 0xae01),
+};
+
+async function main([action, data]: string[]): Promise<unknown> {
+  if (action === 'look') return look(data!, '/shares/0');
+  if (action === 'live') return live(data!);
+  if (action === 'crimes') return Object.keys(CRIMES);
+  const crime = CRIMES[data!];
+  if (!crime) throw new Error(`no crime "${data}"`);
+  lockDown({ again: false });
+  crime();
+  await new Promise((after) => setTimeout(after, 200));
+  return 'survived';
+}
+
+console.log(JSON.stringify(await main(process.argv.slice(2))));

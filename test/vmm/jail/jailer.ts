@@ -1,0 +1,33 @@
+/** Puts inmate.ts into the jail as the engine puts a supervisor, and shows its output and exit code: `node jailer.ts DATA SHARE ACTION [ARGUMENT]`. */
+import { launch } from '../../../src/container/executor.ts';
+import { compileSeccomp } from '../../../src/container/seccomp/compile.ts';
+import { INIT_PROGRAM, OWN_FILES } from '../../../src/program.ts';
+import { idMaps, writeIdMaps } from '../../../src/rootless/idmap.ts';
+import { jailPlan, nodeBinds, nodeEnvironment, partBinds } from '../../../src/rootless/jail.ts';
+import { birthList } from '../../../src/vmm/jail/allow-list.ts';
+
+const [data, share, ...args] = process.argv.slice(2) as [string, string, ...string[]];
+const inmate = new URL('./inmate.ts', import.meta.url).pathname;
+const isRoot = process.getuid!() === 0;
+const plan = jailPlan({
+  binds: [
+    ...nodeBinds(process.execPath),
+    ...partBinds([...OWN_FILES, { path: inmate, kind: 'file' }]),
+    { source: '/dev/kvm', kind: 'file', readOnly: false, device: true },
+    { source: data, kind: 'directory', readOnly: false },
+    { source: share, target: '/shares/0', kind: 'directory', readOnly: false },
+    { source: share, target: '/shares/1', kind: 'directory', readOnly: true },
+  ],
+  args: [process.execPath, '--disable-warning=ExperimentalWarning', inmate, ...args],
+  env: nodeEnvironment(),
+  userNamespace: !isRoot,
+  filter: compileSeccomp(birthList()),
+});
+const maps = isRoot ? undefined : idMaps();
+const launched = launch(plan, { init: INIT_PROGRAM, stdin: 'null', stdout: 'pipe', stderr: 2, onAwait: (_tag, pid) => writeIdMaps(pid, maps!) });
+launched.stdout!.pipe(process.stdout);
+await launched.started;
+const pid = await launched.pid;
+console.error(JSON.stringify({ pid, parent: process.pid }));
+const { code } = await launched.exited;
+process.exitCode = code;
