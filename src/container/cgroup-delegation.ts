@@ -1,17 +1,20 @@
 /**
  * Where this user may make cgroups, and which controllers work there; or why not, in words a person can act on. Reads only.
+ *
+ * A cgroup with processes cannot give controllers to its children (the no-internal-processes rule), and processes of the user's session are not
+ * ours to move: so containers go beside the leaf that husk was started in, into the nearest empty cgroup above it that is the user's.
  * Source: linux Documentation/admin-guide/cgroup-v2.rst § Delegation; systemd's CGROUP_DELEGATION.
  */
 import { accessSync, constants, readFileSync, statfsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 /** linux include/uapi/linux/magic.h */
 const CGROUP2_SUPER_MAGIC = 0x63677270;
 export const CGROUP_ROOT = '/sys/fs/cgroup';
 
 export type Delegation =
-  /** `path`: a cgroup whose children we may make; `controllers`: those its children can have */
-  | { kind: 'delegated'; path: string; controllers: string[] }
+  /** `path`: a cgroup whose children we may make; `controllers`: those its children can have; `fix`: how to get the others, where it is not systemd's */
+  | { kind: 'delegated'; path: string; controllers: string[]; fix?: string }
   /** the user's systemd makes a scope for us (systemd-scope.ts); the controllers are those of its own cgroup */
   | { kind: 'systemd'; controllers: string[] }
   | { kind: 'none'; reason: string; fix: string };
@@ -29,6 +32,7 @@ export interface DelegationSources {
 }
 
 const DELEGATE_FIX = 'let systemd delegate the controllers: in `systemctl edit user@.service` write [Service] and Delegate=cpu cpuset io memory pids, then log in again';
+const LEAF_FIX = 'start husk in a leaf of its own below a delegated cgroup that has no processes itself (a systemd service: Delegate=yes with DelegateSubgroup=)';
 
 /** Never throws: what cannot be read is not there. */
 export function findDelegation(sources: DelegationSources = {}): Delegation {
@@ -40,14 +44,32 @@ export function findDelegation(sources: DelegationSources = {}): Delegation {
   if (own === undefined) return { kind: 'none', reason: 'this process is in no cgroup v2', fix: 'boot with systemd.unified_cgroup_hierarchy=1 on the kernel command line' };
   // the host's root has the whole tree: a folder of its own at the top, as Docker has
   if (uid === 0) {
-    if (writable(root)) return { kind: 'delegated', path: join(root, 'husk'), controllers: words(join(root, 'cgroup.controllers')) };
+    if (writable(root)) return delegated(join(root, 'husk'), root);
     return { kind: 'none', reason: `${root} is not writable`, fix: 'mount it writable (in a container: --cgroupns private --security-opt writable-cgroups=true)' };
   }
-  const path = join(root, own);
-  if (writable(path) && writable(join(path, 'cgroup.procs'))) return { kind: 'delegated', path, controllers: words(join(path, 'cgroup.controllers')) };
   const manager = join(root, `user.slice/user-${uid}.slice/user@${uid}.service`);
   if (sources.runtimeDir !== undefined && exists(join(sources.runtimeDir, 'systemd/private')) && writable(manager)) return { kind: 'systemd', controllers: words(join(manager, 'cgroup.controllers')) };
-  return { kind: 'none', reason: `the cgroup ${own} is not delegated to you`, fix: `log in with a systemd user session, or start husk by systemd-run --user --scope -p Delegate=yes; then ${DELEGATE_FIX}` };
+  for (let path = dirname(own); path !== '/' && manageable(join(root, path)); path = dirname(path)) if (!occupied(join(root, path))) return delegated(join(root, path), join(root, path));
+  // between others' processes there is still room for a cgroup without controllers: enough to pause, count and kill
+  if (manageable(join(root, own))) return delegated(join(root, own), join(root, own));
+  return { kind: 'none', reason: `the cgroup ${own} is not delegated to you`, fix: `log in with a systemd user session; then ${DELEGATE_FIX}` };
+}
+
+/** @param giver the existing cgroup that gives controllers: `path` or the folder above it */
+function delegated(path: string, giver: string): Delegation {
+  // the real root, which has no type, may have processes and give controllers
+  if (!occupied(giver) || !exists(join(giver, 'cgroup.type'))) return { kind: 'delegated', path, controllers: words(join(giver, 'cgroup.controllers')) };
+  return { kind: 'delegated', path, controllers: words(join(giver, 'cgroup.subtree_control')), fix: LEAF_FIX };
+}
+
+/** What a delegated cgroup's owner may write, cgroup-v2.rst § Delegation; systemd's slices and the user manager's own cgroup are systemd's all the same. */
+function manageable(path: string): boolean {
+  if (/\.slice$|^user@\d+\.service$/.test(basename(path))) return false;
+  return ['', 'cgroup.procs', 'cgroup.subtree_control'].every((file) => writable(join(path, file)));
+}
+
+function occupied(path: string): boolean {
+  return (read(join(path, 'cgroup.procs')) ?? '') !== '';
 }
 
 export function controllerFix(): string {

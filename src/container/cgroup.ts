@@ -2,15 +2,16 @@
  * A container's cgroup (v2): made, limited, filled, read, frozen, emptied, removed. What to write is decided in cgroup-files.ts, where in
  * cgroup-delegation.ts.
  *
- * The supervisor must not stay in the cgroup whose children have controllers (the no-internal-processes rule), so a delegated cgroup gets
- * two leaves: `supervisor-<id>`, where the supervisor moves itself, and `husk-<id>`, the container.
+ * A container's cgroup is `husk-<id>`. In a systemd scope the supervisor stands where the controllers must be given (the no-internal-processes
+ * rule), so it moves itself into a second leaf, `supervisor-<id>`.
  */
-import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../errors.ts';
 import { controllerFix, findDelegation, type Delegation } from './cgroup-delegation.ts';
 import { controllerOf, resourcesToFiles, type CgroupFile } from './cgroup-files.ts';
+import { cgroupName, rememberCgroup, removeTree } from './cgroup-remains.ts';
 import { parseCgroupStats, parseKeyed, type CgroupStats } from './cgroup-stats.ts';
 import type { Resources } from './spec.ts';
 import { enterScope } from './systemd-scope.ts';
@@ -34,7 +35,9 @@ export function checkLimits(resources: Resources, delegation: Delegation): strin
 function refuseMissing(file: CgroupFile, delegation: Delegation): void {
   if (delegation.kind === 'none') throw new HuskError(`cannot enforce ${file.what}: ${delegation.reason}`, { kind: 'unsupported', fix: delegation.fix });
   const controller = controllerOf(file.name);
-  if (!delegation.controllers.includes(controller)) throw new HuskError(`cannot enforce ${file.what}: the cgroup controller "${controller}" is not delegated to you`, { kind: 'unsupported', fix: controllerFix() });
+  if (delegation.controllers.includes(controller)) return;
+  const fix = delegation.kind === 'delegated' && delegation.fix !== undefined ? delegation.fix : controllerFix();
+  throw new HuskError(`cannot enforce ${file.what}: the cgroup controller "${controller}" is not delegated to you`, { kind: 'unsupported', fix });
 }
 
 export class ContainerCgroup {
@@ -59,7 +62,7 @@ export class ContainerCgroup {
     sweep(parent);
     const leaf = leaveParent(parent, id, options.supervisor);
     enableControllers(parent);
-    const cgroup = new ContainerCgroup(join(parent, `husk-${id}`), leaf);
+    const cgroup = new ContainerCgroup(join(parent, cgroupName(id)), leaf);
     mkdirSync(cgroup.path, { recursive: true });
     try {
       cgroup.update(resources);
@@ -157,16 +160,21 @@ export class ContainerCgroup {
 
 /**
  * The container's cgroup where this host lets the user have one, with its limits written.
- * @param supervisor pid of the process that stays beside the container
+ * @param options.supervisor pid of the process that stays beside the container
+ * @param options.directory the container's folder, which remembers where its cgroup is (cgroup-remains.ts)
  * @returns undefined where there is none and no limit asks for one: pause, stats and OOM reports then do without
  * @throws HuskError `unsupported` naming the limit that cannot be enforced, and the fix
  */
-export async function containerCgroup(id: string, resources: Resources, supervisor: number): Promise<ContainerCgroup | undefined> {
+export async function containerCgroup(id: string, resources: Resources, { supervisor, directory }: { supervisor: number; directory: string }): Promise<ContainerCgroup | undefined> {
   const delegation = findDelegation({ runtimeDir: process.env['XDG_RUNTIME_DIR'] });
   checkLimits(resources, delegation);
   if (delegation.kind === 'none') return undefined;
   try {
     const parent = delegation.kind === 'delegated' ? delegation.path : await enterScope(id, supervisor);
+    const path = join(parent, cgroupName(id));
+    rememberCgroup(directory, path);
+    // one that an earlier supervisor was killed beside: its counts of OOM kills and CPU time are not this run's
+    await ContainerCgroup.open(path).remove();
     return ContainerCgroup.create(id, resources, { parent, supervisor });
   } catch (error) {
     // without limits a container runs as well without a cgroup of its own
@@ -177,18 +185,11 @@ export async function containerCgroup(id: string, resources: Resources, supervis
 
 /**
  * Moves the supervisor out of `parent`, for a cgroup with processes cannot give its children controllers.
- * @returns the leaf, or undefined when nothing had to move
- * @throws HuskError `unsupported` when others stand there too: they are not ours to move
+ * @returns the leaf, or undefined when nothing had to move, or others stand there too: they are not ours to move
  */
 function leaveParent(parent: string, id: string, supervisor: number): string | undefined {
   const there = pids(join(parent, 'cgroup.procs'));
-  if (there.length === 0) return undefined;
-  const others = there.filter((pid) => pid !== supervisor);
-  if (others.length > 0)
-    throw new HuskError(`cannot use the cgroup ${parent}: other processes are in it (${others.slice(0, 5).join(', ')})`, {
-      kind: 'unsupported',
-      fix: 'start husk in a cgroup of its own: systemd-run --user --scope -p Delegate=yes husk …',
-    });
+  if (there.length === 0 || there.some((pid) => pid !== supervisor)) return undefined;
   const leaf = join(parent, `supervisor-${id}`);
   mkdirSync(leaf, { recursive: true });
   writeFileSync(join(leaf, 'cgroup.procs'), String(supervisor));
@@ -221,17 +222,6 @@ function children(path: string): string[] {
     return readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => join(path, entry.name));
   } catch {
     return [];
-  }
-}
-
-/** A container with a writable cgroup may have made folders of its own. @returns is it gone */
-function removeTree(path: string): boolean {
-  for (const child of children(path)) if (!removeTree(child)) return false;
-  try {
-    rmdirSync(path);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT';
   }
 }
 

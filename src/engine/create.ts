@@ -43,12 +43,18 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   const config = await makeConfig(context, { id, options, image, isolation });
   const { warning } = outbound(config);
   if (warning !== undefined) warnings.push(warning);
+  if (asksForLimits(options)) warnings.push(...(await import('./limits.ts')).limitWarnings(config));
   const record: Container = { id, name: name ?? generateName((candidate) => context.store.byName(candidate) !== undefined), imageId: image.id, createdAt: Date.now(), config, state: freshState() };
   // the row first: a folder without a record would be nobody's
   context.store.insert(record);
   mkdirSync(context.paths.container(id), { recursive: true, mode: 0o711 });
   recordEvent(context, record, 'create');
   return { id, warnings };
+}
+
+/** Most containers ask for none, and what checks them is not loaded then. */
+function asksForLimits(options: CreateOptions): boolean {
+  return options.oomScoreAdj !== undefined || Object.values(options.resources).some((value) => value !== undefined && value !== 0);
 }
 
 /** What the config file says where the flags say nothing. */

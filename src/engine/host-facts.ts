@@ -11,6 +11,7 @@ import type { Container } from './contract.ts';
 import { isRunning } from './control.ts';
 import { networkName } from './filters.ts';
 import type { SpecFacts } from './spec/build.ts';
+import type { LimitFacts } from './spec/limits.ts';
 import type { EtcFiles } from './spec/mounts.ts';
 import { resolve } from './truth.ts';
 
@@ -30,11 +31,18 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
     kernel: release(),
     recursiveReadonly: kernelAtLeast(5, 12),
     thermalCpus: thermalCpus(),
-    oomScoreAdj: options.oomScoreAdj === undefined ? 0 : Number(readFileSync('/proc/self/oom_score_adj', 'latin1')),
+    oomScoreAdj: options.oomScoreAdj === undefined ? 0 : ownOomScoreAdj(),
     hardLimit: process.getuid!() === 0 ? undefined : hardLimit,
     defaultUlimits: Object.values(context.config['default-ulimits'] ?? {}).map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
     devicesAt: (path) => devicesAt(path),
     allDevices: () => devicesAt('/dev') ?? [],
+    ...limitFacts(),
+  };
+}
+
+/** what the flags of limits are checked against */
+export function limitFacts(): LimitFacts {
+  return {
     cpus: availableParallelism(),
     availableCpus: readOptional('/sys/devices/system/cpu/online')?.trim(),
     availableMems: readOptional('/sys/devices/system/node/online')?.trim(),
@@ -43,6 +51,10 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
       return found && { major: found.major, minor: found.minor };
     },
   };
+}
+
+export function ownOomScoreAdj(): number {
+  return Number(readFileSync('/proc/self/oom_score_adj', 'latin1'));
 }
 
 /** @throws HuskError with Docker's texts when the container named is not there or not running */

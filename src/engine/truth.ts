@@ -2,6 +2,7 @@
  * What is really so. A record says what a process last wrote; that process may have been killed since. Every reader comes through
  * here: a stale record is mended in a transaction before anybody sees it, half-done removals are finished.
  */
+import { removeRememberedCgroup } from '../container/cgroup-remains.ts';
 import { HuskError } from '../errors.ts';
 import type { ContainerState } from '../state/containers.ts';
 import { appendEvent } from '../state/events.ts';
@@ -73,6 +74,7 @@ function mend(context: EngineContext, record: Container, state: ContainerState):
       // gone meanwhile
     }
   }
+  removeRememberedCgroup(context.paths.container(record.id));
   const attributes = eventAttributes(record);
   appendEvent(context.database, { Type: 'container', Action: 'die', Actor: { ID: record.id, Attributes: { ...attributes, exitCode: String(KILLED) } } });
   const remove = record.config.options.autoRemove;

@@ -6,6 +6,7 @@
 import { readdirSync, renameSync, rmSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { removeRememberedCgroup } from '../container/cgroup-remains.ts';
 import type { Paths } from '../paths.ts';
 import type { ContainerStore } from '../state/containers.ts';
 import { transaction } from '../state/database.ts';
@@ -65,6 +66,7 @@ export async function sweepRemoved(paths: Pick<Paths, 'tmp'>): Promise<void> {
 
 /** Files of a container may belong to subordinate ids, which their maker may only delete inside the user namespace. */
 async function deleteTree(path: string): Promise<void> {
+  removeRememberedCgroup(path);
   try {
     // overlay leaves work/work with mode 000; empty, it can be removed though not listed
     rmSync(join(path, 'work/work'), { recursive: true, force: true });

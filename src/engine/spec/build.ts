@@ -125,7 +125,7 @@ function isNonRoot(name: string): boolean {
   return /^\d+(:|$)/.test(name) && !/^0+(:|$)/.test(name);
 }
 
-function oomScoreAdj(asked: number | undefined, facts: SpecFacts, warnings: string[]): { oomScoreAdj?: number } {
+export function oomScoreAdj(asked: number | undefined, facts: Pick<SpecFacts, 'oomScoreAdj' | 'userNamespace'>, warnings: string[]): { oomScoreAdj?: number } {
   if (asked === undefined || asked === 0) return {};
   if (asked < -1000 || asked > 1000) throw new HuskError(`Invalid value ${asked}, range for oom score adj is [-1000, 1000]`, { kind: 'invalid' });
   if (asked >= facts.oomScoreAdj || !facts.userNamespace) return { oomScoreAdj: asked };
