@@ -43,7 +43,8 @@ export class SupervisorClient implements Disposable {
         resolve(new SupervisorClient(socket));
       });
       const failed = (error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined);
+        // ECONNRESET: it stopped listening with this connection in its backlog
+        if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') resolve(undefined);
         else reject(new HuskError(`cannot connect to the supervisor at ${path}: ${error.message}`, { kind: 'unavailable', cause: error }));
       };
       socket.once('error', failed);

@@ -178,7 +178,7 @@ test('images: absent ones are pulled unless told never', async (t) => {
   const messages: string[] = [];
   await t.throwsAsync(engine.create(createOptions({ image: 'absent' }), { onMessage: (line) => messages.push(line) }), { message: /pull access denied/ });
   t.deepEqual(messages, ["Unable to find image 'absent:latest' locally"]);
-  await t.throwsAsync(engine.create(createOptions({ image: 'absent', pull: 'never' })), { message: 'No such image: absent' });
+  await t.throwsAsync(engine.create(createOptions({ image: 'absent', pull: 'never' })), { message: 'No such image: absent:latest' });
 });
 
 test('start on a running container does nothing; several at once start it once', async (t) => {
