@@ -1,5 +1,5 @@
 /** Whole machines: our kernel under our VMM, on a real KVM. */
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
@@ -221,6 +221,26 @@ await onKvmHost(import.meta.url, () => {
     await guest.machine.pause();
     await guest.machine.stop();
     t.deepEqual(await ended, { kind: 'stopped' });
+  });
+
+  test.serial('machines leave no descriptor, no thread and no mapping behind', async (t) => {
+    const count = () => ({
+      descriptors: readdirSync('/proc/self/fd').length,
+      threads: readdirSync('/proc/self/task').length,
+      // guest RAM, whatever the allocator does with small mappings
+      ram: readFileSync('/proc/self/maps', 'utf8').split('\n').filter((line) => {
+        const range = /^([0-9a-f]+)-([0-9a-f]+) /.exec(line);
+        return range !== null && parseInt(range[2]!, 16) - parseInt(range[1]!, 16) === 128 * MIB;
+      }).length,
+    });
+    const boot = async () => {
+      using guest = new Guest({ cpus: 2, devices: [new Rng(), new Vsock(), new Balloon()] });
+      t.deepEqual(await guest.run(), { kind: 'reset' });
+    };
+    await boot();
+    const before = count();
+    for (let i = 0; i < 5; i++) await boot();
+    t.deepEqual(count(), before);
   });
 });
 
