@@ -57,7 +57,7 @@ check: node_modules/.package-lock.json
 	@tsc -p .
 	@oxlint --quiet
 
-test: set-up-test build check
+test: set-up-test set-up-vm vm check
 	@setup/run-tests
 
 bench: set-up-test build

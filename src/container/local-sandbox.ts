@@ -12,7 +12,7 @@ import type { ExitStatus, Sandbox, SandboxProcess, SandboxStats, StdioRequest } 
 import type { ContainerCgroup } from './cgroup.ts';
 import { launch, type Launched } from './executor.ts';
 import { explainLaunchError, type Stage } from './launch-failure.ts';
-import type { AwaitTag, LaunchPlan } from './launch-plan.ts';
+import type { AwaitTag, LaunchPlan, Step } from './launch-plan.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from './namespaces.ts';
 import { planExec } from './plan.ts';
 import { containerProcesses, readStat, sumStats, ZOMBIE } from './processes.ts';
@@ -29,6 +29,8 @@ export interface LocalSandboxOptions {
   plan(spec: Spec, has: { cgroup: boolean }): LaunchPlan | Promise<LaunchPlan>;
   /** answers the plan's awaits but for `cgroup` and `exec` */
   onAwait?: (tag: AwaitTag, pid: number) => Promise<void> | undefined;
+  /** steps put before every plan: what processes here must not inherit */
+  before?: Step[];
   /** makes the container's cgroup with its limits; undefined where none is delegated and none is needed */
   cgroup: () => Promise<ContainerCgroup | undefined>;
   /** after every process has ended: what the plan's parent made for them goes */
@@ -67,7 +69,7 @@ export class LocalSandbox implements Sandbox {
     this.#cgroup = await this.#options.cgroup();
     const plan = await this.#options.plan(withTerminal(this.#spec, stdio), { cgroup: this.#cgroup !== undefined });
     const ready = Promise.withResolvers<void>();
-    this.#launched = launch(plan, {
+    this.#launched = launch([...(this.#options.before ?? []), ...plan], {
       init: INIT_PROGRAM,
       stdin: stdio.stdin && !stdio.terminal ? 'pipe' : 'null',
       stdout: stdio.terminal ? 'null' : 'pipe',
@@ -103,7 +105,7 @@ export class LocalSandbox implements Sandbox {
     const first = readStat(this.#pid);
     if (first === undefined || first.state === ZOMBIE || first.startTime !== this.#startTime) throw this.#notRunning();
     const plan = planExec(this.#spec, processWithTerminal(process, stdio), { pid: this.#pid, rootless: this.#options.rootless, waitFor: { cgroup: true } });
-    const launched = launch(plan, {
+    const launched = launch([...(this.#options.before ?? []), ...plan], {
       init: INIT_PROGRAM,
       stdin: stdio.stdin && !stdio.terminal ? 'pipe' : 'null',
       stdout: stdio.terminal ? 'null' : 'pipe',

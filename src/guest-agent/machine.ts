@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { FILES_FOLDER, SHARES_FOLDER, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
 import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
 import { ContainerCgroup } from '../container/cgroup.ts';
+import type { Step } from '../container/launch-plan.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
 import { MS_NODEV, MS_NOSUID, MS_RDONLY } from '../container/mount-options.ts';
 import { planContainer, type PlanRootfs } from '../container/plan.ts';
@@ -20,6 +21,9 @@ const CGROUP_PARENT = `${CGROUP_ROOT}/husk`;
 /** one container a VM: the name need not tell it from others */
 const CGROUP_ID = 'container';
 const FIRST_PROCESS = 0;
+
+/** The agent's own protection from the OOM killer is inherited; a container nobody may kill would hang at its memory limit. */
+const KILLABLE: Step = { op: 'writeFile', path: '/proc/self/oom_score_adj', content: '0' };
 
 type Create = Extract<Request, { type: 'create' }>;
 
@@ -91,6 +95,7 @@ export class Machine {
     this.#sandbox = new LocalSandbox(request.spec, {
       id: CGROUP_ID,
       rootless: false,
+      before: [KILLABLE],
       cgroup: async () => ContainerCgroup.create(CGROUP_ID, request.spec.linux.resources ?? {}, { parent: CGROUP_PARENT, supervisor: process.pid }),
       plan: (spec) => planContainer(spec, rootfs, { rootless: false, init: request.init, cgroup2: true, waitFor: { cgroup: true, exec: true } }),
     });

@@ -1,0 +1,87 @@
+/** Containers in machines of ours, as a person runs them: bin/husk with --isolation=vm, on a real KVM. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { onKvmHost, root } from './kvm-host.ts';
+
+const HUSK = join(root, 'bin/husk');
+const BASE = join(root, 'build/base.tar');
+const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map((name) => join(root, 'dist', name));
+/** ms; a boot in the test host takes 10 s */
+const TIMEOUT = 120_000;
+
+const missing = PARTS.filter((path) => !existsSync(path));
+if (missing.length > 0) {
+  test.skip(`needs ${missing.join(', ')} (make vm)`, () => {});
+} else {
+  if (!existsSync(BASE)) {
+    // made out here: what is written in the test host is gone with it
+    mkdirSync(join(root, 'build'), { recursive: true });
+    execFileSync('sh', ['-c', 'setup/base-tree >build/base.tar.new && mv build/base.tar.new build/base.tar'], { cwd: root });
+  }
+  await onKvmHost(import.meta.url, register);
+}
+
+function register(): void {
+  const home = mkdtempSync(join(tmpdir(), 'husk-vm-'));
+  const env = { ...process.env, XDG_DATA_HOME: join(home, 'data'), XDG_CONFIG_HOME: join(home, 'config') };
+  const husk = (...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(HUSK, args, { env, encoding: 'utf8', timeout: TIMEOUT });
+    return { status, stdout, stderr };
+  };
+  const run = (...args: string[]) => husk('run', '--isolation=vm', '--network', 'none', ...args);
+
+  test.before('an image', (t) => {
+    const { status, stderr } = husk('import', '--change', 'CMD ["/bin/sh"]', BASE, 'husk/base');
+    t.is(status, 0, stderr);
+  });
+  test.after.always('nothing is left running', (t) => {
+    husk('rm', '-f', ...husk('ps', '-aq').stdout.split('\n').filter((id) => id !== ''));
+    const left = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && /husk-supervisor/.test(commandLine(pid)));
+    rmSync(home, { recursive: true, force: true });
+    t.deepEqual(left, []);
+  });
+
+  test.serial('output apart, exit code, hostname, our own kernel', (t) => {
+    const { status, stdout, stderr } = run('--rm', '-h', 'inside', 'husk/base', 'sh', '-c', 'echo out; echo err >&2; uname -n; uname -r; exit 9');
+    t.is(status, 9, stderr);
+    t.regex(stdout, /^out\ninside\n6\.\d+\.\d+-husk\n$/);
+    t.is(stderr, 'err\n');
+    t.is(husk('ps', '-aq').stdout, '');
+  });
+
+  test.serial('a shared folder, exec, logs, stop; the record says vm', (t) => {
+    const shared = join(home, 'shared');
+    mkdirSync(shared);
+    writeFileSync(join(shared, 'from-host'), 'host\n');
+    const started = run('-d', '--name', 'live', '-v', `${shared}:/mnt`, 'husk/base', 'sh', '-c', 'cat /mnt/from-host; echo guest >/mnt/from-guest; trap "echo bye; exit 5" TERM; while :; do sleep 0.2; done');
+    t.is(started.status, 0, started.stderr);
+    const inside = husk('exec', '-e', 'A=b', 'live', 'sh', '-c', 'echo $A; cat /mnt/from-guest; exit 4');
+    t.is(inside.status, 4, inside.stderr);
+    t.is(inside.stdout, 'b\nguest\n');
+    t.is(readFileSync(join(shared, 'from-guest'), 'utf8'), 'guest\n');
+    writeFileSync(join(shared, 'later'), 'seen live\n');
+    t.is(husk('exec', 'live', 'cat', '/mnt/later').stdout, 'seen live\n');
+    t.is(husk('inspect', '-f', '{{.Isolation}} {{.State.Status}}', 'live').stdout, 'vm running\n');
+    t.is(husk('stop', 'live').status, 0);
+    t.is(husk('logs', 'live').stdout, 'host\nbye\n');
+    t.is(husk('inspect', '-f', '{{.State.ExitCode}} {{.State.OOMKilled}}', 'live').stdout, '5 false\n');
+  });
+
+  test.serial('a memory limit kills inside the guest only; what was written is there at the next start', (t) => {
+    const eater = run('--name', 'eater', '-m', '32m', 'husk/base', 'sh', '-c', 'test -e /first && exit 3; echo x >/first; sync; exec tail -c 90000000 /dev/zero');
+    t.is(eater.status, 137, eater.stderr + eater.stdout);
+    t.is(husk('inspect', '-f', '{{.State.ExitCode}} {{.State.OOMKilled}}', 'eater').stdout, '137 true\n');
+    t.is(husk('start', '-a', 'eater').status, 3);
+  });
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return '';
+  }
+}
