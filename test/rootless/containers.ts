@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { ordinaryUser, ROOT, type Result } from '../fixtures/user.ts';
 
 /** what the code given to `asUser` and `asRoot` finds in scope; runs in the user's home */
-const PRELUDE = `
+export const PRELUDE = `
   const load = (file) => import(${JSON.stringify(ROOT)} + '/src/' + file);
   const { UsernsSandbox } = await load('rootless/sandbox.ts');
   const { runInUserNamespace } = await load('rootless/namespace.ts');

@@ -1,0 +1,239 @@
+/**
+ * Limits, pause, figures and clean-up in a real cgroup v2, inside the test host as an ordinary user; judged by what containers can still do, not by
+ * reading control files back. And what a host without cgroup v2 says.
+ */
+import test from 'ava';
+import { existsSync } from 'node:fs';
+import { missingTestHost, measureInTestHost, HUSK_INSIDE } from '../fixtures/test-host.ts';
+import { ordinaryUser, ROOT } from '../fixtures/user.ts';
+import { checkLimits } from '../../src/container/cgroup.ts';
+import { resources } from '../../src/engine/spec/limits.ts';
+import type { ResourceRequest } from '../../src/engine/contract.ts';
+import { PRELUDE } from './containers.ts';
+
+const PROGRAM = `${PRELUDE}
+const MiB = 2 ** 20;
+const CGROUPS = '/sys/fs/cgroup/husk-user';
+const folders = () => fs.readdirSync(CGROUPS, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
+const limited = (resources) => ({ change: (spec) => ({ ...spec, linux: { ...spec.linux, resources } }) });
+/** dd keeps a block in memory: as a process's own pages, never as page cache */
+const hold = (mebibytes) => ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=' + mebibytes + 'M', 'count=1'];
+const begin = async (args, resources) => {
+  const sandbox = makeSandbox(args, limited(resources));
+  await sandbox.prepare(NOTHING);
+  const child = await sandbox.start();
+  let bytes = 0;
+  child.stdout.on('data', (data) => (bytes += data.length));
+  child.stderr?.resume();
+  return { sandbox, child, printed: () => bytes };
+};
+const exec = async (sandbox, args) => {
+  const child = await sandbox.exec({ ...makeSpec(args).process }, NOTHING);
+  const [out, err, exit] = await Promise.all([text(child.stdout), text(child.stderr), child.exited]);
+  return { out, err, exit };
+};
+/** CPU seconds a second of wall clock, over some seconds */
+const pace = async (sandbox, seconds = 3) => {
+  const [cpu, at] = [(await sandbox.stats()).cpuNanoseconds, performance.now()];
+  await sleep(seconds * 1000);
+  return ((await sandbox.stats()).cpuNanoseconds - cpu) / 1e6 / (performance.now() - at);
+};
+const BUSY = ['sh', '-c', 'while :; do :; done'];
+
+{ // two at once: one over its limit, one beside it
+  const neighbour = await begin(['sleep', '1000'], { memory: { limit: 64 * MiB } });
+  report('memory: over', (await run(hold(200), limited({ memory: { limit: 64 * MiB, swap: 128 * MiB } }))).exit);
+  report('memory: under', (await run(hold(20), limited({ memory: { limit: 64 * MiB, swap: 128 * MiB } }))).exit);
+  report('memory: no swap', (await run(hold(200), limited({ memory: { limit: 64 * MiB, swap: 64 * MiB } }))).exit);
+  report('memory: endless swap', (await run(hold(20), limited({ memory: { limit: 64 * MiB, swap: -1 } }))).exit);
+  report('neighbour lives', (await neighbour.sandbox.processes()).length);
+  report('exec: over', (await exec(neighbour.sandbox, hold(200))).exit);
+  report('exec: the container goes on', (await neighbour.sandbox.processes()).length);
+  await neighbour.sandbox.update({ memory: { limit: 256 * MiB, swap: 512 * MiB } });
+  report('update: more memory', (await exec(neighbour.sandbox, hold(100))).exit.code);
+  report('folders of one', folders().length);
+  await neighbour.sandbox.destroy();
+  report('folders after', folders());
+}
+{
+  const { out, err, exit } = await sh('i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i+1)); done; echo all', limited({ pids: { limit: 10 } }));
+  report('pids', { out, err: /fork/.test(err), code: exit.code });
+  const bomb = await begin(['sh', '-c', '(while :; do sleep 1000 & done) & exec sleep 1000'], { pids: { limit: 20 } });
+  await sleep(2000);
+  const { pids, pidsLimit } = await bomb.sandbox.stats();
+  report('bomb', { pids, pidsLimit });
+  report('outside of the bomb', spawnSync('true').status);
+  await bomb.sandbox.destroy();
+  report('folders after the bomb', folders());
+}
+{
+  const free = await begin(BUSY, {});
+  report('pace: free', await pace(free.sandbox));
+  await free.sandbox.update({ cpu: { quota: 20000, period: 100000 } });
+  report('pace: updated to 0.2', await pace(free.sandbox));
+  await free.sandbox.pause();
+  report('pace: paused', await pace(free.sandbox, 1));
+  await free.sandbox.destroy();
+  const half = await begin(BUSY, { cpu: { quota: 50000, period: 100000 } });
+  report('pace: half', await pace(half.sandbox));
+  await half.sandbox.destroy();
+}
+{
+  const clock = await begin(['sh', '-c', 'while :; do echo x; sleep 0.05; done'], {});
+  await sleep(1000);
+  const before = clock.printed();
+  await clock.sandbox.pause();
+  await sleep(100);
+  const paused = clock.printed();
+  await sleep(1500);
+  const still = clock.printed();
+  await clock.sandbox.unpause();
+  await sleep(1500);
+  report('pause', { before, paused, still, after: clock.printed() });
+  await clock.sandbox.pause();
+  const at = performance.now();
+  await clock.sandbox.destroy();
+  report('destroy paused', performance.now() - at);
+}
+{
+  const holder = await begin(['sh', '-c', 'head -c 31457280 /dev/zero >/dev/shm/x; echo; sleep 1000; :'], { memory: { limit: 100 * MiB }, pids: { limit: 50 } });
+  while (holder.printed() === 0) await sleep(50);
+  await sleep(300);
+  report('stats', await holder.sandbox.stats());
+  report('cgroup seen inside', (await exec(holder.sandbox, ['cat', '/proc/self/cgroup'])).out);
+  const raise = await exec(holder.sandbox, ['sh', '-c', 'echo max >/sys/fs/cgroup/memory.max; cat /sys/fs/cgroup/memory.max']);
+  report('raised from inside', raise.out.trim());
+  await holder.sandbox.destroy();
+}
+{
+  const env = { ...process.env, XDG_DATA_HOME: resolve('data'), XDG_CONFIG_HOME: resolve('config') };
+  const husk = (...args) => { const { status, stdout, stderr } = spawnSync('${HUSK_INSIDE}/bin/husk', args, { env, encoding: 'utf8' }); return { status, stdout: stdout.trim(), stderr: stderr.trim() }; };
+  const sleepers = () => fs.readdirSync('/proc').filter((pid) => { try { return fs.readFileSync('/proc/' + pid + '/cmdline', 'latin1').includes('sleep\\0' + '4321'); } catch { return false; } }).length;
+  execFileSync('tar', ['-C', 'lower', '-cf', 'b.tar', '.']);
+  husk('import', 'b.tar', 'b');
+  report('run: over', husk('run', '--name', 'over', '--network', 'none', '-m', '64m', 'b', ...hold(200)).status);
+  report('run: state', husk('inspect', '-f', '{{.State.OOMKilled}} {{.State.ExitCode}}', 'over').stdout);
+  report('run: warning', husk('create', '--network', 'none', '-m', '64m', '--memory-swappiness', '5', 'b', 'true').stderr);
+  report('info', husk('info', '-f', '{{.MemoryLimit}} {{.CpuCfsQuota}} {{.CPUSet}} {{.PidsLimit}}').stdout);
+  husk('run', '-d', '--name', 'many', '--network', 'none', '--pid', 'host', 'b', 'sh', '-c', 'setsid sleep 4321 & setsid sh -c "sleep 4321 & sleep 4321" & exec sleep 4321');
+  await sleep(1000);
+  report('sleepers', sleepers());
+  husk('kill', 'many');
+  husk('wait', 'many');
+  report('sleepers after', sleepers());
+  husk('run', '-d', '--name', 'orphan', '--network', 'none', '-m', '64m', 'b', 'sleep', '4321');
+  let pid = Number(husk('inspect', '-f', '{{.State.Pid}}', 'orphan').stdout);
+  const isSupervisor = () => fs.readFileSync('/proc/' + pid + '/cmdline', 'latin1').startsWith('husk-supervisor');
+  while (pid > 1 && !isSupervisor()) pid = Number(fs.readFileSync('/proc/' + pid + '/stat', 'latin1').replace(/^.*\\) . /s, '').split(' ')[0]);
+  const there = folders();
+  process.kill(pid, 'SIGKILL');
+  report('orphan', { before: there.length, ps: husk('ps', '-a', '--filter', 'name=orphan', '--format', '{{.Status}}').stdout.replace(/ .*/, ''), sleepers: sleepers(), folders: folders() });
+}
+`;
+
+interface Exit { code: number; signal?: number; oomKilled?: boolean }
+interface Pause { before: number; paused: number; still: number; after: number }
+
+const reason = missingTestHost() ?? (existsSync(`${ROOT}/dist/husk.cjs`) ? undefined : 'husk is not built');
+const found: Record<string, unknown> = {};
+const inHost = reason === undefined ? test : test.skip;
+if (reason === undefined)
+  test.before(async (t) => {
+    t.timeout(300_000);
+    Object.assign(found, await measureInTestHost(PROGRAM));
+  });
+
+const KILLED: Exit = { code: 137, signal: 9, oomKilled: true };
+const exactly: [title: string, name: string, value: unknown][] = [
+  ['-m kills what takes more', 'memory: over', KILLED],
+  ['-m leaves what takes less', 'memory: under', { code: 0 }],
+  ['--memory-swap equal to -m', 'memory: no swap', KILLED],
+  ['--memory-swap -1', 'memory: endless swap', { code: 0 }],
+  ['another container is left alone', 'neighbour lives', 1],
+  ['an exec is within the limit', 'exec: over', KILLED],
+  ['the container of a killed exec goes on', 'exec: the container goes on', 1],
+  ['update gives a running container more memory', 'update: more memory', 0],
+  ['the session and one container have cgroups', 'folders of one', 2],
+  ['nothing is left of a cgroup', 'folders after', ['session']],
+  ['--pids-limit refuses forks', 'pids', { out: '', err: true, code: 2 }],
+  ['a fork bomb outside is not felt', 'outside of the bomb', 0],
+  ['nothing is left of a fork bomb', 'folders after the bomb', ['session']],
+  ['a container sees its cgroup as the root', 'cgroup seen inside', '0::/\n'],
+  ['a container cannot raise its own limit', 'raised from inside', String(100 * 2 ** 20)],
+  ['run gives 137', 'run: over', 137],
+  ['inspect tells of the OOM killer', 'run: state', 'true 137'],
+  ['what is discarded is told at create', 'run: warning', 'WARNING: Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.'],
+  ['info lists what can be limited', 'info', 'true true true true'],
+  ['processes in sessions of their own, without a pid namespace', 'sleepers', 4],
+  ['are killed with the container', 'sleepers after', 0],
+  ['a supervisor killed -9 leaves no cgroup behind the next command', 'orphan', { before: 2, ps: 'Exited', sleepers: 0, folders: ['session'] }],
+];
+for (const [title, name, value] of exactly) inHost(title, (t) => t.deepEqual(found[name], value));
+
+// the host is emulated and its neighbours are busy: wide margins
+for (const [title, name, least, most] of [
+  ['a busy loop without a limit', 'pace: free', 0.6, 1.1],
+  ['--cpus 0.5', 'pace: half', 0.35, 0.58],
+  ['update to 0.2 CPUs', 'pace: updated to 0.2', 0.1, 0.28],
+  ['a paused busy loop', 'pace: paused', 0, 0.02],
+  ['ms to destroy a paused container', 'destroy paused', 0, 5000],
+] as const)
+  inHost(title, (t) => {
+    const value = found[name] as number;
+    t.true(value >= least && value <= most, `${value} is not within ${least}-${most}`);
+  });
+
+inHost('a fork bomb stops at its limit', (t) => {
+  const { pids, pidsLimit } = found['bomb'] as { pids: number; pidsLimit: number };
+  t.is(pidsLimit, 20);
+  t.true(pids >= 18 && pids <= 20, String(pids));
+});
+inHost('pause stands still, unpause goes on', (t) => {
+  const { before, paused, still, after } = found['pause'] as Pause;
+  t.true(before > 4);
+  t.is(still, paused);
+  t.true(after > still + 4, `${still} → ${after}`);
+});
+inHost('figures', (t) => {
+  const stats = found['stats'] as Record<string, number>;
+  t.true(stats['memoryBytes']! >= 30 * 2 ** 20 && stats['memoryBytes']! < 60 * 2 ** 20, String(stats['memoryBytes']));
+  t.is(stats['memoryLimitBytes'], 100 * 2 ** 20);
+  t.is(stats['pidsLimit'], 50);
+  t.is(stats['pids'], 2);
+  t.true(stats['cpuNanoseconds']! > 1e6);
+});
+
+const here = checkHere();
+const FLAGS: [flag: string, value: string, request: ResourceRequest][] = [
+  ['--memory', '64m', { memory: 64 * 2 ** 20 }],
+  ['--cpus', '0.5', { cpus: 0.5 }],
+  ['--pids-limit', '5', { pidsLimit: 5 }],
+  ['--cpu-shares', '5', { cpuShares: 5 }],
+  ['--cpuset-cpus', '0', { cpusetCpus: '0' }],
+  ['--memory-reservation', '32m', { memoryReservation: 32 * 2 ** 20 }],
+  ['--blkio-weight', '100', { blkioWeight: 100 }],
+];
+for (const [flag, value, request] of FLAGS) {
+  const none = { kind: 'none', reason: 'this host has no cgroup v2 at /sys/fs/cgroup', fix: 'f' } as const;
+  test(`${flag} without cgroups names the flag`, (t) => void t.throws(() => checkLimits(resources(request, { cpus: 1, blockDevice: () => undefined }), none), { message: new RegExp(`^cannot enforce ${flag}(, --cpu-quota)?: this host has no cgroup v2`) }));
+  (here === undefined ? test.serial.skip : test.serial)(`husk create ${flag} and run are refused here in one line, before there is a record`, (t) => {
+    using user = ordinaryUser();
+    importImage(user);
+    for (const verb of ['create', 'run']) {
+      const { status, stderr } = user.husk(verb, '--network', 'none', flag, value, 'b', 'true');
+      t.regex(stderr, new RegExp(`cannot enforce ${flag}`));
+      t.is(status, 125);
+    }
+    t.is(user.husk('ps', '-aq').stdout, '');
+  });
+}
+
+/** @returns does this machine enforce nothing */
+function checkHere(): boolean | undefined {
+  return existsSync('/sys/fs/cgroup/cgroup.controllers') || !existsSync(`${ROOT}/dist/husk.cjs`) ? undefined : true;
+}
+
+function importImage(user: ReturnType<typeof ordinaryUser>): void {
+  user.run(['sh', '-c', 'mkdir r; tar -C r -cf b.tar .']);
+  user.husk('import', 'b.tar', 'b');
+}
