@@ -1,8 +1,8 @@
 /** `exec`: one more process in a running container. */
 import { readFileSync } from 'node:fs';
-import { randomBytes } from 'node:crypto';
 import type { Spec } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
+import { randomHex } from '../host/random.ts';
 import { attachment } from './attachment.ts';
 import type { EngineContext } from './context.ts';
 import type { Attachment, Container, ExecOptions } from './contract.ts';
@@ -19,7 +19,7 @@ export async function exec(context: EngineContext, reference: string, options: E
   const process = buildExec(container.config, readSpec(context, container), options);
   const client = await connect(context, container);
   if (!client) throw notRunning(container);
-  const id = randomBytes(32).toString('hex');
+  const id = randomHex(32);
   const command = options.command.join(' ');
   recordEvent(context, container, `exec_create: ${command}`, { execID: id });
   try {

@@ -1,6 +1,6 @@
 /** Container names: what is allowed, and the ones given to containers that nobody named, `adjective_surname` as Docker makes them. */
-import { randomBytes, randomInt } from 'node:crypto';
 import { HuskError } from '../errors.ts';
+import { randomBelow, randomHex } from '../host/random.ts';
 
 /** moby names.RestrictedNameChars */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
@@ -26,7 +26,7 @@ export function checkName(name: string): string {
 /** A free name; a digit is appended when the dice keep giving taken ones. */
 export function generateName(isTaken: (name: string) => boolean): string {
   for (let attempt = 0; attempt < 100; attempt++) {
-    const name = `${ADJECTIVES[randomInt(ADJECTIVES.length)]}_${SURNAMES[randomInt(SURNAMES.length)]}${attempt < 6 ? '' : randomInt(10 ** Math.min(6, attempt - 5))}`;
+    const name = `${ADJECTIVES[randomBelow(ADJECTIVES.length)]}_${SURNAMES[randomBelow(SURNAMES.length)]}${attempt < 6 ? '' : randomBelow(10 ** Math.min(6, attempt - 5))}`;
     if (!isTaken(name)) return name;
   }
   return generateId().slice(0, 12);
@@ -35,7 +35,7 @@ export function generateName(isTaken: (name: string) => boolean): string {
 /** 64 lower-case hex digits, never all decimal in the first 12: such a host name would read as a number */
 export function generateId(): string {
   for (;;) {
-    const id = randomBytes(32).toString('hex');
+    const id = randomHex(32);
     if (!/^\d{12}/.test(id)) return id;
   }
 }

@@ -2,7 +2,6 @@
  * Gets a supervisor process that is not yet anybody's. The launcher (launcher/husk.c) may have started one beside the command:
  * its connection is then an inherited fd. Otherwise one is spawned: detached, its own session, no terminal.
  */
-import { spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { HuskError } from '../errors.ts';
 import { INTERNAL, SELF } from '../program.ts';
@@ -43,6 +42,8 @@ function inherited(): Socket | undefined {
 }
 
 function spawnSupervisor(argv: readonly string[]): Socket {
+  // with the launcher's supervisor at hand this is never needed, and loading it costs 2 ms
+  const { spawn } = process.getBuiltinModule('node:child_process');
   const child = spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', 'ignore', 'ignore', 'pipe'], detached: true, cwd: '/', argv0: 'husk-supervisor' });
   const socket = child.stdio[3] as Socket;
   child.on('error', (error) => socket.destroy(new HuskError(`cannot start a supervisor: ${error.message}`, { kind: 'internal', cause: error })));

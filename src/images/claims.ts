@@ -2,9 +2,9 @@
  * Who is fetching which blob, among all husk processes of this data root: rows that name their holder's pid, start time and boot,
  * taken in a transaction. A holder that died holds nothing.
  */
-import { randomUUID } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { randomHex } from '../host/random.ts';
 import { transaction } from '../state/database.ts';
 import type { ProcessIdentity } from '../state/process-identity.ts';
 import { identifySelf, isAlive } from '../state/process-identity.ts';
@@ -57,7 +57,7 @@ export class Claims {
     for (const { digest, holder } of this.#database.prepare('SELECT digest, holder FROM blob_claims').all() as { digest: string; holder: string }[]) {
       if (!isAlive(JSON.parse(holder) as ProcessIdentity)) this.#database.prepare('DELETE FROM blob_claims WHERE digest = ? AND holder = ?').run(digest, holder);
     }
-    return this.#take(`${purpose}:${randomUUID()}`)!;
+    return this.#take(`${purpose}:${randomHex(16)}`)!;
   }
 
   /** does any living process hold a claim? */

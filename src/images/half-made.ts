@@ -2,9 +2,9 @@
  * Names in tmp/ for what is half-made: they carry their maker's pid and start time, so that what a killed process left behind is
  * told from what a living one is working on, and swept.
  */
-import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { randomHex } from '../host/random.ts';
 import type { Paths } from '../paths.ts';
 import { identifySelf, identify } from '../state/process-identity.ts';
 
@@ -17,7 +17,7 @@ const PARTIAL_LIFETIME_MS = 7 * 24 * 3600 * 1000;
 export function halfMade(paths: Pick<Paths, 'tmp'>, kind: 'blob' | 'layer' | 'archive'): string {
   mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
   const { pid, startTime } = identifySelf();
-  return join(paths.tmp, [MARK, kind, pid, startTime, randomBytes(6).toString('hex')].join('-'));
+  return join(paths.tmp, [MARK, kind, pid, startTime, randomHex(6)].join('-'));
 }
 
 /** Deletes what dead processes have left half-made, and parts nobody came back for. Never rejects a name it does not know: it is left alone. */

@@ -2,10 +2,10 @@
  * What `rmi` and `image prune` do to names, images and layers, with Docker's rules and texts. The rows go in one transaction; a
  * layer's folder is renamed away inside it, so that no other process sees a row without its folder, and deleted afterwards.
  */
-import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
+import { randomHex } from '../host/random.ts';
 import type { Paths } from '../paths.ts';
 import { transaction } from '../state/database.ts';
 import type { Blobs } from './blobs.ts';
@@ -124,7 +124,7 @@ function setAside(paths: Paths, diffId: string): boolean {
   mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
   const target = join(paths.tmp, REMOVED + hexOf(diffId));
   // one that waits there already has failed to be deleted: it keeps a name of its own
-  if (existsSync(target)) renameSync(target, `${target}-${randomBytes(4).toString('hex')}`);
+  if (existsSync(target)) renameSync(target, `${target}-${randomHex(4)}`);
   renameSync(folder, target);
   // the short link to its unpacked tree would lead nowhere
   rmSync(join(paths.layerLinks, shortId(diffId)), { force: true });

@@ -1,6 +1,6 @@
 /** What a volume may be called. Docker's rule and texts: a name becomes a folder below `volumes/`, so this is also the wall against `..`. */
-import { randomBytes } from 'node:crypto';
 import { HuskError } from '../errors.ts';
+import { randomHex } from '../host/random.ts';
 
 /** moby volume/local: RestrictedNamePattern */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
@@ -19,7 +19,7 @@ export function checkVolumeName(name: string): void {
 
 /** 64 hex digits, as Docker names what has no name */
 export function anonymousName(): string {
-  return randomBytes(32).toString('hex');
+  return randomHex(32);
 }
 
 function clip(text: string): string {
