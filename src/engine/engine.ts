@@ -98,7 +98,7 @@ function engineOf(context: EngineContext): Engine {
     export: async (container) => (await import('./export.ts')).exportContainer(context, resolve(context, container)),
     prune: (options) => prune(context, options),
     volumes: () => context.volumes(),
-    doctor: async () => (await import('../rootless/doctor.ts')).doctor(context.paths),
+    doctor: async () => (await import('./doctor.ts')).doctor(context.paths),
     [Symbol.dispose]: () => context.database.close(),
   };
 }
