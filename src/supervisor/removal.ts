@@ -56,10 +56,13 @@ export async function sweepRemoved(paths: Pick<Paths, 'tmp'>): Promise<void> {
     return;
   }
   for (const name of names) {
-    const match = /^removed-[0-9a-f]{64}-(\d+)-(\d+)$/.exec(name);
+    // copy-up-…: where src/volumes/populate.ts looks at an image while it fills a volume
+    const match = /^(removed-[0-9a-f]{64}|copy-up)-(\d+)-(\d+)(?:-\w{6})?$/.exec(name);
     if (!match) continue;
-    const owner = identify(Number(match[1]));
-    if (owner && owner.startTime === match[2] && owner.pid !== process.pid && isAlive(owner)) continue;
+    const [, kind, pid, startTime] = match;
+    const owner = identify(Number(pid));
+    const mine = owner?.pid === process.pid && kind !== 'copy-up';
+    if (owner && owner.startTime === startTime && !mine && isAlive(owner)) continue;
     await deleteTree(join(paths.tmp, name));
   }
 }

@@ -12,6 +12,7 @@ import { overlayOptions } from '../container/rootfs.ts';
 import { idMaps } from '../rootless/idmap.ts';
 import { runInUserNamespace } from '../rootless/namespace.ts';
 import { removeTree } from '../rootless/trees.ts';
+import { identifySelf } from '../state/process-identity.ts';
 import type { ResolvedMount } from './contract.ts';
 
 export interface PopulateOptions {
@@ -31,7 +32,8 @@ export async function populateMounts(mounts: readonly ResolvedMount[], options: 
 
 async function copyUp(mounts: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
   mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
-  const view = ownedFolder(join(paths.tmp, 'copy-up-'));
+  // the name src/supervisor/removal.ts sweeps, should this process be killed
+  const view = ownedFolder(join(paths.tmp, `copy-up-${process.pid}-${identifySelf().startTime}-`));
   const { root, steps } = imageView([...options.lower], view);
   const copies = mounts.map((mount) => {
     const inPlace = options.shared?.(mount.name ?? '') ?? false;
