@@ -15,7 +15,7 @@ import { explainLaunchError, type Stage } from './launch-failure.ts';
 import type { AwaitTag, LaunchPlan, Step } from './launch-plan.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from './namespaces.ts';
 import { planExec } from './plan.ts';
-import { containerProcesses, readStat, sumStats, ZOMBIE } from './processes.ts';
+import { containerProcesses, namespaceHolder, readStat, sumStats, ZOMBIE } from './processes.ts';
 import { SIGKILL } from './signals.ts';
 import type { ProcessSpec, Resources, Spec } from './spec.ts';
 import { Terminal } from './terminal.ts';
@@ -104,7 +104,9 @@ export class LocalSandbox implements Sandbox {
   async exec(process: ProcessSpec, stdio: StdioRequest): Promise<SandboxProcess> {
     const first = readStat(this.#pid);
     if (first === undefined || first.state === ZOMBIE || first.startTime !== this.#startTime) throw this.#notRunning();
-    const plan = planExec(this.#spec, processWithTerminal(process, stdio), { pid: this.#pid, rootless: this.#options.rootless, waitFor: { cgroup: true } });
+    const holder = namespaceHolder(this.#pid);
+    const holderStart = readStat(holder)?.startTime;
+    const plan = planExec(this.#spec, processWithTerminal(process, stdio), { pid: holder, rootless: this.#options.rootless, waitFor: { cgroup: true } });
     const launched = launch([...(this.#options.before ?? []), ...plan], {
       init: INIT_PROGRAM,
       stdin: stdio.stdin && !stdio.terminal ? 'pipe' : 'null',
@@ -112,7 +114,7 @@ export class LocalSandbox implements Sandbox {
       stderr: stdio.terminal ? 'null' : 'pipe',
       onAwait: (_tag, pid) => {
         // it has joined the namespaces of a pid: was that the container's first process, or one that got its number since?
-        if (readStat(this.#pid)?.startTime !== this.#startTime) throw this.#notRunning();
+        if (readStat(this.#pid)?.startTime !== this.#startTime || readStat(holder)?.startTime !== holderStart) throw this.#notRunning();
         this.#cgroup?.enter(pid);
       },
     });

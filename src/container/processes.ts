@@ -53,14 +53,27 @@ function allPids(): number[] {
 }
 
 /**
+ * The process whose namespaces stand for a container's: its first one, or that one's eldest child where the first is husk-init as the
+ * reaper of `--init`, which hides itself (guest/init/process.c) and with it its /proc/PID/ns.
+ */
+export function namespaceHolder(first: number): number {
+  if (namespaceOf(first, 'pid') !== undefined) return first;
+  try {
+    return Number.parseInt(readFileSync(`/proc/${first}/task/${first}/children`, 'latin1'), 10) || first;
+  } catch {
+    return first; // it has ended
+  }
+}
+
+/**
  * Every process of the container: all of its pid namespace when it has one of its own, else what descends from its first
  * process and from the processes that `exec` has put in.
  */
 export function containerProcesses(first: number, options: { ownPid: boolean; more?: readonly number[] }): number[] {
   if (options.ownPid) {
-    const space = namespaceOf(first, 'pid');
+    const space = namespaceOf(namespaceHolder(first), 'pid');
     if (space === undefined || space === namespaceOf('self', 'pid')) return [];
-    return allPids().filter((pid) => namespaceOf(pid, 'pid') === space && readStat(pid)?.state !== ZOMBIE);
+    return allPids().filter((pid) => (pid === first || namespaceOf(pid, 'pid') === space) && (readStat(pid)?.state ?? ZOMBIE) !== ZOMBIE);
   }
   const children = new Map<number, number[]>();
   for (const pid of allPids()) {

@@ -3,6 +3,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync
 import { availableParallelism, hostname, release } from 'node:os';
 import { join } from 'node:path';
 import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../container/etc-files.ts';
+import { namespaceHolder } from '../container/processes.ts';
 import type { Device } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
 import { DNS_FORWARDER } from '../network/pasta.ts';
@@ -62,7 +63,7 @@ function joinedPid(context: EngineContext, mode: string | undefined): number | u
   if (!mode?.startsWith('container:')) return undefined;
   const other = resolve(context, mode.slice('container:'.length));
   if (!isRunning(other)) throw new HuskError(`cannot join network namespace of a non running container: Container ${other.id} is not running`, { kind: 'conflict', exitCode: 125 });
-  return other.state.pid;
+  return namespaceHolder(other.state.pid);
 }
 
 function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {

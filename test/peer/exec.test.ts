@@ -43,6 +43,17 @@ same(['nosuch', 'id'], { podmanStatus: 125, says: /^Error: No such container: no
 same(['stopped', 'id'], { podmanStatus: 255, says: /^Error: [Cc]ontainer \S+ is not running\n$/ });
 same(['--bogus', 'main', 'id'], { says: /^unknown flag: --bogus\n/ });
 
+test.serial('--init: exec, top, and another container in its namespaces', (t) => {
+  if (typeof both === 'string') return t.pass();
+  const { husk } = both;
+  t.is(husk(['run', '-d', '--init', '--name', 'with-init', '--network=none', '-h', 'inside', IMAGE, 'sleep', '600']).status, 0);
+  t.is(husk(['exec', 'with-init', 'cat', '/proc/1/comm']).stdout, 'husk-init\n');
+  t.is(husk(['exec', 'with-init', 'sh', '-c', 'tr "\\0" . </proc/1/cmdline | tr -s .']).stdout, 'husk-init.');
+  t.regex(husk(['top', 'with-init']).stdout, /husk-init\n.*sleep 600\n/);
+  const joined = husk(['run', '--rm', '--network=container:with-init', '--pid=container:with-init', IMAGE, 'cat', '/proc/1/comm']);
+  t.is(joined.stdout, 'husk-init\n', joined.stderr);
+});
+
 test.serial('exec -d', async (t) => {
   compare(t, both, ['exec', '-d', 'main', 'touch', '/tmp/made'], { view: () => '' });
   compare(t, both, ['exec', 'main', 'sh', '-c', 'sleep 0.3; ls /tmp/made']);
