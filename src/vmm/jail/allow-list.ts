@@ -52,6 +52,8 @@ const MEMORY = [
 
 const THREADS = [
   allow('futex gettid getpid getppid exit exit_group sched_yield sched_getaffinity set_robust_list rseq'),
+  // glibc's pthread_getattr_np, by which V8's threads find their stacks, fills in the policy too
+  allow('sched_getparam sched_getscheduler sched_get_priority_min sched_get_priority_max'),
   // pthread_create, and nothing that is another process; clone3 hides its flags in memory, glibc does without it
   allow('clone', is(0, THREAD_FLAGS)),
   { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
