@@ -46,3 +46,23 @@ export class HuskError extends Error {
     this.fix = options.fix;
   }
 }
+
+/** What a disk or its owner refuses is no fault of husk's. */
+const REFUSALS: Record<string, string> = {
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  EROFS: 'read-only file system',
+  ENOSPC: 'no space left on device',
+  EDQUOT: 'disk quota exceeded',
+  EMFILE: 'too many open files',
+  ENFILE: 'too many open files in system',
+  ENOMEM: 'cannot allocate memory',
+};
+
+/** One line for Node's error of a system call that this host refused; undefined for any other error. */
+export function refusal(error: unknown): HuskError | undefined {
+  const { code = '', syscall, path } = (error ?? {}) as { code?: string; syscall?: string; path?: string };
+  if (syscall === 'uv_cwd') return new HuskError('cannot find the working folder: it has been removed', { kind: 'unsupported', fix: 'cd to a folder that is there', cause: error });
+  if (syscall === undefined || !Object.hasOwn(REFUSALS, code)) return undefined;
+  return new HuskError(`cannot ${syscall} ${path ?? ''}: ${REFUSALS[code]}`.replace(' :', ':'), { kind: 'unsupported', exitCode: 1, cause: error });
+}

@@ -1,5 +1,5 @@
 /** What a person is told when something went wrong, and the exit code it gives. */
-import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { EXIT_HUSK_FAILED, HuskError, refusal } from '../errors.ts';
 import type { Context } from './command.ts';
 import { printable } from './output/printable.ts';
 import { Silent } from './silent.ts';
@@ -12,6 +12,8 @@ export function report(error: unknown, context: Pick<Context, 'stderr'>, options
   if (error instanceof Silent) return error.exitCode;
   if (!(error instanceof HuskError)) {
     if ((error as NodeJS.ErrnoException)?.code === 'EPIPE') return EXIT_BROKEN_PIPE;
+    const refused = refusal(error);
+    if (refused) return report(refused, context, options);
     context.stderr.write(printable(`husk: internal error, please report it: ${error instanceof Error ? error.stack : String(error)}\n`, context.stderr, { lines: true }));
     return options.runLike === undefined ? 1 : EXIT_HUSK_FAILED;
   }

@@ -4,7 +4,7 @@
  * harms nobody else. Decides nothing about the container itself: that is container-life.ts.
  */
 import type { Socket } from 'node:net';
-import { HuskError } from '../errors.ts';
+import { HuskError, refusal } from '../errors.ts';
 import type { ExitStatus, Sandbox, SandboxProcess } from '../sandbox.ts';
 import { FanOut, STALL_TIMEOUT_MS, type Listener } from './fan-out.ts';
 import { decodeMessage, encodeMessage, encodeStream, FrameDecoder } from './frames.ts';
@@ -265,5 +265,7 @@ function bounded(size: number): number {
 
 export function errorEvent(error: unknown): Event {
   if (error instanceof HuskError) return { type: 'error', message: error.message, kind: error.kind, exitCode: error.exitCode, fix: error.fix };
+  const refused = refusal(error);
+  if (refused) return { type: 'error', message: refused.message, kind: refused.kind, exitCode: 125 };
   return { type: 'error', message: `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, kind: 'internal', exitCode: 125 };
 }

@@ -12,7 +12,8 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
   const detach = flags.bool('detach');
   const streams = new Set(flags.list('attach').map((stream) => stream.toLowerCase()));
   if (detach && streams.size > 0) throw new HuskError('conflicting options: cannot specify both --attach and --detach', { kind: 'invalid', exitCode: 125 });
-  const options = createOptions(flags, words, { env: context.env, workdir: process.cwd(), consoleSize: size });
+  // asked for only where a relative path needs it: the working folder may be gone
+  const options = createOptions(flags, words, { env: context.env, get workdir() { return process.cwd(); }, consoleSize: size });
   parseDetachKeys(flags.string('detach-keys'));
   const attach = {
     stdin: streams.size > 0 ? streams.has('stdin') : options.interactive,

@@ -60,7 +60,7 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     isolation: oneOf('isolation', flags.string('isolation'), ['auto', 'vm', 'userns'] as const),
     readOnly: flags.bool('read-only'),
     tmpfs: Object.fromEntries(flags.list('tmpfs').map((text) => attempt(() => parseTmpfs(text)))),
-    mounts: mounts(flags, environment.workdir),
+    mounts: mounts(flags, environment),
     volumesFrom: flags.list('volumes-from'),
     network: networks[0] ?? 'default',
     dns: flags.list('dns').map((address) => address.trim()),
@@ -148,8 +148,8 @@ function labels(flags: FlagSet): Record<string, string> {
   return toMap([...flags.list('label-file').flatMap((file) => readLines(file, { what: 'label' })), ...flags.list('label')]);
 }
 
-function mounts(flags: FlagSet, workdir: string): MountRequest[] {
-  const all = [...flags.list('volume').map((text) => attempt(() => parseVolume(text, { workdir }))), ...flags.items<MountRequest>('mount')];
+function mounts(flags: FlagSet, environment: { readonly workdir: string }): MountRequest[] {
+  const all = [...flags.list('volume').map((text) => attempt(() => parseVolume(text, environment))), ...flags.items<MountRequest>('mount')];
   const seen = new Set<string>();
   for (const { target } of all) {
     if (seen.has(target)) throw invalid(`Duplicate mount point: ${target}`);
