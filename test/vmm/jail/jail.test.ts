@@ -50,7 +50,9 @@ real('in the jail there is what was listed, and nothing else', async (t: import(
   t.deepEqual(said['proc'], ['self', 'sys'], stderr);
   t.deepEqual(said['dev'], ['kvm', 'null']);
   for (const place of ['passwd', 'home', 'init', 'above']) t.is(said[place], 'ENOENT', place);
-  for (const name of ['etc', 'usr', 'bin', 'home', 'root', 'sys', 'run', 'var']) t.false((said['root'] as string[]).includes(name), name);
+  // husk's own parts and the test's home are bound in at their own paths, wherever this checkout lies
+  const own = new Set([import.meta.dirname, user.home, process.execPath].map((path) => path.split('/')[1]));
+  for (const name of ['etc', 'usr', 'bin', 'home', 'root', 'sys', 'run', 'var'].filter((name) => !own.has(name))) t.false((said['root'] as string[]).includes(name), name);
   t.is(said['writeRoot'], 'EROFS');
   t.is(said['writeShareReadOnly'], 'EROFS');
   t.regex(String(said['writeOwnCode']), /EROFS|EACCES/);
