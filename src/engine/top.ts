@@ -11,6 +11,8 @@ const MAX_OUTPUT = 16 << 20;
 export async function top(context: EngineContext, reference: string, psArguments: string[]): Promise<{ titles: string[]; processes: string[][] }> {
   const container = resolve(context, reference);
   if (!isRunning(container)) throw notRunning(container);
+  // the sandbox's pids are the guest's: the host's ps would show strangers under the same numbers
+  if (container.config.isolation === 'vm') throw new HuskError(`top of a VM container is not there yet: ${reference}`, { kind: 'unsupported', fix: `husk exec ${reference} ps` });
   const answer = await ask(context, container, { type: 'processes' });
   if (answer?.type !== 'ok') throw notRunning(container);
   return parsePs(await ps(psArguments.length > 0 ? psArguments : ['-ef']), new Set(answer.value as number[]));
