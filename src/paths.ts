@@ -10,6 +10,7 @@
  *     containers/<id>/          config, upper/, work/, merged/, etc/ (hosts, hostname, resolv.conf), logs
  *     volumes/<name>/_data
  *     cache/seccomp/            compiled filters by content
+ *     cache/kvm.json            how fast this boot's KVM is
  *     tmp/                      everything half-made; renamed out when complete
  *   <runtime dir>/              $XDG_RUNTIME_DIR/husk, or /run/husk for root
  *     <first 16 hex of id>.sock the supervisor of a running container

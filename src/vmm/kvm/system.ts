@@ -6,6 +6,7 @@ import { SyscallError } from '../../host/libc.ts';
 import { CAPABILITIES, CPUID_ENTRY, CPUID_HEADER_SIZE, KVM_API_VERSION, KVM_CHECK_EXTENSION, KVM_CREATE_VM, KVM_GET_API_VERSION, KVM_GET_SUPPORTED_CPUID, KVM_GET_VCPU_MMAP_SIZE } from './requests.ts';
 import { Vm } from './vm.ts';
 
+const DEVICE = '/dev/kvm';
 /** Without these the VMM does not start; all are in every kernel since 4.12 that runs guests at all. */
 const NEEDED: (keyof typeof CAPABILITIES)[] = ['IRQCHIP', 'USER_MEMORY', 'EXT_CPUID', 'IRQFD', 'IOEVENTFD', 'READONLY_MEM', 'IMMEDIATE_EXIT'];
 /** Linux returns fewer than 100 entries today; E2BIG tells when that is no longer so. */
@@ -22,6 +23,19 @@ export interface CpuidEntry {
   edx: number;
 }
 
+export interface KvmCapability {
+  name: string;
+  /** 0 when absent, else 1 or the capability's own figure */
+  value: number;
+  needed: boolean;
+}
+
+/** What the VMM needs of KVM, or makes use of, as this host has it. @throws HuskError when /dev/kvm does not open or is another thing */
+export function kvmCapabilities(path?: string): KvmCapability[] {
+  using kvm = Kvm.openUnchecked(path);
+  return (Object.keys(CAPABILITIES) as (keyof typeof CAPABILITIES)[]).map((name) => ({ name, value: kvm.check(name), needed: NEEDED.includes(name) }));
+}
+
 export class Kvm implements Disposable {
   readonly fd: number;
 
@@ -30,7 +44,16 @@ export class Kvm implements Disposable {
   }
 
   /** @throws HuskError `unsupported` when there is no usable /dev/kvm, with what to change */
-  static open(path = '/dev/kvm'): Kvm {
+  static open(path?: string): Kvm {
+    const kvm = Kvm.openUnchecked(path);
+    const missing = NEEDED.filter((name) => kvm.check(name) === 0);
+    if (missing.length === 0) return kvm;
+    kvm[Symbol.dispose]();
+    throw new HuskError(`${path ?? DEVICE} lacks ${missing.map((name) => `KVM_CAP_${name}`).join(', ')}`, { kind: 'unsupported', fix: 'a kernel of 4.12 or later has them' });
+  }
+
+  /** As `open`, whatever it lacks: to ask what that is. */
+  static openUnchecked(path: string = DEVICE): Kvm {
     let fd: number;
     try {
       fd = openSync(path, 'r+');
@@ -41,7 +64,7 @@ export class Kvm implements Disposable {
     }
     const kvm = new Kvm(fd);
     try {
-      kvm.#checkUsable(path);
+      kvm.#checkVersion(path);
     } catch (error) {
       kvm[Symbol.dispose]();
       throw error;
@@ -49,7 +72,7 @@ export class Kvm implements Disposable {
     return kvm;
   }
 
-  #checkUsable(path: string): void {
+  #checkVersion(path: string): void {
     let version: number;
     try {
       version = ioctl(this.fd, KVM_GET_API_VERSION, 0, `ask ${path} for its version`);
@@ -57,8 +80,6 @@ export class Kvm implements Disposable {
       throw new HuskError(`${path} is not KVM`, { kind: 'unsupported', cause: error });
     }
     if (version !== KVM_API_VERSION) throw new HuskError(`${path} speaks KVM API version ${version}, not ${KVM_API_VERSION}`, { kind: 'unsupported' });
-    const missing = NEEDED.filter((name) => this.check(name) === 0);
-    if (missing.length > 0) throw new HuskError(`${path} lacks ${missing.map((name) => `KVM_CAP_${name}`).join(', ')}`, { kind: 'unsupported', fix: 'a kernel of 4.12 or later has them' });
   }
 
   /** @returns 0 when absent, else 1 or the capability's own figure */
