@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { scanTar } from '../../src/images/tar/scan.ts';
-import type { TarEntry } from '../../src/images/tar/entry.ts';
+import { scanTar } from '../../src/tar/scan.ts';
+import type { TarEntry } from '../../src/tar/entry.ts';
 import { pax, type RawMember, tarball } from '../fixtures/tar.ts';
 import { HUSK, ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
 

@@ -11,8 +11,8 @@ import { HuskError } from '../../errors.ts';
 import { ingestLayer } from '../layers/ingest.ts';
 import { decompress, sniff } from '../layers/decompress.ts';
 import { MAX_MANIFEST } from '../manifest.ts';
-import { display, fromText } from '../tar/byte-string.ts';
-import { BLOCK, type TarEntry } from '../tar/entry.ts';
+import { display, fromText } from '../../tar/byte-string.ts';
+import { BLOCK, type TarEntry } from '../../tar/entry.ts';
 import type { ArchiveContext } from './context.ts';
 import { Members } from './members.ts';
 

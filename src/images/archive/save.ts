@@ -13,7 +13,7 @@ import { sha256 } from '../blobs.ts';
 import type { Image, Layer } from '../contract.ts';
 import { OCI_INDEX, OCI_LAYER, OCI_MANIFEST } from '../manifest.ts';
 import { familiarName, familiarReference, fullReference, hexOf, type Reference } from '../reference.ts';
-import { paddingOf, TAR_END, tarHeader } from '../tar/write.ts';
+import { paddingOf, TAR_END, tarHeader } from '../../tar/write.ts';
 import type { ArchiveContext } from './context.ts';
 import { imageManifest } from './manifest-of.ts';
 

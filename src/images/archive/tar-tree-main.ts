@@ -8,9 +8,9 @@
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, writeSync, type BigIntStats } from 'node:fs';
 import { changeRoot, listXattrs, readXattr } from '../../host/files.ts';
-import { type ByteString, fromBytes, toBytes } from '../tar/byte-string.ts';
-import type { TarType } from '../tar/entry.ts';
-import { paddingOf, TAR_END, tarHeader } from '../tar/write.ts';
+import { type ByteString, fromBytes, toBytes } from '../../tar/byte-string.ts';
+import type { TarType } from '../../tar/entry.ts';
+import { paddingOf, TAR_END, tarHeader } from '../../tar/write.ts';
 
 const NANOSECONDS = 1_000_000_000n;
 /** bytes read at once, and gathered before they are written */

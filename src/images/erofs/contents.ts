@@ -3,8 +3,8 @@
  * (unusual sparse files, the end of a tar cut short) is copied to the metadata. Pure but for `read`.
  */
 import { HuskError } from '../../errors.ts';
-import { display } from '../tar/byte-string.ts';
-import type { TarEntry } from '../tar/entry.ts';
+import { display } from '../../tar/byte-string.ts';
+import type { TarEntry } from '../../tar/entry.ts';
 import { BLOCK, HOLE, LAYOUT_CHUNKS, LAYOUT_PLAIN, MAX_CHUNK_SHIFT } from './format.ts';
 
 /** Entries of one chunk map: 16 MiB of metadata. */

@@ -4,8 +4,8 @@
  * (containerd does the same).
  */
 import type { Directory, Leaf, LayerTree } from '../layers/tree.ts';
-import type { ByteString } from '../tar/byte-string.ts';
-import type { TarEntry } from '../tar/entry.ts';
+import type { ByteString } from '../../tar/byte-string.ts';
+import type { TarEntry } from '../../tar/entry.ts';
 
 export interface MergedDirectory {
   kind: 'directory';

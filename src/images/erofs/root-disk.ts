@@ -39,7 +39,7 @@ export async function rootDisk(layers: readonly Layer[], paths: Pick<Paths, 'tmp
 }
 
 async function make(layers: readonly Layer[], path: string, key: Buffer, paths: Pick<Paths, 'tmp'>): Promise<void> {
-  const [{ LayerTree }, { scanTar }, { writeErofs }] = await Promise.all([import('../layers/tree.ts'), import('../tar/scan.ts'), import('./writer.ts')]);
+  const [{ LayerTree }, { scanTar }, { writeErofs }] = await Promise.all([import('../layers/tree.ts'), import('../../tar/scan.ts'), import('./writer.ts')]);
   const fds: number[] = [];
   try {
     const sources = layers.map(({ tar }) => {

@@ -5,8 +5,8 @@
  */
 import { HuskError } from '../../errors.ts';
 import type { LayerTree } from '../layers/tree.ts';
-import type { ByteString } from '../tar/byte-string.ts';
-import type { TarEntry } from '../tar/entry.ts';
+import type { ByteString } from '../../tar/byte-string.ts';
+import type { TarEntry } from '../../tar/entry.ts';
 import { type Contents, CopiedBlocks, placeContents, type TarOnDisk } from './contents.ts';
 import { type DirectoryShape, shapeDirectory, writeDirectory } from './directory.ts';
 import { BLOCK, encodeDevice, FILE_TYPES, HOLE, INODE_SIZE, LAYOUT_CHUNKS, LAYOUT_INLINE, LAYOUT_PLAIN, MAX_BLOCKS, MAX_ROOT_NID, META_BLOCK, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, SLOT, writeInode, writeSuperBlock } from './format.ts';

@@ -3,7 +3,7 @@
  * Source: Linux fs/erofs/erofs_fs.h (struct erofs_xattr_ibody_header, struct erofs_xattr_entry), fs/erofs/xattr.c.
  */
 import { HuskError } from '../../errors.ts';
-import { type ByteString, display } from '../tar/byte-string.ts';
+import { type ByteString, display } from '../../tar/byte-string.ts';
 import { BLOCK, MAX_XATTR_BODY, XATTR_ENTRY_SIZE, XATTR_HEADER_SIZE } from './format.ts';
 
 /** EROFS_XATTR_INDEX_*: the prefix becomes a number; the ACLs are whole names */

@@ -7,7 +7,7 @@ import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises
 import { join } from 'node:path';
 import { HuskError } from '../../errors.ts';
 import { halfMade } from '../half-made.ts';
-import { TarParser } from '../tar/parser.ts';
+import { TarParser } from '../../tar/parser.ts';
 import { decompress } from './decompress.ts';
 import { LayerTree } from './tree.ts';
 

@@ -8,8 +8,8 @@
  * layers have and never what this layer has.
  */
 import { HuskError } from '../../errors.ts';
-import { type ByteString, display } from '../tar/byte-string.ts';
-import type { TarEntry } from '../tar/entry.ts';
+import { type ByteString, display } from '../../tar/byte-string.ts';
+import type { TarEntry } from '../../tar/entry.ts';
 
 /** OCI image-spec layer.md § Whiteouts */
 const WHITEOUT = '.wh.';

@@ -10,8 +10,8 @@
 import { HuskError } from '../../errors.ts';
 import * as host from '../../host/files.ts';
 import { SyscallError } from '../../host/libc.ts';
-import { type ByteString, display } from '../tar/byte-string.ts';
-import type { TarEntry } from '../tar/entry.ts';
+import { type ByteString, display } from '../../tar/byte-string.ts';
+import type { TarEntry } from '../../tar/entry.ts';
 import type { Directory, Leaf, TreeNode } from './tree.ts';
 
 /** kernel's overlayfs, fuse-overlayfs and containers/storage: Documentation/filesystems/overlayfs.rst, fuse-overlayfs(1) */

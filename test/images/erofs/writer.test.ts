@@ -10,7 +10,7 @@ import { rootDisk } from '../../../src/images/erofs/root-disk.ts';
 import { writeErofs } from '../../../src/images/erofs/writer.ts';
 import { HuskError } from '../../../src/errors.ts';
 import { LayerTree } from '../../../src/images/layers/tree.ts';
-import { TarParser } from '../../../src/images/tar/parser.ts';
+import { TarParser } from '../../../src/tar/parser.ts';
 import { debianTar } from '../../fixtures/images.ts';
 import { member, pax, type RawMember, tarball } from '../../fixtures/tar.ts';
 

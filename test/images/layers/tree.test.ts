@@ -2,7 +2,7 @@
 import test from 'ava';
 import { HuskError } from '../../../src/errors.ts';
 import { type Directory, LayerTree } from '../../../src/images/layers/tree.ts';
-import { TarParser } from '../../../src/images/tar/parser.ts';
+import { TarParser } from '../../../src/tar/parser.ts';
 import { type RawMember, tarball } from '../../fixtures/tar.ts';
 
 function treeOf(members: RawMember[]): LayerTree {

@@ -1,5 +1,5 @@
 /** What one member of a tar says about itself, and the bounds that every archive from outside is held to. Types and numbers only. */
-import { HuskError } from '../../errors.ts';
+import { HuskError } from '../errors.ts';
 import type { ByteString } from './byte-string.ts';
 
 /** POSIX.1-2017 pax, "ustar Interchange Format": everything is in records of 512 bytes. */

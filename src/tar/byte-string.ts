@@ -1,5 +1,5 @@
 /**
- * Names in a tar are bytes, not text: a layer may hold `caf\xe9` beside `café`. Everywhere in src/images a name or path that came
+ * Names in a tar are bytes, not text: a layer may hold `caf\xe9` beside `café`. Everywhere in husk a name or path that came
  * from a tar is a *byte string*: a JavaScript string with one character (U+0000-U+00FF) for each byte, i.e. Buffer's "latin1".
  * It compares, hashes and slices like the bytes it stands for, costs no allocation of a Buffer, and for ASCII it is the text itself.
  * It becomes bytes again only at the system call, and text only in a message.

@@ -2,10 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import test from 'ava';
-import { fromText } from '../../../src/images/tar/byte-string.ts';
-import type { TarEntry } from '../../../src/images/tar/entry.ts';
-import { TarParser } from '../../../src/images/tar/parser.ts';
-import { type NewMember, TAR_END, tarHeader } from '../../../src/images/tar/write.ts';
+import { fromText } from '../../src/tar/byte-string.ts';
+import type { TarEntry } from '../../src/tar/entry.ts';
+import { TarParser } from '../../src/tar/parser.ts';
+import { type NewMember, TAR_END, tarHeader } from '../../src/tar/write.ts';
 
 /** headers only: the contents are never pushed */
 function readBack(...members: NewMember[]): TarEntry[] {

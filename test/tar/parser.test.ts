@@ -1,9 +1,9 @@
 /** The parser on archives made by hand: what it understands, and each attack it refuses; one case a line. */
 import test from 'ava';
-import { HuskError } from '../../../src/errors.ts';
-import type { TarEntry } from '../../../src/images/tar/entry.ts';
-import { TarParser } from '../../../src/images/tar/parser.ts';
-import { END, gnuLong, member, pax, paxRecord, type RawMember, tarball } from '../../fixtures/tar.ts';
+import { HuskError } from '../../src/errors.ts';
+import type { TarEntry } from '../../src/tar/entry.ts';
+import { TarParser } from '../../src/tar/parser.ts';
+import { END, gnuLong, member, pax, paxRecord, type RawMember, tarball } from '../fixtures/tar.ts';
 
 /** @param chunk bytes pushed at a time */
 function parse(archive: Buffer, chunk = archive.length || 1): TarEntry[] {
