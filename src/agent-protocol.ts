@@ -50,7 +50,7 @@ export type Request =
   /** executes the command of the container created */
   | { type: 'start' }
   | { type: 'exec'; process: ProcessNumber; spec: ProcessSpec; streams: ProcessStreams; columns?: number; rows?: number }
-  | { type: 'signal'; process: ProcessNumber; signal: number; /** every process of the container */ all?: boolean }
+  | { type: 'signal'; process: ProcessNumber; signal: number; /** every process of the container */ all?: boolean; /** its process group */ group?: boolean }
   | { type: 'resize'; process: ProcessNumber; columns: number; rows: number }
   | { type: 'pause' }
   | { type: 'unpause' }

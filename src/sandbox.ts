@@ -44,7 +44,8 @@ export interface SandboxProcess {
   readonly stderr: Readable | null;
   /** terminal size in characters */
   resize(columns: number, rows: number): void;
-  signal(signal: number): void;
+  /** `group`: to its whole process group, which it leads unless it has changed that */
+  signal(signal: number, options?: { group?: boolean }): void;
   /** never rejects */
   readonly exited: Promise<ExitStatus>;
 }

@@ -141,13 +141,17 @@ export class LocalSandbox implements Sandbox {
       throw explainLaunchError(error, stage);
     }
     if (terminal && stdio.columns && stdio.rows) terminal.setSize(stdio.columns, stdio.rows);
+    const startTime = readStat(pid)?.startTime;
     return {
       pid,
       stdin: terminal ?? launched.stdin,
       stdout: terminal ?? launched.stdout!,
       stderr: terminal ? null : launched.stderr,
       resize: (columns, rows) => terminal?.setSize(columns, rows),
-      signal: (signal) => launched.signal(signal),
+      signal: (signal, { group = false } = {}) => {
+        if (group) signalGroup(pid, startTime, signal);
+        launched.signal(signal);
+      },
       exited: launched.exited.then((exit) => this.#exitStatus(exit)),
     };
   }
@@ -248,6 +252,16 @@ function withTerminal(spec: Spec, stdio: StdioRequest): Spec {
 /** the master of a terminal that nobody was given */
 function closeTerminal(launched: Launched): void {
   void launched.pty?.then(({ fd }) => closeSync(fd)).catch(() => {});
+}
+
+/** kill(2) of a whole group knows no pidfd before Linux 6.9: its leader must still be who it was, which it is until its exit has been read */
+function signalGroup(leader: number, startTime: string | undefined, signal: number): void {
+  if (startTime === undefined || readStat(leader)?.startTime !== startTime) return;
+  try {
+    process.kill(-leader, signal);
+  } catch {
+    // it leads no group, or all of it has ended
+  }
 }
 
 function signalPid(pid: number, signal: number): void {

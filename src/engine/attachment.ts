@@ -17,7 +17,7 @@ export function attachment(context: EngineContext, container: Container, streams
     exited: streams.exited,
     detach: () => streams.detach(),
     resize: (columns, rows) => send({ type: 'resize', columns, rows, exec }),
-    signal: (signal) => send({ type: 'signal', signal, exec }),
+    signal: (signal) => send({ type: 'signal', signal, exec, byUser: true }),
   };
 }
 

@@ -126,6 +126,8 @@ export interface ContainerConfig {
   workdir: string;
   user: string;
   stopSignal: string;
+  /** what was asked for and the image's, as `inspect` shows it */
+  healthcheck?: NonNullable<CreateOptions['healthcheck']>;
   hostname: string;
   /** mounts as resolved: volumes named, host paths absolute */
   mounts: { type: 'bind' | 'volume' | 'tmpfs'; name?: string; source: string; destination: string; readonly: boolean; options: string[] }[];

@@ -104,6 +104,7 @@ async function makeConfig(context: EngineContext, request: { id: string; options
   const defaults = image.config.config ?? {};
   const stopSignal = options.stopSignal ?? defaults.StopSignal ?? 'SIGTERM';
   parseSignal(stopSignal);
+  const healthcheck = await healthcheckOf(options, defaults.Healthcheck);
   if (options.hostname !== undefined && options.hostname.length > MAX_HOSTNAME) throw new HuskError(`invalid hostname "${options.hostname}": over ${MAX_HOSTNAME} characters`, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
   return {
     options,
@@ -116,9 +117,19 @@ async function makeConfig(context: EngineContext, request: { id: string; options
     workdir: workingDirectory(options.workdir, defaults),
     user: options.user ?? defaults.User ?? '',
     stopSignal,
+    ...(healthcheck && { healthcheck }),
     hostname: options.hostname ?? (options.network === 'host' || options.uts === 'host' ? hostname() : request.id.slice(0, 12)),
     mounts: await resolveMounts(context, options, image),
   };
+}
+
+/** Most containers have none, and what merges and checks it is not loaded then. */
+async function healthcheckOf(options: CreateOptions, image: CreateOptions['healthcheck'] | null): Promise<ContainerConfig['healthcheck']> {
+  if (!options.healthcheck && !image) return undefined;
+  const { mergeHealthcheck, checkHealthcheck } = await import('./spec/health.ts');
+  const healthcheck = mergeHealthcheck(options.healthcheck, image);
+  checkHealthcheck(healthcheck);
+  return healthcheck;
 }
 
 async function resolveMounts(context: EngineContext, options: CreateOptions, image: Image): Promise<ContainerConfig['mounts']> {

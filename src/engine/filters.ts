@@ -26,9 +26,16 @@ const PREDICATES: Record<string, Predicate> = {
   isolation: (container, value) => container.config.isolation === value,
   publish: (container, value) => container.config.options.publish.some((entry) => portOf(entry) === portOf(value)),
   expose: (container, value) => container.config.options.expose.some((entry) => portOf(entry) === portOf(value)),
-  health: (_container, value) => value === 'none',
+  health: (container, value) => healthOf(container) === value,
   'is-task': (_container, value) => ['false', '0'].includes(value.toLowerCase()),
 };
+
+const HEALTH = ['starting', 'healthy', 'unhealthy', 'none'];
+
+/** of one that was never started, Docker's is `none` too */
+function healthOf({ state }: Container): string {
+  return state.health?.status ?? 'none';
+}
 
 /** @throws HuskError `invalid` with Docker's text for an unknown key or a value that cannot be */
 export function checkFilters(filters: Filters): void {
@@ -36,6 +43,7 @@ export function checkFilters(filters: Filters): void {
     if (key !== 'label' && !(key in PREDICATES)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
     for (const value of values) {
       if (key === 'status' && !STATUSES.includes(value)) throw new HuskError(`invalid filter 'status=${value}'`, { kind: 'invalid' });
+      if (key === 'health' && !HEALTH.includes(value)) throw new HuskError(`invalid filter 'health=${value}'`, { kind: 'invalid' });
       if (key === 'exited' && !/^\d+$/.test(value)) throw new HuskError(`invalid filter 'exited=${value}'`, { kind: 'invalid' });
       if (key === 'name' || key === 'id') pattern(value);
     }

@@ -36,6 +36,7 @@ export async function inspect(context: EngineContext, reference: string, options
       Error: state.error,
       StartedAt: state.startedAt,
       FinishedAt: state.finishedAt,
+      ...(state.health && { Health: healthOf(state.health) }),
     },
     Image: config.imageId,
     ResolvConfPath: join(etc, 'resolv.conf'),
@@ -58,6 +59,10 @@ export async function inspect(context: EngineContext, reference: string, options
     NetworkSettings: networkSettings(container),
     Isolation: config.isolation,
   };
+}
+
+function healthOf({ status, failingStreak, log }: NonNullable<Container['state']['health']>): object {
+  return { Status: status, FailingStreak: failingStreak, Log: log.map(({ start, end, exitCode, output }) => ({ Start: start, End: end, ExitCode: exitCode, Output: output })) };
 }
 
 function mountPoint(mount: ContainerConfig['mounts'][number]): object {
@@ -93,7 +98,7 @@ function containerConfig(context: EngineContext, container: Container): object {
     StdinOnce: options.interactive,
     Env: config.env,
     Cmd: config.command?.length ? config.command : null,
-    ...((options.healthcheck ?? image.Healthcheck) && { Healthcheck: options.healthcheck ?? image.Healthcheck }),
+    ...(config.healthcheck && { Healthcheck: config.healthcheck }),
     Image: config.image,
     Volumes: volumes.length > 0 ? Object.fromEntries(volumes.map((path) => [path, {}])) : null,
     WorkingDir: config.workdir === '/' ? (options.workdir ?? image.WorkingDir ?? '') : config.workdir,

@@ -56,12 +56,13 @@ async function startNow(context: EngineContext, container: Container, options: S
 async function makeTask(context: EngineContext, container: Container, options: StartOptions): Promise<Task> {
   const { id, config } = container;
   const image = context.images.get(config.imageId);
+  const spec = await context.buildSpec(container, image);
   return {
     id,
     dataRoot: context.paths.dataRoot,
     runtimeDir: context.paths.runtimeDir,
     isolation: config.isolation,
-    spec: await context.buildSpec(container, image),
+    spec,
     outbound: outbound(config).outbound,
     terminal: config.options.tty,
     openStdin: config.options.interactive,
@@ -73,6 +74,7 @@ async function makeTask(context: EngineContext, container: Container, options: S
     stopTimeout: config.options.stopTimeout ?? 10,
     log: { driver: config.options.logDriver, options: config.options.logOptions },
     restart: config.options.restart,
+    health: config.healthcheck && (await import('./spec/health.ts')).healthCheck(config, spec, image.config.config?.Shell),
     layers: image.layers,
     attributes: eventAttributes(container),
   };

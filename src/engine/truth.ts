@@ -8,6 +8,7 @@ import type { ContainerState } from '../state/containers.ts';
 import { appendEvent } from '../state/events.ts';
 import { identifySelf, isAlive } from '../state/process-identity.ts';
 import { rfc3339 } from '../state/time.ts';
+import { restingHealth } from '../supervisor/health.ts';
 import { removeRecordAndFolder } from '../supervisor/removal.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
@@ -85,6 +86,7 @@ function mend(context: EngineContext, record: Container, state: ContainerState):
     process: undefined,
     exitCode: state.status === 'restarting' ? state.exitCode : KILLED,
     finishedAt: state.status === 'restarting' ? state.finishedAt : rfc3339(),
+    health: state.health && restingHealth(state.health),
     supervisor: undefined,
     claim: remove ? { by: identifySelf(), operation: 'remove' } : undefined,
   };

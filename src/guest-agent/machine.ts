@@ -49,7 +49,7 @@ export class Machine {
         return this.#exec(request);
       case 'signal':
         if (request.process === FIRST_PROCESS) return this.#container().signal(request.signal, { all: request.all });
-        return this.#processes.get(request.process)?.signal(request.signal);
+        return this.#processes.get(request.process)?.signal(request.signal, { group: request.group });
       case 'resize':
         return this.#processes.get(request.process)?.resize(request.columns, request.rows);
       case 'pause':

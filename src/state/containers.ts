@@ -10,6 +10,24 @@ import type { ProcessIdentity } from './process-identity.ts';
 
 export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
 
+/** One health probe; times in RFC 3339. */
+export interface HealthResult {
+  start: string;
+  end: string;
+  /** the probe's own; -1 when it timed out or could not be started */
+  exitCode: number;
+  /** at most 4096 bytes, `...` behind them when there was more */
+  output: string;
+}
+
+/** Docker's `.State.Health` */
+export interface HealthState {
+  status: 'starting' | 'healthy' | 'unhealthy';
+  failingStreak: number;
+  /** the last five, oldest first */
+  log: HealthResult[];
+}
+
 /** Stored as JSON in `containers.state`. */
 export interface ContainerState {
   status: ContainerStatus;
@@ -26,6 +44,8 @@ export interface ContainerState {
   restartCount: number;
   /** stopped by hand: `unless-stopped` and `always` treat it apart */
   stoppedByUser: boolean;
+  /** of a container with a health check, from its first start on */
+  health?: HealthState;
   /**
    * Who supervises it: pid and start time (/proc/PID/stat field 22, clock ticks) and boot id, so that a reused pid or a reboot
    * is never mistaken for it. A `running` record whose supervisor is gone is shown, and mended, as exited.

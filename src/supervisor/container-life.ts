@@ -8,19 +8,19 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { paths as computePaths, type Paths } from '../paths.ts';
+import type { Resources } from '../container/spec.ts';
 import type { ExitStatus, Sandbox, SandboxProcess } from '../sandbox.ts';
-import { ContainerStore, type ContainerState } from '../state/containers.ts';
+import { ContainerStore } from '../state/containers.ts';
 import { openDatabase } from '../state/database.ts';
-import { appendEvent } from '../state/events.ts';
-import { identify, identifySelf, isAlive, sameProcess } from '../state/process-identity.ts';
-import { rfc3339 } from '../state/time.ts';
 import type { ContainerControl } from './conversation.ts';
 import { FanOut } from './fan-out.ts';
+import { HealthMonitor } from './health-monitor.ts';
+import { LifeRecord } from './life-record.ts';
 import { openLog, type LogSink } from './log.ts';
-import type { Task } from './protocol.ts';
+import type { RestartPolicy, Task } from './protocol.ts';
 import { removeRecordAndFolder, volumeUsers } from './removal.ts';
-import { RestartBackOff, shouldRestart } from './restart-policy.ts';
-import type { OpenSandbox } from './sandboxes.ts';
+import { asksToEnd, RestartBackOff, shouldRestart } from './restart-policy.ts';
+import { mayRestart, type OpenSandbox } from './sandboxes.ts';
 
 /** After PID 1's exit its output is over when nothing came for so long: only a shared pid namespace leaves holders. */
 const QUIET_MS = 500;
@@ -50,7 +50,16 @@ export class ContainerLife implements ContainerControl {
   #sandbox: Sandbox | undefined;
   #endOver!: () => void;
   #nextExit = Promise.withResolvers<ExitStatus>();
+  #record: LifeRecord | undefined;
+  #health: HealthMonitor | undefined;
+  /** performance.now() of this life's start */
+  #startedAt = 0;
+  /** it was told to end, by a person or (a logout, a shutdown) by its host: no restart */
+  #ending = false;
   #stoppedByUser = false;
+  /** `husk update --restart` has replaced the task's */
+  #policy: RestartPolicy | undefined;
+  #restarting: Promise<void> | undefined;
   #cancelBackOff: (() => void) | undefined;
   #backOff = new RestartBackOff();
   #restarts = 0;
@@ -98,7 +107,8 @@ export class ContainerLife implements ContainerControl {
     const socket = join(task.runtimeDir, `${task.id.slice(0, 16)}.sock`);
     this.#database = openDatabase(this.#paths.database);
     this.#store = new ContainerStore(this.#database);
-    this.#claim(task.id);
+    this.#record = new LifeRecord(this.#database, this.#store, task);
+    this.#record.claim();
     this.#idle = false;
     try {
       // whoever created it may have been killed between the record and the folder
@@ -112,15 +122,17 @@ export class ContainerLife implements ContainerControl {
     }
   }
 
-  async stop(options: { timeout?: number; signal?: number }): Promise<void> {
-    this.#stoppedByUser = true;
-    const exited = this.exit();
+  async stop(options: { timeout?: number; signal?: number; byUser?: boolean }): Promise<void> {
+    this.#end(options.byUser ?? true);
     if (this.#cancelBackOff) return this.#cancelBackOff();
+    // a restart under way: what it starts is what is stopped
+    await this.#restarting;
+    const exited = this.exit();
     const process = this.process;
     if (!process) return;
     const timeout = options.timeout ?? this.#task?.stopTimeout ?? DEFAULT_STOP_TIMEOUT;
-    this.signal(options.signal ?? this.#task!.stopSignal, true);
-    if (this.#status() === 'paused') await this.unpause();
+    this.sandbox().signal(options.signal ?? this.#task!.stopSignal);
+    await this.#thaw();
     if (timeout >= 0) {
       const timer = setTimeout(() => this.process === process && this.#sandbox?.signal(SIGKILL), timeout * 1000);
       void exited.then(() => clearTimeout(timer));
@@ -128,32 +140,59 @@ export class ContainerLife implements ContainerControl {
     await exited;
   }
 
-  signal(signal: number, byUser: boolean): void {
-    if (byUser) this.#stoppedByUser = true;
-    if (byUser && this.#cancelBackOff) return this.#cancelBackOff();
+  async signal(signal: number, byUser: boolean): Promise<void> {
+    const ending = byUser && asksToEnd(signal, this.#task?.stopSignal ?? SIGKILL);
+    if (ending) {
+      this.#end(true);
+      if (this.#cancelBackOff) return this.#cancelBackOff();
+      await this.#restarting;
+    }
     this.sandbox().signal(signal);
+    if (ending) await this.#thaw();
   }
 
   async pause(): Promise<void> {
-    await this.sandbox().pause();
-    this.#recordStatus('running', 'paused', 'pause');
+    const sandbox = this.sandbox();
+    this.#rest();
+    try {
+      await sandbox.pause();
+      this.#record!.paused();
+    } catch (error) {
+      if (this.process) this.#probe();
+      throw error;
+    }
   }
 
   async unpause(): Promise<void> {
     await this.sandbox().unpause();
-    this.#recordStatus('paused', 'running', 'unpause');
+    this.#record!.unpaused();
+    if (this.process) this.#probe();
   }
 
-  /** One process wins: the record is checked and claimed in one transaction. */
-  #claim(id: string): void {
-    const self = identifySelf();
-    const record = this.#store!.change(id, (state) => {
-      if (state.status === 'removing') throw new HuskError('container is marked for removal and cannot be started', { kind: 'conflict' });
-      if (['running', 'paused', 'restarting'].includes(state.status) && isAlive(state.supervisor)) throw new HuskError(`container ${id} is already running`, { kind: 'conflict' });
-      if (state.claim && isAlive(state.claim.by)) throw new HuskError(`container ${id} is being ${state.claim.operation === 'start' ? 'started' : 'removed'} by another process`, { kind: 'conflict' });
-      return { ...state, claim: { by: self, operation: 'start' } };
+  /** What is frozen cannot end, but of SIGKILL: it may have done so already. */
+  async #thaw(): Promise<void> {
+    if (this.#record!.status !== 'paused') return;
+    await this.unpause().catch((error: unknown) => {
+      if (this.process) throw error;
     });
-    if (!record) throw new HuskError(`No such container: ${id}`, { kind: 'not-found' });
+  }
+
+  /** Its restart policy rests from here on. */
+  #end(byUser: boolean): void {
+    this.#ending = true;
+    if (byUser) this.#stoppedByUser = true;
+  }
+
+  async update(change: { resources?: Resources; restart?: RestartPolicy }): Promise<void> {
+    const task = this.#task!;
+    if (change.restart && change.restart.name !== 'no' && !mayRestart(task))
+      throw new HuskError(`cannot give the running container ${task.id} a restart policy: its virtual machine monitor has given up the right to make another machine`, { kind: 'unsupported', fix: 'stop it, update it, start it again' });
+    if (change.resources) {
+      await this.sandbox().update(change.resources);
+      // the next start by the restart policy has them too
+      task.spec = { ...task.spec, linux: { ...task.spec.linux, resources: change.resources } };
+    }
+    if (change.restart) this.#policy = change.restart;
   }
 
   async #startOnce(size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }> {
@@ -174,27 +213,11 @@ export class ContainerLife implements ContainerControl {
   }
 
   #running(process: SandboxProcess): void {
-    const task = this.#task!;
     this.process = process;
     this.output = new FanOut();
     process.stdin?.on('error', () => {});
-    this.#store!.change(task.id, (state) => {
-      this.#event('start');
-      return {
-        ...state,
-        status: 'running',
-        pid: process.pid,
-        process: identify(process.pid),
-        exitCode: 0,
-        error: '',
-        oomKilled: false,
-        startedAt: rfc3339(),
-        restartCount: this.#restarts,
-        stoppedByUser: false,
-        supervisor: identifySelf(),
-        claim: undefined,
-      };
-    });
+    this.#record!.running(process.pid, this.#restarts);
+    this.#startedAt = performance.now();
     this.#backOff.started();
   }
 
@@ -202,6 +225,7 @@ export class ContainerLife implements ContainerControl {
     this.output.addSource(process.stdout, 'stdout', (chunk) => log.write('stdout', chunk));
     if (process.stderr) this.output.addSource(process.stderr, 'stderr', (chunk) => log.write('stderr', chunk));
     void this.#untilExit(process, log);
+    this.#probe();
     this.settled();
   }
 
@@ -214,6 +238,7 @@ export class ContainerLife implements ContainerControl {
 
   async #untilExit(process: SandboxProcess, log: LogSink): Promise<void> {
     const status = await process.exited;
+    this.#rest();
     await this.output.drained(QUIET_MS);
     log.end();
     this.process = undefined;
@@ -223,19 +248,19 @@ export class ContainerLife implements ContainerControl {
       status.error ??= error instanceof Error ? error.message : String(error);
     }
     this.#sandbox = undefined;
-    const restart = shouldRestart(this.#task!.restart, { exitCode: status.code, stoppedByUser: this.#stoppedByUser, restarts: this.#restarts });
+    const restart = shouldRestart(this.#policy ?? this.#task!.restart, { exitCode: status.code, ending: this.#ending, restarts: this.#restarts });
     const announce = this.#nextExit;
     if (restart) {
-      this.#recordExit(status, 'restarting');
+      this.#record!.exited(status, 'restarting', this.#stoppedByUser);
       this.#nextExit = Promise.withResolvers<ExitStatus>();
       announce.resolve(status);
       await this.#restart();
       return;
     }
     const removing = this.#task!.autoRemove;
-    this.#recordExit(status, removing ? 'removing' : 'exited');
+    this.#record!.exited(status, removing ? 'removing' : 'exited', this.#stoppedByUser);
     // the name is free and the record gone before a client hears of the exit; the bytes follow
-    const deleteBytes = removing ? removeRecordAndFolder({ database: this.#database!, store: this.#store!, paths: this.#paths! }, this.#task!.id, this.#task!.attributes) : undefined;
+    const deleteBytes = removing ? this.#remove() : undefined;
     announce.resolve(status);
     await deleteBytes?.();
     if (removing) await this.#removeVolumes();
@@ -260,11 +285,17 @@ export class ContainerLife implements ContainerControl {
     });
     this.#cancelBackOff = undefined;
     if (cancelled) {
-      this.#store!.change(this.#task!.id, (state) => ({ ...state, status: 'exited', pid: 0, supervisor: undefined, claim: undefined, stoppedByUser: true }));
+      this.#record!.restartCancelled(this.#stoppedByUser);
       this.#nextExit.resolve({ code: 0 });
       return this.#endOver();
     }
     this.#restarts++;
+    await (this.#restarting = this.#startAgain());
+    this.#restarting = undefined;
+  }
+
+  /** never rejects */
+  async #startAgain(): Promise<void> {
     try {
       (await this.#startOnce({})).begin();
     } catch (error) {
@@ -274,55 +305,31 @@ export class ContainerLife implements ContainerControl {
     }
   }
 
-  #recordExit(status: ExitStatus, next: ContainerState['status']): void {
-    const self = identifySelf();
-    this.#store!.change(this.#task!.id, (state) => {
-      this.#event('die', { exitCode: String(status.code) });
-      return {
-        ...state,
-        status: next,
-        pid: 0,
-        process: undefined,
-        exitCode: status.code,
-        error: status.error ?? '',
-        oomKilled: status.oomKilled === true,
-        finishedAt: rfc3339(),
-        stoppedByUser: this.#stoppedByUser,
-        supervisor: next === 'restarting' ? self : undefined,
-        claim: next === 'removing' ? { by: self, operation: 'remove' } : undefined,
-      };
-    });
-  }
-
-  /** Docker leaves a container whose command could not be started `created` (or `exited`, had it run before), with the reason. */
   async #startFailed(error: unknown): Promise<void> {
-    const task = this.#task!;
-    const exitCode = error instanceof HuskError && error.kind === 'start-failed' ? error.exitCode : EXIT_HUSK_FAILED + 3;
-    const self = identifySelf();
-    this.#store!.change(task.id, (state) => {
-      if (!sameProcess(state.claim?.by, self) && !sameProcess(state.supervisor, self)) return undefined;
-      const claim = task.autoRemove ? ({ by: self, operation: 'remove' } as const) : undefined;
-      const status = task.autoRemove ? 'removing' : state.startedAt.startsWith('0001-') ? 'created' : 'exited';
-      return { ...state, status, pid: 0, process: undefined, exitCode, error: error instanceof Error ? error.message : String(error), supervisor: undefined, claim };
-    });
-    if (!task.autoRemove) return;
-    await removeRecordAndFolder({ database: this.#database!, store: this.#store!, paths: this.#paths! }, task.id, task.attributes)();
+    this.#record!.startFailed(error);
+    if (!this.#task!.autoRemove) return;
+    await this.#remove()();
     await this.#removeVolumes();
   }
 
-  #status(): string | undefined {
-    return this.#store!.get(this.#task!.id)?.state.status;
+  #remove(): () => Promise<void> {
+    return removeRecordAndFolder({ database: this.#database!, store: this.#store!, paths: this.#paths! }, this.#task!.id, this.#record!.attributes());
   }
 
-  #recordStatus(from: ContainerState['status'], to: ContainerState['status'], action: string): void {
-    this.#store!.change(this.#task!.id, (state) => {
-      if (state.status !== from) return undefined;
-      this.#event(action);
-      return { ...state, status: to };
+  #probe(): void {
+    const check = this.#task!.health;
+    if (!check) return;
+    this.#health = new HealthMonitor({
+      check,
+      startedAt: this.#startedAt,
+      status: this.#record!.health?.status,
+      exec: (process) => this.sandbox().exec(process, { stdin: false, terminal: false }),
+      record: (result, sinceStart) => this.#record!.probed(result, check, sinceStart),
     });
   }
 
-  #event(action: string, attributes: Record<string, string> = {}): void {
-    appendEvent(this.#database!, { Type: 'container', Action: action, Actor: { ID: this.#task!.id, Attributes: { ...this.#task!.attributes, ...attributes } } });
+  #rest(): void {
+    this.#health?.stop();
+    this.#health = undefined;
   }
 }

@@ -4,11 +4,12 @@
  * harms nobody else. Decides nothing about the container itself: that is container-life.ts.
  */
 import type { Socket } from 'node:net';
+import type { Resources } from '../container/spec.ts';
 import { HuskError, refusal } from '../errors.ts';
 import type { ExitStatus, Sandbox, SandboxProcess } from '../sandbox.ts';
 import { FanOut, STALL_TIMEOUT_MS, type Listener } from './fan-out.ts';
 import { decodeMessage, encodeMessage, encodeStream, FrameDecoder } from './frames.ts';
-import { FRAME_JSON, FRAME_STDERR, FRAME_STDIN, FRAME_STDOUT, type AttachRequest, type Event, type Request, type Task } from './protocol.ts';
+import { FRAME_JSON, FRAME_STDERR, FRAME_STDIN, FRAME_STDOUT, type AttachRequest, type Event, type Request, type RestartPolicy, type Task } from './protocol.ts';
 
 /** What a conversation may ask of the container it is about. */
 export interface ContainerControl {
@@ -24,9 +25,10 @@ export interface ContainerControl {
   /** the start failed and its client knows: nothing is left to supervise */
   abandon(): void;
   stop(options: { timeout?: number; signal?: number }): Promise<void>;
-  signal(signal: number, byUser: boolean): void;
+  signal(signal: number, byUser: boolean): Promise<void>;
   pause(): Promise<void>;
   unpause(): Promise<void>;
+  update(change: { resources?: Resources; restart?: RestartPolicy }): Promise<void>;
   /** the next exit of the container, after it is recorded */
   exit(): Promise<ExitStatus>;
   /** something is over: what it took of memory may be given back */
@@ -150,7 +152,7 @@ export class Conversation implements Listener {
         (request.exec === undefined ? control.process : control.execs.get(request.exec))?.resize(bounded(request.columns), bounded(request.rows));
         return this.send({ type: 'ok' });
       case 'signal':
-        if (request.exec === undefined) control.signal(request.signal, request.byUser === true);
+        if (request.exec === undefined) await control.signal(request.signal, request.byUser === true);
         else control.execs.get(request.exec)?.signal(request.signal);
         return this.send({ type: 'ok' });
       case 'stop':
@@ -169,7 +171,7 @@ export class Conversation implements Listener {
       case 'processes':
         return this.send({ type: 'ok', value: await control.sandbox().processes() });
       case 'update':
-        await control.sandbox().update(request.resources);
+        await control.update(request);
         return this.send({ type: 'ok' });
       default:
         throw new HuskError(`unknown request "${(request as { type: string }).type}"`, { kind: 'corrupt' });

@@ -45,7 +45,8 @@ export async function main(args: string[], open: OpenSandbox = openSandbox): Pro
     return conversation.run().finally(() => conversations.delete(conversation));
   }
 
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void life.stop({}).catch(() => {}));
+  // a logout or a shutdown: what is to be started again afterwards was not stopped by its user
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void life.stop({ byUser: false }).catch(() => {}));
   process.on('SIGHUP', () => {});
   process.on('uncaughtException', (error) => {
     report(life, error);

@@ -19,6 +19,24 @@ export const FRAME_STDERR = 3;
 /** bytes; longer frames end the connection */
 export const MAX_FRAME = 1 << 20;
 
+/** A health check with every default filled in; times in ms. */
+export interface HealthCheck {
+  /** the probe */
+  process: ProcessSpec;
+  interval: number;
+  timeout: number;
+  startPeriod: number;
+  startInterval: number;
+  /** failures in a row that make the container unhealthy */
+  retries: number;
+}
+
+export interface RestartPolicy {
+  name: 'no' | 'always' | 'unless-stopped' | 'on-failure';
+  /** of on-failure; 0 is no bound */
+  maximumRetryCount: number;
+}
+
 /** Everything a supervisor must know; the first client sends it, so that the supervisor reads no record to begin. */
 export interface Task {
   id: string;
@@ -41,7 +59,8 @@ export interface Task {
   /** seconds; -1 waits for ever */
   stopTimeout: number;
   log: { driver: string; options: Record<string, string> };
-  restart: { name: 'no' | 'always' | 'unless-stopped' | 'on-failure'; maximumRetryCount: number };
+  restart: RestartPolicy;
+  health?: HealthCheck;
   /** the image's layers, bottom first */
   layers: Layer[];
   /** for events: Docker's attributes (image, name, labels) */
@@ -67,7 +86,7 @@ export type Request =
   | { type: 'resize'; columns: number; rows: number; exec?: string }
   /** within an attach or exec conversation: no more stdin */
   | { type: 'stdin-end' }
-  /** to the container's PID 1, or with `exec` to that exec's process; `byUser` is `kill`: a restart policy then rests */
+  /** to the container's PID 1, or with `exec` to that exec's process; `byUser`: a person sent it, and if it asks the container to end the restart policy rests */
   | { type: 'signal'; signal: number; exec?: string; byUser?: boolean }
   /** stop signal, then SIGKILL after the grace (seconds; -1 waits for ever); answered when the record says exited */
   | { type: 'stop'; timeout?: number; signal?: number }
@@ -77,7 +96,8 @@ export type Request =
   | { type: 'unpause' }
   | { type: 'stats' }
   | { type: 'processes' }
-  | { type: 'update'; resources: Resources };
+  /** all of the container's resources, changed; and what its restart policy is from now on */
+  | { type: 'update'; resources?: Resources; restart?: RestartPolicy };
 
 export type Event =
   | { type: 'ok'; value?: unknown }

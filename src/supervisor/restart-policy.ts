@@ -1,4 +1,5 @@
 /** When a container that has exited starts again, and how long it waits before: Docker's rules. Decides only. */
+import type { RestartPolicy } from './protocol.ts';
 
 /** first wait, ms; doubled at each restart (docs: `docker run --restart`) */
 const FIRST_DELAY_MS = 100;
@@ -6,14 +7,18 @@ const MAX_DELAY_MS = 60_000;
 /** a container that ran so long (ms) begins with the first delay again */
 const GOOD_RUN_MS = 10_000;
 
-export interface RestartPolicy {
-  name: 'no' | 'always' | 'unless-stopped' | 'on-failure';
-  /** 0 is no bound */
-  maximumRetryCount: number;
+const SIGINT = 2;
+const SIGQUIT = 3;
+const SIGKILL = 9;
+const SIGTERM = 15;
+
+/** Does a signal that a person sends ask the container to end? Docker rests after any (moby daemon/kill.go); a SIGHUP that only reloads a configuration should not. */
+export function asksToEnd(signal: number, stopSignal: number): boolean {
+  return signal === stopSignal || [SIGINT, SIGQUIT, SIGKILL, SIGTERM].includes(signal);
 }
 
-export function shouldRestart(policy: RestartPolicy, exit: { exitCode: number; stoppedByUser: boolean; restarts: number }): boolean {
-  if (exit.stoppedByUser || policy.name === 'no') return false;
+export function shouldRestart(policy: RestartPolicy, exit: { exitCode: number; /** told to end, by a person or its host */ ending: boolean; restarts: number }): boolean {
+  if (exit.ending || policy.name === 'no') return false;
   if (policy.name !== 'on-failure') return true;
   return exit.exitCode !== 0 && (policy.maximumRetryCount === 0 || exit.restarts < policy.maximumRetryCount);
 }

@@ -11,6 +11,7 @@ import { VmSandbox, type VmSize } from '../vmm/sandbox.ts';
 import { unpackSparse } from '../vmm/sparse-template.ts';
 import { lockDown } from './lock-down.ts';
 import type { Task } from './protocol.ts';
+import { mayRestart } from './sandboxes.ts';
 
 const MIB = 1 << 20;
 /** what the guest's kernel and agent need beside the container */
@@ -25,7 +26,7 @@ export async function openVm(task: Task, paths: Paths): Promise<Sandbox> {
   const directory = paths.container(task.id);
   const root = await rootDisk(task.layers, paths);
   const writable = writableDisk(directory);
-  return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size, sameIds: hasContainerIds(), beforeRun: () => lockDown({ again: task.restart.name !== 'no' }) });
+  return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size, sameIds: hasContainerIds(), beforeRun: () => lockDown({ again: mayRestart(task) }) });
 }
 
 /** Whether this process was born in a jail with a user namespace (src/rootless/jail.ts): root in it is somebody else outside. */

@@ -147,7 +147,7 @@ export class VmSandbox implements Sandbox {
       stdout: ends.stdout,
       stderr: ends.stderr,
       resize: (columns, rows) => this.#tell({ type: 'resize', process: number, columns, rows }),
-      signal: (signal) => this.#tell({ type: 'signal', process: number, signal }),
+      signal: (signal, { group } = {}) => this.#tell({ type: 'signal', process: number, signal, group }),
       exited: exit.promise,
     };
   }

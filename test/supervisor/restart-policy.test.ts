@@ -1,7 +1,7 @@
 import test from 'ava';
 import { RestartBackOff, shouldRestart } from '../../src/supervisor/restart-policy.ts';
 
-for (const [name, retries, exitCode, stoppedByUser, restarts, expected] of [
+for (const [name, retries, exitCode, ending, restarts, expected] of [
   ['no', 0, 1, false, 0, false],
   ['always', 0, 0, false, 5, true],
   ['always', 0, 0, true, 0, false],
@@ -11,8 +11,8 @@ for (const [name, retries, exitCode, stoppedByUser, restarts, expected] of [
   ['on-failure', 3, 1, false, 2, true],
   ['on-failure', 3, 1, false, 3, false],
 ] as const) {
-  test(`${name}:${retries} after ${restarts} restarts, exit ${exitCode}${stoppedByUser ? ', stopped by hand' : ''}`, (t) => {
-    t.is(shouldRestart({ name, maximumRetryCount: retries }, { exitCode, stoppedByUser, restarts }), expected);
+  test(`${name}:${retries} after ${restarts} restarts, exit ${exitCode}${ending ? ', told to end' : ''}`, (t) => {
+    t.is(shouldRestart({ name, maximumRetryCount: retries }, { exitCode, ending, restarts }), expected);
   });
 }
 

@@ -49,8 +49,8 @@ export function statusText(container: Container, now: number): string {
   const ended = ago(parseTime(state.finishedAt), now);
   switch (state.status) {
     case 'running': {
-      const health = (state as { health?: { status: string } }).health?.status;
-      return health === undefined || health === 'none' ? `Up ${up}` : `Up ${up} (${health === 'starting' ? 'health: starting' : health})`;
+      const health = state.health?.status;
+      return health === undefined ? `Up ${up}` : `Up ${up} (${health === 'starting' ? 'health: starting' : health})`;
     }
     case 'paused':
       return `Up ${up} (Paused)`;
@@ -76,7 +76,7 @@ export function containerRow(container: Container & { size?: { rw: number; rootF
   return {
     Command: JSON.stringify(options.truncate ? ellipsis(command, COMMAND_WIDTH) : command),
     CreatedAt: goLocalTime(container.createdAt),
-    HealthStatus: (container.state as { health?: { status: string } }).health?.status ?? '',
+    HealthStatus: container.state.health?.status ?? '',
     ID: options.truncate ? shortId(container.id) : container.id,
     Image: imageText(config.image, config.imageId, options.truncate),
     Isolation: config.isolation,
