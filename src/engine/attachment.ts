@@ -3,6 +3,7 @@ import type { ProcessStreams } from '../supervisor/client.ts';
 import { ask } from './control.ts';
 import type { EngineContext } from './context.ts';
 import type { Attachment, Container } from './contract.ts';
+import { recordEvent } from './events.ts';
 
 export function attachment(context: EngineContext, container: Container, streams: ProcessStreams, exec?: string): Attachment {
   // in order: a SIGINT must not overtake the SIGWINCH before it
@@ -15,7 +16,10 @@ export function attachment(context: EngineContext, container: Container, streams
     stdout: streams.stdout,
     stderr: streams.stderr,
     exited: streams.exited,
-    detach: () => streams.detach(),
+    detach: () => {
+      recordEvent(context, container, exec === undefined ? 'detach' : 'exec_detach', exec === undefined ? {} : { execID: exec });
+      streams.detach();
+    },
     resize: (columns, rows) => send({ type: 'resize', columns, rows, exec }),
     signal: (signal) => send({ type: 'signal', signal, exec, byUser: true }),
   };

@@ -8,6 +8,7 @@ import type { Duplex, Readable, Writable } from 'node:stream';
 import type { Images, ImageConfig, PullPolicy, Progress } from '../images/contract.ts';
 import type { ExitStatus, Isolation, SandboxStats } from '../sandbox.ts';
 import type { ContainerRecord } from '../state/containers.ts';
+import type { EventRecord } from '../state/events.ts';
 
 /** What `run` and `create` ask for: the flags of surface.md § Containers, parsed and typed, nothing resolved. */
 export interface CreateOptions {
@@ -185,6 +186,21 @@ export interface LogOptions {
   signal?: AbortSignal;
 }
 
+/** What happened, as Docker's Engine API has it (types/events.Message). */
+export interface EventMessage extends EventRecord {
+  /** µs since the epoch */
+  time: number;
+}
+
+export interface EventOptions {
+  /** ms since the epoch; with neither the stream begins now */
+  since?: number;
+  /** ms since the epoch; the stream ends then */
+  until?: number;
+  filters?: Filters;
+  signal?: AbortSignal;
+}
+
 /** Filters combine: values of one key are or-ed, keys are and-ed; labels are and-ed. `{ label: ['a=b'], status: ['exited'] }` */
 export type Filters = Record<string, string[]>;
 
@@ -214,6 +230,10 @@ export interface Engine extends Disposable {
   /** rows of `ps` with the given ps(1) options */
   top(container: string, psArguments: string[]): Promise<{ titles: string[]; processes: string[][] }>;
   stats(container: string): Promise<SandboxStats>;
+  /** what happens, as it happens; any number of readers. @throws HuskError `invalid` before the first one */
+  events(options?: EventOptions): AsyncIterable<EventMessage>;
+  /** containers made from an image, running or not: what keeps it from being removed */
+  imageUsers(imageId: string): { id: string; running: boolean }[];
   /** Docker's JSON of `inspect` */
   inspect(container: string, options?: { size?: boolean }): Promise<object>;
   inspectImage(reference: string): object;

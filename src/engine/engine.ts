@@ -13,8 +13,9 @@ import type { EngineContext } from './context.ts';
 import type { Container, ContainerConfig, Engine } from './contract.ts';
 import { create } from './create.ts';
 import { exec } from './exec.ts';
+import { events } from './event-stream.ts';
 import { inspectImage } from './inspect-image.ts';
-import { list, sizeOf } from './list.ts';
+import { imageUsers, list, sizeOf } from './list.ts';
 import { logs } from './logs.ts';
 import { prune, remove, rename } from './remove.ts';
 import { attach, start } from './start.ts';
@@ -93,6 +94,8 @@ function engineOf(context: EngineContext): Engine {
     logs: (container, options) => logs(context, container, options),
     top: async (container, psArguments) => (await import('./top.ts')).top(context, container, psArguments),
     stats: (container) => stats(context, container),
+    events: (options) => events(context, options),
+    imageUsers: (imageId) => imageUsers(context, imageId),
     inspect: async (container, options) => (await import('./inspect.ts')).inspect(context, container, options),
     inspectImage: (reference) => inspectImage(context.images.get(reference)),
     export: async (container) => (await import('./export.ts')).exportContainer(context, resolve(context, container)),

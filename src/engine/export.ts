@@ -13,6 +13,7 @@ import { idMaps } from '../rootless/idmap.ts';
 import { runInUserNamespace, type NamespaceProgram } from '../rootless/namespace.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
+import { recordEvent } from './events.ts';
 
 /** mount.h */
 const MS_RDONLY = 1;
@@ -33,6 +34,7 @@ export async function exportContainer(context: EngineContext, container: Contain
   const upper = existsSync(`${folder}/upper`) ? `${folder}/upper` : `${folder}/export-nothing`;
   if (upper.endsWith('nothing')) mkdirSync(upper, { recursive: true, mode: 0o755 });
   const { launched, release } = await launchTarTree({ lower: [upper, ...lower], directory: paths.layerLinks, target, dataRoot: paths.dataRoot });
+  recordEvent(context, container, 'export');
   let complaint = '';
   launched.stderr!.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(0, MAX_COMPLAINT)));
   const output = new PassThrough();

@@ -1,8 +1,9 @@
 /** `ps`: containers as they really are, filtered. */
 import type { EngineContext } from './context.ts';
 import type { Container, ContainerSize, Engine } from './contract.ts';
+import { isRunning } from './control.ts';
 import { checkFilters, matches } from './filters.ts';
-import { resolve, resolveAll } from './truth.ts';
+import { resolve, resolveAll, resolveRunning, truth } from './truth.ts';
 
 type ListOptions = NonNullable<Parameters<Engine['list']>[0]>;
 
@@ -12,7 +13,7 @@ export function list(context: EngineContext, options: ListOptions = {}): Contain
   // a filter by state means stopped ones as well, as does asking for the last ones
   const all = options.all || options.last !== undefined || 'status' in filters || 'exited' in filters;
   const ancestors = new Map<string, ReadonlySet<string>>();
-  const found = resolveAll(context).filter(
+  const found = (all ? resolveAll(context) : resolveRunning(context)).filter(
     (container) =>
       (all || ['running', 'paused', 'restarting'].includes(container.state.status)) &&
       matches(container, filters, {
@@ -24,6 +25,13 @@ export function list(context: EngineContext, options: ListOptions = {}): Contain
       }),
   );
   return options.last === undefined || options.last < 0 ? found : found.slice(0, options.last);
+}
+
+export function imageUsers(context: EngineContext, imageId: string): { id: string; running: boolean }[] {
+  return context.store.ofImage(imageId).flatMap((record) => {
+    const container = truth(context, record);
+    return container ? [{ id: container.id, running: isRunning(container) }] : [];
+  });
 }
 
 /** Docker's two figures: the writable layer, and that with the image below it, in bytes. */

@@ -3,7 +3,6 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Spec } from '../container/spec.ts';
 import type { Image } from '../images/contract.ts';
-import { volumeUsers } from '../supervisor/removal.ts';
 import type { Volumes } from '../volumes/contract.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
@@ -19,7 +18,7 @@ export async function spec(context: EngineContext, container: Container): Promis
 
 export async function volumes(context: EngineContext): Promise<Volumes> {
   const { openVolumes } = await import('../volumes/volumes.ts');
-  return openVolumes({ database: context.database, paths: context.paths, inUse: (name) => volumeUsers(context.store, name) });
+  return openVolumes({ database: context.database, paths: context.paths, inUse: (name) => context.store.usersOfVolume(name) });
 }
 
 export async function unpacked(context: EngineContext, image: Image): Promise<string[]> {

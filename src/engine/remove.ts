@@ -1,5 +1,6 @@
 /** `rm`, `rename` and `container prune`. A removal is claimed in the record first, so that two of them, or one and a start, never meet. */
 import { HuskError } from '../errors.ts';
+import { appendEvent } from '../state/events.ts';
 import { identifySelf, isAlive } from '../state/process-identity.ts';
 import { sweepRemoved } from '../supervisor/removal.ts';
 import type { EngineContext } from './context.ts';
@@ -63,5 +64,6 @@ export async function prune(context: EngineContext, options: Parameters<Engine['
     deleted.push(container.id);
     reclaimed += size;
   }
+  appendEvent(context.database, { Type: 'container', Action: 'prune', Actor: { ID: '', Attributes: { reclaimed: String(reclaimed) } } });
   return { deleted, reclaimed };
 }

@@ -39,6 +39,7 @@ async function startNow(context: EngineContext, container: Container, options: S
   const client = jailed?.client ?? context.supervisor();
   try {
     const task = jailed?.task ?? (await makeTask(context, container, options));
+    if (options.attach) recordEvent(context, container, 'attach');
     const size = options.consoleSize && { columns: options.consoleSize.columns, rows: options.consoleSize.rows };
     const { streams } = await client.open({ type: 'start', task, attach: options.attach && { ...options.attach, ...size }, ...size }, { stdin: options.attach?.stdin === true && container.config.options.interactive });
     if (options.attach) return attachment(context, container, streams);
@@ -77,6 +78,7 @@ async function makeTask(context: EngineContext, container: Container, options: S
     health: config.healthcheck && (await import('./spec/health.ts')).healthCheck(config, spec, image.config.config?.Shell),
     layers: image.layers,
     attributes: eventAttributes(container),
+    volumes: config.mounts.flatMap(({ type, name, destination, readonly }) => (type === 'volume' && name !== undefined ? [{ name, destination, readonly }] : [])),
   };
 }
 

@@ -37,7 +37,6 @@ export async function kill(context: EngineContext, reference: string, signalName
   const signal = parseSignal(signalName);
   const container = resolve(context, reference);
   if (!isRunning(container) || !(await ask(context, container, { type: 'signal', signal, byUser: true }))) throw new HuskError(`Cannot kill container: ${reference}: Container ${container.id} is not running`, { kind: 'conflict' });
-  recordEvent(context, container, 'kill', { signal: String(signal) });
 }
 
 export async function pause(context: EngineContext, reference: string): Promise<void> {

@@ -7,7 +7,7 @@ import { HuskError } from '../errors.ts';
 import type { ContainerState } from '../state/containers.ts';
 import { appendEvent } from '../state/events.ts';
 import { identifySelf, isAlive } from '../state/process-identity.ts';
-import { rfc3339 } from '../state/time.ts';
+import { ranFor, rfc3339 } from '../state/time.ts';
 import { restingHealth } from '../supervisor/health.ts';
 import { removeRecordAndFolder } from '../supervisor/removal.ts';
 import type { EngineContext } from './context.ts';
@@ -27,6 +27,12 @@ export function resolve(context: EngineContext, reference: string): Container {
 /** all of them, newest first */
 export function resolveAll(context: EngineContext): Container[] {
   return context.store.all().flatMap((record) => truth(context, record) ?? []);
+}
+
+/** Those that run, newest first; the cost does not grow with those that do not. */
+export function resolveRunning(context: EngineContext): Container[] {
+  // `removing`: a removal whose process died is finished by whoever looks
+  return context.store.withStatus(['running', 'paused', 'restarting', 'removing']).flatMap((record) => truth(context, record) ?? []);
 }
 
 /** @returns the record as it really is; undefined when it was on its way out and now is gone */
@@ -77,7 +83,7 @@ function mend(context: EngineContext, record: Container, state: ContainerState):
   }
   removeRememberedCgroup(context.paths.container(record.id));
   const attributes = eventAttributes(record);
-  appendEvent(context.database, { Type: 'container', Action: 'die', Actor: { ID: record.id, Attributes: { ...attributes, exitCode: String(KILLED) } } });
+  appendEvent(context.database, { Type: 'container', Action: 'die', Actor: { ID: record.id, Attributes: { ...attributes, execDuration: ranFor(state.startedAt), exitCode: String(KILLED) } } });
   const remove = record.config.options.autoRemove;
   return {
     ...state,

@@ -7,6 +7,7 @@ import type { Config } from '../config.ts';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { transaction } from '../state/database.ts';
+import { appendEvent } from '../state/events.ts';
 import { VERSION } from '../version.ts';
 import type { ArchiveContext } from './archive/context.ts';
 import { Blobs } from './blobs.ts';
@@ -145,7 +146,14 @@ export class ImageStore implements Images {
     );
     onProgress({ status: `Digest: ${pulled.digest}` });
     onProgress({ status: `Status: ${pulled.upToDate ? 'Image is up to date' : 'Downloaded newer image'} for ${familiarReference(reference)}` });
-    return { image: this.get(pulled.id), digest: pulled.digest, upToDate: pulled.upToDate };
+    const image = this.get(pulled.id);
+    this.#event('pull', familiarReference(reference), familiarName(reference), image);
+    return { image, digest: pulled.digest, upToDate: pulled.upToDate };
+  }
+
+  /** Docker's attributes: the name, and the image's labels. */
+  #event(action: string, id: string, name: string, image?: Image): void {
+    appendEvent(this.records.database, { Type: 'image', Action: action, Actor: { ID: id, Attributes: { ...image?.config.config?.Labels, name } } });
   }
 
   async push(text: string, { onProgress = () => {}, signal }: { onProgress?: (progress: Progress) => void; signal?: AbortSignal } = {}): Promise<{ digest: string; size: number }> {
@@ -156,7 +164,9 @@ export class ImageStore implements Images {
     // never to a mirror
     const endpoint = endpoints(reference.domain, { ...config, 'registry-mirrors': [] })[0]!;
     const concurrency = config['max-concurrent-downloads'] ?? DEFAULT_CONCURRENCY;
-    return push({ paths, blobs: this.blobs, records: this.records, transport, endpoint, concurrency, env }, { reference, onProgress, signal });
+    const pushed = await push({ paths, blobs: this.blobs, records: this.records, transport, endpoint, concurrency, env }, { reference, onProgress, signal });
+    this.#event('push', familiarReference(reference), familiarName(reference), this.find(text));
+    return pushed;
   }
 
   async #transport() {
@@ -172,12 +182,16 @@ export class ImageStore implements Images {
     const reference = parseReference(target);
     if (reference.digest !== undefined) throw new HuskError('refusing to create a tag with a digest reference', { kind: 'invalid' });
     this.records.setNames([nameKey(reference)], found.id);
+    this.#event('tag', found.id, familiarReference(withDefaultTag(reference)), this.records.load(found.id));
   }
 
   remove(text: string, options: Parameters<Images['remove']>[1]): { untagged: string[]; deleted: string[] } {
     const found = this.#resolve(text);
     if (!found) throw noSuchImage(text);
+    const image = this.records.load(found.id);
     const removed = removeImage(this.#removal, { text, name: found.name, imageId: found.id, force: options.force ?? false, users: options.inUse(found.id) });
+    for (const _name of removed.untagged) this.#event('untag', found.id, found.id, image);
+    if (removed.deleted.length > 0) this.#event('delete', found.id, found.id, image);
     this.swept = sweepRemoved(this.#removal);
     return removed;
   }
@@ -192,6 +206,8 @@ export class ImageStore implements Images {
       const blobs = transaction(this.records.database, () => {
         if (options.inUse(image.id)) return [];
         result.untagged.push(...image.repoTags, ...image.repoDigests);
+        for (const _name of [...image.repoTags, ...image.repoDigests]) this.#event('untag', image.id, image.id, image);
+        this.#event('delete', image.id, image.id, image);
         const gone = deleteRows(this.#removal, image.id);
         result.deleted.push(...gone.deleted);
         result.reclaimed += gone.reclaimed;
@@ -201,6 +217,7 @@ export class ImageStore implements Images {
     }
     // a pull under way has layers that no image refers to yet
     if (!this.#claims.any()) result.reclaimed += sweepUnreferenced(this.#removal);
+    appendEvent(this.records.database, { Type: 'image', Action: 'prune', Actor: { ID: '', Attributes: { reclaimed: String(result.reclaimed) } } });
     this.swept = sweepRemoved(this.#removal);
     return result;
   }
@@ -219,20 +236,28 @@ export class ImageStore implements Images {
       chosen.set(found.id, entry);
     }
     await saveImages(this.#archive(), [...chosen.values()], output);
+    for (const { image } of chosen.values()) this.#event('save', image.id, image.id, image);
   }
 
   async load(input: NodeJS.ReadableStream, options: Parameters<Images['load']>[1] = {}): Promise<{ loaded: string[] }> {
     restoreRemoved(this.#removal);
     sweepHalfMade(this.#options.paths);
     const { loadImages } = await import('./archive/load.ts');
-    return loadImages(this.#archive(), input, options);
+    const { loaded } = await loadImages(this.#archive(), input, options);
+    for (const name of loaded) {
+      const image = this.find(name);
+      if (image) this.#event('load', image.id, name, image);
+    }
+    return { loaded };
   }
 
   async import(input: NodeJS.ReadableStream, options: Parameters<Images['import']>[1]): Promise<Image> {
     restoreRemoved(this.#removal);
     sweepHalfMade(this.#options.paths);
     const { importImage } = await import('./archive/import.ts');
-    return this.get(await importImage(this.#archive(), input, options));
+    const image = this.get(await importImage(this.#archive(), input, options));
+    this.#event('import', image.id, image.repoTags[0] ?? image.id, image);
+    return image;
   }
 
   #archive(): ArchiveContext {

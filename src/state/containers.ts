@@ -79,6 +79,7 @@ interface Row {
 }
 
 const ID = /^[0-9a-f]{1,64}$/;
+const COLUMNS = 'id, name, image_id, created_at, config, state';
 
 export class ContainerStore<Config = unknown> {
   readonly #database: DatabaseSync;
@@ -104,11 +105,11 @@ export class ContainerStore<Config = unknown> {
   }
 
   get(id: string): ContainerRecord<Config> | undefined {
-    return this.#one('SELECT * FROM containers WHERE id = ?', id);
+    return this.#one(`SELECT ${COLUMNS} FROM containers WHERE id = ?`, id);
   }
 
   byName(name: string): ContainerRecord<Config> | undefined {
-    return this.#one('SELECT * FROM containers WHERE name = ?', name);
+    return this.#one(`SELECT ${COLUMNS} FROM containers WHERE name = ?`, name);
   }
 
   /** By full id, name, or unambiguous id prefix, in that order: Docker's. @throws HuskError `not-found` or `invalid` (ambiguous) */
@@ -117,7 +118,7 @@ export class ContainerStore<Config = unknown> {
     if (exact) return exact;
     if (ID.test(reference)) {
       // 'g' sorts right after the last hex digit
-      const rows = this.#prepare('SELECT * FROM containers WHERE id >= ? AND id < ? LIMIT 2').all(reference, `${reference}g`) as unknown as Row[];
+      const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE id >= ? AND id < ? LIMIT 2`).all(reference, `${reference}g`) as unknown as Row[];
       if (rows.length > 1) throw new HuskError(`Multiple IDs found with provided prefix: ${reference}`, { kind: 'invalid' });
       if (rows.length === 1) return parse(rows[0]!);
     }
@@ -126,8 +127,27 @@ export class ContainerStore<Config = unknown> {
 
   /** newest first, as `ps` lists them */
   all(): ContainerRecord<Config>[] {
-    const rows = this.#prepare('SELECT * FROM containers ORDER BY created_at DESC, rowid DESC').all() as unknown as Row[];
+    const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers ORDER BY created_at DESC, rowid DESC`).all() as unknown as Row[];
     return rows.map((row) => parse<Config>(row));
+  }
+
+  /** those with one of these states, newest first */
+  withStatus(statuses: readonly ContainerStatus[]): ContainerRecord<Config>[] {
+    const marks = statuses.map(() => '?').join(', ');
+    const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE status IN (${marks}) ORDER BY created_at DESC, rowid DESC`).all(...statuses) as unknown as Row[];
+    return rows.map((row) => parse<Config>(row));
+  }
+
+  /** those made from an image, newest first */
+  ofImage(imageId: string): ContainerRecord<Config>[] {
+    const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE image_id = ? ORDER BY created_at DESC, rowid DESC`).all(imageId) as unknown as Row[];
+    return rows.map((row) => parse<Config>(row));
+  }
+
+  /** ids of those whose config's mounts name a volume */
+  usersOfVolume(name: string): string[] {
+    const rows = this.#prepare('SELECT container_id FROM container_volumes WHERE volume = ?').all(name) as unknown as { container_id: string }[];
+    return rows.map((row) => row.container_id);
   }
 
   /**

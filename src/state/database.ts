@@ -79,6 +79,29 @@ const MIGRATIONS: string[] = [
     holder TEXT NOT NULL                  -- JSON ProcessIdentity
   ) STRICT;
   `,
+  `
+  -- what is asked of many containers at once is looked up, never searched for in the JSON of all
+  ALTER TABLE containers ADD COLUMN status TEXT GENERATED ALWAYS AS (CASE WHEN json_valid(state) THEN json_extract(state, '$.status') END) VIRTUAL;
+  CREATE INDEX containers_by_status ON containers(status);
+  -- which container names which volume; kept by the triggers below
+  CREATE TABLE container_volumes (
+    volume TEXT NOT NULL,
+    container_id TEXT NOT NULL,
+    PRIMARY KEY (volume, container_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX container_volumes_by_container ON container_volumes(container_id);
+  CREATE TRIGGER containers_inserted AFTER INSERT ON containers BEGIN
+    INSERT OR IGNORE INTO container_volumes SELECT json_extract(value, '$.name'), NEW.id FROM json_each(NEW.config, '$.mounts') WHERE json_extract(value, '$.name') IS NOT NULL;
+  END;
+  CREATE TRIGGER containers_changed AFTER UPDATE OF config ON containers BEGIN
+    DELETE FROM container_volumes WHERE container_id = OLD.id;
+    INSERT OR IGNORE INTO container_volumes SELECT json_extract(value, '$.name'), NEW.id FROM json_each(NEW.config, '$.mounts') WHERE json_extract(value, '$.name') IS NOT NULL;
+  END;
+  CREATE TRIGGER containers_deleted AFTER DELETE ON containers BEGIN
+    DELETE FROM container_volumes WHERE container_id = OLD.id;
+  END;
+  INSERT OR IGNORE INTO container_volumes SELECT json_extract(value, '$.name'), containers.id FROM containers, json_each(CASE WHEN json_valid(config) THEN config ELSE '{}' END, '$.mounts') WHERE json_extract(value, '$.name') IS NOT NULL;
+  `,
 ];
 
 /** How long a husk process waits for another's write transaction before it gives up. */

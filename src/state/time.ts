@@ -29,3 +29,8 @@ export function parseRfc3339(text: string): bigint | undefined {
   if (Number.isNaN(ms)) return undefined;
   return BigInt(ms) * 1_000_000n + BigInt((match[2] ?? '').padEnd(9, '0'));
 }
+
+/** Whole seconds since an RFC 3339 time, as text: `execDuration` of an event. 0 where the clock was set back, or it never began. */
+export function ranFor(startedAt: string): string {
+  return String(Math.max(0, Math.floor((Date.now() - Date.parse(startedAt)) / 1000)) || 0);
+}

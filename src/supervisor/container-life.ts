@@ -18,7 +18,7 @@ import { HealthMonitor } from './health-monitor.ts';
 import { LifeRecord } from './life-record.ts';
 import { openLog, type LogSink } from './log.ts';
 import type { RestartPolicy, Task } from './protocol.ts';
-import { removeRecordAndFolder, volumeUsers } from './removal.ts';
+import { removeRecordAndFolder } from './removal.ts';
 import { asksToEnd, RestartBackOff, shouldRestart } from './restart-policy.ts';
 import { mayRestart, type OpenSandbox } from './sandboxes.ts';
 
@@ -131,10 +131,10 @@ export class ContainerLife implements ContainerControl {
     const process = this.process;
     if (!process) return;
     const timeout = options.timeout ?? this.#task?.stopTimeout ?? DEFAULT_STOP_TIMEOUT;
-    this.sandbox().signal(options.signal ?? this.#task!.stopSignal);
+    this.#send(options.signal ?? this.#task!.stopSignal);
     await this.#thaw();
     if (timeout >= 0) {
-      const timer = setTimeout(() => this.process === process && this.#sandbox?.signal(SIGKILL), timeout * 1000);
+      const timer = setTimeout(() => this.process === process && this.#sandbox && this.#send(SIGKILL), timeout * 1000);
       void exited.then(() => clearTimeout(timer));
     }
     await exited;
@@ -147,8 +147,18 @@ export class ContainerLife implements ContainerControl {
       if (this.#cancelBackOff) return this.#cancelBackOff();
       await this.#restarting;
     }
-    this.sandbox().signal(signal);
+    this.#send(signal);
     if (ending) await this.#thaw();
+  }
+
+  #send(signal: number): void {
+    this.sandbox().signal(signal);
+    this.record('kill', { signal: String(signal) });
+  }
+
+  /** an event of the container */
+  record(action: string, attributes?: Record<string, string>): void {
+    this.#record!.event(action, attributes);
   }
 
   async pause(): Promise<void> {
@@ -271,7 +281,7 @@ export class ContainerLife implements ContainerControl {
     const { mounts } = this.#task!;
     if (!mounts.some(({ type }) => type === 'volume')) return;
     const { openVolumes } = await import('../volumes/volumes.ts');
-    const inUse = (name: string) => volumeUsers(this.#store!, name);
+    const inUse = (name: string) => this.#store!.usersOfVolume(name);
     await openVolumes({ database: this.#database!, paths: this.#paths!, inUse }).removeAnonymous(mounts);
   }
 

@@ -31,6 +31,8 @@ export interface ContainerControl {
   update(change: { resources?: Resources; restart?: RestartPolicy }): Promise<void>;
   /** the next exit of the container, after it is recorded */
   exit(): Promise<ExitStatus>;
+  /** an event of the container, for `events` */
+  record(action: string, attributes?: Record<string, string>): void;
   /** something is over: what it took of memory may be given back */
   settled(): void;
   /** exec sessions by id */
@@ -150,6 +152,7 @@ export class Conversation implements Listener {
         return this.#endStdin();
       case 'resize':
         (request.exec === undefined ? control.process : control.execs.get(request.exec))?.resize(bounded(request.columns), bounded(request.rows));
+        if (request.exec === undefined) control.record('resize', { height: String(bounded(request.rows)), width: String(bounded(request.columns)) });
         return this.send({ type: 'ok' });
       case 'signal':
         if (request.exec === undefined) await control.signal(request.signal, request.byUser === true);
@@ -215,6 +218,7 @@ export class Conversation implements Listener {
       process.stdout.destroy();
       process.stderr?.destroy();
       this.#control.execs.delete(request.id);
+      this.#control.record('exec_die', { execID: request.id, exitCode: String(status.code) });
       this.#control.settled();
       if (request.detach) return;
       this.send({ type: 'exit', ...status });

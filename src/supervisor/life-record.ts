@@ -8,7 +8,7 @@ import type { ExitStatus } from '../sandbox.ts';
 import type { ContainerRecord, ContainerState, ContainerStore, HealthResult, HealthState } from '../state/containers.ts';
 import { appendEvent } from '../state/events.ts';
 import { identify, identifySelf, isAlive, sameProcess } from '../state/process-identity.ts';
-import { rfc3339 } from '../state/time.ts';
+import { ranFor, rfc3339 } from '../state/time.ts';
 import { healthAfter, restingHealth, startingHealth } from './health.ts';
 import type { HealthCheck, Task } from './protocol.ts';
 
@@ -46,6 +46,7 @@ export class LifeRecord {
 
   running(pid: number, restarts: number): void {
     this.#change((state, record) => {
+      for (const { name, destination, readonly } of this.#task.volumes) this.#volumeEvent('mount', name, { destination, propagation: '', 'read/write': String(!readonly) });
       this.#event(record, 'start');
       return {
         ...state,
@@ -68,7 +69,9 @@ export class LifeRecord {
   exited(status: ExitStatus, next: ContainerState['status'], stoppedByUser: boolean): void {
     const self = identifySelf();
     this.#change((state, record) => {
-      this.#event(record, 'die', { exitCode: String(status.code) });
+      if (status.oomKilled) this.#event(record, 'oom');
+      this.#event(record, 'die', { execDuration: ranFor(state.startedAt), exitCode: String(status.code) });
+      for (const { name } of this.#task.volumes) this.#volumeEvent('unmount', name);
       return {
         ...state,
         status: next,
@@ -137,11 +140,20 @@ export class LifeRecord {
     return name === undefined ? this.#task.attributes : { ...this.#task.attributes, name };
   }
 
+  /** What changes nothing in the record: a signal, a new size, the end of an exec. */
+  event(action: string, attributes: Record<string, string> = {}): void {
+    appendEvent(this.#database, { Type: 'container', Action: action, Actor: { ID: this.#task.id, Attributes: { ...this.attributes(), ...attributes } } });
+  }
+
   #change(change: (state: ContainerState, record: ContainerRecord) => ContainerState | undefined): ContainerRecord | undefined {
     return this.#store.change(this.#task.id, change);
   }
 
   #event(record: ContainerRecord, action: string, attributes: Record<string, string> = {}): void {
     appendEvent(this.#database, { Type: 'container', Action: action, Actor: { ID: this.#task.id, Attributes: { ...this.#task.attributes, name: record.name, ...attributes } } });
+  }
+
+  #volumeEvent(action: string, name: string, attributes: Record<string, string> = {}): void {
+    appendEvent(this.#database, { Type: 'volume', Action: action, Actor: { ID: name, Attributes: { container: this.#task.id, driver: 'local', ...attributes } } });
   }
 }

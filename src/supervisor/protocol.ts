@@ -65,6 +65,8 @@ export interface Task {
   layers: Layer[];
   /** for events: Docker's attributes (image, name, labels) */
   attributes: Record<string, string>;
+  /** for events: the volumes it has while it runs */
+  volumes: { name: string; destination: string; readonly: boolean }[];
 }
 
 export interface AttachRequest {

@@ -42,11 +42,6 @@ export function removeRecordAndFolder(context: RemovalContext, id: string, attri
   return () => deleteTree(grave);
 }
 
-/** ids of the containers whose records name a volume */
-export function volumeUsers(store: Pick<ContainerStore, 'all'>, name: string): string[] {
-  return store.all().flatMap(({ id, config }) => ((config as { mounts?: { name?: string }[] }).mounts?.some((mount) => mount.name === name) ? [id] : []));
-}
-
 /** Finishes what killed processes left in tmp/. Cheap when there is nothing: one readdir. */
 export async function sweepRemoved(paths: Pick<Paths, 'tmp'>): Promise<void> {
   let names: string[];

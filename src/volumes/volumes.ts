@@ -11,6 +11,7 @@ import type { Paths } from '../paths.ts';
 import { idMaps } from '../rootless/idmap.ts';
 import { removeTree, treeSize } from '../rootless/trees.ts';
 import { transaction } from '../state/database.ts';
+import { appendEvent } from '../state/events.ts';
 import type { CreateVolume, ResolvedMount, Volume, VolumeFilters, Volumes } from './contract.ts';
 import { anonymousName, checkVolumeName } from './name.ts';
 import { populateMounts } from './populate.ts';
@@ -61,6 +62,9 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     return volume;
   };
 
+  const record = (action: string, name: string, attributes: Record<string, string>): void =>
+    appendEvent(database, { Type: 'volume', Action: action, Actor: { ID: name, Attributes: attributes } });
+
   const create = (request: CreateVolume): Volume => {
     const name = request.name || anonymousName();
     checkVolumeName(name);
@@ -76,9 +80,10 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     }
     makeFolder(paths, name);
     // OR IGNORE: another husk may have made it since; then theirs is the volume
-    database
+    const { changes } = database
       .prepare('INSERT OR IGNORE INTO volumes (name, created_at, anonymous, record) VALUES (?, ?, ?, ?)')
       .run(name, Date.now(), request.name ? 0 : 1, JSON.stringify({ driver, labels: request.labels ?? {}, options } satisfies VolumeRecord));
+    if (Number(changes) > 0) record('create', name, { driver });
     return get(name);
   };
 
@@ -100,7 +105,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     const moved = inTransaction(database, () => {
       const users = inUse(name);
       if (users.length > 0) throw new HuskError(`remove ${name}: volume is in use - [${users.join(', ')}]`, { kind: 'conflict' });
-      database.prepare('DELETE FROM volumes WHERE name = ?').run(name);
+      if (Number(database.prepare('DELETE FROM volumes WHERE name = ?').run(name).changes) > 0) record('destroy', name, { driver: 'local' });
       mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
       try {
         renameSync(join(paths.volumes, name), aside);
@@ -132,6 +137,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       deleted.push(volume.name);
       reclaimed += size;
     }
+    record('prune', '', { reclaimed: String(reclaimed) });
     return { deleted, reclaimed };
   };
 

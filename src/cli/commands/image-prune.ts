@@ -3,7 +3,6 @@ import type { Invocation } from '../command.ts';
 import { confirm } from '../confirm.ts';
 import { collectFilters } from '../grammar/values.ts';
 import { imageFilter } from '../image-filters.ts';
-import { imageUsers } from '../image-users.ts';
 import { printable } from '../output/printable.ts';
 import { humanSize } from '../output/units.ts';
 
@@ -13,10 +12,9 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   const what = all ? 'images without at least one container associated to them' : 'dangling images';
   if (!flags.bool('force') && !(await confirm(`WARNING! This will remove all ${what}.`, context))) return 0;
   const engine = await context.engine();
-  const users = imageUsers(engine);
   const { deleted, untagged, reclaimed } = engine.images.prune({
     all,
-    inUse: (id) => users(id).length > 0,
+    inUse: (id) => engine.imageUsers(id).length > 0,
     filters: imageFilter(filters, { now: context.now(), find: (reference) => engine.images.get(reference) }),
   });
   const lines = [...untagged.map((name) => `untagged: ${name}`), ...deleted.map((id) => `deleted: ${id}`)];

@@ -1,18 +1,16 @@
 /** `husk rmi` */
 import type { Invocation } from '../command.ts';
 import { HuskError } from '../../errors.ts';
-import { imageUsers } from '../image-users.ts';
 import { printable } from '../output/printable.ts';
 import { report } from '../report.ts';
 
 export async function run({ flags, arguments: references, context }: Invocation): Promise<number> {
   const engine = await context.engine();
   const force = flags.bool('force');
-  const inUse = imageUsers(engine);
   let code = 0;
   for (const reference of references) {
     try {
-      const { untagged, deleted } = engine.images.remove(reference, { force, noPrune: flags.bool('no-prune'), inUse });
+      const { untagged, deleted } = engine.images.remove(reference, { force, noPrune: flags.bool('no-prune'), inUse: (id) => engine.imageUsers(id) });
       const lines = [...untagged.map((name) => `Untagged: ${name}`), ...deleted.map((id) => `Deleted: ${id}`)];
       context.stdout.write(lines.map((line) => `${printable(line, context.stdout)}\n`).join(''));
     } catch (error) {

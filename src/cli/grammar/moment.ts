@@ -7,6 +7,9 @@ const NANOSECONDS_PER_MS = 1e6;
 /** @returns ms since the epoch */
 export function parseMoment(text: string, now: number): number {
   if (/^-?\d+(\.\d{1,9})?$/.test(text)) return Number(text) * 1000;
+  // a date with a zone and no time: midnight there
+  const zoned = /^(\d{4}-\d{2}-\d{2})(Z|[+-]\d{2}:\d{2})$/.exec(text);
+  if (zoned) return Date.parse(`${zoned[1]}T00:00:00${zoned[2]}`);
   if (/^\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?(Z|[+-]\d{2}:?\d{2})?)?$/.test(text)) {
     // JavaScript reads a bare date as UTC and wants minutes; Docker reads both as local time
     const full = text.replace(' ', 'T');

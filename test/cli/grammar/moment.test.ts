@@ -12,6 +12,9 @@ const CASES: [text: string, ms: number][] = [
   ['2026-01-02T03:04:05.250Z', NOW + 250],
   ['2026-01-02T05:04:05+02:00', NOW],
   ['2026-01-02T03:04Z', NOW - 5000],
+  ['2026-01-02Z', Date.parse('2026-01-02T00:00:00Z')],
+  ['2026-01-02+02:00', Date.parse('2026-01-01T22:00:00Z')],
+  ['-10s', NOW + 10_000],
 ];
 
 for (const [text, ms] of CASES) test(text, (t) => t.is(parseMoment(text, NOW), ms));
