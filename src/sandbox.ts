@@ -58,6 +58,12 @@ export interface StdioRequest {
   rows?: number;
 }
 
+/** What `top` shows: a title for each column, a row for each process. */
+export interface ProcessTable {
+  titles: string[];
+  processes: string[][];
+}
+
 /** Figures of `stats`; bytes, nanoseconds, counts. */
 export interface SandboxStats {
   cpuNanoseconds: number;
@@ -83,6 +89,8 @@ export interface Sandbox extends AsyncDisposable {
   unpause(): Promise<void>;
   /** host (userns) or guest (vm) process ids, as `top` lists them */
   processes(): Promise<number[]>;
+  /** rows of `top` for ps(1) options, by our own code. @throws HuskError `unsupported` for an option that cannot be served */
+  ps(options: readonly string[]): Promise<ProcessTable>;
   stats(): Promise<SandboxStats>;
   update(resources: Resources): Promise<void>;
   /** kills what is left and gives back everything but the writable layer; idempotent */

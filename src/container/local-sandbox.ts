@@ -8,14 +8,15 @@ import { totalmem } from 'node:os';
 import { HuskError } from '../errors.ts';
 import { pidfdOpen, pidfdSignal } from '../host/process.ts';
 import { INIT_PROGRAM } from '../program.ts';
-import type { ExitStatus, Sandbox, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
+import type { ExitStatus, ProcessTable, Sandbox, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
 import type { ContainerCgroup } from './cgroup.ts';
 import { launch, type Launched } from './executor.ts';
 import { explainLaunchError, type Stage } from './launch-failure.ts';
 import type { AwaitTag, LaunchPlan, Step } from './launch-plan.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from './namespaces.ts';
 import { planExec } from './plan.ts';
-import { containerProcesses, namespaceHolder, readStat, sumStats, ZOMBIE } from './processes.ts';
+import { containerProcesses, namespaceHolder, processTree, readStat, sumStats, ZOMBIE } from './processes.ts';
+import { ps } from './ps.ts';
 import { SIGKILL } from './signals.ts';
 import type { ProcessSpec, Resources, Spec } from './spec.ts';
 import { Terminal } from './terminal.ts';
@@ -188,10 +189,14 @@ export class LocalSandbox implements Sandbox {
     return this.#alive();
   }
 
+  async ps(options: readonly string[]): Promise<ProcessTable> {
+    return ps(this.#alive(), options);
+  }
+
   async stats(): Promise<SandboxStats> {
     const limit = this.#spec.linux.resources?.memory?.limit;
     const memoryLimitBytes = limit !== undefined && limit > 0 ? Math.min(limit, totalmem()) : totalmem();
-    const measured = sumStats(this.#alive(), { memoryLimitBytes, ...(isolates(namespaces(this.#spec), CLONE_NEWNET) ? { network: this.#pid } : {}) });
+    const measured = sumStats(this.#cgroup?.processes() ?? processTree([this.#pid, ...[...this.#execs].map(({ pid }) => pid)]), { memoryLimitBytes, ...(isolates(namespaces(this.#spec), CLONE_NEWNET) ? { network: this.#pid } : {}) });
     if (!this.#cgroup) return measured;
     const counted = this.#cgroup.stats();
     return { ...measured, ...counted, memoryLimitBytes: counted.memoryLimitBytes ?? memoryLimitBytes };

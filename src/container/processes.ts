@@ -90,6 +90,24 @@ export function containerProcesses(first: number, options: { ownPid: boolean; mo
   return [...found].sort((a, b) => a - b);
 }
 
+/**
+ * These processes and all that descend from them, by the kernel's own lists: what it costs depends on the container alone, not on what else runs here. A process that
+ * is made or ends meanwhile may be missed (proc_pid_task(5)), so nothing is killed by this list.
+ */
+export function processTree(roots: readonly number[]): number[] {
+  const found = new Set<number>(roots);
+  for (const pid of found) {
+    let threads: string[];
+    try {
+      threads = readdirSync(`/proc/${pid}/task`);
+    } catch {
+      continue; // it has ended
+    }
+    for (const thread of threads) for (const child of readOptional(`/proc/${pid}/task/${thread}/children`).split(' ')) if (child !== '') found.add(Number(child));
+  }
+  return [...found];
+}
+
 export function sumStats(pids: readonly number[], options: { network?: number; memoryLimitBytes: number }): SandboxStats {
   const stats: SandboxStats = {
     cpuNanoseconds: 0,

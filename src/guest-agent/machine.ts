@@ -58,6 +58,8 @@ export class Machine {
         return this.#container().unpause();
       case 'processes':
         return this.#container().processes();
+      case 'ps':
+        return this.#container().ps(request.arguments);
       case 'stats':
         return this.#container().stats();
       case 'update':

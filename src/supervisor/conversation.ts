@@ -173,6 +173,8 @@ export class Conversation implements Listener {
         return this.send({ type: 'ok', value: await control.sandbox().stats() });
       case 'processes':
         return this.send({ type: 'ok', value: await control.sandbox().processes() });
+      case 'ps':
+        return this.send({ type: 'ok', value: await control.sandbox().ps(request.options) });
       case 'update':
         await control.update(request);
         return this.send({ type: 'ok' });

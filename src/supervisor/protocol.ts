@@ -98,6 +98,8 @@ export type Request =
   | { type: 'unpause' }
   | { type: 'stats' }
   | { type: 'processes' }
+  /** rows of `top` by the sandbox's own ps */
+  | { type: 'ps'; options: string[] }
   /** all of the container's resources, changed; and what its restart policy is from now on */
   | { type: 'update'; resources?: Resources; restart?: RestartPolicy };
 

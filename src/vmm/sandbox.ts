@@ -7,9 +7,10 @@ import { PassThrough, type Duplex, type Readable, type Writable } from 'node:str
 import { type ProcessNumber, type ProcessStreams, type Notice } from '../agent-protocol.ts';
 import type { ProcessSpec, Resources } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import type { ExitStatus, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
+import type { ExitStatus, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
 import { AgentClient } from './agent-client.ts';
 import { guestBinds, MAX_SHARES, type Binds } from './binds.ts';
+import { checkTable } from './process-table.ts';
 import { ConsoleTail } from './console-tail.ts';
 import { Balloon } from './devices/balloon/device.ts';
 import { Backing } from './devices/block/backing.ts';
@@ -37,6 +38,8 @@ export interface VmSize {
 const BOOT_TIMEOUT = 180_000;
 /** ms the agent has to end its container before the machine is switched off */
 const SHUTDOWN_TIMEOUT = 10_000;
+/** ms for a question about what runs; the agent of a machine under full load answers late */
+const ANSWER_TIMEOUT = 30_000;
 /** Documentation/admin-guide/kernel-parameters.txt; panic=-1 and reboot=k: a guest that panics resets at once, and the VMM sees it */
 const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=/dev/vda rootfstype=erofs ro init=/husk/husk-init';
 /** in the order the devices are given, virtio-blk names them */
@@ -209,8 +212,25 @@ export class VmSandbox implements Sandbox {
     return Array.isArray(value) ? value.filter((pid) => Number.isSafeInteger(pid)) : [];
   }
 
+  async ps(options: readonly string[]): Promise<ProcessTable> {
+    return checkTable(await this.#answered({ type: 'ps', arguments: [...options] }));
+  }
+
+  /** The answer, if it comes: a guest that says nothing must not keep a person waiting for ever. */
+  async #answered(request: Parameters<AgentClient['request']>[0]): Promise<unknown> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new HuskError(`the guest's agent did not answer within ${ANSWER_TIMEOUT / 1000} s`, { kind: 'unavailable' })), ANSWER_TIMEOUT);
+    });
+    try {
+      return await Promise.race([this.#agent.request(request), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   async stats(): Promise<SandboxStats> {
-    const value = (await this.#agent.request({ type: 'stats' })) as Partial<Record<keyof SandboxStats, unknown>> | null;
+    const value = (await this.#answered({ type: 'stats' })) as Partial<Record<keyof SandboxStats, unknown>> | null;
     const count = (name: keyof SandboxStats): number => {
       const number = value?.[name];
       return typeof number === 'number' && Number.isFinite(number) && number >= 0 ? number : 0;

@@ -38,6 +38,7 @@ function fakeSandbox(args: string[], env: string[]): Sandbox {
     pause: async () => main?.signal(constants.signals.SIGSTOP),
     unpause: async () => main?.signal(constants.signals.SIGCONT),
     processes: async () => [...running].map(({ pid }) => pid),
+    ps: async (options) => ({ titles: ['PID', 'CMD'], processes: [...running].map(({ pid }) => [String(pid), `ps ${options.join(' ')}`]) }),
     stats: async () => ({ cpuNanoseconds: 1, memoryBytes: 2, memoryLimitBytes: 3, pids: running.size, pidsLimit: undefined, networkReceivedBytes: 0, networkSentBytes: 0, blockReadBytes: 0, blockWrittenBytes: 0 }),
     update: async () => {},
     destroy,

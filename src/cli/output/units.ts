@@ -13,6 +13,19 @@ export function humanSize(bytes: number, digits = 4): string {
   return `${Number(value.toPrecision(digits))}${DECIMAL[unit]}`;
 }
 
+const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** `15.66GiB`: powers of 1024, four significant digits (go-units BytesSize) */
+export function binarySize(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < BINARY.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${Number(value.toPrecision(4))}${BINARY[unit]}`;
+}
+
 /** `About a minute`, `2 hours`: how long something lasted. @param ms milliseconds */
 export function humanDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000);

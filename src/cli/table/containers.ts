@@ -174,6 +174,19 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     interspersed: false,
     load: () => import('../commands/top.ts'),
   },
+  {
+    ...both('stats'),
+    usage: '[OPTIONS] [CONTAINER...]',
+    help: 'Show what containers use, as it changes',
+    flags: [
+      { name: 'all', short: 'a', type: 'bool', help: 'Show all containers (default shows just running)' },
+      FORMAT_LIST,
+      { name: 'no-stream', type: 'bool', help: 'Only show the first result' },
+      { name: 'no-trunc', type: 'bool', help: "Don't truncate output" },
+    ],
+    arguments: { minimum: 0, complete: ['container-running'] },
+    load: () => import('../commands/stats.ts'),
+  },
   { ...both('pause'), usage: 'CONTAINER [CONTAINER...]', help: 'Pause all processes of one or more containers', flags: [], arguments: { minimum: 1, complete: ['container-running'] }, load: () => import('../commands/pause.ts') },
   { ...both('unpause'), usage: 'CONTAINER [CONTAINER...]', help: 'Let the processes of one or more containers go on', flags: [], arguments: onlyContainers, load: () => import('../commands/unpause.ts') },
   {

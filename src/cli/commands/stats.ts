@@ -1,0 +1,145 @@
+/**
+ * `husk stats`: what containers use, redrawn as it changes. Containers come and go meanwhile. The terminal is only written to, never
+ * switched to another mode: Ctrl-C leaves it as it was.
+ */
+import { HuskError } from '../../errors.ts';
+import type { Container, Engine } from '../../engine/contract.ts';
+import type { Invocation, Output } from '../command.ts';
+import { parseFormat, writeList, type List } from '../output/format.ts';
+import { statsRow, STATS_HEADERS, type Sample, type StatsOf } from '../output/stats-row.ts';
+import { ellipsis } from '../output/table.ts';
+
+const TABLE = '{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}';
+/** ms between two samples, as Docker's daemon takes them */
+const PERIOD_MS = 1000;
+/** ms; one guest that does not answer holds nobody else up */
+const PATIENCE_MS = 3000;
+/** what a terminal has that does not say */
+const DEFAULT_COLUMNS = 80;
+const DEFAULT_ROWS = 24;
+
+export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {
+  const format = flags.string('format');
+  parseFormat(format.replace(/^table /, ''));
+  const list: List = { format, quiet: false, defaultTable: TABLE, quietTemplate: '{{.ID}}', headers: STATS_HEADERS };
+  const engine = await context.engine();
+  // what is not there is said before anything is drawn
+  for (const name of names) engine.get(name);
+  const sampler = new Sampler(engine);
+  const round = async (): Promise<StatsOf[]> => sampler.round(chosen(engine, names, flags.bool('all')));
+  const truncate = !flags.bool('no-trunc');
+  const rows = (found: StatsOf[]): Record<string, unknown>[] => found.map((of) => statsRow(of, { truncate }));
+
+  let found = await round();
+  if (flags.bool('no-stream')) {
+    await sleep(PERIOD_MS);
+    writeList(rows(await round()), list, context.stdout);
+    return 0;
+  }
+  using screen = context.stdout.isTTY ? new Screen(context.stdout) : undefined;
+  for (;;) {
+    // all that were named are gone
+    if (names.length > 0 && found.length === 0) return 0;
+    writeList(rows(found), list, screen ?? context.stdout);
+    screen?.flush();
+    await sleep(PERIOD_MS);
+    found = await round();
+  }
+}
+
+function chosen(engine: Engine, names: readonly string[], all: boolean): { container: Container; typed: string }[] {
+  // oldest last, as ps; a container that has gone since is left out
+  if (names.length === 0) return engine.list({ all }).map((container) => ({ container, typed: container.id }));
+  return names.flatMap((typed) => {
+    try {
+      return [{ container: engine.get(typed), typed }];
+    } catch (error) {
+      if (error instanceof HuskError && error.kind === 'not-found') return [];
+      throw error;
+    }
+  });
+}
+
+/** The newest two samples of each container. */
+class Sampler {
+  readonly #engine: Engine;
+  #known = new Map<string, { sample: Sample | null; pending?: Promise<Sample | null> }>();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  async round(containers: { container: Container; typed: string }[]): Promise<StatsOf[]> {
+    // what is gone is forgotten
+    this.#known = new Map(containers.map(({ container: { id } }) => [id, this.#known.get(id) ?? { sample: null }]));
+    return Promise.all(
+      containers.map(async ({ container, typed }): Promise<StatsOf> => {
+        const known = this.#known.get(container.id)!;
+        const { sample: last } = known;
+        known.pending ??= this.#sample(container).finally(() => (known.pending = undefined));
+        const sample = await Promise.race([known.pending, sleep(PATIENCE_MS)]);
+        if (sample !== undefined) known.sample = sample;
+        return { id: container.id, name: container.name, container: typed, sample, before: last && sample?.startedAt === last.startedAt ? last : undefined };
+      }),
+    );
+  }
+
+  /** @returns null where nothing runs (any more) */
+  async #sample({ id, state }: Container): Promise<Sample | null> {
+    if (state.status !== 'running' && state.status !== 'paused') return null;
+    try {
+      return { stats: await this.#engine.stats(id), at: performance.now(), startedAt: state.startedAt };
+    } catch (error) {
+      if (error instanceof HuskError && (error.kind === 'conflict' || error.kind === 'not-found')) return null;
+      throw error;
+    }
+  }
+}
+
+/** A frame drawn over the one before it, cut to what the terminal shows. */
+class Screen implements Output, Disposable {
+  readonly isTTY = true;
+  readonly #output: Output;
+  #text = '';
+  #fresh = true;
+  readonly #resized = (): void => void (this.#fresh = true);
+
+  constructor(output: Output) {
+    this.#output = output;
+    output.on('resize', this.#resized);
+  }
+
+  write(text: string | Uint8Array): boolean {
+    this.#text += String(text);
+    return true;
+  }
+
+  flush(): void {
+    const { columns = DEFAULT_COLUMNS, rows = DEFAULT_ROWS } = this.#output;
+    const lines = this.#text.split('\n').slice(0, -1).slice(0, Math.max(1, rows - 1));
+    // ECMA-48: ED clears the screen, CUP goes to its beginning, EL clears the rest of a line
+    this.#output.write(`${this.#fresh ? '\x1b[2J' : ''}\x1b[H${lines.map((line) => `${ellipsis(line, columns)}\x1b[K\n`).join('')}\x1b[J`);
+    this.#text = '';
+    this.#fresh = false;
+  }
+
+  once(event: 'drain', listener: () => void): unknown {
+    return this.#output.once(event, listener);
+  }
+
+  on(event: 'resize', listener: () => void): unknown {
+    return this.#output.on(event, listener);
+  }
+
+  off(event: 'resize', listener: () => void): unknown {
+    return this.#output.off(event, listener);
+  }
+
+  [Symbol.dispose](): void {
+    this.#output.off('resize', this.#resized);
+  }
+}
+
+function sleep(ms: number): Promise<undefined> {
+  return new Promise((after) => setTimeout(after, ms, undefined));
+}
