@@ -20,15 +20,13 @@ export async function exec(context: EngineContext, reference: string, options: E
   const client = await connect(context, container);
   if (!client) throw notRunning(container);
   const id = randomHex(32);
-  const command = options.command.join(' ');
-  recordEvent(context, container, `exec_create: ${command}`, { execID: id });
+  recordEvent(context, container, `exec_create: ${options.command.join(' ')}`, { execID: id });
   try {
     const stdin = options.interactive && !options.detach;
     const { streams } = await client.open(
       { type: 'exec', id, process, stdin, terminal: options.tty, detach: options.detach, columns: options.consoleSize?.columns, rows: options.consoleSize?.rows },
       { stdin },
     );
-    recordEvent(context, container, `exec_start: ${command}`, { execID: id });
     if (!options.detach) return attachment(context, container, streams, id);
   } catch (error) {
     client[Symbol.dispose]();

@@ -212,6 +212,7 @@ export class Conversation implements Listener {
       if (request.stdin) this.#stdin = { process, endsWithClient: true };
     }
     process.stdin?.on('error', () => {});
+    this.#control.record(`exec_start: ${request.process.args.join(' ')}`, { execID: request.id });
     this.send({ type: 'started', pid: process.pid });
     output.addSource(process.stdout, 'stdout');
     if (process.stderr) output.addSource(process.stderr, 'stderr');
