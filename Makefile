@@ -64,10 +64,10 @@ bench: set-up-test build
 	@$(NODE) bench/main.ts
 
 install: build
-	@setup/install $(DESTDIR)$(PREFIX)
+	@setup/install $(DESTDIR)$(PREFIX) $(PREFIX)
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/lib/husk $(DESTDIR)$(PREFIX)/bin/husk
+	rm -rf $(DESTDIR)$(PREFIX)/lib/husk $(DESTDIR)$(PREFIX)/bin/husk $(DESTDIR)$(PREFIX)/lib/systemd/user/husk-restart.service
 
 clean:
 	rm -rf dist build

@@ -48,6 +48,8 @@ export interface Flag {
 
 export interface Argument {
   minimum: number;
+  /** a flag that stands for all of them: with it there are none */
+  unless?: string;
   /** absent: no bound */
   maximum?: number;
   /** for each position; the last one repeats */

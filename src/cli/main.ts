@@ -81,7 +81,7 @@ async function dispatch(argv: readonly string[], context: Context, globals: Engi
     if (error instanceof HelpRequest) return print(context, commandHelp(command, spelling, width(context.stdout)));
     return usageError(error, context, usageLine(command, spelling), spelling);
   }
-  const problem = argumentProblem(command, spelling, invocation.arguments.length);
+  const problem = argumentProblem(command, spelling, invocation);
   if (problem !== undefined) {
     context.stderr.write(`husk: ${problem}\n`);
     return 1;
@@ -127,8 +127,10 @@ function usageError(error: unknown, context: Context, usage: string, spelling: s
 }
 
 /** Docker's texts for a wrong number of arguments. */
-function argumentProblem(command: Command, spelling: string, count: number): string | undefined {
-  const { minimum, maximum } = command.arguments;
+function argumentProblem(command: Command, spelling: string, invocation: { flags: FlagSet; arguments: string[] }): string | undefined {
+  const count = invocation.arguments.length;
+  const { unless } = command.arguments;
+  const { minimum, maximum } = unless !== undefined && invocation.flags.bool(unless) ? { minimum: 0, maximum: 0 } : command.arguments;
   if (count >= minimum && (maximum === undefined || count <= maximum)) return undefined;
   const plural = (number: number): string => `${number} argument${number === 1 ? '' : 's'}`;
   const rule =

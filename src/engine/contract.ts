@@ -221,6 +221,10 @@ export interface Engine extends Disposable {
   wait(container: string, options?: { condition?: 'not-running' | 'next-exit' | 'removed'; signal?: AbortSignal }): Promise<number>;
   remove(container: string, options?: { force?: boolean; volumes?: boolean }): Promise<void>;
   rename(container: string, name: string): void;
+  /** other limits (those given; the rest stays), another restart policy; running or not. @returns warnings */
+  update(container: string, change: { resources?: ResourceRequest; restart?: CreateOptions['restart'] }): Promise<string[]>;
+  /** names of what is to be started when the host has come up, in ranks: each needs only earlier ones */
+  restartable(): string[][];
   /** one container, with its state checked against the truth */
   get(container: string): Container;
   list(options?: { all?: boolean; filters?: Filters; last?: number }): Container[];

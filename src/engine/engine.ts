@@ -18,6 +18,7 @@ import { inspectImage } from './inspect-image.ts';
 import { imageUsers, list, sizeOf } from './list.ts';
 import { logs } from './logs.ts';
 import { prune, remove, rename } from './remove.ts';
+import { restartable } from './restartable.ts';
 import { attach, start } from './start.ts';
 import { stats } from './stats.ts';
 import { kill, pause, restart, stop, unpause } from './stop.ts';
@@ -88,6 +89,8 @@ function engineOf(context: EngineContext): Engine {
     wait: (container, options) => wait(context, container, options),
     remove: (container, options) => remove(context, container, options),
     rename: (container, name) => rename(context, container, name),
+    update: async (container, change) => (await import('./update.ts')).update(context, container, change),
+    restartable: () => restartable(context),
     get: (container): Container => resolve(context, container),
     list: (options) => list(context, options),
     size: async (container) => sizeOf(context, resolve(context, container)),

@@ -170,7 +170,7 @@ function hostConfig(container: Container): object {
     DeviceCgroupRules: null,
     DeviceRequests: null,
     MemoryReservation: resources.memoryReservation ?? 0,
-    MemorySwap: resources.memorySwap ?? 0,
+    MemorySwap: resources.memorySwap || 2 * (resources.memory ?? 0),
     MemorySwappiness: resources.memorySwappiness ?? null,
     OomKillDisable: resources.oomKillDisable ?? null,
     PidsLimit: resources.pidsLimit ?? null,

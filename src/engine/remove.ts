@@ -42,10 +42,20 @@ function cannotRemove(container: Container, status: string): HuskError {
 
 export function rename(context: EngineContext, reference: string, name: string): void {
   const container = resolve(context, reference);
-  const plain = checkName(name);
-  if (plain === container.name) throw new HuskError('Renaming a container with the same name as its current name', { kind: 'invalid' });
-  context.store.rename(container.id, plain);
+  if (name.replace(/^\//, '') === container.name) throw new HuskError('Renaming a container with the same name as its current name', { kind: 'invalid' });
+  const plain = allocating(() => checkName(name));
+  allocating(() => context.store.rename(container.id, plain));
   recordEvent(context, { ...container, name: plain }, 'rename', { oldName: `/${container.name}` });
+}
+
+/** Docker's daemon says so before what is wrong with a name. */
+function allocating<T>(allocate: () => T): T {
+  try {
+    return allocate();
+  } catch (error) {
+    if (error instanceof HuskError) throw new HuskError(`Error when allocating new name: ${error.message}`, { kind: error.kind });
+    throw error;
+  }
 }
 
 export async function prune(context: EngineContext, options: Parameters<Engine['prune']>[0] = {}): Promise<{ deleted: string[]; reclaimed: number }> {

@@ -198,7 +198,8 @@ export class ContainerLife implements ContainerControl {
     if (change.restart && change.restart.name !== 'no' && !mayRestart(task))
       throw new HuskError(`cannot give the running container ${task.id} a restart policy: its virtual machine monitor has given up the right to make another machine`, { kind: 'unsupported', fix: 'stop it, update it, start it again' });
     if (change.resources) {
-      await this.sandbox().update(change.resources);
+      // none while it waits for its next start
+      await this.#sandbox?.update(change.resources);
       // the next start by the restart policy has them too
       task.spec = { ...task.spec, linux: { ...task.spec.linux, resources: change.resources } };
     }

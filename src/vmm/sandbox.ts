@@ -49,6 +49,7 @@ const WRITABLE_DEVICE = '/dev/vdc';
 const SHARE_FRESHNESS = 0;
 const FIRST_PROCESS: ProcessNumber = 0;
 const SIGKILL = 9;
+const MIB = 1 << 20;
 
 export interface VmOptions {
   parts: VmParts;
@@ -61,6 +62,7 @@ export interface VmOptions {
 
 export class VmSandbox implements Sandbox {
   readonly #config: SandboxConfig;
+  readonly #size: VmSize;
   readonly #beforeRun: (() => void) | undefined;
   readonly #binds: Binds;
   readonly #vsock = new Vsock();
@@ -79,6 +81,7 @@ export class VmSandbox implements Sandbox {
     if (rootfs.kind !== 'disk') throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
     this.#binds = guestBinds(config.spec, { directory: config.directory, maxShares: MAX_SHARES });
     this.#config = config;
+    this.#size = options.size;
     this.#beforeRun = options.beforeRun;
     const ownership = options.sameIds ? sameOwners : rootIsOwner(process.getuid!(), process.getgid!());
     this.#agent = new AgentClient(this.#vsock, (notice) => this.#notice(notice));
@@ -249,7 +252,18 @@ export class VmSandbox implements Sandbox {
   }
 
   async update(resources: Resources): Promise<void> {
+    this.#checkSize(resources);
     await this.#agent.request({ type: 'update', resources });
+  }
+
+  /** A machine is as large as it was made. @throws HuskError `unsupported` */
+  #checkSize({ memory, cpu }: Resources): void {
+    const refuse = (what: string, has: string) => {
+      throw new HuskError(`cannot ${what}: the container's virtual machine has ${has}, and cannot grow while it runs`, { kind: 'unsupported', fix: 'stop the container, update it, start it again' });
+    };
+    const { memory: ram, cpus } = this.#size;
+    if ((memory?.limit ?? 0) > ram) refuse(`raise the memory limit to ${Math.floor(memory!.limit! / MIB)} MiB`, `${ram / MIB} MiB of memory`);
+    if (cpu?.quota && cpu.period && cpu.quota > cpus * cpu.period) refuse(`give the container ${cpu.quota / cpu.period} CPUs`, `${cpus}`);
   }
 
   destroy(): Promise<void> {

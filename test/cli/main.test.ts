@@ -30,7 +30,7 @@ const CASES: [words: string[], code: number, stderr: string][] = [
   [['run', '--network', 'mine', 'x'], 125, `Error: --network mine: networks of your own are not there yet in this husk\nFix: use --network none, host, bridge or container:NAME\n\nRun ${HELP_RUN}`],
   [['run', ''], 125, `Error: invalid reference format\n\nRun ${HELP_RUN}`],
   [['cp', 'a:/b', '.'], 1, "Error: 'husk cp' is not there yet in this husk\n"],
-  [['container', 'port', 'a'], 1, "Error: 'husk container port' is not there yet in this husk\n"],
+  [['image', 'build', 'a'], 1, "Error: 'husk image build' is not there yet in this husk\n"],
   [['help', 'foo'], 1, 'Error: unknown help topic: foo\n'],
 ];
 

@@ -1,11 +1,13 @@
 /** `husk start`, with -a and -i for one container. */
 import { HuskError } from '../../errors.ts';
-import type { Invocation } from '../command.ts';
+import type { Context, Invocation } from '../command.ts';
 import { forEach } from '../each.ts';
+import type { FlagSet } from '../grammar/flag-set.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 
 export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {
+  if (flags.bool('all-restartable')) return startRestartable(flags, context);
   const interactive = flags.bool('interactive');
   if (!flags.bool('attach') && !interactive) {
     const engine = await context.engine();
@@ -20,4 +22,12 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
   const attach = { stdin, stdout: true, stderr: true };
   const attachment = (await engine.start(names[0]!, { attach, consoleSize: consoleSize(context) }))!;
   return (await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: flags.string('detach-keys'), signals: true })) ?? 0;
+}
+
+async function startRestartable(flags: FlagSet, context: Context): Promise<number> {
+  if (flags.bool('attach') || flags.bool('interactive')) throw new HuskError('conflicting options: cannot attach with --all-restartable', { kind: 'invalid' });
+  const engine = await context.engine();
+  let code = 0;
+  for (const rank of engine.restartable()) code = (await forEach(rank, context, (name) => engine.start(name))) || code;
+  return code;
 }

@@ -4,7 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
-import type { CreateOptions, MountRequest } from '../../engine/contract.ts';
+import type { CreateOptions, MountRequest, ResourceRequest } from '../../engine/contract.ts';
 import type { PullPolicy } from '../../images/contract.ts';
 import { refuseNotYet } from '../not-yet.ts';
 import { readLines } from './env-file.ts';
@@ -87,25 +87,32 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     logOptions: toMap(flags.list('log-opt')),
     oomScoreAdj: flags.number('oom-score-adj'),
     resources: {
-      memory: flags.number('memory'),
-      memorySwap: flags.number('memory-swap'),
-      memoryReservation: flags.number('memory-reservation'),
+      ...limitRequest(flags),
       memorySwappiness: flags.number('memory-swappiness') === -1 ? undefined : flags.number('memory-swappiness'),
       oomKillDisable: flags.bool('oom-kill-disable') || undefined,
-      cpus: flags.number('cpus'),
-      cpuPeriod: flags.number('cpu-period'),
-      cpuQuota: flags.number('cpu-quota'),
-      cpuShares: flags.number('cpu-shares'),
-      cpusetCpus: flags.optional('cpuset-cpus'),
-      cpusetMems: flags.optional('cpuset-mems'),
-      pidsLimit: flags.number('pids-limit'),
-      blkioWeight: flags.number('blkio-weight'),
       deviceReadBps: rates(flags, 'device-read-bps', 'bytes'),
       deviceWriteBps: rates(flags, 'device-write-bps', 'bytes'),
       deviceReadIops: rates(flags, 'device-read-iops', 'operations'),
       deviceWriteIops: rates(flags, 'device-write-iops', 'operations'),
     },
     consoleSize: flags.bool('tty') ? environment.consoleSize : undefined,
+  };
+}
+
+/** The flags of limits that `update` has too. */
+export function limitRequest(flags: FlagSet): ResourceRequest {
+  return {
+    memory: flags.number('memory'),
+    memorySwap: flags.number('memory-swap'),
+    memoryReservation: flags.number('memory-reservation'),
+    cpus: flags.number('cpus'),
+    cpuPeriod: flags.number('cpu-period'),
+    cpuQuota: flags.number('cpu-quota'),
+    cpuShares: flags.number('cpu-shares'),
+    cpusetCpus: flags.optional('cpuset-cpus'),
+    cpusetMems: flags.optional('cpuset-mems'),
+    pidsLimit: flags.number('pids-limit'),
+    blkioWeight: flags.number('blkio-weight'),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The container commands. Data only. */
 import type { Command, Flag } from '../command.ts';
 import { validateEnv } from '../grammar/validate.ts';
-import { CREATE_FLAGS } from './create-flags.ts';
+import { CREATE_FLAGS, UPDATE_FLAGS } from './create-flags.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
 const DETACH_KEYS: Flag = { name: 'detach-keys', type: 'string', help: 'Keys that leave the container running (default "ctrl-p,ctrl-q")' };
@@ -88,11 +88,12 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     usage: '[OPTIONS] CONTAINER [CONTAINER...]',
     help: 'Start one or more stopped containers',
     flags: [
+      { name: 'all-restartable', type: 'bool', help: 'Start what a restart policy wants running (after a reboot or a login)' },
       { name: 'attach', short: 'a', type: 'bool', help: 'Attach STDOUT and STDERR and pass signals on' },
       DETACH_KEYS,
       { name: 'interactive', short: 'i', type: 'bool', help: 'Attach STDIN' },
     ],
-    arguments: { minimum: 1, complete: ['container-stopped'] },
+    arguments: { minimum: 1, unless: 'all-restartable', complete: ['container-stopped'] },
     load: () => import('../commands/start.ts'),
   },
   {
@@ -119,6 +120,15 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     arguments: { minimum: 1, complete: ['container-running'] },
     load: () => import('../commands/kill.ts'),
   },
+  {
+    ...both('update'),
+    usage: '[OPTIONS] CONTAINER [CONTAINER...]',
+    help: 'Change the limits or the restart policy of one or more containers',
+    flags: UPDATE_FLAGS,
+    arguments: onlyContainers,
+    load: () => import('../commands/update.ts'),
+  },
+  { ...both('port'), usage: 'CONTAINER [PRIVATE_PORT[/PROTO]]', help: 'List the port mappings of a container, or a specific one', flags: [], arguments: { minimum: 1, maximum: 2, complete: ['container', 'none'] }, load: () => import('../commands/port.ts') },
   { ...both('wait'), usage: 'CONTAINER [CONTAINER...]', help: 'Wait for one or more containers to stop and print their exit codes', flags: [], arguments: onlyContainers, load: () => import('../commands/wait.ts') },
   {
     ...both('attach'),

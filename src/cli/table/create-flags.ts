@@ -2,6 +2,9 @@
 import type { Flag } from '../command.ts';
 import { parseDeviceRate, parseExtraHost, validateAttach, validateDevice, validateDnsSearch, validateEnv, validateExpose, validateIp, validateLabel, validateSysctl } from '../grammar/validate.ts';
 
+/** Limits that a container can be given later, too. */
+const UPDATABLE = ['blkio-weight', 'cpu-period', 'cpu-quota', 'cpu-shares', 'cpus', 'cpuset-cpus', 'cpuset-mems', 'kernel-memory', 'memory', 'memory-reservation', 'memory-swap', 'pids-limit', 'restart'];
+
 export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'add-host', type: 'list', help: 'Add a host name and its address (host:ip) to /etc/hosts', validate: parseExtraHost },
   { name: 'annotation', type: 'map', help: 'Add an annotation to the runtime spec' },
@@ -90,3 +93,5 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'volumes-from', type: 'list', help: 'Mount the volumes of other containers', complete: 'container' },
   { name: 'workdir', short: 'w', type: 'string', help: 'Working directory in the container' },
 ];
+
+export const UPDATE_FLAGS: readonly Flag[] = CREATE_FLAGS.filter(({ name }) => UPDATABLE.includes(name)).map((flag) => (flag.name === 'restart' ? { ...flag, default: undefined, help: 'Restart policy to apply from its next exit on' } : flag));
