@@ -23,6 +23,9 @@ const DEFAULT_CPU_PERIOD = 100_000;
 /** cgroup v1's range of cpu.shares */
 const MIN_SHARES = 2;
 const MAX_SHARES = 262_144;
+/** cgroup v2's range of cpu.weight; 100 is what a cgroup has from birth */
+const MIN_WEIGHT = 1;
+const MAX_WEIGHT = 10_000;
 
 export function controllerOf(file: string): string {
   return file.slice(0, file.indexOf('.'));
@@ -50,6 +53,7 @@ export function resourcesToFiles(resources: Resources): CgroupFiles {
   if (pids) put('pids.max', pids.limit > 0 ? pids.limit : 'max', '--pids-limit');
 
   if (blockIO?.weight) put('io.weight', `default ${ioWeight(blockIO.weight)}`, '--blkio-weight');
+  for (const { major, minor, weight } of blockIO?.weightDevice ?? []) put('io.weight', `${major}:${minor} ${ioWeight(weight)}`, '--blkio-weight-device');
   for (const [devices, key, what] of [
     [blockIO?.throttleReadBpsDevice, 'rbps', '--device-read-bps'],
     [blockIO?.throttleWriteBpsDevice, 'wbps', '--device-write-bps'],
@@ -78,10 +82,15 @@ function swapMax(memory: Resources['memory']): string | undefined {
   return limit > 0 ? String(Math.max(0, swap - limit)) : undefined;
 }
 
-/** [2, 262144] → [1, 10000], linear: what runc and systemd of cgroup v2's first years write, and what scripts read back */
+/**
+ * [2, 262144] → [1, 10000] as runc 1.3.2 and crun 1.23 have it: a parabola of the logarithms through both ends and through the two defaults, so that
+ * `--cpu-shares 1024` weighs what a container without the flag does.
+ */
 export function sharesToWeight(shares: number): number {
-  const clamped = Math.min(Math.max(shares, MIN_SHARES), MAX_SHARES);
-  return 1 + Math.floor(((clamped - MIN_SHARES) * 9999) / (MAX_SHARES - MIN_SHARES));
+  if (shares <= MIN_SHARES) return MIN_WEIGHT;
+  if (shares >= MAX_SHARES) return MAX_WEIGHT;
+  const log = Math.log2(shares);
+  return Math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34));
 }
 
 /** blkio's [10, 1000] → io.weight's [1, 10000] */

@@ -17,6 +17,8 @@ import type { Resources } from './spec.ts';
 import { enterScope } from './systemd-scope.ts';
 
 const WANTED = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
+/** bytes, NAME_MAX of linux/limits.h */
+const MAX_NAME = 255;
 /** how often, and how long apart in ms, a cgroup is asked whether it is empty or frozen: one second in all */
 const TRIES = 100;
 const PAUSE_MS = 10;
@@ -57,8 +59,7 @@ export class ContainerCgroup {
    */
   static create(id: string, resources: Resources, options: { parent: string; supervisor: number }): ContainerCgroup {
     const { parent } = options;
-    // root's own folder at the top of the tree: what the top does not give, it cannot have
-    if (mkdirSync(parent, { recursive: true }) !== undefined) enableControllers(dirname(parent));
+    makeParents(parent);
     sweep(parent);
     const leaf = leaveParent(parent, id, options.supervisor);
     enableControllers(parent);
@@ -162,15 +163,18 @@ export class ContainerCgroup {
  * The container's cgroup where this host lets the user have one, with its limits written.
  * @param options.supervisor pid of the process that stays beside the container
  * @param options.directory the container's folder, which remembers where its cgroup is (cgroup-remains.ts)
+ * @param options.cgroupsPath of the spec: `--cgroup-parent`, a slash, the id
  * @returns undefined where there is none and no limit asks for one: pause, stats and OOM reports then do without
  * @throws HuskError `unsupported` naming the limit that cannot be enforced, and the fix
  */
-export async function containerCgroup(id: string, resources: Resources, { supervisor, directory }: { supervisor: number; directory: string }): Promise<ContainerCgroup | undefined> {
+export async function containerCgroup(id: string, resources: Resources, { supervisor, directory, cgroupsPath }: { supervisor: number; directory: string; cgroupsPath?: string }): Promise<ContainerCgroup | undefined> {
   const delegation = findDelegation({ runtimeDir: process.env['XDG_RUNTIME_DIR'] });
   checkLimits(resources, delegation);
+  const below = cgroupsPath === undefined ? undefined : dirname(cgroupsPath);
+  if (below !== undefined) checkCgroupParent(below, delegation);
   if (delegation.kind === 'none') return undefined;
   try {
-    const parent = delegation.kind === 'delegated' ? delegation.path : await enterScope(id, supervisor);
+    const parent = delegation.kind === 'delegated' ? join(delegation.path, below ?? '') : await enterScope(id, supervisor, below);
     const path = join(parent, cgroupName(id));
     rememberCgroup(directory, path);
     // one that an earlier supervisor was killed beside: its counts of OOM kills and CPU time are not this run's
@@ -178,7 +182,7 @@ export async function containerCgroup(id: string, resources: Resources, { superv
     return ContainerCgroup.create(id, resources, { parent, supervisor });
   } catch (error) {
     // without limits a container runs as well without a cgroup of its own
-    if (resourcesToFiles(resources).files.length === 0) return undefined;
+    if (below === undefined && resourcesToFiles(resources).files.length === 0) return undefined;
     throw error;
   }
 }
@@ -194,6 +198,27 @@ function leaveParent(parent: string, id: string, supervisor: number): string | u
   mkdirSync(leaf, { recursive: true });
   writeFileSync(join(leaf, 'cgroup.procs'), String(supervisor));
   return leaf;
+}
+
+/** Root's own folder at the top of the tree, and those of `--cgroup-parent`: what one does not give, the next cannot have. */
+function makeParents(path: string): void {
+  if (has(path)) return;
+  makeParents(dirname(path));
+  enableControllers(dirname(path));
+  mkdirSync(path, { recursive: true });
+}
+
+/**
+ * Where `--cgroup-parent` leads: a folder below what is delegated, made when missing. Docker's is below the host's root, which is not ours.
+ * @throws HuskError `invalid` in Docker's words where the user's systemd makes the cgroups, `unsupported` where nobody does
+ */
+export function checkCgroupParent(parent: string, delegation: Delegation): void {
+  if (delegation.kind === 'none') throw new HuskError(`cannot enforce --cgroup-parent: ${delegation.reason}`, { kind: 'unsupported', fix: delegation.fix });
+  const parts = parent.split('/').filter((part) => part !== '');
+  // each part becomes a folder: never up, never a control file's name, never a cgroup of husk's own
+  if (parts.length === 0 || parent.includes('\0') || parts.some((part) => part === '..' || part === '.' || part.length > MAX_NAME || /^(husk|supervisor)-[0-9a-f]{64}$/.test(part) || /^(cgroup|cpu|cpuset|io|memory|pids|hugetlb|rdma|misc|irq)\./.test(part)))
+    throw new HuskError(`invalid cgroup parent "${parent}"`, { kind: 'invalid' });
+  if (delegation.kind === 'systemd' && !(parts.length === 1 && /^[A-Za-z0-9:_.\\-]+\.slice$/.test(parts[0]!))) throw new HuskError('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"', { kind: 'invalid' });
 }
 
 /** Supervisors cannot remove the leaf they end in: their successors do. One that still lives keeps its folder (EBUSY). */

@@ -110,6 +110,7 @@ export interface Resources {
   pids?: { limit: number };
   blockIO?: {
     weight?: number;
+    weightDevice?: { major: number; minor: number; weight: number }[];
     throttleReadBpsDevice?: ThrottleDevice[];
     throttleWriteBpsDevice?: ThrottleDevice[];
     throttleReadIOPSDevice?: ThrottleDevice[];

@@ -18,12 +18,13 @@ const PAUSE_MS = 5;
 const CALL_TIMEOUT = 10_000;
 
 /** argv of busctl, apart for tests */
-export function scopeCall(id: string, pid: number): string[] {
+export function scopeCall(id: string, pid: number, slice?: string): string[] {
   return [
     '--user', 'call', 'org.freedesktop.systemd1', '/org/freedesktop/systemd1', 'org.freedesktop.systemd1.Manager', 'StartTransientUnit', 'ssa(sv)a(sa(sv))',
     scopeName(id), 'fail',
     // properties: signature of the array is a(sv)
-    '4',
+    slice === undefined ? '4' : '5',
+    ...(slice === undefined ? [] : ['Slice', 's', slice]),
     'Description', 's', `husk container ${id.slice(0, 12)}`,
     'PIDs', 'au', '1', String(pid),
     'Delegate', 'b', 'true',
@@ -39,12 +40,13 @@ export function scopeName(id: string): string {
 
 /**
  * Moves `pid` into a new scope.
+ * @param slice of the user's manager that the scope is put in; made when missing
  * @returns the scope's cgroup folder, delegated to this user
  * @throws HuskError `unsupported` when systemd refuses
  */
-export async function enterScope(id: string, pid: number): Promise<string> {
+export async function enterScope(id: string, pid: number, slice?: string): Promise<string> {
   try {
-    await promisify(execFile)('busctl', scopeCall(id, pid), { timeout: CALL_TIMEOUT });
+    await promisify(execFile)('busctl', scopeCall(id, pid, slice), { timeout: CALL_TIMEOUT });
   } catch (error) {
     const { stderr, message } = error as { stderr?: string; message: string };
     throw new HuskError(`cannot get a cgroup from your systemd: ${stderr?.trim() || message}`, { kind: 'unsupported', fix: 'see systemctl --user status', cause: error });

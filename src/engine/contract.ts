@@ -102,6 +102,7 @@ export interface ResourceRequest {
   cpusetMems?: string;
   pidsLimit?: number;
   blkioWeight?: number;
+  blkioWeightDevice?: string[];
   deviceReadBps?: string[];
   deviceWriteBps?: string[];
   deviceReadIops?: string[];

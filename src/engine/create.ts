@@ -54,7 +54,7 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
 
 /** Most containers ask for none, and what checks them is not loaded then. */
 function asksForLimits(options: CreateOptions): boolean {
-  return options.oomScoreAdj !== undefined || Object.values(options.resources).some((value) => value !== undefined && value !== 0);
+  return options.oomScoreAdj !== undefined || options.cgroupParent !== undefined || Object.values(options.resources).some((value) => value !== undefined && value !== 0);
 }
 
 /** What the config file says where the flags say nothing. */

@@ -155,7 +155,7 @@ function hostConfig(container: Container): object {
     NanoCpus: Math.round((resources.cpus ?? 0) * 1e9),
     CgroupParent: options.cgroupParent ?? '',
     BlkioWeight: resources.blkioWeight ?? 0,
-    BlkioWeightDevice: [],
+    BlkioWeightDevice: (resources.blkioWeightDevice ?? []).map((entry) => ({ Path: entry.slice(0, entry.lastIndexOf(':')), Weight: Number(entry.slice(entry.lastIndexOf(':') + 1)) })),
     BlkioDeviceReadBps: throttles(resources.deviceReadBps),
     BlkioDeviceWriteBps: throttles(resources.deviceWriteBps),
     BlkioDeviceReadIOps: throttles(resources.deviceReadIops),

@@ -1,9 +1,11 @@
 /** What `create` learns about limits before anything runs: what this host cannot enforce is refused, what it must leave out is told. */
-import { checkLimits } from '../container/cgroup.ts';
+import { checkCgroupParent, checkLimits } from '../container/cgroup.ts';
 import { findDelegation } from '../container/cgroup-delegation.ts';
+import { parseCpuList } from '../container/cpu-list.ts';
 import type { ContainerConfig } from './contract.ts';
 import { limitFacts, ownOomScoreAdj } from './host-facts.ts';
 import { oomScoreAdj } from './spec/build.ts';
+import { checkMachineLimits } from './machine-limits.ts';
 import { resources } from './spec/limits.ts';
 
 /**
@@ -11,10 +13,13 @@ import { resources } from './spec/limits.ts';
  * @throws HuskError `invalid` in Docker's words, `unsupported` naming the flag that cannot be enforced and the fix
  */
 export function limitWarnings({ options, isolation }: Pick<ContainerConfig, 'options' | 'isolation'>): string[] {
-  const asked = resources(options.resources, limitFacts());
+  const facts = limitFacts();
+  const asked = resources(options.resources, facts);
   const userNamespace = isolation === 'userns';
   const warnings: string[] = [];
   oomScoreAdj(options.oomScoreAdj, { userNamespace, oomScoreAdj: ownOomScoreAdj() }, warnings);
-  // a machine of its own has whole cgroups
-  return userNamespace ? [...warnings, ...checkLimits(asked, findDelegation({ runtimeDir: process.env['XDG_RUNTIME_DIR'] }))] : warnings;
+  if (!userNamespace) return [...warnings, ...checkMachineLimits(options, asked, { memoryNodes: parseCpuList(facts.availableMems ?? '0')?.length ?? 1 })];
+  const delegation = findDelegation({ runtimeDir: process.env['XDG_RUNTIME_DIR'] });
+  if (options.cgroupParent) checkCgroupParent(options.cgroupParent, delegation);
+  return [...warnings, ...checkLimits(asked, delegation)];
 }

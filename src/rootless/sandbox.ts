@@ -40,7 +40,7 @@ export class UsernsSandbox extends LocalSandbox {
     super(config.spec, {
       id: config.id,
       rootless: true,
-      cgroup: () => containerCgroup(config.id, config.spec.linux.resources ?? {}, { supervisor: process.pid, directory: config.directory }),
+      cgroup: () => containerCgroup(config.id, config.spec.linux.resources ?? {}, { supervisor: process.pid, directory: config.directory, cgroupsPath: config.spec.linux.cgroupsPath }),
       plan: (spec, { cgroup }) => plan(spec, { config, maps, waitFor: { cgroup, network: ownNetwork && connect !== undefined }, onFuse: (made) => (fuse = made) }),
       onAwait: async (tag, pid) => {
         if (tag === 'idmap') await writeIdMaps(pid, maps);

@@ -2,7 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { parseCpuList } from '../container/cpu-list.ts';
 import type { Resources } from '../container/spec.ts';
+import { pinProcess } from '../host/affinity.ts';
 import { rootDisk } from '../images/erofs/root-disk.ts';
 import type { Paths } from '../paths.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
@@ -22,7 +24,10 @@ const DEFAULT_MEMORY = 1024 * MIB;
 const DEFAULT_CPUS = 2;
 
 export async function openVm(task: Task, paths: Paths): Promise<Sandbox> {
-  const size = vmSize(task.spec.linux.resources ?? {});
+  const { resources = {} } = task.spec.linux;
+  const size = vmSize(resources);
+  // before the machine's threads are made; they inherit it
+  if (resources.cpu?.cpus) pinProcess(parseCpuList(resources.cpu.cpus) ?? []);
   const directory = paths.container(task.id);
   const root = await rootDisk(task.layers, paths);
   const writable = writableDisk(directory);
@@ -40,7 +45,8 @@ export function vmSize(resources: Resources): VmSize {
   const { quota, period } = resources.cpu ?? {};
   const wished = limit !== undefined && limit > 0 ? limit + GUEST_OVERHEAD : DEFAULT_MEMORY;
   const most = Math.floor(totalmem() * 0.9);
-  const available = availableParallelism();
+  const chosen = resources.cpu?.cpus ? parseCpuList(resources.cpu.cpus)?.length : undefined;
+  const available = Math.min(chosen ?? Infinity, availableParallelism());
   const cpus = quota !== undefined && quota > 0 && period !== undefined && period > 0 ? Math.ceil(quota / period) : DEFAULT_CPUS;
   return { memory: Math.ceil(Math.min(wished, most) / MIB) * MIB, cpus: Math.max(1, Math.min(cpus, available)) };
 }

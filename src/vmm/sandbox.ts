@@ -20,6 +20,7 @@ import { rootIsOwner, sameOwners } from './devices/fs/attributes.ts';
 import { Fs } from './devices/fs/device.ts';
 import { Rng } from './devices/rng/device.ts';
 import { Vsock } from './devices/vsock/device.ts';
+import { guestResources } from './limits.ts';
 import { Machine, type MachineEnd } from './machine.ts';
 
 /** What every VM of this husk is made of; paths. */
@@ -79,7 +80,8 @@ export class VmSandbox implements Sandbox {
   constructor(config: SandboxConfig, options: VmOptions) {
     const { rootfs } = config;
     if (rootfs.kind !== 'disk') throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
-    this.#binds = guestBinds(config.spec, { directory: config.directory, maxShares: MAX_SHARES });
+    const { linux } = config.spec;
+    this.#binds = guestBinds({ ...config.spec, linux: { ...linux, ...(linux.resources && { resources: guestResources(linux.resources) }) } }, { directory: config.directory, maxShares: MAX_SHARES });
     this.#config = config;
     this.#size = options.size;
     this.#beforeRun = options.beforeRun;
@@ -253,15 +255,16 @@ export class VmSandbox implements Sandbox {
 
   async update(resources: Resources): Promise<void> {
     this.#checkSize(resources);
-    await this.#agent.request({ type: 'update', resources });
+    await this.#agent.request({ type: 'update', resources: guestResources(resources) });
   }
 
   /** A machine is as large as it was made. @throws HuskError `unsupported` */
   #checkSize({ memory, cpu }: Resources): void {
     const refuse = (what: string, has: string) => {
-      throw new HuskError(`cannot ${what}: the container's virtual machine has ${has}, and cannot grow while it runs`, { kind: 'unsupported', fix: 'stop the container, update it, start it again' });
+      throw new HuskError(`cannot ${what}: the container's virtual machine has ${has}, and cannot change while it runs`, { kind: 'unsupported', fix: 'stop the container, update it, start it again' });
     };
     const { memory: ram, cpus } = this.#size;
+    if (cpu?.cpus && cpu.cpus !== this.#config.spec.linux.resources?.cpu?.cpus) refuse(`give the container the CPUs ${cpu.cpus}`, 'those it started on');
     if ((memory?.limit ?? 0) > ram) refuse(`raise the memory limit to ${Math.floor(memory!.limit! / MIB)} MiB`, `${ram / MIB} MiB of memory`);
     if (cpu?.quota && cpu.period && cpu.quota > cpus * cpu.period) refuse(`give the container ${cpu.quota / cpu.period} CPUs`, `${cpus}`);
   }

@@ -6,7 +6,7 @@ import test from 'ava';
 import { findDelegation, ownPath, type Delegation } from '../../src/container/cgroup-delegation.ts';
 import { resourcesToFiles, sharesToWeight } from '../../src/container/cgroup-files.ts';
 import { parseCgroupStats } from '../../src/container/cgroup-stats.ts';
-import { checkLimits, ContainerCgroup } from '../../src/container/cgroup.ts';
+import { checkCgroupParent, checkLimits, ContainerCgroup } from '../../src/container/cgroup.ts';
 import type { Resources } from '../../src/container/spec.ts';
 import { scopeCall } from '../../src/container/systemd-scope.ts';
 
@@ -20,18 +20,19 @@ const files: [string, Resources, Record<string, string>][] = [
   ['--cpus 1.5', { cpu: { quota: 150_000, period: 100_000 } }, { 'cpu.max': '150000 100000' }],
   ['quota alone', { cpu: { quota: 50_000 } }, { 'cpu.max': '50000 100000' }],
   ['quota taken away', { cpu: { quota: -1, period: 100_000 } }, { 'cpu.max': 'max 100000' }],
-  ['shares', { cpu: { shares: 1024 } }, { 'cpu.weight': '39' }],
+  ['shares', { cpu: { shares: 1024 } }, { 'cpu.weight': '100' }],
   ['cpuset', { cpu: { cpus: '0-1', mems: '0' } }, { 'cpuset.cpus': '0-1', 'cpuset.mems': '0' }],
   ['pids', { pids: { limit: 100 } }, { 'pids.max': '100' }],
   ['no pids limit', { pids: { limit: -1 } }, { 'pids.max': 'max' }],
   ['blkio weight', { blockIO: { weight: 500 } }, { 'io.weight': 'default 4950' }],
+  ['blkio weight of a device', { blockIO: { weightDevice: [{ major: 8, minor: 0, weight: 1000 }] } }, { 'io.weight': '8:0 10000' }],
   ['read rate', { blockIO: { throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 1000 }] } }, { 'io.max': '8:0 rbps=1000' }],
   ['unified', { unified: { 'memory.high': '1000' } }, { 'memory.high': '1000' }],
 ];
 for (const [what, resources, wanted] of files) test(`files for ${what}`, (t) => t.deepEqual(Object.fromEntries(resourcesToFiles(resources).files.map(({ name, value }) => [name, value])), wanted));
 
-// runc: 1 + (shares-2)*9999/262142
-for (const [shares, weight] of [[2, 1], [1, 1], [1024, 39], [2048, 79], [262144, 10000], [1e9, 10000]] as const) test(`${shares} shares weigh ${weight}`, (t) => t.is(sharesToWeight(shares), weight));
+// runc 1.3.2, crun 1.23: the default is the default
+for (const [shares, weight] of [[2, 1], [1, 1], [512, 59], [1024, 100], [2048, 174], [262144, 10000], [1e9, 10000]] as const) test(`${shares} shares weigh ${weight}`, (t) => t.is(sharesToWeight(shares), weight));
 
 for (const name of ['../cgroup.procs', 'cgroup.procs', 'memory/max', 'memory.max/../x', 'cgroup.kill', ''])
   test(`unified refuses "${name}"`, (t) => void t.throws(() => resourcesToFiles({ unified: { [name]: '1' } }), { message: /unknown cgroup file/ }));
@@ -46,6 +47,22 @@ test('a limit without its controller is refused with the fix', (t) => {
   t.regex((error as { fix?: string }).fix!, /Delegate=cpu cpuset io memory pids/);
 });
 test('a limit where nothing is delegated says why', (t) => void t.throws(() => checkLimits({ pids: { limit: 5 } }, { kind: 'none', reason: 'this host has no cgroup v2 at /sys/fs/cgroup', fix: 'f' }), { message: 'cannot enforce --pids-limit: this host has no cgroup v2 at /sys/fs/cgroup' }));
+
+const SYSTEMD: Delegation = { kind: 'systemd', controllers: ['cpu'] };
+for (const [parent, delegation, message] of [
+  ['batch', delegated(), undefined],
+  ['/batch/night', delegated(), undefined],
+  ['batch.slice', SYSTEMD, undefined],
+  ['batch', SYSTEMD, 'cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"'],
+  ['a/b.slice', SYSTEMD, 'cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"'],
+  ['../other', delegated(), 'invalid cgroup parent "../other"'],
+  ['a/./b', delegated(), 'invalid cgroup parent "a/./b"'],
+  ['/', delegated(), 'invalid cgroup parent "/"'],
+  ['cgroup.procs', delegated(), 'invalid cgroup parent "cgroup.procs"'],
+  [`husk-${'0'.repeat(64)}`, delegated(), `invalid cgroup parent "husk-${'0'.repeat(64)}"`],
+  ['batch', { kind: 'none', reason: 'r', fix: 'f' }, 'cannot enforce --cgroup-parent: r'],
+] as [string, Delegation, string | undefined][])
+  test(`--cgroup-parent ${parent} (${delegation.kind}): ${message ?? 'fine'}`, (t) => (message === undefined ? t.notThrows(() => checkCgroupParent(parent, delegation)) : void t.throws(() => checkCgroupParent(parent, delegation), { message })));
 
 for (const [text, path] of [['0::/a/b\n', '/a/b'], ['1:cpu:/x\n0::/\n', '/'], ['1:cpu:/x\n', undefined], ['0::/../x\n', undefined], ['', undefined]] as const) test(`own path of ${JSON.stringify(text)}`, (t) => t.is(ownPath(text), path));
 

@@ -90,6 +90,7 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
       ...limitRequest(flags),
       memorySwappiness: flags.number('memory-swappiness') === -1 ? undefined : flags.number('memory-swappiness'),
       oomKillDisable: flags.bool('oom-kill-disable') || undefined,
+      blkioWeightDevice: flags.list('blkio-weight-device').length > 0 ? flags.list('blkio-weight-device') : undefined,
       deviceReadBps: rates(flags, 'device-read-bps', 'bytes'),
       deviceWriteBps: rates(flags, 'device-write-bps', 'bytes'),
       deviceReadIops: rates(flags, 'device-read-iops', 'operations'),

@@ -78,3 +78,12 @@ export function validateExpose(text: string): void {
 export function validateSignalWord(text: string): void {
   if (!/^(?:\d{1,3}|[A-Za-z0-9+-]{2,16})$/.test(text)) throw new Error(`invalid signal: ${text}`);
 }
+
+/** `/dev/sda:500`. @returns the same */
+export function parseDeviceWeight(text: string): string {
+  const [device, weight, ...more] = text.split(':');
+  if (weight === undefined || more.length > 0) throw new Error(`bad format: ${text}`);
+  if (!device!.startsWith('/dev/')) throw new Error(`bad format for device path: ${text}`);
+  if (!/^\d{1,4}$/.test(weight) || (Number(weight) !== 0 && (Number(weight) < 10 || Number(weight) > 1000))) throw new Error(`invalid weight for device: ${text}`);
+  return text;
+}

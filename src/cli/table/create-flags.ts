@@ -1,6 +1,6 @@
 /** The flags `run` and `create` share: surface.md § Containers and § Limits. Data only; what they mean is in grammar/create-options.ts. */
 import type { Flag } from '../command.ts';
-import { parseDeviceRate, parseExtraHost, validateAttach, validateDevice, validateDnsSearch, validateEnv, validateExpose, validateIp, validateLabel, validateSysctl } from '../grammar/validate.ts';
+import { parseDeviceRate, parseDeviceWeight, parseExtraHost, validateAttach, validateDevice, validateDnsSearch, validateEnv, validateExpose, validateIp, validateLabel, validateSysctl } from '../grammar/validate.ts';
 
 /** Limits that a container can be given later, too. */
 const UPDATABLE = ['blkio-weight', 'cpu-period', 'cpu-quota', 'cpu-shares', 'cpus', 'cpuset-cpus', 'cpuset-mems', 'kernel-memory', 'memory', 'memory-reservation', 'memory-swap', 'pids-limit', 'restart'];
@@ -10,6 +10,7 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'annotation', type: 'map', help: 'Add an annotation to the runtime spec' },
   { name: 'attach', short: 'a', type: 'list', help: 'Attach to STDIN, STDOUT or STDERR', validate: validateAttach, complete: ['stdin', 'stdout', 'stderr'] },
   { name: 'blkio-weight', type: 'uint16', help: 'Share of block IO (10 to 1000, 0 for none of its own)' },
+  { name: 'blkio-weight-device', type: 'list', help: 'Share of the IO of one device (path:weight)', validate: (text) => void parseDeviceWeight(text) },
   { name: 'cap-add', type: 'list', help: 'Add Linux capabilities' },
   { name: 'cap-drop', type: 'list', help: 'Drop Linux capabilities' },
   { name: 'cgroup-parent', type: 'string', help: "Parent cgroup of the container's cgroup" },

@@ -5,7 +5,7 @@
 import type { Resources, ThrottleDevice } from '../../container/spec.ts';
 import { HuskError } from '../../errors.ts';
 import type { ResourceRequest } from '../contract.ts';
-import { parseCpuList } from './cpu-list.ts';
+import { parseCpuList } from '../../container/cpu-list.ts';
 
 /** bytes: 6 MiB, what runc itself needs to start a container */
 const MIN_MEMORY = 6 * 1024 * 1024;
@@ -89,7 +89,8 @@ function checkSet(asked: string | undefined, available: string | undefined, what
 
 function blockLimits(request: ResourceRequest, facts: LimitFacts): NonNullable<Resources['blockIO']> {
   const weight = request.blkioWeight ?? 0;
-  if (weight !== 0 && (weight < 10 || weight > 1000)) throw invalid('Range of blkio weight is from 10 to 1000');
+  if (weight !== 0 && !isWeight(weight)) throw invalid('Range of blkio weight is from 10 to 1000');
+  const weightDevice = (request.blkioWeightDevice ?? []).map((entry) => weightOfDevice(entry, facts));
   const throttle = (entries: readonly string[] | undefined, bytes: boolean) => (entries ?? []).map((entry) => throttleDevice(entry, bytes, facts));
   const readBps = throttle(request.deviceReadBps, true);
   const writeBps = throttle(request.deviceWriteBps, true);
@@ -97,11 +98,31 @@ function blockLimits(request: ResourceRequest, facts: LimitFacts): NonNullable<R
   const writeIops = throttle(request.deviceWriteIops, false);
   return {
     ...(weight && { weight }),
+    ...(weightDevice.length && { weightDevice }),
     ...(readBps.length && { throttleReadBpsDevice: readBps }),
     ...(writeBps.length && { throttleWriteBpsDevice: writeBps }),
     ...(readIops.length && { throttleReadIOPSDevice: readIops }),
     ...(writeIops.length && { throttleWriteIOPSDevice: writeIops }),
   };
+}
+
+const isWeight = (weight: number) => weight >= 10 && weight <= 1000;
+
+/** `/dev/sda:500` */
+function weightOfDevice(entry: string, facts: LimitFacts): { major: number; minor: number; weight: number } {
+  const at = entry.lastIndexOf(':');
+  const path = entry.slice(0, at);
+  const weight = Number(entry.slice(at + 1));
+  if (at <= 0) throw invalid(`bad format: ${entry}`);
+  if (!path.startsWith('/dev/')) throw invalid(`bad format for device path: ${entry}`);
+  if (!Number.isInteger(weight) || !isWeight(weight)) throw invalid(`invalid weight for device: ${entry}`);
+  return { ...blockDevice(path, facts), weight };
+}
+
+function blockDevice(path: string, facts: LimitFacts): { major: number; minor: number } {
+  const device = facts.blockDevice(path);
+  if (!device) throw invalid(`no such block device: ${path}`);
+  return device;
 }
 
 const UNIT: Record<string, number> = { '': 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
@@ -114,9 +135,7 @@ function throttleDevice(entry: string, bytes: boolean, facts: LimitFacts): Throt
   if (at <= 0) throw invalid(`bad format: ${entry}`);
   if (!path.startsWith('/dev/')) throw invalid(`bad format for device path: ${entry}`);
   if (!match) throw invalid(`invalid rate for device: ${entry}. The correct format is <device-path>:<number>${bytes ? '[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb' : '. Number must be a positive integer'}`);
-  const device = facts.blockDevice(path);
-  if (!device) throw invalid(`no such block device: ${path}`);
-  return { ...device, rate: Number(match[1]) * UNIT[match[2]!.toLowerCase()]! };
+  return { ...blockDevice(path, facts), rate: Number(match[1]) * UNIT[match[2]!.toLowerCase()]! };
 }
 
 function invalid(message: string): HuskError {
