@@ -144,6 +144,6 @@ async function resolveMounts(context: EngineContext, options: CreateOptions, ima
     mountsOf: (container) => resolve(context, container).config.mounts,
     imageVolumes,
   });
-  if (mounts.some((mount) => mount.type === 'volume' || mount.options.includes('U'))) await volumes.populate(mounts, { lower: await context.unpacked(image) });
+  if (mounts.some((mount) => mount.type === 'volume' || mount.options.includes('U'))) await volumes.populate(mounts, { lower: await context.unpacked(image), user: options.user ?? image.config.config?.User });
   return mounts;
 }

@@ -68,7 +68,7 @@ export interface Volumes {
    * @param options.lower the image's unpacked layers, topmost first
    * @param options.container its id, if its record is written already
    */
-  populate(mounts: readonly ResolvedMount[], options: { lower: readonly string[]; user?: { uid: number; gid: number }; container?: string }): Promise<void>;
+  populate(mounts: readonly ResolvedMount[], options: { lower: readonly string[]; user?: string; container?: string }): Promise<void>;
   /** after `rm -v` or `--rm`: the anonymous volumes among `mounts` that no container uses any more */
   removeAnonymous(mounts: readonly ResolvedMount[]): Promise<string[]>;
 }

@@ -14,23 +14,27 @@ import { runInUserNamespace } from '../rootless/namespace.ts';
 import { removeTree } from '../rootless/trees.ts';
 import { identifySelf } from '../state/process-identity.ts';
 import type { ResolvedMount } from './contract.ts';
+import type { CopyUpJob } from './copy-up.ts';
+
+/** characters */
+const MAX_COMPLAINT = 4096;
 
 export interface PopulateOptions {
   /** the image's unpacked layers, topmost first */
   lower: readonly string[];
-  /** the container's user, for the option `U` */
-  user?: { uid: number; gid: number };
+  /** the container's `--user`, looked up in the image, for the option `U`; @default root */
+  user?: string;
   /** true: another container has the volume, whose mount a rename would leave behind */
   shared?: (volume: string) => boolean;
 }
 
 export async function populateMounts(mounts: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
   const volumes = mounts.filter((mount) => mount.type === 'volume' && !mount.options.includes('nocopy') && !mount.options.includes('volume-nocopy') && isEmpty(mount.source));
-  if (volumes.length > 0 && options.lower.length > 0) await copyUp(volumes, options, paths);
-  for (const mount of mounts) if (mount.options.includes('U')) await chownTree(mount.source, options.user ?? { uid: 0, gid: 0 });
+  const given = mounts.filter((mount) => mount.type !== 'tmpfs' && mount.options.includes('U')).map(({ source }) => source);
+  if (options.lower.length > 0 && (volumes.length > 0 || given.length > 0)) await copyUp(volumes, given, options, paths);
 }
 
-async function copyUp(mounts: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
+async function copyUp(mounts: readonly ResolvedMount[], given: readonly string[], options: PopulateOptions, paths: Paths): Promise<void> {
   mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
   // the name src/supervisor/removal.ts sweeps, should this process be killed
   const view = ownedFolder(join(paths.tmp, `copy-up-${process.pid}-${identifySelf().startTime}-`));
@@ -40,22 +44,29 @@ async function copyUp(mounts: readonly ResolvedMount[], options: PopulateOptions
     return { mount, inPlace, destination: mount.destination, into: inPlace ? mount.source : ownedFolder(join(dirname(mount.source), '_copy-')) };
   });
   try {
-    const job = JSON.stringify({ root, copies: copies.map(({ destination, into }) => ({ destination, into })) });
-    const launched = runInUserNamespace({ program: { internal: 'volume-copy-up', args: [job] }, mounts: true, steps, stdout: 'pipe', stderr: 'pipe' });
-    let copied = '';
-    let complaint = '';
-    launched.stdout!.setEncoding('utf8').on('data', (text: string) => (copied += text));
-    launched.stderr!.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(0, 4096)));
-    await launched.started;
-    const { code } = await launched.exited;
-    if (code !== 0) throw new HuskError(`cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${complaint.trim() || `exit status ${code}`}`, { kind: 'internal' });
+    const copied = await inNamespace({ root, copies: copies.map(({ destination, into }) => ({ destination, into })) }, steps, (why) => `cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${why}`);
     const done = new Set(copied.split('\n'));
     // rename(2) replaces the folder only while it is empty: a container that has written meanwhile keeps what it wrote
     for (const { mount, inPlace, into } of copies) if (!inPlace && done.has(mount.destination)) renameOver(into, mount.source);
+    // afterwards: what has just been copied is to be the user's too
+    if (given.length > 0) await inNamespace({ root, copies: [], owner: { user: options.user ?? '', paths: [...given] } }, steps, (why) => `cannot give ${given.join(', ')} to ${options.user || 'root'}: ${why}`, 'leave the option U away, or own the folder');
   } finally {
     for (const { inPlace, into } of copies) if (!inPlace) await removeTree(into);
     await removeTree(view);
   }
+}
+
+/** @returns what the program printed. @throws HuskError with `text` of its first complaint */
+async function inNamespace(job: CopyUpJob, steps: Step[], text: (why: string) => string, fix?: string): Promise<string> {
+  const launched = runInUserNamespace({ program: { internal: 'volume-copy-up', args: [JSON.stringify(job)] }, mounts: true, steps, stdout: 'pipe', stderr: 'pipe' });
+  let printed = '';
+  let complaint = '';
+  launched.stdout!.setEncoding('utf8').on('data', (piece: string) => (printed += piece));
+  launched.stderr!.setEncoding('utf8').on('data', (piece: string) => (complaint = (complaint + piece).slice(0, MAX_COMPLAINT)));
+  await launched.started;
+  const { code } = await launched.exited;
+  if (code === 0) return printed;
+  throw new HuskError(text(complaint.trim() || `exit status ${code}`), { kind: fix === undefined ? 'internal' : 'unsupported', fix });
 }
 
 /** The image's whole root: its only layer, or an overlay of all with an upper layer that nothing is written to. */
@@ -98,13 +109,4 @@ function isEmpty(folder: string): boolean {
   } catch {
     return false; // closed to us: an image's owner has it already
   }
-}
-
-async function chownTree(path: string, user: { uid: number; gid: number }): Promise<void> {
-  const launched = runInUserNamespace({ program: ['chown', '-R', '-h', `${user.uid}:${user.gid}`, '--', path], stderr: 'pipe' });
-  let complaint = '';
-  launched.stderr!.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(0, 4096)));
-  await launched.started;
-  const { code } = await launched.exited;
-  if (code !== 0) throw new HuskError(`cannot give ${path} to ${user.uid}:${user.gid}: ${complaint.trim().split('\n')[0]}`, { kind: 'unsupported', fix: 'leave the option U away, or own the folder' });
 }

@@ -10,7 +10,7 @@ const PRELUDE = `
   const database = openDatabase(paths.database);
   const users = new Map();
   const volumes = openVolumes({ database, paths, inUse: (name) => users.get(name) ?? [] });
-  const refused = async (body) => { try { await body(); console.log('not refused'); } catch (error) { console.log(error.kind + ': ' + error.message); } };
+  const refused = async (body) => { try { await body(); console.log('not refused'); } catch (error) { console.log(error.kind + ': ' + error.message.replace(resolve('.'), 'HOME')); } };
   const owned = (path) => { const { uid, gid, mode } = fs.lstatSync(path); return [uid, gid, (mode & 0o7777).toString(8)].join(' '); };
   const id = (n) => process.getuid() === 0 ? 1000000000 + n : n === 0 ? process.getuid() : Number(/husk-test:(\\d+)/.exec(fs.readFileSync('/etc/subuid', 'utf8'))?.[1] ?? /:(\\d+)/.exec(fs.readFileSync('/etc/subuid', 'utf8'))[1]) - 1 + n;
 `;
@@ -90,11 +90,23 @@ red
 false _data 0
 `);
 
-both('the option U gives a folder to the user', `
-  fs.mkdirSync('mine/sub', { recursive: true }); chown('mine');
-  await volumes.populate([{ type: 'bind', source: resolve('mine'), destination: '/m', readonly: false, options: ['U'] }], { lower: [], user: { uid: 5, gid: 6 } });
-  console.log(owned('mine/sub') === id(5) + ' ' + id(6) + ' 755');
-`, 'true\n');
+both('the option U gives a folder to the user, whom the image knows; a new volume too, with what was copied into it', `
+  const lower = [busybox('base')]; fs.mkdirSync('base/etc/sub'); fs.mkdirSync('mine/sub', { recursive: true }); chown('mine'); chown('base');
+  const given = (user) => volumes.populate([{ type: 'bind', source: resolve('mine'), destination: '/m', readonly: false, options: ['U'] }], { lower, user });
+  for (const [user, uid, gid] of [['5:6', 5, 6], ['ann', 1000, 1000], ['ann:root', 1000, 0], ['7', 7, 0], ['1000', 1000, 1000], ['', 0, 0]]) { await given(user); console.log(user, owned('mine/sub') === id(uid) + ' ' + id(gid) + ' 755'); }
+  await refused(() => given('nobody-there')); await refused(() => given('ann:nogroup'));
+  const mounts = volumes.resolve({ mounts: [{ type: 'volume', target: '/etc', source: 'vu', readonly: false, options: ['U'], createSource: false }] });
+  await volumes.populate(mounts, { lower, user: 'ann' }); console.log(owned(mounts[0].source) === id(1000) + ' ' + id(1000) + ' 755', owned(join(mounts[0].source, 'passwd')) === id(1000) + ' ' + id(1000) + ' 644');
+`, `5:6 true
+ann true
+ann:root true
+7 true
+1000 true
+ true
+unsupported: cannot give HOME/mine to nobody-there: unable to find user nobody-there: no matching entries in passwd file
+unsupported: cannot give HOME/mine to ann:nogroup: unable to find group nogroup: no matching entries in group file
+true true
+`);
 
 both('a volume in a container is the folder on the host', `
   const { mountpoint } = volumes.create({ name: 'shared' });
