@@ -5,7 +5,7 @@
 import type { Fact } from '../rootless/doctor.ts';
 import type { Volume, Volumes } from '../volumes/contract.ts';
 import type { Duplex, Readable, Writable } from 'node:stream';
-import type { Images, ImageConfig, PullPolicy, Progress } from '../images/contract.ts';
+import type { Image, Images, ImageConfig, PullPolicy, Progress } from '../images/contract.ts';
 import type { ExitStatus, Isolation, SandboxStats } from '../sandbox.ts';
 import type { ContainerRecord } from '../state/containers.ts';
 import type { EventRecord } from '../state/events.ts';
@@ -144,6 +144,16 @@ export interface ContainerSize {
   rootFs: number;
 }
 
+/** What is on disk; bytes. */
+export interface DiskUsage {
+  /** of all images' layers, each counted once */
+  layersSize: number;
+  /** `sharedSize` is of layers that other images have as well */
+  images: { image: Image; sharedSize: number; containers: number }[];
+  containers: (Container & { active: boolean; size: ContainerSize })[];
+  volumes: { volume: Volume; links: number; size: number }[];
+}
+
 /** A live connection to a container's or an exec's stdio. */
 export interface Attachment {
   stdin: Writable | null;
@@ -245,6 +255,8 @@ export interface Engine extends Disposable {
   /** a tar of the container's whole file system */
   export(container: string): Promise<Readable>;
   prune(options?: { filters?: Filters }): Promise<{ deleted: string[]; reclaimed: number }>;
+  /** measures every container and volume: slow where there is much */
+  diskUsage(): Promise<DiskUsage>;
   /** named and anonymous volumes */
   volumes(): Promise<Volumes>;
   /** what this host can do, tried, and what to change */

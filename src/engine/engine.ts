@@ -103,6 +103,7 @@ function engineOf(context: EngineContext): Engine {
     inspectImage: (reference) => inspectImage(context.images.get(reference)),
     export: async (container) => (await import('./export.ts')).exportContainer(context, resolve(context, container)),
     prune: (options) => prune(context, options),
+    diskUsage: async () => (await import('./disk-usage.ts')).diskUsage(context),
     volumes: () => context.volumes(),
     doctor: async () => (await import('./doctor.ts')).doctor(context.paths),
     [Symbol.dispose]: () => context.database.close(),

@@ -57,13 +57,17 @@ export function matches(container: Container, filters: Filters, context: FilterC
   });
 }
 
+/** @throws HuskError `invalid` with Docker's text */
+export function checkPruneFilters(filters: Filters): void {
+  for (const key of Object.keys(filters)) if (!['label', 'label!', 'until'].includes(key)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+}
+
 /** `container prune` knows label, label! and until (a Go duration or a time) */
 export function matchPrune(container: Container, filters: Filters, now: number = Date.now()): boolean {
   return Object.entries(filters).every(([key, values]) => {
     if (key === 'label') return values.every((value) => hasLabel(container.config.labels, value));
     if (key === 'label!') return values.every((value) => !hasLabel(container.config.labels, value));
-    if (key === 'until') return values.every((value) => container.createdAt < parseUntil(value, now));
-    throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+    return values.every((value) => container.createdAt < parseUntil(value, now));
   });
 }
 

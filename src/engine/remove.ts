@@ -7,7 +7,7 @@ import type { EngineContext } from './context.ts';
 import type { Container, Engine } from './contract.ts';
 import { ask, isRunning } from './control.ts';
 import { recordEvent } from './events.ts';
-import { matchPrune } from './filters.ts';
+import { checkPruneFilters, matchPrune } from './filters.ts';
 import { checkName } from './names.ts';
 import { finishRemoval, resolve, resolveAll } from './truth.ts';
 import { waitUntilStopped } from './wait.ts';
@@ -59,6 +59,7 @@ function allocating<T>(allocate: () => T): T {
 }
 
 export async function prune(context: EngineContext, options: Parameters<Engine['prune']>[0] = {}): Promise<{ deleted: string[]; reclaimed: number }> {
+  checkPruneFilters(options.filters ?? {});
   const deleted: string[] = [];
   let reclaimed = 0;
   for (const container of resolveAll(context)) {

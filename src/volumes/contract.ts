@@ -58,6 +58,8 @@ export interface Volumes {
   remove(name: string, options?: { force?: boolean }): Promise<void>;
   /** unused anonymous volumes, with `all` the named ones too; filters: label, label!; `reclaimed` in bytes */
   prune(options?: { all?: boolean; filters?: VolumeFilters }): Promise<{ deleted: string[]; reclaimed: number }>;
+  /** bytes on disk; 0 for a volume that is somebody else's folder */
+  size(name: string): Promise<number>;
   /** Docker's JSON of `volume inspect` */
   inspect(name: string): object;
   /** every mount of a new container, in the order they are to be made; makes volumes and missing bind sources */

@@ -127,7 +127,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     for (const volume of list()) {
       if (!(all || volume.anonymous) || inUse(volume.name).length > 0) continue;
       if (!(filters['label'] ?? []).every((value) => hasLabel(volume, value)) || (filters['label!'] ?? []).some((value) => hasLabel(volume, value))) continue;
-      const size = volume.options['device'] ? 0 : await treeSize(volume.mountpoint);
+      const size = await sizeOf(volume);
       try {
         await drop(volume.name);
       } catch (error) {
@@ -154,6 +154,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       }
       await drop(name);
     },
+    size: async (name) => sizeOf(get(name)),
     inspect(name) {
       const volume = get(name);
       const orNull = (values: Record<string, string>) => (Object.keys(values).length > 0 ? values : null);
@@ -180,6 +181,10 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       return removed;
     },
   };
+}
+
+async function sizeOf(volume: Volume): Promise<number> {
+  return volume.options['device'] ? 0 : treeSize(volume.mountpoint);
 }
 
 function containerRoot(): { uid: number; gid: number } {

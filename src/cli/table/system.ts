@@ -5,6 +5,29 @@ import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 export const SYSTEM_COMMANDS: readonly Command[] = [
   { name: 'system', parent: [], section: 'management', usage: 'COMMAND', help: 'Manage husk', flags: [], arguments: { minimum: 0 } },
   {
+    name: 'df',
+    parent: ['system'],
+    usage: '[OPTIONS]',
+    help: 'Show what is on disk',
+    flags: [FORMAT_LIST, { name: 'verbose', short: 'v', type: 'bool', help: 'Show every image, container and volume' }],
+    arguments: { minimum: 0, maximum: 0 },
+    load: () => import('../commands/system-df.ts'),
+  },
+  {
+    name: 'prune',
+    parent: ['system'],
+    usage: '[OPTIONS]',
+    help: 'Remove what nothing uses',
+    flags: [
+      { name: 'all', short: 'a', type: 'bool', help: 'Remove all images without a container, not just dangling ones' },
+      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "label=<key>=<value>")', complete: ['until=', 'label=', 'label!='] },
+      { name: 'force', short: 'f', type: 'bool', help: 'Do not ask first' },
+      { name: 'volumes', type: 'bool', help: 'Remove anonymous volumes too' },
+    ],
+    arguments: { minimum: 0, maximum: 0 },
+    load: () => import('../commands/system-prune.ts'),
+  },
+  {
     name: 'inspect',
     parent: [],
     usage: '[OPTIONS] NAME|ID [NAME|ID...]',

@@ -1,0 +1,128 @@
+/** `system df` and `system prune`: Docker's tables, sums and texts. */
+import test from 'ava';
+import type { DiskUsage, Engine } from '../../../src/engine/contract.ts';
+import { container, fakeStdin, husk, image, NOW } from '../fake-context.ts';
+
+const used = image({ repoTags: ['alpine:3'], size: 8_000_000 });
+const USAGE: DiskUsage = {
+  layersSize: 10_000_000,
+  images: [
+    { image: used, sharedSize: 3_000_000, containers: 2 },
+    { image: image({ id: `sha256:${'d'.repeat(64)}`, repoTags: [], size: 5_000_000 }), sharedSize: 3_000_000, containers: 0 },
+  ],
+  containers: [
+    { ...container({ name: 'up', state: { status: 'running', startedAt: '2026-01-02T03:00:05Z' } }), active: true, size: { rw: 1000, rootFs: 0 } },
+    { ...container({ name: 'off', id: 'dead'.padEnd(64, '0') }), active: false, size: { rw: 3000, rootFs: 0 } },
+  ],
+  volumes: [
+    { volume: { name: 'data', createdAt: NOW, anonymous: false, driver: 'local', labels: {}, options: {}, mountpoint: '/m' }, links: 1, size: 36 },
+    { volume: { name: 'old', createdAt: NOW, anonymous: true, driver: 'local', labels: {}, options: {}, mountpoint: '/o' }, links: 0, size: 64 },
+  ],
+};
+const EMPTY: DiskUsage = { layersSize: 0, images: [], containers: [], volumes: [] };
+const engine = (usage: DiskUsage): Partial<Engine> => ({ diskUsage: async () => usage });
+
+test('df', async (t) => {
+  t.deepEqual(await husk(['system', 'df'], { engine: engine(USAGE) }), {
+    code: 0,
+    stdout: `TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE
+Images          2         1         10MB      5MB (50%)
+Containers      2         1         4kB       3kB (75%)
+Local Volumes   2         1         100B      64B (64%)
+Build Cache     0         0         0B        0B
+`,
+    stderr: '',
+  });
+  t.is((await husk(['system', 'df', '--format', '{{.Type}} {{.Reclaimable}}'], { engine: engine(EMPTY) })).stdout, 'Images 0B\nContainers 0B\nLocal Volumes 0B\nBuild Cache 0B\n');
+  t.deepEqual(JSON.parse((await husk(['system', 'df', '--format', 'json'], { engine: engine(USAGE) })).stdout.split('\n')[1]!), { Active: '1', Reclaimable: '3kB (75%)', Size: '4kB', TotalCount: '2', Type: 'Containers' });
+});
+
+test('df -v', async (t) => {
+  t.is(
+    (await husk(['system', 'df', '-v'], { engine: engine(USAGE) })).stdout,
+    `Images space usage:
+
+REPOSITORY   TAG       IMAGE ID       CREATED        SIZE      SHARED SIZE   UNIQUE SIZE   CONTAINERS
+alpine       3         bbbbbbbbbbbb   24 hours ago   8MB       3MB           5MB           2
+<none>       <none>    dddddddddddd   24 hours ago   5MB       3MB           2MB           0
+
+Containers space usage:
+
+CONTAINER ID   IMAGE      COMMAND                  LOCAL VOLUMES   SIZE      CREATED       STATUS         NAMES
+c0ffee000000   alpine:3   "sh -c 'echo hello t…"   0               1kB       2 hours ago   Up 4 minutes   up
+dead00000000   alpine:3   "sh -c 'echo hello t…"   0               3kB       2 hours ago   Created        off
+
+Local Volumes space usage:
+
+VOLUME NAME   LINKS     SIZE
+data          1         36B
+old           0         64B
+
+Build cache usage: 0B
+
+CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE     SHARED
+`,
+  );
+  t.is((await husk(['system', 'df', '-v', '--format', '{{range .Volumes}}{{.Name}} {{end}}{{len .Images}}'], { engine: engine(USAGE) })).stdout, 'data old 2\n');
+  t.is((await husk(['system', 'df', '-v', '--format', 'table {{.Size}}'], { engine: engine(USAGE) })).code, 1);
+});
+
+interface Asked {
+  containers?: object;
+  volumes?: object;
+  images?: object;
+}
+
+function pruning(asked: Asked): Partial<Engine> {
+  return {
+    prune: async (options) => ((asked.containers = options), { deleted: ['c1'], reclaimed: 1000 }),
+    volumes: async () => ({ prune: async (options: object) => ((asked.volumes = options), { deleted: ['v1'], reclaimed: 20 }) }) as never,
+    images: { prune: (options: object) => ((asked.images = options), { deleted: ['sha256:d'], untagged: ['a:1'], reclaimed: 3 }) } as never,
+    imageUsers: () => [],
+  };
+}
+
+test('prune asks first, and says what it will do', async (t) => {
+  const asked: Asked = {};
+  const no = await husk(['system', 'prune', '-a', '--volumes', '--filter', 'label=b', '--filter', 'label!=a=1'], { engine: pruning(asked), stdin: fakeStdin('n\n') });
+  t.deepEqual(no, {
+    code: 0,
+    stdout: `WARNING! This will remove:
+  - all stopped containers
+  - all anonymous volumes not used by at least one container
+  - all images without at least one container associated to them
+
+  Items to be pruned will be filtered with:
+  - label!=a=1
+  - label=b
+
+Are you sure you want to continue? [y/N] `,
+    stderr: '',
+  });
+  t.deepEqual(asked, {});
+  const yes = await husk(['system', 'prune'], { engine: pruning(asked), stdin: fakeStdin('y\n') });
+  t.is(yes.stdout, 'WARNING! This will remove:\n  - all stopped containers\n  - all dangling images\n\nAre you sure you want to continue? [y/N] Deleted Containers:\nc1\n\nDeleted Images:\nuntagged: a:1\ndeleted: sha256:d\n\nTotal reclaimed space: 1.003kB\n');
+  t.is(asked.volumes, undefined);
+  t.like(asked.images, { all: false });
+});
+
+test('prune -af --volumes takes all three, anonymous volumes only', async (t) => {
+  const asked: Asked = {};
+  const { stdout } = await husk(['system', 'prune', '-af', '--volumes', '--filter', 'label=x'], { engine: pruning(asked) });
+  t.is(stdout, 'Deleted Containers:\nc1\n\nDeleted Volumes:\nv1\n\nDeleted Images:\nuntagged: a:1\ndeleted: sha256:d\n\nTotal reclaimed space: 1.023kB\n');
+  t.like(asked.volumes, { all: false });
+  t.like(asked.images, { all: true });
+  t.deepEqual({ ...(asked.containers as { filters: object }).filters }, { label: ['x'] });
+});
+
+test('until is a moment of the person\'s own clock', async (t) => {
+  const asked: Asked = {};
+  await husk(['system', 'prune', '-f', '--filter', 'until=1h'], { engine: pruning(asked) });
+  t.deepEqual({ ...(asked.containers as { filters: object }).filters }, { until: [String((NOW - 3_600_000) / 1000)] });
+});
+
+const REFUSED: [args: string[], stderr: string][] = [
+  [['-f', '--filter', 'name=x'], "Error: invalid filter 'name'\n"],
+  [['-f', '--volumes', '--filter', 'until=1h'], 'Error: the "until" filter is not supported with "--volumes"\n'],
+];
+for (const [args, stderr] of REFUSED) test(`refused: system prune ${args.join(' ')}`, async (t) => t.like(await husk(['system', 'prune', ...args], { engine: pruning({}) }), { code: 1, stderr }));
