@@ -259,6 +259,8 @@ export interface Engine extends Disposable {
   diskUsage(): Promise<DiskUsage>;
   /** named and anonymous volumes */
   volumes(): Promise<Volumes>;
+  /** which limits this host can enforce, and whether VMs are fit for containers; with the reasons */
+  hostFacts(): Promise<{ limits: Fact; machines: Fact }>;
   /** what this host can do, tried, and what to change */
   doctor(): Promise<Fact[]>;
 }

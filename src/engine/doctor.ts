@@ -11,6 +11,12 @@ export async function doctor(paths: Paths): Promise<Fact[]> {
   return facts.toSpliced(device + 1, 0, ...ofVm, parts(), await verdict(paths));
 }
 
+/** The two facts that `info` is about; cheap, and nothing is tried. */
+export async function hostFacts(paths: Paths): Promise<{ limits: Fact; machines: Fact }> {
+  const { limitsFact } = await import('../rootless/doctor.ts');
+  return { limits: limitsFact(), machines: await verdict(paths) };
+}
+
 /** What KVM says of itself, one by one. */
 async function capabilities(): Promise<Fact> {
   const name = 'kvm capabilities';

@@ -105,6 +105,7 @@ function engineOf(context: EngineContext): Engine {
     prune: (options) => prune(context, options),
     diskUsage: async () => (await import('./disk-usage.ts')).diskUsage(context),
     volumes: () => context.volumes(),
+    hostFacts: async () => (await import('./doctor.ts')).hostFacts(context.paths),
     doctor: async () => (await import('./doctor.ts')).doctor(context.paths),
     [Symbol.dispose]: () => context.database.close(),
   };

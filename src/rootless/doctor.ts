@@ -41,7 +41,7 @@ export async function doctor(paths: Pick<Paths, 'dataRoot' | 'runtimeDir' | 'tmp
   add('fuse-overlayfs', overlay.ok && !fuse.ok ? { ok: true, value: `${fuse.value}; not needed` } : fuse, 'warn');
 
   add('seccomp', seccomp(), 'fail');
-  facts.push(cgroups());
+  facts.push(limitsFact());
   add('pasta', pasta(), 'warn');
   add('/dev/net/tun', tun(), 'warn');
   add('/dev/kvm', kvm(), 'warn');
@@ -79,7 +79,8 @@ function seccomp(): Probe {
 /** the controllers Docker's limits need */
 const CONTROLLERS = ['cpu', 'cpuset', 'io', 'memory', 'pids'];
 
-function cgroups(): Fact {
+/** Which limits this host can enforce, and why not the others. */
+export function limitsFact(): Fact {
   const delegation = findDelegation({ runtimeDir: process.env['XDG_RUNTIME_DIR'] });
   if (delegation.kind === 'none') return { name: 'cgroup v2', status: 'warn', value: `${delegation.reason}: no limits, no pause`, fix: delegation.fix };
   const missing = CONTROLLERS.filter((controller) => !delegation.controllers.includes(controller));

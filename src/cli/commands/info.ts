@@ -11,13 +11,22 @@ import { VERSION } from '../../version.ts';
 
 /** Docker's names of architectures in `info`: uname -m */
 const MACHINES: Record<string, string> = { x64: 'x86_64', arm64: 'aarch64' };
-const LIMITS: [name: string, controller: string][] = [
-  ['MemoryLimit', 'memory'],
-  ['CpuCfsQuota', 'cpu'],
-  ['CPUSet', 'cpuset'],
-  ['PidsLimit', 'pids'],
-  ['BlkioLimit', 'io'],
+/** Docker's names of limits, the cgroup v2 controller each needs, and Docker's warning where it is missing */
+const LIMITS: [name: string, controller: string, warning: string][] = [
+  ['MemoryLimit', 'memory', 'No memory limit support'],
+  ['SwapLimit', 'memory', 'No swap limit support'],
+  ['CpuCfsPeriod', 'cpu', 'No cpu cfs period support'],
+  ['CpuCfsQuota', 'cpu', 'No cpu cfs quota support'],
+  ['CPUShares', 'cpu', 'No cpu shares support'],
+  ['CPUSet', 'cpuset', 'No cpuset support'],
+  ['PidsLimit', 'pids', 'No pids limit support'],
+  ['BlkioLimit', 'io', 'No blkio limit support'],
 ];
+/** the controllers, as the text names them */
+const CONTROLLERS = [...new Set(LIMITS.map(([, controller]) => controller))];
+
+/** src/supervisor/log.ts has them */
+const LOG_DRIVERS = ['json-file', 'local', 'none'];
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
@@ -25,11 +34,12 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   const engine = await context.engine();
   const containers = engine.list({ all: true });
   const count = (...states: string[]): number => containers.filter(({ state }) => states.includes(state.status)).length;
-  const cgroup = (await engine.doctor()).find(({ name }) => name === 'cgroup v2');
+  const { limits: cgroup, machines } = await engine.hostFacts();
   const config = readConfig(context.globals.configFile ?? paths({ env: context.env }).configFile);
   const where = paths({ env: context.env, dataRoot: context.globals.dataRoot ?? (context.env['HUSK_DATA_ROOT'] === undefined ? config['data-root'] : undefined) });
   // the fact lists the controllers that work here before those that do not
-  const working = cgroup?.status === 'fail' || cgroup === undefined ? '' : cgroup.value.replace(/\(not .*/, '');
+  const working = /no limits/.test(cgroup.value) ? '' : cgroup.value.replace(/\(not .*/, '');
+  const enforced = (controller: string): boolean => new RegExp(`\\b${controller}\\b`).test(working);
   const data: Record<string, unknown> = {
     Architecture: MACHINES[arch()] ?? arch(),
     CgroupVersion: '2',
@@ -51,9 +61,27 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     OperatingSystem: prettyName(),
     RuntimeDir: where.runtimeDir,
     ServerVersion: VERSION,
-    Limits: cgroup === undefined ? '' : cgroup.value,
-    LimitsFix: cgroup?.fix ?? '',
-    ...Object.fromEntries(LIMITS.map(([name, controller]) => [name, new RegExp(`\\b${controller}\\b`).test(working) && !/no limits/.test(working)])),
+    CgroupDriver: working === '' ? 'none' : working.includes('systemd') ? 'systemd' : 'cgroupfs',
+    DefaultRuntime: 'husk',
+    ExperimentalBuild: false,
+    HttpProxy: context.env['HTTP_PROXY'] ?? context.env['http_proxy'] ?? '',
+    HttpsProxy: context.env['HTTPS_PROXY'] ?? context.env['https_proxy'] ?? '',
+    NoProxy: context.env['NO_PROXY'] ?? context.env['no_proxy'] ?? '',
+    InitBinary: 'husk-init',
+    // containers run on while nothing of husk but their supervisors does
+    LiveRestoreEnabled: true,
+    Plugins: { Volume: ['local'], Network: ['bridge', 'host', 'none'], Authorization: null, Log: LOG_DRIVERS },
+    RegistryMirrors: config['registry-mirrors'] ?? [],
+    InsecureRegistries: config['insecure-registries'] ?? [],
+    Runtimes: new Map([['husk', {}]]),
+    SecurityOptions: ['name=seccomp,profile=builtin', 'name=rootless', 'name=cgroupns'],
+    SystemTime: new Date(context.now()).toISOString(),
+    VirtualMachines: machines.status === 'ok',
+    VirtualMachinesReason: machines.value,
+    Warnings: LIMITS.filter(([, controller]) => !enforced(controller)).map(([, , warning]) => `WARNING: ${warning}`),
+    Limits: cgroup.value,
+    LimitsFix: cgroup.fix ?? '',
+    ...Object.fromEntries(LIMITS.map(([name, controller]) => [name, enforced(controller)])),
   };
   if (format === 'json') context.stdout.write(`${goJson(data)}\n`);
   else if (template) context.stdout.write(`${render(template, data)}\n`);
@@ -63,7 +91,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
 
 function text(data: Record<string, unknown>): string {
   const gibibytes = `${Number(((data['MemTotal'] as number) / 1024 ** 3).toPrecision(4))}GiB`;
-  const limits = LIMITS.map(([name, controller]) => `${controller} ${data[name] ? 'yes' : 'no'}`).join(', ');
+  const limits = CONTROLLERS.map((controller) => `${controller} ${data[LIMITS.find(([, needed]) => needed === controller)![0]] ? 'yes' : 'no'}`).join(', ');
   const lines = [
     `Containers: ${data['Containers']}`,
     ` Running: ${data['ContainersRunning']}`,
@@ -74,6 +102,8 @@ function text(data: Record<string, unknown>): string {
     `Storage Driver: ${data['Driver']}`,
     `Logging Driver: ${data['LoggingDriver']}`,
     `Default Isolation: ${data['DefaultIsolation']}`,
+    `Virtual Machines: ${data['VirtualMachinesReason']}`,
+    `Security Options: ${(data['SecurityOptions'] as string[]).map((option) => option.replace(/^name=/, '').replace(/,.*/, '')).join(', ')}`,
     `Limits: ${limits}`,
     ` Cgroup: ${data['Limits']}`,
     ...(data['LimitsFix'] === '' ? [] : [` Fix: ${data['LimitsFix']}`]),

@@ -7,16 +7,21 @@ import { VERSION } from '../../version.ts';
 
 /** Docker Engine API husk's output follows */
 const API_VERSION = '1.50';
+const MIN_API_VERSION = '1.24';
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
   const architecture = arch() === 'x64' ? 'amd64' : arch();
-  const half = { Version: VERSION, ApiVersion: API_VERSION, NodeVersion: process.version, Os: 'linux', Arch: architecture, KernelVersion: release() };
+  const components = [
+    { Name: 'Node', Version: process.version },
+    { Name: 'SQLite', Version: process.versions['sqlite'] ?? '' },
+  ];
+  const half = { Platform: { Name: 'husk' }, Components: components, MinAPIVersion: MIN_API_VERSION, Version: VERSION, ApiVersion: API_VERSION, NodeVersion: process.version, Os: 'linux', Arch: architecture, KernelVersion: release() };
   const data = { Client: half, Server: half };
   if (format === 'json') context.stdout.write(`${goJson(data)}\n`);
   else if (format !== '') context.stdout.write(`${render(parseFormat(format), data)}\n`);
   else {
-    const rows = { Version: half.Version, Node: half.NodeVersion, Kernel: half.KernelVersion, 'OS/Arch': `${half.Os}/${half.Arch}` };
+    const rows = { Version: half.Version, Node: half.NodeVersion, SQLite: process.versions['sqlite'] ?? '', Kernel: half.KernelVersion, 'OS/Arch': `${half.Os}/${half.Arch}` };
     context.stdout.write(`husk:\n${Object.entries(rows).map(([name, value]) => ` ${`${name}:`.padEnd(18)}${value}\n`).join('')}`);
   }
   return 0;

@@ -9,7 +9,7 @@ const FACTS = [
   { name: 'cgroup v2', status: 'warn' as const, value: 'by your systemd session: memory pids (not cpu, io)', fix: 'systemctl edit' },
 ];
 const BROKEN = { name: 'newuidmap', status: 'fail' as const, value: 'not \x1b[2Jinstalled', fix: 'apt install uidmap' };
-const engine = (facts: object[]) => ({ doctor: async () => facts, list: () => [container({ state: { status: 'running' } }), container()], images: { list: () => [image()] } }) as unknown as Partial<Engine>;
+const engine = (facts: object[]) => ({ doctor: async () => facts, hostFacts: async () => ({ limits: facts.find((fact) => (fact as { name: string }).name === 'cgroup v2'), machines: { name: 'virtual machines', status: 'warn', value: 'not for containers: no /dev/kvm' } }), list: () => [container({ state: { status: 'running' } }), container()], images: { list: () => [image()] } }) as unknown as Partial<Engine>;
 
 test('doctor on a host that will do', async (t) => {
   t.deepEqual(await husk(['doctor'], { engine: engine(FACTS) }), {
