@@ -26,7 +26,7 @@ export interface Config {
   'max-layer-size'?: number;
 }
 
-type Shape = 'string' | 'strings' | 'number' | 'boolean' | 'object' | readonly string[];
+type Shape = 'string' | 'strings' | 'number' | 'boolean' | 'object' | 'texts' | readonly string[];
 
 const SHAPES: Record<keyof Config, Shape> = {
   'data-root': 'string',
@@ -36,7 +36,7 @@ const SHAPES: Record<keyof Config, Shape> = {
   'dns-search': 'strings',
   'dns-opts': 'strings',
   'log-driver': 'string',
-  'log-opts': 'object',
+  'log-opts': 'texts',
   'default-ulimits': 'object',
   'default-isolation': ['auto', 'vm', 'userns'],
   'default-network': 'string',
@@ -76,6 +76,8 @@ export function parseConfig(text: string, file: string): Config {
 function fits(value: unknown, shape: Shape): boolean {
   if (typeof shape !== 'string') return shape.includes(value as string);
   if (shape === 'strings') return Array.isArray(value) && value.every((item) => typeof item === 'string');
+  // Docker refuses numbers here too: "max-file": "3"
+  if (shape === 'texts') return fits(value, 'object') && Object.values(value as object).every((item) => typeof item === 'string');
   if (shape === 'object') return typeof value === 'object' && value !== null && !Array.isArray(value);
   if (shape === 'number') return Number.isSafeInteger(value) && (value as number) > 0;
   return typeof value === shape;
@@ -83,5 +85,5 @@ function fits(value: unknown, shape: Shape): boolean {
 
 function describe(shape: Shape): string {
   if (typeof shape !== 'string') return shape.map((item) => `"${item}"`).join(' or ');
-  return { string: 'a string', strings: 'a list of strings', number: 'a whole number above 0', boolean: 'true or false', object: 'an object' }[shape];
+  return { string: 'a string', strings: 'a list of strings', number: 'a whole number above 0', boolean: 'true or false', object: 'an object', texts: 'an object of strings' }[shape];
 }

@@ -183,8 +183,12 @@ export interface LogLine {
   /** RFC 3339, nanoseconds */
   time: string;
   stream: 'stdout' | 'stderr';
-  /** with its line end, if it had one */
+  /** with its line end, if it had one; what is no UTF-8 is replaced */
   text: string;
+  /** the bytes as they were written, where the driver kept them (`local`, `journald`) and they are no UTF-8 */
+  bytes?: Uint8Array;
+  /** `labels`, `env` and `tag` of the log options */
+  attributes?: Record<string, string>;
 }
 
 export interface LogOptions {

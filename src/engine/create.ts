@@ -9,9 +9,10 @@ import { parseSignal } from '../container/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { Image } from '../images/contract.ts';
 import { formatPlatform, parsePlatform, serves } from '../images/platform.ts';
+import { logAttributes } from '../logs/attributes.ts';
+import { logSettings } from '../logs/options.ts';
 import type { Isolation } from '../sandbox.ts';
 import { NEVER, type ContainerState } from '../state/containers.ts';
-import { checkLogOptions } from '../supervisor/log.ts';
 import type { EngineContext } from './context.ts';
 import type { Container, ContainerConfig, CreateOptions, Engine } from './contract.ts';
 import { recordEvent } from './events.ts';
@@ -34,13 +35,15 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   }
   const { isolation, network, warning: isolationWarning } = chooseIsolation(wished);
   const options = { ...wished, network };
-  checkLogOptions({ driver: options.logDriver, options: options.logOptions });
+  const { driver: logDriver } = logSettings({ driver: options.logDriver, options: options.logOptions });
+  if (logDriver === 'journald') (await import('../logs/journal.ts')).checkJournal();
   checkNetwork(options.network);
   checkRestart(options);
   const image = await findImage(context, options, hooks);
   const id = generateId();
   const warnings: string[] = isolationWarning === undefined ? [] : [isolationWarning];
   const config = await makeConfig(context, { id, options, image, isolation });
+  logAttributes({ driver: options.logDriver, options: options.logOptions }, { id, name: name ?? '', imageId: image.id, image: config.image, labels: config.labels, env: config.env });
   const { warning } = outbound(config);
   if (warning !== undefined) warnings.push(warning);
   if (asksForLimits(options)) warnings.push(...(await import('./limits.ts')).limitWarnings(config));

@@ -42,7 +42,7 @@ export async function inspect(context: EngineContext, reference: string, options
     ResolvConfPath: join(etc, 'resolv.conf'),
     HostnamePath: join(etc, 'hostname'),
     HostsPath: join(etc, 'hosts'),
-    LogPath: config.options.logDriver === 'none' ? '' : logFile(context, container.id),
+    LogPath: config.options.logDriver === 'json-file' ? logFile(context, container) : '',
     Name: `/${container.name}`,
     RestartCount: state.restartCount,
     Driver: 'overlay2',

@@ -7,6 +7,7 @@ import { Socket } from 'node:net';
 import { SHARES_FOLDER } from '../agent-protocol.ts';
 import { launch } from '../container/executor.ts';
 import { compileSeccomp } from '../container/seccomp/compile.ts';
+import { checkJournal, JOURNAL_SOCKET } from '../logs/journal.ts';
 import { paths as computePaths } from '../paths.ts';
 import { streamPair } from '../host/socket.ts';
 import { INIT_PROGRAM, INTERNAL, OWN_FILES, SELF } from '../program.ts';
@@ -26,6 +27,7 @@ const CLIENT_FD = 0;
 
 /** @throws HuskError for what cannot be shared with a VM, or when this host or user cannot have the jail */
 export async function startJailedSupervisor(task: Task): Promise<{ client: SupervisorClient; task: Task }> {
+  if (task.log.driver === 'journald') checkJournal();
   dismissSupervisor();
   const { spec, binds } = shares(task);
   mkdirSync(task.runtimeDir, { recursive: true, mode: 0o700 });
@@ -64,6 +66,7 @@ function ownBinds(task: Task): JailBind[] {
     { source: KVM, kind: 'file', readOnly: false, device: true },
     { source: task.dataRoot, kind: 'directory', readOnly: false },
     { source: task.runtimeDir, kind: 'directory', readOnly: false },
+    ...(task.log.driver === 'journald' ? [{ source: JOURNAL_SOCKET, kind: 'file', readOnly: false } as const] : []),
   ];
 }
 

@@ -73,7 +73,7 @@ async function makeTask(context: EngineContext, container: Container, options: S
     mounts: config.options.autoRemove ? config.mounts : [],
     stopSignal: parseSignal(config.stopSignal),
     stopTimeout: config.options.stopTimeout ?? 10,
-    log: { driver: config.options.logDriver, options: config.options.logOptions },
+    log: { driver: config.options.logDriver, options: config.options.logOptions, container: { id, name: container.name, imageId: config.imageId, image: config.image, labels: config.labels, env: config.env } },
     restart: config.options.restart,
     health: config.healthcheck && (await import('./spec/health.ts')).healthCheck(config, spec, image.config.config?.Shell),
     layers: image.layers,

@@ -5,12 +5,28 @@ import { checked, foreign } from './libc.ts';
 
 /** linux/memfd.h */
 const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2;
+/** linux/fcntl.h */
+const F_ADD_SEALS = 1033;
+/** F_SEAL_SEAL, _SHRINK, _GROW, _WRITE */
+const SEALED = 0xf;
 
 const memfd_create = foreign<(name: string, flags: number) => number>('int memfd_create(const char *name, unsigned int flags)');
+const fcntl = foreign<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
 
 /** memfd_create(2), close-on-exec, with the given content. @throws SyscallError */
 export function memfd(name: string, content: Uint8Array = new Uint8Array()): Fd {
-  const fd = new Fd(checked(memfd_create(name, MFD_CLOEXEC), 'memfd_create'));
+  return filled(new Fd(checked(memfd_create(name, MFD_CLOEXEC), 'memfd_create')), content);
+}
+
+/** The same, never to be changed again: whoever gets it may map it without fear. @throws SyscallError */
+export function sealedMemfd(name: string, content: Uint8Array): Fd {
+  const fd = filled(new Fd(checked(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), 'memfd_create')), content);
+  checked(fcntl(fd.number, F_ADD_SEALS, SEALED), 'fcntl');
+  return fd;
+}
+
+function filled(fd: Fd, content: Uint8Array): Fd {
   for (let done = 0; done < content.length; ) done += writeSync(fd.number, content, done, content.length - done, done);
   return fd;
 }

@@ -5,7 +5,9 @@ import { checked, foreign, koffi, lastErrno, SyscallError } from './libc.ts';
 /** bits/socket.h, asm-generic/socket.h (x86-64) */
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_SEQPACKET = 5;
+const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_PASSCRED = 16;
@@ -28,6 +30,11 @@ const CONTROL_BYTES = 256;
 /** the longest message received; longer ones are cut off and refused */
 const MAX_MESSAGE = 16384;
 
+/** linux/un.h: bytes of sun_path, its NUL included */
+const SUN_PATH = 108;
+
+const socket = foreign<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
+const c_connect = foreign<(fd: number, address: Uint8Array, length: number) => number>('int connect(int fd, const void *address, unsigned int length)');
 const socketpair = foreign<(domain: number, type: number, protocol: number, fds: Int32Array) => number>('int socketpair(int domain, int type, int protocol, int *fds)');
 const setsockopt = foreign<(fd: number, level: number, name: number, value: Int32Array, length: number) => number>(
   'int setsockopt(int fd, int level, int name, const int *value, unsigned int length)',
@@ -50,6 +57,22 @@ export function seqpacketPair(options: { credentials?: boolean } = {}): { near: 
   const far = new Fd(fds[1]!);
   if (options.credentials) checked(setsockopt(near.number, SOL_SOCKET, SO_PASSCRED, Int32Array.of(1), 4), 'setsockopt');
   return { near, far };
+}
+
+/** A datagram socket connected to the one at a path; non-blocking, close-on-exec. @throws SyscallError, RangeError */
+export function connectDatagram(path: string): Fd {
+  const address = Buffer.alloc(2 + SUN_PATH);
+  if (Buffer.byteLength(path) >= SUN_PATH) throw new RangeError(`${path} is too long for a socket`);
+  address.writeUInt16LE(AF_UNIX, 0);
+  address.write(path, 2);
+  const fd = new Fd(checked(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'socket'));
+  try {
+    checked(c_connect(fd.number, address, address.length), 'connect', path); // safe: address is a whole struct sockaddr_un
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+  return fd;
 }
 
 export interface Message {

@@ -7,6 +7,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { openLog } from '../logs/open.ts';
+import type { LogSink } from '../logs/sink.ts';
 import { paths as computePaths, type Paths } from '../paths.ts';
 import type { Resources } from '../container/spec.ts';
 import type { ExitStatus, Sandbox, SandboxProcess } from '../sandbox.ts';
@@ -16,7 +18,6 @@ import type { ContainerControl } from './conversation.ts';
 import { FanOut } from './fan-out.ts';
 import { HealthMonitor } from './health-monitor.ts';
 import { LifeRecord } from './life-record.ts';
-import { openLog, type LogSink } from './log.ts';
 import type { RestartPolicy, Task } from './protocol.ts';
 import { removeRecordAndFolder } from './removal.ts';
 import { asksToEnd, RestartBackOff, shouldRestart } from './restart-policy.ts';
@@ -208,7 +209,7 @@ export class ContainerLife implements ContainerControl {
 
   async #startOnce(size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }> {
     const task = this.#task!;
-    const log = openLog(join(this.#paths!.container(task.id), `${task.id}-json.log`), task.log);
+    const log = await openLog(task.log, { folder: this.#paths!.container(task.id), container: task.log.container, confined: task.isolation === 'vm', onTrouble: (message) => this.#logTrouble(message) });
     try {
       this.#sandbox = await this.#options.openSandbox(task, this.#paths!);
       await this.#sandbox.prepare({ stdin: task.openStdin, terminal: task.terminal, ...size });
@@ -216,7 +217,7 @@ export class ContainerLife implements ContainerControl {
       this.#running(process);
       return { pid: process.pid, begin: () => this.#begin(process, log) };
     } catch (error) {
-      log.end();
+      await log.end();
       await this.#sandbox?.destroy();
       this.#sandbox = undefined;
       throw error;
@@ -233,8 +234,9 @@ export class ContainerLife implements ContainerControl {
   }
 
   #begin(process: SandboxProcess, log: LogSink): void {
-    this.output.addSource(process.stdout, 'stdout', (chunk) => log.write('stdout', chunk));
-    if (process.stderr) this.output.addSource(process.stderr, 'stderr', (chunk) => log.write('stderr', chunk));
+    this.output.add(log);
+    this.output.addSource(process.stdout, 'stdout');
+    if (process.stderr) this.output.addSource(process.stderr, 'stderr');
     void this.#untilExit(process, log);
     this.#probe();
     this.settled();
@@ -251,7 +253,8 @@ export class ContainerLife implements ContainerControl {
     const status = await process.exited;
     this.#rest();
     await this.output.drained(QUIET_MS);
-    log.end();
+    this.output.delete(log);
+    await log.end();
     this.process = undefined;
     try {
       await this.#sandbox!.destroy();
@@ -342,5 +345,14 @@ export class ContainerLife implements ContainerControl {
   #rest(): void {
     this.#health?.stop();
     this.#health = undefined;
+  }
+
+  /** The disk that has no room for the log may have none for the event. */
+  #logTrouble(message: string): void {
+    try {
+      this.#record!.event('log_error', { error: message });
+    } catch {
+      // the container goes on all the same
+    }
   }
 }

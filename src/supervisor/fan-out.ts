@@ -29,7 +29,7 @@ export class FanOut {
   readonly #ended: Promise<void>[] = [];
   #lastData = 0;
 
-  /** @param onChunk sees every chunk first: the log */
+  /** @param onChunk sees every chunk first, and holds nothing up */
   addSource(source: Readable, stream: 'stdout' | 'stderr', onChunk?: (chunk: Buffer) => void): void {
     this.#sources.push(source);
     this.#ended.push(
@@ -48,6 +48,7 @@ export class FanOut {
     });
   }
 
+  /** Those added first hear first: the log, then clients. */
   add(listener: Listener): void {
     this.#listeners.add(listener);
   }

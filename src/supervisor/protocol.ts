@@ -9,6 +9,8 @@
 import type { Resources, ProcessSpec, Spec } from '../container/spec.ts';
 import type { ErrorKind } from '../errors.ts';
 import type { Layer } from '../images/contract.ts';
+import type { LoggedContainer } from '../logs/attributes.ts';
+import type { LogRequest } from '../logs/options.ts';
 import type { ExitStatus, Isolation } from '../sandbox.ts';
 import type { ResolvedMount } from '../volumes/contract.ts';
 
@@ -58,7 +60,8 @@ export interface Task {
   stopSignal: number;
   /** seconds; -1 waits for ever */
   stopTimeout: number;
-  log: { driver: string; options: Record<string, string> };
+  /** the container as the log's attributes know it */
+  log: LogRequest & { container: LoggedContainer };
   restart: RestartPolicy;
   health?: HealthCheck;
   /** the image's layers, bottom first */

@@ -5,10 +5,12 @@ import type { LogOptions } from '../../src/engine/contract.ts';
 import { logFile } from '../../src/engine/logs.ts';
 import { createOptions, openTestEngine, type TestEngine } from './fixture.ts';
 
+const fileOf = (fixture: TestEngine, id: string) => logFile(fixture, fixture.engine.get(id));
+
 async function withLog(fixture: TestEngine, text: string): Promise<string> {
   const { id } = await fixture.engine.create(createOptions());
   mkdirSync(fixture.paths.container(id), { recursive: true });
-  writeFileSync(logFile(fixture, id), text);
+  writeFileSync(fileOf(fixture, id), text);
   return id;
 }
 
@@ -35,7 +37,7 @@ test('all of it, with streams and times', async (t) => {
 test('tail: none, some, more than there are; over blocks and rotated files', async (t) => {
   const fixture = await openTestEngine(t);
   const id = await withLog(fixture, lines(5000, 100));
-  writeFileSync(`${logFile(fixture, id)}.1`, lines(100));
+  writeFileSync(`${fileOf(fixture, id)}.1`, lines(100));
   t.deepEqual(await read(fixture, id, { tail: 0 }), []);
   t.deepEqual(await read(fixture, id, { tail: 2 }), ['5098', '5099']);
   const most = await read(fixture, id, { tail: 4999 });
@@ -61,7 +63,7 @@ for (const [name, damage] of [
   test(`damage is skipped: ${name}`, async (t) => {
     const fixture = await openTestEngine(t);
     const id = await withLog(fixture, lines(1) + damage);
-    if (damage.endsWith('\n')) appendFileSync(logFile(fixture, id), line(1));
+    if (damage.endsWith('\n')) appendFileSync(fileOf(fixture, id), line(1));
     t.deepEqual(await read(fixture, id), damage.endsWith('\n') ? ['0', '1'] : ['0']);
   });
 }
@@ -76,8 +78,8 @@ test('follow: what comes, over a rotation, until the container has ended', async
   for await (const { text } of engine.logs(id, { follow: true })) {
     found.push(text.trim());
     if (text === '1\n') {
-      renameSync(logFile(fixture, id), `${logFile(fixture, id)}.1`);
-      writeFileSync(logFile(fixture, id), line(7));
+      renameSync(fileOf(fixture, id), `${fileOf(fixture, id)}.1`);
+      writeFileSync(fileOf(fixture, id), line(7));
     } else stdin!.end();
   }
   t.deepEqual(found, ['1', '7']);

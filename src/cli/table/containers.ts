@@ -143,7 +143,7 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     usage: '[OPTIONS] CONTAINER',
     help: 'Fetch the logs of a container',
     flags: [
-      { name: 'details', type: 'bool', help: 'Accepted for compatibility; no effect', hidden: true },
+      { name: 'details', type: 'bool', help: 'Show the labels and variables that the log options chose' },
       { name: 'follow', short: 'f', type: 'bool', help: 'Go on with what comes' },
       { name: 'since', type: 'string', help: 'From a time on ("2013-01-02T13:23:37Z") or for a time back ("42m")' },
       { name: 'tail', short: 'n', type: 'string', default: 'all', help: 'Number of lines from the end' },

@@ -54,7 +54,7 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'label', short: 'l', type: 'list', help: 'Set a label on the container', validate: validateLabel },
   { name: 'label-file', type: 'list', help: 'Read labels from a file', complete: 'file' },
   { name: 'link', type: 'list', help: 'Link to another container', complete: 'container' },
-  { name: 'log-driver', type: 'string', help: 'Logging driver of the container', complete: ['json-file', 'none'] },
+  { name: 'log-driver', type: 'string', help: 'Logging driver of the container', complete: ['json-file', 'local', 'journald', 'none'] },
   { name: 'log-opt', type: 'list', help: 'Options of the logging driver' },
   { name: 'mac-address', type: 'string', help: 'MAC address of the container' },
   { name: 'memory', short: 'm', type: 'bytes', help: 'Memory limit' },

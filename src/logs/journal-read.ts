@@ -1,0 +1,111 @@
+/**
+ * Reads a container's entries back from the journal by journalctl, of which only what this user wrote counts: anybody may write to the journal, and name any
+ * container. Never writes.
+ */
+import { spawn } from 'node:child_process';
+import { HuskError } from '../errors.ts';
+import { parseRfc3339, rfc3339 } from '../state/time.ts';
+import type { ReadOptions } from './read.ts';
+import type { LogEntry } from './sink.ts';
+
+/** bytes of one entry as JSON: 16 KiB of text as numbers, and attributes; a longer line is skipped */
+const MAX_LINE = 1 << 20;
+/** after the container has exited the journal may still be writing what it was sent, ms */
+const QUIET_MS = 500;
+const STDERR_PRIORITY = '3';
+const OWN_FIELDS = new Set(['MESSAGE', 'PRIORITY', 'SYSLOG_IDENTIFIER', 'SYSLOG_TIMESTAMP']);
+
+/** @throws HuskError `unsupported` when there is no journalctl */
+export async function* readJournal(id: string, options: Omit<ReadOptions, 'format'>): AsyncGenerator<LogEntry[]> {
+  const child = spawn('journalctl', journalArguments(id, options), { stdio: ['ignore', 'pipe', 'pipe'] });
+  const failed = new Promise<never>((_, reject) => child.once('error', (error) => reject(new HuskError(`cannot read the journal: ${error.message}`, { kind: 'unsupported', fix: 'install systemd (journalctl)', cause: error }))));
+  failed.catch(() => {});
+  let complaint = '';
+  child.stderr.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString('latin1')).slice(-1000)));
+  const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const stop = () => void child.kill();
+  options.signal?.addEventListener('abort', stop, { once: true });
+  let heard = Date.now();
+  const watch = options.follow && setInterval(() => {
+    if (!options.follow!() && Date.now() - heard > QUIET_MS) stop();
+  }, QUIET_MS / 2);
+  try {
+    await Promise.race([failed, new Promise((resolve) => child.once('spawn', resolve))]);
+    for await (const lines of wholeLines(child.stdout)) {
+      heard = Date.now();
+      const entries = lines.flatMap((line) => parseJournalEntry(line) ?? []);
+      if (entries.length > 0) yield entries;
+    }
+    const code = await closed;
+    if (code !== 0 && code !== null && complaint.trim() !== '') throw new HuskError(`cannot read the journal: ${complaint.trim().split('\n').at(-1)}`, { kind: 'unavailable', fix: /permission/.test(complaint) ? 'ask for the group systemd-journal' : undefined });
+  } finally {
+    clearInterval(watch);
+    options.signal?.removeEventListener('abort', stop);
+    stop();
+  }
+}
+
+/** journalctl(1) */
+export function journalArguments(id: string, { tail, since, until, follow }: Omit<ReadOptions, 'format'>): string[] {
+  return [
+    '--output=json', '--all', '--quiet', '--no-pager',
+    ...(tail === undefined ? (follow ? ['--no-tail'] : []) : [`--lines=${tail}`]),
+    ...(since === undefined ? [] : [`--since=@${since / 1000}`]),
+    ...(until === undefined ? [] : [`--until=@${until / 1000}`]),
+    ...(follow ? ['--follow'] : []),
+    `CONTAINER_ID_FULL=${id}`,
+    `_UID=${process.getuid!()}`,
+  ];
+}
+
+async function* wholeLines(stream: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
+  let held = '';
+  let skipping = false;
+  for await (const chunk of stream) {
+    const lines = (held + chunk.toString('utf8')).split('\n');
+    held = lines.pop()!;
+    if (skipping && lines.length > 0) lines.shift();
+    skipping &&= lines.length === 0;
+    if (held.length > MAX_LINE) {
+      held = '';
+      skipping = true;
+    }
+    yield lines;
+  }
+}
+
+/** One object of `journalctl -o json`: what is no text is a list of bytes. @returns undefined for what is no entry */
+export function parseJournalEntry(line: string): LogEntry | undefined {
+  let fields: Record<string, unknown>;
+  try {
+    fields = JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+  if (typeof fields !== 'object' || fields === null) return undefined;
+  const message = bytesOf(fields['MESSAGE']);
+  if (!message) return undefined;
+  const end = fields['CONTAINER_PARTIAL_MESSAGE'] === 'true' ? '' : '\n';
+  const text = message.toString('utf8') + end;
+  const attributes = Object.fromEntries(Object.entries(fields).filter(([key, value]) => typeof value === 'string' && !/^(_|CONTAINER_|IMAGE_NAME$)/.test(key) && !OWN_FIELDS.has(key))) as Record<string, string>;
+  return {
+    text,
+    time: timeOf(fields),
+    stream: fields['PRIORITY'] === STDERR_PRIORITY ? 'stderr' : 'stdout',
+    ...(text.includes('\ufffd') && { bytes: Buffer.concat([message, Buffer.from(end)]) }),
+    ...(Object.keys(attributes).length > 0 && { attributes }),
+  };
+}
+
+function bytesOf(value: unknown): Buffer | undefined {
+  if (typeof value === 'string') return Buffer.from(value);
+  return Array.isArray(value) && value.every((byte) => Number.isInteger(byte)) ? Buffer.from(value as number[]) : undefined;
+}
+
+function timeOf(fields: Record<string, unknown>): string {
+  const sent = fields['SYSLOG_TIMESTAMP'];
+  if (typeof sent === 'string' && parseRfc3339(sent) !== undefined) return sent;
+  const received = fields['__REALTIME_TIMESTAMP'];
+  // microseconds
+  return rfc3339(typeof received === 'string' && /^\d{1,18}$/.test(received) ? BigInt(received) * 1000n : 0n);
+}

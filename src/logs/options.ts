@@ -1,0 +1,97 @@
+/**
+ * `--log-driver` and `--log-opt`: which there are, what they may say, and what they mean, in Docker's words where it has some (moby daemon/logger: each
+ * driver's ValidateLogOpt). Decides only.
+ */
+import { HuskError } from '../errors.ts';
+
+export const DRIVERS = ['json-file', 'local', 'journald', 'none'] as const;
+export type Driver = (typeof DRIVERS)[number];
+
+export interface LogRequest {
+  driver: string;
+  options: Record<string, string>;
+}
+
+export interface LogSettings {
+  driver: Driver;
+  /** bytes of one file */
+  maxSize: number;
+  maxFile: number;
+  /** rotated files, by gzip */
+  compress: boolean;
+  /** bytes that may wait before output is dropped; undefined: the container waits instead (`mode=blocking`) */
+  dropAbove: number | undefined;
+}
+
+const COMMON = ['mode', 'max-buffer-size'];
+const ATTRIBUTES = ['labels', 'labels-regex', 'env', 'env-regex', 'tag'];
+const FILES = ['max-size', 'max-file', 'compress'];
+const KNOWN: Record<Driver, { keys: string[]; unknown: (key: string) => string }> = {
+  'json-file': { keys: [...COMMON, ...ATTRIBUTES, ...FILES], unknown: (key) => `unknown log opt '${key}' for json-file log driver` },
+  local: { keys: [...COMMON, ...ATTRIBUTES, ...FILES], unknown: (key) => `unknown log opt '${key}' for log driver local` },
+  journald: { keys: [...COMMON, ...ATTRIBUTES], unknown: (key) => `unknown log opt '${key}' for journald log driver` },
+  none: { keys: [], unknown: String },
+};
+
+/** moby daemon/logger/local/local.go: 20 MiB, five files, compressed */
+const LOCAL = { maxSize: 20 * 2 ** 20, maxFile: 5, compress: true };
+const JSON_FILE = { maxSize: Number.POSITIVE_INFINITY, maxFile: 1, compress: false };
+/** moby daemon/logger/ring.go: defaultRingMaxSize, bytes */
+const BUFFER = 1e6;
+
+/** @throws HuskError `invalid` on an unknown driver, option or value */
+export function logSettings({ driver: name, options }: LogRequest): LogSettings {
+  if (!DRIVERS.includes(name as Driver)) throw new HuskError(`logger: no log driver named '${name}' is registered`, { kind: 'invalid', exitCode: 125, fix: `husk has ${DRIVERS.join(', ')}` });
+  const driver = name as Driver;
+  const defaults = driver === 'local' ? LOCAL : JSON_FILE;
+  // Docker looks at no option of a log that is not kept
+  if (driver === 'none') return { driver, ...defaults, dropAbove: undefined };
+  for (const key of Object.keys(options)) if (!KNOWN[driver].keys.includes(key)) throw invalid(KNOWN[driver].unknown(key));
+  const dropAbove = bufferSize(options);
+  for (const key of ['labels-regex', 'env-regex']) checkPattern(key, options[key]);
+  const maxSize = options['max-size'] === undefined ? defaults.maxSize : parseSize(options['max-size']);
+  const maxFile = options['max-file'] === undefined ? defaults.maxFile : Number(options['max-file']);
+  if (!Number.isSafeInteger(maxFile) || options['max-file'] === '') throw invalid(`invalid value for max-file: ${options['max-file']}`);
+  if (maxFile < 1) throw invalid('max-file cannot be less than 1');
+  const compress = options['compress'] === undefined ? defaults.compress : parseBoolean(options['compress']);
+  if (compress && driver === 'local' && maxFile === 1) throw invalid('compression cannot be enabled when max file count is 1', 'add --log-opt compress=false');
+  if (compress && (maxFile === 1 || maxSize === Number.POSITIVE_INFINITY)) throw invalid('compress cannot be true when max-file is less than 2 or max-size is not set');
+  return { driver, maxSize, maxFile, compress, dropAbove };
+}
+
+function bufferSize(options: Record<string, string>): number | undefined {
+  const { mode = 'blocking', 'max-buffer-size': size } = options;
+  if (mode !== 'blocking' && mode !== 'non-blocking' && mode !== '') throw invalid(`logger: logging mode not supported: ${mode}`);
+  if (size !== undefined && mode !== 'non-blocking') throw invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+  if (mode !== 'non-blocking') return undefined;
+  return size === undefined ? BUFFER : parseSize(size, { unit: 1024, key: 'max-buffer-size' });
+}
+
+/** go-units: sizes of files count in thousands (FromHumanSize), sizes of memory in 1024s (RAMInBytes). */
+function parseSize(text: string, { unit = 1000, key = 'max-size' } = {}): number {
+  if (key === 'max-size' && text === '-1') return Number.POSITIVE_INFINITY;
+  const match = /^(\d{1,12}(?:\.\d{1,6})?) ?([kmgt]?)i?b?$/i.exec(text);
+  if (!match) throw invalid(`invalid ${key} "${text}"`, 'a number with k, m or g, e.g. 10m');
+  const bytes = Math.trunc(Number(match[1]) * unit ** ['', 'k', 'm', 'g', 't'].indexOf(match[2]!.toLowerCase()));
+  if (bytes <= 0) throw invalid(`${key} must be a positive number`);
+  return bytes;
+}
+
+/** Go's strconv.ParseBool */
+function parseBoolean(text: string): boolean {
+  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
+  if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
+  throw invalid(`invalid value for compress: "${text}" is neither true nor false`);
+}
+
+function checkPattern(key: string, pattern: string | undefined): void {
+  try {
+    if (pattern !== undefined) new RegExp(pattern, 'u');
+  } catch (error) {
+    throw invalid(`invalid ${key} "${pattern}": ${(error as Error).message}`);
+  }
+}
+
+function invalid(message: string, fix?: string): HuskError {
+  return new HuskError(message, { kind: 'invalid', exitCode: 125, fix });
+}

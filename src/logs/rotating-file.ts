@@ -1,0 +1,163 @@
+/**
+ * The files of a log: one that grows, and at a size becomes file.1, file.2 …, as Docker names them; appended in whole entries. A disk that takes no more loses
+ * entries, never a part of one: what a write left behind is cut off again. What a killed writer left is cut off at the start. Compression (file.1.gz …) goes on
+ * beside the writing, one file at a time, and never holds it up: a file that is rotated away before its turn was never compressed.
+ */
+import { closeSync, createReadStream, createWriteStream, existsSync, fstatSync, ftruncateSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { errnoName } from '../host/libc.ts';
+import type { LogFormat } from './format.ts';
+import { identityMember } from './packed.ts';
+
+export interface RotatingFileOptions {
+  format: LogFormat;
+  /** bytes */
+  maxSize: number;
+  maxFile: number;
+  compress: boolean;
+  /** once for each time that entries begin to be lost: one line */
+  onTrouble(message: string): void;
+}
+
+/** Docker's mode of a log */
+const MODE = 0o640;
+export const COMPRESSED = '.gz';
+const HALF_MADE = '.gz.new';
+/** how long the end of a log waits for a compression, ms; what is not done stays plain */
+const COMPRESSION_GRACE_MS = 1000;
+
+/** A compression under way; its file moves on with every rotation. */
+interface Job {
+  index: number;
+  done: Promise<void>;
+  cancel: AbortController;
+}
+
+export class RotatingFile {
+  readonly #path: string;
+  readonly #options: RotatingFileOptions;
+  #fd: number;
+  #size: number;
+  #job: Job | undefined;
+  #losing = false;
+
+  /** @throws the system's error when the file cannot be opened */
+  constructor(path: string, options: RotatingFileOptions) {
+    this.#path = path;
+    this.#options = options;
+    rmSync(`${path}${HALF_MADE}`, { force: true });
+    // to read as well: the end is looked at
+    this.#fd = openSync(path, 'a+', MODE);
+    this.#size = fstatSync(this.#fd).size;
+    const whole = this.#size === 0 ? 0 : options.format.wholeLength(this.#fd, this.#size);
+    if (whole < this.#size) ftruncateSync(this.#fd, (this.#size = whole));
+  }
+
+  /** @param bytes whole entries */
+  append(bytes: Buffer): void {
+    for (let rest = bytes; rest.length > 0; ) {
+      const { format, maxSize } = this.#options;
+      if (this.#size === 0 && !this.#write(format.header)) return;
+      let count = format.divide(rest, maxSize - this.#size);
+      if (count === 0 && this.#size > format.header.length) {
+        if (!this.#rotate()) return;
+        continue;
+      }
+      // an entry alone may be larger than a file
+      if (count === 0) count = firstEntry(format, rest);
+      this.#write(rest.subarray(0, count));
+      rest = rest.subarray(count);
+    }
+  }
+
+  async close(): Promise<void> {
+    closeSync(this.#fd);
+    const job = this.#job;
+    if (!job) return;
+    const timer = setTimeout(() => job.cancel.abort(), COMPRESSION_GRACE_MS);
+    await job.done;
+    clearTimeout(timer);
+  }
+
+  #write(bytes: Buffer): boolean {
+    let written = 0;
+    try {
+      while (written < bytes.length) written += writeSync(this.#fd, bytes, written);
+    } catch (error) {
+      this.#lose(error, written);
+      return false;
+    }
+    this.#size += bytes.length;
+    this.#losing = false;
+    return true;
+  }
+
+  /** The container goes on without its log, as under Docker. */
+  #lose(error: unknown, written: number): void {
+    try {
+      if (written > 0) ftruncateSync(this.#fd, this.#size);
+    } catch {
+      // the next start cuts it off
+    }
+    if (this.#losing) return;
+    this.#losing = true;
+    const { code, errno } = error as NodeJS.ErrnoException;
+    this.#options.onTrouble(`cannot write the log ${this.#path}: ${code ?? (errno === undefined ? String(error) : errnoName(-errno))}; output is lost until it can be written again`);
+  }
+
+  /** file → file.1 → file.2 … */
+  #rotate(): boolean {
+    const { maxFile, compress } = this.#options;
+    try {
+      if (maxFile === 1) rmSync(this.#path, { force: true });
+      else this.#shift(maxFile);
+      closeSync(this.#fd);
+      this.#fd = openSync(this.#path, 'a+', MODE);
+      this.#size = fstatSync(this.#fd).size;
+    } catch (error) {
+      this.#lose(error, 0);
+      return false;
+    }
+    if (compress && !this.#job) this.#compress(1);
+    return true;
+  }
+
+  #shift(maxFile: number): void {
+    for (const end of ['', COMPRESSED]) rmSync(`${this.#path}.${maxFile - 1}${end}`, { force: true });
+    for (let index = maxFile - 2; index >= 1; index--) for (const end of ['', COMPRESSED]) if (existsSync(`${this.#path}.${index}${end}`)) renameSync(`${this.#path}.${index}${end}`, `${this.#path}.${index + 1}${end}`);
+    renameSync(this.#path, `${this.#path}.1`);
+    if (this.#job) this.#job.index++;
+  }
+
+  #compress(index: number): void {
+    const job: Job = { index, done: Promise.resolve(), cancel: new AbortController() };
+    this.#job = job;
+    job.done = this.#pack(job).finally(() => {
+      this.#job = undefined;
+    });
+  }
+
+  /** Readers look for the plain file first, so there is always one whole copy. A failure leaves it plain. */
+  async #pack(job: Job): Promise<void> {
+    const half = `${this.#path}${HALF_MADE}`;
+    try {
+      const file = openSync(`${this.#path}.${job.index}`, 'r');
+      const origin = identityMember(fstatSync(file, { bigint: true }));
+      const [{ pipeline }, { createGzip, constants }] = await Promise.all([import('node:stream/promises'), import('node:zlib')]);
+      writeFileSync(half, origin, { mode: MODE });
+      await pipeline(createReadStream('', { fd: file, start: 0 }), createGzip({ level: constants.Z_BEST_SPEED }), createWriteStream(half, { flags: 'a' }), { signal: job.cancel.signal });
+      const plain = `${this.#path}.${job.index}`;
+      // rotated away meanwhile, or not
+      if (!existsSync(plain)) return rmSync(half, { force: true });
+      renameSync(half, `${plain}${COMPRESSED}`);
+      rmSync(plain);
+    } catch {
+      rmSync(half, { force: true });
+    }
+  }
+}
+
+function firstEntry(format: LogFormat, bytes: Buffer): number {
+  let room = 1;
+  while (format.divide(bytes, room) === 0 && room < bytes.length) room *= 2;
+  return format.divide(bytes, Math.min(room, bytes.length));
+}
