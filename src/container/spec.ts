@@ -74,6 +74,8 @@ export interface Linux {
   uidMappings?: IdMapping[];
   gidMappings?: IdMapping[];
   devices?: Device[];
+  /** husk's extension: every device node of the machine the container runs on, too */
+  allDevices?: boolean;
   cgroupsPath?: string;
   resources?: Resources;
   seccomp?: Seccomp;

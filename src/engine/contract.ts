@@ -64,6 +64,8 @@ export interface CreateOptions {
   ipc?: string;
   pid?: string;
   uts?: string;
+  userns?: string;
+  cgroupns?: string;
   cgroupParent?: string;
   healthcheck?: ImageConfigHealthcheck;
   logDriver: string;

@@ -2,7 +2,7 @@
  * `create`: resolves the image (pulling by policy), merges its config with what was asked for, checks all of it, and writes
  * the record. Nothing runs and no namespace is made; the record is whole or absent.
  */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Config } from '../config.ts';
 import { parseSignal } from '../container/signals.ts';
@@ -24,6 +24,8 @@ import { resolve } from './truth.ts';
 
 type Hooks = NonNullable<Parameters<Engine['create']>[1]>;
 
+/** there while SELinux is enabled */
+const SELINUX = '/sys/fs/selinux/enforce';
 /** Linux's limit for a host name: __NEW_UTS_LEN */
 const MAX_HOSTNAME = 64;
 
@@ -39,6 +41,7 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   if (logDriver === 'journald') (await import('../logs/journal.ts')).checkJournal();
   checkNetwork(options.network);
   checkRestart(options);
+  (await import('./spec/check.ts')).checkOptions(options, isolation, { selinux: existsSync(SELINUX) });
   const image = await findImage(context, options, hooks);
   const id = generateId();
   const warnings: string[] = isolationWarning === undefined ? [] : [isolationWarning];

@@ -1,10 +1,10 @@
 /** What the spec builder must know of this host and of other containers (SpecFacts), and the files of /etc it binds in. Read at every start, each fact only when the config can ask for it. */
-import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, hostname, release } from 'node:os';
 import { join } from 'node:path';
 import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../container/etc-files.ts';
+import { devicesAt } from '../container/device-nodes.ts';
 import { namespaceHolder } from '../container/processes.ts';
-import type { Device } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
 import { DNS_FORWARDER } from '../network/pasta.ts';
 import type { EngineContext } from './context.ts';
@@ -16,27 +16,29 @@ import type { LimitFacts } from './spec/limits.ts';
 import type { EtcFiles } from './spec/mounts.ts';
 import { resolve } from './truth.ts';
 
-/** nodes below one `--device` folder; more is a mistake, or an attack on the plan's size */
-const MAX_DEVICES = 1024;
+/** of the guest's kernel (guest/kernel-config), as far as a spec depends on it */
+const GUEST_RELEASE = '6.12';
 
 export function hostFacts(context: EngineContext, container: Container): SpecFacts {
   const { options } = container.config;
   const userNamespace = container.config.isolation === 'userns';
+  const kernel = userNamespace ? release() : GUEST_RELEASE;
   return {
     userNamespace,
-    joined: { network: joinedPid(context, options.network), ipc: joinedPid(context, options.ipc), pid: joinedPid(context, options.pid) },
+    joined: { network: joinedPid(context, options.network, 'network'), ipc: joinedPid(context, options.ipc, 'ipc'), pid: joinedPid(context, options.pid, 'pid') },
     userNamespaceOf: (pid) => readlinkSync(`/proc/${pid}/ns/user`),
     etc: writeEtcFiles(context, container),
     shm: sharedMemory(context, container),
     hostHostname: hostname(),
-    kernel: release(),
-    recursiveReadonly: kernelAtLeast(5, 12),
-    thermalCpus: thermalCpus(),
+    kernel,
+    recursiveReadonly: isAtLeast(kernel, 5, 12),
+    // a guest has no such thing
+    thermalCpus: userNamespace ? thermalCpus() : [],
     oomScoreAdj: options.oomScoreAdj === undefined ? 0 : ownOomScoreAdj(),
-    hardLimit: process.getuid!() === 0 ? undefined : hardLimit,
+    hardLimit: process.getuid!() === 0 || !userNamespace ? undefined : hardLimit,
     defaultUlimits: Object.values(context.config['default-ulimits'] ?? {}).map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
     devicesAt: (path) => devicesAt(path),
-    allDevices: () => devicesAt('/dev') ?? [],
+    allDevices: () => (userNamespace ? (devicesAt('/dev') ?? []) : 'of the machine it runs on'),
     ...limitFacts(),
   };
 }
@@ -59,10 +61,13 @@ export function ownOomScoreAdj(): number {
 }
 
 /** @throws HuskError with Docker's texts when the container named is not there or not running */
-function joinedPid(context: EngineContext, mode: string | undefined): number | undefined {
+function joinedPid(context: EngineContext, mode: string | undefined, type: string): number | undefined {
   if (!mode?.startsWith('container:')) return undefined;
   const other = resolve(context, mode.slice('container:'.length));
-  if (!isRunning(other)) throw new HuskError(`cannot join network namespace of a non running container: Container ${other.id} is not running`, { kind: 'conflict', exitCode: 125 });
+  // its process here is the VMM, whose pid namespace is the host's
+  if (other.config.isolation === 'vm') throw new HuskError(`cannot join the ${type} namespace of container ${other.name}: it runs in a virtual machine, whose namespaces are its own`, { kind: 'unsupported', exitCode: 125, fix: 'start both with --isolation=userns' });
+  if (!isRunning(other)) throw new HuskError(`cannot join ${type} namespace of a non running container: Container ${other.id} is not running`, { kind: 'conflict', exitCode: 125 });
+  if (other.state.status === 'restarting') throw new HuskError(`Container ${other.id} is restarting, wait until the container is running`, { kind: 'conflict', exitCode: 125 });
   return namespaceHolder(other.state.pid);
 }
 
@@ -100,6 +105,7 @@ export function etcFolder(context: EngineContext, container: Container): string 
 
 /** The folder behind /dev/shm of a shareable container, or of the one whose IPC namespace is joined. */
 function sharedMemory(context: EngineContext, container: Container): string | undefined {
+  if (container.config.isolation === 'vm') return undefined;
   const ipc = container.config.options.ipc;
   if (ipc === 'shareable') {
     const own = join(context.paths.container(container.id), 'shm');
@@ -112,8 +118,8 @@ function sharedMemory(context: EngineContext, container: Container): string | un
   return join(context.paths.container(other.id), 'shm');
 }
 
-function kernelAtLeast(major: number, minor: number): boolean {
-  const [have = 0, low = 0] = release().split('.').map((part) => Number.parseInt(part, 10));
+function isAtLeast(kernel: string, major: number, minor: number): boolean {
+  const [have = 0, low = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10));
   return have > major || (have === major && low >= minor);
 }
 
@@ -150,31 +156,6 @@ function hardLimit(name: string): number | undefined {
   const line = row === undefined ? undefined : readFileSync('/proc/self/limits', 'latin1').split('\n').find((text) => text.startsWith(row));
   const hard = line && /\s(\S+)\s+(\S+)(\s+\S+)?\s*$/.exec(line.slice(row!.length))?.[2];
   return hard === undefined || hard === '' || hard === 'unlimited' ? undefined : Number(hard);
-}
-
-/** A link is followed only where it was asked for by name: /dev/stdin leads to whatever this process has open. */
-function devicesAt(path: string, look: typeof statSync = statSync): Device[] | undefined {
-  let stat;
-  try {
-    stat = look(path)!;
-  } catch {
-    return undefined;
-  }
-  if (stat.isDirectory()) {
-    const found: Device[] = [];
-    for (const name of readdirSync(path)) {
-      // Docker leaves these to the container's own mounts
-      if (path === '/dev' && ['pts', 'shm', 'fd', 'mqueue', '.lxc', '.lxd-mounts', '.udev', 'console'].includes(name)) continue;
-      found.push(...(devicesAt(join(path, name), lstatSync as typeof statSync) ?? []));
-      if (found.length > MAX_DEVICES) throw new HuskError(`more than ${MAX_DEVICES} devices below ${path}`, { kind: 'limit' });
-    }
-    return found;
-  }
-  if (!stat.isCharacterDevice() && !stat.isBlockDevice()) return [];
-  // st_rdev as makedev(3) packs it
-  const major = ((stat.rdev >>> 8) & 0xfff) | (Math.floor(stat.rdev / 2 ** 32) & ~0xfff);
-  const minor = (stat.rdev & 0xff) | ((stat.rdev >>> 12) & 0xfff00);
-  return [{ path, type: stat.isBlockDevice() ? 'b' : 'c', major, minor, fileMode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid }];
 }
 
 function readOptional(path: string): string | undefined {

@@ -128,7 +128,7 @@ function hostConfig(container: Container): object {
     Annotations: options.annotations,
     CapAdd: orNull(options.capAdd),
     CapDrop: orNull(options.capDrop),
-    CgroupnsMode: 'private',
+    CgroupnsMode: options.cgroupns ?? 'private',
     Dns: options.dns,
     DnsOptions: options.dnsOptions,
     DnsSearch: options.dnsSearch,
@@ -145,7 +145,7 @@ function hostConfig(container: Container): object {
     SecurityOpt: orNull(options.securityOpt),
     ...(Object.keys(options.tmpfs).length > 0 && { Tmpfs: options.tmpfs }),
     UTSMode: options.uts ?? '',
-    UsernsMode: '',
+    UsernsMode: options.userns ?? '',
     ShmSize: options.shmSize ?? SHM_SIZE,
     ...(Object.keys(options.sysctls).length > 0 && { Sysctls: options.sysctls }),
     Runtime: 'husk',
@@ -180,10 +180,16 @@ function hostConfig(container: Container): object {
     IOMaximumIOps: 0,
     IOMaximumBandwidth: 0,
     Mounts: mountRequests(options),
-    MaskedPaths: options.privileged ? null : MASKED_PATHS,
-    ReadonlyPaths: options.privileged ? null : READONLY_PATHS,
+    MaskedPaths: shownPaths(options, MASKED_PATHS),
+    ReadonlyPaths: shownPaths(options, READONLY_PATHS),
     Init: options.init || undefined,
   };
+}
+
+/** As Docker has them: none at all for --privileged, an empty list for --security-opt systempaths=unconfined. */
+function shownPaths({ privileged, securityOpt }: CreateOptions, paths: readonly string[]): readonly string[] | null {
+  if (privileged) return null;
+  return securityOpt.includes('systempaths=unconfined') ? [] : paths;
 }
 
 function networkSettings(container: Container): object {

@@ -3,10 +3,12 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { FILES_FOLDER, SHARES_FOLDER, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
 import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
 import { ContainerCgroup } from '../container/cgroup.ts';
+import { devicesAt } from '../container/device-nodes.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
 import { MS_NODEV, MS_NOSUID, MS_RDONLY } from '../container/mount-options.ts';
 import { planContainer, type PlanRootfs } from '../container/plan.ts';
+import type { Spec } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
 import { setRealTime } from '../host/clock.ts';
 import { mount, umount } from '../host/mount.ts';
@@ -94,7 +96,8 @@ export class Machine {
     const rootfs = mountRoot(request);
     this.#create = request;
     giveControllers();
-    this.#sandbox = new LocalSandbox(request.spec, {
+    const spec = withDevices(request.spec);
+    this.#sandbox = new LocalSandbox(spec, {
       id: CGROUP_ID,
       rootless: false,
       before: [KILLABLE],
@@ -135,6 +138,12 @@ export class Machine {
 
 function stdioOf(request: { streams: ProcessStreams; columns?: number; rows?: number; spec: { process: { terminal?: boolean } } }): StdioRequest {
   return { stdin: request.streams.stdin !== undefined, terminal: request.spec.process.terminal === true, columns: request.columns, rows: request.rows };
+}
+
+/** The devices of this machine, for a container that has every right in it. */
+function withDevices(spec: Spec): Spec {
+  if (!spec.linux.allDevices) return spec;
+  return { ...spec, linux: { ...spec.linux, devices: [...(devicesAt('/dev') ?? []), ...(spec.linux.devices ?? [])] } };
 }
 
 /** All controllers of this kernel to the container's cgroup; the root cgroup may have processes and children both. */

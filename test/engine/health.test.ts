@@ -29,7 +29,7 @@ test('starting, healthy, unhealthy and back, each told once', async (t) => {
   const fixture = await openTestEngine(t);
   const { engine, dataRoot } = fixture;
   const flag = join(dataRoot, 'flag');
-  const id = await start(fixture, { Test: ['CMD-SHELL', `echo probed; test -e ${flag}`], Interval: 30 * MS, Retries: 2 });
+  const id = await start(fixture, { Test: ['CMD-SHELL', `echo probed; test -e ${flag}`], Interval: 700 * MS, Retries: 2 });
   t.is(engine.get(id).state.health!.status, 'starting');
   t.deepEqual(engine.list({ filters: { health: ['starting'] } }).length, 1);
   writeFileSync(flag, '');

@@ -81,6 +81,8 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     ipc: flags.optional('ipc'),
     pid: namespaceMode('pid', flags.string('pid')),
     uts: namespaceMode('uts', flags.string('uts')),
+    userns: flags.optional('userns'),
+    cgroupns: flags.optional('cgroupns'),
     cgroupParent: flags.optional('cgroup-parent'),
     healthcheck: healthcheck(flags),
     logDriver: flags.string('log-driver'),

@@ -39,8 +39,8 @@ export interface SpecFacts extends JoinFacts, LimitFacts {
   defaultUlimits: readonly { name: string; soft: number; hard: number }[];
   /** device nodes at a host path: one for a node, all below for a folder, undefined for none */
   devicesAt(path: string): Device[] | undefined;
-  /** what `--privileged` brings in */
-  allDevices(): Device[];
+  /** what `--privileged` brings in; a guest finds its own */
+  allDevices(): Device[] | 'of the machine it runs on';
 }
 
 /**
@@ -80,8 +80,8 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
     mounts: mounts(config, modes.ipc, { privileged, writableCgroups: security.writableCgroups, facts }),
     annotations: options.annotations,
     linux: {
-      namespaces: namespacesFor(modes, facts),
-      devices: devices(config, facts),
+      namespaces: namespacesFor(modes, facts).filter(({ type }) => type !== 'cgroup' || options.cgroupns !== 'host'),
+      ...devices(config, facts),
       resources: resources(options.resources, facts),
       ...(seccomp && { seccomp }),
       sysctl: sysctls(options.sysctls, modes.network, facts),
@@ -153,9 +153,10 @@ function mounts(config: ContainerConfig, ipc: Mode, context: { privileged: boole
   return mergeMounts(defaults, own);
 }
 
-function devices(config: ContainerConfig, facts: SpecFacts): Device[] {
+function devices(config: ContainerConfig, facts: SpecFacts): { devices: Device[]; allDevices?: true } {
   const asked = deviceNodes(config.options.devices.map(parseDevice), (path) => facts.devicesAt(path));
-  return config.options.privileged ? [...facts.allDevices(), ...asked] : asked;
+  const all = config.options.privileged ? facts.allDevices() : [];
+  return typeof all === 'string' ? { devices: asked, allDevices: true } : { devices: [...all, ...asked] };
 }
 
 /**
