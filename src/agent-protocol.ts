@@ -39,14 +39,23 @@ export interface ProcessStreams {
   stderr?: number;
 }
 
+/** What the container's network interface is to be; the host has settled it. Addresses as text. */
+export interface InterfaceSetup {
+  /** as the guest kernel names its first network device, and Docker a container's */
+  name: string;
+  addresses: { address: string; /** bits of the network */ prefix: number }[];
+  defaultRoutes: { family: 4 | 6; /** absent: everybody is on the link */ gateway?: string }[];
+}
+
 export type Request =
   /** once, before anything else: makes the template a particular machine */
   | { type: 'configure'; /** ms since the epoch */ realtime: number; /** base64, 64 bytes */ entropy: string; /** tags of virtio-fs devices, mounted at SHARES_FOLDER/<tag> */ shares: string[]; /** small files (of /etc), put at FILES_FOLDER/<name> */ files: { name: string; /** base64 */ content: string }[] }
   /**
    * mounts the root (EROFS on `rootDevice` below ext4 on `writableDevice`) and prepares the container's first process up to its exec.
-   * Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER.
+   * Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER. With `interface` the machine's network device goes into
+   * the container's network namespace.
    */
-  | { type: 'create'; spec: Spec; init: boolean; rootDevice: string; writableDevice: string; streams: ProcessStreams; columns?: number; rows?: number }
+  | { type: 'create'; spec: Spec; init: boolean; rootDevice: string; writableDevice: string; streams: ProcessStreams; columns?: number; rows?: number; interface?: InterfaceSetup }
   /** executes the command of the container created */
   | { type: 'start' }
   | { type: 'exec'; process: ProcessNumber; spec: ProcessSpec; streams: ProcessStreams; columns?: number; rows?: number }

@@ -30,6 +30,8 @@ export interface LaunchOptions {
   stdin: 'pipe' | 'null' | number;
   stdout: 'pipe' | 'null' | number;
   stderr: 'pipe' | 'null' | number;
+  /** more descriptors for the program, which are FIRST_INHERITED and the numbers after it there; its plan has a `closeFrom` beyond them */
+  inherit?: readonly number[];
   /** the plan's process outlives this one, which does not wait for its end: for plans that begin with `parentDeathSignal` 0. @default false */
   detached?: boolean;
   /** called at each `await`; the plan goes on when the promise resolves; a rejection ends the process */
@@ -71,6 +73,8 @@ const GIVE_UP = Buffer.from('A');
 const PLAN_FD = 3;
 const CONTROL_FD = 4;
 const STATUS_FD = 5;
+/** the first of LaunchOptions.inherit in the program started */
+export const FIRST_INHERITED = 6;
 
 const SIGKILL = 9;
 
@@ -258,7 +262,7 @@ export const launch: Launch = (plan, options) => {
   let child: ChildProcess | undefined;
   try {
     child = spawn(options.init, ['run', String(PLAN_FD), String(CONTROL_FD), String(STATUS_FD)], {
-      stdio: [...stdio.map((one) => one.child), planFd.number, far.number, status.write.number],
+      stdio: [...stdio.map((one) => one.child), planFd.number, far.number, status.write.number, ...(options.inherit ?? [])],
       env: {},
     });
     child.once('exit', (code, signal) => {

@@ -1,20 +1,21 @@
 /**
  * Starts the supervisor of a VM container, which is the VMM, in its jail (src/rootless/jail.ts): it sees husk's own files, the data root, the runtime
- * folder, /dev/kvm and the folders to share, and has no network. Nothing here survives this command but that process.
+ * folder, /dev/kvm and the folders to share, and has no network but a socket to the passt started beside it. Nothing here survives this command but those two.
  */
 import { mkdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { SHARES_FOLDER } from '../agent-protocol.ts';
-import { launch } from '../container/executor.ts';
+import { FIRST_INHERITED, launch } from '../container/executor.ts';
 import { compileSeccomp } from '../container/seccomp/compile.ts';
 import { checkJournal, JOURNAL_SOCKET } from '../logs/journal.ts';
 import { paths as computePaths } from '../paths.ts';
 import { streamPair } from '../host/socket.ts';
+import type { Passt } from '../network/passt.ts';
 import { INIT_PROGRAM, INTERNAL, OWN_FILES, SELF } from '../program.ts';
 import { idMaps, writeIdMaps } from '../rootless/idmap.ts';
 import { jailPlan, nodeBinds, nodeEnvironment, partBinds, type JailBind } from '../rootless/jail.ts';
 import { SupervisorClient } from '../supervisor/client.ts';
-import type { Task } from '../supervisor/protocol.ts';
+import type { MachineNetwork, Task } from '../supervisor/protocol.ts';
 import { guestBinds, MAX_SHARES } from '../vmm/binds.ts';
 import { birthList } from '../vmm/jail/allow-list.ts';
 import { dismissSupervisor } from './supervisor-process.ts';
@@ -32,10 +33,12 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   const { spec, binds } = shares(task);
   mkdirSync(task.runtimeDir, { recursive: true, mode: 0o700 });
   const isRoot = process.getuid!() === 0;
+  const out = task.outbound ? await wayOut(task) : undefined;
   const plan = jailPlan({
     binds: [...ownBinds(task), ...binds],
-    args: [...SELF, INTERNAL, 'supervisor', String(CLIENT_FD)],
+    args: [...SELF, INTERNAL, 'supervisor', String(CLIENT_FD), ...(out ? [String(FIRST_INHERITED)] : [])],
     env: nodeEnvironment(),
+    ...(out && { inherited: FIRST_INHERITED }),
     userNamespace: !isRoot,
     filter: compileSeccomp(birthList()),
   });
@@ -46,17 +49,28 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
     stdin: far.number,
     stdout: 'null',
     stderr: 'null',
+    ...(out && { inherit: [out.link.number] }),
     detached: true,
     onAwait: (_tag, pid) => writeIdMaps(pid, maps!),
   });
   far.close();
+  // from here on the supervisor alone holds it: with the one process the other ends
+  out?.link.close();
   try {
-    await launched.started;
+    await Promise.all([launched.started, out?.ready]);
   } catch (error) {
     near.close();
     throw error;
   }
-  return { client: new SupervisorClient(new Socket({ fd: near.release() })), task: { ...task, spec } };
+  return { client: new SupervisorClient(new Socket({ fd: near.release() })), task: { ...task, spec, ...(out && { network: out.network }) } };
+}
+
+/** The machine's way out, which must be there first: nobody can start one from within the jail, or for the next machine of a restart policy. */
+async function wayOut(task: Task): Promise<Passt & { network: MachineNetwork }> {
+  const [{ hostInterface }, { guestInterface, macAddress, MTU, startPasst }, { noDefaultRoute }] = await Promise.all([import('../network/host-interface.ts'), import('../network/passt.ts'), import('../network/way-out.ts')]);
+  const host = hostInterface();
+  if (host === undefined) throw noDefaultRoute();
+  return { ...startPasst(host), network: { mac: macAddress(task.id), mtu: MTU, interface: guestInterface(host) } };
 }
 
 function ownBinds(task: Task): JailBind[] {

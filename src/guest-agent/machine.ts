@@ -13,6 +13,7 @@ import { HuskError } from '../errors.ts';
 import { setRealTime } from '../host/clock.ts';
 import { mount, umount } from '../host/mount.ts';
 import type { SandboxProcess, StdioRequest } from '../sandbox.ts';
+import { giveInterface } from './network-interface.ts';
 import { receiveInput, sendOutput } from './streams.ts';
 
 const ROOT_FOLDER = '/run/husk/root';
@@ -94,6 +95,7 @@ export class Machine {
   async #prepare(request: Create): Promise<{ pid: number }> {
     if (this.#sandbox) throw new HuskError('this machine has its container already', { kind: 'conflict' });
     const rootfs = mountRoot(request);
+    const { interface: setup } = request;
     this.#create = request;
     giveControllers();
     const spec = withDevices(request.spec);
@@ -102,7 +104,10 @@ export class Machine {
       rootless: false,
       before: [KILLABLE],
       cgroup: async () => ContainerCgroup.create(CGROUP_ID, request.spec.linux.resources ?? {}, { parent: CGROUP_PARENT, supervisor: process.pid }),
-      plan: (spec) => planContainer(spec, rootfs, { rootless: false, init: request.init, cgroup2: true, waitFor: { cgroup: true, exec: true } }),
+      plan: (spec) => planContainer(spec, rootfs, { rootless: false, init: request.init, cgroup2: true, waitFor: { cgroup: true, network: setup !== undefined, exec: true } }),
+      onAwait: async (tag, pid) => {
+        if (tag === 'network') giveInterface(pid, setup!);
+      },
     });
     return this.#sandbox.prepare(stdioOf(request));
   }

@@ -1,5 +1,5 @@
 /** Anonymous files. */
-import { writeSync } from 'node:fs';
+import { ftruncateSync, writeSync } from 'node:fs';
 import { Fd } from './fd.ts';
 import { checked, foreign } from './libc.ts';
 
@@ -10,6 +10,8 @@ const MFD_ALLOW_SEALING = 2;
 const F_ADD_SEALS = 1033;
 /** F_SEAL_SEAL, _SHRINK, _GROW, _WRITE */
 const SEALED = 0xf;
+const F_SEAL_SHRINK = 2;
+const F_SEAL_GROW = 4;
 
 const memfd_create = foreign<(name: string, flags: number) => number>('int memfd_create(const char *name, unsigned int flags)');
 const fcntl = foreign<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
@@ -28,5 +30,16 @@ export function sealedMemfd(name: string, content: Uint8Array): Fd {
 
 function filled(fd: Fd, content: Uint8Array): Fd {
   for (let done = 0; done < content.length; ) done += writeSync(fd.number, content, done, content.length - done, done);
+  return fd;
+}
+
+/**
+ * A file of `size` zeros that stays that long: whoever writes to it is refused at its end (EPERM), is never made to wait, and fills no disk.
+ * @throws SyscallError
+ */
+export function boundedMemfd(name: string, size: number): Fd {
+  const fd = new Fd(checked(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), 'memfd_create'));
+  ftruncateSync(fd.number, size);
+  checked(fcntl(fd.number, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 'fcntl');
   return fd;
 }

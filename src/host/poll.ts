@@ -1,5 +1,11 @@
 /** Readiness of any descriptor in Node's event loop (uv_poll_t through koffi). */
-import { koffi } from './libc.ts';
+import { Fd } from './fd.ts';
+import { checked, foreign, koffi } from './libc.ts';
+
+/** linux/fcntl.h */
+const F_DUPFD_CLOEXEC = 1030;
+
+const fcntl = foreign<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
 
 type PollHandle = ReturnType<ReturnType<typeof koffi>['node']['poll']>;
 
@@ -22,15 +28,21 @@ export function watchReadable(fd: number, callback: () => void): Watch {
   return { close, unref: () => handle.unref(), [Symbol.dispose]: close };
 }
 
-/** Calls back once when `fd` takes more bytes (or is broken: the next write says so). */
+/**
+ * Calls back once when `fd` takes more bytes (or is broken: the next write says so). It may be watched for reading meanwhile: libuv has one
+ * handle for a number, so this one waits on a copy of it.
+ */
 export function whenWritable(fd: number, callback: () => void): Watch {
-  const handle = koffi().node.poll(fd, { writable: true, disconnect: true }, () => {
+  const copy = new Fd(checked(fcntl(fd, F_DUPFD_CLOEXEC, 0), 'fcntl'));
+  const handle = koffi().node.poll(copy.number, { writable: true, disconnect: true }, () => {
     close();
     callback();
   });
   watched.add(handle);
   const close = () => {
-    if (watched.delete(handle)) handle.close();
+    if (!watched.delete(handle)) return;
+    handle.close();
+    copy.close();
   };
   return { close, unref: () => handle.unref(), [Symbol.dispose]: close };
 }

@@ -4,24 +4,23 @@
  *
  * pasta itself stays in the host's network namespace and confines itself (its own namespaces, an empty root, seccomp).
  */
-import { launch, type Launched } from '../container/executor.ts';
+import { launch } from '../container/executor.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { MS_BIND, MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
 import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { SIGKILL } from '../container/signals.ts';
 import { EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { INIT_PROGRAM } from '../program.ts';
+import { reasonOf, untilReady } from './readiness.ts';
 import { pastaNotInstalled, tunFix } from './way-out.ts';
 
 /** Answered by pasta from the host's first resolver, even when that is on the host's loopback; link-local (RFC 3927), Podman's choice too. */
 export const DNS_FORWARDER = '169.254.1.1';
 
 /** the name Docker gives to a container's first interface */
-const INTERFACE = 'eth0';
+export const INTERFACE = 'eth0';
 /** a folder that every system has and pasta has no need of: covered by a tmpfs in pasta's own mount namespace */
 const PINNED = '/tmp';
-/** ms until pasta must have configured the interface */
-const READY_TIMEOUT = 10_000;
 /** bytes of what pasta says that are kept for an error */
 const MAX_SAID = 4096;
 
@@ -73,7 +72,7 @@ export async function connectPasta(pid: number, options: { program?: string; uid
     await launched.exited;
   };
   try {
-    await ready(launched);
+    await untilReady(launched);
   } catch (error) {
     await close();
     throw explain(error as Error, said, pid);
@@ -100,24 +99,9 @@ function pinNamespaces(pid: number): Step[] {
   ];
 }
 
-async function ready(launched: Launched): Promise<void> {
-  const written = new Promise<void>((resolve) => launched.stdout!.once('data', () => resolve()));
-  await launched.started;
-  const timeout = Promise.withResolvers<never>();
-  const timer = setTimeout(() => timeout.reject(new Error(`no interface after ${READY_TIMEOUT / 1000} s`)), READY_TIMEOUT);
-  const ended = launched.exited.then(({ code }) => Promise.reject(new Error(`exit status ${code}`)));
-  ended.catch(() => {});
-  try {
-    await Promise.race([written, ended, timeout.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 function explain(error: Error, said: string, pid: number): HuskError {
   if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND) return pastaNotInstalled(error);
-  // what goes to a missing system logger is of no interest
-  const reason = said.split('\n').filter((line) => line !== '' && !/syslog|^Don't run as root/.test(line)).at(-1) ?? error.message;
+  const reason = reasonOf(said) ?? error.message;
   const tun = /tun/i.test(reason) ? tunFix() : undefined;
   return new HuskError(`cannot connect the container to the network: pasta for process ${pid}: ${reason}`, { kind: 'unsupported', exitCode: 125, fix: tun ?? 'use --network none or host', cause: error });
 }

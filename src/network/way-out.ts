@@ -2,10 +2,15 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { findProgram } from '../rootless/programs.ts';
+import type { Isolation } from '../sandbox.ts';
+import { hostInterface } from './host-interface.ts';
 
-/** What is missing for pasta, with the fix; undefined when nothing is. */
-export function wayOutProblem(path: string = process.env['PATH'] ?? ''): HuskError | undefined {
-  if (findProgram('pasta', `${path}:/usr/bin:/bin`) === undefined) return pastaNotInstalled();
+/** What is missing for pasta, or for a machine's passt, with the fix; undefined when nothing is. */
+export function wayOutProblem(isolation: Isolation, path: string = process.env['PATH'] ?? ''): HuskError | undefined {
+  // one package has both
+  if (findProgram(isolation === 'vm' ? 'passt' : 'pasta', `${path}:/usr/bin:/bin`) === undefined) return pastaNotInstalled();
+  if (hostInterface() === undefined) return noDefaultRoute();
+  if (isolation === 'vm') return undefined;
   try {
     accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
     return undefined;
@@ -17,6 +22,10 @@ export function wayOutProblem(path: string = process.env['PATH'] ?? ''): HuskErr
 
 export function pastaNotInstalled(cause?: Error): HuskError {
   return new HuskError('cannot connect the container to the network: pasta is not installed', { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'apt install passt (or use --network none or host)', cause });
+}
+
+export function noDefaultRoute(): HuskError {
+  return new HuskError('cannot connect the container to the network: this host has no default route', { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'connect the host to a network (or use --network none)' });
 }
 
 /** The driver is there, then the device's mode is what is wrong (udev makes it 0666); or it is not. */

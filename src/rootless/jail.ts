@@ -32,6 +32,8 @@ export interface Jail {
   args: readonly string[];
   /** NAME=value, all of it */
   env: readonly string[];
+  /** the one descriptor beside stdio that the program is to have */
+  inherited?: number;
   /** a user namespace of its own: for everybody but root */
   userNamespace: boolean;
   /** from before the program's first instruction */
@@ -84,6 +86,7 @@ export function jailPlan(jail: Jail): LaunchPlan {
     { op: 'capabilities', bounding: capabilities, effective: capabilities, permitted: capabilities, inheritable: 0n, ambient: 0n },
     { op: 'noNewPrivileges' },
     { op: 'seccomp', ...jail.filter },
+    ...(jail.inherited === undefined ? [] : [{ op: 'closeFrom' as const, fd: jail.inherited + 1 }]),
     { op: 'environment', env: [...jail.env] },
     { op: 'exec', args: [...jail.args] },
   ];

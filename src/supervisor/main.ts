@@ -16,15 +16,19 @@ export const FIRST_CLIENT_FD = 3;
 /** clients at one time; more are refused */
 const MAX_CLIENTS = 256;
 
-/** @param args the descriptor of the first client's connection, when it is not 3: a jailed supervisor's is its stdin */
+/**
+ * @param args the descriptor of the first client's connection, when it is not 3: a jailed supervisor's is its stdin; then that of its machines' network,
+ * when they have one
+ */
 export async function main(args: string[], open: OpenSandbox = openSandbox): Promise<number> {
   const jailed = args[0] !== undefined;
+  const networkFd = args[1] === undefined ? undefined : Number(args[1]);
   let server: Server | undefined;
   let socketPath: string | undefined;
   const conversations = new Set<Conversation>();
 
   const life: ContainerLife = new ContainerLife({
-    openSandbox: open,
+    openSandbox: (task, paths) => open(task, paths, networkFd),
     listen: (path) => {
       socketPath = path;
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });

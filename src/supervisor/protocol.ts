@@ -6,6 +6,7 @@
  * process's stdio until `exit`. The socket is mode 0600 in a 0700 folder: whoever reaches it is the user.
  */
 
+import type { InterfaceSetup } from '../agent-protocol.ts';
 import type { Resources, ProcessSpec, Spec } from '../container/spec.ts';
 import type { ErrorKind } from '../errors.ts';
 import type { Layer } from '../images/contract.ts';
@@ -39,6 +40,14 @@ export interface RestartPolicy {
   maximumRetryCount: number;
 }
 
+export interface MachineNetwork {
+  /** `02:42:…`, six bytes */
+  mac: string;
+  /** bytes */
+  mtu: number;
+  interface: InterfaceSetup;
+}
+
 /** Everything a supervisor must know; the first client sends it, so that the supervisor reads no record to begin. */
 export interface Task {
   id: string;
@@ -48,6 +57,8 @@ export interface Task {
   spec: Spec;
   /** a network namespace of its own with a way out through the host (pasta); else what the spec says is all */
   outbound: boolean;
+  /** a VM's network device, when it has one: its other end is in the jailed supervisor already */
+  network?: MachineNetwork;
   terminal: boolean;
   /** the container's stdin stays open for clients (`-i`) */
   openStdin: boolean;

@@ -4,10 +4,11 @@ import type { Paths } from '../paths.ts';
 import type { Sandbox } from '../sandbox.ts';
 import type { Task } from './protocol.ts';
 
-export type OpenSandbox = (task: Task, paths: Paths) => Promise<Sandbox>;
+/** @param networkFd of a VM's network, which this process was born with and which is its for as long as it lives */
+export type OpenSandbox = (task: Task, paths: Paths, networkFd?: number) => Promise<Sandbox>;
 
-export const openSandbox: OpenSandbox = async (task, paths) => {
-  return task.isolation === 'vm' ? openVm(task, paths) : openUserns(task, paths);
+export const openSandbox: OpenSandbox = async (task, paths, networkFd) => {
+  return task.isolation === 'vm' ? openVm(task, paths, networkFd) : openUserns(task, paths);
 };
 
 async function openUserns(task: Task, paths: Paths): Promise<Sandbox> {
@@ -18,8 +19,8 @@ async function openUserns(task: Task, paths: Paths): Promise<Sandbox> {
   return new UsernsSandbox({ id: task.id, spec: task.spec, rootfs, directory, init: task.init }, { connect });
 }
 
-async function openVm(task: Task, paths: Paths): Promise<Sandbox> {
-  return (await import('./vm.ts')).openVm(task, paths);
+async function openVm(task: Task, paths: Paths, networkFd?: number): Promise<Sandbox> {
+  return (await import('./vm.ts')).openVm(task, paths, networkFd);
 }
 
 /** A VMM without a restart policy at its start keeps no right to make another machine (lock-down.ts). */

@@ -9,6 +9,7 @@ import { rootDisk } from '../images/erofs/root-disk.ts';
 import type { Paths } from '../paths.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
 import type { Sandbox } from '../sandbox.ts';
+import { StreamLink } from '../vmm/devices/net/link.ts';
 import { VmSandbox, type VmSize } from '../vmm/sandbox.ts';
 import { unpackSparse } from '../vmm/sparse-template.ts';
 import { lockDown } from './lock-down.ts';
@@ -23,7 +24,11 @@ const DEFAULT_MEMORY = 1024 * MIB;
 /** more vCPUs are asked for by name (`--cpus`): each is a thread */
 const DEFAULT_CPUS = 2;
 
-export async function openVm(task: Task, paths: Paths): Promise<Sandbox> {
+/** One for all machines of this process: bytes of a frame half sent are the next machine's to finish. */
+let link: StreamLink | undefined;
+
+/** @param networkFd the socket of the passt that the engine started beside this process */
+export async function openVm(task: Task, paths: Paths, networkFd?: number): Promise<Sandbox> {
   const { resources = {} } = task.spec.linux;
   const size = vmSize(resources);
   // before the machine's threads are made; they inherit it
@@ -31,7 +36,9 @@ export async function openVm(task: Task, paths: Paths): Promise<Sandbox> {
   const directory = paths.container(task.id);
   const root = await rootDisk(task.layers, paths);
   const writable = writableDisk(directory);
-  return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size, sameIds: hasContainerIds(), beforeRun: () => lockDown({ again: mayRestart(task) }) });
+  if (networkFd !== undefined) link ??= new StreamLink(networkFd);
+  const network = task.network && link && { ...task.network, link };
+  return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size, sameIds: hasContainerIds(), ...(network && { network }), beforeRun: () => lockDown({ again: mayRestart(task) }) });
 }
 
 /** Whether this process was born in a jail with a user namespace (src/rootless/jail.ts): root in it is somebody else outside. */

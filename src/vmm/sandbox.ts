@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { PassThrough, type Duplex, type Readable, type Writable } from 'node:stream';
-import { type ProcessNumber, type ProcessStreams, type Notice } from '../agent-protocol.ts';
+import { type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Notice } from '../agent-protocol.ts';
 import type { ProcessSpec, Resources } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { ExitStatus, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
@@ -18,6 +18,8 @@ import { Block } from './devices/block/device.ts';
 import { Console } from './devices/console/device.ts';
 import { rootIsOwner, sameOwners } from './devices/fs/attributes.ts';
 import { Fs } from './devices/fs/device.ts';
+import { Net } from './devices/net/device.ts';
+import type { Link } from './devices/net/link.ts';
 import { Rng } from './devices/rng/device.ts';
 import { Vsock } from './devices/vsock/device.ts';
 import { guestResources } from './limits.ts';
@@ -52,11 +54,22 @@ const FIRST_PROCESS: ProcessNumber = 0;
 const SIGKILL = 9;
 const MIB = 1 << 20;
 
+export interface VmNetwork {
+  link: Link;
+  /** six bytes, `02:42:…` */
+  mac: string;
+  /** bytes */
+  mtu: number;
+  interface: InterfaceSetup;
+}
+
 export interface VmOptions {
   parts: VmParts;
   size: VmSize;
   /** this process has the container's ids, 0 and all: owners in shared folders are the same on both sides; otherwise its own user is the guest's root */
   sameIds: boolean;
+  /** absent: the machine has no network device */
+  network?: VmNetwork;
   /** everything is open, the guest has not run: the moment to give up what is not needed any more */
   beforeRun?: () => void;
 }
@@ -65,6 +78,7 @@ export class VmSandbox implements Sandbox {
   readonly #config: SandboxConfig;
   readonly #size: VmSize;
   readonly #beforeRun: (() => void) | undefined;
+  readonly #network: VmNetwork | undefined;
   readonly #binds: Binds;
   readonly #vsock = new Vsock();
   readonly #agent: AgentClient;
@@ -85,6 +99,7 @@ export class VmSandbox implements Sandbox {
     this.#config = config;
     this.#size = options.size;
     this.#beforeRun = options.beforeRun;
+    this.#network = options.network;
     const ownership = options.sameIds ? sameOwners : rootIsOwner(process.getuid!(), process.getgid!());
     this.#agent = new AgentClient(this.#vsock, (notice) => this.#notice(notice));
     this.#machine = new Machine({
@@ -100,6 +115,7 @@ export class VmSandbox implements Sandbox {
         this.#vsock,
         new Rng(),
         new Balloon(),
+        ...(options.network ? [new Net(options.network.link, { mac: Buffer.from(options.network.mac.replaceAll(':', ''), 'hex'), mtu: options.network.mtu })] : []),
         ...this.#binds.shares.map(({ tag, path, readOnly }) => new Fs({ tag, path, readOnly, ownership, freshness: { milliseconds: SHARE_FRESHNESS } })),
       ],
       onReport: (message) => this.#reports.push(message),
@@ -120,7 +136,7 @@ export class VmSandbox implements Sandbox {
     this.#stdio = { streams, ends, request: stdio };
     const { init } = this.#config;
     const { spec } = this.#binds;
-    await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, streams, columns: stdio.columns, rows: stdio.rows });
+    await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, streams, columns: stdio.columns, rows: stdio.rows, ...(this.#network && { interface: this.#network.interface }) });
     return { pid: process.pid };
   }
 

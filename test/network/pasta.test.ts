@@ -59,6 +59,6 @@ test('pasta absent, or failing: one line with the fix', (t) => {
 });
 
 test('what is missing is told without trying', (t) => {
-  if (findProgram('pasta', '/usr/bin:/bin')) t.is(wayOutProblem('')?.message.includes('not installed') ?? false, false);
-  else t.is(wayOutProblem('')?.fix, 'apt install passt (or use --network none or host)');
+  if (findProgram('pasta', '/usr/bin:/bin')) t.is(wayOutProblem('userns', '')?.message.includes('not installed') ?? false, false);
+  else t.is(wayOutProblem('userns', '')?.fix, 'apt install passt (or use --network none or host)');
 });

@@ -13,6 +13,7 @@ import { Balloon } from '../../src/vmm/devices/balloon/device.ts';
 import { rootIsOwner } from '../../src/vmm/devices/fs/attributes.ts';
 import { Fs } from '../../src/vmm/devices/fs/device.ts';
 import { Net } from '../../src/vmm/devices/net/device.ts';
+import { PacketLink } from '../../src/vmm/devices/net/link.ts';
 import { Vsock } from '../../src/vmm/devices/vsock/device.ts';
 import { Backing } from '../../src/vmm/devices/block/backing.ts';
 import { Block } from '../../src/vmm/devices/block/device.ts';
@@ -151,7 +152,7 @@ await onKvmHost(import.meta.url, () => {
       theirs.close();
     });
     const mac = Uint8Array.of(2, 0, 0, 0, 0, 7);
-    using guest = new Guest({ test: 'net', devices: [new Net(theirs.number, { mac, mtu: 1400 })] });
+    using guest = new Guest({ test: 'net', devices: [new Net(new PacketLink(theirs.number), { mac, mtu: 1400 })] });
     const ended = guest.run();
     await guest.says('net: ready');
     setNonBlocking(ours.number);

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
 import { packetPair } from '../../../src/host/packet-fd.ts';
+import { streamPair } from '../../../src/host/socket.ts';
 import { Balloon } from '../../../src/vmm/devices/balloon/device.ts';
 import { Backing } from '../../../src/vmm/devices/block/backing.ts';
 import { Block } from '../../../src/vmm/devices/block/device.ts';
@@ -16,6 +17,7 @@ import { Console } from '../../../src/vmm/devices/console/device.ts';
 import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
 import { Fs } from '../../../src/vmm/devices/fs/device.ts';
 import { Net } from '../../../src/vmm/devices/net/device.ts';
+import { PacketLink, StreamLink } from '../../../src/vmm/devices/net/link.ts';
 import { Rng } from '../../../src/vmm/devices/rng/device.ts';
 import type { VirtioDevice } from '../../../src/vmm/devices/virtio/device.ts';
 import { Vsock } from '../../../src/vmm/devices/vsock/device.ts';
@@ -132,7 +134,22 @@ const DEVICES: Record<string, (folder: string) => VirtioDevice & { after?: () =>
   net: () => {
     const [ours, theirs] = packetPair();
     ours.release();
-    return new Net(theirs.release(), { mac: Uint8Array.of(2, 0, 0, 0, 0, 1) });
+    return new Net(new PacketLink(theirs.release()), { mac: Uint8Array.of(2, 0, 0, 0, 0, 1) });
+  },
+  'net on a stream': () => {
+    const { near, far } = streamPair();
+    const link = new StreamLink(far.release());
+    const other = new StreamLink(near.release());
+    // frames of all lengths come while the driver does what it likes
+    const timer = setInterval(() => {
+      for (let i = 0; i < 8 && other.ready(); i++) {
+        other.room(1 + ((i * 9973) % 60_000)).fill(i);
+        other.send();
+      }
+      while (other.peek() !== undefined) other.drop();
+    }, 1);
+    timer.unref();
+    return new Net(link, { mac: Uint8Array.of(2, 0, 0, 0, 0, 1), mtu: 65_520 });
   },
 };
 

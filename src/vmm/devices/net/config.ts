@@ -1,4 +1,4 @@
-/** virtio network device (virtio 1.2 §5.1): one receive and one transmit queue, no offloads. */
+/** virtio network device (virtio 1.2 §5.1): one receive and one transmit queue, received frames over several buffers, no offloads. */
 export const NET_ID = 1;
 export const RECEIVE_QUEUE = 0;
 export const TRANSMIT_QUEUE = 1;
@@ -7,8 +7,10 @@ export const NET_QUEUE_SIZES = [256, 256] as const;
 /** §5.1.3 */
 const F_MTU = 1n << 3n;
 const F_MAC = 1n << 5n;
+/** a frame may lie in several buffers: with long frames a driver would otherwise keep 17 pages ready for each */
+export const F_MRG_RXBUF = 1n << 15n;
 const F_STATUS = 1n << 16n;
-export const NET_FEATURES = F_MTU | F_MAC | F_STATUS;
+export const NET_FEATURES = F_MTU | F_MAC | F_MRG_RXBUF | F_STATUS;
 
 /** struct virtio_net_config, §5.1.4 */
 const STATUS = 6;
@@ -24,8 +26,9 @@ export const FRAME_OVERHEAD = 18;
 /** bytes: the largest MTU an IPv4 network can use */
 export const MAX_MTU = 65_535;
 export const MIN_MTU = 68;
-/** frames taken from the socket in one turn of the event loop */
+/** frames, and bytes of them, handled in one turn of the event loop */
 export const MAX_BURST = 64;
+export const MAX_BURST_BYTES = 2 << 20;
 
 /** @param mac six bytes @param mtu bytes of payload in a frame */
 export function netConfig(mac: Uint8Array, mtu: number): Uint8Array {
@@ -35,4 +38,9 @@ export function netConfig(mac: Uint8Array, mtu: number): Uint8Array {
   view.setUint16(STATUS, LINK_UP, true);
   view.setUint16(MTU, mtu, true);
   return bytes;
+}
+
+/** The carrier is lost: tell the driver with `configChanged`. */
+export function linkDown(config: Uint8Array): void {
+  config[STATUS] = 0;
 }

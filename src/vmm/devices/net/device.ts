@@ -1,12 +1,14 @@
 /**
- * The network device: Ethernet frames between the guest and a packet descriptor (tap, or a datagram socket whose other end is a switch or pasta).
- * Interprets nothing of a frame: filters and address rules are the network room's.
+ * The network device: Ethernet frames between the guest and a link (link.ts). Interprets nothing of a frame: filters and address rules are the
+ * network room's.
  */
 import { HuskError } from '../../../errors.ts';
-import { readPacket, setNonBlocking, writePacket } from '../../../host/packet-fd.ts';
-import { watchReadable, type Watch } from '../../../host/poll.ts';
+import { watchReadable, whenWritable, type Watch } from '../../../host/poll.ts';
+import type { Chain } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
-import { FRAME_OVERHEAD, HEADER_SIZE, MAX_BURST, MAX_MTU, MIN_MTU, netConfig, NET_FEATURES, NET_ID, NET_QUEUE_SIZES, NUM_BUFFERS, RECEIVE_QUEUE, TRANSMIT_QUEUE } from './config.ts';
+import type { Virtqueue } from '../virtio/virtqueue.ts';
+import { FRAME_OVERHEAD, F_MRG_RXBUF, HEADER_SIZE, linkDown, MAX_BURST, MAX_BURST_BYTES, MAX_MTU, MIN_MTU, netConfig, NET_FEATURES, NET_ID, NET_QUEUE_SIZES, NUM_BUFFERS, RECEIVE_QUEUE, TRANSMIT_QUEUE } from './config.ts';
+import type { Link } from './link.ts';
 
 export interface NetState {
   /** bytes of frames since the device was made: `stats` */
@@ -21,25 +23,21 @@ export class Net implements VirtioDevice {
   readonly queueSizes = NET_QUEUE_SIZES;
   readonly config: Uint8Array;
   readonly state: NetState = { bytesReceived: 0, bytesSent: 0 };
-  readonly #fd: number;
+  readonly #link: Link;
   readonly #maxFrame: number;
-  /** one received frame behind its header */
-  readonly #scratch: Uint8Array;
+  readonly #header = new Uint8Array(HEADER_SIZE);
   #host: DeviceHost | undefined;
   #watch: Watch | undefined;
-  #gone = false;
+  #writable: Watch | undefined;
+  #down = false;
 
-  /** @param fd stays the caller's to close, after the machine @param options.mac six bytes @param options.mtu bytes, default 1500 */
-  constructor(fd: number, options: { mac: Uint8Array; mtu?: number }) {
+  /** @param link stays the caller's, also after the machine @param options.mac six bytes @param options.mtu bytes, default 1500 */
+  constructor(link: Link, options: { mac: Uint8Array; mtu?: number }) {
     const mtu = options.mtu ?? 1500;
     if (!Number.isInteger(mtu) || mtu < MIN_MTU || mtu > MAX_MTU) throw new HuskError(`cannot make a network device with an MTU of ${mtu}`, { kind: 'invalid' });
-    this.#fd = fd;
+    this.#link = link;
     this.config = netConfig(options.mac, mtu);
     this.#maxFrame = mtu + FRAME_OVERHEAD;
-    this.#scratch = new Uint8Array(HEADER_SIZE + this.#maxFrame);
-    // A frame is one buffer (no VIRTIO_NET_F_MRG_RXBUF).
-    new DataView(this.#scratch.buffer).setUint16(NUM_BUFFERS, 1, true);
-    setNonBlocking(fd);
   }
 
   activate(host: DeviceHost): void {
@@ -49,26 +47,50 @@ export class Net implements VirtioDevice {
 
   notify(index: number): void {
     if (index === TRANSMIT_QUEUE) this.#transmit();
-    else this.#listen();
+    else this.#receive();
   }
 
+  /** Takes frames while the link does. While it does not they stay in the ring, which is how the guest learns to wait. */
   #transmit(): void {
     const host = this.#host!;
     const queue = host.queues[TRANSMIT_QUEUE]!;
+    let bytes = 0;
+    let waits = false;
     const more = queue.drain((chain) => {
+      if (!this.#link.ready()) {
+        queue.undo(chain);
+        waits = true;
+        return false;
+      }
       // Frames longer than the MTU allows are dropped, as on any link.
       const length = chain.readableLength - HEADER_SIZE;
-      if (length > 0 && length <= this.#maxFrame && writePacket(this.#fd, chain.read(HEADER_SIZE, this.#maxFrame))) this.state.bytesSent += length;
+      if (length > 0 && length <= this.#maxFrame && !this.#link.gone) {
+        chain.readInto(this.#link.room(length), HEADER_SIZE);
+        this.#link.send();
+        this.state.bytesSent += length;
+        bytes += length;
+      }
       queue.complete(chain, 0);
+      return bytes < MAX_BURST_BYTES;
     });
     host.publish(queue);
-    if (more) host.again(TRANSMIT_QUEUE);
+    if (waits) this.#untilWritable();
+    else if (more) host.again(TRANSMIT_QUEUE);
   }
 
-  /** Watches the descriptor while the guest has buffers; without, frames wait in the socket, which drops what it cannot hold. */
+  #untilWritable(): void {
+    this.#writable ??= whenWritable(this.#link.fd, () => {
+      this.#writable = undefined;
+      this.#host?.guard(() => this.#transmit());
+    });
+    this.#writable.unref();
+  }
+
+  /** Watches the link while the guest has buffers; without, frames wait in the link, whose other end drops what it cannot send. */
   #listen(): void {
-    if (this.#watch !== undefined || this.#gone || this.#host === undefined) return;
-    this.#watch = watchReadable(this.#fd, () => this.#host?.guard(() => this.#receive()));
+    if (this.#watch !== undefined || this.#host === undefined) return;
+    if (this.#link.gone) return this.#lose();
+    this.#watch = watchReadable(this.#link.fd, () => this.#host?.guard(() => this.#receive()));
     this.#watch.unref();
   }
 
@@ -80,34 +102,84 @@ export class Net implements VirtioDevice {
   #receive(): void {
     const host = this.#host!;
     const queue = host.queues[RECEIVE_QUEUE]!;
-    for (let burst = 0; burst < MAX_BURST; burst++) {
-      const chain = queue.pop();
-      if (chain === undefined) {
-        if (!queue.rearm()) continue;
+    let bytes = 0;
+    let burst = 0;
+    for (; burst < MAX_BURST && bytes < MAX_BURST_BYTES; burst++) {
+      const frame = this.#link.peek();
+      if (frame === undefined) break;
+      if (!this.#deliver(queue, frame)) {
         this.#ignore();
-        break;
+        return host.publish(queue);
       }
-      const length = readPacket(this.#fd, this.#scratch.subarray(HEADER_SIZE));
-      if (length === undefined || length === 0) {
-        queue.undo(chain);
-        if (length === 0) {
-          this.#gone = true;
-          this.#ignore();
-        }
-        break;
-      }
-      const frame = this.#scratch.subarray(0, HEADER_SIZE + length);
-      // A buffer too small for the frame (§5.1.6.3.1 wants 1526 bytes) loses it.
-      const written = chain.writableLength >= frame.length ? chain.write(0, frame) : 0;
-      if (written > 0) this.state.bytesReceived += length;
-      queue.complete(chain, written);
+      bytes += frame.length;
     }
     host.publish(queue);
+    if (this.#link.gone) return this.#lose();
+    this.#listen();
+    // what has been read already makes nothing readable
+    if (burst > 0) host.again(RECEIVE_QUEUE);
+  }
+
+  /** @returns false when the guest has too few buffers, and will say when there are more: the frame stays where it is */
+  #deliver(queue: Virtqueue, frame: Uint8Array): boolean {
+    const merge = (this.#host!.features & F_MRG_RXBUF) !== 0n;
+    const needed = HEADER_SIZE + frame.length;
+    const chains: Chain[] = [];
+    let room = 0;
+    while (room < needed && (merge || chains.length === 0) && chains.length < queue.state.size) {
+      const chain = queue.pop();
+      if (chain === undefined) {
+        // asked while the ones taken count as taken: the kick is to be for a new one
+        if (!queue.rearm()) continue;
+        for (const taken of chains.toReversed()) queue.undo(taken);
+        return false;
+      }
+      chains.push(chain);
+      room += chain.writableLength;
+    }
+    this.#link.drop();
+    // Buffers that cannot hold it however many there are (§5.1.6.3.1 wants 1526 bytes, or with merging one header each) lose it.
+    if (room < needed) {
+      for (const chain of chains) queue.complete(chain, 0);
+      return true;
+    }
+    this.#fill(queue, chains, frame);
+    this.state.bytesReceived += frame.length;
+    return true;
+  }
+
+  #fill(queue: Virtqueue, chains: readonly Chain[], frame: Uint8Array): void {
+    new DataView(this.#header.buffer).setUint16(NUM_BUFFERS, chains.length, true);
+    let done = -HEADER_SIZE;
+    for (const chain of chains) {
+      let written = 0;
+      if (done < 0) {
+        written = chain.write(0, this.#header.subarray(HEADER_SIZE + done));
+        done += written;
+      }
+      if (done >= 0) {
+        const length = chain.write(written, frame.subarray(done));
+        done += length;
+        written += length;
+      }
+      queue.complete(chain, written);
+    }
+  }
+
+  /** Nobody is there any more: the guest sees its carrier go. */
+  #lose(): void {
+    this.#ignore();
+    if (this.#down) return;
+    this.#down = true;
+    linkDown(this.config);
+    this.#host?.configChanged();
   }
 
   reset(): void {
     this.#host = undefined;
     this.#ignore();
+    this.#writable?.close();
+    this.#writable = undefined;
   }
 
   [Symbol.dispose](): void {

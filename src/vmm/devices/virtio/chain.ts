@@ -33,12 +33,18 @@ export class Chain {
   read(offset: number, limit: number): Uint8Array {
     const length = Math.max(0, Math.min(limit, this.readableLength - offset));
     const bytes = new Uint8Array(length);
+    this.readInto(bytes, offset);
+    return bytes;
+  }
+
+  /** Copies readable bytes from `offset` on until `bytes` is full. @returns how many there were */
+  readInto(bytes: Uint8Array, offset: number): number {
     let done = 0;
-    for (const span of slice(this.readable, offset, length)) {
+    for (const span of slice(this.readable, offset, bytes.length)) {
       bytes.set(this.#memory.live(span.address, span.length), done);
       done += span.length;
     }
-    return bytes;
+    return done;
   }
 
   /** Copies bytes into the writable part. @returns how many found room */
