@@ -30,17 +30,16 @@ const SELINUX = '/sys/fs/selinux/enforce';
 const MAX_HOSTNAME = 64;
 
 export async function create(context: EngineContext, asked: CreateOptions, hooks: Hooks = {}): Promise<{ id: string; warnings: string[] }> {
-  const wished = withDefaults(asked, context.config);
-  const name = wished.name === undefined ? undefined : checkName(wished.name);
+  const options = withDefaults(asked, context.config);
+  const name = options.name === undefined ? undefined : checkName(options.name);
   if (name !== undefined) {
     context.store.assertNameFree(name);
   }
-  const { isolation, network, warning: isolationWarning } = chooseIsolation(wished);
-  const options = { ...wished, network };
   const { driver: logDriver } = logSettings({ driver: options.logDriver, options: options.logOptions });
   if (logDriver === 'journald') (await import('../logs/journal.ts')).checkJournal();
   checkNetwork(options.network);
   checkRestart(options);
+  const { isolation, warning: isolationWarning } = await chooseIsolation(options, context.paths);
   (await import('./spec/check.ts')).checkOptions(options, isolation, { selinux: existsSync(SELINUX) });
   const image = await findImage(context, options, hooks);
   const id = generateId();

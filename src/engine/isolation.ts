@@ -1,32 +1,117 @@
 /**
- * Which isolation a container gets. `vm` asked for by name never becomes anything else: what is missing is said, with the fix.
- * `auto` is user namespaces until VM containers have networks.
+ * Which isolation a container gets. `vm` asked for by name never becomes anything else: what is missing is said, with the fix. `auto` takes a VM where
+ * this host runs one well and VM isolation has what the flags ask for, else user namespaces; it says so, once a boot for what is the host's, each
+ * time for what was asked for.
  */
-import { accessSync, constants, existsSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
+import type { Paths } from '../paths.ts';
 import type { Isolation } from '../sandbox.ts';
+import { MAX_SHARES } from '../vmm/binds.ts';
+import type { KvmVerdict } from '../vmm/kvm/verdict.ts';
 import type { CreateOptions } from './contract.ts';
 
-const KVM = '/dev/kvm';
-
-/** @returns the isolation, and the network where the isolation narrows it. @throws HuskError `unsupported` */
-export function chooseIsolation(options: Pick<CreateOptions, 'isolation' | 'network'>): { isolation: Isolation; network: string; warning?: string } {
-  const { network } = options;
-  if (options.isolation !== 'vm') return { isolation: 'userns', network };
-  checkKvm();
-  if (network === 'none') return { isolation: 'vm', network };
-  if (network !== 'default') throw unsupported(`--network ${network} is not there yet for --isolation=vm`, 'use --network none, or --isolation=userns');
-  return { isolation: 'vm', network: 'none', warning: 'VM containers have no network yet: this one runs with --network none' };
+export interface Choice {
+  isolation: Isolation;
+  /** for the person, when `auto` did not take a VM */
+  warning?: string;
 }
 
-function checkKvm(): void {
-  for (const part of [GUEST_KERNEL, AGENT_DISK, WRITABLE_DISK]) if (!existsSync(part)) throw unsupported(`cannot run a container in a VM: ${part} is missing`, 'build it: make set-up-vm vm');
-  if (!existsSync(KVM)) throw unsupported(`cannot run a container in a VM: this host has no ${KVM}`, 'enable virtualisation in the firmware (or nested virtualisation), load kvm_intel or kvm_amd, or use --isolation=userns');
+export type AskedOptions = Pick<CreateOptions, 'isolation' | 'network' | 'pid' | 'ipc' | 'uts' | 'devices' | 'mounts' | 'resources' | 'cgroupParent'>;
+
+export interface ChoiceHost {
+  verdict: (paths: Pick<Paths, 'dataRoot'>) => Promise<KvmVerdict>;
+  bootId: string;
+  /** of the host; undefined when there is nothing at the path */
+  isFolder: (path: string) => boolean | undefined;
+  /** why the limits asked for cannot be a machine's */
+  limitProblem: (options: AskedOptions) => Promise<string | undefined>;
+}
+
+const HERE: ChoiceHost = {
+  verdict: async (paths) => (await import('../vmm/kvm/verdict.ts')).kvmVerdict(paths),
+  bootId: '/proc/sys/kernel/random/boot_id',
+  isFolder: (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory(),
+  limitProblem,
+};
+
+/** @param host tests have their own @throws HuskError `unsupported` */
+export async function chooseIsolation(options: AskedOptions, paths: Pick<Paths, 'dataRoot'>, host: ChoiceHost = HERE): Promise<Choice> {
+  if (options.isolation === 'userns') return { isolation: 'userns' };
+  const lacking = lackingInVms(options, host.isFolder);
+  if (options.isolation === 'vm') {
+    if (lacking !== undefined) throw unsupported(`${lacking.flag} is not possible with --isolation=vm: ${lacking.why}`, 'use --isolation=userns');
+    const { instructionsPerSecond, reason } = await host.verdict(paths);
+    // slow is no reason when it was asked for by name
+    if (instructionsPerSecond === 0) throw unsupported(`cannot run a container in a VM: ${reason}`, 'see husk doctor, or use --isolation=userns');
+    return { isolation: 'vm' };
+  }
+  const { fit, reason } = await host.verdict(paths);
+  if (!fit) return saidAlready(reason, paths, host) ? { isolation: 'userns' } : { isolation: 'userns', warning: `containers run in user namespaces, not in virtual machines: ${reason}` };
+  if (lacking !== undefined) return { isolation: 'userns', warning: `${lacking.flag}: this container runs in user namespaces, not in a virtual machine: ${lacking.why}` };
+  const limit = await host.limitProblem(options);
+  if (limit !== undefined) return { isolation: 'userns', warning: `this container runs in user namespaces, not in a virtual machine: ${limit}` };
+  return { isolation: 'vm' };
+}
+
+/** Most containers ask for no limits, and what checks them is not loaded then. */
+async function limitProblem(options: AskedOptions): Promise<string | undefined> {
+  const asks = Boolean(options.cgroupParent) || Object.values(options.resources).some((value) => value !== undefined && value !== 0);
+  return asks ? (await import('./limits.ts')).machineLimitProblem(options) : undefined;
+}
+
+interface Lacking {
+  flag: string;
+  why: string;
+}
+
+/** The first thing asked for that a machine of its own cannot give. */
+function lackingInVms(options: AskedOptions, isFolder: ChoiceHost['isFolder']): Lacking | undefined {
+  const { network, pid = '', ipc = '', uts = '', devices, mounts } = options;
+  const sharing = (flag: string, mode: string, others: readonly string[]): Lacking | undefined =>
+    others.some((other) => mode === other || mode.startsWith('container:')) ? { flag: `${flag} ${mode}`, why: 'a virtual machine shares no namespace with the host or with other containers' } : undefined;
+  return (
+    sharing('--network', network, ['host']) ??
+    sharing('--pid', pid, ['host']) ??
+    sharing('--ipc', ipc, ['host', 'shareable']) ??
+    sharing('--uts', uts, ['host']) ??
+    (devices.length > 0 ? { flag: `--device ${devices[0]}`, why: 'a virtual machine has none of the host\'s devices' } : undefined) ??
+    lackingMount(mounts, isFolder)
+  );
+}
+
+function lackingMount(mounts: CreateOptions['mounts'], isFolder: ChoiceHost['isFolder']): Lacking | undefined {
+  const shared = mounts.filter(({ type }) => type !== 'tmpfs');
+  for (const { type, source, target, options } of shared) {
+    const flag = `-v ${source === undefined ? '' : `${source}:`}${target}`;
+    if (type === 'bind' && source !== undefined && isFolder(source) === false) return { flag, why: 'only folders can be shared with a virtual machine' };
+    if (options.some((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option))) return { flag, why: 'mounts do not propagate into a virtual machine' };
+  }
+  if (shared.length > MAX_SHARES) return { flag: `-v (${shared.length} of them)`, why: `a virtual machine has room for ${MAX_SHARES} shared folders` };
+  return undefined;
+}
+
+/** Whether this was said to this person since the host was started; from now on it was. */
+function saidAlready(reason: string, paths: Pick<Paths, 'dataRoot'>, host: ChoiceHost): boolean {
+  const file = join(paths.dataRoot, 'cache/isolation-said');
   try {
-    accessSync(KVM, constants.R_OK | constants.W_OK);
+    const now = `${readFileSync(host.bootId, 'latin1').trim()} ${reason}`;
+    if (readOptional(file) === now) return true;
+    mkdirSync(join(file, '..'), { recursive: true, mode: 0o711 });
+    writeFileSync(`${file}.${process.pid}`, now, { mode: 0o600 });
+    renameSync(`${file}.${process.pid}`, file);
   } catch {
-    throw unsupported(`cannot run a container in a VM: ${KVM} may not be opened by you`, 'sudo usermod -aG kvm $USER, and log in again');
+    // a read-only or full disk: then it is said again
+  }
+  return false;
+}
+
+function readOptional(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
   }
 }
 

@@ -91,7 +91,7 @@ export function createOptions(options: Partial<CreateOptions> = {}): CreateOptio
     init: false,
     restart: { name: 'no', maximumRetryCount: 0 },
     pull: 'missing',
-    isolation: 'auto',
+    isolation: 'userns',
     readOnly: false,
     tmpfs: {},
     mounts: [],

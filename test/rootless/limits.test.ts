@@ -107,6 +107,8 @@ const BUSY = ['sh', '-c', 'while :; do :; done'];
 }
 {
   const env = { ...process.env, XDG_DATA_HOME: resolve('data'), XDG_CONFIG_HOME: resolve('config') };
+  fs.mkdirSync('config/husk', { recursive: true });
+  fs.writeFileSync('config/husk/config.json', '{ "default-isolation": "userns" }');
   const husk = (...args) => { const { status, stdout, stderr } = spawnSync('${HUSK_INSIDE}/bin/husk', args, { env, encoding: 'utf8' }); return { status, stdout: stdout.trim(), stderr: stderr.trim() }; };
   const sleepers = () => fs.readdirSync('/proc').filter((pid) => { try { return fs.readFileSync('/proc/' + pid + '/cmdline', 'latin1').includes('sleep\\0' + '4321'); } catch { return false; } }).length;
   execFileSync('tar', ['-C', 'lower', '-cf', 'b.tar', '.']);
