@@ -11,10 +11,10 @@ import type { Fd } from '../host/fd.ts';
 import { boundedMemfd } from '../host/memfd.ts';
 import { streamPair } from '../host/socket.ts';
 import { INIT_PROGRAM } from '../program.ts';
-import type { HostInterface } from './host-interface.ts';
+import type { HostAddress, HostInterface } from './host-interface.ts';
 import { DNS_FORWARDER, INTERFACE } from './pasta.ts';
 import { reasonOf, untilReady } from './readiness.ts';
-import { pastaNotInstalled } from './way-out.ts';
+import { notInstalled } from './way-out.ts';
 
 /** bytes of payload in a frame: passt's own default, the largest Ethernet frame less its header, in whole words. Long frames are few frames */
 export const MTU = 65_520;
@@ -60,20 +60,19 @@ export function startPasst(host: HostInterface, options: { program?: string } = 
 }
 
 export function passtArguments({ name, ipv4, ipv6 }: HostInterface): string[] {
-  return [
-    ...['--fd', String(SOCKET_FD), '--foreground', '--quiet'],
-    // its pid is written once everything is set up: to us, as a sign of it
-    ...['--pid', '/dev/stdout'],
-    // in: nothing. out: never to the host itself, neither by its loopback nor by the gateway's address
-    ...['-t', 'none', '-u', 'none', '--no-map-gw', '--dns-forward', DNS_FORWARDER],
-    // the guest is told its addresses by its agent
-    ...['--no-dhcp', '--no-dhcpv6', '--no-ra', '--mtu', String(MTU)],
-    // the host's own addresses, so that what goes to them stays in the guest
-    ...['--interface', name],
-    ...(ipv4 ? ['--address', ipv4.address, '--netmask', String(ipv4.prefix), ...(ipv4.gateway === undefined ? [] : ['--gateway', ipv4.gateway])] : ['--ipv6-only']),
-    ...(ipv6 ? ['--address', ipv6.address, ...(ipv6.gateway === undefined ? [] : ['--gateway', ipv6.gateway])] : ['--ipv4-only']),
-  ];
+  // the host's own addresses, so that what goes to them stays in the guest
+  const family4 = ipv4 ? ['--address', ipv4.address, '--netmask', String(ipv4.prefix), ...gateway(ipv4)] : ['--ipv6-only'];
+  const family6 = ipv6 ? ['--address', ipv6.address, ...gateway(ipv6)] : ['--ipv4-only'];
+  // in: nothing. out: never to the host itself, neither by its loopback nor by the gateway's address
+  const rules = ['--tcp-ports', 'none', '--udp-ports', 'none', '--no-map-gw', '--dns-forward', DNS_FORWARDER];
+  // the guest is told its addresses by its agent
+  const noServers = ['--no-dhcp', '--no-dhcpv6', '--no-ra'];
+  // its pid is written once everything is set up: to us, as a sign of it
+  const process = ['--fd', String(SOCKET_FD), '--foreground', '--quiet', '--pid', '/dev/stdout'];
+  return [...process, ...rules, ...noServers, '--mtu', String(MTU), '--interface', name, ...family4, ...family6];
 }
+
+const gateway = ({ gateway: address }: HostAddress) => (address === undefined ? [] : ['--gateway', address]);
 
 /** What the agent makes of the guest's end. */
 export function guestInterface({ ipv4, ipv6 }: HostInterface): InterfaceSetup {
@@ -91,7 +90,7 @@ export function macAddress(id: string): string {
 }
 
 function explain(error: Error, said: Fd): HuskError {
-  if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND) return pastaNotInstalled(error);
+  if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND) return notInstalled('passt', error);
   const text = Buffer.alloc(MAX_SAID);
   const length = readSync(said.number, text, 0, MAX_SAID, 0);
   const reason = reasonOf(text.toString('utf8', 0, length).replaceAll('\0', '')) ?? error.message;

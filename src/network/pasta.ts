@@ -12,7 +12,7 @@ import { SIGKILL } from '../container/signals.ts';
 import { EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import { reasonOf, untilReady } from './readiness.ts';
-import { pastaNotInstalled, tunFix } from './way-out.ts';
+import { notInstalled, tunFix } from './way-out.ts';
 
 /** Answered by pasta from the host's first resolver, even when that is on the host's loopback; link-local (RFC 3927), Podman's choice too. */
 export const DNS_FORWARDER = '169.254.1.1';
@@ -100,7 +100,7 @@ function pinNamespaces(pid: number): Step[] {
 }
 
 function explain(error: Error, said: string, pid: number): HuskError {
-  if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND) return pastaNotInstalled(error);
+  if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND) return notInstalled('pasta', error);
   const reason = reasonOf(said) ?? error.message;
   const tun = /tun/i.test(reason) ? tunFix() : undefined;
   return new HuskError(`cannot connect the container to the network: pasta for process ${pid}: ${reason}`, { kind: 'unsupported', exitCode: 125, fix: tun ?? 'use --network none or host', cause: error });

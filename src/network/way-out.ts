@@ -8,7 +8,8 @@ import { hostInterface } from './host-interface.ts';
 /** What is missing for pasta, or for a machine's passt, with the fix; undefined when nothing is. */
 export function wayOutProblem(isolation: Isolation, path: string = process.env['PATH'] ?? ''): HuskError | undefined {
   // one package has both
-  if (findProgram(isolation === 'vm' ? 'passt' : 'pasta', `${path}:/usr/bin:/bin`) === undefined) return pastaNotInstalled();
+  const program = isolation === 'vm' ? 'passt' : 'pasta';
+  if (findProgram(program, `${path}:/usr/bin:/bin`) === undefined) return notInstalled(program);
   if (hostInterface() === undefined) return noDefaultRoute();
   if (isolation === 'vm') return undefined;
   try {
@@ -20,8 +21,8 @@ export function wayOutProblem(isolation: Isolation, path: string = process.env['
   }
 }
 
-export function pastaNotInstalled(cause?: Error): HuskError {
-  return new HuskError('cannot connect the container to the network: pasta is not installed', { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'apt install passt (or use --network none or host)', cause });
+export function notInstalled(program: 'pasta' | 'passt', cause?: Error): HuskError {
+  return new HuskError(`cannot connect the container to the network: ${program} is not installed`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'apt install passt (or use --network none or host)', cause });
 }
 
 export function noDefaultRoute(): HuskError {

@@ -122,11 +122,11 @@ export class Net implements VirtioDevice {
 
   /** @returns false when the guest has too few buffers, and will say when there are more: the frame stays where it is */
   #deliver(queue: Virtqueue, frame: Uint8Array): boolean {
-    const merge = (this.#host!.features & F_MRG_RXBUF) !== 0n;
+    const most = (this.#host!.features & F_MRG_RXBUF) === 0n ? 1 : queue.state.size;
     const needed = HEADER_SIZE + frame.length;
     const chains: Chain[] = [];
     let room = 0;
-    while (room < needed && (merge || chains.length === 0) && chains.length < queue.state.size) {
+    while (room < needed && chains.length < most) {
       const chain = queue.pop();
       if (chain === undefined) {
         // asked while the ones taken count as taken: the kick is to be for a new one
