@@ -18,7 +18,7 @@ export interface Choice {
   warning?: string;
 }
 
-export type AskedOptions = Pick<CreateOptions, 'isolation' | 'network' | 'pid' | 'ipc' | 'uts' | 'devices' | 'mounts' | 'resources' | 'cgroupParent'>;
+export type AskedOptions = Pick<CreateOptions, 'isolation' | 'network' | 'pid' | 'ipc' | 'uts' | 'cgroupns' | 'devices' | 'mounts' | 'resources' | 'cgroupParent'>;
 
 export interface ChoiceHost {
   verdict: (paths: Pick<Paths, 'dataRoot'>) => Promise<KvmVerdict>;
@@ -68,7 +68,7 @@ interface Lacking {
 
 /** The first thing asked for that a machine of its own cannot give. */
 function lackingInVms(options: AskedOptions, isFolder: ChoiceHost['isFolder']): Lacking | undefined {
-  const { network, pid = '', ipc = '', uts = '', devices, mounts } = options;
+  const { network, pid = '', ipc = '', uts = '', cgroupns = '', devices, mounts } = options;
   const sharing = (flag: string, mode: string, others: readonly string[]): Lacking | undefined =>
     others.some((other) => mode === other || mode.startsWith('container:')) ? { flag: `${flag} ${mode}`, why: 'a virtual machine shares no namespace with the host or with other containers' } : undefined;
   return (
@@ -76,6 +76,7 @@ function lackingInVms(options: AskedOptions, isFolder: ChoiceHost['isFolder']): 
     sharing('--pid', pid, ['host']) ??
     sharing('--ipc', ipc, ['host', 'shareable']) ??
     sharing('--uts', uts, ['host']) ??
+    sharing('--cgroupns', cgroupns, ['host']) ??
     (devices.length > 0 ? { flag: `--device ${devices[0]}`, why: 'a virtual machine has none of the host\'s devices' } : undefined) ??
     lackingMount(mounts, isFolder)
   );

@@ -48,6 +48,7 @@ const CASES: Case[] = [
   ['--ipc private', FAST, { ipc: 'private' }, 'vm'],
   ['--ipc shareable', FAST, { ipc: 'shareable' }, 'userns', `--ipc shareable${THIS}${NAMESPACE}`],
   ['--uts host', FAST, { uts: 'host' }, 'userns', `--uts host${THIS}${NAMESPACE}`],
+  ['--cgroupns host', FAST, { cgroupns: 'host' }, 'userns', `--cgroupns host${THIS}${NAMESPACE}`],
   ['--device', FAST, { devices: ['/dev/fuse'] }, 'userns', `--device /dev/fuse${THIS}a virtual machine has none of the host's devices`],
   ['-m and --cpus', FAST, { resources: { memory: 1e9, cpus: 2 } }, 'vm'],
   ['--cpu-shares', FAST, { resources: { cpuShares: 512 } }, 'userns', 'this container runs in user namespaces, not in a virtual machine: cannot enforce --cpu-shares on a virtual machine'],
