@@ -48,6 +48,7 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   logAttributes({ driver: options.logDriver, options: options.logOptions }, { id, name: name ?? '', imageId: image.id, image: config.image, labels: config.labels, env: config.env });
   const { warning } = outbound(config);
   if (warning !== undefined) warnings.push(warning);
+  if (options.devices.length > 0 && isolation === 'userns') warnings.push(...(await import('./device-warnings.ts')).deviceWarnings(options));
   if (asksForLimits(options)) warnings.push(...(await import('./limits.ts')).limitWarnings(config));
   const record: Container = { id, name: name ?? generateName((candidate) => context.store.byName(candidate) !== undefined), imageId: image.id, createdAt: Date.now(), config, state: freshState() };
   // the row first: a folder without a record would be nobody's

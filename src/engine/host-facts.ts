@@ -1,5 +1,5 @@
 /** What the spec builder must know of this host and of other containers (SpecFacts), and the files of /etc it binds in. Read at every start, each fact only when the config can ask for it. */
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, hostname, release } from 'node:os';
 import { join } from 'node:path';
 import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../container/etc-files.ts';
@@ -29,6 +29,7 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
     userNamespaceOf: (pid) => readlinkSync(`/proc/${pid}/ns/user`),
     etc: writeEtcFiles(context, container),
     shm: sharedMemory(context, container),
+    hostHas: existsSync,
     hostHostname: hostname(),
     kernel,
     recursiveReadonly: isAtLeast(kernel, 5, 12),

@@ -36,9 +36,17 @@ export async function start(context: EngineContext, reference: string, options: 
 async function startNow(context: EngineContext, container: Container, options: StartOptions): Promise<Attachment | undefined | 'lost'> {
   // a VM's supervisor is born in its jail: what it must see is known first
   const jailed = container.config.isolation === 'vm' ? await context.jailedSupervisor(await makeTask(context, container, options)) : undefined;
+  // taken first: one that is only now started gets ready meanwhile
   const client = jailed?.client ?? context.supervisor();
+  let task: Task;
   try {
-    const task = jailed?.task ?? (await makeTask(context, container, options));
+    task = jailed?.task ?? (await makeTask(context, container, options));
+  } catch (error) {
+    // a conflict here (with the container it joins) is no lost race
+    client[Symbol.dispose]();
+    throw error;
+  }
+  try {
     if (options.attach) recordEvent(context, container, 'attach');
     const size = options.consoleSize && { columns: options.consoleSize.columns, rows: options.consoleSize.rows };
     const { streams } = await client.open({ type: 'start', task, attach: options.attach && { ...options.attach, ...size }, ...size }, { stdin: options.attach?.stdin === true && container.config.options.interactive });

@@ -1,0 +1,143 @@
+/**
+ * Security and namespace flags by what they do inside: one table for both isolations. A group is one container (a VM costs 10 s in the test host), each
+ * of its checks a script in it and what the script prints, errors included.
+ */
+
+export interface Check {
+  title: string;
+  script: string;
+  /** trimmed; one for each isolation where they may differ */
+  prints: string | RegExp | { userns: string | RegExp; vm: string | RegExp };
+}
+
+export interface Group {
+  title: string;
+  flags: string[];
+  checks: Check[];
+}
+
+const check = (title: string, script: string, prints: Check['prints']): Check => ({ title, script, prints });
+const status = (name: string) => `grep -E '^${name}:' /proc/self/status | cut -f2`;
+const DOCKERS_14 = '00000000a80425fb';
+const ALL_41 = '000001ffffffffff';
+
+/** denies one thing that nobody needs: its effect is seen, nothing else breaks */
+export const PROFILE = { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 28 }] };
+
+/** @param profile path of a file with PROFILE */
+export const groups = (profile: string): Group[] => [
+  {
+    title: 'no flags',
+    flags: [],
+    checks: [
+      check('Docker\'s capabilities', status('CapEff'), DOCKERS_14),
+      check('a filter, and setuid programs count', `${status('Seccomp')}; ${status('NoNewPrivs')}`, '2\n0'),
+      check('no mounts', 'mount -t tmpfs none /tmp', /permission denied|not permitted/i),
+      check('no namespaces', 'unshare -U true', /not permitted/i),
+      check('kernel settings are read-only', 'echo 1 >/proc/sys/net/ipv4/ip_forward', /read-only file system/i),
+      check('secrets are masked', 'cat /proc/keys /proc/timer_list | wc -c', '0'),
+      check('no disks, none can be made', 'ls /dev | grep -c -E "^(vd|sd|nvme)"; mknod /disk b 254 1 2>/dev/null && head -c 1 /disk >/dev/null', { userns: /^0$/, vm: /^0\n.*not permitted/i }),
+      check('64 MiB of shared memory', 'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2', '65536'),
+      check('the command is PID 1, alone', 'tr "\\0" " " </proc/1/cmdline | head -c5; echo; ls -d /proc/[0-9]* | wc -l', /^sh -c\n[1-6]$/),
+    ],
+  },
+  {
+    title: 'limits and namespaces of its own',
+    flags: [
+      '--cap-drop', 'ALL', '--cap-add', 'NET_ADMIN', '--cap-add', 'cap_chown', '--security-opt', 'no-new-privileges', '--group-add', '1234', '--group-add', 'users', '--ulimit', 'nofile=100:200', '--ulimit', 'core=0',
+      '--shm-size', '10m', '--oom-score-adj', '500', '--sysctl', 'kernel.shmmax=12345', '--sysctl', 'net.ipv4.ip_forward=1', '--init', '--hostname', 'box', '--domainname', 'example', '--ipc', 'private', '--cgroupns', 'private',
+    ],
+    checks: [
+      check('those capabilities and no more', `${status('CapEff')}; ${status('CapBnd')}`, '0000000000001001\n0000000000001001'),
+      check('what they allow is allowed', 'ip link set lo down && touch /f && chown 5 /f && stat -c %u /f', '5'),
+      check('what they do not is not', 'mknod /n c 1 3', /not permitted/i),
+      check('no new privileges', status('NoNewPrivs'), '1'),
+      check('further groups', 'id -G', '0 100 1234'),
+      check('ulimits', 'ulimit -Sn; ulimit -Hn; ulimit -c', '100\n200\n0'),
+      check('its own size of shared memory', 'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2; dd if=/dev/zero of=/dev/shm/x bs=1M count=11 2>&1 | grep -o "No space left"', '10240\nNo space left'),
+      check('oom_score_adj', 'cat /proc/self/oom_score_adj', '500'),
+      check('sysctls', 'cat /proc/sys/kernel/shmmax /proc/sys/net/ipv4/ip_forward', '12345\n1'),
+      check('an init that reaps', '(sleep 0.1 &) ; sleep 0.6; ls /proc | grep -c "^1$"; ps -o stat | grep -c Z', '1\n0'),
+      check('host and domain name', 'hostname; cat /proc/sys/kernel/domainname', 'box\nexample'),
+      check('its cgroup is the root of what it sees', 'grep -q "^0::/[^/]" /proc/self/cgroup || echo root', 'root'),
+    ],
+  },
+  {
+    title: 'privileged',
+    flags: ['--privileged'],
+    checks: [
+      check('every capability', status('CapEff'), ALL_41),
+      check('no filter', status('Seccomp'), '0'),
+      check('mounts', 'mount -t tmpfs none /mnt 2>/dev/null || { mkdir /mnt; mount -t tmpfs none /mnt; }; grep -c " /mnt tmpfs" /proc/mounts', '1'),
+      check('namespaces', 'unshare -m true && echo made', 'made'),
+      check('kernel settings of its namespaces', 'echo 1 >/proc/sys/net/ipv4/ip_forward && cat /proc/sys/net/ipv4/ip_forward', '1'),
+      check('nothing is masked', 'grep -c -E " /proc/(keys|kcore|timer_list|sys) " /proc/mounts', '0'),
+      check('the devices of its machine', 'ls -d /dev/vda /dev/vdb /dev/kmsg 2>/dev/null | wc -l; head -c 4 /dev/vdb 2>/dev/null | wc -c', { userns: /^\d+\n0$/, vm: '3\n4' }),
+      check('root is not the host\'s', 'head -1 /proc/self/uid_map | tr -s " "', { userns: /^0 (?!0\b)\d+/, vm: /^0 0 / }),
+    ],
+  },
+  {
+    title: 'read-only',
+    flags: ['--read-only', '--tmpfs', '/scratch:size=1m', '-w', '/scratch'],
+    checks: [
+      check('nothing can be written', 'for f in /x /tmp/x /etc/hosts /root/x; do echo x 2>/dev/null >$f && echo $f; done; touch /x', /^touch: \/x: Read-only file system$/),
+      check('but on what is mounted', 'echo here >/scratch/y && cat y; echo shm >/dev/shm/y && cat /dev/shm/y', 'here\nshm'),
+      check('a tmpfs of that size', 'dd if=/dev/zero of=big bs=1M count=2 2>&1 | grep -o "No space left"', 'No space left'),
+      check('without programs', 'cp /bin/busybox . 2>/dev/null; printf "#!/bin/sh\\necho ran\\n" >z; chmod +x z; ./z', /permission denied/i),
+    ],
+  },
+  {
+    title: 'a seccomp profile of one\'s own',
+    flags: ['--security-opt', `seccomp=${profile}`, '--ipc', 'none', '--cap-drop', 'CAP_NET_RAW,CAP_MKNOD'.split(',')[0]!, '--cap-drop', 'mknod'],
+    checks: [
+      check('it decides', 'mkdir /d; touch /f && echo touched', /No space left on device\ntouched$/),
+      check('and is there', status('Seccomp'), '2'),
+      check('no shared memory', 'grep -c /dev/shm /proc/mounts', '0'),
+      check('capabilities dropped one by one', `mknod /n c 1 3; ${status('CapEff')}`, /not permitted\n00000000a00405fb$/i),
+    ],
+  },
+  {
+    title: 'unconfined',
+    flags: ['--security-opt', 'seccomp=unconfined', '--security-opt', 'systempaths=unconfined', '--security-opt', 'label=disable', '--security-opt', 'apparmor=unconfined', '--cap-add', 'ALL', '--cap-drop', 'SYS_TIME'],
+    checks: [
+      check('no filter', status('Seccomp'), '0'),
+      check('every capability but one', status('CapEff'), '000001fffdffffff'),
+      check('system paths as they are', 'grep -c -E " /proc/(keys|kcore|timer_list|sys|irq) " /proc/mounts; echo 1 >/proc/sys/net/ipv4/ip_forward && echo set', '0\nset'),
+      check('namespaces', 'unshare -m true && echo made', 'made'),
+    ],
+  },
+  {
+    title: 'a user without rights',
+    flags: ['-u', '1000:100', '--group-add', '33', '--cap-add', 'NET_ADMIN'],
+    checks: [
+      check('none in effect, those given in the bounding set', `${status('CapEff')}; ${status('CapBnd')}`, '0000000000000000\n00000000a80435fb'),
+      check('who it is', 'id -u; id -g; id -G', '1000\n100\n100 33'),
+      check('what it may not', 'ip link set lo down; touch /x', /not permitted[\s\S]*permission denied/i),
+    ],
+  },
+];
+
+/** One script for all checks of a group: what each prints is set apart by its number. */
+export function groupScript({ checks }: Group): string {
+  return `${checks.map(({ script }, index) => `echo "@@${index}"; { ${script}\n} 2>&1`).join('\n')}\n:`;
+}
+
+export function printed(stdout: string): string[] {
+  return stdout.split(/^@@\d+\n/m).slice(1).map((text) => text.trim());
+}
+
+export function expected({ prints }: Check, isolation: 'userns' | 'vm'): string | RegExp {
+  return typeof prints === 'string' || prints instanceof RegExp ? prints : prints[isolation];
+}
+
+/** What a machine of its own cannot have, in one line, exit 125. */
+export const VM_REFUSES: [flags: string[], says: RegExp][] = [
+  [['--pid', 'host'], /--pid host is not possible with --isolation=vm/],
+  [['--ipc', 'host'], /--ipc host is not possible with --isolation=vm/],
+  [['--uts', 'host'], /--uts host is not possible with --isolation=vm/],
+  [['--pid', 'container:other'], /--pid container:other is not possible with --isolation=vm/],
+  [['--ipc', 'container:other'], /--ipc container:other is not possible with --isolation=vm/],
+  [['--cgroupns', 'host'], /--cgroupns host is not possible with --isolation=vm/],
+  [['--userns', 'host'], /--userns host: root of a container is never root of the host/],
+  [['--device', '/dev/null'], /--device \/dev\/null is not possible with --isolation=vm/],
+];

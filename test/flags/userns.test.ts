@@ -1,0 +1,108 @@
+/** cases.ts in user namespaces, as an ordinary user; and what only shares a kernel: the namespaces of the host and of other containers, devices. */
+import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
+import { expected, groups, groupScript, printed, PROFILE } from './cases.ts';
+
+const built = existsSync(join(ROOT, 'dist/husk-main.cjs'));
+const withHusk = built ? test.serial : test.serial.skip;
+let user: TestUser;
+
+test.before(() => {
+  if (!built) return;
+  user = ordinaryUser();
+  const tar = join(user.home, 'base.tar');
+  execFileSync('sh', ['-c', 'setup/base-tree >"$0"', tar], { cwd: ROOT });
+  writeFileSync(join(user.home, 'profile.json'), JSON.stringify(PROFILE));
+  const { status, stderr } = user.husk('import', '--change', 'CMD ["/bin/sh"]', tar, 'husk/base');
+  if (status !== 0) throw new Error(stderr);
+});
+test.after.always(() => {
+  if (!built) return;
+  const left = user.husk('ps', '-aq').stdout.split('\n').filter(Boolean);
+  if (left.length > 0) user.husk('rm', '-f', ...left);
+  user[Symbol.dispose]();
+});
+
+const run = (...args: string[]) => user.husk('run', '--rm', '--isolation=userns', '--network', 'none', ...args);
+const sh = (flags: string[], script: string) => run(...flags, 'husk/base', 'sh', '-c', script);
+
+for (const group of groups('profile.json'))
+  withHusk(group.title, (t) => {
+    const { status, stdout, stderr } = sh(group.flags, groupScript(group));
+    t.is(status, 0, stderr);
+    for (const [index, text] of printed(stdout).entries()) {
+      const { title, prints } = group.checks[index]!;
+      const wanted = expected({ title, script: '', prints }, 'userns');
+      if (typeof wanted === 'string') t.is(text, wanted, title);
+      else t.regex(text, wanted, title);
+    }
+    t.is(printed(stdout).length, group.checks.length);
+  });
+
+withHusk('the host\'s namespaces', (t) => {
+  t.is(sh(['--uts', 'host'], 'hostname').stdout.trim(), hostname());
+  const pid = sh(['--pid', 'host'], 'test $$ -gt 50 && ls -d /proc/[0-9]* | wc -l');
+  t.true(Number(pid.stdout) > 5, pid.stderr + pid.stdout);
+  t.is(sh(['--ipc', 'host'], 'readlink /proc/self/ns/ipc').stdout.trim(), execFileSync('readlink', ['/proc/self/ns/ipc'], { encoding: 'utf8' }).trim());
+  t.not(sh([], 'readlink /proc/self/ns/ipc').stdout.trim(), execFileSync('readlink', ['/proc/self/ns/ipc'], { encoding: 'utf8' }).trim());
+  t.is(sh(['--cgroupns', 'host'], 'readlink /proc/self/ns/cgroup').stdout.trim(), execFileSync('readlink', ['/proc/self/ns/cgroup'], { encoding: 'utf8' }).trim());
+  t.not(sh([], 'readlink /proc/self/ns/cgroup').stdout.trim(), execFileSync('readlink', ['/proc/self/ns/cgroup'], { encoding: 'utf8' }).trim());
+});
+
+withHusk('another container\'s namespaces', (t) => {
+  const donor = run('-d', '--name', 'donor', '--ipc', 'shareable', 'husk/base', 'sh', '-c', 'echo shared >/dev/shm/note; exec sleep 1000');
+  t.is(donor.status, 0, donor.stderr);
+  while (user.husk('exec', 'donor', 'cat', '/dev/shm/note').stdout !== 'shared\n');
+  const seen = sh(['--ipc', 'container:donor', '--pid', 'container:donor'], 'cat /dev/shm/note; readlink /proc/self/ns/ipc; tr "\\0" " " </proc/1/cmdline; kill -9 1; echo');
+  t.is(seen.status, 0, seen.stderr);
+  const [note, ipc, first] = seen.stdout.split('\n');
+  t.deepEqual([note, first], ['shared', 'sleep 1000 ']);
+  t.is(ipc, user.husk('exec', 'donor', 'readlink', '/proc/self/ns/ipc').stdout.trim());
+  for (const [flag, says] of [['--ipc', /non-shareable IPC/], ['--pid', /No such container: nobody/]] as const) {
+    if (flag === '--ipc') user.husk('run', '-d', '--name', 'private', '--network', 'none', 'husk/base', 'sleep', '1000');
+    const { status, stderr } = sh([flag, `container:${flag === '--ipc' ? 'private' : 'nobody'}`], 'true');
+    t.regex(stderr, says);
+    t.is(status, 125);
+  }
+  user.husk('stop', '-t', '0', 'private');
+  const { status, stderr } = sh(['--pid', 'container:private'], 'true');
+  t.regex(stderr, /cannot join pid namespace of a non running container/);
+  t.is(status, 125);
+});
+
+withHusk('a device: its node at a place of one\'s own, with the rights it gives', (t) => {
+  t.is(sh(['--device', '/dev/zero:/dev/mine'], 'head -c 3 /dev/mine | od -An -tx1').stdout.trim(), '00 00 00');
+  t.is(sh(['--device', '/dev/zero'], 'head -c 1 /dev/zero | wc -c').stdout.trim(), '1');
+  const missing = sh(['--device', '/dev/no-such'], 'true');
+  t.regex(missing.stderr, /error gathering device information while adding custom device "\/dev\/no-such": no such file or directory/);
+  t.is(missing.status, 125);
+});
+
+const closed = ['/dev/kmsg', '/dev/mem', '/dev/port', '/dev/loop-control', '/dev/vcs'].find((path) => {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat?.isCharacterDevice() && (stat.mode & 0o006) === 0;
+});
+(closed === undefined || !built ? test.serial.skip : test.serial)(`a device that only root may open (${closed ?? 'none on this machine'}): told at create, closed inside`, (t) => {
+  const { stdout, stderr, status } = sh(['--device', closed!], `head -c 1 ${closed} 2>&1; :`);
+  t.is(status, 0);
+  t.regex(stderr, new RegExp(`WARNING: --device ${closed}: its node \\(.*\\) gives you no access`));
+  t.regex(stdout, /permission denied|not permitted/i);
+});
+
+for (const [flags, says] of [
+  [['--userns', 'host'], /--userns host: root of a container is never root of the host/],
+  [['--security-opt', 'apparmor=mine'], /loads no AppArmor profile/],
+  [['--device', '/dev/zero:/dev/zero:r'], /cannot narrow the use of a device/],
+  [['--cap-add', 'NOPE'], /unknown capability: "NOPE"/],
+  [['--sysctl', 'kernel.panic=1'], /sysctl 'kernel.panic=1' is not allowed/],
+] as const)
+  withHusk(`create ${flags.join(' ')} is refused before there is a container`, (t) => {
+    const { status, stderr } = user.husk('create', '--network', 'none', ...flags, 'husk/base');
+    t.regex(stderr, says);
+    t.is(status, 125);
+  });
+
