@@ -9,7 +9,9 @@
  * Control frame: u32 little-endian length (1..MAX_MESSAGE), then that many bytes of JSON: a Request, Reply or Notice. Requests are
  * numbered by the host; a reply carries the number.
  */
-import type { ProcessSpec, Resources, Spec } from './container/spec.ts';
+import type { Mount, ProcessSpec, Resources, Spec } from './container/spec.ts';
+import type { ErrorKind } from './errors.ts';
+import type { FilesRequest } from './sandbox.ts';
 
 /** Both sides must have the same: the agent's disk and the host's bundle are built together. */
 export const AGENT_PROTOCOL_VERSION = 1;
@@ -67,13 +69,11 @@ export type Request =
   | { type: 'ps'; arguments: string[] }
   | { type: 'stats' }
   | { type: 'update'; resources: Resources }
-  /** a tar of `path` goes out on the stream */
-  | { type: 'copy-out'; path: string; stream: number; followLink: boolean }
-  /** a tar from the stream is unpacked in the folder `path` */
-  | { type: 'copy-in'; path: string; stream: number; /** keep uid and gid of the tar */ archive: boolean }
-  /** the changes against the image, overlay's upper: kind A, C or D and path */
-  | { type: 'diff'; stream: number }
-  /** kills what runs, unmounts, syncs; the machine may be switched off afterwards */
+  /** instead of `create`: mounts the root and the bind mounts, and makes no container; what is wanted are its files */
+  | { type: 'open'; mounts: Mount[]; rootDevice: string; writableDevice: string }
+  /** see FilesRequest: the answer's bytes go out on the stream `output`, a tar comes in on `input`; the reply comes when all is done */
+  | { type: 'files'; request: FilesRequest; output: number; input?: number }
+  /** kills what runs, unmounts, syncs; the machine may be switched off afterwards. Replies with the bytes on the writable disk */
   | { type: 'shutdown' };
 
 export type RequestType = Request['type'];
@@ -81,7 +81,7 @@ export type RequestType = Request['type'];
 export type Message =
   | { kind: 'request'; id: number; request: Request }
   | { kind: 'reply'; id: number; value?: unknown }
-  | { kind: 'error'; id: number; message: string; exitCode?: number }
+  | { kind: 'error'; id: number; message: string; exitCode?: number; errorKind?: ErrorKind }
   | { kind: 'notice'; notice: Notice };
 
 /** What the agent says unasked. */
@@ -128,6 +128,8 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 /** longest error text the host shows of an agent's */
 const MAX_ERROR_TEXT = 4096;
+/** what a guest may call its failure; anything else is `internal` */
+const ERROR_KINDS: readonly ErrorKind[] = ['not-found', 'conflict', 'invalid', 'unsupported', 'corrupt', 'limit'];
 
 /**
  * Checks what a guest sent, field by field, and copies only what is known. A guest's requests are refused: it has none to make.
@@ -140,7 +142,8 @@ export function checkFromGuest(value: unknown): Exclude<Message, { kind: 'reques
   if (value['kind'] === 'reply') return { kind: 'reply', id: value['id'], value: value['value'] };
   if (value['kind'] === 'error') {
     const exitCode = value['exitCode'];
-    return { kind: 'error', id: value['id'], message: String(value['message']).slice(0, MAX_ERROR_TEXT), ...(isIndex(exitCode) && exitCode < 256 ? { exitCode } : {}) };
+    const errorKind = ERROR_KINDS.find((kind) => kind === value['errorKind']);
+    return { kind: 'error', id: value['id'], message: String(value['message']).slice(0, MAX_ERROR_TEXT), ...(isIndex(exitCode) && exitCode < 256 ? { exitCode } : {}), ...(errorKind ? { errorKind } : {}) };
   }
   throw new TypeError(`agent message of unknown kind ${JSON.stringify(value['kind'])?.slice(0, 40)}`);
 }

@@ -77,6 +77,49 @@ export interface SandboxStats {
   blockWrittenBytes: number;
 }
 
+/**
+ * What can be asked about a container's files, whether it runs or not. Paths are the container's, absolute; a slash or `/.` at the end means as
+ * much as to the kernel. An answer is bytes: one line of JSON, a FilesHeader, and what the request says.
+ */
+export type FilesRequest =
+  /** what the path is; its last link is not followed */
+  | { op: 'stat'; path: string }
+  /**
+   * a tar of what is there. Members begin with `name`, without one with the path's last name; a path that ends with `/.` is of the folder's
+   * contents, and with `follow` a link at its end is what it leads to
+   */
+  | { op: 'archive'; path: string; follow?: boolean; name?: string }
+  /** the input, a tar, is unpacked in the folder `path`; `user`: everything belongs to that user of the container, else to whom the tar says */
+  | { op: 'extract'; path: string; replaceKinds?: boolean; user?: string }
+  /** a tar of the whole root file system, without what is mounted on it */
+  | { op: 'export' }
+  /** what differs from the image: for each a letter A, C or D, the path, and a NUL byte */
+  | { op: 'changes' }
+  /** the same as an OCI layer: a tar with whiteouts */
+  | { op: 'layer' }
+  /** bytes the container's own layer takes */
+  | { op: 'size' };
+
+export interface FilesHeader {
+  stat?: PathStat;
+  size?: number;
+}
+
+/** of `stat` and `archive` */
+export interface PathStat {
+  /** the last name of the path */
+  name: string;
+  /** bytes */
+  size: number;
+  /** st_mode of inode(7): type and permissions */
+  mode: number;
+  /** seconds since 1970, and nanoseconds on top */
+  mtime: number;
+  mtimeNanoseconds: number;
+  /** of a symbolic link: the path it leads to in the container, with every link followed as far as there is something; else '' */
+  linkTarget: string;
+}
+
 export interface Sandbox extends AsyncDisposable {
   /** everything up to, but not including, the exec of the container's command; `State.Pid` is known afterwards */
   prepare(stdio: StdioRequest): Promise<{ pid: number }>;
@@ -85,6 +128,10 @@ export interface Sandbox extends AsyncDisposable {
   exec(process: ProcessSpec, stdio: StdioRequest): Promise<SandboxProcess>;
   /** to the container's PID 1; `all` to every process of it */
   signal(signal: number, options?: { all?: boolean }): void;
+  /** instead of `prepare` and `start`: `files` can be asked, and nothing of the container runs */
+  open(): Promise<void>;
+  /** the bytes' end is success; a failure, also one in the middle, is the stream's error, a HuskError where it can be told */
+  files(request: FilesRequest, input?: Readable): Readable;
   pause(): Promise<void>;
   unpause(): Promise<void>;
   /** host (userns) or guest (vm) process ids, as `top` lists them */
@@ -93,6 +140,9 @@ export interface Sandbox extends AsyncDisposable {
   ps(options: readonly string[]): Promise<ProcessTable>;
   stats(): Promise<SandboxStats>;
   update(resources: Resources): Promise<void>;
-  /** kills what is left and gives back everything but the writable layer; idempotent */
-  destroy(): Promise<void>;
+  /**
+   * kills what is left and gives back everything but the writable layer; idempotent
+   * @returns bytes the writable layer takes, where nobody can measure it afterwards
+   */
+  destroy(): Promise<number | undefined>;
 }

@@ -43,7 +43,8 @@ const KILL_ROUND_MS = 10;
 /** rounds: a second of forking faster than it is killed, and it is reported */
 const KILL_ROUNDS = 100;
 
-export class LocalSandbox implements Sandbox {
+/** Its files are the business of whoever made its root. */
+export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
   readonly #spec: Spec;
   readonly #options: LocalSandboxOptions;
   readonly #ownPid: boolean;
@@ -56,7 +57,7 @@ export class LocalSandbox implements Sandbox {
   #cgroup: ContainerCgroup | undefined;
   #started = false;
   #go = Promise.withResolvers<void>();
-  #destroyed: Promise<void> | undefined;
+  #destroyed: Promise<undefined> | undefined;
 
   constructor(spec: Spec, options: LocalSandboxOptions) {
     this.#spec = spec;
@@ -208,11 +209,20 @@ export class LocalSandbox implements Sandbox {
     this.#cgroup.update(resources);
   }
 
-  destroy(): Promise<void> {
+  /** The process whose /proc/PID/root is the container's root; undefined: nothing of it runs. */
+  living(): { pid: number; startTime: string } | undefined {
+    const first = this.#pid === 0 ? undefined : readStat(this.#pid);
+    if (first === undefined || first.state === ZOMBIE || first.startTime !== this.#startTime) return undefined;
+    const pid = namespaceHolder(this.#pid);
+    const startTime = readStat(pid)?.startTime;
+    return startTime === undefined ? undefined : { pid, startTime };
+  }
+
+  destroy(): Promise<number | undefined> {
     return (this.#destroyed ??= this.#end());
   }
 
-  async #end(): Promise<void> {
+  async #end(): Promise<undefined> {
     const launched = this.#launched;
     if (launched) {
       const survivors = this.#ownPid || this.#pid === 0 ? [] : this.#alive();

@@ -23,7 +23,7 @@ export function rootPath(rootfs: PlanRootfs): string {
  * Steps up to `setRoot`. All propagation towards the host ends here; `slave` still lets the host's later mounts in, which
  * a bind mount with rslave or rshared needs.
  */
-export function rootfsSteps(rootfs: PlanRootfs, spec: Spec, options: { userXattr: boolean }): Step[] {
+export function rootfsSteps(rootfs: PlanRootfs, spec: { linux: Pick<Spec['linux'], 'rootfsPropagation'> }, options: { userXattr: boolean }): Step[] {
   const wish = spec.linux.rootfsPropagation ?? 'rprivate';
   const propagation = (/slave|shared/.test(wish) ? MS_SLAVE : MS_PRIVATE) | MS_REC;
   const steps: Step[] = [{ op: 'mount', source: '', target: '/', fstype: '', flags: propagation, data: '' }];

@@ -10,8 +10,6 @@ import type { Task } from '../supervisor/protocol.ts';
 import type { Volumes } from '../volumes/contract.ts';
 import type { Container, ContainerConfig } from './contract.ts';
 
-
-
 export interface EngineContext {
   readonly paths: Paths;
   readonly config: Config;
@@ -23,7 +21,7 @@ export interface EngineContext {
   buildSpec(record: Container, image: Image): Promise<Spec>;
   /** the image's layer trees, topmost first, unpacked if need be */
   unpacked(image: Image): Promise<string[]>;
-  /** bytes of a container's writable layer */
+  /** bytes of the folder of a container's writable layer; a VM's is on its own disk */
   writableSize(id: string): Promise<number>;
   /** a supervisor that waits for its first request: started already, or started now */
   supervisor(): SupervisorClient;

@@ -6,7 +6,7 @@ import type { Fact } from '../rootless/doctor.ts';
 import type { Volume, Volumes } from '../volumes/contract.ts';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { Image, Images, ImageConfig, PullPolicy, Progress } from '../images/contract.ts';
-import type { ExitStatus, Isolation, SandboxStats } from '../sandbox.ts';
+import type { ExitStatus, Isolation, PathStat, SandboxStats } from '../sandbox.ts';
 import type { ContainerRecord } from '../state/containers.ts';
 import type { EventRecord } from '../state/events.ts';
 
@@ -218,6 +218,35 @@ export interface EventOptions {
   signal?: AbortSignal;
 }
 
+export interface ExtractOptions {
+  /** folders and files may take each other's place; Docker's `noOverwriteDirNonDir` is the opposite. @default false */
+  replaceKinds?: boolean;
+  /** everything belongs to the container's user, not to whom the tar says: the API's `copyUIDGID` */
+  containerUser?: boolean;
+}
+
+export interface CopyOptions {
+  /** a symbolic link named as source is what it leads to */
+  followLink?: boolean;
+  /** owners are the source's: into a container always, on this host where the caller is root. @default root in a container, the caller here */
+  archive?: boolean;
+  /** bytes of the tar so far */
+  onBytes?: (total: number) => void;
+  /** what cannot be had on this host: devices */
+  onLeftOut?: (path: string, why: string) => void;
+}
+
+export interface CommitOptions {
+  /** name[:tag] */
+  reference?: string;
+  author?: string;
+  message?: string;
+  /** Dockerfile instructions */
+  changes?: string[];
+  /** the container's processes stand still meanwhile. @default true */
+  pause?: boolean;
+}
+
 /** Filters combine: values of one key are or-ed, keys are and-ed; labels are and-ed. `{ label: ['a=b'], status: ['exited'] }` */
 export type Filters = Record<string, string[]>;
 
@@ -260,6 +289,20 @@ export interface Engine extends Disposable {
   inspectImage(reference: string): object;
   /** a tar of the container's whole file system */
   export(container: string): Promise<Readable>;
+  /** what a path of the container is, its last link not followed. @throws HuskError not-found "Could not find the file X in container Y" */
+  statPath(container: string, path: string): Promise<PathStat>;
+  /** a tar of a path, which begins with its last name; a path that ends with `/.` is of the folder's contents */
+  archive(container: string, path: string): Promise<{ stat: PathStat; tar: Readable }>;
+  /** a tar, compressed or not, is unpacked in a folder of the container */
+  extract(container: string, path: string, tar: Readable, options?: ExtractOptions): Promise<void>;
+  /** `cp` to this host, by Docker's rules. @returns where it went */
+  copyFrom(container: string, path: string, destination: string, options?: CopyOptions): Promise<string>;
+  /** `cp` from this host, by Docker's rules. @returns the path it went to in the container */
+  copyTo(container: string, source: string, path: string, options?: CopyOptions): Promise<string>;
+  /** what differs from the image, by path */
+  changes(container: string): Promise<{ kind: 'A' | 'C' | 'D'; path: string }[]>;
+  /** an image of the container as it is; `warnings` for stderr */
+  commit(container: string, options?: CommitOptions): Promise<{ id: string; warnings: string[] }>;
   prune(options?: { filters?: Filters }): Promise<{ deleted: string[]; reclaimed: number }>;
   /** measures every container and volume: slow where there is much */
   diskUsage(): Promise<DiskUsage>;
@@ -271,4 +314,4 @@ export interface Engine extends Disposable {
   doctor(): Promise<Fact[]>;
 }
 
-export type { Duplex, Fact, Volume, Volumes };
+export type { Duplex, Fact, PathStat, Volume, Volumes };

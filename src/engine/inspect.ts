@@ -79,7 +79,8 @@ function mountPoint(mount: ContainerConfig['mounts'][number]): object {
   };
 }
 
-function containerConfig(context: EngineContext, container: Container): object {
+/** Docker's Config: what the container was made with */
+export function containerConfig(context: EngineContext, container: Container): object {
   const { config } = container;
   const { options } = config;
   const image = context.images.find(config.imageId)?.config.config ?? {};

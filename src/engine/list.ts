@@ -36,8 +36,16 @@ export function imageUsers(context: EngineContext, imageId: string): { id: strin
 
 /** Docker's two figures: the writable layer, and that with the image below it, in bytes. */
 export async function sizeOf(context: EngineContext, container: Container): Promise<ContainerSize> {
-  const rw = await context.writableSize(container.id);
+  const rw = await writtenBytes(context, container);
   return { rw, rootFs: rw + (context.images.find(container.imageId)?.size ?? 0) };
+}
+
+/** A VM's disk is measured by its machine alone: now while it runs, else what it said last. */
+async function writtenBytes(context: EngineContext, container: Container): Promise<number> {
+  if (container.config.isolation !== 'vm') return context.writableSize(container.id);
+  if (container.state.status !== 'running' && container.state.status !== 'paused') return container.state.writtenBytes ?? 0;
+  const { withFiles } = await import('./files.ts');
+  return withFiles(context, container, (files) => files.size());
 }
 
 /** The image and every one built on it: those whose layers begin with its own. */

@@ -5,14 +5,17 @@ import { identifySelf, isAlive } from '../state/process-identity.ts';
 import { sweepRemoved } from '../supervisor/removal.ts';
 import type { EngineContext } from './context.ts';
 import type { Container, Engine } from './contract.ts';
-import { ask, isRunning } from './control.ts';
+import { ask, isRunning, reread } from './control.ts';
 import { recordEvent } from './events.ts';
 import { checkPruneFilters, matchPrune } from './filters.ts';
+import { sizeOf } from './list.ts';
 import { checkName } from './names.ts';
 import { finishRemoval, resolve, resolveAll } from './truth.ts';
 import { waitUntilStopped } from './wait.ts';
 
 const SIGKILL = 9;
+/** how often a removal looks whether a copy is over, ms */
+const FILES_POLL_MS = 20;
 
 export async function remove(context: EngineContext, reference: string, options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
   let container = resolve(context, reference);
@@ -21,6 +24,7 @@ export async function remove(context: EngineContext, reference: string, options:
     await ask(context, container, { type: 'signal', signal: SIGKILL, byUser: true });
     await waitUntilStopped(context, container.id);
   }
+  await untilFilesAreFree(context, container.id);
   const claimed = context.store.change(container.id, (state, record) => {
     if (isRunning(record)) throw cannotRemove(record, state.status);
     if (state.claim && isAlive(state.claim.by)) throw new HuskError(`removal of container ${reference} is already in progress`, { kind: 'conflict' });
@@ -33,6 +37,11 @@ export async function remove(context: EngineContext, reference: string, options:
   }
   if (options.volumes && container.config.mounts.length > 0) await (await context.volumes()).removeAnonymous(container.config.mounts);
   await sweepRemoved(context.paths);
+}
+
+/** Somebody copies from or to it while it does not run: that ends by itself. */
+async function untilFilesAreFree(context: EngineContext, id: string): Promise<void> {
+  while (reread(context, id)?.state.claim?.operation === 'copy') await new Promise((after) => setTimeout(after, FILES_POLL_MS));
 }
 
 function cannotRemove(container: Container, status: string): HuskError {
@@ -64,7 +73,7 @@ export async function prune(context: EngineContext, options: Parameters<Engine['
   let reclaimed = 0;
   for (const container of resolveAll(context)) {
     if (isRunning(container) || container.state.claim || !matchPrune(container, options.filters ?? {})) continue;
-    const size = await context.writableSize(container.id);
+    const { rw: size } = await sizeOf(context, container);
     try {
       await remove(context, container.id, {});
     } catch (error) {

@@ -62,7 +62,7 @@ async function startNow(context: EngineContext, container: Container, options: S
   }
 }
 
-async function makeTask(context: EngineContext, container: Container, options: StartOptions): Promise<Task> {
+export async function makeTask(context: EngineContext, container: Container, options: StartOptions = {}): Promise<Task> {
   const { id, config } = container;
   const image = context.images.get(config.imageId);
   const spec = await context.buildSpec(container, image);

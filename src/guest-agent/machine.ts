@@ -1,18 +1,25 @@
 /** What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its VM. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { FILES_FOLDER, SHARES_FOLDER, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
 import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
 import { ContainerCgroup } from '../container/cgroup.ts';
 import { devicesAt } from '../container/device-nodes.ts';
+import { launch } from '../container/executor.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
 import { MS_NODEV, MS_NOSUID, MS_RDONLY } from '../container/mount-options.ts';
+import { mountSteps } from '../container/mounts.ts';
+import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { planContainer, type PlanRootfs } from '../container/plan.ts';
+import { rootfsSteps } from '../container/rootfs.ts';
+import { SIGKILL } from '../container/signals.ts';
 import type { Spec } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
 import { setRealTime } from '../host/clock.ts';
 import { mount, umount } from '../host/mount.ts';
+import { INIT_PROGRAM } from '../program.ts';
 import type { SandboxProcess, StdioRequest } from '../sandbox.ts';
+import { serveFiles } from './files.ts';
 import { giveInterface } from './network-interface.ts';
 import { receiveInput, sendOutput } from './streams.ts';
 
@@ -35,6 +42,8 @@ export class Machine {
   readonly #processes = new Map<number, SandboxProcess>();
   #sandbox: LocalSandbox | undefined;
   #create: Create | undefined;
+  /** of `open`: a process whose mount namespace has the root */
+  #view: { pid: number; end(): Promise<unknown> } | undefined;
 
   constructor(notify: (notice: Notice) => void) {
     this.#notify = notify;
@@ -67,10 +76,14 @@ export class Machine {
         return this.#container().stats();
       case 'update':
         return this.#container().update(request.resources);
+      case 'open':
+        return this.#open(request);
+      case 'files':
+        return serveFiles(request, { lower: ROOT_FOLDER, upper: `${WRITABLE_FOLDER}/upper`, root: this.#root(), size: writtenBytes });
       case 'shutdown':
         return this.#shutdown();
       default:
-        throw new HuskError(`the agent does not know the request "${request.type}"`, { kind: 'unsupported' });
+        throw new HuskError(`the agent does not know the request "${(request as Request).type}"`, { kind: 'unsupported' });
     }
   }
 
@@ -112,6 +125,33 @@ export class Machine {
     return this.#sandbox.prepare(stdioOf(request));
   }
 
+  /** The root as a container would see it, in a mount namespace of its own that lasts as long as the process that waits in it. */
+  async #open({ mounts, ...disks }: Extract<Request, { type: 'open' }>): Promise<void> {
+    if (this.#sandbox || this.#view) throw new HuskError('this machine has its container already', { kind: 'conflict' });
+    const rootfs = mountRoot(disks);
+    const ready = Promise.withResolvers<void>();
+    const launched = launch(
+      [
+        { op: 'unshare', flags: CLONE_NEWNS },
+        ...rootfsSteps(rootfs, { linux: {} }, { userXattr: false }),
+        ...mountSteps(mounts, { isDirectory, ownPid: false, ownNetwork: false, cgroup2: false }),
+        { op: 'await', tag: 'exec' },
+        { op: 'exec', args: ['/'] },
+      ],
+      { init: INIT_PROGRAM, stdin: 'null', stdout: 'null', stderr: 'null', onAwait: () => (ready.resolve(), new Promise(() => {})) },
+    );
+    launched.started.catch(() => {});
+    await Promise.race([ready.promise, launched.started]);
+    this.#view = { pid: await launched.pid, end: () => (launched.signal(SIGKILL), launched.exited) };
+  }
+
+  /** the container's /, by a magic link into its mount namespace */
+  #root(): string | undefined {
+    const living = this.#sandbox?.living();
+    if (living) return `/proc/${living.pid}/root`;
+    return this.#view && `/proc/${this.#view.pid}/root${MERGED_FOLDER}`;
+  }
+
   async #start(): Promise<void> {
     const started = await this.#container().start();
     this.#serve(FIRST_PROCESS, started, this.#create!.streams);
@@ -134,10 +174,14 @@ export class Machine {
     });
   }
 
-  async #shutdown(): Promise<void> {
+  async #shutdown(): Promise<{ written?: number }> {
+    if (!this.#sandbox && !this.#view) return {};
     await this.#sandbox?.destroy();
+    await this.#view?.end();
+    const written = writtenBytes();
     // clean disks: the next start of this container finds nothing to replay
-    for (const folder of this.#sandbox ? [WRITABLE_FOLDER, ROOT_FOLDER] : []) umount(folder);
+    for (const folder of [WRITABLE_FOLDER, ROOT_FOLDER]) umount(folder);
+    return { written };
   }
 }
 
@@ -158,10 +202,18 @@ function giveControllers(): void {
 }
 
 /** The image below, the container's own disk above; the overlay itself is mounted by the container's plan. */
-function mountRoot({ rootDevice, writableDevice }: Create): PlanRootfs {
+function mountRoot({ rootDevice, writableDevice }: Pick<Create, 'rootDevice' | 'writableDevice'>): PlanRootfs {
   for (const folder of [ROOT_FOLDER, WRITABLE_FOLDER, MERGED_FOLDER]) mkdirSync(folder, { recursive: true });
   mount(rootDevice, ROOT_FOLDER, 'erofs', MS_RDONLY | MS_NODEV);
   mount(writableDevice, WRITABLE_FOLDER, 'ext4', MS_NODEV);
   for (const folder of ['upper', 'work']) mkdirSync(`${WRITABLE_FOLDER}/${folder}`, { recursive: true });
   return { kind: 'overlay', lower: [ROOT_FOLDER], upper: `${WRITABLE_FOLDER}/upper`, work: `${WRITABLE_FOLDER}/work`, merged: MERGED_FOLDER };
 }
+
+/** What the container's own layer takes: all that is used on its disk, for nothing else is on it. */
+function writtenBytes(): number {
+  const { blocks, bfree, bsize } = statfsSync(WRITABLE_FOLDER);
+  return (blocks - bfree) * bsize;
+}
+
+const isDirectory = (path: string): boolean => statSync(path).isDirectory();

@@ -5,6 +5,7 @@
  */
 import { release } from 'node:os';
 import { AGENT_PROTOCOL_VERSION, CONTROL_PORT, encodeMessage, MessageDecoder, type Message } from '../agent-protocol.ts';
+import { failureOf } from '../container/files/main.ts';
 import { DescriptorStream } from '../host/descriptor-stream.ts';
 import { connectVsock } from '../host/vsock.ts';
 import { Machine } from './machine.ts';
@@ -23,7 +24,8 @@ function serve(): void {
       send({ kind: 'reply', id: message.id, value });
     } catch (error) {
       const exitCode = (error as { exitCode?: unknown }).exitCode;
-      send({ kind: 'error', id: message.id, message: error instanceof Error ? error.message : String(error), ...(typeof exitCode === 'number' ? { exitCode } : {}) });
+      const { kind: errorKind, message: text } = failureOf(error);
+      send({ kind: 'error', id: message.id, message: text, errorKind, ...(typeof exitCode === 'number' ? { exitCode } : {}) });
     }
   }
 

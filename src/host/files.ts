@@ -23,6 +23,7 @@ const SYS_OPENAT2 = 437;
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_BENEATH = 0x08;
+const RESOLVE_IN_ROOT = 0x10;
 
 /** a NUL-terminated buffer, or an ASCII string */
 export type Name = string | Buffer;
@@ -63,6 +64,12 @@ export const openAt = (folder: number, name: string, flags: number, mode = 0): n
 export function openBeneath(folder: number, path: string, flags = O_RDONLY): number {
   const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
   return checked(openat2(SYS_OPENAT2, folder, nameBytes(path), how, how.byteLength), 'openat2', path);
+}
+
+/** Opens what a path names when `root` is its /: links and `..` lead nowhere else, magic links are refused. openat2(2) @throws SyscallError */
+export function openInRoot(root: number, path: string, flags: number): number {
+  const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
+  return checked(openat2(SYS_OPENAT2, root, nameBytes(path), how, how.byteLength), 'openat2', path);
 }
 
 /** An absolute or cwd-relative path; links in it are followed: only for our own folders. @throws SyscallError */

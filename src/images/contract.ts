@@ -92,6 +92,8 @@ export interface Images {
   /** docker-archive (with an OCI layout in it, as Docker 25 writes) */
   save(references: string[], output: NodeJS.WritableStream): Promise<void>;
   load(input: NodeJS.ReadableStream, options?: { onProgress?: (progress: Progress) => void }): Promise<{ loaded: string[] }>;
+  /** a layer on top of an image, from a container; `config` is what the container was made with */
+  commit(layer: NodeJS.ReadableStream, options: { base: string; config: NonNullable<ImageConfig['config']>; createdBy?: string; reference?: string; author?: string; message?: string; changes?: string[] }): Promise<Image>;
   /** a flat file system tar (gzip or zstd too) becomes a one-layer image */
   import(input: NodeJS.ReadableStream, options: { reference?: string; message?: string; changes?: string[]; platform?: Platform }): Promise<Image>;
 }

@@ -251,6 +251,13 @@ export class ImageStore implements Images {
     return { loaded };
   }
 
+  async commit(layer: NodeJS.ReadableStream, options: Parameters<Images['commit']>[1]): Promise<Image> {
+    restoreRemoved(this.#removal);
+    sweepHalfMade(this.#options.paths);
+    const { commitImage } = await import('./archive/commit.ts');
+    return this.get(await commitImage(this.#archive(), this.get(options.base), layer, options));
+  }
+
   async import(input: NodeJS.ReadableStream, options: Parameters<Images['import']>[1]): Promise<Image> {
     restoreRemoved(this.#removal);
     sweepHalfMade(this.#options.paths);

@@ -122,7 +122,7 @@ export function joinSteps(fuse: FuseOverlay): Step[] {
   return [{ op: 'setnsPid', pid: fuse.pid, types: CLONE_NEWUSER | CLONE_NEWNS }, ...becomeRoot()];
 }
 
-function becomeRoot(): Step[] {
+export function becomeRoot(): Step[] {
   return [
     { op: 'setgroups', gids: [] },
     { op: 'setgid', gid: 0 },

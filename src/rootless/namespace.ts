@@ -20,6 +20,8 @@ export interface NamespaceProgram {
   stdout?: LaunchOptions['stdout'];
   /** @default this process's */
   stderr?: LaunchOptions['stderr'];
+  /** performed outside, as the caller */
+  before?: readonly Step[];
   /** steps into namespaces that are there already, instead of a new user namespace */
   join?: readonly Step[];
   /** a mount namespace of its own, with nothing propagating out of it */
@@ -43,6 +45,7 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
   const env = options.env ? [...options.env] : Object.entries(process.env).map(([name, value]) => `${name}=${value}`);
   const plan: LaunchPlan = [
     ...(maps.direct ? reachOwnParts('internal' in program) : []),
+    ...(options.before ?? []),
     ...(options.join ?? enterUserNamespace()),
     ...(options.mounts ? privateMounts() : []),
     ...(options.steps ?? []),

@@ -5,6 +5,7 @@
  */
 import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { CGROUP_ROOT, isUnified } from '../container/cgroup-delegation.ts';
 import { containerCgroup } from '../container/cgroup.ts';
 import type { LaunchPlan } from '../container/launch-plan.ts';
@@ -13,10 +14,11 @@ import { CLONE_NEWNET, namespaces } from '../container/namespaces.ts';
 import { planContainer } from '../container/plan.ts';
 import type { Spec } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
-import type { SandboxConfig } from '../sandbox.ts';
+import type { FilesRequest, Sandbox, SandboxConfig } from '../sandbox.ts';
+import { answerFiles } from './files.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
 import { joinFuseOverlay, mountFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
-import { stageBinds, type Staged } from './stage.ts';
+import { isBind, isDirectoryNow, stageBinds, type Staged } from './stage.ts';
 
 /** The container's way out, once its network namespace exists. */
 export interface Connection {
@@ -30,7 +32,13 @@ export interface UsernsOptions {
   maps?: IdMaps;
 }
 
-export class UsernsSandbox extends LocalSandbox {
+export class UsernsSandbox extends LocalSandbox implements Sandbox {
+  readonly #config: SandboxConfig;
+  readonly #maps: IdMaps;
+  /** of requests under way */
+  readonly #answers = new Set<Promise<void>>();
+  #opened = false;
+
   constructor(config: SandboxConfig, options: UsernsOptions = {}) {
     const maps = options.maps ?? idMaps();
     const { connect } = options;
@@ -53,7 +61,35 @@ export class UsernsSandbox extends LocalSandbox {
         rmSync(join(config.directory, 'binds'), { recursive: true, force: true });
       },
     });
+    this.#config = config;
+    this.#maps = maps;
   }
+
+  /** Each request mounts what it needs for itself; the end waits for all of them. */
+  async open(): Promise<void> {
+    this.#opened = true;
+  }
+
+  override async destroy(): Promise<number | undefined> {
+    if (this.#opened) await Promise.all(this.#answers);
+    return super.destroy();
+  }
+
+  files(request: FilesRequest, input?: Readable): Readable {
+    const { spec, directory } = this.#config;
+    const rootfs = makeRootfs(this.#config, this.#maps);
+    const dataRoot = dirname(dirname(directory));
+    const { output, over } = answerFiles(request, { rootfs, directory, dataRoot, maps: this.#maps, process: this.living(), stage: () => stageFiles(spec, this.#config, this.#maps), input });
+    this.#answers.add(over);
+    void over.then(() => this.#answers.delete(over));
+    return output;
+  }
+}
+
+/** The bind mounts of a container that does not run, as a plan has them. */
+function stageFiles(spec: Spec, config: SandboxConfig, maps: IdMaps): Staged {
+  const binds = { ...spec, mounts: spec.mounts.filter(isBind) };
+  return maps.direct ? stage(binds, config, dirname(dirname(config.directory))) : { spec: binds, steps: [], isDirectory: isDirectoryNow };
 }
 
 interface Making {

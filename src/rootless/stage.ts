@@ -55,10 +55,10 @@ export function stageBinds(spec: Spec, options: { folder: string; dataRoot: stri
   };
 }
 
-function isBind({ type, options }: Mount): boolean {
+export function isBind({ type, options }: Mount): boolean {
   return type === 'bind' || options?.includes('bind') === true || options?.includes('rbind') === true;
 }
 
-function isDirectoryNow(path: string): boolean {
+export function isDirectoryNow(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
 }

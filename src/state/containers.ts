@@ -51,8 +51,10 @@ export interface ContainerState {
    * is never mistaken for it. A `running` record whose supervisor is gone is shown, and mended, as exited.
    */
   supervisor?: ProcessIdentity;
-  /** who is starting or removing it now: a claim whose process is dead is nobody's */
-  claim?: { by: ProcessIdentity; operation: 'start' | 'remove' };
+  /** who is starting it, removing it, or at its files while it does not run: a claim whose process is dead is nobody's */
+  claim?: { by: ProcessIdentity; operation: 'start' | 'remove' | 'copy' };
+  /** bytes its own layer takes, as last measured, where only its machine can measure them */
+  writtenBytes?: number;
 }
 
 /** RFC 3339's way to say "never", as Docker has it */

@@ -5,7 +5,7 @@
 import { connect, type Socket } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import type { ExitStatus } from '../sandbox.ts';
+import type { ExitStatus, FilesRequest } from '../sandbox.ts';
 import { decodeMessage, encodeMessage, encodeStream, FrameDecoder } from './frames.ts';
 import { FRAME_JSON, FRAME_STDERR, FRAME_STDIN, FRAME_STDOUT, type Event, type Request } from './protocol.ts';
 
@@ -23,7 +23,7 @@ export class SupervisorClient implements Disposable {
   readonly #socket: Socket;
   readonly #decoder = new FrameDecoder();
   #waiting: { resolve(event: Event): void; reject(error: unknown): void } | undefined;
-  #streams: { stdout: Readable; stderr: Readable; exited: PromiseWithResolvers<ExitStatus> } | undefined;
+  #streams: { stdout: Readable; stderr: Readable; exited: PromiseWithResolvers<ExitStatus>; /** an error is the stream's, not an exit status */ failing?: boolean } | undefined;
   #detached = false;
   #closed = false;
 
@@ -56,7 +56,7 @@ export class SupervisorClient implements Disposable {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(gone());
       this.#waiting = {
-        resolve: (event) => (event.type === 'error' ? reject(new HuskError(event.message, { kind: event.kind, exitCode: event.exitCode, fix: event.fix })) : resolve(event)),
+        resolve: (event) => (event.type === 'error' ? reject(errorOf(event)) : resolve(event)),
         reject,
       };
       this.#socket.write(encodeMessage(request));
@@ -73,6 +73,36 @@ export class SupervisorClient implements Disposable {
       this.#streams = undefined;
       throw error;
     }
+  }
+
+  /**
+   * The bytes of the answer, whose end is success; a failure is the stream's error. After its end the connection takes the next request.
+   * @param input for `extract`
+   */
+  files(request: FilesRequest, input?: Readable): Readable {
+    const { stdin, stdout } = this.#stream(true);
+    const streams = this.#streams!;
+    streams.failing = true;
+    // dropped before its end: there is no other way to stop the other side
+    stdout.once('close', () => stdout.readableEnded || stdout.errored || this.#socket.destroy());
+    this.request({ type: 'files', request }).then(
+      () => {
+        if (!input) return;
+        input.on('error', () => this.#socket.destroy());
+        stdin!.on('error', () => {});
+        input.pipe(stdin!);
+        void streams.exited.promise.then(() => {
+          input.unpipe(stdin!);
+          // whoever writes into a pipe must not be cut off because the answer came early
+          input.resume();
+        });
+      },
+      (error: unknown) => {
+        if (this.#streams === streams) this.#streams = undefined;
+        stdout.destroy(error as Error);
+      },
+    );
+    return stdout;
   }
 
   /** keep the event loop alive, or not */
@@ -140,11 +170,12 @@ export class SupervisorClient implements Disposable {
       return waiting.resolve(event);
     }
     if (event.type === 'exit') return this.#end({ code: event.code, signal: event.signal, oomKilled: event.oomKilled, error: event.error });
-    if (event.type === 'error') this.#end({ code: event.exitCode, error: event.message });
+    if (event.type === 'error') this.#end({ code: event.exitCode, error: event.message }, errorOf(event));
   }
 
-  #end(status: ExitStatus): void {
-    this.#streams?.stdout.push(null);
+  #end(status: ExitStatus, error?: HuskError): void {
+    if (error && this.#streams?.failing) this.#streams.stdout.destroy(error);
+    else this.#streams?.stdout.push(null);
     this.#streams?.stderr.push(null);
     this.#streams?.exited.resolve(status);
     this.#streams = undefined;
@@ -160,8 +191,12 @@ export class SupervisorClient implements Disposable {
       return;
     }
     // Docker gives 137 too when the one that waited for the container is killed
-    this.#end({ code: 128 + 9, error: 'the supervisor was killed' });
+    this.#end({ code: 128 + 9, error: 'the supervisor was killed' }, gone());
   }
+}
+
+function errorOf(event: Extract<Event, { type: 'error' }>): HuskError {
+  return new HuskError(event.message, { kind: event.kind, exitCode: event.exitCode, fix: event.fix });
 }
 
 function gone(): HuskError {

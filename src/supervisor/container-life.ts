@@ -6,12 +6,13 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import type { Readable } from 'node:stream';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { openLog } from '../logs/open.ts';
 import type { LogSink } from '../logs/sink.ts';
 import { paths as computePaths, type Paths } from '../paths.ts';
 import type { Resources } from '../container/spec.ts';
-import type { ExitStatus, Sandbox, SandboxProcess } from '../sandbox.ts';
+import type { ExitStatus, FilesRequest, Sandbox, SandboxProcess } from '../sandbox.ts';
 import { ContainerStore } from '../state/containers.ts';
 import { openDatabase } from '../state/database.ts';
 import type { ContainerControl } from './conversation.ts';
@@ -67,6 +68,8 @@ export class ContainerLife implements ContainerControl {
   #shrink: NodeJS.Timeout | undefined;
   /** no container yet, or none any more because it could not be started */
   #idle = true;
+  /** for its files alone: all ends with the client that asked for them */
+  #forFiles = false;
 
   constructor(options: LifeOptions) {
     this.#options = options;
@@ -98,22 +101,60 @@ export class ContainerLife implements ContainerControl {
   /** The client went away before it named a container, or the start failed: nothing to supervise. A start under way goes on. */
   abandon(): void {
     if (this.#idle) this.#endOver();
+    else if (this.#forFiles) void this.#closeFiles();
   }
 
-  async start(task: Task, size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }> {
+  /** A container that does not run is claimed, so that nobody starts or removes it while its files are looked at or written. */
+  async open(task: Task): Promise<void> {
+    this.#take(task);
+    this.#forFiles = true;
+    this.#record!.claim('copy');
+    this.#idle = false;
+    try {
+      mkdirSync(this.#paths!.container(task.id), { recursive: true, mode: 0o711 });
+      this.#sandbox = await this.#options.openSandbox(task, this.#paths!);
+      await this.#sandbox.open();
+    } catch (error) {
+      await this.#releaseFiles();
+      this.#idle = true;
+      throw error;
+    }
+  }
+
+  files(request: FilesRequest, input?: Readable): Readable {
+    if (!this.#sandbox || (!this.process && !this.#forFiles)) throw new HuskError(`Container ${this.#task?.id} is not running`, { kind: 'conflict' });
+    return this.#sandbox.files(request, input);
+  }
+
+  async #closeFiles(): Promise<void> {
+    await this.#releaseFiles();
+    this.#endOver();
+  }
+
+  async #releaseFiles(): Promise<void> {
+    const written = await this.#sandbox?.destroy().catch(() => undefined);
+    this.#sandbox = undefined;
+    this.#record!.released(written);
+  }
+
+  #take(task: Task): void {
     if (this.#task) throw new HuskError(`this supervisor is of container ${this.#task.id}`, { kind: 'conflict' });
     this.#task = task;
     this.#paths = computePaths({ dataRoot: task.dataRoot });
     this.#paths.runtimeDir = task.runtimeDir;
-    const socket = join(task.runtimeDir, `${task.id.slice(0, 16)}.sock`);
     this.#database = openDatabase(this.#paths.database);
     this.#store = new ContainerStore(this.#database);
     this.#record = new LifeRecord(this.#database, this.#store, task);
-    this.#record.claim();
+  }
+
+  async start(task: Task, size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }> {
+    this.#take(task);
+    const socket = join(task.runtimeDir, `${task.id.slice(0, 16)}.sock`);
+    this.#record!.claim('start');
     this.#idle = false;
     try {
       // whoever created it may have been killed between the record and the folder
-      mkdirSync(this.#paths.container(task.id), { recursive: true, mode: 0o711 });
+      mkdirSync(this.#paths!.container(task.id), { recursive: true, mode: 0o711 });
       await this.#options.listen(socket);
       return await this.#startOnce(size);
     } catch (error) {
@@ -257,7 +298,7 @@ export class ContainerLife implements ContainerControl {
     await log.end();
     this.process = undefined;
     try {
-      await this.#sandbox!.destroy();
+      this.#record!.measured(await this.#sandbox!.destroy());
     } catch (error) {
       status.error ??= error instanceof Error ? error.message : String(error);
     }

@@ -4,9 +4,10 @@
  * harms nobody else. Decides nothing about the container itself: that is container-life.ts.
  */
 import type { Socket } from 'node:net';
+import { PassThrough, type Readable } from 'node:stream';
 import type { Resources } from '../container/spec.ts';
 import { HuskError, refusal } from '../errors.ts';
-import type { ExitStatus, Sandbox, SandboxProcess } from '../sandbox.ts';
+import type { ExitStatus, FilesRequest, Sandbox, SandboxProcess } from '../sandbox.ts';
 import { FanOut, STALL_TIMEOUT_MS, type Listener } from './fan-out.ts';
 import { decodeMessage, encodeMessage, encodeStream, FrameDecoder } from './frames.ts';
 import { FRAME_JSON, FRAME_STDERR, FRAME_STDIN, FRAME_STDOUT, type AttachRequest, type Event, type Request, type RestartPolicy, type Task } from './protocol.ts';
@@ -22,6 +23,9 @@ export interface ContainerControl {
   sandbox(): Sandbox;
   /** @returns once the command runs; its output is held until `begin` */
   start(task: Task, size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }>;
+  /** as `start`, for the files of a container that does not run */
+  open(task: Task): Promise<void>;
+  files(request: FilesRequest, input?: Readable): Readable;
   /** the start failed and its client knows: nothing is left to supervise */
   abandon(): void;
   stop(options: { timeout?: number; signal?: number }): Promise<void>;
@@ -50,6 +54,10 @@ export class Conversation implements Listener {
   #stdin: { process: SandboxProcess; endsWithClient: boolean } | undefined;
   /** the connection belongs to one process's stdio now */
   #streaming = false;
+  /** a `files` request is being answered */
+  #answering: Promise<void> | undefined;
+  /** its input */
+  #input: PassThrough | undefined;
 
   constructor(socket: Socket, control: ContainerControl) {
     this.#socket = socket;
@@ -79,7 +87,8 @@ export class Conversation implements Listener {
   }
 
   /** Sends what is left and closes; a client that does not read, and did not start the container, is cut off after a while. */
-  finish(): Promise<void> {
+  async finish(): Promise<void> {
+    await this.#answering;
     return new Promise((resolve) => {
       if (this.#socket.destroyed) return resolve();
       this.#socket.once('close', () => resolve());
@@ -148,7 +157,13 @@ export class Conversation implements Listener {
       case 'exec':
         this.#onlyOnce();
         return this.#exec(request);
+      case 'open':
+        await control.open(request.task);
+        return this.send({ type: 'ok' });
+      case 'files':
+        return this.#files(request.request);
       case 'stdin-end':
+        if (this.#input) return void this.#input.end();
         return this.#endStdin();
       case 'resize':
         (request.exec === undefined ? control.process : control.execs.get(request.exec))?.resize(bounded(request.columns), bounded(request.rows));
@@ -229,8 +244,44 @@ export class Conversation implements Listener {
     });
   }
 
+  #files(request: FilesRequest): void {
+    this.#onlyOnce();
+    const input = request.op === 'extract' ? new PassThrough() : undefined;
+    // its failure is the answer's
+    input?.on('error', () => {});
+    const output = this.#control.files(request, input);
+    this.#input = input;
+    this.send({ type: 'ok' });
+    const cut = () => {
+      output.destroy();
+      input?.destroy(new HuskError('the client went away', { kind: 'unavailable' }));
+    };
+    this.#socket.once('close', cut);
+    this.#answering = this.#answer(output).finally(() => {
+      this.#socket.off('close', cut);
+      input?.destroy();
+      this.#answering = undefined;
+    });
+  }
+
+  /** The answer at the client's pace; then the connection is free again. */
+  async #answer(output: Readable): Promise<void> {
+    let end: Event = { type: 'exit', code: 0 };
+    try {
+      for await (const chunk of output) {
+        let ready = true;
+        for (const frame of encodeStream(FRAME_STDOUT, chunk as Buffer)) ready = this.#socket.write(frame);
+        if (!ready && !this.#socket.destroyed) await new Promise<void>((resolve) => this.onceDrained(resolve));
+      }
+    } catch (error) {
+      end = errorEvent(error);
+    }
+    this.#streaming = false;
+    this.send(end);
+  }
+
   async #writeStdin(payload: Buffer): Promise<void> {
-    const stdin = this.#stdin?.process.stdin;
+    const stdin = this.#input ?? this.#stdin?.process.stdin;
     if (!stdin || stdin.destroyed || stdin.writableEnded) return;
     if (stdin.write(payload)) return;
     await new Promise<void>((resolve) => {

@@ -12,6 +12,8 @@ import { ranFor, rfc3339 } from '../state/time.ts';
 import { healthAfter, restingHealth, startingHealth } from './health.ts';
 import type { HealthCheck, Task } from './protocol.ts';
 
+const BEING = { start: 'started', remove: 'removed', copy: 'copied from or to' };
+
 export class LifeRecord {
   readonly #database: DatabaseSync;
   readonly #store: ContainerStore;
@@ -32,16 +34,27 @@ export class LifeRecord {
   }
 
   /** One process wins: the record is checked and claimed in one transaction. */
-  claim(): void {
+  claim(operation: 'start' | 'copy'): void {
     const { id } = this.#task;
     const self = identifySelf();
     const record = this.#store.change(id, (state) => {
       if (state.status === 'removing') throw new HuskError('container is marked for removal and cannot be started', { kind: 'conflict' });
       if (['running', 'paused', 'restarting'].includes(state.status) && isAlive(state.supervisor)) throw new HuskError(`container ${id} is already running`, { kind: 'conflict' });
-      if (state.claim && isAlive(state.claim.by)) throw new HuskError(`container ${id} is being ${state.claim.operation === 'start' ? 'started' : 'removed'} by another process`, { kind: 'conflict' });
-      return { ...state, claim: { by: self, operation: 'start' } };
+      if (state.claim && isAlive(state.claim.by)) throw new HuskError(`container ${id} is being ${BEING[state.claim.operation]} by another process`, { kind: 'conflict' });
+      return { ...state, claim: { by: self, operation } };
     });
     if (!record) throw new HuskError(`No such container: ${id}`, { kind: 'not-found' });
+  }
+
+  /** Its files are nobody's any more. @param written see `measured` */
+  released(written: number | undefined): void {
+    const self = identifySelf();
+    this.#change((state) => (sameProcess(state.claim?.by, self) ? { ...state, claim: undefined, writtenBytes: written ?? state.writtenBytes } : undefined));
+  }
+
+  /** What its own layer took when its machine ended; undefined: it can be measured at any time. */
+  measured(written: number | undefined): void {
+    if (written !== undefined) this.#change((state) => ({ ...state, writtenBytes: written }));
   }
 
   running(pid: number, restarts: number): void {

@@ -12,7 +12,7 @@ import type { ErrorKind } from '../errors.ts';
 import type { Layer } from '../images/contract.ts';
 import type { LoggedContainer } from '../logs/attributes.ts';
 import type { LogRequest } from '../logs/options.ts';
-import type { ExitStatus, Isolation } from '../sandbox.ts';
+import type { ExitStatus, FilesRequest, Isolation } from '../sandbox.ts';
 import type { ResolvedMount } from '../volumes/contract.ts';
 
 export const FRAME_JSON = 0;
@@ -115,7 +115,14 @@ export type Request =
   /** rows of `top` by the sandbox's own ps */
   | { type: 'ps'; options: string[] }
   /** all of the container's resources, changed; and what its restart policy is from now on */
-  | { type: 'update'; resources?: Resources; restart?: RestartPolicy };
+  | { type: 'update'; resources?: Resources; restart?: RestartPolicy }
+  /** the first client only: open the files of this container, of which nothing is started; everything ends with the connection */
+  | { type: 'open'; task: Task }
+  /**
+   * answered with `ok`; then an input goes in as stdin up to `stdin-end`, the answer's bytes come as stdout, and `exit` or `error` ends them: the
+   * connection is free for the next request then
+   */
+  | { type: 'files'; request: FilesRequest };
 
 export type Event =
   | { type: 'ok'; value?: unknown }

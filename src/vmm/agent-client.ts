@@ -68,7 +68,7 @@ export class AgentClient {
     if (!waiting) return; // an answer nobody asked for
     this.#requests.delete(message.id);
     if (message.kind === 'reply') waiting.resolve(message.value);
-    else waiting.reject(new HuskError(message.message, { kind: message.exitCode === undefined ? 'internal' : 'start-failed', exitCode: message.exitCode }));
+    else waiting.reject(new HuskError(message.message, { kind: message.errorKind ?? (message.exitCode === undefined ? 'internal' : 'start-failed'), exitCode: message.exitCode }));
   }
 
   /** Ends every wait, now and later. The first reason stays. */

@@ -54,7 +54,7 @@ export function guestBinds(spec: Spec, options: { directory: string; maxShares: 
   return { spec: { ...spec, mounts }, shares, files };
 }
 
-const isBind = ({ type, options }: Mount) => type === 'bind' || options?.includes('bind') === true || options?.includes('rbind') === true;
+export const isBind = ({ type, options }: Mount) => type === 'bind' || options?.includes('bind') === true || options?.includes('rbind') === true;
 const isReadOnly = ({ options }: Mount) => options?.includes('ro') === true || options?.includes('rro') === true;
 
 function isOwnFile(source: string, directory: string): boolean {

@@ -7,9 +7,9 @@ import { PassThrough, type Duplex, type Readable, type Writable } from 'node:str
 import { type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Notice } from '../agent-protocol.ts';
 import type { ProcessSpec, Resources } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import type { ExitStatus, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
+import type { ExitStatus, FilesRequest, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
 import { AgentClient } from './agent-client.ts';
-import { guestBinds, MAX_SHARES, type Binds } from './binds.ts';
+import { guestBinds, isBind, MAX_SHARES, type Binds } from './binds.ts';
 import { checkTable } from './process-table.ts';
 import { ConsoleTail } from './console-tail.ts';
 import { Balloon } from './devices/balloon/device.ts';
@@ -89,7 +89,7 @@ export class VmSandbox implements Sandbox {
   #stdio: { streams: ProcessStreams; ends: ProcessEnds; request: StdioRequest } | undefined;
   #nextProcess: ProcessNumber = 1;
   #ended: Promise<void> | undefined;
-  #destroyed: Promise<void> | undefined;
+  #destroyed: Promise<number | undefined> | undefined;
 
   constructor(config: SandboxConfig, options: VmOptions) {
     const { rootfs } = config;
@@ -123,6 +123,21 @@ export class VmSandbox implements Sandbox {
   }
 
   async prepare(stdio: StdioRequest): Promise<{ pid: number }> {
+    await this.#boot();
+    const { streams, ends } = this.#openStdio(stdio);
+    this.#stdio = { streams, ends, request: stdio };
+    const { init } = this.#config;
+    const { spec } = this.#binds;
+    await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, streams, columns: stdio.columns, rows: stdio.rows, ...(this.#network && { interface: this.#network.interface }) });
+    return { pid: process.pid };
+  }
+
+  async open(): Promise<void> {
+    await this.#boot();
+    await this.#agent.request({ type: 'open', mounts: this.#binds.spec.mounts.filter(isBind), rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE });
+  }
+
+  async #boot(): Promise<void> {
     this.#beforeRun?.();
     this.#ended = this.#machine.run().then((end) => this.#machineEnded(end));
     const timer = setTimeout(() => this.#agent.fail(this.#death(`its agent did not answer within ${BOOT_TIMEOUT / 1000} s`)), BOOT_TIMEOUT);
@@ -132,12 +147,6 @@ export class VmSandbox implements Sandbox {
       clearTimeout(timer);
     }
     await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: this.#binds.shares.map(({ tag }) => tag), files: this.#binds.files });
-    const { streams, ends } = this.#openStdio(stdio);
-    this.#stdio = { streams, ends, request: stdio };
-    const { init } = this.#config;
-    const { spec } = this.#binds;
-    await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, streams, columns: stdio.columns, rows: stdio.rows, ...(this.#network && { interface: this.#network.interface }) });
-    return { pid: process.pid };
   }
 
   async start(): Promise<SandboxProcess> {
@@ -220,6 +229,43 @@ export class VmSandbox implements Sandbox {
     this.#tell({ type: 'signal', process: FIRST_PROCESS, signal, all: options.all });
   }
 
+  /** The bytes are the guest's, and only passed on. */
+  files(request: FilesRequest, input?: Readable): Readable {
+    const output = new PassThrough();
+    const received = Promise.withResolvers<void>();
+    const streams: number[] = [];
+    const expect = (onOpen: (stream: Duplex) => void) => streams.push(this.#agent.expectStream(onOpen));
+    expect((stream) => {
+      stream.end(); // nothing is said on an output
+      stream.on('error', () => {});
+      stream.on('close', received.resolve);
+      output.on('close', () => stream.destroy());
+      stream.pipe(output, { end: false });
+    });
+    if (input) {
+      expect((stream) => {
+        stream.on('error', () => {});
+        stream.on('close', () => input.resume());
+        input.on('error', () => stream.destroy());
+        input.pipe(stream);
+      });
+    }
+    const [out, into] = streams;
+    this.#agent
+      .request({ type: 'files', request, output: out!, ...(into !== undefined && { input: into }) })
+      // the machine's end closes what is still open
+      .then(() => Promise.race([received.promise, this.#ended]))
+      .then(
+        () => output.end(),
+        (error: unknown) => output.destroy(error as Error),
+      )
+      .finally(() => {
+        for (const stream of streams) this.#agent.forgetStream(stream);
+        input?.resume();
+      });
+    return output;
+  }
+
   async pause(): Promise<void> {
     await this.#agent.request({ type: 'pause' });
   }
@@ -285,21 +331,24 @@ export class VmSandbox implements Sandbox {
     if (cpu?.quota && cpu.period && cpu.quota > cpus * cpu.period) refuse(`give the container ${cpu.quota / cpu.period} CPUs`, `${cpus}`);
   }
 
-  destroy(): Promise<void> {
+  destroy(): Promise<number | undefined> {
     return (this.#destroyed ??= this.#end());
   }
 
-  async #end(): Promise<void> {
+  async #end(): Promise<number | undefined> {
+    let written: number | undefined;
     if (this.#ended) {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise((resolve) => (timer = setTimeout(resolve, SHUTDOWN_TIMEOUT)));
       // the agent unmounts the writable disk; a guest that will not is switched off, its journal is its own affair
-      await Promise.race([this.#agent.request({ type: 'shutdown' }).catch(() => {}), late]);
+      const answer = (await Promise.race([this.#agent.request({ type: 'shutdown' }).catch(() => {}), late])) as { written?: unknown } | null | undefined;
+      if (Number.isSafeInteger(answer?.written) && (answer!.written as number) >= 0) written = answer!.written as number;
       clearTimeout(timer);
       await this.#machine.stop();
       await this.#ended;
     }
     this.#machine[Symbol.dispose]();
+    return written;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

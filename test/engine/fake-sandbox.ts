@@ -4,6 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { Readable } from 'node:stream';
 import { constants } from 'node:os';
 import { accessSync, constants as access, statSync } from 'node:fs';
 import { HuskError } from '../../src/errors.ts';
@@ -24,6 +25,7 @@ function fakeSandbox(args: string[], env: string[]): Sandbox {
   };
   const destroy = async () => {
     for (const process of running) process.signal(9);
+    return undefined;
   };
   return {
     async prepare(request) {
@@ -41,8 +43,14 @@ function fakeSandbox(args: string[], env: string[]): Sandbox {
     ps: async (options) => ({ titles: ['PID', 'CMD'], processes: [...running].map(({ pid }) => [String(pid), `ps ${options.join(' ')}`]) }),
     stats: async () => ({ cpuNanoseconds: 1, memoryBytes: 2, memoryLimitBytes: 3, pids: running.size, pidsLimit: undefined, networkReceivedBytes: 0, networkSentBytes: 0, blockReadBytes: 0, blockWrittenBytes: 0 }),
     update: async () => {},
+    open: async () => {},
+    // what it is asked, and what it was sent, comes back
+    files: (request, input) => Readable.from((async function* () {
+      yield `${JSON.stringify({ size: 1 })}\n${JSON.stringify(request)}\n`;
+      if (input) yield* input;
+    })()),
     destroy,
-    [Symbol.asyncDispose]: destroy,
+    [Symbol.asyncDispose]: async () => void (await destroy()),
   };
 }
 

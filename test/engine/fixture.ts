@@ -140,6 +140,7 @@ function fakeImages(): Images {
     prune: absent,
     save: absent,
     load: absent,
+    commit: absent,
     import: absent,
   };
 }

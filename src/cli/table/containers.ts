@@ -200,6 +200,32 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
   { ...both('pause'), usage: 'CONTAINER [CONTAINER...]', help: 'Pause all processes of one or more containers', flags: [], arguments: { minimum: 1, complete: ['container-running'] }, load: () => import('../commands/pause.ts') },
   { ...both('unpause'), usage: 'CONTAINER [CONTAINER...]', help: 'Let the processes of one or more containers go on', flags: [], arguments: onlyContainers, load: () => import('../commands/unpause.ts') },
   {
+    ...both('cp'),
+    usage: '[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|- | SRC_PATH|- CONTAINER:DEST_PATH',
+    help: 'Copy files between a container and this host',
+    flags: [
+      { name: 'archive', short: 'a', type: 'bool', help: 'Keep owners (uid and gid)' },
+      { name: 'follow-link', short: 'L', type: 'bool', help: 'Copy what a symbolic link at the source leads to' },
+      { name: 'quiet', short: 'q', type: 'bool', help: 'Say nothing of the progress, as without a terminal' },
+    ],
+    arguments: { minimum: 2, maximum: 2, complete: ['file', 'file'] },
+    load: () => import('../commands/cp.ts'),
+  },
+  { ...both('diff'), usage: 'CONTAINER', help: "Show what a container has changed of its image's files", flags: [], arguments: { minimum: 1, maximum: 1, complete: ['container'] }, load: () => import('../commands/diff.ts') },
+  {
+    ...both('commit'),
+    usage: '[OPTIONS] CONTAINER [REPOSITORY[:TAG]]',
+    help: 'Make an image of what a container has changed',
+    flags: [
+      { name: 'author', short: 'a', type: 'string', help: 'Author (e.g. "Grace Hopper <grace@example.org>")' },
+      { name: 'change', short: 'c', type: 'list', help: 'Apply a Dockerfile instruction to the image' },
+      { name: 'message', short: 'm', type: 'string', help: 'Message of the commit' },
+      { name: 'pause', short: 'p', type: 'bool', default: true, help: 'Pause the container meanwhile' },
+    ],
+    arguments: { minimum: 1, maximum: 2, complete: ['container', 'none'] },
+    load: () => import('../commands/commit.ts'),
+  },
+  {
     ...both('export'),
     usage: '[OPTIONS] CONTAINER',
     help: "Write a container's file system as a tar archive",

@@ -10,7 +10,7 @@ export interface ArchiveContext {
   /** bytes an uncompressed layer may have */
   maxLayerSize: number;
   /** held while layers are written whose image is not recorded yet: a prune leaves them alone */
-  claim(purpose: 'load' | 'import'): Disposable;
+  claim(purpose: 'load' | 'import' | 'commit'): Disposable;
   /** takes layers away that no image has, unless somebody else may be about to use them */
   discard(diffIds: string[]): Promise<void>;
 }

@@ -1,0 +1,162 @@
+/**
+ * Answers a FilesRequest (src/sandbox.ts) in the process that has the container's files before it: the guest's agent, or on the host a program of
+ * husk's in the container's user namespace. Both run this; neither executes anything of the container.
+ */
+import { HuskError } from '../../errors.ts';
+import * as host from '../../host/files.ts';
+import { O_PATH } from '../../host/file-at.ts';
+import type { FilesHeader, FilesRequest, PathStat } from '../../sandbox.ts';
+import { type ByteString, fromText, toBytes } from '../../tar/byte-string.ts';
+import { changesOf } from './changes.ts';
+import { factsOf, linkTarget } from './facts.ts';
+import { packTree } from './pack.ts';
+import { containerPlace } from './places.ts';
+import { explain, followed, openPath } from './resolve.ts';
+import { Unpacker } from './unpack.ts';
+import { UpperLayer, type UpperForm } from './upper.ts';
+import { userOf } from './user.ts';
+
+/** Folders of this process; each request needs some of them. */
+export interface FilesPlaces {
+  /** the container's / as its processes see it */
+  root?: string;
+  /** image and changes, with nothing mounted on them */
+  whole?: string;
+  /** the changes */
+  upper?: string;
+  /** the image */
+  lower?: string;
+  form?: UpperForm;
+}
+
+/** which of them */
+export function placesFor(request: FilesRequest): readonly ('root' | 'whole' | 'upper' | 'lower')[] {
+  switch (request.op) {
+    case 'stat':
+    case 'archive':
+    case 'extract':
+      return ['root'];
+    case 'export':
+      return ['whole'];
+    default:
+      return ['upper', 'lower'];
+  }
+}
+
+/** bytes of changes gathered before they are handed on */
+const CHUNK = 64 << 10;
+
+/** Everything but `extract` and `size`, piece by piece. @throws HuskError, SyscallError */
+export function* answer(request: FilesRequest, places: FilesPlaces): Generator<Buffer, void, void> {
+  switch (request.op) {
+    case 'stat':
+      return yield* withFolder(places.root, function* (root) {
+        const path = fromText(request.path);
+        const fd = openPath(root, path, { follow: false });
+        try {
+          yield header({ stat: statOf(root, path, fd) });
+        } finally {
+          host.closeFd(fd);
+        }
+      });
+    case 'archive':
+      return yield* withFolder(places.root, function* (root) {
+        const path = fromText(request.path);
+        const fd = openPath(root, path, { follow: request.follow === true });
+        try {
+          yield header({ stat: statOf(root, path, fd) });
+          yield* packTree(fd, request.name === undefined ? lastName(path) : fromText(request.name));
+        } finally {
+          host.closeFd(fd);
+        }
+      });
+    case 'export':
+      return yield* withFolder(places.whole, function* (whole) {
+        yield header({});
+        yield* packTree(whole, '');
+      });
+    case 'layer':
+      return yield* withLayer(places, function* ({ upper, layer }) {
+        yield header({});
+        yield* packTree(upper, '', { layer });
+      });
+    case 'changes':
+      return yield* withLayer(places, function* ({ upper, lower, layer }) {
+        yield header({});
+        let text = '';
+        for (const { kind, path } of changesOf(upper, lower, layer)) {
+          text += `${kind}/${path}\0`;
+          if (text.length < CHUNK) continue;
+          yield toBytes(text);
+          text = '';
+        }
+        yield toBytes(text);
+      });
+    default:
+      throw new HuskError(`the request "${request.op}" has no bytes to answer with`, { kind: 'internal' });
+  }
+}
+
+/** What takes the input of `extract`. @throws HuskError when the folder is not there */
+export function receiver(request: Extract<FilesRequest, { op: 'extract' }>, places: FilesPlaces & { devices: boolean }): Unpacker {
+  const root = host.openFolder(places.root!);
+  const path = fromText(request.path);
+  try {
+    const owner = request.user === undefined ? 'keep' : userOf(root, request.user);
+    const fd = openPath(root, path, { follow: true });
+    const { type } = factsOf(fd);
+    host.closeFd(fd);
+    if (type !== 'directory') throw new HuskError('extraction point is not a directory', { kind: 'invalid' });
+    const unpacker = new Unpacker(containerPlace(root, path), { owner, replaceKinds: request.replaceKinds, devices: places.devices, specialBits: true, xattrs: true, existingFolders: true });
+    const { close } = unpacker;
+    unpacker.close = () => {
+      close.call(unpacker);
+      host.closeFd(root);
+    };
+    return unpacker;
+  } catch (error) {
+    host.closeFd(root);
+    throw explain(error, path);
+  }
+}
+
+export const header = (value: FilesHeader): Buffer => Buffer.from(`${JSON.stringify(value)}\n`);
+
+function statOf(root: number, path: ByteString, fd: number): PathStat {
+  const { type, size, mode, mtime, mtimeNanoseconds } = factsOf(fd);
+  const text = (bytes: ByteString) => toBytes(bytes).toString();
+  return { name: text(lastName(path) || (path.endsWith('.') ? '.' : '/')), size, mode, mtime, mtimeNanoseconds, linkTarget: type === 'symlink' ? text(linkTarget(fd) === '' ? '' : followed(root, path)) : '' };
+}
+
+/** what the members of a path's archive begin with; '' for the root and for what a path that ends with `/.` has in it */
+export function lastName(path: ByteString): ByteString {
+  const names = path.split('/').filter((name) => name !== '');
+  const last = names.at(-1) ?? '';
+  return last === '.' || last === '..' ? '' : last;
+}
+
+function* withFolder<T>(path: string | undefined, use: (fd: number) => Generator<Buffer, T, void>): Generator<Buffer, T, void> {
+  const fd = host.openFolder(path!);
+  try {
+    return yield* use(fd);
+  } finally {
+    host.closeFd(fd);
+  }
+}
+
+function withLayer(places: FilesPlaces, use: (open: { upper: number; lower: number; layer: UpperLayer }) => Generator<Buffer, void, void>): Generator<Buffer, void, void> {
+  return withFolder(places.upper, (upper) =>
+    withFolder(places.lower, function* (lower) {
+      yield* use({ upper, lower, layer: new UpperLayer(places.form!, (path) => exists(lower, path)) });
+    }),
+  );
+}
+
+function exists(root: number, path: ByteString): boolean {
+  try {
+    host.closeFd(host.openInRoot(root, path, O_PATH | host.O_NOFOLLOW));
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * What a container has changed of its image: overlay's upper folder compared with what lies below. Docker's rules (moby pkg/archive changes.go): a
+ * folder counts as changed when its mode or owner is another or something in it changed; a file when also its size or time is. Reads names and
+ * attributes only.
+ */
+import * as host from '../../host/files.ts';
+import { O_PATH, reopen } from '../../host/file-at.ts';
+import { HuskError } from '../../errors.ts';
+import type { ByteString } from '../../tar/byte-string.ts';
+import { factsAt, factsOf, openName, type Facts } from './facts.ts';
+import { namesIn } from './names.ts';
+import type { UpperLayer } from './upper.ts';
+
+export interface Change {
+  kind: 'A' | 'C' | 'D';
+  /** without a leading slash */
+  path: ByteString;
+}
+
+/** folders within folders; a path of the kernel's has at most half as many */
+const MAX_DEPTH = 2048;
+
+/**
+ * @param upper,lower descriptors of folders; the caller's to close
+ */
+export function* changesOf(upper: number, lower: number, layer: UpperLayer): Generator<Change, void, void> {
+  yield* compare({ upper, lower, path: '', depth: 0 }, layer);
+}
+
+interface Folder {
+  upper: number;
+  /** undefined: the image has no such folder */
+  lower: number | undefined;
+  path: ByteString;
+  depth: number;
+}
+
+/** @returns whether there was any change */
+function* compare(folder: Folder, layer: UpperLayer): Generator<Change, boolean, void> {
+  const { upper, lower, path, depth } = folder;
+  if (depth > MAX_DEPTH) throw new HuskError(`cannot compare with the image: folders are nested deeper than ${MAX_DEPTH}`, { kind: 'limit' });
+  let changed = false;
+  const names = namesIn(upper);
+  for (const name of names) {
+    const at = path === '' ? name : `${path}/${name}`;
+    const fd = openName(upper, name);
+    if (fd === undefined) continue;
+    try {
+      const facts = factsOf(fd);
+      if (layer.isOwn(at, fd, facts)) continue;
+      const hidden = layer.hidden(name, facts);
+      if (hidden === undefined) changed = (yield* one({ fd, facts, name, at }, folder, layer)) || changed;
+      else if (hidden !== '' && lower !== undefined && factsAt(lower, hidden)) {
+        yield { kind: 'D', path: path === '' ? hidden : `${path}/${hidden}` };
+        changed = true;
+      }
+    } finally {
+      host.closeFd(fd);
+    }
+  }
+  if (lower === undefined || !layer.isOpaque(upper)) return changed;
+  const own = new Set(names);
+  for (const name of namesIn(lower)) {
+    if (own.has(name)) continue;
+    yield { kind: 'D', path: path === '' ? name : `${path}/${name}` };
+    changed = true;
+  }
+  return changed;
+}
+
+function* one(item: { fd: number; facts: Facts; name: ByteString; at: ByteString }, { lower, depth }: Folder, layer: UpperLayer): Generator<Change, boolean, void> {
+  const { fd, facts, name, at } = item;
+  const below = lower === undefined ? undefined : openName(lower, name);
+  try {
+    const before = below === undefined ? undefined : factsOf(below);
+    const kind = before === undefined ? 'A' : 'C';
+    if (facts.type !== 'directory') {
+      if (before && !differs(facts, before)) return false;
+      yield { kind, path: at };
+      return true;
+    }
+    const both = before?.type === 'directory' ? below : undefined;
+    const folder = reopen(fd, O_PATH | host.O_DIRECTORY | host.O_CLOEXEC);
+    try {
+      const inside = yield* compare({ upper: folder, lower: both, path: at, depth: depth + 1 }, layer);
+      if (before && !inside && !differs(facts, before)) return false;
+    } finally {
+      host.closeFd(folder);
+    }
+    yield { kind, path: at };
+    return true;
+  } finally {
+    if (below !== undefined) host.closeFd(below);
+  }
+}
+
+function differs(now: Facts, before: Facts): boolean {
+  if (now.mode !== before.mode || now.uid !== before.uid || now.gid !== before.gid || now.deviceMajor !== before.deviceMajor || now.deviceMinor !== before.deviceMinor) return true;
+  return now.type !== 'directory' && (now.size !== before.size || now.mtime !== before.mtime || now.mtimeNanoseconds !== before.mtimeNanoseconds);
+}

@@ -1,0 +1,200 @@
+/**
+ * A tree as a tar: names in byte order, owners as this process sees them, hard links, xattrs, device nodes; sockets are left out. The same tree
+ * gives the same bytes. Yields pieces, so that whoever reads decides the pace.
+ *
+ * The tree may change meanwhile: every name is opened by its folder's descriptor without following links, so nothing outside is ever read; a
+ * file is never waited for, and has as many bytes in the archive as its header said. Never executes, never writes.
+ */
+import { closeSync, readSync } from 'node:fs';
+import * as host from '../../host/files.ts';
+import { O_PATH, reopen } from '../../host/file-at.ts';
+import { HuskError } from '../../errors.ts';
+import { type ByteString, display } from '../../tar/byte-string.ts';
+import { MAX_PATH, type TarType } from '../../tar/entry.ts';
+import { paddingOf, TAR_END, tarHeader } from '../../tar/write.ts';
+import { factsOf, linkTarget, openName, unlessAbsent, xattrsOf, type Facts } from './facts.ts';
+import { namesIn } from './names.ts';
+import { OPAQUE, WHITEOUT, type UpperLayer } from './upper.ts';
+
+/** bytes gathered before they are handed on, and read of a file at once */
+const CHUNK = 256 << 10;
+/** open(2): a FIFO at the place of a file must not be waited for */
+const O_NONBLOCK = 0o4000;
+/** of an inode's xattrs these belong to the file; the rest to the host, to overlay file systems or to no other machine */
+const KEPT = /^(?:user\.(?!overlay\.|fuseoverlayfs\.|containers\.)|security\.capability$)/;
+
+export interface PackOptions {
+  /** instead of the tree's own */
+  owner?: { uid: number; gid: number };
+  /** the tree is overlay's upper: what it hides is written as an OCI layer says it (OCI image-spec layer.md § Whiteouts) */
+  layer?: UpperLayer;
+  /** nobody is told of what is missing from xattrs it may not read */
+  xattrs?: boolean;
+}
+
+/** An open folder on the way down. */
+interface Level {
+  fd: number;
+  path: ByteString;
+  names: ByteString[];
+  next: number;
+}
+
+/**
+ * @param top an O_PATH descriptor, the caller's to close
+ * @param name of the topmost member; '': the contents of a folder alone
+ */
+export function* packTree(top: number, name: ByteString, options: PackOptions = {}): Generator<Buffer, void, void> {
+  const packer = new Packer(options);
+  try {
+    yield* packer.tree(top, name);
+    yield* packer.end();
+  } finally {
+    packer.close();
+  }
+}
+
+class Packer {
+  readonly #options: PackOptions;
+  #pending: Buffer[] = [];
+  #length = 0;
+  readonly #levels: Level[] = [];
+  /** first names of inodes that have several */
+  readonly #links = new Map<string, ByteString>();
+
+  constructor(options: PackOptions) {
+    this.#options = options;
+  }
+
+  *tree(top: number, name: ByteString): Generator<Buffer, void, void> {
+    const facts = factsOf(top);
+    if (name === '' && facts.type === 'directory') this.#enter(top, '');
+    else yield* this.#member(top, name, facts);
+    for (let level = this.#levels.at(-1); level; level = this.#levels.at(-1)) {
+      const child = level.names[level.next++];
+      if (child === undefined) {
+        this.#levels.pop();
+        host.closeFd(level.fd);
+        continue;
+      }
+      yield* this.#child(level, child);
+    }
+  }
+
+  *#child(level: Level, name: ByteString): Generator<Buffer, void, void> {
+    const { layer } = this.#options;
+    const fd = openName(level.fd, name);
+    if (fd === undefined) return;
+    try {
+      const facts = factsOf(fd);
+      const path = level.path === '' ? name : `${level.path}/${name}`;
+      if (path.length > MAX_PATH) throw new HuskError(`cannot archive a path of ${path.length} bytes below /${display(path.slice(0, 200))}: no tar may have one longer than ${MAX_PATH}`, { kind: 'unsupported' });
+      if (layer?.isOwn(path, fd, facts)) return;
+      const hidden = layer?.hidden(name, facts);
+      if (hidden !== undefined) {
+        // what a name in a layer cannot say is left out
+        if (hidden !== '') yield* this.#write(tarHeader({ type: 'file', path: path.slice(0, path.length - name.length) + WHITEOUT + hidden, mode: 0 }));
+      } else yield* this.#member(fd, path, facts);
+    } finally {
+      host.closeFd(fd);
+    }
+  }
+
+  *#member(fd: number, path: ByteString, facts: Facts): Generator<Buffer, void, void> {
+    const { type } = facts;
+    if (type === 'socket') return;
+    if (type === 'directory') return yield* this.#directory(fd, path, facts);
+    if (facts.links > 1) {
+      const first = this.#links.get(facts.inode);
+      if (first !== undefined) return yield* this.#write(this.#header(path, facts, 'hardlink', { linkname: first }));
+    }
+    if (type === 'file') {
+      if (!(yield* this.#file(fd, path))) return;
+    } else if (type === 'symlink') yield* this.#write(this.#header(path, facts, type, { linkname: linkTarget(fd) }));
+    else yield* this.#write(this.#header(path, facts, type, { xattrs: this.#xattrs(fd) }));
+    if (facts.links > 1) this.#links.set(facts.inode, path);
+  }
+
+  *#directory(fd: number, path: ByteString, facts: Facts): Generator<Buffer, void, void> {
+    yield* this.#write(this.#header(path, facts, 'directory', { xattrs: this.#xattrs(fd) }));
+    if (this.#options.layer?.isOpaque(fd)) yield* this.#write(tarHeader({ type: 'file', path: `${path}/${OPAQUE}`, mode: 0 }));
+    this.#enter(fd, path);
+  }
+
+  #enter(fd: number, path: ByteString): void {
+    const folder = unlessAbsent(() => reopen(fd, O_PATH | host.O_DIRECTORY | host.O_CLOEXEC));
+    if (folder === undefined) return;
+    // closed with the level from here on
+    const level: Level = { fd: folder, path, names: [], next: 0 };
+    this.#levels.push(level);
+    level.names = unlessAbsent(() => namesIn(folder)) ?? [];
+  }
+
+  /** @returns false: it is gone */
+  *#file(pathFd: number, path: ByteString): Generator<Buffer, boolean, void> {
+    const fd = unlessAbsent(() => reopen(pathFd, host.O_RDONLY | O_NONBLOCK | host.O_CLOEXEC));
+    if (fd === undefined) return false;
+    try {
+      const facts = factsOf(fd);
+      const { size } = facts;
+      yield* this.#write(this.#header(path, facts, 'file', { size, xattrs: this.#xattrs(fd) }));
+      let done = 0;
+      while (done < size) {
+        const piece = Buffer.allocUnsafe(Math.min(CHUNK, size - done));
+        const read = readSync(fd, piece, 0, piece.length, null);
+        if (read === 0) break;
+        done += read;
+        yield* this.#write(piece.subarray(0, read));
+      }
+      // it has become shorter: the archive must keep its promise
+      for (; done < size; done += Math.min(CHUNK, size - done)) yield* this.#write(Buffer.alloc(Math.min(CHUNK, size - done)));
+      yield* this.#write(paddingOf(size));
+      return true;
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #xattrs(fd: number): Map<ByteString, Buffer> | undefined {
+    return this.#options.xattrs === false ? undefined : xattrsOf(fd, KEPT);
+  }
+
+  #header(path: ByteString, facts: Facts, type: TarType, extra: { size?: number; linkname?: ByteString; xattrs?: Map<ByteString, Buffer> }): Buffer {
+    const isDevice = type === 'char' || type === 'block';
+    const { uid, gid } = this.#options.owner ?? facts;
+    return tarHeader({
+      type,
+      path: type === 'directory' ? `${path}/` : path,
+      mode: facts.mode & 0o7777,
+      uid,
+      gid,
+      mtime: facts.mtime,
+      mtimeNanoseconds: facts.mtimeNanoseconds,
+      ...(isDevice ? { deviceMajor: facts.deviceMajor, deviceMinor: facts.deviceMinor } : {}),
+      ...extra,
+    });
+  }
+
+  *#write(bytes: Buffer): Generator<Buffer, void, void> {
+    if (bytes.length === 0) return;
+    this.#pending.push(bytes);
+    this.#length += bytes.length;
+    if (this.#length >= CHUNK) yield* this.#flush();
+  }
+
+  *#flush(): Generator<Buffer, void, void> {
+    const whole = this.#pending.length === 1 ? this.#pending[0]! : Buffer.concat(this.#pending);
+    this.#pending = [];
+    this.#length = 0;
+    if (whole.length > 0) yield whole;
+  }
+
+  *end(): Generator<Buffer, void, void> {
+    yield* this.#write(TAR_END);
+    yield* this.#flush();
+  }
+
+  close(): void {
+    for (const { fd } of this.#levels.splice(0)) host.closeFd(fd);
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Where an archive is unpacked, and how folders are found there. In a container a path is the container's: its links lead anywhere within its root, as
+ * for a process in it. On the host the folder is all there is: no link is followed below it, because what the container sends, or does to a
+ * shared folder meanwhile, must never decide where on the host a file is written.
+ */
+import * as host from '../../host/files.ts';
+import { O_PATH } from '../../host/file-at.ts';
+import { HuskError } from '../../errors.ts';
+import { type ByteString, display } from '../../tar/byte-string.ts';
+import { unlessAbsent, type Facts } from './facts.ts';
+import { explain } from './resolve.ts';
+
+export interface Place {
+  /** A descriptor of the folder at this path below the place ('' is the place), the caller's to close; undefined: not there. @throws HuskError, SyscallError */
+  folder(path: ByteString, options: { create: boolean }): number | undefined;
+  /** the path in messages */
+  shown(path: ByteString): string;
+  /** what is said when the place cannot be written to */
+  readonly readOnlyText: string;
+  /** absent: any file may get a second name */
+  mayLink?(path: ByteString, facts: Facts): boolean;
+  /** told of each file made, where mayLink is asked */
+  made?(path: ByteString, facts: Facts): void;
+}
+
+const FOLDER = O_PATH | host.O_DIRECTORY;
+/** mode of folders no member describes */
+const MISSING_MODE = 0o755;
+
+function makeMissing(path: ByteString, open: (path: ByteString) => number | undefined): number {
+  const found = open(path);
+  if (found !== undefined) return found;
+  if (path === '') throw new HuskError('the folder to unpack in has been removed', { kind: 'not-found' });
+  const slash = path.lastIndexOf('/');
+  const parent = makeMissing(slash <= 0 ? '' : path.slice(0, slash), open);
+  try {
+    host.makeDirectoryAt(parent, path.slice(slash + 1), MISSING_MODE);
+    return host.openAt(parent, path.slice(slash + 1), FOLDER);
+  } finally {
+    host.closeFd(parent);
+  }
+}
+
+/** A folder of a container. @param root descriptor of its / @param base the folder's path in it */
+export function containerPlace(root: number, base: ByteString): Place {
+  const full = (path: ByteString) => `${base}/${path}`;
+  const open = (path: ByteString) => {
+    try {
+      return unlessMissing(() => host.openInRoot(root, full(path), FOLDER));
+    } catch (error) {
+      throw explain(error, full(path));
+    }
+  };
+  return {
+    folder: (path, { create }) => (create ? makeMissing(path, open) : open(path)),
+    shown: (path) => display(full(path).replace(/\/+/g, '/').replace(/(.)\/$/, '$1')),
+    readOnlyText: 'container rootfs is marked read-only',
+  };
+}
+
+/** A folder of the host. @param folder its descriptor @param shown its path */
+export function hostPlace(folder: number, shown: string): Place {
+  /** inodes the archive brought, by name: the only ones it may link to */
+  const made = new Map<ByteString, string>();
+  const open = (path: ByteString) => {
+    try {
+      return unlessMissing(() => host.openBeneath(folder, path === '' ? '.' : path, FOLDER));
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code === 'ELOOP' || code === 'ENOTDIR') throw new HuskError(`cannot write below ${shown}/${display(path)}: a symbolic link or a file is in the way, and links are not followed here`, { kind: 'invalid', cause: error });
+      throw error;
+    }
+  };
+  return {
+    folder: (path, { create }) => (create ? makeMissing(path, open) : unlessAbsent(() => open(path))),
+    shown: (path) => (path === '' ? shown : `${shown.replace(/\/$/, '')}/${display(path)}`),
+    readOnlyText: `cannot write to ${shown}: read-only file system`,
+    mayLink: (path, facts) => made.get(path) === facts.inode,
+    made: (path, facts) => void made.set(path, facts.inode),
+  };
+}
+
+function unlessMissing<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

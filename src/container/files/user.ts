@@ -1,0 +1,37 @@
+/** `user[:group]` of a container as numbers: looked up in its own /etc/passwd and /etc/group, as hostile as all its files, by a bounded read. */
+import { closeSync, readSync } from 'node:fs';
+import { HuskError } from '../../errors.ts';
+import { openInRoot, O_RDONLY } from '../../host/files.ts';
+import { factsOf, unlessAbsent } from './facts.ts';
+
+/** bytes of such a file that are read; what `setuser` of a launch plan takes too */
+const MAX_FILE = 1 << 20;
+/** open(2): a FIFO must not be waited for */
+const O_NONBLOCK = 0o4000;
+
+/** @throws HuskError `invalid` with Docker's texts */
+export function userOf(root: number, text: string): { uid: number; gid: number } {
+  const [user = '', group] = text.split(':');
+  const entry = lines(root, 'etc/passwd').find(([name, , uid]) => name === user || uid === user);
+  const uid = numeric(user) ?? numeric(entry?.[2]);
+  if (uid === undefined) throw new HuskError(`unable to find user ${user}: no matching entries in passwd file`, { kind: 'invalid' });
+  if (group === undefined || group === '') return { uid, gid: numeric(entry?.[3]) ?? 0 };
+  const gid = numeric(group) ?? numeric(lines(root, 'etc/group').find(([name]) => name === group)?.[2]);
+  if (gid === undefined) throw new HuskError(`unable to find group ${group}: no matching entries in group file`, { kind: 'invalid' });
+  return { uid, gid };
+}
+
+const numeric = (text: string | undefined): number | undefined => (text !== undefined && /^\d{1,10}$/.test(text) && Number(text) < 0xffffffff ? Number(text) : undefined);
+
+function lines(root: number, path: string): string[][] {
+  const fd = unlessAbsent(() => openInRoot(root, path, O_RDONLY | O_NONBLOCK));
+  if (fd === undefined) return [];
+  try {
+    const { type, size } = factsOf(fd);
+    if (type !== 'file' || size > MAX_FILE) return [];
+    const bytes = Buffer.alloc(size);
+    return bytes.toString('utf8', 0, readSync(fd, bytes, 0, size, 0)).split('\n').map((line) => line.split(':'));
+  } finally {
+    closeSync(fd);
+  }
+}

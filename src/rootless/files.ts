@@ -1,0 +1,137 @@
+/**
+ * A container's files on the host's own kernel: a program of husk's (src/container/files/main.ts) answers, as root of the container's user namespace,
+ * where its owners exist. Of a running container it sees what the container sees; of a stopped one the same root with its bind mounts,
+ * mounted for it alone.
+ */
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { PassThrough, type Readable } from 'node:stream';
+import { placesFor, type FilesPlaces } from '../container/files/answer.ts';
+import type { FilesJob } from '../container/files/main.ts';
+import type { Step } from '../container/launch-plan.ts';
+import { MS_RDONLY } from '../container/mount-options.ts';
+import { mountSteps } from '../container/mounts.ts';
+import { CLONE_NEWUSER } from '../container/namespaces.ts';
+import { overlayOptions, readOnlyOverlay } from '../container/rootfs.ts';
+import { SIGKILL } from '../container/signals.ts';
+import { HuskError, type ErrorKind } from '../errors.ts';
+import type { FilesRequest } from '../sandbox.ts';
+import { becomeRoot, joinSteps, mountFuseOverlay, mountReadOnlyFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
+import type { IdMaps } from './idmap.ts';
+import { runInUserNamespace, type NamespaceProgram } from './namespace.ts';
+import type { Staged } from './stage.ts';
+
+export interface FilesContext {
+  rootfs: OverlayRootfs;
+  /** containers/<id> */
+  directory: string;
+  dataRoot: string;
+  maps: IdMaps;
+  /** of the running container */
+  process: { pid: number; startTime: string } | undefined;
+  /** the bind mounts of one that does not run */
+  stage: () => Staged;
+  input?: Readable;
+}
+
+/** characters of what the program says that are kept for an error */
+const MAX_COMPLAINT = 8192;
+
+/** @returns the answer, and its end: nothing is mounted for it any more */
+export function answerFiles(request: FilesRequest, context: FilesContext): { output: Readable; over: Promise<void> } {
+  const output = new PassThrough();
+  const over = run(request, context, output).then(
+    () => void output.end(),
+    (error: unknown) => void output.destroy(error as Error),
+  );
+  return { output, over };
+}
+
+async function run(request: FilesRequest, context: FilesContext, output: PassThrough): Promise<void> {
+  const needed = placesFor(request);
+  const made = needed.includes('root') ? await rootView(context) : await layerViews(needed, context);
+  try {
+    const job: FilesJob = { request, places: made.places, ...(made.process && { process: made.process }) };
+    const launched = runInUserNamespace({ ...made.program, maps: context.maps, program: { internal: 'files', args: [JSON.stringify(job)] }, stdin: context.input ? 'pipe' : 'null', stdout: 'pipe', stderr: 'pipe' });
+    output.once('close', () => launched.signal(SIGKILL));
+    let complaint = '';
+    launched.stderr!.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(0, MAX_COMPLAINT)));
+    const ended = new Promise((done) => launched.stdout!.once('close', done).once('end', done));
+    launched.stdout!.pipe(output, { end: false });
+    if (context.input) {
+      // it may end before it has read everything
+      launched.stdin!.on('error', () => context.input!.unpipe());
+      context.input.on('error', () => launched.signal(SIGKILL));
+      context.input.pipe(launched.stdin!);
+    }
+    await launched.started;
+    const [{ code }] = await Promise.all([launched.exited, ended]);
+    context.input?.resume();
+    if (code !== 0) throw failure(complaint, code);
+  } finally {
+    await made.release();
+  }
+}
+
+interface View {
+  program: Pick<NamespaceProgram, 'join' | 'mounts' | 'before' | 'steps'>;
+  places: FilesPlaces;
+  process?: FilesJob['process'];
+  release: () => Promise<void>;
+}
+
+const nothingToRelease = async () => {};
+
+/** what the container sees, or would see if it ran */
+async function rootView({ process, rootfs, dataRoot, maps, stage }: FilesContext): Promise<View> {
+  if (process) {
+    return {
+      program: { join: [{ op: 'setnsPid', pid: process.pid, types: CLONE_NEWUSER }, ...becomeRoot()] },
+      // magic: it leads into the process's mount namespace
+      places: { root: `/proc/${process.pid}/root` },
+      process,
+      release: nothingToRelease,
+    };
+  }
+  const { spec, steps: before, isDirectory } = stage();
+  const root = rootfs.merged;
+  const binds: Step[] = [{ op: 'setRoot', path: root }, ...mountSteps(spec.mounts, { isDirectory, ownPid: false, ownNetwork: false, cgroup2: false })];
+  const places = { root };
+  if (overlayKind(dataRoot) === 'fuse') {
+    const fuse = await mountFuseOverlay(rootfs, { maps, before });
+    return { program: { join: joinSteps(fuse), mounts: true, steps: binds }, places, release: () => fuse.close() };
+  }
+  const { directory, data } = overlayOptions(rootfs, { userXattr: true });
+  const overlay: Step[] = [{ op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data }, { op: 'chdir', path: '/' }];
+  return { program: { before, mounts: true, steps: [...overlay, ...binds] }, places, release: nothingToRelease };
+}
+
+/** the layers apart from what is mounted on them, read-only */
+async function layerViews(needed: readonly string[], { rootfs, directory, dataRoot, maps }: FilesContext): Promise<View> {
+  const { upper, lower } = rootfs;
+  const whole = needed.includes('whole');
+  const layers = whole ? [upper, ...lower] : lower;
+  const places: FilesPlaces = { upper, form: overlayKind(dataRoot) === 'fuse' ? 'fuse' : 'user' };
+  const name = whole ? 'whole' : 'lower';
+  // overlay wants two layers at least
+  if (layers.length === 1) return { program: { mounts: true }, places: { ...places, [name]: layers[0]! }, release: nothingToRelease };
+  const target = join(directory, 'view');
+  mkdirSync(target, { recursive: true, mode: 0o755 });
+  const links = dirname(lower[0]!);
+  places[name] = target;
+  if (overlayKind(dataRoot) === 'fuse') {
+    const fuse: FuseOverlay = await mountReadOnlyFuseOverlay({ lower: layers, directory: links, target }, { maps, before: [] });
+    return { program: { join: joinSteps(fuse) }, places, release: () => fuse.close() };
+  }
+  const data = readOnlyOverlay(layers, links, { userXattr: true });
+  return { program: { mounts: true, steps: [{ op: 'chdir', path: links }, { op: 'mount', source: 'overlay', target, fstype: 'overlay', flags: MS_RDONLY, data }, { op: 'chdir', path: '/' }] }, places, release: nothingToRelease };
+}
+
+function failure(complaint: string, code: number): HuskError {
+  try {
+    const { message, kind } = JSON.parse(complaint.trim().split('\n').at(-1)!) as { message: string; kind: ErrorKind };
+    return new HuskError(message, { kind });
+  } catch {
+    return new HuskError(`cannot reach the container's files: ${complaint.trim() || `the program that reads them ended with ${code}`}`, { kind: 'internal' });
+  }
+}
