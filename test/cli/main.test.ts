@@ -29,7 +29,12 @@ const CASES: [words: string[], code: number, stderr: string][] = [
   [['run', '--publish', '80:80', 'x'], 125, `Error: --publish: publishing ports is not there yet in this husk\nFix: leave --publish out\n\nRun ${HELP_RUN}`],
   [['run', '--network', 'mine', 'x'], 125, `Error: --network mine: networks of your own are not there yet in this husk\nFix: use --network none, host, bridge or container:NAME\n\nRun ${HELP_RUN}`],
   [['run', ''], 125, `Error: invalid reference format\n\nRun ${HELP_RUN}`],
-  [['cp', 'a:/b', '.'], 1, "Error: 'husk cp' is not there yet in this husk\n"],
+  [['search', 'a'], 1, "Error: 'husk search' is not there yet in this husk\n"],
+  [['cp', 'a', 'b'], 1, 'Error: must specify at least one container source\n'],
+  [['cp', 'a:x', 'b:y'], 1, 'Error: copying between containers is not supported\n'],
+  [['cp', './a:x', '/b:y'], 1, 'Error: must specify at least one container source\n'],
+  [['cp', '', 'b:y'], 1, 'Error: source can not be empty\n'],
+  [['cp', 'b:y', ''], 1, 'Error: destination can not be empty\n'],
   [['image', 'build', 'a'], 1, "Error: 'husk image build' is not there yet in this husk\n"],
   [['help', 'foo'], 1, 'Error: unknown help topic: foo\n'],
 ];
