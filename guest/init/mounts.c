@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -76,12 +77,34 @@ static int open_target(struct run *run, bool *created) {
   return target;
 }
 
+/*
+ * What is bound: a path of the host, or one beneath it. A container may have put a symbolic link or a rename into a volume meanwhile: the kernel
+ * resolves the whole path in the volume, and refuses what leads out of it.
+ */
+static int open_source(struct run *run, unsigned int flags) {
+  const char *source = run->step.string[0], *beneath = run->step.string[3];
+  if (!beneath[0]) {
+    int tree = open_tree(AT_FDCWD, source, flags);
+    if (tree < 0) fail(run, "open_tree", source);
+    return tree;
+  }
+  int folder = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) fail(run, "open", source);
+  struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+  int inner = (int)syscall(SYS_openat2, folder, beneath, &how, sizeof how);
+  if (inner < 0) fail(run, "openat2", beneath);
+  int tree = open_tree(inner, "", flags | AT_EMPTY_PATH);
+  if (tree < 0) fail(run, "open_tree", beneath);
+  close(inner);
+  close(folder);
+  return tree;
+}
+
 /* Attributes are set on the detached clone: there is no moment at which the container's mount lacks them. */
 static void bind_mount(struct run *run, uint64_t flags) {
   const char *source = run->step.string[0], *path = run->step.string[1];
   bool recursive = flags & MS_REC;
-  int tree = open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0u));
-  if (tree < 0) fail(run, "open_tree", source);
+  int tree = open_source(run, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0u));
   struct mount_attr attributes = attributes_of(flags);
   if (set_attributes(tree, false, &attributes) < 0) fail(run, "mount_setattr", source);
   int target = open_target(run, NULL);
@@ -224,14 +247,17 @@ void do_readonly_path(struct run *run) {
 
 void do_pivot_root(struct run *run) {
   const char *path = run->step.string[0];
+  int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (root < 0 || fchdir(root) < 0) fail(run, "open", path);
+  if (old < 0 || root < 0 || fchdir(root) < 0) fail(run, "open", path);
   /* pivot_root(".", ".") stacks the old root over the new one, where it is detached: no folder for it is needed, pivot_root(2) */
   if (syscall(SYS_pivot_root, ".", ".") < 0) fail(run, "pivot_root", path);
-  /* the unmount must not travel to the host, the container's own mounts made later may come from it */
+  /* The unmount must not travel to the host; the container's own mounts may come from it later. "." would be the new root, and the volumes in it that were made shared. */
+  if (fchdir(old) < 0) fail(run, "fchdir", "/");
   if (mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0) fail(run, "mount", path);
   if (umount2(".", MNT_DETACH) < 0) fail(run, "umount2", path);
   close(root);
+  close(old);
   if (run->root >= 0) close(run->root);
   if (chdir("/") < 0) fail(run, "chdir", "/");
   run->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -11,7 +11,10 @@ import { opName } from './plan-encoding.ts';
 const ENOENT = 2;
 const ENOEXEC = 8;
 const EACCES = 13;
+const EXDEV = 18;
 const ENOTDIR = 20;
+const EINVAL = 22;
+const ELOOP = 40;
 
 /** enum detail of guest/init/run.h */
 const NO_SUCH_USER = 1;
@@ -96,6 +99,11 @@ export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError 
   const user = userError(record);
   if (user) return new LaunchError(user, record, EXIT_HUSK_FAILED);
   if (record.detail === BAD_PLAN) return new LaunchError(`the launch plan is refused at step ${record.step} (${step?.op ?? 'none'}): ${record.path}`, record, EXIT_HUSK_FAILED);
+  const subpath = step?.op === 'mount' && step.data !== '' && step.data === record.path && record.call === 'openat2';
+  if (subpath) return new LaunchError(`cannot mount subpath ${record.path} of ${step.source}: ${record.errno === EXDEV || record.errno === ELOOP ? 'it leads out of the volume' : errnoText(record.errno)}`, record, EXIT_HUSK_FAILED);
+  // the kernel says no more than EINVAL of a folder over a file, or a file over a folder
+  if (step?.op === 'mount' && step.source !== '' && record.call === 'move_mount' && record.errno === EINVAL)
+    return new LaunchError(`error mounting ${JSON.stringify(step.source)} to rootfs at ${JSON.stringify(step.target)}: not a directory: are you trying to mount a directory onto a file (or vice-versa)? check if the specified host path exists and is the expected type`, record, EXIT_HUSK_FAILED);
   const what = record.path ? ` ${record.path}` : '';
   const why = record.detail === NOT_EXPECTED_FILE ? 'not the kind of file it must be' : errnoText(record.errno);
   return new LaunchError(`cannot ${step?.op ?? 'launch'}${what}: ${record.call}: ${why}`, record, EXIT_HUSK_FAILED);

@@ -60,7 +60,7 @@ export type Step =
    * mount(2), by its flags:
    *  - MS_BIND [|MS_REC]: open_tree(2) of `source` (a path of the host), the other flags set on the new mount alone with mount_setattr(2)
    *    before it is attached by move_mount(2); flags a user namespace has locked stay, nothing is cleared; then propagation flags
-   *    (MS_PRIVATE … [|MS_REC]).
+   *    (MS_PRIVATE … [|MS_REC]). With `data`: of that relative path beneath `source`, which no link in it leads out of (RESOLVE_BENEATH).
    *  - MS_BIND|MS_REMOUNT: mount_setattr(2) adds the flags to the mount at `target`; none is cleared.
    *  - MS_REMOUNT: mount(2), flags and data of the file system itself.
    *  - MS_MOVE: move_mount(2).

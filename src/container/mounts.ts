@@ -2,6 +2,7 @@
  * The spec's mounts → steps, in the spec's order, targets resolved in root. Decides; the executor mounts. Symbolic links of the image
  * are the executor's business (RESOLVE_IN_ROOT); proc and sysfs refuse any link in their target (CVE-2019-16884, CVE-2023-27561).
  */
+import { posix } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Step } from './launch-plan.ts';
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_BIND, MS_RDONLY, MS_REC, parseMountOptions, type MountOptions } from './mount-options.ts';
@@ -50,10 +51,10 @@ function steps(mount: Mount, facts: MountFacts): Step[] {
 }
 
 function bind(mount: Mount, options: MountOptions, facts: MountFacts): Step[] {
-  const { source, destination } = mount;
+  const { source, destination, subpath = '' } = mount;
   if (source === undefined || !source.startsWith('/') || source.includes('\0')) throw new HuskError(`the bind mount at ${destination} needs an absolute source, not "${source ?? ''}"`, { kind: 'invalid' });
   return [
-    { op: 'mount', source, target: destination, fstype: '', flags: MS_BIND | (options.flags & MS_REC), data: '', inRoot: true, create: facts.isDirectory(source) ? 'directory' : 'file' },
+    { op: 'mount', source, target: destination, fstype: '', flags: MS_BIND | (options.flags & MS_REC), data: subpath, inRoot: true, create: facts.isDirectory(posix.join(source, subpath)) ? 'directory' : 'file' },
     ...after(destination, options, true),
   ];
 }

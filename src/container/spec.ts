@@ -63,6 +63,8 @@ export interface Mount {
   destination: string;
   type?: string;
   source?: string;
+  /** husk's extension: of a bind, the path beneath `source` that is bound; no symbolic link in it leads out */
+  subpath?: string;
   /** mount(8) names: ro, nosuid, rbind, rprivate, rro, mode=755, size=64k … */
   options?: string[];
 }

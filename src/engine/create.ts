@@ -49,6 +49,8 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   const { warning } = outbound(config);
   if (warning !== undefined) warnings.push(warning);
   if (options.devices.length > 0 && isolation === 'userns') warnings.push(...(await import('./device-warnings.ts')).deviceWarnings(options));
+  // most containers have no mounts, and what builds their specs is not loaded then
+  if (config.mounts.length > 0) warnings.push(...(await import('./spec/mounts.ts')).propagationWarnings(config.mounts, isolation));
   if (asksForLimits(options)) warnings.push(...(await import('./limits.ts')).limitWarnings(config));
   const record: Container = { id, name: name ?? generateName((candidate) => context.store.byName(candidate) !== undefined), imageId: image.id, createdAt: Date.now(), config, state: freshState() };
   // the row first: a folder without a record would be nobody's

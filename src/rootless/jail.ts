@@ -18,6 +18,8 @@ export interface JailBind {
   source: string;
   /** place in the jail; @default source */
   target?: string;
+  /** a path beneath the source that is bound instead; no link in it leads out */
+  subpath?: string;
   kind: 'directory' | 'file';
   readOnly: boolean;
   /** a device node, which the mount must let through */
@@ -110,7 +112,7 @@ function leaveGroups(): Step[] {
 function bindSteps(bind: JailBind): Step[] {
   const { source, target = source, kind, readOnly } = bind;
   const flags = MS_BIND | (kind === 'directory' ? MS_REC : 0) | MS_NOSUID | (bind.device ? 0 : MS_NODEV) | (bind.executable ? 0 : MS_NOEXEC) | (readOnly ? MS_RDONLY : 0);
-  const steps: Step[] = [{ op: 'mount', source, target, fstype: '', flags, data: '', inRoot: true, create: kind }];
+  const steps: Step[] = [{ op: 'mount', source, target, fstype: '', flags, data: bind.subpath ?? '', inRoot: true, create: kind }];
   // what is mounted below comes along, and is not reached by the flags of the one mount
   if (kind === 'directory' && readOnly) steps.push({ op: 'mountAttributes', target, set: MOUNT_ATTR_RDONLY, clear: 0, recursive: true, inRoot: true });
   return steps;

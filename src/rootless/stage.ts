@@ -30,14 +30,15 @@ export function stageBinds(spec: Spec, options: { folder: string; dataRoot: stri
   const steps: Step[] = [];
   const mounts = spec.mounts.map((mount, index): Mount => {
     if (!isBind(mount) || mount.source === undefined) return mount;
-    const isDirectory = statSync(mount.source, { throwIfNoEntry: false })?.isDirectory();
-    if (isDirectory === undefined) throw new HuskError(`invalid mount config for type "bind": bind source path does not exist: ${mount.source}`, { kind: 'invalid' });
+    const { subpath = '' } = mount;
+    const isDirectory = statSync(join(mount.source, subpath), { throwIfNoEntry: false })?.isDirectory();
+    if (isDirectory === undefined) throw new HuskError(`invalid mount config for type "bind": bind source path does not exist: ${join(mount.source, subpath)}`, { kind: 'invalid' });
     const staged = join(folder, String(index));
     directories.set(staged, isDirectory);
     steps.push(isDirectory ? { op: 'mkdir', path: staged, mode: 0o755 } : { op: 'writeFile', path: staged, content: '', mode: 0o644, create: true });
     // recursive only where the container's own bind is: the kernel lets nobody take a locked mount without what lies on it
-    steps.push({ op: 'mount', source: mount.source, target: staged, fstype: '', flags: MS_BIND | (mount.options?.includes('rbind') ? MS_REC : 0), data: '' });
-    return { ...mount, source: staged };
+    steps.push({ op: 'mount', source: mount.source, target: staged, fstype: '', flags: MS_BIND | (mount.options?.includes('rbind') ? MS_REC : 0), data: subpath });
+    return { ...mount, source: staged, subpath: undefined };
   });
   const reach = reachSteps([options.dataRoot]);
   if (steps.length === 0 && reach.length === 0) return { spec, steps, isDirectory: isDirectoryNow };

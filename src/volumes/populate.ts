@@ -15,6 +15,7 @@ import { removeTree } from '../rootless/trees.ts';
 import { identifySelf } from '../state/process-identity.ts';
 import type { ResolvedMount } from './contract.ts';
 import type { CopyUpJob } from './copy-up.ts';
+import { subpathOf } from './resolve.ts';
 
 /** characters */
 const MAX_COMPLAINT = 4096;
@@ -29,7 +30,7 @@ export interface PopulateOptions {
 }
 
 export async function populateMounts(mounts: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
-  const volumes = mounts.filter((mount) => mount.type === 'volume' && !mount.options.includes('nocopy') && !mount.options.includes('volume-nocopy') && isEmpty(mount.source));
+  const volumes = mounts.filter((mount) => mount.type === 'volume' && !mount.options.includes('nocopy') && !mount.options.includes('volume-nocopy') && subpathOf(mount.options) === undefined && isEmpty(mount.source));
   const given = mounts.filter((mount) => mount.type !== 'tmpfs' && mount.options.includes('U')).map(({ source }) => source);
   if (options.lower.length > 0 && (volumes.length > 0 || given.length > 0)) await copyUp(volumes, given, options, paths);
 }

@@ -78,12 +78,18 @@ function makeSource(source: string, owner: { uid: number; gid: number } | undefi
 
 function checkSource(mount: MountRequest): void {
   if (mount.type === 'tmpfs' && mount.source) throw invalid(mount.type, 'source must not be specified');
-  // a container may have put a symbolic link there that leads anywhere on the host
-  if (mount.options.some((option) => option.startsWith('volume-subpath='))) throw new HuskError('volume-subpath is not there yet in this husk', { kind: 'unsupported', fix: 'mount the whole volume' });
+  const subpath = subpathOf(mount.options);
+  if (subpath !== undefined && (subpath === '' || posix.isAbsolute(subpath) || posix.normalize(subpath).split('/').includes('..') || subpath.includes('\0') || Buffer.byteLength(subpath) >= MAX_PATH))
+    throw invalid(mount.type, 'subpath must be a relative path within the volume');
   if (mount.type !== 'bind') return;
   if (!mount.source) throw invalid(mount.type, 'field Source must not be empty');
   if (mount.source.includes('\0') || Buffer.byteLength(mount.source) >= MAX_PATH) throw invalid(mount.type, 'source path is too long or has a NUL byte');
   if (!mount.createSource && !existsSync(resolve(mount.source))) throw invalid(mount.type, `bind source path does not exist: ${resolve(mount.source)}`);
+}
+
+/** `volume-subpath=` of --mount: what a container may have put there is the executor's business (RESOLVE_BENEATH) */
+export function subpathOf(options: readonly string[]): string | undefined {
+  return options.findLast((option) => option.startsWith('volume-subpath='))?.slice('volume-subpath='.length);
 }
 
 function invalid(type: string, text: string): HuskError {

@@ -38,7 +38,18 @@ function bindMount(mount: ContainerConfig['mounts'][number], options: { recursiv
     else if (!ELSEWHERE.test(option)) throw new HuskError(`invalid mode: ${option}`, { kind: 'invalid' });
   }
   const readonly = mount.readonly ? [recursive && bind === 'rbind' ? 'rro' : 'ro'] : [];
-  return { destination: mount.destination, type: 'bind', source: mount.source, options: [bind, ...readonly, ...flags, propagation] };
+  const subpath = mount.options.findLast((option) => option.startsWith('volume-subpath='))?.slice('volume-subpath='.length);
+  return { destination: mount.destination, type: 'bind', source: mount.source, ...(subpath !== undefined && { subpath }), options: [bind, ...readonly, ...flags, propagation] };
+}
+
+/** What of the propagation that was asked for the kernel does not give: mount_namespaces(7) § Restrictions; a VM has mounts of its own. */
+export function propagationWarnings(mounts: ContainerConfig['mounts'], isolation: ContainerConfig['isolation']): string[] {
+  return mounts.flatMap(({ destination, options }) => {
+    const asked = options.findLast((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option))?.replace('bind-propagation=', '');
+    if (asked === undefined) return [];
+    if (isolation === 'vm') return [`${asked}: mounts made at ${destination} on one side while the container runs are not seen on the other: it is shared with a virtual machine`];
+    return /shared/.test(asked) ? [`${asked}: mounts that the container makes at ${destination} are not seen on the host: its mount namespace belongs to a user namespace of its own`] : [];
+  });
 }
 
 /** `tmpfs-size=…`, `tmpfs-mode=…` of --mount */
