@@ -102,6 +102,8 @@ export interface Device {
   fileMode?: number;
   uid?: number;
   gid?: number;
+  /** husk's extension: of r, w, m, what the device cgroup allows; default all */
+  access?: string;
   /** husk's extension: the node's path on the host, where a user namespace has to bind it; default `path` */
   source?: string;
 }

@@ -1,9 +1,10 @@
 /** What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its VM. */
-import { mkdirSync, readFileSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { FILES_FOLDER, SHARES_FOLDER, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
 import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
 import { ContainerCgroup } from '../container/cgroup.ts';
 import { devicesAt } from '../container/device-nodes.ts';
+import { deviceProgram, deviceRules } from '../container/device-rules.ts';
 import { launch } from '../container/executor.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
@@ -13,8 +14,9 @@ import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { planContainer, type PlanRootfs } from '../container/plan.ts';
 import { rootfsSteps } from '../container/rootfs.ts';
 import { SIGKILL } from '../container/signals.ts';
-import type { Spec } from '../container/spec.ts';
+import type { Device, Spec } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
+import { attachDeviceProgram } from '../host/bpf.ts';
 import { setRealTime } from '../host/clock.ts';
 import { mount, umount } from '../host/mount.ts';
 import { INIT_PROGRAM } from '../program.ts';
@@ -116,7 +118,11 @@ export class Machine {
       id: CGROUP_ID,
       rootless: false,
       before: [KILLABLE],
-      cgroup: async () => ContainerCgroup.create(CGROUP_ID, request.spec.linux.resources ?? {}, { parent: CGROUP_PARENT, supervisor: process.pid }),
+      cgroup: async () => {
+        const cgroup = ContainerCgroup.create(CGROUP_ID, request.spec.linux.resources ?? {}, { parent: CGROUP_PARENT, supervisor: process.pid });
+        if (!spec.linux.allDevices) holdDevices(cgroup.path, spec.linux.devices ?? []);
+        return cgroup;
+      },
       plan: (spec) => planContainer(spec, rootfs, { rootless: false, init: request.init, cgroup2: true, waitFor: { cgroup: true, network: setup !== undefined, exec: true } }),
       onAwait: async (tag, pid) => {
         if (tag === 'network') giveInterface(pid, setup!);
@@ -193,6 +199,16 @@ function stdioOf(request: { streams: ProcessStreams; columns?: number; rows?: nu
 function withDevices(spec: Spec): Spec {
   if (!spec.linux.allDevices) return spec;
   return { ...spec, linux: { ...spec.linux, devices: [...(devicesAt('/dev') ?? []), ...(spec.linux.devices ?? [])] } };
+}
+
+/** The disks of this machine, its memory and its kernel's log are devices that a container's root could make nodes of. */
+function holdDevices(path: string, devices: readonly Device[]): void {
+  const folder = openSync(path, 'r');
+  try {
+    attachDeviceProgram(folder, deviceProgram(deviceRules(devices)));
+  } finally {
+    closeSync(folder);
+  }
 }
 
 /** All controllers of this kernel to the container's cgroup; the root cgroup may have processes and children both. */

@@ -5,11 +5,11 @@
 import { processCapabilities, tweakCapabilities } from '../../container/capabilities.ts';
 import { seccompFor } from '../../container/seccomp/profile.ts';
 import type { Device, Mount, ProcessSpec, Spec } from '../../container/spec.ts';
-import { HuskError } from '../../errors.ts';
+import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { ContainerConfig, ExecOptions } from '../contract.ts';
 import { processEnv } from './command.ts';
 import { defaultMounts, DEFAULT_SHM_SIZE, MASKED_PATHS, READONLY_PATHS, thermalPath } from './defaults.ts';
-import { deviceNodes, parseDevice } from './devices.ts';
+import { deviceNodes, isOfAnyLinux, parseDevice } from './devices.ts';
 import { resources, type LimitFacts } from './limits.ts';
 import { etcMounts, mergeMounts, tmpfsMount, volumeMounts, type EtcFiles } from './mounts.ts';
 import { namespacesFor, parseModes, type JoinFacts, type Mode } from './modes.ts';
@@ -155,6 +155,8 @@ function mounts(config: ContainerConfig, ipc: Mode, context: { privileged: boole
 
 function devices(config: ContainerConfig, facts: SpecFacts): { devices: Device[]; allDevices?: true } {
   const asked = deviceNodes(config.options.devices.map(parseDevice), (path) => facts.devicesAt(path));
+  const hosts = facts.userNamespace ? undefined : asked.find((device) => !isOfAnyLinux(device));
+  if (hosts) throw new HuskError(`cannot give ${hosts.source} to a virtual machine: it is a device of this host's kernel, and the machine has a kernel of its own`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'use --isolation=userns' });
   const all = config.options.privileged ? facts.allDevices() : [];
   return typeof all === 'string' ? { devices: asked, allDevices: true } : { devices: [...all, ...asked] };
 }

@@ -133,6 +133,8 @@ test('systempaths=unconfined', (t) => t.deepEqual(specOf({ securityOpt: ['system
 test('thermal folders are masked where they are', (t) => t.true(specOf({}, { facts: { thermalCpus: [0, 3] } }).spec.linux.maskedPaths!.includes('/sys/devices/system/cpu/cpu3/thermal_throttle')));
 
 // — devices —
+test('--device in a VM: what every Linux has', (t) => t.like(specOf({ devices: ['/dev/fuse'] }, { facts: { userNamespace: false } }).spec.linux.devices![0]!, { major: 10, minor: 229 }));
+test('--device in a VM: what is the host\'s is refused', (t) => void t.throws(() => specOf({ devices: ['/dev/sda'] }, { facts: { userNamespace: false, devicesAt: (path) => [{ path, type: 'b', major: 8, minor: 0 }] } }), { message: /^cannot give \/dev\/sda to a virtual machine/ }));
 test('--device', (t) => t.like(specOf({ devices: ['/dev/fuse:/dev/f:r'] }).spec.linux.devices![0]!, { path: '/dev/f', source: '/dev/fuse', major: 10, minor: 229 }));
 test('--device with a folder', (t) => t.deepEqual(specOf({ devices: ['/dev/snd:/dev/sound'] }).spec.linux.devices!.map(({ path }) => path), ['/dev/sound/seq', '/dev/sound/by-path/x']));
 
