@@ -86,7 +86,7 @@ function parseBoolean(text: string): boolean {
 
 function checkPattern(key: string, pattern: string | undefined): void {
   try {
-    if (pattern !== undefined) new RegExp(pattern, 'u');
+    if (pattern !== undefined) void new RegExp(pattern, 'u');
   } catch (error) {
     throw invalid(`invalid ${key} "${pattern}": ${(error as Error).message}`);
   }
