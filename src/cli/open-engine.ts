@@ -1,4 +1,4 @@
-/** Where the CLI gets its engine. Loaded on first use: `husk --version` and help pages never do. */
+/** Where the CLI gets its engine: from the library, whose first user it is. Loaded on first use: `husk --version` and help pages never do. */
 import type { Engine } from '../engine/contract.ts';
 
 export interface EngineOptions {
@@ -7,5 +7,5 @@ export interface EngineOptions {
 }
 
 export async function openEngine(options: EngineOptions): Promise<Engine> {
-  return (await import('../engine/engine.ts')).openEngine(options);
+  return (await (await import('../library/husk.ts')).Husk.open(options)).engine;
 }

@@ -75,7 +75,7 @@ async function wayOut(task: Task): Promise<Passt & { network: MachineNetwork }> 
 
 function ownBinds(task: Task): JailBind[] {
   return [
-    ...nodeBinds(process.execPath),
+    ...nodeBinds(SELF[0]),
     ...partBinds(OWN_FILES),
     { source: KVM, kind: 'file', readOnly: false, device: true },
     { source: task.dataRoot, kind: 'directory', readOnly: false },

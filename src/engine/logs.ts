@@ -10,7 +10,12 @@ import { isRunning, reread } from './control.ts';
 import { resolve } from './truth.ts';
 
 export async function* logs(context: EngineContext, reference: string, options: LogOptions = {}): AsyncGenerator<LogLine> {
-  for await (const entries of read(context, resolve(context, reference), options)) yield* entries;
+  for await (const entries of read(context, resolve(context, reference), options)) {
+    for (const entry of entries) {
+      if (options.signal?.aborted) return;
+      yield entry;
+    }
+  }
 }
 
 async function* read(context: EngineContext, container: Container, options: LogOptions): AsyncGenerator<LogEntry[]> {

@@ -1,0 +1,130 @@
+/** A command in a container as a program sees it: its streams, its end, and all it wrote. */
+import type { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { constants } from 'node:os';
+import type { Attachment } from '../engine/contract.ts';
+import { HuskError } from '../errors.ts';
+
+export interface Exit {
+  /** the command's own, or 128 + the number of the signal that ended it */
+  exitCode: number;
+  /** the number of that signal */
+  signal?: number;
+  /** the kernel ended it for want of memory */
+  oomKilled: boolean;
+}
+
+export type Encoding = 'utf8' | 'buffer';
+
+export interface Output<E extends Encoding = 'utf8'> extends Exit {
+  stdout: E extends 'buffer' ? Buffer : string;
+  stderr: E extends 'buffer' ? Buffer : string;
+}
+
+export interface CollectOptions<E extends Encoding = 'utf8'> {
+  input?: string | Uint8Array | AsyncIterable<Uint8Array>;
+  encoding?: E;
+  maxOutput?: number;
+  signal?: AbortSignal;
+}
+
+/** bytes */
+const MAX_OUTPUT = 64 * 2 ** 20;
+
+/**
+ * Read `stdout` and `stderr`, or let `output()` do it: a command that nobody reads waits, as in a pipe.
+ */
+export class Process {
+  /** null where none was asked for */
+  readonly stdin: Writable | null;
+  /** with a terminal everything comes here */
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /**
+   * After its last output. @throws HuskError `internal` when the container itself failed: its machine or its supervisor
+   */
+  readonly exited: Promise<Exit>;
+  readonly #attachment: Attachment;
+
+  constructor(attachment: Attachment, signal?: AbortSignal) {
+    this.#attachment = attachment;
+    this.stdin = attachment.stdin;
+    this.stdout = attachment.stdout;
+    this.stderr = attachment.stderr;
+    this.exited = attachment.exited.then(({ code, signal: number, oomKilled, error }) => {
+      signal?.removeEventListener('abort', kill);
+      if (error !== undefined) throw new HuskError(error, { kind: 'internal', exitCode: code });
+      return { exitCode: code, ...(number !== undefined && { signal: number }), oomKilled: oomKilled === true };
+    });
+    this.exited.catch(() => {});
+    // EPIPE: it has closed its stdin, or is gone; `exited` tells
+    this.stdin?.on('error', () => {});
+    const kill = () => this.kill('SIGKILL');
+    if (signal?.aborted) kill();
+    else signal?.addEventListener('abort', kill, { once: true });
+  }
+
+  /** @param signal a name or number. @default 'SIGTERM' */
+  kill(signal: NodeJS.Signals | number = 'SIGTERM'): void {
+    this.#attachment.signal(typeof signal === 'number' ? signal : constants.signals[signal]);
+  }
+
+  /** of its terminal, in characters */
+  resize(columns: number, rows: number): void {
+    this.#attachment.resize(columns, rows);
+  }
+
+  /** Leaves it running: the streams end, and `exited` never resolves. */
+  detach(): void {
+    this.#attachment.detach();
+  }
+
+  /**
+   * Everything it writes, to its end.
+   * @throws HuskError `limit` when that is more than `maxOutput` bytes; the reason of `signal` once that is aborted, and the command killed
+   */
+  output<E extends Encoding = 'utf8'>(options: CollectOptions<E> = {}): Promise<Output<E>> {
+    return collect(this, options);
+  }
+}
+
+/** Feeds a process, reads both of its outputs, and waits for its end. */
+export async function collect<E extends Encoding = 'utf8'>(running: Process, { input, encoding, maxOutput = MAX_OUTPUT, signal }: CollectOptions<E>): Promise<Output<E>> {
+  const feeding = feed(running, input);
+  let total = 0;
+  const take = async (stream: Readable): Promise<Buffer> => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      total += chunk.length;
+      if (total > maxOutput) throw new HuskError(`the command wrote more than ${maxOutput} bytes`, { kind: 'limit', fix: 'raise maxOutput, or read its streams' });
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  };
+  const kill = () => running.kill('SIGKILL');
+  if (signal?.aborted) kill();
+  signal?.addEventListener('abort', kill, { once: true });
+  try {
+    const [stdout, stderr, exit] = await Promise.all([take(running.stdout), take(running.stderr), running.exited]);
+    signal?.throwIfAborted();
+    await feeding;
+    const text = (bytes: Buffer) => (encoding === 'buffer' ? bytes : bytes.toString('utf8')) as Output<E>['stdout'];
+    return { ...exit, stdout: text(stdout), stderr: text(stderr) };
+  } catch (error) {
+    kill();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', kill);
+  }
+}
+
+/** What a command does not read is no error: `head` ends before its input does. */
+async function feed({ stdin }: Process, input: CollectOptions['input']): Promise<void> {
+  if (!stdin) return;
+  if (input === undefined || typeof input === 'string' || input instanceof Uint8Array) return void stdin.end(input);
+  try {
+    await pipeline(input, stdin);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE' && (error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE' && (error as NodeJS.ErrnoException).code !== 'ERR_STREAM_DESTROYED') throw error;
+  }
+}
