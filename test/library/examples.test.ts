@@ -1,0 +1,69 @@
+/** docs/library.md: every example on it, run as an ordinary user with the library as an installed package, and checked by the compiler. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { busyboxTar } from '../fixtures/images.ts';
+import { HUSK, ordinaryUser, ROOT } from '../fixtures/user.ts';
+
+/** what each example prints, in the page's order; a RegExp where a part of it is not always the same */
+const EXPECTED: (string | RegExp)[] = [
+  '3 hello\n\n',
+  'FROM STDIN\n',
+  'true running\nfrom a shell\n5\n',
+  'stdout: line 1\nstdout: line 2\nstdout: line 3\nstderr: done\n0\n7\n',
+  'TimeoutError\nrunning\n',
+  /^start-failed 127 .*"no-such-program": executable file not found in \$PATH.* undefined\n$/,
+  /^\[.*'mine:1'.*\]\nkept\n\ntrue\n$/s,
+  "[ '1', '4', '9' ]\n",
+];
+
+const page = readFileSync(join(ROOT, 'docs/library.md'), 'utf8');
+const examples = [...page.matchAll(/^## ([^\n]*)|^```(js|ts)\n(.*?)^```/gms)].reduce<{ title: string; language: string; code: string }[]>((found, [, title, language, code]) => {
+  if (title !== undefined) return [...found, { title, language: '', code: '' }];
+  return [...found, { title: found.at(-1)!.title, language: language!, code: code! }];
+}, []).filter(({ language }) => language !== '');
+
+const user = ordinaryUser();
+const project = join(user.home, 'project');
+/** outside of the checkout, as make install leaves it: nothing may be found by accident */
+const installed = join(user.home, 'lib/husk');
+
+test.before('a project with the library installed, and an image', (t) => {
+  execFileSync('sh', [join(ROOT, 'setup/install'), user.home], { stdio: 'ignore' });
+  mkdirSync(join(project, 'node_modules'), { recursive: true });
+  symlinkSync(installed, join(project, 'node_modules/husk'));
+  writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
+  for (const path of [project, join(project, 'node_modules')]) chmodSync(path, 0o755);
+  t.is(user.run(['sh', '-c', '"$0" import --change "CMD [\\"sh\\"]" - busybox <"$1"', HUSK, busyboxTar()]).status, 0);
+});
+test.after.always(() => {
+  user.husk('rm', '-f', ...user.husk('ps', '-aq').stdout.split('\n').filter((id) => id !== ''));
+  user[Symbol.dispose]();
+});
+
+test('the page has as many examples as this file expects', (t) => t.is(examples.length, EXPECTED.length));
+
+for (const [index, { title, language, code }] of examples.entries()) {
+  test.serial(`${title} (${index + 1}, ${language})`, (t) => {
+    const file = join(project, `example-${index + 1}.${language}`);
+    writeFileSync(file, code);
+    const { status, stdout, stderr } = user.run([process.execPath, '--disable-warning=ExperimentalWarning', file]);
+    t.is(status, 0, stderr);
+    t.is(stderr, '');
+    const expected = EXPECTED[index]!;
+    if (typeof expected === 'string') t.is(stdout, expected);
+    else t.regex(stdout, expected);
+    t.is(user.husk('ps', '-aq').stdout, '', 'a container was left');
+  });
+}
+
+test.serial('the declarations are whole: the examples compile, and a wrong use does not', (t) => {
+  cpSync(join(ROOT, 'node_modules/@types'), join(project, 'node_modules/@types'), { recursive: true, dereference: true });
+  cpSync(join(ROOT, 'node_modules/undici-types'), join(project, 'node_modules/undici-types'), { recursive: true, dereference: true });
+  for (const [index, { code }] of examples.entries()) writeFileSync(join(project, `typed-${index + 1}.ts`), code.replace('catch (error)', 'catch (error: any)').replaceAll('shell.stdin.', 'shell.stdin!.'));
+  writeFileSync(join(project, 'wrong.ts'), "import { Husk } from 'husk';\nconst husk = await Husk.open();\nconst { exitCode } = await husk.run(7);\nconst text: number = exitCode;\nconst odd: string = exitCode;\nexport { text, odd };\n");
+  const compile = (...files: string[]) => spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--target', 'esnext', '--lib', 'esnext', '--module', 'nodenext', '--types', 'node', ...files], { cwd: project, encoding: 'utf8' });
+  t.is(compile(...examples.map((_, index) => `typed-${index + 1}.ts`)).stdout, '');
+  t.deepEqual(compile('wrong.ts').stdout.split('\n').flatMap((line) => /^wrong\.ts\((\d+),/.exec(line)?.[1] ?? []), ['3', '5']);
+});
