@@ -3,6 +3,8 @@
 /** @throws the signal's reason */
 export async function abortable<T>(wait: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return wait;
+  // given up: what becomes of it is nobody's business
+  wait.catch(() => {});
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = () => reject(signal.reason);
@@ -11,7 +13,5 @@ export async function abortable<T>(wait: Promise<T>, signal: AbortSignal | undef
     return await Promise.race([wait, promise]);
   } finally {
     signal.removeEventListener('abort', abort);
-    // given up: what becomes of it is nobody's business
-    wait.catch(() => {});
   }
 }

@@ -1,5 +1,6 @@
 /** One container: its life, commands in it, its logs, files and figures. Holds no state but its id: what it says is asked for each time. */
-import type { Container as ContainerRecord, ContainerSize, CreateOptions, Engine, ExecOptions as EngineExec, LogLine, LogOptions, ResourceRequest } from '../engine/contract.ts';
+import type { Readable } from 'node:stream';
+import type { CommitOptions, Container as ContainerRecord, ContainerSize, CopyOptions, CreateOptions, Engine, ExecOptions as EngineExec, LogLine, LogOptions, ResourceRequest } from '../engine/contract.ts';
 import type { SandboxStats } from '../sandbox.ts';
 import { abortable } from './abort.ts';
 import { collect, Process, type CollectOptions, type Encoding, type Output } from './process.ts';
@@ -94,6 +95,42 @@ export class Container implements AsyncDisposable {
    */
   logs(options: LogOptions = {}): AsyncIterable<LogLine> {
     return this.#engine.logs(this.id, options);
+  }
+
+  /**
+   * Copies a file or folder out of it, running or not, by the rules of `husk cp`. @returns where it went
+   * @example
+   * await container.copyFrom('/etc/os-release', './os-release');
+   */
+  copyFrom(path: string, destination: string, options: CopyOptions & { signal?: AbortSignal } = {}): Promise<string> {
+    const { signal, ...copy } = options;
+    return abortable(this.#engine.copyFrom(this.id, path, destination, copy), signal);
+  }
+
+  /** Copies a file or folder of this host into it. @returns its path in there */
+  copyTo(source: string, path: string, options: CopyOptions & { signal?: AbortSignal } = {}): Promise<string> {
+    const { signal, ...copy } = options;
+    return abortable(this.#engine.copyTo(this.id, source, path, copy), signal);
+  }
+
+  /** A file or folder of it as a tar, which begins with its last name. */
+  async archive(path: string): Promise<Readable> {
+    return (await this.#engine.archive(this.id, path)).tar;
+  }
+
+  /** Unpacks a tar, compressed or not, in a folder of it. */
+  extract(path: string, tar: Readable): Promise<void> {
+    return this.#engine.extract(this.id, path, tar);
+  }
+
+  /** What differs from its image. */
+  changes(): Promise<{ kind: 'A' | 'C' | 'D'; path: string }[]> {
+    return this.#engine.changes(this.id);
+  }
+
+  /** An image of it as it is. @returns the image's id */
+  async commit(options: CommitOptions = {}): Promise<string> {
+    return (await this.#engine.commit(this.id, options)).id;
   }
 
   /** Its exit code, once it has ended. @throws the signal's reason */

@@ -1,10 +1,10 @@
 /** docs/library.md: every example on it, run as an ordinary user with the library as an installed package, and checked by the compiler. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { busyboxTar } from '../fixtures/images.ts';
-import { HUSK, ordinaryUser, ROOT } from '../fixtures/user.ts';
+import { ROOT } from '../fixtures/user.ts';
+import { libraryProject, type Project } from './project.ts';
 
 /** what each example prints, in the page's order; a RegExp where a part of it is not always the same */
 const EXPECTED: (string | RegExp)[] = [
@@ -12,6 +12,7 @@ const EXPECTED: (string | RegExp)[] = [
   'FROM STDIN\n',
   'true running\nfrom a shell\n5\n',
   'stdout: line 1\nstdout: line 2\nstdout: line 3\nstderr: done\n0\n7\n',
+  "from outside\nfrom inside\n\n[ 'C /root', 'A /root/letter.txt' ]\n",
   'TimeoutError\nrunning\n',
   /^start-failed 127 .*"no-such-program": executable file not found in \$PATH.* undefined\n$/,
   /^\[.*'mine:1'.*\]\nkept\n\ntrue\n$/s,
@@ -24,46 +25,32 @@ const examples = [...page.matchAll(/^## ([^\n]*)|^```(js|ts)\n(.*?)^```/gms)].re
   return [...found, { title: found.at(-1)!.title, language: language!, code: code! }];
 }, []).filter(({ language }) => language !== '');
 
-const user = ordinaryUser();
-const project = join(user.home, 'project');
-/** outside of the checkout, as make install leaves it: nothing may be found by accident */
-const installed = join(user.home, 'lib/husk');
-
-test.before('a project with the library installed, and an image', (t) => {
-  execFileSync('sh', [join(ROOT, 'setup/install'), user.home], { stdio: 'ignore' });
-  mkdirSync(join(project, 'node_modules'), { recursive: true });
-  symlinkSync(installed, join(project, 'node_modules/husk'));
-  writeFileSync(join(project, 'package.json'), '{ "type": "module" }');
-  for (const path of [project, join(project, 'node_modules')]) chmodSync(path, 0o755);
-  t.is(user.run(['sh', '-c', '"$0" import --change "CMD [\\"sh\\"]" - busybox <"$1"', HUSK, busyboxTar()]).status, 0);
+let project: Project;
+test.before(() => {
+  project = libraryProject();
 });
-test.after.always(() => {
-  user.husk('rm', '-f', ...user.husk('ps', '-aq').stdout.split('\n').filter((id) => id !== ''));
-  user[Symbol.dispose]();
-});
+test.after.always(() => project[Symbol.dispose]());
 
 test('the page has as many examples as this file expects', (t) => t.is(examples.length, EXPECTED.length));
 
 for (const [index, { title, language, code }] of examples.entries()) {
   test.serial(`${title} (${index + 1}, ${language})`, (t) => {
-    const file = join(project, `example-${index + 1}.${language}`);
-    writeFileSync(file, code);
-    const { status, stdout, stderr } = user.run([process.execPath, '--disable-warning=ExperimentalWarning', file]);
+    const { status, stdout, stderr } = project.run(`example-${index + 1}.${language}`, code);
     t.is(status, 0, stderr);
     t.is(stderr, '');
     const expected = EXPECTED[index]!;
     if (typeof expected === 'string') t.is(stdout, expected);
     else t.regex(stdout, expected);
-    t.is(user.husk('ps', '-aq').stdout, '', 'a container was left');
+    t.is(project.user.husk('ps', '-aq').stdout, '', 'a container was left');
   });
 }
 
 test.serial('the declarations are whole: the examples compile, and a wrong use does not', (t) => {
-  cpSync(join(ROOT, 'node_modules/@types'), join(project, 'node_modules/@types'), { recursive: true, dereference: true });
-  cpSync(join(ROOT, 'node_modules/undici-types'), join(project, 'node_modules/undici-types'), { recursive: true, dereference: true });
-  for (const [index, { code }] of examples.entries()) writeFileSync(join(project, `typed-${index + 1}.ts`), code.replace('catch (error)', 'catch (error: any)').replaceAll('shell.stdin.', 'shell.stdin!.'));
-  writeFileSync(join(project, 'wrong.ts'), "import { Husk } from 'husk';\nconst husk = await Husk.open();\nconst { exitCode } = await husk.run(7);\nconst text: number = exitCode;\nconst odd: string = exitCode;\nexport { text, odd };\n");
-  const compile = (...files: string[]) => spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--target', 'esnext', '--lib', 'esnext', '--module', 'nodenext', '--types', 'node', ...files], { cwd: project, encoding: 'utf8' });
+  cpSync(join(ROOT, 'node_modules/@types'), join(project.folder, 'node_modules/@types'), { recursive: true, dereference: true });
+  cpSync(join(ROOT, 'node_modules/undici-types'), join(project.folder, 'node_modules/undici-types'), { recursive: true, dereference: true });
+  for (const [index, { code }] of examples.entries()) writeFileSync(join(project.folder, `typed-${index + 1}.ts`), code.replace('catch (error)', 'catch (error: any)').replaceAll('shell.stdin.', 'shell.stdin!.'));
+  writeFileSync(join(project.folder, 'wrong.ts'), "import { Husk } from 'husk';\nconst husk = await Husk.open();\nconst { exitCode } = await husk.run(7);\nconst text: number = exitCode;\nconst odd: string = exitCode;\nexport { text, odd };\n");
+  const compile = (...files: string[]) => spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--target', 'esnext', '--lib', 'esnext', '--module', 'nodenext', '--types', 'node', ...files], { cwd: project.folder, encoding: 'utf8' });
   t.is(compile(...examples.map((_, index) => `typed-${index + 1}.ts`)).stdout, '');
   t.deepEqual(compile('wrong.ts').stdout.split('\n').flatMap((line) => /^wrong\.ts\((\d+),/.exec(line)?.[1] ?? []), ['3', '5']);
 });
