@@ -243,7 +243,7 @@ export class ContainerLife implements ContainerControl {
       // none while it waits for its next start
       await this.#sandbox?.update(change.resources);
       // the next start by the restart policy has them too
-      task.spec = { ...task.spec, linux: { ...task.spec.linux, resources: change.resources } };
+      task.spec = { ...task.spec, linux: { ...task.spec.linux, resources: { ...task.spec.linux.resources, ...change.resources } } };
     }
     if (change.restart) this.#policy = change.restart;
   }
