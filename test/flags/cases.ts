@@ -139,5 +139,5 @@ export const VM_REFUSES: [flags: string[], says: RegExp][] = [
   [['--ipc', 'container:other'], /--ipc container:other is not possible with --isolation=vm/],
   [['--cgroupns', 'host'], /--cgroupns host is not possible with --isolation=vm/],
   [['--userns', 'host'], /--userns host: root of a container is never root of the host/],
-  [['--device', '/dev/null'], /--device \/dev\/null is not possible with --isolation=vm/],
+  [['--device', '/dev/kmsg'], /--device \/dev\/kmsg is not possible with --isolation=vm|cannot give \/dev\/kmsg/],
 ];
