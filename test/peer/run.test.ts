@@ -63,14 +63,12 @@ same(['--sysctl', 'net.ipv4.ip_forward=1', '--sysctl', 'kernel.shmmax=1000', '--
 same(['--sysctl', 'kernel.panic=1'], ['true'], { says: /sysctl 'kernel.panic=1' is not allowed/ });
 same(['--shm-size', '10m'], ['df', '/dev/shm']);
 same(['--oom-score-adj', '700'], ['cat', '/proc/self/oom_score_adj']);
-same(['--oom-score-adj', '1001'], ['true'], { says: /Invalid value 1001, range for oom score adj is \[-1000, 1000\]/ });
+same(['--oom-score-adj', '1001'], ['true'], { podmanStatus: 126, says: /Invalid value 1001, range for oom score adj is \[-1000, 1000\]/ });
 
 // namespaces, devices
 same(['--uts', 'host'], sh('hostname; readlink /proc/self/ns/uts'));
-same(['--pid', 'host'], sh('readlink /proc/self/ns/pid'));
 same(['--cgroupns', 'host'], sh('readlink /proc/self/ns/cgroup'));
 same(['--ipc', 'none'], sh('grep -c /dev/shm /proc/mounts'));
-same(['--init'], sh('(sleep 0.1 &); sleep 0.5; ls -d /proc/[0-9]* | wc -l'));
 same(['--device', '/dev/zero:/dev/mine'], sh('head -c 3 /dev/mine | od -An -tx1'));
 same(['--device', '/dev/no-such'], ['true'], { says: /no such file or directory/ });
 same(['--read-only', '--tmpfs', '/scratch:size=1m'], sh('touch /x; touch /scratch/x && echo written; dd if=/dev/zero of=/scratch/y bs=1M count=2 2>&1 | grep -o "No space left"'));
