@@ -42,7 +42,9 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
     userNamespace: !isRoot,
     filter: compileSeccomp(birthList()),
   });
-  const maps = isRoot ? undefined : idMaps();
+  // host root's VMM keeps its own ids: it must be told whose the files in the shared folders are
+  const maps = isRoot && binds.length === 0 ? undefined : idMaps();
+  const told = isRoot && maps ? { ...spec, linux: { ...spec.linux, uidMappings: maps.uid, gidMappings: maps.gid } } : spec;
   const { near, far } = streamPair();
   const launched = launch(plan, {
     init: INIT_PROGRAM,
@@ -62,7 +64,7 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
     near.close();
     throw error;
   }
-  return { client: new SupervisorClient(new Socket({ fd: near.release() })), task: { ...task, spec, ...(out && { network: out.network }) } };
+  return { client: new SupervisorClient(new Socket({ fd: near.release() })), task: { ...task, spec: told, ...(out && { network: out.network }) } };
 }
 
 /** The machine's way out, which must be there first: nobody can start one from within the jail, or for the next machine of a restart policy. */

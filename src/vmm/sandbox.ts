@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { PassThrough, type Duplex, type Readable, type Writable } from 'node:stream';
 import { type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Notice } from '../agent-protocol.ts';
-import type { ProcessSpec, Resources } from '../container/spec.ts';
+import type { ProcessSpec, Resources, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { ExitStatus, FilesRequest, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
 import { AgentClient } from './agent-client.ts';
@@ -16,7 +16,7 @@ import { Balloon } from './devices/balloon/device.ts';
 import { Backing } from './devices/block/backing.ts';
 import { Block } from './devices/block/device.ts';
 import { Console } from './devices/console/device.ts';
-import { rootIsOwner, sameOwners } from './devices/fs/attributes.ts';
+import { mappedOwners, rootIsOwner, sameOwners, type Ownership } from './devices/fs/attributes.ts';
 import { Fs } from './devices/fs/device.ts';
 import { Net } from './devices/net/device.ts';
 import type { Link } from './devices/net/link.ts';
@@ -66,7 +66,7 @@ export interface VmNetwork {
 export interface VmOptions {
   parts: VmParts;
   size: VmSize;
-  /** this process has the container's ids, 0 and all: owners in shared folders are the same on both sides; otherwise its own user is the guest's root */
+  /** this process has the container's ids, 0 and all: owners in shared folders are the same on both sides; otherwise the spec's id maps say whose is whose */
   sameIds: boolean;
   /** absent: the machine has no network device */
   network?: VmNetwork;
@@ -100,7 +100,7 @@ export class VmSandbox implements Sandbox {
     this.#size = options.size;
     this.#beforeRun = options.beforeRun;
     this.#network = options.network;
-    const ownership = options.sameIds ? sameOwners : rootIsOwner(process.getuid!(), process.getgid!());
+    const ownership = options.sameIds ? sameOwners : ownersOf(linux);
     this.#agent = new AgentClient(this.#vsock, (notice) => this.#notice(notice));
     this.#machine = new Machine({
       kernel: options.parts.kernel,
@@ -354,6 +354,11 @@ export class VmSandbox implements Sandbox {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.destroy();
   }
+}
+
+/** Without maps this process's own user is the guest's root, and everybody else is nobody. */
+function ownersOf({ uidMappings, gidMappings }: Spec['linux']): Ownership {
+  return uidMappings && gidMappings ? mappedOwners({ uid: uidMappings, gid: gidMappings }) : rootIsOwner(process.getuid!(), process.getgid!());
 }
 
 interface ProcessEnds {

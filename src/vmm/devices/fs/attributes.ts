@@ -28,6 +28,35 @@ export function rootIsOwner(uid: number, gid: number): Ownership {
   };
 }
 
+interface IdRange {
+  containerID: number;
+  hostID: number;
+  size: number;
+}
+
+/**
+ * Owners by the container's id maps, as a user namespace would show them: for a VMM that is host root, whose volumes belong to the ranges that root gives
+ * to containers. Who is in no range, host root first of all, is nobody.
+ */
+export function mappedOwners(maps: { uid: readonly IdRange[]; gid: readonly IdRange[] }): Ownership {
+  const toGuest = (ranges: readonly IdRange[], id: number) => {
+    const range = ranges.find(({ hostID, size }) => id >= hostID && id < hostID + size);
+    return range === undefined ? NOBODY : id - range.hostID + range.containerID;
+  };
+  const toHost = (ranges: readonly IdRange[], id: number) => {
+    if (id === UNCHANGED) return UNCHANGED;
+    const range = ranges.find(({ containerID, size }) => id >= containerID && id < containerID + size);
+    return range === undefined ? undefined : id - range.containerID + range.hostID;
+  };
+  return {
+    toGuest: (uid, gid) => [toGuest(maps.uid, uid), toGuest(maps.gid, gid)],
+    toHost: (uid, gid) => {
+      const [hostUid, hostGid] = [toHost(maps.uid, uid), toHost(maps.gid, gid)];
+      return hostUid === undefined || hostGid === undefined ? undefined : [hostUid, hostGid];
+    },
+  };
+}
+
 export interface Freshness {
   /** milliseconds that the guest may believe names and attributes; 0: it asks each time, and sees the host's changes at once */
   milliseconds: number;
