@@ -1,0 +1,95 @@
+/**
+ * What a guest syncs is on the host's disk: of a shared folder's file by FSYNC or an open with O_SYNC or O_DSYNC, of a disk by FLUSH. Judged by the pages that the
+ * host's kernel still has to write, cachestat(2) of Linux 6.5.
+ */
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { foreign } from '../../../src/host/libc.ts';
+import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
+import { ENTRY_OUT, OP } from '../../../src/vmm/devices/fs/fuse.ts';
+import { Server } from '../../../src/vmm/devices/fs/server.ts';
+import { Backing } from '../../../src/vmm/devices/block/backing.ts';
+
+/** asm/unistd_64.h */
+const SYS_CACHESTAT = 451;
+/** asm-generic/fcntl.h */
+const O_RDWR = 2;
+const O_DSYNC = 0o10000;
+const O_SYNC = 0o4010000;
+const FSYNC_DATA_ONLY = 1;
+const ROOT_NODE = 1;
+const c_cachestat = foreign<(number: number, fd: number, range: Uint8Array, stat: Uint8Array, flags: number) => number>('long syscall(long number, int fd, const uint8_t *range, uint8_t *stat, int flags)');
+
+/** struct cachestat: nr_cache, nr_dirty, nr_writeback … */
+function unwritten(path: string): number {
+  const fd = openSync(path, 'r');
+  const stat = new Uint8Array(40);
+  const result = c_cachestat(SYS_CACHESTAT, fd, new Uint8Array(16), stat, 0);
+  closeSync(fd);
+  if (result < 0) return -1;
+  const view = new DataView(stat.buffer);
+  return Number(view.getBigUint64(8, true) + view.getBigUint64(16, true));
+}
+
+const folder = mkdtempSync('/var/tmp/husk-sync-');
+const PAGE = Buffer.alloc(65_536, 'x');
+test.after.always(() => rmSync(folder, { recursive: true, force: true }));
+
+/** a file system that never writes (tmpfs), or a kernel that does not tell, proves nothing */
+const telling = (() => {
+  const fd = openSync(join(folder, 'try'), 'w');
+  writeSync(fd, PAGE);
+  closeSync(fd);
+  return unwritten(join(folder, 'try')) > 0;
+})();
+const onDisk = telling ? test : test.skip;
+const skipped = telling ? '' : ` — needs Linux 6.5 (this is ${release()}) and a disk under /var/tmp`;
+
+const server = new Server({ path: folder, readOnly: false, ownership: sameOwners, freshness: { milliseconds: 0 } });
+const request = (opcode: number, body: Uint8Array) => ({ opcode, node: ROOT_NODE, body, uid: process.getuid!(), gid: process.getgid!(), unique: new Uint8Array(8), length: 40 + body.length }) as Parameters<Server['handle']>[0];
+
+/** struct fuse_create_in and a name. @returns the handle */
+function create(name: string, flags: number): number {
+  const body = Buffer.alloc(16 + name.length + 1);
+  body.writeUInt32LE(flags, 0);
+  body.writeUInt32LE(0o644, 4);
+  body.write(name, 16);
+  const reply = server.handle(request(OP.CREATE, body), 4096) as Uint8Array;
+  return Number(new DataView(reply.buffer, reply.byteOffset).getBigUint64(ENTRY_OUT, true));
+}
+
+function sync(handle: number, flags: number): Promise<Uint8Array> {
+  const body = Buffer.alloc(16);
+  body.writeBigUInt64LE(BigInt(handle), 0);
+  body.writeUInt32LE(flags, 8);
+  return server.handle(request(OP.FSYNC, body), 4096) as Promise<Uint8Array>;
+}
+
+for (const [name, flags] of [['fsync', 0], ['fdatasync', FSYNC_DATA_ONLY]] as const)
+  onDisk(`a shared folder: ${name} of the guest has written everything${skipped}`, async (t) => {
+    const handle = create(name, O_RDWR);
+    writeSync(server.handles.get(handle), PAGE);
+    t.true(unwritten(join(folder, name)) > 0);
+    await sync(handle, flags);
+    t.is(unwritten(join(folder, name)), 0);
+  });
+
+for (const [name, flags] of [['O_SYNC', O_SYNC], ['O_DSYNC', O_DSYNC]] as const)
+  onDisk(`a shared folder: a write to a file opened with ${name} is on the disk when it is answered${skipped}`, (t) => {
+    const handle = create(name, O_RDWR | flags);
+    writeSync(server.handles.get(handle), PAGE);
+    t.is(unwritten(join(folder, name)), 0);
+  });
+
+onDisk(`a writable disk: a flush has written everything${skipped}`, async (t) => {
+  const path = join(folder, 'disk');
+  const fd = openSync(path, 'w');
+  writeSync(fd, PAGE);
+  using disk = Backing.file(path, { readOnly: false });
+  t.true(unwritten(path) > 0);
+  await disk.flush();
+  closeSync(fd);
+  t.is(unwritten(path), 0);
+});
