@@ -19,9 +19,13 @@ import { mayRestart } from './sandboxes.ts';
 const MIB = 1 << 20;
 /** what the guest's kernel and agent need beside the container */
 const GUEST_OVERHEAD = 96 * MIB;
-/** without a limit; memory the guest never touches costs the host nothing */
-const DEFAULT_MEMORY = 1024 * MIB;
-/** more vCPUs are asked for by name (`--cpus`): each is a thread */
+/**
+ * Without a limit: a share of the host's memory, up to a bound. What the guest does not touch costs nothing, and what it frees comes back (the balloon's
+ * free page reporting); but its kernel describes each page in 64 bytes, which it writes as it boots: 16 MiB for each GiB.
+ */
+const DEFAULT_SHARE = 1 / 4;
+const MOST_DEFAULT_MEMORY = 4096 * MIB;
+/** more vCPUs are asked for by name (`--cpus`): each is a thread, and time to boot */
 const DEFAULT_CPUS = 2;
 
 /** One for all machines of this process: bytes of a frame half sent are the next machine's to finish. */
@@ -50,7 +54,7 @@ function hasContainerIds(): boolean {
 export function vmSize(resources: Resources): VmSize {
   const { limit } = resources.memory ?? {};
   const { quota, period } = resources.cpu ?? {};
-  const wished = limit !== undefined && limit > 0 ? limit + GUEST_OVERHEAD : DEFAULT_MEMORY;
+  const wished = limit !== undefined && limit > 0 ? limit + GUEST_OVERHEAD : Math.min(totalmem() * DEFAULT_SHARE, MOST_DEFAULT_MEMORY);
   const most = Math.floor(totalmem() * 0.9);
   const chosen = resources.cpu?.cpus ? parseCpuList(resources.cpu.cpus)?.length : undefined;
   const available = Math.min(chosen ?? Infinity, availableParallelism());

@@ -2,7 +2,9 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { FIRST_INHERITED } from '../../src/container/executor.ts';
 import type { Step } from '../../src/container/launch-plan.ts';
+import { memfd } from '../../src/host/memfd.ts';
 import { CLONE_NEWNET, DEV, entering, inContainer, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SLAVE, PROC, run, runHere, RUNNERS, sh, tree, type Entries } from './launching.ts';
 
 const mount = (source: string, target: string, fstype: string, flags: number, data = ''): Step & { op: 'mount' } => ({ op: 'mount', source, target, fstype, flags, data, inRoot: true, create: 'directory' });
@@ -248,6 +250,12 @@ test('the plan is refused as a whole before its first step', async (t) => {
   const { error } = await runHere([{ op: 'mkdir', path: join(folder, 'made'), mode: 0o755 }, { op: 'closeFrom', fd: 1 }, { op: 'exec', args: ['true'] }]);
   t.is(error?.message, 'the launch plan is refused at step 1 (closeFrom): stdio would be closed');
   t.throws(() => chmodSync(join(folder, 'made'), 0o755), { code: 'ENOENT' });
+});
+
+test('a descriptor that is to be inherited is the first after ours, and the only one', async (t) => {
+  using file = memfd('passed', Buffer.from('what was passed'));
+  const passed = await runHere([{ op: 'closeFrom', fd: FIRST_INHERITED + 1 }, ...sh(`ls /proc/self/fd; cat /proc/self/fd/${FIRST_INHERITED}`)], { inherit: [file.number] });
+  t.is(passed.stdout, `0\n1\n2\n3\n${FIRST_INHERITED}\nwhat was passed`);
 });
 
 test('a missing husk-init is said', async (t) => {

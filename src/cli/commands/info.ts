@@ -101,7 +101,7 @@ function text(data: Record<string, unknown>): string {
     `Server Version: ${data['ServerVersion']}`,
     `Storage Driver: ${data['Driver']}`,
     `Logging Driver: ${data['LoggingDriver']}`,
-    `Default Isolation: ${data['DefaultIsolation']}`,
+    `Default Isolation: ${data['DefaultIsolation']}${data['DefaultIsolation'] === 'auto' ? ` (${data['VirtualMachines'] ? 'vm' : 'userns'})` : ''}`,
     `Virtual Machines: ${data['VirtualMachinesReason']}`,
     `Security Options: ${(data['SecurityOptions'] as string[]).map((option) => option.replace(/^name=/, '').replace(/,.*/, '')).join(', ')}`,
     `Limits: ${limits}`,
