@@ -1,6 +1,7 @@
 /**
  * The way out of a container's network namespace: pasta(1) copies what goes through a tap device there to ordinary sockets of the
- * host's. Out only: no port is published, nothing of the host's loopback can be reached, and nothing the host listens on either.
+ * host's. Out only: no port is published, nothing of the host's loopback can be reached, nor what
+ * listens on the address that the container has from the host; the host's other addresses are as any other machine's.
  *
  * pasta itself stays in the host's network namespace and confines itself (its own namespaces, an empty root, seccomp).
  */

@@ -45,9 +45,9 @@ function register(): void {
   });
 
   test.serial('output apart, exit code, hostname, our own kernel', (t) => {
-    const { status, stdout, stderr } = run('--rm', '-h', 'inside', 'husk/base', 'sh', '-c', 'echo out; echo err >&2; uname -n; uname -r; exit 9');
+    const { status, stdout, stderr } = run('--rm', '-h', 'inside', 'husk/base', 'sh', '-c', 'echo out; echo err >&2; uname -n; uname -r; ls /sys/class/net; exit 9');
     t.is(status, 9, stderr);
-    t.regex(stdout, /^out\ninside\n6\.\d+\.\d+-husk\n$/);
+    t.regex(stdout, /^out\ninside\n6\.\d+\.\d+-husk\nlo\n$/);
     t.is(stderr, 'err\n');
     t.is(husk('ps', '-aq').stdout, '');
   });
