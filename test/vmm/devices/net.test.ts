@@ -5,6 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import { packetPair } from '../../../src/host/packet-fd.ts';
 import { streamPair } from '../../../src/host/socket.ts';
 import { readSome } from '../../../src/host/stream-fd.ts';
+import { completeChecksum, internetSum } from '../../../src/vmm/devices/net/checksum.ts';
 import { F_MRG_RXBUF, HEADER_SIZE, RECEIVE_QUEUE, TRANSMIT_QUEUE } from '../../../src/vmm/devices/net/config.ts';
 import { Net } from '../../../src/vmm/devices/net/device.ts';
 import { MAX_FRAME, PacketLink, StreamLink } from '../../../src/vmm/devices/net/link.ts';
@@ -37,9 +38,9 @@ async function until(done: () => boolean): Promise<boolean> {
   return done();
 }
 
-function send(driver: Driver, frame: Uint8Array, head = 0): void {
+function send(driver: Driver, frame: Uint8Array, head = 0, header: Uint8Array = new Uint8Array(HEADER_SIZE)): void {
   const at = DATA + head * STRIDE;
-  driver.memory.write(at, new Uint8Array(HEADER_SIZE));
+  driver.memory.write(at, header);
   driver.memory.write(at + HEADER_SIZE, frame);
   driver.chain(TRANSMIT_QUEUE, head, [{ address: at, length: HEADER_SIZE + frame.length }]);
   driver.offer(TRANSMIT_QUEUE, head);
@@ -222,4 +223,49 @@ for (const length of [0, MAX_FRAME + 1, 0xffff_ffff])
     t.is(driver.completed(RECEIVE_QUEUE).length, 0);
     t.is(readSome(ours.number, new Uint8Array(1)), undefined);
     t.deepEqual(driver.reports, []);
+  });
+
+/** struct virtio_net_hdr with NEEDS_CSUM */
+const asks = (start: number, offset: number) => Uint8Array.of(1, 0, 0, 0, 0, 0, start & 0xff, start >> 8, offset & 0xff, offset >> 8, 0, 0);
+
+/** RFC 1071, as it is written there */
+function slowSum(bytes: Uint8Array): number {
+  let sum = 0;
+  for (let i = 0; i < bytes.length; i += 2) sum += bytes[i]! * 256 + (bytes[i + 1] ?? 0);
+  while (sum > 0xffff) sum = Math.floor(sum / 65_536) + (sum % 65_536);
+  return sum;
+}
+
+for (const [from, offset, length] of [[34, 16, 1514], [34, 6, 65_534], [35, 6, 1001], [0, 0, 2], [14, 20, 77]] as const)
+  test.serial(`a checksum from ${from}, at ${offset}, of a frame of ${length} bytes`, async (t) => {
+    const { driver, other } = start(t, 'stream');
+    send(driver, pattern(length), 0, asks(from, offset));
+    t.true(await until(() => other.peek() !== undefined));
+    const frame = other.peek()!;
+    const expected = Buffer.from(pattern(length));
+    expected.writeUInt16BE(~slowSum(pattern(length).subarray(from)) & 0xffff || 0xffff, from + offset);
+    t.deepEqual(Buffer.from(frame), expected);
+  });
+
+for (const [from, offset] of [[1513, 0], [0, 1513], [0xffff, 0xffff], [0xffff, 0]] as const)
+  test.serial(`a checksum outside of its frame (${from} + ${offset}) loses that frame alone`, async (t) => {
+    const { driver, other } = start(t, 'stream');
+    send(driver, pattern(1514), 0, asks(from, offset));
+    send(driver, pattern(60), 1);
+    t.is(driver.completed(TRANSMIT_QUEUE).length, 2);
+    t.true(await until(() => other.peek() !== undefined));
+    t.deepEqual(Buffer.from(other.peek()!), Buffer.from(pattern(60)));
+    t.deepEqual(driver.reports, []);
+  });
+
+test('a sum of zero is sent as ones (RFC 768)', (t) => {
+  const frame = Uint8Array.of(0xff, 0xff, 0, 0);
+  t.true(completeChecksum(asks(0, 2), frame));
+  t.deepEqual([...frame], [0xff, 0xff, 0xff, 0xff]);
+});
+
+for (let seed = 0; seed < 50; seed++)
+  test(`sums are RFC 1071's (${seed})`, (t) => {
+    const bytes = pattern(seed * 37, seed).subarray(seed % 3);
+    t.is(internetSum(bytes), slowSum(bytes));
   });

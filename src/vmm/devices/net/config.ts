@@ -1,16 +1,17 @@
-/** virtio network device (virtio 1.2 §5.1): one receive and one transmit queue, received frames over several buffers, no offloads. */
+/** virtio network device (virtio 1.2 §5.1): one receive and one transmit queue, received frames over several buffers; checksums on the way out, no other offload. */
 export const NET_ID = 1;
 export const RECEIVE_QUEUE = 0;
 export const TRANSMIT_QUEUE = 1;
 export const NET_QUEUE_SIZES = [256, 256] as const;
 
 /** §5.1.3 */
+const F_CSUM = 1n << 0n;
 const F_MTU = 1n << 3n;
 const F_MAC = 1n << 5n;
 /** a frame may lie in several buffers: with long frames a driver would otherwise keep 17 pages ready for each */
 export const F_MRG_RXBUF = 1n << 15n;
 const F_STATUS = 1n << 16n;
-export const NET_FEATURES = F_MTU | F_MAC | F_MRG_RXBUF | F_STATUS;
+export const NET_FEATURES = F_CSUM | F_MTU | F_MAC | F_MRG_RXBUF | F_STATUS;
 
 /** struct virtio_net_config, §5.1.4 */
 const STATUS = 6;

@@ -7,6 +7,7 @@ import { watchReadable, whenWritable, type Watch } from '../../../host/poll.ts';
 import type { Chain } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import type { Virtqueue } from '../virtio/virtqueue.ts';
+import { completeChecksum } from './checksum.ts';
 import { FRAME_OVERHEAD, F_MRG_RXBUF, HEADER_SIZE, linkDown, MAX_BURST, MAX_BURST_BYTES, MAX_MTU, MIN_MTU, netConfig, NET_FEATURES, NET_ID, NET_QUEUE_SIZES, NUM_BUFFERS, RECEIVE_QUEUE, TRANSMIT_QUEUE } from './config.ts';
 import type { Link } from './link.ts';
 
@@ -26,6 +27,7 @@ export class Net implements VirtioDevice {
   readonly #link: Link;
   readonly #maxFrame: number;
   readonly #header = new Uint8Array(HEADER_SIZE);
+  readonly #sentHeader = new Uint8Array(HEADER_SIZE);
   #host: DeviceHost | undefined;
   #watch: Watch | undefined;
   #writable: Watch | undefined;
@@ -65,10 +67,14 @@ export class Net implements VirtioDevice {
       // Frames longer than the MTU allows are dropped, as on any link.
       const length = chain.readableLength - HEADER_SIZE;
       if (length > 0 && length <= this.#maxFrame && !this.#link.gone) {
-        chain.readInto(this.#link.room(length), HEADER_SIZE);
-        this.#link.send();
-        this.state.bytesSent += length;
+        const frame = this.#link.room(length);
+        chain.readInto(frame, HEADER_SIZE);
+        chain.readInto(this.#sentHeader, 0);
         bytes += length;
+        if (completeChecksum(this.#sentHeader, frame)) {
+          this.#link.send();
+          this.state.bytesSent += length;
+        } else this.#link.abandon();
       }
       queue.complete(chain, 0);
       return bytes < MAX_BURST_BYTES;

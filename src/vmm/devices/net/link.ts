@@ -20,8 +20,9 @@ export interface Link {
   peek(): Uint8Array | undefined;
   /** the frame seen is done with */
   drop(): void;
-  /** a place for a frame of `length` bytes, to be filled and then sent */
+  /** a place for a frame of `length` bytes, to be filled and then sent, or abandoned */
   room(length: number): Uint8Array;
+  abandon(): void;
   /** sends what was put into `room`: it goes, or is lost as on any network, but never in part */
   send(): void;
   /** false: the frame before has not gone yet. Wait until the descriptor is writable */
@@ -57,6 +58,10 @@ export class PacketLink implements Link {
   room(length: number): Uint8Array {
     this.#length = length;
     return this.#sent.subarray(0, length);
+  }
+
+  abandon(): void {
+    this.#length = 0;
   }
 
   send(): void {
@@ -130,6 +135,10 @@ export class StreamLink implements Link {
     this.#done = 0;
     this.#end = PREFIX + length;
     return this.#sent.subarray(PREFIX, this.#end);
+  }
+
+  abandon(): void {
+    this.#end = 0;
   }
 
   send(): void {
