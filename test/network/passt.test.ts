@@ -1,4 +1,4 @@
-/** The way out of a VM: what passt is told, that it speaks, and that it goes with the last holder of its socket. The guest's end: test/vmm/network.test.ts. */
+/** The way out of a VM: what passt is told, that it speaks, and that it goes with the last holder of its socket. */
 import { readdirSync, readFileSync, writeSync } from 'node:fs';
 import test from 'ava';
 import { readSome } from '../../src/host/stream-fd.ts';
