@@ -59,8 +59,31 @@ const REFUSALS: Record<string, string> = {
   ENOMEM: 'cannot allocate memory',
 };
 
+/** Primary result codes of SQLite (sqlite3.h) that say something about the disk, in a person's words. */
+const SQLITE: Record<number, { problem: string; kind: ErrorKind; fix?: string }> = {
+  5: { problem: 'another husk command has held it for too long', kind: 'unavailable' },
+  8: { problem: 'it may not be written: read-only file system, or no permission', kind: 'unsupported' },
+  10: { problem: 'the disk fails', kind: 'corrupt', fix: 'see the kernel log (dmesg)' },
+  11: { problem: 'it is damaged', kind: 'corrupt', fix: 'husk system check --repair' },
+  13: { problem: 'no space left on device', kind: 'unsupported', fix: 'free some space: husk system prune' },
+  14: { problem: 'it cannot be opened: no permission, or no space', kind: 'unsupported' },
+  26: { problem: 'it is damaged: not a database any more', kind: 'corrupt', fix: 'husk system check --repair' },
+};
+
+/** The database's own errors, as node:sqlite throws them; undefined for any other, a bug's among them. */
+export function databaseError(error: unknown, file?: string): HuskError | undefined {
+  const { code, errcode = 0, errstr, message } = (error ?? {}) as { code?: string; errcode?: number; errstr?: string; message?: string };
+  // the low byte is the primary code
+  const known = code === 'ERR_SQLITE_ERROR' ? SQLITE[errcode & 0xff] : undefined;
+  if (!known) return undefined;
+  const what = file === undefined ? 'the database' : `the database ${file}`;
+  return new HuskError(`cannot use ${what}: ${known.problem} (${errstr ?? message})`, { kind: known.kind, fix: known.fix, cause: error });
+}
+
 /** One line for Node's error of a system call that this host refused; undefined for any other error. */
 export function refusal(error: unknown): HuskError | undefined {
+  const ofDatabase = databaseError(error);
+  if (ofDatabase) return ofDatabase;
   const { code = '', syscall, path } = (error ?? {}) as { code?: string; syscall?: string; path?: string };
   if (syscall === 'uv_cwd') return new HuskError('cannot find the working folder: it has been removed', { kind: 'unsupported', fix: 'cd to a folder that is there', cause: error });
   if (syscall === undefined || !Object.hasOwn(REFUSALS, code)) return undefined;

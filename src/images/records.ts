@@ -144,12 +144,20 @@ export class ImageRecords {
     const names = this.names(id).map(parseKey);
     return {
       id,
-      config: JSON.parse(row['config'] as string) as ImageConfig,
+      config: this.#config(id, row['config'] as string),
       layers,
       repoTags: names.filter((name) => name.digest === undefined).map(familiarReference),
       repoDigests: names.filter((name) => name.digest !== undefined).map(familiarReference),
       size: row['size'] as number,
     };
+  }
+
+  #config(id: string, text: string): ImageConfig {
+    try {
+      return JSON.parse(text) as ImageConfig;
+    } catch (error) {
+      throw new HuskError(`the record of image ${id} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
+    }
   }
 
   /** layer rows as pulled: digests and media types of the compressed blobs, bottom first */

@@ -207,6 +207,20 @@ export class ContainerStore<Config = unknown> {
   }
 }
 
+/** @throws HuskError `corrupt` naming the container */
 function parse<Config>(row: Row): ContainerRecord<Config> {
-  return { id: row.id, name: row.name, imageId: row.image_id, createdAt: row.created_at, config: JSON.parse(row.config) as Config, state: JSON.parse(row.state) as ContainerState };
+  try {
+    const state = JSON.parse(row.state) as ContainerState;
+    if (!isState(state)) throw new TypeError('its state is none that a container has');
+    return { id: row.id, name: row.name, imageId: row.image_id, createdAt: row.created_at, config: JSON.parse(row.config) as Config, state };
+  } catch (error) {
+    throw new HuskError(`the record of container ${row.id} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
+  }
+}
+
+const STATUSES: readonly string[] = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'] satisfies ContainerStatus[];
+
+export function isState(state: unknown): state is ContainerState {
+  const { status, pid, exitCode, error, startedAt, finishedAt } = (state ?? {}) as Partial<Record<keyof ContainerState, unknown>>;
+  return typeof status === 'string' && STATUSES.includes(status) && typeof pid === 'number' && typeof exitCode === 'number' && [error, startedAt, finishedAt].every((text) => typeof text === 'string');
 }

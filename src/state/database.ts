@@ -5,11 +5,11 @@
  * A crash at any moment leaves the last committed transaction (WAL, synchronous=NORMAL: a power cut may lose the last
  * transactions, never tear one).
  */
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { HuskError } from '../errors.ts';
+import { databaseError, HuskError } from '../errors.ts';
 
 /** Each entry brings the schema from version i to i+1; never edited once released, only added to. */
 const MIGRATIONS: string[] = [
@@ -109,15 +109,11 @@ const BUSY_TIMEOUT_MS = 10_000;
 
 /**
  * Opens (and creates or migrates) the database.
- * @throws HuskError `unsupported` when a newer husk has written it, `corrupt` when SQLite cannot read it
+ * @throws HuskError `unsupported` when a newer husk has written it, `corrupt` when SQLite cannot read it, or when it is gone and its data is not
  */
 export function openDatabase(file: string): DatabaseSync {
   mkdirSync(dirname(file), { recursive: true, mode: 0o711 });
-  // node:sqlite warns that it is experimental, on stderr, at load
-  const emitWarning = process.emitWarning;
-  process.emitWarning = () => {};
-  const { DatabaseSync } = createRequire(import.meta.url)('node:sqlite') as typeof import('node:sqlite');
-  process.emitWarning = emitWarning;
+  const { DatabaseSync } = sqlite();
   try {
     const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
@@ -125,9 +121,41 @@ export function openDatabase(file: string): DatabaseSync {
     return database;
   } catch (error) {
     if (error instanceof HuskError) throw error;
+    const known = databaseError(error, file);
+    if (known) throw known;
     const message = error instanceof Error ? error.message : String(error);
     throw new HuskError(`cannot open the database ${file}: ${message}`, { kind: 'corrupt', cause: error });
   }
+}
+
+/** node:sqlite, without the warning at load that it is experimental */
+export function sqlite(): typeof import('node:sqlite') {
+  const emitWarning = process.emitWarning;
+  process.emitWarning = () => {};
+  try {
+    return createRequire(import.meta.url)('node:sqlite') as typeof import('node:sqlite');
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}
+
+/** A new schema in `database`, whose file nobody else knows yet. */
+export function createSchema(database: DatabaseSync): void {
+  for (const step of MIGRATIONS) database.exec(step);
+  database.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
+}
+
+/** What lies beside a database only once it has records: a database without any beside them has been lost. */
+const DATA = ['containers', 'layers', 'volumes'];
+
+export function hasData(dataRoot: string): boolean {
+  return DATA.some((name) => {
+    try {
+      return readdirSync(join(dataRoot, name)).length > 0;
+    } catch {
+      return false;
+    }
+  });
 }
 
 function migrate(database: DatabaseSync, file: string): void {
@@ -139,6 +167,8 @@ function migrate(database: DatabaseSync, file: string): void {
         kind: 'unsupported',
         fix: 'use the newer husk that wrote it, or another data root (HUSK_DATA_ROOT)',
       });
+    if (from === 0 && hasData(dirname(file)))
+      throw new HuskError(`the database ${file} is missing or empty, and there are containers, images or volumes beside it`, { kind: 'corrupt', fix: 'husk system check --repair' });
     for (const step of MIGRATIONS.slice(from)) database.exec(step);
     database.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
     chmodSync(file, 0o600);

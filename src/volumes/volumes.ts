@@ -40,7 +40,7 @@ interface Row {
 
 export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes {
   const toVolume = (row: Row): Volume => {
-    const record = JSON.parse(row.record) as VolumeRecord;
+    const record = parseRecord(row);
     const device = record.options['device'];
     return {
       name: row.name,
@@ -181,6 +181,14 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       return removed;
     },
   };
+}
+
+function parseRecord({ name, record }: Row): VolumeRecord {
+  try {
+    return JSON.parse(record) as VolumeRecord;
+  } catch (error) {
+    throw new HuskError(`the record of volume ${name} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
+  }
 }
 
 async function sizeOf(volume: Volume): Promise<number> {

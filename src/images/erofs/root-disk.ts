@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { HuskError } from '../../errors.ts';
 import type { Paths } from '../../paths.ts';
 import type { Layer } from '../contract.ts';
+import { assertWhole } from '../layers/whole.ts';
 import { BLOCK } from './format.ts';
 
 /** The name carries the version of what the writer writes. */
@@ -28,6 +29,7 @@ export interface DiskExtent {
  */
 export async function rootDisk(layers: readonly Layer[], paths: Pick<Paths, 'tmp'>): Promise<DiskExtent[]> {
   const key = createHash('sha256').update(layers.map(({ diffId }) => diffId).join('\n')).digest();
+  for (const layer of layers) assertWhole(layer);
   const top = layers.at(-1);
   // An image without layers is an empty folder; its disk has no layer to lie beside.
   const folder = top ? join(top.tar, '..') : paths.tmp;

@@ -15,6 +15,7 @@ import { HuskError, type ErrorKind } from '../../errors.ts';
 import type { Fd } from '../../host/fd.ts';
 import type { Paths } from '../../paths.ts';
 import type { Layer } from '../contract.ts';
+import { assertWhole } from './whole.ts';
 
 /** The name carries the version of what write-tree.ts writes; another version is another folder. */
 const TREE = 'tree-v1';
@@ -97,6 +98,7 @@ function makeShortLink(hex: string, paths: UnpackPaths): string {
 async function unpackMissing(missing: string[], layers: readonly Layer[], paths: UnpackPaths, options: UnpackOptions): Promise<void> {
   const { tryLock } = await import('../../host/flock.ts');
   const tars = new Map(layers.map((layer) => [hexOf(layer.diffId), layer]));
+  for (const hex of missing) assertWhole(tars.get(hex)!);
   let done = 0;
   options.onProgress?.(0, missing.length);
   const waiting = [...missing];

@@ -1,6 +1,6 @@
 /** EROFS metadata, judged by Linux: mounted from a loop device and compared with what GNU tar and overlayfs make of the same layers. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync, closeSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync, closeSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -40,7 +40,7 @@ class Disk implements Disposable {
       const path = join(folder, 'layer.tar');
       if (Buffer.isBuffer(tar)) writeFileSync(path, tar);
       else execFileSync('cp', ['--sparse=auto', tar, path]);
-      return { diffId: `sha256:${String(index).padStart(64, '0')}`, tar: path, size: 0 };
+      return { diffId: `sha256:${String(index).padStart(64, '0')}`, tar: path, size: statSync(path).size };
     });
     const extents = await rootDisk(layers, { tmp: join(store, 'tmp') });
     const disk = new Disk(readFileSync(extents[0]!.path));

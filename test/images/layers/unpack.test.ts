@@ -3,7 +3,7 @@
  * archives there, mounted by overlayfs, and raced by several processes.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync, statSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ function addLayer(user: TestUser, tar: Buffer | string): Layer {
   if (bytes) writeFileSync(target, bytes);
   else copyFileSync(String(tar), target);
   chmodSync(target, 0o644);
-  return { diffId: `sha256:${hex}`, tar: target, size: 1 };
+  return { diffId: `sha256:${hex}`, tar: target, size: statSync(target).size };
 }
 
 /** JavaScript as the user, with ensureUnpacked, the layers, and `inNamespace(shell)` giving a command's output. */
