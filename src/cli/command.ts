@@ -2,7 +2,7 @@
  * What a command is: one declarative record from which parsing, help, error texts and shell completion all come.
  * The records themselves are in `table/`; what a command does is in `commands/`, one file each, loaded when it runs.
  */
-import type { Engine } from '../engine/contract.ts';
+import type { Engine, Finding } from '../engine/contract.ts';
 import type { FlagSet } from './grammar/flag-set.ts';
 
 /** Docker's names for what a flag's value is; they stand in the help column. */
@@ -92,6 +92,8 @@ export interface Context {
   globals: { configFile?: string; dataRoot?: string };
   /** opened on first use; closed by main */
   engine(): Promise<Engine>;
+  /** looks for damage, without the engine */
+  check(options: { repair: boolean; stop: boolean }): AsyncIterable<Finding>;
   /** ms since the epoch */
   now(): number;
 }

@@ -6,7 +6,7 @@ import { EXIT_HUSK_FAILED } from '../errors.ts';
 import type { Engine } from '../engine/contract.ts';
 import type { Command, Context } from './command.ts';
 import { FlagError, HelpRequest, parseFlags, type FlagSet } from './grammar/flag-set.ts';
-import { openEngine, type EngineOptions } from './open-engine.ts';
+import { checkSystem, openEngine, type EngineOptions } from './open-engine.ts';
 import { printable } from './output/printable.ts';
 import { COMMANDS_NOT_YET } from './not-yet.ts';
 import { EXIT_BROKEN_PIPE, report } from './report.ts';
@@ -35,6 +35,7 @@ export async function main(argv: readonly string[], overrides: Partial<Context> 
     env: overrides.env ?? process.env,
     globals,
     engine: overrides.engine ?? (() => (opened ??= openEngine(globals))),
+    check: overrides.check ?? ((options) => checkSystem({ ...globals, ...options })),
     now: overrides.now ?? Date.now,
   };
   if (!overrides.stdout) quietBrokenPipes();

@@ -1,5 +1,5 @@
 /** Where the CLI gets its engine: from the library, whose first user it is. Loaded on first use: `husk --version` and help pages never do. */
-import type { Engine } from '../engine/contract.ts';
+import type { Engine, Finding } from '../engine/contract.ts';
 
 export interface EngineOptions {
   dataRoot?: string;
@@ -8,4 +8,8 @@ export interface EngineOptions {
 
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   return (await (await import('../library/husk.ts')).Husk.open(options)).engine;
+}
+
+export async function* checkSystem(options: EngineOptions & { repair: boolean; stop: boolean }): AsyncGenerator<Finding> {
+  yield* (await import('../engine/engine.ts')).checkSystem(options);
 }

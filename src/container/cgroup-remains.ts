@@ -2,7 +2,7 @@
  * What is left of a container's cgroup when its supervisor was killed: the container's folder remembers where it was, and whoever mends or removes
  * the container takes it away. Never looks for cgroups by name: one that has just been made for a container about to start is empty too.
  */
-import { readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, normalize } from 'node:path';
 import { CGROUP_ROOT } from './cgroup-delegation.ts';
 
@@ -18,6 +18,12 @@ export function cgroupName(id: string): string {
 /** @param directory containers/<id> */
 export function rememberCgroup(directory: string, path: string): void {
   writeFileSync(join(directory, FILE), path);
+}
+
+/** Is there a cgroup that this container's folder remembers? */
+export function remembersCgroup(directory: string): boolean {
+  const path = remembered(directory);
+  return path !== undefined && existsSync(path);
 }
 
 /** Kills and removes. Synchronous, for it belongs into the transaction that mends the record; at most 0.2 s, normally one rmdir. Never throws. */

@@ -156,6 +156,17 @@ export interface DiskUsage {
   volumes: { volume: Volume; links: number; size: number }[];
 }
 
+/** Damage that `system check` has found. */
+export interface Finding {
+  kind: 'database' | 'container' | 'volume' | 'image' | 'blob' | 'layer' | 'tree' | 'disk' | 'link' | 'socket' | 'cgroup';
+  name: string;
+  problem: string;
+  /** what was done about it */
+  repaired?: string;
+  /** what a person must do, also after a repair */
+  fix?: string;
+}
+
 /** A live connection to a container's or an exec's stdio. */
 export interface Attachment {
   stdin: Writable | null;

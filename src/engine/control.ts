@@ -8,6 +8,16 @@ import { resolve } from './truth.ts';
 
 /** Between reading `running` and connecting the container may have exited: its supervisor needs so long (ms) to be gone. */
 const RETRY_MS = 20;
+/** ms a living supervisor may be without its socket: while it starts, and while it ends */
+const PATIENCE_MS = 10_000;
+
+function unreachable(context: EngineContext, container: Container): HuskError {
+  const pid = container.state.supervisor?.pid;
+  return new HuskError(`cannot reach the supervisor of container ${container.id}: process ${pid} lives, but not on ${context.paths.socket(container.id)}`, {
+    kind: 'unavailable',
+    fix: `kill -9 ${pid} ends it and its container; what the container wrote stays`,
+  });
+}
 
 export function isRunning(container: Container): boolean {
   return ['running', 'paused', 'restarting'].includes(container.state.status);
@@ -20,9 +30,11 @@ export function notRunning(container: Container): HuskError {
 
 /** @returns undefined when the container is not running (any more) */
 export async function connect(context: EngineContext, container: Container): Promise<SupervisorClient | undefined> {
+  const started = performance.now();
   for (let current: Container | undefined = container; current && isRunning(current); current = reread(context, container.id)) {
     const client = await SupervisorClient.connect(context.paths.socket(current.id));
     if (client) return client;
+    if (performance.now() - started > PATIENCE_MS) throw unreachable(context, current);
     await new Promise((resolveAfter) => setTimeout(resolveAfter, RETRY_MS));
   }
   return undefined;

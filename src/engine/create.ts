@@ -14,6 +14,7 @@ import { logSettings } from '../logs/options.ts';
 import type { Isolation } from '../sandbox.ts';
 import { NEVER, type ContainerState } from '../state/containers.ts';
 import type { EngineContext } from './context.ts';
+import { keepContainerCopy } from './copies.ts';
 import type { Container, ContainerConfig, CreateOptions, Engine } from './contract.ts';
 import { recordEvent } from './events.ts';
 import { chooseIsolation } from './isolation.ts';
@@ -56,6 +57,7 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   // the row first: a folder without a record would be nobody's
   context.store.insert(record);
   mkdirSync(context.paths.container(id), { recursive: true, mode: 0o711 });
+  keepContainerCopy(context, id);
   recordEvent(context, record, 'create');
   return { id, warnings };
 }

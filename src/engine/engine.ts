@@ -10,7 +10,7 @@ import { ContainerStore } from '../state/containers.ts';
 import { openDatabase } from '../state/database.ts';
 import type { Volumes } from '../volumes/contract.ts';
 import type { EngineContext } from './context.ts';
-import type { Container, ContainerConfig, Engine } from './contract.ts';
+import type { Container, ContainerConfig, Engine, Finding } from './contract.ts';
 import { create } from './create.ts';
 import { exec } from './exec.ts';
 import { events } from './event-stream.ts';
@@ -46,9 +46,7 @@ export interface EngineParts {
 
 /** Opens the database at once; everything else on first use. */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
-  let paths = computePaths({ dataRoot: options.dataRoot });
-  const config = readConfig(options.configFile ?? paths.configFile);
-  if (options.dataRoot === undefined && config['data-root'] !== undefined && process.env['HUSK_DATA_ROOT'] === undefined) paths = computePaths({ dataRoot: config['data-root'] });
+  const { paths, config } = locate(options);
   const database = openDatabase(paths.database);
   const parts = options.parts ?? {};
   const imagesOf = parts.images ?? (() => new ImageStore({ database, paths, config }));
@@ -70,6 +68,20 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     jailedSupervisor: async (task) => (parts.supervisor ? { client: takeSupervisor(parts.supervisor), task } : (await import('./jailed-supervisor.ts')).startJailedSupervisor(task)),
   };
   return engineOf(context);
+}
+
+/** Where the engine's data is, and its config. */
+function locate(options: Pick<EngineOptions, 'dataRoot' | 'configFile'>): { paths: Paths; config: Config } {
+  const paths = computePaths({ dataRoot: options.dataRoot });
+  const config = readConfig(options.configFile ?? paths.configFile);
+  const isConfigured = options.dataRoot === undefined && config['data-root'] !== undefined && process.env['HUSK_DATA_ROOT'] === undefined;
+  return { paths: isConfigured ? computePaths({ dataRoot: config['data-root']! }) : paths, config };
+}
+
+/** Looks for damage without opening the engine, which a damaged database forbids. */
+export async function* checkSystem(options: Pick<EngineOptions, 'dataRoot' | 'configFile'> & { repair: boolean; stop: boolean }): AsyncGenerator<Finding> {
+  const { systemCheck } = await import('./check/check.ts');
+  yield* systemCheck({ ...locate(options), repair: options.repair, stop: options.stop });
 }
 
 function engineOf(context: EngineContext): Engine {

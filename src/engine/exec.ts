@@ -38,7 +38,12 @@ export async function exec(context: EngineContext, reference: string, options: E
 
 /** What the container was started with: exec inherits its capabilities, limits and folder. */
 function readSpec(context: EngineContext, container: Container): Spec {
-  return JSON.parse(readFileSync(specFile(context, container.id), 'utf8')) as Spec;
+  const file = specFile(context, container.id);
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Spec;
+  } catch (error) {
+    throw new HuskError(`cannot read what container ${container.id} was started with: ${file}: ${(error as Error).message}`, { kind: 'corrupt', fix: `husk restart ${container.name} writes it anew`, cause: error });
+  }
 }
 
 /** containers/<id>/config.json, the OCI bundle's name for it */

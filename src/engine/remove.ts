@@ -6,6 +6,7 @@ import { sweepRemoved } from '../supervisor/removal.ts';
 import type { EngineContext } from './context.ts';
 import type { Container, Engine } from './contract.ts';
 import { ask, isRunning, reread } from './control.ts';
+import { keepContainerCopy } from './copies.ts';
 import { recordEvent } from './events.ts';
 import { checkPruneFilters, matchPrune } from './filters.ts';
 import { sizeOf } from './list.ts';
@@ -54,6 +55,7 @@ export function rename(context: EngineContext, reference: string, name: string):
   if (name.replace(/^\//, '') === container.name) throw new HuskError('Renaming a container with the same name as its current name', { kind: 'invalid' });
   const plain = allocating(() => checkName(name));
   allocating(() => context.store.rename(container.id, plain));
+  keepContainerCopy(context, container.id);
   recordEvent(context, { ...container, name: plain }, 'rename', { oldName: `/${container.name}` });
 }
 

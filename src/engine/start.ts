@@ -2,8 +2,10 @@
  * `start` and `attach`: hands a container to a supervisor, with the first client's streams connected before the command runs. Which
  * of several concurrent starts wins is decided by the supervisors' claims in the record; the others wait and find it running.
  */
+import { existsSync } from 'node:fs';
 import { parseSignal } from '../container/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { NEVER } from '../state/containers.ts';
 import type { Task } from '../supervisor/protocol.ts';
 import { attachment } from './attachment.ts';
 import type { EngineContext } from './context.ts';
@@ -65,6 +67,9 @@ async function startNow(context: EngineContext, container: Container, options: S
 export async function makeTask(context: EngineContext, container: Container, options: StartOptions = {}): Promise<Task> {
   const { id, config } = container;
   const image = context.images.get(config.imageId);
+  // an empty one in its place would be a loss that nobody hears of
+  if (container.state.startedAt !== NEVER && !existsSync(context.paths.container(id)))
+    throw new HuskError(`what container ${id} wrote is gone: ${context.paths.container(id)} is missing`, { kind: 'corrupt', exitCode: EXIT_HUSK_FAILED, fix: `husk rm ${container.name}, and make it anew` });
   const spec = await context.buildSpec(container, image);
   return {
     id,

@@ -8,6 +8,7 @@ import { HuskError } from '../errors.ts';
 import type { EngineContext } from './context.ts';
 import type { Container, CreateOptions, Engine, ResourceRequest } from './contract.ts';
 import { ask, isRunning } from './control.ts';
+import { keepContainerCopy } from './copies.ts';
 import { recordEvent } from './events.ts';
 import { limitFacts } from './host-facts.ts';
 import { limitWarnings } from './limits.ts';
@@ -24,6 +25,7 @@ export async function update(context: EngineContext, reference: string, change: 
   const warnings = change.resources ? limitWarnings({ options, isolation: container.config.isolation }) : [];
   if (isRunning(container)) await ask(context, container, { type: 'update', ...(change.resources && { resources: live(options.resources) }), restart: change.restart });
   context.store.setConfig(container.id, (config) => ({ ...config, options: changed({ ...container, config }, change) }));
+  keepContainerCopy(context, container.id);
   recordEvent(context, container, 'update');
   return warnings;
 }

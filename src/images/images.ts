@@ -190,6 +190,7 @@ export class ImageStore implements Images {
     if (!found) throw noSuchImage(text);
     const image = this.records.load(found.id);
     const removed = removeImage(this.#removal, { text, name: found.name, imageId: found.id, force: options.force ?? false, users: options.inUse(found.id) });
+    this.records.keepNames(found.id);
     for (const _name of removed.untagged) this.#event('untag', found.id, found.id, image);
     if (removed.deleted.length > 0) this.#event('delete', found.id, found.id, image);
     this.swept = sweepRemoved(this.#removal);
@@ -214,6 +215,7 @@ export class ImageStore implements Images {
         return gone.blobs;
       });
       for (const blob of blobs) this.blobs.remove(blob);
+      if (blobs.length > 0) this.records.keepNames(image.id);
     }
     // a pull under way has layers that no image refers to yet
     if (!this.#claims.any()) result.reclaimed += sweepUnreferenced(this.#removal);

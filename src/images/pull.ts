@@ -96,7 +96,9 @@ async function pullFrom(repository: Repository, top: FetchedManifest, context: P
   const { manifest, bytes } = await resolvePlatform(repository, top, request.platform ?? hostPlatform());
   const names = [nameKey(reference), `${fullName(reference)}@${top.digest}`];
   const known = records.load(manifest.config.digest);
-  if (known && known.layers.every(({ diffId }) => records.presentLayer(diffId) !== undefined)) {
+  // a blob that was damaged, and taken away for it, comes again
+  const whole = known !== undefined && blobs.has(known.id) && blobs.has(records.manifestDigest(known.id) ?? '') && known.layers.every(({ diffId }) => records.presentLayer(diffId) !== undefined);
+  if (known && whole) {
     checkPlatform(known.config, request, repository);
     const upToDate = records.idOfName(names[0]!) === known.id;
     records.setNames(names, known.id);

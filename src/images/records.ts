@@ -2,11 +2,12 @@
  * The image room's rows in the database: images, their layers and names, and which layers are on disk. Each change is one
  * transaction, so an image record never refers to a layer that is not whole. Never touches layer files but to see that they are there.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
+import { writeCopy } from '../state/copies.ts';
 import { transaction } from '../state/database.ts';
 import type { Blobs } from './blobs.ts';
 import type { Image, ImageConfig, Layer } from './contract.ts';
@@ -37,6 +38,9 @@ export const layerFolder = (paths: Paths, diffId: string) => join(paths.layers, 
 /** the verified uncompressed tar */
 export const layerTar = (paths: Paths, diffId: string) => join(layerFolder(paths, diffId), 'layer.tar');
 
+/** names/<hex>: the image's names, as JSON */
+export const namesFile = (paths: Pick<Paths, 'dataRoot'>, id: string) => join(paths.dataRoot, 'names', hexOf(id));
+
 /** a column of text */
 type Row = Record<string, string | number | null>;
 
@@ -65,14 +69,18 @@ export class ImageRecords {
 
   /**
    * Is the layer whole on disk? A folder without a row was committed by a process that died right then: it is whole too
-   * (renamed after verification), and adopted.
+   * (renamed after verification), and adopted. A tar of another size than its row says is damaged: it goes, and is fetched again.
    * @returns its size in bytes
    */
   presentLayer(diffId: string): number | undefined {
     const row = this.#get('SELECT size FROM layers WHERE diff_id = ?', diffId);
     const size = statSync(layerTar(this.#paths, diffId), { throwIfNoEntry: false })?.size;
     if (size === undefined) return undefined;
-    if (row?.['size'] !== size) this.recordLayer({ diffId, size });
+    if (row === undefined) this.recordLayer({ diffId, size });
+    else if (row['size'] !== size) {
+      rmSync(layerTar(this.#paths, diffId), { force: true });
+      return undefined;
+    }
     return size;
   }
 
@@ -82,6 +90,12 @@ export class ImageRecords {
    * @throws LayerGone when a layer is not there any more
    */
   add(image: NewImage): string {
+    const id = this.#add(image);
+    this.keepNames(id);
+    return id;
+  }
+
+  #add(image: NewImage): string {
     return transaction(this.database, () => {
       // inside: outside a prune could take a blob away before the row that refers to it
       const id = this.#blobs.put(image.config);
@@ -112,6 +126,15 @@ export class ImageRecords {
     transaction(this.database, () => {
       for (const name of names) this.#setName(name, id);
     });
+    this.keepNames(id);
+  }
+
+  /** A copy beside the database, for the day it is damaged: names/<hex of the image>. Written after every change, by whoever made it. */
+  keepNames(id: string): void {
+    const file = namesFile(this.#paths, id);
+    const names = this.names(id);
+    if (names.length === 0) rmSync(file, { force: true });
+    else writeCopy(file, names);
   }
 
   /** keys of image_names; in the same order as they sort */
@@ -205,6 +228,20 @@ export class ImageRecords {
       blobs: new Set([...column('SELECT id AS d FROM images'), ...column('SELECT manifest_digest AS d FROM images')]),
       layers: new Set(column('SELECT DISTINCT diff_id AS d FROM image_layers')),
     };
+  }
+
+  /** the config's text as it was stored: its digest is the image's id, unless the record is damaged */
+  configText(id: string): string | undefined {
+    return this.#get('SELECT config FROM images WHERE id = ?', id)?.['config'] as string | undefined;
+  }
+
+  layerIds(): string[] {
+    return this.#all('SELECT diff_id FROM layers').map((row) => row['diff_id'] as string);
+  }
+
+  /** A layer whose tar is damaged: images go on naming it, and their next pull fetches it. */
+  forgetLayer(diffId: string): void {
+    transaction(this.database, () => this.deleteLayer(diffId));
   }
 
   /** Forgets a layer no image has. Call inside a transaction. */

@@ -10,6 +10,7 @@ import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { idMaps } from '../rootless/idmap.ts';
 import { removeTree, treeSize } from '../rootless/trees.ts';
+import { writeCopy } from '../state/copies.ts';
 import { transaction } from '../state/database.ts';
 import { appendEvent } from '../state/events.ts';
 import type { CreateVolume, ResolvedMount, Volume, VolumeFilters, Volumes } from './contract.ts';
@@ -30,6 +31,14 @@ interface VolumeRecord {
   labels: Record<string, string>;
   options: Record<string, string>;
 }
+
+/** volumes/<name>/record.json: a copy of the record, for the day the database is damaged */
+export interface VolumeCopy extends VolumeRecord {
+  createdAt: number;
+  anonymous: boolean;
+}
+
+export const volumeCopy = (paths: Pick<Paths, 'volumes'>, name: string) => join(paths.volumes, name, 'record.json');
 
 interface Row {
   name: string;
@@ -83,7 +92,10 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     const { changes } = database
       .prepare('INSERT OR IGNORE INTO volumes (name, created_at, anonymous, record) VALUES (?, ?, ?, ?)')
       .run(name, Date.now(), request.name ? 0 : 1, JSON.stringify({ driver, labels: request.labels ?? {}, options } satisfies VolumeRecord));
-    if (Number(changes) > 0) record('create', name, { driver });
+    if (Number(changes) > 0) {
+      writeCopy(volumeCopy(paths, name), { createdAt: Date.now(), anonymous: !request.name, driver, labels: request.labels ?? {}, options } satisfies VolumeCopy);
+      record('create', name, { driver });
+    }
     return get(name);
   };
 

@@ -5,6 +5,19 @@ import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 export const SYSTEM_COMMANDS: readonly Command[] = [
   { name: 'system', parent: [], section: 'management', usage: 'COMMAND', help: 'Manage husk', flags: [], arguments: { minimum: 0 } },
   {
+    name: 'check',
+    parent: ['system'],
+    usage: '[OPTIONS]',
+    help: 'Look for damage in the data root, and mend it',
+    flags: [
+      { name: 'format', type: 'string', help: "Form of the output:\n'json':             One JSON object a line", complete: ['json'] },
+      { name: 'repair', type: 'bool', help: 'Mend what can be mended; nothing that is good is deleted' },
+      { name: 'stop', type: 'bool', help: 'Stop running containers where the database must be rebuilt' },
+    ],
+    arguments: { minimum: 0, maximum: 0 },
+    load: () => import('../commands/system-check.ts'),
+  },
+  {
     name: 'df',
     parent: ['system'],
     usage: '[OPTIONS]',

@@ -28,19 +28,28 @@ export interface DiskExtent {
  * @throws HuskError `corrupt` or `limit`
  */
 export async function rootDisk(layers: readonly Layer[], paths: Pick<Paths, 'tmp'>): Promise<DiskExtent[]> {
-  const key = createHash('sha256').update(layers.map(({ diffId }) => diffId).join('\n')).digest();
   for (const layer of layers) assertWhole(layer);
-  const top = layers.at(-1);
-  // An image without layers is an empty folder; its disk has no layer to lie beside.
-  const folder = top ? join(top.tar, '..') : paths.tmp;
-  const path = join(folder, `${VERSION}-${key.toString('hex').slice(0, 32)}.erofs`);
-  if (!existsSync(path)) await make(layers, path, key, paths);
+  const path = diskFile(layers, paths);
+  if (!existsSync(path)) await make(layers, path, paths);
   const metadata = { path, offset: 0, length: statSync(path).size };
   const tars = layers.map(({ tar }) => ({ path: tar, offset: 0, length: Math.floor(statSync(tar).size / BLOCK) * BLOCK }));
   return [metadata, ...tars.filter(({ length }) => length > 0)];
 }
 
-async function make(layers: readonly Layer[], path: string, key: Buffer, paths: Pick<Paths, 'tmp'>): Promise<void> {
+/** where the metadata of an image's disk lies, made or not */
+export function diskFile(layers: readonly Layer[], paths: Pick<Paths, 'tmp'>): string {
+  const top = layers.at(-1);
+  // An image without layers is an empty folder; its disk has no layer to lie beside.
+  const folder = top ? join(top.tar, '..') : paths.tmp;
+  return join(folder, `${VERSION}-${keyOf(layers).toString('hex').slice(0, 32)}.erofs`);
+}
+
+function keyOf(layers: readonly Layer[]): Buffer {
+  return createHash('sha256').update(layers.map(({ diffId }) => diffId).join('\n')).digest();
+}
+
+/** The same layers always make the same bytes. */
+export async function diskMetadata(layers: readonly Layer[]): Promise<Buffer> {
   const [{ LayerTree }, { scanTar }, { writeErofs }] = await Promise.all([import('../layers/tree.ts'), import('../../tar/scan.ts'), import('./writer.ts')]);
   const fds: number[] = [];
   try {
@@ -51,18 +60,22 @@ async function make(layers: readonly Layer[], path: string, key: Buffer, paths: 
       scanTar(fd, (entry) => tree.add(entry));
       return { tree, size: statSync(tar).size, read: (offset: number, length: number) => readExactly(fd, offset, length, tar) };
     });
-    const { metadata } = writeErofs(sources, key.subarray(0, 16));
-    mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
-    const half = join(paths.tmp, `disk-${randomBytes(8).toString('hex')}`);
-    try {
-      writeWhole(half, metadata);
-      // Two makers write the same bytes: whoever renames last changes nothing.
-      renameSync(half, path);
-    } finally {
-      rmSync(half, { force: true });
-    }
+    return writeErofs(sources, keyOf(layers).subarray(0, 16)).metadata;
   } finally {
     for (const fd of fds) closeSync(fd);
+  }
+}
+
+async function make(layers: readonly Layer[], path: string, paths: Pick<Paths, 'tmp'>): Promise<void> {
+  const metadata = await diskMetadata(layers);
+  mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
+  const half = join(paths.tmp, `disk-${randomBytes(8).toString('hex')}`);
+  try {
+    writeWhole(half, metadata);
+    // Two makers write the same bytes: whoever renames last changes nothing.
+    renameSync(half, path);
+  } finally {
+    rmSync(half, { force: true });
   }
 }
 

@@ -47,8 +47,9 @@ export async function ingestLayer({ source, diffId, tmp, layersDir, maxSize = DE
     try {
       await rename(half, target);
     } catch (error) {
-      // ENOTEMPTY, EEXIST: somebody else was faster with the same bytes
-      if (!(await stat(join(target, 'layer.tar')).catch(() => undefined))) throw error;
+      // ENOTEMPTY, EEXIST: somebody else was faster with the same bytes, or the tar there was damaged and taken away
+      if (!(await stat(target).catch(() => undefined))) throw error;
+      if (!(await stat(join(target, 'layer.tar')).catch(() => undefined))) await rename(join(half, 'layer.tar'), join(target, 'layer.tar'));
     }
     await syncFolder(layersDir);
     return { size, diffId: digest };

@@ -1,0 +1,89 @@
+/** What can still be read of a damaged database: rows from both ends of each table, up to the damage. Works on a copy; the database itself is never written. */
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
+import { isState } from '../../state/containers.ts';
+import { sqlite } from '../../state/database.ts';
+import { isConfig } from '../copies.ts';
+
+type Row = Record<string, SQLOutputValue>;
+
+/** in the order in which they refer to each other, with what a row must be to be believed */
+const TABLES: { name: string; columns: string[]; believable?: (row: Row) => boolean }[] = [
+  { name: 'images', columns: ['id', 'manifest_digest', 'config', 'created_at', 'size'], believable: (row) => isJson(row['config']) },
+  { name: 'layers', columns: ['diff_id', 'size'] },
+  { name: 'image_layers', columns: ['image_id', 'position', 'diff_id', 'digest', 'media_type', 'compressed_size'] },
+  { name: 'image_names', columns: ['name', 'image_id'] },
+  { name: 'layer_digests', columns: ['digest', 'diff_id'] },
+  { name: 'containers', columns: ['id', 'name', 'image_id', 'created_at', 'config', 'state'], believable: (row) => isConfig(json(row['config'])) && isState(json(row['state'])) },
+  { name: 'volumes', columns: ['name', 'created_at', 'anonymous', 'record'], believable: (row) => isJson(row['record']) },
+  { name: 'events', columns: ['sequence', 'time', 'record'], believable: (row) => isJson(row['record']) },
+];
+
+/** The files of a database in WAL mode. */
+export const FILES = ['', '-wal', '-shm'];
+
+/**
+ * Copies what can be read of the database `from` into `to`, which has the schema and no rows.
+ * @param tmp a folder on a disk with room for a copy
+ * @returns rows a table
+ */
+export function salvage(from: string, to: DatabaseSync, tmp: string): Record<string, number> {
+  const folder = mkdtempSync(join(tmp, 'salvage-'));
+  try {
+    for (const suffix of FILES) if (existsSync(from + suffix)) copyFileSync(from + suffix, join(folder, `copy${suffix}`));
+    return readAll(join(folder, 'copy'), to);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function readAll(file: string, to: DatabaseSync): Record<string, number> {
+  const found: Record<string, number> = {};
+  let source: DatabaseSync;
+  try {
+    source = new (sqlite().DatabaseSync)(file, { enableForeignKeyConstraints: false });
+  } catch {
+    return found;
+  }
+  try {
+    for (const { name, columns, believable = () => true } of TABLES) {
+      const insert = to.prepare(`INSERT OR IGNORE INTO ${name} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`);
+      found[name] = 0;
+      for (const order of ['ASC', 'DESC']) {
+        for (const row of rows(source, `SELECT ${columns.join(', ')} FROM ${name} ORDER BY rowid ${order}`)) {
+          if (!believable(row)) continue;
+          try {
+            found[name] += Number(insert.run(...columns.map((column) => row[column]!)).changes);
+          } catch {
+            // it refers to a row that could not be read
+          }
+        }
+      }
+    }
+  } finally {
+    source.close();
+  }
+  return found;
+}
+
+/** up to the first that cannot be read */
+function* rows(database: DatabaseSync, sql: string): Generator<Row> {
+  try {
+    yield* database.prepare(sql).iterate() as Iterable<Row>;
+  } catch {
+    // from the other end there may be more
+  }
+}
+
+function json(text: SQLOutputValue | undefined): unknown {
+  try {
+    return JSON.parse(String(text));
+  } catch {
+    return undefined;
+  }
+}
+
+function isJson(text: SQLOutputValue | undefined): boolean {
+  return json(text) !== undefined;
+}

@@ -1,0 +1,258 @@
+/**
+ * What `system check` asks the image room: whether blobs, layers, unpacked trees and root disks are what their names say; and, without a database, which images the files
+ * make. Bytes that are wrong are of no use to anybody and are taken away, so that the next pull fetches them; nothing that is right is touched.
+ */
+import { createHash } from 'node:crypto';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Paths } from '../paths.ts';
+import { readCopy } from '../state/copies.ts';
+import { Blobs, sha256 } from './blobs.ts';
+import { parseImageConfig, parseManifest } from './manifest.ts';
+import { ImageRecords, layerFolder, layerTar, namesFile } from './records.ts';
+import { familiarReference, isDigest, parseKey } from './reference.ts';
+import type { Layer } from './contract.ts';
+import type { DatabaseSync } from 'node:sqlite';
+
+export interface ImageProblem {
+  kind: 'image' | 'blob' | 'layer' | 'tree' | 'disk' | 'link';
+  name: string;
+  problem: string;
+  /** absent: nothing here can */
+  repair?: { what: string; run: () => void | Promise<void> };
+  /** what a person must do, also after the repair */
+  fix?: string;
+}
+
+/** bytes hashed at a time */
+const CHUNK = 4 << 20;
+const TREE = 'tree-v1';
+
+interface CheckContext {
+  database: DatabaseSync;
+  paths: Paths;
+  /** folders of TAR, FOLDER pairs → what is wrong with each; in the user namespace */
+  checkTrees: (pairs: { tar: string; folder: string }[]) => Promise<Map<string, string>>;
+  removeTree: (path: string) => Promise<void>;
+}
+
+export async function* checkImages(context: CheckContext): AsyncGenerator<ImageProblem> {
+  const { database, paths } = context;
+  const blobs = new Blobs(paths);
+  const records = new ImageRecords({ database, paths, blobs });
+  const pullOf = new Map<string, string>();
+  for (const id of records.ids()) {
+    const name = records.names(id).map((key) => familiarReference(parseKey(key)))[0] ?? id;
+    yield* checkImage(id, name, { ...context, records, blobs });
+    for (const { diffId } of records.blobsOf(id)) if (!pullOf.has(diffId)) pullOf.set(diffId, name);
+  }
+  const again = (diffId: string): string => (pullOf.has(diffId) ? `husk pull ${pullOf.get(diffId)} (or load, import or build it again)` : 'nothing needs it');
+  const whole: string[] = [];
+  for (const diffId of new Set([...records.layerIds(), ...pullOf.keys()])) {
+    const tar = layerTar(paths, diffId);
+    const problem = layerProblem(tar, diffId);
+    if (problem === undefined) whole.push(diffId);
+    else
+      yield {
+        kind: 'layer',
+        name: diffId,
+        problem,
+        repair: {
+          what: 'taken away; an unpacked tree of it stays',
+          run: () => {
+            rmSync(tar, { force: true });
+            records.forgetLayer(diffId);
+          },
+        },
+        fix: again(diffId),
+      };
+  }
+  yield* checkTrees(whole, context);
+  yield* checkDisks(records, context);
+  yield* checkLinks(paths);
+}
+
+async function* checkImage(id: string, name: string, { records, blobs, database, paths }: CheckContext & { records: ImageRecords; blobs: Blobs }): AsyncGenerator<ImageProblem> {
+  const config = Buffer.from(records.configText(id) ?? '', 'utf8');
+  const isWhole = sha256(config) === id;
+  const again = `husk pull ${name} (or load, import or build it again)`;
+  const bad = (digest: string): string | undefined => {
+    try {
+      blobs.get(digest);
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  const configProblem = bad(id);
+  if (!isWhole)
+    yield {
+      kind: 'image',
+      name,
+      problem: 'its record is not the config its id names',
+      ...(configProblem === undefined && {
+        repair: { what: 'its config was read from its blob again', run: () => void database.prepare('UPDATE images SET config = ? WHERE id = ?').run(blobs.get(id).toString('utf8'), id) },
+      }),
+      ...(configProblem !== undefined && { fix: `husk rmi -f ${id}; ${again}` }),
+    };
+  if (configProblem !== undefined)
+    yield {
+      kind: 'blob',
+      name: id,
+      problem: configProblem,
+      ...(isWhole && {
+        repair: {
+          what: 'written again from its record',
+          run: () => {
+            blobs.remove(id);
+            blobs.put(config);
+          },
+        },
+      }),
+      ...(!isWhole && { fix: again }),
+    };
+  const manifest = records.manifestDigest(id)!;
+  const manifestProblem = bad(manifest);
+  if (manifestProblem !== undefined) yield { kind: 'blob', name: manifest, problem: `${manifestProblem} (the manifest of ${name})`, repair: { what: 'taken away; containers do without it, save and push do not', run: () => blobs.remove(manifest) }, fix: again };
+  if (isWhole) {
+    const { diff_ids: diffIds } = parseImageConfig(config, name).rootfs;
+    const recorded = records.blobsOf(id).map(({ diffId }) => diffId);
+    if (diffIds.join() !== recorded.join()) yield { kind: 'image', name, problem: 'its layers are not those of its config', fix: `husk rmi -f ${id}; ${again}` };
+  }
+  if (records.names(id).length > 0 && !existsSync(namesFile(paths, id))) records.keepNames(id);
+}
+
+function layerProblem(tar: string, diffId: string): string | undefined {
+  if (!existsSync(tar)) return `${tar} is missing`;
+  try {
+    return hashFile(tar) === diffId ? undefined : `${tar} does not have its diffID`;
+  } catch (error) {
+    return `${tar} cannot be read: ${(error as Error).message}`;
+  }
+}
+
+export function hashFile(path: string): string {
+  const hash = createHash('sha256');
+  const fd = openSync(path, 'r');
+  try {
+    const buffer = Buffer.allocUnsafe(CHUNK);
+    for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer)) hash.update(buffer.subarray(0, count));
+    return `sha256:${hash.digest('hex')}`;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function* checkTrees(whole: string[], { paths, checkTrees: inNamespace, removeTree }: CheckContext): AsyncGenerator<ImageProblem> {
+  const pairs = whole.map((diffId) => ({ tar: layerTar(paths, diffId), folder: join(layerFolder(paths, diffId), TREE) })).filter(({ folder }) => existsSync(folder));
+  if (pairs.length === 0) return;
+  for (const [folder, problem] of await inNamespace(pairs))
+    yield {
+      kind: 'tree',
+      name: folder,
+      problem,
+      repair: {
+        // renamed first: whoever starts a container meanwhile unpacks it anew, and what runs keeps what it has open
+        what: 'taken away; the next start unpacks it again',
+        run: async () => {
+          const aside = `${folder}.damaged-${process.pid}`;
+          renameSync(folder, aside);
+          await removeTree(aside);
+        },
+      },
+    };
+}
+
+/** Root disks of VMs: their metadata is made from the tars, so it can be made again and compared. */
+async function* checkDisks(records: ImageRecords, { paths }: CheckContext): AsyncGenerator<ImageProblem> {
+  const layersOf = new Map<string, Layer[]>();
+  const { diskFile, diskMetadata } = await import('./erofs/root-disk.ts');
+  for (const id of records.ids()) {
+    try {
+      const { layers } = records.load(id)!;
+      layersOf.set(diskFile(layers, paths), layers);
+    } catch {
+      // its record is damaged, and has been told
+    }
+  }
+  for (const [file, layers] of layersOf) {
+    if (!existsSync(file)) continue;
+    let same: boolean;
+    try {
+      same = (await diskMetadata(layers)).equals(readFileSync(file));
+    } catch {
+      continue; // of a damaged layer, which has been told
+    }
+    if (!same) yield { kind: 'disk', name: file, problem: 'is not what its layers make', repair: { what: 'taken away; the next start makes it again', run: () => rmSync(file, { force: true }) } };
+  }
+}
+
+function* checkLinks({ layerLinks }: Paths): Generator<ImageProblem> {
+  for (const name of names(layerLinks)) {
+    const link = join(layerLinks, name);
+    let target = '';
+    try {
+      target = readlinkSync(link);
+    } catch {
+      continue;
+    }
+    if (!statSync(link, { throwIfNoEntry: false })) yield { kind: 'link', name: link, problem: `leads to ${target}, which is not there`, repair: { what: 'taken away', run: () => rmSync(link, { force: true }) } };
+  }
+}
+
+/**
+ * Without a database: images are what manifests among the blobs make, with configs that are there and layers whose tars are whole.
+ * @returns how many images and layers were found
+ */
+export function rebuildImages({ database, paths }: { database: DatabaseSync; paths: Paths }): { images: number; layers: number } {
+  const blobs = new Blobs(paths);
+  const records = new ImageRecords({ database, paths, blobs });
+  let layers = 0;
+  for (const hex of names(paths.layers)) {
+    const diffId = `sha256:${hex}`;
+    if (!isDigest(diffId) || records.hasLayerRow(diffId) || layerProblem(layerTar(paths, diffId), diffId) !== undefined) continue;
+    records.recordLayer({ diffId, size: statSync(layerTar(paths, diffId)).size });
+    layers++;
+  }
+  const known = new Set(records.ids());
+  let images = 0;
+  for (const hex of names(paths.blobs)) {
+    try {
+      const bytes = blobs.get(`sha256:${hex}`);
+      const manifest = parseManifest(bytes, '', hex);
+      if (manifest.kind !== 'manifest' || known.has(manifest.config.digest)) continue;
+      const config = blobs.get(manifest.config.digest);
+      const { diff_ids: diffIds } = parseImageConfig(config, hex).rootfs;
+      if (diffIds.length !== manifest.layers.length || !diffIds.every((diffId) => records.hasLayerRow(diffId))) continue;
+      const kept = readCopy(namesFile(paths, manifest.config.digest));
+      records.add({
+        config,
+        manifest: bytes,
+        layers: manifest.layers.map((layer, index) => ({ diffId: diffIds[index]!, digest: layer.digest, mediaType: layer.mediaType, compressedSize: layer.size })),
+        names: Array.isArray(kept) ? kept.filter(isName) : [],
+      });
+      known.add(manifest.config.digest);
+      images++;
+    } catch {
+      // a config, an index, or damaged
+    }
+  }
+  return { images, layers };
+}
+
+function isName(name: unknown): name is string {
+  try {
+    parseKey(name as string);
+    return typeof name === 'string';
+  } catch {
+    return false;
+  }
+}
+
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}

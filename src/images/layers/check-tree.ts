@@ -1,0 +1,78 @@
+/**
+ * Whether an unpacked tree still is what its layer's tar says: every name, its kind, mode, size and bytes. Runs as root of the user's namespace, where all of the tree
+ * can be read. Reads only, follows no link.
+ */
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { constants } from 'node:fs';
+import { display, fromBytes, toBytes, type ByteString } from '../../tar/byte-string.ts';
+import type { TarEntry } from '../../tar/entry.ts';
+import type { Directory, TreeNode } from './tree.ts';
+
+/** bytes compared at a time */
+const CHUNK = 1 << 20;
+
+export interface CheckedTree {
+  /** of the unpacked tree */
+  folder: string;
+  /** of the layer's tar */
+  tar: number;
+}
+
+/** @returns what is wrong, of the first name that is; undefined when nothing is */
+export function checkTree(root: Directory, { folder, tar }: CheckedTree): string | undefined {
+  const check = (node: TreeNode, path: ByteString): string | undefined => {
+    const full = toBytes(`${fromBytes(Buffer.from(folder))}/${path}`);
+    const wrong = (what: string): string => `"/${display(path)}" ${what}`;
+    const stat = lstatSync(full, { throwIfNoEntry: false });
+    if (node.kind === 'whiteout') return stat || lstatSync(toBytes(`${fromBytes(Buffer.from(folder))}/${whiteoutFile(path)}`), { throwIfNoEntry: false }) ? undefined : wrong('is missing');
+    if (node.kind === 'leaf' && (node.entry.type === 'char' || node.entry.type === 'block')) return undefined; // never made in a user namespace
+    if (!stat) return wrong('is missing');
+    if (node.kind === 'leaf') {
+      const { entry } = node;
+      if (entry.type === 'symlink') return stat.isSymbolicLink() && fromBytes(readlinkSync(full, 'buffer')) === entry.linkname ? undefined : wrong('leads elsewhere');
+      if (entry.type === 'fifo') return stat.isFIFO() ? undefined : wrong('is no fifo');
+      if (!stat.isFile()) return wrong('is no file');
+      if ((stat.mode & 0o7777) !== entry.mode) return wrong(`has mode ${(stat.mode & 0o7777).toString(8)}, not ${entry.mode.toString(8)}`);
+      if (stat.uid !== entry.uid || stat.gid !== entry.gid) return wrong(`belongs to ${stat.uid}:${stat.gid}, not to ${entry.uid}:${entry.gid}`);
+      if (stat.size !== entry.size) return wrong(`has ${stat.size} bytes, not ${entry.size}`);
+      return sameBytes(entry, full, tar) ? undefined : wrong('has other bytes');
+    }
+    if (!stat.isDirectory()) return wrong('is no folder');
+    if (path !== '' && (stat.mode & 0o7777) !== (node.entry?.mode ?? 0o755)) return wrong(`has mode ${(stat.mode & 0o7777).toString(8)}, not ${(node.entry?.mode ?? 0o755).toString(8)}`);
+    for (const name of readdirSync(full, 'buffer').map(fromBytes)) if (!node.children.has(name) && !node.children.has(name.replace(/^\.wh\./, ''))) return wrong(`has "${display(name)}", which the layer has not`);
+    for (const [name, child] of node.children) {
+      const found = check(child, path === '' ? name : `${path}/${name}`);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  return check(root, '');
+}
+
+/** where whiteouts cannot be devices: write-tree.ts */
+function whiteoutFile(path: ByteString): ByteString {
+  const slash = path.lastIndexOf('/') + 1;
+  return `${path.slice(0, slash)}.wh.${path.slice(slash)}`;
+}
+
+function sameBytes(entry: TarEntry, path: Buffer, tar: number): boolean {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    const segments = entry.sparse ?? [{ offset: 0, length: entry.size }];
+    let from = entry.dataOffset;
+    const [ours, theirs] = [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)];
+    for (const { offset, length } of segments) {
+      for (let done = 0; done < length;) {
+        const wanted = Math.min(CHUNK, length - done);
+        const one = readSync(file, ours, 0, wanted, offset + done);
+        const other = readSync(tar, theirs, 0, one, from + done);
+        if (one === 0 || one !== other || ours.compare(theirs, 0, one, 0, one) !== 0) return false;
+        done += one;
+      }
+      from += length;
+    }
+    return true;
+  } finally {
+    closeSync(file);
+  }
+}

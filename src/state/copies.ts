@@ -1,0 +1,31 @@
+/**
+ * Copies of records as files beside what they are of, for the day the database is damaged (`system check`). The database is what counts: a copy that cannot be
+ * written, or is older than its record, harms nothing.
+ */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** bytes of a copy that is read; a record with its largest environment is a tenth of it */
+const MAX_COPY = 4 << 20;
+
+/** Whole or not at all. Never throws: a full disk is told by the record's own write. */
+export function writeCopy(file: string, value: unknown): void {
+  const half = `${file}.${process.pid}`;
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o711 });
+    writeFileSync(half, JSON.stringify(value), { mode: 0o600 });
+    renameSync(half, file);
+  } catch {
+    // the record itself is in the database
+  }
+}
+
+/** @returns undefined when there is none, or it is no JSON */
+export function readCopy(file: string): unknown {
+  try {
+    const text = readFileSync(file, 'utf8');
+    return text.length > MAX_COPY ? undefined : (JSON.parse(text) as unknown);
+  } catch {
+    return undefined;
+  }
+}
