@@ -10,6 +10,7 @@ import { ContainerStore } from '../state/containers.ts';
 import { openDatabase } from '../state/database.ts';
 import type { Volumes } from '../volumes/contract.ts';
 import type { EngineContext } from './context.ts';
+import { isConfig } from './copies.ts';
 import type { Container, ContainerConfig, Engine, Finding } from './contract.ts';
 import { create } from './create.ts';
 import { exec } from './exec.ts';
@@ -56,7 +57,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     paths,
     config,
     database,
-    store: new ContainerStore<ContainerConfig>(database),
+    store: new ContainerStore<ContainerConfig>(database, isConfig),
     get images() {
       return (images ??= imagesOf(database, paths, config));
     },

@@ -7,6 +7,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSyn
 import { join } from 'node:path';
 import type { Paths } from '../paths.ts';
 import { readCopy } from '../state/copies.ts';
+import { imageManifest } from './archive/manifest-of.ts';
 import { Blobs, sha256 } from './blobs.ts';
 import { parseImageConfig, parseManifest } from './manifest.ts';
 import { ImageRecords, layerFolder, layerTar, namesFile } from './records.ts';
@@ -81,7 +82,7 @@ async function* checkImage(id: string, name: string, { records, blobs, database,
       blobs.get(digest);
       return undefined;
     } catch (error) {
-      return (error as Error).message;
+      return (error as Error).message.replace(/: ENOENT.*/, ': it is missing');
     }
   };
   const configProblem = bad(id);
@@ -113,7 +114,23 @@ async function* checkImage(id: string, name: string, { records, blobs, database,
     };
   const manifest = records.manifestDigest(id)!;
   const manifestProblem = bad(manifest);
-  if (manifestProblem !== undefined) yield { kind: 'blob', name: manifest, problem: `${manifestProblem} (the manifest of ${name})`, repair: { what: 'taken away; containers do without it, save and push do not', run: () => blobs.remove(manifest) }, fix: again };
+  if (manifestProblem !== undefined)
+    yield {
+      kind: 'blob',
+      name: manifest,
+      problem: `${manifestProblem} (the manifest of ${name})`,
+      ...(isWhole && {
+        repair: {
+          what: 'made anew from its config and layers; a registry may have another',
+          run: () => {
+            const made = imageManifest(config, records.load(id)!.layers);
+            blobs.remove(manifest);
+            records.add({ config, manifest: made.bytes, layers: made.layers, names: [] });
+          },
+        },
+      }),
+      ...(!isWhole && { fix: again }),
+    };
   if (isWhole) {
     const { diff_ids: diffIds } = parseImageConfig(config, name).rootfs;
     const recorded = records.blobsOf(id).map(({ diffId }) => diffId);

@@ -85,10 +85,13 @@ const COLUMNS = 'id, name, image_id, created_at, config, state';
 
 export class ContainerStore<Config = unknown> {
   readonly #database: DatabaseSync;
+  readonly #isConfig: (value: unknown) => value is Config;
   readonly #statements = new Map<string, StatementSync>();
 
-  constructor(database: DatabaseSync) {
+  /** @param isConfig what a config must be, of whoever knows what is in it */
+  constructor(database: DatabaseSync, isConfig: (value: unknown) => value is Config = (value): value is Config => typeof value === 'object' && value !== null) {
     this.#database = database;
+    this.#isConfig = isConfig;
   }
 
   /** @throws HuskError `conflict` with Docker's text when the name is taken */
@@ -122,7 +125,7 @@ export class ContainerStore<Config = unknown> {
       // 'g' sorts right after the last hex digit
       const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE id >= ? AND id < ? LIMIT 2`).all(reference, `${reference}g`) as unknown as Row[];
       if (rows.length > 1) throw new HuskError(`Multiple IDs found with provided prefix: ${reference}`, { kind: 'invalid' });
-      if (rows.length === 1) return parse(rows[0]!);
+      if (rows.length === 1) return this.#parse(rows[0]!);
     }
     throw new HuskError(`No such container: ${reference}`, { kind: 'not-found' });
   }
@@ -130,20 +133,20 @@ export class ContainerStore<Config = unknown> {
   /** newest first, as `ps` lists them */
   all(): ContainerRecord<Config>[] {
     const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers ORDER BY created_at DESC, rowid DESC`).all() as unknown as Row[];
-    return rows.map((row) => parse<Config>(row));
+    return rows.map((row) => this.#parse(row));
   }
 
   /** those with one of these states, newest first */
   withStatus(statuses: readonly ContainerStatus[]): ContainerRecord<Config>[] {
     const marks = statuses.map(() => '?').join(', ');
     const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE status IN (${marks}) ORDER BY created_at DESC, rowid DESC`).all(...statuses) as unknown as Row[];
-    return rows.map((row) => parse<Config>(row));
+    return rows.map((row) => this.#parse(row));
   }
 
   /** those made from an image, newest first */
   ofImage(imageId: string): ContainerRecord<Config>[] {
     const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE image_id = ? ORDER BY created_at DESC, rowid DESC`).all(imageId) as unknown as Row[];
-    return rows.map((row) => parse<Config>(row));
+    return rows.map((row) => this.#parse(row));
   }
 
   /** ids of those whose config's mounts name a volume */
@@ -195,26 +198,27 @@ export class ContainerStore<Config = unknown> {
       });
   }
 
+  /** @throws HuskError `corrupt` naming the container */
+  #parse(row: Row): ContainerRecord<Config> {
+    try {
+      const [config, state] = [JSON.parse(row.config) as unknown, JSON.parse(row.state) as unknown];
+      if (!this.#isConfig(config)) throw new TypeError('its config is none that a container has');
+      if (!isState(state)) throw new TypeError('its state is none that a container has');
+      return { id: row.id, name: row.name, imageId: row.image_id, createdAt: row.created_at, config, state };
+    } catch (error) {
+      throw new HuskError(`the record of container ${row.id} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
+    }
+  }
+
   #one(sql: string, parameter: string): ContainerRecord<Config> | undefined {
     const row = this.#prepare(sql).get(parameter) as Row | undefined;
-    return row && parse<Config>(row);
+    return row && this.#parse(row);
   }
 
   #prepare(sql: string): StatementSync {
     let statement = this.#statements.get(sql);
     if (!statement) this.#statements.set(sql, (statement = this.#database.prepare(sql)));
     return statement;
-  }
-}
-
-/** @throws HuskError `corrupt` naming the container */
-function parse<Config>(row: Row): ContainerRecord<Config> {
-  try {
-    const state = JSON.parse(row.state) as ContainerState;
-    if (!isState(state)) throw new TypeError('its state is none that a container has');
-    return { id: row.id, name: row.name, imageId: row.image_id, createdAt: row.created_at, config: JSON.parse(row.config) as Config, state };
-  } catch (error) {
-    throw new HuskError(`the record of container ${row.id} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
   }
 }
 
