@@ -9,6 +9,7 @@
  *     l/<12 hex>                short links to the trees: an overlay mount's options must fit in one page
  *     containers/<id>/          config, upper/, work/, merged/, etc/ (hosts, hostname, resolv.conf), logs
  *     volumes/<name>/_data
+ *     names/<hex of image>      its names; with containers/<id>/record.json and volumes/<name>/record.json what a damaged database is rebuilt from
  *     cache/seccomp/            compiled filters by content
  *     cache/kvm.json            how fast this boot's KVM is
  *     tmp/                      everything half-made; renamed out when complete

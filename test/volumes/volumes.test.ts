@@ -87,7 +87,7 @@ upper33 44 4750 1000000 2
 33 44 755 1000000 2
 red
 0 true false 0
-false _data 0
+false _data,record.json 0
 `);
 
 both('the option U gives a folder to the user, whom the image knows; a new volume too, with what was copied into it', `
