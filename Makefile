@@ -71,7 +71,7 @@ install: build
 	@setup/install $(DESTDIR)$(PREFIX) $(PREFIX)
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/lib/husk $(DESTDIR)$(PREFIX)/bin/husk $(DESTDIR)$(PREFIX)/lib/systemd/user/husk-restart.service
+	rm -rf $(DESTDIR)$(PREFIX)/lib/husk $(DESTDIR)$(PREFIX)/bin/husk $(DESTDIR)$(PREFIX)/share/systemd/user/husk-restart.service
 
 clean:
 	rm -rf dist build
