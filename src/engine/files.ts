@@ -24,12 +24,22 @@ const MAX_CHANGE = 8192;
 /** how often one that waits for somebody else's copy looks again, ms */
 const POLL_MS = 20;
 
+/** A connection to whoever has the container's files. */
+interface Opened {
+  client: SupervisorClient;
+  /** of a running container, which may end at any moment */
+  running: boolean;
+}
+
 /** An open container; one request after another. */
 export class ContainerFiles implements Disposable {
-  readonly #client: SupervisorClient;
+  #opened: Opened;
+  readonly #again: () => Promise<Opened>;
 
-  constructor(client: SupervisorClient) {
-    this.#client = client;
+  /** @param again opens it anew when the container has ended */
+  constructor(opened: Opened, again: () => Promise<Opened>) {
+    this.#opened = opened;
+    this.#again = again;
   }
 
   async stat(path: string): Promise<PathStat> {
@@ -84,23 +94,39 @@ export class ContainerFiles implements Disposable {
   }
 
   async #ask(request: FilesRequest, input?: Readable): Promise<{ header: FilesHeader; rest: Readable }> {
-    const output = this.#client.files(request, input);
-    const header = checkHeader(await firstLine(output), request);
-    return { header, rest: output };
+    for (;;) {
+      const { client, running } = this.#opened;
+      try {
+        const output = client.files(request, input);
+        return { header: checkHeader(await firstLine(output), request), rest: output };
+      } catch (error) {
+        // it ended in between: its files are still there, and nothing has been sent
+        const ended = running && error instanceof HuskError && (error.kind === 'unavailable' || error.kind === 'conflict');
+        if (!ended || input?.readableDidRead) throw error;
+        client[Symbol.dispose]();
+        await new Promise((after) => setTimeout(after, POLL_MS));
+        this.#opened = await this.#again();
+      }
+    }
   }
 
   [Symbol.dispose](): void {
-    this.#client[Symbol.dispose]();
+    this.#opened.client[Symbol.dispose]();
   }
 }
 
 /** Opens the files of a container; whoever starts or removes it meanwhile, or has them open while it does not run, is waited for. */
 export async function openFiles(context: EngineContext, container: Container): Promise<ContainerFiles> {
+  return new ContainerFiles(await reach(context, container), () => reach(context, reread(context, container.id) ?? container));
+}
+
+async function reach(context: EngineContext, container: Container): Promise<Opened> {
   for (let current: Container | undefined = container; current; current = reread(context, container.id)) {
     if (current.state.status === 'removing') break;
     if (current.state.status === 'restarting') throw new HuskError(`Container ${current.id} is restarting, wait until the container is running`, { kind: 'conflict' });
-    const client = isRunning(current) ? await connect(context, current) : current.state.claim ? undefined : await openStopped(context, current);
-    if (client) return new ContainerFiles(client);
+    const running = isRunning(current);
+    const client = running ? await connect(context, current) : current.state.claim ? undefined : await openStopped(context, current);
+    if (client) return { client, running };
     await new Promise((after) => setTimeout(after, POLL_MS));
   }
   throw new HuskError(`No such container: ${container.id}`, { kind: 'not-found' });

@@ -1,0 +1,148 @@
+/**
+ * `cp`, `diff`, `export` and `commit` under husk and under Podman: the same command on the same folders, then what has become of them. One case a line.
+ * Of a running container and of a stopped one.
+ */
+import test, { type ExecutionContext } from 'ava';
+import { clean, IMAGE, peers, type Peers } from './peers.ts';
+
+let both: Peers | string = 'not set up';
+/** what each case finds, on the host's side and in the container */
+const HERE = 'rm -rf here; mkdir -p here/dir/sub here/other; cd here; echo file >file; echo sub >dir/sub/f; chmod 750 dir/sub; ln -s file link; ln -s dir dirlink; ln -s nothing broken; ln -s /etc/passwd away; ln dir/sub/f dir/hard; mkfifo dir/fifo; chmod 4755 file';
+const THERE = 'rm -rf /t; mkdir -p /t/dir/sub /t/other; cd /t; echo theirs >file; echo sub >dir/sub/f; chmod 700 dir/sub; chown 1:2 dir/sub/f file; ln -s file link; ln -s dir dirlink; ln -s nothing broken; ln -s /etc/passwd away; ln -s ../../../../t/dir up; ln dir/sub/f dir/hard';
+const TREE = (folder: string, owners: boolean) => `cd ${folder} && find . -printf '%p %y %m %l${owners ? ' %U:%G' : ''}\\n' | sort; find . -type f -exec sh -c 'echo "$1: $(cat "$1")"' _ {} \\; | sort`;
+
+test.before(async () => {
+  both = await peers('debian');
+  if (typeof both === 'string') return;
+  for (const run of [both.husk, both.podman]) {
+    const { status, stderr } = run(['run', '-d', '--name', 'cc', '--network=none', IMAGE, 'sleep', '1000']);
+    if (status !== 0) throw new Error(stderr);
+  }
+});
+test.after.always(() => {
+  if (typeof both !== 'string') both[Symbol.dispose]();
+});
+
+interface Case {
+  /** Docker's text, where Podman's is its own */
+  says?: RegExp;
+  /** what husk leaves out of or does to the tree otherwise than Podman (docs/differences.md) */
+  view?: (tree: string) => string;
+  /** Podman exits otherwise than Docker */
+  podmanStatus?: number;
+  input?: string;
+}
+
+function copies(args: string[], { says, view = (tree) => tree, podmanStatus, input }: Case = {}): void {
+  test.serial(`cp ${args.join(' ')}`, (t) => {
+    if (typeof both === 'string') return t.pass(both);
+    const { user } = both;
+    const [mine, theirs] = [both.husk, both.podman].map((run) => {
+      user.run(['sh', '-c', HERE]);
+      run(['exec', 'cc', 'sh', '-c', THERE]);
+      const { status, stderr } = run(['cp', ...args], { input });
+      return { status, stderr, here: view(user.run(['sh', '-c', TREE('here', false)]).stdout), there: view(run(['exec', 'cc', 'sh', '-c', TREE('/t', true)]).stdout) };
+    }) as [Result, Result];
+    check(t, mine, theirs, { says, podmanStatus });
+  });
+}
+
+interface Result {
+  status: number | null;
+  stderr: string;
+  here: string;
+  there: string;
+}
+
+function check(t: ExecutionContext, mine: Result, theirs: Result, { says, podmanStatus }: Case): void {
+  const shown = `husk: ${mine.stderr}\npodman: ${theirs.stderr}`;
+  if (podmanStatus !== undefined) return void (t.is(theirs.status, podmanStatus, shown), says && t.regex(mine.stderr, says));
+  t.is(mine.status === 0, theirs.status === 0, shown);
+  if (says) t.regex(mine.stderr, says);
+  else t.is(mine.stderr, '');
+  t.is(mine.here, theirs.here);
+  t.is(mine.there, theirs.there);
+}
+
+// out of the container
+copies(['cc:/t/file', 'here']);
+copies(['cc:/t/file', 'here/']);
+copies(['cc:t/file', 'here/new']);
+copies(['cc:/t/file', 'here/file']);
+copies(['cc:/t/file', 'here/new/'], { says: /^Error: no such directory\n$/ });
+copies(['cc:/t/file', 'here/none/new'], { says: /invalid output path: directory ".*\/here\/none" does not exist/ });
+copies(['cc:/t/dir', 'here/other']);
+copies(['cc:/t/dir', 'here/new']);
+copies(['cc:/t/dir/', 'here/new']);
+copies(['cc:/t/dir/.', 'here/new']);
+copies(['cc:/t/dir/.', 'here/other']);
+copies(['cc:/t/dir', 'here/file'], { says: /^Error: cannot copy directory\n$/ });
+copies(['cc:/t/dir', 'here']);
+copies(['cc:/t/link', 'here/new']);
+copies(['-L', 'cc:/t/link', 'here/new']);
+copies(['cc:/t/nothing', 'here'], { says: /^Error: Could not find the file \/t\/nothing in container cc\n$/ });
+copies(['cc:/t/file', 'here/dirlink']);
+copies(['cc:/t/dir/.', 'here/dirlink']);
+// into it
+copies(['here/file', 'cc:/t']);
+copies(['here/file', 'cc:/t/new']);
+copies(['here/file', 'cc:/t/file']);
+copies(['here/file', 'cc:/t/new/'], { says: /^Error: no such directory\n$/ });
+copies(['here/file', 'cc:/t/none/new'], { says: /^Error: Could not find the file \/t\/none in container cc\n$/ });
+copies(['here/dir', 'cc:/t/other']);
+copies(['here/dir', 'cc:/t/new']);
+copies(['here/dir/.', 'cc:/t/new']);
+copies(['here/dir/.', 'cc:/t/other']);
+copies(['here/dir', 'cc:/t/file'], { says: /^Error: cannot copy directory\n$/ });
+copies(['here/dir', 'cc:/t']);
+copies(['here/file', 'cc:/t/dirlink']);
+copies(['here/file', 'cc:/t/dirlink/']);
+copies(['here/file', 'cc:/t/up']);
+copies(['here/link', 'cc:/t/new']);
+copies(['-L', 'here/link', 'cc:/t/new']);
+copies(['here/none', 'cc:/t'], { says: /^Error: lstat .*\/here\/none: no such file or directory\n$/ });
+copies(['here/file', 'none:/t'], { says: /^Error: No such container: none\n$/ });
+copies(['-', 'cc:/t/file'], { says: /^Error: destination "cc:\/t\/file" must be a directory\n$/, input: 'x' });
+
+test.serial('diff, and what a commit and an export have of it', (t) => {
+  if (typeof both === 'string') return t.pass(both);
+  const change = 'rm -rf /t; mkdir /new /new/d; echo x >/new/d/f; echo 127.0.0.9 x >>/etc/issue; rm /etc/motd; rm -rf /usr/share/doc/bash; chmod 700 /srv; rm -rf /opt; mkdir /opt; echo y >/opt/y; rm -rf /var/mail; ln -s /nowhere /var/mail; touch -c /etc/passwd; cp -a /bin/true /bin/true2; mv /bin/true2 /bin/true';
+  const results = [both.husk, both.podman].map((run) => {
+    run(['exec', 'cc', 'sh', '-c', change]);
+    const diff = run(['diff', 'cc']).stdout;
+    const commit = run(['commit', '-q', '-m', 'message', '-a', 'author', '-c', 'CMD ["cat","/opt/y"]', '-c', 'ENV A=1 B="2 3"', '-c', 'LABEL l=m', '-c', 'EXPOSE 80', '-c', 'USER 1:1', '-c', 'WORKDIR /new', '-c', 'VOLUME /v', '-c', 'STOPSIGNAL SIGINT', '-c', 'ONBUILD RUN true', 'cc', 'localhost/committed:1'].filter((word) => run !== (both as Peers).husk || word !== '-q'));
+    const ran = run(['run', '--rm', '--network=none', 'localhost/committed:1']);
+    const listed = run(['run', '--rm', '--network=none', '-u', '0', 'localhost/committed:1', 'sh', '-c', "find / -xdev \\( -name proc -o -name sys -o -name dev -o -path /run -o -path /etc \\) -prune -o -printf '%p %y %m %U:%G %l %s\\n' | grep -v '^/ ' | grep -v '^[^ ]* d' | sort; echo $A-$B"]);
+    const config = run(['image', 'inspect', '-f', '{{json .Config}}', 'localhost/committed:1']).stdout;
+    return { diff, status: commit.status, ran: [ran.status, ran.stdout], listed: listed.stdout, config: JSON.parse(config) as Record<string, unknown>, commit };
+  }) as { diff: string; status: number; ran: unknown[]; listed: string; config: Record<string, unknown>; commit: { stderr: string; stdout: string } }[];
+  const [mine, theirs] = [results[0]!, results[1]!];
+  t.is(mine.status, 0, mine.commit.stderr);
+  t.is(theirs.status, 0, theirs.commit.stderr);
+  t.is(clean(sorted(mine.diff)), clean(sorted(theirs.diff)));
+  t.deepEqual(mine.ran, [0, 'y\n']);
+  t.deepEqual(mine.ran, theirs.ran);
+  t.is(mine.listed, theirs.listed);
+  for (const key of ['Cmd', 'User', 'WorkingDir', 'Volumes', 'ExposedPorts', 'Labels', 'StopSignal', 'OnBuild']) t.deepEqual(mine.config[key] ?? null, theirs.config[key] ?? null, key);
+  const exported = [both.husk, both.podman].map((run) => {
+    run(['export', '-o', 'out.tar', 'cc']);
+    return (both as Peers).user.run(['sh', '-c', 'tar -tvf out.tar --numeric-owner --time-style=+ 2>/dev/null | sed "s/,/ /; s:\\./::" | awk \'{print $1, $2, $NF}\' | grep -v -E " (dev|proc|sys|run|etc)(/|$)" | sort; rm -f out.tar']).stdout;
+  });
+  t.is(exported[0], exported[1]);
+});
+
+const sorted = (text: string): string => text.split('\n').sort().join('\n');
+
+test.serial('the same of a stopped container', (t) => {
+  if (typeof both === 'string') return t.pass(both);
+  const { user } = both;
+  const [mine, theirs] = [both.husk, both.podman].map((run) => {
+    run(['stop', '-t', '0', 'cc']);
+    user.run(['sh', '-c', HERE]);
+    const done = [['here/dir', 'cc:/new'], ['here/file', 'cc:/new/d'], ['cc:/new/d/f', 'here/other'], ['cc:/opt', 'here'], ['cc:/nothing', 'here']].map((args) => run(['cp', ...args]).status === 0);
+    run(['start', 'cc']);
+    const there = run(['exec', 'cc', 'sh', '-c', TREE('/new', true)]).stdout;
+    return { done, there, here: user.run(['sh', '-c', TREE('here', false)]).stdout };
+  });
+  t.deepEqual(mine, theirs);
+});
