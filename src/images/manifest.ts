@@ -188,10 +188,12 @@ function checkExecution(config: unknown, what: string): void {
   for (const key of ['ExposedPorts', 'Volumes', 'Healthcheck']) check(config[key], isObject, what, `config.${key}`);
   check(config['Labels'], isStringMap, what, 'config.Labels');
   // execve(2) ends a string at NUL: "A=1\0B" would be another value here than there
-  for (const key of ['Env', 'Entrypoint', 'Cmd']) check(config[key], (list) => (list as string[]).every((item) => !item.includes('\0')), what, `config.${key}`);
+  const isPassable = (list: unknown) => (list as string[]).every((item) => !item.includes('\0'));
+  for (const key of ['Env', 'Entrypoint', 'Cmd', 'Shell']) check(config[key], isPassable, what, `config.${key}`);
   const health = config['Healthcheck'];
   if (!isObject(health)) return;
   check(health['Test'], isStrings, what, 'config.Healthcheck.Test');
+  check(health['Test'], isPassable, what, 'config.Healthcheck.Test');
   for (const key of ['Interval', 'Timeout', 'StartPeriod', 'StartInterval', 'Retries']) check(health[key], Number.isFinite, what, `config.Healthcheck.${key}`);
 }
 

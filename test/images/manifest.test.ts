@@ -48,6 +48,8 @@ test(refusedConfig, { config: { Volumes: ['a'] } }, /config.Volumes/);
 test(refusedConfig, { config: { ExposedPorts: 80 } }, /config.ExposedPorts/);
 test(refusedConfig, { config: { Healthcheck: { Interval: 'often' } } }, /Healthcheck.Interval/);
 test(refusedConfig, { config: { Healthcheck: { Test: 'CMD' } } }, /Healthcheck.Test/);
+test(refusedConfig, { config: { Healthcheck: { Test: ['CMD', 'a\0b'] } } }, /Healthcheck.Test/);
+test(refusedConfig, { config: { Shell: ['/bin/sh\0', '-c'] } }, /Shell/);
 test(refusedConfig, { history: {} }, /history/);
 test(refusedConfig, { history: [1] }, /history/);
 test(refusedConfig, { history: [{ created_by: 1 }] }, /history.created_by/);
