@@ -7,10 +7,15 @@ import { once } from 'node:events';
 import { IoctlThread } from '../../../src/host/ioctl-thread.ts';
 import { foreign } from '../../../src/host/libc.ts';
 import { releaseFilePages } from '../../../src/host/file-pages.ts';
+import { watchReadable, whenWritable } from '../../../src/host/poll.ts';
 import { openDatabase } from '../../../src/state/database.ts';
 import { appendEvent } from '../../../src/state/events.ts';
 import { identifySelf, isAlive } from '../../../src/state/process-identity.ts';
 import { lockDown } from '../../../src/supervisor/lock-down.ts';
+import { StreamLink } from '../../../src/vmm/devices/net/link.ts';
+
+/** of 60 kB: several times what the socket holds */
+const FRAMES = 100;
 
 const attempt = (body: () => unknown): unknown => {
   try {
@@ -93,6 +98,31 @@ async function live(data: string): Promise<object> {
   return { events, echo: echo.toString(), pid: process.pid, self, parent: isAlive({ ...self, pid: Number(process.argv[4]), startTime: '1' }), nobody: isAlive({ ...self, pid: 4_194_303 }), seccomp: status('Seccomp') };
 }
 
+/** A VM's network under the filter: the one descriptor that was inherited, waited for in both directions. */
+async function network(fd: number): Promise<object> {
+  const link = new StreamLink(fd);
+  lockDown({ again: true });
+  let waits = 0;
+  let back = 0;
+  const all = Promise.withResolvers<void>();
+  const receive = () => {
+    for (let frame; (frame = link.peek()); link.drop()) if (frame.every((byte) => byte === back % 251)) back++;
+    if (back === FRAMES || link.gone) all.resolve();
+  };
+  const sent = async () => {
+    for (; !link.ready(); waits++) await new Promise<void>((go) => whenWritable(fd, go));
+  };
+  using _watch = watchReadable(fd, receive);
+  for (let i = 0; i < FRAMES; i++) {
+    await sent();
+    link.room(60_000).fill(i % 251);
+    link.send();
+  }
+  await sent();
+  await all.promise;
+  return { back, waited: waits > 0, seccomp: status('Seccomp'), descriptors: readdirSync('/proc/self/fd').filter((name) => attempt(() => readlinkSync(`/proc/self/fd/${name}`).startsWith('socket:')) === true) };
+}
+
 /** Calls outside the list: the process must not live to print. */
 const CRIMES: Record<string, () => unknown> = {
   nothing: () => {},
@@ -123,6 +153,7 @@ const CRIMES: Record<string, () => unknown> = {
 async function main([action, data]: string[]): Promise<unknown> {
   if (action === 'look') return look(data!, '/shares/0');
   if (action === 'live') return live(data!);
+  if (action === 'network') return network(Number(data));
   if (action === 'crimes') return Object.keys(CRIMES);
   const crime = CRIMES[data!];
   if (!crime) throw new Error(`no crime "${data}"`);

@@ -4,6 +4,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { FIRST_INHERITED } from '../../../src/container/executor.ts';
 import { jailPlan, libraryBinds, partBinds } from '../../../src/rootless/jail.ts';
 import { identify } from '../../../src/state/process-identity.ts';
 import { ordinaryUser } from './ordinary-user.ts';
@@ -62,6 +63,11 @@ real('no network: a loopback that is down, and no socket but unix ones', async (
   const { said } = await jail('look', undefined, user.home);
   t.deepEqual(said['interfaces'], ['lo']);
   t.is(said['inet'], -1);
+});
+
+real('the socket to passt is the one descriptor passed in, and works under the filter, both ways and full', async (t: import('ava').ExecutionContext) => {
+  const { said, stderr } = await jail('network', String(FIRST_INHERITED));
+  t.deepEqual(said, { back: 100, waited: true, seccomp: '2', descriptors: [String(FIRST_INHERITED)] }, stderr);
 });
 
 real('ids are those of a container: owners in a shared folder are what the guest says', async (t: import('ava').ExecutionContext) => {

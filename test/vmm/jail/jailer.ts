@@ -1,6 +1,8 @@
 /** Puts inmate.ts into the jail as the engine puts a supervisor, and shows its output and exit code: `node jailer.ts DATA SHARE ACTION [ARGUMENT]`. */
-import { launch } from '../../../src/container/executor.ts';
+import { Socket } from 'node:net';
+import { FIRST_INHERITED, launch } from '../../../src/container/executor.ts';
 import { compileSeccomp } from '../../../src/container/seccomp/compile.ts';
+import { streamPair } from '../../../src/host/socket.ts';
 import { INIT_PROGRAM, OWN_FILES } from '../../../src/program.ts';
 import { idMaps, writeIdMaps } from '../../../src/rootless/idmap.ts';
 import { jailPlan, nodeBinds, nodeEnvironment, partBinds } from '../../../src/rootless/jail.ts';
@@ -20,14 +22,21 @@ const plan = jailPlan({
   ],
   args: [process.execPath, '--disable-warning=ExperimentalWarning', inmate, ...args],
   env: nodeEnvironment(),
+  ...(args[0] === 'network' && { inherited: FIRST_INHERITED }),
   userNamespace: !isRoot,
   filter: compileSeccomp(birthList()),
 });
 const maps = isRoot ? undefined : idMaps();
-const launched = launch(plan, { init: INIT_PROGRAM, stdin: 'null', stdout: 'pipe', stderr: 2, onAwait: (_tag, pid) => writeIdMaps(pid, maps!) });
+const { near, far } = streamPair();
+const launched = launch(plan, { init: INIT_PROGRAM, stdin: 'null', stdout: 'pipe', stderr: 2, ...(args[0] === 'network' && { inherit: [far.number] }), onAwait: (_tag, pid) => writeIdMaps(pid, maps!) });
+far.close();
+// what the inmate sends on its network comes back
+const network = new Socket({ fd: near.release() });
+network.on('error', () => {}).pipe(network);
 launched.stdout!.pipe(process.stdout);
 await launched.started;
 const pid = await launched.pid;
 console.error(JSON.stringify({ pid, parent: process.pid }));
 const { code } = await launched.exited;
+network.destroy();
 process.exitCode = code;
