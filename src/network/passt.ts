@@ -13,7 +13,7 @@ import { streamPair } from '../host/socket.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { HostAddress, HostInterface } from './host-interface.ts';
 import { DNS_FORWARDER, INTERFACE } from './pasta.ts';
-import { reasonOf, untilReady } from './readiness.ts';
+import { PID_FILE, reasonOf, untilReady } from './readiness.ts';
 import { notInstalled } from './way-out.ts';
 
 /** bytes of payload in a frame: passt's own default, the largest Ethernet frame less its header, in whole words. Long frames are few frames */
@@ -68,7 +68,7 @@ export function passtArguments({ name, ipv4, ipv6 }: HostInterface): string[] {
   // the guest is told its addresses by its agent
   const noServers = ['--no-dhcp', '--no-dhcpv6', '--no-ra'];
   // its pid is written once everything is set up: to us, as a sign of it
-  const process = ['--fd', String(SOCKET_FD), '--foreground', '--quiet', '--pid', '/dev/stdout'];
+  const process = ['--fd', String(SOCKET_FD), '--foreground', '--quiet', '--pid', PID_FILE];
   return [...process, ...rules, ...noServers, '--mtu', String(MTU), '--interface', name, ...family4, ...family6];
 }
 

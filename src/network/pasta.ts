@@ -12,7 +12,7 @@ import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { SIGKILL } from '../container/signals.ts';
 import { EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { INIT_PROGRAM } from '../program.ts';
-import { reasonOf, untilReady } from './readiness.ts';
+import { PID_FILE, reasonOf, untilReady } from './readiness.ts';
 import { notInstalled, tunFix } from './way-out.ts';
 
 /** Answered by pasta from the host's first resolver, even when that is on the host's loopback; link-local (RFC 3927), Podman's choice too. */
@@ -50,7 +50,7 @@ export async function connectPasta(pid: number, options: { program?: string; uid
     '--foreground',
     // its pid is written once everything is set up: to us, as a sign of it
     '--pid',
-    '/dev/stdout',
+    PID_FILE,
     ...(uid === 0 ? ['--runas', '0:0', '--no-netns-quit', '--userns', `${PINNED}/user`, '--netns', `${PINNED}/net`] : [String(pid)]),
   ];
   const launched = launch(

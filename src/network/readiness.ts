@@ -1,6 +1,9 @@
 /** How pasta and passt say that they are up, and why they are not: both were told to write their pid to stdout once everything is set up. */
 import type { Launched } from '../container/executor.ts';
 
+/** of both: their stdout. Not /dev/stdout, which not every /dev has */
+export const PID_FILE = '/proc/self/fd/1';
+
 /** ms until the interface must be there */
 const READY_TIMEOUT = 10_000;
 

@@ -8,7 +8,7 @@ import { guestInterface, macAddress, passtArguments, startPasst } from '../../sr
 import { findProgram } from '../../src/rootless/programs.ts';
 
 const BOTH: HostInterface = { name: 'wlan0', ipv4: { address: '192.0.2.15', prefix: 24, gateway: '192.0.2.1' }, ipv6: { address: '2001:db8::15', prefix: 64, gateway: 'fe80::1' } };
-const ALWAYS = ['--fd', '0', '--foreground', '--quiet', '--pid', '/dev/stdout', '--tcp-ports', 'none', '--udp-ports', 'none', '--no-map-gw', '--dns-forward', '169.254.1.1', '--no-dhcp', '--no-dhcpv6', '--no-ra', '--mtu', '65520', '--interface'];
+const ALWAYS = ['--fd', '0', '--foreground', '--quiet', '--pid', '/proc/self/fd/1', '--tcp-ports', 'none', '--udp-ports', 'none', '--no-map-gw', '--dns-forward', '169.254.1.1', '--no-dhcp', '--no-dhcpv6', '--no-ra', '--mtu', '65520', '--interface'];
 
 const host = hostInterface();
 const missing = findProgram('passt', '/usr/bin:/bin') === undefined ? ' (needs passt)' : host === undefined ? ' (needs a default route)' : '';
