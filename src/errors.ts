@@ -4,6 +4,8 @@
  * Wording (docs: style): lower case, no full stop, what was being done to what, the value, the cause, the fix; except where
  * Docker has a text of its own that scripts match ("No such container: x"), which is kept to the letter.
  */
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 /** Exit codes of `docker run`, see the "Exit status" section of its reference. */
 export const EXIT_HUSK_FAILED = 125;
@@ -59,22 +61,40 @@ const REFUSALS: Record<string, string> = {
   ENOMEM: 'cannot allocate memory',
 };
 
+const FULL = { problem: 'no space left on device', kind: 'unsupported', fix: 'free some space on its disk' } as const;
+
 /** Primary result codes of SQLite (sqlite3.h) that say something about the disk, in a person's words. */
 const SQLITE: Record<number, { problem: string; kind: ErrorKind; fix?: string }> = {
   5: { problem: 'another husk command has held it for too long', kind: 'unavailable' },
   8: { problem: 'it may not be written: read-only file system, or no permission', kind: 'unsupported' },
-  10: { problem: 'the disk fails', kind: 'corrupt', fix: 'see the kernel log (dmesg)' },
+  10: { problem: 'the disk fails', kind: 'unavailable', fix: 'see the kernel log (dmesg)' },
   11: { problem: 'it is damaged', kind: 'corrupt', fix: 'husk system check --repair' },
-  13: { problem: 'no space left on device', kind: 'unsupported', fix: 'free some space: husk system prune' },
-  14: { problem: 'it cannot be opened: no permission, or no space', kind: 'unsupported' },
+  13: FULL,
+  14: { problem: 'it cannot be opened: read-only file system, or no permission', kind: 'unsupported' },
   26: { problem: 'it is damaged: not a database any more', kind: 'corrupt', fix: 'husk system check --repair' },
 };
+
+/** sqlite3.h: SQLITE_IOERR */
+const IOERR = 10;
+/** bytes; what SQLite needs for a log and its index before it can write at all */
+const LITTLE = 128 * 1024;
+
+function isFull(file: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(dirname(file));
+    return bavail * bsize < LITTLE;
+  } catch {
+    return false;
+  }
+}
 
 /** The database's own errors, as node:sqlite throws them; undefined for any other, a bug's among them. */
 export function databaseError(error: unknown, file?: string): HuskError | undefined {
   const { code, errcode = 0, errstr, message } = (error ?? {}) as { code?: string; errcode?: number; errstr?: string; message?: string };
   // the low byte is the primary code
-  const known = code === 'ERR_SQLITE_ERROR' ? SQLITE[errcode & 0xff] : undefined;
+  const primary = code === 'ERR_SQLITE_ERROR' ? errcode & 0xff : 0;
+  // a log that cannot grow is an I/O error to SQLite, whatever the reason
+  const known = primary === IOERR && file !== undefined && isFull(file) ? FULL : SQLITE[primary];
   if (!known) return undefined;
   const what = file === undefined ? 'the database' : `the database ${file}`;
   return new HuskError(`cannot use ${what}: ${known.problem} (${errstr ?? message})`, { kind: known.kind, fix: known.fix, cause: error });
