@@ -83,6 +83,8 @@ export class SupervisorClient implements Disposable {
     const { stdin, stdout } = this.#stream(true);
     const streams = this.#streams!;
     streams.failing = true;
+    // whoever reads gets it; one that is dropped has nobody left to tell
+    stdout.on('error', () => {});
     // dropped before its end: there is no other way to stop the other side
     stdout.once('close', () => stdout.readableEnded || stdout.errored || this.#socket.destroy());
     this.request({ type: 'files', request }).then(
