@@ -4,7 +4,6 @@
  */
 import { mkdirSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { SHARES_FOLDER } from '../agent-protocol.ts';
 import { FIRST_INHERITED, launch } from '../container/executor.ts';
 import { compileSeccomp } from '../container/seccomp/compile.ts';
 import { checkJournal, JOURNAL_SOCKET } from '../logs/journal.ts';
@@ -16,12 +15,10 @@ import { idMaps, writeIdMaps } from '../rootless/idmap.ts';
 import { jailPlan, nodeBinds, nodeEnvironment, partBinds, type JailBind } from '../rootless/jail.ts';
 import { SupervisorClient } from '../supervisor/client.ts';
 import type { MachineNetwork, Task } from '../supervisor/protocol.ts';
-import { guestBinds, MAX_SHARES } from '../vmm/binds.ts';
+import { jailBinds } from '../vmm/binds.ts';
 import { birthList } from '../vmm/jail/allow-list.ts';
 import { dismissSupervisor } from './supervisor-process.ts';
 
-/** where the folders to share are in the jail, one numbered folder each */
-const SHARES = '/shares';
 const KVM = '/dev/kvm';
 /** the supervisor's connection to its first client: its stdin, because a launch plan passes stdio only */
 const CLIENT_FD = 0;
@@ -86,11 +83,8 @@ function ownBinds(task: Task): JailBind[] {
   ];
 }
 
-/** The folders to share, and the spec that names them as the jail has them. */
+/** What is to be shared, and the spec that names it as the jail has it. */
 function shares(task: Task): { spec: Task['spec']; binds: JailBind[] } {
-  const guest = guestBinds(task.spec, { directory: computePaths({ dataRoot: task.dataRoot }).container(task.id), maxShares: MAX_SHARES });
-  const places = new Map(guest.shares.map(({ tag }, index) => [`${SHARES_FOLDER}/${tag}`, `${SHARES}/${index}`]));
-  const mounts = task.spec.mounts.map((mount, index) => ({ ...mount, source: places.get(guest.spec.mounts[index]!.source ?? '') ?? mount.source }));
-  const binds = guest.shares.map(({ path, readOnly }, index): JailBind => ({ source: path, target: `${SHARES}/${index}`, kind: 'directory', readOnly }));
-  return { spec: { ...task.spec, mounts }, binds };
+  const { spec, binds } = jailBinds(task.spec, { directory: computePaths({ dataRoot: task.dataRoot }).container(task.id) });
+  return { spec, binds: binds.map(({ source, place, kind, readOnly }) => ({ source, target: place, kind, readOnly })) };
 }

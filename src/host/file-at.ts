@@ -18,10 +18,10 @@ export const AT_REMOVEDIR = 0x200;
 export const O_PATH = 0o10000000;
 
 /** struct statx, include/uapi/linux/stat.h: offsets in bytes */
-export const STATX = { blksize: 4, nlink: 16, uid: 20, gid: 24, mode: 28, ino: 32, size: 40, blocks: 48, atime: 64, ctime: 96, mtime: 112, rdevMajor: 128, rdevMinor: 132, devMajor: 136, devMinor: 140 } as const;
+export const STATX = { blksize: 4, nlink: 16, uid: 20, gid: 24, mode: 28, ino: 32, size: 40, blocks: 48, atime: 64, ctime: 96, mtime: 112, rdevMajor: 128, rdevMinor: 132, devMajor: 136, devMinor: 140, mount: 144 } as const;
 const STATX_SIZE = 256;
-/** STATX_BASIC_STATS */
-const STATX_BASIC = 0x7ff;
+/** STATX_BASIC_STATS and, since Linux 5.8, STATX_MNT_ID */
+const STATX_MASK = 0x17ff;
 
 const open = foreign<(path: string, flags: number) => number>('int open(const char *path, int flags)');
 const syscallRenameat2 = foreign<(number: number, from: number, name: Name, to: number, newName: Name, flags: number) => number>('int64_t syscall(int64_t number, int64_t from, const char *name, int64_t to, const char *new_name, int64_t flags)');
@@ -50,7 +50,7 @@ const statBuffer = new Uint8Array(STATX_SIZE);
 
 /** struct statx of the inode; the same buffer each time */
 export function statFd(fd: number): DataView {
-  checked(c_statx(fd, '', AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC, statBuffer), 'statx');
+  checked(c_statx(fd, '', AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_MASK, statBuffer), 'statx');
   return new DataView(statBuffer.buffer);
 }
 

@@ -1,55 +1,89 @@
 /**
- * What a spec's bind mounts become in a VM: small files husk made itself (/etc/hosts and its like) travel as bytes, folders of the
- * host as virtio-fs devices. Decides; opens nothing but the small files.
+ * What a spec's bind mounts become in a VM. Small files husk made itself (/etc/hosts and its like) travel as bytes; the devices every Linux has are the
+ * guest's own; everything else of the host, folder or file, is bound into the VMM's jail at a numbered place, and one virtio-fs device shares all of
+ * these. What is read-only is so in the jail, by the host's kernel: whatever the guest does, and were it to take over the VMM.
  */
-import { lstatSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { lstatSync, readFileSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { FILES_FOLDER, SHARES_FOLDER } from '../agent-protocol.ts';
 import type { Mount, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 
-/** device pages left beside the machine's own devices, see memory/layout.ts */
-export const MAX_SHARES = 8;
+/** where the jail has them: <PLACES>/<number> */
+export const PLACES = '/shares';
+/** of the virtio-fs device that shares PLACES, virtio 1.2 §5.11.4: at most 36 bytes */
+export const SHARES_TAG = 'binds';
+/** names and inodes in the jail's root, src/rootless/jail.ts */
+const MAX_BINDS = 256;
 /** bytes of a file that travels by content */
 const MAX_FILE = 256 << 10;
+/** mem(4), random(4), tty(4): one is as good as another, and a device node of the host cannot be shared */
+const DEVICES_OF_ANY_LINUX = new Set(['/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom', '/dev/tty']);
 
-export interface Share {
-  /** of the virtio-fs device, virtio 1.2 §5.11.4: at most 36 bytes */
-  tag: string;
-  /** folder of the host */
-  path: string;
+export interface Bind {
+  /** of the host, links followed */
+  source: string;
+  /** in the jail */
+  place: string;
+  kind: 'directory' | 'file';
   readOnly: boolean;
 }
 
-export interface Binds {
-  /** with every bind mount's source as the guest has it */
-  spec: Spec;
-  shares: Share[];
-  files: { name: string; content: string }[];
-}
-
 /**
+ * For who makes the jail. @returns what to bind into it, and the spec with sources as the jail has them
  * @param directory containers/<id>: its files are husk's own
  * @throws HuskError `unsupported` for what cannot be shared with a VM
  */
-export function guestBinds(spec: Spec, options: { directory: string; maxShares: number }): Binds {
-  const shares: Share[] = [];
-  const files: Binds['files'] = [];
+export function jailBinds(spec: Spec, options: { directory: string }): { spec: Spec; binds: Bind[] } {
+  const binds: Bind[] = [];
+  const mounts = spec.mounts.map((mount) => {
+    if (!isBind(mount) || isOwnFile(mount.source!, options.directory) || DEVICES_OF_ANY_LINUX.has(mount.source!)) return mount;
+    const source = mount.source!;
+    const kind = kindOf(source);
+    if (binds.length === MAX_BINDS) throw cannotShare(source, `${MAX_BINDS} bind mounts are possible`, 'mount a folder above several of them, or use --isolation=userns');
+    const place = `${PLACES}/${binds.length}`;
+    binds.push({ source: realpathSync(source), place, kind, readOnly: isReadOnly(mount) });
+    return { ...mount, source: place };
+  });
+  return { spec: { ...spec, mounts }, binds };
+}
+
+function kindOf(source: string): Bind['kind'] {
+  const stat = statSync(source, { throwIfNoEntry: false });
+  if (stat === undefined) throw cannotShare(source, 'it is not there', 'make it again, or run the container without it');
+  if (stat.isDirectory()) return 'directory';
+  if (stat.isFile()) return 'file';
+  throw cannotShare(source, `${nameOf(stat)} leads to this host's kernel, and a virtual machine has its own`, 'share a folder or a regular file, or use --isolation=userns');
+}
+
+const nameOf = (stat: Stats) => (stat.isSocket() ? 'a socket' : stat.isFIFO() ? 'a pipe' : 'a device');
+
+function cannotShare(source: string, why: string, fix: string): HuskError {
+  return new HuskError(`cannot share ${source} with a virtual machine: ${why}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix });
+}
+
+export interface GuestBinds {
+  /** with every bind mount's source as the guest has it */
+  spec: Spec;
+  /** there is something at PLACES to share */
+  shares: boolean;
+  files: { name: string; content: string }[];
+}
+
+/** For the VMM, in its jail: the same mounts as the guest names them. Opens nothing but husk's own small files. */
+export function guestBinds(spec: Spec, options: { directory: string }): GuestBinds {
+  const files: GuestBinds['files'] = [];
+  let shares = false;
   const mounts = spec.mounts.map((mount) => {
     if (!isBind(mount)) return mount;
     const source = mount.source!;
-    if (isOwnFile(source, options.directory)) {
-      const name = `file${files.length}`;
-      files.push({ name, content: readFileSync(source).toString('base64') });
-      return { ...mount, source: `${FILES_FOLDER}/${name}` };
+    if (source.startsWith(`${PLACES}/`)) {
+      shares = true;
+      return { ...mount, source: `${SHARES_FOLDER}/${SHARES_TAG}${source.slice(PLACES.length)}` };
     }
-    if (!statSync(source).isDirectory())
-      throw new HuskError(`cannot share ${source} with a virtual machine: only folders can be shared`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: `mount the folder ${dirname(source)}, or use --isolation=userns` });
-    if (shares.length === options.maxShares)
-      throw new HuskError(`cannot share ${source} with a virtual machine: it has room for ${options.maxShares} shared folders`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'mount a folder above several of them, or use --isolation=userns' });
-    const tag = `share${shares.length}`;
-    shares.push({ tag, path: realpathSync(source), readOnly: isReadOnly(mount) });
-    return { ...mount, source: `${SHARES_FOLDER}/${tag}` };
+    if (!isOwnFile(source, options.directory)) return mount;
+    const name = `file${files.length}`;
+    files.push({ name, content: readFileSync(source).toString('base64') });
+    return { ...mount, source: `${FILES_FOLDER}/${name}` };
   });
   return { spec: { ...spec, mounts }, shares, files };
 }
@@ -59,6 +93,6 @@ const isReadOnly = ({ options }: Mount) => options?.includes('ro') === true || o
 
 function isOwnFile(source: string, directory: string): boolean {
   if (!source.startsWith(`${directory}/`)) return false;
-  const stat = lstatSync(source);
-  return stat.isFile() && stat.size <= MAX_FILE;
+  const stat = lstatSync(source, { throwIfNoEntry: false });
+  return stat?.isFile() === true && stat.size <= MAX_FILE;
 }

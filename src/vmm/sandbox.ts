@@ -9,7 +9,7 @@ import type { ProcessSpec, Resources, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { ExitStatus, FilesRequest, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
 import { AgentClient } from './agent-client.ts';
-import { guestBinds, isBind, MAX_SHARES, type Binds } from './binds.ts';
+import { guestBinds, isBind, PLACES, SHARES_TAG, type GuestBinds } from './binds.ts';
 import { checkTable } from './process-table.ts';
 import { ConsoleTail } from './console-tail.ts';
 import { Balloon } from './devices/balloon/device.ts';
@@ -79,7 +79,7 @@ export class VmSandbox implements Sandbox {
   readonly #size: VmSize;
   readonly #beforeRun: (() => void) | undefined;
   readonly #network: VmNetwork | undefined;
-  readonly #binds: Binds;
+  readonly #binds: GuestBinds;
   readonly #vsock = new Vsock();
   readonly #agent: AgentClient;
   readonly #console = new ConsoleTail();
@@ -95,7 +95,7 @@ export class VmSandbox implements Sandbox {
     const { rootfs } = config;
     if (rootfs.kind !== 'disk') throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
     const { linux } = config.spec;
-    this.#binds = guestBinds({ ...config.spec, linux: { ...linux, ...(linux.resources && { resources: guestResources(linux.resources) }) } }, { directory: config.directory, maxShares: MAX_SHARES });
+    this.#binds = guestBinds({ ...config.spec, linux: { ...linux, ...(linux.resources && { resources: guestResources(linux.resources) }) } }, { directory: config.directory });
     this.#config = config;
     this.#size = options.size;
     this.#beforeRun = options.beforeRun;
@@ -116,7 +116,8 @@ export class VmSandbox implements Sandbox {
         new Rng(),
         new Balloon(),
         ...(options.network ? [new Net(options.network.link, { mac: Buffer.from(options.network.mac.replaceAll(':', ''), 'hex'), mtu: options.network.mtu })] : []),
-        ...this.#binds.shares.map(({ tag, path, readOnly }) => new Fs({ tag, path, readOnly, ownership, freshness: { milliseconds: SHARE_FRESHNESS } })),
+        // what is read-only among them is so by the jail's mounts
+        ...(this.#binds.shares ? [new Fs({ tag: SHARES_TAG, path: PLACES, readOnly: false, ownership, freshness: { milliseconds: SHARE_FRESHNESS } })] : []),
       ],
       onReport: (message) => this.#reports.push(message),
     });
@@ -146,7 +147,7 @@ export class VmSandbox implements Sandbox {
     } finally {
       clearTimeout(timer);
     }
-    await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: this.#binds.shares.map(({ tag }) => tag), files: this.#binds.files });
+    await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: this.#binds.shares ? [SHARES_TAG] : [], files: this.#binds.files });
   }
 
   async start(): Promise<SandboxProcess> {

@@ -1,28 +1,18 @@
 /** Containers in machines of ours, as a person runs them: bin/husk with --isolation=vm, on a real KVM. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { onKvmHost, root } from './kvm-host.ts';
+import { BASE, missingParts, onKvmHost, root } from './kvm-host.ts';
 
 const HUSK = join(root, 'bin/husk');
-const BASE = join(root, 'build/base.tar');
-const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map((name) => join(root, 'dist', name));
 /** ms; a boot in the test host takes 10 s */
 const TIMEOUT = 120_000;
 
-const missing = PARTS.filter((path) => !existsSync(path));
-if (missing.length > 0) {
-  test.skip(`needs ${missing.join(', ')} (make vm)`, () => {});
-} else {
-  if (!existsSync(BASE)) {
-    // made out here: what is written in the test host is gone with it
-    mkdirSync(join(root, 'build'), { recursive: true });
-    execFileSync('sh', ['-c', 'setup/base-tree >build/base.tar.new && mv build/base.tar.new build/base.tar'], { cwd: root });
-  }
-  await onKvmHost(import.meta.url, register);
-}
+const missing = missingParts();
+if (missing !== undefined) test.skip(missing, () => {});
+else await onKvmHost(import.meta.url, register);
 
 function register(): void {
   const home = mkdtempSync(join(tmpdir(), 'husk-vm-'));
@@ -56,7 +46,15 @@ function register(): void {
     const shared = join(home, 'shared');
     mkdirSync(shared);
     writeFileSync(join(shared, 'from-host'), 'host\n');
-    const started = run('-d', '--name', 'live', '-v', `${shared}:/mnt`, 'husk/base', 'sh', '-c', 'cat /mnt/from-host; echo guest >/mnt/from-guest; trap "echo bye; exit 5" TERM; while :; do sleep 0.2; done');
+    const [conf, fixed] = [join(home, 'x.conf'), join(home, 'fixed.conf')];
+    for (const file of [conf, fixed]) writeFileSync(file, 'first\n');
+    const many = Array.from({ length: 12 }, (_, i) => join(home, `many${i}`));
+    for (const [i, folder] of many.entries()) {
+      mkdirSync(folder);
+      writeFileSync(join(folder, 'number'), `${i}\n`);
+    }
+    const single = ['-v', `${conf}:/etc/x.conf`, '-v', `${fixed}:/etc/fixed.conf:ro`, '-v', '/dev/null:/etc/nothing', ...many.flatMap((folder, i) => ['-v', `${folder}:/many/${i}${i === 0 ? ':ro' : ''}`])];
+    const started = run('-d', '--name', 'live', '-v', `${shared}:/mnt`, ...single, 'husk/base', 'sh', '-c', 'cat /mnt/from-host; echo guest >/mnt/from-guest; trap "echo bye; exit 5" TERM; while :; do sleep 0.2; done');
     t.is(started.status, 0, started.stderr);
     const inside = husk('exec', '-e', 'A=b', 'live', 'sh', '-c', 'echo $A; cat /mnt/from-guest; exit 4');
     t.is(inside.status, 4, inside.stderr);
@@ -64,6 +62,23 @@ function register(): void {
     t.is(readFileSync(join(shared, 'from-guest'), 'utf8'), 'guest\n');
     writeFileSync(join(shared, 'later'), 'seen live\n');
     t.is(husk('exec', 'live', 'cat', '/mnt/later').stdout, 'seen live\n');
+    const inGuest = (script: string) => {
+      const { stdout, stderr } = husk('exec', 'live', 'sh', '-c', script);
+      return stdout + stderr;
+    };
+    // a file of its own, live both ways; a new file under the old name is not followed, as in Docker
+    t.is(inGuest('cat /etc/x.conf; echo second >/etc/x.conf; rm /etc/x.conf; mv /etc/x.conf /etc/y.conf'), "first\nrm: can't remove '/etc/x.conf': Resource busy\nmv: can't rename '/etc/x.conf': Resource busy\n");
+    t.is(readFileSync(conf, 'utf8'), 'second\n');
+    writeFileSync(conf, 'third\n');
+    t.is(inGuest('cat /etc/x.conf'), 'third\n');
+    writeFileSync(`${conf}.new`, 'fourth\n');
+    renameSync(`${conf}.new`, conf);
+    t.is(inGuest('cat /etc/x.conf'), 'third\n');
+    t.is(inGuest('cat /etc/fixed.conf; echo x >/etc/fixed.conf; chmod 777 /etc/fixed.conf'), "first\nsh: can't create /etc/fixed.conf: Read-only file system\nchmod: /etc/fixed.conf: Read-only file system\n");
+    t.is(inGuest('cat /etc/nothing; echo x >/etc/nothing; ls -l /etc/nothing | cut -c1'), 'c\n');
+    // more folders than a machine has devices, each a file system of its own
+    t.is(inGuest('cat /many/*/number | wc -l; stat -c %d /many/0 /many/1 /mnt | sort -u | wc -l'), '12\n3\n');
+    t.regex(inGuest('touch /many/0/x'), /Read-only file system/);
     t.is(husk('inspect', '-f', '{{.Isolation}} {{.State.Status}}', 'live').stdout, 'vm running\n');
     t.is(husk('stop', 'live').status, 0);
     t.is(husk('logs', 'live').stdout, 'host\nbye\n');

@@ -1,6 +1,6 @@
 /** struct statx → struct fuse_attr, fuse_entry_out, fuse_attr_out; and who owns what as the guest sees it. */
 import { STATX } from '../../../host/file-at.ts';
-import { ATTR_ATTR, ATTR_OUT, ENTRY_ATTR, ENTRY_OUT } from './fuse.ts';
+import { ATTR_ATTR, ATTR_OUT, ENTRY_ATTR, ENTRY_OUT, FUSE_ATTR_SUBMOUNT } from './fuse.ts';
 
 /** Owners on both sides. Host ids are those of the VMM's own user namespace. */
 export interface Ownership {
@@ -62,6 +62,9 @@ export interface Freshness {
   milliseconds: number;
 }
 
+/** offset of flags in struct fuse_attr */
+const FLAGS = 84;
+
 /** struct fuse_attr: ino, size, blocks, atime, mtime, ctime (64 bits each), their nanoseconds, mode, nlink, uid, gid, rdev, blksize, flags */
 function writeAttributes(out: DataView, at: number, stat: DataView, ownership: Ownership): void {
   const copy64 = (to: number, from: number) => {
@@ -101,7 +104,7 @@ export function attributesReply(stat: DataView, ownership: Ownership, freshness:
 }
 
 /** struct fuse_entry_out */
-export function entryReply(node: number, stat: DataView, ownership: Ownership, freshness: Freshness): Uint8Array {
+export function entryReply({ node, submount }: { node: number; submount: boolean }, stat: DataView, ownership: Ownership, freshness: Freshness): Uint8Array {
   const bytes = new Uint8Array(ENTRY_OUT);
   const view = new DataView(bytes.buffer);
   const seconds = Math.floor(freshness.milliseconds / 1000);
@@ -112,5 +115,6 @@ export function entryReply(node: number, stat: DataView, ownership: Ownership, f
   view.setUint32(32, nanoseconds, true);
   view.setUint32(36, nanoseconds, true);
   writeAttributes(view, ENTRY_ATTR, stat, ownership);
+  if (submount) view.setUint32(ENTRY_ATTR + FLAGS, FUSE_ATTR_SUBMOUNT, true);
   return bytes;
 }

@@ -1,6 +1,6 @@
 /**
  * The inodes the guest knows, by node id: each an O_PATH descriptor, kept for as long as the guest remembers a lookup of it. A node is found again by
- * device and inode number, so that hard links are one node. Names are only ever looked up in a folder's descriptor, one component at a time and
+ * mount, device and inode number, so that hard links are one node, and what is mounted twice (once read-only) is two. Names are only ever looked up in a folder's descriptor, one component at a time and
  * beneath it (openat2), so that no symbolic link, no `..` and no rename on the host leads out of the shared folder.
  */
 import { closeFd, openBeneath, O_NOFOLLOW } from '../../../host/files.ts';
@@ -18,6 +18,10 @@ export interface Inode {
   fd: number;
   /** S_IFMT bits; they never change */
   kind: number;
+  /** the host's mount it was found on: a folder on another one than its parent's is a file system of its own to the guest too */
+  mount: bigint;
+  /** a folder where another mount begins */
+  submount: boolean;
   /** how often the guest has been given it, and has not forgotten */
   lookups: number;
   key: string;
@@ -33,9 +37,11 @@ export class Inodes implements Disposable {
     this.#add(ROOT_NODE, root);
   }
 
-  #add(node: number, fd: number): Inode {
+  #add(node: number, fd: number, parent?: Inode): Inode {
     const stat = statFd(fd);
-    const inode = { node, fd, kind: stat.getUint16(STATX.mode, true) & S_IFMT, lookups: 1, key: keyOf(stat) };
+    const kind = stat.getUint16(STATX.mode, true) & S_IFMT;
+    const mount = stat.getBigUint64(STATX.mount, true);
+    const inode = { node, fd, kind, mount, submount: kind === S_IFDIR && parent !== undefined && parent.mount !== mount, lookups: 1, key: keyOf(stat) };
     this.#byNode.set(node, inode);
     this.#byKey.set(inode.key, inode);
     return inode;
@@ -50,7 +56,8 @@ export class Inodes implements Disposable {
 
   /** Counts one lookup of a name. @throws SyscallError, ProtocolError */
   lookup(parent: number, name: string): Inode {
-    const fd = openBeneath(this.get(parent).fd, checkName(name), O_PATH | O_NOFOLLOW);
+    const folder = this.get(parent);
+    const fd = openBeneath(folder.fd, checkName(name), O_PATH | O_NOFOLLOW);
     const known = this.#byKey.get(keyOf(statFd(fd)));
     if (known !== undefined) {
       closeFd(fd);
@@ -61,7 +68,7 @@ export class Inodes implements Disposable {
       closeFd(fd);
       throw new ProtocolError(ERRNO.ENFILE);
     }
-    return this.#add(this.#next++, fd);
+    return this.#add(this.#next++, fd, folder);
   }
 
   /** The guest lets go of some of its lookups; the root stays. */
@@ -93,5 +100,5 @@ export class Inodes implements Disposable {
 }
 
 function keyOf(stat: DataView): string {
-  return `${stat.getUint32(STATX.devMajor, true)}:${stat.getUint32(STATX.devMinor, true)}:${stat.getBigUint64(STATX.ino, true)}`;
+  return `${stat.getBigUint64(STATX.mount, true)}:${stat.getUint32(STATX.devMajor, true)}:${stat.getUint32(STATX.devMinor, true)}:${stat.getBigUint64(STATX.ino, true)}`;
 }

@@ -199,7 +199,7 @@ export class Server implements Disposable {
   }
 
   #entry(inode: Inode): Uint8Array {
-    return entryReply(inode.node, statFd(inode.fd), this.#options.ownership, this.#options.freshness);
+    return entryReply(inode, statFd(inode.fd), this.#options.ownership, this.#options.freshness);
   }
 
   #attributes(inode: Inode): Uint8Array {
