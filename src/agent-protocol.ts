@@ -99,26 +99,39 @@ export function encodeMessage(message: Message): Buffer {
   return frame;
 }
 
-/** Cuts a byte stream into frames. Holds at most one frame; @throws RangeError on a length the other side must not send. */
-export class MessageDecoder {
-  private pending: Buffer[] = [];
-  private size = 0;
+/** bytes of a frame's length */
+const FRAME_HEADER = 4;
 
-  /** @returns the JSON values of all frames completed by `chunk`, unchecked: see checkMessage */
+/**
+ * Cuts a byte stream into frames. Holds at most one frame, in one buffer: a frame that comes a byte at a time takes no more memory than another.
+ * @throws RangeError on a length the other side must not send
+ */
+export class MessageDecoder {
+  #header = Buffer.alloc(FRAME_HEADER);
+  #body: Buffer | undefined;
+  /** bytes of the header, then of the body, that have come */
+  #filled = 0;
+
+  /** @returns the JSON values of all frames completed by `chunk`, unchecked: see checkFromGuest */
   push(chunk: Uint8Array): unknown[] {
-    this.pending.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
-    this.size += chunk.byteLength;
     const values: unknown[] = [];
-    while (this.size >= 4) {
-      if (this.pending[0]!.length < 4) this.pending = [Buffer.concat(this.pending)];
-      const length = this.pending[0]!.readUInt32LE(0);
-      if (length === 0 || length > MAX_MESSAGE) throw new RangeError(`agent message of ${length} bytes, 1 to ${MAX_MESSAGE} are allowed`);
-      if (this.size < 4 + length) break;
-      const all = this.pending.length === 1 ? this.pending[0]! : Buffer.concat(this.pending);
-      values.push(JSON.parse(all.toString('utf8', 4, 4 + length)));
-      const rest = all.subarray(4 + length);
-      this.pending = rest.length > 0 ? [rest] : [];
-      this.size = rest.length;
+    for (let rest = chunk; rest.length > 0; ) {
+      const target = this.#body ?? this.#header;
+      const taken = rest.subarray(0, target.length - this.#filled);
+      target.set(taken, this.#filled);
+      this.#filled += taken.length;
+      rest = rest.subarray(taken.length);
+      if (this.#filled < target.length) break;
+      this.#filled = 0;
+      if (this.#body === undefined) {
+        const length = this.#header.readUInt32LE(0);
+        if (length === 0 || length > MAX_MESSAGE) throw new RangeError(`agent message of ${length} bytes, 1 to ${MAX_MESSAGE} are allowed`);
+        this.#body = Buffer.allocUnsafe(length);
+      } else {
+        const text = this.#body.toString('utf8');
+        this.#body = undefined;
+        values.push(JSON.parse(text));
+      }
     }
     return values;
   }
@@ -126,8 +139,10 @@ export class MessageDecoder {
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-/** longest error text the host shows of an agent's */
+/** characters of the longest error text the host shows of an agent's */
 const MAX_ERROR_TEXT = 4096;
+/** A record's error is one line, and shown on terminals. */
+const oneLine = (text: unknown): string => (typeof text === 'string' ? text.slice(0, MAX_ERROR_TEXT).replace(/\p{Cc}+/gu, ' ') : 'an error without a text');
 /** what a guest may call its failure; anything else is `internal` */
 const ERROR_KINDS: readonly ErrorKind[] = ['not-found', 'conflict', 'invalid', 'unsupported', 'corrupt', 'limit'];
 
@@ -143,7 +158,7 @@ export function checkFromGuest(value: unknown): Exclude<Message, { kind: 'reques
   if (value['kind'] === 'error') {
     const exitCode = value['exitCode'];
     const errorKind = ERROR_KINDS.find((kind) => kind === value['errorKind']);
-    return { kind: 'error', id: value['id'], message: String(value['message']).slice(0, MAX_ERROR_TEXT), ...(isIndex(exitCode) && exitCode < 256 ? { exitCode } : {}), ...(errorKind ? { errorKind } : {}) };
+    return { kind: 'error', id: value['id'], message: oneLine(value['message']), ...(isIndex(exitCode) && exitCode < 256 ? { exitCode } : {}), ...(errorKind ? { errorKind } : {}) };
   }
   throw new TypeError(`agent message of unknown kind ${JSON.stringify(value['kind'])?.slice(0, 40)}`);
 }

@@ -172,10 +172,11 @@ export class Machine {
   #serve(number: number, started: SandboxProcess, streams: ProcessStreams): void {
     this.#processes.set(number, started);
     receiveInput(started.stdin, streams.stdin);
-    sendOutput(started.stdout, streams.stdout);
-    if (started.stderr) sendOutput(started.stderr, streams.stderr);
-    void started.exited.then(({ code, signal, oomKilled }) => {
+    const outputs = [sendOutput(started.stdout, streams.stdout), ...(started.stderr ? [sendOutput(started.stderr, streams.stderr)] : [])];
+    void started.exited.then(async ({ code, signal, oomKilled }) => {
       this.#processes.delete(number);
+      // the host takes what comes after the exit for somebody else's
+      await Promise.all(outputs.map((output) => output.flushed()));
       this.#notify({ type: 'exited', process: number, code, signal, oomKilled });
     });
   }

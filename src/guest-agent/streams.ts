@@ -16,13 +16,28 @@ export function openStream(number: number): DescriptorStream {
   return stream;
 }
 
+/** ms without a byte after which a process's output counts as over: a child it left may hold the pipe for ever */
+const QUIET_MS = 200;
+/** ms after which a host that does not take the output hears of the exit all the same */
+const FLUSH_MS = 5000;
+
+export interface Output {
+  /** after the process's exit: its last bytes are on their way to the host, before anything sent later */
+  flushed(): Promise<void>;
+}
+
 /** A process's output to the host. When the host stops listening the rest is read and dropped, so that the process never blocks on it. */
-export function sendOutput(source: Readable, number: number | undefined): void {
+export function sendOutput(source: Readable, number: number | undefined): Output {
   if (number === undefined) {
     source.resume();
-    return;
+    return { flushed: async () => {} };
   }
   const stream = openStream(number);
+  let last = 0;
+  source.on('data', () => (last = Date.now()));
+  const over = new Promise<void>((resolve) => {
+    for (const event of ['finish', 'close', 'error'] as const) stream.once(event, () => resolve());
+  });
   stream.on('error', () => {
     source.unpipe(stream);
     source.resume();
@@ -30,6 +45,12 @@ export function sendOutput(source: Readable, number: number | undefined): void {
   stream.resume(); // the host sends nothing on an output; its end is read away
   source.on('error', () => stream.end()); // EIO: the terminal was hung up
   source.pipe(stream);
+  const quiet = async () => {
+    const start = Date.now();
+    const waits = () => stream.writableLength > 0 || Date.now() - last < QUIET_MS;
+    for (last = start; !stream.destroyed && waits() && Date.now() - start < FLUSH_MS; ) await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 4));
+  };
+  return { flushed: () => Promise.race([over, quiet()]) };
 }
 
 /** The host's bytes into a process's stdin, and their end. */

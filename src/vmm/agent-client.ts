@@ -5,10 +5,18 @@
 import { HuskError } from '../errors.ts';
 import { AGENT_PROTOCOL_VERSION, checkFromGuest, CONTROL_PORT, encodeMessage, MAX_REQUESTS, MAX_STREAMS, MessageDecoder, STREAM_PORT, type Notice, type Request } from '../agent-protocol.ts';
 import type { Duplex } from 'node:stream';
-import type { Vsock } from './devices/vsock/device.ts';
 
 /** bytes of a stream's number at its beginning */
 const STREAM_HEADER = 4;
+/** ms until a request counts as not answered: a software KVM under load takes seconds for what hardware does in milliseconds */
+const ANSWER_TIMEOUT = 120_000;
+/** take as long as what they copy */
+const UNBOUNDED: ReadonlySet<Request['type']> = new Set(['files', 'shutdown']);
+
+/** of the vsock device */
+export interface Listener {
+  listen(port: number, accept: (connection: Duplex) => void): unknown;
+}
 
 interface Waiting {
   resolve(value: unknown): void;
@@ -17,16 +25,20 @@ interface Waiting {
 
 export class AgentClient {
   readonly #onNotice: (notice: Exclude<Notice, { type: 'ready' }>) => void;
+  readonly #onLost: (error: HuskError) => void;
   readonly #ready = Promise.withResolvers<void>();
   readonly #requests = new Map<number, Waiting>();
   readonly #streams = new Map<number, (stream: Duplex) => void>();
   #control: Duplex | undefined;
   #failure: Error | undefined;
+  #gone = false;
   #nextRequest = 1;
   #nextStream = 1;
 
-  constructor(vsock: Vsock, onNotice: (notice: Exclude<Notice, { type: 'ready' }>) => void) {
-    this.#onNotice = onNotice;
+  /** @param on.lost the agent has closed its connection or broken the protocol: it will never do anything again. The waits go on until `fail` */
+  constructor(vsock: Listener, on: { notice: (notice: Exclude<Notice, { type: 'ready' }>) => void; lost: (error: HuskError) => void }) {
+    this.#onNotice = on.notice;
+    this.#onLost = on.lost;
     this.#ready.promise.catch(() => {});
     vsock.listen(CONTROL_PORT, (connection) => this.#accept(connection));
     vsock.listen(STREAM_PORT, (connection) => this.#acceptStream(connection));
@@ -49,11 +61,21 @@ export class AgentClient {
       try {
         for (const value of decoder.push(chunk)) this.#message(value);
       } catch (error) {
-        this.fail(new HuskError(`the guest's agent broke the protocol: ${(error as Error).message}`, { kind: 'corrupt', cause: error }));
-        control.destroy();
+        this.#lost(new HuskError(`the guest's agent broke the protocol: ${(error as Error).message}`, { kind: 'corrupt', cause: error }));
       }
     });
-    control.on('close', () => this.fail(new HuskError('the guest\'s agent closed its connection', { kind: 'unavailable' })));
+    // half a goodbye is one: an agent that says nothing more is of no use
+    control.on('end', () => this.#lost(new HuskError('the guest\'s agent closed its connection', { kind: 'unavailable' })));
+    control.on('close', () => this.#lost(new HuskError('the guest\'s agent closed its connection', { kind: 'unavailable' })));
+    control.on('error', () => {}); // its close follows
+  }
+
+  /** Once. */
+  #lost(error: HuskError): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#control!.destroy();
+    this.#onLost(error);
   }
 
   #message(value: unknown): void {
@@ -61,7 +83,7 @@ export class AgentClient {
     if (message.kind === 'notice') {
       const { notice } = message;
       if (notice.type !== 'ready') return this.#onNotice(notice);
-      if (notice.version !== AGENT_PROTOCOL_VERSION) return this.fail(new HuskError(`the guest's agent speaks protocol version ${notice.version}, this husk ${AGENT_PROTOCOL_VERSION}`, { kind: 'unsupported', fix: 'build the agent disk again: make' }));
+      if (notice.version !== AGENT_PROTOCOL_VERSION) return this.#lost(new HuskError(`the guest's agent speaks protocol version ${notice.version}, this husk ${AGENT_PROTOCOL_VERSION}`, { kind: 'unsupported', fix: 'build the agent disk again: make' }));
       return this.#ready.resolve();
     }
     const waiting = this.#requests.get(message.id);
@@ -85,9 +107,25 @@ export class AgentClient {
       if (this.#failure) return reject(this.#failure);
       if (this.#requests.size >= MAX_REQUESTS) return reject(new HuskError(`the guest's agent has ${MAX_REQUESTS} requests unanswered`, { kind: 'limit' }));
       const id = this.#nextRequest++;
-      this.#requests.set(id, { resolve, reject });
+      const late = UNBOUNDED.has(request.type) ? undefined : setTimeout(() => this.#unanswered(id, request.type), ANSWER_TIMEOUT);
+      this.#requests.set(id, {
+        resolve: (value) => {
+          clearTimeout(late);
+          resolve(value);
+        },
+        reject: (error) => {
+          clearTimeout(late);
+          reject(error);
+        },
+      });
       this.#control!.write(encodeMessage({ kind: 'request', id, request }));
     });
+  }
+
+  #unanswered(id: number, type: string): void {
+    const waiting = this.#requests.get(id);
+    this.#requests.delete(id);
+    waiting?.reject(new HuskError(`the guest's agent did not answer "${type}" within ${ANSWER_TIMEOUT / 1000} s`, { kind: 'unavailable' }));
   }
 
   /** Numbers a stream and waits for the guest to open it. */
@@ -98,8 +136,9 @@ export class AgentClient {
     return number;
   }
 
-  forgetStream(number: number): void {
-    this.#streams.delete(number);
+  /** @returns was it still awaited */
+  forgetStream(number: number): boolean {
+    return this.#streams.delete(number);
   }
 
   #acceptStream(stream: Duplex): void {

@@ -1,12 +1,15 @@
 /** The last lines of the guest's console, for the error of a machine that died. Bounded; control characters replaced: a guest wrote it. */
 
 /** lines and bytes kept */
-const MAX_LINES = 20;
+const MAX_LINES = 12;
 const MAX_LINE = 300;
+/** kernel/panic.c; its call trace is longer than what is kept */
+const PANIC = 'Kernel panic - not syncing: ';
 
 export class ConsoleTail {
   #lines: string[] = [];
   #open = '';
+  #panic: string | undefined;
 
   push(bytes: Uint8Array): void {
     for (const byte of bytes) {
@@ -17,8 +20,15 @@ export class ConsoleTail {
 
   #end(): void {
     this.#lines.push(this.#open);
+    const at = this.#open.indexOf(PANIC);
+    if (at >= 0) this.#panic ??= this.#open.slice(at + PANIC.length);
     this.#open = '';
     if (this.#lines.length > MAX_LINES) this.#lines.shift();
+  }
+
+  /** why the kernel gave up, in its own words */
+  get panic(): string | undefined {
+    return this.#panic;
   }
 
   lines(): string[] {

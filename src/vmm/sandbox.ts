@@ -43,6 +43,12 @@ const BOOT_TIMEOUT = 180_000;
 const SHUTDOWN_TIMEOUT = 10_000;
 /** ms for a question about what runs; the agent of a machine under full load answers late */
 const ANSWER_TIMEOUT = 30_000;
+/** ms between SIGKILL of the container's first process and its exit; then the machine is switched off */
+const KILL_TIMEOUT = 20_000;
+/** ms a machine whose agent is gone has to end by itself: a panic, or husk-init that resets it, tells more than a closed connection */
+const LOST_TIMEOUT = 5000;
+/** ms after a process's exit in which its streams may still be opened */
+const LATE_STREAM = 5000;
 /** Documentation/admin-guide/kernel-parameters.txt; panic=-1 and reboot=k: a guest that panics resets at once, and the VMM sees it */
 const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=/dev/vda rootfstype=erofs ro init=/husk/husk-init';
 /** in the order the devices are given, virtio-blk names them */
@@ -86,8 +92,11 @@ export class VmSandbox implements Sandbox {
   readonly #machine: Machine;
   readonly #exits = new Map<ProcessNumber, PromiseWithResolvers<ExitStatus>>();
   readonly #reports: string[] = [];
-  #stdio: { streams: ProcessStreams; ends: ProcessEnds; request: StdioRequest } | undefined;
+  #stdio: Stdio | undefined;
   #nextProcess: ProcessNumber = 1;
+  /** why we switched the machine off */
+  #switchedOff: HuskError | undefined;
+  #kill: NodeJS.Timeout | undefined;
   #ended: Promise<void> | undefined;
   #destroyed: Promise<number | undefined> | undefined;
 
@@ -101,7 +110,7 @@ export class VmSandbox implements Sandbox {
     this.#beforeRun = options.beforeRun;
     this.#network = options.network;
     const ownership = options.sameIds ? sameOwners : ownersOf(linux);
-    this.#agent = new AgentClient(this.#vsock, (notice) => this.#notice(notice));
+    this.#agent = new AgentClient(this.#vsock, { notice: (notice) => this.#notice(notice), lost: ({ message }) => this.#lost(message) });
     this.#machine = new Machine({
       kernel: options.parts.kernel,
       commandLine: COMMAND_LINE + (options.size.cpus === 1 ? ' noreplace-smp' : ''),
@@ -126,7 +135,7 @@ export class VmSandbox implements Sandbox {
   async prepare(stdio: StdioRequest): Promise<{ pid: number }> {
     await this.#boot();
     const { streams, ends } = this.#openStdio(stdio);
-    this.#stdio = { streams, ends, request: stdio };
+    this.#stdio = { streams, ends };
     const { init } = this.#config;
     const { spec } = this.#binds;
     await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, streams, columns: stdio.columns, rows: stdio.rows, ...(this.#network && { interface: this.#network.interface }) });
@@ -153,7 +162,7 @@ export class VmSandbox implements Sandbox {
   async start(): Promise<SandboxProcess> {
     const stdio = this.#stdio;
     if (!stdio) throw new TypeError('not prepared');
-    const started = this.#process(FIRST_PROCESS, stdio.ends);
+    const started = this.#process(FIRST_PROCESS, stdio);
     await this.#agent.request({ type: 'start' });
     return started;
   }
@@ -161,20 +170,22 @@ export class VmSandbox implements Sandbox {
   async exec(spec: ProcessSpec, stdio: StdioRequest): Promise<SandboxProcess> {
     const number = this.#nextProcess++;
     const { streams, ends } = this.#openStdio(stdio);
-    const started = this.#process(number, ends);
+    const started = this.#process(number, { streams, ends });
     try {
       await this.#agent.request({ type: 'exec', process: number, spec: { ...spec, terminal: stdio.terminal }, streams, columns: stdio.columns, rows: stdio.rows });
     } catch (error) {
-      for (const stream of Object.values(streams)) this.#agent.forgetStream(stream);
+      this.#closeStdio(streams, ends);
       this.#exits.delete(number);
       throw error;
     }
     return started;
   }
 
-  #process(number: ProcessNumber, ends: ProcessEnds): SandboxProcess {
+  #process(number: ProcessNumber, { streams, ends }: Stdio): SandboxProcess {
     const exit = Promise.withResolvers<ExitStatus>();
     this.#exits.set(number, exit);
+    // an agent that never opens a stream it was asked for must not fill the list of those awaited
+    void exit.promise.then(() => setTimeout(() => this.#closeStdio(streams, ends), LATE_STREAM).unref());
     return {
       pid: process.pid,
       stdin: ends.stdin,
@@ -186,7 +197,16 @@ export class VmSandbox implements Sandbox {
     };
   }
 
-  #openStdio(stdio: StdioRequest): { streams: ProcessStreams; ends: ProcessEnds } {
+  #closeStdio(streams: ProcessStreams, ends: ProcessEnds): void {
+    const closeUnopened = (number: number | undefined, end: PassThrough | Writable | null) => {
+      if (number !== undefined && this.#agent.forgetStream(number)) end?.end();
+    };
+    closeUnopened(streams.stdin, ends.stdin);
+    closeUnopened(streams.stdout, ends.stdout);
+    closeUnopened(streams.stderr, ends.stderr);
+  }
+
+  #openStdio(stdio: StdioRequest): Stdio {
     const stdin = stdio.stdin ? new PassThrough() : null;
     const stdout = new PassThrough();
     const stderr = stdio.terminal ? null : new PassThrough();
@@ -209,14 +229,30 @@ export class VmSandbox implements Sandbox {
   #notice(notice: Exclude<Notice, { type: 'ready' }>): void {
     const exit = this.#exits.get(notice.process);
     this.#exits.delete(notice.process);
+    if (notice.process === FIRST_PROCESS) clearTimeout(this.#kill);
     exit?.resolve({ code: notice.code, signal: notice.signal, oomKilled: notice.oomKilled });
   }
 
+  /** The agent is gone or lies: nothing in the guest will do as it is told. */
+  #lost(why: string): void {
+    setTimeout(() => this.#switchOff(why), LOST_TIMEOUT).unref();
+  }
+
+  /** Ends a machine that cannot be talked to. Its container is as good as killed. */
+  #switchOff(why: string): void {
+    this.#switchedOff ??= this.#death(why);
+    this.#agent.fail(this.#switchedOff);
+    void this.#machine.stop();
+  }
+
   #machineEnded(end: MachineEnd): void {
-    const why = { reset: 'it reset itself', stopped: 'it was stopped', 'triple-fault': 'its CPU gave up (triple fault)', failed: end.kind === 'failed' ? end.message : '' }[end.kind];
-    const death = this.#death(why);
+    clearTimeout(this.#kill);
+    const { panic } = this.#console;
+    const why = { reset: panic === undefined ? 'it reset itself' : `its kernel panicked (${panic})`, stopped: 'it was stopped', 'triple-fault': 'its CPU gave up (triple fault)', failed: end.kind === 'failed' ? end.message : '' }[end.kind];
+    const death = this.#switchedOff ?? this.#death(why);
     this.#agent.fail(death);
-    for (const exit of this.#exits.values()) exit.resolve({ code: 128 + SIGKILL, ...(end.kind === 'stopped' ? {} : { error: death.message }) });
+    const wanted = end.kind === 'stopped' && this.#switchedOff === undefined;
+    for (const exit of this.#exits.values()) exit.resolve({ code: 128 + SIGKILL, ...(wanted ? {} : { error: death.message }) });
     this.#exits.clear();
     for (const stream of [this.#stdio?.ends.stdout, this.#stdio?.ends.stderr]) stream?.end();
   }
@@ -228,6 +264,7 @@ export class VmSandbox implements Sandbox {
 
   signal(signal: number, options: { all?: boolean } = {}): void {
     this.#tell({ type: 'signal', process: FIRST_PROCESS, signal, all: options.all });
+    if (signal === SIGKILL) this.#kill ??= setTimeout(() => this.#switchOff(`its container did not end within ${KILL_TIMEOUT / 1000} s of SIGKILL`), KILL_TIMEOUT);
   }
 
   /** The bytes are the guest's, and only passed on. */
@@ -360,6 +397,11 @@ export class VmSandbox implements Sandbox {
 /** Without maps this process's own user is the guest's root, and everybody else is nobody. */
 function ownersOf({ uidMappings, gidMappings }: Spec['linux']): Ownership {
   return uidMappings && gidMappings ? mappedOwners({ uid: uidMappings, gid: gidMappings }) : rootIsOwner(process.getuid!(), process.getgid!());
+}
+
+interface Stdio {
+  streams: ProcessStreams;
+  ends: ProcessEnds;
 }
 
 interface ProcessEnds {
