@@ -69,6 +69,8 @@ export type Request =
   | { type: 'ps'; arguments: string[] }
   | { type: 'stats' }
   | { type: 'update'; resources: Resources }
+  /** lets go of names and inodes of shared folders that nobody uses: the host keeps a descriptor for each */
+  | { type: 'forget-names' }
   /** instead of `create`: mounts the root and the bind mounts, and makes no container; what is wanted are its files */
   | { type: 'open'; mounts: Mount[]; rootDevice: string; writableDevice: string }
   /** see FilesRequest: the answer's bytes go out on the stream `output`, a tar comes in on `input`; the reply comes when all is done */

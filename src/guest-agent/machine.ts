@@ -82,6 +82,9 @@ export class Machine {
         return this.#open(request);
       case 'files':
         return serveFiles(request, { lower: ROOT_FOLDER, upper: `${WRITABLE_FOLDER}/upper`, root: this.#root(), size: writtenBytes });
+      case 'forget-names':
+        // Documentation/admin-guide/sysctl/vm.rst: 2 frees dentries and inodes
+        return writeFileSync('/proc/sys/vm/drop_caches', '2');
       case 'shutdown':
         return this.#shutdown();
       default:

@@ -126,7 +126,7 @@ export class VmSandbox implements Sandbox {
         new Balloon(),
         ...(options.network ? [new Net(options.network.link, { mac: Buffer.from(options.network.mac.replaceAll(':', ''), 'hex'), mtu: options.network.mtu })] : []),
         // what is read-only among them is so by the jail's mounts
-        ...(this.#binds.shares ? [new Fs({ tag: SHARES_TAG, path: PLACES, readOnly: false, ownership, freshness: { milliseconds: SHARE_FRESHNESS } })] : []),
+        ...(this.#binds.shares ? [new Fs({ tag: SHARES_TAG, path: PLACES, readOnly: false, ownership, freshness: { milliseconds: SHARE_FRESHNESS }, onCrowded: () => this.#tell({ type: 'forget-names' }) })] : []),
       ],
       onReport: (message) => this.#reports.push(message),
     });

@@ -24,6 +24,9 @@ export const MAX_XATTR = 64 * 1024;
 export const MAX_NAME = 255;
 /** Attack: looking up names, or opening files, without ever letting go. Each holds a descriptor. */
 export const MAX_INODES = 65_536;
+/** An honest guest remembers every name it has seen until its memory is short. From here on it is asked to forget, once in so many new ones. */
+export const CROWDED_INODES = 49_152;
+export const CROWDED_STEP = 4096;
 export const MAX_HANDLES = 16_384;
 /** bytes read and written in one turn of the event loop */
 export const TURN_BYTES = 16 * 1024 * 1024;

@@ -45,6 +45,7 @@ export const OP = {
   READDIRPLUS: 44,
   RENAME2: 45,
   LSEEK: 46,
+  TMPFILE: 51,
 } as const;
 
 export const ERRNO = { EPERM: 1, ENOENT: 2, EIO: 5, EBADF: 9, EINVAL: 22, ENFILE: 23, ERANGE: 34, ENAMETOOLONG: 36, ENOSYS: 38, ENODATA: 61, EPROTO: 71 } as const;

@@ -3,9 +3,9 @@
  * mount, device and inode number, so that hard links are one node, and what is mounted twice (once read-only) is two. Names are only ever looked up in a folder's descriptor, one component at a time and
  * beneath it (openat2), so that no symbolic link, no `..` and no rename on the host leads out of the shared folder.
  */
-import { closeFd, openBeneath, O_NOFOLLOW } from '../../../host/files.ts';
-import { O_PATH, statFd, STATX } from '../../../host/file-at.ts';
-import { MAX_INODES } from './config.ts';
+import { closeFd, openBeneath, O_CLOEXEC, O_NOFOLLOW } from '../../../host/files.ts';
+import { O_PATH, reopen, statFd, STATX } from '../../../host/file-at.ts';
+import { CROWDED_INODES, CROWDED_STEP, MAX_INODES } from './config.ts';
 import { checkName, ERRNO, ProtocolError, ROOT_NODE } from './fuse.ts';
 
 /** include/uapi/linux/stat.h */
@@ -30,10 +30,12 @@ export interface Inode {
 export class Inodes implements Disposable {
   readonly #byNode = new Map<number, Inode>();
   readonly #byKey = new Map<string, Inode>();
+  readonly #onCrowded: () => void;
   #next = ROOT_NODE + 1;
 
-  /** @param root an O_PATH descriptor of the shared folder; owned from here on */
-  constructor(root: number) {
+  /** @param root an O_PATH descriptor of the shared folder; owned from here on @param onCrowded the guest should forget what it does not use */
+  constructor(root: number, onCrowded: () => void = () => {}) {
+    this.#onCrowded = onCrowded;
     this.#add(ROOT_NODE, root);
   }
 
@@ -57,7 +59,15 @@ export class Inodes implements Disposable {
   /** Counts one lookup of a name. @throws SyscallError, ProtocolError */
   lookup(parent: number, name: string): Inode {
     const folder = this.get(parent);
-    const fd = openBeneath(folder.fd, checkName(name), O_PATH | O_NOFOLLOW);
+    return this.#remember(openBeneath(folder.fd, checkName(name), O_PATH | O_NOFOLLOW), folder);
+  }
+
+  /** Counts one lookup of a file that has no name yet. @param file an open descriptor of it, which stays the caller's */
+  adopt(file: number, parent: number): Inode {
+    return this.#remember(reopen(file, O_PATH | O_CLOEXEC), this.get(parent));
+  }
+
+  #remember(fd: number, folder: Inode): Inode {
     const known = this.#byKey.get(keyOf(statFd(fd)));
     if (known !== undefined) {
       closeFd(fd);
@@ -68,6 +78,7 @@ export class Inodes implements Disposable {
       closeFd(fd);
       throw new ProtocolError(ERRNO.ENFILE);
     }
+    if (this.#byNode.size >= CROWDED_INODES && this.#byNode.size % CROWDED_STEP === 0) this.#onCrowded();
     return this.#add(this.#next++, fd, folder);
   }
 

@@ -19,6 +19,7 @@ import { Inodes, S_IFDIR, S_IFMT, S_IFREG, type Inode } from './inodes.ts';
 /** open flags a guest may choose: access mode, O_APPEND, O_TRUNC, O_DSYNC, O_SYNC (asm-generic/fcntl.h) */
 const OPEN_FLAGS = 3 | 0o2000 | 0o1000 | 0o10000 | 0o4010000;
 const O_TRUNC = 0o1000;
+const O_TMPFILE = 0o20200000;
 const S_IFIFO = 0o010000;
 const S_IFSOCK = 0o140000;
 const S_ISUID = 0o4000;
@@ -48,13 +49,15 @@ export interface ServerOptions {
   readOnly: boolean;
   ownership: Ownership;
   freshness: Freshness;
+  /** the guest remembers a great many inodes: it should let go of those it does not use */
+  onCrowded?: () => void;
 }
 
 type Reply = Uint8Array | Promise<Uint8Array>;
 
 /** Requests that change something: refused on a read-only share. */
 const EROFS = 30;
-const WRITING = new Set<number>([OP.SETATTR, OP.SYMLINK, OP.MKNOD, OP.MKDIR, OP.UNLINK, OP.RMDIR, OP.RENAME, OP.RENAME2, OP.LINK, OP.WRITE, OP.SETXATTR, OP.REMOVEXATTR, OP.CREATE, OP.FALLOCATE]);
+const WRITING = new Set<number>([OP.SETATTR, OP.SYMLINK, OP.MKNOD, OP.MKDIR, OP.UNLINK, OP.RMDIR, OP.RENAME, OP.RENAME2, OP.LINK, OP.WRITE, OP.SETXATTR, OP.REMOVEXATTR, OP.CREATE, OP.TMPFILE, OP.FALLOCATE]);
 
 export class Server implements Disposable {
   readonly handles = new Handles();
@@ -68,7 +71,7 @@ export class Server implements Disposable {
   constructor(options: ServerOptions) {
     this.#options = options;
     // Opened for reading rather than O_PATH: a share that cannot be listed is refused now, in the open, and not later inside the guest.
-    this.#inodes = new Inodes(openFolder(options.path));
+    this.#inodes = new Inodes(openFolder(options.path), options.onCrowded);
   }
 
   /** @returns the reply's payload. @throws SyscallError or ProtocolError: its errno is the answer */
@@ -116,6 +119,8 @@ export class Server implements Disposable {
         return this.#open(request);
       case OP.CREATE:
         return this.#create(request);
+      case OP.TMPFILE:
+        return this.#temporary(request);
       case OP.OPENDIR:
         return this.#opendir(request);
       case OP.READDIR:
@@ -158,7 +163,7 @@ export class Server implements Disposable {
         this.clear();
         return NOTHING;
       default:
-        // locks, ioctl, poll, bmap, copy_file_range, statx, tmpfile: the guest kernel has its own way for each, or says so
+        // locks, ioctl, poll, bmap, copy_file_range, statx, syncfs: the guest kernel has its own way for each, or says so
         throw new ProtocolError(ERRNO.ENOSYS);
     }
   }
@@ -349,6 +354,29 @@ export class Server implements Disposable {
     try {
       if (made) this.#give(fd, folder, request, mode);
       inode = this.#inodes.lookup(request.node, name);
+    } catch (error) {
+      closeFd(fd);
+      throw error;
+    }
+    const bytes = new Uint8Array(ENTRY_OUT + 16);
+    bytes.set(this.#entry(inode));
+    bytes.set(openReply(this.handles.add(fd)), ENTRY_OUT);
+    return bytes;
+  }
+
+  /** O_TMPFILE: struct fuse_create_in, and a name that means nothing. */
+  #temporary(request: Request): Uint8Array {
+    const view = fixed(request.body, 16);
+    const flags = view.getUint32(0, true);
+    const mode = view.getUint32(4, true) & PERMISSIONS;
+    this.handles.checkRoom();
+    const folder = this.#inodes.get(request.node);
+    if (folder.kind !== S_IFDIR) throw new ProtocolError(ERRNO.EINVAL);
+    const fd = openAt(folder.fd, '.', (flags & (OPEN_FLAGS | O_EXCL)) | O_TMPFILE, mode);
+    let inode: Inode;
+    try {
+      this.#give(fd, folder.fd, request, mode);
+      inode = this.#inodes.adopt(fd, request.node);
     } catch (error) {
       closeFd(fd);
       throw error;
