@@ -15,7 +15,7 @@ import { planContainer, type PlanRootfs } from '../container/plan.ts';
 import { rootfsSteps } from '../container/rootfs.ts';
 import { SIGKILL } from '../container/signals.ts';
 import type { Device, Spec } from '../container/spec.ts';
-import { HuskError } from '../errors.ts';
+import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { attachDeviceProgram } from '../host/bpf.ts';
 import { setRealTime } from '../host/clock.ts';
 import { mount, umount } from '../host/mount.ts';
@@ -225,7 +225,7 @@ function giveControllers(): void {
 function mountRoot({ rootDevice, writableDevice }: Pick<Create, 'rootDevice' | 'writableDevice'>): PlanRootfs {
   for (const folder of [ROOT_FOLDER, WRITABLE_FOLDER, MERGED_FOLDER]) mkdirSync(folder, { recursive: true });
   mount(rootDevice, ROOT_FOLDER, 'erofs', MS_RDONLY | MS_NODEV);
-  mount(writableDevice, WRITABLE_FOLDER, 'ext4', MS_NODEV);
+  mountOwnDisk(writableDevice);
   for (const folder of ['upper', 'work']) mkdirSync(`${WRITABLE_FOLDER}/${folder}`, { recursive: true });
   return { kind: 'overlay', lower: [ROOT_FOLDER], upper: `${WRITABLE_FOLDER}/upper`, work: `${WRITABLE_FOLDER}/work`, merged: MERGED_FOLDER };
 }
@@ -237,3 +237,12 @@ function writtenBytes(): number {
 }
 
 const isDirectory = (path: string): boolean => statSync(path).isDirectory();
+
+/** The guest had it before and could write anything to it: one line, whatever it did. */
+function mountOwnDisk(device: string): void {
+  try {
+    mount(device, WRITABLE_FOLDER, 'ext4', MS_NODEV);
+  } catch (error) {
+    throw new HuskError(`cannot mount the container's own disk: its file system is damaged (${(error as { code?: string }).code ?? String(error)}); what it held is lost, remove the container`, { kind: 'corrupt', exitCode: EXIT_HUSK_FAILED, cause: error });
+  }
+}

@@ -1,38 +1,19 @@
 /** Containers in machines of ours, as a person runs them: bin/husk with --isolation=vm, on a real KVM. */
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { BASE, missingParts, onKvmHost, root } from './kvm-host.ts';
-
-const HUSK = join(root, 'bin/husk');
-/** ms; a boot in the test host takes 10 s */
-const TIMEOUT = 120_000;
+import { Home } from './home.ts';
+import { missingParts, onKvmHost } from './kvm-host.ts';
 
 const missing = missingParts();
 if (missing !== undefined) test.skip(missing, () => {});
 else await onKvmHost(import.meta.url, register);
 
 function register(): void {
-  const home = mkdtempSync(join(tmpdir(), 'husk-vm-'));
-  const env = { ...process.env, XDG_DATA_HOME: join(home, 'data'), XDG_CONFIG_HOME: join(home, 'config') };
-  const husk = (...args: string[]) => {
-    const { status, stdout, stderr } = spawnSync(HUSK, args, { env, encoding: 'utf8', timeout: TIMEOUT });
-    return { status, stdout, stderr };
-  };
-  const run = (...args: string[]) => husk('run', '--isolation=vm', '--network', 'none', ...args);
-
-  test.before('an image', (t) => {
-    const { status, stderr } = husk('import', '--change', 'CMD ["/bin/sh"]', BASE, 'husk/base');
-    t.is(status, 0, stderr);
-  });
-  test.after.always('nothing is left running', (t) => {
-    husk('rm', '-f', ...husk('ps', '-aq').stdout.split('\n').filter((id) => id !== ''));
-    const left = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && /husk-supervisor/.test(commandLine(pid)));
-    rmSync(home, { recursive: true, force: true });
-    t.deepEqual(left, []);
-  });
+  const home = new Home();
+  const husk = (...args: string[]) => home.husk(...args);
+  const run = (...args: string[]) => home.run(...args);
+  test.after.always('nothing is left running', (t) => t.deepEqual(home.end(), []));
 
   test.serial('output apart, exit code, hostname, our own kernel', (t) => {
     const { status, stdout, stderr } = run('--rm', '-h', 'inside', 'husk/base', 'sh', '-c', 'echo out; echo err >&2; uname -n; uname -r; ls /sys/class/net; exit 9');
@@ -43,12 +24,12 @@ function register(): void {
   });
 
   test.serial('a shared folder, exec, logs, stop; the record says vm', (t) => {
-    const shared = join(home, 'shared');
+    const shared = join(home.folder, 'shared');
     mkdirSync(shared);
     writeFileSync(join(shared, 'from-host'), 'host\n');
-    const [conf, fixed] = [join(home, 'x.conf'), join(home, 'fixed.conf')];
+    const [conf, fixed] = [join(home.folder, 'x.conf'), join(home.folder, 'fixed.conf')];
     for (const file of [conf, fixed]) writeFileSync(file, 'first\n');
-    const many = Array.from({ length: 12 }, (_, i) => join(home, `many${i}`));
+    const many = Array.from({ length: 12 }, (_, i) => join(home.folder, `many${i}`));
     for (const [i, folder] of many.entries()) {
       mkdirSync(folder);
       writeFileSync(join(folder, 'number'), `${i}\n`);
@@ -91,12 +72,4 @@ function register(): void {
     t.is(husk('inspect', '-f', '{{.State.ExitCode}} {{.State.OOMKilled}}', 'eater').stdout, '137 true\n');
     t.is(husk('start', '-a', 'eater').status, 3);
   });
-}
-
-function commandLine(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-  } catch {
-    return '';
-  }
 }

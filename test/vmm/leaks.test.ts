@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { missingParts, onKvmHost } from './kvm-host.ts';
-import { holdings, Home, leaks } from './leaks.ts';
+import { Home } from './home.ts';
+import { census, holdings, leaks, once } from './leaks.ts';
 
 const STARTS = 4;
 const RESTARTS = 3;
@@ -15,31 +16,29 @@ else await onKvmHost(import.meta.url, register);
 
 function register(): void {
   const home = new Home();
-  test.after.always(() => {
-    home[Symbol.dispose]();
-  });
+  test.after.always('no supervisor is left', (t) => t.deepEqual(home.end(), []));
 
   test.serial('containers started and stopped in a row leave no process, file, mount, cgroup or memory', async (t) => {
-    await home.once(0);
-    await home.once(1);
-    const before = await home.census();
-    for (let i = 0; i < STARTS; i++) await home.once(i);
-    t.deepEqual(leaks(before, await home.census(), STARTS), []);
+    await once(home, 0);
+    await once(home, 1);
+    const before = await census(home);
+    for (let i = 0; i < STARTS; i++) await once(home, i);
+    t.deepEqual(leaks(before, await census(home), STARTS), []);
   });
 
   test.serial('a supervisor that starts its container again and again holds no more each time', async (t) => {
-    home.husk('run', '-d', '--name', 'again', '--restart', 'always', '--isolation=vm', '--network', 'none', '-v', `${home.folder}:/mnt`, 'husk/base', 'sh', '-c', 'touch /mnt/up; while test -e /mnt/up; do sleep 0.1; done');
+    home.must('run', '-d', '--name', 'again', '--restart', 'always', '--isolation=vm', '--network', 'none', '-v', `${home.folder}:/mnt`, 'husk/base', 'sh', '-c', 'touch /mnt/up; while test -e /mnt/up; do sleep 0.1; done');
     const seen: ReturnType<typeof holdings>[] = [];
     for (let restart = 0; restart <= RESTARTS; restart++) {
       const start = Date.now();
-      while (home.husk('inspect', '-f', '{{.RestartCount}} {{.State.Running}}', 'again') !== `${restart} true` || !home.exists('up')) {
-        if (Date.now() - start > PATIENCE) t.fail(home.husk('inspect', '-f', '{{json .State}}', 'again'));
+      while (home.must('inspect', '-f', '{{.RestartCount}} {{.State.Running}}', 'again') !== `${restart} true` || !home.exists('up')) {
+        if (Date.now() - start > PATIENCE) t.fail(home.must('inspect', '-f', '{{json .State}}', 'again'));
         await sleep(200);
       }
-      seen.push(holdings(Number(home.husk('inspect', '-f', '{{.State.Pid}}', 'again'))));
+      seen.push(holdings(Number(home.must('inspect', '-f', '{{.State.Pid}}', 'again'))));
       home.remove('up');
     }
-    home.husk('rm', '-f', 'again');
+    home.must('rm', '-f', 'again');
     t.log(JSON.stringify(seen));
     // the first start is without what a second makes: caches, the pool's threads
     const [first, last] = [seen[1]!, seen.at(-1)!];

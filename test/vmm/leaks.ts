@@ -3,18 +3,12 @@
  * cgroups, files of the data root, memory. `node test/vmm/leaks.ts COUNT` in the test host as an ordinary user prints the figures; leaks.test.ts asks the
  * same for a few starts, where a leak of one of anything a start is seen.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-
-const ROOT = join(import.meta.dirname, '../..');
-/** the copy on tmpfs that the test host makes for speed, else this checkout's */
-const HUSK = join(existsSync('/var/tmp/husk-copy/bin/husk') ? '/var/tmp/husk-copy' : ROOT, 'bin/husk');
-const BASE = join(ROOT, 'build/base.tar');
-/** ms; a boot in the test host takes 10 s */
-const TIMEOUT = 120_000;
+import { commandLine, Home } from './home.ts';
+import { BASE } from './kvm-host.ts';
 
 export interface Census {
   /** of this user */
@@ -30,65 +24,37 @@ export interface Census {
   availableKib: number;
 }
 
-export class Home implements Disposable {
-  readonly folder = mkdtempSync(join(tmpdir(), 'husk-leaks-'));
-  readonly env = { ...process.env, XDG_DATA_HOME: join(this.folder, 'data'), XDG_CONFIG_HOME: join(this.folder, 'config') };
-
-  constructor() {
-    this.husk('import', '--change', 'CMD ["/bin/sh"]', BASE, 'husk/base');
+/** A VM container that says who it is and ends; every second is stopped instead. */
+export async function once(home: Home, number: number): Promise<void> {
+  const name = `c${number}`;
+  const run = (...args: string[]) => home.must('run', '--rm', '--name', name, '--isolation=vm', '--network', 'none', '-v', `${home.folder}:/mnt:ro`, '-v', `${BASE}:/base.tar:ro`, ...args);
+  if (number % 2 === 0) {
+    const said = run('husk/base', 'echo', name);
+    if (said !== name) throw new Error(`${name} said "${said}"`);
+    return;
   }
+  run('-d', 'husk/base', 'sh', '-c', 'trap exit TERM; while :; do sleep 0.1; done');
+  home.must('exec', name, 'true');
+  home.must('stop', name);
+}
 
-  husk(...args: string[]): string {
-    const { status, stdout, stderr } = spawnSync(HUSK, args, { env: this.env, encoding: 'utf8', timeout: TIMEOUT });
-    if (status !== 0) throw new Error(`husk ${args.join(' ')} ended with ${status}: ${stderr}`);
-    return stdout.trim();
-  }
+export async function census(home: Home): Promise<Census> {
+  // what ends with a container has a moment to be gone
+  for (let i = 0; i < 50 && processes() > 0; i++) await sleep(100);
+  return {
+    processes: processes(),
+    files: Number(readFileSync('/proc/sys/fs/file-nr', 'latin1').split('\t')[0]),
+    mounts: readFileSync('/proc/self/mountinfo', 'latin1').split('\n').length,
+    cgroups: count('/sys/fs/cgroup/husk-user'),
+    paths: [...paths(home.path('data')), ...paths(join(process.env['XDG_RUNTIME_DIR'] ?? '/run', 'husk'))].filter((path) => !/husk\.db(-wal|-shm)?$/.test(path)),
+    dataBytes: Number(execFileSync('du', ['-sB1', home.folder], { encoding: 'latin1' }).split('\t')[0]),
+    availableKib: Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'latin1'))![1]),
+  };
+}
 
-  /** A VM container that says who it is and ends; every second is stopped instead. */
-  async once(number: number): Promise<void> {
-    const name = `c${number}`;
-    const shared = ['-v', `${this.folder}:/mnt:ro`, '-v', `${BASE}:/base.tar:ro`];
-    if (number % 2 === 0) {
-      const said = this.husk('run', '--rm', '--name', name, '--isolation=vm', '--network', 'none', ...shared, 'husk/base', 'echo', name);
-      if (said !== name) throw new Error(`${name} said "${said}"`);
-      return;
-    }
-    this.husk('run', '-d', '--rm', '--name', name, '--isolation=vm', '--network', 'none', ...shared, 'husk/base', 'sh', '-c', 'trap exit TERM; while :; do sleep 0.1; done');
-    this.husk('exec', name, 'true');
-    this.husk('stop', name);
-  }
-
-  exists(name: string): boolean {
-    return existsSync(join(this.folder, name));
-  }
-
-  remove(name: string): void {
-    rmSync(join(this.folder, name));
-  }
-
-  async census(): Promise<Census> {
-    // what ends with a container has a moment to be gone
-    let processes = this.#processes();
-    for (let i = 0; i < 50 && processes > 1; i++, processes = this.#processes()) await sleep(100);
-    return {
-      processes,
-      files: Number(readFileSync('/proc/sys/fs/file-nr', 'latin1').split('\t')[0]),
-      mounts: readFileSync('/proc/self/mountinfo', 'latin1').split('\n').length,
-      cgroups: count('/sys/fs/cgroup/husk-user'),
-      paths: [...paths(join(this.folder, 'data')), ...paths(join(process.env['XDG_RUNTIME_DIR'] ?? '/run', 'husk'))].filter((path) => !/husk\.db(-wal|-shm)?$/.test(path)),
-      dataBytes: Number(execFileSync('du', ['-sB1', this.folder], { encoding: 'latin1' }).split('\t')[0]),
-      availableKib: Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'latin1'))![1]),
-    };
-  }
-
-  /** of husk's, by their names; this program and what it starts for the census are not among them */
-  #processes(): number {
-    return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid && /husk/.test(commandLine(pid)) && !/leaks/.test(commandLine(pid))).length;
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.folder, { recursive: true, force: true });
-  }
+/** husk's own, by the program's name; a test of this project is not one */
+function processes(): number {
+  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && /^(\S*\/)?husk/.test(commandLine(pid))).length;
 }
 
 function count(folder: string): number {
@@ -101,14 +67,6 @@ function count(folder: string): number {
 
 function paths(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)).sort() : [];
-}
-
-function commandLine(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-  } catch {
-    return '';
-  }
 }
 
 /** What a running process holds. Since Linux 6.2 the size of its fd folder is how many descriptors it has open, whoever asks. */
@@ -143,14 +101,14 @@ export function leaks(before: Census, after: Census, starts: number): string[] {
 async function main(starts: number): Promise<number> {
   using home = new Home();
   // the first starts fill caches for good: the root disk's index, compiled filters, the database
-  for (let i = 0; i < 2; i++) await home.once(i);
-  const before = await home.census();
+  for (let i = 0; i < 2; i++) await once(home, i);
+  const before = await census(home);
   const begun = performance.now();
   for (let i = 0; i < starts; i++) {
-    await home.once(i);
-    if ((i + 1) % 20 === 0) console.log(`${i + 1} of ${starts}, ${Math.round((performance.now() - begun) / 1000)} s`, JSON.stringify({ ...(await home.census()), paths: undefined }));
+    await once(home, i);
+    if ((i + 1) % 20 === 0) console.log(`${i + 1} of ${starts}, ${Math.round((performance.now() - begun) / 1000)} s`, JSON.stringify({ ...(await census(home)), paths: undefined }));
   }
-  const after = await home.census();
+  const after = await census(home);
   const found = leaks(before, after, starts);
   console.log(JSON.stringify({ starts, seconds: Math.round((performance.now() - begun) / 1000), before: { ...before, paths: before.paths.length }, after: { ...after, paths: after.paths.length }, found }, null, 2));
   return found.length === 0 ? 0 : 1;

@@ -1,0 +1,96 @@
+/**
+ * How a machine ends when it does not end well: each end is told on stderr and in the record, in one line with the kernel's last ones, with a sensible exit
+ * code, within a bounded time; and nothing is left running.
+ */
+import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { Home } from './home.ts';
+import { missingParts, onKvmHost } from './kvm-host.ts';
+
+/** seconds from the act to the report, boot included: KILL_TIMEOUT is 20 s, and this machine is slow */
+const BOUND = 90;
+/** made by test/vm-host: a tmpfs of 48 MiB */
+const DISK = '/run/vm-host-disk';
+/** of a container that may do anything in its machine: what the agent's process is */
+const AGENT = 'agent=$(for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline | grep -q ^husk-agent && echo ${p#/proc/}; done)';
+
+const missing = missingParts();
+if (missing !== undefined) test.skip(missing, () => {});
+else await onKvmHost(import.meta.url, register, { seconds: 420 });
+
+function register(): void {
+  const home = new Home();
+  test.after.always('nothing is left running', (t) => t.deepEqual(home.end(), []));
+
+  const ENDS: [what: string, script: string, said: RegExp][] = [
+    ['a panic', 'echo 2 >/proc/sys/vm/panic_on_oom; exec tail -c 900000000 /dev/zero', /its kernel panicked \(Out of memory: compulsory panic_on_oom is enabled\); its last lines: .*Kernel panic - not syncing/],
+    ['a reset by the guest itself', 'reboot -f; sleep 100', /it reset itself/],
+    ['a killed agent', `${AGENT}; kill -9 $agent; sleep 100`, /it reset itself; its last lines: .*husk-init: the agent was killed by signal 9/],
+  ];
+  for (const [what, script, said] of ENDS)
+    test.serial(`${what} is reported as such`, (t) => {
+      const start = Date.now();
+      const { status, stderr } = home.run('--name', 'end', '--privileged', '--pid', 'host', '-m', '64m', 'husk/base', 'sh', '-c', script);
+      t.true(Date.now() - start < BOUND * 1000, `${Date.now() - start} ms`);
+      t.is(status, 137, stderr);
+      t.regex(stderr, said);
+      t.is(stderr.trim().split('\n').length, 1, stderr);
+      t.regex(home.must('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}', 'end'), new RegExp(`^exited 137 false the virtual machine of the container ended: .*${said.source.slice(0, 10)}`));
+      t.deepEqual(home.supervisors(), []);
+      home.must('rm', 'end');
+    });
+
+  test.serial('an agent that stands still: the container cannot be told to stop, and is switched off', async (t) => {
+    home.must('run', '-d', '--name', 'still', '--isolation=vm', '--network', 'none', '--privileged', '--pid', 'host', 'husk/base', 'sh', '-c', `${AGENT}; echo $agent; sleep 1; kill -STOP $agent; sleep 1000`);
+    await sleep(8000);
+    const start = Date.now();
+    t.is(home.husk('stop', '-t', '1', 'still').status, 0);
+    t.true(Date.now() - start < BOUND * 1000);
+    t.regex(home.must('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}', 'still'), /^exited 137 the virtual machine of the container ended: its container did not end within 20 s of SIGKILL/);
+    t.deepEqual(home.supervisors(), []);
+    home.must('rm', 'still');
+  });
+
+  test.serial('kill -9 of the supervisor leaves nothing running; the next start finds what was synced', async (t) => {
+    home.must('run', '-d', '--name', 'shot', '--isolation=vm', '--network', 'none', 'husk/base', 'sh', '-c', 'test -e /kept && exec cat /kept; echo kept >/kept; sync; sleep 1000');
+    await sleep(3000);
+    const [supervisor] = home.supervisors();
+    process.kill(Number(supervisor), 'SIGKILL');
+    await sleep(500);
+    t.deepEqual(home.supervisors(), []);
+    t.regex(home.must('ps', '-a', '--filter', 'name=shot', '--format', '{{.Status}}'), /^Exited \(137\)/);
+    t.is(home.husk('start', '-a', 'shot').stdout, 'kept\n');
+  });
+
+  test.serial('a disk of nonsense is one line at the next start', (t) => {
+    damage(home);
+    const start = Date.now();
+    const { status, stderr } = home.husk('start', '-a', 'shot');
+    t.true(Date.now() - start < BOUND * 1000);
+    t.is(status, 125, stderr);
+    t.regex(stderr, /^Error.*cannot mount the container's own disk: its file system is damaged \(\w+\); what it held is lost, remove the container\n$/);
+    t.deepEqual(home.supervisors(), []);
+    home.must('rm', 'shot');
+  });
+
+  test.serial('a full disk: of the guest, which says so; of the host, which is an error in the guest and no end', (t) => {
+    const inside = home.run('--rm', 'husk/base', 'sh', '-c', 'fallocate -l 100G /fill; echo $?; echo still here');
+    t.is(inside.stdout + inside.stderr, '1\nstill here\nfallocate: fallocate \'/fill\': No space left on device\n');
+    using small = new Home(DISK);
+    const { status, stdout, stderr } = small.run('--name', 'fill', 'husk/base', 'sh', '-c', 'dd if=/dev/zero of=/fill bs=1M count=64 conv=fsync 2>&1 | grep -c "rror"; echo still here');
+    t.regex(stdout, /^1\nstill here\n$/, `${status} ${stderr}`);
+    t.is(small.husk('rm', '-f', 'fill').status, 0);
+    t.is(small.husk('ps', '-aq').stdout, '');
+  });
+}
+
+/** What a hostile guest may leave: garbage where ext4 has its superblock (1 KiB in) and after it. */
+function damage(home: Home): void {
+  const containers = home.path('data/husk/containers');
+  for (const id of readdirSync(containers)) {
+    const file = openSync(`${containers}/${id}/writable.ext4`, 'r+');
+    writeSync(file, Buffer.alloc(64 * 1024, 0xa5), 0, 64 * 1024, 512);
+    closeSync(file);
+  }
+}

@@ -1,0 +1,104 @@
+/** A husk of its own for tests of whole VM containers on a real KVM: data root, config, runtime folder, the image husk/base; and what it may leave: nothing. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { BASE, root } from './kvm-host.ts';
+
+const HUSK = join(root, 'bin/husk');
+/** ms; a boot in the test host takes 10 s, and longer beside others */
+const TIMEOUT = 180_000;
+
+export interface Result {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export class Home implements Disposable {
+  readonly folder: string;
+  readonly env: NodeJS.ProcessEnv;
+
+  /** @param above where its folder is made */
+  constructor(above = tmpdir()) {
+    this.folder = mkdtempSync(join(above, 'husk-vm-'));
+    this.env = { ...process.env, XDG_DATA_HOME: join(this.folder, 'data'), XDG_CONFIG_HOME: join(this.folder, 'config') };
+    this.must('import', '--change', 'CMD ["/bin/sh"]', '--change', 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', BASE, 'husk/base');
+  }
+
+  husk(...args: string[]): Result {
+    return this.fed('', ...args);
+  }
+
+  fed(input: string | Buffer, ...args: string[]): Result {
+    const { status, stdout, stderr } = spawnSync(HUSK, args, { env: this.env, encoding: 'latin1', input, timeout: TIMEOUT, maxBuffer: 1 << 28 });
+    return { status, stdout, stderr };
+  }
+
+  /** @returns its output, trimmed. @throws when it fails */
+  must(...args: string[]): string {
+    const { status, stdout, stderr } = this.husk(...args);
+    if (status !== 0) throw new Error(`husk ${args.join(' ')} ended with ${status}: ${stderr}`);
+    return stdout.trim();
+  }
+
+  /** `run --isolation=vm --network none` */
+  run(...args: string[]): Result {
+    return this.husk('run', '--isolation=vm', '--network', 'none', ...args);
+  }
+
+  path(...names: string[]): string {
+    return join(this.folder, ...names);
+  }
+
+  /** a file of the host's, its folder made */
+  write(name: string, content: string): string {
+    const path = this.path(name);
+    mkdirSync(join(path, '..'), { recursive: true });
+    writeFileSync(path, content);
+    return path;
+  }
+
+  read(name: string): string {
+    return readFileSync(this.path(name), 'utf8');
+  }
+
+  exists(name: string): boolean {
+    return existsSync(this.path(name));
+  }
+
+  make(name: string): string {
+    mkdirSync(this.path(name), { recursive: true });
+    return this.path(name);
+  }
+
+  remove(name: string): void {
+    rmSync(this.path(name), { recursive: true, force: true });
+  }
+
+  /** supervisors of this machine */
+  supervisors(): string[] {
+    return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && /husk-supervisor/.test(commandLine(pid)));
+  }
+
+  /** Ends what is left. @returns supervisors that are there all the same */
+  end(): string[] {
+    const all = this.husk('ps', '-aq').stdout.split('\n').filter((id) => id !== '');
+    if (all.length > 0) this.husk('rm', '-f', ...all);
+    const left = this.supervisors();
+    this[Symbol.dispose]();
+    return left;
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * Shared folders of a VM container against the same folders without a machine in between: test/vmm/guest/posix.c asks a file system everything, once in a
+ * container of user namespaces and once in a VM, and the answers must be the same.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import test from 'ava';
+import { Home } from './home.ts';
+import { missingParts, onKvmHost, root } from './kvm-host.ts';
+
+const PROGRAM = `${root}build/test-vmm/posix`;
+/** made by test/vm-host: a tmpfs of 1 MiB */
+const SMALL = '/run/vm-host-small';
+
+const missing = missingParts();
+if (missing !== undefined) test.skip(missing, () => {});
+else {
+  if (process.env['VMHOST'] !== '1') {
+    mkdirSync(`${root}build/test-vmm`, { recursive: true });
+    execFileSync('gcc', ['-static', '-O1', '-Wall', '-Wextra', '-Wno-unused-result', '-Werror', '-o', PROGRAM, `${root}test/vmm/guest/posix.c`]);
+  }
+  await onKvmHost(import.meta.url, register);
+}
+
+/** What differs, and why: docs/differences.md § Virtual machines. */
+const DIFFERENT: Record<string, [here: string, vm: string]> = {};
+
+function register(): void {
+  const home = new Home();
+  test.after.always('nothing is left running', (t) => t.deepEqual(home.end(), []));
+
+  test.serial('a POSIX program gets the same answers in a shared folder as without a machine in between', (t) => {
+    const answers = (isolation: string) => {
+      const [folder, fixed] = [home.make(`${isolation}/rw`), home.make(`${isolation}/ro`)];
+      home.write(`${isolation}/ro/file`, 'text');
+      home.make(`${isolation}/ro/dir`);
+      const { status, stdout, stderr } = home.husk('run', '--rm', `--isolation=${isolation}`, '--network', 'none', '-v', `${PROGRAM}:/posix:ro`, '-v', `${folder}:/rw`, '-v', `${fixed}:/ro:ro`, '-v', `${SMALL}:/full`, 'husk/base', 'sh', '-c', '/posix /rw; echo == read-only; /posix /ro ro; echo == full; /posix /full full');
+      t.is(status, 0, stderr);
+      t.is(stderr, '');
+      return stdout.split('\n');
+    };
+    const [here, vm] = [answers('userns'), answers('vm')];
+    t.true(here.length > 300, here.join('\n'));
+    const differences = here.flatMap((line, i) => (line === vm[i] || DIFFERENT[line]?.[1] === vm[i] ? [] : [`${line}   in a VM: ${vm[i]}`]));
+    t.deepEqual(differences, []);
+    t.is(vm.length, here.length);
+  });
+
+  test.serial('a share that the host moves, empties or removes while it is used', (t) => {
+    const [moved, removed, file] = [home.make('moved'), home.make('removed'), home.write('single', 'one')];
+    home.write('moved/file', 'text');
+    home.write('removed/file', 'text');
+    t.is(home.run('-d', '--name', 'vanish', '-v', `${moved}:/moved`, '-v', `${removed}:/removed`, '-v', `${file}:/single`, 'husk/base', 'sh', '-c', 'trap exit TERM; while :; do sleep 0.1; done').status, 0);
+    const inside = (script: string) => {
+      const { stdout, stderr } = home.husk('exec', 'vanish', 'sh', '-c', script);
+      return stdout + stderr;
+    };
+    renameSync(moved, home.path('elsewhere'));
+    rmSync(removed, { recursive: true });
+    rmSync(file);
+    // a mount is of the folder, not of its name: as in Docker
+    t.is(inside('cat /moved/file; echo new >/moved/other'), 'text');
+    t.is(readFileSync(home.path('elsewhere/other'), 'utf8'), 'new\n');
+    t.is(inside('ls /removed; cat /removed/file 2>&1; touch /removed/x 2>&1; cat /single'), "cat: can't open '/removed/file': No such file or directory\ntouch: /removed/x: No such file or directory\none");
+    writeFileSync(home.path('elsewhere/later'), 'later');
+    t.is(inside('cat /moved/later'), 'later');
+    t.is(home.must('stop', 'vanish'), 'vanish');
+    const again = home.husk('start', 'vanish');
+    t.not(again.status, 0);
+    t.regex(again.stderr, /(cannot share .*\/moved with a virtual machine: it is not there|bind source path does not exist: .*\/moved)/);
+    home.must('rm', 'vanish');
+  });
+
+  test.serial('volumes: what the image has is there, two containers share one, --volumes-from', (t) => {
+    t.is(home.run('--rm', '-v', 'data:/etc', 'husk/base', 'sh', '-c', 'ls /etc/passwd; echo vm >/etc/from-vm').stdout, '/etc/passwd\n');
+    home.must('run', '-d', '--name', 'holder', '--isolation=userns', '--network', 'none', '-v', 'data:/data', 'husk/base', 'sleep', '1000');
+    t.is(home.must('exec', 'holder', 'cat', '/data/from-vm'), 'vm');
+    const { stdout, stderr } = home.run('--rm', '--volumes-from', 'holder:ro', 'husk/base', 'sh', '-c', 'cat /data/from-vm; touch /data/x; stat -c %u:%g /data/from-vm');
+    t.is(stdout + stderr, 'vm\n0:0\ntouch: /data/x: Read-only file system\n');
+    home.must('rm', '-f', 'holder');
+  });
+}
