@@ -64,6 +64,10 @@ check: node_modules/.package-lock.json
 test: set-up-test set-up-vm vm check
 	@setup/run-tests
 
+# a container in a VM of its own, shown: on this machine's KVM, or in the test host where that is unfit
+demo-vm: set-up-test set-up-vm vm
+	@setup/demo-vm
+
 bench: set-up-test build
 	@$(NODE) bench/main.ts
 
