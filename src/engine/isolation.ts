@@ -3,12 +3,12 @@
  * this host runs one well and VM isolation has what the flags ask for, else user namespaces; it says so, once a boot for what is the host's, each
  * time for what was asked for.
  */
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Isolation } from '../sandbox.ts';
-import { MAX_SHARES } from '../vmm/binds.ts';
+import { MAX_BINDS, notShareable } from '../vmm/binds.ts';
 import type { KvmVerdict } from '../vmm/kvm/verdict.ts';
 import type { CreateOptions } from './contract.ts';
 
@@ -23,8 +23,8 @@ export type AskedOptions = Pick<CreateOptions, 'isolation' | 'network' | 'pid' |
 export interface ChoiceHost {
   verdict: (paths: Pick<Paths, 'dataRoot'>) => Promise<KvmVerdict>;
   bootId: string;
-  /** of the host; undefined when there is nothing at the path */
-  isFolder: (path: string) => boolean | undefined;
+  /** why this path of the host cannot be shared with a VM */
+  notShareable: (path: string) => string | undefined;
   /** why the limits asked for cannot be a machine's */
   limitProblem: (options: AskedOptions) => Promise<string | undefined>;
 }
@@ -32,14 +32,14 @@ export interface ChoiceHost {
 const HERE: ChoiceHost = {
   verdict: async (paths) => (await import('../vmm/kvm/verdict.ts')).kvmVerdict(paths),
   bootId: '/proc/sys/kernel/random/boot_id',
-  isFolder: (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory(),
+  notShareable,
   limitProblem,
 };
 
 /** @param host tests have their own @throws HuskError `unsupported` */
 export async function chooseIsolation(options: AskedOptions, paths: Pick<Paths, 'dataRoot'>, host: ChoiceHost = HERE): Promise<Choice> {
   if (options.isolation === 'userns') return { isolation: 'userns' };
-  const lacking = lackingInVms(options, host.isFolder);
+  const lacking = lackingInVms(options, host.notShareable);
   if (options.isolation === 'vm') {
     if (lacking !== undefined) throw unsupported(`${lacking.flag} is not possible with --isolation=vm: ${lacking.why}`, 'use --isolation=userns');
     const { instructionsPerSecond, reason } = await host.verdict(paths);
@@ -67,7 +67,7 @@ interface Lacking {
 }
 
 /** The first thing asked for that a machine of its own cannot give. */
-function lackingInVms(options: AskedOptions, isFolder: ChoiceHost['isFolder']): Lacking | undefined {
+function lackingInVms(options: AskedOptions, whyNot: ChoiceHost['notShareable']): Lacking | undefined {
   const { network, pid = '', ipc = '', uts = '', cgroupns = '', devices, mounts } = options;
   const sharing = (flag: string, mode: string, others: readonly string[]): Lacking | undefined =>
     others.some((other) => mode === other || mode.startsWith('container:')) ? { flag: `${flag} ${mode}`, why: 'a virtual machine shares no namespace with the host or with other containers' } : undefined;
@@ -78,18 +78,19 @@ function lackingInVms(options: AskedOptions, isFolder: ChoiceHost['isFolder']): 
     sharing('--uts', uts, ['host']) ??
     sharing('--cgroupns', cgroupns, ['host']) ??
     (devices.length > 0 ? { flag: `--device ${devices[0]}`, why: 'a virtual machine has none of the host\'s devices' } : undefined) ??
-    lackingMount(mounts, isFolder)
+    lackingMount(mounts, whyNot)
   );
 }
 
-function lackingMount(mounts: CreateOptions['mounts'], isFolder: ChoiceHost['isFolder']): Lacking | undefined {
+function lackingMount(mounts: CreateOptions['mounts'], whyNot: ChoiceHost['notShareable']): Lacking | undefined {
   const shared = mounts.filter(({ type }) => type !== 'tmpfs');
   for (const { type, source, target, options } of shared) {
     const flag = `-v ${source === undefined ? '' : `${source}:`}${target}`;
-    if (type === 'bind' && source !== undefined && isFolder(source) === false) return { flag, why: 'only folders can be shared with a virtual machine' };
+    const why = type === 'bind' && source !== undefined ? whyNot(source) : undefined;
+    if (why !== undefined) return { flag, why };
     if (options.some((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option))) return { flag, why: 'mounts do not propagate into a virtual machine' };
   }
-  if (shared.length > MAX_SHARES) return { flag: `-v (${shared.length} of them)`, why: `a virtual machine has room for ${MAX_SHARES} shared folders` };
+  if (shared.length > MAX_BINDS) return { flag: `-v (${shared.length} of them)`, why: `a virtual machine has room for ${MAX_BINDS}` };
   return undefined;
 }
 

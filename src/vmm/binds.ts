@@ -13,7 +13,7 @@ export const PLACES = '/shares';
 /** of the virtio-fs device that shares PLACES, virtio 1.2 §5.11.4: at most 36 bytes */
 export const SHARES_TAG = 'binds';
 /** names and inodes in the jail's root, src/rootless/jail.ts */
-const MAX_BINDS = 256;
+export const MAX_BINDS = 256;
 /** bytes of a file that travels by content */
 const MAX_FILE = 256 << 10;
 /** mem(4), random(4), tty(4): one is as good as another, and a device node of the host cannot be shared */
@@ -50,9 +50,16 @@ export function jailBinds(spec: Spec, options: { directory: string }): { spec: S
 function kindOf(source: string): Bind['kind'] {
   const stat = statSync(source, { throwIfNoEntry: false });
   if (stat === undefined) throw cannotShare(source, 'it is not there', 'make it again, or run the container without it');
-  if (stat.isDirectory()) return 'directory';
-  if (stat.isFile()) return 'file';
-  throw cannotShare(source, `${nameOf(stat)} leads to this host's kernel, and a virtual machine has its own`, 'share a folder or a regular file, or use --isolation=userns');
+  const why = notShareable(source);
+  if (why !== undefined) throw cannotShare(source, why, 'share a folder or a regular file, or use --isolation=userns');
+  return stat.isDirectory() ? 'directory' : 'file';
+}
+
+/** @returns why this cannot be shared with a VM; undefined when it can, or is not there (yet) */
+export function notShareable(source: string): string | undefined {
+  const stat = DEVICES_OF_ANY_LINUX.has(source) ? undefined : statSync(source, { throwIfNoEntry: false });
+  if (stat === undefined || stat.isDirectory() || stat.isFile()) return undefined;
+  return `${nameOf(stat)} leads to this host's kernel, and a virtual machine has its own`;
 }
 
 const nameOf = (stat: Stats) => (stat.isSocket() ? 'a socket' : stat.isFIFO() ? 'a pipe' : 'a device');

@@ -18,7 +18,7 @@ function host(t: ExecutionContext, verdict: typeof FAST): ChoiceHost & { dataRoo
   t.teardown(() => rmSync(dataRoot, { recursive: true }));
   const bootId = join(dataRoot, 'boot_id');
   writeFileSync(bootId, 'first\n');
-  return { dataRoot, bootId, verdict: async () => verdict, isFolder: (path) => (path === '/file' ? false : path === '/gone' ? undefined : true), limitProblem: async ({ resources }) => (resources.cpuShares ? 'cannot enforce --cpu-shares on a virtual machine' : undefined) };
+  return { dataRoot, bootId, verdict: async () => verdict, notShareable: (path) => (path === '/socket' ? 'a socket leads elsewhere' : undefined), limitProblem: async ({ resources }) => (resources.cpuShares ? 'cannot enforce --cpu-shares on a virtual machine' : undefined) };
 }
 
 const mount = (changes: Partial<AskedOptions['mounts'][number]> = {}): AskedOptions['mounts'][number] => ({ type: 'bind', source: '/folder', target: '/t', readonly: false, options: [], createSource: true, ...changes });
@@ -54,11 +54,11 @@ const CASES: Case[] = [
   ['--cpu-shares', FAST, { resources: { cpuShares: 512 } }, 'userns', 'this container runs in user namespaces, not in a virtual machine: cannot enforce --cpu-shares on a virtual machine'],
   ['a folder', FAST, { mounts: [mount()] }, 'vm'],
   ['a folder that -v will make', FAST, { mounts: [mount({ source: '/gone' })] }, 'vm'],
-  ['a file', FAST, { mounts: [mount({ source: '/file' })] }, 'userns', `-v /file:/t${THIS}only folders can be shared with a virtual machine`],
+  ['a socket', FAST, { mounts: [mount({ source: '/socket' })] }, 'userns', `-v /socket:/t${THIS}a socket leads elsewhere`],
   ['a volume', FAST, { mounts: [mount({ type: 'volume', source: 'v' })] }, 'vm'],
   ['propagation', FAST, { mounts: [mount({ options: ['rslave'] })] }, 'userns', `-v /folder:/t${THIS}mounts do not propagate into a virtual machine`],
-  ['eight folders', FAST, { mounts: Array.from({ length: 8 }, () => mount()) }, 'vm'],
-  ['nine folders', FAST, { mounts: Array.from({ length: 9 }, () => mount()) }, 'userns', `-v (9 of them)${THIS}a virtual machine has room for 8 shared folders`],
+  ['a great many folders', FAST, { mounts: Array.from({ length: 256 }, () => mount()) }, 'vm'],
+  ['too many folders', FAST, { mounts: Array.from({ length: 257 }, () => mount()) }, 'userns', `-v (257 of them)${THIS}a virtual machine has room for 256`],
   ['many tmpfs', FAST, { mounts: Array.from({ length: 9 }, () => mount({ type: 'tmpfs' })) }, 'vm'],
 ];
 
@@ -76,7 +76,7 @@ for (const [what, verdict, options, message] of [
   ['--network container', FAST, { network: 'container:other' }, `--network container:other is not possible with --isolation=vm: ${NAMESPACE}`],
   ['--pid host', FAST, { pid: 'host' }, `--pid host is not possible with --isolation=vm: ${NAMESPACE}`],
   ['--device', FAST, { devices: ['/dev/fuse'] }, "--device /dev/fuse is not possible with --isolation=vm: a virtual machine has none of the host's devices"],
-  ['a file', FAST, { mounts: [mount({ source: '/file' })] }, '-v /file:/t is not possible with --isolation=vm: only folders can be shared with a virtual machine'],
+  ['a socket', FAST, { mounts: [mount({ source: '/socket' })] }, '-v /socket:/t is not possible with --isolation=vm: a socket leads elsewhere'],
 ] as const)
   test(`vm by name never falls back: ${what}`, async (t) => {
     const here = host(t, verdict);
