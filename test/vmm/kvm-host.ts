@@ -66,8 +66,9 @@ export function missingParts(): string | undefined {
  * @param register declares the tests; called only where they can run
  * @param options.cpus of the test host
  * @param options.seconds for all of it, where the file needs more than others
+ * @param options.env what was made out here for the tests inside
  */
-export async function onKvmHost(url: string, register: () => void, options: { cpus?: number; seconds?: number } = {}): Promise<void> {
+export async function onKvmHost(url: string, register: () => void, options: { cpus?: number; seconds?: number; env?: Record<string, string> } = {}): Promise<void> {
   const problem = insideTestHost ? undefined : await prepareGuest();
   if (problem !== undefined) {
     test.skip(`needs the test guest: ${problem}`, () => {});
@@ -82,7 +83,7 @@ export async function onKvmHost(url: string, register: () => void, options: { cp
     const seconds = Math.max(TIME_LIMIT, options.seconds ?? 0);
     t.timeout((seconds + 60) * 1000);
     const user = process.getuid!() === 0 ? ['-u', 'husk-test'] : [];
-    const { code, output } = await run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(seconds), ...user, '--', 'env', `PATH=${process.env['PATH']}`, 'ava', '--serial', ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]), file]);
+    const { code, output } = await run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(seconds), ...user, '--', 'env', `PATH=${process.env['PATH']}`, ...Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`), 'ava', '--serial', ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]), file]);
     t.log(output);
     t.is(code, 0);
   });
