@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BASE, root } from './kvm-host.ts';
+import { BASE, root } from './parts.ts';
 
 const HUSK = join(root, 'bin/husk');
 /** ms; a boot in the test host takes 10 s, and longer beside others */

@@ -2,21 +2,20 @@
  * Where tests that need a real KVM run: here, when this machine's runs guests at hardware speed or is the test host itself; otherwise the whole test file
  * runs again inside test/vm-host, and the outer run shows its output as one test.
  */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { measureKvm } from '../../src/vmm/kvm/probe.ts';
+import { missingParts, root } from './parts.ts';
 
-export const root = fileURLToPath(new URL('../..', import.meta.url));
+export { missingParts, root };
+
 /** made by `make dist/vmlinux` or guest/kernel-config/build.sh */
 export const KERNEL = `${root}dist/vmlinux`;
 /** the test guest's initramfs, made out of test/vmm/guest/init.c; in build/, which the test host sees read-only */
 export const INITRD = `${root}build/test-vmm/initrd.cpio`;
-const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map((name) => `${root}dist/${name}`);
-/** a small root file system as a tar: made out here, because what is written in the test host is gone with it */
-export const BASE = `${root}build/base.tar`;
 /** seconds for a file of tests in the test host; a machine that does other things besides needs more */
 const TIME_LIMIT = Number(process.env['HUSK_TEST_SECONDS'] ?? 280);
 
@@ -47,17 +46,6 @@ async function prepareGuest(): Promise<string | undefined> {
   mkdirSync(`${root}build/test-vmm`, { recursive: true });
   const made = await run('sh', ['-ec', 'cd build/test-vmm && gcc -static -O2 -Wall -Wextra -Werror -o init ../../test/vmm/guest/init.c && echo init | cpio -o -H newc --quiet >initrd.new && mv initrd.new initrd.cpio']);
   if (made.code !== 0) throw new Error(`cannot make the test guest: ${made.output}`);
-  return undefined;
-}
-
-/** For tests of whole containers. @returns why there can be none here; the image's tar is made otherwise */
-export function missingParts(): string | undefined {
-  const missing = PARTS.filter((path) => !existsSync(path));
-  if (missing.length > 0) return `needs ${missing.join(', ')} (make vm)`;
-  if (!existsSync(BASE)) {
-    mkdirSync(`${root}build`, { recursive: true });
-    execFileSync('sh', ['-c', 'setup/base-tree >build/base.tar.new && mv build/base.tar.new build/base.tar'], { cwd: root });
-  }
   return undefined;
 }
 

@@ -8,7 +8,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { commandLine, Home } from './home.ts';
-import { BASE } from './kvm-host.ts';
+import { BASE } from './parts.ts';
 
 export interface Census {
   /** of this user */

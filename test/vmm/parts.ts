@@ -1,0 +1,19 @@
+/** Where this checkout is, and what tests of whole VM containers need of it. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map((name) => `${root}dist/${name}`);
+/** a small root file system as a tar: made out here, because what is written in the test host is gone with it */
+export const BASE = `${root}build/base.tar`;
+/** For tests of whole containers. @returns why there can be none here; the image's tar is made otherwise */
+export function missingParts(): string | undefined {
+  const missing = PARTS.filter((path) => !existsSync(path));
+  if (missing.length > 0) return `needs ${missing.join(', ')} (make vm)`;
+  if (!existsSync(BASE)) {
+    mkdirSync(`${root}build`, { recursive: true });
+    execFileSync('sh', ['-c', 'setup/base-tree >build/base.tar.new && mv build/base.tar.new build/base.tar'], { cwd: root });
+  }
+  return undefined;
+}
