@@ -234,8 +234,11 @@ export class Server implements Disposable {
     const stat = statFd(fd);
     const [uid, gid] = [stat.getUint32(STATX.uid, true), stat.getUint32(STATX.gid, true)];
     const inherited = folderGivesGroup ? stat.getUint16(STATX.mode, true) & S_ISGID : 0;
-    if (owner !== undefined && (owner[0] !== uid || (owner[1] !== gid && !folderGivesGroup))) chownFd(fd, owner[0], folderGivesGroup ? UNCHANGED : owner[1]);
-    if (mode !== undefined && (mode & this.#umask) !== 0) chmodFd(fd, mode | inherited);
+    const given = owner !== undefined && (owner[0] !== uid || (owner[1] !== gid && !folderGivesGroup));
+    if (given) chownFd(fd, owner[0], folderGivesGroup ? UNCHANGED : owner[1]);
+    // a change of owner takes set-user-ID and set-group-ID off
+    const lost = this.#umask | (given ? S_ISUID | S_ISGID : 0);
+    if (mode !== undefined && (mode & lost) !== 0) chmodFd(fd, mode | inherited);
   }
 
   /** struct fuse_mknod_in: mode, rdev, umask */
