@@ -43,3 +43,27 @@ real('a POSIX program gets the same answers through the device', async (t: impor
   const fixed = await through('mnt-ro', 'ro');
   t.snapshot(fixed.stdout, 'every change is refused by the device, not by a mount flag');
 });
+
+/** As the engine binds them into the jail and the guest into the container: src/vmm/binds.ts. */
+const BINDS = `set -e; mount --make-rprivate /; cd "$3"; mkdir jail mnt-binds folder fixed ctr; mkdir ctr/rw ctr/ro; touch ctr/file ctr/file-ro
+echo text >folder/file; echo fixed >fixed/file; echo one >single; echo two >single-ro
+mount -t tmpfs jail jail; mkdir jail/0 jail/1 jail/4; touch jail/2 jail/3
+mount --bind folder jail/0; mount --bind fixed jail/1; mount -o remount,bind,ro jail/1; mount --bind single jail/2; mount --bind single-ro jail/3; mount -o remount,bind,ro jail/3; mount --bind folder jail/4; mount -o remount,bind,ro jail/4; mount -o remount,ro jail
+"$1" --disable-warning=ExperimentalWarning "$2" jail mnt-binds >log 2>&1 & for i in $(seq 600); do grep -q mounted log && break; sleep 0.1; done
+mount --bind mnt-binds/0 ctr/rw; mount --bind mnt-binds/1 ctr/ro; mount --bind mnt-binds/2 ctr/file; mount --bind mnt-binds/3 ctr/file-ro
+set +e; exec 2>&1
+cat ctr/rw/file ctr/ro/file ctr/file ctr/file-ro
+echo new >ctr/rw/new; cat folder/new; echo x >ctr/ro/file; chmod 777 ctr/ro/file; touch ctr/ro/x; rm ctr/ro/file
+echo changed >ctr/file; cat single; echo outside >single; cat ctr/file; echo x >ctr/file-ro; chmod 777 ctr/file-ro
+rm ctr/file; mv ctr/rw/new ctr/file; echo renamed >single.new; mv single.new single; cat ctr/file
+echo x >mnt-binds/4/file; echo again >ctr/rw/file; cat mnt-binds/4/file; touch mnt-binds/new; rmdir mnt-binds/0; mv mnt-binds/2 mnt-binds/9
+ln ctr/rw/file mnt-binds/4/other; mv ctr/rw/new ctr/ro/new
+umount ctr/rw ctr/ro ctr/file ctr/file-ro; umount mnt-binds; wait; cat log`;
+
+real('folders and single files in one device, some read-only, one of them twice', async (t: import('ava').ExecutionContext) => {
+  t.timeout(120_000);
+  const base = mkdtempSync('/var/tmp/husk-binds-');
+  t.teardown(() => rmSync(base, { recursive: true, force: true }));
+  const { stdout } = await run('unshare', ['-m', 'sh', '-c', BINDS, 'sh', process.execPath, join(here, 'fuse-bridge.ts'), base], { env: { ...process.env, LC_ALL: 'C' } });
+  t.snapshot(stdout);
+});

@@ -66,6 +66,8 @@ export class Server implements Disposable {
   /** umask(2) of this process: the guest's was applied by its own kernel, ours must not be */
   readonly #umask = process.umask();
   readonly #buffer = new Uint8Array(DIRECTORY_BUFFER);
+  /** the guest makes file systems of the host's mounts: virtio-fs does, and nobody else */
+  #submounts = false;
 
   /** @throws SyscallError when the folder cannot be opened */
   constructor(options: ServerOptions) {
@@ -186,6 +188,7 @@ export class Server implements Disposable {
     const view = fixed(request.body, 16);
     if (view.getUint32(0, true) !== FUSE_MAJOR || view.getUint32(4, true) < FUSE_MINOR) throw new ProtocolError(ERRNO.EPROTO);
     this.clear();
+    this.#submounts = (view.getUint32(12, true) & INIT_FLAGS.SUBMOUNTS) !== 0;
     const wanted = Object.values(INIT_FLAGS).reduce((all, flag) => all | flag, 0);
     const bytes = new Uint8Array(64);
     const reply = new DataView(bytes.buffer);
@@ -204,7 +207,7 @@ export class Server implements Disposable {
   }
 
   #entry(inode: Inode): Uint8Array {
-    return entryReply(inode, statFd(inode.fd), this.#options.ownership, this.#options.freshness);
+    return entryReply({ node: inode.node, submount: inode.submount && this.#submounts }, statFd(inode.fd), this.#options.ownership, this.#options.freshness);
   }
 
   #attributes(inode: Inode): Uint8Array {
