@@ -48,7 +48,7 @@ real('a POSIX program gets the same answers through the device', async (t: impor
 const BINDS = `set -e; mount --make-rprivate /; cd "$3"; mkdir jail mnt-binds folder fixed ctr; mkdir ctr/rw ctr/ro; touch ctr/file ctr/file-ro
 echo text >folder/file; echo fixed >fixed/file; echo one >single; echo two >single-ro
 mount -t tmpfs jail jail; mkdir jail/0 jail/1 jail/4; touch jail/2 jail/3
-mount --bind folder jail/0; mount --bind fixed jail/1; mount -o remount,bind,ro jail/1; mount --bind single jail/2; mount --bind single-ro jail/3; mount -o remount,bind,ro jail/3; mount --bind folder jail/4; mount -o remount,bind,ro jail/4; mount -o remount,ro jail
+mount --bind folder jail/0; mount -t tmpfs other fixed; echo fixed >fixed/file; mount --bind fixed jail/1; mount -o remount,bind,ro jail/1; mount --bind single jail/2; mount --bind single-ro jail/3; mount -o remount,bind,ro jail/3; mount --bind folder jail/4; mount -o remount,bind,ro jail/4; mount -o remount,ro jail
 "$1" --disable-warning=ExperimentalWarning "$2" jail mnt-binds >log 2>&1 & for i in $(seq 600); do grep -q mounted log && break; sleep 0.1; done
 mount --bind mnt-binds/0 ctr/rw; mount --bind mnt-binds/1 ctr/ro; mount --bind mnt-binds/2 ctr/file; mount --bind mnt-binds/3 ctr/file-ro
 set +e; exec 2>&1
@@ -58,6 +58,7 @@ echo changed >ctr/file; cat single; echo outside >single; cat ctr/file; echo x >
 rm ctr/file; mv ctr/rw/new ctr/file; echo renamed >single.new; mv single.new single; cat ctr/file
 echo x >mnt-binds/4/file; echo again >ctr/rw/file; cat mnt-binds/4/file; touch mnt-binds/new; rmdir mnt-binds/0; mv mnt-binds/2 mnt-binds/9
 ln ctr/rw/file mnt-binds/4/other; mv ctr/rw/new ctr/ro/new
+echo $(stat -c %i mnt-binds/0/file mnt-binds/4/file mnt-binds/1/file mnt-binds/1 mnt-binds/2 | sort -u | wc -l) files $(ls -i mnt-binds/1 | grep -c $(stat -c %i mnt-binds/1/file)) alike; test $(stat -c %i mnt-binds/1/file) -gt 281474976710656 && echo apart
 umount ctr/rw ctr/ro ctr/file ctr/file-ro; umount mnt-binds; wait; cat log`;
 
 real('folders and single files in one device, some read-only, one of them twice', async (t: import('ava').ExecutionContext) => {

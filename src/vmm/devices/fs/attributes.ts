@@ -1,6 +1,6 @@
 /** struct statx → struct fuse_attr, fuse_entry_out, fuse_attr_out; and who owns what as the guest sees it. */
 import { STATX } from '../../../host/file-at.ts';
-import { ATTR_ATTR, ATTR_OUT, ENTRY_ATTR, ENTRY_OUT, FUSE_ATTR_SUBMOUNT } from './fuse.ts';
+import { ATTR_ATTR, ATTR_OUT, ENTRY_ATTR, ENTRY_OUT } from './fuse.ts';
 
 /** Owners on both sides. Host ids are those of the VMM's own user namespace. */
 export interface Ownership {
@@ -62,8 +62,15 @@ export interface Freshness {
   milliseconds: number;
 }
 
-/** offset of flags in struct fuse_attr */
-const FLAGS = 84;
+/** What the guest knows an inode by. */
+export interface GuestNode {
+  node: number;
+  /** of the host, see Inode */
+  device: number;
+}
+
+/** The upper half of an inode number: two files of two of the host's file systems must not look like one with two names. */
+export const inodeHigh = (high: number, device: number): number => (high ^ (device << 16)) >>> 0;
 
 /** struct fuse_attr: ino, size, blocks, atime, mtime, ctime (64 bits each), their nanoseconds, mode, nlink, uid, gid, rdev, blksize, flags */
 function writeAttributes(out: DataView, at: number, stat: DataView, ownership: Ownership): void {
@@ -94,17 +101,18 @@ function writeAttributes(out: DataView, at: number, stat: DataView, ownership: O
 }
 
 /** struct fuse_attr_out */
-export function attributesReply(stat: DataView, ownership: Ownership, freshness: Freshness): Uint8Array {
+export function attributesReply({ device }: Pick<GuestNode, 'device'>, stat: DataView, ownership: Ownership, freshness: Freshness): Uint8Array {
   const bytes = new Uint8Array(ATTR_OUT);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, Math.floor(freshness.milliseconds / 1000), true);
   view.setUint32(8, (freshness.milliseconds % 1000) * 1_000_000, true);
   writeAttributes(view, ATTR_ATTR, stat, ownership);
+  view.setUint32(ATTR_ATTR + 4, inodeHigh(stat.getUint32(STATX.ino + 4, true), device), true);
   return bytes;
 }
 
 /** struct fuse_entry_out */
-export function entryReply({ node, submount }: { node: number; submount: boolean }, stat: DataView, ownership: Ownership, freshness: Freshness): Uint8Array {
+export function entryReply({ node, device }: GuestNode, stat: DataView, ownership: Ownership, freshness: Freshness): Uint8Array {
   const bytes = new Uint8Array(ENTRY_OUT);
   const view = new DataView(bytes.buffer);
   const seconds = Math.floor(freshness.milliseconds / 1000);
@@ -115,6 +123,6 @@ export function entryReply({ node, submount }: { node: number; submount: boolean
   view.setUint32(32, nanoseconds, true);
   view.setUint32(36, nanoseconds, true);
   writeAttributes(view, ENTRY_ATTR, stat, ownership);
-  if (submount) view.setUint32(ENTRY_ATTR + FLAGS, FUSE_ATTR_SUBMOUNT, true);
+  view.setUint32(ENTRY_ATTR + 4, inodeHigh(stat.getUint32(STATX.ino + 4, true), device), true);
   return bytes;
 }

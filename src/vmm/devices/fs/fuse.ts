@@ -64,7 +64,6 @@ export const INIT_FLAGS = {
   READDIRPLUS_AUTO: 1 << 14,
   PARALLEL_DIROPS: 1 << 18,
   MAX_PAGES: 1 << 22,
-  SUBMOUNTS: 1 << 27,
   HANDLE_KILLPRIV_V2: 1 << 28,
 } as const;
 
@@ -85,8 +84,6 @@ export const ATTR_OUT = 104;
 export const ENTRY_ATTR = 40;
 export const ATTR_ATTR = 16;
 export const ATTR_BYTES = 88;
-/** fuse_attr.flags: the guest mounts this folder as a file system of its own, with a device number of its own */
-export const FUSE_ATTR_SUBMOUNT = 1;
 
 export interface Request {
   /** bytes, as the guest states it; checked against what it sent */

@@ -13,15 +13,16 @@ export const S_IFMT = 0o170000;
 export const S_IFDIR = 0o040000;
 export const S_IFREG = 0o100000;
 
+/** file systems told apart by the upper 16 bits of an inode number */
+const MAX_DEVICES = 0xffff;
+
 export interface Inode {
   node: number;
   fd: number;
   /** S_IFMT bits; they never change */
   kind: number;
-  /** the host's mount it was found on: a folder on another one than its parent's is a file system of its own to the guest too */
-  mount: bigint;
-  /** a folder where another mount begins */
-  submount: boolean;
+  /** which of the host's file systems below the root it is on, in the order they were met: the guest sees one, where an inode number must name one file */
+  device: number;
   /** how often the guest has been given it, and has not forgotten */
   lookups: number;
   key: string;
@@ -30,6 +31,7 @@ export interface Inode {
 export class Inodes implements Disposable {
   readonly #byNode = new Map<number, Inode>();
   readonly #byKey = new Map<string, Inode>();
+  readonly #devices: string[] = [];
   readonly #onCrowded: () => void;
   #next = ROOT_NODE + 1;
 
@@ -39,11 +41,9 @@ export class Inodes implements Disposable {
     this.#add(ROOT_NODE, root);
   }
 
-  #add(node: number, fd: number, parent?: Inode): Inode {
+  #add(node: number, fd: number): Inode {
     const stat = statFd(fd);
-    const kind = stat.getUint16(STATX.mode, true) & S_IFMT;
-    const mount = stat.getBigUint64(STATX.mount, true);
-    const inode = { node, fd, kind, mount, submount: kind === S_IFDIR && parent !== undefined && parent.mount !== mount, lookups: 1, key: keyOf(stat) };
+    const inode = { node, fd, kind: stat.getUint16(STATX.mode, true) & S_IFMT, device: node === ROOT_NODE ? 0 : this.#deviceOf(stat), lookups: 1, key: keyOf(stat) };
     this.#byNode.set(node, inode);
     this.#byKey.set(inode.key, inode);
     return inode;
@@ -59,15 +59,15 @@ export class Inodes implements Disposable {
   /** Counts one lookup of a name. @throws SyscallError, ProtocolError */
   lookup(parent: number, name: string): Inode {
     const folder = this.get(parent);
-    return this.#remember(openBeneath(folder.fd, checkName(name), O_PATH | O_NOFOLLOW), folder);
+    return this.#remember(openBeneath(folder.fd, checkName(name), O_PATH | O_NOFOLLOW));
   }
 
   /** Counts one lookup of a file that has no name yet. @param file an open descriptor of it, which stays the caller's */
-  adopt(file: number, parent: number): Inode {
-    return this.#remember(reopen(file, O_PATH | O_CLOEXEC), this.get(parent));
+  adopt(file: number): Inode {
+    return this.#remember(reopen(file, O_PATH | O_CLOEXEC));
   }
 
-  #remember(fd: number, folder: Inode): Inode {
+  #remember(fd: number): Inode {
     const known = this.#byKey.get(keyOf(statFd(fd)));
     if (known !== undefined) {
       closeFd(fd);
@@ -79,7 +79,7 @@ export class Inodes implements Disposable {
       throw new ProtocolError(ERRNO.ENFILE);
     }
     if (this.#byNode.size >= CROWDED_INODES && this.#byNode.size % CROWDED_STEP === 0) this.#onCrowded();
-    return this.#add(this.#next++, fd, folder);
+    return this.#add(this.#next++, fd);
   }
 
   /** The guest lets go of some of its lookups; the root stays. */
@@ -88,6 +88,13 @@ export class Inodes implements Disposable {
     if (inode === undefined || node === ROOT_NODE) return;
     inode.lookups -= lookups;
     if (inode.lookups <= 0) this.#drop(inode);
+  }
+
+  #deviceOf(stat: DataView): number {
+    const device = `${stat.getUint32(STATX.devMajor, true)}:${stat.getUint32(STATX.devMinor, true)}`;
+    const known = this.#devices.indexOf(device);
+    // beyond the bound they share the last place: numbers may meet there, and nothing worse
+    return known >= 0 ? known : Math.min(this.#devices.push(device) - 1, MAX_DEVICES);
   }
 
   #drop(inode: Inode): void {

@@ -9,7 +9,7 @@ import { openAt, openFolder, makeDirectoryAt, makeNodeAt, symlinkAt, ftruncate, 
 import { AT_REMOVEDIR, chmodFd, chownFd, getdents, getxattrFd, linkFd, listxattrFd, lseek, readlinkFd, removexattrFd, renameAt, reopen, setxattrFd, statFd, statfsFd, STATX, unlinkAt, utimesFd } from '../../../host/file-at.ts';
 import { SyscallError } from '../../../host/libc.ts';
 import { fallocate } from '../../../host/vectored-io.ts';
-import { attributesReply, entryReply, UNCHANGED, type Freshness, type Ownership } from './attributes.ts';
+import { attributesReply, entryReply, inodeHigh, UNCHANGED, type Freshness, type Ownership } from './attributes.ts';
 import { MAX_PAGES, MAX_IO, MAX_XATTR } from './config.ts';
 import { entrySize, parseEntries, writeEntry } from './directory.ts';
 import { checkName, ENTRY_OUT, ERRNO, FATTR, fixed, FUSE_MAJOR, FUSE_MINOR, INIT_FLAGS, OP, OPEN_KILL_SUIDGID, ProtocolError, SETATTR, strings, u64, type Request } from './fuse.ts';
@@ -66,8 +66,6 @@ export class Server implements Disposable {
   /** umask(2) of this process: the guest's was applied by its own kernel, ours must not be */
   readonly #umask = process.umask();
   readonly #buffer = new Uint8Array(DIRECTORY_BUFFER);
-  /** the guest makes file systems of the host's mounts: virtio-fs does, and nobody else */
-  #submounts = false;
 
   /** @throws SyscallError when the folder cannot be opened */
   constructor(options: ServerOptions) {
@@ -188,7 +186,6 @@ export class Server implements Disposable {
     const view = fixed(request.body, 16);
     if (view.getUint32(0, true) !== FUSE_MAJOR || view.getUint32(4, true) < FUSE_MINOR) throw new ProtocolError(ERRNO.EPROTO);
     this.clear();
-    this.#submounts = (view.getUint32(12, true) & INIT_FLAGS.SUBMOUNTS) !== 0;
     const wanted = Object.values(INIT_FLAGS).reduce((all, flag) => all | flag, 0);
     const bytes = new Uint8Array(64);
     const reply = new DataView(bytes.buffer);
@@ -207,11 +204,11 @@ export class Server implements Disposable {
   }
 
   #entry(inode: Inode): Uint8Array {
-    return entryReply({ node: inode.node, submount: inode.submount && this.#submounts }, statFd(inode.fd), this.#options.ownership, this.#options.freshness);
+    return entryReply(inode, statFd(inode.fd), this.#options.ownership, this.#options.freshness);
   }
 
   #attributes(inode: Inode): Uint8Array {
-    return attributesReply(statFd(inode.fd), this.#options.ownership, this.#options.freshness);
+    return attributesReply(inode, statFd(inode.fd), this.#options.ownership, this.#options.freshness);
   }
 
   /** Makes a name, gives it to who asked, and answers with it. */
@@ -382,7 +379,7 @@ export class Server implements Disposable {
     let inode: Inode;
     try {
       this.#give(fd, folder.fd, request, mode);
-      inode = this.#inodes.adopt(fd, request.node);
+      inode = this.#inodes.adopt(fd);
     } catch (error) {
       closeFd(fd);
       throw error;
@@ -407,11 +404,13 @@ export class Server implements Disposable {
     const room = Math.min(view.getUint32(16, true), replyRoom, DIRECTORY_BUFFER);
     const plus = request.opcode === OP.READDIRPLUS;
     lseek(fd, view.getBigInt64(8, true), SEEK_SET);
+    const { device } = this.#inodes.get(request.node);
     const out = new Uint8Array(room);
     let used = 0;
     const count = getdents(fd, this.#buffer);
     for (const entry of parseEntries(this.#buffer.subarray(0, count))) {
       if (used + entrySize(entry, plus ? ENTRY_OUT : 0) > room) break;
+      if (device > 0) entry.ino = ofDevice(entry.ino, device);
       used = writeEntry(out, used, entry, plus ? this.#plus(request.node, entry.name) : NOTHING);
     }
     return out.subarray(0, used);
@@ -486,6 +485,14 @@ export class Server implements Disposable {
     this.handles.clear();
     this.#inodes[Symbol.dispose]();
   }
+}
+
+/** The number of an inode as getdents has it → as attributes have it. */
+function ofDevice(ino: Uint8Array, device: number): Uint8Array {
+  const bytes = ino.slice();
+  const view = new DataView(bytes.buffer);
+  view.setUint32(4, inodeHigh(view.getUint32(4, true), device), true);
+  return bytes;
 }
 
 /** struct fuse_open_out: fh, open_flags, backing_id */
