@@ -3,13 +3,13 @@
  * markers. Takes a few minutes; needs the test packages. BENCH_RUNS and BENCH_FOLDER change the repetitions and the disk.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { debianLayout, startRegistry } from '../test/fixtures/images.ts';
 import { compare, timeCommand, type Sample } from './measure.ts';
-import { docker, husk, podman, pss, type Peer } from './peers.ts';
+import { docker, husk, leaveHybridCgroups, podman, pss, type Peer } from './peers.ts';
 
 const RUNS = Number(process.env['BENCH_RUNS'] ?? 20);
 const PULL_RUNS = Math.min(RUNS, 5);
@@ -113,12 +113,7 @@ function writeTable(peers: Peer[]): void {
   console.log(`written to ${file}`);
 }
 
-// crun refuses a host that mounts cgroup v2 beside v1: the whole run moves to a mount namespace without it
-const HYBRID = '/sys/fs/cgroup/unified/cgroup.procs';
-if (process.getuid!() === 0 && existsSync(HYBRID)) {
-  const { status } = spawnSync('unshare', ['--mount', 'sh', '-c', 'umount -l /sys/fs/cgroup/unified && exec "$@"', 'sh', ...process.argv], { stdio: 'inherit' });
-  process.exit(status ?? 1);
-}
+leaveHybridCgroups();
 const folder = mkdtempSync(join(process.env['BENCH_FOLDER'] ?? '/var/tmp', 'husk-bench-'));
 chmodSync(folder, 0o711);
 try {

@@ -95,3 +95,12 @@ export function docker(): Peer | undefined {
 export function pss(pids: number[]): number {
   return pids.reduce((total, pid) => total + Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))![1]), 0);
 }
+
+const HYBRID = '/sys/fs/cgroup/unified/cgroup.procs';
+
+/** crun refuses a host that mounts cgroup v2 beside v1: the whole run then happens again in a mount namespace without it, and this process ends with it. */
+export function leaveHybridCgroups(): void {
+  if (process.getuid!() !== 0 || !existsSync(HYBRID)) return;
+  const { status } = spawnSync('unshare', ['--mount', 'sh', '-c', 'umount -l /sys/fs/cgroup/unified && exec "$@"', 'sh', ...process.argv], { stdio: 'inherit' });
+  process.exit(status ?? 1);
+}

@@ -25,8 +25,8 @@ const LIMITS: [name: string, controller: string, warning: string][] = [
 /** the controllers, as the text names them */
 const CONTROLLERS = [...new Set(LIMITS.map(([, controller]) => controller))];
 
-/** src/supervisor/log.ts has them */
-const LOG_DRIVERS = ['json-file', 'local', 'none'];
+/** src/logs/options.ts has them */
+const LOG_DRIVERS = ['journald', 'json-file', 'local', 'none'];
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
