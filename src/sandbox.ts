@@ -35,6 +35,12 @@ export interface ExitStatus {
   error?: string;
 }
 
+/** A stream whose chunks may be borrowed. */
+export interface Lender {
+  /** its `data` listeners keep nothing of a chunk once they return: it is read into again. @default false */
+  lend: boolean;
+}
+
 /** How a process's stdio is wired. With a terminal stdout carries everything and stderr is null. */
 export interface SandboxProcess {
   /** as seen from the host for userns; the VMM's own process for vm */

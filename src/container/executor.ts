@@ -19,6 +19,7 @@ import { pidfdSignal } from '../host/process.ts';
 import { receive, send, seqpacketPair, type Message } from '../host/socket.ts';
 import { LaunchError, RECORD_BYTES, launchError, readErrorRecord } from './launch-error.ts';
 import type { AwaitTag, LaunchPlan } from './launch-plan.ts';
+import { OutputPipe } from './output-pipe.ts';
 import { AWAIT_TAGS, encodePlan } from './plan-encoding.ts';
 
 export { LaunchError };
@@ -83,7 +84,7 @@ interface Stdio {
   child: 'ignore' | number;
   /** closed once the child has it: end-of-file comes when the last writer is gone */
   theirs: Fd | null;
-  ours: Socket | null;
+  ours: OutputPipe | Socket | null;
 }
 
 function openStdio(kind: 'pipe' | 'null' | number, direction: 'in' | 'out'): Stdio {
@@ -94,7 +95,7 @@ function openStdio(kind: 'pipe' | 'null' | number, direction: 'in' | 'out'): Std
   // only way to a pipe that is not inherited is /proc/PID/fd, which is open to those alone who may trace PID.
   fchmodSync(read.number, 0o666);
   const [theirs, ours] = direction === 'in' ? [read, write] : [write, read];
-  const stream = new Socket({ fd: ours.release(), readable: direction === 'out', writable: direction === 'in' });
+  const stream = direction === 'out' ? new OutputPipe(ours.release()) : new Socket({ fd: ours.release(), readable: false, writable: true });
   return { child: theirs.number, theirs, ours: stream };
 }
 
@@ -281,7 +282,7 @@ export const launch: Launch = (plan, options) => {
     pid: execution.pid.promise,
     started: execution.started.promise,
     exited: execution.exited.promise,
-    stdin: stdio[0].ours,
+    stdin: stdio[0].ours as Socket | null,
     stdout: stdio[1].ours,
     stderr: stdio[2].ours,
     pty: execution.pty?.promise ?? null,

@@ -5,8 +5,14 @@
 import { Duplex } from 'node:stream';
 import { ReadStream } from 'node:tty';
 import { setWindowSize } from '../host/tty.ts';
+import type { Lender } from '../sandbox.ts';
+import { passOn } from './output-pipe.ts';
 
-export class Terminal extends Duplex {
+/** bytes the line discipline gives at once, N_TTY_BUF_SIZE of drivers/tty/n_tty.c, and then some */
+const READ = 16384;
+
+export class Terminal extends Duplex implements Lender {
+  lend = false;
   readonly #socket: ReadStream;
   readonly #fd: number;
   #open = true;
@@ -15,10 +21,10 @@ export class Terminal extends Duplex {
   constructor(fd: number) {
     super({ allowHalfOpen: true });
     this.#fd = fd;
-    this.#socket = new ReadStream(fd);
-    this.#socket.on('data', (chunk: Buffer) => {
-      if (!this.push(chunk)) this.#socket.pause();
-    });
+    const buffer = Buffer.allocUnsafeSlow(READ);
+    // Node's types leave out that it takes a socket's options
+    const options = { onread: { buffer, callback: (count: number) => passOn(this, buffer.subarray(0, count)) } } as object;
+    this.#socket = new ReadStream(fd, options);
     // EIO: no slave is open any more
     for (const event of ['error', 'end', 'close']) this.#socket.on(event, () => this.#hangUp());
     // once all is read there is nobody to write to either; a destroyed stream takes late writes without an error event

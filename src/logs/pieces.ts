@@ -19,7 +19,17 @@ export class PieceCutter {
 
   /** Pieces share memory with the chunk. */
   *push(chunk: Buffer): Generator<Piece> {
-    let rest = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    let rest = chunk;
+    if (this.#held.length > 0) {
+      const newline = chunk.indexOf(NEWLINE);
+      // the line that was begun, by itself: joining it to all of a chunk would copy the chunk
+      const joined = newline !== -1 && this.#held.length + newline <= MAX_ENTRY ? newline + 1 : chunk.length;
+      rest = Buffer.concat([this.#held, chunk.subarray(0, joined)]);
+      if (joined < chunk.length) {
+        yield { bytes: rest, whole: true };
+        rest = chunk.subarray(joined);
+      }
+    }
     while (rest.length > 0) {
       const lines = wholeLines(rest);
       if (lines > 0) {

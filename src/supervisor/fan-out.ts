@@ -5,6 +5,7 @@
  * `attach` never stops a container for good.
  */
 import type { Readable } from 'node:stream';
+import type { Lender } from '../sandbox.ts';
 
 /** bytes waiting for one client before the source is paused */
 export const CLIENT_BUFFER = 1 << 20;
@@ -12,7 +13,7 @@ export const CLIENT_BUFFER = 1 << 20;
 export const STALL_TIMEOUT_MS = 10_000;
 
 export interface Listener {
-  /** @returns bytes that wait in this listener's buffer afterwards */
+  /** Keeps nothing of the chunk itself. @returns bytes that wait in this listener's buffer afterwards */
   output(stream: 'stdout' | 'stderr', chunk: Buffer): number;
   /** calls back once the buffer is empty, or the listener gone */
   onceDrained(callback: () => void): void;
@@ -32,6 +33,8 @@ export class FanOut {
   /** @param onChunk sees every chunk first, and holds nothing up */
   addSource(source: Readable, stream: 'stdout' | 'stderr', onChunk?: (chunk: Buffer) => void): void {
     this.#sources.push(source);
+    // listeners take a chunk apart at once: a log encodes it, a client's frame is a copy
+    if ('lend' in source) (source as Readable & Lender).lend = true;
     this.#ended.push(
       new Promise((resolve) => {
         source.once('close', resolve);
@@ -41,7 +44,7 @@ export class FanOut {
     );
     source.on('data', (chunk: Buffer) => {
       this.#lastData = Date.now();
-      onChunk?.(chunk);
+      onChunk?.(Buffer.from(chunk));
       for (const listener of this.#listeners) {
         if (listener.output(stream, chunk) > CLIENT_BUFFER && !this.#blocked.has(listener)) this.#block(listener);
       }
