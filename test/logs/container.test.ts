@@ -38,7 +38,8 @@ for (const [name, flags] of [
   ['local', ['--log-driver=local', '--log-opt=max-size=1g']],
 ] as const) {
   test.serial(`${name}: every line of both streams, in order, and a supervisor that stays small`, async (t) => {
-    t.is(run(name, 'cat /d/lines & cat /d/lines >&2; wait', ...flags).status, 0);
+    // so that its supervisor is found while there is one
+    t.is(run(name, 'while [ ! -e /tmp/go ]; do sleep 0.1; done; cat /d/lines & cat /d/lines >&2; wait', ...flags).status, 0);
     const resident = await mostResident(name);
     const { stdout, stderr } = user.husk('logs', name);
     for (const text of [stdout, stderr]) {
@@ -147,9 +148,10 @@ function supervisorOf(name: string): number {
   throw new Error(`no supervisor above ${first}`);
 }
 
-/** KiB that the supervisor had resident at most, until the container has ended */
+/** Lets it begin. @returns KiB that the supervisor had resident at most, until the container has ended */
 async function mostResident(name: string): Promise<number> {
   const pid = supervisorOf(name);
+  user.husk('exec', name, 'touch', '/tmp/go');
   let most = 0;
   while (readdirSync('/proc').includes(String(pid))) {
     try {
