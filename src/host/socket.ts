@@ -118,6 +118,9 @@ function readControl(control: Buffer, length: number): { fds: Fd[]; pid: number 
   return { fds, pid };
 }
 
+/** calls of recvmsg(2) before its error is believed */
+const MAX_TRIES = 3;
+
 let received: { data: Buffer; buffers: MessageBuffers } | undefined;
 
 /**
@@ -131,15 +134,16 @@ export function receive(fd: number): Message | null | undefined {
   }
   const { data, buffers } = received;
   const { header, control } = buffers;
-  header.writeBigUInt64LE(BigInt(CONTROL_BYTES), 40);
   let length: number;
-  // safe: iovec and control name buffers of the lengths given, held by `received`
-  do length = c_recvmsg(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  while (length < 0 && lastErrno() === EINTR);
-  if (length < 0) {
+  for (let tries = 1; ; tries++) {
+    header.writeBigUInt64LE(BigInt(CONTROL_BYTES), 40);
+    // safe: iovec and control name buffers of the lengths given, held by `received`
+    length = c_recvmsg(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (length >= 0) break;
     const errno = lastErrno();
     if (errno === EAGAIN) return undefined;
-    throw new SyscallError('recvmsg', errno);
+    // on a busy machine errno has been seen to be another's (ENOENT) by the time it is read; a call that failed took nothing, so it is asked again
+    if (errno !== EINTR && tries >= MAX_TRIES) throw new SyscallError('recvmsg', errno);
   }
   const { fds, pid } = readControl(control, Number(header.readBigUInt64LE(40)));
   if (header.readInt32LE(48) & (MSG_TRUNC | MSG_CTRUNC)) {
