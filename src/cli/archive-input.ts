@@ -17,8 +17,13 @@ export async function readArchive(file: string | undefined, context: Context, wh
   try {
     // opened here: a missing file is told apart from a broken one
     const handle = await open(file);
+    if ((await handle.stat()).isDirectory()) {
+      await handle.close();
+      throw new HuskError(`read ${file}: is a directory`, { kind: 'invalid' });
+    }
     return createReadStream('', { fd: handle, highWaterMark: CHUNK });
   } catch (error) {
+    if (error instanceof HuskError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
     throw new HuskError(code === 'ENOENT' ? `open ${file}: no such file or directory` : message, { kind: 'not-found', cause: error });
   }

@@ -16,9 +16,11 @@ export interface Peers extends Disposable {
   podman(args: string[], options?: { input?: string }): Result;
 }
 
+export const missingBuild = (): string | undefined => (existsSync(`${ROOT}/dist/husk-main.cjs`) ? undefined : 'husk is not built (make build)');
+
 /** Both with the image, or the reason why not. */
 export async function peers(which: 'busybox' | 'debian'): Promise<Peers | string> {
-  const missing = missingImageTools() ?? (existsSync(`${ROOT}/dist/husk-main.cjs`) ? undefined : 'husk is not built (make build)');
+  const missing = missingImageTools() ?? missingBuild();
   if (missing) return missing;
   const user = ordinaryUser();
   const peer = podman(user);
