@@ -127,7 +127,6 @@ export class ImageStore implements Images {
     // what a pull needs is loaded by a pull only
     const [{ pull }, { endpoints }] = await Promise.all([import('./pull.ts'), import('./registry/endpoints.ts')]);
     using transport = await this.#transport();
-    onProgress({ status: `${reference.digest ?? reference.tag}: Pulling from ${reference.path}` });
     restoreRemoved(this.#removal);
     sweepHalfMade(paths);
     const pulled: Pulled = await pull(

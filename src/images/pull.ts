@@ -85,6 +85,8 @@ async function pullFromFirst(context: PullContext, request: PullRequest): Promis
       if (index < endpoints.length - 1 && error instanceof HuskError && !request.signal?.aborted) continue;
       throw error;
     }
+    // as Docker: not before a registry has answered
+    request.onProgress({ status: `${wanted}: Pulling from ${request.reference.path}` });
     return pullFrom(repository, top, context, request);
   }
   throw new HuskError(`no registry to pull ${familiarReference(request.reference)} from`, { kind: 'internal' });

@@ -26,6 +26,7 @@ docker run --rm --volumes-from anon:ro box touch /anon/y
 docker run --rm --volumes-from nosuch box true
 docker rm -v anon; docker volume ls -q | wc -l
 docker run -d --name holder -v v1:/data box sleep 100 >/dev/null; docker volume rm v1
+~ Podman's exit codes of wrong use
 docker exec holder cat /data/file
 docker run --rm -v v1:/data box sh -c 'echo more >> /data/file'; docker exec holder cat /data/file
 docker inspect -f '{{range .Mounts}}{{.Name}} {{.Destination}}{{end}}' holder
@@ -45,6 +46,7 @@ docker run --rm -v "$PWD/tree:/m" box sh -c 'find /m | sort; echo in > /m/from-c
 docker run --rm -v "$PWD/tree:/m:ro" box touch /m/y
 docker run --rm -v "$PWD/names.txt:/etc/names" box cat /etc/names
 docker run --rm -v "$PWD/made-by-run:/m" box touch /m/x; ls made-by-run
+~ `-v` of a host folder that is not there
 docker run --rm -v "$PWD/tree:/m" -v v1:/m/sub box sh -c 'ls /m; cat /m/sub/file'
 docker run --rm -v "$PWD/tree:/m:bogus" box true
 docker run --rm -v "$PWD/tree:relative" box true
@@ -86,7 +88,9 @@ docker image prune -f | grep -c reclaimed
 ~ texts of `prune`
 docker pull 127.0.0.1:1/none:x
 docker push nosuch
+~ what `push` and `login` print
 docker login -u x 127.0.0.1:1 </dev/null
+~ what `push` and `login` print
 docker logout 127.0.0.1:1
 ~ Podman's exit codes of wrong use
 docker image bogus
