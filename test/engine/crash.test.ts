@@ -8,21 +8,12 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { identify } from '../../src/state/process-identity.ts';
+import { random } from '../fixtures/random.ts';
 import { openTestEngine, type TestEngine } from './fixture.ts';
 
 const ROUNDS = Number(process.env['HUSK_CRASH_ROUNDS'] ?? 60);
 const NAMES = ['one-c', 'two-c', 'three-c'];
 const OPERATIONS = ['run', 'run', 'run rm', 'start', 'stop', 'remove', 'list'];
-
-/** mulberry32: a failing run is repeated with its seed */
-function random(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const sleep = (ms: number) => new Promise((after) => setTimeout(after, ms));
 

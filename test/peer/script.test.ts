@@ -7,37 +7,17 @@
  *   = REGEX   husk's standard output must match, for what Podman does another way
  *   ~ REASON  Podman differs, as docs/differences.md says; that it does is checked, too
  */
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/images.ts';
 import { podman } from '../fixtures/podman.ts';
-import { HUSK, ordinaryUser, ROOT, type Result, type TestUser } from '../fixtures/user.ts';
+import { HUSK, ordinaryUser, ROOT, type Result } from '../fixtures/user.ts';
 import { missingBuild } from './peers.ts';
-
-interface Line {
-  number: number;
-  command: string;
-  says?: RegExp;
-  prints?: RegExp;
-  differs?: string;
-}
+import { readScript, shell, workplace, wrapper } from './script-lines.ts';
 
 /** ms a line has */
 const TIMEOUT = 60_000;
-
-function parse(text: string): Line[] {
-  const lines: Line[] = [];
-  for (const [index, line] of text.split('\n').entries()) {
-    const mark = /^([?=~]) (.*)$/.exec(line);
-    const last = lines.at(-1);
-    if (mark?.[1] === '?') last!.says = new RegExp(mark[2]!);
-    else if (mark?.[1] === '=') last!.prints = new RegExp(mark[2]!);
-    else if (mark?.[1] === '~') last!.differs = mark[2]!;
-    else if (line !== '' && !line.startsWith('#')) lines.push({ number: index + 1, command: line });
-  }
-  return lines;
-}
 
 /** ids, addresses of moments, and what a size is rounded to */
 function clean(text: string): string {
@@ -49,42 +29,6 @@ function clean(text: string): string {
     .replaceAll('localhost/', '')
     .replaceAll('docker.io/library/', '');
 }
-
-/** A folder with what the scripts read, and a `docker` of its own in front of PATH. */
-function workplace(user: TestUser, name: string, docker: string): NodeJS.ProcessEnv {
-  const folder = join(user.home, name);
-  const give = (path: string, mode = 0o755) => {
-    mkdirSync(path, { mode });
-    chownSync(path, user.uid, user.gid);
-  };
-  give(folder);
-  give(join(folder, 'bin'));
-  give(join(folder, 'tree'));
-  give(join(folder, 'tree/deep'));
-  writeFileSync(join(folder, 'bin/docker'), docker, { mode: 0o755 });
-  for (const [file, text] of Object.entries({ 'names.txt': 'ada\ngrace\n', 'env.txt': '# a comment\nFROM_FILE=yes\n', 'labels.txt': 'fromfile=yes\n', 'tree/leaf': 'leaf\n', 'tree/deep/leaf': 'deep leaf\n' })) {
-    writeFileSync(join(folder, file), text);
-    chownSync(join(folder, file), user.uid, user.gid);
-  }
-  return { ...user.env, PATH: `${folder}/bin:${user.env['PATH']}`, WORK: folder };
-}
-
-/**
- * The peer under Docker's name. What a line does not say is the same for both: no network (hosts differ), and the flags Podman needs here.
- * @param flags put behind `run` and `create`
- */
-const wrapper = (program: string, flags: readonly string[], registryFlags: readonly string[]) => `#!/bin/sh
-form=
-[ "$1" != container ] || case "$2" in run|create) form=container; shift ;; esac
-case "$1" in
-  run|create)
-    verb=$1; shift; network=--network=none
-    for word; do case $word in --net|--net=*|--network|--network=*) network= ;; esac; done
-    exec ${program} $form $verb ${flags.join(' ')} $network "$@" ;;
-  pull|push|login) verb=$1; shift; exec ${program} $verb ${registryFlags.join(' ')} "$@" ;;
-esac
-exec ${program} "$@"
-`;
 
 interface Both {
   husk(line: string): Result;
@@ -101,7 +45,6 @@ async function setUp(t: { teardown(undo: () => void): void }): Promise<Both | st
   t.teardown(() => peer[Symbol.dispose]());
   t.teardown(() => user.run(['sh', '-c', `ids=$(${HUSK} ps -aq); [ -z "$ids" ] || ${HUSK} rm -f $ids`]));
   const env = { husk: workplace(user, 'work-husk', wrapper(HUSK, [], [])), podman: workplace(user, 'work-podman', wrapper('/usr/bin/podman', peer.runFlags, ['--tls-verify=false'])) };
-  const shell = (line: string) => ['sh', '-c', `cd "$WORK" || exit 99\n${line}`];
   const both: Both = {
     husk: (line) => user.run(shell(line), { env: env.husk, timeout: TIMEOUT }),
     podman: (line) => peer.runCommand(shell(line), { env: env.podman }),
@@ -121,7 +64,7 @@ function sameStatus(command: string, mine: number | null, theirs: number | null)
 }
 
 for (const name of ['containers', 'storage']) {
-  const lines = parse(readFileSync(join(ROOT, `test/peer/script/${name}.sh`), 'utf8'));
+  const lines = readScript(name);
   test(`${name}: ${lines.length} command lines`, async (t) => {
     t.timeout(lines.length * 5_000);
     const both = await setUp(t);

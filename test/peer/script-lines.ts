@@ -1,0 +1,69 @@
+/** The scripts of command lines (test/peer/script/*.sh), and the folder in which a shell runs them: for script.test.ts, which compares peers, and script-faults.test.ts, which kills. */
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT, type TestUser } from '../fixtures/user.ts';
+
+export interface Line {
+  number: number;
+  command: string;
+  says?: RegExp;
+  prints?: RegExp;
+  differs?: string;
+}
+
+/** @param name of a file in test/peer/script, without `.sh` */
+export function readScript(name: string): Line[] {
+  return parse(readFileSync(join(ROOT, `test/peer/script/${name}.sh`), 'utf8'));
+}
+
+function parse(text: string): Line[] {
+  const lines: Line[] = [];
+  for (const [index, line] of text.split('\n').entries()) {
+    const mark = /^([?=~]) (.*)$/.exec(line);
+    const last = lines.at(-1);
+    if (mark?.[1] === '?') last!.says = new RegExp(mark[2]!);
+    else if (mark?.[1] === '=') last!.prints = new RegExp(mark[2]!);
+    else if (mark?.[1] === '~') last!.differs = mark[2]!;
+    else if (line !== '' && !line.startsWith('#')) lines.push({ number: index + 1, command: line });
+  }
+  return lines;
+}
+
+/** A folder with what the scripts read, and a `docker` of its own in front of PATH. */
+export function workplace(user: TestUser, name: string, docker: string): NodeJS.ProcessEnv {
+  const folder = join(user.home, name);
+  const give = (path: string, mode = 0o755) => {
+    mkdirSync(path, { mode });
+    chownSync(path, user.uid, user.gid);
+  };
+  give(folder);
+  give(join(folder, 'bin'));
+  give(join(folder, 'tree'));
+  give(join(folder, 'tree/deep'));
+  writeFileSync(join(folder, 'bin/docker'), docker, { mode: 0o755 });
+  for (const [file, text] of Object.entries({ 'names.txt': 'ada\ngrace\n', 'env.txt': '# a comment\nFROM_FILE=yes\n', 'labels.txt': 'fromfile=yes\n', 'tree/leaf': 'leaf\n', 'tree/deep/leaf': 'deep leaf\n' })) {
+    writeFileSync(join(folder, file), text);
+    chownSync(join(folder, file), user.uid, user.gid);
+  }
+  return { ...user.env, PATH: `${folder}/bin:${user.env['PATH']}`, WORK: folder };
+}
+
+/**
+ * The peer under Docker's name. What a line does not say is the same for both: no network (hosts differ), and the flags Podman needs here.
+ * @param flags put behind `run` and `create`
+ */
+export const wrapper = (program: string, flags: readonly string[], registryFlags: readonly string[]) => `#!/bin/sh
+form=
+[ "$1" != container ] || case "$2" in run|create) form=container; shift ;; esac
+case "$1" in
+  run|create)
+    verb=$1; shift; network=--network=none
+    for word; do case $word in --net|--net=*|--network|--network=*) network= ;; esac; done
+    exec ${program} $form $verb ${flags.join(' ')} $network "$@" ;;
+  pull|push|login) verb=$1; shift; exec ${program} $verb ${registryFlags.join(' ')} "$@" ;;
+esac
+exec ${program} "$@"
+`;
+
+/** `line` in the workplace of `env` */
+export const shell = (line: string): string[] => ['sh', '-c', `cd "$WORK" || exit 99\n${line}`];
