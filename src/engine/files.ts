@@ -98,6 +98,8 @@ export class ContainerFiles implements Disposable {
       const { client, running } = this.#opened;
       try {
         const output = client.files(request, input);
+        // one that nobody goes on to read breaks when it is closed; a reader hears of errors all the same
+        output.on('error', () => {});
         return { header: checkHeader(await firstLine(output), request), rest: output };
       } catch (error) {
         // it ended in between: its files are still there, and nothing has been sent

@@ -184,14 +184,12 @@ export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records
 
 /**
  * Deletes what removals have renamed away, here or in a process that died. Never rejects: what cannot be deleted now is tried again
- * by the next removal.
+ * by the next removal. Asks the database at once only: whoever called may close it while trees are being deleted.
  */
 export async function sweepRemoved({ records, paths, removeTree }: RemovalContext): Promise<void> {
-  for (const hex of removedLayers(paths)) {
-    // a row without its folder: a crash, which restoreRemoved mends
-    if (records.hasLayerRow(`sha256:${hex}`) && !existsSync(join(paths.layers, hex))) continue;
-    await removeTree(join(paths.tmp, REMOVED + hex)).catch(() => {});
-  }
+  // a row without its folder: a crash, which restoreRemoved mends
+  const gone = removedLayers(paths).filter((hex) => !records.hasLayerRow(`sha256:${hex}`) || existsSync(join(paths.layers, hex)));
+  for (const hex of gone) await removeTree(join(paths.tmp, REMOVED + hex)).catch(() => {});
 }
 
 function removedLayers(paths: Paths): string[] {

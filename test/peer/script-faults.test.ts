@@ -46,7 +46,7 @@ else
   test(`whatever is killed in the middle of a line, the state stays whole (HUSK_FAULT_SEED=${SEED})`, async (t) => {
     t.timeout(20 * 60_000);
     using user = ordinaryUser();
-    const env = workplace(user, 'work', wrapper(HUSK, [], []));
+    const env = workplace(user, 'work', wrapper(HUSK));
     await using registry = await startRegistry();
     const reference = await registry.push(`oci:${busyboxLayout()}:latest`, 'box:latest');
     const husk = (...args: string[]) => user.husk(...args);

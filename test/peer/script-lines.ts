@@ -50,17 +50,18 @@ export function workplace(user: TestUser, name: string, docker: string): NodeJS.
 
 /**
  * The peer under Docker's name. What a line does not say is the same for both: no network (hosts differ), and the flags Podman needs here.
- * @param flags put behind `run` and `create`
+ * @param flags put behind the verbs of that kind
  */
-export const wrapper = (program: string, flags: readonly string[], registryFlags: readonly string[]) => `#!/bin/sh
+export const wrapper = (program: string, flags: { run?: readonly string[]; registry?: readonly string[]; commit?: readonly string[] } = {}) => `#!/bin/sh
 form=
 [ "$1" != container ] || case "$2" in run|create) form=container; shift ;; esac
 case "$1" in
   run|create)
     verb=$1; shift; network=--network=none
     for word; do case $word in --net|--net=*|--network|--network=*) network= ;; esac; done
-    exec ${program} $form $verb ${flags.join(' ')} $network "$@" ;;
-  pull|push|login) verb=$1; shift; exec ${program} $verb ${registryFlags.join(' ')} "$@" ;;
+    exec ${program} $form $verb ${(flags.run ?? []).join(' ')} $network "$@" ;;
+  pull|push|login) verb=$1; shift; exec ${program} $verb ${(flags.registry ?? []).join(' ')} "$@" ;;
+  commit) verb=$1; shift; exec ${program} $verb ${(flags.commit ?? []).join(' ')} "$@" ;;
 esac
 exec ${program} "$@"
 `;

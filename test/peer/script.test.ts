@@ -44,7 +44,7 @@ async function setUp(t: { teardown(undo: () => void): void }): Promise<Both | st
   if (typeof peer === 'string') return peer;
   t.teardown(() => peer[Symbol.dispose]());
   t.teardown(() => user.run(['sh', '-c', `ids=$(${HUSK} ps -aq); [ -z "$ids" ] || ${HUSK} rm -f $ids`]));
-  const env = { husk: workplace(user, 'work-husk', wrapper(HUSK, [], [])), podman: workplace(user, 'work-podman', wrapper('/usr/bin/podman', peer.runFlags, ['--tls-verify=false'])) };
+  const env = { husk: workplace(user, 'work-husk', wrapper(HUSK)), podman: workplace(user, 'work-podman', wrapper('/usr/bin/podman', { run: peer.runFlags, registry: ['--tls-verify=false'], commit: ['-f', 'docker'] })) };
   const both: Both = {
     husk: (line) => user.run(shell(line), { env: env.husk, timeout: TIMEOUT }),
     podman: (line) => peer.runCommand(shell(line), { env: env.podman }),

@@ -49,7 +49,7 @@ docker rename first c2
 docker rename nosuch x
 ? No such container: nosuch
 docker ps -a --format '{{.Names}}' | sort
-docker rm first c2
+docker rm first c2 | sort
 docker rm nosuch
 ? No such container: nosuch
 docker rm -f nosuch
@@ -126,12 +126,11 @@ docker ps -l --format '{{.Names}}'
 docker ps -n 1 --format '{{.Names}}'
 docker rm a1
 ~ Podman's exit codes of wrong use
-docker stop -t 0 a1 a2
-~ several are stopped at once, in no order
-docker rm a1 a2
-docker run -d --rm --name gone box sleep 100 >/dev/null; docker stop -t 0 gone; sleep 0.5; docker ps -aq
+docker stop -t 0 a1 a2 | sort
+docker rm a1 a2 | sort
+docker run -d --rm --name gone box sleep 100 >/dev/null; docker stop -t 0 gone; docker ps -q
 docker run -d --name rmf box sleep 100 >/dev/null; docker rm -f rmf; docker ps -aq
-docker run --rm --stop-signal INT --name sig -d box sh -c 'trap "exit 9" INT; while :; do sleep 0.1; done' >/dev/null; sleep 0.3; docker stop sig; docker ps -aq
+docker run --rm --stop-signal INT --name sig -d box sh -c 'trap "exit 9" INT; while :; do sleep 0.1; done' >/dev/null; sleep 0.3; docker stop sig; docker ps -q
 docker run --name out box sh -c 'for i in 1 2 3 4 5 6; do echo line $i; done'
 docker logs --tail 2 out
 docker logs --tail all out | wc -l
@@ -159,8 +158,7 @@ docker run --rm --entrypoint '' box echo c
 docker run --rm -h myhost box hostname
 docker run --rm -h myhost --domainname example.org box hostname
 ~ options that Podman 4.3 has not, or not in Docker's form
-docker run --rm --add-host db:10.1.2.3 box grep db /etc/hosts
-~ `/etc/hosts`
+docker run --rm --add-host db:10.1.2.3 -h me box grep '	db$' /etc/hosts
 docker run --rm --dns 10.9.8.7 --dns-search example.org --dns-option ndots:3 box cat /etc/resolv.conf
 ~ `--dns` with `--network none`
 docker run --rm --network none box sh -c 'ls /sys/class/net'
@@ -187,6 +185,7 @@ docker run --rm --init box sh -c 'cat /proc/1/comm | wc -l'
 docker run --rm --pid host box sh -c 'test $$ -gt 2 && echo host pids'
 ~ limits and host pids without cgroup v2
 docker run --rm --ipc host box true
+~ limits and host pids without cgroup v2
 docker run --rm --uts host box hostname | cmp - /proc/sys/kernel/hostname
 docker run --rm --ipc none box sh -c 'ls -d /dev/shm'
 docker run --rm --oom-score-adj 500 box cat /proc/self/oom_score_adj
@@ -202,7 +201,7 @@ docker run --rm --log-driver none --name ln box echo hi
 docker run -d --name joined box sleep 100 >/dev/null; docker run --rm --network container:joined --ipc container:joined --pid container:joined box sh -c 'ps | grep -c "sleep 100"'; docker rm -f joined
 docker run --rm --network container:nosuch box true
 docker run --rm -v relative/path:/x box true
-docker run --rm --stop-timeout 1 --name st -d box sh -c 'trap "" TERM; while :; do sleep 0.1; done' >/dev/null; sleep 0.3; docker stop st; docker ps -aq
+docker run --rm --stop-timeout 1 --name st -d box sh -c 'trap "" TERM; while :; do sleep 0.1; done' >/dev/null; sleep 0.3; docker stop st; docker ps -q
 docker run --rm --health-cmd true box true
 docker run --rm --no-healthcheck box true
 docker run --rm --memory 1 box true
@@ -218,6 +217,7 @@ docker inspect -f '{{.RestartCount}} {{.State.Status}} {{.HostConfig.RestartPoli
 docker rm often
 docker run -d --name ever --restart always box sh -c 'sleep 0.1' >/dev/null; sleep 1; docker stop -t 0 ever; docker inspect -f '{{.State.Status}}' ever; docker rm ever
 docker run -d --name up --restart unless-stopped box sleep 100 >/dev/null; docker update --restart no up; docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' up; docker rm -f up
+~ options that Podman 4.3 has not, or not in Docker's form
 # health
 docker run -d --name sick --health-cmd 'exit 1' --health-interval 1s --health-retries 1 box sleep 100 >/dev/null; sleep 2.5; docker inspect -f '{{.State.Health.Status}} {{(index .State.Health.Log 0).ExitCode}}' sick; docker ps --filter health=unhealthy --format '{{.Names}}'
 ~ health checks need systemd
@@ -232,7 +232,9 @@ docker cp files:/data/one copied; cat copied
 docker cp files:/data copied-dir; ls -R copied-dir
 docker cp files:/data/. copied-dir2; ls copied-dir2
 docker cp -L files:/data/link followed; cat followed
+~ options that Podman 4.3 has not, or not in Docker's form
 docker cp files:/data/link unfollowed; readlink unfollowed
+~ `cp` of a symbolic link
 docker cp files:/nosuch x
 docker cp names.txt files:/data/
 docker exec files cat /data/names.txt
@@ -267,12 +269,14 @@ docker rmi made:v1 imported:1 | grep -c Untagged
 # pause, update, stats, events, wait
 docker run -d --name busy box sleep 1000 >/dev/null
 docker stats --no-stream --format '{{.Name}}' busy
+~ limits and host pids without cgroup v2
 docker stats --no-stream nosuch
 docker port busy
 docker port nosuch
 docker events --since 1h --until 0s --filter container=busy --filter event=start --format '{{.Type}} {{.Action}}' 
 ~ `events` of a log file that is not there
 docker events --since 1h --until 0s --filter container=busy --format '{{.Action}}' | grep -cE '^(create|init|start)$'
+~ `events` of a log file that is not there
 docker update --memory bogus busy
 docker update nosuch
 docker wait nosuch
