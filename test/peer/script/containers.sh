@@ -254,7 +254,7 @@ docker stop -t 0 files
 docker cp files:/data/sub/two two; cat two
 docker cp names.txt files:/stopped; docker cp files:/stopped - | tar xO
 docker diff files | grep stopped
-docker commit -m 'a message' -a me -c 'ENV X=committed' -c 'CMD ["cat","/data/one"]' -c 'WORKDIR /data' -c 'LABEL made=yes' -c 'EXPOSE 80' -c 'USER daemon' files made:v1 | wc -c
+docker commit -m 'a message' -a me -c 'ENV X=committed' -c 'CMD ["cat","/data/one"]' -c 'WORKDIR /data' -c 'LABEL made=yes' -c 'EXPOSE 80' -c 'USER daemon' files made:v1 | sed 's/sha256://' | wc -c
 docker run --rm made:v1
 docker run --rm made:v1 sh -c 'echo $X; pwd; id -un; cat sub/two; ls /etc/group'
 docker inspect -f '{{.Config.Cmd}} {{.Config.User}} {{.Config.WorkingDir}} {{.Config.Labels.made}}' made:v1
