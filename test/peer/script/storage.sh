@@ -99,6 +99,7 @@ docker version --format '{{.Client.Version}}' | wc -l
 docker info --format '{{.Containers}}'
 ~ placeholders of `--format`
 docker system df --format '{{.Type}}' | sort
+~ kinds of `system df`
 docker system prune -f | grep -c reclaimed
 docker --version | wc -l
 docker bogus
