@@ -31,6 +31,16 @@ static const struct mount_point {
   {"tmpfs", "/tmp", "mode=1777", MS_NOSUID | MS_NODEV},
 };
 
+/*
+ * A mark for whoever measures a boot from outside, whatever the hypervisor: CPUID always leaves the guest, and Linux has a tracepoint there
+ * (kvm:kvm_cpuid). An unknown leaf changes nothing; it costs an exit that the kernel answers.
+ */
+enum { MARK_LEAF = 0x4855534b, MARK_INIT = 0, MARK_AGENT = 1 };
+static void mark(unsigned stage) {
+  unsigned leaf = MARK_LEAF, ebx, ecx = stage, edx;
+  __asm__ volatile("cpuid" : "+a"(leaf), "=b"(ebx), "+c"(ecx), "=d"(edx));
+}
+
 /* The reset port (reboot=t on the command line): the VMM sees the machine end. */
 static _Noreturn void switch_off(void) {
   sync();
@@ -55,12 +65,14 @@ static pid_t start_agent(void) {
   }
   char *const arguments[] = {"husk-agent", "--disable-warning=ExperimentalWarning", AGENT_BUNDLE, NULL};
   char *const environment[] = {"PATH=/bin", "HOME=/run", "LANG=C.UTF-8", NULL};
+  mark(MARK_AGENT);
   execve(AGENT_PROGRAM, arguments, environment);
   fprintf(stderr, "husk-init: cannot execute %s: %s\n", AGENT_PROGRAM, strerror(errno));
   _exit(127);
 }
 
 void vm_main(void) {
+  mark(MARK_INIT);
   for (size_t i = 0; i < sizeof MOUNT_POINTS / sizeof *MOUNT_POINTS; i++) {
     const struct mount_point *point = &MOUNT_POINTS[i];
     if (mount(point->type, point->target, point->type, point->flags, point->options) < 0) give_up("mount", point->target);

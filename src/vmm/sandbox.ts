@@ -50,7 +50,7 @@ const LOST_TIMEOUT = 5000;
 /** ms after a process's exit in which its streams may still be opened */
 const LATE_STREAM = 5000;
 /** Documentation/admin-guide/kernel-parameters.txt; panic=-1 and reboot=k: a guest that panics resets at once, and the VMM sees it */
-const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=/dev/vda rootfstype=erofs ro init=/husk/husk-init';
+export const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=/dev/vda rootfstype=erofs ro init=/husk/husk-init';
 /** in the order the devices are given, virtio-blk names them */
 const ROOT_DEVICE = '/dev/vdb';
 const WRITABLE_DEVICE = '/dev/vdc';
@@ -78,6 +78,8 @@ export interface VmOptions {
   network?: VmNetwork;
   /** everything is open, the guest has not run: the moment to give up what is not needed any more */
   beforeRun?: () => void;
+  /** the guest's agent serves: for whoever measures */
+  onAgent?: () => void;
 }
 
 export class VmSandbox implements Sandbox {
@@ -85,6 +87,7 @@ export class VmSandbox implements Sandbox {
   readonly #size: VmSize;
   readonly #beforeRun: (() => void) | undefined;
   readonly #network: VmNetwork | undefined;
+  readonly #onAgent: (() => void) | undefined;
   readonly #binds: GuestBinds;
   readonly #vsock = new Vsock();
   readonly #agent: AgentClient;
@@ -109,6 +112,7 @@ export class VmSandbox implements Sandbox {
     this.#size = options.size;
     this.#beforeRun = options.beforeRun;
     this.#network = options.network;
+    this.#onAgent = options.onAgent;
     const ownership = options.sameIds ? sameOwners : ownersOf(linux);
     this.#agent = new AgentClient(this.#vsock, { notice: (notice) => this.#notice(notice), lost: ({ message }) => this.#lost(message) });
     this.#machine = new Machine({
@@ -156,6 +160,7 @@ export class VmSandbox implements Sandbox {
     } finally {
       clearTimeout(timer);
     }
+    this.#onAgent?.();
     await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: this.#binds.shares ? [SHARES_TAG] : [], files: this.#binds.files });
   }
 

@@ -1,0 +1,105 @@
+/**
+ * One VM container, `echo`, by stages, as one line of JSON: `container.cjs husk|qemu`. Loaded as the supervisor is (a bundle with V8's code cache). With husk this process is the
+ * VMM, through the sandbox that the supervisor uses; with QEMU it starts one on the same kernel and disks and speaks to the same agent by vhost-vsock.
+ * BENCH_START is when this process was started. Times are ms of CLOCK_MONOTONIC.
+ */
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import type { Spec } from '../../../src/container/spec.ts';
+import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../../../src/program.ts';
+import { AgentClient } from '../../../src/vmm/agent-client.ts';
+import { guestBinds, MAX_SHARES } from '../../../src/vmm/binds.ts';
+import { COMMAND_LINE, VmSandbox } from '../../../src/vmm/sandbox.ts';
+import { unpackSparse } from '../../../src/vmm/sparse-template.ts';
+import { BALLOON, disk, RNG, startQemu, vsock } from './qemu.ts';
+import { vsockPorts } from './vsock-ports.ts';
+
+const now = () => Number(process.hrtime.bigint()) / 1e6;
+const times: Record<string, number> = { start: Number(process.env['BENCH_START']), loaded: now() };
+const mark = (name: string) => void (times[name] ??= now());
+
+/** as a container without limits has: src/supervisor/vm.ts; one CPU, because instruction counting has one */
+const MEMORY = 1024;
+const CID = 3;
+
+const folder = process.env['BENCH_FOLDER']!;
+const root = JSON.parse(readFileSync(join(folder, 'root.json'), 'utf8')) as { path: string; offset: number; length: number }[];
+const spec = JSON.parse(readFileSync(join(folder, 'spec.json'), 'utf8')) as Spec;
+const writable = join(folder, 'writable.ext4');
+const stdio = { stdin: false, terminal: false };
+
+async function underHusk(): Promise<void> {
+  unpackSparse(WRITABLE_DISK, writable);
+  mark('begun');
+  const sandbox = new VmSandbox(
+    { id: 'b'.repeat(64), spec, rootfs: { kind: 'disk', root, writable }, directory: folder, init: false },
+    { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size: { memory: MEMORY << 20, cpus: 1 }, sameIds: false, beforeRun: () => mark('made'), onAgent: () => mark('ready') },
+  );
+  await sandbox.prepare(stdio);
+  mark('created');
+  const first = await sandbox.start();
+  first.stdout.once('data', () => mark('output'));
+  first.stdout.resume();
+  await first.exited;
+  mark('exited');
+  await sandbox.destroy();
+  mark('gone');
+}
+
+async function underQemu(): Promise<void> {
+  // no scattered disks there: one file
+  const flat = join(folder, 'root.flat');
+  const out = openSync(flat, 'w');
+  for (const { path, offset, length } of root) {
+    const bytes = Buffer.alloc(length);
+    const fd = openSync(path, 'r');
+    readSync(fd, bytes, 0, length, offset);
+    closeSync(fd);
+    writeSync(out, bytes);
+  }
+  closeSync(out);
+  unpackSparse(WRITABLE_DISK, writable);
+  const binds = guestBinds(spec, { directory: folder, maxShares: MAX_SHARES });
+  const exited = Promise.withResolvers<void>();
+  const agent = new AgentClient(vsockPorts, () => exited.resolve());
+  mark('begun');
+  const qemu = startQemu({
+    kernel: GUEST_KERNEL,
+    commandLine: `${COMMAND_LINE.replace('reboot=k', 'reboot=t')} noreplace-smp`,
+    memory: MEMORY,
+    cpus: 1,
+    devices: [...disk({ id: 'agent', path: AGENT_DISK, readOnly: true }), ...disk({ id: 'root', path: flat, readOnly: true }), ...disk({ id: 'writable', path: writable, readOnly: false }), ...vsock(CID), ...RNG, ...BALLOON],
+  });
+  mark('made');
+  const failed = qemu.ended.then(() => agent.fail(new Error(`QEMU ended: ${qemu.output()}`)));
+  await agent.ready();
+  mark('ready');
+  await agent.request({ type: 'configure', realtime: Date.now(), entropy: Buffer.alloc(64).toString('base64'), shares: [], files: binds.files });
+  const receive = (stream: Duplex) => {
+    stream.end();
+    stream.once('data', () => mark('output'));
+    stream.resume();
+  };
+  const streams = { stdout: agent.expectStream(receive), stderr: agent.expectStream((stream) => void stream.end().resume()) };
+  await agent.request({ type: 'create', spec: binds.spec, init: false, rootDevice: '/dev/vdb', writableDevice: '/dev/vdc', streams });
+  mark('created');
+  await agent.request({ type: 'start' });
+  await exited.promise;
+  mark('exited');
+  await agent.request({ type: 'shutdown' });
+  qemu.child.kill('SIGKILL');
+  await failed;
+  mark('gone');
+}
+
+void (process.argv[2] === 'qemu' ? underQemu() : underHusk()).then(
+  () => {
+    console.log(JSON.stringify(times));
+    process.exit(0);
+  },
+  (error) => {
+    console.error(error);
+    process.exit(1);
+  },
+);

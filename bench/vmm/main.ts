@@ -1,0 +1,82 @@
+/**
+ * `make bench-vm`: husk's VMM beside QEMU's microvm machine with the same kernel, disks and guest programs, in the same boot of the test host, whose clock counts instructions
+ * (figures: 1 instruction = 1 ns); writes the tables into docs/performance.md between their markers. About ten minutes. Arguments choose sections;
+ * BENCH_RUNS the repetitions of boots.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bundle, copyKoffi } from '../../setup/bundle-file.ts';
+import { writeCodeCache } from '../../setup/code-cache.ts';
+import { rootDisk } from '../../src/images/erofs/root-disk.ts';
+import type { Layer } from '../../src/images/contract.ts';
+import { containerSpec } from './spec.ts';
+import { bootTable, containerTable, deviceTable, type Fact } from './tables.ts';
+
+const root = join(import.meta.dirname, '../..');
+const made = join(root, 'build/bench-vm');
+const dist = join(made, 'dist');
+/** seconds for one boot of the test host; an instruction-counted one hangs once in a while */
+const LIMIT = 280;
+const TRIES = 2;
+const SECTIONS: Record<string, (facts: Fact[]) => string[]> = { boot: bootTable, container: containerTable, block: deviceTable, vsock: deviceTable, fs: deviceTable };
+
+/** What the test host needs, in one folder that it copies to memory. */
+async function prepare(): Promise<void> {
+  rmSync(made, { recursive: true, force: true });
+  mkdirSync(dist, { recursive: true });
+  for (const part of ['husk-init', 'vmlinux', 'agent.erofs', 'writable.disk']) copyFileSync(join(root, 'dist', part), join(dist, part));
+  copyKoffi(dist);
+  await bundle('bench/vmm/inside/devices.ts', join(dist, 'devices.cjs'));
+  // as husk's own bundle is started
+  await bundle('bench/vmm/inside/container.ts', join(dist, 'husk-main.cjs'));
+  copyFileSync(join(root, 'setup/start.cjs'), join(dist, 'husk.cjs'));
+  writeCodeCache(join(dist, 'husk-main.cjs'), join(dist, 'husk-main.cache'));
+  for (const [source, program] of [['guest.c', 'init'], ['vsock-peer.c', 'vsock-peer']] as const) execFileSync('gcc', ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-o', join(made, program), join(import.meta.dirname, source)]);
+  execFileSync('sh', ['-c', 'echo init | cpio -o -H newc --quiet >initrd.cpio'], { cwd: made });
+  execFileSync('sh', ['-c', `${root}/setup/base-tree >layer.tar`], { cwd: made });
+  const layer = { diffId: 'sha256:bench', tar: join(made, 'layer.tar') } as unknown as Layer;
+  const disk = await rootDisk([layer], { tmp: join(made, 'tmp') });
+  // where they will lie inside
+  const parts = disk.map(({ path, offset, length }) => ({ path: path.replace(made, '/tmp/bench'), offset, length }));
+  writeFileSync(join(made, 'root.json'), JSON.stringify(parts));
+  writeFileSync(join(made, 'spec.json'), JSON.stringify(containerSpec(['echo', 'ready'], '/tmp/bench/etc')));
+  mkdirSync(join(made, 'etc'));
+  for (const file of ['hosts', 'hostname', 'resolv.conf']) writeFileSync(join(made, 'etc', file), 'bench\n');
+}
+
+function measure(sections: string[]): Fact[] {
+  const out = mkdtempSync(join(tmpdir(), 'husk-bench-vm-'));
+  try {
+    for (let attempt = 1; ; attempt++) {
+      rmSync(join(out, 'facts'), { force: true });
+      const { status } = spawnSync(join(root, 'test/vm-host/run'), ['-i', '-m', '4096', '-t', String(LIMIT), '--', process.execPath, join(import.meta.dirname, 'inside/main.ts'), made, ...sections], { env: { ...process.env, VMHOST_OUT: out }, stdio: ['ignore', 'inherit', 'inherit'] });
+      if (status === 0) break;
+      if (attempt === TRIES) throw new Error(`the test host ended with ${status}`);
+      console.error(`${sections.join(', ')}: the test host ended with ${status}; once more`);
+    }
+    return readFileSync(join(out, 'facts'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as Fact);
+  } finally {
+    rmSync(out, { recursive: true, force: true });
+  }
+}
+
+function writeTable(section: string, lines: string[]): void {
+  const file = join(root, 'docs/performance.md');
+  const text = readFileSync(file, 'utf8');
+  const markers = new RegExp(`(<!-- bench:vm-${section} -->\\n)[\\s\\S]*?(<!-- /bench:vm-${section} -->)`);
+  if (!markers.test(text)) throw new Error(`${file} has no place for ${section}`);
+  writeFileSync(file, text.replace(markers, `$1${lines.join('\n')}\n$2`));
+}
+
+const chosen = process.argv.slice(2);
+const missing = ['vmlinux', 'agent.erofs', 'writable.disk'].filter((part) => !existsSync(join(root, 'dist', part)));
+if (missing.length > 0) throw new Error(`dist/ has no ${missing.join(', ')}: make vm`);
+await prepare();
+for (const [section, table] of Object.entries(SECTIONS)) {
+  if (chosen.length > 0 && !chosen.includes(section)) continue;
+  const lines = table(measure([section]));
+  console.log(`\n${section}\n${lines.join('\n')}`);
+  if (process.env['BENCH_WRITE'] !== '0') writeTable(section, lines);
+}

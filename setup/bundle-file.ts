@@ -1,0 +1,55 @@
+/** One JavaScript file out of TypeScript sources, with koffi.node expected beside it: husk's own bundles, and those of the benches. */
+import { build } from 'esbuild';
+import { copyFileSync, chmodSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '..');
+
+/** where a bundle's own folder is, in either kind of module */
+export const COMMON = {
+  format: 'cjs',
+  target: 'node24',
+  define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename', 'import.meta.url': 'HUSK_URL' },
+  banner: "const HUSK_URL=require('node:url').pathToFileURL(__filename).href;",
+} as const;
+/** the oldest Node that the library runs under; libraries of CommonJS in it need a require */
+export const MODULE = { format: 'esm', target: 'node22', define: {}, banner: "import{createRequire as huskRequire}from'node:module';const require=huskRequire(import.meta.url);" } as const;
+
+/** @param entry a source file, from the repository's root. @param outfile a path */
+export const bundle = (entry: string, outfile: string, kind: typeof COMMON | typeof MODULE = COMMON) => build({
+  entryPoints: [join(root, entry)],
+  outfile,
+  bundle: true,
+  platform: 'node',
+  target: kind.target,
+  format: kind.format,
+  minifyWhitespace: true,
+  minifySyntax: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+  define: {
+    ...kind.define,
+    HUSK_VERSION: JSON.stringify(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version),
+  },
+  banner: { js: kind.banner },
+  plugins: [
+    {
+      // koffi's own entry looks for its native part in node_modules; ours lies beside the bundle
+      name: 'koffi',
+      setup(bundle) {
+        bundle.onLoad({ filter: /src\/host\/libc\.ts$/ }, ({ path }) => {
+          const source = readFileSync(path, 'utf8');
+          const contents = source.replace("createRequire(import.meta.url)('koffi')", "createRequire(import.meta.url)('./koffi.node')");
+          if (contents === source) throw new Error(`${path} no longer loads koffi as setup/bundle.ts expects`);
+          return { contents, loader: 'ts' };
+        });
+      },
+    },
+  ],
+});
+
+/** koffi's native part, beside a bundle */
+export function copyKoffi(folder: string): void {
+  copyFileSync(join(root, 'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node'), join(folder, 'koffi.node'));
+  chmodSync(join(folder, 'koffi.node'), 0o755);
+}
