@@ -15,6 +15,7 @@ const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 0x01;
 const MAP_PRIVATE = 0x02;
+const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
 const MADV_DONTNEED = 4;
@@ -34,7 +35,7 @@ export class Mapping implements Disposable {
     this.length = length;
   }
 
-  /** Private zeroed memory, not counted against overcommit until touched: guest RAM. */
+  /** Private zeroed memory. */
   static anonymous(length: number): Mapping {
     return Mapping.#map(length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, `${length} bytes of memory`);
   }
@@ -61,23 +62,22 @@ export class Mapping implements Disposable {
     return this.#buffer;
   }
 
-  /** Gives pages back to the host; they read as zeroes (anonymous) or as the file (copy-on-write) next time. Offsets are bounds-checked by the caller. */
-  discard(offset: number, length: number): void {
-    checked(madvise(this.address + offset, length, MADV_DONTNEED), 'madvise');
-  }
-
-  adviseHugePages(): void {
-    // An older or differently configured kernel refuses; nothing depends on it.
-    madvise(this.address, this.length, MADV_HUGEPAGE);
-  }
-
-  /** Keeps guest memory out of core dumps of the VMM. */
-  adviseNoDump(): void {
-    madvise(this.address, this.length, MADV_DONTDUMP);
-  }
-
   [Symbol.dispose](): void {
     if (this.#buffer !== undefined && this.#buffer.byteLength > 0) this.#buffer.transfer(0);
     checked(munmap(this.address, this.length), 'munmap');
   }
+}
+
+/** Fresh private memory over addresses that are the caller's own, as mmap(2) with MAP_FIXED. Never counted against overcommit. @returns a negative number on failure */
+export const mapOver = (address: number, length: number) => mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+/** Anonymous pages back to the host; they read as zeroes next time. @throws SyscallError */
+export function discardPages(address: number, length: number): void {
+  checked(madvise(address, length, MADV_DONTNEED), 'madvise');
+}
+
+/** Huge pages where the host has them, and none of it in a core dump. An older or differently configured kernel refuses; nothing depends on it. */
+export function adviseRam(address: number, length: number): void {
+  madvise(address, length, MADV_HUGEPAGE);
+  madvise(address, length, MADV_DONTDUMP);
 }

@@ -1,4 +1,5 @@
 /** Whole machines: our kernel under our VMM, on a real KVM. */
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import test from 'ava';
+import { rootDisk } from '../../src/images/erofs/root-disk.ts';
 import { packetPair, readPacket, setNonBlocking, writePacket } from '../../src/host/packet-fd.ts';
 import { watchReadable } from '../../src/host/poll.ts';
 import { Balloon } from '../../src/vmm/devices/balloon/device.ts';
@@ -189,6 +191,21 @@ await onKvmHost(import.meta.url, () => {
     t.is(statSync(join(folder, 'dir')).mode & 0o7777, 0o1777);
     t.is(readFileSync(join(folder, 'large')).length, 3 * MIB);
     t.deepEqual(device.figures, { inodes: 1, handles: 0 });
+    t.deepEqual(guest.reports, []);
+  });
+
+  test.serial('the guest kernel has what images need, asked by doing', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'husk-features-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const layer = join(folder, 'layer.tar');
+    execFileSync('sh', ['-c', `echo hello >hello && tar -cf ${layer} hello`], { cwd: folder });
+    const root = await rootDisk([{ diffId: `sha256:${'0'.repeat(64)}`, tar: layer, size: 0 }], { tmp: folder });
+    const upper = join(folder, 'upper.ext4');
+    execFileSync('/sbin/mke2fs', ['-q', '-t', 'ext4', upper, '16M']);
+    using guest = new Guest({ test: 'features', devices: [new Block(new Backing(root, { readOnly: true }), { serial: 'root', blockSize: 512 }), new Block(Backing.file(upper, { readOnly: false }), { serial: 'upper' })] });
+    t.deepEqual(await guest.run(), { kind: 'reset' });
+    t.notRegex(guest.output, /FAIL/);
+    t.is(guest.output.match(/kernel: ok/g)?.length, 22, guest.output);
     t.deepEqual(guest.reports, []);
   });
 

@@ -14,7 +14,7 @@ export { missingParts, notByItself, root };
 
 /** made by `make dist/vmlinux` or guest/kernel-config/build.sh */
 export const KERNEL = `${root}dist/vmlinux`;
-/** the test guest's initramfs, made out of test/vmm/guest/init.c; in build/, which the test host sees read-only */
+/** the test guest's initramfs, made out of test/vmm/guest/; in build/, which the test host sees read-only */
 export const INITRD = `${root}build/test-vmm/initrd.cpio`;
 /** seconds for a file of tests in the test host; a machine that does other things besides needs more */
 const TIME_LIMIT = Number(process.env['HUSK_TEST_SECONDS'] ?? 280);
@@ -44,7 +44,7 @@ async function prepareGuest(): Promise<string | undefined> {
     await run('guest/kernel-config/build.sh', [KERNEL]);
   }
   mkdirSync(`${root}build/test-vmm`, { recursive: true });
-  const made = await run('sh', ['-ec', 'cd build/test-vmm && gcc -static -O2 -Wall -Wextra -Werror -o init ../../test/vmm/guest/init.c && echo init | cpio -o -H newc --quiet >initrd.new && mv initrd.new initrd.cpio']);
+  const made = await run('sh', ['-ec', 'cd build/test-vmm && gcc -static -O2 -Wall -Wextra -Werror -o init ../../test/vmm/guest/*.c && echo init | cpio -o -H newc --quiet >initrd.new && mv initrd.new initrd.cpio']);
   if (made.code !== 0) throw new Error(`cannot make the test guest: ${made.output}`);
   return undefined;
 }

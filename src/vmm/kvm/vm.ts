@@ -2,7 +2,6 @@
 import { Fd } from '../../host/fd.ts';
 import type { EventFd } from '../../host/eventfd.ts';
 import { ioctl } from '../../host/ioctl.ts';
-import type { Mapping } from '../../host/mapping.ts';
 import {
   IOEVENTFD,
   IRQFD,
@@ -56,7 +55,7 @@ export class Vm implements Disposable {
    * Makes part of a mapping guest-physical memory. Addresses, offset and length in bytes, page-aligned.
    * @param options.readOnly the guest's writes leave KVM_RUN as MMIO (or reach an ioeventfd); its reads do not
    */
-  addMemory(guestAddress: number, mapping: Mapping, options: { offset?: number; length?: number; readOnly?: boolean } = {}): void {
+  addMemory(guestAddress: number, mapping: { address: number; length: number }, options: { offset?: number; length?: number; readOnly?: boolean } = {}): void {
     const offset = options.offset ?? 0;
     const length = options.length ?? mapping.length - offset;
     if (offset < 0 || length <= 0 || offset + length > mapping.length) throw new RangeError('memory slot outside its mapping');

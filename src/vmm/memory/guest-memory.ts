@@ -5,7 +5,8 @@
  * guest made up ends in a GuestFault, never in host memory. RAM is one anonymous mapping, so `hostAddress` of a checked range may be handed to a system call.
  * Guest addresses are numbers: a u64 above 2^53 loses bits but is out of range all the same.
  */
-import { Mapping, PAGE_SIZE } from '../../host/mapping.ts';
+import { PAGE_SIZE } from '../../host/mapping.ts';
+import { RamMapping } from '../../host/ram-mapping.ts';
 import type { Vm } from '../kvm/vm.ts';
 import { HIGH_RAM_START, LOW_RAM_END } from './layout.ts';
 
@@ -17,28 +18,25 @@ export class GuestFault extends Error {
 export class GuestMemory implements Disposable {
   /** bytes of RAM */
   readonly size: number;
-  readonly #mapping: Mapping;
+  readonly #mapping: RamMapping;
   readonly #lowSize: number;
   #bytes: Uint8Array;
   #view: DataView;
   #u16: Uint16Array;
 
-  private constructor(mapping: Mapping) {
+  private constructor(mapping: RamMapping) {
     this.#mapping = mapping;
     this.size = mapping.length;
     this.#lowSize = Math.min(this.size, LOW_RAM_END);
-    this.#bytes = new Uint8Array(mapping.buffer);
-    this.#view = new DataView(mapping.buffer);
-    this.#u16 = new Uint16Array(mapping.buffer);
+    this.#bytes = new Uint8Array(mapping.buffer, mapping.offset, mapping.length);
+    this.#view = new DataView(mapping.buffer, mapping.offset, mapping.length);
+    this.#u16 = new Uint16Array(mapping.buffer, mapping.offset, mapping.length / 2);
   }
 
   /** @param size bytes, a multiple of the page size */
   static allocate(size: number): GuestMemory {
     if (!Number.isSafeInteger(size) || size <= 0 || size % PAGE_SIZE !== 0) throw new RangeError(`guest memory of ${size} bytes`);
-    const mapping = Mapping.anonymous(size);
-    mapping.adviseHugePages();
-    mapping.adviseNoDump();
-    return new GuestMemory(mapping);
+    return new GuestMemory(new RamMapping(size));
   }
 
   attach(vm: Vm): void {

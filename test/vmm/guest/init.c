@@ -1,5 +1,7 @@
 /* PID 1 of the VMM's own test guest: does what its command line's husk.test= says, prints to the console, reboots. Static, no shell. */
 #define _GNU_SOURCE
+#include "features.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <arpa/inet.h>
@@ -236,6 +238,7 @@ int main(void) {
   if (has(cmdline, "husk.test=balloon")) balloon();
   if (has(cmdline, "husk.test=net")) net();
   if (has(cmdline, "husk.test=fs")) fs();
+  if (has(cmdline, "husk.test=features")) features();
   if (has(cmdline, "husk.test=panic")) { fd = open("/proc/sysrq-trigger", O_WRONLY); exit(3); }
   if (has(cmdline, "husk.test=hang")) for (;;) pause();
   if (has(cmdline, "husk.test=spin")) { say("spinning"); for (;;) ; }

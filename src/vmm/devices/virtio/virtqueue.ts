@@ -78,11 +78,12 @@ export class Virtqueue {
     const { size, descriptors, available, used } = this.state;
     if (size === 0 || size > this.maxSize || (size & (size - 1)) !== 0) throw new GuestFault(`queue ${this.index} has size ${size}`);
     if (descriptors % 16 !== 0 || available % 2 !== 0 || used % 4 !== 0) throw new GuestFault(`queue ${this.index} has a misaligned ring`);
-    const { buffer } = this.#memory.bytes;
+    const { buffer, byteOffset } = this.#memory.bytes;
+    const place = (address: number, length: number) => byteOffset + this.#memory.offset(address, length);
     // With event indices each ring has one more word, always reserved by §2.7.6 and §2.7.8.
-    this.#descriptors = new Uint32Array(buffer, this.#memory.offset(descriptors, DESCRIPTOR_SIZE * size), DESCRIPTOR_WORDS * size);
-    this.#available = new Uint16Array(buffer, this.#memory.offset(available, 6 + 2 * size), 3 + size);
-    const usedOffset = this.#memory.offset(used, 6 + USED_ELEMENT_SIZE * size);
+    this.#descriptors = new Uint32Array(buffer, place(descriptors, DESCRIPTOR_SIZE * size), DESCRIPTOR_WORDS * size);
+    this.#available = new Uint16Array(buffer, place(available, 6 + 2 * size), 3 + size);
+    const usedOffset = place(used, 6 + USED_ELEMENT_SIZE * size);
     this.#used16 = new Uint16Array(buffer, usedOffset, 3 + 4 * size);
     this.#used32 = new Uint32Array(buffer, usedOffset + USED_RING_BYTES, 2 * size);
     this.#eventIndex = features.eventIndex;
