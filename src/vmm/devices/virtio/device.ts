@@ -16,8 +16,12 @@ export interface VirtioDevice extends Disposable {
   readonly queueSizes: readonly number[];
   /** the configuration space as the driver reads it; change it, then call `host.configChanged()` */
   readonly config: Uint8Array;
-  /** everything that a snapshot must carry, plain data only; the rings' own indices are the transport's to save */
-  readonly state: unknown;
+  /**
+   * Everything that a snapshot must carry besides `config`: plain data that `v8.serialize` takes, no host resources. The rings' own indices are the transport's to save.
+   */
+  readonly state: object;
+  /** Takes a state that was saved, before `activate`; without it the saved fields are assigned to `state`. */
+  restore?(state: object): void;
 
   /** DRIVER_OK: from now on until `reset()` the queues may be used. */
   activate(host: DeviceHost): void;

@@ -61,8 +61,12 @@ const TRANSPORT_FEATURES = F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1;
 
 const LOW_32 = 0xffff_ffffn;
 
-/** Everything of a transport that a snapshot must carry. */
+/** Everything of a transport and its device that a snapshot must carry: plain data. */
 export interface TransportState {
+  /** the device's name and own state, and its configuration space */
+  device: string;
+  deviceState: object;
+  config: Uint8Array;
   status: number;
   deviceFeaturesSel: number;
   driverFeaturesSel: number;
@@ -307,8 +311,17 @@ export class MmioTransport implements Disposable {
     this.#wiring.page.set(this.device.config, CONFIG);
   }
 
+  /**
+   * With the vCPUs paused and nothing in flight: a request that the device has taken and not answered is in no state of anybody's.
+   * @throws Error naming the queue
+   */
   save(): TransportState {
+    const busy = this.queues.find(({ state }) => state.inFlight > 0);
+    if (busy !== undefined) throw new Error(`${this.device.name}: queue ${busy.index} has ${busy.state.inFlight} requests in flight`);
     return {
+      device: this.device.name,
+      deviceState: structuredClone(this.device.state),
+      config: this.device.config.slice(),
       status: this.#status,
       deviceFeaturesSel: this.#deviceFeaturesSel,
       driverFeaturesSel: this.#driverFeaturesSel,
@@ -325,8 +338,13 @@ export class MmioTransport implements Disposable {
     this.reset();
   }
 
-  /** Into a transport that was just made, before the guest runs. */
+  /** Into a transport that was just made around a device like the one saved, before the guest runs. @throws Error when it is another device, GuestFault for rings that cannot be */
   restore(state: TransportState): void {
+    const { device } = this;
+    if (state.device !== device.name || state.config.length !== device.config.length || state.queues.length !== this.queues.length) throw new Error(`cannot restore a ${state.device} into a ${device.name}`);
+    device.config.set(state.config);
+    if (device.restore) device.restore(structuredClone(state.deviceState));
+    else Object.assign(device.state, structuredClone(state.deviceState));
     this.#status = state.status;
     this.#deviceFeaturesSel = state.deviceFeaturesSel;
     this.#driverFeaturesSel = state.driverFeaturesSel;
@@ -342,7 +360,9 @@ export class MmioTransport implements Disposable {
     this.#showConfig();
     if ((this.#status & DRIVER_OK) !== 0 && (this.#status & NEEDS_RESET) === 0) {
       this.#active = true;
-      this.device.activate(this.#makeHost());
+      device.activate(this.#makeHost());
+      // a kick that the driver had given and nobody had seen yet went with the eventfd
+      this.kick();
     }
   }
 }

@@ -16,12 +16,31 @@ export interface Link {
   finished(connection: VsockConnection): void;
 }
 
-export type ConnectionState = 'connecting' | 'open' | 'closing' | 'closed';
+export type ConnectionPhase = 'connecting' | 'open' | 'closing' | 'closed';
+
+/** What the guest knows of an open connection, in bytes modulo 2^32. What our side still has to say to the guest is its writer's, not state. */
+export interface ConnectionState {
+  guestPort: number;
+  hostPort: number;
+  /** bytes the reader has taken; what every packet tells the guest, and what it was last told */
+  forwarded: number;
+  forwardedTold: number;
+  /** the guest's buffer and how much of it was emptied, as it last told us */
+  peerBuffer: number;
+  peerForwarded: number;
+  /** bytes we have sent */
+  sent: number;
+  /** the guest will not send, or not receive, any more */
+  peerDone: boolean;
+  peerDeaf: boolean;
+  /** received and not yet taken by the reader */
+  inbox: Uint8Array;
+}
 
 export class VsockConnection extends Duplex {
   readonly guestPort: number;
   readonly hostPort: number;
-  phase: ConnectionState;
+  phase: ConnectionPhase;
   readonly #link: Link;
   /** received and not yet taken by the reader */
   #inbox: Uint8Array[] = [];
@@ -40,7 +59,7 @@ export class VsockConnection extends Duplex {
   #creditAsked = false;
   #outgoing: { bytes: Uint8Array; done: (error?: Error | null) => void } | undefined;
 
-  constructor(link: Link, options: { guestPort: number; hostPort: number; phase: ConnectionState }) {
+  constructor(link: Link, options: { guestPort: number; hostPort: number; phase: ConnectionPhase }) {
     super({ allowHalfOpen: true, emitClose: true });
     this.#link = link;
     this.guestPort = options.guestPort;
@@ -52,6 +71,24 @@ export class VsockConnection extends Duplex {
 
   get forwarded(): number {
     return this.#forwarded;
+  }
+
+  save(): ConnectionState {
+    return {
+      guestPort: this.guestPort, hostPort: this.hostPort, forwarded: this.#forwarded, forwardedTold: this.#forwardedTold, peerBuffer: this.#peerBuffer, peerForwarded: this.#peerForwarded,
+      sent: this.#sent, peerDone: this.#peerDone, peerDeaf: this.#peerDeaf, inbox: new Uint8Array(Buffer.concat(this.#inbox)),
+    };
+  }
+
+  /** An open connection as it was saved. */
+  static restored(link: Link, state: ConnectionState): VsockConnection {
+    const connection = new VsockConnection(link, { guestPort: state.guestPort, hostPort: state.hostPort, phase: 'open' });
+    [connection.#forwarded, connection.#forwardedTold] = [state.forwarded, state.forwardedTold];
+    [connection.#peerBuffer, connection.#peerForwarded, connection.#sent] = [state.peerBuffer, state.peerForwarded, state.sent];
+    [connection.#peerDone, connection.#peerDeaf] = [state.peerDone, state.peerDeaf];
+    if (state.inbox.length > 0) connection.#inbox.push(state.inbox);
+    connection.#inboxBytes = state.inbox.length;
+    return connection;
   }
 
   /** Every packet of the guest carries its credit. */

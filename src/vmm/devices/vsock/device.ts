@@ -21,12 +21,13 @@ import {
   VSOCK_ID,
   VSOCK_QUEUE_SIZES,
 } from './config.ts';
-import { VsockConnection, type Link } from './connection.ts';
+import { VsockConnection, type ConnectionState, type Link } from './connection.ts';
 import { buildPacket, HEADER_SIZE, OP, parsePacket, TYPE_STREAM, type Packet } from './packet.ts';
 
-/** Connections do not outlive a snapshot: after a restore the guest is told so by the event queue's TRANSPORT_RESET. */
+/** Open connections outlive a snapshot, so that an agent that has called finds its host again; those half open or half closed do not. */
 export interface VsockState {
   nextPort: number;
+  connections: ConnectionState[];
 }
 
 interface Control {
@@ -43,7 +44,7 @@ export class Vsock implements VirtioDevice {
   readonly features = VSOCK_FEATURES;
   readonly queueSizes = VSOCK_QUEUE_SIZES;
   readonly config = vsockConfig();
-  readonly state: VsockState = { nextPort: FIRST_EPHEMERAL_PORT };
+  #nextPort = FIRST_EPHEMERAL_PORT;
   readonly #connections = new Map<string, VsockConnection>();
   readonly #listeners = new Map<number, (connection: VsockConnection) => void>();
   #control: Control[] = [];
@@ -104,10 +105,25 @@ export class Vsock implements VirtioDevice {
   }
 
   #freePort(): number {
-    const { state } = this;
     // Guest ports differ, but a host port of its own for each connection keeps logs readable; 2^31 of them cannot all be taken.
-    state.nextPort = state.nextPort >= 0xffff_fff0 ? FIRST_EPHEMERAL_PORT : state.nextPort + 1;
-    return state.nextPort;
+    this.#nextPort = this.#nextPort >= 0xffff_fff0 ? FIRST_EPHEMERAL_PORT : this.#nextPort + 1;
+    return this.#nextPort;
+  }
+
+  get state(): VsockState {
+    return { nextPort: this.#nextPort, connections: [...this.#connections.values()].filter(({ phase }) => phase === 'open').map((connection) => connection.save()) };
+  }
+
+  /** Connections that the guest had opened are accepted again by whoever listens on their port; one that nobody wants any more is reset. */
+  restore(state: VsockState): void {
+    this.#nextPort = state.nextPort;
+    for (const saved of state.connections) {
+      const connection = VsockConnection.restored(this.#link, saved);
+      this.#connections.set(key(saved.guestPort, saved.hostPort), connection);
+      const accept = this.#listeners.get(saved.hostPort);
+      if (accept === undefined) connection.destroy(new Error('the connection did not outlive the snapshot'));
+      else process.nextTick(accept, connection);
+    }
   }
 
   activate(host: DeviceHost): void {
