@@ -45,11 +45,6 @@ export class Mapping implements Disposable {
     return Mapping.#map(length, MAP_SHARED, fd, offset, `${length} bytes of fd ${fd}`);
   }
 
-  /** Copy-on-write over a file: a snapshot's memory. */
-  static copyOnWrite(fd: number, length: number, offset = 0): Mapping {
-    return Mapping.#map(length, MAP_PRIVATE | MAP_NORESERVE, fd, offset, `${length} bytes of fd ${fd}`);
-  }
-
   static #map(length: number, flags: number, fd: number, offset: number, what: string): Mapping {
     const address = checked(mmap(0, length, PROT_READ | PROT_WRITE, flags, fd, offset), 'mmap', what);
     return new Mapping(address, length);
@@ -70,6 +65,9 @@ export class Mapping implements Disposable {
 
 /** Fresh private memory over addresses that are the caller's own, as mmap(2) with MAP_FIXED. Never counted against overcommit. @returns a negative number on failure */
 export const mapOver = (address: number, length: number) => mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+/** As `mapOver`, but with a file's contents, copied where they are written. @returns a negative number on failure */
+export const mapFileOver = (address: number, length: number, fd: number) => mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, 0);
 
 /** Anonymous pages back to the host; they read as zeroes next time. @throws SyscallError */
 export function discardPages(address: number, length: number): void {

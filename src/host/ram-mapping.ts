@@ -6,7 +6,7 @@
  * back is the pages. The last buffer is kept for the next guest of the same size, because V8, which counts nothing, hardly ever collects one.
  */
 import { koffi, checked } from './libc.ts';
-import { adviseRam, discardPages, mapOver } from './mapping.ts';
+import { adviseRam, discardPages, mapFileOver, mapOver } from './mapping.ts';
 
 /** a huge page: guest memory begins at one, so that the kernel can use them */
 const ALIGNMENT = 2 << 20;
@@ -36,7 +36,14 @@ export class RamMapping implements Disposable {
     return this.#buffer;
   }
 
-  /** Gives pages back to the host; they read as zeroes next time. Offsets are bounds-checked by the caller. */
+  /** Copy-on-write over a file of the same length, which must not change: a snapshot's memory. @throws SyscallError */
+  fill(fd: number): void {
+    // Safety: as in the constructor.
+    checked(mapFileOver(this.address, this.length, fd), 'mmap', `${this.length} bytes of fd ${fd}`);
+    adviseRam(this.address, this.length);
+  }
+
+  /** Gives pages back to the host; they read as zeroes, or as the file, next time. Offsets are bounds-checked by the caller. */
   discard(offset: number, length: number): void {
     discardPages(this.address + offset, length);
   }

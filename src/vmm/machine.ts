@@ -3,6 +3,7 @@
  *
  * Everything but KVM_RUN happens on the event loop of the thread that made it.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../errors.ts';
 import { EventFd } from '../host/eventfd.ts';
 import { Mapping, PAGE_SIZE } from '../host/mapping.ts';
@@ -15,11 +16,16 @@ import { Ports } from './devices/legacy/ports.ts';
 import { Serial } from './devices/legacy/serial.ts';
 import type { VirtioDevice } from './devices/virtio/device.ts';
 import { INTERRUPT_ACK, MmioTransport, QUEUE_NOTIFY, USED_BUFFER } from './devices/virtio/transport.ts';
-import { Kvm } from './kvm/system.ts';
+import { Kvm, type CpuidEntry } from './kvm/system.ts';
 import type { ExitHandler, Vcpu } from './kvm/vcpu.ts';
 import type { Vm } from './kvm/vm.ts';
 import { GuestMemory } from './memory/guest-memory.ts';
 import { IDENTITY_MAP_ADDRESS, IRQ_FIRST, MAX_RAM, MIN_RAM, MMIO_BASE, MMIO_DEVICE_SIZE, MMIO_MAX_DEVICES, TSS_ADDRESS } from './memory/layout.ts';
+import { restoreVcpu, restoreVm, saveVcpu, saveVm } from './snapshot/kvm-state.ts';
+import { STATE_VERSION, type MachineState } from './snapshot/machine-state.ts';
+
+/** ms that a device's last requests have to end: a flush */
+const QUIET_TIMEOUT = 30_000;
 
 export interface MachineConfig {
   /** path of an uncompressed vmlinux */
@@ -39,6 +45,13 @@ export interface MachineConfig {
   onReport?: (message: string) => void;
 }
 
+/** Where a machine goes on instead of booting. Its config must be that of the machine saved: the same RAM, CPUs and devices. */
+export interface Snapshot {
+  state: MachineState;
+  /** path of the RAM, see snapshot/memory-file.ts */
+  memory: string;
+}
+
 export type MachineEnd =
   /** the guest pulled its reset line: `reboot`, or a panic with `panic=-1` */
   | { kind: 'reset' }
@@ -53,17 +66,22 @@ export class Machine implements Disposable {
   readonly memory: GuestMemory;
   readonly devices: readonly MmioTransport[];
   readonly #resources: DisposableStack;
+  readonly #kvm: Kvm;
+  readonly #vm: Vm;
   readonly #vcpus: Vcpu[];
+  readonly #cpuids: CpuidEntry[][];
+  readonly #serial: Serial;
   readonly #ports: Ports;
   #ended: Promise<MachineEnd> | undefined;
   #end: MachineEnd | undefined;
 
   /**
-   * Makes the machine and loads the kernel; nothing runs yet.
+   * Makes the machine, and loads the kernel or the snapshot; nothing runs yet.
    * @throws HuskError `unsupported` without a usable KVM, `invalid` for what the config asks, or naming a file that is wrong
    */
-  constructor(config: MachineConfig) {
+  constructor(config: MachineConfig, snapshot?: Snapshot) {
     checkConfig(config);
+    if (snapshot !== undefined) checkSnapshot(config, snapshot);
     using resources = new DisposableStack();
     for (const device of config.devices) resources.use(device);
     const kvm = resources.use(Kvm.open());
@@ -72,19 +90,54 @@ export class Machine implements Disposable {
     vm.setIntelScratch(TSS_ADDRESS, IDENTITY_MAP_ADDRESS);
     vm.createIrqchip();
     vm.createPit();
+    if (snapshot !== undefined) this.memory.load(snapshot.memory);
     this.memory.attach(vm);
     this.devices = attachDevices(vm, this.memory, config, resources);
+    this.#vcpus = Array.from({ length: config.cpus }, (_, id) => resources.use(vm.createVcpu(id)));
+    if (snapshot === undefined) this.#cpuids = this.#boot(kvm, config);
+    else this.#cpuids = this.#restore(kvm, vm, snapshot.state);
+    [this.#kvm, this.#vm] = [kvm, vm];
+    this.#serial = new Serial(config.onSerial ?? (() => {}), snapshot?.state.serial);
+    this.#ports = new Ports({ serial: this.#serial, reset: () => this.#finish({ kind: 'reset' }) });
+    this.#resources = resources.move();
+  }
+
+  #boot(kvm: Kvm, config: MachineConfig): CpuidEntry[][] {
     const supported = kvm.supportedCpuid();
     const tscDeadline = kvm.check('TSC_DEADLINE_TIMER') !== 0;
     const { entry } = loadBoot(this.memory, { kernel: config.kernel, ...(config.initrd !== undefined && { initrd: config.initrd }), commandLine: commandLine(config), cpus: config.cpus });
-    this.#vcpus = Array.from({ length: config.cpus }, (_, id) => {
-      const vcpu = resources.use(vm.createVcpu(id));
-      vcpu.setCpuid(filterCpuid(supported, { id, cpus: config.cpus, tscDeadline }));
-      return vcpu;
-    });
+    const cpuids = this.#vcpus.map(({ id }) => filterCpuid(supported, { id, cpus: config.cpus, tscDeadline }));
+    for (const [id, vcpu] of this.#vcpus.entries()) vcpu.setCpuid(cpuids[id]!);
     enterLongMode(this.#vcpus[0]!, entry);
-    this.#ports = new Ports({ serial: new Serial(config.onSerial ?? (() => {})), reset: () => this.#finish({ kind: 'reset' }) });
-    this.#resources = resources.move();
+    return cpuids;
+  }
+
+  #restore(kvm: Kvm, vm: Vm, state: MachineState): CpuidEntry[][] {
+    for (const [id, vcpu] of this.#vcpus.entries()) restoreVcpu(kvm, vcpu, state.vcpus[id]!);
+    restoreVm(vm, state.vm);
+    for (const [i, transport] of this.devices.entries()) transport.restore(state.devices[i]!);
+    return state.vcpus.map(({ cpuid }) => cpuid);
+  }
+
+  /**
+   * Everything but RAM, of a paused machine, which may go on afterwards. Waits until no device has a request in flight.
+   * @throws HuskError `unavailable` when one does not end
+   */
+  async save(): Promise<MachineState> {
+    const deadline = performance.now() + QUIET_TIMEOUT;
+    while (this.devices.some((transport) => transport.busy)) {
+      if (performance.now() > deadline) throw new HuskError('cannot save the machine: a device has requests that do not end', { kind: 'unavailable' });
+      await sleep(1);
+    }
+    return {
+      version: STATE_VERSION,
+      memory: this.memory.size,
+      // the vCPUs first: reading one may change what waits in its local APIC
+      vcpus: this.#vcpus.map((vcpu, id) => saveVcpu(this.#kvm, vcpu, this.#cpuids[id]!)),
+      vm: saveVm(this.#vm),
+      devices: this.devices.map((transport) => transport.save()),
+      serial: structuredClone(this.#serial.state),
+    };
   }
 
   /** Runs until the machine ends. Never rejects. Call once. */
@@ -142,6 +195,10 @@ function checkConfig({ memory, cpus, devices }: MachineConfig): void {
   if (!(memory >= MIN_RAM && memory <= MAX_RAM) || memory % PAGE_SIZE !== 0) throw new HuskError(`cannot make a VM with ${memory} bytes of memory: it needs ${MIN_RAM} at least, in whole pages`, { kind: 'invalid' });
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS) throw new HuskError(`cannot make a VM with ${cpus} CPUs: 1 to ${MAX_CPUS} are possible`, { kind: 'invalid' });
   if (devices.length > MMIO_MAX_DEVICES) throw new HuskError(`cannot make a VM with ${devices.length} devices: ${MMIO_MAX_DEVICES} are possible`, { kind: 'invalid' });
+}
+
+function checkSnapshot({ memory, cpus, devices }: MachineConfig, { state }: Snapshot): void {
+  if (state.memory !== memory || state.vcpus.length !== cpus || state.devices.length !== devices.length) throw new HuskError(`cannot restore a machine of ${state.memory} bytes, ${state.vcpus.length} CPUs and ${state.devices.length} devices into one of ${memory}, ${cpus} and ${devices.length}`, { kind: 'invalid' });
 }
 
 /** `virtio_mmio.device=<size>@<base>:<irq>`, Documentation/admin-guide/kernel-parameters.txt */

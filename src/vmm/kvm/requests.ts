@@ -12,6 +12,7 @@ export const KVM_API_VERSION = 12;
 export const KVM_GET_API_VERSION = _IO(KVMIO, 0x00);
 export const KVM_CREATE_VM = _IO(KVMIO, 0x01);
 export const KVM_CHECK_EXTENSION = _IO(KVMIO, 0x03);
+export const KVM_GET_MSR_INDEX_LIST = _IOWR(KVMIO, 0x02, 4);
 export const KVM_GET_VCPU_MMAP_SIZE = _IO(KVMIO, 0x04);
 export const KVM_GET_SUPPORTED_CPUID = _IOWR(KVMIO, 0x05, 8);
 
@@ -21,6 +22,12 @@ export const KVM_SET_USER_MEMORY_REGION = _IOW(KVMIO, 0x46, 32);
 export const KVM_SET_TSS_ADDR = _IO(KVMIO, 0x47);
 export const KVM_SET_IDENTITY_MAP_ADDR = _IOW(KVMIO, 0x48, 8);
 export const KVM_CREATE_IRQCHIP = _IO(KVMIO, 0x60);
+export const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, 520);
+export const KVM_SET_IRQCHIP = _IOR(KVMIO, 0x63, 520);
+export const KVM_SET_CLOCK = _IOW(KVMIO, 0x7b, 48);
+export const KVM_GET_CLOCK = _IOR(KVMIO, 0x7c, 48);
+export const KVM_GET_PIT2 = _IOR(KVMIO, 0x9f, 112);
+export const KVM_SET_PIT2 = _IOW(KVMIO, 0xa0, 112);
 export const KVM_IRQFD = _IOW(KVMIO, 0x76, 32);
 export const KVM_CREATE_PIT2 = _IOW(KVMIO, 0x77, 64);
 export const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
@@ -31,11 +38,22 @@ export const KVM_GET_REGS = _IOR(KVMIO, 0x81, 144);
 export const KVM_SET_REGS = _IOW(KVMIO, 0x82, 144);
 export const KVM_GET_SREGS = _IOR(KVMIO, 0x83, 312);
 export const KVM_SET_SREGS = _IOW(KVMIO, 0x84, 312);
+export const KVM_GET_MSRS = _IOWR(KVMIO, 0x88, 8);
 export const KVM_SET_MSRS = _IOW(KVMIO, 0x89, 8);
 export const KVM_SET_FPU = _IOW(KVMIO, 0x8d, 416);
 export const KVM_GET_LAPIC = _IOR(KVMIO, 0x8e, 1024);
 export const KVM_SET_LAPIC = _IOW(KVMIO, 0x8f, 1024);
 export const KVM_SET_CPUID2 = _IOW(KVMIO, 0x90, 8);
+export const KVM_GET_MP_STATE = _IOR(KVMIO, 0x98, 4);
+export const KVM_SET_MP_STATE = _IOW(KVMIO, 0x99, 4);
+export const KVM_GET_VCPU_EVENTS = _IOR(KVMIO, 0x9f, 64);
+export const KVM_SET_VCPU_EVENTS = _IOW(KVMIO, 0xa0, 64);
+export const KVM_GET_DEBUGREGS = _IOR(KVMIO, 0xa1, 128);
+export const KVM_SET_DEBUGREGS = _IOW(KVMIO, 0xa2, 128);
+export const KVM_GET_XSAVE = _IOR(KVMIO, 0xa4, 4096);
+export const KVM_SET_XSAVE = _IOW(KVMIO, 0xa5, 4096);
+export const KVM_GET_XCRS = _IOR(KVMIO, 0xa6, 392);
+export const KVM_SET_XCRS = _IOW(KVMIO, 0xa7, 392);
 
 /** capabilities: KVM_CHECK_EXTENSION's argument */
 export const CAPABILITIES = {
@@ -47,6 +65,7 @@ export const CAPABILITIES = {
   IRQFD: 32,
   PIT2: 33,
   IOEVENTFD: 36,
+  XCRS: 56,
   SET_IDENTITY_MAP_ADDR: 37,
   MAX_VCPUS: 66,
   TSC_DEADLINE_TIMER: 72,
@@ -117,3 +136,12 @@ export const MSR_ENTRY = { index: 0, data: 8, size: 16 } as const;
 /** struct kvm_pit_config: flags first */
 export const PIT_CONFIG_SIZE = 64;
 export const KVM_PIT_SPEAKER_DUMMY = 1;
+
+/** struct kvm_irqchip: chip_id, padding, state; the two PICs and the IOAPIC */
+export const IRQCHIP_SIZE = 520;
+export const IRQCHIPS = [0, 1, 2];
+/** struct kvm_clock_data: clock in ns, flags, …: what KVM_SET_CLOCK takes is the clock alone */
+export const CLOCK_SIZE = 48;
+export const CLOCK_VALUE = 0;
+/** struct kvm_pit_state2 */
+export const PIT_STATE_SIZE = 112;

@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import { ioctl } from '../../host/ioctl.ts';
 import { SyscallError } from '../../host/libc.ts';
-import { CAPABILITIES, CPUID_ENTRY, CPUID_HEADER_SIZE, KVM_API_VERSION, KVM_CHECK_EXTENSION, KVM_CREATE_VM, KVM_GET_API_VERSION, KVM_GET_SUPPORTED_CPUID, KVM_GET_VCPU_MMAP_SIZE } from './requests.ts';
+import { CAPABILITIES, CPUID_ENTRY, CPUID_HEADER_SIZE, KVM_API_VERSION, KVM_CHECK_EXTENSION, KVM_CREATE_VM, KVM_GET_API_VERSION, KVM_GET_MSR_INDEX_LIST, KVM_GET_SUPPORTED_CPUID, KVM_GET_VCPU_MMAP_SIZE } from './requests.ts';
 import { Vm } from './vm.ts';
 
 const DEVICE = '/dev/kvm';
@@ -11,6 +11,8 @@ const DEVICE = '/dev/kvm';
 const NEEDED: (keyof typeof CAPABILITIES)[] = ['IRQCHIP', 'USER_MEMORY', 'EXT_CPUID', 'IRQFD', 'IOEVENTFD', 'READONLY_MEM', 'IMMEDIATE_EXIT'];
 /** Linux returns fewer than 100 entries today; E2BIG tells when that is no longer so. */
 const MAX_CPUID_ENTRIES = 256;
+/** likewise: some 150 today */
+const MAX_MSRS = 1024;
 
 /** struct kvm_cpuid_entry2 */
 export interface CpuidEntry {
@@ -103,6 +105,15 @@ export class Kvm implements Disposable {
       const at = (field: number) => view.getUint32(CPUID_HEADER_SIZE + entry * CPUID_ENTRY.size + field, true);
       return { function: at(CPUID_ENTRY.function), index: at(CPUID_ENTRY.index), flags: at(CPUID_ENTRY.flags), eax: at(CPUID_ENTRY.eax), ebx: at(CPUID_ENTRY.ebx), ecx: at(CPUID_ENTRY.ecx), edx: at(CPUID_ENTRY.edx) };
     });
+  }
+
+  /** The MSRs that make a vCPU's state: KVM_GET_MSR_INDEX_LIST. */
+  savedMsrs(): number[] {
+    const bytes = new Uint8Array(4 * (1 + MAX_MSRS));
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, MAX_MSRS, true);
+    ioctl(this.fd, KVM_GET_MSR_INDEX_LIST, bytes, 'ask KVM which MSRs to save');
+    return Array.from({ length: view.getUint32(0, true) }, (_, i) => view.getUint32(4 * (1 + i), true));
   }
 
   createVm(): Vm {

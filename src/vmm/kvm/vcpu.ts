@@ -11,7 +11,7 @@ import { ioctl } from '../../host/ioctl.ts';
 import { IoctlThread } from '../../host/ioctl-thread.ts';
 import { Mapping } from '../../host/mapping.ts';
 import { watchReadable, type Watch } from '../../host/poll.ts';
-import { CPUID_ENTRY, CPUID_HEADER_SIZE, EXIT, KVM_EXIT_IO_OUT, KVM_GET_REGS, KVM_GET_SREGS, KVM_RUN, KVM_SET_CPUID2, KVM_SET_REGS, KVM_SET_SREGS, MSRS_HEADER_SIZE, MSR_ENTRY, REGS, RUN, SREGS } from './requests.ts';
+import { CPUID_ENTRY, CPUID_HEADER_SIZE, EXIT, KVM_EXIT_IO_OUT, KVM_GET_MSRS, KVM_GET_REGS, KVM_GET_SREGS, KVM_RUN, KVM_SET_CPUID2, KVM_SET_REGS, KVM_SET_SREGS, MSRS_HEADER_SIZE, MSR_ENTRY, REGS, RUN, SREGS } from './requests.ts';
 import type { CpuidEntry } from './system.ts';
 
 /** Who answers a vCPU's exits. Values are little-endian numbers of `size` bytes; MMIO passes the bytes themselves. */
@@ -99,6 +99,26 @@ export class Vcpu implements Disposable {
     ioctl(this.fd, request, bytes, `${what} of vCPU ${this.id}`);
   }
 
+  /** Any request that gives one fixed structure. @param size bytes */
+  get(request: number, size: number, what: string): Uint8Array {
+    const bytes = new Uint8Array(size);
+    ioctl(this.fd, request, bytes, `${what} of vCPU ${this.id}`);
+    return bytes;
+  }
+
+  /** @returns those of `indexes` that this CPU has: KVM lists some that it then refuses */
+  getMsrs(indexes: readonly number[]): [index: number, value: bigint][] {
+    const found: [number, bigint][] = [];
+    const bytes = new Uint8Array(MSRS_HEADER_SIZE + MSR_ENTRY.size);
+    const view = new DataView(bytes.buffer);
+    for (const index of indexes) {
+      view.setUint32(0, 1, true);
+      view.setUint32(MSRS_HEADER_SIZE + MSR_ENTRY.index, index, true);
+      if (ioctl(this.fd, KVM_GET_MSRS, bytes, `read MSR 0x${index.toString(16)} of vCPU ${this.id}`) === 1) found.push([index, view.getBigUint64(MSRS_HEADER_SIZE + MSR_ENTRY.data, true)]);
+    }
+    return found;
+  }
+
   setMsrs(request: number, msrs: [index: number, value: bigint][]): void {
     const bytes = new Uint8Array(MSRS_HEADER_SIZE + msrs.length * MSR_ENTRY.size);
     const view = new DataView(bytes.buffer);
@@ -132,7 +152,8 @@ export class Vcpu implements Disposable {
     const end = this.#exited(thread.result);
     if (end !== undefined) this.#end(end);
     else if (this.#stopping) this.#end({ kind: 'stopped' });
-    else if (this.#paused) this.#idle();
+    // An exit that was answered is finished by the next KVM_RUN (api.rst § KVM_RUN): with `immediate_exit` still set that is all it does.
+    else if (this.#paused && thread.result === -EINTR) this.#idle();
     else this.#enter();
   }
 

@@ -96,6 +96,12 @@ export class Vm implements Disposable {
     ioctl(this.fd, KVM_IRQFD, bytes, `bind an eventfd to interrupt ${gsi}`);
   }
 
+  /** Any request that takes or fills one fixed structure. */
+  exchange(request: number, bytes: Uint8Array, what: string): Uint8Array {
+    ioctl(this.fd, request, bytes, what);
+    return bytes;
+  }
+
   createVcpu(id: number): Vcpu {
     return new Vcpu(ioctl(this.fd, KVM_CREATE_VCPU, id, `make vCPU ${id}`), id, this.#vcpuMmapSize);
   }

@@ -5,6 +5,8 @@
  * guest made up ends in a GuestFault, never in host memory. RAM is one anonymous mapping, so `hostAddress` of a checked range may be handed to a system call.
  * Guest addresses are numbers: a u64 above 2^53 loses bits but is out of range all the same.
  */
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { HuskError } from '../../errors.ts';
 import { PAGE_SIZE } from '../../host/mapping.ts';
 import { RamMapping } from '../../host/ram-mapping.ts';
 import type { Vm } from '../kvm/vm.ts';
@@ -37,6 +39,19 @@ export class GuestMemory implements Disposable {
   static allocate(size: number): GuestMemory {
     if (!Number.isSafeInteger(size) || size <= 0 || size % PAGE_SIZE !== 0) throw new RangeError(`guest memory of ${size} bytes`);
     return new GuestMemory(new RamMapping(size));
+  }
+
+  /** Whole RAM from a snapshot's file (src/vmm/snapshot/memory-file.ts), mapped copy-on-write. Before `attach`. @throws HuskError naming it */
+  load(path: string): void {
+    const fd = openSync(path, 'r');
+    try {
+      const length = fstatSync(fd).size;
+      // Beyond its end a mapped file is SIGBUS.
+      if (length !== this.size) throw new HuskError(`the snapshot's memory ${path} has ${length} bytes, the machine ${this.size}`, { kind: 'corrupt' });
+      this.#mapping.fill(fd);
+    } finally {
+      closeSync(fd);
+    }
   }
 
   attach(vm: Vm): void {

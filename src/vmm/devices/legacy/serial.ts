@@ -27,11 +27,12 @@ export interface SerialState {
 }
 
 export class Serial {
-  readonly state: SerialState = { registers: Array<number>(SERIAL_PORTS).fill(0), divisor: [1, 0] };
+  readonly state: SerialState;
   readonly #output: (byte: number) => void;
 
-  constructor(output: (byte: number) => void) {
+  constructor(output: (byte: number) => void, saved?: SerialState) {
     this.#output = output;
+    this.state = structuredClone(saved ?? { registers: Array<number>(SERIAL_PORTS).fill(0), divisor: [1, 0] });
   }
 
   read(offset: number): number {

@@ -311,6 +311,11 @@ export class MmioTransport implements Disposable {
     this.#wiring.page.set(this.device.config, CONFIG);
   }
 
+  /** A request was taken and is not answered yet. */
+  get busy(): boolean {
+    return this.queues.some(({ state }) => state.inFlight > 0);
+  }
+
   /**
    * With the vCPUs paused and nothing in flight: a request that the device has taken and not answered is in no state of anybody's.
    * @throws Error naming the queue
