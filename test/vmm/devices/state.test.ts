@@ -14,6 +14,7 @@ import { Console } from '../../../src/vmm/devices/console/device.ts';
 import { rootIsOwner } from '../../../src/vmm/devices/fs/attributes.ts';
 import { Fs } from '../../../src/vmm/devices/fs/device.ts';
 import { Net } from '../../../src/vmm/devices/net/device.ts';
+import { PacketLink } from '../../../src/vmm/devices/net/link.ts';
 import { Rng } from '../../../src/vmm/devices/rng/device.ts';
 import { MmioTransport, type TransportState } from '../../../src/vmm/devices/virtio/transport.ts';
 import type { VirtioDevice } from '../../../src/vmm/devices/virtio/device.ts';
@@ -51,7 +52,7 @@ const DEVICES: Record<string, () => VirtioDevice> = {
   block: () => new Block(Backing.file(file, { readOnly: false }), { serial: 'x' }),
   console: () => new Console(() => {}),
   fs: () => new Fs({ tag: 'share', path: folder, readOnly: false, ownership: rootIsOwner(process.getuid!(), process.getgid!()), freshness: { milliseconds: 0 } }),
-  net: () => new Net(socket(), { mac: Uint8Array.of(2, 0, 0, 0, 0, 7) }),
+  net: () => new Net(new PacketLink(socket()), { mac: Uint8Array.of(2, 0, 0, 0, 0, 7) }),
   rng: () => new Rng(),
   vsock: () => new Vsock(),
 };
