@@ -22,10 +22,8 @@ import { Block } from '../../src/vmm/devices/block/device.ts';
 import { Console } from '../../src/vmm/devices/console/device.ts';
 import { Rng } from '../../src/vmm/devices/rng/device.ts';
 import type { VirtioDevice } from '../../src/vmm/devices/virtio/device.ts';
-import { Machine, type MachineEnd, type Snapshot } from '../../src/vmm/machine.ts';
+import { Machine, type MachineEnd } from '../../src/vmm/machine.ts';
 import { MIB } from '../../src/vmm/memory/layout.ts';
-import { readState, writeState } from '../../src/vmm/snapshot/machine-state.ts';
-import { writeMemory } from '../../src/vmm/snapshot/memory-file.ts';
 import { INITRD, KERNEL, onKvmHost } from './kvm-host.ts';
 
 const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0';
@@ -36,21 +34,20 @@ class Guest implements Disposable {
   readonly machine: Machine;
   #waiting: { text: string; resolve: () => void }[] = [];
 
-  constructor(options: { test?: string; cpus?: number; memory?: number; devices?: VirtioDevice[]; commandLine?: string; snapshot?: Snapshot } = {}) {
+  constructor(options: { test?: string; cpus?: number; memory?: number; devices?: VirtioDevice[]; commandLine?: string } = {}) {
     const console = new Console((bytes) => {
       this.output += Buffer.from(bytes).toString('latin1').replaceAll('\r', '');
       for (const { text, resolve } of this.#waiting) if (this.output.includes(text)) resolve();
     });
-    const config = {
+    this.machine = new Machine({
       kernel: KERNEL,
       initrd: INITRD,
       commandLine: `${options.commandLine ?? COMMAND_LINE}${options.test === undefined ? '' : ` husk.test=${options.test}`}`,
       memory: (options.memory ?? 128) * MIB,
       cpus: options.cpus ?? 1,
       devices: [console, ...(options.devices ?? [])],
-      onReport: (message: string) => this.reports.push(message),
-    };
-    this.machine = new Machine(config, options.snapshot);
+      onReport: (message) => this.reports.push(message),
+    });
   }
 
   run(): Promise<MachineEnd> {
@@ -244,33 +241,6 @@ await onKvmHost(import.meta.url, () => {
     t.deepEqual(await ended, { kind: 'stopped' });
   });
 
-  test.serial('a guest saved in the middle goes on in another machine: its CPUs, clock, interrupts and devices', async (t) => {
-    const folder = mkdtempSync(join(tmpdir(), 'husk-snapshot-'));
-    t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-    const options = () => ({ test: 'ticks', cpus: 2, devices: [new Rng(), new Vsock(), new Balloon()] });
-    using first = new Guest(options());
-    const ended = first.run();
-    await first.says('tick 20\n');
-    await first.machine.pause();
-    writeState(await first.machine.save(), join(folder, 'state'));
-    writeMemory(first.machine.memory, join(folder, 'memory'));
-    const last = Number(/tick (\d+)\n(?!.*tick)/s.exec(first.output)![1]);
-    await first.machine.stop();
-    t.deepEqual(await ended, { kind: 'stopped' });
-    const devices = options().devices;
-    const heard = new Promise<string>((resolve) => (devices[1] as Vsock).listen(52, (stream) => void text(stream.on('end', () => stream.end())).then(resolve)));
-    using second = new Guest({ ...options(), devices, snapshot: { state: readState(join(folder, 'state')), memory: join(folder, 'memory') } });
-    t.deepEqual(await second.run(), { kind: 'reset' });
-    const ticks = [...second.output.matchAll(/^tick (\d+)$/gm)].map(([, number]) => Number(number));
-    t.deepEqual(ticks, Array.from({ length: 59 - last }, (_, i) => last + 1 + i), second.output);
-    t.is(await heard, 'still here\n');
-    t.notRegex(second.output, /tick: /);
-    // sixty sleeps of 20 ms: neither the time between the two machines nor a stopped clock
-    t.true(Number(/ticks took (\d+) s/.exec(second.output)![1]) < 60, second.output);
-    t.deepEqual([...first.reports, ...second.reports], []);
-    t.log(`memory file: ${statSync(join(folder, 'memory')).blocks * 512} bytes, state: ${statSync(join(folder, 'state')).size}`);
-  });
-
   test.serial('machines leave no descriptor, no thread and no mapping behind', async (t) => {
     const count = () => ({
       descriptors: readdirSync('/proc/self/fd').length,
@@ -289,7 +259,8 @@ await onKvmHost(import.meta.url, () => {
     const before = count();
     for (let i = 0; i < 5; i++) await boot();
     const after = count();
-    t.is(after.ram, before.ram);
+    // fewer, when V8 has collected one of an earlier test's
+    t.true(after.ram <= before.ram);
     // The test runner's own come and go; a leak would be one at least for each of the five machines.
     t.true(after.descriptors < before.descriptors + 5, `${after.descriptors} descriptors after ${before.descriptors}`);
     t.true(after.threads < before.threads + 5, `${after.threads} threads after ${before.threads}`);

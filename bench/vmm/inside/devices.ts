@@ -16,7 +16,6 @@ import type { VirtioDevice } from '../../../src/vmm/devices/virtio/device.ts';
 import { Vsock } from '../../../src/vmm/devices/vsock/device.ts';
 import { Machine } from '../../../src/vmm/machine.ts';
 import { MIB } from '../../../src/vmm/memory/layout.ts';
-import { pss } from './pss.ts';
 import { BALLOON, disk, RNG, startQemu, vsock } from './qemu.ts';
 
 const now = () => Number(process.hrtime.bigint()) / 1e6;
@@ -78,14 +77,11 @@ function huskDevices(): VirtioDevice[] {
 }
 
 async function underHusk(): Promise<string> {
-  const before = pss('self', 2 ** 40).own;
   let output = '';
   const machine = new Machine({ kernel: KERNEL, initrd: INITRD, commandLine: `${COMMAND_LINE} reboot=k`, cpus: 1, memory: MEMORY * MIB, devices: [new Console((bytes) => (output += Buffer.from(bytes).toString('latin1'))), ...huskDevices()], onReport: (message) => (output += `${message}\n`) });
   times['made'] = now();
   await machine.run();
   times['ended'] = now();
-  const memory = pss('self', MEMORY * MIB);
-  process.stderr.write(`memory before ${before} KiB, after ${memory.own} KiB\n`);
   machine[Symbol.dispose]();
   return output;
 }

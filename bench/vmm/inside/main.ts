@@ -27,15 +27,24 @@ function once(entry: string, args: string[]): Record<string, unknown> {
   return { ...(JSON.parse(output.trim().split('\n').at(-1)!) as object), marks: { entry: kernel, init: marks.get(MARK_INIT), agent: marks.get(MARK_AGENT) } };
 }
 
-for (const section of sections) {
+function measure(section: string): void {
   const [entry, args] = section === 'container' ? ['husk.cjs', []] : ['devices.cjs', [section]];
   const rounds = section === 'container' || section === 'boot' ? ROUNDS : 1;
   // one that is not counted: the page cache is cold
   for (let round = section === 'container' ? -1 : 0; round < rounds; round++) {
     for (const vmm of ['husk', 'qemu']) {
-      console.error(`${section} ${vmm} ${round}`);
       const result = once(entry, [vmm, ...args]);
       if (round >= 0) appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify({ section, vmm, ...result })}\n`);
+      console.error(`${section}: ${vmm}`);
     }
+  }
+}
+
+for (const section of sections) {
+  try {
+    measure(section);
+  } catch (error) {
+    console.error(`${section}: ${(error as Error).message}`);
+    process.exitCode = 1;
   }
 }

@@ -28,7 +28,12 @@ export const vsockPorts: Ports = {
     // safe: the kernel reads SOCKADDR_VM bytes of a buffer that long
     checked(bind(fd, address, SOCKADDR_VM), 'bind', `vsock port ${port}`);
     checked(listen(fd, 16), 'listen');
-    const watch = watchReadable(fd, () => accept(new DescriptorStream(new Fd(checked(accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC), 'accept4')))));
+    const watch = watchReadable(fd, () => {
+      const stream = new DescriptorStream(new Fd(checked(accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC), 'accept4')));
+      // a machine that is switched off resets what is open
+      stream.on('error', () => {});
+      accept(stream);
+    });
     watch.unref();
   },
 };

@@ -172,27 +172,6 @@ static void fs(void) {
   check("unmount", umount("/mnt") == 0);
 }
 
-/* Counts, with devices at work: a machine saved in the middle goes on counting in another. */
-static void ticks(void) {
-  unsigned char bytes[8];
-  int rng = open("/dev/hwrng", O_RDONLY);
-  struct timespec start, now;
-  clock_gettime(CLOCK_MONOTONIC, &start);
-  for (int i = 0; i < 60; i++) {
-    usleep(20000);
-    if (read(rng, bytes, sizeof bytes) < 1) printf("tick: rng: %s\n", strerror(errno));
-    printf("tick %d\n", i);
-  }
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  /* sixty sleeps: a clock that jumped by the time between save and restore says so */
-  printf("ticks took %ld s\n", (long)(now.tv_sec - start.tv_sec));
-  struct sockaddr_vm host = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = 52};
-  int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
-  if (connect(fd, (struct sockaddr *)&host, sizeof host) != 0 || write(fd, "still here\n", 11) != 11) printf("tick: vsock: %s\n", strerror(errno));
-  shutdown(fd, SHUT_WR);
-  if (read(fd, bytes, 1) != 0) printf("tick: vsock end: %s\n", strerror(errno));
-}
-
 /* Touches memory and lets it go again, in pieces that the kernel reports as free. */
 static void balloon(void) {
   size_t size = 64u << 20;
@@ -260,7 +239,6 @@ int main(void) {
   if (has(cmdline, "husk.test=net")) net();
   if (has(cmdline, "husk.test=fs")) fs();
   if (has(cmdline, "husk.test=features")) features();
-  if (has(cmdline, "husk.test=ticks")) ticks();
   if (has(cmdline, "husk.test=panic")) { fd = open("/proc/sysrq-trigger", O_WRONLY); exit(3); }
   if (has(cmdline, "husk.test=hang")) for (;;) pause();
   if (has(cmdline, "husk.test=spin")) { say("spinning"); for (;;) ; }
