@@ -9,7 +9,7 @@ import type { Duplex } from 'node:stream';
 import type { Spec } from '../../../src/container/spec.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../../../src/program.ts';
 import { AgentClient } from '../../../src/vmm/agent-client.ts';
-import { guestBinds, MAX_SHARES } from '../../../src/vmm/binds.ts';
+import { guestBinds } from '../../../src/vmm/binds.ts';
 import { COMMAND_LINE, VmSandbox } from '../../../src/vmm/sandbox.ts';
 import { unpackSparse } from '../../../src/vmm/sparse-template.ts';
 import { BALLOON, disk, RNG, startQemu, vsock } from './qemu.ts';
@@ -60,9 +60,9 @@ async function underQemu(): Promise<void> {
   }
   closeSync(out);
   unpackSparse(WRITABLE_DISK, writable);
-  const binds = guestBinds(spec, { directory: folder, maxShares: MAX_SHARES });
+  const binds = guestBinds(spec, { directory: folder });
   const exited = Promise.withResolvers<void>();
-  const agent = new AgentClient(vsockPorts, () => exited.resolve());
+  const agent: AgentClient = new AgentClient(vsockPorts, { notice: () => exited.resolve(), lost: (error) => agent.fail(error) });
   mark('begun');
   const qemu = startQemu({
     kernel: GUEST_KERNEL,

@@ -46,7 +46,7 @@ husk('rm', '-f', ...husk('ps', '-q').split('\n'));
 const flat = join(HOME, 'flat');
 writeFileSync(flat, '');
 truncateSync(flat, 64 << 20);
-const agent = new AgentClient(vsockPorts, () => {});
+const agent = new AgentClient(vsockPorts, { notice: () => {}, lost: () => {} });
 const dist = join(HOME, 'dist');
 const qemu = startQemu({
   kernel: join(dist, 'vmlinux'),

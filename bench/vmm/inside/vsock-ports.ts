@@ -3,7 +3,7 @@ import { DescriptorStream } from '../../../src/host/descriptor-stream.ts';
 import { Fd } from '../../../src/host/fd.ts';
 import { checked, foreign } from '../../../src/host/libc.ts';
 import { watchReadable } from '../../../src/host/poll.ts';
-import type { Ports } from '../../../src/vmm/agent-client.ts';
+import type { Listener } from '../../../src/vmm/agent-client.ts';
 
 /** linux/socket.h, bits/socket.h, linux/vm_sockets.h */
 const AF_VSOCK = 40;
@@ -18,7 +18,7 @@ const bind = foreign<(fd: number, address: Uint8Array, length: number) => number
 const listen = foreign<(fd: number, backlog: number) => number>('int listen(int fd, int backlog)');
 const accept4 = foreign<(fd: number, address: null, length: null, flags: number) => number>('int accept4(int fd, void *address, void *length, int flags)');
 
-export const vsockPorts: Ports = {
+export const vsockPorts: Listener = {
   listen(port, accept) {
     const fd = checked(socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket');
     const address = Buffer.alloc(SOCKADDR_VM);
