@@ -13,7 +13,10 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     Driver: driver,
     Labels: Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(','),
     // sizes cost a walk; Docker shows them in `system df` alone
+    Availability: 'N/A',
+    Group: 'N/A',
     Links: 'N/A',
+    Status: 'N/A',
     Mountpoint: mountpoint,
     Name: name,
     Scope: 'local',
