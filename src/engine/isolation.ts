@@ -11,6 +11,7 @@ import type { Isolation } from '../sandbox.ts';
 import { MAX_BINDS, notShareable } from '../vmm/binds.ts';
 import type { KvmVerdict } from '../vmm/kvm/verdict.ts';
 import type { CreateOptions } from './contract.ts';
+import { parseDevice, PATHS_OF_ANY_LINUX } from './spec/devices.ts';
 
 export interface Choice {
   isolation: Isolation;
@@ -77,9 +78,14 @@ function lackingInVms(options: AskedOptions, whyNot: ChoiceHost['notShareable'])
     sharing('--ipc', ipc, ['host', 'shareable']) ??
     sharing('--uts', uts, ['host']) ??
     sharing('--cgroupns', cgroupns, ['host']) ??
-    (devices.length > 0 ? { flag: `--device ${devices[0]}`, why: 'a virtual machine has none of the host\'s devices' } : undefined) ??
+    lackingDevice(devices) ??
     lackingMount(mounts, whyNot)
   );
+}
+
+function lackingDevice(devices: readonly string[]): Lacking | undefined {
+  const device = devices.find((text) => !PATHS_OF_ANY_LINUX.has(parseDevice(text).host));
+  return device === undefined ? undefined : { flag: `--device ${device}`, why: 'a virtual machine has none of the host\'s devices' };
 }
 
 function lackingMount(mounts: CreateOptions['mounts'], whyNot: ChoiceHost['notShareable']): Lacking | undefined {

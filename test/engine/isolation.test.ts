@@ -49,7 +49,8 @@ const CASES: Case[] = [
   ['--ipc shareable', FAST, { ipc: 'shareable' }, 'userns', `--ipc shareable${THIS}${NAMESPACE}`],
   ['--uts host', FAST, { uts: 'host' }, 'userns', `--uts host${THIS}${NAMESPACE}`],
   ['--cgroupns host', FAST, { cgroupns: 'host' }, 'userns', `--cgroupns host${THIS}${NAMESPACE}`],
-  ['--device', FAST, { devices: ['/dev/fuse'] }, 'userns', `--device /dev/fuse${THIS}a virtual machine has none of the host's devices`],
+  ['--device of any Linux', FAST, { devices: ['/dev/fuse', '/dev/net/tun:/dev/tun:rw'] }, 'vm'],
+  ['--device', FAST, { devices: ['/dev/fuse', '/dev/sda'] }, 'userns', `--device /dev/sda${THIS}a virtual machine has none of the host's devices`],
   ['-m and --cpus', FAST, { resources: { memory: 1e9, cpus: 2 } }, 'vm'],
   ['--cpu-shares', FAST, { resources: { cpuShares: 512 } }, 'userns', 'this container runs in user namespaces, not in a virtual machine: cannot enforce --cpu-shares on a virtual machine'],
   ['a folder', FAST, { mounts: [mount()] }, 'vm'],
@@ -75,7 +76,7 @@ for (const [what, verdict, options, message] of [
   ['--network host', FAST, { network: 'host' }, `--network host is not possible with --isolation=vm: ${NAMESPACE}`],
   ['--network container', FAST, { network: 'container:other' }, `--network container:other is not possible with --isolation=vm: ${NAMESPACE}`],
   ['--pid host', FAST, { pid: 'host' }, `--pid host is not possible with --isolation=vm: ${NAMESPACE}`],
-  ['--device', FAST, { devices: ['/dev/fuse'] }, "--device /dev/fuse is not possible with --isolation=vm: a virtual machine has none of the host's devices"],
+  ['--device', FAST, { devices: ['/dev/sda'] }, "--device /dev/sda is not possible with --isolation=vm: a virtual machine has none of the host's devices"],
   ['a socket', FAST, { mounts: [mount({ source: '/socket' })] }, '-v /socket:/t is not possible with --isolation=vm: a socket leads elsewhere'],
 ] as const)
   test(`vm by name never falls back: ${what}`, async (t) => {

@@ -36,3 +36,6 @@ const OF_ANY_LINUX = new Set(['1:3', '1:5', '1:7', '1:8', '1:9', '5:0', '10:200'
 export function isOfAnyLinux({ type, major, minor }: Pick<Device, 'type' | 'major' | 'minor'>): boolean {
   return type === 'c' && OF_ANY_LINUX.has(`${major}:${minor}`);
 }
+
+/** The same by their usual paths, before anything of the host is looked at. */
+export const PATHS_OF_ANY_LINUX: ReadonlySet<string> = new Set(['/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom', '/dev/tty', '/dev/net/tun', '/dev/fuse']);
