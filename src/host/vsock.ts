@@ -1,6 +1,6 @@
 /** Connections of AF_VSOCK, between a virtual machine and its host. vsock(7), linux/vm_sockets.h */
 import { Fd } from './fd.ts';
-import { checked, foreign } from './libc.ts';
+import { checked, foreign, SyscallError } from './libc.ts';
 
 const AF_VSOCK = 40;
 /** bits/socket.h (x86-64) */
@@ -18,10 +18,21 @@ const c_connect = foreign<(fd: number, address: Uint8Array, length: number) => n
 const fcntl = foreign<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
 
 /**
- * Connects, blocking until the other side accepts or refuses; the descriptor is non-blocking afterwards.
+ * Connects, blocking until the other side accepts or refuses; the descriptor is non-blocking afterwards. A signal ends the kernel's wait and the attempt
+ * with it (net/vmw_vsock/af_vsock.c vsock_connect): it begins anew, the other side hears of the first one's end.
  * @throws SyscallError
  */
 export function connectVsock(cid: number, port: number): Fd {
+  for (;;) {
+    try {
+      return tryConnect(cid, port);
+    } catch (error) {
+      if (!(error instanceof SyscallError) || error.code !== 'EINTR') throw error;
+    }
+  }
+}
+
+function tryConnect(cid: number, port: number): Fd {
   const fd = new Fd(checked(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0), 'socket'));
   try {
     const address = Buffer.alloc(SOCKADDR_VM); // svm_family, svm_reserved1, svm_port, svm_cid, svm_flags, svm_zero
