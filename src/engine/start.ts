@@ -2,9 +2,11 @@
  * `start` and `attach`: hands a container to a supervisor, with the first client's streams connected before the command runs. Which
  * of several concurrent starts wins is decided by the supervisors' claims in the record; the others wait and find it running.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
+import type { Spec } from '../container/spec.ts';
 import { parseSignal } from '../container/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import type { Image } from '../images/contract.ts';
 import { NEVER } from '../state/containers.ts';
 import type { Task } from '../supervisor/protocol.ts';
 import { attachment } from './attachment.ts';
@@ -70,7 +72,7 @@ export async function makeTask(context: EngineContext, container: Container, opt
   // an empty one in its place would be a loss that nobody hears of
   if (container.state.startedAt !== NEVER && !existsSync(context.paths.container(id)))
     throw new HuskError(`what container ${id} wrote is gone: ${context.paths.container(id)} is missing`, { kind: 'corrupt', exitCode: EXIT_HUSK_FAILED, fix: `husk rm ${container.name}, and make it anew` });
-  const spec = await context.buildSpec(container, image);
+  const spec = await specOf(context, container, image);
   return {
     id,
     dataRoot: context.paths.dataRoot,
@@ -93,6 +95,18 @@ export async function makeTask(context: EngineContext, container: Container, opt
     attributes: eventAttributes(container),
     volumes: config.mounts.flatMap(({ type, name, destination, readonly }) => (type === 'volume' && name !== undefined ? [{ name, destination, readonly }] : [])),
   };
+}
+
+/** Its folder may not be there: removed since it was looked up, or its creator was killed before making it. */
+async function specOf(context: EngineContext, container: Container, image: Image): Promise<Spec> {
+  try {
+    return await context.buildSpec(container, image);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (reread(context, container.id) === undefined) throw new HuskError(`No such container: ${container.id}`, { kind: 'not-found', cause: error });
+    mkdirSync(context.paths.container(container.id), { recursive: true, mode: 0o711 });
+    return context.buildSpec(container, image);
+  }
 }
 
 export async function attach(context: EngineContext, reference: string, options: AttachOptions): Promise<Attachment> {
