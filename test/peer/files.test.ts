@@ -15,7 +15,7 @@ test.before(async () => {
   both = await peers('debian');
   if (typeof both === 'string') return;
   for (const run of [both.husk, both.podman]) {
-    const { status, stderr } = run(['run', '-d', '--name', 'cc', '--network=none', IMAGE, 'sleep', '1000']);
+    const { status, stderr } = run(['run', '-d', '--name', 'cc', '--network=none', IMAGE, 'sleep', 'infinity']);
     if (status !== 0) throw new Error(stderr);
   }
 });
@@ -39,7 +39,7 @@ function copies(args: string[], { says, view = (tree) => tree, podmanStatus, inp
     const { user } = both;
     const [mine, theirs] = [both.husk, both.podman].map((run) => {
       user.run(['sh', '-c', HERE]);
-      run(['exec', 'cc', 'sh', '-c', THERE]);
+      t.is(run(['exec', 'cc', 'sh', '-c', THERE]).status, 0);
       const { status, stderr } = run(['cp', ...args], { input });
       return { status, stderr, here: view(user.run(['sh', '-c', TREE('here', false)]).stdout), there: view(run(['exec', 'cc', 'sh', '-c', TREE('/t', true)]).stdout) };
     }) as [Result, Result];
@@ -89,8 +89,10 @@ copies(['here/file', 'cc:/t/file']);
 copies(['here/file', 'cc:/t/new/'], { says: /^Error: no such directory\n$/ });
 copies(['here/file', 'cc:/t/none/new'], { says: /^Error: Could not find the file \/t\/none in container cc\n$/ });
 copies(['here/dir', 'cc:/t/other']);
-copies(['here/dir', 'cc:/t/new']);
-copies(['here/dir/.', 'cc:/t/new']);
+// Podman links the new name to what the old name is in the container: a file that was there before
+const ownLinks = (tree: string) => tree.replaceAll(/(\.\/dir\/(?:hard|sub\/f) f 644 +)\d+:\d+/g, '$1');
+copies(['here/dir', 'cc:/t/new'], { view: ownLinks });
+copies(['here/dir/.', 'cc:/t/new'], { view: ownLinks });
 copies(['here/dir/.', 'cc:/t/other']);
 copies(['here/dir', 'cc:/t/file'], { says: /^Error: cannot copy directory\n$/ });
 copies(['here/dir', 'cc:/t']);
