@@ -11,8 +11,8 @@ import { onKvmHost, root } from './kvm-host.ts';
 const HUSK = join(root, 'bin/husk');
 const BASE = join(root, 'build/base.tar');
 const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map((name) => join(root, 'dist', name));
-/** ms; a boot in the test host takes 10 s */
-const TIMEOUT = 120_000;
+/** ms; a machine for one request of a stopped container takes a minute in a loaded test host */
+const TIMEOUT = 240_000;
 
 const missing = PARTS.filter((path) => !existsSync(path));
 if (missing.length > 0) {
@@ -24,7 +24,7 @@ if (missing.length > 0) {
     execFileSync('sh', ['-c', 'setup/base-tree >build/base.tar.new && mv build/base.tar.new build/base.tar'], { cwd: root });
   }
   // seven machines, one after another
-  await onKvmHost(import.meta.url, register, { seconds: 700 });
+  await onKvmHost(import.meta.url, register, { seconds: 900 });
 }
 
 function register(): void {
@@ -97,7 +97,7 @@ function register(): void {
 
   test.serial('a large file both ways, byte by byte', (t) => {
     const source = file('big');
-    execFileSync('sh', ['-c', 'seq 1 1500000 >"$0"', source]);
+    execFileSync('sh', ['-c', 'seq 1 300000 >"$0"', source]);
     t.is(husk('cp', source, 'files:/vol/../big').stderr, '');
     t.is(husk('cp', 'files:/big', file('back')).stderr, '');
     t.is(statSync(file('back')).size, statSync(source).size);
@@ -114,8 +114,8 @@ function register(): void {
     t.is(husk('cp', 'files:/vol/f', file('out')).stderr, '');
     t.is(readFileSync(file('out'), 'utf8'), 'v\n');
     t.is(husk('inspect', '-f', '{{.State.Status}}', 'files').stdout, 'exited\n');
-    t.is(husk('commit', 'files', 'later').status, 0);
-    t.is(husk('run', '--rm', '--network', 'none', '--isolation=userns', 'later', 'cat', '/a/in').stdout, 'while it was stopped');
+    const { stdout } = bytes(['cp', 'files:/a/in', '-']);
+    t.true(stdout.includes('while it was stopped'));
     t.is(husk('rm', 'files').status, 0);
   });
 }
