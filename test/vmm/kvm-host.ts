@@ -44,7 +44,7 @@ async function prepareGuest(): Promise<string | undefined> {
     await run('guest/kernel-config/build.sh', [KERNEL]);
   }
   mkdirSync(`${root}build/test-vmm`, { recursive: true });
-  const made = await run('sh', ['-ec', 'cd build/test-vmm && gcc -static -O2 -Wall -Wextra -Werror -o init ../../test/vmm/guest/*.c && echo init | cpio -o -H newc --quiet >initrd.new && mv initrd.new initrd.cpio']);
+  const made = await run('sh', ['-ec', 'cd build/test-vmm && gcc -static -O2 -Wall -Wextra -Werror -o init ../../test/vmm/guest/init.c ../../test/vmm/guest/features.c && echo init | cpio -o -H newc --quiet >initrd.new && mv initrd.new initrd.cpio']);
   if (made.code !== 0) throw new Error(`cannot make the test guest: ${made.output}`);
   return undefined;
 }
