@@ -1,8 +1,8 @@
 /**
  * Named and anonymous volumes: a record in the `volumes` table and a folder `volumes/<name>/_data`. The record is what counts:
- * a folder without one is what a crash left between making the one and the other, and is empty.
+ * both are made in one transaction, so an empty folder without a record is what a crash left, and goes with the next prune.
  */
-import { chmodSync, chownSync, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
@@ -87,15 +87,16 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
         throw new HuskError(`create ${name}: conflict: volume name must be unique`, { kind: 'conflict' });
       return present;
     }
-    makeFolder(paths, name);
-    // OR IGNORE: another husk may have made it since; then theirs is the volume
-    const { changes } = database
-      .prepare('INSERT OR IGNORE INTO volumes (name, created_at, anonymous, record) VALUES (?, ?, ?, ?)')
-      .run(name, Date.now(), request.name ? 0 : 1, JSON.stringify({ driver, labels: request.labels ?? {}, options } satisfies VolumeRecord));
-    if (Number(changes) > 0) {
-      writeCopy(volumeCopy(paths, name), { createdAt: Date.now(), anonymous: !request.name, driver, labels: request.labels ?? {}, options } satisfies VolumeCopy);
-      record('create', name, { driver });
-    }
+    const made = inTransaction(database, () => {
+      makeFolder(paths, name);
+      // OR IGNORE: another husk may have made it since; then theirs is the volume
+      const { changes } = database
+        .prepare('INSERT OR IGNORE INTO volumes (name, created_at, anonymous, record) VALUES (?, ?, ?, ?)')
+        .run(name, Date.now(), request.name ? 0 : 1, JSON.stringify({ driver, labels: request.labels ?? {}, options } satisfies VolumeRecord));
+      if (Number(changes) > 0) record('create', name, { driver });
+      return Number(changes) > 0;
+    });
+    if (made) writeCopy(volumeCopy(paths, name), { createdAt: Date.now(), anonymous: !request.name, driver, labels: request.labels ?? {}, options } satisfies VolumeCopy);
     return get(name);
   };
 
@@ -130,6 +131,18 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     if (moved) await removeTree(aside);
   };
 
+  /** Moves aside the folders of volumes whose making was killed; nobody is making one while this transaction lasts. */
+  const setUnmadeAside = (): string[] =>
+    inTransaction(database, () => {
+      const unmade = (existsSync(paths.volumes) ? readdirSync(paths.volumes) : []).filter((name) => find(name) === undefined && !existsSync(volumeCopy(paths, name)) && isEmpty(join(paths.volumes, name, '_data')));
+      mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
+      return unmade.map((name) => {
+        const aside = join(paths.tmp, `volume-${randomBytes(8).toString('hex')}`);
+        renameSync(join(paths.volumes, name), aside);
+        return aside;
+      });
+    });
+
   const prune = async (options: { all?: boolean; filters?: VolumeFilters } = {}) => {
     const filters = options.filters ?? {};
     checkFilters(filters, ['label', 'label!', 'all']);
@@ -149,6 +162,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       deleted.push(volume.name);
       reclaimed += size;
     }
+    for (const aside of setUnmadeAside()) await removeTree(aside);
     record('prune', '', { reclaimed: String(reclaimed) });
     return { deleted, reclaimed };
   };
@@ -210,6 +224,14 @@ async function sizeOf(volume: Volume): Promise<number> {
 function containerRoot(): { uid: number; gid: number } {
   const maps = idMaps();
   return { uid: maps.uid[0]!.hostID, gid: maps.gid[0]!.hostID };
+}
+
+function isEmpty(folder: string): boolean {
+  try {
+    return readdirSync(folder).length === 0;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
 }
 
 function makeFolder(paths: Paths, name: string): void {

@@ -114,3 +114,12 @@ both('a volume in a container is the folder on the host', `
   await sh('echo from one > /v/f; chown 7:7 /v/f', { change }); console.log((await sh('cat /v/f; stat -c %u /v/f', { change })).out.trim(), owned(join(mountpoint, 'f')) === id(7) + ' ' + id(7) + ' 644');
   await volumes.remove('shared'); console.log(fs.existsSync('data/volumes/shared'));
 `, 'from one\n7 true\nfalse\n');
+
+both('what a killed create left goes with a prune; what has content or a copy of its record stays', `
+  for (const name of ['empty', 'full', 'recorded']) fs.mkdirSync('data/volumes/' + name + '/_data', { recursive: true });
+  fs.mkdirSync('data/volumes/bare');
+  fs.writeFileSync('data/volumes/full/_data/f', ''); fs.writeFileSync('data/volumes/recorded/record.json', '{}');
+  volumes.create({ name: 'named' });
+  await volumes.prune();
+  console.log(fs.readdirSync('data/volumes').sort().join(), fs.readdirSync('data/tmp').length);
+`, 'full,named,recorded 0\n');
