@@ -139,8 +139,8 @@ for (const [title, name, value] of exactly) inHost(title, (t) => t.deepEqual(fou
 for (const [title, name, status, says] of [
   ['update of a running one', 'update', 0, /^$/],
   ['update in user namespaces', 'userns: update', 0, /^$/],
-  ['its memory cannot grow above the machine\'s', 'update: too much memory', 1, /cannot raise the memory limit to 2048 MiB: the container's virtual machine has \d+ MiB of memory, and cannot grow while it runs/],
-  ['nor its CPUs', 'update: too many CPUs', 1, /cannot give the container 2 CPUs: the container's virtual machine has 1, and cannot grow while it runs|Range of CPUs/],
+  ['its memory cannot grow above the machine\'s', 'update: too much memory', 1, /cannot raise the memory limit to 2048 MiB: the container's virtual machine has \d+ MiB of memory, and cannot change while it runs/],
+  ['nor its CPUs', 'update: too many CPUs', 1, /cannot give the container 2 CPUs: the container's virtual machine has 1, and cannot change while it runs|Range of CPUs/],
   ['it cannot be given a restart policy', 'update: a restart policy', 1, /cannot give the running container [0-9a-f]{64} a restart policy/],
   ['what is stopped can be given all of it', 'update of what is stopped', 0, /^$/],
 ] as const)
