@@ -81,7 +81,8 @@ copies(['cc:/t/dir', 'here/file'], { says: /^Error: cannot copy directory\n$/ })
 copies(['cc:/t/dir', 'here'], { view: (tree) => tree.replace(/(\.\/dir\/sub d) \d+/, '$1') });
 copies(['cc:/t/nothing', 'here'], { says: /^Error: Could not find the file \/t\/nothing in container cc\n$/ });
 copies(['cc:/t/file', 'here/dirlink']);
-copies(['cc:/t/dir/.', 'here/dirlink']);
+// folders that are there keep their mode: docs/differences.md
+copies(['cc:/t/dir/.', 'here/dirlink'], { view: (tree) => tree.replace('./dir/sub d 750', './dir/sub d 700') });
 // into it
 copies(['here/file', 'cc:/t']);
 copies(['here/file', 'cc:/t/new']);
