@@ -65,7 +65,7 @@ function register(): void {
 
     screen.clear();
     screen.type(`${HUSK} exec -it deb bash -c 'tty; read -p "name? " n; echo "hello $n"; exit 3'; echo "code $?"`);
-    await screen.shows(/name\? $/);
+    await screen.shows(/name\? ?$/);
     screen.type('person');
     await screen.shows(/hello person\ncode 3/);
 
