@@ -4,9 +4,11 @@
  *
  * The buffer owns the addresses: they stay valid as long as anybody has a view, so a view kept by mistake reads zeroes and never foreign memory. What disposal gives
  * back is the pages. The last buffer is kept for the next guest of the same size, because V8, which counts nothing, hardly ever collects one.
+ *
+ * V8 asks the host to commit a buffer of its own, which a host refuses for about all of its memory; such a guest gets foreign memory after all, and a slower start.
  */
 import { koffi, checked } from './libc.ts';
-import { adviseRam, discardPages, mapFileOver, mapOver } from './mapping.ts';
+import { adviseRam, discardPages, mapFileOver, mapOver, Mapping } from './mapping.ts';
 
 /** a huge page: guest memory begins at one, so that the kernel can use them */
 const ALIGNMENT = 2 << 20;
@@ -17,13 +19,23 @@ export class RamMapping implements Disposable {
   readonly length: number;
   /** where in `buffer` the memory begins */
   readonly offset: number;
-  readonly #buffer: SharedArrayBuffer;
+  readonly #buffer: ArrayBufferLike;
+  readonly #foreign: Mapping | undefined;
   #disposed = false;
 
   /** @param length bytes, whole pages */
   constructor(length: number) {
     this.length = length;
-    this.#buffer = takeSpare(length) ?? new SharedArrayBuffer(length + ALIGNMENT);
+    const own = takeSpare(length) ?? ownBuffer(length);
+    if (own === undefined) {
+      this.#foreign = Mapping.anonymous(length);
+      this.#buffer = this.#foreign.buffer;
+      this.address = this.#foreign.address;
+      this.offset = 0;
+      adviseRam(this.address, length);
+      return;
+    }
+    this.#buffer = own;
     const start = Number(koffi().address(new Uint8Array(this.#buffer)));
     this.address = Math.ceil(start / ALIGNMENT) * ALIGNMENT;
     this.offset = this.address - start;
@@ -32,7 +44,7 @@ export class RamMapping implements Disposable {
     adviseRam(this.address, length);
   }
 
-  get buffer(): SharedArrayBuffer {
+  get buffer(): ArrayBufferLike {
     return this.#buffer;
   }
 
@@ -51,12 +63,22 @@ export class RamMapping implements Disposable {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    if (this.#foreign) return this.#foreign[Symbol.dispose]();
     this.discard(0, this.length);
-    spare = this.#buffer;
+    spare = this.#buffer as SharedArrayBuffer;
   }
 }
 
 let spare: SharedArrayBuffer | undefined;
+
+function ownBuffer(length: number): SharedArrayBuffer | undefined {
+  try {
+    return new SharedArrayBuffer(length + ALIGNMENT);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
 
 function takeSpare(length: number): SharedArrayBuffer | undefined {
   if (spare?.byteLength !== length + ALIGNMENT) return undefined;

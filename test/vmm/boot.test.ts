@@ -199,7 +199,7 @@ await onKvmHost(import.meta.url, () => {
     t.teardown(() => rmSync(folder, { recursive: true }));
     const layer = join(folder, 'layer.tar');
     execFileSync('sh', ['-c', `echo hello >hello && tar -cf ${layer} hello`], { cwd: folder });
-    const root = await rootDisk([{ diffId: `sha256:${'0'.repeat(64)}`, tar: layer, size: 0 }], { tmp: folder });
+    const root = await rootDisk([{ diffId: `sha256:${'0'.repeat(64)}`, tar: layer, size: statSync(layer).size }], { tmp: folder });
     const upper = join(folder, 'upper.ext4');
     execFileSync('/sbin/mke2fs', ['-q', '-t', 'ext4', upper, '16M']);
     using guest = new Guest({ test: 'features', devices: [new Block(new Backing(root, { readOnly: true }), { serial: 'root', blockSize: 512 }), new Block(Backing.file(upper, { readOnly: false }), { serial: 'upper' })] });
