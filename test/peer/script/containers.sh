@@ -197,7 +197,6 @@ docker run --restart bogus box true
 ? [Ii]nvalid restart policy
 docker run --rm --restart always box true
 docker run --rm --log-driver bogus box true
-docker run --rm --log-driver none --name ln box echo hi
 docker run -d --name joined box sleep 100 >/dev/null; docker run --rm --network container:joined --ipc container:joined --pid container:joined box sh -c 'ps | grep -c "sleep 100"'; docker rm -f joined
 docker run --rm --network container:nosuch box true
 docker run --rm -v relative/path:/x box true
