@@ -60,6 +60,8 @@ both('exec joins it, and has exit codes of its own', `
   const exec = async (args, stdio = NOTHING) => { const child = await sandbox.exec({ ...makeSpec(args).process }, stdio); const [out, exit] = await Promise.all([text(child.stdout), child.exited]); return out.trim() + ' ' + exit.code; };
   console.log(await exec(['sh', '-c', 'hostname; readlink /proc/self/ns/pid | wc -l; ps | grep -c "[s]leep 100"; exit 3']));
   await exec(['nope']).catch((error) => console.log(error.exitCode, error.message));
+  // the one that failed has told so, and needs a moment to be gone
+  for (let patience = 40; patience > 0 && (await sandbox.processes()).length > 1; patience--) await new Promise((after) => setTimeout(after, 50));
   console.log((await sandbox.processes()).length, await sandbox.stats().then(({ pids, memoryBytes }) => pids + ' ' + (memoryBytes > 4096)));
   const second = await sandbox.exec({ ...makeSpec(['sleep', '100']).process }, NOTHING);
   console.log((await sandbox.processes()).length);
