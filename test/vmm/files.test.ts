@@ -1,31 +1,22 @@
 /** The files of VM containers: `cp`, `diff`, `commit`, `export` and sizes, while they run by their agent, afterwards by a machine that starts nothing of them. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { scanTar } from '../../src/tar/scan.ts';
 import { tarball } from '../fixtures/tar.ts';
-import { onKvmHost, root } from './kvm-host.ts';
+import { onKvmHost } from './kvm-host.ts';
+import { BASE, missingParts, notByItself, root } from './parts.ts';
 
 const HUSK = join(root, 'bin/husk');
-const BASE = join(root, 'build/base.tar');
-const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map((name) => join(root, 'dist', name));
 /** ms; a machine for one request of a stopped container takes a minute in a loaded test host */
 const TIMEOUT = 240_000;
 
-const missing = PARTS.filter((path) => !existsSync(path));
-if (missing.length > 0) {
-  test.skip(`needs ${missing.join(', ')} (make vm)`, () => {});
-} else {
-  if (!existsSync(BASE)) {
-    // made out here: what is written in the test host is gone with it
-    mkdirSync(join(root, 'build'), { recursive: true });
-    execFileSync('sh', ['-c', 'setup/base-tree >build/base.tar.new && mv build/base.tar.new build/base.tar'], { cwd: root });
-  }
-  // seven machines, one after another
-  await onKvmHost(import.meta.url, register, { seconds: 900 });
-}
+const missing = missingParts() ?? notByItself();
+if (missing) test.skip(missing, () => {});
+// seven machines, one after another
+else await onKvmHost(import.meta.url, register, { seconds: 900 });
 
 function register(): void {
   const home = mkdtempSync(join(tmpdir(), 'husk-vm-files-'));
