@@ -56,7 +56,7 @@ same(['--mount', 'type=volume,source=docs,target=/m,ro'], sh('cat /m/x; touch /m
 same(['-v', 'owned:/var/mail'], sh('stat -c "%a %u:%g" /var/mail'));
 
 test.serial('--volumes-from', (t) => {
-  compare(t, both, ['create', '--name', 'has', '-v', 'docs:/d', '-v', '/anon', '-v', './data/shared:/b:ro', IMAGE, 'true']);
+  compare(t, both, ['create', '--network=none', '--name', 'has', '-v', 'docs:/d', '-v', '/anon', '-v', './data/shared:/b:ro', IMAGE, 'true']);
   for (const how of ['has', 'has:ro']) compare(t, both, ['run', '--rm', '--network=none', '--volumes-from', how, IMAGE, ...sh('cat /d/x /b/f; stat -c "%n %a" /anon; touch /b/z /anon/z')]);
   compare(t, both, ['run', '--rm', '--volumes-from', 'nosuch', IMAGE, 'true'], { says: /No such container: nosuch/ });
 });
