@@ -12,7 +12,9 @@ const TICKS = 100;
 /** @throws HuskError `unsupported` for an option that cannot be served, before anything is read */
 export function ps(pids: readonly number[], options: readonly string[]): { titles: string[]; processes: string[][] } {
   const columns = psColumns(options);
-  const kernel = { uptime: Number.parseFloat(read('/proc/uptime')), memoryBytes: 1024 * Number(/^MemTotal:\s+(\d+)/m.exec(read('/proc/meminfo'))?.[1] ?? 0), now: Date.now() };
+  // the second the machine started, by the kernel's own word, as ps takes it: from uptime and the clock it would waver about a second's end
+  const bootedAt = Number(/^btime (\d+)$/m.exec(read('/proc/stat'))?.[1] ?? 0);
+  const kernel = { bootedAt, uptime: Number.parseFloat(read('/proc/uptime')), memoryBytes: 1024 * Number(/^MemTotal:\s+(\d+)/m.exec(read('/proc/meminfo'))?.[1] ?? 0), now: Date.now() };
   const processes = [...pids]
     .sort((a, b) => a - b)
     .slice(0, MAX_ROWS)
@@ -21,7 +23,7 @@ export function ps(pids: readonly number[], options: readonly string[]): { title
 }
 
 /** @returns undefined when it has ended */
-function processOf(pid: number, kernel: { uptime: number; now: number }): Process | undefined {
+function processOf(pid: number, kernel: { uptime: number; bootedAt: number }): Process | undefined {
   const stat = read(`/proc/${pid}/stat`);
   const end = stat.lastIndexOf(')');
   if (end < 0) return undefined;
@@ -30,7 +32,7 @@ function processOf(pid: number, kernel: { uptime: number; now: number }): Proces
   const at = (field: number): number => Number(fields[field - 3]);
   const status = read(`/proc/${pid}/status`);
   const number = (key: string): number => Number(new RegExp(`^${key}:\\s*\\d+\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
-  const age = Math.max(0, kernel.uptime - at(22) / TICKS);
+  const startedAfter = at(22) / TICKS;
   return {
     pid,
     command: stat.slice(stat.indexOf('(') + 1, end),
@@ -47,8 +49,8 @@ function processOf(pid: number, kernel: { uptime: number; now: number }): Proces
     // of stat it is a rough figure, proc_pid_stat(5)
     residentBytes: 1024 * Number(/^VmRSS:\s*(\d+)/m.exec(status)?.[1] ?? 0),
     processor: at(39),
-    age,
-    startedAt: kernel.now - age * 1000,
+    age: Math.max(0, kernel.uptime - startedAfter),
+    startedAt: 1000 * (kernel.bootedAt + startedAfter),
     // the effective ones, as ps shows
     uid: number('Uid'),
     gid: number('Gid'),
