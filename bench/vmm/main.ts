@@ -4,13 +4,12 @@
  * BENCH_RUNS the repetitions of boots.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundle, copyKoffi } from '../../setup/bundle-file.ts';
 import { writeCodeCache } from '../../setup/code-cache.ts';
 import { rootDisk } from '../../src/images/erofs/root-disk.ts';
-import type { Layer } from '../../src/images/contract.ts';
 import { containerSpec } from './spec.ts';
 import { bootTable, containerTable, deviceTable, memoryTable, type Fact } from './tables.ts';
 
@@ -37,7 +36,8 @@ async function prepare(): Promise<void> {
   for (const [source, program] of [['guest.c', 'init'], ['vsock-peer.c', 'vsock-peer']] as const) execFileSync('gcc', ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-o', join(made, program), join(import.meta.dirname, source)]);
   execFileSync('sh', ['-c', 'echo init | cpio -o -H newc --quiet >initrd.cpio'], { cwd: made });
   execFileSync('sh', ['-c', `${root}/setup/base-tree >layer.tar`], { cwd: made });
-  const layer = { diffId: 'sha256:bench', tar: join(made, 'layer.tar') } as unknown as Layer;
+  const tar = join(made, 'layer.tar');
+  const layer = { diffId: 'sha256:bench', tar, size: statSync(tar).size };
   const disk = await rootDisk([layer], { tmp: join(made, 'tmp') });
   // where they will lie inside
   const parts = disk.map(({ path, offset, length }) => ({ path: path.replace(made, '/tmp/bench'), offset, length }));

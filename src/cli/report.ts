@@ -1,5 +1,5 @@
 /** What a person is told when something went wrong, and the exit code it gives. */
-import { EXIT_HUSK_FAILED, HuskError, refusal } from '../errors.ts';
+import { EXIT_HUSK_FAILED, EXIT_NOT_FOUND, HuskError, refusal } from '../errors.ts';
 import type { Context } from './command.ts';
 import { printable } from './output/printable.ts';
 import { Silent } from './silent.ts';
@@ -20,7 +20,8 @@ export function report(error: unknown, context: Pick<Context, 'stderr'>, options
   const lines = [`Error: ${error.message}`];
   if (error.fix !== undefined) lines.push(`Fix: ${error.fix}`);
   if (options.debug) for (let cause = error.cause; cause instanceof Error; cause = cause.cause) lines.push(`Caused by: ${cause.stack}`);
-  if (options.runLike !== undefined) lines.push('', `Run '${options.runLike} --help' for more information`);
+  // not when the container ran, and its machine ended under it
+  if (options.runLike !== undefined && error.exitCode <= EXIT_NOT_FOUND) lines.push('', `Run '${options.runLike} --help' for more information`);
   context.stderr.write(printable(`${lines.join('\n')}\n`, context.stderr, { lines: true }));
   return options.runLike !== undefined && error.exitCode < EXIT_HUSK_FAILED ? EXIT_HUSK_FAILED : error.exitCode;
 }

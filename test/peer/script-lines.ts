@@ -1,4 +1,13 @@
-/** The scripts of command lines (test/peer/script/*.sh), and the folder in which a shell runs them: for script.test.ts, which compares peers, and script-faults.test.ts, which kills. */
+/**
+ * The scripts of command lines (test/peer/script/*.sh), and the folder in which a shell runs them: for script.test.ts, which compares peers,
+ * test/vmm/script.test.ts, which compares isolations, and script-faults.test.ts, which kills.
+ *
+ * A script is lines; below a command line may stand
+ *   ? REGEX   husk's standard error must match
+ *   = REGEX   husk's standard output must match, for what Podman does another way
+ *   ~ REASON  Podman differs, as docs/differences.md says; that it does is checked, too
+ *   ! REASON  a virtual machine differs from user namespaces, as docs/differences.md says; checked likewise
+ */
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, type TestUser } from '../fixtures/user.ts';
@@ -6,9 +15,12 @@ import { ROOT, type TestUser } from '../fixtures/user.ts';
 export interface Line {
   number: number;
   command: string;
+  /** of the comment above it */
+  section: string;
   says?: RegExp;
   prints?: RegExp;
   differs?: string;
+  vmDiffers?: string;
 }
 
 /** @param name of a file in test/peer/script, without `.sh` */
@@ -18,19 +30,22 @@ export function readScript(name: string): Line[] {
 
 function parse(text: string): Line[] {
   const lines: Line[] = [];
+  let section = '';
   for (const [index, line] of text.split('\n').entries()) {
-    const mark = /^([?=~]) (.*)$/.exec(line);
+    const mark = /^([?=~!]) (.*)$/.exec(line);
     const last = lines.at(-1);
     if (mark?.[1] === '?') last!.says = new RegExp(mark[2]!);
     else if (mark?.[1] === '=') last!.prints = new RegExp(mark[2]!);
     else if (mark?.[1] === '~') last!.differs = mark[2]!;
-    else if (line !== '' && !line.startsWith('#')) lines.push({ number: index + 1, command: line });
+    else if (mark?.[1] === '!') last!.vmDiffers = mark[2]!;
+    else if (line.startsWith('# ')) section = line.slice(2);
+    else if (line !== '') lines.push({ number: index + 1, command: line, section });
   }
   return lines;
 }
 
 /** A folder with what the scripts read, and a `docker` of its own in front of PATH. */
-export function workplace(user: TestUser, name: string, docker: string): NodeJS.ProcessEnv {
+export function workplace(user: Pick<TestUser, 'home' | 'uid' | 'gid' | 'env'>, name: string, docker: string): NodeJS.ProcessEnv {
   const folder = join(user.home, name);
   const give = (path: string, mode = 0o755) => {
     mkdirSync(path, { mode });
@@ -65,6 +80,17 @@ case "$1" in
 esac
 exec ${program} "$@"
 `;
+
+/** ids, and what tells of moments */
+export function clean(text: string): string {
+  return text
+    .replaceAll(/\b[0-9a-f]{64}\b/g, 'ID')
+    .replaceAll(/\b[0-9a-f]{12}\b/g, 'ID')
+    .replaceAll(/\b(?:About )?(?:an?|\d+) (?:second|minute|hour)s?\b/g, 'TIME')
+    .replaceAll(/\b(?:Less than a second|TIME) ago\b/g, 'AGO')
+    .replaceAll('localhost/', '')
+    .replaceAll('docker.io/library/', '');
+}
 
 /** `line` in the workplace of `env` */
 export const shell = (line: string): string[] => ['sh', '-c', `cd "$WORK" || exit 99\n${line}`];

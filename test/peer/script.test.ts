@@ -1,11 +1,6 @@
 /**
  * A few hundred command lines from Docker's reference documentation (test/peer/script/*.sh), each run by a shell under husk and under rootless Podman, in a
  * folder of its own, one after the other: exit code and standard output must agree once ids and times are taken out. Error texts are Docker's, not Podman's, and have their own line.
- *
- * A script is lines; below a command line may stand
- *   ? REGEX   husk's standard error must match
- *   = REGEX   husk's standard output must match, for what Podman does another way
- *   ~ REASON  Podman differs, as docs/differences.md says; that it does is checked, too
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,21 +9,10 @@ import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/ima
 import { podman } from '../fixtures/podman.ts';
 import { HUSK, ordinaryUser, ROOT, type Result } from '../fixtures/user.ts';
 import { missingBuild } from './peers.ts';
-import { readScript, shell, workplace, wrapper } from './script-lines.ts';
+import { clean, readScript, shell, workplace, wrapper } from './script-lines.ts';
 
 /** ms a line has */
 const TIMEOUT = 60_000;
-
-/** ids, addresses of moments, and what a size is rounded to */
-function clean(text: string): string {
-  return text
-    .replaceAll(/\b[0-9a-f]{64}\b/g, 'ID')
-    .replaceAll(/\b[0-9a-f]{12}\b/g, 'ID')
-    .replaceAll(/\b(?:About )?(?:an?|\d+) (?:second|minute|hour)s?\b/g, 'TIME')
-    .replaceAll(/\b(?:Less than a second|TIME) ago\b/g, 'AGO')
-    .replaceAll('localhost/', '')
-    .replaceAll('docker.io/library/', '');
-}
 
 interface Both {
   husk(line: string): Result;

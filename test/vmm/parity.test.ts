@@ -19,7 +19,7 @@ echo "== rights"; grep -E '^(Cap...|NoNewPrivs|Seccomp):' /proc/self/status
 echo "== devices"; ls -l /dev | awk 'NR > 1 { print substr($1, 1, 1), $NF }' | sort; ls /dev/pts | grep -v '[0-9]'
 for node in null zero full random urandom tty; do stat -c "%n %t:%T %a" /dev/$node; done; echo x >/dev/null; head -c 4 /dev/zero | od -An -tx1; head -c 4 /dev/urandom | wc -c; echo x >/dev/full
 echo "== masked"; for file in /proc/kcore /proc/keys /proc/timer_list /proc/sched_debug /proc/latency_stats /proc/timer_stats; do cat $file 2>/dev/null | wc -c; done
-ls /proc/acpi /proc/scsi /sys/firmware 2>/dev/null | grep -v :
+ls -A /proc/acpi /proc/scsi /sys/firmware 2>/dev/null | grep -v :$ | grep .
 echo "== closed"; for file in /proc/sys/kernel/hostname /proc/sys/vm/swappiness /sys/kernel/profiling; do (echo 1 >$file) 2>&1; done
 echo "== mounts"; awk '{ split($4, o, ","); line = ""; for (i in o) if (o[i] ~ /^(ro|rw|nosuid|nodev|noexec)$/) line = line " " o[i]; print $2, $3, line }' /proc/self/mounts | grep -E "^(/|/dev|/dev/mqueue|/dev/pts|/dev/shm|/proc|/proc/sys|/proc/bus|/scratch|/sys) " | sort | awk '{ n = split($0, w, " "); s = w[1] " " w[2]; m = 0; for (k = 3; k <= n; k++) f[++m] = w[k]; for (a = 1; a <= m; a++) for (b = a + 1; b <= m; b++) if (f[b] < f[a]) { x = f[a]; f[a] = f[b]; f[b] = x } for (a = 1; a <= m; a++) s = s " " f[a]; print s }'
 echo "== sizes"; df -k /dev/shm /scratch 2>/dev/null | awk 'NR > 1 { print $2, $6 }'; stat -c "%a %u:%g %n" / /tmp /scratch /dev/shm /work/deep 2>/dev/null
@@ -42,7 +42,7 @@ const RUNS: Case[] = [
   ],
   [
     'an ordinary user in a read-only container with --init',
-    ['-h', 'inside', '-u', '1000:1000', '--group-add', '7', '--read-only', '--init', '--security-opt', 'no-new-privileges', '--tmpfs', '/scratch'],
+    ['-h', 'inside', '-u', '1000:1000', '--group-add', '7', '--read-only', '--init', '--security-opt', 'no-new-privileges', '--tmpfs', '/scratch:size=2m'],
     [...SCRIPT, FACTS],
   ],
   ['megabytes through stdin and stdout, both ways at once', ['-i'], ['cat'], BULK],
