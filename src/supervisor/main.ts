@@ -13,6 +13,8 @@ import { warmUp } from './warm-up.ts';
 
 /** the first client's connection, made by the spawning process */
 export const FIRST_CLIENT_FD = 3;
+/** 15 characters, all that comm has */
+const NAME = 'husk-supervisor';
 /** clients at one time; more are refused */
 const MAX_CLIENTS = 256;
 
@@ -21,6 +23,8 @@ const MAX_CLIENTS = 256;
  * when they have one
  */
 export async function main(args: string[], open: OpenSandbox = openSandbox): Promise<number> {
+  // what ps shows; husk-init, which starts a jailed one, cannot give it another name than its program's
+  process.title = NAME;
   const jailed = args[0] !== undefined;
   const networkFd = args[1] === undefined ? undefined : Number(args[1]);
   let server: Server | undefined;

@@ -21,7 +21,7 @@ const signalAgent = (signal: string) =>
 
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
-else await onKvmHost(import.meta.url, register, { seconds: 420 });
+else await onKvmHost(import.meta.url, register, { seconds: 600, cpus: 2 });
 
 function register(): void {
   const home = new Home();
@@ -45,8 +45,8 @@ function register(): void {
     });
 
   test.serial('an agent that stands still: the container cannot be told to stop, and is switched off', async (t) => {
-    home.must('run', '-d', '--name', 'still', '--isolation=vm', '--network', 'none', '--privileged', 'husk/base', 'sh', '-c', `sleep 2; ${signalAgent('STOP')}; echo gone; sleep 1000`);
-    await sleep(8000);
+    home.must('run', '-d', '--name', 'still', '--isolation=vm', '--network', 'none', '--privileged', '-v', `${home.make('seen')}:/seen`, 'husk/base', 'sh', '-c', `sleep 1; ${signalAgent('STOP')}; touch /seen/stopped; sleep 1000`);
+    while (!home.exists('seen/stopped')) await sleep(100);
     const start = Date.now();
     t.is(home.husk('stop', '-t', '1', 'still').status, 0);
     t.true(Date.now() - start < BOUND * 1000);
@@ -56,10 +56,11 @@ function register(): void {
   });
 
   test.serial('kill -9 of the supervisor leaves nothing running; the next start finds what was synced', async (t) => {
-    home.must('run', '-d', '--name', 'shot', '--isolation=vm', '--network', 'none', 'husk/base', 'sh', '-c', 'test -e /kept && exec cat /kept; echo kept >/kept; sync; sleep 1000');
-    await sleep(3000);
-    const [supervisor] = home.supervisors();
-    process.kill(Number(supervisor), 'SIGKILL');
+    home.must('run', '-d', '--name', 'shot', '--isolation=vm', '--network', 'none', '-v', `${home.make('seen')}:/seen`, 'husk/base', 'sh', '-c', 'test -e /kept && exec cat /kept; echo kept >/kept; sync; touch /seen/synced; sleep 1000');
+    while (!home.exists('seen/synced')) await sleep(100);
+    const supervisors = home.supervisors();
+    t.is(supervisors.length, 1);
+    process.kill(Number(supervisors[0]), 'SIGKILL');
     await sleep(500);
     t.deepEqual(home.supervisors(), []);
     t.regex(home.must('ps', '-a', '--filter', 'name=shot', '--format', '{{.Status}}'), /^Exited \(137\)/);

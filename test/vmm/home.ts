@@ -1,5 +1,5 @@
 /** A husk of its own for tests of whole VM containers on a real KVM: data root, config, runtime folder, the image husk/base; and what it may leave: nothing. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +33,11 @@ export class Home implements Disposable {
   fed(input: string | Buffer, ...args: string[]): Result {
     const { status, stdout, stderr } = spawnSync(HUSK, args, { env: this.env, encoding: 'latin1', input, timeout: TIMEOUT, maxBuffer: 1 << 28 });
     return { status, stdout, stderr };
+  }
+
+  /** As `fed`, beside others */
+  feed(input: string | Buffer, ...args: string[]): Promise<Result> {
+    return finished(spawn(HUSK, args, { env: this.env, stdio: 'pipe', timeout: TIMEOUT }), input);
   }
 
   /** @returns its output, trimmed. @throws when it fails */
@@ -93,6 +98,17 @@ export class Home implements Disposable {
   [Symbol.dispose](): void {
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** What a child that is fed `input` says, once it has ended. */
+export function finished(child: ChildProcessWithoutNullStreams, input: string | Buffer): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const output = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) child[name].setEncoding('latin1').on('data', (text: string) => (output[name] += text));
+    // it may end before it has read everything
+    child.stdin.on('error', () => {}).end(input);
+    child.on('error', reject).on('close', (status) => resolve({ status, ...output }));
+  });
 }
 
 export function commandLine(pid: string): string {

@@ -76,7 +76,7 @@ const EXECS: Case[] = [
 
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
-else await onKvmHost(import.meta.url, register, { seconds: 480 });
+else await onKvmHost(import.meta.url, register, { seconds: 480, cpus: 2 });
 
 function register(): void {
   const home = new Home();
@@ -85,8 +85,8 @@ function register(): void {
   const shown = ({ status, stdout, stderr }: Result) => ({ status, stdout: stdout.length > 100_000 ? createHash('sha256').update(stdout, 'latin1').digest('hex') : stdout.replace(/\r/g, ''), stderr: stderr.length > 100_000 ? createHash('sha256').update(stderr, 'latin1').digest('hex') : stderr.replace(/\b[0-9a-f]{12,64}\b/g, 'ID') });
 
   for (const [title, flags, command, input] of RUNS)
-    test.serial(`run: ${title}`, (t) => {
-      const [userns, vm] = ISOLATIONS.map((isolation) => shown(home.fed(input ?? '', 'run', '--rm', `--isolation=${isolation}`, '--network', 'none', ...flags, 'husk/base', ...command)));
+    test.serial(`run: ${title}`, async (t) => {
+      const [userns, vm] = await Promise.all(ISOLATIONS.map(async (isolation) => shown(await home.feed(input ?? '', 'run', '--rm', `--isolation=${isolation}`, '--network', 'none', ...flags, 'husk/base', ...command))));
       t.deepEqual(vm, userns);
     });
 
@@ -98,28 +98,28 @@ function register(): void {
   });
 
   for (const [title, flags, command, input] of EXECS)
-    test.serial(`exec: ${title}`, (t) => {
-      const [userns, vm] = ISOLATIONS.map((isolation) => shown(home.fed(input ?? '', 'exec', ...flags, isolation, ...command)));
+    test.serial(`exec: ${title}`, async (t) => {
+      const [userns, vm] = await Promise.all(ISOLATIONS.map(async (isolation) => shown(await home.feed(input ?? '', 'exec', ...flags, isolation, ...command))));
       t.deepEqual(vm, userns);
     });
 
-  test.serial('kill, logs, stop, wait, inspect', (t) => {
-    const [userns, vm] = ISOLATIONS.map((isolation) => {
+  test.serial('kill, logs, stop, wait, inspect', async (t) => {
+    const [userns, vm] = await Promise.all(ISOLATIONS.map(async (isolation) => {
       const seen: Result[] = [];
-      const husk = (...args: string[]) => seen.push(home.husk(...args));
-      husk('kill', '-s', 'HUP', isolation);
-      husk('exec', isolation, 'sleep', '1');
-      husk('logs', isolation);
-      husk('stop', isolation);
-      husk('wait', isolation);
-      husk('logs', isolation);
-      husk('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}} {{.RestartCount}} {{.Config.StopSignal}}', isolation);
-      husk('start', isolation);
-      husk('kill', isolation);
-      husk('wait', isolation);
-      husk('rm', isolation);
+      const husk = async (...args: string[]) => seen.push(await home.feed('', ...args));
+      await husk('kill', '-s', 'HUP', isolation);
+      await husk('exec', isolation, 'sleep', '1');
+      await husk('logs', isolation);
+      await husk('stop', isolation);
+      await husk('wait', isolation);
+      await husk('logs', isolation);
+      await husk('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}} {{.RestartCount}} {{.Config.StopSignal}}', isolation);
+      await husk('start', isolation);
+      await husk('kill', isolation);
+      await husk('wait', isolation);
+      await husk('rm', isolation);
       return seen.map((one) => ({ ...shown(one), stdout: one.stdout.replaceAll(isolation, 'NAME') }));
-    });
+    }));
     t.deepEqual(vm, userns);
   });
 }

@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { clean, readScript, shell, workplace, wrapper, type Line } from '../peer/script-lines.ts';
-import { Home } from './home.ts';
+import { finished, Home, type Result } from './home.ts';
 import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 
 const SCRIPTS = ['containers', 'storage'];
@@ -21,12 +21,6 @@ const LIMIT = 5400;
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
 else await onKvmHost(import.meta.url, register, { seconds: LIMIT, cpus: 2, env: { HUSK_SCRIPT_SECTIONS: process.env['HUSK_SCRIPT_SECTIONS'] ?? '' } });
-
-interface Said {
-  status: number | null;
-  stdout: string;
-  stderr: string;
-}
 
 /** One isolation's data root and folder. */
 class Place {
@@ -43,15 +37,8 @@ class Place {
     if (isolation === 'vm') writeFileSync(home.path('work/bin/sleep'), `#!/bin/sh\nexec /bin/sleep "$(echo "$1" | awk '{ print $1 * ${SLOWER} }')"\n`, { mode: 0o755 });
   }
 
-  run(line: string): Promise<Said> {
-    const [program, ...args] = shell(line) as [string, ...string[]];
-    return new Promise((resolve, reject) => {
-      const child = spawn(program, args, { env: this.#env, stdio: ['pipe', 'pipe', 'pipe'], timeout: TIMEOUT });
-      const output = { stdout: '', stderr: '' };
-      for (const name of ['stdout', 'stderr'] as const) child[name].setEncoding('utf8').on('data', (text: string) => (output[name] += text));
-      child.stdin.on('error', () => {}).end();
-      child.on('error', reject).on('close', (status) => resolve({ status, ...output }));
-    });
+  run(line: string): Promise<Result> {
+    return finished(spawn('sh', shell(line).slice(1), { env: this.#env, stdio: 'pipe', timeout: TIMEOUT }), '');
   }
 }
 
@@ -79,7 +66,7 @@ function register(): void {
 }
 
 /** @returns what is wrong, if anything */
-function compared({ vmDiffers }: Line, here: Said, there: Said, known: string): string | undefined {
+function compared({ vmDiffers }: Line, here: Result, there: Result, known: string): string | undefined {
   if (there.status === null || /internal error|^\s+at /m.test(there.stderr)) return 'husk failed within';
   const agrees = here.status === there.status && clean(here.stdout) === clean(there.stdout) && clean(here.stderr) === clean(there.stderr);
   if (vmDiffers === undefined) return agrees ? undefined : 'the isolations differ';
