@@ -6,7 +6,7 @@ import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../cont
 import { devicesAt } from '../container/device-nodes.ts';
 import { namespaceHolder } from '../container/processes.ts';
 import { HuskError } from '../errors.ts';
-import { DNS_FORWARDER } from '../network/pasta.ts';
+import { DNS_FORWARDER } from '../network/way-out.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
 import { isRunning } from './control.ts';

@@ -12,9 +12,9 @@ import { boundedMemfd } from '../host/memfd.ts';
 import { streamPair } from '../host/socket.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { HostAddress, HostInterface } from './host-interface.ts';
-import { DNS_FORWARDER, INTERFACE } from './pasta.ts';
+import { INTERFACE } from './pasta.ts';
 import { PID_FILE, reasonOf, untilReady } from './readiness.ts';
-import { notInstalled } from './way-out.ts';
+import { dnsForward, hostResolvConf, notInstalled } from './way-out.ts';
 
 /** bytes of payload in a frame: passt's own default, the largest Ethernet frame less its header, in whole words. Long frames are few frames */
 export const MTU = 65_520;
@@ -41,7 +41,7 @@ export function startPasst(host: HostInterface, options: { program?: string } = 
       { op: 'setsid' },
       { op: 'closeFrom', fd: 3 },
       { op: 'environment', env: [`PATH=${process.env['PATH'] ?? ''}:/usr/bin:/bin`, 'LC_ALL=C'] },
-      { op: 'exec', args: [options.program ?? 'passt', ...passtArguments(host)] },
+      { op: 'exec', args: [options.program ?? 'passt', ...passtArguments(host, hostResolvConf())] },
     ],
     { init: INIT_PROGRAM, stdin: far.number, stdout: 'pipe', stderr: said.number, detached: true },
   );
@@ -59,12 +59,13 @@ export function startPasst(host: HostInterface, options: { program?: string } = 
   return { link: near, ready };
 }
 
-export function passtArguments({ name, ipv4, ipv6 }: HostInterface): string[] {
+/** @param resolvConf the host's */
+export function passtArguments({ name, ipv4, ipv6 }: HostInterface, resolvConf: string): string[] {
   // the host's own addresses, so that what goes to them stays in the guest
   const family4 = ipv4 ? ['--address', ipv4.address, '--netmask', String(ipv4.prefix), ...gateway(ipv4)] : ['--ipv6-only'];
   const family6 = ipv6 ? ['--address', ipv6.address, ...gateway(ipv6)] : ['--ipv4-only'];
   // in: nothing. out: never to the host itself, neither by its loopback nor by the gateway's address
-  const rules = ['--tcp-ports', 'none', '--udp-ports', 'none', '--no-map-gw', '--dns-forward', DNS_FORWARDER];
+  const rules = ['--tcp-ports', 'none', '--udp-ports', 'none', '--no-map-gw', ...dnsForward(resolvConf)];
   // the guest is told its addresses by its agent
   const noServers = ['--no-dhcp', '--no-dhcpv6', '--no-ra'];
   // its pid is written once everything is set up: to us, as a sign of it

@@ -13,10 +13,7 @@ import { SIGKILL } from '../container/signals.ts';
 import { EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import { PID_FILE, reasonOf, untilReady } from './readiness.ts';
-import { notInstalled, tunFix } from './way-out.ts';
-
-/** Answered by pasta from the host's first resolver, even when that is on the host's loopback; link-local (RFC 3927), Podman's choice too. */
-export const DNS_FORWARDER = '169.254.1.1';
+import { dnsForward, hostResolvConf, notInstalled, tunFix } from './way-out.ts';
 
 /** the name Docker gives to a container's first interface */
 export const INTERFACE = 'eth0';
@@ -44,8 +41,7 @@ export async function connectPasta(pid: number, options: { program?: string; uid
     // in: nothing. out: never to the host itself, neither by its loopback nor by the gateway's address
     ...['-t', '-u', '-T', '-U'].flatMap((direction) => [direction, 'none']),
     '--no-map-gw',
-    '--dns-forward',
-    DNS_FORWARDER,
+    ...dnsForward(hostResolvConf()),
     '--quiet',
     '--foreground',
     // its pid is written once everything is set up: to us, as a sign of it

@@ -37,3 +37,24 @@ export function tunFix(): string {
     return 'sudo modprobe tun';
   }
 }
+
+/** Answered by passt and pasta from the host's first resolver, where that is on the host's loopback; link-local (RFC 3927), Podman's choice too. */
+export const DNS_FORWARDER = '169.254.1.1';
+
+/**
+ * Arguments of passt and pasta. Only where the container is told of the forwarder: once there is one, passt (as of 2023) puts its address on every answer of
+ * the host's resolver, also to a program that asked that resolver by its own.
+ * @param resolvConf the host's resolv.conf(5)
+ */
+export function dnsForward(resolvConf: string): string[] {
+  const first = /^[ \t]*nameserver[ \t]+(\d+\.\S+)/m.exec(resolvConf)?.[1];
+  return first?.startsWith('127.') ? ['--dns-forward', DNS_FORWARDER] : [];
+}
+
+export function hostResolvConf(): string {
+  try {
+    return readFileSync('/etc/resolv.conf', 'utf8');
+  } catch {
+    return '';
+  }
+}

@@ -20,7 +20,7 @@ for (const [what, given, args, setup] of [
   ['IPv6 alone', { name: 'eth0', ipv6: BOTH.ipv6! }, ['eth0', '--ipv6-only', '--address', '2001:db8::15', '--gateway', 'fe80::1'], [[{ address: '2001:db8::15', prefix: 64 }], [{ family: 6, gateway: 'fe80::1' }]]],
 ] as const)
   test(`the host's own addresses are the guest's: ${what}`, (t) => {
-    t.deepEqual(passtArguments(given), [...ALWAYS, ...args]);
+    t.deepEqual(passtArguments(given, 'nameserver 127.0.0.53\n'), [...ALWAYS, ...args]);
     const { name, addresses, defaultRoutes } = guestInterface(given);
     t.deepEqual([name, addresses, defaultRoutes], ['eth0', ...setup] as never);
   });

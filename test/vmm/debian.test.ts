@@ -20,7 +20,7 @@ if (missing !== undefined) test.skip(missing, () => {});
 else {
   // made out here; inside it is read only
   process.env['HUSK_TEST_STORAGE'] ??= await debianStorage();
-  await onKvmHost(import.meta.url, register, { seconds: 600, cpus: 2, env: { HUSK_TEST_STORAGE: process.env['HUSK_TEST_STORAGE'] } });
+  await onKvmHost(import.meta.url, register, { seconds: 600, env: { HUSK_TEST_STORAGE: process.env['HUSK_TEST_STORAGE'] } });
 }
 
 function register(): void {

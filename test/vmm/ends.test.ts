@@ -21,7 +21,7 @@ const signalAgent = (signal: string) =>
 
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
-else await onKvmHost(import.meta.url, register, { seconds: 600, cpus: 2 });
+else await onKvmHost(import.meta.url, register, { seconds: 600 });
 
 function register(): void {
   const home = new Home();

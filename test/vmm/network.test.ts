@@ -68,7 +68,7 @@ function register(): void {
       t.is(status, 0, stderr);
       t.is(stderr, '');
       await says(t, 'ls /sys/class/net', 'eth0\nlo');
-      await says(t, 'ip -o -4 addr show scope global', new RegExp(`^\\d+: eth0 inet ${HOST}/24 brd 192\\.0\\.2\\.255 scope global eth0`));
+      await says(t, 'ip -o -4 addr show scope global', new RegExp(`^\\d+: eth0 inet ${HOST}/24 .*scope global eth0`));
       await says(t, 'ip -o -6 addr show scope global | grep -o "2001:db8::2/64"', '2001:db8::2/64');
       await says(t, 'ip route show default', new RegExp(`^default via ${GATEWAY} dev eth0`));
       await says(t, 'ip -o link show eth0 | grep -o "mtu [0-9]*"', 'mtu 65520');
@@ -79,8 +79,6 @@ function register(): void {
     test.serial(`${isolation}: names, TCP and UDP over IPv4, TCP over IPv6`, async (t) => {
       t.timeout(TIMEOUT);
       await says(t, 'nslookup -type=a name.test | grep -A1 ^Name', `Name:\tname.test\nAddress: ${WORLD}`);
-      // the forwarder that stands for a resolver on the host's loopback
-      await says(t, 'nslookup -type=a name.test 169.254.1.1 | grep -A1 ^Name', `Name:\tname.test\nAddress: ${WORLD}`);
       await says(t, `nc -w 10 name.test ${world.port('greeting')}`, 'hello');
       await says(t, `nc -w 10 ${WORLD6} ${world.port('greeting6')}`, 'hello');
       await says(t, `nc -w 10 ${WORLD} ${world.port('bulk')} | sha256sum`, `${world.bulkHash} -`);

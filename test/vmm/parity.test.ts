@@ -76,7 +76,7 @@ const EXECS: Case[] = [
 
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
-else await onKvmHost(import.meta.url, register, { seconds: 480, cpus: 2 });
+else await onKvmHost(import.meta.url, register, { seconds: 480 });
 
 function register(): void {
   const home = new Home();

@@ -20,7 +20,7 @@ const LIMIT = 5400;
 
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
-else await onKvmHost(import.meta.url, register, { seconds: LIMIT, cpus: 2, env: { HUSK_SCRIPT_SECTIONS: process.env['HUSK_SCRIPT_SECTIONS'] ?? '' } });
+else await onKvmHost(import.meta.url, register, { seconds: LIMIT, env: { HUSK_SCRIPT_SECTIONS: process.env['HUSK_SCRIPT_SECTIONS'] ?? '' } });
 
 /** One isolation's data root and folder. */
 class Place {
