@@ -10,12 +10,12 @@ import test from 'ava';
 import { debianStorage, missingDebianTools, serveRegistry } from '../fixtures/debian.ts';
 import { missingTerminal, terminal } from '../fixtures/terminal.ts';
 import { HUSK, ordinaryUser } from '../fixtures/user.ts';
-import { missingParts, notByItself, onKvmHost } from './kvm-host.ts';
+import { missingParts, notWanted, onKvmHost } from './kvm-host.ts';
 
 /** ms; pulling 50 MB and booting, on an emulated CPU */
 const SLOW = 240_000;
 
-const missing = missingParts() ?? notByItself() ?? missingDebianTools() ?? missingTerminal();
+const missing = missingParts() ?? notWanted() ?? missingDebianTools() ?? missingTerminal();
 if (missing !== undefined) test.skip(missing, () => {});
 else {
   // made out here; inside it is read only

@@ -8,9 +8,9 @@ import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { measureKvm } from '../../src/vmm/kvm/probe.ts';
-import { missingParts, notByItself, root } from './parts.ts';
+import { missingParts, notWanted, root } from './parts.ts';
 
-export { missingParts, notByItself, root };
+export { missingParts, notWanted, root };
 
 /** made by `make dist/vmlinux` or guest/kernel-config/build.sh */
 export const KERNEL = `${root}dist/vmlinux`;
@@ -71,7 +71,7 @@ export async function onKvmHost(url: string, register: () => void, options: { cp
     const seconds = Math.max(TIME_LIMIT, options.seconds ?? 0);
     t.timeout((seconds + 60) * 1000);
     const user = process.getuid!() === 0 ? ['-u', 'husk-test'] : [];
-    const { code, output } = await run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(seconds), ...user, '--', 'env', `PATH=${process.env['PATH']}`, 'HUSK_TEST_VM=1', ...Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`), 'ava', '--serial', ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]), file]);
+    const { code, output } = await run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(seconds), ...user, '--', 'env', `PATH=${process.env['PATH']}`, ...Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`), 'ava', '--serial', ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]), file]);
     t.log(output);
     t.is(code, 0);
   });

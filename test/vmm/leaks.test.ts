@@ -1,7 +1,7 @@
 /** VM containers leave nothing behind: a few starts in a row, and restarts inside one supervisor. leaks.ts does the same two hundred times. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { missingParts, notByItself, onKvmHost } from './kvm-host.ts';
+import { missingParts, notWanted, onKvmHost } from './kvm-host.ts';
 import { Home } from './home.ts';
 import { census, holdings, leaks, once } from './leaks.ts';
 
@@ -10,9 +10,9 @@ const RESTARTS = 3;
 /** ms for a restart: back-off and a boot */
 const PATIENCE = 60_000;
 
-const missing = missingParts() ?? notByItself();
+const missing = missingParts() ?? notWanted();
 if (missing !== undefined) test.skip(missing, () => {});
-else await onKvmHost(import.meta.url, register);
+else await onKvmHost(import.meta.url, register, { seconds: 600 });
 
 function register(): void {
   const home = new Home();

@@ -18,7 +18,7 @@ export function missingParts(): string | undefined {
   return undefined;
 }
 
-/** Files of tests that boot many machines, minutes each in the test host: they run when they are asked for. @returns why not now, if so */
-export function notByItself(): string | undefined {
-  return process.env['HUSK_TEST_VM'] === '1' ? undefined : 'minutes of booting machines: HUSK_TEST_VM=1 runs it';
+/** Files of tests that boot many machines, minutes each in the test host. @returns why not, if so */
+export function notWanted(): string | undefined {
+  return process.env['HUSK_TEST_VM'] === '0' ? 'HUSK_TEST_VM=0 leaves out minutes of booting machines' : undefined;
 }

@@ -6,20 +6,20 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import test from 'ava';
 import { Home } from './home.ts';
-import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
+import { missingParts, notWanted, onKvmHost, root } from './kvm-host.ts';
 
 const PROGRAM = `${root}build/test-vmm/posix`;
 /** made by test/vm-host: a tmpfs of 1 MiB */
 const SMALL = '/run/vm-host-small';
 
-const missing = missingParts() ?? notByItself();
+const missing = missingParts() ?? notWanted();
 if (missing !== undefined) test.skip(missing, () => {});
 else {
   if (process.env['VMHOST'] !== '1') {
     mkdirSync(`${root}build/test-vmm`, { recursive: true });
     execFileSync('gcc', ['-static', '-O1', '-Wall', '-Wextra', '-Wno-unused-result', '-Werror', '-o', PROGRAM, `${root}test/vmm/guest/posix.c`]);
   }
-  await onKvmHost(import.meta.url, register);
+  await onKvmHost(import.meta.url, register, { seconds: 600 });
 }
 
 /** What differs, and why: docs/differences.md § Virtual machines. */
