@@ -63,6 +63,15 @@ test('an indirect table counts as the chain', (t) => {
   t.deepEqual(device.seen, [{ head: 3, readable: 7, writable: 9 }]);
 });
 
+test('an indirect table may have as many descriptors as the queue', (t) => {
+  const device = new Echo();
+  using driver = new Driver(device).start();
+  for (let i = 0; i < 8; i++) driver.rawDescriptor(DATA + 16 * i, buffer(DATA + 0x1000, 1, i < 7 ? NEXT : WRITE, i + 1));
+  driver.descriptor(0, 0, buffer(DATA, 8 * 16, INDIRECT));
+  driver.offer(0, 0);
+  t.deepEqual(device.seen, [{ head: 0, readable: 7, writable: 1 }]);
+});
+
 test('indices wrap at 2^16', (t) => {
   const device = new Echo();
   using driver = new Driver(device).start();

@@ -153,6 +153,8 @@ export class Virtqueue {
         table = new Uint32Array(this.#memory.copy(address, length).buffer);
         entries = length / DESCRIPTOR_SIZE;
         next = 0;
+        // the one that names the table is no part of the chain: Linux fills a table with as many as the queue has
+        left = size;
         continue;
       }
       if (length === 0) throw new GuestFault(`queue ${this.index}: empty buffer`);
