@@ -18,8 +18,8 @@ export interface FileMapping {
 }
 
 /**
- * Mappings of /proc/PID/smaps (proc_pid_smaps(5)) that may be dropped: private, not writable, from a file, no anonymous and no
- * dirty page. A relocated data segment is read-only too, but has anonymous pages, and forgetting those would be fatal.
+ * Mappings of /proc/PID/smaps (proc_pid_smaps(5)) that may be dropped: private, not writable, from a file, no anonymous page. A relocated data segment is
+ * read-only too, but has anonymous pages, and forgetting those would be fatal. A dirty page is the file's own, as all of a tmpfs's are, and stays with it.
  */
 export function droppable(smaps: string): FileMapping[] {
   const found: FileMapping[] = [];
@@ -32,7 +32,7 @@ export function droppable(smaps: string): FileMapping[] {
       continue;
     }
     if (!current) continue;
-    const count = /^(Anonymous|Private_Dirty|Shared_Dirty|Swap|Locked):\s+(\d+) kB/.exec(line);
+    const count = /^(Anonymous|Swap|Locked):\s+(\d+) kB/.exec(line);
     if (count && count[2] !== '0') current.clean = false;
     // the last line of every mapping
     if (line.startsWith('VmFlags:')) {

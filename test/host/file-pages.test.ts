@@ -12,7 +12,8 @@ const TEXT = '00400000-00452000 r-xp 00000000 08:02 173521      /usr/bin/node';
 for (const [what, text, count] of [
   ['text of a file', mapping(TEXT), 1],
   ['relocated data, read-only by now', mapping(TEXT.replace('r-xp', 'r--p'), { Anonymous: 8 }), 0],
-  ['patched text', mapping(TEXT, { Private_Dirty: 4 }), 0],
+  ['patched text', mapping(TEXT, { Private_Dirty: 4, Anonymous: 4 }), 0],
+  ['text of a file on tmpfs, whose pages are all dirty', mapping(TEXT, { Private_Dirty: 4 }), 1],
   ['writable', mapping(TEXT.replace('r-xp', 'rw-p')), 0],
   ['shared', mapping(TEXT.replace('r-xp', 'r-xs')), 0],
   ['anonymous', mapping('7f0000000000-7f0000001000 r-xp 00000000 00:00 0 '), 0],
