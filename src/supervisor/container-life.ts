@@ -283,10 +283,10 @@ export class ContainerLife implements ContainerControl {
     this.settled();
   }
 
-  /** An idle supervisor is small: once the start is over the text pages it took are given back. */
+  /** An idle supervisor is small: once a start or an exec is over the text pages and the free heap it took are given back. */
   settled(): void {
     clearTimeout(this.#shrink);
-    this.#shrink = setTimeout(() => void import('../host/file-pages.ts').then(({ releaseFilePages }) => releaseFilePages()).catch(() => {}), SHRINK_AFTER_MS);
+    this.#shrink = setTimeout(() => void shrink().catch(() => {}), SHRINK_AFTER_MS);
     this.#shrink.unref();
   }
 
@@ -396,4 +396,10 @@ export class ContainerLife implements ContainerControl {
       // the container goes on all the same
     }
   }
+}
+
+async function shrink(): Promise<void> {
+  const [{ releaseFilePages }, { trimHeap }] = await Promise.all([import('../host/file-pages.ts'), import('../host/heap.ts')]);
+  trimHeap();
+  releaseFilePages();
 }
