@@ -141,7 +141,7 @@ const found: Record<string, unknown> = {};
 const inHost = reason === undefined ? test : test.skip;
 if (reason === undefined)
   test.before(async (t) => {
-    t.timeout(300_000);
+    t.timeout(600_000);
     Object.assign(found, await measureInTestHost(PROGRAM));
   });
 
