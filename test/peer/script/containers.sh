@@ -214,7 +214,7 @@ docker run --rm --cpuset-cpus 999 box true
 docker run -d --name often --restart on-failure:2 box sh -c 'echo try; exit 1' >/dev/null; docker wait often; sleep 2; docker logs often | wc -l
 docker inspect -f '{{.RestartCount}} {{.State.Status}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}' often
 docker rm often
-docker run -d --name ever --restart always box sh -c 'sleep 0.1' >/dev/null; sleep 1; docker stop -t 0 ever; docker inspect -f '{{.State.Status}}' ever; docker rm ever
+docker run -d --name ever --restart always box sleep 100 >/dev/null; docker stop -t 0 ever; docker inspect -f '{{.State.Status}}' ever; docker rm ever
 docker run -d --name up --restart unless-stopped box sleep 100 >/dev/null; docker update --restart no up; docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' up; docker rm -f up
 ~ options that Podman 4.3 has not, or not in Docker's form
 # health
