@@ -142,7 +142,7 @@ const inHost = reason === undefined ? test : test.skip;
 if (reason === undefined)
   test.before(async (t) => {
     t.timeout(600_000);
-    Object.assign(found, await measureInTestHost(PROGRAM));
+    Object.assign(found, await measureInTestHost(PROGRAM, { cpus: 1 }));
   });
 
 const KILLED: Exit = { code: 137, signal: 9, oomKilled: true };
