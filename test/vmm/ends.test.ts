@@ -6,7 +6,7 @@ import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { Home } from './home.ts';
-import { missingParts, notWanted, onKvmHost } from './kvm-host.ts';
+import { missingParts, notByItself, onKvmHost } from './kvm-host.ts';
 
 /** seconds from the act to the report, boot included: KILL_TIMEOUT is 20 s, and this machine is slow */
 const BOUND = 90;
@@ -19,7 +19,7 @@ const DISK = '/run/vm-host-disk';
 const signalAgent = (signal: string) =>
   `echo 'for p in /proc/[0-9]*; do grep -q ^husk-agent $p/cmdline && kill -s ${signal} \${p#/proc/}; done' >/agent.sh; echo '|/proc/%P/root/bin/busybox sh /proc/%P/root/agent.sh' >/proc/sys/kernel/core_pattern; sh -c 'kill -SEGV $$'`;
 
-const missing = missingParts() ?? notWanted();
+const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
 else await onKvmHost(import.meta.url, register, { seconds: 900 });
 

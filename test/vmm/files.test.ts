@@ -7,13 +7,13 @@ import test from 'ava';
 import { scanTar } from '../../src/tar/scan.ts';
 import { tarball } from '../fixtures/tar.ts';
 import { onKvmHost } from './kvm-host.ts';
-import { BASE, missingParts, notWanted, root } from './parts.ts';
+import { BASE, missingParts, notByItself, root } from './parts.ts';
 
 const HUSK = join(root, 'bin/husk');
 /** ms; a machine for one request of a stopped container takes a minute in a loaded test host */
 const TIMEOUT = 240_000;
 
-const missing = missingParts() ?? notWanted();
+const missing = missingParts() ?? notByItself();
 if (missing) test.skip(missing, () => {});
 // seven machines, one after another
 else await onKvmHost(import.meta.url, register, { seconds: 900 });

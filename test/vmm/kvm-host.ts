@@ -9,9 +9,9 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { hostFailed } from '../fixtures/host-trouble.ts';
 import { measureKvm } from '../../src/vmm/kvm/probe.ts';
-import { missingParts, notWanted, root } from './parts.ts';
+import { missingParts, notByItself, notWanted, root } from './parts.ts';
 
-export { missingParts, notWanted, root };
+export { missingParts, notByItself, notWanted, root };
 
 /** made by `make dist/vmlinux` or guest/kernel-config/build.sh */
 export const KERNEL = `${root}dist/vmlinux`;

@@ -1,7 +1,7 @@
 /** VM containers leave nothing behind: a few starts in a row, and restarts inside one supervisor. leaks.ts does the same two hundred times. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { missingParts, notWanted, onKvmHost } from './kvm-host.ts';
+import { missingParts, notByItself, onKvmHost } from './kvm-host.ts';
 import { Home } from './home.ts';
 import { census, holdings, leaks, once } from './leaks.ts';
 
@@ -10,7 +10,7 @@ const RESTARTS = 3;
 /** ms for a restart: back-off and a boot */
 const PATIENCE = 60_000;
 
-const missing = missingParts() ?? notWanted();
+const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
 else await onKvmHost(import.meta.url, register, { seconds: 600 });
 

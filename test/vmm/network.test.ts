@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { missingParts, notWanted, onKvmHost, root } from './kvm-host.ts';
+import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 import { BASE } from './parts.ts';
 import { BULK, RESOLVER, World, WORLD, WORLD6 } from './world.ts';
 
@@ -22,7 +22,7 @@ const HOST = '192.0.2.2';
 const GATEWAY = '192.0.2.1';
 /** for nc's stdin: passt of 2023, on a machine as slow as the test host, sends a client that closes its side first the same bytes over and over */
 const OPEN = 'sleep 3';
-const missing = missingParts() ?? notWanted();
+const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
 else if (process.env['VMHOST'] !== '1' && existsSync('/dev/kvm')) test.skip('needs the test host, whose addresses stand for the world (run it in test/vm-host)', () => {});
 else await onKvmHost(import.meta.url, register, { seconds: 600 });

@@ -22,3 +22,8 @@ export function missingParts(): string | undefined {
 export function notWanted(): string | undefined {
   return process.env['HUSK_TEST_VM'] === '0' ? 'HUSK_TEST_VM=0 leaves out minutes of booting machines' : undefined;
 }
+
+/** Those that CI has no time for beside the others. @returns why not by itself, if so; inside the test host it was asked for */
+export function notByItself(): string | undefined {
+  return process.env['HUSK_TEST_VM'] === '1' || process.env['VMHOST'] === '1' ? undefined : 'four to seven minutes of booting machines: HUSK_TEST_VM=1 runs it';
+}

@@ -6,13 +6,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import test from 'ava';
 import { Home } from './home.ts';
-import { missingParts, notWanted, onKvmHost, root } from './kvm-host.ts';
+import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 
 const PROGRAM = `${root}build/test-vmm/posix`;
 /** made by test/vm-host: a tmpfs of 1 MiB */
 const SMALL = '/run/vm-host-small';
 
-const missing = missingParts() ?? notWanted();
+const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
 else {
   if (process.env['VMHOST'] !== '1') {
