@@ -6,7 +6,7 @@ import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../cont
 import { devicesAt } from '../container/device-nodes.ts';
 import { namespaceHolder } from '../container/processes.ts';
 import { HuskError } from '../errors.ts';
-import { DNS_FORWARDER } from '../network/way-out.ts';
+import { DNS_FORWARDER, hostResolvConf } from '../network/way-out.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
 import { isRunning } from './control.ts';
@@ -88,7 +88,7 @@ function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
   writeFileSync(files.hostname, hostnameFile(name));
   const config = context.config;
   const or = (asked: string[], configured: string[] | undefined) => (asked.length > 0 ? asked : (configured ?? []));
-  const resolver = resolvConfFile(readOptional('/etc/resolv.conf') ?? '', {
+  const resolver = resolvConfFile(hostResolvConf(), {
     dns: or(options.dns, config.dns),
     search: or(options.dnsSearch, config['dns-search']),
     options: or(options.dnsOptions, config['dns-opts']),

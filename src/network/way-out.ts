@@ -1,6 +1,9 @@
 /** Whether containers on this host can have a way out, asked without trying: cheap enough for every `create`. */
 import { accessSync, constants, readFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
+import { parseResolvConf } from '../container/etc-files.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { readOptional } from '../rootless/probe.ts';
 import { findProgram } from '../rootless/programs.ts';
 import type { Isolation } from '../sandbox.ts';
 import { hostInterface } from './host-interface.ts';
@@ -47,14 +50,8 @@ export const DNS_FORWARDER = '169.254.1.1';
  * @param resolvConf the host's resolv.conf(5)
  */
 export function dnsForward(resolvConf: string): string[] {
-  const first = /^[ \t]*nameserver[ \t]+(\d+\.\S+)/m.exec(resolvConf)?.[1];
+  const first = parseResolvConf(resolvConf).nameservers.find((address) => isIPv4(address));
   return first?.startsWith('127.') ? ['--dns-forward', DNS_FORWARDER] : [];
 }
 
-export function hostResolvConf(): string {
-  try {
-    return readFileSync('/etc/resolv.conf', 'utf8');
-  } catch {
-    return '';
-  }
-}
+export const hostResolvConf = (): string => readOptional('/etc/resolv.conf') ?? '';
