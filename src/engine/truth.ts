@@ -2,6 +2,7 @@
  * What is really so. A record says what a process last wrote; that process may have been killed since. Every reader comes through
  * here: a stale record is mended in a transaction before anybody sees it, half-done removals are finished.
  */
+import { rmSync } from 'node:fs';
 import { removeRememberedCgroup } from '../container/cgroup-remains.ts';
 import { HuskError } from '../errors.ts';
 import type { ContainerState } from '../state/containers.ts';
@@ -72,6 +73,7 @@ function isStale(state: ContainerState): boolean {
 
 function mend(context: EngineContext, record: Container, state: ContainerState): ContainerState {
   if (state.status === 'removing') return { ...state, claim: { by: identifySelf(), operation: 'remove' } };
+  rmSync(context.paths.socket(record.id), { force: true });
   if (state.status === 'created' || state.status === 'exited' || state.status === 'dead') return { ...state, claim: undefined };
   // its parent-death signal takes the container's first process along with the supervisor; this is for the time between
   if (state.process && isAlive(state.process)) {

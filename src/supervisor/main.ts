@@ -4,7 +4,7 @@
  * before saying so, and never outlives its container.
  */
 import { appendFileSync, chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { createServer, Socket, type Server } from 'node:net';
+import { createServer, Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { ContainerLife } from './container-life.ts';
 import { Conversation, errorEvent } from './conversation.ts';
@@ -27,22 +27,22 @@ export async function main(args: string[], open: OpenSandbox = openSandbox): Pro
   process.title = NAME;
   const jailed = args[0] !== undefined;
   const networkFd = args[1] === undefined ? undefined : Number(args[1]);
-  let server: Server | undefined;
-  let socketPath: string | undefined;
   const conversations = new Set<Conversation>();
 
   const life: ContainerLife = new ContainerLife({
     openSandbox: (task, paths) => open(task, paths, networkFd),
     listen: (path) => {
-      socketPath = path;
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
       rmSync(path, { force: true });
-      server = createServer((socket) => converse(new Conversation(socket, life)));
+      const server = createServer((socket) => void converse(new Conversation(socket, life)));
       server.maxConnections = MAX_CLIENTS;
       return new Promise((resolve, reject) =>
-        server!.once('error', reject).listen(path, () => {
+        server.once('error', reject).listen(path, () => {
           chmodSync(path, 0o600);
-          resolve();
+          resolve(() => {
+            server.close();
+            rmSync(path, { force: true });
+          });
         }),
       );
     },
@@ -66,8 +66,6 @@ export async function main(args: string[], open: OpenSandbox = openSandbox): Pro
   // what user namespaces need
   if (open === openSandbox && !jailed) void warmUp().catch(() => {});
   await life.over;
-  server?.close();
-  if (socketPath) rmSync(socketPath, { force: true });
   // what is left in the buffers goes out
   await Promise.all([...conversations].map((conversation) => conversation.finish()));
   // process.exit: handles that a sandbox keeps must not keep a supervisor without a container

@@ -191,6 +191,17 @@ test('start on a running container does nothing; several at once start it once',
   t.deepEqual([...fixture.engine.get(id).config.args].length, 2);
 });
 
+test('a killed supervisor: whoever looks next sees the exit, and the socket goes', async (t) => {
+  const fixture = await openTestEngine(t);
+  const { engine, paths } = fixture;
+  const id = await background(fixture);
+  t.true(existsSync(paths.socket(id)));
+  process.kill(engine.get(id).state.supervisor!.pid, 'SIGKILL');
+  t.is(await engine.wait(id), 137);
+  t.like(engine.get(id).state, { status: 'exited', pid: 0 });
+  t.false(existsSync(paths.socket(id)));
+});
+
 test('a stopped container starts again, and its log goes on', async (t) => {
   const { engine, run } = await openTestEngine(t);
   const { id } = await run(['echo', 'again']);
