@@ -3,7 +3,7 @@
 #
 #   OUT                  where to put vmlinux; without it only the cache is filled. The cached path is printed either way.
 #   HUSK_KERNEL_CACHE    the cache folder (default ${XDG_CACHE_HOME:-$HOME/.cache}/husk)
-#   HUSK_KERNEL_JOBS     make jobs (default 1: about 11 minutes of CPU, once)
+#   HUSK_KERNEL_JOBS     make jobs (default: one for each CPU; about 11 minutes of CPU in all, once)
 #
 # The result is kept in <cache>/kernel-<hash>/vmlinux, where the hash covers everything the result depends on: this script, the fragment,
 # the patches, the source package's version and the compiler's. The same inputs give the same bytes on any machine (build time, user,
@@ -60,7 +60,7 @@ make -s KCONFIG_ALLCONFIG="$here/husk.config" KCFLAGS="$flags" KAFLAGS="$flags" 
 # Kconfig drops a symbol whose dependencies are not met without a word.
 dropped=$(grep -E '^CONFIG_' "$here/husk.config" | grep -vxFf .config || true)
 [ -z "$dropped" ] || die "Kconfig dropped: $(echo $dropped)"
-make -s -j"${HUSK_KERNEL_JOBS:-1}" KCFLAGS="$flags" KAFLAGS="$flags" vmlinux >&2
+make -s -j"${HUSK_KERNEL_JOBS:-$(nproc)}" KCFLAGS="$flags" KAFLAGS="$flags" vmlinux >&2
 
 mkdir -p "$result.tmp.$$"
 objcopy --strip-all --remove-section=.comment vmlinux "$result.tmp.$$/vmlinux"

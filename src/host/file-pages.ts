@@ -11,6 +11,10 @@ const MADV_DONTNEED = 4;
 // only ever called on whole file-backed mappings without a single changed page: nothing can be lost by forgetting them
 const madvise = foreign<(address: number, length: number, advice: number) => number>('int madvise(int64_t address, size_t length, int advice)');
 
+/** a mapping's first line, with an inode and a path, and the lines of its counts. One expression: what a line-by-line reader leaves behind would be a part of what is to be given back. */
+const FILE_READ_ONLY = /^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9]\d*\s+\/.*\n((?:[A-Z]\w*:.*\n?)+)/gm;
+const CHANGED = /^(?:Anonymous|Swap|Locked):\s+[1-9]/m;
+
 export interface FileMapping {
   start: number;
   /** bytes */
@@ -22,25 +26,11 @@ export interface FileMapping {
  * read-only too, but has anonymous pages, and forgetting those would be fatal. A dirty page is the file's own, as all of a tmpfs's are, and stays with it.
  */
 export function droppable(smaps: string): FileMapping[] {
-  const found: FileMapping[] = [];
-  let current: (FileMapping & { clean: boolean }) | undefined;
-  for (const line of smaps.split('\n')) {
-    const head = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+)\s*(\/.*)?$/.exec(line);
-    if (head) {
-      const start = Number.parseInt(head[1]!, 16);
-      current = { start, length: Number.parseInt(head[2]!, 16) - start, clean: /^r-[x-]p$/.test(head[3]!) && head[4] !== '0' && head[5] !== undefined };
-      continue;
-    }
-    if (!current) continue;
-    const count = /^(Anonymous|Swap|Locked):\s+(\d+) kB/.exec(line);
-    if (count && count[2] !== '0') current.clean = false;
-    // the last line of every mapping
-    if (line.startsWith('VmFlags:')) {
-      if (current.clean) found.push({ start: current.start, length: current.length });
-      current = undefined;
-    }
-  }
-  return found;
+  return [...smaps.matchAll(FILE_READ_ONLY)].flatMap(([, from, to, counts]) => {
+    if (CHANGED.test(counts!) || !counts!.includes('VmFlags:')) return [];
+    const start = Number.parseInt(from!, 16);
+    return { start, length: Number.parseInt(to!, 16) - start };
+  });
 }
 
 /** Best effort: a process that keeps its pages is only larger. */

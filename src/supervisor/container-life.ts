@@ -27,15 +27,15 @@ import { mayRestart, type OpenSandbox } from './sandboxes.ts';
 /** After PID 1's exit its output is over when nothing came for so long: only a shared pid namespace leaves holders. */
 const QUIET_MS = 500;
 const SIGKILL = 9;
-/** ms after a start: most containers that end at once have ended by then */
-const SHRINK_AFTER_MS = 2000;
+/** ms after a start, when most containers that end at once have ended; and ms after that, when V8 has collected what the start left, and touched pages of its own again */
+const SHRINK_AFTER_MS = [2000, 13_000];
 /** seconds; Docker's default grace of stop */
 const DEFAULT_STOP_TIMEOUT = 10;
 
 export interface LifeOptions {
   openSandbox: OpenSandbox;
-  /** called before the command runs: whoever sees `running` must be able to connect */
-  listen(socket: string): Promise<void>;
+  /** called before the command runs: whoever sees `running` must be able to connect. @returns ends it and takes the socket away */
+  listen(socket: string): Promise<() => void>;
 }
 
 export class ContainerLife implements ContainerControl {
@@ -65,6 +65,7 @@ export class ContainerLife implements ContainerControl {
   #cancelBackOff: (() => void) | undefined;
   #backOff = new RestartBackOff();
   #restarts = 0;
+  #stopListening: () => void = () => {};
   #shrink: NodeJS.Timeout | undefined;
   /** no container yet, or none any more because it could not be started */
   #idle = true;
@@ -155,7 +156,7 @@ export class ContainerLife implements ContainerControl {
     try {
       // whoever created it may have been killed between the record and the folder
       mkdirSync(this.#paths!.container(task.id), { recursive: true, mode: 0o711 });
-      await this.#options.listen(socket);
+      this.#stopListening = await this.#options.listen(socket);
       return await this.#startOnce(size);
     } catch (error) {
       await this.#startFailed(error);
@@ -285,8 +286,16 @@ export class ContainerLife implements ContainerControl {
 
   /** An idle supervisor is small: once a start or an exec is over the text pages and the free heap it took are given back. */
   settled(): void {
+    this.#scheduleShrink(SHRINK_AFTER_MS);
+  }
+
+  #scheduleShrink([delay, ...later]: readonly number[]): void {
     clearTimeout(this.#shrink);
-    this.#shrink = setTimeout(() => void shrink().catch(() => {}), SHRINK_AFTER_MS);
+    if (delay === undefined) return;
+    this.#shrink = setTimeout(() => {
+      void shrink().catch(() => {});
+      this.#scheduleShrink(later);
+    }, delay);
     this.#shrink.unref();
   }
 
@@ -313,6 +322,8 @@ export class ContainerLife implements ContainerControl {
       return;
     }
     const removing = this.#task!.autoRemove;
+    // while it is its own: once the record says `exited`, the next supervisor may listen at the same path
+    this.#stopListening();
     this.#record!.exited(status, removing ? 'removing' : 'exited', this.#stoppedByUser);
     // the name is free and the record gone before a client hears of the exit; the bytes follow
     const deleteBytes = removing ? this.#remove() : undefined;
@@ -340,6 +351,7 @@ export class ContainerLife implements ContainerControl {
     });
     this.#cancelBackOff = undefined;
     if (cancelled) {
+      this.#stopListening();
       this.#record!.restartCancelled(this.#stoppedByUser);
       this.#nextExit.resolve({ code: 0 });
       return this.#endOver();
@@ -361,6 +373,7 @@ export class ContainerLife implements ContainerControl {
   }
 
   async #startFailed(error: unknown): Promise<void> {
+    this.#stopListening();
     this.#record!.startFailed(error);
     if (!this.#task!.autoRemove) return;
     await this.#remove()();
