@@ -1,6 +1,6 @@
 /** A plan that failed, in the words people and scripts know from Docker, with what to change on this host where that is known. Reads facts, changes nothing. */
-import { readFileSync } from 'node:fs';
 import { EXIT_HUSK_FAILED, EXIT_NOT_EXECUTABLE, HuskError } from '../errors.ts';
+import { readOptional } from '../host/read-optional.ts';
 import { LaunchError } from './launch-error.ts';
 
 /** errno(3) */
@@ -53,12 +53,4 @@ export function namespaceFix(errno: number, read: (path: string) => string | und
   if (errno === EINVAL) return 'the kernel has no user namespaces (CONFIG_USER_NS)';
   if (errno === EPERM || errno === EACCES) return 'inside another container: it must allow user namespaces (its seccomp profile, or --privileged)';
   return undefined;
-}
-
-function readOptional(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
 }

@@ -3,6 +3,7 @@
  * the processes alive now: what has ended is missing from the CPU time, and pages shared by several are counted for each.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readOptional } from '../host/read-optional.ts';
 import type { SandboxStats } from '../sandbox.ts';
 
 /** USER_HZ, the unit of /proc/PID/stat's times, is 100 on every Linux architecture husk knows; ns */
@@ -103,7 +104,7 @@ export function processTree(roots: readonly number[]): number[] {
     } catch {
       continue; // it has ended
     }
-    for (const thread of threads) for (const child of readOptional(`/proc/${pid}/task/${thread}/children`).split(' ')) if (child !== '') found.add(Number(child));
+    for (const thread of threads) for (const child of textOf(`/proc/${pid}/task/${thread}/children`).split(' ')) if (child !== '') found.add(Number(child));
   }
   return [...found];
 }
@@ -126,17 +127,17 @@ export function sumStats(pids: readonly number[], options: { network?: number; m
     stats.cpuNanoseconds += stat.cpuTicks * TICK_NS;
     stats.memoryBytes += stat.residentPages * PAGE;
     stats.pids += threads(pid);
-    const io = readOptional(`/proc/${pid}/io`);
+    const io = textOf(`/proc/${pid}/io`);
     stats.blockReadBytes += numberAfter(io, 'read_bytes');
     stats.blockWrittenBytes += numberAfter(io, 'write_bytes');
   }
-  if (options.network !== undefined) Object.assign(stats, networkBytes(readOptional(`/proc/${options.network}/net/dev`)));
+  if (options.network !== undefined) Object.assign(stats, networkBytes(textOf(`/proc/${options.network}/net/dev`)));
   return stats;
 }
 
 /** Docker counts threads: pids.current of the cgroup does */
 function threads(pid: number): number {
-  return numberAfter(readOptional(`/proc/${pid}/status`), 'Threads') || 1;
+  return numberAfter(textOf(`/proc/${pid}/status`), 'Threads') || 1;
 }
 
 /** Bytes of every interface but loopback, from /proc/PID/net/dev. */
@@ -157,10 +158,7 @@ function numberAfter(text: string, key: string): number {
   return Number(new RegExp(`^${key}:\\s*(\\d+)`, 'm').exec(text)?.[1] ?? 0);
 }
 
-function readOptional(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+/** a process that has gone has nothing to say */
+function textOf(path: string): string {
+  return readOptional(path) ?? '';
 }

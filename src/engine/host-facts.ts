@@ -6,6 +6,7 @@ import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../cont
 import { devicesAt } from '../container/device-nodes.ts';
 import { namespaceHolder } from '../container/processes.ts';
 import { HuskError } from '../errors.ts';
+import { readOptional } from '../host/read-optional.ts';
 import { DNS_FORWARDER, hostResolvConf } from '../network/way-out.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
@@ -157,12 +158,4 @@ function hardLimit(name: string): number | undefined {
   const line = row === undefined ? undefined : readFileSync('/proc/self/limits', 'latin1').split('\n').find((text) => text.startsWith(row));
   const hard = line && /\s(\S+)\s+(\S+)(\s+\S+)?\s*$/.exec(line.slice(row!.length))?.[2];
   return hard === undefined || hard === '' || hard === 'unlimited' ? undefined : Number(hard);
-}
-
-function readOptional(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
 }

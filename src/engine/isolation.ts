@@ -6,6 +6,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { readOptional } from '../host/read-optional.ts';
 import type { Paths } from '../paths.ts';
 import type { Isolation } from '../sandbox.ts';
 import { MAX_BINDS, notShareable } from '../vmm/binds.ts';
@@ -113,14 +114,6 @@ function saidAlready(reason: string, paths: Pick<Paths, 'dataRoot'>, host: Choic
     // a read-only or full disk: then it is said again
   }
   return false;
-}
-
-function readOptional(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return undefined;
-  }
 }
 
 function unsupported(message: string, fix: string): HuskError {

@@ -6,9 +6,10 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { release, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { findDelegation } from '../container/cgroup-delegation.ts';
+import { readOptional } from '../host/read-optional.ts';
 import type { Paths } from '../paths.ts';
 import { findProgram } from './programs.ts';
-import { atLeast, fileSystem, isFolder, probeDevice, probeFuseOverlay, probeMapper, probeNamespace, probeOverlay, probeRanges, probeSwitches, readOptional, type Probe } from './probe.ts';
+import { atLeast, fileSystem, isFolder, probeDevice, probeFuseOverlay, probeMapper, probeNamespace, probeOverlay, probeRanges, probeSwitches, type Probe } from './probe.ts';
 
 export interface Fact {
   name: string;

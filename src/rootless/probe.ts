@@ -2,7 +2,7 @@
  * What this host can do, by trying it. Each probe says what it found and never throws; a person reads the result in `husk doctor`, and
  * code that must choose asks the same question. Costs process starts: never on the way of `run`.
  */
-import { accessSync, chownSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { accessSync, chownSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { overlayOptions } from '../container/rootfs.ts';
 import { findMapper, idMaps, isSetuidRoot, type IdKind, type IdMaps } from './idmap.ts';
@@ -12,6 +12,7 @@ import { findProgram } from './programs.ts';
 import { removeTree } from './trees.ts';
 import { HuskError } from '../errors.ts';
 import { LaunchError } from '../container/launch-error.ts';
+import { readOptional } from '../host/read-optional.ts';
 
 export interface Probe {
   ok: boolean;
@@ -152,14 +153,6 @@ function failed(error: unknown): Probe {
   if (error instanceof LaunchError && error.op === 'unshare') return { ok: false, value: error.message, fix: namespaceFix(error.errno) };
   const message = error instanceof Error ? error.message : String(error);
   return { ok: false, value: message, ...(error instanceof HuskError && error.fix ? { fix: error.fix } : {}) };
-}
-
-export function readOptional(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
 }
 
 export function isFolder(path: string): boolean {
