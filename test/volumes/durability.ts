@@ -37,8 +37,10 @@ const ACK = /ack:(\d+)/g;
 /** commits in a round, of all clients together; the kill comes at a random one beyond */
 const LEAST = 20;
 const MOST = 60;
-/** ms for one commit, and for a database to answer; the test host is fifty times slower than its host */
+/** ms for a round of commits; the test host is fifty times slower than its host */
 const PATIENCE = 120_000;
+/** ms for a database to answer: it recovers first */
+const START_PATIENCE = 600_000;
 
 /** WAL and rollback journals on a volume, WAL in the container's own layer. */
 export const SQLITE: Database = {
@@ -80,7 +82,9 @@ export async function killUnderLoad(shell: Shell, database: Database, options: {
   const told = new Map(database.clients.map((client) => [client.name, new Set<number>()]));
   succeed(shell.husk('run', '-d', '--name', name, ...options.isolation, '--network', 'none', ...database.container));
   for (let round = 0; ; round++) {
-    await until(() => shell.husk('exec', name, ...database.ready).status === 0, 'the database does not answer');
+    let answer: ReturnType<Shell['husk']> | undefined;
+    const logs = () => shell.husk('logs', '--tail', '5', name);
+    await until(() => (answer = shell.husk('exec', name, ...database.ready)).status === 0, () => `the database does not answer: ${answer?.stderr}${logs().stderr}`, START_PATIENCE);
     if (round > 0) for (const client of database.clients) check(client.name, succeed(shell.husk('exec', name, ...database.look(client.name))));
     if (round === kills) break;
     await load(round);
@@ -140,6 +144,6 @@ function succeed({ status, stdout, stderr }: ReturnType<Shell['husk']>): string 
   return stdout;
 }
 
-async function until(done: () => boolean, complaint: string | (() => string)): Promise<void> {
-  for (const start = Date.now(); !done(); await sleep(20)) if (Date.now() - start > PATIENCE) throw new Error(typeof complaint === 'string' ? complaint : complaint());
+async function until(done: () => boolean, complaint: () => string, patience = PATIENCE): Promise<void> {
+  for (const start = Date.now(); !done(); await sleep(20)) if (Date.now() - start > patience) throw new Error(complaint());
 }
