@@ -1,6 +1,5 @@
 /** Decisions, and the file work against plain folders that look like cgroupfs; the real one is tested where it is delegated (test/vm-host). */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { findDelegation, ownPath, type Delegation } from '../../src/container/cgroup-delegation.ts';
@@ -9,6 +8,7 @@ import { parseCgroupStats } from '../../src/container/cgroup-stats.ts';
 import { checkCgroupParent, checkLimits, ContainerCgroup } from '../../src/container/cgroup.ts';
 import type { Resources } from '../../src/container/spec.ts';
 import { scopeCall } from '../../src/container/systemd-scope.ts';
+import { temporaryFolder } from '../fixtures/temporary.ts';
 
 const MiB = 2 ** 20;
 const files: [string, Resources, Record<string, string>][] = [
@@ -68,7 +68,7 @@ for (const [text, path] of [['0::/a/b\n', '/a/b'], ['1:cpu:/x\n0::/\n', '/'], ['
 
 /** A folder like cgroupfs: what is written can be read. */
 function fakeRoot(...paths: string[]): string {
-  const root = mkdtempSync(join(tmpdir(), 'husk-cgroup-'));
+  const root = temporaryFolder('husk-cgroup-');
   for (const path of ['', ...paths]) {
     mkdirSync(join(root, path), { recursive: true });
     writeFileSync(join(root, path, 'cgroup.procs'), '');
@@ -107,7 +107,7 @@ test('delegation: root has a folder at the top', (t) => {
 });
 test('delegation: by the systemd of the user', (t) => {
   const root = fakeRoot('user.slice/user-1000.slice/user@1000.service');
-  const runtimeDir = mkdtempSync(join(tmpdir(), 'husk-run-'));
+  const runtimeDir = temporaryFolder('husk-run-');
   mkdirSync(join(runtimeDir, 'systemd'));
   writeFileSync(join(runtimeDir, 'systemd/private'), '');
   t.deepEqual(findDelegation({ root, self: '0::/user.slice/user-1000.slice/session-1.scope\n', uid: 1000, unified: true, runtimeDir }), { kind: 'systemd', controllers: ['cpu', 'memory', 'pids'] });

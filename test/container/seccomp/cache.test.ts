@@ -1,14 +1,14 @@
-import { mkdtempSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { DEFAULT_CAPABILITIES } from '../../../src/container/capabilities.ts';
 import { cachedFilter } from '../../../src/container/seccomp/cache.ts';
 import { compileSeccomp } from '../../../src/container/seccomp/compile.ts';
 import { seccompFor } from '../../../src/container/seccomp/profile.ts';
+import { temporaryFolder } from '../../fixtures/temporary.ts';
 
 const seccomp = seccompFor(undefined, { capabilities: DEFAULT_CAPABILITIES, kernel: '6.1.0', privileged: false })!;
-const folder = () => join(mkdtempSync(join(tmpdir(), 'husk-seccomp-')), 'made');
+const folder = () => join(temporaryFolder('husk-seccomp-'), 'made');
 const only = (path: string) => join(path, readdirSync(path)[0]!);
 
 test('the second time it is read, not compiled', (t) => {

@@ -1,16 +1,15 @@
 /** Builds and runs libseccomp.c: the golden side of the seccomp tests. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Seccomp } from '../../../src/container/spec.ts';
+import { temporaryFolder } from '../../fixtures/temporary.ts';
 
 let program: string | undefined;
 
 /** @returns why it cannot be built here, or undefined */
 export function libseccompMissing(): string | undefined {
   if (program) return undefined;
-  const output = join(mkdtempSync(join(tmpdir(), 'husk-libseccomp-')), 'libseccomp');
+  const output = join(temporaryFolder('husk-libseccomp-'), 'libseccomp');
   const result = spawnSync('cc', ['-o', output, join(import.meta.dirname, 'libseccomp.c'), '-lseccomp'], { encoding: 'utf8' });
   if (result.status !== 0) return `libseccomp-dev and a C compiler are needed: ${result.error?.message ?? result.stderr}`;
   program = output;
