@@ -2,18 +2,14 @@
  * Containers' networks as a person meets them, the same lines under both isolations, with servers of ours at addresses that stand for the world
  * (test/vm-host/README.md). One virtual machine for all of it: a boot in the test host takes 10 s.
  */
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
-import { BASE } from './parts.ts';
+import { Home } from './home.ts';
+import { missingParts, notByItself, onKvmHost } from './kvm-host.ts';
 import { BULK, RESOLVER, World, WORLD, WORLD6 } from './world.ts';
 
-const HUSK = join(root, 'bin/husk');
 /** ms; a boot in the test host takes 10 s, and more when it is not alone */
 const TIMEOUT = 120_000;
 
@@ -28,27 +24,20 @@ else if (process.env['VMHOST'] !== '1' && existsSync('/dev/kvm')) test.skip('nee
 else await onKvmHost(import.meta.url, register, { seconds: 600 });
 
 function register(): void {
-  const home = mkdtempSync(join(tmpdir(), 'husk-net-'));
-  const env = { ...process.env, XDG_DATA_HOME: join(home, 'data'), XDG_CONFIG_HOME: join(home, 'config') };
-  const husk = (...args: string[]) =>
-    new Promise<{ status: number; stdout: string; stderr: string }>((resolve) => {
-      execFile(HUSK, args, { env, encoding: 'utf8', timeout: TIMEOUT }, (error, stdout, stderr) => resolve({ status: error === null ? 0 : Number(error.code ?? -1), stdout, stderr }));
-    });
+  const home = new Home();
+  const husk = (...args: string[]) => home.feed('', ...args);
   const world = new World();
 
-  test.before('an image, and servers', async (t) => {
+  test.before('servers', async (t) => {
     t.timeout(TIMEOUT);
     await world.open();
-    const { status, stderr } = await husk('import', '--change', 'CMD ["/bin/sh"]', BASE, 'husk/base');
-    t.is(status, 0, stderr);
   });
   test.after.always('nothing is left', async (t) => {
     t.timeout(TIMEOUT);
-    await husk('rm', '-f', 'vm', 'userns');
     world.close();
-    rmSync(home, { recursive: true, force: true });
-    await until(() => processes(/^passt\0|^pasta\0|husk-supervisor/).length === 0);
-    t.deepEqual(processes(/^passt\0|^pasta\0|husk-supervisor/), []);
+    t.deepEqual(home.end(), []);
+    await until(() => processes(/^passt\0|^pasta\0/).length === 0);
+    t.deepEqual(processes(/^passt\0|^pasta\0/), []);
   });
 
   const LONG = ['-d', '--restart', 'on-failure:1', '-h', 'inside', '--add-host', 'extra:203.0.113.5'];
