@@ -3,6 +3,8 @@
  * Source: linux include/uapi/linux/mount.h; the names are those runc knows (OCI runtime-spec, config.md § Mounts).
  */
 
+/** umount2(2): at once, whoever still has files of it open */
+export const MNT_DETACH = 2;
 export const MS_RDONLY = 0x1;
 export const MS_NOSUID = 0x2;
 export const MS_NODEV = 0x4;

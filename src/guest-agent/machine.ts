@@ -8,7 +8,7 @@ import { deviceProgram, deviceRules } from '../container/device-rules.ts';
 import { launch } from '../container/executor.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
-import { MS_NODEV, MS_NOSUID, MS_RDONLY } from '../container/mount-options.ts';
+import { MNT_DETACH, MS_NODEV, MS_NOSUID, MS_RDONLY } from '../container/mount-options.ts';
 import { mountSteps } from '../container/mounts.ts';
 import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { planContainer, type PlanRootfs } from '../container/plan.ts';
@@ -18,6 +18,8 @@ import type { Device, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { attachDeviceProgram } from '../host/bpf.ts';
 import { setRealTime } from '../host/clock.ts';
+import { closeFd, openFolder, syncfs } from '../host/files.ts';
+import { SyscallError } from '../host/libc.ts';
 import { mount, umount } from '../host/mount.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { SandboxProcess, StdioRequest } from '../sandbox.ts';
@@ -189,8 +191,10 @@ export class Machine {
     await this.#sandbox?.destroy();
     await this.#view?.end();
     const written = writtenBytes();
+    // before all else: what still looks at its files, as a copy under way does, keeps the disk from being unmounted, or the unmounted one from being synced
+    syncDisk(WRITABLE_FOLDER);
     // clean disks: the next start of this container finds nothing to replay
-    for (const folder of [WRITABLE_FOLDER, ROOT_FOLDER]) umount(folder);
+    for (const folder of [WRITABLE_FOLDER, ROOT_FOLDER]) unmount(folder);
     return { written };
   }
 }
@@ -203,6 +207,24 @@ function stdioOf(request: { streams: ProcessStreams; columns?: number; rows?: nu
 function withDevices(spec: Spec): Spec {
   if (!spec.linux.allDevices) return spec;
   return { ...spec, linux: { ...spec.linux, devices: [...(devicesAt('/dev') ?? []), ...(spec.linux.devices ?? [])] } };
+}
+
+function syncDisk(path: string): void {
+  const folder = openFolder(path);
+  try {
+    syncfs(folder);
+  } finally {
+    closeFd(folder);
+  }
+}
+
+function unmount(path: string): void {
+  try {
+    umount(path);
+  } catch (error) {
+    if (!(error instanceof SyscallError) || error.code !== 'EBUSY') throw error;
+    umount(path, MNT_DETACH);
+  }
 }
 
 /** The disks of this machine, its memory and its kernel's log are devices that a container's root could make nodes of. */

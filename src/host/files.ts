@@ -87,6 +87,9 @@ export const fchmod = (fd: number, mode: number): void => void checked(fchmod_(f
 export const chmodAt = (folder: number, name: string, mode: number): void => void checked(fchmodat(folder, nameBytes(name), mode, 0), 'fchmodat', name);
 export const ftruncate = (fd: number, length: number): void => void checked(ftruncate_(fd, length), 'ftruncate');
 export const syncfs = (fd: number): void => void checked(syncfs_(fd), 'syncfs');
+const syncfsNative = foreignAsync<[number]>('int syncfs(int fd)');
+/** On a thread of libuv's pool, where its errno stays. @returns negative when it failed */
+export const syncfsInThread = (fd: number): Promise<number> => new Promise((resolve) => syncfsNative().async(fd, (_, result) => resolve(result)));
 
 /** struct timespec[2]: access and modification, both the same */
 const times = new Int32Array(8);

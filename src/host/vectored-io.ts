@@ -1,11 +1,13 @@
 /**
- * preadv(2), pwritev(2) and fallocate(2) on raw addresses: disk data goes between a file and guest memory with no copy in between.
+ * preadv(2), pwritev2(2) and fallocate(2) on raw addresses: disk data goes between a file and guest memory with no copy in between.
  * The caller vouches for every address and length; the VMM gets them from GuestMemory's check.
  */
 import { checked, foreign } from './libc.ts';
 
 const preadv = foreign<(fd: number, vector: Uint8Array, count: number, position: number) => number>('int64_t preadv(int fd, const void *vector, int count, int64_t position)');
-const pwritev = foreign<(fd: number, vector: Uint8Array, count: number, position: number) => number>('int64_t pwritev(int fd, const void *vector, int count, int64_t position)');
+const pwritev2 = foreign<(fd: number, vector: Uint8Array, count: number, position: number, flags: number) => number>('int64_t pwritev2(int fd, const void *vector, int count, int64_t position, int flags)');
+/** pwritev2(2): to the end of the file as it is at that moment, wherever the position */
+const RWF_APPEND = 0x10;
 const c_fallocate = foreign<(fd: number, mode: number, offset: number, length: number) => number>('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
 
 /** include/uapi/linux/uio.h UIO_MAXIOV */
@@ -48,8 +50,8 @@ export class IoVector {
   }
 
   /** @returns bytes written. @throws SyscallError */
-  writeTo(fd: number, position: number): number {
-    return checked(pwritev(fd, this.#bytes, this.count, position), 'pwritev');
+  writeTo(fd: number, position: number, options: { append: boolean } = { append: false }): number {
+    return checked(pwritev2(fd, this.#bytes, this.count, position, options.append ? RWF_APPEND : 0), 'pwritev2');
   }
 }
 

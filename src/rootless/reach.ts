@@ -6,11 +6,10 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Step } from '../container/launch-plan.ts';
-import { MS_BIND, MS_NODEV, MS_NOSUID, MS_REC } from '../container/mount-options.ts';
+import { MNT_DETACH, MS_BIND, MS_NODEV, MS_NOSUID, MS_REC } from '../container/mount-options.ts';
 
 /** any folder that is always there: covered for a moment, while the folder wanted changes its place */
 const PASSAGE = '/tmp';
-const MNT_DETACH = 2;
 /** S_IXOTH of inode(7) */
 const OTHERS_MAY_PASS = 0o001;
 

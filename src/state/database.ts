@@ -187,7 +187,8 @@ export function transaction<T>(database: DatabaseSync, body: () => T): T {
     database.exec('COMMIT');
     return result;
   } catch (error) {
-    database.exec('ROLLBACK');
+    // SQLite has done so itself where the disk is full; failing here would hide why
+    if (database.isTransaction) database.exec('ROLLBACK');
     throw error;
   }
 }

@@ -116,7 +116,7 @@ export class ContainerLife implements ContainerControl {
       this.#sandbox = await this.#options.openSandbox(task, this.#paths!);
       await this.#sandbox.open();
     } catch (error) {
-      await this.#releaseFiles();
+      await this.#releaseFiles().catch(() => {});
       this.#idle = true;
       throw error;
     }
@@ -159,7 +159,8 @@ export class ContainerLife implements ContainerControl {
       this.#stopListening = await this.#options.listen(socket);
       return await this.#startOnce(size);
     } catch (error) {
-      await this.#startFailed(error);
+      // what cannot be written now is mended by who looks next: this process and its claim end
+      await this.#startFailed(error).catch(() => {});
       this.#idle = true;
       throw error;
     }
@@ -199,9 +200,13 @@ export class ContainerLife implements ContainerControl {
     this.record('kill', { signal: String(signal) });
   }
 
-  /** an event of the container */
+  /** An event of the container. One that cannot be written is lost: the disk may be full, and the container goes on. */
   record(action: string, attributes?: Record<string, string>): void {
-    this.#record!.event(action, attributes);
+    try {
+      this.#record!.event(action, attributes);
+    } catch {
+      // nobody to tell, nothing to undo
+    }
   }
 
   async pause(): Promise<void> {
@@ -251,7 +256,7 @@ export class ContainerLife implements ContainerControl {
 
   async #startOnce(size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }> {
     const task = this.#task!;
-    const log = await openLog(task.log, { folder: this.#paths!.container(task.id), container: task.log.container, confined: task.isolation === 'vm', onTrouble: (message) => this.#logTrouble(message) });
+    const log = await openLog(task.log, { folder: this.#paths!.container(task.id), container: task.log.container, confined: task.isolation === 'vm', onTrouble: (message) => this.record('log_error', { error: message }) });
     try {
       this.#sandbox = await this.#options.openSandbox(task, this.#paths!);
       await this.#sandbox.prepare({ stdin: task.openStdin, terminal: task.terminal, ...size });
@@ -324,7 +329,14 @@ export class ContainerLife implements ContainerControl {
     const removing = this.#task!.autoRemove;
     // while it is its own: once the record says `exited`, the next supervisor may listen at the same path
     this.#stopListening();
-    this.#record!.exited(status, removing ? 'removing' : 'exited', this.#stoppedByUser);
+    try {
+      this.#record!.exited(status, removing ? 'removing' : 'exited', this.#stoppedByUser);
+    } catch (error) {
+      // those who wait hear of it all the same; the record is mended by whoever looks once it can be written
+      status.error ??= error instanceof Error ? error.message : String(error);
+      announce.resolve(status);
+      return this.#endOver();
+    }
     // the name is free and the record gone before a client hears of the exit; the bytes follow
     const deleteBytes = removing ? this.#remove() : undefined;
     announce.resolve(status);
@@ -401,14 +413,6 @@ export class ContainerLife implements ContainerControl {
     this.#health = undefined;
   }
 
-  /** The disk that has no room for the log may have none for the event. */
-  #logTrouble(message: string): void {
-    try {
-      this.#record!.event('log_error', { error: message });
-    } catch {
-      // the container goes on all the same
-    }
-  }
 }
 
 async function shrink(): Promise<void> {

@@ -53,7 +53,7 @@ export class HealthMonitor {
   }
 
   async #run(): Promise<void> {
-    const { check, record, startedAt } = this.#options;
+    const { check, startedAt } = this.#options;
     let status = this.#options.status ?? 'starting';
     for (;;) {
       await this.#within(new Promise(() => {}), probeDelay(status, check, performance.now() - startedAt));
@@ -65,11 +65,20 @@ export class HealthMonitor {
       if (this.#stopped) return;
       if (outcome === 'late') {
         probe.kill();
-        status = record({ start, end: rfc3339(), exitCode: NO_EXIT_CODE, output: timeoutMessage(check.timeout, String(probe.output)) }, sinceStart);
+        status = this.#recorded({ start, end: rfc3339(), exitCode: NO_EXIT_CODE, output: timeoutMessage(check.timeout, String(probe.output)) }, sinceStart, status);
         await this.#within(probe.ended);
-      } else if (outcome !== 'stopped') status = record(outcome, sinceStart);
+      } else if (outcome !== 'stopped') status = this.#recorded(outcome, sinceStart, status);
       if (this.#stopped) return;
       this.#probe = undefined;
+    }
+  }
+
+  /** What a full disk does not take now, it may take at the next probe: the container goes on. */
+  #recorded(result: HealthResult, sinceStart: number, before: HealthState['status']): HealthState['status'] {
+    try {
+      return this.#options.record(result, sinceStart);
+    } catch {
+      return before;
     }
   }
 

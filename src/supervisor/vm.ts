@@ -30,13 +30,16 @@ const DEFAULT_CPUS = 2;
 
 /** One for all machines of this process: bytes of a frame half sent are the next machine's to finish. */
 let link: StreamLink | undefined;
+let isPinned = false;
 
 /** @param networkFd the socket of the passt that the engine started beside this process */
 export async function openVm(task: Task, paths: Paths, networkFd?: number): Promise<Sandbox> {
   const { resources = {} } = task.spec.linux;
   const size = vmSize(resources);
   // before the machine's threads are made; they inherit it
-  if (resources.cpu?.cpus) pinProcess(parseCpuList(resources.cpu.cpus) ?? []);
+  // once: a process that has made a machine may not, and these CPUs are a restarted container's too (VmSandbox.update)
+  if (resources.cpu?.cpus && !isPinned) pinProcess(parseCpuList(resources.cpu.cpus) ?? []);
+  isPinned = true;
   const directory = paths.container(task.id);
   const root = await rootDisk(task.layers, paths);
   const writable = writableDisk(directory);

@@ -39,14 +39,18 @@ export interface VmSize {
 
 /** ms a guest has to boot until its agent serves; a software KVM is a hundred times slower than hardware */
 const BOOT_TIMEOUT = 180_000;
-/** ms the agent has to end its container before the machine is switched off */
+/** ms the agent has to end its container before the machine is switched off; as often again as its disk is at work in the meantime */
 const SHUTDOWN_TIMEOUT = 10_000;
+/** ms after which a machine is switched off though its disk is at work: some 10 GB that the host had not written yet; a hostile guest gets no longer */
+const LONGEST_SHUTDOWN = 120_000;
 /** ms for a question about what runs; the agent of a machine under full load answers late */
 const ANSWER_TIMEOUT = 30_000;
 /** ms between SIGKILL of the container's first process and its exit; then the machine is switched off */
 const KILL_TIMEOUT = 20_000;
 /** ms a machine whose agent is gone has to end by itself: a panic, or husk-init that resets it, tells more than a closed connection */
 const LOST_TIMEOUT = 5000;
+/** what a death tells of the machine's own complaints: the last ones; a guest makes as many as it likes */
+const MAX_REPORTS = 3;
 /** ms after a process's exit in which its streams may still be opened */
 const LATE_STREAM = 5000;
 /** Documentation/admin-guide/kernel-parameters.txt; panic=-1 and reboot=k: a guest that panics resets at once, and the VMM sees it */
@@ -93,6 +97,7 @@ export class VmSandbox implements Sandbox {
   readonly #agent: AgentClient;
   readonly #console = new ConsoleTail();
   readonly #machine: Machine;
+  readonly #writable: Block;
   readonly #exits = new Map<ProcessNumber, PromiseWithResolvers<ExitStatus>>();
   readonly #reports: string[] = [];
   #stdio: Stdio | undefined;
@@ -100,6 +105,7 @@ export class VmSandbox implements Sandbox {
   /** why we switched the machine off */
   #switchedOff: HuskError | undefined;
   #kill: NodeJS.Timeout | undefined;
+  #isOver = false;
   #ended: Promise<void> | undefined;
   #destroyed: Promise<number | undefined> | undefined;
 
@@ -115,6 +121,7 @@ export class VmSandbox implements Sandbox {
     this.#onAgent = options.onAgent;
     const ownership = options.sameIds ? sameOwners : ownersOf(linux);
     this.#agent = new AgentClient(this.#vsock, { notice: (notice) => this.#notice(notice), lost: ({ message }) => this.#lost(message) });
+    this.#writable = new Block(Backing.file(rootfs.writable, { readOnly: false }), { serial: 'husk-writable' });
     this.#machine = new Machine({
       kernel: options.parts.kernel,
       commandLine: COMMAND_LINE + (options.size.cpus === 1 ? ' noreplace-smp' : ''),
@@ -124,7 +131,7 @@ export class VmSandbox implements Sandbox {
         new Console((bytes) => this.#console.push(bytes)),
         new Block(Backing.file(options.parts.agentDisk, { readOnly: true }), { serial: 'husk-agent' }),
         new Block(new Backing(rootfs.root, { readOnly: true }), { serial: 'husk-root', blockSize: 512 }),
-        new Block(Backing.file(rootfs.writable, { readOnly: false }), { serial: 'husk-writable' }),
+        this.#writable,
         this.#vsock,
         new Rng(),
         new Balloon(),
@@ -132,14 +139,16 @@ export class VmSandbox implements Sandbox {
         // what is read-only among them is so by the jail's mounts
         ...(this.#binds.shares ? [new Fs({ tag: SHARES_TAG, path: PLACES, readOnly: false, ownership, freshness: { milliseconds: SHARE_FRESHNESS }, onCrowded: () => this.#tell({ type: 'forget-names' }) })] : []),
       ],
-      onReport: (message) => this.#reports.push(message),
+      onReport: (message) => {
+        this.#reports.push(message);
+        if (this.#reports.length > MAX_REPORTS) this.#reports.shift();
+      },
     });
   }
 
   async prepare(stdio: StdioRequest): Promise<{ pid: number }> {
     await this.#boot();
-    const { streams, ends } = this.#openStdio(stdio);
-    this.#stdio = { streams, ends };
+    const { streams } = (this.#stdio = this.#openStdio(stdio));
     const { init } = this.#config;
     const { spec } = this.#binds;
     await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, streams, columns: stdio.columns, rows: stdio.rows, ...(this.#network && { interface: this.#network.interface }) });
@@ -186,7 +195,7 @@ export class VmSandbox implements Sandbox {
     return started;
   }
 
-  #process(number: ProcessNumber, { streams, ends }: Stdio): SandboxProcess {
+  #process(number: ProcessNumber, { streams, ends }: Pick<Stdio, 'streams' | 'ends'>): SandboxProcess {
     const exit = Promise.withResolvers<ExitStatus>();
     this.#exits.set(number, exit);
     // an agent that never opens a stream it was asked for must not fill the list of those awaited
@@ -215,8 +224,14 @@ export class VmSandbox implements Sandbox {
     const stdin = stdio.stdin ? new PassThrough() : null;
     const stdout = new PassThrough();
     const stderr = stdio.terminal ? null : new PassThrough();
-    const from = (target: PassThrough) => this.#agent.expectStream((stream) => receive(stream, target));
+    const outputs: Duplex[] = [];
+    const from = (target: PassThrough) =>
+      this.#agent.expectStream((stream) => {
+        outputs.push(stream);
+        receive(stream, target);
+      });
     return {
+      outputs,
       ends: { stdin, stdout, stderr },
       streams: {
         ...(stdin && { stdin: this.#agent.expectStream((stream) => void stdin.pipe(stream)) }),
@@ -234,7 +249,6 @@ export class VmSandbox implements Sandbox {
   #notice(notice: Exclude<Notice, { type: 'ready' }>): void {
     const exit = this.#exits.get(notice.process);
     this.#exits.delete(notice.process);
-    if (notice.process === FIRST_PROCESS) clearTimeout(this.#kill);
     exit?.resolve({ code: notice.code, signal: notice.signal, oomKilled: notice.oomKilled });
   }
 
@@ -251,6 +265,7 @@ export class VmSandbox implements Sandbox {
   }
 
   #machineEnded(end: MachineEnd): void {
+    this.#isOver = true;
     clearTimeout(this.#kill);
     const { panic } = this.#console;
     const why = { reset: panic === undefined ? 'it reset itself' : `its kernel panicked (${panic})`, stopped: 'it was stopped', 'triple-fault': 'its CPU gave up (triple fault)', failed: end.kind === 'failed' ? end.message : '' }[end.kind];
@@ -263,13 +278,20 @@ export class VmSandbox implements Sandbox {
   }
 
   #death(why: string): HuskError {
-    const tail = [...this.#reports.slice(-3), ...this.#console.lines()].join(' | ');
+    const tail = [...this.#reports, ...this.#console.lines()].join(' | ');
     return new HuskError(`the virtual machine of the container ended: ${why}${tail === '' ? '' : `; its last lines: ${tail}`}`, { kind: 'start-failed', exitCode: EXIT_HUSK_FAILED });
   }
 
   signal(signal: number, options: { all?: boolean } = {}): void {
     this.#tell({ type: 'signal', process: FIRST_PROCESS, signal, all: options.all });
-    if (signal === SIGKILL) this.#kill ??= setTimeout(() => this.#switchOff(`its container did not end within ${KILL_TIMEOUT / 1000} s of SIGKILL`), KILL_TIMEOUT);
+    if (signal === SIGKILL) this.#kill ??= setTimeout(() => this.#notKilled(), KILL_TIMEOUT);
+  }
+
+  /** An agent may also say that the container has ended, and go on sending its output. */
+  #notKilled(): void {
+    this.#kill = undefined;
+    if (this.#exits.has(FIRST_PROCESS)) this.#switchOff(`its container did not end within ${KILL_TIMEOUT / 1000} s of SIGKILL`);
+    else for (const output of this.#stdio?.outputs ?? []) output.destroy();
   }
 
   /** The bytes are the guest's, and only passed on. */
@@ -378,20 +400,47 @@ export class VmSandbox implements Sandbox {
     return (this.#destroyed ??= this.#end());
   }
 
+  /** @throws HuskError when what the container wrote last may not be on its disk */
   async #end(): Promise<number | undefined> {
     let written: number | undefined;
+    let loss: string | undefined;
+    clearTimeout(this.#kill);
     if (this.#ended) {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise((resolve) => (timer = setTimeout(resolve, SHUTDOWN_TIMEOUT)));
-      // the agent unmounts the writable disk; a guest that will not is switched off, its journal is its own affair
-      const answer = (await Promise.race([this.#agent.request({ type: 'shutdown' }).catch(() => {}), late])) as { written?: unknown } | null | undefined;
+      const answer = await this.#shutDown().catch((error: unknown) => {
+        // a machine that has ended by itself has told why
+        if (!this.#isOver && this.#switchedOff === undefined) loss = error instanceof Error ? error.message : String(error);
+        return undefined;
+      });
       if (Number.isSafeInteger(answer?.written) && (answer!.written as number) >= 0) written = answer!.written as number;
-      clearTimeout(timer);
       await this.#machine.stop();
       await this.#ended;
     }
     this.#machine[Symbol.dispose]();
+    if (loss !== undefined) throw new HuskError(`the container's disk was not unmounted, and what it wrote last may be lost: ${loss}`, { kind: 'internal' });
     return written;
+  }
+
+  /** The agent unmounts the writable disk; a guest that will not is switched off, but not while the host writes what it was given. */
+  async #shutDown(): Promise<{ written?: unknown } | null> {
+    const start = performance.now();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      let seen = this.#writable.state.bytesWritten;
+      const look = () => {
+        const { bytesWritten } = this.#writable.state;
+        const elapsed = performance.now() - start;
+        const isAtWork = bytesWritten !== seen || this.#writable.isFlushing;
+        if (!isAtWork || elapsed >= LONGEST_SHUTDOWN) return reject(new HuskError(`its machine was not done after ${Math.round(elapsed / 1000)} s`, { kind: 'unavailable' }));
+        seen = bytesWritten;
+        timer = setTimeout(look, SHUTDOWN_TIMEOUT);
+      };
+      timer = setTimeout(look, SHUTDOWN_TIMEOUT);
+    });
+    try {
+      return (await Promise.race([this.#agent.request({ type: 'shutdown' }), late])) as { written?: unknown } | null;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -407,6 +456,8 @@ function ownersOf({ uidMappings, gidMappings }: Spec['linux']): Ownership {
 interface Stdio {
   streams: ProcessStreams;
   ends: ProcessEnds;
+  /** from the guest, those that it has opened */
+  outputs: Duplex[];
 }
 
 interface ProcessEnds {
@@ -418,5 +469,7 @@ interface ProcessEnds {
 function receive(stream: Duplex, target: PassThrough): void {
   stream.end(); // nothing is said on an output
   stream.on('close', () => target.end());
+  // nobody takes it any more: the agent reads and drops the rest, and what writes it never blocks
+  target.on('close', () => stream.destroy());
   stream.pipe(target);
 }

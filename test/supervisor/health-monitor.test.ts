@@ -64,6 +64,26 @@ test('probes one after another, with their output and exit code', async (t) => {
   t.deepEqual(results.slice(0, 2).map(({ exitCode, output }) => [exitCode, output]), [[0, 'probe 1'], [7, 'probe 2']]);
 });
 
+test('a result that cannot be written down is lost, and the next one is not', async (t) => {
+  const recorded: HealthResult[] = [];
+  const running = new HealthMonitor({
+    check: CHECK,
+    startedAt: performance.now(),
+    exec: async () => {
+      const probe = play();
+      probe.exit(0);
+      return probe.process;
+    },
+    record: (result) => {
+      if (recorded.push(result) === 1) throw new Error('database or disk is full');
+      return 'healthy';
+    },
+  });
+  while (recorded.length < 3) await sleep(2);
+  running.stop();
+  t.pass();
+});
+
 test('one over its time is killed, and the next waits for its end', async (t) => {
   const { probes, results, until, stop } = monitor((probe) => probe.say('half'));
   await until(1);

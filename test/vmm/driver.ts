@@ -139,13 +139,18 @@ export class Driver {
 
   /** Offers chains by their heads and kicks. */
   offer(queue: number, ...heads: number[]): void {
+    this.place(queue, ...heads);
+    this.transport.kick();
+  }
+
+  /** Offers them without a word, as another CPU would while the device works. */
+  place(queue: number, ...heads: number[]): void {
     const { available } = this.rings(queue);
     for (const head of heads) {
       this.memory.writeU16(available + 4 + 2 * (this.#available[queue]! % this.sizeOf(queue)), head);
       this.#available[queue]!++;
     }
     this.memory.writeU16(available + 2, this.#available[queue]! & 0xffff);
-    this.transport.kick();
   }
 
   /** What the device has completed since the last call. */

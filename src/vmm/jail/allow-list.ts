@@ -69,8 +69,8 @@ const EVENTS = [
 ];
 
 const DESCRIPTORS = [
-  // preadv and pwritev: the block device, straight between guest memory and the file
-  allow('read write readv writev pread64 pwrite64 preadv pwritev close dup dup2 dup3 lseek'),
+  // preadv and pwritev2: the block device, straight between guest memory and the file
+  allow('read write readv writev pread64 pwrite64 preadv pwritev pwritev2 close dup dup2 dup3 lseek'),
   ...oneOf('fcntl', 1, FCNTL_COMMANDS),
   ...oneOf('ioctl', 1, [TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, ...RUN_REQUESTS]),
 ];

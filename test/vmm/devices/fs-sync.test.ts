@@ -92,6 +92,13 @@ for (const [name, flags] of [['O_SYNC', O_SYNC], ['O_DSYNC', O_DSYNC]] as const)
     t.is(unwritten(join(folder, name)), 0);
   });
 
+onDisk(`a shared folder: sync(2) of the guest has written everything${skipped}`, async (t) => {
+  const handle = create('all', O_RDWR);
+  t.true(leaveUnwritten(server.handles.get(handle), join(folder, 'all')));
+  await server.handle(request(OP.SYNCFS, new Uint8Array(8)), 4096);
+  t.is(unwritten(join(folder, 'all')), 0);
+});
+
 onDisk(`a writable disk: a flush has written everything${skipped}`, async (t) => {
   const path = join(folder, 'disk');
   const fd = openSync(path, 'w');

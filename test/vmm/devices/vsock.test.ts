@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
-import { BUFFER_BYTES, GUEST_CID, HOST_CID, MAX_CONNECTIONS, MAX_CONTROL, RECEIVE_QUEUE, TRANSMIT_QUEUE } from '../../../src/vmm/devices/vsock/config.ts';
+import { BUFFER_BYTES, GUEST_CID, HOST_CID, MAX_CONNECTIONS, MAX_CONTROL, MAX_PIECES, RECEIVE_QUEUE, TRANSMIT_QUEUE } from '../../../src/vmm/devices/vsock/config.ts';
 import type { VsockConnection } from '../../../src/vmm/devices/vsock/connection.ts';
 import { Vsock } from '../../../src/vmm/devices/vsock/device.ts';
 import { buildPacket, HEADER_SIZE, OP, parsePacket, TYPE_STREAM, type Packet } from '../../../src/vmm/devices/vsock/packet.ts';
@@ -212,6 +212,37 @@ test('connections are bounded', async (t) => {
     t.is(answer!.operation, port <= MAX_CONNECTIONS ? OP.RESPONSE : OP.RST);
   }
   await turn();
+});
+
+test('empty packets leave nothing behind, and small ones no more memory than they say', async (t) => {
+  using guest = new Guest();
+  const connection = await opened(guest);
+  for (let i = 0; i < 5000; i++) guest.send(OP.RW);
+  t.is(connection.save().inbox.length, 0);
+  const bytes = Buffer.from(Array.from({ length: 5000 }, (_, i) => i & 0xff));
+  for (const byte of bytes) guest.send(OP.RW, { data: Uint8Array.of(byte) });
+  t.true(connection.pieces <= MAX_PIECES, `${connection.pieces} pieces`);
+  const received: Buffer[] = [];
+  connection.on('data', (chunk: Buffer) => received.push(chunk));
+  await turn();
+  t.deepEqual(Buffer.concat(received), bytes);
+});
+
+test('a guest that gives its buffers back at once does not keep the device busy for ever', (t) => {
+  using guest = new Guest({ buffers: 0 });
+  const { driver } = guest;
+  // smaller than a header: completed without progress
+  driver.chain(RECEIVE_QUEUE, 0, [{ address: DATA, length: 4, write: true }]);
+  let given = 0;
+  const queue = driver.transport.queues[RECEIVE_QUEUE]!;
+  const complete = queue.complete.bind(queue);
+  queue.complete = (...args) => {
+    complete(...args);
+    if (given++ < 10_000) driver.place(RECEIVE_QUEUE, 0);
+  };
+  driver.place(RECEIVE_QUEUE, 0);
+  guest.send(OP.REQUEST, { destinationPort: 7 });
+  t.true(given <= 64, `${given} buffers in one turn`);
 });
 
 test('a guest that takes no answers is not listened to', (t) => {

@@ -2,6 +2,7 @@
  * The block device: requests of virtio 1.2 §5.2.6 over a Backing. Reads and writes are carried out at once, straight into guest memory; a flush
  * waits on libuv's pool while other requests go on, as §5.2.6.2 allows.
  */
+import { SyscallError } from '../../../host/libc.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { slice, type Chain } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
@@ -49,6 +50,7 @@ export class Block implements VirtioDevice {
   readonly #backing: Backing;
   readonly #serial: Uint8Array;
   #host: DeviceHost | undefined;
+  #flushes = 0;
 
   /** @param options.serial what the guest finds in /sys/block/vdX/serial, at most 20 bytes. @param options.blockSize logical block, bytes (EROFS over tars needs 512) */
   constructor(backing: Backing, options: { serial: string; blockSize?: number }) {
@@ -57,6 +59,11 @@ export class Block implements VirtioDevice {
     this.#serial.set(Buffer.from(options.serial, 'latin1').subarray(0, ID_SIZE));
     this.features = blockFeatures(backing.readOnly);
     this.config = blockConfig({ capacity: backing.size / SECTOR, queueSize: BLOCK_QUEUE_SIZES[0], blockSize: options.blockSize ?? SECTOR, readOnly: backing.readOnly });
+  }
+
+  /** the host has not yet written all that was to be flushed */
+  get isFlushing(): boolean {
+    return this.#flushes > 0;
   }
 
   activate(host: DeviceHost): void {
@@ -108,7 +115,8 @@ export class Block implements VirtioDevice {
       }
     } catch (error) {
       if (error instanceof GuestFault) throw error;
-      status = S_IOERR;
+      // a file system without holes (NFS 3): the guest then writes the zeroes itself
+      status = error instanceof SyscallError && error.code === 'EOPNOTSUPP' ? S_UNSUPP : S_IOERR;
     }
     this.#finish(host, chain, status, written);
   }
@@ -169,10 +177,13 @@ export class Block implements VirtioDevice {
   async #flushed(host: DeviceHost, chain: Chain): Promise<void> {
     const queue = host.queues[REQUEST_QUEUE]!;
     let status = S_OK;
+    this.#flushes++;
     try {
       await this.#backing.flush();
     } catch {
       status = S_IOERR;
+    } finally {
+      this.#flushes--;
     }
     host.guard(() => {
       // After a reset the chain is stale: its memory is the driver's again and is not touched.

@@ -57,7 +57,13 @@ export class Console implements VirtioDevice {
   #receive(): void {
     const host = this.#host!;
     const queue = host.queues[RECEIVE_QUEUE]!;
+    // buffers without room take nothing, and another CPU of the guest may give them back at once
+    let budget = queue.state.size;
     while (this.state.input.length > 0) {
+      if (budget-- === 0) {
+        host.again(RECEIVE_QUEUE);
+        break;
+      }
       const chain = queue.pop();
       if (chain === undefined) {
         if (queue.rearm()) break;

@@ -7,6 +7,8 @@ export interface Ownership {
   toGuest(uid: number, gid: number): [uid: number, gid: number];
   /** @returns undefined when the host cannot express it */
   toHost(uid: number, gid: number): [uid: number, gid: number] | undefined;
+  /** Of a VMM that may do to everything what it likes: whether a file of this host user is the guest's root's to change. Absent: the host kernel says so. */
+  holds?(uid: number): boolean;
 }
 
 /** Ids are the same on both sides: for a VMM inside a user namespace that has the container's ids. */
@@ -49,6 +51,7 @@ export function mappedOwners(maps: { uid: readonly IdRange[]; gid: readonly IdRa
     return range === undefined ? undefined : id - range.containerID + range.hostID;
   };
   return {
+    holds: (uid) => maps.uid.some(({ hostID, size }) => uid >= hostID && uid < hostID + size),
     toGuest: (uid, gid) => [toGuest(maps.uid, uid), toGuest(maps.gid, gid)],
     toHost: (uid, gid) => {
       const [hostUid, hostGid] = [toHost(maps.uid, uid), toHost(maps.gid, gid)];

@@ -8,9 +8,11 @@ import { IOV_MAX, IoVector } from '../../../host/vectored-io.ts';
 import { slice, type Chain, type Span } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import { fsConfig, FS_FEATURES, FS_ID, FS_QUEUE_SIZES, MAX_IO, MAX_REPLY, MAX_REQUEST, TURN_BYTES } from './config.ts';
-import { ERRNO, fixed, IN_HEADER, OP, OUT_HEADER, parseRequest, ProtocolError, READ_IN, u64, WRITE_IN, WRITE_KILL_SUIDGID, type Request } from './fuse.ts';
+import { ERRNO, fixed, IN_HEADER, OP, OUT_HEADER, parseRequest, ProtocolError, READ_IN, u64, WRITE_CACHE, WRITE_IN, WRITE_KILL_SUIDGID, type Request } from './fuse.ts';
 import { Server, type ServerOptions } from './server.ts';
 
+/** open(2) */
+const O_APPEND = 0o2000;
 /** bytes of a read's or write's header and fixed part */
 const FIXED_PART = IN_HEADER + WRITE_IN.bytes;
 
@@ -122,8 +124,11 @@ export class Fs implements VirtioDevice {
     if (size > MAX_IO || start + size > chain.readableLength) throw new ProtocolError(ERRNO.EINVAL);
     if (this.#server.readOnly) throw new ProtocolError(ERRNO.EBADF);
     this.#load(host, slice(chain.readable, start, size));
-    const count = size === 0 ? 0 : this.#vector.writeTo(fd, u64(view, WRITE_IN.offset));
-    if ((view.getUint32(WRITE_IN.flags, true) & WRITE_KILL_SUIDGID) !== 0) this.#server.killSetIds(fd);
+    const flags = view.getUint32(WRITE_IN.flags, true);
+    // Decided for each write: fcntl(2) changes it, and what a shared mapping wrote back has its place, whatever the handle's flags.
+    const append = (view.getUint32(WRITE_IN.openFlags, true) & O_APPEND) !== 0 && (flags & WRITE_CACHE) === 0;
+    const count = size === 0 ? 0 : this.#vector.writeTo(fd, u64(view, WRITE_IN.offset), { append });
+    if ((flags & WRITE_KILL_SUIDGID) !== 0) this.#server.killSetIds(fd);
     this.state.bytesWritten += count;
     const payload = new Uint8Array(8);
     new DataView(payload.buffer).setUint32(0, count, true);

@@ -45,10 +45,11 @@ export const OP = {
   READDIRPLUS: 44,
   RENAME2: 45,
   LSEEK: 46,
+  SYNCFS: 50,
   TMPFILE: 51,
 } as const;
 
-export const ERRNO = { EPERM: 1, ENOENT: 2, EIO: 5, EBADF: 9, EINVAL: 22, ENFILE: 23, ERANGE: 34, ENAMETOOLONG: 36, ENOSYS: 38, ENODATA: 61, EPROTO: 71 } as const;
+export const ERRNO = { EPERM: 1, ENOENT: 2, EIO: 5, EBADF: 9, EACCES: 13, EINVAL: 22, ENFILE: 23, ERANGE: 34, ENAMETOOLONG: 36, ENOSYS: 38, ENODATA: 61, EPROTO: 71, EOVERFLOW: 75 } as const;
 
 /** struct fuse_in_header, fuse_out_header: bytes */
 export const IN_HEADER = 40;
@@ -72,7 +73,9 @@ export const FATTR = { MODE: 1, UID: 2, GID: 4, SIZE: 8, ATIME: 16, MTIME: 32, F
 export const SETATTR = { valid: 0, fh: 8, size: 16, atime: 32, mtime: 40, atimeNsec: 56, mtimeNsec: 60, mode: 68, uid: 76, gid: 80, bytes: 88 } as const;
 
 /** struct fuse_write_in, fuse_read_in */
-export const WRITE_IN = { fh: 0, offset: 8, size: 16, flags: 20, bytes: 40 } as const;
+export const WRITE_IN = { fh: 0, offset: 8, size: 16, flags: 20, openFlags: 32, bytes: 40 } as const;
+/** write_flags: from the guest's page cache, by a handle it happened to have */
+export const WRITE_CACHE = 1;
 export const WRITE_KILL_SUIDGID = 4;
 export const READ_IN = { fh: 0, offset: 8, size: 16, bytes: 40 } as const;
 /** struct fuse_open_in */

@@ -107,6 +107,12 @@ export class Inodes implements Disposable {
     return this.#byNode.size;
   }
 
+  /** A folder or file on each file system that the guest has met. */
+  onePerDevice(): Inode[] {
+    const found = [...this.#byNode.values()].filter(({ kind }) => kind === S_IFDIR || kind === S_IFREG);
+    return [...new Map(found.map((inode) => [inode.device, inode])).values()];
+  }
+
   /** Everything but the root: the guest has unmounted, or is gone. */
   clear(): void {
     for (const inode of this.#byNode.values()) if (inode.node !== ROOT_NODE) this.#drop(inode);

@@ -5,7 +5,7 @@
  * the shared folder. Permission checks are the guest kernel's (default_permissions) and, below them, the host kernel's on the VMM's own ids.
  */
 import { fdatasync, fsync } from 'node:fs';
-import { openAt, openFolder, makeDirectoryAt, makeNodeAt, symlinkAt, ftruncate, closeFd, O_CREAT, O_DIRECTORY, O_EXCL, O_CLOEXEC } from '../../../host/files.ts';
+import { openAt, openFolder, syncfsInThread, makeDirectoryAt, makeNodeAt, symlinkAt, ftruncate, closeFd, O_CREAT, O_DIRECTORY, O_EXCL, O_CLOEXEC } from '../../../host/files.ts';
 import { AT_REMOVEDIR, chmodFd, chownFd, getdents, getxattrFd, linkFd, listxattrFd, lseek, readlinkFd, removexattrFd, renameAt, reopen, setxattrFd, statFd, statfsFd, STATX, unlinkAt, utimesFd } from '../../../host/file-at.ts';
 import { SyscallError } from '../../../host/libc.ts';
 import { fallocate } from '../../../host/vectored-io.ts';
@@ -16,8 +16,8 @@ import { checkName, ENTRY_OUT, ERRNO, FATTR, fixed, FUSE_MAJOR, FUSE_MINOR, INIT
 import { Handles } from './handles.ts';
 import { Inodes, S_IFDIR, S_IFMT, S_IFREG, type Inode } from './inodes.ts';
 
-/** open flags a guest may choose: access mode, O_APPEND, O_TRUNC, O_DSYNC, O_SYNC (asm-generic/fcntl.h) */
-const OPEN_FLAGS = 3 | 0o2000 | 0o1000 | 0o10000 | 0o4010000;
+/** open flags a guest may choose: access mode, O_TRUNC, O_DSYNC, O_SYNC (asm-generic/fcntl.h); O_APPEND is each write's own affair (device.ts) */
+const OPEN_FLAGS = 3 | 0o1000 | 0o10000 | 0o4010000;
 const O_TRUNC = 0o1000;
 const O_TMPFILE = 0o20200000;
 const S_IFIFO = 0o010000;
@@ -25,6 +25,7 @@ const S_IFSOCK = 0o140000;
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
 const S_IXGRP = 0o010;
+const S_IWOTH = 0o002;
 const PERMISSIONS = 0o7777;
 /** renameat2(2): NOREPLACE, EXCHANGE, WHITEOUT */
 const RENAME_FLAGS = 1 | 2 | 4;
@@ -102,7 +103,7 @@ export class Server implements Disposable {
       case OP.UNLINK:
       case OP.RMDIR: {
         const [name] = strings(request.body, 0, 1) as [string];
-        unlinkAt(this.#inodes.get(request.node).fd, checkName(name), request.opcode === OP.RMDIR ? AT_REMOVEDIR : 0);
+        unlinkAt(this.#folder(request.node).fd, checkName(name), request.opcode === OP.RMDIR ? AT_REMOVEDIR : 0);
         return NOTHING;
       }
       case OP.RENAME:
@@ -112,7 +113,8 @@ export class Server implements Disposable {
       case OP.LINK: {
         const source = this.#inodes.get(u64(fixed(request.body, 8), 0));
         const [name] = strings(request.body, 8, 1) as [string];
-        linkFd(source.fd, this.#inodes.get(request.node).fd, checkName(name));
+        this.#checkOwn(source.fd);
+        linkFd(source.fd, this.#folder(request.node).fd, checkName(name));
         return this.#entry(this.#inodes.lookup(request.node, name));
       }
       case OP.OPEN:
@@ -143,9 +145,12 @@ export class Server implements Disposable {
       case OP.GETXATTR:
       case OP.LISTXATTR:
         return this.#getxattr(request);
-      case OP.REMOVEXATTR:
-        removexattrFd(this.#inodes.get(request.node).fd, strings(request.body, 0, 1)[0]!);
+      case OP.REMOVEXATTR: {
+        const { fd } = this.#inodes.get(request.node);
+        this.#checkOwn(fd);
+        removexattrFd(fd, strings(request.body, 0, 1)[0]!);
         return NOTHING;
+      }
       case OP.FALLOCATE: {
         const view = fixed(request.body, 28);
         const mode = view.getUint32(24, true);
@@ -159,11 +164,15 @@ export class Server implements Disposable {
         if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new ProtocolError(ERRNO.EINVAL);
         return u64Bytes(lseek(this.handles.get(u64(view, 0)), u64(view, 8), whence));
       }
+      case OP.SYNCFS:
+        // struct fuse_syncfs_in: nothing but padding
+        fixed(request.body, 8);
+        return this.#syncAll();
       case OP.DESTROY:
         this.clear();
         return NOTHING;
       default:
-        // locks, ioctl, poll, bmap, copy_file_range, statx, syncfs: the guest kernel has its own way for each, or says so
+        // locks, ioctl, poll, bmap, copy_file_range, statx: the guest kernel has its own way for each, or says so
         throw new ProtocolError(ERRNO.ENOSYS);
     }
   }
@@ -213,17 +222,50 @@ export class Server implements Disposable {
 
   /** Makes a name, gives it to who asked, and answers with it. */
   #make(request: Request, name: string, make: (folder: number) => void, mode?: number): Uint8Array {
-    const folder = this.#inodes.get(request.node);
+    const folder = this.#folder(request.node);
     checkName(name);
+    this.#checkOwner(request);
     make(folder.fd);
     const inode = this.#inodes.lookup(request.node, name);
     try {
       this.#give(inode.fd, folder.fd, request, mode);
     } catch (error) {
       this.#inodes.forget(inode.node, 1);
+      unmake(folder.fd, name, inode.kind);
       throw error;
     }
     return this.#entry(inode);
+  }
+
+  /** Attack, where this process is host root: a file that belongs to root because its maker has no id on the host, with set-user-ID and the guest's content. */
+  #checkOwner({ uid, gid }: Request): void {
+    const { holds, toHost } = this.#options.ownership;
+    if (holds !== undefined && toHost(uid, gid) === undefined) throw new ProtocolError(ERRNO.EOVERFLOW);
+  }
+
+  /**
+   * Attack, where this process is host root: the guest's root changes what is no container's. As in a user namespace it is root of what the container's ids
+   * own, and anybody to the rest.
+   * @throws ProtocolError
+   */
+  #checkOwn(fd: number): void {
+    const { holds } = this.#options.ownership;
+    if (holds !== undefined && !holds(statFd(fd).getUint32(STATX.uid, true))) throw new ProtocolError(ERRNO.EPERM);
+  }
+
+  /** As `#checkOwn`, for what anybody may write who is let. @throws ProtocolError */
+  #checkWrite(fd: number): void {
+    const { holds } = this.#options.ownership;
+    if (holds === undefined) return;
+    const stat = statFd(fd);
+    if (!holds(stat.getUint32(STATX.uid, true)) && (stat.getUint16(STATX.mode, true) & S_IWOTH) === 0) throw new ProtocolError(ERRNO.EACCES);
+  }
+
+  /** A folder whose names are to change. */
+  #folder(node: number): Inode {
+    const folder = this.#inodes.get(node);
+    this.#checkWrite(folder.fd);
+    return folder;
   }
 
   /** A new inode belongs to the process that made it, and has the mode it asked for. */
@@ -235,7 +277,14 @@ export class Server implements Disposable {
     const [uid, gid] = [stat.getUint32(STATX.uid, true), stat.getUint32(STATX.gid, true)];
     const inherited = folderGivesGroup ? stat.getUint16(STATX.mode, true) & S_ISGID : 0;
     const given = owner !== undefined && (owner[0] !== uid || (owner[1] !== gid && !folderGivesGroup));
-    if (given) chownFd(fd, owner[0], folderGivesGroup ? UNCHANGED : owner[1]);
+    if (given) {
+      try {
+        chownFd(fd, owner[0], folderGivesGroup ? UNCHANGED : owner[1]);
+      } catch (error) {
+        // an id beyond those that this process has: the answer of a file system in a user namespace
+        throw error instanceof SyscallError && error.code === 'EINVAL' ? new ProtocolError(ERRNO.EOVERFLOW) : error;
+      }
+    }
     // a change of owner takes set-user-ID and set-group-ID off
     const lost = this.#umask | (given ? S_ISUID | S_ISGID : 0);
     if (mode !== undefined && (mode & lost) !== 0) chmodFd(fd, mode | inherited);
@@ -256,6 +305,9 @@ export class Server implements Disposable {
     const view = fixed(request.body, SETATTR.bytes);
     const valid = view.getUint32(SETATTR.valid, true);
     const has = (bit: number) => (valid & bit) !== 0;
+    const isTouch = (set: number, now: number) => !has(set) || has(now);
+    if (has(FATTR.UID | FATTR.GID | FATTR.MODE) || !isTouch(FATTR.ATIME, FATTR.ATIME_NOW) || !isTouch(FATTR.MTIME, FATTR.MTIME_NOW)) this.#checkOwn(inode.fd);
+    else if (!has(FATTR.FH)) this.#checkWrite(inode.fd);
     if (has(FATTR.UID | FATTR.GID)) {
       const owner = this.#options.ownership.toHost(has(FATTR.UID) ? view.getUint32(SETATTR.uid, true) : UNCHANGED, has(FATTR.GID) ? view.getUint32(SETATTR.gid, true) : UNCHANGED);
       if (owner === undefined) throw new ProtocolError(ERRNO.EPERM);
@@ -312,7 +364,8 @@ export class Server implements Disposable {
     const to = this.#inodes.get(u64(fixed(request.body, header), 0));
     const [name, newName] = strings(request.body, header, 2) as [string, string];
     if ((flags & ~RENAME_FLAGS) !== 0) throw new ProtocolError(ERRNO.EINVAL);
-    renameAt(this.#inodes.get(request.node).fd, checkName(name), to.fd, checkName(newName), flags);
+    this.#checkWrite(to.fd);
+    renameAt(this.#folder(request.node).fd, checkName(name), to.fd, checkName(newName), flags);
     return NOTHING;
   }
 
@@ -323,6 +376,7 @@ export class Server implements Disposable {
     if (this.#options.readOnly && ((flags & 3) !== 0 || (flags & O_TRUNC) !== 0)) throw new ProtocolError(EROFS);
     const inode = this.#inodes.get(request.node);
     this.handles.checkRoom();
+    if ((flags & 3) !== 0 || (flags & O_TRUNC) !== 0) this.#checkWrite(inode.fd);
     const fd = this.#reopen(inode, flags);
     const handle = this.handles.add(fd);
     if ((view.getUint32(4, true) & OPEN_KILL_SUIDGID) !== 0 && (flags & O_TRUNC) !== 0) this.killSetIds(fd);
@@ -337,7 +391,8 @@ export class Server implements Disposable {
     const [name] = strings(request.body, 16, 1) as [string];
     checkName(name);
     this.handles.checkRoom();
-    const folder = this.#inodes.get(request.node).fd;
+    const folder = this.#folder(request.node).fd;
+    this.#checkOwner(request);
     let fd: number;
     let made = true;
     try {
@@ -348,6 +403,7 @@ export class Server implements Disposable {
       made = false;
       const inode = this.#inodes.lookup(request.node, name);
       try {
+        this.#checkWrite(inode.fd);
         fd = this.#reopen(inode, flags);
       } finally {
         this.#inodes.forget(inode.node, 1);
@@ -359,6 +415,7 @@ export class Server implements Disposable {
       inode = this.#inodes.lookup(request.node, name);
     } catch (error) {
       closeFd(fd);
+      if (made) unmake(folder, name, S_IFREG);
       throw error;
     }
     const bytes = new Uint8Array(ENTRY_OUT + 16);
@@ -373,8 +430,9 @@ export class Server implements Disposable {
     const flags = view.getUint32(0, true);
     const mode = view.getUint32(4, true) & PERMISSIONS;
     this.handles.checkRoom();
-    const folder = this.#inodes.get(request.node);
+    const folder = this.#folder(request.node);
     if (folder.kind !== S_IFDIR) throw new ProtocolError(ERRNO.EINVAL);
+    this.#checkOwner(request);
     const fd = openAt(folder.fd, '.', (flags & (OPEN_FLAGS | O_EXCL)) | O_TMPFILE, mode);
     let inode: Inode;
     try {
@@ -435,6 +493,19 @@ export class Server implements Disposable {
     return new Promise((resolve, reject) => call(fd, (error) => (error === null ? resolve(NOTHING) : reject(new SyscallError('fsync', Math.abs(error.errno ?? ERRNO.EIO))))));
   }
 
+  /** SYNCFS names only the root of what the guest takes for one file system. */
+  async #syncAll(): Promise<Uint8Array> {
+    for (const { fd, kind } of this.#inodes.onePerDevice()) {
+      const file = reopen(fd, (kind === S_IFDIR ? O_DIRECTORY : 0) | O_CLOEXEC);
+      try {
+        if ((await syncfsInThread(file)) < 0) throw new ProtocolError(ERRNO.EIO);
+      } finally {
+        closeFd(file);
+      }
+    }
+    return NOTHING;
+  }
+
   /** struct fuse_kstatfs */
   #statfs(request: Request): Uint8Array {
     const stat = statfsFd(this.#inodes.get(request.node).fd);
@@ -454,7 +525,9 @@ export class Server implements Disposable {
     const [name] = strings(request.body, 8, 1) as [string];
     const value = request.body.subarray(8 + name.length + 1);
     if (size > MAX_XATTR || size > value.length) throw new ProtocolError(ERRNO.EINVAL);
-    setxattrFd(this.#inodes.get(request.node).fd, name, value.subarray(0, size), view.getUint32(4, true) & 3);
+    const { fd } = this.#inodes.get(request.node);
+    this.#checkOwn(fd);
+    setxattrFd(fd, name, value.subarray(0, size), view.getUint32(4, true) & 3);
     return NOTHING;
   }
 
@@ -484,6 +557,15 @@ export class Server implements Disposable {
   [Symbol.dispose](): void {
     this.handles.clear();
     this.#inodes[Symbol.dispose]();
+  }
+}
+
+/** Takes back what could not be given to its maker; somebody on the host may have been faster. */
+function unmake(folder: number, name: string, kind: number): void {
+  try {
+    unlinkAt(folder, name, kind === S_IFDIR ? AT_REMOVEDIR : 0);
+  } catch {
+    // gone, or in use by then
   }
 }
 

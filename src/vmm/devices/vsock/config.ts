@@ -21,6 +21,8 @@ export function vsockConfig(): Uint8Array {
 
 /** bytes we keep of one connection before its reader takes them; what we tell the guest as `buf_alloc` */
 export const BUFFER_BYTES = 256 * 1024;
+/** packets' data that nobody has read yet lies in so many pieces of memory at most */
+export const MAX_PIECES = 256;
 /** Attack: a guest that opens connections without end. 1024 of them hold 256 MiB at the very worst, and only with bytes that nobody reads. */
 export const MAX_CONNECTIONS = 1024;
 /** Attack: packets that need an answer, and no buffers to put answers in. When so many wait, the guest's packets wait, too. */

@@ -3,7 +3,7 @@
  * the guest may send what our buffer has room for and is cut off when it sends more; we send what the guest's buffer has room for, and wait.
  */
 import { Duplex } from 'node:stream';
-import { BUFFER_BYTES } from './config.ts';
+import { BUFFER_BYTES, MAX_PIECES } from './config.ts';
 import { OP, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, type Packet } from './packet.ts';
 
 /** What a connection asks of its device. */
@@ -91,6 +91,11 @@ export class VsockConnection extends Duplex {
     return connection;
   }
 
+  /** how many pieces of memory hold what nobody has read yet */
+  get pieces(): number {
+    return this.#inbox.length;
+  }
+
   /** Every packet of the guest carries its credit. */
   credit(packet: Packet): void {
     this.#peerBuffer = packet.bufferBytes;
@@ -103,8 +108,10 @@ export class VsockConnection extends Duplex {
   receive(bytes: Uint8Array): boolean {
     if (this.#peerDone || this.#inboxBytes + bytes.length > BUFFER_BYTES) return false;
     // Nobody reads any more: taken and dropped, so that the guest's writer is not held up until it learns.
-    if (this.destroyed) return true;
+    if (this.destroyed || bytes.length === 0) return true;
     this.#inbox.push(bytes);
+    // many small packets hold no more memory than what they say
+    if (this.#inbox.length >= MAX_PIECES) this.#inbox = [Buffer.concat(this.#inbox)];
     this.#inboxBytes += bytes.length;
     if (this.#wanted) this.#give();
     return true;

@@ -236,7 +236,13 @@ export class Vsock implements VirtioDevice {
   #fill(host: DeviceHost): void {
     const queue = host.queues[RECEIVE_QUEUE]!;
     const wasFull = this.#control.length >= MAX_CONTROL;
+    // another CPU of the guest may give buffers back as fast as they are filled
+    let budget = queue.state.size;
     while (this.#control.length > 0 || this.#ready.size > 0) {
+      if (budget-- === 0) {
+        host.again(RECEIVE_QUEUE);
+        break;
+      }
       const chain = queue.pop();
       if (chain === undefined) {
         if (queue.rearm()) break;
@@ -270,7 +276,9 @@ export class Vsock implements VirtioDevice {
       this.#ready.add(connection);
       return this.#writePacket(chain, { guestPort: connection.guestPort, hostPort: connection.hostPort, operation: OP.RW, flags: 0, connection }, bytes);
     }
-    return 0;
+    // a connection without credit has asked for it
+    const late = this.#control.shift();
+    return late === undefined ? 0 : this.#writePacket(chain, late, new Uint8Array(0));
   }
 
   #writePacket(chain: Chain, { guestPort, hostPort, operation, flags, connection }: Control, data: Uint8Array): number {
