@@ -2,11 +2,14 @@
  * How a machine ends when it does not end well: each end is told on stderr and in the record, in one line with the kernel's last ones, with a sensible exit
  * code, within a bounded time; and nothing is left running.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { Home } from './home.ts';
-import { missingParts, notByItself, onKvmHost } from './kvm-host.ts';
+import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 
 /** seconds from the act to the report, boot included: KILL_TIMEOUT is 20 s, and this machine is slow */
 const BOUND = 90;
@@ -21,7 +24,7 @@ const signalAgent = (signal: string) =>
 
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
-else await onKvmHost(import.meta.url, register, { seconds: 900 });
+else await onKvmHost(import.meta.url, register, { seconds: 1300 });
 
 function register(): void {
   const home = new Home();
@@ -65,6 +68,28 @@ function register(): void {
     t.deepEqual(home.supervisors(), []);
     t.regex(home.must('ps', '-a', '--filter', 'name=shot', '--format', '{{.Status}}'), /^Exited \(137\)/);
     t.is(home.husk('start', '-a', 'shot').stdout, 'kept\n');
+  });
+
+  test.serial('what was written is on the disk though somebody was still reading its files when the container ended', async (t) => {
+    const seen = home.make('seen-by-reader');
+    home.must('run', '-d', '--name', 'read', '--isolation=vm', '--network', 'none', '-v', `${seen}:/seen`, 'husk/base', 'sh', '-c', 'test -e /made && exec md5sum /made; while ! test -e /seen/go; do sleep 0.2; done; head -c 6000000 /bin/busybox >/made; echo last >>/made; md5sum /made >/seen/sum');
+    // nobody takes what it reads: it stands still with files open
+    const reader = spawn(join(root, 'bin/husk'), ['export', 'read'], { env: home.env, stdio: ['ignore', 'pipe', 'ignore'] });
+    await once(reader.stdout, 'readable');
+    home.write('seen-by-reader/go', '');
+    t.is(home.must('wait', 'read'), '0');
+    reader.kill('SIGKILL');
+    t.is(home.must('inspect', '-f', '{{.State.Error}}', 'read'), '');
+    t.is(home.must('start', '-a', 'read'), home.read('seen-by-reader/sum').trim());
+    home.must('rm', 'read');
+  });
+
+  test.serial('a restart policy and CPUs of its own: the second machine starts in the locked process', (t) => {
+    home.must('run', '-d', '--name', 'again', '--isolation=vm', '--network', 'none', '--restart', 'on-failure:1', '--cpuset-cpus', '0', 'husk/base', 'sh', '-c', 'exit 3');
+    t.is(home.must('wait', 'again'), '3');
+    for (let tries = 0; tries < 3 && home.must('inspect', '-f', '{{.State.Status}}', 'again') !== 'exited'; tries++) home.must('wait', 'again');
+    t.is(home.must('inspect', '-f', '{{.RestartCount}} {{.State.ExitCode}} {{.State.Error}}', 'again'), '1 3');
+    home.must('rm', 'again');
   });
 
   test.serial('a disk of nonsense is one line at the next start', (t) => {
