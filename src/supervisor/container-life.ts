@@ -265,7 +265,8 @@ export class ContainerLife implements ContainerControl {
       return { pid: process.pid, begin: () => this.#begin(process, log) };
     } catch (error) {
       await log.end();
-      await this.#sandbox?.destroy();
+      // why it did not start is what counts
+      await this.#sandbox?.destroy().catch(() => {});
       this.#sandbox = undefined;
       throw error;
     }
