@@ -82,9 +82,12 @@ function hostTree(path: string, more: number): Step[] {
 
 /**
  * A cgroup2 mount shows the container's own cgroup as its root. Where the host still has cgroup v1 there is nothing a user may be shown:
- * /sys/fs/cgroup is covered by an empty read-only tmpfs, so that neither the host's hierarchy nor a half-usable one is seen.
+ * /sys/fs/cgroup is covered by an empty read-only tmpfs, so that neither the host's hierarchy nor a half-usable one is seen. So is the host's own cgroup2 below
+ * a bound /sys: the kernel mounts no file system upon itself.
  */
 function cgroup(mount: Mount, options: MountOptions, facts: MountFacts): Step[] {
-  if (facts.cgroup2) return [{ op: 'mount', source: 'cgroup', target: mount.destination, fstype: 'cgroup2', flags: options.flags, data: '', inRoot: true, create: 'directory', noSymlinks: true }];
-  return [{ op: 'mount', source: 'tmpfs', target: mount.destination, fstype: 'tmpfs', flags: options.flags | MS_RDONLY, data: 'mode=755', inRoot: true, create: 'directory', noSymlinks: true }];
+  const step = { op: 'mount', target: mount.destination, inRoot: true, create: 'directory', noSymlinks: true } as const;
+  const cover: Step = { ...step, source: 'tmpfs', fstype: 'tmpfs', flags: options.flags | MS_RDONLY, data: 'mode=755' };
+  if (!facts.cgroup2) return [cover];
+  return [...(facts.ownNetwork ? [] : [cover]), { ...step, source: 'cgroup', fstype: 'cgroup2', flags: options.flags, data: '' }];
 }

@@ -89,6 +89,7 @@ for (const [what, options, context, target, fstype] of system)
     t.is(mount!.fstype, fstype);
     t.true(mount!.noSymlinks);
   });
+test('the host\'s cgroup2 below a bound /sys is covered first: no file system is mounted upon itself', (t) => t.deepEqual(mountsAt(plan({ network: 'host' }, {}), '/sys/fs/cgroup').map(({ fstype }) => fstype), ['tmpfs', 'cgroup2']));
 test('the guest mounts all anew, it is real root', (t) => t.is(mountsAt(plan({ pid: 'host', network: 'host' }, { rootless: false }, { facts: { userNamespace: false } }), '/sys')[0]!.fstype, 'sysfs'));
 test('every mount of a spec stays in the root', (t) => {
   const steps = plan({ tmpfs: { '/t': '' } });

@@ -113,6 +113,7 @@ const BUSY = ['sh', '-c', 'while :; do :; done'];
   const sleepers = () => fs.readdirSync('/proc').filter((pid) => { try { return fs.readFileSync('/proc/' + pid + '/cmdline', 'latin1').includes('sleep\\0' + '4321'); } catch { return false; } }).length;
   execFileSync('tar', ['-C', 'lower', '-cf', 'b.tar', '.']);
   husk('import', 'b.tar', 'b');
+  report('host network', husk('run', '--rm', '--network', 'host', 'b', 'sh', '-c', 'ls -d /sys/class/net/lo && cat /proc/self/cgroup && test -e /sys/fs/cgroup/cgroup.procs && ! mkdir /sys/fs/cgroup/x 2>/dev/null && echo closed'));
   report('run: over', husk('run', '--name', 'over', '--network', 'none', '-m', '64m', 'b', ...hold(200)).status);
   report('run: state', husk('inspect', '-f', '{{.State.OOMKilled}} {{.State.ExitCode}}', 'over').stdout);
   report('run: warning', husk('create', '--network', 'none', '-m', '64m', '--memory-swappiness', '5', 'b', 'true').stderr);
@@ -161,6 +162,7 @@ const exactly: [title: string, name: string, value: unknown][] = [
   ['a fork bomb outside is not felt', 'outside of the bomb', 0],
   ['nothing is left of a fork bomb', 'folders after the bomb', ['session']],
   ['a container sees its cgroup as the root', 'cgroup seen inside', '0::/\n'],
+  ['with the host network a container has its own cgroup all the same', 'host network', { status: 0, stdout: '/sys/class/net/lo\n0::/\nclosed', stderr: '' }],
   ['a container cannot raise its own limit', 'raised from inside', String(100 * 2 ** 20)],
   ['run gives 137', 'run: over', 137],
   ['inspect tells of the OOM killer', 'run: state', 'true 137'],

@@ -38,8 +38,11 @@ class Place {
     if (isolation === 'vm') writeFileSync(home.path('work/bin/sleep'), `#!/bin/sh\nexec /bin/sleep "$(echo "$1" | awk '{ print $1 * ${SLOWER} }')"\n`, { mode: 0o755 });
   }
 
-  run(line: string): Promise<Result> {
-    return finished(spawn('sh', shell(line).slice(1), { env: this.#env, stdio: 'pipe', timeout: TIMEOUT }), '');
+  /** each place's folder has another name */
+  async run(line: string): Promise<Result> {
+    const { status, stdout, stderr } = await finished(spawn('sh', shell(line).slice(1), { env: this.#env, stdio: 'pipe', timeout: TIMEOUT }), '');
+    const plain = (text: string) => text.replaceAll(this.home.folder, '~');
+    return { status, stdout: plain(stdout), stderr: plain(stderr) };
   }
 }
 

@@ -163,6 +163,7 @@ docker run --rm --dns 10.9.8.7 --dns-search example.org --dns-option ndots:3 box
 ~ `--dns` with `--network none`
 docker run --rm --network none box sh -c 'ls /sys/class/net'
 docker run --rm --network host box sh -c 'ls /sys/class/net | wc -l' | sed 's/[1-9][0-9]*/some/'
+! a machine of its own shares no namespace with the host
 docker run --rm --network nosuch box true
 ? network nosuch
 docker run --rm --read-only box touch /x
@@ -183,22 +184,27 @@ docker run --rm --sysctl kernel.domainname=x box cat /proc/sys/kernel/domainname
 docker run --rm --init box sh -c 'cat /proc/1/comm | wc -l'
 ~ needs catatonit
 docker run --rm --pid host box sh -c 'test $$ -gt 2 && echo host pids'
+! a machine of its own shares no namespace with the host
 ~ limits and host pids without cgroup v2
 docker run --rm --ipc host box true
+! a machine of its own shares no namespace with the host
 ~ limits and host pids without cgroup v2
 docker run --rm --uts host box hostname | cmp - /proc/sys/kernel/hostname
+! a machine of its own shares no namespace with the host
 docker run --rm --ipc none box sh -c 'ls -d /dev/shm'
 docker run --rm --oom-score-adj 500 box cat /proc/self/oom_score_adj
 docker run --rm --platform linux/amd64 box uname -m
-docker run --rm --label-file labels.txt --name lf -d box sleep 10 >/dev/null; docker inspect -f '{{.Config.Labels.fromfile}}' lf; docker rm -f lf
-docker run --rm --annotation a=b --name an -d box sleep 10 >/dev/null; docker inspect -f '{{index .HostConfig.Annotations "a"}}' an; docker rm -f an
+docker run --rm --label-file labels.txt --name lf -d box sleep 100 >/dev/null; docker inspect -f '{{.Config.Labels.fromfile}}' lf; docker rm -f lf
+docker run --rm --annotation a=b --name an -d box sleep 100 >/dev/null; docker inspect -f '{{index .HostConfig.Annotations "a"}}' an; docker rm -f an
 ~ placeholders of `--format`
 docker run --restart bogus box true
 ? [Ii]nvalid restart policy
 docker run --rm --restart always box true
 docker run --rm --log-driver bogus box true
 docker run -d --name joined box sleep 100 >/dev/null; docker run --rm --network container:joined --ipc container:joined --pid container:joined box sh -c 'ps | grep -c "sleep 100"'; docker rm -f joined
+! a machine of its own shares no namespace with the host
 docker run --rm --network container:nosuch box true
+! a machine of its own shares no namespace with the host
 docker run --rm -v relative/path:/x box true
 docker run --rm --stop-timeout 1 --name st -d box sh -c 'trap "" TERM; while :; do sleep 0.1; done' >/dev/null; sleep 0.3; docker stop st; docker ps -q
 docker run --rm --health-cmd true box true
