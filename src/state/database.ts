@@ -11,6 +11,9 @@ import { dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseError, HuskError } from '../errors.ts';
 
+/** sqlite.org/rescode.html */
+const SQLITE_FULL = 13;
+
 /** Each entry brings the schema from version i to i+1; never edited once released, only added to. */
 const MIGRATIONS: string[] = [
   `
@@ -179,8 +182,21 @@ function version(database: DatabaseSync): number {
   return (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
 }
 
-/** Runs `body` in one IMMEDIATE transaction: it sees no other writer, and either all of it happens or nothing. */
+/**
+ * Runs `body` in one IMMEDIATE transaction: it sees no other writer, and either all of it happens or nothing. On a full disk it is run once more after the log has
+ * been written into the database: what the log took is often room enough for a removal, which makes more. So what it does besides must bear being done twice.
+ */
 export function transaction<T>(database: DatabaseSync, body: () => T): T {
+  try {
+    return attempt(database, body);
+  } catch (error) {
+    if ((error as { errcode?: number }).errcode !== SQLITE_FULL) throw error;
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    return attempt(database, body);
+  }
+}
+
+function attempt<T>(database: DatabaseSync, body: () => T): T {
   database.exec('BEGIN IMMEDIATE');
   try {
     const result = body();

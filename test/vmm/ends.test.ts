@@ -109,7 +109,8 @@ function register(): void {
     using small = new Home(DISK);
     const { status, stdout, stderr } = small.run('--name', 'fill', 'husk/base', 'sh', '-c', 'dd if=/dev/zero of=/fill bs=1M count=64 conv=fsync 2>&1 | grep -c "rror"; echo still here');
     t.regex(stdout, /^1\nstill here\n$/, `${status} ${stderr}`);
-    t.is(small.husk('rm', '-f', 'fill').status, 0);
+    t.regex(stderr, /^$|^Error: the container's disk was not unmounted, and what it wrote last may be lost: /);
+    t.like(small.husk('rm', '-f', 'fill'), { status: 0, stderr: '' });
     t.is(small.husk('ps', '-aq').stdout, '');
   });
 }
