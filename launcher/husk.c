@@ -73,7 +73,13 @@ static void start_supervisor(int *pair) {
   _exit(125);
 }
 
+/* A starter may have closed them: what is opened next must not become somebody's output. */
+static void open_standard_streams(void) {
+  for (int fd = 0; fd < 3; fd++) if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) _exit(125);
+}
+
 int main(int argc, char **argv) {
+  open_standard_streams();
   find_parts();
   unsetenv(SUPERVISOR_FD_VARIABLE);
   int pair[2] = {-1, -1};

@@ -2,6 +2,7 @@
  * The door of the command line: finds the command, parses its flags, runs it, and turns whatever goes wrong into Docker's
  * texts and exit codes. Holds nothing else; a command's code is loaded only when it runs.
  */
+import { writeSync } from 'node:fs';
 import { EXIT_HUSK_FAILED } from '../errors.ts';
 import type { Engine } from '../engine/contract.ts';
 import type { Command, Context } from './command.ts';
@@ -154,12 +155,17 @@ function print(context: Context, text: string): number {
   return 0;
 }
 
-/** `husk ps | head -1` ends quietly, as a C program does. */
+/** `husk ps | head -1` ends quietly, as a C program does; a full disk behind `>` is told. */
 function quietBrokenPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
+  for (const [name, stream] of [['stdout', process.stdout], ['stderr', process.stderr]] as const) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(EXIT_BROKEN_PIPE);
-      throw error;
+      try {
+        writeSync(2, `Error: write /dev/${name}: ${error.message.replace(/^[A-Z]+: |, \w+$/g, '')}\n`);
+      } catch {
+        // nobody can be told
+      }
+      process.exit(1);
     });
   }
 }

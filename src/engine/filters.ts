@@ -27,9 +27,10 @@ const PREDICATES: Record<string, Predicate> = {
   publish: (container, value) => container.config.options.publish.some((entry) => portOf(entry) === portOf(value)),
   expose: (container, value) => container.config.options.expose.some((entry) => portOf(entry) === portOf(value)),
   health: (container, value) => healthOf(container) === value,
-  'is-task': (_container, value) => ['false', '0'].includes(value.toLowerCase()),
+  'is-task': (_container, value) => NO.includes(value.toLowerCase()),
 };
 
+const NO = ['false', '0'];
 const HEALTH = ['starting', 'healthy', 'unhealthy', 'none'];
 
 /** of one that was never started, Docker's is `none` too */
@@ -44,6 +45,7 @@ export function checkFilters(filters: Filters): void {
     for (const value of values) {
       if (key === 'status' && !STATUSES.includes(value)) throw new HuskError(`invalid filter 'status=${value}'`, { kind: 'invalid' });
       if (key === 'health' && !HEALTH.includes(value)) throw new HuskError(`invalid filter 'health=${value}'`, { kind: 'invalid' });
+      if (key === 'is-task' && ![...NO, 'true', '1'].includes(value.toLowerCase())) throw new HuskError(`invalid filter 'is-task=${value}'`, { kind: 'invalid' });
       if (key === 'exited' && !/^\d+$/.test(value)) throw new HuskError(`invalid filter 'exited=${value}'`, { kind: 'invalid' });
       if (key === 'name' || key === 'id') pattern(value);
     }

@@ -85,7 +85,8 @@ export function containerConfig(context: EngineContext, container: Container): o
   const { options } = config;
   const image = context.images.find(config.imageId)?.config.config ?? {};
   const exposed = new Set([...Object.keys(image.ExposedPorts ?? {}), ...options.expose.map(withProtocol), ...options.publish.map((entry) => withProtocol(entry.slice(entry.lastIndexOf(':') + 1)))]);
-  const volumes = Object.keys(image.Volumes ?? {});
+  const anonymous = options.mounts.filter(({ type, source, createSource }) => type === 'volume' && source === undefined && createSource).map(({ target }) => target);
+  const volumes = [...new Set([...Object.keys(image.Volumes ?? {}), ...anonymous])];
   return {
     Hostname: config.hostname,
     Domainname: options.domainname ?? '',

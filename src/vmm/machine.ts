@@ -185,6 +185,14 @@ export class Machine implements Disposable {
     for (const vcpu of this.#vcpus) vcpu.resume();
   }
 
+  /** Where a guest stands that says nothing, in one line for whoever reads it with System.map at hand: its CPUs' instruction pointers, its devices' statuses and what they owe. Pauses it. */
+  async where(): Promise<string> {
+    await this.pause();
+    const cpus = this.#vcpus.map((vcpu) => `vCPU ${vcpu.id} at 0x${vcpu.instructionPointer().toString(16)}`);
+    const devices = this.devices.map((transport) => `${transport.device.name} ${transport.summary()}`);
+    return [...cpus, ...devices].join(', ');
+  }
+
   /** After `run()` has resolved, or when it was never called. */
   [Symbol.dispose](): void {
     this.#resources[Symbol.dispose]();

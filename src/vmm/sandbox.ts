@@ -163,7 +163,7 @@ export class VmSandbox implements Sandbox {
   async #boot(): Promise<void> {
     this.#beforeRun?.();
     this.#ended = this.#machine.run().then((end) => this.#machineEnded(end));
-    const timer = setTimeout(() => this.#agent.fail(this.#death(`its agent did not answer within ${BOOT_TIMEOUT / 1000} s`)), BOOT_TIMEOUT);
+    const timer = setTimeout(() => void this.#bootFailed(), BOOT_TIMEOUT);
     try {
       await this.#agent.ready();
     } finally {
@@ -171,6 +171,13 @@ export class VmSandbox implements Sandbox {
     }
     this.#onAgent?.();
     await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: this.#binds.shares ? [SHARES_TAG] : [], files: this.#binds.files });
+  }
+
+  /** The kernel may not have got as far as its console: what it was at is all that can be told. */
+  async #bootFailed(): Promise<void> {
+    const unknown = new Promise<string>((resolve) => setTimeout(() => resolve('its CPUs do not leave the guest'), LOST_TIMEOUT).unref());
+    const where = await Promise.race([this.#machine.where().catch((error: unknown) => String(error)), unknown]);
+    this.#agent.fail(this.#death(`its agent did not answer within ${BOOT_TIMEOUT / 1000} s (${where})`));
   }
 
   async start(): Promise<SandboxProcess> {

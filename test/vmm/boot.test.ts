@@ -237,8 +237,10 @@ await onKvmHost(import.meta.url, () => {
     await guest.machine.pause();
     guest.machine.resume();
     await guest.machine.pause();
+    const where = await guest.machine.where();
     await guest.machine.stop();
     t.deepEqual(await ended, { kind: 'stopped' });
+    t.regex(where, /^vCPU 0 at 0x[0-9a-f]+, console [0-9a-f]+ .*\[0: \d+-\d+/);
   });
 
   test.serial('machines leave no descriptor, no thread and no mapping behind', async (t) => {

@@ -71,7 +71,7 @@ for (const [name, ok] of [['data', true], ['a1', true], ['A.b_c-d', true], ['a'.
     else t.throws(() => checkVolumeName(name), { message: /^create .*includes invalid characters for a local volume name, only "\[a-zA-Z0-9\]\[a-zA-Z0-9_\.-\]" are allowed/s });
   });
 }
-test('a name of one letter', (t) => void t.throws(() => checkVolumeName('a'), { message: 'volume name is too short, names should be at least two alphanumeric characters' }));
+test('a name of one letter', (t) => void t.throws(() => checkVolumeName('a'), { message: 'create a: volume name is too short, names should be at least two alphanumeric characters' }));
 
 test("an image's links never lead out of its root", (t) => {
   const root = mkdtempSync(join(tmpdir(), 'husk-root-'));

@@ -5,6 +5,16 @@ import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { readLines } from '../grammar/env-file.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 
+/** Nobody waits for the exit code of a detached one: Docker's is then that of any error. */
+async function started<T>(start: () => Promise<T>, { detach }: { detach: boolean }): Promise<T> {
+  try {
+    return await start();
+  } catch (error) {
+    if (!detach || !(error instanceof HuskError) || error.kind !== 'start-failed') throw error;
+    throw new HuskError(error.message, { kind: error.kind, exitCode: 1, fix: error.fix, cause: error });
+  }
+}
+
 export async function run({ flags, arguments: [name = '', ...command], context }: Invocation): Promise<number> {
   parseDetachKeys(flags.string('detach-keys'));
   const detach = flags.bool('detach');
@@ -13,7 +23,7 @@ export async function run({ flags, arguments: [name = '', ...command], context }
   if (command[0] === '') throw new HuskError('exec: the command is empty', { kind: 'invalid' });
   checkTerminal(context, { stdin: interactive, tty: tty && !detach });
   const engine = await context.engine();
-  const attachment = await engine.exec(name, {
+  const attachment = await started(() => engine.exec(name, {
     command,
     interactive,
     tty,
@@ -23,7 +33,7 @@ export async function run({ flags, arguments: [name = '', ...command], context }
     workdir: flags.optional('workdir'),
     privileged: flags.bool('privileged'),
     consoleSize: tty ? consoleSize(context) : undefined,
-  });
+  }), { detach });
   if (!attachment) return 0;
   // Docker's exec passes no signals on; without a terminal Ctrl-C ends the client only
   return (await runSession(attachment, context, { stdin: interactive, stdout: true, stderr: true, tty, detachKeys: flags.string('detach-keys'), signals: false })) ?? 0;

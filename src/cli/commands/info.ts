@@ -3,6 +3,7 @@ import { arch, cpus, hostname, release, totalmem, type } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { paths } from '../../paths.ts';
 import { readConfig } from '../../config.ts';
+import { CGROUP_ROOT, isUnified } from '../../container/cgroup-delegation.ts';
 import type { Invocation } from '../command.ts';
 import { parseFormat, render } from '../output/format.ts';
 import { printable } from '../output/printable.ts';
@@ -42,7 +43,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   const enforced = (controller: string): boolean => new RegExp(`\\b${controller}\\b`).test(working);
   const data: Record<string, unknown> = {
     Architecture: MACHINES[arch()] ?? arch(),
-    CgroupVersion: '2',
+    CgroupVersion: isUnified(CGROUP_ROOT) ? '2' : '1',
     Containers: containers.length,
     ContainersPaused: count('paused'),
     ContainersRunning: count('running', 'restarting'),
@@ -75,6 +76,25 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     InsecureRegistries: config['insecure-registries'] ?? [],
     Runtimes: new Map([['husk', {}]]),
     SecurityOptions: ['name=seccomp,profile=builtin', 'name=rootless', 'name=cgroupns'],
+    // of a daemon that is none, for scripts that ask: what Docker says where it has nothing to say
+    ID: hostname(),
+    Labels: [],
+    Debug: false,
+    ClientInfo: { Version: VERSION, Context: 'default', Plugins: [], Debug: false },
+    Swarm: { LocalNodeState: 'inactive', ControlAvailable: false, NodeID: '', NodeAddr: '', RemoteManagers: null, Error: '' },
+    RegistryConfig: { IndexConfigs: new Map(), InsecureRegistryCIDRs: [], Mirrors: config['registry-mirrors'] ?? [] },
+    DriverStatus: [],
+    IPv4Forwarding: true,
+    NFd: 0,
+    NGoroutines: 0,
+    NEventsListener: 0,
+    OSVersion: '',
+    Isolation: '',
+    OomKillDisable: false,
+    ...Object.fromEntries(['RuncCommit', 'ContainerdCommit', 'InitCommit'].map((name) => [name, { ID: '' }])),
+    ServerErrors: [],
+    GenericResources: null,
+    DefaultAddressPools: [],
     SystemTime: new Date(context.now()).toISOString(),
     VirtualMachines: machines.status === 'ok',
     VirtualMachinesReason: machines.value,

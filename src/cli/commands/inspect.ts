@@ -2,7 +2,7 @@
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
 import type { Invocation } from '../command.ts';
-import { parseFormat } from '../output/format.ts';
+import { INSPECT_REFUSAL, parseFormat } from '../output/format.ts';
 import { goJson } from '../template/json.ts';
 import { evaluate } from '../template/evaluate.ts';
 import { TemplateError } from '../template/lex.ts';
@@ -13,7 +13,7 @@ const MAPS = new Set(['Labels', 'Annotations', 'Sysctls', 'Tmpfs', 'Config.Confi
 
 export async function run({ command, flags, arguments: names, context }: Invocation): Promise<number> {
   const format = flags.string('format');
-  const template = format === '' || format === 'json' ? undefined : parseFormat(format);
+  const template = format === '' || format === 'json' ? undefined : parseFormat(format, INSPECT_REFUSAL);
   const kind = command.parent[0] ?? (flags.optional('type') as string | undefined);
   if (kind !== undefined && kind !== 'container' && kind !== 'image' && kind !== 'volume') throw new HuskError(`"${kind}" is not a valid value for --type`, { kind: 'invalid', fix: 'use container, image or volume' });
   const engine = await context.engine();
@@ -32,7 +32,7 @@ export async function run({ command, flags, arguments: names, context }: Invocat
         context.stdout.write(`${evaluate(template, goMaps(item), { missingField: (name) => `map has no entry for key ${JSON.stringify(name)}` })}\n`);
       } catch (error) {
         if (!(error instanceof TemplateError)) throw error;
-        throw new HuskError(`template parsing error: ${error.message}`, { kind: 'invalid', cause: error });
+        failures.push(new HuskError(`template parsing error: ${error.message}`, { kind: 'invalid', cause: error }));
       }
     }
   } else if (format === 'json') context.stdout.write(`${goJson(found)}\n`);

@@ -7,7 +7,11 @@ import { parseFormat, writeList } from '../output/format.ts';
 const TABLE = '{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}';
 
 export async function run({ flags, context }: Invocation): Promise<number> {
-  const format = flags.string('format');
+  let format = flags.string('format');
+  if (flags.bool('quiet') && format !== '' && !/^(?:table$|table |json$)/.test(format)) {
+    context.stderr.write('WARNING: Ignoring custom format, because both --format and --quiet are set.\n');
+    format = '';
+  }
   parseFormat(format.replace(/^table /, ''));
   const last = flags.bool('latest') ? 1 : (flags.number('last') ?? -1);
   const filters = collectFilters(flags.items<[string, string]>('filter'));

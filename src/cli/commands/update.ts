@@ -5,11 +5,21 @@ import { forEach } from '../each.ts';
 import { limitRequest, parseRestart } from '../grammar/create-options.ts';
 import { printable } from '../output/printable.ts';
 
+/** What `run` refuses with 125, the daemon of Docker refuses here: with 1. */
+function refusedByOne<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof HuskError)) throw error;
+    throw new HuskError(error.message, { kind: error.kind, exitCode: 1, fix: error.fix, cause: error });
+  }
+}
+
 export async function run({ command, flags, arguments: names, context }: Invocation): Promise<number> {
   const given = command.flags.filter(({ name }) => flags.changed(name)).map(({ name }) => name);
   if (given.length === 0) throw new HuskError('you must provide one or more flags when using this command', { kind: 'invalid' });
   if (given.includes('kernel-memory')) throw new HuskError('--kernel-memory: kernel memory limits are no longer supported by the kernel', { kind: 'invalid', fix: 'use --memory' });
-  const restart = flags.changed('restart') ? parseRestart(flags.string('restart')) : undefined;
+  const restart = flags.changed('restart') ? refusedByOne(() => parseRestart(flags.string('restart'))) : undefined;
   const resources = given.some((name) => name !== 'restart') ? limitRequest(flags) : undefined;
   const engine = await context.engine();
   const warnings: string[] = [];

@@ -48,6 +48,7 @@ export function parseVolume(text: string, options: { workdir: string }): MountRe
   };
   if (source === undefined) return request;
   if (isAbsolute(source) || source.startsWith('.')) return { ...request, type: 'bind', source: resolve(options.workdir, source) };
+  if (source.length === 1) throw new Error(`create ${source}: volume name is too short, names should be at least two alphanumeric characters`);
   if (!VOLUME_NAME.test(source))
     throw new Error(
       `create ${source}: ${JSON.stringify(source)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,

@@ -21,15 +21,21 @@ export interface List {
   headers: Record<string, string>;
 }
 
-/** @throws HuskError `invalid` for a template that does not parse, before anything is printed */
-export function parseFormat(text: string): Template {
+/**
+ * @param refusal Docker's words and exit code where they are others than the lists'
+ * @throws HuskError `invalid` for a template that does not parse, before anything is printed
+ */
+export function parseFormat(text: string, refusal: { words: string; exitCode: number } = { words: 'failed to parse template', exitCode: 1 }): Template {
   try {
     return parseTemplate(unescape(text));
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;
-    throw new HuskError(`failed to parse template: ${error.message}`, { kind: 'invalid', exitCode: 1 });
+    throw new HuskError(`${refusal.words}: ${error.message}`, { kind: 'invalid', exitCode: refusal.exitCode });
   }
 }
+
+/** docker/cli: StatusError of `inspect`, `info` and `version` */
+export const INSPECT_REFUSAL = { words: 'template parsing error', exitCode: 64 };
 
 /** `\t` and `\n` typed in a shell's quotes mean what they say. docker/cli templates.NewParse */
 function unescape(text: string): string {

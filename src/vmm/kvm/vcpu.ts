@@ -90,6 +90,10 @@ export class Vcpu implements Disposable {
     return bytes;
   }
 
+  instructionPointer(): bigint {
+    return new DataView(this.getRegs().buffer).getBigUint64(REGS.rip, true);
+  }
+
   setRegs(bytes: Uint8Array): void {
     ioctl(this.fd, KVM_SET_REGS, bytes, `set the registers of vCPU ${this.id}`);
   }
@@ -190,7 +194,7 @@ export class Vcpu implements Disposable {
         case EXIT.FAIL_ENTRY:
           return { kind: 'failed', message: `vCPU ${this.id}: the CPU refused to enter the guest (0x${this.#run.getBigUint64(RUN.hardwareEntryFailureReason, true).toString(16)})` };
         case EXIT.INTERNAL_ERROR:
-          return { kind: 'failed', message: `vCPU ${this.id}: KVM internal error ${this.#run.getUint32(RUN.internalSuberror, true)} at rip 0x${new DataView(this.getRegs().buffer).getBigUint64(REGS.rip, true).toString(16)}` };
+          return { kind: 'failed', message: `vCPU ${this.id}: KVM internal error ${this.#run.getUint32(RUN.internalSuberror, true)} at rip 0x${this.instructionPointer().toString(16)}` };
         case EXIT.SYSTEM_EVENT:
           return { kind: 'triple-fault' };
         default:

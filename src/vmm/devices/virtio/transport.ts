@@ -316,6 +316,12 @@ export class MmioTransport implements Disposable {
     return this.queues.some(({ state }) => state.inFlight > 0);
   }
 
+  /** Its status register, an interrupt that was not acknowledged, and of each queue in use what the driver offered, what was taken, what is in flight: all as counted here. */
+  summary(): string {
+    const queues = this.queues.filter(({ state }) => state.ready).map(({ index, state }) => `${index}: ${state.nextAvailable}-${state.nextUsed}${state.inFlight > 0 ? ` (${state.inFlight} in flight)` : ''}`);
+    return `${this.#status.toString(16)}${this.#interruptStatus === 0 ? '' : ` irq ${this.#interruptStatus}`} [${queues.join(' ')}]`;
+  }
+
   /**
    * With the vCPUs paused and nothing in flight: a request that the device has taken and not answered is in no state of anybody's.
    * @throws Error naming the queue
