@@ -100,7 +100,8 @@ export function containerConfig(context: EngineContext, container: Container): o
     StdinOnce: options.interactive,
     Env: config.env,
     Cmd: config.command?.length ? config.command : null,
-    ...(config.healthcheck && { Healthcheck: config.healthcheck }),
+    // of Go's `omitempty`
+    ...(config.healthcheck && { Healthcheck: Object.fromEntries(Object.entries(config.healthcheck).filter(([, value]) => value !== 0)) }),
     Image: config.image,
     Volumes: volumes.length > 0 ? Object.fromEntries(volumes.map((path) => [path, {}])) : null,
     WorkingDir: config.workdir === '/' ? (options.workdir ?? image.WorkingDir ?? '') : config.workdir,

@@ -72,7 +72,7 @@ function makeSource(source: string, owner: { uid: number; gid: number } | undefi
     // made by host root, it would be closed to the container's root
     if (owner) chownSync(source, owner.uid, owner.gid);
   } catch (error) {
-    throw new HuskError(`error while creating mount source path '${source}': ${(error as Error).message}`, { kind: 'invalid', cause: error });
+    throw new HuskError(`error while creating mount source path '${source}': mkdir ${source}: ${(error as Error).message.replace(/^[A-Z]+: |, .*$/g, '')}`, { kind: 'invalid', cause: error });
   }
 }
 

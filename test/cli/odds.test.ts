@@ -31,10 +31,16 @@ const CASES: [line: string, status: number, stdout: string | RegExp, stderr?: st
   ['husk volume create x', 1, '', /create x: volume name is too short, names should be at least two alphanumeric characters/],
   ['husk run --rm --network none -v x:/x box', 125, '', /create x: volume name is too short/],
   ['husk ps -f is-task=x', 1, '', /invalid filter 'is-task=x'/],
+  // the whole of a running container, without what the kernel makes up
+  ["husk cp one:/ - | tar t | sed -n '\\,^\\(\\./\\)*\\(proc\\|sys\\|bin/cat\\),p' | sort; echo ${PIPESTATUS[0]}", 0, /^(?:\.\/)*bin\/cat\n(?:\.\/)*proc\/\n(?:\.\/)*sys\/\n0\n$/, /^(?:.*left out.*\n)*$/],
   // fields that scripts ask for
   ["husk ps -q --format '{{.Names}}'", 0, /^[0-9a-f]{12}\n$/, 'WARNING: Ignoring custom format, because both --format and --quiet are set.\n'],
   ["husk info -f '{{.Swarm.LocalNodeState}} {{.ClientInfo.Context}}'", 0, 'inactive default\n'],
   ["husk version -f '{{.Server.APIVersion}} {{.Client.Context}}'", 0, /^1\.\d+ default\n$/],
+  ["husk inspect -f '{{.HostConfig.CPUShares}} {{if eq .ID .Id}}same{{end}}' one", 0, '0 same\n'],
+  ["husk inspect -f '{{json .}}' one | grep -c '\"ID\"'", 1, '0\n'],
+  ['husk export -o /nosuch/x one', 1, '', 'Error: invalid output path: directory "/nosuch" does not exist\n'],
+  ['husk run --rm --network none -v /nosuch/x:/x box', 125, '', /error while creating mount source path '\/nosuch\/x': mkdir \/nosuch\/x: permission denied/],
   ["husk inspect -f '{{json .Config.Volumes}}' one", 0, '{"/anonymous":{}}\n'],
 ];
 

@@ -3,7 +3,6 @@ import { arch, cpus, hostname, release, totalmem, type } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { paths } from '../../paths.ts';
 import { readConfig } from '../../config.ts';
-import { CGROUP_ROOT, isUnified } from '../../container/cgroup-delegation.ts';
 import type { Invocation } from '../command.ts';
 import { parseFormat, render } from '../output/format.ts';
 import { printable } from '../output/printable.ts';
@@ -43,7 +42,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   const enforced = (controller: string): boolean => new RegExp(`\\b${controller}\\b`).test(working);
   const data: Record<string, unknown> = {
     Architecture: MACHINES[arch()] ?? arch(),
-    CgroupVersion: isUnified(CGROUP_ROOT) ? '2' : '1',
+    CgroupVersion: /no cgroup v2/.test(cgroup.value) ? '1' : '2',
     Containers: containers.length,
     ContainersPaused: count('paused'),
     ContainersRunning: count('running', 'restarting'),

@@ -11,6 +11,9 @@ import { report } from '../report.ts';
 /** Members of Docker's types that are Go maps: a key they have not is `<no value>`, not an error. */
 const MAPS = new Set(['Labels', 'Annotations', 'Sysctls', 'Tmpfs', 'Config.Config', 'Ports', 'PortBindings', 'ExposedPorts', 'Volumes', 'Networks', 'Options', 'Data', 'Storage', 'DriverOpts']);
 
+/** Names of JSON whose fields in Go have others: a template may use either. moby api/types/container */
+const FIELDS: Record<string, string> = { Id: 'ID', CpuShares: 'CPUShares', CpuPeriod: 'CPUPeriod', CpuQuota: 'CPUQuota', NanoCpus: 'NanoCPUs', Dns: 'DNS', DnsOptions: 'DNSOptions', DnsSearch: 'DNSSearch' };
+
 export async function run({ command, flags, arguments: names, context }: Invocation): Promise<number> {
   const format = flags.string('format');
   const template = format === '' || format === 'json' ? undefined : parseFormat(format, INSPECT_REFUSAL);
@@ -64,5 +67,9 @@ export function goMaps(value: unknown, key = '', parent = ''): unknown {
   if (Array.isArray(value)) return value.map((item) => goMaps(item));
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value).map(([name, item]) => [name, goMaps(item, name, key)] as const);
-  return MAPS.has(key) || MAPS.has(`${parent}.${key}`) ? new Map(entries) : Object.fromEntries(entries);
+  if (MAPS.has(key) || MAPS.has(`${parent}.${key}`)) return new Map(entries);
+  const fields = Object.fromEntries(entries);
+  // not among what `json` prints
+  for (const [name, field] of Object.entries(FIELDS)) if (name in fields) Object.defineProperty(fields, field, { value: fields[name] });
+  return fields;
 }

@@ -30,7 +30,7 @@ export function detailRows(usage: DiskUsage, options: { now: number }): Record<'
     Images: usage.images.flatMap(({ image, sharedSize, containers }) =>
       imageRows(image, { truncate: true, digests: false, now: options.now }).map((each) => ({ ...each, SharedSize: humanSize(sharedSize), UniqueSize: humanSize(image.size - sharedSize), Containers: String(containers) })),
     ),
-    Containers: usage.containers.map((container) => ({ ...containerRow(container, { truncate: true, now: options.now }), Size: humanSize(container.size.rw) })),
+    Containers: usage.containers.map((container) => ({ ...containerRow(container, { truncate: true, now: options.now }), Size: humanSize(container.size.rw, 3) })),
     Volumes: usage.volumes.map(({ volume, links, size }) => ({ Driver: volume.driver, Links: String(links), Mountpoint: volume.mountpoint, Name: volume.name, Scope: 'local', Size: humanSize(size) })),
     BuildCache: [],
   };

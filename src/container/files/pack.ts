@@ -7,7 +7,7 @@
  */
 import { closeSync, readSync } from 'node:fs';
 import * as host from '../../host/files.ts';
-import { O_PATH, reopen } from '../../host/file-at.ts';
+import { O_PATH, reopen, statfsFd } from '../../host/file-at.ts';
 import { HuskError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import { MAX_PATH, type TarType } from '../../tar/entry.ts';
@@ -18,6 +18,8 @@ import { OPAQUE, WHITEOUT, type UpperLayer } from './upper.ts';
 
 /** bytes gathered before they are handed on, and read of a file at once */
 const CHUNK = 256 << 10;
+/** statfs(2): proc, sysfs, cgroup2. Below another folder they are what the kernel makes up, much of which nobody may read; asked for by name they are copied. */
+const MADE_UP = new Set([0x9fa0n, 0x62656572n, 0x63677270n]);
 /** open(2): a FIFO at the place of a file must not be waited for */
 const O_NONBLOCK = 0o4000;
 /** of an inode's xattrs these belong to the file; the rest to the host, to overlay file systems or to no other machine */
@@ -124,9 +126,11 @@ class Packer {
   #enter(fd: number, path: ByteString): void {
     const folder = unlessAbsent(() => reopen(fd, O_PATH | host.O_DIRECTORY | host.O_CLOEXEC));
     if (folder === undefined) return;
+    const isBelow = this.#levels.length > 0;
     // closed with the level from here on
     const level: Level = { fd: folder, path, names: [], next: 0 };
     this.#levels.push(level);
+    if (isBelow && MADE_UP.has(statfsFd(folder)[0]!)) return;
     level.names = unlessAbsent(() => namesIn(folder)) ?? [];
   }
 
