@@ -37,6 +37,7 @@ const CASES: [line: string, status: number, stdout: string | RegExp, stderr?: st
   ["husk ps -q --format '{{.Names}}'", 0, /^[0-9a-f]{12}\n$/, 'WARNING: Ignoring custom format, because both --format and --quiet are set.\n'],
   ["husk info -f '{{.Swarm.LocalNodeState}} {{.ClientInfo.Context}}'", 0, 'inactive default\n'],
   ["husk version -f '{{.Server.APIVersion}} {{.Client.Context}}'", 0, /^1\.\d+ default\n$/],
+  ["husk inspect -f '{{.HostConfig.Binds}} {{len .HostConfig.CapAdd}} {{json .HostConfig.Binds}} {{.Config.Entrypoint}} {{.HostConfig.PidsLimit}}' one", 0, '[] 0 null [] <nil>\n'],
   ["husk inspect -f '{{.HostConfig.CPUShares}} {{if eq .ID .Id}}same{{end}}' one", 0, '0 same\n'],
   ["husk inspect -f '{{json .}}' one | grep -c '\"ID\"'", 1, '0\n'],
   ['husk export -o /nosuch/x one', 1, '', 'Error: invalid output path: directory "/nosuch" does not exist\n'],

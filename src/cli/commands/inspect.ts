@@ -6,11 +6,17 @@ import { INSPECT_REFUSAL, parseFormat } from '../output/format.ts';
 import { goJson } from '../template/json.ts';
 import { evaluate } from '../template/evaluate.ts';
 import { TemplateError } from '../template/lex.ts';
+import { NIL_MAP, NIL_SLICE } from '../template/values.ts';
 import { report } from '../report.ts';
 
 /** Members of Docker's types that are Go maps: a key they have not is `<no value>`, not an error. */
 const MAPS = new Set(['Labels', 'Annotations', 'Sysctls', 'Tmpfs', 'Config.Config', 'Ports', 'PortBindings', 'ExposedPorts', 'Volumes', 'Networks', 'Options', 'Data', 'Storage', 'DriverOpts']);
 
+/** Members that are slices in Go: one that is nil is an empty list to a template, and null to `json`. */
+const SLICES = new Set([
+  'Aliases', 'Binds', 'BlkioDeviceReadBps', 'BlkioDeviceReadIOps', 'BlkioDeviceWriteBps', 'BlkioDeviceWriteIOps', 'BlkioWeightDevice', 'CapAdd', 'CapDrop', 'Cmd', 'DNSNames', 'DeviceCgroupRules', 'DeviceRequests', 'Devices', 'Dns',
+  'DnsOptions', 'DnsSearch', 'Entrypoint', 'Env', 'ExecIDs', 'ExtraHosts', 'GroupAdd', 'Layers', 'Links', 'MaskedPaths', 'Mounts', 'OnBuild', 'ReadonlyPaths', 'RepoDigests', 'RepoTags', 'SecurityOpt', 'Shell', 'Ulimits', 'VolumesFrom',
+]);
 /** Names of JSON whose fields in Go have others: a template may use either. moby api/types/container */
 const FIELDS: Record<string, string> = { Id: 'ID', CpuShares: 'CPUShares', CpuPeriod: 'CPUPeriod', CpuQuota: 'CPUQuota', NanoCpus: 'NanoCPUs', Dns: 'DNS', DnsOptions: 'DNSOptions', DnsSearch: 'DNSSearch' };
 
@@ -32,7 +38,7 @@ export async function run({ command, flags, arguments: names, context }: Invocat
   if (template) {
     for (const item of found) {
       try {
-        context.stdout.write(`${evaluate(template, goMaps(item), { missingField: (name) => `map has no entry for key ${JSON.stringify(name)}` })}\n`);
+        context.stdout.write(`${evaluate(template, goMaps(item), { missingField: (name) => `map has no entry for key ${JSON.stringify(name)}`, nil: '<nil>' })}\n`);
       } catch (error) {
         if (!(error instanceof TemplateError)) throw error;
         failures.push(new HuskError(`template parsing error: ${error.message}`, { kind: 'invalid', cause: error }));
@@ -65,7 +71,8 @@ async function inspectOne(engine: Engine, name: string, options: { kind: string 
 /** Objects that are maps in Go become Maps, at any depth. */
 export function goMaps(value: unknown, key = '', parent = ''): unknown {
   if (Array.isArray(value)) return value.map((item) => goMaps(item));
-  if (typeof value !== 'object' || value === null) return value;
+  if (value === null) return SLICES.has(key) ? NIL_SLICE : MAPS.has(key) ? NIL_MAP : null;
+  if (typeof value !== 'object') return value;
   const entries = Object.entries(value).map(([name, item]) => [name, goMaps(item, name, key)] as const);
   if (MAPS.has(key) || MAPS.has(`${parent}.${key}`)) return new Map(entries);
   const fields = Object.fromEntries(entries);

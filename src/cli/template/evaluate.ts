@@ -16,6 +16,8 @@ const MAX_STEPS = 5_000_000;
 export interface EvaluateOptions {
   /** the words for a field a struct has not; default is that of Go's structs */
   missingField?: (name: string) => string;
+  /** what a null prints; default is what one from plain JSON does, `<no value>`, and not a struct's nil pointer */
+  nil?: string;
 }
 
 type ControlNode = Extract<Node, { otherwise: Node[] }>;
@@ -67,7 +69,7 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
   }
 
   function shown(value: unknown, pipe: Pipe): string {
-    if (value === undefined || value === null) return '<no value>';
+    if (value === undefined || value === null) return value === null ? (options.nil ?? '<no value>') : '<no value>';
     if (typeof value === 'function') return fail(`can't print ${showOperand(pipe)} of type func`, pipe);
     return formatValue(value);
   }

@@ -3,6 +3,10 @@
  * (`<no value>`), `null` is nil, `undefined` is Go's "no value". Pure.
  */
 
+/** Go's nil slice and nil map: empty to everything but JSON, which says null */
+export const NIL_SLICE: readonly unknown[] = Object.freeze([]);
+export const NIL_MAP: ReadonlyMap<string, unknown> = new Map();
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Map);
 }
