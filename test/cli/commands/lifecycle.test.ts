@@ -26,8 +26,8 @@ for (const [words, change] of [
 
 for (const [words, says, exit] of [
   [['a'], /you must provide one or more flags when using this command/, 1],
-  [['--restart', 'sometimes', 'a'], /invalid restart policy: unknown policy 'sometimes'/, 125],
-  [['--restart', 'always:3', 'a'], /maximum retry count cannot be used with restart policy 'always'/, 125],
+  [['--restart', 'sometimes', 'a'], /invalid restart policy: unknown policy 'sometimes'/, 1],
+  [['--restart', 'always:3', 'a'], /maximum retry count cannot be used with restart policy 'always'/, 1],
   [['--kernel-memory', '5m', 'a'], /kernel memory limits are no longer supported/, 1],
   [['--memory', 'x', 'a'], /invalid argument "x" for "-m, --memory" flag: invalid size: 'x'/, 125],
 ] as const)
