@@ -19,7 +19,8 @@ export function qemuArguments({ kernel, initrd, commandLine, memory, cpus, devic
   const machine = 'microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=off,acpi=off,accel=kvm';
   return [
     '-M', sharedMemory ? `${machine},memory-backend=ram` : machine, '-cpu', 'host', '-smp', String(cpus), '-m', String(memory),
-    ...(sharedMemory ? ['-object', `memory-backend-memfd,id=ram,size=${memory}M,share=on`] : []),
+    // libvhost-user takes no legacy devices, which is what QEMU's virtio-mmio makes by default
+    ...(sharedMemory ? ['-global', 'virtio-mmio.force-legacy=false', '-object', `memory-backend-memfd,id=ram,size=${memory}M,share=on`] : []),
     '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
     '-kernel', kernel, ...(initrd === undefined ? [] : ['-initrd', initrd]), '-append', commandLine,
     '-chardev', 'stdio,id=console', '-device', 'virtio-serial-device', '-device', 'virtconsole,chardev=console',
