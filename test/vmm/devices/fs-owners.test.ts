@@ -29,7 +29,7 @@ for (const id of [65_546, 1_000_000_000, UNCHANGED - 1]) test(`guest id ${id} is
 test('an id that is to stay stays', (t) => t.deepEqual(mapped.toHost(UNCHANGED, 5), [UNCHANGED, 1_000_000_005]));
 
 const ROOT = 1;
-const [EPERM, EACCES, EOVERFLOW] = [1, 13, 75];
+const [EPERM, ENOENT, EACCES, EOVERFLOW] = [1, 2, 13, 75];
 const O_WRONLY = 1;
 /** struct fuse_setattr_in with one field: FATTR_MODE */
 const MODE = 1;
@@ -91,6 +91,18 @@ test('host root\'s files are not the guest\'s root\'s to change, but for what an
   t.is(ask(OP.LINK, common, Buffer.concat([u32(closed, 0), Buffer.from('here\0')])), EPERM);
   t.deepEqual(readdirSync(folder).sort(), ['closed', 'common', 'open']);
   t.deepEqual(readdirSync(join(folder, 'common')), []);
+});
+
+test('where everybody may take away only what is theirs, host root\'s stays', (t) => {
+  const { ask, lookup, folder } = serve(t, nobodys);
+  const common = lookup('common');
+  writeFileSync(join(folder, 'common/roots'), '');
+  writeFileSync(join(folder, 'common/other'), '');
+  chmodSync(join(folder, 'common'), 0o1777);
+  t.is(ask(OP.UNLINK, common, Buffer.from('roots\0')), EPERM);
+  t.is(ask(OP.RENAME, common, Buffer.concat([u32(common, 0), Buffer.from('roots\0mine\0')])), EPERM);
+  t.is(ask(OP.UNLINK, common, Buffer.from('absent\0')), ENOENT);
+  t.deepEqual(readdirSync(join(folder, 'common')).sort(), ['other', 'roots']);
 });
 
 const strangers: [title: string, ownership: Ownership][] = [

@@ -99,6 +99,14 @@ onDisk(`a shared folder: sync(2) of the guest has written everything${skipped}`,
   t.is(unwritten(join(folder, 'all')), 0);
 });
 
+test('a guest that asks for many syncs at once gets one more, for all of them', async (t) => {
+  using own = new Server({ path: folder, readOnly: false, ownership: sameOwners, freshness: { milliseconds: 0 } });
+  const [running, next, another] = [1, 2, 3].map(() => own.handle(request(OP.SYNCFS, new Uint8Array(8)), 4096));
+  t.not(running, next);
+  t.is(next, another);
+  await Promise.all([running, next]);
+});
+
 onDisk(`a writable disk: a flush has written everything${skipped}`, async (t) => {
   const path = join(folder, 'disk');
   const fd = openSync(path, 'w');

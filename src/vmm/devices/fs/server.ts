@@ -24,6 +24,7 @@ const S_IFIFO = 0o010000;
 const S_IFSOCK = 0o140000;
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
+const S_ISVTX = 0o1000;
 const S_IXGRP = 0o010;
 const S_IWOTH = 0o002;
 const PERMISSIONS = 0o7777;
@@ -67,6 +68,8 @@ export class Server implements Disposable {
   /** umask(2) of this process: the guest's was applied by its own kernel, ours must not be */
   readonly #umask = process.umask();
   readonly #buffer = new Uint8Array(DIRECTORY_BUFFER);
+  #syncing: Promise<Uint8Array> | undefined;
+  #nextSync: Promise<Uint8Array> | undefined;
 
   /** @throws SyscallError when the folder cannot be opened */
   constructor(options: ServerOptions) {
@@ -103,6 +106,7 @@ export class Server implements Disposable {
       case OP.UNLINK:
       case OP.RMDIR: {
         const [name] = strings(request.body, 0, 1) as [string];
+        this.#checkSticky(request.node, name);
         unlinkAt(this.#folder(request.node).fd, checkName(name), request.opcode === OP.RMDIR ? AT_REMOVEDIR : 0);
         return NOTHING;
       }
@@ -167,7 +171,7 @@ export class Server implements Disposable {
       case OP.SYNCFS:
         // struct fuse_syncfs_in: nothing but padding
         fixed(request.body, 8);
-        return this.#syncAll();
+        return this.#syncOnce();
       case OP.DESTROY:
         this.clear();
         return NOTHING;
@@ -259,6 +263,26 @@ export class Server implements Disposable {
     if (holds === undefined) return;
     const stat = statFd(fd);
     if (!holds(stat.getUint32(STATX.uid, true)) && (stat.getUint16(STATX.mode, true) & S_IWOTH) === 0) throw new ProtocolError(ERRNO.EACCES);
+  }
+
+  /** As `#checkOwn`, for a name in a folder where everybody may take away only what is theirs (/tmp). @throws ProtocolError, SyscallError */
+  #checkSticky(folder: number, name: string): void {
+    const { holds } = this.#options.ownership;
+    if (holds === undefined) return;
+    const stat = statFd(this.#inodes.get(folder).fd);
+    if (holds(stat.getUint32(STATX.uid, true)) || (stat.getUint16(STATX.mode, true) & S_ISVTX) === 0) return;
+    let entry: Inode;
+    try {
+      entry = this.#inodes.lookup(folder, name);
+    } catch (error) {
+      if (error instanceof SyscallError && error.code === 'ENOENT') return;
+      throw error;
+    }
+    try {
+      this.#checkOwn(entry.fd);
+    } finally {
+      this.#inodes.forget(entry.node, 1);
+    }
   }
 
   /** A folder whose names are to change. */
@@ -365,6 +389,8 @@ export class Server implements Disposable {
     const [name, newName] = strings(request.body, header, 2) as [string, string];
     if ((flags & ~RENAME_FLAGS) !== 0) throw new ProtocolError(ERRNO.EINVAL);
     this.#checkWrite(to.fd);
+    this.#checkSticky(request.node, name);
+    this.#checkSticky(to.node, newName);
     renameAt(this.#folder(request.node).fd, checkName(name), to.fd, checkName(newName), flags);
     return NOTHING;
   }
@@ -491,6 +517,21 @@ export class Server implements Disposable {
     const fd = this.handles.get(u64(view, 0));
     const call = (view.getUint32(8, true) & 1) !== 0 && request.opcode === OP.FSYNC ? fdatasync : fsync;
     return new Promise((resolve, reject) => call(fd, (error) => (error === null ? resolve(NOTHING) : reject(new SyscallError('fsync', Math.abs(error.errno ?? ERRNO.EIO))))));
+  }
+
+  /** One at a time, and one more for all who ask meanwhile: a guest that asks without end keeps neither the event loop nor the pool's threads. */
+  #syncOnce(): Promise<Uint8Array> {
+    if (this.#syncing === undefined) {
+      this.#syncing = this.#syncAll().finally(() => (this.#syncing = undefined));
+      return this.#syncing;
+    }
+    this.#nextSync ??= this.#syncing
+      .catch(() => {})
+      .then(() => {
+        this.#nextSync = undefined;
+        return this.#syncOnce();
+      });
+    return this.#nextSync;
   }
 
   /** SYNCFS names only the root of what the guest takes for one file system. */
