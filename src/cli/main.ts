@@ -161,7 +161,7 @@ function quietBrokenPipes(): void {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(EXIT_BROKEN_PIPE);
       try {
-        writeSync(2, `Error: write /dev/${name}: ${error.message.replace(/^[A-Z]+: |, \w+$/g, '')}\n`);
+        writeSync(process.stderr.fd, `Error: write /dev/${name}: ${error.message.replace(/^[A-Z]+: |, \w+$/g, '')}\n`);
       } catch {
         // nobody can be told
       }

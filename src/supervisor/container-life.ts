@@ -413,7 +413,6 @@ export class ContainerLife implements ContainerControl {
     this.#health?.stop();
     this.#health = undefined;
   }
-
 }
 
 async function shrink(): Promise<void> {

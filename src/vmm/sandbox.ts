@@ -49,6 +49,8 @@ const ANSWER_TIMEOUT = 30_000;
 const KILL_TIMEOUT = 20_000;
 /** ms a machine whose agent is gone has to end by itself: a panic, or husk-init that resets it, tells more than a closed connection */
 const LOST_TIMEOUT = 5000;
+/** ms for the CPUs of a machine that does not boot to leave the guest, so that it can be told where they are */
+const PAUSE_TIMEOUT = 5000;
 /** what a death tells of the machine's own complaints: the last ones; a guest makes as many as it likes */
 const MAX_REPORTS = 3;
 /** ms after a process's exit in which its streams may still be opened */
@@ -175,7 +177,7 @@ export class VmSandbox implements Sandbox {
 
   /** The kernel may not have got as far as its console: what it was at is all that can be told. */
   async #bootFailed(): Promise<void> {
-    const unknown = new Promise<string>((resolve) => setTimeout(() => resolve('its CPUs do not leave the guest'), LOST_TIMEOUT).unref());
+    const unknown = new Promise<string>((resolve) => setTimeout(() => resolve('its CPUs do not leave the guest'), PAUSE_TIMEOUT).unref());
     const where = await Promise.race([this.#machine.where().catch((error: unknown) => String(error)), unknown]);
     this.#agent.fail(this.#death(`its agent did not answer within ${BOOT_TIMEOUT / 1000} s (${where})`));
   }

@@ -34,7 +34,7 @@ export function parseFormat(text: string, refusal: { words: string; exitCode: nu
   }
 }
 
-/** docker/cli: StatusError of `inspect`, `info` and `version` */
+/** docker/cli: StatusError of `inspect` */
 export const INSPECT_REFUSAL = { words: 'template parsing error', exitCode: 64 };
 
 /** `\t` and `\n` typed in a shell's quotes mean what they say. docker/cli templates.NewParse */
