@@ -47,6 +47,11 @@ export class HuskError extends Error {
     this.exitCode = options.exitCode ?? 1;
     this.fix = options.fix;
   }
+
+  /** The same for a command that Docker lets end with another code. */
+  withExitCode(exitCode: number): HuskError {
+    return new HuskError(this.message, { kind: this.kind, exitCode, fix: this.fix, cause: this });
+  }
 }
 
 /** What a disk or its owner refuses is no fault of husk's. */

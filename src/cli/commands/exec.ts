@@ -11,7 +11,7 @@ async function started<T>(start: () => Promise<T>, { detach }: { detach: boolean
     return await start();
   } catch (error) {
     if (!detach || !(error instanceof HuskError) || error.kind !== 'start-failed') throw error;
-    throw new HuskError(error.message, { kind: error.kind, exitCode: 1, fix: error.fix, cause: error });
+    throw error.withExitCode(1);
   }
 }
 

@@ -11,7 +11,7 @@ function refusedByOne<T>(parse: () => T): T {
     return parse();
   } catch (error) {
     if (!(error instanceof HuskError)) throw error;
-    throw new HuskError(error.message, { kind: error.kind, exitCode: 1, fix: error.fix, cause: error });
+    throw error.withExitCode(1);
   }
 }
 
