@@ -12,6 +12,7 @@ import { Blobs, sha256 } from './blobs.ts';
 import { parseImageConfig, parseManifest } from './manifest.ts';
 import { ImageRecords, layerFolder, layerTar, namesFile } from './records.ts';
 import { familiarReference, isDigest, parseKey } from './reference.ts';
+import { restoreRemoved } from './removal.ts';
 import type { Layer } from './contract.ts';
 import type { DatabaseSync } from 'node:sqlite';
 
@@ -41,6 +42,7 @@ export async function* checkImages(context: CheckContext): AsyncGenerator<ImageP
   const { database, paths } = context;
   const blobs = new Blobs(paths);
   const records = new ImageRecords({ database, paths, blobs });
+  restoreRemoved({ records, paths });
   const pullOf = new Map<string, string>();
   for (const id of records.ids()) {
     const name = records.names(id).map((key) => familiarReference(parseKey(key)))[0] ?? id;

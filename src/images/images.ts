@@ -45,7 +45,6 @@ export class ImageStore implements Images {
   #options: ImageStoreOptions;
   #claims: Claims;
   #removal: RemovalContext;
-  #restored = false;
 
   constructor(options: ImageStoreOptions) {
     const { paths, database } = options;
@@ -68,12 +67,12 @@ export class ImageStore implements Images {
     const found = this.#resolve(reference);
     if (!found) return undefined;
     // a removal that crashed half-way may have this image's layers
-    if (!this.#restored) restoreRemoved(this.#removal);
-    this.#restored = true;
+    restoreRemoved(this.#removal);
     return this.records.load(found.id);
   }
 
   list(): Image[] {
+    restoreRemoved(this.#removal);
     return this.records.ids().flatMap((id) => this.records.load(id) ?? []);
   }
 

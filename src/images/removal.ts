@@ -170,15 +170,13 @@ export function discardLayers({ records, paths }: Pick<RemovalContext, 'records'
 
 const names = (folder: string) => (existsSync(folder) ? readdirSync(folder) : []);
 
-/** A crash between a folder's renaming and the commit: the row is still there, so the folder comes back. */
+/** A crash between a folder's renaming and the commit: the row is still there, so the folder comes back. Looks at one folder where nothing is to be done. */
 export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records' | 'paths'>): void {
-  const found = removedLayers(paths);
-  if (found.length === 0) return;
+  const isMissing = (hex: string): boolean => records.hasLayerRow(`sha256:${hex}`) && existsSync(join(paths.tmp, REMOVED + hex)) && !existsSync(join(paths.layers, hex));
+  if (!removedLayers(paths).some(isMissing)) return;
+  // asked again inside: the removal may be under way, and commit before this transaction begins
   transaction(records.database, () => {
-    for (const hex of found) {
-      const [from, to] = [join(paths.tmp, REMOVED + hex), join(paths.layers, hex)];
-      if (records.hasLayerRow(`sha256:${hex}`) && existsSync(from) && !existsSync(to)) renameSync(from, to);
-    }
+    for (const hex of removedLayers(paths).filter(isMissing)) renameSync(join(paths.tmp, REMOVED + hex), join(paths.layers, hex));
   });
 }
 
