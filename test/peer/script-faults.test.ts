@@ -2,11 +2,11 @@
  * kill -9 of the command, its supervisor or its container's processes at a random moment of the lines of test/peer/script: afterwards `ps` tells the truth, the state is
  * whole, everything can be removed, and nothing is left. HUSK_FAULT_LINES sets how many lines (all: 0), HUSK_FAULT_SEED repeats a run.
  */
-import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/images.ts';
+import { attack, stateIsWhole } from '../fixtures/faults.ts';
 import { random } from '../fixtures/random.ts';
 import { HUSK, ordinaryUser } from '../fixtures/user.ts';
 import { missingBuild } from './peers.ts';
@@ -32,14 +32,6 @@ function victims(home: string): number[] {
   });
 }
 
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // gone already
-  }
-}
-
 const missing = missingImageTools() ?? missingBuild();
 if (missing) test.skip(`needs ${missing}`, () => {});
 else
@@ -56,26 +48,14 @@ else
     const all = [...readScript('containers'), ...readScript('storage')];
     const chosen = LINES === 0 ? all : Array.from({ length: LINES }, () => all[Math.floor(dice() * all.length)]!);
     for (const { command } of chosen) {
-      const child = user.start(shell(command), { env, stdio: 'ignore', detached: true });
-      const ended = once(child, 'exit');
-      await sleep(dice() * LATEST_KILL);
-      const alive = victims(user.home);
-      const victim = alive[Math.floor(dice() * alive.length)];
-      if (victim !== undefined) kill(victim);
-      const late = setTimeout(() => kill(-child.pid!), PATIENCE);
-      await ended;
-      clearTimeout(late);
+      await attack(command, { start: (line) => user.start(shell(line), { env, stdio: 'ignore', detached: true }), victims: () => victims(user.home), dice, latest: LATEST_KILL, patience: PATIENCE });
       const { status, stderr } = husk('ps', '-a');
       t.is(status, 0, `ps after ${command}: ${stderr}`);
     }
-    const check = husk('system', 'check');
-    t.is(check.status, 0, `system check: ${check.stdout}${check.stderr}`);
-    if (husk('image', 'inspect', 'box').status !== 0) t.is(husk('pull', '-q', reference).status, 0);
-    const names = husk('ps', '-aq').stdout.split('\n').filter(Boolean);
-    if (names.length > 0) t.is(husk('rm', '-f', ...names).status, 0);
-    t.is(husk('run', '--rm', '--network=none', reference, 'echo', 'still works').stdout, 'still works\n');
-    t.is(husk('volume', 'prune', '-af').status, 0);
-    t.deepEqual([husk('ps', '-aq').stdout, husk('volume', 'ls', '-q').stdout], ['', '']);
+    stateIsWhole(t, husk, 'box', () => {
+      t.is(husk('pull', '-q', reference).status, 0);
+      t.is(husk('tag', reference, 'box').status, 0);
+    });
     for (let patience = 0; patience < 100 && victims(user.home).length > 0; patience++) await sleep(100);
     t.deepEqual(victims(user.home).map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1')), []);
   });

@@ -10,18 +10,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { Home } from './home.ts';
 import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
+import { signalAgent } from './signal-agent.ts';
 
 /** seconds from the act to the report, boot included: KILL_TIMEOUT is 20 s, and this machine is slow */
 const BOUND = 90;
 /** made by test/vm-host: a tmpfs of 48 MiB */
 const DISK = '/run/vm-host-disk';
-/**
- * The way out of a container that may do anything, into its guest: the program a crash is piped to runs outside of every namespace (core(5)). It finds the
- * agent and signals it.
- */
-const signalAgent = (signal: string) =>
-  `echo 'for p in /proc/[0-9]*; do grep -q ^husk-agent $p/cmdline && kill -s ${signal} \${p#/proc/}; done' >/agent.sh; echo '|/proc/%P/root/bin/busybox sh /proc/%P/root/agent.sh' >/proc/sys/kernel/core_pattern; sh -c 'kill -SEGV $$'`;
-
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
 else await onKvmHost(import.meta.url, register, { seconds: 1300 });

@@ -3,48 +3,21 @@
  * other: exit code, standard output and errors must agree once ids and times are taken out. A VM is a boot of the test host's slow machine away, so waits
  * between commands are longer there. An hour for all of it, so it runs on demand: HUSK_SCRIPT_SECTIONS=REGEX, the sections whose titles match, in one data root.
  */
-import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { clean, readScript, shell, workplace, wrapper, type Line } from '../peer/script-lines.ts';
-import { finished, Home, type Result } from './home.ts';
+import { clean, readScript, type Line } from '../peer/script-lines.ts';
+import type { Result } from './home.ts';
 import { missingParts, onKvmHost, root } from './kvm-host.ts';
+import { Place } from './place.ts';
 
 const SCRIPTS = ['containers', 'storage'];
-/** of a moment between two commands, in a VM of the test host */
-const SLOWER = 12;
-/** ms a line has; those with several containers boot several machines */
-const TIMEOUT = 240_000;
 const LIMIT = 5400;
 
 const SECTIONS = process.env['HUSK_SCRIPT_SECTIONS'];
 const missing = missingParts() ?? (SECTIONS === undefined ? 'an hour of booting machines: HUSK_SCRIPT_SECTIONS=. runs it' : undefined);
 if (missing !== undefined) test.skip(missing, () => {});
 else await onKvmHost(import.meta.url, register, { seconds: LIMIT, env: { HUSK_SCRIPT_SECTIONS: SECTIONS! } });
-
-/** One isolation's data root and folder. */
-class Place {
-  readonly home = new Home();
-  readonly #env: NodeJS.ProcessEnv;
-
-  constructor(isolation: 'userns' | 'vm') {
-    const { home } = this;
-    mkdirSync(home.path('config/husk'), { recursive: true });
-    writeFileSync(home.path('config/husk/config.json'), JSON.stringify({ 'default-isolation': isolation }));
-    home.must('tag', 'husk/base', 'box');
-    home.must('rmi', 'husk/base');
-    this.#env = workplace({ home: home.folder, uid: process.getuid!(), gid: process.getgid!(), env: home.env }, 'work', wrapper(join(root, 'bin/husk')));
-    if (isolation === 'vm') writeFileSync(home.path('work/bin/sleep'), `#!/bin/sh\nexec /bin/sleep "$(echo "$1" | awk '{ print $1 * ${SLOWER} }')"\n`, { mode: 0o755 });
-  }
-
-  /** each place's folder has another name */
-  async run(line: string): Promise<Result> {
-    const { status, stdout, stderr } = await finished(spawn('sh', shell(line).slice(1), { env: this.#env, stdio: 'pipe', timeout: TIMEOUT }), '');
-    const plain = (text: string) => text.replaceAll(this.home.folder, '~');
-    return { status, stdout: plain(stdout), stderr: plain(stderr) };
-  }
-}
 
 function register(): void {
   const sections = new RegExp(SECTIONS!);
