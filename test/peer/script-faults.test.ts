@@ -48,7 +48,7 @@ else
     const all = [...readScript('containers'), ...readScript('storage')];
     const chosen = LINES === 0 ? all : Array.from({ length: LINES }, () => all[Math.floor(dice() * all.length)]!);
     for (const { command } of chosen) {
-      await attack(command, { start: (line) => user.start(shell(line), { env, stdio: 'ignore', detached: true }), victims: () => victims(user.home), dice, latest: LATEST_KILL, patience: PATIENCE });
+      await attack(command, { start: (line) => user.start(shell(line), { env, stdio: 'ignore', detached: true }), victims: () => victims(user.home), dice, moment: () => dice() * LATEST_KILL, patience: PATIENCE });
       const { status, stderr } = husk('ps', '-a');
       t.is(status, 0, `ps after ${command}: ${stderr}`);
     }
