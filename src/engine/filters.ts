@@ -24,8 +24,8 @@ const PREDICATES: Record<string, Predicate> = {
   volume: (container, value) => container.config.mounts.some((mount) => mount.name === value || mount.destination === value || (mount.type === 'bind' && mount.source === value)),
   network: (container, value) => networkName(container) === value,
   isolation: (container, value) => container.config.isolation === value,
-  publish: (container, value) => container.config.options.publish.some((entry) => portOf(entry) === portOf(value)),
-  expose: (container, value) => container.config.options.expose.some((entry) => portOf(entry) === portOf(value)),
+  publish: (container, value) => container.config.options.publish.some((entry) => shareAPort(entry, value)),
+  expose: (container, value) => container.config.options.expose.some((entry) => shareAPort(entry, value)),
   health: (container, value) => healthOf(container) === value,
   'is-task': (_container, value) => NO.includes(value.toLowerCase()),
 };
@@ -47,6 +47,7 @@ export function checkFilters(filters: Filters): void {
       if (key === 'health' && !HEALTH.includes(value)) throw new HuskError(`invalid filter 'health=${value}'`, { kind: 'invalid' });
       if (key === 'is-task' && ![...NO, 'true', '1'].includes(value.toLowerCase())) throw new HuskError(`invalid filter 'is-task=${value}'`, { kind: 'invalid' });
       if (key === 'exited' && !/^\d+$/.test(value)) throw new HuskError(`invalid filter 'exited=${value}'`, { kind: 'invalid' });
+      if ((key === 'publish' || key === 'expose') && !PORTS.test(value)) throw new HuskError(`invalid filter '${key}=${value}'`, { kind: 'invalid', fix: 'PORT[-PORT][/PROTOCOL]' });
       if (key === 'name' || key === 'id') pattern(value);
     }
   }
@@ -103,10 +104,17 @@ function isOlder(one: Container, other: Container): boolean {
   return one.createdAt < other.createdAt;
 }
 
-/** the container's end of `[ip:][host:]container[/protocol]` */
-function portOf(entry: string): string {
-  const [port = '', protocol = 'tcp'] = entry.slice(entry.lastIndexOf(':') + 1).split('/');
-  return `${port}/${protocol}`;
+const PORTS = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(\w*))?$/;
+
+/** @param entry `[[ip:][host:]]port[-port][/protocol]`: the container's end counts. @returns undefined: no ports */
+function portsOf(entry: string): { first: number; last: number; protocol: string } | undefined {
+  const match = PORTS.exec(entry.slice(entry.lastIndexOf(':') + 1));
+  return match ? { first: Number(match[1]), last: Number(match[2] ?? match[1]), protocol: match[3] || 'tcp' } : undefined;
+}
+
+function shareAPort(one: string, other: string): boolean {
+  const [a, b] = [portsOf(one), portsOf(other)];
+  return a !== undefined && b !== undefined && a.protocol === b.protocol && a.first <= b.last && b.first <= a.last;
 }
 
 /** Docker matches ids and names as regular expressions; the person who types them is the one who waits for them */

@@ -22,6 +22,9 @@ const CASES: [words: string[], code: number, stderr: string][] = [
   [['run', '--nmae', 'x'], 125, `unknown flag: --nmae\nDid you mean '--name'?\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`],
   [['run', '-qz', 'x'], 125, `unknown shorthand flag: 'z' in -z\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`],
   [['run', '--dns', 'foo', 'x'], 125, `invalid argument "foo" for "--dns" flag: IP address is not correctly formatted: foo\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`],
+  [['-H', 'tcp://far:2375', 'ps'], 125, "invalid argument \"tcp://far:2375\" for \"-H, --host\" flag: husk has no daemon to connect to: it runs containers on this machine\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n"],
+  [['--context', 'far', 'ps'], 125, "invalid argument \"far\" for \"-c, --context\" flag: husk has no daemon to connect to: it runs containers on this machine\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n"],
+  [['--log-level', 'loud', 'ps'], 125, "invalid argument \"loud\" for \"-l, --log-level\" flag: not one of \"debug\", \"info\", \"warn\", \"error\", \"fatal\"\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n"],
   [['--foo', 'ps'], 125, "unknown flag: --foo\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n"],
   [['ps', '-n', 'x'], 125, "invalid argument \"x\" for \"-n, --last\" flag: strconv.ParseInt: parsing \"x\": invalid syntax\n\nUsage:  husk ps [OPTIONS]\n\nRun 'husk ps --help' for more information\n"],
   [['ps', '--filter', 'foo'], 125, "invalid argument \"foo\" for \"-f, --filter\" flag: bad format of filter (expected name=value)\n\nUsage:  husk ps [OPTIONS]\n\nRun 'husk ps --help' for more information\n"],
@@ -47,6 +50,10 @@ test('the version is that of package.json', async (t) => {
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as { version: string };
   t.is((await husk(['--version'])).stdout, `husk version ${version}\n`);
   t.is((await husk(['-v'])).stdout, `husk version ${version}\n`);
+});
+
+test('flags before the command that change nothing here', async (t) => {
+  t.like(await husk(['--context', 'default', '-l', 'error', '--version']), { code: 0, stderr: '' });
 });
 
 test('no command at all shows the help on stderr, --help on stdout; both succeed', async (t) => {

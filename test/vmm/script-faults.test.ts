@@ -16,8 +16,11 @@ import { signalAgent } from './signal-agent.ts';
 
 const LINES = Number(process.env['HUSK_VM_FAULT_LINES'] ?? 0);
 const SEED = Number(process.env['HUSK_FAULT_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-/** ms: a boot takes 15 s in the test host. Half of the kills come in the first quarter: many lines boot nothing */
-const LATEST_KILL = 30_000;
+/** ms within which something is killed: a boot takes 15 s in the test host, a command that boots nothing 2 s */
+const LATEST_KILL = { boots: 25_000, other: 3_000 };
+const BOOTS = /docker (container )?(run|start|restart)\b/;
+/** containers of the script's that run all the time, so that lines have what they ask for, and something to kill */
+const RUNNING = ['bg', 'files', 'busy'];
 /** ms a line may take after something of it was killed; then it is ended */
 const PATIENCE = 120_000;
 /** seconds a line takes at most on average */
@@ -37,22 +40,27 @@ function register(): void {
     const all = [...readScript('containers'), ...readScript('storage')];
     const done = { agents: 0, processes: 0 };
     const victims = () => {
-      const alive = [...commandsOf(home.folder), ...home.supervisors().map(Number)];
-      if (alive.length > 0) done.processes++;
-      return alive;
+      const kinds = [commandsOf(home.folder), home.supervisors().map(Number)].filter((pids) => pids.length > 0);
+      if (kinds.length > 0) done.processes++;
+      return kinds[Math.floor(dice() * kinds.length)] ?? [];
     };
     const instead = async () => {
-      const [name] = husk('ps', '-q', '--filter', 'status=running').stdout.split('\n');
-      if (!name) return false;
-      await home.feed('', 'exec', '--privileged', name, 'sh', '-c', `mount -o remount,rw /proc/sys; ${signalAgent('KILL')}`);
-      done.agents++;
+      const names = husk('ps', '-q', '--filter', 'status=running').stdout.split('\n').filter(Boolean);
+      const name = names[Math.floor(dice() * names.length)];
+      if (name === undefined) return false;
+      const { stderr } = await home.feed('', 'exec', '--privileged', name, 'sh', '-c', `mount -o remount,rw /proc/sys; ${signalAgent('KILL')}; sleep 10`);
+      if (/virtual machine|supervisor/.test(stderr)) done.agents++;
+      else console.log(`the agent was not killed: ${stderr}`);
       return true;
     };
-    // one after another, so that a line finds what those before it made
-    const first = Math.floor(dice() * all.length);
     for (let count = 1; count <= LINES; count++) {
-      const { command } = all[(first + count) % all.length]!;
-      await attack(command, { start: (line) => place.start(line), victims, instead, dice, moment: () => dice() ** 2 * LATEST_KILL, patience: PATIENCE });
+      for (const name of RUNNING) {
+        if (husk('start', name).status === 0) continue;
+        await place.run(all.find(({ command }) => command.startsWith(`docker run -d --name ${name} `))!.command);
+      }
+      const { command } = all[Math.floor(dice() * all.length)]!;
+      const latest = BOOTS.test(command) ? LATEST_KILL.boots : LATEST_KILL.other;
+      await attack(command, { start: (line) => place.start(line), victims, instead, dice, moment: () => dice() * latest, patience: PATIENCE });
       const { status, stderr } = husk('ps', '-a');
       t.is(status, 0, `ps after ${command}: ${stderr}`);
       if (count % 10 === 0) console.log(`${count} lines, ${done.agents} agents and ${done.processes} processes killed`);

@@ -11,9 +11,21 @@ export const COMMANDS: readonly Command[] = [...CONTAINER_COMMANDS, ...IMAGE_COM
 export const GLOBAL_FLAGS: readonly Flag[] = [
   { name: 'config', type: 'string', help: 'husk\'s config file (default "~/.config/husk/config.json")', complete: 'file' },
   { name: 'data-root', type: 'string', help: 'Folder of images, containers and volumes', complete: 'file' },
+  { name: 'context', short: 'c', type: 'string', help: 'The context there is: "default"', validate: onlyHere, hidden: true },
   { name: 'debug', short: 'D', type: 'bool', help: 'Show the causes of errors' },
+  { name: 'host', short: 'H', type: 'list', help: 'No daemon to connect to', validate: onlyHere, hidden: true },
+  { name: 'log-level', short: 'l', type: 'string', help: 'Taken, as husk logs nothing but warnings and errors', validate: logLevel, hidden: true },
   { name: 'version', short: 'v', type: 'bool', help: 'Print the version and quit' },
 ];
+
+/** of --host and --context: work meant for another machine is never done on this one */
+function onlyHere(value: string): void {
+  if (value !== 'default') throw new Error('husk has no daemon to connect to: it runs containers on this machine');
+}
+
+function logLevel(value: string): void {
+  if (!['debug', 'info', 'warn', 'error', 'fatal'].includes(value)) throw new Error('not one of "debug", "info", "warn", "error", "fatal"');
+}
 
 /** Every spelling of a command, `husk container X` forms first as in Docker's "Aliases". */
 export function spellings(command: Command): string[][] {
