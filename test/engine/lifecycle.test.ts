@@ -169,6 +169,21 @@ test('remove: running ones only by force, in Docker\'s words', async (t) => {
   t.false(existsSync(paths.container(id)));
 });
 
+test('remove waits for a start that is under way', async (t) => {
+  const { engine, paths } = await openTestEngine(t);
+  const { id } = await engine.create(createOptions());
+  using database = openDatabase(paths.database) as ReturnType<typeof openDatabase> & Disposable;
+  const store = new ContainerStore(database);
+  const claimed = store.change(id, (state) => ({ ...state, claim: { by: identifySelf(), operation: 'start' } }))!;
+  const removed = engine.remove(id, { force: true });
+  t.is(await Promise.race([removed, new Promise((after) => setTimeout(after, 100, 'waits'))]), 'waits');
+  store.change(id, () => ({ ...claimed.state, claim: undefined }));
+  await removed;
+  t.deepEqual(engine.list({ all: true }), []);
+  const again = await background({ engine } as TestEngine, FOREVER);
+  await Promise.all([engine.restart(again, { timeout: 0 }).catch(() => {}), engine.remove(again, { force: true })]);
+});
+
 test('what is made in a folder that a removal has looked for already goes again', async (t) => {
   const { engine, paths } = await openTestEngine(t);
   const { id } = await engine.create(createOptions());
