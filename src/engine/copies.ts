@@ -1,4 +1,8 @@
-/** containers/<id>/record.json: a copy of the record but for its state, which changes too often. Read by `system check` alone. */
+/**
+ * containers/<id>, and record.json in it: a copy of the record but for its state, which changes too often. Read by `system check` alone. A removal looks for the folder
+ * once, after its claim: what is made here after that look is taken away here.
+ */
+import { mkdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Paths } from '../paths.ts';
 import { readCopy, writeCopy } from '../state/copies.ts';
@@ -9,11 +13,31 @@ export type ContainerCopy = Omit<Container, 'state'>;
 
 const copyFile = (paths: Pick<Paths, 'container'>, id: string) => join(paths.container(id), 'record.json');
 
+/** @returns false when the container is being removed, or has been */
+export function makeContainerFolder(context: Pick<EngineContext, 'paths' | 'store'>, id: string): boolean {
+  mkdirSync(context.paths.container(id), { recursive: true, mode: 0o711 });
+  return isStaying(context, id);
+}
+
 export function keepContainerCopy(context: Pick<EngineContext, 'paths' | 'store'>, id: string): void {
   const record = context.store.get(id);
   if (!record) return;
   const { name, imageId, createdAt, config } = record;
   writeCopy(copyFile(context.paths, id), { id, name, imageId, createdAt, config } satisfies ContainerCopy);
+  isStaying(context, id);
+}
+
+/** Asked after something was made in its folder. Where a removal has been claimed by then, and may have looked already, that goes again. */
+function isStaying(context: Pick<EngineContext, 'paths' | 'store'>, id: string): boolean {
+  const status = context.store.get(id)?.state.status;
+  if (status !== undefined && status !== 'removing') return true;
+  rmSync(copyFile(context.paths, id), { force: true });
+  try {
+    rmdirSync(context.paths.container(id));
+  } catch {
+    // the removal has it, or will find it
+  }
+  return false;
 }
 
 export function readContainerCopy(paths: Pick<Paths, 'container'>, id: string): ContainerCopy | undefined {

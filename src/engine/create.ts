@@ -2,7 +2,7 @@
  * `create`: resolves the image (pulling by policy), merges its config with what was asked for, checks all of it, and writes
  * the record. Nothing runs and no namespace is made; the record is whole or absent.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Config } from '../config.ts';
 import { parseSignal } from '../container/signals.ts';
@@ -14,7 +14,7 @@ import { logSettings } from '../logs/options.ts';
 import type { Isolation } from '../sandbox.ts';
 import { NEVER, type ContainerState } from '../state/containers.ts';
 import type { EngineContext } from './context.ts';
-import { keepContainerCopy } from './copies.ts';
+import { keepContainerCopy, makeContainerFolder } from './copies.ts';
 import type { Container, ContainerConfig, CreateOptions, Engine } from './contract.ts';
 import { recordEvent } from './events.ts';
 import { chooseIsolation } from './isolation.ts';
@@ -56,7 +56,7 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   const record: Container = { id, name: name ?? generateName((candidate) => context.store.byName(candidate) !== undefined), imageId: image.id, createdAt: Date.now(), config, state: freshState() };
   // the row first: a folder without a record would be nobody's
   context.store.insert(record);
-  mkdirSync(context.paths.container(id), { recursive: true, mode: 0o711 });
+  makeContainerFolder(context, id);
   keepContainerCopy(context, id);
   recordEvent(context, record, 'create');
   return { id, warnings };

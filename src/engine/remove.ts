@@ -15,34 +15,46 @@ import { finishRemoval, resolve, resolveAll } from './truth.ts';
 import { waitUntilStopped } from './wait.ts';
 
 const SIGKILL = 9;
-/** how often a removal looks whether a copy is over, ms */
-const FILES_POLL_MS = 20;
+/** how often a removal looks whether a start or a copy is over, ms */
+const POLL_MS = 20;
 
 export async function remove(context: EngineContext, reference: string, options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
-  let container = resolve(context, reference);
-  if (isRunning(container)) {
-    if (!options.force) throw cannotRemove(container, container.state.status);
-    await ask(context, container, { type: 'signal', signal: SIGKILL, byUser: true });
-    await waitUntilStopped(context, container.id);
-  }
-  await untilFilesAreFree(context, container.id);
-  const claimed = context.store.change(container.id, (state, record) => {
-    if (isRunning(record)) throw cannotRemove(record, state.status);
-    if (state.claim && isAlive(state.claim.by)) throw new HuskError(`removal of container ${reference} is already in progress`, { kind: 'conflict' });
-    return { ...state, status: 'removing', claim: { by: identifySelf(), operation: 'remove' } };
-  });
+  const container = resolve(context, reference);
+  const claimed = await claim(context, container, { reference, force: options.force ?? false });
   // a --rm container has gone by itself meanwhile
-  if (claimed) {
-    container = claimed;
-    await finishRemoval(context, container);
-  }
-  if (options.volumes && container.config.mounts.length > 0) await (await context.volumes()).removeAnonymous(container.config.mounts);
+  if (claimed) await finishRemoval(context, claimed);
+  const { mounts } = (claimed ?? container).config;
+  if (options.volumes && mounts.length > 0) await (await context.volumes()).removeAnonymous(mounts);
   await sweepRemoved(context.paths);
 }
 
-/** Somebody copies from or to it while it does not run: that ends by itself. */
-async function untilFilesAreFree(context: EngineContext, id: string): Promise<void> {
-  while (reread(context, id)?.state.claim?.operation === 'copy') await new Promise((after) => setTimeout(after, FILES_POLL_MS));
+/** @returns undefined when it has gone meanwhile */
+async function claim(context: EngineContext, { id }: Container, { reference, force }: { reference: string; force: boolean }): Promise<Container | undefined> {
+  for (;;) {
+    await untilFree(context, id);
+    const container = reread(context, id);
+    if (!container) return undefined;
+    if (isRunning(container)) {
+      if (!force) throw cannotRemove(container, container.state.status);
+      await ask(context, container, { type: 'signal', signal: SIGKILL, byUser: true });
+      await waitUntilStopped(context, id);
+    }
+    let taken = false;
+    const claimed = context.store.change(id, (state, record) => {
+      const isClaimed = state.claim !== undefined && isAlive(state.claim.by);
+      // somebody was faster: once more
+      if (isRunning(record) || (isClaimed && state.claim!.operation !== 'remove')) return undefined;
+      if (isClaimed) throw new HuskError(`removal of container ${reference} is already in progress`, { kind: 'conflict' });
+      taken = true;
+      return { ...state, status: 'removing', claim: { by: identifySelf(), operation: 'remove' } };
+    });
+    if (taken || !claimed) return claimed;
+  }
+}
+
+/** Somebody starts it, or copies from or to it while it does not run: that ends by itself. */
+async function untilFree(context: EngineContext, id: string): Promise<void> {
+  while (['start', 'copy'].includes(reread(context, id)?.state.claim?.operation ?? '')) await new Promise((after) => setTimeout(after, POLL_MS));
 }
 
 function cannotRemove(container: Container, status: string): HuskError {

@@ -2,7 +2,7 @@
  * `start` and `attach`: hands a container to a supervisor, with the first client's streams connected before the command runs. Which
  * of several concurrent starts wins is decided by the supervisors' claims in the record; the others wait and find it running.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Spec } from '../container/spec.ts';
 import { parseSignal } from '../container/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
@@ -13,6 +13,7 @@ import { attachment } from './attachment.ts';
 import type { EngineContext } from './context.ts';
 import type { Attachment, Container, Engine } from './contract.ts';
 import { connect, isRunning, notRunning, reread } from './control.ts';
+import { makeContainerFolder } from './copies.ts';
 import { eventAttributes, recordEvent } from './events.ts';
 import { outbound } from './outbound.ts';
 import { resolve } from './truth.ts';
@@ -103,8 +104,7 @@ async function specOf(context: EngineContext, container: Container, image: Image
     return await context.buildSpec(container, image);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    if (reread(context, container.id) === undefined) throw new HuskError(`No such container: ${container.id}`, { kind: 'not-found', cause: error });
-    mkdirSync(context.paths.container(container.id), { recursive: true, mode: 0o711 });
+    if (reread(context, container.id) === undefined || !makeContainerFolder(context, container.id)) throw new HuskError(`No such container: ${container.id}`, { kind: 'not-found', cause: error });
     return context.buildSpec(container, image);
   }
 }

@@ -48,7 +48,8 @@ export function sendOutput(source: Readable, number: number | undefined): Output
   const quiet = async () => {
     const start = Date.now();
     const waits = () => stream.writableLength > 0 || Date.now() - last < QUIET_MS;
-    for (last = start; !stream.destroyed && waits() && Date.now() - start < FLUSH_MS; ) await new Promise((resolve) => setTimeout(resolve, QUIET_MS / 4));
+    // asked after what is ready has been read: timers come first in a turn, also after a time in which the host did not let this machine run
+    for (last = start; !stream.destroyed && waits() && Date.now() - start < FLUSH_MS; ) await new Promise((resolve) => setTimeout(() => setImmediate(resolve), QUIET_MS / 4));
   };
   return { flushed: () => Promise.race([over, quiet()]) };
 }

@@ -15,8 +15,24 @@ const QUIET_MS = 500;
 const STDERR_PRIORITY = '3';
 const OWN_FIELDS = new Set(['MESSAGE', 'PRIORITY', 'SYSLOG_IDENTIFIER', 'SYSLOG_TIMESTAMP']);
 
+/** journalctl's name for the place behind an entry */
+const CURSOR = /"__CURSOR" ?: ?"([^"]+)"/;
+
 /** @throws HuskError `unsupported` when there is no journalctl */
 export async function* readJournal(id: string, options: Omit<ReadOptions, 'format'>): AsyncGenerator<LogEntry[]> {
+  const place: { cursor?: string } = {};
+  yield* ask(id, options, place);
+  // that one was ended when it had long said nothing: it may not have come to it yet
+  if (options.follow && !options.signal?.aborted) yield* ask(id, { ...options, follow: undefined, after: place.cursor }, place);
+}
+
+interface Asked extends Omit<ReadOptions, 'format'> {
+  /** only what comes behind this */
+  after?: string;
+}
+
+/** @param place is moved on behind each entry */
+async function* ask(id: string, options: Asked, place: { cursor?: string }): AsyncGenerator<LogEntry[]> {
   const child = spawn('journalctl', journalArguments(id, options), { stdio: ['ignore', 'pipe', 'pipe'] });
   const failed = new Promise<never>((_, reject) => child.once('error', (error) => reject(new HuskError(`cannot read the journal: ${error.message}`, { kind: 'unsupported', fix: 'install systemd (journalctl)', cause: error }))));
   failed.catch(() => {});
@@ -33,6 +49,7 @@ export async function* readJournal(id: string, options: Omit<ReadOptions, 'forma
     await Promise.race([failed, new Promise((resolve) => child.once('spawn', resolve))]);
     for await (const lines of wholeLines(child.stdout)) {
       heard = Date.now();
+      place.cursor = CURSOR.exec(lines.at(-1) ?? '')?.[1] ?? place.cursor;
       const entries = lines.flatMap((line) => parseJournalEntry(line) ?? []);
       if (entries.length > 0) yield entries;
     }
@@ -46,11 +63,12 @@ export async function* readJournal(id: string, options: Omit<ReadOptions, 'forma
 }
 
 /** journalctl(1) */
-export function journalArguments(id: string, { tail, since, until, follow }: Omit<ReadOptions, 'format'>): string[] {
+export function journalArguments(id: string, { tail, since, until, follow, after }: Asked): string[] {
+  // it takes one beginning only
+  const beginning = [...(tail === undefined ? (follow ? ['--no-tail'] : []) : [`--lines=${tail}`]), ...(since === undefined ? [] : [`--since=@${since / 1000}`])];
   return [
     '--output=json', '--all', '--quiet', '--no-pager',
-    ...(tail === undefined ? (follow ? ['--no-tail'] : []) : [`--lines=${tail}`]),
-    ...(since === undefined ? [] : [`--since=@${since / 1000}`]),
+    ...(after === undefined ? beginning : [`--after-cursor=${after}`]),
     ...(until === undefined ? [] : [`--until=@${until / 1000}`]),
     ...(follow ? ['--follow'] : []),
     `CONTAINER_ID_FULL=${id}`,

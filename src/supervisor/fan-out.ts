@@ -73,6 +73,8 @@ export class FanOut {
       const outcome = await Promise.race([ended, timeout]);
       clearTimeout(timer);
       if (outcome !== 'timeout') return;
+      // timers come first in a turn of the event loop: after a time in which this process did not run, what came meanwhile is not read yet
+      await new Promise((afterReads) => setImmediate(afterReads));
       if (this.#blocked.size === 0 && Date.now() - this.#lastData >= quiet) return;
     }
   }

@@ -51,12 +51,12 @@ export async function sweepRemoved(paths: Pick<Paths, 'tmp'>): Promise<void> {
     return;
   }
   for (const name of names) {
-    // copy-up-…: where src/volumes/populate.ts looks at an image while it fills a volume
-    const match = /^(removed-[0-9a-f]{64}|copy-up)-(\d+)-(\d+)(?:-\w{6})?$/.exec(name);
+    // copy-up-…: where src/volumes/populate.ts looks at an image while it fills a volume; volume-…: one that src/volumes/volumes.ts is deleting
+    const match = /^(removed-[0-9a-f]{64}|copy-up|volume)-(\d+)-(\d+)(?:-\w{6})?$/.exec(name);
     if (!match) continue;
     const [, kind, pid, startTime] = match;
     const owner = identify(Number(pid));
-    const mine = owner?.pid === process.pid && kind !== 'copy-up';
+    const mine = owner?.pid === process.pid && kind!.startsWith(REMOVED_PREFIX);
     if (owner && owner.startTime === startTime && !mine && isAlive(owner)) continue;
     await deleteTree(join(paths.tmp, name));
   }

@@ -13,6 +13,7 @@ import { removeTree, treeSize } from '../rootless/trees.ts';
 import { writeCopy } from '../state/copies.ts';
 import { transaction } from '../state/database.ts';
 import { appendEvent } from '../state/events.ts';
+import { identifySelf } from '../state/process-identity.ts';
 import type { CreateVolume, ResolvedMount, Volume, VolumeFilters, Volumes } from './contract.ts';
 import { anonymousName, checkVolumeName } from './name.ts';
 import { populateMounts } from './populate.ts';
@@ -112,9 +113,12 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     );
   };
 
+  /** the name src/supervisor/removal.ts sweeps, should this process be killed */
+  const newAside = (): string => join(paths.tmp, `volume-${process.pid}-${identifySelf().startTime}-${randomBytes(3).toString('hex')}`);
+
   /** The record goes first, then the folder is moved aside and deleted: whatever is interrupted, no volume is half there. */
   const drop = async (name: string): Promise<void> => {
-    const aside = join(paths.tmp, `volume-${randomBytes(8).toString('hex')}`);
+    const aside = newAside();
     const moved = inTransaction(database, () => {
       const users = inUse(name);
       if (users.length > 0) throw new HuskError(`remove ${name}: volume is in use - [${users.join(', ')}]`, { kind: 'conflict' });
@@ -137,7 +141,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       const unmade = (existsSync(paths.volumes) ? readdirSync(paths.volumes) : []).filter((name) => find(name) === undefined && !existsSync(volumeCopy(paths, name)) && isEmpty(join(paths.volumes, name, '_data')));
       mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
       return unmade.map((name) => {
-        const aside = join(paths.tmp, `volume-${randomBytes(8).toString('hex')}`);
+        const aside = newAside();
         renameSync(join(paths.volumes, name), aside);
         return aside;
       });

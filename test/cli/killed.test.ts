@@ -12,7 +12,7 @@ import { HUSK, ordinaryUser, ROOT } from '../fixtures/user.ts';
 const ROUNDS = Number(process.env['HUSK_KILL_ROUNDS'] ?? 4);
 const CONTAINERS = 5;
 /** ms for the kernel to end what dies with its parent */
-const PATIENCE = 10_000;
+const PATIENCE = 60_000;
 
 const missing = missingImageTools() ?? (existsSync(`${ROOT}/dist/husk-main.cjs`) ? undefined : 'husk is not built (make build)');
 const kills = missing ? test.skip : test;

@@ -41,11 +41,13 @@ story('a day in a terminal', async (t) => {
   screen.type('stty size');
   await screen.shows(/^30 100$/m);
   screen.resize(80, 24);
-  screen.type('stty size');
+  // the new size goes another way than what is typed
+  screen.type('until [ "$(stty size)" = "24 80" ]; do sleep 0.1; done; stty size');
   await screen.shows(/^24 80$/m);
 
-  screen.type('sleep 100');
-  await screen.shows(/sleep 100$/m);
+  // only once a command runs is Ctrl-C a signal: the shell's line editor reads it as a key
+  screen.type("sh -c 'echo sleeps-$((40 + 2)); exec sleep 100'");
+  await screen.shows(/^sleeps-42$/m);
   screen.press('C-c');
   screen.type('echo interrupted-$?');
   await screen.shows(/^interrupted-130$/m);

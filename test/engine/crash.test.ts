@@ -15,6 +15,9 @@ const ROUNDS = Number(process.env['HUSK_CRASH_ROUNDS'] ?? 60);
 const NAMES = ['one-c', 'two-c', 'three-c'];
 const OPERATIONS = ['run', 'run', 'run rm', 'start', 'stop', 'remove', 'list'];
 
+/** ms for what dies with a killed supervisor, and for one on its way out */
+const PATIENCE = 60_000;
+
 const sleep = (ms: number) => new Promise((after) => setTimeout(after, ms));
 
 /** pids whose environment names this data root: its supervisors and containers, whoever started them */
@@ -42,8 +45,8 @@ function killed(pid: number): void {
 const names = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
 
 async function settle(fixture: TestEngine): Promise<void> {
-  // what dies with a killed supervisor needs a moment; commands that were not killed are done
-  for (let patience = 0; patience < 100; patience++) {
+  // commands that were not killed are done
+  for (const start = Date.now(); Date.now() - start < PATIENCE; ) {
     const alive = fixture.engine.list({ all: true }).filter(({ state }) => state.status === 'running').length;
     const claims = fixture.engine.list({ all: true }).filter(({ state }) => state.claim).length;
     if (claims === 0 && processesOf(fixture.dataRoot).length === alive * 2) return;
@@ -97,7 +100,7 @@ test('kill -9 at random moments leaves no lie behind', async (t) => {
   for (const { id } of engine.list({ all: true })) await engine.remove(id, { force: true });
   t.deepEqual(names(paths.containers), []);
   t.deepEqual(names(paths.tmp), []);
-  await sleep(200);
+  for (const start = Date.now(); processesOf(dataRoot).length > 0 && Date.now() - start < PATIENCE; ) await sleep(20);
   t.deepEqual(processesOf(dataRoot), []);
 });
 

@@ -1,4 +1,5 @@
 /** `events`: what each operation leaves in the stream, who may follow it, and what the filters let through. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import type { EventMessage, EventOptions } from '../../src/engine/contract.ts';
 import { eventFilter } from '../../src/engine/event-filters.ts';
@@ -27,7 +28,8 @@ test('a life from create to destroy, with Docker\'s actions and attributes', asy
   await engine.exec(id, { command: ['true'], interactive: false, tty: false, detach: false, env: [], privileged: false }).then((attachment) => attachment!.exited);
   engine.rename(id, 'other');
   await engine.kill(id, 'CONT');
-  await engine.stop(id, { timeout: 5 });
+  // a SIGKILL after the grace would be told too
+  await engine.stop(id, { timeout: 60 });
   await engine.remove(id);
   const events = await all(machine);
   t.deepEqual(actions(events), ['create', 'start', 'exec_create: true', 'exec_start: true', 'exec_die', 'rename', 'kill', 'kill', 'die', 'stop', 'destroy']);
@@ -46,6 +48,7 @@ test('stop is a kill, a death and a stop; a start with streams is attached first
   t.is(code, 3);
   t.deepEqual(actions(await all(machine)), ['create', 'attach', 'start', 'die']);
   const from = Date.now();
+  await sleep(CLOCKS);
   const { id: second } = await machine.engine.create(createOptions({ command: SLEEP }));
   await machine.engine.start(second);
   await machine.engine.stop(second, { timeout: 0 });
@@ -59,21 +62,26 @@ test('stop is a kill, a death and a stop; a start with streams is attached first
 test('any number of readers follow at once, and each sees everything once', async (t) => {
   const machine = await openTestEngine(t);
   const stop = new AbortController();
-  const readers = Array.from({ length: 5 }, async () => {
-    const found: string[] = [];
-    for await (const { Action } of machine.engine.events({ signal: stop.signal })) {
-      found.push(Action);
-      if (found.length === 300) break;
-    }
-    return found.length;
+  const seen = [0, 0, 0, 0, 0];
+  const readers = seen.map(async (_, reader) => {
+    for await (const { Action } of machine.engine.events({ signal: stop.signal })) if (Action === 'any' && ++seen[reader]! === 300) break;
+    return seen[reader];
   });
+  const until = async (done: () => boolean) => {
+    while (!done()) await sleep(1);
+  };
   const other = openDatabase(machine.paths.database);
-  await new Promise((after) => setTimeout(after, 50));
+  const append = () => appendEvent(other, { Type: 'image', Action: 'any', Actor: { ID: '', Attributes: {} } });
+  for (let index = 0; index < 280; index++) append();
+  await until(() => seen.every((count) => count === 280));
   const started = Date.now();
-  for (let index = 0; index < 300; index++) appendEvent(other, { Type: 'image', Action: `n${index}`, Actor: { ID: '', Attributes: {} } });
+  for (let count = 281; count <= 300; count++) {
+    append();
+    await until(() => seen.every((each) => each === count));
+  }
   t.deepEqual(await Promise.all(readers), [300, 300, 300, 300, 300]);
-  // by notice: five rounds of the one-second look would take longer than this
-  t.true(Date.now() - started < 5000);
+  // by notice: twenty rounds of the one-second look would take twice as long
+  t.true(Date.now() - started < 10_000);
   stop.abort();
   other.close();
 });

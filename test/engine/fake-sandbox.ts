@@ -4,9 +4,10 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { constants } from 'node:os';
-import { accessSync, constants as access, statSync } from 'node:fs';
+import { accessSync, constants as access, readFileSync, statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../../src/errors.ts';
 import type { ExitStatus, Sandbox, SandboxProcess, StdioRequest } from '../../src/sandbox.ts';
 import type { OpenSandbox } from '../../src/supervisor/sandboxes.ts';
@@ -21,6 +22,7 @@ function fakeSandbox(args: string[], env: string[]): Sandbox {
     const process = await start(command, env, request);
     running.add(process);
     void process.exited.then(() => running.delete(process));
+    await untilItself(process.pid);
     return process;
   };
   const destroy = async () => {
@@ -37,8 +39,8 @@ function fakeSandbox(args: string[], env: string[]): Sandbox {
     },
     exec: (process, request) => run(process.args, request),
     signal: (signal) => main?.signal(signal),
-    pause: async () => main?.signal(constants.signals.SIGSTOP),
-    unpause: async () => main?.signal(constants.signals.SIGCONT),
+    pause: async () => running.forEach((process) => process.signal(constants.signals.SIGSTOP)),
+    unpause: async () => running.forEach((process) => process.signal(constants.signals.SIGCONT)),
     processes: async () => [...running].map(({ pid }) => pid),
     ps: async (options) => ({ titles: ['PID', 'CMD'], processes: [...running].map(({ pid }) => [String(pid), `ps ${options.join(' ')}`]) }),
     stats: async () => ({ cpuNanoseconds: 1, memoryBytes: 2, memoryLimitBytes: 3, pids: running.size, pidsLimit: undefined, networkReceivedBytes: 0, networkSentBytes: 0, blockReadBytes: 0, blockWrittenBytes: 0 }),
@@ -54,15 +56,31 @@ function fakeSandbox(args: string[], env: string[]): Sandbox {
   };
 }
 
+/** --pdeathsig: as husk-init does it, the process goes when its supervisor goes, also when that was before the signal was asked for. */
+const LEASH = ['--pdeathsig', 'KILL', '--', '/bin/sh', '-c', '[ "$PPID" = "$0" ] && exec "$@"'];
+
 async function start(command: string[], env: string[], stdio: StdioRequest): Promise<SandboxProcess> {
   const program = find(command[0]!);
-  // --pdeathsig: as husk-init does it, the process goes when its supervisor goes
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...command.slice(1)], {
+  const child = spawn('setpriv', [...LEASH, String(process.pid), program, ...command.slice(1)], {
     stdio: [stdio.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     env: Object.fromEntries(env.map((entry) => entry.split(/=(.*)/s) as [string, string])),
   });
   await once(child, 'spawn');
-  return { pid: child.pid!, stdin: child.stdin, stdout: child.stdout!, stderr: child.stderr!, resize: () => {}, signal: (signal) => void child.kill(signal), exited: exited(child) };
+  // Node throws away what nobody reads when a child exits; the supervisor begins to read later
+  const [stdout, stderr] = [child.stdout!, child.stderr!].map((stream) => stream.pipe(new PassThrough())) as [PassThrough, PassThrough];
+  return { pid: child.pid!, stdin: child.stdin, stdout, stderr, resize: () => {}, signal: (signal) => void child.kill(signal), exited: exited(child) };
+}
+
+/** As of a real sandbox: what has started is the command. */
+async function untilItself(pid: number): Promise<void> {
+  const isLeashed = () => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(LEASH.at(-1)!);
+    } catch {
+      return false;
+    }
+  };
+  while (isLeashed()) await sleep(1);
 }
 
 async function exited(child: ChildProcess): Promise<ExitStatus> {

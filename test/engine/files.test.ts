@@ -22,6 +22,11 @@ function refused(t: ExecutionContext, user: TestUser, args: string[], says: RegE
   t.regex(stderr, says);
 }
 
+/** until the container's command has come to where it makes this file */
+function untilReady(user: TestUser, name: string, file: string): void {
+  while (user.husk('exec', name, 'test', '-e', file).status === 1);
+}
+
 /** a user with the image `base`, of busybox and little else */
 function userWithBase(t: ExecutionContext): TestUser {
   const user = ordinaryUser();
@@ -81,7 +86,8 @@ built('an archive into a container stays in it, whatever it says', (t) => {
 
 built('owners: root in a container, the caller here; with -a those of the source', (t) => {
   const user = userWithBase(t);
-  ok(t, user, 'run', '-d', '--name', 'cc', '--network', 'none', 'base', 'sh', '-c', 'mkdir /d; echo x >/d/f; chown 5:6 /d/f; chmod 4711 /d/f; sleep 1000');
+  ok(t, user, 'run', '-d', '--name', 'cc', '--network', 'none', 'base', 'sh', '-c', 'mkdir /d; echo x >/d/f; chown 5:6 /d/f; chmod 4711 /d/f; touch /ready; sleep 1000');
+  untilReady(user, 'cc', '/ready');
   writeFileSync(join(user.home, 'tmp/f'), 'x');
   ok(t, user, 'cp', 'tmp/f', 'cc:/plain');
   ok(t, user, 'cp', '-a', 'tmp/f', 'cc:/kept');
@@ -94,7 +100,8 @@ built('owners: root in a container, the caller here; with -a those of the source
 built('volumes, bind mounts and a read-only root, running and stopped', (t) => {
   const user = userWithBase(t);
   user.run(['mkdir', '-p', 'tmp/bind']);
-  ok(t, user, 'run', '-d', '--name', 'cc', '--network', 'none', '--read-only', '-v', 'vol:/vol', '-v', `${user.home}/tmp/bind:/bind`, '-v', `${user.home}/tmp/bind:/ro:ro`, '--tmpfs', '/scratch', 'base', 'sh', '-c', 'echo v >/vol/f; echo s >/scratch/f; sleep 1000');
+  ok(t, user, 'run', '-d', '--name', 'cc', '--network', 'none', '--read-only', '-v', 'vol:/vol', '-v', `${user.home}/tmp/bind:/bind`, '-v', `${user.home}/tmp/bind:/ro:ro`, '--tmpfs', '/scratch', 'base', 'sh', '-c', 'echo v >/vol/f; echo s >/scratch/f; touch /scratch/ready; sleep 1000');
+  untilReady(user, 'cc', '/scratch/ready');
   writeFileSync(join(user.home, 'tmp/n'), 'new');
   for (const state of ['running', 'stopped']) {
     ok(t, user, 'cp', 'cc:/vol/f', 'tmp/v');

@@ -54,7 +54,8 @@ export async function openTestEngine(t?: ExecutionContext, at?: string): Promise
     t?.teardown(async () => {
       for (const { id } of engine.list({ all: true })) await engine.remove(id, { force: true });
       engine[Symbol.dispose]();
-      rmSync(dataRoot, { recursive: true, force: true });
+      // a supervisor on its way out may still be writing
+      rmSync(dataRoot, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
     });
   return {
     engine,

@@ -28,11 +28,13 @@ function healthEvents({ paths }: TestEngine): string[] {
 test('starting, healthy, unhealthy and back, each told once', async (t) => {
   const fixture = await openTestEngine(t);
   const { engine, dataRoot } = fixture;
-  const flag = join(dataRoot, 'flag');
-  const id = await start(fixture, { Test: ['CMD-SHELL', `echo probed; test -e ${flag}`], Interval: 700 * MS, Retries: 2 });
+  const [gate, flag] = [join(dataRoot, 'gate'), join(dataRoot, 'flag')];
+  // a probe that hangs for so long as the test needs `starting` to last
+  const id = await start(fixture, { Test: ['CMD-SHELL', `echo probed; while ! test -e ${gate}; do sleep 0.02; done; test -e ${flag}`], Interval: 100 * MS, Timeout: 600_000 * MS, Retries: 2 });
   t.is(engine.get(id).state.health!.status, 'starting');
   t.deepEqual(engine.list({ filters: { health: ['starting'] } }).length, 1);
   writeFileSync(flag, '');
+  writeFileSync(gate, '');
   await until(fixture, id, ({ status }) => status === 'healthy');
   t.is(engine.list({ filters: { health: ['healthy'] } }).length, 1);
   rmSync(flag);
@@ -44,6 +46,7 @@ test('starting, healthy, unhealthy and back, each told once', async (t) => {
   writeFileSync(flag, '');
   await until(fixture, id, ({ status }) => status === 'healthy');
   t.deepEqual(healthEvents(fixture), ['health_status: healthy', 'health_status: unhealthy', 'health_status: healthy']);
+  rmSync(gate);
   await engine.stop(id, { timeout: 0 });
   t.is(engine.get(id).state.health!.status, 'unhealthy', 'as Docker shows a stopped one');
   await engine.start(id);

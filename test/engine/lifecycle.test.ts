@@ -1,7 +1,13 @@
 /** Containers from create to removal, over the fake sandbox. */
-import { existsSync, readdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import { HuskError } from '../../src/errors.ts';
+import { keepContainerCopy, makeContainerFolder } from '../../src/engine/copies.ts';
+import { ContainerStore } from '../../src/state/containers.ts';
+import { openDatabase } from '../../src/state/database.ts';
+import { identifySelf } from '../../src/state/process-identity.ts';
 import { createOptions, openTestEngine, readAll, type TestEngine } from './fixture.ts';
 
 const BOTH = { stdin: false, stdout: true, stderr: true };
@@ -119,7 +125,10 @@ test('a second client attaches, both see the output; a detached one leaves it ru
   const third = await fixture.engine.attach(id, { stdin: false });
   third.detach();
   const outputs = [readAll(first), readAll(second)];
+  // two connections: that what one sent came first is not known before it is seen
+  const seen = once(first.stdout, 'data');
   second.stdin!.write('from the second\n');
+  await seen;
   first.stdin!.end('from the first\n');
   for (const { code, stdout } of await Promise.all(outputs)) {
     t.is(code, 0);
@@ -158,6 +167,47 @@ test('remove: running ones only by force, in Docker\'s words', async (t) => {
   await engine.remove('busy', { force: true });
   t.throws(() => engine.get(id));
   t.false(existsSync(paths.container(id)));
+});
+
+test('remove waits for a start that is under way', async (t) => {
+  const { engine, paths } = await openTestEngine(t);
+  const { id } = await engine.create(createOptions());
+  using database = openDatabase(paths.database) as ReturnType<typeof openDatabase> & Disposable;
+  const store = new ContainerStore(database);
+  const claimed = store.change(id, (state) => ({ ...state, claim: { by: identifySelf(), operation: 'start' } }))!;
+  const removed = engine.remove(id, { force: true });
+  t.is(await Promise.race([removed, new Promise((after) => setTimeout(after, 100, 'waits'))]), 'waits');
+  store.change(id, () => ({ ...claimed.state, claim: undefined }));
+  await removed;
+  t.deepEqual(engine.list({ all: true }), []);
+  const again = await background({ engine } as TestEngine, FOREVER);
+  await Promise.all([engine.restart(again, { timeout: 0 }).catch(() => {}), engine.remove(again, { force: true })]);
+});
+
+test('what is made in a folder that a removal has looked for already goes again', async (t) => {
+  const { engine, paths } = await openTestEngine(t);
+  const { id } = await engine.create(createOptions());
+  using database = openDatabase(paths.database) as ReturnType<typeof openDatabase> & Disposable;
+  const store = new ContainerStore(database) as unknown as Parameters<typeof keepContainerCopy>[0]['store'];
+  store.change(id, (state) => ({ ...state, status: 'removing', claim: { by: identifySelf(), operation: 'remove' } }));
+  rmSync(paths.container(id), { recursive: true });
+  t.false(makeContainerFolder({ paths, store }, id));
+  t.deepEqual(readdirSync(paths.containers), []);
+  keepContainerCopy({ paths, store }, id);
+  t.deepEqual(readdirSync(paths.containers), []);
+  store.change(id, (state) => ({ ...state, status: 'created', claim: undefined }));
+  await engine.start(id);
+  t.true(existsSync(paths.container(id)), 'a creator that was killed had not made it');
+});
+
+test('what killed processes were deleting goes with the next removal, what is being deleted stays', async (t) => {
+  const { engine, paths } = await openTestEngine(t);
+  const { id } = await engine.create(createOptions());
+  const self = identifySelf();
+  const living = `volume-${self.pid}-${self.startTime}-abcdef`;
+  for (const name of [living, `volume-${self.pid}-1-abcdef`, `copy-up-${self.pid}-1-abcdef`, `removed-${'ab'.repeat(32)}-${self.pid}-1`]) mkdirSync(join(paths.tmp, name), { recursive: true });
+  await engine.remove(id);
+  t.deepEqual(readdirSync(paths.tmp), [living]);
 });
 
 test('names: conflict, rename, prefix, invalid', async (t) => {

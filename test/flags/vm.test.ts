@@ -77,7 +77,10 @@ ${GROUPS.map((group) => `report(${JSON.stringify(`group ${group.title}`)}, run('
   report('userns: healthy again', await until('{{.State.Health.Status}}', 'grow', 'healthy'));
 }
 husk('rm', '-f', 'ill', 'again', 'grow');
-report('left', spawnSync('pgrep', ['-c', '-f', 'husk-supervisor'], { encoding: 'utf8' }).stdout.trim());
+// a supervisor ends after its container's record
+const left = () => spawnSync('pgrep', ['-c', '-f', 'husk-supervisor'], { encoding: 'utf8' }).stdout.trim();
+for (const began = Date.now(); left() !== '0' && Date.now() - began < 120000; ) await sleep(200);
+report('left', left());
 `;
 
 interface Outcome { status: number; stdout: string; stderr: string }

@@ -113,7 +113,7 @@ const refusing = test.macro({
 });
 test('an empty stream', refusing, Buffer.alloc(0), /neither manifest.json nor index.json/);
 test('a flat file system', refusing, LAYER, /neither manifest.json nor index.json/);
-test('what is no tar', refusing, randomBytes(5000), /invalid tar|broken/);
+test('what is no tar', refusing, Buffer.concat([Buffer.from('no magic number'), randomBytes(5000)]), /invalid tar|broken/);
 test('an archive that is cut off', refusing, dockerArchive().subarray(0, -2500), /middle of a member|missing/);
 test('an archive cut off within a layer', refusing, dockerArchive().subarray(0, 2000), /middle of a member/);
 test('broken gzip', refusing, gzipSync(dockerArchive()).subarray(0, 2000), /broken gzip/);
@@ -193,7 +193,8 @@ test('what a killed load has left is swept by the next', async (t) => {
     const made = testStore({ dataRoot: ${JSON.stringify(made.paths.dataRoot)} });
     const bytes = Buffer.from(${JSON.stringify(dockerArchive().toString('base64'))}, 'base64');
     await made.store.load(Readable.from((async function* () {
-      yield bytes.subarray(0, 6000);
+      // not all of the first layer: what is half made stays so
+      yield bytes.subarray(0, 3000);
       while (made.names('tmp').length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
       process.kill(process.pid, 'SIGKILL');
       await new Promise(() => setInterval(() => {}, 1000));

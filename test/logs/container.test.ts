@@ -74,9 +74,10 @@ test.serial('with a terminal: every line, in order', (t) => {
 });
 
 test.serial('a follower over many rotations sees whole lines in order, and the end', (t) => {
-  run('followed', 'for i in 1 2 3 4 5 6 7 8 9 10; do tail -n +$((i * 10000 - 9999)) /d/lines | head -n 10000; sleep 0.3; done', '--log-opt=max-size=400k', '--log-opt=max-file=10');
+  run('followed', 'for i in 1 2 3 4 5 6 7 8 9 10; do tail -n +$((i * 10000 - 9999)) /d/lines | head -n 10000; sleep 0.3; done', '--log-opt=max-size=400k', '--log-opt=max-file=100');
+  // a follower that the files outrun misses some: here none is deleted
   const found = numbers(user.husk('logs', '-f', 'followed').stdout);
-  t.is(firstWrong(found, found[0]!), -1);
+  t.is(firstWrong(found, 0), -1);
   t.is(found.at(-1), 99_999);
 });
 
@@ -86,7 +87,8 @@ test.serial('a reader that stands still does not hold the container up; logs of 
   await sleep(1000);
   const id = user.husk('inspect', '-f', '{{.Id}}', 'fast').stdout.trim();
   const folder = join(user.home, 'data/husk/containers', id);
-  const newest = () => numbers(user.run(['tail', '-n', '1', join(folder, `${id}-json.log`)]).stdout.replace(/^\{"log":"|\\n".*/g, ''));
+  // the last but one: the last may be half written
+  const newest = () => numbers(user.run(['sh', '-c', 'tail -n 2 "$0" | head -n 1', join(folder, `${id}-json.log`)]).stdout.replace(/^\{"log":"|\\n".*/g, ''));
   const first = newest();
   const { status, stdout } = user.husk('logs', '--tail', '100', 'fast');
   t.is(status, 0);
@@ -100,12 +102,13 @@ test.serial('a reader that stands still does not hold the container up; logs of 
 test.serial('kill -9 of the supervisor: the log has whole lines only, and goes on at the next start', async (t) => {
   for (const driver of ['json-file', 'local']) {
     run(`killed-${driver}`, 'while :; do head -n 20000 /d/lines; sleep 0.2; done', `--log-driver=${driver}`, '--log-opt=max-size=1g');
-    await sleep(500);
+    const lines = () => user.husk('logs', `killed-${driver}`).stdout.split('\n').length;
+    while (lines() < 1000) await sleep(50);
     execFileSync('kill', ['-9', String(supervisorOf(`killed-${driver}`))]);
     const before = numbers(user.husk('logs', `killed-${driver}`).stdout);
-    t.true(before.length > 1000 && !before.some(Number.isNaN));
+    t.true(before.length >= 999 && !before.some(Number.isNaN));
     t.is(user.husk('start', `killed-${driver}`).status, 0);
-    await sleep(300);
+    while (lines() <= before.length + 1) await sleep(50);
     user.husk('kill', `killed-${driver}`);
     const after = user.husk('logs', `killed-${driver}`).stdout.split('\n');
     // the last line is the one the container itself was killed in

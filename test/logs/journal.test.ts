@@ -1,8 +1,9 @@
 /** The driver journald, with a socket of our own as the journal: fields, pieces, a journal that is slow, gone, or asked for more than a datagram takes. */
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { fieldName } from '../../src/logs/journal-entry.ts';
-import { journalArguments, parseJournalEntry } from '../../src/logs/journal-read.ts';
+import { journalArguments, parseJournalEntry, readJournal } from '../../src/logs/journal-read.ts';
 import { checkJournal, openJournalLog } from '../../src/logs/journal.ts';
 import { MAX_ENTRY } from '../../src/logs/pieces.ts';
 import { CONTAINER, folder } from './folder.ts';
@@ -87,6 +88,19 @@ test.serial('a journal that was restarted is found again', async (t) => {
   t.deepEqual(second.take().map(({ MESSAGE }) => MESSAGE), ['two']);
 });
 
+test.serial('a follower whose journalctl is slow to begin reads to the end all the same', async (t) => {
+  const at = folder(t);
+  // says one entry and hangs; asked what comes behind it, says the other
+  const entry = (cursor: string, text: string) => JSON.stringify({ __CURSOR: cursor, MESSAGE: text, PRIORITY: '6', __REALTIME_TIMESTAMP: '1' });
+  writeFileSync(join(at, 'journalctl'), `#!/bin/sh\ncase "$*" in *--follow*) echo '${entry('s=1', 'first')}'; exec sleep 100;; *--after-cursor=s=1*) echo '${entry('s=2', 'second')}';; esac\n`, { mode: 0o755 });
+  const { PATH } = process.env;
+  process.env['PATH'] = `${at}:${PATH}`;
+  t.teardown(() => (process.env['PATH'] = PATH));
+  const found: string[] = [];
+  for await (const entries of readJournal(CONTAINER.id, { follow: () => false })) found.push(...entries.map(({ text }) => text));
+  t.deepEqual(found, ['first\n', 'second\n']);
+});
+
 test.serial('no journal: one clear line', (t) => {
   const path = join(folder(t), 'nothing');
   t.throws(() => checkJournal(path), { message: 'journald is not enabled on this host' });
@@ -113,4 +127,5 @@ for (const line of ['', '{', 'null', '[]', '{"MESSAGE":null}', '{"MESSAGE":["a"]
 test('journalctl is asked for this user\'s entries of this container only', (t) => {
   t.deepEqual(journalArguments('ID', { tail: 3, since: 1500, until: 2000 }), ['--output=json', '--all', '--quiet', '--no-pager', '--lines=3', '--since=@1.5', '--until=@2', 'CONTAINER_ID_FULL=ID', `_UID=${process.getuid!()}`]);
   t.deepEqual(journalArguments('ID', { follow: () => true }).slice(4, 6), ['--no-tail', '--follow']);
+  t.deepEqual(journalArguments('ID', { tail: 3, since: 1500, after: 's=1;i=2' }).slice(4, 6), ['--after-cursor=s=1;i=2', 'CONTAINER_ID_FULL=ID']);
 });

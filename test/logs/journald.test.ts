@@ -16,7 +16,7 @@ else {
     const { stdout, stderr, status } = spawnSync('unshare', ['--mount', 'sh', join(import.meta.dirname, 'journald-host.sh'), HUSK, busyboxTar(), user.home, String(user.uid), String(user.gid)], { encoding: 'utf8', timeout: 120_000 });
     t.is(status, 0, stderr);
     const found = Object.fromEntries(stdout.trim().split('\n').map((line) => line.split(/: (.*)/s) as [string, string]));
-    t.deepEqual(found, { follow: '1 2 3 ', tail: '3', stderr: 'err', details: 'TEAM=x out', bytes: ' ff 0a', long: '20000', journal: '1 2 3' });
+    t.deepEqual(found, { follow: '1 2 3 ', followed: '2 3 ', tail: '3', stderr: 'err', details: 'TEAM=x out', bytes: ' ff 0a', long: '20000', journal: '1 2 3' });
   });
 
   test('a host without a journal: one clear line', (t) => {

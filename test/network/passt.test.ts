@@ -35,17 +35,18 @@ function arpRequest(mac: Buffer, gateway: string): Buffer {
   return Buffer.concat([Buffer.alloc(6, 0xff), mac, Buffer.from('08060001080006040001', 'hex'), mac, address(host!.ipv4!.address), Buffer.alloc(6), address(gateway)]);
 }
 
-const passts = () => readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).startsWith('passt\0--fd\0'));
-function commandLine(pid: string): string {
+/** this process's: other tests have some of their own */
+const passts = () => readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && read(pid, 'cmdline').startsWith('passt\0--fd\0') && read(pid, 'status').includes(`\nPPid:\t${process.pid}\n`));
+function read(pid: string, file: string): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1');
   } catch {
     return '';
   }
 }
 
 async function until(done: () => boolean): Promise<boolean> {
-  for (const end = performance.now() + 10_000; performance.now() < end; await new Promise((after) => setTimeout(after, 20))) if (done()) return true;
+  for (const end = performance.now() + 60_000; performance.now() < end; await new Promise((after) => setTimeout(after, 20))) if (done()) return true;
   return done();
 }
 

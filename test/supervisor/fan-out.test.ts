@@ -1,6 +1,9 @@
 /** Back-pressure: who may hold a container up, and for how long. */
+import { writeSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import test from 'ava';
+import { pipe } from '../../src/host/pipe.ts';
 import { CLIENT_BUFFER, FanOut, type Listener } from '../../src/supervisor/fan-out.ts';
 
 class FakeListener implements Listener {
@@ -93,4 +96,21 @@ test('drained: at the end of all sources, or after quiet when somebody holds one
   held.end();
   await fan.drained(60_000);
   t.pass();
+});
+
+test('drained: what came while this process did not run is not lost', async (t) => {
+  const { read, write } = pipe();
+  const source = new Socket({ fd: read.release() });
+  t.teardown(() => (source.destroy(), write.close()));
+  const fan = new FanOut();
+  const client = new FakeListener();
+  fan.addSource(source, 'stdout');
+  fan.add(client);
+  // a turn of the event loop begins with timers
+  await new Promise((turn) => setImmediate(turn));
+  const over = fan.drained(20);
+  writeSync(write.number, 'late');
+  for (const start = Date.now(); Date.now() - start < 60; );
+  await over;
+  t.is(client.buffered, 4);
 });

@@ -141,12 +141,12 @@ test('children that hold the output open do not hold up the result', async (t) =
     Object.assign(probe.process, { exited: exited.then(() => ({ code: 0 })) });
     // its stdout stays open and is written to
     const timer = setInterval(() => probe.say('.'), 20);
-    setTimeout(() => clearInterval(timer), 3000).unref();
+    setTimeout(() => clearInterval(timer), 60_000).unref();
     Object.assign(probe.process, { exited: Promise.resolve({ code: 0 }) });
-  }, { timeout: 5000 });
+  }, { timeout: 60_000 });
   await until(1);
   stop();
   t.is(results[0]!.exitCode, 0);
-  t.true(performance.now() - begun < 2500);
+  t.true(performance.now() - begun < 30_000);
   t.true(probes[0]!.process.stdout.destroyed);
 });
