@@ -84,7 +84,8 @@ const IOERR = 10;
 /** bytes; what SQLite needs for a log and its index before it can write at all */
 const LITTLE = 128 * 1024;
 
-function isFull(file: string): boolean {
+/** Whether the disk of a database is so full that SQLite cannot work. */
+export function isFull(file: string): boolean {
   try {
     const { bavail, bsize } = statfsSync(dirname(file));
     return bavail * bsize < LITTLE;

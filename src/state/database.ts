@@ -9,7 +9,8 @@ import { chmodSync, mkdirSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { databaseError, HuskError } from '../errors.ts';
+import { databaseError, HuskError, isFull } from '../errors.ts';
+import { keepReserve, spendReserve } from './reserve.ts';
 
 /** sqlite.org/rescode.html */
 const SQLITE_FULL = 13;
@@ -117,10 +118,12 @@ const BUSY_TIMEOUT_MS = 10_000;
 export function openDatabase(file: string): DatabaseSync {
   mkdirSync(dirname(file), { recursive: true, mode: 0o711 });
   const { DatabaseSync } = sqlite();
+  if (isFull(file)) spendReserve(file);
   try {
     const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
     migrate(database, file);
+    keepReserve(file);
     return database;
   } catch (error) {
     if (error instanceof HuskError) throw error;
@@ -183,17 +186,29 @@ function version(database: DatabaseSync): number {
 }
 
 /**
- * Runs `body` in one IMMEDIATE transaction: it sees no other writer, and either all of it happens or nothing. On a full disk it is run once more after the log has
- * been written into the database: what the log took is often room enough for a removal, which makes more. So what it does besides must bear being done twice.
+ * Runs `body` in one IMMEDIATE transaction: it sees no other writer, and either all of it happens or nothing. On a full disk it is run again after room has been made:
+ * often enough for a removal, which makes more. So what it does besides must bear being done again.
  */
 export function transaction<T>(database: DatabaseSync, body: () => T): T {
-  try {
-    return attempt(database, body);
-  } catch (error) {
-    if ((error as { errcode?: number }).errcode !== SQLITE_FULL) throw error;
-    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-    return attempt(database, body);
+  for (const makeRoom of [emptyLog, spend]) {
+    try {
+      return attempt(database, body);
+    } catch (error) {
+      if ((error as { errcode?: number }).errcode !== SQLITE_FULL || !makeRoom(database)) throw error;
+    }
   }
+  return attempt(database, body);
+}
+
+/** What the log took is the database's again. */
+function emptyLog(database: DatabaseSync): boolean {
+  database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  return true;
+}
+
+function spend(database: DatabaseSync): boolean {
+  const file = database.location();
+  return file !== null && spendReserve(file);
 }
 
 function attempt<T>(database: DatabaseSync, body: () => T): T {

@@ -1,7 +1,10 @@
-/** A transaction on a disk that has no room: SQLite has rolled back by itself, and what failed is what is told. */
+/** A transaction on a disk that has no room: SQLite has rolled back by itself, the reserve is given up, and what failed is what is told. */
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test from 'ava';
-import { transaction } from '../../src/state/database.ts';
+import { openDatabase, transaction } from '../../src/state/database.ts';
 
 test('a full disk is named, and the database goes on', (t) => {
   using database = new DatabaseSync(':memory:');
@@ -23,4 +26,23 @@ test('what the body throws is thrown, and nothing of it stays', (t) => {
     { message: 'broken' },
   );
   t.is(database.prepare('SELECT count(*) AS n FROM t').get()!['n'], 0);
+});
+
+test('a process that has it open gives up the reserve when the disk is full; whoever opens it next makes another', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'husk-database-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'husk.db');
+  const reserve = `${file}-reserve`;
+  const full = () => {
+    throw Object.assign(new Error('database or disk is full'), { errcode: 13 });
+  };
+  {
+    using database = openDatabase(file);
+    t.is(statSync(reserve).size, 512 << 10);
+    t.is(transaction(database, () => (existsSync(reserve) ? full() : 'done')), 'done');
+    t.false(existsSync(reserve));
+    t.throws(() => transaction(database, full), { message: /disk is full/ });
+  }
+  using _again = openDatabase(file);
+  t.true(existsSync(reserve));
 });

@@ -1,6 +1,7 @@
 /** Where `save` and `export` write: a file made beside and renamed, or STDOUT when it is not a terminal. */
-import { createWriteStream, existsSync, renameSync, rmSync } from 'node:fs';
+import { createWriteStream, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { checkOutput } from '../../engine/copy/host-paths.ts';
 import { HuskError } from '../../errors.ts';
 import type { Context } from '../command.ts';
 
@@ -11,7 +12,7 @@ export async function writeArchive(file: string | undefined, context: Context, w
     await write(context.stdout as unknown as NodeJS.WritableStream);
     return;
   }
-  if (!existsSync(dirname(file))) throw new HuskError(`invalid output path: directory ${JSON.stringify(dirname(file))} does not exist`, { kind: 'invalid' });
+  checkOutput(file);
   const half = join(dirname(file), `.${basename(file)}.${process.pid}.part`);
   const stream = createWriteStream(half, { flags: 'wx' });
   try {

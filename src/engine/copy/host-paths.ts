@@ -39,7 +39,8 @@ export function hostDestination(typed: string): Destination {
   return { path: at, exists: false, isDirectory: false };
 }
 
-function checkOutput(path: string): void {
+/** @throws HuskError `invalid` where no file or folder can be made or replaced */
+export function checkOutput(path: string): void {
   const folder = posix.dirname(posix.normalize(path));
   if (!statSync(folder, { throwIfNoEntry: false })) throw new HuskError(`invalid output path: directory "${folder}" does not exist`, { kind: 'invalid' });
   const stat = statSync(path, { throwIfNoEntry: false });
