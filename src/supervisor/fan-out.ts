@@ -73,6 +73,8 @@ export class FanOut {
       const outcome = await Promise.race([ended, timeout]);
       clearTimeout(timer);
       if (outcome !== 'timeout') return;
+      // timers go before what there is to read: when this process itself was kept waiting, what came meanwhile is still unheard
+      await new Promise((turn) => setImmediate(turn));
       if (this.#blocked.size === 0 && Date.now() - this.#lastData >= quiet) return;
     }
   }

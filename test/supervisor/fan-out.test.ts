@@ -1,4 +1,7 @@
 /** Back-pressure: who may hold a container up, and for how long. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import test from 'ava';
 import { CLIENT_BUFFER, FanOut, type Listener } from '../../src/supervisor/fan-out.ts';
@@ -93,4 +96,23 @@ test('drained: at the end of all sources, or after quiet when somebody holds one
   held.end();
   await fan.drained(60_000);
   t.pass();
+});
+
+test('a supervisor that was kept waiting itself hears what came meanwhile before it says that nothing comes', async (t) => {
+  // it says a line after a while, and goes on holding its output
+  const child = spawn('sh', ['-c', 'read go; sleep 0.1; echo last words; exec sleep 1000'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  await once(child, 'spawn');
+  const fan = new FanOut();
+  let heard = '';
+  fan.addSource(child.stdout, 'stdout', (chunk) => (heard += chunk.toString()));
+  child.stdin.write('go\n');
+  await tick();
+  // as it hears of an exit: while the event loop hands out what there was to read
+  await stat('/');
+  const drained = fan.drained(100);
+  // the machine gives its CPUs to others
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2000);
+  await drained;
+  t.is(heard, 'last words\n');
 });
