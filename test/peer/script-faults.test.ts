@@ -76,6 +76,6 @@ else
     t.is(husk('run', '--rm', '--network=none', reference, 'echo', 'still works').stdout, 'still works\n');
     t.is(husk('volume', 'prune', '-af').status, 0);
     t.deepEqual([husk('ps', '-aq').stdout, husk('volume', 'ls', '-q').stdout], ['', '']);
-    for (let patience = 0; patience < 100 && victims(user.home).length > 0; patience++) await sleep(100);
+    for (let patience = 0; patience < 600 && victims(user.home).length > 0; patience++) await sleep(100);
     t.deepEqual(victims(user.home).map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1')), []);
   });
