@@ -19,8 +19,11 @@ import { enterScope } from './systemd-scope.ts';
 const WANTED = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
 /** bytes, NAME_MAX of linux/limits.h */
 const MAX_NAME = 255;
-/** how often, and how long apart in ms, a cgroup is asked whether it is empty or frozen: one second in all */
-const TRIES = 100;
+/**
+ * How often, and how long apart in ms, a cgroup is asked whether it is empty or frozen: ten seconds in all. A process that has used more than its CPU quota
+ * stands still, or ends, only when it gets the next of it.
+ */
+const TRIES = 1000;
 const PAUSE_MS = 10;
 
 /**
@@ -121,14 +124,16 @@ export class ContainerCgroup {
     return (parseKeyed(read(join(this.path, 'memory.events')) ?? '').get('oom_kill') ?? 0) > 0;
   }
 
-  /** Resolves when every process stands still (or moves again). @throws HuskError `unavailable` after a second */
+  /** Resolves when every process stands still (or moves again). @throws HuskError `unavailable` after ten seconds; then none is frozen */
   async freeze(frozen: boolean): Promise<void> {
-    writeFileSync(join(this.path, 'cgroup.freeze'), frozen ? '1' : '0');
+    const file = join(this.path, 'cgroup.freeze');
+    writeFileSync(file, frozen ? '1' : '0');
     const state = frozen ? 1 : 0;
     for (let count = 0; count < TRIES; count++) {
       if (parseKeyed(read(join(this.path, 'cgroup.events')) ?? '').get('frozen') === state) return;
       await sleep(PAUSE_MS);
     }
+    if (frozen) writeFileSync(file, '0');
     throw new HuskError(`cannot ${frozen ? 'pause' : 'unpause'} the container: ${this.path} does not ${frozen ? 'freeze' : 'thaw'}`, { kind: 'unavailable' });
   }
 
@@ -141,7 +146,7 @@ export class ContainerCgroup {
     }
   }
 
-  /** Kills what is left and removes the folders. Idempotent. @throws HuskError `unavailable` when they do not empty within a second */
+  /** Kills what is left and removes the folders. Idempotent. @throws HuskError `unavailable` when they do not empty within ten seconds */
   async remove(): Promise<void> {
     for (let count = 0; count < TRIES; count++) {
       if (this.#removeFolders()) return;

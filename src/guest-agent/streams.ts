@@ -16,8 +16,12 @@ export function openStream(number: number): DescriptorStream {
   return stream;
 }
 
-/** ms without a byte after which a process's output counts as over: a child it left may hold the pipe for ever */
-const QUIET_MS = 200;
+/**
+ * A process's output counts as over when nothing came at so many looks, so many ms apart: a child it left may hold the pipe for ever. Looks, not time: a
+ * machine that stood still meanwhile has read nothing either.
+ */
+const QUIET_LOOKS = 4;
+const LOOK_MS = 50;
 /** ms after which a host that does not take the output hears of the exit all the same */
 const FLUSH_MS = 5000;
 
@@ -33,8 +37,8 @@ export function sendOutput(source: Readable, number: number | undefined): Output
     return { flushed: async () => {} };
   }
   const stream = openStream(number);
-  let last = 0;
-  source.on('data', () => (last = Date.now()));
+  let looks = 0;
+  source.on('data', () => (looks = 0));
   const over = new Promise<void>((resolve) => {
     for (const event of ['finish', 'close', 'error'] as const) stream.once(event, () => resolve());
   });
@@ -47,9 +51,12 @@ export function sendOutput(source: Readable, number: number | undefined): Output
   source.pipe(stream);
   const quiet = async () => {
     const start = Date.now();
-    const waits = () => stream.writableLength > 0 || Date.now() - last < QUIET_MS;
-    // asked after what is ready has been read: timers come first in a turn, also after a time in which the host did not let this machine run
-    for (last = start; !stream.destroyed && waits() && Date.now() - start < FLUSH_MS; ) await new Promise((resolve) => setTimeout(() => setImmediate(resolve), QUIET_MS / 4));
+    const waits = () => stream.writableLength > 0 || looks < QUIET_LOOKS;
+    for (looks = 0; !stream.destroyed && waits() && Date.now() - start < FLUSH_MS; looks++) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      // timers go before what there is to read: one turn for it
+      await new Promise((turn) => setImmediate(turn));
+    }
   };
   return { flushed: () => Promise.race([over, quiet()]) };
 }

@@ -91,7 +91,7 @@ const CASES: Record<string, Case> = {
   newSessionKeyring: { after: [{ op: 'newSessionKeyring' }], script: 'echo ok', stdout: 'ok\n' },
   setsid: { after: [{ op: 'setsid' }], script: 'cut() { :; }; set -- $(cat /proc/self/stat); test $6 = $$ && echo leader', stdout: 'leader\n' },
   'reaper: PID 1 is not the command': { after: [{ op: 'reaper' }], script: 'echo $$; cat /proc/1/comm; exit 5', stdout: '2\nhusk-init\n', code: 5 },
-  'reaper: takes orphans': { after: [{ op: 'reaper' }], script: '(sleep 0.1 &) ; sleep 0.3; ps -o stat | grep -c Z', stdout: '0\n', code: 1 },
+  'reaper: takes orphans': { after: [{ op: 'reaper' }], script: '(sleep 0.1 &) ; sleep 0.3; for i in $(seq 100); do ps -o stat | grep -q Z || break; sleep 0.1; done; ps -o stat | grep -c Z', stdout: '0\n', code: 1 },
   'reaper: a killed command is 128 + n': { after: [{ op: 'reaper' }], script: 'kill -9 $$', code: 137 },
   'the executor cannot be reached from the container': { after: [{ op: 'reaper' }], script: 'readlink /proc/1/exe; ls /proc/1/fd 2>&1 >/dev/null | head -c 3', stdout: 'ls:' },
 };

@@ -4,7 +4,7 @@
  */
 import test from 'ava';
 import { existsSync } from 'node:fs';
-import { measureInTestHost, missingTestHost } from '../fixtures/test-host.ts';
+import { hostPatience, measureInTestHost, missingTestHost } from '../fixtures/test-host.ts';
 import { ROOT } from '../fixtures/user.ts';
 import { PRELUDE } from '../rootless/containers.ts';
 
@@ -56,7 +56,7 @@ const reason = missingTestHost() ?? (existsSync(`${ROOT}/dist/husk.cjs`) ? undef
 const inHost = reason === undefined ? test : test.skip;
 if (reason === undefined)
   test.before(async (t) => {
-    t.timeout(300_000);
+    t.timeout(hostPatience());
     runs = (await measureInTestHost(PROGRAM, { user: 'root' })) as unknown as typeof runs;
   });
 

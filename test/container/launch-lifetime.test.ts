@@ -24,7 +24,7 @@ const alive = (pid: number): boolean => {
   }
 };
 const parentOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
-async function gone(pid: number, milliseconds = 3000): Promise<boolean> {
+async function gone(pid: number, milliseconds = 60_000): Promise<boolean> {
   for (const end = Date.now() + milliseconds; Date.now() < end; await sleep(5)) if (!alive(pid)) return true;
   return false;
 }
@@ -155,7 +155,8 @@ for (const reaper of [[], [{ op: 'reaper' }]] satisfies Step[][]) {
     const { fd } = await launched.pty!;
     let sent = false;
     const output = await screen(fd, (all) => {
-      if (sent || !all.includes('ready')) return;
+      // the whole line: an interrupt throws away what the terminal has not yet handed on
+      if (sent || !all.includes('ready\r\n')) return;
       sent = true;
       writeSync(fd, '\x03');
     });

@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
-import { HUSK_INSIDE, measureInTestHost, missingTestHost } from '../fixtures/test-host.ts';
+import { HUSK_INSIDE, hostPatience, measureInTestHost, missingTestHost } from '../fixtures/test-host.ts';
 import { ROOT } from '../fixtures/user.ts';
 import { missingWorkloadTools, workloadTar } from '../fixtures/workload-image.ts';
 
@@ -90,8 +90,8 @@ const row = (title: string, name: string, body: (t: ExecutionContext) => void, p
 };
 if (reason === undefined)
   test.before(async (t) => {
-    t.timeout(1_000_000);
-    Object.assign(found, await measureInTestHost(PROGRAM.replace('"WORKLOAD"', JSON.stringify(workloadTar())), { seconds: 900, memory: 4096, swap: SWAP }));
+    t.timeout(hostPatience());
+    Object.assign(found, await measureInTestHost(PROGRAM.replace('"WORKLOAD"', JSON.stringify(workloadTar())), { memory: 4096, swap: SWAP }));
   });
 
 const lines = (name: string) => found[name] as string[];

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { HUSK_INSIDE, measureInTestHost, missingTestHost } from '../fixtures/test-host.ts';
+import { HUSK_INSIDE, hostPatience, measureInTestHost, missingTestHost } from '../fixtures/test-host.ts';
 import { ROOT } from '../fixtures/user.ts';
 import { expected, groups, groupScript, printed, PROFILE, VM_REFUSES } from './cases.ts';
 
@@ -91,9 +91,9 @@ const found: Record<string, unknown> = {};
 const inHost = reason === undefined ? test : test.skip;
 if (reason === undefined)
   test.before(async (t) => {
-    t.timeout(900_000);
+    t.timeout(hostPatience());
     const base = execFileSync('setup/base-tree', { cwd: ROOT, maxBuffer: 1 << 24 });
-    Object.assign(found, await measureInTestHost(`${PROGRAM}\n// ${'BASE'}:${base.toString('base64')}`, { seconds: 840 }));
+    Object.assign(found, await measureInTestHost(`${PROGRAM}\n// ${'BASE'}:${base.toString('base64')}`));
   });
 else test.skip(`VM containers: ${reason}`, () => {});
 

@@ -56,5 +56,5 @@ test.serial('--init: exec, top, and another container in its namespaces', (t) =>
 
 test.serial('exec -d', async (t) => {
   compare(t, both, ['exec', '-d', 'main', 'touch', '/tmp/made'], { view: () => '' });
-  compare(t, both, ['exec', 'main', 'sh', '-c', 'sleep 0.3; ls /tmp/made']);
+  compare(t, both, ['exec', 'main', 'sh', '-c', 'for i in $(seq 300); do [ -e /tmp/made ] && break; sleep 0.1; done; ls /tmp/made']);
 });

@@ -56,6 +56,6 @@ else
       t.is(husk('pull', '-q', reference).status, 0);
       t.is(husk('tag', reference, 'box').status, 0);
     });
-    for (let patience = 0; patience < 100 && victims(user.home).length > 0; patience++) await sleep(100);
+    for (let patience = 0; patience < 600 && victims(user.home).length > 0; patience++) await sleep(100);
     t.deepEqual(victims(user.home).map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1')), []);
   });

@@ -22,6 +22,8 @@ export const PRELUDE = `
   const { execFileSync, spawnSync } = await import('node:child_process');
   const { setTimeout: sleep } = await import('node:timers/promises');
   const NOTHING = { stdin: false, terminal: false };
+  /** waits for what comes by itself, however busy the machine */
+  const within = async (done) => { for (const start = Date.now(); !(await done()) && Date.now() - start < 60000; ) await sleep(50); };
 
   const busybox = (folder) => {
     fs.mkdirSync(folder + '/bin', { recursive: true });

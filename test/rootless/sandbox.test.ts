@@ -61,7 +61,7 @@ both('exec joins it, and has exit codes of its own', `
   console.log(await exec(['sh', '-c', 'hostname; readlink /proc/self/ns/pid | wc -l; ps | grep -c "[s]leep 100"; exit 3']));
   await exec(['nope']).catch((error) => console.log(error.exitCode, error.message));
   // the one that failed has told so, and needs a moment to be gone
-  for (let patience = 40; patience > 0 && (await sandbox.processes()).length > 1; patience--) await new Promise((after) => setTimeout(after, 50));
+  await within(async () => (await sandbox.processes()).length === 1);
   console.log((await sandbox.processes()).length, await sandbox.stats().then(({ pids, memoryBytes }) => pids + ' ' + (memoryBytes > 4096)));
   const second = await sandbox.exec({ ...makeSpec(['sleep', '100']).process }, NOTHING);
   console.log((await sandbox.processes()).length);
@@ -99,7 +99,8 @@ both('namespaces of another container', `
   const sharing = (spec) => ({ ...spec, linux: { ...spec.linux, namespaces: [...['mount', 'cgroup', 'uts'].map((type) => ({ type })), ...[['network', 'net'], ['pid', 'pid'], ['ipc', 'ipc'], ['user', 'user']].map(([type, file]) => ({ type, path: '/proc/' + pid + '/ns/' + file }))] } });
   const { out } = await sh('for n in net ipc pid; do readlink /proc/self/ns/$n; done; ps | grep -c "[s]leep 100"', { change: sharing });
   console.log(out.trim().split('\\n').slice(0, 3).join() === ['net', 'ipc', 'pid'].map((file) => fs.readlinkSync('/proc/' + pid + '/ns/' + file)).join(), out.trim().split('\\n').at(-1));
-  const two = makeSandbox(['sh', '-c', 'sleep 200 & sleep 300 & exec sleep 400'], { change: sharing }); await two.prepare(NOTHING); await two.start(); await sleep(100);
+  const two = makeSandbox(['sh', '-c', 'sleep 200 & sleep 300 & exec sleep 400'], { change: sharing }); await two.prepare(NOTHING); await two.start();
+  await within(async () => (await two.processes()).length === 3);
   console.log((await two.processes()).length); await two.destroy();
   console.log((await one.processes()).length); await one.destroy();
 `, 'true 1\n3\n1\n');
@@ -119,7 +120,9 @@ both('bind mounts, also from a folder closed to others', `
 both('fifty containers leave no process, mount, descriptor or folder', `
   const mine = () => fs.readdirSync('/proc').filter((name) => /^\\d+$/.test(name) && (() => { try { return fs.readFileSync('/proc/' + name + '/status', 'utf8').match(/PPid:\\t(\\d+)/)[1] === String(process.pid); } catch { return false; } })()).length;
   const state = () => [mine(), fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\\n').length, fs.readdirSync('/proc/self/fd').length].join(' ');
-  await run(['true']); await run(['true'], { stdio: { stdin: true, terminal: true } }); await sleep(50); // what is loaded once
+  await run(['true']); await run(['true'], { stdio: { stdin: true, terminal: true } }); // what is loaded once
+  // what closes behind them is closed: half a second without a change
+  for (let was = '', same = 0; same < 10; await sleep(50)) { const is = state(); same = is === was ? same + 1 : 0; was = is; }
   const before = state();
   const one = async (i) => {
     const sandbox = makeSandbox(i % 3 ? ['sh', '-c', 'sleep 100 & sleep 100'] : ['true']); const stdio = i % 2 ? NOTHING : { stdin: true, terminal: true };
@@ -128,7 +131,7 @@ both('fifty containers leave no process, mount, descriptor or folder', `
     await sandbox.destroy(); await child.exited;
   };
   for (let i = 0; i < 50; i += 5) await Promise.all([0, 1, 2, 3, 4].map((j) => one(i + j)));
-  await sleep(200);
+  await within(() => before === state());
   console.log(before === state() ? 'same' : before + ' | ' + state(), fs.readdirSync('c7').sort().join());
   for (let i = 1; i <= count; i++) await removeTree('c' + i);
   console.log(fs.readdirSync('.').filter((name) => name.startsWith('c') && name !== 'config').length);

@@ -81,7 +81,8 @@ test('an agent that says half a frame and no more is no reason to wait for ever'
   await t.throwsAsync(waiting, { message: 'switched off' });
 });
 
-test('a frame that comes a byte at a time takes no more memory than its length', async (t) => {
+// alone: it measures the process
+test.serial('a frame that comes a byte at a time takes no more memory than its length', async (t) => {
   const { lost, control } = await serving();
   const before = process.memoryUsage();
   control.say(header(MAX_MESSAGE));

@@ -1,28 +1,19 @@
 /** Containers in machines of ours, as a person runs them: bin/husk with --isolation=vm, on a real KVM. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { onKvmHost, root } from './kvm-host.ts';
+import { supervisorsLeft } from './home.ts';
+import { BASE, missingParts, onKvmHost, root } from './kvm-host.ts';
 
 const HUSK = join(root, 'bin/husk');
-const BASE = join(root, 'build/base.tar');
-const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map((name) => join(root, 'dist', name));
-/** ms; a boot in the test host takes 10 s */
-const TIMEOUT = 120_000;
+/** ms; a boot in the test host takes 10 s, and many times that beside others */
+const TIMEOUT = 240_000;
 
-const missing = PARTS.filter((path) => !existsSync(path));
-if (missing.length > 0) {
-  test.skip(`needs ${missing.join(', ')} (make vm)`, () => {});
-} else {
-  if (!existsSync(BASE)) {
-    // made out here: what is written in the test host is gone with it
-    mkdirSync(join(root, 'build'), { recursive: true });
-    execFileSync('sh', ['-c', 'setup/base-tree >build/base.tar.new && mv build/base.tar.new build/base.tar'], { cwd: root });
-  }
-  await onKvmHost(import.meta.url, register);
-}
+const missing = missingParts();
+if (missing !== undefined) test.skip(missing, () => {});
+else await onKvmHost(import.meta.url, register);
 
 function register(): void {
   const home = mkdtempSync(join(tmpdir(), 'husk-vm-'));
@@ -37,9 +28,9 @@ function register(): void {
     const { status, stderr } = husk('import', '--change', 'CMD ["/bin/sh"]', BASE, 'husk/base');
     t.is(status, 0, stderr);
   });
-  test.after.always('nothing is left running', (t) => {
+  test.after.always('nothing is left running', async (t) => {
     husk('rm', '-f', ...husk('ps', '-aq').stdout.split('\n').filter((id) => id !== ''));
-    const left = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && /husk-supervisor/.test(commandLine(pid)));
+    const left = await supervisorsLeft();
     rmSync(home, { recursive: true, force: true });
     t.deepEqual(left, []);
   });
@@ -76,12 +67,4 @@ function register(): void {
     t.is(husk('inspect', '-f', '{{.State.ExitCode}} {{.State.OOMKilled}}', 'eater').stdout, '137 true\n');
     t.is(husk('start', '-a', 'eater').status, 3);
   });
-}
-
-function commandLine(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-  } catch {
-    return '';
-  }
 }

@@ -8,7 +8,7 @@ import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { Home } from './home.ts';
+import { Home, supervisorsLeft } from './home.ts';
 import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 import { signalAgent } from './signal-agent.ts';
 
@@ -22,14 +22,14 @@ else await onKvmHost(import.meta.url, register, { seconds: 1300 });
 
 function register(): void {
   const home = new Home();
-  test.after.always('nothing is left running', (t) => t.deepEqual(home.end(), []));
+  test.after.always('nothing is left running', async (t) => t.deepEqual(await home.end(), []));
 
   const ENDS: [what: string, script: string, said: RegExp][] = [
     ['a panic', 'echo 2 >/proc/sys/vm/panic_on_oom; exec tail -c 90000000 /dev/zero', /its kernel panicked \(Out of memory: compulsory panic_on_oom is enabled\); its last lines: .*Kernel panic - not syncing/],
     ['a killed agent', `${signalAgent('KILL')}; sleep 100`, /it reset itself; its last lines: .*husk-init: the agent was killed by signal 9/],
   ];
   for (const [what, script, said] of ENDS)
-    test.serial(`${what} is reported as such`, (t) => {
+    test.serial(`${what} is reported as such`, async (t) => {
       const start = Date.now();
       const { status, stderr } = home.run('--name', 'end', '--privileged', '-m', '64m', 'husk/base', 'sh', '-c', script);
       t.true(Date.now() - start < BOUND * 1000, `${Date.now() - start} ms`);
@@ -37,7 +37,7 @@ function register(): void {
       t.regex(stderr, said);
       t.is(stderr.trim().split('\n').length, 1, stderr);
       t.regex(home.must('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}}', 'end'), new RegExp(`^exited 137 false the virtual machine of the container ended: .*${said.source.slice(0, 10)}`));
-      t.deepEqual(home.supervisors(), []);
+      t.deepEqual(await supervisorsLeft(), []);
       home.must('rm', 'end');
     });
 
@@ -48,7 +48,7 @@ function register(): void {
     t.is(home.husk('stop', '-t', '1', 'still').status, 0);
     t.true(Date.now() - start < BOUND * 1000);
     t.regex(home.must('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}', 'still'), /^exited 137 the virtual machine of the container ended: its container did not end within 20 s of SIGKILL/);
-    t.deepEqual(home.supervisors(), []);
+    t.deepEqual(await supervisorsLeft(), []);
     home.must('rm', 'still');
   });
 
@@ -58,8 +58,7 @@ function register(): void {
     const supervisors = home.supervisors();
     t.is(supervisors.length, 1);
     process.kill(Number(supervisors[0]), 'SIGKILL');
-    await sleep(500);
-    t.deepEqual(home.supervisors(), []);
+    t.deepEqual(await supervisorsLeft(), []);
     t.regex(home.must('ps', '-a', '--filter', 'name=shot', '--format', '{{.Status}}'), /^Exited \(137\)/);
     t.is(home.husk('start', '-a', 'shot').stdout, 'kept\n');
   });
@@ -86,14 +85,14 @@ function register(): void {
     home.must('rm', 'again');
   });
 
-  test.serial('a disk of nonsense is one line at the next start', (t) => {
+  test.serial('a disk of nonsense is one line at the next start', async (t) => {
     damage(home);
     const start = Date.now();
     const { status, stderr } = home.husk('start', '-a', 'shot');
     t.true(Date.now() - start < BOUND * 1000);
     t.is(status, 125, stderr);
     t.regex(stderr, /^Error.*cannot mount the container's own disk: its file system is damaged \(\w+\); what it held is lost, remove the container\n$/);
-    t.deepEqual(home.supervisors(), []);
+    t.deepEqual(await supervisorsLeft(), []);
     home.must('rm', 'shot');
   });
 

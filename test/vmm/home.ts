@@ -3,6 +3,7 @@ import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:chil
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BASE, root } from './parts.ts';
 
 const HUSK = join(root, 'bin/husk');
@@ -83,14 +84,14 @@ export class Home implements Disposable {
 
   /** supervisors of this machine */
   supervisors(): string[] {
-    return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && /husk-supervisor/.test(commandLine(pid)));
+    return supervisors();
   }
 
   /** Ends what is left. @returns supervisors that are there all the same */
-  end(): string[] {
+  async end(): Promise<string[]> {
     const all = this.husk('ps', '-aq').stdout.split('\n').filter((id) => id !== '');
     if (all.length > 0) this.husk('rm', '-f', ...all);
-    const left = this.supervisors();
+    const left = await supervisorsLeft();
     this[Symbol.dispose]();
     return left;
   }
@@ -98,6 +99,19 @@ export class Home implements Disposable {
   [Symbol.dispose](): void {
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** ms a supervisor has to be gone after its container's end was recorded */
+const EXIT_PATIENCE = 30_000;
+
+function supervisors(): string[] {
+  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && /husk-supervisor/.test(commandLine(pid)));
+}
+
+/** Those that do not end: one whose container's end is recorded is still on its way out for a moment. */
+export async function supervisorsLeft(): Promise<string[]> {
+  for (const start = Date.now(); supervisors().length > 0 && Date.now() - start < EXIT_PATIENCE; ) await sleep(50);
+  return supervisors();
 }
 
 /** What a child that is fed `input` says, once it has ended. */

@@ -16,7 +16,7 @@ else await onKvmHost(import.meta.url, register, { seconds: 600 });
 
 function register(): void {
   const home = new Home();
-  test.after.always('no supervisor is left', (t) => t.deepEqual(home.end(), []));
+  test.after.always('no supervisor is left', async (t) => t.deepEqual(await home.end(), []));
 
   test.serial('containers started and stopped in a row leave no process, file, mount, cgroup or memory', async (t) => {
     await once(home, 0);

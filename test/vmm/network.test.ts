@@ -34,7 +34,7 @@ function register(): void {
   test.after.always('nothing is left', async (t) => {
     t.timeout(TIMEOUT);
     world.close();
-    t.deepEqual(home.end(), []);
+    t.deepEqual(await home.end(), []);
     await until(() => processes(/^passt\0|^pasta\0/).length === 0);
     t.deepEqual(processes(/^passt\0|^pasta\0/), []);
   });

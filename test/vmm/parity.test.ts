@@ -3,10 +3,13 @@
  * agree is in docs/differences.md § Virtual machines, and is not asked here.
  */
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { Home, type Result } from './home.ts';
 import { missingParts, notWanted, onKvmHost } from './kvm-host.ts';
 
+/** ms for what a container does at once */
+const PATIENCE = 60_000;
 const ISOLATIONS = ['userns', 'vm'] as const;
 
 /** Everything a process can see of its container, in one go: a VM takes its time to boot. */
@@ -80,7 +83,7 @@ else await onKvmHost(import.meta.url, register, { seconds: 900 });
 
 function register(): void {
   const home = new Home();
-  test.after.always('nothing is left running', (t) => t.deepEqual(home.end(), []));
+  test.after.always('nothing is left running', async (t) => t.deepEqual(await home.end(), []));
   /** a container's id is the one thing that must differ */
   const shown = ({ status, stdout, stderr }: Result) => ({ status, stdout: stdout.length > 100_000 ? createHash('sha256').update(stdout, 'latin1').digest('hex') : stdout.replace(/\r/g, ''), stderr: stderr.length > 100_000 ? createHash('sha256').update(stderr, 'latin1').digest('hex') : stderr.replace(/\b[0-9a-f]{12,64}\b/g, 'ID') });
 
@@ -108,7 +111,8 @@ function register(): void {
       const seen: Result[] = [];
       const husk = async (...args: string[]) => seen.push(await home.feed('', ...args));
       await husk('kill', '-s', 'HUP', isolation);
-      await husk('exec', isolation, 'sleep', '1');
+      // the shell hears of it between two of its sleeps
+      for (const start = Date.now(); !/^hup$/m.test(home.husk('logs', isolation).stdout) && Date.now() - start < PATIENCE; ) await sleep(500);
       await husk('logs', isolation);
       await husk('stop', isolation);
       await husk('wait', isolation);

@@ -1,20 +1,27 @@
 /** Where this checkout is, and what tests of whole VM containers need of it. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map((name) => `${root}dist/${name}`);
 /** a small root file system as a tar: made out here, because what is written in the test host is gone with it */
 export const BASE = `${root}build/base.tar`;
+/** Makes a file once. Test files run side by side and their test hosts read what is there: nobody sees half of it. @param script writes it to "$1" */
+export function makeOnce(path: string, script: string): void {
+  if (existsSync(path)) return;
+  mkdirSync(dirname(path), { recursive: true });
+  const own = `${path}.${process.pid}`;
+  execFileSync('sh', ['-ec', script, 'sh', own], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  renameSync(own, path);
+}
+
 /** For tests of whole containers. @returns why there can be none here; the image's tar is made otherwise */
 export function missingParts(): string | undefined {
   const missing = PARTS.filter((path) => !existsSync(path));
   if (missing.length > 0) return `needs ${missing.join(', ')} (make vm)`;
-  if (!existsSync(BASE)) {
-    mkdirSync(`${root}build`, { recursive: true });
-    execFileSync('sh', ['-c', 'setup/base-tree >build/base.tar.new && mv build/base.tar.new build/base.tar'], { cwd: root });
-  }
+  makeOnce(BASE, 'setup/base-tree >"$1"');
   return undefined;
 }
 

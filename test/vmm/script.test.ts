@@ -36,7 +36,7 @@ function register(): void {
         wrong.push(`${name}.sh:${line.number}: ${line.command}\n  ${problem}\n--- userns ${here.status}\n${here.stdout}${here.stderr}--- vm ${there.status}\n${there.stdout}${there.stderr}`);
         console.log(wrong.at(-1));
       }
-      t.deepEqual([...userns.home.end(), ...vm.home.end()], []);
+      t.deepEqual([...(await userns.home.end()), ...(await vm.home.end())], []);
       if (wrong.length > 0) t.fail(`${wrong.length} differ: ${wrong.join('\n\n')}`);
     });
   }

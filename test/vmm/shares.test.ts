@@ -27,7 +27,7 @@ const DIFFERENT: Record<string, [here: string, vm: string]> = {};
 
 function register(): void {
   const home = new Home();
-  test.after.always('nothing is left running', (t) => t.deepEqual(home.end(), []));
+  test.after.always('nothing is left running', async (t) => t.deepEqual(await home.end(), []));
 
   test.serial('a POSIX program gets the same answers in a shared folder as without a machine in between', (t) => {
     const answers = (isolation: string) => {

@@ -92,7 +92,7 @@ docker exec -u daemon -w /tmp bg sh -c 'id -un; pwd'
 docker exec -i bg cat < names.txt
 docker exec -d bg touch /tmp/made
 ~ `exec -d`
-docker exec bg sh -c 'sleep 0.5; ls /tmp/made'
+docker exec bg sh -c 'for i in $(seq 300); do [ -e /tmp/made ] && break; sleep 0.1; done; ls /tmp/made'
 docker exec -it bg true < /dev/null
 ~ `-t` without a terminal
 ? not a TTY|not a terminal
@@ -217,21 +217,21 @@ docker run --rm --cpus bogus box true
 docker run --rm --cpuset-cpus 999 box true
 ~ limits and host pids without cgroup v2
 # restart policies
-docker run -d --name often --restart on-failure:2 box sh -c 'echo try; exit 1' >/dev/null; docker wait often; sleep 2; docker logs often | wc -l
+docker run -d --name often --restart on-failure:2 box sh -c 'echo try; exit 1' >/dev/null; docker wait often; for i in $(seq 100); do [ "$(docker inspect -f '{{.RestartCount}} {{.State.Status}}' often)" = '2 exited' ] && break; sleep 0.2; done; docker logs often | wc -l
 docker inspect -f '{{.RestartCount}} {{.State.Status}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}' often
 docker rm often
 docker run -d --name ever --restart always box sleep 100 >/dev/null; docker stop -t 0 ever; docker inspect -f '{{.State.Status}}' ever; docker rm ever
 docker run -d --name up --restart unless-stopped box sleep 100 >/dev/null; docker update --restart no up; docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' up; docker rm -f up
 ~ options that Podman 4.3 has not, or not in Docker's form
 # health
-docker run -d --name sick --health-cmd 'exit 1' --health-interval 1s --health-retries 1 box sleep 100 >/dev/null; sleep 2.5; docker inspect -f '{{.State.Health.Status}} {{(index .State.Health.Log 0).ExitCode}}' sick; docker ps --filter health=unhealthy --format '{{.Names}}'
+docker run -d --name sick --health-cmd 'exit 1' --health-interval 1s --health-retries 1 box sleep 100 >/dev/null; for i in $(seq 15); do docker ps -q --filter health=unhealthy | grep -q . && break; sleep 0.5; done; docker inspect -f '{{.State.Health.Status}} {{(index .State.Health.Log 0).ExitCode}}' sick; docker ps --filter health=unhealthy --format '{{.Names}}'
 ~ health checks need systemd
 docker rm -f sick
-docker run -d --name well --health-cmd 'echo fine' --health-interval 1s box sleep 100 >/dev/null; sleep 2.5; docker inspect -f '{{.State.Health.Status}} {{.State.Health.FailingStreak}}' well; docker ps --format '{{.Names}} {{.Status}}' | grep -o healthy
+docker run -d --name well --health-cmd 'echo fine' --health-interval 1s box sleep 100 >/dev/null; for i in $(seq 15); do docker ps -q --filter health=healthy | grep -q . && break; sleep 0.5; done; docker inspect -f '{{.State.Health.Status}} {{.State.Health.FailingStreak}}' well; docker ps --format '{{.Names}} {{.Status}}' | grep -o healthy
 ~ health checks need systemd
 docker rm -f well
 # cp, diff, commit, export
-docker run -d --name files box sh -c 'mkdir -p /data/sub; echo one > /data/one; ln -s one /data/link; ln -s /etc/passwd /data/abs; echo two > /data/sub/two; rm /etc/group; exec sleep 1000' >/dev/null; sleep 0.5
+docker run -d --name files box sh -c 'mkdir -p /data/sub; echo one > /data/one; ln -s one /data/link; ln -s /etc/passwd /data/abs; echo two > /data/sub/two; rm /etc/group; exec sleep 1000' >/dev/null; for i in $(seq 100); do docker exec files test -e /etc/group || break; sleep 0.1; done
 docker cp files:/data/one - | tar t
 docker cp files:/data/one copied; cat copied
 docker cp files:/data copied-dir; ls -R copied-dir

@@ -99,7 +99,7 @@ test('flush answers later, and not at all after a reset', async (t) => {
   const { driver } = disk(t, [4096]);
   t.is(request(driver, T_FLUSH, 0).status, 0xff);
   // a loaded disk takes its time
-  for (let i = 0; i < 500 && driver.memory.copy(STATUS, 1)[0] === 0xff; i++) await sleep(10);
+  for (let i = 0; i < 6000 && driver.memory.copy(STATUS, 1)[0] === 0xff; i++) await sleep(10);
   t.is(driver.memory.copy(STATUS, 1)[0], S_OK);
   t.is(driver.completed(0).length, 1);
   request(driver, T_FLUSH, 0);
