@@ -40,7 +40,7 @@ export interface VmSize {
 /** ms a guest has to boot until its agent serves; a software KVM is a hundred times slower than hardware */
 const BOOT_TIMEOUT = 180_000;
 /** ms the agent has to end its container before the machine is switched off; as often again as its disk is at work in the meantime */
-const SHUTDOWN_TIMEOUT = 10_000;
+const SHUTDOWN_TIMEOUT = 20_000;
 /** ms after which a machine is switched off though its disk is at work: some 10 GB that the host had not written yet; a hostile guest gets no longer */
 const LONGEST_SHUTDOWN = 120_000;
 /** ms for a question about what runs; the agent of a machine under full load answers late */

@@ -17,7 +17,7 @@ const FITS = `fits() { stress-ng --vm 1 --vm-bytes "$1"m --vm-keep --vm-method z
 /** `cpu SECONDS`: CPU time that two busy processes got, in CPUs */
 const CPU = `cpu() { stress-ng --cpu 2 --cpu-method int64 -t "$1"s --metrics-brief 2>&1 | awk '/metrc.* cpu /{print "cpu", ($7 + $8) / $6}'; }`;
 /** `forks`: processes there are when no more can be made; counted without making one */
-const FORKS = `forks() { (for i in $(seq 60); do sleep 5 & done) 2>/dev/null; set -- /proc/[0-9]*; echo "forks $#"; }`;
+const FORKS = `forks() { (for i in $(seq 60); do sleep 100 & done) 2>/dev/null; set -- /proc/[0-9]*; echo "forks $#"; }`;
 /** `seconds COMMAND…` */
 const SECONDS = `seconds() { from=$(cut -d' ' -f1 /proc/uptime); "$@" >/dev/null 2>&1; to=$(cut -d' ' -f1 /proc/uptime); awk "BEGIN { print \\"seconds\\", $to - $from }"; }`;
 /** shared memory has an end */

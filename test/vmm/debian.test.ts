@@ -2,8 +2,8 @@
  * A person's half hour with VM isolation: Debian from a registry, an interactive shell on a real terminal, detached and attached again, a folder seen live on
  * both sides, exec, logs, stop.
  */
-import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
@@ -14,6 +14,8 @@ import { missingParts, notWanted, onKvmHost } from './kvm-host.ts';
 
 /** ms; pulling 50 MB and booting, on an emulated CPU */
 const SLOW = 240_000;
+/** ms; a line typed in the guest is answered by then, on a machine that is not too busy */
+const LOOK_EVERY = 2000;
 
 const missing = missingParts() ?? notWanted() ?? missingDebianTools() ?? missingTerminal();
 if (missing !== undefined) test.skip(missing, () => {});
@@ -22,6 +24,17 @@ else {
   process.env['HUSK_TEST_STORAGE'] ??= await debianStorage();
   await onKvmHost(import.meta.url, register, { seconds: 600, env: { HUSK_TEST_STORAGE: process.env['HUSK_TEST_STORAGE'] } });
 }
+
+/** Looks, does, and looks again after a while. @throws Error when it never comes */
+async function until(done: () => boolean, act = () => {}): Promise<void> {
+  for (const start = Date.now(); !done(); await sleep(LOOK_EVERY)) {
+    if (Date.now() - start > SLOW) throw new Error(`it does not come: ${done}`);
+    act();
+  }
+}
+
+/** Whether every key goes to the program in this shell's terminal: it is husk's then. */
+const isRaw = (shell: number): boolean => execFileSync('stty', ['-F', readlinkSync(`/proc/${shell}/fd/0`), '-a'], { encoding: 'utf8' }).includes('-icanon');
 
 function register(): void {
   test('Debian from a registry in a VM, by hand', async (t) => {
@@ -42,11 +55,11 @@ function register(): void {
     screen.type('. /etc/os-release; echo "is $ID, kernel $(uname -r)"; tty; stty size');
     await screen.shows(/is debian, kernel 6\.\d+\.\d+-husk\n\/dev\/(pts\/0|console)\n30 100/);
     screen.resize(120, 40);
-    await sleep(1000);
-    screen.type('stty size; echo from the guest >/mnt/guest');
-    await screen.shows(/\n40 120\n/);
+    // the size goes to the guest by a way of its own, beside what is typed
+    await until(() => /\n40 120\n/.test(screen.screen()), () => screen.type('stty size'));
+    screen.type('echo from the guest >/mnt/guest');
     screen.type('sleep 1000; echo code $?');
-    await sleep(1000);
+    await until(() => husk('top', 'deb').stdout.includes('sleep 1000'));
     screen.press('C-c');
     await screen.shows(/\^C\n(?!code)[^\n]*box/);
     screen.press('C-p', 'C-q');
@@ -56,7 +69,7 @@ function register(): void {
 
     screen.clear();
     screen.type(`${HUSK} attach deb`);
-    await sleep(3000);
+    await until(() => isRaw(screen.pid));
     writeFileSync(join(shared, 'host'), 'from the host\n');
     screen.type('cat /mnt/host');
     await screen.shows(/\nfrom the host\n/);
