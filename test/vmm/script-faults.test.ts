@@ -68,7 +68,7 @@ function register(): void {
     stateIsWhole(t, husk, 'box', () => {
       home.must('import', '--change', 'CMD ["/bin/sh"]', BASE, 'box');
     });
-    t.deepEqual(home.end(), []);
+    t.deepEqual(await home.end(), []);
     t.true(done.agents + done.processes > LINES / 4, JSON.stringify(done));
   });
 }
