@@ -244,7 +244,39 @@ function bindText(mount: CreateOptions['mounts'][number]): string {
 function mountRequests(options: CreateOptions): object[] | undefined {
   const asked = options.mounts.filter((mount) => !mount.createSource);
   if (asked.length === 0) return undefined;
-  return asked.map((mount) => ({ Type: mount.type, ...(mount.source !== undefined && { Source: mount.source }), Target: mount.target, ...(mount.readonly && { ReadOnly: true }) }));
+  return asked.map((mount) => ({ Type: mount.type, ...(mount.source !== undefined && { Source: mount.source }), Target: mount.target, ...(mount.readonly && { ReadOnly: true }), ...mountOptions(mount) }));
+}
+
+/** what `--mount` said for one type of mounts alone, under Docker's names */
+function mountOptions({ type, options }: CreateOptions['mounts'][number]): object {
+  const has = (name: string) => (options.includes(name) ? true : undefined);
+  const valueOf = (name: string) => options.find((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
+  const pairs = (name: string) => {
+    const all = options.filter((option) => option.startsWith(`${name}=`)).map((option) => option.slice(name.length + 1).split(/=(.*)/s));
+    return all.length > 0 ? Object.fromEntries(all.map(([key, value]) => [key, value ?? ''])) : undefined;
+  };
+  const group = (name: string, fields: Record<string, unknown>) => {
+    const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+    return given.length > 0 ? { [name]: Object.fromEntries(given) } : {};
+  };
+  if (type === 'bind')
+    return group('BindOptions', {
+      Propagation: options.find((option) => /^r?(shared|slave|private)$/.test(option)),
+      NonRecursive: has('bind-nonrecursive'),
+      ReadOnlyNonRecursive: has('bind-recursive=writable'),
+      ReadOnlyForceRecursive: has('bind-recursive=readonly'),
+    });
+  if (type === 'volume') {
+    const [name, volumeOptions] = [valueOf('volume-driver'), pairs('volume-opt')];
+    return group('VolumeOptions', {
+      NoCopy: has('nocopy'),
+      Labels: pairs('volume-label'),
+      Subpath: valueOf('volume-subpath'),
+      DriverConfig: name === undefined && volumeOptions === undefined ? undefined : { ...(name !== undefined && { Name: name }), ...(volumeOptions && { Options: volumeOptions }) },
+    });
+  }
+  const [size, mode] = [valueOf('tmpfs-size'), valueOf('tmpfs-mode')];
+  return group('TmpfsOptions', { SizeBytes: size === undefined ? undefined : Number(size), Mode: mode === undefined ? undefined : parseInt(mode, 8) });
 }
 
 function deviceMapping(text: string): object {

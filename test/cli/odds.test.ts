@@ -43,6 +43,8 @@ const CASES: [line: string, status: number, stdout: string | RegExp, stderr?: st
   ['husk export -o /dev/null one', 1, '', 'Error: invalid output path: "/dev/null" must be a directory or a regular file: got a device\n'],
   ['husk export -o /nosuch/x one', 1, '', 'Error: invalid output path: directory "/nosuch" does not exist\n'],
   ['husk run --rm --network none -v /nosuch/x:/x box', 125, '', /error while creating mount source path '\/nosuch\/x': mkdir \/nosuch\/x: permission denied/],
+  ["husk inspect -f '{{json .HostConfig.Mounts}}' $(husk create --network none --mount type=tmpfs,dst=/a,tmpfs-size=1m,tmpfs-mode=1770 --mount type=volume,src=vv,dst=/b,volume-nocopy,volume-label=a=b --mount type=bind,src=/tmp,dst=/c,ro,bind-propagation=rslave,bind-recursive=disabled box true)", 0,
+    '[{"Type":"tmpfs","Target":"/a","TmpfsOptions":{"SizeBytes":1048576,"Mode":1016}},{"Type":"volume","Source":"vv","Target":"/b","VolumeOptions":{"NoCopy":true,"Labels":{"a":"b"}}},{"Type":"bind","Source":"/tmp","Target":"/c","ReadOnly":true,"BindOptions":{"Propagation":"rslave","NonRecursive":true}}]\n'],
   ["husk inspect -f '{{json .Config.Volumes}}' one", 0, '{"/anonymous":{}}\n'],
 ];
 
