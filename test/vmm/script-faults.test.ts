@@ -19,7 +19,7 @@ const SEED = Number(process.env['HUSK_FAULT_SEED'] ?? Math.floor(Math.random() *
 /** ms within which something is killed: a boot takes 15 s in the test host, a command that boots nothing 2 s */
 const LATEST_KILL = { boots: 25_000, other: 3_000 };
 const BOOTS = /docker (container )?(run|start|restart)\b/;
-/** containers of the script's that run all the time, so that lines have what they ask for, and something to kill */
+/** containers of the script's that run all the time, so that lines have what they ask for, and something to kill; privileged, so that their agents can be reached */
 const RUNNING = ['bg', 'files', 'busy'];
 /** ms a line may take after something of it was killed; then it is ended */
 const PATIENCE = 120_000;
@@ -45,10 +45,10 @@ function register(): void {
       return kinds[Math.floor(dice() * kinds.length)] ?? [];
     };
     const instead = async () => {
-      const names = husk('ps', '-q', '--filter', 'status=running').stdout.split('\n').filter(Boolean);
+      const names = husk('ps', '--format', '{{.Names}}').stdout.split('\n').filter((name) => RUNNING.includes(name));
       const name = names[Math.floor(dice() * names.length)];
       if (name === undefined) return false;
-      const { stderr } = await home.feed('', 'exec', '--privileged', name, 'sh', '-c', `mount -o remount,rw /proc/sys; ${signalAgent('KILL')}; sleep 10`);
+      const { stderr } = await home.feed('', 'exec', '--privileged', name, 'sh', '-c', `${signalAgent('KILL')}; sleep 10`);
       if (/virtual machine|supervisor/.test(stderr)) done.agents++;
       else console.log(`the agent was not killed: ${stderr}`);
       return true;
@@ -56,7 +56,7 @@ function register(): void {
     for (let count = 1; count <= LINES; count++) {
       for (const name of RUNNING) {
         if (husk('start', name).status === 0) continue;
-        await place.run(all.find(({ command }) => command.startsWith(`docker run -d --name ${name} `))!.command);
+        await place.run(all.find(({ command }) => command.startsWith(`docker run -d --name ${name} `))!.command.replace('-d', '-d --privileged'));
       }
       const { command } = all[Math.floor(dice() * all.length)]!;
       const latest = BOOTS.test(command) ? LATEST_KILL.boots : LATEST_KILL.other;
