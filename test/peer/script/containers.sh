@@ -201,7 +201,7 @@ docker run --restart bogus box true
 ? [Ii]nvalid restart policy
 docker run --rm --restart always box true
 docker run --rm --log-driver bogus box true
-docker run -d --name joined box sleep 100 >/dev/null; docker run --rm --network container:joined --ipc container:joined --pid container:joined box sh -c 'ps | grep -c "sleep 100"'; docker rm -f joined
+docker run -d --name joined box sleep 100 >/dev/null; docker run --rm --network container:joined --ipc container:joined --pid container:joined box sh -c 'ps | grep -c "[s]leep 100"'; docker rm -f joined
 ! a machine of its own shares no namespace with the host
 docker run --rm --network container:nosuch box true
 ! a machine of its own shares no namespace with the host
