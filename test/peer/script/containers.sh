@@ -99,7 +99,7 @@ docker exec -it bg true < /dev/null
 docker exec nosuch true
 docker exec bg
 ~ Podman's exit codes of wrong use
-docker top bg -o comm | sort | uniq
+docker top bg -o comm | grep -x -e COMMAND -e sh | sort | uniq
 docker stop bg
 docker wait bg
 docker inspect -f '{{.State.ExitCode}}' bg
