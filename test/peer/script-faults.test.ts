@@ -2,11 +2,11 @@
  * kill -9 of the command, its supervisor or its container's processes at a random moment of the lines of test/peer/script: afterwards `ps` tells the truth, the state is
  * whole, everything can be removed, and nothing is left. HUSK_FAULT_LINES sets how many lines (all: 0), HUSK_FAULT_SEED repeats a run.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/images.ts';
-import { attack, stateIsWhole } from '../fixtures/faults.ts';
+import { attack, processesNaming, stateIsWhole } from '../fixtures/faults.ts';
 import { random } from '../fixtures/random.ts';
 import { HUSK, ordinaryUser } from '../fixtures/user.ts';
 import { missingBuild } from './peers.ts';
@@ -18,19 +18,6 @@ const SEED = Number(process.env['HUSK_FAULT_SEED'] ?? Math.floor(Math.random() *
 const LATEST_KILL = 350;
 /** ms a line may take after something of it was killed; then it is ended */
 const PATIENCE = 20_000;
-
-/** husk's own processes and containers' of this user's folder, but for shells and what the lines pipe through */
-function victims(home: string): number[] {
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
-    try {
-      if (!readFileSync(`/proc/${name}/environ`, 'latin1').includes(home)) return [];
-      return /husk|node/.test(readFileSync(`/proc/${name}/cmdline`, 'latin1')) ? [Number(name)] : [];
-    } catch {
-      return [];
-    }
-  });
-}
 
 const missing = missingImageTools() ?? missingBuild();
 if (missing) test.skip(`needs ${missing}`, () => {});
@@ -48,7 +35,7 @@ else
     const all = [...readScript('containers'), ...readScript('storage')];
     const chosen = LINES === 0 ? all : Array.from({ length: LINES }, () => all[Math.floor(dice() * all.length)]!);
     for (const { command } of chosen) {
-      await attack(command, { start: (line) => user.start(shell(line), { env, stdio: 'ignore', detached: true }), victims: () => victims(user.home), dice, moment: () => dice() * LATEST_KILL, patience: PATIENCE });
+      await attack(command, { start: (line) => user.start(shell(line), { env, stdio: 'ignore', detached: true }), victims: () => processesNaming(user.home), dice, moment: () => dice() * LATEST_KILL, patience: PATIENCE });
       const { status, stderr } = husk('ps', '-a');
       t.is(status, 0, `ps after ${command}: ${stderr}`);
     }
@@ -56,6 +43,6 @@ else
       t.is(husk('pull', '-q', reference).status, 0);
       t.is(husk('tag', reference, 'box').status, 0);
     });
-    for (let patience = 0; patience < 600 && victims(user.home).length > 0; patience++) await sleep(100);
-    t.deepEqual(victims(user.home).map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1')), []);
+    for (let patience = 0; patience < 600 && processesNaming(user.home).length > 0; patience++) await sleep(100);
+    t.deepEqual(processesNaming(user.home).map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1')), []);
   });

@@ -3,12 +3,10 @@
  * the truth, the state is whole, everything can be removed, and nothing is left. A line is a boot of the test host's slow machine or more, so it runs on
  * demand: HUSK_VM_FAULT_LINES sets how many lines, HUSK_FAULT_SEED repeats a run.
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import test from 'ava';
-import { attack, stateIsWhole } from '../fixtures/faults.ts';
+import { attack, processesNaming, stateIsWhole } from '../fixtures/faults.ts';
 import { random } from '../fixtures/random.ts';
 import { readScript } from '../peer/script-lines.ts';
-import { commandLine } from './home.ts';
 import { BASE } from './parts.ts';
 import { missingParts, onKvmHost } from './kvm-host.ts';
 import { Place } from './place.ts';
@@ -40,7 +38,7 @@ function register(): void {
     const all = [...readScript('containers'), ...readScript('storage')];
     const done = { agents: 0, processes: 0 };
     const victims = () => {
-      const kinds = [commandsOf(home.folder), home.supervisors().map(Number)].filter((pids) => pids.length > 0);
+      const kinds = [processesNaming(home.folder), home.supervisors().map(Number)].filter((pids) => pids.length > 0);
       if (kinds.length > 0) done.processes++;
       return kinds[Math.floor(dice() * kinds.length)] ?? [];
     };
@@ -70,17 +68,5 @@ function register(): void {
     });
     t.deepEqual(await home.end(), []);
     t.true(done.agents + done.processes > LINES / 4, JSON.stringify(done));
-  });
-}
-
-/** Commands of husk's that name this folder in their environment. A supervisor's cannot be read. */
-function commandsOf(folder: string): number[] {
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
-    try {
-      return readFileSync(`/proc/${name}/environ`, 'latin1').includes(folder) && /husk|node/.test(commandLine(name)) ? [Number(name)] : [];
-    } catch {
-      return [];
-    }
   });
 }
