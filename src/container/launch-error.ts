@@ -2,19 +2,13 @@
  * A plan that could not be carried out to its exec: which step, on what, and why, in the words Docker has for it where scripts match
  * them. Only bytes in, an error out; guest/init/control.c writes the records.
  */
+import { constants } from 'node:os';
 import { EXIT_HUSK_FAILED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { errnoText } from '../host/libc.ts';
 import type { LaunchPlan } from './launch-plan.ts';
 import { opName } from './plan-encoding.ts';
 
-/** errno(3) numbers of x86-64 that decide an exit code or a text */
-const ENOENT = 2;
-const ENOEXEC = 8;
-const EACCES = 13;
-const EXDEV = 18;
-const ENOTDIR = 20;
-const EINVAL = 22;
-const ELOOP = 40;
+const { EACCES, EINVAL, ELOOP, ENOENT, ENOEXEC, ENOTDIR, EXDEV } = constants.errno;
 
 /** enum detail of guest/init/run.h */
 const NO_SUCH_USER = 1;

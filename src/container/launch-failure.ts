@@ -1,13 +1,10 @@
 /** A plan that failed, in the words people and scripts know from Docker, with what to change on this host where that is known. Reads facts, changes nothing. */
+import { constants } from 'node:os';
 import { EXIT_HUSK_FAILED, EXIT_NOT_EXECUTABLE, HuskError } from '../errors.ts';
 import { readOptional } from '../host/read-optional.ts';
 import { LaunchError } from './launch-error.ts';
 
-/** errno(3) */
-const EPERM = 1;
-const EACCES = 13;
-const EINVAL = 22;
-const ENOSPC = 28;
+const { EACCES, EINVAL, ENOSPC, EPERM } = constants.errno;
 
 export type Stage = 'create' | 'exec';
 

@@ -1,10 +1,10 @@
 /** Programs for a cgroup's device hook: loaded, attached, and from then on the kernel's. bpf(2); only for real root (CAP_BPF, CAP_NET_ADMIN). */
 import { Fd } from './fd.ts';
-import { checked, foreign } from './libc.ts';
+import { checked } from './libc.ts';
+import { systemCall } from './system-call.ts';
 import { Mapping } from './mapping.ts';
 
-/** asm/unistd_64.h, linux/bpf.h */
-const SYS_BPF = 321;
+/** linux/bpf.h */
 const BPF_PROG_LOAD = 5;
 const BPF_PROG_ATTACH = 8;
 const BPF_PROG_TYPE_CGROUP_DEVICE = 15;
@@ -19,7 +19,7 @@ const MAX_INSTRUCTIONS = 4096;
 /** helpers it calls: none, so any licence will do */
 const LICENCE = 'none\0';
 
-const c_bpf = foreign<(number: number, command: number, attributes: number, size: number) => number>('long syscall(long number, long command, int64_t attributes, long size)');
+const c_bpf = systemCall<(command: number, attributes: number, size: number) => number>('int bpf(int command, int64_t attributes, unsigned int size)');
 
 /**
  * @param cgroup a descriptor of the cgroup's folder
@@ -40,11 +40,11 @@ export function attachDeviceProgram(cgroup: number, program: Uint8Array): void {
   attributes.setBigUint64(8, BigInt(memory.address + programAt), true);
   attributes.setBigUint64(16, BigInt(memory.address + licenceAt), true);
   // Safety: attributes, licence and program lie in the mapping, which outlives the calls; the kernel copies them and reads `count` instructions, checked above.
-  using loaded = new Fd(checked(c_bpf(SYS_BPF, BPF_PROG_LOAD, memory.address, LOAD_SIZE), 'bpf(BPF_PROG_LOAD)'));
+  using loaded = new Fd(checked(c_bpf(BPF_PROG_LOAD, memory.address, LOAD_SIZE), 'bpf(BPF_PROG_LOAD)'));
   new Uint8Array(memory.buffer, 0, LOAD_SIZE).fill(0);
   attributes.setUint32(0, cgroup, true);
   attributes.setUint32(4, loaded.number, true);
   attributes.setUint32(8, BPF_CGROUP_DEVICE, true);
   attributes.setUint32(12, BPF_F_ALLOW_MULTI, true);
-  checked(c_bpf(SYS_BPF, BPF_PROG_ATTACH, memory.address, ATTACH_SIZE), 'bpf(BPF_PROG_ATTACH)');
+  checked(c_bpf(BPF_PROG_ATTACH, memory.address, ATTACH_SIZE), 'bpf(BPF_PROG_ATTACH)');
 }

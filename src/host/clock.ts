@@ -1,10 +1,11 @@
 /** Setting the system's clock, for the machine that is ours alone: clock_settime(2). */
-import { checked, foreign } from './libc.ts';
+import { checked } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
 /** linux/time.h */
 const CLOCK_REALTIME = 0;
 
-const c_clockSettime = foreign<(clock: number, time: BigInt64Array) => number>('int clock_settime(int clock, const int64_t *time)');
+const c_clockSettime = systemCall<(clock: number, time: BigInt64Array) => number>('int clock_settime(int clock, const int64_t *time)');
 
 /** @param milliseconds since the epoch. @throws SyscallError */
 export function setRealTime(milliseconds: number): void {

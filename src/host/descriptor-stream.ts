@@ -2,21 +2,22 @@
  * A Node stream over a non-blocking descriptor that Node itself has no stream for (AF_VSOCK). Back-pressure both ways; at most one
  * chunk is held. The end of writing is shutdown(2), so that the other direction goes on.
  */
+import { constants } from 'node:os';
 import { Duplex } from 'node:stream';
 import type { Fd } from './fd.ts';
-import { foreign, lastErrno, SyscallError } from './libc.ts';
+import { SyscallError } from './libc.ts';
+import { systemCall } from './system-call.ts';
 import { watchReadable, whenWritable, type Watch } from './poll.ts';
 
 /** bytes taken from the descriptor at once */
 const CHUNK = 65536;
-const EINTR = 4;
-const EAGAIN = 11;
+const { EAGAIN, EINTR } = constants.errno;
 /** shutdown(2) */
 const SHUT_WR = 1;
 
-const c_read = foreign<(fd: number, buffer: Uint8Array, length: number) => number>('long read(int fd, void *buffer, unsigned long length)');
-const c_write = foreign<(fd: number, buffer: Uint8Array, length: number) => number>('long write(int fd, const void *buffer, unsigned long length)');
-const c_shutdown = foreign<(fd: number, how: number) => number>('int shutdown(int fd, int how)');
+const c_read = systemCall<(fd: number, buffer: Uint8Array, length: number) => number>('long read(int fd, void *buffer, unsigned long length)');
+const c_write = systemCall<(fd: number, buffer: Uint8Array, length: number) => number>('long write(int fd, const void *buffer, unsigned long length)');
+const c_shutdown = systemCall<(fd: number, how: number) => number>('int shutdown(int fd, int how)');
 
 export class DescriptorStream extends Duplex {
   readonly #fd: Fd;
@@ -36,9 +37,8 @@ export class DescriptorStream extends Duplex {
     const buffer = Buffer.allocUnsafe(CHUNK);
     const length = c_read(this.#fd.number, buffer, CHUNK); // safe: at most CHUNK bytes into a buffer of CHUNK
     if (length < 0) {
-      const errno = lastErrno();
-      if (errno === EAGAIN || errno === EINTR) return;
-      this.destroy(new SyscallError('read', errno));
+      if (length === -EAGAIN || length === -EINTR) return;
+      this.destroy(new SyscallError('read', -length));
       return;
     }
     if (length === 0) {
@@ -64,9 +64,8 @@ export class DescriptorStream extends Duplex {
           rest = rest.subarray(length);
           continue;
         }
-        const errno = lastErrno();
-        if (errno === EINTR) continue;
-        if (errno !== EAGAIN) return callback(new SyscallError('write', errno));
+        if (length === -EINTR) continue;
+        if (length !== -EAGAIN) return callback(new SyscallError('write', -length));
         this.#writing = whenWritable(this.#fd.number, attempt);
         return;
       }

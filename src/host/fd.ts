@@ -1,16 +1,20 @@
 /** A file descriptor that is closed exactly once. */
-import { checked, foreign } from './libc.ts';
+import { checked } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
 /** fcntl.h */
 const O_CLOEXEC = 0o2000000;
+const AT_FDCWD = -100;
 
-const c_open = foreign<(path: string, flags: number, mode: number) => number>('int open(const char *path, int flags, unsigned int mode)');
+const openat = systemCall<(directory: number, path: string, flags: number, mode: number) => number>(
+  'int openat(int directory, const char *path, int flags, unsigned int mode)',
+);
 // not fs.closeSync: in a worker thread Node keeps books of the descriptors it opened, and warns of others
-const c_close = foreign<(fd: number) => number>('int close(int fd)');
+const c_close = systemCall<(fd: number) => number>('int close(int fd)');
 
 /** open(2), close-on-exec; for files whose descriptor goes to system calls rather than to Node. @throws SyscallError */
 export function open(path: string, flags: number, mode = 0): Fd {
-  return new Fd(checked(c_open(path, flags | O_CLOEXEC, mode), 'open', path));
+  return new Fd(checked(openat(AT_FDCWD, path, flags | O_CLOEXEC, mode), 'open', path));
 }
 
 export class Fd implements Disposable {
@@ -41,7 +45,7 @@ export class Fd implements Disposable {
     if (this.#number < 0) return;
     const number = this.#number;
     this.#number = -1;
-    c_close(number); // safe: the number is ours until this call, and no errno of close(2) on Linux means that it still is
+    c_close(number); // safe: the number is ours until this call, and no error of close(2) on Linux means that it still is
   }
 
   [Symbol.dispose](): void {

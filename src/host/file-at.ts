@@ -3,11 +3,8 @@
  * hold inodes and must never walk a path again. Names are byte strings as in files.ts. Every function throws SyscallError.
  */
 import { nameBytes, type Name } from './files.ts';
-import { checked, foreign } from './libc.ts';
-
-/** x86-64 system call numbers, arch/x86/entry/syscalls/syscall_64.tbl */
-const SYS_GETDENTS64 = 217;
-const SYS_RENAMEAT2 = 316;
+import { checked } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
 /** include/uapi/asm-generic/fcntl.h, include/uapi/linux/fcntl.h */
 const AT_FDCWD = -100;
@@ -23,28 +20,28 @@ const STATX_SIZE = 256;
 /** STATX_BASIC_STATS and, since Linux 5.8, STATX_MNT_ID */
 const STATX_MASK = 0x17ff;
 
-const open = foreign<(path: string, flags: number) => number>('int open(const char *path, int flags)');
-const syscallRenameat2 = foreign<(number: number, from: number, name: Name, to: number, newName: Name, flags: number) => number>('int64_t syscall(int64_t number, int64_t from, const char *name, int64_t to, const char *new_name, int64_t flags)');
-const syscallGetdents = foreign<(number: number, fd: number, bytes: Uint8Array, length: number) => number>('int64_t syscall(int64_t number, int64_t fd, void *bytes, int64_t length)');
-const c_statx = foreign<(directory: number, path: string, flags: number, mask: number, out: Uint8Array) => number>('int statx(int directory, const char *path, int flags, unsigned int mask, void *out)');
-const c_linkat = foreign<(from: number, path: string, directory: number, name: Name, flags: number) => number>('int linkat(int from, const char *path, int directory, const char *name, int flags)');
-const c_unlinkat = foreign<(directory: number, name: Name, flags: number) => number>('int unlinkat(int directory, const char *name, int flags)');
-const c_readlinkat = foreign<(directory: number, name: string, out: Uint8Array, size: number) => number>('int64_t readlinkat(int directory, const char *name, void *out, size_t size)');
-const c_chmod = foreign<(path: string, mode: number) => number>('int chmod(const char *path, unsigned int mode)');
-const c_fchownat = foreign<(directory: number, path: string, uid: number, gid: number, flags: number) => number>('int fchownat(int directory, const char *path, unsigned int uid, unsigned int gid, int flags)');
-const c_utimensat = foreign<(directory: number, path: string, times: Uint8Array, flags: number) => number>('int utimensat(int directory, const char *path, const void *times, int flags)');
-const c_lseek = foreign<(fd: number, offset: number | bigint, whence: number) => number>('int64_t lseek(int fd, int64_t offset, int whence)');
-const c_fstatfs = foreign<(fd: number, out: Uint8Array) => number>('int fstatfs(int fd, void *out)');
-const c_getxattr = foreign<(path: string, name: Name, out: Uint8Array, size: number) => number>('int64_t getxattr(const char *path, const char *name, void *out, size_t size)');
-const c_setxattr = foreign<(path: string, name: Name, value: Uint8Array, size: number, flags: number) => number>('int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)');
-const c_listxattr = foreign<(path: string, out: Uint8Array, size: number) => number>('int64_t listxattr(const char *path, void *out, size_t size)');
-const c_removexattr = foreign<(path: string, name: Name) => number>('int removexattr(const char *path, const char *name)');
+const openat = systemCall<(directory: number, path: string, flags: number) => number>('int openat(int directory, const char *path, int flags)');
+const c_renameat2 = systemCall<(from: number, name: Name, to: number, newName: Name, flags: number) => number>('int renameat2(int from, const char *name, int to, const char *new_name, unsigned int flags)');
+const c_getdents64 = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t getdents64(int fd, void *bytes, size_t length)');
+const c_statx = systemCall<(directory: number, path: string, flags: number, mask: number, out: Uint8Array) => number>('int statx(int directory, const char *path, int flags, unsigned int mask, void *out)');
+const c_linkat = systemCall<(from: number, path: string, directory: number, name: Name, flags: number) => number>('int linkat(int from, const char *path, int directory, const char *name, int flags)');
+const c_unlinkat = systemCall<(directory: number, name: Name, flags: number) => number>('int unlinkat(int directory, const char *name, int flags)');
+const c_readlinkat = systemCall<(directory: number, name: string, out: Uint8Array, size: number) => number>('int64_t readlinkat(int directory, const char *name, void *out, size_t size)');
+const c_chmod = systemCall<(path: string, mode: number) => number>('int chmod(const char *path, unsigned int mode)');
+const c_fchownat = systemCall<(directory: number, path: string, uid: number, gid: number, flags: number) => number>('int fchownat(int directory, const char *path, unsigned int uid, unsigned int gid, int flags)');
+const c_utimensat = systemCall<(directory: number, path: string, times: Uint8Array, flags: number) => number>('int utimensat(int directory, const char *path, const void *times, int flags)');
+const c_lseek = systemCall<(fd: number, offset: number | bigint, whence: number) => number>('int64_t lseek(int fd, int64_t offset, int whence)');
+const c_fstatfs = systemCall<(fd: number, out: Uint8Array) => number>('int fstatfs(int fd, void *out)');
+const c_getxattr = systemCall<(path: string, name: Name, out: Uint8Array, size: number) => number>('int64_t getxattr(const char *path, const char *name, void *out, size_t size)');
+const c_setxattr = systemCall<(path: string, name: Name, value: Uint8Array, size: number, flags: number) => number>('int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)');
+const c_listxattr = systemCall<(path: string, out: Uint8Array, size: number) => number>('int64_t listxattr(const char *path, void *out, size_t size)');
+const c_removexattr = systemCall<(path: string, name: Name) => number>('int removexattr(const char *path, const char *name)');
 
 /** The inode behind a descriptor as a path. Needs /proc. */
 const descriptorPath = (fd: number) => `/proc/self/fd/${fd}`;
 
 /** A descriptor to read or write with, from an O_PATH one of a regular file or a folder: never of anything whose opening has effects. */
-export const reopen = (fd: number, flags: number): number => checked(open(descriptorPath(fd), flags), 'open');
+export const reopen = (fd: number, flags: number): number => checked(openat(AT_FDCWD, descriptorPath(fd), flags), 'open');
 
 const statBuffer = new Uint8Array(STATX_SIZE);
 
@@ -58,7 +55,7 @@ export function statFd(fd: number): DataView {
 export const linkFd = (fd: number, folder: number, name: string): void => void checked(c_linkat(AT_FDCWD, descriptorPath(fd), folder, nameBytes(name), AT_SYMLINK_FOLLOW), 'linkat', name);
 export const unlinkAt = (folder: number, name: string, flags = 0): void => void checked(c_unlinkat(folder, nameBytes(name), flags), 'unlinkat', name);
 /** @param flags RENAME_* of renameat2(2) */
-export const renameAt = (from: number, name: string, to: number, newName: string, flags: number): void => void checked(syscallRenameat2(SYS_RENAMEAT2, from, nameBytes(name), to, nameBytes(newName), flags), 'renameat2', name);
+export const renameAt = (from: number, name: string, to: number, newName: string, flags: number): void => void checked(c_renameat2(from, nameBytes(name), to, nameBytes(newName), flags), 'renameat2', name);
 /** not for symbolic links */
 export const chmodFd = (fd: number, mode: number): void => void checked(c_chmod(descriptorPath(fd), mode), 'chmod');
 /** 0xffffffff leaves an id alone */
@@ -78,7 +75,7 @@ export function readlinkFd(fd: number): Uint8Array {
 }
 
 /** struct linux_dirent64 records @returns bytes of them, 0 at the end */
-export const getdents = (fd: number, into: Uint8Array): number => checked(syscallGetdents(SYS_GETDENTS64, fd, into, into.length), 'getdents64');
+export const getdents = (fd: number, into: Uint8Array): number => checked(c_getdents64(fd, into, into.length), 'getdents64');
 
 /** struct statfs on x86-64, as 64-bit words: type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize, flags */
 export function statfsFd(fd: number): BigUint64Array {

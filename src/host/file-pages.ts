@@ -3,13 +3,13 @@
  * read again from the page cache when next touched (a minor fault). Node idles at some 40 MB, of which 32 are its own executable.
  */
 import { readFileSync } from 'node:fs';
-import { foreign } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
 /** mman.h */
 const MADV_DONTNEED = 4;
 
 // only ever called on whole file-backed mappings without a single changed page: nothing can be lost by forgetting them
-const madvise = foreign<(address: number, length: number, advice: number) => number>('int madvise(int64_t address, size_t length, int advice)');
+const madvise = systemCall<(address: number, length: number, advice: number) => number>('int madvise(int64_t address, size_t length, int advice)');
 
 /** a mapping's first line, with an inode and a path, and the lines of its counts. One expression: what a line-by-line reader leaves behind would be a part of what is to be given back. */
 const FILE_READ_ONLY = /^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9]\d*\s+\/.*\n((?:[A-Z]\w*:.*\n?)+)/gm;

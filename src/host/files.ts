@@ -4,7 +4,8 @@
  *
  * Numbers are those of x86-64 Linux: asm-generic/fcntl.h, linux/fcntl.h, linux/stat.h, linux/openat2.h.
  */
-import { checked, foreign, foreignAsync, lastErrno, SyscallError } from './libc.ts';
+import { checked } from './libc.ts';
+import { systemCall, threadedSystemCall } from './system-call.ts';
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
@@ -19,7 +20,6 @@ const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const PROT_READ = 1;
 const MAP_PRIVATE = 2;
-const SYS_OPENAT2 = 437;
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_BENEATH = 0x08;
@@ -28,25 +28,24 @@ const RESOLVE_IN_ROOT = 0x10;
 /** a NUL-terminated buffer, or an ASCII string */
 export type Name = string | Buffer;
 
-const openat = foreign<(fd: number, path: Name, flags: number, mode: number) => number>('int openat(int fd, const char *path, int flags, int mode)');
-const close = foreign<(fd: number) => number>('int close(int fd)');
-const mkdirat = foreign<(fd: number, path: Name, mode: number) => number>('int mkdirat(int fd, const char *path, int mode)');
-const mknodat = foreign<(fd: number, path: Name, mode: number, device: number) => number>('int mknodat(int fd, const char *path, int mode, uint64_t device)');
-const symlinkat = foreign<(target: Name, fd: number, path: Name) => number>('int symlinkat(const char *target, int fd, const char *path)');
-const linkat = foreign<(from: number, path: Name, to: number, name: Name, flags: number) => number>('int linkat(int from, const char *path, int to, const char *name, int flags)');
-const fchown_ = foreign<(fd: number, uid: number, gid: number) => number>('int fchown(int fd, uint32_t uid, uint32_t gid)');
-const fchownat = foreign<(fd: number, path: Name, uid: number, gid: number, flags: number) => number>('int fchownat(int fd, const char *path, uint32_t uid, uint32_t gid, int flags)');
-const fchmod_ = foreign<(fd: number, mode: number) => number>('int fchmod(int fd, uint32_t mode)');
-const fchmodat = foreign<(fd: number, path: Name, mode: number, flags: number) => number>('int fchmodat(int fd, const char *path, uint32_t mode, int flags)');
-const utimensat = foreign<(fd: number, path: Name | null, times: Int32Array, flags: number) => number>('int utimensat(int fd, const char *path, const void *times, int flags)');
-const futimens = foreign<(fd: number, times: Int32Array) => number>('int futimens(int fd, const void *times)');
-const fsetxattr = foreign<(fd: number, name: Name, value: Uint8Array, size: number, flags: number) => number>('int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)');
-const ftruncate_ = foreign<(fd: number, length: number) => number>('int ftruncate(int fd, int64_t length)');
-const pwriteNative = foreignAsync<[fd: number, address: number, length: number, offset: number]>('int64_t pwrite(int fd, int64_t address, size_t length, int64_t offset)');
-const syncfs_ = foreign<(fd: number) => number>('int syncfs(int fd)');
-const mmap = foreign<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
-const munmap = foreign<(address: number, length: number) => number>('int munmap(int64_t address, size_t length)');
-const openat2 = foreign<(number: number, fd: number, path: Name, how: BigUint64Array, size: number) => number>('long syscall(long number, int fd, const char *path, const void *how, size_t size)');
+const openat = systemCall<(fd: number, path: Name, flags: number, mode: number) => number>('int openat(int fd, const char *path, int flags, int mode)');
+const close = systemCall<(fd: number) => number>('int close(int fd)');
+const mkdirat = systemCall<(fd: number, path: Name, mode: number) => number>('int mkdirat(int fd, const char *path, int mode)');
+const mknodat = systemCall<(fd: number, path: Name, mode: number, device: number) => number>('int mknodat(int fd, const char *path, int mode, uint64_t device)');
+const symlinkat = systemCall<(target: Name, fd: number, path: Name) => number>('int symlinkat(const char *target, int fd, const char *path)');
+const linkat = systemCall<(from: number, path: Name, to: number, name: Name, flags: number) => number>('int linkat(int from, const char *path, int to, const char *name, int flags)');
+const fchown_ = systemCall<(fd: number, uid: number, gid: number) => number>('int fchown(int fd, uint32_t uid, uint32_t gid)');
+const fchownat = systemCall<(fd: number, path: Name, uid: number, gid: number, flags: number) => number>('int fchownat(int fd, const char *path, uint32_t uid, uint32_t gid, int flags)');
+const fchmod_ = systemCall<(fd: number, mode: number) => number>('int fchmod(int fd, uint32_t mode)');
+const fchmodat = systemCall<(fd: number, path: Name, mode: number) => number>('int fchmodat(int fd, const char *path, uint32_t mode)');
+const utimensat = systemCall<(fd: number, path: Name | null, times: Int32Array, flags: number) => number>('int utimensat(int fd, const char *path, const void *times, int flags)');
+const fsetxattr = systemCall<(fd: number, name: Name, value: Uint8Array, size: number, flags: number) => number>('int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)');
+const ftruncate_ = systemCall<(fd: number, length: number) => number>('int ftruncate(int fd, int64_t length)');
+const pwriteNative = threadedSystemCall<[fd: number, address: number, length: number, offset: number]>('int64_t pwrite64(int fd, int64_t address, size_t length, int64_t offset)');
+const syncfs_ = systemCall<(fd: number) => number>('int syncfs(int fd)');
+const mmap = systemCall<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
+const munmap = systemCall<(address: number, length: number) => number>('int munmap(int64_t address, size_t length)');
+const openat2 = systemCall<(fd: number, path: Name, how: BigUint64Array, size: number) => number>('int openat2(int fd, const char *path, const void *how, size_t size)');
 
 const NOT_ASCII = /[^\x01-\x7f]/;
 
@@ -63,13 +62,13 @@ export const openAt = (folder: number, name: string, flags: number, mode = 0): n
 /** Opens a folder below `folder`: no symbolic link, no `..` out of it, no magic link anywhere in the path. openat2(2) @throws SyscallError */
 export function openBeneath(folder: number, path: string, flags = O_RDONLY): number {
   const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
-  return checked(openat2(SYS_OPENAT2, folder, nameBytes(path), how, how.byteLength), 'openat2', path);
+  return checked(openat2(folder, nameBytes(path), how, how.byteLength), 'openat2', path);
 }
 
 /** Opens what a path names when `root` is its /: links and `..` lead nowhere else, magic links are refused. openat2(2) @throws SyscallError */
 export function openInRoot(root: number, path: string, flags: number): number {
   const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
-  return checked(openat2(SYS_OPENAT2, root, nameBytes(path), how, how.byteLength), 'openat2', path);
+  return checked(openat2(root, nameBytes(path), how, how.byteLength), 'openat2', path);
 }
 
 /** An absolute or cwd-relative path; links in it are followed: only for our own folders. @throws SyscallError */
@@ -84,11 +83,11 @@ export const fchown = (fd: number, uid: number, gid: number): void => void check
 export const chownAt = (folder: number, name: string, uid: number, gid: number): void => void checked(fchownat(folder, nameBytes(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'fchownat', name);
 export const fchmod = (fd: number, mode: number): void => void checked(fchmod_(fd, mode), 'fchmod');
 /** Never for a symbolic link: Linux would follow it. */
-export const chmodAt = (folder: number, name: string, mode: number): void => void checked(fchmodat(folder, nameBytes(name), mode, 0), 'fchmodat', name);
+export const chmodAt = (folder: number, name: string, mode: number): void => void checked(fchmodat(folder, nameBytes(name), mode), 'fchmodat', name);
 export const ftruncate = (fd: number, length: number): void => void checked(ftruncate_(fd, length), 'ftruncate');
 export const syncfs = (fd: number): void => void checked(syncfs_(fd), 'syncfs');
-const syncfsNative = foreignAsync<[number]>('int syncfs(int fd)');
-/** On a thread of libuv's pool, where its errno stays. @returns negative when it failed */
+const syncfsNative = threadedSystemCall<[number]>('int syncfs(int fd)');
+/** On a thread of libuv's pool. @returns 0, or the negated errno */
 export const syncfsInThread = (fd: number): Promise<number> => new Promise((resolve) => syncfsNative().async(fd, (_, result) => resolve(result)));
 
 /** struct timespec[2]: access and modification, both the same */
@@ -102,16 +101,16 @@ function setTimes(seconds: number, nanoseconds: number): Int32Array {
 }
 
 /** Seconds may be negative; the low and high half of a 64-bit number. @throws SyscallError */
-export const setTimesOf = (fd: number, seconds: number, nanoseconds: number): void => void checked(futimens(fd, setTimes(seconds, nanoseconds)), 'futimens');
+export const setTimesOf = (fd: number, seconds: number, nanoseconds: number): void => void checked(utimensat(fd, null, setTimes(seconds, nanoseconds), 0), 'utimensat');
 export const setTimesAt = (folder: number, name: string, seconds: number, nanoseconds: number): void =>
   void checked(utimensat(folder, nameBytes(name), setTimes(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW), 'utimensat', name);
 
 /** @returns 0 or errno: which failures matter depends on the attribute */
-export const trySetXattr = (fd: number, name: string, value: Uint8Array): number => (fsetxattr(fd, nameBytes(name), value, value.byteLength, 0) < 0 ? lastErrno() : 0);
+export const trySetXattr = (fd: number, name: string, value: Uint8Array): number => -fsetxattr(fd, nameBytes(name), value, value.byteLength, 0);
 
-const chroot = foreign<(path: string) => number>('int chroot(const char *path)');
-const llistxattr = foreign<(path: Name, list: Buffer, size: number) => number>('int64_t llistxattr(const char *path, void *list, size_t size)');
-const lgetxattr = foreign<(path: Name, name: Name, value: Buffer, size: number) => number>('int64_t lgetxattr(const char *path, const char *name, void *value, size_t size)');
+const chroot = systemCall<(path: string) => number>('int chroot(const char *path)');
+const llistxattr = systemCall<(path: Name, list: Buffer, size: number) => number>('int64_t llistxattr(const char *path, void *list, size_t size)');
+const lgetxattr = systemCall<(path: Name, name: Name, value: Buffer, size: number) => number>('int64_t lgetxattr(const char *path, const char *name, void *value, size_t size)');
 /** bytes: XATTR_LIST_MAX and XATTR_SIZE_MAX of include/uapi/linux/limits.h; what is read here is copied out at once */
 const xattrBuffer = () => (sharedXattrBuffer ??= Buffer.allocUnsafe(65536));
 let sharedXattrBuffer: Buffer | undefined;
@@ -144,8 +143,7 @@ export class FileMapping implements Disposable {
   /** @param length bytes, as fstat gave them; 0 maps nothing */
   constructor(fd: number, length: number) {
     this.length = length;
-    this.#address = length === 0 ? 0 : mmap(0, length, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (this.#address === -1) throw new SyscallError('mmap', lastErrno());
+    this.#address = length === 0 ? 0 : checked(mmap(0, length, PROT_READ, MAP_PRIVATE, fd, 0), 'mmap');
   }
 
   /**
@@ -162,8 +160,8 @@ export class FileMapping implements Disposable {
   async writeInThread(fd: number, from: number, length: number, offset: number): Promise<void> {
     this.#check(from, length);
     const written = await new Promise<number>((resolve) => pwriteNative().async(fd, this.#address + from, length, offset, (_, result) => resolve(result)));
-    // errno stayed on that thread: what is missing is written here, and fails here if it must
-    const done = Math.max(0, written);
+    // a short write is rare: its rest is written here
+    const done = checked(written, 'pwrite');
     this.writeTo(fd, from + done, length - done, offset + done);
   }
 

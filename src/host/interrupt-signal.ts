@@ -4,14 +4,14 @@
  *
  * The handler is the C library's `abs`: a function that takes an int and touches nothing, because no JavaScript may run in a signal handler.
  */
-import { checked, foreign, koffi } from './libc.ts';
+import { koffi, libraryFunction } from './libc.ts';
 
 /** Not used by Node, glibc (32, 33) or V8. */
 export const INTERRUPT_SIGNAL = 40;
 /** glibc's struct sigaction on x86-64: handler, a 128-byte mask, flags, restorer */
 const SIGACTION_SIZE = 152;
 
-const sigaction = foreign<(signal: number, action: Uint8Array, old: null) => number>('int sigaction(int signal, const void *action, void *old)');
+const sigaction = libraryFunction<(signal: number, action: Uint8Array, old: null) => number>('int sigaction(int signal, const void *action, void *old)');
 
 let installed = false;
 
@@ -19,7 +19,7 @@ export function installInterruptHandler(): void {
   if (installed) return;
   const action = new Uint8Array(SIGACTION_SIZE);
   new DataView(action.buffer).setBigUint64(0, symbolAddress('abs'), true);
-  checked(sigaction(INTERRUPT_SIGNAL, action, null), 'sigaction');
+  if (sigaction(INTERRUPT_SIGNAL, action, null) !== 0) throw new Error(`cannot handle signal ${INTERRUPT_SIGNAL}: sigaction(3) refuses it`);
   installed = true;
 }
 

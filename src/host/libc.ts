@@ -1,6 +1,7 @@
 /**
- * The one door to koffi: the C library's functions, with errno turned into an exception. Loaded on first use, because koffi costs about
- * 8 ms at start and most commands never need it. Nothing here checks what is done with a pointer: each caller says why its own is safe.
+ * The one door to koffi: the C library's functions, and the exception that a failed system call becomes (system-call.ts makes the calls).
+ * Loaded on first use, because koffi costs about 8 ms at start and most commands never need it. Nothing here checks what is done with a
+ * pointer: each caller says why its own is safe.
  */
 import { createRequire } from 'node:module';
 import { getSystemErrorName } from 'node:util';
@@ -45,14 +46,12 @@ function libc(): { koffi: Koffi; library: LibraryHandle } {
 /** The koffi module itself: for readiness (poll.ts), mappings and callbacks. Only for files of this room. */
 export const koffi = (): Koffi => libc().koffi;
 
-/** errno of the last call made through koffi on this thread */
-export const lastErrno = (): number => libc().koffi.errno();
-
 /**
- * A function of the C library by its prototype, bound at its first call.
- * @example const closeFd = foreign<(fd: number) => number>('int close(int fd)');
+ * A function of the C library by its prototype, bound at its first call: for what is no system call. `errno` is never read after one
+ * (system-call.ts says why).
+ * @example const trim = libraryFunction<(pad: number) => number>('int malloc_trim(size_t pad)');
  */
-export function foreign<F extends (...args: never[]) => unknown>(prototype: string): F {
+export function libraryFunction<F extends (...args: never[]) => unknown>(prototype: string): F {
   let bound: F | undefined;
   return ((...args: never[]) => {
     bound ??= libc().library.func(prototype) as unknown as F;
@@ -60,19 +59,7 @@ export function foreign<F extends (...args: never[]) => unknown>(prototype: stri
   }) as F;
 }
 
-/** A function that can also run on a thread of libuv's pool, where its errno stays: see FileMapping.writeInThread. */
-export interface ForeignAsync<A extends unknown[]> {
-  (...args: A): number;
-  async(...args: [...A, (error: Error | null, result: number) => void]): void;
-}
-
-/** As `foreign`, but unwrapped. Call it to get the function. */
-export function foreignAsync<A extends unknown[]>(prototype: string): () => ForeignAsync<A> {
-  let bound: ForeignAsync<A> | undefined;
-  return () => (bound ??= libc().library.func(prototype) as unknown as ForeignAsync<A>);
-}
-
-const strerror = foreign<(errno: number) => string>('const char *strerror(int errno)');
+const strerror = libraryFunction<(errno: number) => string>('const char *strerror(int errno)');
 
 /** 2 → 'no such file or directory': the C library's words with a small first letter, which are also Go's and so Docker's */
 export function errnoText(errno: number): string {
@@ -81,10 +68,10 @@ export function errnoText(errno: number): string {
 }
 
 /**
- * The result of a call that says failure by a negative number.
+ * The result of a system call, which says failure by its negated errno.
  * @throws SyscallError
  */
 export function checked(result: number, syscall: string, path?: string): number {
-  if (result < 0) throw new SyscallError(syscall, lastErrno(), path);
+  if (result < 0) throw new SyscallError(syscall, -result, path);
   return result;
 }

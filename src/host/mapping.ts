@@ -3,12 +3,13 @@
  *
  * Disposing detaches the ArrayBuffer first, so that a view kept by mistake reads as empty instead of touching memory that is no longer there.
  */
-import { checked, foreign, koffi } from './libc.ts';
+import { checked, koffi } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
 // Addresses are numbers: user space ends at 2^47, and a BigInt costs more than the call.
-const mmap = foreign<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
-const munmap = foreign<(address: number, length: number) => number>('int munmap(int64_t address, size_t length)');
-const madvise = foreign<(address: number, length: number, advice: number) => number>('int madvise(int64_t address, size_t length, int advice)');
+const mmap = systemCall<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
+const munmap = systemCall<(address: number, length: number) => number>('int munmap(int64_t address, size_t length)');
+const madvise = systemCall<(address: number, length: number, advice: number) => number>('int madvise(int64_t address, size_t length, int advice)');
 
 /** include/uapi/asm-generic/mman-common.h and mman.h */
 const PROT_READ = 1;

@@ -1,7 +1,8 @@
 /** Anonymous files. */
 import { ftruncateSync, writeSync } from 'node:fs';
 import { Fd } from './fd.ts';
-import { checked, foreign } from './libc.ts';
+import { checked } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
 /** linux/memfd.h */
 const MFD_CLOEXEC = 1;
@@ -13,8 +14,8 @@ const SEALED = 0xf;
 const F_SEAL_SHRINK = 2;
 const F_SEAL_GROW = 4;
 
-const memfd_create = foreign<(name: string, flags: number) => number>('int memfd_create(const char *name, unsigned int flags)');
-const fcntl = foreign<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
+const memfd_create = systemCall<(name: string, flags: number) => number>('int memfd_create(const char *name, unsigned int flags)');
+const fcntl = systemCall<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
 
 /** memfd_create(2), close-on-exec, with the given content. @throws SyscallError */
 export function memfd(name: string, content: Uint8Array = new Uint8Array()): Fd {

@@ -3,7 +3,8 @@
  * returns. Numbers are of include/uapi/linux/{netlink,rtnetlink,if_link,if_addr}.h.
  */
 import { Fd, open } from './fd.ts';
-import { checked, foreign, SyscallError } from './libc.ts';
+import { checked, libraryFunction, SyscallError } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
 /** bits/socket.h, linux/netlink.h (x86-64) */
 const AF_INET = 2;
@@ -46,12 +47,12 @@ const HEADER = 16;
 /** bytes: an acknowledgement carries the request back */
 const MAX_REPLY = 4096;
 
-const socket = foreign<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
-const c_send = foreign<(fd: number, bytes: Uint8Array, length: number, flags: number) => number>('int64_t send(int fd, const void *bytes, size_t length, int flags)');
-const c_recv = foreign<(fd: number, bytes: Uint8Array, length: number, flags: number) => number>('int64_t recv(int fd, void *bytes, size_t length, int flags)');
-const c_setns = foreign<(fd: number, type: number) => number>('int setns(int fd, int type)');
-const c_inet_pton = foreign<(family: number, text: string, bytes: Uint8Array) => number>('int inet_pton(int family, const char *text, void *bytes)');
-const c_if_nametoindex = foreign<(name: string) => number>('unsigned int if_nametoindex(const char *name)');
+const socket = systemCall<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
+const c_send = systemCall<(fd: number, bytes: Uint8Array, length: number, flags: number, to: null, toLength: number) => number>('int64_t sendto(int fd, const void *bytes, size_t length, int flags, const void *to, unsigned int to_length)');
+const c_recv = systemCall<(fd: number, bytes: Uint8Array, length: number, flags: number, from: null, fromLength: null) => number>('int64_t recvfrom(int fd, void *bytes, size_t length, int flags, void *from, void *from_length)');
+const c_setns = systemCall<(fd: number, type: number) => number>('int setns(int fd, int type)');
+const c_inet_pton = libraryFunction<(family: number, text: string, bytes: Uint8Array) => number>('int inet_pton(int family, const char *text, void *bytes)');
+const c_if_nametoindex = libraryFunction<(name: string) => number>('unsigned int if_nametoindex(const char *name)');
 
 /** An IP address as text → 4 or 16 bytes. @throws TypeError */
 export function addressBytes(text: string): Uint8Array {
@@ -132,9 +133,9 @@ export class Rtnetlink implements Disposable {
     header.writeUInt32LE(++this.#sequence, 8);
     const message = Buffer.concat([header, body]);
     // safe: the kernel reads the message's length and writes at most the reply's
-    checked(c_send(this.#fd.number, message, message.length, 0), 'send', 'rtnetlink');
+    checked(c_send(this.#fd.number, message, message.length, 0, null, 0), 'send', 'rtnetlink');
     const reply = Buffer.alloc(MAX_REPLY);
-    const length = checked(c_recv(this.#fd.number, reply, reply.length, 0), 'recv', 'rtnetlink');
+    const length = checked(c_recv(this.#fd.number, reply, reply.length, 0, null, null), 'recv', 'rtnetlink');
     if (length < HEADER + 4 || reply.readUInt16LE(4) !== NLMSG_ERROR) throw new Error(`rtnetlink answered ${length} bytes of type ${reply.readUInt16LE(4)}`);
     const errno = -reply.readInt32LE(HEADER);
     if (errno !== 0) throw new SyscallError('rtnetlink', errno);

@@ -1,25 +1,26 @@
 /**
  * A descriptor that carries one packet with each read(2) and write(2): a tap device (IFF_NO_PI), or a datagram or seqpacket socket. Non-blocking.
  */
+import { constants } from 'node:os';
 import { Fd } from './fd.ts';
-import { checked, foreign, lastErrno } from './libc.ts';
+import { checked } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
-const read = foreign<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t read(int fd, void *bytes, size_t length)');
-const write = foreign<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t write(int fd, const void *bytes, size_t length)');
-const fcntl = foreign<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
+const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t read(int fd, void *bytes, size_t length)');
+const write = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t write(int fd, const void *bytes, size_t length)');
+const fcntl = systemCall<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
 
-const socketpair = foreign<(domain: number, type: number, protocol: number, pair: Int32Array) => number>('int socketpair(int domain, int type, int protocol, void *pair)');
+const socketpair = systemCall<(domain: number, type: number, protocol: number, pair: Int32Array) => number>('int socketpair(int domain, int type, int protocol, void *pair)');
 
 /** bits/socket.h */
 const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0o2000000;
-/** include/uapi/asm-generic/fcntl.h, errno-base.h */
+/** include/uapi/asm-generic/fcntl.h */
 const F_GETFL = 3;
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
-const EAGAIN = 11;
-const EINTR = 4;
+const { EAGAIN, EINTR } = constants.errno;
 
 export function setNonBlocking(fd: number): void {
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
@@ -29,8 +30,7 @@ export function setNonBlocking(fd: number): void {
 export function readPacket(fd: number, into: Uint8Array): number | undefined {
   const count = read(fd, into, into.length);
   if (count >= 0) return count;
-  const errno = lastErrno();
-  return errno === EAGAIN || errno === EINTR ? undefined : 0;
+  return count === -EAGAIN || count === -EINTR ? undefined : 0;
 }
 
 /** @returns false when the packet was dropped: no room, or nobody there; networks may lose packets */

@@ -1,11 +1,12 @@
 /** Readiness of any descriptor in Node's event loop (uv_poll_t through koffi). */
 import { Fd } from './fd.ts';
-import { checked, foreign, koffi } from './libc.ts';
+import { checked, koffi } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
 /** linux/fcntl.h */
 const F_DUPFD_CLOEXEC = 1030;
 
-const fcntl = foreign<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
+const fcntl = systemCall<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
 
 type PollHandle = ReturnType<ReturnType<typeof koffi>['node']['poll']>;
 

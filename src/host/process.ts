@@ -1,28 +1,29 @@
 /** Processes by descriptor: a pid may be another process by the time it is used, a pidfd never is. pidfd_open(2) */
+import { constants } from 'node:os';
 import { Fd } from './fd.ts';
-import { checked, foreign, lastErrno, SyscallError } from './libc.ts';
+import { checked } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
-/** asm/unistd_64.h */
-const SYS_PIDFD_SEND_SIGNAL = 424;
-const SYS_PIDFD_OPEN = 434;
-const ESRCH = 3;
+const { ESRCH } = constants.errno;
 
-const syscall2 = foreign<(number: number, a: number, b: number) => number>('long syscall(long number, long a, long b)');
-const syscall4 = foreign<(number: number, a: number, b: number, c: number, d: number) => number>('long syscall(long number, long a, long b, long c, long d)');
-const c_prctl = foreign<(option: number, a: number, b: number, c: number, d: number) => number>('int prctl(int option, long a, long b, long c, long d)');
+const pidfd_open = systemCall<(pid: number, flags: number) => number>('int pidfd_open(int pid, unsigned int flags)');
+const pidfd_send_signal = systemCall<(pidfd: number, signal: number, siginfo: null, flags: number) => number>(
+  'int pidfd_send_signal(int pidfd, int signal, void *siginfo, unsigned int flags)',
+);
+const c_prctl = systemCall<(option: number, a: number, b: number, c: number, d: number) => number>('int prctl(int option, long a, long b, long c, long d)');
 
 /** @throws SyscallError ESRCH when there is no such process */
 export function pidfdOpen(pid: number): Fd {
-  return new Fd(checked(syscall2(SYS_PIDFD_OPEN, pid, 0), 'pidfd_open', String(pid)));
+  return new Fd(checked(pidfd_open(pid, 0), 'pidfd_open', String(pid)));
 }
 
 /** pidfd_send_signal(2); false when the process has ended. Signal 0 only asks. @throws SyscallError */
 export function pidfdSignal(pidfd: number, signal: number): boolean {
   // safe: siginfo is NULL, no memory is touched
-  if (syscall4(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0) >= 0) return true;
-  const errno = lastErrno();
-  if (errno === ESRCH) return false;
-  throw new SyscallError('pidfd_send_signal', errno);
+  const result = pidfd_send_signal(pidfd, signal, null, 0);
+  if (result === -ESRCH) return false;
+  checked(result, 'pidfd_send_signal');
+  return true;
 }
 
 /** linux/prctl.h */

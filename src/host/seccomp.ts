@@ -2,14 +2,15 @@
  * What a process gives up for good: new privileges, being looked into by its user's other processes, and system calls. None of it can be
  * taken back. seccomp(2), prctl(2)
  */
-import { checked, foreign, SyscallError } from './libc.ts';
+import { constants } from 'node:os';
+import { checked, SyscallError } from './libc.ts';
+import { systemCall } from './system-call.ts';
 import { Mapping } from './mapping.ts';
 
-const c_prctl = foreign<(option: number, a: number, b: number, c: number, d: number) => number>('int prctl(int option, long a, long b, long c, long d)');
-const c_seccomp = foreign<(number: number, operation: number, flags: number, program: number) => number>('long syscall(long number, long operation, long flags, int64_t program)');
+const c_prctl = systemCall<(option: number, a: number, b: number, c: number, d: number) => number>('int prctl(int option, long a, long b, long c, long d)');
+const c_seccomp = systemCall<(operation: number, flags: number, program: number) => number>('int seccomp(unsigned int operation, unsigned int flags, int64_t program)');
 
-/** asm/unistd_64.h, linux/seccomp.h, linux/prctl.h */
-const SYS_SECCOMP = 317;
+/** linux/seccomp.h, linux/prctl.h */
 const SECCOMP_SET_MODE_FILTER = 1;
 const SECCOMP_FILTER_FLAG_TSYNC = 1;
 const PR_SET_DUMPABLE = 4;
@@ -18,7 +19,7 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const INSTRUCTION_SIZE = 8;
 const PROGRAM_SIZE = 16;
 const MAX_INSTRUCTIONS = 4096;
-const ESRCH = 3;
+const { ESRCH } = constants.errno;
 
 /** @throws SyscallError */
 export function setNoNewPrivileges(): void {
@@ -44,7 +45,7 @@ export function filterAllThreads(filter: Uint8Array, flags = 0): void {
   // Safety: both structures lie in the mapping, which outlives the call; the kernel copies them and reads `count` instructions, checked above.
   program.setBigUint64(8, BigInt(memory.address + PROGRAM_SIZE), true);
   new Uint8Array(memory.buffer).set(filter, PROGRAM_SIZE);
-  const result = checked(c_seccomp(SYS_SECCOMP, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_TSYNC, memory.address), 'seccomp');
+  const result = checked(c_seccomp(SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_TSYNC, memory.address), 'seccomp');
   // the thread that has a filter of its own, and so cannot take this one
   if (result > 0) throw new SyscallError(`seccomp(thread ${result})`, ESRCH);
 }

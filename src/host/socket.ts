@@ -1,6 +1,8 @@
 /** Unix socket pairs that carry messages with descriptors (SCM_RIGHTS) and the sender's pid (SCM_CREDENTIALS). unix(7), cmsg(3) */
+import { constants } from 'node:os';
 import { Fd } from './fd.ts';
-import { checked, foreign, koffi, lastErrno, SyscallError } from './libc.ts';
+import { checked, koffi, SyscallError } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
 /** bits/socket.h, asm-generic/socket.h (x86-64) */
 const AF_UNIX = 1;
@@ -18,8 +20,7 @@ const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const MSG_TRUNC = 0x20;
 const MSG_CTRUNC = 0x8;
-const EAGAIN = 11;
-const EINTR = 4;
+const { EAGAIN, EINTR, EMSGSIZE } = constants.errno;
 
 /** bytes of struct msghdr, struct iovec and struct cmsghdr on x86-64 */
 const MSGHDR = 56;
@@ -33,14 +34,14 @@ const MAX_MESSAGE = 16384;
 /** linux/un.h: bytes of sun_path, its NUL included */
 const SUN_PATH = 108;
 
-const socket = foreign<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
-const c_connect = foreign<(fd: number, address: Uint8Array, length: number) => number>('int connect(int fd, const void *address, unsigned int length)');
-const socketpair = foreign<(domain: number, type: number, protocol: number, fds: Int32Array) => number>('int socketpair(int domain, int type, int protocol, int *fds)');
-const setsockopt = foreign<(fd: number, level: number, name: number, value: Int32Array, length: number) => number>(
+const socket = systemCall<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
+const c_connect = systemCall<(fd: number, address: Uint8Array, length: number) => number>('int connect(int fd, const void *address, unsigned int length)');
+const socketpair = systemCall<(domain: number, type: number, protocol: number, fds: Int32Array) => number>('int socketpair(int domain, int type, int protocol, int *fds)');
+const setsockopt = systemCall<(fd: number, level: number, name: number, value: Int32Array, length: number) => number>(
   'int setsockopt(int fd, int level, int name, const int *value, unsigned int length)',
 );
-const c_recvmsg = foreign<(fd: number, header: Uint8Array, flags: number) => number>('long recvmsg(int fd, void *header, int flags)');
-const c_sendmsg = foreign<(fd: number, header: Uint8Array, flags: number) => number>('long sendmsg(int fd, const void *header, int flags)');
+const c_recvmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => number>('long recvmsg(int fd, void *header, int flags)');
+const c_sendmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => number>('long sendmsg(int fd, const void *header, int flags)');
 
 /** Two connected SOCK_STREAM ends, close-on-exec. @throws SyscallError */
 export function streamPair(): { near: Fd; far: Fd } {
@@ -118,9 +119,6 @@ function readControl(control: Buffer, length: number): { fds: Fd[]; pid: number 
   return { fds, pid };
 }
 
-/** calls of recvmsg(2) before its error is believed */
-const MAX_TRIES = 3;
-
 let received: { data: Buffer; buffers: MessageBuffers } | undefined;
 
 /**
@@ -135,20 +133,18 @@ export function receive(fd: number): Message | null | undefined {
   const { data, buffers } = received;
   const { header, control } = buffers;
   let length: number;
-  for (let tries = 1; ; tries++) {
+  for (;;) {
     header.writeBigUInt64LE(BigInt(CONTROL_BYTES), 40);
     // safe: iovec and control name buffers of the lengths given, held by `received`
     length = c_recvmsg(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (length >= 0) break;
-    const errno = lastErrno();
-    if (errno === EAGAIN) return undefined;
-    // on a busy machine errno has been seen to be another's (ENOENT) by the time it is read; a call that failed took nothing, so it is asked again
-    if (errno !== EINTR && tries >= MAX_TRIES) throw new SyscallError('recvmsg', errno);
+    if (length === -EAGAIN) return undefined;
+    if (length !== -EINTR) throw new SyscallError('recvmsg', -length);
   }
   const { fds, pid } = readControl(control, Number(header.readBigUInt64LE(40)));
   if (header.readInt32LE(48) & (MSG_TRUNC | MSG_CTRUNC)) {
     for (const stray of fds) stray.close();
-    throw new SyscallError('recvmsg', 90 /* EMSGSIZE */);
+    throw new SyscallError('recvmsg', EMSGSIZE);
   }
   if (length === 0 && fds.length === 0) return null;
   return { data: Buffer.from(data.subarray(0, length)), fds, pid };
@@ -167,7 +163,7 @@ export function send(fd: number, data: Uint8Array, fds: readonly number[] = []):
   let sent: number;
   // safe: bytes, iovec and control are alive here and the header has their true lengths
   do sent = c_sendmsg(fd, buffers.header, MSG_NOSIGNAL);
-  while (sent < 0 && lastErrno() === EINTR);
+  while (sent === -EINTR);
   checked(sent, 'sendmsg');
   keepAlive(bytes, buffers);
 }

@@ -1,12 +1,11 @@
 /** Bytes through a non-blocking stream descriptor of either direction, for those who do their own buffering. */
-import { foreign, lastErrno } from './libc.ts';
+import { constants } from 'node:os';
+import { systemCall } from './system-call.ts';
 
-const read = foreign<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t read(int fd, void *bytes, size_t length)');
-const write = foreign<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t write(int fd, const void *bytes, size_t length)');
+const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t read(int fd, void *bytes, size_t length)');
+const write = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t write(int fd, const void *bytes, size_t length)');
 
-/** include/uapi/asm-generic/errno-base.h */
-const EINTR = 4;
-const EAGAIN = 11;
+const { EAGAIN, EINTR } = constants.errno;
 
 /** @param into not empty @returns bytes read; 0 when the other end is gone; undefined when there are none now */
 export function readSome(fd: number, into: Uint8Array): number | undefined {
@@ -20,6 +19,5 @@ export function writeSome(fd: number, bytes: Uint8Array): number | undefined {
 
 function result(count: number): number | undefined {
   if (count >= 0) return count;
-  const errno = lastErrno();
-  return errno === EAGAIN || errno === EINTR ? undefined : 0;
+  return count === -EAGAIN || count === -EINTR ? undefined : 0;
 }

@@ -1,6 +1,7 @@
 /** Connections of AF_VSOCK, between a virtual machine and its host. vsock(7), linux/vm_sockets.h */
 import { Fd } from './fd.ts';
-import { checked, foreign, SyscallError } from './libc.ts';
+import { checked, SyscallError } from './libc.ts';
+import { systemCall } from './system-call.ts';
 
 const AF_VSOCK = 40;
 /** bits/socket.h (x86-64) */
@@ -13,9 +14,9 @@ const O_NONBLOCK = 0o4000;
 /** bytes of struct sockaddr_vm */
 const SOCKADDR_VM = 16;
 
-const socket = foreign<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
-const c_connect = foreign<(fd: number, address: Uint8Array, length: number) => number>('int connect(int fd, const void *address, unsigned int length)');
-const fcntl = foreign<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
+const socket = systemCall<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
+const c_connect = systemCall<(fd: number, address: Uint8Array, length: number) => number>('int connect(int fd, const void *address, unsigned int length)');
+const fcntl = systemCall<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
 
 /**
  * Connects, blocking until the other side accepts or refuses; the descriptor is non-blocking afterwards. A signal ends the kernel's wait and the attempt

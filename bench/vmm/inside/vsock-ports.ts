@@ -1,7 +1,8 @@
 /** The host's own AF_VSOCK ports, where QEMU's guest connects by vhost-vsock: stands for husk's vsock device before AgentClient. */
 import { DescriptorStream } from '../../../src/host/descriptor-stream.ts';
 import { Fd } from '../../../src/host/fd.ts';
-import { checked, foreign } from '../../../src/host/libc.ts';
+import { checked } from '../../../src/host/libc.ts';
+import { systemCall } from '../../../src/host/system-call.ts';
 import { watchReadable } from '../../../src/host/poll.ts';
 import type { Listener } from '../../../src/vmm/agent-client.ts';
 
@@ -13,10 +14,10 @@ const SOCK_CLOEXEC = 0o2000000;
 const VMADDR_CID_ANY = 0xffff_ffff;
 const SOCKADDR_VM = 16;
 
-const socket = foreign<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
-const bind = foreign<(fd: number, address: Uint8Array, length: number) => number>('int bind(int fd, const void *address, unsigned int length)');
-const listen = foreign<(fd: number, backlog: number) => number>('int listen(int fd, int backlog)');
-const accept4 = foreign<(fd: number, address: null, length: null, flags: number) => number>('int accept4(int fd, void *address, void *length, int flags)');
+const socket = systemCall<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
+const bind = systemCall<(fd: number, address: Uint8Array, length: number) => number>('int bind(int fd, const void *address, unsigned int length)');
+const listen = systemCall<(fd: number, backlog: number) => number>('int listen(int fd, int backlog)');
+const accept4 = systemCall<(fd: number, address: null, length: null, flags: number) => number>('int accept4(int fd, void *address, void *length, int flags)');
 
 export const vsockPorts: Listener = {
   listen(port, accept) {

@@ -6,6 +6,7 @@
  * made only where the place allows them.
  */
 import { writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { HuskError } from '../../errors.ts';
 import * as host from '../../host/files.ts';
 import { AT_REMOVEDIR, O_PATH, reopen, unlinkAt } from '../../host/file-at.ts';
@@ -19,9 +20,7 @@ import type { Place } from './places.ts';
 
 /** include/linux/xattr.h names overlay file systems read as their own, and what belongs to this host */
 const XATTR = /^(?:user\.(?!overlay\.|fuseoverlayfs\.|containers\.)|security\.capability$)/;
-const EPERM = 1;
-const EINVAL = 22;
-const EOPNOTSUPP = 95;
+const { EINVAL, EOPNOTSUPP, EPERM } = constants.errno;
 const S_IFBLK = 0o060000;
 /** a name that somebody makes again and again while it is being replaced */
 const MAX_TRIES = 16;

@@ -7,6 +7,7 @@
  * table does not know is skipped. Numbers above every call the profile names answer ENOSYS where the default would deny: a libc that tries a
  * new call then falls back to an old one (runc's libcontainer/seccomp/patchbpf).
  */
+import { constants } from 'node:os';
 import { HuskError } from '../../errors.ts';
 import type { Seccomp } from '../spec.ts';
 import { multiplexed } from './multiplexed.ts';
@@ -47,8 +48,7 @@ const RET_TRACE = 0x7ff00000;
 const RET_LOG = 0x7ffc0000;
 const RET_ALLOW = 0x7fff0000;
 
-const EPERM = 1;
-const ENOSYS = 38;
+const { ENOSYS, EPERM } = constants.errno;
 /** linux include/linux/err.h MAX_ERRNO */
 const MAX_ERRNO = 4095;
 

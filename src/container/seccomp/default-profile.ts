@@ -3,6 +3,7 @@
  * The facts are those of moby/profiles seccomp/default.json (2025, Docker 28.x/29), less the parts for other processors: io_uring is out since
  * Docker 25, sockets of families that are a way out of the container (AF_ALG, AF_VSOCK and disused ones) since 2025.
  */
+import { constants } from 'node:os';
 import type { Profile, ProfileRule } from './profile.ts';
 
 const ALLOWED =
@@ -64,7 +65,7 @@ const PERSONALITIES = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff];
 
 /** every CLONE_NEW* flag of clone(2) but CLONE_NEWTIME, which clone has not */
 const CLONE_NAMESPACES = 0x7e020000;
-const ENOSYS = 38;
+const { ENOSYS } = constants.errno;
 
 function allow(names: string, more: Partial<ProfileRule> = {}): ProfileRule {
   return { names: names.split(' '), action: 'SCMP_ACT_ALLOW', ...more };

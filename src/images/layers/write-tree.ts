@@ -7,6 +7,7 @@
  * attributes of trusted.* and of security modules. Attributes that overlay file systems read as their own are never taken from
  * a layer: they could redirect one path to another.
  */
+import { constants } from 'node:os';
 import { HuskError } from '../../errors.ts';
 import * as host from '../../host/files.ts';
 import { SyscallError } from '../../host/libc.ts';
@@ -18,9 +19,7 @@ import type { Directory, Leaf, TreeNode } from './tree.ts';
 const OVERLAY_XATTR = /^(?:trusted|user)\.(?:overlay|fuseoverlayfs|containers)\.|^security\.fuseoverlayfs\./;
 /** overlayfs.rst § "User xattr": what `userxattr` mounts take for trusted.overlay.opaque; fuse-overlayfs reads it too */
 const OPAQUE_XATTR = 'user.overlay.opaque';
-const EPERM = 1;
-const EINVAL = 22;
-const EOPNOTSUPP = 95;
+const { EINVAL, EOPNOTSUPP, EPERM } = constants.errno;
 
 export interface WriteTreeOptions {
   /** the empty folder */

@@ -4,6 +4,7 @@
  * KVM_RUN blocks a thread that runs no JavaScript (src/host/ioctl-thread.ts); every exit comes to the event loop of the thread that owns the devices, by
  * an eventfd. It handles the exit and lets the vCPU go on. So device state has one owner and needs no locks.
  */
+import { constants } from 'node:os';
 import { Fd } from '../../host/fd.ts';
 import { INTERRUPT_SIGNAL, installInterruptHandler } from '../../host/interrupt-signal.ts';
 import { errnoName } from '../../host/libc.ts';
@@ -30,9 +31,7 @@ export type VcpuEnd =
   | { kind: 'triple-fault' }
   | { kind: 'failed'; message: string };
 
-/** include/uapi/asm-generic/errno-base.h */
-const EINTR = 4;
-const EAGAIN = 11;
+const { EAGAIN, EINTR } = constants.errno;
 
 /** Linux's own bound of one string instruction's exit is a page of data */
 const MAX_IO_COUNT = 4096;

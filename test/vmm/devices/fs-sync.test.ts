@@ -6,7 +6,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { foreign } from '../../../src/host/libc.ts';
+import { libraryFunction } from '../../../src/host/libc.ts';
 import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
 import { ENTRY_OUT, OP } from '../../../src/vmm/devices/fs/fuse.ts';
 import { Server } from '../../../src/vmm/devices/fs/server.ts';
@@ -21,7 +21,7 @@ const O_SYNC = 0o4010000;
 const FSYNC_DATA_ONLY = 1;
 const ROOT_NODE = 1;
 const TRIES = 1000;
-const c_cachestat = foreign<(number: number, fd: number, range: Uint8Array, stat: Uint8Array, flags: number) => number>('long syscall(long number, int fd, const uint8_t *range, uint8_t *stat, int flags)');
+const c_cachestat = libraryFunction<(number: number, fd: number, range: Uint8Array, stat: Uint8Array, flags: number) => number>('long syscall(long number, int fd, const uint8_t *range, uint8_t *stat, int flags)');
 
 /** struct cachestat: nr_cache, nr_dirty, nr_writeback … */
 function unwritten(path: string): number {

@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { IoctlThread } from '../../../src/host/ioctl-thread.ts';
-import { foreign } from '../../../src/host/libc.ts';
+import { libraryFunction } from '../../../src/host/libc.ts';
 import { releaseFilePages } from '../../../src/host/file-pages.ts';
 import { watchReadable, whenWritable } from '../../../src/host/poll.ts';
 import { openDatabase } from '../../../src/state/database.ts';
@@ -26,7 +26,7 @@ const attempt = (body: () => unknown): unknown => {
     return (error as NodeJS.ErrnoException).code ?? String(error);
   }
 };
-const syscall = foreign<(number: number, a: number, b: number, c: number, d: number) => number>('long syscall(long number, long a, long b, long c, long d)');
+const syscall = libraryFunction<(number: number, a: number, b: number, c: number, d: number) => number>('long syscall(long number, long a, long b, long c, long d)');
 
 /** one line of /proc/self/status */
 const status = (name: string) => new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(readFileSync('/proc/self/status', 'latin1'))?.[1];

@@ -1,0 +1,160 @@
+/**
+ * Linux system calls that answer as the kernel does: a result, or the negated errno. The C library splits that answer into −1 and a
+ * thread-wide `errno`, and V8 may make system calls of its own between a call's return and the reading of `errno`, so that the wrong
+ * failure is reported. Here both come back in one register and cannot be parted, on whatever thread the call ran.
+ *
+ * Each call is eleven bytes of machine code, written once into a page that is then executable and read-only: the kernel's fourth argument is
+ * moved to where the kernel expects it, the call's number is loaded, `syscall`, `ret`. Nothing here checks what is done with a pointer: each
+ * caller says why its own is safe. Only x86-64, the one architecture husk runs on.
+ */
+import { koffi, libraryFunction } from './libc.ts';
+
+/** arch/x86/entry/syscalls/syscall_64.tbl: the calls that husk makes */
+const NUMBERS = {
+  read: 0,
+  write: 1,
+  close: 3,
+  lseek: 8,
+  mmap: 9,
+  mprotect: 10,
+  munmap: 11,
+  ioctl: 16,
+  pwrite64: 18,
+  madvise: 28,
+  socket: 41,
+  connect: 42,
+  sendto: 44,
+  recvfrom: 45,
+  sendmsg: 46,
+  recvmsg: 47,
+  shutdown: 48,
+  bind: 49,
+  listen: 50,
+  socketpair: 53,
+  setsockopt: 54,
+  getsockopt: 55,
+  fcntl: 72,
+  flock: 73,
+  ftruncate: 77,
+  chmod: 90,
+  fchmod: 91,
+  fchown: 93,
+  fstatfs: 138,
+  prctl: 157,
+  chroot: 161,
+  mount: 165,
+  umount2: 166,
+  setxattr: 188,
+  fsetxattr: 190,
+  getxattr: 191,
+  lgetxattr: 192,
+  fgetxattr: 193,
+  listxattr: 194,
+  llistxattr: 195,
+  removexattr: 197,
+  sched_setaffinity: 203,
+  getdents64: 217,
+  clock_settime: 227,
+  tgkill: 234,
+  openat: 257,
+  mkdirat: 258,
+  mknodat: 259,
+  fchownat: 260,
+  unlinkat: 263,
+  linkat: 265,
+  symlinkat: 266,
+  readlinkat: 267,
+  fchmodat: 268,
+  utimensat: 280,
+  fallocate: 285,
+  accept4: 288,
+  eventfd2: 290,
+  pipe2: 293,
+  preadv: 295,
+  syncfs: 306,
+  setns: 308,
+  renameat2: 316,
+  seccomp: 317,
+  memfd_create: 319,
+  bpf: 321,
+  pwritev2: 328,
+  statx: 332,
+  pidfd_send_signal: 424,
+  open_tree: 428,
+  move_mount: 429,
+  pidfd_open: 434,
+  openat2: 437,
+  mount_setattr: 442,
+} as const;
+
+type SystemCallName = keyof typeof NUMBERS;
+
+/** bytes: a stub and its padding; every stub begins at a multiple of it */
+const STUB_SIZE = 16;
+const PAGE_SIZE = 4096;
+/** sys/mman.h, asm-generic/mman-common.h */
+const PROT_READ_WRITE = 3;
+const PROT_READ_EXEC = 5;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+
+/** @returns the machine code of one call (Intel SDM vol. 2): mov r10, rcx; mov eax, number; syscall; ret */
+const stub = (number: number): number[] => [0x49, 0x89, 0xca, 0xb8, number & 0xff, number >> 8, 0, 0, 0x0f, 0x05, 0xc3];
+
+const ORDER = Object.keys(NUMBERS) as SystemCallName[];
+let page: number | undefined;
+
+function stubAddress(name: SystemCallName): number {
+  page ??= writeStubs();
+  return page + ORDER.indexOf(name) * STUB_SIZE;
+}
+
+/** The page is never unmapped: functions made of it live as long as the process. */
+function writeStubs(): number {
+  const mmap = libraryFunction<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>(
+    'int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)',
+  );
+  const mprotect = libraryFunction<(address: number, length: number, protection: number) => number>(
+    'int mprotect(int64_t address, size_t length, int protection)',
+  );
+  const address = mmap(0, PAGE_SIZE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+  if (address === -1) throw new Error('cannot map a page for system calls: out of memory');
+  // safe: the page was mapped just now, is PAGE_SIZE long and nobody else's
+  const code = new Uint8Array(koffi().view(address, PAGE_SIZE));
+  for (const [index, name] of ORDER.entries()) code.set(stub(NUMBERS[name]), index * STUB_SIZE);
+  if (mprotect(address, PAGE_SIZE, PROT_READ_EXEC) !== 0) {
+    throw new Error('cannot make a page of system calls executable: refused by the kernel (a security module?)');
+  }
+  return address;
+}
+
+/** A bound call that can also run on a thread of libuv's pool. */
+export interface ThreadedCall<A extends unknown[]> {
+  (...args: A): number;
+  async(...args: [...A, (error: Error | null, result: number) => void]): void;
+}
+
+function bind(prototype: string): unknown {
+  const name = /(\w+)\s*\(/.exec(prototype)?.[1] ?? '';
+  if (!Object.hasOwn(NUMBERS, name)) throw new Error(`system call ${name} is not in the table of system-call.ts`);
+  const { decode, proto } = koffi();
+  // a prototype's name would be registered with koffi, once for all: several files declare `read`
+  const anonymous = prototype.replace(name, '');
+  return decode(BigInt(stubAddress(name as SystemCallName)), proto(anonymous));
+}
+
+/**
+ * A system call by its prototype, bound at its first use. Up to six integers or pointers; the kernel's words for them, not the C library's
+ * (no `open` but `openat`, the two halves of a position where the kernel takes two).
+ * @returns a function that returns 0 or more, or the negated errno
+ * @example const close = systemCall<(fd: number) => number>('int close(int fd)');
+ */
+export function systemCall<F extends (...args: never[]) => number>(prototype: string): F {
+  let bound: F | undefined;
+  return ((...args: never[]) => (bound ??= bind(prototype) as F)(...args)) as F;
+}
+
+/** As `systemCall`, for calls that block: call it to get the function, whose `async` runs on libuv's pool. */
+export function threadedSystemCall<A extends unknown[]>(prototype: string): () => ThreadedCall<A> {
+  let bound: ThreadedCall<A> | undefined;
+  return () => (bound ??= bind(prototype) as ThreadedCall<A>);
+}
