@@ -29,6 +29,16 @@ static int parse_fd(const char *text) {
   return atoi(text);
 }
 
+/*
+ * What the starter's own starter left open, above the descriptors that the plan passes on. It would be closed by execve, but a container's
+ * command is looked up before that: /proc/self/fd/50/../../bin/x is a way to the host for a command of that name (CVE-2024-21626).
+ */
+static void close_strangers(struct run *run) {
+  unsigned first = (unsigned)run->status + 1;
+  unsigned spared = plan_spares(&run->plan);
+  close_range(spared > first ? spared : first, ~0u, 0);
+}
+
 static int run_main(char **whole) {
   char **argv = whole + 2;
   static struct run run = {.root = -1, .null_device = -1, .death_signal = SIGKILL, .close_from = 3, .umask = 022};
@@ -50,6 +60,7 @@ static int run_main(char **whole) {
     run.index = error.step;
     fail_with(&run, EINVAL, DETAIL_BAD_PLAN, "plan", error.reason);
   }
+  close_strangers(&run);
   run_plan(&run);
 }
 

@@ -1,7 +1,9 @@
 /*
  * Mounts. A target in the container's root is held by a descriptor while it is mounted on, so that no symbolic link of the image is
- * followed out of it, and no /proc is needed: binds are open_tree(2) + mount_setattr(2) + move_mount(2); a new file system is mounted
- * on "." after fchdir(2). Needs Linux 5.12.
+ * followed out of it, and no /proc is needed. A mount gets every attribute while it is still detached, and only then its place: a target
+ * may lie in a volume that another container changes at this moment, and a path looked up a second time may lead to another mount, which
+ * would be made read-only in the place of the one meant. Binds are open_tree(2), new file systems fsopen(2) and fsmount(2); then
+ * mount_setattr(2) and move_mount(2). Needs Linux 5.12.
  */
 #define _GNU_SOURCE
 #include "run.h"
@@ -11,6 +13,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -68,13 +71,44 @@ int bind_fd(int source, int target, bool recursive, uint64_t set) {
   return result;
 }
 
-/* created: whether it had to be made, or NULL */
-static int open_target(struct run *run, bool *created) {
+static int open_target_as(struct run *run, int create, bool *created) {
   const struct step *step = &run->step;
-  int create = step->flags & STEP_CREATE_DIRECTORY ? CREATE_DIRECTORY : step->flags & STEP_CREATE_FILE ? CREATE_FILE : CREATE_NOTHING;
   int target = resolve(run, step->string[1], step->flags, create, created);
   if (target < 0) fail(run, "openat2", step->string[1]);
   return target;
+}
+
+/* created: whether it had to be made, or NULL */
+static int open_target(struct run *run, bool *created) {
+  unsigned flags = run->step.flags;
+  return open_target_as(run, flags & STEP_CREATE_DIRECTORY ? CREATE_DIRECTORY : flags & STEP_CREATE_FILE ? CREATE_FILE : CREATE_NOTHING, created);
+}
+
+/* The target of a bind mount; `tree` tells what a missing one is made as, whatever stands at the source's path by now. */
+static int open_target_for(struct run *run, int tree) {
+  struct stat stat;
+  if (!(run->step.flags & STEP_CREATE_LIKE_SOURCE)) return open_target(run, NULL);
+  if (fstat(tree, &stat) < 0) fail(run, "fstat", run->step.string[0]);
+  return open_target_as(run, S_ISDIR(stat.st_mode) ? CREATE_DIRECTORY : CREATE_FILE, NULL);
+}
+
+/* What the step says beyond mount(2)'s flags, set on a tree that nobody else can reach yet. */
+static void prepare_tree(struct run *run, int tree) {
+  const struct step *step = &run->step;
+  struct mount_attr own = {.attr_set = step->number[1], .attr_clr = step->number[2]};
+  struct mount_attr all = {.attr_set = step->number[3], .attr_clr = step->number[4]};
+  if (set_attributes(tree, false, &own) < 0 || set_attributes(tree, true, &all) < 0) fail(run, "mount_setattr", step->string[1]);
+  for (uint32_t i = 0, offset = 0; i < step->blob.count; i++) {
+    uint32_t flags = list_number(&step->blob, &offset);
+    struct mount_attr propagation = {.propagation = flags & PROPAGATION};
+    if (set_attributes(tree, flags & MS_REC, &propagation) < 0) fail(run, "mount_setattr", step->string[1]);
+  }
+}
+
+static void attach(struct run *run, int tree, int target) {
+  if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0) fail(run, "move_mount", run->step.string[1]);
+  close(target);
+  close(tree);
 }
 
 /*
@@ -100,19 +134,14 @@ static int open_source(struct run *run, unsigned int flags) {
   return tree;
 }
 
-/* Attributes are set on the detached clone: there is no moment at which the container's mount lacks them. */
 static void bind_mount(struct run *run, uint64_t flags) {
-  const char *source = run->step.string[0], *path = run->step.string[1];
   bool recursive = flags & MS_REC;
   int tree = open_source(run, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0u));
   struct mount_attr attributes = attributes_of(flags);
-  if (set_attributes(tree, false, &attributes) < 0) fail(run, "mount_setattr", source);
-  int target = open_target(run, NULL);
-  if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0) fail(run, "move_mount", path);
   struct mount_attr propagation = {.propagation = flags & PROPAGATION};
-  if (set_attributes(tree, recursive, &propagation) < 0) fail(run, "mount_setattr", path);
-  close(target);
-  close(tree);
+  if (set_attributes(tree, false, &attributes) < 0 || set_attributes(tree, recursive, &propagation) < 0) fail(run, "mount_setattr", run->step.string[0]);
+  prepare_tree(run, tree);
+  attach(run, tree, open_target_for(run, tree));
 }
 
 static void change_mount(struct run *run, uint64_t flags) {
@@ -148,30 +177,71 @@ static void open_to_all(struct run *run, int folder) {
   close(fd);
 }
 
+/* mount(2)'s flags of the file system itself, as fsconfig(2) names them. Source: linux fs/fs_context.c */
+static int set_flags(int context, uint64_t flags) {
+  static const struct {
+    uint64_t flag;
+    const char *name;
+  } MAP[] = {{MS_RDONLY, "ro"}, {MS_SYNCHRONOUS, "sync"}, {MS_DIRSYNC, "dirsync"}, {MS_MANDLOCK, "mand"}, {MS_LAZYTIME, "lazytime"}};
+  for (size_t i = 0; i < sizeof MAP / sizeof *MAP; i++)
+    if (flags & MAP[i].flag && fsconfig(context, FSCONFIG_SET_FLAG, MAP[i].name, NULL, 0) < 0) return -1;
+  return 0;
+}
+
+/* Options one by one; a comma before a digit belongs to the option (mpol=bind:0,2), tmpfs(5). */
+static int set_options(int context, char *options) {
+  while (*(options += strspn(options, ","))) {
+    char *end = options + strcspn(options, ",");
+    while (*end && end[1] >= '0' && end[1] <= '9') end += 1 + strcspn(end + 1, ",");
+    char *next = *end ? end + 1 : end;
+    *end = 0;
+    char *value = strchr(options, '=');
+    if (value) *value++ = 0;
+    if (*options && fsconfig(context, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, options, value, 0) < 0) return -1;
+    options = next;
+  }
+  return 0;
+}
+
+/* A mount of a new file system that has no place yet, or -1 and errno. */
+static int detached_file_system(const struct step *step, uint64_t flags, char *options) {
+  int context = fsopen(step->string[2], FSOPEN_CLOEXEC), tree = -1;
+  if (context < 0) return -1;
+  bool is_set = (!step->string[0][0] || fsconfig(context, FSCONFIG_SET_STRING, "source", step->string[0], 0) == 0) && set_flags(context, flags) == 0 && set_options(context, options) == 0;
+  if (is_set && fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0) tree = fsmount(context, FSMOUNT_CLOEXEC, (unsigned)attributes_of(flags).attr_set);
+  int error = errno;
+  close(context);
+  errno = error;
+  return tree;
+}
+
 static void new_file_system(struct run *run, uint64_t flags) {
   const struct step *step = &run->step;
-  const char *data = step->string[3][0] ? step->string[3] : NULL;
+  const char *data = step->string[3];
   uint64_t own = flags & ~(uint64_t)(PROPAGATION | MS_REC);
   bool created = false;
   int target = open_target(run, &created);
-  char with_mode[PATH_MAX + 16];
+  if (!(step->flags & STEP_IN_ROOT)) {
+    /* a path of the host is given to the kernel as it is: an overlay's relative lowerdir= means the working folder, and fsconfig(2) takes no long one */
+    if (mount(step->string[0], step->string[1], step->string[2], own, data[0] ? data : NULL) < 0) fail(run, "mount", step->string[1]);
+    close(target);
+    return;
+  }
+  char options[PATH_MAX + 16];
+  options[0] = 0;
   if (step->flags & STEP_MODE_FROM_TARGET) {
     struct stat stat;
     if (created) open_to_all(run, target);
     if (fstat(target, &stat) < 0) fail(run, "fstat", step->string[1]);
-    snprintf(with_mode, sizeof with_mode, "mode=%o%s%s", stat.st_mode & 07777, data ? "," : "", data ? data : "");
-    data = with_mode;
+    snprintf(options, sizeof options, "mode=%o,", stat.st_mode & 07777);
   }
-  /* a path of the host is given to the kernel as it is: an overlay's relative lowerdir= means the working folder */
-  int result = step->flags & STEP_IN_ROOT ? mount_on(target, step->string[0], step->string[2], own, data)
-                                          : mount(step->string[0], step->string[1], step->string[2], own, data);
-  if (result < 0) fail(run, "mount", step->string[1]);
-  close(target);
-  if (!(flags & PROPAGATION)) return;
-  target = open_target(run, NULL);
+  strncat(options, data, sizeof options - strlen(options) - 1);
+  int tree = detached_file_system(step, own, options);
+  if (tree < 0) fail(run, "mount", step->string[1]);
   struct mount_attr propagation = {.propagation = flags & PROPAGATION};
-  if (set_attributes(target, flags & MS_REC, &propagation) < 0) fail(run, "mount_setattr", step->string[1]);
-  close(target);
+  if (set_attributes(tree, flags & MS_REC, &propagation) < 0) fail(run, "mount_setattr", step->string[1]);
+  prepare_tree(run, tree);
+  attach(run, tree, target);
 }
 
 void do_mount(struct run *run) {

@@ -25,7 +25,7 @@ static const struct shape SHAPES[OP_END] = {
   [OP_NEW_SESSION_KEYRING] = {"", 0},
   [OP_LOOPBACK_UP] = {"", 0},
   [OP_SET_ROOT] = {"s", 0},
-  [OP_MOUNT] = {"sssus", ROOT | STEP_CREATE_DIRECTORY | STEP_CREATE_FILE | STEP_NO_SYMLINKS | STEP_MODE_FROM_TARGET},
+  [OP_MOUNT] = {"sssusqqqqU", ROOT | STEP_CREATE_DIRECTORY | STEP_CREATE_FILE | STEP_CREATE_LIKE_SOURCE | STEP_NO_SYMLINKS | STEP_MODE_FROM_TARGET},
   [OP_MOUNT_ATTRIBUTES] = {"sqqq", ROOT | STEP_RECURSIVE},
   [OP_UMOUNT] = {"su", ROOT},
   [OP_MKDIR] = {"su", ROOT},
@@ -161,6 +161,16 @@ static const char *read_step(struct reader *plan, struct step *step) {
 
 static bool fits_path(const char *path) { return strlen(path) < 4096; /* PATH_MAX */ }
 
+static const char *check_mount(const struct step *step) {
+  unsigned kinds = step->flags & (STEP_CREATE_DIRECTORY | STEP_CREATE_FILE | STEP_CREATE_LIKE_SOURCE);
+  bool is_bind = step->number[0] & 4096; /* MS_BIND of mount(2) */
+  bool has_attributes = step->number[1] || step->number[2] || step->number[3] || step->number[4] || step->blob.count;
+  if (kinds & (kinds - 1)) return "target is to be both file and directory";
+  if (kinds & STEP_CREATE_LIKE_SOURCE && !is_bind) return "only a bind mount has a source to be like";
+  if (has_attributes && !is_bind && !(step->flags & STEP_IN_ROOT)) return "attributes of a mount outside of the root";
+  return NULL;
+}
+
 /* What a signature cannot say. */
 static const char *check_values(const struct step *step) {
   for (unsigned i = 0; i < FIELD_MAX; i++) {
@@ -173,7 +183,7 @@ static const char *check_values(const struct step *step) {
   case OP_PARENT_DEATH_SIGNAL:
     return step->number[0] > 64 ? "no such signal" : NULL;
   case OP_MOUNT:
-    return (step->flags & STEP_CREATE_DIRECTORY) && (step->flags & STEP_CREATE_FILE) ? "target is to be both file and directory" : NULL;
+    return check_mount(step);
   case OP_SECCOMP:
     if (step->blob.length == 0 || step->blob.length % 8 || step->blob.length / 8 > PLAN_MAX_FILTER) return "filter of a wrong length";
     return NULL;
@@ -218,6 +228,17 @@ void plan_next(const struct plan *plan, uint32_t *offset, struct step *step) {
   struct reader r = {plan->data + *offset, plan->length - *offset};
   (void)read_step(&r, step);
   *offset = plan->length - r.left;
+}
+
+unsigned plan_spares(const struct plan *plan) {
+  unsigned spared = 0;
+  uint32_t offset = PLAN_HEADER;
+  for (uint32_t i = 0; i < plan->steps; i++) {
+    struct step step;
+    plan_next(plan, &offset, &step);
+    if (step.opcode == OP_CLOSE_FROM && step.number[0] > spared) spared = (unsigned)step.number[0];
+  }
+  return spared;
 }
 
 const char *list_string(const struct bytes *list, uint32_t *offset) {

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC 0x504c4b48u /* "HKLP" */
-#define PLAN_VERSION 1u
+#define PLAN_VERSION 2u
 #define PLAN_HEADER 16u        /* bytes */
 #define STEP_HEADER 8u         /* bytes */
 #define PLAN_MAX (4u << 20)    /* bytes */
@@ -83,6 +83,7 @@ enum opcode {
 #define STEP_CONSOLE 64u
 #define STEP_MODE_FROM_TARGET 128u
 #define STEP_ROOT_ONLY 256u
+#define STEP_CREATE_LIKE_SOURCE 512u /* a folder for a folder, a file for anything else */
 
 #define FIELD_MAX 5 /* of one kind in one step */
 
@@ -118,6 +119,9 @@ bool plan_check(struct plan *plan, const unsigned char *data, size_t length, str
 
 /* Iterates: `*offset` starts at PLAN_HEADER. Only for a plan that passed plan_check. */
 void plan_next(const struct plan *plan, uint32_t *offset, struct step *step);
+
+/* The first descriptor that no closeFrom step of the plan spares; 0 without one. Only for a plan that passed plan_check. */
+unsigned plan_spares(const struct plan *plan);
 
 /* The next string of an S list / number of a U list; `*offset` starts at 0. */
 const char *list_string(const struct bytes *list, uint32_t *offset);

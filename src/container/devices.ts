@@ -3,7 +3,7 @@
  * nodes are bound in. Source: OCI runtime-spec, config-linux.md § Default Devices; runc libcontainer/specconv.
  */
 import type { Step } from './launch-plan.ts';
-import { MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MS_BIND } from './mount-options.ts';
+import { MS_BIND, MS_NOEXEC, MS_NOSUID } from './mount-options.ts';
 import type { Device } from './spec.ts';
 
 const S_IFCHR = 0o020000;
@@ -45,11 +45,9 @@ export function deviceSteps(devices: readonly Device[], options: { bind: boolean
 }
 
 function bound(device: Device): Step[] {
-  return [
-    { op: 'mount', source: device.source ?? device.path, target: device.path, fstype: '', flags: MS_BIND, data: '', inRoot: true, create: 'file' },
-    // a "device" may be any file the host has at that path
-    { op: 'mountAttributes', target: device.path, set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, clear: 0, recursive: false, inRoot: true },
-  ];
+  // a "device" may be any file the host has at that path
+  const flags = MS_BIND | MS_NOSUID | MS_NOEXEC;
+  return [{ op: 'mount', source: device.source ?? device.path, target: device.path, fstype: '', flags, data: '', inRoot: true, create: 'file' }];
 }
 
 function made(device: Device): Step[] {

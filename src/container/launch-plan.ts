@@ -7,6 +7,8 @@
  * openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) below the folder named by the last `setRoot` step, so that an image's
  * symbolic links cannot lead outside; missing components are created there (mode 0755).
  */
+import type { MountAttributes } from './mount-options.ts';
+
 /** Points at which the executor stops until its parent answers; the parent learns the pid to act on. */
 export type AwaitTag =
   /** after unshare(CLONE_NEWUSER): the parent writes uid_map and gid_map */
@@ -21,8 +23,9 @@ export type AwaitTag =
 export type Step =
   // — namespaces and processes —
   /**
-   * setns(2): join the namespace behind a path (/proc/PID/ns/net); `type` is a CLONE_NEW* flag or 0. Joining a pid namespace hides the
-   * executor from the processes in it until exec (PR_SET_DUMPABLE): its /proc/self is not writable from then on.
+   * setns(2): join the namespace behind a path (/proc/PID/ns/net); `type` is a CLONE_NEW* flag or 0. Joining a user or a pid namespace hides
+   * the executor from the processes in it until exec (PR_SET_DUMPABLE): its /proc/self is not writable from then on, and its /proc/PID/ns
+   * cannot be opened.
    */
   | { op: 'setns'; path: string; type: number }
   /** setns(2) with a pidfd: join several namespaces of a running process at once (Linux 5.8); hides the executor as `setns` does */
@@ -58,20 +61,37 @@ export type Step =
   | { op: 'setRoot'; path: string }
   /**
    * mount(2), by its flags:
-   *  - MS_BIND [|MS_REC]: open_tree(2) of `source` (a path of the host), the other flags set on the new mount alone with mount_setattr(2)
-   *    before it is attached by move_mount(2); flags a user namespace has locked stay, nothing is cleared; then propagation flags
-   *    (MS_PRIVATE … [|MS_REC]). With `data`: of that relative path beneath `source`, which no link in it leads out of (RESOLVE_BENEATH).
+   *  - MS_BIND [|MS_REC]: open_tree(2) of `source` (a path of the host), the other flags set on the new mount alone with mount_setattr(2),
+   *    and propagation flags (MS_PRIVATE … [|MS_REC]), before it is attached by move_mount(2); flags a user namespace has locked stay.
+   *    With `data`: of that relative path beneath `source`, which no link in it leads out of (RESOLVE_BENEATH).
    *  - MS_BIND|MS_REMOUNT: mount_setattr(2) adds the flags to the mount at `target`; none is cleared.
    *  - MS_REMOUNT: mount(2), flags and data of the file system itself.
    *  - MS_MOVE: move_mount(2).
    *  - propagation flags and no `fstype`: mount_setattr(2) of `target` (recursive with MS_REC).
-   *  - else a new file system; `data` is at most 4095 bytes, a relative lowerdir= means the working folder when not `inRoot`.
-   * `inRoot`: target resolved in root; `create` makes what is missing; `noSymlinks` refuses a symlink in the target (/proc, /sys);
-   * `modeFromTarget`: `mode=` with the permission bits of the existing target is put before `data` (runc's rule for tmpfs)
+   *  - else a new file system; `data` is at most 4095 bytes. In root it is made by fsopen(2), each option at most 255 bytes, and attached
+   *    like a bind; elsewhere by mount(2), where a relative lowerdir= means the working folder.
+   * `inRoot`: target resolved in root; `create` makes what is missing (`like-source`: a folder when the source is one, else a file);
+   * `noSymlinks` refuses a symlink in the target (/proc, /sys); `modeFromTarget`: `mode=` with the permission bits of the existing target is
+   * put before `data` (runc's rule for tmpfs). Of a bind, or in root, `attributes`, then `recursive` (every mount below too) and then
+   * `propagation` (MS_* flags, one by one) are set before the mount is attached: nobody ever sees it without them, and no path is looked up twice.
    */
-  | { op: 'mount'; source: string; target: string; fstype: string; flags: number; data: string; inRoot?: boolean; create?: 'directory' | 'file'; noSymlinks?: boolean; modeFromTarget?: boolean }
+  | {
+      op: 'mount';
+      source: string;
+      target: string;
+      fstype: string;
+      flags: number;
+      data: string;
+      attributes?: MountAttributes;
+      recursive?: MountAttributes;
+      propagation?: readonly number[];
+      inRoot?: boolean;
+      create?: 'directory' | 'file' | 'like-source';
+      noSymlinks?: boolean;
+      modeFromTarget?: boolean;
+    }
   /**
-   * mount_setattr(2) on a mounted target, e.g. AT_RECURSIVE + MOUNT_ATTR_RDONLY for recursive read-only (Linux 5.12). It only adds and takes
+   * mount_setattr(2) on a mounted target that nobody else can change (a new mount has its own in its `mount` step), e.g. AT_RECURSIVE + MOUNT_ATTR_RDONLY for recursive read-only (Linux 5.12). It only adds and takes
    * away what is named, so the flags a user namespace may not drop stay.
    */
   | { op: 'mountAttributes'; target: string; set: number; clear: number; recursive: boolean; propagation?: number; inRoot?: boolean }

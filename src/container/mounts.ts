@@ -2,15 +2,12 @@
  * The spec's mounts → steps, in the spec's order, targets resolved in root. Decides; the executor mounts. Symbolic links of the image
  * are the executor's business (RESOLVE_IN_ROOT); proc and sysfs refuse any link in their target (CVE-2019-16884, CVE-2023-27561).
  */
-import { posix } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Step } from './launch-plan.ts';
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_BIND, MS_RDONLY, MS_REC, parseMountOptions, type MountOptions } from './mount-options.ts';
 import type { Mount } from './spec.ts';
 
 export interface MountFacts {
-  /** is this bind source a folder? A file's target is made as a file. */
-  isDirectory(path: string): boolean;
   /** a new proc may be mounted: the container has a pid namespace of its own, or joined one */
   ownPid: boolean;
   /** a new sysfs may be mounted: it shows the network namespace, which must belong to the container's user namespace */
@@ -27,7 +24,7 @@ function steps(mount: Mount, facts: MountFacts): Step[] {
   const { destination } = mount;
   if (!destination.startsWith('/') || destination.includes('\0')) throw new HuskError(`invalid mount destination "${destination}": it must be an absolute path`, { kind: 'invalid' });
   const options = parseMountOptions(mount.options ?? []);
-  if (mount.type === 'bind' || options.flags & MS_BIND) return bind(mount, options, facts);
+  if (mount.type === 'bind' || options.flags & MS_BIND) return bind(mount, options);
   switch (mount.type) {
     case 'proc':
       return facts.ownPid ? fresh('proc', mount, options) : hostTree('/proc', 0);
@@ -38,34 +35,28 @@ function steps(mount: Mount, facts: MountFacts): Step[] {
       return cgroup(mount, options, facts);
     case 'tmpfs':
       // `tmpcopyup` is Podman's; Docker's tmpfs starts empty and takes the mode of what it covers
-      return [
-        { op: 'mount', source: mount.source ?? 'tmpfs', target: destination, fstype: 'tmpfs', flags: options.flags, data: options.data, inRoot: true, create: 'directory', modeFromTarget: !/(^|,)mode=/.test(options.data) },
-        ...after(destination, options, false),
-      ];
+      return [{ ...newFileSystem(mount, options, 'tmpfs'), modeFromTarget: !/(^|,)mode=/.test(options.data) }];
     case undefined:
     case '':
       throw new HuskError(`the mount at ${destination} has no type`, { kind: 'invalid' });
     default:
-      return [{ op: 'mount', source: mount.source ?? mount.type, target: destination, fstype: mount.type, flags: options.flags, data: options.data, inRoot: true, create: 'directory' }, ...after(destination, options, false)];
+      return [newFileSystem(mount, options, mount.type)];
   }
 }
 
-function bind(mount: Mount, options: MountOptions, facts: MountFacts): Step[] {
+/** What the target is made as is decided by the executor, which alone is sure to reach the source: it may lie where only the container's root can go. */
+function bind(mount: Mount, options: MountOptions): Step[] {
   const { source, destination, subpath = '' } = mount;
-  if (source === undefined || !source.startsWith('/') || source.includes('\0')) throw new HuskError(`the bind mount at ${destination} needs an absolute source, not "${source ?? ''}"`, { kind: 'invalid' });
-  return [
-    { op: 'mount', source, target: destination, fstype: '', flags: MS_BIND | (options.flags & MS_REC), data: subpath, inRoot: true, create: facts.isDirectory(posix.join(source, subpath)) ? 'directory' : 'file' },
-    ...after(destination, options, true),
-  ];
+  if (source === undefined || !source.startsWith('/') || source.includes('\0'))
+    throw new HuskError(`the bind mount at ${destination} needs an absolute source, not "${source ?? ''}"`, { kind: 'invalid' });
+  const { attributes, recursive, propagation } = options;
+  const flags = MS_BIND | (options.flags & MS_REC);
+  return [{ op: 'mount', source, target: destination, fstype: '', flags, data: subpath, attributes, recursive, propagation, inRoot: true, create: 'like-source' }];
 }
 
-/** Per-mount flags of a bind mount come after it is made: mount(2) ignores them in the same call. */
-function after(target: string, options: MountOptions, attributes: boolean): Step[] {
-  const result: Step[] = [];
-  if (attributes && (options.attributes.set || options.attributes.clear)) result.push({ op: 'mountAttributes', target, ...options.attributes, recursive: false, inRoot: true });
-  if (options.recursive.set || options.recursive.clear) result.push({ op: 'mountAttributes', target, ...options.recursive, recursive: true, inRoot: true });
-  for (const flags of options.propagation) result.push({ op: 'mount', source: '', target, fstype: '', flags, data: '', inRoot: true });
-  return result;
+function newFileSystem(mount: Mount, options: MountOptions, fstype: string): Extract<Step, { op: 'mount' }> {
+  const { flags, data, recursive, propagation } = options;
+  return { op: 'mount', source: mount.source ?? fstype, target: mount.destination, fstype, flags, data, recursive, propagation, inRoot: true, create: 'directory' };
 }
 
 function fresh(fstype: string, mount: Mount, options: MountOptions): Step[] {
@@ -74,10 +65,8 @@ function fresh(fstype: string, mount: Mount, options: MountOptions): Step[] {
 
 /** The kernel lets nobody mount a proc or sysfs of namespaces they do not own, so the host's is bound in, as Podman does. */
 function hostTree(path: string, more: number): Step[] {
-  return [
-    { op: 'mount', source: path, target: path, fstype: '', flags: MS_BIND | MS_REC, data: '', inRoot: true, create: 'directory', noSymlinks: true },
-    { op: 'mountAttributes', target: path, set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | more, clear: 0, recursive: true, inRoot: true },
-  ];
+  const recursive = { set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | more, clear: 0 };
+  return [{ op: 'mount', source: path, target: path, fstype: '', flags: MS_BIND | MS_REC, data: '', recursive, inRoot: true, create: 'directory', noSymlinks: true }];
 }
 
 /**

@@ -6,7 +6,7 @@ import { HuskError } from '../errors.ts';
 import type { AwaitTag, LaunchPlan, Step } from './launch-plan.ts';
 
 const MAGIC = 0x504c4b48;
-const VERSION = 1;
+const VERSION = 2;
 const HEADER_BYTES = 16;
 const STEP_HEADER_BYTES = 8;
 export const MAX_PLAN_BYTES = 4 << 20;
@@ -71,6 +71,10 @@ const CREATE = 32;
 const CONSOLE = 64;
 const MODE_FROM_TARGET = 128;
 const ROOT_ONLY = 256;
+const CREATE_LIKE_SOURCE = 512;
+
+const CREATE_FLAGS = { directory: CREATE_DIRECTORY, file: CREATE_FILE, 'like-source': CREATE_LIKE_SOURCE } as const;
+const NO_ATTRIBUTES = { set: 0, clear: 0 };
 
 /** Growing little-endian output; one per plan. */
 class PlanWriter {
@@ -190,7 +194,12 @@ function writeFields(out: PlanWriter, step: Step): number {
       out.string(step.fstype);
       out.u32(step.flags >>> 0);
       out.string(step.data);
-      return inRoot | (step.create === 'directory' ? CREATE_DIRECTORY : step.create === 'file' ? CREATE_FILE : 0) | (step.noSymlinks ? NO_SYMLINKS : 0) | (step.modeFromTarget ? MODE_FROM_TARGET : 0);
+      for (const { set, clear } of [step.attributes ?? NO_ATTRIBUTES, step.recursive ?? NO_ATTRIBUTES]) {
+        out.u64(set);
+        out.u64(clear);
+      }
+      out.u32s(step.propagation ?? []);
+      return inRoot | (step.create ? CREATE_FLAGS[step.create] : 0) | (step.noSymlinks ? NO_SYMLINKS : 0) | (step.modeFromTarget ? MODE_FROM_TARGET : 0);
     case 'mountAttributes':
       out.string(step.target);
       out.u64(step.set);

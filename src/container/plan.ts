@@ -1,11 +1,10 @@
 /**
  * OCI spec → launch plan. The same plan serves the host (user namespaces) and the guest (real root in the VM); `PlanContext` says which.
- * Pure but for two questions to the host, which the caller may answer instead: `isDirectory`, `cgroup2`.
+ * Pure but for one question to the host, which the caller may answer instead: `cgroup2`.
  *
  * Order, as runc and crun have it: join shared namespaces → new user namespace → id maps → the other namespaces → fork into the pid
  * namespace → cgroup and network → mounts → pivot_root → sysctls, masks → identity → exec.
  */
-import { statSync } from 'node:fs';
 import { HuskError } from '../errors.ts';
 import { CGROUP_ROOT, isUnified } from './cgroup-delegation.ts';
 import { deviceSteps } from './devices.ts';
@@ -38,8 +37,6 @@ export interface PlanContext {
   parentDeathSignal?: number;
   /** folder that keeps compiled seccomp filters (seccomp/cache.ts); default: compiled at each start */
   filterCache?: string;
-  /** default: stat(2) of this process; what cannot be looked at counts as a folder */
-  isDirectory?: (path: string) => boolean;
 }
 
 /** @throws HuskError `invalid` for a spec that cannot be meant, `limit` for too many layers */
@@ -56,7 +53,6 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   plan.push(...rootfsSteps(rootfs, spec, { userXattr: context.rootless }));
   plan.push(
     ...mountSteps(spec.mounts, {
-      isDirectory: context.isDirectory ?? isDirectory,
       ownPid: !context.rootless || isolates(spaces, CLONE_NEWPID),
       ownNetwork: !context.rootless || isolates(spaces, CLONE_NEWNET),
       cgroup2: (context.cgroup2 ?? isUnified(CGROUP_ROOT)) && (!context.rootless || (spaces.made & CLONE_NEWCGROUP) !== 0),
@@ -105,6 +101,9 @@ function filterFor(spec: Spec, cache: string | undefined): CompiledFilter | unde
 function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, deathSignal: number): Step[] {
   const steps: Step[] = [];
   let toJoin = spaces.joined;
+  const oomScore: Step[] = spec.process.oomScoreAdj === undefined ? [] : [{ op: 'writeFile', path: '/proc/self/oom_score_adj', content: String(spec.process.oomScoreAdj) }];
+  // a process that has joined others is hidden, and its /proc/self closed even to itself; the monitor then has the same score
+  if (toJoin.length > 0) steps.push(...oomScore);
   if (toJoin[0]?.type === CLONE_NEWUSER) {
     steps.push({ op: 'setns', path: toJoin[0].path, type: CLONE_NEWUSER }, ...becomeRoot());
     toJoin = toJoin.slice(1);
@@ -119,7 +118,7 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
   steps.push({ op: 'fork' });
   if (deathSignal) steps.push({ op: 'parentDeathSignal', signal: deathSignal });
   steps.push({ op: 'setsid' }, { op: 'newSessionKeyring' });
-  if (spec.process.oomScoreAdj !== undefined) steps.push({ op: 'writeFile', path: '/proc/self/oom_score_adj', content: String(spec.process.oomScoreAdj) });
+  if (toJoin.length === 0) steps.push(...oomScore);
   if (context.waitFor?.cgroup) steps.push({ op: 'await', tag: 'cgroup' });
   if (spaces.made & CLONE_NEWNET) steps.push({ op: 'loopbackUp' });
   if (spaces.made & CLONE_NEWCGROUP) steps.push({ op: 'unshare', flags: CLONE_NEWCGROUP });
@@ -151,14 +150,6 @@ function sysctlPath(name: string): string {
   const parts = /^[^.]*\//.test(name) ? name.split('/') : name.split('.').map((part) => part.replaceAll('/', '.'));
   if (name.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..')) throw new HuskError(`invalid sysctl name "${name}"`, { kind: 'invalid' });
   return `/proc/sys/${parts.join('/')}`;
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return true;
-  }
 }
 
 export interface ExecContext {

@@ -1,5 +1,5 @@
 /** What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its VM. */
-import { closeSync, mkdirSync, openSync, readFileSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { FILES_FOLDER, SHARES_FOLDER, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
 import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
 import { ContainerCgroup } from '../container/cgroup.ts';
@@ -145,7 +145,7 @@ export class Machine {
       [
         { op: 'unshare', flags: CLONE_NEWNS },
         ...rootfsSteps(rootfs, { linux: {} }, { userXattr: false }),
-        ...mountSteps(mounts, { isDirectory, ownPid: false, ownNetwork: false, cgroup2: false }),
+        ...mountSteps(mounts, { ownPid: false, ownNetwork: false, cgroup2: false }),
         { op: 'await', tag: 'exec' },
         { op: 'exec', args: ['/'] },
       ],
@@ -257,8 +257,6 @@ function writtenBytes(): number {
   const { blocks, bfree, bsize } = statfsSync(WRITABLE_FOLDER);
   return (blocks - bfree) * bsize;
 }
-
-const isDirectory = (path: string): boolean => statSync(path).isDirectory();
 
 /** The guest had it before and could write anything to it: one line, whatever it did. */
 function mountOwnDisk(device: string): void {

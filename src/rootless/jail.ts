@@ -20,7 +20,8 @@ export interface JailBind {
   target?: string;
   /** a path beneath the source that is bound instead; no link in it leads out */
   subpath?: string;
-  kind: 'directory' | 'file';
+  /** `unknown`: it lies where this process cannot look */
+  kind: 'directory' | 'file' | 'unknown';
   readOnly: boolean;
   /** a device node, which the mount must let through */
   device?: boolean;
@@ -111,11 +112,10 @@ function leaveGroups(): Step[] {
 
 function bindSteps(bind: JailBind): Step[] {
   const { source, target = source, kind, readOnly } = bind;
-  const flags = MS_BIND | (kind === 'directory' ? MS_REC : 0) | MS_NOSUID | (bind.device ? 0 : MS_NODEV) | (bind.executable ? 0 : MS_NOEXEC) | (readOnly ? MS_RDONLY : 0);
-  const steps: Step[] = [{ op: 'mount', source, target, fstype: '', flags, data: bind.subpath ?? '', inRoot: true, create: kind }];
+  const flags = MS_BIND | (kind === 'file' ? 0 : MS_REC) | MS_NOSUID | (bind.device ? 0 : MS_NODEV) | (bind.executable ? 0 : MS_NOEXEC) | (readOnly ? MS_RDONLY : 0);
   // what is mounted below comes along, and is not reached by the flags of the one mount
-  if (kind === 'directory' && readOnly) steps.push({ op: 'mountAttributes', target, set: MOUNT_ATTR_RDONLY, clear: 0, recursive: true, inRoot: true });
-  return steps;
+  const recursive = kind !== 'file' && readOnly ? { set: MOUNT_ATTR_RDONLY, clear: 0 } : undefined;
+  return [{ op: 'mount', source, target, fstype: '', flags, data: bind.subpath ?? '', recursive, inRoot: true, create: kind === 'unknown' ? 'like-source' : kind }];
 }
 
 /** What Node and koffi are linked against (DT_NEEDED); glibc before 2.34 has more of them than later ones. */

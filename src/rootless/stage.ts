@@ -3,21 +3,17 @@
  * are bound, still as host root, onto a tmpfs in a mount namespace of the plan's own, and the spec's mounts name them there.
  * An ordinary user needs none of this: the container's root is that user.
  */
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Step } from '../container/launch-plan.ts';
 import { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, MS_SLAVE } from '../container/mount-options.ts';
 import { CLONE_NEWNS } from '../container/namespaces.ts';
 import type { Mount, Spec } from '../container/spec.ts';
-import { HuskError } from '../errors.ts';
 import { reachSteps } from './reach.ts';
 
 export interface Staged {
   spec: Spec;
   /** before everything else of the plan */
   steps: Step[];
-  /** of a source, staged or not */
-  isDirectory(path: string): boolean;
 }
 
 /**
@@ -26,22 +22,17 @@ export interface Staged {
  */
 export function stageBinds(spec: Spec, options: { folder: string; dataRoot: string }): Staged {
   const { folder } = options;
-  const directories = new Map<string, boolean>();
   const steps: Step[] = [];
   const mounts = spec.mounts.map((mount, index): Mount => {
     if (!isBind(mount) || mount.source === undefined) return mount;
-    const { subpath = '' } = mount;
-    const isDirectory = statSync(join(mount.source, subpath), { throwIfNoEntry: false })?.isDirectory();
-    if (isDirectory === undefined) throw new HuskError(`invalid mount config for type "bind": bind source path does not exist: ${join(mount.source, subpath)}`, { kind: 'invalid' });
-    const staged = join(folder, String(index));
-    directories.set(staged, isDirectory);
-    steps.push(isDirectory ? { op: 'mkdir', path: staged, mode: 0o755 } : { op: 'writeFile', path: staged, content: '', mode: 0o644, create: true });
+    const target = join(folder, String(index));
     // recursive only where the container's own bind is: the kernel lets nobody take a locked mount without what lies on it
-    steps.push({ op: 'mount', source: mount.source, target: staged, fstype: '', flags: MS_BIND | (mount.options?.includes('rbind') ? MS_REC : 0), data: subpath });
-    return { ...mount, source: staged, subpath: undefined };
+    const flags = MS_BIND | (mount.options?.includes('rbind') ? MS_REC : 0);
+    steps.push({ op: 'mount', source: mount.source, target, fstype: '', flags, data: mount.subpath ?? '', create: 'like-source' });
+    return { ...mount, source: target, subpath: undefined };
   });
   const reach = reachSteps([options.dataRoot]);
-  if (steps.length === 0 && reach.length === 0) return { spec, steps, isDirectory: isDirectoryNow };
+  if (steps.length === 0 && reach.length === 0) return { spec, steps };
   const propagation = /slave|shared/.test(spec.linux.rootfsPropagation ?? '') ? MS_SLAVE : MS_PRIVATE;
   return {
     spec: { ...spec, mounts },
@@ -52,14 +43,9 @@ export function stageBinds(spec: Spec, options: { folder: string; dataRoot: stri
       ...steps,
       ...reach,
     ],
-    isDirectory: (path) => directories.get(path) ?? isDirectoryNow(path),
   };
 }
 
 export function isBind({ type, options }: Mount): boolean {
   return type === 'bind' || options?.includes('bind') === true || options?.includes('rbind') === true;
-}
-
-export function isDirectoryNow(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? true;
 }

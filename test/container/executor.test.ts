@@ -1,11 +1,11 @@
 /** The launch-plan executor, one case for each step, as root and as an ordinary user. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { FIRST_INHERITED } from '../../src/container/executor.ts';
 import type { Step } from '../../src/container/launch-plan.ts';
 import { memfd } from '../../src/host/memfd.ts';
-import { CLONE_NEWNET, DEV, entering, inContainer, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SLAVE, PROC, run, runHere, RUNNERS, sh, tree, type Entries } from './launching.ts';
+import { CLONE_NEWNET, DEV, entering, inContainer, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SHARED, MS_SLAVE, PROC, run, runHere, RUNNERS, sh, tree, type Entries } from './launching.ts';
 
 const mount = (source: string, target: string, fstype: string, flags: number, data = ''): Step & { op: 'mount' } => ({ op: 'mount', source, target, fstype, flags, data, inRoot: true, create: 'directory' });
 const bind = (source: string, target: string, flags = 0, create: 'directory' | 'file' = 'directory'): Step => ({ ...mount(source, target, '', MS_BIND | flags), create });
@@ -34,6 +34,17 @@ const CASES: Record<string, Case> = {
   'mount: mode from the target': { before: [{ op: 'mkdir', path: '/x', mode: 0o700, inRoot: true }, { ...mount('tmpfs', '/x', 'tmpfs', 0, 'size=4k'), modeFromTarget: true }], script: 'stat -c %a /x', stdout: '700\n' },
   'mount bind with flags at once': { before: [bind('/usr', '/x', MS_RDONLY | MS_NOSUID | MS_NODEV)], script: 'grep " /x " /proc/mounts; touch /x/a 2>&1', stdout: /ro,nosuid,nodev.*Read-only file system/s, code: 1 },
   'mount bind of a file': { before: [bind('/etc/hostname', '/etc/hostname', MS_RDONLY, 'file')], script: 'test -s /etc/hostname; grep -c /etc/hostname /proc/mounts', stdout: '1\n' },
+  'mount bind with attributes, those of all below and propagation at once': {
+    before: [mount('tmpfs', '/a', 'tmpfs', 0), mount('tmpfs', '/a/b', 'tmpfs', 0), { ...mount('ROOT/a', '/x', '', MS_BIND | MS_REC), attributes: { set: MS_NODEV, clear: 0 }, recursive: { set: MS_RDONLY, clear: 0 }, propagation: [MS_SHARED, MS_SLAVE | MS_REC], create: 'like-source' }],
+    script: 'grep " /x" /proc/mounts; grep -c "master:.* - tmpfs" /proc/self/mountinfo',
+    stdout: /^tmpfs \/x tmpfs ro,nodev,.*\ntmpfs \/x\/b tmpfs ro,relatime.*\n0\n$/,
+    code: 1,
+  },
+  'mount tmpfs with what goes beyond its flags': { before: [{ ...mount('tmpfs', '/x', 'tmpfs', MS_NOEXEC, 'size=8k,,mode=711'), recursive: { set: MS_RDONLY, clear: 0 }, propagation: [MS_SHARED] }], script: 'grep " /x " /proc/self/mountinfo; stat -c %a /x', stdout: / ro,noexec.* shared:.* rw,size=8k,mode=711.*\n711\n$/ },
+  'mount tmpfs read-only': { before: [mount('tmpfs', '/x', 'tmpfs', MS_RDONLY, 'nr_inodes=7')], script: 'grep " /x " /proc/self/mountinfo', stdout: / ro,relatime .* ro,nr_inodes=7/ },
+  'a missing target is made as what is bound: a folder': { before: [{ ...mount('/usr', '/new/place', '', MS_BIND), create: 'like-source' }], script: 'test -d /new/place/bin && echo folder', stdout: 'folder\n' },
+  'a missing target is made as what is bound: a file': { before: [{ ...mount('/etc/hostname', '/new/place', '', MS_BIND), create: 'like-source' }], script: 'test -s /new/place && echo file', stdout: 'file\n' },
+  'a missing target is made as what is bound: a path beneath the source': { before: [{ ...mount('/etc', '/new/place', '', MS_BIND, 'hostname'), create: 'like-source' }], script: 'test -s /new/place && echo file', stdout: 'file\n' },
   'mount remount of a bind': { before: [bind('/usr', '/x'), mount('', '/x', '', MS_BIND | MS_REMOUNT | MS_RDONLY)], script: 'grep " /x " /proc/mounts', stdout: / ro[, ]/ },
   'mount propagation': { before: [bind('/usr', '/x', MS_SLAVE)], script: 'grep " /x " /proc/self/mountinfo', stdout: /^((?!shared).)*$/s },
   'mount mqueue': { before: [mount('mqueue', '/dev/mqueue', 'mqueue', MS_NOSUID)], script: 'grep -c mqueue /proc/mounts', stdout: '1\n' },
@@ -241,7 +252,7 @@ for (const [args, path, stdout] of FOUND) {
 test('an error names the step, the call and the path', async (t) => {
   using root = tree(RUNNERS[0]!);
   const { error } = await runHere([...entering(root.path), { op: 'mount', source: '/nosuch', target: '/x', fstype: '', flags: MS_BIND | MS_REC, data: '', inRoot: true }, ...sh('')]);
-  t.like(error, { op: 'mount', step: 10, path: '/nosuch', errno: 2, exitCode: 125, message: 'cannot mount /nosuch: open_tree: no such file or directory' });
+  t.like(error, { op: 'mount', step: 10, path: '/nosuch', errno: 2, exitCode: 125, message: 'invalid mount config for type "bind": bind source path does not exist: /nosuch' });
 });
 
 test('the plan is refused as a whole before its first step', async (t) => {
@@ -256,6 +267,20 @@ test('a descriptor that is to be inherited is the first after ours, and the only
   using file = memfd('passed', Buffer.from('what was passed'));
   const passed = await runHere([{ op: 'closeFrom', fd: FIRST_INHERITED + 1 }, ...sh(`ls /proc/self/fd; cat /proc/self/fd/${FIRST_INHERITED}`)], { inherit: [file.number] });
   t.is(passed.stdout, `0\n1\n2\n3\n${FIRST_INHERITED}\nwhat was passed`);
+});
+
+test('what the starter left open above a gap is closed before the command is looked up', async (t) => {
+  using root = tree(RUNNERS[0]!);
+  const folder = mkdtempSync('/var/tmp/husk-left-open-');
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'stranger'), '#!/bin/sh\necho a program of the host\n', { mode: 0o755 });
+  const left = openSync(folder, 'r');
+  t.teardown(() => closeSync(left));
+  // beyond those that are passed on, which nothing closes in between
+  const inherit = Array.from({ length: 40 }, () => left);
+  const outcome = await runHere(inContainer(root, [PROC], [{ op: 'environment', env: ['PATH=/bin'] }, { op: 'exec', args: [`/proc/self/fd/${FIRST_INHERITED + 39}/stranger`] }]), { inherit });
+  t.is(outcome.stdout, '');
+  t.regex(outcome.error?.message ?? 'it ran', /no such file or directory/);
 });
 
 test('a missing husk-init is said', async (t) => {

@@ -31,6 +31,7 @@ export const MS_BIND = 4096;
 export const MS_REC = 16384;
 export const MS_PRIVATE = 1 << 18;
 export const MS_SLAVE = 1 << 19;
+export const MS_SHARED = 1 << 20;
 
 const AS_ROOT = process.getuid!() === 0;
 export const BUSYBOX = '/bin/busybox';

@@ -22,6 +22,7 @@ const EVERYTHING: Step[] = [
   { op: 'loopbackUp' },
   { op: 'setRoot', path: '/' },
   { op: 'mount', source: 'a', target: '/b', fstype: 'c', flags: 0xffffffff, data: 'd', inRoot: true, create: 'file', noSymlinks: true, modeFromTarget: true },
+  { op: 'mount', source: 'a', target: '/b', fstype: '', flags: 0x1000, data: '', attributes: { set: 1, clear: 2 }, recursive: { set: 4, clear: 0x200000 }, propagation: [1 << 18, (1 << 19) | 0x4000], create: 'like-source' },
   { op: 'mountAttributes', target: '/', set: 1, clear: 2, recursive: true, propagation: 1 << 18, inRoot: true },
   { op: 'umount', target: '/x', flags: 2, inRoot: true },
   { op: 'mkdir', path: '/x', mode: 0o755, inRoot: true },
@@ -97,7 +98,7 @@ const plain = encodePlan([{ op: 'mkdir', path: '/x', mode: 1 }, EXEC]);
 const REFUSED: [string, Uint8Array, RegExp][] = [
   ['nothing', new Uint8Array(), /truncated header/],
   ['another magic', patched(plain, 0, 1), /not a launch plan/],
-  ['another version', patched(plain, 4, 2), /plan of another version/],
+  ['another version', patched(plain, 4, 3), /plan of another version/],
   ['a longer total', patched(plain, 8, plain.length + 1), /wrong total length/],
   ['bytes after the plan', patched(Buffer.concat([plain, Buffer.alloc(1)]), 8, plain.length + 1), /bytes after the last step/],
   ['no steps', patched(plain, 12, 0), /wrong number of steps/],

@@ -3,13 +3,14 @@ import test from 'ava';
 import type { LaunchPlan, Step } from '../../src/container/launch-plan.ts';
 import { encodePlan } from '../../src/container/plan-encoding.ts';
 import { CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS } from '../../src/container/namespaces.ts';
+import { MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_REC, MS_SLAVE } from '../../src/container/mount-options.ts';
 import { planContainer, planExec, type PlanContext, type PlanRootfs } from '../../src/container/plan.ts';
 import { overlayOptions } from '../../src/container/rootfs.ts';
 import type { Spec } from '../../src/container/spec.ts';
 import { specOf } from '../engine/spec/facts.ts';
 
 const OVERLAY: PlanRootfs = { kind: 'overlay', lower: ['/d/l/b', '/d/l/a'], upper: '/d/c/upper', work: '/d/c/work', merged: '/d/c/merged' };
-const ROOTLESS: PlanContext = { rootless: true, cgroup2: true, isDirectory: () => true };
+const ROOTLESS: PlanContext = { rootless: true, cgroup2: true };
 
 function plan(options: Parameters<typeof specOf>[0] = {}, context: Partial<PlanContext> = {}, more: Parameters<typeof specOf>[1] = {}, edit: (spec: Spec) => void = () => {}): LaunchPlan {
   const { spec } = specOf(options, more);
@@ -101,7 +102,14 @@ test('a tmpfs takes the mode of what it covers, unless told', (t) => {
   const steps = plan({ tmpfs: { '/a': '', '/b': 'mode=700', '/c': 'size=1m' } });
   t.deepEqual(['/a', '/b', '/c'].map((target) => mountsAt(steps, target)[0]!.modeFromTarget), [true, false, true]);
 });
-test('a file is bound over a file', (t) => t.is(mountsAt(plan({}, { isDirectory: (path) => !path.startsWith('/d/etc') }), '/etc/hosts')[0]!.create, 'file'));
+test('what a bind is made as is decided where it is made', (t) => t.is(mountsAt(plan(), '/etc/hosts')[0]!.create, 'like-source'));
+test('everything a mount is to be is in its one step: no path is looked up twice', (t) => {
+  const steps = plan({ privileged: true, pid: 'host', network: 'host', tmpfs: { '/t': 'ro' } }, {}, { config: { mounts: [{ type: 'bind', source: '/s', destination: '/b', readonly: true, options: ['rslave', 'nosuid'] }] } });
+  const inside = steps.slice(at(steps, 'setRoot') + 1, at(steps, 'pivotRoot'));
+  t.deepEqual(inside.filter(({ op }) => op === 'mountAttributes'), []);
+  t.deepEqual(inside.filter((step) => step.op === 'mount' && step.source === '' && step.fstype === ''), []);
+  t.like(mountsAt(steps, '/b')[0]!, { recursive: { set: MOUNT_ATTR_RDONLY }, attributes: { set: MOUNT_ATTR_NOSUID }, propagation: [MS_SLAVE | MS_REC] });
+});
 
 // — the root —
 const links = (count: number) => Array.from({ length: count }, (_, index) => `/home/somebody/.local/share/husk/l/${String(index).padStart(12, '0')}`);
