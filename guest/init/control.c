@@ -5,6 +5,7 @@
 #include "run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,7 +15,7 @@
 
 enum record_type {
   RECORD_HELLO = 1, /* a process of the plan begins; its pidfd is attached; value: forks so far */
-  RECORD_AWAIT = 2, /* value: the tag */
+  RECORD_AWAIT = 2, /* value: the tag; of AWAIT_NETWORK the network namespace is attached */
   RECORD_PTY = 3,   /* the terminal's master is attached */
   RECORD_ERROR = 4, /* value: enum detail; strings: the call, the path */
   RECORD_EXEC = 5,  /* execve is next: end-of-file now means that it has happened */
@@ -29,6 +30,7 @@ struct record {
 };
 
 #define EXIT_FAILED 125
+#define AWAIT_NETWORK 2u /* AWAIT_TAGS of src/container/plan-encoding.ts */
 
 /*
  * A record without a descriptor goes by write(2), which is a message as well and which no seccomp profile forbids: after `seccomp` the
@@ -103,8 +105,13 @@ void tell_exec(struct run *run) { tell(run, RECORD_EXEC, 0, -1); }
 
 void tell_pty(struct run *run, int master) { tell(run, RECORD_PTY, 0, master); }
 
+/* A hidden process cannot show its namespaces by /proc/PID/ns, not even to the user who started it: it hands the network's over. */
+static int namespace_for(uint32_t tag) { return tag == AWAIT_NETWORK ? open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC) : -1; }
+
 void await_parent(struct run *run, uint32_t tag) {
-  tell(run, RECORD_AWAIT, tag, -1);
+  int namespace = namespace_for(tag);
+  tell(run, RECORD_AWAIT, tag, namespace);
+  if (namespace >= 0) close(namespace);
   char answer = 0;
   ssize_t got;
   do got = read(run->control, &answer, 1);

@@ -36,6 +36,8 @@ static bool parent_is_gone(int life) {
 }
 
 void arm_parent_death(struct run *run) {
+  /* the same changes set it to fs.suid_dumpable */
+  if (run->hidden) hide_process();
   /* the kernel clears it at every change of uid, gid or capabilities (prctl(2)), so this is called after each */
   if (prctl(PR_SET_PDEATHSIG, run->death_signal, 0, 0, 0) < 0) fail(run, "prctl(PR_SET_PDEATHSIG)", NULL);
   /* getppid() is 0 in a new pid namespace whether the parent lives or not; the descriptor it alone holds tells */

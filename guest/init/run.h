@@ -23,6 +23,7 @@ struct run {
   unsigned close_from;
   mode_t umask;
   bool chown_stdio;
+  bool hidden;     /* from processes of a user or pid namespace that was joined, until execve */
   char **env;      /* NULL-terminated, points into the plan */
   size_t env_count;
   char *command_line; /* argv, which ps shows */
@@ -53,7 +54,7 @@ void await_parent(struct run *run, uint32_t tag);
 /* — process.c — */
 void fork_with_monitor(struct run *run);
 void fork_with_reaper(struct run *run);
-void arm_parent_death(struct run *run);
+void arm_parent_death(struct run *run); /* after each change of identity, which undoes it */
 void hide_process(void); /* no /proc/PID/exe, no ptrace, from inside a container */
 
 /* — resolve.c: paths — */

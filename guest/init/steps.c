@@ -16,9 +16,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* From the next fork on, processes of a joined pid namespace see this one. */
-static void joined(struct run *run, bool pid_namespace) {
-  if (pid_namespace) hide_process();
+/*
+ * Whoever has CAP_SYS_PTRACE in a user namespace reads the files of every process in it by /proc/PID/root, and this one still has the
+ * host's root: it hides before it comes in. A change of user namespace makes the kernel set the attribute anew (fs.suid_dumpable), so
+ * it is set again afterwards. From the next fork on, processes of a joined pid namespace see this one too.
+ */
+static void join(struct run *run, int fd, int types, const char *path) {
+  run->hidden = run->hidden || types == 0 || types & (CLONE_NEWUSER | CLONE_NEWPID);
+  if (run->hidden) hide_process();
+  if (setns(fd, types) < 0) fail(run, "setns", path);
+  close(fd);
   arm_parent_death(run);
 }
 
@@ -26,19 +33,13 @@ static void do_setns(struct run *run) {
   const char *path = run->step.string[0];
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail(run, "open", path);
-  int type = (int)run->step.number[0];
-  if (setns(fd, type) < 0) fail(run, "setns", path);
-  close(fd);
-  joined(run, type == 0 || type & CLONE_NEWPID);
+  join(run, fd, (int)run->step.number[0], path);
 }
 
 static void do_setns_pid(struct run *run) {
   int fd = (int)syscall(SYS_pidfd_open, (pid_t)run->step.number[0], 0);
   if (fd < 0) fail(run, "pidfd_open", NULL);
-  int types = (int)run->step.number[1];
-  if (setns(fd, types) < 0) fail(run, "setns", NULL);
-  close(fd);
-  joined(run, types & CLONE_NEWPID);
+  join(run, fd, (int)run->step.number[1], NULL);
 }
 
 static void do_unshare(struct run *run) {

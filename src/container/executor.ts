@@ -35,8 +35,11 @@ export interface LaunchOptions {
   inherit?: readonly number[];
   /** the plan's process outlives this one, which does not wait for its end: for plans that begin with `parentDeathSignal` 0. @default false */
   detached?: boolean;
-  /** called at each `await`; the plan goes on when the promise resolves; a rejection ends the process */
-  onAwait?: (tag: AwaitTag, pid: number) => void | Promise<void>;
+  /**
+   * Called at each `await`; the plan goes on when the promise resolves; a rejection ends the process.
+   * @param namespace at `network` the process's network namespace, open until the promise has settled: a hidden process shows none in /proc
+   */
+  onAwait?: (tag: AwaitTag, pid: number, namespace?: Fd) => void | Promise<void>;
 }
 
 export interface Launched {
@@ -174,9 +177,9 @@ class Execution {
     const type = data.length >= RECORD_BYTES ? data.readUInt32LE(0) : 0;
     if (type === RECORD_HELLO && fd) return this.#hello(fd, pid, data.readUInt32LE(4));
     if (type === RECORD_PTY && fd && this.pty) return this.pty.resolve({ fd: fd.release() });
+    if (type === RECORD_AWAIT) return void this.#answer(AWAIT_TAGS[data.readUInt32LE(16)]!, pid, fd);
     fd?.close();
-    if (type === RECORD_AWAIT) void this.#answer(AWAIT_TAGS[data.readUInt32LE(16)]!, pid);
-    else if (type === RECORD_ERROR) this.#failure ??= launchError(this.#plan, readErrorRecord(data));
+    if (type === RECORD_ERROR) this.#failure ??= launchError(this.#plan, readErrorRecord(data));
     else if (type === RECORD_EXEC) this.#executing = true;
   }
 
@@ -191,13 +194,15 @@ class Execution {
     }
   }
 
-  async #answer(tag: AwaitTag, pid: number): Promise<void> {
+  async #answer(tag: AwaitTag, pid: number, namespace: Fd | undefined): Promise<void> {
     let answer = GO;
     try {
-      await this.#options.onAwait?.(tag, pid);
+      await this.#options.onAwait?.(tag, pid, namespace);
     } catch (error) {
       this.#failure ??= error as Error;
       answer = GIVE_UP;
+    } finally {
+      namespace?.close();
     }
     try {
       if (!this.#control.closed) send(this.#control.number, answer);

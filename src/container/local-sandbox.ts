@@ -6,6 +6,7 @@
 import { closeSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { HuskError } from '../errors.ts';
+import type { Fd } from '../host/fd.ts';
 import { pidfdOpen, pidfdSignal } from '../host/process.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { ExitStatus, ProcessTable, Sandbox, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
@@ -29,7 +30,7 @@ export interface LocalSandboxOptions {
   /** the container's plan; it stops at `await exec`, and at `await cgroup` when there is one */
   plan(spec: Spec, has: { cgroup: boolean }): LaunchPlan | Promise<LaunchPlan>;
   /** answers the plan's awaits but for `cgroup` and `exec` */
-  onAwait?: (tag: AwaitTag, pid: number) => Promise<void> | undefined;
+  onAwait?: (tag: AwaitTag, pid: number, namespace?: Fd) => Promise<void> | undefined;
   /** steps put before every plan: what processes here must not inherit */
   before?: Step[];
   /** makes the container's cgroup with its limits; undefined where none is delegated and none is needed */
@@ -76,9 +77,9 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
       stdin: stdio.stdin && !stdio.terminal ? 'pipe' : 'null',
       stdout: stdio.terminal ? 'null' : 'pipe',
       stderr: stdio.terminal ? 'null' : 'pipe',
-      onAwait: async (tag, pid) => {
+      onAwait: async (tag, pid, namespace) => {
         if (tag === 'cgroup') await this.#cgroup?.enter(pid);
-        else if (tag !== 'exec') await this.#options.onAwait?.(tag, pid);
+        else if (tag !== 'exec') await this.#options.onAwait?.(tag, pid, namespace);
         else {
           ready.resolve();
           await this.#go.promise;

@@ -5,12 +5,15 @@
  *
  * pasta itself stays in the host's network namespace and confines itself (its own namespaces, an empty root, seccomp).
  */
-import { launch } from '../container/executor.ts';
+import { readlinkSync } from 'node:fs';
+import { FIRST_INHERITED, launch } from '../container/executor.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { MS_BIND, MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
 import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { SIGKILL } from '../container/signals.ts';
 import { EXIT_NOT_FOUND, HuskError } from '../errors.ts';
+import { Fd } from '../host/fd.ts';
+import { _IO, ioctl } from '../host/ioctl.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import { PID_FILE, reasonOf, untilReady } from './readiness.ts';
 import { dnsForward, hostResolvConf, notInstalled, tunFix } from './way-out.ts';
@@ -29,10 +32,13 @@ export interface Pasta {
 /**
  * Connects the network namespace of a process (and its user namespace) to the host's network.
  * @param options.program full path of pasta; @default found by $PATH
+ * @param options.namespace the network namespace, for a process that hides its own; @default /proc/PID/ns
  * @throws HuskError `unsupported` with the fix
  */
-export async function connectPasta(pid: number, options: { program?: string; uid?: number } = {}): Promise<Pasta> {
+export async function connectPasta(pid: number, options: { program?: string; uid?: number; namespace?: Fd } = {}): Promise<Pasta> {
   const uid = options.uid ?? process.getuid!();
+  // a pasta since 2024_08 closes what it inherits: the descriptors are for those alone who can be reached by no pid
+  using owner = options.namespace && uid !== 0 && isHidden(pid) ? owningUserNamespace(options.namespace) : undefined;
   const args = [
     options.program ?? 'pasta',
     '--config-net',
@@ -47,7 +53,7 @@ export async function connectPasta(pid: number, options: { program?: string; uid
     // its pid is written once everything is set up: to us, as a sign of it
     '--pid',
     PID_FILE,
-    ...(uid === 0 ? ['--runas', '0:0', '--no-netns-quit', '--userns', `${PINNED}/user`, '--netns', `${PINNED}/net`] : [String(pid)]),
+    ...(uid === 0 ? ['--runas', '0:0', '--no-netns-quit', '--userns', `${PINNED}/user`, '--netns', `${PINNED}/net`] : owner ? ['--no-netns-quit', '--userns', inherited(0), '--netns', inherited(1)] : [String(pid)]),
   ];
   const launched = launch(
     [
@@ -56,11 +62,11 @@ export async function connectPasta(pid: number, options: { program?: string; uid
       { op: 'fork' },
       { op: 'setsid' },
       ...(uid === 0 ? pinNamespaces(pid) : []),
-      { op: 'closeFrom', fd: 3 },
+      { op: 'closeFrom', fd: owner ? FIRST_INHERITED + 2 : 3 },
       { op: 'environment', env: [`PATH=${process.env['PATH'] ?? ''}:/usr/bin:/bin`, 'LC_ALL=C'] },
       { op: 'exec', args },
     ],
-    { init: INIT_PROGRAM, stdin: 'null', stdout: 'pipe', stderr: 'pipe' },
+    { init: INIT_PROGRAM, stdin: 'null', stdout: 'pipe', stderr: 'pipe', ...(owner && { inherit: [owner.number, options.namespace!.number] }) },
   );
   let said = '';
   launched.stderr!.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(0, MAX_SAID)));
@@ -76,6 +82,26 @@ export async function connectPasta(pid: number, options: { program?: string; uid
   }
   return { close };
 }
+
+/** Its namespaces cannot be opened, even by the user who made them: PR_SET_DUMPABLE of prctl(2). */
+function isHidden(pid: number): boolean {
+  try {
+    readlinkSync(`/proc/${pid}/ns/net`);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES';
+  }
+}
+
+/** ioctl_nsfs(2) */
+const NS_GET_USERNS = _IO(0xb7, 1);
+
+function owningUserNamespace(namespace: Fd): Fd {
+  return new Fd(ioctl(namespace.number, NS_GET_USERNS, 0, 'NS_GET_USERNS'));
+}
+
+/** pasta opens the second of them when it is in the first already, from where no other process's descriptors can be reached. */
+const inherited = (index: number): string => `/proc/self/fd/${FIRST_INHERITED + index}`;
 
 /**
  * Started by root, pasta would become `nobody`, who may not enter a user namespace that root made. As root it gives up all but a few

@@ -1,20 +1,28 @@
 /**
- * A container's files on the host's own kernel: a program of husk's (src/container/files/main.ts) answers, as root of the container's user namespace,
- * where its owners exist. Of a running container it sees what the container sees; of a stopped one the same root with its bind mounts,
- * mounted for it alone.
+ * A container's files on the host's own kernel: a program of husk's (src/container/files/main.ts) answers, as root of a user namespace with the
+ * container's ids, where its owners exist. Of a running container it has the root as a descriptor; of a stopped one the same root with its bind
+ * mounts, mounted for it alone.
+ *
+ * The namespace is a sibling of the container's, not that one itself: the program still has the host's root, and whoever has CAP_SYS_PTRACE in a
+ * user namespace and sees its processes (`--pid host`) reads all their files by /proc/PID/root.
  */
-import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { placesFor, type FilesPlaces } from '../container/files/answer.ts';
 import type { FilesJob } from '../container/files/main.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { MS_RDONLY } from '../container/mount-options.ts';
+import { FIRST_INHERITED } from '../container/executor.ts';
 import { mountSteps } from '../container/mounts.ts';
 import { CLONE_NEWUSER } from '../container/namespaces.ts';
+import { readStat } from '../container/processes.ts';
 import { overlayOptions, readOnlyOverlay } from '../container/rootfs.ts';
 import { SIGKILL } from '../container/signals.ts';
 import { HuskError, type ErrorKind } from '../errors.ts';
+import { open, type Fd } from '../host/fd.ts';
+import { O_PATH } from '../host/file-at.ts';
+import { O_DIRECTORY } from '../host/files.ts';
+import { makeFolder } from '../host/make-folder.ts';
 import type { FilesRequest } from '../sandbox.ts';
 import { becomeRoot, joinSteps, mountFuseOverlay, mountReadOnlyFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
 import type { IdMaps } from './idmap.ts';
@@ -74,7 +82,7 @@ async function run(request: FilesRequest, context: FilesContext, output: PassThr
 }
 
 interface View {
-  program: Pick<NamespaceProgram, 'join' | 'mounts' | 'before' | 'steps'>;
+  program: Pick<NamespaceProgram, 'join' | 'mounts' | 'before' | 'steps' | 'inherit'>;
   places: FilesPlaces;
   process?: FilesJob['process'];
   release: () => Promise<void>;
@@ -84,18 +92,22 @@ const nothingToRelease = async () => {};
 
 /** what the container sees, or would see if it ran */
 async function rootView({ process, rootfs, dataRoot, maps, stage }: FilesContext): Promise<View> {
-  if (process) {
+  if (process && overlayKind(dataRoot) === 'fuse') {
+    // a FUSE mount lets nobody in from another user namespace than its own (fuse(4), allow_other)
     return {
       program: { join: [{ op: 'setnsPid', pid: process.pid, types: CLONE_NEWUSER }, ...becomeRoot()] },
-      // magic: it leads into the process's mount namespace
-      places: { root: `/proc/${process.pid}/root` },
+      places: { root: rootLink(process.pid) },
       process,
       release: nothingToRelease,
     };
   }
-  const { spec, steps: before, isDirectory } = stage();
+  if (process) {
+    const root = openRoot(process);
+    return { program: { inherit: [root.number] }, places: { root: `/proc/self/fd/${FIRST_INHERITED}` }, release: async () => root.close() };
+  }
+  const { spec, steps: before } = stage();
   const root = rootfs.merged;
-  const binds: Step[] = [{ op: 'setRoot', path: root }, ...mountSteps(spec.mounts, { isDirectory, ownPid: false, ownNetwork: false, cgroup2: false })];
+  const binds: Step[] = [{ op: 'setRoot', path: root }, ...mountSteps(spec.mounts, { ownPid: false, ownNetwork: false, cgroup2: false })];
   const places = { root };
   if (overlayKind(dataRoot) === 'fuse') {
     const fuse = await mountFuseOverlay(rootfs, { maps, before });
@@ -104,6 +116,24 @@ async function rootView({ process, rootfs, dataRoot, maps, stage }: FilesContext
   const { directory, data } = overlayOptions(rootfs, { userXattr: true });
   const overlay: Step[] = [{ op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data }, { op: 'chdir', path: '/' }];
   return { program: { before, mounts: true, steps: [...overlay, ...binds] }, places, release: nothingToRelease };
+}
+
+/** magic: it leads into the process's mount namespace */
+const rootLink = (pid: number): string => `/proc/${pid}/root`;
+
+/** From here on it stays the same, whatever becomes of the pid. @throws HuskError `conflict` when the pid is another process's by now, or nobody's */
+function openRoot({ pid, startTime }: NonNullable<FilesContext['process']>): Fd {
+  const ended = (cause?: unknown) => new HuskError('the container ended meanwhile', { kind: 'conflict', cause });
+  let root: Fd;
+  try {
+    root = open(rootLink(pid), O_PATH | O_DIRECTORY);
+  } catch (error) {
+    if (readStat(pid)?.startTime !== startTime) throw ended(error);
+    throw error;
+  }
+  if (readStat(pid)?.startTime === startTime) return root;
+  root.close();
+  throw ended();
 }
 
 /** the layers apart from what is mounted on them, read-only */
@@ -116,7 +146,7 @@ async function layerViews(needed: readonly string[], { rootfs, directory, dataRo
   // overlay wants two layers at least
   if (layers.length === 1) return { program: { mounts: true }, places: { ...places, [name]: layers[0]! }, release: nothingToRelease };
   const target = join(directory, 'view');
-  mkdirSync(target, { recursive: true, mode: 0o755 });
+  makeFolder(target, 0o755);
   const links = dirname(lower[0]!);
   places[name] = target;
   if (overlayKind(dataRoot) === 'fuse') {

@@ -3,7 +3,7 @@
  * belong to subordinate ids. It has the container's ids but none of its other walls: never run a container's own program here.
  */
 import { basename, dirname } from 'node:path';
-import { launch, type Launched, type LaunchOptions } from '../container/executor.ts';
+import { FIRST_INHERITED, launch, type Launched, type LaunchOptions } from '../container/executor.ts';
 import type { LaunchPlan, Step } from '../container/launch-plan.ts';
 import { MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
 import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
@@ -28,6 +28,8 @@ export interface NamespaceProgram {
   mounts?: boolean;
   /** performed as root of the namespace, before the program: mounts, above all */
   steps?: readonly Step[];
+  /** descriptors that the program has as FIRST_INHERITED and on (executor.ts) */
+  inherit?: readonly number[];
   /** NAME=value; @default this process's */
   env?: readonly string[];
   /** computed once by callers that start many */
@@ -49,6 +51,7 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
     ...(options.join ?? enterUserNamespace()),
     ...(options.mounts ? privateMounts() : []),
     ...(options.steps ?? []),
+    ...(options.inherit ? [{ op: 'closeFrom' as const, fd: FIRST_INHERITED + options.inherit.length }] : []),
     { op: 'environment', env },
     { op: 'exec', args },
   ];
@@ -57,8 +60,29 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
     stdin: options.stdin ?? 'null',
     stdout: options.stdout ?? 'null',
     stderr: options.stderr ?? 2,
+    ...(options.inherit && { inherit: options.inherit }),
     onAwait: (_tag, pid) => writeIdMaps(pid, maps),
   });
+}
+
+/** characters of each stream that are kept: of a failure the first line is told */
+const MAX_SAID = 4096;
+
+/**
+ * As runInUserNamespace, to its end. The streams are awaited as well as the exit: a program that has ended may have said more than has been read.
+ * @returns the exit code, and the beginning of both streams
+ */
+export async function namespaceProgramOutput(options: Omit<NamespaceProgram, 'stdin' | 'stdout' | 'stderr'>): Promise<{ code: number; stdout: string; stderr: string }> {
+  const launched = runInUserNamespace({ ...options, stdout: 'pipe', stderr: 'pipe' });
+  const said = { stdout: '', stderr: '' };
+  const streams = (['stdout', 'stderr'] as const).map(async (name) => {
+    const stream = launched[name]!.setEncoding('utf8');
+    stream.on('data', (text: string) => (said[name] = (said[name] + text).slice(0, MAX_SAID)));
+    await new Promise((closed) => stream.once('close', closed));
+  });
+  await launched.started;
+  const [{ code }] = await Promise.all([launched.exited, ...streams]);
+  return { code, ...said };
 }
 
 /** a new user namespace, and root in it */

@@ -14,11 +14,13 @@ import { CLONE_NEWNET, namespaces } from '../container/namespaces.ts';
 import { planContainer } from '../container/plan.ts';
 import type { Spec } from '../container/spec.ts';
 import { HuskError } from '../errors.ts';
+import type { Fd } from '../host/fd.ts';
+import { makeFolder } from '../host/make-folder.ts';
 import type { FilesRequest, Sandbox, SandboxConfig } from '../sandbox.ts';
 import { answerFiles } from './files.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
 import { joinFuseOverlay, mountFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
-import { isBind, isDirectoryNow, stageBinds, type Staged } from './stage.ts';
+import { isBind, stageBinds, type Staged } from './stage.ts';
 
 /** The container's way out, once its network namespace exists. */
 export interface Connection {
@@ -26,8 +28,8 @@ export interface Connection {
 }
 
 export interface UsernsOptions {
-  /** called with a process of the new network namespace; absent: the namespace stays empty but for loopback (`--network none`) */
-  connect?: (pid: number) => Promise<Connection>;
+  /** called with a process of the new network namespace, and with that namespace; absent: the namespace stays empty but for loopback (`--network none`) */
+  connect?: (pid: number, namespace?: Fd) => Promise<Connection>;
   /** @default the caller's */
   maps?: IdMaps;
 }
@@ -50,9 +52,9 @@ export class UsernsSandbox extends LocalSandbox implements Sandbox {
       rootless: true,
       cgroup: () => containerCgroup(config.id, config.spec.linux.resources ?? {}, { supervisor: process.pid, directory: config.directory, cgroupsPath: config.spec.linux.cgroupsPath }),
       plan: (spec, { cgroup }) => plan(spec, { config, maps, waitFor: { cgroup, network: ownNetwork && connect !== undefined }, onFuse: (made) => (fuse = made) }),
-      onAwait: async (tag, pid) => {
+      onAwait: async (tag, pid, namespace) => {
         if (tag === 'idmap') await writeIdMaps(pid, maps);
-        else if (tag === 'network') await (connecting = connect!(pid));
+        else if (tag === 'network') await (connecting = connect!(pid, namespace));
       },
       release: async () => {
         // a connection that failed has told so already
@@ -89,7 +91,7 @@ export class UsernsSandbox extends LocalSandbox implements Sandbox {
 /** The bind mounts of a container that does not run, as a plan has them. */
 function stageFiles(spec: Spec, config: SandboxConfig, maps: IdMaps): Staged {
   const binds = { ...spec, mounts: spec.mounts.filter(isBind) };
-  return maps.direct ? stage(binds, config, dirname(dirname(config.directory))) : { spec: binds, steps: [], isDirectory: isDirectoryNow };
+  return maps.direct ? stage(binds, config, dirname(dirname(config.directory))) : { spec: binds, steps: [] };
 }
 
 interface Making {
@@ -103,8 +105,8 @@ interface Making {
 async function plan(spec: Spec, { config, maps, waitFor, onFuse }: Making): Promise<LaunchPlan> {
   const dataRoot = dirname(dirname(config.directory));
   const rootfs = makeRootfs(config, maps);
-  const staged = maps.direct ? stage(spec, config, dataRoot) : { spec, steps: [], isDirectory: undefined };
-  const context = { rootless: true, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, isDirectory: staged.isDirectory, filterCache: join(dataRoot, 'cache/seccomp') };
+  const staged = maps.direct ? stage(spec, config, dataRoot) : { spec, steps: [] };
+  const context = { rootless: true, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, filterCache: join(dataRoot, 'cache/seccomp') };
   if (overlayKind(dataRoot) === 'kernel') return [...staged.steps, ...planContainer(staged.spec, rootfs, context)];
   const fuse = await mountFuseOverlay(rootfs, { maps, before: staged.steps, userNamespace: spec.linux.namespaces.find(({ type }) => type === 'user')?.path });
   onFuse(fuse);
@@ -114,7 +116,7 @@ async function plan(spec: Spec, { config, maps, waitFor, onFuse }: Making): Prom
 
 function stage(spec: Spec, config: SandboxConfig, dataRoot: string): Staged {
   const folder = join(config.directory, 'binds');
-  mkdirSync(folder, { recursive: true, mode: 0o711 });
+  makeFolder(folder, 0o711);
   return stageBinds(spec, { folder, dataRoot });
 }
 

@@ -5,7 +5,7 @@
 import { lstat, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
-import { runInUserNamespace } from './namespace.ts';
+import { namespaceProgramOutput } from './namespace.ts';
 
 /** errors a process with the namespace's capabilities does not get, and a path too long for one call (ENAMETOOLONG) */
 const NEEDS_NAMESPACE = new Set(['EACCES', 'EPERM', 'ENAMETOOLONG']);
@@ -54,13 +54,7 @@ function ignoreAbsent(error: NodeJS.ErrnoException): undefined {
 }
 
 async function run(program: string[], what: string): Promise<string> {
-  const launched = runInUserNamespace({ program, stdout: 'pipe', stderr: 'pipe' });
-  let output = '';
-  let complaint = '';
-  launched.stdout!.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(0, 4096)));
-  launched.stderr!.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(0, 4096)));
-  await launched.started;
-  const { code } = await launched.exited;
-  if (code !== 0) throw new HuskError(`${what}: ${complaint.trim().split('\n')[0] || `exit status ${code}`}`, { kind: 'internal' });
-  return output;
+  const { code, stdout, stderr } = await namespaceProgramOutput({ program });
+  if (code !== 0) throw new HuskError(`${what}: ${stderr.trim().split('\n')[0] || `exit status ${code}`}`, { kind: 'internal' });
+  return stdout;
 }

@@ -1,5 +1,6 @@
 /** Opens the sandbox of a container's isolation: the one place in the supervisor that knows there are several. */
 import { join } from 'node:path';
+import type { Fd } from '../host/fd.ts';
 import type { Paths } from '../paths.ts';
 import type { Sandbox } from '../sandbox.ts';
 import type { Task } from './protocol.ts';
@@ -15,7 +16,7 @@ async function openUserns(task: Task, paths: Paths): Promise<Sandbox> {
   const [{ UsernsSandbox }, { ensureUnpacked }] = await Promise.all([import('../rootless/sandbox.ts'), import('../images/layers/unpack.ts')]);
   const directory = paths.container(task.id);
   const rootfs = { kind: 'overlay' as const, lower: await ensureUnpacked(task.layers, paths), upper: join(directory, 'upper'), work: join(directory, 'work'), merged: join(directory, 'merged') };
-  const connect = task.outbound ? async (pid: number) => (await import('../network/pasta.ts')).connectPasta(pid) : undefined;
+  const connect = task.outbound ? async (pid: number, namespace?: Fd) => (await import('../network/pasta.ts')).connectPasta(pid, { namespace }) : undefined;
   return new UsernsSandbox({ id: task.id, spec: task.spec, rootfs, directory, init: task.init }, { connect });
 }
 

@@ -42,6 +42,21 @@ for (const [who, run] of [['user', asUserWithDevices], ['root', asRoot]] as cons
     t.is(stdout, '1 1 1 end 1\n');
   });
 
+const JOINED = `
+  const { connectPasta } = await load('network/pasta.ts');
+  const other = makeSandbox(['sleep', '1000']); const { pid } = await other.prepare(NOTHING); await other.start();
+  const change = (spec) => ({ ...spec, linux: { ...spec.linux, namespaces: [...spec.linux.namespaces.filter(({ type }) => type !== 'user' && type !== 'ipc'), ...['user', 'ipc'].map((type) => ({ type, path: '/proc/' + pid + '/ns/' + type }))] }, process: { ...spec.process, oomScoreAdj: 500 } });
+  const { out } = await sh('ip -o link show eth0 | wc -l; ip -o -4 addr show eth0 | wc -l; cat /proc/self/oom_score_adj', { change, options: { connect: (pid, namespace) => connectPasta(pid, { namespace }) } });
+  await other.destroy();
+  console.log(out.trim().split('\\n').join(' '));
+`;
+for (const [who, run] of [['user', asUserWithDevices], ['root', asRoot]] as const)
+  real(`a container that joined another's user namespace, and so is hidden, has its own network (${who})`, (t) => {
+    const { stdout, stderr } = run(JOINED);
+    t.is(stderr, '');
+    t.is(stdout, '1 1 500\n');
+  });
+
 real('it ends with the process that started it, even by SIGKILL', async (t) => {
   // its own: other tests' come and go at the same time
   const { stdout } = asRoot(`
