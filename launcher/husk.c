@@ -5,7 +5,7 @@
  * supervisor, and Node takes 20-25 ms to start. This program starts both at once, joined by a socket pair, so that on two cores the
  * second one costs nothing. A supervisor that turns out not to be needed reads end-of-file and leaves.
  *
- * It decides nothing else: no options are parsed, no files opened.
+ * It decides nothing else: no options are parsed, no files opened; those left open are closed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,6 +22,9 @@
 #define NODE_FLAG "--disable-warning=ExperimentalWarning"
 /* the socket to the supervisor started beside the command: src/supervisor reads it */
 #define SUPERVISOR_FD_VARIABLE "HUSK_SUPERVISOR_FD"
+
+/* a descriptor that an argument names is below this: a shell's are small */
+#define MOST_NAMED 1024u
 
 static char node[PATH_MAX], bundle[PATH_MAX];
 
@@ -69,8 +72,36 @@ static void start_supervisor(int *pair) {
   /* fd 3 by convention; dup2 also drops close-on-exec */
   if (pair[1] != 3) dup2(pair[1], 3);
   else fcntl(3, F_SETFD, 0);
+  close_range(4, ~0u, 0);
   execl(node, "husk-supervisor", NODE_FLAG, bundle, "--internal", "supervisor", (char *)NULL);
   _exit(125);
+}
+
+/* Marks the descriptors that an argument names: `--env-file <(command)` is /dev/fd/63 in bash. */
+static void find_named(const char *argument, unsigned char named[MOST_NAMED]) {
+  static const char *const FOLDERS[] = {"/dev/fd/", "/proc/self/fd/"};
+  for (size_t i = 0; i < sizeof FOLDERS / sizeof *FOLDERS; i++)
+    for (const char *at = strstr(argument, FOLDERS[i]); at; at = strstr(at, FOLDERS[i])) {
+      at += strlen(FOLDERS[i]);
+      unsigned long fd = *at >= '0' && *at <= '9' ? strtoul(at, NULL, 10) : MOST_NAMED;
+      if (fd < MOST_NAMED) named[fd] = 1;
+    }
+}
+
+/*
+ * What the starter left open would stay so in the supervisor for as long as a container runs (a lock, a pipe somebody reads to its end), and be
+ * in every process that is started for it. Node makes close-on-exec what is open without a gap, and no more. Only what an argument names is kept.
+ */
+static void close_strangers(int argc, char **argv) {
+  static unsigned char named[MOST_NAMED];
+  unsigned first = 3;
+  for (int i = 1; i < argc; i++) find_named(argv[i], named);
+  for (unsigned fd = first; fd < MOST_NAMED; fd++) {
+    if (!named[fd]) continue;
+    if (fd > first) close_range(first, fd - 1, 0);
+    first = fd + 1;
+  }
+  close_range(first, ~0u, 0);
 }
 
 /* A starter may have closed them: what is opened next must not become somebody's output. */
@@ -80,6 +111,7 @@ static void open_standard_streams(void) {
 
 int main(int argc, char **argv) {
   open_standard_streams();
+  close_strangers(argc, argv);
   find_parts();
   unsetenv(SUPERVISOR_FD_VARIABLE);
   int pair[2] = {-1, -1};
