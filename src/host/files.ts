@@ -65,6 +65,12 @@ export function openBeneath(folder: number, path: string, flags = O_RDONLY): num
   return checked(openat2(folder, nameBytes(path), how, how.byteLength), 'openat2', path);
 }
 
+/** Opens what a path leads to below `folder`: links may be followed there, and none out of it (nor an absolute one, nor a magic one). openat2(2) @throws SyscallError */
+export function openWithin(folder: number, path: string, flags: number): number {
+  const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS));
+  return checked(openat2(folder, nameBytes(path), how, how.byteLength), 'openat2', path);
+}
+
 /** Opens what a path names when `root` is its /: links and `..` lead nowhere else, magic links are refused. openat2(2) @throws SyscallError */
 export function openInRoot(root: number, path: string, flags: number): number {
   const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));

@@ -24,7 +24,8 @@ export interface Bind {
   source: string;
   /** in the jail */
   place: string;
-  kind: 'directory' | 'file';
+  /** `unknown`: it lies where only a user of a container may look; the jail's root can */
+  kind: 'directory' | 'file' | 'unknown';
   readOnly: boolean;
 }
 
@@ -41,14 +42,15 @@ export function jailBinds(spec: Spec, options: { directory: string }): { spec: S
     const kind = kindOf(source);
     if (binds.length === MAX_BINDS) throw cannotShare(source, `${MAX_BINDS} bind mounts are possible`, 'mount a folder above several of them, or use --isolation=userns');
     const place = `${PLACES}/${binds.length}`;
-    binds.push({ source: realpathSync(source), place, kind, readOnly: isReadOnly(mount) });
+    binds.push({ source: kind === 'unknown' ? source : realpathSync(source), place, kind, readOnly: isReadOnly(mount) });
     return { ...mount, source: place };
   });
   return { spec: { ...spec, mounts }, binds };
 }
 
 function kindOf(source: string): Bind['kind'] {
-  const stat = statSync(source, { throwIfNoEntry: false });
+  const stat = lookAt(source);
+  if (stat === 'closed') return 'unknown';
   if (stat === undefined) throw cannotShare(source, 'it is not there', 'make it again, or run the container without it');
   const why = notShareable(source);
   if (why !== undefined) throw cannotShare(source, why, 'share a folder or a regular file, or use --isolation=userns');
@@ -57,9 +59,19 @@ function kindOf(source: string): Bind['kind'] {
 
 /** @returns why this cannot be shared with a VM; undefined when it can, or is not there (yet) */
 export function notShareable(source: string): string | undefined {
-  const stat = DEVICES_OF_ANY_LINUX.has(source) ? undefined : statSync(source, { throwIfNoEntry: false });
-  if (stat === undefined || stat.isDirectory() || stat.isFile()) return undefined;
+  const stat = DEVICES_OF_ANY_LINUX.has(source) ? undefined : lookAt(source);
+  if (stat === undefined || stat === 'closed' || stat.isDirectory() || stat.isFile()) return undefined;
   return `${nameOf(stat)} leads to this host's kernel, and a virtual machine has its own`;
+}
+
+/** undefined: it is not there (yet) */
+function lookAt(source: string): Stats | 'closed' | undefined {
+  try {
+    return statSync(source, { throwIfNoEntry: false });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return 'closed';
+    throw error;
+  }
 }
 
 const nameOf = (stat: Stats) => (stat.isSocket() ? 'a socket' : stat.isFIFO() ? 'a pipe' : 'a device');

@@ -65,12 +65,11 @@ export interface Volumes {
   /** every mount of a new container, in the order they are to be made; makes volumes and missing bind sources */
   resolve(request: ResolveRequest): ResolvedMount[];
   /**
-   * Gives each empty volume of `mounts` what the image has at its destination (owners, modes, times, xattrs), and chowns the
-   * sources that ask for it with the option `U`. Called once a container, when it is created.
+   * Gives each empty volume (or subpath of one) of `mounts` what the image has at its destination (owners, modes, times, xattrs), and chowns the
+   * sources that ask for it with the option `U`. Called once a container, when it is created. Other containers may have the volume, and run.
    * @param options.lower the image's unpacked layers, topmost first
-   * @param options.container its id, if its record is written already
    */
-  populate(mounts: readonly ResolvedMount[], options: { lower: readonly string[]; user?: string; container?: string }): Promise<void>;
+  populate(mounts: readonly ResolvedMount[], options: { lower: readonly string[]; user?: string }): Promise<void>;
   /** after `rm -v` or `--rm`: the anonymous volumes among `mounts` that no container uses any more */
   removeAnonymous(mounts: readonly ResolvedMount[]): Promise<string[]>;
 }

@@ -1,98 +1,159 @@
 /**
- * `husk --internal volume-copy-up JSON`: runs as root of the user namespace, copies folders of an image's root into volumes, and gives folders to the
- * image's user (the option `U`). The image is hostile: its paths are resolved within its root, by hand, as chroot would; nothing else changes the tree
- * meanwhile. Prints the destinations that it copied, one a line.
+ * `husk --internal volume-copy-up JSON`: runs as root of the user namespace, fills empty volumes with what an image has at their place, and gives
+ * folders to the image's user (the option `U`). The image is hostile, and so is a volume that a running container has mounted: it may put a symbolic
+ * link in the place of a folder while files are being copied. So no path is looked up in either: the image is packed and the volume filled by
+ * descriptors (src/container/files/), each name in a folder that is held. No program of the host (cp, chown) touches them.
  */
-import { spawnSync } from 'node:child_process';
-import { lstatSync, readFileSync, readlinkSync } from 'node:fs';
-import { join, posix } from 'node:path';
+import { factsOf, openName, unlessAbsent, xattrsOf } from '../container/files/facts.ts';
+import { namesIn } from '../container/files/names.ts';
+import { packTree } from '../container/files/pack.ts';
+import { hostPlace } from '../container/files/places.ts';
+import { Unpacker } from '../container/files/unpack.ts';
+import { userOf } from '../container/files/user.ts';
+import { HuskError } from '../errors.ts';
+import { Fd, open } from '../host/fd.ts';
+import { chownFd, O_PATH, renameAt, reopen, STATX, statFd } from '../host/file-at.ts';
+import * as host from '../host/files.ts';
+import { errnoText, SyscallError } from '../host/libc.ts';
+import { fromText } from '../tar/byte-string.ts';
 
-/** MAXSYMLINKS of include/linux/namei.h */
-const MAX_SYMLINKS = 40;
+/** A folder of a volume. */
+export interface VolumeFolder {
+  /** of the host */
+  folder: string;
+  /** a path beneath it, no link in which leads out; @default the folder itself */
+  subpath?: string;
+}
 
 export interface CopyUpJob {
   root: string;
-  copies: { destination: string; into: string }[];
+  copies: (VolumeFolder & { destination: string; /** an empty folder that no container sees */ stage: string })[];
   /** `name|uid[:group|gid]` as `--user` has it, and the folders that are to be that user's */
-  owner?: { user: string; paths: string[] };
+  owner?: { user: string; folders: VolumeFolder[] };
 }
 
-/** bytes of the image's /etc/passwd or /etc/group; what guest/init/user.c reads of them */
-const MAX_FILE = 1 << 20;
-/** what Docker takes for an id: a signed 32-bit number */
-const MAX_ID = 0x7fff_ffff;
+const FOLDER = O_PATH | host.O_DIRECTORY;
+/** renameat2(2) */
+const RENAME_NOREPLACE = 1;
+/** what of a folder's xattrs belongs to it; src/container/files/pack.ts has the same for files */
+const KEPT_XATTRS = /^user\.(?!overlay\.|fuseoverlayfs\.|containers\.)/;
 
 /** @returns the exit code */
 export async function main(args: string[]): Promise<number> {
+  process.umask(0);
   const job = JSON.parse(args[0] ?? '') as CopyUpJob;
-  for (const { destination, into } of job.copies) {
-    const source = resolveInRoot(job.root, destination);
-    if (source === undefined || !lstatSync(source).isDirectory()) continue;
-    const { status, stderr } = spawnSync('cp', ['--archive', '--no-target-directory', '--', source, into], { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
-    if (status !== 0) {
-      process.stderr.write(`${destination}: ${stderr.split('\n')[0] ?? 'cp failed'}\n`);
-      return 1;
+  const root = host.openFolder(job.root);
+  let at = '';
+  try {
+    for (const copy of job.copies) {
+      at = copy.destination;
+      fill(root, copy);
     }
-    process.stdout.write(`${destination}\n`);
-  }
-  return job.owner === undefined ? 0 : giveTo(job.root, job.owner);
-}
-
-function giveTo(root: string, { user, paths }: NonNullable<CopyUpJob['owner']>): number {
-  const database = (path: string): string => {
-    const file = resolveInRoot(root, path);
-    const stat = file === undefined ? undefined : lstatSync(file);
-    return stat?.isFile() && stat.size <= MAX_FILE ? readFileSync(file!, 'latin1') : '';
-  };
-  const owner = findOwner(user, { passwd: database('/etc/passwd'), group: database('/etc/group') });
-  if (typeof owner === 'string') {
-    process.stderr.write(`${owner}\n`);
+    at = '';
+    if (job.owner) give(root, job.owner);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof HuskError || error instanceof SyscallError)) throw error;
+    const text = error instanceof HuskError ? error.message : `${error.syscall}: ${errnoText(error.errno)}`;
+    process.stderr.write(`${at === '' ? '' : `${at}: `}${text}\n`);
     return 1;
+  } finally {
+    host.closeFd(root);
   }
-  const { status, stderr } = spawnSync('chown', ['--recursive', '--no-dereference', `${owner.uid}:${owner.gid}`, '--', ...paths], { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
-  if (status !== 0) process.stderr.write(`${stderr.split('\n')[0] ?? 'chown failed'}\n`);
-  return status === 0 ? 0 : 1;
 }
 
-/**
- * The ids of a `--user`, by the image's own files: a number needs no entry, a user's group is that of the entry, else 0.
- * @returns Docker's text when there is no such user or group
- */
-export function findOwner(user: string, files: { passwd: string; group: string }): { uid: number; gid: number } | string {
-  const [name = '', group] = user.split(':');
-  const id = (text: string | undefined) => (text !== undefined && /^\d{1,10}$/.test(text) && Number(text) <= MAX_ID ? Number(text) : undefined);
-  const entry = (text: string, key: string) => text.split('\n').map((line) => line.split(':')).find(([first, , number]) => first === key || (id(key) !== undefined && number === key));
-  const account = name === '' ? undefined : entry(files.passwd, name);
-  const uid = name === '' ? 0 : (id(account?.[2]) ?? id(name));
-  if (uid === undefined) return `unable to find user ${name}: no matching entries in passwd file`;
-  if (group === undefined || group === '') return { uid, gid: id(account?.[3]) ?? 0 };
-  const gid = id(entry(files.group, group)?.[2]) ?? id(group);
-  return gid === undefined ? `unable to find group ${group}: no matching entries in group file` : { uid, gid };
+function openTarget({ folder, subpath }: VolumeFolder): Fd | undefined {
+  using whole = new Fd(host.openFolder(folder));
+  try {
+    return new Fd(host.openWithin(whole.number, subpath === undefined ? '.' : fromText(subpath), FOLDER));
+  } catch (error) {
+    // what is not there, is no folder or leads out of the volume is told of when it is mounted
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EXDEV'].includes((error as { code: string }).code)) return undefined;
+    throw error;
+  }
 }
 
-/** The host path of an in-root path, with every symbolic link followed inside the root; undefined when something is missing. */
-export function resolveInRoot(root: string, path: string): string | undefined {
-  const left = path.split('/').filter((part) => part !== '' && part !== '.');
-  let at = '/';
-  let links = 0;
-  while (left.length > 0) {
-    const part = left.shift()!;
-    if (part === '..') {
-      at = posix.dirname(at);
-      continue;
-    }
-    const next = posix.join(at, part);
-    const stat = lstatSync(join(root, next), { throwIfNoEntry: false });
-    if (stat === undefined) return undefined;
-    if (!stat.isSymbolicLink()) {
-      if (left.length > 0 && !stat.isDirectory()) return undefined;
-      at = next;
-      continue;
-    }
-    if (++links > MAX_SYMLINKS) return undefined;
-    const target = readlinkSync(join(root, next));
-    if (target.startsWith('/')) at = '/';
-    left.unshift(...target.split('/').filter((piece) => piece !== '' && piece !== '.'));
+/** Docker's rule: only a folder of the image, only into a folder that is empty. */
+function fill(root: number, copy: CopyUpJob['copies'][number]): void {
+  const found = unlessAbsent(() => host.openInRoot(root, fromText(copy.destination), FOLDER));
+  if (found === undefined) return;
+  using source = new Fd(found);
+  using target = openTarget(copy);
+  if (target === undefined || namesIn(target.number).length > 0) return;
+  using stage = new Fd(host.openFolder(copy.stage));
+  // a whole tree appears at once, by a rename; a volume on another file system, or mounted from elsewhere, is filled where it is
+  if (mountOf(stage.number) !== mountOf(target.number)) copyTree(source.number, target.number, copy.folder);
+  else {
+    copyTree(source.number, stage.number, copy.stage);
+    moveAll(stage.number, target.number);
   }
-  return join(root, at);
+  copyAttributes(source.number, target.number);
+}
+
+/** STATX_MNT_ID, Linux 5.8: within one mount a rename is possible */
+const mountOf = (fd: number): bigint => statFd(fd).getBigUint64(STATX.mount, true);
+
+function copyTree(from: number, to: number, shown: string): void {
+  const unpacker = new Unpacker(hostPlace(to, shown), { owner: 'keep', specialBits: true, xattrs: true, holes: true });
+  try {
+    for (const piece of packTree(from, '')) unpacker.push(piece);
+    unpacker.end();
+  } finally {
+    unpacker.close();
+  }
+}
+
+/** What somebody has written there meanwhile stays. */
+function moveAll(from: number, to: number): void {
+  for (const name of namesIn(from)) {
+    try {
+      renameAt(from, name, to, name, RENAME_NOREPLACE);
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EEXIST') throw error;
+    }
+  }
+}
+
+function copyAttributes(from: number, to: number): void {
+  const { uid, gid, mode, mtime, mtimeNanoseconds } = factsOf(from);
+  using folder = new Fd(reopen(to, host.O_RDONLY | host.O_DIRECTORY | host.O_CLOEXEC));
+  host.fchown(folder.number, uid, gid);
+  host.fchmod(folder.number, mode & 0o7777);
+  // an attribute that this file system cannot have is left out, as where layers are unpacked
+  for (const [name, value] of xattrsOf(from, KEPT_XATTRS) ?? []) host.trySetXattr(folder.number, name, value);
+  host.setTimesOf(folder.number, mtime, mtimeNanoseconds);
+}
+
+function give(root: number, { user, folders }: NonNullable<CopyUpJob['owner']>): void {
+  const owner = userOf(root, /^(:|$)/.test(user) ? `0${user}` : user);
+  for (const place of folders) {
+    // of a bind mount: it may be a single file, and a link at its end is given away instead of what it leads to
+    using given = place.subpath === undefined ? open(place.folder, O_PATH | host.O_NOFOLLOW) : openTarget(place);
+    if (given === undefined) continue;
+    if (factsOf(given.number).type === 'directory') giveTree(given.number, owner);
+    else chownFd(given.number, owner.uid, owner.gid);
+  }
+}
+
+/** chown -R that follows no link: every inode by its own descriptor. A folder's names are read before the next folder is entered, so few are open at once. */
+function giveTree(top: number, { uid, gid }: { uid: number; gid: number }): void {
+  const levels = [{ fd: top, names: namesIn(top) }];
+  chownFd(top, uid, gid);
+  try {
+    for (let level = levels.at(-1); level; level = levels.at(-1)) {
+      const name = level.names.pop();
+      if (name === undefined) {
+        levels.pop();
+        if (level.fd !== top) host.closeFd(level.fd);
+        continue;
+      }
+      const fd = openName(level.fd, name);
+      if (fd === undefined) continue;
+      levels.push({ fd, names: [] });
+      if (factsOf(fd).type === 'directory') levels.at(-1)!.names = namesIn(fd);
+      chownFd(fd, uid, gid);
+    }
+  } finally {
+    for (const { fd } of levels.splice(0)) if (fd !== top) host.closeFd(fd);
+  }
 }

@@ -2,9 +2,12 @@
  * From what was typed to what is mounted: destinations checked and de-duplicated by Docker's rules, volumes named, host
  * folders made. Order: --volumes-from, then -v/--mount (which win over it), then the image's VOLUMEs where nothing else is.
  */
-import { chownSync, existsSync, mkdirSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { posix, resolve } from 'node:path';
 import { HuskError } from '../errors.ts';
+import { open } from '../host/fd.ts';
+import { fchown, O_DIRECTORY, O_NOFOLLOW } from '../host/files.ts';
+import { makeFolder } from '../host/make-folder.ts';
 import type { CreateVolume, MountRequest, ResolvedMount, ResolveRequest, Volume } from './contract.ts';
 
 /** bytes, PATH_MAX of linux/limits.h */
@@ -57,7 +60,10 @@ function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
   }
   const of = (key: string) => mount.options.filter((option) => option.startsWith(`${key}=`)).map((option) => option.slice(key.length + 1));
   const volume = context.create({ name: mount.source, driver: of('volume-driver').at(-1), labels: pairs(of('volume-label')), options: pairs(of('volume-opt')) });
-  return { type: 'volume', name: volume.name, source: volume.mountpoint, ...base };
+  const flags = bindFlags(volume.options);
+  // what is mounted read-only can be filled with nothing
+  const options = [...base.options, ...flags.filter((flag) => MOUNT_FLAGS.has(flag)), ...(flags.includes('ro') ? ['nocopy'] : [])];
+  return { type: 'volume', name: volume.name, source: volume.mountpoint, ...base, options, readonly: base.readonly || flags.includes('ro') };
 }
 
 /** `k=v` or `k`, as `volume-label=` and `volume-opt=` of `--mount type=volume` have it */
@@ -65,12 +71,40 @@ function pairs(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(texts.map((text) => (text.includes('=') ? [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)] : [text, ''])));
 }
 
-function makeSource(source: string, owner: { uid: number; gid: number } | undefined): void {
-  if (existsSync(source)) return;
+/** What lies where only a user of a container may look may be there: its root can look, and the start says when it is not (volumes of images with users of their own). */
+function mayExist(source: string): boolean {
   try {
-    mkdirSync(source, { recursive: true, mode: 0o755 });
-    // made by host root, it would be closed to the container's root
-    if (owner) chownSync(source, owner.uid, owner.gid);
+    statSync(source);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES';
+  }
+}
+
+/** of a volume's `o=`: what its mounts in containers get too */
+const MOUNT_FLAGS = new Set(['noexec', 'nosuid', 'nodev', 'noatime', 'relatime']);
+/** what else a bind may be said to be: as it is anyway, or of the mount on the host that husk does not make */
+const OTHER_FLAGS = /^(bind|rbind|ro|rw|defaults|exec|suid|dev|async|auto|noauto|user|nouser|nofail|_netdev|r?(private|shared|slave))$/;
+
+/** The flags of a volume made with `o=bind,…`; none of another. */
+function bindFlags(options: Record<string, string>): string[] {
+  return (options['o'] ?? '').split(',').filter((flag) => flag !== '');
+}
+
+/** Is this a plain bind, which needs no mount by host root? */
+export function isPlainBind(options: Record<string, string>): boolean {
+  const flags = bindFlags(options);
+  return ['none', 'bind'].includes(options['type'] ?? 'none') && flags.some((flag) => flag === 'bind' || flag === 'rbind') && flags.every((flag) => OTHER_FLAGS.test(flag) || MOUNT_FLAGS.has(flag));
+}
+
+function makeSource(source: string, owner: { uid: number; gid: number } | undefined): void {
+  if (mayExist(source)) return;
+  try {
+    makeFolder(source, 0o755);
+    if (!owner) return;
+    // made by host root, it would be closed to the container's root. A container that has the folder above may have put a link in its place by now.
+    using made = open(source, O_DIRECTORY | O_NOFOLLOW);
+    fchown(made.number, owner.uid, owner.gid);
   } catch (error) {
     throw new HuskError(`error while creating mount source path '${source}': mkdir ${source}: ${(error as Error).message.replace(/^[A-Z]+: |, .*$/g, '')}`, { kind: 'invalid', cause: error });
   }
@@ -84,7 +118,7 @@ function checkSource(mount: MountRequest): void {
   if (mount.type !== 'bind') return;
   if (!mount.source) throw invalid(mount.type, 'field Source must not be empty');
   if (mount.source.includes('\0') || Buffer.byteLength(mount.source) >= MAX_PATH) throw invalid(mount.type, 'source path is too long or has a NUL byte');
-  if (!mount.createSource && !existsSync(resolve(mount.source))) throw invalid(mount.type, `bind source path does not exist: ${resolve(mount.source)}`);
+  if (!mount.createSource && !mayExist(resolve(mount.source))) throw invalid(mount.type, `bind source path does not exist: ${resolve(mount.source)}`);
 }
 
 /** `volume-subpath=` of --mount: what a container may have put there is the executor's business (RESOLVE_BENEATH) */

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
+import { makeFolder } from '../host/make-folder.ts';
 import { idMaps } from '../rootless/idmap.ts';
 import { removeTree, treeSize } from '../rootless/trees.ts';
 import { writeCopy } from '../state/copies.ts';
@@ -17,7 +18,7 @@ import { identifySelf } from '../state/process-identity.ts';
 import type { CreateVolume, ResolvedMount, Volume, VolumeFilters, Volumes } from './contract.ts';
 import { anonymousName, checkVolumeName } from './name.ts';
 import { populateMounts } from './populate.ts';
-import { resolveMounts } from './resolve.ts';
+import { isPlainBind, resolveMounts } from './resolve.ts';
 
 export interface VolumesOptions {
   database: DatabaseSync;
@@ -89,7 +90,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       return present;
     }
     const made = inTransaction(database, () => {
-      makeFolder(paths, name);
+      makeVolumeFolder(paths, name);
       // OR IGNORE: another husk may have made it since; then theirs is the volume
       const { changes } = database
         .prepare('INSERT OR IGNORE INTO volumes (name, created_at, anonymous, record) VALUES (?, ?, ?, ?)')
@@ -123,7 +124,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       const users = inUse(name);
       if (users.length > 0) throw new HuskError(`remove ${name}: volume is in use - [${users.join(', ')}]`, { kind: 'conflict' });
       if (Number(database.prepare('DELETE FROM volumes WHERE name = ?').run(name).changes) > 0) record('destroy', name, { driver: 'local' });
-      mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
+      makeFolder(paths.tmp, 0o711);
       try {
         renameSync(join(paths.volumes, name), aside);
         return true;
@@ -139,7 +140,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
   const setUnmadeAside = (): string[] =>
     inTransaction(database, () => {
       const unmade = (existsSync(paths.volumes) ? readdirSync(paths.volumes) : []).filter((name) => find(name) === undefined && !existsSync(volumeCopy(paths, name)) && isEmpty(join(paths.volumes, name, '_data')));
-      mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
+      makeFolder(paths.tmp, 0o711);
       return unmade.map((name) => {
         const aside = newAside();
         renameSync(join(paths.volumes, name), aside);
@@ -200,7 +201,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       };
     },
     resolve: (request) => resolveMounts(request, { create, ...(process.getuid!() === 0 ? { owner: containerRoot() } : {}) }),
-    populate: (mounts, { container, ...options }) => populateMounts(mounts, { ...options, shared: (name) => inUse(name).some((id) => id !== container) }, paths),
+    populate: (mounts, options) => populateMounts(mounts, options, paths),
     async removeAnonymous(mounts: readonly ResolvedMount[]) {
       const removed: string[] = [];
       for (const { name } of mounts) {
@@ -238,11 +239,10 @@ function isEmpty(folder: string): boolean {
   }
 }
 
-function makeFolder(paths: Paths, name: string): void {
+function makeVolumeFolder(paths: Paths, name: string): void {
   const folder = join(paths.volumes, name);
   // 0711: as root the container's root is another user, who must pass through
-  mkdirSync(paths.volumes, { recursive: true, mode: 0o711 });
-  mkdirSync(folder, { recursive: true, mode: 0o711 });
+  makeFolder(folder, 0o711);
   const data = join(folder, '_data');
   mkdirSync(data, { recursive: true });
   if (process.getuid!() === 0) {
@@ -256,9 +256,7 @@ function makeFolder(paths: Paths, name: string): void {
 function checkOptions(name: string, options: Record<string, string>): void {
   for (const key of Object.keys(options)) if (!['type', 'o', 'device'].includes(key)) throw new HuskError(`create ${name}: invalid option: "${key}"`, { kind: 'invalid' });
   if (Object.keys(options).length === 0) return;
-  const flags = (options['o'] ?? '').split(',');
-  const isBind = (options['type'] ?? 'none') === 'none' && (flags.includes('bind') || flags.includes('rbind'));
-  if (!isBind || flags.some((flag) => !['bind', 'rbind'].includes(flag)))
+  if (!isPlainBind(options))
     throw new HuskError(`create ${name}: a volume of type ${JSON.stringify(options['type'] ?? '')} with options ${JSON.stringify(options['o'] ?? '')} would be mounted by host root, which husk never is`, {
       kind: 'unsupported',
       fix: 'use -o type=none -o o=bind -o device=/a/host/folder, or mount it on the host and bind the folder',

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { busyboxTar } from '../fixtures/images.ts';
-import { ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
+import { HUSK, ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
 
 const built = existsSync(join(ROOT, 'dist/husk.cjs'));
 const serial = built ? test.serial : test.serial.skip;
@@ -63,6 +63,16 @@ const cases: [title: string, flags: string[], script: string, printed: string | 
   ['volume-subpath by an absolute link', ['--mount', 'type=volume,src=v8,dst=/x,volume-subpath=absolute'], 'true', /cannot mount subpath absolute of .*: it leads out of the volume/, 125],
   ['volume-subpath by a link up and out', ['--mount', 'type=volume,src=v8,dst=/x,volume-subpath=up'], 'true', /it leads out of the volume/, 125],
   ['volume-subpath by a magic link', ['--mount', 'type=volume,src=v8,dst=/x,volume-subpath=magic/etc'], 'true', /it leads out of the volume/, 125],
+  ['a new subpath of a volume starts with what the image has there', ['--mount', 'type=volume,src=v8,dst=/data,volume-subpath=empty'], 'cat /data/f; ls -A /data/..', /^of the image\n/],
+  ['one that has something does not', ['--mount', 'type=volume,src=v8,dst=/data,volume-subpath=a'], 'ls /data', 'b\n'],
+  ['a folder that only a user of containers may enter', ['-v', 'HOME/p/d/sub:/m'], 'test -d /m && ls /m', 'in-sub\n'],
+  ['a file in it', ['-v', 'HOME/p/d/f:/m'], 'cat /m', 'hi\n'],
+  ['the same by --mount', ['--mount', 'type=bind,src=HOME/p/d/f,dst=/m'], 'cat /m', 'hi\n'],
+  ['what is not there in it is not made', ['-v', 'HOME/p/d/none:/m'], 'true', /invalid mount config for type "bind": bind source path does not exist: .*\/p\/d\/none/, 125],
+  ['a subpath that is a file, in a volume that only a user of containers may enter', ['--mount', 'type=volume,src=v9,dst=/m,volume-subpath=f'], 'cat /m', 'hi\n'],
+  ['a volume that is a bind of a folder', ['-v', 'vbind:/x'], 'cat /x/f; touch /x/by-vbind && echo ok', 'host\nok\n'],
+  ['a volume that is a read-only bind', ['-v', 'vro:/x'], 'cat /x/f; touch /x/g', 'host\ntouch: /x/g: Read-only file system\n', 1],
+  ['one with flags of a mount', ['-v', 'vflags:/x'], 'grep -c " /x .*nosuid,nodev,noexec" /proc/mounts', '1\n'],
   ['volume-subpath that is not there', ['--mount', 'type=volume,src=v8,dst=/x,volume-subpath=nosuch'], 'true', /cannot mount subpath nosuch of .*: no such file or directory/, 125],
   ['volume-subpath with dots', ['--mount', 'type=volume,src=v8,dst=/x,volume-subpath=../v1'], 'true', /subpath must be a relative path within the volume/, 125],
   ['a source that is not there is made by -v', ['-v', 'HOME/made/by/husk:/x'], 'touch /x/ok && echo ok', 'ok\n'],
@@ -74,8 +84,14 @@ const cases: [title: string, flags: string[], script: string, printed: string | 
   ['rshared: a line says what it cannot be', ['-v', 'SHARED:/x:rshared'], 'grep " /x " /proc/self/mountinfo | grep -c "shared:"', /^1\nWARNING: .*mounts that the container makes at \/x are not seen on the host/],
 ];
 serial('set up a volume with links', (t) => {
-  const { status, stderr } = run(['-v', 'v8:/v'], 'mkdir -p /v/a/b; touch /v/a/b/in-b; ln -s a/b /v/in; ln -s /etc /v/absolute; ln -s ../../../../../../../../etc /v/up; ln -s /proc/self/root /v/magic');
+  const { status, stderr } = run(['-v', 'v8:/v'], 'mkdir -p /v/a/b; touch /v/a/b/in-b; ln -s a/b /v/in; ln -s /etc /v/absolute; ln -s ../../../../../../../../etc /v/up; ln -s /proc/self/root /v/magic; mkdir /v/empty');
   t.is(status, 0, stderr);
+  user.run(['mkdir', 'p']);
+  for (const where of [`${user.home}/p:/p`, 'v9:/p/d']) t.is(run(['-v', where], 'mkdir -p /p/d/sub; touch /p/d/sub/in-sub; echo hi >/p/d/f; chown -R 33:33 /p/d; chmod 700 /p/d').status, 0);
+  for (const [name, ...options] of [['vbind', 'type=bind', 'o=bind,rw,rprivate'], ['vro', 'type=none', 'o=bind,ro'], ['vflags', 'o=rbind,nosuid,nodev,noexec']])
+    t.is(user.husk('volume', 'create', ...[...options, `device=${user.home}/shared`].flatMap((option) => ['-o', option]), name!).status, 0, name);
+  t.regex(user.husk('volume', 'create', '-o', 'type=nfs', '-o', 'o=addr=1.2.3.4', '-o', 'device=:/x').stderr, /would be mounted by host root/);
+  t.regex(user.husk('volume', 'create', '-o', 'type=none', '-o', 'o=bind,uid=5', '-o', 'device=/x').stderr, /would be mounted by host root/);
 });
 for (const [title, flags, script, printed, status = 0] of cases)
   serial(title, (t) => {
@@ -86,6 +102,14 @@ for (const [title, flags, script, printed, status = 0] of cases)
     else t.regex(text, printed);
     t.is(result.status, status, text);
   });
+
+serial("the caller's umask changes nothing in a container", (t) => {
+  const script = 'umask 077; exec "$@"';
+  const masked = (...args: string[]) => user.run(['sh', '-c', script, 'sh', HUSK, 'run', '--rm', '--isolation=userns', '--network', 'none', ...args]);
+  const { stdout, stderr } = masked('-u', '1000', '-v', 'um:/v', '-v', `${user.home}/made/um:/m`, '-w', '/w', '--tmpfs', '/t', '--ipc', 'shareable', 'box', 'sh', '-c', 'cat /etc/hosts /etc/resolv.conf /etc/hostname >/dev/null && stat -c "%n %a" /etc/hosts /etc/resolv.conf /etc/hostname / /v /m /w /t /dev/shm; touch /dev/shm/x && echo ok');
+  t.is(stderr, '');
+  t.is(stdout, '/etc/hosts 644\n/etc/resolv.conf 644\n/etc/hostname 644\n/ 755\n/v 755\n/m 755\n/w 755\n/t 1777\n/dev/shm 1777\nok\n');
+});
 
 serial('--volumes-from, also read-only, and by a container that has ended', (t) => {
   user.husk('create', '--name', 'has', '--isolation=userns', '--network', 'none', '-v', 'v1:/d', '-v', '/anon', '--tmpfs', '/t', '-v', `${user.home}/shared:/b:ro`, 'box');

@@ -9,7 +9,7 @@ import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { HuskError } from '../../errors.ts';
 import * as host from '../../host/files.ts';
-import { AT_REMOVEDIR, O_PATH, reopen, unlinkAt } from '../../host/file-at.ts';
+import { AT_REMOVEDIR, chmodFd, chownFd, O_PATH, reopen, unlinkAt } from '../../host/file-at.ts';
 import { errnoText, SyscallError } from '../../host/libc.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import { BLOCK, type TarEntry } from '../../tar/entry.ts';
@@ -40,6 +40,8 @@ export interface UnpackOptions {
   existingFolders?: boolean;
   /** the member's place below the folder; undefined refuses it */
   rename?: (path: ByteString) => ByteString | undefined;
+  /** pieces of zeros become holes: for what is packed here, whose holes a tar does not tell of; @default written as they are */
+  holes?: boolean;
   /** what was left out */
   onLeftOut?: (path: ByteString, why: string) => void;
 }
@@ -147,7 +149,7 @@ export class Unpacker {
         const fd = host.openAt(folder, name, host.O_WRONLY | host.O_CREAT | host.O_EXCL, 0o600);
         this.#file = { fd, entry, path, written: 0 };
         this.#place.made?.(path, factsOf(fd));
-        if (entry.size !== entry.dataSize) host.ftruncate(fd, entry.size);
+        if (entry.size !== entry.dataSize || this.#options.holes) host.ftruncate(fd, entry.size);
         if (this.#left === 0) this.#finishFile();
         return;
       }
@@ -159,9 +161,7 @@ export class Unpacker {
       default: {
         const kind = entry.type === 'fifo' ? host.S_IFIFO : entry.type === 'char' ? host.S_IFCHR : S_IFBLK;
         host.makeNodeAt(folder, name, kind | 0o600, isDevice ? makeDevice(entry.deviceMajor, entry.deviceMinor) : 0);
-        this.#ownAt(entry, folder, name);
-        host.chmodAt(folder, name, this.#mode(entry)); // what was just made by this name is no link
-        return host.setTimesAt(folder, name, entry.mtime, entry.mtimeNanoseconds);
+        return this.#finishNode(entry, folder, name);
       }
     }
   }
@@ -219,7 +219,7 @@ export class Unpacker {
     const file = this.#file;
     if (!file) return;
     this.#named(file.path, () => {
-      writePieces(file, bytes);
+      writePieces(file, bytes, { holes: this.#options.holes === true });
       if (this.#left === 0) this.#finishFile();
     });
   }
@@ -248,6 +248,21 @@ export class Unpacker {
       }
     }
     host.setTimesOf(fd, entry.mtime, entry.mtimeNanoseconds);
+  }
+
+  /** A container may have put a symbolic link at the name already, which chmod(2) would follow out of it: the node is held, and looked at. */
+  #finishNode(entry: TarEntry, folder: number, name: ByteString): void {
+    const fd = openName(folder, name);
+    if (fd === undefined) return;
+    try {
+      if (factsOf(fd).type !== entry.type) return;
+      const owner = this.#owner(entry);
+      if (owner) chownFd(fd, owner.uid, owner.gid);
+      chmodFd(fd, this.#mode(entry));
+    } finally {
+      host.closeFd(fd);
+    }
+    host.setTimesAt(folder, name, entry.mtime, entry.mtimeNanoseconds);
   }
 
   #finishAt(entry: TarEntry, folder: number, name: ByteString): void {
@@ -288,15 +303,22 @@ export class Unpacker {
 }
 
 /** Contents go where the member's map of data says, which is everywhere for most. */
-function writePieces(file: { fd: number; entry: TarEntry; written: number }, bytes: Buffer): void {
+function writePieces(file: { fd: number; entry: TarEntry; written: number }, bytes: Buffer, options: { holes: boolean }): void {
   const { fd, entry } = file;
   for (let at = 0; at < bytes.length; ) {
     const { offset, length } = pieceAt(entry, file.written);
-    const wrote = writeSync(fd, bytes, at, Math.min(length, bytes.length - at), offset);
+    const piece = Math.min(length, bytes.length - at);
+    const wrote = options.holes && isHole(bytes.subarray(at, at + piece)) ? piece : writeSync(fd, bytes, at, piece, offset);
     at += wrote;
     file.written += wrote;
   }
 }
+
+/** bytes: a block of most file systems; what is smaller saves nothing */
+const LEAST_HOLE = 4096;
+const ZEROS = Buffer.alloc(256 << 10);
+
+const isHole = (bytes: Buffer): boolean => bytes.length >= LEAST_HOLE && bytes.length <= ZEROS.length && ZEROS.subarray(0, bytes.length).equals(bytes);
 
 /** where the contents' byte `done` belongs in the file, and how many follow it there */
 function pieceAt(entry: TarEntry, done: number): { offset: number; length: number } {

@@ -6,6 +6,8 @@ import { factsOf, unlessAbsent } from './facts.ts';
 
 /** bytes of such a file that are read; what `setuser` of a launch plan takes too */
 const MAX_FILE = 1 << 20;
+/** what Docker takes for an id: a signed 32-bit number */
+const MAX_ID = 0x7fff_ffff;
 /** open(2): a FIFO must not be waited for */
 const O_NONBLOCK = 0o4000;
 
@@ -13,7 +15,7 @@ const O_NONBLOCK = 0o4000;
 export function userOf(root: number, text: string): { uid: number; gid: number } {
   const [user = '', group] = text.split(':');
   const entry = lines(root, 'etc/passwd').find(([name, , uid]) => name === user || uid === user);
-  const uid = numeric(user) ?? numeric(entry?.[2]);
+  const uid = numeric(entry?.[2]) ?? numeric(user);
   if (uid === undefined) throw new HuskError(`unable to find user ${user}: no matching entries in passwd file`, { kind: 'invalid' });
   if (group === undefined || group === '') return { uid, gid: numeric(entry?.[3]) ?? 0 };
   const gid = numeric(group) ?? numeric(lines(root, 'etc/group').find(([name]) => name === group)?.[2]);
@@ -21,7 +23,7 @@ export function userOf(root: number, text: string): { uid: number; gid: number }
   return { uid, gid };
 }
 
-const numeric = (text: string | undefined): number | undefined => (text !== undefined && /^\d{1,10}$/.test(text) && Number(text) < 0xffffffff ? Number(text) : undefined);
+const numeric = (text: string | undefined): number | undefined => (text !== undefined && /^\d{1,10}$/.test(text) && Number(text) <= MAX_ID ? Number(text) : undefined);
 
 function lines(root: number, path: string): string[][] {
   const fd = unlessAbsent(() => openInRoot(root, path, O_RDONLY | O_NONBLOCK));

@@ -1,5 +1,7 @@
 /** The unpacker against archives that want out of their folder, one attack a test; the folder's neighbour must stay as it was. */
 import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -9,6 +11,9 @@ import { renaming } from '../../../src/engine/copy/rules.ts';
 import { HuskError } from '../../../src/errors.ts';
 import { closeFd, openFolder } from '../../../src/host/files.ts';
 import { pax, tarball, type RawMember } from '../../fixtures/tar.ts';
+
+/** ms; without the mend it takes a tenth of this */
+const RACE_MS = 3000;
 
 type Members = (RawMember | Buffer)[];
 
@@ -51,6 +56,32 @@ const ATTACKS: [name: string, members: Members, message: RegExp | undefined, pre
   ['a link that was there in the way', [{ name: 'old/secret', body: 'x' }], /links are not followed/, ({ inside }) => symlinkSync('../out', join(inside, 'old'))],
   ['a link that was there at the name', [{ name: 'old', body: 'x' }], undefined, ({ inside }) => symlinkSync('../out/secret', join(inside, 'old'))],
 ];
+
+test('a FIFO that becomes a link before it has its mode: no file of the host gets it', async (t) => {
+  const { inside, outside } = folders(t);
+  const secret = join(outside, 'secret');
+  execFileSync('mkfifo', [join(inside, 'f')]);
+  symlinkSync(secret, join(inside, 'l'));
+  // it exchanges `f`, which the archive makes again and again, and a link that leads to the secret
+  const swapper = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, '../swap-forever.ts'), join(inside, 'f'), join(inside, 'l')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => swapper.kill('SIGKILL'));
+  await once(swapper.stdout, 'data');
+  const members = [{ name: 'f', type: '6', mode: 0o777 }];
+  const start = Date.now();
+  for (let round = 0; round < 5 || Date.now() - start < RACE_MS; round++) {
+    // an exchange that came between has left the FIFO there
+    rmSync(join(inside, 'l'), { force: true });
+    symlinkSync(secret, join(inside, 'l'));
+    try {
+      unpack(inside, members, {}, 1 << 20);
+    } catch (error) {
+      // the other side was faster: the name was there again
+      t.regex((error as Error).message, /somebody else makes it again and again|file exists|EEXIST/);
+    }
+    if ((statSync(secret).mode & 0o777) !== 0o600) break;
+  }
+  t.is(statSync(secret).mode & 0o777, 0o600);
+});
 
 for (const [name, members, message, prepare] of ATTACKS) {
   test(`stays in its folder: ${name}`, (t) => {
