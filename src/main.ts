@@ -15,6 +15,8 @@ const INTERNAL_PROGRAMS: Record<string, () => Promise<{ main(args: string[]): Pr
 
 async function main(argv: string[]): Promise<number> {
   if (argv[0] === INTERNAL) {
+    // what husk makes for itself and for containers has the modes it says, whatever the person's umask is
+    process.umask(0o022);
     const program = INTERNAL_PROGRAMS[argv[1] ?? ''];
     if (!program) throw new Error(`no internal program "${argv[1]}"`);
     return (await program()).main(argv.slice(2));

@@ -2,8 +2,9 @@
  * containers/<id>, and record.json in it: a copy of the record but for its state, which changes too often. Read by `system check` alone. A removal looks for the folder
  * once, after its claim: what is made here after that look is taken away here.
  */
-import { mkdirSync, rmdirSync, rmSync } from 'node:fs';
+import { rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../host/make-folder.ts';
 import type { Paths } from '../paths.ts';
 import { readCopy, writeCopy } from '../state/copies.ts';
 import type { EngineContext } from './context.ts';
@@ -15,7 +16,7 @@ const copyFile = (paths: Pick<Paths, 'container'>, id: string) => join(paths.con
 
 /** @returns false when the container is being removed, or has been */
 export function makeContainerFolder(context: Pick<EngineContext, 'paths' | 'store'>, id: string): boolean {
-  mkdirSync(context.paths.container(id), { recursive: true, mode: 0o711 });
+  makeFolder(context.paths.container(id), 0o711);
   return isStaying(context, id);
 }
 

@@ -1,11 +1,12 @@
 /** What the spec builder must know of this host and of other containers (SpecFacts), and the files of /etc it binds in. Read at every start, each fact only when the config can ask for it. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { availableParallelism, hostname, release } from 'node:os';
 import { join } from 'node:path';
 import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../container/etc-files.ts';
 import { devicesAt } from '../container/device-nodes.ts';
 import { namespaceHolder } from '../container/processes.ts';
 import { HuskError } from '../errors.ts';
+import { makeFolder, writeFileOfMode } from '../host/make-folder.ts';
 import { readOptional } from '../host/read-optional.ts';
 import { DNS_FORWARDER, hostResolvConf } from '../network/way-out.ts';
 import type { EngineContext } from './context.ts';
@@ -19,6 +20,8 @@ import { resolve } from './truth.ts';
 
 /** of the guest's kernel (guest/kernel-config), as far as a spec depends on it */
 const GUEST_RELEASE = '6.12';
+/** of hosts, hostname and resolv.conf: every user of the container reads them */
+const ETC_MODE = 0o644;
 
 export function hostFacts(context: EngineContext, container: Container): SpecFacts {
   const { options } = container.config;
@@ -84,9 +87,9 @@ function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
   }
   const hostNetwork = options.network === 'host';
   const name = options.hostname ?? (hostNetwork || options.uts === 'host' ? hostname() : container.config.hostname);
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
-  writeFileSync(files.hosts, hostsFile({ hostname: name, domainname: options.domainname, extraHosts: options.extraHosts.map((extra) => parseExtraHost(extra)), hostHosts: hostNetwork ? (readOptional('/etc/hosts') ?? '') : undefined }));
-  writeFileSync(files.hostname, hostnameFile(name));
+  makeFolder(folder, 0o755);
+  writeFileOfMode(files.hosts, hostsFile({ hostname: name, domainname: options.domainname, extraHosts: options.extraHosts.map((extra) => parseExtraHost(extra)), hostHosts: hostNetwork ? (readOptional('/etc/hosts') ?? '') : undefined }), ETC_MODE);
+  writeFileOfMode(files.hostname, hostnameFile(name), ETC_MODE);
   const config = context.config;
   const or = (asked: string[], configured: string[] | undefined) => (asked.length > 0 ? asked : (configured ?? []));
   const resolver = resolvConfFile(hostResolvConf(), {
@@ -96,7 +99,7 @@ function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
     hostNetwork,
     fallback: networkName(container) === 'bridge' ? [DNS_FORWARDER] : [],
   });
-  writeFileSync(files.resolvConf, resolver);
+  writeFileOfMode(files.resolvConf, resolver, ETC_MODE);
   return files;
 }
 
@@ -111,7 +114,7 @@ function sharedMemory(context: EngineContext, container: Container): string | un
   const ipc = container.config.options.ipc;
   if (ipc === 'shareable') {
     const own = join(context.paths.container(container.id), 'shm');
-    mkdirSync(own, { recursive: true, mode: 0o1777 });
+    makeFolder(own, 0o1777);
     return own;
   }
   if (!ipc?.startsWith('container:')) return undefined;
