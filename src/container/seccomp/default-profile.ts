@@ -31,7 +31,7 @@ const ALLOWED =
   'sendmmsg sendmsg sendto set_robust_list set_thread_area set_tid_address setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups ' +
   'setgroups32 setitimer setpgid setpriority setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setrlimit ' +
   'setsid setsockopt setuid setuid32 setxattr setxattrat shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 sigprocmask ' +
-  'sigreturn socketcall socketpair splice stat stat64 statfs statfs64 statmount statx symlink symlinkat sync sync_file_range syncfs sysinfo ' +
+  'sigreturn socketpair splice stat stat64 statfs statfs64 statmount statx symlink symlinkat sync sync_file_range syncfs sysinfo ' +
   'tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create ' +
   'timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink unlinkat ' +
   'uretprobe utime utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev';
@@ -81,6 +81,12 @@ export function defaultProfile(): Profile {
     defaultErrnoRet: 1,
     archMap: [{ architecture: 'SCMP_ARCH_X86_64', subArchitectures: ['SCMP_ARCH_X86', 'SCMP_ARCH_X32'] }],
     syscalls: [
+      /*
+       * i386's socketcall(2) has the address family behind a pointer, which no filter can read: it would give AF_VSOCK and AF_ALG after all. Docker 29.4.2
+       * refused it whole, and since 29.4.3 leaves it to AppArmor and SELinux, which husk has not. ENOSYS, as libc then knows to use the direct calls of Linux 4.3.
+       * It stands before the rules of socket(2), for libseccomp adds an exception to socketcall with each of those.
+       */
+      { names: ['socketcall'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
       allow(ALLOWED),
       // before 4.8 a tracer could get past seccomp
       allow('process_vm_readv process_vm_writev ptrace', { includes: { minKernel: '4.8' } }),

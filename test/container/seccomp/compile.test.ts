@@ -92,11 +92,23 @@ const newer: [readonly string[], Abi, string, string][] = [
   [DEFAULT_CAPABILITIES, 'SCMP_ARCH_X86_64', 'clone3', 'errno 38'],
   [ALL_CAPABILITIES, 'SCMP_ARCH_X86_64', 'clone3', 'allow'],
   [DEFAULT_CAPABILITIES, 'SCMP_ARCH_X86_64', 'io_uring_setup', 'errno 1'],
+  // the number of the call within it is the first argument: 0 here, and every one below
+  [DEFAULT_CAPABILITIES, 'SCMP_ARCH_X86', 'socketcall', 'errno 38'],
+  [ALL_CAPABILITIES, 'SCMP_ARCH_X86', 'socketcall', 'errno 38'],
+  [DEFAULT_CAPABILITIES, 'SCMP_ARCH_X86', 'sendmsg', 'allow'],
 ];
 for (const [capabilities, abi, name, decision] of newer)
   test(`${name} with ${capabilities.length} capabilities on ${abi}: ${decision}`, (t) => {
     const { filter } = compileSeccomp(seccompFor(undefined, facts(capabilities))!);
     t.is(show(run(filter, { arch: abi === 'SCMP_ARCH_X86' ? ARCH_I386 : ARCH_X86_64, nr: syscallTable(abi).get(name)!, args: [0n, 0n, 0n, 0n, 0n, 0n] })), decision);
+  });
+
+const SYS_SOCKET = 1n;
+const SYS_SOCKETPAIR = 8n;
+for (const code of [SYS_SOCKET, SYS_SOCKETPAIR])
+  test(`i386's socketcall makes no socket of a family that socket(2) refuses: ${code}`, (t) => {
+    const { filter } = compileSeccomp(seccompFor(undefined, facts(DEFAULT_CAPABILITIES))!);
+    t.is(show(run(filter, { arch: ARCH_I386, nr: syscallTable('SCMP_ARCH_X86').get('socketcall')!, args: [code, 0n, 0n, 0n, 0n, 0n] })), 'errno 38');
   });
 
 test('every jump of the default filter stays inside, and it is small', (t) => {
