@@ -14,9 +14,10 @@ const INTERNAL_PROGRAMS: Record<string, () => Promise<{ main(args: string[]): Pr
 };
 
 async function main(argv: string[]): Promise<number> {
+  // What husk makes for itself and for containers has the modes it says, as a daemon's would: with 077 the container's root, who is somebody else
+  // where root runs husk, could not even reach its layers. What a person asks to have written has a mode of its own (archive-output.ts).
+  process.umask(0o022);
   if (argv[0] === INTERNAL) {
-    // what husk makes for itself and for containers has the modes it says, whatever the person's umask is
-    process.umask(0o022);
     const program = INTERNAL_PROGRAMS[argv[1] ?? ''];
     if (!program) throw new Error(`no internal program "${argv[1]}"`);
     return (await program()).main(argv.slice(2));

@@ -5,6 +5,9 @@ import { checkOutput } from '../../engine/copy/host-paths.ts';
 import { HuskError } from '../../errors.ts';
 import type { Context } from '../command.ts';
 
+/** as Docker's: an archive has all that is in an image or a container */
+const ARCHIVE_MODE = 0o600;
+
 /** @param write puts the archive into the stream and ends it */
 export async function writeArchive(file: string | undefined, context: Context, write: (output: NodeJS.WritableStream) => Promise<void>): Promise<void> {
   if (file === undefined || file === '-') {
@@ -14,7 +17,7 @@ export async function writeArchive(file: string | undefined, context: Context, w
   }
   checkOutput(file);
   const half = join(dirname(file), `.${basename(file)}.${process.pid}.part`);
-  const stream = createWriteStream(half, { flags: 'wx' });
+  const stream = createWriteStream(half, { flags: 'wx', mode: ARCHIVE_MODE });
   try {
     const closed = new Promise<void>((resolve, reject) => stream.once('close', resolve).once('error', reject));
     await Promise.all([write(stream).then(() => void (stream.writableEnded || stream.end())), closed]);
