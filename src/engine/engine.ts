@@ -85,6 +85,12 @@ export async function* checkSystem(options: Pick<EngineOptions, 'dataRoot' | 'co
   yield* systemCheck({ ...locate(options), repair: options.repair, stop: options.stop });
 }
 
+/** What looks at a container's files, or writes them. */
+async function ofFiles<T>(work: (files: typeof import('./files.ts')) => Promise<T>): Promise<T> {
+  const files = await import('./files.ts');
+  return files.endingWithOne(() => work(files));
+}
+
 function engineOf(context: EngineContext): Engine {
   return {
     get images() {
@@ -114,14 +120,16 @@ function engineOf(context: EngineContext): Engine {
     imageUsers: (imageId) => imageUsers(context, imageId),
     inspect: async (container, options) => (await import('./inspect.ts')).inspect(context, container, options),
     inspectImage: (reference) => inspectImage(context.images.get(reference)),
-    export: async (container) => (await import('./files.ts')).exportContainer(context, container),
-    statPath: async (container, path) => (await import('./files.ts')).statPath(context, container, path),
-    archive: async (container, path) => (await import('./files.ts')).archive(context, container, path),
-    extract: async (container, path, tar, options) => (await import('./files.ts')).extract(context, container, path, tar, options),
-    copyFrom: async (container, path, destination, options) => (await import('./copy/copy.ts')).copyFrom(context, container, { path, destination }, options),
-    copyTo: async (container, source, path, options) => (await import('./copy/copy.ts')).copyTo(context, container, { source, path }, options),
-    changes: async (container) => (await import('./files.ts')).changes(context, container),
-    commit: async (container, options) => (await import('./commit.ts')).commit(context, container, options),
+    export: (container) => ofFiles((files) => files.exportContainer(context, container)),
+    statPath: (container, path) => ofFiles((files) => files.statPath(context, container, path)),
+    archive: (container, path) => ofFiles((files) => files.archive(context, container, path)),
+    extract: (container, path, tar, options) => ofFiles((files) => files.extract(context, container, path, tar, options)),
+    copyFrom: (container, path, destination, options) =>
+      ofFiles(async () => (await import('./copy/copy.ts')).copyFrom(context, container, { path, destination }, options)),
+    copyTo: (container, source, path, options) =>
+      ofFiles(async () => (await import('./copy/copy.ts')).copyTo(context, container, { source, path }, options)),
+    changes: (container) => ofFiles((files) => files.changes(context, container)),
+    commit: (container, options) => ofFiles(async () => (await import('./commit.ts')).commit(context, container, options)),
     prune: (options) => prune(context, options),
     diskUsage: async () => (await import('./disk-usage.ts')).diskUsage(context),
     volumes: () => context.volumes(),

@@ -77,6 +77,7 @@ export class SupervisorClient implements Disposable {
 
   /**
    * The bytes of the answer, whose end is success; a failure is the stream's error. After its end the connection takes the next request.
+   * An error of either side ends both: the input's is the answer's too, and an answer that failed takes no more input.
    * @param input for `extract`
    */
   files(request: FilesRequest, input?: Readable): Readable {
@@ -87,17 +88,25 @@ export class SupervisorClient implements Disposable {
     stdout.on('error', () => {});
     // dropped before its end: there is no other way to stop the other side
     stdout.once('close', () => stdout.readableEnded || stdout.errored || this.#socket.destroy());
+    if (input) {
+      const fail = (error: Error) => {
+        stdout.destroy(error);
+        this.#socket.destroy();
+      };
+      if (input.errored) fail(input.errored);
+      input.once('error', fail);
+      stdout.once('close', () => {
+        input.unpipe(stdin!);
+        // whoever writes into a pipe must not be cut off because the answer came early
+        if (stdout.readableEnded) input.resume();
+        else input.destroy();
+      });
+    }
     this.request({ type: 'files', request }).then(
       () => {
-        if (!input) return;
-        input.on('error', () => this.#socket.destroy());
+        if (!input || stdout.destroyed) return;
         stdin!.on('error', () => {});
         input.pipe(stdin!);
-        void streams.exited.promise.then(() => {
-          input.unpipe(stdin!);
-          // whoever writes into a pipe must not be cut off because the answer came early
-          input.resume();
-        });
       },
       (error: unknown) => {
         if (this.#streams === streams) this.#streams = undefined;

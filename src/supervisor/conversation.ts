@@ -257,6 +257,7 @@ export class Conversation implements Listener {
       input?.destroy(new HuskError('the client went away', { kind: 'unavailable' }));
     };
     this.#socket.once('close', cut);
+    if (this.#socket.destroyed) cut();
     this.#answering = this.#answer(output).finally(() => {
       this.#socket.off('close', cut);
       input?.destroy();
