@@ -3,6 +3,7 @@
  * opens what they share, on demand, and hands it to them. Knows no isolation.
  */
 import { readConfig, type Config } from '../config.ts';
+import { closeDataRoot } from '../data-root.ts';
 import type { Image, Images } from '../images/contract.ts';
 import { ImageStore } from '../images/images.ts';
 import { paths as computePaths, type Paths } from '../paths.ts';
@@ -48,6 +49,7 @@ export interface EngineParts {
 /** Opens the database at once; everything else on first use. */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const { paths, config } = locate(options);
+  await closeRoot(paths);
   const database = openDatabase(paths.database);
   const parts = options.parts ?? {};
   const imagesOf = parts.images ?? (() => new ImageStore({ database, paths, config }));
@@ -71,6 +73,11 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   return engineOf(context);
 }
 
+/** Before anything is written in it. Of root's containers the root is somebody else, who must pass through. */
+async function closeRoot({ dataRoot }: Paths): Promise<void> {
+  closeDataRoot(dataRoot, process.geteuid!() === 0 ? (await import('../rootless/idmap.ts')).containerRootGroup() : undefined);
+}
+
 /** Where the engine's data is, and its config. */
 function locate(options: Pick<EngineOptions, 'dataRoot' | 'configFile'>): { paths: Paths; config: Config } {
   const paths = computePaths({ dataRoot: options.dataRoot });
@@ -82,7 +89,9 @@ function locate(options: Pick<EngineOptions, 'dataRoot' | 'configFile'>): { path
 /** Looks for damage without opening the engine, which a damaged database forbids. */
 export async function* checkSystem(options: Pick<EngineOptions, 'dataRoot' | 'configFile'> & { repair: boolean; stop: boolean }): AsyncGenerator<Finding> {
   const { systemCheck } = await import('./check/check.ts');
-  yield* systemCheck({ ...locate(options), repair: options.repair, stop: options.stop });
+  const located = locate(options);
+  await closeRoot(located.paths);
+  yield* systemCheck({ ...located, repair: options.repair, stop: options.stop });
 }
 
 /** What looks at a container's files, or writes them. */

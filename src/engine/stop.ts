@@ -4,11 +4,14 @@ import { HuskError } from '../errors.ts';
 import type { Request } from '../supervisor/protocol.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
-import { ask, isRunning } from './control.ts';
+import { ask, isRunning, isUnreachable, reread } from './control.ts';
 import { recordEvent } from './events.ts';
+import { signalProcess } from './kill-process.ts';
 import { start } from './start.ts';
 import { resolve } from './truth.ts';
 import { waitUntilStopped } from './wait.ts';
+
+const SIGTERM = 15;
 
 export interface StopOptions {
   /** seconds; -1 waits for ever */
@@ -21,9 +24,24 @@ export async function stop(context: EngineContext, reference: string, options: S
   const signal = options.signal === undefined ? undefined : parseSignal(options.signal);
   const container = resolve(context, reference);
   if (!isRunning(container)) return;
-  await ask(context, container, { type: 'stop', timeout: options.timeout, signal });
+  try {
+    await ask(context, container, { type: 'stop', timeout: options.timeout, signal });
+  } catch (error) {
+    if (!stopUnreachable(context, container, error)) throw error;
+  }
   await waitUntilStopped(context, container.id);
   recordEvent(context, container, 'stop');
+}
+
+/**
+ * A supervisor without its socket ends its container at SIGTERM, as at a logout, by the container's own stop signal and grace.
+ * @returns false: it answered, and that is its answer
+ */
+function stopUnreachable(context: EngineContext, { id }: Container, error: unknown): boolean {
+  if (!isUnreachable(error) || !signalProcess(reread(context, id)?.state.supervisor, SIGTERM)) return false;
+  // the supervisor takes that for a logout, after which its restart policy would hold
+  context.store.change(id, (state) => ({ ...state, stoppedByUser: true }));
+  return true;
 }
 
 export async function restart(context: EngineContext, reference: string, options: StopOptions = {}): Promise<void> {
