@@ -24,24 +24,18 @@ export async function stop(context: EngineContext, reference: string, options: S
   const signal = options.signal === undefined ? undefined : parseSignal(options.signal);
   const container = resolve(context, reference);
   if (!isRunning(container)) return;
+  let reached = true;
   try {
     await ask(context, container, { type: 'stop', timeout: options.timeout, signal });
   } catch (error) {
-    if (!stopUnreachable(context, container, error)) throw error;
+    // without its socket it ends its container at SIGTERM, as at a logout, by the container's own stop signal and grace
+    reached = !(isUnreachable(error) && signalProcess(reread(context, container.id)?.state.supervisor, SIGTERM));
+    if (reached) throw error;
   }
   await waitUntilStopped(context, container.id);
+  // a logout is not a person's wish, and its restart policy would hold after the next
+  if (!reached) context.store.change(container.id, (state) => ({ ...state, stoppedByUser: true }));
   recordEvent(context, container, 'stop');
-}
-
-/**
- * A supervisor without its socket ends its container at SIGTERM, as at a logout, by the container's own stop signal and grace.
- * @returns false: it answered, and that is its answer
- */
-function stopUnreachable(context: EngineContext, { id }: Container, error: unknown): boolean {
-  if (!isUnreachable(error) || !signalProcess(reread(context, id)?.state.supervisor, SIGTERM)) return false;
-  // the supervisor takes that for a logout, after which its restart policy would hold
-  context.store.change(id, (state) => ({ ...state, stoppedByUser: true }));
-  return true;
 }
 
 export async function restart(context: EngineContext, reference: string, options: StopOptions = {}): Promise<void> {

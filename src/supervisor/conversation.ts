@@ -147,7 +147,12 @@ export class Conversation implements Listener {
     const request = kind === FRAME_JSON ? decodeMessage<Request>(payload) : undefined;
     const said = Buffer.from(request?.type === 'hello' ? String(request.key) : '');
     const wanted = Buffer.from(key);
-    if (said.length !== wanted.length || !timingSafeEqual(said, wanted)) throw new HuskError('this client does not know the supervisor\'s key', { kind: 'unauthorized' });
+    if (said.length !== wanted.length || !timingSafeEqual(said, wanted)) {
+      const refused = new HuskError("this client does not know the supervisor's key", { kind: 'unauthorized' });
+      // here and not by run(): leaving its loop closes the connection first
+      this.fail(refused);
+      throw refused;
+    }
     this.#key = undefined;
   }
 

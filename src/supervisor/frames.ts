@@ -30,12 +30,12 @@ export function encodeMessage(message: object): Buffer {
   const payload = Buffer.from(JSON.stringify(message));
   if (payload.length + KIND_BYTES <= MAX_FRAME) return encodeFrame(FRAME_JSON, payload);
   const { path, bytes } = largestPart(message);
-  const what = PARTS.find(([ending]) => path.endsWith(ending))?.[1] ?? path.slice(1);
+  const what = PARTS.find(([part]) => `${path}.`.includes(`${part}.`))?.[1] ?? `${path.slice(1)} is`;
   throw new HuskError(`${what} too large: ${bytes} bytes of a request of ${payload.length}, which may have ${MAX_FRAME}`, { kind: 'limit' });
 }
 
-/** parts of a request that a person or an image gives, by the end of their path in it */
-const PARTS: [ending: string, name: string][] = [
+/** parts of a request that a person or an image gives, by their names in it */
+const PARTS: [part: string, name: string][] = [
   ['.env', 'the environment (-e, --env-file, ENV of the image) is'],
   ['.args', 'the command is'],
   ['.labels', 'the labels (-l, --label-file, LABEL of the image) are'],

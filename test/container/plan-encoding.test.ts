@@ -123,7 +123,7 @@ const REFUSED: [string, Uint8Array, RegExp][] = [
   ['20000 arguments', encodePlan([{ op: 'exec', args: Array.from({ length: 20_000 }, () => '') }]), /malformed payload/],
   ['an argument over 128 KiB', encodePlan([{ op: 'exec', args: ['x'.repeat(1 << 17)] }]), /malformed payload/],
   ['a file over 1 MiB', encodePlan([{ op: 'writeFile', path: '/x', content: new Uint8Array((1 << 20) + 1) }, EXEC]), /malformed payload/],
-  ['over 4 MiB', Buffer.alloc(MAX_PLAN_BYTES + 1), /plan longer than 4 MiB/],
+  ['over 16 MiB', Buffer.alloc(MAX_PLAN_BYTES + 1), /plan longer than 16 MiB/],
 ];
 for (const [what, bytes, why] of REFUSED) {
   test(`refused: ${what}`, (t) => {
