@@ -1,7 +1,7 @@
 /**
  * Takes a container away, crash-safely: the record says `removing` under a live claim, its folder is renamed into tmp/ (one
  * atomic step), the row goes, and then the bytes. Whoever dies between leaves either a `removing` record with a dead claim or a
- * folder tmp/container-…; `removeContainer` and `sweepRemoved` of any later command finish both. Never touches a running container.
+ * folder tmp/container-…; `finishRemoval` (src/engine/truth.ts) and `sweepRemoved` of any later command finish both. Never touches a running container.
  */
 import { readdirSync, renameSync, rmSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
