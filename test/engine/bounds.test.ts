@@ -2,20 +2,29 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test from 'ava';
-import { HUSK, ordinaryUser, ROOT } from '../fixtures/user.ts';
+import test, { type ExecutionContext } from 'ava';
+import { HUSK, ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
 
 const built = existsSync(join(ROOT, 'dist/husk-main.cjs')) ? test : test.skip; // make build
 
-built('20,000 arguments, a megabyte of environment and of labels', (t) => {
-  using user = ordinaryUser();
+/** a user with the image `base`; the container `one` goes first */
+function userWithBase(t: ExecutionContext): TestUser {
+  const user = ordinaryUser();
+  t.teardown(() => {
+    user.husk('rm', '-f', 'one');
+    user[Symbol.dispose]();
+  });
   const tree = execFileSync(join(ROOT, 'setup/base-tree'), { maxBuffer: 64 << 20 });
   t.is(user.run([HUSK, 'import', '-', 'base'], { input: tree }).status, 0);
+  return user;
+}
+
+built('20,000 arguments, a megabyte of environment and of labels', (t) => {
+  const user = userWithBase(t);
   const big = 'v'.repeat(120_000);
   writeFileSync(join(user.home, 'labels'), Array.from({ length: 20 }, (_, index) => `l${index}=${big}`).join('\n'));
   const run = user.husk('run', '-d', '--name', 'one', '--network', 'none', '--label-file', join(user.home, 'labels'), 'base', 'sleep', '1000');
   t.is(run.status, 0, run.stderr);
-  t.teardown(() => void user.husk('rm', '-f', 'one'));
   const words = Array.from({ length: 20_000 }, (_, index) => String(index));
   const variables = Array.from({ length: 9 }, (_, index) => ['-e', `V${index}=${big}`]).flat();
   const tooLong = join(user.home, 'too-long');
@@ -33,9 +42,7 @@ built('20,000 arguments, a megabyte of environment and of labels', (t) => {
 });
 
 built('what a container with the host\'s processes leaves behind ends with it, also when it has lost its parent', (t) => {
-  using user = ordinaryUser();
-  const tree = execFileSync(join(ROOT, 'setup/base-tree'), { maxBuffer: 64 << 20 });
-  t.is(user.run([HUSK, 'import', '-', 'base'], { input: tree }).status, 0);
+  const user = userWithBase(t);
   const leaves = '(setsid sh -c "sleep 4321 & touch /ready; exec sleep 4322" &); while ! [ -e /ready ]; do sleep 0.1; done; echo ready; exec sleep 4320';
   t.is(user.husk('run', '-d', '--name', 'one', '--pid', 'host', '--network', 'none', 'base', 'sh', '-c', leaves).status, 0);
   while (user.husk('logs', 'one').stdout !== 'ready\n');
