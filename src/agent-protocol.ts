@@ -6,8 +6,8 @@
  * ready". Each stdio stream or bulk transfer is a connection of its own to STREAM_PORT, opened by the agent when a request names it,
  * beginning with the stream's number as a u32, little-endian; then raw bytes; end-of-file is the connection's shutdown.
  *
- * Control frame: u32 little-endian length (1..MAX_MESSAGE), then that many bytes of JSON: a Request, Reply or Notice. Requests are
- * numbered by the host; a reply carries the number.
+ * Control frame: u32 little-endian length (1..MAX_MESSAGE; of a request 1..MAX_REQUEST), then that many bytes of JSON: a Request, Reply or Notice.
+ * Requests are numbered by the host; a reply carries the number.
  */
 import type { Mount, ProcessSpec, Resources, Spec } from './container/spec.ts';
 import type { ErrorKind } from './errors.ts';
@@ -24,8 +24,10 @@ export const STREAM_PORT = 1025;
 export const SHARES_FOLDER = '/run/husk/shares';
 export const FILES_FOLDER = '/run/husk/files';
 
-/** bytes of one control message; a spec with 128 KiB of environment fits many times over */
+/** bytes of one control message of the guest's */
 export const MAX_MESSAGE = 4 << 20;
+/** bytes of one of the host's: arguments and environment of a container (execve(2) takes 6 MiB), where JSON may make six bytes of one */
+export const MAX_REQUEST = 64 << 20;
 /** streams the host accepts at once from one guest */
 export const MAX_STREAMS = 1024;
 /** unanswered requests the host keeps for one guest */
@@ -91,10 +93,11 @@ export type Notice =
   | { type: 'ready'; version: number; kernel: string }
   | { type: 'exited'; process: ProcessNumber; code: number; signal?: number; oomKilled?: boolean };
 
-/** Frames one message. @throws RangeError when it is over MAX_MESSAGE */
+/** Frames one message. @throws RangeError when it is over the bound of its kind */
 export function encodeMessage(message: Message): Buffer {
   const body = Buffer.from(JSON.stringify(message), 'utf8');
-  if (body.length > MAX_MESSAGE) throw new RangeError(`agent message of ${body.length} bytes, at most ${MAX_MESSAGE} fit`);
+  const most = message.kind === 'request' ? MAX_REQUEST : MAX_MESSAGE;
+  if (body.length > most) throw new RangeError(`agent message of ${body.length} bytes, at most ${most} fit`);
   const frame = Buffer.allocUnsafe(4 + body.length);
   frame.writeUInt32LE(body.length, 0);
   body.copy(frame, 4);
@@ -109,10 +112,16 @@ const FRAME_HEADER = 4;
  * @throws RangeError on a length the other side must not send
  */
 export class MessageDecoder {
+  readonly #most: number;
   #header = Buffer.alloc(FRAME_HEADER);
   #body: Buffer | undefined;
   /** bytes of the header, then of the body, that have come */
   #filled = 0;
+
+  /** @param most bytes of a frame's body; a guest's are bounded more tightly than the host's */
+  constructor(most: number = MAX_MESSAGE) {
+    this.#most = most;
+  }
 
   /** @returns the JSON values of all frames completed by `chunk`, unchecked: see checkFromGuest */
   push(chunk: Uint8Array): unknown[] {
@@ -127,7 +136,7 @@ export class MessageDecoder {
       this.#filled = 0;
       if (this.#body === undefined) {
         const length = this.#header.readUInt32LE(0);
-        if (length === 0 || length > MAX_MESSAGE) throw new RangeError(`agent message of ${length} bytes, 1 to ${MAX_MESSAGE} are allowed`);
+        if (length === 0 || length > this.#most) throw new RangeError(`agent message of ${length} bytes, 1 to ${this.#most} are allowed`);
         this.#body = Buffer.allocUnsafe(length);
       } else {
         const text = this.#body.toString('utf8');

@@ -1,6 +1,6 @@
 /**
  * Where husk keeps things. Computed, never created here: whoever writes a folder makes it (mode 0700, or 0711 where a user
- * namespace must pass through).
+ * namespace must pass through). The data root itself is closed to everybody else (data-root.ts), and so is the runtime folder (runtime-folder.ts).
  *
  *   <data root>/                $XDG_DATA_HOME/husk, or /var/lib/husk for root (a user namespace cannot pass through /root)
  *     husk.db                   all records (src/state); husk.db-reserve: room for a full disk
@@ -13,11 +13,15 @@
  *     cache/seccomp/            compiled filters by content
  *     cache/kvm.json            how fast this boot's KVM is
  *     tmp/                      everything half-made; renamed out when complete
- *   <runtime dir>/              $XDG_RUNTIME_DIR/husk, or /run/husk for root
+ *   <runtime dir>/              $XDG_RUNTIME_DIR/husk; or /run/husk for root, /run/user/UID/husk, <data root>/run: the first that is there and one's own.
+ *                               Never a name in a folder that others write to: they could have made it first
  *     <first 16 hex of id>.sock the supervisor of a running container
+ *
+ * A relative path in an XDG variable counts as none (XDG Base Directory Specification § Environment variables).
  */
-import { homedir, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
 
 export interface Paths {
   dataRoot: string;
@@ -34,16 +38,21 @@ export interface Paths {
   socket(id: string): string;
 }
 
-/** @param options.dataRoot from `--data-root` or the config file's `data-root` */
-export function paths(options: { dataRoot?: string; env?: NodeJS.ProcessEnv; uid?: number } = {}): Paths {
+/**
+ * @param options.dataRoot from `--data-root` or the config file's `data-root`
+ * @param options.runtimeDir as another process has computed it
+ */
+export function paths(options: { dataRoot?: string; runtimeDir?: string; env?: NodeJS.ProcessEnv; uid?: number } = {}): Paths {
   const env = options.env ?? process.env;
   const uid = options.uid ?? process.getuid!();
-  const dataRoot =
-    options.dataRoot ??
-    env['HUSK_DATA_ROOT'] ??
-    (env['XDG_DATA_HOME'] ? join(env['XDG_DATA_HOME'], 'husk') : uid === 0 ? '/var/lib/husk' : join(homedir(), '.local/share/husk'));
-  const runtimeDir = env['XDG_RUNTIME_DIR'] ? join(env['XDG_RUNTIME_DIR'], 'husk') : uid === 0 ? '/run/husk' : join(tmpdir(), `husk-${uid}`);
-  const configFile = env['HUSK_CONFIG'] ?? join(env['XDG_CONFIG_HOME'] ?? (uid === 0 ? '/etc' : join(homedir(), '.config')), 'husk/config.json');
+  const xdg = (name: string) => (env[name] !== undefined && isAbsolute(env[name]) ? env[name] : undefined);
+  const given = options.dataRoot ?? env['HUSK_DATA_ROOT'];
+  const dataHome = xdg('XDG_DATA_HOME');
+  // a supervisor works in another folder than the command that names the data root
+  const dataRoot = given ? resolve(given) : dataHome ? join(dataHome, 'husk') : uid === 0 ? '/var/lib/husk' : join(homedir(), '.local/share/husk');
+  const configHome = xdg('XDG_CONFIG_HOME') ?? (uid === 0 ? '/etc' : join(homedir(), '.config'));
+  const configFile = env['HUSK_CONFIG'] ?? join(configHome, 'husk/config.json');
+  const runtimeDir = options.runtimeDir ?? runtimeFolder(xdg('XDG_RUNTIME_DIR'), uid, dataRoot);
   return {
     dataRoot,
     runtimeDir,
@@ -58,4 +67,22 @@ export function paths(options: { dataRoot?: string; env?: NodeJS.ProcessEnv; uid
     container: (id) => join(dataRoot, 'containers', id),
     socket: (id) => join(runtimeDir, `${id.slice(0, 16)}.sock`),
   };
+}
+
+/** `sudo -E` brings another user's XDG_RUNTIME_DIR along: the specification says that one must be owned by the user. */
+function runtimeFolder(given: string | undefined, uid: number, dataRoot: string): string {
+  if (given !== undefined && (owner(given) ?? uid) === uid) return join(given, 'husk');
+  if (uid === 0) return '/run/husk';
+  // where systemd-logind makes it, without the variable: in cron jobs, after su
+  const usual = `/run/user/${uid}`;
+  return owner(usual) === uid ? join(usual, 'husk') : join(dataRoot, 'run');
+}
+
+/** @returns undefined when there is no such folder */
+function owner(folder: string): number | undefined {
+  try {
+    return statSync(folder).uid;
+  } catch {
+    return undefined;
+  }
 }

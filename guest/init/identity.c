@@ -57,7 +57,7 @@ void become(struct run *run, uid_t uid) {
 }
 
 void do_setgroups(struct run *run) {
-  static gid_t groups[PLAN_MAX_LIST];
+  static gid_t groups[PLAN_MAX_GROUPS];
   uint32_t offset = 0, count = run->step.blob.count;
   for (uint32_t i = 0; i < count; i++) groups[i] = list_number(&run->step.blob, &offset);
   if (setgroups(count, groups) < 0) fail(run, "setgroups", NULL);

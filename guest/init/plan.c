@@ -107,7 +107,7 @@ static bool read_blob(struct reader *r, struct bytes *value) {
 
 static bool read_list(struct reader *r, char kind, struct bytes *value) {
   uint32_t count;
-  if (!read_u32(r, &count) || count > PLAN_MAX_LIST) return false;
+  if (!read_u32(r, &count) || count > (kind == 'S' ? PLAN_MAX_LIST : PLAN_MAX_GROUPS)) return false;
   const unsigned char *first = r->at;
   for (uint32_t i = 0; i < count; i++) {
     const char *string;
@@ -203,7 +203,7 @@ bool plan_check(struct plan *plan, const unsigned char *data, size_t length, str
   uint32_t magic, total, steps, forks = 0;
   uint16_t version, zero;
   *error = (struct plan_error){0, NULL};
-  if (length > PLAN_MAX) return error->reason = "plan longer than 4 MiB", false;
+  if (length > PLAN_MAX) return error->reason = "plan longer than 16 MiB", false;
   struct reader r = {data, (uint32_t)length};
   if (!read_u32(&r, &magic) || !read_u16(&r, &version) || !read_u16(&r, &zero) || !read_u32(&r, &total) || !read_u32(&r, &steps)) return error->reason = "truncated header", false;
   if (magic != PLAN_MAGIC) return error->reason = "not a launch plan", false;

@@ -21,11 +21,12 @@
 #define PLAN_VERSION 2u
 #define PLAN_HEADER 16u        /* bytes */
 #define STEP_HEADER 8u         /* bytes */
-#define PLAN_MAX (4u << 20)    /* bytes */
+#define PLAN_MAX (16u << 20)   /* bytes: twice execve(2)'s 6 MiB of arguments and environment, each with its length, and the rest of a plan */
 #define PLAN_MAX_STEPS 4096u
 #define PLAN_MAX_STRING (128u << 10) /* bytes with the NUL: MAX_ARG_STRLEN of execve(2) */
 #define PLAN_MAX_BLOB (1u << 20)     /* bytes: the content of a file */
-#define PLAN_MAX_LIST 16384u         /* items: arguments, variables, groups */
+#define PLAN_MAX_LIST (1u << 20)     /* items: arguments, variables; 6 MiB hold 629,145 strings of one byte with their pointers (fs/exec.c) */
+#define PLAN_MAX_GROUPS 65536u       /* items: NGROUPS_MAX, linux/limits.h */
 #define PLAN_MAX_FORKS 8u
 #define PLAN_MAX_FILTER 4096u        /* struct sock_filter: BPF_MAXINSNS, linux/bpf_common.h */
 

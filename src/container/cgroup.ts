@@ -9,10 +9,12 @@ import { accessSync, constants, mkdirSync, readdirSync, readFileSync, writeFileS
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../errors.ts';
+import { pidfdOpen, pidfdSignal } from '../host/process.ts';
 import { controllerFix, findDelegation, type Delegation } from './cgroup-delegation.ts';
 import { controllerOf, resourcesToFiles, type CgroupFile } from './cgroup-files.ts';
 import { cgroupName, rememberCgroup, removeTree } from './cgroup-remains.ts';
 import { parseCgroupStats, parseKeyed, type CgroupStats } from './cgroup-stats.ts';
+import { SIGKILL } from './signals.ts';
 import type { Resources } from './spec.ts';
 import { enterScope } from './systemd-scope.ts';
 
@@ -142,7 +144,17 @@ export class ContainerCgroup {
     try {
       writeFileSync(join(this.path, 'cgroup.kill'), '1');
     } catch {
-      for (const pid of this.processes()) signalQuietly(pid);
+      for (const pid of this.processes()) this.#killMember(pid);
+    }
+  }
+
+  /** Held first, and then looked for again: its pid may have become another process's since it was read. */
+  #killMember(pid: number): void {
+    try {
+      using held = pidfdOpen(pid);
+      if (this.processes().includes(pid)) pidfdSignal(held.number, SIGKILL);
+    } catch {
+      // it is gone
     }
   }
 
@@ -261,14 +273,6 @@ function pids(file: string): number[] {
     .filter(Boolean)
     .map(Number)
     .filter((pid) => pid > 0);
-}
-
-function signalQuietly(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // it is gone
-  }
 }
 
 function read(file: string): string | undefined {

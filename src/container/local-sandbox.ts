@@ -16,7 +16,7 @@ import { explainLaunchError, type Stage } from './launch-failure.ts';
 import type { AwaitTag, LaunchPlan, Step } from './launch-plan.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from './namespaces.ts';
 import { planExec } from './plan.ts';
-import { containerProcesses, namespaceHolder, processTree, readStat, sumStats, ZOMBIE } from './processes.ts';
+import { containerProcesses, mountSpaceOf, namespaceHolder, processesOfMountSpace, processTree, readStat, sumStats, ZOMBIE } from './processes.ts';
 import { ps } from './ps.ts';
 import { SIGKILL } from './signals.ts';
 import type { ProcessSpec, Resources, Spec } from './spec.ts';
@@ -58,6 +58,8 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
   #cgroup: ContainerCgroup | undefined;
   #started = false;
   #go = Promise.withResolvers<void>();
+  /** of its processes alone */
+  #mountSpace: string | undefined;
   #destroyed: Promise<undefined> | undefined;
 
   constructor(spec: Spec, options: LocalSandboxOptions) {
@@ -90,6 +92,7 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
       await Promise.race([ready.promise, this.#launched.started]);
       this.#pid = await this.#launched.pid;
       this.#startTime = readStat(this.#pid)?.startTime;
+      this.#mountSpace = mountSpaceOf(namespaceHolder(this.#pid));
     } catch (error) {
       throw explainLaunchError(error, 'create');
     }
@@ -225,8 +228,8 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
 
   async #end(): Promise<undefined> {
     const launched = this.#launched;
+    let survivors: number[] = [];
     if (launched) {
-      const survivors = this.#ownPid || this.#pid === 0 ? [] : this.#alive();
       launched.signal(SIGKILL);
       // a plan that still waits for its answer dies of the refusal
       this.#go.reject(new HuskError('the container was destroyed before it was started', { kind: 'conflict' }));
@@ -234,21 +237,30 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
       for (const exec of this.#execs) exec.signal(SIGKILL);
       await launched.exited;
       if (!this.#started) closeTerminal(launched);
-      if (!this.#ownPid) await this.#killAll(survivors);
+      if (!this.#ownPid) survivors = await this.#killAll();
     }
     // the pid namespace is gone, and with it every mount, interface and process of the container
     await this.#options.release?.();
     await this.#cgroup?.remove();
+    if (survivors.length > 0) throw new HuskError(`processes ${survivors.join(', ')} of container ${this.#options.id} do not end`, { kind: 'unavailable' });
   }
 
-  /** `--pid host` and `container:X`: no pid namespace dies with the first process, so what it left is looked for. */
-  async #killAll(known: number[]): Promise<void> {
+  /**
+   * `--pid host` and `container:X`: no pid namespace dies with the first process, so what it left is looked for: in its cgroup, and by its mount
+   * namespace, which every container has of its own and a process that lost its parent keeps.
+   * @returns those that do not end
+   */
+  async #killAll(): Promise<number[]> {
+    let alive: number[] = [];
     for (let round = 0; round < KILL_ROUNDS; round++) {
-      const alive = [...new Set(known.flatMap((pid) => containerProcesses(pid, { ownPid: false })))];
-      if (alive.length === 0) return;
-      for (const pid of alive) signalPid(pid, SIGKILL);
+      this.#cgroup?.kill();
+      const space = this.#mountSpace;
+      alive = [...(this.#cgroup?.processes() ?? []), ...(space === undefined ? [] : processesOfMountSpace(space))];
+      if (alive.length === 0) return [];
+      for (const pid of alive) if (space !== undefined) killMember(pid, space);
       await new Promise((resolve) => setTimeout(resolve, KILL_ROUND_MS));
     }
+    return [...new Set(alive)];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -277,6 +289,16 @@ function signalGroup(leader: number, startTime: string | undefined, signal: numb
     process.kill(-leader, signal);
   } catch {
     // it leads no group, or all of it has ended
+  }
+}
+
+/** SIGKILL, if that pid is still a process of this mount namespace once it cannot become another's. */
+function killMember(pid: number, space: string): void {
+  try {
+    using pidfd = pidfdOpen(pid);
+    if (mountSpaceOf(pid) === space) pidfdSignal(pidfd.number, SIGKILL);
+  } catch {
+    // it has ended meanwhile
   }
 }
 

@@ -2,14 +2,16 @@
  * The binary form of a launch plan, as `husk-init run` reads it. guest/init/plan.h has the layout, the bounds and the same numbers.
  * Bytes out; it performs nothing.
  */
-import { HuskError } from '../errors.ts';
+import { EXIT_NOT_EXECUTABLE, HuskError } from '../errors.ts';
 import type { AwaitTag, LaunchPlan, Step } from './launch-plan.ts';
 
 const MAGIC = 0x504c4b48;
 const VERSION = 2;
 const HEADER_BYTES = 16;
 const STEP_HEADER_BYTES = 8;
-export const MAX_PLAN_BYTES = 4 << 20;
+export const MAX_PLAN_BYTES = 16 << 20;
+/** bytes of one argument or variable, its NUL included: MAX_ARG_STRLEN of include/uapi/linux/binfmts.h */
+const MAX_ARGUMENT_BYTES = 128 << 10;
 
 const OPS = [
   'setns',
@@ -280,10 +282,10 @@ function writeFields(out: PlanWriter, step: Step): number {
       out.u32(step.fd);
       return 0;
     case 'environment':
-      out.strings(step.env);
+      out.strings(fitting(step.env, (variable) => `the environment variable ${variable.slice(0, 80).split('=')[0]}`));
       return 0;
     case 'exec':
-      out.strings(step.args);
+      out.strings(fitting(step.args, (_, index) => `argument ${index}`));
       return 0;
     default:
       // a step that TypeScript does not know; `never` makes a forgotten case a type error
@@ -291,10 +293,22 @@ function writeFields(out: PlanWriter, step: Step): number {
   }
 }
 
+/** @throws HuskError `limit` naming the first string that execve(2) would refuse */
+function fitting(strings: readonly string[], what: (value: string, index: number) => string): readonly string[] {
+  const index = strings.findIndex((value) => value.length >= MAX_ARGUMENT_BYTES / 4 && Buffer.byteLength(value) >= MAX_ARGUMENT_BYTES);
+  if (index === -1) return strings;
+  const value = strings[index]!;
+  throw new HuskError(`${what(value, index)} has ${Buffer.byteLength(value)} bytes: Linux gives a program at most ${MAX_ARGUMENT_BYTES - 1} in one`, {
+    kind: 'start-failed',
+    exitCode: EXIT_NOT_EXECUTABLE,
+    fix: 'pass it in a file: -v or cp',
+  });
+}
+
 /**
  * The plan in the form `husk-init run` reads. It checks what it writes itself (NUL bytes, the total length); the other bounds are
  * checked by husk-init before the first step runs, and come back as a LaunchError of op `plan`.
- * @throws HuskError `invalid` for a string with a NUL byte, `limit` for a plan over 4 MiB
+ * @throws HuskError `invalid` for a string with a NUL byte, `limit` for a plan over 16 MiB, or a string that no program can be given
  */
 export function encodePlan(plan: LaunchPlan): Uint8Array {
   const out = new PlanWriter();

@@ -91,6 +91,14 @@ export function containerProcesses(first: number, options: { ownPid: boolean; mo
   return [...found].sort((a, b) => a - b);
 }
 
+/** What names a process's mount namespace; undefined when it has ended. */
+export const mountSpaceOf = (pid: number): string | undefined => namespaceOf(pid, 'mnt');
+
+/** Every living process of a mount namespace, whoever its parent is by now. */
+export function processesOfMountSpace(space: string): number[] {
+  return allPids().filter((pid) => namespaceOf(pid, 'mnt') === space && (readStat(pid)?.state ?? ZOMBIE) !== ZOMBIE);
+}
+
 /**
  * These processes and all that descend from them, by the kernel's own lists: what it costs depends on the container alone, not on what else runs here. A process that
  * is made or ends meanwhile may be missed (proc_pid_task(5)), so nothing is killed by this list.

@@ -1,5 +1,6 @@
 /** Requests to the supervisor of a running container: one connection each. A supervisor that is gone is no error here: the record is mended and read again. */
 import { HuskError } from '../errors.ts';
+import { readAccess } from '../supervisor/access.ts';
 import { SupervisorClient } from '../supervisor/client.ts';
 import type { Event, Request } from '../supervisor/protocol.ts';
 import type { EngineContext } from './context.ts';
@@ -13,10 +14,16 @@ const PATIENCE_MS = 10_000;
 
 function unreachable(context: EngineContext, container: Container): HuskError {
   const pid = container.state.supervisor?.pid;
-  return new HuskError(`cannot reach the supervisor of container ${container.id}: process ${pid} lives, but not on ${context.paths.socket(container.id)}`, {
+  const { socket } = readAccess(context.paths, container.id);
+  return new HuskError(`cannot reach the supervisor of container ${container.id}: process ${pid} lives, but not on ${socket}`, {
     kind: 'unavailable',
-    fix: `kill -9 ${pid} ends it and its container; what the container wrote stays`,
+    fix: `husk stop ${container.name} ends it all the same; what the container wrote stays`,
   });
+}
+
+/** A supervisor that lives and cannot be asked: its socket is gone, or lies where others could have put one. */
+export function isUnreachable(error: unknown): boolean {
+  return error instanceof HuskError && (error.kind === 'unavailable' || error.kind === 'unsupported' || error.kind === 'unauthorized');
 }
 
 export function isRunning(container: Container): boolean {
@@ -32,7 +39,7 @@ export function notRunning(container: Container): HuskError {
 export async function connect(context: EngineContext, container: Container): Promise<SupervisorClient | undefined> {
   const started = performance.now();
   for (let current: Container | undefined = container; current && isRunning(current); current = reread(context, container.id)) {
-    const client = await SupervisorClient.connect(context.paths.socket(current.id));
+    const client = await SupervisorClient.connect(readAccess(context.paths, current.id));
     if (client) return client;
     if (performance.now() - started > PATIENCE_MS) throw unreachable(context, current);
     await new Promise((resolveAfter) => setTimeout(resolveAfter, RETRY_MS));

@@ -3,6 +3,7 @@
  * opens what they share, on demand, and hands it to them. Knows no isolation.
  */
 import { readConfig, type Config } from '../config.ts';
+import { closeDataRoot } from '../data-root.ts';
 import type { Image, Images } from '../images/contract.ts';
 import { ImageStore } from '../images/images.ts';
 import { paths as computePaths, type Paths } from '../paths.ts';
@@ -48,6 +49,7 @@ export interface EngineParts {
 /** Opens the database at once; everything else on first use. */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const { paths, config } = locate(options);
+  await closeRoot(paths);
   const database = openDatabase(paths.database);
   const parts = options.parts ?? {};
   const imagesOf = parts.images ?? (() => new ImageStore({ database, paths, config }));
@@ -71,6 +73,11 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   return engineOf(context);
 }
 
+/** Before anything is written in it. Of root's containers the root is somebody else, who must pass through. */
+async function closeRoot({ dataRoot }: Paths): Promise<void> {
+  closeDataRoot(dataRoot, process.geteuid!() === 0 ? (await import('../rootless/idmap.ts')).containerRootGroup() : undefined);
+}
+
 /** Where the engine's data is, and its config. */
 function locate(options: Pick<EngineOptions, 'dataRoot' | 'configFile'>): { paths: Paths; config: Config } {
   const paths = computePaths({ dataRoot: options.dataRoot });
@@ -82,7 +89,15 @@ function locate(options: Pick<EngineOptions, 'dataRoot' | 'configFile'>): { path
 /** Looks for damage without opening the engine, which a damaged database forbids. */
 export async function* checkSystem(options: Pick<EngineOptions, 'dataRoot' | 'configFile'> & { repair: boolean; stop: boolean }): AsyncGenerator<Finding> {
   const { systemCheck } = await import('./check/check.ts');
-  yield* systemCheck({ ...locate(options), repair: options.repair, stop: options.stop });
+  const located = locate(options);
+  await closeRoot(located.paths);
+  yield* systemCheck({ ...located, repair: options.repair, stop: options.stop });
+}
+
+/** What looks at a container's files, or writes them. */
+async function ofFiles<T>(work: (files: typeof import('./files.ts')) => Promise<T>): Promise<T> {
+  const files = await import('./files.ts');
+  return files.endingWithOne(() => work(files));
 }
 
 function engineOf(context: EngineContext): Engine {
@@ -114,14 +129,16 @@ function engineOf(context: EngineContext): Engine {
     imageUsers: (imageId) => imageUsers(context, imageId),
     inspect: async (container, options) => (await import('./inspect.ts')).inspect(context, container, options),
     inspectImage: (reference) => inspectImage(context.images.get(reference)),
-    export: async (container) => (await import('./files.ts')).exportContainer(context, container),
-    statPath: async (container, path) => (await import('./files.ts')).statPath(context, container, path),
-    archive: async (container, path) => (await import('./files.ts')).archive(context, container, path),
-    extract: async (container, path, tar, options) => (await import('./files.ts')).extract(context, container, path, tar, options),
-    copyFrom: async (container, path, destination, options) => (await import('./copy/copy.ts')).copyFrom(context, container, { path, destination }, options),
-    copyTo: async (container, source, path, options) => (await import('./copy/copy.ts')).copyTo(context, container, { source, path }, options),
-    changes: async (container) => (await import('./files.ts')).changes(context, container),
-    commit: async (container, options) => (await import('./commit.ts')).commit(context, container, options),
+    export: (container) => ofFiles((files) => files.exportContainer(context, container)),
+    statPath: (container, path) => ofFiles((files) => files.statPath(context, container, path)),
+    archive: (container, path) => ofFiles((files) => files.archive(context, container, path)),
+    extract: (container, path, tar, options) => ofFiles((files) => files.extract(context, container, path, tar, options)),
+    copyFrom: (container, path, destination, options) =>
+      ofFiles(async () => (await import('./copy/copy.ts')).copyFrom(context, container, { path, destination }, options)),
+    copyTo: (container, source, path, options) =>
+      ofFiles(async () => (await import('./copy/copy.ts')).copyTo(context, container, { source, path }, options)),
+    changes: (container) => ofFiles((files) => files.changes(context, container)),
+    commit: (container, options) => ofFiles(async () => (await import('./commit.ts')).commit(context, container, options)),
     prune: (options) => prune(context, options),
     diskUsage: async () => (await import('./disk-usage.ts')).diskUsage(context),
     volumes: () => context.volumes(),

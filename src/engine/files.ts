@@ -102,9 +102,10 @@ export class ContainerFiles implements Disposable {
         output.on('error', () => {});
         return { header: checkHeader(await firstLine(output), request), rest: output };
       } catch (error) {
+        if (input?.errored) throw input.errored;
         // it ended in between: its files are still there, and nothing has been sent
         const ended = running && error instanceof HuskError && (error.kind === 'unavailable' || error.kind === 'conflict');
-        if (!ended || input?.readableDidRead) throw error;
+        if (!ended || input?.readableDidRead || input?.destroyed) throw error;
         client[Symbol.dispose]();
         await new Promise((after) => setTimeout(after, POLL_MS));
         this.#opened = await this.#again();
@@ -197,7 +198,14 @@ export async function extract(context: EngineContext, reference: string, path: s
   const { decompress } = await import('../images/layers/decompress.ts');
   const plain = Readable.from(decompress(tar, { programs: true }), { objectMode: false });
   const { user } = container.config;
-  await named(reference, path, () => withFiles(context, container, (files) => files.extract(path, plain, { replaceKinds: options.replaceKinds, ...(options.containerUser && user !== '' && { user }) })));
+  const asked = { replaceKinds: options.replaceKinds, ...(options.containerUser && user !== '' && { user }) };
+  try {
+    await named(reference, path, () => withFiles(context, container, (files) => files.extract(path, plain, asked)));
+  } catch (error) {
+    // nobody takes the rest: whoever writes it must not be waited for
+    tar.destroy();
+    throw error;
+  }
   recordEvent(context, container, 'extract-to-dir');
 }
 
@@ -211,6 +219,18 @@ export async function exportContainer(context: EngineContext, reference: string)
 export async function changes(context: EngineContext, reference: string): Promise<{ kind: 'A' | 'C' | 'D'; path: string }[]> {
   const container = resolve(context, reference);
   return withFiles(context, container, (files) => files.changes());
+}
+
+/**
+ * Docker's client ends these commands with 1 whatever failed, in its daemon or beneath it; 125 is `run`'s own word for "no container ran".
+ * (docker/cli cmd/docker: an error without a status code of its own.)
+ */
+export async function endingWithOne<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof HuskError && error.exitCode === EXIT_HUSK_FAILED ? error.withExitCode(1) : error;
+  }
 }
 
 /** Docker's text for a path that is not there, whoever noticed. */
@@ -237,12 +257,13 @@ function firstLine(stream: Readable): Promise<string> {
       stream.off('readable', read);
       stream.off('error', fail);
       stream.off('end', early);
+      stream.off('close', early);
     };
     const fail = (error: Error) => {
       done();
       reject(error);
     };
-    const early = () => fail(broken('it ended before it began'));
+    const early = () => fail(stream.errored ?? broken('it ended before it began'));
     const read = () => {
       for (let chunk = stream.read() as Buffer | null; chunk; chunk = stream.read() as Buffer | null) {
         head = Buffer.concat([head, chunk]);
@@ -257,7 +278,8 @@ function firstLine(stream: Readable): Promise<string> {
         return resolveLine(head.toString('utf8', 0, end));
       }
     };
-    stream.on('readable', read).once('error', fail).once('end', early);
+    if (stream.destroyed) return early();
+    stream.on('readable', read).once('error', fail).once('end', early).once('close', early);
   });
 }
 

@@ -2,7 +2,6 @@
  * Starts the supervisor of a VM container, which is the VMM, in its jail (src/rootless/jail.ts): it sees husk's own files, the data root, the runtime
  * folder, /dev/kvm and the folders to share, and has no network but a socket to the passt started beside it. Nothing here survives this command but those two.
  */
-import { mkdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { FIRST_INHERITED, launch } from '../container/executor.ts';
 import { compileSeccomp } from '../container/seccomp/compile.ts';
@@ -10,6 +9,7 @@ import { checkJournal, JOURNAL_SOCKET } from '../logs/journal.ts';
 import { paths as computePaths } from '../paths.ts';
 import { streamPair } from '../host/socket.ts';
 import type { Passt } from '../network/passt.ts';
+import { makeRuntimeFolder } from '../runtime-folder.ts';
 import { INIT_PROGRAM, INTERNAL, OWN_FILES, SELF } from '../program.ts';
 import { idMaps, writeIdMaps } from '../rootless/idmap.ts';
 import { jailPlan, nodeBinds, nodeEnvironment, partBinds, type JailBind } from '../rootless/jail.ts';
@@ -28,7 +28,7 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   if (task.log.driver === 'journald') checkJournal();
   dismissSupervisor();
   const { spec, binds } = shares(task);
-  mkdirSync(task.runtimeDir, { recursive: true, mode: 0o700 });
+  makeRuntimeFolder(task.runtimeDir);
   const isRoot = process.getuid!() === 0;
   const out = task.outbound ? await wayOut(task) : undefined;
   const plan = jailPlan({

@@ -1,14 +1,19 @@
-/** `rm`, `rename` and `container prune`. A removal is claimed in the record first, so that two of them, or one and a start, never meet. */
+/**
+ * `rm`, `rename` and `container prune`. A removal is claimed in the record first, so that two of them, or one and a start, never meet; a forced one waits for
+ * another's and is content when that has done it.
+ */
 import { HuskError } from '../errors.ts';
+import { startTimer } from '../long-timer.ts';
 import { appendEvent } from '../state/events.ts';
 import { identifySelf, isAlive } from '../state/process-identity.ts';
 import { sweepRemoved } from '../supervisor/removal.ts';
 import type { EngineContext } from './context.ts';
 import type { Container, Engine } from './contract.ts';
-import { ask, isRunning, reread } from './control.ts';
+import { ask, isRunning, isUnreachable, reread } from './control.ts';
 import { keepContainerCopy } from './copies.ts';
 import { recordEvent } from './events.ts';
 import { checkPruneFilters, matchPrune } from './filters.ts';
+import { killProcess } from './kill-process.ts';
 import { sizeOf } from './list.ts';
 import { checkName } from './names.ts';
 import { finishRemoval, resolve, resolveAll } from './truth.ts';
@@ -17,6 +22,8 @@ import { waitUntilStopped } from './wait.ts';
 const SIGKILL = 9;
 /** how often a removal looks whether a start or a copy is over, ms */
 const POLL_MS = 20;
+/** ms a forced removal waits for the supervisor to kill; a machine is switched off 20 s after a SIGKILL that had no effect (src/vmm/sandbox.ts) */
+const KILL_PATIENCE_MS = 30_000;
 
 export async function remove(context: EngineContext, reference: string, options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
   const container = resolve(context, reference);
@@ -36,25 +43,50 @@ async function claim(context: EngineContext, { id }: Container, { reference, for
     if (!container) return undefined;
     if (isRunning(container)) {
       if (!force) throw cannotRemove(container, container.state.status);
-      await ask(context, container, { type: 'signal', signal: SIGKILL, byUser: true });
-      await waitUntilStopped(context, id);
+      await end(context, container);
     }
     let taken = false;
     const claimed = context.store.change(id, (state, record) => {
       const isClaimed = state.claim !== undefined && isAlive(state.claim.by);
       // somebody was faster: once more
-      if (isRunning(record) || (isClaimed && state.claim!.operation !== 'remove')) return undefined;
+      if (isRunning(record) || (isClaimed && (force || state.claim!.operation !== 'remove'))) return undefined;
       if (isClaimed) throw new HuskError(`removal of container ${reference} is already in progress`, { kind: 'conflict' });
       taken = true;
       return { ...state, status: 'removing', claim: { by: identifySelf(), operation: 'remove' } };
     });
     if (taken || !claimed) return claimed;
+    await pause(POLL_MS);
   }
 }
 
+/** Kills what runs in it. A supervisor that cannot be asked, or does not do it in time, is killed itself, and its container with it. */
+async function end(context: EngineContext, container: Container): Promise<void> {
+  const { id } = container;
+  const killed = (async () => {
+    await ask(context, container, { type: 'signal', signal: SIGKILL, byUser: true });
+    await waitUntilStopped(context, id);
+  })();
+  let cancel: () => void;
+  const late = new Promise<void>((resolve) => (cancel = startTimer(KILL_PATIENCE_MS, resolve)));
+  try {
+    await Promise.race([killed, late]);
+  } catch (error) {
+    if (!isUnreachable(error)) throw error;
+  } finally {
+    cancel!();
+  }
+  // its connection ends with the supervisor
+  killed.catch(() => {});
+  const left = reread(context, id);
+  if (left && isRunning(left)) killProcess(left.state.supervisor);
+  await waitUntilStopped(context, id);
+}
+
+const pause = (ms: number) => new Promise((after) => setTimeout(after, ms));
+
 /** Somebody starts it, or copies from or to it while it does not run: that ends by itself. */
 async function untilFree(context: EngineContext, id: string): Promise<void> {
-  while (['start', 'copy'].includes(reread(context, id)?.state.claim?.operation ?? '')) await new Promise((after) => setTimeout(after, POLL_MS));
+  while (['start', 'copy'].includes(reread(context, id)?.state.claim?.operation ?? '')) await pause(POLL_MS);
 }
 
 function cannotRemove(container: Container, status: string): HuskError {

@@ -4,11 +4,14 @@ import { HuskError } from '../errors.ts';
 import type { Request } from '../supervisor/protocol.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
-import { ask, isRunning } from './control.ts';
+import { ask, isRunning, isUnreachable, reread } from './control.ts';
 import { recordEvent } from './events.ts';
+import { signalProcess } from './kill-process.ts';
 import { start } from './start.ts';
 import { resolve } from './truth.ts';
 import { waitUntilStopped } from './wait.ts';
+
+const SIGTERM = 15;
 
 export interface StopOptions {
   /** seconds; -1 waits for ever */
@@ -21,8 +24,17 @@ export async function stop(context: EngineContext, reference: string, options: S
   const signal = options.signal === undefined ? undefined : parseSignal(options.signal);
   const container = resolve(context, reference);
   if (!isRunning(container)) return;
-  await ask(context, container, { type: 'stop', timeout: options.timeout, signal });
+  let reached = true;
+  try {
+    await ask(context, container, { type: 'stop', timeout: options.timeout, signal });
+  } catch (error) {
+    // without its socket it ends its container at SIGTERM, as at a logout, by the container's own stop signal and grace
+    reached = !(isUnreachable(error) && signalProcess(reread(context, container.id)?.state.supervisor, SIGTERM));
+    if (reached) throw error;
+  }
   await waitUntilStopped(context, container.id);
+  // a logout is not a person's wish, and its restart policy would hold after the next
+  if (!reached) context.store.change(container.id, (state) => ({ ...state, stoppedByUser: true }));
   recordEvent(context, container, 'stop');
 }
 

@@ -2,18 +2,19 @@
  * What is really so. A record says what a process last wrote; that process may have been killed since. Every reader comes through
  * here: a stale record is mended in a transaction before anybody sees it, half-done removals are finished.
  */
-import { rmSync } from 'node:fs';
 import { removeRememberedCgroup } from '../container/cgroup-remains.ts';
 import { HuskError } from '../errors.ts';
 import type { ContainerState } from '../state/containers.ts';
 import { appendEvent } from '../state/events.ts';
 import { identifySelf, isAlive } from '../state/process-identity.ts';
 import { ranFor, rfc3339 } from '../state/time.ts';
+import { removeSocket } from '../supervisor/access.ts';
 import { restingHealth } from '../supervisor/health.ts';
 import { removeRecordAndFolder } from '../supervisor/removal.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
 import { eventAttributes } from './events.ts';
+import { killProcess } from './kill-process.ts';
 
 /** 128 + SIGKILL: what Docker shows for a container whose runtime was killed */
 const KILLED = 137;
@@ -73,16 +74,10 @@ function isStale(state: ContainerState): boolean {
 
 function mend(context: EngineContext, record: Container, state: ContainerState): ContainerState {
   if (state.status === 'removing') return { ...state, claim: { by: identifySelf(), operation: 'remove' } };
-  rmSync(context.paths.socket(record.id), { force: true });
+  removeSocket(context.paths, record.id);
   if (state.status === 'created' || state.status === 'exited' || state.status === 'dead') return { ...state, claim: undefined };
   // its parent-death signal takes the container's first process along with the supervisor; this is for the time between
-  if (state.process && isAlive(state.process)) {
-    try {
-      process.kill(state.process.pid, 'SIGKILL');
-    } catch {
-      // gone meanwhile
-    }
-  }
+  killProcess(state.process);
   removeRememberedCgroup(context.paths.container(record.id));
   const attributes = eventAttributes(record);
   appendEvent(context.database, { Type: 'container', Action: 'die', Actor: { ID: record.id, Attributes: { ...attributes, execDuration: ranFor(state.startedAt), exitCode: String(KILLED) } } });

@@ -4,7 +4,7 @@
  * a launch plan.
  */
 import { release } from 'node:os';
-import { AGENT_PROTOCOL_VERSION, CONTROL_PORT, encodeMessage, MessageDecoder, type Message } from '../agent-protocol.ts';
+import { AGENT_PROTOCOL_VERSION, CONTROL_PORT, encodeMessage, MAX_REQUEST, MessageDecoder, type Message } from '../agent-protocol.ts';
 import { failureOf } from '../container/files/main.ts';
 import { DescriptorStream } from '../host/descriptor-stream.ts';
 import { connectVsock } from '../host/vsock.ts';
@@ -15,7 +15,7 @@ function serve(): void {
   const control = new DescriptorStream(connectVsock(HOST_CID, CONTROL_PORT));
   const send = (message: Message) => void control.write(encodeMessage(message));
   const machine = new Machine((notice) => send({ kind: 'notice', notice }));
-  const decoder = new MessageDecoder();
+  const decoder = new MessageDecoder(MAX_REQUEST);
 
   async function answer(message: Message): Promise<void> {
     if (message.kind !== 'request') return;

@@ -50,9 +50,9 @@ export function sendOutput(source: Readable, number: number | undefined): Output
   source.on('error', () => stream.end()); // EIO: the terminal was hung up
   source.pipe(stream);
   const quiet = async () => {
-    const start = Date.now();
+    const start = performance.now();
     const waits = () => stream.writableLength > 0 || looks < QUIET_LOOKS;
-    for (looks = 0; !stream.destroyed && waits() && Date.now() - start < FLUSH_MS; looks++) {
+    for (looks = 0; !stream.destroyed && waits() && performance.now() - start < FLUSH_MS; looks++) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       // timers go before what there is to read: one turn for it
       await new Promise((turn) => setImmediate(turn));

@@ -13,6 +13,8 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_PASSCRED = 16;
+const SO_PEERCRED = 17;
+const SO_PEERPIDFD = 77;
 const SCM_RIGHTS = 1;
 const SCM_CREDENTIALS = 2;
 const MSG_DONTWAIT = 0x40;
@@ -40,8 +42,28 @@ const socketpair = systemCall<(domain: number, type: number, protocol: number, f
 const setsockopt = systemCall<(fd: number, level: number, name: number, value: Int32Array, length: number) => number>(
   'int setsockopt(int fd, int level, int name, const int *value, unsigned int length)',
 );
+const c_getsockopt = systemCall<(fd: number, level: number, name: number, value: Int32Array, length: Int32Array) => number>(
+  'int getsockopt(int fd, int level, int name, void *value, void *length)',
+);
 const c_recvmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => number>('long recvmsg(int fd, void *header, int flags)');
 const c_sendmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => number>('long sendmsg(int fd, const void *header, int flags)');
+
+/**
+ * SO_PEERCRED: who connected, or listens, at the other end, as it was at that moment; ids as this process's namespaces show them.
+ * @throws SyscallError
+ */
+export function peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
+  const credentials = new Int32Array(3); // safe: struct ucred is three 32-bit numbers, and the length says so
+  checked(c_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, Int32Array.of(credentials.byteLength)), 'getsockopt');
+  return { pid: credentials[0]!, uid: credentials[1]! >>> 0, gid: credentials[2]! >>> 0 };
+}
+
+/** SO_PEERPIDFD (Linux 6.5): that very process, also when its pid has been given to another since. @returns undefined before that, or when it is gone */
+export function peerPidfd(fd: number): Fd | undefined {
+  const pidfd = new Int32Array(1); // safe: the kernel writes one int
+  const result = c_getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, pidfd, Int32Array.of(pidfd.byteLength));
+  return result < 0 ? undefined : new Fd(pidfd[0]!);
+}
 
 /** Two connected SOCK_STREAM ends, close-on-exec. @throws SyscallError */
 export function streamPair(): { near: Fd; far: Fd } {

@@ -1,6 +1,7 @@
 /**
  * The image room's rows in the database: images, their layers and names, and which layers are on disk. Each change is one
- * transaction, so an image record never refers to a layer that is not whole. Never touches layer files but to see that they are there.
+ * transaction, so an image record never refers to a layer that is not whole. Of layer files it looks at
+ * the size, and takes away a tar that has another than its row says; beside the database it keeps copies of the names.
  */
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -91,6 +91,8 @@ export class Process {
 /** Feeds a process, reads both of its outputs, and waits for its end. */
 export async function collect<E extends Encoding = 'utf8'>(running: Process, { input, encoding, maxOutput = MAX_OUTPUT, signal }: CollectOptions<E>): Promise<Output<E>> {
   const feeding = feed(running, input);
+  // told by the race below; what comes after it has nobody to tell
+  feeding.catch(() => {});
   let total = 0;
   const take = async (stream: Readable): Promise<Buffer> => {
     const chunks: Buffer[] = [];
@@ -105,9 +107,9 @@ export async function collect<E extends Encoding = 'utf8'>(running: Process, { i
   if (signal?.aborted) kill();
   signal?.addEventListener('abort', kill, { once: true });
   try {
-    const [stdout, stderr, exit] = await Promise.all([take(running.stdout), take(running.stderr), running.exited]);
+    // an input that fails leaves a command that waits for the rest of it: it is killed, and the input's error is the call's
+    const [stdout, stderr, exit] = await Promise.all([take(running.stdout), take(running.stderr), running.exited, feeding]);
     signal?.throwIfAborted();
-    await feeding;
     const text = (bytes: Buffer) => (encoding === 'buffer' ? bytes : bytes.toString('utf8')) as Output<E>['stdout'];
     return { ...exit, stdout: text(stdout), stderr: text(stderr) };
   } catch (error) {

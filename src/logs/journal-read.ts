@@ -41,14 +41,14 @@ async function* ask(id: string, options: Asked, place: { cursor?: string }): Asy
   const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
   const stop = () => void child.kill();
   options.signal?.addEventListener('abort', stop, { once: true });
-  let heard = Date.now();
+  let heard = performance.now();
   const watch = options.follow && setInterval(() => {
-    if (!options.follow!() && Date.now() - heard > QUIET_MS) stop();
+    if (!options.follow!() && performance.now() - heard > QUIET_MS) stop();
   }, QUIET_MS / 2);
   try {
     await Promise.race([failed, new Promise((resolve) => child.once('spawn', resolve))]);
     for await (const lines of wholeLines(child.stdout)) {
-      heard = Date.now();
+      heard = performance.now();
       place.cursor = CURSOR.exec(lines.at(-1) ?? '')?.[1] ?? place.cursor;
       const entries = lines.flatMap((line) => parseJournalEntry(line) ?? []);
       if (entries.length > 0) yield entries;

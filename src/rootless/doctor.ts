@@ -7,7 +7,9 @@ import { release, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { findDelegation } from '../container/cgroup-delegation.ts';
 import { readOptional } from '../host/read-optional.ts';
+import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
+import { checkRuntimeFolder } from '../runtime-folder.ts';
 import { findProgram } from './programs.ts';
 import { atLeast, fileSystem, isFolder, probeDevice, probeFuseOverlay, probeMapper, probeNamespace, probeOverlay, probeRanges, probeSwitches, type Probe } from './probe.ts';
 
@@ -46,7 +48,7 @@ export async function doctor(paths: Pick<Paths, 'dataRoot' | 'runtimeDir' | 'tmp
   add('pasta', pasta(), 'warn');
   add('/dev/net/tun', tun(), 'warn');
   add('/dev/kvm', kvm(), 'warn');
-  add('runtime folder', { ok: true, value: paths.runtimeDir }, 'fail');
+  add('runtime folder', runtimeFolder(paths.runtimeDir), 'fail');
   if (uid !== 0) add('linger', linger(uid), 'warn');
   return facts;
 }
@@ -70,6 +72,17 @@ function dataRoot(folder: string): Probe {
   if (!suitable) return { ok: false, value, fix: 'a local disk: HUSK_DATA_ROOT=/some/folder, or "data-root" in the config' };
   if (freeBytes < LOW_SPACE) return { ok: false, value, fix: 'husk system prune, or another data root (HUSK_DATA_ROOT)' };
   return { ok: true, value };
+}
+
+/** Only its owner may enter it: what lies there is believed. */
+function runtimeFolder(folder: string): Probe {
+  try {
+    checkRuntimeFolder(folder);
+    return { ok: true, value: folder };
+  } catch (error) {
+    if (!(error instanceof HuskError)) throw error;
+    return { ok: false, value: error.message, fix: error.fix };
+  }
 }
 
 function seccomp(): Probe {

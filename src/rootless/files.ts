@@ -61,20 +61,29 @@ async function run(request: FilesRequest, context: FilesContext, output: PassThr
   try {
     const job: FilesJob = { request, places: made.places, ...(made.process && { process: made.process }) };
     const launched = runInUserNamespace({ ...made.program, maps: context.maps, program: { internal: 'files', args: [JSON.stringify(job)] }, stdin: context.input ? 'pipe' : 'null', stdout: 'pipe', stderr: 'pipe' });
-    output.once('close', () => launched.signal(SIGKILL));
+    const { input } = context;
+    const { stdin } = launched;
+    // its end alone would look like the end of a whole archive; and who has no pid yet hears no signal, so that is asked again below
+    const stop = () => {
+      launched.signal(SIGKILL);
+      stdin?.destroy();
+    };
+    output.once('close', stop);
     let complaint = '';
     launched.stderr!.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(0, MAX_COMPLAINT)));
     const ended = new Promise((done) => launched.stdout!.once('close', done).once('end', done));
     launched.stdout!.pipe(output, { end: false });
-    if (context.input) {
+    if (input) {
       // it may end before it has read everything
-      launched.stdin!.on('error', () => context.input!.unpipe());
-      context.input.on('error', () => launched.signal(SIGKILL));
-      context.input.pipe(launched.stdin!);
+      stdin!.on('error', () => input.unpipe());
+      input.once('error', stop);
+      input.pipe(stdin!);
     }
     await launched.started;
+    if (output.destroyed || input?.errored) stop();
     const [{ code }] = await Promise.all([launched.exited, ended]);
-    context.input?.resume();
+    input?.resume();
+    if (input?.errored) throw input.errored;
     if (code !== 0) throw failure(complaint, code);
   } finally {
     await made.release();

@@ -95,9 +95,9 @@ async function mountAt(target: string, { directory, data }: { directory: string;
   try {
     await launched.started;
     const pid = await launched.pid;
-    const deadline = Date.now() + READY_TIMEOUT;
+    const deadline = performance.now() + READY_TIMEOUT;
     while (!isMounted(pid, target)) {
-      if (ended || Date.now() > deadline) throw new HuskError(`cannot mount the container's root with fuse-overlayfs: ${reason(said)}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'see husk doctor' });
+      if (ended || performance.now() > deadline) throw new HuskError(`cannot mount the container's root with fuse-overlayfs: ${reason(said)}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'see husk doctor' });
       await sleep(READY_POLL);
     }
     return { pid, close };

@@ -161,6 +161,16 @@ function rootMap(kind: IdKind, etc: string, sources: IdSources): IdMapping[] {
   return map;
 }
 
+/** The host's gid of the root of containers that root starts; undefined where root has no ids to give (`idMaps` says why). */
+export function containerRootGroup(sources: IdSources = {}): number | undefined {
+  try {
+    return rootMap('gid', sources.etc ?? '/etc', sources)[0]!.hostID;
+  } catch (error) {
+    if (error instanceof HuskError) return undefined;
+    throw error;
+  }
+}
+
 /** the command that gives a person ranges of their own */
 export function rangeFix(owner: { name?: string; uid: number }): string {
   return `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${owner.name ?? owner.uid}`;

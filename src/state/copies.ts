@@ -5,8 +5,8 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** bytes of a copy that is read; a record with its largest environment is a tenth of it */
-const MAX_COPY = 4 << 20;
+/** bytes of a copy that is read; a record has its environment (execve(2) takes 6 MiB) and labels several times */
+const MAX_COPY = 64 << 20;
 
 /** Whole or not at all. Never throws: a full disk is told by the record's own write. */
 export function writeCopy(file: string, value: unknown): void {

@@ -116,7 +116,7 @@ const BUSY_TIMEOUT_MS = 10_000;
  * @throws HuskError `unsupported` when a newer husk has written it, `corrupt` when SQLite cannot read it, or when it is gone and its data is not
  */
 export function openDatabase(file: string): DatabaseSync {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o711 });
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const { DatabaseSync } = sqlite();
   if (isFull(file)) spendReserve(file);
   try {

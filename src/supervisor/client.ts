@@ -3,9 +3,12 @@
  * through: what the reader of `stdout` does not take is not read from the socket. Never touches records.
  */
 import { connect, type Socket } from 'node:net';
+import { dirname } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { checkRuntimeFolder, isHeldInPlace, nameSocket } from '../runtime-folder.ts';
 import type { ExitStatus, FilesRequest } from '../sandbox.ts';
+import type { Access } from './access.ts';
 import { decodeMessage, encodeMessage, encodeStream, FrameDecoder } from './frames.ts';
 import { FRAME_JSON, FRAME_STDERR, FRAME_STDIN, FRAME_STDOUT, type Event, type Request } from './protocol.ts';
 
@@ -34,21 +37,20 @@ export class SupervisorClient implements Disposable {
     socket.once('close', () => this.#close());
   }
 
-  /** @returns undefined when nobody listens there */
-  static connect(path: string): Promise<SupervisorClient | undefined> {
-    return new Promise((resolve, reject) => {
-      const socket = connect(path);
-      socket.once('connect', () => {
-        socket.off('error', failed);
-        resolve(new SupervisorClient(socket));
-      });
-      const failed = (error: NodeJS.ErrnoException) => {
-        // ECONNRESET: it stopped listening with this connection in its backlog
-        if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') resolve(undefined);
-        else reject(new HuskError(`cannot connect to the supervisor at ${path}: ${error.message}`, { kind: 'unavailable', cause: error }));
-      };
-      socket.once('error', failed);
-    });
+  /**
+   * @returns undefined when nobody listens there
+   * @throws HuskError when the folder of the socket, or who listens there, is not this user's: what a person types is not told to others
+   */
+  static async connect({ socket: path, key }: Access): Promise<SupervisorClient | undefined> {
+    const folder = dirname(path);
+    checkRuntimeFolder(folder);
+    const socket = await connected(path);
+    if (!socket) return undefined;
+    // koffi costs every command its loading (src/host/libc.ts): the kernel is asked where a path alone proves nothing
+    if (!isHeldInPlace(folder)) await checkListener(socket, path);
+    const client = new SupervisorClient(socket);
+    if (key !== undefined) socket.write(encodeMessage({ type: 'hello', key } satisfies Request));
+    return client;
   }
 
   /** @throws HuskError as the supervisor answered, or `unavailable` when it went away instead */
@@ -77,6 +79,7 @@ export class SupervisorClient implements Disposable {
 
   /**
    * The bytes of the answer, whose end is success; a failure is the stream's error. After its end the connection takes the next request.
+   * An error of either side ends both: the input's is the answer's too, and an answer that failed takes no more input.
    * @param input for `extract`
    */
   files(request: FilesRequest, input?: Readable): Readable {
@@ -87,17 +90,25 @@ export class SupervisorClient implements Disposable {
     stdout.on('error', () => {});
     // dropped before its end: there is no other way to stop the other side
     stdout.once('close', () => stdout.readableEnded || stdout.errored || this.#socket.destroy());
+    if (input) {
+      const fail = (error: Error) => {
+        stdout.destroy(error);
+        this.#socket.destroy();
+      };
+      if (input.errored) fail(input.errored);
+      input.once('error', fail);
+      stdout.once('close', () => {
+        input.unpipe(stdin!);
+        // whoever writes into a pipe must not be cut off because the answer came early
+        if (stdout.readableEnded) input.resume();
+        else input.destroy();
+      });
+    }
     this.request({ type: 'files', request }).then(
       () => {
-        if (!input) return;
-        input.on('error', () => this.#socket.destroy());
+        if (!input || stdout.destroyed) return;
         stdin!.on('error', () => {});
         input.pipe(stdin!);
-        void streams.exited.promise.then(() => {
-          input.unpipe(stdin!);
-          // whoever writes into a pipe must not be cut off because the answer came early
-          input.resume();
-        });
       },
       (error: unknown) => {
         if (this.#streams === streams) this.#streams = undefined;
@@ -195,6 +206,38 @@ export class SupervisorClient implements Disposable {
     // Docker gives 137 too when the one that waited for the container is killed
     this.#end({ code: 128 + 9, error: 'the supervisor was killed' }, gone());
   }
+}
+
+/** @returns undefined when nobody listens */
+function connected(path: string): Promise<Socket | undefined> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException) => {
+      // ECONNRESET: it stopped listening with this connection in its backlog
+      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') resolve(undefined);
+      else reject(new HuskError(`cannot connect to the supervisor at ${path}: ${error.message}`, { kind: 'unavailable', cause: error }));
+    };
+    try {
+      const { used: socket, release } = nameSocket(path, connect);
+      socket.once('error', failed);
+      socket.once('connect', () => {
+        socket.off('error', failed);
+        resolve(socket);
+      });
+      for (const event of ['connect', 'error'] as const) socket.once(event, release);
+    } catch (error) {
+      failed(error as NodeJS.ErrnoException);
+    }
+  });
+}
+
+async function checkListener(socket: Socket, path: string): Promise<void> {
+  const [{ peerCredentials }, { descriptorOf }] = await Promise.all([import('../host/socket.ts'), import('./peer.ts')]);
+  const fd = descriptorOf(socket);
+  const uid = fd === undefined ? undefined : peerCredentials(fd).uid;
+  if (uid === process.geteuid!()) return;
+  socket.destroy();
+  const who = uid === undefined ? 'nobody any more' : `uid ${uid}`;
+  throw new HuskError(`cannot use the supervisor at ${path}: ${who} listens there, not you`, { kind: 'unauthorized', fix: 'set XDG_RUNTIME_DIR to a folder of your own' });
 }
 
 function errorOf(event: Extract<Event, { type: 'error' }>): HuskError {

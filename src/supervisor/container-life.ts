@@ -1,13 +1,14 @@
 /**
- * One container's life beside which its supervisor stands: claim the record, open the sandbox, start the command, record it as
- * running, carry its output, record its exit, remove it when it asked for that, start it again when its restart policy says so. Never outlives the
- * container, never serves sockets itself (server.ts does).
+ * Runs one container from claim to exit: claims the record, opens the sandbox, starts the command, records it as running, carries its output, records
+ * its exit, removes it when it asked for that, starts it again when its restart policy says so. A supervisor process holds exactly one of these. Never
+ * outlives the container, never serves sockets itself (main.ts and conversation.ts do).
  */
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Readable } from 'node:stream';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { randomHex } from '../host/random.ts';
+import { startTimer } from '../long-timer.ts';
 import { openLog } from '../logs/open.ts';
 import type { LogSink } from '../logs/sink.ts';
 import { paths as computePaths, type Paths } from '../paths.ts';
@@ -15,6 +16,7 @@ import type { Resources } from '../container/spec.ts';
 import type { ExitStatus, FilesRequest, Sandbox, SandboxProcess } from '../sandbox.ts';
 import { ContainerStore } from '../state/containers.ts';
 import { openDatabase } from '../state/database.ts';
+import { removeAccess, writeAccess } from './access.ts';
 import type { ContainerControl } from './conversation.ts';
 import { FanOut } from './fan-out.ts';
 import { HealthMonitor } from './health-monitor.ts';
@@ -34,8 +36,12 @@ const DEFAULT_STOP_TIMEOUT = 10;
 
 export interface LifeOptions {
   openSandbox: OpenSandbox;
-  /** called before the command runs: whoever sees `running` must be able to connect. @returns ends it and takes the socket away */
-  listen(socket: string): Promise<() => void>;
+  /**
+   * Called before the command runs: whoever sees `running` must be able to connect.
+   * @param key what a client must say first
+   * @returns ends it and takes the socket away
+   */
+  listen(socket: string, key: string): Promise<() => void>;
 }
 
 export class ContainerLife implements ContainerControl {
@@ -141,8 +147,7 @@ export class ContainerLife implements ContainerControl {
   #take(task: Task): void {
     if (this.#task) throw new HuskError(`this supervisor is of container ${this.#task.id}`, { kind: 'conflict' });
     this.#task = task;
-    this.#paths = computePaths({ dataRoot: task.dataRoot });
-    this.#paths.runtimeDir = task.runtimeDir;
+    this.#paths = computePaths({ dataRoot: task.dataRoot, runtimeDir: task.runtimeDir });
     this.#database = openDatabase(this.#paths.database);
     this.#store = new ContainerStore(this.#database);
     this.#record = new LifeRecord(this.#database, this.#store, task);
@@ -150,13 +155,12 @@ export class ContainerLife implements ContainerControl {
 
   async start(task: Task, size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }> {
     this.#take(task);
-    const socket = join(task.runtimeDir, `${task.id.slice(0, 16)}.sock`);
     this.#record!.claim('start');
     this.#idle = false;
     try {
       // whoever created it may have been killed between the record and the folder
       mkdirSync(this.#paths!.container(task.id), { recursive: true, mode: 0o711 });
-      this.#stopListening = await this.#options.listen(socket);
+      await this.#listen(task.id);
       return await this.#startOnce(size);
     } catch (error) {
       // what cannot be written now is mended by who looks next: this process and its claim end
@@ -164,6 +168,18 @@ export class ContainerLife implements ContainerControl {
       this.#idle = true;
       throw error;
     }
+  }
+
+  async #listen(id: string): Promise<void> {
+    const paths = this.#paths!;
+    const access = { socket: paths.socket(id), key: randomHex(32) };
+    writeAccess(paths, id, access);
+    const stop = await this.#options.listen(access.socket, access.key);
+    this.#stopListening = () => {
+      this.#stopListening = () => {};
+      stop();
+      removeAccess(paths, id);
+    };
   }
 
   async stop(options: { timeout?: number; signal?: number; byUser?: boolean }): Promise<void> {
@@ -178,8 +194,8 @@ export class ContainerLife implements ContainerControl {
     this.#send(options.signal ?? this.#task!.stopSignal);
     await this.#thaw();
     if (timeout >= 0) {
-      const timer = setTimeout(() => this.process === process && this.#sandbox && this.#send(SIGKILL), timeout * 1000);
-      void exited.then(() => clearTimeout(timer));
+      const cancel = startTimer(timeout * 1000, () => this.process === process && this.#sandbox && this.#send(SIGKILL));
+      void exited.then(cancel);
     }
     await exited;
   }
@@ -305,12 +321,25 @@ export class ContainerLife implements ContainerControl {
     this.#shrink.unref();
   }
 
+  /** Never rejects. Whatever fails on the way, those who wait hear of the exit, and this supervisor ends: the record is mended by who looks next. */
   async #untilExit(process: SandboxProcess, log: LogSink): Promise<void> {
     const status = await process.exited;
+    try {
+      await this.#exited(status, log);
+    } catch (error) {
+      status.error ??= error instanceof Error ? error.message : String(error);
+      this.#stopListening();
+      this.#nextExit.resolve(status);
+      this.#endOver();
+    }
+  }
+
+  async #exited(status: ExitStatus, log: LogSink): Promise<void> {
     this.#rest();
     await this.output.drained(QUIET_MS);
     this.output.delete(log);
-    await log.end();
+    // what its last lines meet, a full disk say, is told by onTrouble; the container has ended all the same
+    await log.end().catch((error: unknown) => this.record('log_error', { error: String(error) }));
     this.process = undefined;
     try {
       this.#record!.measured(await this.#sandbox!.destroy());
@@ -324,20 +353,12 @@ export class ContainerLife implements ContainerControl {
       this.#record!.exited(status, 'restarting', this.#stoppedByUser);
       this.#nextExit = Promise.withResolvers<ExitStatus>();
       announce.resolve(status);
-      await this.#restart();
-      return;
+      return this.#restart();
     }
     const removing = this.#task!.autoRemove;
     // while it is its own: once the record says `exited`, the next supervisor may listen at the same path
     this.#stopListening();
-    try {
-      this.#record!.exited(status, removing ? 'removing' : 'exited', this.#stoppedByUser);
-    } catch (error) {
-      // those who wait hear of it all the same; the record is mended by whoever looks once it can be written
-      status.error ??= error instanceof Error ? error.message : String(error);
-      announce.resolve(status);
-      return this.#endOver();
-    }
+    this.#record!.exited(status, removing ? 'removing' : 'exited', this.#stoppedByUser);
     // the name is free and the record gone before a client hears of the exit; the bytes follow
     const deleteBytes = removing ? this.#remove() : undefined;
     announce.resolve(status);
@@ -374,12 +395,13 @@ export class ContainerLife implements ContainerControl {
     this.#restarting = undefined;
   }
 
-  /** never rejects */
+  /** Never rejects: `stop` waits for it. */
   async #startAgain(): Promise<void> {
     try {
       (await this.#startOnce({})).begin();
     } catch (error) {
-      await this.#startFailed(error);
+      // what cannot be written now is mended by who looks next: this process ends
+      await this.#startFailed(error).catch(() => {});
       this.#nextExit.resolve({ code: EXIT_HUSK_FAILED, error: String(error) });
       this.#endOver();
     }

@@ -3,6 +3,7 @@
  * carries that process's stdio until it exits or the client goes. A client that breaks the protocol loses its connection and
  * harms nobody else. Decides nothing about the container itself: that is container-life.ts.
  */
+import { timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { PassThrough, type Readable } from 'node:stream';
 import type { Resources } from '../container/spec.ts';
@@ -58,10 +59,14 @@ export class Conversation implements Listener {
   #answering: Promise<void> | undefined;
   /** its input */
   #input: PassThrough | undefined;
+  /** what the client has still to say */
+  #key: string | undefined;
 
-  constructor(socket: Socket, control: ContainerControl) {
+  /** @param key without it nothing is answered; absent: the connection was made by whoever started this process */
+  constructor(socket: Socket, control: ContainerControl, key?: string) {
     this.#socket = socket;
     this.#control = control;
+    this.#key = key;
     socket.on('error', () => {});
     socket.once('close', () => this.#gone());
   }
@@ -129,9 +134,30 @@ export class Conversation implements Listener {
       this.#socket.end();
     });
     if (this.#control.terminal && request.columns && request.rows) process.resize(request.columns, request.rows);
+    this.#unlessGone();
+  }
+
+  /** A client that went while its process was being started has been taken leave of before there was anything to take from it. */
+  #unlessGone(): void {
+    if (this.#socket.destroyed) this.#gone();
+  }
+
+  /** @throws HuskError: the connection ends */
+  #unlock(key: string, kind: number, payload: Buffer): void {
+    const request = kind === FRAME_JSON ? decodeMessage<Request>(payload) : undefined;
+    const said = Buffer.from(request?.type === 'hello' ? String(request.key) : '');
+    const wanted = Buffer.from(key);
+    if (said.length !== wanted.length || !timingSafeEqual(said, wanted)) {
+      const refused = new HuskError("this client does not know the supervisor's key", { kind: 'unauthorized' });
+      // here and not by run(): leaving its loop closes the connection first
+      this.fail(refused);
+      throw refused;
+    }
+    this.#key = undefined;
   }
 
   async #frame(kind: number, payload: Buffer): Promise<void> {
+    if (this.#key !== undefined) return this.#unlock(this.#key, kind, payload);
     if (kind === FRAME_STDIN) return this.#writeStdin(payload);
     if (kind !== FRAME_JSON) throw new HuskError('only stdin and messages come from a client', { kind: 'corrupt' });
     const request = decodeMessage<Request>(payload);
@@ -145,6 +171,9 @@ export class Conversation implements Listener {
   async #request(request: Request): Promise<void> {
     const control = this.#control;
     switch (request.type) {
+      case 'hello':
+        // known already: the connection is its starter's
+        return;
       case 'start':
         return this.#start(request);
       case 'attach': {
@@ -222,11 +251,12 @@ export class Conversation implements Listener {
     if (!request.detach) {
       // its own client may hold an exec, as a pipe would
       this.stallTimeout = undefined;
-      output.add(this);
+      if (!this.#socket.destroyed) output.add(this);
       this.#socket.once('close', () => output.delete(this));
       if (request.stdin) this.#stdin = { process, endsWithClient: true };
     }
     process.stdin?.on('error', () => {});
+    this.#unlessGone();
     this.#control.record(`exec_start: ${request.process.args.join(' ')}`, { execID: request.id });
     this.send({ type: 'started', pid: process.pid });
     output.addSource(process.stdout, 'stdout');
@@ -257,6 +287,7 @@ export class Conversation implements Listener {
       input?.destroy(new HuskError('the client went away', { kind: 'unavailable' }));
     };
     this.#socket.once('close', cut);
+    if (this.#socket.destroyed) cut();
     this.#answering = this.#answer(output).finally(() => {
       this.#socket.off('close', cut);
       input?.destroy();

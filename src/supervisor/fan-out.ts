@@ -28,6 +28,7 @@ export class FanOut {
   readonly #blocked = new Set<Listener>();
   readonly #sources: Readable[] = [];
   readonly #ended: Promise<void>[] = [];
+  /** performance.now(): a stepped wall clock ends no output */
   #lastData = 0;
 
   /** @param onChunk sees every chunk first, and holds nothing up */
@@ -43,7 +44,7 @@ export class FanOut {
       }),
     );
     source.on('data', (chunk: Buffer) => {
-      this.#lastData = Date.now();
+      this.#lastData = performance.now();
       onChunk?.(Buffer.from(chunk));
       for (const listener of this.#listeners) {
         if (listener.output(stream, chunk) > CLIENT_BUFFER && !this.#blocked.has(listener)) this.#block(listener);
@@ -67,7 +68,7 @@ export class FanOut {
    */
   async drained(quiet: number): Promise<void> {
     const ended = Promise.all(this.#ended);
-    for (this.#lastData = Date.now(); ; ) {
+    for (this.#lastData = performance.now(); ; ) {
       let timer: NodeJS.Timeout | undefined;
       const timeout = new Promise<'timeout'>((resolve) => (timer = setTimeout(() => resolve('timeout'), quiet)));
       const outcome = await Promise.race([ended, timeout]);
@@ -75,7 +76,7 @@ export class FanOut {
       if (outcome !== 'timeout') return;
       // timers come first in a turn of the event loop: after a time in which this process did not run, what came meanwhile is not read yet
       await new Promise((afterReads) => setImmediate(afterReads));
-      if (this.#blocked.size === 0 && Date.now() - this.#lastData >= quiet) return;
+      if (this.#blocked.size === 0 && performance.now() - this.#lastData >= quiet) return;
     }
   }
 

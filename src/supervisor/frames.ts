@@ -3,7 +3,7 @@
  * a length outside 1..MAX_FRAME or an unknown kind ends the conversation, and never more than one frame is buffered.
  */
 import { HuskError } from '../errors.ts';
-import { FRAME_JSON, FRAME_STDERR, MAX_FRAME } from './protocol.ts';
+import { FRAME_JSON, FRAME_STDERR, MAX_FRAME, MAX_STREAM_FRAME } from './protocol.ts';
 
 /** u32 little-endian: bytes that follow it */
 const LENGTH_BYTES = 4;
@@ -25,13 +25,40 @@ export function encodeFrame(kind: number, payload: Uint8Array): Buffer {
   return frame;
 }
 
+/** @throws HuskError `limit` that says which part of the message is too large */
 export function encodeMessage(message: object): Buffer {
-  return encodeFrame(FRAME_JSON, Buffer.from(JSON.stringify(message)));
+  const payload = Buffer.from(JSON.stringify(message));
+  if (payload.length + KIND_BYTES <= MAX_FRAME) return encodeFrame(FRAME_JSON, payload);
+  const { path, bytes } = largestPart(message);
+  const what = PARTS.find(([part]) => `${path}.`.includes(`${part}.`))?.[1] ?? `${path.slice(1)} is`;
+  throw new HuskError(`${what} too large: ${bytes} bytes of a request of ${payload.length}, which may have ${MAX_FRAME}`, { kind: 'limit' });
+}
+
+/** parts of a request that a person or an image gives, by their names in it */
+const PARTS: [part: string, name: string][] = [
+  ['.env', 'the environment (-e, --env-file, ENV of the image) is'],
+  ['.args', 'the command is'],
+  ['.labels', 'the labels (-l, --label-file, LABEL of the image) are'],
+  ['.attributes', 'the labels (-l, --label-file, LABEL of the image) are'],
+  ['.annotations', 'the annotations (--annotation) are'],
+  ['.mounts', 'the mounts (-v, --mount, VOLUME of the image) are'],
+];
+
+/** The member that most of a message is about: as far down as one member has more than half of what is above it. */
+function largestPart(message: object): { path: string; bytes: number } {
+  let part = { path: '', value: message as unknown, bytes: JSON.stringify(message).length };
+  for (;;) {
+    if (typeof part.value !== 'object' || part.value === null || Array.isArray(part.value)) return part;
+    const members = Object.entries(part.value).map(([name, value]) => ({ path: `${part.path}.${name}`, value: value as unknown, bytes: JSON.stringify(value)?.length ?? 0 }));
+    const largest = members.sort((a, b) => b.bytes - a.bytes)[0];
+    if (!largest || largest.bytes < part.bytes / 2) return part;
+    part = largest;
+  }
 }
 
 /** Stream bytes of any length as frames, each well below the bound. */
 export function* encodeStream(kind: number, bytes: Uint8Array): Generator<Buffer> {
-  const most = MAX_FRAME - KIND_BYTES;
+  const most = MAX_STREAM_FRAME - KIND_BYTES;
   for (let start = 0; start < bytes.length; start += most) yield encodeFrame(kind, bytes.subarray(start, start + most));
 }
 

@@ -3,14 +3,17 @@
  * container; that is container-life.ts.
  */
 import type { DatabaseSync } from 'node:sqlite';
-import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { HuskError } from '../errors.ts';
 import type { ExitStatus } from '../sandbox.ts';
-import type { ContainerRecord, ContainerState, ContainerStore, HealthResult, HealthState } from '../state/containers.ts';
+import { NEVER, type ContainerRecord, type ContainerState, type ContainerStore, type HealthResult, type HealthState } from '../state/containers.ts';
 import { appendEvent } from '../state/events.ts';
 import { identify, identifySelf, isAlive, sameProcess } from '../state/process-identity.ts';
 import { ranFor, rfc3339 } from '../state/time.ts';
 import { healthAfter, restingHealth, startingHealth } from './health.ts';
 import type { HealthCheck, Task } from './protocol.ts';
+
+/** what Docker's daemon records for a container whose start failed before its command could (moby daemon/start.go: exit status 128) */
+const NOT_STARTED = 128;
 
 const BEING = { start: 'started', remove: 'removed', copy: 'copied from or to' };
 
@@ -110,12 +113,12 @@ export class LifeRecord {
   /** Docker leaves a container whose command could not be started `created` (or `exited`, had it run before), with the reason. */
   startFailed(error: unknown): void {
     const { autoRemove } = this.#task;
-    const exitCode = error instanceof HuskError && error.kind === 'start-failed' ? error.exitCode : EXIT_HUSK_FAILED + 3;
+    const exitCode = error instanceof HuskError && error.kind === 'start-failed' ? error.exitCode : NOT_STARTED;
     const self = identifySelf();
     this.#change((state) => {
       if (!sameProcess(state.claim?.by, self) && !sameProcess(state.supervisor, self)) return undefined;
       const claim = autoRemove ? ({ by: self, operation: 'remove' } as const) : undefined;
-      const status = autoRemove ? 'removing' : state.startedAt.startsWith('0001-') ? 'created' : 'exited';
+      const status = autoRemove ? 'removing' : state.startedAt === NEVER ? 'created' : 'exited';
       return { ...state, status, pid: 0, process: undefined, exitCode, error: error instanceof Error ? error.message : String(error), supervisor: undefined, claim };
     });
   }

@@ -3,11 +3,13 @@
  * client's connection as fd 3 (or the one its argument names). It learns which container it is for from that connection, exits at once when the client goes
  * before saying so, and never outlives its container.
  */
-import { appendFileSync, chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { appendFileSync, chmodSync, rmSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
 import { dirname, join } from 'node:path';
+import { makeRuntimeFolder, nameSocket } from '../runtime-folder.ts';
 import { ContainerLife } from './container-life.ts';
 import { Conversation, errorEvent } from './conversation.ts';
+import { isOfThisNamespace } from './peer.ts';
 import { openSandbox, type OpenSandbox } from './sandboxes.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -31,20 +33,30 @@ export async function main(args: string[], open: OpenSandbox = openSandbox): Pro
 
   const life: ContainerLife = new ContainerLife({
     openSandbox: (task, paths) => open(task, paths, networkFd),
-    listen: (path) => {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    listen: (path, key) => {
+      makeRuntimeFolder(dirname(path));
       rmSync(path, { force: true });
-      const server = createServer((socket) => void converse(new Conversation(socket, life)));
+      const server = createServer((socket) => {
+        if (jailed || isOfThisNamespace(socket)) void converse(new Conversation(socket, life, key));
+        else socket.destroy();
+      });
       server.maxConnections = MAX_CLIENTS;
-      return new Promise((resolve, reject) =>
-        server.once('error', reject).listen(path, () => {
-          chmodSync(path, 0o600);
-          resolve(() => {
-            server.close();
-            rmSync(path, { force: true });
+      return new Promise((resolve, reject) => {
+        const { release } = nameSocket(path, (name) => {
+          server.once('error', (error) => {
+            release();
+            reject(error);
           });
-        }),
-      );
+          server.listen(name, () => {
+            chmodSync(path, 0o600);
+            resolve(() => {
+              server.close();
+              release();
+              rmSync(path, { force: true });
+            });
+          });
+        });
+      });
     },
   });
 

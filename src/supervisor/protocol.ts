@@ -1,9 +1,10 @@
 /**
  * What the CLI (through the engine) and a supervisor say to each other over the container's unix socket.
  *
- * Frame: u32 little-endian length of what follows (1..1 MiB), u8 kind, payload. Kind 0 is JSON (a Request or an Event); kinds 1-3
+ * Frame: u32 little-endian length of what follows (1..64 MiB), u8 kind, payload. Kind 0 is JSON (a Request or an Event); kinds 1-3
  * carry raw stdin, stdout, stderr bytes. One connection serves one conversation: after `attach` or `exec` it carries that
- * process's stdio until `exit`. The socket is mode 0600 in a 0700 folder: whoever reaches it is the user.
+ * process's stdio until `exit`. The socket is mode 0600 in a 0700 folder; a client that comes by it says `hello` first, with the
+ * supervisor's key (access.ts), for a container may have been given that folder.
  */
 
 import type { InterfaceSetup } from '../agent-protocol.ts';
@@ -19,8 +20,13 @@ export const FRAME_JSON = 0;
 export const FRAME_STDIN = 1;
 export const FRAME_STDOUT = 2;
 export const FRAME_STDERR = 3;
-/** bytes; longer frames end the connection */
-export const MAX_FRAME = 1 << 20;
+/**
+ * Bytes; longer frames end the connection. A task has the container's arguments and environment (execve(2) takes 6 MiB), the latter twice, and its
+ * labels: in JSON a control character takes six bytes.
+ */
+export const MAX_FRAME = 64 << 20;
+/** bytes of a frame that carries a part of a stream: what one client holds up at most */
+export const MAX_STREAM_FRAME = 1 << 20;
 
 /** A health check with every default filled in; times in ms. */
 export interface HealthCheck {
@@ -93,6 +99,8 @@ export interface AttachRequest {
 }
 
 export type Request =
+  /** the first frame on a connection by the socket; not answered, unless it is refused */
+  | { type: 'hello'; key: string }
   /** the first client only: start this container; with `attach` the connection carries its stdio from the first byte on */
   | { type: 'start'; task: Task; attach?: AttachRequest; columns?: number; rows?: number }
   /** stream the container's stdio */

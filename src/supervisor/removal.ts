@@ -1,7 +1,7 @@
 /**
  * Takes a container away, crash-safely: the record says `removing` under a live claim, its folder is renamed into tmp/ (one
  * atomic step), the row goes, and then the bytes. Whoever dies between leaves either a `removing` record with a dead claim or a
- * folder tmp/removed-…; `removeContainer` and `sweepRemoved` of any later command finish both. Never touches a running container.
+ * folder tmp/container-…; `finishRemoval` (src/engine/truth.ts) and `sweepRemoved` of any later command finish both. Never touches a running container.
  */
 import { readdirSync, renameSync, rmSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import type { ContainerStore } from '../state/containers.ts';
 import { transaction } from '../state/database.ts';
 import { appendEvent } from '../state/events.ts';
 import { identify, identifySelf, isAlive } from '../state/process-identity.ts';
+import { removeSocket } from './access.ts';
 
 export interface RemovalContext {
   database: DatabaseSync;
@@ -19,7 +20,8 @@ export interface RemovalContext {
   paths: Pick<Paths, 'tmp' | 'container' | 'socket'>;
 }
 
-const REMOVED_PREFIX = 'removed-';
+/** never `removed-`: that is a layer's (src/images/removal.ts), which another sweep would take this for and leave its cgroup */
+const REMOVED_PREFIX = 'container-';
 
 /**
  * The second half of a removal, after the caller has committed status `removing` with its own claim.
@@ -29,12 +31,12 @@ export function removeRecordAndFolder(context: RemovalContext, id: string, attri
   const { database, store, paths } = context;
   const grave = join(paths.tmp, `${REMOVED_PREFIX}${id}-${process.pid}-${identifySelf().startTime}`);
   mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });
+  removeSocket(paths, id);
   try {
     renameSync(paths.container(id), grave);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  rmSync(paths.socket(id), { force: true });
   transaction(database, () => {
     store.delete(id);
     appendEvent(database, { Type: 'container', Action: 'destroy', Actor: { ID: id, Attributes: attributes } });
@@ -51,8 +53,9 @@ export async function sweepRemoved(paths: Pick<Paths, 'tmp'>): Promise<void> {
     return;
   }
   for (const name of names) {
+    // container-…: this file's; removed-…: an earlier husk's name for the same
     // copy-up-…: where src/volumes/populate.ts looks at an image while it fills a volume; volume-…: one that src/volumes/volumes.ts is deleting
-    const match = /^(removed-[0-9a-f]{64}|copy-up|volume)-(\d+)-(\d+)(?:-\w{6})?$/.exec(name);
+    const match = /^((?:container|removed)-[0-9a-f]{64}|copy-up|volume)-(\d+)-(\d+)(?:-\w{6})?$/.exec(name);
     if (!match) continue;
     const [, kind, pid, startTime] = match;
     const owner = identify(Number(pid));

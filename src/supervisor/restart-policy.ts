@@ -27,13 +27,13 @@ export class RestartBackOff {
   #delay = 0;
   #startedAt = 0;
 
-  /** @param now ms */
-  started(now: number = Date.now()): void {
+  /** @param now ms of a clock that nobody sets */
+  started(now: number = performance.now()): void {
     this.#startedAt = now;
   }
 
   /** @returns ms to wait before the next start */
-  next(now: number = Date.now()): number {
+  next(now: number = performance.now()): number {
     const fresh = this.#delay === 0 || now - this.#startedAt >= GOOD_RUN_MS;
     this.#delay = fresh ? FIRST_DELAY_MS : Math.min(this.#delay * 2, MAX_DELAY_MS);
     return this.#delay;

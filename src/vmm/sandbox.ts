@@ -314,6 +314,7 @@ export class VmSandbox implements Sandbox {
       stream.on('error', () => {});
       stream.on('close', received.resolve);
       output.on('close', () => stream.destroy());
+      if (output.destroyed) stream.destroy();
       stream.pipe(output, { end: false });
     });
     if (input) {
@@ -321,7 +322,9 @@ export class VmSandbox implements Sandbox {
         stream.on('error', () => {});
         stream.on('close', () => input.resume());
         input.on('error', () => stream.destroy());
-        input.pipe(stream);
+        // the host's side may have failed before the guest asked for it
+        if (input.destroyed) stream.destroy();
+        else input.pipe(stream);
       });
     }
     const [out, into] = streams;
@@ -330,8 +333,9 @@ export class VmSandbox implements Sandbox {
       // the machine's end closes what is still open
       .then(() => Promise.race([received.promise, this.#ended]))
       .then(
-        () => output.end(),
-        (error: unknown) => output.destroy(error as Error),
+        () => (input?.errored ? output.destroy(input.errored) : output.end()),
+        // an input that failed is why the guest's half of it was broken
+        (error: unknown) => output.destroy(input?.errored ?? (error as Error)),
       )
       .finally(() => {
         for (const stream of streams) this.#agent.forgetStream(stream);

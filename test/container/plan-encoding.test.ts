@@ -121,10 +121,11 @@ const REFUSED: [string, Uint8Array, RegExp][] = [
   ['a signal 65', encodePlan([{ op: 'parentDeathSignal', signal: 65 }, EXEC]), /no such signal/],
   ['stdio closed', encodePlan([{ op: 'closeFrom', fd: 2 }, EXEC]), /stdio would be closed/],
   ['a terminal too large', encodePlan([{ op: 'openPty', columns: 65536, rows: 1, console: false }, EXEC]), /terminal too large/],
-  ['20000 arguments', encodePlan([{ op: 'exec', args: Array.from({ length: 20_000 }, () => '') }]), /malformed payload/],
-  ['an argument over 128 KiB', encodePlan([{ op: 'exec', args: ['x'.repeat(1 << 17)] }]), /malformed payload/],
+  ['more strings than execve(2) takes', encodePlan([{ op: 'setuser', user: 'x', additionalGroups: Array.from({ length: (1 << 20) + 1 }, () => '') }, EXEC]), /malformed payload/],
+  ['more groups than a process has', encodePlan([{ op: 'setgroups', gids: Array.from({ length: 65_537 }, () => 1) }, EXEC]), /malformed payload/],
+  ['a string over 128 KiB', encodePlan([{ op: 'setuser', user: 'x', additionalGroups: ['x'.repeat(1 << 17)] }, EXEC]), /malformed payload/],
   ['a file over 1 MiB', encodePlan([{ op: 'writeFile', path: '/x', content: new Uint8Array((1 << 20) + 1) }, EXEC]), /malformed payload/],
-  ['over 4 MiB', Buffer.alloc(MAX_PLAN_BYTES + 1), /plan longer than 4 MiB/],
+  ['over 16 MiB', Buffer.alloc(MAX_PLAN_BYTES + 1), /plan longer than 16 MiB/],
 ];
 for (const [what, bytes, why] of REFUSED) {
   test(`refused: ${what}`, (t) => {
@@ -134,9 +135,18 @@ for (const [what, bytes, why] of REFUSED) {
   });
 }
 
+for (const [what, plan] of [
+  ['as many arguments as the kernel', [{ op: 'exec', args: Array.from({ length: 629_145 }, () => '') }]],
+  ['an argument of 128 KiB less its NUL', [{ op: 'exec', args: ['x'.repeat((1 << 17) - 1)] }]],
+  ['6 MiB of environment', [{ op: 'environment', env: Array.from({ length: 48 }, (_, index) => `A${index}=${'x'.repeat(131_000)}`) }, EXEC]],
+] as [string, Step[]][])
+  test(`taken: ${what}`, (t) => t.is(check(encodePlan(plan)).status, 0));
+
 test('the encoder refuses what no C string can say, and what is too long', (t) => {
   t.throws(() => encodePlan([{ op: 'exec', args: ['a\0b'] }]), { message: '"a\\u0000b" contains a NUL byte' });
-  t.throws(() => encodePlan([{ op: 'exec', args: Array.from({ length: 100 }, () => 'x'.repeat(60_000)) }]), { message: /longer than 4194304 bytes/ });
+  t.throws(() => encodePlan([{ op: 'exec', args: Array.from({ length: 300 }, () => 'x'.repeat(60_000)) }]), { message: /longer than 16777216 bytes/ });
+  t.throws(() => encodePlan([{ op: 'exec', args: ['x', 'é'.repeat(1 << 16)] }]), { message: 'argument 1 has 131072 bytes: Linux gives a program at most 131071 in one' });
+  t.throws(() => encodePlan([{ op: 'environment', env: [`BIG=${'x'.repeat(1 << 17)}`] }, EXEC]), { message: /^the environment variable BIG has 131076 bytes/ });
   t.throws(() => encodePlan([{ op: 'nosuch' } as unknown as Step]), { message: /unknown launch step/ });
 });
 

@@ -2,7 +2,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import test from 'ava';
 import { decodeMessage, encodeFrame, encodeMessage, encodeStream, FrameDecoder } from '../../src/supervisor/frames.ts';
-import { FRAME_STDOUT, MAX_FRAME } from '../../src/supervisor/protocol.ts';
+import { FRAME_STDOUT, MAX_FRAME, MAX_STREAM_FRAME } from '../../src/supervisor/protocol.ts';
 
 function decode(bytes: Buffer, cut: () => number): { kind: number; payload: Buffer }[] {
   const decoder = new FrameDecoder();
@@ -27,7 +27,7 @@ for (const [name, cut] of [
 }
 
 test('a stream of any length becomes frames within the bound', (t) => {
-  const bytes = randomBytes(2 * MAX_FRAME + 17);
+  const bytes = randomBytes(2 * MAX_STREAM_FRAME + 17);
   const frames = [...encodeStream(FRAME_STDOUT, bytes)];
   t.is(frames.length, 3);
   t.deepEqual(Buffer.concat(decode(Buffer.concat(frames), () => 70_000).map(({ payload }) => payload)), bytes);
@@ -37,9 +37,17 @@ test('a frame over the bound is not built', (t) => {
   t.throws(() => encodeFrame(FRAME_STDOUT, Buffer.alloc(MAX_FRAME)), { message: /over the bound/ });
 });
 
+for (const [what, message, says] of [
+  ['an environment', { task: { spec: { process: { env: ['A=1'.padEnd(MAX_FRAME)], args: ['x'] } } } }, /^the environment \(-e, .*\) is too large: \d+ bytes of a request of \d+, which may have 67108864$/],
+  ['labels', { task: { log: { container: { labels: { a: ''.padEnd(MAX_FRAME) } } } } }, /^the labels \(.*\) are too large: \d+ bytes/],
+] as const)
+  test(`a message over the bound says what is too large: ${what}`, (t) => {
+    t.throws(() => encodeMessage(message), { message: says });
+  });
+
 for (const [name, bytes, message] of [
   ['length 0', [0, 0, 0, 0, 0], /length 0 is outside/],
-  ['length over the bound', [1, 0, 16, 0, 0], /length 1048577 is outside/],
+  ['length over the bound', [1, 0, 0, 4, 0], /length 67108865 is outside/],
   ['length 4 GiB', [255, 255, 255, 255, 0], /outside/],
   ['unknown kind', [1, 0, 0, 0, 9], /kind 9 is unknown/],
 ] as const) {

@@ -1,8 +1,9 @@
 /** The files of VM containers: `cp`, `diff`, `commit`, `export` and sizes, while they run by their agent, afterwards by a machine that starts nothing of them. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import test from 'ava';
 import { scanTar } from '../../src/tar/scan.ts';
 import { tarball } from '../fixtures/tar.ts';
@@ -49,11 +50,11 @@ function register(): void {
 
   test.serial('running: what the container sees, volumes and tmpfs with it', (t) => {
     const script = 'mkdir -p /a/b; echo hi >/a/b/f; ln -s /etc/passwd /a/l; rm /etc/group; echo v >/vol/f; echo s >/scratch/f; while :; do sleep 1; done';
-    const started = husk('run', '-d', '--isolation=vm', '--network', 'none', '--name', 'files', '-v', 'vol:/vol', '--tmpfs', '/scratch', 'husk/base', 'sh', '-c', script);
+    const started = husk('run', '-d', '--isolation=vm', '--network', 'none', '--name', 'files', '-v', 'vol:/vol', '--tmpfs', '/scratch', '--tmpfs', '/small:size=64k', 'husk/base', 'sh', '-c', script);
     t.is(started.status, 0, started.stderr);
     for (let tries = 0; husk('exec', 'files', 'test', '-s', '/scratch/f').status !== 0 && tries < 50; tries++);
     const changes = husk('diff', 'files');
-    t.is(changes.stdout.replaceAll(/A \/(vol|scratch)\n/g, ''), CHANGES, changes.stderr);
+    t.is(changes.stdout.replaceAll(/A \/(vol|scratch|small)\n/g, ''), CHANGES, changes.stderr);
     for (const [path, content] of [['/a/b/f', 'hi\n'], ['/vol/f', 'v\n'], ['/scratch/f', 's\n']] as const) {
       t.is(husk('cp', `files:${path}`, file('out')).stderr, '');
       t.is(readFileSync(file('out'), 'utf8'), content);
@@ -70,6 +71,25 @@ function register(): void {
     husk('exec', 'files', 'rm', '/a/null', '/a/up', '/a/made', '/a/in');
   });
 
+  test.serial('running: an error of either side of a copy ends both; what the kernel makes up has its bytes', (t) => {
+    const closed = file('closed', 'x');
+    chmodSync(closed, 0);
+    const half = gzipSync(tarball({ name: 'x', body: 'x'.repeat(100_000) })).subarray(0, 100);
+    const big = file('too-big', 'x'.repeat(1_000_000));
+    for (const [args, input, says] of [
+      [['cp', closed, 'files:/x'], undefined, /^Error: cannot read \S+\/closed: permission denied\n$/],
+      [['cp', '-', 'files:/a'], half, /^Error: broken gzip data: unexpected end of file\n$/],
+      [['cp', big, 'files:/small/'], undefined, /^Error: cannot write \/small\/too-big: no space left on device\n$/],
+    ] as const) {
+      const { status, stderr } = bytes([...args], input);
+      t.is(status, 1, args.join(' '));
+      t.regex(stderr.toString(), says);
+    }
+    t.is(husk('cp', 'files:/proc/1/status', file('status')).stderr, '');
+    t.regex(readFileSync(file('status'), 'utf8'), /^Name:/);
+    husk('exec', 'files', 'rm', '-rf', '/x', '/small/too-big');
+  });
+
   test.serial('running: commit pauses it, and its image runs under both isolations; export is without mounts; a size', (t) => {
     const { status, stdout, stderr } = husk('commit', '-m', 'of a VM', '-c', 'CMD ["sh","-c","cat /a/b/f; ls /etc/group 2>&1; stat -c %u:%g /a/l"]', 'files', 'made');
     t.is(status, 0, stderr);
@@ -81,7 +101,7 @@ function register(): void {
     t.is(husk('export', '-o', file('e.tar'), 'files').status, 0);
     const listed = names(file('e.tar'));
     t.true(listed.includes('a/b/f') && listed.includes('bin/busybox'));
-    t.deepEqual(listed.filter((name) => /^(vol|scratch|proc|etc\/group)(\/|$)/.test(name)).filter((name) => !['vol', 'scratch', 'proc'].includes(name)), []);
+    t.deepEqual(listed.filter((name) => /^(vol|scratch|small|proc|etc\/group)(\/|$)/.test(name)).filter((name) => !['vol', 'scratch', 'small', 'proc'].includes(name)), []);
     const size = Number(husk('inspect', '-s', '-f', '{{.SizeRw}}', 'files').stdout);
     t.true(size > 0 && size < 20e6, String(size));
   });
@@ -100,7 +120,7 @@ function register(): void {
     t.is(husk('kill', 'files').status, 0);
     t.regex(husk('ps', '-as', '--format', '{{.Size}}').stdout, /^\d[\d.]*[kM]?B \(virtual/);
     const changes = husk('diff', 'files');
-    t.is(changes.stdout.replaceAll(/A \/(vol|scratch)\n/g, ''), CHANGES, changes.stderr);
+    t.is(changes.stdout.replaceAll(/A \/(vol|scratch|small)\n/g, ''), CHANGES, changes.stderr);
     t.is(husk('cp', file('in', 'while it was stopped'), 'files:/a/in').stderr, '');
     t.is(husk('cp', 'files:/vol/f', file('out')).stderr, '');
     t.is(readFileSync(file('out'), 'utf8'), 'v\n');

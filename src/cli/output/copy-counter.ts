@@ -14,7 +14,7 @@ export class CopyCounter {
   readonly #quiet: boolean;
   readonly #what: string;
   #total = 0;
-  #next = Date.now() + FIRST;
+  #next = performance.now() + FIRST;
   #shown = false;
 
   constructor(output: Output, options: { quiet: boolean; what: string }) {
@@ -26,8 +26,8 @@ export class CopyCounter {
   /** @param total bytes so far */
   show(total: number): void {
     this.#total = total;
-    if (this.#quiet || !this.#output.isTTY || Date.now() < this.#next) return;
-    this.#next = Date.now() + EVERY;
+    if (this.#quiet || !this.#output.isTTY || performance.now() < this.#next) return;
+    this.#next = performance.now() + EVERY;
     this.#shown = true;
     this.#output.write(`${CLEAR}${this.#what}${humanSize(total, DIGITS)}`);
   }

@@ -57,7 +57,7 @@ export class ProgressDisplay {
       if (changed && progress.current === undefined) this.#output.write(`${plain(progress)}\n`);
       return;
     }
-    const wait = this.#drawnAt + REDRAW_MS - Date.now();
+    const wait = this.#drawnAt + REDRAW_MS - performance.now();
     if (wait <= 0) this.#draw();
     else this.#timer ??= setTimeout(this.#redraw, wait).unref();
   }
@@ -76,7 +76,7 @@ export class ProgressDisplay {
   #draw(options: { everything?: boolean } = {}): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#drawnAt = Date.now();
+    this.#drawnAt = performance.now();
     const columns = Math.max(this.#output.columns ?? DEFAULT_COLUMNS, 1);
     // the cursor stands below the last line, and cannot go above the first row
     const room = Math.max((this.#output.rows ?? DEFAULT_ROWS) - 1, 1);

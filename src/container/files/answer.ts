@@ -6,7 +6,7 @@ import { HuskError } from '../../errors.ts';
 import * as host from '../../host/files.ts';
 import { O_PATH } from '../../host/file-at.ts';
 import type { FilesHeader, FilesRequest, PathStat } from '../../sandbox.ts';
-import { type ByteString, fromText, toBytes } from '../../tar/byte-string.ts';
+import { type ByteString, display, fromText, toBytes } from '../../tar/byte-string.ts';
 import { changesOf } from './changes.ts';
 import { factsOf, linkTarget } from './facts.ts';
 import { packTree } from './pack.ts';
@@ -65,7 +65,8 @@ export function* answer(request: FilesRequest, places: FilesPlaces): Generator<B
         const fd = openPath(root, path, { follow: request.follow === true });
         try {
           yield header({ stat: statOf(root, path, fd) });
-          yield* packTree(fd, request.name === undefined ? lastName(path) : fromText(request.name));
+          const top = request.name === undefined ? lastName(path) : fromText(request.name);
+          yield* packTree(fd, top, { shown: (member) => display(pathOf(member, top, path)) });
         } finally {
           host.closeFd(fd);
         }
@@ -133,6 +134,12 @@ export function lastName(path: ByteString): ByteString {
   const names = path.split('/').filter((name) => name !== '');
   const last = names.at(-1) ?? '';
   return last === '.' || last === '..' ? '' : last;
+}
+
+/** Where a member of a path's archive was found: `x/y`, of an archive of `/a/x` that calls it `x` → `/a/x/y`. */
+export function pathOf(member: ByteString, top: ByteString, path: ByteString): ByteString {
+  const below = top === '' ? `/${member}` : member.slice(top.length);
+  return `${path.replace(/(?:\/\.?)+$/, '')}${below}`;
 }
 
 function* withFolder<T>(path: string | undefined, use: (fd: number) => Generator<Buffer, T, void>): Generator<Buffer, T, void> {

@@ -4,7 +4,8 @@
  */
 import { readFileSync, readSync, writeSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
-import { errnoText, SyscallError } from '../../host/libc.ts';
+import { SyscallError } from '../../host/libc.ts';
+import { systemError } from '../../host/system-error.ts';
 import type { FilesRequest } from '../../sandbox.ts';
 import { parseStat } from '../processes.ts';
 import { answer, header, receiver, type FilesPlaces } from './answer.ts';
@@ -71,6 +72,8 @@ function write(bytes: Buffer): void {
 /** what a failure is told as, to the other side of a pipe or of a VM's wall */
 export function failureOf(error: unknown): { message: string; kind: HuskError['kind'] } {
   if (error instanceof HuskError) return { message: error.message, kind: error.kind };
-  if (error instanceof SyscallError) return { message: `${error.syscall}${error.path === undefined ? '' : ` ${error.path}`}: ${errnoText(error.errno)}`, kind: 'invalid' };
+  const refused = systemError(error);
+  const path = error instanceof SyscallError ? error.path : (error as NodeJS.ErrnoException).path;
+  if (refused) return { message: `cannot ${refused.syscall}${path === undefined ? '' : ` ${path}`}: ${refused.text}`, kind: 'invalid' };
   return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), kind: 'internal' };
 }

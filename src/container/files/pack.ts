@@ -4,10 +4,13 @@
  *
  * The tree may change meanwhile: every name is opened by its folder's descriptor without following links, so nothing outside is ever read; a
  * file is never waited for, and has as many bytes in the archive as its header said. Never executes, never writes.
+ *
+ * What cannot be read ends the archive with an error that names it: an archive that left it out would look whole.
  */
 import { closeSync, readSync } from 'node:fs';
 import * as host from '../../host/files.ts';
 import { O_PATH, reopen, statfsFd } from '../../host/file-at.ts';
+import { systemError } from '../../host/system-error.ts';
 import { HuskError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import { MAX_PATH, type TarType } from '../../tar/entry.ts';
@@ -18,8 +21,13 @@ import { OPAQUE, WHITEOUT, type UpperLayer } from './upper.ts';
 
 /** bytes gathered before they are handed on, and read of a file at once */
 const CHUNK = 256 << 10;
-/** statfs(2): proc, sysfs, cgroup2. Below another folder they are what the kernel makes up, much of which nobody may read; asked for by name they are copied. */
-const MADE_UP = new Set([0x9fa0n, 0x62656572n, 0x63677270n]);
+/**
+ * statfs(2), include/uapi/linux/magic.h: proc, sysfs, cgroup2, cgroup, debugfs, tracefs, securityfs, configfs. Below another folder they are what the
+ * kernel makes up, much of which nobody may read; asked for by name they are copied.
+ */
+const MADE_UP = new Set([0x9fa0n, 0x62656572n, 0x63677270n, 0x27e0ebn, 0x64626720n, 0x74726163n, 0x73636673n, 0x62656570n]);
+/** bytes of one file that the kernel makes up: its size is known only when it has been read, and a header comes first */
+const MAX_MADE_UP = 16 << 20;
 /** open(2): a FIFO at the place of a file must not be waited for */
 const O_NONBLOCK = 0o4000;
 /** of an inode's xattrs these belong to the file; the rest to the host, to overlay file systems or to no other machine */
@@ -32,6 +40,8 @@ export interface PackOptions {
   layer?: UpperLayer;
   /** nobody is told of what is missing from xattrs it may not read */
   xattrs?: boolean;
+  /** a member's path in messages; @default an absolute path of the container */
+  shown?: (path: ByteString) => string;
 }
 
 /** An open folder on the way down. */
@@ -63,13 +73,15 @@ class Packer {
   readonly #levels: Level[] = [];
   /** first names of inodes that have several */
   readonly #links = new Map<string, ByteString>();
+  /** by device number: whether its files are made up by the kernel */
+  readonly #madeUp = new Map<string, boolean>();
 
   constructor(options: PackOptions) {
     this.#options = options;
   }
 
   *tree(top: number, name: ByteString): Generator<Buffer, void, void> {
-    const facts = factsOf(top);
+    const facts = this.#reading(name, () => factsOf(top));
     if (name === '' && facts.type === 'directory') this.#enter(top, '');
     else yield* this.#member(top, name, facts);
     for (let level = this.#levels.at(-1); level; level = this.#levels.at(-1)) {
@@ -85,11 +97,11 @@ class Packer {
 
   *#child(level: Level, name: ByteString): Generator<Buffer, void, void> {
     const { layer } = this.#options;
-    const fd = openName(level.fd, name);
+    const path = level.path === '' ? name : `${level.path}/${name}`;
+    const fd = this.#reading(path, () => openName(level.fd, name));
     if (fd === undefined) return;
     try {
-      const facts = factsOf(fd);
-      const path = level.path === '' ? name : `${level.path}/${name}`;
+      const facts = this.#reading(path, () => factsOf(fd));
       if (path.length > MAX_PATH) throw new HuskError(`cannot archive a path of ${path.length} bytes below /${display(path.slice(0, 200))}: no tar may have one longer than ${MAX_PATH}`, { kind: 'unsupported' });
       if (layer?.isOwn(path, fd, facts)) return;
       const hidden = layer?.hidden(name, facts);
@@ -112,7 +124,10 @@ class Packer {
     }
     if (type === 'file') {
       if (!(yield* this.#file(fd, path))) return;
-    } else if (type === 'symlink') yield* this.#write(this.#header(path, facts, type, { linkname: linkTarget(fd) }));
+    } else if (type === 'symlink') {
+      const linkname = this.#reading(path, () => linkTarget(fd));
+      yield* this.#write(this.#header(path, facts, type, { linkname }));
+    }
     else yield* this.#write(this.#header(path, facts, type, { xattrs: this.#xattrs(fd) }));
     if (facts.links > 1) this.#links.set(facts.inode, path);
   }
@@ -124,28 +139,30 @@ class Packer {
   }
 
   #enter(fd: number, path: ByteString): void {
-    const folder = unlessAbsent(() => reopen(fd, O_PATH | host.O_DIRECTORY | host.O_CLOEXEC));
+    const folder = this.#reading(path, () => unlessAbsent(() => reopen(fd, O_PATH | host.O_DIRECTORY | host.O_CLOEXEC)));
     if (folder === undefined) return;
     const isBelow = this.#levels.length > 0;
     // closed with the level from here on
     const level: Level = { fd: folder, path, names: [], next: 0 };
     this.#levels.push(level);
     if (isBelow && MADE_UP.has(statfsFd(folder)[0]!)) return;
-    level.names = unlessAbsent(() => namesIn(folder)) ?? [];
+    level.names = this.#reading(path, () => unlessAbsent(() => namesIn(folder))) ?? [];
   }
 
   /** @returns false: it is gone */
   *#file(pathFd: number, path: ByteString): Generator<Buffer, boolean, void> {
-    const fd = unlessAbsent(() => reopen(pathFd, host.O_RDONLY | O_NONBLOCK | host.O_CLOEXEC));
+    const isAskedFor = this.#levels.length === 0;
+    const fd = this.#opened(pathFd, path, isAskedFor);
     if (fd === undefined) return false;
     try {
-      const facts = factsOf(fd);
+      const facts = this.#reading(path, () => factsOf(fd));
+      if (this.#isMadeUp(fd, facts)) return yield* this.#madeUpFile(fd, path, facts, isAskedFor);
       const { size } = facts;
       yield* this.#write(this.#header(path, facts, 'file', { size, xattrs: this.#xattrs(fd) }));
       let done = 0;
       while (done < size) {
         const piece = Buffer.allocUnsafe(Math.min(CHUNK, size - done));
-        const read = readSync(fd, piece, 0, piece.length, null);
+        const read = this.#reading(path, () => readSync(fd, piece, 0, piece.length, null));
         if (read === 0) break;
         done += read;
         yield* this.#write(piece.subarray(0, read));
@@ -157,6 +174,66 @@ class Packer {
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** @returns undefined: it is gone, or the kernel makes it up and lets nobody read it */
+  #opened(pathFd: number, path: ByteString, isAskedFor: boolean): number | undefined {
+    try {
+      return unlessAbsent(() => reopen(pathFd, host.O_RDONLY | O_NONBLOCK | host.O_CLOEXEC));
+    } catch (error) {
+      if (!isAskedFor && this.#isMadeUp(pathFd, factsOf(pathFd))) return undefined;
+      throw this.#fault(path, error);
+    }
+  }
+
+  /**
+   * A file of /proc says that it has 0 bytes, one of /sys that it has a page. Its bytes are read before its header is written.
+   * @returns false: it is one of a folder's and cannot be read; much of /proc is for nobody
+   */
+  *#madeUpFile(fd: number, path: ByteString, facts: Facts, isAskedFor: boolean): Generator<Buffer, boolean, void> {
+    const pieces: Buffer[] = [];
+    let size = 0;
+    try {
+      for (;;) {
+        const piece = Buffer.allocUnsafe(CHUNK);
+        const read = readSync(fd, piece, 0, piece.length, null);
+        if (read === 0) break;
+        pieces.push(piece.subarray(0, read));
+        size += read;
+        if (size > MAX_MADE_UP) throw new HuskError(`cannot read ${this.#shown(path)}: the kernel gives more than ${MAX_MADE_UP} bytes of it`, { kind: 'limit' });
+      }
+    } catch (error) {
+      if (!isAskedFor) return false;
+      throw this.#fault(path, error);
+    }
+    yield* this.#write(this.#header(path, facts, 'file', { size, xattrs: this.#xattrs(fd) }));
+    for (const piece of pieces) yield* this.#write(piece);
+    yield* this.#write(paddingOf(size));
+    return true;
+  }
+
+  #isMadeUp(fd: number, { inode }: Facts): boolean {
+    const device = inode.slice(0, inode.lastIndexOf(':'));
+    let known = this.#madeUp.get(device);
+    if (known === undefined) this.#madeUp.set(device, (known = MADE_UP.has(statfsFd(fd)[0]!)));
+    return known;
+  }
+
+  #reading<T>(path: ByteString, read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      throw this.#fault(path, error);
+    }
+  }
+
+  #fault(path: ByteString, error: unknown): unknown {
+    const refused = systemError(error);
+    return refused === undefined ? error : new HuskError(`cannot read ${this.#shown(path)}: ${refused.text}`, { kind: 'invalid', cause: error });
+  }
+
+  #shown(path: ByteString): string {
+    return this.#options.shown?.(path) ?? `/${display(path)}`;
   }
 
   #xattrs(fd: number): Map<ByteString, Buffer> | undefined {

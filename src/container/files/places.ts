@@ -7,7 +7,7 @@ import * as host from '../../host/files.ts';
 import { O_PATH } from '../../host/file-at.ts';
 import { HuskError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
-import { unlessAbsent, type Facts } from './facts.ts';
+import { factsOf, unlessAbsent, type Facts } from './facts.ts';
 import { explain } from './resolve.ts';
 
 export interface Place {
@@ -15,8 +15,8 @@ export interface Place {
   folder(path: ByteString, options: { create: boolean }): number | undefined;
   /** the path in messages */
   shown(path: ByteString): string;
-  /** what is said when the place cannot be written to */
-  readonly readOnlyText: string;
+  /** what is said when a path cannot be written to because its file system is read-only */
+  readOnlyText(path: ByteString): string;
   /** absent: any file may get a second name */
   mayLink?(path: ByteString, facts: Facts): boolean;
   /** told of each file made, where mayLink is asked */
@@ -54,8 +54,25 @@ export function containerPlace(root: number, base: ByteString): Place {
   return {
     folder: (path, { create }) => (create ? makeMissing(path, open) : open(path)),
     shown: (path) => display(full(path).replace(/\/+/g, '/').replace(/(.)\/$/, '$1')),
-    readOnlyText: 'container rootfs is marked read-only',
+    readOnlyText: (path) => (isOnMount(root, path === '' ? base : parentOf(full(path))) ? 'mounted volume is marked read-only' : 'container rootfs is marked read-only'),
   };
+}
+
+const parentOf = (path: ByteString): ByteString => path.slice(0, path.lastIndexOf('/'));
+
+/** Whether a folder of the container, or the next one above it that is there, lies on another file system than the container's root. */
+function isOnMount(root: number, path: ByteString): boolean {
+  const device = (fd: number) => factsOf(fd).inode.replace(/:\d+$/, '');
+  for (let at = path; at !== ''; at = parentOf(at)) {
+    const fd = unlessAbsent(() => host.openInRoot(root, at, FOLDER));
+    if (fd === undefined) continue;
+    try {
+      return device(fd) !== device(root);
+    } finally {
+      host.closeFd(fd);
+    }
+  }
+  return false;
 }
 
 /** A folder of the host. @param folder its descriptor @param shown its path */
@@ -74,7 +91,7 @@ export function hostPlace(folder: number, shown: string): Place {
   return {
     folder: (path, { create }) => (create ? makeMissing(path, open) : unlessAbsent(() => open(path))),
     shown: (path) => (path === '' ? shown : `${shown.replace(/\/$/, '')}/${display(path)}`),
-    readOnlyText: `cannot write to ${shown}: read-only file system`,
+    readOnlyText: () => `cannot write to ${shown}: read-only file system`,
     mayLink: (path, facts) => made.get(path) === facts.inode,
     made: (path, facts) => void made.set(path, facts.inode),
   };

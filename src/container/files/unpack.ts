@@ -10,7 +10,8 @@ import { constants } from 'node:os';
 import { HuskError } from '../../errors.ts';
 import * as host from '../../host/files.ts';
 import { AT_REMOVEDIR, chmodFd, chownFd, O_PATH, reopen, unlinkAt } from '../../host/file-at.ts';
-import { errnoText, SyscallError } from '../../host/libc.ts';
+import { SyscallError } from '../../host/libc.ts';
+import { systemError } from '../../host/system-error.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import { BLOCK, type TarEntry } from '../../tar/entry.ts';
 import { TarParser } from '../../tar/parser.ts';
@@ -124,9 +125,12 @@ export class Unpacker {
     try {
       work();
     } catch (error) {
-      if (!(error instanceof SyscallError)) throw error;
-      if (error.code === 'EROFS') throw new HuskError(this.#place.readOnlyText, { kind: 'invalid', cause: error });
-      throw new HuskError(`cannot write ${this.#place.shown(path)}: ${errnoText(error.errno)}`, { kind: error.code === 'ENOSPC' || error.code === 'EDQUOT' ? 'limit' : 'invalid', cause: error });
+      const refused = systemError(error);
+      if (!refused) throw error;
+      const { code, text } = refused;
+      if (code === 'EROFS') throw new HuskError(this.#place.readOnlyText(path), { kind: 'invalid', cause: error });
+      const kind = code === 'ENOSPC' || code === 'EDQUOT' ? 'limit' : 'invalid';
+      throw new HuskError(`cannot write ${this.#place.shown(path)}: ${text}`, { kind, cause: error });
     }
   }
 

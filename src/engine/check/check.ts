@@ -74,8 +74,8 @@ async function endSupervisors({ paths, stop }: CheckOptions): Promise<void> {
   if (running.length === 0) return;
   const ids = running.map(({ id }) => id.slice(0, 12)).join(', ');
   if (!stop) throw new HuskError(`cannot rebuild the database while containers run: ${ids}`, { kind: 'conflict', fix: 'husk system check --repair --stop ends them first' });
-  for (const { socket } of running) {
-    using client = await SupervisorClient.connect(socket);
+  for (const { access } of running) {
+    using client = await SupervisorClient.connect(access);
     // it may fail on its own record in the damaged database, and end all the same
     await client?.request({ type: 'stop' }).catch(() => {});
   }

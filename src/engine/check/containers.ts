@@ -6,6 +6,7 @@ import { removeRememberedCgroup, remembersCgroup } from '../../container/cgroup-
 import type { Paths } from '../../paths.ts';
 import { isState, type ContainerState } from '../../state/containers.ts';
 import { isAlive } from '../../state/process-identity.ts';
+import { readAccess, type Access } from '../../supervisor/access.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
 import type { Problem } from './check.ts';
 import { isConfig, readContainerCopy } from '../copies.ts';
@@ -100,20 +101,20 @@ async function* checkSockets(paths: Paths, alive: ReadonlySet<string>): AsyncGen
   for (const name of names(paths.runtimeDir).filter((each) => /^[0-9a-f]{16}\.sock$/.test(each))) {
     const socket = join(paths.runtimeDir, name);
     if ([...alive].some((id) => id.startsWith(name.slice(0, 16)))) continue;
-    const client = await SupervisorClient.connect(socket).catch(() => undefined);
+    const client = await SupervisorClient.connect({ socket }).catch(() => undefined);
     client?.[Symbol.dispose]();
     if (!client && existsSync(socket)) yield { kind: 'socket', name: socket, problem: 'nobody listens on it', repair: { what: 'taken away', run: () => rmSync(socket, { force: true }) } };
   }
 }
 
 /** Supervisors of this data root's containers that answer. */
-export async function runningSupervisors(paths: Paths): Promise<{ id: string; socket: string }[]> {
-  const found: { id: string; socket: string }[] = [];
+export async function runningSupervisors(paths: Paths): Promise<{ id: string; access: Access }[]> {
+  const found: { id: string; access: Access }[] = [];
   for (const id of names(paths.containers)) {
-    const socket = paths.socket(id);
-    const client = existsSync(socket) ? await SupervisorClient.connect(socket).catch(() => undefined) : undefined;
+    const access = readAccess(paths, id);
+    const client = existsSync(access.socket) ? await SupervisorClient.connect(access).catch(() => undefined) : undefined;
     client?.[Symbol.dispose]();
-    if (client) found.push({ id, socket });
+    if (client) found.push({ id, access });
   }
   return found;
 }

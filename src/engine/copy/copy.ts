@@ -3,6 +3,7 @@
  * person who typed the command; what a container sends is unpacked below the one folder, under the one name that was asked for.
  */
 import { Readable } from 'node:stream';
+import { pathOf } from '../../container/files/answer.ts';
 import { packTree } from '../../container/files/pack.ts';
 import { hostPlace } from '../../container/files/places.ts';
 import { Unpacker } from '../../container/files/unpack.ts';
@@ -10,13 +11,13 @@ import { HuskError } from '../../errors.ts';
 import { O_PATH } from '../../host/file-at.ts';
 import { O_DIRECTORY, O_NOFOLLOW } from '../../host/files.ts';
 import { open } from '../../host/fd.ts';
-import { fromText } from '../../tar/byte-string.ts';
+import { display, fromText } from '../../tar/byte-string.ts';
 import type { EngineContext } from '../context.ts';
 import type { CopyOptions } from '../contract.ts';
 import { recordEvent } from '../events.ts';
 import { named, openFiles, type ContainerFiles } from '../files.ts';
 import { resolve } from '../truth.ts';
-import { hostDestination, hostSource } from './host-paths.ts';
+import { hostDestination, hostSource, onThisHost } from './host-paths.ts';
 import { archiveName, placeOf, renaming, type Destination } from './rules.ts';
 
 /** inode(7) */
@@ -41,7 +42,7 @@ export async function copyFrom(context: EngineContext, reference: string, paths:
 }
 
 async function unpackHere(tar: AsyncIterable<Buffer>, place: { folder: string; rename: (path: string) => string | undefined }, options: CopyOptions): Promise<void> {
-  using folder = open(place.folder, O_PATH | O_DIRECTORY);
+  using folder = opened(place.folder, O_PATH | O_DIRECTORY);
   // set-user-ID programs of somebody else's choice belong to nobody here, unless asked for
   const unpacker = new Unpacker(hostPlace(folder.number, place.folder), { owner: options.archive && process.getuid!() === 0 ? 'keep' : 'none', specialBits: options.archive, rename: place.rename, onLeftOut: options.onLeftOut });
   try {
@@ -58,13 +59,17 @@ export async function copyTo(context: EngineContext, reference: string, paths: {
   using files = await openFiles(context, container);
   const destination = await containerDestination(files, inContainer(paths.path), `${reference}:${paths.path}`);
   const { folder, name } = placeOf(source, destination);
-  using top = open(source.path, O_PATH | O_NOFOLLOW);
+  using top = opened(source.path, O_PATH | O_NOFOLLOW);
   const owner = options.archive ? undefined : { uid: 0, gid: 0 };
-  const tar = Readable.from(counted(packTree(top.number, fromText(name), { owner }), options.onBytes), { objectMode: false });
+  const shown = (member: string) => display(pathOf(member, fromText(name), fromText(source.path)));
+  const pieces = packTree(top.number, fromText(name), { owner, shown });
+  const tar = Readable.from(counted(pieces, options.onBytes), { objectMode: false });
   await named(reference, folder, () => files.extract(folder, tar));
   recordEvent(context, container, 'extract-to-dir');
   return destination.path;
 }
+
+const opened = (path: string, flags: number) => onThisHost('open', path, () => open(path, flags));
 
 /** What stands at a path of the container that is to be written to; a link at its end is evaluated. */
 export async function containerDestination(files: ContainerFiles, typed: string, shown: string): Promise<Destination> {
