@@ -457,8 +457,9 @@ export class VmSandbox implements Sandbox {
   }
 }
 
-/** Without maps this process's own user is the guest's root, and everybody else is nobody. */
+/** Without maps this process's own user is the guest's root, and everybody else is nobody; host root is never a guest's. */
 function ownersOf({ uidMappings, gidMappings }: Spec['linux']): Ownership {
+  if (!uidMappings && process.getuid!() === 0) return mappedOwners({ uid: [], gid: [] });
   return uidMappings && gidMappings ? mappedOwners({ uid: uidMappings, gid: gidMappings }) : rootIsOwner(process.getuid!(), process.getgid!());
 }
 

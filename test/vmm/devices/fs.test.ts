@@ -8,6 +8,7 @@ import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
 import { MAX_HANDLES } from '../../../src/vmm/devices/fs/config.ts';
 import { Fs } from '../../../src/vmm/devices/fs/device.ts';
 import { ENTRY_OUT, OP } from '../../../src/vmm/devices/fs/fuse.ts';
+import { removeFolder } from '../../fixtures/temporary.ts';
 import { DATA, Driver } from '../driver.ts';
 
 const [HIGH_PRIORITY, REQUESTS] = [0, 1];
@@ -76,7 +77,7 @@ class Share implements Disposable {
 
   [Symbol.dispose](): void {
     this.driver[Symbol.dispose]();
-    rmSync(this.above, { recursive: true, force: true });
+    removeFolder(this.above);
   }
 }
 

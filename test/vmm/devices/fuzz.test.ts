@@ -3,7 +3,7 @@
  * transport, never works without bound, never reaches outside guest memory (which would be a RangeError, or a fault of the whole process).
  * The seed is in the title; HUSK_FUZZ_SECONDS lengthens the run.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -21,6 +21,7 @@ import { PacketLink, StreamLink } from '../../../src/vmm/devices/net/link.ts';
 import { Rng } from '../../../src/vmm/devices/rng/device.ts';
 import type { VirtioDevice } from '../../../src/vmm/devices/virtio/device.ts';
 import { Vsock } from '../../../src/vmm/devices/vsock/device.ts';
+import { removeFolder } from '../../fixtures/temporary.ts';
 import { DATA, Driver, INDIRECT, NEXT, WRITE } from '../driver.ts';
 
 const SECONDS = Number(process.env['HUSK_FUZZ_SECONDS'] ?? 2);
@@ -158,7 +159,7 @@ for (const [name, make] of Object.entries(DEVICES)) {
   test.serial(`${name} survives random drivers (seed ${seed})`, async (t) => {
     t.timeout(SECONDS * 1000 + 60_000);
     const folder = mkdtempSync(join(tmpdir(), 'husk-fuzz-'));
-    t.teardown(() => rmSync(folder, { recursive: true }));
+    t.teardown(() => removeFolder(folder));
     using driver = new Driver(make(folder), { memory: 16 * 1024 * 1024 }).start();
     const pick = random(seed);
     const end = performance.now() + SECONDS * 1000;
