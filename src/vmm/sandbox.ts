@@ -8,6 +8,7 @@ import { type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Noti
 import type { ProcessSpec, Resources, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { ExitStatus, FilesRequest, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
+import { addressBytes } from '../host/netlink.ts';
 import { AgentClient } from './agent-client.ts';
 import { guestBinds, isBind, PLACES, SHARES_TAG, type GuestBinds } from './binds.ts';
 import { checkTable } from './process-table.ts';
@@ -19,6 +20,7 @@ import { Console } from './devices/console/device.ts';
 import { mappedOwners, rootIsOwner, sameOwners, type Ownership } from './devices/fs/attributes.ts';
 import { Fs } from './devices/fs/device.ts';
 import { Net } from './devices/net/device.ts';
+import { frameFilter } from './devices/net/filter.ts';
 import type { Link } from './devices/net/link.ts';
 import { Rng } from './devices/rng/device.ts';
 import { Vsock } from './devices/vsock/device.ts';
@@ -137,7 +139,7 @@ export class VmSandbox implements Sandbox {
         this.#vsock,
         new Rng(),
         new Balloon(),
-        ...(options.network ? [new Net(options.network.link, { mac: Buffer.from(options.network.mac.replaceAll(':', ''), 'hex'), mtu: options.network.mtu })] : []),
+        ...(options.network ? [new Net(options.network.link, { mac: Buffer.from(options.network.mac.replaceAll(':', ''), 'hex'), mtu: options.network.mtu, filter: frameFilter(options.network.interface.addresses.map(({ address }) => addressBytes(address))) })] : []),
         // what is read-only among them is so by the jail's mounts
         ...(this.#binds.shares ? [new Fs({ tag: SHARES_TAG, path: PLACES, readOnly: false, ownership, freshness: { milliseconds: SHARE_FRESHNESS }, onCrowded: () => this.#tell({ type: 'forget-names' }) })] : []),
       ],
