@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { PassThrough, type Duplex, type Readable, type Writable } from 'node:stream';
-import { type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Notice } from '../agent-protocol.ts';
+import { type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Notice, type StreamToken } from '../agent-protocol.ts';
 import type { ProcessSpec, Resources, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { ExitStatus, FilesRequest, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
@@ -223,8 +223,8 @@ export class VmSandbox implements Sandbox {
   }
 
   #closeStdio(streams: ProcessStreams, ends: ProcessEnds): void {
-    const closeUnopened = (number: number | undefined, end: PassThrough | Writable | null) => {
-      if (number !== undefined && this.#agent.forgetStream(number)) end?.end();
+    const closeUnopened = (token: StreamToken | undefined, end: PassThrough | Writable | null) => {
+      if (token !== undefined && this.#agent.forgetStream(token)) end?.end();
     };
     closeUnopened(streams.stdin, ends.stdin);
     closeUnopened(streams.stdout, ends.stdout);
@@ -309,7 +309,7 @@ export class VmSandbox implements Sandbox {
   files(request: FilesRequest, input?: Readable): Readable {
     const output = new PassThrough();
     const received = Promise.withResolvers<void>();
-    const streams: number[] = [];
+    const streams: StreamToken[] = [];
     const expect = (onOpen: (stream: Duplex) => void) => streams.push(this.#agent.expectStream(onOpen));
     expect((stream) => {
       stream.end(); // nothing is said on an output
