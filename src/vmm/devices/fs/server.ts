@@ -5,13 +5,14 @@
  * the shared folder. Permission checks are the guest kernel's (default_permissions) and, below them, the host kernel's on the VMM's own ids.
  */
 import { fdatasync, fsync } from 'node:fs';
+import { duplicate, openFilesLimit } from '../../../host/descriptors.ts';
 import { openAt, openFolder, syncfsInThread, makeDirectoryAt, makeNodeAt, symlinkAt, ftruncate, closeFd, O_CREAT, O_DIRECTORY, O_EXCL, O_CLOEXEC } from '../../../host/files.ts';
 import { AT_REMOVEDIR, chmodFd, chownFd, getdents, getxattrFd, linkFd, listxattrFd, lseek, readlinkFd, removexattrFd, renameAt, reopen, setxattrFd, statFd, statfsFd, STATX, unlinkAt, utimesFd } from '../../../host/file-at.ts';
 import { SyscallError } from '../../../host/libc.ts';
 import { fallocate } from '../../../host/vectored-io.ts';
 import { Access, READ, SEARCH, WRITE } from './access.ts';
 import { attributesReply, entryReply, inodeHigh, UNCHANGED, type Freshness, type Ownership } from './attributes.ts';
-import { MAX_PAGES, MAX_IO, MAX_XATTR } from './config.ts';
+import { boundsFor, MAX_PAGES, MAX_IO, MAX_XATTR } from './config.ts';
 import { entrySize, parseEntries, writeEntry } from './directory.ts';
 import { checkName, ENTRY_OUT, ERRNO, FATTR, fixed, FUSE_MAJOR, FUSE_MINOR, INIT_FLAGS, OP, OPEN_KILL_SUIDGID, ProtocolError, SETATTR, strings, u64, type Request } from './fuse.ts';
 import { Handles } from './handles.ts';
@@ -53,8 +54,10 @@ export interface ServerOptions {
   readOnly: boolean;
   ownership: Ownership;
   freshness: Freshness;
+  /** that this process may have open; @default its limit */
+  descriptors?: number | undefined;
   /** the guest remembers a great many inodes: it should let go of those it does not use */
-  onCrowded?: () => void;
+  onCrowded?: (() => void) | undefined;
 }
 
 type Reply = Uint8Array | Promise<Uint8Array>;
@@ -64,7 +67,7 @@ const EROFS = 30;
 const WRITING = new Set<number>([OP.SETATTR, OP.SYMLINK, OP.MKNOD, OP.MKDIR, OP.UNLINK, OP.RMDIR, OP.RENAME, OP.RENAME2, OP.LINK, OP.WRITE, OP.SETXATTR, OP.REMOVEXATTR, OP.CREATE, OP.TMPFILE, OP.FALLOCATE]);
 
 export class Server implements Disposable {
-  readonly handles = new Handles();
+  readonly handles: Handles;
   readonly #inodes: Inodes;
   readonly #access: Access;
   readonly #options: ServerOptions;
@@ -79,7 +82,9 @@ export class Server implements Disposable {
     this.#options = options;
     this.#access = new Access(options.ownership);
     // Opened for reading rather than O_PATH: a share that cannot be listed is refused now, in the open, and not later inside the guest.
-    this.#inodes = new Inodes(openFolder(options.path), options.onCrowded);
+    const bounds = boundsFor(options.descriptors ?? openFilesLimit());
+    this.handles = new Handles(bounds.handles);
+    this.#inodes = new Inodes(openFolder(options.path), bounds, options.onCrowded);
   }
 
   /** @returns the reply's payload. @throws SyscallError or ProtocolError: its errno is the answer */
@@ -504,8 +509,16 @@ export class Server implements Disposable {
   #sync(request: Request): Promise<Uint8Array> {
     const view = fixed(request.body, 12);
     const fd = this.handles.get(u64(view, 0));
+    // A copy: the guest may release the handle while a thread of the pool has not got to it, and the number become another file's.
+    const copy = duplicate(fd);
     const call = (view.getUint32(8, true) & 1) !== 0 && request.opcode === OP.FSYNC ? fdatasync : fsync;
-    return new Promise((resolve, reject) => call(fd, (error) => (error === null ? resolve(NOTHING) : reject(new SyscallError('fsync', Math.abs(error.errno ?? ERRNO.EIO))))));
+    return new Promise((resolve, reject) =>
+      call(copy, (error) => {
+        closeFd(copy);
+        if (error === null) resolve(NOTHING);
+        else reject(new SyscallError('fsync', Math.abs(error.errno ?? ERRNO.EIO)));
+      }),
+    );
   }
 
   /** One at a time, and one more for all who ask meanwhile: a guest that asks without end keeps neither the event loop nor the pool's threads. */
@@ -523,15 +536,17 @@ export class Server implements Disposable {
     return this.#nextSync;
   }
 
-  /** SYNCFS names only the root of what the guest takes for one file system. */
+  /**
+   * SYNCFS names only the root of what the guest takes for one file system. All are opened first: while one is waited for the guest may forget an inode, and
+   * its descriptor's number become another file's.
+   */
   async #syncAll(): Promise<Uint8Array> {
-    for (const { fd, kind } of this.#inodes.onePerDevice()) {
-      const file = reopen(fd, (kind === S_IFDIR ? O_DIRECTORY : 0) | O_CLOEXEC);
-      try {
-        if ((await syncfsInThread(file)) < 0) throw new ProtocolError(ERRNO.EIO);
-      } finally {
-        closeFd(file);
-      }
+    const files: number[] = [];
+    try {
+      for (const { fd, kind } of this.#inodes.onePerDevice()) files.push(reopen(fd, (kind === S_IFDIR ? O_DIRECTORY : 0) | O_CLOEXEC));
+      for (const file of files) if ((await syncfsInThread(file)) < 0) throw new ProtocolError(ERRNO.EIO);
+    } finally {
+      for (const file of files) closeFd(file);
     }
     return NOTHING;
   }
