@@ -32,6 +32,9 @@ export const MAX_STREAMS = 1024;
 /** unanswered requests the host keeps for one guest */
 export const MAX_REQUESTS = 1024;
 
+/** ms by which a clock is moved without a jump: programs bear one that runs a little wrong better. To slew more would take minutes */
+export const MOST_SLEW = 40;
+
 /** The container's first process is always process 0; execs count up from 1. The host numbers them. */
 export type ProcessNumber = number;
 
@@ -75,6 +78,8 @@ export type Request =
   | { type: 'ps'; arguments: string[] }
   | { type: 'stats' }
   | { type: 'update'; resources: Resources }
+  /** replies with the guest's time, ms since the epoch; with `shift` after its clock was moved by so many ms */
+  | { type: 'clock'; shift?: number }
   /** lets go of names and inodes of shared folders that nobody uses: the host keeps a descriptor for each */
   | { type: 'forget-names' }
   /** instead of `create`: mounts the root and the bind mounts, and makes no container; what is wanted are its files */

@@ -119,6 +119,8 @@ export class AgentClient {
   request(request: Request): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
+      const control = this.#control;
+      if (!control) return reject(new HuskError('the guest\'s agent does not serve yet', { kind: 'unavailable' }));
       if (this.#requests.size >= MAX_REQUESTS) return reject(new HuskError(`the guest's agent has ${MAX_REQUESTS} requests unanswered`, { kind: 'limit' }));
       const id = this.#nextRequest++;
       // before it counts as asked: one that cannot be told has no answer to wait for
@@ -134,7 +136,7 @@ export class AgentClient {
           reject(error);
         },
       });
-      this.#control!.write(frame);
+      control.write(frame);
     });
   }
 

@@ -24,6 +24,7 @@ import { frameFilter } from './devices/net/filter.ts';
 import type { Link } from './devices/net/link.ts';
 import { Rng } from './devices/rng/device.ts';
 import { Vsock } from './devices/vsock/device.ts';
+import { GuestClock } from './guest-clock.ts';
 import { guestResources } from './limits.ts';
 import { Machine, type MachineEnd } from './machine.ts';
 
@@ -101,6 +102,7 @@ export class VmSandbox implements Sandbox {
   readonly #agent: AgentClient;
   readonly #console = new ConsoleTail();
   readonly #machine: Machine;
+  readonly #clock: GuestClock;
   readonly #writable: Block;
   readonly #exits = new Map<ProcessNumber, PromiseWithResolvers<ExitStatus>>();
   readonly #reports: string[] = [];
@@ -125,6 +127,8 @@ export class VmSandbox implements Sandbox {
     this.#onAgent = options.onAgent;
     const ownership = options.sameIds ? sameOwners : ownersOf(linux);
     this.#agent = new AgentClient(this.#vsock, { notice: (notice) => this.#notice(notice), lost: ({ message }) => this.#lost(message) });
+    // now: once the machine runs this process may make no timer descriptor any more
+    this.#clock = new GuestClock((shift) => this.#agent.request({ type: 'clock', ...(shift !== undefined && { shift }) }));
     this.#writable = new Block(Backing.file(rootfs.writable, { readOnly: false }), { serial: 'husk-writable' });
     this.#machine = new Machine({
       kernel: options.parts.kernel,
@@ -175,6 +179,7 @@ export class VmSandbox implements Sandbox {
     }
     this.#onAgent?.();
     await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: this.#binds.shares ? [SHARES_TAG] : [], files: this.#binds.files });
+    void this.#clock.look();
   }
 
   /** The kernel may not have got as far as its console: what it was at is all that can be told. */
@@ -416,6 +421,7 @@ export class VmSandbox implements Sandbox {
     let written: number | undefined;
     let loss: string | undefined;
     clearTimeout(this.#kill);
+    this.#clock[Symbol.dispose]();
     if (this.#ended) {
       const answer = await this.#shutDown().catch((error: unknown) => {
         // a machine that has ended by itself has told why
