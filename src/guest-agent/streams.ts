@@ -20,8 +20,8 @@ export function openStream(token: StreamToken): DescriptorStream {
  */
 const QUIET_LOOKS = 4;
 const LOOK_MS = 50;
-/** ms after which a host that does not take the output hears of the exit all the same */
-const FLUSH_MS = 5000;
+/** ms after which a host that does not take the output hears of the exit all the same; one that is busy takes it late */
+const FLUSH_MS = 20_000;
 
 export interface Output {
   /** after the process's exit: its last bytes are on their way to the host, before anything sent later */
@@ -48,9 +48,10 @@ export function sendOutput(source: Readable, token: StreamToken | undefined): Ou
   source.on('error', () => stream.end()); // EIO: the terminal was hung up
   source.pipe(stream);
   const quiet = async () => {
-    const start = Date.now();
+    // not the wall clock: the host sets it
+    const start = performance.now();
     const waits = () => stream.writableLength > 0 || looks < QUIET_LOOKS;
-    for (looks = 0; !stream.destroyed && waits() && Date.now() - start < FLUSH_MS; looks++) {
+    for (looks = 0; !stream.destroyed && waits() && performance.now() - start < FLUSH_MS; looks++) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       // timers go before what there is to read: one turn for it
       await new Promise((turn) => setImmediate(turn));

@@ -40,24 +40,25 @@ export interface VmSize {
   cpus: number;
 }
 
+// Each of these ends a container that might have gone on: on a host whose CPUs are all taken a machine gets a twentieth of one, and less.
 /** ms a guest has to boot until its agent serves; a software KVM is a hundred times slower than hardware */
-const BOOT_TIMEOUT = 180_000;
+const BOOT_TIMEOUT = 300_000;
 /** ms the agent has to end its container before the machine is switched off; as often again as its disk is at work in the meantime */
-const SHUTDOWN_TIMEOUT = 20_000;
+const SHUTDOWN_TIMEOUT = 60_000;
 /** ms after which a machine is switched off though its disk is at work: some 10 GB that the host had not written yet; a hostile guest gets no longer */
-const LONGEST_SHUTDOWN = 120_000;
+const LONGEST_SHUTDOWN = 180_000;
 /** ms for a question about what runs; the agent of a machine under full load answers late */
 const ANSWER_TIMEOUT = 30_000;
 /** ms between SIGKILL of the container's first process and its exit; then the machine is switched off */
-const KILL_TIMEOUT = 20_000;
+const KILL_TIMEOUT = 60_000;
 /** ms a machine whose agent is gone has to end by itself: a panic, or husk-init that resets it, tells more than a closed connection */
-const LOST_TIMEOUT = 5000;
+const LOST_TIMEOUT = 20_000;
 /** ms for the CPUs of a machine that does not boot to leave the guest, so that it can be told where they are */
 const PAUSE_TIMEOUT = 5000;
 /** what a death tells of the machine's own complaints: the last ones; a guest makes as many as it likes */
 const MAX_REPORTS = 3;
 /** ms after a process's exit in which its streams may still be opened */
-const LATE_STREAM = 5000;
+const LATE_STREAM = 20_000;
 /** Documentation/admin-guide/kernel-parameters.txt; panic=-1 and reboot=k: a guest that panics resets at once, and the VMM sees it */
 export const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=/dev/vda rootfstype=erofs ro init=/husk/husk-init';
 /** in the order the devices are given, virtio-blk names them */
