@@ -1,21 +1,32 @@
 /**
- * The data root as a VM's supervisor sees it in its jail: its own container's folder to write to, what belongs to all containers to read, and the database.
- * A VMM that was taken over cannot put anything into an image or another container's disk by itself; what it can do to records is said in docs/security.md.
- * Decides only.
+ * The data root as a VM's supervisor sees it in its jail: its own container's folder to write to, images to read, the database; of other containers and of
+ * volumes nothing. A VMM that was taken over cannot put anything into an image, or read another container's disk, log or key, by itself; what it can
+ * do to records is said in docs/security.md.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { paths as computePaths } from '../paths.ts';
 import type { JailBind } from '../rootless/jail.ts';
 
-/** @param task.autoRemove its supervisor takes the container's folder and anonymous volumes away, which needs the folders above them */
+/** of a container's folder: what the folder of all containers looks like from its jail, an empty place for itself */
+const ALONE = 'alone';
+
+/**
+ * Makes the container's folder when it is not there.
+ * @param task.autoRemove its supervisor takes the container's folder and anonymous volumes away, which needs the folders above them
+ */
 export function dataRootBinds({ id, dataRoot, autoRemove }: { id: string; dataRoot: string; autoRemove: boolean }): JailBind[] {
   const paths = computePaths({ dataRoot });
-  const folder = (source: string, readOnly: boolean): JailBind => ({ source, kind: 'directory', readOnly });
-  const common = [paths.layers, paths.layerLinks, join(dataRoot, 'blobs'), join(dataRoot, 'names'), ...(autoRemove ? [] : [paths.containers, paths.volumes])];
+  const own = paths.container(id);
+  const alone = join(own, ALONE);
+  mkdirSync(own, { recursive: true, mode: 0o711 });
+  mkdirSync(join(alone, id), { recursive: true, mode: 0o711 });
+  const readable = [paths.layers, paths.layerLinks, join(dataRoot, 'blobs'), join(dataRoot, 'names')].filter((path) => existsSync(path));
+  const bind = (target: string, { source = target, readOnly }: { source?: string; readOnly: boolean }): JailBind => ({ source, target, kind: 'directory', readOnly });
   return [
-    folder(dataRoot, false),
-    ...common.filter((path) => existsSync(path)).map((path) => folder(path, true)),
-    ...(autoRemove ? [] : [folder(paths.container(id), false)]),
+    bind(dataRoot, { readOnly: false }),
+    ...readable.map((path) => bind(path, { readOnly: true })),
+    ...(autoRemove ? [] : [paths.volumes, paths.containers].filter((path) => existsSync(path)).map((path) => bind(path, { source: alone, readOnly: true }))),
+    ...(autoRemove ? [] : [bind(own, { readOnly: false })]),
   ];
 }

@@ -31,11 +31,8 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   dismissSupervisor();
   const { spec, binds } = shares(task);
   mkdirSync(task.runtimeDir, { recursive: true, mode: 0o700 });
-  const paths = computePaths({ dataRoot: task.dataRoot });
-  // whoever created it may have been killed between the record and the folder
-  mkdirSync(paths.container(task.id), { recursive: true, mode: 0o711 });
   // made out here: beside the layers, which the jail has to read only
-  await rootDisk(task.layers, paths);
+  await rootDisk(task.layers, computePaths({ dataRoot: task.dataRoot }));
   const isRoot = process.getuid!() === 0;
   const out = task.outbound ? await wayOut(task) : undefined;
   const plan = jailPlan({

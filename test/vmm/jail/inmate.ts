@@ -45,6 +45,7 @@ function look(data: string, share: string): object {
     writeRoot: attempt(() => writeFileSync('/x', '')),
     writeShareReadOnly: attempt(() => writeFileSync('/shares/1/x', '')),
     writeData: Object.fromEntries(['husk.db', 'tmp/x', 'layers/x', 'blobs/x', 'names/x', 'volumes/other/x', 'containers/other/writable.ext4', 'containers/own/writable.ext4'].map((name) => [name, attempt(() => writeFileSync(join(data, name), 'x'))])),
+    seen: { containers: attempt(() => readdirSync(join(data, 'containers'))), volumes: attempt(() => readdirSync(join(data, 'volumes'))), key: attempt(() => readFileSync(join(data, 'containers/other/supervisor.json'), 'latin1')) },
     writeOwnCode: attempt(() => appendFileSync(process.argv[1]!, '')),
     kvm: attempt(() => openSync('/dev/kvm', 'r+')) === 'done' || undefined,
     interfaces: readFileSync('/proc/self/net/dev', 'latin1').match(/^\s*\w+(?=:)/gm)?.map((name) => name.trim()),
