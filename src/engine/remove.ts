@@ -5,7 +5,7 @@ import { identifySelf, isAlive } from '../state/process-identity.ts';
 import { sweepRemoved } from '../supervisor/removal.ts';
 import type { EngineContext } from './context.ts';
 import type { Container, Engine } from './contract.ts';
-import { ask, isRunning, reread } from './control.ts';
+import { ask, isRunning, reread, releaseFiles } from './control.ts';
 import { keepContainerCopy } from './copies.ts';
 import { recordEvent } from './events.ts';
 import { checkPruneFilters, matchPrune } from './filters.ts';
@@ -54,7 +54,10 @@ async function claim(context: EngineContext, { id }: Container, { reference, for
 
 /** Somebody starts it, or copies from or to it while it does not run: that ends by itself. */
 async function untilFree(context: EngineContext, id: string): Promise<void> {
-  while (['start', 'copy'].includes(reread(context, id)?.state.claim?.operation ?? '')) await new Promise((after) => setTimeout(after, POLL_MS));
+  for (let current = reread(context, id); current?.state.claim && current.state.claim.operation !== 'remove'; current = reread(context, id)) {
+    await releaseFiles(context, current);
+    await new Promise((after) => setTimeout(after, POLL_MS));
+  }
 }
 
 function cannotRemove(container: Container, status: string): HuskError {
@@ -86,7 +89,8 @@ export async function prune(context: EngineContext, options: Parameters<Engine['
   const deleted: string[] = [];
   let reclaimed = 0;
   for (const container of resolveAll(context)) {
-    if (isRunning(container) || container.state.claim || !matchPrune(container, options.filters ?? {})) continue;
+    const isClaimed = container.state.claim !== undefined && container.state.claim.operation !== 'copy';
+    if (isRunning(container) || isClaimed || !matchPrune(container, options.filters ?? {})) continue;
     const { rw: size } = await sizeOf(context, container);
     try {
       await remove(context, container.id, {});
