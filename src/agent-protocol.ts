@@ -4,7 +4,8 @@
  *
  * Transport: vsock. The agent connects to the host (CID 2) at CONTROL_PORT as soon as it can serve: that connection is "agent
  * ready". Each stdio stream or bulk transfer is a connection of its own to STREAM_PORT, opened by the agent when a request names it,
- * beginning with the stream's number as a u32, little-endian; then raw bytes; end-of-file is the connection's shutdown.
+ * beginning with the stream's token; then raw bytes; end-of-file is the connection's shutdown. Any process of the guest may connect: the token is what
+ * nobody but the agent knows, and the one control connection is made before there is a container.
  *
  * Control frame: u32 little-endian length (1..MAX_MESSAGE; of a request 1..MAX_REQUEST), then that many bytes of JSON: a Request, Reply or Notice.
  * Requests are numbered by the host; a reply carries the number.
@@ -14,7 +15,7 @@ import type { ErrorKind } from './errors.ts';
 import type { FilesRequest } from './sandbox.ts';
 
 /** Both sides must have the same: the agent's disk and the host's bundle are built together. */
-export const AGENT_PROTOCOL_VERSION = 1;
+export const AGENT_PROTOCOL_VERSION = 2;
 
 /** vsock ports on the host, VMADDR_CID_HOST = 2 (linux/vm_sockets.h) */
 export const CONTROL_PORT = 1024;
@@ -33,14 +34,22 @@ export const MAX_STREAMS = 1024;
 /** unanswered requests the host keeps for one guest */
 export const MAX_REQUESTS = 1024;
 
+/** ms by which a clock is moved without a jump: programs bear one that runs a little wrong better. To slew more would take minutes */
+export const MOST_SLEW = 40;
+
 /** The container's first process is always process 0; execs count up from 1. The host numbers them. */
 export type ProcessNumber = number;
 
-/** Stream numbers the host chose for a process's stdio; absent streams are not connected. With a terminal only `stdin` and `stdout` exist. */
+/** bytes of a token, as they come first on a stream's connection; a Request names them in hexadecimal */
+export const STREAM_TOKEN_BYTES = 16;
+/** Attack: a process of the container that counts or guesses what another's stream is called, and speaks or listens in its place. 128 random bits. */
+export type StreamToken = string;
+
+/** Tokens the host chose for a process's stdio; absent streams are not connected. With a terminal only `stdin` and `stdout` exist. */
 export interface ProcessStreams {
-  stdin?: number;
-  stdout?: number;
-  stderr?: number;
+  stdin?: StreamToken;
+  stdout?: StreamToken;
+  stderr?: StreamToken;
 }
 
 /** What the container's network interface is to be; the host has settled it. Addresses as text. */
@@ -71,12 +80,14 @@ export type Request =
   | { type: 'ps'; arguments: string[] }
   | { type: 'stats' }
   | { type: 'update'; resources: Resources }
+  /** replies with the guest's time, ms since the epoch; with `shift` after its clock was moved by so many ms */
+  | { type: 'clock'; shift?: number }
   /** lets go of names and inodes of shared folders that nobody uses: the host keeps a descriptor for each */
   | { type: 'forget-names' }
   /** instead of `create`: mounts the root and the bind mounts, and makes no container; what is wanted are its files */
   | { type: 'open'; mounts: Mount[]; rootDevice: string; writableDevice: string }
   /** see FilesRequest: the answer's bytes go out on the stream `output`, a tar comes in on `input`; the reply comes when all is done */
-  | { type: 'files'; request: FilesRequest; output: number; input?: number }
+  | { type: 'files'; request: FilesRequest; output: StreamToken; input?: StreamToken }
   /** kills what runs, unmounts, syncs; the machine may be switched off afterwards. Replies with the bytes on the writable disk */
   | { type: 'shutdown' };
 

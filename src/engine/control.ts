@@ -62,6 +62,26 @@ export async function ask(context: EngineContext, container: Container, request:
   }
 }
 
+/** @returns a connection to the machine that has the files of a container open which does not run; undefined when there is none, or it is about to end */
+export async function joinFiles(context: EngineContext, container: Container): Promise<SupervisorClient | undefined> {
+  if (container.state.claim?.operation !== 'copy') return undefined;
+  const client = await SupervisorClient.connect(readAccess(context.paths, container.id)).catch(() => undefined);
+  try {
+    await client?.request({ type: 'join-files' });
+    return client;
+  } catch {
+    client?.[Symbol.dispose]();
+    return undefined;
+  }
+}
+
+/** Files that are kept open for the next request are closed when the container itself is wanted; whoever uses them is still waited for. Never rejects. */
+export async function releaseFiles(context: EngineContext, container: Container): Promise<void> {
+  if (container.state.claim?.operation !== 'copy') return;
+  using client = await SupervisorClient.connect(readAccess(context.paths, container.id)).catch(() => undefined);
+  await client?.request({ type: 'release-files' }).catch(() => {});
+}
+
 /** The same container again, as it is now. */
 export function reread(context: EngineContext, id: string): Container | undefined {
   try {

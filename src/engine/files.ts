@@ -11,7 +11,7 @@ import type { SupervisorClient } from '../supervisor/client.ts';
 import type { Task } from '../supervisor/protocol.ts';
 import type { EngineContext } from './context.ts';
 import type { Container, ExtractOptions } from './contract.ts';
-import { connect, isRunning, reread } from './control.ts';
+import { connect, isRunning, joinFiles, reread } from './control.ts';
 import { recordEvent } from './events.ts';
 import { makeTask } from './start.ts';
 import { resolve } from './truth.ts';
@@ -128,7 +128,7 @@ async function reach(context: EngineContext, container: Container): Promise<Open
     if (current.state.status === 'removing') break;
     if (current.state.status === 'restarting') throw new HuskError(`Container ${current.id} is restarting, wait until the container is running`, { kind: 'conflict' });
     const running = isRunning(current);
-    const client = running ? await connect(context, current) : current.state.claim ? undefined : await openStopped(context, current);
+    const client = running ? await connect(context, current) : current.state.claim ? await joinFiles(context, current) : await openStopped(context, current);
     if (client) return { client, running };
     await new Promise((after) => setTimeout(after, POLL_MS));
   }

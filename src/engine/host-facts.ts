@@ -15,6 +15,7 @@ import { isRunning } from './control.ts';
 import { networkName } from './filters.ts';
 import type { SpecFacts } from './spec/build.ts';
 import type { LimitFacts } from './spec/limits.ts';
+import { DEFAULT_ULIMITS } from './spec/ulimits.ts';
 import type { EtcFiles } from './spec/mounts.ts';
 import { resolve } from './truth.ts';
 
@@ -41,7 +42,8 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
     thermalCpus: userNamespace ? thermalCpus() : [],
     oomScoreAdj: options.oomScoreAdj === undefined ? 0 : ownOomScoreAdj(),
     hardLimit: process.getuid!() === 0 || !userNamespace ? undefined : hardLimit,
-    defaultUlimits: Object.values(context.config['default-ulimits'] ?? {}).map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard })),
+    ...(userNamespace && { reach: hardLimit }),
+    defaultUlimits: [...DEFAULT_ULIMITS, ...Object.values(context.config['default-ulimits'] ?? {}).map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard }))],
     devicesAt: (path) => devicesAt(path),
     allDevices: () => (userNamespace ? (devicesAt('/dev') ?? []) : 'of the machine it runs on'),
     ...limitFacts(),

@@ -6,6 +6,7 @@ import { Socket } from 'node:net';
 import { FIRST_INHERITED, launch } from '../container/executor.ts';
 import { compileSeccomp } from '../container/seccomp/compile.ts';
 import { checkJournal, JOURNAL_SOCKET } from '../logs/journal.ts';
+import { rootDisk } from '../images/erofs/root-disk.ts';
 import { paths as computePaths } from '../paths.ts';
 import { streamPair } from '../host/socket.ts';
 import type { Passt } from '../network/passt.ts';
@@ -17,6 +18,7 @@ import { SupervisorClient } from '../supervisor/client.ts';
 import type { MachineNetwork, Task } from '../supervisor/protocol.ts';
 import { jailBinds } from '../vmm/binds.ts';
 import { birthList } from '../vmm/jail/allow-list.ts';
+import { dataRootBinds } from './data-root-binds.ts';
 import { dismissSupervisor } from './supervisor-process.ts';
 
 const KVM = '/dev/kvm';
@@ -29,6 +31,8 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   dismissSupervisor();
   const { spec, binds } = shares(task);
   makeRuntimeFolder(task.runtimeDir);
+  // made out here: beside the layers, which the jail has to read only
+  await rootDisk(task.layers, computePaths({ dataRoot: task.dataRoot }));
   const isRoot = process.getuid!() === 0;
   const out = task.outbound ? await wayOut(task) : undefined;
   const plan = jailPlan({
@@ -77,7 +81,7 @@ function ownBinds(task: Task): JailBind[] {
     ...nodeBinds(SELF[0]),
     ...partBinds(OWN_FILES),
     { source: KVM, kind: 'file', readOnly: false, device: true },
-    { source: task.dataRoot, kind: 'directory', readOnly: false },
+    ...dataRootBinds(task),
     { source: task.runtimeDir, kind: 'directory', readOnly: false },
     ...(task.log.driver === 'journald' ? [{ source: JOURNAL_SOCKET, kind: 'file', readOnly: false } as const] : []),
   ];

@@ -9,7 +9,7 @@ import { identifySelf, isAlive } from '../state/process-identity.ts';
 import { sweepRemoved } from '../supervisor/removal.ts';
 import type { EngineContext } from './context.ts';
 import type { Container, Engine } from './contract.ts';
-import { ask, isRunning, isUnreachable, reread } from './control.ts';
+import { ask, isRunning, isUnreachable, releaseFiles, reread } from './control.ts';
 import { keepContainerCopy } from './copies.ts';
 import { recordEvent } from './events.ts';
 import { checkPruneFilters, matchPrune } from './filters.ts';
@@ -84,9 +84,14 @@ async function end(context: EngineContext, container: Container): Promise<void> 
 
 const pause = (ms: number) => new Promise((after) => setTimeout(after, ms));
 
+const isWorkedOn = (container: Container | undefined): boolean => ['start', 'copy'].includes(container?.state.claim?.operation ?? '');
+
 /** Somebody starts it, or copies from or to it while it does not run: that ends by itself. */
 async function untilFree(context: EngineContext, id: string): Promise<void> {
-  while (['start', 'copy'].includes(reread(context, id)?.state.claim?.operation ?? '')) await pause(POLL_MS);
+  for (let current = reread(context, id); isWorkedOn(current); current = reread(context, id)) {
+    await releaseFiles(context, current!);
+    await pause(POLL_MS);
+  }
 }
 
 function cannotRemove(container: Container, status: string): HuskError {
@@ -118,7 +123,8 @@ export async function prune(context: EngineContext, options: Parameters<Engine['
   const deleted: string[] = [];
   let reclaimed = 0;
   for (const container of resolveAll(context)) {
-    if (isRunning(container) || container.state.claim || !matchPrune(container, options.filters ?? {})) continue;
+    const isClaimed = container.state.claim !== undefined && container.state.claim.operation !== 'copy';
+    if (isRunning(container) || isClaimed || !matchPrune(container, options.filters ?? {})) continue;
     const { rw: size } = await sizeOf(context, container);
     try {
       await remove(context, container.id, {});

@@ -12,7 +12,7 @@ import type { Task } from '../supervisor/protocol.ts';
 import { attachment } from './attachment.ts';
 import type { EngineContext } from './context.ts';
 import type { Attachment, Container, Engine } from './contract.ts';
-import { connect, isRunning, notRunning, reread } from './control.ts';
+import { connect, isRunning, notRunning, releaseFiles, reread } from './control.ts';
 import { makeContainerFolder } from './copies.ts';
 import { eventAttributes, recordEvent } from './events.ts';
 import { outbound } from './outbound.ts';
@@ -33,7 +33,7 @@ export async function start(context: EngineContext, reference: string, options: 
     if (!container.state.claim) {
       const started = await startNow(context, container, options);
       if (started !== 'lost') return started;
-    }
+    } else await releaseFiles(context, container);
     await new Promise((after) => setTimeout(after, RACE_POLL_MS));
   }
 }

@@ -1,6 +1,6 @@
 /** What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its VM. */
 import { closeSync, mkdirSync, openSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
-import { FILES_FOLDER, SHARES_FOLDER, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
+import { FILES_FOLDER, MOST_SLEW, SHARES_FOLDER, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
 import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
 import { ContainerCgroup } from '../container/cgroup.ts';
 import { devicesAt } from '../container/device-nodes.ts';
@@ -17,7 +17,7 @@ import { SIGKILL } from '../container/signals.ts';
 import type { Device, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { attachDeviceProgram } from '../host/bpf.ts';
-import { setRealTime } from '../host/clock.ts';
+import { setRealTime, slewRealTime } from '../host/clock.ts';
 import { closeFd, openFolder, syncfs } from '../host/files.ts';
 import { SyscallError } from '../host/libc.ts';
 import { mount, umount } from '../host/mount.ts';
@@ -84,6 +84,8 @@ export class Machine {
         return this.#open(request);
       case 'files':
         return serveFiles(request, { lower: ROOT_FOLDER, upper: `${WRITABLE_FOLDER}/upper`, root: this.#root(), size: writtenBytes });
+      case 'clock':
+        return moveClock(request.shift);
       case 'forget-names':
         // Documentation/admin-guide/sysctl/vm.rst: 2 frees dentries and inodes
         return writeFileSync('/proc/sys/vm/drop_caches', '2');
@@ -197,6 +199,13 @@ export class Machine {
     for (const folder of [WRITABLE_FOLDER, ROOT_FOLDER]) unmount(folder);
     return { written };
   }
+}
+
+/** @returns ms since the epoch */
+function moveClock(shift?: number): number {
+  if (shift !== undefined && Math.abs(shift) < MOST_SLEW) slewRealTime(shift);
+  else if (shift !== undefined) setRealTime(Date.now() + shift);
+  return Date.now();
 }
 
 function stdioOf(request: { streams: ProcessStreams; columns?: number; rows?: number; spec: { process: { terminal?: boolean } } }): StdioRequest {

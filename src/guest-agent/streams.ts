@@ -1,18 +1,16 @@
 /** The agent's bulk connections to the host: one vsock connection a stream, see src/agent-protocol.ts. */
 import type { Readable, Writable } from 'node:stream';
-import { STREAM_PORT } from '../agent-protocol.ts';
+import { STREAM_PORT, type StreamToken } from '../agent-protocol.ts';
 import { DescriptorStream } from '../host/descriptor-stream.ts';
 import { connectVsock } from '../host/vsock.ts';
 
 /** VMADDR_CID_HOST, linux/vm_sockets.h */
 export const HOST_CID = 2;
 
-/** Opens the stream the host has numbered; the first four bytes tell it which one this is. */
-export function openStream(number: number): DescriptorStream {
+/** Opens the stream that the host has named. */
+export function openStream(token: StreamToken): DescriptorStream {
   const stream = new DescriptorStream(connectVsock(HOST_CID, STREAM_PORT));
-  const header = Buffer.alloc(4);
-  header.writeUInt32LE(number, 0);
-  stream.write(header);
+  stream.write(Buffer.from(token, 'hex'));
   return stream;
 }
 
@@ -22,8 +20,8 @@ export function openStream(number: number): DescriptorStream {
  */
 const QUIET_LOOKS = 4;
 const LOOK_MS = 50;
-/** ms after which a host that does not take the output hears of the exit all the same */
-const FLUSH_MS = 5000;
+/** ms after which a host that does not take the output hears of the exit all the same; one that is busy takes it late */
+const FLUSH_MS = 20_000;
 
 export interface Output {
   /** after the process's exit: its last bytes are on their way to the host, before anything sent later */
@@ -31,12 +29,12 @@ export interface Output {
 }
 
 /** A process's output to the host. When the host stops listening the rest is read and dropped, so that the process never blocks on it. */
-export function sendOutput(source: Readable, number: number | undefined): Output {
-  if (number === undefined) {
+export function sendOutput(source: Readable, token: StreamToken | undefined): Output {
+  if (token === undefined) {
     source.resume();
     return { flushed: async () => {} };
   }
-  const stream = openStream(number);
+  const stream = openStream(token);
   let looks = 0;
   source.on('data', () => (looks = 0));
   const over = new Promise<void>((resolve) => {
@@ -50,6 +48,7 @@ export function sendOutput(source: Readable, number: number | undefined): Output
   source.on('error', () => stream.end()); // EIO: the terminal was hung up
   source.pipe(stream);
   const quiet = async () => {
+    // not the wall clock: the host sets it
     const start = performance.now();
     const waits = () => stream.writableLength > 0 || looks < QUIET_LOOKS;
     for (looks = 0; !stream.destroyed && waits() && performance.now() - start < FLUSH_MS; looks++) {
@@ -62,13 +61,13 @@ export function sendOutput(source: Readable, number: number | undefined): Output
 }
 
 /** The host's bytes into a process's stdin, and their end. */
-export function receiveInput(target: Writable | null, number: number | undefined): void {
+export function receiveInput(target: Writable | null, token: StreamToken | undefined): void {
   if (!target) return;
-  if (number === undefined) {
+  if (token === undefined) {
     target.end();
     return;
   }
-  const stream = openStream(number);
+  const stream = openStream(token);
   stream.on('error', () => target.end());
   target.on('error', () => stream.destroy()); // EPIPE: the process has closed its stdin
   target.on('close', () => stream.destroy());

@@ -1,12 +1,7 @@
 /** Readiness of any descriptor in Node's event loop (uv_poll_t through koffi). */
 import { Fd } from './fd.ts';
-import { checked, koffi } from './libc.ts';
-import { systemCall } from './system-call.ts';
-
-/** linux/fcntl.h */
-const F_DUPFD_CLOEXEC = 1030;
-
-const fcntl = systemCall<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
+import { duplicate } from './descriptors.ts';
+import { koffi } from './libc.ts';
 
 type PollHandle = ReturnType<ReturnType<typeof koffi>['node']['poll']>;
 
@@ -34,7 +29,7 @@ export function watchReadable(fd: number, callback: () => void): Watch {
  * handle for a number, so this one waits on a copy of it.
  */
 export function whenWritable(fd: number, callback: () => void): Watch {
-  const copy = new Fd(checked(fcntl(fd, F_DUPFD_CLOEXEC, 0), 'fcntl'));
+  const copy = new Fd(duplicate(fd));
   const handle = koffi().node.poll(copy.number, { writable: true, disconnect: true }, () => {
     close();
     callback();

@@ -44,7 +44,9 @@ export interface Jail {
 }
 
 /** Owners, modes and names in shared folders, whoever they belong to; nothing that is about the system. */
-const CAPABILITIES = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_FSETID', 'CAP_SETFCAP'];
+const CAPABILITIES = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_FSETID'];
+/** Within a user namespace alone: there the kernel binds a file's capabilities to that namespace's root; outside they would be rights on the whole host. */
+const NAMESPACED_CAPABILITIES = [...CAPABILITIES, 'CAP_SETFCAP'];
 
 /** asm-generic/resource.h */
 const RLIMIT_CORE = 4;
@@ -68,7 +70,7 @@ export function jailPlan(jail: Jail): LaunchPlan {
   const base = PLACES.find((place) => !covers(place) && existsSync(place));
   if (base === undefined) throw new HuskError(`cannot make a jail: folders of ${PLACES.join(', ')} are all to be shared`, { kind: 'invalid', exitCode: 125, fix: 'share fewer of them, or use --isolation=userns' });
   const files = fileLimit();
-  const capabilities = capabilityMask(CAPABILITIES);
+  const capabilities = capabilityMask(jail.userNamespace ? NAMESPACED_CAPABILITIES : CAPABILITIES);
   return [
     // it outlives the command that starts it, and is no part of its terminal
     { op: 'parentDeathSignal', signal: 0 },

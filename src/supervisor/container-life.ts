@@ -20,6 +20,7 @@ import { removeAccess, writeAccess } from './access.ts';
 import type { ContainerControl } from './conversation.ts';
 import { FanOut } from './fan-out.ts';
 import { HealthMonitor } from './health-monitor.ts';
+import { KeptFiles, KEEP_MACHINE } from './kept-files.ts';
 import { LifeRecord } from './life-record.ts';
 import type { RestartPolicy, Task } from './protocol.ts';
 import { removeRecordAndFolder } from './removal.ts';
@@ -36,6 +37,8 @@ const DEFAULT_STOP_TIMEOUT = 10;
 
 export interface LifeOptions {
   openSandbox: OpenSandbox;
+  /** ms; @default KEEP_MACHINE */
+  keepFiles?: number | undefined;
   /**
    * Called before the command runs: whoever sees `running` must be able to connect.
    * @param key what a client must say first
@@ -77,6 +80,7 @@ export class ContainerLife implements ContainerControl {
   #idle = true;
   /** for its files alone: all ends with the client that asked for them */
   #forFiles = false;
+  #kept: KeptFiles | undefined;
 
   constructor(options: LifeOptions) {
     this.#options = options;
@@ -108,7 +112,19 @@ export class ContainerLife implements ContainerControl {
   /** The client went away before it named a container, or the start failed: nothing to supervise. A start under way goes on. */
   abandon(): void {
     if (this.#idle) this.#endOver();
-    else if (this.#forFiles) void this.#closeFiles();
+    else if (this.#forFiles) this.#kept?.leave();
+  }
+
+  joinFiles(): void {
+    if (!this.#kept?.join()) throw new HuskError(`the files of container ${this.#task?.id} are not open`, { kind: 'conflict' });
+  }
+
+  leaveFiles(): void {
+    this.#kept?.leave();
+  }
+
+  releaseFiles(): void {
+    this.#kept?.release();
   }
 
   /** A container that does not run is claimed, so that nobody starts or removes it while its files are looked at or written. */
@@ -117,10 +133,14 @@ export class ContainerLife implements ContainerControl {
     this.#forFiles = true;
     this.#record!.claim('copy');
     this.#idle = false;
+    const keep = task.isolation === 'vm' ? (this.#options.keepFiles ?? KEEP_MACHINE) : 0;
     try {
       mkdirSync(this.#paths!.container(task.id), { recursive: true, mode: 0o711 });
+      // before the machine runs: from then on this process may open no socket
+      if (keep > 0) await this.#listen(task.id);
       this.#sandbox = await this.#options.openSandbox(task, this.#paths!);
       await this.#sandbox.open();
+      this.#kept = new KeptFiles(() => void this.#closeFiles(), { keep });
     } catch (error) {
       await this.#releaseFiles().catch(() => {});
       this.#idle = true;
@@ -134,6 +154,7 @@ export class ContainerLife implements ContainerControl {
   }
 
   async #closeFiles(): Promise<void> {
+    this.#kept = undefined;
     await this.#releaseFiles();
     this.#endOver();
   }
@@ -141,6 +162,8 @@ export class ContainerLife implements ContainerControl {
   async #releaseFiles(): Promise<void> {
     const written = await this.#sandbox?.destroy().catch(() => undefined);
     this.#sandbox = undefined;
+    // before the record says so: the path is the next one's then
+    this.#stopListening();
     this.#record!.released(written);
   }
 
@@ -187,6 +210,7 @@ export class ContainerLife implements ContainerControl {
     if (this.#cancelBackOff) return this.#cancelBackOff();
     // a restart under way: what it starts is what is stopped
     await this.#restarting;
+    this.#kept?.release();
     const exited = this.exit();
     const process = this.process;
     if (!process) return;

@@ -27,6 +27,11 @@ export interface ContainerControl {
   /** as `start`, for the files of a container that does not run */
   open(task: Task): Promise<void>;
   files(request: FilesRequest, input?: Readable): Readable;
+  /** one more user of the files that are open. @throws HuskError `conflict` when they are being closed */
+  joinFiles(): void;
+  leaveFiles(): void;
+  /** somebody wants the container itself */
+  releaseFiles(): void;
   /** the start failed and its client knows: nothing is left to supervise */
   abandon(): void;
   stop(options: { timeout?: number; signal?: number }): Promise<void>;
@@ -55,6 +60,8 @@ export class Conversation implements Listener {
   #stdin: { process: SandboxProcess; endsWithClient: boolean } | undefined;
   /** the connection belongs to one process's stdio now */
   #streaming = false;
+  /** counted among the users of open files */
+  #joined = false;
   /** a `files` request is being answered */
   #answering: Promise<void> | undefined;
   /** its input */
@@ -188,6 +195,16 @@ export class Conversation implements Listener {
         return this.#exec(request);
       case 'open':
         await control.open(request.task);
+        return this.send({ type: 'ok' });
+      case 'join-files':
+        if (this.#joined) throw new HuskError('this connection has joined already', { kind: 'corrupt' });
+        control.joinFiles();
+        // a client that has gone meanwhile is not heard of again
+        if (this.#socket.destroyed) return control.leaveFiles();
+        this.#joined = true;
+        return this.send({ type: 'ok' });
+      case 'release-files':
+        control.releaseFiles();
         return this.send({ type: 'ok' });
       case 'files':
         return this.#files(request.request);
@@ -338,6 +355,8 @@ export class Conversation implements Listener {
   }
 
   #gone(): void {
+    if (this.#joined) this.#control.leaveFiles();
+    this.#joined = false;
     this.#control.output.delete(this);
     // with a terminal the client may have detached: the shell behind it must not see end-of-file (docker attach)
     if (!this.#control.terminal) this.#endStdin();

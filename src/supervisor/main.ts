@@ -7,7 +7,7 @@ import { appendFileSync, chmodSync, rmSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { makeRuntimeFolder, nameSocket } from '../runtime-folder.ts';
-import { ContainerLife } from './container-life.ts';
+import { ContainerLife, type LifeOptions } from './container-life.ts';
 import { Conversation, errorEvent } from './conversation.ts';
 import { isOfThisNamespace } from './peer.ts';
 import { openSandbox, type OpenSandbox } from './sandboxes.ts';
@@ -24,7 +24,7 @@ const MAX_CLIENTS = 256;
  * @param args the descriptor of the first client's connection, when it is not 3: a jailed supervisor's is its stdin; then that of its machines' network,
  * when they have one
  */
-export async function main(args: string[], open: OpenSandbox = openSandbox): Promise<number> {
+export async function main(args: string[], open: OpenSandbox = openSandbox, options: Pick<LifeOptions, 'keepFiles'> = {}): Promise<number> {
   // what ps shows; husk-init, which starts a jailed one, cannot give it another name than its program's
   process.title = NAME;
   const jailed = args[0] !== undefined;
@@ -32,6 +32,7 @@ export async function main(args: string[], open: OpenSandbox = openSandbox): Pro
   const conversations = new Set<Conversation>();
 
   const life: ContainerLife = new ContainerLife({
+    ...options,
     openSandbox: (task, paths) => open(task, paths, networkFd),
     listen: (path, key) => {
       makeRuntimeFolder(dirname(path));

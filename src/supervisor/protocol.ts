@@ -124,8 +124,12 @@ export type Request =
   | { type: 'ps'; options: string[] }
   /** all of the container's resources, changed; and what its restart policy is from now on */
   | { type: 'update'; resources?: Resources; restart?: RestartPolicy }
-  /** the first client only: open the files of this container, of which nothing is started; everything ends with the connection */
+  /** the first client only: open the files of this container, of which nothing is started; everything ends with the connection, a machine some seconds later */
   | { type: 'open'; task: Task }
+  /** to a supervisor that has the files of a container open: they stay so for this connection, too; `conflict` when they do not */
+  | { type: 'join-files' }
+  /** the container is wanted: whoever uses its files goes on, and then they are closed */
+  | { type: 'release-files' }
   /**
    * answered with `ok`; then an input goes in as stdin up to `stdin-end`, the answer's bytes come as stdout, and `exit` or `error` ends them: the
    * connection is free for the next request then

@@ -2,12 +2,15 @@
  * The host's end of the agent protocol over a VM's vsock device. Everything the guest says is bounded and checked (src/agent-protocol.ts);
  * a guest that stops answering fails the request that waits, never the VMM.
  */
+import { randomBytes } from 'node:crypto';
 import { HuskError } from '../errors.ts';
-import { AGENT_PROTOCOL_VERSION, checkFromGuest, CONTROL_PORT, encodeMessage, MAX_REQUESTS, MAX_STREAMS, MessageDecoder, STREAM_PORT, type Notice, type Request } from '../agent-protocol.ts';
+import { AGENT_PROTOCOL_VERSION, checkFromGuest, CONTROL_PORT, encodeMessage, MAX_REQUESTS, MAX_STREAMS, MessageDecoder, STREAM_PORT, STREAM_TOKEN_BYTES, type Message, type Notice, type Request, type StreamToken } from '../agent-protocol.ts';
 import type { Duplex } from 'node:stream';
 
-/** bytes of a stream's number at its beginning */
-const STREAM_HEADER = 4;
+/** ms a connection may say nothing before it is closed: the agent writes a token at once, but its machine may stand still on a busy host */
+const SILENT_TIMEOUT = 60_000;
+/** Attack: connections that never say a token, until there is no room for the agent's. The oldest goes for each one more. */
+const MAX_SILENT = 256;
 /** ms until a request counts as not answered: a software KVM under load takes seconds for what hardware does in milliseconds */
 const ANSWER_TIMEOUT = 120_000;
 /** take as long as what they copy */
@@ -16,6 +19,16 @@ const UNBOUNDED: ReadonlySet<Request['type']> = new Set(['files', 'shutdown']);
 /** of the vsock device */
 export interface Listener {
   listen(port: number, accept: (connection: Duplex) => void): unknown;
+}
+
+/** @throws HuskError `limit`: a spec or an environment that no agent would take */
+function frameOf(message: Message): Buffer {
+  try {
+    return encodeMessage(message);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new HuskError(`cannot tell the guest's agent: ${error.message}`, { kind: 'limit', cause: error, fix: 'shorten the environment or the arguments' });
+  }
 }
 
 interface Waiting {
@@ -28,12 +41,13 @@ export class AgentClient {
   readonly #onLost: (error: HuskError) => void;
   readonly #ready = Promise.withResolvers<void>();
   readonly #requests = new Map<number, Waiting>();
-  readonly #streams = new Map<number, (stream: Duplex) => void>();
+  readonly #streams = new Map<StreamToken, (stream: Duplex) => void>();
+  /** connections that have not said whose they are */
+  readonly #silent = new Set<Duplex>();
   #control: Duplex | undefined;
   #failure: Error | undefined;
   #gone = false;
   #nextRequest = 1;
-  #nextStream = 1;
 
   /** @param on.lost the agent has closed its connection or broken the protocol: it will never do anything again. The waits go on until `fail` */
   constructor(vsock: Listener, on: { notice: (notice: Exclude<Notice, { type: 'ready' }>) => void; lost: (error: HuskError) => void }) {
@@ -105,8 +119,12 @@ export class AgentClient {
   request(request: Request): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
+      const control = this.#control;
+      if (!control) return reject(new HuskError('the guest\'s agent does not serve yet', { kind: 'unavailable' }));
       if (this.#requests.size >= MAX_REQUESTS) return reject(new HuskError(`the guest's agent has ${MAX_REQUESTS} requests unanswered`, { kind: 'limit' }));
       const id = this.#nextRequest++;
+      // before it counts as asked: one that cannot be told has no answer to wait for
+      const frame = frameOf({ kind: 'request', id, request });
       const late = UNBOUNDED.has(request.type) ? undefined : setTimeout(() => this.#unanswered(id, request.type), ANSWER_TIMEOUT);
       this.#requests.set(id, {
         resolve: (value) => {
@@ -118,7 +136,7 @@ export class AgentClient {
           reject(error);
         },
       });
-      this.#control!.write(encodeMessage({ kind: 'request', id, request }));
+      control.write(frame);
     });
   }
 
@@ -128,34 +146,47 @@ export class AgentClient {
     waiting?.reject(new HuskError(`the guest's agent did not answer "${type}" within ${ANSWER_TIMEOUT / 1000} s`, { kind: 'unavailable' }));
   }
 
-  /** Numbers a stream and waits for the guest to open it. */
-  expectStream(onOpen: (stream: Duplex) => void): number {
+  /** Names a stream and waits for the guest to open it. */
+  expectStream(onOpen: (stream: Duplex) => void): StreamToken {
     if (this.#streams.size >= MAX_STREAMS) throw new HuskError(`the guest has ${MAX_STREAMS} streams not yet opened`, { kind: 'limit' });
-    const number = this.#nextStream++;
-    this.#streams.set(number, onOpen);
-    return number;
+    const token = randomBytes(STREAM_TOKEN_BYTES).toString('hex');
+    this.#streams.set(token, onOpen);
+    return token;
   }
 
   /** @returns was it still awaited */
-  forgetStream(number: number): boolean {
-    return this.#streams.delete(number);
+  forgetStream(token: StreamToken): boolean {
+    return this.#streams.delete(token);
   }
 
   #acceptStream(stream: Duplex): void {
-    let header = Buffer.alloc(0);
+    if (this.#silent.size >= MAX_SILENT) {
+      const [oldest] = this.#silent;
+      this.#silent.delete(oldest!);
+      oldest!.destroy();
+    }
+    const late = setTimeout(() => stream.destroy(), SILENT_TIMEOUT).unref();
+    this.#silent.add(stream);
+    const named = () => {
+      clearTimeout(late);
+      this.#silent.delete(stream);
+    };
+    let head = Buffer.alloc(0);
     const read = (chunk: Buffer) => {
-      header = Buffer.concat([header, chunk]);
-      if (header.length < STREAM_HEADER) return;
+      head = Buffer.concat([head, chunk]);
+      if (head.length < STREAM_TOKEN_BYTES) return;
+      named();
       stream.off('data', read);
       stream.pause();
-      const number = header.readUInt32LE(0);
-      const open = this.#streams.get(number);
-      // a number never given out, or used before: somebody else in the guest
+      const token = head.toString('hex', 0, STREAM_TOKEN_BYTES);
+      const open = this.#streams.get(token);
+      // a token never given out, or used before: somebody else in the guest
       if (!open) return void stream.destroy();
-      this.#streams.delete(number);
-      if (header.length > STREAM_HEADER) stream.unshift(header.subarray(STREAM_HEADER));
+      this.#streams.delete(token);
+      if (head.length > STREAM_TOKEN_BYTES) stream.unshift(head.subarray(STREAM_TOKEN_BYTES));
       open(stream);
     };
+    stream.on('close', named);
     stream.on('data', read);
   }
 }

@@ -16,6 +16,7 @@ import { Ports } from './devices/legacy/ports.ts';
 import { Serial } from './devices/legacy/serial.ts';
 import type { VirtioDevice } from './devices/virtio/device.ts';
 import { INTERRUPT_ACK, MmioTransport, QUEUE_NOTIFY, USED_BUFFER } from './devices/virtio/transport.ts';
+import { denyCounters } from './kvm/msr-filter.ts';
 import { Kvm, type CpuidEntry } from './kvm/system.ts';
 import type { ExitHandler, Vcpu } from './kvm/vcpu.ts';
 import type { Vm } from './kvm/vm.ts';
@@ -90,6 +91,8 @@ export class Machine implements Disposable {
     vm.setIntelScratch(TSS_ADDRESS, IDENTITY_MAP_ADDRESS);
     vm.createIrqchip();
     vm.createPit();
+    // Before Linux 5.10 there is no filter: what KVM has of counters is the guest's there.
+    if (kvm.check('X86_MSR_FILTER') !== 0) denyCounters(vm.fd);
     if (snapshot !== undefined) this.memory.load(snapshot.memory);
     this.memory.attach(vm);
     this.devices = attachDevices(vm, this.memory, config, resources);

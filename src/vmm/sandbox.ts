@@ -4,10 +4,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { PassThrough, type Duplex, type Readable, type Writable } from 'node:stream';
-import { type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Notice } from '../agent-protocol.ts';
+import { type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Notice, type StreamToken } from '../agent-protocol.ts';
 import type { ProcessSpec, Resources, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { ExitStatus, FilesRequest, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
+import { addressBytes } from '../host/netlink.ts';
 import { AgentClient } from './agent-client.ts';
 import { guestBinds, isBind, PLACES, SHARES_TAG, type GuestBinds } from './binds.ts';
 import { checkTable } from './process-table.ts';
@@ -19,9 +20,11 @@ import { Console } from './devices/console/device.ts';
 import { mappedOwners, rootIsOwner, sameOwners, type Ownership } from './devices/fs/attributes.ts';
 import { Fs } from './devices/fs/device.ts';
 import { Net } from './devices/net/device.ts';
+import { frameFilter } from './devices/net/filter.ts';
 import type { Link } from './devices/net/link.ts';
 import { Rng } from './devices/rng/device.ts';
 import { Vsock } from './devices/vsock/device.ts';
+import { GuestClock } from './guest-clock.ts';
 import { guestResources } from './limits.ts';
 import { Machine, type MachineEnd } from './machine.ts';
 
@@ -37,24 +40,25 @@ export interface VmSize {
   cpus: number;
 }
 
+// Each of these ends a container that might have gone on: on a host whose CPUs are all taken a machine gets a twentieth of one, and less.
 /** ms a guest has to boot until its agent serves; a software KVM is a hundred times slower than hardware */
-const BOOT_TIMEOUT = 180_000;
+const BOOT_TIMEOUT = 300_000;
 /** ms the agent has to end its container before the machine is switched off; as often again as its disk is at work in the meantime */
-const SHUTDOWN_TIMEOUT = 20_000;
+const SHUTDOWN_TIMEOUT = 60_000;
 /** ms after which a machine is switched off though its disk is at work: some 10 GB that the host had not written yet; a hostile guest gets no longer */
-const LONGEST_SHUTDOWN = 120_000;
+const LONGEST_SHUTDOWN = 180_000;
 /** ms for a question about what runs; the agent of a machine under full load answers late */
 const ANSWER_TIMEOUT = 30_000;
 /** ms between SIGKILL of the container's first process and its exit; then the machine is switched off */
-const KILL_TIMEOUT = 20_000;
+const KILL_TIMEOUT = 60_000;
 /** ms a machine whose agent is gone has to end by itself: a panic, or husk-init that resets it, tells more than a closed connection */
-const LOST_TIMEOUT = 5000;
+const LOST_TIMEOUT = 20_000;
 /** ms for the CPUs of a machine that does not boot to leave the guest, so that it can be told where they are */
 const PAUSE_TIMEOUT = 5000;
 /** what a death tells of the machine's own complaints: the last ones; a guest makes as many as it likes */
 const MAX_REPORTS = 3;
 /** ms after a process's exit in which its streams may still be opened */
-const LATE_STREAM = 5000;
+const LATE_STREAM = 20_000;
 /** Documentation/admin-guide/kernel-parameters.txt; panic=-1 and reboot=k: a guest that panics resets at once, and the VMM sees it */
 export const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=/dev/vda rootfstype=erofs ro init=/husk/husk-init';
 /** in the order the devices are given, virtio-blk names them */
@@ -99,6 +103,7 @@ export class VmSandbox implements Sandbox {
   readonly #agent: AgentClient;
   readonly #console = new ConsoleTail();
   readonly #machine: Machine;
+  readonly #clock: GuestClock;
   readonly #writable: Block;
   readonly #exits = new Map<ProcessNumber, PromiseWithResolvers<ExitStatus>>();
   readonly #reports: string[] = [];
@@ -123,6 +128,8 @@ export class VmSandbox implements Sandbox {
     this.#onAgent = options.onAgent;
     const ownership = options.sameIds ? sameOwners : ownersOf(linux);
     this.#agent = new AgentClient(this.#vsock, { notice: (notice) => this.#notice(notice), lost: ({ message }) => this.#lost(message) });
+    // now: once the machine runs this process may make no timer descriptor any more
+    this.#clock = new GuestClock((shift) => this.#agent.request({ type: 'clock', ...(shift !== undefined && { shift }) }));
     this.#writable = new Block(Backing.file(rootfs.writable, { readOnly: false }), { serial: 'husk-writable' });
     this.#machine = new Machine({
       kernel: options.parts.kernel,
@@ -137,7 +144,7 @@ export class VmSandbox implements Sandbox {
         this.#vsock,
         new Rng(),
         new Balloon(),
-        ...(options.network ? [new Net(options.network.link, { mac: Buffer.from(options.network.mac.replaceAll(':', ''), 'hex'), mtu: options.network.mtu })] : []),
+        ...(options.network ? [new Net(options.network.link, { mac: Buffer.from(options.network.mac.replaceAll(':', ''), 'hex'), mtu: options.network.mtu, filter: frameFilter(options.network.interface.addresses.map(({ address }) => addressBytes(address))) })] : []),
         // what is read-only among them is so by the jail's mounts
         ...(this.#binds.shares ? [new Fs({ tag: SHARES_TAG, path: PLACES, readOnly: false, ownership, freshness: { milliseconds: SHARE_FRESHNESS }, onCrowded: () => this.#tell({ type: 'forget-names' }) })] : []),
       ],
@@ -173,6 +180,7 @@ export class VmSandbox implements Sandbox {
     }
     this.#onAgent?.();
     await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: this.#binds.shares ? [SHARES_TAG] : [], files: this.#binds.files });
+    void this.#clock.look();
   }
 
   /** The kernel may not have got as far as its console: what it was at is all that can be told. */
@@ -221,8 +229,8 @@ export class VmSandbox implements Sandbox {
   }
 
   #closeStdio(streams: ProcessStreams, ends: ProcessEnds): void {
-    const closeUnopened = (number: number | undefined, end: PassThrough | Writable | null) => {
-      if (number !== undefined && this.#agent.forgetStream(number)) end?.end();
+    const closeUnopened = (token: StreamToken | undefined, end: PassThrough | Writable | null) => {
+      if (token !== undefined && this.#agent.forgetStream(token)) end?.end();
     };
     closeUnopened(streams.stdin, ends.stdin);
     closeUnopened(streams.stdout, ends.stdout);
@@ -307,7 +315,7 @@ export class VmSandbox implements Sandbox {
   files(request: FilesRequest, input?: Readable): Readable {
     const output = new PassThrough();
     const received = Promise.withResolvers<void>();
-    const streams: number[] = [];
+    const streams: StreamToken[] = [];
     const expect = (onOpen: (stream: Duplex) => void) => streams.push(this.#agent.expectStream(onOpen));
     expect((stream) => {
       stream.end(); // nothing is said on an output
@@ -418,6 +426,7 @@ export class VmSandbox implements Sandbox {
     let written: number | undefined;
     let loss: string | undefined;
     clearTimeout(this.#kill);
+    this.#clock[Symbol.dispose]();
     if (this.#ended) {
       const answer = await this.#shutDown().catch((error: unknown) => {
         // a machine that has ended by itself has told why
@@ -461,8 +470,9 @@ export class VmSandbox implements Sandbox {
   }
 }
 
-/** Without maps this process's own user is the guest's root, and everybody else is nobody. */
+/** Without maps this process's own user is the guest's root, and everybody else is nobody; host root is never a guest's. */
 function ownersOf({ uidMappings, gidMappings }: Spec['linux']): Ownership {
+  if (!uidMappings && process.getuid!() === 0) return mappedOwners({ uid: [], gid: [] });
   return uidMappings && gidMappings ? mappedOwners({ uid: uidMappings, gid: gidMappings }) : rootIsOwner(process.getuid!(), process.getgid!());
 }
 

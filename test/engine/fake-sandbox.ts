@@ -48,7 +48,7 @@ function fakeSandbox(args: string[], env: string[]): Sandbox {
     open: async () => {},
     // what it is asked, and what it was sent, comes back
     files: (request, input) => Readable.from((async function* () {
-      yield `${JSON.stringify({ size: 1 })}\n${JSON.stringify(request)}\n`;
+      yield Buffer.from(`${JSON.stringify({ size: 1 })}\n${JSON.stringify(request)}\n`);
       if (input) yield* input;
     })()),
     destroy,

@@ -2,4 +2,4 @@
 import { main } from '../../src/supervisor/main.ts';
 import { openFakeSandbox } from './fake-sandbox.ts';
 
-process.exitCode = await main([], openFakeSandbox);
+process.exitCode = await main([], openFakeSandbox, { keepFiles: Number(process.env['HUSK_TEST_KEEP'] ?? 5000) });

@@ -2,6 +2,7 @@
  * Security and namespace flags by what they do inside: one table for both isolations. A group is one container (a VM costs 10 s in the test host), each
  * of its checks a script in it and what the script prints, errors included.
  */
+import { readFileSync } from 'node:fs';
 
 export interface Check {
   title: string;
@@ -18,6 +19,17 @@ export interface Group {
 
 const check = (title: string, script: string, prints: Check['prints']): Check => ({ title, script, prints });
 const status = (name: string) => `grep -E '^${name}:' /proc/self/status | cut -f2`;
+/** Docker's limits as far as this process's own go: nobody but root raises them */
+function limitsHere(): string {
+  const limits = readFileSync('/proc/self/limits', 'latin1');
+  return [['processes', Infinity], ['open files', 1_048_576], ['pending signals', Infinity]].map(([name, most]) => {
+    const hard = new RegExp(`^Max ${name}\\s+\\S+\\s+(\\S+)`, 'm').exec(limits)![1]!;
+    const limit = Math.min(most as number, hard === 'unlimited' ? Infinity : Number(hard));
+    const shown = limit === Infinity ? 'unlimited' : String(limit);
+    return `${(name as string).split(' ').at(-1)} ${shown} ${shown}`;
+  }).join('\n');
+}
+
 const DOCKERS_14 = '00000000a80425fb';
 const ALL_41 = '000001ffffffffff';
 
@@ -32,6 +44,7 @@ export const groups = (profile: string): Group[] => [
     checks: [
       check('Docker\'s capabilities', status('CapEff'), DOCKERS_14),
       check('a filter, and setuid programs count', `${status('Seccomp')}; ${status('NoNewPrivs')}`, '2\n0'),
+      check('files, processes and signals as Docker gives them', 'grep -E "open files|processes|pending" /proc/self/limits | sed "s/Max //;s/open //;s/pending //" | tr -s " " | cut -d" " -f1-3', { userns: limitsHere(), vm: 'processes unlimited unlimited\nfiles 1048576 1048576\nsignals unlimited unlimited' }),
       check('no mounts', 'mount -t tmpfs none /tmp', /permission denied|not permitted/i),
       check('no namespaces', 'unshare -U true', /not permitted/i),
       check('kernel settings are read-only', 'echo 1 >/proc/sys/net/ipv4/ip_forward', /read-only file system/i),

@@ -2,10 +2,11 @@
 import { duplexPair, type Duplex } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
-import { CONTROL_PORT, encodeMessage, MAX_MESSAGE, STREAM_PORT, type Message } from '../../src/agent-protocol.ts';
+import { CONTROL_PORT, encodeMessage, MAX_MESSAGE, STREAM_PORT, STREAM_TOKEN_BYTES, type Message } from '../../src/agent-protocol.ts';
+import { HuskError } from '../../src/errors.ts';
 import { AgentClient } from '../../src/vmm/agent-client.ts';
 
-const READY: Message = { kind: 'notice', notice: { type: 'ready', version: 1, kernel: '6.12.0-husk' } };
+const READY: Message = { kind: 'notice', notice: { type: 'ready', version: 2, kernel: '6.12.0-husk' } };
 
 /** A guest that connects to what the client listens on, and says what it likes. */
 function guest() {
@@ -37,6 +38,8 @@ const header = (value: number) => {
   bytes.writeUInt32LE(value);
   return bytes;
 };
+
+const bytesOf = (token: string) => Buffer.from(token, 'hex');
 
 const BREACHES: [what: string, bytes: Uint8Array, message: RegExp][] = [
   ['a frame over the bound', header(MAX_MESSAGE + 1), /broke the protocol: agent message of 4194305 bytes/],
@@ -145,32 +148,90 @@ test('a second control connection is closed: the first is the agent\'s', async (
   t.deepEqual(lost, []);
 });
 
-test('streams: only numbers given out, and each once; what is forgotten is not awaited', async (t) => {
+test('streams: only tokens given out, and each once; what is forgotten is not awaited', async (t) => {
   const { client, connect } = await serving();
   const opened: Duplex[] = [];
-  const number = client.expectStream((stream) => opened.push(stream));
+  const token = bytesOf(client.expectStream((stream) => opened.push(stream)));
+  const near = Buffer.from(token);
+  near[STREAM_TOKEN_BYTES - 1]! ^= 1;
   const say = (bytes: Uint8Array) => {
     const connection = connect(STREAM_PORT);
     connection.say(bytes);
     return connection;
   };
-  const stranger = say(header(number + 1));
-  // a number that comes a byte at a time is one all the same, and what follows it is the stream's
+  const stranger = say(near);
+  // a token that comes a byte at a time is one all the same, and what follows it is the stream's
   const honest = connect(STREAM_PORT);
-  for (const byte of [...header(number), ...Buffer.from('data')]) honest.say(Uint8Array.of(byte));
+  for (const byte of [...token, ...Buffer.from('data')]) honest.say(Uint8Array.of(byte));
   await settle();
-  const twice = say(header(number));
+  const twice = say(token);
   await settle();
   t.true(stranger.host.destroyed);
   t.true(twice.host.destroyed);
   t.is(opened.length, 1);
   t.is(String(opened[0]!.read()), 'data');
-  t.false(client.forgetStream(number));
+  t.false(client.forgetStream(token.toString('hex')));
   const other = client.expectStream(() => t.fail());
   t.true(client.forgetStream(other));
-  const late = say(header(other));
+  const late = say(bytesOf(other));
   await settle();
   t.true(late.host.destroyed);
+});
+
+test('streams: a token is not to be guessed from another', (t) => {
+  const { client } = guest();
+  const tokens = Array.from({ length: 1000 }, () => client.expectStream(() => {}));
+  t.is(new Set(tokens).size, 1000);
+  for (const token of tokens) t.regex(token, /^[\da-f]{32}$/);
+  // some bit of each byte is set in some, and not in others
+  for (let at = 0; at < STREAM_TOKEN_BYTES; at++) t.true(new Set(tokens.map((token) => bytesOf(token)[at])).size > 100);
+});
+
+// alone: the clock is the process's
+test.serial('a connection that says nothing, or half a token, is closed after a while; one that speaks is not', async (t) => {
+  const { client, connect } = await serving();
+  const { mock } = await import('node:test');
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  const opened: Duplex[] = [];
+  const token = client.expectStream((stream) => opened.push(stream));
+  const [silent, half, honest] = [connect(STREAM_PORT), connect(STREAM_PORT), connect(STREAM_PORT)];
+  half.say(bytesOf(token).subarray(0, 8));
+  honest.say(bytesOf(token));
+  await settle();
+  mock.timers.tick(59_999);
+  await settle();
+  t.deepEqual([silent, half, honest].map(({ host }) => host.destroyed), [false, false, false]);
+  mock.timers.tick(1);
+  await settle();
+  t.deepEqual([silent, half, honest].map(({ host }) => host.destroyed), [true, true, false]);
+  t.is(opened.length, 1);
+});
+
+test('of connections that say nothing the oldest go, and the agent still gets its own', async (t) => {
+  const { client, connect } = await serving();
+  const silent = Array.from({ length: 300 }, () => connect(STREAM_PORT));
+  const opened: Duplex[] = [];
+  const token = client.expectStream((stream) => opened.push(stream));
+  connect(STREAM_PORT).say(bytesOf(token));
+  await settle();
+  t.is(silent.filter(({ host }) => !host.destroyed).length, 256 - 1);
+  t.false(silent.at(-1)!.host.destroyed);
+  t.is(opened.length, 1);
+});
+
+test('a request that is too long is refused by itself, and waits for nothing', async (t) => {
+  const { client, control } = await serving();
+  const error = await t.throwsAsync<HuskError>(client.request({ type: 'exec', process: 1, spec: { args: ['x'.repeat(MAX_MESSAGE)] } as never, streams: {} }));
+  t.true(error instanceof HuskError);
+  t.is(error.kind, 'limit');
+  t.regex(error.message, /^cannot tell the guest's agent: agent message of \d+ bytes, at most 4194304 fit$/);
+  // it takes none of the places of requests unanswered
+  const waiting = Array.from({ length: 1024 }, () => client.request({ type: 'stats' }));
+  control.say(encodeMessage({ kind: 'reply', id: 2, value: 'still here' }));
+  t.is(await waiting[0], 'still here');
+  client.fail(new Error('switched off'));
+  for (const one of waiting.slice(1)) await t.throwsAsync(one, { message: 'switched off' });
 });
 
 test('streams that are never opened are bounded in number', (t) => {

@@ -24,6 +24,7 @@ import { Rng } from '../../src/vmm/devices/rng/device.ts';
 import type { VirtioDevice } from '../../src/vmm/devices/virtio/device.ts';
 import { Machine, type MachineEnd } from '../../src/vmm/machine.ts';
 import { MIB } from '../../src/vmm/memory/layout.ts';
+import { EVERY_FRAME } from './driver.ts';
 import { INITRD, KERNEL, onKvmHost } from './kvm-host.ts';
 
 /** ms to take CPUs that spin out of the guest: some turns of an emulated CPU that others want too, and far from for ever */
@@ -156,7 +157,7 @@ await onKvmHost(import.meta.url, () => {
       theirs.close();
     });
     const mac = Uint8Array.of(2, 0, 0, 0, 0, 7);
-    using guest = new Guest({ test: 'net', devices: [new Net(new PacketLink(theirs.number), { mac, mtu: 1400 })] });
+    using guest = new Guest({ test: 'net', devices: [new Net(new PacketLink(theirs.number), { mac, mtu: 1400, filter: EVERY_FRAME })] });
     const ended = guest.run();
     await guest.says('net: ready');
     setNonBlocking(ours.number);

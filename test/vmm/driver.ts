@@ -2,9 +2,13 @@
  * A virtio driver in a few lines, for tests: it owns guest memory and drives one device through its transport the way Linux does (virtio 1.2 §3.1, §4.2),
  * or the way a hostile guest would. No KVM is needed.
  */
+import type { FrameFilter } from '../../src/vmm/devices/net/filter.ts';
 import type { VirtioDevice } from '../../src/vmm/devices/virtio/device.ts';
 import { MmioTransport } from '../../src/vmm/devices/virtio/transport.ts';
 import { GuestMemory } from '../../src/vmm/memory/guest-memory.ts';
+
+/** for what is said of frames whatever is in them */
+export const EVERY_FRAME: FrameFilter = { mayLeave: () => true, mayEnter: () => true };
 
 export const NEXT = 1;
 export const WRITE = 2;

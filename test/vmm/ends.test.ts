@@ -12,8 +12,8 @@ import { Home, supervisorsLeft } from './home.ts';
 import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 import { signalAgent } from './signal-agent.ts';
 
-/** seconds from the act to the report, boot included: KILL_TIMEOUT is 20 s, and this machine is slow; other work beside it makes it slower */
-const BOUND = 170;
+/** seconds from the act to the report, boot included: KILL_TIMEOUT is 60 s, and this machine is slow; other work beside it makes it slower */
+const BOUND = 240;
 /** made by test/vm-host: a tmpfs of 48 MiB */
 const DISK = '/run/vm-host-disk';
 const missing = missingParts() ?? notByItself();
@@ -47,7 +47,7 @@ function register(): void {
     const start = Date.now();
     t.is(home.husk('stop', '-t', '1', 'still').status, 0);
     t.true(Date.now() - start < BOUND * 1000);
-    t.regex(home.must('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}', 'still'), /^exited 137 the virtual machine of the container ended: its container did not end within 20 s of SIGKILL/);
+    t.regex(home.must('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}', 'still'), /^exited 137 the virtual machine of the container ended: its container did not end within 60 s of SIGKILL/);
     t.deepEqual(await supervisorsLeft(), []);
     home.must('rm', 'still');
   });

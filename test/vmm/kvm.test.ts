@@ -6,6 +6,7 @@ import { Mapping } from '../../src/host/mapping.ts';
 import { KERNEL_START } from '../../src/vmm/boot/addresses.ts';
 import { filterCpuid } from '../../src/vmm/boot/cpuid.ts';
 import { enterLongMode, writeBootTables } from '../../src/vmm/boot/long-mode.ts';
+import { denyCounters } from '../../src/vmm/kvm/msr-filter.ts';
 import { Kvm } from '../../src/vmm/kvm/system.ts';
 import type { VcpuEnd } from '../../src/vmm/kvm/vcpu.ts';
 import type { Vm } from '../../src/vmm/kvm/vm.ts';
@@ -27,6 +28,9 @@ const CODE = {
   out32: (port: number) => [0xe7, port],
   out8: (port: number) => [0xe6, port],
   in32: (port: number) => [0xe5, port],
+  selectMsr: (index: number) => [0xb9, ...u32(index), 0x31, 0xd2],
+  wrmsr: [0x0f, 0x30],
+  rdmsr: [0x0f, 0x32],
   undefined: [0x0f, 0x0b],
   loop: [0xeb, 0xfe],
 };
@@ -127,6 +131,20 @@ onKvm(title('an ioeventfd takes the write, on a read-only page, too; with a matc
 onKvm(title('an exception without a table to handle it is a triple fault'), async (t) => {
   const { end } = await run([CODE.undefined]);
   t.deepEqual(end, { kind: 'triple-fault' });
+});
+
+/** AMD's fourth legacy counter, Intel's first: Linux tries out such ones as it boots */
+for (const [msr, access] of [[0xc001_0007, 'wrmsr'], [0xc001_0000, 'rdmsr'], [0xc1, 'wrmsr'], [0x186, 'rdmsr']] as const) {
+  onKvm(title(`a performance counter (${access} of 0x${msr.toString(16)}) is a fault in the guest`), async (t) => {
+    const { end, out } = await run([CODE.selectMsr(msr), CODE.set(0xabcd), CODE[access], CODE.out32(0x80)], { devices: (vm) => denyCounters(vm.fd) });
+    t.deepEqual({ end, out }, { end: { kind: 'triple-fault' }, out: [] });
+  });
+}
+
+onKvm(title('other model-specific registers are the guest\'s'), async (t) => {
+  const STAR = 0xc000_0081;
+  const { out } = await run([CODE.selectMsr(STAR), CODE.set(5), CODE.wrmsr, CODE.set(0), CODE.rdmsr, CODE.out32(0x80)], { devices: (vm) => denyCounters(vm.fd) });
+  t.deepEqual(out, [[0x80, 5]]);
 });
 
 onKvm(title('a guest that never leaves is stopped, and pauses before'), async (t) => {

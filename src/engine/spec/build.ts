@@ -36,6 +36,8 @@ export interface SpecFacts extends JoinFacts, LimitFacts {
   oomScoreAdj: number;
   /** the caller's own hard limits by ulimit name; absent where anything goes */
   hardLimit?: (name: string) => number | undefined;
+  /** the same of this process, also where root may ask for more */
+  reach?: (name: string) => number | undefined;
   defaultUlimits: readonly { name: string; soft: number; hard: number }[];
   /** device nodes at a host path: one for a node, all below for a folder, undefined for none */
   devicesAt(path: string): Device[] | undefined;
@@ -73,7 +75,7 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
       env: processEnv({ env: config.env, hostname, terminal: options.tty }),
       cwd: config.workdir || '/',
       capabilities: processCapabilities(capabilities, { nonRoot: isNonRoot(config.user) }),
-      rlimits: rlimits(options.ulimits, facts.defaultUlimits, facts.hardLimit),
+      rlimits: rlimits(options.ulimits, facts.defaultUlimits, facts.hardLimit, facts.reach),
       noNewPrivileges: security.noNewPrivileges,
       ...oomScoreAdj(options.oomScoreAdj, facts, warnings),
     },

@@ -4,6 +4,8 @@ import { HuskError } from '../../errors.ts';
 
 const NAMES = ['core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'rttime', 'sigpending', 'stack'];
 
+type HardLimit = (name: string) => number | undefined;
+
 interface Ulimit {
   name: string;
   /** -1 is unlimited */
@@ -12,14 +14,25 @@ interface Ulimit {
 }
 
 /**
+ * What a container has without any flag, in both isolations: as much as Docker's service gives its own (contrib/init/systemd/docker.service of moby). A
+ * guest's kernel would give 4096 files, and processes and pending signals by its little memory.
+ */
+export const DEFAULT_ULIMITS: readonly Ulimit[] = [
+  { name: 'nofile', soft: 1_048_576, hard: 1_048_576 },
+  { name: 'nproc', soft: -1, hard: -1 },
+  { name: 'sigpending', soft: -1, hard: -1 },
+];
+
+/**
  * @param asked by flags: one above the caller's own hard limit is refused, for only the host's root may raise it
- * @param defaults of the config: lowered to what is possible
+ * @param defaults of the config and of husk: lowered to what is possible
  * @param hardLimit the caller's own hard limit by name (`nofile`), Infinity for unlimited; absent where anything goes (real root, guest)
+ * @param reach as hardLimit, for the defaults: a process of a user namespace cannot raise its limits, whoever made it
  * @throws HuskError `invalid` in Docker's words, `unsupported` for one too high
  */
-export function rlimits(asked: readonly Ulimit[], defaults: readonly Ulimit[], hardLimit?: (name: string) => number | undefined): Rlimit[] {
+export function rlimits(asked: readonly Ulimit[], defaults: readonly Ulimit[], hardLimit?: HardLimit, reach = hardLimit): Rlimit[] {
   const byName = new Map<string, Rlimit>();
-  for (const ulimit of defaults) byName.set(ulimit.name, lowered(checked(ulimit), hardLimit?.(ulimit.name)));
+  for (const ulimit of defaults) byName.set(ulimit.name, lowered(checked(ulimit), reach?.(ulimit.name)));
   for (const ulimit of asked) {
     const rlimit = checked(ulimit);
     const most = hardLimit?.(ulimit.name);

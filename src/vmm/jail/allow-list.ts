@@ -101,7 +101,7 @@ const FACTS = [
 const SETUP_REQUESTS = [
   KVM.KVM_GET_API_VERSION, KVM.KVM_CREATE_VM, KVM.KVM_CHECK_EXTENSION, KVM.KVM_GET_VCPU_MMAP_SIZE, KVM.KVM_GET_SUPPORTED_CPUID,
   KVM.KVM_CREATE_VCPU, KVM.KVM_SET_USER_MEMORY_REGION, KVM.KVM_SET_TSS_ADDR, KVM.KVM_SET_IDENTITY_MAP_ADDR, KVM.KVM_CREATE_IRQCHIP,
-  KVM.KVM_IRQFD, KVM.KVM_CREATE_PIT2, KVM.KVM_IOEVENTFD, KVM.KVM_SET_REGS, KVM.KVM_GET_SREGS, KVM.KVM_SET_SREGS, KVM.KVM_SET_MSRS,
+  KVM.KVM_IRQFD, KVM.KVM_CREATE_PIT2, KVM.KVM_X86_SET_MSR_FILTER, KVM.KVM_IOEVENTFD, KVM.KVM_SET_REGS, KVM.KVM_GET_SREGS, KVM.KVM_SET_SREGS, KVM.KVM_SET_MSRS,
   KVM.KVM_SET_FPU, KVM.KVM_GET_LAPIC, KVM.KVM_SET_LAPIC, KVM.KVM_SET_CPUID2,
 ];
 
@@ -152,7 +152,8 @@ export function allowList({ pid, again }: AllowListOptions): Seccomp {
       ...FILES,
       ...SOCKETS,
       ...FACTS,
-      ...(again ? oneOf('ioctl', 1, SETUP_REQUESTS) : []),
+      // the next machine of a restart policy hears that the host's clock was set
+      ...(again ? [...oneOf('ioctl', 1, SETUP_REQUESTS), allow('timerfd_create timerfd_settime')] : []),
     ],
   };
 }

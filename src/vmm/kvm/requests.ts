@@ -31,6 +31,8 @@ export const KVM_SET_PIT2 = _IOW(KVMIO, 0xa0, 112);
 export const KVM_IRQFD = _IOW(KVMIO, 0x76, 32);
 export const KVM_CREATE_PIT2 = _IOW(KVMIO, 0x77, 64);
 export const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
+/** struct kvm_msr_filter; since Linux 5.10 */
+export const KVM_X86_SET_MSR_FILTER = _IOW(KVMIO, 0xc6, 392);
 
 /** on a vCPU */
 export const KVM_RUN = _IO(KVMIO, 0x80);
@@ -71,6 +73,7 @@ export const CAPABILITIES = {
   TSC_DEADLINE_TIMER: 72,
   READONLY_MEM: 81,
   IMMEDIATE_EXIT: 136,
+  X86_MSR_FILTER: 189,
 } as const;
 
 /** struct kvm_userspace_memory_region */
@@ -132,6 +135,12 @@ export const KVM_CPUID_FLAG_SIGNIFICANT_INDEX = 1;
 /** struct kvm_msrs header, struct kvm_msr_entry */
 export const MSRS_HEADER_SIZE = 8;
 export const MSR_ENTRY = { index: 0, data: 8, size: 16 } as const;
+
+/** struct kvm_msr_filter: flags (0: what no range names is allowed), sixteen struct kvm_msr_filter_range */
+export const MSR_FILTER = { ranges: 8, size: 392 } as const;
+export const MSR_FILTER_RANGE = { flags: 0, nmsrs: 4, base: 8, bitmap: 16, size: 24 } as const;
+export const KVM_MSR_FILTER_READ = 1;
+export const KVM_MSR_FILTER_WRITE = 2;
 
 /** struct kvm_pit_config: flags first */
 export const PIT_CONFIG_SIZE = 64;

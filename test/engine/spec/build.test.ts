@@ -2,6 +2,7 @@ import test from 'ava';
 import { capabilityMask } from '../../../src/container/capabilities.ts';
 import type { CreateOptions } from '../../../src/engine/contract.ts';
 import { buildExec, type SpecFacts } from '../../../src/engine/spec/build.ts';
+import { DEFAULT_ULIMITS } from '../../../src/engine/spec/ulimits.ts';
 import { containerConfig, specOf } from './facts.ts';
 
 const mountAt = (options: Partial<CreateOptions>, destination: string, more: Parameters<typeof specOf>[1] = {}) => specOf(options, more).spec.mounts.find((mount) => mount.destination === destination);
@@ -176,6 +177,22 @@ const refused: [Partial<CreateOptions>, string, Partial<SpecFacts>?][] = [
 for (const [options, message, facts] of refused) test(`refused: ${JSON.stringify(options)}`, (t) => void t.throws(() => specOf(options, { facts }), { message }));
 
 // — limits —
+/** the defaults of every container, by the caller's own hard limits */
+const DEFAULTS: [what: string, facts: Partial<SpecFacts>, limits: [nofile: number[], nproc: number[], sigpending: number[]]][] = [
+  ['in a guest: as Docker\'s', {}, [[1_048_576, 1_048_576], [-1, -1], [-1, -1]]],
+  ['in user namespaces: as much as the caller has', { reach: (name) => ({ nofile: 4096, nproc: 500 })[name] }, [[4096, 4096], [500, 500], [-1, -1]]],
+];
+for (const [what, facts, [nofile, nproc, sigpending]] of DEFAULTS)
+  test(`limits without a flag ${what}`, (t) => {
+    const { rlimits } = specOf({}, { facts: { ...facts, defaultUlimits: DEFAULT_ULIMITS } }).spec.process;
+    t.deepEqual(rlimits!.map(({ type, soft, hard }) => [type, soft, hard]), [['RLIMIT_NOFILE', ...nofile!], ['RLIMIT_NPROC', ...nproc!], ['RLIMIT_SIGPENDING', ...sigpending!]]);
+  });
+test('a flag goes before the defaults, and says so when it cannot be', (t) => {
+  const facts = { defaultUlimits: DEFAULT_ULIMITS, reach: () => 4096 };
+  t.deepEqual(specOf({ ulimits: [{ name: 'nofile', soft: 10, hard: 5000 }] }, { facts }).spec.process.rlimits![0], { type: 'RLIMIT_NOFILE', soft: 10, hard: 5000 });
+  t.throws(() => specOf({ ulimits: [{ name: 'nofile', soft: 10, hard: 5000 }] }, { facts: { ...facts, hardLimit: () => 4096 } }), { message: /your own hard limit is 4096/ });
+});
+
 const MiB = 2 ** 20;
 const limits: [Partial<CreateOptions['resources']>, object][] = [
   [{}, {}],

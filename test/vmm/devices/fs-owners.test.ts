@@ -1,8 +1,10 @@
 /** Who owns what in a shared folder, as the guest and as the host have it. */
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { removeFolder } from '../../fixtures/temporary.ts';
+import { Access } from '../../../src/vmm/devices/fs/access.ts';
 import { OP, ProtocolError } from '../../../src/vmm/devices/fs/fuse.ts';
 import { Server } from '../../../src/vmm/devices/fs/server.ts';
 import { mappedOwners, rootIsOwner, sameOwners, UNCHANGED, type Ownership } from '../../../src/vmm/devices/fs/attributes.ts';
@@ -29,7 +31,7 @@ for (const id of [65_546, 1_000_000_000, UNCHANGED - 1]) test(`guest id ${id} is
 test('an id that is to stay stays', (t) => t.deepEqual(mapped.toHost(UNCHANGED, 5), [UNCHANGED, 1_000_000_005]));
 
 const ROOT = 1;
-const [EPERM, ENOENT, EACCES, EOVERFLOW] = [1, 2, 13, 75];
+const [EPERM, ENOENT, EACCES, ENODATA, EOVERFLOW, EOPNOTSUPP] = [1, 2, 13, 61, 75, 95];
 const O_WRONLY = 1;
 /** struct fuse_setattr_in with one field: FATTR_MODE */
 const MODE = 1;
@@ -47,7 +49,7 @@ function serve(t: ExecutionContext, ownership: Ownership) {
   const server = new Server({ path: folder, readOnly: false, ownership, freshness: { milliseconds: 0 } });
   t.teardown(() => {
     server[Symbol.dispose]();
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   });
   const handle = (opcode: number, node: number, body: Uint8Array) => server.handle({ opcode, node, body, uid: 70_000, gid: 70_000, unique: new Uint8Array(8), length: 40 + body.length } as Parameters<Server['handle']>[0], 4096) as Uint8Array;
   const ask = (opcode: number, node: number, body: Uint8Array): number => {
@@ -59,7 +61,7 @@ function serve(t: ExecutionContext, ownership: Ownership) {
     }
   };
   const lookup = (name: string) => Number(Buffer.from(handle(OP.LOOKUP, ROOT, Buffer.from(`${name}\0`))).readBigUInt64LE(0));
-  return { folder, ask, lookup };
+  return { folder, ask, handle, lookup };
 }
 
 const u32 = (...values: number[]) => Buffer.from(Uint32Array.from(values).buffer);
@@ -72,7 +74,7 @@ const MAKERS: [what: string, opcode: number, body: Buffer][] = [
 ];
 
 /** a VMM that is host root, of whose files none belongs to a container */
-const nobodys: Ownership = { toGuest: () => [65_534, 65_534], toHost: (uid, gid) => [uid, gid], holds: () => false };
+const nobodys: Ownership = { toGuest: () => [65_534, 65_534], toHost: (uid, gid) => [uid, gid], holds: { user: () => false, group: () => false } };
 test('host root\'s files are not the guest\'s root\'s to change, but for what anybody may write', (t) => {
   const { ask, lookup, folder } = serve(t, nobodys);
   const [closed, open, common] = [lookup('closed'), lookup('open'), lookup('common')];
@@ -81,7 +83,7 @@ test('host root\'s files are not the guest\'s root\'s to change, but for what an
   chmod.writeUInt32LE(0o4777, 68);
   for (const node of [closed, open, common]) t.is(ask(OP.SETATTR, node, chmod), EPERM);
   t.is(ask(OP.OPEN, closed, u32(O_WRONLY, 0)), EACCES);
-  t.is(ask(OP.OPEN, closed, u32(0, 0)), 0, 'reading is the host kernel\'s to allow');
+  t.is(ask(OP.OPEN, closed, u32(0, 0)), 0);
   t.is(ask(OP.OPEN, open, u32(O_WRONLY, 0)), 0);
   t.is(ask(OP.SETXATTR, open, Buffer.concat([u32(1, 0), Buffer.from('user.x\0y')])), EPERM);
   t.is(ask(OP.REMOVEXATTR, open, Buffer.from('user.x\0')), EPERM);
@@ -105,8 +107,81 @@ test('where everybody may take away only what is theirs, host root\'s stays', (t
   t.deepEqual(readdirSync(join(folder, 'common')).sort(), ['other', 'roots']);
 });
 
+const IN_GROUP: Ownership = { ...nobodys, holds: { user: () => false, group: () => true } };
+const O_TRUNC = 0o1000;
+/** what the attacks below are made on: a file's mode, and whether it is to be had */
+const READING: [what: string, ownership: Ownership, mode: number, flags: number, errno: number][] = [
+  ['a file of mode 0600', nobodys, 0o600, 0, EACCES],
+  ['a file of mode 0640 of another group', nobodys, 0o640, 0, EACCES],
+  ['a file of mode 0640 of a group of the container', IN_GROUP, 0o640, 0, 0],
+  ['a file of mode 0604', nobodys, 0o604, 0, 0],
+  ['a file of mode 0602, to be written', nobodys, 0o602, O_WRONLY, 0],
+  ['a file of mode 0602, to be read and written', nobodys, 0o602, 2, EACCES],
+  ['a file of mode 0604, to be emptied on the way', nobodys, 0o604, O_TRUNC, EACCES],
+];
+for (const [what, ownership, mode, flags, errno] of READING)
+  test(`open of host root's: ${what}: ${errno === 0 ? 'as anybody' : 'refused'}`, (t) => {
+    const { ask, lookup, folder } = serve(t, ownership);
+    writeFileSync(join(folder, 'secret'), 'secret');
+    chmodSync(join(folder, 'secret'), mode);
+    t.is(ask(OP.OPEN, lookup('secret'), u32(flags, 0)), errno);
+  });
+
+test('a folder of host root\'s is listed and searched only where anybody may', (t) => {
+  const { ask, lookup, folder } = serve(t, nobodys);
+  mkdirSync(join(folder, 'home'));
+  writeFileSync(join(folder, 'home/key'), 'key');
+  const home = lookup('home');
+  for (const [mode, list, search] of [[0o700, EACCES, EACCES], [0o701, EACCES, 0], [0o704, 0, EACCES], [0o705, 0, 0]] as const) {
+    chmodSync(join(folder, 'home'), mode);
+    t.is(ask(OP.OPENDIR, home, u32(0, 0)), list, `${mode.toString(8)} listed`);
+    t.is(ask(OP.LOOKUP, home, Buffer.from('key\0')), search, `${mode.toString(8)} searched`);
+  }
+});
+
+/** Attack: CVE-like in any file server that is root: each of these is a right, or a lie, on the host itself. */
+const ATTRIBUTES = ['security.capability', 'security.selinux', 'security.ima', 'trusted.overlay.opaque', 'system.posix_acl_access', 'system.posix_acl_default', 'user.', 'user', 'USER.x'];
+const containers: Ownership = { ...nobodys, holds: { user: () => true, group: () => true } };
+for (const name of ATTRIBUTES)
+  test(`the extended attribute ${name} is not the guest's, where the VMM is host root`, (t) => {
+    const { ask, lookup } = serve(t, containers);
+    const file = lookup('open');
+    t.is(ask(OP.SETXATTR, file, Buffer.concat([u32(1, 0), Buffer.from(`${name}\0y`)])), EOPNOTSUPP);
+    t.is(ask(OP.GETXATTR, file, Buffer.concat([u32(100, 0), Buffer.from(`${name}\0`)])), EOPNOTSUPP);
+    t.is(ask(OP.REMOVEXATTR, file, Buffer.from(`${name}\0`)), EOPNOTSUPP);
+  });
+
+test('extended attributes of users are read where the file may be, and are all that is listed', (t) => {
+  const { ask, handle, lookup, folder } = serve(t, nobodys);
+  writeFileSync(join(folder, 'secret'), '');
+  chmodSync(join(folder, 'secret'), 0o600);
+  t.is(ask(OP.GETXATTR, lookup('secret'), Buffer.concat([u32(100, 0), Buffer.from('user.x\0')])), EACCES);
+  t.is(ask(OP.GETXATTR, lookup('closed'), Buffer.concat([u32(100, 0), Buffer.from('user.x\0')])), ENODATA);
+  t.is(handle(OP.LISTXATTR, lookup('closed'), u32(100, 0)).length, 0);
+  const names = Buffer.from('security.capability\0user.x\0trusted.y\0user.z\0');
+  t.is(Buffer.from(new Access(nobodys).attributeNames(names)).toString(), 'user.x\0user.z\0');
+});
+
+const ISGID = 0o2000;
+test('no program of the guest\'s gets set-group-ID of a group that is none of the container\'s', (t) => {
+  const owner: Ownership = { toGuest: () => [0, 0], toHost: () => [process.getuid!(), process.getgid!()], holds: { user: () => true, group: () => false } };
+  const { ask, lookup, folder } = serve(t, owner);
+  const chmod = Buffer.alloc(88);
+  chmod.writeUInt32LE(MODE, 0);
+  chmod.writeUInt32LE(0o2755, 68);
+  t.is(ask(OP.SETATTR, lookup('open'), chmod), 0);
+  t.is(statSync(join(folder, 'open')).mode & 0o7777, 0o755);
+  // a folder hands its group down; the bit on a folder is a rule, not a right
+  chmodSync(join(folder, 'common'), 0o2777);
+  const common = lookup('common');
+  for (const [what, opcode, body] of [['create', OP.CREATE, named('made', 0o101, 0o2755, 0, 0)], ['mknod', OP.MKNOD, named('node', 0o102755, 0, 0, 0)]] as const) t.is(ask(opcode, common, body), 0, what);
+  for (const name of ['made', 'node']) t.is(statSync(join(folder, 'common', name)).mode & ISGID, 0, name);
+  t.is(ask(OP.MKDIR, common, named('folder', 0o755, 0)), 0);
+  t.is(statSync(join(folder, 'common/folder')).mode & ISGID, ISGID);
+});
+
 const strangers: [title: string, ownership: Ownership][] = [
-  ['an id that root gives to no container', { toGuest: (uid, gid) => [uid, gid], toHost: () => undefined, holds: () => true }],
+  ['an id that root gives to no container', { toGuest: (uid, gid) => [uid, gid], toHost: () => undefined, holds: { user: () => true, group: () => true } }],
   // what chown(2) says of it is not the same for every user that may run this
   ['an id that this process cannot give', { toGuest: (uid, gid) => [uid, gid], toHost: () => { throw new ProtocolError(EOVERFLOW); } }],
 ];

@@ -3,8 +3,10 @@
  * host's kernel still has to write, cachestat(2) of Linux 6.5.
  */
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { pbkdf2 } from 'node:crypto';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import test from 'ava';
 import { libraryFunction } from '../../../src/host/libc.ts';
 import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
@@ -105,6 +107,30 @@ test('a guest that asks for many syncs at once gets one more, for all of them', 
   t.not(running, next);
   t.is(next, another);
   await Promise.all([running, next]);
+});
+
+/** Keeps every thread of libuv's pool at work: four, unless UV_THREADPOOL_SIZE says otherwise. */
+const occupyPool = () => Promise.all(Array.from({ length: Number(process.env['UV_THREADPOOL_SIZE'] ?? 4) }, () => promisify(pbkdf2)('', '', 300_000, 64, 'sha512')));
+
+test('a handle that the guest releases while its fsync waits for a thread is synced all the same, and no other file', async (t) => {
+  const handle = create('released', O_RDWR);
+  const busy = occupyPool();
+  const synced = sync(handle, 0);
+  const released = Buffer.alloc(24);
+  released.writeBigUInt64LE(BigInt(handle), 0);
+  server.handle(request(OP.RELEASE, released), 4096);
+  await t.notThrowsAsync(synced);
+  await busy;
+});
+
+test('file systems that the guest forgets while others are synced are synced all the same, and no other file', async (t) => {
+  // three file systems that every Linux has
+  using all = new Server({ path: '/', readOnly: true, ownership: sameOwners, freshness: { milliseconds: 0 } });
+  const nodes = ['proc', 'dev', 'sys'].map((name) => (all.handle(request(OP.LOOKUP, Buffer.from(`${name}\0`)), 4096) as Uint8Array).slice(0, 8));
+  const synced = all.handle(request(OP.SYNCFS, new Uint8Array(8)), 4096);
+  for (const node of nodes) all.forget({ ...request(OP.FORGET, Buffer.from(BigUint64Array.of(1n).buffer)), node: Number(Buffer.from(node).readBigUInt64LE(0)) });
+  t.is(all.figures.inodes, 1);
+  await t.notThrowsAsync(Promise.resolve(synced));
 });
 
 onDisk(`a writable disk: a flush has written everything${skipped}`, async (t) => {

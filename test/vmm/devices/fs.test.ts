@@ -4,10 +4,12 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { openFilesLimit } from '../../../src/host/descriptors.ts';
 import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
-import { MAX_HANDLES } from '../../../src/vmm/devices/fs/config.ts';
+import { boundsFor } from '../../../src/vmm/devices/fs/config.ts';
 import { Fs } from '../../../src/vmm/devices/fs/device.ts';
 import { ENTRY_OUT, OP } from '../../../src/vmm/devices/fs/fuse.ts';
+import { removeFolder } from '../../fixtures/temporary.ts';
 import { DATA, Driver } from '../driver.ts';
 
 const [HIGH_PRIORITY, REQUESTS] = [0, 1];
@@ -34,7 +36,7 @@ class Share implements Disposable {
   readonly driver: Driver;
   readonly fs: Fs;
 
-  constructor(t: ExecutionContext, options: { readOnly?: boolean; uninitialised?: boolean } = {}) {
+  constructor(t: ExecutionContext, options: { readOnly?: boolean; uninitialised?: boolean; descriptors?: number; onCrowded?: () => void } = {}) {
     mkdirSync(this.folder);
     writeFileSync(join(this.above, 'secret'), 'secret');
     writeFileSync(join(this.folder, 'file'), 'contents');
@@ -42,7 +44,7 @@ class Share implements Disposable {
     symlinkSync('../secret', join(this.folder, 'escape'));
     symlinkSync('..', join(this.folder, 'up'));
     execFileSync('mkfifo', [join(this.folder, 'fifo')]);
-    this.fs = new Fs({ tag: 'test', path: this.folder, readOnly: options.readOnly ?? false, ownership: sameOwners, freshness: { milliseconds: 0 } });
+    this.fs = new Fs({ tag: 'test', path: this.folder, readOnly: options.readOnly ?? false, ownership: sameOwners, freshness: { milliseconds: 0 }, descriptors: options.descriptors, onCrowded: options.onCrowded });
     this.driver = new Driver(this.fs).start();
     if (!options.uninitialised) t.is(this.ask(OP.INIT, 0, words([4, 7], [4, 40], [4, 65536], [4, 0xffff_ffff])).errno, 0);
     t.teardown(() => this[Symbol.dispose]());
@@ -76,7 +78,7 @@ class Share implements Disposable {
 
   [Symbol.dispose](): void {
     this.driver[Symbol.dispose]();
-    rmSync(this.above, { recursive: true, force: true });
+    removeFolder(this.above);
   }
 }
 
@@ -184,14 +186,45 @@ test('handles: unknown, closed, of the wrong kind, in the wrong order', (t) => {
 test('handles are bounded in number, and all let go at the end', (t) => {
   const share = new Share(t);
   const node = share.lookup('file');
-  const most = Number(/open files\s+(\d+)/.exec(readFileSync('/proc/self/limits', 'utf8'))![1]);
-  if (most < MAX_HANDLES + 1000) return t.pass('this process may not open as many');
+  const { handles } = boundsFor(openFilesLimit());
   let opened = 0;
-  for (; opened <= MAX_HANDLES; opened++) if (share.ask(OP.OPEN, node, words([4, 0], [4, 0])).errno !== 0) break;
-  t.is(opened, MAX_HANDLES);
+  for (; opened <= handles; opened++) if (share.ask(OP.OPEN, node, words([4, 0], [4, 0])).errno !== 0) break;
+  t.is(opened, handles);
   t.is(share.ask(OP.OPEN, node, words([4, 0], [4, 0])).errno, ERRNO.ENFILE);
   t.is(share.ask(OP.DESTROY, 0).errno, 0);
   t.deepEqual(share.fs.figures, { inodes: 1, handles: 0 });
+});
+
+for (const [limit, inodes, handles] of [[1_048_576, 65_536, 16_384], [82_944, 65_536, 16_384], [20_000, 15_181, 3795], [4096, 2458, 614], [1024, 410, 102], [64, 26, 6]] as const)
+  test(`of ${limit} descriptors a guest gets ${inodes} inodes and ${handles} open files`, (t) => {
+    const bounds = boundsFor(limit);
+    t.deepEqual([bounds.inodes, bounds.handles], [inodes, handles]);
+    // what the supervisor needs for its clients
+    t.true(limit - inodes - handles >= Math.min(1024, limit / 2));
+  });
+
+test('inodes are bounded by what this process may open; the guest is asked to forget, and can go on when it has', (t) => {
+  let asked = 0;
+  const share = new Share(t, { descriptors: 1024, onCrowded: () => asked++ });
+  const { inodes, crowded } = boundsFor(1024);
+  for (let i = 0; i < inodes + 100; i++) writeFileSync(join(share.folder, `f${i}`), '');
+  const nodes: number[] = [];
+  let errno = 0;
+  for (let i = 0; i < inodes + 100 && errno === 0; i++) {
+    const answer = share.ask(OP.LOOKUP, 1, text(`f${i}`));
+    errno = answer.errno;
+    if (errno === 0) nodes.push(Number(answer.payload.readBigUInt64LE(0)));
+    if (nodes.length === crowded - 1) t.is(asked, 0);
+  }
+  t.is(errno, ERRNO.ENFILE);
+  t.is(share.fs.figures.inodes, inodes);
+  t.true(asked > 1);
+  const before = asked;
+  for (let i = 0; i < 100; i++) t.is(share.ask(OP.LOOKUP, 1, text(`f${inodes + i % 50}`)).errno, ERRNO.ENFILE);
+  t.true(asked > before, 'one that is full is told so again');
+  for (const node of nodes) share.send(HIGH_PRIORITY, OP.FORGET, node, words([8, 1]), { room: 0 });
+  t.is(share.fs.figures.inodes, 1);
+  t.is(share.ask(OP.LOOKUP, 1, text('file')).errno, 0);
 });
 
 test('lengths: a write longer than its data, a read longer than its room, a request longer than itself, an answer without room', (t) => {

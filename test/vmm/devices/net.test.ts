@@ -9,7 +9,7 @@ import { completeChecksum, internetSum } from '../../../src/vmm/devices/net/chec
 import { F_MRG_RXBUF, HEADER_SIZE, RECEIVE_QUEUE, TRANSMIT_QUEUE } from '../../../src/vmm/devices/net/config.ts';
 import { Net } from '../../../src/vmm/devices/net/device.ts';
 import { MAX_FRAME, PacketLink, StreamLink } from '../../../src/vmm/devices/net/link.ts';
-import { DATA, Driver } from '../driver.ts';
+import { DATA, Driver, EVERY_FRAME } from '../driver.ts';
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 /** bytes between two buffers of the driver's */
@@ -21,7 +21,7 @@ function start(t: ExecutionContext, kind: 'packets' | 'stream', options: { mtu?:
   const [ours, theirs] = kind === 'packets' ? packetPair() : (({ near, far }) => [near, far])(streamPair());
   const make = (fd: number) => (kind === 'packets' ? new PacketLink(fd) : new StreamLink(fd));
   const link = make(theirs.number);
-  const driver = new Driver(new Net(link, { mac: MAC, mtu: options.mtu ?? 65_520 }), { queueSize: options.queueSize ?? 8 }).start(options);
+  const driver = new Driver(new Net(link, { mac: MAC, mtu: options.mtu ?? 65_520, filter: EVERY_FRAME }), { queueSize: options.queueSize ?? 8 }).start(options);
   t.teardown(() => {
     driver[Symbol.dispose]();
     ours.close();
@@ -185,7 +185,7 @@ test.serial('stream: a frame half sent when its machine ends is finished by the 
   const sent = driver.completed(TRANSMIT_QUEUE).length;
   t.true(sent > 0 && sent < 8);
   driver[Symbol.dispose]();
-  const next = new Driver(new Net(link, { mac: MAC, mtu: 65_520 }), { queueSize: 8 }).start();
+  const next = new Driver(new Net(link, { mac: MAC, mtu: 65_520, filter: EVERY_FRAME }), { queueSize: 8 }).start();
   t.teardown(() => next[Symbol.dispose]());
   const got: Buffer[] = [];
   const take = () => {

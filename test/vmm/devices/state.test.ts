@@ -22,7 +22,7 @@ import { GUEST_CID, HOST_CID, RECEIVE_QUEUE, TRANSMIT_QUEUE } from '../../../src
 import type { VsockConnection } from '../../../src/vmm/devices/vsock/connection.ts';
 import { Vsock } from '../../../src/vmm/devices/vsock/device.ts';
 import { buildPacket, HEADER_SIZE, OP, parsePacket, TYPE_STREAM } from '../../../src/vmm/devices/vsock/packet.ts';
-import { DATA, Driver } from '../driver.ts';
+import { DATA, Driver, EVERY_FRAME } from '../driver.ts';
 
 /** As through a file: nothing but plain data comes out of it. */
 const through = (state: TransportState) => deserialize(serialize(state)) as TransportState;
@@ -52,7 +52,7 @@ const DEVICES: Record<string, () => VirtioDevice> = {
   block: () => new Block(Backing.file(file, { readOnly: false }), { serial: 'x' }),
   console: () => new Console(() => {}),
   fs: () => new Fs({ tag: 'share', path: folder, readOnly: false, ownership: rootIsOwner(process.getuid!(), process.getgid!()), freshness: { milliseconds: 0 } }),
-  net: () => new Net(new PacketLink(socket()), { mac: Uint8Array.of(2, 0, 0, 0, 0, 7) }),
+  net: () => new Net(new PacketLink(socket()), { mac: Uint8Array.of(2, 0, 0, 0, 0, 7), filter: EVERY_FRAME }),
   rng: () => new Rng(),
   vsock: () => new Vsock(),
 };

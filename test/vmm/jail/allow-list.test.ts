@@ -42,6 +42,8 @@ for (const [decision, name, args] of cases) test(`${name}(${(args ?? []).join(',
 
 test('a machine that will be made again keeps the calls that make it, and no other', (t) => {
   for (const request of [KVM.KVM_CREATE_VM, KVM.KVM_CREATE_VCPU, KVM.KVM_SET_USER_MEMORY_REGION, KVM.KVM_IRQFD, KVM.KVM_RUN]) t.is(decide(again, 'ioctl', [9, request]), 'allow');
+  for (const name of ['timerfd_create', 'timerfd_settime']) t.deepEqual([decide(once, name), decide(again, name)], ['kill process', 'allow']);
+  t.is(decide(again, 'ioctl', [9, KVM.KVM_X86_SET_MSR_FILTER]), 'allow');
   t.is(decide(again, 'ioctl', [9, 0xae99]), 'kill process');
   for (const name of ['execve', 'socket', 'mount', 'fork']) t.is(decide(again, name), 'kill process');
 });

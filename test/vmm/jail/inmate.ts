@@ -44,6 +44,8 @@ function look(data: string, share: string): object {
     above: attempt(() => readdirSync('/proc/self/../1')),
     writeRoot: attempt(() => writeFileSync('/x', '')),
     writeShareReadOnly: attempt(() => writeFileSync('/shares/1/x', '')),
+    writeData: Object.fromEntries(['husk.db', 'tmp/x', 'layers/x', 'blobs/x', 'names/x', 'volumes/other/x', 'containers/other/writable.ext4', 'containers/own/writable.ext4'].map((name) => [name, attempt(() => writeFileSync(join(data, name), 'x'))])),
+    seen: { containers: attempt(() => readdirSync(join(data, 'containers'))), volumes: attempt(() => readdirSync(join(data, 'volumes'))), key: attempt(() => readFileSync(join(data, 'containers/other/supervisor.json'), 'latin1')) },
     writeOwnCode: attempt(() => appendFileSync(process.argv[1]!, '')),
     kvm: attempt(() => openSync('/dev/kvm', 'r+')) === 'done' || undefined,
     interfaces: readFileSync('/proc/self/net/dev', 'latin1').match(/^\s*\w+(?=:)/gm)?.map((name) => name.trim()),
@@ -153,7 +155,7 @@ const CRIMES: Record<string, () => unknown> = {
 };
 
 async function main([action, data]: string[]): Promise<unknown> {
-  if (action === 'look') return look(data!, '/shares/0');
+  if (action === 'look' || action === 'look removing') return look(data!, '/shares/0');
   if (action === 'live') return live(data!);
   if (action === 'network') return network(Number(data));
   if (action === 'crimes') return Object.keys(CRIMES);

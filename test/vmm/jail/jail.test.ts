@@ -22,10 +22,12 @@ interface Inmate {
   said: Record<string, unknown>;
 }
 
+const DATA_FOLDERS = ['tmp', 'layers', 'blobs', 'names', 'volumes', 'volumes/other', 'containers', 'containers/other', 'containers/own'];
+
 function jail(action: string, argument?: string, third = String(process.pid)): Promise<Inmate & { stderr: string }> {
   const base = mkdtempSync(join(tmpdir(), 'husk-jail-'));
   const [data, share] = [join(base, 'data'), join(base, 'share')];
-  for (const folder of [base, data, share]) {
+  for (const folder of [base, data, share, ...(action.startsWith('look') ? DATA_FOLDERS : []).map((name) => join(data, name))]) {
     mkdirSync(folder, { recursive: true });
     chmodSync(folder, 0o755);
     if (user.uid !== undefined) chownSync(folder, user.uid, user.uid);
@@ -57,6 +59,16 @@ real('in the jail there is what was listed, and nothing else', async (t: import(
   t.is(said['writeRoot'], 'EROFS');
   t.is(said['writeShareReadOnly'], 'EROFS');
   t.regex(String(said['writeOwnCode']), /EROFS|EACCES/);
+});
+
+real('of the data root: its own container, the database and half-made things are to be written, images to be read; other containers are not there', async (t: import('ava').ExecutionContext) => {
+  const own = { 'husk.db': 'done', 'tmp/x': 'done', 'containers/own/writable.ext4': 'done' };
+  const images = { 'layers/x': 'EROFS', 'blobs/x': 'EROFS', 'names/x': 'EROFS' };
+  const { said, stderr } = await jail('look', undefined, user.home);
+  t.deepEqual(said['writeData'], { ...own, ...images, 'containers/other/writable.ext4': 'ENOENT', 'volumes/other/x': 'ENOENT' }, stderr);
+  t.deepEqual(said['seen'], { containers: ['own'], volumes: ['own'], key: 'ENOENT' });
+  // one that takes its container away must be able to: then the others' folders are not out of its reach
+  t.deepEqual((await jail('look removing', undefined, user.home)).said['writeData'], { ...own, ...images, 'containers/other/writable.ext4': 'done', 'volumes/other/x': 'done' });
 });
 
 real('no network: a loopback that is down, and no socket but unix ones', async (t: import('ava').ExecutionContext) => {
@@ -135,6 +147,12 @@ test('nothing follows the program but what the plan says, and privileges go befo
   t.true(ops.indexOf('capabilities') < ops.indexOf('noNewPrivileges'));
   t.true(ops.indexOf('noNewPrivileges') < ops.indexOf('seccomp'));
   t.is(ops.at(-1), 'exec');
+});
+
+test('host root\'s VMM cannot give a file capabilities: they would count on the whole host', (t) => {
+  const bounding = (userNamespace: boolean) => jailPlan({ binds: [], args: ['/x'], env: [], userNamespace, filter }).find((step) => step.op === 'capabilities')!.permitted;
+  t.is(bounding(true), 0x8000001bn);
+  t.is(bounding(false), 0x1bn);
 });
 
 test('libraries are found where the running Node has them', (t) => {

@@ -4,6 +4,7 @@ import { Socket } from 'node:net';
 import { FIRST_INHERITED, launch } from '../../../src/container/executor.ts';
 import { compileSeccomp } from '../../../src/container/seccomp/compile.ts';
 import { streamPair } from '../../../src/host/socket.ts';
+import { dataRootBinds } from '../../../src/engine/data-root-binds.ts';
 import { INIT_PROGRAM, OWN_FILES } from '../../../src/program.ts';
 import { idMaps, writeIdMaps } from '../../../src/rootless/idmap.ts';
 import { jailPlan, nodeBinds, nodeEnvironment, partBinds } from '../../../src/rootless/jail.ts';
@@ -18,7 +19,7 @@ const plan = jailPlan({
     ...partBinds([...OWN_FILES, { path: inmate, kind: 'file' }]),
     // the jail is tested on machines without KVM too; then a device that is everywhere stands for it
     { source: existsSync('/dev/kvm') ? '/dev/kvm' : '/dev/zero', target: '/dev/kvm', kind: 'file', readOnly: false, device: true },
-    { source: data, kind: 'directory', readOnly: false },
+    ...(args[0]?.startsWith('look') ? dataRootBinds({ dataRoot: data, id: 'own', autoRemove: args[0] === 'look removing' }) : [{ source: data, kind: 'directory', readOnly: false } as const]),
     { source: share, target: '/shares/0', kind: 'directory', readOnly: false },
     { source: share, target: '/shares/1', kind: 'directory', readOnly: true },
   ],

@@ -7,8 +7,8 @@ export interface Ownership {
   toGuest(uid: number, gid: number): [uid: number, gid: number];
   /** @returns undefined when the host cannot express it */
   toHost(uid: number, gid: number): [uid: number, gid: number] | undefined;
-  /** Of a VMM that may do to everything what it likes: whether a file of this host user is the guest's root's to change. Absent: the host kernel says so. */
-  holds?(uid: number): boolean;
+  /** Of a VMM that may do to everything what it likes: which host users and groups are the container's (access.ts). Absent: the host kernel says so. */
+  holds?: { user(uid: number): boolean; group(gid: number): boolean };
 }
 
 /** Ids are the same on both sides: for a VMM inside a user namespace that has the container's ids. */
@@ -50,8 +50,9 @@ export function mappedOwners(maps: { uid: readonly IdRange[]; gid: readonly IdRa
     const range = ranges.find(({ containerID, size }) => id >= containerID && id < containerID + size);
     return range === undefined ? undefined : id - range.containerID + range.hostID;
   };
+  const has = (ranges: readonly IdRange[], id: number) => ranges.some(({ hostID, size }) => id >= hostID && id < hostID + size);
   return {
-    holds: (uid) => maps.uid.some(({ hostID, size }) => uid >= hostID && uid < hostID + size),
+    holds: { user: (uid) => has(maps.uid, uid), group: (gid) => has(maps.gid, gid) },
     toGuest: (uid, gid) => [toGuest(maps.uid, uid), toGuest(maps.gid, gid)],
     toHost: (uid, gid) => {
       const [hostUid, hostGid] = [toHost(maps.uid, uid), toHost(maps.gid, gid)];

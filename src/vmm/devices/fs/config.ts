@@ -22,12 +22,34 @@ export const MAX_REPLY = 128 * 1024;
 export const MAX_XATTR = 64 * 1024;
 /** NAME_MAX */
 export const MAX_NAME = 255;
-/** Attack: looking up names, or opening files, without ever letting go. Each holds a descriptor. */
-export const MAX_INODES = 65_536;
-/** An honest guest remembers every name it has seen until its memory is short. From here on it is asked to forget, once in so many new ones. */
-export const CROWDED_INODES = 49_152;
-export const CROWDED_STEP = 4096;
-export const MAX_HANDLES = 16_384;
+/** Attack: looking up names, or opening files, without ever letting go. Each holds a descriptor: no more than these, and no more than the process can spare. */
+const MAX_INODES = 65_536;
+const MAX_HANDLES = 16_384;
+/** Descriptors that no guest gets: database, log, disks and layers, KVM's, 256 clients of the supervisor, a copy for each of 512 syncs under way. */
+const RESERVE = 1024;
+/** of what is left, where it is less than both bounds */
+const HANDLE_SHARE = 1 / 5;
+/** An honest guest remembers every name it has seen until its memory is short. From three quarters on it is asked to forget, once in so many new ones. */
+const CROWDED = 3 / 4;
+const CROWDED_STEP = 1 / 16;
+
+export interface Bounds {
+  inodes: number;
+  handles: number;
+  /** inodes from which on the guest is asked to forget */
+  crowded: number;
+  /** and how many new ones come between two times */
+  step: number;
+}
+
+/** @param descriptors that this process may have open: `ulimit -n` */
+export function boundsFor(descriptors: number): Bounds {
+  const spare = Math.max(0, descriptors - Math.min(RESERVE, Math.floor(descriptors / 2)));
+  const handles = Math.min(MAX_HANDLES, Math.floor(spare * HANDLE_SHARE));
+  const inodes = Math.min(MAX_INODES, spare - handles);
+  return { inodes, handles, crowded: Math.floor(inodes * CROWDED), step: Math.max(1, Math.floor(inodes * CROWDED_STEP)) };
+}
+
 /** bytes read and written in one turn of the event loop */
 export const TURN_BYTES = 16 * 1024 * 1024;
 

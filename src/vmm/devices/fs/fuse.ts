@@ -49,7 +49,7 @@ export const OP = {
   TMPFILE: 51,
 } as const;
 
-export const ERRNO = { EPERM: 1, ENOENT: 2, EIO: 5, EBADF: 9, EACCES: 13, EINVAL: 22, ENFILE: 23, ERANGE: 34, ENAMETOOLONG: 36, ENOSYS: 38, ENODATA: 61, EPROTO: 71, EOVERFLOW: 75 } as const;
+export const ERRNO = { EPERM: 1, ENOENT: 2, EIO: 5, EBADF: 9, EACCES: 13, EINVAL: 22, ENFILE: 23, ERANGE: 34, ENAMETOOLONG: 36, ENOSYS: 38, ENODATA: 61, EPROTO: 71, EOVERFLOW: 75, EOPNOTSUPP: 95 } as const;
 
 /** struct fuse_in_header, fuse_out_header: bytes */
 export const IN_HEADER = 40;

@@ -1,11 +1,15 @@
 /** Open files and folders of the guest, by handle number; bounded. */
 import { closeFd } from '../../../host/files.ts';
-import { MAX_HANDLES } from './config.ts';
 import { ERRNO, ProtocolError } from './fuse.ts';
 
 export class Handles {
   readonly #open = new Map<number, number>();
+  readonly #most: number;
   #next = 1;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
 
   /** @param fd owned from here on @returns the handle */
   add(fd: number): number {
@@ -16,7 +20,7 @@ export class Handles {
 
   /** @throws ProtocolError before a file is opened that could not be kept */
   checkRoom(): void {
-    if (this.#open.size >= MAX_HANDLES) throw new ProtocolError(ERRNO.ENFILE);
+    if (this.#open.size >= this.#most) throw new ProtocolError(ERRNO.ENFILE);
   }
 
   /** @throws ProtocolError for a handle that is not open */

@@ -5,7 +5,7 @@
  */
 import { closeFd, openBeneath, O_CLOEXEC, O_NOFOLLOW } from '../../../host/files.ts';
 import { O_PATH, reopen, statFd, STATX } from '../../../host/file-at.ts';
-import { CROWDED_INODES, CROWDED_STEP, MAX_INODES } from './config.ts';
+import type { Bounds } from './config.ts';
 import { checkName, ERRNO, ProtocolError, ROOT_NODE } from './fuse.ts';
 
 /** include/uapi/linux/stat.h */
@@ -32,11 +32,15 @@ export class Inodes implements Disposable {
   readonly #byNode = new Map<number, Inode>();
   readonly #byKey = new Map<string, Inode>();
   readonly #devices: string[] = [];
+  readonly #bounds: Bounds;
   readonly #onCrowded: () => void;
   #next = ROOT_NODE + 1;
+  /** inodes that came while there were many */
+  #news = 0;
 
   /** @param root an O_PATH descriptor of the shared folder; owned from here on @param onCrowded the guest should forget what it does not use */
-  constructor(root: number, onCrowded: () => void = () => {}) {
+  constructor(root: number, bounds: Bounds, onCrowded: () => void = () => {}) {
+    this.#bounds = bounds;
     this.#onCrowded = onCrowded;
     this.#add(ROOT_NODE, root);
   }
@@ -74,11 +78,12 @@ export class Inodes implements Disposable {
       known.lookups++;
       return known;
     }
-    if (this.#byNode.size >= MAX_INODES) {
+    const { inodes, crowded, step } = this.#bounds;
+    if (this.#byNode.size >= crowded && this.#news++ % step === 0) this.#onCrowded();
+    if (this.#byNode.size >= inodes) {
       closeFd(fd);
       throw new ProtocolError(ERRNO.ENFILE);
     }
-    if (this.#byNode.size >= CROWDED_INODES && this.#byNode.size % CROWDED_STEP === 0) this.#onCrowded();
     return this.#add(this.#next++, fd);
   }
 

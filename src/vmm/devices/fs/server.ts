@@ -5,12 +5,14 @@
  * the shared folder. Permission checks are the guest kernel's (default_permissions) and, below them, the host kernel's on the VMM's own ids.
  */
 import { fdatasync, fsync } from 'node:fs';
+import { duplicate, openFilesLimit } from '../../../host/descriptors.ts';
 import { openAt, openFolder, syncfsInThread, makeDirectoryAt, makeNodeAt, symlinkAt, ftruncate, closeFd, O_CREAT, O_DIRECTORY, O_EXCL, O_CLOEXEC } from '../../../host/files.ts';
 import { AT_REMOVEDIR, chmodFd, chownFd, getdents, getxattrFd, linkFd, listxattrFd, lseek, readlinkFd, removexattrFd, renameAt, reopen, setxattrFd, statFd, statfsFd, STATX, unlinkAt, utimesFd } from '../../../host/file-at.ts';
 import { SyscallError } from '../../../host/libc.ts';
 import { fallocate } from '../../../host/vectored-io.ts';
+import { Access, READ, SEARCH, WRITE } from './access.ts';
 import { attributesReply, entryReply, inodeHigh, UNCHANGED, type Freshness, type Ownership } from './attributes.ts';
-import { MAX_PAGES, MAX_IO, MAX_XATTR } from './config.ts';
+import { boundsFor, MAX_PAGES, MAX_IO, MAX_XATTR } from './config.ts';
 import { entrySize, parseEntries, writeEntry } from './directory.ts';
 import { checkName, ENTRY_OUT, ERRNO, FATTR, fixed, FUSE_MAJOR, FUSE_MINOR, INIT_FLAGS, OP, OPEN_KILL_SUIDGID, ProtocolError, SETATTR, strings, u64, type Request } from './fuse.ts';
 import { Handles } from './handles.ts';
@@ -18,15 +20,16 @@ import { Inodes, S_IFDIR, S_IFMT, S_IFREG, type Inode } from './inodes.ts';
 
 /** open flags a guest may choose: access mode, O_TRUNC, O_DSYNC, O_SYNC (asm-generic/fcntl.h); O_APPEND is each write's own affair (device.ts) */
 const OPEN_FLAGS = 3 | 0o1000 | 0o10000 | 0o4010000;
+const O_ACCMODE = 3;
+const O_RDONLY = 0;
+const O_WRONLY = 1;
 const O_TRUNC = 0o1000;
 const O_TMPFILE = 0o20200000;
 const S_IFIFO = 0o010000;
 const S_IFSOCK = 0o140000;
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
-const S_ISVTX = 0o1000;
 const S_IXGRP = 0o010;
-const S_IWOTH = 0o002;
 const PERMISSIONS = 0o7777;
 /** renameat2(2): NOREPLACE, EXCHANGE, WHITEOUT */
 const RENAME_FLAGS = 1 | 2 | 4;
@@ -51,8 +54,10 @@ export interface ServerOptions {
   readOnly: boolean;
   ownership: Ownership;
   freshness: Freshness;
+  /** that this process may have open; @default its limit */
+  descriptors?: number | undefined;
   /** the guest remembers a great many inodes: it should let go of those it does not use */
-  onCrowded?: () => void;
+  onCrowded?: (() => void) | undefined;
 }
 
 type Reply = Uint8Array | Promise<Uint8Array>;
@@ -62,8 +67,9 @@ const EROFS = 30;
 const WRITING = new Set<number>([OP.SETATTR, OP.SYMLINK, OP.MKNOD, OP.MKDIR, OP.UNLINK, OP.RMDIR, OP.RENAME, OP.RENAME2, OP.LINK, OP.WRITE, OP.SETXATTR, OP.REMOVEXATTR, OP.CREATE, OP.TMPFILE, OP.FALLOCATE]);
 
 export class Server implements Disposable {
-  readonly handles = new Handles();
+  readonly handles: Handles;
   readonly #inodes: Inodes;
+  readonly #access: Access;
   readonly #options: ServerOptions;
   /** umask(2) of this process: the guest's was applied by its own kernel, ours must not be */
   readonly #umask = process.umask();
@@ -74,8 +80,11 @@ export class Server implements Disposable {
   /** @throws SyscallError when the folder cannot be opened */
   constructor(options: ServerOptions) {
     this.#options = options;
+    this.#access = new Access(options.ownership);
     // Opened for reading rather than O_PATH: a share that cannot be listed is refused now, in the open, and not later inside the guest.
-    this.#inodes = new Inodes(openFolder(options.path), options.onCrowded);
+    const bounds = boundsFor(options.descriptors ?? openFilesLimit());
+    this.handles = new Handles(bounds.handles);
+    this.#inodes = new Inodes(openFolder(options.path), bounds, options.onCrowded);
   }
 
   /** @returns the reply's payload. @throws SyscallError or ProtocolError: its errno is the answer */
@@ -85,7 +94,7 @@ export class Server implements Disposable {
       case OP.INIT:
         return this.#init(request);
       case OP.LOOKUP:
-        return this.#entry(this.#inodes.lookup(request.node, strings(request.body, 0, 1)[0]!));
+        return this.#entry(this.#lookup(request.node, strings(request.body, 0, 1)[0]!));
       case OP.GETATTR:
         return this.#attributes(this.#inodes.get(request.node));
       case OP.SETATTR:
@@ -117,7 +126,7 @@ export class Server implements Disposable {
       case OP.LINK: {
         const source = this.#inodes.get(u64(fixed(request.body, 8), 0));
         const [name] = strings(request.body, 8, 1) as [string];
-        this.#checkOwn(source.fd);
+        this.#access.checkOwn(source.fd);
         linkFd(source.fd, this.#folder(request.node).fd, checkName(name));
         return this.#entry(this.#inodes.lookup(request.node, name));
       }
@@ -151,8 +160,10 @@ export class Server implements Disposable {
         return this.#getxattr(request);
       case OP.REMOVEXATTR: {
         const { fd } = this.#inodes.get(request.node);
-        this.#checkOwn(fd);
-        removexattrFd(fd, strings(request.body, 0, 1)[0]!);
+        const [name] = strings(request.body, 0, 1) as [string];
+        this.#access.checkAttribute(name);
+        this.#access.checkOwn(fd);
+        removexattrFd(fd, name);
         return NOTHING;
       }
       case OP.FALLOCATE: {
@@ -228,7 +239,7 @@ export class Server implements Disposable {
   #make(request: Request, name: string, make: (folder: number) => void, mode?: number): Uint8Array {
     const folder = this.#folder(request.node);
     checkName(name);
-    this.#checkOwner(request);
+    this.#access.checkMaker(request);
     make(folder.fd);
     const inode = this.#inodes.lookup(request.node, name);
     try {
@@ -241,36 +252,15 @@ export class Server implements Disposable {
     return this.#entry(inode);
   }
 
-  /** Attack, where this process is host root: a file that belongs to root because its maker has no id on the host, with set-user-ID and the guest's content. */
-  #checkOwner({ uid, gid }: Request): void {
-    const { holds, toHost } = this.#options.ownership;
-    if (holds !== undefined && toHost(uid, gid) === undefined) throw new ProtocolError(ERRNO.EOVERFLOW);
+  /** Counts one lookup of a name in a folder that may be searched. @throws SyscallError, ProtocolError */
+  #lookup(folder: number, name: string): Inode {
+    this.#access.check(this.#inodes.get(folder).fd, SEARCH);
+    return this.#inodes.lookup(folder, name);
   }
 
-  /**
-   * Attack, where this process is host root: the guest's root changes what is no container's. As in a user namespace it is root of what the container's ids
-   * own, and anybody to the rest.
-   * @throws ProtocolError
-   */
-  #checkOwn(fd: number): void {
-    const { holds } = this.#options.ownership;
-    if (holds !== undefined && !holds(statFd(fd).getUint32(STATX.uid, true))) throw new ProtocolError(ERRNO.EPERM);
-  }
-
-  /** As `#checkOwn`, for what anybody may write who is let. @throws ProtocolError */
-  #checkWrite(fd: number): void {
-    const { holds } = this.#options.ownership;
-    if (holds === undefined) return;
-    const stat = statFd(fd);
-    if (!holds(stat.getUint32(STATX.uid, true)) && (stat.getUint16(STATX.mode, true) & S_IWOTH) === 0) throw new ProtocolError(ERRNO.EACCES);
-  }
-
-  /** As `#checkOwn`, for a name in a folder where everybody may take away only what is theirs (/tmp). @throws ProtocolError, SyscallError */
+  /** A name that is to be taken away. @throws ProtocolError, SyscallError */
   #checkSticky(folder: number, name: string): void {
-    const { holds } = this.#options.ownership;
-    if (holds === undefined) return;
-    const stat = statFd(this.#inodes.get(folder).fd);
-    if (holds(stat.getUint32(STATX.uid, true)) || (stat.getUint16(STATX.mode, true) & S_ISVTX) === 0) return;
+    if (!this.#access.isSticky(this.#inodes.get(folder).fd)) return;
     let entry: Inode;
     try {
       entry = this.#inodes.lookup(folder, name);
@@ -279,7 +269,7 @@ export class Server implements Disposable {
       throw error;
     }
     try {
-      this.#checkOwn(entry.fd);
+      this.#access.checkOwn(entry.fd);
     } finally {
       this.#inodes.forget(entry.node, 1);
     }
@@ -288,7 +278,7 @@ export class Server implements Disposable {
   /** A folder whose names are to change. */
   #folder(node: number): Inode {
     const folder = this.#inodes.get(node);
-    this.#checkWrite(folder.fd);
+    this.#access.check(folder.fd, WRITE | SEARCH);
     return folder;
   }
 
@@ -311,7 +301,10 @@ export class Server implements Disposable {
     }
     // a change of owner takes set-user-ID and set-group-ID off
     const lost = this.#umask | (given ? S_ISUID | S_ISGID : 0);
-    if (mode !== undefined && (mode & lost) !== 0) chmodFd(fd, mode | inherited);
+    const isFolder = (stat.getUint16(STATX.mode, true) & S_IFMT) === S_IFDIR;
+    if (mode === undefined) return;
+    const wanted = this.#access.modeFor(fd, mode | inherited, isFolder);
+    if ((mode & lost) !== 0 || (wanted & S_ISGID) !== ((mode | inherited) & S_ISGID)) chmodFd(fd, wanted);
   }
 
   /** struct fuse_mknod_in: mode, rdev, umask */
@@ -330,14 +323,14 @@ export class Server implements Disposable {
     const valid = view.getUint32(SETATTR.valid, true);
     const has = (bit: number) => (valid & bit) !== 0;
     const isTouch = (set: number, now: number) => !has(set) || has(now);
-    if (has(FATTR.UID | FATTR.GID | FATTR.MODE) || !isTouch(FATTR.ATIME, FATTR.ATIME_NOW) || !isTouch(FATTR.MTIME, FATTR.MTIME_NOW)) this.#checkOwn(inode.fd);
-    else if (!has(FATTR.FH)) this.#checkWrite(inode.fd);
+    if (has(FATTR.UID | FATTR.GID | FATTR.MODE) || !isTouch(FATTR.ATIME, FATTR.ATIME_NOW) || !isTouch(FATTR.MTIME, FATTR.MTIME_NOW)) this.#access.checkOwn(inode.fd);
+    else if (!has(FATTR.FH)) this.#access.check(inode.fd, WRITE);
     if (has(FATTR.UID | FATTR.GID)) {
       const owner = this.#options.ownership.toHost(has(FATTR.UID) ? view.getUint32(SETATTR.uid, true) : UNCHANGED, has(FATTR.GID) ? view.getUint32(SETATTR.gid, true) : UNCHANGED);
       if (owner === undefined) throw new ProtocolError(ERRNO.EPERM);
       chownFd(inode.fd, ...owner);
     }
-    if (has(FATTR.MODE)) chmodFd(inode.fd, view.getUint32(SETATTR.mode, true) & PERMISSIONS);
+    if (has(FATTR.MODE)) chmodFd(inode.fd, this.#access.modeFor(inode.fd, view.getUint32(SETATTR.mode, true) & PERMISSIONS, inode.kind === S_IFDIR));
     if (has(FATTR.SIZE)) {
       const size = u64(view, SETATTR.size);
       if (has(FATTR.FH)) ftruncate(this.handles.get(u64(view, SETATTR.fh)), size);
@@ -388,7 +381,7 @@ export class Server implements Disposable {
     const to = this.#inodes.get(u64(fixed(request.body, header), 0));
     const [name, newName] = strings(request.body, header, 2) as [string, string];
     if ((flags & ~RENAME_FLAGS) !== 0) throw new ProtocolError(ERRNO.EINVAL);
-    this.#checkWrite(to.fd);
+    this.#access.check(to.fd, WRITE | SEARCH);
     this.#checkSticky(request.node, name);
     this.#checkSticky(to.node, newName);
     renameAt(this.#folder(request.node).fd, checkName(name), to.fd, checkName(newName), flags);
@@ -402,7 +395,7 @@ export class Server implements Disposable {
     if (this.#options.readOnly && ((flags & 3) !== 0 || (flags & O_TRUNC) !== 0)) throw new ProtocolError(EROFS);
     const inode = this.#inodes.get(request.node);
     this.handles.checkRoom();
-    if ((flags & 3) !== 0 || (flags & O_TRUNC) !== 0) this.#checkWrite(inode.fd);
+    this.#access.check(inode.fd, accessOf(flags));
     const fd = this.#reopen(inode, flags);
     const handle = this.handles.add(fd);
     if ((view.getUint32(4, true) & OPEN_KILL_SUIDGID) !== 0 && (flags & O_TRUNC) !== 0) this.killSetIds(fd);
@@ -418,7 +411,7 @@ export class Server implements Disposable {
     checkName(name);
     this.handles.checkRoom();
     const folder = this.#folder(request.node).fd;
-    this.#checkOwner(request);
+    this.#access.checkMaker(request);
     let fd: number;
     let made = true;
     try {
@@ -427,9 +420,9 @@ export class Server implements Disposable {
       // Somebody on the host was first: then it is an open, unless the guest insists.
       if ((flags & O_EXCL) !== 0 || !(error instanceof SyscallError) || error.code !== 'EEXIST') throw error;
       made = false;
-      const inode = this.#inodes.lookup(request.node, name);
+      const inode = this.#lookup(request.node, name);
       try {
-        this.#checkWrite(inode.fd);
+        this.#access.check(inode.fd, accessOf(flags));
         fd = this.#reopen(inode, flags);
       } finally {
         this.#inodes.forget(inode.node, 1);
@@ -458,7 +451,7 @@ export class Server implements Disposable {
     this.handles.checkRoom();
     const folder = this.#folder(request.node);
     if (folder.kind !== S_IFDIR) throw new ProtocolError(ERRNO.EINVAL);
-    this.#checkOwner(request);
+    this.#access.checkMaker(request);
     const fd = openAt(folder.fd, '.', (flags & (OPEN_FLAGS | O_EXCL)) | O_TMPFILE, mode);
     let inode: Inode;
     try {
@@ -478,6 +471,7 @@ export class Server implements Disposable {
     const inode = this.#inodes.get(request.node);
     if (inode.kind !== S_IFDIR) throw new ProtocolError(ERRNO.EINVAL);
     this.handles.checkRoom();
+    this.#access.check(inode.fd, READ);
     return openReply(this.handles.add(reopen(inode.fd, O_DIRECTORY | O_CLOEXEC)));
   }
 
@@ -504,7 +498,7 @@ export class Server implements Disposable {
   #plus(folder: number, name: string): Uint8Array {
     if (name === '.' || name === '..') return new Uint8Array(ENTRY_OUT);
     try {
-      return this.#entry(this.#inodes.lookup(folder, name));
+      return this.#entry(this.#lookup(folder, name));
     } catch {
       // gone in the meantime, or too many: the guest asks again if it cares
       return new Uint8Array(ENTRY_OUT);
@@ -515,8 +509,16 @@ export class Server implements Disposable {
   #sync(request: Request): Promise<Uint8Array> {
     const view = fixed(request.body, 12);
     const fd = this.handles.get(u64(view, 0));
+    // A copy: the guest may release the handle while a thread of the pool has not got to it, and the number become another file's.
+    const copy = duplicate(fd);
     const call = (view.getUint32(8, true) & 1) !== 0 && request.opcode === OP.FSYNC ? fdatasync : fsync;
-    return new Promise((resolve, reject) => call(fd, (error) => (error === null ? resolve(NOTHING) : reject(new SyscallError('fsync', Math.abs(error.errno ?? ERRNO.EIO))))));
+    return new Promise((resolve, reject) =>
+      call(copy, (error) => {
+        closeFd(copy);
+        if (error === null) resolve(NOTHING);
+        else reject(new SyscallError('fsync', Math.abs(error.errno ?? ERRNO.EIO)));
+      }),
+    );
   }
 
   /** One at a time, and one more for all who ask meanwhile: a guest that asks without end keeps neither the event loop nor the pool's threads. */
@@ -534,15 +536,17 @@ export class Server implements Disposable {
     return this.#nextSync;
   }
 
-  /** SYNCFS names only the root of what the guest takes for one file system. */
+  /**
+   * SYNCFS names only the root of what the guest takes for one file system. All are opened first: while one is waited for the guest may forget an inode, and
+   * its descriptor's number become another file's.
+   */
   async #syncAll(): Promise<Uint8Array> {
-    for (const { fd, kind } of this.#inodes.onePerDevice()) {
-      const file = reopen(fd, (kind === S_IFDIR ? O_DIRECTORY : 0) | O_CLOEXEC);
-      try {
-        if ((await syncfsInThread(file)) < 0) throw new ProtocolError(ERRNO.EIO);
-      } finally {
-        closeFd(file);
-      }
+    const files: number[] = [];
+    try {
+      for (const { fd, kind } of this.#inodes.onePerDevice()) files.push(reopen(fd, (kind === S_IFDIR ? O_DIRECTORY : 0) | O_CLOEXEC));
+      for (const file of files) if ((await syncfsInThread(file)) < 0) throw new ProtocolError(ERRNO.EIO);
+    } finally {
+      for (const file of files) closeFd(file);
     }
     return NOTHING;
   }
@@ -567,7 +571,8 @@ export class Server implements Disposable {
     const value = request.body.subarray(8 + name.length + 1);
     if (size > MAX_XATTR || size > value.length) throw new ProtocolError(ERRNO.EINVAL);
     const { fd } = this.#inodes.get(request.node);
-    this.#checkOwn(fd);
+    this.#access.checkAttribute(name);
+    this.#access.checkOwn(fd);
     setxattrFd(fd, name, value.subarray(0, size), view.getUint32(4, true) & 3);
     return NOTHING;
   }
@@ -577,8 +582,15 @@ export class Server implements Disposable {
     const size = Math.min(fixed(request.body, 8).getUint32(0, true), MAX_XATTR);
     const { fd } = this.#inodes.get(request.node);
     const into = new Uint8Array(size);
-    const count = request.opcode === OP.GETXATTR ? getxattrFd(fd, strings(request.body, 8, 1)[0]!, into) : listxattrFd(fd, into);
-    return size === 0 ? u64Bytes(count) : into.subarray(0, count);
+    if (request.opcode === OP.LISTXATTR) {
+      const length = listxattrFd(fd, into);
+      return size === 0 ? u64Bytes(length) : this.#access.attributeNames(into.subarray(0, length));
+    }
+    const [name] = strings(request.body, 8, 1) as [string];
+    this.#access.checkAttribute(name);
+    this.#access.check(fd, READ);
+    const length = getxattrFd(fd, name, into);
+    return size === 0 ? u64Bytes(length) : into.subarray(0, length);
   }
 
   get readOnly(): boolean {
@@ -599,6 +611,12 @@ export class Server implements Disposable {
     this.handles.clear();
     this.#inodes[Symbol.dispose]();
   }
+}
+
+/** What a file's mode has to grant for these flags of open(2). */
+function accessOf(flags: number): number {
+  const mode = flags & O_ACCMODE;
+  return (mode === O_WRONLY ? 0 : READ) | (mode !== O_RDONLY || (flags & O_TRUNC) !== 0 ? WRITE : 0);
 }
 
 /** Takes back what could not be given to its maker; somebody on the host may have been faster. */

@@ -1,6 +1,5 @@
 /**
- * The network device: Ethernet frames between the guest and a link (link.ts). Interprets nothing of a frame: filters and address rules are the
- * network room's.
+ * The network device: Ethernet frames between the guest and a link (link.ts). Which frames may pass is filter.ts's to say; nothing else is read of them.
  */
 import { HuskError } from '../../../errors.ts';
 import { watchReadable, whenWritable, type Watch } from '../../../host/poll.ts';
@@ -9,6 +8,7 @@ import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import type { Virtqueue } from '../virtio/virtqueue.ts';
 import { completeChecksum } from './checksum.ts';
 import { FRAME_OVERHEAD, F_MRG_RXBUF, HEADER_SIZE, linkDown, MAX_BURST, MAX_BURST_BYTES, MAX_MTU, MIN_MTU, netConfig, NET_FEATURES, NET_ID, NET_QUEUE_SIZES, NUM_BUFFERS, RECEIVE_QUEUE, TRANSMIT_QUEUE } from './config.ts';
+import type { FrameFilter } from './filter.ts';
 import type { Link } from './link.ts';
 
 export interface NetState {
@@ -25,6 +25,7 @@ export class Net implements VirtioDevice {
   readonly config: Uint8Array;
   readonly state: NetState = { bytesReceived: 0, bytesSent: 0 };
   readonly #link: Link;
+  readonly #filter: FrameFilter;
   readonly #maxFrame: number;
   readonly #header = new Uint8Array(HEADER_SIZE);
   readonly #sentHeader = new Uint8Array(HEADER_SIZE);
@@ -34,10 +35,11 @@ export class Net implements VirtioDevice {
   #down = false;
 
   /** @param link stays the caller's, also after the machine @param options.mac six bytes @param options.mtu bytes, default 1500 */
-  constructor(link: Link, options: { mac: Uint8Array; mtu?: number }) {
+  constructor(link: Link, options: { mac: Uint8Array; mtu?: number; filter: FrameFilter }) {
     const mtu = options.mtu ?? 1500;
     if (!Number.isInteger(mtu) || mtu < MIN_MTU || mtu > MAX_MTU) throw new HuskError(`cannot make a network device with an MTU of ${mtu}`, { kind: 'invalid' });
     this.#link = link;
+    this.#filter = options.filter;
     this.config = netConfig(options.mac, mtu);
     this.#maxFrame = mtu + FRAME_OVERHEAD;
   }
@@ -71,7 +73,8 @@ export class Net implements VirtioDevice {
         chain.readInto(frame, HEADER_SIZE);
         chain.readInto(this.#sentHeader, 0);
         bytes += length;
-        if (completeChecksum(this.#sentHeader, frame)) {
+        // The checksum first: it is written where the guest says, and that may be in an address.
+        if (completeChecksum(this.#sentHeader, frame) && this.#filter.mayLeave(frame)) {
           this.#link.send();
           this.state.bytesSent += length;
         } else this.#link.abandon();
@@ -113,6 +116,11 @@ export class Net implements VirtioDevice {
     for (; burst < MAX_BURST && bytes < MAX_BURST_BYTES; burst++) {
       const frame = this.#link.peek();
       if (frame === undefined) break;
+      if (!this.#filter.mayEnter(frame)) {
+        bytes += frame.length;
+        this.#link.drop();
+        continue;
+      }
       if (!this.#deliver(queue, frame)) {
         this.#ignore();
         return host.publish(queue);
