@@ -9,6 +9,7 @@ import { randomHex } from '../host/random.ts';
 import type { Paths } from '../paths.ts';
 import { transaction } from '../state/database.ts';
 import type { Blobs } from './blobs.ts';
+import { PARENTS } from './layers/stack.ts';
 import type { ImageRecords } from './records.ts';
 import { layerFolder, layerTar } from './records.ts';
 import type { Reference } from './reference.ts';
@@ -126,8 +127,9 @@ function setAside(paths: Paths, diffId: string): boolean {
   // one that waits there already has failed to be deleted: it keeps a name of its own
   if (existsSync(target)) renameSync(target, `${target}-${randomHex(4)}`);
   renameSync(folder, target);
-  // the short link to its unpacked tree would lead nowhere
-  rmSync(join(paths.layerLinks, shortId(diffId)), { force: true });
+  // the short links to its unpacked tree, and to what lies beside it, would lead nowhere
+  const parents = readdirSync(target).filter((name) => name.startsWith(PARENTS));
+  for (const hex of [hexOf(diffId), ...parents.map((name) => name.slice(PARENTS.length))]) rmSync(join(paths.layerLinks, shortId(hex)), { force: true });
   return true;
 }
 
