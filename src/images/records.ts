@@ -11,6 +11,7 @@ import { writeCopy } from '../state/copies.ts';
 import { transaction } from '../state/database.ts';
 import type { Blobs } from './blobs.ts';
 import type { Image, ImageConfig, Layer } from './contract.ts';
+import { readImageConfig } from './manifest.ts';
 import { familiarReference, hexOf, parseKey } from './reference.ts';
 
 export interface NewImage {
@@ -177,7 +178,7 @@ export class ImageRecords {
 
   #config(id: string, text: string): ImageConfig {
     try {
-      return JSON.parse(text) as ImageConfig;
+      return readImageConfig(text);
     } catch (error) {
       throw new HuskError(`the record of image ${id} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
     }
