@@ -202,18 +202,19 @@ export class ImageStore implements Images {
     for (const image of this.list()) {
       if (image.repoTags.length > 0 && !options.all) continue;
       if (options.filters && !options.filters(image)) continue;
-      const blobs = transaction(this.records.database, () => {
-        if (options.inUse(image.id)) return [];
-        result.untagged.push(...image.repoTags, ...image.repoDigests);
+      // The body may run again after room has been made on a full disk, so all that it finds is its result.
+      const gone = transaction(this.records.database, () => {
+        if (options.inUse(image.id)) return undefined;
         for (const _name of [...image.repoTags, ...image.repoDigests]) this.#event('untag', image.id, image.id, image);
         this.#event('delete', image.id, image.id, image);
-        const gone = deleteRows(this.#removal, image.id);
-        result.deleted.push(...gone.deleted);
-        result.reclaimed += gone.reclaimed;
-        return gone.blobs;
+        return deleteRows(this.#removal, image.id);
       });
-      for (const blob of blobs) this.blobs.remove(blob);
-      if (blobs.length > 0) this.records.keepNames(image.id);
+      if (!gone) continue;
+      result.untagged.push(...image.repoTags, ...image.repoDigests);
+      result.deleted.push(...gone.deleted);
+      result.reclaimed += gone.reclaimed;
+      for (const blob of gone.blobs) this.blobs.remove(blob);
+      if (gone.blobs.length > 0) this.records.keepNames(image.id);
     }
     // a pull under way has layers that no image refers to yet
     if (!this.#claims.any()) result.reclaimed += sweepUnreferenced(this.#removal);

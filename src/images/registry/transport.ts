@@ -78,7 +78,8 @@ export class Transport implements Disposable {
   }
 
   /**
-   * Sends and follows redirects (of GET and HEAD). The caller reads or destroys the body.
+   * Sends and follows redirects. A request with a body is sent on within its origin only: an OAuth2 token request has a secret there.
+   * A streamed body is gone when the answer comes, so its redirect is the caller's. The caller reads or destroys the answer's body.
    * @throws TransportError, HuskError `unavailable` for redirect loops
    */
   async send(request: TransportRequest): Promise<TransportResponse> {
@@ -88,11 +89,11 @@ export class Transport implements Disposable {
       const body = await this.#exchange(url, headers, request);
       const status = body.statusCode ?? 0;
       const location = body.headers.location;
-      const follows = (request.method === 'GET' || request.method === 'HEAD') && [301, 302, 303, 307, 308].includes(status) && location !== undefined;
-      if (!follows) return { status, headers: body.headers, url, body };
+      if (location === undefined || !isFollowed(request, status)) return { status, headers: body.headers, url, body };
       body.destroy();
       if (redirects === MAX_REDIRECTS) throw new HuskError(`cannot get ${shown(request.url)}: more than ${MAX_REDIRECTS} redirects`, { kind: 'unavailable' });
       const next = redirectTarget(location, url);
+      if (next.origin !== url.origin && request.body !== undefined) throw new HuskError(`${shown(url)} redirects a ${request.method} with a body to another host, ${next.host}`, { kind: 'unavailable' });
       if (next.origin !== url.origin) headers = withoutCredentials(headers);
       url = next;
     }
@@ -143,6 +144,12 @@ export class Transport implements Disposable {
     if (unverified) return (this.#unverified ??= new HttpsAgent({ ...this.#agentOptions, rejectUnauthorized: false }));
     return (this.#https ??= new HttpsAgent(this.#agentOptions));
   }
+}
+
+/** Every redirect of GET and HEAD; of other methods those that keep the method and the body (RFC 9110 §15.4.8, §15.4.9). */
+function isFollowed({ method, body }: TransportRequest, status: number): boolean {
+  if (method === 'GET' || method === 'HEAD') return [301, 302, 303, 307, 308].includes(status);
+  return (status === 307 || status === 308) && (body === undefined || body instanceof Uint8Array);
 }
 
 const AGENT_OPTIONS = { keepAlive: true, maxSockets: 16, highWaterMark: SOCKET_CHUNK, readableHighWaterMark: SOCKET_CHUNK };
