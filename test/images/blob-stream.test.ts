@@ -19,7 +19,7 @@ async function shortWrites(): Promise<Disposable> {
   const { write } = prototype;
   prototype.write = function (this: FileHandle, bytes: Buffer, ...rest: unknown[]) {
     return (write as (...args: unknown[]) => unknown).call(this, bytes.subarray(0, Math.ceil(bytes.length / 2)), ...(rest as [])) as never;
-  } as typeof write;
+  } as unknown as typeof write;
   return { [Symbol.dispose]: () => void (prototype.write = write) };
 }
 

@@ -1,5 +1,8 @@
 /** Redirects of a registry's requests: which are followed, and what never goes to the host they lead to. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
 import { Repository } from '../../src/images/registry/client.ts';
 import { Transport } from '../../src/images/registry/transport.ts';
@@ -74,14 +77,17 @@ test('a host that a redirect leads to gets no credentials, however it asks', asy
     response.writeHead(401, { 'www-authenticate': 'Basic realm="give"' }).end();
     return true;
   });
-  await using registry = await hostileRegistry(IMAGE, (request, response, url) => {
+  await using registry = await hostileRegistry(IMAGE, (_request, response, url) => {
     if (!url.pathname.includes('/blobs/')) return false;
     response.writeHead(307, { location: `http://${thief.host}/blob` }).end();
     return true;
   });
   using transport = new Transport({ userAgent: 'test', env: {} });
   const endpoint = { host: registry.host, bases: [new URL(`http://${registry.host}/`)], insecure: true };
-  const env = { DOCKER_AUTH: '', HOME: '/nonexistent' };
+  const config = mkdtempSync(join(tmpdir(), 'husk-thief-'));
+  t.teardown(() => rmSync(config, { recursive: true }));
+  writeFileSync(join(config, 'config.json'), JSON.stringify({ auths: { [registry.host]: { auth: Buffer.from('me:secret').toString('base64') } } }));
+  const env = { DOCKER_CONFIG: config };
   await t.throwsAsync(new Repository({ transport, endpoint, path: 'x', env }).blob(`sha256:${'a'.repeat(64)}`, 0, 5), { message: /pull access denied/ });
   t.deepEqual(thief.seen('authorization'), []);
   t.is(thief.requests.length, 1, 'it is not asked again');
