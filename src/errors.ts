@@ -106,6 +106,28 @@ export function databaseError(error: unknown, file?: string): HuskError | undefi
   return new HuskError(`cannot use ${what}: ${known.problem} (${errstr ?? message})`, { kind: known.kind, fix: known.fix, cause: error });
 }
 
+/** Further ones that Node words otherwise than the kernel's errno(3). */
+const CAUSES: Record<string, string> = {
+  ...REFUSALS,
+  ENOENT: 'no such file or directory',
+  ENOTDIR: 'not a directory',
+  EISDIR: 'is a directory',
+  EEXIST: 'file exists',
+  ENAMETOOLONG: 'file name too long',
+  EFBIG: 'file too large',
+  EIO: 'input/output error',
+  ETXTBSY: 'text file busy',
+  ELOOP: 'too many levels of symbolic links',
+};
+
+/** Why something failed, for the end of a line that names what it was: of a system call the errno's words, without Node's code, call and path. */
+export function causeOf(error: unknown): string {
+  const { code = '', syscall, message } = (error ?? {}) as { code?: string; syscall?: string; message?: string };
+  if (Object.hasOwn(CAUSES, code)) return CAUSES[code]!;
+  // Node's form: `EMLINK: too many links, link 'a' -> 'b'`
+  return syscall === undefined ? (message ?? String(error)) : (message ?? code).replace(/^[A-Z0-9]+: /, '').replace(/, \w+(?: '.*)?$/s, '');
+}
+
 /** One line for Node's error of a system call that this host refused; undefined for any other error. */
 export function refusal(error: unknown): HuskError | undefined {
   const ofDatabase = databaseError(error);

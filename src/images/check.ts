@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { causeOf } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { readCopy } from '../state/copies.ts';
 import { imageManifest } from './archive/manifest-of.ts';
@@ -84,7 +85,7 @@ async function* checkImage(id: string, name: string, { records, blobs, database,
       blobs.get(digest);
       return undefined;
     } catch (error) {
-      return (error as Error).message.replace(/: ENOENT.*/, ': it is missing');
+      return (error as Error).message.replace(/: no such file or directory$/, ': it is missing');
     }
   };
   const configProblem = bad(id);
@@ -146,7 +147,7 @@ function layerProblem(tar: string, diffId: string): string | undefined {
   try {
     return hashFile(tar) === diffId ? undefined : `${tar} does not have its diffID`;
   } catch (error) {
-    return `${tar} cannot be read: ${(error as Error).message}`;
+    return `${tar} cannot be read: ${causeOf(error)}`;
   }
 }
 

@@ -91,9 +91,10 @@ export interface Images {
   prune(options: { all: boolean; inUse: (imageId: string) => boolean; filters?: (image: Image) => boolean }): { deleted: string[]; untagged: string[]; reclaimed: number };
   /** docker-archive (with an OCI layout in it, as Docker 25 writes) */
   save(references: string[], output: NodeJS.WritableStream): Promise<void>;
-  load(input: NodeJS.ReadableStream, options?: { onProgress?: (progress: Progress) => void }): Promise<{ loaded: string[] }>;
+  /** @param options.platform loads the images of this platform only; @default this machine's where an index has several, else whatever comes */
+  load(input: NodeJS.ReadableStream, options?: { platform?: Platform; onProgress?: (progress: Progress) => void }): Promise<{ loaded: string[] }>;
   /** a layer on top of an image, from a container; `config` is what the container was made with */
   commit(layer: NodeJS.ReadableStream, options: { base: string; config: NonNullable<ImageConfig['config']>; createdBy?: string; reference?: string; author?: string; message?: string; changes?: string[] }): Promise<Image>;
-  /** a flat file system tar (gzip or zstd too) becomes a one-layer image */
-  import(input: NodeJS.ReadableStream, options: { reference?: string; message?: string; changes?: string[]; platform?: Platform }): Promise<Image>;
+  /** a flat file system tar (gzip or zstd too), or the http(s) URL of one, becomes a one-layer image */
+  import(input: NodeJS.ReadableStream | URL, options: { reference?: string; message?: string; changes?: string[]; platform?: Platform }): Promise<Image>;
 }

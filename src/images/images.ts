@@ -17,7 +17,7 @@ import { sweepHalfMade } from './half-made.ts';
 import type { Pulled } from './pull.ts';
 import { ImageRecords } from './records.ts';
 import type { Reference } from './reference.ts';
-import { familiarName, familiarReference, idPrefix, isDigest, nameKey, parseReference, withDefaultTag } from './reference.ts';
+import { familiarName, familiarReference, fullName, idPrefix, isDigest, nameKey, parseReference, withDefaultTag } from './reference.ts';
 import type { RemovalContext } from './removal.ts';
 import { deleteRows, discardLayers, removeImage, restoreRemoved, sweepRemoved, sweepUnreferenced } from './removal.ts';
 
@@ -94,6 +94,21 @@ export class ImageStore implements Images {
     }
     const ids = hex === undefined ? [] : this.records.idsByPrefix(hex);
     return ids.length === 1 ? { id: ids[0]! } : undefined;
+  }
+
+  /**
+   * As `#resolve`, but a bare repository stands for all that it has, as in Docker's `save`.
+   * @throws HuskError `not-found`
+   */
+  #resolveAll(text: string): { id: string; name?: string }[] {
+    const reference = parseOrUndefined(text);
+    if (reference && reference.tag === undefined && reference.digest === undefined) {
+      const named = this.records.namesOfRepository(fullName(reference));
+      if (named.length > 0) return named;
+    }
+    const found = this.#resolve(text);
+    if (!found) throw noSuchImage(text);
+    return [found];
   }
 
   // — registries —
@@ -229,12 +244,12 @@ export class ImageStore implements Images {
     const { saveImages } = await import('./archive/save.ts');
     const chosen = new Map<string, { image: Image; names: Reference[] }>();
     for (const text of references) {
-      const found = this.#resolve(text);
-      if (!found) throw noSuchImage(text);
-      const entry = chosen.get(found.id) ?? { image: this.get(found.id), names: [] };
-      const name = found.name === undefined ? undefined : parseReference(found.name);
-      if (name?.tag !== undefined) entry.names.push(name);
-      chosen.set(found.id, entry);
+      for (const found of this.#resolveAll(text)) {
+        const entry = chosen.get(found.id) ?? { image: this.get(found.id), names: [] };
+        const name = found.name === undefined ? undefined : parseReference(found.name);
+        if (name?.tag !== undefined && !entry.names.some(({ tag, ...rest }) => tag === name.tag && fullName(rest) === fullName(name))) entry.names.push(name);
+        chosen.set(found.id, entry);
+      }
     }
     await saveImages(this.#archive(), [...chosen.values()], output);
     for (const { image } of chosen.values()) this.#event('save', image.id, image.id, image);
@@ -259,7 +274,7 @@ export class ImageStore implements Images {
     return this.get(await commitImage(this.#archive(), this.get(options.base), layer, options));
   }
 
-  async import(input: NodeJS.ReadableStream, options: Parameters<Images['import']>[1]): Promise<Image> {
+  async import(input: NodeJS.ReadableStream | URL, options: Parameters<Images['import']>[1]): Promise<Image> {
     restoreRemoved(this.#removal);
     sweepHalfMade(this.#options.paths);
     const { importImage } = await import('./archive/import.ts');
@@ -269,8 +284,9 @@ export class ImageStore implements Images {
   }
 
   #archive(): ArchiveContext {
-    const { paths, config } = this.#options;
+    const { paths, config, env = process.env } = this.#options;
     return {
+      env,
       paths,
       blobs: this.blobs,
       records: this.records,

@@ -147,6 +147,12 @@ export class ImageRecords {
     return this.#get('SELECT image_id FROM image_names WHERE name = ?', name)?.['image_id'] as string | undefined;
   }
 
+  /** @param repository `docker.io/library/alpine`. @returns its tags and digests, in their order */
+  namesOfRepository(repository: string): { id: string; name: string }[] {
+    const rows = ([':', '@'] as const).flatMap((mark) => this.#all('SELECT name, image_id FROM image_names WHERE substr(name, 1, ?) = ? ORDER BY name', repository.length + 1, repository + mark));
+    return rows.map((row) => ({ id: row['image_id'] as string, name: row['name'] as string }));
+  }
+
   /** @returns ids that begin with these hex digits, at most two: more than one is ambiguous */
   idsByPrefix(hex: string): string[] {
     return this.#all('SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2', `sha256:${hex}`, `sha256:${hex}g`).map((row) => row['id'] as string);

@@ -43,7 +43,7 @@ test('a part whose bytes were written in pieces is taken up again whole', async 
     }
   });
   const [part] = readdirSync(tmp);
-  t.deepEqual(readFileSync(join(tmp, part!)), BLOB.subarray(0, 3 << 20));
+  t.true(readFileSync(join(tmp, part!)).equals(BLOB.subarray(0, 3 << 20)));
   const pieces: Buffer[] = [];
   for await (const chunk of blobStream(options(BLOB.length))) pieces.push(chunk);
   t.true(Buffer.concat(pieces).equals(BLOB));

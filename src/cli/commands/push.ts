@@ -1,6 +1,7 @@
 /** `husk push` */
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
+import { checkPlatforms } from '../image-platform.ts';
 import { abortOnInterrupt } from '../interrupt.ts';
 import { splitTag } from '../output/image-row.ts';
 import { printable } from '../output/printable.ts';
@@ -16,6 +17,7 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   const { images } = await context.engine();
   const tags = allTags ? images.list().flatMap((image) => image.repoTags.filter((each) => splitTag(each)[0] === repository)) : [reference];
   if (tags.length === 0) throw new HuskError(`An image does not exist locally with the tag: ${reference}`, { kind: 'not-found' });
+  await checkPlatforms(flags, images, tags);
   using abort = abortOnInterrupt('the push was interrupted');
   for (const each of tags) {
     const display = quiet ? undefined : new ProgressDisplay(context.stdout);

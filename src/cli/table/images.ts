@@ -3,6 +3,8 @@ import type { Command, Flag } from '../command.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
 const PLATFORM: Flag = { name: 'platform', type: 'string', help: 'Platform of the image (os/arch[/variant])', env: 'DOCKER_DEFAULT_PLATFORM' };
+/** of commands about images that are here: the environment does not choose for them */
+const PLATFORM_HERE: Flag = { name: 'platform', type: 'string', help: 'The platform that the image must have (os[/arch[/variant]])' };
 const TRUST: Flag = { name: 'disable-content-trust', type: 'bool', default: true, help: 'Accepted for compatibility; no effect', hidden: true };
 const both = (name: string, ...others: string[][]): Pick<Command, 'name' | 'parent' | 'spellings'> => ({ name, parent: [], spellings: [['image', name], ...others] });
 
@@ -24,7 +26,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     order: 6,
     usage: '[OPTIONS] NAME[:TAG]',
     help: 'Upload an image to a registry',
-    flags: [{ name: 'all-tags', short: 'a', type: 'bool', help: 'Upload every tag of the repository' }, TRUST, { name: 'quiet', short: 'q', type: 'bool', help: 'Show nothing but the name' }],
+    flags: [{ name: 'all-tags', short: 'a', type: 'bool', help: 'Upload every tag of the repository' }, TRUST, PLATFORM_HERE, { name: 'quiet', short: 'q', type: 'bool', help: 'Show nothing but the name' }],
     arguments: { minimum: 1, maximum: 1, complete: ['image'] },
     load: () => import('../commands/push.ts'),
   },
@@ -46,6 +48,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
       FORMAT_LIST,
       { name: 'no-trunc', type: 'bool', help: "Don't truncate output" },
       { name: 'quiet', short: 'q', type: 'bool', help: 'Only show image IDs' },
+      { name: 'tree', type: 'bool', help: 'Show a block for each image, with who uses it (experimental, as in Docker)' },
     ],
     arguments: { minimum: 0, maximum: 1, complete: ['image'] },
     load: () => import('../commands/images.ts'),
@@ -62,6 +65,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     flags: [
       { name: 'force', short: 'f', type: 'bool', help: 'Remove it even when it has several names or a stopped container' },
       { name: 'no-prune', type: 'bool', help: 'Keep parents without a name' },
+      PLATFORM_HERE,
     ],
     arguments: { minimum: 1, complete: ['image'] },
     load: () => import('../commands/rmi.ts'),
@@ -71,7 +75,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     ...both('history'),
     usage: '[OPTIONS] IMAGE',
     help: 'Show how an image was made',
-    flags: [FORMAT_LIST, { name: 'human', short: 'H', type: 'bool', default: true, help: 'Show sizes and times for people' }, { name: 'no-trunc', type: 'bool', help: "Don't truncate output" }, { name: 'quiet', short: 'q', type: 'bool', help: 'Only show image IDs' }],
+    flags: [FORMAT_LIST, { name: 'human', short: 'H', type: 'bool', default: true, help: 'Show sizes and times for people' }, { name: 'no-trunc', type: 'bool', help: "Don't truncate output" }, PLATFORM_HERE, { name: 'quiet', short: 'q', type: 'bool', help: 'Only show image IDs' }],
     arguments: { minimum: 1, maximum: 1, complete: ['image'] },
     load: () => import('../commands/history.ts'),
   },
@@ -79,7 +83,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     ...both('save'),
     usage: '[OPTIONS] IMAGE [IMAGE...]',
     help: 'Write one or more images to a tar archive (to STDOUT by default)',
-    flags: [{ name: 'output', short: 'o', type: 'string', help: 'Write to a file instead of STDOUT', complete: 'file' }],
+    flags: [{ name: 'output', short: 'o', type: 'string', help: 'Write to a file instead of STDOUT', complete: 'file' }, PLATFORM_HERE],
     arguments: { minimum: 1, complete: ['image'] },
     load: () => import('../commands/save.ts'),
   },
@@ -89,6 +93,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     help: 'Load images from a tar archive or STDIN',
     flags: [
       { name: 'input', short: 'i', type: 'string', help: 'Read from a file instead of STDIN', complete: 'file' },
+      { name: 'platform', type: 'string', help: 'Load only images of this platform (os[/arch[/variant]])' },
       { name: 'quiet', short: 'q', type: 'bool', help: 'Do not show progress' },
     ],
     arguments: { minimum: 0, maximum: 0 },
@@ -96,7 +101,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
   },
   {
     ...both('import'),
-    usage: '[OPTIONS] file|- [REPOSITORY[:TAG]]',
+    usage: '[OPTIONS] file|URL|- [REPOSITORY[:TAG]]',
     help: "Make an image of a file system's tar archive",
     flags: [
       { name: 'change', short: 'c', type: 'list', help: 'Apply a Dockerfile instruction to the image' },
@@ -111,7 +116,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     parent: ['image'],
     usage: '[OPTIONS] IMAGE [IMAGE...]',
     help: 'Show everything about one or more images',
-    flags: [FORMAT_INSPECT],
+    flags: [FORMAT_INSPECT, PLATFORM_HERE],
     arguments: { minimum: 1, complete: ['image'] },
     load: () => import('../commands/inspect.ts'),
   },

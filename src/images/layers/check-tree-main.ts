@@ -6,6 +6,7 @@
  * stdout: a line of JSON for each FOLDER: `{"folder", "problem"}`, the problem null where there is none.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { causeOf } from '../../errors.ts';
 import { scanTar } from '../../tar/scan.ts';
 import { checkTree } from './check-tree.ts';
 import { LayerTree } from './tree.ts';
@@ -17,7 +18,7 @@ export async function main(args: string[]): Promise<number> {
     try {
       problem = check(args[index]!, folder);
     } catch (error) {
-      problem = `cannot be read: ${(error as Error).message}`;
+      problem = `cannot be read: ${causeOf(error)}`;
     }
     writeSync(1, `${JSON.stringify({ folder, problem: problem ?? null })}\n`);
   }

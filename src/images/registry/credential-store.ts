@@ -7,7 +7,7 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 import { randomHex } from '../../host/random.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
 import { dockerConfigFile, HELPER_TIMEOUT_MS, hostOf, HUB_KEY, MAX_HELPER_OUTPUT, readDockerConfig, type DockerConfig } from './credentials.ts';
@@ -75,7 +75,7 @@ function write(file: string, config: DockerConfig): void {
       throw error;
     }
   } catch (error) {
-    throw new HuskError(`cannot write ${file}: ${(error as Error).message}`, { kind: 'invalid', cause: error });
+    throw new HuskError(`cannot write ${file}: ${causeOf(error)}`, { kind: 'invalid', cause: error });
   }
 }
 
