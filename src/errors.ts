@@ -118,6 +118,13 @@ const CAUSES: Record<string, string> = {
   EIO: 'input/output error',
   ETXTBSY: 'text file busy',
   ELOOP: 'too many levels of symbolic links',
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset by peer',
+  ETIMEDOUT: 'connection timed out',
+  EHOSTUNREACH: 'no route to host',
+  ENETUNREACH: 'network is unreachable',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'temporary failure in name resolution',
 };
 
 /** Why something failed, for the end of a line that names what it was: of a system call the errno's words, without Node's code, call and path. */

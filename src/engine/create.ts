@@ -87,11 +87,11 @@ async function findImage(context: EngineContext, options: CreateOptions, hooks: 
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const found = options.pull === 'always' ? undefined : context.images.find(options.image);
   if (found && (!platform || serves(found.config, platform))) return found;
+  // what is no reference can be nowhere: said instead of, not after, "unable to find"
+  if (!found) parseReference(options.image);
   if (found && options.pull === 'never')
     throw new HuskError(`image with reference ${options.image} was found but does not provide the specified platform (${formatPlatform(platform!)})`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
   if (options.pull === 'never') throw new HuskError(`No such image: ${withTag(options.image)}`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
-  // what is no reference can be nowhere: said instead of, not after, "unable to find"
-  if (!found) parseReference(options.image);
   if (options.pull === 'missing') hooks.onMessage?.(`Unable to find image '${withTag(options.image)}' locally`);
   const { image } = await context.images.pull(options.image, { platform, onProgress: hooks.onProgress, signal: hooks.signal });
   return image;

@@ -1,5 +1,6 @@
 /** `husk push` */
 import { HuskError } from '../../errors.ts';
+import { parseReference } from '../../images/reference.ts';
 import type { Invocation } from '../command.ts';
 import { checkPlatforms } from '../image-platform.ts';
 import { abortOnInterrupt } from '../interrupt.ts';
@@ -13,6 +14,7 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   const [repository, tag] = splitTag(reference);
   const named = tag !== '<none>';
   if (allTags && named) throw new HuskError('tag can\'t be used with --all-tags/-a', { kind: 'invalid' });
+  parseReference(reference);
   if (!allTags && !named && !quiet) context.stdout.write('Using default tag: latest\n');
   const { images } = await context.engine();
   const tags = allTags ? images.list().flatMap((image) => image.repoTags.filter((each) => splitTag(each)[0] === repository)) : [reference];

@@ -2,7 +2,7 @@
  * The archive that `import URL` names: one GET, redirects followed (never from https to http), no credentials, no resuming. Whoever
  * reads it bounds its bytes.
  */
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 import { VERSION } from '../../version.ts';
 import { shown, Transport } from '../registry/transport.ts';
 
@@ -25,7 +25,7 @@ export async function* download(url: URL, options: { env: NodeJS.ProcessEnv }): 
     }
     if (announced !== undefined && length !== Number(announced)) throw new HuskError(`cannot import from ${shown(url)}: ${length} of ${announced} bytes came`, { kind: 'unavailable' });
   } catch (error) {
-    throw error instanceof HuskError ? error : new HuskError(`cannot import from ${shown(url)}: ${(error as Error).message}`, { kind: 'unavailable', cause: error });
+    throw error instanceof HuskError ? error : new HuskError(`cannot import from ${shown(url)}: ${causeOf(error)}`, { kind: 'unavailable', cause: error });
   } finally {
     body.destroy();
   }

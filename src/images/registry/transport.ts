@@ -8,7 +8,7 @@ import type { Agent, AgentOptions, IncomingMessage, ClientRequest, RequestOption
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { createRequire } from 'node:module';
 import type { Readable } from 'node:stream';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 
 /** ms until a connection stands, and until the answer's headers are there */
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -178,10 +178,9 @@ function withoutCredentials(headers: Record<string, string>): Record<string, str
 export const shown = (url: URL) => `${url.origin}${url.pathname}`;
 
 function failure(url: URL, error: Error): TransportError {
-  const code = (error as NodeJS.ErrnoException).code;
   // with several addresses Node throws an AggregateError whose own message is empty
-  const message = error.message || (error as AggregateError).errors?.map((each: Error) => each.message).join('; ') || code || 'failed';
-  return new TransportError(`cannot reach ${url.host}: ${message}`, error);
+  const causes = (error as Partial<AggregateError>).errors ?? [error];
+  return new TransportError(`cannot reach ${url.host}: ${[...new Set(causes.map(causeOf))].join('; ') || 'failed'}`, error);
 }
 
 /**
@@ -203,7 +202,7 @@ export async function readBody(response: TransportResponse, limit: number): Prom
     }
   } catch (error) {
     if (error instanceof HuskError) throw error;
-    throw new TransportError(`the answer of ${shown(response.url)} broke off: ${(error as Error).message}`, error);
+    throw new TransportError(`the answer of ${shown(response.url)} broke off: ${causeOf(error)}`, error);
   }
   return Buffer.concat(chunks, length);
 }

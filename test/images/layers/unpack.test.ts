@@ -227,6 +227,21 @@ const UMOCI = missingImageTools();
   t.is(run(t, user, [], 'const folders = await ensureUnpacked(layers, p); console.log(folders.length, (await import("node:fs")).readdirSync(folders[0]).length);').trim(), '1 0');
 });
 
+(BUILT ? test : test.skip)('a tree that cannot be renamed is an error of the unpacking, not of the process', (t) => {
+  using user = ordinaryUser();
+  const layer = addLayer(user, busyboxTar());
+  const output = run(t, user, [layer], `
+    const { existsSync, mkdirSync, readdirSync } = await import('node:fs');
+    const folder = ${JSON.stringify(join(layer.tar, '..'))};
+    // in its way as soon as the program works
+    const watch = setInterval(() => readdirSync(folder).some((name) => name.includes('partial')) && mkdirSync(folder + '/tree-v1/in-the-way', { recursive: true }), 1);
+    try { await ensureUnpacked(layers, p); } catch (error) { console.log(error.code); }
+    clearInterval(watch);
+    console.log(readdirSync(folder).sort().join(' '));
+  `);
+  t.is(output, 'ENOTEMPTY\nlayer.tar lock tree-v1\n');
+});
+
 test('which ids are mapped', (t) => {
   const mapped = mappedIds('         0       1001          1\n         1     100000      65536\n', '0 1001 1\n1 100000 10\n');
   t.deepEqual([[0, 0], [1, 10], [65536, 0], [65537, 0], [0, 11]].map(([uid, gid]) => mapped(uid!, gid!)), [true, true, true, false, false]);
