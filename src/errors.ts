@@ -64,6 +64,9 @@ const REFUSALS: Record<string, string> = {
   EMFILE: 'too many open files',
   ENFILE: 'too many open files in system',
   ENOMEM: 'cannot allocate memory',
+  // of a path that a person typed
+  ENAMETOOLONG: 'file name too long',
+  ELOOP: 'too many levels of symbolic links',
 };
 
 const FULL = { problem: 'no space left on device', kind: 'unsupported', fix: 'free some space on its disk' } as const;
@@ -113,11 +116,9 @@ const CAUSES: Record<string, string> = {
   ENOTDIR: 'not a directory',
   EISDIR: 'is a directory',
   EEXIST: 'file exists',
-  ENAMETOOLONG: 'file name too long',
   EFBIG: 'file too large',
   EIO: 'input/output error',
   ETXTBSY: 'text file busy',
-  ELOOP: 'too many levels of symbolic links',
   ECONNREFUSED: 'connection refused',
   ECONNRESET: 'connection reset by peer',
   ETIMEDOUT: 'connection timed out',

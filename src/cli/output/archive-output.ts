@@ -33,12 +33,13 @@ const refused = (file: string, cause: string, error?: unknown): HuskError => new
 
 /** Said before an archive of gigabytes is written: renaming would fail after it. */
 function assertWritable(file: string): void {
-  checkOutput(file);
-  // `x/` means a folder, which a file cannot become
-  if (file.endsWith('/') || statSync(file, { throwIfNoEntry: false })?.isDirectory()) throw refused(file, 'it is a directory');
   try {
+    checkOutput(file);
+    // `x/` means a folder, which a file cannot become
+    if (file.endsWith('/') || statSync(file, { throwIfNoEntry: false })?.isDirectory()) throw refused(file, 'it is a directory');
     accessSync(dirname(file), constants.W_OK | constants.X_OK);
   } catch (error) {
+    if (error instanceof HuskError) throw error;
     throw refused(file, causeOf(error), error);
   }
 }
