@@ -61,8 +61,13 @@ else {
     });
   }
 
-  test('what implied folders need goes with its image, and leaves no link', (t) => {
+  test('what implied folders need is checked and mended, goes with its image, and leaves no link', (t) => {
     t.is(run('implied:1', '/bin/busybox', 'true').status, 0);
+    const [made] = user.run(['sh', '-c', 'find data/husk/layers -name "parents-v1-*" -type d']).stdout.trim().split('\n');
+    t.is(user.run(['chmod', '755', `${made}/tmp`]).status, 0);
+    const checked = husk('system', 'check', '--repair');
+    t.regex(checked.stdout, /parents-v1-\S+: "\/tmp" has mode 755, not 1777/, checked.stderr);
+    t.is(run('implied:1', '/bin/busybox', 'stat', '-c', '%a', '/tmp').stdout, '1777\n', 'made anew');
     t.is(husk('rmi', '-f', 'implied:1', 'implied:made').status, 0);
     const { stdout } = husk('system', 'check');
     t.notRegex(stdout, /^link/m);

@@ -10,7 +10,7 @@ import type { Layer } from '../contract.ts';
  * @param layers bottom first, as is the result
  * @example distinctLayers([base, one, gone, one]) // [base, gone, one]
  */
-export function distinctLayers(layers: readonly Layer[]): Layer[] {
+export function distinctLayers<T extends Pick<Layer, 'diffId'>>(layers: readonly T[]): T[] {
   const last = new Map(layers.map(({ diffId }, index) => [diffId, index]));
   return layers.filter(({ diffId }, index) => last.get(diffId) === index);
 }
@@ -22,6 +22,6 @@ export function distinctLayers(layers: readonly Layer[]): Layer[] {
 export const PARENTS = 'parents-v1-';
 
 /** SHA-256 over the diffIDs: what is made once for a stack is named by it. node:crypto is loaded on first use: it costs 5 ms. */
-export function stackKey(layers: readonly Layer[]): Buffer {
+export function stackKey(layers: readonly Pick<Layer, 'diffId'>[]): Buffer {
   return process.getBuiltinModule('node:crypto').createHash('sha256').update(layers.map(({ diffId }) => diffId).join('\n')).digest();
 }
