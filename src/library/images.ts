@@ -67,8 +67,8 @@ export class ImageCollection {
     return (await this.#engine.images.load(input)).loaded;
   }
 
-  /** A file system as a tar becomes an image of one layer. @param options.changes Dockerfile instructions */
-  import(input: Readable, options: { reference?: string; message?: string; changes?: string[] } = {}): Promise<Image> {
+  /** A file system as a tar, or the http(s) URL of one, becomes an image of one layer. @param options.changes Dockerfile instructions */
+  import(input: Readable | URL, options: { reference?: string; message?: string; changes?: string[] } = {}): Promise<Image> {
     return this.#engine.images.import(input, options);
   }
 }

@@ -7,6 +7,7 @@ import { registryHost } from '../../../src/cli/registry-host.ts';
 import { eraseCredentials, storeCredentials } from '../../../src/images/registry/credential-store.ts';
 import { missingImageTools, startRegistry } from '../../fixtures/images.ts';
 import { type Handler, hostileRegistry, testImage } from '../../images/hostile-registry.ts';
+import { testStore } from '../../images/store.ts';
 import { selfSigned } from '../../fixtures/certificate.ts';
 import { fakeStdin, husk } from '../fake-context.ts';
 
@@ -52,6 +53,20 @@ real('who has logged in signs in with what is stored, and after a logout is nobo
   t.regex(refused.stderr, /Stored credentials invalid or expired\nError: cannot perform an interactive login from a non-TTY device\n/);
   await husk(['logout', registry.host], { env });
   t.regex((await login()).stderr, /^Error: cannot perform an interactive login from a non-TTY device\n/);
+});
+
+test('who has logged out pulls as anybody: what is public, and nothing else', async (t) => {
+  await using open = await hostileRegistry(testImage());
+  await using closed = await hostileRegistry(testImage(), guarded(BASIC));
+  using place = folder();
+  for (const { host } of [open, closed]) t.is((await husk(['login', '-u', 'me', '--password-stdin', host], { env: place.env, stdin: fakeStdin('secret\n') })).code, 0);
+  using s = testStore({ env: place.env });
+  for (const { host } of [open, closed]) await t.notThrowsAsync(s.store.pull(`${host}/in`));
+  for (const { host } of [open, closed]) t.is((await husk(['logout', host], { env: place.env })).code, 0);
+  open.requests.length = 0;
+  await t.notThrowsAsync(s.store.pull(`${open.host}/out`));
+  await t.throwsAsync(s.store.pull(`${closed.host}/out`), { message: /no basic auth credentials/ });
+  t.is(open.seen('authorization').length, 0, 'who is not asked says nothing');
 });
 
 /** a registry that wants this user, over TLS or not */
