@@ -128,12 +128,17 @@ const CAUSES: Record<string, string> = {
   EAI_AGAIN: 'temporary failure in name resolution',
 };
 
-/** Why something failed, for the end of a line that names what it was: of a system call the errno's words, without Node's code, call and path. */
+/**
+ * Why something failed, for the end of a line that names what it was: of a system call the errno's words, without
+ * Node's code, call and path.
+ */
 export function causeOf(error: unknown): string {
   const { code = '', syscall, message } = (error ?? {}) as { code?: string; syscall?: string; message?: string };
   if (Object.hasOwn(CAUSES, code)) return CAUSES[code]!;
   // Node's form: `EMLINK: too many links, link 'a' -> 'b'`
-  return syscall === undefined ? (message ?? String(error)) : (message ?? code).replace(/^[A-Z0-9]+: /, '').replace(/, \w+(?: '.*)?$/s, '');
+  return syscall === undefined
+    ? (message ?? String(error))
+    : (message ?? code).replace(/^[A-Z0-9]+: /, '').replace(/, \w+(?: '.*)?$/s, '');
 }
 
 /** One line for Node's error of a system call that this host refused; undefined for any other error. */

@@ -8,10 +8,14 @@ import { createdAt, splitTag } from './output/image-row.ts';
 const KNOWN = new Set(['dangling', 'label', 'label!', 'before', 'since', 'reference', 'until']);
 
 /**
- * The names that `reference` filters mean, as Docker has it: an image that is asked for by one of its names is listed under that one only.
+ * The names that `reference` filters mean, as Docker has it: an image that is asked for by one of its names is listed
+ * under that one only.
  * Without such a filter all names.
  */
-export function wantedNames(image: Image, { reference: patterns }: Record<string, string[]>): Pick<Image, 'repoTags' | 'repoDigests'> {
+export function wantedNames(
+  image: Image,
+  { reference: patterns }: Record<string, string[]>,
+): Pick<Image, 'repoTags' | 'repoDigests'> {
   if (!patterns) return image;
   return {
     repoTags: image.repoTags.filter((tag) => patterns.some((pattern) => matchesReference(tag, pattern))),

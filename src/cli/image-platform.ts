@@ -1,5 +1,6 @@
 /**
- * `--platform` of the commands about images that are here. husk keeps one platform of an image, so the flag chooses nothing: it says
+ * `--platform` of the commands about images that are here. husk keeps one platform of an image, so the flag chooses
+ * nothing: it says
  * which platform the image must have.
  */
 import { HuskError } from '../errors.ts';
@@ -13,13 +14,20 @@ export async function platformOf(flags: FlagSet): Promise<Platform | undefined> 
 }
 
 /** @throws HuskError `not-found` with Docker's text, naming the first of these images that is of another platform */
-export async function checkPlatforms(flags: FlagSet, images: Pick<Images, 'get'>, references: readonly string[]): Promise<void> {
+export async function checkPlatforms(
+  flags: FlagSet,
+  images: Pick<Images, 'get'>,
+  references: readonly string[],
+): Promise<void> {
   const platform = await platformOf(flags);
   if (!platform) return;
   const { formatPlatform, serves } = await import('../images/platform.ts');
   for (const reference of references) {
     const { config } = images.get(reference);
     if (serves(config, platform)) continue;
-    throw new HuskError(`image with reference ${reference} was found but does not provide the specified platform (${formatPlatform(platform)})`, { kind: 'not-found', fix: `it has ${formatPlatform(config)}` });
+    throw new HuskError(
+      `image with reference ${reference} was found but does not provide the specified platform (${formatPlatform(platform)})`,
+      { kind: 'not-found', fix: `it has ${formatPlatform(config)}` },
+    );
   }
 }

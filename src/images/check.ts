@@ -35,7 +35,10 @@ const TREE = 'tree-v1';
 interface CheckContext {
   database: DatabaseSync;
   paths: Paths;
-  /** folders → what is wrong with each; in the user namespace. Several tars make the folders that a stack of layers implies */
+  /**
+   * folders → what is wrong with each; in the user namespace. Several tars make the folders that a stack of layers
+   * implies
+   */
   checkTrees: (trees: { tars: string[]; folder: string }[]) => Promise<Map<string, string>>;
   removeTree: (path: string) => Promise<void>;
 }
@@ -164,13 +167,23 @@ export function hashFile(path: string): string {
   }
 }
 
-async function* checkTrees(whole: string[], records: ImageRecords, { paths, checkTrees: inNamespace, removeTree }: CheckContext): AsyncGenerator<ImageProblem> {
-  const trees = whole.map((diffId) => ({ tars: [layerTar(paths, diffId)], folder: join(layerFolder(paths, diffId), TREE) }));
+async function* checkTrees(
+  whole: string[],
+  records: ImageRecords,
+  { paths, checkTrees: inNamespace, removeTree }: CheckContext,
+): AsyncGenerator<ImageProblem> {
+  const trees = whole.map((diffId) => ({
+    tars: [layerTar(paths, diffId)],
+    folder: join(layerFolder(paths, diffId), TREE),
+  }));
   const isWhole = new Set(whole);
   for (const id of records.ids()) {
     const stack = distinctLayers(records.blobsOf(id));
     if (stack.length < 2 || !stack.every(({ diffId }) => isWhole.has(diffId))) continue;
-    trees.push({ tars: stack.map(({ diffId }) => layerTar(paths, diffId)), folder: join(layerFolder(paths, stack.at(-1)!.diffId), PARENTS + stackKey(stack).toString('hex')) });
+    trees.push({
+      tars: stack.map(({ diffId }) => layerTar(paths, diffId)),
+      folder: join(layerFolder(paths, stack.at(-1)!.diffId), PARENTS + stackKey(stack).toString('hex')),
+    });
   }
   const made = trees.filter(({ folder }) => statSync(folder, { throwIfNoEntry: false })?.isDirectory());
   if (made.length === 0) return;

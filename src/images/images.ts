@@ -17,7 +17,16 @@ import { sweepHalfMade } from './half-made.ts';
 import type { Pulled } from './pull.ts';
 import { ImageRecords } from './records.ts';
 import type { Reference } from './reference.ts';
-import { familiarName, familiarReference, fullName, idPrefix, isDigest, nameKey, parseReference, withDefaultTag } from './reference.ts';
+import {
+  familiarName,
+  familiarReference,
+  fullName,
+  idPrefix,
+  isDigest,
+  nameKey,
+  parseReference,
+  withDefaultTag,
+} from './reference.ts';
 import type { RemovalContext } from './removal.ts';
 import { deleteRows, discardLayers, removeImage, restoreRemoved, sweepRemoved, sweepUnreferenced } from './removal.ts';
 
@@ -247,7 +256,11 @@ export class ImageStore implements Images {
       for (const found of this.#resolveAll(text)) {
         const entry = chosen.get(found.id) ?? { image: this.get(found.id), names: [] };
         const name = found.name === undefined ? undefined : parseReference(found.name);
-        if (name?.tag !== undefined && !entry.names.some(({ tag, ...rest }) => tag === name.tag && fullName(rest) === fullName(name))) entry.names.push(name);
+        if (
+          name?.tag !== undefined &&
+          !entry.names.some(({ tag, ...rest }) => tag === name.tag && fullName(rest) === fullName(name))
+        )
+          entry.names.push(name);
         chosen.set(found.id, entry);
       }
     }

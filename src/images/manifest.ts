@@ -185,7 +185,8 @@ function withDefaults(value: Json): ImageConfig {
 
 const isString = (value: unknown) => typeof value === 'string';
 const isStrings = (value: unknown) => Array.isArray(value) && value.every(isString);
-const isLabels = (value: unknown) => isObject(value) && Object.values(value).every((label) => label === null || isString(label));
+const isLabels = (value: unknown) =>
+  isObject(value) && Object.values(value).every((label) => label === null || isString(label));
 
 function check(value: unknown, fits: (value: unknown) => boolean, what: string, key: string): void {
   if (value !== undefined && value !== null && !fits(value)) throw corrupt(`${what} has a wrong value in ${key}`);

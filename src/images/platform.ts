@@ -31,9 +31,15 @@ export function normalize({ os, architecture, variant }: Platform): Platform {
 }
 
 /** What a platform of one word can be: containerd's lists of GOOS and GOARCH (platforms/database.go). */
-const SYSTEMS = new Set('aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos'.split(' '));
+const SYSTEMS = new Set(
+  'aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos'.split(
+    ' ',
+  ),
+);
 const ARCHITECTURES = new Set(
-  '386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm'.split(' '),
+  '386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm'.split(
+    ' ',
+  ),
 );
 
 /**
@@ -50,7 +56,10 @@ export function parsePlatform(text: string): Platform {
     if (SYSTEMS.has(word)) return { ...host, os: word };
     const platform = normalize({ os: host.os, architecture: word });
     if (ARCHITECTURES.has(platform.architecture)) return platform;
-    throw new HuskError(`"${text}": unknown operating system or architecture: invalid argument`, { kind: 'invalid', fix: 'write os/architecture[/variant], e.g. linux/amd64' });
+    throw new HuskError(`"${text}": unknown operating system or architecture: invalid argument`, {
+      kind: 'invalid',
+      fix: 'write os/architecture[/variant], e.g. linux/amd64',
+    });
   }
   return normalize({ os: parts[0]!, architecture: parts[1]!, ...(parts[2] ? { variant: parts[2] } : {}) });
 }
@@ -85,6 +94,7 @@ export function chooseEntry(entries: IndexEntry[], wanted: Platform): IndexEntry
     const match = entries.find((entry) => entry.platform && samePlatform(entry.platform, platform));
     if (match) return match;
   }
-  // `platform` is optional (OCI image-spec image-index.md): an image that does not say is fit, where none says that it is
+  // `platform` is optional (OCI image-spec image-index.md): an image that does not say is fit, where none says that it
+  // is
   return entries.find((entry) => !entry.platform && IMAGE_TYPES.includes(entry.mediaType));
 }

@@ -221,6 +221,13 @@ function layerError(error: unknown, digest: string, signal: AbortSignal | undefi
   if (error instanceof HuskError || signal?.aborted) return error;
   const { code, message } = error as NodeJS.ErrnoException;
   if (code?.startsWith('Z_') || code?.startsWith('ZSTD_')) return new HuskError(`cannot decompress the layer ${digest}: ${message}`, { kind: 'corrupt', cause: error });
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new HuskError(`cannot store the layer ${digest}: ${causeOf(error)}`, { kind: 'limit', fix: 'free some space: husk image prune', cause: error });
-  return code === undefined ? error : new HuskError(`cannot store the layer ${digest}: ${causeOf(error)}`, { kind: 'internal', cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new HuskError(`cannot store the layer ${digest}: ${causeOf(error)}`, {
+      kind: 'limit',
+      fix: 'free some space: husk image prune',
+      cause: error,
+    });
+  return code === undefined
+    ? error
+    : new HuskError(`cannot store the layer ${digest}: ${causeOf(error)}`, { kind: 'internal', cause: error });
 }

@@ -149,7 +149,13 @@ export class ImageRecords {
 
   /** @param repository `docker.io/library/alpine`. @returns its tags and digests, in their order */
   namesOfRepository(repository: string): { id: string; name: string }[] {
-    const rows = ([':', '@'] as const).flatMap((mark) => this.#all('SELECT name, image_id FROM image_names WHERE substr(name, 1, ?) = ? ORDER BY name', repository.length + 1, repository + mark));
+    const rows = ([':', '@'] as const).flatMap((mark) =>
+      this.#all(
+        'SELECT name, image_id FROM image_names WHERE substr(name, 1, ?) = ? ORDER BY name',
+        repository.length + 1,
+        repository + mark,
+      ),
+    );
     return rows.map((row) => ({ id: row['image_id'] as string, name: row['name'] as string }));
   }
 

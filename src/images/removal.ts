@@ -125,7 +125,8 @@ function setAside(paths: Paths, diffId: string): boolean {
   renameSync(folder, target);
   // the short links to its unpacked tree, and to what lies beside it, would lead nowhere
   const parents = readdirSync(target).filter((name) => name.startsWith(PARENTS));
-  for (const hex of [hexOf(diffId), ...parents.map((name) => name.slice(PARENTS.length))]) rmSync(join(paths.layerLinks, shortId(hex)), { force: true });
+  for (const hex of [hexOf(diffId), ...parents.map((name) => name.slice(PARENTS.length))])
+    rmSync(join(paths.layerLinks, shortId(hex)), { force: true });
   return true;
 }
 
@@ -141,7 +142,8 @@ export function sweepUnreferenced({ records, blobs, paths }: RemovalContext): nu
     for (const hex of names(paths.blobs)) if (!referenced.blobs.has(`sha256:${hex}`)) blobs.remove(`sha256:${hex}`);
     for (const diffId of new Set([...aside.keys(), ...names(paths.layers).map((hex) => `sha256:${hex}`)])) {
       if (!isDigest(diffId) || referenced.layers.has(diffId)) continue;
-      if (!aside.has(diffId)) aside.set(diffId, statSync(layerTar(paths, diffId), { throwIfNoEntry: false })?.size ?? 0);
+      if (!aside.has(diffId))
+        aside.set(diffId, statSync(layerTar(paths, diffId), { throwIfNoEntry: false })?.size ?? 0);
       records.deleteLayer(diffId);
       setAside(paths, diffId);
     }

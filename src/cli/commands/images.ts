@@ -24,7 +24,11 @@ export async function run({ flags, arguments: [reference], context }: Invocation
     .sort((a, b) => createdAt(b) - createdAt(a));
   if (flags.bool('tree')) {
     const engine = await context.engine();
-    writeTree(found.map((image) => ({ image, inUse: engine.imageUsers(image.id).length > 0 })), { all: flags.bool('all') }, context);
+    writeTree(
+      found.map((image) => ({ image, inUse: engine.imageUsers(image.id).length > 0 })),
+      { all: flags.bool('all') },
+      context,
+    );
     return 0;
   }
   const rows = found.flatMap((image) => imageRows(image, { truncate: !flags.bool('no-trunc'), digests, now }));

@@ -40,7 +40,10 @@ export async function run({ flags, arguments: [server], context }: Invocation): 
   return 0;
 }
 
-/** As Docker: who has logged in before is asked for nothing. @returns false when there is nothing stored, or it is refused */
+/**
+ * As Docker: who has logged in before is asked for nothing. @returns false when there is nothing stored, or it is
+ * refused
+ */
 async function loginWithStored(host: string, config: Config, { env, stdout, stderr }: Context): Promise<boolean> {
   const stored = await findCredentials(host, { env });
   if (!stored) return false;
@@ -52,7 +55,11 @@ async function loginWithStored(host: string, config: Config, { env, stdout, stde
     await checkCredentials(host, stored, { config, env });
   } catch (error) {
     if (!(error instanceof HuskError)) throw error;
-    say(error.kind === 'unauthorized' ? 'Stored credentials invalid or expired' : `Login did not succeed, error: ${error.message}`);
+    say(
+      error.kind === 'unauthorized'
+        ? 'Stored credentials invalid or expired'
+        : `Login did not succeed, error: ${error.message}`,
+    );
     return false;
   }
   stdout.write('Login Succeeded\n');

@@ -3,10 +3,12 @@ import { accessSync, constants, createWriteStream, renameSync, rmSync, statSync 
 import { dirname, join } from 'node:path';
 import { checkOutput } from '../../engine/copy/host-paths.ts';
 import { causeOf, HuskError } from '../../errors.ts';
-import { randomHex } from '../../host/random.ts';
 import type { Context } from '../command.ts';
 
-/** @param write puts the archive into the stream and ends it. @throws HuskError before `write` is called, when the file cannot be made or replaced */
+/**
+ * @param write puts the archive into the stream and ends it. @throws HuskError before `write` is called, when the file
+ * cannot be made or replaced
+ */
 export async function writeArchive(file: string | undefined, context: Context, write: (output: NodeJS.WritableStream) => Promise<void>): Promise<void> {
   if (file === undefined || file === '-') {
     if (context.stdout.isTTY) throw new HuskError('cowardly refusing to save to a terminal. Use the -o flag or redirect', { kind: 'invalid' });
@@ -14,8 +16,9 @@ export async function writeArchive(file: string | undefined, context: Context, w
     return;
   }
   assertWritable(file);
-  // A name of its own: it fits beside a file whose name has all of 255 bytes, and what a killed husk left is in nobody's way.
-  const half = join(dirname(file), `.husk-${randomHex(8)}.part`);
+  // A name of its own: it fits beside a file whose name has all of 255 bytes, and what a killed husk left is in
+  // nobody's way.
+  const half = join(dirname(file), `.husk-${crypto.randomUUID()}.part`);
   const stream = createWriteStream(half, { flags: 'wx' });
   try {
     const closed = new Promise<void>((resolve, reject) => stream.once('close', resolve).once('error', reject));
@@ -29,14 +32,16 @@ export async function writeArchive(file: string | undefined, context: Context, w
   }
 }
 
-const refused = (file: string, cause: string, error?: unknown): HuskError => new HuskError(`cannot write ${file}: ${cause}`, { kind: 'invalid', cause: error });
+const refused = (file: string, cause: string, error?: unknown): HuskError =>
+  new HuskError(`cannot write ${file}: ${cause}`, { kind: 'invalid', cause: error });
 
 /** Said before an archive of gigabytes is written: renaming would fail after it. */
 function assertWritable(file: string): void {
   try {
     checkOutput(file);
     // `x/` means a folder, which a file cannot become
-    if (file.endsWith('/') || statSync(file, { throwIfNoEntry: false })?.isDirectory()) throw refused(file, 'it is a directory');
+    if (file.endsWith('/') || statSync(file, { throwIfNoEntry: false })?.isDirectory())
+      throw refused(file, 'it is a directory');
     accessSync(dirname(file), constants.W_OK | constants.X_OK);
   } catch (error) {
     if (error instanceof HuskError) throw error;

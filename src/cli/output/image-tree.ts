@@ -1,4 +1,7 @@
-/** `images --tree`, as the Docker client prints it: an image a block, its names one below the other. husk keeps one platform of an image. Pure but for writing. */
+/**
+ * `images --tree`, as the Docker client prints it: an image a block, its names one below the other. husk keeps one
+ * platform of an image. Pure but for writing.
+ */
 import { HuskError } from '../../errors.ts';
 import type { Image } from '../../images/contract.ts';
 import type { Context } from '../command.ts';
@@ -28,18 +31,31 @@ const COLUMNS = [
 
 /** @throws HuskError `invalid` with Docker's text */
 export function checkTreeFlags(flags: FlagSet): void {
-  for (const [flag, spelling] of REFUSED) if (flags.changed(flag)) throw new HuskError(`${spelling} is not yet supported with --tree`, { kind: 'invalid' });
+  for (const [flag, spelling] of REFUSED)
+    if (flags.changed(flag)) throw new HuskError(`${spelling} is not yet supported with --tree`, { kind: 'invalid' });
 }
 
 /** @param options.all those without a name too */
-export function writeTree(found: readonly { image: Image; inUse: boolean }[], options: { all: boolean }, { stdout }: Pick<Context, 'stdout'>): void {
+export function writeTree(
+  found: readonly { image: Image; inUse: boolean }[],
+  options: { all: boolean },
+  { stdout }: Pick<Context, 'stdout'>,
+): void {
   const shown = found
     .map(({ image, inUse }) => ({ names: image.repoTags.length > 0 ? image.repoTags : [UNTAGGED], image, inUse }))
     .filter(({ image }) => options.all || image.repoTags.length > 0);
   const width = Math.max('IMAGE'.length, ...shown.flatMap(({ names }) => names.map((name) => name.length)));
   const row = (name: string, cells: readonly string[]): string =>
-    [name.padEnd(width), ...COLUMNS.map(({ width: wide, right }, index) => (right ? cells[index]!.padStart(wide) : cells[index]!.padEnd(wide)))].join(GAP);
-  const header = row('IMAGE', COLUMNS.map(({ title }) => title));
+    [
+      name.padEnd(width),
+      ...COLUMNS.map(({ width: wide, right }, index) =>
+        right ? cells[index]!.padStart(wide) : cells[index]!.padEnd(wide),
+      ),
+    ].join(GAP);
+  const header = row(
+    'IMAGE',
+    COLUMNS.map(({ title }) => title),
+  );
   const lines = [WARNING, LEGEND.padStart(header.length), '', header];
   for (const { names, image, inUse } of shown) {
     // what the client calls content is the compressed blobs, which are not kept

@@ -4,19 +4,36 @@ import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
 const PLATFORM: Flag = { name: 'platform', type: 'string', help: 'Platform of the image (os/arch[/variant])', env: 'DOCKER_DEFAULT_PLATFORM' };
 /** of commands about images that are here: the environment does not choose for them */
-const PLATFORM_HERE: Flag = { name: 'platform', type: 'string', help: 'The platform that the image must have (os[/arch[/variant]])' };
+const PLATFORM_HERE: Flag = {
+  name: 'platform',
+  type: 'string',
+  help: 'The platform that the image must have (os[/arch[/variant]])',
+};
 const TRUST: Flag = { name: 'disable-content-trust', type: 'bool', default: true, help: 'Accepted for compatibility; no effect', hidden: true };
 const both = (name: string, ...others: string[][]): Pick<Command, 'name' | 'parent' | 'spellings'> => ({ name, parent: [], spellings: [['image', name], ...others] });
 
 export const IMAGE_COMMANDS: readonly Command[] = [
-  { name: 'image', parent: [], section: 'management', usage: 'COMMAND', help: 'Manage images', flags: [], arguments: { minimum: 0 } },
+  {
+    name: 'image',
+    parent: [],
+    section: 'management',
+    usage: 'COMMAND',
+    help: 'Manage images',
+    flags: [],
+    arguments: { minimum: 0 },
+  },
   {
     ...both('pull'),
     section: 'common',
     order: 5,
     usage: '[OPTIONS] NAME[:TAG|@DIGEST]',
     help: 'Download an image from a registry',
-    flags: [{ name: 'all-tags', short: 'a', type: 'bool', help: 'Download every tag of the repository' }, TRUST, PLATFORM, { name: 'quiet', short: 'q', type: 'bool', help: 'Show nothing but the name' }],
+    flags: [
+      { name: 'all-tags', short: 'a', type: 'bool', help: 'Download every tag of the repository' },
+      TRUST,
+      PLATFORM,
+      { name: 'quiet', short: 'q', type: 'bool', help: 'Show nothing but the name' },
+    ],
     arguments: { minimum: 1, maximum: 1, complete: ['image'] },
     load: () => import('../commands/pull.ts'),
   },
@@ -26,7 +43,12 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     order: 6,
     usage: '[OPTIONS] NAME[:TAG]',
     help: 'Upload an image to a registry',
-    flags: [{ name: 'all-tags', short: 'a', type: 'bool', help: 'Upload every tag of the repository' }, TRUST, PLATFORM_HERE, { name: 'quiet', short: 'q', type: 'bool', help: 'Show nothing but the name' }],
+    flags: [
+      { name: 'all-tags', short: 'a', type: 'bool', help: 'Upload every tag of the repository' },
+      TRUST,
+      PLATFORM_HERE,
+      { name: 'quiet', short: 'q', type: 'bool', help: 'Show nothing but the name' },
+    ],
     arguments: { minimum: 1, maximum: 1, complete: ['image'] },
     load: () => import('../commands/push.ts'),
   },
@@ -44,11 +66,21 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Show all images, those without a name that others build on too' },
       { name: 'digests', type: 'bool', help: 'Show digests' },
-      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions', complete: ['dangling=', 'label=', 'before=', 'since=', 'reference=', 'until='] },
+      {
+        name: 'filter',
+        short: 'f',
+        type: 'filter',
+        help: 'Show only what meets conditions',
+        complete: ['dangling=', 'label=', 'before=', 'since=', 'reference=', 'until='],
+      },
       FORMAT_LIST,
       { name: 'no-trunc', type: 'bool', help: "Don't truncate output" },
       { name: 'quiet', short: 'q', type: 'bool', help: 'Only show image IDs' },
-      { name: 'tree', type: 'bool', help: 'Show a block for each image, with who uses it (experimental, as in Docker)' },
+      {
+        name: 'tree',
+        type: 'bool',
+        help: 'Show a block for each image, with who uses it (experimental, as in Docker)',
+      },
     ],
     arguments: { minimum: 0, maximum: 1, complete: ['image'] },
     load: () => import('../commands/images.ts'),
@@ -63,19 +95,37 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     usage: '[OPTIONS] IMAGE [IMAGE...]',
     help: 'Remove one or more images',
     flags: [
-      { name: 'force', short: 'f', type: 'bool', help: 'Remove it even when it has several names or a stopped container' },
+      {
+        name: 'force',
+        short: 'f',
+        type: 'bool',
+        help: 'Remove it even when it has several names or a stopped container',
+      },
       { name: 'no-prune', type: 'bool', help: 'Keep parents without a name' },
       PLATFORM_HERE,
     ],
     arguments: { minimum: 1, complete: ['image'] },
     load: () => import('../commands/rmi.ts'),
   },
-  { ...both('tag'), usage: 'SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]', help: 'Give an image a further name', flags: [], arguments: { minimum: 2, maximum: 2, complete: ['image'] }, load: () => import('../commands/tag.ts') },
+  {
+    ...both('tag'),
+    usage: 'SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]',
+    help: 'Give an image a further name',
+    flags: [],
+    arguments: { minimum: 2, maximum: 2, complete: ['image'] },
+    load: () => import('../commands/tag.ts'),
+  },
   {
     ...both('history'),
     usage: '[OPTIONS] IMAGE',
     help: 'Show how an image was made',
-    flags: [FORMAT_LIST, { name: 'human', short: 'H', type: 'bool', default: true, help: 'Show sizes and times for people' }, { name: 'no-trunc', type: 'bool', help: "Don't truncate output" }, PLATFORM_HERE, { name: 'quiet', short: 'q', type: 'bool', help: 'Only show image IDs' }],
+    flags: [
+      FORMAT_LIST,
+      { name: 'human', short: 'H', type: 'bool', default: true, help: 'Show sizes and times for people' },
+      { name: 'no-trunc', type: 'bool', help: "Don't truncate output" },
+      PLATFORM_HERE,
+      { name: 'quiet', short: 'q', type: 'bool', help: 'Only show image IDs' },
+    ],
     arguments: { minimum: 1, maximum: 1, complete: ['image'] },
     load: () => import('../commands/history.ts'),
   },
@@ -83,7 +133,10 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     ...both('save'),
     usage: '[OPTIONS] IMAGE [IMAGE...]',
     help: 'Write one or more images to a tar archive (to STDOUT by default)',
-    flags: [{ name: 'output', short: 'o', type: 'string', help: 'Write to a file instead of STDOUT', complete: 'file' }, PLATFORM_HERE],
+    flags: [
+      { name: 'output', short: 'o', type: 'string', help: 'Write to a file instead of STDOUT', complete: 'file' },
+      PLATFORM_HERE,
+    ],
     arguments: { minimum: 1, complete: ['image'] },
     load: () => import('../commands/save.ts'),
   },
@@ -127,7 +180,12 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     help: 'Remove unused images',
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Remove every image no container uses, those with a name too' },
-      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "until=24h")', complete: ['until=', 'label='] },
+      {
+        name: 'filter',
+        type: 'filter',
+        help: 'Remove only what meets conditions (e.g. "until=24h")',
+        complete: ['until=', 'label='],
+      },
       { name: 'force', short: 'f', type: 'bool', help: 'Do not ask first' },
     ],
     arguments: { minimum: 0, maximum: 0 },

@@ -16,13 +16,24 @@ const DEFAULT_MESSAGE = 'Imported from ';
  * @returns the new image's id
  * @throws HuskError `invalid` (reference, changes), `corrupt` (the tar), `limit` (max-layer-size)
  */
-export async function importImage(context: ArchiveContext, input: NodeJS.ReadableStream | URL, { reference, message, changes = [], platform = hostPlatform() }: Parameters<Images['import']>[1]): Promise<string> {
+export async function importImage(
+  context: ArchiveContext,
+  input: NodeJS.ReadableStream | URL,
+  { reference, message, changes = [], platform = hostPlatform() }: Parameters<Images['import']>[1],
+): Promise<string> {
   const { paths, records } = context;
   const names = reference === undefined ? [] : [importName(reference)];
   const config: NonNullable<ImageConfig['config']> = {};
   applyChanges(config, changes);
   using _claim = context.claim('import');
-  const layer = await ingestLayer({ source: notEmpty(await bytesOf(input, context.env)), diffId: undefined, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize, programs: true });
+  const layer = await ingestLayer({
+    source: notEmpty(await bytesOf(input, context.env)),
+    diffId: undefined,
+    tmp: paths.tmp,
+    layersDir: paths.layers,
+    maxSize: context.maxLayerSize,
+    programs: true,
+  });
   records.recordLayer(layer);
   const created = new Date().toISOString();
   const comment = message || DEFAULT_MESSAGE + (input instanceof URL ? shownUrl(input) : '-');

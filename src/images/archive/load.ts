@@ -32,13 +32,19 @@ const corrupt = (message: string) => new HuskError(`invalid archive: ${message}`
  * @returns familiar references, or ids of images without one
  * @throws HuskError `corrupt`, `limit`
  */
-export async function loadImages(context: ArchiveContext, input: NodeJS.ReadableStream, { platform, onProgress = () => {} }: NonNullable<Parameters<Images['load']>[1]>): Promise<{ loaded: string[] }> {
+export async function loadImages(
+  context: ArchiveContext,
+  input: NodeJS.ReadableStream,
+  { platform, onProgress = () => {} }: NonNullable<Parameters<Images['load']>[1]>,
+): Promise<{ loaded: string[] }> {
   const made: string[] = [];
   const options = { platform, onLayer: (diffId: string) => void made.push(diffId), onProgress: reporter(onProgress) };
   const claim = context.claim('load');
   try {
     const contents = await ArchiveContents.read(context, input as AsyncIterable<Uint8Array>, options);
-    const images = contents.has('manifest.json') ? await dockerImages(contents, options) : await ociImages(contents, options);
+    const images = contents.has('manifest.json')
+      ? await dockerImages(contents, options)
+      : await ociImages(contents, options);
     if (images.length === 0) throw corrupt('it has no images');
     const wanted = platform === undefined ? images : images.filter(({ platform: has }) => serves(has, platform));
     if (wanted.length === 0) throw notProvided(platform!);
@@ -61,7 +67,10 @@ function reporter(onProgress: (progress: Progress) => void): (path: string, curr
   };
 }
 
-const notProvided = (platform: Platform) => new HuskError(`no image in the archive provides the specified platform (${formatPlatform(platform)})`, { kind: 'not-found' });
+const notProvided = (platform: Platform) =>
+  new HuskError(`no image in the archive provides the specified platform (${formatPlatform(platform)})`, {
+    kind: 'not-found',
+  });
 
 interface LoadOptions {
   onLayer: (diffId: string) => void;
@@ -141,7 +150,10 @@ function findManifest(contents: ArchiveContents, entry: Descriptor, platform: Pl
   const parsed = parseManifest(blob(contents, entry), entry.mediaType, `the manifest ${entry.digest}`);
   if (parsed.kind === 'manifest') return parsed;
   const chosen = chooseEntry(parsed.manifests, platform);
-  if (!chosen) throw new HuskError(`no matching manifest for ${formatPlatform(platform)} in the index ${entry.digest}`, { kind: 'not-found' });
+  if (!chosen)
+    throw new HuskError(`no matching manifest for ${formatPlatform(platform)} in the index ${entry.digest}`, {
+      kind: 'not-found',
+    });
   const manifest = parseManifest(blob(contents, chosen), chosen.mediaType, `the manifest ${chosen.digest}`);
   if (manifest.kind === 'index') throw corrupt(`the index ${entry.digest} leads to another index`);
   return manifest;

@@ -1,5 +1,6 @@
 /**
- * The internal program `check-tree`: compares unpacked trees with the tars they were made from, as root of the user's namespace.
+ * The internal program `check-tree`: compares unpacked trees with the tars they were made from, as root of the user's
+ * namespace.
  *
  *   check-tree FOLDER COUNT TAR… [FOLDER COUNT TAR…]…
  *

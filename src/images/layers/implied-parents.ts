@@ -1,12 +1,17 @@
 /**
- * Folders that a layer only implies (it has `tmp/x` and no member `tmp/`) keep the attributes that a lower layer gave them, as umoci,
- * Podman and containerd have it. An unpacked tree is one layer's, for all images, so overlayfs would show 0755 and root there. This
+ * Folders that a layer only implies (it has `tmp/x` and no member `tmp/`) keep the attributes that a lower layer gave
+ * them, as umoci,
+ * Podman and containerd have it. An unpacked tree is one layer's, for all images, so overlayfs would show 0755 and root
+ * there. This
  * module computes one more layer for the very top: those folders, empty, with their attributes. Pure.
  */
 import { mergeLayers, type MergedDirectory } from './merge.ts';
 import type { Directory, LayerTree } from './tree.ts';
 
-/** Whether a layer has a folder that none of its members describes. The root does not count: a container's own layer has it. */
+/**
+ * Whether a layer has a folder that none of its members describes. The root does not count: a container's own layer has
+ * it.
+ */
 export function impliesParents({ root }: LayerTree): boolean {
   const pending: Directory[] = [root];
   for (let directory = pending.pop(); directory; directory = pending.pop()) {

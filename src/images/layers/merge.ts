@@ -1,6 +1,8 @@
 /**
- * The layers of an image as one tree, whiteouts and opaque folders resolved as overlayfs would; the input of the EROFS writer.
- * Pure. One thing is better than in overlayfs: a folder that a layer only implies keeps the attributes that lower layers gave it, also
+ * The layers of an image as one tree, whiteouts and opaque folders resolved as overlayfs would; the input of the EROFS
+ * writer.
+ * Pure. One thing is better than in overlayfs: a folder that a layer only implies keeps the attributes that lower
+ * layers gave it, also
  * when the layer makes it opaque (as in umoci, Podman and containerd). implied-parents.ts tells overlayfs about it.
  */
 import type { Directory, Leaf, LayerTree } from './tree.ts';
@@ -35,7 +37,12 @@ export function mergeLayers(layers: readonly LayerTree[]): MergedDirectory {
   return root;
 }
 
-const newDirectory = (): MergedDirectory => ({ kind: 'directory', entry: undefined, children: new Map(), inherits: false });
+const newDirectory = (): MergedDirectory => ({
+  kind: 'directory',
+  entry: undefined,
+  children: new Map(),
+  inherits: false,
+});
 
 function mergeDirectory(target: MergedDirectory, top: Directory, layer: number, leaves: Map<Leaf, MergedLeaf>): void {
   // A loop, not recursion: paths of 4095 bytes may have two thousand folders.

@@ -1,5 +1,6 @@
 /**
- * The internal program `implied-parents`: runs as root of the user's namespace and writes out the folders that a stack of layers
+ * The internal program `implied-parents`: runs as root of the user's namespace and writes out the folders that a stack
+ * of layers
  * implies (implied-parents.ts).
  *
  *   implied-parents FOLDER TAR [TAR]…     FOLDER is new and empty, the tars are the stack's, bottom first

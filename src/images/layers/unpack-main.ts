@@ -63,7 +63,8 @@ async function unpack(tar: string, folder: string, mapped: (uid: number, gid: nu
 }
 
 /** Which owners this process' user namespace has. */
-export const mappedHere = () => mappedIds(readFileSync('/proc/self/uid_map', 'latin1'), readFileSync('/proc/self/gid_map', 'latin1'));
+export const mappedHere = () =>
+  mappedIds(readFileSync('/proc/self/uid_map', 'latin1'), readFileSync('/proc/self/gid_map', 'latin1'));
 
 /** @param uidMap,gidMap text of /proc/self/uid_map and gid_map, user_namespaces(7): lines of "inside outside count" */
 export function mappedIds(uidMap: string, gidMap: string): (uid: number, gid: number) => boolean {

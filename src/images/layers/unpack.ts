@@ -7,7 +7,21 @@
  * user namespace; this side never looks into an archive.
  */
 import { randomBytes } from 'node:crypto';
-import { type Stats, chownSync, chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  type Stats,
+  chownSync,
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -56,7 +70,9 @@ export async function ensureUnpacked(layers: readonly Layer[], paths: UnpackPath
   if (stack.length === 1) return folders;
   const key = stackKey(stack).toString('hex');
   const parents = join(hexOf(top.diffId), PARENTS + key);
-  const made = lstatSync(join(paths.layers, parents), { throwIfNoEntry: false }) ?? (await makeParents(stack, parents, paths, options.signal));
+  const made =
+    lstatSync(join(paths.layers, parents), { throwIfNoEntry: false }) ??
+    (await makeParents(stack, parents, paths, options.signal));
   return made.isDirectory() ? [linkTo(key, parents, paths), ...folders] : folders;
 }
 
@@ -78,7 +94,8 @@ const treeOf = (hex: string) => join(hex, TREE);
 /** of a short link */
 const linkTarget = (tree: string) => join('../layers', tree);
 
-const linkTo = (hex: string, tree: string, paths: UnpackPaths): string => shortLink(hex, tree, paths) ?? makeShortLink(hex, tree, paths);
+const linkTo = (hex: string, tree: string, paths: UnpackPaths): string =>
+  shortLink(hex, tree, paths) ?? makeShortLink(hex, tree, paths);
 
 /** The link to this tree, if both are there. @param hex its name's digits; @param tree below `paths.layers` */
 function shortLink(hex: string, tree: string, { layerLinks }: UnpackPaths): string | undefined {
@@ -194,7 +211,8 @@ async function makerOfTrees(): Promise<TreeMaker> {
 async function newPartial(folder: string, prefix: string, maker: TreeMaker): Promise<string> {
   const { removeTree } = await import('../../rootless/trees.ts');
   // What a killed maker left; one that is still ending may write into it meanwhile, and then the next one deletes it.
-  for (const name of readdirSync(folder)) if (name.startsWith(prefix)) await removeTree(join(folder, name)).catch(() => {});
+  for (const name of readdirSync(folder))
+    if (name.startsWith(prefix)) await removeTree(join(folder, name)).catch(() => {});
   const partial = join(folder, prefix + randomBytes(6).toString('hex'));
   mkdirSync(partial, { mode: 0o700 });
   maker.give(partial);
@@ -202,12 +220,23 @@ async function newPartial(folder: string, prefix: string, maker: TreeMaker): Pro
 }
 
 /**
- * Makes the folders that a stack implies, or the mark that it needs none. Looks at the upper layers' members first: those of the
+ * Makes the folders that a stack implies, or the mark that it needs none. Looks at the upper layers' members first:
+ * those of the
  * lowest, mostly the largest, are read only where one of the others implies a folder.
  * @param parents below `paths.layers`
  */
-async function makeParents(stack: readonly Layer[], parents: string, paths: UnpackPaths, signal: AbortSignal | undefined): Promise<Stats> {
-  const [{ tryLock }, { impliesParents, impliedParents }, { readTree }, { removeTree }] = await Promise.all([import('../../host/flock.ts'), import('./implied-parents.ts'), import('./parents-main.ts'), import('../../rootless/trees.ts')]);
+async function makeParents(
+  stack: readonly Layer[],
+  parents: string,
+  paths: UnpackPaths,
+  signal: AbortSignal | undefined,
+): Promise<Stats> {
+  const [{ tryLock }, { impliesParents, impliedParents }, { readTree }, { removeTree }] = await Promise.all([
+    import('../../host/flock.ts'),
+    import('./implied-parents.ts'),
+    import('./parents-main.ts'),
+    import('../../rootless/trees.ts'),
+  ]);
   const target = join(paths.layers, parents);
   for (const layer of stack) assertWhole(layer);
   const upper = stack.slice(1).map(({ tar }) => readTree(tar));
@@ -223,7 +252,12 @@ async function makeParents(stack: readonly Layer[], parents: string, paths: Unpa
         const partial = await newPartial(join(target, '..'), PARENTS_PARTIAL, maker);
         for (const { tar } of stack) maker.letRead(tar);
         try {
-          await runInternal('implied-parents', [partial, ...stack.map(({ tar }) => tar)], { maps: maker.maps, signal }, () => renameSync(partial, target));
+          await runInternal(
+            'implied-parents',
+            [partial, ...stack.map(({ tar }) => tar)],
+            { maps: maker.maps, signal },
+            () => renameSync(partial, target),
+          );
         } catch (error) {
           await removeTree(partial).catch(() => {});
           throw error;
@@ -239,7 +273,12 @@ async function makeParents(stack: readonly Layer[], parents: string, paths: Unpa
  * Runs a program that writes trees.
  * @param onDone told of each finished folder; what it throws ends the program, and is thrown
  */
-async function runInternal(internal: 'unpack' | 'implied-parents', args: string[], { maps, signal }: { maps: IdMaps; signal: AbortSignal | undefined }, onDone: (folder: string) => void): Promise<void> {
+async function runInternal(
+  internal: 'unpack' | 'implied-parents',
+  args: string[],
+  { maps, signal }: { maps: IdMaps; signal: AbortSignal | undefined },
+  onDone: (folder: string) => void,
+): Promise<void> {
   const { runInUserNamespace } = await import('../../rootless/namespace.ts');
   const launched = runInUserNamespace({ program: { internal, args }, stdout: 'pipe', maps });
   const stop = () => launched.signal(9);
@@ -265,11 +304,18 @@ async function runInternal(internal: 'unpack' | 'implied-parents', args: string[
   });
   try {
     await launched.started;
-    const [{ code, signal: killed }] = await Promise.all([launched.exited, new Promise((resolve) => launched.stdout!.once('close', resolve))]);
+    const [{ code, signal: killed }] = await Promise.all([
+      launched.exited,
+      new Promise((resolve) => launched.stdout!.once('close', resolve)),
+    ]);
     signal?.throwIfAborted();
     if (refused) throw refused.error;
     if (failure) throw new HuskError(failure.message, failure);
-    if (code !== 0) throw new HuskError(`unpacking layers ended with ${killed === undefined ? `exit status ${code}` : `signal ${killed}`}`, { kind: 'internal' });
+    if (code !== 0)
+      throw new HuskError(
+        `unpacking layers ended with ${killed === undefined ? `exit status ${code}` : `signal ${killed}`}`,
+        { kind: 'internal' },
+      );
   } finally {
     signal?.removeEventListener('abort', stop);
   }

@@ -11,18 +11,32 @@ import { readBody, Transport, type TransportResponse } from './transport.ts';
 const MAX_ANSWER = 64 << 10;
 
 /** @throws HuskError `unauthorized` with Docker's words when they are refused */
-export async function checkCredentials(host: string, credentials: Credentials, options: { config: RegistryConfig; env: NodeJS.ProcessEnv; signal?: AbortSignal }): Promise<void> {
+export async function checkCredentials(
+  host: string,
+  credentials: Credentials,
+  options: { config: RegistryConfig; env: NodeJS.ProcessEnv; signal?: AbortSignal },
+): Promise<void> {
   const { signal } = options;
   // a mirror has credentials of its own
   const endpoint = endpoints(host, { ...options.config, 'registry-mirrors': [] })[0]!;
   using transport = new Transport({ userAgent: `husk/${VERSION}`, env: options.env });
-  const authorization = new Authorization({ transport, host, insecure: endpoint.insecure, credentials: async () => credentials, signal });
-  const ask = (url: URL, headers: Record<string, string>): Promise<TransportResponse> => transport.send({ method: 'GET', url, headers, unverifiedTls: endpoint.insecure, signal });
+  const authorization = new Authorization({
+    transport,
+    host,
+    insecure: endpoint.insecure,
+    credentials: async () => credentials,
+    signal,
+  });
+  const ask = (url: URL, headers: Record<string, string>): Promise<TransportResponse> =>
+    transport.send({ method: 'GET', url, headers, unverifiedTls: endpoint.insecure, signal });
   const first = await answeringBase(endpoint, (url) => ask(url, {}), signal);
   await readBody(first.response, MAX_ANSWER);
   // a registry that asks for nothing accepts anything, as with Docker
   if (first.response.status !== 401) return accepted(host, first.response.status);
-  const header = await refusedAsDocker(host, authorization.answer(first.response.headers['www-authenticate'], '', undefined));
+  const header = await refusedAsDocker(
+    host,
+    authorization.answer(first.response.headers['www-authenticate'], '', undefined),
+  );
   const second = await ask(new URL('v2/', first.base), { authorization: header });
   await readBody(second, MAX_ANSWER);
   if (second.status === 401 || second.status === 403) throw refused(host);

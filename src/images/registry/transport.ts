@@ -78,8 +78,10 @@ export class Transport implements Disposable {
   }
 
   /**
-   * Sends and follows redirects. A request with a body is sent on within its origin only: an OAuth2 token request has a secret there.
-   * A streamed body is gone when the answer comes, so its redirect is the caller's. The caller reads or destroys the answer's body.
+   * Sends and follows redirects. A request with a body is sent on within its origin only: an OAuth2 token request has a
+   * secret there.
+   * A streamed body is gone when the answer comes, so its redirect is the caller's. The caller reads or destroys the
+   * answer's body.
    * @throws TransportError, HuskError `unavailable` for redirect loops
    */
   async send(request: TransportRequest): Promise<TransportResponse> {
@@ -93,7 +95,10 @@ export class Transport implements Disposable {
       body.destroy();
       if (redirects === MAX_REDIRECTS) throw new HuskError(`cannot get ${shown(request.url)}: more than ${MAX_REDIRECTS} redirects`, { kind: 'unavailable' });
       const next = redirectTarget(location, url);
-      if (next.origin !== url.origin && request.body !== undefined) throw new HuskError(`${shown(url)} redirects a ${request.method} with a body to another host, ${next.host}`, { kind: 'unavailable' });
+      if (next.origin !== url.origin && request.body !== undefined)
+        throw new HuskError(`${shown(url)} redirects a ${request.method} with a body to another host, ${next.host}`, {
+          kind: 'unavailable',
+        });
       if (next.origin !== url.origin) headers = withoutCredentials(headers);
       url = next;
     }
@@ -146,7 +151,9 @@ export class Transport implements Disposable {
   }
 }
 
-/** Every redirect of GET and HEAD; of other methods those that keep the method and the body (RFC 9110 §15.4.8, §15.4.9). */
+/**
+ * Every redirect of GET and HEAD; of other methods those that keep the method and the body (RFC 9110 §15.4.8, §15.4.9).
+ */
 function isFollowed({ method, body }: TransportRequest, status: number): boolean {
   if (method === 'GET' || method === 'HEAD') return [301, 302, 303, 307, 308].includes(status);
   return (status === 307 || status === 308) && (body === undefined || body instanceof Uint8Array);
@@ -180,7 +187,10 @@ export const shown = (url: URL) => `${url.origin}${url.pathname}`;
 function failure(url: URL, error: Error): TransportError {
   // with several addresses Node throws an AggregateError whose own message is empty
   const causes = (error as Partial<AggregateError>).errors ?? [error];
-  return new TransportError(`cannot reach ${url.host}: ${[...new Set(causes.map(causeOf))].join('; ') || 'failed'}`, error);
+  return new TransportError(
+    `cannot reach ${url.host}: ${[...new Set(causes.map(causeOf))].join('; ') || 'failed'}`,
+    error,
+  );
 }
 
 /**
