@@ -9,7 +9,11 @@ import test from 'ava';
 import { blobStream, type BlobStreamOptions } from '../../src/images/blob-stream.ts';
 
 const BLOB = randomBytes(5 << 20);
-const DESCRIPTOR = { mediaType: '', digest: `sha256:${createHash('sha256').update(BLOB).digest('hex')}`, size: BLOB.length };
+const DESCRIPTOR = {
+  mediaType: '',
+  digest: `sha256:${createHash('sha256').update(BLOB).digest('hex')}`,
+  size: BLOB.length,
+};
 
 /** FileHandle.write() as it is where the disk is nearly full or a signal comes: some of the bytes */
 async function shortWrites(): Promise<Disposable> {
@@ -18,7 +22,11 @@ async function shortWrites(): Promise<Disposable> {
   await handle.close();
   const { write } = prototype;
   prototype.write = function (this: FileHandle, bytes: Buffer, ...rest: unknown[]) {
-    return (write as (...args: unknown[]) => unknown).call(this, bytes.subarray(0, Math.ceil(bytes.length / 2)), ...(rest as [])) as never;
+    return (write as (...args: unknown[]) => unknown).call(
+      this,
+      bytes.subarray(0, Math.ceil(bytes.length / 2)),
+      ...(rest as []),
+    ) as never;
   } as unknown as typeof write;
   return { [Symbol.dispose]: () => void (prototype.write = write) };
 }
@@ -30,10 +38,18 @@ test('a part whose bytes were written in pieces is taken up again whole', async 
     host: 'test',
     blob: async (_digest, offset) => {
       const body = Readable.from([BLOB.subarray(offset, breaksAt)]);
-      return { response: { status: 200, headers: {}, url: new URL('http://test/'), body: body as never }, from: offset };
+      return {
+        response: { status: 200, headers: {}, url: new URL('http://test/'), body: body as never },
+        from: offset,
+      };
     },
   });
-  const options = (breaksAt: number): BlobStreamOptions => ({ descriptor: DESCRIPTOR, repository: repository(breaksAt), paths: { tmp }, keep: true });
+  const options = (breaksAt: number): BlobStreamOptions => ({
+    descriptor: DESCRIPTOR,
+    repository: repository(breaksAt),
+    paths: { tmp },
+    keep: true,
+  });
   using _short = await shortWrites();
   const controller = new AbortController();
   await t.throwsAsync(async () => {

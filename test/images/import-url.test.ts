@@ -12,12 +12,18 @@ async function served(answer: RequestListener): Promise<{ url: (path: string) =>
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: (path) => new URL(path, `http://127.0.0.1:${(server.address() as AddressInfo).port}`),
-    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => (server.closeAllConnections(), server.close(() => resolve()))),
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => (server.closeAllConnections(), server.close(() => resolve()))),
   };
 }
 
 test('an archive behind a redirect becomes an image; its history has no secrets of the URL', async (t) => {
-  await using server = await served((request, response) => void (request.url === '/from?sig=secret' ? response.writeHead(302, { location: '/to' }).end() : response.end(TAR)));
+  await using server = await served(
+    (request, response) =>
+      void (request.url === '/from?sig=secret'
+        ? response.writeHead(302, { location: '/to' }).end()
+        : response.end(TAR)),
+  );
   using s = testStore();
   const image = await s.store.import(server.url('/from?sig=secret'), { reference: 'x:1' });
   t.deepEqual(image.repoTags, ['x:1']);
@@ -25,11 +31,24 @@ test('an archive behind a redirect becomes an image; its history has no secrets 
 });
 
 const REFUSED: [title: string, answer: RequestListener, message: RegExp][] = [
-  ['not there', (_request, response) => void response.writeHead(404).end(), /^cannot import from http:\S+\/x: the server answers with status 404$/],
+  [
+    'not there',
+    (_request, response) => void response.writeHead(404).end(),
+    /^cannot import from http:\S+\/x: the server answers with status 404$/,
+  ],
   ['no archive', (_request, response) => void response.end('x'.repeat(1000)), /./],
   ['empty', (_request, response) => void response.end(), /^the archive is empty$/],
-  ['broken off', (_request, response) => void (response.writeHead(200, { 'content-length': '99999' }), response.write(TAR, () => response.destroy())), /^cannot import from http:\S+\/x: /],
-  ['too large', (_request, response) => void response.end(Buffer.concat([TAR, Buffer.alloc(100_000)])), /larger than 50000 bytes/],
+  [
+    'broken off',
+    (_request, response) =>
+      void (response.writeHead(200, { 'content-length': '99999' }), response.write(TAR, () => response.destroy())),
+    /^cannot import from http:\S+\/x: /,
+  ],
+  [
+    'too large',
+    (_request, response) => void response.end(Buffer.concat([TAR, Buffer.alloc(100_000)])),
+    /larger than 50000 bytes/,
+  ],
 ];
 for (const [title, answer, message] of REFUSED) {
   test(`${title}: one line, and nothing stays`, async (t) => {

@@ -1,4 +1,7 @@
-/** Which names and platforms `save` and `load` mean, and that a removal which runs twice on a full disk tells of it once. */
+/**
+ * Which names and platforms `save` and `load` mean, and that a removal which runs twice on a full disk tells of it
+ * once.
+ */
 import { execFileSync } from 'node:child_process';
 import { PassThrough, Readable } from 'node:stream';
 import test from 'ava';
@@ -9,7 +12,11 @@ import { type TestStore, testStore } from './store.ts';
 const LAYER = tarball({ name: 'a', body: 'a' });
 const OTHER = tarball({ name: 'b', body: 'b' });
 
-async function loaded(s: TestStore, archive: Buffer, options: Parameters<TestStore['store']['load']>[1] = {}): Promise<string[]> {
+async function loaded(
+  s: TestStore,
+  archive: Buffer,
+  options: Parameters<TestStore['store']['load']>[1] = {},
+): Promise<string[]> {
   return (await s.store.load(Readable.from([archive]), options)).loaded;
 }
 
@@ -18,16 +25,25 @@ async function savedTags(s: TestStore, ...references: string[]): Promise<string[
   const chunks: Buffer[] = [];
   output.on('data', (chunk: Buffer) => chunks.push(chunk));
   await s.store.save(references, output);
-  const manifest = execFileSync('tar', ['-xOf', '-', 'manifest.json'], { input: Buffer.concat(chunks), encoding: 'utf8' });
+  const manifest = execFileSync('tar', ['-xOf', '-', 'manifest.json'], {
+    input: Buffer.concat(chunks),
+    encoding: 'utf8',
+  });
   return (JSON.parse(manifest) as { RepoTags: string[] | null }[]).flatMap(({ RepoTags }) => RepoTags ?? ['<none>']);
 }
 
 const SAVES: [references: string[], tags: string[]][] = [
   [['g/a'], ['g/a:1', 'g/a:2', 'g/a:3']],
   [['g/a:1'], ['g/a:1']],
-  [['g/a', 'g/a:1'], ['g/a:1', 'g/a:2', 'g/a:3']],
+  [
+    ['g/a', 'g/a:1'],
+    ['g/a:1', 'g/a:2', 'g/a:3'],
+  ],
   [['g/latest'], ['g/latest:latest', 'g/latest:old']],
-  [['g/a', 'g/latest:old'], ['g/a:1', 'g/a:2', 'g/latest:old', 'g/a:3']],
+  [
+    ['g/a', 'g/latest:old'],
+    ['g/a:1', 'g/a:2', 'g/latest:old', 'g/a:3'],
+  ],
 ];
 for (const [references, tags] of SAVES) {
   test(`save ${references.join(' ')}`, async (t) => {
@@ -45,7 +61,10 @@ test('save of what is not there, and of an id', async (t) => {
   t.deepEqual(await savedTags(s, s.store.get('g/a:1').id), ['<none>']);
 });
 
-const PLATFORMS = [{ layers: [LAYER], platform: { os: 'linux', architecture: 'amd64' } }, { layers: [OTHER], architecture: 'arm64', platform: { os: 'linux', architecture: 'arm64' } }];
+const PLATFORMS = [
+  { layers: [LAYER], platform: { os: 'linux', architecture: 'amd64' } },
+  { layers: [OTHER], architecture: 'arm64', platform: { os: 'linux', architecture: 'arm64' } },
+];
 
 test('load --platform takes that one out of an index, and nothing else stays', async (t) => {
   using s = testStore();
@@ -53,15 +72,25 @@ test('load --platform takes that one out of an index, and nothing else stays', a
   t.deepEqual(await loaded(s, archive, { platform: { os: 'linux', architecture: 'arm64' } }), ['multi:1']);
   t.is(s.store.get('multi:1').config.architecture, 'arm64');
   t.is(s.names('layers').length, 1);
-  await t.throwsAsync(loaded(s, archive, { platform: { os: 'linux', architecture: 's390x' } }), { message: /^no matching manifest for linux\/s390x in the index/ });
+  await t.throwsAsync(loaded(s, archive, { platform: { os: 'linux', architecture: 's390x' } }), {
+    message: /^no matching manifest for linux\/s390x in the index/,
+  });
 });
 
 test('load --platform of an archive of images that say theirs', async (t) => {
   using s = testStore();
-  const archive = dockerArchive({ tag: 'x:1', layers: [LAYER] }, { tag: 'y:1', layers: [OTHER], architecture: 'arm64' });
+  const archive = dockerArchive(
+    { tag: 'x:1', layers: [LAYER] },
+    { tag: 'y:1', layers: [OTHER], architecture: 'arm64' },
+  );
   t.deepEqual(await loaded(s, archive, { platform: { os: 'linux', architecture: 'arm64' } }), ['y:1']);
-  await t.throwsAsync(loaded(s, archive, { platform: { os: 'linux', architecture: 's390x' } }), { message: 'no image in the archive provides the specified platform (linux/s390x)' });
-  t.deepEqual(s.store.list().map(({ repoTags }) => repoTags), [['y:1']]);
+  await t.throwsAsync(loaded(s, archive, { platform: { os: 'linux', architecture: 's390x' } }), {
+    message: 'no image in the archive provides the specified platform (linux/s390x)',
+  });
+  t.deepEqual(
+    s.store.list().map(({ repoTags }) => repoTags),
+    [['y:1']],
+  );
   t.deepEqual(s.fsck(), []);
 });
 
@@ -93,5 +122,8 @@ test('so does a prune, which counts its bytes once', async (t) => {
   const { id, size } = s.store.get('x:1');
   fullOnce(s);
   const { untagged, deleted, reclaimed } = s.store.prune({ all: true, inUse: () => false });
-  t.deepEqual({ untagged, deleted: deleted.slice(0, 1), count: deleted.length, reclaimed }, { untagged: ['x:1'], deleted: [id], count: 2, reclaimed: size });
+  t.deepEqual(
+    { untagged, deleted: deleted.slice(0, 1), count: deleted.length, reclaimed },
+    { untagged: ['x:1'], deleted: [id], count: 2, reclaimed: size },
+  );
 });

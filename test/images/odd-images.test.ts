@@ -1,4 +1,7 @@
-/** Images that are right and odd, from `load` to `export`, as an ordinary user meets them in user namespaces. test/vmm/odd-images.test.ts has the machines. */
+/**
+ * Images that are right and odd, from `load` to `export`, as an ordinary user meets them in user namespaces.
+ * test/vmm/odd-images.test.ts has the machines.
+ */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
@@ -6,7 +9,11 @@ import { oddImages } from '../fixtures/odd-images.ts';
 import { ordinaryUser, ROOT } from '../fixtures/user.ts';
 
 const BUSYBOX = '/bin/busybox';
-const reason = !existsSync(join(ROOT, 'dist/husk-main.cjs')) ? 'husk is not built: run make' : !existsSync(BUSYBOX) ? 'no static program: apt install busybox-static' : undefined;
+const reason = !existsSync(join(ROOT, 'dist/husk-main.cjs'))
+  ? 'husk is not built: run make'
+  : !existsSync(BUSYBOX)
+    ? 'no static program: apt install busybox-static'
+    : undefined;
 
 if (reason !== undefined) test.skip(`odd images: ${reason}`, () => {});
 else {
@@ -27,16 +34,29 @@ else {
     ['a layer twice, deleted in between: the upper one counts', ['dup:1', '/bin/busybox', 'cat', '/one'], '1'],
     ['no platform in the index', ['noplatform:1', '/bin/busybox', 'echo', 'runs'], 'runs\n'],
     ['a label that is null', ['nulllabel:1', '/bin/busybox', 'echo', 'runs'], 'runs\n'],
-    ['no layers: what is mounted is all there is', ['-v', `${BUSYBOX}:/busybox`, 'nolayers:1', '/busybox', 'ls', '/'], 'busybox\ndev\netc\nproc\nsys\n'],
-    ['no layers, with a new volume', ['-v', `${BUSYBOX}:/busybox`, '-v', '/v', 'nolayers:1', '/busybox', 'ls', '/v'], ''],
+    [
+      'no layers: what is mounted is all there is',
+      ['-v', `${BUSYBOX}:/busybox`, 'nolayers:1', '/busybox', 'ls', '/'],
+      'busybox\ndev\netc\nproc\nsys\n',
+    ],
+    [
+      'no layers, with a new volume',
+      ['-v', `${BUSYBOX}:/busybox`, '-v', '/v', 'nolayers:1', '/busybox', 'ls', '/v'],
+      '',
+    ],
     [
       'folders that a layer implies keep what the layer below gave them',
       ['implied:1', '/bin/busybox', 'stat', '-c', '%n %a %u:%g %Y', '/tmp', '/home', '/home/u', '/opaque', '/nowhere'],
       '/tmp 1777 0:0 1600000000\n/home 711 0:0 1600000000\n/home/u 700 1000:1000 1600000000\n/opaque 750 5:5 1600000000\n/nowhere 755 0:0 0\n',
     ],
-    ['and an opaque one of them hides the files below', ['implied:1', '/bin/busybox', 'ls', '/opaque', '/home/u'], '/home/u:\nf\n\n/opaque:\nnew\n'],
+    [
+      'and an opaque one of them hides the files below',
+      ['implied:1', '/bin/busybox', 'ls', '/opaque', '/home/u'],
+      '/home/u:\nf\n\n/opaque:\nnew\n',
+    ],
   ];
-  for (const [title, args, stdout] of runs) test(title, (t) => void t.deepEqual(pick(run(...args)), { status: 0, stdout, stderr: '' }));
+  for (const [title, args, stdout] of runs)
+    test(title, (t) => void t.deepEqual(pick(run(...args)), { status: 0, stdout, stderr: '' }));
 
   test('a null label is an empty one, as in Docker', (t) => {
     t.is(husk('image', 'inspect', '-f', '{{json .Config.Labels}}', 'nulllabel:1').stdout, '{"a":"","b":"c"}\n');
@@ -63,7 +83,10 @@ else {
 
   test('what implied folders need is checked and mended, goes with its image, and leaves no link', (t) => {
     t.is(run('implied:1', '/bin/busybox', 'true').status, 0);
-    const [made] = user.run(['sh', '-c', 'find data/husk/layers -name "parents-v1-*" -type d']).stdout.trim().split('\n');
+    const [made] = user
+      .run(['sh', '-c', 'find data/husk/layers -name "parents-v1-*" -type d'])
+      .stdout.trim()
+      .split('\n');
     t.is(user.run(['chmod', '755', `${made}/tmp`]).status, 0);
     const checked = husk('system', 'check', '--repair');
     t.regex(checked.stdout, /parents-v1-\S+: "\/tmp" has mode 755, not 1777/, checked.stderr);
@@ -74,4 +97,8 @@ else {
   });
 }
 
-const pick = ({ status, stdout, stderr }: { status: number | null; stdout: string; stderr: string }) => ({ status, stdout, stderr });
+const pick = ({ status, stdout, stderr }: { status: number | null; stdout: string; stderr: string }) => ({
+  status,
+  stdout,
+  stderr,
+});

@@ -1,4 +1,6 @@
-/** Images that are right and odd in machines: what test/images/odd-images.test.ts asks in user namespaces, few boots. */
+/**
+ * Images that are right and odd in machines: what test/images/odd-images.test.ts asks in user namespaces, few boots.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
@@ -29,8 +31,16 @@ function register(): void {
   const stat = ['/bin/busybox', 'stat', '-c', '%n %a %u:%g %Y', '/tmp', '/home', '/home/u', '/opaque'];
   const cases: [title: string, args: string[], stdout: string][] = [
     ['a layer twice, deleted in between', ['dup:1', '/bin/busybox', 'cat', '/one'], '1'],
-    ['folders that a layer implies keep what the layer below gave them', ['implied:1', ...stat], '/tmp 1777 0:0 1600000000\n/home 711 0:0 1600000000\n/home/u 700 1000:1000 1600000000\n/opaque 750 5:5 1600000000\n'],
-    ['no layers: what is mounted is all there is', ['-v', `${join(home.folder, 'program')}:/busybox`, 'nolayers:1', '/busybox', 'cat', '/proc/self/comm'], 'busybox\n'],
+    [
+      'folders that a layer implies keep what the layer below gave them',
+      ['implied:1', ...stat],
+      '/tmp 1777 0:0 1600000000\n/home 711 0:0 1600000000\n/home/u 700 1000:1000 1600000000\n/opaque 750 5:5 1600000000\n',
+    ],
+    [
+      'no layers: what is mounted is all there is',
+      ['-v', `${join(home.folder, 'program')}:/busybox`, 'nolayers:1', '/busybox', 'cat', '/proc/self/comm'],
+      'busybox\n',
+    ],
   ];
   for (const [title, args, stdout] of cases) {
     test.serial(title, (t) => {
@@ -41,7 +51,11 @@ function register(): void {
 
   test.serial('diff, export and commit of a container without layers', (t) => {
     t.is(home.husk('create', '--network', 'none', '--isolation=vm', '--name', 'none', 'nolayers:1', '/x').status, 0);
-    for (const args of [['diff', 'none'], ['export', '-o', join(home.folder, 'out.tar'), 'none'], ['commit', 'none', 'made']]) {
+    for (const args of [
+      ['diff', 'none'],
+      ['export', '-o', join(home.folder, 'out.tar'), 'none'],
+      ['commit', 'none', 'made'],
+    ]) {
       const ended = home.husk(...args);
       t.is(ended.status, 0, `${args[0]}: ${ended.stderr}`);
       if (args[0] === 'diff') t.is(ended.stdout, '');

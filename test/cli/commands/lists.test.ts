@@ -130,23 +130,44 @@ const TREE_HEAD = [
   'IMAGE                    ID             DISK USAGE   CONTENT SIZE   EXTRA',
 ];
 test('images --tree, as docker 28.2 prints what it is told', async (t) => {
-  const engine = { ...imageEngine, imageUsers: (id: string) => (id.startsWith('sha256:b') ? [{ id: 'x', running: false }] : []) };
+  const engine = {
+    ...imageEngine,
+    imageUsers: (id: string) => (id.startsWith('sha256:b') ? [{ id: 'x', running: false }] : []),
+  };
   const head = TREE_HEAD.with(1, TREE_HEAD[1]!.trimStart().padStart(TREE_HEAD[3]!.length));
   const used = ['alpine:3', 'localhost:5000/mine:v1   bbbbbbbbbbbb       7.65MB             0B     U  ', ''];
   t.deepEqual((await husk(['images', '--tree'], { engine })).stdout.split('\n'), [...head, ...used, '']);
-  t.regex((await husk(['image', 'ls', '--tree', '-a'], { engine })).stdout, /^<untagged> +cccccccccccc +7.65MB +0B +$/m);
+  t.regex(
+    (await husk(['image', 'ls', '--tree', '-a'], { engine })).stdout,
+    /^<untagged> +cccccccccccc +7.65MB +0B +$/m,
+  );
 });
-for (const [flag, spelling] of [['-q', '--quiet'], ['--no-trunc', '--no-trunc'], ['--digests', '--show-digest'], ['--format=x', '--format']] as const) {
-  test(`images --tree ${flag} is refused as by Docker`, async (t) => t.is((await husk(['images', '--tree', flag], { engine: imageEngine })).stderr, `Error: ${spelling} is not yet supported with --tree\n`));
+for (const [flag, spelling] of [
+  ['-q', '--quiet'],
+  ['--no-trunc', '--no-trunc'],
+  ['--digests', '--show-digest'],
+  ['--format=x', '--format'],
+] as const) {
+  test(`images --tree ${flag} is refused as by Docker`, async (t) =>
+    t.is(
+      (await husk(['images', '--tree', flag], { engine: imageEngine })).stderr,
+      `Error: ${spelling} is not yet supported with --tree\n`,
+    ));
 }
 
 const PLATFORM_COMMANDS = [['history'], ['save'], ['push'], ['rmi'], ['image', 'inspect']];
 for (const words of PLATFORM_COMMANDS) {
   test(`${words.join(' ')} --platform is refused for an image of another one, and bogus ones`, async (t) => {
     const other = await husk([...words, '--platform', 'linux/arm64', 'alpine:3'], { engine: imageEngine });
-    t.regex(other.stderr, /^Error: image with reference alpine:3 was found but does not provide the specified platform \(linux\/arm64\)\nFix: it has linux\/amd64\n/);
+    t.regex(
+      other.stderr,
+      /^Error: image with reference alpine:3 was found but does not provide the specified platform \(linux\/arm64\)\nFix: it has linux\/amd64\n/,
+    );
     t.is(other.code, 1);
-    t.regex((await husk([...words, '--platform', 'bogus', 'alpine:3'], { engine: imageEngine })).stderr, /^Error: "bogus": unknown operating system or architecture: invalid argument\n/);
+    t.regex(
+      (await husk([...words, '--platform', 'bogus', 'alpine:3'], { engine: imageEngine })).stderr,
+      /^Error: "bogus": unknown operating system or architecture: invalid argument\n/,
+    );
   });
 }
 

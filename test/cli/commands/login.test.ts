@@ -1,5 +1,14 @@
 /** `login` and `logout` against a real registry with htpasswd, and with a credential helper that writes down what it is told. */
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -46,11 +55,22 @@ real('who has logged in signs in with what is stored, and after a logout is nobo
   const login = (...words: string[]) => husk(['login', ...words, registry.host], { env, stdin: fakeStdin('secret\n') });
   t.is((await login('-u', 'me', '--password-stdin')).code, 0);
   const again = await login();
-  t.deepEqual(again, { code: 0, stdout: 'Login Succeeded\n', stderr: "Authenticating with existing credentials... [Username: me]\nTo login with a different account, run 'husk logout' followed by 'husk login'\n" });
-  writeFileSync(place.config, JSON.stringify({ auths: { [registry.host]: { auth: Buffer.from('me:old').toString('base64') } } }));
+  t.deepEqual(again, {
+    code: 0,
+    stdout: 'Login Succeeded\n',
+    stderr:
+      "Authenticating with existing credentials... [Username: me]\nTo login with a different account, run 'husk logout' followed by 'husk login'\n",
+  });
+  writeFileSync(
+    place.config,
+    JSON.stringify({ auths: { [registry.host]: { auth: Buffer.from('me:old').toString('base64') } } }),
+  );
   const refused = await login();
   t.is(refused.code, 1);
-  t.regex(refused.stderr, /Stored credentials invalid or expired\nError: cannot perform an interactive login from a non-TTY device\n/);
+  t.regex(
+    refused.stderr,
+    /Stored credentials invalid or expired\nError: cannot perform an interactive login from a non-TTY device\n/,
+  );
   await husk(['logout', registry.host], { env });
   t.regex((await login()).stderr, /^Error: cannot perform an interactive login from a non-TTY device\n/);
 });
@@ -59,7 +79,12 @@ test('who has logged out pulls as anybody: what is public, and nothing else', as
   await using open = await hostileRegistry(testImage());
   await using closed = await hostileRegistry(testImage(), guarded(BASIC));
   using place = folder();
-  for (const { host } of [open, closed]) t.is((await husk(['login', '-u', 'me', '--password-stdin', host], { env: place.env, stdin: fakeStdin('secret\n') })).code, 0);
+  for (const { host } of [open, closed])
+    t.is(
+      (await husk(['login', '-u', 'me', '--password-stdin', host], { env: place.env, stdin: fakeStdin('secret\n') }))
+        .code,
+      0,
+    );
   using s = testStore({ env: place.env });
   for (const { host } of [open, closed]) await t.notThrowsAsync(s.store.pull(`${host}/in`));
   for (const { host } of [open, closed]) t.is((await husk(['logout', host], { env: place.env })).code, 0);
@@ -77,16 +102,22 @@ const guarded = (authorization: string): Handler => (request, response) => {
 };
 const BASIC = `Basic ${Buffer.from('me:secret').toString('base64')}`;
 
-(existsSync('/usr/bin/openssl') ? test : test.skip)('a loopback registry is asked over TLS first, and in clear where it has none', async (t) => {
-  await using secure = await hostileRegistry(testImage(), guarded(BASIC), { tls: selfSigned() });
-  await using plain = await hostileRegistry(testImage(), guarded(BASIC));
-  for (const { host } of [secure, plain]) {
-    using place = folder();
-    const { code, stderr } = await husk(['login', '-u', 'me', '--password-stdin', host.replace('127.0.0.1', 'localhost')], { env: place.env, stdin: fakeStdin('secret\n') });
-    t.is(code, 0, stderr);
-  }
-  t.deepEqual(secure.requests, ['GET /v2/', 'GET /v2/']);
-});
+(existsSync('/usr/bin/openssl') ? test : test.skip)(
+  'a loopback registry is asked over TLS first, and in clear where it has none',
+  async (t) => {
+    await using secure = await hostileRegistry(testImage(), guarded(BASIC), { tls: selfSigned() });
+    await using plain = await hostileRegistry(testImage(), guarded(BASIC));
+    for (const { host } of [secure, plain]) {
+      using place = folder();
+      const { code, stderr } = await husk(
+        ['login', '-u', 'me', '--password-stdin', host.replace('127.0.0.1', 'localhost')],
+        { env: place.env, stdin: fakeStdin('secret\n') },
+      );
+      t.is(code, 0, stderr);
+    }
+    t.deepEqual(secure.requests, ['GET /v2/', 'GET /v2/']);
+  },
+);
 
 test('what a killed login left is in nobody\'s way', async (t) => {
   using place = folder();

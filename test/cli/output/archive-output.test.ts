@@ -1,4 +1,7 @@
-/** `-o` of `save` and `export`: what cannot be written is said before anything is, in a person's words, and nothing half-made stays. */
+/**
+ * `-o` of `save` and `export`: what cannot be written is said before anything is, in a person's words, and nothing
+ * half-made stays.
+ */
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +19,9 @@ function folder(t: ExecutionContext): string {
 function engine(): { engine: Partial<Engine>; asked: () => number } {
   let asked = 0;
   const bytes = (): Readable => (asked++, Readable.from([Buffer.from('archive')]));
-  const images = { save: async (_names: string[], output: NodeJS.WritableStream) => void (asked++, output.write('archive')) };
+  const images = {
+    save: async (_names: string[], output: NodeJS.WritableStream) => void (asked++, output.write('archive')),
+  };
   return { engine: { export: async () => bytes(), images } as unknown as Partial<Engine>, asked: () => asked };
 }
 
@@ -27,7 +32,12 @@ const REFUSED: [title: string, make: (at: string) => string, cause: RegExp][] = 
   ['a folder that is not there', () => 'none/x', /^Error: invalid output path: directory "\S+none" does not exist\n$/],
   ['a name that is too long', () => 'n'.repeat(256), /^Error: cannot write \S+: file name too long\n$/],
 ];
-if (process.getuid!() !== 0) REFUSED.push(['a folder that is closed', (at) => (mkdirSync(join(at, 'c')), chmodSync(join(at, 'c'), 0o500), 'c/x'), /^Error: cannot write \S+\/c\/x: permission denied\n$/]);
+if (process.getuid!() !== 0)
+  REFUSED.push([
+    'a folder that is closed',
+    (at) => (mkdirSync(join(at, 'c')), chmodSync(join(at, 'c'), 0o500), 'c/x'),
+    /^Error: cannot write \S+\/c\/x: permission denied\n$/,
+  ]);
 
 for (const command of COMMANDS) {
   for (const [title, make, stderr] of REFUSED) {
@@ -61,8 +71,12 @@ for (const command of ['load', 'import']) {
     const at = folder(t);
     t.is((await husk(args(join(at, 'none')))).stderr, `Error: open ${at}/none: no such file or directory\n`);
     t.is((await husk(args(at))).stderr, `Error: read ${at}: is a directory\n`);
-    t.is((await husk(args(join(at, 'n'.repeat(256))))).stderr, `Error: open ${at}/${'n'.repeat(256)}: file name too long\n`);
+    t.is(
+      (await husk(args(join(at, 'n'.repeat(256))))).stderr,
+      `Error: open ${at}/${'n'.repeat(256)}: file name too long\n`,
+    );
     writeFileSync(join(at, 'closed'), '', { mode: 0 });
-    if (process.getuid!() !== 0) t.is((await husk(args(join(at, 'closed')))).stderr, `Error: open ${at}/closed: permission denied\n`);
+    if (process.getuid!() !== 0)
+      t.is((await husk(args(join(at, 'closed')))).stderr, `Error: open ${at}/closed: permission denied\n`);
   });
 }

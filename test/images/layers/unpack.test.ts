@@ -143,10 +143,33 @@ const UMOCI = missingImageTools();
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const dir = (name: string, mode = 0o755): RawMember => ({ name: `${name}/`, type: '5', mode, mtime: 1_600_000_000 });
   const extra = [
-    tarball(dir('etc'), { name: 'etc/new', body: 'x' }, { name: 'etc/.wh.group' }, dir('opt', 0o2775), { name: 'opt/a', body: 'a', uid: 12, gid: 34, mode: 0o4711 }, { name: 'opt/b', type: '1', link: 'opt/a' }, dir('root/old'), { name: 'root/old/x', body: 'x' }),
-    tarball(dir('bin'), { name: 'bin/.wh.ls' }, { name: 'bin/vi', type: '2', link: '/bin/busybox' }, dir('root', 0o700), { name: 'root/.wh..wh..opq' }, { name: 'root/only', body: 'y' }, { name: '.wh.home' }, dir('opt', 0o755), { name: 'opt/a', body: 'changed' }),
+    tarball(
+      dir('etc'),
+      { name: 'etc/new', body: 'x' },
+      { name: 'etc/.wh.group' },
+      dir('opt', 0o2775),
+      { name: 'opt/a', body: 'a', uid: 12, gid: 34, mode: 0o4711 },
+      { name: 'opt/b', type: '1', link: 'opt/a' },
+      dir('root/old'),
+      { name: 'root/old/x', body: 'x' },
+    ),
+    tarball(
+      dir('bin'),
+      { name: 'bin/.wh.ls' },
+      { name: 'bin/vi', type: '2', link: '/bin/busybox' },
+      dir('root', 0o700),
+      { name: 'root/.wh..wh..opq' },
+      { name: 'root/only', body: 'y' },
+      { name: '.wh.home' },
+      dir('opt', 0o755),
+      { name: 'opt/a', body: 'changed' },
+    ),
     // parents that no member of this layer describes
-    tarball({ name: 'opt/implied', body: 'x' }, { name: 'tmp/implied', body: 'x' }, { name: 'root/implied', body: 'x' }),
+    tarball(
+      { name: 'opt/implied', body: 'x' },
+      { name: 'tmp/implied', body: 'x' },
+      { name: 'root/implied', body: 'x' },
+    ),
   ];
   const files = extra.map((bytes, index) => {
     const path = join(folder, `${index}.tar`);
@@ -195,8 +218,18 @@ const UMOCI = missingImageTools();
     return `${String(code)} ${text.trim()}`;
   }));
   t.deepEqual(outputs, ['0 2', '0 2', '0 2']);
-  for (const layer of layers) t.deepEqual(readdirSync(join(layer.tar, '..')).filter((name) => !name.includes('partial') && !name.startsWith('parents-v1-')).sort(), ['layer.tar', 'lock', 'tree-v1']);
-  t.is(readdirSync(join(layers[1]!.tar, '..')).filter((name) => name.startsWith('parents-v1-')).length, 1, 'one mark that the stack implies no folder');
+  for (const layer of layers)
+    t.deepEqual(
+      readdirSync(join(layer.tar, '..'))
+        .filter((name) => !name.includes('partial') && !name.startsWith('parents-v1-'))
+        .sort(),
+      ['layer.tar', 'lock', 'tree-v1'],
+    );
+  t.is(
+    readdirSync(join(layers[1]!.tar, '..')).filter((name) => name.startsWith('parents-v1-')).length,
+    1,
+    'one mark that the stack implies no folder',
+  );
 });
 
 (BUILT ? test : test.skip)('two layers with the same first digits get links of their own', (t) => {
@@ -223,14 +256,34 @@ const UMOCI = missingImageTools();
 (BUILT ? test : test.skip)('a layer that occurs twice is mounted once, and no layers are one empty folder', (t) => {
   using user = ordinaryUser();
   const [base, upper] = [addLayer(user, LOWER), addLayer(user, UPPER)];
-  t.is(run(t, user, [base, upper, base], 'console.log((await ensureUnpacked(layers, p)).map((link) => link.slice(-12)).filter((link) => layers.some(({ diffId }) => diffId.slice(7, 19) === link)).join(" "));').trim(), [base, upper].map(({ diffId }) => diffId.slice(7, 19)).join(' '));
-  t.is(run(t, user, [], 'const folders = await ensureUnpacked(layers, p); console.log(folders.length, (await import("node:fs")).readdirSync(folders[0]).length);').trim(), '1 0');
+  t.is(
+    run(
+      t,
+      user,
+      [base, upper, base],
+      'console.log((await ensureUnpacked(layers, p)).map((link) => link.slice(-12)).filter((link) => layers.some(({ diffId }) => diffId.slice(7, 19) === link)).join(" "));',
+    ).trim(),
+    [base, upper].map(({ diffId }) => diffId.slice(7, 19)).join(' '),
+  );
+  t.is(
+    run(
+      t,
+      user,
+      [],
+      'const folders = await ensureUnpacked(layers, p); console.log(folders.length, (await import("node:fs")).readdirSync(folders[0]).length);',
+    ).trim(),
+    '1 0',
+  );
 });
 
 (BUILT ? test : test.skip)('a tree that cannot be renamed is an error of the unpacking, not of the process', (t) => {
   using user = ordinaryUser();
   const layer = addLayer(user, busyboxTar());
-  const output = run(t, user, [layer], `
+  const output = run(
+    t,
+    user,
+    [layer],
+    `
     const { existsSync, mkdirSync, readdirSync } = await import('node:fs');
     const folder = ${JSON.stringify(join(layer.tar, '..'))};
     // in its way as soon as the program works
@@ -238,7 +291,8 @@ const UMOCI = missingImageTools();
     try { await ensureUnpacked(layers, p); } catch (error) { console.log(error.code); }
     clearInterval(watch);
     console.log(readdirSync(folder).sort().join(' '));
-  `);
+  `,
+  );
   t.is(output, 'ENOTEMPTY\nlayer.tar lock tree-v1\n');
 });
 
