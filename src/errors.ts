@@ -64,6 +64,9 @@ const REFUSALS: Record<string, string> = {
   EMFILE: 'too many open files',
   ENFILE: 'too many open files in system',
   ENOMEM: 'cannot allocate memory',
+  // of a path that a person typed
+  ENAMETOOLONG: 'file name too long',
+  ELOOP: 'too many levels of symbolic links',
 };
 
 const FULL = { problem: 'no space left on device', kind: 'unsupported', fix: 'free some space on its disk' } as const;
@@ -104,6 +107,38 @@ export function databaseError(error: unknown, file?: string): HuskError | undefi
   if (!known) return undefined;
   const what = file === undefined ? 'the database' : `the database ${file}`;
   return new HuskError(`cannot use ${what}: ${known.problem} (${errstr ?? message})`, { kind: known.kind, fix: known.fix, cause: error });
+}
+
+/** Further ones that Node words otherwise than the kernel's errno(3). */
+const CAUSES: Record<string, string> = {
+  ...REFUSALS,
+  ENOENT: 'no such file or directory',
+  ENOTDIR: 'not a directory',
+  EISDIR: 'is a directory',
+  EEXIST: 'file exists',
+  EFBIG: 'file too large',
+  EIO: 'input/output error',
+  ETXTBSY: 'text file busy',
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset by peer',
+  ETIMEDOUT: 'connection timed out',
+  EHOSTUNREACH: 'no route to host',
+  ENETUNREACH: 'network is unreachable',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'temporary failure in name resolution',
+};
+
+/**
+ * Why something failed, for the end of a line that names what it was: of a system call the errno's words, without
+ * Node's code, call and path.
+ */
+export function causeOf(error: unknown): string {
+  const { code = '', syscall, message } = (error ?? {}) as { code?: string; syscall?: string; message?: string };
+  if (Object.hasOwn(CAUSES, code)) return CAUSES[code]!;
+  // Node's form: `EMLINK: too many links, link 'a' -> 'b'`
+  return syscall === undefined
+    ? (message ?? String(error))
+    : (message ?? code).replace(/^[A-Z0-9]+: /, '').replace(/, \w+(?: '.*)?$/s, '');
 }
 
 /** One line for Node's error of a system call that this host refused; undefined for any other error. */

@@ -8,6 +8,7 @@ import { INTERNAL } from './program.ts';
 const INTERNAL_PROGRAMS: Record<string, () => Promise<{ main(args: string[]): Promise<number> }>> = {
   supervisor: () => import('./supervisor/main.ts'),
   unpack: () => import('./images/layers/unpack-main.ts'),
+  'implied-parents': () => import('./images/layers/parents-main.ts'),
   'check-tree': () => import('./images/layers/check-tree-main.ts'),
   files: () => import('./container/files/main.ts'),
   'volume-copy-up': () => import('./volumes/copy-up.ts'),

@@ -1,7 +1,7 @@
 /** Where `load` and `import` read from: a file, or STDIN when it is not a terminal. */
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import type { Context } from './command.ts';
 
 /** bytes read at once */
@@ -13,7 +13,6 @@ export async function readArchive(file: string | undefined, context: Context, wh
     if (context.stdin.isTTY) throw new HuskError(`requested ${what} from stdin, but stdin is empty`, { kind: 'invalid' });
     return context.stdin;
   }
-  if (/^(?:https?|ftp):\/\//.test(file)) throw new HuskError(`${what} from a URL is not there yet: ${file}`, { kind: 'unsupported', fix: `curl -L ${file} | husk ${what} -` });
   try {
     // opened here: a missing file is told apart from a broken one
     const handle = await open(file);
@@ -24,7 +23,6 @@ export async function readArchive(file: string | undefined, context: Context, wh
     return createReadStream('', { fd: handle, highWaterMark: CHUNK });
   } catch (error) {
     if (error instanceof HuskError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new HuskError(code === 'ENOENT' ? `open ${file}: no such file or directory` : message, { kind: 'not-found', cause: error });
+    throw new HuskError(`open ${file}: ${causeOf(error)}`, { kind: 'not-found', cause: error });
   }
 }

@@ -1,4 +1,4 @@
-/** The filters of `images` and `image prune`. Pure. */
+/** The filters of `images` and `image prune`: which images are meant, and which of their names. Pure. */
 import { HuskError } from '../errors.ts';
 import type { Image } from '../images/contract.ts';
 import { parseBool } from './grammar/scalars.ts';
@@ -6,6 +6,22 @@ import { parseMoment } from './grammar/moment.ts';
 import { createdAt, splitTag } from './output/image-row.ts';
 
 const KNOWN = new Set(['dangling', 'label', 'label!', 'before', 'since', 'reference', 'until']);
+
+/**
+ * The names that `reference` filters mean, as Docker has it: an image that is asked for by one of its names is listed
+ * under that one only.
+ * Without such a filter all names.
+ */
+export function wantedNames(
+  image: Image,
+  { reference: patterns }: Record<string, string[]>,
+): Pick<Image, 'repoTags' | 'repoDigests'> {
+  if (!patterns) return image;
+  return {
+    repoTags: image.repoTags.filter((tag) => patterns.some((pattern) => matchesReference(tag, pattern))),
+    repoDigests: image.repoDigests.filter((digest) => patterns.some((pattern) => matchesDigest(digest, pattern))),
+  };
+}
 
 /** @param find looks up `before` and `since` */
 export function imageFilter(filters: Record<string, string[]>, options: { now: number; find: (reference: string) => Image }): (image: Image) => boolean {
@@ -19,7 +35,10 @@ export function imageFilter(filters: Record<string, string[]>, options: { now: n
       // labels are and-ed, the values of every other key or-ed
       for (const value of values) tests.push((image) => hasLabel(image, value) === (key === 'label'));
     } else if (key === 'reference') {
-      tests.push((image) => image.repoTags.some((tag) => values.some((pattern) => matchesReference(tag, pattern))) || image.repoDigests.some((digest) => values.some((pattern) => glob(pattern).test(digest.split('@')[0]!))));
+      tests.push((image) => {
+        const { repoTags, repoDigests } = wantedNames(image, filters);
+        return repoTags.length + repoDigests.length > 0;
+      });
     } else {
       const times = values.map((value) => (key === 'until' ? parseMoment(value, options.now) : createdAt(options.find(value))));
       tests.push((image) => times.some((time) => (key === 'since' ? createdAt(image) > time : createdAt(image) < time)));
@@ -47,6 +66,12 @@ function hasLabel(image: Image, wanted: string): boolean {
 export function matchesReference(reference: string, pattern: string): boolean {
   const expression = glob(pattern);
   return expression.test(reference) || expression.test(splitTag(reference)[0]);
+}
+
+/** of `name@sha256:…`: the name alone, or all of it */
+function matchesDigest(reference: string, pattern: string): boolean {
+  const expression = glob(pattern);
+  return expression.test(reference) || expression.test(reference.split('@')[0]!);
 }
 
 /** Go's path.Match: `*` and `?` stop at a slash, `[a-z]` */

@@ -9,6 +9,7 @@ import { parseSignal } from '../container/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { Image } from '../images/contract.ts';
 import { formatPlatform, parsePlatform, serves } from '../images/platform.ts';
+import { parseReference } from '../images/reference.ts';
 import { logAttributes } from '../logs/attributes.ts';
 import { logSettings } from '../logs/options.ts';
 import type { Isolation } from '../sandbox.ts';
@@ -86,6 +87,8 @@ async function findImage(context: EngineContext, options: CreateOptions, hooks: 
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const found = options.pull === 'always' ? undefined : context.images.find(options.image);
   if (found && (!platform || serves(found.config, platform))) return found;
+  // what is no reference can be nowhere: said instead of, not after, "unable to find"
+  if (!found) parseReference(options.image);
   if (found && options.pull === 'never')
     throw new HuskError(`image with reference ${options.image} was found but does not provide the specified platform (${formatPlatform(platform!)})`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
   if (options.pull === 'never') throw new HuskError(`No such image: ${withTag(options.image)}`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });

@@ -64,7 +64,9 @@ export async function* blobStream(options: BlobStreamOptions): AsyncGenerator<Bu
     for await (const chunk of fetched(options, () => received)) {
       // the write of one chunk overlaps with the work on the one before
       await pendingWrite;
-      pendingWrite = part?.write(chunk);
+      // appendFile writes on after a short write; a lone write() would leave a hole that the next pull blames the
+      // registry for
+      pendingWrite = part?.appendFile(chunk);
       // an unhandled rejection would end the process before the next turn sees it
       pendingWrite?.catch(() => {});
       hash.update(chunk);

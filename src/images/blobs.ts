@@ -4,7 +4,7 @@
  */
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { halfMade } from './half-made.ts';
 import { MAX_MANIFEST } from './manifest.ts';
@@ -54,7 +54,7 @@ export class Blobs {
       bytes = readFileSync(path);
     } catch (error) {
       if (error instanceof HuskError) throw error;
-      throw new HuskError(`cannot read the blob ${path}: ${(error as Error).message}`, { kind: 'corrupt', cause: error });
+      throw new HuskError(`cannot read the blob ${path}: ${causeOf(error)}`, { kind: 'corrupt', cause: error });
     }
     if (sha256(bytes) !== `sha256:${hexOf(digest)}`) throw new HuskError(`the blob ${path} does not have the digest it is named by`, { kind: 'corrupt', fix: 'remove the image and pull it again' });
     return bytes;

@@ -5,10 +5,12 @@
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { causeOf } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { readCopy } from '../state/copies.ts';
 import { imageManifest } from './archive/manifest-of.ts';
 import { Blobs, sha256 } from './blobs.ts';
+import { distinctLayers, PARENTS, stackKey } from './layers/stack.ts';
 import { parseImageConfig, parseManifest } from './manifest.ts';
 import { ImageRecords, layerFolder, layerTar, namesFile } from './records.ts';
 import { familiarReference, isDigest, parseKey } from './reference.ts';
@@ -33,8 +35,11 @@ const TREE = 'tree-v1';
 interface CheckContext {
   database: DatabaseSync;
   paths: Paths;
-  /** folders of TAR, FOLDER pairs → what is wrong with each; in the user namespace */
-  checkTrees: (pairs: { tar: string; folder: string }[]) => Promise<Map<string, string>>;
+  /**
+   * folders → what is wrong with each; in the user namespace. Several tars make the folders that a stack of layers
+   * implies
+   */
+  checkTrees: (trees: { tars: string[]; folder: string }[]) => Promise<Map<string, string>>;
   removeTree: (path: string) => Promise<void>;
 }
 
@@ -70,7 +75,7 @@ export async function* checkImages(context: CheckContext): AsyncGenerator<ImageP
         fix: again(diffId),
       };
   }
-  yield* checkTrees(whole, context);
+  yield* checkTrees(whole, records, context);
   yield* checkDisks(records, context);
   yield* checkLinks(paths);
 }
@@ -84,7 +89,7 @@ async function* checkImage(id: string, name: string, { records, blobs, database,
       blobs.get(digest);
       return undefined;
     } catch (error) {
-      return (error as Error).message.replace(/: ENOENT.*/, ': it is missing');
+      return (error as Error).message.replace(/: no such file or directory$/, ': it is missing');
     }
   };
   const configProblem = bad(id);
@@ -146,7 +151,7 @@ function layerProblem(tar: string, diffId: string): string | undefined {
   try {
     return hashFile(tar) === diffId ? undefined : `${tar} does not have its diffID`;
   } catch (error) {
-    return `${tar} cannot be read: ${(error as Error).message}`;
+    return `${tar} cannot be read: ${causeOf(error)}`;
   }
 }
 
@@ -162,10 +167,27 @@ export function hashFile(path: string): string {
   }
 }
 
-async function* checkTrees(whole: string[], { paths, checkTrees: inNamespace, removeTree }: CheckContext): AsyncGenerator<ImageProblem> {
-  const pairs = whole.map((diffId) => ({ tar: layerTar(paths, diffId), folder: join(layerFolder(paths, diffId), TREE) })).filter(({ folder }) => existsSync(folder));
-  if (pairs.length === 0) return;
-  for (const [folder, problem] of await inNamespace(pairs))
+async function* checkTrees(
+  whole: string[],
+  records: ImageRecords,
+  { paths, checkTrees: inNamespace, removeTree }: CheckContext,
+): AsyncGenerator<ImageProblem> {
+  const trees = whole.map((diffId) => ({
+    tars: [layerTar(paths, diffId)],
+    folder: join(layerFolder(paths, diffId), TREE),
+  }));
+  const isWhole = new Set(whole);
+  for (const id of records.ids()) {
+    const stack = distinctLayers(records.blobsOf(id));
+    if (stack.length < 2 || !stack.every(({ diffId }) => isWhole.has(diffId))) continue;
+    trees.push({
+      tars: stack.map(({ diffId }) => layerTar(paths, diffId)),
+      folder: join(layerFolder(paths, stack.at(-1)!.diffId), PARENTS + stackKey(stack).toString('hex')),
+    });
+  }
+  const made = trees.filter(({ folder }) => statSync(folder, { throwIfNoEntry: false })?.isDirectory());
+  if (made.length === 0) return;
+  for (const [folder, problem] of await inNamespace(made))
     yield {
       kind: 'tree',
       name: folder,

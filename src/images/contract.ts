@@ -84,16 +84,47 @@ export interface Images {
    */
   pull(reference: string, options?: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
   /** sends the image a tag names; progress as `docker push`. @throws HuskError not-found "An image does not exist locally with the tag: x" */
-  push(reference: string, options?: { onProgress?: (progress: Progress) => void; signal?: AbortSignal }): Promise<{ digest: string; size: number }>;
+  push(
+    reference: string,
+    options?: { onProgress?: (progress: Progress) => void; signal?: AbortSignal },
+  ): Promise<{ digest: string; size: number }>;
   tag(source: string, target: string): void;
   /** untags, and deletes what nothing else uses; `inUse` says which containers use an image */
-  remove(reference: string, options: { force?: boolean; noPrune?: boolean; inUse: (imageId: string) => { id: string; running: boolean }[] }): { untagged: string[]; deleted: string[] };
-  prune(options: { all: boolean; inUse: (imageId: string) => boolean; filters?: (image: Image) => boolean }): { deleted: string[]; untagged: string[]; reclaimed: number };
+  remove(
+    reference: string,
+    options: { force?: boolean; noPrune?: boolean; inUse: (imageId: string) => { id: string; running: boolean }[] },
+  ): { untagged: string[]; deleted: string[] };
+  prune(options: { all: boolean; inUse: (imageId: string) => boolean; filters?: (image: Image) => boolean }): {
+    deleted: string[];
+    untagged: string[];
+    reclaimed: number;
+  };
   /** docker-archive (with an OCI layout in it, as Docker 25 writes) */
   save(references: string[], output: NodeJS.WritableStream): Promise<void>;
-  load(input: NodeJS.ReadableStream, options?: { onProgress?: (progress: Progress) => void }): Promise<{ loaded: string[] }>;
+  /**
+   * @param options.platform loads the images of this platform only; @default this machine's where an index has several,
+   * else whatever comes
+   */
+  load(
+    input: NodeJS.ReadableStream,
+    options?: { platform?: Platform; onProgress?: (progress: Progress) => void },
+  ): Promise<{ loaded: string[] }>;
   /** a layer on top of an image, from a container; `config` is what the container was made with */
-  commit(layer: NodeJS.ReadableStream, options: { base: string; config: NonNullable<ImageConfig['config']>; createdBy?: string; reference?: string; author?: string; message?: string; changes?: string[] }): Promise<Image>;
-  /** a flat file system tar (gzip or zstd too) becomes a one-layer image */
-  import(input: NodeJS.ReadableStream, options: { reference?: string; message?: string; changes?: string[]; platform?: Platform }): Promise<Image>;
+  commit(
+    layer: NodeJS.ReadableStream,
+    options: {
+      base: string;
+      config: NonNullable<ImageConfig['config']>;
+      createdBy?: string;
+      reference?: string;
+      author?: string;
+      message?: string;
+      changes?: string[];
+    },
+  ): Promise<Image>;
+  /** a flat file system tar (gzip or zstd too), or the http(s) URL of one, becomes a one-layer image */
+  import(
+    input: NodeJS.ReadableStream | URL,
+    options: { reference?: string; message?: string; changes?: string[]; platform?: Platform },
+  ): Promise<Image>;
 }

@@ -17,7 +17,16 @@ import { sweepHalfMade } from './half-made.ts';
 import type { Pulled } from './pull.ts';
 import { ImageRecords } from './records.ts';
 import type { Reference } from './reference.ts';
-import { familiarName, familiarReference, idPrefix, isDigest, nameKey, parseReference, withDefaultTag } from './reference.ts';
+import {
+  familiarName,
+  familiarReference,
+  fullName,
+  idPrefix,
+  isDigest,
+  nameKey,
+  parseReference,
+  withDefaultTag,
+} from './reference.ts';
 import type { RemovalContext } from './removal.ts';
 import { deleteRows, discardLayers, removeImage, restoreRemoved, sweepRemoved, sweepUnreferenced } from './removal.ts';
 
@@ -94,6 +103,21 @@ export class ImageStore implements Images {
     }
     const ids = hex === undefined ? [] : this.records.idsByPrefix(hex);
     return ids.length === 1 ? { id: ids[0]! } : undefined;
+  }
+
+  /**
+   * As `#resolve`, but a bare repository stands for all that it has, as in Docker's `save`.
+   * @throws HuskError `not-found`
+   */
+  #resolveAll(text: string): { id: string; name?: string }[] {
+    const reference = parseOrUndefined(text);
+    if (reference && reference.tag === undefined && reference.digest === undefined) {
+      const named = this.records.namesOfRepository(fullName(reference));
+      if (named.length > 0) return named;
+    }
+    const found = this.#resolve(text);
+    if (!found) throw noSuchImage(text);
+    return [found];
   }
 
   // — registries —
@@ -202,18 +226,19 @@ export class ImageStore implements Images {
     for (const image of this.list()) {
       if (image.repoTags.length > 0 && !options.all) continue;
       if (options.filters && !options.filters(image)) continue;
-      const blobs = transaction(this.records.database, () => {
-        if (options.inUse(image.id)) return [];
-        result.untagged.push(...image.repoTags, ...image.repoDigests);
+      // The body may run again after room has been made on a full disk, so all that it finds is its result.
+      const gone = transaction(this.records.database, () => {
+        if (options.inUse(image.id)) return undefined;
         for (const _name of [...image.repoTags, ...image.repoDigests]) this.#event('untag', image.id, image.id, image);
         this.#event('delete', image.id, image.id, image);
-        const gone = deleteRows(this.#removal, image.id);
-        result.deleted.push(...gone.deleted);
-        result.reclaimed += gone.reclaimed;
-        return gone.blobs;
+        return deleteRows(this.#removal, image.id);
       });
-      for (const blob of blobs) this.blobs.remove(blob);
-      if (blobs.length > 0) this.records.keepNames(image.id);
+      if (!gone) continue;
+      result.untagged.push(...image.repoTags, ...image.repoDigests);
+      result.deleted.push(...gone.deleted);
+      result.reclaimed += gone.reclaimed;
+      for (const blob of gone.blobs) this.blobs.remove(blob);
+      if (gone.blobs.length > 0) this.records.keepNames(image.id);
     }
     // a pull under way has layers that no image refers to yet
     if (!this.#claims.any()) result.reclaimed += sweepUnreferenced(this.#removal);
@@ -228,12 +253,16 @@ export class ImageStore implements Images {
     const { saveImages } = await import('./archive/save.ts');
     const chosen = new Map<string, { image: Image; names: Reference[] }>();
     for (const text of references) {
-      const found = this.#resolve(text);
-      if (!found) throw noSuchImage(text);
-      const entry = chosen.get(found.id) ?? { image: this.get(found.id), names: [] };
-      const name = found.name === undefined ? undefined : parseReference(found.name);
-      if (name?.tag !== undefined) entry.names.push(name);
-      chosen.set(found.id, entry);
+      for (const found of this.#resolveAll(text)) {
+        const entry = chosen.get(found.id) ?? { image: this.get(found.id), names: [] };
+        const name = found.name === undefined ? undefined : parseReference(found.name);
+        if (
+          name?.tag !== undefined &&
+          !entry.names.some(({ tag, ...rest }) => tag === name.tag && fullName(rest) === fullName(name))
+        )
+          entry.names.push(name);
+        chosen.set(found.id, entry);
+      }
     }
     await saveImages(this.#archive(), [...chosen.values()], output);
     for (const { image } of chosen.values()) this.#event('save', image.id, image.id, image);
@@ -258,7 +287,7 @@ export class ImageStore implements Images {
     return this.get(await commitImage(this.#archive(), this.get(options.base), layer, options));
   }
 
-  async import(input: NodeJS.ReadableStream, options: Parameters<Images['import']>[1]): Promise<Image> {
+  async import(input: NodeJS.ReadableStream | URL, options: Parameters<Images['import']>[1]): Promise<Image> {
     restoreRemoved(this.#removal);
     sweepHalfMade(this.#options.paths);
     const { importImage } = await import('./archive/import.ts');
@@ -268,8 +297,9 @@ export class ImageStore implements Images {
   }
 
   #archive(): ArchiveContext {
-    const { paths, config } = this.#options;
+    const { paths, config, env = process.env } = this.#options;
     return {
+      env,
       paths,
       blobs: this.blobs,
       records: this.records,

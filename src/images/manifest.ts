@@ -164,17 +164,29 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
   if (diffIds.length > MAX_LAYERS) throw corrupt(`${what} has ${diffIds.length} diff_ids, more than ${MAX_LAYERS}`);
   if (!diffIds.every(isDigest)) throw corrupt(`${what} has a diff_id that is no sha256 digest`);
   for (const key of ['os', 'architecture', 'variant', 'created', 'author']) check(value[key], isString, what, key);
+  checkExecution(value['config'], what);
+  checkHistory(value['history'], what);
+  return withDefaults(value);
+}
+
+/** A config that was checked when it came, out of its stored text. @throws SyntaxError */
+export const readImageConfig = (text: string): ImageConfig => withDefaults(JSON.parse(text) as Json);
+
+/** What Docker takes a config to say that does not say it. */
+function withDefaults(value: Json): ImageConfig {
   // images of old tools (and of `umoci new`) may lack these; Docker takes the host's
   value['os'] ||= 'linux';
   value['architecture'] ||= 'amd64';
-  checkExecution(value['config'], what);
-  checkHistory(value['history'], what);
+  const labels = (value['config'] as Json | null | undefined)?.['Labels'] as Json | null | undefined;
+  // encoding/json reads null into an empty string
+  for (const [name, label] of Object.entries(labels ?? {})) if (label === null) labels![name] = '';
   return value as unknown as ImageConfig;
 }
 
 const isString = (value: unknown) => typeof value === 'string';
 const isStrings = (value: unknown) => Array.isArray(value) && value.every(isString);
-const isStringMap = (value: unknown) => isObject(value) && Object.values(value).every(isString);
+const isLabels = (value: unknown) =>
+  isObject(value) && Object.values(value).every((label) => label === null || isString(label));
 
 function check(value: unknown, fits: (value: unknown) => boolean, what: string, key: string): void {
   if (value !== undefined && value !== null && !fits(value)) throw corrupt(`${what} has a wrong value in ${key}`);
@@ -186,7 +198,7 @@ function checkExecution(config: unknown, what: string): void {
   for (const key of ['User', 'WorkingDir', 'StopSignal']) check(config[key], isString, what, `config.${key}`);
   for (const key of ['Env', 'Entrypoint', 'Cmd', 'Shell', 'OnBuild']) check(config[key], isStrings, what, `config.${key}`);
   for (const key of ['ExposedPorts', 'Volumes', 'Healthcheck']) check(config[key], isObject, what, `config.${key}`);
-  check(config['Labels'], isStringMap, what, 'config.Labels');
+  check(config['Labels'], isLabels, what, 'config.Labels');
   // execve(2) ends a string at NUL: "A=1\0B" would be another value here than there
   const isPassable = (list: unknown) => (list as string[]).every((item) => !item.includes('\0'));
   for (const key of ['Env', 'Entrypoint', 'Cmd', 'Shell']) check(config[key], isPassable, what, `config.${key}`);

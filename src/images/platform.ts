@@ -5,7 +5,7 @@
 import { arch } from 'node:process';
 import { HuskError } from '../errors.ts';
 import type { Platform } from './contract.ts';
-import type { IndexEntry } from './manifest.ts';
+import { DOCKER_MANIFEST, type IndexEntry, OCI_MANIFEST } from './manifest.ts';
 
 /** Node's names to Go's, where they differ */
 const NODE_ARCHITECTURES: Record<string, string> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le' };
@@ -30,16 +30,37 @@ export function normalize({ os, architecture, variant }: Platform): Platform {
   return { os: os.toLowerCase(), architecture: arch, ...(v ? { variant: v } : {}) };
 }
 
+/** What a platform of one word can be: containerd's lists of GOOS and GOARCH (platforms/database.go). */
+const SYSTEMS = new Set(
+  'aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos'.split(
+    ' ',
+  ),
+);
+const ARCHITECTURES = new Set(
+  '386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm'.split(
+    ' ',
+  ),
+);
+
 /**
  * Reads `linux/arm64/v8`, `linux/amd64`, `arm64`, `linux`.
- * @throws HuskError `invalid`
+ * @throws HuskError `invalid` with containerd's text for a word that is neither a system nor an architecture
  */
 export function parsePlatform(text: string): Platform {
   const parts = text.split('/');
   if (parts.length > 3 || !parts.every((part) => /^[A-Za-z0-9_.-]{1,64}$/.test(part)))
     throw new HuskError(`invalid platform "${text}"`, { kind: 'invalid', fix: 'write os/architecture[/variant], e.g. linux/amd64' });
   const host = hostPlatform();
-  if (parts.length === 1) return parts[0] === 'linux' ? host : normalize({ os: 'linux', architecture: parts[0]! });
+  if (parts.length === 1) {
+    const word = parts[0]!.toLowerCase();
+    if (SYSTEMS.has(word)) return { ...host, os: word };
+    const platform = normalize({ os: host.os, architecture: word });
+    if (ARCHITECTURES.has(platform.architecture)) return platform;
+    throw new HuskError(`"${text}": unknown operating system or architecture: invalid argument`, {
+      kind: 'invalid',
+      fix: 'write os/architecture[/variant], e.g. linux/amd64',
+    });
+  }
   return normalize({ os: parts[0]!, architecture: parts[1]!, ...(parts[2] ? { variant: parts[2] } : {}) });
 }
 
@@ -64,11 +85,16 @@ export function serves(have: Platform, wanted: Platform): boolean {
   return acceptable(normalize(wanted)).some((platform) => samePlatform(platform, have));
 }
 
+/** an index in an index and an artifact of another kind are no images */
+const IMAGE_TYPES: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
+
 /** The entry to pull, or undefined; attestations and entries of `unknown/unknown` never match. */
 export function chooseEntry(entries: IndexEntry[], wanted: Platform): IndexEntry | undefined {
   for (const platform of acceptable(normalize(wanted))) {
     const match = entries.find((entry) => entry.platform && samePlatform(entry.platform, platform));
     if (match) return match;
   }
-  return undefined;
+  // `platform` is optional (OCI image-spec image-index.md): an image that does not say is fit, where none says that it
+  // is
+  return entries.find((entry) => !entry.platform && IMAGE_TYPES.includes(entry.mediaType));
 }

@@ -3,7 +3,7 @@
  * record last, in one transaction. Prints nothing: progress goes to the caller in Docker's words.
  */
 import { mkdirSync } from 'node:fs';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { blobStream, removePartial } from './blob-stream.ts';
 import type { Blobs } from './blobs.ts';
@@ -221,6 +221,13 @@ function layerError(error: unknown, digest: string, signal: AbortSignal | undefi
   if (error instanceof HuskError || signal?.aborted) return error;
   const { code, message } = error as NodeJS.ErrnoException;
   if (code?.startsWith('Z_') || code?.startsWith('ZSTD_')) return new HuskError(`cannot decompress the layer ${digest}: ${message}`, { kind: 'corrupt', cause: error });
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new HuskError(`cannot store the layer ${digest}: ${message}`, { kind: 'limit', fix: 'free some space: husk image prune', cause: error });
-  return code === undefined ? error : new HuskError(`cannot store the layer ${digest}: ${message}`, { kind: 'internal', cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new HuskError(`cannot store the layer ${digest}: ${causeOf(error)}`, {
+      kind: 'limit',
+      fix: 'free some space: husk image prune',
+      cause: error,
+    });
+  return code === undefined
+    ? error
+    : new HuskError(`cannot store the layer ${digest}: ${causeOf(error)}`, { kind: 'internal', cause: error });
 }

@@ -12,6 +12,7 @@ import { writeCopy } from '../state/copies.ts';
 import { transaction } from '../state/database.ts';
 import type { Blobs } from './blobs.ts';
 import type { Image, ImageConfig, Layer } from './contract.ts';
+import { readImageConfig } from './manifest.ts';
 import { familiarReference, hexOf, parseKey } from './reference.ts';
 
 export interface NewImage {
@@ -147,6 +148,18 @@ export class ImageRecords {
     return this.#get('SELECT image_id FROM image_names WHERE name = ?', name)?.['image_id'] as string | undefined;
   }
 
+  /** @param repository `docker.io/library/alpine`. @returns its tags and digests, in their order */
+  namesOfRepository(repository: string): { id: string; name: string }[] {
+    const rows = ([':', '@'] as const).flatMap((mark) =>
+      this.#all(
+        'SELECT name, image_id FROM image_names WHERE substr(name, 1, ?) = ? ORDER BY name',
+        repository.length + 1,
+        repository + mark,
+      ),
+    );
+    return rows.map((row) => ({ id: row['image_id'] as string, name: row['name'] as string }));
+  }
+
   /** @returns ids that begin with these hex digits, at most two: more than one is ambiguous */
   idsByPrefix(hex: string): string[] {
     return this.#all('SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2', `sha256:${hex}`, `sha256:${hex}g`).map((row) => row['id'] as string);
@@ -178,7 +191,7 @@ export class ImageRecords {
 
   #config(id: string, text: string): ImageConfig {
     try {
-      return JSON.parse(text) as ImageConfig;
+      return readImageConfig(text);
     } catch (error) {
       throw new HuskError(`the record of image ${id} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
     }

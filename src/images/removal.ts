@@ -9,6 +9,7 @@ import { randomHex } from '../host/random.ts';
 import type { Paths } from '../paths.ts';
 import { transaction } from '../state/database.ts';
 import type { Blobs } from './blobs.ts';
+import { PARENTS } from './layers/stack.ts';
 import type { ImageRecords } from './records.ts';
 import { layerFolder, layerTar } from './records.ts';
 import type { Reference } from './reference.ts';
@@ -42,25 +43,21 @@ const REMOVED = 'removed-';
 
 export function removeImage(context: RemovalContext, request: RemovalRequest): { untagged: string[]; deleted: string[] } {
   const { records } = context;
-  const untagged: string[] = [];
-  let deleted: string[] = [];
   restoreRemoved(context);
-  const blobs = transaction(records.database, () => {
-    const names = untag(context, request);
-    untagged.push(...names);
+  // The body may run again after room has been made on a full disk, so all that it finds is its result.
+  const { untagged, deleted, blobs } = transaction(records.database, () => {
+    const untaggedOnly = { untagged: untag(context, request), deleted: [] as string[], blobs: [] as string[] };
     const left = records.names(request.imageId);
     // a name was given and others remain: untagging was all of it
-    if (request.name !== undefined && left.length > 0) return [];
+    if (request.name !== undefined && left.length > 0) return untaggedOnly;
     const running = request.users.find((user) => user.running);
     const stopped = request.users.find((user) => !user.running);
     if (running || stopped) {
       // the name is gone; the image stays, without one, as long as a container needs it
-      if (request.name !== undefined || request.force) return [];
+      if (request.name !== undefined || request.force) return untaggedOnly;
       throw conflict(request.imageId, `image is being used by ${running ? 'running' : 'stopped'} container ${shortId((running ?? stopped)!.id)}`, running !== undefined);
     }
-    const gone = deleteRows(context, request.imageId);
-    deleted = gone.deleted;
-    return gone.blobs;
+    return { ...untaggedOnly, ...deleteRows(context, request.imageId) };
   });
   for (const blob of blobs) context.blobs.remove(blob);
   return { untagged, deleted };
@@ -117,17 +114,19 @@ export function deleteRows({ records, paths }: RemovalContext, imageId: string):
   return { deleted: [imageId, ...layers.map(({ diffId }) => diffId).reverse()], blobs, reclaimed };
 }
 
-/** @returns whether there was a folder */
+/** @returns whether the folder is aside now; it may be since an earlier run of the same transaction */
 function setAside(paths: Paths, diffId: string): boolean {
   const folder = layerFolder(paths, diffId);
-  if (!existsSync(folder)) return false;
-  mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
   const target = join(paths.tmp, REMOVED + hexOf(diffId));
+  if (!existsSync(folder)) return existsSync(target);
+  mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
   // one that waits there already has failed to be deleted: it keeps a name of its own
   if (existsSync(target)) renameSync(target, `${target}-${randomHex(4)}`);
   renameSync(folder, target);
-  // the short link to its unpacked tree would lead nowhere
-  rmSync(join(paths.layerLinks, shortId(diffId)), { force: true });
+  // the short links to its unpacked tree, and to what lies beside it, would lead nowhere
+  const parents = readdirSync(target).filter((name) => name.startsWith(PARENTS));
+  for (const hex of [hexOf(diffId), ...parents.map((name) => name.slice(PARENTS.length))])
+    rmSync(join(paths.layerLinks, shortId(hex)), { force: true });
   return true;
 }
 
@@ -136,19 +135,20 @@ function setAside(paths: Paths, diffId: string): boolean {
  * @returns bytes of the layers' tars
  */
 export function sweepUnreferenced({ records, blobs, paths }: RemovalContext): number {
-  return transaction(records.database, () => {
+  /** bytes by diffID; kept over the runs of a transaction that runs again, for a folder is renamed once only */
+  const aside = new Map<string, number>();
+  transaction(records.database, () => {
     const referenced = records.referenced();
     for (const hex of names(paths.blobs)) if (!referenced.blobs.has(`sha256:${hex}`)) blobs.remove(`sha256:${hex}`);
-    let reclaimed = 0;
-    for (const hex of names(paths.layers)) {
-      const diffId = `sha256:${hex}`;
+    for (const diffId of new Set([...aside.keys(), ...names(paths.layers).map((hex) => `sha256:${hex}`)])) {
       if (!isDigest(diffId) || referenced.layers.has(diffId)) continue;
-      reclaimed += statSync(layerTar(paths, diffId), { throwIfNoEntry: false })?.size ?? 0;
+      if (!aside.has(diffId))
+        aside.set(diffId, statSync(layerTar(paths, diffId), { throwIfNoEntry: false })?.size ?? 0);
       records.deleteLayer(diffId);
       setAside(paths, diffId);
     }
-    return reclaimed;
   });
+  return [...aside.values()].reduce((sum, size) => sum + size, 0);
 }
 
 /**

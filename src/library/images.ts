@@ -14,13 +14,24 @@ export class ImageCollection {
   }
 
   /** @param options.platform `os/architecture[/variant]`. @throws HuskError `not-found`, `unauthorized`, `unavailable`, `corrupt`; the signal's reason */
-  async pull(reference: string, options: { platform?: string; onProgress?: (progress: PullProgress) => void; signal?: AbortSignal } = {}): Promise<Image> {
+  async pull(
+    reference: string,
+    options: { platform?: string; onProgress?: (progress: PullProgress) => void; signal?: AbortSignal } = {},
+  ): Promise<Image> {
     const { platform, ...same } = options;
     const { parsePlatform } = await import('../images/platform.ts');
-    return (await this.#engine.images.pull(reference, { ...same, platform: platform === undefined ? undefined : parsePlatform(platform) })).image;
+    return (
+      await this.#engine.images.pull(reference, {
+        ...same,
+        platform: platform === undefined ? undefined : parsePlatform(platform),
+      })
+    ).image;
   }
 
-  async push(reference: string, options: { onProgress?: (progress: PullProgress) => void; signal?: AbortSignal } = {}): Promise<{ digest: string; size: number }> {
+  async push(
+    reference: string,
+    options: { onProgress?: (progress: PullProgress) => void; signal?: AbortSignal } = {},
+  ): Promise<{ digest: string; size: number }> {
     return this.#engine.images.push(reference, options);
   }
 
@@ -54,7 +65,10 @@ export class ImageCollection {
 
   /** Those without a name that nothing uses, or `all` that no container uses. */
   prune(options: { all?: boolean } = {}): { untagged: string[]; deleted: string[]; reclaimed: number } {
-    return this.#engine.images.prune({ all: options.all === true, inUse: (id) => this.#engine.imageUsers(id).length > 0 });
+    return this.#engine.images.prune({
+      all: options.all === true,
+      inUse: (id) => this.#engine.imageUsers(id).length > 0,
+    });
   }
 
   /** A docker-archive with an OCI layout in it. */
@@ -67,8 +81,14 @@ export class ImageCollection {
     return (await this.#engine.images.load(input)).loaded;
   }
 
-  /** A file system as a tar becomes an image of one layer. @param options.changes Dockerfile instructions */
-  import(input: Readable, options: { reference?: string; message?: string; changes?: string[] } = {}): Promise<Image> {
+  /**
+   * A file system as a tar, or the http(s) URL of one, becomes an image of one layer. @param options.changes Dockerfile
+   * instructions
+   */
+  import(
+    input: Readable | URL,
+    options: { reference?: string; message?: string; changes?: string[] } = {},
+  ): Promise<Image> {
     return this.#engine.images.import(input, options);
   }
 }

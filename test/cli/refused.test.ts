@@ -7,12 +7,51 @@ import { HUSK, ordinaryUser, ROOT } from '../fixtures/user.ts';
 const built = existsSync(`${ROOT}/dist/husk-main.cjs`) ? test : test.skip;
 
 const CASES: [string, string[], NodeJS.ProcessEnv, number, RegExp][] = [
-  ['a data root that may not be written', ['ps'], { XDG_DATA_HOME: 'closed' }, 1, /^Error: cannot mkdir \S+\/closed\/husk: permission denied\n$/],
-  ['the same for run', ['run', 'box'], { XDG_DATA_HOME: 'closed' }, 125, /^Error: cannot mkdir \S+\/closed\/husk: permission denied\n\nRun/],
+  [
+    'a data root that may not be written',
+    ['ps'],
+    { XDG_DATA_HOME: 'closed' },
+    1,
+    /^Error: cannot mkdir \S+\/closed\/husk: permission denied\n$/,
+  ],
+  [
+    'the same for run',
+    ['run', 'box'],
+    { XDG_DATA_HOME: 'closed' },
+    125,
+    /^Error: cannot mkdir \S+\/closed\/husk: permission denied\n\nRun/,
+  ],
   ['no HOME', ['ps', '-q'], { HOME: undefined }, 0, /^$/],
-  ['an --env-file that is not there', ['run', '--env-file', '/no/such', 'box'], {}, 125, /^Error: open \/no\/such: no such file or directory\n/],
-  ['an --env-file that is the command\'s', ['run', '--pull=never', 'box', '--env-file=/no/such'], {}, 125, /^Error: No such image: box:latest\n/],
-  ['a --cidfile that cannot be made', ['run', '--cidfile', '/no/such/file', 'box'], {}, 125, /^Error: failed to create the container ID file \/no\/such\/file: no such file or directory\n/],
+  [
+    'an --env-file that is not there',
+    ['run', '--env-file', '/no/such', 'box'],
+    {},
+    125,
+    /^Error: open \/no\/such: no such file or directory\n/,
+  ],
+  [
+    'a name that no image can have is not looked for',
+    ['run', 'UPPER'],
+    {},
+    125,
+    /^Error: invalid reference format: repository name \(library\/UPPER\) must be lowercase\n/,
+  ],
+  ['nor with --pull=never', ['create', '--pull=never', 'a b'], {}, 125, /^Error: invalid reference format\n/],
+  ['nor pulled', ['pull', 'a b'], {}, 1, /^Error: invalid reference format\n$/],
+  [
+    "an --env-file that is the command's",
+    ['run', '--pull=never', 'box', '--env-file=/no/such'],
+    {},
+    125,
+    /^Error: No such image: box:latest\n/,
+  ],
+  [
+    'a --cidfile that cannot be made',
+    ['run', '--cidfile', '/no/such/file', 'box'],
+    {},
+    125,
+    /^Error: failed to create the container ID file \/no\/such\/file: no such file or directory\n/,
+  ],
 ];
 
 for (const [name, args, variables, status, stderr] of CASES) {

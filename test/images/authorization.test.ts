@@ -143,7 +143,7 @@ test('which hosts may be spoken to without TLS', (t) => {
   t.deepEqual(bases('h.example:5000'), ['https://h.example:5000']);
   t.deepEqual(bases('h.example:5000', { 'insecure-registries': ['h.example:5000'] }), ['https://h.example:5000 http://h.example:5000']);
   t.deepEqual(bases('h.example', { 'insecure-registries': ['h.example:5000'] }), ['https://h.example']);
-  t.deepEqual(bases('127.1.2.3:80'), ['http://127.1.2.3 https://127.1.2.3:80']);
+  t.deepEqual(bases('127.1.2.3:80'), ['https://127.1.2.3:80 http://127.1.2.3']);
   t.deepEqual(bases('127.0.0.1.example'), ['https://127.0.0.1.example']);
   t.deepEqual(bases('localhost:5000').length, 1);
   t.deepEqual(bases('docker.io', { 'registry-mirrors': ['https://m.example/base'] }), ['https://m.example', 'https://registry-1.docker.io']);

@@ -27,7 +27,34 @@ test(chooses, 'LINUX/AMD64', ['linux/amd64'], 'linux/amd64');
 test(chooses, 'linux/386', ['linux/amd64', 'linux/386'], 'linux/386');
 test(chooses, 'arm64', ['linux/amd64', 'linux/arm64'], 'linux/arm64');
 
-test('an entry without a platform is never chosen', (t) => t.is(chooseEntry([{ mediaType: '', digest: 'x', size: 0 }], parsePlatform('linux/amd64')), undefined));
+const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+test('an entry without a platform is chosen where none matches', (t) =>
+  t.is(
+    chooseEntry([entry('linux/arm64'), { mediaType: MANIFEST, digest: 'x', size: 0 }], parsePlatform('linux/amd64'))
+      ?.digest,
+    'x',
+  ));
+test('an entry that matches comes first', (t) =>
+  t.not(
+    chooseEntry([{ mediaType: MANIFEST, digest: 'x', size: 0 }, entry('linux/amd64')], parsePlatform('linux/amd64'))
+      ?.digest,
+    'x',
+  ));
+test('what is no image is never chosen', (t) =>
+  t.is(
+    chooseEntry(
+      [{ mediaType: 'application/vnd.oci.image.index.v1+json', digest: 'x', size: 0 }],
+      parsePlatform('linux/amd64'),
+    ),
+    undefined,
+  ));
+for (const word of ['bogus', 'linus', 'amd46'])
+  test(`no platform: ${word}`, (t) =>
+    void t.throws(() => parsePlatform(word), {
+      message: `"${word}": unknown operating system or architecture: invalid argument`,
+    }));
+test('a system alone is this machine under it', (t) =>
+  t.deepEqual(parsePlatform('windows'), { ...hostPlatform(), os: 'windows' }));
 test('the first of equals is chosen', (t) => t.is(chooseEntry([{ ...entry('linux/amd64'), digest: 'first' }, entry('linux/amd64')], parsePlatform('linux/amd64'))?.digest, 'first'));
 test('linux alone is this machine', (t) => t.deepEqual(parsePlatform('linux'), hostPlatform()));
 test('an image of this machine serves it', (t) => t.true(serves(hostPlatform(), hostPlatform())));

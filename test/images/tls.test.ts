@@ -1,27 +1,13 @@
 /** TLS: verified, unless the config names the host as insecure; plain HTTP only there. */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import test from 'ava';
+import { selfSigned } from '../fixtures/certificate.ts';
 import { hostileRegistry, testImage } from './hostile-registry.ts';
 import { testStore } from './store.ts';
 
 const withOpenssl = existsSync('/usr/bin/openssl') ? test.serial : test.serial.skip;
 if (!existsSync('/usr/bin/openssl')) test('TLS: skipped: openssl is not installed', (t) => t.pass());
-
-/** a certificate nobody trusts, for these loopback addresses */
-function selfSigned(): { key: string; cert: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'husk-tls-'));
-  const [key, cert] = [join(folder, 'key'), join(folder, 'cert')];
-  try {
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=husk test', '-addext', 'subjectAltName=DNS:registry.invalid,IP:127.0.0.1'], { stdio: 'ignore' });
-    return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
 
 /** every name leads to loopback */
 function resolveToLoopback(): Disposable {

@@ -1,6 +1,7 @@
 /** `husk history` */
 import type { Invocation } from '../command.ts';
 import type { Image } from '../../images/contract.ts';
+import { checkPlatforms } from '../image-platform.ts';
 import { shortId } from '../output/container-row.ts';
 import { parseFormat, writeList } from '../output/format.ts';
 import { ellipsis } from '../output/table.ts';
@@ -13,7 +14,9 @@ const HEADERS = { ID: 'IMAGE', CreatedSince: 'CREATED', CreatedAt: 'CREATED AT',
 export async function run({ flags, arguments: [reference = ''], context }: Invocation): Promise<number> {
   const format = flags.string('format');
   parseFormat(format.replace(/^table /, ''));
-  const image = (await context.engine()).images.get(reference);
+  const { images } = await context.engine();
+  await checkPlatforms(flags, images, [reference]);
+  const image = images.get(reference);
   const human = flags.bool('human');
   const rows = historyRows(image, { human, truncate: !flags.bool('no-trunc'), now: context.now() });
   writeList(rows, { format, quiet: flags.bool('quiet'), defaultTable: `{{.ID}}\t${human ? '{{.CreatedSince}}' : '{{.CreatedAt}}'}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}`, quietTemplate: '{{.ID}}', headers: HEADERS }, context.stdout);

@@ -1,12 +1,15 @@
 /** `husk images` */
 import type { Invocation } from '../command.ts';
+import type { Image } from '../../images/contract.ts';
 import { collectFilters } from '../grammar/values.ts';
-import { imageFilter } from '../image-filters.ts';
+import { imageFilter, wantedNames } from '../image-filters.ts';
+import { checkTreeFlags, writeTree } from '../output/image-tree.ts';
 import { parseFormat, writeList } from '../output/format.ts';
 import { createdAt, IMAGE_HEADERS, imageRows } from '../output/image-row.ts';
 
 export async function run({ flags, arguments: [reference], context }: Invocation): Promise<number> {
   const format = flags.string('format');
+  if (flags.bool('tree')) checkTreeFlags(flags);
   parseFormat(format.replace(/^table /, ''));
   const filters = collectFilters(flags.items<[string, string]>('filter'));
   if (reference !== undefined) (filters['reference'] ??= []).push(reference);
@@ -14,11 +17,21 @@ export async function run({ flags, arguments: [reference], context }: Invocation
   const now = context.now();
   const wanted = imageFilter(filters, { now, find: (name) => images.get(name) });
   const digests = flags.bool('digests') || /\.Digest\b/.test(format);
-  const rows = images
+  const found = images
     .list()
     .filter(wanted)
-    .sort((a, b) => createdAt(b) - createdAt(a))
-    .flatMap((image) => imageRows(image, { truncate: !flags.bool('no-trunc'), digests, now }));
+    .map((image): Image => ({ ...image, ...wantedNames(image, filters) }))
+    .sort((a, b) => createdAt(b) - createdAt(a));
+  if (flags.bool('tree')) {
+    const engine = await context.engine();
+    writeTree(
+      found.map((image) => ({ image, inUse: engine.imageUsers(image.id).length > 0 })),
+      { all: flags.bool('all') },
+      context,
+    );
+    return 0;
+  }
+  const rows = found.flatMap((image) => imageRows(image, { truncate: !flags.bool('no-trunc'), digests, now }));
   writeList(
     flags.bool('quiet') && format === '' ? [...new Map(rows.map((row) => [row['ID'], row])).values()] : rows,
     {

@@ -1,17 +1,29 @@
 /** `husk import` */
+import { HuskError } from '../../errors.ts';
 import { readArchive } from '../archive-input.ts';
 import type { Invocation } from '../command.ts';
+import { platformOf } from '../image-platform.ts';
 
 export async function run({ flags, arguments: [file, reference], context }: Invocation): Promise<number> {
-  const platform = flags.optional('platform');
-  const input = await readArchive(file, context, 'import');
+  const platform = await platformOf(flags);
+  const input = url(file) ?? (await readArchive(file, context, 'import'));
   const { images } = await context.engine();
   const image = await images.import(input, {
     reference,
     message: flags.optional('message'),
     changes: flags.list('change'),
-    platform: platform === undefined ? undefined : (await import('../../images/platform.ts')).parsePlatform(platform),
+    platform,
   });
   context.stdout.write(`${image.id}\n`);
   return 0;
+}
+
+/** As Docker: what begins with a scheme of the web is fetched; anything else is a file. */
+function url(text: string | undefined): URL | undefined {
+  if (text === undefined || !/^https?:\/\//i.test(text)) return undefined;
+  try {
+    return new URL(text);
+  } catch (error) {
+    throw new HuskError(`${text} is not a URL`, { kind: 'invalid', cause: error });
+  }
 }

@@ -2,6 +2,7 @@
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
 import type { Invocation } from '../command.ts';
+import { checkPlatforms } from '../image-platform.ts';
 import { INSPECT_REFUSAL, parseFormat } from '../output/format.ts';
 import { goJson } from '../template/json.ts';
 import { evaluate } from '../template/evaluate.ts';
@@ -30,6 +31,7 @@ export async function run({ command, flags, arguments: names, context }: Invocat
   const failures: unknown[] = [];
   for (const name of names) {
     try {
+      if (kind === 'image') await checkPlatforms(flags, engine.images, [name]);
       found.push(await inspectOne(engine, name, { kind, size: flags.has('size') && flags.bool('size') }));
     } catch (error) {
       failures.push(error);

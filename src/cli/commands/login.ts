@@ -1,13 +1,15 @@
 /** `husk login`: asks for what is missing, asks the registry, and keeps the credentials where Docker keeps them. */
 import { createInterface } from 'node:readline';
-import { readConfig } from '../../config.ts';
+import { type Config, readConfig } from '../../config.ts';
 import { HuskError } from '../../errors.ts';
 import { checkCredentials } from '../../images/registry/login.ts';
 import { storeCredentials } from '../../images/registry/credential-store.ts';
+import { findCredentials } from '../../images/registry/credentials.ts';
 import { paths } from '../../paths.ts';
 import type { Context, Invocation } from '../command.ts';
 import { registryHost } from '../registry-host.ts';
 import { rawMode } from '../session.ts';
+import { printable } from '../output/printable.ts';
 
 /** characters of a password or token typed or piped in */
 const MAX_SECRET = 64 << 10;
@@ -21,6 +23,8 @@ export async function run({ flags, arguments: [server], context }: Invocation): 
     if (username === '') throw new HuskError('the --password-stdin option requires --username to be set', { kind: 'invalid' });
     password = (await readAll(context)).replace(/\r?\n$/, '');
   } else if (password !== '') context.stderr.write('WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n');
+  const config = readConfig(context.globals.configFile ?? paths({ env: context.env }).configFile);
+  if (username === '' && password === '' && (await loginWithStored(host, config, context))) return 0;
   if ((username === '' || password === '') && !context.stdin.isTTY) throw new HuskError('cannot perform an interactive login from a non-TTY device', { kind: 'invalid', fix: 'use --username and --password-stdin' });
   if (username === '') username = (await ask('Username: ', context)).trim();
   if (username === '') throw new HuskError('username is required', { kind: 'invalid' });
@@ -29,12 +33,37 @@ export async function run({ flags, arguments: [server], context }: Invocation): 
   // `:` ends the user name in config.json and in Basic authentication (RFC 7617)
   if (username.includes(':')) throw new HuskError('a user name cannot have a colon', { kind: 'invalid' });
 
-  const config = readConfig(context.globals.configFile ?? paths({ env: context.env }).configFile);
-  await checkCredentials(host, { username, password }, { config, env: context.env });
+  await checkCredentials(host, { kind: 'password', username, password }, { config, env: context.env });
   const file = await storeCredentials(host, { username, password }, context.env);
   if (file !== undefined) context.stderr.write(`\nWARNING! Your credentials are stored unencrypted in '${file}'.\nConfigure a credential helper to remove this warning.\n\n`);
   context.stdout.write('Login Succeeded\n');
   return 0;
+}
+
+/**
+ * As Docker: who has logged in before is asked for nothing. @returns false when there is nothing stored, or it is
+ * refused
+ */
+async function loginWithStored(host: string, config: Config, { env, stdout, stderr }: Context): Promise<boolean> {
+  const stored = await findCredentials(host, { env });
+  if (!stored) return false;
+  const who = stored.kind === 'password' ? ` [Username: ${stored.username}]` : '';
+  const say = (line: string): void => void stderr.write(`${printable(line, stderr)}\n`);
+  say(`Authenticating with existing credentials...${who}`);
+  say("To login with a different account, run 'husk logout' followed by 'husk login'");
+  try {
+    await checkCredentials(host, stored, { config, env });
+  } catch (error) {
+    if (!(error instanceof HuskError)) throw error;
+    say(
+      error.kind === 'unauthorized'
+        ? 'Stored credentials invalid or expired'
+        : `Login did not succeed, error: ${error.message}`,
+    );
+    return false;
+  }
+  stdout.write('Login Succeeded\n');
+  return true;
 }
 
 async function readAll(context: Context): Promise<string> {

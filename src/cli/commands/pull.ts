@@ -1,6 +1,8 @@
 /** `husk pull` */
 import { HuskError } from '../../errors.ts';
+import { parseReference } from '../../images/reference.ts';
 import type { Invocation } from '../command.ts';
+import { platformOf } from '../image-platform.ts';
 import { printable } from '../output/printable.ts';
 import { ProgressDisplay } from '../output/progress.ts';
 import { splitTag } from '../output/image-row.ts';
@@ -10,15 +12,17 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   const named = reference.includes('@') || splitTag(reference)[1] !== '<none>';
   if (allTags && named) throw new HuskError('tag can\'t be used with --all-tags/-a', { kind: 'invalid' });
   const quiet = flags.bool('quiet');
+  // what cannot be right is told before anything is said to be done
+  parseReference(reference);
+  const platform = await platformOf(flags);
   if (!allTags && !named && !quiet) context.stdout.write('Using default tag: latest\n');
-  const platform = flags.optional('platform');
   const { images } = await context.engine();
   const display = quiet ? undefined : new ProgressDisplay(context.stdout);
   using abort = abortOnSignal();
   try {
     const { image } = await images.pull(reference, {
       allTags,
-      platform: platform === undefined ? undefined : (await import('../../images/platform.ts')).parsePlatform(platform),
+      platform,
       onProgress: (progress) => display?.show(progress),
       signal: abort.signal,
     });

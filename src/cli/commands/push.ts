@@ -1,6 +1,8 @@
 /** `husk push` */
 import { HuskError } from '../../errors.ts';
+import { parseReference } from '../../images/reference.ts';
 import type { Invocation } from '../command.ts';
+import { checkPlatforms } from '../image-platform.ts';
 import { abortOnInterrupt } from '../interrupt.ts';
 import { splitTag } from '../output/image-row.ts';
 import { printable } from '../output/printable.ts';
@@ -12,10 +14,12 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   const [repository, tag] = splitTag(reference);
   const named = tag !== '<none>';
   if (allTags && named) throw new HuskError('tag can\'t be used with --all-tags/-a', { kind: 'invalid' });
+  parseReference(reference);
   if (!allTags && !named && !quiet) context.stdout.write('Using default tag: latest\n');
   const { images } = await context.engine();
   const tags = allTags ? images.list().flatMap((image) => image.repoTags.filter((each) => splitTag(each)[0] === repository)) : [reference];
   if (tags.length === 0) throw new HuskError(`An image does not exist locally with the tag: ${reference}`, { kind: 'not-found' });
+  await checkPlatforms(flags, images, tags);
   using abort = abortOnInterrupt('the push was interrupted');
   for (const each of tags) {
     const display = quiet ? undefined : new ProgressDisplay(context.stdout);

@@ -1,6 +1,7 @@
 /** `husk rmi` */
 import type { Invocation } from '../command.ts';
 import { HuskError } from '../../errors.ts';
+import { checkPlatforms } from '../image-platform.ts';
 import { printable } from '../output/printable.ts';
 import { report } from '../report.ts';
 
@@ -10,6 +11,7 @@ export async function run({ flags, arguments: references, context }: Invocation)
   let code = 0;
   for (const reference of references) {
     try {
+      await checkPlatforms(flags, engine.images, [reference]);
       const { untagged, deleted } = engine.images.remove(reference, { force, noPrune: flags.bool('no-prune'), inUse: (id) => engine.imageUsers(id) });
       const lines = [...untagged.map((name) => `Untagged: ${name}`), ...deleted.map((id) => `Deleted: ${id}`)];
       context.stdout.write(lines.map((line) => `${printable(line, context.stdout)}\n`).join(''));

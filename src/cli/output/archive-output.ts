@@ -1,22 +1,28 @@
 /** Where `save` and `export` write: a file made beside and renamed, or STDOUT when it is not a terminal. */
-import { createWriteStream, renameSync, rmSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { accessSync, constants, createWriteStream, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { checkOutput } from '../../engine/copy/host-paths.ts';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 import type { Context } from '../command.ts';
 
 /** as Docker's: an archive has all that is in an image or a container */
 const ARCHIVE_MODE = 0o600;
 
 /** @param write puts the archive into the stream and ends it */
+/**
+ * @param write puts the archive into the stream and ends it. @throws HuskError before `write` is called, when the file
+ * cannot be made or replaced
+ */
 export async function writeArchive(file: string | undefined, context: Context, write: (output: NodeJS.WritableStream) => Promise<void>): Promise<void> {
   if (file === undefined || file === '-') {
     if (context.stdout.isTTY) throw new HuskError('cowardly refusing to save to a terminal. Use the -o flag or redirect', { kind: 'invalid' });
     await write(context.stdout as unknown as NodeJS.WritableStream);
     return;
   }
-  checkOutput(file);
-  const half = join(dirname(file), `.${basename(file)}.${process.pid}.part`);
+  assertWritable(file);
+  // A name of its own: it fits beside a file whose name has all of 255 bytes, and what a killed husk left is in
+  // nobody's way.
+  const half = join(dirname(file), `.husk-${crypto.randomUUID()}.part`);
   const stream = createWriteStream(half, { flags: 'wx', mode: ARCHIVE_MODE });
   try {
     const closed = new Promise<void>((resolve, reject) => stream.once('close', resolve).once('error', reject));
@@ -26,6 +32,23 @@ export async function writeArchive(file: string | undefined, context: Context, w
     stream.destroy();
     rmSync(half, { force: true });
     if (error instanceof HuskError) throw error;
-    throw new HuskError(`cannot write ${file}: ${(error as Error).message}`, { kind: 'invalid', cause: error });
+    throw refused(file, causeOf(error), error);
+  }
+}
+
+const refused = (file: string, cause: string, error?: unknown): HuskError =>
+  new HuskError(`cannot write ${file}: ${cause}`, { kind: 'invalid', cause: error });
+
+/** Said before an archive of gigabytes is written: renaming would fail after it. */
+function assertWritable(file: string): void {
+  try {
+    checkOutput(file);
+    // `x/` means a folder, which a file cannot become
+    if (file.endsWith('/') || statSync(file, { throwIfNoEntry: false })?.isDirectory())
+      throw refused(file, 'it is a directory');
+    accessSync(dirname(file), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    if (error instanceof HuskError) throw error;
+    throw refused(file, causeOf(error), error);
   }
 }

@@ -84,9 +84,15 @@ async function endSupervisors({ paths, stop }: CheckOptions): Promise<void> {
 }
 
 /** In the user namespace, where every file of the trees can be read. */
-async function checkTrees(pairs: { tar: string; folder: string }[]): Promise<Map<string, string>> {
+async function checkTrees(trees: { tars: string[]; folder: string }[]): Promise<Map<string, string>> {
   const { runInUserNamespace } = await import('../../rootless/namespace.ts');
-  const launched = runInUserNamespace({ program: { internal: 'check-tree', args: pairs.flatMap(({ tar, folder }) => [tar, folder]) }, stdout: 'pipe' });
+  const launched = runInUserNamespace({
+    program: {
+      internal: 'check-tree',
+      args: trees.flatMap(({ tars, folder }) => [folder, String(tars.length), ...tars]),
+    },
+    stdout: 'pipe',
+  });
   let output = '';
   launched.stdout!.setEncoding('utf8').on('data', (text: string) => (output += text));
   await launched.started;

@@ -7,6 +7,8 @@ export interface ArchiveContext {
   paths: Paths;
   blobs: Blobs;
   records: ImageRecords;
+  /** of whoever asked: proxies */
+  env: NodeJS.ProcessEnv;
   /** bytes an uncompressed layer may have */
   maxLayerSize: number;
   /** held while layers are written whose image is not recorded yet: a prune leaves them alone */

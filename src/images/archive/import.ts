@@ -9,23 +9,34 @@ import type { ArchiveContext } from './context.ts';
 import { imageManifest } from './manifest-of.ts';
 
 /** what Docker notes when nobody says --message */
-const DEFAULT_MESSAGE = 'Imported from -';
+const DEFAULT_MESSAGE = 'Imported from ';
 
 /**
  * Reference and changes are checked before the first byte is read.
  * @returns the new image's id
  * @throws HuskError `invalid` (reference, changes), `corrupt` (the tar), `limit` (max-layer-size)
  */
-export async function importImage(context: ArchiveContext, input: NodeJS.ReadableStream, { reference, message, changes = [], platform = hostPlatform() }: Parameters<Images['import']>[1]): Promise<string> {
+export async function importImage(
+  context: ArchiveContext,
+  input: NodeJS.ReadableStream | URL,
+  { reference, message, changes = [], platform = hostPlatform() }: Parameters<Images['import']>[1],
+): Promise<string> {
   const { paths, records } = context;
   const names = reference === undefined ? [] : [importName(reference)];
   const config: NonNullable<ImageConfig['config']> = {};
   applyChanges(config, changes);
   using _claim = context.claim('import');
-  const layer = await ingestLayer({ source: notEmpty(input as AsyncIterable<Uint8Array>), diffId: undefined, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize, programs: true });
+  const layer = await ingestLayer({
+    source: notEmpty(await bytesOf(input, context.env)),
+    diffId: undefined,
+    tmp: paths.tmp,
+    layersDir: paths.layers,
+    maxSize: context.maxLayerSize,
+    programs: true,
+  });
   records.recordLayer(layer);
   const created = new Date().toISOString();
-  const comment = message || DEFAULT_MESSAGE;
+  const comment = message || DEFAULT_MESSAGE + (input instanceof URL ? shownUrl(input) : '-');
   const image: ImageConfig & { comment: string } = {
     architecture: platform.architecture,
     ...(platform.variant === undefined ? {} : { variant: platform.variant }),
@@ -40,6 +51,14 @@ export async function importImage(context: ArchiveContext, input: NodeJS.Readabl
   const made = imageManifest(bytes, [layer]);
   return records.add({ config: bytes, manifest: made.bytes, layers: made.layers, names });
 }
+
+async function bytesOf(input: NodeJS.ReadableStream | URL, env: NodeJS.ProcessEnv): Promise<AsyncIterable<Uint8Array>> {
+  if (!(input instanceof URL)) return input as AsyncIterable<Uint8Array>;
+  return (await import('./download.ts')).download(input, { env });
+}
+
+/** Without its query: signed URLs carry secrets there, and the history goes with the image. */
+const shownUrl = ({ origin, pathname }: URL): string => `${origin}${pathname}`;
 
 function importName(text: string): string {
   const reference = parseReference(text);

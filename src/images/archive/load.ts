@@ -4,8 +4,8 @@
  */
 import { HuskError } from '../../errors.ts';
 import { sha256 } from '../blobs.ts';
-import type { ImageConfig, Progress } from '../contract.ts';
-import { chooseEntry, formatPlatform, hostPlatform } from '../platform.ts';
+import type { ImageConfig, Images, Platform, Progress } from '../contract.ts';
+import { chooseEntry, formatPlatform, hostPlatform, serves } from '../platform.ts';
 import { type Descriptor, type Manifest, parseImageConfig, parseManifest } from '../manifest.ts';
 import { familiarReference, hexOf, nameKey, parseReference, type Reference, shortId, withDefaultTag } from '../reference.ts';
 import { ArchiveContents, type LayerFile } from './contents.ts';
@@ -23,6 +23,7 @@ interface CheckedImage {
   config: Buffer;
   layers: LayerFile[];
   names: Reference[];
+  platform: Platform;
 }
 
 const corrupt = (message: string) => new HuskError(`invalid archive: ${message}`, { kind: 'corrupt' });
@@ -31,15 +32,23 @@ const corrupt = (message: string) => new HuskError(`invalid archive: ${message}`
  * @returns familiar references, or ids of images without one
  * @throws HuskError `corrupt`, `limit`
  */
-export async function loadImages(context: ArchiveContext, input: NodeJS.ReadableStream, { onProgress = () => {} }: { onProgress?: (progress: Progress) => void }): Promise<{ loaded: string[] }> {
+export async function loadImages(
+  context: ArchiveContext,
+  input: NodeJS.ReadableStream,
+  { platform, onProgress = () => {} }: NonNullable<Parameters<Images['load']>[1]>,
+): Promise<{ loaded: string[] }> {
   const made: string[] = [];
-  const options = { onLayer: (diffId: string) => void made.push(diffId), onProgress: reporter(onProgress) };
+  const options = { platform, onLayer: (diffId: string) => void made.push(diffId), onProgress: reporter(onProgress) };
   const claim = context.claim('load');
   try {
     const contents = await ArchiveContents.read(context, input as AsyncIterable<Uint8Array>, options);
-    const images = contents.has('manifest.json') ? await dockerImages(contents, options) : await ociImages(contents, options);
+    const images = contents.has('manifest.json')
+      ? await dockerImages(contents, options)
+      : await ociImages(contents, options);
     if (images.length === 0) throw corrupt('it has no images');
-    return { loaded: images.flatMap((image) => record(context, image)) };
+    const wanted = platform === undefined ? images : images.filter(({ platform: has }) => serves(has, platform));
+    if (wanted.length === 0) throw notProvided(platform!);
+    return { loaded: wanted.flatMap((image) => record(context, image)) };
   } finally {
     claim[Symbol.dispose]();
     // of a failed load, or of an archive with more layers than its images have
@@ -58,11 +67,19 @@ function reporter(onProgress: (progress: Progress) => void): (path: string, curr
   };
 }
 
-type LayerOptions = { onLayer: (diffId: string) => void };
+const notProvided = (platform: Platform) =>
+  new HuskError(`no image in the archive provides the specified platform (${formatPlatform(platform)})`, {
+    kind: 'not-found',
+  });
+
+interface LoadOptions {
+  onLayer: (diffId: string) => void;
+  platform: Platform | undefined;
+}
 
 // — docker-archive —
 
-async function dockerImages(contents: ArchiveContents, options: LayerOptions): Promise<CheckedImage[]> {
+async function dockerImages(contents: ArchiveContents, options: LoadOptions): Promise<CheckedImage[]> {
   const images: CheckedImage[] = [];
   for (const { config: path, layers: layerPaths, repoTags } of parseArchiveManifest(contents.json('manifest.json'))) {
     const config = contents.json(path);
@@ -71,8 +88,9 @@ async function dockerImages(contents: ArchiveContents, options: LayerOptions): P
     if (named !== undefined && named !== hexOf(id)) throw corrupt(`the config ${named} has the digest ${id}`);
     const layers: LayerFile[] = [];
     for (const layerPath of layerPaths) layers.push(await contents.layer(layerPath, options));
-    checkDiffIds(parseImageConfig(config, `the config ${id}`), layers, id);
-    images.push({ config, layers, names: repoTags.map(tagOf) });
+    const parsed = parseImageConfig(config, `the config ${id}`);
+    checkDiffIds(parsed, layers, id);
+    images.push({ config, layers, names: repoTags.map(tagOf), platform: parsed });
   }
   return images;
 }
@@ -85,7 +103,7 @@ function tagOf(text: string): Reference {
 
 // — OCI layout —
 
-async function ociImages(contents: ArchiveContents, options: LayerOptions): Promise<CheckedImage[]> {
+async function ociImages(contents: ArchiveContents, options: LoadOptions): Promise<CheckedImage[]> {
   if (!contents.has('index.json')) throw new HuskError('unrecognized image format: the archive has neither manifest.json nor index.json', { kind: 'corrupt', fix: 'to make an image of a flat file system tar: husk import' });
   const bytes = contents.json('index.json');
   const index = parseManifest(bytes, 'application/vnd.oci.image.index.v1+json', 'index.json');
@@ -95,7 +113,7 @@ async function ociImages(contents: ArchiveContents, options: LayerOptions): Prom
   for (const [position, entry] of index.manifests.entries()) {
     // a proof about another entry, not an image
     if (entry.platform?.os === 'unknown') continue;
-    const manifest = findManifest(contents, entry);
+    const manifest = findManifest(contents, entry, options.platform ?? hostPlatform());
     const name = nameOf(annotations[position] ?? {});
     const known = images.get(manifest.config.digest);
     const image = known ?? (await ociImage(contents, manifest, options));
@@ -127,18 +145,21 @@ function blob(contents: ArchiveContents, { digest, size }: Descriptor): Buffer {
   return bytes;
 }
 
-/** An index of several platforms leads to this host's; one level only, as in a registry. */
-function findManifest(contents: ArchiveContents, entry: Descriptor): Manifest {
+/** An index of several platforms leads to the one that is wanted; one level only, as in a registry. */
+function findManifest(contents: ArchiveContents, entry: Descriptor, platform: Platform): Manifest {
   const parsed = parseManifest(blob(contents, entry), entry.mediaType, `the manifest ${entry.digest}`);
   if (parsed.kind === 'manifest') return parsed;
-  const chosen = chooseEntry(parsed.manifests, hostPlatform());
-  if (!chosen) throw new HuskError(`no matching manifest for ${formatPlatform(hostPlatform())} in the index ${entry.digest}`, { kind: 'not-found' });
+  const chosen = chooseEntry(parsed.manifests, platform);
+  if (!chosen)
+    throw new HuskError(`no matching manifest for ${formatPlatform(platform)} in the index ${entry.digest}`, {
+      kind: 'not-found',
+    });
   const manifest = parseManifest(blob(contents, chosen), chosen.mediaType, `the manifest ${chosen.digest}`);
   if (manifest.kind === 'index') throw corrupt(`the index ${entry.digest} leads to another index`);
   return manifest;
 }
 
-async function ociImage(contents: ArchiveContents, manifest: Manifest, options: LayerOptions): Promise<CheckedImage> {
+async function ociImage(contents: ArchiveContents, manifest: Manifest, options: LoadOptions): Promise<CheckedImage> {
   const config = blob(contents, manifest.config);
   const layers: LayerFile[] = [];
   for (const { digest, size } of manifest.layers) {
@@ -148,8 +169,9 @@ async function ociImage(contents: ArchiveContents, manifest: Manifest, options: 
     if (found !== digest || length !== size) throw corrupt(`the blob ${digest} has ${length} bytes with the digest ${found}, its manifest says ${size}`);
     layers.push(layer);
   }
-  checkDiffIds(parseImageConfig(config, `the config ${manifest.config.digest}`), layers, manifest.config.digest);
-  return { config, layers, names: [] };
+  const parsed = parseImageConfig(config, `the config ${manifest.config.digest}`);
+  checkDiffIds(parsed, layers, manifest.config.digest);
+  return { config, layers, names: [], platform: parsed };
 }
 
 // — both —

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 import { sha256 } from '../blobs.ts';
 import type { Image, Layer } from '../contract.ts';
 import { OCI_INDEX, OCI_LAYER, OCI_MANIFEST } from '../manifest.ts';
@@ -104,7 +104,7 @@ async function* layerMember({ diffId, tar, size }: Layer): AsyncGenerator<Buffer
       yield chunk as Buffer;
     }
   } catch (error) {
-    throw new HuskError(`cannot read the layer ${diffId}: ${(error as Error).message}`, { kind: 'corrupt', cause: error });
+    throw new HuskError(`cannot read the layer ${diffId}: ${causeOf(error)}`, { kind: 'corrupt', cause: error });
   }
   if (sent !== size || `sha256:${hash.digest('hex')}` !== diffId) throw new HuskError(`the layer ${tar} does not have the digest it is named by`, { kind: 'corrupt', fix: 'remove its images and pull or load them again' });
   yield paddingOf(size);

@@ -2,17 +2,18 @@
  * An image's root disk for the VM isolation: makes the EROFS metadata once, beside the image's topmost layer (with which it goes), and
  * lists the byte ranges that are the disk. A disk that is already there costs one stat a file. Never unpacks or converts a layer.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../../errors.ts';
 import type { Paths } from '../../paths.ts';
 import type { Layer } from '../contract.ts';
+import { distinctLayers, stackKey } from '../layers/stack.ts';
 import { assertWhole } from '../layers/whole.ts';
 import { BLOCK } from './format.ts';
 
 /** The name carries the version of what the writer writes. */
-const VERSION = 'disk-v1';
+const VERSION = 'disk-v2';
 /** Also the sector size the virtual disk must have. Bytes. */
 export const SECTOR = BLOCK;
 
@@ -24,10 +25,11 @@ export interface DiskExtent {
 }
 
 /**
- * @param layers bottom first, as `Image.layers`; each a verified tar in the store
+ * @param all bottom first, as `Image.layers`; each a verified tar in the store
  * @throws HuskError `corrupt` or `limit`
  */
-export async function rootDisk(layers: readonly Layer[], paths: Pick<Paths, 'tmp'>): Promise<DiskExtent[]> {
+export async function rootDisk(all: readonly Layer[], paths: Pick<Paths, 'tmp'>): Promise<DiskExtent[]> {
+  const layers = distinctLayers(all);
   for (const layer of layers) assertWhole(layer);
   const path = diskFile(layers, paths);
   if (!existsSync(path)) await make(layers, path, paths);
@@ -41,15 +43,12 @@ export function diskFile(layers: readonly Layer[], paths: Pick<Paths, 'tmp'>): s
   const top = layers.at(-1);
   // An image without layers is an empty folder; its disk has no layer to lie beside.
   const folder = top ? join(top.tar, '..') : paths.tmp;
-  return join(folder, `${VERSION}-${keyOf(layers).toString('hex').slice(0, 32)}.erofs`);
-}
-
-function keyOf(layers: readonly Layer[]): Buffer {
-  return createHash('sha256').update(layers.map(({ diffId }) => diffId).join('\n')).digest();
+  return join(folder, `${VERSION}-${stackKey(distinctLayers(layers)).toString('hex').slice(0, 32)}.erofs`);
 }
 
 /** The same layers always make the same bytes. */
-export async function diskMetadata(layers: readonly Layer[]): Promise<Buffer> {
+export async function diskMetadata(all: readonly Layer[]): Promise<Buffer> {
+  const layers = distinctLayers(all);
   const [{ LayerTree }, { scanTar }, { writeErofs }] = await Promise.all([import('../layers/tree.ts'), import('../../tar/scan.ts'), import('./writer.ts')]);
   const fds: number[] = [];
   try {
@@ -60,7 +59,7 @@ export async function diskMetadata(layers: readonly Layer[]): Promise<Buffer> {
       scanTar(fd, (entry) => tree.add(entry));
       return { tree, size: statSync(tar).size, read: (offset: number, length: number) => readExactly(fd, offset, length, tar) };
     });
-    return writeErofs(sources, keyOf(layers).subarray(0, 16)).metadata;
+    return writeErofs(sources, stackKey(layers).subarray(0, 16)).metadata;
   } finally {
     for (const fd of fds) closeSync(fd);
   }

@@ -4,13 +4,13 @@
  * Pure but for reading odd pieces of a tar (contents.ts).
  */
 import { HuskError } from '../../errors.ts';
+import { mergeLayers, type MergedDirectory, type MergedNode } from '../layers/merge.ts';
 import type { LayerTree } from '../layers/tree.ts';
 import type { ByteString } from '../../tar/byte-string.ts';
 import type { TarEntry } from '../../tar/entry.ts';
 import { type Contents, CopiedBlocks, placeContents, type TarOnDisk } from './contents.ts';
 import { type DirectoryShape, shapeDirectory, writeDirectory } from './directory.ts';
 import { BLOCK, encodeDevice, FILE_TYPES, HOLE, INODE_SIZE, LAYOUT_CHUNKS, LAYOUT_INLINE, LAYOUT_PLAIN, MAX_BLOCKS, MAX_ROOT_NID, META_BLOCK, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, SLOT, writeInode, writeSuperBlock } from './format.ts';
-import { mergeLayers, type MergedDirectory, type MergedNode } from './merge.ts';
 import { XattrTable } from './xattrs.ts';
 
 /** The metadata ends at a page, so that what the guest reads of it is aligned on the host. Bytes. */

@@ -1,35 +1,40 @@
 /**
- * The internal program `check-tree`: compares unpacked trees with their layers' tars, as root of the user's namespace.
+ * The internal program `check-tree`: compares unpacked trees with the tars they were made from, as root of the user's
+ * namespace.
  *
- *   check-tree TAR FOLDER [TAR FOLDER]…
+ *   check-tree FOLDER COUNT TAR… [FOLDER COUNT TAR…]…
  *
+ * One TAR makes a layer's tree, several (a stack, bottom first) make the folders that the stack implies.
  * stdout: a line of JSON for each FOLDER: `{"folder", "problem"}`, the problem null where there is none.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { scanTar } from '../../tar/scan.ts';
+import { causeOf } from '../../errors.ts';
 import { checkTree } from './check-tree.ts';
-import { LayerTree } from './tree.ts';
+import { impliedParents } from './implied-parents.ts';
+import { readTree } from './parents-main.ts';
 
 export async function main(args: string[]): Promise<number> {
-  for (let index = 0; index + 1 < args.length; index += 2) {
-    const folder = args[index + 1]!;
+  for (let index = 0; index + 2 < args.length; ) {
+    const folder = args[index]!;
+    const tars = args.slice(index + 2, index + 2 + Number(args[index + 1]));
+    index += 2 + tars.length;
     let problem: string | undefined;
     try {
-      problem = check(args[index]!, folder);
+      problem = check(tars, folder);
     } catch (error) {
-      problem = `cannot be read: ${(error as Error).message}`;
+      problem = `cannot be read: ${causeOf(error)}`;
     }
     writeSync(1, `${JSON.stringify({ folder, problem: problem ?? null })}\n`);
   }
   return 0;
 }
 
-function check(path: string, folder: string): string | undefined {
-  const tar = openSync(path, 'r');
+function check(tars: string[], folder: string): string | undefined {
+  const root = tars.length === 1 ? readTree(tars[0]!).root : impliedParents(tars.map(readTree));
+  if (!root) return 'is of no use: its layers imply no folder';
+  const tar = openSync(tars[0]!, 'r');
   try {
-    const tree = new LayerTree();
-    scanTar(tar, (entry) => tree.add(entry));
-    return checkTree(tree.root, { folder, tar });
+    return checkTree(root, { folder, tar });
   } finally {
     closeSync(tar);
   }

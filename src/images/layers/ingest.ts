@@ -11,9 +11,6 @@ import { TarParser } from '../../tar/parser.ts';
 import { decompress } from './decompress.ts';
 import { LayerTree } from './tree.ts';
 
-/** bytes; `max-layer-size` of the config says otherwise */
-export const DEFAULT_MAX_LAYER_SIZE = 10 * 2 ** 30;
-
 export interface IngestOptions {
   /** compressed bytes; throws before it ends when they fail verification */
   source: AsyncIterable<Uint8Array>;
@@ -22,8 +19,8 @@ export interface IngestOptions {
   /** folder on the same file system as `layersDir` */
   tmp: string;
   layersDir: string;
-  /** bytes of the uncompressed tar: a decompression bomb stops here. @default DEFAULT_MAX_LAYER_SIZE */
-  maxSize?: number;
+  /** bytes of the uncompressed tar: a decompression bomb stops here */
+  maxSize: number;
   signal?: AbortSignal;
   /** may the source be xz or bzip2? Docker allows it to `load` and `import` */
   programs?: boolean;
@@ -35,21 +32,38 @@ export interface IngestOptions {
  * @returns bytes of the uncompressed tar, and its digest
  * @throws HuskError `corrupt` (compression, tar, digest), `limit` (maxSize); whatever the source throws
  */
-export async function ingestLayer({ source, diffId, tmp, layersDir, maxSize = DEFAULT_MAX_LAYER_SIZE, signal, programs }: IngestOptions): Promise<{ size: number; diffId: string }> {
+export async function ingestLayer({
+  source,
+  diffId,
+  tmp,
+  layersDir,
+  maxSize,
+  signal,
+  programs,
+}: IngestOptions): Promise<{ size: number; diffId: string }> {
   // Root's user namespace is another user on the host and must pass through to the layers; `recursive` gives its mode to the parents too.
   await mkdir(layersDir, { recursive: true, mode: 0o711 });
   const half = halfMade({ tmp }, 'layer');
   await mkdir(half, { mode: 0o711 });
   try {
-    const { size, digest } = await writeLayer(decompress(source, { programs }), join(half, 'layer.tar'), maxSize, signal);
-    if (diffId !== undefined && digest !== diffId) throw new HuskError(`the layer's uncompressed bytes have the digest ${digest}, its image says ${diffId}`, { kind: 'corrupt' });
+    const { size, digest } = await writeLayer(
+      decompress(source, { programs }),
+      join(half, 'layer.tar'),
+      maxSize,
+      signal,
+    );
+    if (diffId !== undefined && digest !== diffId)
+      throw new HuskError(`the layer's uncompressed bytes have the digest ${digest}, its image says ${diffId}`, {
+        kind: 'corrupt',
+      });
     const target = join(layersDir, digest.replace('sha256:', ''));
     try {
       await rename(half, target);
     } catch (error) {
       // ENOTEMPTY, EEXIST: somebody else was faster with the same bytes, or the tar there was damaged and taken away
       if (!(await stat(target).catch(() => undefined))) throw error;
-      if (!(await stat(join(target, 'layer.tar')).catch(() => undefined))) await rename(join(half, 'layer.tar'), join(target, 'layer.tar'));
+      if (!(await stat(join(target, 'layer.tar')).catch(() => undefined)))
+        await rename(join(half, 'layer.tar'), join(target, 'layer.tar'));
     }
     await syncFolder(layersDir);
     return { size, diffId: digest };

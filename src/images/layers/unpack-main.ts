@@ -15,14 +15,21 @@ import { LayerTree } from './tree.ts';
 import { writeTree } from './write-tree.ts';
 
 export async function main(args: string[]): Promise<number> {
-  process.umask(0);
-  const mapped = mappedIds(readFileSync('/proc/self/uid_map', 'latin1'), readFileSync('/proc/self/gid_map', 'latin1'));
-  try {
+  return reportingFailure(async () => {
+    const mapped = mappedHere();
     for (let index = 0; index + 1 < args.length; index += 2) {
       // A starter that is gone reads no more: the next line fails with EPIPE, and so ends what nobody would commit.
       await unpack(args[index]!, args[index + 1]!, mapped, (names) => say({ names }));
       say({ done: args[index + 1] });
     }
+  });
+}
+
+/** Runs the work of a program that writes trees, and says how it failed. @returns the exit code */
+export async function reportingFailure(work: () => Promise<void>): Promise<number> {
+  process.umask(0);
+  try {
+    await work();
     return 0;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') return 1;
@@ -32,7 +39,7 @@ export async function main(args: string[]): Promise<number> {
   }
 }
 
-function say(line: object): void {
+export function say(line: object): void {
   writeSync(1, `${JSON.stringify(line)}\n`);
 }
 
@@ -54,6 +61,10 @@ async function unpack(tar: string, folder: string, mapped: (uid: number, gid: nu
     closeSync(fd);
   }
 }
+
+/** Which owners this process' user namespace has. */
+export const mappedHere = () =>
+  mappedIds(readFileSync('/proc/self/uid_map', 'latin1'), readFileSync('/proc/self/gid_map', 'latin1'));
 
 /** @param uidMap,gidMap text of /proc/self/uid_map and gid_map, user_namespaces(7): lines of "inside outside count" */
 export function mappedIds(uidMap: string, gidMap: string): (uid: number, gid: number) => boolean {

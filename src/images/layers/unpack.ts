@@ -7,19 +7,38 @@
  * user namespace; this side never looks into an archive.
  */
 import { randomBytes } from 'node:crypto';
-import { chownSync, chmodSync, existsSync, mkdirSync, readdirSync, readlinkSync, renameSync, statSync, symlinkSync, unlinkSync } from 'node:fs';
+import {
+  type Stats,
+  chownSync,
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError, type ErrorKind } from '../../errors.ts';
 import type { Fd } from '../../host/fd.ts';
 import type { Paths } from '../../paths.ts';
+import type { IdMaps } from '../../rootless/idmap.ts';
 import type { Layer } from '../contract.ts';
+import { distinctLayers, PARENTS, stackKey } from './stack.ts';
 import { assertWhole } from './whole.ts';
 
 /** The name carries the version of what write-tree.ts writes; another version is another folder. */
 const TREE = 'tree-v1';
 const PARTIAL = `${TREE}.partial-`;
+const PARENTS_PARTIAL = 'parents.partial-';
+/** What overlay gets as the layers of an image that has none: an empty folder among the short links. */
+const NO_LAYERS = 'empty';
 /** Hex digits of a short link's name; more where two layers begin alike (which an attacker can arrange). */
 const SHORT = 12;
 const POLL_MS = 20;
@@ -36,19 +55,32 @@ type UnpackPaths = Pick<Paths, 'layers' | 'layerLinks'>;
 
 /**
  * @param layers bottom first, as `Image.layers`
- * @returns one folder a layer, topmost first, as overlay's `lowerdir=` wants them: short links below `paths.layerLinks`
+ * @returns folders, topmost first, as overlay's `lowerdir=` wants them, at least one and none twice: short links below
+ *   `paths.layerLinks`, one for each layer and one more where folders inherit their attributes
  * @throws HuskError `corrupt` for a layer that cannot be unpacked, `unsupported` for owners that have no subordinate id
  */
 export async function ensureUnpacked(layers: readonly Layer[], paths: UnpackPaths, options: UnpackOptions = {}): Promise<string[]> {
-  const missing = [...new Set(layers.map(({ diffId }) => hexOf(diffId)))].filter((hex) => !shortLink(hex, paths));
-  if (missing.length > 0) await unpackMissing(missing, layers, paths, options);
-  return layers.map(({ diffId }) => shortLink(hexOf(diffId), paths) ?? makeShortLink(hexOf(diffId), paths)).reverse();
+  const stack = distinctLayers(layers);
+  const top = stack.at(-1);
+  if (!top) return [emptyFolder(paths)];
+  const missing = stack.map(({ diffId }) => hexOf(diffId)).filter((hex) => !shortLink(hex, treeOf(hex), paths));
+  if (missing.length > 0) await unpackMissing(missing, stack, paths, options);
+  const folders = stack.map(({ diffId }) => linkTo(hexOf(diffId), treeOf(hexOf(diffId)), paths)).reverse();
+  // A single layer has nothing to inherit from.
+  if (stack.length === 1) return folders;
+  const key = stackKey(stack).toString('hex');
+  const parents = join(hexOf(top.diffId), PARENTS + key);
+  const made =
+    lstatSync(join(paths.layers, parents), { throwIfNoEntry: false }) ??
+    (await makeParents(stack, parents, paths, options.signal));
+  return made.isDirectory() ? [linkTo(key, parents, paths), ...folders] : folders;
 }
 
-/** The unpacked tree of a layer, or undefined; for callers that must not make it. */
-export function unpackedTree(diffId: string, paths: Pick<Paths, 'layers'>): string | undefined {
-  const tree = join(paths.layers, hexOf(diffId), TREE);
-  return existsSync(tree) ? tree : undefined;
+function emptyFolder({ layerLinks }: UnpackPaths): string {
+  const folder = join(layerLinks, NO_LAYERS);
+  mkdirSync(layerLinks, { recursive: true, mode: 0o711 });
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  return folder;
 }
 
 function hexOf(diffId: string): string {
@@ -57,10 +89,16 @@ function hexOf(diffId: string): string {
   return hex;
 }
 
-const linkTarget = (hex: string) => join('../layers', hex, TREE);
+/** below `paths.layers` */
+const treeOf = (hex: string) => join(hex, TREE);
+/** of a short link */
+const linkTarget = (tree: string) => join('../layers', tree);
 
-/** The link to this layer's tree, if both are there. */
-function shortLink(hex: string, { layerLinks }: UnpackPaths): string | undefined {
+const linkTo = (hex: string, tree: string, paths: UnpackPaths): string =>
+  shortLink(hex, tree, paths) ?? makeShortLink(hex, tree, paths);
+
+/** The link to this tree, if both are there. @param hex its name's digits; @param tree below `paths.layers` */
+function shortLink(hex: string, tree: string, { layerLinks }: UnpackPaths): string | undefined {
   for (let length = SHORT; length <= hex.length; length += SHORT) {
     const link = join(layerLinks, hex.slice(0, length));
     let target: string;
@@ -70,21 +108,21 @@ function shortLink(hex: string, { layerLinks }: UnpackPaths): string | undefined
       return undefined;
     }
     // Never taken on its name alone: 48 bits can be collided, and the other layer may be anybody's.
-    if (target === linkTarget(hex)) return statSync(link, { throwIfNoEntry: false }) ? link : undefined;
+    if (target === linkTarget(tree)) return statSync(link, { throwIfNoEntry: false }) ? link : undefined;
   }
   return undefined;
 }
 
-function makeShortLink(hex: string, paths: UnpackPaths): string {
+function makeShortLink(hex: string, tree: string, paths: UnpackPaths): string {
   mkdirSync(paths.layerLinks, { recursive: true, mode: 0o711 });
   for (let length = SHORT; length <= hex.length; length += SHORT) {
     const link = join(paths.layerLinks, hex.slice(0, length));
     try {
-      symlinkSync(linkTarget(hex), link);
+      symlinkSync(linkTarget(tree), link);
       return link;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      if (readlinkSync(link) === linkTarget(hex)) return link;
+      if (readlinkSync(link) === linkTarget(tree)) return link;
       // A link to a layer that is no more is taken over.
       if (!existsSync(link)) {
         unlinkSync(link);
@@ -123,10 +161,8 @@ async function unpackMissing(missing: string[], layers: readonly Layer[], paths:
 
 /** Several processes, the largest layers first, each with about the same number of bytes. */
 async function unpackClaimed(layers: Layer[], paths: UnpackPaths, signal: AbortSignal | undefined, onDone: () => void): Promise<void> {
-  const { idMaps } = await import('../../rootless/idmap.ts');
   const { removeTree } = await import('../../rootless/trees.ts');
-  const maps = idMaps();
-  const owner = maps.direct ? { uid: maps.uid[0]!.hostID, gid: maps.gid[0]!.hostID } : undefined;
+  const maker = await makerOfTrees();
   const shares = Array.from({ length: Math.min(layers.length, availableParallelism(), MAX_PROCESSES) }, () => ({ bytes: 0, layers: [] as Layer[] }));
   for (const layer of [...layers].sort((a, b) => b.size - a.size)) {
     const least = shares.reduce((a, b) => (b.bytes < a.bytes ? b : a));
@@ -137,18 +173,12 @@ async function unpackClaimed(layers: Layer[], paths: UnpackPaths, signal: AbortS
   const work = shares.map(async (share) => {
     const args: string[] = [];
     for (const layer of share.layers) {
-      const folder = join(paths.layers, hexOf(layer.diffId));
-      // What a killed unpack left; one that is still ending may write into it meanwhile, and then the next one deletes it.
-      for (const name of readdirSync(folder)) if (name.startsWith(PARTIAL)) await removeTree(join(folder, name)).catch(() => {});
-      const partial = join(folder, PARTIAL + randomBytes(6).toString('hex'));
-      mkdirSync(partial, { mode: 0o700 });
+      const partial = await newPartial(join(paths.layers, hexOf(layer.diffId)), PARTIAL, maker);
       made.push(partial);
-      // As root the namespace's root is another user: it gets the folder, and may read the tar.
-      if (owner) chownSync(partial, owner.uid, owner.gid);
-      if (owner) chmodSync(layer.tar, 0o644);
+      maker.letRead(layer.tar);
       args.push(layer.tar, partial);
     }
-    await runUnpack(args, maps, signal, (partial) => {
+    await runInternal('unpack', args, { maps: maker.maps, signal }, (partial) => {
       renameSync(partial, join(partial, '..', TREE));
       made.splice(made.indexOf(partial), 1);
       onDone();
@@ -160,28 +190,132 @@ async function unpackClaimed(layers: Layer[], paths: UnpackPaths, signal: AbortS
   if (failed) throw failed.reason;
 }
 
-async function runUnpack(args: string[], maps: import('../../rootless/idmap.ts').IdMaps, signal: AbortSignal | undefined, onDone: (partial: string) => void): Promise<void> {
+/** Who writes trees: root of the user namespace, which is another user on this host when its starter is root. */
+interface TreeMaker {
+  maps: IdMaps;
+  give(folder: string): void;
+  letRead(tar: string): void;
+}
+
+async function makerOfTrees(): Promise<TreeMaker> {
+  const { idMaps } = await import('../../rootless/idmap.ts');
+  const maps = idMaps();
+  return {
+    maps,
+    give: (folder) => maps.direct && chownSync(folder, maps.uid[0]!.hostID, maps.gid[0]!.hostID),
+    letRead: (tar) => maps.direct && chmodSync(tar, 0o644),
+  };
+}
+
+/** A new folder for the maker. The caller holds the lock of the layer's folder. */
+async function newPartial(folder: string, prefix: string, maker: TreeMaker): Promise<string> {
+  const { removeTree } = await import('../../rootless/trees.ts');
+  // What a killed maker left; one that is still ending may write into it meanwhile, and then the next one deletes it.
+  for (const name of readdirSync(folder))
+    if (name.startsWith(prefix)) await removeTree(join(folder, name)).catch(() => {});
+  const partial = join(folder, prefix + randomBytes(6).toString('hex'));
+  mkdirSync(partial, { mode: 0o700 });
+  maker.give(partial);
+  return partial;
+}
+
+/**
+ * Makes the folders that a stack implies, or the mark that it needs none. Looks at the upper layers' members first:
+ * those of the
+ * lowest, mostly the largest, are read only where one of the others implies a folder.
+ * @param parents below `paths.layers`
+ */
+async function makeParents(
+  stack: readonly Layer[],
+  parents: string,
+  paths: UnpackPaths,
+  signal: AbortSignal | undefined,
+): Promise<Stats> {
+  const [{ tryLock }, { impliesParents, impliedParents }, { readTree }, { removeTree }] = await Promise.all([
+    import('../../host/flock.ts'),
+    import('./implied-parents.ts'),
+    import('./parents-main.ts'),
+    import('../../rootless/trees.ts'),
+  ]);
+  const target = join(paths.layers, parents);
+  for (const layer of stack) assertWhole(layer);
+  const upper = stack.slice(1).map(({ tar }) => readTree(tar));
+  const areNeeded = upper.some(impliesParents) && impliedParents([readTree(stack[0]!.tar), ...upper]) !== undefined;
+  for (;;) {
+    using lock = tryLock(join(target, '..', 'lock'));
+    const made = lstatSync(target, { throwIfNoEntry: false });
+    if (made) return made;
+    if (lock) {
+      if (!areNeeded) writeFileSync(target, '');
+      else {
+        const maker = await makerOfTrees();
+        const partial = await newPartial(join(target, '..'), PARENTS_PARTIAL, maker);
+        for (const { tar } of stack) maker.letRead(tar);
+        try {
+          await runInternal(
+            'implied-parents',
+            [partial, ...stack.map(({ tar }) => tar)],
+            { maps: maker.maps, signal },
+            () => renameSync(partial, target),
+          );
+        } catch (error) {
+          await removeTree(partial).catch(() => {});
+          throw error;
+        }
+      }
+      return lstatSync(target);
+    }
+    await sleep(POLL_MS, undefined, { signal });
+  }
+}
+
+/**
+ * Runs a program that writes trees.
+ * @param onDone told of each finished folder; what it throws ends the program, and is thrown
+ */
+async function runInternal(
+  internal: 'unpack' | 'implied-parents',
+  args: string[],
+  { maps, signal }: { maps: IdMaps; signal: AbortSignal | undefined },
+  onDone: (folder: string) => void,
+): Promise<void> {
   const { runInUserNamespace } = await import('../../rootless/namespace.ts');
-  const launched = runInUserNamespace({ program: { internal: 'unpack', args }, stdout: 'pipe', maps });
+  const launched = runInUserNamespace({ program: { internal, args }, stdout: 'pipe', maps });
   const stop = () => launched.signal(9);
   signal?.addEventListener('abort', stop);
   let rest = '';
   let failure: { message: string; kind: ErrorKind; fix?: string } | undefined;
+  let refused: { error: unknown } | undefined;
   launched.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    if (refused) return;
     const lines = (rest + text).split('\n');
     rest = lines.pop()!;
-    for (const line of lines) {
-      const message = JSON.parse(line) as { done?: string; error?: typeof failure };
-      if (message.done !== undefined) onDone(message.done);
-      failure ??= message.error;
+    // An exception in a stream's listener would end this process, and with it a container's supervisor.
+    try {
+      for (const line of lines) {
+        const message = JSON.parse(line) as { done?: string; error?: typeof failure };
+        if (message.done !== undefined) onDone(message.done);
+        failure ??= message.error;
+      }
+    } catch (error) {
+      refused = { error };
+      stop();
     }
   });
   try {
     await launched.started;
-    const [{ code, signal: killed }] = await Promise.all([launched.exited, new Promise((resolve) => launched.stdout!.once('close', resolve))]);
+    const [{ code, signal: killed }] = await Promise.all([
+      launched.exited,
+      new Promise((resolve) => launched.stdout!.once('close', resolve)),
+    ]);
     signal?.throwIfAborted();
+    if (refused) throw refused.error;
     if (failure) throw new HuskError(failure.message, failure);
-    if (code !== 0) throw new HuskError(`unpacking layers ended with ${killed === undefined ? `exit status ${code}` : `signal ${killed}`}`, { kind: 'internal' });
+    if (code !== 0)
+      throw new HuskError(
+        `unpacking layers ended with ${killed === undefined ? `exit status ${code}` : `signal ${killed}`}`,
+        { kind: 'internal' },
+      );
   } finally {
     signal?.removeEventListener('abort', stop);
   }

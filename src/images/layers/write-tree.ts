@@ -24,7 +24,8 @@ const { EINVAL, EOPNOTSUPP, EPERM } = constants.errno;
 export interface WriteTreeOptions {
   /** the empty folder */
   target: number;
-  tar: host.FileMapping;
+  /** what files' contents come from; a tree of folders needs none */
+  tar: host.FileMapping | undefined;
   /** are both ids mapped in this user namespace? */
   mapped: (uid: number, gid: number) => boolean;
   /** called now and then with the number of names made since; may throw to stop */
@@ -58,16 +59,17 @@ class TreeWriter {
   }
 
   async write(root: Directory): Promise<void> {
+    let inThreads: PromiseSettledResult<void>[] = [];
     try {
       this.#children(root, this.#options.target, '');
       this.#finishDirectory(root, this.#options.target, '');
     } finally {
       // Also after a failure: threads read the mapping, which the caller takes away.
-      const results = await Promise.allSettled(this.#inThreads);
-      const failed = results.find((result) => result.status === 'rejected');
-      // eslint-disable-next-line no-unsafe-finally
-      if (failed) throw failed.reason;
+      inThreads = await Promise.allSettled(this.#inThreads);
     }
+    // Not in the `finally`: a thread's failure would hide the one that came first.
+    const failed = inThreads.find((result) => result.status === 'rejected');
+    if (failed) throw failed.reason;
   }
 
   #children(directory: Directory, fd: number, path: ByteString): void {
@@ -161,7 +163,7 @@ class TreeWriter {
 
   async #fileInThread(entry: TarEntry, fd: number, path: ByteString, plain: boolean): Promise<void> {
     try {
-      await this.#options.tar.writeInThread(fd, entry.dataOffset, entry.size, 0);
+      await this.#options.tar!.writeInThread(fd, entry.dataOffset, entry.size, 0);
       this.#finishFile(entry, fd, path, plain);
     } catch (error) {
       throw error instanceof SyscallError ? explain(error, path) : error;
@@ -182,13 +184,13 @@ class TreeWriter {
 
   #contents(entry: TarEntry, fd: number): void {
     if (!entry.sparse) {
-      if (entry.size > 0) this.#options.tar.writeTo(fd, entry.dataOffset, entry.size, 0);
+      if (entry.size > 0) this.#options.tar!.writeTo(fd, entry.dataOffset, entry.size, 0);
       return;
     }
     host.ftruncate(fd, entry.size);
     let from = entry.dataOffset;
     for (const { offset, length } of entry.sparse) {
-      this.#options.tar.writeTo(fd, from, length, offset);
+      this.#options.tar!.writeTo(fd, from, length, offset);
       from += length;
     }
   }

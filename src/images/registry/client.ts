@@ -9,6 +9,7 @@ import { HuskError } from '../../errors.ts';
 import { sha256 } from '../blobs.ts';
 import { MANIFEST_TYPES, MAX_MANIFEST } from '../manifest.ts';
 import { isDigest } from '../reference.ts';
+import { answeringBase } from './answering-base.ts';
 import { Authorization } from './authorization.ts';
 import { findCredentials } from './credentials.ts';
 import type { Endpoint } from './endpoints.ts';
@@ -182,7 +183,8 @@ export class Repository {
         const response = await this.#send(method, url, authorization === undefined ? headers : { ...headers, authorization }, request.body?.());
         if (accepts.includes(response.status)) return response;
         const text = await readBody(response, MAX_ERROR).catch(() => Buffer.alloc(0));
-        if (response.status === 401 && !answered) {
+        // asked by a host that a redirect led to, the registry's credentials would go to a realm of that host's choice
+        if (response.status === 401 && !answered && response.url.origin === base.origin) {
           answered = true;
           attempt--;
           await this.#authorization.answer(response.headers['www-authenticate'], scope, authorization);
@@ -211,23 +213,12 @@ export class Repository {
   }
 
   async #probe(): Promise<URL> {
-    const { bases } = this.#options.endpoint;
-    if (bases.length === 1) return bases[0]!;
-    let failure: unknown;
-    for (const base of bases) {
-      try {
-        const response = await this.#send('GET', new URL('v2/', base), {});
-        response.body.resume();
-        response.body.on('error', () => {});
-        // a TLS port answers plain HTTP with 400
-        if (response.status === 200 || response.status === 401) return base;
-        failure ??= new HuskError(`${this.host} is not a registry: ${base.protocol}//…/v2/ answers with status ${response.status}`, { kind: 'unavailable' });
-      } catch (error) {
-        if (this.#options.signal?.aborted) throw error;
-        failure ??= error;
-      }
-    }
-    throw failure;
+    const { endpoint, signal } = this.#options;
+    if (endpoint.bases.length === 1) return endpoint.bases[0]!;
+    const { base, response } = await answeringBase(endpoint, (url) => this.#send('GET', url, {}), signal);
+    response.body.resume();
+    response.body.on('error', () => {});
+    return base;
   }
 
   /** The registry's status in Docker's words. */

@@ -7,7 +7,8 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
+import { randomHex } from '../../host/random.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
 import { dockerConfigFile, HELPER_TIMEOUT_MS, hostOf, HUB_KEY, MAX_HELPER_OUTPUT, readDockerConfig, type DockerConfig } from './credentials.ts';
 
@@ -64,7 +65,8 @@ function write(file: string, config: DockerConfig): void {
     } catch {
       // not there yet
     }
-    const half = join(dirname(target), `.config.json.${process.pid}`);
+    // a name of its own: a killed husk may have left one, and pids come again
+    const half = join(dirname(target), `.config.json.${randomHex(8)}`);
     try {
       writeFileSync(half, `${JSON.stringify(config, undefined, '\t')}\n`, { mode: 0o600, flag: 'wx' });
       renameSync(half, target);
@@ -73,7 +75,7 @@ function write(file: string, config: DockerConfig): void {
       throw error;
     }
   } catch (error) {
-    throw new HuskError(`cannot write ${file}: ${(error as Error).message}`, { kind: 'invalid', cause: error });
+    throw new HuskError(`cannot write ${file}: ${causeOf(error)}`, { kind: 'invalid', cause: error });
   }
 }
 

@@ -8,7 +8,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
 
 export type Credentials =
@@ -45,7 +45,7 @@ export function readDockerConfig(file: string): DockerConfig {
   } catch (error) {
     if (error instanceof HuskError) throw error;
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return {};
-    throw new HuskError(`cannot read ${file}: ${(error as Error).message}`, { kind: 'invalid', cause: error });
+    throw new HuskError(`cannot read ${file}: ${causeOf(error)}`, { kind: 'invalid', cause: error });
   }
   try {
     const value: unknown = JSON.parse(text);

@@ -28,12 +28,11 @@ export interface RegistryConfig {
 }
 
 function endpointOf(host: string, config: RegistryConfig): Endpoint {
-  const loopback = isLoopback(host);
-  const insecure = loopback || (config['insecure-registries'] ?? []).includes(host);
+  const insecure = isLoopback(host) || (config['insecure-registries'] ?? []).includes(host);
   const address = host === DEFAULT_DOMAIN ? HUB_HOST : host;
   const [https, http] = [new URL(`https://${address}/`), new URL(`http://${address}/`)];
-  // on loopback plain HTTP is the rule, and asking it first leaves node:https unloaded (16 ms)
-  return { host, bases: insecure ? (loopback ? [http, https] : [https, http]) : [https], insecure };
+  // As Docker: TLS first, so that a registry that has it never gets a password in the clear.
+  return { host, bases: insecure ? [https, http] : [https], insecure };
 }
 
 /** @throws HuskError `invalid` for a mirror that is no http(s) URL */

@@ -1,40 +1,43 @@
 /** Asks a registry whether it accepts credentials, before they are kept. Source: OCI distribution-spec, `GET /v2/`. */
 import { HuskError } from '../../errors.ts';
 import { VERSION } from '../../version.ts';
+import { answeringBase } from './answering-base.ts';
 import { Authorization } from './authorization.ts';
-import type { PasswordCredentials } from './credential-store.ts';
+import type { Credentials } from './credentials.ts';
 import { endpoints, type RegistryConfig } from './endpoints.ts';
-import { readBody, Transport, TransportError, type TransportResponse } from './transport.ts';
+import { readBody, Transport, type TransportResponse } from './transport.ts';
 
 /** bytes of an answer nobody reads */
 const MAX_ANSWER = 64 << 10;
 
 /** @throws HuskError `unauthorized` with Docker's words when they are refused */
-export async function checkCredentials(host: string, credentials: PasswordCredentials, options: { config: RegistryConfig; env: NodeJS.ProcessEnv; signal?: AbortSignal }): Promise<void> {
+export async function checkCredentials(
+  host: string,
+  credentials: Credentials,
+  options: { config: RegistryConfig; env: NodeJS.ProcessEnv; signal?: AbortSignal },
+): Promise<void> {
   const { signal } = options;
   // a mirror has credentials of its own
   const endpoint = endpoints(host, { ...options.config, 'registry-mirrors': [] })[0]!;
   using transport = new Transport({ userAgent: `husk/${VERSION}`, env: options.env });
-  const authorization = new Authorization({ transport, host, insecure: endpoint.insecure, credentials: async () => ({ kind: 'password', ...credentials }), signal });
-  const ask = (base: URL, headers: Record<string, string>): Promise<TransportResponse> => transport.send({ method: 'GET', url: new URL('v2/', base), headers, unverifiedTls: endpoint.insecure, signal });
-
-  let first: { base: URL; response: TransportResponse } | undefined;
-  let failure: unknown;
-  for (const base of endpoint.bases) {
-    try {
-      first = { base, response: await ask(base, {}) };
-      break;
-    } catch (error) {
-      if (!(error instanceof TransportError)) throw error;
-      failure ??= error;
-    }
-  }
-  if (!first) throw failure;
+  const authorization = new Authorization({
+    transport,
+    host,
+    insecure: endpoint.insecure,
+    credentials: async () => credentials,
+    signal,
+  });
+  const ask = (url: URL, headers: Record<string, string>): Promise<TransportResponse> =>
+    transport.send({ method: 'GET', url, headers, unverifiedTls: endpoint.insecure, signal });
+  const first = await answeringBase(endpoint, (url) => ask(url, {}), signal);
   await readBody(first.response, MAX_ANSWER);
   // a registry that asks for nothing accepts anything, as with Docker
   if (first.response.status !== 401) return accepted(host, first.response.status);
-  const header = await refusedAsDocker(host, authorization.answer(first.response.headers['www-authenticate'], '', undefined));
-  const second = await ask(first.base, { authorization: header });
+  const header = await refusedAsDocker(
+    host,
+    authorization.answer(first.response.headers['www-authenticate'], '', undefined),
+  );
+  const second = await ask(new URL('v2/', first.base), { authorization: header });
   await readBody(second, MAX_ANSWER);
   if (second.status === 401 || second.status === 403) throw refused(host);
   accepted(host, second.status);

@@ -8,7 +8,7 @@ import type { Agent, AgentOptions, IncomingMessage, ClientRequest, RequestOption
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { createRequire } from 'node:module';
 import type { Readable } from 'node:stream';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 
 /** ms until a connection stands, and until the answer's headers are there */
 const ANSWER_TIMEOUT_MS = 30_000;
@@ -78,7 +78,10 @@ export class Transport implements Disposable {
   }
 
   /**
-   * Sends and follows redirects (of GET and HEAD). The caller reads or destroys the body.
+   * Sends and follows redirects. A request with a body is sent on within its origin only: an OAuth2 token request has a
+   * secret there.
+   * A streamed body is gone when the answer comes, so its redirect is the caller's. The caller reads or destroys the
+   * answer's body.
    * @throws TransportError, HuskError `unavailable` for redirect loops
    */
   async send(request: TransportRequest): Promise<TransportResponse> {
@@ -88,11 +91,14 @@ export class Transport implements Disposable {
       const body = await this.#exchange(url, headers, request);
       const status = body.statusCode ?? 0;
       const location = body.headers.location;
-      const follows = (request.method === 'GET' || request.method === 'HEAD') && [301, 302, 303, 307, 308].includes(status) && location !== undefined;
-      if (!follows) return { status, headers: body.headers, url, body };
+      if (location === undefined || !isFollowed(request, status)) return { status, headers: body.headers, url, body };
       body.destroy();
       if (redirects === MAX_REDIRECTS) throw new HuskError(`cannot get ${shown(request.url)}: more than ${MAX_REDIRECTS} redirects`, { kind: 'unavailable' });
       const next = redirectTarget(location, url);
+      if (next.origin !== url.origin && request.body !== undefined)
+        throw new HuskError(`${shown(url)} redirects a ${request.method} with a body to another host, ${next.host}`, {
+          kind: 'unavailable',
+        });
       if (next.origin !== url.origin) headers = withoutCredentials(headers);
       url = next;
     }
@@ -145,6 +151,14 @@ export class Transport implements Disposable {
   }
 }
 
+/**
+ * Every redirect of GET and HEAD; of other methods those that keep the method and the body (RFC 9110 §15.4.8, §15.4.9).
+ */
+function isFollowed({ method, body }: TransportRequest, status: number): boolean {
+  if (method === 'GET' || method === 'HEAD') return [301, 302, 303, 307, 308].includes(status);
+  return (status === 307 || status === 308) && (body === undefined || body instanceof Uint8Array);
+}
+
 const AGENT_OPTIONS = { keepAlive: true, maxSockets: 16, highWaterMark: SOCKET_CHUNK, readableHighWaterMark: SOCKET_CHUNK };
 
 /** Where a Location header leads. @throws HuskError for anything but http(s), and from https to http */
@@ -171,10 +185,12 @@ function withoutCredentials(headers: Record<string, string>): Record<string, str
 export const shown = (url: URL) => `${url.origin}${url.pathname}`;
 
 function failure(url: URL, error: Error): TransportError {
-  const code = (error as NodeJS.ErrnoException).code;
   // with several addresses Node throws an AggregateError whose own message is empty
-  const message = error.message || (error as AggregateError).errors?.map((each: Error) => each.message).join('; ') || code || 'failed';
-  return new TransportError(`cannot reach ${url.host}: ${message}`, error);
+  const causes = (error as Partial<AggregateError>).errors ?? [error];
+  return new TransportError(
+    `cannot reach ${url.host}: ${[...new Set(causes.map(causeOf))].join('; ') || 'failed'}`,
+    error,
+  );
 }
 
 /**
@@ -196,7 +212,7 @@ export async function readBody(response: TransportResponse, limit: number): Prom
     }
   } catch (error) {
     if (error instanceof HuskError) throw error;
-    throw new TransportError(`the answer of ${shown(response.url)} broke off: ${(error as Error).message}`, error);
+    throw new TransportError(`the answer of ${shown(response.url)} broke off: ${causeOf(error)}`, error);
   }
   return Buffer.concat(chunks, length);
 }

@@ -114,10 +114,62 @@ const IMAGE_CASES: [words: string[], stdout: string][] = [
   [['-q', '-f', 'reference=al*'], 'bbbbbbbbbbbb\n'],
   [['-q', '-f', 'reference=*/mine:v?'], 'bbbbbbbbbbbb\n'],
   [['-q', '-f', 'reference=mine'], ''],
-  [['--format', '{{.Repository}}', 'alpine'], 'alpine\nlocalhost:5000/mine\n'],
-  [['--format', '{{.Repository}}@{{.Digest}}', '-f', 'reference=alpine'], 'alpine@sha256:aaaa\nlocalhost:5000/mine@<none>\n'],
+  [['--format', '{{.Repository}}', 'alpine'], 'alpine\n'],
+  [['--format', '{{.Repository}}:{{.Tag}}', 'alpine:3'], 'alpine:3\n'],
+  [['--format', '{{.Repository}}', '-f', 'reference=*/mine:v?'], 'localhost:5000/mine\n'],
+  [['--format', '{{.Repository}}', '-f', 'reference=alpine', '-f', 'reference=debian'], 'alpine\ndebian\n'],
+  [['--format', '{{.Repository}}', 'nothing'], ''],
+  [['--format', '{{.Repository}}@{{.Digest}}', '-f', 'reference=alpine'], 'alpine@sha256:aaaa\n'],
 ];
 for (const [words, stdout] of IMAGE_CASES) test(`images ${words.join(' ')}`, async (t) => t.is((await husk(['images', ...words], { engine: imageEngine })).stdout, stdout));
+
+const TREE_HEAD = [
+  "WARNING: This is an experimental feature. The output may change and shouldn't be depended on.",
+  '                                                                Info ->  U In Use ',
+  '',
+  'IMAGE                    ID             DISK USAGE   CONTENT SIZE   EXTRA',
+];
+test('images --tree, as docker 28.2 prints what it is told', async (t) => {
+  const engine = {
+    ...imageEngine,
+    imageUsers: (id: string) => (id.startsWith('sha256:b') ? [{ id: 'x', running: false }] : []),
+  };
+  const head = TREE_HEAD.with(1, TREE_HEAD[1]!.trimStart().padStart(TREE_HEAD[3]!.length));
+  const used = ['alpine:3', 'localhost:5000/mine:v1   bbbbbbbbbbbb       7.65MB             0B     U  ', ''];
+  t.deepEqual((await husk(['images', '--tree'], { engine })).stdout.split('\n'), [...head, ...used, '']);
+  t.regex(
+    (await husk(['image', 'ls', '--tree', '-a'], { engine })).stdout,
+    /^<untagged> +cccccccccccc +7.65MB +0B +$/m,
+  );
+});
+for (const [flag, spelling] of [
+  ['-q', '--quiet'],
+  ['--no-trunc', '--no-trunc'],
+  ['--digests', '--show-digest'],
+  ['--format=x', '--format'],
+] as const) {
+  test(`images --tree ${flag} is refused as by Docker`, async (t) =>
+    t.is(
+      (await husk(['images', '--tree', flag], { engine: imageEngine })).stderr,
+      `Error: ${spelling} is not yet supported with --tree\n`,
+    ));
+}
+
+const PLATFORM_COMMANDS = [['history'], ['save'], ['push'], ['rmi'], ['image', 'inspect']];
+for (const words of PLATFORM_COMMANDS) {
+  test(`${words.join(' ')} --platform is refused for an image of another one, and bogus ones`, async (t) => {
+    const other = await husk([...words, '--platform', 'linux/arm64', 'alpine:3'], { engine: imageEngine });
+    t.regex(
+      other.stderr,
+      /^Error: image with reference alpine:3 was found but does not provide the specified platform \(linux\/arm64\)\nFix: it has linux\/amd64\n/,
+    );
+    t.is(other.code, 1);
+    t.regex(
+      (await husk([...words, '--platform', 'bogus', 'alpine:3'], { engine: imageEngine })).stderr,
+      /^Error: "bogus": unknown operating system or architecture: invalid argument\n/,
+    );
+  });
+}
 
 test('images refuses a filter it does not know', async (t) => t.regex((await husk(['images', '-f', 'foo=bar'], { engine: imageEngine })).stderr, /^Error: invalid filter 'foo'/));
 

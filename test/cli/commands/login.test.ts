@@ -1,11 +1,23 @@
 /** `login` and `logout` against a real registry with htpasswd, and with a credential helper that writes down what it is told. */
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { registryHost } from '../../../src/cli/registry-host.ts';
 import { eraseCredentials, storeCredentials } from '../../../src/images/registry/credential-store.ts';
 import { missingImageTools, startRegistry } from '../../fixtures/images.ts';
+import { type Handler, hostileRegistry, testImage } from '../../images/hostile-registry.ts';
+import { testStore } from '../../images/store.ts';
+import { selfSigned } from '../../fixtures/certificate.ts';
 import { fakeStdin, husk } from '../fake-context.ts';
 
 function folder(): { path: string; config: string; env: NodeJS.ProcessEnv } & Disposable {
@@ -34,6 +46,84 @@ real(`a registry's yes and no${missing === undefined ? '' : ` (${missing})`}`, a
   t.is((await husk(['logout', registry.host], { env })).stdout, `Removing login credentials for ${registry.host}\n`);
   t.is((await husk(['logout', registry.host], { env })).stdout, `Not logged in to ${registry.host}\n`);
   t.deepEqual(Object.keys(JSON.parse(readFileSync(place.config, 'utf8')).auths), ['other']);
+});
+
+real('who has logged in signs in with what is stored, and after a logout is nobody', async (t) => {
+  await using registry = await startRegistry({ htpasswd: { user: 'me', password: 'secret' } });
+  using place = folder();
+  const { env } = place;
+  const login = (...words: string[]) => husk(['login', ...words, registry.host], { env, stdin: fakeStdin('secret\n') });
+  t.is((await login('-u', 'me', '--password-stdin')).code, 0);
+  const again = await login();
+  t.deepEqual(again, {
+    code: 0,
+    stdout: 'Login Succeeded\n',
+    stderr:
+      "Authenticating with existing credentials... [Username: me]\nTo login with a different account, run 'husk logout' followed by 'husk login'\n",
+  });
+  writeFileSync(
+    place.config,
+    JSON.stringify({ auths: { [registry.host]: { auth: Buffer.from('me:old').toString('base64') } } }),
+  );
+  const refused = await login();
+  t.is(refused.code, 1);
+  t.regex(
+    refused.stderr,
+    /Stored credentials invalid or expired\nError: cannot perform an interactive login from a non-TTY device\n/,
+  );
+  await husk(['logout', registry.host], { env });
+  t.regex((await login()).stderr, /^Error: cannot perform an interactive login from a non-TTY device\n/);
+});
+
+test('who has logged out pulls as anybody: what is public, and nothing else', async (t) => {
+  await using open = await hostileRegistry(testImage());
+  await using closed = await hostileRegistry(testImage(), guarded(BASIC));
+  using place = folder();
+  for (const { host } of [open, closed])
+    t.is(
+      (await husk(['login', '-u', 'me', '--password-stdin', host], { env: place.env, stdin: fakeStdin('secret\n') }))
+        .code,
+      0,
+    );
+  using s = testStore({ env: place.env });
+  for (const { host } of [open, closed]) await t.notThrowsAsync(s.store.pull(`${host}/in`));
+  for (const { host } of [open, closed]) t.is((await husk(['logout', host], { env: place.env })).code, 0);
+  open.requests.length = 0;
+  await t.notThrowsAsync(s.store.pull(`${open.host}/out`));
+  await t.throwsAsync(s.store.pull(`${closed.host}/out`), { message: /no basic auth credentials/ });
+  t.is(open.seen('authorization').length, 0, 'who is not asked says nothing');
+});
+
+/** a registry that wants this user, over TLS or not */
+const guarded = (authorization: string): Handler => (request, response) => {
+  if (request.headers.authorization === authorization) return false;
+  response.writeHead(401, { 'www-authenticate': 'Basic realm="test"' }).end();
+  return true;
+};
+const BASIC = `Basic ${Buffer.from('me:secret').toString('base64')}`;
+
+(existsSync('/usr/bin/openssl') ? test : test.skip)(
+  'a loopback registry is asked over TLS first, and in clear where it has none',
+  async (t) => {
+    await using secure = await hostileRegistry(testImage(), guarded(BASIC), { tls: selfSigned() });
+    await using plain = await hostileRegistry(testImage(), guarded(BASIC));
+    for (const { host } of [secure, plain]) {
+      using place = folder();
+      const { code, stderr } = await husk(
+        ['login', '-u', 'me', '--password-stdin', host.replace('127.0.0.1', 'localhost')],
+        { env: place.env, stdin: fakeStdin('secret\n') },
+      );
+      t.is(code, 0, stderr);
+    }
+    t.deepEqual(secure.requests, ['GET /v2/', 'GET /v2/']);
+  },
+);
+
+test('what a killed login left is in nobody\'s way', async (t) => {
+  using place = folder();
+  writeFileSync(join(place.path, `.config.json.${process.pid}`), 'half');
+  t.is(await storeCredentials('h', { username: 'u', password: 'p' }, place.env), place.config);
+  t.deepEqual(readdirSync(place.path).sort(), [`.config.json.${process.pid}`, 'config.json']);
 });
 
 test('a credential helper keeps the secret, and the file never sees it', async (t) => {

@@ -241,6 +241,23 @@ test('no layers, and a layer of nothing, are an empty root', async (t) => {
   t.is(disk.metadata.readUInt32LE(1024), 0xe0f5e1e2);
 });
 
+test('a layer that occurs twice is on the disk once, and no layers are a disk of an empty folder', async (t) => {
+  const store = mkdtempSync(join(tmpdir(), 'husk-erofs-layers-'));
+  t.teardown(() => rmSync(store, { recursive: true }));
+  const layer = (name: string): Layer => {
+    mkdirSync(join(store, name));
+    const tar = join(store, name, 'layer.tar');
+    writeFileSync(tar, tarball({ name, body: name }));
+    return { diffId: `sha256:${name.repeat(64)}`, tar, size: statSync(tar).size };
+  };
+  const [a, b] = [layer('a'), layer('b')];
+  const paths = { tmp: join(store, 'tmp') };
+  const twice = await rootDisk([a, b, a], paths);
+  t.deepEqual(twice, await rootDisk([b, a], paths));
+  t.is(twice.length, 3);
+  t.deepEqual((await rootDisk([], paths)).map(({ length }) => length), [4096]);
+});
+
 test('crc32c is the kernel’s', (t) => {
   // RFC 3720 §B.4, before the final inversion
   t.is((crc32c(Buffer.from('123456789')) ^ 0xffffffff) >>> 0, 0xe3069283);

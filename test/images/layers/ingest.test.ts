@@ -15,8 +15,19 @@ class Store implements Disposable {
   readonly tmp = join(this.root, 'tmp');
   readonly layersDir = join(this.root, 'layers');
 
-  ingest(bytes: Buffer | AsyncIterable<Uint8Array>, diffId: string | undefined, options: Partial<IngestOptions> = {}) {
-    return ingestLayer({ source: Buffer.isBuffer(bytes) ? pieces(bytes) : bytes, diffId, tmp: this.tmp, layersDir: this.layersDir, ...options });
+  ingest(
+    bytes: Buffer | AsyncIterable<Uint8Array>,
+    diffId: string | undefined,
+    { maxSize = 1 << 30, ...options }: Partial<IngestOptions> = {},
+  ) {
+    return ingestLayer({
+      source: Buffer.isBuffer(bytes) ? pieces(bytes) : bytes,
+      diffId,
+      tmp: this.tmp,
+      layersDir: this.layersDir,
+      maxSize,
+      ...options,
+    });
   }
 
   tar = (diffId: string) => readFileSync(join(this.layersDir, diffId.slice(7), 'layer.tar'));

@@ -1,9 +1,11 @@
 /**
- * The layers of an image as one tree, whiteouts and opaque folders resolved as overlayfs would; the input of the EROFS writer.
- * Pure. One thing is better than in overlayfs: a folder that a layer only implies keeps the attributes lower layers gave it
- * (containerd does the same).
+ * The layers of an image as one tree, whiteouts and opaque folders resolved as overlayfs would; the input of the EROFS
+ * writer.
+ * Pure. One thing is better than in overlayfs: a folder that a layer only implies keeps the attributes that lower
+ * layers gave it, also
+ * when the layer makes it opaque (as in umoci, Podman and containerd). implied-parents.ts tells overlayfs about it.
  */
-import type { Directory, Leaf, LayerTree } from '../layers/tree.ts';
+import type { Directory, Leaf, LayerTree } from './tree.ts';
 import type { ByteString } from '../../tar/byte-string.ts';
 import type { TarEntry } from '../../tar/entry.ts';
 
@@ -11,6 +13,8 @@ export interface MergedDirectory {
   kind: 'directory';
   entry: TarEntry | undefined;
   children: Map<ByteString, MergedNode>;
+  /** The topmost layer that has this folder does not describe it; the attributes are a lower layer's. */
+  inherits: boolean;
 }
 
 /** One inode that is no folder, however many names it has. */
@@ -27,17 +31,25 @@ export type MergedNode = MergedDirectory | MergedLeaf;
 
 /** @param layers bottom first */
 export function mergeLayers(layers: readonly LayerTree[]): MergedDirectory {
-  const root: MergedDirectory = { kind: 'directory', entry: undefined, children: new Map() };
+  const root = newDirectory();
   for (const [index, layer] of layers.entries()) mergeDirectory(root, layer.root, index, new Map());
   countLinks(root);
   return root;
 }
+
+const newDirectory = (): MergedDirectory => ({
+  kind: 'directory',
+  entry: undefined,
+  children: new Map(),
+  inherits: false,
+});
 
 function mergeDirectory(target: MergedDirectory, top: Directory, layer: number, leaves: Map<Leaf, MergedLeaf>): void {
   // A loop, not recursion: paths of 4095 bytes may have two thousand folders.
   const pending: [MergedDirectory, Directory][] = [[target, top]];
   for (let next = pending.pop(); next; next = pending.pop()) {
     const [merged, directory] = next;
+    merged.inherits = directory.entry === undefined && merged.entry !== undefined;
     merged.entry = directory.entry ?? merged.entry;
     if (directory.opaque) merged.children.clear();
     for (const [name, node] of directory.children) {
@@ -52,7 +64,7 @@ function mergeDirectory(target: MergedDirectory, top: Directory, layer: number, 
         merged.children.set(name, leaf);
       } else {
         const below = merged.children.get(name);
-        const child: MergedDirectory = below?.kind === 'directory' && !node.opaque ? below : { kind: 'directory', entry: undefined, children: new Map() };
+        const child = below?.kind === 'directory' ? below : newDirectory();
         if (child !== below) merged.children.set(name, child);
         pending.push([child, node]);
       }

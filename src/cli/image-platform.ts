@@ -1,0 +1,33 @@
+/**
+ * `--platform` of the commands about images that are here. husk keeps one platform of an image, so the flag chooses
+ * nothing: it says
+ * which platform the image must have.
+ */
+import { HuskError } from '../errors.ts';
+import type { Images, Platform } from '../images/contract.ts';
+import type { FlagSet } from './grammar/flag-set.ts';
+
+/** @returns undefined when the flag was not given. @throws HuskError `invalid` */
+export async function platformOf(flags: FlagSet): Promise<Platform | undefined> {
+  const text = flags.has('platform') ? flags.optional('platform') : undefined;
+  return text === undefined || text === '' ? undefined : (await import('../images/platform.ts')).parsePlatform(text);
+}
+
+/** @throws HuskError `not-found` with Docker's text, naming the first of these images that is of another platform */
+export async function checkPlatforms(
+  flags: FlagSet,
+  images: Pick<Images, 'get'>,
+  references: readonly string[],
+): Promise<void> {
+  const platform = await platformOf(flags);
+  if (!platform) return;
+  const { formatPlatform, serves } = await import('../images/platform.ts');
+  for (const reference of references) {
+    const { config } = images.get(reference);
+    if (serves(config, platform)) continue;
+    throw new HuskError(
+      `image with reference ${reference} was found but does not provide the specified platform (${formatPlatform(platform)})`,
+      { kind: 'not-found', fix: `it has ${formatPlatform(config)}` },
+    );
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * The internal program `implied-parents`: runs as root of the user's namespace and writes out the folders that a stack
+ * of layers
+ * implies (implied-parents.ts).
+ *
+ *   implied-parents FOLDER TAR [TAR]…     FOLDER is new and empty, the tars are the stack's, bottom first
+ *
+ * It says what `unpack` says (unpack-main.ts), and commits nothing either.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { closeFd, openFolder, syncfs } from '../../host/files.ts';
+import { scanTar } from '../../tar/scan.ts';
+import { impliedParents } from './implied-parents.ts';
+import { LayerTree } from './tree.ts';
+import { mappedHere, reportingFailure, say } from './unpack-main.ts';
+import { writeTree } from './write-tree.ts';
+
+export async function main([folder = '', ...tars]: string[]): Promise<number> {
+  return reportingFailure(async () => {
+    const root = impliedParents(tars.map(readTree));
+    const target = openFolder(folder);
+    try {
+      if (root) await writeTree(root, { target, tar: undefined, mapped: mappedHere() });
+      syncfs(target);
+    } finally {
+      closeFd(target);
+    }
+    say({ done: folder });
+  });
+}
+
+/** @param path of a layer's tar */
+export function readTree(path: string): LayerTree {
+  const tree = new LayerTree();
+  const fd = openSync(path, 'r');
+  try {
+    scanTar(fd, (entry) => tree.add(entry));
+  } finally {
+    closeSync(fd);
+  }
+  return tree;
+}
