@@ -1,17 +1,20 @@
 /** `husk volume ls` */
+import { configuredFormat } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
 import { collectFilters } from '../grammar/values.ts';
-import { parseFormat, writeList } from '../output/format.ts';
+import { labelsText } from '../output/container-row.ts';
+import { checkFormat, writeList } from '../output/format.ts';
 
 const HEADERS = { Name: 'VOLUME NAME', Driver: 'DRIVER', Scope: 'SCOPE', Mountpoint: 'MOUNTPOINT', Labels: 'LABELS', Links: 'LINKS', Size: 'SIZE' };
 
 export async function run({ flags, context }: Invocation): Promise<number> {
-  const format = flags.string('format');
-  parseFormat(format.replace(/^table /, ''));
+  const quiet = flags.bool('quiet');
+  const format = flags.string('format') || (quiet ? '' : configuredFormat('volumesFormat', context.env));
+  checkFormat(format);
   const volumes = await (await context.engine()).volumes();
   const rows = volumes.list(collectFilters(flags.items<[string, string]>('filter'))).map(({ name, driver, labels, mountpoint }) => ({
     Driver: driver,
-    Labels: Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(','),
+    Labels: labelsText(labels),
     // sizes cost a walk; Docker shows them in `system df` alone
     Availability: 'N/A',
     Group: 'N/A',
@@ -23,6 +26,6 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     Size: 'N/A',
     Label: (key: string) => labels[key] ?? '',
   }));
-  writeList(rows, { format, quiet: flags.bool('quiet'), defaultTable: '{{.Driver}}\t{{.Name}}', quietTemplate: '{{.Name}}', headers: HEADERS }, context.stdout);
+  writeList(rows, { format, quiet, defaultTable: '{{.Driver}}\t{{.Name}}', quietTemplate: '{{.Name}}', raw: { template: 'name: {{.Name}}\ndriver: {{.Driver}}\n', quiet: 'name: {{.Name}}' }, headers: HEADERS, rowType: '*formatter.volumeContext' }, context.stdout);
   return 0;
 }

@@ -1,7 +1,12 @@
 /** What templates may call: Go's functions and Docker's. Pure. A thrown Error becomes `error calling NAME: …`. */
-import { goJson } from './json.ts';
+import { nameOfType } from './go-types.ts';
+import { entriesOf, entryOf, GoValue, indirect, isNil, itemsOf, underlying, view } from './go-value.ts';
+import { goJson, goRowJson } from './json.ts';
 import { formatValue, sprint, sprintf } from './printf.ts';
 import { isObject, isTrue, typeName } from './values.ts';
+
+/** What Go finds before it calls a function: told without "error calling". */
+export class WrongType extends Error {}
 
 export interface TemplateFunction {
   minimum: number;
@@ -17,63 +22,81 @@ export const MAX_TEXT = 64 << 20;
 const fixed = (count: number, call: (...values: never[]) => unknown, strings: readonly number[] = []): TemplateFunction => ({ minimum: count, maximum: count, call, strings });
 const any = (minimum: number, call: (...values: never[]) => unknown, strings: readonly number[] = []): TemplateFunction => ({ minimum, maximum: Number.POSITIVE_INFINITY, call, strings });
 
-function length(value: unknown): number {
-  if (value === null || value === undefined) throw new Error('len of nil pointer');
+function length(item: unknown): number {
+  if (item === null || item === undefined) throw new Error('len of nil pointer');
+  const value = underlying(indirect(item));
   if (typeof value === 'string') return Buffer.byteLength(value);
-  if (Array.isArray(value)) return value.length;
-  if (value instanceof Map) return value.size;
+  const members = itemsOf(value) ?? entriesOf(value);
+  if (members) return members.length;
+  if (value instanceof GoValue && value.type.kind === 'pointer') throw new Error('len of nil pointer');
   if (isObject(value)) return Object.keys(value).length;
   throw new Error(`len of type ${typeName(value)}`);
 }
 
 function index(item: unknown, ...keys: unknown[]): unknown {
   if (item === null || item === undefined) throw new Error('index of untyped nil');
-  let value = item;
+  let found: unknown = item;
   for (const key of keys) {
-    if (Array.isArray(value) || typeof value === 'string') {
-      if (typeof key !== 'number' || !Number.isInteger(key)) throw new Error(key === null || key === undefined ? 'cannot index slice/array with nil' : `cannot index slice/array with type ${typeName(key)}`);
-      const size: number = typeof value === 'string' ? Buffer.byteLength(value) : value.length;
-      if (key < 0 || key >= size) throw new Error(`index out of range: ${key}`);
-      value = typeof value === 'string' ? Buffer.from(value)[key] : value[key];
+    const value = underlying(indirect(found));
+    const items = itemsOf(value);
+    if (items) found = items[checkedIndex(key, items.length - 1)];
+    else if (typeof value === 'string') found = Buffer.from(value)[checkedIndex(key, Buffer.byteLength(value) - 1)];
+    else if (value === null || value === undefined || (value instanceof GoValue && value.type.kind === 'pointer')) throw new Error('index of nil pointer');
+    else if (value instanceof GoValue && value.type.kind === 'map') {
+      const keyType = value.type.key.name ?? 'string';
+      if (typeName(key) !== keyType) throw new Error(`value has type ${typeName(key)}; should be ${keyType}`);
+      found = entryOf(value, String(underlying(key)));
+      // the zero value of what the map holds
+      if (found === undefined) found = view(value.type.of, undefined);
     } else if (value instanceof Map || isObject(value)) {
       if (typeof key !== 'string') throw new Error(`value has type ${typeName(key)}; should be string`);
-      value = value instanceof Map ? value.get(key) : Object.hasOwn(value, key) ? value[key] : undefined;
-    } else if (value === null || value === undefined) {
-      throw new Error('index of nil pointer');
-    } else {
-      throw new Error(`can't index item of type ${typeName(value)}`);
-    }
+      found = value instanceof Map ? value.get(key) : Object.hasOwn(value, key) ? value[key] : undefined;
+    } else throw new Error(`can't index item of type ${typeName(value)}`);
   }
-  return value;
+  return found;
+}
+
+function checkedIndex(key: unknown, last: number): number {
+  if (typeof key !== 'number' || !Number.isInteger(key)) throw new Error(key === null || key === undefined ? 'cannot index slice/array with nil' : `cannot index slice/array with type ${typeName(key)}`);
+  if (key < 0 || key > last) throw new Error(`index out of range: ${key}`);
+  return key;
 }
 
 function slice(item: unknown, ...bounds: unknown[]): unknown {
   if (item === null || item === undefined) throw new Error('slice of untyped nil');
-  if (typeof item !== 'string' && !Array.isArray(item)) throw new Error(`can't slice item of type ${typeName(item)}`);
-  if (typeof item === 'string' && bounds.length === 3) throw new Error('cannot 3-index slice a string');
-  const size = typeof item === 'string' ? Buffer.byteLength(item) : item.length;
-  const [from, to] = [0, 1].map((position) => {
-    const bound = bounds[position] ?? (position === 0 ? 0 : size);
-    if (typeof bound !== 'number' || !Number.isInteger(bound)) throw new Error(`cannot index slice/array with type ${typeName(bound)}`);
-    if (bound < 0 || bound > size) throw new Error(`index out of range: ${bound}`);
-    return bound;
-  }) as [number, number];
+  const value = underlying(item);
+  const items = itemsOf(value);
+  if (typeof value !== 'string' && !items) throw new Error(`can't slice item of type ${typeName(value)}`);
+  if (typeof value === 'string' && bounds.length === 3) throw new Error('cannot 3-index slice a string');
+  const size = items ? items.length : Buffer.byteLength(value as string);
+  const from = checkedIndex(bounds[0] ?? 0, size);
+  const to = checkedIndex(bounds[1] ?? size, size);
   if (from > to) throw new Error(`invalid slice index: ${from} > ${to}`);
-  return typeof item === 'string' ? Buffer.from(item).subarray(from, to).toString() : item.slice(from, to);
+  if (typeof value === 'string') return Buffer.from(value).subarray(from, to).toString();
+  return value instanceof GoValue ? new GoValue(value.type, ((value.json ?? []) as unknown[]).slice(from, to)) : items!.slice(from, to);
 }
 
 type Kind = 'bool' | 'number' | 'string' | 'nil' | 'other';
 const kindOf = (value: unknown): Kind => (value === null || value === undefined ? 'nil' : typeof value === 'boolean' ? 'bool' : typeof value === 'number' ? 'number' : typeof value === 'string' ? 'string' : 'other');
 
-function equal(a: unknown, b: unknown): boolean {
+function equal(one: unknown, other: unknown): boolean {
+  const [a, b] = [underlying(one), underlying(other)];
   const [left, right] = [kindOf(a), kindOf(b)];
-  if (left === 'nil' || right === 'nil') return left === right;
+  const [leftNil, rightNil] = [isNilValue(a), isNilValue(b)];
+  if (left === 'nil' || right === 'nil') return leftNil && rightNil;
   if (left !== right) throw new Error('incompatible types for comparison');
-  if (left === 'other') throw new Error(`non-comparable type ${formatValue(a)}: ${typeName(a)}`);
-  return a === b;
+  if (left !== 'other') return a === b;
+  if (typeName(a) !== typeName(b)) throw new Error(`non-comparable types ${formatValue(a)}: ${typeName(a)}, ${typeName(b)}: ${formatValue(b)}`);
+  if (leftNil || rightNil) return leftNil === rightNil;
+  // two pointers are the same only where they are one
+  if (a instanceof GoValue && a.type.kind === 'pointer') return a.json === (b as GoValue).json;
+  throw new Error(`non-comparable type ${formatValue(a)}: ${typeName(a)}`);
 }
 
-function compare(a: unknown, b: unknown): number {
+const isNilValue = (value: unknown): boolean => value === null || value === undefined || (value instanceof GoValue && isNil(value));
+
+function compare(one: unknown, other: unknown): number {
+  const [a, b] = [underlying(one), underlying(other)];
   const [left, right] = [kindOf(a), kindOf(b)];
   if (left === 'bool' || left === 'other' || left === 'nil') throw new Error('invalid type for comparison');
   if (left !== right) throw new Error('incompatible types for comparison');
@@ -114,14 +137,16 @@ export const FUNCTIONS: Record<string, TemplateFunction> = {
   le: fixed(2, (a: unknown, b: unknown) => compare(a, b) <= 0),
   gt: fixed(2, (a: unknown, b: unknown) => compare(a, b) > 0),
   ge: fixed(2, (a: unknown, b: unknown) => compare(a, b) >= 0),
-  json: fixed(1, (value: unknown) => goJson(value)),
+  json: fixed(1, (value: unknown) => (isObject(value) ? goRowJson(value) : goJson(value))),
   split: fixed(2, (value: string, separator: string) => value.split(separator), [0, 1]),
   join: fixed(
     2,
     (list: unknown, separator: string) => {
       if (list === null || list === undefined) return '';
-      if (!Array.isArray(list)) throw new Error(`expected slice, got ${typeName(list)}`);
-      return list.map((item) => formatValue(item)).join(separator);
+      const items = itemsOf(list);
+      // what a list of anything holds need not be strings, also where all of it is
+      if (!items || (list instanceof GoValue && list.type.kind === 'slice' && nameOfType(list.type.of) !== 'string')) throw new WrongType(`wrong type for value; expected []string; got ${typeName(list)}`);
+      return items.join(separator);
     },
     [1],
   ),
