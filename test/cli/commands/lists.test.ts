@@ -41,7 +41,7 @@ const PS: [words: string[], stdout: string][] = [
   [['-q', '--no-trunc'], `c0ffee${'0'.repeat(58)}\n${'d'.repeat(64)}\n`],
   [['--format', '{{.Names}}'], 'web\nold\n'],
   [['--format', '{{.Names}}\\t{{.State}}'], 'web\trunning\nold\texited\n'],
-  [['--format', '{{.Label "b"}}|{{.Labels}}'], '|\nw|com.example.some-label=v,b=w\n'],
+  [['--format', '{{.Label "b"}}|{{.Labels}}'], '|\nw|b=w,com.example.some-label=v\n'],
   [['--format', 'table {{.Names}}\\t{{.Label "com.example.some-label"}}'], 'NAMES     SOME LABEL\nweb       \nold       v\n'],
   [['--format', 'table {{.ID}}'], 'CONTAINER ID\nc0ffee000000\ndddddddddddd\n'],
   [['--format', '{{json .Names}}'], '"web"\n"old"\n'],
@@ -60,7 +60,7 @@ test('ps --format json is one object a line', async (t) => {
 });
 
 test('a field no container has is an error with Go\'s words', async (t) => {
-  t.deepEqual(await husk(['ps', '--format', '{{.Nope}}'], { engine }), { code: 1, stdout: '', stderr: 'Error: failed to execute template: template: :1:2: executing "" at <.Nope>: can\'t evaluate field Nope in type struct\n' });
+  t.deepEqual(await husk(['ps', '--format', '{{.Nope}}'], { engine }), { code: 1, stdout: '', stderr: 'Error: failed to execute template: template: :1:2: executing "" at <.Nope>: can\'t evaluate field Nope in type *formatter.ContainerContext\n' });
 });
 
 test('what ps asks the engine', async (t) => {
