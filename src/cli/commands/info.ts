@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { paths } from '../../paths.ts';
 import { readConfig } from '../../config.ts';
 import type { Invocation } from '../command.ts';
-import { objectFormat } from '../output/object-format.ts';
+import { objectFormat, writeObject } from '../output/object-format.ts';
 import { printable } from '../output/printable.ts';
 import { binarySize } from '../output/units.ts';
 import { versionInfo } from './version.ts';
@@ -104,7 +104,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     LimitsFix: cgroup.fix ?? '',
     ...Object.fromEntries(LIMITS.map(([name, controller]) => [name, enforced(controller)])),
   };
-  if (show) context.stdout.write(`${show(data, context.stdout)}\n`);
+  if (show) writeObject((output) => show(data, output), context.stdout);
   else {
     context.stdout.write(printable(text(data), context.stdout, { lines: true }));
     for (const warning of data['Warnings'] as string[]) context.stderr.write(`${warning}\n`);

@@ -37,12 +37,14 @@ export async function run({ command, flags, arguments: names, context }: Invocat
   if (template) {
     for (const item of found) {
       try {
-        context.stdout.write(`${renderTyped(template, item.type, item.json)}\n`);
+        context.stdout.write(`${renderTyped(template, item.type, item.json, { told: item.type === VOLUME ? 'first' : 'second' })}\n`);
       } catch (error) {
         if (!(error instanceof TemplateError)) throw error;
         failures.push(new HuskError(`template parsing error: ${error.message}`, { kind: 'invalid', cause: error }));
       }
     }
+    // as Docker's client, which ends its output also where there is none
+    if (failures.length > 0 && failures.length === names.length) context.stdout.write('\n');
   } else context.stdout.write(`${goJson(found.map(({ json }) => json), format === 'json' ? undefined : 4)}\n`);
   for (const failure of failures) report(failure, context);
   return failures.length > 0 ? 1 : 0;

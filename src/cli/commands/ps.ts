@@ -3,7 +3,7 @@ import { configuredFormat } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
 import { collectFilters } from '../grammar/values.ts';
 import { CONTAINER_HEADERS, containerRow } from '../output/container-row.ts';
-import { checkFormat, PS_WORDS, writeList } from '../output/format.ts';
+import { checkFormat, parseFormat, PS_TYPED_WORDS, PS_WORDS, writeList } from '../output/format.ts';
 
 const TABLE = '{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}';
 
@@ -22,6 +22,7 @@ ports:{{if .Ports}} {{.Ports}}{{end}}
 export async function run({ flags, context }: Invocation): Promise<number> {
   const quiet = flags.bool('quiet');
   let format = flags.string('format') || (quiet ? '' : configuredFormat('psFormat', context.env));
+  parseFormat(format, PS_TYPED_WORDS);
   checkFormat(format, PS_WORDS);
   if (quiet && format !== '') {
     context.stderr.write('WARNING: Ignoring custom format, because both --format and --quiet are set.\n');

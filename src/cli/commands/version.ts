@@ -1,7 +1,7 @@
 /** `husk version`. There is no daemon: the server is husk itself, so that scripts that ask for either half go on working. */
 import { arch, release } from 'node:os';
 import type { Invocation } from '../command.ts';
-import { objectFormat } from '../output/object-format.ts';
+import { objectFormat, writeObject } from '../output/object-format.ts';
 import { VERSION_INFO } from '../types/version.ts';
 import { VERSION } from '../../version.ts';
 
@@ -14,7 +14,7 @@ const LABEL_WIDTH = 18;
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
   const show = format === '' ? text : objectFormat(format, VERSION_INFO);
-  context.stdout.write(`${show(versionInfo(), context.stdout)}\n`);
+  writeObject((output) => show(versionInfo(), output), context.stdout);
   return 0;
 }
 

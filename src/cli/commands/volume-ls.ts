@@ -13,17 +13,17 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   checkFormat(format);
   const volumes = await (await context.engine()).volumes();
   const rows = volumes.list(collectFilters(flags.items<[string, string]>('filter'))).map(({ name, driver, labels, mountpoint }) => ({
+    Availability: 'N/A',
     Driver: driver,
+    Group: 'N/A',
     Labels: labelsText(labels),
     // sizes cost a walk; Docker shows them in `system df` alone
-    Availability: 'N/A',
-    Group: 'N/A',
     Links: 'N/A',
-    Status: 'N/A',
     Mountpoint: mountpoint,
     Name: name,
     Scope: 'local',
     Size: 'N/A',
+    Status: 'N/A',
     Label: (key: string) => labels[key] ?? '',
   }));
   writeList(rows, { format, quiet, defaultTable: '{{.Driver}}\t{{.Name}}', quietTemplate: '{{.Name}}', raw: { template: 'name: {{.Name}}\ndriver: {{.Driver}}\n', quiet: 'name: {{.Name}}' }, headers: HEADERS, rowType: '*formatter.volumeContext' }, context.stdout);

@@ -36,8 +36,9 @@ export interface Words {
 }
 
 const WORDS: Words = { parse: 'template parsing error: ', execute: 'template parsing error: ', exitCode: 1 };
-/** docker/cli cli/command/container/list.go */
-export const PS_WORDS: Words = { parse: 'failed to parse template: ', execute: 'failed to execute template: ', exitCode: 1 };
+/** `ps` looks at the template as it was typed before its list does; docker/cli cli/command/container/list.go */
+export const PS_TYPED_WORDS: Words = { parse: 'failed to parse template: ', execute: '', exitCode: 1 };
+export const PS_WORDS: Words = { ...WORDS, execute: 'failed to execute template: ' };
 /** of `inspect`, `info` and `version`; docker/cli StatusError */
 export const OBJECT_WORDS: Words = { parse: 'template parsing error: ', execute: '', exitCode: 64 };
 
@@ -83,7 +84,7 @@ export function writeList(rows: readonly Row[], list: List, output: Output): voi
 function writeTable(rows: readonly Row[], body: string, list: List, output: Output): void {
   const template = parseFormat(body, list.words);
   // a label's column is headed by the label's last word, as Docker does
-  const header = { ...list.headers, Label: (name: string) => name.replace(/^.*\./, '').replace(/[-_]/g, ' ').toUpperCase() };
+  const header = { ...list.headers, Label: (name: string) => name.replace(/^.*\./, '').replace(/[-_]/g, ' ') };
   const lines = [header, ...rows].map((row) => render(template, row, list).split('\n'));
   output.write(table(lines.flat().map((line) => line.split('\t'))));
 }

@@ -18,7 +18,7 @@ export function objectFormat(format: string, type: GoType, words: Words = OBJECT
   const template = parseFormat(format, words);
   return (json, output) => {
     try {
-      return renderTyped(template, type, printableJson(json, output));
+      return renderTyped(template, type, printableJson(json, output), { told: 'first' });
     } catch (error) {
       if (!(error instanceof TemplateError)) throw error;
       throw new HuskError(`${words.execute}${error.message}`, { kind: 'invalid', exitCode: words === OBJECT_WORDS ? 1 : words.exitCode });
@@ -26,12 +26,27 @@ export function objectFormat(format: string, type: GoType, words: Words = OBJECT
   };
 }
 
-/** @throws TemplateError of the second try */
-export function renderTyped(template: Template, type: GoType, json: unknown): string {
+/** Writes one object and a line break, which Docker's client writes also where the template failed. */
+export function writeObject(show: (output: Output) => string, output: Output): void {
+  let text = '';
+  try {
+    text = show(output);
+  } finally {
+    output.write(`${text}\n`);
+  }
+}
+
+/** @param options.told which try's error is thrown where both fail. @throws TemplateError */
+export function renderTyped(template: Template, type: GoType, json: unknown, options: { told: 'first' | 'second' }): string {
   try {
     return evaluate(template, view(type, json));
-  } catch (error) {
-    if (!(error instanceof TemplateError)) throw error;
-    return evaluate(template, view(any, json), { missingKey: 'error' });
+  } catch (first) {
+    if (!(first instanceof TemplateError)) throw first;
+    try {
+      return evaluate(template, view(any, json), { missingKey: 'error' });
+    } catch (second) {
+      if (!(second instanceof TemplateError)) throw second;
+      throw options.told === 'first' ? first : second;
+    }
   }
 }

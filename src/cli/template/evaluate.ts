@@ -2,12 +2,12 @@
  * Go templates: tree and data → text. Pure. Output, recursion and steps are bounded: data comes from images and containers,
  * and a template may call itself.
  */
-import { FUNCTIONS, MAX_TEXT, WrongType } from './functions.ts';
+import { FUNCTIONS, MAX_TEXT } from './functions.ts';
 import { entriesOf, entryOf, fieldOf, GoValue, hasField, indirect, isNil, itemsOf, methodOf, typeOf } from './go-value.ts';
 import { lineOf, TemplateError } from './lex.ts';
 import { showOperand, type CallNode, type Node, type Operand, type Pipe, type Template } from './parse.ts';
 import { formatValue } from './printf.ts';
-import { isObject, isTrue, typeName } from './values.ts';
+import { isObject, isStringList, isTrue, typeName } from './values.ts';
 
 /** nested `{{template}}` calls; Go allows 100,000 on its growing stack */
 const MAX_CALLS = 500;
@@ -216,7 +216,8 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
 
   /** A field of a struct or a row, an entry of a map. */
   function member(receiver: unknown, wanted: string, node: Operand): unknown {
-    const unknown = (type: string): never => fail(`can't evaluate field ${wanted} in type ${type}`, node);
+    // JSON without types is all interfaces
+    const unknown = (type: string): never => fail(`can't evaluate field ${wanted} in type ${options.missingKey ? 'interface {}' : type}`, node);
     const missing = (): undefined => (options.missingKey ? fail(`map has no entry for key ${JSON.stringify(wanted)}`, node) : undefined);
     if (receiver instanceof Map) return receiver.has(wanted) ? receiver.get(wanted) : missing();
     if (isObject(receiver)) {
@@ -256,6 +257,9 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
       if (typed?.kind === 'constant') fail(`expected string; found ${typed.text}`, typed);
       fail(`wrong type for value; expected string; got ${typeName(values[position])}`, typed ?? node);
     }
+    for (const position of called.lists ?? []) {
+      if (!isStringList(values[position])) fail(`wrong type for value; expected []string; got ${typeName(values[position])}`, rest[position] ?? node);
+    }
     return invoke(node.name, call, () => (called.call as (...values: unknown[]) => unknown)(...values));
   }
 
@@ -266,7 +270,6 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
       return value;
     } catch (error) {
       if (error instanceof TemplateError) throw error;
-      if (error instanceof WrongType) return fail(error.message, node);
       return fail(`error calling ${called}: ${(error as Error).message}`, node);
     }
   }

@@ -1,18 +1,16 @@
 /** What templates may call: Go's functions and Docker's. Pure. A thrown Error becomes `error calling NAME: …`. */
-import { nameOfType } from './go-types.ts';
 import { entriesOf, entryOf, GoValue, indirect, isNil, itemsOf, underlying, view } from './go-value.ts';
 import { goJson, goRowJson } from './json.ts';
 import { formatValue, sprint, sprintf } from './printf.ts';
 import { isObject, isTrue, typeName } from './values.ts';
-
-/** What Go finds before it calls a function: told without "error calling". */
-export class WrongType extends Error {}
 
 export interface TemplateFunction {
   minimum: number;
   maximum: number;
   /** positions whose values must be strings */
   strings?: readonly number[];
+  /** positions whose values must be lists of strings */
+  lists?: readonly number[];
   call(...values: never[]): unknown;
 }
 
@@ -39,8 +37,8 @@ function index(item: unknown, ...keys: unknown[]): unknown {
   for (const key of keys) {
     const value = underlying(indirect(found));
     const items = itemsOf(value);
-    if (items) found = items[checkedIndex(key, items.length - 1)];
-    else if (typeof value === 'string') found = Buffer.from(value)[checkedIndex(key, Buffer.byteLength(value) - 1)];
+    if (items) found = items[checkedIndex(key, items.length, 'slice')];
+    else if (typeof value === 'string') found = Buffer.from(value)[checkedIndex(key, Buffer.byteLength(value), 'string')];
     else if (value === null || value === undefined || (value instanceof GoValue && value.type.kind === 'pointer')) throw new Error('index of nil pointer');
     else if (value instanceof GoValue && value.type.kind === 'map') {
       const keyType = value.type.key.name ?? 'string';
@@ -56,9 +54,11 @@ function index(item: unknown, ...keys: unknown[]): unknown {
   return found;
 }
 
-function checkedIndex(key: unknown, last: number): number {
+/** @param kind of what is indexed; absent for a bound, which may stand behind the last item */
+function checkedIndex(key: unknown, size: number, kind?: 'slice' | 'string'): number {
   if (typeof key !== 'number' || !Number.isInteger(key)) throw new Error(key === null || key === undefined ? 'cannot index slice/array with nil' : `cannot index slice/array with type ${typeName(key)}`);
-  if (key < 0 || key > last) throw new Error(`index out of range: ${key}`);
+  if (key < 0 || key > size) throw new Error(`index out of range: ${key}`);
+  if (kind && key === size) throw new Error(`reflect: ${kind} index out of range`);
   return key;
 }
 
@@ -137,19 +137,9 @@ export const FUNCTIONS: Record<string, TemplateFunction> = {
   le: fixed(2, (a: unknown, b: unknown) => compare(a, b) <= 0),
   gt: fixed(2, (a: unknown, b: unknown) => compare(a, b) > 0),
   ge: fixed(2, (a: unknown, b: unknown) => compare(a, b) >= 0),
-  json: fixed(1, (value: unknown) => (isObject(value) ? goRowJson(value) : goJson(value))),
+  json: fixed(1, (value: unknown) => (isObject(value) || (Array.isArray(value) && value.some(isObject)) ? goRowJson(value) : goJson(value))),
   split: fixed(2, (value: string, separator: string) => value.split(separator), [0, 1]),
-  join: fixed(
-    2,
-    (list: unknown, separator: string) => {
-      if (list === null || list === undefined) return '';
-      const items = itemsOf(list);
-      // what a list of anything holds need not be strings, also where all of it is
-      if (!items || (list instanceof GoValue && list.type.kind === 'slice' && nameOfType(list.type.of) !== 'string')) throw new WrongType(`wrong type for value; expected []string; got ${typeName(list)}`);
-      return items.join(separator);
-    },
-    [1],
-  ),
+  join: { ...fixed(2, (list: unknown, separator: string) => (itemsOf(list) ?? []).join(separator), [1]), lists: [0] },
   title: fixed(1, (value: string) => value.replace(/(?<![\p{L}\p{N}_])\p{L}/gu, (letter) => letter.toUpperCase()), [0]),
   lower: fixed(1, (value: string) => value.toLowerCase(), [0]),
   upper: fixed(1, (value: string) => value.toUpperCase(), [0]),

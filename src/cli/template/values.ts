@@ -22,6 +22,12 @@ export function typeName(value: unknown): string {
   return 'map[string]interface {}';
 }
 
+/** What Go takes for a []string: a list whose type says that it holds strings, or nothing at all. */
+export function isStringList(value: unknown): boolean {
+  if (value === null || value === undefined || Array.isArray(value)) return true;
+  return value instanceof GoValue && value.type.kind === 'slice' && value.type.of.kind === 'string' && value.type.of.name === undefined;
+}
+
 /** Go's truth: the zero value and what is empty are false; a struct is always true */
 export function isTrue(item: unknown): boolean {
   const value = underlying(item);

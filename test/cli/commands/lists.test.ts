@@ -42,7 +42,7 @@ const PS: [words: string[], stdout: string][] = [
   [['--format', '{{.Names}}'], 'web\nold\n'],
   [['--format', '{{.Names}}\\t{{.State}}'], 'web\trunning\nold\texited\n'],
   [['--format', '{{.Label "b"}}|{{.Labels}}'], '|\nw|b=w,com.example.some-label=v\n'],
-  [['--format', 'table {{.Names}}\\t{{.Label "com.example.some-label"}}'], 'NAMES     SOME LABEL\nweb       \nold       v\n'],
+  [['--format', 'table {{.Names}}\\t{{.Label "com.example.some-label"}}'], 'NAMES     some label\nweb       \nold       v\n'],
   [['--format', 'table {{.ID}}'], 'CONTAINER ID\nc0ffee000000\ndddddddddddd\n'],
   [['--format', '{{json .Names}}'], '"web"\n"old"\n'],
   [['--format', '{{.Isolation}} {{.Networks}} {{.RunningFor}}'], 'userns bridge 2 hours ago\nuserns bridge 3 days ago\n'],
