@@ -69,9 +69,9 @@ export async function makeSubject(): Promise<Subject> {
   const env = { HUSK_CONFIG: join(dataRoot, 'absent.json'), HUSK_DATA_ROOT: dataRoot, XDG_RUNTIME_DIR: dataRoot, TZ: 'UTC' };
   mkdirSync(join(dataRoot, 'bound'));
   await (await real.volumes()).create({ name: 'data', labels: { tier: 'db' } });
-  for (const words of CONTAINERS(dataRoot)) {
-    const { code, stderr } = await husk(['create', ...words], { engine: real, env });
-    if (code !== 0) throw new Error(`husk create ${words.join(' ')}: ${stderr}`);
+  for (const line of CONTAINERS(dataRoot)) {
+    const { code, stderr } = await husk(['create', ...line], { engine: real, env });
+    if (code !== 0) throw new Error(`husk create ${line.join(' ')}: ${stderr}`);
   }
   // hours ago: what is printed does not change while a test runs
   const list: Engine['list'] = (options) => real.list({ ...options, all: true }).map(aged).filter((container) => options?.all || container.state.status === 'running');
@@ -113,16 +113,19 @@ export async function makeSubject(): Promise<Subject> {
 
 const SIZE = { rw: 12_345, rootFs: 1_234_567 };
 
-/** Flags of `create`, a container a line; the last one is named first in lists. */
+/** Command lines of `create` without blanks in their words, and the command; the last one is named first in lists. */
 const CONTAINERS = (folder: string): string[][] => [
-  ['--name', 'plain', '--network', 'none', 'test', 'true'],
+  words('--name plain --network none test true'),
   [
-    ...['--name', 'full', '--network', 'none', '--label', 'a=b', '--label', 'com.example.role=<front>', '--hostname', 'h', '-i', '-t', '-e', 'A=1', '-u', '1000', '-w', '/w', '--stop-timeout', '3', '--restart', 'on-failure:3'],
-    ...['-v', `${folder}/bound:/b:ro`, '-v', 'data:/d', '--mount', `type=bind,src=${folder}/bound,dst=/m`, '--mount', 'type=tmpfs,dst=/t,tmpfs-size=1m', '--tmpfs', '/tmp2:size=1m', '--expose', '80', '--add-host', 'x:1.2.3.4'],
-    ...['--cap-add', 'net_admin', '--cap-drop', 'mknod', '--ulimit', 'nofile=1024:2048', '--dns', '1.1.1.1', '--health-cmd', 'true', '--health-interval', '90s', '--sysctl', 'net.core.somaxconn=1024', '--annotation', 'k=v', '--init'],
-    ...['--isolation', 'userns', 'test', 'sh', '-c', 'echo "hello there"; sleep 1000'],
+    ...words('--name full --network none --label a=b --label com.example.role=<front> --hostname h -i -t -e A=1 -u 1000 -w /w --stop-timeout 3 --restart on-failure:3'),
+    ...words(`-v ${folder}/bound:/b:ro -v data:/d --mount type=bind,src=${folder}/bound,dst=/m --mount type=tmpfs,dst=/t,tmpfs-size=1m --tmpfs /tmp2:size=1m --expose 80`),
+    ...words('--add-host x:1.2.3.4 --cap-add net_admin --cap-drop mknod --ulimit nofile=1024:2048 --dns 1.1.1.1 --health-cmd true --health-interval 90s'),
+    ...words('--sysctl net.core.somaxconn=1024 --annotation k=v --init --isolation userns test sh -c'),
+    'echo "hello there"; sleep 1000',
   ],
 ];
+
+const words = (line: string): string[] => line.split(' ');
 
 function aged(container: Container, index: number): Container {
   const createdAt = STARTED - (index + 2) * HOUR - HOUR / 6;
