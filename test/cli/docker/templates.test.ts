@@ -154,6 +154,18 @@ if (typeof client === 'string') {
     });
   }
   test.serial('docker command lines', (t) => agree(t, client, LINES.filter((words) => asked(client, words.join(' '))).map((words) => ({ words }))));
+  for (const command of ['info', 'version']) {
+    // husk's own lines stand between Docker's, and a version of Go, a commit and a date nowhere
+    test.serial(`docker ${command} as text: the lines that scripts look for, in their order`, async (t) => {
+      const [theirs, ours] = await Promise.all([runDocker(client, [command], { socket, config: folder }), husk([command], surroundings())]);
+      const lines = (text: string): string[] => text.slice(text.indexOf('\nServer:')).split('\n').filter((line) => line.trim() !== '' && !/^ +(?:Go version|Git commit|Built|Experimental|ApiVersion|Arch|BuildTime|GitCommit|GoVersion|KernelVersion|MinAPIVersion|Os): /.test(line));
+      const [wanted, found] = [lines(theirs.stdout), lines(ours.stdout)];
+      t.true(wanted.length > 5);
+      t.deepEqual(wanted.filter((line) => !found.includes(line)), []);
+      t.deepEqual(found.filter((line) => wanted.includes(line)), wanted);
+      t.deepEqual(/^WARNING: .*$/m.exec(ours.stderr)?.[0], /^WARNING: .*$/m.exec(theirs.stderr)?.[0]);
+    });
+  }
   test.serial("docker's config.json", (t) => agree(t, client, CONFIGURED.map(([config, words]) => ({ words, config }))));
 }
 
