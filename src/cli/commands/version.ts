@@ -8,8 +8,8 @@ import { VERSION } from '../../version.ts';
 /** Docker Engine API husk's output follows */
 const API_VERSION = '1.50';
 const MIN_API_VERSION = '1.24';
-/** columns of a label, as docker/cli cli/command/system/version.go aligns them */
-const LABEL_WIDTH = 18;
+/** the column where values begin, as docker/cli cli/command/system/version.go aligns them */
+const VALUE_COLUMN = 20;
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
@@ -35,7 +35,7 @@ export function versionInfo() {
 }
 
 function text({ Client, Server }: ReturnType<typeof versionInfo>): string {
-  const block = (indent: string, fields: Record<string, string>): string[] => Object.entries(fields).map(([name, value]) => `${indent}${`${name}:`.padEnd(LABEL_WIDTH)} ${value}`);
+  const block = (indent: string, fields: Record<string, string>): string[] => Object.entries(fields).map(([name, value]) => `${`${indent}${name}:`.padEnd(VALUE_COLUMN)}${value}`);
   return [
     `Client: ${Client.Platform.Name}`,
     ...block(' ', { Version: Client.Version, 'API version': Client.ApiVersion, 'OS/Arch': `${Client.Os}/${Client.Arch}`, Context: Client.Context }),

@@ -155,10 +155,10 @@ if (typeof client === 'string') {
   }
   test.serial('docker command lines', (t) => agree(t, client, LINES.filter((words) => asked(client, words.join(' '))).map((words) => ({ words }))));
   for (const command of ['info', 'version']) {
-    // husk's own lines stand between Docker's, and a version of Go, a commit and a date nowhere
+    // husk's own lines stand between Docker's; versions of Go and of other runtimes, a commit and a date nowhere
     test.serial(`docker ${command} as text: the lines that scripts look for, in their order`, async (t) => {
       const [theirs, ours] = await Promise.all([runDocker(client, [command], { socket, config: folder }), husk([command], surroundings())]);
-      const lines = (text: string): string[] => text.slice(text.indexOf('\nServer:')).split('\n').filter((line) => line.trim() !== '' && !/^ +(?:Go version|Git commit|Built|Experimental|ApiVersion|Arch|BuildTime|GitCommit|GoVersion|KernelVersion|MinAPIVersion|Os): /.test(line));
+      const lines = (text: string): string[] => text.slice(text.indexOf('\nServer:')).split('\n').filter((line) => line.trim() !== '' && !/^ +(?:containerd version|runc version|init version|Go version|Git commit|Built|Experimental|ApiVersion|Arch|BuildTime|GitCommit|GoVersion|KernelVersion|MinAPIVersion|Os): /.test(line));
       const [wanted, found] = [lines(theirs.stdout), lines(ours.stdout)];
       t.true(wanted.length > 5);
       t.deepEqual(wanted.filter((line) => !found.includes(line)), []);
