@@ -58,6 +58,19 @@ export function tweakCapabilities(options: { add: readonly string[]; drop: reado
   return [...new Set([...DEFAULT_CAPABILITIES.filter((name) => !drop.includes(name)), ...add])];
 }
 
+/**
+ * As `inspect` shows them: whole names, sorted, each once. What is added as well is not dropped, and ALL stands for every other.
+ * Source: docker/cli opts.EffectiveCapAddCapDrop
+ */
+export function effectiveCapabilities(options: { add: readonly string[]; drop: readonly string[] }): { add: string[]; drop: string[] } {
+  const names = (texts: readonly string[]): string[] => {
+    const all = [...new Set(texts.map(normalize))].sort();
+    return all.includes('ALL') ? ['ALL'] : all;
+  };
+  const add = names(options.add);
+  return { add, drop: names(options.drop).filter((name) => !add.includes(name)) };
+}
+
 function normalize(text: string): string {
   const name = text.trim().toUpperCase();
   if (name === 'ALL') return name;

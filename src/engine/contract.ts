@@ -25,6 +25,8 @@ export interface CreateOptions {
   user?: string;
   groupAdd: string[];
   interactive: boolean;
+  /** what `run` is to be attached to, as `inspect` tells it. @default stdout and stderr, and stdin where it is open */
+  attach?: { stdin: boolean; stdout: boolean; stderr: boolean };
   tty: boolean;
   autoRemove: boolean;
   init: boolean;

@@ -10,7 +10,7 @@ export function inspectImage(image: Image): object {
     RepoDigests: image.repoDigests,
     Parent: '',
     Comment: config.history?.at(-1)?.comment ?? '',
-    Created: config.created ?? '',
+    ...(config.created !== undefined && { Created: config.created }),
     DockerVersion: '',
     Author: config.author ?? '',
     Architecture: config.architecture,

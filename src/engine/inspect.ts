@@ -1,5 +1,6 @@
 /** Docker's JSON of `inspect` (ContainerInspect of its Engine API), with husk's own `Isolation`. Shapes only; asks nothing of the container. */
 import { join } from 'node:path';
+import { effectiveCapabilities } from '../container/capabilities.ts';
 import type { EngineContext } from './context.ts';
 import type { Container, ContainerConfig, CreateOptions } from './contract.ts';
 import { isRunning } from './control.ts';
@@ -8,6 +9,7 @@ import { etcFolder } from './host-facts.ts';
 import { sizeOf } from './list.ts';
 import { logFile } from './logs.ts';
 import { MASKED_PATHS, READONLY_PATHS } from './spec/defaults.ts';
+import { deviceRate } from './spec/limits.ts';
 import { resolve } from './truth.ts';
 
 /** Docker's default, bytes */
@@ -54,7 +56,7 @@ export async function inspect(context: EngineContext, reference: string, options
     HostConfig: hostConfig(container),
     GraphDriver: { Data: { MergedDir: join(folder, 'merged'), UpperDir: join(folder, 'upper'), WorkDir: join(folder, 'work') }, Name: 'overlay2' },
     ...(size && { SizeRw: size.rw, SizeRootFs: size.rootFs }),
-    Mounts: config.mounts.map(mountPoint),
+    Mounts: config.mounts.map((mount) => mountPoint(mount, config.options)),
     Config: containerConfig(context, container),
     NetworkSettings: networkSettings(container),
     Isolation: config.isolation,
@@ -65,7 +67,17 @@ function healthOf({ status, failingStreak, log }: NonNullable<Container['state']
   return { Status: status, FailingStreak: failingStreak, Log: log.map(({ start, end, exitCode, output }) => ({ Start: start, End: end, ExitCode: exitCode, Output: output })) };
 }
 
-function mountPoint(mount: ContainerConfig['mounts'][number]): object {
+/**
+ * Docker's Mode: the third part of `-v` as it was typed; nothing for `--mount` of a bind; `z` for a volume that has a name and no mode, as its daemon
+ * fills in (moby setBindModeIfNull).
+ */
+function mountMode(mount: ContainerConfig['mounts'][number], { mounts }: CreateOptions): string {
+  const asked = mounts.find(({ target }) => target === mount.destination);
+  const typed = asked?.createSource ? [...(asked.readonly ? ['ro'] : []), ...asked.options].join(',') : '';
+  return typed === '' && mount.type === 'volume' && asked && (asked.source !== undefined || !asked.createSource) ? 'z' : typed;
+}
+
+function mountPoint(mount: ContainerConfig['mounts'][number], options: CreateOptions): object {
   const propagation = mount.options.map((option) => option.replace(/^bind-propagation=/, '')).find((option) => /^r?(private|shared|slave)$/.test(option)) ?? 'rprivate';
   return {
     Type: mount.type,
@@ -73,7 +85,7 @@ function mountPoint(mount: ContainerConfig['mounts'][number]): object {
     Source: mount.type === 'tmpfs' ? '' : mount.source,
     Destination: mount.destination,
     ...(mount.type === 'volume' && { Driver: 'local' }),
-    Mode: mount.options.join(','),
+    Mode: mountMode(mount, options),
     RW: !mount.readonly,
     Propagation: mount.type === 'bind' ? propagation : '',
   };
@@ -83,6 +95,7 @@ function mountPoint(mount: ContainerConfig['mounts'][number]): object {
 export function containerConfig(context: EngineContext, container: Container): object {
   const { config } = container;
   const { options } = config;
+  const attach = options.attach ?? { stdin: options.interactive, stdout: true, stderr: true };
   const image = context.images.find(config.imageId)?.config.config ?? {};
   const exposed = new Set([...Object.keys(image.ExposedPorts ?? {}), ...options.expose.map(withProtocol), ...options.publish.map((entry) => withProtocol(entry.slice(entry.lastIndexOf(':') + 1)))]);
   const anonymous = options.mounts.filter(({ type, source, createSource }) => type === 'volume' && source === undefined && createSource).map(({ target }) => target);
@@ -91,13 +104,14 @@ export function containerConfig(context: EngineContext, container: Container): o
     Hostname: config.hostname,
     Domainname: options.domainname ?? '',
     User: config.user,
-    AttachStdin: options.interactive,
-    AttachStdout: true,
-    AttachStderr: true,
+    AttachStdin: attach.stdin,
+    AttachStdout: attach.stdout,
+    AttachStderr: attach.stderr,
     ...(exposed.size > 0 && { ExposedPorts: Object.fromEntries([...exposed].map((port) => [port, {}])) }),
     Tty: options.tty,
     OpenStdin: options.interactive,
-    StdinOnce: options.interactive,
+    // stdin ends with whoever was to be attached to it
+    StdinOnce: options.interactive && attach.stdin,
     Env: config.env,
     Cmd: config.command?.length ? config.command : null,
     // of Go's `omitempty`
@@ -117,20 +131,21 @@ export function containerConfig(context: EngineContext, container: Container): o
 function hostConfig(container: Container): object {
   const { options } = container.config;
   const { resources } = options;
+  const capabilities = effectiveCapabilities({ add: options.capAdd, drop: options.capDrop });
   return {
     Binds: orNull(options.mounts.filter((mount) => mount.type !== 'tmpfs' && mount.source !== undefined && mount.createSource).map(bindText)),
     ContainerIDFile: '',
     LogConfig: { Type: options.logDriver, Config: options.logOptions },
     NetworkMode: networkName(container),
-    PortBindings: Object.fromEntries(options.publish.map(portBinding)),
+    PortBindings: portBindings(options.publish),
     RestartPolicy: { Name: options.restart.name, MaximumRetryCount: options.restart.maximumRetryCount },
     AutoRemove: options.autoRemove,
     VolumeDriver: '',
     VolumesFrom: orNull(options.volumesFrom),
     ConsoleSize: options.consoleSize ? [options.consoleSize.rows, options.consoleSize.columns] : [0, 0],
-    Annotations: options.annotations,
-    CapAdd: orNull(options.capAdd),
-    CapDrop: orNull(options.capDrop),
+    ...(Object.keys(options.annotations).length > 0 && { Annotations: options.annotations }),
+    CapAdd: orNull(capabilities.add),
+    CapDrop: orNull(capabilities.drop),
     CgroupnsMode: options.cgroupns ?? 'private',
     Dns: options.dns,
     DnsOptions: options.dnsOptions,
@@ -159,10 +174,10 @@ function hostConfig(container: Container): object {
     CgroupParent: options.cgroupParent ?? '',
     BlkioWeight: resources.blkioWeight ?? 0,
     BlkioWeightDevice: (resources.blkioWeightDevice ?? []).map((entry) => ({ Path: entry.slice(0, entry.lastIndexOf(':')), Weight: Number(entry.slice(entry.lastIndexOf(':') + 1)) })),
-    BlkioDeviceReadBps: throttles(resources.deviceReadBps),
-    BlkioDeviceWriteBps: throttles(resources.deviceWriteBps),
-    BlkioDeviceReadIOps: throttles(resources.deviceReadIops),
-    BlkioDeviceWriteIOps: throttles(resources.deviceWriteIops),
+    BlkioDeviceReadBps: throttles(resources.deviceReadBps, { bytes: true }),
+    BlkioDeviceWriteBps: throttles(resources.deviceWriteBps, { bytes: true }),
+    BlkioDeviceReadIOps: throttles(resources.deviceReadIops, { bytes: false }),
+    BlkioDeviceWriteIOps: throttles(resources.deviceWriteIops, { bytes: false }),
     CpuPeriod: resources.cpuPeriod ?? 0,
     CpuQuota: resources.cpuQuota ?? 0,
     CpuRealtimePeriod: 0,
@@ -204,6 +219,7 @@ function networkSettings(container: Container): object {
     Aliases: null,
     MacAddress: '',
     DriverOpts: null,
+    GwPriority: 0,
     NetworkID: '',
     EndpointID: '',
     Gateway: '',
@@ -285,6 +301,13 @@ function deviceMapping(text: string): object {
   return { PathOnHost: host, PathInContainer: second === undefined || isMode ? host : second, CgroupPermissions: third ?? (isMode ? second : 'rwm') };
 }
 
+/** One port of the container may be published several times. */
+function portBindings(entries: readonly string[]): Record<string, object[]> {
+  const found: Record<string, object[]> = {};
+  for (const [port, bindings] of entries.map(portBinding)) (found[port] ??= []).push(...bindings);
+  return found;
+}
+
 /** `[ip:][host:]container[/protocol]` */
 function portBinding(entry: string): [string, object[]] {
   const cut = entry.lastIndexOf(':');
@@ -298,10 +321,11 @@ function withProtocol(port: string): string {
   return port.includes('/') ? port : `${port}/tcp`;
 }
 
-function throttles(entries: string[] | undefined): object[] {
+/** What a library caller wrote with units is a number here too. */
+function throttles(entries: readonly string[] | undefined, options: { bytes: boolean }): object[] {
   return (entries ?? []).map((entry) => {
-    const cut = entry.lastIndexOf(':');
-    return { Path: entry.slice(0, cut), Rate: Number(entry.slice(cut + 1)) };
+    const { path, rate } = deviceRate(entry, options);
+    return { Path: path, Rate: rate };
   });
 }
 

@@ -42,7 +42,7 @@ export interface Outcome {
 }
 
 /** Runs `husk ...words` with a fake engine; what the engine has not makes the test fail loudly. */
-export async function husk(words: string[], options: { engine?: Partial<Engine>; env?: NodeJS.ProcessEnv; stdin?: NodeJS.ReadStream; terminal?: { columns: number; rows: number } } = {}): Promise<Outcome> {
+export async function husk(words: string[], options: { engine?: Partial<Engine>; env?: NodeJS.ProcessEnv; stdin?: NodeJS.ReadStream; terminal?: { columns: number; rows: number }; now?: number } = {}): Promise<Outcome> {
   const stdout = new FakeOutput(options.terminal);
   const stderr = new FakeOutput(options.terminal);
   const context: Partial<Context> = {
@@ -51,7 +51,7 @@ export async function husk(words: string[], options: { engine?: Partial<Engine>;
     stderr,
     env: options.env ?? {},
     engine: async () => (options.engine ?? {}) as Engine,
-    now: () => NOW,
+    now: () => options.now ?? NOW,
   };
   const code = await main(words, context);
   return { code, stdout: stdout.text, stderr: stderr.text };

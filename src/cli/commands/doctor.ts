@@ -1,7 +1,7 @@
 /** `husk doctor`: what this host can do, and a fix below every row that is not well. Exits with 1 when containers cannot run. */
 import type { Engine } from '../../engine/contract.ts';
 import type { Invocation } from '../command.ts';
-import { parseFormat, writeList } from '../output/format.ts';
+import { checkFormat, writeList } from '../output/format.ts';
 import { printable } from '../output/printable.ts';
 
 type Fact = Awaited<ReturnType<Engine['doctor']>>[number];
@@ -13,11 +13,11 @@ const COLOURS = { ok: '32', warn: '33', fail: '31' } as const;
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
-  parseFormat(format.replace(/^table /, ''));
+  checkFormat(format);
   const facts = await (await context.engine()).doctor();
   if (format !== '') {
     const rows = facts.map(({ status, name, value, fix }) => ({ Fix: fix ?? '', Name: name, Status: status, Value: value }));
-    writeList(rows, { format, quiet: false, defaultTable: '{{.Status}}\t{{.Name}}\t{{.Value}}\t{{.Fix}}', quietTemplate: '{{.Name}}', headers: HEADERS }, context.stdout);
+    writeList(rows, { format, quiet: false, defaultTable: '{{.Status}}\t{{.Name}}\t{{.Value}}\t{{.Fix}}', quietTemplate: '{{.Name}}', headers: HEADERS, rowType: 'doctor' }, context.stdout);
   } else {
     const colour = context.stdout.isTTY === true && context.env['NO_COLOR'] === undefined;
     context.stdout.write(printable(facts.map((fact) => row(fact, facts)).join(''), context.stdout, { lines: true }).replace(/^(ok|warn|FAIL)(?= )/gm, (mark) => (colour ? `\x1b[${COLOURS[mark.toLowerCase() as Fact['status']]}m${mark}\x1b[0m` : mark)));

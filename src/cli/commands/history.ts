@@ -3,7 +3,7 @@ import type { Invocation } from '../command.ts';
 import type { Image } from '../../images/contract.ts';
 import { checkPlatforms } from '../image-platform.ts';
 import { shortId } from '../output/container-row.ts';
-import { parseFormat, writeList } from '../output/format.ts';
+import { checkFormat, writeList } from '../output/format.ts';
 import { ellipsis } from '../output/table.ts';
 import { ago, humanSize, localIso } from '../output/units.ts';
 
@@ -13,13 +13,13 @@ const HEADERS = { ID: 'IMAGE', CreatedSince: 'CREATED', CreatedAt: 'CREATED AT',
 
 export async function run({ flags, arguments: [reference = ''], context }: Invocation): Promise<number> {
   const format = flags.string('format');
-  parseFormat(format.replace(/^table /, ''));
+  checkFormat(format);
   const { images } = await context.engine();
   await checkPlatforms(flags, images, [reference]);
   const image = images.get(reference);
   const human = flags.bool('human');
   const rows = historyRows(image, { human, truncate: !flags.bool('no-trunc'), now: context.now() });
-  writeList(rows, { format, quiet: flags.bool('quiet'), defaultTable: `{{.ID}}\t${human ? '{{.CreatedSince}}' : '{{.CreatedAt}}'}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}`, quietTemplate: '{{.ID}}', headers: HEADERS }, context.stdout);
+  writeList(rows, { format, quiet: flags.bool('quiet'), defaultTable: `{{.ID}}\t${human ? '{{.CreatedSince}}' : '{{.CreatedAt}}'}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}`, quietTemplate: '{{.ID}}', headers: HEADERS, rowType: '*image.historyContext' }, context.stdout);
   return 0;
 }
 

@@ -1,16 +1,18 @@
 /** `husk images` */
+import { configuredFormat } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
 import type { Image } from '../../images/contract.ts';
 import { collectFilters } from '../grammar/values.ts';
 import { imageFilter, wantedNames } from '../image-filters.ts';
-import { checkTreeFlags, writeTree } from '../output/image-tree.ts';
-import { parseFormat, writeList } from '../output/format.ts';
+import { checkFormat, writeList } from '../output/format.ts';
 import { createdAt, IMAGE_HEADERS, imageRows } from '../output/image-row.ts';
+import { checkTreeFlags, writeTree } from '../output/image-tree.ts';
 
 export async function run({ flags, arguments: [reference], context }: Invocation): Promise<number> {
-  const format = flags.string('format');
   if (flags.bool('tree')) checkTreeFlags(flags);
-  parseFormat(format.replace(/^table /, ''));
+  const quiet = flags.bool('quiet');
+  const format = flags.string('format') || (quiet ? '' : configuredFormat('imagesFormat', context.env));
+  checkFormat(format);
   const filters = collectFilters(flags.items<[string, string]>('filter'));
   if (reference !== undefined) (filters['reference'] ??= []).push(reference);
   const { images } = await context.engine();
@@ -33,13 +35,15 @@ export async function run({ flags, arguments: [reference], context }: Invocation
   }
   const rows = found.flatMap((image) => imageRows(image, { truncate: !flags.bool('no-trunc'), digests, now }));
   writeList(
-    flags.bool('quiet') && format === '' ? [...new Map(rows.map((row) => [row['ID'], row])).values()] : rows,
+    quiet && format === '' ? [...new Map(rows.map((row) => [row['ID'], row])).values()] : rows,
     {
       format,
-      quiet: flags.bool('quiet'),
+      quiet,
       defaultTable: `{{.Repository}}\t{{.Tag}}\t${flags.bool('digests') ? '{{.Digest}}\t' : ''}{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`,
       quietTemplate: '{{.ID}}',
+      raw: { template: `repository: {{.Repository}}\ntag: {{.Tag}}\n${flags.bool('digests') ? 'digest: {{.Digest}}\n' : ''}image_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n`, quiet: 'image_id: {{.ID}}' },
       headers: IMAGE_HEADERS,
+      rowType: '*formatter.imageContext',
     },
     context.stdout,
   );

@@ -4,9 +4,11 @@ import { readFileSync } from 'node:fs';
 import { paths } from '../../paths.ts';
 import { readConfig } from '../../config.ts';
 import type { Invocation } from '../command.ts';
-import { parseFormat, render } from '../output/format.ts';
+import { objectFormat, writeObject } from '../output/object-format.ts';
 import { printable } from '../output/printable.ts';
-import { goJson } from '../template/json.ts';
+import { binarySize } from '../output/units.ts';
+import { versionInfo } from './version.ts';
+import { INFO } from '../types/info.ts';
 import { VERSION } from '../../version.ts';
 
 /** Docker's names of architectures in `info`: uname -m */
@@ -30,7 +32,7 @@ const LOG_DRIVERS = ['journald', 'json-file', 'local', 'none'];
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
-  const template = format === '' || format === 'json' ? undefined : parseFormat(format);
+  const show = format === '' ? undefined : objectFormat(format, INFO);
   const engine = await context.engine();
   const containers = engine.list({ all: true });
   const count = (...states: string[]): number => containers.filter(({ state }) => states.includes(state.status)).length;
@@ -73,15 +75,15 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     Plugins: { Volume: ['local'], Network: ['bridge', 'host', 'none'], Authorization: null, Log: LOG_DRIVERS },
     RegistryMirrors: config['registry-mirrors'] ?? [],
     InsecureRegistries: config['insecure-registries'] ?? [],
-    Runtimes: new Map([['husk', {}]]),
+    Runtimes: { husk: {} },
     SecurityOptions: ['name=seccomp,profile=builtin', 'name=rootless', 'name=cgroupns'],
     // of a daemon that is none, for scripts that ask: what Docker says where it has nothing to say
     ID: hostname(),
     Labels: [],
     Debug: false,
-    ClientInfo: { Version: VERSION, Context: 'default', Plugins: [], Debug: false },
+    ClientInfo: { Debug: false, ...versionInfo().Client, Plugins: [], Warnings: null },
     Swarm: { LocalNodeState: 'inactive', ControlAvailable: false, NodeID: '', NodeAddr: '', RemoteManagers: null, Error: '' },
-    RegistryConfig: { IndexConfigs: new Map(), InsecureRegistryCIDRs: [], Mirrors: config['registry-mirrors'] ?? [] },
+    RegistryConfig: { IndexConfigs: {}, InsecureRegistryCIDRs: [], Mirrors: config['registry-mirrors'] ?? [] },
     DriverStatus: [],
     IPv4Forwarding: true,
     NFd: 0,
@@ -102,41 +104,78 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     LimitsFix: cgroup.fix ?? '',
     ...Object.fromEntries(LIMITS.map(([name, controller]) => [name, enforced(controller)])),
   };
-  if (format === 'json') context.stdout.write(`${goJson(data)}\n`);
-  else if (template) context.stdout.write(`${render(template, data)}\n`);
-  else context.stdout.write(printable(text(data), context.stdout, { lines: true }));
+  if (show) writeObject((output) => show(data, output), context.stdout);
+  else {
+    context.stdout.write(printable(text(data), context.stdout, { lines: true }));
+    for (const warning of data['Warnings'] as string[]) context.stderr.write(`${warning}\n`);
+  }
   return 0;
 }
 
+/** As docker/cli cli/command/system/info.go lays it out, so that scripts find their lines; husk's own come last. */
 function text(data: Record<string, unknown>): string {
-  const gibibytes = `${Number(((data['MemTotal'] as number) / 1024 ** 3).toPrecision(4))}GiB`;
   const limits = CONTROLLERS.map((controller) => `${controller} ${data[LIMITS.find(([, needed]) => needed === controller)![0]] ? 'yes' : 'no'}`).join(', ');
-  const lines = [
-    `Containers: ${data['Containers']}`,
-    ` Running: ${data['ContainersRunning']}`,
-    ` Paused: ${data['ContainersPaused']}`,
-    ` Stopped: ${data['ContainersStopped']}`,
-    `Images: ${data['Images']}`,
-    `Server Version: ${data['ServerVersion']}`,
-    `Storage Driver: ${data['Driver']}`,
-    `Logging Driver: ${data['LoggingDriver']}`,
-    `Default Isolation: ${data['DefaultIsolation']}${data['DefaultIsolation'] === 'auto' ? ` (${data['VirtualMachines'] ? 'vm' : 'userns'})` : ''}`,
-    `Virtual Machines: ${data['VirtualMachinesReason']}`,
-    `Security Options: ${(data['SecurityOptions'] as string[]).map((option) => option.replace(/^name=/, '').replace(/,.*/, '')).join(', ')}`,
-    `Limits: ${limits}`,
-    ` Cgroup: ${data['Limits']}`,
-    ...(data['LimitsFix'] === '' ? [] : [` Fix: ${data['LimitsFix']}`]),
-    `Kernel Version: ${data['KernelVersion']}`,
-    `Operating System: ${data['OperatingSystem']}`,
-    `OSType: ${data['OSType']}`,
-    `Architecture: ${data['Architecture']}`,
-    `CPUs: ${data['NCPU']}`,
-    `Total Memory: ${gibibytes}`,
-    `Name: ${data['Name']}`,
-    `Data Root: ${data['DockerRootDir']}`,
-    `Runtime Folder: ${data['RuntimeDir']}`,
-  ];
-  return `${lines.join('\n')}\n`;
+  const plugins = data['Plugins'] as Record<'Volume' | 'Network' | 'Log', string[]>;
+  const given = (label: string, value: unknown): string[] => (value === '' ? [] : [` ${label}: ${value}`]);
+  const list = (label: string, values: string[]): string[] => (values.length === 0 ? [] : [` ${label}:`, ...values.map((value) => `  ${value}`)]);
+  const client = data['ClientInfo'] as ReturnType<typeof versionInfo>['Client'];
+  return `${[
+    `Client: ${client.Platform.Name}`,
+    ` Version:    ${client.Version}`,
+    ` Context:    ${client.Context}`,
+    ' Debug Mode: false',
+    '',
+    'Server:',
+    ` Containers: ${data['Containers']}`,
+    `  Running: ${data['ContainersRunning']}`,
+    `  Paused: ${data['ContainersPaused']}`,
+    `  Stopped: ${data['ContainersStopped']}`,
+    ` Images: ${data['Images']}`,
+    ` Server Version: ${data['ServerVersion']}`,
+    ` Storage Driver: ${data['Driver']}`,
+    ` Logging Driver: ${data['LoggingDriver']}`,
+    ` Cgroup Driver: ${data['CgroupDriver']}`,
+    ` Cgroup Version: ${data['CgroupVersion']}`,
+    ' Plugins:',
+    `  Volume: ${plugins.Volume.join(' ')}`,
+    `  Network: ${plugins.Network.join(' ')}`,
+    `  Log: ${plugins.Log.join(' ')}`,
+    ' Swarm: inactive',
+    ` Runtimes: ${Object.keys(data['Runtimes'] as object).join(' ')}`,
+    ` Default Runtime: ${data['DefaultRuntime']}`,
+    ` Init Binary: ${data['InitBinary']}`,
+    ' Security Options:',
+    ...(data['SecurityOptions'] as string[]).flatMap(securityLines),
+    ` Kernel Version: ${data['KernelVersion']}`,
+    ` Operating System: ${data['OperatingSystem']}`,
+    ` OSType: ${data['OSType']}`,
+    ` Architecture: ${data['Architecture']}`,
+    ` CPUs: ${data['NCPU']}`,
+    ` Total Memory: ${binarySize(data['MemTotal'] as number)}`,
+    ` Name: ${data['Name']}`,
+    ` ID: ${data['ID']}`,
+    ` Docker Root Dir: ${data['DockerRootDir']}`,
+    ' Debug Mode: false',
+    ...given('HTTP Proxy', data['HttpProxy']),
+    ...given('HTTPS Proxy', data['HttpsProxy']),
+    ...given('No Proxy', data['NoProxy']),
+    ' Experimental: false',
+    ...list('Insecure Registries', data['InsecureRegistries'] as string[]),
+    ...list('Registry Mirrors', data['RegistryMirrors'] as string[]),
+    ' Live Restore Enabled: true',
+    ` Default Isolation: ${data['DefaultIsolation']}${data['DefaultIsolation'] === 'auto' ? ` (${data['VirtualMachines'] ? 'vm' : 'userns'})` : ''}`,
+    ` Virtual Machines: ${data['VirtualMachinesReason']}`,
+    ` Runtime Folder: ${data['RuntimeDir']}`,
+    ` Limits: ${limits}`,
+    `  Cgroup: ${data['Limits']}`,
+    ...(data['LimitsFix'] === '' ? [] : [`  Fix: ${data['LimitsFix']}`]),
+  ].join('\n')}\n`;
+}
+
+/** `name=seccomp,profile=builtin` is a line, and one for its profile below it. */
+function securityLines(option: string): string[] {
+  const [name, ...rest] = option.split(',');
+  return [`  ${name!.replace(/^name=/, '')}`, ...rest.map((pair) => `   ${pair.replace(/^(\w)(\w*)=/, (_, first: string, more: string) => `${first.toUpperCase()}${more}: `)}`)];
 }
 
 /** os-release(5) */

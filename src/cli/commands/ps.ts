@@ -1,18 +1,33 @@
 /** `husk ps` */
+import { configuredFormat } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
 import { collectFilters } from '../grammar/values.ts';
 import { CONTAINER_HEADERS, containerRow } from '../output/container-row.ts';
-import { parseFormat, writeList } from '../output/format.ts';
+import { checkFormat, parseFormat, PS_TYPED_WORDS, PS_WORDS, writeList } from '../output/format.ts';
 
 const TABLE = '{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}';
 
+/** docker/cli formatter.NewContainerFormat */
+const RAW = `container_id: {{.ID}}
+image: {{.Image}}
+command: {{.Command}}
+created_at: {{.CreatedAt}}
+state: {{.State}}
+status: {{.Status}}
+names: {{.Names}}
+labels:{{if .Labels}} {{.Labels}}{{end}}
+ports:{{if .Ports}} {{.Ports}}{{end}}
+`;
+
 export async function run({ flags, context }: Invocation): Promise<number> {
-  let format = flags.string('format');
-  if (flags.bool('quiet') && format !== '' && !/^(?:table$|table |json$)/.test(format)) {
+  const quiet = flags.bool('quiet');
+  let format = flags.string('format') || (quiet ? '' : configuredFormat('psFormat', context.env));
+  parseFormat(format, PS_TYPED_WORDS);
+  checkFormat(format, PS_WORDS);
+  if (quiet && format !== '') {
     context.stderr.write('WARNING: Ignoring custom format, because both --format and --quiet are set.\n');
-    format = '';
+    if (format !== 'raw') format = '';
   }
-  parseFormat(format.replace(/^table /, ''));
   const last = flags.bool('latest') ? 1 : (flags.number('last') ?? -1);
   const filters = collectFilters(flags.items<[string, string]>('filter'));
   const size = flags.bool('size') || /\.Size\b/.test(format);
@@ -27,11 +42,14 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     rows,
     {
       format,
-      quiet: flags.bool('quiet'),
+      quiet,
       // one isolation needs no column; two do
       defaultTable: TABLE + (flags.bool('size') ? '\t{{.Size}}' : '') + (mixed ? '\t{{.Isolation}}' : ''),
       quietTemplate: '{{.ID}}',
+      raw: { template: RAW + (flags.bool('size') ? 'size: {{.Size}}\n' : ''), quiet: 'container_id: {{.ID}}' },
       headers: CONTAINER_HEADERS,
+      rowType: '*formatter.ContainerContext',
+      words: PS_WORDS,
     },
     context.stdout,
   );

@@ -4,8 +4,9 @@
  */
 import { HuskError } from '../../errors.ts';
 import type { Container, Engine } from '../../engine/contract.ts';
+import { configuredFormat } from '../client-config.ts';
 import type { Invocation, Output } from '../command.ts';
-import { parseFormat, writeList, type List } from '../output/format.ts';
+import { checkFormat, writeList, type List } from '../output/format.ts';
 import { statsRow, STATS_HEADERS, type Sample, type StatsOf } from '../output/stats-row.ts';
 import { ellipsis } from '../output/table.ts';
 
@@ -19,9 +20,9 @@ const DEFAULT_COLUMNS = 80;
 const DEFAULT_ROWS = 24;
 
 export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {
-  const format = flags.string('format');
-  parseFormat(format.replace(/^table /, ''));
-  const list: List = { format, quiet: false, defaultTable: TABLE, quietTemplate: '{{.ID}}', headers: STATS_HEADERS };
+  const format = flags.string('format') || configuredFormat('statsFormat', context.env);
+  checkFormat(format);
+  const list: List = { format, quiet: false, defaultTable: TABLE, quietTemplate: '{{.ID}}', headers: STATS_HEADERS, rowType: '*container.statsContext' };
   const engine = await context.engine();
   // what is not there is said before anything is drawn
   for (const name of names) engine.get(name);

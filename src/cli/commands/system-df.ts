@@ -3,11 +3,13 @@ import type { Invocation } from '../command.ts';
 import { HuskError } from '../../errors.ts';
 import { CONTAINER_HEADERS } from '../output/container-row.ts';
 import { detailRows, SUMMARY_HEADERS, summaryRows } from '../output/disk-usage-rows.ts';
-import { parseFormat, render, writeList } from '../output/format.ts';
+import { checkFormat, OBJECT_WORDS, parseFormat, render, safe, writeList } from '../output/format.ts';
 import { IMAGE_HEADERS } from '../output/image-row.ts';
-import { goJson } from '../template/json.ts';
+import { goRowJson } from '../template/json.ts';
 
 const SUMMARY = '{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}';
+
+const RAW = 'type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\nreclaimable: {{.Reclaimable}}\n';
 
 /** the tables of -v, in Docker's order */
 const DETAILS = [
@@ -21,20 +23,22 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
   const verbose = flags.bool('verbose');
   if (format.startsWith('table') && verbose) throw new HuskError('the verbose and the format of a table cannot be had together', { kind: 'invalid', fix: "leave out -v, or use --format json or a template" });
-  const template = parseFormat(format.replace(/^table /, ''));
+  checkFormat(format);
   const usage = await (await context.engine()).diskUsage();
   const { stdout } = context;
   if (!verbose) {
-    writeList(summaryRows(usage), { format, quiet: false, defaultTable: SUMMARY, quietTemplate: '{{.Type}}', headers: SUMMARY_HEADERS }, stdout);
+    writeList(summaryRows(usage), { format, quiet: false, defaultTable: SUMMARY, quietTemplate: '{{.Type}}', raw: { template: RAW }, headers: SUMMARY_HEADERS, rowType: '*formatter.diskUsageImagesContext' }, stdout);
     return 0;
   }
-  const details = detailRows(usage, { now: context.now() });
-  if (format === 'json') stdout.write(`${goJson(details)}\n`);
-  else if (format !== '') stdout.write(`${render(template, details)}\n`);
-  else {
+  // what goes to a script is whole
+  const details = detailRows(usage, { now: context.now(), truncate: format === '' });
+  if (format !== '') {
+    const shown = Object.fromEntries(Object.entries(details).map(([key, rows]) => [key, rows.map((row) => safe(row, stdout))]));
+    stdout.write(`${format === 'json' ? goRowJson(shown) : render(parseFormat(format), shown, { rowType: '*formatter.diskUsageContext', words: OBJECT_WORDS })}\n`);
+  } else {
     for (const [index, { title, key, headers, template: defaultTable }] of DETAILS.entries()) {
       stdout.write(`${index > 0 ? '\n' : ''}${title}\n\n`);
-      writeList(details[key], { format: '', quiet: false, defaultTable, quietTemplate: '', headers }, stdout);
+      writeList(details[key], { format: '', quiet: false, defaultTable, quietTemplate: '', headers, rowType: title }, stdout);
     }
   }
   return 0;

@@ -1,32 +1,48 @@
-/** `husk version`. There is no daemon: `.Server` says the same as `.Client`, so that scripts that ask for either go on working. */
+/** `husk version`. There is no daemon: the server is husk itself, so that scripts that ask for either half go on working. */
 import { arch, release } from 'node:os';
 import type { Invocation } from '../command.ts';
-import { parseFormat, render } from '../output/format.ts';
-import { goJson } from '../template/json.ts';
+import { objectFormat, writeObject } from '../output/object-format.ts';
+import { VERSION_INFO } from '../types/version.ts';
 import { VERSION } from '../../version.ts';
 
 /** Docker Engine API husk's output follows */
 const API_VERSION = '1.50';
 const MIN_API_VERSION = '1.24';
+/** the column where values begin, as docker/cli cli/command/system/version.go aligns them */
+const VALUE_COLUMN = 20;
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
-  const architecture = arch() === 'x64' ? 'amd64' : arch();
-  const components = [
+  const show = format === '' ? text : objectFormat(format, VERSION_INFO);
+  writeObject((output) => show(versionInfo(), output), context.stdout);
+  return 0;
+}
+
+/** What Docker's client is and what its engine answers; without what husk has not (a version of Go, a commit). */
+export function versionInfo() {
+  const Platform = { Name: 'husk' };
+  const Arch = arch() === 'x64' ? 'amd64' : arch();
+  const Components = [
+    { Name: 'Engine', Version: VERSION, Details: { ApiVersion: API_VERSION, Arch, BuildTime: '', Experimental: 'false', GitCommit: '', GoVersion: '', KernelVersion: release(), MinAPIVersion: MIN_API_VERSION, Os: 'linux' } },
     { Name: 'Node', Version: process.version },
     { Name: 'SQLite', Version: process.versions['sqlite'] ?? '' },
   ];
-  const half = { Platform: { Name: 'husk' }, Components: components, MinAPIVersion: MIN_API_VERSION, Version: VERSION, ApiVersion: API_VERSION, NodeVersion: process.version, Os: 'linux', Arch: architecture, KernelVersion: release() };
-  const data = { Client: half, Server: half };
-  if (format === 'json') context.stdout.write(`${goJson(data)}\n`);
-  else if (format !== '') {
-    // templates see Go's names of fields, and fields of a daemon that is none
-    const fields = { ...half, APIVersion: API_VERSION, DefaultAPIVersion: API_VERSION, GitCommit: '', GoVersion: '', BuildTime: '', Context: 'default', Experimental: false };
-    context.stdout.write(`${render(parseFormat(format), { Client: fields, Server: fields })}\n`);
-  }
-  else {
-    const rows = { Version: half.Version, Node: half.NodeVersion, SQLite: process.versions['sqlite'] ?? '', Kernel: half.KernelVersion, 'OS/Arch': `${half.Os}/${half.Arch}` };
-    context.stdout.write(`husk:\n${Object.entries(rows).map(([name, value]) => ` ${`${name}:`.padEnd(18)}${value}\n`).join('')}`);
-  }
-  return 0;
+  const both = { Version: VERSION, ApiVersion: API_VERSION, GitCommit: '', GoVersion: '', Os: 'linux', Arch, BuildTime: '' };
+  return {
+    Client: { Platform, ...both, DefaultAPIVersion: API_VERSION, Context: 'default' },
+    Server: { Platform, Components, ...both, MinAPIVersion: MIN_API_VERSION, KernelVersion: release() },
+  };
+}
+
+function text({ Client, Server }: ReturnType<typeof versionInfo>): string {
+  const block = (indent: string, fields: Record<string, string>): string[] => Object.entries(fields).map(([name, value]) => `${`${indent}${name}:`.padEnd(VALUE_COLUMN)}${value}`);
+  return [
+    `Client: ${Client.Platform.Name}`,
+    ...block(' ', { Version: Client.Version, 'API version': Client.ApiVersion, 'OS/Arch': `${Client.Os}/${Client.Arch}`, Context: Client.Context }),
+    '',
+    `Server: ${Server.Platform.Name}`,
+    ' Engine:',
+    ...block('  ', { Version: Server.Version, 'API version': `${Server.ApiVersion} (minimum version ${Server.MinAPIVersion})`, 'OS/Arch': `${Server.Os}/${Server.Arch}`, Experimental: 'false' }),
+    ...Server.Components.slice(1).flatMap(({ Name, Version }) => [` ${Name}:`, ...block('  ', { Version })]),
+  ].join('\n');
 }

@@ -49,6 +49,7 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     user: flags.optional('user'),
     groupAdd: flags.list('group-add'),
     interactive: flags.bool('interactive'),
+    attach: attachedStreams(flags),
     tty: flags.bool('tty'),
     autoRemove: flags.bool('rm'),
     init: flags.bool('init'),
@@ -100,6 +101,14 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     },
     consoleSize: flags.bool('tty') ? environment.consoleSize : undefined,
   };
+}
+
+/** `-a`, else everything that is open; with `-d` nothing. Docker's client opens stdin to attach wherever it is open, whatever `-a` says. */
+function attachedStreams(flags: FlagSet): NonNullable<CreateOptions['attach']> {
+  if (flags.has('detach') && flags.bool('detach')) return { stdin: false, stdout: false, stderr: false };
+  const named = new Set(flags.list('attach').map((stream) => stream.toLowerCase()));
+  const has = (stream: string): boolean => named.size === 0 || named.has(stream);
+  return { stdin: flags.bool('interactive') || named.has('stdin'), stdout: has('stdout'), stderr: has('stderr') };
 }
 
 /** The flags of limits that `update` has too. */

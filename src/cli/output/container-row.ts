@@ -33,6 +33,11 @@ export const CONTAINER_HEADERS: Record<string, string> = {
   HealthStatus: 'HEALTH',
 };
 
+/** `a=b,c=d`, by key: the same on every run */
+export function labelsText(labels: Readonly<Record<string, string>>): string {
+  return Object.keys(labels).sort().map((key) => `${key}=${labels[key]}`).join(',');
+}
+
 export function shortId(id: string): string {
   return id.replace(/^sha256:/, '').slice(0, SHORT_ID);
 }
@@ -72,7 +77,6 @@ export function containerRow(container: Container & { size?: { rw: number; rootF
   // as Docker's daemon shows it: quotes around what has a space, nothing escaped
   const command = [config.path, ...config.args.map((word) => (word.includes(' ') ? `'${word}'` : word))].join(' ');
   const mounts = config.mounts.map((mount) => mount.name ?? mount.source).map((name) => (options.truncate ? ellipsis(name, 15) : name));
-  const labels = Object.entries(config.labels);
   return {
     Command: JSON.stringify(options.truncate ? ellipsis(command, COMMAND_WIDTH) : command),
     CreatedAt: goLocalTime(container.createdAt),
@@ -81,7 +85,7 @@ export function containerRow(container: Container & { size?: { rw: number; rootF
     Image: imageText(config.image, config.imageId, options.truncate),
     Isolation: config.isolation,
     Label: (name: string) => config.labels[name] ?? '',
-    Labels: labels.map(([key, value]) => `${key}=${value}`).join(','),
+    Labels: labelsText(config.labels),
     LocalVolumes: String(config.mounts.filter((mount) => mount.type === 'volume').length),
     Mounts: mounts.join(','),
     Names: container.name,

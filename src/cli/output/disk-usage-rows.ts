@@ -1,6 +1,6 @@
 /** `system df`: its summary's rows, and those of each kind with -v. Docker's columns and sums (docker/cli formatter/disk_usage.go). Pure. */
 import type { DiskUsage } from '../../engine/contract.ts';
-import { containerRow } from './container-row.ts';
+import { containerRow, labelsText } from './container-row.ts';
 import { imageRows } from './image-row.ts';
 import { humanSize } from './units.ts';
 
@@ -25,13 +25,14 @@ function row(type: string, total: number, active: number, size: number, reclaima
 }
 
 /** the tables of -v: title, default template, headers, rows */
-export function detailRows(usage: DiskUsage, options: { now: number }): Record<'Images' | 'Containers' | 'Volumes' | 'BuildCache', Record<string, unknown>[]> {
+export function detailRows(usage: DiskUsage, options: { now: number; truncate: boolean }): Record<'Images' | 'Containers' | 'Volumes' | 'BuildCache', Record<string, unknown>[]> {
   return {
+    // Docker names the first name of each alone
     Images: usage.images.flatMap(({ image, sharedSize, containers }) =>
-      imageRows(image, { truncate: true, digests: false, now: options.now }).map((each) => ({ ...each, SharedSize: humanSize(sharedSize), UniqueSize: humanSize(image.size - sharedSize), Containers: String(containers) })),
+      imageRows(image, { truncate: options.truncate, digests: false, now: options.now }).slice(0, 1).map((each) => ({ ...each, Digest: '', SharedSize: humanSize(sharedSize), UniqueSize: humanSize(image.size - sharedSize), Containers: String(containers) })),
     ),
-    Containers: usage.containers.map((container) => ({ ...containerRow(container, { truncate: true, now: options.now }), Size: humanSize(container.size.rw, 3) })),
-    Volumes: usage.volumes.map(({ volume, links, size }) => ({ Driver: volume.driver, Links: String(links), Mountpoint: volume.mountpoint, Name: volume.name, Scope: 'local', Size: humanSize(size) })),
+    Containers: usage.containers.map((container) => ({ ...containerRow(container, { truncate: options.truncate, now: options.now }), Size: humanSize(container.size.rw, 3) })),
+    Volumes: usage.volumes.map(({ volume, links, size }) => ({ Availability: 'N/A', Driver: volume.driver, Group: 'N/A', Labels: labelsText(volume.labels), Links: String(links), Mountpoint: volume.mountpoint, Name: volume.name, Scope: 'local', Size: humanSize(size), Status: 'N/A' })),
     BuildCache: [],
   };
 }

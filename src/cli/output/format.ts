@@ -1,84 +1,105 @@
 /**
- * `--format` of the lists: `table`, `table TEMPLATE`, `json`, `TEMPLATE`, and none. Writes rows as they are asked for; a
+ * `--format` of the lists: `table`, `table TEMPLATE`, `json`, `raw`, `TEMPLATE`, and none. Writes rows as they are asked for; a
  * column's header comes from the list's own names. On a terminal every cell is made printable first.
  */
 import { HuskError } from '../../errors.ts';
 import type { Output } from '../command.ts';
 import { evaluate } from '../template/evaluate.ts';
-import { goJson } from '../template/json.ts';
+import { goRowJson } from '../template/json.ts';
 import { parseTemplate, TemplateError, type Template } from '../template/parse.ts';
 import { printable } from './printable.ts';
 import { table } from './table.ts';
 
+export type Row = Record<string, unknown>;
+
 export interface List {
-  /** from `--format`; empty is the default table */
+  /** from `--format` or Docker's client config; empty is the default table */
   format: string;
   quiet: boolean;
   /** the default table, as a template */
   defaultTable: string;
   /** what `-q` prints of a row */
   quietTemplate: string;
+  /** what `--format raw` prints of a row: a line a field, as Docker's. Absent where Docker has none */
+  raw?: { template: string; quiet?: string };
   headers: Record<string, string>;
+  /** Go's name of a row's type in Docker's client, for error texts */
+  rowType: string;
+  words?: Words;
+}
+
+/** Docker's words and exit codes for a template that does not parse, and for one that cannot be executed. */
+export interface Words {
+  parse: string;
+  execute: string;
+  exitCode: number;
+}
+
+const WORDS: Words = { parse: 'template parsing error: ', execute: 'template parsing error: ', exitCode: 1 };
+/** `ps` looks at the template as it was typed before its list does; docker/cli cli/command/container/list.go */
+export const PS_TYPED_WORDS: Words = { parse: 'failed to parse template: ', execute: '', exitCode: 1 };
+export const PS_WORDS: Words = { ...WORDS, execute: 'failed to execute template: ' };
+/** of `inspect`, `info` and `version`; docker/cli StatusError */
+export const OBJECT_WORDS: Words = { parse: 'template parsing error: ', execute: '', exitCode: 64 };
+
+/** @throws HuskError `invalid` for a template that does not parse, before anything is printed */
+export function parseFormat(text: string, words: Words = WORDS): Template {
+  try {
+    return parseTemplate(text);
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error;
+    throw new HuskError(`${words.parse}${error.message}`, { kind: 'invalid', exitCode: words.exitCode });
+  }
+}
+
+/** @throws HuskError for a list's format that does not parse */
+export function checkFormat(format: string, words?: Words): void {
+  parseFormat(listTemplate(format), words);
 }
 
 /**
- * @param refusal Docker's words and exit code where they are others than the lists'
- * @throws HuskError `invalid` for a template that does not parse, before anything is printed
+ * What of a list's format is a template. `\t` and `\n` typed in a shell's quotes mean what they say, here and not in `inspect`; docker/cli
+ * formatter.Context.preFormat
  */
-export function parseFormat(text: string, refusal: { words: string; exitCode: number } = { words: 'failed to parse template', exitCode: 1 }): Template {
-  try {
-    return parseTemplate(unescape(text));
-  } catch (error) {
-    if (!(error instanceof TemplateError)) throw error;
-    throw new HuskError(`${refusal.words}: ${error.message}`, { kind: 'invalid', exitCode: refusal.exitCode });
-  }
+function listTemplate(format: string): string {
+  return format.replace(/^table/, '').replace(/^ +| +$/g, '').replaceAll('\\t', '\t').replaceAll('\\n', '\n');
 }
 
-/** docker/cli: StatusError of `inspect` */
-export const INSPECT_REFUSAL = { words: 'template parsing error', exitCode: 64 };
-
-/** `\t` and `\n` typed in a shell's quotes mean what they say. docker/cli templates.NewParse */
-function unescape(text: string): string {
-  return text.replace(/\\t/g, '\t').replace(/\\n/g, '\n');
-}
-
-export function writeList(rows: readonly Record<string, unknown>[], list: List, output: Output): void {
-  let format = list.format;
-  if (format === '' && list.quiet) format = list.quietTemplate;
-  if (format === 'json') {
-    output.write(rows.map((row) => `${goJson(Object.fromEntries(Object.entries(row).filter(([, value]) => typeof value !== 'function')))}\n`).join(''));
+export function writeList(rows: readonly Row[], list: List, output: Output): void {
+  const shown = rows.map((row) => safe(row, output));
+  if (list.format === 'json') {
+    output.write(shown.map((row) => `${goRowJson(row)}\n`).join(''));
     return;
   }
-  if (format === '' || format === 'table' || format.startsWith('table ')) {
-    const isDefault = format === '' || format.trim() === 'table';
-    if (isDefault && list.quiet) format = list.quietTemplate;
-    else {
-      const body = isDefault ? list.defaultTable : format.slice('table '.length).trimStart();
-      writeTable(rows, parseFormat(body), list.headers, output);
-      return;
-    }
+  const body = listTemplate(list.format);
+  if (list.format.startsWith('table') && body !== '') writeTable(shown, body, list, output);
+  else if ((list.format === '' || list.format.startsWith('table')) && !list.quiet) writeTable(shown, list.defaultTable, list, output);
+  else {
+    const raw = list.format === 'raw' && list.raw ? ((list.quiet ? list.raw.quiet : undefined) ?? list.raw.template) : undefined;
+    const template = parseFormat(raw ?? (body === '' ? list.quietTemplate : body), list.words);
+    for (const row of shown) output.write(`${render(template, row, list)}\n`);
   }
-  const template = parseFormat(format);
-  for (const row of rows) output.write(`${render(template, safe(row, output))}\n`);
 }
 
-function writeTable(rows: readonly Record<string, unknown>[], template: Template, headers: Record<string, string>, output: Output): void {
+function writeTable(rows: readonly Row[], body: string, list: List, output: Output): void {
+  const template = parseFormat(body, list.words);
   // a label's column is headed by the label's last word, as Docker does
-  const header = { ...headers, Label: (name: string) => name.replace(/^.*\./, '').replace(/[-_]/g, ' ').toUpperCase() };
-  const lines = [header, ...rows.map((row) => safe(row, output))].map((row) => render(template, row).split('\n'));
+  const header = { ...list.headers, Label: (name: string) => name.replace(/^.*\./, '').replace(/[-_]/g, ' ') };
+  const lines = [header, ...rows].map((row) => render(template, row, list).split('\n'));
   output.write(table(lines.flat().map((line) => line.split('\t'))));
 }
 
-export function render(template: Template, data: unknown): string {
+export function render(template: Template, data: unknown, options: { words?: Words; rowType?: string } = {}): string {
   try {
-    return evaluate(template, data);
+    return evaluate(template, data, { rowType: options.rowType });
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;
-    throw new HuskError(`failed to execute template: ${error.message}`, { kind: 'invalid', exitCode: 1 });
+    throw new HuskError(`${(options.words ?? WORDS).execute}${error.message}`, { kind: 'invalid', exitCode: 1 });
   }
 }
 
-function safe(row: Record<string, unknown>, output: Output): Record<string, unknown> {
+/** A row's own text is untrusted; what the template adds is the person's. */
+export function safe<T extends Row>(row: T, output: Pick<Output, 'isTTY'>): T {
   if (!output.isTTY) return row;
   return Object.fromEntries(
     Object.entries(row).map(([key, value]) => {
@@ -86,5 +107,5 @@ function safe(row: Record<string, unknown>, output: Output): Record<string, unkn
       if (typeof value === 'function') return [key, (...values: string[]) => printable(String((value as (...values: string[]) => unknown)(...values)), output)];
       return [key, value];
     }),
-  );
+  ) as T;
 }

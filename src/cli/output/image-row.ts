@@ -60,6 +60,6 @@ export function imageRows(image: Image, options: ImageRowOptions): Record<string
     Size: humanSize(image.size, 3),
     Tag: tag,
     UniqueSize: 'N/A',
-    VirtualSize: humanSize(image.size, 3),
+    VirtualSize: humanSize(image.size),
   }));
 }

@@ -16,3 +16,12 @@ export function printable(text: string, output: { isTTY?: boolean }, options: { 
   if (!output.isTTY) return text;
   return text.replace(options.lines ? UNSAFE : UNSAFE_IN_LINE, '\uFFFD');
 }
+
+/** JSON whose texts and keys are printable, line breaks and tabs kept: what a template makes of it can then go to a terminal. */
+export function printableJson(value: unknown, output: { isTTY?: boolean }): unknown {
+  if (!output.isTTY) return value;
+  if (typeof value === 'string') return printable(value, output, { lines: true });
+  if (Array.isArray(value)) return value.map((item) => printableJson(item, output));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [printable(key, output, { lines: true }), printableJson(item, output)]));
+}

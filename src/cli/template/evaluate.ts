@@ -3,10 +3,11 @@
  * and a template may call itself.
  */
 import { FUNCTIONS, MAX_TEXT } from './functions.ts';
+import { entriesOf, entryOf, fieldOf, GoValue, hasField, indirect, isNil, itemsOf, methodOf, typeOf } from './go-value.ts';
 import { lineOf, TemplateError } from './lex.ts';
 import { showOperand, type CallNode, type Node, type Operand, type Pipe, type Template } from './parse.ts';
 import { formatValue } from './printf.ts';
-import { isObject, isTrue, sortedEntries, typeName } from './values.ts';
+import { isObject, isStringList, isTrue, typeName } from './values.ts';
 
 /** nested `{{template}}` calls; Go allows 100,000 on its growing stack */
 const MAX_CALLS = 500;
@@ -14,10 +15,10 @@ const MAX_CALLS = 500;
 const MAX_STEPS = 5_000_000;
 
 export interface EvaluateOptions {
-  /** the words for a field a struct has not; default is that of Go's structs */
-  missingField?: (name: string) => string;
-  /** what a null prints; default is what one from plain JSON does, `<no value>`, and not a struct's nil pointer */
-  nil?: string;
+  /** Go's missingkey=error: a key that a map has not fails, instead of being `<no value>`. */
+  missingKey?: 'error';
+  /** Go's name of the type of a row, for error texts. @default struct */
+  rowType?: string;
 }
 
 type ControlNode = Extract<Node, { otherwise: Node[] }>;
@@ -69,9 +70,9 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
   }
 
   function shown(value: unknown, pipe: Pipe): string {
-    if (value === undefined || value === null) return value === null ? (options.nil ?? '<no value>') : '<no value>';
+    if (value === undefined || value === null) return '<no value>';
     if (typeof value === 'function') return fail(`can't print ${showOperand(pipe)} of type func`, pipe);
-    return formatValue(value);
+    return formatValue(indirect(value));
   }
 
   function control(node: ControlNode, dot: unknown): Signal {
@@ -90,11 +91,11 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
   function range(node: ControlNode, dot: unknown): Signal {
     const { pipe } = node;
     // range's own variables get the items, not the list
-    const list = pipeline(dot, { ...pipe, variables: [] });
+    const list = indirect(pipeline(dot, { ...pipe, variables: [] }));
     let items: Iterable<[unknown, unknown]>;
     if (list === null || list === undefined) items = [];
-    else if (Array.isArray(list)) items = list.map((item, index) => [index, item]);
-    else if (list instanceof Map || isObject(list)) items = sortedEntries(list as Record<string, unknown>);
+    else if (itemsOf(list)) items = itemsOf(list)!.entries();
+    else if (entriesOf(list)) items = entriesOf(list)!;
     else if (typeof list === 'number' && Number.isInteger(list)) items = countUp(list);
     else return fail(`range can't iterate over ${formatValue(list)}`, pipe);
     const scope = variables.length;
@@ -201,15 +202,9 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
   }
 
   function field(receiver: unknown, wanted: string, node: Operand, call: { dot: unknown; rest: readonly Operand[]; final: unknown[] } | undefined): unknown {
-    if (receiver === undefined) return undefined;
+    if (receiver === undefined) return options.missingKey ? fail(`nil data; no entry for key ${JSON.stringify(wanted)}`, node) : undefined;
     if (receiver === null) return fail(`nil pointer evaluating interface {}.${wanted}`, node);
-    let value: unknown;
-    if (receiver instanceof Map) value = receiver.get(wanted);
-    else if (isObject(receiver)) {
-      // own properties only: `{{.constructor}}` must not reach JavaScript
-      if (!Object.hasOwn(receiver, wanted)) return fail(options.missingField?.(wanted) ?? `can't evaluate field ${wanted} in type struct`, node);
-      value = receiver[wanted];
-    } else return fail(`can't evaluate field ${wanted} in type ${typeName(receiver)}`, node);
+    const value = methodOf(receiver, wanted) ?? member(receiver, wanted, node);
     if (typeof value === 'function') {
       const values = [...(call?.rest ?? []).map((each) => operand(call!.dot, each)), ...(call?.final ?? [])];
       if (values.length !== value.length) fail(`wrong number of args for ${wanted}: want ${value.length} got ${values.length}`, node);
@@ -217,6 +212,27 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     }
     if (call) return fail(`${wanted} is not a method but has arguments`, node);
     return value;
+  }
+
+  /** A field of a struct or a row, an entry of a map. */
+  function member(receiver: unknown, wanted: string, node: Operand): unknown {
+    // JSON without types is all interfaces
+    const unknown = (type: string): never => fail(`can't evaluate field ${wanted} in type ${options.missingKey ? 'interface {}' : type}`, node);
+    const missing = (): undefined => (options.missingKey ? fail(`map has no entry for key ${JSON.stringify(wanted)}`, node) : undefined);
+    if (receiver instanceof Map) return receiver.has(wanted) ? receiver.get(wanted) : missing();
+    if (isObject(receiver)) {
+      // own properties only: `{{.constructor}}` must not reach JavaScript
+      return Object.hasOwn(receiver, wanted) ? receiver[wanted] : unknown(options.rowType ?? 'struct');
+    }
+    const of = indirect(receiver);
+    if (!(of instanceof GoValue)) return unknown(typeName(receiver));
+    if (of.type.kind === 'pointer') return isNil(of) && (of.type.of.kind !== 'struct' || hasField(of.type, wanted)) ? fail(`nil pointer evaluating ${typeOf(of)}.${wanted}`, node) : unknown(typeOf(of));
+    if (of.type.kind === 'map' && of.type.key.name === undefined) {
+      const entry = entryOf(of, wanted);
+      return entry === undefined ? missing() : entry;
+    }
+    const field = fieldOf(of, wanted);
+    return field === undefined ? unknown(typeName(receiver)) : field;
   }
 
   function callFunction(dot: unknown, call: CallNode, node: Extract<Operand, { kind: 'function' }>, rest: readonly Operand[], final: unknown[]): unknown {
@@ -240,6 +256,9 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
       const typed = rest[position];
       if (typed?.kind === 'constant') fail(`expected string; found ${typed.text}`, typed);
       fail(`wrong type for value; expected string; got ${typeName(values[position])}`, typed ?? node);
+    }
+    for (const position of called.lists ?? []) {
+      if (!isStringList(values[position])) fail(`wrong type for value; expected []string; got ${typeName(values[position])}`, rest[position] ?? node);
     }
     return invoke(node.name, call, () => (called.call as (...values: unknown[]) => unknown)(...values));
   }

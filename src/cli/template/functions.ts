@@ -1,5 +1,6 @@
 /** What templates may call: Go's functions and Docker's. Pure. A thrown Error becomes `error calling NAME: …`. */
-import { goJson } from './json.ts';
+import { entriesOf, entryOf, GoValue, indirect, isNil, itemsOf, underlying, view } from './go-value.ts';
+import { goJson, goRowJson } from './json.ts';
 import { formatValue, sprint, sprintf } from './printf.ts';
 import { isObject, isTrue, typeName } from './values.ts';
 
@@ -8,6 +9,8 @@ export interface TemplateFunction {
   maximum: number;
   /** positions whose values must be strings */
   strings?: readonly number[];
+  /** positions whose values must be lists of strings */
+  lists?: readonly number[];
   call(...values: never[]): unknown;
 }
 
@@ -17,63 +20,83 @@ export const MAX_TEXT = 64 << 20;
 const fixed = (count: number, call: (...values: never[]) => unknown, strings: readonly number[] = []): TemplateFunction => ({ minimum: count, maximum: count, call, strings });
 const any = (minimum: number, call: (...values: never[]) => unknown, strings: readonly number[] = []): TemplateFunction => ({ minimum, maximum: Number.POSITIVE_INFINITY, call, strings });
 
-function length(value: unknown): number {
-  if (value === null || value === undefined) throw new Error('len of nil pointer');
+function length(item: unknown): number {
+  if (item === null || item === undefined) throw new Error('len of nil pointer');
+  const value = underlying(indirect(item));
   if (typeof value === 'string') return Buffer.byteLength(value);
-  if (Array.isArray(value)) return value.length;
-  if (value instanceof Map) return value.size;
+  const members = itemsOf(value) ?? entriesOf(value);
+  if (members) return members.length;
+  if (value instanceof GoValue && value.type.kind === 'pointer') throw new Error('len of nil pointer');
   if (isObject(value)) return Object.keys(value).length;
   throw new Error(`len of type ${typeName(value)}`);
 }
 
 function index(item: unknown, ...keys: unknown[]): unknown {
   if (item === null || item === undefined) throw new Error('index of untyped nil');
-  let value = item;
+  let found: unknown = item;
   for (const key of keys) {
-    if (Array.isArray(value) || typeof value === 'string') {
-      if (typeof key !== 'number' || !Number.isInteger(key)) throw new Error(key === null || key === undefined ? 'cannot index slice/array with nil' : `cannot index slice/array with type ${typeName(key)}`);
-      const size: number = typeof value === 'string' ? Buffer.byteLength(value) : value.length;
-      if (key < 0 || key >= size) throw new Error(`index out of range: ${key}`);
-      value = typeof value === 'string' ? Buffer.from(value)[key] : value[key];
+    const value = underlying(indirect(found));
+    const items = itemsOf(value);
+    if (items) found = items[checkedIndex(key, items.length, 'slice')];
+    else if (typeof value === 'string') found = Buffer.from(value)[checkedIndex(key, Buffer.byteLength(value), 'string')];
+    else if (value === null || value === undefined || (value instanceof GoValue && value.type.kind === 'pointer')) throw new Error('index of nil pointer');
+    else if (value instanceof GoValue && value.type.kind === 'map') {
+      const keyType = value.type.key.name ?? 'string';
+      if (typeName(key) !== keyType) throw new Error(`value has type ${typeName(key)}; should be ${keyType}`);
+      found = entryOf(value, String(underlying(key)));
+      // the zero value of what the map holds
+      if (found === undefined) found = view(value.type.of, undefined);
     } else if (value instanceof Map || isObject(value)) {
       if (typeof key !== 'string') throw new Error(`value has type ${typeName(key)}; should be string`);
-      value = value instanceof Map ? value.get(key) : Object.hasOwn(value, key) ? value[key] : undefined;
-    } else if (value === null || value === undefined) {
-      throw new Error('index of nil pointer');
-    } else {
-      throw new Error(`can't index item of type ${typeName(value)}`);
-    }
+      found = value instanceof Map ? value.get(key) : Object.hasOwn(value, key) ? value[key] : undefined;
+    } else throw new Error(`can't index item of type ${typeName(value)}`);
   }
-  return value;
+  return found;
+}
+
+/** @param kind of what is indexed; absent for a bound, which may stand behind the last item */
+function checkedIndex(key: unknown, size: number, kind?: 'slice' | 'string'): number {
+  if (typeof key !== 'number' || !Number.isInteger(key)) throw new Error(key === null || key === undefined ? 'cannot index slice/array with nil' : `cannot index slice/array with type ${typeName(key)}`);
+  if (key < 0 || key > size) throw new Error(`index out of range: ${key}`);
+  if (kind && key === size) throw new Error(`reflect: ${kind} index out of range`);
+  return key;
 }
 
 function slice(item: unknown, ...bounds: unknown[]): unknown {
   if (item === null || item === undefined) throw new Error('slice of untyped nil');
-  if (typeof item !== 'string' && !Array.isArray(item)) throw new Error(`can't slice item of type ${typeName(item)}`);
-  if (typeof item === 'string' && bounds.length === 3) throw new Error('cannot 3-index slice a string');
-  const size = typeof item === 'string' ? Buffer.byteLength(item) : item.length;
-  const [from, to] = [0, 1].map((position) => {
-    const bound = bounds[position] ?? (position === 0 ? 0 : size);
-    if (typeof bound !== 'number' || !Number.isInteger(bound)) throw new Error(`cannot index slice/array with type ${typeName(bound)}`);
-    if (bound < 0 || bound > size) throw new Error(`index out of range: ${bound}`);
-    return bound;
-  }) as [number, number];
+  const value = underlying(item);
+  const items = itemsOf(value);
+  if (typeof value !== 'string' && !items) throw new Error(`can't slice item of type ${typeName(value)}`);
+  if (typeof value === 'string' && bounds.length === 3) throw new Error('cannot 3-index slice a string');
+  const size = items ? items.length : Buffer.byteLength(value as string);
+  const from = checkedIndex(bounds[0] ?? 0, size);
+  const to = checkedIndex(bounds[1] ?? size, size);
   if (from > to) throw new Error(`invalid slice index: ${from} > ${to}`);
-  return typeof item === 'string' ? Buffer.from(item).subarray(from, to).toString() : item.slice(from, to);
+  if (typeof value === 'string') return Buffer.from(value).subarray(from, to).toString();
+  return value instanceof GoValue ? new GoValue(value.type, ((value.json ?? []) as unknown[]).slice(from, to)) : items!.slice(from, to);
 }
 
 type Kind = 'bool' | 'number' | 'string' | 'nil' | 'other';
 const kindOf = (value: unknown): Kind => (value === null || value === undefined ? 'nil' : typeof value === 'boolean' ? 'bool' : typeof value === 'number' ? 'number' : typeof value === 'string' ? 'string' : 'other');
 
-function equal(a: unknown, b: unknown): boolean {
+function equal(one: unknown, other: unknown): boolean {
+  const [a, b] = [underlying(one), underlying(other)];
   const [left, right] = [kindOf(a), kindOf(b)];
-  if (left === 'nil' || right === 'nil') return left === right;
+  const [leftNil, rightNil] = [isNilValue(a), isNilValue(b)];
+  if (left === 'nil' || right === 'nil') return leftNil && rightNil;
   if (left !== right) throw new Error('incompatible types for comparison');
-  if (left === 'other') throw new Error(`non-comparable type ${formatValue(a)}: ${typeName(a)}`);
-  return a === b;
+  if (left !== 'other') return a === b;
+  if (typeName(a) !== typeName(b)) throw new Error(`non-comparable types ${formatValue(a)}: ${typeName(a)}, ${typeName(b)}: ${formatValue(b)}`);
+  if (leftNil || rightNil) return leftNil === rightNil;
+  // two pointers are the same only where they are one
+  if (a instanceof GoValue && a.type.kind === 'pointer') return a.json === (b as GoValue).json;
+  throw new Error(`non-comparable type ${formatValue(a)}: ${typeName(a)}`);
 }
 
-function compare(a: unknown, b: unknown): number {
+const isNilValue = (value: unknown): boolean => value === null || value === undefined || (value instanceof GoValue && isNil(value));
+
+function compare(one: unknown, other: unknown): number {
+  const [a, b] = [underlying(one), underlying(other)];
   const [left, right] = [kindOf(a), kindOf(b)];
   if (left === 'bool' || left === 'other' || left === 'nil') throw new Error('invalid type for comparison');
   if (left !== right) throw new Error('incompatible types for comparison');
@@ -114,17 +137,9 @@ export const FUNCTIONS: Record<string, TemplateFunction> = {
   le: fixed(2, (a: unknown, b: unknown) => compare(a, b) <= 0),
   gt: fixed(2, (a: unknown, b: unknown) => compare(a, b) > 0),
   ge: fixed(2, (a: unknown, b: unknown) => compare(a, b) >= 0),
-  json: fixed(1, (value: unknown) => goJson(value)),
+  json: fixed(1, (value: unknown) => (isObject(value) || (Array.isArray(value) && value.some(isObject)) ? goRowJson(value) : goJson(value))),
   split: fixed(2, (value: string, separator: string) => value.split(separator), [0, 1]),
-  join: fixed(
-    2,
-    (list: unknown, separator: string) => {
-      if (list === null || list === undefined) return '';
-      if (!Array.isArray(list)) throw new Error(`expected slice, got ${typeName(list)}`);
-      return list.map((item) => formatValue(item)).join(separator);
-    },
-    [1],
-  ),
+  join: { ...fixed(2, (list: unknown, separator: string) => (itemsOf(list) ?? []).join(separator), [1]), lists: [0] },
   title: fixed(1, (value: string) => value.replace(/(?<![\p{L}\p{N}_])\p{L}/gu, (letter) => letter.toUpperCase()), [0]),
   lower: fixed(1, (value: string) => value.toLowerCase(), [0]),
   upper: fixed(1, (value: string) => value.toUpperCase(), [0]),

@@ -1,6 +1,7 @@
 /** Go's fmt for templates: Sprint, Sprintf and the printing of values. Pure; widths are bounded. */
 import { goQuote } from '../grammar/flag-set.ts';
-import { isObject, sortedEntries, typeName } from './values.ts';
+import { entriesOf, GoValue, indirect, isNil, itemsOf, shownFields, textOf, typeOf, underlying } from './go-value.ts';
+import { isObject, typeName } from './values.ts';
 
 /** Go refuses larger widths and precisions too (fmt: tooLarge) */
 const MAX_WIDTH = 1_000_000;
@@ -15,12 +16,35 @@ export function formatValue(value: unknown, verb: 'v' | '+' | '#' = 'v', depth =
   if (typeof value === 'number') return formatNumber(value);
   if (typeof value === 'boolean' || typeof value === 'bigint') return String(value);
   if (typeof value === 'function') return '0x0';
+  if (value instanceof GoValue) return formatGoValue(value, verb, depth);
   if (Array.isArray(value)) {
     const items = value.map((item) => formatValue(item, verb, depth + 1));
-    return verb === '#' ? `[]interface {}{${items.join(', ')}}` : `[${items.join(' ')}]`;
+    return verb === '#' ? `[]string{${items.join(', ')}}` : `[${items.join(' ')}]`;
   }
-  const entries = sortedEntries(value as Record<string, unknown>);
-  return verb === '#' ? `map[string]interface {}{${entries.map(([key, item]) => `${goQuote(key)}:${formatValue(item, verb, depth + 1)}`).join(', ')}}` : `map[${entries.map(([key, item]) => `${key}:${formatValue(item, verb, depth + 1)}`).join(' ')}]`;
+  const entries = entriesOf(value instanceof Map ? value : new Map(Object.entries(value as object).filter(([, item]) => typeof item !== 'function')))!;
+  return verb === '#' ? `map[string]interface {}{${entries.map(([key, item]) => `${goQuote(String(key))}:${formatValue(item, verb, depth + 1)}`).join(', ')}}` : `map[${entries.map(([key, item]) => `${String(key)}:${formatValue(item, verb, depth + 1)}`).join(' ')}]`;
+}
+
+/** Where Go prints the address of what a pointer leads to, what is there is printed. */
+function formatGoValue(value: GoValue, verb: 'v' | '+' | '#', depth: number): string {
+  const plain = underlying(value);
+  const text = verb === '#' ? undefined : textOf(value);
+  if (text !== undefined) return text;
+  if (!(plain instanceof GoValue)) return formatValue(plain, verb, depth);
+  const inner = (item: unknown): string => formatValue(item, verb, depth + 1);
+  const name = verb === '#' ? typeOf(value) : '';
+  const brace = (members: string[]): string => (verb === '#' ? `${name}{${members.join(', ')}}` : `{${members.join(' ')}}`);
+  if (value.type.kind === 'pointer') {
+    if (isNil(value)) return verb === '#' ? `(${name})(nil)` : '<nil>';
+    const target = indirect(value);
+    return `${target instanceof GoValue && target.type.kind === 'struct' && depth === 0 ? '&' : ''}${formatValue(target, verb, depth)}`;
+  }
+  if (value.type.kind === 'struct') return brace(shownFields(value).map((field) => (verb === 'v' ? inner(field.value) : `${field.name}:${inner(field.value)}`)));
+  if (verb === '#' && isNil(value)) return `${name}(nil)`;
+  const items = itemsOf(value)?.map(inner);
+  if (items) return verb === '#' ? brace(items) : `[${items.join(' ')}]`;
+  const entries = entriesOf(value)!.map(([key, item]) => `${inner(key)}:${inner(item)}`);
+  return verb === '#' ? brace(entries) : `map[${entries.join(' ')}]`;
 }
 
 /** whole numbers as they are, others as %g with the shortest exponent form */
@@ -108,8 +132,18 @@ function one(verb: string, directive: Directive, value: unknown): string {
   if (verb === 'T') return pad(typeName(value), directive);
   if (verb === 'v') return pad(formatValue(value, directive.flags.has('#') ? '#' : directive.flags.has('+') ? '+' : 'v'), numeric(value) ? directive : { ...directive, flags: without(directive.flags, '0') });
   if (value === null || value === undefined) return pad(`%!${verb}(<nil>)`, directive);
-  if (Array.isArray(value) && verb !== 'p') return `[${value.map((item) => one(verb, directive, item)).join(' ')}]`;
-  if (value instanceof Map || isObject(value)) return `map[${sortedEntries(value).map(([key, item]) => `${one(verb, directive, key)}:${one(verb, directive, item)}`).join(' ')}]`;
+  const text = value instanceof GoValue ? textOf(value) : undefined;
+  if (text !== undefined && /[sqxX]/.test(verb)) return formatString(verb, directive, text)!;
+  const plain = underlying(value);
+  if (plain !== value && typeof plain === 'string') return formatString(verb, directive, plain) ?? `%!${verb}(${typeName(value)}=${plain})`;
+  if (plain !== value) return one(verb, directive, plain);
+  const inner = (item: unknown): string => one(verb, directive, item);
+  if (value instanceof GoValue && value.type.kind === 'pointer') return isNil(value) ? pad(`%!${verb}(${typeOf(value)}=<nil>)`, directive) : `&${inner(indirect(value))}`;
+  if (value instanceof GoValue && value.type.kind === 'struct') return `{${shownFields(value).map((field) => inner(field.value)).join(' ')}}`;
+  const items = itemsOf(value);
+  if (items && verb !== 'p') return `[${items.map(inner).join(' ')}]`;
+  const entries = entriesOf(isObject(value) ? new Map(Object.entries(value)) : value);
+  if (entries) return `map[${entries.map(([key, item]) => `${inner(key)}:${inner(item)}`).join(' ')}]`;
   const wrong = (): string => `%!${verb}(${typeName(value)}=${formatValue(value)})`;
   if (typeof value === 'boolean') return verb === 't' ? pad(String(value), directive) : wrong();
   if (typeof value === 'string') return formatString(verb, directive, value) ?? wrong();

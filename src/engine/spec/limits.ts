@@ -127,15 +127,20 @@ function blockDevice(path: string, facts: LimitFacts): { major: number; minor: n
 
 const UNIT: Record<string, number> = { '': 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
 
-/** `/dev/sda:1mb`, `/dev/sda:1000` */
 function throttleDevice(entry: string, bytes: boolean, facts: LimitFacts): ThrottleDevice {
+  const { path, rate } = deviceRate(entry, { bytes });
+  return { ...blockDevice(path, facts), rate };
+}
+
+/** Reads `/dev/sda:1mb` and `/dev/sda:1000`. @returns bytes or operations a second. @throws HuskError `invalid` in Docker's words */
+export function deviceRate(entry: string, { bytes }: { bytes: boolean }): { path: string; rate: number } {
   const at = entry.lastIndexOf(':');
   const path = entry.slice(0, at);
   const match = (bytes ? /^(\d{1,15})([bkmgt]?)b?$/i : /^(\d{1,15})()$/).exec(entry.slice(at + 1));
   if (at <= 0) throw invalid(`bad format: ${entry}`);
   if (!path.startsWith('/dev/')) throw invalid(`bad format for device path: ${entry}`);
   if (!match) throw invalid(`invalid rate for device: ${entry}. The correct format is <device-path>:<number>${bytes ? '[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb' : '. Number must be a positive integer'}`);
-  return { ...blockDevice(path, facts), rate: Number(match[1]) * UNIT[match[2]!.toLowerCase()]! };
+  return { path, rate: Number(match[1]) * UNIT[match[2]!.toLowerCase()]! };
 }
 
 function invalid(message: string): HuskError {

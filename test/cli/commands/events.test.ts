@@ -18,7 +18,7 @@ function engine(events: EventMessage[], asked: (options: EventOptions) => void =
 
 const CASES: [name: string, args: string[], stdout: string][] = [
   ['a line', [], `2026-01-02T03:04:05.000123000Z container start ${ID} (a.label=x, image=alpine:3, name=web)\n2026-01-02T03:04:05.000000000Z image prune \n`],
-  ['json', ['--format', 'json'], `{"status":"start","id":"${ID}","from":"alpine:3","Type":"container","Action":"start","Actor":{"ID":"${ID}","Attributes":{"a.label":"x","image":"alpine:3","name":"web"}},"scope":"local","time":${NOW / 1000},"timeNano":${NOW}000123000}\n{"status":"prune","id":"","Type":"image","Action":"prune","Actor":{"ID":"","Attributes":{}},"scope":"local","time":${NOW / 1000},"timeNano":${NOW}000000000}\n`.replaceAll(`${NOW}000`, `${NOW}`)],
+  ['json', ['--format', 'json'], `{"status":"start","id":"${ID}","from":"alpine:3","Type":"container","Action":"start","Actor":{"ID":"${ID}","Attributes":{"a.label":"x","image":"alpine:3","name":"web"}},"scope":"local","time":${NOW / 1000},"timeNano":${NOW}000123000}\n{"status":"prune","Type":"image","Action":"prune","Actor":{"ID":"","Attributes":{}},"scope":"local","time":${NOW / 1000},"timeNano":${NOW}000000000}\n`.replaceAll(`${NOW}000`, `${NOW}`)],
   ['a template', ['--format', '{{.Type}} {{.Status}} {{.Actor.Attributes.name}} {{.Time}}'], `container start web ${NOW / 1000}\nimage prune <no value> ${NOW / 1000}\n`],
 ];
 for (const [name, args, stdout] of CASES) {

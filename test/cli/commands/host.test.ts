@@ -41,6 +41,6 @@ test('info counts, and says which limits work', async (t) => {
   const env = { HUSK_CONFIG: '/nonexistent', HUSK_DATA_ROOT: '/data', XDG_RUNTIME_DIR: '/run/x' };
   const { stdout } = await husk(['info', '--format', '{{.Containers}} {{.ContainersRunning}} {{.ContainersStopped}} {{.Images}} {{.MemoryLimit}} {{.PidsLimit}} {{.CpuCfsQuota}} {{.CPUSet}} {{.DockerRootDir}}'], { engine: engine(FACTS), env });
   t.is(stdout, '2 1 1 1 true true false false /data\n');
-  t.regex((await husk(['info'], { engine: engine(FACTS), env })).stdout, /^Limits: memory yes, cpu no, cpuset no, pids yes, io no\n Cgroup: by your systemd session/m);
+  t.regex((await husk(['info'], { engine: engine(FACTS), env })).stdout, /^ Limits: memory yes, cpu no, cpuset no, pids yes, io no\n  Cgroup: by your systemd session/m);
   t.is((await husk(['info', '-f', '{{.MemoryLimit}}'], { engine: engine([{ name: 'cgroup v2', status: 'warn', value: 'none for memory: no limits, no pause' }]), env })).stdout, 'false\n');
 });

@@ -41,8 +41,8 @@ const PS: [words: string[], stdout: string][] = [
   [['-q', '--no-trunc'], `c0ffee${'0'.repeat(58)}\n${'d'.repeat(64)}\n`],
   [['--format', '{{.Names}}'], 'web\nold\n'],
   [['--format', '{{.Names}}\\t{{.State}}'], 'web\trunning\nold\texited\n'],
-  [['--format', '{{.Label "b"}}|{{.Labels}}'], '|\nw|com.example.some-label=v,b=w\n'],
-  [['--format', 'table {{.Names}}\\t{{.Label "com.example.some-label"}}'], 'NAMES     SOME LABEL\nweb       \nold       v\n'],
+  [['--format', '{{.Label "b"}}|{{.Labels}}'], '|\nw|b=w,com.example.some-label=v\n'],
+  [['--format', 'table {{.Names}}\\t{{.Label "com.example.some-label"}}'], 'NAMES     some label\nweb       \nold       v\n'],
   [['--format', 'table {{.ID}}'], 'CONTAINER ID\nc0ffee000000\ndddddddddddd\n'],
   [['--format', '{{json .Names}}'], '"web"\n"old"\n'],
   [['--format', '{{.Isolation}} {{.Networks}} {{.RunningFor}}'], 'userns bridge 2 hours ago\nuserns bridge 3 days ago\n'],
@@ -60,7 +60,7 @@ test('ps --format json is one object a line', async (t) => {
 });
 
 test('a field no container has is an error with Go\'s words', async (t) => {
-  t.deepEqual(await husk(['ps', '--format', '{{.Nope}}'], { engine }), { code: 1, stdout: '', stderr: 'Error: failed to execute template: template: :1:2: executing "" at <.Nope>: can\'t evaluate field Nope in type struct\n' });
+  t.deepEqual(await husk(['ps', '--format', '{{.Nope}}'], { engine }), { code: 1, stdout: '', stderr: 'Error: failed to execute template: template: :1:2: executing "" at <.Nope>: can\'t evaluate field Nope in type *formatter.ContainerContext\n' });
 });
 
 test('what ps asks the engine', async (t) => {
@@ -208,7 +208,7 @@ const INSPECT: [format: string, stdout: string][] = [
 for (const [format, stdout] of INSPECT) test(`inspect -f ${format}`, async (t) => t.deepEqual(await husk(['inspect', '-f', format, 'x'], { engine: inspecting }), { code: 0, stdout, stderr: '' }));
 
 test('inspect: a field nobody has', async (t) => {
-  t.deepEqual(await husk(['inspect', '-f', '{{.State.Nope}}', 'x'], { engine: inspecting }), { code: 1, stdout: '', stderr: 'Error: template parsing error: template: :1:8: executing "" at <.State.Nope>: map has no entry for key "Nope"\n' });
+  t.deepEqual(await husk(['inspect', '-f', '{{.State.Nope}}', 'x'], { engine: inspecting }), { code: 1, stdout: '\n', stderr: 'Error: template parsing error: template: :1:8: executing "" at <.State.Nope>: map has no entry for key "Nope"\n' });
 });
 
 test('inspect prints what it found, and an empty list for nothing', async (t) => {
@@ -247,4 +247,27 @@ test('a filter that nothing asks first: prune wants a yes', async (t) => {
   t.regex(stdout, /^WARNING! This will remove all stopped containers\.\nAre you sure you want to continue\? \[y\/N\] $/);
   t.is(pruned, 0);
   t.is((await husk(['container', 'prune', '-f'], { engine: pruning })).stdout, 'Deleted Containers:\na\nb\n\nTotal reclaimed space: 1.5kB\n');
+});
+
+/** a label, a variable and a key that would retitle the terminal, and turn the direction of writing */
+const HOSTILE = { Id: 'x', Name: '/x', Config: { Labels: { a: 'b\x1b]0;pwned\x07c', 'k\x9b31m': 'v' }, Env: ['A=\x1b[2J\u202e', 'B=two\nlines\tand tabs'] } };
+const hostile = { inspect: async () => HOSTILE } as unknown as Partial<Engine>;
+const TERMINAL: [words: string[], terminal: RegExp, pipe: RegExp][] = [
+  [['inspect', '-f', '{{index .Config.Labels "a"}}'], /^b\uFFFD\]0;pwned\uFFFDc\n$/, /\x1b\]0;pwned\x07/],
+  [['inspect', '-f', '{{range .Config.Env}}{{println .}}{{end}}'], /^A=\uFFFD\[2J\uFFFD\nB=two\nlines\tand tabs\n\n$/, /\x1b\[2J\u202e/],
+  [['inspect', '-f', '{{json .Config.Labels}}'], /"k\uFFFD31m"/, /k\x9b31m/],
+  [['inspect'], /"k\uFFFD31m"/, /k\x9b31m/],
+  [['inspect', '-f', '{{printf "%c[1m" 27}}{{.Name}}'], /^\x1b\[1m\/x\n$/, /^\x1b\[1m\/x\n$/],
+];
+for (const [words, terminal, pipe] of TERMINAL) {
+  test(`${words.join(' ')}: a terminal gets no control characters of a container's, a pipe gets every byte`, async (t) => {
+    t.regex((await husk([...words, 'x'], { engine: hostile, terminal: { columns: 80, rows: 24 } })).stdout, terminal);
+    t.regex((await husk([...words, 'x'], { engine: hostile })).stdout, pipe);
+  });
+}
+
+test('ps --format json: a terminal gets no control characters of a label', async (t) => {
+  const labelled = { list: () => [container({ config: { labels: { a: 'x\x9b31m' } } })] };
+  t.regex((await husk(['ps', '--format', 'json'], { engine: labelled, terminal: { columns: 80, rows: 24 } })).stdout, /"a=x\uFFFD31m"/);
+  t.regex((await husk(['ps', '--format', 'json'], { engine: labelled })).stdout, /"a=x\x9b31m"/);
 });
