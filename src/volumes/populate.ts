@@ -2,7 +2,7 @@
  * What a new volume starts with: a copy of the image's content at its destination. Docker's rule: only a volume (or a subpath of one) that is empty,
  * only without `nocopy`. The copy is made by copy-up.ts in the user namespace, where the image's owners exist; here is decided what is copied where.
  */
-import { chownSync, mkdtempSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
@@ -32,6 +32,8 @@ export async function populateMounts(mounts: readonly ResolvedMount[], options: 
 
 async function copyUp(mounts: readonly ResolvedMount[], given: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
   makeFolder(paths.tmp, 0o711);
+  // another room may have made it, for itself alone; where root runs husk the container's root must pass
+  chmodSync(paths.tmp, 0o711);
   // the name src/supervisor/removal.ts sweeps, should this process be killed
   const view = ownedFolder(join(paths.tmp, `copy-up-${process.pid}-${identifySelf().startTime}-`));
   const { root, steps } = imageView([...options.lower], view);
