@@ -15,7 +15,7 @@
 
 enum record_type {
   RECORD_HELLO = 1, /* a process of the plan begins; its pidfd is attached; value: forks so far */
-  RECORD_AWAIT = 2, /* value: the tag; of AWAIT_NETWORK the network namespace is attached */
+  RECORD_AWAIT = 2, /* value: the tag; a namespace is attached: of AWAIT_NETWORK the network's, of AWAIT_EXEC the mounts' */
   RECORD_PTY = 3,   /* the terminal's master is attached */
   RECORD_ERROR = 4, /* value: enum detail; strings: the call, the path */
   RECORD_EXEC = 5,  /* execve is next: end-of-file now means that it has happened */
@@ -30,7 +30,9 @@ struct record {
 };
 
 #define EXIT_FAILED 125
-#define AWAIT_NETWORK 2u /* AWAIT_TAGS of src/container/plan-encoding.ts */
+/* AWAIT_TAGS of src/container/plan-encoding.ts */
+#define AWAIT_NETWORK 2u
+#define AWAIT_EXEC 3u
 
 /*
  * A record without a descriptor goes by write(2), which is a message as well and which no seccomp profile forbids: after `seccomp` the
@@ -105,8 +107,15 @@ void tell_exec(struct run *run) { tell(run, RECORD_EXEC, 0, -1); }
 
 void tell_pty(struct run *run, int master) { tell(run, RECORD_PTY, 0, master); }
 
-/* A hidden process cannot show its namespaces by /proc/PID/ns, not even to the user who started it: it hands the network's over. */
-static int namespace_for(uint32_t tag) { return tag == AWAIT_NETWORK ? open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC) : -1; }
+/*
+ * A hidden process cannot show its namespaces by /proc/PID/ns, not even to the user who started it: it hands over the network's, and before the command
+ * runs the mounts', by which whatever the container leaves behind is found. The parent looks at what it is given: /proc is the container's by then.
+ */
+static int namespace_for(uint32_t tag) {
+  if (tag == AWAIT_NETWORK) return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (tag == AWAIT_EXEC) return open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  return -1;
+}
 
 void await_parent(struct run *run, uint32_t tag) {
   int namespace = namespace_for(tag);

@@ -37,7 +37,8 @@ export interface LaunchOptions {
   detached?: boolean;
   /**
    * Called at each `await`; the plan goes on when the promise resolves; a rejection ends the process.
-   * @param namespace at `network` the process's network namespace, open until the promise has settled: a hidden process shows none in /proc
+   * @param namespace at `network` the process's network namespace, at `exec` its mount namespace (mountSpaceIn says whether it is one), open until
+   *   the promise has settled: a hidden process shows none in /proc
    */
   onAwait?: (tag: AwaitTag, pid: number, namespace?: Fd) => void | Promise<void>;
 }

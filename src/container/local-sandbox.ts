@@ -16,7 +16,7 @@ import { explainLaunchError, type Stage } from './launch-failure.ts';
 import type { AwaitTag, LaunchPlan, Step } from './launch-plan.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from './namespaces.ts';
 import { planExec } from './plan.ts';
-import { containerProcesses, mountSpaceOf, namespaceHolder, processesOfMountSpace, processTree, readStat, sumStats, ZOMBIE } from './processes.ts';
+import { containerProcesses, isLiving, mountSpaceIn, mountSpaceOf, namespaceHolder, processesOfMountSpace, processTree, readStat, sumStats, ZOMBIE } from './processes.ts';
 import { ps } from './ps.ts';
 import { SIGKILL } from './signals.ts';
 import type { ProcessSpec, Resources, Spec } from './spec.ts';
@@ -83,6 +83,7 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
         if (tag === 'cgroup') await this.#cgroup?.enter(pid);
         else if (tag !== 'exec') await this.#options.onAwait?.(tag, pid, namespace);
         else {
+          if (namespace) this.#mountSpace = mountSpaceIn(namespace);
           ready.resolve();
           await this.#go.promise;
         }
@@ -92,7 +93,6 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
       await Promise.race([ready.promise, this.#launched.started]);
       this.#pid = await this.#launched.pid;
       this.#startTime = readStat(this.#pid)?.startTime;
-      this.#mountSpace = mountSpaceOf(namespaceHolder(this.#pid));
     } catch (error) {
       throw explainLaunchError(error, 'create');
     }
@@ -255,12 +255,14 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
     for (let round = 0; round < KILL_ROUNDS; round++) {
       this.#cgroup?.kill();
       const space = this.#mountSpace;
-      alive = [...(this.#cgroup?.processes() ?? []), ...(space === undefined ? [] : processesOfMountSpace(space))];
+      const found = [...(this.#cgroup?.processes() ?? []), ...(space === undefined ? [] : processesOfMountSpace(space))];
+      // one that is on its way out has given back its namespaces, and is a process of the joined container until it is gone
+      alive = [...new Set([...found, ...alive.filter(isLiving)])];
       if (alive.length === 0) return [];
-      for (const pid of alive) if (space !== undefined) killMember(pid, space);
+      for (const pid of found) if (space !== undefined) killMember(pid, space);
       await new Promise((resolve) => setTimeout(resolve, KILL_ROUND_MS));
     }
-    return [...new Set(alive)];
+    return alive;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,8 @@
  * Which host processes a container has, and what they use, where no cgroup tells: read from /proc, proc(5). Figures are sums over
  * the processes alive now: what has ended is missing from the CPU time, and pages shared by several are counted for each.
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { fstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import type { Fd } from '../host/fd.ts';
 import { readOptional } from '../host/read-optional.ts';
 import type { SandboxStats } from '../sandbox.ts';
 
@@ -41,6 +42,9 @@ export function readStat(pid: number): ProcessFacts | undefined {
   }
 }
 
+/** proc_pid_ns(5) */
+const NAMESPACE = /^mnt:\[\d+\]$/;
+
 function namespaceOf(pid: number | 'self', type: string): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/${type}`);
@@ -66,6 +70,9 @@ export function namespaceHolder(first: number): number {
   }
 }
 
+/** Has it not ended, or only not been waited for? */
+export const isLiving = (pid: number): boolean => (readStat(pid)?.state ?? ZOMBIE) !== ZOMBIE;
+
 /**
  * Every process of the container: all of its pid namespace when it has one of its own, else what descends from its first
  * process and from the processes that `exec` has put in.
@@ -74,7 +81,7 @@ export function containerProcesses(first: number, options: { ownPid: boolean; mo
   if (options.ownPid) {
     const space = namespaceOf(namespaceHolder(first), 'pid');
     if (space === undefined || space === namespaceOf('self', 'pid')) return [];
-    return allPids().filter((pid) => (pid === first || namespaceOf(pid, 'pid') === space) && (readStat(pid)?.state ?? ZOMBIE) !== ZOMBIE);
+    return allPids().filter((pid) => (pid === first || namespaceOf(pid, 'pid') === space) && isLiving(pid));
   }
   const children = new Map<number, number[]>();
   for (const pid of allPids()) {
@@ -83,7 +90,7 @@ export function containerProcesses(first: number, options: { ownPid: boolean; mo
   }
   const found = new Set<number>();
   const visit = (pid: number) => {
-    if (found.has(pid) || (readStat(pid)?.state ?? ZOMBIE) === ZOMBIE) return;
+    if (found.has(pid) || !isLiving(pid)) return;
     found.add(pid);
     for (const child of children.get(pid) ?? []) visit(child);
   };
@@ -94,9 +101,18 @@ export function containerProcesses(first: number, options: { ownPid: boolean; mo
 /** What names a process's mount namespace; undefined when it has ended. */
 export const mountSpaceOf = (pid: number): string | undefined => namespaceOf(pid, 'mnt');
 
+/**
+ * The same, of a descriptor that a process handed over. It opened a path below the container's /proc, which a mount of the container's may cover:
+ * what is no mount namespace is nothing.
+ */
+export function mountSpaceIn(namespace: Fd): string | undefined {
+  const name = readlinkSync(`/proc/self/fd/${namespace.number}`);
+  return NAMESPACE.test(name) && fstatSync(namespace.number).dev === statSync('/proc/self/ns/mnt').dev ? name : undefined;
+}
+
 /** Every living process of a mount namespace, whoever its parent is by now. */
 export function processesOfMountSpace(space: string): number[] {
-  return allPids().filter((pid) => namespaceOf(pid, 'mnt') === space && (readStat(pid)?.state ?? ZOMBIE) !== ZOMBIE);
+  return allPids().filter((pid) => namespaceOf(pid, 'mnt') === space && isLiving(pid));
 }
 
 /**
