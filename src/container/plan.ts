@@ -19,6 +19,10 @@ import { compileSeccomp, type CompiledFilter } from './seccomp/compile.ts';
 import { SIGKILL } from './signals.ts';
 import type { ProcessSpec, Seccomp, Spec } from './spec.ts';
 
+/** inode(7) */
+const S_IFREG = 0o100000;
+const EMPTY_FILE_MODE = 0o755;
+
 export type { PlanRootfs } from './rootfs.ts';
 
 export interface PlanContext {
@@ -60,6 +64,7 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   );
   if (ownDev) plan.push(...deviceSteps(spec.linux.devices ?? [], { bind: context.rootless }));
   plan.push({ op: 'pivotRoot', path: root }, { op: 'setRoot', path: '/' });
+  for (const path of spec.root.emptyFiles ?? []) plan.push({ op: 'mknod', path, mode: S_IFREG | EMPTY_FILE_MODE, major: 0, minor: 0, inRoot: true });
   if (spec.root.readonly) {
     // the `chdir` step could not make it any more
     if (rootfs.kind === 'overlay' && spec.process.cwd !== '/') plan.push({ op: 'mkdir', path: spec.process.cwd, mode: 0o755, inRoot: true });

@@ -7,7 +7,12 @@ export interface Spec {
   ociVersion: string;
   hostname?: string;
   domainname?: string;
-  root: { path: string; readonly?: boolean };
+  root: {
+    path: string;
+    readonly?: boolean;
+    /** husk's extension: files that are made empty in the root where they are missing */
+    emptyFiles?: string[];
+  };
   process: ProcessSpec;
   mounts: Mount[];
   annotations?: Record<string, string>;

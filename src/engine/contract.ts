@@ -135,6 +135,8 @@ export interface ContainerConfig {
   /** what was asked for and the image's, as `inspect` shows it */
   healthcheck?: NonNullable<CreateOptions['healthcheck']>;
   hostname: string;
+  /** `80/tcp`: the image's ports and those of `--expose`; absent in records of an older husk */
+  exposed?: string[];
   /** mounts as resolved: volumes named, host paths absolute */
   mounts: { type: 'bind' | 'volume' | 'tmpfs'; name?: string; source: string; destination: string; readonly: boolean; options: string[] }[];
 }

@@ -18,6 +18,7 @@ import type { EngineContext } from './context.ts';
 import { keepContainerCopy, makeContainerFolder } from './copies.ts';
 import type { Container, ContainerConfig, CreateOptions, Engine } from './contract.ts';
 import { recordEvent } from './events.ts';
+import { withProtocol } from './ports.ts';
 import { chooseIsolation } from './isolation.ts';
 import { checkName, generateId, generateName } from './names.ts';
 import { mergeCommand, mergeEnv, workingDirectory } from './spec/command.ts';
@@ -131,9 +132,21 @@ async function makeConfig(context: EngineContext, request: { id: string; options
     user: options.user ?? defaults.User ?? '',
     stopSignal,
     ...(healthcheck && { healthcheck }),
-    hostname: options.hostname ?? (options.network === 'host' || options.uts === 'host' ? hostname() : request.id.slice(0, 12)),
+    exposed: [...new Set([...Object.keys(defaults.ExposedPorts ?? {}).map(withProtocol), ...options.expose.map(withProtocol)])],
+    hostname: options.hostname ?? joinedHostname(context, options) ?? (options.network === 'host' || options.uts === 'host' ? hostname() : request.id.slice(0, 12)),
     mounts: await resolveMounts(context, options, image),
   };
+}
+
+/** As Docker shows it of who joins another's network; one that is not there (yet) is told at the start. */
+function joinedHostname(context: EngineContext, { network, uts }: CreateOptions): string | undefined {
+  if (!network.startsWith('container:') || uts === 'host') return undefined;
+  try {
+    return resolve(context, network.slice('container:'.length)).config.hostname;
+  } catch (error) {
+    if (error instanceof HuskError && error.kind === 'not-found') return undefined;
+    throw error;
+  }
 }
 
 /** Most containers have none, and what merges and checks it is not loaded then. */

@@ -8,6 +8,7 @@ import { networkName } from './filters.ts';
 import { etcFolder } from './host-facts.ts';
 import { sizeOf } from './list.ts';
 import { logFile } from './logs.ts';
+import { reachablePorts, withProtocol } from './ports.ts';
 import { MASKED_PATHS, READONLY_PATHS } from './spec/defaults.ts';
 import { deviceRate } from './spec/limits.ts';
 import { resolve } from './truth.ts';
@@ -234,7 +235,7 @@ function networkSettings(container: Container): object {
     Bridge: '',
     SandboxID: '',
     SandboxKey: container.state.pid > 0 ? `/proc/${container.state.pid}/ns/net` : '',
-    Ports: {},
+    Ports: Object.fromEntries(reachablePorts(container).map((port) => [port, null])),
     HairpinMode: false,
     LinkLocalIPv6Address: '',
     LinkLocalIPv6PrefixLen: 0,
@@ -315,10 +316,6 @@ function portBinding(entry: string): [string, object[]] {
   const before = cut === -1 ? '' : entry.slice(0, cut);
   const colon = before.lastIndexOf(':');
   return [container, [{ HostIp: colon === -1 ? '' : before.slice(0, colon), HostPort: before.slice(colon + 1) }]];
-}
-
-function withProtocol(port: string): string {
-  return port.includes('/') ? port : `${port}/tcp`;
 }
 
 /** What a library caller wrote with units is a number here too. */

@@ -51,6 +51,8 @@ export const groups = (profile: string): Group[] => [
       check('secrets are masked', 'cat /proc/keys /proc/timer_list | wc -c', '0'),
       check('no disks, none can be made', 'ls /dev | grep -c -E "^(vd|sd|nvme)"; mknod /disk b 254 1 2>/dev/null && head -c 1 /disk >/dev/null', { userns: /^0$/, vm: /^0\n.*not permitted/i }),
       check('64 MiB of shared memory', 'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2', '65536'),
+      check('/.dockerenv, as Docker has it', 'stat -c "%F %a %u" /.dockerenv; : >/.dockerenv && rm /.dockerenv && ls /.dockerenv 2>&1', /^regular empty file 755 0\n.*No such file/),
+      check('every group may ping', 'set -- $(cat /proc/sys/net/ipv4/ping_group_range); test $1 -eq 0 && test $2 -ge 65535 && echo yes', 'yes'),
       check('the command is PID 1, alone', 'tr "\\0" " " </proc/1/cmdline | head -c5; echo; ls -d /proc/[0-9]* | wc -l', /^sh -c\n[1-6]$/),
     ],
   },

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
+import { HUSK, ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
 import { expected, groups, groupScript, printed, PROFILE } from './cases.ts';
 
 const built = existsSync(join(ROOT, 'dist/husk-main.cjs'));
@@ -73,6 +73,33 @@ withHusk('another container\'s namespaces', (t) => {
   t.regex(stderr, /cannot join pid namespace of a non running container/);
   t.is(status, 125);
 });
+
+withHusk('who joins another\'s network has its host name, through who has joined it too', (t) => {
+  t.is(run('-d', '--name', 'named', '--hostname', 'ah', 'husk/base', 'sleep', '1000').status, 0);
+  t.is(user.husk('run', '-d', '--name', 'between', '--network', 'container:named', 'husk/base', 'sleep', '1000').status, 0);
+  for (const name of ['named', 'between']) {
+    const { stdout, stderr } = user.husk('run', '--rm', '--isolation=userns', '--network', `container:${name}`, 'husk/base', 'sh', '-c', 'hostname; cat /etc/hostname; echo $HOSTNAME');
+    t.is(stdout, 'ah\nah\nah\n', stderr);
+  }
+});
+
+withHusk('/.dockerenv is no change of the container\'s, of an image that has one neither', (t) => {
+  user.husk('run', '--name', 'marked', '--network', 'none', 'husk/base', 'touch', '/x');
+  t.is(user.husk('diff', 'marked').stdout, 'A /x\n');
+  const tar = join(user.home, 'marked.tar');
+  t.is(user.husk('export', '-o', tar, 'marked').status, 0);
+  t.is(user.husk('import', tar, 'husk/marked').status, 0);
+  user.husk('run', '--name', 'again', '--network', 'none', 'husk/marked', 'touch', '/y');
+  t.is(user.husk('diff', 'again').stdout, 'A /y\n');
+});
+
+withHusk('too low a limit of open files is told in one line', (t) => {
+  const { status, stderr } = user.run(['sh', '-c', 'ulimit -n 64; exec "$0" run --rm --network none husk/base true', HUSK]);
+  t.is(status, 125);
+  t.regex(stderr, /^Error: the limit of open files is 64, and husk needs 128\nFix: .*\n$/);
+});
+for (const files of ['64', '128'])
+  withHusk(`--ulimit nofile=${files}`, (t) => t.is(run('--ulimit', `nofile=${files}`, 'husk/base', 'sh', '-c', 'ulimit -n').stdout, `${files}\n`));
 
 withHusk('a device: its node at a place of one\'s own, with the rights it gives', (t) => {
   t.is(sh(['--device', '/dev/zero:/dev/mine'], 'head -c 3 /dev/mine | od -An -tx1').stdout.trim(), '00 00 00');

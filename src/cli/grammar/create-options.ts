@@ -10,7 +10,7 @@ import { refuseNotYet } from '../not-yet.ts';
 import { readLines } from './env-file.ts';
 import type { FlagSet } from './flag-set.ts';
 import { parseTmpfs, parseVolume } from './mounts.ts';
-import { parseDeviceRate, parseExtraHost } from './validate.ts';
+import { expandExpose, parseDeviceRate, parseExtraHost } from './validate.ts';
 import { toMap, type Ulimit } from './values.ts';
 
 /** bytes of a seccomp profile; Docker's own has 14 KB */
@@ -18,6 +18,8 @@ const MAX_SECCOMP_PROFILE = 1 << 20;
 
 export interface CreateEnvironment {
   env: NodeJS.ProcessEnv;
+  /** variables that every container gets unless `-e` names them (proxy-environment.ts) */
+  added?: (asked: readonly string[]) => string[];
   workdir: string;
   consoleSize?: { columns: number; rows: number };
 }
@@ -44,7 +46,7 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     annotations: toMap(flags.list('annotation')),
     hostname: flags.optional('hostname'),
     domainname: flags.optional('domainname'),
-    env: [...flags.list('env-file').flatMap((file) => readLines(file, { env: environment.env, what: 'env' })), ...flags.list('env')],
+    env: [...flags.list('env-file').flatMap((file) => readLines(file, { env: environment.env, what: 'env' })), ...flags.list('env'), ...(environment.added?.(flags.list('env')) ?? [])],
     workdir: flags.optional('workdir'),
     user: flags.optional('user'),
     groupAdd: flags.list('group-add'),
@@ -70,7 +72,7 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     extraHosts: flags.list('add-host').map(parseExtraHost),
     publish: flags.list('publish'),
     publishAll: flags.bool('publish-all'),
-    expose: flags.list('expose'),
+    expose: [...new Set(flags.list('expose').flatMap(expandExpose))],
     privileged: flags.bool('privileged'),
     capAdd: flags.list('cap-add'),
     capDrop: flags.list('cap-drop'),

@@ -74,6 +74,13 @@ export function validateExpose(text: string): void {
   if (match[2] !== undefined && Number(match[2]) < Number(match[1])) throw new Error(`invalid range format for --expose: ${text}, error: invalid range specified for port: ${text}`);
 }
 
+/** `90-92/udp` → `90/udp`, `91/udp`, `92/udp`; one that validateExpose has seen */
+export function expandExpose(text: string): string[] {
+  const [ports = '', protocol = 'tcp'] = text.split('/');
+  const [first = 0, last = first] = ports.split('-').map(Number);
+  return Array.from({ length: last - first + 1 }, (_, index) => `${first + index}/${protocol}`);
+}
+
 /** A signal by name (with or without SIG) or by number. */
 export function validateSignalWord(text: string): void {
   if (!/^(?:\d{1,3}|[A-Za-z0-9+-]{2,16})$/.test(text)) throw new Error(`invalid signal: ${text}`);

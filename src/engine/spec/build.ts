@@ -8,7 +8,7 @@ import type { Device, Mount, ProcessSpec, Spec } from '../../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { ContainerConfig, ExecOptions } from '../contract.ts';
 import { processEnv } from './command.ts';
-import { defaultMounts, DEFAULT_SHM_SIZE, MASKED_PATHS, READONLY_PATHS, thermalPath } from './defaults.ts';
+import { defaultMounts, DEFAULT_SHM_SIZE, DOCKERENV, MASKED_PATHS, READONLY_PATHS, thermalPath } from './defaults.ts';
 import { deviceNodes, isOfAnyLinux, parseDevice } from './devices.ts';
 import { resources, type LimitFacts } from './limits.ts';
 import { etcMounts, mergeMounts, tmpfsMount, volumeMounts, type EtcFiles } from './mounts.ts';
@@ -24,8 +24,12 @@ export interface SpecFacts extends JoinFacts, LimitFacts {
   shm?: string;
   /** does the host have this path; asked for what `--ipc host` shares; @default yes */
   hostHas?(path: string): boolean;
+  /** value of net.ipv4.ping_group_range that has every group of the container, icmp(7); absent: it stays as the kernel has it */
+  pingGroups?: string;
   /** the host's name, for `--network host` and `--uts host` */
   hostHostname: string;
+  /** names of the container whose network is joined: Docker gives them to who joins it */
+  joinedNames?: { hostname: string; domainname?: string };
   /** uname(2) release of the kernel the container will run on: os.release(), or the guest's */
   kernel: string;
   /** mount_setattr(2) is there (Linux 5.12) */
@@ -62,11 +66,12 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
 
   const seccomp = seccompFor(security.seccomp, { capabilities, kernel: facts.kernel, privileged });
   const hostname = hostnameFor(config, modes.network, modes.uts, facts);
+  const domainname = facts.joinedNames ? facts.joinedNames.domainname : options.domainname;
   const spec: Spec = {
     ociVersion: '1.2.0',
     ...(modes.uts.kind !== 'host' && { hostname }),
-    ...(modes.uts.kind !== 'host' && options.domainname && { domainname: options.domainname }),
-    root: { path: 'rootfs', readonly: options.readOnly },
+    ...(modes.uts.kind !== 'host' && domainname && { domainname }),
+    root: { path: 'rootfs', readonly: options.readOnly, emptyFiles: [DOCKERENV] },
     process: {
       terminal: options.tty,
       ...(options.consoleSize && { consoleSize: { width: options.consoleSize.columns, height: options.consoleSize.rows } }),
@@ -115,6 +120,7 @@ export function buildExec(config: ContainerConfig, spec: Spec, options: ExecOpti
 
 function hostnameFor(config: ContainerConfig, network: Mode, uts: Mode, facts: SpecFacts): string {
   if (config.options.hostname) return config.options.hostname;
+  if (facts.joinedNames && uts.kind !== 'host') return facts.joinedNames.hostname;
   return network.kind === 'host' || uts.kind === 'host' ? facts.hostHostname : config.hostname;
 }
 
@@ -163,13 +169,10 @@ function devices(config: ContainerConfig, facts: SpecFacts): { devices: Device[]
   return typeof all === 'string' ? { devices: asked, allDevices: true } : { devices: [...all, ...asked] };
 }
 
-/**
- * Docker lets every user of a container bind low ports. Its ping_group_range (0 2147483647) names groups a user namespace has not, so
- * that one is left out there, as rootless Docker does.
- */
+/** Docker lets every user of a container bind low ports, and ping. */
 function sysctls(asked: Record<string, string>, network: Mode, facts: SpecFacts): Record<string, string> {
   const own = network.kind !== 'host' && network.kind !== 'container';
-  return { ...(own && { 'net.ipv4.ip_unprivileged_port_start': '0', ...(!facts.userNamespace && { 'net.ipv4.ping_group_range': '0 2147483647' }) }), ...asked };
+  return { ...(own && { 'net.ipv4.ip_unprivileged_port_start': '0', ...(facts.pingGroups && { 'net.ipv4.ping_group_range': facts.pingGroups }) }), ...asked };
 }
 
 function rootfsPropagation(config: ContainerConfig): { rootfsPropagation?: 'rslave' } {

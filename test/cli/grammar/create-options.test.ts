@@ -38,6 +38,7 @@ const CASES: [title: string, words: string[], expected: Record<string, unknown>]
   ['hosts', ['--add-host', 'a:1.2.3.4', '--add-host', 'b=[::1]', '--add-host', 'c:host-gateway', 'a'], { extraHosts: ['a:1.2.3.4', 'b:::1', 'c:host-gateway'] }],
   ['security', ['--security-opt', 'no-new-privileges', '--security-opt', 'seccomp:unconfined', 'a'], { securityOpt: ['no-new-privileges', 'seccomp=unconfined'] }],
   ['namespaces', ['--pid', 'container:x', '--uts', 'host', '--ipc', 'host', 'a'], { pid: 'container:x', uts: 'host', ipc: 'host' }],
+  ['a range of ports is its ports', ['--expose', '90-92/udp', '--expose', '80', '--expose', '91/udp', 'a'], { expose: ['90/udp', '91/udp', '92/udp', '80/tcp'] }],
   ['the old word for network', ['--net', 'host', 'a'], { network: 'host' }],
 ];
 
