@@ -135,6 +135,8 @@ export interface ContainerConfig {
   /** what was asked for and the image's, as `inspect` shows it */
   healthcheck?: NonNullable<CreateOptions['healthcheck']>;
   hostname: string;
+  /** ids of the container that are the caller's (`--userns keep-id`); absent: its root is */
+  keptIds?: { uid: number; gid: number };
   /** `80/tcp`: the image's ports and those of `--expose`; absent in records of an older husk */
   exposed?: string[];
   /** mounts as resolved: volumes named, host paths absolute */

@@ -9,7 +9,8 @@ import { HuskError } from '../errors.ts';
 import { makeFolder, writeFileOfMode } from '../host/make-folder.ts';
 import { readOptional } from '../host/read-optional.ts';
 import { DNS_FORWARDER, hostResolvConf } from '../network/way-out.ts';
-import { idMaps } from '../rootless/idmap.ts';
+import { idMaps, type IdMaps } from '../rootless/idmap.ts';
+import { keepIdMaps } from '../rootless/keep-id.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
 import { isRunning } from './control.ts';
@@ -32,13 +33,14 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
   const kernel = userNamespace ? release() : GUEST_RELEASE;
   return {
     userNamespace,
-    joined: { network: joinedPid(context, options.network, 'network'), ipc: joinedPid(context, options.ipc, 'ipc'), pid: joinedPid(context, options.pid, 'pid') },
+    joined: { network: joinedPid(context, container, 'network'), ipc: joinedPid(context, container, 'ipc'), pid: joinedPid(context, container, 'pid') },
     userNamespaceOf: (pid) => readlinkSync(`/proc/${pid}/ns/user`),
     etc: writeEtcFiles(context, container),
     shm: sharedMemory(context, container),
     hostHas: existsSync,
     hostHostname: hostname(),
     joinedNames: joinedNames(context, container),
+    idMaps: ownMaps(container),
     pingGroups: pingGroups(container, userNamespace),
     kernel,
     recursiveReadonly: isAtLeast(kernel, 5, 12),
@@ -72,13 +74,18 @@ export function ownOomScoreAdj(): number {
 }
 
 /** @throws HuskError with Docker's texts when the container named is not there or not running */
-function joinedPid(context: EngineContext, mode: string | undefined, type: string): number | undefined {
+function joinedPid(context: EngineContext, container: Container, type: 'network' | 'ipc' | 'pid'): number | undefined {
+  const mode = container.config.options[type];
   if (!mode?.startsWith('container:')) return undefined;
   const other = resolve(context, mode.slice('container:'.length));
   // its process here is the VMM, whose pid namespace is the host's
   if (other.config.isolation === 'vm') throw new HuskError(`cannot join the ${type} namespace of container ${other.name}: it runs in a virtual machine, whose namespaces are its own`, { kind: 'unsupported', exitCode: 125, fix: 'start both with --isolation=userns' });
   if (!isRunning(other)) throw new HuskError(`cannot join ${type} namespace of a non running container: Container ${other.id} is not running`, { kind: 'conflict', exitCode: 125 });
   if (other.state.status === 'restarting') throw new HuskError(`Container ${other.id} is restarting, wait until the container is running`, { kind: 'conflict', exitCode: 125 });
+  const [own, theirs] = [container.config.keptIds, other.config.keptIds];
+  // it would see the image's files with the owners of the other map
+  if (own?.uid !== theirs?.uid || own?.gid !== theirs?.gid)
+    throw new HuskError(`cannot join the ${type} namespace of container ${other.name}: its user namespace has another map of ids`, { kind: 'unsupported', exitCode: 125, fix: theirs ? `use --userns keep-id:uid=${theirs.uid},gid=${theirs.gid}` : 'leave --userns out' });
   return namespaceHolder(other.state.pid);
 }
 
@@ -142,7 +149,12 @@ function ownHostname({ config: { hostname: own, options } }: Container): string 
 function pingGroups(container: Container, userNamespace: boolean): string | undefined {
   const { network } = container.config.options;
   if (network === 'host' || network.startsWith('container:')) return undefined;
-  return userNamespace ? pingGroupRange(idMaps().gid) : ALL_GROUPS;
+  return userNamespace ? pingGroupRange((ownMaps(container) ?? idMaps()).gid) : ALL_GROUPS;
+}
+
+/** of `--userns keep-id` */
+function ownMaps({ config: { keptIds } }: Pick<Container, 'config'>): IdMaps | undefined {
+  return keptIds && keepIdMaps(idMaps(), keptIds);
 }
 
 /** containers/<id>/etc */

@@ -132,6 +132,18 @@ export const groups = (profile: string): Group[] => [
   },
 ];
 
+/** The caller's own files, whoever the caller is: shared from the working folder. */
+export const KEPT: Group = {
+  title: 'the caller\'s own files under a number of one\'s own',
+  flags: ['--userns', 'keep-id:uid=1234,gid=1235', '-v', './own:/w', '-v', 'kept:/bin'],
+  checks: [
+    check('who it is', 'id -u; id -g', '1234\n1235'),
+    check('the image is still root\'s, also where a new volume has it', 'stat -c %u:%g / /etc /etc/passwd /root /bin /bin/busybox', Array.from({ length: 6 }, () => '0:0').join('\n')),
+    check('the folder is one\'s own, and so is what is made', 'stat -c %u:%g /w /w/before; echo new >/w/new && echo more >>/w/before && stat -c %u:%g /w/new', '1234:1235\n1234:1235\n1234:1235'),
+    check('no rights over anything else', 'touch /x 2>&1; chown 0 /w/new 2>&1', /Permission denied[\s\S]*not permitted/),
+  ],
+};
+
 /** One script for all checks of a group: what each prints is set apart by its number. */
 export function groupScript({ checks }: Group): string {
   return `${checks.map(({ script }, index) => `echo "@@${index}"; { ${script}\n} 2>&1`).join('\n')}\n:`;

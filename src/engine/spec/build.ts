@@ -4,7 +4,7 @@
  */
 import { processCapabilities, tweakCapabilities } from '../../container/capabilities.ts';
 import { seccompFor } from '../../container/seccomp/profile.ts';
-import type { Device, Mount, ProcessSpec, Spec } from '../../container/spec.ts';
+import type { Device, IdMapping, Mount, ProcessSpec, Spec } from '../../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { ContainerConfig, ExecOptions } from '../contract.ts';
 import { processEnv } from './command.ts';
@@ -24,6 +24,8 @@ export interface SpecFacts extends JoinFacts, LimitFacts {
   shm?: string;
   /** does the host have this path; asked for what `--ipc host` shares; @default yes */
   hostHas?(path: string): boolean;
+  /** of a container with `--userns keep-id`: host ids, as the runtime spec has them */
+  idMaps?: { uid: IdMapping[]; gid: IdMapping[] };
   /** value of net.ipv4.ping_group_range that has every group of the container, icmp(7); absent: it stays as the kernel has it */
   pingGroups?: string;
   /** the host's name, for `--network host` and `--uts host` */
@@ -88,6 +90,7 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
     annotations: options.annotations,
     linux: {
       namespaces: namespacesFor(modes, facts).filter(({ type }) => type !== 'cgroup' || options.cgroupns !== 'host'),
+      ...(facts.idMaps && { uidMappings: facts.idMaps.uid, gidMappings: facts.idMaps.gid }),
       ...devices(config, facts),
       resources: resources(options.resources, facts),
       ...(seccomp && { seccomp }),

@@ -55,7 +55,7 @@ function checkNetworkConflicts(options: CreateOptions, { network }: Modes): void
 }
 
 function checkNamespaces({ userns = '', cgroupns = '' }: CreateOptions, isolation: Isolation): void {
-  if (userns !== '' && userns !== 'host') throw new HuskError('--userns: invalid USER mode', { kind: 'invalid' });
+  if (!['', 'private', 'host', 'keep-id'].includes(userns.split(':')[0]!) || userns.startsWith('private:')) throw new HuskError('--userns: invalid USER mode', { kind: 'invalid', fix: 'use keep-id or private' });
   if (userns === 'host') throw unsupported('--userns host: root of a container is never root of the host, so each container has a user namespace (or a kernel) of its own', 'leave --userns out');
   if (!['', 'private', 'host'].includes(cgroupns)) throw new HuskError('--cgroupns: invalid CGROUP mode', { kind: 'invalid' });
   if (cgroupns === 'host' && isolation === 'vm') throw unsupported('--cgroupns host is not possible with --isolation=vm: a virtual machine shares no namespace with the host', 'use --isolation=userns');
