@@ -10,6 +10,8 @@ export interface Spec {
   root: {
     path: string;
     readonly?: boolean;
+    /** husk's extension: bytes that what the container writes may take, where its layer has a disk of its own (a VM) */
+    size?: number;
     /** husk's extension: files that are made empty in the root where they are missing */
     emptyFiles?: string[];
   };

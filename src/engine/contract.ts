@@ -57,8 +57,12 @@ export interface CreateOptions {
   capDrop: string[];
   /** `no-new-privileges`, `seccomp=unconfined|<file's JSON text>`, … as Docker spells them */
   securityOpt: string[];
-  /** `/dev/x[:/dev/y[:rwm]]` */
+  /** `/dev/x[:/dev/y[:rwm]]`, or `vendor/class=name` of the Container Device Interface */
   devices: string[];
+  /** `c 42:* rmw`; only a VM can hold to them */
+  deviceRules?: string[];
+  /** bytes of the container's own disk; only a VM has one */
+  storageSize?: number;
   /** bytes */
   shmSize?: number;
   sysctls: Record<string, string>;

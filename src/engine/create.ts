@@ -21,6 +21,7 @@ import { recordEvent } from './events.ts';
 import { withProtocol } from './ports.ts';
 import { chooseIsolation } from './isolation.ts';
 import { checkName, generateId, generateName } from './names.ts';
+import { isCdiDevice } from './spec/cdi.ts';
 import { keptIds, type KeptIds } from './spec/user-namespace.ts';
 import { mergeCommand, mergeEnv, workingDirectory } from './spec/command.ts';
 import { outbound } from './outbound.ts';
@@ -53,6 +54,7 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   logAttributes({ driver: options.logDriver, options: options.logOptions }, { id, name: name ?? '', imageId: image.id, image: config.image, labels: config.labels, env: config.env });
   const { warning } = outbound(config);
   if (warning !== undefined) warnings.push(warning);
+  if (options.devices.some(isCdiDevice)) warnings.push(...(await checkCdi(options, isolation)));
   if (options.devices.length > 0 && isolation === 'userns') warnings.push(...(await import('./device-warnings.ts')).deviceWarnings(options));
   // most containers have no mounts, and what builds their specs is not loaded then
   if (config.mounts.length > 0) warnings.push(...(await import('./spec/mounts.ts')).propagationWarnings(config.mounts, isolation));
@@ -141,6 +143,14 @@ async function makeConfig(context: EngineContext, request: { id: string; options
     hostname: options.hostname ?? joinedHostname(context, options) ?? (options.network === 'host' || options.uts === 'host' ? hostname() : request.id.slice(0, 12)),
     mounts: await resolveMounts(context, { options, image, user, kept }),
   };
+}
+
+/** What a CDI device brings is known now, and read again at each start. */
+async function checkCdi({ devices }: CreateOptions, isolation: Isolation): Promise<string[]> {
+  const [{ cdiDevices }, { checkDevice }] = await Promise.all([import('./cdi-files.ts'), import('./spec/check.ts')]);
+  const edits = cdiDevices(devices);
+  for (const { nodes } of edits) for (const node of nodes) checkDevice(node.host, node, isolation);
+  return edits.some(({ hasHooks }) => hasHooks) ? ['a CDI specification asks for hooks, programs of this host for the container: husk runs none'] : [];
 }
 
 /** As Docker shows it of who joins another's network; one that is not there (yet) is told at the start. */

@@ -11,6 +11,7 @@ import { readOptional } from '../host/read-optional.ts';
 import { DNS_FORWARDER, hostResolvConf } from '../network/way-out.ts';
 import { idMaps, type IdMaps } from '../rootless/idmap.ts';
 import { keepIdMaps } from '../rootless/keep-id.ts';
+import { cdiDevices } from './cdi-files.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
 import { isRunning } from './control.ts';
@@ -41,6 +42,7 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
     hostHostname: hostname(),
     joinedNames: joinedNames(context, container),
     idMaps: ownMaps(container),
+    cdi: cdiDevices(options.devices),
     pingGroups: pingGroups(container, userNamespace),
     kernel,
     recursiveReadonly: isAtLeast(kernel, 5, 12),

@@ -8,6 +8,7 @@ import { networkName } from './filters.ts';
 import { etcFolder } from './host-facts.ts';
 import { sizeOf } from './list.ts';
 import { logFile } from './logs.ts';
+import { isCdiDevice } from './spec/cdi.ts';
 import { reachablePorts, withProtocol } from './ports.ts';
 import { MASKED_PATHS, READONLY_PATHS } from './spec/defaults.ts';
 import { deviceRate } from './spec/limits.ts';
@@ -167,6 +168,7 @@ function hostConfig(container: Container): object {
     UsernsMode: options.userns ?? '',
     ShmSize: options.shmSize ?? SHM_SIZE,
     ...(Object.keys(options.sysctls).length > 0 && { Sysctls: options.sysctls }),
+    ...(options.storageSize !== undefined && { StorageOpt: { size: String(options.storageSize) } }),
     Runtime: 'husk',
     Isolation: '',
     CpuShares: resources.cpuShares ?? 0,
@@ -185,9 +187,9 @@ function hostConfig(container: Container): object {
     CpuRealtimeRuntime: 0,
     CpusetCpus: resources.cpusetCpus ?? '',
     CpusetMems: resources.cpusetMems ?? '',
-    Devices: options.devices.map(deviceMapping),
-    DeviceCgroupRules: null,
-    DeviceRequests: null,
+    Devices: options.devices.filter((text) => !isCdiDevice(text)).map(deviceMapping),
+    DeviceCgroupRules: options.deviceRules?.length ? options.deviceRules : null,
+    DeviceRequests: options.devices.some(isCdiDevice) ? [{ Driver: 'cdi', Count: 0, DeviceIDs: options.devices.filter(isCdiDevice), Capabilities: null, Options: null }] : null,
     MemoryReservation: resources.memoryReservation ?? 0,
     MemorySwap: resources.memorySwap || 2 * (resources.memory ?? 0),
     MemorySwappiness: resources.memorySwappiness ?? null,

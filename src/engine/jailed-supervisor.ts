@@ -7,6 +7,7 @@ import { FIRST_INHERITED, launch } from '../container/executor.ts';
 import { compileSeccomp } from '../container/seccomp/compile.ts';
 import { checkJournal, JOURNAL_SOCKET } from '../logs/journal.ts';
 import { rootDisk } from '../images/erofs/root-disk.ts';
+import { localSocket } from '../logs/destination.ts';
 import { paths as computePaths } from '../paths.ts';
 import { streamPair } from '../host/socket.ts';
 import type { Passt } from '../network/passt.ts';
@@ -87,6 +88,7 @@ function ownBinds(task: Task): JailBind[] {
     ...dataRootBinds(task),
     { source: task.runtimeDir, kind: 'directory', readOnly: false },
     ...(task.log.driver === 'journald' ? [{ source: JOURNAL_SOCKET, kind: 'file', readOnly: false } as const] : []),
+    ...localSocket(task.log).map((source) => ({ source, kind: 'file', readOnly: false }) as const),
   ];
 }
 

@@ -1,5 +1,6 @@
 /** What single values of `run`'s lists must look like, with the client's own error texts. Pure; used by the flag table. */
 import { isIP } from 'node:net';
+import { isCdiDevice } from '../../engine/spec/cdi.ts';
 import { parseBytes } from './scalars.ts';
 
 export function validateIp(text: string): void {
@@ -59,8 +60,14 @@ export function parseDeviceRate(text: string, unit: 'bytes' | 'operations'): str
   }
 }
 
-/** `/dev/x[:/dev/y[:rwm]]` */
+/** docker/cli cli/command/container/opts.go deviceCgroupRuleRegexp */
+export function validateDeviceRule(text: string): void {
+  if (!/^[acb] (\d{1,7}|\*):(\d{1,7}|\*) [rwm]{1,3}$/.test(text)) throw new Error(`invalid device cgroup format '${text}'`);
+}
+
+/** `/dev/x[:/dev/y[:rwm]]`, or `vendor/class=name` of the Container Device Interface */
 export function validateDevice(text: string): void {
+  if (isCdiDevice(text)) return;
   const parts = text.split(':');
   const mode = parts.length === 3 ? parts[2]! : parts.length === 2 && !parts[1]!.startsWith('/') ? parts[1]! : 'rwm';
   if (parts.length > 3 || !parts[0]!.startsWith('/')) throw new Error(`bad format for path: ${text}`);
