@@ -30,7 +30,7 @@ export interface ConnectionEvents {
 /** ms until a peer must have answered */
 const CONNECT_TIMEOUT = 10_000;
 
-/** @throws HuskError `unavailable` in the words of Docker's drivers */
+/** @throws HuskError `start-failed` in the words of Docker's drivers */
 export async function connect(destination: Destination, events: ConnectionEvents): Promise<Connection> {
   try {
     if (destination.kind === 'unixgram') return new LocalDatagrams(destination.path, events);
@@ -38,7 +38,7 @@ export async function connect(destination: Destination, events: ConnectionEvents
     return await openStream(destination, events);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new HuskError(`failed to initialize logging driver: dial ${describe(destination)}: ${REASONS[code ?? ''] ?? code ?? message}`, { kind: 'unavailable', exitCode: 125, cause: error });
+    throw new HuskError(`failed to initialize logging driver: dial ${describe(destination)}: ${REASONS[code ?? ''] ?? code ?? message}`, { kind: 'start-failed', exitCode: 125, cause: error });
   }
 }
 
