@@ -2,7 +2,7 @@
  * The driver syslog: where its messages go, and what they look like, as Docker has both (moby daemon/logger/syslog; RackSec/srslog's formatters and framers).
  * Decides and makes bytes; message-log.ts sends them.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { HuskError } from '../errors.ts';
 import type { Stream } from './sink.ts';
@@ -44,7 +44,7 @@ function facility(text: string): number {
 
 function destination(options: Record<string, string>): Destination {
   const address = options['syslog-address'] ?? '';
-  if (address === '') return { kind: 'unixgram', path: LOCAL.find((path) => existsSync(path)) ?? LOCAL[0]! };
+  if (address === '') return { kind: 'unixgram', path: LOCAL.find((path) => statSync(path, { throwIfNoEntry: false })?.isSocket()) ?? LOCAL[0]! };
   const [, scheme = '', rest = ''] = /^([a-z+]+):\/\/(.*)$/.exec(address) ?? [];
   if (scheme === 'unix' || scheme === 'unixgram') {
     if (!rest.startsWith('/')) throw invalid(`syslog-address should be in form proto://address, got ${address}`);
