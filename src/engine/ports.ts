@@ -7,13 +7,19 @@ export function withProtocol(port: string): string {
   return port.includes('/') ? port : `${port}/tcp`;
 }
 
-/** The exposed ports that can be reached: of a running container on a network that leads somewhere; Docker lists no others. */
+/**
+ * The exposed ports that can be reached: of a running container on a network that leads somewhere; Docker lists no
+ * others.
+ */
 export function reachablePorts(container: Container): string[] {
   if (!isRunning(container) || networkName(container) !== 'bridge') return [];
   return container.config.exposed ?? container.config.options.expose.map(withProtocol);
 }
 
-/** `90/udp`, `91/udp`, `80/tcp` → `80/tcp, 90-91/udp`. Source: docker/cli cli/command/formatter/container.go DisplayablePorts */
+/**
+ * `90/udp`, `91/udp`, `80/tcp` → `80/tcp, 90-91/udp`. Source: docker/cli cli/command/formatter/container.go
+ * DisplayablePorts
+ */
 export function displayPorts(ports: readonly string[]): string {
   const all = ports.map((text) => {
     const [port = '', protocol = ''] = text.split('/');
@@ -26,5 +32,7 @@ export function displayPorts(ports: readonly string[]): string {
     if (before && port.first === before.last + 1) before.last = port.last;
     else runs.push({ ...port });
   }
-  return runs.map(({ first, last, protocol }) => `${first === last ? first : `${first}-${last}`}/${protocol}`).join(', ');
+  return runs
+    .map(({ first, last, protocol }) => `${first === last ? first : `${first}-${last}`}/${protocol}`)
+    .join(', ');
 }

@@ -1,6 +1,7 @@
 /**
- * A container's own disk made smaller than it is (`--storage-opt size`): a file beside its layer, out of its reach, takes the blocks beyond. They are allocated and
- * never written, so the host's sparse file stays small. Growing only: blocks that the container has are not taken away.
+ * A container's own disk made smaller than it is (`--storage-opt size`): a file beside its layer, out of its reach,
+ * takes the blocks beyond. They are allocated and never written, so the host's sparse file stays small. Growing only:
+ * blocks that the container has are not taken away.
  */
 import { closeSync, openSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +17,17 @@ export function heldBack(disk: string): number {
 }
 
 /** @returns bytes to allocate from the file's start; undefined: it has them already. */
-export function toHoldBack({ total, free, held, size }: { total: number; free: number; held: number; size: number }): number | undefined {
+export function toHoldBack({
+  total,
+  free,
+  held,
+  size,
+}: {
+  total: number;
+  free: number;
+  held: number;
+  size: number;
+}): number | undefined {
   const wanted = Math.min(total - size, held + free);
   return wanted > held ? wanted : undefined;
 }

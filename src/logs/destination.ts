@@ -1,4 +1,7 @@
-/** Where a log goes that is sent away, for who must know it before anything is opened: a VMM has no network, and sees only what its jail was given. Decides only. */
+/**
+ * Where a log goes that is sent away, for who must know it before anything is opened: a VMM has no network, and sees
+ * only what its jail was given. Decides only.
+ */
 import { fluentdSettings } from './fluentd.ts';
 import type { LogRequest } from './options.ts';
 import { syslogSettings } from './syslog.ts';

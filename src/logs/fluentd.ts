@@ -1,6 +1,7 @@
 /**
- * The driver fluentd: fluentd's forward protocol, a message an entry, in MessagePack. Decides and makes bytes; message-log.ts sends them.
- * Source: Forward Protocol Specification v1 (Message Modes § Message, EventTime); msgpack/spec.md; moby daemon/logger/fluentd.
+ * The driver fluentd: fluentd's forward protocol, a message an entry, in MessagePack. Decides and makes bytes;
+ * message-log.ts sends them. Source: Forward Protocol Specification v1 (Message Modes § Message, EventTime);
+ * msgpack/spec.md; moby daemon/logger/fluentd.
  */
 import { HuskError } from '../errors.ts';
 import { hostAndPort } from './syslog.ts';
@@ -12,8 +13,22 @@ import type { Destination } from './transport.ts';
 const PORT = 24_224;
 const HOST = '127.0.0.1';
 
-export const FLUENTD_KEYS = ['fluentd-address', 'fluentd-async', 'fluentd-async-connect', 'fluentd-async-reconnect-interval', 'fluentd-buffer-limit', 'fluentd-max-retries', 'fluentd-request-ack', 'fluentd-retry-wait', 'fluentd-sub-second-precision', 'fluentd-write-timeout'];
-/** what each must look like: moby's parsers (strconv.ParseBool, time.ParseDuration, units.RAMInBytes, strconv.ParseUint) */
+export const FLUENTD_KEYS = [
+  'fluentd-address',
+  'fluentd-async',
+  'fluentd-async-connect',
+  'fluentd-async-reconnect-interval',
+  'fluentd-buffer-limit',
+  'fluentd-max-retries',
+  'fluentd-request-ack',
+  'fluentd-retry-wait',
+  'fluentd-sub-second-precision',
+  'fluentd-write-timeout',
+];
+/**
+ * what each must look like: moby's parsers (strconv.ParseBool, time.ParseDuration, units.RAMInBytes,
+ * strconv.ParseUint)
+ */
 const SHAPES: Record<string, RegExp> = {
   'fluentd-async': /^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/,
   'fluentd-async-connect': /^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/,
@@ -38,33 +53,70 @@ export interface FluentdSettings {
 export function fluentdSettings(options: Record<string, string>): FluentdSettings {
   for (const [key, shape] of Object.entries(SHAPES)) {
     const value = options[key];
-    if (value !== undefined && !shape.test(value)) throw new HuskError(`invalid value for ${key}: ${JSON.stringify(value)}`, { kind: 'invalid', exitCode: 125 });
+    if (value !== undefined && !shape.test(value))
+      throw new HuskError(`invalid value for ${key}: ${JSON.stringify(value)}`, { kind: 'invalid', exitCode: 125 });
   }
-  if (isTrue(options['fluentd-request-ack'])) throw new HuskError('fluentd-request-ack: husk does not wait for acknowledgements', { kind: 'unsupported', exitCode: 125, fix: 'leave it out' });
-  return { destination: destination(options['fluentd-address'] ?? ''), isAsync: isTrue(options['fluentd-async'] ?? options['fluentd-async-connect']), subSecond: isTrue(options['fluentd-sub-second-precision']) };
+  if (isTrue(options['fluentd-request-ack']))
+    throw new HuskError('fluentd-request-ack: husk does not wait for acknowledgements', {
+      kind: 'unsupported',
+      exitCode: 125,
+      fix: 'leave it out',
+    });
+  return {
+    destination: destination(options['fluentd-address'] ?? ''),
+    isAsync: isTrue(options['fluentd-async'] ?? options['fluentd-async-connect']),
+    subSecond: isTrue(options['fluentd-sub-second-precision']),
+  };
 }
 
 function destination(address: string): Destination {
   const [, scheme = 'tcp', rest = address] = /^([a-z]+):\/\/(.*)$/.exec(address) ?? [];
   if (scheme === 'unix') {
-    if (!rest.startsWith('/') || rest === '/') throw new HuskError(`invalid fluentd-address (${address}): path is empty`, { kind: 'invalid', exitCode: 125 });
+    if (!rest.startsWith('/') || rest === '/')
+      throw new HuskError(`invalid fluentd-address (${address}): path is empty`, { kind: 'invalid', exitCode: 125 });
     return { kind: 'unix', path: rest };
   }
-  if (scheme !== 'tcp' && scheme !== 'tls') throw new HuskError(`invalid fluentd-address (${address}): unsupported scheme: '${scheme}'`, { kind: 'invalid', exitCode: 125 });
+  if (scheme !== 'tcp' && scheme !== 'tls')
+    throw new HuskError(`invalid fluentd-address (${address}): unsupported scheme: '${scheme}'`, {
+      kind: 'invalid',
+      exitCode: 125,
+    });
   const bare = rest.replace(/\/$/, '');
-  if (bare.includes('/')) throw new HuskError(`invalid fluentd-address (${address}): should not contain a path element`, { kind: 'invalid', exitCode: 125 });
-  const { host, port } = bare === '' ? { host: HOST, port: PORT } : hostAndPort(bare.startsWith(':') ? HOST + bare : bare, PORT, 'fluentd-address');
+  if (bare.includes('/'))
+    throw new HuskError(`invalid fluentd-address (${address}): should not contain a path element`, {
+      kind: 'invalid',
+      exitCode: 125,
+    });
+  const { host, port } =
+    bare === ''
+      ? { host: HOST, port: PORT }
+      : hostAndPort(bare.startsWith(':') ? HOST + bare : bare, PORT, 'fluentd-address');
   return scheme === 'tls' ? { kind: 'tls', host, port, skipVerify: false } : { kind: 'tcp', host, port };
 }
 
 /** @param shared of all entries: `labels` and `env`, after Docker's own fields */
-export function fluentdEncoder({ subSecond }: FluentdSettings, { container, tag, extra }: { container: LoggedContainer; tag: string; extra: Record<string, string> }): (line: Uint8Array, stream: Stream, time: Date, partial: boolean) => Buffer {
-  const shared = Object.entries({ container_id: container.id, container_name: `/${container.name}`, ...extra }).flatMap(([key, value]) => [text(key), text(value)]);
+export function fluentdEncoder(
+  { subSecond }: FluentdSettings,
+  { container, tag, extra }: { container: LoggedContainer; tag: string; extra: Record<string, string> },
+): (line: Uint8Array, stream: Stream, time: Date, partial: boolean) => Buffer {
+  const shared = Object.entries({ container_id: container.id, container_name: `/${container.name}`, ...extra }).flatMap(
+    ([key, value]) => [text(key), text(value)],
+  );
   const count = shared.length / 2 + 2;
   const head = Buffer.concat([Buffer.of(FIXARRAY | 3), text(tag)]);
   const common = Buffer.concat(shared);
   return (line, stream, time, partial) =>
-    Buffer.concat([head, subSecond ? eventTime(time) : seconds(time), map(count + (partial ? 1 : 0)), common, text('source'), text(stream), ...(partial ? [text('partial_message'), text('true')] : []), text('log'), string(line)]);
+    Buffer.concat([
+      head,
+      subSecond ? eventTime(time) : seconds(time),
+      map(count + (partial ? 1 : 0)),
+      common,
+      text('source'),
+      text(stream),
+      ...(partial ? [text('partial_message'), text('true')] : []),
+      text('log'),
+      string(line),
+    ]);
 }
 
 /** msgpack/spec.md § Overview */
@@ -83,7 +135,14 @@ const text = (value: string): Buffer => string(Buffer.from(value));
 
 function string(bytes: Uint8Array): Buffer {
   const { length } = bytes;
-  const head = length < 32 ? Buffer.of(FIXSTR | length) : length < 2 ** 8 ? Buffer.of(STR_8, length) : length < 2 ** 16 ? sized(STR_16, 2, length) : sized(STR_32, 4, length);
+  const head =
+    length < 32
+      ? Buffer.of(FIXSTR | length)
+      : length < 2 ** 8
+        ? Buffer.of(STR_8, length)
+        : length < 2 ** 16
+          ? sized(STR_16, 2, length)
+          : sized(STR_32, 4, length);
   return Buffer.concat([head, bytes]);
 }
 

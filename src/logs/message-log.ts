@@ -1,6 +1,7 @@
 /**
- * The sink of drivers that send each line away as a message (syslog, fluentd). A peer that is slow holds the container up, as a pipe would, but not for ever: one
- * that takes nothing for STALL_MS costs it lines until it takes some again. A peer that goes away is looked for again, unless this process may open nothing more.
+ * The sink of drivers that send each line away as a message (syslog, fluentd). A peer that is slow holds the
+ * container up, as a pipe would, but not for ever: one that takes nothing for STALL_MS costs it lines until it takes
+ * some again. A peer that goes away is looked for again, unless this process may open nothing more.
  */
 import { NEWLINE, PieceCutter, type Piece } from './pieces.ts';
 import type { LogSink, Stream } from './sink.ts';
@@ -30,7 +31,10 @@ export interface MessageLogOptions {
   stallMs?: number;
 }
 
-/** @param how.later start without a connection, and look for it meanwhile. @throws HuskError when there is nobody at the other end */
+/**
+ * @param how.later start without a connection, and look for it meanwhile. @throws HuskError when there is nobody at
+ * the other end
+ */
 export async function openMessageLog(options: MessageLogOptions, how: { later?: boolean } = {}): Promise<LogSink> {
   const log = new MessageLog(options);
   if (how.later && !options.confined) log.seek();
@@ -89,7 +93,8 @@ class MessageLog implements LogSink {
   drop(): void {}
 
   async end(): Promise<void> {
-    for (const stream of ['stdout', 'stderr'] as const) for (const piece of this.#cutters[stream].end()) this.#piece(piece, stream);
+    for (const stream of ['stdout', 'stderr'] as const)
+      for (const piece of this.#cutters[stream].end()) this.#piece(piece, stream);
     this.#flush();
     let timer: NodeJS.Timeout | undefined;
     const grace = new Promise<void>((resolve) => (timer = setTimeout(resolve, END_GRACE_MS)));
@@ -106,7 +111,7 @@ class MessageLog implements LogSink {
   #piece({ bytes, whole }: Piece, stream: Stream): void {
     const time = new Date();
     if (!whole) return this.#enqueue(this.#options.encode(bytes, stream, time, true));
-    for (let start = 0; start < bytes.length; ) {
+    for (let start = 0; start < bytes.length;) {
       const end = bytes.indexOf(NEWLINE, start);
       this.#enqueue(this.#options.encode(bytes.subarray(start, end), stream, time, false));
       start = end + 1;
@@ -131,7 +136,8 @@ class MessageLog implements LogSink {
       clearTimeout(this.#stall);
       this.#stall = undefined;
       for (const callback of this.#waiting.splice(0)) callback();
-    } else if (!this.#isLosing) this.#stall ??= setTimeout(() => this.#lose('it takes nothing'), this.#options.stallMs ?? STALL_MS);
+    } else if (!this.#isLosing)
+      this.#stall ??= setTimeout(() => this.#lose('it takes nothing'), this.#options.stallMs ?? STALL_MS);
   }
 
   /** It takes some again. */
@@ -153,7 +159,10 @@ class MessageLog implements LogSink {
     this.#queue = [];
     this.#queued = 0;
     this.#stall = undefined;
-    if (!this.#isLosing) this.#options.onTrouble(`cannot write the log to ${this.#options.peer}: ${why}; output is lost${this.#isOver ? '' : ' until it takes some again'}`);
+    if (!this.#isLosing)
+      this.#options.onTrouble(
+        `cannot write the log to ${this.#options.peer}: ${why}; output is lost${this.#isOver ? '' : ' until it takes some again'}`,
+      );
     this.#isLosing = true;
     for (const callback of this.#waiting.splice(0)) callback();
   }

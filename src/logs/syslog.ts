@@ -1,6 +1,6 @@
 /**
- * The driver syslog: where its messages go, and what they look like, as Docker has both (moby daemon/logger/syslog; RackSec/srslog's formatters and framers).
- * Decides and makes bytes; message-log.ts sends them.
+ * The driver syslog: where its messages go, and what they look like, as Docker has both (moby daemon/logger/syslog;
+ * RackSec/srslog's formatters and framers). Decides and makes bytes; message-log.ts sends them.
  */
 import { existsSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -8,7 +8,20 @@ import { HuskError } from '../errors.ts';
 import type { Stream } from './sink.ts';
 import type { Destination } from './transport.ts';
 
-const FACILITIES = ['kern', 'user', 'mail', 'daemon', 'auth', 'syslog', 'lpr', 'news', 'uucp', 'cron', 'authpriv', 'ftp'];
+const FACILITIES = [
+  'kern',
+  'user',
+  'mail',
+  'daemon',
+  'auth',
+  'syslog',
+  'lpr',
+  'news',
+  'uucp',
+  'cron',
+  'authpriv',
+  'ftp',
+];
 const LOCAL0 = 16;
 const DAEMON = 3;
 /** RFC 5424 § 6.2.1: severities err and info */
@@ -19,7 +32,15 @@ const PORT = 514;
 /** where the socket of this host's own syslog is */
 const LOCAL = ['/dev/log', '/var/run/syslog', '/var/run/log'];
 
-export const SYSLOG_KEYS = ['syslog-address', 'syslog-facility', 'syslog-tls-ca-cert', 'syslog-tls-cert', 'syslog-tls-key', 'syslog-tls-skip-verify', 'syslog-format'];
+export const SYSLOG_KEYS = [
+  'syslog-address',
+  'syslog-facility',
+  'syslog-tls-ca-cert',
+  'syslog-tls-cert',
+  'syslog-tls-key',
+  'syslog-tls-skip-verify',
+  'syslog-format',
+];
 
 export interface SyslogSettings {
   destination: Destination;
@@ -44,18 +65,31 @@ function facility(text: string): number {
 
 function destination(options: Record<string, string>): Destination {
   const address = options['syslog-address'] ?? '';
-  if (address === '') return { kind: 'unixgram', path: LOCAL.find((path) => statSync(path, { throwIfNoEntry: false })?.isSocket()) ?? LOCAL[0]! };
+  if (address === '')
+    return {
+      kind: 'unixgram',
+      path: LOCAL.find((path) => statSync(path, { throwIfNoEntry: false })?.isSocket()) ?? LOCAL[0]!,
+    };
   const [, scheme = '', rest = ''] = /^([a-z+]+):\/\/(.*)$/.exec(address) ?? [];
   if (scheme === 'unix' || scheme === 'unixgram') {
     if (!rest.startsWith('/')) throw invalid(`syslog-address should be in form proto://address, got ${address}`);
     if (!existsSync(rest)) throw invalid(`stat ${rest}: no such file or directory`);
     return { kind: scheme, path: rest };
   }
-  if (scheme !== 'udp' && scheme !== 'tcp' && scheme !== 'tcp+tls') throw invalid(`syslog-address should be in form proto://address, got ${address}`);
+  if (scheme !== 'udp' && scheme !== 'tcp' && scheme !== 'tcp+tls')
+    throw invalid(`syslog-address should be in form proto://address, got ${address}`);
   const { host, port } = hostAndPort(rest, PORT, 'syslog-address');
   if (scheme !== 'tcp+tls') return { kind: scheme, host, port };
   const skip = options['syslog-tls-skip-verify'];
-  return { kind: 'tls', host, port, ca: options['syslog-tls-ca-cert'], cert: options['syslog-tls-cert'], key: options['syslog-tls-key'], skipVerify: skip !== undefined };
+  return {
+    kind: 'tls',
+    host,
+    port,
+    ca: options['syslog-tls-ca-cert'],
+    cert: options['syslog-tls-cert'],
+    key: options['syslog-tls-key'],
+    skipVerify: skip !== undefined,
+  };
 }
 
 /** `host`, `host:port`, `[v6]:port` */
@@ -66,7 +100,11 @@ export function hostAndPort(text: string, port: number, key: string): { host: st
 }
 
 /** @param tag of the container. @returns what makes a message of a line */
-export function syslogEncoder({ facility, format, destination }: SyslogSettings, tag: string, { name = hostname(), pid = process.pid } = {}): (line: Uint8Array, stream: Stream, time: Date) => Buffer {
+export function syslogEncoder(
+  { facility, format, destination }: SyslogSettings,
+  tag: string,
+  { name = hostname(), pid = process.pid } = {},
+): (line: Uint8Array, stream: Stream, time: Date) => Buffer {
   return (line, stream, time) => {
     const priority = facility * 8 + SEVERITY[stream];
     const header =
@@ -78,7 +116,9 @@ export function syslogEncoder({ facility, format, destination }: SyslogSettings,
     // srslog ends each message with a line feed, in datagrams too
     const message = Buffer.concat([Buffer.from(header), line, Buffer.from('\n')]);
     // RFC 5425 § 4.3: over TLS each message has its length in front
-    return destination.kind === 'tls' && format.startsWith('rfc5424') ? Buffer.concat([Buffer.from(`${message.length} `), message]) : message;
+    return destination.kind === 'tls' && format.startsWith('rfc5424')
+      ? Buffer.concat([Buffer.from(`${message.length} `), message])
+      : message;
   };
 }
 
@@ -93,7 +133,10 @@ function stamp(time: Date): string {
 /** RFC 3339 in local time, as Go writes it: `2006-01-02T15:04:05[.000000]Z07:00` */
 function rfc3339(time: Date, micro: boolean): string {
   const offset = -time.getTimezoneOffset();
-  const zone = offset === 0 ? 'Z' : `${offset < 0 ? '-' : '+'}${two(Math.floor(Math.abs(offset) / 60))}:${two(Math.abs(offset) % 60)}`;
+  const zone =
+    offset === 0
+      ? 'Z'
+      : `${offset < 0 ? '-' : '+'}${two(Math.floor(Math.abs(offset) / 60))}:${two(Math.abs(offset) % 60)}`;
   const fraction = micro ? `.${String(time.getMilliseconds()).padStart(3, '0')}000` : '';
   return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}T${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}${fraction}${zone}`;
 }

@@ -1,4 +1,7 @@
-/** Connections that log messages go over, alike for datagrams and streams: what is sent, whether more is taken, and the end. Knows nothing of logs. */
+/**
+ * Connections that log messages go over, alike for datagrams and streams: what is sent, whether more is taken, and the
+ * end. Knows nothing of logs.
+ */
 import { readFileSync } from 'node:fs';
 import { isIP, connect as connectStream, type Socket } from 'node:net';
 import { HuskError } from '../errors.ts';
@@ -38,11 +41,20 @@ export async function connect(destination: Destination, events: ConnectionEvents
     return await openStream(destination, events);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new HuskError(`failed to initialize logging driver: dial ${describe(destination)}: ${REASONS[code ?? ''] ?? code ?? message}`, { kind: 'start-failed', exitCode: 125, cause: error });
+    throw new HuskError(
+      `failed to initialize logging driver: dial ${describe(destination)}: ${REASONS[code ?? ''] ?? code ?? message}`,
+      { kind: 'start-failed', exitCode: 125, cause: error },
+    );
   }
 }
 
-const REASONS: Record<string, string> = { ECONNREFUSED: 'connection refused', ENOENT: 'no such file or directory', EACCES: 'permission denied', ENOTFOUND: 'no such host', ETIMEDOUT: 'i/o timeout' };
+const REASONS: Record<string, string> = {
+  ECONNREFUSED: 'connection refused',
+  ENOENT: 'no such file or directory',
+  EACCES: 'permission denied',
+  ENOTFOUND: 'no such host',
+  ETIMEDOUT: 'i/o timeout',
+};
 
 export function describe(destination: Destination): string {
   if ('path' in destination) return `${destination.kind} ${destination.path}`;
@@ -50,7 +62,10 @@ export function describe(destination: Destination): string {
   return `${kind === 'tls' ? 'tcp' : kind} ${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 }
 
-async function openStream(destination: Exclude<Destination, { kind: 'unixgram' | 'udp' }>, events: ConnectionEvents): Promise<Connection> {
+async function openStream(
+  destination: Exclude<Destination, { kind: 'unixgram' | 'udp' }>,
+  events: ConnectionEvents,
+): Promise<Connection> {
   const socket = await dial(destination);
   return new Stream(socket, events);
 }
@@ -61,9 +76,20 @@ async function dial(destination: Exclude<Destination, { kind: 'unixgram' | 'udp'
   if (destination.kind === 'tls') {
     const { host, port, ca, cert, key, skipVerify } = destination;
     const { connect: connectSecurely } = await import('node:tls');
-    socket = connectSecurely({ host, port, ...(isIP(host) === 0 && { servername: host }), ...(ca && { ca: readFileSync(ca) }), ...(cert && { cert: readFileSync(cert) }), ...(key && { key: readFileSync(key) }), rejectUnauthorized: !skipVerify });
+    socket = connectSecurely({
+      host,
+      port,
+      ...(isIP(host) === 0 && { servername: host }),
+      ...(ca && { ca: readFileSync(ca) }),
+      ...(cert && { cert: readFileSync(cert) }),
+      ...(key && { key: readFileSync(key) }),
+      rejectUnauthorized: !skipVerify,
+    });
     connected = 'secureConnect';
-  } else socket = connectStream('path' in destination ? { path: destination.path } : { host: destination.host, port: destination.port });
+  } else
+    socket = connectStream(
+      'path' in destination ? { path: destination.path } : { host: destination.host, port: destination.port },
+    );
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => fail(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })), CONNECT_TIMEOUT);
     const fail = (error: Error): void => {

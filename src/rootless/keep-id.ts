@@ -1,7 +1,8 @@
 /**
- * `--userns=keep-id`: the caller's own id stays at one place of the container (its own number, or one that was asked for) and root of the container is a
- * subordinate id. The map is the usual one with two ids exchanged: where the caller's stands usually (root), and the one that has the wanted place. So
- * every other id is the same host id in every container, and files in volumes keep their owners but for these two. Pure, but for the caller's own id.
+ * `--userns=keep-id`: the caller's own id stays at one place of the container (its own number, or one that was asked
+ * for) and root of the container is a subordinate id. The map is the usual one with two ids exchanged: where the
+ * caller's stands usually (root), and the one that has the wanted place. So every other id is the same host id in
+ * every container, and files in volumes keep their owners but for these two. Pure, but for the caller's own id.
  */
 import type { IdMapping, Linux } from '../container/spec.ts';
 import type { IdMaps } from './idmap.ts';
@@ -19,7 +20,8 @@ export function keepIdMaps(maps: IdMaps, kept: KeptIds): IdMaps {
 
 /**
  * @param map the usual one: container 0 is the caller
- * @returns the same with container `kept` as the caller, and its former host id as container 0; of an id that the map does not reach root takes the last one's
+ * @returns the same with container `kept` as the caller, and its former host id as container 0; of an id that the map
+ *   does not reach root takes the last one's
  */
 export function keepId(map: readonly IdMapping[], kept: number): IdMapping[] {
   const last = map.at(-1)!;
@@ -29,23 +31,45 @@ export function keepId(map: readonly IdMapping[], kept: number): IdMapping[] {
   // the last id of the map has no place of its own any more
   const rest = given === undefined ? without(map, last.containerID + last.size - 1) : without(map, kept);
   const root = given ?? last.hostID + last.size - 1;
-  return joined([{ containerID: 0, hostID: root, size: 1 }, ...without(rest, 0), { containerID: kept, hostID: own, size: 1 }]);
+  return joined([
+    { containerID: 0, hostID: root, size: 1 },
+    ...without(rest, 0),
+    { containerID: kept, hostID: own, size: 1 },
+  ]);
 }
 
 /** The kept ids and maps of a spec that has some; undefined: the usual maps. */
-export function keptMaps({ uidMappings, gidMappings }: Linux, own = { uid: process.getuid!(), gid: process.getgid!() }): { maps: IdMaps; kept: KeptIds } | undefined {
+export function keptMaps(
+  { uidMappings, gidMappings }: Linux,
+  own = { uid: process.getuid!(), gid: process.getgid!() },
+): { maps: IdMaps; kept: KeptIds } | undefined {
   if (!uidMappings || !gidMappings) return undefined;
-  const at = (map: readonly IdMapping[], id: number) => map.find(({ hostID, size }) => hostID === id && size === 1)?.containerID ?? 0;
-  return { maps: { uid: uidMappings, gid: gidMappings, direct: false }, kept: { uid: at(uidMappings, own.uid), gid: at(gidMappings, own.gid) } };
+  const at = (map: readonly IdMapping[], id: number) =>
+    map.find(({ hostID, size }) => hostID === id && size === 1)?.containerID ?? 0;
+  return {
+    maps: { uid: uidMappings, gid: gidMappings, direct: false },
+    kept: { uid: at(uidMappings, own.uid), gid: at(gidMappings, own.gid) },
+  };
 }
 
-/** A map to host ids as a process in a namespace with the map `inner` sees it: the same container ids, host ids as `inner` has them. Both have the same host ids. */
+/**
+ * A map to host ids as a process in a namespace with the map `inner` sees it: the same container ids, host ids as
+ * `inner` has them. Both have the same host ids.
+ */
 export function seenFrom(map: readonly IdMapping[], inner: readonly IdMapping[]): IdMapping[] {
   return map.flatMap(({ containerID, hostID, size }) =>
     inner.flatMap((line) => {
       const from = Math.max(hostID, line.hostID);
       const to = Math.min(hostID + size, line.hostID + line.size);
-      return to <= from ? [] : [{ containerID: containerID + from - hostID, hostID: line.containerID + from - line.hostID, size: to - from }];
+      return to <= from
+        ? []
+        : [
+            {
+              containerID: containerID + from - hostID,
+              hostID: line.containerID + from - line.hostID,
+              size: to - from,
+            },
+          ];
     }),
   );
 }
@@ -73,7 +97,8 @@ function joined(map: readonly IdMapping[]): IdMapping[] {
   const result: IdMapping[] = [];
   for (const line of [...map].sort((a, b) => a.containerID - b.containerID)) {
     const before = result.at(-1);
-    if (before && before.containerID + before.size === line.containerID && before.hostID + before.size === line.hostID) before.size += line.size;
+    if (before && before.containerID + before.size === line.containerID && before.hostID + before.size === line.hostID)
+      before.size += line.size;
     else result.push({ ...line });
   }
   return result;

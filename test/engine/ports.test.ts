@@ -16,4 +16,14 @@ for (const [network, status, ports] of [
   ['none', 'running', []],
   ['host', 'running', []],
 ] as const)
-  test(`an exposed port of a container on ${network}, ${status}`, (t) => t.deepEqual(reachablePorts(container({ network, config: { exposed: ['80/tcp'] , options: { network, expose: [] } as never }, state: { status } })), ports));
+  test(`an exposed port of a container on ${network}, ${status}`, (t) =>
+    t.deepEqual(
+      reachablePorts(
+        container({
+          network,
+          config: { exposed: ['80/tcp'], options: { network, expose: [] } as never },
+          state: { status },
+        }),
+      ),
+      ports,
+    ));

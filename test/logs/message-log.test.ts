@@ -10,7 +10,18 @@ import { folder } from './folder.ts';
 import { DatagramListener } from './datagram-listener.ts';
 
 const open = (destination: Destination, options: Partial<MessageLogOptions> = {}, how?: { later: boolean }) =>
-  openMessageLog({ encode: (line, stream) => Buffer.concat([Buffer.from(`${stream} `), line, Buffer.from('\n')]), connect: (events) => connect(destination, events), dropAbove: undefined, confined: false, peer: 'it', onTrouble: () => {}, ...options }, how);
+  openMessageLog(
+    {
+      encode: (line, stream) => Buffer.concat([Buffer.from(`${stream} `), line, Buffer.from('\n')]),
+      connect: (events) => connect(destination, events),
+      dropAbove: undefined,
+      confined: false,
+      peer: 'it',
+      onTrouble: () => {},
+      ...options,
+    },
+    how,
+  );
 
 /** A stream server; what has come to it, and its connections. */
 async function serve(t: ExecutionContext, path?: string) {
@@ -21,13 +32,26 @@ async function serve(t: ExecutionContext, path?: string) {
     socket.on('error', () => {});
     socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
   });
-  await new Promise<void>((resolve) => (path === undefined ? server.listen(0, '127.0.0.1', resolve) : server.listen(path, resolve)));
+  await new Promise<void>((resolve) =>
+    path === undefined ? server.listen(0, '127.0.0.1', resolve) : server.listen(path, resolve),
+  );
   t.teardown(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  const destination: Destination = path === undefined ? { kind: 'tcp', host: '127.0.0.1', port: (server.address() as AddressInfo).port } : { kind: 'unix', path };
-  return { server, sockets, destination, text: () => text, until: async (wanted: string) => { while (!text.includes(wanted)) await new Promise((resolve) => setImmediate(resolve)); } };
+  const destination: Destination =
+    path === undefined
+      ? { kind: 'tcp', host: '127.0.0.1', port: (server.address() as AddressInfo).port }
+      : { kind: 'unix', path };
+  return {
+    server,
+    sockets,
+    destination,
+    text: () => text,
+    until: async (wanted: string) => {
+      while (!text.includes(wanted)) await new Promise((resolve) => setImmediate(resolve));
+    },
+  };
 }
 
 for (const kind of ['tcp', 'unix'] as const)
@@ -70,14 +94,21 @@ test('by a datagram socket of this host, which is slow: the container waits, and
   }
   found.push(...listener.take());
   await log.end();
-  t.deepEqual(found, lines.map((line) => `stdout ${line}\n`));
+  t.deepEqual(
+    found,
+    lines.map((line) => `stdout ${line}\n`),
+  );
 });
 
 test('nobody there: the container does not start', async (t) => {
   const { server, destination } = await serve(t);
   await new Promise((resolve) => server.close(resolve));
-  await t.throwsAsync(open(destination), { message: /^failed to initialize logging driver: dial tcp 127\.0\.0\.1:\d+: connection refused$/ });
-  await t.throwsAsync(open({ kind: 'unix', path: '/no/such' }), { message: /dial unix \/no\/such: no such file or directory$/ });
+  await t.throwsAsync(open(destination), {
+    message: /^failed to initialize logging driver: dial tcp 127\.0\.0\.1:\d+: connection refused$/,
+  });
+  await t.throwsAsync(open({ kind: 'unix', path: '/no/such' }), {
+    message: /dial unix \/no\/such: no such file or directory$/,
+  });
 });
 
 test('asynchronous: it starts, and what was written meanwhile comes when somebody is there', async (t) => {
@@ -110,8 +141,20 @@ test('a peer that takes nothing holds the container up for a while, and then cos
   const trouble: string[] = [];
   let ready = (): void => {};
   const sent: string[] = [];
-  const stuck = { isReady: false as boolean, send: (message: Buffer) => sent.push(message.toString()) > 0, end: async () => {}, destroy: () => {} } satisfies Connection;
-  const log = await open({ kind: 'unix', path: '' }, { stallMs: 30, onTrouble: (message) => trouble.push(message), connect: async ({ onReady }) => ((ready = onReady), stuck) });
+  const stuck = {
+    isReady: false as boolean,
+    send: (message: Buffer) => sent.push(message.toString()) > 0,
+    end: async () => {},
+    destroy: () => {},
+  } satisfies Connection;
+  const log = await open(
+    { kind: 'unix', path: '' },
+    {
+      stallMs: 30,
+      onTrouble: (message) => trouble.push(message),
+      connect: async ({ onReady }) => ((ready = onReady), stuck),
+    },
+  );
   t.true(log.output('stdout', Buffer.from('lost\n')) > 0);
   await new Promise<void>((resolve) => log.onceDrained(resolve));
   t.deepEqual(trouble, ['cannot write the log to it: it takes nothing; output is lost until it takes some again']);
@@ -128,8 +171,16 @@ test('a peer that takes nothing holds the container up for a while, and then cos
 test('with mode=non-blocking nothing waits beyond the bound', async (t) => {
   const sent: string[] = [];
   let ready = (): void => {};
-  const peer = { isReady: false, send: (message: Buffer) => sent.push(message.toString()) > 0, end: async () => {}, destroy: () => {} };
-  const log = await open({ kind: 'unix', path: '' }, { dropAbove: 30, connect: async ({ onReady }) => ((ready = onReady), peer) });
+  const peer = {
+    isReady: false,
+    send: (message: Buffer) => sent.push(message.toString()) > 0,
+    end: async () => {},
+    destroy: () => {},
+  };
+  const log = await open(
+    { kind: 'unix', path: '' },
+    { dropAbove: 30, connect: async ({ onReady }) => ((ready = onReady), peer) },
+  );
   t.is(log.output('stdout', Buffer.from('one\ntwo\nthree\nfour\n')), 0);
   peer.isReady = true;
   ready();

@@ -1,4 +1,7 @@
-/** Reads the MessagePack that the forward protocol is made of: strings, maps, arrays, unsigned numbers and EventTime (msgpack/spec.md). */
+/**
+ * Reads the MessagePack that the forward protocol is made of: strings, maps, arrays, unsigned numbers and EventTime
+ * (msgpack/spec.md).
+ */
 export function unpack(bytes: Buffer): unknown {
   let at = 0;
   const take = (length: number): Buffer => bytes.subarray(at, (at += length));
