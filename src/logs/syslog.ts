@@ -124,10 +124,11 @@ export function syslogEncoder(
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const two = (number: number) => String(number).padStart(2, '0');
+const clock = (time: Date) => [time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join(':');
 
 /** RFC 3164 § 4.1.2, in local time: `Jan  2 15:04:05` */
 function stamp(time: Date): string {
-  return `${MONTHS[time.getMonth()]} ${String(time.getDate()).padStart(2, ' ')} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+  return `${MONTHS[time.getMonth()]} ${String(time.getDate()).padStart(2, ' ')} ${clock(time)}`;
 }
 
 /** RFC 3339 in local time, as Go writes it: `2006-01-02T15:04:05[.000000]Z07:00` */
@@ -138,7 +139,8 @@ function rfc3339(time: Date, micro: boolean): string {
       ? 'Z'
       : `${offset < 0 ? '-' : '+'}${two(Math.floor(Math.abs(offset) / 60))}:${two(Math.abs(offset) % 60)}`;
   const fraction = micro ? `.${String(time.getMilliseconds()).padStart(3, '0')}000` : '';
-  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}T${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}${fraction}${zone}`;
+  const day = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+  return `${day}T${clock(time)}${fraction}${zone}`;
 }
 
 function invalid(message: string): HuskError {

@@ -85,10 +85,10 @@ test('by a datagram socket of this host, which is slow: the container waits, and
   const log = await open({ kind: 'unixgram', path: listener.path });
   const lines = Array.from({ length: 2000 }, (_, index) => `line ${index}`);
   t.true(log.output('stdout', Buffer.from(`${lines.join('\n')}\n`)) > 0);
-  let isDrained = false;
-  log.onceDrained(() => (isDrained = true));
+  const waited = { over: false };
+  log.onceDrained(() => (waited.over = true));
   const found: string[] = [];
-  while (!isDrained) {
+  while (!waited.over) {
     found.push(...listener.take());
     await new Promise((resolve) => setImmediate(resolve));
   }

@@ -6,7 +6,7 @@ import { folder } from './folder.ts';
 
 const TIME = new Date(2026, 0, 2, 3, 4, 5, 678);
 const zone = TIME.toString().match(/GMT([+-]\d\d)(\d\d)/)!;
-const Z = zone[1] + zone[2]! === '+0000' ? 'Z' : `${zone[1]}:${zone[2]}`;
+const Z = `${zone[1]}${zone[2]}` === '+0000' ? 'Z' : `${zone[1]}:${zone[2]}`;
 
 for (const [title, options, stream, message] of [
   ["Docker's own form", {}, 'stdout', '<30>Jan  2 03:04:05 tag[7]: hello\n'],
