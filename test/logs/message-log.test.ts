@@ -1,6 +1,6 @@
 /** Logs that are sent away: over every kind of connection, and with peers that are slow, gone, or never there. */
 import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -27,10 +27,14 @@ const open = (destination: Destination, options: Partial<MessageLogOptions> = {}
 async function serve(t: ExecutionContext, path?: string) {
   let text = '';
   const sockets: Socket[] = [];
+  const came = new EventEmitter();
   const server = createServer((socket) => {
     sockets.push(socket);
     socket.on('error', () => {});
-    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    socket.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+      came.emit('data');
+    });
   });
   await new Promise<void>((resolve) =>
     path === undefined ? server.listen(0, '127.0.0.1', resolve) : server.listen(path, resolve),
@@ -49,7 +53,7 @@ async function serve(t: ExecutionContext, path?: string) {
     destination,
     text: () => text,
     until: async (wanted: string) => {
-      while (!text.includes(wanted)) await new Promise((resolve) => setImmediate(resolve));
+      while (!text.includes(wanted)) await once(came, 'data');
     },
   };
 }
