@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +23,8 @@
 #define NODE_FLAG "--disable-warning=ExperimentalWarning"
 /* the socket to the supervisor started beside the command: src/supervisor reads it */
 #define SUPERVISOR_FD_VARIABLE "HUSK_SUPERVISOR_FD"
+/* open files: a supervisor that starts a container holds some 70 at once, and Node crashes below some 30 */
+#define LEAST_FILES 128
 
 /* a descriptor that an argument names is below this: a shell's are small */
 #define MOST_NAMED 1024u
@@ -109,9 +112,18 @@ static void open_standard_streams(void) {
   for (int fd = 0; fd < 3; fd++) if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) _exit(125);
 }
 
+/* Said here in one line: further on the lack shows as descriptors that do not arrive, in whichever program meets it first. */
+static void check_file_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= LEAST_FILES) return;
+  fprintf(stderr, "Error: the limit of open files is %llu, and husk needs %d\nFix: raise it (ulimit -n 1024; the hard limit counts)\n", (unsigned long long)limit.rlim_max, LEAST_FILES);
+  _exit(125);
+}
+
 int main(int argc, char **argv) {
   open_standard_streams();
   close_strangers(argc, argv);
+  check_file_limit();
   find_parts();
   unsetenv(SUPERVISOR_FD_VARIABLE);
   int pair[2] = {-1, -1};

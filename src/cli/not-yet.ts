@@ -10,9 +10,11 @@ const NOT_YET: Record<string, string> = {
   'publish-all': 'publishing ports',
   ip: 'addresses on networks of your own',
   ip6: 'addresses on networks of your own',
+  'link-local-ip': 'addresses on networks of your own',
   'mac-address': 'addresses on networks of your own',
   'network-alias': 'aliases on networks of your own',
   link: 'links between containers',
+  'use-api-socket': 'the socket of the Engine API',
 };
 
 /** Commands of Docker's that come with later issues: named apart from slips of the fingers. */

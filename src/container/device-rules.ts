@@ -5,7 +5,7 @@
  *
  * Source: linux include/uapi/linux/bpf.h (struct bpf_cgroup_dev_ctx, opcodes); the default rules are Docker's (moby daemon/pkg/oci/defaults.go).
  */
-import type { Device } from './spec.ts';
+import type { Device, Resources } from './spec.ts';
 
 export interface DeviceRule {
   type: 'c' | 'b';
@@ -27,9 +27,13 @@ const DEFAULT_RULES: readonly DeviceRule[] = [
   { type: 'c', major: 136, access: 'rwm' },
 ];
 
-/** Docker's defaults, and what `--device` gives */
-export function deviceRules(devices: readonly Device[]): DeviceRule[] {
-  return [...DEFAULT_RULES, ...devices.flatMap(({ type, major, minor, access }): DeviceRule[] => (type === 'p' ? [] : [{ type: type === 'b' ? 'b' : 'c', major, minor, access: access ?? 'rwm' }]))];
+/** Docker's defaults, what `--device` gives, and the spec's own rules (`--device-cgroup-rule`), of which only those that allow add anything */
+export function deviceRules(devices: readonly Device[], more: NonNullable<Resources['devices']> = []): DeviceRule[] {
+  const asked = more.filter(({ allow }) => allow).flatMap(({ type, major, minor, access = 'rwm' }): DeviceRule[] => {
+    const types: DeviceRule['type'][] = type === 'b' || type === 'c' ? [type] : ['b', 'c'];
+    return types.map((one) => ({ type: one, ...(major !== undefined && { major }), ...(minor !== undefined && { minor }), access }));
+  });
+  return [...DEFAULT_RULES, ...asked, ...devices.flatMap(({ type, major, minor, access }): DeviceRule[] => (type === 'p' ? [] : [{ type: type === 'b' ? 'b' : 'c', major, minor, access: access ?? 'rwm' }]))];
 }
 
 /** BPF_DEVCG_DEV_*, BPF_DEVCG_ACC_* */

@@ -101,7 +101,7 @@ export type Step =
   | { op: 'mkdir'; path: string; mode: number; inRoot?: boolean }
   /** symlinkat(2); an existing link is fine */
   | { op: 'symlink'; target: string; path: string; inRoot?: boolean }
-  /** mknodat(2) with S_IFCHR/S_IFBLK/S_IFIFO in mode */
+  /** mknodat(2) with S_IFCHR/S_IFBLK/S_IFIFO in mode; with S_IFREG an empty file, and whatever is there already is fine */
   | { op: 'mknod'; path: string; mode: number; major: number; minor: number; inRoot?: boolean }
   /** fchownat(2) */
   | { op: 'chown'; path: string; uid: number; gid: number; inRoot?: boolean }

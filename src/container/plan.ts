@@ -12,12 +12,16 @@ import { processSteps } from './identity.ts';
 import type { LaunchPlan, Step } from './launch-plan.ts';
 import { MS_BIND, MS_RDONLY, MS_REMOUNT, MOUNT_ATTR_RDONLY } from './mount-options.ts';
 import { mountSteps } from './mounts.ts';
-import { CLONE_NEWCGROUP, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, isolates, namespaces, type Namespaces } from './namespaces.ts';
+import { CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, isolates, namespaces, type Namespaces } from './namespaces.ts';
 import { rootfsSteps, rootPath, type PlanRootfs } from './rootfs.ts';
 import { cachedFilter } from './seccomp/cache.ts';
 import { compileSeccomp, type CompiledFilter } from './seccomp/compile.ts';
 import { SIGKILL } from './signals.ts';
 import type { ProcessSpec, Seccomp, Spec } from './spec.ts';
+
+/** inode(7) */
+const S_IFREG = 0o100000;
+const EMPTY_FILE_MODE = 0o755;
 
 export type { PlanRootfs } from './rootfs.ts';
 
@@ -29,6 +33,11 @@ export interface PlanContext {
   rootless: boolean;
   /** `await` tags the parent wants; `idmap` comes by itself with a new user namespace */
   waitFor?: { cgroup?: boolean; network?: boolean; exec?: boolean };
+  /**
+   * The caller is not root of the container's user namespace (`--userns keep-id`): the plan becomes root only when the network is connected. A process that
+   * has changed its user is not dumpable, and who is not real root may then not open its namespaces (ptrace(2)).
+   */
+  lateRoot?: boolean;
   /** `--init`: a reaper is PID 1 */
   init?: boolean;
   /** the host's /sys/fs/cgroup is cgroup v2 (not v1 or hybrid); @default looked up */
@@ -60,6 +69,7 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   );
   if (ownDev) plan.push(...deviceSteps(spec.linux.devices ?? [], { bind: context.rootless }));
   plan.push({ op: 'pivotRoot', path: root }, { op: 'setRoot', path: '/' });
+  for (const path of spec.root.emptyFiles ?? []) plan.push({ op: 'mknod', path, mode: S_IFREG | EMPTY_FILE_MODE, major: 0, minor: 0, inRoot: true });
   if (spec.root.readonly) {
     // the `chdir` step could not make it any more
     if (rootfs.kind === 'overlay' && spec.process.cwd !== '/') plan.push({ op: 'mkdir', path: spec.process.cwd, mode: 0o755, inRoot: true });
@@ -105,15 +115,16 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
   // a process that has joined others is hidden, and its /proc/self closed even to itself; the monitor then has the same score
   if (toJoin.length > 0) steps.push(...oomScore);
   if (toJoin[0]?.type === CLONE_NEWUSER) {
-    steps.push({ op: 'setns', path: toJoin[0].path, type: CLONE_NEWUSER }, ...becomeRoot());
+    steps.push({ op: 'setns', path: toJoin[0].path, type: CLONE_NEWUSER }, ...(context.lateRoot ? [] : becomeRoot()));
     toJoin = toJoin.slice(1);
   }
   // the others while still outside of a new user namespace, where the right to enter them is
   for (const { path, type } of toJoin) steps.push({ op: 'setns', path, type });
-  if (spaces.made & CLONE_NEWUSER) steps.push({ op: 'unshare', flags: CLONE_NEWUSER }, { op: 'await', tag: 'idmap' }, ...becomeRoot());
+  if (spaces.made & CLONE_NEWUSER) steps.push({ op: 'unshare', flags: CLONE_NEWUSER }, { op: 'await', tag: 'idmap' }, ...(context.lateRoot ? [] : becomeRoot()));
   // cgroup_namespaces(7): its root is the cgroup at the time of unshare, so it waits until the parent has moved the process
-  const others = spaces.made & ~(CLONE_NEWUSER | CLONE_NEWCGROUP);
-  steps.push({ op: 'unshare', flags: others });
+  // the IPC namespace: what makes it owns its message queues' root
+  const late = CLONE_NEWUSER | CLONE_NEWCGROUP | (context.lateRoot ? CLONE_NEWIPC : 0);
+  steps.push({ op: 'unshare', flags: spaces.made & ~late });
   // a process is never itself in the pid (or time) namespace it made
   steps.push({ op: 'fork' });
   if (deathSignal) steps.push({ op: 'parentDeathSignal', signal: deathSignal });
@@ -123,6 +134,7 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
   if (spaces.made & CLONE_NEWNET) steps.push({ op: 'loopbackUp' });
   if (spaces.made & CLONE_NEWCGROUP) steps.push({ op: 'unshare', flags: CLONE_NEWCGROUP });
   if (context.waitFor?.network) steps.push({ op: 'await', tag: 'network' });
+  if (context.lateRoot) steps.push(...becomeRoot(), ...(spaces.made & CLONE_NEWIPC ? [{ op: 'unshare' as const, flags: CLONE_NEWIPC }] : []));
   return steps;
 }
 

@@ -8,7 +8,15 @@ import type { Spec } from './spec.ts';
 /** What becomes the container's root. */
 export type PlanRootfs =
   /** lower: topmost first, best all in one folder of short links (`l/`), see overlayOptions */
-  | { kind: 'overlay'; lower: string[]; upper: string; work: string; merged: string }
+  | {
+      kind: 'overlay';
+      lower: string[];
+      upper: string;
+      work: string;
+      merged: string;
+      /** `upper` and `work` are new, and belong to who made them: somebody else than the namespace's root, whose they are to be */
+      giveToRoot?: boolean;
+    }
   /** a tree that is there already: fuse-overlayfs has mounted it, or it is a plain folder (`husk oci`) */
   | { kind: 'directory'; path: string };
 
@@ -30,13 +38,18 @@ export function rootfsSteps(rootfs: PlanRootfs, spec: { linux: Pick<Spec['linux'
   const root = rootPath(rootfs);
   if (rootfs.kind === 'overlay') {
     const { directory, data } = overlayOptions(rootfs, options);
-    steps.push({ op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data });
+    steps.push(...givingSteps(rootfs), { op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data });
   } else {
     // pivot_root(2) wants a mount point
     steps.push({ op: 'mount', source: root, target: root, fstype: '', flags: MS_BIND | MS_REC, data: '' });
   }
   steps.push({ op: 'setRoot', path: root });
   return steps;
+}
+
+/** Before an overlay of these is mounted, as root of the namespace. */
+export function givingSteps({ upper, work, giveToRoot }: Extract<PlanRootfs, { kind: 'overlay' }>): Step[] {
+  return giveToRoot ? [upper, work].map((path) => ({ op: 'chown', path, uid: 0, gid: 0 })) : [];
 }
 
 /**

@@ -7,7 +7,14 @@ export interface Spec {
   ociVersion: string;
   hostname?: string;
   domainname?: string;
-  root: { path: string; readonly?: boolean };
+  root: {
+    path: string;
+    readonly?: boolean;
+    /** husk's extension: bytes that what the container writes may take, where its layer has a disk of its own (a VM) */
+    size?: number;
+    /** husk's extension: files that are made empty in the root where they are missing */
+    emptyFiles?: string[];
+  };
   process: ProcessSpec;
   mounts: Mount[];
   annotations?: Record<string, string>;

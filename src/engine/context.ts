@@ -2,6 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Config } from '../config.ts';
 import type { Spec } from '../container/spec.ts';
+import type { KeptIds } from '../rootless/keep-id.ts';
 import type { Image, Images } from '../images/contract.ts';
 import type { Paths } from '../paths.ts';
 import type { ContainerStore } from '../state/containers.ts';
@@ -20,7 +21,7 @@ export interface EngineContext {
   /** the OCI spec of a container about to start */
   buildSpec(record: Container, image: Image): Promise<Spec>;
   /** the image's layer trees, topmost first, unpacked if need be */
-  unpacked(image: Image): Promise<string[]>;
+  unpacked(image: Image, kept?: KeptIds): Promise<string[]>;
   /** bytes of the folder of a container's writable layer; a VM's is on its own disk */
   writableSize(id: string): Promise<number>;
   /** a supervisor that waits for its first request: started already, or started now */

@@ -57,8 +57,12 @@ export interface CreateOptions {
   capDrop: string[];
   /** `no-new-privileges`, `seccomp=unconfined|<file's JSON text>`, … as Docker spells them */
   securityOpt: string[];
-  /** `/dev/x[:/dev/y[:rwm]]` */
+  /** `/dev/x[:/dev/y[:rwm]]`, or `vendor/class=name` of the Container Device Interface */
   devices: string[];
+  /** `c 42:* rmw`; only a VM can hold to them */
+  deviceRules?: string[];
+  /** bytes of the container's own disk; only a VM has one */
+  storageSize?: number;
   /** bytes */
   shmSize?: number;
   sysctls: Record<string, string>;
@@ -135,6 +139,10 @@ export interface ContainerConfig {
   /** what was asked for and the image's, as `inspect` shows it */
   healthcheck?: NonNullable<CreateOptions['healthcheck']>;
   hostname: string;
+  /** ids of the container that are the caller's (`--userns keep-id`); absent: its root is */
+  keptIds?: { uid: number; gid: number };
+  /** `80/tcp`: the image's ports and those of `--expose`; absent in records of an older husk */
+  exposed?: string[];
   /** mounts as resolved: volumes named, host paths absolute */
   mounts: { type: 'bind' | 'volume' | 'tmpfs'; name?: string; source: string; destination: string; readonly: boolean; options: string[] }[];
 }

@@ -18,8 +18,11 @@ import type { EngineContext } from './context.ts';
 import { keepContainerCopy, makeContainerFolder } from './copies.ts';
 import type { Container, ContainerConfig, CreateOptions, Engine } from './contract.ts';
 import { recordEvent } from './events.ts';
+import { withProtocol } from './ports.ts';
 import { chooseIsolation } from './isolation.ts';
 import { checkName, generateId, generateName } from './names.ts';
+import { isCdiDevice } from './spec/cdi.ts';
+import { keptIds, type KeptIds } from './spec/user-namespace.ts';
 import { mergeCommand, mergeEnv, workingDirectory } from './spec/command.ts';
 import { outbound } from './outbound.ts';
 import { resolve } from './truth.ts';
@@ -46,10 +49,12 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   const image = await findImage(context, options, hooks);
   const id = generateId();
   const warnings: string[] = isolationWarning === undefined ? [] : [isolationWarning];
-  const config = await makeConfig(context, { id, options, image, isolation });
+  const kept = keptIds(options, { uid: process.getuid!(), gid: process.getgid!() });
+  const config = await makeConfig(context, { id, options, image, isolation, kept });
   logAttributes({ driver: options.logDriver, options: options.logOptions }, { id, name: name ?? '', imageId: image.id, image: config.image, labels: config.labels, env: config.env });
   const { warning } = outbound(config);
   if (warning !== undefined) warnings.push(warning);
+  if (options.devices.some(isCdiDevice)) warnings.push(...(await checkCdi(options, isolation)));
   if (options.devices.length > 0 && isolation === 'userns') warnings.push(...(await import('./device-warnings.ts')).deviceWarnings(options));
   // most containers have no mounts, and what builds their specs is not loaded then
   if (config.mounts.length > 0) warnings.push(...(await import('./spec/mounts.ts')).propagationWarnings(config.mounts, isolation));
@@ -112,15 +117,17 @@ function checkRestart(options: CreateOptions): void {
     throw new HuskError(`invalid restart policy: maximum retry count can only be used with 'on-failure'`, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
 }
 
-async function makeConfig(context: EngineContext, request: { id: string; options: CreateOptions; image: Image; isolation: Isolation }): Promise<ContainerConfig> {
-  const { options, image } = request;
+async function makeConfig(context: EngineContext, request: { id: string; options: CreateOptions; image: Image; isolation: Isolation; kept: KeptIds | undefined }): Promise<ContainerConfig> {
+  const { options, image, kept } = request;
   const defaults = image.config.config ?? {};
   const stopSignal = options.stopSignal ?? defaults.StopSignal ?? 'SIGTERM';
   parseSignal(stopSignal);
   const healthcheck = await healthcheckOf(options, defaults.Healthcheck);
   if (options.hostname !== undefined && options.hostname.length > MAX_HOSTNAME) throw new HuskError(`invalid hostname "${options.hostname}": over ${MAX_HOSTNAME} characters`, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
+  // as Podman: the image's own user is somebody else
+  const user = options.user ?? (kept ? `${kept.uid}:${kept.gid}` : (defaults.User ?? ''));
   return {
-    options,
+    options: kept && !options.userns ? { ...options, userns: 'keep-id' } : options,
     image: options.image,
     imageId: image.id,
     isolation: request.isolation,
@@ -128,12 +135,33 @@ async function makeConfig(context: EngineContext, request: { id: string; options
     env: mergeEnv(options.env, defaults.Env ?? []),
     labels: { ...defaults.Labels, ...options.labels },
     workdir: workingDirectory(options.workdir, defaults),
-    user: options.user ?? defaults.User ?? '',
+    user,
+    ...(kept && { keptIds: kept }),
     stopSignal,
     ...(healthcheck && { healthcheck }),
-    hostname: options.hostname ?? (options.network === 'host' || options.uts === 'host' ? hostname() : request.id.slice(0, 12)),
-    mounts: await resolveMounts(context, options, image),
+    exposed: [...new Set([...Object.keys(defaults.ExposedPorts ?? {}).map(withProtocol), ...options.expose.map(withProtocol)])],
+    hostname: options.hostname ?? joinedHostname(context, options) ?? (options.network === 'host' || options.uts === 'host' ? hostname() : request.id.slice(0, 12)),
+    mounts: await resolveMounts(context, { options, image, user, kept }),
   };
+}
+
+/** What a CDI device brings is known now, and read again at each start. */
+async function checkCdi({ devices }: CreateOptions, isolation: Isolation): Promise<string[]> {
+  const [{ cdiDevices }, { checkDevice }] = await Promise.all([import('./cdi-files.ts'), import('./spec/check.ts')]);
+  const edits = cdiDevices(devices);
+  for (const { nodes } of edits) for (const node of nodes) checkDevice(node.host, node, isolation);
+  return edits.some(({ hasHooks }) => hasHooks) ? ['a CDI specification asks for hooks, programs of this host for the container: husk runs none'] : [];
+}
+
+/** As Docker shows it of who joins another's network; one that is not there (yet) is told at the start. */
+function joinedHostname(context: EngineContext, { network, uts }: CreateOptions): string | undefined {
+  if (!network.startsWith('container:') || uts === 'host') return undefined;
+  try {
+    return resolve(context, network.slice('container:'.length)).config.hostname;
+  } catch (error) {
+    if (error instanceof HuskError && error.kind === 'not-found') return undefined;
+    throw error;
+  }
 }
 
 /** Most containers have none, and what merges and checks it is not loaded then. */
@@ -145,7 +173,8 @@ async function healthcheckOf(options: CreateOptions, image: CreateOptions['healt
   return healthcheck;
 }
 
-async function resolveMounts(context: EngineContext, options: CreateOptions, image: Image): Promise<ContainerConfig['mounts']> {
+async function resolveMounts(context: EngineContext, request: { options: CreateOptions; image: Image; user: string; kept: KeptIds | undefined }): Promise<ContainerConfig['mounts']> {
+  const { options, image, user, kept } = request;
   const imageVolumes = Object.keys(image.config.config?.Volumes ?? {});
   // most containers have none: the volume room is not even loaded then
   if (options.mounts.length === 0 && options.volumesFrom.length === 0 && imageVolumes.length === 0) return [];
@@ -157,6 +186,6 @@ async function resolveMounts(context: EngineContext, options: CreateOptions, ima
     mountsOf: (container) => resolve(context, container).config.mounts,
     imageVolumes,
   });
-  if (mounts.some((mount) => mount.type === 'volume' || mount.options.includes('U'))) await volumes.populate(mounts, { lower: await context.unpacked(image), user: options.user ?? image.config.config?.User });
+  if (mounts.some((mount) => mount.type === 'volume' || mount.options.includes('U'))) await volumes.populate(mounts, { lower: await context.unpacked(image, kept), user, kept });
   return mounts;
 }

@@ -1,6 +1,7 @@
 /** Devices whose nodes give a container in a user namespace no access: told at create, for inside there is only "permission denied". */
 import { statSync } from 'node:fs';
 import type { CreateOptions } from './contract.ts';
+import { isCdiDevice } from './spec/cdi.ts';
 import { parseDevice } from './spec/devices.ts';
 
 /** rw of a mode's owner and others */
@@ -9,7 +10,7 @@ const OTHERS_RW = 0o006;
 
 /** Groups do not count: those of the caller are nobody's in a user namespace. The host's root is not the container's, so neither does its ownership. */
 export function deviceWarnings(options: Pick<CreateOptions, 'devices'>, uid: number = process.getuid!()): string[] {
-  return options.devices.flatMap((text) => {
+  return options.devices.filter((text) => !isCdiDevice(text)).flatMap((text) => {
     const { host } = parseDevice(text);
     const stat = statSync(host, { throwIfNoEntry: false });
     // a folder's nodes are as they are; one that is missing is refused at the start

@@ -10,6 +10,7 @@ import { paths as computePaths, type Paths } from '../paths.ts';
 import { ContainerStore } from '../state/containers.ts';
 import { openDatabase } from '../state/database.ts';
 import type { Volumes } from '../volumes/contract.ts';
+import type { KeptIds } from '../rootless/keep-id.ts';
 import type { EngineContext } from './context.ts';
 import { isConfig } from './copies.ts';
 import type { Container, ContainerConfig, Engine, Finding } from './contract.ts';
@@ -40,7 +41,7 @@ export interface EngineOptions {
 export interface EngineParts {
   images(database: EngineContext['database'], paths: Paths, config: Config): Images;
   volumes(context: EngineContext): Promise<Volumes>;
-  unpacked(context: EngineContext, image: Image): Promise<string[]>;
+  unpacked(context: EngineContext, image: Image, kept?: KeptIds): Promise<string[]>;
   buildSpec: EngineContext['buildSpec'];
   /** argv of a supervisor; absent is husk's own */
   supervisor: readonly string[];
@@ -64,7 +65,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
       return (images ??= imagesOf(database, paths, config));
     },
     volumes: () => (volumes ??= (async () => (parts.volumes ?? (await import('./parts.ts')).volumes)(context))()),
-    unpacked: async (image) => (parts.unpacked ?? (await import('./parts.ts')).unpacked)(context, image),
+    unpacked: async (image, kept) => (parts.unpacked ?? (await import('./parts.ts')).unpacked)(context, image, kept),
     writableSize: async (id) => (await import('./parts.ts')).writableSize(context, id),
     buildSpec: parts.buildSpec ?? (async (container) => (await import('./parts.ts')).spec(context, container)),
     supervisor: () => takeSupervisor(parts.supervisor),

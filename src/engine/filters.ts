@@ -25,7 +25,7 @@ const PREDICATES: Record<string, Predicate> = {
   network: (container, value) => networkName(container) === value,
   isolation: (container, value) => container.config.isolation === value,
   publish: (container, value) => container.config.options.publish.some((entry) => shareAPort(entry, value)),
-  expose: (container, value) => container.config.options.expose.some((entry) => shareAPort(entry, value)),
+  expose: (container, value) => (container.config.exposed ?? container.config.options.expose).some((entry) => shareAPort(entry, value)),
   health: (container, value) => healthOf(container) === value,
   'is-task': (_container, value) => NO.includes(value.toLowerCase()),
 };

@@ -9,12 +9,16 @@ import { HuskError } from '../errors.ts';
 import { makeFolder, writeFileOfMode } from '../host/make-folder.ts';
 import { readOptional } from '../host/read-optional.ts';
 import { DNS_FORWARDER, hostResolvConf } from '../network/way-out.ts';
+import { idMaps, type IdMaps } from '../rootless/idmap.ts';
+import { keepIdMaps } from '../rootless/keep-id.ts';
+import { cdiDevices } from './cdi-files.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
 import { isRunning } from './control.ts';
 import { networkName } from './filters.ts';
 import type { SpecFacts } from './spec/build.ts';
 import type { LimitFacts } from './spec/limits.ts';
+import { ALL_GROUPS, pingGroupRange } from './spec/ping-groups.ts';
 import { DEFAULT_ULIMITS } from './spec/ulimits.ts';
 import type { EtcFiles } from './spec/mounts.ts';
 import { resolve } from './truth.ts';
@@ -30,12 +34,16 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
   const kernel = userNamespace ? release() : GUEST_RELEASE;
   return {
     userNamespace,
-    joined: { network: joinedPid(context, options.network, 'network'), ipc: joinedPid(context, options.ipc, 'ipc'), pid: joinedPid(context, options.pid, 'pid') },
+    joined: { network: joinedPid(context, container, 'network'), ipc: joinedPid(context, container, 'ipc'), pid: joinedPid(context, container, 'pid') },
     userNamespaceOf: (pid) => readlinkSync(`/proc/${pid}/ns/user`),
     etc: writeEtcFiles(context, container),
     shm: sharedMemory(context, container),
     hostHas: existsSync,
     hostHostname: hostname(),
+    joinedNames: joinedNames(context, container),
+    idMaps: ownMaps(container),
+    cdi: cdiDevices(options.devices),
+    pingGroups: pingGroups(container, userNamespace),
     kernel,
     recursiveReadonly: isAtLeast(kernel, 5, 12),
     // a guest has no such thing
@@ -68,13 +76,18 @@ export function ownOomScoreAdj(): number {
 }
 
 /** @throws HuskError with Docker's texts when the container named is not there or not running */
-function joinedPid(context: EngineContext, mode: string | undefined, type: string): number | undefined {
+function joinedPid(context: EngineContext, container: Container, type: 'network' | 'ipc' | 'pid'): number | undefined {
+  const mode = container.config.options[type];
   if (!mode?.startsWith('container:')) return undefined;
   const other = resolve(context, mode.slice('container:'.length));
   // its process here is the VMM, whose pid namespace is the host's
   if (other.config.isolation === 'vm') throw new HuskError(`cannot join the ${type} namespace of container ${other.name}: it runs in a virtual machine, whose namespaces are its own`, { kind: 'unsupported', exitCode: 125, fix: 'start both with --isolation=userns' });
   if (!isRunning(other)) throw new HuskError(`cannot join ${type} namespace of a non running container: Container ${other.id} is not running`, { kind: 'conflict', exitCode: 125 });
   if (other.state.status === 'restarting') throw new HuskError(`Container ${other.id} is restarting, wait until the container is running`, { kind: 'conflict', exitCode: 125 });
+  const [own, theirs] = [container.config.keptIds, other.config.keptIds];
+  // it would see the image's files with the owners of the other map
+  if (own?.uid !== theirs?.uid || own?.gid !== theirs?.gid)
+    throw new HuskError(`cannot join the ${type} namespace of container ${other.name}: its user namespace has another map of ids`, { kind: 'unsupported', exitCode: 125, fix: theirs ? `use --userns keep-id:uid=${theirs.uid},gid=${theirs.gid}` : 'leave --userns out' });
   return namespaceHolder(other.state.pid);
 }
 
@@ -82,13 +95,14 @@ function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
   const { options } = container.config;
   const folder = etcFolder(context, container);
   const files = { hosts: join(folder, 'hosts'), hostname: join(folder, 'hostname'), resolvConf: join(folder, 'resolv.conf') };
-  if (options.network.startsWith('container:')) {
+  const shared = networkOwner(context, container);
+  if (shared !== undefined) {
     // the files of the one joined: Docker shares them as well
-    const other = etcFolder(context, resolve(context, options.network.slice('container:'.length)));
+    const other = etcFolder(context, shared);
     return { hosts: join(other, 'hosts'), hostname: join(other, 'hostname'), resolvConf: join(other, 'resolv.conf') };
   }
   const hostNetwork = options.network === 'host';
-  const name = options.hostname ?? (hostNetwork || options.uts === 'host' ? hostname() : container.config.hostname);
+  const name = ownHostname(container);
   makeFolder(folder, 0o755);
   writeFileOfMode(files.hosts, hostsFile({ hostname: name, domainname: options.domainname, extraHosts: options.extraHosts.map((extra) => parseExtraHost(extra)), hostHosts: hostNetwork ? (readOptional('/etc/hosts') ?? '') : undefined }), ETC_MODE);
   writeFileOfMode(files.hostname, hostnameFile(name), ETC_MODE);
@@ -103,6 +117,46 @@ function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
   });
   writeFileOfMode(files.resolvConf, resolver, ETC_MODE);
   return files;
+}
+
+/** how many containers may join one another's network in a row; more is a circle */
+const MAX_JOINS = 64;
+
+/**
+ * The container whose network this one has by `--network container:X`, through any that have joined it in turn; undefined: its own.
+ * @throws HuskError with Docker's text when one of them is not there
+ */
+export function networkOwner(context: EngineContext, container: Pick<Container, 'config'>): Container | undefined {
+  let owner: Container | undefined;
+  let mode = container.config.options.network;
+  for (let joins = 0; mode.startsWith('container:'); joins++) {
+    if (joins === MAX_JOINS) throw new HuskError(`cannot join the network of ${mode.slice('container:'.length)}: containers join one another in a circle`, { kind: 'invalid', exitCode: 125 });
+    owner = resolve(context, mode.slice('container:'.length));
+    mode = owner.config.options.network;
+  }
+  return owner;
+}
+
+/** Docker gives who joins a network the names of the container that has it. */
+function joinedNames(context: EngineContext, container: Container): SpecFacts['joinedNames'] {
+  const owner = networkOwner(context, container);
+  return owner && { hostname: ownHostname(owner), domainname: owner.config.options.domainname };
+}
+
+function ownHostname({ config: { hostname: own, options } }: Container): string {
+  return options.hostname ?? (options.network === 'host' || options.uts === 'host' ? hostname() : own);
+}
+
+/** A VM has every group; a user namespace those of its map, and the kernel takes no others. */
+function pingGroups(container: Container, userNamespace: boolean): string | undefined {
+  const { network } = container.config.options;
+  if (network === 'host' || network.startsWith('container:')) return undefined;
+  return userNamespace ? pingGroupRange((ownMaps(container) ?? idMaps()).gid) : ALL_GROUPS;
+}
+
+/** of `--userns keep-id` */
+function ownMaps({ config: { keptIds } }: Pick<Container, 'config'>): IdMaps | undefined {
+  return keptIds && keepIdMaps(idMaps(), keptIds);
 }
 
 /** containers/<id>/etc */

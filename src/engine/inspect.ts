@@ -8,6 +8,8 @@ import { networkName } from './filters.ts';
 import { etcFolder } from './host-facts.ts';
 import { sizeOf } from './list.ts';
 import { logFile } from './logs.ts';
+import { isCdiDevice } from './spec/cdi.ts';
+import { reachablePorts, withProtocol } from './ports.ts';
 import { MASKED_PATHS, READONLY_PATHS } from './spec/defaults.ts';
 import { deviceRate } from './spec/limits.ts';
 import { resolve } from './truth.ts';
@@ -166,6 +168,7 @@ function hostConfig(container: Container): object {
     UsernsMode: options.userns ?? '',
     ShmSize: options.shmSize ?? SHM_SIZE,
     ...(Object.keys(options.sysctls).length > 0 && { Sysctls: options.sysctls }),
+    ...(options.storageSize !== undefined && { StorageOpt: { size: String(options.storageSize) } }),
     Runtime: 'husk',
     Isolation: '',
     CpuShares: resources.cpuShares ?? 0,
@@ -184,9 +187,9 @@ function hostConfig(container: Container): object {
     CpuRealtimeRuntime: 0,
     CpusetCpus: resources.cpusetCpus ?? '',
     CpusetMems: resources.cpusetMems ?? '',
-    Devices: options.devices.map(deviceMapping),
-    DeviceCgroupRules: null,
-    DeviceRequests: null,
+    Devices: options.devices.filter((text) => !isCdiDevice(text)).map(deviceMapping),
+    DeviceCgroupRules: options.deviceRules?.length ? options.deviceRules : null,
+    DeviceRequests: options.devices.some(isCdiDevice) ? [{ Driver: 'cdi', Count: 0, DeviceIDs: options.devices.filter(isCdiDevice), Capabilities: null, Options: null }] : null,
     MemoryReservation: resources.memoryReservation ?? 0,
     MemorySwap: resources.memorySwap || 2 * (resources.memory ?? 0),
     MemorySwappiness: resources.memorySwappiness ?? null,
@@ -234,7 +237,7 @@ function networkSettings(container: Container): object {
     Bridge: '',
     SandboxID: '',
     SandboxKey: container.state.pid > 0 ? `/proc/${container.state.pid}/ns/net` : '',
-    Ports: {},
+    Ports: Object.fromEntries(reachablePorts(container).map((port) => [port, null])),
     HairpinMode: false,
     LinkLocalIPv6Address: '',
     LinkLocalIPv6PrefixLen: 0,
@@ -315,10 +318,6 @@ function portBinding(entry: string): [string, object[]] {
   const before = cut === -1 ? '' : entry.slice(0, cut);
   const colon = before.lastIndexOf(':');
   return [container, [{ HostIp: colon === -1 ? '' : before.slice(0, colon), HostPort: before.slice(colon + 1) }]];
-}
-
-function withProtocol(port: string): string {
-  return port.includes('/') ? port : `${port}/tcp`;
 }
 
 /** What a library caller wrote with units is a number here too. */

@@ -12,6 +12,8 @@ import type { Isolation } from '../sandbox.ts';
 import { MAX_BINDS, notShareable } from '../vmm/binds.ts';
 import type { KvmVerdict } from '../vmm/kvm/verdict.ts';
 import type { CreateOptions } from './contract.ts';
+import { needsNetwork } from '../logs/destination.ts';
+import { isCdiDevice } from './spec/cdi.ts';
 import { parseDevice, PATHS_OF_ANY_LINUX } from './spec/devices.ts';
 
 export interface Choice {
@@ -20,7 +22,7 @@ export interface Choice {
   warning?: string;
 }
 
-export type AskedOptions = Pick<CreateOptions, 'isolation' | 'network' | 'pid' | 'ipc' | 'uts' | 'cgroupns' | 'devices' | 'mounts' | 'resources' | 'cgroupParent'>;
+export type AskedOptions = Pick<CreateOptions, 'isolation' | 'network' | 'pid' | 'ipc' | 'uts' | 'cgroupns' | 'devices' | 'mounts' | 'resources' | 'cgroupParent'> & Partial<Pick<CreateOptions, 'logDriver' | 'logOptions'>>;
 
 export interface ChoiceHost {
   verdict: (paths: Pick<Paths, 'dataRoot'>) => Promise<KvmVerdict>;
@@ -80,13 +82,18 @@ function lackingInVms(options: AskedOptions, whyNot: ChoiceHost['notShareable'])
     sharing('--uts', uts, ['host']) ??
     sharing('--cgroupns', cgroupns, ['host']) ??
     lackingDevice(devices) ??
-    lackingMount(mounts, whyNot)
+    lackingMount(mounts, whyNot) ??
+    lackingLog(options)
   );
 }
 
 function lackingDevice(devices: readonly string[]): Lacking | undefined {
-  const device = devices.find((text) => !PATHS_OF_ANY_LINUX.has(parseDevice(text).host));
+  const device = devices.find((text) => isCdiDevice(text) || !PATHS_OF_ANY_LINUX.has(parseDevice(text).host));
   return device === undefined ? undefined : { flag: `--device ${device}`, why: 'a virtual machine has none of the host\'s devices' };
+}
+
+function lackingLog({ logDriver = '', logOptions = {} }: AskedOptions): Lacking | undefined {
+  return needsNetwork({ driver: logDriver, options: logOptions }) ? { flag: `--log-driver ${logDriver} over the network`, why: 'what writes its log is the machine\'s monitor, which has no network; a unix socket of this host works' } : undefined;
 }
 
 function lackingMount(mounts: CreateOptions['mounts'], whyNot: ChoiceHost['notShareable']): Lacking | undefined {

@@ -7,12 +7,14 @@ import { FIRST_INHERITED, launch } from '../container/executor.ts';
 import { compileSeccomp } from '../container/seccomp/compile.ts';
 import { checkJournal, JOURNAL_SOCKET } from '../logs/journal.ts';
 import { rootDisk } from '../images/erofs/root-disk.ts';
+import { localSocket } from '../logs/destination.ts';
 import { paths as computePaths } from '../paths.ts';
 import { streamPair } from '../host/socket.ts';
 import type { Passt } from '../network/passt.ts';
 import { makeRuntimeFolder } from '../runtime-folder.ts';
 import { INIT_PROGRAM, INTERNAL, OWN_FILES, SELF } from '../program.ts';
 import { idMaps, writeIdMaps } from '../rootless/idmap.ts';
+import { seenFrom } from '../rootless/keep-id.ts';
 import { jailPlan, nodeBinds, nodeEnvironment, partBinds, type JailBind } from '../rootless/jail.ts';
 import { SupervisorClient } from '../supervisor/client.ts';
 import type { MachineNetwork, Task } from '../supervisor/protocol.ts';
@@ -43,9 +45,11 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
     userNamespace: !isRoot,
     filter: compileSeccomp(birthList()),
   });
-  // host root's VMM keeps its own ids: it must be told whose the files in the shared folders are
+  // host root's VMM keeps its own ids, and one of a container with `--userns keep-id` others than that: it must be told whose the files in the shared folders are
   const maps = isRoot && binds.length === 0 ? undefined : idMaps();
-  const told = isRoot && maps ? { ...spec, linux: { ...spec.linux, uidMappings: maps.uid, gidMappings: maps.gid } } : spec;
+  const { uidMappings, gidMappings } = spec.linux;
+  const owners = isRoot && maps ? { uidMappings: maps.uid, gidMappings: maps.gid } : uidMappings && gidMappings && maps && { uidMappings: seenFrom(uidMappings, maps.uid), gidMappings: seenFrom(gidMappings, maps.gid) };
+  const told = owners ? { ...spec, linux: { ...spec.linux, ...owners } } : spec;
   const { near, far } = streamPair();
   const launched = launch(plan, {
     init: INIT_PROGRAM,
@@ -84,6 +88,7 @@ function ownBinds(task: Task): JailBind[] {
     ...dataRootBinds(task),
     { source: task.runtimeDir, kind: 'directory', readOnly: false },
     ...(task.log.driver === 'journald' ? [{ source: JOURNAL_SOCKET, kind: 'file', readOnly: false } as const] : []),
+    ...localSocket(task.log).map((source) => ({ source, kind: 'file', readOnly: false }) as const),
   ];
 }
 

@@ -2,6 +2,7 @@
 import { HuskError } from '../errors.ts';
 import { JsonFormat } from '../logs/json-format.ts';
 import { logPath } from '../logs/open.ts';
+import { isSentAway, logSettings } from '../logs/options.ts';
 import { readLog, type ReadOptions } from '../logs/read.ts';
 import type { LogEntry } from '../logs/sink.ts';
 import type { EngineContext } from './context.ts';
@@ -26,13 +27,13 @@ async function* read(context: EngineContext, container: Container, options: LogO
   const { tail, since, until, signal } = options;
   const asked = { tail, since, until, signal, follow: options.follow ? isWritten : undefined };
   const driver = container.config.options.logDriver;
-  if (driver === 'none') throw new HuskError('configured logging driver does not support reading', { kind: 'unsupported' });
+  if (driver === 'none' || (isSentAway(driver) && !logSettings({ driver, options: container.config.options.logOptions }).cache)) throw new HuskError('configured logging driver does not support reading', { kind: 'unsupported' });
   if (driver === 'journald') return yield* (await import('../logs/journal-read.ts')).readJournal(container.id, asked);
   yield* readLog(logFile(context, container), { ...asked, format: await formatOf(driver) });
 }
 
 async function formatOf(driver: string): Promise<ReadOptions['format']> {
-  return driver === 'local' ? new (await import('../logs/local-format.ts')).LocalFormat() : new JsonFormat();
+  return driver === 'local' || isSentAway(driver) ? new (await import('../logs/local-format.ts')).LocalFormat() : new JsonFormat();
 }
 
 export function logFile(context: Pick<EngineContext, 'paths'>, { id, config }: Pick<Container, 'id' | 'config'>): string {

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Spec } from '../container/spec.ts';
 import type { Image } from '../images/contract.ts';
+import type { KeptIds } from '../rootless/keep-id.ts';
 import type { Volumes } from '../volumes/contract.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from './contract.ts';
@@ -21,9 +22,9 @@ export async function volumes(context: EngineContext): Promise<Volumes> {
   return openVolumes({ database: context.database, paths: context.paths, inUse: (name) => context.store.usersOfVolume(name) });
 }
 
-export async function unpacked(context: EngineContext, image: Image): Promise<string[]> {
+export async function unpacked(context: EngineContext, image: Image, kept?: KeptIds): Promise<string[]> {
   const { ensureUnpacked } = await import('../images/layers/unpack.ts');
-  return ensureUnpacked(image.layers, context.paths);
+  return ensureUnpacked(image.layers, context.paths, { kept });
 }
 
 /** overlay's upper holds what the container wrote */

@@ -14,7 +14,7 @@ import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { planContainer, type PlanRootfs } from '../container/plan.ts';
 import { rootfsSteps } from '../container/rootfs.ts';
 import { SIGKILL } from '../container/signals.ts';
-import type { Device, Spec } from '../container/spec.ts';
+import type { Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { attachDeviceProgram } from '../host/bpf.ts';
 import { setRealTime, slewRealTime } from '../host/clock.ts';
@@ -24,6 +24,7 @@ import { mount, umount } from '../host/mount.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { SandboxProcess, StdioRequest } from '../sandbox.ts';
 import { serveFiles } from './files.ts';
+import { heldBack, holdBack } from './held-back.ts';
 import { giveInterface } from './network-interface.ts';
 import { receiveInput, sendOutput } from './streams.ts';
 
@@ -117,6 +118,8 @@ export class Machine {
   async #prepare(request: Create): Promise<{ pid: number }> {
     if (this.#sandbox) throw new HuskError('this machine has its container already', { kind: 'conflict' });
     const rootfs = mountRoot(request);
+    const { size } = request.spec.root;
+    if (size !== undefined) holdBack(WRITABLE_FOLDER, size);
     const { interface: setup } = request;
     this.#create = request;
     giveControllers();
@@ -127,7 +130,7 @@ export class Machine {
       before: [KILLABLE],
       cgroup: async () => {
         const cgroup = ContainerCgroup.create(CGROUP_ID, request.spec.linux.resources ?? {}, { parent: CGROUP_PARENT, supervisor: process.pid });
-        if (!spec.linux.allDevices) holdDevices(cgroup.path, spec.linux.devices ?? []);
+        if (!spec.linux.allDevices) holdDevices(cgroup.path, spec.linux);
         return cgroup;
       },
       plan: (spec) => planContainer(spec, rootfs, { rootless: false, init: request.init, cgroup2: true, waitFor: { cgroup: true, network: setup !== undefined, exec: true } }),
@@ -237,10 +240,10 @@ function unmount(path: string): void {
 }
 
 /** The disks of this machine, its memory and its kernel's log are devices that a container's root could make nodes of. */
-function holdDevices(path: string, devices: readonly Device[]): void {
+function holdDevices(path: string, { devices = [], resources }: Spec['linux']): void {
   const folder = openSync(path, 'r');
   try {
-    attachDeviceProgram(folder, deviceProgram(deviceRules(devices)));
+    attachDeviceProgram(folder, deviceProgram(deviceRules(devices, resources?.devices)));
   } finally {
     closeSync(folder);
   }
@@ -261,10 +264,10 @@ function mountRoot({ rootDevice, writableDevice }: Pick<Create, 'rootDevice' | '
   return { kind: 'overlay', lower: [ROOT_FOLDER], upper: `${WRITABLE_FOLDER}/upper`, work: `${WRITABLE_FOLDER}/work`, merged: MERGED_FOLDER };
 }
 
-/** What the container's own layer takes: all that is used on its disk, for nothing else is on it. */
+/** What the container's own layer takes: all that is used on its disk, but for what is held back of it. */
 function writtenBytes(): number {
   const { blocks, bfree, bsize } = statfsSync(WRITABLE_FOLDER);
-  return (blocks - bfree) * bsize;
+  return (blocks - bfree) * bsize - heldBack(WRITABLE_FOLDER);
 }
 
 /** The guest had it before and could write anything to it: one line, whatever it did. */

@@ -6,6 +6,8 @@ import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { causeOf } from '../errors.ts';
+import type { KeptIds } from '../rootless/keep-id.ts';
+import { keptSuffix, parseTreeName, TREE } from './layers/unpack.ts';
 import type { Paths } from '../paths.ts';
 import { readCopy } from '../state/copies.ts';
 import { imageManifest } from './archive/manifest-of.ts';
@@ -30,7 +32,6 @@ export interface ImageProblem {
 
 /** bytes hashed at a time */
 const CHUNK = 4 << 20;
-const TREE = 'tree-v1';
 
 interface CheckContext {
   database: DatabaseSync;
@@ -39,7 +40,7 @@ interface CheckContext {
    * folders → what is wrong with each; in the user namespace. Several tars make the folders that a stack of layers
    * implies
    */
-  checkTrees: (trees: { tars: string[]; folder: string }[]) => Promise<Map<string, string>>;
+  checkTrees: (trees: { tars: string[]; folder: string }[], kept?: KeptIds) => Promise<Map<string, string>>;
   removeTree: (path: string) => Promise<void>;
 }
 
@@ -172,9 +173,24 @@ async function* checkTrees(
   records: ImageRecords,
   { paths, checkTrees: inNamespace, removeTree }: CheckContext,
 ): AsyncGenerator<ImageProblem> {
+  // trees of another map of ids are looked at under that map
+  const maps = new Map<string, KeptIds | undefined>([['', undefined]]);
+  for (const diffId of whole)
+    for (const name of names(layerFolder(paths, diffId))) {
+      const tree = parseTreeName(name);
+      if (tree?.kept) maps.set(keptSuffix(tree.kept), tree.kept);
+    }
+  for (const [suffix, kept] of maps) yield* checkTreesOf(whole, records, { paths, inNamespace, removeTree, suffix, kept });
+}
+
+async function* checkTreesOf(
+  whole: string[],
+  records: ImageRecords,
+  { paths, inNamespace, removeTree, suffix, kept }: Pick<CheckContext, 'paths' | 'removeTree'> & { inNamespace: CheckContext['checkTrees']; suffix: string; kept: KeptIds | undefined },
+): AsyncGenerator<ImageProblem> {
   const trees = whole.map((diffId) => ({
     tars: [layerTar(paths, diffId)],
-    folder: join(layerFolder(paths, diffId), TREE),
+    folder: join(layerFolder(paths, diffId), TREE + suffix),
   }));
   const isWhole = new Set(whole);
   for (const id of records.ids()) {
@@ -182,12 +198,12 @@ async function* checkTrees(
     if (stack.length < 2 || !stack.every(({ diffId }) => isWhole.has(diffId))) continue;
     trees.push({
       tars: stack.map(({ diffId }) => layerTar(paths, diffId)),
-      folder: join(layerFolder(paths, stack.at(-1)!.diffId), PARENTS + stackKey(stack).toString('hex')),
+      folder: join(layerFolder(paths, stack.at(-1)!.diffId), PARENTS + stackKey(stack).toString('hex') + suffix),
     });
   }
   const made = trees.filter(({ folder }) => statSync(folder, { throwIfNoEntry: false })?.isDirectory());
   if (made.length === 0) return;
-  for (const [folder, problem] of await inNamespace(made))
+  for (const [folder, problem] of await inNamespace(made, kept))
     yield {
       kind: 'tree',
       name: folder,

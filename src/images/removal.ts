@@ -125,8 +125,9 @@ function setAside(paths: Paths, diffId: string): boolean {
   renameSync(folder, target);
   // the short links to its unpacked tree, and to what lies beside it, would lead nowhere
   const parents = readdirSync(target).filter((name) => name.startsWith(PARENTS));
-  for (const hex of [hexOf(diffId), ...parents.map((name) => name.slice(PARENTS.length))])
-    rmSync(join(paths.layerLinks, shortId(hex)), { force: true });
+  const shorts = new Set([hexOf(diffId), ...parents.map((name) => name.slice(PARENTS.length))].map((hex) => shortId(hex)));
+  // those of `--userns keep-id` have the ids that are kept behind a dot
+  for (const name of names(paths.layerLinks)) if (shorts.has(name.split('.')[0]!)) rmSync(join(paths.layerLinks, name), { force: true });
   return true;
 }
 

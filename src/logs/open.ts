@@ -1,11 +1,14 @@
 /** Opens a container's log for writing: the driver it asked for. */
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { defaultTag, logAttributes, type LoggedContainer } from './attributes.ts';
+import { defaultTag, logAttributes, type LogAttributes, type LoggedContainer } from './attributes.ts';
 import { FileLog } from './file-log.ts';
+import { both } from './both.ts';
+import { fluentdEncoder, fluentdSettings } from './fluentd.ts';
 import { JsonFormat } from './json-format.ts';
 import { LocalFormat } from './local-format.ts';
-import { logSettings, type LogRequest } from './options.ts';
+import { isSentAway, logSettings, type LogRequest, type LogSettings } from './options.ts';
+import { syslogEncoder, syslogSettings } from './syslog.ts';
 import { noLog, type LogSink } from './sink.ts';
 
 export interface OpenLogOptions {
@@ -28,6 +31,9 @@ export async function openLog(log: LogRequest, options: OpenLogOptions): Promise
       return noLog;
     case 'journald':
       return (await import('./journal.ts')).openJournalLog(container, { extra, tag: tag ?? defaultTag(container), dropAbove: settings.dropAbove, confined: options.confined === true, onTrouble });
+    case 'syslog':
+    case 'fluentd':
+      return openAway(log, settings, { ...options, extra, tag: tag ?? defaultTag(container) });
     case 'json-file':
     case 'local': {
       const attributes = tag === undefined ? extra : { ...extra, tag };
@@ -39,7 +45,22 @@ export async function openLog(log: LogRequest, options: OpenLogOptions): Promise
   }
 }
 
+/** A log that is sent away, and the copy of it. */
+async function openAway(log: LogRequest, settings: LogSettings, options: OpenLogOptions & LogAttributes & { tag: string }): Promise<LogSink> {
+  const [{ openMessageLog }, { connect, describe }] = await Promise.all([import('./message-log.ts'), import('./transport.ts')]);
+  const { container, confined = false, onTrouble } = options;
+  const fluentd = settings.driver === 'fluentd' ? fluentdSettings(log.options) : undefined;
+  const syslog = fluentd ? undefined : syslogSettings(log.options);
+  const destination = (fluentd ?? syslog!).destination;
+  const encode = fluentd ? fluentdEncoder(fluentd, { container, tag: options.tag, extra: options.extra }) : syslogEncoder(syslog!, options.tag);
+  const away = await openMessageLog({ encode, connect: (events) => connect(destination, events), dropAbove: settings.dropAbove, confined, peer: describe(destination), onTrouble }, { later: fluentd?.isAsync });
+  if (!settings.cache) return away;
+  const path = logPath(options.folder, { id: container.id, driver: 'local' });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+  return both(new FileLog(path, { ...settings, format: new LocalFormat({}, settings.maxSize), onTrouble }), away);
+}
+
 /** Docker's paths and names of them, below the container's folder. */
 export function logPath(folder: string, { id, driver }: { id: string; driver: string }): string {
-  return driver === 'local' ? join(folder, 'local-logs/container.log') : join(folder, `${id}-json.log`);
+  return driver === 'local' || isSentAway(driver) ? join(folder, 'local-logs/container.log') : join(folder, `${id}-json.log`);
 }

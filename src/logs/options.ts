@@ -3,8 +3,10 @@
  * driver's ValidateLogOpt). Decides only.
  */
 import { HuskError } from '../errors.ts';
+import { FLUENTD_KEYS, fluentdSettings } from './fluentd.ts';
+import { SYSLOG_KEYS, syslogSettings } from './syslog.ts';
 
-export const DRIVERS = ['json-file', 'local', 'journald', 'none'] as const;
+export const DRIVERS = ['json-file', 'local', 'journald', 'syslog', 'fluentd', 'none'] as const;
 export type Driver = (typeof DRIVERS)[number];
 
 export interface LogRequest {
@@ -21,7 +23,12 @@ export interface LogSettings {
   compress: boolean;
   /** bytes that may wait before output is dropped; undefined: the container waits instead (`mode=blocking`) */
   dropAbove: number | undefined;
+  /** of a log that is sent away a copy is kept here, for `logs` to read, as Docker does */
+  cache?: boolean;
 }
+
+/** Drivers that keep nothing on this host themselves. */
+export const isSentAway = (driver: string): boolean => driver === 'syslog' || driver === 'fluentd';
 
 const COMMON = ['mode', 'max-buffer-size'];
 const ATTRIBUTES = ['labels', 'labels-regex', 'env', 'env-regex', 'tag'];
@@ -30,6 +37,8 @@ const KNOWN: Record<Driver, { keys: string[]; unknown: (key: string) => string }
   'json-file': { keys: [...COMMON, ...ATTRIBUTES, ...FILES], unknown: (key) => `unknown log opt '${key}' for json-file log driver` },
   local: { keys: [...COMMON, ...ATTRIBUTES, ...FILES], unknown: (key) => `unknown log opt '${key}' for log driver local` },
   journald: { keys: [...COMMON, ...ATTRIBUTES], unknown: (key) => `unknown log opt '${key}' for journald log driver` },
+  syslog: { keys: [...COMMON, ...ATTRIBUTES, ...SYSLOG_KEYS, 'cache-disabled'], unknown: (key) => `unknown log opt '${key}' for syslog log driver` },
+  fluentd: { keys: [...COMMON, ...ATTRIBUTES, ...FLUENTD_KEYS, 'cache-disabled'], unknown: (key) => `unknown log opt '${key}' for fluentd log driver` },
   none: { keys: [], unknown: String },
 };
 
@@ -48,6 +57,10 @@ export function logSettings({ driver: name, options }: LogRequest): LogSettings 
   if (driver === 'none') return { driver, ...defaults, dropAbove: undefined };
   for (const key of Object.keys(options)) if (!KNOWN[driver].keys.includes(key)) throw invalid(KNOWN[driver].unknown(key));
   const dropAbove = bufferSize(options);
+  if (driver === 'syslog') syslogSettings(options);
+  if (driver === 'fluentd') fluentdSettings(options);
+  const cache = isSentAway(driver) && !(options['cache-disabled'] !== undefined && parseBoolean(options['cache-disabled'], 'cache-disabled'));
+  if (isSentAway(driver)) return { driver, ...LOCAL, dropAbove, cache };
   for (const key of ['labels-regex', 'env-regex']) checkPattern(key, options[key]);
   const maxSize = options['max-size'] === undefined ? defaults.maxSize : parseSize(options['max-size']);
   const maxFile = options['max-file'] === undefined ? defaults.maxFile : Number(options['max-file']);
@@ -78,10 +91,10 @@ function parseSize(text: string, { unit = 1000, key = 'max-size' } = {}): number
 }
 
 /** Go's strconv.ParseBool */
-function parseBoolean(text: string): boolean {
+function parseBoolean(text: string, key = 'compress'): boolean {
   if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
   if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
-  throw invalid(`invalid value for compress: "${text}" is neither true nor false`);
+  throw invalid(`invalid value for ${key}: "${text}" is neither true nor false`);
 }
 
 function checkPattern(key: string, pattern: string | undefined): void {

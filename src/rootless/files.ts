@@ -16,7 +16,7 @@ import { FIRST_INHERITED } from '../container/executor.ts';
 import { mountSteps } from '../container/mounts.ts';
 import { CLONE_NEWUSER } from '../container/namespaces.ts';
 import { readStat } from '../container/processes.ts';
-import { overlayOptions, readOnlyOverlay } from '../container/rootfs.ts';
+import { givingSteps, overlayOptions, readOnlyOverlay } from '../container/rootfs.ts';
 import { SIGKILL } from '../container/signals.ts';
 import { HuskError, type ErrorKind } from '../errors.ts';
 import { open, type Fd } from '../host/fd.ts';
@@ -123,7 +123,7 @@ async function rootView({ process, rootfs, dataRoot, maps, stage }: FilesContext
     return { program: { join: joinSteps(fuse), mounts: true, steps: binds }, places, release: () => fuse.close() };
   }
   const { directory, data } = overlayOptions(rootfs, { userXattr: true });
-  const overlay: Step[] = [{ op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data }, { op: 'chdir', path: '/' }];
+  const overlay: Step[] = [...givingSteps(rootfs), { op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data }, { op: 'chdir', path: '/' }];
   return { program: { before, mounts: true, steps: [...overlay, ...binds] }, places, release: nothingToRelease };
 }
 

@@ -9,7 +9,7 @@ import { launch } from '../container/executor.ts';
 import { MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
 import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
 import type { Step } from '../container/launch-plan.ts';
-import { overlayOptions, readOnlyOverlay, type PlanRootfs } from '../container/rootfs.ts';
+import { givingSteps, overlayOptions, readOnlyOverlay, type PlanRootfs } from '../container/rootfs.ts';
 import { SIGKILL } from '../container/signals.ts';
 import type { Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
@@ -55,7 +55,7 @@ const NEW_USER_NAMESPACE: readonly Step[] = [
 
 /** @throws HuskError `unsupported` with the fix */
 export function mountFuseOverlay(rootfs: OverlayRootfs, options: FuseOptions): Promise<FuseOverlay> {
-  return mountAt(rootfs.merged, overlayOptions(rootfs, { userXattr: false }), options);
+  return mountAt(rootfs.merged, { ...overlayOptions(rootfs, { userXattr: false }), steps: givingSteps(rootfs) }, options);
 }
 
 /**
@@ -66,7 +66,7 @@ export function mountReadOnlyFuseOverlay({ lower, directory, target }: { lower: 
   return mountAt(target, { directory, data: readOnlyOverlay(lower, directory, { userXattr: false }) }, options);
 }
 
-async function mountAt(target: string, { directory, data }: { directory: string; data: string }, { maps, before, userNamespace }: FuseOptions): Promise<FuseOverlay> {
+async function mountAt(target: string, { directory, data, steps = [] }: { directory: string; data: string; steps?: readonly Step[] }, { maps, before, userNamespace }: FuseOptions): Promise<FuseOverlay> {
   const launched = launch(
     [
       { op: 'parentDeathSignal', signal: SIGKILL },
@@ -75,6 +75,7 @@ async function mountAt(target: string, { directory, data }: { directory: string;
       ...becomeRoot(),
       { op: 'unshare', flags: CLONE_NEWNS },
       { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | MS_PRIVATE, data: '' },
+      ...steps,
       { op: 'fork' },
       { op: 'setsid' },
       { op: 'chdir', path: directory },
@@ -109,17 +110,21 @@ async function mountAt(target: string, { directory, data }: { directory: string;
   }
 }
 
-/** The container's plan in the namespaces of fuse-overlayfs: these steps first, and no user namespace of its own. */
-export function joinFuseOverlay(fuse: FuseOverlay, spec: Spec): { steps: Step[]; spec: Spec } {
+/** The container's plan in the namespaces of fuse-overlayfs: these steps first, and no user namespace of its own. `lateRoot` as the plan's context has it. */
+export function joinFuseOverlay(fuse: FuseOverlay, spec: Spec, { lateRoot }: { lateRoot: boolean }): { steps: Step[]; spec: Spec } {
   return {
-    steps: joinSteps(fuse),
+    steps: lateRoot ? [enterStep(fuse)] : joinSteps(fuse),
     spec: { ...spec, linux: { ...spec.linux, namespaces: spec.linux.namespaces.filter(({ type }) => type !== 'user') } },
   };
 }
 
 /** into the namespaces that have the mount, as their root */
 export function joinSteps(fuse: FuseOverlay): Step[] {
-  return [{ op: 'setnsPid', pid: fuse.pid, types: CLONE_NEWUSER | CLONE_NEWNS }, ...becomeRoot()];
+  return [enterStep(fuse), ...becomeRoot()];
+}
+
+function enterStep(fuse: FuseOverlay): Step {
+  return { op: 'setnsPid', pid: fuse.pid, types: CLONE_NEWUSER | CLONE_NEWNS };
 }
 
 export function becomeRoot(): Step[] {

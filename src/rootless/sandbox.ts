@@ -3,7 +3,7 @@
  * an unprivileged caller needs: id maps, ownership, staged bind mounts, a way out of the network namespace. Knows nothing of records,
  * images or logs.
  */
-import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { CGROUP_ROOT, isUnified } from '../container/cgroup-delegation.ts';
@@ -19,6 +19,7 @@ import { makeFolder } from '../host/make-folder.ts';
 import type { FilesRequest, Sandbox, SandboxConfig } from '../sandbox.ts';
 import { answerFiles } from './files.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
+import { keptMaps } from './keep-id.ts';
 import { joinFuseOverlay, mountFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
 import { isBind, stageBinds, type Staged } from './stage.ts';
 
@@ -30,7 +31,7 @@ export interface Connection {
 export interface UsernsOptions {
   /** called with a process of the new network namespace, and with that namespace; absent: the namespace stays empty but for loopback (`--network none`) */
   connect?: (pid: number, namespace?: Fd) => Promise<Connection>;
-  /** @default the caller's */
+  /** @default the spec's, else the caller's */
   maps?: IdMaps;
 }
 
@@ -42,7 +43,7 @@ export class UsernsSandbox extends LocalSandbox implements Sandbox {
   #opened = false;
 
   constructor(config: SandboxConfig, options: UsernsOptions = {}) {
-    const maps = options.maps ?? idMaps();
+    const maps = options.maps ?? keptMaps(config.spec.linux)?.maps ?? idMaps();
     const { connect } = options;
     const ownNetwork = (namespaces(config.spec).made & CLONE_NEWNET) !== 0;
     let connecting: Promise<Connection> | undefined;
@@ -106,11 +107,12 @@ async function plan(spec: Spec, { config, maps, waitFor, onFuse }: Making): Prom
   const dataRoot = dirname(dirname(config.directory));
   const rootfs = makeRootfs(config, maps);
   const staged = maps.direct ? stage(spec, config, dataRoot) : { spec, steps: [] };
-  const context = { rootless: true, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, filterCache: join(dataRoot, 'cache/seccomp') };
+  const lateRoot = !maps.direct && maps.uid[0]!.hostID !== process.getuid!();
+  const context = { rootless: true, lateRoot, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, filterCache: join(dataRoot, 'cache/seccomp') };
   if (overlayKind(dataRoot) === 'kernel') return [...staged.steps, ...planContainer(staged.spec, rootfs, context)];
   const fuse = await mountFuseOverlay(rootfs, { maps, before: staged.steps, userNamespace: spec.linux.namespaces.find(({ type }) => type === 'user')?.path });
   onFuse(fuse);
-  const joined = joinFuseOverlay(fuse, staged.spec);
+  const joined = joinFuseOverlay(fuse, staged.spec, { lateRoot });
   return [...joined.steps, ...planContainer(joined.spec, { kind: 'directory', path: rootfs.merged }, context)];
 }
 
@@ -133,7 +135,9 @@ function makeRootfs({ rootfs, directory }: SandboxConfig, maps: IdMaps): Overlay
     giveFiles(join(directory, 'etc'), maps);
     giveFiles(join(directory, 'shm'), maps);
   }
-  return rootfs;
+  // overlay makes work/work at its first mount
+  const isNew = maps.uid[0]!.hostID !== process.getuid!() && !maps.direct && !existsSync(join(rootfs.work, 'work'));
+  return isNew ? { ...rootfs, giveToRoot: true } : rootfs;
 }
 
 /** As root: what the container's root is to own of its folder. */

@@ -13,9 +13,9 @@ export const openSandbox: OpenSandbox = async (task, paths, networkFd) => {
 };
 
 async function openUserns(task: Task, paths: Paths): Promise<Sandbox> {
-  const [{ UsernsSandbox }, { ensureUnpacked }] = await Promise.all([import('../rootless/sandbox.ts'), import('../images/layers/unpack.ts')]);
+  const [{ UsernsSandbox }, { ensureUnpacked }, { keptMaps }] = await Promise.all([import('../rootless/sandbox.ts'), import('../images/layers/unpack.ts'), import('../rootless/keep-id.ts')]);
   const directory = paths.container(task.id);
-  const rootfs = { kind: 'overlay' as const, lower: await ensureUnpacked(task.layers, paths), upper: join(directory, 'upper'), work: join(directory, 'work'), merged: join(directory, 'merged') };
+  const rootfs = { kind: 'overlay' as const, lower: await ensureUnpacked(task.layers, paths, { kept: keptMaps(task.spec.linux)?.kept }), upper: join(directory, 'upper'), work: join(directory, 'work'), merged: join(directory, 'merged') };
   const connect = task.outbound ? async (pid: number, namespace?: Fd) => (await import('../network/pasta.ts')).connectPasta(pid, { namespace }) : undefined;
   return new UsernsSandbox({ id: task.id, spec: task.spec, rootfs, directory, init: task.init }, { connect });
 }

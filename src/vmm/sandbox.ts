@@ -82,7 +82,7 @@ export interface VmNetwork {
 export interface VmOptions {
   parts: VmParts;
   size: VmSize;
-  /** this process has the container's ids, 0 and all: owners in shared folders are the same on both sides; otherwise the spec's id maps say whose is whose */
+  /** this process has the container's ids, 0 and all: owners in shared folders are the same on both sides, or as the spec's id maps exchange them; otherwise the spec's id maps say whose is whose */
   sameIds: boolean;
   /** absent: the machine has no network device */
   network?: VmNetwork;
@@ -126,7 +126,7 @@ export class VmSandbox implements Sandbox {
     this.#beforeRun = options.beforeRun;
     this.#network = options.network;
     this.#onAgent = options.onAgent;
-    const ownership = options.sameIds ? sameOwners : ownersOf(linux);
+    const ownership = options.sameIds ? keptOwners(linux) : ownersOf(linux);
     this.#agent = new AgentClient(this.#vsock, { notice: (notice) => this.#notice(notice), lost: ({ message }) => this.#lost(message) });
     // now: once the machine runs this process may make no timer descriptor any more
     this.#clock = new GuestClock((shift) => this.#agent.request({ type: 'clock', ...(shift !== undefined && { shift }) }));
@@ -468,6 +468,13 @@ export class VmSandbox implements Sandbox {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.destroy();
   }
+}
+
+/** The host kernel says what this process may do, and the spec which of its ids is whose; without a word they are the same. */
+function keptOwners({ uidMappings, gidMappings }: Spec['linux']): Ownership {
+  if (!uidMappings || !gidMappings) return sameOwners;
+  const { toGuest, toHost } = mappedOwners({ uid: uidMappings, gid: gidMappings });
+  return { toGuest, toHost };
 }
 
 /** Without maps this process's own user is the guest's root, and everybody else is nobody; host root is never a guest's. */

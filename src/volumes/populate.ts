@@ -9,7 +9,8 @@ import type { Paths } from '../paths.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { overlayOptions } from '../container/rootfs.ts';
 import { makeFolder } from '../host/make-folder.ts';
-import { idMaps } from '../rootless/idmap.ts';
+import { idMaps, type IdMaps } from '../rootless/idmap.ts';
+import { keepIdMaps, type KeptIds } from '../rootless/keep-id.ts';
 import { namespaceProgramOutput } from '../rootless/namespace.ts';
 import { removeTree } from '../rootless/trees.ts';
 import { identifySelf } from '../state/process-identity.ts';
@@ -22,6 +23,8 @@ export interface PopulateOptions {
   lower: readonly string[];
   /** the container's `--user`, looked up in the image, for the option `U`; @default root */
   user?: string;
+  /** the container's ids that are the caller's; `lower` has the owners of that map */
+  kept?: KeptIds;
 }
 
 export async function populateMounts(mounts: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
@@ -37,15 +40,16 @@ async function copyUp(mounts: readonly ResolvedMount[], given: readonly Resolved
   // the name src/supervisor/removal.ts sweeps, should this process be killed
   const view = ownedFolder(join(paths.tmp, `copy-up-${process.pid}-${identifySelf().startTime}-`));
   const { root, steps } = imageView([...options.lower], view);
+  const maps = options.kept && keepIdMaps(idMaps(), options.kept);
   const copies = mounts.map((mount, index) => ({ destination: mount.destination, ...folderOf(mount), stage: join(view, `stage${index}`) }));
   const stages = copies.map(({ stage }): Step => ({ op: 'mkdir', path: stage, mode: 0o700 }));
   try {
-    if (copies.length > 0) await inNamespace({ root, copies }, [...steps, ...stages], (why) => `cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${why}`);
+    if (copies.length > 0) await inNamespace({ root, copies }, { steps: [...steps, ...stages], maps }, (why) => `cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${why}`);
     if (given.length === 0) return;
     // afterwards: what has just been copied is to be the user's too
     const owner = { user: options.user ?? '', folders: given.map(folderOf) };
     const what = `cannot give ${given.map(({ source }) => source).join(', ')} to ${options.user || 'root'}`;
-    await inNamespace({ root, copies: [], owner }, steps, (why) => `${what}: ${why}`, 'leave the option U away, or own the folder');
+    await inNamespace({ root, copies: [], owner }, { steps, maps }, (why) => `${what}: ${why}`, 'leave the option U away, or own the folder');
   } finally {
     await removeTree(view);
   }
@@ -56,8 +60,8 @@ function folderOf({ source, options }: ResolvedMount): VolumeFolder {
 }
 
 /** @throws HuskError with `text` of its first complaint */
-async function inNamespace(job: CopyUpJob, steps: Step[], text: (why: string) => string, fix?: string): Promise<void> {
-  const { code, stderr } = await namespaceProgramOutput({ program: { internal: 'volume-copy-up', args: [JSON.stringify(job)] }, mounts: true, steps });
+async function inNamespace(job: CopyUpJob, { steps, maps }: { steps: Step[]; maps: IdMaps | undefined }, text: (why: string) => string, fix?: string): Promise<void> {
+  const { code, stderr } = await namespaceProgramOutput({ program: { internal: 'volume-copy-up', args: [JSON.stringify(job)] }, mounts: true, steps, maps });
   if (code !== 0) throw new HuskError(text(stderr.trim() || `exit status ${code}`), { kind: fix === undefined ? 'internal' : 'unsupported', fix });
 }
 

@@ -68,7 +68,7 @@ export function container(differences: { id?: string; name?: string; createdAt?:
     name: differences.name ?? 'calm_husk',
     imageId: `sha256:${'a'.repeat(64)}`,
     createdAt: differences.createdAt ?? NOW - 7_200_000,
-    config: { options, image: 'alpine:3', imageId: `sha256:${'a'.repeat(64)}`, isolation: 'userns', path: 'sh', args: ['-c', 'echo hello there'], env: [], labels: {}, workdir: '', user: '', stopSignal: 'SIGTERM', hostname: 'c0ffee', mounts: [], ...differences.config },
+    config: { options, image: 'alpine:3', imageId: `sha256:${'a'.repeat(64)}`, isolation: 'userns', path: 'sh', args: ['-c', 'echo hello there'], env: [], labels: {}, workdir: '', user: '', stopSignal: 'SIGTERM', hostname: 'c0ffee', mounts: [], exposed: [], ...differences.config },
     state: { status: 'created', pid: 0, exitCode: 0, error: '', oomKilled: false, startedAt: NEVER, finishedAt: NEVER, restartCount: 0, stoppedByUser: false, ...differences.state },
   };
 }

@@ -35,4 +35,6 @@ const program = deviceProgram(
 
 for (const what of ['c 1 3 rw', 'c 1 9 r', 'c 5 0 w', 'c 5 2 rw', 'c 136 17 rw', 'c 10 229 rwm', 'b 8 1 r', 'b 254 0 m', 'c 1 1 m']) test(`allowed: ${what}`, (t) => t.is(run(program, asks(what)), 1));
 for (const what of ['c 1 1 r', 'c 1 11 w', 'b 254 0 r', 'b 254 16 w', 'b 1 3 r', 'c 8 1 r', 'b 8 1 w', 'b 8 1 rw', 'b 8 1 rm', 'c 10 228 r', 'c 4 1 r', 'c 5 3 rw', 'b 254 0 rm', 'c 65537 3 r']) test(`refused: ${what}`, (t) => t.is(run(program, asks(what)), 0));
+const own = deviceProgram(deviceRules([], [{ allow: true, type: 'c', major: 42, access: 'rmw' }, { allow: true, type: 'a', major: 8, minor: 7, access: 'r' }, { allow: false, type: 'c', major: 1, minor: 3 }]));
+for (const [what, verdict] of [['c 42 9 rw', 1], ['b 42 9 r', 0], ['c 8 7 r', 1], ['b 8 7 r', 1], ['b 8 7 w', 0], ['c 1 3 rw', 1]] as const) test(`by --device-cgroup-rule: ${what} ${verdict}`, (t) => t.is(run(own, asks(what)), verdict));
 test('without rules nothing is allowed', (t) => t.is(run(deviceProgram([]), asks('c 1 3 r')), 0));

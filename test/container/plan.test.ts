@@ -63,11 +63,11 @@ test('a filter is compiled once for a container and its execs', (t) => {
 
 test('devices are bound when rootless', (t) => {
   t.like(mountsAt(plan(), '/dev/null')[0]!, { source: '/dev/null', create: 'file', inRoot: true });
-  t.is(at(plan(), 'mknod'), -1);
+  t.false(plan().some((step) => step.op === 'mknod' && step.path !== '/.dockerenv'));
 });
 test('and made in the guest', (t) => {
   const steps = plan({}, { rootless: false }, { facts: { userNamespace: false } });
-  t.is(steps.filter((step) => step.op === 'mknod').length, 6);
+  t.is(steps.filter((step) => step.op === 'mknod' && step.path !== '/.dockerenv').length, 6);
   t.deepEqual(mountsAt(steps, '/dev/null'), []);
 });
 test('the terminals of the host stay outside when privileged', (t) => {

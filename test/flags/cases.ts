@@ -51,6 +51,8 @@ export const groups = (profile: string): Group[] => [
       check('secrets are masked', 'cat /proc/keys /proc/timer_list | wc -c', '0'),
       check('no disks, none can be made', 'ls /dev | grep -c -E "^(vd|sd|nvme)"; mknod /disk b 254 1 2>/dev/null && head -c 1 /disk >/dev/null', { userns: /^0$/, vm: /^0\n.*not permitted/i }),
       check('64 MiB of shared memory', 'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2', '65536'),
+      check('/.dockerenv, as Docker has it', 'stat -c "%F %a %u" /.dockerenv; : >/.dockerenv && rm /.dockerenv && ls /.dockerenv 2>&1', /^regular empty file 755 0\n.*No such file/),
+      check('every group may ping', 'set -- $(cat /proc/sys/net/ipv4/ping_group_range); test $1 -eq 0 && test $2 -ge 65535 && echo yes', 'yes'),
       check('the command is PID 1, alone', 'tr "\\0" " " </proc/1/cmdline | head -c5; echo; ls -d /proc/[0-9]* | wc -l', /^sh -c\n[1-6]$/),
     ],
   },
@@ -129,6 +131,18 @@ export const groups = (profile: string): Group[] => [
     ],
   },
 ];
+
+/** The caller's own files, whoever the caller is: shared from the working folder. */
+export const KEPT: Group = {
+  title: 'the caller\'s own files under a number of one\'s own',
+  flags: ['--userns', 'keep-id:uid=1234,gid=1235', '-v', './own:/w', '-v', 'kept:/bin'],
+  checks: [
+    check('who it is', 'id -u; id -g', '1234\n1235'),
+    check('the image is still root\'s, also where a new volume has it', 'stat -c %u:%g / /etc /etc/passwd /root /bin /bin/busybox', Array.from({ length: 6 }, () => '0:0').join('\n')),
+    check('the folder is one\'s own, and so is what is made', 'stat -c %u:%g /w /w/before; echo new >/w/new && echo more >>/w/before && stat -c %u:%g /w/new', '1234:1235\n1234:1235\n1234:1235'),
+    check('no rights over anything else', 'touch /x 2>&1; chown 0 /w/new 2>&1', /Permission denied[\s\S]*not permitted/),
+  ],
+};
 
 /** One script for all checks of a group: what each prints is set apart by its number. */
 export function groupScript({ checks }: Group): string {

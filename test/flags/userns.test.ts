@@ -1,11 +1,11 @@
 /** cases.ts in user namespaces, as an ordinary user; and what only shares a kernel: the namespaces of the host and of other containers, devices. */
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, statSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
-import { expected, groups, groupScript, printed, PROFILE } from './cases.ts';
+import { HUSK, ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
+import { expected, groups, groupScript, KEPT, printed, PROFILE } from './cases.ts';
 
 const built = existsSync(join(ROOT, 'dist/husk-main.cjs'));
 const withHusk = built ? test.serial : test.serial.skip;
@@ -17,6 +17,7 @@ test.before(() => {
   const tar = join(user.home, 'base.tar');
   execFileSync('sh', ['-c', 'setup/base-tree >"$0"', tar], { cwd: ROOT });
   writeFileSync(join(user.home, 'profile.json'), JSON.stringify(PROFILE));
+  user.run(['sh', '-c', 'mkdir -m 700 own && echo before >own/before']);
   const { status, stderr } = user.husk('import', '--change', 'CMD ["/bin/sh"]', tar, 'husk/base');
   if (status !== 0) throw new Error(stderr);
 });
@@ -30,7 +31,7 @@ test.after.always(() => {
 const run = (...args: string[]) => user.husk('run', '--rm', '--isolation=userns', '--network', 'none', ...args);
 const sh = (flags: string[], script: string) => run(...flags, 'husk/base', 'sh', '-c', script);
 
-for (const group of groups('profile.json'))
+for (const group of [...groups('profile.json'), KEPT])
   withHusk(group.title, (t) => {
     const { status, stdout, stderr } = sh(group.flags, groupScript(group));
     t.is(status, 0, stderr);
@@ -74,6 +75,61 @@ withHusk('another container\'s namespaces', (t) => {
   t.is(status, 125);
 });
 
+withHusk('who joins another\'s network has its host name, through who has joined it too', (t) => {
+  t.is(run('-d', '--name', 'named', '--hostname', 'ah', 'husk/base', 'sleep', '1000').status, 0);
+  t.is(user.husk('run', '-d', '--name', 'between', '--network', 'container:named', 'husk/base', 'sleep', '1000').status, 0);
+  for (const name of ['named', 'between']) {
+    const { stdout, stderr } = user.husk('run', '--rm', '--isolation=userns', '--network', `container:${name}`, 'husk/base', 'sh', '-c', 'hostname; cat /etc/hostname; echo $HOSTNAME');
+    t.is(stdout, 'ah\nah\nah\n', stderr);
+  }
+});
+
+withHusk('/.dockerenv is no change of the container\'s, of an image that has one neither', (t) => {
+  user.husk('run', '--name', 'marked', '--network', 'none', 'husk/base', 'touch', '/x');
+  t.is(user.husk('diff', 'marked').stdout, 'A /x\n');
+  const tar = join(user.home, 'marked.tar');
+  t.is(user.husk('export', '-o', tar, 'marked').status, 0);
+  t.is(user.husk('import', tar, 'husk/marked').status, 0);
+  user.husk('run', '--name', 'again', '--network', 'none', 'husk/marked', 'touch', '/y');
+  t.is(user.husk('diff', 'again').stdout, 'A /y\n');
+});
+
+withHusk('too low a limit of open files is told in one line', (t) => {
+  const { status, stderr } = user.run(['sh', '-c', 'ulimit -n 64; exec "$0" run --rm --network none husk/base true', HUSK]);
+  t.is(status, 125);
+  t.regex(stderr, /^Error: the limit of open files is 64, and husk needs 128\nFix: .*\n$/);
+});
+for (const files of ['64', '128'])
+  withHusk(`--ulimit nofile=${files}`, (t) => t.is(run('--ulimit', `nofile=${files}`, 'husk/base', 'sh', '-c', 'ulimit -n').stdout, `${files}\n`));
+
+withHusk('-u with the caller\'s own number and a folder: the folder is the caller\'s, as with Docker', (t) => {
+  const own = `${user.uid}:${user.gid}`;
+  t.is(sh(['-u', own, '-v', './own:/w'], 'touch /w/mine && stat -c %u:%g /w/mine /etc').stdout, `${own}\n0:0\n`);
+  const { uid, gid } = lstatSync(join(user.home, 'own/mine'));
+  t.deepEqual([uid, gid], [user.uid, user.gid]);
+  const other = sh(['--userns', 'private', '-u', own, '-v', './own:/w'], 'touch /w/other');
+  t.regex(other.stderr, /permission denied/i);
+});
+
+withHusk('keep-id: files go in and out with their owners, stopped or running, and into an image', (t) => {
+  const made = user.husk('create', '--name', 'keeper', '--network', 'none', '--isolation=userns', '--userns', 'keep-id', 'husk/base', 'sleep', '1000');
+  t.is(made.status, 0, made.stderr);
+  t.is(user.husk('diff', 'keeper').stdout, '');
+  user.husk('cp', 'profile.json', 'keeper:/stopped');
+  t.is(user.husk('start', 'keeper').status, 0);
+  user.husk('cp', 'profile.json', 'keeper:/running');
+  t.is(user.husk('exec', 'keeper', 'stat', '-c', '%u:%g', '/', '/stopped', '/running', '/etc/passwd').stdout, '0:0\n'.repeat(4));
+  t.is(user.husk('exec', 'keeper', 'id', '-u').stdout, `${user.uid}\n`);
+  t.is(user.husk('diff', 'keeper').stdout, 'A /running\nA /stopped\n');
+  t.is(user.husk('commit', 'keeper', 'husk/kept').status, 0);
+  t.is(sh(['-u', '0', '--userns', 'private'], 'true').status, 0);
+  t.is(run('-u', '0', 'husk/kept', 'stat', '-c', '%u:%g', '/stopped').stdout, '0:0\n');
+  const joined = user.husk('run', '--rm', '--isolation=userns', '--network', 'container:keeper', 'husk/base', 'true');
+  t.regex(joined.stderr, /its user namespace has another map of ids\nFix: use --userns keep-id:uid=/);
+  t.is(user.husk('rmi', '-f', 'husk/kept').status, 0);
+  t.is(user.husk('system', 'check').stdout, 'nothing is damaged\n');
+});
+
 withHusk('a device: its node at a place of one\'s own, with the rights it gives', (t) => {
   t.is(sh(['--device', '/dev/zero:/dev/mine'], 'head -c 3 /dev/mine | od -An -tx1').stdout.trim(), '00 00 00');
   t.is(sh(['--device', '/dev/zero'], 'head -c 1 /dev/zero | wc -c').stdout.trim(), '1');
@@ -95,6 +151,8 @@ const closed = ['/dev/kmsg', '/dev/mem', '/dev/port', '/dev/loop-control', '/dev
 
 for (const [flags, says] of [
   [['--userns', 'host'], /--userns host: root of a container is never root of the host/],
+  [['--userns', 'auto'], /--userns: invalid USER mode/],
+  [['--userns', 'keep-id:x=1'], /unknown option "x=1"/],
   [['--security-opt', 'apparmor=mine'], /loads no AppArmor profile/],
   [['--device', '/dev/zero:/dev/zero:r'], /cannot narrow the use of a device/],
   [['--cap-add', 'NOPE'], /unknown capability: "NOPE"/],

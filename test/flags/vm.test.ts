@@ -8,17 +8,17 @@ import { join } from 'node:path';
 import test from 'ava';
 import { HUSK_INSIDE, hostPatience, measureInTestHost, missingTestHost } from '../fixtures/test-host.ts';
 import { ROOT } from '../fixtures/user.ts';
-import { expected, groups, groupScript, printed, PROFILE, VM_REFUSES } from './cases.ts';
+import { expected, groups, groupScript, KEPT, printed, PROFILE, VM_REFUSES } from './cases.ts';
 
 const MIB = 2 ** 20;
-const GROUPS = groups('profile.json');
+const GROUPS = [...groups('profile.json'), KEPT];
 
 /** what a probe does is decided by files: it succeeds with /ok, and hangs with /hang */
 const PROBE = 'while test -e /hang; do sleep 1; done; test -e /ok && echo fine';
 const PROGRAM = `
 import { execFileSync, spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 const env = { ...process.env, XDG_DATA_HOME: process.cwd() + '/data', XDG_CONFIG_HOME: process.cwd() + '/config' };
 const husk = (...args) => {
   const { status, stdout, stderr } = spawnSync('${HUSK_INSIDE}/bin/husk', args, { env, encoding: 'utf8', timeout: 180000 });
@@ -32,6 +32,8 @@ const until = async (template, name, wanted) => {
 };
 writeFileSync('base.tar', Buffer.from(readFileSync(process.env.VMHOST_OUT + '/program.mjs', 'utf8').split('BASE' + ':')[1].trim(), 'base64'));
 writeFileSync('profile.json', ${JSON.stringify(JSON.stringify(PROFILE))});
+mkdirSync('own', { mode: 0o700 });
+writeFileSync('own/before', 'before\\n');
 report('image', husk('import', '--change', 'CMD ["/bin/sh"]', 'base.tar', 'husk/base'));
 ${VM_REFUSES.map(([flags]) => `report(${JSON.stringify(`refused ${flags.join(' ')}`)}, run('--rm', ...${JSON.stringify(flags)}, 'husk/base', 'true'));`).join('\n')}
 ${GROUPS.map((group) => `report(${JSON.stringify(`group ${group.title}`)}, run('--rm', ...${JSON.stringify(group.flags)}, 'husk/base', 'sh', '-c', ${JSON.stringify(groupScript(group))}));`).join('\n')}

@@ -22,7 +22,11 @@ for (const [driver, options, expected] of [
 }
 
 for (const [driver, options, message] of [
-  ['syslog', {}, /^logger: no log driver named 'syslog' is registered$/],
+  ['splunk', {}, /^logger: no log driver named 'splunk' is registered$/],
+  ['syslog', { 'max-size': '1m' }, /^unknown log opt 'max-size' for syslog log driver$/],
+  ['syslog', { 'syslog-facility': 'x' }, /^invalid syslog facility$/],
+  ['fluentd', { 'syslog-format': 'rfc5424' }, /^unknown log opt 'syslog-format' for fluentd log driver$/],
+  ['fluentd', { 'fluentd-async': 'x' }, /^invalid value for fluentd-async: "x"$/],
   ['json-file', { nonsense: '1' }, /^unknown log opt 'nonsense' for json-file log driver$/],
   ['local', { nonsense: '1' }, /^unknown log opt 'nonsense' for log driver local$/],
   ['journald', { 'max-size': '1m' }, /^unknown log opt 'max-size' for journald log driver$/],

@@ -28,7 +28,7 @@ const LIMITS: [name: string, controller: string, warning: string][] = [
 const CONTROLLERS = [...new Set(LIMITS.map(([, controller]) => controller))];
 
 /** src/logs/options.ts has them */
-const LOG_DRIVERS = ['journald', 'json-file', 'local', 'none'];
+const LOG_DRIVERS = ['fluentd', 'journald', 'json-file', 'local', 'none', 'syslog'];
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');

@@ -5,6 +5,7 @@ import type { Invocation } from '../command.ts';
 import { createOptions } from '../grammar/create-options.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
+import { proxyEnvironment } from '../proxy-environment.ts';
 import { createContainer } from '../create-container.ts';
 
 export async function run({ flags, arguments: words, context }: Invocation): Promise<number> {
@@ -13,7 +14,7 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
   const streams = new Set(flags.list('attach').map((stream) => stream.toLowerCase()));
   if (detach && streams.size > 0) throw new HuskError('conflicting options: cannot specify both --attach and --detach', { kind: 'invalid', exitCode: 125 });
   // asked for only where a relative path needs it: the working folder may be gone
-  const options = createOptions(flags, words, { env: context.env, get workdir() { return process.cwd(); }, consoleSize: size });
+  const options = createOptions(flags, words, { env: context.env, added: (asked) => proxyEnvironment(asked, context), get workdir() { return process.cwd(); }, consoleSize: size });
   parseDetachKeys(flags.string('detach-keys'));
   const attach = {
     stdin: streams.size > 0 ? streams.has('stdin') : options.interactive,

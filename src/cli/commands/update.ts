@@ -2,7 +2,7 @@
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
 import { forEach } from '../each.ts';
-import { limitRequest, parseRestart } from '../grammar/create-options.ts';
+import { limitRequest, parseRestart, refuseElsewhere } from '../grammar/create-options.ts';
 import { printable } from '../output/printable.ts';
 
 /** What `run` refuses with 125, the daemon of Docker refuses here: with 1. */
@@ -19,6 +19,7 @@ export async function run({ command, flags, arguments: names, context }: Invocat
   const given = command.flags.filter(({ name }) => flags.changed(name)).map(({ name }) => name);
   if (given.length === 0) throw new HuskError('you must provide one or more flags when using this command', { kind: 'invalid' });
   if (given.includes('kernel-memory')) throw new HuskError('--kernel-memory: kernel memory limits are no longer supported by the kernel', { kind: 'invalid', fix: 'use --memory' });
+  refusedByOne(() => refuseElsewhere(flags));
   const restart = flags.changed('restart') ? refusedByOne(() => parseRestart(flags.string('restart'))) : undefined;
   const resources = given.some((name) => name !== 'restart') ? limitRequest(flags) : undefined;
   const engine = await context.engine();

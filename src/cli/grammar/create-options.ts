@@ -9,8 +9,10 @@ import type { PullPolicy } from '../../images/contract.ts';
 import { refuseNotYet } from '../not-yet.ts';
 import { readLines } from './env-file.ts';
 import type { FlagSet } from './flag-set.ts';
+import { gpuDevices } from '../../engine/spec/cdi.ts';
 import { parseTmpfs, parseVolume } from './mounts.ts';
-import { parseDeviceRate, parseExtraHost } from './validate.ts';
+import { parseBytes } from './scalars.ts';
+import { expandExpose, parseDeviceRate, parseExtraHost } from './validate.ts';
 import { toMap, type Ulimit } from './values.ts';
 
 /** bytes of a seccomp profile; Docker's own has 14 KB */
@@ -18,6 +20,8 @@ const MAX_SECCOMP_PROFILE = 1 << 20;
 
 export interface CreateEnvironment {
   env: NodeJS.ProcessEnv;
+  /** variables that every container gets unless `-e` names them (proxy-environment.ts) */
+  added?: (asked: readonly string[]) => string[];
   workdir: string;
   consoleSize?: { columns: number; rows: number };
 }
@@ -27,6 +31,7 @@ const invalid = (message: string, fix?: string): HuskError => new HuskError(mess
 /** @param words the image and what follows it */
 export function createOptions(flags: FlagSet, words: readonly string[], environment: CreateEnvironment): CreateOptions {
   refuseNotYet(flags);
+  refuseElsewhere(flags);
   const [image = '', ...command] = words;
   if (image === '' || image.startsWith('-')) throw invalid('invalid reference format');
   if (flags.changed('kernel-memory')) throw invalid('--kernel-memory: kernel memory limits are no longer supported by the kernel', 'use --memory');
@@ -44,7 +49,7 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     annotations: toMap(flags.list('annotation')),
     hostname: flags.optional('hostname'),
     domainname: flags.optional('domainname'),
-    env: [...flags.list('env-file').flatMap((file) => readLines(file, { env: environment.env, what: 'env' })), ...flags.list('env')],
+    env: [...flags.list('env-file').flatMap((file) => readLines(file, { env: environment.env, what: 'env' })), ...flags.list('env'), ...(environment.added?.(flags.list('env')) ?? [])],
     workdir: flags.optional('workdir'),
     user: flags.optional('user'),
     groupAdd: flags.list('group-add'),
@@ -58,7 +63,7 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     restart,
     pull: pullPolicy(flags.string('pull')),
     platform: flags.optional('platform'),
-    isolation: oneOf('isolation', flags.string('isolation'), ['auto', 'vm', 'userns'] as const),
+    isolation: isolationOf(flags),
     readOnly: flags.bool('read-only'),
     tmpfs: Object.fromEntries(flags.list('tmpfs').map((text) => attempt(() => parseTmpfs(text)))),
     mounts: mounts(flags, environment),
@@ -70,12 +75,14 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     extraHosts: flags.list('add-host').map(parseExtraHost),
     publish: flags.list('publish'),
     publishAll: flags.bool('publish-all'),
-    expose: flags.list('expose'),
+    expose: [...new Set(flags.list('expose').flatMap(expandExpose))],
     privileged: flags.bool('privileged'),
     capAdd: flags.list('cap-add'),
     capDrop: flags.list('cap-drop'),
     securityOpt: flags.list('security-opt').map(securityOption),
-    devices: flags.list('device'),
+    devices: [...flags.list('device'), ...flags.list('gpus').flatMap((text) => attempt(() => gpuDevices(text)))],
+    deviceRules: flags.list('device-cgroup-rule'),
+    storageSize: storageSize(flags),
     shmSize: flags.number('shm-size'),
     sysctls: toMap(flags.list('sysctl')),
     ulimits: lastOfEach(flags.items<Ulimit>('ulimit')),
@@ -109,6 +116,47 @@ function attachedStreams(flags: FlagSet): NonNullable<CreateOptions['attach']> {
   const named = new Set(flags.list('attach').map((stream) => stream.toLowerCase()));
   const has = (stream: string): boolean => named.size === 0 || named.has(stream);
   return { stdin: flags.bool('interactive') || named.has('stdin'), stdout: has('stdout'), stderr: has('stderr') };
+}
+
+/** Docker's names of its isolations on Windows; on Linux it takes the first. */
+const DOCKERS_ISOLATIONS = ['default', 'process'];
+/** Docker's names of its default runtime, and ours as `inspect` shows it. */
+const DEFAULT_RUNTIMES = ['runc', 'io.containerd.runc.v2', 'husk'];
+
+/** `--isolation`, or `--runtime` where scripts have a runtime's name there. */
+function isolationOf(flags: FlagSet): CreateOptions['isolation'] {
+  const asked = flags.string('isolation');
+  const isolation = DOCKERS_ISOLATIONS.includes(asked) ? 'auto' : oneOf('isolation', asked, ['auto', 'vm', 'userns'] as const);
+  const runtime = flags.optional('runtime') ?? '';
+  if (runtime === '' || DEFAULT_RUNTIMES.includes(runtime)) return isolation;
+  if (runtime !== 'vm' && runtime !== 'userns') throw invalid(`unknown or invalid runtime name: ${runtime}`, 'use vm, userns or runc');
+  if (isolation !== 'auto' && isolation !== runtime) throw invalid(`conflicting options: --runtime ${runtime} and --isolation ${isolation}`);
+  return runtime;
+}
+
+/** Flags that Docker knows and no Linux of today can mean. */
+const WINDOWS_ONLY = ['cpu-count', 'cpu-percent', 'io-maxbandwidth', 'io-maxiops'];
+
+/** @throws HuskError in the words of docker's client and daemon */
+export function refuseElsewhere(flags: FlagSet): void {
+  for (const name of WINDOWS_ONLY)
+    if (flags.has(name) && flags.changed(name)) throw invalid(`"--${name}" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux`);
+  for (const name of ['cpu-rt-period', 'cpu-rt-runtime'])
+    if (flags.has(name) && (flags.number(name) ?? 0) !== 0) throw invalid(`--${name}: your kernel does not support CPU real-time scheduler: cgroup v2 has none`, 'use --cpus or --cpu-shares');
+  const driver = flags.has('volume-driver') ? (flags.optional('volume-driver') ?? '') : '';
+  if (driver !== '' && driver !== 'local') throw invalid(`error looking up volume plugin ${driver}: plugin "${driver}" not found`, 'use the driver local');
+}
+
+/** `--storage-opt size=10G`, the one option that Docker's overlay2 has; bytes */
+function storageSize(flags: FlagSet): number | undefined {
+  let size: number | undefined;
+  for (const text of flags.list('storage-opt')) {
+    const [key = '', value] = text.split(/=(.*)/s);
+    if (value === undefined) throw invalid('invalid storage option');
+    if (key.toLowerCase() !== 'size') throw invalid(`unknown option ${key}`, '--storage-opt size=10G');
+    size = attempt(() => parseBytes(value));
+  }
+  return size;
 }
 
 /** The flags of limits that `update` has too. */

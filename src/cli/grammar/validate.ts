@@ -1,5 +1,6 @@
 /** What single values of `run`'s lists must look like, with the client's own error texts. Pure; used by the flag table. */
 import { isIP } from 'node:net';
+import { isCdiDevice } from '../../engine/spec/cdi.ts';
 import { parseBytes } from './scalars.ts';
 
 export function validateIp(text: string): void {
@@ -59,8 +60,14 @@ export function parseDeviceRate(text: string, unit: 'bytes' | 'operations'): str
   }
 }
 
-/** `/dev/x[:/dev/y[:rwm]]` */
+/** docker/cli cli/command/container/opts.go deviceCgroupRuleRegexp */
+export function validateDeviceRule(text: string): void {
+  if (!/^[acb] (\d{1,7}|\*):(\d{1,7}|\*) [rwm]{1,3}$/.test(text)) throw new Error(`invalid device cgroup format '${text}'`);
+}
+
+/** `/dev/x[:/dev/y[:rwm]]`, or `vendor/class=name` of the Container Device Interface */
 export function validateDevice(text: string): void {
+  if (isCdiDevice(text)) return;
   const parts = text.split(':');
   const mode = parts.length === 3 ? parts[2]! : parts.length === 2 && !parts[1]!.startsWith('/') ? parts[1]! : 'rwm';
   if (parts.length > 3 || !parts[0]!.startsWith('/')) throw new Error(`bad format for path: ${text}`);
@@ -72,6 +79,13 @@ export function validateExpose(text: string): void {
   const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(text);
   if (!match || Number(match[1]) > 0xffff || Number(match[2] ?? match[1]) > 0xffff) throw new Error(`invalid range format for --expose: ${text}`);
   if (match[2] !== undefined && Number(match[2]) < Number(match[1])) throw new Error(`invalid range format for --expose: ${text}, error: invalid range specified for port: ${text}`);
+}
+
+/** `90-92/udp` → `90/udp`, `91/udp`, `92/udp`; one that validateExpose has seen */
+export function expandExpose(text: string): string[] {
+  const [ports = '', protocol = 'tcp'] = text.split('/');
+  const [first = 0, last = first] = ports.split('-').map(Number);
+  return Array.from({ length: last - first + 1 }, (_, index) => `${first + index}/${protocol}`);
 }
 
 /** A signal by name (with or without SIG) or by number. */

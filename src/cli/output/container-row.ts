@@ -1,5 +1,6 @@
 /** One container as `ps` shows it: every column a `--format` can name. Pure. */
 import type { Container } from '../../engine/contract.ts';
+import { displayPorts, reachablePorts } from '../../engine/ports.ts';
 import { ellipsis } from './table.ts';
 import { ago, goLocalTime, humanDuration, humanSize } from './units.ts';
 
@@ -91,7 +92,7 @@ export function containerRow(container: Container & { size?: { rw: number; rootF
     Names: container.name,
     Networks: config.options.network === 'default' ? 'bridge' : config.options.network,
     Platform: config.options.platform ?? '',
-    Ports: '',
+    Ports: displayPorts(reachablePorts(container)),
     RunningFor: ago(container.createdAt, options.now),
     Size: container.size === undefined ? '0B' : `${humanSize(container.size.rw, 3)} (virtual ${humanSize(container.size.rootFs, 3)})`,
     State: container.state.status,

@@ -1,9 +1,9 @@
 /** The flags `run` and `create` share: surface.md § Containers and § Limits. Data only; what they mean is in grammar/create-options.ts. */
 import type { Flag } from '../command.ts';
-import { parseDeviceRate, parseDeviceWeight, parseExtraHost, validateAttach, validateDevice, validateDnsSearch, validateEnv, validateExpose, validateIp, validateLabel, validateSysctl } from '../grammar/validate.ts';
+import { parseDeviceRate, parseDeviceWeight, parseExtraHost, validateAttach, validateDevice, validateDeviceRule, validateDnsSearch, validateEnv, validateExpose, validateIp, validateLabel, validateSysctl } from '../grammar/validate.ts';
 
 /** Limits that a container can be given later, too. */
-const UPDATABLE = ['blkio-weight', 'cpu-period', 'cpu-quota', 'cpu-shares', 'cpus', 'cpuset-cpus', 'cpuset-mems', 'kernel-memory', 'memory', 'memory-reservation', 'memory-swap', 'pids-limit', 'restart'];
+const UPDATABLE = ['blkio-weight', 'cpu-period', 'cpu-quota', 'cpu-rt-period', 'cpu-rt-runtime', 'cpu-shares', 'cpus', 'cpuset-cpus', 'cpuset-mems', 'kernel-memory', 'memory', 'memory-reservation', 'memory-swap', 'pids-limit', 'restart'];
 
 export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'add-host', type: 'list', help: 'Add a host name and its address (host:ip) to /etc/hosts', validate: parseExtraHost },
@@ -18,12 +18,17 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'cidfile', type: 'string', help: "Write the container's ID to a file", complete: 'file' },
   { name: 'cpu-period', type: 'int', help: 'Length of a CPU scheduling period (microseconds)' },
   { name: 'cpu-quota', type: 'int', help: 'CPU time in each period (microseconds)' },
+  { name: 'cpu-count', type: 'int', help: 'CPU count (Windows only)', hidden: true },
+  { name: 'cpu-percent', type: 'int', help: 'CPU percent (Windows only)', hidden: true },
+  { name: 'cpu-rt-period', type: 'int', help: 'Length of a real-time CPU period (microseconds)', hidden: true },
+  { name: 'cpu-rt-runtime', type: 'int', help: 'Real-time CPU time in each period (microseconds)', hidden: true },
   { name: 'cpu-shares', short: 'c', type: 'int', help: 'CPU shares (relative weight)' },
   { name: 'cpus', type: 'decimal', help: 'Number of CPUs' },
   { name: 'cpuset-cpus', type: 'string', help: 'CPUs to run on (0-3, 0,1)' },
   { name: 'cpuset-mems', type: 'string', help: 'Memory nodes to use (0-3, 0,1)' },
   { name: 'detach-keys', type: 'string', help: 'Keys that leave the container running (default "ctrl-p,ctrl-q")' },
-  { name: 'device', type: 'list', help: 'Add a host device to the container', validate: validateDevice, complete: 'file' },
+  { name: 'device', type: 'list', help: 'Add a host device, or a CDI device (vendor/class=name), to the container', validate: validateDevice, complete: 'file' },
+  { name: 'device-cgroup-rule', type: 'list', help: 'Allow the use of devices by their numbers ("c 42:* rmw"), in a virtual machine', validate: validateDeviceRule },
   { name: 'device-read-bps', type: 'list', help: 'Limit the read rate of a device (bytes a second)', validate: (text) => void parseDeviceRate(text, 'bytes') },
   { name: 'device-read-iops', type: 'list', help: 'Limit the read rate of a device (operations a second)', validate: (text) => void parseDeviceRate(text, 'operations') },
   { name: 'device-write-bps', type: 'list', help: 'Limit the write rate of a device (bytes a second)', validate: (text) => void parseDeviceRate(text, 'bytes') },
@@ -37,6 +42,7 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'env', short: 'e', type: 'list', help: 'Set environment variables', validate: validateEnv },
   { name: 'env-file', type: 'list', help: 'Read environment variables from a file', complete: 'file' },
   { name: 'expose', type: 'list', help: 'Expose a port or a range of ports', validate: validateExpose },
+  { name: 'gpus', type: 'list', help: 'GPUs to add, of a CDI specification ("all", "device=0")' },
   { name: 'group-add', type: 'list', help: 'Supplementary groups to join' },
   { name: 'health-cmd', type: 'string', help: "Command that checks the container's health" },
   { name: 'health-interval', type: 'duration', default: 0, help: 'Time between two checks (ms|s|m|h)' },
@@ -47,6 +53,8 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'hostname', short: 'h', type: 'string', help: 'Host name of the container' },
   { name: 'init', type: 'bool', help: 'Run an init that forwards signals and reaps processes' },
   { name: 'interactive', short: 'i', type: 'bool', help: 'Keep STDIN open even if not attached' },
+  { name: 'io-maxbandwidth', type: 'bytes', help: 'Limit of the IO rate of the system drive (Windows only)', hidden: true },
+  { name: 'io-maxiops', type: 'int', help: 'Limit of the IO operations of the system drive (Windows only)', hidden: true },
   { name: 'ip', type: 'string', help: 'IPv4 address' },
   { name: 'ip6', type: 'string', help: 'IPv6 address' },
   { name: 'ipc', type: 'string', help: 'IPC namespace (private, shareable, host, none, container:NAME)', complete: ['private', 'shareable', 'host', 'none'] },
@@ -55,7 +63,8 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'label', short: 'l', type: 'list', help: 'Set a label on the container', validate: validateLabel },
   { name: 'label-file', type: 'list', help: 'Read labels from a file', complete: 'file' },
   { name: 'link', type: 'list', help: 'Link to another container', complete: 'container' },
-  { name: 'log-driver', type: 'string', help: 'Logging driver of the container', complete: ['json-file', 'local', 'journald', 'none'] },
+  { name: 'link-local-ip', type: 'list', help: 'Link-local addresses', hidden: true },
+  { name: 'log-driver', type: 'string', help: 'Logging driver of the container', complete: ['json-file', 'local', 'journald', 'syslog', 'fluentd', 'none'] },
   { name: 'log-opt', type: 'list', help: 'Options of the logging driver' },
   { name: 'mac-address', type: 'string', help: 'MAC address of the container' },
   { name: 'memory', short: 'm', type: 'bytes', help: 'Memory limit' },
@@ -80,18 +89,22 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'read-only', type: 'bool', help: "Mount the container's root read-only" },
   { name: 'restart', type: 'string', default: 'no', help: 'Restart policy', complete: ['no', 'always', 'unless-stopped', 'on-failure'] },
   { name: 'rm', type: 'bool', help: 'Remove the container and its anonymous volumes when it exits' },
+  { name: 'runtime', type: 'string', help: 'Isolation by the name of a runtime ("vm", "userns"; "runc" is the default one)', complete: ['vm', 'userns', 'runc'] },
   { name: 'security-opt', type: 'list', help: 'Security options', complete: ['no-new-privileges', 'seccomp=unconfined', 'apparmor=unconfined', 'label=disable', 'systempaths=unconfined'] },
   { name: 'shm-size', type: 'bytes', help: 'Size of /dev/shm' },
   { name: 'stop-signal', type: 'string', help: 'Signal that stops the container', complete: 'signal' },
   { name: 'stop-timeout', type: 'int', help: 'Time to stop before it is killed (seconds)' },
+  { name: 'storage-opt', type: 'list', help: 'Size of the container\'s own disk (size=10G), in a virtual machine' },
   { name: 'sysctl', type: 'map', help: 'Kernel settings of its namespaces', validate: validateSysctl },
   { name: 'tmpfs', type: 'list', help: 'Mount a tmpfs (path[:options])' },
   { name: 'tty', short: 't', type: 'bool', help: 'Allocate a pseudo-TTY' },
   { name: 'ulimit', type: 'ulimit', help: 'Resource limits (name=soft[:hard])' },
+  { name: 'use-api-socket', type: 'bool', help: "Bind the engine's API socket and its credentials", hidden: true },
   { name: 'user', short: 'u', type: 'string', help: 'User to run as (<name|uid>[:<group|gid>])' },
-  { name: 'userns', type: 'string', help: 'User namespace (each container has its own)' },
+  { name: 'userns', type: 'string', help: 'User namespace ("private", "keep-id")', complete: ['keep-id', 'private'] },
   { name: 'uts', type: 'string', help: 'UTS namespace (host)', complete: ['host'] },
   { name: 'volume', short: 'v', type: 'list', help: 'Mount a host folder or a volume (source:target[:options])', complete: 'file' },
+  { name: 'volume-driver', type: 'string', help: 'Driver of the container\'s volumes ("local")', complete: ['local'] },
   { name: 'volumes-from', type: 'list', help: 'Mount the volumes of other containers', complete: 'container' },
   { name: 'workdir', short: 'w', type: 'string', help: 'Working directory in the container' },
 ];

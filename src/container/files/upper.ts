@@ -33,6 +33,8 @@ const YES = 'y'.charCodeAt(0);
 
 /** Where a container's own mounts go in every container. Docker has these below the container's own layer, so that neither diff nor commit sees them. */
 const MOUNT_POINTS: Record<ByteString, 'directory' | 'file'> = {
+  // no mount point, but made in every container likewise
+  '.dockerenv': 'file',
   dev: 'directory',
   'dev/console': 'file',
   'dev/mqueue': 'directory',

@@ -7,6 +7,7 @@ import { checkImages } from '../../images/check.ts';
 import type { Paths } from '../../paths.ts';
 import { HuskError } from '../../errors.ts';
 import { openDatabase } from '../../state/database.ts';
+import type { KeptIds } from '../../rootless/keep-id.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
 import { sweepRemoved } from '../../supervisor/removal.ts';
 import type { Finding } from '../contract.ts';
@@ -84,14 +85,15 @@ async function endSupervisors({ paths, stop }: CheckOptions): Promise<void> {
 }
 
 /** In the user namespace, where every file of the trees can be read. */
-async function checkTrees(trees: { tars: string[]; folder: string }[]): Promise<Map<string, string>> {
-  const { runInUserNamespace } = await import('../../rootless/namespace.ts');
+async function checkTrees(trees: { tars: string[]; folder: string }[], kept?: KeptIds): Promise<Map<string, string>> {
+  const [{ runInUserNamespace }, { idMaps }, { keepIdMaps }] = await Promise.all([import('../../rootless/namespace.ts'), import('../../rootless/idmap.ts'), import('../../rootless/keep-id.ts')]);
   const launched = runInUserNamespace({
     program: {
       internal: 'check-tree',
       args: trees.flatMap(({ tars, folder }) => [folder, String(tars.length), ...tars]),
     },
     stdout: 'pipe',
+    ...(kept && { maps: keepIdMaps(idMaps(), kept) }),
   });
   let output = '';
   launched.stdout!.setEncoding('utf8').on('data', (text: string) => (output += text));

@@ -4,12 +4,13 @@
  */
 import { processCapabilities, tweakCapabilities } from '../../container/capabilities.ts';
 import { seccompFor } from '../../container/seccomp/profile.ts';
-import type { Device, Mount, ProcessSpec, Spec } from '../../container/spec.ts';
+import type { Device, IdMapping, Mount, ProcessSpec, Spec } from '../../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { ContainerConfig, ExecOptions } from '../contract.ts';
 import { processEnv } from './command.ts';
-import { defaultMounts, DEFAULT_SHM_SIZE, MASKED_PATHS, READONLY_PATHS, thermalPath } from './defaults.ts';
-import { deviceNodes, isOfAnyLinux, parseDevice } from './devices.ts';
+import { defaultMounts, DEFAULT_SHM_SIZE, DOCKERENV, MASKED_PATHS, READONLY_PATHS, thermalPath } from './defaults.ts';
+import { isCdiDevice, type CdiEdits } from './cdi.ts';
+import { deviceNodes, isOfAnyLinux, parseDevice, parseDeviceRule } from './devices.ts';
 import { resources, type LimitFacts } from './limits.ts';
 import { etcMounts, mergeMounts, tmpfsMount, volumeMounts, type EtcFiles } from './mounts.ts';
 import { namespacesFor, parseModes, type JoinFacts, type Mode } from './modes.ts';
@@ -24,8 +25,16 @@ export interface SpecFacts extends JoinFacts, LimitFacts {
   shm?: string;
   /** does the host have this path; asked for what `--ipc host` shares; @default yes */
   hostHas?(path: string): boolean;
+  /** of a container with `--userns keep-id`: host ids, as the runtime spec has them */
+  idMaps?: { uid: IdMapping[]; gid: IdMapping[] };
+  /** of the CDI devices asked for */
+  cdi?: readonly CdiEdits[];
+  /** value of net.ipv4.ping_group_range that has every group of the container, icmp(7); absent: it stays as the kernel has it */
+  pingGroups?: string;
   /** the host's name, for `--network host` and `--uts host` */
   hostHostname: string;
+  /** names of the container whose network is joined: Docker gives them to who joins it */
+  joinedNames?: { hostname: string; domainname?: string };
   /** uname(2) release of the kernel the container will run on: os.release(), or the guest's */
   kernel: string;
   /** mount_setattr(2) is there (Linux 5.12) */
@@ -55,6 +64,7 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
   const modes = parseModes(options);
   const security = parseSecurityOptions(options.securityOpt);
   const { privileged } = options;
+  const cdi = facts.cdi ?? [];
   const unconfined = privileged || security.unconfinedPaths;
   const capabilities = tweakCapabilities({ add: options.capAdd, drop: options.capDrop, privileged });
   const ownNetwork = modes.network.kind !== 'host';
@@ -62,17 +72,18 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
 
   const seccomp = seccompFor(security.seccomp, { capabilities, kernel: facts.kernel, privileged });
   const hostname = hostnameFor(config, modes.network, modes.uts, facts);
+  const domainname = facts.joinedNames ? facts.joinedNames.domainname : options.domainname;
   const spec: Spec = {
     ociVersion: '1.2.0',
     ...(modes.uts.kind !== 'host' && { hostname }),
-    ...(modes.uts.kind !== 'host' && options.domainname && { domainname: options.domainname }),
-    root: { path: 'rootfs', readonly: options.readOnly },
+    ...(modes.uts.kind !== 'host' && domainname && { domainname }),
+    root: { path: 'rootfs', readonly: options.readOnly, emptyFiles: [DOCKERENV], ...(options.storageSize !== undefined && { size: options.storageSize }) },
     process: {
       terminal: options.tty,
       ...(options.consoleSize && { consoleSize: { width: options.consoleSize.columns, height: options.consoleSize.rows } }),
-      user: user(config.user, options.groupAdd),
+      user: user(config.user, [...options.groupAdd, ...cdi.flatMap(({ groups }) => groups.map(String))]),
       args: [config.path, ...config.args],
-      env: processEnv({ env: config.env, hostname, terminal: options.tty }),
+      env: processEnv({ env: [...config.env, ...cdi.flatMap(({ env }) => env)], hostname, terminal: options.tty }),
       cwd: config.workdir || '/',
       capabilities: processCapabilities(capabilities, { nonRoot: isNonRoot(config.user) }),
       rlimits: rlimits(options.ulimits, facts.defaultUlimits, facts.hardLimit, facts.reach),
@@ -83,8 +94,9 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
     annotations: options.annotations,
     linux: {
       namespaces: namespacesFor(modes, facts).filter(({ type }) => type !== 'cgroup' || options.cgroupns !== 'host'),
+      ...(facts.idMaps && { uidMappings: facts.idMaps.uid, gidMappings: facts.idMaps.gid }),
       ...devices(config, facts),
-      resources: resources(options.resources, facts),
+      resources: { ...resources(options.resources, facts), ...(options.deviceRules?.length && { devices: options.deviceRules.map(parseDeviceRule) }) },
       ...(seccomp && { seccomp }),
       sysctl: sysctls(options.sysctls, modes.network, facts),
       maskedPaths: unconfined ? [] : [...MASKED_PATHS, ...facts.thermalCpus.map(thermalPath)],
@@ -115,6 +127,7 @@ export function buildExec(config: ContainerConfig, spec: Spec, options: ExecOpti
 
 function hostnameFor(config: ContainerConfig, network: Mode, uts: Mode, facts: SpecFacts): string {
   if (config.options.hostname) return config.options.hostname;
+  if (facts.joinedNames && uts.kind !== 'host') return facts.joinedNames.hostname;
   return network.kind === 'host' || uts.kind === 'host' ? facts.hostHostname : config.hostname;
 }
 
@@ -151,25 +164,24 @@ function mounts(config: ContainerConfig, ipc: Mode, context: { privileged: boole
     for (const path of ['/dev/shm', '/dev/mqueue']) if (facts.hostHas?.(path) ?? true) own.push({ destination: path, type: 'bind', source: path, options: ['rbind', 'rprivate'] });
   } else if ((ipc.kind === 'shareable' || ipc.kind === 'container') && facts.shm) own.push({ destination: '/dev/shm', type: 'bind', source: facts.shm, options: ['bind', 'nosuid', 'nodev', 'noexec', 'rprivate'] });
   for (const [destination, text] of Object.entries(options.tmpfs)) own.push(tmpfsMount(destination, text.split(',').filter(Boolean)));
+  own.push(...(facts.cdi ?? []).flatMap((edits) => edits.mounts));
   own.push(...volumeMounts(config.mounts, { recursiveReadonly: facts.recursiveReadonly }));
   return mergeMounts(defaults, own);
 }
 
 function devices(config: ContainerConfig, facts: SpecFacts): { devices: Device[]; allDevices?: true } {
-  const asked = deviceNodes(config.options.devices.map(parseDevice), (path) => facts.devicesAt(path));
+  const requests = [...config.options.devices.filter((text) => !isCdiDevice(text)).map(parseDevice), ...(facts.cdi ?? []).flatMap(({ nodes }) => nodes)];
+  const asked = deviceNodes(requests, (path) => facts.devicesAt(path));
   const hosts = facts.userNamespace ? undefined : asked.find((device) => !isOfAnyLinux(device));
   if (hosts) throw new HuskError(`cannot give ${hosts.source} to a virtual machine: it is a device of this host's kernel, and the machine has a kernel of its own`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'use --isolation=userns' });
   const all = config.options.privileged ? facts.allDevices() : [];
   return typeof all === 'string' ? { devices: asked, allDevices: true } : { devices: [...all, ...asked] };
 }
 
-/**
- * Docker lets every user of a container bind low ports. Its ping_group_range (0 2147483647) names groups a user namespace has not, so
- * that one is left out there, as rootless Docker does.
- */
+/** Docker lets every user of a container bind low ports, and ping. */
 function sysctls(asked: Record<string, string>, network: Mode, facts: SpecFacts): Record<string, string> {
   const own = network.kind !== 'host' && network.kind !== 'container';
-  return { ...(own && { 'net.ipv4.ip_unprivileged_port_start': '0', ...(!facts.userNamespace && { 'net.ipv4.ping_group_range': '0 2147483647' }) }), ...asked };
+  return { ...(own && { 'net.ipv4.ip_unprivileged_port_start': '0', ...(facts.pingGroups && { 'net.ipv4.ping_group_range': facts.pingGroups }) }), ...asked };
 }
 
 function rootfsPropagation(config: ContainerConfig): { rootfsPropagation?: 'rslave' } {

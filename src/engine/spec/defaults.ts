@@ -2,6 +2,8 @@
 import type { Mount } from '../../container/spec.ts';
 
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** an empty file by which programs know that they are in a container. Source: moby daemon/initlayer/setup_unix.go */
+export const DOCKERENV = '/.dockerenv';
 /** bytes: 64 MiB */
 export const DEFAULT_SHM_SIZE = 64 * 1024 * 1024;
 

@@ -1,5 +1,5 @@
 /** `--device` → spec devices and cgroup device rules. Source: docker/cli parseDevice; moby oci/devices. */
-import type { Device } from '../../container/spec.ts';
+import type { Device, Resources } from '../../container/spec.ts';
 import { HuskError } from '../../errors.ts';
 
 export interface DeviceRequest {
@@ -19,6 +19,15 @@ export function parseDevice(text: string): DeviceRequest {
   if (!isMode(access)) throw new HuskError(`invalid device specification: ${text}`, { kind: 'invalid' });
   if (!container.startsWith('/')) throw new HuskError(`${container} is not an absolute path`, { kind: 'invalid' });
   return { host, container, access };
+}
+
+/** @param text `c 42:* rmw` @throws HuskError `invalid` in Docker's words */
+export function parseDeviceRule(text: string): NonNullable<Resources['devices']>[number] {
+  const [, type, major, minor, access] = /^([acb]) (\d{1,7}|\*):(\d{1,7}|\*) ([rwm]{1,3})$/.exec(text) ?? [];
+  if (type === undefined) throw new HuskError(`invalid device cgroup format '${text}'`, { kind: 'invalid' });
+  const number = (part: string | undefined) => (part === '*' ? {} : { number: Number(part) });
+  const [first, second] = [number(major), number(minor)];
+  return { allow: true, type, ...('number' in first && { major: first.number }), ...('number' in second && { minor: second.number }), access };
 }
 
 /** @param look devices at a host path: one for a node, all below it for a folder; undefined when there is none */

@@ -29,14 +29,28 @@ import { HuskError, type ErrorKind } from '../../errors.ts';
 import type { Fd } from '../../host/fd.ts';
 import type { Paths } from '../../paths.ts';
 import type { IdMaps } from '../../rootless/idmap.ts';
+import type { KeptIds } from '../../rootless/keep-id.ts';
 import type { Layer } from '../contract.ts';
 import { distinctLayers, PARENTS, stackKey } from './stack.ts';
 import { assertWhole } from './whole.ts';
 
 /** The name carries the version of what write-tree.ts writes; another version is another folder. */
-const TREE = 'tree-v1';
-const PARTIAL = `${TREE}.partial-`;
+export const TREE = 'tree-v1';
 const PARENTS_PARTIAL = 'parents.partial-';
+
+/** Owners on disk are host ids, so containers with other maps (`--userns keep-id`) need trees of their own. */
+export function keptSuffix(kept?: KeptIds): string {
+  return kept === undefined ? '' : `.keep-${kept.uid}-${kept.gid}`;
+}
+
+/** of the name of a layer's tree; undefined: it is no tree */
+export function parseTreeName(name: string): { kept?: KeptIds } | undefined {
+  if (name === TREE) return {};
+  const suffix = name.startsWith(TREE) ? name.slice(TREE.length) : '';
+  const [, uid, gid] = /^\.keep-(\d{1,10})-(\d{1,10})$/.exec(suffix) ?? [];
+  return uid === undefined ? undefined : { kept: { uid: Number(uid), gid: Number(gid) } };
+}
+
 /** What overlay gets as the layers of an image that has none: an empty folder among the short links. */
 const NO_LAYERS = 'empty';
 /** Hex digits of a short link's name; more where two layers begin alike (which an attacker can arrange). */
@@ -46,6 +60,8 @@ const POLL_MS = 20;
 const MAX_PROCESSES = 4;
 
 export interface UnpackOptions {
+  /** for containers that have the caller's id at this place */
+  kept?: KeptIds;
   /** layers of this call made so far, of those that were missing */
   onProgress?: (done: number, total: number) => void;
   signal?: AbortSignal;
@@ -61,19 +77,20 @@ type UnpackPaths = Pick<Paths, 'layers' | 'layerLinks'>;
  */
 export async function ensureUnpacked(layers: readonly Layer[], paths: UnpackPaths, options: UnpackOptions = {}): Promise<string[]> {
   const stack = distinctLayers(layers);
+  const { kept } = options;
   const top = stack.at(-1);
   if (!top) return [emptyFolder(paths)];
-  const missing = stack.map(({ diffId }) => hexOf(diffId)).filter((hex) => !shortLink(hex, treeOf(hex), paths));
+  const missing = stack.map(({ diffId }) => hexOf(diffId)).filter((hex) => !shortLink(hex, treeOf(hex, kept), paths, kept));
   if (missing.length > 0) await unpackMissing(missing, stack, paths, options);
-  const folders = stack.map(({ diffId }) => linkTo(hexOf(diffId), treeOf(hexOf(diffId)), paths)).reverse();
+  const folders = stack.map(({ diffId }) => linkTo(hexOf(diffId), treeOf(hexOf(diffId), kept), paths, kept)).reverse();
   // A single layer has nothing to inherit from.
   if (stack.length === 1) return folders;
   const key = stackKey(stack).toString('hex');
-  const parents = join(hexOf(top.diffId), PARENTS + key);
+  const parents = join(hexOf(top.diffId), PARENTS + key + keptSuffix(kept));
   const made =
     lstatSync(join(paths.layers, parents), { throwIfNoEntry: false }) ??
-    (await makeParents(stack, parents, paths, options.signal));
-  return made.isDirectory() ? [linkTo(key, parents, paths), ...folders] : folders;
+    (await makeParents(stack, parents, paths, options));
+  return made.isDirectory() ? [linkTo(key, parents, paths, kept), ...folders] : folders;
 }
 
 function emptyFolder({ layerLinks }: UnpackPaths): string {
@@ -90,17 +107,19 @@ function hexOf(diffId: string): string {
 }
 
 /** below `paths.layers` */
-const treeOf = (hex: string) => join(hex, TREE);
+const treeOf = (hex: string, kept?: KeptIds) => join(hex, TREE + keptSuffix(kept));
 /** of a short link */
 const linkTarget = (tree: string) => join('../layers', tree);
 
-const linkTo = (hex: string, tree: string, paths: UnpackPaths): string =>
-  shortLink(hex, tree, paths) ?? makeShortLink(hex, tree, paths);
+const linkName = (hex: string, length: number, kept?: KeptIds) => hex.slice(0, length) + keptSuffix(kept);
+
+const linkTo = (hex: string, tree: string, paths: UnpackPaths, kept?: KeptIds): string =>
+  shortLink(hex, tree, paths, kept) ?? makeShortLink(hex, tree, paths, kept);
 
 /** The link to this tree, if both are there. @param hex its name's digits; @param tree below `paths.layers` */
-function shortLink(hex: string, tree: string, { layerLinks }: UnpackPaths): string | undefined {
+function shortLink(hex: string, tree: string, { layerLinks }: UnpackPaths, kept?: KeptIds): string | undefined {
   for (let length = SHORT; length <= hex.length; length += SHORT) {
-    const link = join(layerLinks, hex.slice(0, length));
+    const link = join(layerLinks, linkName(hex, length, kept));
     let target: string;
     try {
       target = readlinkSync(link);
@@ -113,10 +132,10 @@ function shortLink(hex: string, tree: string, { layerLinks }: UnpackPaths): stri
   return undefined;
 }
 
-function makeShortLink(hex: string, tree: string, paths: UnpackPaths): string {
+function makeShortLink(hex: string, tree: string, paths: UnpackPaths, kept?: KeptIds): string {
   mkdirSync(paths.layerLinks, { recursive: true, mode: 0o711 });
   for (let length = SHORT; length <= hex.length; length += SHORT) {
-    const link = join(paths.layerLinks, hex.slice(0, length));
+    const link = join(paths.layerLinks, linkName(hex, length, kept));
     try {
       symlinkSync(linkTarget(tree), link);
       return link;
@@ -137,6 +156,7 @@ async function unpackMissing(missing: string[], layers: readonly Layer[], paths:
   const { tryLock } = await import('../../host/flock.ts');
   const tars = new Map(layers.map((layer) => [hexOf(layer.diffId), layer]));
   for (const hex of missing) assertWhole(tars.get(hex)!);
+  const isMade = (hex: string) => existsSync(join(paths.layers, treeOf(hex, options.kept)));
   let done = 0;
   options.onProgress?.(0, missing.length);
   const waiting = [...missing];
@@ -146,23 +166,24 @@ async function unpackMissing(missing: string[], layers: readonly Layer[], paths:
     for (const hex of waiting.splice(0)) {
       const lock = tryLock(join(paths.layers, hex, 'lock'));
       if (!lock) others.push(hex);
-      else if (existsSync(join(paths.layers, hex, TREE))) lock.close();
+      else if (isMade(hex)) lock.close();
       else claimed.push({ hex, lock });
     }
     try {
-      if (claimed.length > 0) await unpackClaimed(claimed.map(({ hex }) => tars.get(hex)!), paths, options.signal, () => options.onProgress?.(++done, missing.length));
+      if (claimed.length > 0) await unpackClaimed(claimed.map(({ hex }) => tars.get(hex)!), paths, options, () => options.onProgress?.(++done, missing.length));
     } finally {
       for (const { lock } of claimed) lock.close();
     }
-    waiting.push(...others.filter((hex) => !existsSync(join(paths.layers, hex, TREE))));
+    waiting.push(...others.filter((hex) => !isMade(hex)));
     if (waiting.length > 0) await sleep(POLL_MS, undefined, { signal: options.signal });
   }
 }
 
 /** Several processes, the largest layers first, each with about the same number of bytes. */
-async function unpackClaimed(layers: Layer[], paths: UnpackPaths, signal: AbortSignal | undefined, onDone: () => void): Promise<void> {
+async function unpackClaimed(layers: Layer[], paths: UnpackPaths, { kept, signal }: UnpackOptions, onDone: () => void): Promise<void> {
   const { removeTree } = await import('../../rootless/trees.ts');
-  const maker = await makerOfTrees();
+  const maker = await makerOfTrees(kept);
+  const tree = TREE + keptSuffix(kept);
   const shares = Array.from({ length: Math.min(layers.length, availableParallelism(), MAX_PROCESSES) }, () => ({ bytes: 0, layers: [] as Layer[] }));
   for (const layer of [...layers].sort((a, b) => b.size - a.size)) {
     const least = shares.reduce((a, b) => (b.bytes < a.bytes ? b : a));
@@ -173,13 +194,13 @@ async function unpackClaimed(layers: Layer[], paths: UnpackPaths, signal: AbortS
   const work = shares.map(async (share) => {
     const args: string[] = [];
     for (const layer of share.layers) {
-      const partial = await newPartial(join(paths.layers, hexOf(layer.diffId)), PARTIAL, maker);
+      const partial = await newPartial(join(paths.layers, hexOf(layer.diffId)), `${tree}.partial-`, maker);
       made.push(partial);
       maker.letRead(layer.tar);
       args.push(layer.tar, partial);
     }
     await runInternal('unpack', args, { maps: maker.maps, signal }, (partial) => {
-      renameSync(partial, join(partial, '..', TREE));
+      renameSync(partial, join(partial, '..', tree));
       made.splice(made.indexOf(partial), 1);
       onDone();
     });
@@ -197,9 +218,9 @@ interface TreeMaker {
   letRead(tar: string): void;
 }
 
-async function makerOfTrees(): Promise<TreeMaker> {
-  const { idMaps } = await import('../../rootless/idmap.ts');
-  const maps = idMaps();
+async function makerOfTrees(kept?: KeptIds): Promise<TreeMaker> {
+  const [{ idMaps }, { keepIdMaps }] = await Promise.all([import('../../rootless/idmap.ts'), import('../../rootless/keep-id.ts')]);
+  const maps = kept === undefined ? idMaps() : keepIdMaps(idMaps(), kept);
   return {
     maps,
     give: (folder) => maps.direct && chownSync(folder, maps.uid[0]!.hostID, maps.gid[0]!.hostID),
@@ -229,7 +250,7 @@ async function makeParents(
   stack: readonly Layer[],
   parents: string,
   paths: UnpackPaths,
-  signal: AbortSignal | undefined,
+  { kept, signal }: UnpackOptions,
 ): Promise<Stats> {
   const [{ tryLock }, { impliesParents, impliedParents }, { readTree }, { removeTree }] = await Promise.all([
     import('../../host/flock.ts'),
@@ -248,7 +269,7 @@ async function makeParents(
     if (lock) {
       if (!areNeeded) writeFileSync(target, '');
       else {
-        const maker = await makerOfTrees();
+        const maker = await makerOfTrees(kept);
         const partial = await newPartial(join(target, '..'), PARENTS_PARTIAL, maker);
         for (const { tar } of stack) maker.letRead(tar);
         try {

@@ -31,6 +31,8 @@ export interface DockerConfig {
   auths?: Record<string, { auth?: string; username?: string; password?: string; identitytoken?: string }>;
   credsStore?: string;
   credHelpers?: Record<string, string>;
+  /** by daemon; what a container's environment gets is the business of src/cli/ */
+  proxies?: Record<string, unknown>;
 }
 
 export function dockerConfigFile(env: NodeJS.ProcessEnv = process.env): string {

@@ -141,7 +141,13 @@ test('--device with a folder', (t) => t.deepEqual(specOf({ devices: ['/dev/snd:/
 
 // — sysctls —
 test('low ports are free in a network namespace of one’s own', (t) => t.deepEqual(specOf().spec.linux.sysctl, { 'net.ipv4.ip_unprivileged_port_start': '0' }));
-test('and ping too where group ids are real', (t) => t.is(specOf({}, { facts: { userNamespace: false } }).spec.linux.sysctl!['net.ipv4.ping_group_range'], '0 2147483647'));
+test('every group there is may ping', (t) => t.is(specOf({}, { facts: { pingGroups: '0 65536' } }).spec.linux.sysctl!['net.ipv4.ping_group_range'], '0 65536'));
+test('who joins a network has the names of the one that has it', (t) => {
+  const { spec } = specOf({ network: 'container:x' }, { facts: { joined: { network: 7 }, joinedNames: { hostname: 'theirs', domainname: 'example' } } });
+  t.like(spec, { hostname: 'theirs', domainname: 'example' });
+  t.true(spec.process.env.includes('HOSTNAME=theirs'));
+});
+test('/.dockerenv is made', (t) => t.deepEqual(specOf().spec.root.emptyFiles, ['/.dockerenv']));
 test('a joined network is left as it is', (t) => t.deepEqual(specOf({ network: 'container:x' }, { facts: { joined: { network: 7 } } }).spec.linux.sysctl, {}));
 test('--sysctl wins', (t) => t.is(specOf({ sysctls: { 'net.ipv4.ip_unprivileged_port_start': '80' } }).spec.linux.sysctl!['net.ipv4.ip_unprivileged_port_start'], '80'));
 

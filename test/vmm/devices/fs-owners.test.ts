@@ -16,11 +16,23 @@ const RANGES = [
 ];
 const mapped = mappedOwners({ uid: RANGES, gid: RANGES });
 
+/** ids 0 and `id` change places */
+const exchanged = (id: number) => [
+  { containerID: 0, hostID: id, size: 1 },
+  { containerID: 1, hostID: 1, size: id - 1 },
+  { containerID: id, hostID: 0, size: 1 },
+  { containerID: id + 1, hostID: id + 1, size: 60_000 },
+];
+const kept = mappedOwners({ uid: exchanged(1000), gid: exchanged(100) });
+
 for (const [title, owners, host, guest] of [
   ['container root', mapped, [1_000_000_000, 1_000_000_000], [0, 0]],
   ['a user of the image', mapped, [1_000_000_070, 1_000_000_033], [70, 33]],
   ['the second range', mapped, [5009, 5000], [65_545, 65_536]],
   ['the same ids', sameOwners, [70, 33], [70, 33]],
+  ['keep-id: the caller, who is root of the VMM\'s namespace', kept, [0, 0], [1000, 100]],
+  ['keep-id: root', kept, [1000, 100], [0, 0]],
+  ['keep-id: anybody else', kept, [70, 33], [70, 33]],
   ['the VMM\'s own user', rootIsOwner(1000, 100), [1000, 100], [0, 0]],
 ] as const) {
   test(`${title}: as the guest sees it`, (t) => t.deepEqual(owners.toGuest(...(host as [number, number])), [...guest]));

@@ -1,0 +1,168 @@
+/**
+ * The driver fluentd: fluentd's forward protocol, a message an entry, in MessagePack. Decides and makes bytes;
+ * message-log.ts sends them. Source: Forward Protocol Specification v1 (Message Modes § Message, EventTime);
+ * msgpack/spec.md; moby daemon/logger/fluentd.
+ */
+import { HuskError } from '../errors.ts';
+import { hostAndPort } from './syslog.ts';
+import type { LoggedContainer } from './attributes.ts';
+import type { Stream } from './sink.ts';
+import type { Destination } from './transport.ts';
+
+/** fluentd's own, and Docker's */
+const PORT = 24_224;
+const HOST = '127.0.0.1';
+
+export const FLUENTD_KEYS = [
+  'fluentd-address',
+  'fluentd-async',
+  'fluentd-async-connect',
+  'fluentd-async-reconnect-interval',
+  'fluentd-buffer-limit',
+  'fluentd-max-retries',
+  'fluentd-request-ack',
+  'fluentd-retry-wait',
+  'fluentd-sub-second-precision',
+  'fluentd-write-timeout',
+];
+/**
+ * what each must look like: moby's parsers (strconv.ParseBool, time.ParseDuration, units.RAMInBytes,
+ * strconv.ParseUint)
+ */
+const SHAPES: Record<string, RegExp> = {
+  'fluentd-async': /^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/,
+  'fluentd-async-connect': /^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/,
+  'fluentd-async-reconnect-interval': /^((\d+(\.\d+)?(ms|s|m|h))+|0)$/,
+  'fluentd-buffer-limit': /^\d{1,12} ?[kmgKMG]?i?[bB]?$/,
+  'fluentd-max-retries': /^\d{1,10}$/,
+  'fluentd-request-ack': /^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/,
+  'fluentd-retry-wait': /^((\d+(\.\d+)?(ms|s|m|h))+|0)$/,
+  'fluentd-sub-second-precision': /^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/,
+  'fluentd-write-timeout': /^((\d+(\.\d+)?(ms|s|m|h))+|0)$/,
+};
+const isTrue = (text: string | undefined) => text !== undefined && /^(1|t)/i.test(text);
+
+export interface FluentdSettings {
+  destination: Destination;
+  /** the container starts without a listener, too */
+  isAsync: boolean;
+  subSecond: boolean;
+}
+
+/** @throws HuskError `invalid`, `unsupported` for acknowledgements, which nobody here would read */
+export function fluentdSettings(options: Record<string, string>): FluentdSettings {
+  for (const [key, shape] of Object.entries(SHAPES)) {
+    const value = options[key];
+    if (value !== undefined && !shape.test(value))
+      throw new HuskError(`invalid value for ${key}: ${JSON.stringify(value)}`, { kind: 'invalid', exitCode: 125 });
+  }
+  if (isTrue(options['fluentd-request-ack']))
+    throw new HuskError('fluentd-request-ack: husk does not wait for acknowledgements', {
+      kind: 'unsupported',
+      exitCode: 125,
+      fix: 'leave it out',
+    });
+  return {
+    destination: destination(options['fluentd-address'] ?? ''),
+    isAsync: isTrue(options['fluentd-async'] ?? options['fluentd-async-connect']),
+    subSecond: isTrue(options['fluentd-sub-second-precision']),
+  };
+}
+
+function destination(address: string): Destination {
+  const [, scheme = 'tcp', rest = address] = /^([a-z]+):\/\/(.*)$/.exec(address) ?? [];
+  if (scheme === 'unix') {
+    if (!rest.startsWith('/') || rest === '/')
+      throw new HuskError(`invalid fluentd-address (${address}): path is empty`, { kind: 'invalid', exitCode: 125 });
+    return { kind: 'unix', path: rest };
+  }
+  if (scheme !== 'tcp' && scheme !== 'tls')
+    throw new HuskError(`invalid fluentd-address (${address}): unsupported scheme: '${scheme}'`, {
+      kind: 'invalid',
+      exitCode: 125,
+    });
+  const bare = rest.replace(/\/$/, '');
+  if (bare.includes('/'))
+    throw new HuskError(`invalid fluentd-address (${address}): should not contain a path element`, {
+      kind: 'invalid',
+      exitCode: 125,
+    });
+  const { host, port } =
+    bare === ''
+      ? { host: HOST, port: PORT }
+      : hostAndPort(bare.startsWith(':') ? HOST + bare : bare, PORT, 'fluentd-address');
+  return scheme === 'tls' ? { kind: 'tls', host, port, skipVerify: false } : { kind: 'tcp', host, port };
+}
+
+/** @param shared of all entries: `labels` and `env`, after Docker's own fields */
+export function fluentdEncoder(
+  { subSecond }: FluentdSettings,
+  { container, tag, extra }: { container: LoggedContainer; tag: string; extra: Record<string, string> },
+): (line: Uint8Array, stream: Stream, time: Date, partial: boolean) => Buffer {
+  const shared = Object.entries({ container_id: container.id, container_name: `/${container.name}`, ...extra }).flatMap(
+    ([key, value]) => [text(key), text(value)],
+  );
+  const count = shared.length / 2 + 2;
+  const head = Buffer.concat([Buffer.of(FIXARRAY | 3), text(tag)]);
+  const common = Buffer.concat(shared);
+  return (line, stream, time, partial) =>
+    Buffer.concat([
+      head,
+      subSecond ? eventTime(time) : seconds(time),
+      map(count + (partial ? 1 : 0)),
+      common,
+      text('source'),
+      text(stream),
+      ...(partial ? [text('partial_message'), text('true')] : []),
+      text('log'),
+      string(line),
+    ]);
+}
+
+/** msgpack/spec.md § Overview */
+const FIXARRAY = 0x90;
+const FIXMAP = 0x80;
+const FIXSTR = 0xa0;
+const MAP_16 = 0xde;
+const STR_8 = 0xd9;
+const STR_16 = 0xda;
+const STR_32 = 0xdb;
+const UINT_32 = 0xce;
+const FIXEXT_8 = 0xd7;
+const EVENT_TIME = 0x00;
+
+const text = (value: string): Buffer => string(Buffer.from(value));
+
+function string(bytes: Uint8Array): Buffer {
+  const { length } = bytes;
+  const head =
+    length < 32
+      ? Buffer.of(FIXSTR | length)
+      : length < 2 ** 8
+        ? Buffer.of(STR_8, length)
+        : length < 2 ** 16
+          ? sized(STR_16, 2, length)
+          : sized(STR_32, 4, length);
+  return Buffer.concat([head, bytes]);
+}
+
+const map = (count: number): Buffer => (count < 16 ? Buffer.of(FIXMAP | count) : sized(MAP_16, 2, count));
+
+function sized(type: number, bytes: 2 | 4, value: number): Buffer {
+  const head = Buffer.alloc(1 + bytes);
+  head[0] = type;
+  head.writeUIntBE(value, 1, bytes);
+  return head;
+}
+
+const seconds = (time: Date): Buffer => sized(UINT_32, 4, Math.floor(time.getTime() / 1000));
+
+/** Forward Protocol § EventTime Ext Format: seconds and nanoseconds, 32 bits each */
+function eventTime(time: Date): Buffer {
+  const bytes = Buffer.alloc(10);
+  bytes[0] = FIXEXT_8;
+  bytes[1] = EVENT_TIME;
+  bytes.writeUInt32BE(Math.floor(time.getTime() / 1000), 2);
+  bytes.writeUInt32BE((time.getTime() % 1000) * 1_000_000, 6);
+  return bytes;
+}

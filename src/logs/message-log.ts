@@ -1,0 +1,169 @@
+/**
+ * The sink of drivers that send each line away as a message (syslog, fluentd). A peer that is slow holds the
+ * container up, as a pipe would, but not for ever: one that takes nothing for STALL_MS costs it lines until it takes
+ * some again. A peer that goes away is looked for again, unless this process may open nothing more.
+ */
+import { NEWLINE, PieceCutter, type Piece } from './pieces.ts';
+import type { LogSink, Stream } from './sink.ts';
+import type { Connection, ConnectionEvents } from './transport.ts';
+
+/** ms without progress after which what waits is lost */
+export const STALL_MS = 10_000;
+/** ms between two looks for a peer that is gone */
+const RETRY_MS = 1000;
+/** ms the end of a log waits for a peer that takes nothing */
+const END_GRACE_MS = 5000;
+/** bytes that wait before a container that cannot be held up any more loses lines */
+const MOST_WAITING = 1 << 20;
+
+export interface MessageLogOptions {
+  /** @returns the message of one line, without its \n, or of a part of one */
+  encode(line: Uint8Array, stream: Stream, time: Date, partial: boolean): Buffer;
+  connect(events: ConnectionEvents): Promise<Connection>;
+  /** bytes that may wait before lines are dropped; undefined: the container waits */
+  dropAbove: number | undefined;
+  /** this process opens nothing once its container runs (a VMM) */
+  confined: boolean;
+  /** who it is, for messages */
+  peer: string;
+  onTrouble(message: string): void;
+  /** @default STALL_MS */
+  stallMs?: number;
+}
+
+/**
+ * @param how.later start without a connection, and look for it meanwhile. @throws HuskError when there is nobody at
+ * the other end
+ */
+export async function openMessageLog(options: MessageLogOptions, how: { later?: boolean } = {}): Promise<LogSink> {
+  const log = new MessageLog(options);
+  if (how.later && !options.confined) log.seek();
+  else await log.open();
+  return log;
+}
+
+class MessageLog implements LogSink {
+  readonly stallTimeout = undefined;
+  readonly #options: MessageLogOptions;
+  readonly #cutters = { stdout: new PieceCutter(), stderr: new PieceCutter() };
+  #queue: Buffer[] = [];
+  #queued = 0;
+  #connection: Connection | undefined;
+  #waiting: (() => void)[] = [];
+  #stall: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #isLosing = false;
+  #isOver = false;
+
+  constructor(options: MessageLogOptions) {
+    this.#options = options;
+  }
+
+  async open(): Promise<void> {
+    const connection = await this.#options.connect({ onReady: () => this.#progress(), onClosed: () => this.#closed() });
+    if (this.#isOver) return connection.destroy();
+    this.#connection = connection;
+    this.#progress();
+  }
+
+  /** Until there is somebody, or the log is over. */
+  seek(): void {
+    if (this.#isOver || this.#retry) return;
+    this.open().catch(() => {
+      if (this.#isOver) return;
+      this.#retry = setTimeout(() => {
+        this.#retry = undefined;
+        this.seek();
+      }, RETRY_MS);
+      this.#retry.unref();
+    });
+  }
+
+  output(stream: Stream, chunk: Buffer): number {
+    for (const piece of this.#cutters[stream].push(chunk)) this.#piece(piece, stream);
+    this.#flush();
+    return this.#options.dropAbove === undefined && !this.#isLosing ? this.#queued : 0;
+  }
+
+  onceDrained(callback: () => void): void {
+    if (this.#queue.length === 0) callback();
+    else this.#waiting.push(callback);
+  }
+
+  drop(): void {}
+
+  async end(): Promise<void> {
+    for (const stream of ['stdout', 'stderr'] as const)
+      for (const piece of this.#cutters[stream].end()) this.#piece(piece, stream);
+    this.#flush();
+    let timer: NodeJS.Timeout | undefined;
+    const grace = new Promise<void>((resolve) => (timer = setTimeout(resolve, END_GRACE_MS)));
+    await Promise.race([new Promise<void>((resolve) => this.onceDrained(resolve)), grace]);
+    this.#isOver = true;
+    clearTimeout(this.#stall);
+    clearTimeout(this.#retry);
+    if (this.#queue.length > 0) this.#lose('the container has ended, and it does not take the rest of its output');
+    await Promise.race([this.#connection?.end(), grace]);
+    clearTimeout(timer);
+    this.#connection?.destroy();
+  }
+
+  #piece({ bytes, whole }: Piece, stream: Stream): void {
+    const time = new Date();
+    if (!whole) return this.#enqueue(this.#options.encode(bytes, stream, time, true));
+    for (let start = 0; start < bytes.length;) {
+      const end = bytes.indexOf(NEWLINE, start);
+      this.#enqueue(this.#options.encode(bytes.subarray(start, end), stream, time, false));
+      start = end + 1;
+    }
+  }
+
+  #enqueue(message: Buffer): void {
+    const bound = this.#options.dropAbove ?? (this.#isLosing ? MOST_WAITING : Infinity);
+    if (this.#queued + message.length > bound) return;
+    this.#queue.push(message);
+    this.#queued += message.length;
+  }
+
+  #flush(): void {
+    let sent = 0;
+    for (; sent < this.#queue.length && this.#connection?.isReady; sent++) {
+      if (!this.#connection.send(this.#queue[sent]!)) break;
+      this.#queued -= this.#queue[sent]!.length;
+    }
+    this.#queue.splice(0, sent);
+    if (this.#queue.length === 0) {
+      clearTimeout(this.#stall);
+      this.#stall = undefined;
+      for (const callback of this.#waiting.splice(0)) callback();
+    } else if (!this.#isLosing)
+      this.#stall ??= setTimeout(() => this.#lose('it takes nothing'), this.#options.stallMs ?? STALL_MS);
+  }
+
+  /** It takes some again. */
+  #progress(): void {
+    this.#isLosing = false;
+    clearTimeout(this.#stall);
+    this.#stall = undefined;
+    this.#flush();
+  }
+
+  #closed(): void {
+    this.#connection = undefined;
+    if (this.#isOver) return;
+    if (this.#options.confined) this.#lose('it has gone away');
+    else this.seek();
+  }
+
+  #lose(why: string): void {
+    this.#queue = [];
+    this.#queued = 0;
+    this.#stall = undefined;
+    if (!this.#isLosing)
+      this.#options.onTrouble(
+        `cannot write the log to ${this.#options.peer}: ${why}; output is lost${this.#isOver ? '' : ' until it takes some again'}`,
+      );
+    this.#isLosing = true;
+    for (const callback of this.#waiting.splice(0)) callback();
+  }
+}
