@@ -11,6 +11,7 @@ import { overlayOptions } from '../container/rootfs.ts';
 import { makeFolder } from '../host/make-folder.ts';
 import { idMaps } from '../rootless/idmap.ts';
 import { namespaceProgramOutput } from '../rootless/namespace.ts';
+import { layerFolders } from '../rootless/stage.ts';
 import { removeTree } from '../rootless/trees.ts';
 import { identifySelf } from '../state/process-identity.ts';
 import type { ResolvedMount } from './contract.ts';
@@ -37,13 +38,14 @@ async function copyUp(mounts: readonly ResolvedMount[], given: readonly Resolved
   const { root, steps } = imageView([...options.lower], view);
   const copies = mounts.map((mount, index) => ({ destination: mount.destination, ...folderOf(mount), stage: join(view, `stage${index}`) }));
   const stages = copies.map(({ stage }): Step => ({ op: 'mkdir', path: stage, mode: 0o700 }));
+  const seen = [view, ...layerFolders(options.lower)];
   try {
-    if (copies.length > 0) await inNamespace({ root, copies }, [...steps, ...stages], (why) => `cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${why}`);
+    if (copies.length > 0) await inNamespace({ root, copies }, { steps: [...steps, ...stages], kept: [...seen, ...copies.map(({ folder }) => folder)] }, (why) => `cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${why}`);
     if (given.length === 0) return;
     // afterwards: what has just been copied is to be the user's too
     const owner = { user: options.user ?? '', folders: given.map(folderOf) };
     const what = `cannot give ${given.map(({ source }) => source).join(', ')} to ${options.user || 'root'}`;
-    await inNamespace({ root, copies: [], owner }, steps, (why) => `${what}: ${why}`, 'leave the option U away, or own the folder');
+    await inNamespace({ root, copies: [], owner }, { steps, kept: [...seen, ...given.map(({ source }) => source)] }, (why) => `${what}: ${why}`, 'leave the option U away, or own the folder');
   } finally {
     await removeTree(view);
   }
@@ -54,8 +56,8 @@ function folderOf({ source, options }: ResolvedMount): VolumeFolder {
 }
 
 /** @throws HuskError with `text` of its first complaint */
-async function inNamespace(job: CopyUpJob, steps: Step[], text: (why: string) => string, fix?: string): Promise<void> {
-  const { code, stderr } = await namespaceProgramOutput({ program: { internal: 'volume-copy-up', args: [JSON.stringify(job)] }, mounts: true, steps });
+async function inNamespace(job: CopyUpJob, { steps, kept }: { steps: Step[]; kept: string[] }, text: (why: string) => string, fix?: string): Promise<void> {
+  const { code, stderr } = await namespaceProgramOutput({ program: { internal: 'volume-copy-up', args: [JSON.stringify(job)] }, reach: { kept }, mounts: true, steps });
   if (code !== 0) throw new HuskError(text(stderr.trim() || `exit status ${code}`), { kind: fix === undefined ? 'internal' : 'unsupported', fix });
 }
 

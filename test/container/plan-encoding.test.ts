@@ -24,6 +24,8 @@ const EVERYTHING: Step[] = [
   { op: 'mount', source: 'a', target: '/b', fstype: 'c', flags: 0xffffffff, data: 'd', inRoot: true, create: 'file', noSymlinks: true, modeFromTarget: true },
   { op: 'mount', source: 'a', target: '/b', fstype: '', flags: 0x1000, data: '', attributes: { set: 1, clear: 2 }, recursive: { set: 4, clear: 0x200000 }, propagation: [1 << 18, (1 << 19) | 0x4000], create: 'like-source' },
   { op: 'mountAttributes', target: '/', set: 1, clear: 2, recursive: true, propagation: 1 << 18, inRoot: true },
+  { op: 'holdTree', source: '/x', beneath: 'y', tree: 2047, recursive: true },
+  { op: 'placeTree', target: '/x', tree: 2047, inRoot: true },
   { op: 'umount', target: '/x', flags: 2, inRoot: true },
   { op: 'mkdir', path: '/x', mode: 0o755, inRoot: true },
   { op: 'symlink', target: 'x', path: '/y', inRoot: true },
@@ -124,6 +126,7 @@ const REFUSED: [string, Uint8Array, RegExp][] = [
   ['more strings than execve(2) takes', encodePlan([{ op: 'setuser', user: 'x', additionalGroups: Array.from({ length: (1 << 20) + 1 }, () => '') }, EXEC]), /malformed payload/],
   ['more groups than a process has', encodePlan([{ op: 'setgroups', gids: Array.from({ length: 65_537 }, () => 1) }, EXEC]), /malformed payload/],
   ['a string over 128 KiB', encodePlan([{ op: 'setuser', user: 'x', additionalGroups: ['x'.repeat(1 << 17)] }, EXEC]), /malformed payload/],
+  ['a tree of too high a number', encodePlan([{ op: 'holdTree', source: '/', tree: 2048, recursive: false }, EXEC]), /too many trees held/],
   ['a file over 1 MiB', encodePlan([{ op: 'writeFile', path: '/x', content: new Uint8Array((1 << 20) + 1) }, EXEC]), /malformed payload/],
   ['over 16 MiB', Buffer.alloc(MAX_PLAN_BYTES + 1), /plan longer than 16 MiB/],
 ];

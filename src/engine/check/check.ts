@@ -91,6 +91,7 @@ async function checkTrees(trees: { tars: string[]; folder: string }[]): Promise<
       internal: 'check-tree',
       args: trees.flatMap(({ tars, folder }) => [folder, String(tars.length), ...tars]),
     },
+    reach: { kept: trees.flatMap(({ tars, folder }) => [folder, ...tars]) },
     stdout: 'pipe',
   });
   let output = '';
