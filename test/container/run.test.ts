@@ -49,8 +49,14 @@ function podman(user: TestUser & { tree: string }, flags: string[], command: str
   writeFileSync(profile, JSON.stringify(defaultProfile()));
   const seccomp = flags.includes('--privileged') ? [] : ['--security-opt', `seccomp=${profile}`];
   const argv = ['podman', '--cgroup-manager=cgroupfs', 'run', '--rm', '--cgroups=disabled', '--network', 'none', '--cap-drop', 'all', ...DEFAULT_CAPABILITIES.map((name) => `--cap-add=${name}`), ...seccomp, ...flags, '--rootfs', user.tree, ...command];
-  const [program, ...args] = asPeer(user, argv);
-  return spawnSync(program!, args, { cwd: user.home, env: user.env, encoding: 'utf8' });
+  const peer = (command: string[]) => {
+    const [program, ...args] = asPeer(user, command);
+    return spawnSync(program!, args, { cwd: user.home, env: user.env, encoding: 'utf8' });
+  };
+  const result = peer(argv);
+  // the process that holds its user namespace open would stay for good
+  peer(['sh', '-c', 'kill $(cat "$XDG_RUNTIME_DIR/libpod/tmp/pause.pid")']);
+  return result;
 }
 
 const compare = test.macro<[flags: { husk: Request['options']; podman: string[] }, command: string[], normalise?: (text: string) => string]>((t, flags, command, normalise = (text) => text) => {
