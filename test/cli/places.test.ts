@@ -109,10 +109,11 @@ for (const as of AS_ROOT ? ['root', 'user'] : ['user']) {
         const copied = mounted && checkout === place ? folder(join(base, 'copy')) : checkout;
         for (const file of CHECKOUT) put(file, copied);
         const run = folder(join(base, 'run'), 0o700);
+        const temporary = folder(join(base, 'tmp'));
         folder(join(base, 'bound'));
         writeFileSync(join(base, 'config.json'), '{ "default-isolation": "userns" }');
         if (as === 'user' && AS_ROOT) execFileSync('find', [base, made, '(', '-type', 'd', '-o', '-links', '1', ')', '-exec', 'chown', '-h', `${user.uid}:${user.gid}`, '{}', '+']);
-        const env = { PATH: user.env['PATH'], HOME: base, LANG: 'C.UTF-8', TMPDIR: folder(join(base, 'tmp'), 0o1777), HUSK_CONFIG: join(base, 'config.json'), XDG_RUNTIME_DIR: run, HUSK_DATA_ROOT: join(base, 'data'), ...rest, CHECKOUT: checkout, HUSK: join(checkout, 'bin/husk'), ROOT: checkout };
+        const env = { PATH: user.env['PATH'], HOME: base, LANG: 'C.UTF-8', TMPDIR: temporary, HUSK_CONFIG: join(base, 'config.json'), XDG_RUNTIME_DIR: run, HUSK_DATA_ROOT: join(base, 'data'), ...rest, CHECKOUT: checkout, HUSK: join(checkout, 'bin/husk'), ROOT: checkout };
         const become = as === 'user' && AS_ROOT ? ['setpriv', '--reuid', String(user.uid), '--regid', String(user.gid), '--init-groups'] : [];
         const covered = mounted ? ['unshare', '--mount', 'sh', '-ec', `mount -t tmpfs none "$0"; ${copied === checkout ? '' : `cp -r "${copied}"/. "$0";`} exec "$@"`, place] : [];
         const [program, ...args] = [...covered, ...become, 'sh', '-ec', script];
