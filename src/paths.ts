@@ -2,7 +2,7 @@
  * Where husk keeps things. Computed, never created here: whoever writes a folder makes it (mode 0700, or 0711 where a user
  * namespace must pass through). The data root itself is closed to everybody else (data-root.ts), and so is the runtime folder (runtime-folder.ts).
  *
- *   <data root>/                $XDG_DATA_HOME/husk, or /var/lib/husk for root (a user namespace cannot pass through /root)
+ *   <data root>/                $XDG_DATA_HOME/husk, or /var/lib/husk for root; absolute and without symbolic links, as Docker has it
  *     husk.db                   all records (src/state); husk.db-reserve: room for a full disk
  *     blobs/sha256/<hex>        content store: manifests, configs, compressed layers while they are being pulled
  * layers/<hex of diffID>/   layer.tar (verified, uncompressed), tree-v1/ and parents-v1-<hex>/ (unpacked for user
@@ -20,9 +20,9 @@
  *
  * A relative path in an XDG variable counts as none (XDG Base Directory Specification § Environment variables).
  */
-import { statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 
 export interface Paths {
   dataRoot: string;
@@ -50,7 +50,7 @@ export function paths(options: { dataRoot?: string; runtimeDir?: string; env?: N
   const given = options.dataRoot ?? env['HUSK_DATA_ROOT'];
   const dataHome = xdg('XDG_DATA_HOME');
   // a supervisor works in another folder than the command that names the data root
-  const dataRoot = given ? resolve(given) : dataHome ? join(dataHome, 'husk') : uid === 0 ? '/var/lib/husk' : join(homedir(), '.local/share/husk');
+  const dataRoot = withoutLinks(given || (dataHome ? join(dataHome, 'husk') : uid === 0 ? '/var/lib/husk' : join(homedir(), '.local/share/husk')));
   const configHome = xdg('XDG_CONFIG_HOME') ?? (uid === 0 ? '/etc' : join(homedir(), '.config'));
   const configFile = env['HUSK_CONFIG'] ?? join(configHome, 'husk/config.json');
   const runtimeDir = options.runtimeDir ?? runtimeFolder(xdg('XDG_RUNTIME_DIR'), uid, dataRoot);
@@ -85,5 +85,18 @@ function owner(folder: string): number | undefined {
     return statSync(folder).uid;
   } catch {
     return undefined;
+  }
+}
+
+/** What is not there yet has no links. A supervisor works in another folder than the command, and a plan may cover the folder that a link lies in. */
+function withoutLinks(path: string): string {
+  const missing: string[] = [];
+  for (let at = resolve(path); ; at = dirname(at)) {
+    try {
+      return join(realpathSync(at), ...missing);
+    } catch {
+      if (at === dirname(at)) return resolve(path);
+      missing.unshift(basename(at));
+    }
   }
 }

@@ -19,14 +19,21 @@ export const GUEST_KERNEL = join(parts, 'vmlinux');
 export const AGENT_DISK = join(parts, 'agent.erofs');
 export const WRITABLE_DISK = join(parts, 'writable.disk');
 
-/** every file and folder that husk's own code is read from: what a jailed supervisor sees of this host's husk */
-export const OWN_FILES: readonly { path: string; kind: 'directory' | 'file' }[] = [
+const code: readonly { path: string; kind: 'directory' | 'file' }[] = [
   { path: here, kind: 'directory' },
   ...(bundled ? [] : [
     { path: parts, kind: 'directory' } as const,
     { path: join(dirname(here), 'package.json'), kind: 'file' } as const,
     ...['koffi', '@koromix'].map((name) => ({ path: join(dirname(here), 'node_modules', name), kind: 'directory' }) as const),
   ]),
+];
+
+/** what husk's own code is read from, Node apart */
+export const OWN_CODE: readonly string[] = code.map(({ path }) => path);
+
+/** every file and folder that husk itself is made of: what a jailed supervisor sees of this host's husk */
+export const OWN_FILES: readonly { path: string; kind: 'directory' | 'file' }[] = [
+  ...code,
   ...[GUEST_KERNEL, AGENT_DISK, WRITABLE_DISK].map((path) => ({ path, kind: 'file' }) as const),
 ];
 

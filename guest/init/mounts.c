@@ -115,8 +115,7 @@ static void attach(struct run *run, int tree, int target) {
  * What is bound: a path of the host, or one beneath it. A container may have put a symbolic link or a rename into a volume meanwhile: the kernel
  * resolves the whole path in the volume, and refuses what leads out of it.
  */
-static int open_source(struct run *run, unsigned int flags) {
-  const char *source = run->step.string[0], *beneath = run->step.string[3];
+int open_source(struct run *run, const char *source, const char *beneath, unsigned int flags) {
   if (!beneath[0]) {
     int tree = open_tree(AT_FDCWD, source, flags);
     if (tree < 0) fail(run, "open_tree", source);
@@ -136,7 +135,7 @@ static int open_source(struct run *run, unsigned int flags) {
 
 static void bind_mount(struct run *run, uint64_t flags) {
   bool recursive = flags & MS_REC;
-  int tree = open_source(run, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0u));
+  int tree = open_source(run, run->step.string[0], run->step.string[3], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0u));
   struct mount_attr attributes = attributes_of(flags);
   struct mount_attr propagation = {.propagation = flags & PROPAGATION};
   if (set_attributes(tree, false, &attributes) < 0 || set_attributes(tree, recursive, &propagation) < 0) fail(run, "mount_setattr", run->step.string[0]);

@@ -54,6 +54,8 @@ static const struct shape SHAPES[OP_END] = {
   [OP_CLOSE_FROM] = {"u", 0},
   [OP_ENVIRONMENT] = {"S", 0},
   [OP_EXEC] = {"S", 0},
+  [OP_HOLD_TREE] = {"ssu", STEP_RECURSIVE},
+  [OP_PLACE_TREE] = {"su", ROOT},
 };
 
 /* A window on bytes that are still to be read. */
@@ -192,6 +194,9 @@ static const char *check_values(const struct step *step) {
   case OP_CLOSE_FROM:
     if (step->number[0] > 1024) return "too many descriptors spared";
     return step->number[0] < 3 ? "stdio would be closed" : NULL;
+  case OP_HOLD_TREE:
+  case OP_PLACE_TREE:
+    return step->number[0] >= PLAN_MAX_TREES ? "too many trees held" : NULL;
   case OP_EXEC:
     return step->blob.count == 0 ? "no arguments" : NULL;
   default:

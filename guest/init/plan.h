@@ -28,6 +28,7 @@
 #define PLAN_MAX_LIST (1u << 20)     /* items: arguments, variables; 6 MiB hold 629,145 strings of one byte with their pointers (fs/exec.c) */
 #define PLAN_MAX_GROUPS 65536u       /* items: NGROUPS_MAX, linux/limits.h */
 #define PLAN_MAX_FORKS 8u
+#define PLAN_MAX_TREES 2048u         /* trees held at once, each by a descriptor */
 #define PLAN_MAX_FILTER 4096u        /* struct sock_filter: BPF_MAXINSNS, linux/bpf_common.h */
 
 enum opcode {
@@ -71,6 +72,8 @@ enum opcode {
   OP_CLOSE_FROM,
   OP_ENVIRONMENT,
   OP_EXEC,
+  OP_HOLD_TREE,
+  OP_PLACE_TREE,
   OP_END, /* one past the last */
 };
 

@@ -18,6 +18,7 @@ struct run {
   int life;         /* reports POLLHUP or POLLERR once the process that started this one is gone */
   int root;         /* O_PATH folder of in-root paths; -1 before setRoot */
   int null_device;  /* O_PATH of the root's /dev/null; -1 until needed */
+  int trees[PLAN_MAX_TREES]; /* detached mounts, one more than the descriptor: 0 is none (trees.c) */
   int death_signal; /* PR_SET_PDEATHSIG */
   uint32_t forks;
   unsigned close_from;
@@ -78,6 +79,13 @@ void do_readonly_path(struct run *run);
 void do_pivot_root(struct run *run);
 /* binds what an fd refers to over `target` (an O_PATH fd) */
 int bind_fd(int source, int target, bool recursive, uint64_t attributes);
+
+/* a detached clone of what is at a path of the host, or beneath it */
+int open_source(struct run *run, const char *source, const char *beneath, unsigned int flags);
+
+/* — trees.c — */
+void do_hold_tree(struct run *run);
+void do_place_tree(struct run *run);
 
 /* — files.c — */
 void do_mkdir(struct run *run);

@@ -142,6 +142,8 @@ static step_function *const FUNCTIONS[OP_END] = {
   [OP_CLOSE_FROM] = do_close_from,
   [OP_ENVIRONMENT] = do_environment,
   [OP_EXEC] = do_exec,
+  [OP_HOLD_TREE] = do_hold_tree,
+  [OP_PLACE_TREE] = do_place_tree,
 };
 
 _Noreturn void run_plan(struct run *run) {

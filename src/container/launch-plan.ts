@@ -95,6 +95,13 @@ export type Step =
    * away what is named, so the flags a user namespace may not drop stay.
    */
   | { op: 'mountAttributes'; target: string; set: number; clear: number; recursive: boolean; propagation?: number; inRoot?: boolean }
+  /**
+   * open_tree(2) with OPEN_TREE_CLONE of `source`, a path of the host, or of `beneath` in it (RESOLVE_BENEATH, as for `mount`): held under
+   * the number `tree` (0…2047) until `placeTree`, whatever is mounted over the source meanwhile
+   */
+  | { op: 'holdTree'; source: string; beneath?: string; tree: number; recursive: boolean }
+  /** move_mount(2) of a held tree; a missing target is made, as a folder or a file as the tree is one. The number is free again */
+  | { op: 'placeTree'; tree: number; target: string; inRoot?: boolean }
   /** umount2(2); `inRoot` always detaches (MNT_DETACH), because it holds the folder meanwhile */
   | { op: 'umount'; target: string; flags: number; inRoot?: boolean }
   /** mkdirat(2); an existing directory is fine */

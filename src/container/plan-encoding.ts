@@ -54,6 +54,8 @@ const OPS = [
   'closeFrom',
   'environment',
   'exec',
+  'holdTree',
+  'placeTree',
 ] as const satisfies readonly Step['op'][];
 
 /** opcodes count from 1 in the order of `enum opcode` */
@@ -208,6 +210,15 @@ function writeFields(out: PlanWriter, step: Step): number {
       out.u64(step.clear);
       out.u64(step.propagation ?? 0);
       return inRoot | (step.recursive ? RECURSIVE : 0);
+    case 'holdTree':
+      out.string(step.source);
+      out.string(step.beneath ?? '');
+      out.u32(step.tree);
+      return step.recursive ? RECURSIVE : 0;
+    case 'placeTree':
+      out.string(step.target);
+      out.u32(step.tree);
+      return inRoot;
     case 'umount':
       out.string(step.target);
       out.u32(step.flags);

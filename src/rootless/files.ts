@@ -27,7 +27,7 @@ import type { FilesRequest } from '../sandbox.ts';
 import { becomeRoot, joinSteps, mountFuseOverlay, mountReadOnlyFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
 import type { IdMaps } from './idmap.ts';
 import { runInUserNamespace, type NamespaceProgram } from './namespace.ts';
-import type { Staged } from './stage.ts';
+import { layerFolders, type Staged } from './stage.ts';
 
 export interface FilesContext {
   rootfs: OverlayRootfs;
@@ -91,7 +91,7 @@ async function run(request: FilesRequest, context: FilesContext, output: PassThr
 }
 
 interface View {
-  program: Pick<NamespaceProgram, 'join' | 'mounts' | 'before' | 'steps' | 'inherit'>;
+  program: Pick<NamespaceProgram, 'join' | 'mounts' | 'reach' | 'steps' | 'inherit'>;
   places: FilesPlaces;
   process?: FilesJob['process'];
   release: () => Promise<void>;
@@ -114,17 +114,17 @@ async function rootView({ process, rootfs, dataRoot, maps, stage }: FilesContext
     const root = openRoot(process);
     return { program: { inherit: [root.number] }, places: { root: `/proc/self/fd/${FIRST_INHERITED}` }, release: async () => root.close() };
   }
-  const { spec, steps: before } = stage();
+  const { spec, reach } = stage();
   const root = rootfs.merged;
   const binds: Step[] = [{ op: 'setRoot', path: root }, ...mountSteps(spec.mounts, { ownPid: false, ownNetwork: false, cgroup2: false })];
   const places = { root };
   if (overlayKind(dataRoot) === 'fuse') {
-    const fuse = await mountFuseOverlay(rootfs, { maps, before });
+    const fuse = await mountFuseOverlay(rootfs, { maps, reach });
     return { program: { join: joinSteps(fuse), mounts: true, steps: binds }, places, release: () => fuse.close() };
   }
   const { directory, data } = overlayOptions(rootfs, { userXattr: true });
   const overlay: Step[] = [...givingSteps(rootfs), { op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data }, { op: 'chdir', path: '/' }];
-  return { program: { before, mounts: true, steps: [...overlay, ...binds] }, places, release: nothingToRelease };
+  return { program: { reach, mounts: true, steps: [...overlay, ...binds] }, places, release: nothingToRelease };
 }
 
 /** magic: it leads into the process's mount namespace */
@@ -152,18 +152,19 @@ async function layerViews(needed: readonly string[], { rootfs, directory, dataRo
   const layers = whole ? [upper, ...lower] : lower;
   const places: FilesPlaces = { upper, form: overlayKind(dataRoot) === 'fuse' ? 'fuse' : 'user' };
   const name = whole ? 'whole' : 'lower';
+  const reach = { kept: [directory, ...layerFolders(lower)] };
   // overlay wants two layers at least
-  if (layers.length === 1) return { program: { mounts: true }, places: { ...places, [name]: layers[0]! }, release: nothingToRelease };
+  if (layers.length === 1) return { program: { mounts: true, reach }, places: { ...places, [name]: layers[0]! }, release: nothingToRelease };
   const target = join(directory, 'view');
   makeFolder(target, 0o755);
   const links = dirname(lower[0]!);
   places[name] = target;
   if (overlayKind(dataRoot) === 'fuse') {
-    const fuse: FuseOverlay = await mountReadOnlyFuseOverlay({ lower: layers, directory: links, target }, { maps, before: [] });
+    const fuse: FuseOverlay = await mountReadOnlyFuseOverlay({ lower: layers, directory: links, target }, { maps, reach });
     return { program: { join: joinSteps(fuse) }, places, release: () => fuse.close() };
   }
   const data = readOnlyOverlay(layers, links, { userXattr: true });
-  return { program: { mounts: true, steps: [{ op: 'chdir', path: links }, { op: 'mount', source: 'overlay', target, fstype: 'overlay', flags: MS_RDONLY, data }, { op: 'chdir', path: '/' }] }, places, release: nothingToRelease };
+  return { program: { mounts: true, reach, steps: [{ op: 'chdir', path: links }, { op: 'mount', source: 'overlay', target, fstype: 'overlay', flags: MS_RDONLY, data }, { op: 'chdir', path: '/' }] }, places, release: nothingToRelease };
 }
 
 function failure(complaint: string, code: number): HuskError {

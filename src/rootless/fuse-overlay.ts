@@ -15,7 +15,9 @@ import type { Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import { writeIdMaps, type IdMaps } from './idmap.ts';
+import { withOwnCode } from './namespace.ts';
 import { atLeast, fileSystem } from './probe.ts';
+import { reachSteps, type Reach } from './reach.ts';
 
 export type OverlayRootfs = Extract<PlanRootfs, { kind: 'overlay' }>;
 
@@ -42,8 +44,8 @@ export interface FuseOverlay {
 
 export interface FuseOptions {
   maps: IdMaps;
-  /** steps of the caller's, still outside of the user namespace */
-  before: readonly Step[];
+  /** what the container's root, and a program of husk's in the same mount namespace, is to get at, for husk run by root */
+  reach?: Reach;
   /** that of a container that is joined */
   userNamespace?: string;
 }
@@ -66,11 +68,15 @@ export function mountReadOnlyFuseOverlay({ lower, directory, target }: { lower: 
   return mountAt(target, { directory, data: readOnlyOverlay(lower, directory, { userXattr: false }) }, options);
 }
 
-async function mountAt(target: string, { directory, data, steps = [] }: { directory: string; data: string; steps?: readonly Step[] }, { maps, before, userNamespace }: FuseOptions): Promise<FuseOverlay> {
+async function mountAt(
+  target: string,
+  { directory, data, steps = [] }: { directory: string; data: string; steps?: readonly Step[] },
+  { maps, reach, userNamespace }: FuseOptions,
+): Promise<FuseOverlay> {
   const launched = launch(
     [
       { op: 'parentDeathSignal', signal: SIGKILL },
-      ...before,
+      ...(maps.direct ? reachSteps(withOwnCode(reach)) : []),
       ...(userNamespace === undefined ? NEW_USER_NAMESPACE : [{ op: 'setns' as const, path: userNamespace, type: CLONE_NEWUSER }]),
       ...becomeRoot(),
       { op: 'unshare', flags: CLONE_NEWNS },

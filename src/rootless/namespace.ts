@@ -2,14 +2,13 @@
  * Runs a program as root of the user's mapped namespace: what unpacks layers, copies into volumes, and deletes trees that
  * belong to subordinate ids. It has the container's ids but none of its other walls: never run a container's own program here.
  */
-import { basename, dirname } from 'node:path';
 import { FIRST_INHERITED, launch, type Launched, type LaunchOptions } from '../container/executor.ts';
 import type { LaunchPlan, Step } from '../container/launch-plan.ts';
 import { MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
 import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
-import { INIT_PROGRAM, INTERNAL, SELF } from '../program.ts';
-import { reachSteps } from './reach.ts';
+import { INIT_PROGRAM, INTERNAL, OWN_CODE, SELF } from '../program.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
+import { reachSteps, type Reach } from './reach.ts';
 
 export interface NamespaceProgram {
   /** argv, or one of husk's internal programs (src/main.ts) */
@@ -20,8 +19,8 @@ export interface NamespaceProgram {
   stdout?: LaunchOptions['stdout'];
   /** @default this process's */
   stderr?: LaunchOptions['stderr'];
-  /** performed outside, as the caller */
-  before?: readonly Step[];
+  /** what it is to get at besides husk's own code: for husk run by root, whose data root is closed to everybody else */
+  reach?: Reach;
   /** steps into namespaces that are there already, instead of a new user namespace */
   join?: readonly Step[];
   /** a mount namespace of its own, with nothing propagating out of it */
@@ -46,8 +45,7 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
   const args = 'internal' in program ? [...SELF, INTERNAL, program.internal, ...(program.args ?? [])] : [...program];
   const env = options.env ? [...options.env] : Object.entries(process.env).map(([name, value]) => `${name}=${value}`);
   const plan: LaunchPlan = [
-    ...(maps.direct ? reachOwnParts('internal' in program) : []),
-    ...(options.before ?? []),
+    ...(maps.direct ? reachSteps(withOwnCode(options.reach)) : []),
     ...(options.join ?? enterUserNamespace()),
     ...(options.mounts ? privateMounts() : []),
     ...(options.steps ?? []),
@@ -96,14 +94,9 @@ function enterUserNamespace(): Step[] {
   ];
 }
 
-/** As root: husk may be installed where only root can go. */
-function reachOwnParts(internal: boolean): Step[] {
-  if (!internal) return [];
-  const [node, , entry] = SELF as [string, string, string];
-  const folder = dirname(entry);
-  // the sources and dist/ lie in the project with its node_modules; an installed husk is one folder
-  const steps = reachSteps([basename(folder) === 'husk' ? folder : dirname(folder), dirname(node)]);
-  return steps.length === 0 ? [] : [...privateMounts(), ...steps];
+/** husk may lie where only root can go: what an internal program is made of. */
+export function withOwnCode(reach: Reach = { kept: [] }): Reach {
+  return { ...reach, kept: [...reach.kept, ...OWN_CODE, SELF[0]] };
 }
 
 function privateMounts(): Step[] {

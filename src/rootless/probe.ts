@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { overlayOptions } from '../container/rootfs.ts';
 import { findMapper, idMaps, isSetuidRoot, type IdKind, type IdMaps } from './idmap.ts';
 import { namespaceFix } from '../container/launch-failure.ts';
-import { runInUserNamespace } from './namespace.ts';
+import { runInUserNamespace, type NamespaceProgram } from './namespace.ts';
 import { findProgram } from './programs.ts';
 import { removeTree } from './trees.ts';
 import { HuskError } from '../errors.ts';
@@ -95,7 +95,7 @@ export async function probeOverlay(folder: string): Promise<Probe> {
     const { data } = overlayOptions({ kind: 'overlay', lower: [lower], upper, work, merged }, { userXattr: true });
     // one lower folder: its name is relative to nothing else than itself
     const options = data.replace(/^lowerdir=[^,]*/, `lowerdir=${lower}`);
-    const code = await run(['sh', '-c', script, 'probe', lower, upper, work, merged, options], { mounts: true });
+    const code = await run(['sh', '-c', script, 'probe', lower, upper, work, merged, options], { mounts: true, reach: { kept: [place] } });
     if (code === 0) return { ok: true, value: 'mounted in a user namespace, written to' };
     return { ok: false, value: `cannot be mounted in a user namespace on ${folder}`, fix: 'needs Linux 5.11 and a data root on ext4, xfs, btrfs or tmpfs; else apt install fuse-overlayfs' };
   } catch (error) {
@@ -143,7 +143,7 @@ export function fileSystem(folder: string): { name: string; suitable: boolean; f
   }
 }
 
-async function run(program: string[], options: { mounts?: boolean } = {}): Promise<number> {
+async function run(program: string[], options: Pick<NamespaceProgram, 'mounts' | 'reach'> = {}): Promise<number> {
   const launched = runInUserNamespace({ program, stderr: 'null', ...options });
   await launched.started;
   return (await launched.exited).code;

@@ -1,55 +1,94 @@
 /**
- * For husk run by root: the namespace's root is another user, to whom /root is closed. Where husk itself or its data lie below such a
- * folder, that folder is covered by an empty one, in a mount namespace of the plan's own, with only what is needed bound in at its place:
- * every path stays as it is, and nothing else of the closed folder becomes reachable.
+ * For husk run by root: the root of its user namespace is another user, to whom /root, a 0700 home, a `mktemp -d` or the data root itself is
+ * closed. What a program or a container needs of such a folder is taken out first, each tree by a descriptor; then the folder is covered by an
+ * empty one, in a mount namespace of the plan's own, and the trees are put to their places in it. So every path stays as it is, nothing else of a
+ * closed folder can be reached, and nothing that is mounted on the way covers what is still to be taken.
  */
-import { statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Step } from '../container/launch-plan.ts';
-import { MNT_DETACH, MS_BIND, MS_NODEV, MS_NOSUID, MS_REC } from '../container/mount-options.ts';
+import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
+import { CLONE_NEWNS } from '../container/namespaces.ts';
+import { HuskError } from '../errors.ts';
 
-/** any folder that is always there: covered for a moment, while the folder wanted changes its place */
-const PASSAGE = '/tmp';
+/** What a plan needs of the host's files while it is not host root any more. */
+export interface Reach {
+  /** files and folders that stay at their paths; what is not there is passed over */
+  kept: readonly string[];
+  /** trees that are shown elsewhere: in an empty folder, which is covered by a tmpfs for them */
+  staged?: { readonly folder: string; readonly trees: readonly StagedTree[] };
+  /** of the mount namespace: MS_PRIVATE or MS_SLAVE; @default MS_PRIVATE */
+  propagation?: number;
+}
+
+export interface StagedTree {
+  source: string;
+  /** a path in the source, which no link in it leads out of */
+  beneath?: string;
+  /** in the staging folder */
+  target: string;
+  /** with what is mounted below it */
+  recursive: boolean;
+}
+
+/** Questions about the host's files; tests answer their own. */
+export interface HostFiles {
+  /** st_mode, links followed; undefined: not there */
+  mode(path: string): number | undefined;
+  real(path: string): string;
+}
+
+const HOST: HostFiles = { mode: (path) => statSync(path, { throwIfNoEntry: false })?.mode, real: (path) => realpathSync(path) };
+
 /** S_IXOTH of inode(7) */
 const OTHERS_MAY_PASS = 0o001;
+/** passed through and never listed: who needs something in it knows its name */
+const COVER = { fstype: 'tmpfs', flags: MS_NOSUID | MS_NODEV | MS_NOEXEC, data: 'mode=711' } as const;
 
-/** The topmost folder above `path` that others may not pass through. */
-export function closedAbove(path: string, mode: (folder: string) => number = (folder) => statSync(folder).mode): string | undefined {
+/** The topmost folder above a path without links that others may not pass through. */
+export function closedAbove(path: string, mode: HostFiles['mode'] = HOST.mode): string | undefined {
   let closed: string | undefined;
   for (let folder = dirname(path); ; folder = dirname(folder)) {
-    if ((mode(folder) & OTHERS_MAY_PASS) === 0) closed = folder;
+    if (((mode(folder) ?? 0) & OTHERS_MAY_PASS) === 0) closed = folder;
     if (folder === dirname(folder)) return closed;
   }
 }
 
-/** Steps for host root in a private mount namespace; none when everything can be reached as it is. */
-export function reachSteps(folders: readonly string[], mode?: (folder: string) => number): Step[] {
-  const steps: Step[] = [];
-  const covered = new Set<string>();
-  const wanted = [...new Set(folders)].filter((folder, _, all) => !all.some((other) => folder.startsWith(`${other}/`)));
-  const places = wanted.flatMap((folder) => {
-    const closed = closedAbove(folder, mode);
-    return closed === undefined ? [] : [{ folder, closed }];
-  });
-  // the deepest come first out of what is covered for good afterwards: all of them are moved under one roof
-  places.forEach(({ folder }, index) => {
-    if (index === 0) steps.push({ op: 'mount', source: 'husk', target: PASSAGE, fstype: 'tmpfs', flags: MS_NOSUID | MS_NODEV, data: 'mode=711' });
-    const aside = `${PASSAGE}/${index}`;
-    steps.push({ op: 'mkdir', path: aside, mode: 0o711 }, { op: 'mount', source: folder, target: aside, fstype: '', flags: MS_BIND | MS_REC, data: '' });
-  });
-  places.forEach(({ folder, closed }, index) => {
-    if (!covered.has(closed)) steps.push({ op: 'mount', source: 'husk', target: closed, fstype: 'tmpfs', flags: MS_NOSUID | MS_NODEV, data: 'mode=711' });
-    covered.add(closed);
-    for (const parent of between(closed, folder)) steps.push({ op: 'mkdir', path: parent, mode: 0o711 });
-    steps.push({ op: 'mount', source: `${PASSAGE}/${index}`, target: folder, fstype: '', flags: MS_BIND | MS_REC, data: '' });
-  });
-  if (places.length > 0) steps.push({ op: 'umount', target: PASSAGE, flags: MNT_DETACH });
-  return steps;
+/**
+ * Steps for host root, before it enters a user namespace; none when everything can be reached as it is.
+ * @throws HuskError `unsupported` where the host's / is closed
+ */
+export function reachSteps({ kept, staged, propagation = MS_PRIVATE }: Reach, files: HostFiles = HOST): Step[] {
+  const hidden = hiddenOf(kept, files);
+  if (hidden.length === 0 && staged === undefined) return [];
+  const trees = staged?.trees ?? [];
+  const covered = [...new Set(hidden.map(({ closed }) => closed))];
+  return [
+    { op: 'unshare', flags: CLONE_NEWNS },
+    { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | propagation, data: '' },
+    ...hidden.map(({ path }, tree): Step => ({ op: 'holdTree', source: path, tree, recursive: true })),
+    ...trees.map(({ source, beneath, recursive }, index): Step => ({ op: 'holdTree', source, beneath, tree: hidden.length + index, recursive })),
+    ...covered.map((target): Step => ({ op: 'mount', source: 'husk', target, ...COVER })),
+    ...hidden.map(({ path }, tree): Step => ({ op: 'placeTree', target: path, tree })),
+    ...(staged ? [{ op: 'mount', source: 'husk', target: staged.folder, ...COVER } as const] : []),
+    ...trees.map(({ target }, index): Step => ({ op: 'placeTree', target, tree: hidden.length + index })),
+  ];
 }
 
-/** `/a` and `/a/b/c` → `/a/b`, `/a/b/c` */
-function between(top: string, path: string): string[] {
-  const parents: string[] = [];
-  for (let at = path; at !== top; at = dirname(at)) parents.unshift(at);
-  return parents;
+interface Hidden {
+  /** without links */
+  path: string;
+  closed: string;
+}
+
+/** What others cannot get at. A folder brings along what lies in it. */
+function hiddenOf(kept: readonly string[], files: HostFiles): Hidden[] {
+  const real = kept.filter((path) => files.mode(path) !== undefined).map((path) => files.real(path));
+  const outermost = [...new Set(real)].filter((path, _, all) => !all.some((other) => path.startsWith(`${other}/`)));
+  return outermost.flatMap((path) => {
+    const closed = closedAbove(path, files.mode);
+    if (closed === undefined) return [];
+    if (closed === '/') throw new HuskError(`cannot run containers as root: others may not pass through /, and a container's root is another user`, { kind: 'unsupported', fix: 'chmod o+x /' });
+    return [{ path, closed }];
+  });
 }

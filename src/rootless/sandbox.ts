@@ -21,6 +21,7 @@ import { answerFiles } from './files.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
 import { keptMaps } from './keep-id.ts';
 import { joinFuseOverlay, mountFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
+import { reachSteps } from './reach.ts';
 import { isBind, stageBinds, type Staged } from './stage.ts';
 
 /** The container's way out, once its network namespace exists. */
@@ -92,7 +93,7 @@ export class UsernsSandbox extends LocalSandbox implements Sandbox {
 /** The bind mounts of a container that does not run, as a plan has them. */
 function stageFiles(spec: Spec, config: SandboxConfig, maps: IdMaps): Staged {
   const binds = { ...spec, mounts: spec.mounts.filter(isBind) };
-  return maps.direct ? stage(binds, config, dirname(dirname(config.directory))) : { spec: binds, steps: [] };
+  return maps.direct ? stage(binds, config) : { spec: binds };
 }
 
 interface Making {
@@ -106,20 +107,20 @@ interface Making {
 async function plan(spec: Spec, { config, maps, waitFor, onFuse }: Making): Promise<LaunchPlan> {
   const dataRoot = dirname(dirname(config.directory));
   const rootfs = makeRootfs(config, maps);
-  const staged = maps.direct ? stage(spec, config, dataRoot) : { spec, steps: [] };
+  const staged: Staged = maps.direct ? stage(spec, config) : { spec };
   const lateRoot = !maps.direct && maps.uid[0]!.hostID !== process.getuid!();
   const context = { rootless: true, lateRoot, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, filterCache: join(dataRoot, 'cache/seccomp') };
-  if (overlayKind(dataRoot) === 'kernel') return [...staged.steps, ...planContainer(staged.spec, rootfs, context)];
-  const fuse = await mountFuseOverlay(rootfs, { maps, before: staged.steps, userNamespace: spec.linux.namespaces.find(({ type }) => type === 'user')?.path });
+  if (overlayKind(dataRoot) === 'kernel') return [...reachSteps(staged.reach ?? { kept: [] }), ...planContainer(staged.spec, rootfs, context)];
+  const fuse = await mountFuseOverlay(rootfs, { maps, reach: staged.reach, userNamespace: spec.linux.namespaces.find(({ type }) => type === 'user')?.path });
   onFuse(fuse);
   const joined = joinFuseOverlay(fuse, staged.spec, { lateRoot });
   return [...joined.steps, ...planContainer(joined.spec, { kind: 'directory', path: rootfs.merged }, context)];
 }
 
-function stage(spec: Spec, config: SandboxConfig, dataRoot: string): Staged {
-  const folder = join(config.directory, 'binds');
+function stage(spec: Spec, { rootfs, directory }: SandboxConfig): Staged {
+  const folder = join(directory, 'binds');
   makeFolder(folder, 0o711);
-  return stageBinds(spec, { folder, dataRoot });
+  return stageBinds(spec, { folder, directory, lower: rootfs.kind === 'overlay' ? rootfs.lower : [] });
 }
 
 /** The container's folders; as root they are given to the container's root, who is somebody else. */

@@ -12,6 +12,7 @@ import { makeFolder } from '../host/make-folder.ts';
 import { idMaps, type IdMaps } from '../rootless/idmap.ts';
 import { keepIdMaps, type KeptIds } from '../rootless/keep-id.ts';
 import { namespaceProgramOutput } from '../rootless/namespace.ts';
+import { layerFolders } from '../rootless/stage.ts';
 import { removeTree } from '../rootless/trees.ts';
 import { identifySelf } from '../state/process-identity.ts';
 import type { ResolvedMount } from './contract.ts';
@@ -43,13 +44,16 @@ async function copyUp(mounts: readonly ResolvedMount[], given: readonly Resolved
   const maps = options.kept && keepIdMaps(idMaps(), options.kept);
   const copies = mounts.map((mount, index) => ({ destination: mount.destination, ...folderOf(mount), stage: join(view, `stage${index}`) }));
   const stages = copies.map(({ stage }): Step => ({ op: 'mkdir', path: stage, mode: 0o700 }));
+  const seen = [view, ...layerFolders(options.lower)];
   try {
-    if (copies.length > 0) await inNamespace({ root, copies }, { steps: [...steps, ...stages], maps }, (why) => `cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${why}`);
+    const copied: Inside = { steps: [...steps, ...stages], maps, kept: [...seen, ...copies.map(({ folder }) => folder)] };
+    if (copies.length > 0) await inNamespace({ root, copies }, copied, (why) => `cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${why}`);
     if (given.length === 0) return;
     // afterwards: what has just been copied is to be the user's too
     const owner = { user: options.user ?? '', folders: given.map(folderOf) };
     const what = `cannot give ${given.map(({ source }) => source).join(', ')} to ${options.user || 'root'}`;
-    await inNamespace({ root, copies: [], owner }, { steps, maps }, (why) => `${what}: ${why}`, 'leave the option U away, or own the folder');
+    const inside: Inside = { steps, maps, kept: [...seen, ...given.map(({ source }) => source)] };
+    await inNamespace({ root, copies: [], owner }, inside, (why) => `${what}: ${why}`, 'leave the option U away, or own the folder');
   } finally {
     await removeTree(view);
   }
@@ -59,9 +63,16 @@ function folderOf({ source, options }: ResolvedMount): VolumeFolder {
   return { folder: source, subpath: subpathOf(options) };
 }
 
+/** What a program in the user namespace has around it; `kept`: the folders it must reach, whoever may pass above them. */
+interface Inside {
+  steps: Step[];
+  maps: IdMaps | undefined;
+  kept: string[];
+}
+
 /** @throws HuskError with `text` of its first complaint */
-async function inNamespace(job: CopyUpJob, { steps, maps }: { steps: Step[]; maps: IdMaps | undefined }, text: (why: string) => string, fix?: string): Promise<void> {
-  const { code, stderr } = await namespaceProgramOutput({ program: { internal: 'volume-copy-up', args: [JSON.stringify(job)] }, mounts: true, steps, maps });
+async function inNamespace(job: CopyUpJob, { steps, maps, kept }: Inside, text: (why: string) => string, fix?: string): Promise<void> {
+  const { code, stderr } = await namespaceProgramOutput({ program: { internal: 'volume-copy-up', args: [JSON.stringify(job)] }, reach: { kept }, mounts: true, steps, maps });
   if (code !== 0) throw new HuskError(text(stderr.trim() || `exit status ${code}`), { kind: fix === undefined ? 'internal' : 'unsupported', fix });
 }
 

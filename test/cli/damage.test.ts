@@ -10,7 +10,7 @@ import test from 'ava';
 import { rootDisk } from '../../src/images/erofs/root-disk.ts';
 import { paths } from '../../src/paths.ts';
 import { busyboxTar, missingImageTools } from '../fixtures/images.ts';
-import { HUSK, ordinaryUser, ROOT, type Result } from '../fixtures/user.ts';
+import { HUSK, ordinaryUser, ROOT, TIMEOUT, type Result } from '../fixtures/user.ts';
 
 const reason = existsSync(`${ROOT}/dist/husk-main.cjs`) ? missingImageTools() : 'husk is not built: run make';
 
@@ -150,7 +150,7 @@ else {
 
   for (const group of GROUPS) {
     test.serial(group.map(({ name }) => name).join('; '), async (t) => {
-      t.timeout(240_000);
+      t.timeout(TIMEOUT);
       for (const { damage, meets } of group) {
         await damage();
         if (!meets) continue;

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { busyboxTar, missingImageTools } from '../fixtures/images.ts';
-import { HUSK, ordinaryUser, ROOT } from '../fixtures/user.ts';
+import { HUSK, ordinaryUser, ROOT, TIMEOUT } from '../fixtures/user.ts';
 
 const reason = process.getuid!() !== 0 ? 'mounting needs root: run the tests as root' : existsSync(`${ROOT}/dist/husk-main.cjs`) ? missingImageTools() : 'husk is not built: run make';
 const run = reason === undefined ? test : test.skip;
@@ -49,7 +49,7 @@ const CASES: [name: string, fault: string, cure: string, said: RegExp][] = [
 
 for (const [name, fault, cure, said] of CASES) {
   run(title(name), (t) => {
-    t.timeout(240_000);
+    t.timeout(TIMEOUT);
     const { answers, after, code } = under(fault, cure);
     for (const { command, code: status, stderr } of answers) {
       t.regex(stderr, said, command);
@@ -61,7 +61,7 @@ for (const [name, fault, cure, said] of CASES) {
 }
 
 run(title('a full disk: looking and cleaning up work'), (t) => {
-  t.timeout(240_000);
+  t.timeout(TIMEOUT);
   const looking = ['ps -a', 'images', 'inspect one', 'logs two', 'system df', 'volume ls', 'events --since 1h --until 0s', 'system check'];
   const cleaning = ['rm two', 'volume rm other', 'container prune -f', 'image prune -af', 'system prune -f', 'ps -a'];
   const { answers, after, code } = under(FILL, 'rm $data/fill', [...looking, ...cleaning]);

@@ -61,6 +61,22 @@ const CASES: Record<string, Case> = {
     stdout: /Read-only/,
     code: 1,
   },
+  'holdTree and placeTree: what is covered meanwhile': {
+    entries: { 'held/f': 'kept', 'held/other': 'x' },
+    before: [
+      { op: 'holdTree', source: 'ROOT/held', beneath: 'f', tree: 1, recursive: false },
+      { op: 'holdTree', source: 'ROOT/held', tree: 0, recursive: true },
+      mount('tmpfs', '/held', 'tmpfs', 0),
+      { op: 'mkdir', path: '/held/whole', mode: 0o755, inRoot: true },
+      { op: 'writeFile', path: '/held/file', content: '', create: true, inRoot: true },
+      { op: 'placeTree', tree: 0, target: '/held/whole', inRoot: true },
+      { op: 'placeTree', tree: 1, target: '/held/file', inRoot: true },
+      // its number is free again
+      { op: 'holdTree', source: 'ROOT/bin', tree: 0, recursive: false },
+    ],
+    script: 'cat /held/file; ls /held /held/whole',
+    stdout: 'kept/held:\nfile\nwhole\n\n/held/whole:\nf\nother\n',
+  },
   umount: { before: [mount('tmpfs', '/x', 'tmpfs', 0)], after: [{ op: 'umount', target: '/x', flags: 0 }], script: 'grep -c " /x " /proc/mounts', stdout: '0\n', code: 1 },
   'umount in root': { before: [mount('tmpfs', '/x', 'tmpfs', 0), { op: 'umount', target: '/x', flags: 0, inRoot: true }], script: 'grep -c " /x " /proc/mounts', stdout: '0\n', code: 1 },
   'mkdir, chmod, symlink': {
@@ -122,7 +138,7 @@ const relocate = (steps: Step[], root: string): Step[] => steps.map((step) => Ob
 
 for (const as of RUNNERS) {
   for (const [name, { before = [], after = [], entries, script, stdout, code = 0 }] of Object.entries(CASES)) {
-    test(`${as}: ${name}`, async (t) => {
+    test.serial(`${as}: ${name}`, async (t) => {
       using root = tree(as, entries);
       const outcome = await run(as, inContainer(root, [PROC, ...relocate(before, root.path)], [...after, ...sh(script)]));
       t.is(outcome.error?.message, undefined);
@@ -158,7 +174,7 @@ const USERS: [string, string[], string][] = [
   ['app:99999999999', [], 'uids and gids must be in range 0-2147483647: 99999999999'],
 ];
 for (const [user, additionalGroups, expected] of USERS) {
-  test(`setuser ${JSON.stringify(user)} ${additionalGroups}`, async (t) => {
+  test.serial(`setuser ${JSON.stringify(user)} ${additionalGroups}`, async (t) => {
     using root = tree(RUNNERS[0]!, { 'etc/passwd': PASSWD, 'etc/group': GROUP });
     const script = 'echo $(id -u) $(id -g) $(grep ^Groups /proc/self/status) $HOME';
     const outcome = await runHere(inContainer(root, [PROC], [{ op: 'environment', env: ['PATH=/bin'] }, { op: 'setuser', user, additionalGroups }, { op: 'exec', args: ['sh', '-c', script] }]));
@@ -176,6 +192,10 @@ const HOSTILE: Record<string, { entries: Entries; before?: Step[]; after?: Step[
   '/dev/pts is a link out': { entries: { 'dev/pts': { link: '/../../../../../../etc' } }, before: [mount('tmpfs', '/dev/pts', 'tmpfs', 0)], script: 'grep -c "^tmpfs /etc " /proc/mounts || cat /proc/mounts', stdout: '1\n' },
   'a folder is to be made under a link to /': { entries: { up: { link: '/' } }, before: [{ op: 'mkdir', path: '/up/../../made/here', mode: 0o755, inRoot: true }], script: 'ls -d /made/here', stdout: '/made/here\n' },
   'a folder is to be made under a dangling link out': { entries: { up: { link: '../../../../tmp/husk-escape/x' } }, before: [mount('tmpfs', '/up/y', 'tmpfs', 0)], script: 'grep -c " /tmp/husk-escape/x/y " /proc/mounts', stdout: '1\n' },
+  'a tree is placed on a link out': { entries: { up: { link: '/../../../../bin' } }, before: [{ op: 'holdTree', source: 'ROOT/etc', tree: 0, recursive: false }, { op: 'placeTree', tree: 0, target: '/up', inRoot: true }], script: '', error: /executable file not found/ },
+  'a tree from behind a link out': { entries: { 'v/up': { link: '../etc' } }, before: [{ op: 'holdTree', source: 'ROOT/v', beneath: 'up/passwd', tree: 0, recursive: false }], error: /cannot mount subpath up\/passwd of .*\/v: it leads out of the volume/ },
+  'a tree that was never held': { entries: {}, before: [{ op: 'placeTree', tree: 7, target: '/tmp', inRoot: true }], error: /the launch plan is refused at step \d+ \(placeTree\): no tree is held there/ },
+  'a tree held twice': { entries: {}, before: [1, 2].map(() => ({ op: 'holdTree', source: 'ROOT/etc', tree: 0, recursive: false })), error: /a tree is held there already/ },
   'links that turn in a circle': { entries: { a: { link: 'b' }, b: { link: 'a' } }, before: [mount('tmpfs', '/a/x', 'tmpfs', 0)], error: /cannot mount \/a\/x: openat2: too many levels of symbolic links/ },
   'a link grows at each turn': { entries: { a: { link: 'a/a/a/a/a/a/a/a/a' } }, before: [mount('tmpfs', '/a/x', 'tmpfs', 0)], error: /openat2: (too many levels of symbolic links|file name too long)/ },
   'a file where a folder must be': { entries: { x: 'file' }, before: [mount('tmpfs', '/x/y', 'tmpfs', 0)], error: /cannot mount \/x\/y: openat2: not a directory/ },
@@ -196,7 +216,7 @@ const HOSTILE: Record<string, { entries: Entries; before?: Step[]; after?: Step[
   'the working folder is a file': { entries: { w: 'x' }, after: [{ op: 'chdir', path: '/w', create: true }], error: /chdir to cwd \("\/w"\) set in config.json failed: not a directory/ },
 };
 for (const [name, { entries, before = [], after = [], error, script = '', stdout }] of Object.entries(HOSTILE)) {
-  test(`hostile root: ${name}`, async (t) => {
+  test.serial(`hostile root: ${name}`, async (t) => {
     using root = tree(RUNNERS[0]!, entries);
     const withProc = script.includes('/proc') ? [PROC] : [];
     const outcome = await runHere(inContainer(root, [...withProc, ...relocate(before, root.path)], [...after, ...sh(script)]));
@@ -222,7 +242,7 @@ const EXEC: [string[], string, number, RegExp][] = [
   [['script'], '/etc:/bin', 127, /its interpreter is not/],
 ];
 for (const [args, path, exitCode, message] of EXEC) {
-  test(`exec error: ${JSON.stringify(args[0])} in ${path}`, async (t) => {
+  test.serial(`exec error: ${JSON.stringify(args[0])} in ${path}`, async (t) => {
     using root = tree(RUNNERS[0]!, { 'bin/text': 'no program\n', 'bin/script': '#!/no/interpreter\n' });
     const { error, code } = await runHere(inContainer(root, [], [{ op: 'environment', env: [`PATH=${path}`] }, { op: 'exec', args }]));
     t.regex(error?.message ?? 'started', message);
@@ -241,7 +261,7 @@ const FOUND: [string[], string | undefined, string][] = [
   [['echo', 'x'], ':/nosuch', 'x\n'],
 ];
 for (const [args, path, stdout] of FOUND) {
-  test(`exec: ${args[0]} in ${path}`, async (t) => {
+  test.serial(`exec: ${args[0]} in ${path}`, async (t) => {
     using root = tree(RUNNERS[0]!);
     const chdir: Step = { op: 'chdir', path: path?.startsWith(':') ? '/bin' : '/' };
     const outcome = await runHere(inContainer(root, [], [chdir, { op: 'environment', env: path === undefined ? [] : [`PATH=${path}`] }, { op: 'exec', args }]));
@@ -249,13 +269,13 @@ for (const [args, path, stdout] of FOUND) {
   });
 }
 
-test('an error names the step, the call and the path', async (t) => {
+test.serial('an error names the step, the call and the path', async (t) => {
   using root = tree(RUNNERS[0]!);
   const { error } = await runHere([...entering(root.path), { op: 'mount', source: '/nosuch', target: '/x', fstype: '', flags: MS_BIND | MS_REC, data: '', inRoot: true }, ...sh('')]);
   t.like(error, { op: 'mount', step: 10, path: '/nosuch', errno: 2, exitCode: 125, message: 'invalid mount config for type "bind": bind source path does not exist: /nosuch' });
 });
 
-test('the plan is refused as a whole before its first step', async (t) => {
+test.serial('the plan is refused as a whole before its first step', async (t) => {
   const folder = mkdtempSync('/tmp/husk-plan-');
   t.teardown(() => rmSync(folder, { recursive: true }));
   const { error } = await runHere([{ op: 'mkdir', path: join(folder, 'made'), mode: 0o755 }, { op: 'closeFrom', fd: 1 }, { op: 'exec', args: ['true'] }]);
@@ -263,13 +283,13 @@ test('the plan is refused as a whole before its first step', async (t) => {
   t.throws(() => chmodSync(join(folder, 'made'), 0o755), { code: 'ENOENT' });
 });
 
-test('a descriptor that is to be inherited is the first after ours, and the only one', async (t) => {
+test.serial('a descriptor that is to be inherited is the first after ours, and the only one', async (t) => {
   using file = memfd('passed', Buffer.from('what was passed'));
   const passed = await runHere([{ op: 'closeFrom', fd: FIRST_INHERITED + 1 }, ...sh(`ls /proc/self/fd; cat /proc/self/fd/${FIRST_INHERITED}`)], { inherit: [file.number] });
   t.is(passed.stdout, `0\n1\n2\n3\n${FIRST_INHERITED}\nwhat was passed`);
 });
 
-test('what the starter left open above a gap is closed before the command is looked up', async (t) => {
+test.serial('what the starter left open above a gap is closed before the command is looked up', async (t) => {
   using root = tree(RUNNERS[0]!);
   const folder = mkdtempSync('/var/tmp/husk-left-open-');
   t.teardown(() => rmSync(folder, { recursive: true }));
@@ -283,13 +303,13 @@ test('what the starter left open above a gap is closed before the command is loo
   t.regex(outcome.error?.message ?? 'it ran', /no such file or directory/);
 });
 
-test('a missing husk-init is said', async (t) => {
+test.serial('a missing husk-init is said', async (t) => {
   const { error, code } = await runHere([{ op: 'exec', args: ['true'] }], { init: '/nosuch/husk-init', stdout: 'pipe', stderr: 'pipe' });
   t.regex(error!.message, /cannot start \/nosuch\/husk-init/);
   t.is(code, 125);
 });
 
-test('a rejected await ends the process', async (t) => {
+test.serial('a rejected await ends the process', async (t) => {
   const outcome = await runHere([{ op: 'await', tag: 'network' }, ...sh('echo ran')], {
     onAwait() {
       throw new Error('no network for you');

@@ -79,7 +79,7 @@ test('pid is the container process as seen from outside; started comes with exec
   let awaited = 0;
   const launched = start(container(root, 'echo up; sleep 60; true', [{ op: 'await', tag: 'exec' }]), {
     async onAwait(tag, pid) {
-      if (tag === 'idmap') mapIds(pid);
+      if (tag === 'idmap') return mapIds(pid);
       if (tag !== 'exec') return;
       awaited = pid;
       t.is(readFileSync(`/proc/${pid}/comm`, 'utf8'), 'husk-init\n');
@@ -231,7 +231,7 @@ test('a process killed before exec is said', async (t) => {
   using root = tree(RUNNERS[0]!);
   const launched = start(container(root, 'true', [{ op: 'await', tag: 'exec' }]), {
     onAwait(tag, pid) {
-      if (tag === 'idmap') mapIds(pid);
+      if (tag === 'idmap') return mapIds(pid);
       else process.kill(pid, 'SIGKILL');
     },
   });

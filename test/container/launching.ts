@@ -3,12 +3,13 @@
  * ordinary user through launch-driver.ts.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { deserialize, serialize } from 'node:v8';
 import { launch, type LaunchOptions } from '../../src/container/executor.ts';
 import type { LaunchPlan, Step } from '../../src/container/launch-plan.ts';
+import { idMaps, writeIdMaps } from '../../src/rootless/idmap.ts';
 import { ordinaryUser, ROOT } from '../fixtures/user.ts';
 
 execFileSync('make', ['-s', '-C', join(ROOT, 'guest/init')]);
@@ -36,23 +37,11 @@ export const MS_SHARED = 1 << 20;
 const AS_ROOT = process.getuid!() === 0;
 export const BUSYBOX = '/bin/busybox';
 
-/** uid 0 of the container on the host: the subordinate range as root, the user itself otherwise */
-const subordinate = () => Number(readFileSync('/etc/subuid', 'utf8').match(/^[^:]+:(\d+):/m)?.[1] ?? 100_000);
-
 export type As = 'root' | 'user';
 export const RUNNERS: readonly As[] = AS_ROOT ? ['root', 'user'] : ['user'];
 
-/** Writes the maps of a new user namespace, as src/rootless does it. */
-export function mapIds(pid: number): void {
-  if (process.getuid!() === 0) {
-    writeFileSync(`/proc/${pid}/uid_map`, `0 ${subordinate()} 65536\n`);
-    writeFileSync(`/proc/${pid}/gid_map`, `0 ${subordinate()} 65536\n`);
-    return;
-  }
-  const [uid, gid] = [process.getuid!(), process.getgid!()];
-  execFileSync('newuidmap', [String(pid), '0', String(uid), '1', '1', String(subordinate()), '65535']);
-  execFileSync('newgidmap', [String(pid), '0', String(gid), '1', '1', String(subordinate()), '65535']);
-}
+/** Writes the maps of a new user namespace. */
+export const mapIds = (pid: number): Promise<void> => writeIdMaps(pid, idMaps());
 
 /** A name's content: a file, a folder (null) or a symbolic link ({ link }). */
 export type Entries = Record<string, string | null | { link: string }>;
@@ -68,7 +57,7 @@ const APPLETS = ['sh', 'cat', 'echo', 'id', 'ls', 'stat', 'readlink', 'hostname'
 /** A root with busybox and mount points, owned by the container's uid 0, with the case's entries (made last, and may replace). */
 export function tree(as: As, entries: Entries = {}): Tree {
   const user = ordinaryUser();
-  const owner = as === 'root' ? subordinate() : user.uid;
+  const owner = as === 'root' ? idMaps().uid[0]!.hostID : user.uid;
   const path = mkdtempSync('/var/tmp/husk-root-');
   chmodSync(path, 0o755);
   const base: Entries = { 'bin/': null, 'proc/': null, 'dev/': null, 'tmp/': null, 'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\n', 'etc/group': 'root:x:0:\n' };

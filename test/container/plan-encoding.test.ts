@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { LaunchPlan, Step } from '../../src/container/launch-plan.ts';
 import { encodePlan, MAX_PLAN_BYTES, opName } from '../../src/container/plan-encoding.ts';
-import { ROOT } from '../fixtures/user.ts';
+import { ROOT, TIMEOUT } from '../fixtures/user.ts';
 import { INIT } from './launching.ts';
 
 /** every step once, with every field and flag */
@@ -24,6 +24,8 @@ const EVERYTHING: Step[] = [
   { op: 'mount', source: 'a', target: '/b', fstype: 'c', flags: 0xffffffff, data: 'd', inRoot: true, create: 'file', noSymlinks: true, modeFromTarget: true },
   { op: 'mount', source: 'a', target: '/b', fstype: '', flags: 0x1000, data: '', attributes: { set: 1, clear: 2 }, recursive: { set: 4, clear: 0x200000 }, propagation: [1 << 18, (1 << 19) | 0x4000], create: 'like-source' },
   { op: 'mountAttributes', target: '/', set: 1, clear: 2, recursive: true, propagation: 1 << 18, inRoot: true },
+  { op: 'holdTree', source: '/x', beneath: 'y', tree: 2047, recursive: true },
+  { op: 'placeTree', target: '/x', tree: 2047, inRoot: true },
   { op: 'umount', target: '/x', flags: 2, inRoot: true },
   { op: 'mkdir', path: '/x', mode: 0o755, inRoot: true },
   { op: 'symlink', target: 'x', path: '/y', inRoot: true },
@@ -124,6 +126,7 @@ const REFUSED: [string, Uint8Array, RegExp][] = [
   ['more strings than execve(2) takes', encodePlan([{ op: 'setuser', user: 'x', additionalGroups: Array.from({ length: (1 << 20) + 1 }, () => '') }, EXEC]), /malformed payload/],
   ['more groups than a process has', encodePlan([{ op: 'setgroups', gids: Array.from({ length: 65_537 }, () => 1) }, EXEC]), /malformed payload/],
   ['a string over 128 KiB', encodePlan([{ op: 'setuser', user: 'x', additionalGroups: ['x'.repeat(1 << 17)] }, EXEC]), /malformed payload/],
+  ['a tree of too high a number', encodePlan([{ op: 'holdTree', source: '/', tree: 2048, recursive: false }, EXEC]), /too many trees held/],
   ['a file over 1 MiB', encodePlan([{ op: 'writeFile', path: '/x', content: new Uint8Array((1 << 20) + 1) }, EXEC]), /malformed payload/],
   ['over 16 MiB', Buffer.alloc(MAX_PLAN_BYTES + 1), /plan longer than 16 MiB/],
 ];
@@ -182,7 +185,7 @@ function mutated(seedPlan: Uint8Array, random: (below: number) => number): Buffe
 
 /** `husk-init check-many`: records of u32 length and a plan; the sanitizer ends the process at the first bad access */
 test('random changes never make the reader leave its bytes', (t) => {
-  t.timeout(120_000);
+  t.timeout(TIMEOUT);
   execFileSync('make', ['-s', '-C', join(ROOT, 'guest/init'), 'sanitized']);
   const program = join(ROOT, 'build/husk-init-asan');
   t.true(existsSync(program));

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { DEFAULT_CAPABILITIES } from '../../src/container/capabilities.ts';
 import { defaultProfile } from '../../src/container/seccomp/default-profile.ts';
+import { asPeer, missingForPodman } from '../fixtures/podman.ts';
 import { ordinaryUser, ROOT, type Result, type TestUser } from '../fixtures/user.ts';
 import type { Request } from './run-container.ts';
 
@@ -19,12 +20,6 @@ function missing(): string | undefined {
   if (!existsSync('/bin/busybox')) return 'busybox-static is not installed';
   if (!existsSync(INIT)) return 'dist/husk-init is not built (make build)';
   return existsSync('/usr/bin/newuidmap') ? undefined : 'newuidmap is not installed (uidmap)';
-}
-
-const HYBRID = existsSync('/sys/fs/cgroup/unified') ? '/sys/fs/cgroup/unified' : undefined;
-
-function havePodman(): boolean {
-  return existsSync('/usr/bin/podman');
 }
 
 /** A user with a busybox tree in `tree`. */
@@ -48,22 +43,24 @@ function husk(user: TestUser & { tree: string }, request: Omit<Request, 'lower' 
   return user.run([process.execPath, '--disable-warning=ExperimentalWarning', join(ROOT, 'test/container/run-container.ts'), JSON.stringify(full)], { env: { HUSK_INIT_PROGRAM: INIT } });
 }
 
-/**
- * Podman 4.3's own defaults are eleven capabilities and another seccomp profile: here it gets Docker's. crun refuses a hybrid of cgroup v1 and v2, so there the v2 part is
- * hidden from it.
- */
+/** Podman 4.3's own defaults are eleven capabilities and another seccomp profile: here it gets Docker's. */
 function podman(user: TestUser & { tree: string }, flags: string[], command: string[]): Result {
   const profile = join(user.home, 'seccomp.json');
   writeFileSync(profile, JSON.stringify(defaultProfile()));
   const seccomp = flags.includes('--privileged') ? [] : ['--security-opt', `seccomp=${profile}`];
   const argv = ['podman', '--cgroup-manager=cgroupfs', 'run', '--rm', '--cgroups=disabled', '--network', 'none', '--cap-drop', 'all', ...DEFAULT_CAPABILITIES.map((name) => `--cap-add=${name}`), ...seccomp, ...flags, '--rootfs', user.tree, ...command];
-  if (!HYBRID || process.getuid!() !== 0) return user.run(argv);
-  const become = ['setpriv', '--reuid', String(user.uid), '--regid', String(user.gid), '--init-groups'];
-  return spawnSync('unshare', ['--mount', 'sh', '-c', `umount ${HYBRID}; exec "$@"`, 'sh', ...become, ...argv], { cwd: user.home, env: user.env, encoding: 'utf8' });
+  const peer = (command: string[]) => {
+    const [program, ...args] = asPeer(user, command);
+    return spawnSync(program!, args, { cwd: user.home, env: user.env, encoding: 'utf8' });
+  };
+  const result = peer(argv);
+  // the process that holds its user namespace open would stay for good
+  peer(['sh', '-c', 'kill $(cat "$XDG_RUNTIME_DIR/libpod/tmp/pause.pid")']);
+  return result;
 }
 
 const compare = test.macro<[flags: { husk: Request['options']; podman: string[] }, command: string[], normalise?: (text: string) => string]>((t, flags, command, normalise = (text) => text) => {
-  const why = missing() ?? (havePodman() ? undefined : 'podman is not installed');
+  const why = missing() ?? missingForPodman();
   if (why) return skip(t, why);
   using user = prepare();
   const ours = husk(user, { command, options: flags.husk });

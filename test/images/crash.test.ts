@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import test from 'ava';
+import { TIMEOUT } from '../fixtures/user.ts';
 import { gzipSync } from 'node:zlib';
 import { randomBytes } from 'node:crypto';
 import { digestOf, hostileRegistry, tarOf, testImage } from './hostile-registry.ts';
@@ -28,7 +29,7 @@ function killed(args: string[], life: number): Promise<number | null> {
 }
 
 test('a store survives kill -9 at any moment of pull and rmi', async (t) => {
-  t.timeout(120_000);
+  t.timeout(TIMEOUT);
   const tars = [1, 2, 3].map((n) => tarOf(`file-${n}`, randomBytes((2 << 20) + n)));
   const layers = tars.map((tar) => gzipSync(tar, { level: 1 }));
   const image = testImage({

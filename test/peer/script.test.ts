@@ -7,12 +7,9 @@ import { join } from 'node:path';
 import test from 'ava';
 import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/images.ts';
 import { podman } from '../fixtures/podman.ts';
-import { HUSK, ordinaryUser, ROOT, type Result } from '../fixtures/user.ts';
+import { HUSK, ordinaryUser, ROOT, TIMEOUT, type Result } from '../fixtures/user.ts';
 import { missingBuild } from './peers.ts';
 import { clean, readScript, shell, workplace, wrapper } from './script-lines.ts';
-
-/** ms a line has */
-const TIMEOUT = 60_000;
 
 interface Both {
   husk(line: string): Result;
@@ -50,7 +47,7 @@ function sameStatus(command: string, mine: number | null, theirs: number | null)
 for (const name of ['containers', 'storage']) {
   const lines = readScript(name);
   test(`${name}: ${lines.length} command lines`, async (t) => {
-    t.timeout(lines.length * 5_000);
+    t.timeout(Math.max(TIMEOUT, lines.length * 5_000));
     const both = await setUp(t);
     if (typeof both === 'string') {
       t.log(`skipped: ${both}`);

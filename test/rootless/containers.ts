@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { ordinaryUser, ROOT, type Result } from '../fixtures/user.ts';
+import { ordinaryUser, ROOT, TIMEOUT, type Result } from '../fixtures/user.ts';
 
 /** what the code given to `asUser` and `asRoot` finds in scope; runs in the user's home */
 export const PRELUDE = `
@@ -91,7 +91,7 @@ export function asRoot(code: string): Result {
   chownSync(home, 0, 0);
   try {
     const [program, ...args] = command(code);
-    const { status, signal, stdout, stderr } = spawnSync(program!, args, { cwd: home, env: { PATH: process.env['PATH'], HOME: home, HUSK_DATA_ROOT: join(home, 'data') }, encoding: 'utf8', timeout: 120_000 });
+    const { status, signal, stdout, stderr } = spawnSync(program!, args, { cwd: home, env: { PATH: process.env['PATH'], HOME: home, HUSK_DATA_ROOT: join(home, 'data') }, encoding: 'utf8', timeout: TIMEOUT });
     return { status, signal, stdout, stderr };
   } finally {
     rmSync(home, { recursive: true, force: true });
@@ -104,7 +104,7 @@ export function asUserWithDevices(code: string): Result {
   const script = `set -e; mount -t tmpfs none /mnt; mknod -m 666 /mnt/fuse c 10 229; mknod -m 666 /mnt/tun c 10 200
     mount --bind /mnt/fuse /dev/fuse; mount --bind /mnt/tun /dev/net/tun; umount -l /mnt
     cd "$HOME"; exec setpriv --reuid ${user.uid} --regid ${user.gid} --init-groups "$@"`;
-  const { status, signal, stdout, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script, 'sh', ...command(code)], { env: user.env, encoding: 'utf8', timeout: 120_000 });
+  const { status, signal, stdout, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script, 'sh', ...command(code)], { env: user.env, encoding: 'utf8', timeout: TIMEOUT });
   return { status, signal, stdout, stderr };
 }
 

@@ -49,7 +49,7 @@ function register(): void {
     writeFileSync(join(shared, 'from-host'), 'host\n');
     const started = run('-d', '--name', 'live', '-v', `${shared}:/mnt`, 'husk/base', 'sh', '-c', 'cat /mnt/from-host; echo guest >/mnt/from-guest; trap "echo bye; exit 5" TERM; while :; do sleep 0.2; done');
     t.is(started.status, 0, started.stderr);
-    const inside = husk('exec', '-e', 'A=b', 'live', 'sh', '-c', 'echo $A; cat /mnt/from-guest; exit 4');
+    const inside = husk('exec', '-e', 'A=b', 'live', 'sh', '-c', 'until grep -q guest /mnt/from-guest; do sleep 0.2; done 2>/dev/null; echo $A; cat /mnt/from-guest; exit 4');
     t.is(inside.status, 4, inside.stderr);
     t.is(inside.stdout, 'b\nguest\n');
     t.is(readFileSync(join(shared, 'from-guest'), 'utf8'), 'guest\n');

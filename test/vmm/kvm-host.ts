@@ -9,6 +9,7 @@ import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { hostFailed } from '../fixtures/host-trouble.ts';
+import { USER_NAME } from '../fixtures/user.ts';
 import { measureKvm } from '../../src/vmm/kvm/probe.ts';
 import { BASE, makeOnce, missingParts, notByItself, notWanted, root } from './parts.ts';
 
@@ -74,8 +75,7 @@ export async function onKvmHost(url: string, register: () => void, options: { cp
   test(`in the test host: ${file}`, async (t) => {
     const seconds = Math.max(TIME_LIMIT, options.seconds ?? 0);
     t.timeout(2 * (seconds + 60) * 1000);
-    const user = process.getuid!() === 0 ? ['-u', 'husk-test'] : [];
-    const once = () => run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(seconds), ...user, '--', 'env', `PATH=${process.env['PATH']}`, ...Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`), 'ava', '--serial', ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]), file]);
+    const once = () => run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(seconds), '-u', USER_NAME, '--', 'env', `PATH=${process.env['PATH']}`, ...Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`), 'ava', '--serial', ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]), file]);
     let ended = await once();
     if (hostFailed(ended)) {
       t.log('the test host itself failed; once more', ended.output);

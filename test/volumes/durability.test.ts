@@ -2,7 +2,7 @@
 import test from 'ava';
 import { HUSK, ordinaryUser } from '../fixtures/user.ts';
 import { missingWorkloadTools, PGBIN, PGDATA, workloadTar } from '../fixtures/workload-image.ts';
-import { killUnderLoad, POSTGRES, SQLITE } from './durability.ts';
+import { killUnderLoad, POSTGRES, SQLITE, START_PATIENCE } from './durability.ts';
 
 /** HUSK_DURABILITY_KILLS=10: the long run whose result is in docs/promises.md */
 const KILLS = Number(process.env['HUSK_DURABILITY_KILLS'] ?? 3);
@@ -10,7 +10,7 @@ const KILLS = Number(process.env['HUSK_DURABILITY_KILLS'] ?? 3);
 const missing = missingWorkloadTools();
 for (const [name, database] of [['SQLite', SQLITE], ['PostgreSQL', POSTGRES]] as const)
   (missing === undefined ? test.serial : test.serial.skip)(`${name} loses no acknowledged commit (userns)${missing === undefined ? '' : ` — ${missing}`}`, async (t) => {
-    t.timeout(60_000 * KILLS + 240_000);
+    t.timeout((KILLS + 1) * START_PATIENCE);
     using user = ordinaryUser();
     t.is(user.husk('import', workloadTar(), 'work').status, 0);
     if (database === POSTGRES) {

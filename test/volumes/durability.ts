@@ -40,7 +40,7 @@ const MOST = 60;
 /** ms for a round of commits; the test host is fifty times slower than its host */
 const PATIENCE = 120_000;
 /** ms for a database to answer: it recovers first */
-const START_PATIENCE = 600_000;
+export const START_PATIENCE = 600_000;
 
 /** WAL and rollback journals on a volume, WAL in the container's own layer. */
 export const SQLITE: Database = {

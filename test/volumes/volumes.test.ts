@@ -12,7 +12,8 @@ const PRELUDE = `
   const volumes = openVolumes({ database, paths, inUse: (name) => users.get(name) ?? [] });
   const refused = async (body) => { try { await body(); console.log('not refused'); } catch (error) { console.log(error.kind + ': ' + error.message.replace(resolve('.'), 'HOME')); } };
   const owned = (path) => { const { uid, gid, mode } = fs.lstatSync(path); return [uid, gid, (mode & 0o7777).toString(8)].join(' '); };
-  const id = (n) => process.getuid() === 0 ? 1000000000 + n : n === 0 ? process.getuid() : Number(/husk-test:(\\d+)/.exec(fs.readFileSync('/etc/subuid', 'utf8'))?.[1] ?? /:(\\d+)/.exec(fs.readFileSync('/etc/subuid', 'utf8'))[1]) - 1 + n;
+  const map = (await load('rootless/idmap.ts')).idMaps().uid;
+  const id = (n) => { const { containerID, hostID } = map.find(({ containerID, size }) => n >= containerID && n < containerID + size); return hostID + n - containerID; };
 `;
 
 function both(title: string, code: string, expected: string): void {

@@ -92,6 +92,7 @@ async function checkTrees(trees: { tars: string[]; folder: string }[], kept?: Ke
       internal: 'check-tree',
       args: trees.flatMap(({ tars, folder }) => [folder, String(tars.length), ...tars]),
     },
+    reach: { kept: trees.flatMap(({ tars, folder }) => [folder, ...tars]) },
     stdout: 'pipe',
     ...(kept && { maps: keepIdMaps(idMaps(), kept) }),
   });

@@ -199,7 +199,7 @@ async function unpackClaimed(layers: Layer[], paths: UnpackPaths, { kept, signal
       maker.letRead(layer.tar);
       args.push(layer.tar, partial);
     }
-    await runInternal('unpack', args, { maps: maker.maps, signal }, (partial) => {
+    await runInternal('unpack', args, { paths, maps: maker.maps, signal }, (partial) => {
       renameSync(partial, join(partial, '..', tree));
       made.splice(made.indexOf(partial), 1);
       onDone();
@@ -276,7 +276,7 @@ async function makeParents(
           await runInternal(
             'implied-parents',
             [partial, ...stack.map(({ tar }) => tar)],
-            { maps: maker.maps, signal },
+            { paths, maps: maker.maps, signal },
             () => renameSync(partial, target),
           );
         } catch (error) {
@@ -297,11 +297,11 @@ async function makeParents(
 async function runInternal(
   internal: 'unpack' | 'implied-parents',
   args: string[],
-  { maps, signal }: { maps: IdMaps; signal: AbortSignal | undefined },
+  { paths, maps, signal }: { paths: UnpackPaths; maps: IdMaps; signal: AbortSignal | undefined },
   onDone: (folder: string) => void,
 ): Promise<void> {
   const { runInUserNamespace } = await import('../../rootless/namespace.ts');
-  const launched = runInUserNamespace({ program: { internal, args }, stdout: 'pipe', maps });
+  const launched = runInUserNamespace({ program: { internal, args }, reach: { kept: [paths.layers] }, stdout: 'pipe', maps });
   const stop = () => launched.signal(9);
   signal?.addEventListener('abort', stop);
   let rest = '';

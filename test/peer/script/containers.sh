@@ -54,7 +54,7 @@ docker rm nosuch
 ? No such container: nosuch
 docker rm -f nosuch
 docker ps -aq
-# run, in front and behind
+# run in front
 docker run --rm box echo hello
 docker run --rm box sh -c 'exit 3'
 docker run --rm box sh -c 'kill -9 $$'
@@ -81,6 +81,7 @@ docker run --name kept box true; docker ps -a --format '{{.Names}}'; docker rm k
 docker run --cidfile cid.txt --rm box true; wc -c < cid.txt
 docker run --cidfile cid.txt --rm box true
 ? container ID file found
+# a container behind, its execs and its ends
 docker run -d --name bg box sh -c 'trap "exit 4" TERM; echo up; while :; do sleep 0.1; done' | wc -c
 docker ps --format '{{.Names}} {{.State}}'
 ~ placeholders of `--format`
@@ -119,6 +120,7 @@ docker kill bg
 docker wait bg
 docker ps -a --filter exited=137 --format '{{.Names}}'
 docker rm bg
+# several containers, and what they wrote
 docker run -d --name fast box true >/dev/null; docker wait fast; docker stop fast; docker rm fast
 docker run -d --name a1 box sleep 100 >/dev/null; docker run -d --name a2 box sleep 100 >/dev/null
 docker ps --format '{{.Names}}' | sort
