@@ -77,7 +77,7 @@ both("a new volume starts with the image's content", `
   await volumes.populate(mounts, { lower });
   const at = (name, file = '') => resolve('data/volumes/' + name + '/_data', file);
   console.log(owned(at('v1')) === id(33) + ' ' + id(44) + ' 1777', fs.readdirSync(at('v1')).sort().join(), fs.readFileSync(at('v2', 'gone'), 'utf8'));
-  const check = runInUserNamespace({ program: ['sh', '-c', 'cat f; stat -c "%u %g %a %Y %h" f sub; getfattr --only-values -n user.colour f'], stdout: 'pipe', steps: [{ op: 'chdir', path: at('v1') }] });
+  const check = runInUserNamespace({ program: ['sh', '-c', 'cat f; stat -c "%u %g %a %Y %h" f sub; getfattr --only-values -n user.colour f'], stdout: 'pipe', reach: { kept: [at('v1')] }, steps: [{ op: 'chdir', path: at('v1') }] });
   console.log(await text(check.stdout));
   console.log(fs.readdirSync(at('v3')).length, fs.existsSync(at('v4', 'passwd')), fs.readdirSync(at('v4')).includes('shadow'), fs.readdirSync(at('v5')).length);
   // a second container finds them as they are
