@@ -78,6 +78,7 @@ const NUMBERS = {
   setns: 308,
   renameat2: 316,
   seccomp: 317,
+  getrandom: 318,
   memfd_create: 319,
   bpf: 321,
   pwritev2: 328,

@@ -7,7 +7,7 @@ import { mkdirSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Readable } from 'node:stream';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import { randomHex } from '../host/random.ts';
+import { jailedRandomHex } from '../host/random.ts';
 import { startTimer } from '../long-timer.ts';
 import { openLog } from '../logs/open.ts';
 import type { LogSink } from '../logs/sink.ts';
@@ -30,6 +30,8 @@ import { mayRestart, type OpenSandbox } from './sandboxes.ts';
 /** After PID 1's exit its output is over when nothing came for so long: only a shared pid namespace leaves holders. */
 const QUIET_MS = 500;
 const SIGKILL = 9;
+/** 256 bits: nobody guesses what a client must say */
+const KEY_BYTES = 32;
 /** ms after a start, when most containers that end at once have ended; and ms after that, when V8 has collected what the start left, and touched pages of its own again */
 const SHRINK_AFTER_MS = [2000, 13_000];
 /** seconds; Docker's default grace of stop */
@@ -195,7 +197,7 @@ export class ContainerLife implements ContainerControl {
 
   async #listen(id: string): Promise<void> {
     const paths = this.#paths!;
-    const access = { socket: paths.socket(id), key: randomHex(32) };
+    const access = { socket: paths.socket(id), key: jailedRandomHex(KEY_BYTES) };
     writeAccess(paths, id, access);
     const stop = await this.#options.listen(access.socket, access.key);
     this.#stopListening = () => {
