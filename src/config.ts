@@ -66,7 +66,8 @@ export function parseConfig(text: string, file: string): Config {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new HuskError(`the config ${file} is not a JSON object`, { kind: 'invalid' });
   for (const [key, item] of Object.entries(value)) {
-    const shape = SHAPES[key as keyof Config];
+    // own keys only: `toString` is no key of husk's
+    const shape = Object.hasOwn(SHAPES, key) ? SHAPES[key as keyof Config] : undefined;
     if (shape === undefined) throw new HuskError(`the config ${file} has an unknown key "${key}"`, { kind: 'invalid', fix: `known keys: ${Object.keys(SHAPES).join(', ')}` });
     if (!fits(item, shape)) throw new HuskError(`the config ${file}: "${key}" must be ${describe(shape)}, not ${JSON.stringify(item)}`, { kind: 'invalid' });
   }

@@ -31,7 +31,7 @@ export async function pruneImages(engine: Engine, { filters, all, context }: Pru
   const { deleted, untagged, reclaimed } = engine.images.prune({
     all,
     inUse: (id) => engine.imageUsers(id).length > 0,
-    filters: imageFilter(filters, { now: context.now(), find: (reference) => engine.images.get(reference) }),
+    filters: imageFilter(filters, { now: context.now(), find: (reference) => engine.images.get(reference), pruning: true }),
   });
   tell('Images', [...untagged.map((name) => `untagged: ${name}`), ...deleted.map((id) => `deleted: ${id}`)], context);
   return reclaimed;

@@ -184,7 +184,7 @@ export function parseRestart(text: string): CreateOptions['restart'] {
   if (more.length > 0) throw invalid('invalid restart policy format: invalid restart policy format');
   if (name !== 'no' && name !== 'always' && name !== 'unless-stopped' && name !== 'on-failure')
     throw invalid(`invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`);
-  if (count !== undefined && !/^[+-]?\d+$/.test(count)) throw invalid('invalid restart policy format: maximum retry count must be an integer');
+  if (count !== undefined && !(/^[+-]?\d+$/.test(count) && Number.isSafeInteger(Number(count)))) throw invalid('invalid restart policy format: maximum retry count must be an integer');
   const maximumRetryCount = Number(count ?? 0);
   if (name !== 'on-failure' && maximumRetryCount !== 0) throw invalid(`invalid restart policy: maximum retry count cannot be used with restart policy '${name}'`);
   if (maximumRetryCount < 0) throw invalid('invalid restart policy: maximum retry count cannot be negative');
