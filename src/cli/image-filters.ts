@@ -4,7 +4,7 @@ import { goGlob } from '../go-pattern.ts';
 import type { Image } from '../images/contract.ts';
 import { hasLabel } from '../label-filter.ts';
 import { parseBool } from './grammar/scalars.ts';
-import { parseMoment } from './grammar/moment.ts';
+import { parseMomentMs } from './grammar/moment.ts';
 import { createdAt, splitTag } from './output/image-row.ts';
 
 /** moby daemon/images: acceptedImageFilterTags, imagesAcceptedFilters */
@@ -46,7 +46,7 @@ export function imageFilter(filters: Record<string, string[]>, options: { now: n
         return repoTags.length + repoDigests.length > 0;
       });
     } else {
-      const times = values.map((value) => (key === 'until' ? parseMoment(value, options.now) : createdAt(options.find(value))));
+      const times = values.map((value) => (key === 'until' ? parseMomentMs(value, options.now) : createdAt(options.find(value))));
       tests.push((image) => times.some((time) => (key === 'since' ? createdAt(image) > time : createdAt(image) < time)));
     }
   }

@@ -7,6 +7,8 @@ import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 import { proxyEnvironment } from '../proxy-environment.ts';
 import { createContainer } from '../create-container.ts';
+import { report } from '../report.ts';
+import { Silent } from '../silent.ts';
 
 export async function run({ flags, arguments: words, context }: Invocation): Promise<number> {
   const size = consoleSize(context);
@@ -23,7 +25,14 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
   };
   // what is attached is open: `-a stdin` means `-i` too
   if (!detach && attach.stdin) options.interactive = true;
-  if (!detach) checkTerminal(context, { stdin: attach.stdin, tty: options.tty });
+  if (!detach) {
+    try {
+      checkTerminal(context, { stdin: attach.stdin, tty: options.tty });
+    } catch (error) {
+      // 1, not the 125 of run's other failures: Docker's client asks before it speaks to its daemon
+      throw new Silent(report(error, context));
+    }
+  }
   const cidfile = flags.optional('cidfile');
 
   const engine = await context.engine();
