@@ -327,6 +327,8 @@ export interface Engine extends Disposable {
   /** an image of the container as it is; `warnings` for stderr */
   commit(container: string, options?: CommitOptions): Promise<{ id: string; warnings: string[] }>;
   prune(options?: { filters?: Filters }): Promise<{ deleted: string[]; reclaimed: number }>;
+  /** whether a person has not been told this since the host was started; from now on they have */
+  isNews(text: string): boolean;
   /** measures every container and volume: slow where there is much */
   diskUsage(): Promise<DiskUsage>;
   /** named and anonymous volumes */

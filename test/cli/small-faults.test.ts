@@ -25,6 +25,10 @@ const CASES: [line: string, status: number, stdout: string | RegExp, stderr?: st
   ["husk logs --since $(husk logs -t three | sed -n 2p | cut -d' ' -f1) three", 0, '2\n3\n'],
   // no terminal: the client's own complaint, before anything is made
   ['husk run -it --rm --network none box true </dev/null', 1, '', 'Error: the input device is not a TTY\nFix: leave out -t, or run it in a terminal\n'],
+  // where there is no way out (here: a /dev/net/tun that is root's) that is told once, not by every run
+  ['husk run --rm box true 2>/dev/null; husk run --rm box true', 0, ''],
+  ['export DOCKER_HOST=tcp://far:1; husk ps -q -f name=nosuch; husk ps -q -f name=nosuch', 0, '', 'husk: DOCKER_HOST=tcp://far:1 is not followed: husk has no daemon to connect to, it runs containers on this machine\n'],
+  ['mkdir -p d; echo {} >d/config.json; husk --config d ps -q -f name=nosuch && husk --config d/config.json ps -q -f name=nosuch', 0, ''],
 ];
 
 if (missing) test.skip(`needs ${missing}`, () => {});

@@ -1,6 +1,7 @@
 /** `husk run`: create, start, and stay with it unless detached. */
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
+import { detachKeys } from '../docker-client.ts';
 import type { Invocation } from '../command.ts';
 import { createOptions } from '../grammar/create-options.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
@@ -17,7 +18,8 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
   if (detach && streams.size > 0) throw new HuskError('conflicting options: cannot specify both --attach and --detach', { kind: 'invalid', exitCode: 125 });
   // asked for only where a relative path needs it: the working folder may be gone
   const options = createOptions(flags, words, { env: context.env, added: (asked) => proxyEnvironment(asked, context), get workdir() { return process.cwd(); }, consoleSize: size });
-  parseDetachKeys(flags.string('detach-keys'));
+  const keys = detachKeys(flags, context);
+  parseDetachKeys(keys);
   const attach = {
     stdin: streams.size > 0 ? streams.has('stdin') : options.interactive,
     stdout: streams.size === 0 || streams.has('stdout'),
@@ -45,7 +47,7 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
     }
     const attachment = (await engine.start(id, { attach, consoleSize: size }))!;
     if (!attach.stdout && !attach.stderr) context.stdout.write(`${id}\n`);
-    const code = await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: flags.string('detach-keys'), signals: flags.bool('sig-proxy') });
+    const code = await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: keys, signals: flags.bool('sig-proxy') });
     if (code === undefined) return 0;
     if (options.autoRemove) await engine.wait(id, { condition: 'removed' }).catch(() => {});
     return code;
