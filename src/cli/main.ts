@@ -4,7 +4,7 @@
  */
 import { writeSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { EXIT_HUSK_FAILED } from '../errors.ts';
+import { causeOf, EXIT_HUSK_FAILED } from '../errors.ts';
 import type { Engine } from '../engine/contract.ts';
 import { isClientConfig, otherEngine } from './docker-client.ts';
 import type { Command, Context } from './command.ts';
@@ -185,7 +185,7 @@ function quietBrokenPipes(): void {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(EXIT_BROKEN_PIPE);
       try {
-        writeSync(process.stderr.fd, `Error: write /dev/${name}: ${error.message.replace(/^[A-Z]+: |, \w+$/g, '')}\n`);
+        writeSync(process.stderr.fd, `Error: write /dev/${name}: ${causeOf(error)}\n`);
       } catch {
         // nobody can be told
       }

@@ -3,7 +3,7 @@
  * container. Never writes.
  */
 import { spawn } from 'node:child_process';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import { nanoseconds, parseRfc3339, rfc3339 } from '../state/time.ts';
 import { timeWindow, type ReadOptions } from './read.ts';
 import type { LogEntry } from './sink.ts';
@@ -36,7 +36,7 @@ interface Asked extends Omit<ReadOptions, 'format'> {
 /** @param place is moved on behind each entry */
 async function* ask(id: string, options: Asked, place: { cursor?: string }): AsyncGenerator<LogEntry[]> {
   const child = spawn('journalctl', journalArguments(id, options), { stdio: ['ignore', 'pipe', 'pipe'] });
-  const failed = new Promise<never>((_, reject) => child.once('error', (error) => reject(new HuskError(`cannot read the journal: ${error.message}`, { kind: 'unsupported', fix: 'install systemd (journalctl)', cause: error }))));
+  const failed = new Promise<never>((_, reject) => child.once('error', (error) => reject(new HuskError(`cannot read the journal: ${causeOf(error)}`, { kind: 'unsupported', fix: 'install systemd (journalctl)', cause: error }))));
   failed.catch(() => {});
   const within = timeWindow(options);
   let complaint = '';

@@ -6,7 +6,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync } 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import { goPattern } from '../go-pattern.ts';
 import { hasLabel } from '../label-filter.ts';
 import type { Paths } from '../paths.ts';
@@ -223,7 +223,7 @@ function parseRecord({ name, record }: Row): VolumeRecord {
   try {
     return JSON.parse(record) as VolumeRecord;
   } catch (error) {
-    throw new HuskError(`the record of volume ${name} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
+    throw new HuskError(`the record of volume ${name} is damaged: ${causeOf(error)}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
   }
 }
 

@@ -29,6 +29,21 @@ const CASES: [line: string, status: number, stdout: string | RegExp, stderr?: st
   ['husk run --rm box true 2>/dev/null; husk run --rm box true', 0, ''],
   ['export DOCKER_HOST=tcp://far:1; husk ps -q -f name=nosuch; husk ps -q -f name=nosuch', 0, '', 'husk: DOCKER_HOST=tcp://far:1 is not followed: husk has no daemon to connect to, it runs containers on this machine\n'],
   ['mkdir -p d; echo {} >d/config.json; husk --config d ps -q -f name=nosuch && husk --config d/config.json ps -q -f name=nosuch', 0, ''],
+  // what the kernel said, never Node's text for it
+  ['mkdir gone; cd gone; rmdir ../gone; husk run --rm --network none -v ./x:/x box', 125, '', /^(sh: 0: getcwd.*\n)?Error: cannot find the working folder: it has been removed\nFix: cd to a folder that is there\n/],
+  ['mkdir gone; cd gone; rmdir ../gone; husk ps -q -f name=nosuch 2>&1 | grep -v getcwd', 1, ''],
+  ['echo x >closed; chmod 000 closed; husk load -i closed', 1, '', 'Error: open closed: permission denied\n'],
+  ['husk import closed', 1, '', 'Error: open closed: permission denied\n'],
+  ['husk run --rm --network none --env-file closed box', 125, '', /^Error: open closed: permission denied\n/],
+  ['husk run --rm --network none --label-file d box', 125, '', /^Error: cannot read the label file d: is a directory\n/],
+  ['husk run --rm --network none --security-opt seccomp=closed box', 125, '', /^Error: opening seccomp profile \(closed\) failed: permission denied\n/],
+  ['HUSK_CONFIG=closed husk ps', 1, '', 'Error: cannot read the config closed: permission denied\n'],
+  ['HUSK_DATA_ROOT=/proc/x husk ps', 1, '', /^Error: cannot mkdir \/proc\/x: no such file or directory\n$/],
+  ['husk run --rm --network none -v /proc/nosuch/x:/x box', 125, '', /^Error: error while creating mount source path '\/proc\/nosuch\/x': mkdir \/proc\/nosuch\/x: no such file or directory\n/],
+  ['XDG_RUNTIME_DIR=/proc/x husk run --rm --network none box true', 125, '', /^(Error|husk): (?![^]*(E[A-Z]{3,}: |\n +at )).+\n/],
+  ['echo secret | DOCKER_CONFIG=/proc/x husk login -u u --password-stdin 127.0.0.1:1', 1, '', /^Error: (?![^]*(E[A-Z]{3,}: |\n +at )).+\n/],
+  ['HUSK_DATA_ROOT=closed husk ps', 1, '', /^Error: .*closed.*: (file exists|not a directory)\n$/],
+  ['XDG_RUNTIME_DIR=$PWD/closed husk run --rm --network none box true', 125, '', /^(Error|husk): (?![^]*(E[A-Z]{3,}: |\n +at )).+\n/],
 ];
 
 if (missing) test.skip(`needs ${missing}`, () => {});

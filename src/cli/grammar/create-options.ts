@@ -3,7 +3,7 @@
  * conflicts and spellings. Reads only the files that flags name (--env-file, --label-file, a seccomp profile).
  */
 import { readFileSync, statSync } from 'node:fs';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError, refusal } from '../../errors.ts';
 import type { CreateOptions, MountRequest, ResourceRequest } from '../../engine/contract.ts';
 import type { PullPolicy } from '../../images/contract.ts';
 import { refuseNotYet } from '../not-yet.ts';
@@ -207,7 +207,8 @@ function attempt<T>(parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    throw invalid((error as Error).message);
+    // a working folder that has been removed, say
+    throw refusal(error) ?? invalid((error as Error).message);
   }
 }
 
@@ -254,7 +255,7 @@ function securityOption(text: string): string {
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw invalid(
-      error instanceof SyntaxError ? `compacting json for seccomp profile (${value}) failed: ${error.message}` : `opening seccomp profile (${value}) failed: ${missing ? `open ${value}: no such file or directory` : (error as Error).message}`,
+      error instanceof SyntaxError ? `compacting json for seccomp profile (${value}) failed: ${error.message}` : `opening seccomp profile (${value}) failed: ${missing ? `open ${value}: no such file or directory` : causeOf(error)}`,
     );
   }
   return `seccomp=${JSON.stringify(profile)}`;

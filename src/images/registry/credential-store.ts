@@ -5,9 +5,10 @@
  * Source: docker/cli `config.json`; docker/docker-credential-helpers protocol (`store` takes JSON, `erase` the server, on stdin).
  */
 import { execFile } from 'node:child_process';
-import { mkdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { causeOf, HuskError } from '../../errors.ts';
+import { makeMissingFolders } from '../../missing-folders.ts';
 import { randomHex } from '../../host/random.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
 import { dockerConfigFile, entryOf, HELPER_TIMEOUT_MS, hostOf, HUB_KEY, MAX_HELPER_OUTPUT, readDockerConfig, type DockerConfig } from './credentials.ts';
@@ -59,7 +60,7 @@ function forget(config: DockerConfig, host: string): boolean {
 function write(file: string, config: DockerConfig): void {
   let target = file;
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makeMissingFolders(dirname(file), 0o700);
     try {
       target = realpathSync(file);
     } catch {
