@@ -15,7 +15,7 @@ const hash = () => createHash('sha256').update(readFileSync(INIT_PROGRAM)).diges
 
 const CASES: [cve: string, line: string, status: number | 'any', stdout: string | RegExp][] = [
   // a working folder that is a descriptor of the runtime's leads to the host: the marker lies in the caller's home
-  ['CVE-2024-21626', 'touch marker; for n in 3 5 7 8 9; do $R -w /proc/self/fd/$n box sh -c "for up in . .. ../.. ../../..; do ls \$up$PWD/marker \$up/marker; done" 2>/dev/null; done; husk exec -w /proc/self/fd/7 one ls marker 2>/dev/null; true', 0, ''],
+  ['CVE-2024-21626', 'touch marker; for n in 3 5 7 8 9; do $R -w /proc/self/fd/$n box sh -c "for up in . .. ../.. ../../..; do ls \\$up$PWD/marker \\$up/marker; done" 2>/dev/null; done; husk exec -w /proc/self/fd/7 one ls marker 2>/dev/null; true', 0, ''],
   // the runtime's own program as an interpreter, then written to
   ['CVE-2019-5736', "husk exec one sh -c 'printf \"#!/proc/self/exe\\n\" >/evil; chmod 755 /evil'; husk exec one /evil; for p in $(husk exec one sh -c 'ls /proc | grep -x \"[0-9]*\"'); do husk exec one sh -c \"echo x 2>/dev/null >/proc/$p/exe\"; done; true", 0, ''],
   ['CVE-2022-24769', "$R box grep CapInh /proc/self/status | cut -f2; husk exec one grep CapInh /proc/self/status | cut -f2; husk exec -u 1000 one grep CapInh /proc/self/status | cut -f2", 0, '0000000000000000\n'.repeat(3)],

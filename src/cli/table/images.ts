@@ -3,17 +3,14 @@ import type { Command, Flag } from '../command.ts';
 import { IMAGE_FILTERS, IMAGE_PRUNE_FILTERS, PLATFORMS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
-<<<<<<< HEAD
-const PLATFORM: Flag = { name: 'platform', type: 'string', help: 'Platform of the image (os/arch[/variant])', env: 'DOCKER_DEFAULT_PLATFORM' };
+const PLATFORM: Flag = { name: 'platform', type: 'string', help: 'Platform of the image (os/arch[/variant])', env: 'DOCKER_DEFAULT_PLATFORM', complete: PLATFORMS };
 /** of commands about images that are here: the environment does not choose for them */
 const PLATFORM_HERE: Flag = {
   name: 'platform',
   type: 'string',
   help: 'The platform that the image must have (os[/arch[/variant]])',
+  complete: PLATFORMS,
 };
-=======
-const PLATFORM: Flag = { name: 'platform', type: 'string', help: 'Platform of the image (os/arch[/variant])', env: 'DOCKER_DEFAULT_PLATFORM', complete: PLATFORMS };
->>>>>>> 54ad16f (completion: values of filters, mounts, networks, capabilities and other words)
 const TRUST: Flag = { name: 'disable-content-trust', type: 'bool', default: true, help: 'Accepted for compatibility; no effect', hidden: true };
 const both = (name: string, ...others: string[][]): Pick<Command, 'name' | 'parent' | 'spellings'> => ({ name, parent: [], spellings: [['image', name], ...others] });
 
@@ -71,17 +68,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Show all images, those without a name that others build on too' },
       { name: 'digests', type: 'bool', help: 'Show digests' },
-<<<<<<< HEAD
-      {
-        name: 'filter',
-        short: 'f',
-        type: 'filter',
-        help: 'Show only what meets conditions',
-        complete: ['dangling=', 'label=', 'before=', 'since=', 'reference=', 'until='],
-      },
-=======
       { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions', complete: IMAGE_FILTERS },
->>>>>>> 54ad16f (completion: values of filters, mounts, networks, capabilities and other words)
       FORMAT_LIST,
       { name: 'no-trunc', type: 'bool', help: "Don't truncate output" },
       { name: 'quiet', short: 'q', type: 'bool', help: 'Only show image IDs' },
@@ -189,16 +176,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     help: 'Remove unused images',
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Remove every image no container uses, those with a name too' },
-<<<<<<< HEAD
-      {
-        name: 'filter',
-        type: 'filter',
-        help: 'Remove only what meets conditions (e.g. "until=24h")',
-        complete: ['until=', 'label='],
-      },
-=======
       { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "until=24h")', complete: IMAGE_PRUNE_FILTERS },
->>>>>>> 54ad16f (completion: values of filters, mounts, networks, capabilities and other words)
       { name: 'force', short: 'f', type: 'bool', help: 'Do not ask first' },
     ],
     arguments: { minimum: 0, maximum: 0 },
