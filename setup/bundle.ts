@@ -1,12 +1,12 @@
 /**
- * Makes dist/husk.cjs, and dist/agent.cjs for the guest: one file with all of husk's TypeScript and its libraries, and beside it the two binaries it needs: koffi.node.
+ * Makes dist/husk.cjs, and dist/agent.cjs for the guest: one file with all of husk's TypeScript and its libraries, and beside it what it loads on first use: koffi.node, re2js.cjs.
  * CommonJS because Node starts it 5 ms sooner than a module. And dist/husk.mjs, the library, a module that runs under the program's own Node.
  */
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bundle, COMMON, copyKoffi, MODULE } from './bundle-file.ts';
+import { bundle, COMMON, copyKoffi, copyPatterns, MODULE } from './bundle-file.ts';
 
 // root's helpers are another user, who must be able to read it
 process.umask(0o022);
@@ -15,6 +15,7 @@ const dist = join(root, 'dist');
 mkdirSync(dist, { recursive: true });
 
 copyKoffi(dist);
+copyPatterns(dist);
 for (const [entry, output, kind] of [['src/guest-agent/main.ts', 'agent.cjs', COMMON], ['src/main.ts', 'husk-main.cjs', COMMON], ['src/library/husk.ts', 'husk.mjs', MODULE]] as const) {
   await bundle(entry, join(dist, `${output}.new`), kind);
   renameSync(join(dist, `${output}.new`), join(dist, output));

@@ -3,7 +3,7 @@
  * An unknown key or a wrong type is refused with the file's path and the key, never ignored.
  */
 import { readFileSync } from 'node:fs';
-import { HuskError } from './errors.ts';
+import { causeOf, HuskError } from './errors.ts';
 
 export interface Config {
   'data-root'?: string;
@@ -52,7 +52,7 @@ export function readConfig(file: string): Config {
     text = readFileSync(file, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw new HuskError(`cannot read the config ${file}: ${(error as Error).message}`, { kind: 'invalid', cause: error });
+    throw new HuskError(`cannot read the config ${file}: ${causeOf(error)}`, { kind: 'invalid', cause: error });
   }
   return parseConfig(text, file);
 }
@@ -62,11 +62,12 @@ export function parseConfig(text: string, file: string): Config {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new HuskError(`the config ${file} is not JSON: ${(error as Error).message}`, { kind: 'invalid', cause: error });
+    throw new HuskError(`the config ${file} is not JSON: ${causeOf(error)}`, { kind: 'invalid', cause: error });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new HuskError(`the config ${file} is not a JSON object`, { kind: 'invalid' });
   for (const [key, item] of Object.entries(value)) {
-    const shape = SHAPES[key as keyof Config];
+    // own keys only: `toString` is no key of husk's
+    const shape = Object.hasOwn(SHAPES, key) ? SHAPES[key as keyof Config] : undefined;
     if (shape === undefined) throw new HuskError(`the config ${file} has an unknown key "${key}"`, { kind: 'invalid', fix: `known keys: ${Object.keys(SHAPES).join(', ')}` });
     if (!fits(item, shape)) throw new HuskError(`the config ${file}: "${key}" must be ${describe(shape)}, not ${JSON.stringify(item)}`, { kind: 'invalid' });
   }

@@ -3,7 +3,8 @@
  * volumes have names that can be guessed: another local user who can pass through the folder runs the first as its owner and reads the second
  * (the class of CVE-2021-41091 and CVE-2024-25621). Everything below relies on this one folder; nothing else in the data root is a wall.
  */
-import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, statSync } from 'node:fs';
+import { makeMissingFolders } from './missing-folders.ts';
 
 /** inode(7): what the group and others may do */
 const OF_OTHERS = 0o077;
@@ -15,7 +16,7 @@ const GROUP_MAY_PASS = 0o010;
  * and volumes, and nobody who can log in is in that group.
  */
 export function closeDataRoot(folder: string, passingGroup?: number): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeMissingFolders(folder, 0o700);
   const { uid, gid, mode } = statSync(folder);
   // somebody else's folder is theirs to close
   if (uid !== process.geteuid!()) return;

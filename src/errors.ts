@@ -6,6 +6,7 @@
  */
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { getSystemErrorMessage } from 'node:util';
 
 /** Exit codes of `docker run`, see the "Exit status" section of its reference. */
 export const EXIT_HUSK_FAILED = 125;
@@ -54,20 +55,56 @@ export class HuskError extends Error {
   }
 }
 
-/** What a disk or its owner refuses is no fault of husk's. */
-const REFUSALS: Record<string, string> = {
-  EACCES: 'permission denied',
-  EPERM: 'operation not permitted',
-  EROFS: 'read-only file system',
-  ENOSPC: 'no space left on device',
-  EDQUOT: 'disk quota exceeded',
-  EMFILE: 'too many open files',
+/** Errors of system calls that say something about husk, not about the host or what was typed: errno(3). They stay bugs, with their stack. */
+const BUGS = new Set(['EBADF', 'EFAULT', 'EINVAL', 'ENOTSOCK', 'ENOTTY', 'EDOM', 'EPROTOTYPE', 'ESPIPE']);
+
+/** The words of strerror(3) where libuv's say something else to a person. */
+const WORDS: Record<string, string> = {
+  EISDIR: 'is a directory',
   ENFILE: 'too many open files in system',
   ENOMEM: 'cannot allocate memory',
-  // of a path that a person typed
-  ENAMETOOLONG: 'file name too long',
+  EEXIST: 'file exists',
+  EBUSY: 'device or resource busy',
   ELOOP: 'too many levels of symbolic links',
+  ENAMETOOLONG: 'file name too long',
+  ENOTEMPTY: 'directory not empty',
+  EXDEV: 'invalid cross-device link',
+  EDQUOT: 'disk quota exceeded',
+  ENODEV: 'no such device',
+  ENXIO: 'no such device or address',
+  EFBIG: 'file too large',
+  EIO: 'input/output error',
+  EHOSTUNREACH: 'no route to host',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'temporary failure in name resolution',
 };
+
+interface SystemError {
+  code?: string;
+  syscall?: string;
+  errno?: number;
+  path?: string;
+  dest?: string;
+  address?: string;
+  port?: number;
+}
+
+/** The kernel's word in a failed system call, in a person's words; undefined for any other error. */
+function systemWords(error: unknown): string | undefined {
+  const { code = '', syscall, errno } = (error ?? {}) as SystemError;
+  if (syscall === undefined || !/^E[A-Z0-9_]+$/.test(code) || code.startsWith('ERR_')) return undefined;
+  if (Object.hasOwn(WORDS, code)) return WORDS[code];
+  // Node's own errors have libuv's negative numbers, those of src/host the kernel's; getaddrinfo has none
+  return typeof errno === 'number' ? getSystemErrorMessage(-Math.abs(errno)) : undefined;
+}
+
+/**
+ * Why something failed, for the end of a sentence that says what: of a failed system call what the kernel said, of any other error its message.
+ * @example `EACCES: permission denied, open '/x'` → `permission denied`
+ */
+export function causeOf(error: unknown): string {
+  return systemWords(error) ?? (error instanceof Error ? error.message : String(error));
+}
 
 const FULL = { problem: 'no space left on device', kind: 'unsupported', fix: 'free some space on its disk' } as const;
 
@@ -109,44 +146,18 @@ export function databaseError(error: unknown, file?: string): HuskError | undefi
   return new HuskError(`cannot use ${what}: ${known.problem} (${errstr ?? message})`, { kind: known.kind, fix: known.fix, cause: error });
 }
 
-/** Further ones that Node words otherwise than the kernel's errno(3). */
-const CAUSES: Record<string, string> = {
-  ...REFUSALS,
-  ENOENT: 'no such file or directory',
-  ENOTDIR: 'not a directory',
-  EISDIR: 'is a directory',
-  EEXIST: 'file exists',
-  EFBIG: 'file too large',
-  EIO: 'input/output error',
-  ETXTBSY: 'text file busy',
-  ECONNREFUSED: 'connection refused',
-  ECONNRESET: 'connection reset by peer',
-  ETIMEDOUT: 'connection timed out',
-  EHOSTUNREACH: 'no route to host',
-  ENETUNREACH: 'network is unreachable',
-  ENOTFOUND: 'no such host',
-  EAI_AGAIN: 'temporary failure in name resolution',
-};
-
 /**
- * Why something failed, for the end of a line that names what it was: of a system call the errno's words, without
- * Node's code, call and path.
+ * One line for an error of a system call or of the database that nobody has put into words. It says what was done to what, and why not.
+ * @returns undefined for any other error, and for those that only a bug makes
  */
-export function causeOf(error: unknown): string {
-  const { code = '', syscall, message } = (error ?? {}) as { code?: string; syscall?: string; message?: string };
-  if (Object.hasOwn(CAUSES, code)) return CAUSES[code]!;
-  // Node's form: `EMLINK: too many links, link 'a' -> 'b'`
-  return syscall === undefined
-    ? (message ?? String(error))
-    : (message ?? code).replace(/^[A-Z0-9]+: /, '').replace(/, \w+(?: '.*)?$/s, '');
-}
-
-/** One line for Node's error of a system call that this host refused; undefined for any other error. */
 export function refusal(error: unknown): HuskError | undefined {
   const ofDatabase = databaseError(error);
   if (ofDatabase) return ofDatabase;
-  const { code = '', syscall, path } = (error ?? {}) as { code?: string; syscall?: string; path?: string };
+  const words = systemWords(error);
+  const { code = '', syscall, path, dest, address, port } = (error ?? {}) as SystemError;
   if (syscall === 'uv_cwd') return new HuskError('cannot find the working folder: it has been removed', { kind: 'unsupported', fix: 'cd to a folder that is there', cause: error });
-  if (syscall === undefined || !Object.hasOwn(REFUSALS, code)) return undefined;
-  return new HuskError(`cannot ${syscall} ${path ?? ''}: ${REFUSALS[code]}`.replace(' :', ':'), { kind: 'unsupported', exitCode: 1, cause: error });
+  if (words === undefined || BUGS.has(code)) return undefined;
+  const peer = address === undefined ? undefined : `${address}${port === undefined ? '' : `:${port}`}`;
+  const what = [syscall, path ?? peer, ...(dest === undefined ? [] : ['to', dest])].filter((part) => part !== undefined).join(' ');
+  return new HuskError(`cannot ${what}: ${words}`, { kind: 'unsupported', exitCode: 1, cause: error });
 }

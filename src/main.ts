@@ -19,8 +19,9 @@ async function main(argv: string[]): Promise<number> {
   // where root runs husk, could not even reach its layers. What a person asks to have written has a mode of its own (archive-output.ts).
   process.umask(0o022);
   if (argv[0] === INTERNAL) {
-    const program = INTERNAL_PROGRAMS[argv[1] ?? ''];
-    if (!program) throw new Error(`no internal program "${argv[1]}"`);
+    const name = argv[1] ?? '';
+    const program = Object.hasOwn(INTERNAL_PROGRAMS, name) ? INTERNAL_PROGRAMS[name] : undefined;
+    if (!program) throw new Error(`no internal program "${name}"`);
     return (await program()).main(argv.slice(2));
   }
   return (await import('./cli/main.ts')).main(argv);

@@ -24,7 +24,7 @@ const code: readonly { path: string; kind: 'directory' | 'file' }[] = [
   ...(bundled ? [] : [
     { path: parts, kind: 'directory' } as const,
     { path: join(dirname(here), 'package.json'), kind: 'file' } as const,
-    ...['koffi', '@koromix'].map((name) => ({ path: join(dirname(here), 'node_modules', name), kind: 'directory' }) as const),
+    ...['koffi', '@koromix', 're2js'].map((name) => ({ path: join(dirname(here), 'node_modules', name), kind: 'directory' }) as const),
   ]),
 ];
 

@@ -2,9 +2,10 @@
  * The folder of the supervisors' sockets, and how a socket in it is named. Whoever can put a socket there is told what a person types into `exec`,
  * and is believed: so the folder must be a folder, this user's own, and nobody else's to enter. Opens no socket itself.
  */
-import { closeSync, constants, lstatSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, constants, lstatSync, openSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { HuskError } from './errors.ts';
+import { makeMissingFolders } from './missing-folders.ts';
 
 /** linux/un.h: bytes of sun_path, its NUL included */
 const SUN_PATH = 108;
@@ -15,7 +16,7 @@ const STICKY = 0o1000;
 
 /** Makes the folder when it is missing. @throws HuskError `unsupported` when it is not one that only this user can enter */
 export function makeRuntimeFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeMissingFolders(folder, 0o700);
   checkRuntimeFolder(folder);
 }
 

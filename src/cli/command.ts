@@ -27,7 +27,40 @@ export type FlagType =
   | 'filter';
 
 /** What shell completion offers for a value or an argument. */
-export type Completion = 'container' | 'container-running' | 'container-stopped' | 'image' | 'volume' | 'file' | 'command' | 'signal' | 'shell' | 'none' | readonly string[];
+export type Completion =
+  | 'container'
+  | 'container-running'
+  | 'container-stopped'
+  | 'image'
+  | 'volume'
+  | 'file'
+  | 'command'
+  | 'signal'
+  | 'shell'
+  | 'capability'
+  /** names of husk's own environment */
+  | 'environment'
+  /** whatever `inspect` may be asked about, or what its --type says */
+  | 'object'
+  /** a file of this host, or `CONTAINER:` */
+  | 'copy'
+  | 'none'
+  | readonly string[]
+  | Combined;
+
+/** Values that are put together: `status=exited`, `type=bind,source=…`, `container:NAME`. */
+export interface Combined {
+  /** whole values */
+  words?: readonly string[];
+  /** what may stand behind a key and its mark */
+  pairs?: Readonly<Record<string, Completion>>;
+  /** between a key and its value. @default = */
+  mark?: '=' | ':';
+  /** keys that stand alone, in a list */
+  bare?: readonly string[];
+  /** pairs may follow one another, with commas between */
+  list?: boolean;
+}
 
 export interface Flag {
   name: string;

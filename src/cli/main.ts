@@ -3,8 +3,10 @@
  * texts and exit codes. Holds nothing else; a command's code is loaded only when it runs.
  */
 import { writeSync } from 'node:fs';
-import { EXIT_HUSK_FAILED } from '../errors.ts';
+import { resolve } from 'node:path';
+import { causeOf, EXIT_HUSK_FAILED } from '../errors.ts';
 import type { Engine } from '../engine/contract.ts';
+import { isClientConfig, otherEngine } from './docker-client.ts';
 import type { Command, Context } from './command.ts';
 import { FlagError, HelpRequest, parseFlags, type FlagSet } from './grammar/flag-set.ts';
 import { checkSystem, openEngine, type EngineOptions } from './open-engine.ts';
@@ -35,7 +37,7 @@ export async function main(argv: readonly string[], overrides: Partial<Context> 
     },
     env: overrides.env ?? process.env,
     globals,
-    engine: overrides.engine ?? (() => (opened ??= openEngine(globals))),
+    engine: () => (opened ??= opening(context, overrides.engine ?? (() => openEngine(globals)))),
     check: overrides.check ?? ((options) => checkSystem({ ...globals, ...options })),
     now: overrides.now ?? Date.now,
   };
@@ -45,7 +47,7 @@ export async function main(argv: readonly string[], overrides: Partial<Context> 
   } catch (error) {
     return report(error, context, { debug: context.env['HUSK_DEBUG'] !== undefined });
   } finally {
-    if (opened) await opened.then((engine) => engine[Symbol.dispose]()).catch(() => {});
+    if (opened && !overrides.engine) await opened.then((engine) => engine[Symbol.dispose]()).catch(() => {});
   }
 }
 
@@ -58,8 +60,8 @@ async function dispatch(argv: readonly string[], context: Context, globals: Engi
     if (error instanceof HelpRequest) return print(context, rootHelp(width(context.stdout)));
     return usageError(error, context, 'husk [OPTIONS] COMMAND [ARG...]', 'husk');
   }
+  takeConfig(parsed.flags.optional('config'), context, globals);
   if (parsed.flags.bool('version')) return print(context, `husk version ${VERSION}\n`);
-  globals.configFile = parsed.flags.optional('config');
   globals.dataRoot = parsed.flags.optional('data-root');
   if (parsed.flags.bool('debug')) context.env['HUSK_DEBUG'] ??= '1';
 
@@ -72,8 +74,13 @@ async function dispatch(argv: readonly string[], context: Context, globals: Engi
   if ('unknown' in found) return unknownCommand(found.unknown, found.group, context);
   const { command, spelling, rest } = found;
   if (!command.load) {
-    const wanted = rest.some((word) => word === '--help' || word === '-h');
-    (wanted ? context.stdout : context.stderr).write(commandHelp(command, spelling, width(context.stdout)));
+    try {
+      parseFlags(command.flags, rest, { interspersed: false, env: context.env });
+    } catch (error) {
+      if (error instanceof HelpRequest) return print(context, commandHelp(command, spelling, width(context.stdout)));
+      return usageError(error, context, usageLine(command, spelling), spelling);
+    }
+    context.stderr.write(commandHelp(command, spelling, width(context.stderr)));
     return 0;
   }
   let invocation: { flags: FlagSet; arguments: string[] };
@@ -94,6 +101,23 @@ async function dispatch(argv: readonly string[], context: Context, globals: Engi
   } catch (error) {
     return report(error, context, { runLike: command.runLike ? spelling : undefined, debug: context.env['HUSK_DEBUG'] !== undefined });
   }
+}
+
+/** A folder is Docker's client configuration, a file husk's own. */
+function takeConfig(path: string | undefined, context: Context, globals: EngineOptions): void {
+  if (path === undefined) return;
+  // what reads the client's configuration looks for it there
+  if (isClientConfig(path)) context.env['DOCKER_CONFIG'] = resolve(path);
+  else globals.configFile = path;
+}
+
+/** Whoever has told Docker's client to use another engine learns, once after each boot, that husk does not. */
+async function opening(context: Context, open: () => Promise<Engine>): Promise<Engine> {
+  const engine = await open();
+  const other = otherEngine(context);
+  if (other !== undefined && engine.isNews(other))
+    context.stderr.write(shown(`husk: ${other} is not followed: husk has no daemon to connect to, it runs containers on this machine\n`, context));
+  return engine;
 }
 
 /** Finds the command by its longest spelling. */
@@ -122,7 +146,7 @@ function unknownCommand(word: string, group: readonly string[], context: Context
 }
 
 function usageError(error: unknown, context: Context, usage: string, spelling: string): number {
-  if (!(error instanceof FlagError)) throw error;
+  if (!(error instanceof FlagError)) return report(error, context);
   const hint = error.suggestion === undefined ? '' : `\nDid you mean '${error.suggestion}'?`;
   context.stderr.write(`${shown(error.message, context)}${hint}\n\nUsage:  ${usage}\n\nRun '${spelling} --help' for more information\n`);
   return EXIT_BAD_FLAG;
@@ -161,7 +185,7 @@ function quietBrokenPipes(): void {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(EXIT_BROKEN_PIPE);
       try {
-        writeSync(process.stderr.fd, `Error: write /dev/${name}: ${error.message.replace(/^[A-Z]+: |, \w+$/g, '')}\n`);
+        writeSync(process.stderr.fd, `Error: write /dev/${name}: ${causeOf(error)}\n`);
       } catch {
         // nobody can be told
       }

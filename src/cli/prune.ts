@@ -1,7 +1,7 @@
 /** What `container prune`, `volume prune`, `image prune` and `system prune` do and print, each kind once. */
 import type { Engine, Filters } from '../engine/contract.ts';
 import type { Context } from './command.ts';
-import { parseMoment } from './grammar/moment.ts';
+import { parseMomentMs } from './grammar/moment.ts';
 import { imageFilter } from './image-filters.ts';
 import { printable } from './output/printable.ts';
 
@@ -15,7 +15,7 @@ export interface PruneRequest {
 /** @returns bytes freed, as each of these does */
 export async function pruneContainers(engine: Engine, { filters, context }: PruneRequest): Promise<number> {
   // the person's zone and clock decide what "until" means
-  const until = filters['until']?.map((value) => String(parseMoment(value, context.now()) / 1000));
+  const until = filters['until']?.map((value) => String(parseMomentMs(value, context.now()) / 1000));
   const { deleted, reclaimed } = await engine.prune({ filters: until ? { ...filters, until } : filters });
   tell('Containers', deleted, context);
   return reclaimed;
@@ -31,7 +31,7 @@ export async function pruneImages(engine: Engine, { filters, all, context }: Pru
   const { deleted, untagged, reclaimed } = engine.images.prune({
     all,
     inUse: (id) => engine.imageUsers(id).length > 0,
-    filters: imageFilter(filters, { now: context.now(), find: (reference) => engine.images.get(reference) }),
+    filters: imageFilter(filters, { now: context.now(), find: (reference) => engine.images.get(reference), pruning: true }),
   });
   tell('Images', [...untagged.map((name) => `untagged: ${name}`), ...deleted.map((id) => `deleted: ${id}`)], context);
   return reclaimed;

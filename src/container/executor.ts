@@ -10,7 +10,7 @@ import { fchmodSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import { Fd } from '../host/fd.ts';
 import { memfd } from '../host/memfd.ts';
 import { pipe } from '../host/pipe.ts';
@@ -86,21 +86,26 @@ const SIGKILL = 9;
 /** One side of a stdio pipe for the child, the other as a stream of ours. */
 interface Stdio {
   child: 'ignore' | number;
-  /** closed once the child has it: end-of-file comes when the last writer is gone */
-  theirs: Fd | null;
   ours: OutputPipe | Socket | null;
 }
 
-function openStdio(kind: 'pipe' | 'null' | number, direction: 'in' | 'out'): Stdio {
-  if (kind === 'null') return { child: 'ignore', theirs: null, ours: null };
-  if (kind !== 'pipe') return { child: kind, theirs: null, ours: null };
+/**
+ * @param theirs is given the child's side, which is closed once the child has it: end-of-file comes when the last writer is gone
+ * @param ours is given this side, for as long as it is not the caller's
+ */
+function openStdio(kind: 'pipe' | 'null' | number, direction: 'in' | 'out', { theirs, ours }: { theirs: DisposableStack; ours: DisposableStack }): Stdio {
+  if (kind === 'null') return { child: 'ignore', ours: null };
+  if (kind !== 'pipe') return { child: kind, ours: null };
   const { read, write } = pipe();
+  const [child, end] = direction === 'in' ? [read, write] : [write, read];
+  theirs.use(child);
+  ours.use(end);
   // Mode 0600 and our owner would keep the container from reopening it as /dev/stdout, above all where our uid is not mapped inside. The
   // only way to a pipe that is not inherited is /proc/PID/fd, which is open to those alone who may trace PID.
   fchmodSync(read.number, 0o666);
-  const [theirs, ours] = direction === 'in' ? [read, write] : [write, read];
-  const stream = direction === 'out' ? new OutputPipe(ours.release()) : new Socket({ fd: ours.release(), readable: false, writable: true });
-  return { child: theirs.number, theirs, ours: stream };
+  const stream = direction === 'out' ? new OutputPipe(end.release()) : new Socket({ fd: end.release(), readable: false, writable: true });
+  ours.adopt(stream, (given) => void given.destroy());
+  return { child: child.number, ours: stream };
 }
 
 /** A promise whose rejection nobody is obliged to watch. */
@@ -241,6 +246,11 @@ class Execution {
     this.exited.resolve(status !== undefined && code !== null ? exitOf(status) : signal === null ? { code: code! } : { code: 128 + signal, signal });
   }
 
+  /** Nothing has been spawned, and nobody will say anything. */
+  stopWatching(): void {
+    this.#watch[Symbol.dispose]();
+  }
+
   /** husk-init could not be spawned */
   abandon(error: Error): void {
     this.#watch[Symbol.dispose]();
@@ -261,29 +271,33 @@ class Execution {
  */
 export const launch: Launch = (plan, options) => {
   const encoded = encodePlan(plan);
-  const stdio = [openStdio(options.stdin, 'in'), openStdio(options.stdout, 'out'), openStdio(options.stderr, 'out')] as const;
+  // the child has copies of its own in the end; until the last descriptor is there (EMFILE), these are nobody's
+  using theirs = new DisposableStack();
+  using ours = new DisposableStack();
+  const stdio = [openStdio(options.stdin, 'in', { theirs, ours }), openStdio(options.stdout, 'out', { theirs, ours }), openStdio(options.stderr, 'out', { theirs, ours })] as const;
   const { near, far } = seqpacketPair({ credentials: true });
+  ours.use(near);
+  theirs.use(far);
   const status = pipe({ nonblock: true });
-  const planFd = memfd('husk-plan', encoded);
+  ours.use(status.read);
+  theirs.use(status.write);
+  const planFd = theirs.use(memfd('husk-plan', encoded));
   const execution = new Execution(plan, options, near, status.read);
-  let child: ChildProcess | undefined;
-  try {
-    child = spawn(options.init, ['run', String(PLAN_FD), String(CONTROL_FD), String(STATUS_FD)], {
-      stdio: [...stdio.map((one) => one.child), planFd.number, far.number, status.write.number, ...(options.inherit ?? [])],
-      env: {},
-    });
-    child.once('exit', (code, signal) => {
-      execution.exit(code, signal === null ? null : constants.signals[signal]);
-    });
-    if (options.detached) child.unref();
-    child.once('error', (error) => {
-      if (child!.pid !== undefined) return; // a failed kill(), not a failed spawn
-      execution.abandon(new HuskError(`cannot start ${options.init}: ${error.message}`, { kind: 'internal', fix: 'make build', cause: error }));
-    });
-  } finally {
-    // the child has its own copies
-    for (const fd of [planFd, far, status.write, ...stdio.map((one) => one.theirs)]) fd?.close();
-  }
+  ours.defer(() => execution.stopWatching());
+  const child: ChildProcess = spawn(options.init, ['run', String(PLAN_FD), String(CONTROL_FD), String(STATUS_FD)], {
+    stdio: [...stdio.map((one) => one.child), planFd.number, far.number, status.write.number, ...(options.inherit ?? [])],
+    env: {},
+  });
+  child.once('exit', (code, signal) => {
+    execution.exit(code, signal === null ? null : constants.signals[signal]);
+  });
+  if (options.detached) child.unref();
+  child.once('error', (error) => {
+    if (child.pid !== undefined) return; // a failed kill(), not a failed spawn
+    execution.abandon(new HuskError(`cannot start ${options.init}: ${causeOf(error)}`, { kind: 'internal', fix: 'make build', cause: error }));
+  });
+  // the streams are the caller's from here on, the rest is the execution's, which closes it at the child's end
+  ours.move();
   return {
     pid: execution.pid.promise,
     started: execution.started.promise,

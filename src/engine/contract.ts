@@ -214,13 +214,15 @@ export interface LogLine {
   attributes?: Record<string, string>;
 }
 
+/** A time since the epoch: ms as Date has them, or ns as a bigint. */
+export type Moment = number | bigint;
+
 export interface LogOptions {
   follow?: boolean;
   /** how many last lines; absent is all */
   tail?: number;
-  /** ms since the epoch */
-  since?: number;
-  until?: number;
+  since?: Moment;
+  until?: Moment;
   signal?: AbortSignal;
 }
 
@@ -231,10 +233,10 @@ export interface EventMessage extends EventRecord {
 }
 
 export interface EventOptions {
-  /** ms since the epoch; with neither the stream begins now */
-  since?: number;
-  /** ms since the epoch; the stream ends then */
-  until?: number;
+  /** with neither the stream begins now */
+  since?: Moment;
+  /** the stream ends then */
+  until?: Moment;
   filters?: Filters;
   signal?: AbortSignal;
 }
@@ -325,6 +327,8 @@ export interface Engine extends Disposable {
   /** an image of the container as it is; `warnings` for stderr */
   commit(container: string, options?: CommitOptions): Promise<{ id: string; warnings: string[] }>;
   prune(options?: { filters?: Filters }): Promise<{ deleted: string[]; reclaimed: number }>;
+  /** whether a person has not been told this since the host was started; from now on they have */
+  isNews(text: string): boolean;
   /** measures every container and volume: slow where there is much */
   diskUsage(): Promise<DiskUsage>;
   /** named and anonymous volumes */

@@ -20,6 +20,7 @@ import type { Container, ContainerConfig, CreateOptions, Engine } from './contra
 import { recordEvent } from './events.ts';
 import { withProtocol } from './ports.ts';
 import { chooseIsolation } from './isolation.ts';
+import { isNews } from './news.ts';
 import { checkName, generateId, generateName } from './names.ts';
 import { isCdiDevice } from './spec/cdi.ts';
 import { keptIds, type KeptIds } from './spec/user-namespace.ts';
@@ -53,7 +54,7 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   const config = await makeConfig(context, { id, options, image, isolation, kept });
   logAttributes({ driver: options.logDriver, options: options.logOptions }, { id, name: name ?? '', imageId: image.id, image: config.image, labels: config.labels, env: config.env });
   const { warning } = outbound(config);
-  if (warning !== undefined) warnings.push(warning);
+  if (warning !== undefined && isNews(warning, context.paths)) warnings.push(warning);
   if (options.devices.some(isCdiDevice)) warnings.push(...(await checkCdi(options, isolation)));
   if (options.devices.length > 0 && isolation === 'userns') warnings.push(...(await import('./device-warnings.ts')).deviceWarnings(options));
   // most containers have no mounts, and what builds their specs is not loaded then

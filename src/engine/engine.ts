@@ -23,6 +23,7 @@ import { logs } from './logs.ts';
 import { prune, remove, rename } from './remove.ts';
 import { restartable } from './restartable.ts';
 import { attach, start } from './start.ts';
+import { isNews } from './news.ts';
 import { stats } from './stats.ts';
 import { kill, pause, restart, stop, unpause } from './stop.ts';
 import { takeSupervisor } from './supervisor-process.ts';
@@ -141,6 +142,7 @@ function engineOf(context: EngineContext): Engine {
     changes: (container) => ofFiles((files) => files.changes(context, container)),
     commit: (container, options) => ofFiles(async () => (await import('./commit.ts')).commit(context, container, options)),
     prune: (options) => prune(context, options),
+    isNews: (text) => isNews(text, context.paths),
     diskUsage: async () => (await import('./disk-usage.ts')).diskUsage(context),
     volumes: () => context.volumes(),
     hostFacts: async () => (await import('./doctor.ts')).hostFacts(context.paths),

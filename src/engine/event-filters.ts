@@ -3,8 +3,8 @@
  * (daemon/events/filter.go). Decides only.
  */
 import { HuskError } from '../errors.ts';
+import { hasLabel } from '../label-filter.ts';
 import type { EventMessage, Filters } from './contract.ts';
-import { hasLabel } from './filters.ts';
 
 /** their actions go on behind a colon: `exec_create: sh -c true` */
 const WITH_DETAIL = ['exec_create', 'exec_start', 'health_status'];

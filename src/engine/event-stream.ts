@@ -5,6 +5,7 @@
 import { watch } from 'node:fs';
 import { HuskError } from '../errors.ts';
 import { eventsAfter, lastEvent } from '../state/events.ts';
+import { msAfter, nanoseconds, rfc3339 } from '../state/time.ts';
 import type { EngineContext } from './context.ts';
 import type { EventMessage, EventOptions } from './contract.ts';
 import { eventFilter } from './event-filters.ts';
@@ -13,36 +14,42 @@ import { eventFilter } from './event-filters.ts';
 const BATCH = 256;
 /** ms; a notice may be lost, and inotify watches may have run out */
 const LOOK_EVERY_MS = 1000;
-const MICROSECONDS_PER_MS = 1000;
+const NANOSECONDS_PER_MICROSECOND = 1000n;
 
 /** Filters and times are checked at the call, not at the first event. */
 export function events(context: EngineContext, options: EventOptions = {}): AsyncIterable<EventMessage> {
-  const { since, until } = options;
+  const since = options.since === undefined ? undefined : nanoseconds(options.since);
+  const until = options.until === undefined ? undefined : nanoseconds(options.until);
   if (since !== undefined && until !== undefined && until < since)
-    throw new HuskError(`\`since\` time (${seconds(since)}) cannot be after \`until\` time (${seconds(until)})`, { kind: 'invalid' });
+    throw new HuskError(`\`since\` time (${rfc3339(since)}) cannot be after \`until\` time (${rfc3339(until)})`, { kind: 'invalid' });
   const matches = eventFilter(options.filters ?? {});
   // Docker begins with what is coming, unless it is asked about a time
   const after = since === undefined && until === undefined ? lastEvent(context.database) : 0;
-  return follow(context, { ...options, matches, after });
+  return follow(context, { signal: options.signal, since, until, matches, after });
 }
 
-interface Following extends EventOptions {
+interface Following extends Pick<EventOptions, 'signal'> {
+  /** ns since the epoch */
+  since: bigint | undefined;
+  until: bigint | undefined;
   matches: (event: EventMessage) => boolean;
   after: number;
 }
 
 async function* follow(context: EngineContext, options: Following): AsyncGenerator<EventMessage> {
-  const { since = -Infinity, until = Infinity, matches, after } = options;
+  const { since, until, matches, after } = options;
+  const endsAt = until === undefined ? Infinity : msAfter(until);
   using log = new ChangeNotice(`${context.paths.database}-wal`);
   let seen = after;
   while (!options.signal?.aborted) {
     // asked before the read: what comes after it is noticed
-    const ended = Date.now() >= until;
+    const ended = Date.now() >= endsAt;
     const changed = log.next();
     const { events: found, last } = eventsAfter(context.database, seen, BATCH);
     for (const event of found) {
       // a clock that was set back makes times that do not grow: each is looked at by itself
-      if (event.time < since * MICROSECONDS_PER_MS || event.time > until * MICROSECONDS_PER_MS || !matches(event)) continue;
+      const time = BigInt(event.time) * NANOSECONDS_PER_MICROSECOND;
+      if ((since !== undefined && time < since) || (until !== undefined && time > until) || !matches(event)) continue;
       yield event;
       if (options.signal?.aborted) return;
     }
@@ -51,7 +58,7 @@ async function* follow(context: EngineContext, options: Following): AsyncGenerat
       continue;
     }
     if (ended) return;
-    await changed(Math.min(LOOK_EVERY_MS, until - Date.now()), options.signal);
+    await changed(Math.min(LOOK_EVERY_MS, endsAt - Date.now()), options.signal);
   }
 }
 
@@ -94,8 +101,4 @@ class ChangeNotice implements Disposable {
   [Symbol.dispose](): void {
     this.#watcher?.close();
   }
-}
-
-function seconds(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -1,7 +1,7 @@
 /** `exec`: one more process in a running container. */
 import { readFileSync } from 'node:fs';
 import type { Spec } from '../container/spec.ts';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import { randomHex } from '../host/random.ts';
 import { attachment } from './attachment.ts';
 import type { EngineContext } from './context.ts';
@@ -42,7 +42,7 @@ function readSpec(context: EngineContext, container: Container): Spec {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as Spec;
   } catch (error) {
-    throw new HuskError(`cannot read what container ${container.id} was started with: ${file}: ${(error as Error).message}`, { kind: 'corrupt', fix: `husk restart ${container.name} writes it anew`, cause: error });
+    throw new HuskError(`cannot read what container ${container.id} was started with: ${file}: ${causeOf(error)}`, { kind: 'corrupt', fix: `husk restart ${container.name} writes it anew`, cause: error });
   }
 }
 

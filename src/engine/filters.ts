@@ -1,5 +1,7 @@
 /** `-f key=value` of `ps` and `prune`: values of one key are or-ed, keys and labels are and-ed. Decides only. */
 import { HuskError } from '../errors.ts';
+import { goPattern } from '../go-pattern.ts';
+import { hasLabel } from '../label-filter.ts';
 import type { Container, Filters } from './contract.ts';
 
 const STATUSES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
@@ -11,73 +13,117 @@ export interface FilterContext {
   find(value: string): Container;
 }
 
-type Predicate = (container: Container, value: string, context: FilterContext) => boolean;
+/** What one value of a filter asks of a container. Looked up and compiled once, then asked of each. */
+type Test = (container: Container) => boolean;
 
-const PREDICATES: Record<string, Predicate> = {
-  id: (container, value) => pattern(value).test(container.id),
-  name: (container, value) => pattern(value).test(container.name) || pattern(value).test(`/${container.name}`),
-  status: (container, value) => container.state.status === value,
-  exited: (container, value) => container.state.status === 'exited' && container.state.exitCode === Number(value),
-  ancestor: (container, value, context) => context.ancestors(value).has(container.imageId),
-  before: (container, value, context) => isOlder(container, context.find(value)),
-  since: (container, value, context) => isOlder(context.find(value), container),
-  volume: (container, value) => container.config.mounts.some((mount) => mount.name === value || mount.destination === value || (mount.type === 'bind' && mount.source === value)),
-  network: (container, value) => networkName(container) === value,
-  isolation: (container, value) => container.config.isolation === value,
-  publish: (container, value) => container.config.options.publish.some((entry) => shareAPort(entry, value)),
-  expose: (container, value) => (container.config.exposed ?? container.config.options.expose).some((entry) => shareAPort(entry, value)),
-  health: (container, value) => healthOf(container) === value,
-  'is-task': (_container, value) => NO.includes(value.toLowerCase()),
-};
+/** A Map: a filter named `constructor` is not one that every object has. */
+const TESTS = new Map<string, (value: string, context: FilterContext) => Test>([
+  ['id', named('id', (container) => [container.id])],
+  // Docker's names begin with a slash, and a pattern may say so
+  ['name', named('name', (container) => [container.name, `/${container.name}`])],
+  ['status', oneOf('status', STATUSES, (container) => container.state.status)],
+  ['health', oneOf('health', ['starting', 'healthy', 'unhealthy', 'none'], healthOf)],
+  ['exited', exitedWith],
+  [
+    'ancestor',
+    (value, context) => {
+      let ids: ReadonlySet<string> | undefined;
+      return (container) => (ids ??= context.ancestors(value)).has(container.imageId);
+    },
+  ],
+  [
+    'before',
+    (value, context) => {
+      const other = context.find(value);
+      return (container) => isOlder(container, other);
+    },
+  ],
+  [
+    'since',
+    (value, context) => {
+      const other = context.find(value);
+      return (container) => isOlder(other, container);
+    },
+  ],
+  ['volume', (value) => ({ config }) => config.mounts.some((mount) => mount.name === value || mount.destination === value || (mount.type === 'bind' && mount.source === value))],
+  ['network', (value) => (container) => networkName(container) === value],
+  ['isolation', (value) => ({ config }) => config.isolation === value],
+  ['publish', sharingPorts('publish', ({ config }) => config.options.publish)],
+  ['expose', sharingPorts('expose', ({ config }) => config.exposed ?? config.options.expose)],
+  ['is-task', isTask],
+]);
 
-const NO = ['false', '0'];
-const HEALTH = ['starting', 'healthy', 'unhealthy', 'none'];
+/**
+ * A predicate of the filters of `ps`. Everything that can be wrong with them is found here, before the first container is looked at.
+ * @throws HuskError `invalid` with Docker's text for an unknown key or a value that cannot be
+ */
+export function containerFilter(filters: Filters, context: FilterContext): Test {
+  const tests = Object.entries(filters).map(([key, values]): Test => {
+    if (key === 'label') return ({ config }) => values.every((value) => hasLabel(config.labels, value));
+    const test = TESTS.get(key);
+    if (!test) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+    const asked = values.map((value) => test(value, context));
+    return (container) => asked.some((each) => each(container));
+  });
+  return (container) => tests.every((test) => test(container));
+}
+
+/** Docker (api/types/filters, `Match`) takes a value as the thing itself, else as a regular expression that may match anywhere in it. */
+function named(key: string, texts: (container: Container) => string[]): (value: string) => Test {
+  return (value) => {
+    const matches = goPattern(value, `filter ${key}`);
+    return (container) => texts(container).some((text) => text === value || matches(text));
+  };
+}
+
+function oneOf(key: string, known: readonly string[], of: (container: Container) => string): (value: string) => Test {
+  return (value) => {
+    if (!known.includes(value)) throw invalid(key, value);
+    return (container) => of(container) === value;
+  };
+}
 
 /** of one that was never started, Docker's is `none` too */
 function healthOf({ state }: Container): string {
   return state.health?.status ?? 'none';
 }
 
-/** @throws HuskError `invalid` with Docker's text for an unknown key or a value that cannot be */
-export function checkFilters(filters: Filters): void {
-  for (const [key, values] of Object.entries(filters)) {
-    if (key !== 'label' && !(key in PREDICATES)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
-    for (const value of values) {
-      if (key === 'status' && !STATUSES.includes(value)) throw new HuskError(`invalid filter 'status=${value}'`, { kind: 'invalid' });
-      if (key === 'health' && !HEALTH.includes(value)) throw new HuskError(`invalid filter 'health=${value}'`, { kind: 'invalid' });
-      if (key === 'is-task' && ![...NO, 'true', '1'].includes(value.toLowerCase())) throw new HuskError(`invalid filter 'is-task=${value}'`, { kind: 'invalid' });
-      if (key === 'exited' && !/^\d+$/.test(value)) throw new HuskError(`invalid filter 'exited=${value}'`, { kind: 'invalid' });
-      if ((key === 'publish' || key === 'expose') && !PORTS.test(value)) throw new HuskError(`invalid filter '${key}=${value}'`, { kind: 'invalid', fix: 'PORT[-PORT][/PROTOCOL]' });
-      if (key === 'name' || key === 'id') pattern(value);
-    }
-  }
+function exitedWith(value: string): Test {
+  if (!/^[+-]?\d{1,10}$/.test(value)) throw invalid('exited', value);
+  return ({ state }) => state.status === 'exited' && state.exitCode === Number(value);
 }
 
-export function matches(container: Container, filters: Filters, context: FilterContext): boolean {
-  return Object.entries(filters).every(([key, values]) => {
-    if (key === 'label') return values.every((value) => hasLabel(container.config.labels, value));
-    return values.some((value) => PREDICATES[key]!(container, value, context));
+function sharingPorts(key: string, of: (container: Container) => string[]): (value: string) => Test {
+  return (value) => {
+    if (!PORTS.test(value)) throw new HuskError(`invalid filter '${key}=${value}'`, { kind: 'invalid', fix: 'PORT[-PORT][/PROTOCOL]' });
+    return (container) => of(container).some((entry) => shareAPort(entry, value));
+  };
+}
+
+/** Swarm's tasks: husk has none */
+function isTask(value: string): Test {
+  const wanted = value.toLowerCase();
+  if (!['false', '0', 'true', '1'].includes(wanted)) throw invalid('is-task', value);
+  return () => wanted === 'false' || wanted === '0';
+}
+
+function invalid(key: string, value: string): HuskError {
+  return new HuskError(`invalid filter '${key}=${value}'`, { kind: 'invalid' });
+}
+
+/**
+ * A predicate of the filters of `container prune`: label, label! and until (a Go duration or a time).
+ * @throws HuskError `invalid` with Docker's text
+ */
+export function pruneFilter(filters: Filters, now: number = Date.now()): Test {
+  const tests = Object.entries(filters).map(([key, values]): Test => {
+    if (key === 'label') return ({ config }) => values.every((value) => hasLabel(config.labels, value));
+    if (key === 'label!') return ({ config }) => values.every((value) => !hasLabel(config.labels, value));
+    if (key !== 'until') throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+    const times = values.map((value) => parseUntil(value, now));
+    return (container) => times.every((time) => container.createdAt < time);
   });
-}
-
-/** @throws HuskError `invalid` with Docker's text */
-export function checkPruneFilters(filters: Filters): void {
-  for (const key of Object.keys(filters)) if (!['label', 'label!', 'until'].includes(key)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
-}
-
-/** `container prune` knows label, label! and until (a Go duration or a time) */
-export function matchPrune(container: Container, filters: Filters, now: number = Date.now()): boolean {
-  return Object.entries(filters).every(([key, values]) => {
-    if (key === 'label') return values.every((value) => hasLabel(container.config.labels, value));
-    if (key === 'label!') return values.every((value) => !hasLabel(container.config.labels, value));
-    return values.every((value) => container.createdAt < parseUntil(value, now));
-  });
-}
-
-/** `key` or `key=value` */
-export function hasLabel(labels: Record<string, string>, wanted: string): boolean {
-  const equals = wanted.indexOf('=');
-  return equals === -1 ? wanted in labels : labels[wanted.slice(0, equals)] === wanted.slice(equals + 1);
+  return (container) => tests.every((test) => test(container));
 }
 
 export function networkName(container: { config: Pick<Container['config'], 'options'> }): string {
@@ -115,13 +161,4 @@ function portsOf(entry: string): { first: number; last: number; protocol: string
 function shareAPort(one: string, other: string): boolean {
   const [a, b] = [portsOf(one), portsOf(other)];
   return a !== undefined && b !== undefined && a.protocol === b.protocol && a.first <= b.last && b.first <= a.last;
-}
-
-/** Docker matches ids and names as regular expressions; the person who types them is the one who waits for them */
-function pattern(text: string): RegExp {
-  try {
-    return new RegExp(text);
-  } catch {
-    throw new HuskError(`invalid filter: "${text}" is not a regular expression`, { kind: 'invalid' });
-  }
 }

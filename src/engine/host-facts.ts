@@ -213,7 +213,7 @@ const LIMIT_ROWS: Record<string, string> = {
 };
 
 function hardLimit(name: string): number | undefined {
-  const row = LIMIT_ROWS[name];
+  const row = Object.hasOwn(LIMIT_ROWS, name) ? LIMIT_ROWS[name] : undefined;
   const line = row === undefined ? undefined : readFileSync('/proc/self/limits', 'latin1').split('\n').find((text) => text.startsWith(row));
   const hard = line && /\s(\S+)\s+(\S+)(\s+\S+)?\s*$/.exec(line.slice(row!.length))?.[2];
   return hard === undefined || hard === '' || hard === 'unlimited' ? undefined : Number(hard);

@@ -3,16 +3,14 @@
  * this host runs one well and VM isolation has what the flags ask for, else user namespaces; it says so, once a boot for what is the host's, each
  * time for what was asked for.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import { readOptional } from '../host/read-optional.ts';
 import type { Paths } from '../paths.ts';
 import type { Isolation } from '../sandbox.ts';
 import { MAX_BINDS, notShareable } from '../vmm/binds.ts';
 import type { KvmVerdict } from '../vmm/kvm/verdict.ts';
 import type { CreateOptions } from './contract.ts';
 import { needsNetwork } from '../logs/destination.ts';
+import { isNews } from './news.ts';
 import { isCdiDevice } from './spec/cdi.ts';
 import { parseDevice, PATHS_OF_ANY_LINUX } from './spec/devices.ts';
 
@@ -52,7 +50,10 @@ export async function chooseIsolation(options: AskedOptions, paths: Pick<Paths, 
     return { isolation: 'vm' };
   }
   const { fit, reason } = await host.verdict(paths);
-  if (!fit) return saidAlready(reason, paths, host) ? { isolation: 'userns' } : { isolation: 'userns', warning: `containers run in user namespaces, not in virtual machines: ${reason}` };
+  if (!fit) {
+    const warning = `containers run in user namespaces, not in virtual machines: ${reason}`;
+    return isNews(warning, paths, host.bootId) ? { isolation: 'userns', warning } : { isolation: 'userns' };
+  }
   if (lacking !== undefined) return { isolation: 'userns', warning: `${lacking.flag}: this container runs in user namespaces, not in a virtual machine: ${lacking.why}` };
   const limit = await host.limitProblem(options);
   if (limit !== undefined) return { isolation: 'userns', warning: `this container runs in user namespaces, not in a virtual machine: ${limit}` };
@@ -106,21 +107,6 @@ function lackingMount(mounts: CreateOptions['mounts'], whyNot: ChoiceHost['notSh
   }
   if (shared.length > MAX_BINDS) return { flag: `-v (${shared.length} of them)`, why: `a virtual machine has room for ${MAX_BINDS}` };
   return undefined;
-}
-
-/** Whether this was said to this person since the host was started; from now on it was. */
-function saidAlready(reason: string, paths: Pick<Paths, 'dataRoot'>, host: ChoiceHost): boolean {
-  const file = join(paths.dataRoot, 'cache/isolation-said');
-  try {
-    const now = `${readFileSync(host.bootId, 'latin1').trim()} ${reason}`;
-    if (readOptional(file) === now) return true;
-    mkdirSync(join(file, '..'), { recursive: true, mode: 0o711 });
-    writeFileSync(`${file}.${process.pid}`, now, { mode: 0o600 });
-    renameSync(`${file}.${process.pid}`, file);
-  } catch {
-    // a read-only or full disk: then it is said again
-  }
-  return false;
 }
 
 function unsupported(message: string, fix: string): HuskError {

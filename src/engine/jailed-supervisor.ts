@@ -37,6 +37,8 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   await rootDisk(task.layers, computePaths({ dataRoot: task.dataRoot }));
   const isRoot = process.getuid!() === 0;
   const out = task.outbound ? await wayOut(task) : undefined;
+  // from the launch on the supervisor alone holds it: with the one process the other ends; where there is no launch, it ends here
+  using link = out?.link;
   const plan = jailPlan({
     binds: [...ownBinds(task), ...binds],
     args: [...SELF, INTERNAL, 'supervisor', String(CLIENT_FD), ...(out ? [String(FIRST_INHERITED)] : [])],
@@ -50,25 +52,24 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   const { uidMappings, gidMappings } = spec.linux;
   const owners = isRoot && maps ? { uidMappings: maps.uid, gidMappings: maps.gid } : uidMappings && gidMappings && maps && { uidMappings: seenFrom(uidMappings, maps.uid), gidMappings: seenFrom(gidMappings, maps.gid) };
   const told = owners ? { ...spec, linux: { ...spec.linux, ...owners } } : spec;
+  using unwound = new DisposableStack();
   const { near, far } = streamPair();
+  unwound.use(near);
+  using theirs = far;
   const launched = launch(plan, {
     init: INIT_PROGRAM,
-    stdin: far.number,
+    stdin: theirs.number,
     stdout: 'null',
     stderr: 'null',
-    ...(out && { inherit: [out.link.number] }),
+    ...(link && { inherit: [link.number] }),
     detached: true,
     onAwait: (_tag, pid) => writeIdMaps(pid, maps!),
   });
-  far.close();
-  // from here on the supervisor alone holds it: with the one process the other ends
-  out?.link.close();
-  try {
-    await Promise.all([launched.started, out?.ready]);
-  } catch (error) {
-    near.close();
-    throw error;
-  }
+  // the child has its own: while these are open here, its end would not be seen
+  theirs.close();
+  link?.close();
+  await Promise.all([launched.started, out?.ready]);
+  unwound.move();
   return { client: new SupervisorClient(new Socket({ fd: near.release() })), task: { ...task, spec: told, ...(out && { network: out.network }) } };
 }
 

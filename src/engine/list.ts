@@ -2,28 +2,17 @@
 import type { EngineContext } from './context.ts';
 import type { Container, ContainerSize, Engine } from './contract.ts';
 import { isRunning } from './control.ts';
-import { checkFilters, matches } from './filters.ts';
+import { containerFilter } from './filters.ts';
 import { resolve, resolveAll, resolveRunning, truth } from './truth.ts';
 
 type ListOptions = NonNullable<Parameters<Engine['list']>[0]>;
 
 export function list(context: EngineContext, options: ListOptions = {}): Container[] {
   const filters = options.filters ?? {};
-  checkFilters(filters);
+  const matches = containerFilter(filters, { find: (value) => resolve(context, value), ancestors: (value) => descendants(context, value) });
   // a filter by state means stopped ones as well, as does asking for the last ones
-  const all = options.all || options.last !== undefined || 'status' in filters || 'exited' in filters;
-  const ancestors = new Map<string, ReadonlySet<string>>();
-  const found = (all ? resolveAll(context) : resolveRunning(context)).filter(
-    (container) =>
-      (all || ['running', 'paused', 'restarting'].includes(container.state.status)) &&
-      matches(container, filters, {
-        find: (value) => resolve(context, value),
-        ancestors: (value) => {
-          if (!ancestors.has(value)) ancestors.set(value, descendants(context, value));
-          return ancestors.get(value)!;
-        },
-      }),
-  );
+  const all = options.all || options.last !== undefined || Object.hasOwn(filters, 'status') || Object.hasOwn(filters, 'exited');
+  const found = (all ? resolveAll(context) : resolveRunning(context)).filter((container) => (all || ['running', 'paused', 'restarting'].includes(container.state.status)) && matches(container));
   return options.last === undefined || options.last < 0 ? found : found.slice(0, options.last);
 }
 

@@ -12,7 +12,7 @@ import type { Container, Engine } from './contract.ts';
 import { ask, isRunning, isUnreachable, releaseFiles, reread } from './control.ts';
 import { keepContainerCopy } from './copies.ts';
 import { recordEvent } from './events.ts';
-import { checkPruneFilters, matchPrune } from './filters.ts';
+import { pruneFilter } from './filters.ts';
 import { killProcess } from './kill-process.ts';
 import { sizeOf } from './list.ts';
 import { checkName } from './names.ts';
@@ -119,12 +119,12 @@ function allocating<T>(allocate: () => T): T {
 }
 
 export async function prune(context: EngineContext, options: Parameters<Engine['prune']>[0] = {}): Promise<{ deleted: string[]; reclaimed: number }> {
-  checkPruneFilters(options.filters ?? {});
+  const wanted = pruneFilter(options.filters ?? {});
   const deleted: string[] = [];
   let reclaimed = 0;
   for (const container of resolveAll(context)) {
     const isClaimed = container.state.claim !== undefined && container.state.claim.operation !== 'copy';
-    if (isRunning(container) || isClaimed || !matchPrune(container, options.filters ?? {})) continue;
+    if (isRunning(container) || isClaimed || !wanted(container)) continue;
     const { rw: size } = await sizeOf(context, container);
     try {
       await remove(context, container.id, {});

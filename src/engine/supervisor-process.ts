@@ -3,7 +3,7 @@
  * its connection is then an inherited fd. Otherwise one is spawned: detached, its own session, no terminal.
  */
 import { Socket } from 'node:net';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import { INTERNAL, SELF } from '../program.ts';
 import { SupervisorClient } from '../supervisor/client.ts';
 
@@ -46,7 +46,7 @@ function spawnSupervisor(argv: readonly string[]): Socket {
   const { spawn } = process.getBuiltinModule('node:child_process');
   const child = spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', 'ignore', 'ignore', 'pipe'], detached: true, cwd: '/', argv0: 'husk-supervisor' });
   const socket = child.stdio[3] as Socket;
-  child.on('error', (error) => socket.destroy(new HuskError(`cannot start a supervisor: ${error.message}`, { kind: 'internal', cause: error })));
+  child.on('error', (error) => socket.destroy(new HuskError(`cannot start a supervisor: ${causeOf(error)}`, { kind: 'internal', cause: error })));
   // it lives on when this command ends, and this command does not wait for it
   child.unref();
   return socket;

@@ -22,10 +22,18 @@ export async function top(context: EngineContext, reference: string, psArguments
 }
 
 async function hostPs(context: EngineContext, container: Container, psArguments: string[]): Promise<ProcessTable> {
+  checkOptions(psArguments);
   const answer = await ask(context, container, { type: 'processes' });
   if (answer?.type !== 'ok') throw notRunning(container);
-  const output = await ps(psArguments.length > 0 ? psArguments : ['-ef']);
-  return output === undefined ? ownPs(context, container, psArguments) : parsePs(output, new Set(answer.value as number[]));
+  const pids = answer.value as number[];
+  const output = await psOf(pids, psArguments.length > 0 ? psArguments : ['-ef']);
+  return output === undefined ? ownPs(context, container, psArguments) : parsePs(output, new Set(pids));
+}
+
+/** A column called PID that holds something else would make strangers' rows the container's: moby, daemon/top_unix.go. */
+function checkOptions(psArguments: readonly string[]): void {
+  for (const [, column, title] of ` ${psArguments.join(' ')}`.matchAll(/[\s,](\S*?)=\s*(PID\S*)/g))
+    if (column !== 'pid') throw new HuskError(`specifying "${column}=${title}" is not allowed`, { kind: 'invalid' });
 }
 
 /** Where there is no ps program. */
@@ -37,15 +45,35 @@ async function ownPs(context: EngineContext, container: Container, psArguments: 
   return table;
 }
 
-/** @returns undefined when this host has no ps */
-function ps(psArguments: string[]): Promise<string | undefined> {
-  return new Promise((done, fail) => {
-    execFile('ps', psArguments, { maxBuffer: MAX_OUTPUT }, (error, stdout, stderr) => {
-      if (!error) return done(stdout);
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return done(undefined);
+/**
+ * Without a list of processes ps shows those of its own user and terminal alone, whatever columns it is asked for. Some of its options take no
+ * list beside them (`f`), and a list may be longer than an argument can be: then it is asked for what it shows by itself, as Docker does.
+ * @returns undefined when this host has no ps
+ */
+async function psOf(pids: readonly number[], psArguments: readonly string[]): Promise<string | undefined> {
+  // ps refuses an empty list, and without any the caller's own processes would be asked about
+  const listed = await ps([...psArguments, `-q${(pids.length > 0 ? pids : [process.pid]).join(',')}`]);
+  if ('output' in listed || listed.code === 'ENOENT') return listed.output;
+  const own = await ps(psArguments);
+  if ('output' in own || own.code === 'ENOENT') return own.output;
+  throw new HuskError(`ps ${psArguments.join(' ')}: ${own.problem}`, { kind: 'invalid' });
+}
+
+type PsOutcome = { output: string } | { output?: undefined; problem: string; code: unknown };
+
+function ps(psArguments: readonly string[]): Promise<PsOutcome> {
+  return new Promise((done) => {
+    const failed = (error: Error, said = ''): void => {
       // of the many lines of its help the first says what is wrong
-      fail(new HuskError(`ps ${psArguments.join(' ')}: ${stderr.trim().split('\n')[0] || error.message}`, { kind: 'invalid' }));
-    });
+      const line = said.trim().split('\n')[0];
+      done({ problem: line === undefined || line === '' ? error.message.split('\n')[0]! : line.replace(/^error: /, ''), code: (error as NodeJS.ErrnoException).code });
+    };
+    try {
+      execFile('ps', psArguments, { maxBuffer: MAX_OUTPUT }, (error, stdout, stderr) => (error ? failed(error, stderr) : done({ output: stdout })));
+    } catch (error) {
+      // execve(2) refuses an argument over 128 KiB (E2BIG), and Node throws that
+      failed(error as Error);
+    }
   });
 }
 
@@ -53,16 +81,22 @@ function noPid(): HuskError {
   return new HuskError("Couldn't find PID field in ps output", { kind: 'invalid' });
 }
 
-/** @throws HuskError `invalid` with Docker's text when ps was not asked for a PID column */
+/**
+ * Takes the container's rows out of what ps wrote. A row with `-` for its pid is a thread of the process above it (`-m`).
+ * @throws HuskError `invalid` with Docker's text when ps was not asked for a PID column
+ */
 export function parsePs(output: string, pids: ReadonlySet<number>): ProcessTable {
   const [head = '', ...rows] = output.split('\n');
   const titles = head.trim().split(/\s+/);
   const column = titles.indexOf('PID');
   if (column === -1) throw noPid();
   const processes: string[][] = [];
+  let shown = false;
   for (const row of rows) {
     const fields = row.trim().split(/\s+/);
-    if (!pids.has(Number(fields[column]))) continue;
+    if (fields.length <= column) continue;
+    if (fields[column] !== '-') shown = pids.has(Number(fields[column]));
+    if (!shown) continue;
     // the last column, the command, may have spaces
     processes.push([...fields.slice(0, titles.length - 1), fields.slice(titles.length - 1).join(' ')]);
   }

@@ -1,6 +1,6 @@
 /** Puts the VM's network interface into the container's network namespace and sets it up there, as pasta does on the host. */
 import type { InterfaceSetup } from '../agent-protocol.ts';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import { addressBytes, inNetworkNamespace, interfaceIndex, Rtnetlink } from '../host/netlink.ts';
 import { SyscallError } from '../host/libc.ts';
 
@@ -19,7 +19,7 @@ export function giveInterface(pid: number, setup: InterfaceSetup): void {
     rtnetlink.setUp(inside);
     for (const route of setup.defaultRoutes) addDefaultRoute(rtnetlink, inside, route);
   } catch (error) {
-    throw new HuskError(`cannot set up ${setup.name} of the container: ${(error as Error).message}`, { kind: 'internal', cause: error });
+    throw new HuskError(`cannot set up ${setup.name} of the container: ${causeOf(error)}`, { kind: 'internal', cause: error });
   }
 }
 

@@ -17,6 +17,20 @@ export function open(path: string, flags: number, mode = 0): Fd {
   return new Fd(checked(openat(AT_FDCWD, path, flags | O_CLOEXEC, mode), 'open', path));
 }
 
+/**
+ * Gets a descriptor that has just been made ready, and closes it when that fails: nobody else has it yet.
+ * @returns the descriptor
+ */
+export function prepared(fd: Fd, prepare: (number: number) => void): Fd {
+  try {
+    prepare(fd.number);
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
 export class Fd implements Disposable {
   #number: number;
 

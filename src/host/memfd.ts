@@ -1,6 +1,6 @@
 /** Anonymous files. */
 import { ftruncateSync, writeSync } from 'node:fs';
-import { Fd } from './fd.ts';
+import { Fd, prepared } from './fd.ts';
 import { checked } from './libc.ts';
 import { systemCall } from './system-call.ts';
 
@@ -25,13 +25,13 @@ export function memfd(name: string, content: Uint8Array = new Uint8Array()): Fd 
 /** The same, never to be changed again: whoever gets it may map it without fear. @throws SyscallError */
 export function sealedMemfd(name: string, content: Uint8Array): Fd {
   const fd = filled(new Fd(checked(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), 'memfd_create')), content);
-  checked(fcntl(fd.number, F_ADD_SEALS, SEALED), 'fcntl');
-  return fd;
+  return prepared(fd, (number) => checked(fcntl(number, F_ADD_SEALS, SEALED), 'fcntl'));
 }
 
 function filled(fd: Fd, content: Uint8Array): Fd {
-  for (let done = 0; done < content.length; ) done += writeSync(fd.number, content, done, content.length - done, done);
-  return fd;
+  return prepared(fd, (number) => {
+    for (let done = 0; done < content.length; ) done += writeSync(number, content, done, content.length - done, done);
+  });
 }
 
 /**
@@ -40,7 +40,8 @@ function filled(fd: Fd, content: Uint8Array): Fd {
  */
 export function boundedMemfd(name: string, size: number): Fd {
   const fd = new Fd(checked(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), 'memfd_create'));
-  ftruncateSync(fd.number, size);
-  checked(fcntl(fd.number, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 'fcntl');
-  return fd;
+  return prepared(fd, (number) => {
+    ftruncateSync(number, size);
+    checked(fcntl(number, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 'fcntl');
+  });
 }

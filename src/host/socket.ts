@@ -78,8 +78,14 @@ export function seqpacketPair(options: { credentials?: boolean } = {}): { near: 
   checked(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 'socketpair');
   const near = new Fd(fds[0]!);
   const far = new Fd(fds[1]!);
-  if (options.credentials) checked(setsockopt(near.number, SOL_SOCKET, SO_PASSCRED, Int32Array.of(1), 4), 'setsockopt');
-  return { near, far };
+  try {
+    if (options.credentials) checked(setsockopt(near.number, SOL_SOCKET, SO_PASSCRED, Int32Array.of(1), 4), 'setsockopt');
+    return { near, far };
+  } catch (error) {
+    near.close();
+    far.close();
+    throw error;
+  }
 }
 
 /** A datagram socket connected to the one at a path; non-blocking, close-on-exec. @throws SyscallError, RangeError */

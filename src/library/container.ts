@@ -60,9 +60,7 @@ export class Container implements AsyncDisposable {
   async attach(options: { stdin?: boolean; signal?: AbortSignal } = {}): Promise<Process> {
     const { signal } = options;
     signal?.throwIfAborted();
-    const attached = new Process(await this.#engine.attach(this.id, { stdin: options.stdin ?? false }));
-    signal?.addEventListener('abort', () => attached.detach(), { once: true });
-    return attached;
+    return new Process(await this.#engine.attach(this.id, { stdin: options.stdin ?? false }), signal, 'detach');
   }
 
   /**

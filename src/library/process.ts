@@ -45,28 +45,33 @@ export class Process {
    */
   readonly exited: Promise<Exit>;
   readonly #attachment: Attachment;
+  /** a signal may live as long as the program and serve many processes: it is given back with each */
+  readonly #forgetSignal: () => void;
 
-  constructor(attachment: Attachment, signal?: AbortSignal) {
+  /** @param signal kills it, or only leaves it */
+  constructor(attachment: Attachment, signal?: AbortSignal, onAbort: 'kill' | 'detach' = 'kill') {
     this.#attachment = attachment;
     this.stdin = attachment.stdin;
     this.stdout = attachment.stdout;
     this.stderr = attachment.stderr;
     this.exited = attachment.exited.then(({ code, signal: number, oomKilled, error }) => {
-      signal?.removeEventListener('abort', kill);
       if (error !== undefined) throw new HuskError(error, { kind: 'internal', exitCode: code });
       return { exitCode: code, ...(number !== undefined && { signal: number }), oomKilled: oomKilled === true };
     });
-    this.exited.catch(() => {});
+    this.exited.catch(() => {}).finally(() => this.#forgetSignal());
     // EPIPE: it has closed its stdin, or is gone; `exited` tells
     this.stdin?.on('error', () => {});
-    const kill = () => this.kill('SIGKILL');
-    if (signal?.aborted) kill();
-    else signal?.addEventListener('abort', kill, { once: true });
+    const aborted = () => (onAbort === 'kill' ? this.kill('SIGKILL') : this.detach());
+    this.#forgetSignal = () => signal?.removeEventListener('abort', aborted);
+    if (signal?.aborted) aborted();
+    else signal?.addEventListener('abort', aborted, { once: true });
   }
 
   /** @param signal a name or number. @default 'SIGTERM' */
   kill(signal: NodeJS.Signals | number = 'SIGTERM'): void {
-    this.#attachment.signal(typeof signal === 'number' ? signal : constants.signals[signal]);
+    const number = typeof signal === 'number' ? signal : Object.hasOwn(constants.signals, signal) ? constants.signals[signal] : undefined;
+    if (number === undefined) throw new TypeError(`unknown signal: ${signal}`);
+    this.#attachment.signal(number);
   }
 
   /** of its terminal, in characters */
@@ -76,6 +81,7 @@ export class Process {
 
   /** Leaves it running: the streams end, and `exited` never resolves. */
   detach(): void {
+    this.#forgetSignal();
     this.#attachment.detach();
   }
 

@@ -3,6 +3,7 @@
  * plain fields are known, `{{.Name}}/{{.ID}}`, and no functions. Decides only.
  */
 import { HuskError } from '../errors.ts';
+import { goPattern } from '../go-pattern.ts';
 import type { LogRequest } from './options.ts';
 
 /** What a log may say about its container. */
@@ -48,8 +49,8 @@ export function defaultTag(container: LoggedContainer): string {
 /** Sorted by key, as Go writes a map. */
 function chosen(values: Record<string, string>, list: string | undefined, pattern: string | undefined): Record<string, string> {
   const names = new Set(list?.split(',') ?? []);
-  const expression = pattern === undefined || pattern === '' ? undefined : new RegExp(pattern, 'u');
-  return Object.fromEntries(Object.entries(values).filter(([key]) => names.has(key) || expression?.test(key) === true));
+  const matches = pattern === undefined || pattern === '' ? undefined : goPattern(pattern, 'regular expression of the log options');
+  return Object.fromEntries(Object.entries(values).filter(([key]) => names.has(key) || matches?.(key) === true));
 }
 
 function tagOf(template: string, container: LoggedContainer): string {

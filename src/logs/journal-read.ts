@@ -3,15 +3,17 @@
  * container. Never writes.
  */
 import { spawn } from 'node:child_process';
-import { HuskError } from '../errors.ts';
-import { parseRfc3339, rfc3339 } from '../state/time.ts';
-import type { ReadOptions } from './read.ts';
+import { causeOf, HuskError } from '../errors.ts';
+import { nanoseconds, parseRfc3339, rfc3339 } from '../state/time.ts';
+import { timeWindow, type ReadOptions } from './read.ts';
 import type { LogEntry } from './sink.ts';
 
 /** bytes of one entry as JSON: 16 KiB of text as numbers, and attributes; a longer line is skipped */
 const MAX_LINE = 1 << 20;
 /** after the container has exited the journal may still be writing what it was sent, ms */
 const QUIET_MS = 500;
+/** ns; an entry is received after the time it bears: by so much at most, unless the journal was at a standstill */
+const MAX_DELAY = 1_000_000_000n;
 const STDERR_PRIORITY = '3';
 const OWN_FIELDS = new Set(['MESSAGE', 'PRIORITY', 'SYSLOG_IDENTIFIER', 'SYSLOG_TIMESTAMP']);
 
@@ -34,8 +36,9 @@ interface Asked extends Omit<ReadOptions, 'format'> {
 /** @param place is moved on behind each entry */
 async function* ask(id: string, options: Asked, place: { cursor?: string }): AsyncGenerator<LogEntry[]> {
   const child = spawn('journalctl', journalArguments(id, options), { stdio: ['ignore', 'pipe', 'pipe'] });
-  const failed = new Promise<never>((_, reject) => child.once('error', (error) => reject(new HuskError(`cannot read the journal: ${error.message}`, { kind: 'unsupported', fix: 'install systemd (journalctl)', cause: error }))));
+  const failed = new Promise<never>((_, reject) => child.once('error', (error) => reject(new HuskError(`cannot read the journal: ${causeOf(error)}`, { kind: 'unsupported', fix: 'install systemd (journalctl)', cause: error }))));
   failed.catch(() => {});
+  const within = timeWindow(options);
   let complaint = '';
   child.stderr.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString('latin1')).slice(-1000)));
   const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
@@ -50,8 +53,9 @@ async function* ask(id: string, options: Asked, place: { cursor?: string }): Asy
     for await (const lines of wholeLines(child.stdout)) {
       heard = performance.now();
       place.cursor = CURSOR.exec(lines.at(-1) ?? '')?.[1] ?? place.cursor;
-      const entries = lines.flatMap((line) => parseJournalEntry(line) ?? []);
-      if (entries.length > 0) yield entries;
+      const { shown, over } = within(lines.flatMap((line) => parseJournalEntry(line) ?? []));
+      if (shown.length > 0) yield shown;
+      if (over) return;
     }
     const code = await closed;
     if (code !== 0 && code !== null && complaint.trim() !== '') throw new HuskError(`cannot read the journal: ${complaint.trim().split('\n').at(-1)}`, { kind: 'unavailable', fix: /permission/.test(complaint) ? 'ask for the group systemd-journal' : undefined });
@@ -65,15 +69,21 @@ async function* ask(id: string, options: Asked, place: { cursor?: string }): Asy
 /** journalctl(1) */
 export function journalArguments(id: string, { tail, since, until, follow, after }: Asked): string[] {
   // it takes one beginning only
-  const beginning = [...(tail === undefined ? (follow ? ['--no-tail'] : []) : [`--lines=${tail}`]), ...(since === undefined ? [] : [`--since=@${since / 1000}`])];
+  const beginning = [...(tail === undefined ? (follow ? ['--no-tail'] : []) : [`--lines=${tail}`]), ...(since === undefined ? [] : [`--since=${at(nanoseconds(since))}`])];
   return [
     '--output=json', '--all', '--quiet', '--no-pager',
     ...(after === undefined ? beginning : [`--after-cursor=${after}`]),
-    ...(until === undefined ? [] : [`--until=@${until / 1000}`]),
+    ...(until === undefined ? [] : [`--until=${at(nanoseconds(until) + MAX_DELAY)}`]),
     ...(follow ? ['--follow'] : []),
     `CONTAINER_ID_FULL=${id}`,
     `_UID=${process.getuid!()}`,
   ];
+}
+
+/** journalctl's way to write a time, which is in microseconds and counts the time of receipt: a bound that lets too much through */
+function at(time: bigint): string {
+  const microseconds = time / 1000n;
+  return `@${microseconds / 1_000_000n}.${String(microseconds % 1_000_000n).padStart(6, '0')}`;
 }
 
 async function* wholeLines(stream: AsyncIterable<Buffer>): AsyncGenerator<string[]> {

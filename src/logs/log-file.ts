@@ -1,6 +1,6 @@
 /** One file of a log, open for reading: plain or compressed. It is known by its inode, or where compression gave it another by the one it had. Never writes. */
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import type { LogDecoder, LogFormat } from './format.ts';
 import { identityOf, packedIdentity } from './packed.ts';
 import type { LogEntry } from './sink.ts';
@@ -84,7 +84,7 @@ export class LogFile implements Disposable {
     try {
       yield* plain as AsyncIterable<Buffer>;
     } catch (error) {
-      throw new HuskError(`cannot read ${this.path}: ${(error as Error).message}`, { kind: 'corrupt', cause: error });
+      throw new HuskError(`cannot read ${this.path}: ${causeOf(error)}`, { kind: 'corrupt', cause: error });
     }
   }
 

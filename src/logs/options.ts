@@ -5,6 +5,7 @@
 import { HuskError } from '../errors.ts';
 import { FLUENTD_KEYS, fluentdSettings } from './fluentd.ts';
 import { SYSLOG_KEYS, syslogSettings } from './syslog.ts';
+import { goPattern } from '../go-pattern.ts';
 
 export const DRIVERS = ['json-file', 'local', 'journald', 'syslog', 'fluentd', 'none'] as const;
 export type Driver = (typeof DRIVERS)[number];
@@ -61,7 +62,7 @@ export function logSettings({ driver: name, options }: LogRequest): LogSettings 
   if (driver === 'fluentd') fluentdSettings(options);
   const cache = isSentAway(driver) && !(options['cache-disabled'] !== undefined && parseBoolean(options['cache-disabled'], 'cache-disabled'));
   if (isSentAway(driver)) return { driver, ...LOCAL, dropAbove, cache };
-  for (const key of ['labels-regex', 'env-regex']) checkPattern(key, options[key]);
+  for (const key of ['labels-regex', 'env-regex']) if (options[key] !== undefined) void goPattern(options[key], key);
   const maxSize = options['max-size'] === undefined ? defaults.maxSize : parseSize(options['max-size']);
   const maxFile = options['max-file'] === undefined ? defaults.maxFile : Number(options['max-file']);
   if (!Number.isSafeInteger(maxFile) || options['max-file'] === '') throw invalid(`invalid value for max-file: ${options['max-file']}`);
@@ -95,14 +96,6 @@ function parseBoolean(text: string, key = 'compress'): boolean {
   if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
   if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
   throw invalid(`invalid value for ${key}: "${text}" is neither true nor false`);
-}
-
-function checkPattern(key: string, pattern: string | undefined): void {
-  try {
-    if (pattern !== undefined) void new RegExp(pattern, 'u');
-  } catch (error) {
-    throw invalid(`invalid ${key} "${pattern}": ${(error as Error).message}`);
-  }
 }
 
 function invalid(message: string, fix?: string): HuskError {

@@ -3,7 +3,7 @@
  * writer up: whoever is slower than the files are rotated misses what has gone, in whole entries. Memory stays bounded however long the log. Never writes.
  */
 import { statSync, watch } from 'node:fs';
-import { parseRfc3339 } from '../state/time.ts';
+import { msAfter, nanoseconds, parseRfc3339 } from '../state/time.ts';
 import type { LogFormat } from './format.ts';
 import { LogFile, openFiles } from './log-file.ts';
 import type { LogEntry } from './sink.ts';
@@ -15,9 +15,9 @@ export interface ReadOptions {
   format: LogFormat;
   /** how many last lines; absent is all */
   tail?: number;
-  /** ms since the epoch */
-  since?: number;
-  until?: number;
+  /** ms since the epoch, or ns as a bigint */
+  since?: number | bigint;
+  until?: number | bigint;
   /** go on until this says that nobody writes any more */
   follow?: () => boolean;
   signal?: AbortSignal;
@@ -34,10 +34,9 @@ export async function* readLog(path: string, options: ReadOptions): AsyncGenerat
 }
 
 /** Picks entries by their times; `over` is one after `until`. */
-function timeWindow({ since, until }: ReadOptions): (entries: LogEntry[]) => { shown: LogEntry[]; over: boolean } {
+export function timeWindow({ since, until }: Pick<ReadOptions, 'since' | 'until'>): (entries: LogEntry[]) => { shown: LogEntry[]; over: boolean } {
   if (since === undefined && until === undefined) return (entries) => ({ shown: entries, over: false });
-  const nanoseconds = (ms: number | undefined) => (ms === undefined ? undefined : BigInt(Math.trunc(ms)) * 1_000_000n);
-  const [from, to] = [nanoseconds(since), nanoseconds(until)];
+  const [from, to] = [since, until].map((moment) => (moment === undefined ? undefined : nanoseconds(moment)));
   return (entries) => {
     const shown: LogEntry[] = [];
     for (const entry of entries) {
@@ -50,7 +49,8 @@ function timeWindow({ since, until }: ReadOptions): (entries: LogEntry[]) => { s
 }
 
 async function* entriesOf(path: string, options: ReadOptions): AsyncGenerator<LogEntry[]> {
-  const { format, signal, until } = options;
+  const { format, signal } = options;
+  const endsAt = options.until === undefined ? Infinity : msAfter(nanoseconds(options.until));
   // asked before the read: what is written before the exit is in the file by then
   let written = options.follow?.() ?? false;
   let files = openFiles(path);
@@ -64,7 +64,7 @@ async function* entriesOf(path: string, options: ReadOptions): AsyncGenerator<Lo
     for (;;) {
       const live = files.at(-1)?.live ? files.at(-1) : undefined;
       for (; index < files.length - (live ? 1 : 0); index++, offset = 0) {
-        if (options.tail === undefined && options.since !== undefined && files[index]!.changedAt < Math.trunc(options.since)) continue;
+        if (options.tail === undefined && options.since !== undefined && files[index]!.changedAt < msAfter(nanoseconds(options.since)) - 1) continue;
         for await (const entries of files[index]!.entries(format, offset)) yield take(entries);
       }
       const decoder = format.decoder(offset === 0);
@@ -82,7 +82,7 @@ async function* entriesOf(path: string, options: ReadOptions): AsyncGenerator<Lo
           close(files);
           files = next;
         } else {
-          if (!written || signal?.aborted || (until !== undefined && Date.now() > until)) return;
+          if (!written || signal?.aborted || Date.now() > endsAt) return;
           await changed(path, signal);
           written = options.follow();
         }

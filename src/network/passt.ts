@@ -32,8 +32,11 @@ export interface Passt {
 
 /** @param options.program full path; @default found by $PATH */
 export function startPasst(host: HostInterface, options: { program?: string } = {}): Passt {
+  using unwound = new DisposableStack();
   const { near, far } = streamPair();
-  const said = boundedMemfd('passt-stderr', MAX_SAID);
+  unwound.use(near);
+  using theirs = far;
+  const said = unwound.use(boundedMemfd('passt-stderr', MAX_SAID));
   const launched = launch(
     [
       // it outlives the command that starts it, and is no part of its terminal; its end is that of the socket
@@ -43,9 +46,10 @@ export function startPasst(host: HostInterface, options: { program?: string } = 
       { op: 'environment', env: [`PATH=${process.env['PATH'] ?? ''}:/usr/bin:/bin`, 'LC_ALL=C'] },
       { op: 'exec', args: [options.program ?? 'passt', ...passtArguments(host, hostResolvConf())] },
     ],
-    { init: INIT_PROGRAM, stdin: far.number, stdout: 'pipe', stderr: said.number, detached: true },
+    { init: INIT_PROGRAM, stdin: theirs.number, stdout: 'pipe', stderr: said.number, detached: true },
   );
-  far.close();
+  // from here on `link` is the caller's, and what passt says is closed when it is ready
+  unwound.move();
   const ready = untilReady(launched)
     .catch((error: Error) => {
       throw explain(error, said);

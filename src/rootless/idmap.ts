@@ -11,7 +11,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { IdMapping } from '../container/spec.ts';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import { findProgram } from './programs.ts';
 
 export type IdKind = 'uid' | 'gid';
@@ -205,7 +205,7 @@ export async function writeIdMaps(pid: number, maps: IdMaps, sources: IdSources 
       try {
         writeFileSync(`/proc/${pid}/${kind}_map`, maps[kind].map((line) => `${line.containerID} ${line.hostID} ${line.size}\n`).join(''));
       } catch (error) {
-        throw new HuskError(`cannot map ${describe(kind, maps[kind])}: ${(error as Error).message}`, { kind: 'unsupported', cause: error });
+        throw new HuskError(`cannot map ${describe(kind, maps[kind])}: ${causeOf(error)}`, { kind: 'unsupported', cause: error });
       }
     }
     return;
@@ -253,7 +253,7 @@ function run(program: string, args: string[]): Promise<{ code: number; stderr: s
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { LC_ALL: 'C' } });
     let stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(0, 4096)));
-    child.on('error', (error) => reject(new HuskError(`cannot run ${program}: ${error.message}`, { kind: 'unsupported', cause: error })));
+    child.on('error', (error) => reject(new HuskError(`cannot run ${program}: ${causeOf(error)}`, { kind: 'unsupported', cause: error })));
     child.on('close', (code, signal) => resolve({ code: code ?? 128, stderr: signal ? `ended by ${signal}` : stderr }));
   });
 }

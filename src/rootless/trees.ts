@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { lstat, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import { namespaceProgramOutput } from './namespace.ts';
 
 /** errors a process with the namespace's capabilities does not get, and a path too long for one call (ENAMETOOLONG) */
@@ -20,7 +20,7 @@ export async function removeTree(path: string): Promise<void> {
   try {
     await rm(path, { recursive: true, force: true });
   } catch (error) {
-    if (!NEEDS_NAMESPACE.has((error as NodeJS.ErrnoException).code ?? '')) throw new HuskError(`cannot delete ${path}: ${(error as Error).message}`, { kind: 'internal', cause: error });
+    if (!NEEDS_NAMESPACE.has((error as NodeJS.ErrnoException).code ?? '')) throw new HuskError(`cannot delete ${path}: ${causeOf(error)}`, { kind: 'internal', cause: error });
     await run(['rm', '-rf', '--one-file-system', '--', path], `cannot delete ${path}`);
   }
 }

@@ -5,11 +5,12 @@
  * A crash at any moment leaves the last committed transaction (WAL, synchronous=NORMAL: a power cut may lose the last
  * transactions, never tear one).
  */
-import { chmodSync, mkdirSync, readdirSync } from 'node:fs';
+import { chmodSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseError, HuskError, isFull } from '../errors.ts';
+import { makeMissingFolders } from '../missing-folders.ts';
 import { keepReserve, spendReserve } from './reserve.ts';
 
 /** sqlite.org/rescode.html */
@@ -116,16 +117,19 @@ const BUSY_TIMEOUT_MS = 10_000;
  * @throws HuskError `unsupported` when a newer husk has written it, `corrupt` when SQLite cannot read it, or when it is gone and its data is not
  */
 export function openDatabase(file: string): DatabaseSync {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeMissingFolders(dirname(file), 0o700);
   const { DatabaseSync } = sqlite();
   if (isFull(file)) spendReserve(file);
+  let database: DatabaseSync | undefined;
   try {
-    const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
     migrate(database, file);
     keepReserve(file);
     return database;
   } catch (error) {
+    // a program that uses the library goes on, and would hold the file and its locks
+    if (database?.isOpen) database.close();
     if (error instanceof HuskError) throw error;
     const known = databaseError(error, file);
     if (known) throw known;

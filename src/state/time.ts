@@ -30,6 +30,21 @@ export function parseRfc3339(text: string): bigint | undefined {
   return BigInt(ms) * 1_000_000n + BigInt((match[2] ?? '').padEnd(9, '0'));
 }
 
+/** @param moment ms since the epoch, or ns as a bigint. @returns ns; infinite times are beyond all others */
+export function nanoseconds(moment: number | bigint): bigint {
+  if (typeof moment === 'bigint') return moment;
+  const ms = Math.min(Math.max(moment, -MAX_DATE), MAX_DATE);
+  return BigInt(Math.trunc(ms)) * 1_000_000n + BigInt(Math.round((ms % 1) * 1e6));
+}
+
+/** ms; ECMA-262 § 21.4.1.1: Date reaches as far to either side */
+const MAX_DATE = 8.64e15;
+
+/** The first whole ms at which that time is over. @param moment ns */
+export function msAfter(moment: bigint): number {
+  return Number((moment + 999_999n) / 1_000_000n);
+}
+
 /** Whole seconds since an RFC 3339 time, as text: `execDuration` of an event. 0 where the clock was set back, or it never began. */
 export function ranFor(startedAt: string): string {
   return String(Math.max(0, Math.floor((Date.now() - Date.parse(startedAt)) / 1000)) || 0);

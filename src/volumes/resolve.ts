@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { posix, resolve } from 'node:path';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
 import { open } from '../host/fd.ts';
 import { fchown, O_DIRECTORY, O_NOFOLLOW } from '../host/files.ts';
 import { makeFolder } from '../host/make-folder.ts';
@@ -106,7 +106,7 @@ function makeSource(source: string, owner: { uid: number; gid: number } | undefi
     using made = open(source, O_DIRECTORY | O_NOFOLLOW);
     fchown(made.number, owner.uid, owner.gid);
   } catch (error) {
-    throw new HuskError(`error while creating mount source path '${source}': mkdir ${source}: ${(error as Error).message.replace(/^[A-Z]+: |, .*$/g, '')}`, { kind: 'invalid', cause: error });
+    throw new HuskError(`error while creating mount source path '${source}': mkdir ${source}: ${causeOf(error)}`, { kind: 'invalid', cause: error });
   }
 }
 

@@ -6,7 +6,9 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync } 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { HuskError } from '../errors.ts';
+import { causeOf, HuskError } from '../errors.ts';
+import { goPattern } from '../go-pattern.ts';
+import { hasLabel } from '../label-filter.ts';
 import type { Paths } from '../paths.ts';
 import { makeFolder } from '../host/make-folder.ts';
 import { idMaps } from '../rootless/idmap.ts';
@@ -104,13 +106,16 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
 
   const list = (filters: VolumeFilters = {}): Volume[] => {
     checkFilters(filters, ['dangling', 'driver', 'label', 'name']);
+    // as moby does: the name itself, or a regular expression that may match anywhere in it
+    const names = filters['name']?.map((value) => ({ value, matches: goPattern(value, 'filter name') }));
+    const dangling = filters['dangling']?.map(boolean);
     const rows = database.prepare('SELECT * FROM volumes ORDER BY name').all() as unknown as Row[];
     return rows.map(toVolume).filter(
       (volume) =>
-        some(filters['name'], (value) => volume.name.includes(value)) &&
+        some(names, ({ value, matches }) => volume.name === value || matches(volume.name)) &&
         some(filters['driver'], (value) => volume.driver === value) &&
-        (filters['label'] ?? []).every((value) => hasLabel(volume, value)) &&
-        some(filters['dangling'], (value) => boolean(value) === (inUse(volume.name).length === 0)),
+        (filters['label'] ?? []).every((value) => hasLabel(volume.labels, value)) &&
+        some(dangling, (value) => value === (inUse(volume.name).length === 0)),
     );
   };
 
@@ -156,7 +161,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     let reclaimed = 0;
     for (const volume of list()) {
       if (!(all || volume.anonymous) || inUse(volume.name).length > 0) continue;
-      if (!(filters['label'] ?? []).every((value) => hasLabel(volume, value)) || (filters['label!'] ?? []).some((value) => hasLabel(volume, value))) continue;
+      if (!(filters['label'] ?? []).every((value) => hasLabel(volume.labels, value)) || (filters['label!'] ?? []).some((value) => hasLabel(volume.labels, value))) continue;
       const size = await sizeOf(volume);
       try {
         await drop(volume.name);
@@ -218,7 +223,7 @@ function parseRecord({ name, record }: Row): VolumeRecord {
   try {
     return JSON.parse(record) as VolumeRecord;
   } catch (error) {
-    throw new HuskError(`the record of volume ${name} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
+    throw new HuskError(`the record of volume ${name} is damaged: ${causeOf(error)}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
   }
 }
 
@@ -268,13 +273,7 @@ function inTransaction<T>(database: DatabaseSync, body: () => T): T {
   return database.isTransaction ? body() : transaction(database, body);
 }
 
-function hasLabel(volume: Volume, wanted: string): boolean {
-  const at = wanted.indexOf('=');
-  if (at < 0) return wanted in volume.labels;
-  return volume.labels[wanted.slice(0, at)] === wanted.slice(at + 1);
-}
-
-function some(values: string[] | undefined, matches: (value: string) => boolean): boolean {
+function some<T>(values: readonly T[] | undefined, matches: (value: T) => boolean): boolean {
   return values === undefined || values.length === 0 || values.some(matches);
 }
 

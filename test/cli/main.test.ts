@@ -1,8 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { HuskError } from '../../src/errors.ts';
-import { husk } from './fake-context.ts';
+import { main } from '../../src/cli/main.ts';
+import { FakeOutput, husk } from './fake-context.ts';
 
 const USAGE_RUN = 'Usage:  husk run [OPTIONS] IMAGE [COMMAND] [ARG...]';
 const HELP_RUN = "'husk run --help' for more information\n";
@@ -22,8 +24,10 @@ const CASES: [words: string[], code: number, stderr: string][] = [
   [['run', '--nmae', 'x'], 125, `unknown flag: --nmae\nDid you mean '--name'?\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`],
   [['run', '-qz', 'x'], 125, `unknown shorthand flag: 'z' in -z\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`],
   [['run', '--dns', 'foo', 'x'], 125, `invalid argument "foo" for "--dns" flag: IP address is not correctly formatted: foo\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`],
-  [['-H', 'tcp://far:2375', 'ps'], 125, "invalid argument \"tcp://far:2375\" for \"-H, --host\" flag: husk has no daemon to connect to: it runs containers on this machine\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n"],
-  [['--context', 'far', 'ps'], 125, "invalid argument \"far\" for \"-c, --context\" flag: husk has no daemon to connect to: it runs containers on this machine\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n"],
+  [['-H', 'tcp://far:2375', 'ps'], 125, 'Error: tcp://far:2375: husk has no daemon to connect to, it runs containers on this machine\nFix: leave out -H, --host, --context\n'],
+  [['--context', 'far', 'ps'], 125, 'Error: far: husk has no daemon to connect to, it runs containers on this machine\nFix: leave out -H, --host, --context\n'],
+  ...['container', 'image', 'volume', 'system'].map((group): [string[], number, string] => [[group, '--nosuch'], 125, `unknown flag: --nosuch\n\nUsage:  husk ${group} COMMAND\n\nRun 'husk ${group} --help' for more information\n`]),
+  [['container', '-z', 'ls'], 125, "unknown shorthand flag: 'z' in -z\n\nUsage:  husk container COMMAND\n\nRun 'husk container --help' for more information\n"],
   [['--log-level', 'loud', 'ps'], 125, "invalid argument \"loud\" for \"-l, --log-level\" flag: not one of \"debug\", \"info\", \"warn\", \"error\", \"fatal\"\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n"],
   [['--foo', 'ps'], 125, "unknown flag: --foo\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n"],
   [['ps', '-n', 'x'], 125, "invalid argument \"x\" for \"-n, --last\" flag: strconv.ParseInt: parsing \"x\": invalid syntax\n\nUsage:  husk ps [OPTIONS]\n\nRun 'husk ps --help' for more information\n"],
@@ -54,6 +58,47 @@ test('the version is that of package.json', async (t) => {
 
 test('flags before the command that change nothing here', async (t) => {
   t.like(await husk(['--context', 'default', '-l', 'error', '--version']), { code: 0, stderr: '' });
+  t.like(await husk(['--tls', '--tlsverify=false', '--tlscacert', '/a', '--tlscert=/b', '--tlskey', '/c', '--version']), { code: 0, stderr: '' });
+});
+
+test('the help of a group is on stdout when asked for', async (t) => {
+  for (const words of [['container', '--help'], ['container', '-h']]) t.like(await husk(words), { code: 0, stderr: '' });
+  t.like(await husk(['container']), { code: 0, stdout: '' });
+});
+
+const FAR: [env: NodeJS.ProcessEnv, config: object, said: string][] = [
+  [{ DOCKER_HOST: 'tcp://far:2375' }, {}, 'DOCKER_HOST=tcp://far:2375'],
+  [{ DOCKER_HOST: 'unix:///run/user/1000/docker.sock' }, {}, 'DOCKER_HOST=unix:///run/user/1000/docker.sock'],
+  [{ DOCKER_CONTEXT: 'far' }, { currentContext: 'other' }, 'DOCKER_CONTEXT=far'],
+  [{}, { currentContext: 'far' }, 'the context "far"'],
+  [{ DOCKER_CONTEXT: 'default' }, { currentContext: 'far' }, ''],
+  [{ DOCKER_HOST: '' }, { currentContext: 'default' }, ''],
+  [{}, {}, ''],
+];
+for (const [env, config, said] of FAR)
+  test(`another engine is not followed, and that is said once: ${JSON.stringify([env, config])}`, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'husk-client-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
+    const told = new Set<string>();
+    const engine = { list: () => [], isNews: (text: string) => !told.has(text) && !!told.add(text) };
+    const ps = () => husk(['--config', folder, 'ps', '-q'], { engine, env: { ...env } });
+    const line = said === '' ? '' : `husk: ${said} is not followed: husk has no daemon to connect to, it runs containers on this machine\n`;
+    t.deepEqual(await ps(), { code: 0, stdout: '', stderr: line });
+    t.deepEqual(await ps(), { code: 0, stdout: '', stderr: '' });
+  });
+
+test('--config: a folder is the Docker client configuration, a file is husk’s', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'husk-client-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'husk.json'), '{}');
+  const seen: (string | undefined)[] = [];
+  for (const path of [folder, join(folder, 'new'), join(folder, 'husk.json'), join(folder, 'new.json')]) {
+    const context = { env: {} as NodeJS.ProcessEnv };
+    await main(['--config', path, '--version'], { ...context, stdout: new FakeOutput(), stderr: new FakeOutput() });
+    seen.push(context.env['DOCKER_CONFIG']);
+  }
+  t.deepEqual(seen, [folder, join(folder, 'new'), undefined, undefined]);
 });
 
 test('no command at all shows the help on stderr, --help on stdout; both succeed', async (t) => {

@@ -53,6 +53,16 @@ test('since and until', async (t) => {
   t.deepEqual(await read(fixture, id, { since: 1_700_000_003_000, until: 1_700_000_005_000 }), ['3', '4', '5']);
 });
 
+test('the time of a line, to its last digit, names that line', async (t) => {
+  const fixture = await openTestEngine(t);
+  const stamped = ['100000001', '100000002', '100000003'].map((digits) => `{"log":"${digits}\\n","stream":"stdout","time":"2023-11-14T22:13:20.${digits}Z"}\n`).join('');
+  const id = await withLog(fixture, stamped);
+  const second = 1_700_000_000_100_000_002n;
+  t.deepEqual(await read(fixture, id, { until: second }), ['100000001', '100000002']);
+  t.deepEqual(await read(fixture, id, { since: second }), ['100000002', '100000003']);
+  t.deepEqual(await read(fixture, id, { since: second, until: second }), ['100000002']);
+});
+
 for (const [name, damage] of [
   ['a torn last line', '{"log":"half'],
   ['no JSON', 'nonsense\n'],

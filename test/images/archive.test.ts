@@ -226,6 +226,15 @@ test('a layer that is in the store already is not read again, whatever the archi
   t.deepEqual([made.store.get('new:1').id, made.fsck()], [ID, []]);
 });
 
+test('a repository named as what every object has is saved under its name, and JavaScript stays whole', async (t) => {
+  using made = testStore();
+  await load(made, dockerArchive());
+  for (const name of ['constructor:keys', 'valueof:freeze']) made.store.tag('old:1', name);
+  const saved = await save(made, 'constructor:keys', 'valueof:freeze');
+  t.is(typeof Object.keys, 'function');
+  t.true(saved.includes('{"constructor":{"keys":"'));
+});
+
 test('save is deterministic, and load gives back the same', async (t) => {
   using made = testStore();
   using other = testStore();

@@ -125,7 +125,7 @@ for (const line of ['', '{', 'null', '[]', '{"MESSAGE":null}', '{"MESSAGE":["a"]
 }
 
 test('journalctl is asked for this user\'s entries of this container only', (t) => {
-  t.deepEqual(journalArguments('ID', { tail: 3, since: 1500, until: 2000 }), ['--output=json', '--all', '--quiet', '--no-pager', '--lines=3', '--since=@1.5', '--until=@2', 'CONTAINER_ID_FULL=ID', `_UID=${process.getuid!()}`]);
+  t.deepEqual(journalArguments('ID', { tail: 3, since: 1500, until: 2000 }), ['--output=json', '--all', '--quiet', '--no-pager', '--lines=3', '--since=@1.500000', '--until=@3.000000', 'CONTAINER_ID_FULL=ID', `_UID=${process.getuid!()}`]);
   t.deepEqual(journalArguments('ID', { follow: () => true }).slice(4, 6), ['--no-tail', '--follow']);
   t.deepEqual(journalArguments('ID', { tail: 3, since: 1500, after: 's=1;i=2' }).slice(4, 6), ['--after-cursor=s=1;i=2', 'CONTAINER_ID_FULL=ID']);
 });

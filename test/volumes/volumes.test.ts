@@ -54,6 +54,27 @@ invalid: create two: invalid option: "size"
 invalid: invalid filter 'colour'
 `);
 
+both('the filters of a list: names are regular expressions, labels are labels', `
+  for (const name of ['zed', 'zed-2', 'azed']) volumes.create({ name, labels: { a: 'b' } });
+  const names = (filters) => console.log(volumes.list(filters).map(({ name }) => name).join());
+  names({ name: ['^zed$'] }); names({ name: ['zed'] }); names({ name: ['^z', '^a'] }); names({ name: ['zed-[0-9]'] });
+  names({ label: ['constructor'] }); names({ label: ['toString='] }); names({ label: ['a=b', 'toString'] });
+  console.log((await volumes.prune({ all: true, filters: { label: ['constructor'] } })).deleted.length);
+  await refused(() => volumes.list({ name: ['['] })); await refused(() => volumes.list({ dangling: ['x'], driver: ['none'] }));
+  await refused(() => volumes.list({ constructor: ['x'] }));
+`, `zed
+azed,zed,zed-2
+azed,zed,zed-2
+zed-2
+
+
+
+0
+invalid: invalid filter name "[": it is no regular expression: missing closing ]: \`[\`
+invalid: invalid filter 'dangling=x'
+invalid: invalid filter 'constructor'
+`);
+
 both('prune takes what nobody uses and nobody named', `
   volumes.create({ name: 'named' }); volumes.create({ name: 'kept', labels: { keep: '' } }); const used = volumes.create({}); const free = volumes.create({});
   fs.writeFileSync(join(free.mountpoint, 'f'), Buffer.alloc(100000)); users.set(used.name, ['c']);

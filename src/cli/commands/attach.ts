@@ -1,10 +1,12 @@
 /** `husk attach` */
+import { detachKeys } from '../docker-client.ts';
 import type { Invocation } from '../command.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 
 export async function run({ flags, arguments: [name = ''], context }: Invocation): Promise<number> {
-  parseDetachKeys(flags.string('detach-keys'));
+  const keys = detachKeys(flags, context);
+  parseDetachKeys(keys);
   const engine = await context.engine();
   const { options } = engine.get(name).config;
   const stdin = options.interactive && !flags.bool('no-stdin');
@@ -12,5 +14,5 @@ export async function run({ flags, arguments: [name = ''], context }: Invocation
   const size = options.tty ? consoleSize(context) : undefined;
   // larger than it is until the session sends the true size: a shell whose terminal changes draws its prompt again (docker/cli does the same)
   const attachment = await engine.attach(name, { stdin, consoleSize: size && { columns: size.columns + 1, rows: size.rows + 1 } });
-  return (await runSession(attachment, context, { stdin, stdout: true, stderr: true, tty: options.tty, detachKeys: flags.string('detach-keys'), signals: flags.bool('sig-proxy') })) ?? 0;
+  return (await runSession(attachment, context, { stdin, stdout: true, stderr: true, tty: options.tty, detachKeys: keys, signals: flags.bool('sig-proxy') })) ?? 0;
 }

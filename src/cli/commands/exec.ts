@@ -1,5 +1,6 @@
 /** `husk exec` */
 import { HuskError } from '../../errors.ts';
+import { detachKeys } from '../docker-client.ts';
 import type { Invocation } from '../command.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { readLines } from '../grammar/env-file.ts';
@@ -16,7 +17,8 @@ async function started<T>(start: () => Promise<T>, { detach }: { detach: boolean
 }
 
 export async function run({ flags, arguments: [name = '', ...command], context }: Invocation): Promise<number> {
-  parseDetachKeys(flags.string('detach-keys'));
+  const keys = detachKeys(flags, context);
+  parseDetachKeys(keys);
   const detach = flags.bool('detach');
   const tty = flags.bool('tty');
   const interactive = flags.bool('interactive') && !detach;
@@ -36,5 +38,5 @@ export async function run({ flags, arguments: [name = '', ...command], context }
   }), { detach });
   if (!attachment) return 0;
   // Docker's exec passes no signals on; without a terminal Ctrl-C ends the client only
-  return (await runSession(attachment, context, { stdin: interactive, stdout: true, stderr: true, tty, detachKeys: flags.string('detach-keys'), signals: false })) ?? 0;
+  return (await runSession(attachment, context, { stdin: interactive, stdout: true, stderr: true, tty, detachKeys: keys, signals: false })) ?? 0;
 }

@@ -3,7 +3,7 @@ import { configuredFormat } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
 import type { Image } from '../../images/contract.ts';
 import { collectFilters } from '../grammar/values.ts';
-import { imageFilter, wantedNames } from '../image-filters.ts';
+import { imageFilter, namesFilter } from '../image-filters.ts';
 import { checkFormat, writeList } from '../output/format.ts';
 import { createdAt, IMAGE_HEADERS, imageRows } from '../output/image-row.ts';
 import { checkTreeFlags, writeTree } from '../output/image-tree.ts';
@@ -17,12 +17,13 @@ export async function run({ flags, arguments: [reference], context }: Invocation
   if (reference !== undefined) (filters['reference'] ??= []).push(reference);
   const { images } = await context.engine();
   const now = context.now();
+  const names = namesFilter(filters);
   const wanted = imageFilter(filters, { now, find: (name) => images.get(name) });
   const digests = flags.bool('digests') || /\.Digest\b/.test(format);
   const found = images
     .list()
     .filter(wanted)
-    .map((image): Image => ({ ...image, ...wantedNames(image, filters) }))
+    .map((image): Image => ({ ...image, ...names(image) }))
     .sort((a, b) => createdAt(b) - createdAt(a));
   if (flags.bool('tree')) {
     const engine = await context.engine();

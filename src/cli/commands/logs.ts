@@ -7,7 +7,7 @@ import { GatheredLines } from '../output/gathered.ts';
 export async function run({ flags, arguments: [name = ''], context }: Invocation): Promise<number> {
   const now = context.now();
   const tail = /^\d+$/.test(flags.string('tail')) ? Number(flags.string('tail')) : undefined;
-  const moment = (flag: string): number | undefined => (flags.optional(flag) === undefined ? undefined : parseMoment(flags.string(flag), now));
+  const moment = (flag: string): bigint | undefined => (flags.optional(flag) === undefined ? undefined : parseMoment(flags.string(flag), now));
   const since = moment('since');
   const until = moment('until');
   const prefix = prefixOf({ timestamps: flags.bool('timestamps'), details: flags.bool('details') });

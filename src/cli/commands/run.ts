@@ -1,12 +1,15 @@
 /** `husk run`: create, start, and stay with it unless detached. */
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
+import { detachKeys } from '../docker-client.ts';
 import type { Invocation } from '../command.ts';
 import { createOptions } from '../grammar/create-options.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 import { proxyEnvironment } from '../proxy-environment.ts';
 import { createContainer } from '../create-container.ts';
+import { report } from '../report.ts';
+import { Silent } from '../silent.ts';
 
 export async function run({ flags, arguments: words, context }: Invocation): Promise<number> {
   const size = consoleSize(context);
@@ -15,7 +18,8 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
   if (detach && streams.size > 0) throw new HuskError('conflicting options: cannot specify both --attach and --detach', { kind: 'invalid', exitCode: 125 });
   // asked for only where a relative path needs it: the working folder may be gone
   const options = createOptions(flags, words, { env: context.env, added: (asked) => proxyEnvironment(asked, context), get workdir() { return process.cwd(); }, consoleSize: size });
-  parseDetachKeys(flags.string('detach-keys'));
+  const keys = detachKeys(flags, context);
+  parseDetachKeys(keys);
   const attach = {
     stdin: streams.size > 0 ? streams.has('stdin') : options.interactive,
     stdout: streams.size === 0 || streams.has('stdout'),
@@ -23,7 +27,14 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
   };
   // what is attached is open: `-a stdin` means `-i` too
   if (!detach && attach.stdin) options.interactive = true;
-  if (!detach) checkTerminal(context, { stdin: attach.stdin, tty: options.tty });
+  if (!detach) {
+    try {
+      checkTerminal(context, { stdin: attach.stdin, tty: options.tty });
+    } catch (error) {
+      // 1, not the 125 of run's other failures: Docker's client asks before it speaks to its daemon
+      throw new Silent(report(error, context));
+    }
+  }
   const cidfile = flags.optional('cidfile');
 
   const engine = await context.engine();
@@ -36,7 +47,7 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
     }
     const attachment = (await engine.start(id, { attach, consoleSize: size }))!;
     if (!attach.stdout && !attach.stderr) context.stdout.write(`${id}\n`);
-    const code = await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: flags.string('detach-keys'), signals: flags.bool('sig-proxy') });
+    const code = await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: keys, signals: flags.bool('sig-proxy') });
     if (code === undefined) return 0;
     if (options.autoRemove) await engine.wait(id, { condition: 'removed' }).catch(() => {});
     return code;

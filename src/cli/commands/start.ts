@@ -1,5 +1,6 @@
 /** `husk start`, with -a and -i for one container. */
 import { HuskError } from '../../errors.ts';
+import { detachKeys } from '../docker-client.ts';
 import type { Context, Invocation } from '../command.ts';
 import { forEach } from '../each.ts';
 import type { FlagSet } from '../grammar/flag-set.ts';
@@ -14,14 +15,15 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
     return forEach(names, context, (name) => engine.start(name));
   }
   if (names.length > 1) throw new HuskError('you cannot start and attach multiple containers at once', { kind: 'invalid' });
-  parseDetachKeys(flags.string('detach-keys'));
+  const keys = detachKeys(flags, context);
+  parseDetachKeys(keys);
   const engine = await context.engine();
   const { options } = engine.get(names[0]!).config;
   const stdin = interactive && options.interactive;
   checkTerminal(context, { stdin, tty: options.tty });
   const attach = { stdin, stdout: true, stderr: true };
   const attachment = (await engine.start(names[0]!, { attach, consoleSize: consoleSize(context) }))!;
-  return (await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: flags.string('detach-keys'), signals: true })) ?? 0;
+  return (await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: keys, signals: true })) ?? 0;
 }
 
 async function startRestartable(flags: FlagSet, context: Context): Promise<number> {

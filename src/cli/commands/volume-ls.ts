@@ -24,7 +24,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     Scope: 'local',
     Size: 'N/A',
     Status: 'N/A',
-    Label: (key: string) => labels[key] ?? '',
+    Label: (key: string) => (Object.hasOwn(labels, key) ? labels[key]! : ''),
   }));
   writeList(rows, { format, quiet, defaultTable: '{{.Driver}}\t{{.Name}}', quietTemplate: '{{.Name}}', raw: { template: 'name: {{.Name}}\ndriver: {{.Driver}}\n', quiet: 'name: {{.Name}}' }, headers: HEADERS, rowType: '*formatter.volumeContext' }, context.stdout);
   return 0;

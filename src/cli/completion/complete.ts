@@ -1,5 +1,5 @@
 /** What could follow on the command line, from the command table, and names from the engine. Errors mean no candidates. */
-import type { Command, Completion, Context, Flag } from '../command.ts';
+import type { Combined, Command, Completion, Context, Flag } from '../command.ts';
 import { findCommand, GLOBAL_FLAGS, subcommands } from '../table/table.ts';
 
 export interface Candidates {
@@ -40,7 +40,15 @@ export async function complete(words: readonly string[], context: Context): Prom
   const position = positional(command, rest).length;
   const kinds = command.arguments.complete ?? [];
   if (command.arguments.maximum !== undefined && position >= command.arguments.maximum) return { candidates: [], files: false };
-  return values(kinds[Math.min(position, kinds.length - 1)], typed, context);
+  const kind = kinds[Math.min(position, kinds.length - 1)];
+  return values(kind === 'object' ? objectKind(command, rest) : kind, typed, context);
+}
+
+/** `inspect --type volume` is asked about volumes only. */
+function objectKind(command: Command, rest: readonly string[]): Completion {
+  const typed = rest.flatMap((word, index) => (word === '--type' ? [rest[index + 1] ?? ''] : word.startsWith('--type=') ? [word.slice('--type='.length)] : [])).at(-1);
+  const known = command.flags.find(({ name }) => name === 'type')?.complete;
+  return typed !== undefined && Array.isArray(known) && known.includes(typed) ? (typed as Completion) : 'object';
 }
 
 /** Finds the command in the words typed so far. */
@@ -96,8 +104,26 @@ function positional(command: Command, rest: readonly string[]): string[] {
 
 async function values(kind: Completion | undefined, typed: string, context: Context): Promise<Candidates> {
   if (kind === undefined || kind === 'none') return { candidates: [], files: false };
-  if (typeof kind !== 'string') return narrow(kind.map((word) => ({ word })), typed);
+  if (Array.isArray(kind)) return narrow(kind.map((word: string) => ({ word })), typed);
+  if (typeof kind === 'object') return combined(kind as Combined, typed, context);
   switch (kind) {
+    case 'capability': {
+      const { ALL_CAPABILITIES } = await import('../../engine/words.ts');
+      // with and without the prefix, as --cap-add takes them; the short form is what people type
+      const names = typed.toUpperCase().startsWith('CAP_') ? ALL_CAPABILITIES : ALL_CAPABILITIES.map((name) => name.slice('CAP_'.length));
+      return narrow(['ALL', ...names].map((word) => ({ word })), typed.toUpperCase());
+    }
+    case 'environment':
+      // a value is typed, never offered: it may be a secret
+      return typed.includes('=') ? { candidates: [], files: false } : narrow(Object.keys(context.env).map((word) => ({ word })), typed);
+    case 'object': {
+      const found = await Promise.all((['container', 'image', 'volume'] as const).map((each) => values(each, typed, context)));
+      return { candidates: found.flatMap(({ candidates }) => candidates).slice(0, MAX_CANDIDATES), files: false };
+    }
+    case 'copy': {
+      const { candidates } = await values('container', typed, context);
+      return { candidates: candidates.map(({ word, help }) => ({ word: `${word}:`, help })), files: true };
+    }
     case 'file':
       return { candidates: [], files: true };
     case 'signal':
@@ -121,6 +147,21 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
       return narrow(list, typed);
     }
   }
+}
+
+/** @param typed what may have pairs before the one that is being typed */
+async function combined({ words = [], pairs = {}, mark = '=', bare = [], list = false }: Combined, typed: string, context: Context): Promise<Candidates> {
+  const before = list ? typed.slice(0, typed.lastIndexOf(',') + 1) : '';
+  const part = typed.slice(before.length);
+  const at = part.indexOf(mark);
+  const key = part.slice(0, at);
+  if (at !== -1 && Object.hasOwn(pairs, key)) {
+    const inner = await values(pairs[key], part.slice(at + 1), context);
+    return { ...inner, candidates: inner.candidates.map(({ word, help }) => ({ word: `${before}${key}${mark}${word}`, help })) };
+  }
+  const used = new Set(before.split(',').map((each) => each.split(mark)[0]));
+  const keys = [...Object.keys(pairs).map((each) => `${each}${mark}`), ...bare].filter((each) => !used.has(each.replace(mark, '')));
+  return narrow([...(before === '' ? words : []), ...keys].map((word) => ({ word: `${before}${word}` })), typed);
 }
 
 /** A shell's prompt is no place for an error. */

@@ -5,14 +5,27 @@
 
 const BASH = `# bash completion for husk: source it, or put it into ~/.local/share/bash-completion/completions/husk
 _husk() {
-    local current=\${COMP_WORDS[COMP_CWORD]} words=("\${COMP_WORDS[@]:1:COMP_CWORD}") line files= candidates=()
-    # bash splits words at = and : , husk does not
-    if declare -F _get_comp_words_by_ref >/dev/null; then
-        local cur words_all cword
-        _get_comp_words_by_ref -n =: -c cur -w words_all -i cword
-        current=$cur
-        words=("\${words_all[@]:1:cword}")
-    fi
+    local rest=\${COMP_LINE:0:COMP_POINT} word trimmed current prefix line files= index words=() candidates=()
+    # bash splits words at = and : , husk does not: what no space stands between is one word
+    for ((index = 0; index <= COMP_CWORD; index++)); do
+        word=\${COMP_WORDS[index]}
+        trimmed=\${rest#"\${rest%%[![:space:]]*}"}
+        if ((index == COMP_CWORD)) && [[ \${#trimmed} -lt \${#word} || $trimmed != "$word"* ]]; then
+            word=$trimmed
+        fi
+        if ((index > 0)) && [[ $rest == "$trimmed" && -n $word ]]; then
+            words[\${#words[@]}-1]+=$word
+        else
+            words+=("$word")
+        fi
+        rest=\${trimmed#"$word"}
+    done
+    current=\${words[\${#words[@]}-1]}
+    # readline replaces only what stands behind the last of its word breaks
+    prefix=
+    case $current in
+        *[=:]*) prefix=\${current%"\${current##*[=:]}"} ;;
+    esac
     COMPREPLY=()
     while IFS= read -r line; do
         if [[ $line == ":file" ]]; then
@@ -20,18 +33,16 @@ _husk() {
         else
             candidates+=("\${line%%$'\\t'*}")
         fi
-    done < <("\${COMP_WORDS[0]}" __complete "\${words[@]}" 2>/dev/null)
+    done < <("\${words[0]}" __complete "\${words[@]:1}" 2>/dev/null)
     for line in "\${candidates[@]}"; do
-        COMPREPLY+=("$(printf '%q' "$line")")
+        [[ $line == *[=:] ]] && compopt -o nospace 2>/dev/null
+        COMPREPLY+=("$(printf '%q' "\${line#"$prefix"}")")
     done
     if [[ -n $files ]]; then
         compopt -o filenames 2>/dev/null
         while IFS= read -r line; do
             COMPREPLY+=("$line")
-        done < <(compgen -f -- "$current")
-    fi
-    if declare -F __ltrim_colon_completions >/dev/null; then
-        __ltrim_colon_completions "$current"
+        done < <(compgen -f -- "\${current#"$prefix"}")
     fi
 }
 complete -F _husk husk
@@ -41,16 +52,22 @@ const ZSH = `#compdef husk
 # zsh completion for husk: put it into a folder of $fpath as _husk, or source it after compinit
 _husk() {
     local line files= 
-    local -a candidates
+    local -a candidates unfinished
     while IFS= read -r line; do
         if [[ $line == ":file" ]]; then
             files=1
         else
-            line=\${line//:/\\\\:}
-            candidates+=("\${line/$'\\t'/:}")
+            # a candidate that ends in = or : goes on
+            if [[ \${line%%$'\\t'*} == *[=:] ]]; then
+                unfinished+=("\${\${line%%$'\\t'*}//:/\\\\:}")
+            else
+                line=\${line//:/\\\\:}
+                candidates+=("\${line/$'\\t'/:}")
+            fi
         fi
     done < <("\${words[1]}" __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)
     (( \${#candidates} )) && _describe 'husk' candidates
+    (( \${#unfinished} )) && _describe 'husk' unfinished -S ''
     [[ -n $files ]] && _files
     return 0
 }

@@ -3,7 +3,7 @@
  * conflicts and spellings. Reads only the files that flags name (--env-file, --label-file, a seccomp profile).
  */
 import { readFileSync, statSync } from 'node:fs';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError, refusal } from '../../errors.ts';
 import type { CreateOptions, MountRequest, ResourceRequest } from '../../engine/contract.ts';
 import type { PullPolicy } from '../../images/contract.ts';
 import { refuseNotYet } from '../not-yet.ts';
@@ -184,7 +184,7 @@ export function parseRestart(text: string): CreateOptions['restart'] {
   if (more.length > 0) throw invalid('invalid restart policy format: invalid restart policy format');
   if (name !== 'no' && name !== 'always' && name !== 'unless-stopped' && name !== 'on-failure')
     throw invalid(`invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`);
-  if (count !== undefined && !/^[+-]?\d+$/.test(count)) throw invalid('invalid restart policy format: maximum retry count must be an integer');
+  if (count !== undefined && !(/^[+-]?\d+$/.test(count) && Number.isSafeInteger(Number(count)))) throw invalid('invalid restart policy format: maximum retry count must be an integer');
   const maximumRetryCount = Number(count ?? 0);
   if (name !== 'on-failure' && maximumRetryCount !== 0) throw invalid(`invalid restart policy: maximum retry count cannot be used with restart policy '${name}'`);
   if (maximumRetryCount < 0) throw invalid('invalid restart policy: maximum retry count cannot be negative');
@@ -207,7 +207,8 @@ function attempt<T>(parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    throw invalid((error as Error).message);
+    // a working folder that has been removed, say
+    throw refusal(error) ?? invalid((error as Error).message);
   }
 }
 
@@ -254,7 +255,7 @@ function securityOption(text: string): string {
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw invalid(
-      error instanceof SyntaxError ? `compacting json for seccomp profile (${value}) failed: ${error.message}` : `opening seccomp profile (${value}) failed: ${missing ? `open ${value}: no such file or directory` : (error as Error).message}`,
+      error instanceof SyntaxError ? `compacting json for seccomp profile (${value}) failed: ${error.message}` : `opening seccomp profile (${value}) failed: ${missing ? `open ${value}: no such file or directory` : causeOf(error)}`,
     );
   }
   return `seccomp=${JSON.stringify(profile)}`;

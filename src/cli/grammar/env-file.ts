@@ -3,7 +3,7 @@
  * bounds the file, because it may be a device or a mistake.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 
 /** bytes; an environment cannot be larger than execve(2)'s argument space */
 const MAX_FILE = 4 << 20;
@@ -34,12 +34,12 @@ export function readLines(file: string, options: { env?: NodeJS.ProcessEnv; what
     text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    const why = code === 'ENOENT' ? `open ${file}: no such file or directory` : code === 'EACCES' ? `open ${file}: permission denied` : `cannot read the ${options.what} file ${file}: ${(error as Error).message}`;
+    const why = code === 'ENOENT' || code === 'EACCES' ? `open ${file}: ${causeOf(error)}` : `cannot read the ${options.what} file ${file}: ${causeOf(error)}`;
     throw new HuskError(why, { kind: 'invalid', cause: error });
   }
   try {
     return parseLines(text, options);
   } catch (error) {
-    throw new HuskError(`invalid ${options.what} file (${file}): ${(error as Error).message}`, { kind: 'invalid', cause: error });
+    throw new HuskError(`invalid ${options.what} file (${file}): ${causeOf(error)}`, { kind: 'invalid', cause: error });
   }
 }

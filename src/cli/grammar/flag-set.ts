@@ -2,6 +2,7 @@
  * Docker's flag grammar (that of the Go package pflag): `-it`, `-p80:80`, `-e=A`, `--name x`, `--name=x`, `--rm=false`, `--`.
  * Turns words into typed values and arguments; has no effects and knows no command.
  */
+import { HuskError } from '../../errors.ts';
 import type { Flag } from '../command.ts';
 import { parseBool } from './scalars.ts';
 import { EMPTY_VALUES, parseFlagValue, type FlagValue } from './values.ts';
@@ -116,6 +117,8 @@ export function parseFlags(flags: readonly Flag[], words: readonly string[], opt
     try {
       set.set(flag, text, options.env);
     } catch (error) {
+      // not a value that is spelled wrong
+      if (error instanceof HuskError) throw error;
       const spelled = flag.short === undefined ? `--${flag.name}` : `-${flag.short}, --${flag.name}`;
       throw new FlagError(`invalid argument ${goQuote(text)} for "${spelled}" flag: ${(error as Error).message}`);
     }

@@ -2,24 +2,42 @@
 import { HuskError } from '../../errors.ts';
 import { parseDuration } from './scalars.ts';
 
-const NANOSECONDS_PER_MS = 1e6;
+const NANOSECONDS_PER_MS = 1_000_000n;
+const NANOSECONDS_PER_SECOND = 1_000_000_000n;
 
-/** @returns ms since the epoch */
-export function parseMoment(text: string, now: number): number {
-  if (/^-?\d+(\.\d{1,9})?$/.test(text)) return Number(text) * 1000;
-  // a date with a zone and no time: midnight there
-  const zoned = /^(\d{4}-\d{2}-\d{2})(Z|[+-]\d{2}:\d{2})$/.exec(text);
-  if (zoned) return Date.parse(`${zoned[1]}T00:00:00${zoned[2]}`);
-  if (/^\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?(Z|[+-]\d{2}:?\d{2})?)?$/.test(text)) {
-    // JavaScript reads a bare date as UTC and wants minutes; Docker reads both as local time
-    const full = text.replace(' ', 'T');
-    const dated = full.length === 10 ? `${full}T00:00:00` : /T\d{2}$/.test(full) ? `${full}:00:00` : full.replace(/(T\d{2})(?=Z|[+-])/, '$1:00');
-    const value = Date.parse(dated);
-    if (!Number.isNaN(value)) return value;
-  }
+/**
+ * Reads a time to the nanosecond: that of `logs -t` is given back as `--since` and `--until`, and must name that very line.
+ * @param now ms since the epoch
+ * @returns ns since the epoch
+ */
+export function parseMoment(text: string, now: number): bigint {
+  const moment = secondsOf(text) ?? dateOf(text);
+  if (moment !== undefined) return moment;
   try {
-    return now - parseDuration(text) / NANOSECONDS_PER_MS;
+    return BigInt(now) * NANOSECONDS_PER_MS - BigInt(parseDuration(text));
   } catch {
     throw new HuskError(`invalid time: ${JSON.stringify(text)}`, { kind: 'invalid', fix: 'use a time such as 2026-01-02T15:04:05Z, seconds since 1970, or a duration such as 42m' });
   }
 }
+
+/** The same in ms, for what is not kept finer. */
+export const parseMomentMs = (text: string, now: number): number => Number(parseMoment(text, now)) / Number(NANOSECONDS_PER_MS);
+
+/** `1700000000`, `1700000000.000000001`; twelve digits are thirty thousand years */
+function secondsOf(text: string): bigint | undefined {
+  const match = /^(-?)(\d{1,12})(?:\.(\d{1,9}))?$/.exec(text);
+  if (!match) return undefined;
+  const magnitude = BigInt(match[2]!) * NANOSECONDS_PER_SECOND + fraction(match[3]);
+  return match[1] === '-' ? -magnitude : magnitude;
+}
+
+function dateOf(text: string): bigint | undefined {
+  const match = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2})(?::(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?)?(Z|[+-]\d{2}:?\d{2})?$/.exec(text);
+  if (!match) return undefined;
+  const [, date, hour = '00', minute = '00', second = '00', digits, zone = ''] = match;
+  // all of it written out: JavaScript reads a bare date as UTC and wants minutes, Docker reads both as local time
+  const ms = Date.parse(`${date}T${hour}:${minute}:${second}${zone}`);
+  return Number.isNaN(ms) ? undefined : BigInt(ms) * NANOSECONDS_PER_MS + fraction(digits);
+}
+
+const fraction = (digits = ''): bigint => BigInt(digits.padEnd(9, '0'));

@@ -85,7 +85,7 @@ export function containerRow(container: Container & { size?: { rw: number; rootF
     ID: options.truncate ? shortId(container.id) : container.id,
     Image: imageText(config.image, config.imageId, options.truncate),
     Isolation: config.isolation,
-    Label: (name: string) => config.labels[name] ?? '',
+    Label: (name: string) => (Object.hasOwn(config.labels, name) ? config.labels[name]! : ''),
     Labels: labelsText(config.labels),
     LocalVolumes: String(config.mounts.filter((mount) => mount.type === 'volume').length),
     Mounts: mounts.join(','),

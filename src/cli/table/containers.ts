@@ -1,6 +1,7 @@
 /** The container commands. Data only. */
 import type { Command, Flag } from '../command.ts';
 import { validateEnv } from '../grammar/validate.ts';
+import { CONTAINER_FILTERS, PRUNE_FILTERS } from './completions.ts';
 import { CREATE_FLAGS, UPDATE_FLAGS } from './create-flags.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
@@ -36,7 +37,7 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     flags: [
       { name: 'detach', short: 'd', type: 'bool', help: 'Run the command in the background' },
       DETACH_KEYS,
-      { name: 'env', short: 'e', type: 'list', help: 'Set environment variables', validate: validateEnv },
+      { name: 'env', short: 'e', type: 'list', help: 'Set environment variables', validate: validateEnv, complete: 'environment' },
       { name: 'env-file', type: 'list', help: 'Read environment variables from a file', complete: 'file' },
       { name: 'interactive', short: 'i', type: 'bool', help: 'Keep STDIN open even if not attached' },
       { name: 'privileged', type: 'bool', help: 'Give the command every right its isolation allows' },
@@ -62,7 +63,7 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     help: 'List containers',
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Show all containers (default shows just running)' },
-      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions', complete: ['id=', 'name=', 'label=', 'status=', 'exited=', 'ancestor=', 'before=', 'since=', 'health=', 'network=', 'volume=', 'isolation='] },
+      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions', complete: CONTAINER_FILTERS },
       FORMAT_LIST,
       { name: 'last', short: 'n', type: 'int', default: -1, help: 'Show the last n containers made (in any state)' },
       { name: 'latest', short: 'l', type: 'bool', help: 'Show the last container made (in any state)' },
@@ -146,7 +147,7 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
       { name: 'details', type: 'bool', help: 'Show the labels and variables that the log options chose' },
       { name: 'follow', short: 'f', type: 'bool', help: 'Go on with what comes' },
       { name: 'since', type: 'string', help: 'From a time on ("2013-01-02T13:23:37Z") or for a time back ("42m")' },
-      { name: 'tail', short: 'n', type: 'string', default: 'all', help: 'Number of lines from the end' },
+      { name: 'tail', short: 'n', type: 'string', default: 'all', help: 'Number of lines from the end', complete: ['all'] },
       { name: 'timestamps', short: 't', type: 'bool', help: 'Show the time of each line' },
       { name: 'until', type: 'string', help: 'Up to a time ("2013-01-02T13:23:37Z") or a time back ("42m")' },
     ],
@@ -208,7 +209,7 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
       { name: 'follow-link', short: 'L', type: 'bool', help: 'Copy what a symbolic link at the source leads to' },
       { name: 'quiet', short: 'q', type: 'bool', help: 'Say nothing of the progress, as without a terminal' },
     ],
-    arguments: { minimum: 2, maximum: 2, complete: ['file', 'file'] },
+    arguments: { minimum: 2, maximum: 2, complete: ['copy', 'copy'] },
     load: () => import('../commands/cp.ts'),
   },
   { ...both('diff'), usage: 'CONTAINER', help: "Show what a container has changed of its image's files", flags: [], arguments: { minimum: 1, maximum: 1, complete: ['container'] }, load: () => import('../commands/diff.ts') },
@@ -239,7 +240,7 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     usage: '[OPTIONS]',
     help: 'Remove all stopped containers',
     flags: [
-      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "until=24h")', complete: ['until=', 'label='] },
+      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "until=24h")', complete: PRUNE_FILTERS },
       { name: 'force', short: 'f', type: 'bool', help: 'Do not ask first' },
     ],
     arguments: { minimum: 0, maximum: 0 },

@@ -1,13 +1,15 @@
 /** The image commands. Data only. */
 import type { Command, Flag } from '../command.ts';
+import { IMAGE_FILTERS, IMAGE_PRUNE_FILTERS, PLATFORMS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
-const PLATFORM: Flag = { name: 'platform', type: 'string', help: 'Platform of the image (os/arch[/variant])', env: 'DOCKER_DEFAULT_PLATFORM' };
+const PLATFORM: Flag = { name: 'platform', type: 'string', help: 'Platform of the image (os/arch[/variant])', env: 'DOCKER_DEFAULT_PLATFORM', complete: PLATFORMS };
 /** of commands about images that are here: the environment does not choose for them */
 const PLATFORM_HERE: Flag = {
   name: 'platform',
   type: 'string',
   help: 'The platform that the image must have (os[/arch[/variant]])',
+  complete: PLATFORMS,
 };
 const TRUST: Flag = { name: 'disable-content-trust', type: 'bool', default: true, help: 'Accepted for compatibility; no effect', hidden: true };
 const both = (name: string, ...others: string[][]): Pick<Command, 'name' | 'parent' | 'spellings'> => ({ name, parent: [], spellings: [['image', name], ...others] });
@@ -66,13 +68,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Show all images, those without a name that others build on too' },
       { name: 'digests', type: 'bool', help: 'Show digests' },
-      {
-        name: 'filter',
-        short: 'f',
-        type: 'filter',
-        help: 'Show only what meets conditions',
-        complete: ['dangling=', 'label=', 'before=', 'since=', 'reference=', 'until='],
-      },
+      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions', complete: IMAGE_FILTERS },
       FORMAT_LIST,
       { name: 'no-trunc', type: 'bool', help: "Don't truncate output" },
       { name: 'quiet', short: 'q', type: 'bool', help: 'Only show image IDs' },
@@ -159,7 +155,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     flags: [
       { name: 'change', short: 'c', type: 'list', help: 'Apply a Dockerfile instruction to the image' },
       { name: 'message', short: 'm', type: 'string', help: 'Message for the history of the image' },
-      { name: 'platform', type: 'string', help: 'Platform of the image (os/arch[/variant])' },
+      { name: 'platform', type: 'string', help: 'Platform of the image (os/arch[/variant])', complete: PLATFORMS },
     ],
     arguments: { minimum: 1, maximum: 2, complete: ['file', 'image'] },
     load: () => import('../commands/import.ts'),
@@ -180,12 +176,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     help: 'Remove unused images',
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Remove every image no container uses, those with a name too' },
-      {
-        name: 'filter',
-        type: 'filter',
-        help: 'Remove only what meets conditions (e.g. "until=24h")',
-        complete: ['until=', 'label='],
-      },
+      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "until=24h")', complete: IMAGE_PRUNE_FILTERS },
       { name: 'force', short: 'f', type: 'bool', help: 'Do not ask first' },
     ],
     arguments: { minimum: 0, maximum: 0 },

@@ -1,5 +1,6 @@
 /** The commands about husk itself, and those about everything. Data only. */
 import type { Command } from '../command.ts';
+import { EVENT_FILTERS, PRUNE_FILTERS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
 export const SYSTEM_COMMANDS: readonly Command[] = [
@@ -33,7 +34,7 @@ export const SYSTEM_COMMANDS: readonly Command[] = [
     help: 'Remove what nothing uses',
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Remove all images without a container, not just dangling ones' },
-      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "label=<key>=<value>")', complete: ['until=', 'label=', 'label!='] },
+      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "label=<key>=<value>")', complete: PRUNE_FILTERS },
       { name: 'force', short: 'f', type: 'bool', help: 'Do not ask first' },
       { name: 'volumes', type: 'bool', help: 'Remove anonymous volumes too' },
     ],
@@ -45,8 +46,8 @@ export const SYSTEM_COMMANDS: readonly Command[] = [
     parent: [],
     usage: '[OPTIONS] NAME|ID [NAME|ID...]',
     help: 'Show everything about containers and images',
-    flags: [FORMAT_INSPECT, { name: 'size', short: 's', type: 'bool', help: 'Show file sizes of containers' }, { name: 'type', type: 'string', help: 'Look only among things of this kind', complete: ['container', 'image'] }],
-    arguments: { minimum: 1, complete: ['container'] },
+    flags: [FORMAT_INSPECT, { name: 'size', short: 's', type: 'bool', help: 'Show file sizes of containers' }, { name: 'type', type: 'string', help: 'Look only among things of this kind', complete: ['container', 'image', 'volume'] }],
+    arguments: { minimum: 1, complete: ['object'] },
     load: () => import('../commands/inspect.ts'),
   },
   {
@@ -74,7 +75,7 @@ export const SYSTEM_COMMANDS: readonly Command[] = [
     usage: '[OPTIONS]',
     help: 'Show what happens, as it happens',
     flags: [
-      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions (e.g. "type=container")', complete: ['container=', 'event=', 'image=', 'label=', 'network=', 'type=', 'volume='] },
+      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions (e.g. "type=container")', complete: EVENT_FILTERS },
       { name: 'format', type: 'string', help: "Form of the output:\n'json':             One JSON object a line\n'TEMPLATE':         What a Go template gives", complete: ['json'] },
       { name: 'since', type: 'string', help: 'From a time on ("2013-01-02T13:23:37Z") or for a time back ("42m")' },
       { name: 'until', type: 'string', help: 'Up to a time, and no longer' },

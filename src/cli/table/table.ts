@@ -1,4 +1,5 @@
 /** All commands, and how a command's words are looked up. */
+import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { Command, Flag } from '../command.ts';
 import { CONTAINER_COMMANDS } from './containers.ts';
 import { IMAGE_COMMANDS } from './images.ts';
@@ -9,18 +10,24 @@ export const COMMANDS: readonly Command[] = [...CONTAINER_COMMANDS, ...IMAGE_COM
 
 /** Flags before the command's name. */
 export const GLOBAL_FLAGS: readonly Flag[] = [
-  { name: 'config', type: 'string', help: 'husk\'s config file (default "~/.config/husk/config.json")', complete: 'file' },
+  { name: 'config', type: 'string', help: 'husk\'s config file (default "~/.config/husk/config.json"), or the folder of Docker\'s client config (default "~/.docker")', complete: 'file' },
   { name: 'data-root', type: 'string', help: 'Folder of images, containers and volumes', complete: 'file' },
   { name: 'context', short: 'c', type: 'string', help: 'The context there is: "default"', validate: onlyHere, hidden: true },
   { name: 'debug', short: 'D', type: 'bool', help: 'Show the causes of errors' },
   { name: 'host', short: 'H', type: 'list', help: 'No daemon to connect to', validate: onlyHere, hidden: true },
   { name: 'log-level', short: 'l', type: 'string', help: 'Taken, as husk logs nothing but warnings and errors', validate: logLevel, hidden: true },
+  // of a connection to a daemon: husk has none
+  { name: 'tls', type: 'bool', help: 'Taken, as there is no daemon to connect to', hidden: true },
+  { name: 'tlscacert', type: 'string', help: 'Taken, as there is no daemon to connect to', hidden: true },
+  { name: 'tlscert', type: 'string', help: 'Taken, as there is no daemon to connect to', hidden: true },
+  { name: 'tlskey', type: 'string', help: 'Taken, as there is no daemon to connect to', hidden: true },
+  { name: 'tlsverify', type: 'bool', help: 'Taken, as there is no daemon to connect to', hidden: true },
   { name: 'version', short: 'v', type: 'bool', help: 'Print the version and quit' },
 ];
 
-/** of --host and --context: work meant for another machine is never done on this one */
+/** of --host and --context: work that is sent to another machine by name is never done on this one */
 function onlyHere(value: string): void {
-  if (value !== 'default') throw new Error('husk has no daemon to connect to: it runs containers on this machine');
+  if (value !== 'default') throw new HuskError(`${value}: husk has no daemon to connect to, it runs containers on this machine`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'leave out -H, --host, --context' });
 }
 
 function logLevel(value: string): void {

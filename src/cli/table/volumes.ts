@@ -1,5 +1,6 @@
 /** The volume commands. Data only. */
 import type { Command } from '../command.ts';
+import { VOLUME_FILTERS, VOLUME_OPTIONS, VOLUME_PRUNE_FILTERS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
 export const VOLUME_COMMANDS: readonly Command[] = [
@@ -10,9 +11,9 @@ export const VOLUME_COMMANDS: readonly Command[] = [
     usage: '[OPTIONS] [VOLUME]',
     help: 'Make a volume',
     flags: [
-      { name: 'driver', short: 'd', type: 'string', default: 'local', help: 'Driver of the volume' },
+      { name: 'driver', short: 'd', type: 'string', default: 'local', help: 'Driver of the volume', complete: ['local'] },
       { name: 'label', type: 'list', help: 'Label of the volume' },
-      { name: 'opt', short: 'o', type: 'map', help: 'Option of the driver (type=none, o=bind, device=/host/folder)' },
+      { name: 'opt', short: 'o', type: 'map', help: 'Option of the driver (type=none, o=bind, device=/host/folder)', complete: VOLUME_OPTIONS },
     ],
     arguments: { minimum: 0, maximum: 1, complete: ['none'] },
     load: () => import('../commands/volume-create.ts'),
@@ -24,7 +25,7 @@ export const VOLUME_COMMANDS: readonly Command[] = [
     usage: '[OPTIONS]',
     help: 'List volumes',
     flags: [
-      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions (e.g. "dangling=true")', complete: ['dangling=', 'driver=', 'label=', 'name='] },
+      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions (e.g. "dangling=true")', complete: VOLUME_FILTERS },
       FORMAT_LIST,
       { name: 'quiet', short: 'q', type: 'bool', help: 'Only show names' },
     ],
@@ -57,7 +58,7 @@ export const VOLUME_COMMANDS: readonly Command[] = [
     help: 'Remove unused volumes',
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Remove those with a name too' },
-      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "label=<label>")', complete: ['label=', 'label!='] },
+      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "label=<label>")', complete: VOLUME_PRUNE_FILTERS },
       { name: 'force', short: 'f', type: 'bool', help: 'Do not ask first' },
     ],
     arguments: { minimum: 0, maximum: 0 },

@@ -5,7 +5,7 @@
 import type { Config } from '../../config.ts';
 import { checkImages } from '../../images/check.ts';
 import type { Paths } from '../../paths.ts';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 import { openDatabase } from '../../state/database.ts';
 import type { KeptIds } from '../../rootless/keep-id.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
@@ -65,7 +65,7 @@ async function settle({ repair, ...found }: Problem, wanted: boolean): Promise<F
     await repair.run();
     return { ...found, repaired: repair.what };
   } catch (error) {
-    return { ...found, problem: `${found.problem}; the repair failed: ${(error as Error).message}` };
+    return { ...found, problem: `${found.problem}; the repair failed: ${causeOf(error)}` };
   }
 }
 

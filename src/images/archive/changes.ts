@@ -195,7 +195,7 @@ function healthFlag(health: Healthcheck, flag: string, value: string): void {
     health.Retries = Number(value);
     return;
   }
-  const key = HEALTH_DURATIONS[flag];
+  const key = Object.hasOwn(HEALTH_DURATIONS, flag) ? HEALTH_DURATIONS[flag] : undefined;
   if (!key) throw invalid(`unknown flag: --${flag}`);
   const duration = nanoseconds(value);
   if (duration !== 0 && duration < MINIMUM_DURATION) throw invalid(`Interval "${flag}" cannot be less than 1ms`);

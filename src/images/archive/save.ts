@@ -51,7 +51,8 @@ async function* archive({ blobs }: ArchiveContext, images: SavedImage[]): AsyncG
   const layers = new Map<string, Layer>();
   const entries: object[] = [];
   const descriptors: object[] = [];
-  const repositories: Record<string, Record<string, string>> = {};
+  // without a parent: a repository may be named `constructor`, and a tag `keys`
+  const repositories = Object.create(null) as Record<string, Record<string, string>>;
   for (const { image, names } of images) {
     const config = blobs.get(image.id);
     const manifest = imageManifest(config, image.layers).bytes;
@@ -68,7 +69,7 @@ async function* archive({ blobs }: ArchiveContext, images: SavedImage[]): AsyncG
     for (const name of names) {
       descriptors.push({ ...descriptor, annotations: { 'io.containerd.image.name': fullReference(name), 'org.opencontainers.image.ref.name': name.tag } });
       const top = image.layers.at(-1);
-      if (top) (repositories[familiarName(name)] ??= {})[name.tag!] = hexOf(top.diffId);
+      if (top) (repositories[familiarName(name)] ??= Object.create(null) as Record<string, string>)[name.tag!] = hexOf(top.diffId);
     }
   }
   yield tarHeader({ type: 'directory', path: 'blobs/', mode: 0o755 });

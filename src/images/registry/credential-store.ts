@@ -5,12 +5,13 @@
  * Source: docker/cli `config.json`; docker/docker-credential-helpers protocol (`store` takes JSON, `erase` the server, on stdin).
  */
 import { execFile } from 'node:child_process';
-import { mkdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { causeOf, HuskError } from '../../errors.ts';
+import { makeMissingFolders } from '../../missing-folders.ts';
 import { randomHex } from '../../host/random.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
-import { dockerConfigFile, HELPER_TIMEOUT_MS, hostOf, HUB_KEY, MAX_HELPER_OUTPUT, readDockerConfig, type DockerConfig } from './credentials.ts';
+import { dockerConfigFile, entryOf, HELPER_TIMEOUT_MS, hostOf, HUB_KEY, MAX_HELPER_OUTPUT, readDockerConfig, type DockerConfig } from './credentials.ts';
 
 export interface PasswordCredentials {
   username: string;
@@ -18,7 +19,7 @@ export interface PasswordCredentials {
 }
 
 const keyOf = (host: string): string => (host === DEFAULT_DOMAIN ? HUB_KEY : host);
-const helperOf = (config: DockerConfig, host: string): string | undefined => config.credHelpers?.[keyOf(host)] ?? config.credHelpers?.[host] ?? (config.credsStore || undefined);
+const helperOf = (config: DockerConfig, host: string): string | undefined => entryOf(config.credHelpers, keyOf(host)) ?? entryOf(config.credHelpers, host) ?? (config.credsStore || undefined);
 
 /** @returns where they are now: a file, or undefined when a helper has them */
 export async function storeCredentials(host: string, { username, password }: PasswordCredentials, env: NodeJS.ProcessEnv): Promise<string | undefined> {
@@ -59,7 +60,7 @@ function forget(config: DockerConfig, host: string): boolean {
 function write(file: string, config: DockerConfig): void {
   let target = file;
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makeMissingFolders(dirname(file), 0o700);
     try {
       target = realpathSync(file);
     } catch {

@@ -71,14 +71,19 @@ export async function findCredentials(host: string, options: { env?: NodeJS.Proc
   const file = dockerConfigFile(env);
   const config = readDockerConfig(file);
   const key = host === DEFAULT_DOMAIN ? HUB_KEY : host;
-  const helper = config.credHelpers?.[key] ?? config.credHelpers?.[host] ?? config.credsStore;
+  const helper = entryOf(config.credHelpers, key) ?? entryOf(config.credHelpers, host) ?? config.credsStore;
   if (helper) {
     const found = await askHelper(helper, key, { ...options, env });
     if (found) return found;
   }
   const auths = config.auths ?? {};
-  const entry = auths[key] ?? auths[host] ?? Object.entries(auths).find(([name]) => hostOf(name) === hostOf(key))?.[1];
+  const entry = entryOf(auths, key) ?? entryOf(auths, host) ?? Object.entries(auths).find(([name]) => hostOf(name) === hostOf(key))?.[1];
   return entry ? fromEntry(entry, file, host) : undefined;
+}
+
+/** A registry may be named `constructor`, as a host of one's own network. */
+export function entryOf<T>(record: Record<string, T> | undefined, name: string): T | undefined {
+  return record && Object.hasOwn(record, name) ? record[name] : undefined;
 }
 
 function fromEntry(entry: NonNullable<DockerConfig['auths']>[string], file: string, host: string): Credentials | undefined {

@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { deserialize, serialize } from 'node:v8';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 import type { SerialState } from '../devices/legacy/serial.ts';
 import type { TransportState } from '../devices/virtio/transport.ts';
 import type { VcpuState, VmState } from './kvm-state.ts';
@@ -33,7 +33,7 @@ export function readState(path: string): MachineState {
   try {
     state = deserialize(readFileSync(path));
   } catch (error) {
-    throw new HuskError(`cannot read the snapshot ${path}: ${(error as Error).message}`, { kind: 'corrupt', cause: error });
+    throw new HuskError(`cannot read the snapshot ${path}: ${causeOf(error)}`, { kind: 'corrupt', cause: error });
   }
   const version = (state as MachineState | null)?.version;
   if (version !== STATE_VERSION) throw new HuskError(`the snapshot ${path} has version ${version}, this husk reads ${STATE_VERSION}`, { kind: 'unsupported' });

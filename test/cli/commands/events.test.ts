@@ -33,7 +33,7 @@ for (const [name, args, stdout] of CASES) {
 test('times and filters reach the engine', async (t) => {
   let asked: EventOptions | undefined;
   await husk(['system', 'events', '--since', '10m', '--until', '2026-01-02Z', '-f', 'type=image', '-f', 'type=volume'], { engine: engine([], (options) => (asked = options)) });
-  t.like(asked, { since: NOW - 600_000, until: Date.parse('2026-01-02T00:00:00Z') });
+  t.like(asked, { since: BigInt(NOW - 600_000) * 1_000_000n, until: BigInt(Date.parse('2026-01-02T00:00:00Z')) * 1_000_000n });
   t.deepEqual({ ...asked?.filters }, { type: ['image', 'volume'] });
 });
 

@@ -11,9 +11,10 @@ import { container, husk, image } from '../fake-context.ts';
 
 const engine = {
   images: { list: () => [image({ repoTags: ['alpine:3', 'debian:12'] }), image({ repoTags: ['bad\x1b[2J:1'] })] },
+  volumes: async () => ({ list: () => [{ name: 'vol' }] }),
   list: () => [container({ name: 'up', state: { status: 'running' } }), container({ name: 'down', state: { status: 'exited' } }), container({ name: 'evil$(x)\n' })],
 } as unknown as Engine;
-const context = { engine: async () => engine } as Context;
+const context = { engine: async () => engine, env: { HOME: '/root', HOSTNAME: 'h' } } as unknown as Context;
 const words = async (...typed: string[]) => (await complete(typed, context)).candidates.map(({ word }) => word);
 
 const CASES: [typed: string[], expected: string[]][] = [
@@ -39,6 +40,46 @@ const CASES: [typed: string[], expected: string[]][] = [
   [['--da'], ['--data-root']],
   [['--data-root', '/x', 'ver'], ['version']],
   [['nosuch', ''], []],
+  [['ps', '-f', 'sta'], ['status=']],
+  [['ps', '-f', 'status=e'], ['status=exited']],
+  [['ps', '--filter=status=p'], ['--filter=status=paused']],
+  [['ps', '-f', 'status=exited', '-f', 'health=un'], ['health=unhealthy']],
+  [['ps', '-f', 'name=u'], ['name=up']],
+  [['ps', '-f', 'ancestor=al'], ['ancestor=alpine:3']],
+  [['ps', '-f', 'label=a'], []],
+  [['ps', '-f', 'constructor='], []],
+  [['ps', '-f', 'network=n'], ['network=none']],
+  [['images', '-f', 'dangling='], ['dangling=true', 'dangling=false']],
+  [['image', 'prune', '--filter', 'u'], ['until=']],
+  [['volume', 'ls', '-f', 'd'], ['dangling=', 'driver=']],
+  [['volume', 'prune', '--filter', 'label'], ['label=', 'label!=']],
+  [['events', '-f', 'event=exec_d'], ['event=exec_detach', 'event=exec_die']],
+  [['events', '-f', 'type=v'], ['type=volume']],
+  [['run', '--cap-add', 'NET_'], ['NET_BIND_SERVICE', 'NET_BROADCAST', 'NET_ADMIN', 'NET_RAW']],
+  [['run', '--cap-add', 'net_r'], ['NET_RAW']],
+  [['run', '--cap-drop', 'CAP_NET_R'], ['CAP_NET_RAW']],
+  [['run', '--cap-drop', 'AL'], ['ALL']],
+  [['run', '--network', 'c'], ['container:']],
+  [['run', '--network', 'container:u'], ['container:up']],
+  [['run', '--net=container:u'], ['--net=container:up']],
+  [['run', '--pid', ''], ['host', 'container:']],
+  [['run', '--mount', 'ty'], ['type=']],
+  [['run', '--mount', 'type=b'], ['type=bind']],
+  [['run', '--mount', 'type=bind,re'], ['type=bind,readonly']],
+  [['run', '--mount', 'type=volume,source=x,ty'], []],
+  [['run', '--mount', 'type=bind,bind-propagation=rs'], ['type=bind,bind-propagation=rshared', 'type=bind,bind-propagation=rslave']],
+  [['run', '--mount=type=t'], ['--mount=type=tmpfs']],
+  [['run', '--ulimit', 'nof'], ['nofile=']],
+  [['run', '--log-opt', 'mode=n'], ['mode=non-blocking']],
+  [['run', '--platform', 'linux/arm'], ['linux/arm64', 'linux/arm/v7']],
+  [['inspect', 'vo'], ['vol']],
+  [['inspect', '--type', 'vo'], ['volume']],
+  [['inspect', '--type', 'volume', ''], ['vol']],
+  [['inspect', '--type=image', ''], ['alpine:3', 'debian:12']],
+  [['inspect', '--type', 'container', ''], ['up', 'down']],
+  [['cp', 'u'], ['up:']],
+  [['exec', '-e', 'HO'], ['HOME', 'HOSTNAME']],
+  [['exec', '-e', 'HOME='], []],
 ];
 
 for (const [typed, expected] of CASES) test(`husk ${typed.join(' ')}<TAB>`, async (t) => t.deepEqual((await words(...typed)).filter((word) => !word.startsWith('evil')), expected));
@@ -74,8 +115,70 @@ for (const [shell, check] of [['bash', ['-n']], ['zsh', ['-n']], ['fish', ['--no
   });
 }
 
-test('bash completes through the script, and a name is quoted', (t) => {
-  const script = `husk() { printf '%s\\n' 'plain\thelp' 'a b' '$(touch /x)'; }\n${COMPLETION_SCRIPTS.bash}\nCOMP_WORDS=(husk stop ''); COMP_CWORD=2; _husk; printf '<%s>' "\${COMPREPLY[@]}"`;
-  const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', script], { encoding: 'utf8' });
-  t.is(stdout, '<plain><a\\ b><\\$\\(touch\\ /x\\)>', stderr);
-});
+/** husk, as each shell calls it: prints what it was asked, and answers as the real one does */
+const FAKE = `case "$*" in
+  "__complete stop ") printf '%s\\n' 'plain\thelp' 'a b' '$(touch /x)' ;;
+  "__complete ps -f sta") echo status= ;;
+  "__complete ps -f status=e") echo status=exited ;;
+  "__complete ps --filter=status=e") echo --filter=status=exited ;;
+  "__complete run --mount type=bind,r") echo type=bind,readonly ;;
+  "__complete run --network container:u") echo container:up ;;
+  *) echo "asked: $*" ;;
+esac
+`;
+
+function fakeHusk(folder: string): NodeJS.ProcessEnv {
+  writeFileSync(join(folder, 'husk'), `#!/bin/sh\n${FAKE}`, { mode: 0o755 });
+  return { ...process.env, PATH: `${folder}:${process.env['PATH']}`, HOME: folder, XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder, TERM: 'dumb' };
+}
+
+/** What stands on the line after <TAB>: bash replaces what is behind its last word break, and is given what it splits. */
+const LINES: [line: string, bashWords: string[], bash: string, fish: string][] = [
+  ['husk stop ', ['husk', 'stop', ''], '<plain><a\\ b><\\$\\(touch\\ /x\\)>', 'plain\thelp\na b\n$(touch /x)\n'],
+  ['husk ps -f sta', ['husk', 'ps', '-f', 'sta'], '<status=>', 'status=\n'],
+  ['husk ps -f status=e', ['husk', 'ps', '-f', 'status', '=', 'e'], '<exited>', 'status=exited\n'],
+  ['husk ps --filter=status=e', ['husk', 'ps', '--filter', '=', 'status', '=', 'e'], '<exited>', '--filter=status=exited\n'],
+  ['husk run --mount type=bind,r', ['husk', 'run', '--mount', 'type', '=', 'bind,r'], '<bind\\,readonly>', 'type=bind,readonly\n'],
+  ['husk run --network container:u', ['husk', 'run', '--network', 'container', ':', 'u'], '<up>', 'container:up\n'],
+];
+for (const [line, split, bash, fish] of LINES) {
+  test(`bash: ${line}<TAB>`, (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'husk-completion-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const script = `${COMPLETION_SCRIPTS.bash}\nCOMP_LINE=$1; COMP_POINT=\${#1}; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _husk; printf '<%s>' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', script, 'bash', line, ...split], { encoding: 'utf8', env: fakeHusk(folder) });
+    t.is(stdout, bash, stderr);
+  });
+  const here = spawnSync('fish', ['--version']).status === 0;
+  (here ? test : test.skip)(`fish: ${line}<TAB>${here ? '' : ' (no fish here)'}`, (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'husk-completion-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, 'husk.fish'), COMPLETION_SCRIPTS.fish);
+    const { stdout, stderr } = spawnSync('fish', ['--no-config', '-c', 'source $argv[1]; complete -C $argv[2]', join(folder, 'husk.fish'), line], { encoding: 'utf8', env: fakeHusk(folder) });
+    t.is(stdout.split('\n').toSorted().join('\n'), fish.split('\n').toSorted().join('\n'), stderr);
+  });
+}
+
+const zsh = spawnSync('zsh', ['-fc', 'zmodload zsh/zpty']).status === 0;
+for (const [line, completed] of [
+  ['husk ps -f sta', 'husk ps -f status='],
+  ['husk ps -f status=e', 'husk ps -f status=exited '],
+  ['husk run --mount type=bind,r', 'husk run --mount type=bind,readonly '],
+  ['husk run --network container:u', 'husk run --network container:up '],
+] as const)
+  (zsh ? test : test.skip)(`zsh: ${line}<TAB>${zsh ? '' : ' (no zsh with zpty here)'}`, (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'husk-completion-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, 'husk.zsh'), COMPLETION_SCRIPTS.zsh);
+    // a real line editor: after the Tab it hands its buffer over
+    const script = `zmodload zsh/zpty
+zpty shell zsh -fi
+give() { zpty -w shell "$1"; }
+give 'PS1=; autoload -Uz compinit; compinit -D -u; source ${join(folder, 'husk.zsh')}; show() { print -r -- "<<$BUFFER>>" >${join(folder, 'line')}; exit }; zle -N show; bindkey "^X" show; print ready'
+zpty -r shell said '*ready*ready*'
+zpty -w -n shell "$1"$'\\t\\C-x'
+while zpty -r shell said; do :; done
+cat ${join(folder, 'line')}`;
+    const { stdout, stderr } = spawnSync('zsh', ['-f', '-c', script, 'zsh', line], { encoding: 'utf8', env: fakeHusk(folder), timeout: 60_000 });
+    t.is(stdout, `<<${completed}>>\n`, stderr);
+  });
