@@ -79,7 +79,16 @@ const WORDS: Record<string, string> = {
   EAI_AGAIN: 'temporary failure in name resolution',
 };
 
-interface SystemError {
+/** What a failed system call says, whichever way it was made: by src/host (SyscallError) or by Node's fs. */
+export interface SystemError {
+  /** ENOENT … */
+  code: string;
+  /** 'no such file or directory' */
+  text: string;
+  syscall: string;
+}
+
+interface RawSystemError {
   code?: string;
   syscall?: string;
   errno?: number;
@@ -91,11 +100,19 @@ interface SystemError {
 
 /** The kernel's word in a failed system call, in a person's words; undefined for any other error. */
 function systemWords(error: unknown): string | undefined {
-  const { code = '', syscall, errno } = (error ?? {}) as SystemError;
+  const { code = '', syscall, errno } = (error ?? {}) as RawSystemError;
   if (syscall === undefined || !/^E[A-Z0-9_]+$/.test(code) || code.startsWith('ERR_')) return undefined;
   if (Object.hasOwn(WORDS, code)) return WORDS[code];
   // Node's own errors have libuv's negative numbers, those of src/host the kernel's; getaddrinfo has none
   return typeof errno === 'number' ? getSystemErrorMessage(-Math.abs(errno)) : undefined;
+}
+
+/** @returns undefined for every other kind of error, a bug's among them */
+export function systemError(error: unknown): SystemError | undefined {
+  const text = systemWords(error);
+  if (text === undefined) return undefined;
+  const { code, syscall } = error as RawSystemError;
+  return { code: code!, text, syscall: syscall! };
 }
 
 /**
@@ -154,7 +171,7 @@ export function refusal(error: unknown): HuskError | undefined {
   const ofDatabase = databaseError(error);
   if (ofDatabase) return ofDatabase;
   const words = systemWords(error);
-  const { code = '', syscall, path, dest, address, port } = (error ?? {}) as SystemError;
+  const { code = '', syscall, path, dest, address, port } = (error ?? {}) as RawSystemError;
   if (syscall === 'uv_cwd') return new HuskError('cannot find the working folder: it has been removed', { kind: 'unsupported', fix: 'cd to a folder that is there', cause: error });
   if (words === undefined || BUGS.has(code)) return undefined;
   const peer = address === undefined ? undefined : `${address}${port === undefined ? '' : `:${port}`}`;

@@ -3,9 +3,8 @@
  * folders. Bytes out by stdout, a tar in by stdin, both blocking, which is the back-pressure; a failure is one line of JSON on stderr.
  */
 import { readFileSync, readSync, writeSync } from 'node:fs';
-import { HuskError } from '../../errors.ts';
+import { HuskError, systemError } from '../../errors.ts';
 import { SyscallError } from '../../host/libc.ts';
-import { systemError } from '../../host/system-error.ts';
 import type { FilesRequest } from '../../sandbox.ts';
 import { parseStat } from '../processes.ts';
 import { answer, header, receiver, type FilesPlaces } from './answer.ts';

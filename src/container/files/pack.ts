@@ -10,8 +10,7 @@
 import { closeSync, readSync } from 'node:fs';
 import * as host from '../../host/files.ts';
 import { O_PATH, reopen, statfsFd } from '../../host/file-at.ts';
-import { systemError } from '../../host/system-error.ts';
-import { HuskError } from '../../errors.ts';
+import { HuskError, systemError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import { MAX_PATH, type TarType } from '../../tar/entry.ts';
 import { paddingOf, TAR_END, tarHeader } from '../../tar/write.ts';

@@ -1,8 +1,7 @@
 /** Paths of this host that `cp` reads from or writes to: what they are, with Docker's errors. They are the person's own: links are followed as elsewhere. */
 import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
-import { HuskError } from '../../errors.ts';
-import { systemError } from '../../host/system-error.ts';
+import { HuskError, systemError } from '../../errors.ts';
 import { absolute, archiveName, endsWithDot, type Destination, type Source } from './rules.ts';
 
 /** Docker's bound on links at the end of a destination */
