@@ -124,10 +124,10 @@ class Packer {
     if (type === 'file') {
       if (!(yield* this.#file(fd, path))) return;
     } else if (type === 'symlink') {
-      const linkname = this.#reading(path, () => linkTarget(fd));
+      const linkname = this.#readingMadeUp(fd, path, () => linkTarget(fd));
+      if (linkname === undefined) return;
       yield* this.#write(this.#header(path, facts, type, { linkname }));
-    }
-    else yield* this.#write(this.#header(path, facts, type, { xattrs: this.#xattrs(fd) }));
+    } else yield* this.#write(this.#header(path, facts, type, { xattrs: this.#xattrs(fd) }));
     if (facts.links > 1) this.#links.set(facts.inode, path);
   }
 
@@ -145,7 +145,7 @@ class Packer {
     const level: Level = { fd: folder, path, names: [], next: 0 };
     this.#levels.push(level);
     if (isBelow && MADE_UP.has(statfsFd(folder)[0]!)) return;
-    level.names = this.#reading(path, () => unlessAbsent(() => namesIn(folder))) ?? [];
+    level.names = this.#readingMadeUp(folder, path, () => unlessAbsent(() => namesIn(folder)), !isBelow) ?? [];
   }
 
   /** @returns false: it is gone */
@@ -177,12 +177,8 @@ class Packer {
 
   /** @returns undefined: it is gone, or the kernel makes it up and lets nobody read it */
   #opened(pathFd: number, path: ByteString, isAskedFor: boolean): number | undefined {
-    try {
-      return unlessAbsent(() => reopen(pathFd, host.O_RDONLY | O_NONBLOCK | host.O_CLOEXEC));
-    } catch (error) {
-      if (!isAskedFor && this.#isMadeUp(pathFd, factsOf(pathFd))) return undefined;
-      throw this.#fault(path, error);
-    }
+    const open = () => unlessAbsent(() => reopen(pathFd, host.O_RDONLY | O_NONBLOCK | host.O_CLOEXEC));
+    return this.#readingMadeUp(pathFd, path, open, isAskedFor);
   }
 
   /**
@@ -216,6 +212,16 @@ class Packer {
     let known = this.#madeUp.get(device);
     if (known === undefined) this.#madeUp.set(device, (known = MADE_UP.has(statfsFd(fd)[0]!)));
     return known;
+  }
+
+  /** @returns undefined for what the kernel makes up and lets nobody read: much of /proc is so. What was asked for by name fails. */
+  #readingMadeUp<T>(fd: number, path: ByteString, read: () => T, isAskedFor = this.#levels.length === 0): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!isAskedFor && this.#isMadeUp(fd, factsOf(fd))) return undefined;
+      throw this.#fault(path, error);
+    }
   }
 
   #reading<T>(path: ByteString, read: () => T): T {
