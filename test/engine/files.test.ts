@@ -124,10 +124,12 @@ built('volumes, bind mounts and a read-only root, running and stopped', (t) => {
 
 built('one after another: a copy of a stopped container, its start and its removal wait for each other', async (t) => {
   const user = userWithBase(t);
-  ok(t, user, 'create', '--name', 'cc', '--network', 'none', 'base', 'cat', '/big');
+  // it runs until it is told: a copy into a container that ends meanwhile may fail, and says so
+  ok(t, user, 'create', '--name', 'cc', '--network', 'none', 'base', 'sh', '-c', 'until [ -e /end ]; do sleep 0.1; done');
   user.run(['sh', '-c', 'head -c 30000000 /dev/zero >tmp/big']);
   const ends = (...args: string[]) => new Promise<number | null>((resolve) => user.start([HUSK, ...args], { stdio: 'ignore' }).once('exit', resolve));
   t.deepEqual(await Promise.all([ends('cp', 'tmp/big', 'cc:/big'), ends('cp', 'tmp/big', 'cc:/big2'), ends('diff', 'cc'), ends('start', 'cc')]), [0, 0, 0, 0]);
+  ok(t, user, 'exec', 'cc', 'touch', '/end');
   ok(t, user, 'wait', 'cc');
   t.deepEqual(await Promise.all([ends('cp', 'cc:/big', 'tmp/again'), ends('rm', 'cc')]).then(([, removed]) => removed), 0);
   t.is(ok(t, user, 'ps', '-aq'), '');
