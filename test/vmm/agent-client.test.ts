@@ -2,7 +2,7 @@
 import { duplexPair, type Duplex } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
-import { CONTROL_PORT, encodeMessage, MAX_MESSAGE, STREAM_PORT, STREAM_TOKEN_BYTES, type Message } from '../../src/agent-protocol.ts';
+import { CONTROL_PORT, encodeMessage, MAX_MESSAGE, MAX_REQUEST, STREAM_PORT, STREAM_TOKEN_BYTES, type Message } from '../../src/agent-protocol.ts';
 import { HuskError } from '../../src/errors.ts';
 import { AgentClient } from '../../src/vmm/agent-client.ts';
 
@@ -222,10 +222,10 @@ test('of connections that say nothing the oldest go, and the agent still gets it
 
 test('a request that is too long is refused by itself, and waits for nothing', async (t) => {
   const { client, control } = await serving();
-  const error = await t.throwsAsync<HuskError>(client.request({ type: 'exec', process: 1, spec: { args: ['x'.repeat(MAX_MESSAGE)] } as never, streams: {} }));
+  const error = await t.throwsAsync<HuskError>(client.request({ type: 'exec', process: 1, spec: { args: ['x'.repeat(MAX_REQUEST)] } as never, streams: {} }));
   t.true(error instanceof HuskError);
   t.is(error.kind, 'limit');
-  t.regex(error.message, /^cannot tell the guest's agent: agent message of \d+ bytes, at most 4194304 fit$/);
+  t.regex(error.message, /^cannot tell the guest's agent: agent message of \d+ bytes, at most 67108864 fit$/);
   // it takes none of the places of requests unanswered
   const waiting = Array.from({ length: 1024 }, () => client.request({ type: 'stats' }));
   control.say(encodeMessage({ kind: 'reply', id: 2, value: 'still here' }));
