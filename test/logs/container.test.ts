@@ -137,7 +137,7 @@ test.serial('none: Docker\'s text; the config file chooses driver and options', 
   const config = join(user.home, 'tmp/config.json');
   user.run(['tee', config], { input: '{"log-driver": "local", "log-opts": {"max-file": "2", "compress": "false"}}' });
   t.is(user.husk('--config', config, 'create', '--name', 'configured', 'base').status, 0);
-  t.is(user.husk('inspect', '-f', '{{json .HostConfig.LogConfig}}', 'configured').stdout, '{"Type":"local","Config":{"max-file":"2","compress":"false"}}\n');
+  t.is(user.husk('inspect', '-f', '{{json .HostConfig.LogConfig}}', 'configured').stdout, '{"Type":"local","Config":{"compress":"false","max-file":"2"}}\n');
   user.run(['tee', config], { input: '{"log-opts": {"max-file": 2}}' });
   t.regex(user.husk('--config', config, 'ps').stderr, /"log-opts" must be an object of strings/);
 });
