@@ -24,7 +24,7 @@ export const INITRD = `${root}build/test-vmm/initrd-${createHash('sha256').updat
 const MAKE_INITRD = `mkdir -p "$1.d"; gcc -static -O2 -Wall -Wextra -Werror -o "$1.d/init" ${GUEST.filter((path) => path.endsWith('.c')).map((path) => `'${path}'`).join(' ')}
   (cd "$1.d" && echo init | cpio -o -H newc --quiet) >"$1"; rm -r "$1.d"`;
 /** seconds for a file of tests in the test host: only for what hangs, and many times what a free machine needs */
-const TIME_LIMIT = Number(process.env['HUSK_TEST_SECONDS'] ?? 900);
+const TIME_LIMIT = Number(process.env['HUSK_TEST_SECONDS'] ?? 1800);
 
 const insideTestHost = process.env['VMHOST'] === '1';
 
