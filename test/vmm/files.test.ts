@@ -87,7 +87,7 @@ function register(): void {
     }
     t.is(husk('cp', 'files:/proc/1/status', file('status')).stderr, '');
     t.regex(readFileSync(file('status'), 'utf8'), /^Name:/);
-    husk('exec', 'files', 'rm', '-rf', '/x', '/small/too-big');
+    husk('exec', 'files', 'rm', '-rf', '/x', '/a/x', '/small/too-big');
   });
 
   test.serial('running: commit pauses it, and its image runs under both isolations; export is without mounts; a size', (t) => {
