@@ -118,7 +118,7 @@ test.serial('a symbolic link is copied as one, with -L what it leads to: Podman 
 
 test.serial('diff, and what a commit and an export have of it', (t) => {
   if (typeof both === 'string') return t.pass(both);
-  // without what Podman tells otherwise than Docker: a folder made anew, a file replaced by its like
+  // without what Podman tells otherwise than Docker: a folder made anew, a file replaced by its like, and /.dockerenv, which it has not
   const change = 'rm -rf /t; mkdir /new /new/d; echo x >/new/d/f; echo 127.0.0.9 x >>/etc/issue; rm /etc/motd; rm -rf /usr/share/doc/bash; chmod 700 /srv; echo y >/opt/y; rm -rf /var/mail; ln -s /nowhere /var/mail; touch -c /etc/passwd';
   const results = [both.husk, both.podman].map((run) => {
     run(['exec', 'cc', 'sh', '-c', change]);
@@ -126,7 +126,7 @@ test.serial('diff, and what a commit and an export have of it', (t) => {
     const commit = run(['commit', ...(run === (both as Peers).podman ? ['-q', '-f', 'docker'] : []), '-m', 'message', '-a', 'author', '-c', 'CMD ["cat","/opt/y"]', '-c', 'ENV A=1', '-c', 'ENV B=2', '-c', 'LABEL l=m', '-c', 'EXPOSE 80', '-c', 'USER 1:1', '-c', 'WORKDIR /new', '-c', 'VOLUME /v', 'cc', 'localhost/committed:1']);
     t.is(commit.status, 0, commit.stderr);
     const ran = run(['run', '--rm', '--network=none', 'localhost/committed:1']);
-    const listed = run(['run', '--rm', '--network=none', '-u', '0', 'localhost/committed:1', 'sh', '-c', "find / -xdev \\( -name proc -o -name sys -o -name dev -o -path /run -o -path /etc \\) -prune -o -printf '%p %y %m %U:%G %l %s\\n' | grep -v '^/ ' | grep -v '^[^ ]* d' | sort; echo $A-$B"]);
+    const listed = run(['run', '--rm', '--network=none', '-u', '0', 'localhost/committed:1', 'sh', '-c', "find / -xdev \\( -name proc -o -name sys -o -name dev -o -name .dockerenv -o -path /run -o -path /etc \\) -prune -o -printf '%p %y %m %U:%G %l %s\\n' | grep -v '^/ ' | grep -v '^[^ ]* d' | sort; echo $A-$B"]);
     const config = run(['image', 'inspect', '-f', '{{json .Config}}', 'localhost/committed:1']).stdout;
     return { diff, status: commit.status, ran: [ran.status, ran.stdout], listed: listed.stdout, config: JSON.parse(config) as Record<string, unknown>, commit };
   }) as { diff: string; status: number; ran: unknown[]; listed: string; config: Record<string, unknown>; commit: { stderr: string; stdout: string } }[];
@@ -140,7 +140,7 @@ test.serial('diff, and what a commit and an export have of it', (t) => {
   for (const key of ['Cmd', 'User', 'WorkingDir', 'Volumes', 'ExposedPorts']) t.deepEqual(mine.config[key] ?? null, theirs.config[key] ?? null, key);
   const exported = [both.husk, both.podman].map((run) => {
     run(['export', '-o', 'out.tar', 'cc']);
-    return (both as Peers).user.run(['sh', '-c', 'tar -tvf out.tar --numeric-owner --time-style=+ 2>/dev/null | sed "s/,/ /; s:\\./::" | awk \'{print $1, $2, $NF}\' | grep -v -E " (dev|proc|sys|run|etc)(/|$)" | sort; rm -f out.tar']).stdout;
+    return (both as Peers).user.run(['sh', '-c', 'tar -tvf out.tar --numeric-owner --time-style=+ 2>/dev/null | sed "s/,/ /; s:\\./::" | awk \'{print $1, $2, $NF}\' | grep -v -E " ([.]dockerenv|dev|proc|sys|run|etc)(/|$)" | sort; rm -f out.tar']).stdout;
   });
   t.is(exported[0], exported[1]);
 });
