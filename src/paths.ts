@@ -5,8 +5,8 @@
  *   <data root>/                $XDG_DATA_HOME/husk, or /var/lib/husk for root; absolute and without symbolic links, as Docker has it
  *     husk.db                   all records (src/state); husk.db-reserve: room for a full disk
  *     blobs/sha256/<hex>        content store: manifests, configs, compressed layers while they are being pulled
- * layers/<hex of diffID>/   layer.tar (verified, uncompressed), tree-v1/ and parents-v1-<hex>/ (unpacked for user
- * namespaces)
+ *     layers/<hex of diffID>/   layer.tar (verified, uncompressed), tree-v1/ and parents-v1-<hex>/ (unpacked for
+ *                               user namespaces)
  *     l/<12 hex>                short links to the trees: an overlay mount's options must fit in one page
  *     containers/<id>/          config, upper/, work/, merged/, etc/ (hosts, hostname, resolv.conf), logs
  *     volumes/<name>/_data

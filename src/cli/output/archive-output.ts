@@ -8,7 +8,6 @@ import type { Context } from '../command.ts';
 /** as Docker's: an archive has all that is in an image or a container */
 const ARCHIVE_MODE = 0o600;
 
-/** @param write puts the archive into the stream and ends it */
 /**
  * @param write puts the archive into the stream and ends it. @throws HuskError before `write` is called, when the file
  * cannot be made or replaced
