@@ -4,6 +4,7 @@
  *
  * Numbers are those of x86-64 Linux: asm-generic/fcntl.h, linux/fcntl.h, linux/stat.h, linux/openat2.h.
  */
+import { constants } from 'node:os';
 import { checked } from './libc.ts';
 import { systemCall, threadedSystemCall } from './system-call.ts';
 
@@ -16,6 +17,7 @@ export const O_NOFOLLOW = 0o400000;
 export const O_CLOEXEC = 0o2000000;
 export const S_IFCHR = 0o020000;
 export const S_IFIFO = 0o010000;
+const { EAGAIN, EINTR } = constants.errno;
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const PROT_READ = 1;
@@ -59,23 +61,33 @@ export function nameBytes(name: string): Name {
 /** openat(2) without following a link at the end. @throws SyscallError */
 export const openAt = (folder: number, name: string, flags: number, mode = 0): number => checked(openat(folder, nameBytes(name), flags | O_NOFOLLOW | O_CLOEXEC, mode), 'openat', name);
 
-/** Opens a folder below `folder`: no symbolic link, no `..` out of it, no magic link anywhere in the path. openat2(2) @throws SyscallError */
-export function openBeneath(folder: number, path: string, flags = O_RDONLY): number {
-  const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
-  return checked(openat2(folder, nameBytes(path), how, how.byteLength), 'openat2', path);
+/**
+ * How often a lookup is begun anew. openat2(2) gives EAGAIN for a `..` while anything on this host is renamed or mounted, by whomever: a busy host
+ * makes one lookup in some thousands fail, and one who does nothing but rename two of three, of which so many in a row do not happen.
+ */
+const LOOKUPS = 1000;
+
+function open2(folder: number, path: string, flags: number, resolve: number): number {
+  const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(resolve));
+  const name = nameBytes(path);
+  let fd: number;
+  let lookups = 0;
+  do fd = openat2(folder, name, how, how.byteLength);
+  while ((fd === -EAGAIN || fd === -EINTR) && ++lookups < LOOKUPS);
+  return checked(fd, 'openat2', path);
 }
+
+/** Opens a folder below `folder`: no symbolic link, no `..` out of it, no magic link anywhere in the path. openat2(2) @throws SyscallError */
+export const openBeneath = (folder: number, path: string, flags = O_RDONLY): number =>
+  open2(folder, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 
 /** Opens what a path leads to below `folder`: links may be followed there, and none out of it (nor an absolute one, nor a magic one). openat2(2) @throws SyscallError */
-export function openWithin(folder: number, path: string, flags: number): number {
-  const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS));
-  return checked(openat2(folder, nameBytes(path), how, how.byteLength), 'openat2', path);
-}
+export const openWithin = (folder: number, path: string, flags: number): number =>
+  open2(folder, path, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 
 /** Opens what a path names when `root` is its /: links and `..` lead nowhere else, magic links are refused. openat2(2) @throws SyscallError */
-export function openInRoot(root: number, path: string, flags: number): number {
-  const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), 0n, BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
-  return checked(openat2(root, nameBytes(path), how, how.byteLength), 'openat2', path);
-}
+export const openInRoot = (root: number, path: string, flags: number): number =>
+  open2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 
 /** An absolute or cwd-relative path; links in it are followed: only for our own folders. @throws SyscallError */
 export const openFolder = (path: string): number => checked(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), 'open', path);
