@@ -33,3 +33,8 @@ test('they are listed; none is one; another is refused', (t) => {
   t.is(status, 1);
   t.regex(stderr, /^ci-turn: there is no turn "nosuch": one of shares network /);
 });
+
+test('a turn finds its programs without make: only those of the system are on its PATH', (t) => {
+  const { stdout, stderr } = spawnSync(join(ROOT, 'setup/run-tests'), ['--version'], { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, encoding: 'utf8' });
+  t.regex(stdout, /^\d+\.\d+\.\d+\n/, stderr);
+});
