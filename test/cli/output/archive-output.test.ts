@@ -30,7 +30,7 @@ const REFUSED: [title: string, make: (at: string) => string, cause: RegExp][] = 
   ['a folder', (at) => (mkdirSync(join(at, 'd')), 'd'), /^Error: cannot write \S+\/d: it is a directory\n$/],
   ['a name that says it is a folder', () => 'new/', /^Error: cannot write \S+\/new\/: it is a directory\n$/],
   ['a folder that is not there', () => 'none/x', /^Error: invalid output path: directory "\S+none" does not exist\n$/],
-  ['a name that is too long', () => 'n'.repeat(256), /^Error: cannot write \S+: file name too long\n$/],
+  ['a name that is too long', () => 'n'.repeat(256), /^Error: stat \S+\/n{256}: file name too long\n$/],
 ];
 if (process.getuid!() !== 0)
   REFUSED.push([

@@ -28,6 +28,8 @@ docker inspect -f '{{len .Config.Cmd}}' c2
 docker inspect --type container -f '{{.State.Status}}' c2
 docker inspect nosuch
 docker inspect -f '{{.Nope.Nope}}' c2
+~ Podman's exit codes of wrong use
+? ^Error: template parsing error: template: :1:7: executing "" at <\.Nope\.Nope>: map has no entry for key "Nope"
 docker start c2
 docker wait c2
 docker logs c2

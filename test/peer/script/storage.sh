@@ -68,6 +68,7 @@ docker tag box other
 docker tag nosuch x
 docker tag box 'BAD:TAG:'
 docker images --format '{{.Repository}}:{{.Tag}}' other | sort
+~ `images NAME` lists the other names of its images
 docker image inspect -f '{{.Os}} {{.Architecture}} {{.Config.Cmd}}' box
 docker image inspect -f '{{len .RootFS.Layers}}' box
 docker image inspect nosuch
@@ -79,6 +80,7 @@ docker rmi other:1 other:latest
 docker rmi nosuch
 docker load -i saved.tar | sort
 docker images --format '{{.Repository}}:{{.Tag}}' other
+~ `images NAME` lists the other names of its images
 docker load -i names.txt
 docker create --name uses other:1 >/dev/null; docker rmi -f other:1 | grep -c Untagged; docker rm uses
 tar c -C tree . | docker import --change 'CMD ["/x"]' --message msg - tiny:1 | wc -c
