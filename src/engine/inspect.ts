@@ -58,7 +58,7 @@ export async function inspect(context: EngineContext, reference: string, options
     HostConfig: hostConfig(container),
     GraphDriver: { Data: { MergedDir: join(folder, 'merged'), UpperDir: join(folder, 'upper'), WorkDir: join(folder, 'work') }, Name: 'overlay2' },
     ...(size && { SizeRw: size.rw, SizeRootFs: size.rootFs }),
-    Mounts: config.mounts.map((mount) => mountPoint(mount, config.options)),
+    Mounts: config.mounts.map((mount) => (mount.type === 'image' ? imageMount(mount, folder) : mountPoint(mount, config.options))),
     Config: containerConfig(context, container),
     NetworkSettings: networkSettings(container),
     Isolation: config.isolation,
@@ -77,6 +77,11 @@ function mountMode(mount: ContainerConfig['mounts'][number], { mounts }: CreateO
   const asked = mounts.find(({ target }) => target === mount.destination);
   const typed = asked?.createSource ? [...(asked.readonly ? ['ro'] : []), ...asked.options].join(',') : '';
   return typed === '' && mount.type === 'volume' && asked && (asked.source !== undefined || !asked.createSource) ? 'z' : typed;
+}
+
+/** `Source` is where its tree is while the container runs, in its own mount namespace. */
+function imageMount({ source, image, destination }: ContainerConfig['mounts'][number], folder: string): object {
+  return { Type: 'image', Name: source, Source: join(folder, 'images', image!.replace('sha256:', '')), Destination: destination, Mode: '', RW: false, Propagation: 'rprivate' };
 }
 
 function mountPoint(mount: ContainerConfig['mounts'][number], options: CreateOptions): object {
@@ -135,7 +140,7 @@ function hostConfig(container: Container): object {
   const { resources } = options;
   const capabilities = effectiveCapabilities({ add: options.capAdd, drop: options.capDrop });
   return {
-    Binds: orNull(options.mounts.filter((mount) => mount.type !== 'tmpfs' && mount.source !== undefined && mount.createSource).map(bindText)),
+    Binds: orNull(options.mounts.filter((mount) => mount.type !== 'tmpfs' && mount.type !== 'image' && mount.source !== undefined && mount.createSource).map(bindText)),
     ContainerIDFile: '',
     LogConfig: { Type: options.logDriver, Config: options.logOptions },
     NetworkMode: networkName(container),
@@ -294,6 +299,7 @@ function mountOptions({ type, options }: CreateOptions['mounts'][number]): objec
       DriverConfig: name === undefined && volumeOptions === undefined ? undefined : { ...(name !== undefined && { Name: name }), ...(volumeOptions && { Options: volumeOptions }) },
     });
   }
+  if (type === 'image') return group('ImageOptions', { Subpath: valueOf('image-subpath') || undefined });
   const [size, mode] = [valueOf('tmpfs-size'), valueOf('tmpfs-mode')];
   return group('TmpfsOptions', { SizeBytes: size === undefined ? undefined : Number(size), Mode: mode === undefined ? undefined : parseInt(mode, 8) });
 }

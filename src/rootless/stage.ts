@@ -19,9 +19,10 @@ export interface Staged {
  * @param options.folder an existing, empty folder of the container's; nothing is left in it
  * @param options.directory of the container, with its upper layer
  * @param options.lower its layers, links or folders
+ * @param options.images folders of images that are mounted into it
  */
-export function stageBinds(spec: Spec, options: { folder: string; directory: string; lower: readonly string[] }): Staged {
-  const { folder, directory, lower } = options;
+export function stageBinds(spec: Spec, options: { folder: string; directory: string; lower: readonly string[]; images?: readonly string[] }): Staged {
+  const { folder, directory, lower, images = [] } = options;
   const trees: StagedTree[] = [];
   const mounts = spec.mounts.map((mount, index): Mount => {
     if (!isBind(mount) || mount.source === undefined) return mount;
@@ -33,7 +34,7 @@ export function stageBinds(spec: Spec, options: { folder: string; directory: str
   const propagation = /slave|shared/.test(spec.linux.rootfsPropagation ?? '') ? MS_SLAVE : MS_PRIVATE;
   return {
     spec: { ...spec, mounts },
-    reach: { kept: [directory, ...layerFolders(lower)], ...(trees.length > 0 && { staged: { folder, trees } }), propagation },
+    reach: { kept: [directory, ...layerFolders(lower), ...images], ...(trees.length > 0 && { staged: { folder, trees } }), propagation },
   };
 }
 
