@@ -29,7 +29,7 @@ export type Rootfs =
 
 /** What the supervisor made of an image that is mounted into the container (a mount of type `image`). */
 export type ImageTree =
-  /** unpacked layer trees as of the root, for an overlay that nothing is written to: several, or one that is the tree itself */
+  /** unpacked layer trees, for an overlay that nothing is written to: several, or one that is the tree itself */
   | { id: string; kind: 'overlay'; lower: string[] }
   /** byte ranges of files that are a read-only disk, as of the root */
   | { id: string; kind: 'disk'; root: { path: string; offset: number; length: number }[] };

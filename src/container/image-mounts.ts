@@ -1,6 +1,7 @@
 /**
- * A mount of type `image` → steps: the image's tree, read-only, or a path beneath it. An image is hostile: its links are the executor's business, which
- * resolves the path beneath the tree (RESOLVE_BENEATH), so that none leads to the host or to another image. Decides; the executor mounts.
+ * A mount of type `image` → steps: the image's tree, read-only, or a path beneath it. An image is hostile: its links are
+ * the executor's business, which resolves the path beneath the tree (RESOLVE_BENEATH), so that none leads to the host or
+ * to another image. Decides; the executor mounts.
  */
 import { dirname } from 'node:path';
 import { HuskError } from '../errors.ts';
@@ -25,16 +26,29 @@ const SHOWN_DIGITS = 12;
 export function imageSteps(mount: Mount, { propagation }: MountOptions, images: ImageRoots | undefined): Step[] {
   const { destination, source: id = '', subpath = '' } = mount;
   const image = images?.get(id);
-  if (image === undefined) throw new HuskError(`the mount at ${destination} is of the image "${id}", which the sandbox does not have`, { kind: 'internal' });
+  if (image === undefined)
+    throw new HuskError(`the mount at ${destination} is of image "${id}": the sandbox does not have it`, { kind: 'internal' });
   const source = image.kind === 'overlay' ? image.target : image.path;
   const shown = `image ${id.replace(/^sha256:/, '').slice(0, SHOWN_DIGITS)}`;
   return [
     ...(image.kind === 'overlay' ? overlaySteps(image.lower, image.target) : []),
-    { op: 'mount', source, shown, target: destination, fstype: '', flags: MS_BIND, data: subpath, attributes: { set: MOUNT_ATTR_RDONLY, clear: 0 }, propagation, inRoot: true, create: 'like-source' },
+    {
+      op: 'mount',
+      source,
+      shown,
+      target: destination,
+      fstype: '',
+      flags: MS_BIND,
+      data: subpath,
+      attributes: { set: MOUNT_ATTR_RDONLY, clear: 0 },
+      propagation,
+      inRoot: true,
+      create: 'like-source',
+    },
   ];
 }
 
-/** Outside of the container's root, which is entered later: what is bound from it stays, and this mount goes with the old root. */
+/** Outside of the container's root, which is entered later: what is bound stays, and this mount goes with the old root. */
 function overlaySteps(lower: readonly string[], target: string): Step[] {
   const directory = dirname(lower[0]!);
   const data = readOnlyOverlay(lower, directory, { userXattr: true });

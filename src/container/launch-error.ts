@@ -85,6 +85,13 @@ function userError(record: ErrorRecord): string | undefined {
   return undefined;
 }
 
+/** @param kind what a link that led out of it would have left */
+function subpathError(record: ErrorRecord, source: string, kind: 'volume' | 'image'): LaunchError {
+  const leadsOut = record.errno === EXDEV || record.errno === ELOOP;
+  const why = leadsOut ? `it leads out of the ${kind}` : errnoText(record.errno);
+  return new LaunchError(`cannot mount subpath ${record.path} of ${source}: ${why}`, record, EXIT_HUSK_FAILED);
+}
+
 /** The error a person reads. */
 export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError {
   const step = plan[record.step];
@@ -96,7 +103,7 @@ export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError 
   const shown = step?.op === 'mount' ? step.shown : undefined;
   const beneath = step?.op === 'mount' ? step.data : step?.op === 'holdTree' ? step.beneath : undefined;
   if ((step?.op === 'mount' || step?.op === 'holdTree') && beneath && beneath === record.path && record.call === 'openat2')
-    return new LaunchError(`cannot mount subpath ${record.path} of ${shown ?? step.source}: ${record.errno === EXDEV || record.errno === ELOOP ? `it leads out of the ${shown === undefined ? 'volume' : 'image'}` : errnoText(record.errno)}`, record, EXIT_HUSK_FAILED);
+    return subpathError(record, shown ?? step.source, shown === undefined ? 'volume' : 'image');
   if ((step?.op === 'mount' || step?.op === 'holdTree') && record.call === 'open_tree' && record.errno === ENOENT && record.path === step.source)
     return new LaunchError(`invalid mount config for type "bind": bind source path does not exist: ${step.source}`, record, EXIT_HUSK_FAILED);
   // the kernel says no more than EINVAL of a folder over a file, or a file over a folder

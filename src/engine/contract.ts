@@ -144,8 +144,18 @@ export interface ContainerConfig {
   keptIds?: { uid: number; gid: number };
   /** `80/tcp`: the image's ports and those of `--expose`; absent in records of an older husk */
   exposed?: string[];
-  /** mounts as resolved: volumes named, host paths absolute, of type `image` the image's id beside its name as `source` */
-  mounts: { type: 'bind' | 'volume' | 'tmpfs' | 'image'; name?: string; image?: string; source: string; destination: string; readonly: boolean; options: string[] }[];
+  /** mounts as resolved: volumes named, host paths absolute */
+  mounts: {
+    type: 'bind' | 'volume' | 'tmpfs' | 'image';
+    /** of a volume alone */
+    name?: string;
+    /** of type `image`: its id; `source` is the name that was given */
+    image?: string;
+    source: string;
+    destination: string;
+    readonly: boolean;
+    options: string[];
+  }[];
 }
 
 export type { ContainerState, ContainerStatus } from '../state/containers.ts';

@@ -51,7 +51,8 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   // before anything is pulled
   if (hasImageMounts) (await import('./image-mounts.ts')).checkImageMounts(options.mounts);
   const image = await findImage(context, options, hooks);
-  const mounted = hasImageMounts ? await (await import('./image-mounts.ts')).mountedImages(options, (source) => findImage(context, { image: source, pull: options.pull }, hooks)) : undefined;
+  const findOther = (source: string) => findImage(context, { image: source, pull: options.pull }, hooks);
+  const mounted = hasImageMounts ? await (await import('./image-mounts.ts')).mountedImages(options, findOther) : undefined;
   const id = generateId();
   const warnings: string[] = isolationWarning === undefined ? [] : [isolationWarning];
   const kept = keptIds(options, { uid: process.getuid!(), gid: process.getgid!() });
@@ -92,8 +93,10 @@ function freshState(): ContainerState {
   return { status: 'created', pid: 0, exitCode: 0, error: '', oomKilled: false, startedAt: NEVER, finishedAt: NEVER, restartCount: 0, stoppedByUser: false };
 }
 
+type WantedImage = Pick<CreateOptions, 'image' | 'platform' | 'pull'>;
+
 /** Pulls when the policy says so. @throws HuskError `not-found` with Docker's text */
-async function findImage(context: EngineContext, options: Pick<CreateOptions, 'image' | 'platform' | 'pull'>, hooks: Hooks): Promise<Image> {
+async function findImage(context: EngineContext, options: WantedImage, hooks: Hooks): Promise<Image> {
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const found = options.pull === 'always' ? undefined : context.images.find(options.image);
   if (found && (!platform || serves(found.config, platform))) return found;
@@ -122,7 +125,9 @@ function checkRestart(options: CreateOptions): void {
     throw new HuskError(`invalid restart policy: maximum retry count can only be used with 'on-failure'`, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
 }
 
-async function makeConfig(context: EngineContext, request: MountsRequest & { id: string; isolation: Isolation }): Promise<ContainerConfig> {
+type ConfigRequest = MountsRequest & { id: string; isolation: Isolation };
+
+async function makeConfig(context: EngineContext, request: ConfigRequest): Promise<ContainerConfig> {
   const { options, image, mounted, kept } = request;
   const defaults = image.config.config ?? {};
   const stopSignal = options.stopSignal ?? defaults.StopSignal ?? 'SIGTERM';
@@ -186,7 +191,9 @@ interface MountsRequest {
   kept: KeptIds | undefined;
 }
 
-async function resolveMounts(context: EngineContext, request: MountsRequest, user: string): Promise<ContainerConfig['mounts']> {
+type Mounts = ContainerConfig['mounts'];
+
+async function resolveMounts(context: EngineContext, request: MountsRequest, user: string): Promise<Mounts> {
   const { options, image, mounted, kept } = request;
   const imageVolumes = Object.keys(image.config.config?.Volumes ?? {});
   // most containers have none: the volume room is not even loaded then

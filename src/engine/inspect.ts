@@ -58,7 +58,7 @@ export async function inspect(context: EngineContext, reference: string, options
     HostConfig: hostConfig(container),
     GraphDriver: { Data: { MergedDir: join(folder, 'merged'), UpperDir: join(folder, 'upper'), WorkDir: join(folder, 'work') }, Name: 'overlay2' },
     ...(size && { SizeRw: size.rw, SizeRootFs: size.rootFs }),
-    Mounts: config.mounts.map((mount) => (mount.type === 'image' ? imageMount(mount, folder) : mountPoint(mount, config.options))),
+    Mounts: config.mounts.map((mount) => mountPoint(mount, config.options, folder)),
     Config: containerConfig(context, container),
     NetworkSettings: networkSettings(container),
     Isolation: config.isolation,
@@ -79,12 +79,22 @@ function mountMode(mount: ContainerConfig['mounts'][number], { mounts }: CreateO
   return typed === '' && mount.type === 'volume' && asked && (asked.source !== undefined || !asked.createSource) ? 'z' : typed;
 }
 
-/** `Source` is where its tree is while the container runs, in its own mount namespace. */
+/** `Source` is where its tree is while the container runs, in its own mount namespace (src/rootless/images.ts). */
 function imageMount({ source, image, destination }: ContainerConfig['mounts'][number], folder: string): object {
-  return { Type: 'image', Name: source, Source: join(folder, 'images', image!.replace('sha256:', '')), Destination: destination, Mode: '', RW: false, Propagation: 'rprivate' };
+  return {
+    Type: 'image',
+    Name: source,
+    Source: join(folder, 'images', image!.replace('sha256:', '')),
+    Destination: destination,
+    Mode: '',
+    RW: false,
+    Propagation: 'rprivate',
+  };
 }
 
-function mountPoint(mount: ContainerConfig['mounts'][number], options: CreateOptions): object {
+/** @param folder containers/<id> */
+function mountPoint(mount: ContainerConfig['mounts'][number], options: CreateOptions, folder: string): object {
+  if (mount.type === 'image') return imageMount(mount, folder);
   const propagation = mount.options.map((option) => option.replace(/^bind-propagation=/, '')).find((option) => /^r?(private|shared|slave)$/.test(option)) ?? 'rprivate';
   return {
     Type: mount.type,
@@ -140,7 +150,7 @@ function hostConfig(container: Container): object {
   const { resources } = options;
   const capabilities = effectiveCapabilities({ add: options.capAdd, drop: options.capDrop });
   return {
-    Binds: orNull(options.mounts.filter((mount) => mount.type !== 'tmpfs' && mount.type !== 'image' && mount.source !== undefined && mount.createSource).map(bindText)),
+    Binds: orNull(options.mounts.filter(isBindText).map(bindText)),
     ContainerIDFile: '',
     LogConfig: { Type: options.logDriver, Config: options.logOptions },
     NetworkMode: networkName(container),
@@ -258,6 +268,11 @@ function networkSettings(container: Container): object {
     MacAddress: '',
     Networks: joined ? {} : { [name]: endpoint },
   };
+}
+
+/** Was it typed as `-v`, with a source? */
+function isBindText({ type, source, createSource }: CreateOptions['mounts'][number]): boolean {
+  return (type === 'bind' || type === 'volume') && source !== undefined && createSource;
 }
 
 function bindText(mount: CreateOptions['mounts'][number]): string {

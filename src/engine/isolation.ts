@@ -107,7 +107,8 @@ function lackingMount(mounts: CreateOptions['mounts'], whyNot: ChoiceHost['notSh
   }
   if (shared.length > MAX_BINDS) return { flag: `-v (${shared.length} of them)`, why: `a virtual machine has room for ${MAX_BINDS}` };
   const images = new Set(mounts.flatMap(({ type, source }) => (type === 'image' ? [source] : [])));
-  if (images.size > MAX_IMAGES) return { flag: `--mount type=image (${images.size} of them)`, why: `a virtual machine has disks for ${MAX_IMAGES}` };
+  const flag = `--mount type=image (${images.size} of them)`;
+  if (images.size > MAX_IMAGES) return { flag, why: `a virtual machine has disks for ${MAX_IMAGES}` };
   return undefined;
 }
 

@@ -120,7 +120,10 @@ async function rootView({ process, rootfs, images, dataRoot, maps, stage }: File
   }
   const { spec, reach } = stage();
   const root = rootfs.merged;
-  const mounts = (roots: ImageRoots): Step[] => [{ op: 'setRoot', path: root }, ...mountSteps(spec.mounts, { ownPid: false, ownNetwork: false, cgroup2: false, images: roots })];
+  const mounts = (roots: ImageRoots): Step[] => [
+    { op: 'setRoot', path: root },
+    ...mountSteps(spec.mounts, { ownPid: false, ownNetwork: false, cgroup2: false, images: roots }),
+  ];
   const places = { root };
   if (overlayKind(dataRoot) === 'fuse') {
     await using fuses = new AsyncDisposableStack();
@@ -129,7 +132,8 @@ async function rootView({ process, rootfs, images, dataRoot, maps, stage }: File
     keep(fuse);
     const mounted = await fuseImageRoots(images(), { maps, beside: fuse }, keep);
     const opened = fuses.move();
-    return { program: { join: joinSteps(fuse), mounts: true, steps: mounts(mounted) }, places, release: () => opened.disposeAsync() };
+    const program = { join: joinSteps(fuse), mounts: true, steps: mounts(mounted) };
+    return { program, places, release: () => opened.disposeAsync() };
   }
   const { directory, data } = overlayOptions(rootfs, { userXattr: true });
   const overlay: Step[] = [...givingSteps(rootfs), { op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data }, { op: 'chdir', path: '/' }];

@@ -113,18 +113,21 @@ async function plan(spec: Spec, { config, maps, waitFor, onFuse }: Making): Prom
   const lateRoot = !maps.direct && maps.uid[0]!.hostID !== process.getuid!();
   const context = { rootless: true, lateRoot, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, filterCache: join(dataRoot, 'cache/seccomp') };
   const images = imageRoots(config);
-  if (overlayKind(dataRoot) === 'kernel') return [...reachSteps(staged.reach ?? { kept: [] }), ...planContainer(staged.spec, rootfs, { ...context, images })];
+  if (overlayKind(dataRoot) === 'kernel')
+    return [...reachSteps(staged.reach ?? { kept: [] }), ...planContainer(staged.spec, rootfs, { ...context, images })];
   const fuse = await mountFuseOverlay(rootfs, { maps, reach: staged.reach, userNamespace: spec.linux.namespaces.find(({ type }) => type === 'user')?.path });
   onFuse(fuse);
   const mounted = await fuseImageRoots(images, { maps, beside: fuse }, onFuse);
   const joined = joinFuseOverlay(fuse, staged.spec, { lateRoot });
-  return [...joined.steps, ...planContainer(joined.spec, { kind: 'directory', path: rootfs.merged }, { ...context, images: mounted })];
+  const root = { kind: 'directory' as const, path: rootfs.merged };
+  return [...joined.steps, ...planContainer(joined.spec, root, { ...context, images: mounted })];
 }
 
 function stage(spec: Spec, { rootfs, images, directory }: SandboxConfig): Staged {
   const folder = join(directory, 'binds');
   makeFolder(folder, 0o711);
-  return stageBinds(spec, { folder, directory, lower: rootfs.kind === 'overlay' ? rootfs.lower : [], images: imageFolders({ images, directory }) });
+  const lower = rootfs.kind === 'overlay' ? rootfs.lower : [];
+  return stageBinds(spec, { folder, directory, lower, images: imageFolders({ images, directory }) });
 }
 
 /** The container's folders; as root they are given to the container's root, who is somebody else. */

@@ -15,13 +15,18 @@ export interface Staged {
   reach?: Reach;
 }
 
-/**
- * @param options.folder an existing, empty folder of the container's; nothing is left in it
- * @param options.directory of the container, with its upper layer
- * @param options.lower its layers, links or folders
- * @param options.images folders of images that are mounted into it
- */
-export function stageBinds(spec: Spec, options: { folder: string; directory: string; lower: readonly string[]; images?: readonly string[] }): Staged {
+export interface StagedFolders {
+  /** an existing, empty folder of the container's; nothing is left in it */
+  folder: string;
+  /** of the container, with its upper layer */
+  directory: string;
+  /** its layers, links or folders */
+  lower: readonly string[];
+  /** folders of images that are mounted into it */
+  images?: readonly string[];
+}
+
+export function stageBinds(spec: Spec, options: StagedFolders): Staged {
   const { folder, directory, lower, images = [] } = options;
   const trees: StagedTree[] = [];
   const mounts = spec.mounts.map((mount, index): Mount => {

@@ -108,7 +108,7 @@ const MIGRATIONS: string[] = [
   INSERT OR IGNORE INTO container_volumes SELECT json_extract(value, '$.name'), containers.id FROM containers, json_each(CASE WHEN json_valid(config) THEN config ELSE '{}' END, '$.mounts') WHERE json_extract(value, '$.name') IS NOT NULL;
   `,
   `
-  -- which container has which image mounted (--mount type=image); kept by the triggers below. No container of an older husk has one
+  -- which container has which image mounted (--mount type=image); kept by the triggers below, of an older husk none
   CREATE TABLE container_images (
     image_id TEXT NOT NULL,
     container_id TEXT NOT NULL,
@@ -116,11 +116,13 @@ const MIGRATIONS: string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX container_images_by_container ON container_images(container_id);
   CREATE TRIGGER container_images_inserted AFTER INSERT ON containers BEGIN
-    INSERT OR IGNORE INTO container_images SELECT json_extract(value, '$.image'), NEW.id FROM json_each(NEW.config, '$.mounts') WHERE json_extract(value, '$.image') IS NOT NULL;
+    INSERT OR IGNORE INTO container_images SELECT json_extract(value, '$.image'), NEW.id
+      FROM json_each(NEW.config, '$.mounts') WHERE json_extract(value, '$.image') IS NOT NULL;
   END;
   CREATE TRIGGER container_images_changed AFTER UPDATE OF config ON containers BEGIN
     DELETE FROM container_images WHERE container_id = OLD.id;
-    INSERT OR IGNORE INTO container_images SELECT json_extract(value, '$.image'), NEW.id FROM json_each(NEW.config, '$.mounts') WHERE json_extract(value, '$.image') IS NOT NULL;
+    INSERT OR IGNORE INTO container_images SELECT json_extract(value, '$.image'), NEW.id
+      FROM json_each(NEW.config, '$.mounts') WHERE json_extract(value, '$.image') IS NOT NULL;
   END;
   CREATE TRIGGER container_images_deleted AFTER DELETE ON containers BEGIN
     DELETE FROM container_images WHERE container_id = OLD.id;

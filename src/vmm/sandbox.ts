@@ -145,7 +145,7 @@ export class VmSandbox implements Sandbox {
         new Block(Backing.file(options.parts.agentDisk, { readOnly: true }), { serial: 'husk-agent' }),
         new Block(new Backing(rootfs.root, { readOnly: true }), { serial: 'husk-root', blockSize: 512 }),
         this.#writable,
-        ...images.map(({ root }, index) => new Block(new Backing(root, { readOnly: true }), { serial: `husk-image${index}`, blockSize: 512 })),
+        ...images.map(({ root }, index) => imageBlock(root, index)),
         this.#vsock,
         new Rng(),
         new Balloon(),
@@ -477,11 +477,21 @@ export class VmSandbox implements Sandbox {
 
 /** @throws HuskError `unsupported` for more than a machine has places for: `--volumes-from` may bring some along */
 function imageDisks(images: readonly ImageTree[] = []): Extract<ImageTree, { kind: 'disk' }>[] {
-  if (images.length > MAX_IMAGES) throw new HuskError(`cannot mount ${images.length} images in a virtual machine: it has disks for ${MAX_IMAGES}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'use --isolation=userns' });
+  if (images.length > MAX_IMAGES)
+    throw new HuskError(`cannot mount ${images.length} images in a virtual machine: it has disks for ${MAX_IMAGES}`, {
+      kind: 'unsupported',
+      exitCode: EXIT_HUSK_FAILED,
+      fix: 'use --isolation=userns',
+    });
   return images.map((image) => {
-    if (image.kind !== 'disk') throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
-    return image;
+    if (image.kind === 'disk') return image;
+    throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
   });
+}
+
+/** Read-only by the device, whatever the guest's kernel does with it. */
+function imageBlock(root: Extract<ImageTree, { kind: 'disk' }>['root'], index: number): Block {
+  return new Block(new Backing(root, { readOnly: true }), { serial: `husk-image${index}`, blockSize: 512 });
 }
 
 /** The next letter; MAX_IMAGES keeps it within the alphabet. */

@@ -53,7 +53,8 @@ export function resolveMounts(request: ResolveRequest, context: ResolveContext):
 function imageMount({ source, target, options }: MountRequest, images: ResolveRequest['images']): ResolvedMount {
   const image = images?.get(source!);
   if (image === undefined) throw new HuskError(`No such image: ${source}`, { kind: 'not-found' });
-  return { type: 'image', image, source: source!, destination: destination(target, 'image'), readonly: true, options: [...options] };
+  const path = destination(target, 'image');
+  return { type: 'image', image, source: source!, destination: path, readonly: true, options: [...options] };
 }
 
 function one(mount: MountRequest, context: ResolveContext): ResolvedMount {

@@ -148,7 +148,7 @@ const wrong: [string, (spec: Spec) => void, RegExp][] = [
   ['a sysctl with an empty part', (spec) => void (spec.linux.sysctl = { 'net..x': '1' }), /invalid sysctl name/],
   ['a relative mount', (spec) => void spec.mounts.push({ destination: 'x', type: 'tmpfs' }), /must be an absolute path/],
   ['a bind without a source', (spec) => void spec.mounts.push({ destination: '/x', type: 'bind' }), /needs an absolute source/],
-  ['an image that the sandbox has not', (spec) => void spec.mounts.push({ destination: '/x', type: 'image', source: 'sha256:ab' }), /the sandbox does not have/],
+  ['an image that the sandbox has not', (spec) => void spec.mounts.push({ destination: '/x', type: 'image', source: 'sha256:ab' }), /image "sha256:ab": the sandbox does not have it/],
   ['a mount without a type', (spec) => void spec.mounts.push({ destination: '/x', source: '/y' }), /has no type/],
   ['an unknown namespace', (spec) => void spec.linux.namespaces.push({ type: 'constructor' as 'pid' }), /unknown namespace type/],
   ['a namespace twice', (spec) => void spec.linux.namespaces.push({ type: 'pid' }), /twice/],
