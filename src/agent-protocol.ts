@@ -15,7 +15,7 @@ import type { ErrorKind } from './errors.ts';
 import type { FilesRequest } from './sandbox.ts';
 
 /** Both sides must have the same: the agent's disk and the host's bundle are built together. */
-export const AGENT_PROTOCOL_VERSION = 2;
+export const AGENT_PROTOCOL_VERSION = 3;
 
 /** vsock ports on the host, VMADDR_CID_HOST = 2 (linux/vm_sockets.h) */
 export const CONTROL_PORT = 1024;
@@ -60,15 +60,21 @@ export interface InterfaceSetup {
   defaultRoutes: { family: 4 | 6; /** absent: everybody is on the link */ gateway?: string }[];
 }
 
+/** `id` as a mount of the spec has it for its source. */
+export interface ImageDevice {
+  id: string;
+  device: string;
+}
+
 export type Request =
   /** once, before anything else: makes the template a particular machine */
   | { type: 'configure'; /** ms since the epoch */ realtime: number; /** base64, 64 bytes */ entropy: string; /** tags of virtio-fs devices, mounted at SHARES_FOLDER/<tag> */ shares: string[]; /** small files (of /etc), put at FILES_FOLDER/<name> */ files: { name: string; /** base64 */ content: string }[] }
   /**
    * mounts the root (EROFS on `rootDevice` below ext4 on `writableDevice`) and prepares the container's first process up to its exec.
    * Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER. With `interface` the machine's network device goes into
-   * the container's network namespace.
+   * the container's network namespace. `images`: disks (EROFS) of the images that mounts of the spec name.
    */
-  | { type: 'create'; spec: Spec; init: boolean; rootDevice: string; writableDevice: string; streams: ProcessStreams; columns?: number; rows?: number; interface?: InterfaceSetup }
+  | { type: 'create'; spec: Spec; init: boolean; rootDevice: string; writableDevice: string; images: ImageDevice[]; streams: ProcessStreams; columns?: number; rows?: number; interface?: InterfaceSetup }
   /** executes the command of the container created */
   | { type: 'start' }
   | { type: 'exec'; process: ProcessNumber; spec: ProcessSpec; streams: ProcessStreams; columns?: number; rows?: number }
@@ -85,7 +91,7 @@ export type Request =
   /** lets go of names and inodes of shared folders that nobody uses: the host keeps a descriptor for each */
   | { type: 'forget-names' }
   /** instead of `create`: mounts the root and the bind mounts, and makes no container; what is wanted are its files */
-  | { type: 'open'; mounts: Mount[]; rootDevice: string; writableDevice: string }
+  | { type: 'open'; mounts: Mount[]; rootDevice: string; writableDevice: string; images: ImageDevice[] }
   /** see FilesRequest: the answer's bytes go out on the stream `output`, a tar comes in on `input`; the reply comes when all is done */
   | { type: 'files'; request: FilesRequest; output: StreamToken; input?: StreamToken }
   /** kills what runs, unmounts, syncs; the machine may be switched off afterwards. Replies with the bytes on the writable disk */

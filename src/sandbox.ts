@@ -12,6 +12,8 @@ export interface SandboxConfig {
   id: string;
   spec: Spec;
   rootfs: Rootfs;
+  /** the images that mounts of the spec name, each once. @default none */
+  images?: readonly ImageTree[];
   /** containers/<id>: the sandbox's own folder */
   directory: string;
   /** `--init`: a reaper is PID 1 and the command its child */
@@ -24,6 +26,13 @@ export type Rootfs =
   | { kind: 'overlay'; lower: string[]; upper: string; work: string; merged: string }
   /** byte ranges of files that, one after another, are the read-only root disk; `writable` is the ext4 file of the upper layer */
   | { kind: 'disk'; root: { path: string; offset: number; length: number }[]; writable: string };
+
+/** What the supervisor made of an image that is mounted into the container (a mount of type `image`). */
+export type ImageTree =
+  /** unpacked layer trees, for an overlay that nothing is written to: several, or one that is the tree itself */
+  | { id: string; kind: 'overlay'; lower: string[] }
+  /** byte ranges of files that are a read-only disk, as of the root */
+  | { id: string; kind: 'disk'; root: { path: string; offset: number; length: number }[] };
 
 export interface ExitStatus {
   /** the process's exit status, or 128 + signal number */

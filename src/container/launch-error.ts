@@ -85,6 +85,13 @@ function userError(record: ErrorRecord): string | undefined {
   return undefined;
 }
 
+/** @param kind what a link that led out of it would have left */
+function subpathError(record: ErrorRecord, source: string, kind: 'volume' | 'image'): LaunchError {
+  const leadsOut = record.errno === EXDEV || record.errno === ELOOP;
+  const why = leadsOut ? `it leads out of the ${kind}` : errnoText(record.errno);
+  return new LaunchError(`cannot mount subpath ${record.path} of ${source}: ${why}`, record, EXIT_HUSK_FAILED);
+}
+
 /** The error a person reads. */
 export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError {
   const step = plan[record.step];
@@ -93,14 +100,15 @@ export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError 
   const user = userError(record);
   if (user) return new LaunchError(user, record, EXIT_HUSK_FAILED);
   if (record.detail === BAD_PLAN) return new LaunchError(`the launch plan is refused at step ${record.step} (${step?.op ?? 'none'}): ${record.path}`, record, EXIT_HUSK_FAILED);
+  const shown = step?.op === 'mount' ? step.shown : undefined;
   const beneath = step?.op === 'mount' ? step.data : step?.op === 'holdTree' ? step.beneath : undefined;
   if ((step?.op === 'mount' || step?.op === 'holdTree') && beneath && beneath === record.path && record.call === 'openat2')
-    return new LaunchError(`cannot mount subpath ${record.path} of ${step.source}: ${record.errno === EXDEV || record.errno === ELOOP ? 'it leads out of the volume' : errnoText(record.errno)}`, record, EXIT_HUSK_FAILED);
+    return subpathError(record, shown ?? step.source, shown === undefined ? 'volume' : 'image');
   if ((step?.op === 'mount' || step?.op === 'holdTree') && record.call === 'open_tree' && record.errno === ENOENT && record.path === step.source)
     return new LaunchError(`invalid mount config for type "bind": bind source path does not exist: ${step.source}`, record, EXIT_HUSK_FAILED);
   // the kernel says no more than EINVAL of a folder over a file, or a file over a folder
   if (step?.op === 'mount' && step.source !== '' && record.call === 'move_mount' && record.errno === EINVAL)
-    return new LaunchError(`error mounting ${JSON.stringify(step.source)} to rootfs at ${JSON.stringify(step.target)}: not a directory: are you trying to mount a directory onto a file (or vice-versa)? check if the specified host path exists and is the expected type`, record, EXIT_HUSK_FAILED);
+    return new LaunchError(`error mounting ${JSON.stringify(shown ?? step.source)} to rootfs at ${JSON.stringify(step.target)}: not a directory: are you trying to mount a directory onto a file (or vice-versa)? check if the specified host path exists and is the expected type`, record, EXIT_HUSK_FAILED);
   const what = record.path ? ` ${record.path}` : '';
   const why = record.detail === NOT_EXPECTED_FILE ? 'not the kind of file it must be' : errnoText(record.errno);
   const doing = step?.op === 'holdTree' || step?.op === 'placeTree' ? 'mount' : (step?.op ?? 'launch');

@@ -78,6 +78,8 @@ export type Step =
   | {
       op: 'mount';
       source: string;
+      /** what a person knows the source as; for errors, and not part of the encoded plan */
+      shown?: string;
       target: string;
       fstype: string;
       flags: number;

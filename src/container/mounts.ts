@@ -3,6 +3,7 @@
  * are the executor's business (RESOLVE_IN_ROOT); proc and sysfs refuse any link in their target (CVE-2019-16884, CVE-2023-27561).
  */
 import { HuskError } from '../errors.ts';
+import { imageSteps, type ImageRoots } from './image-mounts.ts';
 import type { Step } from './launch-plan.ts';
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_BIND, MS_RDONLY, MS_REC, parseMountOptions, type MountOptions } from './mount-options.ts';
 import type { Mount } from './spec.ts';
@@ -14,6 +15,8 @@ export interface MountFacts {
   ownNetwork: boolean;
   /** the host's /sys/fs/cgroup is cgroup v2, and the container has a cgroup namespace */
   cgroup2: boolean;
+  /** @default the spec names none */
+  images?: ImageRoots;
 }
 
 export function mountSteps(mounts: readonly Mount[], facts: MountFacts): Step[] {
@@ -36,6 +39,8 @@ function steps(mount: Mount, facts: MountFacts): Step[] {
     case 'tmpfs':
       // `tmpcopyup` is Podman's; Docker's tmpfs starts empty and takes the mode of what it covers
       return [{ ...newFileSystem(mount, options, 'tmpfs'), modeFromTarget: !/(^|,)mode=/.test(options.data) }];
+    case 'image':
+      return imageSteps(mount, options, facts.images);
     case undefined:
     case '':
       throw new HuskError(`the mount at ${destination} has no type`, { kind: 'invalid' });

@@ -11,6 +11,7 @@ import { deviceSteps } from './devices.ts';
 import { processSteps } from './identity.ts';
 import type { LaunchPlan, Step } from './launch-plan.ts';
 import { MS_BIND, MS_RDONLY, MS_REMOUNT, MOUNT_ATTR_RDONLY } from './mount-options.ts';
+import type { ImageRoots } from './image-mounts.ts';
 import { mountSteps } from './mounts.ts';
 import { CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, isolates, namespaces, type Namespaces } from './namespaces.ts';
 import { rootfsSteps, rootPath, type PlanRootfs } from './rootfs.ts';
@@ -44,6 +45,8 @@ export interface PlanContext {
   cgroup2?: boolean;
   /** signal at the death of the executor's parent and of the monitor; default SIGKILL, 0 none */
   parentDeathSignal?: number;
+  /** the images that the spec's mounts name */
+  images?: ImageRoots;
   /** folder that keeps compiled seccomp filters (seccomp/cache.ts); default: compiled at each start */
   filterCache?: string;
 }
@@ -54,7 +57,7 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   if (!(spaces.made & CLONE_NEWNS)) throw new HuskError('the spec has no mount namespace of its own', { kind: 'invalid' });
   const deathSignal = context.parentDeathSignal ?? SIGKILL;
   const ownUts = (spaces.made & CLONE_NEWUTS) !== 0;
-  const ownDev = !spec.mounts.some(({ destination, type, options }) => destination === '/dev' && (type === 'bind' || options?.includes('bind') || options?.includes('rbind')));
+  const ownDev = !spec.mounts.some(({ destination, type, options }) => destination === '/dev' && (type === 'bind' || type === 'image' || options?.includes('bind') || options?.includes('rbind')));
   const root = rootPath(rootfs);
   const plan: Step[] = [];
   if (deathSignal) plan.push({ op: 'parentDeathSignal', signal: deathSignal });
@@ -65,6 +68,7 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
       ownPid: !context.rootless || isolates(spaces, CLONE_NEWPID),
       ownNetwork: !context.rootless || isolates(spaces, CLONE_NEWNET),
       cgroup2: (context.cgroup2 ?? isUnified(CGROUP_ROOT)) && (!context.rootless || (spaces.made & CLONE_NEWCGROUP) !== 0),
+      images: context.images,
     }),
   );
   if (ownDev) plan.push(...deviceSteps(spec.linux.devices ?? [], { bind: context.rootless }));

@@ -68,9 +68,10 @@ export interface Rlimit {
 
 export interface Mount {
   destination: string;
+  /** husk's extension: `image`, the tree of an image whose id is `source`; the sandbox has it (src/sandbox.ts) */
   type?: string;
   source?: string;
-  /** husk's extension: of a bind, the path beneath `source` that is bound; no symbolic link in it leads out */
+  /** husk's extension: of a bind or an image, the path beneath `source` that is bound; no link in it leads out */
   subpath?: string;
   /** mount(8) names: ro, nosuid, rbind, rprivate, rro, mode=755, size=64k … */
   options?: string[];

@@ -85,11 +85,12 @@ export interface CreateOptions {
 type ImageConfigHealthcheck = NonNullable<NonNullable<ImageConfig['config']>['Healthcheck']>;
 
 export interface MountRequest {
-  type: 'bind' | 'volume' | 'tmpfs';
+  type: 'bind' | 'volume' | 'tmpfs' | 'image';
+  /** of type `image` a reference or an id */
   source?: string;
   target: string;
   readonly: boolean;
-  /** the rest of `-v`'s third part or `--mount`'s keys: z, Z, U, rprivate, nocopy, tmpfs-size=…, … */
+  /** the rest of `-v`'s third part or `--mount`'s keys: z, Z, U, rprivate, nocopy, tmpfs-size=…, image-subpath=…, … */
   options: string[];
   /** `-v` makes a missing host folder, `--mount type=bind` refuses it */
   createSource: boolean;
@@ -144,7 +145,17 @@ export interface ContainerConfig {
   /** `80/tcp`: the image's ports and those of `--expose`; absent in records of an older husk */
   exposed?: string[];
   /** mounts as resolved: volumes named, host paths absolute */
-  mounts: { type: 'bind' | 'volume' | 'tmpfs'; name?: string; source: string; destination: string; readonly: boolean; options: string[] }[];
+  mounts: {
+    type: 'bind' | 'volume' | 'tmpfs' | 'image';
+    /** of a volume alone */
+    name?: string;
+    /** of type `image`: its id; `source` is the name that was given */
+    image?: string;
+    source: string;
+    destination: string;
+    readonly: boolean;
+    options: string[];
+  }[];
 }
 
 export type { ContainerState, ContainerStatus } from '../state/containers.ts';
@@ -305,7 +316,7 @@ export interface Engine extends Disposable {
   stats(container: string): Promise<SandboxStats>;
   /** what happens, as it happens; any number of readers. @throws HuskError `invalid` before the first one */
   events(options?: EventOptions): AsyncIterable<EventMessage>;
-  /** containers made from an image, running or not: what keeps it from being removed */
+  /** containers made from an image, or that have it mounted, running or not: what keeps it from being removed */
   imageUsers(imageId: string): { id: string; running: boolean }[];
   /** Docker's JSON of `inspect` */
   inspect(container: string, options?: { size?: boolean }): Promise<object>;

@@ -47,11 +47,16 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   checkRestart(options);
   const { isolation, warning: isolationWarning } = await chooseIsolation(options, context.paths);
   (await import('./spec/check.ts')).checkOptions(options, isolation, { selinux: existsSync(SELINUX) });
+  const hasImageMounts = options.mounts.some(({ type }) => type === 'image');
+  // before anything is pulled
+  if (hasImageMounts) (await import('./image-mounts.ts')).checkImageMounts(options.mounts);
   const image = await findImage(context, options, hooks);
+  const findOther = (source: string) => findImage(context, { image: source, pull: options.pull }, hooks);
+  const mounted = hasImageMounts ? await (await import('./image-mounts.ts')).mountedImages(options, findOther) : undefined;
   const id = generateId();
   const warnings: string[] = isolationWarning === undefined ? [] : [isolationWarning];
   const kept = keptIds(options, { uid: process.getuid!(), gid: process.getgid!() });
-  const config = await makeConfig(context, { id, options, image, isolation, kept });
+  const config = await makeConfig(context, { id, options, image, mounted, isolation, kept });
   logAttributes({ driver: options.logDriver, options: options.logOptions }, { id, name: name ?? '', imageId: image.id, image: config.image, labels: config.labels, env: config.env });
   const { warning } = outbound(config);
   if (warning !== undefined && isNews(warning, context.paths)) warnings.push(warning);
@@ -88,8 +93,10 @@ function freshState(): ContainerState {
   return { status: 'created', pid: 0, exitCode: 0, error: '', oomKilled: false, startedAt: NEVER, finishedAt: NEVER, restartCount: 0, stoppedByUser: false };
 }
 
+type WantedImage = Pick<CreateOptions, 'image' | 'platform' | 'pull'>;
+
 /** Pulls when the policy says so. @throws HuskError `not-found` with Docker's text */
-async function findImage(context: EngineContext, options: CreateOptions, hooks: Hooks): Promise<Image> {
+async function findImage(context: EngineContext, options: WantedImage, hooks: Hooks): Promise<Image> {
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const found = options.pull === 'always' ? undefined : context.images.find(options.image);
   if (found && (!platform || serves(found.config, platform))) return found;
@@ -118,8 +125,10 @@ function checkRestart(options: CreateOptions): void {
     throw new HuskError(`invalid restart policy: maximum retry count can only be used with 'on-failure'`, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
 }
 
-async function makeConfig(context: EngineContext, request: { id: string; options: CreateOptions; image: Image; isolation: Isolation; kept: KeptIds | undefined }): Promise<ContainerConfig> {
-  const { options, image, kept } = request;
+type ConfigRequest = MountsRequest & { id: string; isolation: Isolation };
+
+async function makeConfig(context: EngineContext, request: ConfigRequest): Promise<ContainerConfig> {
+  const { options, image, mounted, kept } = request;
   const defaults = image.config.config ?? {};
   const stopSignal = options.stopSignal ?? defaults.StopSignal ?? 'SIGTERM';
   parseSignal(stopSignal);
@@ -142,7 +151,7 @@ async function makeConfig(context: EngineContext, request: { id: string; options
     ...(healthcheck && { healthcheck }),
     exposed: [...new Set([...Object.keys(defaults.ExposedPorts ?? {}).map(withProtocol), ...options.expose.map(withProtocol)])],
     hostname: options.hostname ?? joinedHostname(context, options) ?? (options.network === 'host' || options.uts === 'host' ? hostname() : request.id.slice(0, 12)),
-    mounts: await resolveMounts(context, { options, image, user, kept }),
+    mounts: await resolveMounts(context, { options, image, mounted, kept }, user),
   };
 }
 
@@ -174,8 +183,18 @@ async function healthcheckOf(options: CreateOptions, image: CreateOptions['healt
   return healthcheck;
 }
 
-async function resolveMounts(context: EngineContext, request: { options: CreateOptions; image: Image; user: string; kept: KeptIds | undefined }): Promise<ContainerConfig['mounts']> {
-  const { options, image, user, kept } = request;
+interface MountsRequest {
+  options: CreateOptions;
+  image: Image;
+  /** ids of the images that are mounted, by what they are named as */
+  mounted: ReadonlyMap<string, string> | undefined;
+  kept: KeptIds | undefined;
+}
+
+type Mounts = ContainerConfig['mounts'];
+
+async function resolveMounts(context: EngineContext, request: MountsRequest, user: string): Promise<Mounts> {
+  const { options, image, mounted, kept } = request;
   const imageVolumes = Object.keys(image.config.config?.Volumes ?? {});
   // most containers have none: the volume room is not even loaded then
   if (options.mounts.length === 0 && options.volumesFrom.length === 0 && imageVolumes.length === 0) return [];
@@ -185,6 +204,7 @@ async function resolveMounts(context: EngineContext, request: { options: CreateO
     tmpfs: Object.keys(options.tmpfs),
     volumesFrom: options.volumesFrom,
     mountsOf: (container) => resolve(context, container).config.mounts,
+    images: mounted,
     imageVolumes,
   });
   if (mounts.some((mount) => mount.type === 'volume' || mount.options.includes('U'))) await volumes.populate(mounts, { lower: await context.unpacked(image, kept), user, kept });

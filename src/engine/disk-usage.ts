@@ -17,12 +17,11 @@ export async function diskUsage(context: EngineContext): Promise<DiskUsage> {
   for (const image of images) {
     for (const { diffId, size } of new Map(image.layers.map((layer) => [layer.diffId, layer])).values()) layers.set(diffId, { size, images: (layers.get(diffId)?.images ?? 0) + 1 });
   }
-  const users = Map.groupBy(containers, ({ imageId }) => imageId);
   return {
     layersSize: [...layers.values()].reduce((sum, { size }) => sum + size, 0),
     images: images.map((image) => ({
       image,
-      containers: users.get(image.id)?.length ?? 0,
+      containers: context.store.ofImage(image.id).length,
       sharedSize: image.layers.reduce((sum, { diffId, size }) => sum + (layers.get(diffId)!.images > 1 ? size : 0), 0),
     })),
     containers: await inTurn(containers, async (container) => ({ ...container, active: isRunning(container), size: await sizeOf(context, container) })),

@@ -45,7 +45,15 @@ const TESTS = new Map<string, (value: string, context: FilterContext) => Test>([
       return (container) => isOlder(other, container);
     },
   ],
-  ['volume', (value) => ({ config }) => config.mounts.some((mount) => mount.name === value || mount.destination === value || (mount.type === 'bind' && mount.source === value))],
+  [
+    'volume',
+    (value) =>
+      ({ config }) =>
+        config.mounts.some(({ type, name, source, destination }) => {
+          if (name === value || destination === value) return true;
+          return (type === 'bind' || type === 'image') && source === value;
+        }),
+  ],
   ['network', (value) => (container) => networkName(container) === value],
   ['isolation', (value) => ({ config }) => config.isolation === value],
   ['publish', sharingPorts('publish', ({ config }) => config.options.publish)],

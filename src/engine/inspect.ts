@@ -58,7 +58,7 @@ export async function inspect(context: EngineContext, reference: string, options
     HostConfig: hostConfig(container),
     GraphDriver: { Data: { MergedDir: join(folder, 'merged'), UpperDir: join(folder, 'upper'), WorkDir: join(folder, 'work') }, Name: 'overlay2' },
     ...(size && { SizeRw: size.rw, SizeRootFs: size.rootFs }),
-    Mounts: config.mounts.map((mount) => mountPoint(mount, config.options)),
+    Mounts: config.mounts.map((mount) => mountPoint(mount, config.options, folder)),
     Config: containerConfig(context, container),
     NetworkSettings: networkSettings(container),
     Isolation: config.isolation,
@@ -79,7 +79,22 @@ function mountMode(mount: ContainerConfig['mounts'][number], { mounts }: CreateO
   return typed === '' && mount.type === 'volume' && asked && (asked.source !== undefined || !asked.createSource) ? 'z' : typed;
 }
 
-function mountPoint(mount: ContainerConfig['mounts'][number], options: CreateOptions): object {
+/** `Source` is where its tree is while the container runs, in its own mount namespace (src/rootless/images.ts). */
+function imageMount({ source, image, destination }: ContainerConfig['mounts'][number], folder: string): object {
+  return {
+    Type: 'image',
+    Name: source,
+    Source: join(folder, 'images', image!.replace('sha256:', '')),
+    Destination: destination,
+    Mode: '',
+    RW: false,
+    Propagation: 'rprivate',
+  };
+}
+
+/** @param folder containers/<id> */
+function mountPoint(mount: ContainerConfig['mounts'][number], options: CreateOptions, folder: string): object {
+  if (mount.type === 'image') return imageMount(mount, folder);
   const propagation = mount.options.map((option) => option.replace(/^bind-propagation=/, '')).find((option) => /^r?(private|shared|slave)$/.test(option)) ?? 'rprivate';
   return {
     Type: mount.type,
@@ -135,7 +150,7 @@ function hostConfig(container: Container): object {
   const { resources } = options;
   const capabilities = effectiveCapabilities({ add: options.capAdd, drop: options.capDrop });
   return {
-    Binds: orNull(options.mounts.filter((mount) => mount.type !== 'tmpfs' && mount.source !== undefined && mount.createSource).map(bindText)),
+    Binds: orNull(options.mounts.filter(isBindText).map(bindText)),
     ContainerIDFile: '',
     LogConfig: { Type: options.logDriver, Config: options.logOptions },
     NetworkMode: networkName(container),
@@ -255,6 +270,11 @@ function networkSettings(container: Container): object {
   };
 }
 
+/** Was it typed as `-v`, with a source? */
+function isBindText({ type, source, createSource }: CreateOptions['mounts'][number]): boolean {
+  return (type === 'bind' || type === 'volume') && source !== undefined && createSource;
+}
+
 function bindText(mount: CreateOptions['mounts'][number]): string {
   const modes = [...(mount.readonly ? ['ro'] : []), ...mount.options];
   return `${mount.source}:${mount.target}${modes.length > 0 ? `:${modes.join(',')}` : ''}`;
@@ -294,6 +314,7 @@ function mountOptions({ type, options }: CreateOptions['mounts'][number]): objec
       DriverConfig: name === undefined && volumeOptions === undefined ? undefined : { ...(name !== undefined && { Name: name }), ...(volumeOptions && { Options: volumeOptions }) },
     });
   }
+  if (type === 'image') return group('ImageOptions', { Subpath: valueOf('image-subpath') || undefined });
   const [size, mode] = [valueOf('tmpfs-size'), valueOf('tmpfs-mode')];
   return group('TmpfsOptions', { SizeBytes: size === undefined ? undefined : Number(size), Mode: mode === undefined ? undefined : parseInt(mode, 8) });
 }

@@ -6,7 +6,7 @@
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Isolation } from '../sandbox.ts';
-import { MAX_BINDS, notShareable } from '../vmm/binds.ts';
+import { MAX_BINDS, MAX_IMAGES, notShareable } from '../vmm/binds.ts';
 import type { KvmVerdict } from '../vmm/kvm/verdict.ts';
 import type { CreateOptions } from './contract.ts';
 import { needsNetwork } from '../logs/destination.ts';
@@ -98,7 +98,7 @@ function lackingLog({ logDriver = '', logOptions = {} }: AskedOptions): Lacking 
 }
 
 function lackingMount(mounts: CreateOptions['mounts'], whyNot: ChoiceHost['notShareable']): Lacking | undefined {
-  const shared = mounts.filter(({ type }) => type !== 'tmpfs');
+  const shared = mounts.filter(({ type }) => type !== 'tmpfs' && type !== 'image');
   for (const { type, source, target, options } of shared) {
     const flag = `-v ${source === undefined ? '' : `${source}:`}${target}`;
     const why = type === 'bind' && source !== undefined ? whyNot(source) : undefined;
@@ -106,6 +106,9 @@ function lackingMount(mounts: CreateOptions['mounts'], whyNot: ChoiceHost['notSh
     if (options.some((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option))) return { flag, why: 'mounts do not propagate into a virtual machine' };
   }
   if (shared.length > MAX_BINDS) return { flag: `-v (${shared.length} of them)`, why: `a virtual machine has room for ${MAX_BINDS}` };
+  const images = new Set(mounts.flatMap(({ type, source }) => (type === 'image' ? [source] : [])));
+  const flag = `--mount type=image (${images.size} of them)`;
+  if (images.size > MAX_IMAGES) return { flag, why: `a virtual machine has disks for ${MAX_IMAGES}` };
   return undefined;
 }
 

@@ -34,7 +34,8 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   const { spec, binds } = shares(task);
   makeRuntimeFolder(task.runtimeDir);
   // made out here: beside the layers, which the jail has to read only
-  await rootDisk(task.layers, computePaths({ dataRoot: task.dataRoot }));
+  const disks = [task.layers, ...(task.images ?? []).map(({ layers }) => layers)];
+  for (const layers of disks) await rootDisk(layers, computePaths({ dataRoot: task.dataRoot }));
   const isRoot = process.getuid!() === 0;
   const out = task.outbound ? await wayOut(task) : undefined;
   // from the launch on the supervisor alone holds it: with the one process the other ends; where there is no launch, it ends here

@@ -93,9 +93,16 @@ export async function makeTask(context: EngineContext, container: Container, opt
     restart: config.options.restart,
     health: config.healthcheck && (await import('./spec/health.ts')).healthCheck(config, spec, image.config.config?.Shell),
     layers: image.layers,
+    images: imagesOf(context, config),
     attributes: eventAttributes(container),
     volumes: config.mounts.flatMap(({ type, name, destination, readonly }) => (type === 'volume' && name !== undefined ? [{ name, destination, readonly }] : [])),
   };
+}
+
+/** Those that are mounted, each once. */
+function imagesOf(context: EngineContext, { mounts }: Container['config']): Task['images'] {
+  const ids = new Set(mounts.flatMap(({ image }) => image ?? []));
+  return [...ids].map((id) => ({ id, layers: context.images.get(id).layers }));
 }
 
 /** Its folder may not be there: removed since it was looked up, or its creator was killed before making it. */

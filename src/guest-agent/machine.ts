@@ -6,6 +6,7 @@ import { ContainerCgroup } from '../container/cgroup.ts';
 import { devicesAt } from '../container/device-nodes.ts';
 import { deviceProgram, deviceRules } from '../container/device-rules.ts';
 import { launch } from '../container/executor.ts';
+import type { ImageRoots } from '../container/image-mounts.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
 import { MNT_DETACH, MS_NODEV, MS_NOSUID, MS_RDONLY } from '../container/mount-options.ts';
@@ -31,6 +32,8 @@ import { receiveInput, sendOutput } from './streams.ts';
 const ROOT_FOLDER = '/run/husk/root';
 const WRITABLE_FOLDER = '/run/husk/writable';
 const MERGED_FOLDER = '/run/husk/merged';
+/** a folder for each image that is mounted into the container */
+const IMAGES_FOLDER = '/run/husk/images';
 /** below the root, where the kernel's own threads are */
 const CGROUP_PARENT = `${CGROUP_ROOT}/husk`;
 /** one container a VM: the name need not tell it from others */
@@ -118,6 +121,7 @@ export class Machine {
   async #prepare(request: Create): Promise<{ pid: number }> {
     if (this.#sandbox) throw new HuskError('this machine has its container already', { kind: 'conflict' });
     const rootfs = mountRoot(request);
+    const images = mountImages(request.images);
     const { size } = request.spec.root;
     if (size !== undefined) holdBack(WRITABLE_FOLDER, size);
     const { interface: setup } = request;
@@ -133,7 +137,7 @@ export class Machine {
         if (!spec.linux.allDevices) holdDevices(cgroup.path, spec.linux);
         return cgroup;
       },
-      plan: (spec) => planContainer(spec, rootfs, { rootless: false, init: request.init, cgroup2: true, waitFor: { cgroup: true, network: setup !== undefined, exec: true } }),
+      plan: (spec) => planContainer(spec, rootfs, { rootless: false, init: request.init, cgroup2: true, images, waitFor: { cgroup: true, network: setup !== undefined, exec: true } }),
       onAwait: async (tag, pid) => {
         if (tag === 'network') giveInterface(pid, setup!);
       },
@@ -142,15 +146,16 @@ export class Machine {
   }
 
   /** The root as a container would see it, in a mount namespace of its own that lasts as long as the process that waits in it. */
-  async #open({ mounts, ...disks }: Extract<Request, { type: 'open' }>): Promise<void> {
+  async #open({ mounts, images: devices, ...disks }: Extract<Request, { type: 'open' }>): Promise<void> {
     if (this.#sandbox || this.#view) throw new HuskError('this machine has its container already', { kind: 'conflict' });
     const rootfs = mountRoot(disks);
+    const images = mountImages(devices);
     const ready = Promise.withResolvers<void>();
     const launched = launch(
       [
         { op: 'unshare', flags: CLONE_NEWNS },
         ...rootfsSteps(rootfs, { linux: {} }, { userXattr: false }),
-        ...mountSteps(mounts, { ownPid: false, ownNetwork: false, cgroup2: false }),
+        ...mountSteps(mounts, { ownPid: false, ownNetwork: false, cgroup2: false, images }),
         { op: 'await', tag: 'exec' },
         { op: 'exec', args: ['/'] },
       ],
@@ -262,6 +267,18 @@ function mountRoot({ rootDevice, writableDevice }: Pick<Create, 'rootDevice' | '
   mountOwnDisk(writableDevice);
   for (const folder of ['upper', 'work']) mkdirSync(`${WRITABLE_FOLDER}/${folder}`, { recursive: true });
   return { kind: 'overlay', lower: [ROOT_FOLDER], upper: `${WRITABLE_FOLDER}/upper`, work: `${WRITABLE_FOLDER}/work`, merged: MERGED_FOLDER };
+}
+
+/** Each image's own disk; what the container sees of it is bound from there. */
+function mountImages(images: Create['images']): ImageRoots {
+  return new Map(
+    images.map(({ id, device }, index) => {
+      const path = `${IMAGES_FOLDER}/${index}`;
+      mkdirSync(path, { recursive: true });
+      mount(device, path, 'erofs', MS_RDONLY | MS_NODEV);
+      return [id, { kind: 'directory', path }];
+    }),
+  );
 }
 
 /** What the container's own layer takes: all that is used on its disk, but for what is held back of it. */

@@ -13,6 +13,7 @@ import type { FilesJob } from '../container/files/main.ts';
 import type { Step } from '../container/launch-plan.ts';
 import { MS_RDONLY } from '../container/mount-options.ts';
 import { FIRST_INHERITED } from '../container/executor.ts';
+import type { ImageRoots } from '../container/image-mounts.ts';
 import { mountSteps } from '../container/mounts.ts';
 import { CLONE_NEWUSER } from '../container/namespaces.ts';
 import { readStat } from '../container/processes.ts';
@@ -26,18 +27,21 @@ import { makeFolder } from '../host/make-folder.ts';
 import type { FilesRequest } from '../sandbox.ts';
 import { becomeRoot, joinSteps, mountFuseOverlay, mountReadOnlyFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
 import type { IdMaps } from './idmap.ts';
+import { fuseImageRoots } from './images.ts';
 import { runInUserNamespace, type NamespaceProgram } from './namespace.ts';
 import { layerFolders, type Staged } from './stage.ts';
 
 export interface FilesContext {
   rootfs: OverlayRootfs;
+  /** those that are mounted into one that does not run */
+  images: () => ImageRoots;
   /** containers/<id> */
   directory: string;
   dataRoot: string;
   maps: IdMaps;
   /** of the running container */
   process: { pid: number; startTime: string } | undefined;
-  /** the bind mounts of one that does not run */
+  /** what is mounted into one that does not run */
   stage: () => Staged;
   input?: Readable;
 }
@@ -100,7 +104,7 @@ interface View {
 const nothingToRelease = async () => {};
 
 /** what the container sees, or would see if it ran */
-async function rootView({ process, rootfs, dataRoot, maps, stage }: FilesContext): Promise<View> {
+async function rootView({ process, rootfs, images, dataRoot, maps, stage }: FilesContext): Promise<View> {
   if (process && overlayKind(dataRoot) === 'fuse') {
     // a FUSE mount lets nobody in from another user namespace than its own (fuse(4), allow_other)
     return {
@@ -116,15 +120,24 @@ async function rootView({ process, rootfs, dataRoot, maps, stage }: FilesContext
   }
   const { spec, reach } = stage();
   const root = rootfs.merged;
-  const binds: Step[] = [{ op: 'setRoot', path: root }, ...mountSteps(spec.mounts, { ownPid: false, ownNetwork: false, cgroup2: false })];
+  const mounts = (roots: ImageRoots): Step[] => [
+    { op: 'setRoot', path: root },
+    ...mountSteps(spec.mounts, { ownPid: false, ownNetwork: false, cgroup2: false, images: roots }),
+  ];
   const places = { root };
   if (overlayKind(dataRoot) === 'fuse') {
+    await using fuses = new AsyncDisposableStack();
+    const keep = (fuse: FuseOverlay) => fuses.defer(() => fuse.close());
     const fuse = await mountFuseOverlay(rootfs, { maps, reach });
-    return { program: { join: joinSteps(fuse), mounts: true, steps: binds }, places, release: () => fuse.close() };
+    keep(fuse);
+    const mounted = await fuseImageRoots(images(), { maps, beside: fuse }, keep);
+    const opened = fuses.move();
+    const program = { join: joinSteps(fuse), mounts: true, steps: mounts(mounted) };
+    return { program, places, release: () => opened.disposeAsync() };
   }
   const { directory, data } = overlayOptions(rootfs, { userXattr: true });
   const overlay: Step[] = [...givingSteps(rootfs), { op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data }, { op: 'chdir', path: '/' }];
-  return { program: { reach, mounts: true, steps: [...overlay, ...binds] }, places, release: nothingToRelease };
+  return { program: { reach, mounts: true, steps: [...overlay, ...mounts(images())] }, places, release: nothingToRelease };
 }
 
 /** magic: it leads into the process's mount namespace */

@@ -48,6 +48,8 @@ export interface FuseOptions {
   reach?: Reach;
   /** that of a container that is joined */
   userNamespace?: string;
+  /** one that is mounted already, in whose namespaces this one is to be too */
+  beside?: FuseOverlay;
 }
 
 const NEW_USER_NAMESPACE: readonly Step[] = [
@@ -71,16 +73,12 @@ export function mountReadOnlyFuseOverlay({ lower, directory, target }: { lower: 
 async function mountAt(
   target: string,
   { directory, data, steps = [] }: { directory: string; data: string; steps?: readonly Step[] },
-  { maps, reach, userNamespace }: FuseOptions,
+  { maps, reach, userNamespace, beside }: FuseOptions,
 ): Promise<FuseOverlay> {
   const launched = launch(
     [
       { op: 'parentDeathSignal', signal: SIGKILL },
-      ...(maps.direct ? reachSteps(withOwnCode(reach)) : []),
-      ...(userNamespace === undefined ? NEW_USER_NAMESPACE : [{ op: 'setns' as const, path: userNamespace, type: CLONE_NEWUSER }]),
-      ...becomeRoot(),
-      { op: 'unshare', flags: CLONE_NEWNS },
-      { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | MS_PRIVATE, data: '' },
+      ...(beside ? joinSteps(beside) : ownNamespaces({ maps, reach, userNamespace })),
       ...steps,
       { op: 'fork' },
       { op: 'setsid' },
@@ -114,6 +112,16 @@ async function mountAt(
       throw new HuskError("cannot mount the container's root: the kernel's overlay cannot be used here, and fuse-overlayfs is not installed", { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'apt install fuse-overlayfs (or use Linux 5.11 and a data root on ext4, xfs or btrfs)', cause: error });
     throw error;
   }
+}
+
+function ownNamespaces({ maps, reach, userNamespace }: Omit<FuseOptions, 'beside'>): Step[] {
+  return [
+    ...(maps.direct ? reachSteps(withOwnCode(reach)) : []),
+    ...(userNamespace === undefined ? NEW_USER_NAMESPACE : [{ op: 'setns' as const, path: userNamespace, type: CLONE_NEWUSER }]),
+    ...becomeRoot(),
+    { op: 'unshare', flags: CLONE_NEWNS },
+    { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | MS_PRIVATE, data: '' },
+  ];
 }
 
 /** The container's plan in the namespaces of fuse-overlayfs: these steps first, and no user namespace of its own. `lateRoot` as the plan's context has it. */

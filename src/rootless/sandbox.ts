@@ -21,6 +21,7 @@ import { answerFiles } from './files.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
 import { keptMaps } from './keep-id.ts';
 import { joinFuseOverlay, mountFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
+import { fuseImageRoots, imageFolders, imageRoots } from './images.ts';
 import { reachSteps } from './reach.ts';
 import { isBind, stageBinds, type Staged } from './stage.ts';
 
@@ -48,12 +49,13 @@ export class UsernsSandbox extends LocalSandbox implements Sandbox {
     const { connect } = options;
     const ownNetwork = (namespaces(config.spec).made & CLONE_NEWNET) !== 0;
     let connecting: Promise<Connection> | undefined;
-    let fuse: FuseOverlay | undefined;
+    /** the root's own first */
+    const fuses: FuseOverlay[] = [];
     super(config.spec, {
       id: config.id,
       rootless: true,
       cgroup: () => containerCgroup(config.id, config.spec.linux.resources ?? {}, { supervisor: process.pid, directory: config.directory, cgroupsPath: config.spec.linux.cgroupsPath }),
-      plan: (spec, { cgroup }) => plan(spec, { config, maps, waitFor: { cgroup, network: ownNetwork && connect !== undefined }, onFuse: (made) => (fuse = made) }),
+      plan: (spec, { cgroup }) => plan(spec, { config, maps, waitFor: { cgroup, network: ownNetwork && connect !== undefined }, onFuse: (made) => void fuses.push(made) }),
       onAwait: async (tag, pid, namespace) => {
         if (tag === 'idmap') await writeIdMaps(pid, maps);
         else if (tag === 'network') await (connecting = connect!(pid, namespace));
@@ -61,7 +63,7 @@ export class UsernsSandbox extends LocalSandbox implements Sandbox {
       release: async () => {
         // a connection that failed has told so already
         await (await connecting?.catch(() => undefined))?.close();
-        await fuse?.close();
+        for (const fuse of fuses.toReversed()) await fuse.close();
         rmSync(join(config.directory, 'binds'), { recursive: true, force: true });
       },
     });
@@ -83,17 +85,17 @@ export class UsernsSandbox extends LocalSandbox implements Sandbox {
     const { spec, directory } = this.#config;
     const rootfs = makeRootfs(this.#config, this.#maps);
     const dataRoot = dirname(dirname(directory));
-    const { output, over } = answerFiles(request, { rootfs, directory, dataRoot, maps: this.#maps, process: this.living(), stage: () => stageFiles(spec, this.#config, this.#maps), input });
+    const { output, over } = answerFiles(request, { rootfs, images: () => imageRoots(this.#config), directory, dataRoot, maps: this.#maps, process: this.living(), stage: () => stageFiles(spec, this.#config, this.#maps), input });
     this.#answers.add(over);
     void over.then(() => this.#answers.delete(over));
     return output;
   }
 }
 
-/** The bind mounts of a container that does not run, as a plan has them. */
+/** What is mounted into a container that does not run, as a plan has it: binds and images. */
 function stageFiles(spec: Spec, config: SandboxConfig, maps: IdMaps): Staged {
-  const binds = { ...spec, mounts: spec.mounts.filter(isBind) };
-  return maps.direct ? stage(binds, config) : { spec: binds };
+  const seen = { ...spec, mounts: spec.mounts.filter((mount) => isBind(mount) || mount.type === 'image') };
+  return maps.direct ? stage(seen, config) : { spec: seen };
 }
 
 interface Making {
@@ -110,17 +112,22 @@ async function plan(spec: Spec, { config, maps, waitFor, onFuse }: Making): Prom
   const staged: Staged = maps.direct ? stage(spec, config) : { spec };
   const lateRoot = !maps.direct && maps.uid[0]!.hostID !== process.getuid!();
   const context = { rootless: true, lateRoot, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, filterCache: join(dataRoot, 'cache/seccomp') };
-  if (overlayKind(dataRoot) === 'kernel') return [...reachSteps(staged.reach ?? { kept: [] }), ...planContainer(staged.spec, rootfs, context)];
+  const images = imageRoots(config);
+  if (overlayKind(dataRoot) === 'kernel')
+    return [...reachSteps(staged.reach ?? { kept: [] }), ...planContainer(staged.spec, rootfs, { ...context, images })];
   const fuse = await mountFuseOverlay(rootfs, { maps, reach: staged.reach, userNamespace: spec.linux.namespaces.find(({ type }) => type === 'user')?.path });
   onFuse(fuse);
+  const mounted = await fuseImageRoots(images, { maps, beside: fuse }, onFuse);
   const joined = joinFuseOverlay(fuse, staged.spec, { lateRoot });
-  return [...joined.steps, ...planContainer(joined.spec, { kind: 'directory', path: rootfs.merged }, context)];
+  const root = { kind: 'directory' as const, path: rootfs.merged };
+  return [...joined.steps, ...planContainer(joined.spec, root, { ...context, images: mounted })];
 }
 
-function stage(spec: Spec, { rootfs, directory }: SandboxConfig): Staged {
+function stage(spec: Spec, { rootfs, images, directory }: SandboxConfig): Staged {
   const folder = join(directory, 'binds');
   makeFolder(folder, 0o711);
-  return stageBinds(spec, { folder, directory, lower: rootfs.kind === 'overlay' ? rootfs.lower : [] });
+  const lower = rootfs.kind === 'overlay' ? rootfs.lower : [];
+  return stageBinds(spec, { folder, directory, lower, images: imageFolders({ images, directory }) });
 }
 
 /** The container's folders; as root they are given to the container's root, who is somebody else. */

@@ -15,13 +15,19 @@ export interface Staged {
   reach?: Reach;
 }
 
-/**
- * @param options.folder an existing, empty folder of the container's; nothing is left in it
- * @param options.directory of the container, with its upper layer
- * @param options.lower its layers, links or folders
- */
-export function stageBinds(spec: Spec, options: { folder: string; directory: string; lower: readonly string[] }): Staged {
-  const { folder, directory, lower } = options;
+export interface StagedFolders {
+  /** an existing, empty folder of the container's; nothing is left in it */
+  folder: string;
+  /** of the container, with its upper layer */
+  directory: string;
+  /** its layers, links or folders */
+  lower: readonly string[];
+  /** folders of images that are mounted into it */
+  images?: readonly string[];
+}
+
+export function stageBinds(spec: Spec, options: StagedFolders): Staged {
+  const { folder, directory, lower, images = [] } = options;
   const trees: StagedTree[] = [];
   const mounts = spec.mounts.map((mount, index): Mount => {
     if (!isBind(mount) || mount.source === undefined) return mount;
@@ -33,7 +39,7 @@ export function stageBinds(spec: Spec, options: { folder: string; directory: str
   const propagation = /slave|shared/.test(spec.linux.rootfsPropagation ?? '') ? MS_SLAVE : MS_PRIVATE;
   return {
     spec: { ...spec, mounts },
-    reach: { kept: [directory, ...layerFolders(lower)], ...(trees.length > 0 && { staged: { folder, trees } }), propagation },
+    reach: { kept: [directory, ...layerFolders(lower), ...images], ...(trees.length > 0 && { staged: { folder, trees } }), propagation },
   };
 }
 

@@ -143,9 +143,11 @@ export class ContainerStore<Config = unknown> {
     return rows.map((row) => this.#parse(row));
   }
 
-  /** those made from an image, newest first */
+  /** those made from an image, and those whose config's mounts name it, newest first */
   ofImage(imageId: string): ContainerRecord<Config>[] {
-    const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE image_id = ? ORDER BY created_at DESC, rowid DESC`).all(imageId) as unknown as Row[];
+    const where = 'image_id = ?1 OR id IN (SELECT container_id FROM container_images WHERE image_id = ?1)';
+    const sql = `SELECT ${COLUMNS} FROM containers WHERE ${where} ORDER BY created_at DESC, rowid DESC`;
+    const rows = this.#prepare(sql).all(imageId) as unknown as Row[];
     return rows.map((row) => this.#parse(row));
   }
 

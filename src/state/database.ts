@@ -107,6 +107,27 @@ const MIGRATIONS: string[] = [
   END;
   INSERT OR IGNORE INTO container_volumes SELECT json_extract(value, '$.name'), containers.id FROM containers, json_each(CASE WHEN json_valid(config) THEN config ELSE '{}' END, '$.mounts') WHERE json_extract(value, '$.name') IS NOT NULL;
   `,
+  `
+  -- which container has which image mounted (--mount type=image); kept by the triggers below, of an older husk none
+  CREATE TABLE container_images (
+    image_id TEXT NOT NULL,
+    container_id TEXT NOT NULL,
+    PRIMARY KEY (image_id, container_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX container_images_by_container ON container_images(container_id);
+  CREATE TRIGGER container_images_inserted AFTER INSERT ON containers BEGIN
+    INSERT OR IGNORE INTO container_images SELECT json_extract(value, '$.image'), NEW.id
+      FROM json_each(NEW.config, '$.mounts') WHERE json_extract(value, '$.image') IS NOT NULL;
+  END;
+  CREATE TRIGGER container_images_changed AFTER UPDATE OF config ON containers BEGIN
+    DELETE FROM container_images WHERE container_id = OLD.id;
+    INSERT OR IGNORE INTO container_images SELECT json_extract(value, '$.image'), NEW.id
+      FROM json_each(NEW.config, '$.mounts') WHERE json_extract(value, '$.image') IS NOT NULL;
+  END;
+  CREATE TRIGGER container_images_deleted AFTER DELETE ON containers BEGIN
+    DELETE FROM container_images WHERE container_id = OLD.id;
+  END;
+  `,
 ];
 
 /** How long a husk process waits for another's write transaction before it gives up. */

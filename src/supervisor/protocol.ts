@@ -83,6 +83,8 @@ export interface Task {
   health?: HealthCheck;
   /** the image's layers, bottom first */
   layers: Layer[];
+  /** of the images that mounts of the spec name, each once. @default none */
+  images?: { id: string; layers: Layer[] }[];
   /** for events: Docker's attributes (image, name, labels) */
   attributes: Record<string, string>;
   /** for events: the volumes it has while it runs */

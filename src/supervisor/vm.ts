@@ -8,7 +8,7 @@ import { pinProcess } from '../host/affinity.ts';
 import { rootDisk } from '../images/erofs/root-disk.ts';
 import type { Paths } from '../paths.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
-import type { Sandbox } from '../sandbox.ts';
+import type { ImageTree, Sandbox } from '../sandbox.ts';
 import { StreamLink } from '../vmm/devices/net/link.ts';
 import { VmSandbox, type VmSize } from '../vmm/sandbox.ts';
 import { unpackSparse } from '../vmm/sparse-template.ts';
@@ -42,10 +42,12 @@ export async function openVm(task: Task, paths: Paths, networkFd?: number): Prom
   isPinned = true;
   const directory = paths.container(task.id);
   const root = await rootDisk(task.layers, paths);
+  const images: ImageTree[] = [];
+  for (const { id, layers } of task.images ?? []) images.push({ id, kind: 'disk', root: await rootDisk(layers, paths) });
   const writable = writableDisk(directory);
   if (networkFd !== undefined) link ??= new StreamLink(networkFd);
   const network = task.network && link && { ...task.network, link };
-  return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size, sameIds: hasContainerIds(), ...(network && { network }), beforeRun: () => lockDown({ again: mayRestart(task) }) });
+  return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, images, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size, sameIds: hasContainerIds(), ...(network && { network }), beforeRun: () => lockDown({ again: mayRestart(task) }) });
 }
 
 /** Whether this process was born in a jail with a user namespace (src/rootless/jail.ts): root in it is somebody else outside. */

@@ -14,6 +14,8 @@ export const PLACES = '/shares';
 export const SHARES_TAG = 'binds';
 /** names and inodes in the jail's root, src/rootless/jail.ts */
 export const MAX_BINDS = 256;
+/** disks of images that are mounted: MMIO_MAX_DEVICES (memory/layout.ts) less a machine's own nine, VmSandbox */
+export const MAX_IMAGES = 7;
 /** bytes of a file that travels by content */
 const MAX_FILE = 256 << 10;
 /** mem(4), random(4), tty(4): one is as good as another, and a device node of the host cannot be shared */

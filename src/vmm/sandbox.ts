@@ -4,13 +4,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { PassThrough, type Duplex, type Readable, type Writable } from 'node:stream';
-import { type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Notice, type StreamToken } from '../agent-protocol.ts';
+import { type ImageDevice, type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Notice, type StreamToken } from '../agent-protocol.ts';
 import type { ProcessSpec, Resources, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import type { ExitStatus, FilesRequest, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
+import type { ExitStatus, FilesRequest, ImageTree, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
 import { addressBytes } from '../host/netlink.ts';
 import { AgentClient } from './agent-client.ts';
-import { guestBinds, isBind, PLACES, SHARES_TAG, type GuestBinds } from './binds.ts';
+import { guestBinds, isBind, MAX_IMAGES, PLACES, SHARES_TAG, type GuestBinds } from './binds.ts';
 import { checkTable } from './process-table.ts';
 import { ConsoleTail } from './console-tail.ts';
 import { Balloon } from './devices/balloon/device.ts';
@@ -64,6 +64,7 @@ export const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=
 /** in the order the devices are given, virtio-blk names them */
 const ROOT_DEVICE = '/dev/vdb';
 const WRITABLE_DEVICE = '/dev/vdc';
+const FIRST_IMAGE_DEVICE = 'd';
 /** ms; 0: each side sees the other's changes at once */
 const SHARE_FRESHNESS = 0;
 const FIRST_PROCESS: ProcessNumber = 0;
@@ -99,6 +100,7 @@ export class VmSandbox implements Sandbox {
   readonly #network: VmNetwork | undefined;
   readonly #onAgent: (() => void) | undefined;
   readonly #binds: GuestBinds;
+  readonly #images: ImageDevice[];
   readonly #vsock = new Vsock();
   readonly #agent: AgentClient;
   readonly #console = new ConsoleTail();
@@ -121,6 +123,8 @@ export class VmSandbox implements Sandbox {
     if (rootfs.kind !== 'disk') throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
     const { linux } = config.spec;
     this.#binds = guestBinds({ ...config.spec, linux: { ...linux, ...(linux.resources && { resources: guestResources(linux.resources) }) } }, { directory: config.directory });
+    const images = imageDisks(config.images);
+    this.#images = images.map(({ id }, index) => ({ id, device: imageDevice(index) }));
     this.#config = config;
     this.#size = options.size;
     this.#beforeRun = options.beforeRun;
@@ -141,6 +145,7 @@ export class VmSandbox implements Sandbox {
         new Block(Backing.file(options.parts.agentDisk, { readOnly: true }), { serial: 'husk-agent' }),
         new Block(new Backing(rootfs.root, { readOnly: true }), { serial: 'husk-root', blockSize: 512 }),
         this.#writable,
+        ...images.map(({ root }, index) => imageBlock(root, index)),
         this.#vsock,
         new Rng(),
         new Balloon(),
@@ -160,13 +165,13 @@ export class VmSandbox implements Sandbox {
     const { streams } = (this.#stdio = this.#openStdio(stdio));
     const { init } = this.#config;
     const { spec } = this.#binds;
-    await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, streams, columns: stdio.columns, rows: stdio.rows, ...(this.#network && { interface: this.#network.interface }) });
+    await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, images: this.#images, streams, columns: stdio.columns, rows: stdio.rows, ...(this.#network && { interface: this.#network.interface }) });
     return { pid: process.pid };
   }
 
   async open(): Promise<void> {
     await this.#boot();
-    await this.#agent.request({ type: 'open', mounts: this.#binds.spec.mounts.filter(isBind), rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE });
+    await this.#agent.request({ type: 'open', mounts: this.#binds.spec.mounts.filter((mount) => isBind(mount) || mount.type === 'image'), rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, images: this.#images });
   }
 
   async #boot(): Promise<void> {
@@ -468,6 +473,30 @@ export class VmSandbox implements Sandbox {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.destroy();
   }
+}
+
+/** @throws HuskError `unsupported` for more than a machine has places for: `--volumes-from` may bring some along */
+function imageDisks(images: readonly ImageTree[] = []): Extract<ImageTree, { kind: 'disk' }>[] {
+  if (images.length > MAX_IMAGES)
+    throw new HuskError(`cannot mount ${images.length} images in a virtual machine: it has disks for ${MAX_IMAGES}`, {
+      kind: 'unsupported',
+      exitCode: EXIT_HUSK_FAILED,
+      fix: 'use --isolation=userns',
+    });
+  return images.map((image) => {
+    if (image.kind === 'disk') return image;
+    throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
+  });
+}
+
+/** Read-only by the device, whatever the guest's kernel does with it. */
+function imageBlock(root: Extract<ImageTree, { kind: 'disk' }>['root'], index: number): Block {
+  return new Block(new Backing(root, { readOnly: true }), { serial: `husk-image${index}`, blockSize: 512 });
+}
+
+/** The next letter; MAX_IMAGES keeps it within the alphabet. */
+function imageDevice(index: number): string {
+  return `/dev/vd${String.fromCharCode(FIRST_IMAGE_DEVICE.charCodeAt(0) + index)}`;
 }
 
 /** The host kernel says what this process may do, and the spec which of its ids is whose; without a word they are the same. */

@@ -25,7 +25,7 @@ export interface CreateVolume {
 
 /** A `-v`, `--mount` or `--tmpfs` as typed; the same shape as the engine's MountRequest. */
 export interface MountRequest {
-  type: 'bind' | 'volume' | 'tmpfs';
+  type: 'bind' | 'volume' | 'tmpfs' | 'image';
   source?: string;
   target: string;
   readonly: boolean;
@@ -35,8 +35,11 @@ export interface MountRequest {
 
 /** The same shape as ContainerConfig.mounts: volumes named, host paths absolute. */
 export interface ResolvedMount {
-  type: 'bind' | 'volume' | 'tmpfs';
+  type: 'bind' | 'volume' | 'tmpfs' | 'image';
+  /** of a volume alone */
   name?: string;
+  /** of type `image`: its id; `source` is the name that was given */
+  image?: string;
   source: string;
   destination: string;
   readonly: boolean;
@@ -82,6 +85,8 @@ export interface ResolveRequest {
   volumesFrom?: readonly string[];
   /** mounts of another container; @throws HuskError "No such container: x" */
   mountsOf?: (container: string) => readonly ResolvedMount[];
+  /** ids of the images that mounts of type `image` name, by what they are named as */
+  images?: ReadonlyMap<string, string>;
   /** keys of the image's `Volumes` */
   imageVolumes?: readonly string[];
 }

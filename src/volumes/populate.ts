@@ -30,7 +30,7 @@ export interface PopulateOptions {
 
 export async function populateMounts(mounts: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
   const volumes = mounts.filter((mount) => mount.type === 'volume' && !mount.options.includes('nocopy') && !mount.options.includes('volume-nocopy') && mayBeEmpty(mount));
-  const given = mounts.filter((mount) => mount.type !== 'tmpfs' && mount.options.includes('U'));
+  const given = mounts.filter(({ type, options: words }) => (type === 'bind' || type === 'volume') && words.includes('U'));
   if (options.lower.length > 0 && (volumes.length > 0 || given.length > 0)) await copyUp(volumes, given, options, paths);
 }
 

@@ -35,7 +35,7 @@ export function resolveMounts(request: ResolveRequest, context: ResolveContext):
   }
   for (const target of typed) byDestination.delete(target);
   for (const mount of request.mounts) {
-    const resolved = one(mount, context);
+    const resolved = mount.type === 'image' ? imageMount(mount, request.images) : one(mount, context);
     byDestination.set(resolved.destination, resolved);
   }
 
@@ -47,6 +47,14 @@ export function resolveMounts(request: ResolveRequest, context: ResolveContext):
   }
   // a mount on /a must not hide one on /a/b; sort is stable, so equals keep their order
   return [...byDestination.values()].sort((a, b) => depth(a.destination) - depth(b.destination));
+}
+
+/** Read-only whatever was asked for, as Docker has it. */
+function imageMount({ source, target, options }: MountRequest, images: ResolveRequest['images']): ResolvedMount {
+  const image = images?.get(source!);
+  if (image === undefined) throw new HuskError(`No such image: ${source}`, { kind: 'not-found' });
+  const path = destination(target, 'image');
+  return { type: 'image', image, source: source!, destination: path, readonly: true, options: [...options] };
 }
 
 function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
@@ -110,8 +118,10 @@ function makeSource(source: string, owner: { uid: number; gid: number } | undefi
   }
 }
 
-function checkSource(mount: MountRequest): void {
+/** Asks the host for the source of a bind, and nothing else. @throws HuskError `invalid` in Docker's words */
+export function checkSource(mount: MountRequest): void {
   if (mount.type === 'tmpfs' && mount.source) throw invalid(mount.type, 'source must not be specified');
+  if (mount.type === 'image') checkImage(mount);
   const subpath = subpathOf(mount.options);
   if (subpath !== undefined && (subpath === '' || posix.isAbsolute(subpath) || posix.normalize(subpath).split('/').includes('..') || subpath.includes('\0') || Buffer.byteLength(subpath) >= MAX_PATH))
     throw invalid(mount.type, 'subpath must be a relative path within the volume');
@@ -121,9 +131,18 @@ function checkSource(mount: MountRequest): void {
   if (!mount.createSource && !mayExist(resolve(mount.source))) throw invalid(mount.type, `bind source path does not exist: ${resolve(mount.source)}`);
 }
 
-/** `volume-subpath=` of --mount: what a container may have put there is the executor's business (RESOLVE_BENEATH) */
+function checkImage({ type, source, options }: MountRequest): void {
+  if (!source) throw invalid(type, 'field Source must not be empty');
+  const other = options.find((option) => !option.startsWith('image-subpath='));
+  if (other !== undefined) throw invalid(type, `it has no option ${JSON.stringify(other)}`);
+}
+
+/** of `volume-subpath=a` or `image-subpath=a`; Docker takes an image's empty one for none */
+const SUBPATH = /^(?:volume-subpath=|image-subpath=(?=[^]))([^]*)$/;
+
+/** What a container or an image may have put there is the executor's business (RESOLVE_BENEATH). */
 export function subpathOf(options: readonly string[]): string | undefined {
-  return options.findLast((option) => option.startsWith('volume-subpath='))?.slice('volume-subpath='.length);
+  return options.map((option) => SUBPATH.exec(option)?.[1]).findLast((subpath) => subpath !== undefined);
 }
 
 function invalid(type: string, text: string): HuskError {

@@ -3,7 +3,7 @@ import test from 'ava';
 import type { LaunchPlan, Step } from '../../src/container/launch-plan.ts';
 import { encodePlan } from '../../src/container/plan-encoding.ts';
 import { CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS } from '../../src/container/namespaces.ts';
-import { MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_REC, MS_SLAVE } from '../../src/container/mount-options.ts';
+import { MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE } from '../../src/container/mount-options.ts';
 import { planContainer, planExec, type PlanContext, type PlanRootfs } from '../../src/container/plan.ts';
 import { overlayOptions } from '../../src/container/rootfs.ts';
 import type { Spec } from '../../src/container/spec.ts';
@@ -111,6 +111,20 @@ test('everything a mount is to be is in its one step: no path is looked up twice
   t.like(mountsAt(steps, '/b')[0]!, { recursive: { set: MOUNT_ATTR_RDONLY }, attributes: { set: MOUNT_ATTR_NOSUID }, propagation: [MS_SLAVE | MS_REC] });
 });
 
+test('an image is an overlay that nothing is written to, bound read-only; of its path no link leads out', (t) => {
+  const image = { destination: '/b', type: 'image', source: 'sha256:ab', subpath: 'etc', options: ['ro', 'rprivate'] };
+  const steps = plan({}, { images: new Map([['sha256:ab', { kind: 'overlay' as const, lower: ['/d/l/1', '/d/l/0'], target: '/d/c/images/ab' }]]) }, {}, (spec) => void spec.mounts.push(image));
+  const [mounted] = mountsAt(steps, '/d/c/images/ab');
+  t.like(mounted!, { fstype: 'overlay', flags: MS_RDONLY, data: 'lowerdir=1:0,userxattr' });
+  t.like(mountsAt(steps, '/b')[0]!, { source: '/d/c/images/ab', data: 'etc', inRoot: true, create: 'like-source', attributes: { set: MOUNT_ATTR_RDONLY } });
+  t.true(steps.indexOf(mounted!) < at(steps, 'pivotRoot'));
+});
+test('an image that is a disk of the machine is bound from where it is mounted', (t) => {
+  const steps = plan({}, { rootless: false, images: new Map([['sha256:ab', { kind: 'directory' as const, path: '/run/husk/images/0' }]]) }, { facts: { userNamespace: false } }, (spec) => void spec.mounts.push({ destination: '/dev', type: 'image', source: 'sha256:ab', options: ['ro'] }));
+  t.like(mountsAt(steps, '/dev').at(-1)!, { source: '/run/husk/images/0', data: '', attributes: { set: MOUNT_ATTR_RDONLY } });
+  t.is(at(steps, 'symlink'), -1, 'a /dev of its own is left alone');
+});
+
 // — the root —
 const links = (count: number) => Array.from({ length: count }, (_, index) => `/home/somebody/.local/share/husk/l/${String(index).padStart(12, '0')}`);
 const rootfs = (lower: string[], folder = '/home/somebody/.local/share/husk/containers/'.padEnd(100, 'c')) => ({ kind: 'overlay' as const, lower, upper: `${folder}/upper`, work: `${folder}/work`, merged: `${folder}/merged` });
@@ -134,6 +148,7 @@ const wrong: [string, (spec: Spec) => void, RegExp][] = [
   ['a sysctl with an empty part', (spec) => void (spec.linux.sysctl = { 'net..x': '1' }), /invalid sysctl name/],
   ['a relative mount', (spec) => void spec.mounts.push({ destination: 'x', type: 'tmpfs' }), /must be an absolute path/],
   ['a bind without a source', (spec) => void spec.mounts.push({ destination: '/x', type: 'bind' }), /needs an absolute source/],
+  ['an image that the sandbox has not', (spec) => void spec.mounts.push({ destination: '/x', type: 'image', source: 'sha256:ab' }), /image "sha256:ab": the sandbox does not have it/],
   ['a mount without a type', (spec) => void spec.mounts.push({ destination: '/x', source: '/y' }), /has no type/],
   ['an unknown namespace', (spec) => void spec.linux.namespaces.push({ type: 'constructor' as 'pid' }), /unknown namespace type/],
   ['a namespace twice', (spec) => void spec.linux.namespaces.push({ type: 'pid' }), /twice/],

@@ -59,6 +59,8 @@ const CASES: Case[] = [
   ['a volume', FAST, { mounts: [mount({ type: 'volume', source: 'v' })] }, 'vm'],
   ['propagation', FAST, { mounts: [mount({ options: ['rslave'] })] }, 'userns', `-v /folder:/t${THIS}mounts do not propagate into a virtual machine`],
   ['a great many folders', FAST, { mounts: Array.from({ length: 256 }, () => mount()) }, 'vm'],
+  ['more images than a machine has places for', FAST, { mounts: Array.from({ length: 8 }, (_, index) => mount({ type: 'image', source: `i${index}` })) }, 'userns', `--mount type=image (8 of them)${THIS}a virtual machine has disks for 7`],
+  ['one image eight times', FAST, { mounts: Array.from({ length: 8 }, () => mount({ type: 'image', source: 'i' })) }, 'vm', undefined],
   ['too many folders', FAST, { mounts: Array.from({ length: 257 }, () => mount()) }, 'userns', `-v (257 of them)${THIS}a virtual machine has room for 256`],
   ['many tmpfs', FAST, { mounts: Array.from({ length: 9 }, () => mount({ type: 'tmpfs' })) }, 'vm'],
 ];

@@ -79,8 +79,9 @@ export const groups = (profile: string): Group[] => [
   },
   {
     title: 'privileged',
-    flags: ['--privileged'],
+    flags: ['--privileged', '--mount', 'type=image,source=husk/base,target=/image'],
     checks: [
+      check('an image stays as it is', 'mount -o remount,rw /image 2>/dev/null; touch /image/x', /Read-only file system/),
       check('every capability', status('CapEff'), ALL_41),
       check('no filter', status('Seccomp'), '0'),
       check('mounts', 'mount -t tmpfs none /mnt 2>/dev/null || { mkdir /mnt; mount -t tmpfs none /mnt; }; grep -c " /mnt tmpfs" /proc/mounts', '1'),
@@ -99,6 +100,17 @@ export const groups = (profile: string): Group[] => [
       check('but on what is mounted', 'echo here >/scratch/y && cat y; echo shm >/dev/shm/y && cat /dev/shm/y', 'here\nshm'),
       check('a tmpfs of that size', 'dd if=/dev/zero of=big bs=1M count=2 2>&1 | grep -o "No space left"', 'No space left'),
       check('without programs', 'cp /bin/busybox . 2>/dev/null; printf "#!/bin/sh\\necho ran\\n" >z; chmod +x z; ./z', /permission denied/i),
+    ],
+  },
+  {
+    title: 'images that are mounted',
+    flags: ['type=image,source=husk/base,target=/image', 'type=image,source=husk/base,target=/users,image-subpath=etc/passwd,readonly=false', 'type=image,source=husk/base,target=/programs,image-subpath=./bin/../bin'].flatMap((text) => ['--mount', text]),
+    checks: [
+      check('all of one, a file, a folder', 'head -1 /image/etc/os-release; tail -1 /users | cut -d: -f1; test -L /programs/ls && echo a link', 'NAME="husk base"\nnobody\na link'),
+      check('its programs run', '/image/bin/busybox echo ran; /programs/busybox echo and ran', 'ran\nand ran'),
+      check('nothing is written to it', 'touch /image/x; rm /programs/ls; cp /etc/hosts /users', /^touch: \/image\/x: Read-only file system\nrm: .*Read-only file system\ncp: .*Read-only file system$/i),
+      check('each is a read-only mount', 'grep -c -E "^[^ ]+ /(image|users|programs) [^ ]+ ro," /proc/mounts', '3'),
+      check('its owners and modes', 'stat -c "%u:%g %a" /image/root /image/tmp', '0:0 700\n0:0 1777'),
     ],
   },
   {
@@ -130,6 +142,34 @@ export const groups = (profile: string): Group[] => [
       check('what it may not', 'ip link set lo down; touch /x', /not permitted[\s\S]*permission denied/i),
     ],
   },
+];
+
+/** Only a machine has a disk of its own; user namespaces refuse it. */
+export const DISK: Group = {
+  title: 'a disk of a size',
+  flags: ['--storage-opt', 'size=64m'],
+  checks: [
+    check('no more is free than that', 'test $(df -k / | tail -1 | tr -s " " | cut -d" " -f4) -le 65536 && echo within', 'within'),
+    check(
+      'it is full at its size, and what is deleted can be written again',
+      'for try in 1 2; do dd if=/dev/zero of=/big bs=1M count=100 2>&1 | grep -o "No space left"; size=$(stat -c %s /big); test $size -gt 33554432 && test $size -le 67108864 && echo within; rm /big; done',
+      'No space left\nwithin\nNo space left\nwithin',
+    ),
+  ],
+};
+
+/** A log that goes to a socket of this host, whoever writes it: `socket` is a stream that listens, `lines` what comes there. */
+export const SYSLOG = {
+  flags: (socket: string) => ['--log-driver', 'syslog', '--log-opt', `syslog-address=unix://${socket}`, '--log-opt', 'tag=told', 'husk/base', 'sh', '-c', 'echo said out; sleep 0.2; echo said err >&2'],
+  lines: [/^<30>.* told\[\d+\]: said out$/m, /^<27>.* told\[\d+\]: said err$/m],
+};
+
+/** What an image cannot have, or hides behind a link, told when the container is made or started: exit 125. */
+export const IMAGE_REFUSES: [flags: string[], says: RegExp][] = [
+  [['--mount', 'type=image,source=husk/base,target=/x,image-subpath=bin/sh'], /cannot mount subpath bin\/sh of image [0-9a-f]{12}: it leads out of the image/],
+  [['--mount', 'type=image,source=husk/base,target=/x,image-subpath=no/such'], /cannot mount subpath no\/such of image [0-9a-f]{12}: no such file or directory/],
+  [['--mount', 'type=image,source=husk/base,target=/x,image-subpath=../etc'], /invalid mount config for type "image": subpath must be a relative path within the volume/],
+  [['--pull', 'never', '--mount', 'type=image,source=husk/none,target=/x'], /No such image: husk\/none:latest/],
 ];
 
 /** The caller's own files, whoever the caller is: shared from the working folder. */

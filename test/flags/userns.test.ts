@@ -1,11 +1,13 @@
 /** cases.ts in user namespaces, as an ordinary user; and what only shares a kernel: the namespaces of the host and of other containers, devices. */
-import { existsSync, lstatSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { execFileSync } from 'node:child_process';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { HUSK, ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
-import { expected, groups, groupScript, KEPT, printed, PROFILE } from './cases.ts';
+import { HUSK, ordinaryUser, ROOT, TIMEOUT, type TestUser } from '../fixtures/user.ts';
+import { DISK, expected, groups, groupScript, IMAGE_REFUSES, KEPT, printed, PROFILE, SYSLOG } from './cases.ts';
 
 const built = existsSync(join(ROOT, 'dist/husk-main.cjs'));
 const withHusk = built ? test.serial : test.serial.skip;
@@ -43,6 +45,26 @@ for (const group of [...groups('profile.json'), KEPT])
     }
     t.is(printed(stdout).length, group.checks.length);
   });
+
+for (const [flags, says] of IMAGE_REFUSES)
+  withHusk(`${flags.join(' ')} is refused`, (t) => {
+    const { status, stderr } = run(...flags, 'husk/base', 'true');
+    t.regex(stderr, says);
+    t.is(status, 125);
+  });
+
+withHusk('a log that goes to a socket', async (t) => {
+  const socket = join(user.home, 'run/log.sock');
+  let lines = '';
+  const server = createServer((peer) => peer.setEncoding('utf8').on('data', (text: string) => (lines += text)));
+  await new Promise<void>((listening) => server.listen(socket, listening));
+  t.teardown(() => server.close());
+  chmodSync(socket, 0o777);
+  const { status, stderr } = run(...SYSLOG.flags(socket));
+  t.is(status, 0, stderr);
+  for (const began = Date.now(); !SYSLOG.lines.every((line) => line.test(lines)) && Date.now() - began < TIMEOUT; ) await sleep(50);
+  for (const line of SYSLOG.lines) t.regex(lines, line);
+});
 
 withHusk('the host\'s namespaces', (t) => {
   t.is(sh(['--uts', 'host'], 'hostname').stdout.trim(), hostname());
@@ -150,6 +172,7 @@ const closed = ['/dev/kmsg', '/dev/mem', '/dev/port', '/dev/loop-control', '/dev
 });
 
 for (const [flags, says] of [
+  [DISK.flags, /--storage-opt size: in user namespaces a container writes to the disk of the data root/],
   [['--userns', 'host'], /--userns host: root of a container is never root of the host/],
   [['--userns', 'auto'], /--userns: invalid USER mode/],
   [['--userns', 'keep-id:x=1'], /unknown option "x=1"/],

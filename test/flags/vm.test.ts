@@ -8,15 +8,17 @@ import { join } from 'node:path';
 import test from 'ava';
 import { HUSK_INSIDE, hostPatience, measureInTestHost, missingTestHost } from '../fixtures/test-host.ts';
 import { ROOT } from '../fixtures/user.ts';
-import { expected, groups, groupScript, KEPT, printed, PROFILE, VM_REFUSES } from './cases.ts';
+import { DISK, expected, groups, groupScript, IMAGE_REFUSES, KEPT, printed, PROFILE, SYSLOG, VM_REFUSES } from './cases.ts';
 
 const MIB = 2 ** 20;
-const GROUPS = [...groups('profile.json'), KEPT];
+const GROUPS = [...groups('profile.json'), KEPT, DISK];
+const REFUSED = [...VM_REFUSES, ...IMAGE_REFUSES];
 
 /** what a probe does is decided by files: it succeeds with /ok, and hangs with /hang */
 const PROBE = 'while test -e /hang; do sleep 1; done; test -e /ok && echo fine';
 const PROGRAM = `
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 const env = { ...process.env, XDG_DATA_HOME: process.cwd() + '/data', XDG_CONFIG_HOME: process.cwd() + '/config' };
@@ -35,8 +37,23 @@ writeFileSync('profile.json', ${JSON.stringify(JSON.stringify(PROFILE))});
 mkdirSync('own', { mode: 0o700 });
 writeFileSync('own/before', 'before\\n');
 report('image', husk('import', '--change', 'CMD ["/bin/sh"]', 'base.tar', 'husk/base'));
-${VM_REFUSES.map(([flags]) => `report(${JSON.stringify(`refused ${flags.join(' ')}`)}, run('--rm', ...${JSON.stringify(flags)}, 'husk/base', 'true'));`).join('\n')}
+${REFUSED.map(([flags]) => `report(${JSON.stringify(`refused ${flags.join(' ')}`)}, run('--rm', ...${JSON.stringify(flags)}, 'husk/base', 'true'));`).join('\n')}
 ${GROUPS.map((group) => `report(${JSON.stringify(`group ${group.title}`)}, run('--rm', ...${JSON.stringify(group.flags)}, 'husk/base', 'sh', '-c', ${JSON.stringify(groupScript(group))}));`).join('\n')}
+{ // what writes the log is the machine's monitor, in its jail
+  let lines = '';
+  const socket = process.cwd() + '/log.sock';
+  const server = createServer((peer) => peer.setEncoding('utf8').on('data', (text) => (lines += text)));
+  await new Promise((listening) => server.listen(socket, listening));
+  report('syslog: run', run('--rm', ...${JSON.stringify(SYSLOG.flags('SOCKET'))}.map((flag) => flag.replace('SOCKET', socket))));
+  for (const began = Date.now(); !/said out[^]*said err/.test(lines) && Date.now() - began < 120000; ) await sleep(100);
+  report('syslog: lines', lines);
+  server.close();
+}
+{ // a machine that runs nothing, for its files alone
+  report('image: create', husk('create', '--name', 'shown', '--isolation=vm', '--network', 'none', '--mount', 'type=image,source=husk/base,target=/x,image-subpath=etc', 'husk/base'));
+  report('image: cp of a stopped one', husk('cp', 'shown:/x/os-release', 'shown-release').status === 0 && readFileSync('shown-release', 'utf8').split('\\n')[0]);
+  report('image: cp into it', husk('cp', 'shown-release', 'shown:/x/'));
+}
 {
   report('health: run', run('-d', '--name', 'ill', '-m', '64m', '--health-cmd', ${JSON.stringify(PROBE)}, '--health-interval', '1s', '--health-timeout', '5s', '--health-retries', '2', 'husk/base', 'sleep', '1000'));
   report('health: ps', husk('ps', '--format', '{{.Status}}').stdout);
@@ -78,7 +95,7 @@ ${GROUPS.map((group) => `report(${JSON.stringify(`group ${group.title}`)}, run('
   report('userns: unpause', husk('unpause', 'grow').status);
   report('userns: healthy again', await until('{{.State.Health.Status}}', 'grow', 'healthy'));
 }
-husk('rm', '-f', 'ill', 'again', 'grow');
+husk('rm', '-f', 'ill', 'again', 'grow', 'shown');
 // a supervisor ends after its container's record
 const left = () => spawnSync('pgrep', ['-c', '-f', 'husk-supervisor'], { encoding: 'utf8' }).stdout.trim();
 for (const began = Date.now(); left() !== '0' && Date.now() - began < 120000; ) await sleep(200);
@@ -101,7 +118,7 @@ else test.skip(`VM containers: ${reason}`, () => {});
 
 inHost('the image is there', (t) => t.is((found['image'] as Outcome).status, 0));
 
-for (const [flags, says] of VM_REFUSES)
+for (const [flags, says] of REFUSED)
   inHost(`${flags.join(' ')} is refused in one line`, (t) => {
     const { status, stderr } = found[`refused ${flags.join(' ')}`] as Outcome;
     t.regex(stderr, says);
@@ -121,6 +138,7 @@ for (const group of GROUPS)
   });
 
 const exactly: [title: string, name: string, value: unknown][] = [
+  ['files of an image mounted into a stopped container', 'image: cp of a stopped one', 'NAME="husk base"'],
   ['probes that succeed make it healthy', 'health: good', 'healthy'],
   ['probes over their time make it unhealthy', 'health: bad', 'unhealthy'],
   ['update changes the guest\'s cgroup', 'update: inside', `${96 * MIB}\n17\n50000 100000\n`],
@@ -142,6 +160,8 @@ const exactly: [title: string, name: string, value: unknown][] = [
 for (const [title, name, value] of exactly) inHost(title, (t) => t.deepEqual(found[name], value));
 
 for (const [title, name, status, says] of [
+  ['an image mounted into a stopped container takes nothing', 'image: cp into it', 1, /mounted volume is marked read-only/],
+  ['a container whose log goes to a socket', 'syslog: run', 0, /^said err\n$/],
   ['update of a running one', 'update', 0, /^$/],
   ['update in user namespaces', 'userns: update', 0, /^$/],
   ['its memory cannot grow above the machine\'s', 'update: too much memory', 1, /cannot raise the memory limit to 2048 MiB: the container's virtual machine has \d+ MiB of memory, and cannot change while it runs/],
@@ -154,6 +174,10 @@ for (const [title, name, status, says] of [
     t.regex(outcome.stderr, says);
     t.is(outcome.status, status);
   });
+
+inHost('the log comes to the socket', (t) => {
+  for (const line of SYSLOG.lines) t.regex(found['syslog: lines'] as string, line);
+});
 
 inHost('ps shows health and pause', (t) => {
   t.regex(found['health: ps'] as string, /^Up .* \((health: starting|unhealthy)\)\n$/);

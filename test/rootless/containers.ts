@@ -52,12 +52,12 @@ export const PRELUDE = `
     });
   };
   let count = 0;
-  const makeSandbox = (args, { lower, change, init = false, options = {} } = {}) => {
+  const makeSandbox = (args, { lower, images, change, init = false, options = {} } = {}) => {
     lower ??= [fs.existsSync('lower') ? resolve('lower') : busybox('lower')];
     const directory = resolve('c' + ++count);
     fs.mkdirSync(directory);
     const rootfs = { kind: 'overlay', lower, upper: directory + '/upper', work: directory + '/work', merged: directory + '/merged' };
-    return new UsernsSandbox({ id: String(count).padStart(64, '0'), spec: makeSpec(args, change), rootfs, directory, init }, options);
+    return new UsernsSandbox({ id: String(count).padStart(64, '0'), spec: makeSpec(args, change), rootfs, images, directory, init }, options);
   };
   const text = (stream) => new Promise((done) => { let all = ''; if (!stream) return done(''); stream.setEncoding('utf8').on('data', (data) => (all += data)).on('close', () => done(all)); });
   /** runs a command to its end */

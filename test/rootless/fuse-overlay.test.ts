@@ -16,6 +16,28 @@ const CODE = `
 `;
 const EXPECTED = '["33\\nbound\\nfuse.fuse-overlayfs\\nbox\\n0\\n","",{"code":3}] true 0\n';
 
+withFuse('images that are mounted into a container on fuse-overlayfs', (t) => {
+  const { stdout, stderr } = asUserWithDevices(`
+    process.env.HUSK_OVERLAY = 'fuse';
+    const layer = (name, entries) => { fs.mkdirSync(name + '/d', { recursive: true }); for (const [path, text] of Object.entries(entries)) fs.writeFileSync(join(name, path), text); return resolve(name); };
+    const images = [
+      { id: 'sha256:aa', kind: 'overlay', lower: [layer('a1', { 'd/f': 'upper' }), layer('a0', { 'd/f': 'lower', 'd/g': 'low' })] },
+      { id: 'sha256:bb', kind: 'overlay', lower: [layer('b1', { 'h': 'other' }), layer('b0', {})] },
+      { id: 'sha256:cc', kind: 'overlay', lower: [layer('c0', { 'h': 'single' })] },
+    ];
+    fs.symlinkSync('/etc', 'b0/out');
+    const at = (destination, source, subpath) => ({ destination, type: 'image', source, subpath, options: ['ro', 'rprivate'] });
+    const change = (...mounts) => (spec) => ({ ...spec, mounts: [...spec.mounts, ...mounts] });
+    const { out, err, exit } = await sh('cat /a/f /a/g /b/h /c/h; touch /a/x; touch /b/x; touch /c/x', { images, change: change(at('/a', 'sha256:aa', 'd'), at('/b', 'sha256:bb'), at('/c', 'sha256:cc')) });
+    console.log(out, err.match(/Read-only file system/g)?.length, exit.code);
+    await sh('true', { images, change: change(at('/a', 'sha256:bb', 'out')) }).catch((error) => console.log(error.message.match(/cannot mount .*image/)[0]));
+    await within(() => spawnSync('pgrep', ['-f', resolve('.') + '/c[12]/']).status === 1);
+    console.log(spawnSync('pgrep', ['-f', resolve('.') + '/c[12]/']).status);
+  `);
+  t.is(stderr, '');
+  t.is(stdout, 'upperlowothersingle 3 1\ncannot mount subpath out of image bb: it leads out of the image\n1\n');
+});
+
 withFuse('a container on fuse-overlayfs (user)', (t) => {
   const { stdout, stderr } = asUserWithDevices(CODE);
   t.is(stderr, '');

@@ -82,7 +82,7 @@ async function underQemu(): Promise<void> {
     stream.resume();
   };
   const streams = { stdout: agent.expectStream(receive), stderr: agent.expectStream((stream) => void stream.end().resume()) };
-  await agent.request({ type: 'create', spec: binds.spec, init: false, rootDevice: '/dev/vdb', writableDevice: '/dev/vdc', streams });
+  await agent.request({ type: 'create', spec: binds.spec, init: false, rootDevice: '/dev/vdb', writableDevice: '/dev/vdc', images: [], streams });
   mark('created');
   await agent.request({ type: 'start' });
   await exited.promise;

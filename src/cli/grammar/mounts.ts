@@ -163,9 +163,12 @@ export function parseMount(text: string): MountRequest {
   if (!isAbsolute(request.target)) throw new Error(`invalid mount path: '${request.target}' mount path must be absolute`);
   if (normalize(request.target) === '/') throw new Error("invalid specification: destination can't be '/'");
   for (const group of groups) if (group !== type) throw new Error(`cannot mix '${group}-*' options with mount type '${type}'`);
-  if (type !== 'bind' && type !== 'volume' && type !== 'tmpfs') throw new Error(`mount type '${type}' is not supported: use bind, volume or tmpfs`);
+  if (type !== 'bind' && type !== 'volume' && type !== 'tmpfs' && type !== 'image')
+    throw new Error(`mount type '${type}' is not supported: use bind, volume, tmpfs or image`);
   if (type === 'bind' && !request.source) throw new Error('field Source must not be empty');
   if (type === 'bind' && !isAbsolute(request.source!)) throw new Error(`invalid mount path: '${request.source}' mount path must be absolute`);
+  if (type === 'image' && !request.source)
+    throw new Error('invalid mount config for type "image": field Source must not be empty');
   if (type === 'tmpfs' && request.source !== undefined) throw new Error('invalid mount config for type "tmpfs": field Source must not be specified');
   if (type === 'volume' && request.source && !VOLUME_NAME.test(request.source))
     throw new Error(`invalid mount config for type "volume": ${JSON.stringify(request.source)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed`);

@@ -54,11 +54,12 @@ export const NETWORK_MODES: Combined = sharing(...NETWORKS);
 export const MOUNT: Combined = {
   list: true,
   pairs: {
-    type: ['bind', 'volume', 'tmpfs'],
+    type: ['bind', 'volume', 'tmpfs', 'image'],
     source: 'file',
     target: 'none',
     'bind-propagation': ['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'],
     'bind-recursive': ['enabled', 'disabled', 'writable', 'readonly'],
+    'image-subpath': 'none',
     'volume-driver': ['local'],
     'volume-label': 'none',
     'volume-opt': 'none',

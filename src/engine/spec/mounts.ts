@@ -20,7 +20,15 @@ export interface EtcFiles {
  * @throws HuskError `invalid` "invalid mode: x"
  */
 export function volumeMounts(mounts: ContainerConfig['mounts'], options: { recursiveReadonly: boolean }): Mount[] {
-  return mounts.map((mount) => (mount.type === 'tmpfs' ? tmpfsMount(mount.destination, tmpfsKeys(mount)) : bindMount(mount, options)));
+  return mounts.map((mount) => {
+    if (mount.type === 'tmpfs') return tmpfsMount(mount.destination, tmpfsKeys(mount));
+    return mount.type === 'image' ? imageMount(mount) : bindMount(mount, options);
+  });
+}
+
+function imageMount({ destination, image, options }: ContainerConfig['mounts'][number]): Mount {
+  const subpath = options.findLast((option) => option.startsWith('image-subpath='))?.slice('image-subpath='.length);
+  return { destination, type: 'image', source: image, ...(subpath && { subpath }), options: ['ro', 'rprivate'] };
 }
 
 function bindMount(mount: ContainerConfig['mounts'][number], options: { recursiveReadonly: boolean }): Mount {

@@ -93,6 +93,19 @@ export async function ensureUnpacked(layers: readonly Layer[], paths: UnpackPath
   return made.isDirectory() ? [linkTo(key, parents, paths, kept), ...folders] : folders;
 }
 
+/**
+ * As ensureUnpacked, for an overlay without an upper layer: of those the kernel wants two folders at least.
+ * @returns one folder only for an image without layers: it is the tree
+ */
+export async function ensureUnpackedView(
+  layers: readonly Layer[],
+  paths: UnpackPaths,
+  options: UnpackOptions = {},
+): Promise<string[]> {
+  const folders = await ensureUnpacked(layers, paths, options);
+  return layers.length > 0 && folders.length === 1 ? [...folders, emptyFolder(paths)] : folders;
+}
+
 function emptyFolder({ layerLinks }: UnpackPaths): string {
   const folder = join(layerLinks, NO_LAYERS);
   mkdirSync(layerLinks, { recursive: true, mode: 0o711 });

@@ -69,6 +69,8 @@ const CASES: [typed: string[], expected: string[]][] = [
   [['run', '--mount', 'type=volume,source=x,ty'], []],
   [['run', '--mount', 'type=bind,bind-propagation=rs'], ['type=bind,bind-propagation=rshared', 'type=bind,bind-propagation=rslave']],
   [['run', '--mount=type=t'], ['--mount=type=tmpfs']],
+  [['run', '--mount', 'type=i'], ['type=image']],
+  [['run', '--mount', 'type=image,im'], ['type=image,image-subpath=']],
   [['run', '--ulimit', 'nof'], ['nofile=']],
   [['run', '--log-opt', 'mode=n'], ['mode=non-blocking']],
   [['run', '--platform', 'linux/arm'], ['linux/arm64', 'linux/arm/v7']],
