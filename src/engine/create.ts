@@ -67,7 +67,10 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   if (asksForLimits(options)) warnings.push(...(await import('./limits.ts')).limitWarnings(config));
   const record: Container = { id, name: name ?? generateName((candidate) => context.store.byName(candidate) !== undefined), imageId: image.id, createdAt: Date.now(), config, state: freshState() };
   // the row first: a folder without a record would be nobody's
-  context.store.insert(record);
+  context.store.insert(record, () => {
+    // one that was removed since it was found; Docker's text has the id then
+    for (const used of [image.id, ...(mounted?.values() ?? [])]) context.images.get(used);
+  });
   makeContainerFolder(context, id);
   keepContainerCopy(context, id);
   recordEvent(context, record, 'create');

@@ -3,7 +3,7 @@ import type { EngineContext } from './context.ts';
 import type { Container, ContainerSize, Engine } from './contract.ts';
 import { isRunning } from './control.ts';
 import { containerFilter } from './filters.ts';
-import { resolve, resolveAll, resolveRunning, truth } from './truth.ts';
+import { isStale, resolve, resolveAll, resolveRunning, truth } from './truth.ts';
 
 type ListOptions = NonNullable<Parameters<Engine['list']>[0]>;
 
@@ -16,11 +16,11 @@ export function list(context: EngineContext, options: ListOptions = {}): Contain
   return options.last === undefined || options.last < 0 ? found : found.slice(0, options.last);
 }
 
+/** Asked before a removal, and within its transaction once more: there a record that is stale can be read, but not mended. */
 export function imageUsers(context: EngineContext, imageId: string): { id: string; running: boolean }[] {
-  return context.store.ofImage(imageId).flatMap((record) => {
-    const container = truth(context, record);
-    return container ? [{ id: container.id, running: isRunning(container) }] : [];
-  });
+  const records = context.store.ofImage(imageId);
+  const found = context.database.isTransaction ? records : records.flatMap((record) => truth(context, record) ?? []);
+  return found.map((container) => ({ id: container.id, running: isRunning(container) && !isStale(container.state) }));
 }
 
 /** Docker's two figures: the writable layer, and that with the image below it, in bytes. */

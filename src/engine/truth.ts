@@ -58,7 +58,8 @@ function isOwn(state: ContainerState): boolean {
   return state.claim?.by.pid === process.pid;
 }
 
-function isStale(state: ContainerState): boolean {
+/** Whoever wrote the record last has died in the middle of what it says. */
+export function isStale(state: ContainerState): boolean {
   if (state.claim) return !isAlive(state.claim.by);
   switch (state.status) {
     case 'running':

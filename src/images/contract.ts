@@ -89,7 +89,10 @@ export interface Images {
     options?: { onProgress?: (progress: Progress) => void; signal?: AbortSignal },
   ): Promise<{ digest: string; size: number }>;
   tag(source: string, target: string): void;
-  /** untags, and deletes what nothing else uses; `inUse` says which containers use an image */
+  /**
+   * Untags, and deletes what nothing else uses. `inUse` says which containers use an image; it is asked before the
+   * transaction, where it may write, and within it, where it only reads. `prune` asks likewise.
+   */
   remove(
     reference: string,
     options: { force?: boolean; noPrune?: boolean; inUse: (imageId: string) => { id: string; running: boolean }[] },

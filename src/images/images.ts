@@ -211,7 +211,15 @@ export class ImageStore implements Images {
     const found = this.#resolve(text);
     if (!found) throw noSuchImage(text);
     const image = this.records.load(found.id);
-    const removed = removeImage(this.#removal, { text, name: found.name, imageId: found.id, force: options.force ?? false, users: options.inUse(found.id) });
+    // what is stale is mended now, which cannot be done within the transaction
+    options.inUse(found.id);
+    const removed = removeImage(this.#removal, {
+      text,
+      name: found.name,
+      imageId: found.id,
+      force: options.force ?? false,
+      users: () => options.inUse(found.id),
+    });
     this.records.keepNames(found.id);
     for (const _name of removed.untagged) this.#event('untag', found.id, found.id, image);
     if (removed.deleted.length > 0) this.#event('delete', found.id, found.id, image);
@@ -226,6 +234,7 @@ export class ImageStore implements Images {
     for (const image of this.list()) {
       if (image.repoTags.length > 0 && !options.all) continue;
       if (options.filters && !options.filters(image)) continue;
+      if (options.inUse(image.id)) continue;
       // The body may run again after room has been made on a full disk, so all that it finds is its result.
       const gone = transaction(this.records.database, () => {
         if (options.inUse(image.id)) return undefined;

@@ -35,7 +35,8 @@ export interface RemovalRequest {
   name?: string;
   imageId: string;
   force: boolean;
-  users: UsingContainer[];
+  /** asked within the transaction: a container that is made meanwhile is not overlooked */
+  users: () => UsingContainer[];
 }
 
 /** a removed layer waits in tmp/ under this prefix and its hex digits */
@@ -46,12 +47,14 @@ export function removeImage(context: RemovalContext, request: RemovalRequest): {
   restoreRemoved(context);
   // The body may run again after room has been made on a full disk, so all that it finds is its result.
   const { untagged, deleted, blobs } = transaction(records.database, () => {
-    const untaggedOnly = { untagged: untag(context, request), deleted: [] as string[], blobs: [] as string[] };
+    const users = request.users();
+    const untagged = untag(context, request, users);
+    const untaggedOnly = { untagged, deleted: [] as string[], blobs: [] as string[] };
     const left = records.names(request.imageId);
     // a name was given and others remain: untagging was all of it
     if (request.name !== undefined && left.length > 0) return untaggedOnly;
-    const running = request.users.find((user) => user.running);
-    const stopped = request.users.find((user) => !user.running);
+    const running = users.find((user) => user.running);
+    const stopped = users.find((user) => !user.running);
     if (running || stopped) {
       // the name is gone; the image stays, without one, as long as a container needs it
       if (request.name !== undefined || request.force) return untaggedOnly;
@@ -64,7 +67,11 @@ export function removeImage(context: RemovalContext, request: RemovalRequest): {
 }
 
 /** The names this removal takes away, deleted from the table. */
-function untag({ records }: RemovalContext, { text, name, imageId, force, users }: RemovalRequest): string[] {
+function untag(
+  { records }: RemovalContext,
+  { text, name, imageId, force }: RemovalRequest,
+  users: readonly UsingContainer[],
+): string[] {
   const names = records.names(imageId);
   const parsed = names.map((key) => ({ key, reference: parseKey(key) }));
   const single = isSingleReference(parsed.map(({ reference }) => reference));

@@ -94,9 +94,13 @@ export class ContainerStore<Config = unknown> {
     this.#isConfig = isConfig;
   }
 
-  /** @throws HuskError `conflict` with Docker's text when the name is taken */
-  insert(record: ContainerRecord<Config>): void {
+  /**
+   * @param check throws when what the record relies on is gone; reads within the transaction
+   * @throws HuskError `conflict` with Docker's text when the name is taken
+   */
+  insert(record: ContainerRecord<Config>, check: () => void = () => {}): void {
     transaction(this.#database, () => {
+      check();
       this.assertNameFree(record.name);
       this.#prepare('INSERT INTO containers (id, name, image_id, created_at, config, state) VALUES (?, ?, ?, ?, ?, ?)').run(
         record.id,

@@ -31,7 +31,8 @@ export interface TestEngine {
 
 export const FAKE_SUPERVISOR = [process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'fake-supervisor.ts')];
 
-export async function openTestEngine(t?: ExecutionContext, at?: string): Promise<TestEngine> {
+/** @param images instead of the fake's own answers */
+export async function openTestEngine(t?: ExecutionContext, at?: string, images: Partial<Images> = {}): Promise<TestEngine> {
   const dataRoot = at ?? mkdtempSync(join(tmpdir(), 'husk-engine-'));
   // the runtime folder's path must fit into sun_path, so it is below the data root
   process.env['XDG_RUNTIME_DIR'] = dataRoot;
@@ -40,7 +41,7 @@ export async function openTestEngine(t?: ExecutionContext, at?: string): Promise
     dataRoot,
     configFile: join(dataRoot, 'absent.json'),
     parts: {
-      images: fakeImages,
+      images: () => ({ ...fakeImages(), ...images }),
       supervisor: FAKE_SUPERVISOR,
       buildSpec: async (container) => {
         const facts = { userNamespace: true, joined: {}, etc: { hosts: '/etc/hosts', hostname: '/etc/hostname', resolvConf: '/etc/resolv.conf' }, hostHostname: 'host', kernel: '6.1.0', recursiveReadonly: true, thermalCpus: [], oomScoreAdj: 0, defaultUlimits: [], devicesAt: () => undefined, allDevices: () => [], cpus: 1, blockDevice: () => undefined };
