@@ -6,7 +6,7 @@ import { writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { causeOf, EXIT_HUSK_FAILED } from '../errors.ts';
 import type { Engine } from '../engine/contract.ts';
-import { isClientConfig, otherEngine } from './docker-client.ts';
+import { isClientConfig, otherEngine } from './client-config.ts';
 import type { Command, Context } from './command.ts';
 import { FlagError, HelpRequest, parseFlags, type FlagSet } from './grammar/flag-set.ts';
 import { checkSystem, openEngine, type EngineOptions } from './open-engine.ts';

@@ -131,7 +131,7 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
   }
 
   #notRunning(): HuskError {
-    return new HuskError(`Container ${this.#options.id} is not running`, { kind: 'conflict' });
+    return new HuskError(`container ${this.#options.id} is not running`, { kind: 'conflict' });
   }
 
   /** Waits for the command's exec and wires its streams. */

@@ -32,7 +32,7 @@ export function isRunning(container: Container): boolean {
 
 /** Docker's text when something needs a running container. */
 export function notRunning(container: Container): HuskError {
-  return new HuskError(`Container ${container.id} is not running`, { kind: 'conflict' });
+  return new HuskError(`container ${container.id} is not running`, { kind: 'conflict' });
 }
 
 /** @returns undefined when the container is not running (any more) */

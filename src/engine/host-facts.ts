@@ -82,7 +82,7 @@ function joinedPid(context: EngineContext, container: Container, type: 'network'
   const other = resolve(context, mode.slice('container:'.length));
   // its process here is the VMM, whose pid namespace is the host's
   if (other.config.isolation === 'vm') throw new HuskError(`cannot join the ${type} namespace of container ${other.name}: it runs in a virtual machine, whose namespaces are its own`, { kind: 'unsupported', exitCode: 125, fix: 'start both with --isolation=userns' });
-  if (!isRunning(other)) throw new HuskError(`cannot join ${type} namespace of a non running container: Container ${other.id} is not running`, { kind: 'conflict', exitCode: 125 });
+  if (!isRunning(other)) throw new HuskError(`cannot join ${type} namespace of a non running container: container ${other.id} is not running`, { kind: 'conflict', exitCode: 125 });
   if (other.state.status === 'restarting') throw new HuskError(`Container ${other.id} is restarting, wait until the container is running`, { kind: 'conflict', exitCode: 125 });
   const [own, theirs] = [container.config.keptIds, other.config.keptIds];
   // it would see the image's files with the owners of the other map

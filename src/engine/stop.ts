@@ -48,7 +48,7 @@ export async function restart(context: EngineContext, reference: string, options
 export async function kill(context: EngineContext, reference: string, signalName: string): Promise<void> {
   const signal = parseSignal(signalName);
   const container = resolve(context, reference);
-  if (!isRunning(container) || !(await ask(context, container, { type: 'signal', signal, byUser: true }))) throw new HuskError(`Cannot kill container: ${reference}: Container ${container.id} is not running`, { kind: 'conflict' });
+  if (!isRunning(container) || !(await ask(context, container, { type: 'signal', signal, byUser: true }))) throw new HuskError(`cannot kill container: ${reference}: container ${container.id} is not running`, { kind: 'conflict' });
 }
 
 export async function pause(context: EngineContext, reference: string): Promise<void> {
@@ -65,5 +65,5 @@ export async function unpause(context: EngineContext, reference: string): Promis
 }
 
 async function mustAnswer(context: EngineContext, container: Container, request: Request): Promise<void> {
-  if (!isRunning(container) || !(await ask(context, container, request))) throw new HuskError(`Container ${container.id} is not running`, { kind: 'conflict' });
+  if (!isRunning(container) || !(await ask(context, container, request))) throw new HuskError(`container ${container.id} is not running`, { kind: 'conflict' });
 }

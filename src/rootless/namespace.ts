@@ -64,18 +64,25 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
 }
 
 /** characters of each stream that are kept: of a failure the first line is told */
-const MAX_SAID = 4096;
+export const MAX_SAID = 4096;
 
 /**
  * As runInUserNamespace, to its end. The streams are awaited as well as the exit: a program that has ended may have said more than has been read.
+ * @param options.onText all of what the program prints
  * @returns the exit code, and the beginning of both streams
  */
-export async function namespaceProgramOutput(options: Omit<NamespaceProgram, 'stdin' | 'stdout' | 'stderr'>): Promise<{ code: number; stdout: string; stderr: string }> {
+export async function namespaceProgramOutput({
+  onText,
+  ...options
+}: Omit<NamespaceProgram, 'stdin' | 'stdout' | 'stderr'> & {
+  onText?: ((text: string) => void) | undefined;
+}): Promise<{ code: number; stdout: string; stderr: string }> {
   const launched = runInUserNamespace({ ...options, stdout: 'pipe', stderr: 'pipe' });
   const said = { stdout: '', stderr: '' };
   const streams = (['stdout', 'stderr'] as const).map(async (name) => {
     const stream = launched[name]!.setEncoding('utf8');
     stream.on('data', (text: string) => (said[name] = (said[name] + text).slice(0, MAX_SAID)));
+    if (name === 'stdout' && onText) stream.on('data', onText);
     await new Promise((closed) => stream.once('close', closed));
   });
   await launched.started;

@@ -2,11 +2,11 @@
  * Deleting and measuring trees that hold files of subordinate ids. The plain way first: most trees belong to the caller alone,
  * and a namespace costs a few process starts.
  */
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { lstat, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { causeOf, HuskError } from '../errors.ts';
-import { namespaceProgramOutput } from './namespace.ts';
+import { MAX_SAID, namespaceProgramOutput } from './namespace.ts';
 
 /** errors a process with the namespace's capabilities does not get, and a path too long for one call (ENAMETOOLONG) */
 const NEEDS_NAMESPACE = new Set(['EACCES', 'EPERM', 'ENAMETOOLONG']);
@@ -25,41 +25,73 @@ export async function removeTree(path: string): Promise<void> {
   }
 }
 
-/** Bytes on disk below a path (allocated blocks, hard links once); what vanishes meanwhile counts nothing. */
+/**
+ * Bytes of the files and links below a path, as Docker counts them (moby daemon/internal/directory): their sizes, hard links once, no folders. What
+ * vanishes meanwhile counts nothing.
+ */
 export async function treeSize(path: string): Promise<number> {
-  const seen = new Set<string>();
-  const walk = async (at: string): Promise<number> => {
-    const stat = await lstat(at).catch(ignoreAbsent);
-    if (!stat) return 0;
-    if (stat.nlink > 1 && !stat.isDirectory()) {
-      const inode = `${stat.dev}:${stat.ino}`;
-      if (seen.has(inode)) return 0;
-      seen.add(inode);
-    }
-    let bytes = stat.blocks * 512; // st_blocks' unit, stat(2)
-    if (stat.isDirectory()) for (const name of (await readdir(at).catch(ignoreAbsent)) ?? []) bytes += await walk(join(at, name));
-    return bytes;
-  };
   try {
-    return await walk(path);
+    const total = new Total();
+    const walk = async (at: string): Promise<void> => {
+      const stat = await lstat(at).catch(ignoreAbsent);
+      if (!stat?.isDirectory()) return stat && total.add(stat.size, stat.nlink, `${stat.dev}:${stat.ino}`);
+      for (const name of (await readdir(at).catch(ignoreAbsent)) ?? []) await walk(join(at, name));
+    };
+    await walk(path);
+    return total.bytes;
   } catch (error) {
     if (!NEEDS_NAMESPACE.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    const output = await run(['du', '-s', '-x', '-B1', '--', path], `cannot measure ${path}`);
-    return Number(/^\d+/.exec(output)?.[0] ?? 0);
+    return measureByFind(path);
   }
+}
+
+class Total {
+  bytes = 0;
+  readonly #seen = new Set<string>();
+
+  add(size: number, links: number, inode: string): void {
+    if (links > 1 && this.#seen.has(inode)) return;
+    if (links > 1) this.#seen.add(inode);
+    this.bytes += size;
+  }
+}
+
+/** find(1) goes through folders that are closed to the caller, and as deep as they are. It prints numbers only: names are a container's. */
+async function measureByFind(path: string): Promise<number> {
+  const total = new Total();
+  let rest = '';
+  const program = ['find', '-P', path, '-ignore_readdir_race', '-xdev', '!', '-type', 'd', '-printf', '%s %n %D:%i\\n'];
+  await run(program, `cannot measure ${path}`, (text) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) {
+      const [size, links, inode] = line.split(' ');
+      total.add(Number(size), Number(links), inode!);
+    }
+  });
+  return total.bytes;
 }
 
 function ignoreAbsent(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error;
 }
 
-async function run(program: string[], what: string): Promise<string> {
+type Said = Awaited<ReturnType<typeof namespaceProgramOutput>>;
+
+/** @param onText all of what it prints */
+async function run(program: string[], what: string, onText?: (text: string) => void): Promise<void> {
   // host root may do all of it, and the namespace's root could not touch what host root made
-  const { code, stdout, stderr } = await (process.getuid!() === 0 ? runHere(program) : namespaceProgramOutput({ program }));
+  const { code, stderr } = await (process.getuid!() === 0 ? runHere(program, onText) : namespaceProgramOutput({ program, onText }));
   if (code !== 0) throw new HuskError(`${what}: ${stderr.trim().split('\n')[0] || `exit status ${code}`}`, { kind: 'internal' });
-  return stdout;
 }
 
-function runHere([program, ...args]: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => execFile(program!, args, (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code) || 1, stdout, stderr: stderr || (error?.message ?? '') })));
+function runHere([program, ...args]: string[], onText: (text: string) => void = () => {}): Promise<Pick<Said, 'code' | 'stderr'>> {
+  return new Promise((resolve) => {
+    const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', onText);
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(0, MAX_SAID)));
+    child.once('error', (error) => resolve({ code: 1, stderr: error.message }));
+    child.once('close', (code) => resolve({ code: code ?? 1, stderr }));
+  });
 }

@@ -103,7 +103,7 @@ export class ContainerLife implements ContainerControl {
   }
 
   sandbox(): Sandbox {
-    if (!this.#sandbox || !this.process) throw new HuskError(`Container ${this.#task?.id} is not running`, { kind: 'conflict' });
+    if (!this.#sandbox || !this.process) throw new HuskError(`container ${this.#task?.id} is not running`, { kind: 'conflict' });
     return this.#sandbox;
   }
 
@@ -151,7 +151,7 @@ export class ContainerLife implements ContainerControl {
   }
 
   files(request: FilesRequest, input?: Readable): Readable {
-    if (!this.#sandbox || (!this.process && !this.#forFiles)) throw new HuskError(`Container ${this.#task?.id} is not running`, { kind: 'conflict' });
+    if (!this.#sandbox || (!this.process && !this.#forFiles)) throw new HuskError(`container ${this.#task?.id} is not running`, { kind: 'conflict' });
     return this.#sandbox.files(request, input);
   }
 

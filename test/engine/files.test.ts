@@ -162,7 +162,7 @@ built('commit: whiteouts and opaque folders, history, every instruction; the ima
   ok(t, user, 'create', '--name', 'three', 'made:2', 'true');
   ok(t, user, 'commit', 'three', 'made:3');
   t.is(ok(t, user, 'image', 'inspect', '-f', '{{len .RootFS.Layers}}', 'made:3'), '3');
-  refused(t, user, ['commit', '-c', 'RUN x', 'three'], /run is not a valid change command/);
+  refused(t, user, ['commit', '-c', 'RUN x', 'three'], /RUN is not a valid change command/);
   refused(t, user, ['commit', 'three', 'Bad:Ref'], /invalid reference format/);
   refused(t, user, ['commit', 'none'], /^Error: No such container: none\n/);
 });

@@ -106,7 +106,7 @@ test('kill with a signal of one\'s own; a stopped container cannot be killed', a
   const id = await background(fixture);
   await fixture.engine.kill(id, 'KILL');
   t.is(await fixture.engine.wait(id), 137);
-  await t.throwsAsync(fixture.engine.kill(id, 'KILL'), { message: new RegExp(`Cannot kill container: .*: Container ${id} is not running`) });
+  await t.throwsAsync(fixture.engine.kill(id, 'KILL'), { message: new RegExp(`cannot kill container: .*: container ${id} is not running`) });
   await t.throwsAsync(fixture.engine.kill(id, 'NOPE'), { message: /[Ii]nvalid signal: NOPE/ });
 });
 
@@ -156,7 +156,7 @@ test('exec: streams, exit code, detached, not found', async (t) => {
   t.is(error!.exitCode, 127);
   await engine.kill(id, 'KILL');
   await engine.wait(id);
-  await t.throwsAsync(engine.exec(id, { ...options, command: ['true'] }), { message: `Container ${id} is not running` });
+  await t.throwsAsync(engine.exec(id, { ...options, command: ['true'] }), { message: `container ${id} is not running` });
 });
 
 test('remove: running ones only by force, in Docker\'s words', async (t) => {

@@ -60,7 +60,7 @@ test('a decompression bomb', refused, gzipSync(Buffer.alloc(64 << 20)), {}, /lar
 test('a member above the root', refused, tarball({ name: '../x', body: '' }), {}, /invalid tar/);
 test('a digest as name', refused, TAR, { reference: `a@${diffId}` }, /cannot import digest reference/);
 test('a name in capitals', refused, TAR, { reference: 'Base' }, /must be lowercase/);
-test('an instruction that changes no config', refused, TAR, { changes: ['RUN id'] }, /^run is not a valid change command$/);
+test('an instruction that changes no config', refused, TAR, { changes: ['RUN id'] }, /^RUN is not a valid change command$/);
 
 type Execution = NonNullable<ImageConfig['config']>;
 const changing = test.macro({

@@ -53,7 +53,7 @@ both('destroyed between prepare and start', `
 both('exec into what has ended', `
   const sandbox = makeSandbox(['true']); await sandbox.prepare(NOTHING); await (await sandbox.start()).exited;
   await sandbox.exec({ ...makeSpec(['true']).process }, NOTHING).catch((error) => console.log(error.kind, error.message)); await sandbox.destroy();
-`, `conflict Container ${'1'.padStart(64, '0')} is not running\n`);
+`, `conflict container ${'1'.padStart(64, '0')} is not running\n`);
 
 both('exec joins it, and has exit codes of its own', `
   const sandbox = makeSandbox(['sleep', '100']); await sandbox.prepare(NOTHING); const first = await sandbox.start();

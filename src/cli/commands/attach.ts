@@ -1,5 +1,5 @@
 /** `husk attach` */
-import { detachKeys } from '../docker-client.ts';
+import { detachKeys } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';

@@ -1,6 +1,6 @@
 /** `husk exec` */
 import { HuskError } from '../../errors.ts';
-import { detachKeys } from '../docker-client.ts';
+import { detachKeys } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { readLines } from '../grammar/env-file.ts';

@@ -11,7 +11,7 @@ import { checkTreeFlags, writeTree } from '../output/image-tree.ts';
 export async function run({ flags, arguments: [reference], context }: Invocation): Promise<number> {
   if (flags.bool('tree')) checkTreeFlags(flags);
   const quiet = flags.bool('quiet');
-  const format = flags.string('format') || (quiet ? '' : configuredFormat('imagesFormat', context.env));
+  const format = flags.string('format') || (quiet ? '' : configuredFormat('imagesFormat', context));
   checkFormat(format);
   const filters = collectFilters(flags.items<[string, string]>('filter'));
   if (reference !== undefined) (filters['reference'] ??= []).push(reference);

@@ -21,7 +21,7 @@ ports:{{if .Ports}} {{.Ports}}{{end}}
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const quiet = flags.bool('quiet');
-  let format = flags.string('format') || (quiet ? '' : configuredFormat('psFormat', context.env));
+  let format = flags.string('format') || (quiet ? '' : configuredFormat('psFormat', context));
   parseFormat(format, PS_TYPED_WORDS);
   checkFormat(format, PS_WORDS);
   if (quiet && format !== '') {

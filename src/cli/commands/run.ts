@@ -1,7 +1,7 @@
 /** `husk run`: create, start, and stay with it unless detached. */
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
-import { detachKeys } from '../docker-client.ts';
+import { detachKeys } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
 import { createOptions } from '../grammar/create-options.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';

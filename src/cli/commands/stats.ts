@@ -20,7 +20,7 @@ const DEFAULT_COLUMNS = 80;
 const DEFAULT_ROWS = 24;
 
 export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {
-  const format = flags.string('format') || configuredFormat('statsFormat', context.env);
+  const format = flags.string('format') || configuredFormat('statsFormat', context);
   checkFormat(format);
   const list: List = { format, quiet: false, defaultTable: TABLE, quietTemplate: '{{.ID}}', headers: STATS_HEADERS, rowType: '*container.statsContext' };
   const engine = await context.engine();

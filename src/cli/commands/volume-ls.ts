@@ -9,7 +9,7 @@ const HEADERS = { Name: 'VOLUME NAME', Driver: 'DRIVER', Scope: 'SCOPE', Mountpo
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const quiet = flags.bool('quiet');
-  const format = flags.string('format') || (quiet ? '' : configuredFormat('volumesFormat', context.env));
+  const format = flags.string('format') || (quiet ? '' : configuredFormat('volumesFormat', context));
   checkFormat(format);
   const volumes = await (await context.engine()).volumes();
   const rows = volumes.list(collectFilters(flags.items<[string, string]>('filter'))).map(({ name, driver, labels, mountpoint }) => ({

@@ -13,6 +13,7 @@ export const VOLUME_COMMANDS: readonly Command[] = [
     flags: [
       { name: 'driver', short: 'd', type: 'string', default: 'local', help: 'Driver of the volume', complete: ['local'] },
       { name: 'label', type: 'list', help: 'Label of the volume' },
+      { name: 'name', type: 'string', help: 'The old way to give its name', hidden: true },
       { name: 'opt', short: 'o', type: 'map', help: 'Option of the driver (type=none, o=bind, device=/host/folder)', complete: VOLUME_OPTIONS },
     ],
     arguments: { minimum: 0, maximum: 1, complete: ['none'] },

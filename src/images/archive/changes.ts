@@ -101,7 +101,7 @@ function applyLine(config: Execution, line: string): void {
   const [, word, text] = /^(\S+)\s*(.*)$/s.exec(line)!;
   const name = word!.toUpperCase();
   const apply = Object.hasOwn(INSTRUCTIONS, name) ? INSTRUCTIONS[name]! : undefined;
-  if (!apply) throw new HuskError(`${word!.toLowerCase()} is not a valid change command`, { kind: 'invalid', fix: `use one of ${Object.keys(INSTRUCTIONS).join(' ')}` });
+  if (!apply) throw new HuskError(`${word} is not a valid change command`, { kind: 'invalid', fix: `use one of ${Object.keys(INSTRUCTIONS).join(' ')}` });
   if (line.includes('\0')) throw invalid('a change has a NUL byte');
   // the variables an instruction sees are those of the instructions before it
   const variables = new Map((config.Env ?? []).map((entry): [string, string] => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]));

@@ -31,8 +31,6 @@ export interface DockerConfig {
   auths?: Record<string, { auth?: string; username?: string; password?: string; identitytoken?: string }>;
   credsStore?: string;
   credHelpers?: Record<string, string>;
-  /** by daemon; what a container's environment gets is the business of src/cli/ */
-  proxies?: Record<string, unknown>;
 }
 
 export function dockerConfigFile(env: NodeJS.ProcessEnv = process.env): string {
@@ -51,7 +49,7 @@ export function readDockerConfig(file: string): DockerConfig {
   }
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null) return value as DockerConfig;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as DockerConfig;
   } catch {
     // JSON.parse's message quotes the text around the fault, which may be a secret
   }

@@ -25,6 +25,8 @@ for (const [line, stdout, stderr = '', code = 0] of [
   ['volume list -q', 'one\n'],
   ['volume ls --format {{.Mountpoint}},{{.Labels}}', '/v/one/_data,a=b\n'],
   ['volume create one', 'one\n'],
+  ['volume create --name one', 'one\n'],
+  ['volume create --name one two', '', 'Error: conflicting options: cannot specify a volume-name through both --name and as a positional arg\nFix: leave out --name\n', 1],
   ['volume inspect -f {{.Name}} x', 'x\n'],
   ['volume rm used two', 'two\n', 'Error: remove used: volume is in use - [c1]\n', 1],
   ['volume prune -f', 'Deleted Volumes:\none\n\nTotal reclaimed space: 2MB\n'],
