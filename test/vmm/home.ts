@@ -8,7 +8,7 @@ import { BASE, root } from './parts.ts';
 
 const HUSK = join(root, 'bin/husk');
 /** ms; a boot in the test host takes 10 s, and longer beside others */
-const TIMEOUT = 300_000;
+export const TIMEOUT = 300_000;
 
 export interface Result {
   status: number | null;
