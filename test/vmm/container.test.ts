@@ -47,7 +47,9 @@ function register(): void {
     t.is(stderr, 'err\n');
     t.is(husk('ps', '-aq').stdout, '');
     // Linux tries AMD's oldest performance counters as it boots: src/vmm/kvm/msr-filter.ts. Elsewhere the log is root's
-    if (process.env['VMHOST'] === '1') t.notRegex(execFileSync('dmesg', { encoding: 'utf8' }), /(?:unhandled|ignored) (?:rd|wr)msr/i);
+    if (process.env['VMHOST'] === '1') {
+      t.notRegex(execFileSync('dmesg', { encoding: 'utf8' }), /(?:unhandled|ignored) (?:rd|wr)msr/i);
+    }
   });
 
   test.serial('a shared folder, exec; the record says vm', (t) => {
@@ -65,21 +67,23 @@ function register(): void {
     t.is(husk('inspect', '-f', '{{.Isolation}} {{.State.Status}}', 'live').stdout, 'vm running\n');
   });
 
-  (existsSync(CLOCK) ? test.serial : test.serial.skip)('the host\'s clock is set, there and back: the container\'s follows (in the test host)', async (t) => {
+  const inTestHost = existsSync(CLOCK) ? test.serial : test.serial.skip;
+  inTestHost('the host\'s clock is set, there and back: the container\'s follows (in the test host)', async (t) => {
     t.timeout(TIMEOUT);
     for (const seconds of [7200, -7200]) {
       const [clock, steady] = [Date.now(), performance.now()];
       writeFileSync(CLOCK, `${seconds}\n`);
       while (Math.abs(Date.now() - clock - (performance.now() - steady)) < 3_600_000) await sleep(10);
-      let said: number, before: number, after: number;
       const moved = performance.now();
-      do {
-        before = Date.now();
-        said = Number(husk('exec', 'live', 'date', '+%s').stdout) * 1000;
-        after = Date.now();
-      } while (!(said > before - 1000 - CLOCK_ERROR && said <= after + CLOCK_ERROR) && performance.now() - moved < TIMEOUT / 4);
-      t.true(said > before - 1000 - CLOCK_ERROR && said <= after + CLOCK_ERROR, `${said} between ${before} and ${after}`);
-      t.log(`moved by ${seconds} s: right when first asked, or after ${Math.round(performance.now() - moved)} ms`);
+      const isRight = () => {
+        const before = Date.now();
+        // cut to whole seconds
+        const said = Number(husk('exec', 'live', 'date', '+%s').stdout) * 1000;
+        return said > before - 1000 - CLOCK_ERROR && said <= Date.now() + CLOCK_ERROR;
+      };
+      let right = isRight();
+      while (!right && performance.now() - moved < TIMEOUT / 4) right = isRight();
+      t.true(right, `${seconds} s`);
     }
   });
 

@@ -45,7 +45,8 @@ export class World {
       serve(socket);
     });
     this.#servers.set(name, server);
-    return new Promise((done, failed) => server.once('error', failed).listen({ host: address, port: 0, ipv6Only: true }, done));
+    const place = { host: address, port: 0, ipv6Only: true };
+    return new Promise((done, failed) => server.once('error', failed).listen(place, done));
   }
 
   #answer(name: string, options: SocketOptions, address: string): Promise<void> {

@@ -1,8 +1,9 @@
 /*
- * What a root may put on the wire by hand: `frames DEVICE SOURCE4 SOURCE6 REACHABLE... -- FORBIDDEN...` builds a UDP datagram or the SYN of a TCP
- * connection to each place (`tcp/192.0.2.1/80`, `udp/2001:db8::1/53`) as a frame of its own, past every rule of this kernel's network, and prints each
- * place that answered, with what. The forbidden ones go first, and each round ends when all reachable ones have answered: what would have been
- * answered on the same way has been by then. Run in a VM by test/vmm/network.test.ts.
+ * What a root may put on the wire by hand: `frames DEVICE SOURCE4 SOURCE6 REACHABLE... -- FORBIDDEN...` builds a UDP
+ * datagram or the SYN of a TCP connection to each place (`tcp/192.0.2.1/80`, `udp/2001:db8::1/53`) as a frame of its
+ * own, past every rule of this kernel's network, and prints each place that answered, with what. The forbidden ones go
+ * first, and each round ends when all reachable ones have answered: what would have been answered on the same way has
+ * been by then. Run in a VM by test/vmm/network.test.ts.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -130,13 +131,15 @@ static void receive(int round) {
   if (type != ETH_P_IP && type != ETH_P_IPV6) return;
   int protocol = type == ETH_P_IP ? ip[9] : ip[6], header = type == ETH_P_IP ? (ip[0] & 15) * 4 : IP6_HEADER;
   const uint8_t *payload = ip + header;
-  if ((protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) || length < ETH_HLEN + header + (protocol == IPPROTO_TCP ? TCP_HEADER : UDP_HEADER)) return;
+  if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) return;
+  if (length < ETH_HLEN + header + (protocol == IPPROTO_TCP ? TCP_HEADER : UDP_HEADER)) return;
   /* the address may be another's (a translated one): the port is ours alone */
   int index = get16(payload + 2) - FIRST_PORT;
   if (index < 0 || index % MOST_PLACES >= count || index / MOST_PLACES > round) return;
   struct place *who = &places[index % MOST_PLACES];
   if (who->protocol != protocol) return;
-  who->answer = protocol == IPPROTO_UDP ? "answers" : payload[TCP_FLAGS] & RST ? "refuses" : (payload[TCP_FLAGS] & (SYN | ACK)) == (SYN | ACK) ? "answers" : "says something";
+  int flags = protocol == IPPROTO_UDP ? SYN | ACK : payload[TCP_FLAGS];
+  who->answer = flags & RST ? "refuses" : (flags & (SYN | ACK)) == (SYN | ACK) ? "answers" : "says something";
   who->round = index / MOST_PLACES + 1;
 }
 
@@ -149,7 +152,9 @@ static void name_place(char *text, const char *source4, const char *source6) {
   place->protocol = strcmp(protocol, "tcp") == 0 ? IPPROTO_TCP : IPPROTO_UDP;
   place->family = strchr(address, ':') ? AF_INET6 : AF_INET;
   place->port = atoi(port);
-  if (inet_pton(place->family, address, place->address) != 1 || inet_pton(place->family, place->family == AF_INET ? source4 : source6, place->source) != 1) errno = EINVAL, fail(place->name);
+  const char *source = place->family == AF_INET ? source4 : source6;
+  if (inet_pton(place->family, address, place->address) != 1 || inet_pton(place->family, source, place->source) != 1)
+    errno = EINVAL, fail(place->name);
 }
 
 int main(int argc, char **argv) {
@@ -166,7 +171,8 @@ int main(int argc, char **argv) {
   strncpy(device.ifr_name, argv[1], IFNAMSIZ - 1);
   if (ioctl(link_fd, SIOCGIFHWADDR, &device) < 0) fail("SIOCGIFHWADDR");
   memcpy(own_mac, device.ifr_hwaddr.sa_data, ETH_ALEN);
-  struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = if_nametoindex(argv[1])};
+  struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+  at.sll_ifindex = if_nametoindex(argv[1]);
   if (bind(link_fd, (struct sockaddr *)&at, sizeof at) < 0) fail("bind");
 
   for (int round = 0; round < ROUNDS; round++) {
