@@ -38,7 +38,12 @@ export class Home implements Disposable {
 
   /** As `fed`, beside others */
   feed(input: string | Buffer, ...args: string[]): Promise<Result> {
-    return finished(spawn(HUSK, args, { env: this.env, stdio: 'pipe', timeout: TIMEOUT }), input);
+    return this.feedWithin(TIMEOUT, input, ...args);
+  }
+
+  /** @param timeout ms */
+  feedWithin(timeout: number, input: string | Buffer, ...args: string[]): Promise<Result> {
+    return finished(spawn(HUSK, args, { env: this.env, stdio: 'pipe', timeout }), input);
   }
 
   /** @returns its output, trimmed. @throws when it fails */
