@@ -51,7 +51,7 @@ struct place {
 
 static struct place places[MOST_PLACES];
 static int count, link_fd;
-static uint8_t own_mac[ETH_ALEN];
+static uint8_t own_mac[ETH_ALEN], next_mac[ETH_ALEN];
 
 static void fail(const char *what) {
   fprintf(stderr, "frames: %s: %s\n", what, strerror(errno));
@@ -75,6 +75,19 @@ static void put16(uint8_t *at, uint16_t value) {
 
 static int get16(const uint8_t *at) { return at[0] << 8 | at[1]; }
 
+/* Whoever else is known on this link: the gateway, once anything has gone through it. */
+static void find_next(const char *device) {
+  char line[256], mac[32], name[32];
+  FILE *known = fopen("/proc/net/arp", "r");
+  if (known == NULL) fail("/proc/net/arp");
+  while (fgets(line, sizeof line, known) != NULL)
+    if (sscanf(line, "%*s %*s %*s %31s %*s %31s", mac, name) == 2 && strcmp(name, device) == 0) {
+      uint8_t *to = next_mac;
+      if (sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", to, to + 1, to + 2, to + 3, to + 4, to + 5) == 6) return;
+    }
+  errno = ENOENT, fail("the gateway's address in /proc/net/arp");
+}
+
 static uint16_t port_of(int index, int round) { return FIRST_PORT + round * MOST_PLACES + index; }
 
 static void send_probe(int index, int round) {
@@ -84,7 +97,7 @@ static void send_probe(int index, int round) {
   size_t header = to->family == AF_INET ? IP4_HEADER : IP6_HEADER, length = tcp ? TCP_HEADER : UDP_HEADER;
   uint8_t *ip = frame + ETH_HLEN, *payload = ip + header;
 
-  memset(frame, 0xff, ETH_ALEN); /* whoever is at the other end */
+  memcpy(frame, next_mac, ETH_ALEN);
   memcpy(frame + ETH_ALEN, own_mac, ETH_ALEN);
   put16(frame + 2 * ETH_ALEN, to->family == AF_INET ? ETH_P_IP : ETH_P_IPV6);
   if (to->family == AF_INET) {
@@ -171,6 +184,7 @@ int main(int argc, char **argv) {
   strncpy(device.ifr_name, argv[1], IFNAMSIZ - 1);
   if (ioctl(link_fd, SIOCGIFHWADDR, &device) < 0) fail("SIOCGIFHWADDR");
   memcpy(own_mac, device.ifr_hwaddr.sa_data, ETH_ALEN);
+  find_next(argv[1]);
   struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
   at.sll_ifindex = if_nametoindex(argv[1]);
   if (bind(link_fd, (struct sockaddr *)&at, sizeof at) < 0) fail("bind");
