@@ -4,8 +4,11 @@ import type { Launched } from '../container/executor.ts';
 /** of both: their stdout. Not /dev/stdout, which not every /dev has */
 export const PID_FILE = '/proc/self/fd/1';
 
-/** ms until the interface must be there */
-const READY_TIMEOUT = 10_000;
+/**
+ * ms until the interface must be there. One that fails ends: this is for what hangs, and a start on a host whose CPUs
+ * are all taken is many times slower than on a free one.
+ */
+const READY_TIMEOUT = 60_000;
 
 /** @throws Error with an exit status, or when nothing was heard in time */
 export async function untilReady(launched: Launched): Promise<void> {

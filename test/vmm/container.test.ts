@@ -1,8 +1,9 @@
 /** Containers in machines of ours, as a person runs them: bin/husk with --isolation=vm, on a real KVM. */
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { supervisorsLeft } from './home.ts';
 import { BASE, missingParts, onKvmHost, root } from './kvm-host.ts';
@@ -10,6 +11,10 @@ import { BASE, missingParts, onKvmHost, root } from './kvm-host.ts';
 const HUSK = join(root, 'bin/husk');
 /** ms; a boot in the test host takes 10 s, and many times that beside others */
 const TIMEOUT = 240_000;
+/** made by test/vm-host: moves its clock by so many seconds */
+const CLOCK = '/run/vm-host-clock';
+/** ms a guest's clock may be away from the host's */
+const CLOCK_ERROR = 50;
 
 const missing = missingParts();
 if (missing !== undefined) test.skip(missing, () => {});
@@ -41,9 +46,13 @@ function register(): void {
     t.regex(stdout, /^out\ninside\n6\.\d+\.\d+-husk\nlo\n$/);
     t.is(stderr, 'err\n');
     t.is(husk('ps', '-aq').stdout, '');
+    // Linux tries AMD's oldest performance counters as it boots: src/vmm/kvm/msr-filter.ts. Elsewhere the log is root's
+    if (process.env['VMHOST'] === '1') {
+      t.notRegex(execFileSync('dmesg', { encoding: 'utf8' }), /(?:unhandled|ignored) (?:rd|wr)msr/i);
+    }
   });
 
-  test.serial('a shared folder, exec, logs, stop; the record says vm', (t) => {
+  test.serial('a shared folder, exec; the record says vm', (t) => {
     const shared = join(home, 'shared');
     mkdirSync(shared);
     writeFileSync(join(shared, 'from-host'), 'host\n');
@@ -56,6 +65,29 @@ function register(): void {
     writeFileSync(join(shared, 'later'), 'seen live\n');
     t.is(husk('exec', 'live', 'cat', '/mnt/later').stdout, 'seen live\n');
     t.is(husk('inspect', '-f', '{{.Isolation}} {{.State.Status}}', 'live').stdout, 'vm running\n');
+  });
+
+  const inTestHost = existsSync(CLOCK) ? test.serial : test.serial.skip;
+  inTestHost('the host\'s clock is set, there and back: the container\'s follows (in the test host)', async (t) => {
+    t.timeout(TIMEOUT);
+    for (const seconds of [7200, -7200]) {
+      const [clock, steady] = [Date.now(), performance.now()];
+      writeFileSync(CLOCK, `${seconds}\n`);
+      while (Math.abs(Date.now() - clock - (performance.now() - steady)) < 3_600_000) await sleep(10);
+      const moved = performance.now();
+      const isRight = () => {
+        const before = Date.now();
+        // cut to whole seconds
+        const said = Number(husk('exec', 'live', 'date', '+%s').stdout) * 1000;
+        return said > before - 1000 - CLOCK_ERROR && said <= Date.now() + CLOCK_ERROR;
+      };
+      let right = isRight();
+      while (!right && performance.now() - moved < TIMEOUT / 4) right = isRight();
+      t.true(right, `${seconds} s`);
+    }
+  });
+
+  test.serial('stop, logs, exit code', (t) => {
     t.is(husk('stop', 'live').status, 0);
     t.is(husk('logs', 'live').stdout, 'host\nbye\n');
     t.is(husk('inspect', '-f', '{{.State.ExitCode}} {{.State.OOMKilled}}', 'live').stdout, '5 false\n');

@@ -8,7 +8,7 @@ import { BASE, root } from './parts.ts';
 
 const HUSK = join(root, 'bin/husk');
 /** ms; a boot in the test host takes 10 s, and longer beside others */
-const TIMEOUT = 300_000;
+export const TIMEOUT = 300_000;
 
 export interface Result {
   status: number | null;
@@ -38,7 +38,12 @@ export class Home implements Disposable {
 
   /** As `fed`, beside others */
   feed(input: string | Buffer, ...args: string[]): Promise<Result> {
-    return finished(spawn(HUSK, args, { env: this.env, stdio: 'pipe', timeout: TIMEOUT }), input);
+    return this.feedWithin(TIMEOUT, input, ...args);
+  }
+
+  /** @param timeout ms */
+  feedWithin(timeout: number, input: string | Buffer, ...args: string[]): Promise<Result> {
+    return finished(spawn(HUSK, args, { env: this.env, stdio: 'pipe', timeout }), input);
   }
 
   /** @returns its output, trimmed. @throws when it fails */

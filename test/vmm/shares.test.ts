@@ -2,15 +2,18 @@
  * Shared folders of a VM container against the same folders without a machine in between: test/vmm/guest/posix.c asks a file system everything, once in a
  * container of user namespaces and once in a VM, and the answers must be the same.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import test from 'ava';
-import { Home } from './home.ts';
+import { Home, TIMEOUT } from './home.ts';
 import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 
 const PROGRAM = `${root}build/test-vmm/posix`;
 /** made by test/vm-host: a tmpfs of 1 MiB */
 const SMALL = '/run/vm-host-small';
+/** a hard limit of descriptors as low as a careful administrator sets it, and more files than it allows */
+const FEW_DESCRIPTORS = 2048;
+const MANY_FILES = 2500;
 
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
@@ -71,6 +74,33 @@ function register(): void {
       t.is(inside('cat /many/*/number | wc -l; touch /many/0/x'), '12\ntouch: /many/0/x: Read-only file system\n');
       home.must('rm', '-f', `single-${isolation}`);
     });
+
+  test.serial('a guest that opens more files than its supervisor may is refused some; the supervisor answers', (t) => {
+    t.timeout(TIMEOUT);
+    const crowd = home.make('crowd');
+    for (let i = 0; i < MANY_FILES; i++) writeFileSync(`${crowd}/${i}`, `${i}`);
+    // it opens each, says which it cannot, and keeps the others
+    const script = `cd /crowd; tail -q -n 0 -f -s 100000 $(seq 0 ${MANY_FILES - 1}) last; sleep 1000`;
+    const few = ['prlimit', `--nofile=${FEW_DESCRIPTORS}:${FEW_DESCRIPTORS}`, `${root}bin/husk`];
+    const run = ['run', '-d', '--name', 'crowd', '--isolation=vm', '--network', 'none', '-v', `${crowd}:/crowd`];
+    const [program, ...args] = [...few, ...run, 'husk/base', 'sh', '-c', script];
+    const started = spawnSync(program!, args, { env: home.env, encoding: 'utf8', timeout: TIMEOUT });
+    t.is(started.status, 0, started.stderr);
+    let said: string;
+    for (let i = 0; ; i++) {
+      const alive = home.husk('exec', 'crowd', 'echo', `alive ${i}`);
+      t.deepEqual(alive, { status: 0, stdout: `alive ${i}\n`, stderr: '' });
+      said = home.husk('logs', 'crowd').stderr;
+      if (said.includes("'last'")) break;
+    }
+    const refused = said.match(/^tail: can't open '\d+': Too many open files/gm)?.length ?? 0;
+    t.true(refused > MANY_FILES - FEW_DESCRIPTORS && refused < MANY_FILES, said.slice(0, 1000));
+    // and all of them are there again once it lets go
+    const last = MANY_FILES - 1;
+    const read = `killall tail; until cat /crowd/${last} 2>/dev/null; do sleep 0.2; done`;
+    t.is(home.must('exec', 'crowd', 'sh', '-c', read), String(last));
+    home.must('rm', '-f', 'crowd');
+  });
 
   test.serial('a share that the host moves, empties or removes while it is used', (t) => {
     const [moved, removed, file] = [home.make('moved'), home.make('removed'), home.write('single', 'one')];

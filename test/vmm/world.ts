@@ -1,6 +1,6 @@
 /** What lies beyond the test host, as far as tests go (test/vm-host/README.md): servers of this process at addresses that stand for the world. */
 import { createHash } from 'node:crypto';
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket as DatagramSocket, type SocketOptions } from 'node:dgram';
 import { createServer, type Server, type Socket } from 'node:net';
 
 export const WORLD = '198.51.100.1';
@@ -16,6 +16,7 @@ export class World {
   /** digests of what came to the sink */
   readonly sunk: string[] = [];
   readonly #servers = new Map<string, Server>();
+  readonly #datagrams = new Map<string, DatagramSocket>();
   readonly #resolver = createSocket('udp4');
 
   async open(): Promise<void> {
@@ -27,7 +28,13 @@ export class World {
       socket.on('data', (chunk: Buffer) => hash.update(chunk)).on('end', () => this.sunk.push(hash.digest('hex')));
     });
     await this.#listen('loopback', '127.0.0.1', (socket) => socket.end('reached'));
+    await this.#listen('loopback6', '::1', (socket) => socket.end('reached'));
     await this.#listen('everywhere', '0.0.0.0', (socket) => socket.end('reached'));
+    await this.#listen('everywhere6', '::', (socket) => socket.end('reached'));
+    await this.#answer('udp', { type: 'udp4' }, WORLD);
+    await this.#answer('udp6', { type: 'udp6' }, WORLD6);
+    await this.#answer('udp everywhere', { type: 'udp4' }, '0.0.0.0');
+    await this.#answer('udp everywhere6', { type: 'udp6', ipv6Only: true }, '::');
     this.#resolver.on('message', (query, from) => this.#resolver.send(answer(query), from.port, from.address));
     await new Promise<void>((done) => this.#resolver.bind(53, RESOLVER, done));
   }
@@ -38,15 +45,23 @@ export class World {
       serve(socket);
     });
     this.#servers.set(name, server);
-    return new Promise((done, failed) => server.once('error', failed).listen(0, address, done));
+    const place = { host: address, port: 0, ipv6Only: true };
+    return new Promise((done, failed) => server.once('error', failed).listen(place, done));
+  }
+
+  #answer(name: string, options: SocketOptions, address: string): Promise<void> {
+    const socket = createSocket(options);
+    socket.on('message', (_, from) => socket.send('reached', from.port, from.address, () => {}));
+    this.#datagrams.set(name, socket);
+    return new Promise((done, failed) => socket.once('error', failed).bind(0, address, done));
   }
 
   port(name: string): number {
-    return (this.#servers.get(name)!.address() as { port: number }).port;
+    return ((this.#servers.get(name) ?? this.#datagrams.get(name))!.address() as { port: number }).port;
   }
 
   close(): void {
-    for (const server of this.#servers.values()) server.close();
+    for (const server of [...this.#servers.values(), ...this.#datagrams.values()]) server.close();
     this.#resolver.close();
   }
 }
