@@ -22,14 +22,20 @@ const folder = mkdtempSync(join(process.env['BENCH_FOLDER'] ?? '/var/tmp', 'husk
 chmodSync(folder, 0o711);
 
 function output(peer: Peer, ...args: string[]): string {
-  const result = spawnSync(peer.command[0]!, [...peer.command.slice(1), ...args], { env: peer.environment, encoding: 'utf8', maxBuffer: 1 << 26 });
+  const result = spawnSync(peer.command[0]!, [...peer.command.slice(1), ...args], {
+    env: peer.environment,
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+  });
   if (result.status !== 0) throw new Error(`${peer.name} ${args.join(' ')}: ${result.stderr}`);
   return result.stdout.trim();
 }
 
 /** seconds of CPU that a process has used. @throws once it is gone */
 function cpuOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ');
   // utime and stime, counted from the state
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
@@ -43,7 +49,21 @@ async function measure(peer: Peer, flags: string[]): Promise<Sample> {
   // the clock starts when all is ready
   const gate = join(folder, 'gate');
   rmSync(gate, { force: true });
-  const id = output(peer, 'run', '-d', ...peer.runFlags, '--network', 'none', ...flags, '-v', `${folder}:/d:ro`, 'base', 'sh', '-c', 'while [ ! -e /d/gate ]; do sleep 0.01; done; cat /d/lines & cat /d/lines >&2; wait');
+  const id = output(
+    peer,
+    'run',
+    '-d',
+    ...peer.runFlags,
+    '--network',
+    'none',
+    ...flags,
+    '-v',
+    `${folder}:/d:ro`,
+    'base',
+    'sh',
+    '-c',
+    'while [ ! -e /d/gate ]; do sleep 0.01; done; cat /d/lines & cat /d/lines >&2; wait',
+  );
   const keepers = peer.keepers(Number(output(peer, 'inspect', '-f', '{{.State.Pid}}', id)));
   const all = () => keepers.reduce((sum, pid) => sum + cpuOf(pid), 0);
   const before = all();
@@ -65,7 +85,11 @@ async function measure(peer: Peer, flags: string[]): Promise<Sample> {
 
 const contenders: [name: string, peer: Peer | undefined, flags: string[]][] = [
   ['husk, `json-file`', husk(folder), ['--log-driver=json-file']],
-  ['husk, `json-file`, rotated at 10m, 3 files', husk(folder), ['--log-driver=json-file', '--log-opt=max-size=10m', '--log-opt=max-file=3']],
+  [
+    'husk, `json-file`, rotated at 10m, 3 files',
+    husk(folder),
+    ['--log-driver=json-file', '--log-opt=max-size=10m', '--log-opt=max-file=3'],
+  ],
   ['husk, `local`', husk(folder), ['--log-driver=local']],
   ['husk, `none`', husk(folder), ['--log-driver=none']],
   ['podman, `k8s-file`', podman(folder), ['--log-driver=k8s-file']],
@@ -73,12 +97,22 @@ const contenders: [name: string, peer: Peer | undefined, flags: string[]][] = [
 ];
 
 try {
-  writeFileSync(join(folder, 'lines'), Array.from({ length: (MEGABYTES * 1e6) / LINE }, (_, index) => `${`line ${index} `.padEnd(LINE - 1, 'x')}\n`).join(''));
+  writeFileSync(
+    join(folder, 'lines'),
+    Array.from({ length: (MEGABYTES * 1e6) / LINE }, (_, index) => `${`line ${index} `.padEnd(LINE - 1, 'x')}\n`).join(
+      '',
+    ),
+  );
   const here = contenders.filter((contender): contender is [string, Peer, string[]] => contender[1] !== undefined);
-  for (const peer of new Map(here.map(([, peer]) => [peer.name, peer])).values()) output(peer, 'import', busyboxTar(), 'base');
+  for (const peer of new Map(here.map(([, peer]) => [peer.name, peer])).values())
+    output(peer, 'import', busyboxTar(), 'base');
   const samples = new Map<string, Sample[]>(here.map(([name]) => [name, []]));
-  for (let run = 0; run < RUNS; run++) for (const [name, peer, flags] of here) samples.get(name)!.push(await measure(peer, flags));
-  const rows = [...samples].map(([name, found]) => `| ${name} | ${median(found.map(({ rate }) => rate)).toFixed(0)} | ${Math.max(...found.map(({ rate }) => rate)).toFixed(0)} | ${median(found.map(({ cpu }) => cpu)).toFixed(1)} |`);
+  for (let run = 0; run < RUNS; run++)
+    for (const [name, peer, flags] of here) samples.get(name)!.push(await measure(peer, flags));
+  const rows = [...samples].map(
+    ([name, found]) =>
+      `| ${name} | ${median(found.map(({ rate }) => rate)).toFixed(0)} | ${Math.max(...found.map(({ rate }) => rate)).toFixed(0)} | ${median(found.map(({ cpu }) => cpu)).toFixed(1)} |`,
+  );
   const lines = [
     '| | MB/s | best | ms of CPU a MB |',
     '|---|---:|---:|---:|',
@@ -88,9 +122,19 @@ try {
   ];
   console.log(lines.join('\n'));
   const file = join(root, 'docs/performance.md');
-  writeFileSync(file, readFileSync(file, 'utf8').replace(/(<!-- bench:logs -->\n)[\s\S]*?(<!-- \/bench:logs -->)/, `$1${lines.join('\n')}\n$2`));
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8').replace(
+      /(<!-- bench:logs -->\n)[\s\S]*?(<!-- \/bench:logs -->)/,
+      `$1${lines.join('\n')}\n$2`,
+    ),
+  );
 } finally {
   const peer = podman(folder);
-  if (peer) spawnSync(peer.command[0]!, [...peer.command.slice(1), 'unshare', 'rm', '-rf', join(folder, 'podman')], { env: peer.environment, stdio: 'ignore' });
+  if (peer)
+    spawnSync(peer.command[0]!, [...peer.command.slice(1), 'unshare', 'rm', '-rf', join(folder, 'podman')], {
+      env: peer.environment,
+      stdio: 'ignore',
+    });
   rmSync(folder, { recursive: true, force: true });
 }

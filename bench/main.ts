@@ -27,7 +27,11 @@ const rows: Row[] = [];
 const run = (peer: Peer, ...args: string[]) => timeCommand([...peer.command, ...args], peer.environment);
 
 function output(peer: Peer, ...args: string[]): string {
-  const result = spawnSync(peer.command[0]!, [...peer.command.slice(1), ...args], { env: peer.environment, encoding: 'utf8', maxBuffer: 1 << 26 });
+  const result = spawnSync(peer.command[0]!, [...peer.command.slice(1), ...args], {
+    env: peer.environment,
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+  });
   if (result.status !== 0) throw new Error(`${peer.name} ${args.join(' ')}: ${result.stderr}`);
   return result.stdout.trim();
 }
@@ -35,14 +39,28 @@ function output(peer: Peer, ...args: string[]): string {
 function report(what: string, unit: string, values: Record<string, Sample>): void {
   rows.push({ what, unit, values });
   const own = values['husk']!.median;
-  const text = Object.entries(values).map(([name, { median }]) => `${name} ${median.toFixed(1)} ${unit}${name === 'husk' ? '' : ` (husk/${name} ${(own / median).toFixed(2)})`}`);
+  const text = Object.entries(values).map(
+    ([name, { median }]) =>
+      `${name} ${median.toFixed(1)} ${unit}${name === 'husk' ? '' : ` (husk/${name} ${(own / median).toFixed(2)})`}`,
+  );
   console.log(`${what}: ${text.join(', ')}`);
 }
 
 /** ms from `run -d` until `logs` has the first line */
 async function firstLine(peer: Peer, image: string): Promise<number> {
   const start = process.hrtime.bigint();
-  const id = output(peer, 'run', '-d', ...peer.runFlags, '--network', 'none', image, 'sh', '-c', 'echo ready; exec sleep 600');
+  const id = output(
+    peer,
+    'run',
+    '-d',
+    ...peer.runFlags,
+    '--network',
+    'none',
+    image,
+    'sh',
+    '-c',
+    'echo ready; exec sleep 600',
+  );
   while (output(peer, 'logs', id) !== 'ready') await sleep(1);
   const milliseconds = Number(process.hrtime.bigint() - start) / 1e6;
   output(peer, 'rm', '-f', id);
@@ -64,8 +82,10 @@ async function main(): Promise<void> {
   console.log(`peers: ${peers.map((peer) => `${peer.name} ${peer.version}`).join(', ')}; ${RUNS} runs each`);
   await using registry = await startRegistry();
   const image = await registry.push(`oci:${debianLayout()}:latest`, 'debian:latest');
-  const each = (timed: (peer: Peer) => number | Promise<number>) => Object.fromEntries(peers.map((peer) => [peer.name, () => timed(peer)]));
-  const runTrue = (peer: Peer, ...flags: string[]) => run(peer, 'run', '--rm', ...peer.runFlags, ...flags, image, '/bin/true');
+  const each = (timed: (peer: Peer) => number | Promise<number>) =>
+    Object.fromEntries(peers.map((peer) => [peer.name, () => timed(peer)]));
+  const runTrue = (peer: Peer, ...flags: string[]) =>
+    run(peer, 'run', '--rm', ...peer.runFlags, ...flags, image, '/bin/true');
 
   // husk unpacks on the first run, the others while pulling: the sum counts both
   report(
@@ -80,12 +100,45 @@ async function main(): Promise<void> {
     ),
   );
   for (const peer of peers) run(peer, 'pull', ...peer.pullFlags, image);
-  report('`run --rm --network none` of `/bin/true`', 'ms', await compare(each((peer) => runTrue(peer, '--network', 'none')), RUNS));
-  report('`run --rm`, default network, of `/bin/true`', 'ms', await compare(each((peer) => runTrue(peer)), RUNS));
-  report('`run -d` to the first log line', 'ms', await compare(each((peer) => firstLine(peer, image)), RUNS));
+  report(
+    '`run --rm --network none` of `/bin/true`',
+    'ms',
+    await compare(
+      each((peer) => runTrue(peer, '--network', 'none')),
+      RUNS,
+    ),
+  );
+  report(
+    '`run --rm`, default network, of `/bin/true`',
+    'ms',
+    await compare(
+      each((peer) => runTrue(peer)),
+      RUNS,
+    ),
+  );
+  report(
+    '`run -d` to the first log line',
+    'ms',
+    await compare(
+      each((peer) => firstLine(peer, image)),
+      RUNS,
+    ),
+  );
 
-  const idle = new Map(peers.map((peer) => [peer, output(peer, 'run', '-d', ...peer.runFlags, '--network', 'none', image, 'sleep', '3600')]));
-  report('`exec` of `/bin/true`', 'ms', await compare(each((peer) => run(peer, 'exec', idle.get(peer)!, '/bin/true')), RUNS));
+  const idle = new Map(
+    peers.map((peer) => [
+      peer,
+      output(peer, 'run', '-d', ...peer.runFlags, '--network', 'none', image, 'sleep', '3600'),
+    ]),
+  );
+  report(
+    '`exec` of `/bin/true`',
+    'ms',
+    await compare(
+      each((peer) => run(peer, 'exec', idle.get(peer)!, '/bin/true')),
+      RUNS,
+    ),
+  );
   await sleep(SETTLE_MS);
   const memory = peers.map((peer) => {
     const pid = Number(output(peer, 'inspect', '-f', '{{.State.Pid}}', idle.get(peer)!));
@@ -100,7 +153,10 @@ async function main(): Promise<void> {
 function writeTable(peers: Peer[]): void {
   const names = peers.map((peer) => peer.name);
   const others = names.filter((name) => name !== 'husk');
-  const cells = ({ unit, values }: Row) => [...names.map((name) => `${values[name]!.median.toFixed(1)} ${unit}`), ...others.map((name) => (values['husk']!.median / values[name]!.median).toFixed(2))];
+  const cells = ({ unit, values }: Row) => [
+    ...names.map((name) => `${values[name]!.median.toFixed(1)} ${unit}`),
+    ...others.map((name) => (values['husk']!.median / values[name]!.median).toFixed(2)),
+  ];
   const lines = [
     `| | ${[...names, ...others.map((name) => `husk / ${name}`)].join(' | ')} |`,
     `|---|${'---:|'.repeat(names.length + others.length)}`,
@@ -109,7 +165,13 @@ function writeTable(peers: Peer[]): void {
     `Medians of ${RUNS} runs (pull: ${PULL_RUNS}), peers in turn. ${peers.map((peer) => `${peer.name} ${peer.version}`).join(', ')}; ${cpus().length} cores (${cpus()[0]!.model.trim()}), Linux ${release()}, load ${loadavg()[0]!.toFixed(1)} at the end, ${new Date().toISOString().slice(0, 10)}.`,
   ];
   const file = join(root, 'docs/performance.md');
-  writeFileSync(file, readFileSync(file, 'utf8').replace(/(<!-- bench:userns -->\n)[\s\S]*?(<!-- \/bench:userns -->)/, `$1${lines.join('\n')}\n$2`));
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8').replace(
+      /(<!-- bench:userns -->\n)[\s\S]*?(<!-- \/bench:userns -->)/,
+      `$1${lines.join('\n')}\n$2`,
+    ),
+  );
   console.log(`written to ${file}`);
 }
 
@@ -119,6 +181,11 @@ chmodSync(folder, 0o711);
 try {
   await main();
 } finally {
-  for (const peer of [husk(folder), podman(folder)]) if (peer?.name === 'podman') spawnSync(peer.command[0]!, [...peer.command.slice(1), 'unshare', 'rm', '-rf', join(folder, 'podman')], { env: peer.environment, stdio: 'ignore' });
+  for (const peer of [husk(folder), podman(folder)])
+    if (peer?.name === 'podman')
+      spawnSync(peer.command[0]!, [...peer.command.slice(1), 'unshare', 'rm', '-rf', join(folder, 'podman')], {
+        env: peer.environment,
+        stdio: 'ignore',
+      });
   rmSync(folder, { recursive: true, force: true });
 }

@@ -13,9 +13,16 @@ export type Timed = () => number | Promise<number>;
 /** wall time of one command in ms; throws when it fails: a failing command measures nothing */
 export function timeCommand(command: string[], environment: NodeJS.ProcessEnv): number {
   const start = process.hrtime.bigint();
-  const result = spawnSync(command[0]!, command.slice(1), { env: environment, stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 1 << 28 });
+  const result = spawnSync(command[0]!, command.slice(1), {
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 1 << 28,
+  });
   const milliseconds = Number(process.hrtime.bigint() - start) / 1e6;
-  if (result.status !== 0) throw new Error(`${command.join(' ')} gave ${result.status ?? result.signal}: ${result.stderr.toString().trim().slice(-400)}`);
+  if (result.status !== 0)
+    throw new Error(
+      `${command.join(' ')} gave ${result.status ?? result.signal}: ${result.stderr.toString().trim().slice(-400)}`,
+    );
   return milliseconds;
 }
 
@@ -34,5 +41,10 @@ export async function compare(contenders: Record<string, Timed>, runs: number): 
       if (run >= 0) (times[name] ??= []).push(value);
     }
   }
-  return Object.fromEntries(Object.entries(times).map(([name, values]) => [name, { median: median(values), minimum: Math.min(...values), runs: values.length }]));
+  return Object.fromEntries(
+    Object.entries(times).map(([name, values]) => [
+      name,
+      { median: median(values), minimum: Math.min(...values), runs: values.length },
+    ]),
+  );
 }

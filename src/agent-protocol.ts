@@ -68,17 +68,47 @@ export interface ImageDevice {
 
 export type Request =
   /** once, before anything else: makes the template a particular machine */
-  | { type: 'configure'; /** ms since the epoch */ realtime: number; /** base64, 64 bytes */ entropy: string; /** tags of virtio-fs devices, mounted at SHARES_FOLDER/<tag> */ shares: string[]; /** small files (of /etc), put at FILES_FOLDER/<name> */ files: { name: string; /** base64 */ content: string }[] }
+  | {
+      type: 'configure';
+      /** ms since the epoch */ realtime: number;
+      /** base64, 64 bytes */ entropy: string;
+      /** tags of virtio-fs devices, mounted at SHARES_FOLDER/<tag> */ shares: string[];
+      /** small files (of /etc), put at FILES_FOLDER/<name> */ files: { name: string; /** base64 */ content: string }[];
+    }
   /**
    * mounts the root (EROFS on `rootDevice` below ext4 on `writableDevice`) and prepares the container's first process up to its exec.
    * Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER. With `interface` the machine's network device goes into
    * the container's network namespace. `images`: disks (EROFS) of the images that mounts of the spec name.
    */
-  | { type: 'create'; spec: Spec; init: boolean; rootDevice: string; writableDevice: string; images: ImageDevice[]; streams: ProcessStreams; columns?: number; rows?: number; interface?: InterfaceSetup }
+  | {
+      type: 'create';
+      spec: Spec;
+      init: boolean;
+      rootDevice: string;
+      writableDevice: string;
+      images: ImageDevice[];
+      streams: ProcessStreams;
+      columns?: number;
+      rows?: number;
+      interface?: InterfaceSetup;
+    }
   /** executes the command of the container created */
   | { type: 'start' }
-  | { type: 'exec'; process: ProcessNumber; spec: ProcessSpec; streams: ProcessStreams; columns?: number; rows?: number }
-  | { type: 'signal'; process: ProcessNumber; signal: number; /** every process of the container */ all?: boolean; /** its process group */ group?: boolean }
+  | {
+      type: 'exec';
+      process: ProcessNumber;
+      spec: ProcessSpec;
+      streams: ProcessStreams;
+      columns?: number;
+      rows?: number;
+    }
+  | {
+      type: 'signal';
+      process: ProcessNumber;
+      signal: number;
+      /** every process of the container */ all?: boolean;
+      /** its process group */ group?: boolean;
+    }
   | { type: 'resize'; process: ProcessNumber; columns: number; rows: number }
   | { type: 'pause' }
   | { type: 'unpause' }
@@ -143,7 +173,7 @@ export class MessageDecoder {
   /** @returns the JSON values of all frames completed by `chunk`, unchecked: see checkFromGuest */
   push(chunk: Uint8Array): unknown[] {
     const values: unknown[] = [];
-    for (let rest = chunk; rest.length > 0; ) {
+    for (let rest = chunk; rest.length > 0;) {
       const target = this.#body ?? this.#header;
       const taken = rest.subarray(0, target.length - this.#filled);
       target.set(taken, this.#filled);
@@ -153,7 +183,8 @@ export class MessageDecoder {
       this.#filled = 0;
       if (this.#body === undefined) {
         const length = this.#header.readUInt32LE(0);
-        if (length === 0 || length > this.#most) throw new RangeError(`agent message of ${length} bytes, 1 to ${this.#most} are allowed`);
+        if (length === 0 || length > this.#most)
+          throw new RangeError(`agent message of ${length} bytes, 1 to ${this.#most} are allowed`);
         this.#body = Buffer.allocUnsafe(length);
       } else {
         const text = this.#body.toString('utf8');
@@ -165,12 +196,14 @@ export class MessageDecoder {
   }
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 /** characters of the longest error text the host shows of an agent's */
 const MAX_ERROR_TEXT = 4096;
 /** A record's error is one line, and shown on terminals. */
-const oneLine = (text: unknown): string => (typeof text === 'string' ? text.slice(0, MAX_ERROR_TEXT).replace(/\p{Cc}+/gu, ' ') : 'an error without a text');
+const oneLine = (text: unknown): string =>
+  typeof text === 'string' ? text.slice(0, MAX_ERROR_TEXT).replace(/\p{Cc}+/gu, ' ') : 'an error without a text';
 /** what a guest may call its failure; anything else is `internal` */
 const ERROR_KINDS: readonly ErrorKind[] = ['not-found', 'conflict', 'invalid', 'unsupported', 'corrupt', 'limit'];
 
@@ -186,7 +219,13 @@ export function checkFromGuest(value: unknown): Exclude<Message, { kind: 'reques
   if (value['kind'] === 'error') {
     const exitCode = value['exitCode'];
     const errorKind = ERROR_KINDS.find((kind) => kind === value['errorKind']);
-    return { kind: 'error', id: value['id'], message: oneLine(value['message']), ...(isIndex(exitCode) && exitCode < 256 ? { exitCode } : {}), ...(errorKind ? { errorKind } : {}) };
+    return {
+      kind: 'error',
+      id: value['id'],
+      message: oneLine(value['message']),
+      ...(isIndex(exitCode) && exitCode < 256 ? { exitCode } : {}),
+      ...(errorKind ? { errorKind } : {}),
+    };
   }
   throw new TypeError(`agent message of unknown kind ${JSON.stringify(value['kind'])?.slice(0, 40)}`);
 }
@@ -199,8 +238,15 @@ function checkNotice(notice: unknown): Notice {
   }
   if (notice['type'] === 'exited') {
     const { process, code, signal } = notice;
-    if (!isIndex(process) || !isIndex(code) || code > 255) throw new TypeError('agent notice "exited" without process or code');
-    return { type: 'exited', process, code, ...(isIndex(signal) && signal <= 64 ? { signal } : {}), oomKilled: notice['oomKilled'] === true };
+    if (!isIndex(process) || !isIndex(code) || code > 255)
+      throw new TypeError('agent notice "exited" without process or code');
+    return {
+      type: 'exited',
+      process,
+      code,
+      ...(isIndex(signal) && signal <= 64 ? { signal } : {}),
+      oomKilled: notice['oomKilled'] === true,
+    };
   }
   throw new TypeError('agent notice of unknown type');
 }

@@ -64,12 +64,20 @@ export function parseConfig(text: string, file: string): Config {
   } catch (error) {
     throw new HuskError(`the config ${file} is not JSON: ${causeOf(error)}`, { kind: 'invalid', cause: error });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new HuskError(`the config ${file} is not a JSON object`, { kind: 'invalid' });
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new HuskError(`the config ${file} is not a JSON object`, { kind: 'invalid' });
   for (const [key, item] of Object.entries(value)) {
     // own keys only: `toString` is no key of husk's
     const shape = Object.hasOwn(SHAPES, key) ? SHAPES[key as keyof Config] : undefined;
-    if (shape === undefined) throw new HuskError(`the config ${file} has an unknown key "${key}"`, { kind: 'invalid', fix: `known keys: ${Object.keys(SHAPES).join(', ')}` });
-    if (!fits(item, shape)) throw new HuskError(`the config ${file}: "${key}" must be ${describe(shape)}, not ${JSON.stringify(item)}`, { kind: 'invalid' });
+    if (shape === undefined)
+      throw new HuskError(`the config ${file} has an unknown key "${key}"`, {
+        kind: 'invalid',
+        fix: `known keys: ${Object.keys(SHAPES).join(', ')}`,
+      });
+    if (!fits(item, shape))
+      throw new HuskError(`the config ${file}: "${key}" must be ${describe(shape)}, not ${JSON.stringify(item)}`, {
+        kind: 'invalid',
+      });
   }
   return value as Config;
 }
@@ -78,7 +86,8 @@ function fits(value: unknown, shape: Shape): boolean {
   if (typeof shape !== 'string') return shape.includes(value as string);
   if (shape === 'strings') return Array.isArray(value) && value.every((item) => typeof item === 'string');
   // Docker refuses numbers here too: "max-file": "3"
-  if (shape === 'texts') return fits(value, 'object') && Object.values(value as object).every((item) => typeof item === 'string');
+  if (shape === 'texts')
+    return fits(value, 'object') && Object.values(value as object).every((item) => typeof item === 'string');
   if (shape === 'object') return typeof value === 'object' && value !== null && !Array.isArray(value);
   if (shape === 'number') return Number.isSafeInteger(value) && (value as number) > 0;
   return typeof value === shape;
@@ -86,5 +95,12 @@ function fits(value: unknown, shape: Shape): boolean {
 
 function describe(shape: Shape): string {
   if (typeof shape !== 'string') return shape.map((item) => `"${item}"`).join(' or ');
-  return { string: 'a string', strings: 'a list of strings', number: 'a whole number above 0', boolean: 'true or false', object: 'an object', texts: 'an object of strings' }[shape];
+  return {
+    string: 'a string',
+    strings: 'a list of strings',
+    number: 'a whole number above 0',
+    boolean: 'true or false',
+    object: 'an object',
+    texts: 'an object of strings',
+  }[shape];
 }

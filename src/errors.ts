@@ -153,14 +153,23 @@ export function isFull(file: string): boolean {
 
 /** The database's own errors, as node:sqlite throws them; undefined for any other, a bug's among them. */
 export function databaseError(error: unknown, file?: string): HuskError | undefined {
-  const { code, errcode = 0, errstr, message } = (error ?? {}) as { code?: string; errcode?: number; errstr?: string; message?: string };
+  const {
+    code,
+    errcode = 0,
+    errstr,
+    message,
+  } = (error ?? {}) as { code?: string; errcode?: number; errstr?: string; message?: string };
   // the low byte is the primary code
   const primary = code === 'ERR_SQLITE_ERROR' ? errcode & 0xff : 0;
   // a log that cannot grow is an I/O error to SQLite, whatever the reason
   const known = primary === IOERR && file !== undefined && isFull(file) ? FULL : SQLITE[primary];
   if (!known) return undefined;
   const what = file === undefined ? 'the database' : `the database ${file}`;
-  return new HuskError(`cannot use ${what}: ${known.problem} (${errstr ?? message})`, { kind: known.kind, fix: known.fix, cause: error });
+  return new HuskError(`cannot use ${what}: ${known.problem} (${errstr ?? message})`, {
+    kind: known.kind,
+    fix: known.fix,
+    cause: error,
+  });
 }
 
 /**
@@ -172,9 +181,16 @@ export function refusal(error: unknown): HuskError | undefined {
   if (ofDatabase) return ofDatabase;
   const words = systemWords(error);
   const { code = '', syscall, path, dest, address, port } = (error ?? {}) as RawSystemError;
-  if (syscall === 'uv_cwd') return new HuskError('cannot find the working folder: it has been removed', { kind: 'unsupported', fix: 'cd to a folder that is there', cause: error });
+  if (syscall === 'uv_cwd')
+    return new HuskError('cannot find the working folder: it has been removed', {
+      kind: 'unsupported',
+      fix: 'cd to a folder that is there',
+      cause: error,
+    });
   if (words === undefined || BUGS.has(code)) return undefined;
   const peer = address === undefined ? undefined : `${address}${port === undefined ? '' : `:${port}`}`;
-  const what = [syscall, path ?? peer, ...(dest === undefined ? [] : ['to', dest])].filter((part) => part !== undefined).join(' ');
+  const what = [syscall, path ?? peer, ...(dest === undefined ? [] : ['to', dest])]
+    .filter((part) => part !== undefined)
+    .join(' ');
   return new HuskError(`cannot ${what}: ${words}`, { kind: 'unsupported', exitCode: 1, cause: error });
 }

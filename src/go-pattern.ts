@@ -31,7 +31,10 @@ export function goPattern(pattern: string, what: string): Matcher {
     return (subject) => compiled.test(subject);
   } catch (error) {
     if ((error as Error).name !== 'RE2JSSyntaxException') throw error;
-    throw refuse(`it is no regular expression: ${(error as Error).message.replace(/^error parsing regexp: /, '')}`, error);
+    throw refuse(
+      `it is no regular expression: ${(error as Error).message.replace(/^error parsing regexp: /, '')}`,
+      error,
+    );
   }
 }
 

@@ -43,14 +43,18 @@ export interface Paths {
  * @param options.dataRoot from `--data-root` or the config file's `data-root`
  * @param options.runtimeDir as another process has computed it
  */
-export function paths(options: { dataRoot?: string; runtimeDir?: string; env?: NodeJS.ProcessEnv; uid?: number } = {}): Paths {
+export function paths(
+  options: { dataRoot?: string; runtimeDir?: string; env?: NodeJS.ProcessEnv; uid?: number } = {},
+): Paths {
   const env = options.env ?? process.env;
   const uid = options.uid ?? process.getuid!();
   const xdg = (name: string) => (env[name] !== undefined && isAbsolute(env[name]) ? env[name] : undefined);
   const given = options.dataRoot ?? env['HUSK_DATA_ROOT'];
   const dataHome = xdg('XDG_DATA_HOME');
   // a supervisor works in another folder than the command that names the data root
-  const dataRoot = withoutLinks(given || (dataHome ? join(dataHome, 'husk') : uid === 0 ? '/var/lib/husk' : join(homedir(), '.local/share/husk')));
+  const dataRoot = withoutLinks(
+    given || (dataHome ? join(dataHome, 'husk') : uid === 0 ? '/var/lib/husk' : join(homedir(), '.local/share/husk')),
+  );
   const configHome = xdg('XDG_CONFIG_HOME') ?? (uid === 0 ? '/etc' : join(homedir(), '.config'));
   const configFile = env['HUSK_CONFIG'] ?? join(configHome, 'husk/config.json');
   const runtimeDir = options.runtimeDir ?? runtimeFolder(xdg('XDG_RUNTIME_DIR'), uid, dataRoot);

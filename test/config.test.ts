@@ -11,6 +11,8 @@ const REFUSED: [text: string, message: RegExp][] = [
   ['[]', /^the config F is not a JSON object$/],
   ['{', /^the config F is not JSON: /],
 ];
-for (const [text, message] of REFUSED) test(`refused: ${text}`, (t) => t.throws(() => parseConfig(text, 'F'), { message }));
+for (const [text, message] of REFUSED)
+  test(`refused: ${text}`, (t) => t.throws(() => parseConfig(text, 'F'), { message }));
 
-test('what is known is taken', (t) => t.deepEqual(parseConfig('{ "init": true, "dns": ["1.1.1.1"] }', 'F'), { init: true, dns: ['1.1.1.1'] }));
+test('what is known is taken', (t) =>
+  t.deepEqual(parseConfig('{ "init": true, "dns": ["1.1.1.1"] }', 'F'), { init: true, dns: ['1.1.1.1'] }));

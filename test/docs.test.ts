@@ -10,7 +10,10 @@ for (const name of ['promises.md', 'security.md'])
   test(`${name} names tests that are there`, (t) => {
     const named = [...read(name).matchAll(/`(test\/[^`*\s]+)`/g)].map((match) => match[1]!);
     t.true(named.length > 10);
-    t.deepEqual(named.filter((path) => !existsSync(join(root, path))), []);
+    t.deepEqual(
+      named.filter((path) => !existsSync(join(root, path))),
+      [],
+    );
   });
 
 test('the known attacks: each CVE once, with how husk stands', (t) => {
@@ -18,12 +21,17 @@ test('the known attacks: each CVE once, with how husk stands', (t) => {
   const rows = table.split('\n').filter((line) => line.startsWith('| CVE-'));
   t.true(rows.length >= 60);
   for (const row of rows) {
-    const [, cves = '', what = '', stand = '', tests = ''] = row.split(' | ').map((cell) => cell.replace(/^\| | \|$/g, ''));
+    const [, cves = '', what = '', stand = '', tests = ''] = row
+      .split(' | ')
+      .map((cell) => cell.replace(/^\| | \|$/g, ''));
     void cves;
     t.true(what !== '' && stand !== '', row);
     // without a test only what husk has not, or is said to be open or untested
     if (!/`test\//.test(`${stand}${tests}`) && !/`test\//.test(row)) t.regex(row, / \| (- \(|open: |no test )/);
   }
   const ids = [...table.matchAll(/CVE-\d{4}-\d{4,}/g)].map(String);
-  t.deepEqual(ids.filter((id, at) => ids.indexOf(id) !== at), []);
+  t.deepEqual(
+    ids.filter((id, at) => ids.indexOf(id) !== at),
+    [],
+  );
 });

@@ -41,8 +41,12 @@ const CASES: [pattern: string, subject: string, matches: boolean | 'bad'][] = [
 
 for (const [pattern, subject, matches] of CASES)
   test(`${pattern} and ${subject}: ${matches}`, (t) => {
-    if (matches === 'bad') t.throws(() => goGlob(pattern, 'reference pattern'), { message: `invalid reference pattern ${JSON.stringify(pattern)}: syntax error in pattern` });
+    if (matches === 'bad')
+      t.throws(() => goGlob(pattern, 'reference pattern'), {
+        message: `invalid reference pattern ${JSON.stringify(pattern)}: syntax error in pattern`,
+      });
     else t.is(goGlob(pattern, 'reference pattern')(subject), matches);
   });
 
-test('a pattern of many stars is matched at once', (t) => t.false(goGlob('*a'.repeat(30), 'pattern')(`${'a'.repeat(250)}b`)));
+test('a pattern of many stars is matched at once', (t) =>
+  t.false(goGlob('*a'.repeat(30), 'pattern')(`${'a'.repeat(250)}b`)));

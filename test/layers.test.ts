@@ -4,10 +4,39 @@ import { dirname, join, normalize } from 'node:path';
 import test from 'ava';
 
 /** Top to bottom. A room may import itself, rooms below it, and what `mayImport` narrows it to. */
-const ROOMS = ['cli', 'library', 'service', 'engine', 'supervisor', 'images', 'network', 'volumes', 'logs', 'vmm', 'rootless', 'guest-agent', 'container', 'tar', 'host', 'state'];
+const ROOMS = [
+  'cli',
+  'library',
+  'service',
+  'engine',
+  'supervisor',
+  'images',
+  'network',
+  'volumes',
+  'logs',
+  'vmm',
+  'rootless',
+  'guest-agent',
+  'container',
+  'tar',
+  'host',
+  'state',
+];
 /** Single files at the foot of everything: contracts and vocabulary. */
 const FOUNDATION = new Set([
-  'errors.ts', 'paths.ts', 'data-root.ts', 'runtime-folder.ts', 'long-timer.ts', 'config.ts', 'sandbox.ts', 'agent-protocol.ts', 'version.ts', 'program.ts', 'go-pattern.ts', 'label-filter.ts', 'missing-folders.ts',
+  'errors.ts',
+  'paths.ts',
+  'data-root.ts',
+  'runtime-folder.ts',
+  'long-timer.ts',
+  'config.ts',
+  'sandbox.ts',
+  'agent-protocol.ts',
+  'version.ts',
+  'program.ts',
+  'go-pattern.ts',
+  'label-filter.ts',
+  'missing-folders.ts',
 ]);
 /** Stricter than "anything below". */
 const ONLY: Record<string, string[]> = {
@@ -24,12 +53,15 @@ const ONLY: Record<string, string[]> = {
   logs: ['host', 'state'],
 };
 /** Type-only contract files any room above may name without importing the room's code. */
-const isTypeOnly = (statement: string) => /^(import|export)\s+type\b/.test(statement) || /^import\('[^']+'\)/.test(statement);
+const isTypeOnly = (statement: string) =>
+  /^(import|export)\s+type\b/.test(statement) || /^import\('[^']+'\)/.test(statement);
 /** a statement, over as many lines as it has; or a call, or the type of a module */
 const IMPORT = /^(?:import|export)\b[^;']*?\bfrom '(\.[^']+)'|^import '(\.[^']+)'|\bimport\(\s*'(\.[^']+)'/gm;
 
 const root = join(import.meta.dirname, '..');
-const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+  name.endsWith('.ts'),
+);
 
 function imports(file: string): { target: string; statement: string }[] {
   const text = readFileSync(join(root, 'src', file), 'utf8');
@@ -49,26 +81,36 @@ test('every import goes down the list of rooms', (t) => {
       const targetRoom = roomOf(target);
       if (targetRoom === room) continue;
       if (targetRoom === undefined) {
-        if (room !== undefined && !FOUNDATION.has(target)) wrong.push(`src/${file} imports src/${target}, which is not a foundation file`);
+        if (room !== undefined && !FOUNDATION.has(target))
+          wrong.push(`src/${file} imports src/${target}, which is not a foundation file`);
         continue;
       }
       if (room === undefined) {
-        if (FOUNDATION.has(file) && !isTypeOnly(statement)) wrong.push(`src/${file} is a foundation file and imports src/${target}`);
+        if (FOUNDATION.has(file) && !isTypeOnly(statement))
+          wrong.push(`src/${file} is a foundation file and imports src/${target}`);
         continue;
       }
       const allowed = ONLY[room] ?? ROOMS.slice(ROOMS.indexOf(room) + 1);
-      if (!allowed.includes(targetRoom) && !(isTypeOnly(statement) && ROOMS.indexOf(targetRoom) > ROOMS.indexOf(room))) wrong.push(`src/${file} imports src/${target}: ${room} may import ${allowed.join(', ') || 'nothing'}`);
+      if (!allowed.includes(targetRoom) && !(isTypeOnly(statement) && ROOMS.indexOf(targetRoom) > ROOMS.indexOf(room)))
+        wrong.push(`src/${file} imports src/${target}: ${room} may import ${allowed.join(', ') || 'nothing'}`);
     }
   }
   t.deepEqual(wrong, []);
 });
 
 test('only src/host imports koffi', (t) => {
-  const wrong = files.filter((file) => roomOf(file) !== 'host' && /from 'koffi'|require\('koffi'\)|import\('koffi'\)/.test(readFileSync(join(root, 'src', file), 'utf8')));
+  const wrong = files.filter(
+    (file) =>
+      roomOf(file) !== 'host' &&
+      /from 'koffi'|require\('koffi'\)|import\('koffi'\)/.test(readFileSync(join(root, 'src', file), 'utf8')),
+  );
   t.deepEqual(wrong, []);
 });
 
 test('every folder of src is a room', (t) => {
   const folders = new Set(files.map(roomOf).filter((room) => room !== undefined));
-  t.deepEqual([...folders].filter((room) => !ROOMS.includes(room)), []);
+  t.deepEqual(
+    [...folders].filter((room) => !ROOMS.includes(room)),
+    [],
+  );
 });

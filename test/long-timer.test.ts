@@ -13,9 +13,15 @@ test.serial('a wait longer than setTimeout has is made of several, and cancelled
     let fired = 0;
     // seconds of the largest --stop-timeout that a command line takes, in ms
     const cancel = startTimer(3_000_000_000, () => fired++);
-    t.deepEqual(waits.map(({ ms }) => ms), [LONGEST]);
+    t.deepEqual(
+      waits.map(({ ms }) => ms),
+      [LONGEST],
+    );
     waits[0]!.callback();
-    t.deepEqual(waits.map(({ ms }) => ms), [LONGEST, 3_000_000_000 - LONGEST]);
+    t.deepEqual(
+      waits.map(({ ms }) => ms),
+      [LONGEST, 3_000_000_000 - LONGEST],
+    );
     t.is(fired, 0);
     waits[1]!.callback();
     t.is(fired, 1);

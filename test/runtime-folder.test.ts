@@ -28,7 +28,7 @@ test('one that is missing is made, for its owner alone', (t) => {
 
 for (const [what, make, says] of [
   ['a file', (path: string) => writeFileSync(path, ''), /it is not a folder$/],
-  ['a link to a folder of one\'s own', (path: string) => symlinkSync(tmpdir(), path), /it is not a folder$/],
+  ["a link to a folder of one's own", (path: string) => symlinkSync(tmpdir(), path), /it is not a folder$/],
   ['open to others', (path: string) => (mkdirSync(path), chmodSync(path, 0o777)), /others may use it \(mode 777\)$/],
   ['open to the group', (path: string) => (mkdirSync(path), chmodSync(path, 0o750)), /others may use it \(mode 750\)$/],
 ] as const)
@@ -44,7 +44,9 @@ asRoot("refused: another user's, made beforehand", async (t) => {
   mkdirSync(path, { mode: 0o700 });
   chownSync(path, STRANGER, STRANGER);
   t.throws(() => makeRuntimeFolder(path), { message: /it belongs to uid 65534, not to you \(0\)$/ });
-  await t.throwsAsync(SupervisorClient.connect({ socket: join(path, '0123456789abcdef.sock') }), { message: /cannot use the runtime folder/ });
+  await t.throwsAsync(SupervisorClient.connect({ socket: join(path, '0123456789abcdef.sock') }), {
+    message: /cannot use the runtime folder/,
+  });
 });
 
 asRoot('what another user listens on is told nothing', async (t) => {
@@ -58,7 +60,9 @@ asRoot('what another user listens on is told nothing', async (t) => {
   // bound by root, listened on by the stranger: what the kernel says of the listener counts
   const server = createServer().listen(socket);
   await once(server, 'listening');
-  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'ignore', (server as unknown as { _handle: { fd: number } })._handle.fd] });
+  const child = spawn(process.execPath, ['-e', program], {
+    stdio: ['ignore', 'pipe', 'ignore', (server as unknown as { _handle: { fd: number } })._handle.fd],
+  });
   t.teardown(() => {
     child.kill('SIGKILL');
     server.close();
@@ -71,7 +75,10 @@ asRoot('what another user listens on is told nothing', async (t) => {
 for (const length of [20, 107, 108, 250])
   test(`a socket whose path has ${length} bytes and more is listened on and connected to`, async (t) => {
     let deep = folder(t);
-    while (deep.length + '/s.sock'.length < length) mkdirSync((deep = join(deep, 'd'.repeat(Math.min(60, Math.max(1, length - deep.length - '/s.sock'.length - 1))))));
+    while (deep.length + '/s.sock'.length < length)
+      mkdirSync(
+        (deep = join(deep, 'd'.repeat(Math.min(60, Math.max(1, length - deep.length - '/s.sock'.length - 1))))),
+      );
     const path = join(deep, 's.sock');
     t.true(path.length >= length);
     const server = createServer((socket) => socket.end('here'));

@@ -4,7 +4,16 @@
  * BENCH_RUNS the repetitions of boots; BENCH_COUNTED=0 takes the wall clock, for a section in which a counted host stands still (then only ratios mean anything).
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundle, copyKoffi } from '../../setup/bundle-file.ts';
@@ -20,20 +29,41 @@ const dist = join(made, 'dist');
 const LIMIT = Number(process.env['BENCH_LIMIT'] ?? 280);
 const TRIES = 2;
 const RUNS = process.env['BENCH_RUNS'] ?? '3';
-const SECTIONS: Record<string, (facts: Fact[]) => string[]> = { boot: bootTable, container: containerTable, block: deviceTable, vsock: deviceTable, fs: deviceTable, memory: memoryTable };
+const SECTIONS: Record<string, (facts: Fact[]) => string[]> = {
+  boot: bootTable,
+  container: containerTable,
+  block: deviceTable,
+  vsock: deviceTable,
+  fs: deviceTable,
+  memory: memoryTable,
+};
 
 /** What the test host needs, in one folder that it copies to memory. */
 async function prepare(): Promise<void> {
   rmSync(made, { recursive: true, force: true });
   mkdirSync(dist, { recursive: true });
-  for (const part of ['husk-init', 'vmlinux', 'agent.erofs', 'writable.disk']) copyFileSync(join(root, 'dist', part), join(dist, part));
+  for (const part of ['husk-init', 'vmlinux', 'agent.erofs', 'writable.disk'])
+    copyFileSync(join(root, 'dist', part), join(dist, part));
   copyKoffi(dist);
   await bundle('bench/vmm/inside/devices.ts', join(dist, 'devices.cjs'));
   // as husk's own bundle is started
   await bundle('bench/vmm/inside/container.ts', join(dist, 'husk-main.cjs'));
   copyFileSync(join(root, 'setup/start.cjs'), join(dist, 'husk.cjs'));
   writeCodeCache(join(dist, 'husk-main.cjs'), join(dist, 'husk-main.cache'));
-  for (const [source, program] of [['guest.c', 'init'], ['vsock-peer.c', 'vsock-peer']] as const) execFileSync('gcc', ['-static', '-O2', '-Wall', '-Wextra', '-Werror', '-o', join(made, program), join(import.meta.dirname, source)]);
+  for (const [source, program] of [
+    ['guest.c', 'init'],
+    ['vsock-peer.c', 'vsock-peer'],
+  ] as const)
+    execFileSync('gcc', [
+      '-static',
+      '-O2',
+      '-Wall',
+      '-Wextra',
+      '-Werror',
+      '-o',
+      join(made, program),
+      join(import.meta.dirname, source),
+    ]);
   execFileSync('sh', ['-c', 'echo init | cpio -o -H newc --quiet >initrd.cpio'], { cwd: made });
   execFileSync('sh', ['-c', `${root}/setup/base-tree >layer.tar`], { cwd: made });
   const tar = join(made, 'layer.tar');
@@ -54,15 +84,42 @@ async function prepare(): Promise<void> {
 function measure(program: string, sections: string[], options: { counted: boolean }): Fact[] {
   const out = mkdtempSync(join(tmpdir(), 'husk-bench-vm-'));
   const facts: Fact[] = [];
-  const missing = () => sections.filter((section) => !facts.some((fact) => fact.section === section && fact.vmm === 'qemu'));
+  const missing = () =>
+    sections.filter((section) => !facts.some((fact) => fact.section === section && fact.vmm === 'qemu'));
   try {
     for (let attempt = 1; attempt <= TRIES && missing().length > 0; attempt++) {
-      const args = [...(options.counted ? ['-i'] : []), '-m', '4096', '-t', String(LIMIT * missing().length), '--', 'env', `BENCH_RUNS=${RUNS}`, process.execPath, join(import.meta.dirname, 'inside', program), made, root, ...missing()];
-      const { status } = spawnSync(join(root, 'test/vm-host/run'), args, { env: { ...process.env, VMHOST_OUT: out }, stdio: ['ignore', 'inherit', 'inherit'] });
+      const args = [
+        ...(options.counted ? ['-i'] : []),
+        '-m',
+        '4096',
+        '-t',
+        String(LIMIT * missing().length),
+        '--',
+        'env',
+        `BENCH_RUNS=${RUNS}`,
+        process.execPath,
+        join(import.meta.dirname, 'inside', program),
+        made,
+        root,
+        ...missing(),
+      ];
+      const { status } = spawnSync(join(root, 'test/vm-host/run'), args, {
+        env: { ...process.env, VMHOST_OUT: out },
+        stdio: ['ignore', 'inherit', 'inherit'],
+      });
       const file = join(out, 'facts');
-      if (existsSync(file)) facts.push(...readFileSync(file, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as Fact));
+      if (existsSync(file))
+        facts.push(
+          ...readFileSync(file, 'utf8')
+            .trim()
+            .split('\n')
+            .map((line) => JSON.parse(line) as Fact),
+        );
       rmSync(file, { force: true });
-      if (status !== 0) console.error(`the test host ended with ${status}${missing().length > 0 ? `; not measured yet: ${missing().join(', ')}` : ''}`);
+      if (status !== 0)
+        console.error(
+          `the test host ended with ${status}${missing().length > 0 ? `; not measured yet: ${missing().join(', ')}` : ''}`,
+        );
     }
     return facts;
   } finally {
@@ -84,7 +141,10 @@ if (missing.length > 0) throw new Error(`dist/ has no ${missing.join(', ')}: mak
 const wanted = Object.keys(SECTIONS).filter((section) => chosen.length === 0 || chosen.includes(section));
 await prepare();
 const counted = wanted.filter((section) => section !== 'memory');
-const facts = [...(counted.length > 0 ? measure('main.ts', counted, { counted: process.env['BENCH_COUNTED'] !== '0' }) : []), ...(wanted.includes('memory') ? measure('memory.ts', ['memory'], { counted: false }) : [])];
+const facts = [
+  ...(counted.length > 0 ? measure('main.ts', counted, { counted: process.env['BENCH_COUNTED'] !== '0' }) : []),
+  ...(wanted.includes('memory') ? measure('memory.ts', ['memory'], { counted: false }) : []),
+];
 for (const section of wanted) {
   const own = facts.filter((fact) => fact.section === section);
   if (!own.some(({ vmm }) => vmm === 'qemu')) {

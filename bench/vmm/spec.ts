@@ -9,10 +9,35 @@ import { createOptions } from '../../test/engine/spec/options.ts';
 export function containerSpec(command: [string, ...string[]], etc: string): Spec {
   const options = createOptions();
   const [path, ...args] = command;
-  const config: ContainerConfig = { options, image: 'base', imageId: '', isolation: 'vm', path, args, env: ['PATH=/bin:/usr/bin'], labels: {}, workdir: '/', user: '', stopSignal: 'SIGTERM', hostname: 'bench', mounts: [] };
+  const config: ContainerConfig = {
+    options,
+    image: 'base',
+    imageId: '',
+    isolation: 'vm',
+    path,
+    args,
+    env: ['PATH=/bin:/usr/bin'],
+    labels: {},
+    workdir: '/',
+    user: '',
+    stopSignal: 'SIGTERM',
+    hostname: 'bench',
+    mounts: [],
+  };
   const facts: SpecFacts = {
-    userNamespace: false, joined: {}, cpus: 1, blockDevice: () => undefined, kernel: '6.12.0', hostHostname: 'host', recursiveReadonly: true, thermalCpus: [],
-    oomScoreAdj: 0, defaultUlimits: [], devicesAt: (at) => [{ path: at, type: 'c', major: 1, minor: 3 }], allDevices: () => [], hostHas: existsSync,
+    userNamespace: false,
+    joined: {},
+    cpus: 1,
+    blockDevice: () => undefined,
+    kernel: '6.12.0',
+    hostHostname: 'host',
+    recursiveReadonly: true,
+    thermalCpus: [],
+    oomScoreAdj: 0,
+    defaultUlimits: [],
+    devicesAt: (at) => [{ path: at, type: 'c', major: 1, minor: 3 }],
+    allDevices: () => [],
+    hostHas: existsSync,
     etc: { hosts: `${etc}/hosts`, hostname: `${etc}/hostname`, resolvConf: `${etc}/resolv.conf` },
   };
   return buildSpec('b'.repeat(64), config, facts).spec;

@@ -23,37 +23,53 @@ const ms = (value: number) => (value / CLOCK).toFixed(1);
 
 /** A stage's median over the runs of one VMM, formatted; '' where a VMM has no such stage. */
 function stage(facts: Fact[], vmm: Vmm, length: (fact: Fact) => number): string {
-  const values = facts.filter((fact) => fact.vmm === vmm).map(length).filter((value) => Number.isFinite(value));
+  const values = facts
+    .filter((fact) => fact.vmm === vmm)
+    .map(length)
+    .filter((value) => Number.isFinite(value));
   return values.length === 0 ? '' : ms(median(values));
 }
 
 function stages(facts: Fact[], rows: [what: string, length: (fact: Fact) => number][]): string[] {
-  return ['| ms | husk | QEMU microvm |', '|---|---:|---:|', ...rows.map(([what, length]) => `| ${what} | ${stage(facts, 'husk', length)} | ${stage(facts, 'qemu', length)} |`)];
+  return [
+    '| ms | husk | QEMU microvm |',
+    '|---|---:|---:|',
+    ...rows.map(([what, length]) => `| ${what} | ${stage(facts, 'husk', length)} | ${stage(facts, 'qemu', length)} |`),
+  ];
 }
 
 const time = (fact: Fact, name: string) => Number(fact.times?.[name] ?? fact[name]);
 
 export function bootTable(facts: Fact[]): string[] {
   return stages(facts, [
-    ['VMM: Node starts, bundle loads', (fact) => (fact.vmm === 'husk' ? time(fact, 'loaded') - time(fact, 'start') : NaN)],
-    ['VMM (husk: Node already runs) to the kernel\'s entry', (fact) => Number(fact.marks.entry) - time(fact, fact.vmm === 'husk' ? 'loaded' : 'made')],
-    ['kernel\'s entry to init', (fact) => Number(fact.marks.init) - Number(fact.marks.entry)],
-    ['guest kernel\'s own clock at init', (fact) => Number(fact.kernelClock)],
-    ['init to the VMM\'s end, by reboot', (fact) => time(fact, 'ended') - Number(fact.marks.init)],
+    [
+      'VMM: Node starts, bundle loads',
+      (fact) => (fact.vmm === 'husk' ? time(fact, 'loaded') - time(fact, 'start') : NaN),
+    ],
+    [
+      "VMM (husk: Node already runs) to the kernel's entry",
+      (fact) => Number(fact.marks.entry) - time(fact, fact.vmm === 'husk' ? 'loaded' : 'made'),
+    ],
+    ["kernel's entry to init", (fact) => Number(fact.marks.init) - Number(fact.marks.entry)],
+    ["guest kernel's own clock at init", (fact) => Number(fact.kernelClock)],
+    ["init to the VMM's end, by reboot", (fact) => time(fact, 'ended') - Number(fact.marks.init)],
   ]);
 }
 
 export function containerTable(facts: Fact[]): string[] {
   return stages(facts, [
-    ['VMM: Node starts, bundle loads', (fact) => (fact.vmm === 'husk' ? time(fact, 'loaded') - time(fact, 'start') : NaN)],
-    ['VMM (husk: Node already runs) to the kernel\'s entry', (fact) => Number(fact.marks.entry) - time(fact, 'begun')],
-    ['kernel\'s entry to init', (fact) => Number(fact.marks.init) - Number(fact.marks.entry)],
-    ['init to the agent\'s exec', (fact) => Number(fact.marks.agent) - Number(fact.marks.init)],
+    [
+      'VMM: Node starts, bundle loads',
+      (fact) => (fact.vmm === 'husk' ? time(fact, 'loaded') - time(fact, 'start') : NaN),
+    ],
+    ["VMM (husk: Node already runs) to the kernel's entry", (fact) => Number(fact.marks.entry) - time(fact, 'begun')],
+    ["kernel's entry to init", (fact) => Number(fact.marks.init) - Number(fact.marks.entry)],
+    ["init to the agent's exec", (fact) => Number(fact.marks.agent) - Number(fact.marks.init)],
     ['agent: Node starts, loads, connects', (fact) => time(fact, 'ready') - Number(fact.marks.agent)],
     ['disks mounted, container made up to its exec', (fact) => time(fact, 'created') - time(fact, 'ready')],
     ['exec to the first output', (fact) => time(fact, 'output') - time(fact, 'created')],
     ['output to exit', (fact) => time(fact, 'exited') - time(fact, 'output')],
-    ['exit to the machine\'s end', (fact) => time(fact, 'gone') - time(fact, 'exited')],
+    ["exit to the machine's end", (fact) => time(fact, 'gone') - time(fact, 'exited')],
     ['all', (fact) => time(fact, 'gone') - time(fact, fact.vmm === 'husk' ? 'start' : 'begun')],
   ]);
 }
@@ -63,15 +79,27 @@ export function deviceTable(facts: Fact[]): string[] {
   const lines = ['| | husk | QEMU | husk / QEMU, time |', '|---|---:|---:|---:|'];
   for (const [name, own] of Object.entries(husk)) {
     const other = qemu[name];
-    lines.push(`| ${name.replaceAll('-', ' ')} | ${figure(own)} | ${other === undefined ? '' : figure(other)} | ${other === undefined ? '' : (own.nanoseconds / other.nanoseconds).toFixed(2)} |`);
+    lines.push(
+      `| ${name.replaceAll('-', ' ')} | ${figure(own)} | ${other === undefined ? '' : figure(other)} | ${other === undefined ? '' : (own.nanoseconds / other.nanoseconds).toFixed(2)} |`,
+    );
   }
   return lines;
 }
 
 /** Streams as a rate, single operations as a time. */
-function figure({ operations, bytes, nanoseconds }: { operations: number; bytes: number; nanoseconds: number }): string {
+function figure({
+  operations,
+  bytes,
+  nanoseconds,
+}: {
+  operations: number;
+  bytes: number;
+  nanoseconds: number;
+}): string {
   const each = nanoseconds / CLOCK / operations / 1000;
-  return bytes / operations > 4096 ? `${(bytes / 2 ** 20 / (nanoseconds / CLOCK / 1e9)).toFixed(0)} MiB/s` : `${each.toFixed(1)} µs`;
+  return bytes / operations > 4096
+    ? `${(bytes / 2 ** 20 / (nanoseconds / CLOCK / 1e9)).toFixed(0)} MiB/s`
+    : `${each.toFixed(1)} µs`;
 }
 
 export function memoryTable(facts: Fact[]): string[] {
@@ -80,7 +108,9 @@ export function memoryTable(facts: Fact[]): string[] {
     '| MiB, PSS | beyond the guest | of it | guest |',
     '|---|---:|---|---:|',
     ...facts.map(({ what, vmm, pss }) => {
-      const parts = Object.entries(pss!.parts).toSorted(([, a], [, b]) => b - a).filter(([, kib]) => kib >= 512);
+      const parts = Object.entries(pss!.parts)
+        .toSorted(([, a], [, b]) => b - a)
+        .filter(([, kib]) => kib >= 512);
       return `| ${vmm === 'husk' ? 'husk' : 'QEMU'}, ${what} | ${mib(pss!.own)} | ${parts.map(([name, kib]) => `${name} ${mib(kib)}`).join(', ')} | ${mib(pss!.guest)} |`;
     }),
   ];

@@ -8,9 +8,14 @@ import type { Context } from './command.ts';
 const CHUNK = 1 << 20;
 
 /** @param file absent or `-` is STDIN. @throws HuskError before anything is read */
-export async function readArchive(file: string | undefined, context: Context, what: 'load' | 'import'): Promise<NodeJS.ReadableStream> {
+export async function readArchive(
+  file: string | undefined,
+  context: Context,
+  what: 'load' | 'import',
+): Promise<NodeJS.ReadableStream> {
   if (file === undefined || file === '-') {
-    if (context.stdin.isTTY) throw new HuskError(`requested ${what} from stdin, but stdin is empty`, { kind: 'invalid' });
+    if (context.stdin.isTTY)
+      throw new HuskError(`requested ${what} from stdin, but stdin is empty`, { kind: 'invalid' });
     return context.stdin;
   }
   try {

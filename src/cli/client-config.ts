@@ -11,7 +11,15 @@ import type { FlagSet } from './grammar/flag-set.ts';
 import { printable } from './output/printable.ts';
 
 /** docker/cli cli/config/configfile/file.go */
-const TEXTS = ['psFormat', 'imagesFormat', 'volumesFormat', 'statsFormat', 'networksFormat', 'detachKeys', 'currentContext'] as const;
+const TEXTS = [
+  'psFormat',
+  'imagesFormat',
+  'volumesFormat',
+  'statsFormat',
+  'networksFormat',
+  'detachKeys',
+  'currentContext',
+] as const;
 
 type ClientConfig = Partial<Record<(typeof TEXTS)[number], string | null>> & {
   proxies?: Record<string, Record<string, string | null> | null> | null;
@@ -35,7 +43,10 @@ export function clientConfig(context: Pick<Context, 'env' | 'stderr'>): ClientCo
 }
 
 /** The formats that the configuration gives lists where no `--format` is typed. @returns an empty text where there is none */
-export function configuredFormat(key: Extract<keyof ClientConfig, `${string}Format`>, context: Pick<Context, 'env' | 'stderr'>): string {
+export function configuredFormat(
+  key: Extract<keyof ClientConfig, `${string}Format`>,
+  context: Pick<Context, 'env' | 'stderr'>,
+): string {
   return clientConfig(context)[key] ?? '';
 }
 
@@ -72,10 +83,13 @@ function checked(file: string): ClientConfig {
   for (const key of TEXTS) if (!isText(config[key])) throw refuse(key, 'is no text');
   if (!isObject(config['proxies'])) throw refuse('proxies', 'is no object');
   for (const [name, proxy] of Object.entries(config['proxies'] ?? {}))
-    if (!isObject(proxy) || !Object.values(proxy ?? {}).every(isText)) throw refuse(`proxies of ${JSON.stringify(name)}`, 'has what is no text');
+    if (!isObject(proxy) || !Object.values(proxy ?? {}).every(isText))
+      throw refuse(`proxies of ${JSON.stringify(name)}`, 'has what is no text');
   return config as ClientConfig;
 }
 
 // to Go null is a field that is not there
-const isText = (value: unknown): value is string | null | undefined => value === undefined || value === null || typeof value === 'string';
-const isObject = (value: unknown): value is object | null | undefined => value === undefined || (typeof value === 'object' && !Array.isArray(value));
+const isText = (value: unknown): value is string | null | undefined =>
+  value === undefined || value === null || typeof value === 'string';
+const isObject = (value: unknown): value is object | null | undefined =>
+  value === undefined || (typeof value === 'object' && !Array.isArray(value));

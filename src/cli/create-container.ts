@@ -5,7 +5,11 @@ import type { Context } from './command.ts';
 import { ProgressDisplay } from './output/progress.ts';
 import { printable } from './output/printable.ts';
 
-export async function createContainer(engine: Engine, options: CreateOptions, how: { context: Context; quiet: boolean; cidfile: string | undefined }): Promise<string> {
+export async function createContainer(
+  engine: Engine,
+  options: CreateOptions,
+  how: { context: Context; quiet: boolean; cidfile: string | undefined },
+): Promise<string> {
   const { context } = how;
   const say = (line: string): void => void context.stderr.write(`${printable(line, context.stderr)}\n`);
   using cidFile = how.cidfile === undefined ? undefined : openCidFile(how.cidfile);

@@ -11,7 +11,12 @@ const PARALLEL = 16;
  * @param options.forgive errors that are told but do not count
  * @returns 1 when any failed
  */
-export async function forEach(names: readonly string[], context: Context, action: (name: string) => Promise<unknown>, options: { forgive?: (error: unknown) => boolean } = {}): Promise<number> {
+export async function forEach(
+  names: readonly string[],
+  context: Context,
+  action: (name: string) => Promise<unknown>,
+  options: { forgive?: (error: unknown) => boolean } = {},
+): Promise<number> {
   let code = 0;
   for (let start = 0; start < names.length; start += PARALLEL) {
     const batch = names.slice(start, start + PARALLEL);

@@ -35,7 +35,10 @@ export function commandHelp(command: Command, spelling: string, width = DEFAULT_
   if (all.length > 1) parts.push(`Aliases:\n  ${all.map((words) => ['husk', ...words].join(' ')).join(', ')}`);
   if (!command.load) {
     const group = [...command.parent, command.name];
-    parts.push(`Commands:\n${commandRows(subcommands(group).filter((each) => !each.command.hidden))}`, `Run '${spelling} COMMAND --help' for more information on a command.`);
+    parts.push(
+      `Commands:\n${commandRows(subcommands(group).filter((each) => !each.command.hidden))}`,
+      `Run '${spelling} COMMAND --help' for more information on a command.`,
+    );
     return `${parts.join('\n\n')}\n`;
   }
   if (command.flags.some((flag) => !flag.hidden)) parts.push(`Options:\n${flagRows(withHelp(command.flags), width)}`);
@@ -44,12 +47,16 @@ export function commandHelp(command: Command, spelling: string, width = DEFAULT_
 
 /** Docker lists `--help` itself only where `-h` means something else. */
 function withHelp(flags: readonly Flag[]): readonly Flag[] {
-  return flags.some((flag) => flag.short === 'h') ? [...flags, { name: 'help', type: 'bool', help: 'Print usage' }] : flags;
+  return flags.some((flag) => flag.short === 'h')
+    ? [...flags, { name: 'help', type: 'bool', help: 'Print usage' }]
+    : flags;
 }
 
 export function rootHelp(width = DEFAULT_WIDTH): string {
   const shown = subcommands([]).filter(({ command }) => !command.hidden);
-  const common = shown.filter(({ command }) => command.section === 'common').sort((a, b) => (a.command.order ?? 0) - (b.command.order ?? 0));
+  const common = shown
+    .filter(({ command }) => command.section === 'common')
+    .sort((a, b) => (a.command.order ?? 0) - (b.command.order ?? 0));
   const management = shown.filter(({ command }) => command.section === 'management');
   const plain = shown.filter(({ command }) => command.section === undefined || command.section === 'plain');
   // one width for all three lists, as Docker pads them
@@ -65,7 +72,10 @@ export function rootHelp(width = DEFAULT_WIDTH): string {
   ].join('\n\n');
 }
 
-function commandRows(rows: readonly { name: string; command: Command }[], pad = Math.max(11, ...rows.map(({ name }) => name.length))): string {
+function commandRows(
+  rows: readonly { name: string; command: Command }[],
+  pad = Math.max(11, ...rows.map(({ name }) => name.length)),
+): string {
   return rows.map(({ name, command }) => `  ${name.padEnd(pad)} ${command.help}`).join('\n');
 }
 
@@ -76,11 +86,16 @@ export function flagRows(flags: readonly Flag[], width: number): string {
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((flag) => {
       const type = TYPE_WORDS[flag.type];
-      return { left: `${flag.short === undefined ? '      ' : `  -${flag.short}, `}--${flag.name}${type === '' ? '' : ` ${type}`}`, right: flag.help + defaultText(flag) };
+      return {
+        left: `${flag.short === undefined ? '      ' : `  -${flag.short}, `}--${flag.name}${type === '' ? '' : ` ${type}`}`,
+        right: flag.help + defaultText(flag),
+      };
     });
   const column = Math.max(...rows.map((row) => row.left.length)) + 3;
   const room = Math.max(width - column, 24);
-  return rows.map(({ left, right }) => left.padEnd(column) + wrap(right, room).join(`\n${' '.repeat(column)}`)).join('\n');
+  return rows
+    .map(({ left, right }) => left.padEnd(column) + wrap(right, room).join(`\n${' '.repeat(column)}`))
+    .join('\n');
 }
 
 function defaultText(flag: Flag): string {
@@ -108,5 +123,11 @@ export function wrap(text: string, room: number): string[] {
 
 /** Names a command could have been meant by, for "did you mean". */
 export function commandNames(group: readonly string[]): string[] {
-  return group.length === 0 ? COMMANDS.filter((command) => !command.hidden).flatMap((command) => spellings(command).filter((words) => words.length === 1).map((words) => words[0]!)) : subcommands(group).map(({ name }) => name);
+  return group.length === 0
+    ? COMMANDS.filter((command) => !command.hidden).flatMap((command) =>
+        spellings(command)
+          .filter((words) => words.length === 1)
+          .map((words) => words[0]!),
+      )
+    : subcommands(group).map(({ name }) => name);
 }

@@ -16,7 +16,9 @@ const OF_PRUNING = new Set(['dangling', 'label', 'label!', 'until']);
  * under that one only.
  * @returns all names without such a filter
  */
-export function namesFilter({ reference: patterns }: Record<string, string[]>): (image: Image) => Pick<Image, 'repoTags' | 'repoDigests'> {
+export function namesFilter({
+  reference: patterns,
+}: Record<string, string[]>): (image: Image) => Pick<Image, 'repoTags' | 'repoDigests'> {
   if (!patterns) return (image) => image;
   const matchers = patterns.map((pattern) => goGlob(pattern, 'reference pattern'));
   // a pattern matches the name alone, or name and tag (or digest)
@@ -28,17 +30,22 @@ export function namesFilter({ reference: patterns }: Record<string, string[]>): 
 }
 
 /** @param find looks up `before` and `since`; @param pruning the filters are those of `prune`, which has fewer */
-export function imageFilter(filters: Record<string, string[]>, options: { now: number; find: (reference: string) => Image; pruning?: boolean }): (image: Image) => boolean {
+export function imageFilter(
+  filters: Record<string, string[]>,
+  options: { now: number; find: (reference: string) => Image; pruning?: boolean },
+): (image: Image) => boolean {
   const known = options.pruning ? OF_PRUNING : OF_LISTS;
   const tests: ((image: Image) => boolean)[] = [];
   for (const [key, values] of Object.entries(filters)) {
-    if (!known.has(key)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid', fix: `use one of ${[...known].join(', ')}` });
+    if (!known.has(key))
+      throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid', fix: `use one of ${[...known].join(', ')}` });
     if (key === 'dangling') {
       const wanted = values.map((value) => bool(value));
       tests.push((image) => wanted.includes(image.repoTags.length === 0));
     } else if (key === 'label' || key === 'label!') {
       // labels are and-ed, the values of every other key or-ed
-      for (const value of values) tests.push((image) => hasLabel(image.config.config?.Labels ?? {}, value) === (key === 'label'));
+      for (const value of values)
+        tests.push((image) => hasLabel(image.config.config?.Labels ?? {}, value) === (key === 'label'));
     } else if (key === 'reference') {
       const names = namesFilter(filters);
       tests.push((image) => {
@@ -46,8 +53,12 @@ export function imageFilter(filters: Record<string, string[]>, options: { now: n
         return repoTags.length + repoDigests.length > 0;
       });
     } else {
-      const times = values.map((value) => (key === 'until' ? parseMomentMs(value, options.now) : createdAt(options.find(value))));
-      tests.push((image) => times.some((time) => (key === 'since' ? createdAt(image) > time : createdAt(image) < time)));
+      const times = values.map((value) =>
+        key === 'until' ? parseMomentMs(value, options.now) : createdAt(options.find(value)),
+      );
+      tests.push((image) =>
+        times.some((time) => (key === 'since' ? createdAt(image) > time : createdAt(image) < time)),
+      );
     }
   }
   return (image) => tests.every((test) => test(image));

@@ -52,7 +52,8 @@ export async function main(argv: readonly string[], overrides: Partial<Context> 
 }
 
 async function dispatch(argv: readonly string[], context: Context, globals: EngineOptions): Promise<number> {
-  const width = (output: { isTTY?: boolean; columns?: number }): number | undefined => (output.isTTY ? output.columns : undefined);
+  const width = (output: { isTTY?: boolean; columns?: number }): number | undefined =>
+    output.isTTY ? output.columns : undefined;
   let parsed: { flags: FlagSet; arguments: string[] };
   try {
     parsed = parseFlags(GLOBAL_FLAGS, argv, { interspersed: false, env: context.env });
@@ -99,7 +100,10 @@ async function dispatch(argv: readonly string[], context: Context, globals: Engi
     const { run } = await command.load();
     return await run({ command, spelling, flags: invocation.flags, arguments: invocation.arguments, context });
   } catch (error) {
-    return report(error, context, { runLike: command.runLike ? spelling : undefined, debug: context.env['HUSK_DEBUG'] !== undefined });
+    return report(error, context, {
+      runLike: command.runLike ? spelling : undefined,
+      debug: context.env['HUSK_DEBUG'] !== undefined,
+    });
   }
 }
 
@@ -116,15 +120,23 @@ async function opening(context: Context, open: () => Promise<Engine>): Promise<E
   const engine = await open();
   const other = otherEngine(context);
   if (other !== undefined && engine.isNews(other))
-    context.stderr.write(shown(`husk: ${other} is not followed: husk has no daemon to connect to, it runs containers on this machine\n`, context));
+    context.stderr.write(
+      shown(
+        `husk: ${other} is not followed: husk has no daemon to connect to, it runs containers on this machine\n`,
+        context,
+      ),
+    );
   return engine;
 }
 
 /** Finds the command by its longest spelling. */
-function locate(words: readonly string[]): { command: Command; spelling: string; rest: string[] } | { unknown: string; group: string[] } {
+function locate(
+  words: readonly string[],
+): { command: Command; spelling: string; rest: string[] } | { unknown: string; group: string[] } {
   const first = findCommand([words[0]!]);
   if (!first) return { unknown: words[0]!, group: [] };
-  if (first.load || words.length === 1 || words[1]!.startsWith('-')) return { command: first, spelling: `husk ${words[0]}`, rest: words.slice(1) };
+  if (first.load || words.length === 1 || words[1]!.startsWith('-'))
+    return { command: first, spelling: `husk ${words[0]}`, rest: words.slice(1) };
   const second = findCommand(words.slice(0, 2));
   if (second) return { command: second, spelling: `husk ${words[0]} ${words[1]}`, rest: words.slice(2) };
   if (words.includes('--help')) return { command: first, spelling: `husk ${words[0]}`, rest: ['--help'] };
@@ -148,15 +160,22 @@ function unknownCommand(word: string, group: readonly string[], context: Context
 function usageError(error: unknown, context: Context, usage: string, spelling: string): number {
   if (!(error instanceof FlagError)) return report(error, context);
   const hint = error.suggestion === undefined ? '' : `\nDid you mean '${error.suggestion}'?`;
-  context.stderr.write(`${shown(error.message, context)}${hint}\n\nUsage:  ${usage}\n\nRun '${spelling} --help' for more information\n`);
+  context.stderr.write(
+    `${shown(error.message, context)}${hint}\n\nUsage:  ${usage}\n\nRun '${spelling} --help' for more information\n`,
+  );
   return EXIT_BAD_FLAG;
 }
 
 /** Docker's texts for a wrong number of arguments. */
-function argumentProblem(command: Command, spelling: string, invocation: { flags: FlagSet; arguments: string[] }): string | undefined {
+function argumentProblem(
+  command: Command,
+  spelling: string,
+  invocation: { flags: FlagSet; arguments: string[] },
+): string | undefined {
   const count = invocation.arguments.length;
   const { unless } = command.arguments;
-  const { minimum, maximum } = unless !== undefined && invocation.flags.bool(unless) ? { minimum: 0, maximum: 0 } : command.arguments;
+  const { minimum, maximum } =
+    unless !== undefined && invocation.flags.bool(unless) ? { minimum: 0, maximum: 0 } : command.arguments;
   if (count >= minimum && (maximum === undefined || count <= maximum)) return undefined;
   const plural = (number: number): string => `${number} argument${number === 1 ? '' : 's'}`;
   const rule =
@@ -172,7 +191,8 @@ function argumentProblem(command: Command, spelling: string, invocation: { flags
   return `'${spelling}' ${rule}\n\nUsage:  ${usageLine(command, spelling)}\n\n${maximum === undefined ? 'See' : 'Run'} '${spelling} --help' for more information`;
 }
 
-const shown = (text: string, context: Pick<Context, 'stderr'>): string => printable(text, context.stderr, { lines: true });
+const shown = (text: string, context: Pick<Context, 'stderr'>): string =>
+  printable(text, context.stderr, { lines: true });
 
 function print(context: Context, text: string): number {
   context.stdout.write(text);
@@ -181,7 +201,10 @@ function print(context: Context, text: string): number {
 
 /** `husk ps | head -1` ends quietly, as a C program does; a full disk behind `>` is told. */
 function quietBrokenPipes(): void {
-  for (const [name, stream] of [['stdout', process.stdout], ['stderr', process.stderr]] as const) {
+  for (const [name, stream] of [
+    ['stdout', process.stdout],
+    ['stderr', process.stderr],
+  ] as const) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(EXIT_BROKEN_PIPE);
       try {

@@ -18,10 +18,7 @@ const NOT_YET: Record<string, string> = {
 };
 
 /** Commands of Docker's that come with later issues: named apart from slips of the fingers. */
-export const COMMANDS_NOT_YET: ReadonlySet<string> = new Set([
-  'build', 'network', 'search', 'serve',
-  'image build',
-]);
+export const COMMANDS_NOT_YET: ReadonlySet<string> = new Set(['build', 'network', 'search', 'serve', 'image build']);
 
 /** Networks that exist today; a network of one's own comes with the network issue. */
 const NETWORKS = /^(?:default|bridge|host|none|container:.+)$/;
@@ -30,10 +27,18 @@ const NETWORKS = /^(?:default|bridge|host|none|container:.+)$/;
 export function refuseNotYet(flags: FlagSet): void {
   for (const [name, feature] of Object.entries(NOT_YET)) {
     if (!flags.has(name) || !flags.changed(name)) continue;
-    throw new HuskError(`--${name}: ${feature} is not there yet in this husk`, { kind: 'unsupported', exitCode: 125, fix: `leave --${name} out` });
+    throw new HuskError(`--${name}: ${feature} is not there yet in this husk`, {
+      kind: 'unsupported',
+      exitCode: 125,
+      fix: `leave --${name} out`,
+    });
   }
   for (const network of flags.has('network') ? flags.list('network') : []) {
     if (NETWORKS.test(network)) continue;
-    throw new HuskError(`--network ${network}: networks of your own are not there yet in this husk`, { kind: 'unsupported', exitCode: 125, fix: 'use --network none, host, bridge or container:NAME' });
+    throw new HuskError(`--network ${network}: networks of your own are not there yet in this husk`, {
+      kind: 'unsupported',
+      exitCode: 125,
+      fix: 'use --network none, host, bridge or container:NAME',
+    });
   }
 }

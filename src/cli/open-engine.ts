@@ -10,6 +10,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   return (await (await import('../library/husk.ts')).Husk.open(options)).engine;
 }
 
-export async function* checkSystem(options: EngineOptions & { repair: boolean; stop: boolean }): AsyncGenerator<Finding> {
+export async function* checkSystem(
+  options: EngineOptions & { repair: boolean; stop: boolean },
+): AsyncGenerator<Finding> {
   yield* (await import('../engine/engine.ts')).checkSystem(options);
 }

@@ -31,12 +31,17 @@ export async function pruneImages(engine: Engine, { filters, all, context }: Pru
   const { deleted, untagged, reclaimed } = engine.images.prune({
     all,
     inUse: (id) => engine.imageUsers(id).length > 0,
-    filters: imageFilter(filters, { now: context.now(), find: (reference) => engine.images.get(reference), pruning: true }),
+    filters: imageFilter(filters, {
+      now: context.now(),
+      find: (reference) => engine.images.get(reference),
+      pruning: true,
+    }),
   });
   tell('Images', [...untagged.map((name) => `untagged: ${name}`), ...deleted.map((id) => `deleted: ${id}`)], context);
   return reclaimed;
 }
 
 function tell(what: string, lines: readonly string[], { stdout }: Context): void {
-  if (lines.length > 0) stdout.write(`Deleted ${what}:\n${lines.map((line) => `${printable(line, stdout)}\n`).join('')}\n`);
+  if (lines.length > 0)
+    stdout.write(`Deleted ${what}:\n${lines.map((line) => `${printable(line, stdout)}\n`).join('')}\n`);
 }

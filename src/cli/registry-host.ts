@@ -7,6 +7,10 @@ export function registryHost(text: string | undefined): string {
   if (text === undefined || text === '') return DEFAULT_DOMAIN;
   const host = text.replace(/^https?:\/\//, '').replace(/\/.*$/, '');
   if (host === `index.${DEFAULT_DOMAIN}` || host === `registry-1.${DEFAULT_DOMAIN}`) return DEFAULT_DOMAIN;
-  if (!/^(?:\[[0-9a-fA-F:]+\]|[a-zA-Z0-9][a-zA-Z0-9.-]*)(?::\d{1,5})?$/.test(host)) throw new HuskError(`${JSON.stringify(text)} is not a registry`, { kind: 'invalid', fix: 'name a host, such as localhost:5000' });
+  if (!/^(?:\[[0-9a-fA-F:]+\]|[a-zA-Z0-9][a-zA-Z0-9.-]*)(?::\d{1,5})?$/.test(host))
+    throw new HuskError(`${JSON.stringify(text)} is not a registry`, {
+      kind: 'invalid',
+      fix: 'name a host, such as localhost:5000',
+    });
   return host;
 }

@@ -33,7 +33,11 @@ const FORCED_AFTER = 3;
 /** @throws HuskError before anything is started, when a terminal is asked for and there is none */
 export function checkTerminal(context: Context, options: { stdin: boolean; tty: boolean }): void {
   if (options.stdin && options.tty && !context.stdin.isTTY)
-    throw new HuskError('the input device is not a TTY', { kind: 'invalid', exitCode: 1, fix: 'leave out -t, or run it in a terminal' });
+    throw new HuskError('the input device is not a TTY', {
+      kind: 'invalid',
+      exitCode: 1,
+      fix: 'leave out -t, or run it in a terminal',
+    });
 }
 
 export function consoleSize(context: Context): { columns: number; rows: number } | undefined {
@@ -42,7 +46,11 @@ export function consoleSize(context: Context): { columns: number; rows: number }
 }
 
 /** @returns the exit code of the process, or undefined when the person detached */
-export async function runSession(attachment: Attachment, context: Context, options: SessionOptions): Promise<number | undefined> {
+export async function runSession(
+  attachment: Attachment,
+  context: Context,
+  options: SessionOptions,
+): Promise<number | undefined> {
   const keys = parseDetachKeys(options.detachKeys);
   using cleanup = new DisposableStack();
   let detached: () => void = () => {};
@@ -54,7 +62,8 @@ export async function runSession(attachment: Attachment, context: Context, optio
 
   const raw = options.tty && options.stdin && context.stdin.isTTY === true;
   if (raw) cleanup.use(rawMode(context.stdin));
-  if (options.stdin && attachment.stdin) cleanup.use(copyIn(context.stdin, attachment.stdin, { keys: options.tty ? keys : undefined, detached }));
+  if (options.stdin && attachment.stdin)
+    cleanup.use(copyIn(context.stdin, attachment.stdin, { keys: options.tty ? keys : undefined, detached }));
   if (options.tty && context.stdout.isTTY) cleanup.use(followSize(attachment, context));
   if (options.signals && !options.tty) cleanup.use(proxySignals(attachment, context));
 
@@ -68,7 +77,8 @@ export async function runSession(attachment: Attachment, context: Context, optio
   // what the process wrote last may still be under way
   await Promise.all(copies);
   cleanup.dispose();
-  if (outcome.error !== undefined) throw new HuskError(outcome.error, { kind: 'internal', exitCode: outcome.code || 125 });
+  if (outcome.error !== undefined)
+    throw new HuskError(outcome.error, { kind: 'internal', exitCode: outcome.code || 125 });
   return outcome.code;
 }
 
@@ -84,7 +94,11 @@ async function copyOut(source: Readable, target: Output | undefined): Promise<vo
   }
 }
 
-function copyIn(source: NodeJS.ReadStream, target: NonNullable<Attachment['stdin']>, options: { keys: Uint8Array | undefined; detached: () => void }): Disposable {
+function copyIn(
+  source: NodeJS.ReadStream,
+  target: NonNullable<Attachment['stdin']>,
+  options: { keys: Uint8Array | undefined; detached: () => void },
+): Disposable {
   const filter = options.keys && options.keys.length > 0 ? new DetachFilter(options.keys) : undefined;
   const onData = (chunk: Buffer): void => {
     const { output, detached } = filter ? filter.filter(chunk) : { output: chunk, detached: false };

@@ -7,10 +7,46 @@ import type { Capabilities } from './spec.ts';
 
 /** index is the bit; CAP_LAST_CAP is 40 since Linux 5.9 */
 const NAMES = [
-  'CHOWN', 'DAC_OVERRIDE', 'DAC_READ_SEARCH', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID', 'SETPCAP', 'LINUX_IMMUTABLE',
-  'NET_BIND_SERVICE', 'NET_BROADCAST', 'NET_ADMIN', 'NET_RAW', 'IPC_LOCK', 'IPC_OWNER', 'SYS_MODULE', 'SYS_RAWIO', 'SYS_CHROOT', 'SYS_PTRACE',
-  'SYS_PACCT', 'SYS_ADMIN', 'SYS_BOOT', 'SYS_NICE', 'SYS_RESOURCE', 'SYS_TIME', 'SYS_TTY_CONFIG', 'MKNOD', 'LEASE', 'AUDIT_WRITE',
-  'AUDIT_CONTROL', 'SETFCAP', 'MAC_OVERRIDE', 'MAC_ADMIN', 'SYSLOG', 'WAKE_ALARM', 'BLOCK_SUSPEND', 'AUDIT_READ', 'PERFMON', 'BPF',
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'DAC_READ_SEARCH',
+  'FOWNER',
+  'FSETID',
+  'KILL',
+  'SETGID',
+  'SETUID',
+  'SETPCAP',
+  'LINUX_IMMUTABLE',
+  'NET_BIND_SERVICE',
+  'NET_BROADCAST',
+  'NET_ADMIN',
+  'NET_RAW',
+  'IPC_LOCK',
+  'IPC_OWNER',
+  'SYS_MODULE',
+  'SYS_RAWIO',
+  'SYS_CHROOT',
+  'SYS_PTRACE',
+  'SYS_PACCT',
+  'SYS_ADMIN',
+  'SYS_BOOT',
+  'SYS_NICE',
+  'SYS_RESOURCE',
+  'SYS_TIME',
+  'SYS_TTY_CONFIG',
+  'MKNOD',
+  'LEASE',
+  'AUDIT_WRITE',
+  'AUDIT_CONTROL',
+  'SETFCAP',
+  'MAC_OVERRIDE',
+  'MAC_ADMIN',
+  'SYSLOG',
+  'WAKE_ALARM',
+  'BLOCK_SUSPEND',
+  'AUDIT_READ',
+  'PERFMON',
+  'BPF',
   'CHECKPOINT_RESTORE',
 ] as const;
 
@@ -21,8 +57,20 @@ const BITS = new Map<string, bigint>(ALL_CAPABILITIES.map((name, bit) => [name, 
 
 /** What a container has when nothing is added or dropped; the order is Docker's. Source: moby daemon/pkg/oci/caps. */
 export const DEFAULT_CAPABILITIES: readonly string[] = [
-  'CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FSETID', 'CAP_FOWNER', 'CAP_MKNOD', 'CAP_NET_RAW', 'CAP_SETGID',
-  'CAP_SETUID', 'CAP_SETFCAP', 'CAP_SETPCAP', 'CAP_NET_BIND_SERVICE', 'CAP_SYS_CHROOT', 'CAP_KILL', 'CAP_AUDIT_WRITE',
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FSETID',
+  'CAP_FOWNER',
+  'CAP_MKNOD',
+  'CAP_NET_RAW',
+  'CAP_SETGID',
+  'CAP_SETUID',
+  'CAP_SETFCAP',
+  'CAP_SETPCAP',
+  'CAP_NET_BIND_SERVICE',
+  'CAP_SYS_CHROOT',
+  'CAP_KILL',
+  'CAP_AUDIT_WRITE',
 ];
 
 /**
@@ -49,7 +97,11 @@ export function capabilityNames(mask: bigint): string[] {
  * only those added; otherwise the defaults less dropped plus added.
  * @throws HuskError `invalid` in Docker's words for an unknown name
  */
-export function tweakCapabilities(options: { add: readonly string[]; drop: readonly string[]; privileged: boolean }): string[] {
+export function tweakCapabilities(options: {
+  add: readonly string[];
+  drop: readonly string[];
+  privileged: boolean;
+}): string[] {
   const add = options.add.map(normalize);
   const drop = options.drop.map(normalize);
   if (options.privileged) return [...ALL_CAPABILITIES];
@@ -62,7 +114,10 @@ export function tweakCapabilities(options: { add: readonly string[]; drop: reado
  * As `inspect` shows them: whole names, sorted, each once. What is added as well is not dropped, and ALL stands for every other.
  * Source: docker/cli opts.EffectiveCapAddCapDrop
  */
-export function effectiveCapabilities(options: { add: readonly string[]; drop: readonly string[] }): { add: string[]; drop: string[] } {
+export function effectiveCapabilities(options: { add: readonly string[]; drop: readonly string[] }): {
+  add: string[];
+  drop: string[];
+} {
   const names = (texts: readonly string[]): string[] => {
     const all = [...new Set(texts.map(normalize))].sort();
     return all.includes('ALL') ? ['ALL'] : all;

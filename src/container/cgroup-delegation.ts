@@ -31,34 +31,56 @@ export interface DelegationSources {
   unified?: boolean;
 }
 
-const DELEGATE_FIX = 'let systemd delegate the controllers: in `systemctl edit user@.service` write [Service] and Delegate=cpu cpuset io memory pids, then log in again';
-const LEAF_FIX = 'start husk in a leaf of its own below a delegated cgroup that has no processes itself (a systemd service: Delegate=yes with DelegateSubgroup=)';
+const DELEGATE_FIX =
+  'let systemd delegate the controllers: in `systemctl edit user@.service` write [Service] and Delegate=cpu cpuset io memory pids, then log in again';
+const LEAF_FIX =
+  'start husk in a leaf of its own below a delegated cgroup that has no processes itself (a systemd service: Delegate=yes with DelegateSubgroup=)';
 
 /** Never throws: what cannot be read is not there. */
 export function findDelegation(sources: DelegationSources = {}): Delegation {
   const root = sources.root ?? CGROUP_ROOT;
   const uid = sources.uid ?? process.getuid!();
   if (!(sources.unified ?? isUnified(root)))
-    return { kind: 'none', reason: 'this host has no cgroup v2 at /sys/fs/cgroup', fix: 'boot with systemd.unified_cgroup_hierarchy=1 on the kernel command line' };
+    return {
+      kind: 'none',
+      reason: 'this host has no cgroup v2 at /sys/fs/cgroup',
+      fix: 'boot with systemd.unified_cgroup_hierarchy=1 on the kernel command line',
+    };
   const own = ownPath(sources.self ?? read('/proc/self/cgroup') ?? '');
-  if (own === undefined) return { kind: 'none', reason: 'this process is in no cgroup v2', fix: 'boot with systemd.unified_cgroup_hierarchy=1 on the kernel command line' };
+  if (own === undefined)
+    return {
+      kind: 'none',
+      reason: 'this process is in no cgroup v2',
+      fix: 'boot with systemd.unified_cgroup_hierarchy=1 on the kernel command line',
+    };
   // the host's root has the whole tree: a folder of its own at the top, as Docker has
   if (uid === 0) {
     if (writable(root)) return delegated(join(root, 'husk'), root);
-    return { kind: 'none', reason: `${root} is not writable`, fix: 'mount it writable (in a container: --cgroupns private --security-opt writable-cgroups=true)' };
+    return {
+      kind: 'none',
+      reason: `${root} is not writable`,
+      fix: 'mount it writable (in a container: --cgroupns private --security-opt writable-cgroups=true)',
+    };
   }
   const manager = join(root, `user.slice/user-${uid}.slice/user@${uid}.service`);
-  if (sources.runtimeDir !== undefined && exists(join(sources.runtimeDir, 'systemd/private')) && writable(manager)) return { kind: 'systemd', controllers: words(join(manager, 'cgroup.controllers')) };
-  for (let path = dirname(own); path !== '/' && manageable(join(root, path)); path = dirname(path)) if (!occupied(join(root, path))) return delegated(join(root, path), join(root, path));
+  if (sources.runtimeDir !== undefined && exists(join(sources.runtimeDir, 'systemd/private')) && writable(manager))
+    return { kind: 'systemd', controllers: words(join(manager, 'cgroup.controllers')) };
+  for (let path = dirname(own); path !== '/' && manageable(join(root, path)); path = dirname(path))
+    if (!occupied(join(root, path))) return delegated(join(root, path), join(root, path));
   // between others' processes there is still room for a cgroup without controllers: enough to pause, count and kill
   if (manageable(join(root, own))) return delegated(join(root, own), join(root, own));
-  return { kind: 'none', reason: `the cgroup ${own} is not delegated to you`, fix: `log in with a systemd user session; then ${DELEGATE_FIX}` };
+  return {
+    kind: 'none',
+    reason: `the cgroup ${own} is not delegated to you`,
+    fix: `log in with a systemd user session; then ${DELEGATE_FIX}`,
+  };
 }
 
 /** @param giver the existing cgroup that gives controllers: `path` or the folder above it */
 function delegated(path: string, giver: string): Delegation {
   // the real root, which has no type, may have processes and give controllers
-  if (!occupied(giver) || !exists(join(giver, 'cgroup.type'))) return { kind: 'delegated', path, controllers: words(join(giver, 'cgroup.controllers')) };
+  if (!occupied(giver) || !exists(join(giver, 'cgroup.type')))
+    return { kind: 'delegated', path, controllers: words(join(giver, 'cgroup.controllers')) };
   return { kind: 'delegated', path, controllers: words(join(giver, 'cgroup.subtree_control')), fix: LEAF_FIX };
 }
 

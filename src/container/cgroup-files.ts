@@ -35,36 +35,48 @@ export function controllerOf(file: string): string {
 export function resourcesToFiles(resources: Resources): CgroupFiles {
   const files: CgroupFile[] = [];
   const warnings: string[] = [];
-  const put = (name: string, value: string | number, what: string) => void files.push({ name, value: String(value), what });
+  const put = (name: string, value: string | number, what: string) =>
+    void files.push({ name, value: String(value), what });
   const { memory, cpu, pids, blockIO, unified } = resources;
 
   if (cpu?.cpus) put('cpuset.cpus', cpu.cpus, '--cpuset-cpus');
   if (cpu?.mems) put('cpuset.mems', cpu.mems, '--cpuset-mems');
   if (cpu?.shares) put('cpu.weight', sharesToWeight(cpu.shares), '--cpu-shares');
-  if (cpu?.quota || cpu?.period) put('cpu.max', `${cpu.quota && cpu.quota > 0 ? cpu.quota : 'max'} ${cpu.period || DEFAULT_CPU_PERIOD}`, '--cpus, --cpu-quota');
+  if (cpu?.quota || cpu?.period)
+    put(
+      'cpu.max',
+      `${cpu.quota && cpu.quota > 0 ? cpu.quota : 'max'} ${cpu.period || DEFAULT_CPU_PERIOD}`,
+      '--cpus, --cpu-quota',
+    );
 
   if (memory?.limit) put('memory.max', bytes(memory.limit), '--memory');
   const swap = swapMax(memory);
   if (swap !== undefined) put('memory.swap.max', swap, '--memory-swap');
   if (memory?.reservation) put('memory.low', bytes(memory.reservation), '--memory-reservation');
-  if (memory?.swappiness !== undefined) warnings.push('Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.');
+  if (memory?.swappiness !== undefined)
+    warnings.push(
+      'Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.',
+    );
   if (memory?.disableOOMKiller) warnings.push('Your kernel does not support OomKillDisable. OomKillDisable discarded.');
 
   if (pids) put('pids.max', pids.limit > 0 ? pids.limit : 'max', '--pids-limit');
 
   if (blockIO?.weight) put('io.weight', `default ${ioWeight(blockIO.weight)}`, '--blkio-weight');
-  for (const { major, minor, weight } of blockIO?.weightDevice ?? []) put('io.weight', `${major}:${minor} ${ioWeight(weight)}`, '--blkio-weight-device');
+  for (const { major, minor, weight } of blockIO?.weightDevice ?? [])
+    put('io.weight', `${major}:${minor} ${ioWeight(weight)}`, '--blkio-weight-device');
   for (const [devices, key, what] of [
     [blockIO?.throttleReadBpsDevice, 'rbps', '--device-read-bps'],
     [blockIO?.throttleWriteBpsDevice, 'wbps', '--device-write-bps'],
     [blockIO?.throttleReadIOPSDevice, 'riops', '--device-read-iops'],
     [blockIO?.throttleWriteIOPSDevice, 'wiops', '--device-write-iops'],
   ] as const)
-    for (const { major, minor, rate } of devices ?? []) put('io.max', `${major}:${minor} ${key}=${rate || 'max'}`, what);
+    for (const { major, minor, rate } of devices ?? [])
+      put('io.max', `${major}:${minor} ${key}=${rate || 'max'}`, what);
 
   for (const [name, value] of Object.entries(unified ?? {})) {
     // the name becomes a path: nothing but a file of this cgroup's controllers
-    if (!/^(cpu|cpuset|io|memory|pids|hugetlb|rdma|misc)(\.[a-z0-9_]+)+$/i.test(name)) throw new HuskError(`unknown cgroup file "${name}" in the spec's unified resources`, { kind: 'invalid' });
+    if (!/^(cpu|cpuset|io|memory|pids|hugetlb|rdma|misc)(\.[a-z0-9_]+)+$/i.test(name))
+      throw new HuskError(`unknown cgroup file "${name}" in the spec's unified resources`, { kind: 'invalid' });
     put(name, value, name);
   }
   return { files, warnings };

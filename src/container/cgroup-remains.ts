@@ -55,7 +55,9 @@ function remembered(directory: string): string | undefined {
   try {
     const path = readFileSync(join(directory, FILE), 'utf8');
     // it is about to be killed and removed: nothing but a container's cgroup
-    return path === normalize(path) && path.startsWith(`${CGROUP_ROOT}/`) && /^husk-[0-9a-f]{64}$/.test(basename(path)) ? path : undefined;
+    return path === normalize(path) && path.startsWith(`${CGROUP_ROOT}/`) && /^husk-[0-9a-f]{64}$/.test(basename(path))
+      ? path
+      : undefined;
   } catch {
     return undefined;
   }
@@ -71,7 +73,9 @@ function killAll(path: string): void {
 
 function children(path: string): string[] {
   try {
-    return readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => join(path, entry.name));
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(path, entry.name));
   } catch {
     return [];
   }

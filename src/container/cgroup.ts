@@ -40,11 +40,18 @@ export function checkLimits(resources: Resources, delegation: Delegation): strin
 }
 
 function refuseMissing(file: CgroupFile, delegation: Delegation): void {
-  if (delegation.kind === 'none') throw new HuskError(`cannot enforce ${file.what}: ${delegation.reason}`, { kind: 'unsupported', fix: delegation.fix });
+  if (delegation.kind === 'none')
+    throw new HuskError(`cannot enforce ${file.what}: ${delegation.reason}`, {
+      kind: 'unsupported',
+      fix: delegation.fix,
+    });
   const controller = controllerOf(file.name);
   if (delegation.controllers.includes(controller)) return;
   const fix = delegation.kind === 'delegated' && delegation.fix !== undefined ? delegation.fix : controllerFix();
-  throw new HuskError(`cannot enforce ${file.what}: the cgroup controller "${controller}" is not delegated to you`, { kind: 'unsupported', fix });
+  throw new HuskError(`cannot enforce ${file.what}: the cgroup controller "${controller}" is not delegated to you`, {
+    kind: 'unsupported',
+    fix,
+  });
 }
 
 export class ContainerCgroup {
@@ -92,11 +99,14 @@ export class ContainerCgroup {
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         const missing = code === 'ENOENT' || code === 'EACCES';
-        throw new HuskError(`cannot enforce ${what}: ${missing ? `the cgroup controller "${controllerOf(name)}" is not available in ${this.path}` : `writing "${value}" to ${join(this.path, name)}: ${code}`}`, {
-          kind: 'unsupported',
-          fix: missing ? controllerFix() : undefined,
-          cause: error,
-        });
+        throw new HuskError(
+          `cannot enforce ${what}: ${missing ? `the cgroup controller "${controllerOf(name)}" is not available in ${this.path}` : `writing "${value}" to ${join(this.path, name)}: ${code}`}`,
+          {
+            kind: 'unsupported',
+            fix: missing ? controllerFix() : undefined,
+            cause: error,
+          },
+        );
       }
     }
   }
@@ -136,7 +146,10 @@ export class ContainerCgroup {
       await sleep(PAUSE_MS);
     }
     if (frozen) writeFileSync(file, '0');
-    throw new HuskError(`cannot ${frozen ? 'pause' : 'unpause'} the container: ${this.path} does not ${frozen ? 'freeze' : 'thaw'}`, { kind: 'unavailable' });
+    throw new HuskError(
+      `cannot ${frozen ? 'pause' : 'unpause'} the container: ${this.path} does not ${frozen ? 'freeze' : 'thaw'}`,
+      { kind: 'unavailable' },
+    );
   }
 
   /** SIGKILL to every process at once, forks included (cgroup.kill, Linux 5.14; one by one before that) */
@@ -165,7 +178,9 @@ export class ContainerCgroup {
       this.kill();
       await sleep(PAUSE_MS);
     }
-    throw new HuskError(`cannot remove the cgroup ${this.path}: processes ${this.processes().join(', ')} do not end`, { kind: 'unavailable' });
+    throw new HuskError(`cannot remove the cgroup ${this.path}: processes ${this.processes().join(', ')} do not end`, {
+      kind: 'unavailable',
+    });
   }
 
   #removeFolders(): boolean {
@@ -184,14 +199,19 @@ export class ContainerCgroup {
  * @returns undefined where there is none and no limit asks for one: pause, stats and OOM reports then do without
  * @throws HuskError `unsupported` naming the limit that cannot be enforced, and the fix
  */
-export async function containerCgroup(id: string, resources: Resources, { supervisor, directory, cgroupsPath }: { supervisor: number; directory: string; cgroupsPath?: string }): Promise<ContainerCgroup | undefined> {
+export async function containerCgroup(
+  id: string,
+  resources: Resources,
+  { supervisor, directory, cgroupsPath }: { supervisor: number; directory: string; cgroupsPath?: string },
+): Promise<ContainerCgroup | undefined> {
   const delegation = findDelegation({ runtimeDir: process.env['XDG_RUNTIME_DIR'] });
   checkLimits(resources, delegation);
   const below = cgroupsPath === undefined ? undefined : dirname(cgroupsPath);
   if (below !== undefined) checkCgroupParent(below, delegation);
   if (delegation.kind === 'none') return undefined;
   try {
-    const parent = delegation.kind === 'delegated' ? join(delegation.path, below ?? '') : await enterScope(id, supervisor, below);
+    const parent =
+      delegation.kind === 'delegated' ? join(delegation.path, below ?? '') : await enterScope(id, supervisor, below);
     const path = join(parent, cgroupName(id));
     rememberCgroup(directory, path);
     // one that an earlier supervisor was killed beside: its counts of OOM kills and CPU time are not this run's
@@ -230,12 +250,30 @@ function makeParents(path: string): void {
  * @throws HuskError `invalid` in Docker's words where the user's systemd makes the cgroups, `unsupported` where nobody does
  */
 export function checkCgroupParent(parent: string, delegation: Delegation): void {
-  if (delegation.kind === 'none') throw new HuskError(`cannot enforce --cgroup-parent: ${delegation.reason}`, { kind: 'unsupported', fix: delegation.fix });
+  if (delegation.kind === 'none')
+    throw new HuskError(`cannot enforce --cgroup-parent: ${delegation.reason}`, {
+      kind: 'unsupported',
+      fix: delegation.fix,
+    });
   const parts = parent.split('/').filter((part) => part !== '');
   // each part becomes a folder: never up, never a control file's name, never a cgroup of husk's own
-  if (parts.length === 0 || parent.includes('\0') || parts.some((part) => part === '..' || part === '.' || part.length > MAX_NAME || /^(husk|supervisor)-[0-9a-f]{64}$/.test(part) || /^(cgroup|cpu|cpuset|io|memory|pids|hugetlb|rdma|misc|irq)\./.test(part)))
+  if (
+    parts.length === 0 ||
+    parent.includes('\0') ||
+    parts.some(
+      (part) =>
+        part === '..' ||
+        part === '.' ||
+        part.length > MAX_NAME ||
+        /^(husk|supervisor)-[0-9a-f]{64}$/.test(part) ||
+        /^(cgroup|cpu|cpuset|io|memory|pids|hugetlb|rdma|misc|irq)\./.test(part),
+    )
+  )
     throw new HuskError(`invalid cgroup parent "${parent}"`, { kind: 'invalid' });
-  if (delegation.kind === 'systemd' && !(parts.length === 1 && /^[A-Za-z0-9:_.\\-]+\.slice$/.test(parts[0]!))) throw new HuskError('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"', { kind: 'invalid' });
+  if (delegation.kind === 'systemd' && !(parts.length === 1 && /^[A-Za-z0-9:_.\\-]+\.slice$/.test(parts[0]!)))
+    throw new HuskError('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"', {
+      kind: 'invalid',
+    });
 }
 
 /** Supervisors cannot remove the leaf they end in: their successors do. One that still lives keeps its folder (EBUSY). */
@@ -261,7 +299,9 @@ function listProcesses(path: string): number[] {
 
 function children(path: string): string[] {
   try {
-    return readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => join(path, entry.name));
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(path, entry.name));
   } catch {
     return [];
   }

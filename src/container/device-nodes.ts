@@ -26,7 +26,8 @@ export function devicesAt(path: string, look: typeof statSync = statSync): Devic
     for (const name of readdirSync(path)) {
       if (path === '/dev' && CONTAINERS_OWN.includes(name)) continue;
       found.push(...(devicesAt(join(path, name), lstatSync as typeof statSync) ?? []));
-      if (found.length > MAX_DEVICES) throw new HuskError(`more than ${MAX_DEVICES} devices below ${path}`, { kind: 'limit' });
+      if (found.length > MAX_DEVICES)
+        throw new HuskError(`more than ${MAX_DEVICES} devices below ${path}`, { kind: 'limit' });
     }
     return found;
   }
@@ -34,5 +35,15 @@ export function devicesAt(path: string, look: typeof statSync = statSync): Devic
   // st_rdev as makedev(3) packs it
   const major = ((stat.rdev >>> 8) & 0xfff) | (Math.floor(stat.rdev / 2 ** 32) & ~0xfff);
   const minor = (stat.rdev & 0xff) | ((stat.rdev >>> 12) & 0xfff00);
-  return [{ path, type: stat.isBlockDevice() ? 'b' : 'c', major, minor, fileMode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid }];
+  return [
+    {
+      path,
+      type: stat.isBlockDevice() ? 'b' : 'c',
+      major,
+      minor,
+      fileMode: stat.mode & 0o7777,
+      uid: stat.uid,
+      gid: stat.gid,
+    },
+  ];
 }

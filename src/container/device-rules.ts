@@ -29,11 +29,24 @@ const DEFAULT_RULES: readonly DeviceRule[] = [
 
 /** Docker's defaults, what `--device` gives, and the spec's own rules (`--device-cgroup-rule`), of which only those that allow add anything */
 export function deviceRules(devices: readonly Device[], more: NonNullable<Resources['devices']> = []): DeviceRule[] {
-  const asked = more.filter(({ allow }) => allow).flatMap(({ type, major, minor, access = 'rwm' }): DeviceRule[] => {
-    const types: DeviceRule['type'][] = type === 'b' || type === 'c' ? [type] : ['b', 'c'];
-    return types.map((one) => ({ type: one, ...(major !== undefined && { major }), ...(minor !== undefined && { minor }), access }));
-  });
-  return [...DEFAULT_RULES, ...asked, ...devices.flatMap(({ type, major, minor, access }): DeviceRule[] => (type === 'p' ? [] : [{ type: type === 'b' ? 'b' : 'c', major, minor, access: access ?? 'rwm' }]))];
+  const asked = more
+    .filter(({ allow }) => allow)
+    .flatMap(({ type, major, minor, access = 'rwm' }): DeviceRule[] => {
+      const types: DeviceRule['type'][] = type === 'b' || type === 'c' ? [type] : ['b', 'c'];
+      return types.map((one) => ({
+        type: one,
+        ...(major !== undefined && { major }),
+        ...(minor !== undefined && { minor }),
+        access,
+      }));
+    });
+  return [
+    ...DEFAULT_RULES,
+    ...asked,
+    ...devices.flatMap(({ type, major, minor, access }): DeviceRule[] =>
+      type === 'p' ? [] : [{ type: type === 'b' ? 'b' : 'c', major, minor, access: access ?? 'rwm' }],
+    ),
+  ];
 }
 
 /** BPF_DEVCG_DEV_*, BPF_DEVCG_ACC_* */
@@ -76,7 +89,11 @@ export function deviceProgram(rules: readonly DeviceRule[]): Uint8Array {
     if (major !== undefined) checks.push([JNE_K, MAJOR, 0, 0, major]);
     if (minor !== undefined) checks.push([JNE_K, MINOR, 0, 0, minor]);
     const block: Instruction[] = [...checks, [MOV_K, RESULT, 0, 0, 1], [EXIT, 0, 0, 0, 0]];
-    program.push(...block.map((instruction, index): Instruction => (instruction[0] === JNE_K ? [JNE_K, instruction[1], 0, block.length - index - 1, instruction[4]] : instruction)));
+    program.push(
+      ...block.map((instruction, index): Instruction =>
+        instruction[0] === JNE_K ? [JNE_K, instruction[1], 0, block.length - index - 1, instruction[4]] : instruction,
+      ),
+    );
   }
   program.push([MOV_K, RESULT, 0, 0, 0], [EXIT, 0, 0, 0, 0]);
   const bytes = new Uint8Array(program.length * INSTRUCTION);

@@ -47,7 +47,18 @@ export function deviceSteps(devices: readonly Device[], options: { bind: boolean
 function bound(device: Device): Step[] {
   // a "device" may be any file the host has at that path
   const flags = MS_BIND | MS_NOSUID | MS_NOEXEC;
-  return [{ op: 'mount', source: device.source ?? device.path, target: device.path, fstype: '', flags, data: '', inRoot: true, create: 'file' }];
+  return [
+    {
+      op: 'mount',
+      source: device.source ?? device.path,
+      target: device.path,
+      fstype: '',
+      flags,
+      data: '',
+      inRoot: true,
+      create: 'file',
+    },
+  ];
 }
 
 function made(device: Device): Step[] {

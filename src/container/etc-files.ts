@@ -32,9 +32,11 @@ export function parseExtraHost(extra: string, gateway?: string): ExtraHost {
   const separator = /[=:]/.exec(extra);
   const name = separator ? extra.slice(0, separator.index) : '';
   let ip = separator ? extra.slice(separator.index + 1) : '';
-  if (name === '' || /[\s#]/.test(name)) throw new HuskError(`bad format for add-host: "${extra}"`, { kind: 'invalid' });
+  if (name === '' || /[\s#]/.test(name))
+    throw new HuskError(`bad format for add-host: "${extra}"`, { kind: 'invalid' });
   if (ip === HOST_GATEWAY) {
-    if (gateway === undefined) throw new HuskError(`unable to derive the IP value for ${HOST_GATEWAY}`, { kind: 'invalid' });
+    if (gateway === undefined)
+      throw new HuskError(`unable to derive the IP value for ${HOST_GATEWAY}`, { kind: 'invalid' });
     return { name, ip: gateway };
   }
   if (ip.startsWith('[') && ip.endsWith(']')) ip = ip.slice(1, -1);
@@ -43,14 +45,24 @@ export function parseExtraHost(extra: string, gateway?: string): ExtraHost {
 }
 
 /** @param options.hostHosts with the host's network: the host's own file, to which Docker only adds the extra hosts */
-export function hostsFile(options: { hostname?: string; domainname?: string; address?: string; extraHosts: readonly ExtraHost[]; hostHosts?: string }): string {
+export function hostsFile(options: {
+  hostname?: string;
+  domainname?: string;
+  address?: string;
+  extraHosts: readonly ExtraHost[];
+  hostHosts?: string;
+}): string {
   const lines = options.extraHosts.map(({ ip, name }) => `${ip}\t${name}`);
   if (options.hostHosts !== undefined) {
-    const head = options.hostHosts === '' || options.hostHosts.endsWith('\n') ? options.hostHosts : `${options.hostHosts}\n`;
+    const head =
+      options.hostHosts === '' || options.hostHosts.endsWith('\n') ? options.hostHosts : `${options.hostHosts}\n`;
     return head + lines.map((line) => `${line}\n`).join('');
   }
   const all = [...HOSTS_HEAD.map(([ip, names]) => `${ip}\t${names}`), ...lines];
-  if (options.address && options.hostname) all.push(`${options.address}\t${options.domainname ? `${options.hostname}.${options.domainname} ` : ''}${options.hostname}`);
+  if (options.address && options.hostname)
+    all.push(
+      `${options.address}\t${options.domainname ? `${options.hostname}.${options.domainname} ` : ''}${options.hostname}`,
+    );
   return all.map((line) => `${line}\n`).join('');
 }
 
@@ -70,7 +82,10 @@ export interface ResolvConf {
 export function parseResolvConf(text: string): ResolvConf {
   const result: ResolvConf = { nameservers: [], search: [], options: [] };
   for (const line of text.slice(0, MAX_RESOLV_CONF).split('\n')) {
-    const [keyword, ...values] = line.replace(/[#;].*$/, '').trim().split(/\s+/);
+    const [keyword, ...values] = line
+      .replace(/[#;].*$/, '')
+      .trim()
+      .split(/\s+/);
     if (keyword === 'nameserver' && values[0] !== undefined) result.nameservers.push(values[0]);
     else if (keyword === 'search') result.search = values;
     else if (keyword === 'domain' && values[0] !== undefined) result.search = [values[0]];
@@ -85,7 +100,16 @@ export function parseResolvConf(text: string): ResolvConf {
  * husk's networks put their own forwarder here).
  * @param options.search `.` alone empties the list, as Docker has it
  */
-export function resolvConfFile(host: string, options: { dns: readonly string[]; search: readonly string[]; options: readonly string[]; hostNetwork: boolean; fallback: readonly string[] }): string {
+export function resolvConfFile(
+  host: string,
+  options: {
+    dns: readonly string[];
+    search: readonly string[];
+    options: readonly string[];
+    hostNetwork: boolean;
+    fallback: readonly string[];
+  },
+): string {
   const parsed = parseResolvConf(host);
   const overridden = options.dns.length + options.search.length + options.options.length > 0;
   if (options.hostNetwork && !overridden) return host;

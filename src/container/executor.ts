@@ -93,7 +93,11 @@ interface Stdio {
  * @param theirs is given the child's side, which is closed once the child has it: end-of-file comes when the last writer is gone
  * @param ours is given this side, for as long as it is not the caller's
  */
-function openStdio(kind: 'pipe' | 'null' | number, direction: 'in' | 'out', { theirs, ours }: { theirs: DisposableStack; ours: DisposableStack }): Stdio {
+function openStdio(
+  kind: 'pipe' | 'null' | number,
+  direction: 'in' | 'out',
+  { theirs, ours }: { theirs: DisposableStack; ours: DisposableStack },
+): Stdio {
   if (kind === 'null') return { child: 'ignore', ours: null };
   if (kind !== 'pipe') return { child: kind, ours: null };
   const { read, write } = pipe();
@@ -103,7 +107,10 @@ function openStdio(kind: 'pipe' | 'null' | number, direction: 'in' | 'out', { th
   // Mode 0600 and our owner would keep the container from reopening it as /dev/stdout, above all where our uid is not mapped inside. The
   // only way to a pipe that is not inherited is /proc/PID/fd, which is open to those alone who may trace PID.
   fchmodSync(read.number, 0o666);
-  const stream = direction === 'out' ? new OutputPipe(end.release()) : new Socket({ fd: end.release(), readable: false, writable: true });
+  const stream =
+    direction === 'out'
+      ? new OutputPipe(end.release())
+      : new Socket({ fd: end.release(), readable: false, writable: true });
   ours.adopt(stream, (given) => void given.destroy());
   return { child: child.number, ours: stream };
 }
@@ -243,7 +250,13 @@ class Execution {
     this.signal(SIGKILL);
     this.#current?.close();
     this.#pidfd?.close();
-    this.exited.resolve(status !== undefined && code !== null ? exitOf(status) : signal === null ? { code: code! } : { code: 128 + signal, signal });
+    this.exited.resolve(
+      status !== undefined && code !== null
+        ? exitOf(status)
+        : signal === null
+          ? { code: code! }
+          : { code: 128 + signal, signal },
+    );
   }
 
   /** Nothing has been spawned, and nobody will say anything. */
@@ -274,7 +287,11 @@ export const launch: Launch = (plan, options) => {
   // the child has copies of its own in the end; until the last descriptor is there (EMFILE), these are nobody's
   using theirs = new DisposableStack();
   using ours = new DisposableStack();
-  const stdio = [openStdio(options.stdin, 'in', { theirs, ours }), openStdio(options.stdout, 'out', { theirs, ours }), openStdio(options.stderr, 'out', { theirs, ours })] as const;
+  const stdio = [
+    openStdio(options.stdin, 'in', { theirs, ours }),
+    openStdio(options.stdout, 'out', { theirs, ours }),
+    openStdio(options.stderr, 'out', { theirs, ours }),
+  ] as const;
   const { near, far } = seqpacketPair({ credentials: true });
   ours.use(near);
   theirs.use(far);
@@ -285,7 +302,13 @@ export const launch: Launch = (plan, options) => {
   const execution = new Execution(plan, options, near, status.read);
   ours.defer(() => execution.stopWatching());
   const child: ChildProcess = spawn(options.init, ['run', String(PLAN_FD), String(CONTROL_FD), String(STATUS_FD)], {
-    stdio: [...stdio.map((one) => one.child), planFd.number, far.number, status.write.number, ...(options.inherit ?? [])],
+    stdio: [
+      ...stdio.map((one) => one.child),
+      planFd.number,
+      far.number,
+      status.write.number,
+      ...(options.inherit ?? []),
+    ],
     env: {},
   });
   child.once('exit', (code, signal) => {
@@ -294,7 +317,13 @@ export const launch: Launch = (plan, options) => {
   if (options.detached) child.unref();
   child.once('error', (error) => {
     if (child.pid !== undefined) return; // a failed kill(), not a failed spawn
-    execution.abandon(new HuskError(`cannot start ${options.init}: ${causeOf(error)}`, { kind: 'internal', fix: 'make build', cause: error }));
+    execution.abandon(
+      new HuskError(`cannot start ${options.init}: ${causeOf(error)}`, {
+        kind: 'internal',
+        fix: 'make build',
+        cause: error,
+      }),
+    );
   });
   // the streams are the caller's from here on, the rest is the execution's, which closes it at the child's end
   ours.move();

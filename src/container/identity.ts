@@ -15,8 +15,22 @@ const DEFAULT_UMASK = 0o022;
 
 /** linux include/uapi/asm-generic/resource.h */
 const RLIMITS = [
-  'RLIMIT_CPU', 'RLIMIT_FSIZE', 'RLIMIT_DATA', 'RLIMIT_STACK', 'RLIMIT_CORE', 'RLIMIT_RSS', 'RLIMIT_NPROC', 'RLIMIT_NOFILE',
-  'RLIMIT_MEMLOCK', 'RLIMIT_AS', 'RLIMIT_LOCKS', 'RLIMIT_SIGPENDING', 'RLIMIT_MSGQUEUE', 'RLIMIT_NICE', 'RLIMIT_RTPRIO', 'RLIMIT_RTTIME',
+  'RLIMIT_CPU',
+  'RLIMIT_FSIZE',
+  'RLIMIT_DATA',
+  'RLIMIT_STACK',
+  'RLIMIT_CORE',
+  'RLIMIT_RSS',
+  'RLIMIT_NPROC',
+  'RLIMIT_NOFILE',
+  'RLIMIT_MEMLOCK',
+  'RLIMIT_AS',
+  'RLIMIT_LOCKS',
+  'RLIMIT_SIGPENDING',
+  'RLIMIT_MSGQUEUE',
+  'RLIMIT_NICE',
+  'RLIMIT_RTPRIO',
+  'RLIMIT_RTTIME',
 ];
 const RLIM_INFINITY = 2n ** 64n - 1n;
 
@@ -39,7 +53,13 @@ export interface ProcessOptions {
 export function processSteps(process: ProcessSpec, options: ProcessOptions): Step[] {
   if (process.args.length === 0) throw new HuskError('no command specified', { kind: 'invalid' });
   const steps: Step[] = rlimitSteps(process.rlimits ?? []);
-  if (process.terminal) steps.push({ op: 'openPty', columns: process.consoleSize?.width ?? 0, rows: process.consoleSize?.height ?? 0, console: options.console });
+  if (process.terminal)
+    steps.push({
+      op: 'openPty',
+      columns: process.consoleSize?.width ?? 0,
+      rows: process.consoleSize?.height ?? 0,
+      console: options.console,
+    });
   steps.push({ op: 'umask', mask: process.user.umask ?? DEFAULT_UMASK });
   if (options.awaitExec) steps.push({ op: 'await', tag: 'exec' });
 
@@ -72,7 +92,14 @@ export function processSteps(process: ProcessSpec, options: ProcessOptions): Ste
 }
 
 function userSteps(user: User): Step[] {
-  if (user.username !== undefined) return [{ op: 'setuser', user: user.username === '' ? '0' : user.username, additionalGroups: user.additionalGroups ?? [] }];
+  if (user.username !== undefined)
+    return [
+      {
+        op: 'setuser',
+        user: user.username === '' ? '0' : user.username,
+        additionalGroups: user.additionalGroups ?? [],
+      },
+    ];
   return [
     { op: 'setgroups', gids: user.additionalGids ?? [] },
     { op: 'setgid', gid: user.gid },

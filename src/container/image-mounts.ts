@@ -27,7 +27,9 @@ export function imageSteps(mount: Mount, { propagation }: MountOptions, images: 
   const { destination, source: id = '', subpath = '' } = mount;
   const image = images?.get(id);
   if (image === undefined)
-    throw new HuskError(`the mount at ${destination} is of image "${id}": the sandbox does not have it`, { kind: 'internal' });
+    throw new HuskError(`the mount at ${destination} is of image "${id}": the sandbox does not have it`, {
+      kind: 'internal',
+    });
   const source = image.kind === 'overlay' ? image.target : image.path;
   const shown = `image ${id.replace(/^sha256:/, '').slice(0, SHOWN_DIGITS)}`;
   return [

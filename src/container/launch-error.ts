@@ -56,7 +56,14 @@ export class LaunchError extends HuskError {
 /** @param data a RECORD_ERROR message; short ones give empty fields */
 export function readErrorRecord(data: Buffer): ErrorRecord {
   const [call = '', path = ''] = data.toString('utf8', RECORD_BYTES).split('\0');
-  return { step: data.readUInt32LE(4), opcode: data.readUInt32LE(8), errno: data.readInt32LE(12), detail: data.readUInt32LE(16), call, path };
+  return {
+    step: data.readUInt32LE(4),
+    opcode: data.readUInt32LE(8),
+    errno: data.readInt32LE(12),
+    detail: data.readUInt32LE(16),
+    call,
+    path,
+  };
 }
 
 /** Docker's `docker run` gives 127 for a command that is not there, 126 for one that cannot be executed, 125 for all else. */
@@ -65,8 +72,14 @@ function execError(record: ErrorRecord, name: string): LaunchError {
   const missing = errno === ENOENT || errno === ENOTDIR;
   const exitCode = missing ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
   const quoted = JSON.stringify(name);
-  if (detail === NOT_IN_PATH) return new LaunchError(`exec: ${quoted}: executable file not found in $PATH`, record, EXIT_NOT_FOUND);
-  if (detail === NO_INTERPRETER) return new LaunchError(`exec ${path}: no such file or directory (the file is there, its interpreter is not)`, record, EXIT_NOT_FOUND);
+  if (detail === NOT_IN_PATH)
+    return new LaunchError(`exec: ${quoted}: executable file not found in $PATH`, record, EXIT_NOT_FOUND);
+  if (detail === NO_INTERPRETER)
+    return new LaunchError(
+      `exec ${path}: no such file or directory (the file is there, its interpreter is not)`,
+      record,
+      EXIT_NOT_FOUND,
+    );
   if (missing) return new LaunchError(`exec: ${quoted}: stat ${path}: ${errnoText(errno)}`, record, exitCode);
   if (errno === ENOEXEC) return new LaunchError(`exec ${path}: exec format error`, record, exitCode);
   return new LaunchError(`exec: ${quoted}: ${errnoText(errno)}`, record, exitCode);
@@ -74,8 +87,13 @@ function execError(record: ErrorRecord, name: string): LaunchError {
 
 /** runc's words; the exit codes are those docker/cli takes from them */
 function folderError(record: ErrorRecord): LaunchError {
-  const exitCode = record.errno === ENOENT ? EXIT_NOT_FOUND : record.errno === EACCES ? EXIT_NOT_EXECUTABLE : EXIT_HUSK_FAILED;
-  return new LaunchError(`chdir to cwd (${JSON.stringify(record.path)}) set in config.json failed: ${errnoText(record.errno)}`, record, exitCode);
+  const exitCode =
+    record.errno === ENOENT ? EXIT_NOT_FOUND : record.errno === EACCES ? EXIT_NOT_EXECUTABLE : EXIT_HUSK_FAILED;
+  return new LaunchError(
+    `chdir to cwd (${JSON.stringify(record.path)}) set in config.json failed: ${errnoText(record.errno)}`,
+    record,
+    exitCode,
+  );
 }
 
 function userError(record: ErrorRecord): string | undefined {
@@ -95,20 +113,44 @@ function subpathError(record: ErrorRecord, source: string, kind: 'volume' | 'ima
 /** The error a person reads. */
 export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError {
   const step = plan[record.step];
-  if (record.detail !== BAD_PLAN && step?.op === 'exec' && record.call === 'execve') return execError(record, step.args[0] ?? '');
+  if (record.detail !== BAD_PLAN && step?.op === 'exec' && record.call === 'execve')
+    return execError(record, step.args[0] ?? '');
   if (record.detail !== BAD_PLAN && step?.op === 'chdir' && record.call === 'chdir') return folderError(record);
   const user = userError(record);
   if (user) return new LaunchError(user, record, EXIT_HUSK_FAILED);
-  if (record.detail === BAD_PLAN) return new LaunchError(`the launch plan is refused at step ${record.step} (${step?.op ?? 'none'}): ${record.path}`, record, EXIT_HUSK_FAILED);
+  if (record.detail === BAD_PLAN)
+    return new LaunchError(
+      `the launch plan is refused at step ${record.step} (${step?.op ?? 'none'}): ${record.path}`,
+      record,
+      EXIT_HUSK_FAILED,
+    );
   const shown = step?.op === 'mount' ? step.shown : undefined;
   const beneath = step?.op === 'mount' ? step.data : step?.op === 'holdTree' ? step.beneath : undefined;
-  if ((step?.op === 'mount' || step?.op === 'holdTree') && beneath && beneath === record.path && record.call === 'openat2')
+  if (
+    (step?.op === 'mount' || step?.op === 'holdTree') &&
+    beneath &&
+    beneath === record.path &&
+    record.call === 'openat2'
+  )
     return subpathError(record, shown ?? step.source, shown === undefined ? 'volume' : 'image');
-  if ((step?.op === 'mount' || step?.op === 'holdTree') && record.call === 'open_tree' && record.errno === ENOENT && record.path === step.source)
-    return new LaunchError(`invalid mount config for type "bind": bind source path does not exist: ${step.source}`, record, EXIT_HUSK_FAILED);
+  if (
+    (step?.op === 'mount' || step?.op === 'holdTree') &&
+    record.call === 'open_tree' &&
+    record.errno === ENOENT &&
+    record.path === step.source
+  )
+    return new LaunchError(
+      `invalid mount config for type "bind": bind source path does not exist: ${step.source}`,
+      record,
+      EXIT_HUSK_FAILED,
+    );
   // the kernel says no more than EINVAL of a folder over a file, or a file over a folder
   if (step?.op === 'mount' && step.source !== '' && record.call === 'move_mount' && record.errno === EINVAL)
-    return new LaunchError(`error mounting ${JSON.stringify(shown ?? step.source)} to rootfs at ${JSON.stringify(step.target)}: not a directory: are you trying to mount a directory onto a file (or vice-versa)? check if the specified host path exists and is the expected type`, record, EXIT_HUSK_FAILED);
+    return new LaunchError(
+      `error mounting ${JSON.stringify(shown ?? step.source)} to rootfs at ${JSON.stringify(step.target)}: not a directory: are you trying to mount a directory onto a file (or vice-versa)? check if the specified host path exists and is the expected type`,
+      record,
+      EXIT_HUSK_FAILED,
+    );
   const what = record.path ? ` ${record.path}` : '';
   const why = record.detail === NOT_EXPECTED_FILE ? 'not the kind of file it must be' : errnoText(record.errno);
   const doing = step?.op === 'holdTree' || step?.op === 'placeTree' ? 'mount' : (step?.op ?? 'launch');

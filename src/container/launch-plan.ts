@@ -96,7 +96,15 @@ export type Step =
    * mount_setattr(2) on a mounted target that nobody else can change (a new mount has its own in its `mount` step), e.g. AT_RECURSIVE + MOUNT_ATTR_RDONLY for recursive read-only (Linux 5.12). It only adds and takes
    * away what is named, so the flags a user namespace may not drop stay.
    */
-  | { op: 'mountAttributes'; target: string; set: number; clear: number; recursive: boolean; propagation?: number; inRoot?: boolean }
+  | {
+      op: 'mountAttributes';
+      target: string;
+      set: number;
+      clear: number;
+      recursive: boolean;
+      propagation?: number;
+      inRoot?: boolean;
+    }
   /**
    * open_tree(2) with OPEN_TREE_CLONE of `source`, a path of the host, or of `beneath` in it (RESOLVE_BENEATH, as for `mount`): held under
    * the number `tree` (0…2047) until `placeTree`, whatever is mounted over the source meanwhile
@@ -128,7 +136,13 @@ export type Step =
   /** pivot_root(2) into the folder (a mount of its own) by the "." "." idiom; the old root becomes a slave and is detached */
   | { op: 'pivotRoot'; path: string }
   /** chdir(2); a folder outside of the root is refused (getcwd(3)) */
-  | { op: 'chdir'; path: string; /** create it when missing, owned by uid:gid */ create?: boolean; uid?: number; gid?: number }
+  | {
+      op: 'chdir';
+      path: string;
+      /** create it when missing, owned by uid:gid */ create?: boolean;
+      uid?: number;
+      gid?: number;
+    }
   /** umask(2) of the command, 022 without this step; modes within a plan are not masked */
   | { op: 'umask'; mask: number }
   // — identity —
@@ -154,7 +168,15 @@ export type Step =
    * capset(2), prctl(PR_CAPBSET_DROP), PR_CAP_AMBIENT; bit masks of linux/capability.h. `rootOnly`: when the uid is not 0 (known only
    * after `setuser`) effective and permitted become what `ambient` has, as Docker does for a non-root user
    */
-  | { op: 'capabilities'; bounding: bigint; effective: bigint; permitted: bigint; inheritable: bigint; ambient: bigint; rootOnly?: boolean }
+  | {
+      op: 'capabilities';
+      bounding: bigint;
+      effective: bigint;
+      permitted: bigint;
+      inheritable: bigint;
+      ambient: bigint;
+      rootOnly?: boolean;
+    }
   /** prctl(2) PR_SET_NO_NEW_PRIVS */
   | { op: 'noNewPrivileges' }
   /**

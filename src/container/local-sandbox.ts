@@ -16,7 +16,18 @@ import { explainLaunchError, type Stage } from './launch-failure.ts';
 import type { AwaitTag, LaunchPlan, Step } from './launch-plan.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from './namespaces.ts';
 import { planExec } from './plan.ts';
-import { containerProcesses, isLiving, mountSpaceIn, mountSpaceOf, namespaceHolder, processesOfMountSpace, processTree, readStat, sumStats, ZOMBIE } from './processes.ts';
+import {
+  containerProcesses,
+  isLiving,
+  mountSpaceIn,
+  mountSpaceOf,
+  namespaceHolder,
+  processesOfMountSpace,
+  processTree,
+  readStat,
+  sumStats,
+  ZOMBIE,
+} from './processes.ts';
 import { ps } from './ps.ts';
 import { SIGKILL } from './signals.ts';
 import type { ProcessSpec, Resources, Spec } from './spec.ts';
@@ -112,7 +123,11 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
     if (first === undefined || first.state === ZOMBIE || first.startTime !== this.#startTime) throw this.#notRunning();
     const holder = namespaceHolder(this.#pid);
     const holderStart = readStat(holder)?.startTime;
-    const plan = planExec(this.#spec, processWithTerminal(process, stdio), { pid: holder, rootless: this.#options.rootless, waitFor: { cgroup: true } });
+    const plan = planExec(this.#spec, processWithTerminal(process, stdio), {
+      pid: holder,
+      rootless: this.#options.rootless,
+      waitFor: { cgroup: true },
+    });
     const launched = launch([...(this.#options.before ?? []), ...plan], {
       init: INIT_PROGRAM,
       stdin: stdio.stdin && !stdio.terminal ? 'pipe' : 'null',
@@ -120,7 +135,8 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
       stderr: stdio.terminal ? 'null' : 'pipe',
       onAwait: (_tag, pid) => {
         // it has joined the namespaces of a pid: was that the container's first process, or one that got its number since?
-        if (readStat(this.#pid)?.startTime !== this.#startTime || readStat(holder)?.startTime !== holderStart) throw this.#notRunning();
+        if (readStat(this.#pid)?.startTime !== this.#startTime || readStat(holder)?.startTime !== holderStart)
+          throw this.#notRunning();
         this.#cgroup?.enter(pid);
       },
     });
@@ -182,7 +198,10 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
   /** SIGSTOP would be seen by the processes and their parents, and undone by any SIGCONT: not a pause. */
   #freezer(verb: string): ContainerCgroup {
     if (this.#cgroup) return this.#cgroup;
-    throw new HuskError(`cannot ${verb} container ${this.#options.id}: this host delegates no cgroup v2 to you, and its freezer is what pauses`, { kind: 'unsupported', fix: 'see husk doctor' });
+    throw new HuskError(
+      `cannot ${verb} container ${this.#options.id}: this host delegates no cgroup v2 to you, and its freezer is what pauses`,
+      { kind: 'unsupported', fix: 'see husk doctor' },
+    );
   }
 
   #alive(): number[] {
@@ -201,7 +220,10 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
   async stats(): Promise<SandboxStats> {
     const limit = this.#spec.linux.resources?.memory?.limit;
     const memoryLimitBytes = limit !== undefined && limit > 0 ? Math.min(limit, totalmem()) : totalmem();
-    const measured = sumStats(this.#cgroup?.processes() ?? processTree([this.#pid, ...[...this.#execs].map(({ pid }) => pid)]), { memoryLimitBytes, ...(isolates(namespaces(this.#spec), CLONE_NEWNET) ? { network: this.#pid } : {}) });
+    const measured = sumStats(
+      this.#cgroup?.processes() ?? processTree([this.#pid, ...[...this.#execs].map(({ pid }) => pid)]),
+      { memoryLimitBytes, ...(isolates(namespaces(this.#spec), CLONE_NEWNET) ? { network: this.#pid } : {}) },
+    );
     if (!this.#cgroup) return measured;
     const counted = this.#cgroup.stats();
     return { ...measured, ...counted, memoryLimitBytes: counted.memoryLimitBytes ?? memoryLimitBytes };
@@ -209,7 +231,10 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
 
   async update(resources: Resources): Promise<void> {
     if (!this.#cgroup)
-      throw new HuskError(`cannot update container ${this.#options.id}: this host delegates no cgroup v2 to you, so no limit can be enforced`, { kind: 'unsupported', fix: 'see husk doctor' });
+      throw new HuskError(
+        `cannot update container ${this.#options.id}: this host delegates no cgroup v2 to you, so no limit can be enforced`,
+        { kind: 'unsupported', fix: 'see husk doctor' },
+      );
     this.#cgroup.update(resources);
   }
 
@@ -242,7 +267,10 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
     // the pid namespace is gone, and with it every mount, interface and process of the container
     await this.#options.release?.();
     await this.#cgroup?.remove();
-    if (survivors.length > 0) throw new HuskError(`processes ${survivors.join(', ')} of container ${this.#options.id} do not end`, { kind: 'unavailable' });
+    if (survivors.length > 0)
+      throw new HuskError(`processes ${survivors.join(', ')} of container ${this.#options.id} do not end`, {
+        kind: 'unavailable',
+      });
   }
 
   /**
@@ -255,7 +283,10 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
     for (let round = 0; round < KILL_ROUNDS; round++) {
       this.#cgroup?.kill();
       const space = this.#mountSpace;
-      const found = [...(this.#cgroup?.processes() ?? []), ...(space === undefined ? [] : processesOfMountSpace(space))];
+      const found = [
+        ...(this.#cgroup?.processes() ?? []),
+        ...(space === undefined ? [] : processesOfMountSpace(space)),
+      ];
       // one that is on its way out has given back its namespaces, and is a process of the joined container until it is gone
       alive = [...new Set([...found, ...alive.filter(isLiving)])];
       if (alive.length === 0) return [];

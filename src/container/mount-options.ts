@@ -123,12 +123,20 @@ const ATTRIBUTE_OF: [number, number, number][] = [
 
 /** Never throws: an unknown name is the file system's own option, which the kernel judges. */
 export function parseMountOptions(options: readonly string[]): MountOptions {
-  const result: MountOptions = { flags: 0, propagation: [], attributes: { set: 0, clear: 0 }, recursive: { set: 0, clear: 0 }, data: '', copyUp: false };
+  const result: MountOptions = {
+    flags: 0,
+    propagation: [],
+    attributes: { set: 0, clear: 0 },
+    recursive: { set: 0, clear: 0 },
+    data: '',
+    copyUp: false,
+  };
   const data: string[] = [];
   for (const option of options) {
     const flag = Object.hasOwn(FLAGS, option) ? FLAGS[option] : undefined;
     const propagation = Object.hasOwn(PROPAGATION, option) ? PROPAGATION[option] : undefined;
-    const recursive = option.startsWith('r') && Object.hasOwn(FLAGS, option.slice(1)) ? FLAGS[option.slice(1)] : undefined;
+    const recursive =
+      option.startsWith('r') && Object.hasOwn(FLAGS, option.slice(1)) ? FLAGS[option.slice(1)] : undefined;
     if (flag) {
       result.flags = flag[1] ? result.flags & ~flag[0] : result.flags | flag[0];
       add(result.attributes, flag);

@@ -5,7 +5,17 @@
 import { HuskError } from '../errors.ts';
 import { imageSteps, type ImageRoots } from './image-mounts.ts';
 import type { Step } from './launch-plan.ts';
-import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_BIND, MS_RDONLY, MS_REC, parseMountOptions, type MountOptions } from './mount-options.ts';
+import {
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+  MS_BIND,
+  MS_RDONLY,
+  MS_REC,
+  parseMountOptions,
+  type MountOptions,
+} from './mount-options.ts';
 import type { Mount } from './spec.ts';
 
 export interface MountFacts {
@@ -25,7 +35,8 @@ export function mountSteps(mounts: readonly Mount[], facts: MountFacts): Step[] 
 
 function steps(mount: Mount, facts: MountFacts): Step[] {
   const { destination } = mount;
-  if (!destination.startsWith('/') || destination.includes('\0')) throw new HuskError(`invalid mount destination "${destination}": it must be an absolute path`, { kind: 'invalid' });
+  if (!destination.startsWith('/') || destination.includes('\0'))
+    throw new HuskError(`invalid mount destination "${destination}": it must be an absolute path`, { kind: 'invalid' });
   const options = parseMountOptions(mount.options ?? []);
   if (mount.type === 'bind' || options.flags & MS_BIND) return bind(mount, options);
   switch (mount.type) {
@@ -53,25 +64,77 @@ function steps(mount: Mount, facts: MountFacts): Step[] {
 function bind(mount: Mount, options: MountOptions): Step[] {
   const { source, destination, subpath = '' } = mount;
   if (source === undefined || !source.startsWith('/') || source.includes('\0'))
-    throw new HuskError(`the bind mount at ${destination} needs an absolute source, not "${source ?? ''}"`, { kind: 'invalid' });
+    throw new HuskError(`the bind mount at ${destination} needs an absolute source, not "${source ?? ''}"`, {
+      kind: 'invalid',
+    });
   const { attributes, recursive, propagation } = options;
   const flags = MS_BIND | (options.flags & MS_REC);
-  return [{ op: 'mount', source, target: destination, fstype: '', flags, data: subpath, attributes, recursive, propagation, inRoot: true, create: 'like-source' }];
+  return [
+    {
+      op: 'mount',
+      source,
+      target: destination,
+      fstype: '',
+      flags,
+      data: subpath,
+      attributes,
+      recursive,
+      propagation,
+      inRoot: true,
+      create: 'like-source',
+    },
+  ];
 }
 
 function newFileSystem(mount: Mount, options: MountOptions, fstype: string): Extract<Step, { op: 'mount' }> {
   const { flags, data, recursive, propagation } = options;
-  return { op: 'mount', source: mount.source ?? fstype, target: mount.destination, fstype, flags, data, recursive, propagation, inRoot: true, create: 'directory' };
+  return {
+    op: 'mount',
+    source: mount.source ?? fstype,
+    target: mount.destination,
+    fstype,
+    flags,
+    data,
+    recursive,
+    propagation,
+    inRoot: true,
+    create: 'directory',
+  };
 }
 
 function fresh(fstype: string, mount: Mount, options: MountOptions): Step[] {
-  return [{ op: 'mount', source: mount.source ?? fstype, target: mount.destination, fstype, flags: options.flags, data: options.data, inRoot: true, create: 'directory', noSymlinks: true }];
+  return [
+    {
+      op: 'mount',
+      source: mount.source ?? fstype,
+      target: mount.destination,
+      fstype,
+      flags: options.flags,
+      data: options.data,
+      inRoot: true,
+      create: 'directory',
+      noSymlinks: true,
+    },
+  ];
 }
 
 /** The kernel lets nobody mount a proc or sysfs of namespaces they do not own, so the host's is bound in, as Podman does. */
 function hostTree(path: string, more: number): Step[] {
   const recursive = { set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | more, clear: 0 };
-  return [{ op: 'mount', source: path, target: path, fstype: '', flags: MS_BIND | MS_REC, data: '', recursive, inRoot: true, create: 'directory', noSymlinks: true }];
+  return [
+    {
+      op: 'mount',
+      source: path,
+      target: path,
+      fstype: '',
+      flags: MS_BIND | MS_REC,
+      data: '',
+      recursive,
+      inRoot: true,
+      create: 'directory',
+      noSymlinks: true,
+    },
+  ];
 }
 
 /**
@@ -83,5 +146,8 @@ function cgroup(mount: Mount, options: MountOptions, facts: MountFacts): Step[] 
   const step = { op: 'mount', target: mount.destination, inRoot: true, create: 'directory', noSymlinks: true } as const;
   const cover: Step = { ...step, source: 'tmpfs', fstype: 'tmpfs', flags: options.flags | MS_RDONLY, data: 'mode=755' };
   if (!facts.cgroup2) return [cover];
-  return [...(facts.ownNetwork ? [] : [cover]), { ...step, source: 'cgroup', fstype: 'cgroup2', flags: options.flags, data: '' }];
+  return [
+    ...(facts.ownNetwork ? [] : [cover]),
+    { ...step, source: 'cgroup', fstype: 'cgroup2', flags: options.flags, data: '' },
+  ];
 }

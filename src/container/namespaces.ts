@@ -38,7 +38,8 @@ export function namespaces(spec: Spec): Namespaces {
   let seen = 0;
   for (const { type, path } of spec.linux.namespaces) {
     const flag = Object.hasOwn(FLAG, type) ? FLAG[type] : undefined;
-    if (flag === undefined) throw new HuskError(`the spec has an unknown namespace type "${type}"`, { kind: 'invalid' });
+    if (flag === undefined)
+      throw new HuskError(`the spec has an unknown namespace type "${type}"`, { kind: 'invalid' });
     if (seen & flag) throw new HuskError(`the spec names the ${type} namespace twice`, { kind: 'invalid' });
     seen |= flag;
     if (path === undefined || path === '') result.made |= flag;

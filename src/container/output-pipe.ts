@@ -20,7 +20,12 @@ export class OutputPipe extends Readable implements Lender {
   constructor(fd: number) {
     super();
     const buffer = (shared ??= Buffer.allocUnsafeSlow(READ));
-    this.#socket = new Socket({ fd, readable: true, writable: false, onread: { buffer, callback: (count) => passOn(this, buffer.subarray(0, count)) } });
+    this.#socket = new Socket({
+      fd,
+      readable: true,
+      writable: false,
+      onread: { buffer, callback: (count) => passOn(this, buffer.subarray(0, count)) },
+    });
     this.#socket.once('end', () => this.push(null));
     this.#socket.once('error', (error) => this.destroy(error));
     this.#socket.once('close', () => this.push(null));
@@ -42,6 +47,7 @@ export class OutputPipe extends Readable implements Lender {
  */
 export function passOn(stream: Readable & Lender, bytes: Buffer): boolean {
   // a flowing stream with nothing buffered hands a chunk to its listeners before push returns
-  const heardAtOnce = stream.lend && stream.readableFlowing === true && stream.readableLength === 0 && stream.listenerCount('data') > 0;
+  const heardAtOnce =
+    stream.lend && stream.readableFlowing === true && stream.readableLength === 0 && stream.listenerCount('data') > 0;
   return stream.push(heardAtOnce ? bytes : Buffer.from(bytes));
 }

@@ -88,7 +88,11 @@ class PlanWriter {
   #reserve(more: number): number {
     const at = this.#length;
     const needed = at + more;
-    if (needed > MAX_PLAN_BYTES) throw new HuskError(`the launch plan is longer than ${MAX_PLAN_BYTES} bytes`, { kind: 'limit', fix: 'pass a smaller environment or fewer arguments' });
+    if (needed > MAX_PLAN_BYTES)
+      throw new HuskError(`the launch plan is longer than ${MAX_PLAN_BYTES} bytes`, {
+        kind: 'limit',
+        fix: 'pass a smaller environment or fewer arguments',
+      });
     if (needed > this.#bytes.length) {
       const grown = Buffer.allocUnsafe(Math.max(needed, 2 * this.#bytes.length));
       this.#bytes.copy(grown, 0, 0, at);
@@ -203,7 +207,12 @@ function writeFields(out: PlanWriter, step: Step): number {
         out.u64(clear);
       }
       out.u32s(step.propagation ?? []);
-      return inRoot | (step.create ? CREATE_FLAGS[step.create] : 0) | (step.noSymlinks ? NO_SYMLINKS : 0) | (step.modeFromTarget ? MODE_FROM_TARGET : 0);
+      return (
+        inRoot |
+        (step.create ? CREATE_FLAGS[step.create] : 0) |
+        (step.noSymlinks ? NO_SYMLINKS : 0) |
+        (step.modeFromTarget ? MODE_FROM_TARGET : 0)
+      );
     case 'mountAttributes':
       out.string(step.target);
       out.u64(step.set);
@@ -306,14 +315,19 @@ function writeFields(out: PlanWriter, step: Step): number {
 
 /** @throws HuskError `limit` naming the first string that execve(2) would refuse */
 function fitting(strings: readonly string[], what: (value: string, index: number) => string): readonly string[] {
-  const index = strings.findIndex((value) => value.length >= MAX_ARGUMENT_BYTES / 4 && Buffer.byteLength(value) >= MAX_ARGUMENT_BYTES);
+  const index = strings.findIndex(
+    (value) => value.length >= MAX_ARGUMENT_BYTES / 4 && Buffer.byteLength(value) >= MAX_ARGUMENT_BYTES,
+  );
   if (index === -1) return strings;
   const value = strings[index]!;
-  throw new HuskError(`${what(value, index)} has ${Buffer.byteLength(value)} bytes: Linux gives a program at most ${MAX_ARGUMENT_BYTES - 1} in one`, {
-    kind: 'start-failed',
-    exitCode: EXIT_NOT_EXECUTABLE,
-    fix: 'pass it in a file: -v or cp',
-  });
+  throw new HuskError(
+    `${what(value, index)} has ${Buffer.byteLength(value)} bytes: Linux gives a program at most ${MAX_ARGUMENT_BYTES - 1} in one`,
+    {
+      kind: 'start-failed',
+      exitCode: EXIT_NOT_EXECUTABLE,
+      fix: 'pass it in a file: -v or cp',
+    },
+  );
 }
 
 /**

@@ -13,7 +13,19 @@ import type { LaunchPlan, Step } from './launch-plan.ts';
 import { MS_BIND, MS_RDONLY, MS_REMOUNT, MOUNT_ATTR_RDONLY } from './mount-options.ts';
 import type { ImageRoots } from './image-mounts.ts';
 import { mountSteps } from './mounts.ts';
-import { CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, isolates, namespaces, type Namespaces } from './namespaces.ts';
+import {
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWTIME,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+  isolates,
+  namespaces,
+  type Namespaces,
+} from './namespaces.ts';
 import { rootfsSteps, rootPath, type PlanRootfs } from './rootfs.ts';
 import { cachedFilter } from './seccomp/cache.ts';
 import { compileSeccomp, type CompiledFilter } from './seccomp/compile.ts';
@@ -54,10 +66,15 @@ export interface PlanContext {
 /** @throws HuskError `invalid` for a spec that cannot be meant, `limit` for too many layers */
 export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanContext): LaunchPlan {
   const spaces = namespaces(spec);
-  if (!(spaces.made & CLONE_NEWNS)) throw new HuskError('the spec has no mount namespace of its own', { kind: 'invalid' });
+  if (!(spaces.made & CLONE_NEWNS))
+    throw new HuskError('the spec has no mount namespace of its own', { kind: 'invalid' });
   const deathSignal = context.parentDeathSignal ?? SIGKILL;
   const ownUts = (spaces.made & CLONE_NEWUTS) !== 0;
-  const ownDev = !spec.mounts.some(({ destination, type, options }) => destination === '/dev' && (type === 'bind' || type === 'image' || options?.includes('bind') || options?.includes('rbind')));
+  const ownDev = !spec.mounts.some(
+    ({ destination, type, options }) =>
+      destination === '/dev' &&
+      (type === 'bind' || type === 'image' || options?.includes('bind') || options?.includes('rbind')),
+  );
   const root = rootPath(rootfs);
   const plan: Step[] = [];
   if (deathSignal) plan.push({ op: 'parentDeathSignal', signal: deathSignal });
@@ -67,21 +84,25 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
     ...mountSteps(spec.mounts, {
       ownPid: !context.rootless || isolates(spaces, CLONE_NEWPID),
       ownNetwork: !context.rootless || isolates(spaces, CLONE_NEWNET),
-      cgroup2: (context.cgroup2 ?? isUnified(CGROUP_ROOT)) && (!context.rootless || (spaces.made & CLONE_NEWCGROUP) !== 0),
+      cgroup2:
+        (context.cgroup2 ?? isUnified(CGROUP_ROOT)) && (!context.rootless || (spaces.made & CLONE_NEWCGROUP) !== 0),
       images: context.images,
     }),
   );
   if (ownDev) plan.push(...deviceSteps(spec.linux.devices ?? [], { bind: context.rootless }));
   plan.push({ op: 'pivotRoot', path: root }, { op: 'setRoot', path: '/' });
-  for (const path of spec.root.emptyFiles ?? []) plan.push({ op: 'mknod', path, mode: S_IFREG | EMPTY_FILE_MODE, major: 0, minor: 0, inRoot: true });
+  for (const path of spec.root.emptyFiles ?? [])
+    plan.push({ op: 'mknod', path, mode: S_IFREG | EMPTY_FILE_MODE, major: 0, minor: 0, inRoot: true });
   if (spec.root.readonly) {
     // the `chdir` step could not make it any more
-    if (rootfs.kind === 'overlay' && spec.process.cwd !== '/') plan.push({ op: 'mkdir', path: spec.process.cwd, mode: 0o755, inRoot: true });
+    if (rootfs.kind === 'overlay' && spec.process.cwd !== '/')
+      plan.push({ op: 'mkdir', path: spec.process.cwd, mode: 0o755, inRoot: true });
     plan.push(rootReadonly(rootfs));
   }
   if (ownUts && spec.hostname) plan.push({ op: 'sethostname', name: spec.hostname });
   if (ownUts && spec.domainname) plan.push({ op: 'setdomainname', name: spec.domainname });
-  for (const [name, value] of Object.entries(spec.linux.sysctl ?? {})) plan.push({ op: 'writeFile', path: sysctlPath(name), content: value, inRoot: true });
+  for (const [name, value] of Object.entries(spec.linux.sysctl ?? {}))
+    plan.push({ op: 'writeFile', path: sysctlPath(name), content: value, inRoot: true });
   for (const path of spec.linux.readonlyPaths ?? []) plan.push({ op: 'readonlyPath', path });
   for (const path of spec.linux.maskedPaths ?? []) plan.push({ op: 'maskPath', path });
   plan.push(
@@ -115,7 +136,10 @@ function filterFor(spec: Spec, cache: string | undefined): CompiledFilter | unde
 function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, deathSignal: number): Step[] {
   const steps: Step[] = [];
   let toJoin = spaces.joined;
-  const oomScore: Step[] = spec.process.oomScoreAdj === undefined ? [] : [{ op: 'writeFile', path: '/proc/self/oom_score_adj', content: String(spec.process.oomScoreAdj) }];
+  const oomScore: Step[] =
+    spec.process.oomScoreAdj === undefined
+      ? []
+      : [{ op: 'writeFile', path: '/proc/self/oom_score_adj', content: String(spec.process.oomScoreAdj) }];
   // a process that has joined others is hidden, and its /proc/self closed even to itself; the monitor then has the same score
   if (toJoin.length > 0) steps.push(...oomScore);
   if (toJoin[0]?.type === CLONE_NEWUSER) {
@@ -124,7 +148,12 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
   }
   // the others while still outside of a new user namespace, where the right to enter them is
   for (const { path, type } of toJoin) steps.push({ op: 'setns', path, type });
-  if (spaces.made & CLONE_NEWUSER) steps.push({ op: 'unshare', flags: CLONE_NEWUSER }, { op: 'await', tag: 'idmap' }, ...(context.lateRoot ? [] : becomeRoot()));
+  if (spaces.made & CLONE_NEWUSER)
+    steps.push(
+      { op: 'unshare', flags: CLONE_NEWUSER },
+      { op: 'await', tag: 'idmap' },
+      ...(context.lateRoot ? [] : becomeRoot()),
+    );
   // cgroup_namespaces(7): its root is the cgroup at the time of unshare, so it waits until the parent has moved the process
   // the IPC namespace: what makes it owns its message queues' root
   const late = CLONE_NEWUSER | CLONE_NEWCGROUP | (context.lateRoot ? CLONE_NEWIPC : 0);
@@ -138,7 +167,11 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
   if (spaces.made & CLONE_NEWNET) steps.push({ op: 'loopbackUp' });
   if (spaces.made & CLONE_NEWCGROUP) steps.push({ op: 'unshare', flags: CLONE_NEWCGROUP });
   if (context.waitFor?.network) steps.push({ op: 'await', tag: 'network' });
-  if (context.lateRoot) steps.push(...becomeRoot(), ...(spaces.made & CLONE_NEWIPC ? [{ op: 'unshare' as const, flags: CLONE_NEWIPC }] : []));
+  if (context.lateRoot)
+    steps.push(
+      ...becomeRoot(),
+      ...(spaces.made & CLONE_NEWIPC ? [{ op: 'unshare' as const, flags: CLONE_NEWIPC }] : []),
+    );
   return steps;
 }
 
@@ -153,7 +186,8 @@ function becomeRoot(): Step[] {
 
 /** Our own overlay mount is remounted; a bind mount from outside may have flags a user namespace must keep. */
 function rootReadonly(rootfs: PlanRootfs): Step {
-  if (rootfs.kind === 'overlay') return { op: 'mount', source: '', target: '/', fstype: '', flags: MS_BIND | MS_REMOUNT | MS_RDONLY, data: '' };
+  if (rootfs.kind === 'overlay')
+    return { op: 'mount', source: '', target: '/', fstype: '', flags: MS_BIND | MS_REMOUNT | MS_RDONLY, data: '' };
   return { op: 'mountAttributes', target: '/', set: MOUNT_ATTR_RDONLY, clear: 0, recursive: false };
 }
 
@@ -164,7 +198,8 @@ function rootReadonly(rootfs: PlanRootfs): Step {
  */
 function sysctlPath(name: string): string {
   const parts = /^[^.]*\//.test(name) ? name.split('/') : name.split('.').map((part) => part.replaceAll('/', '.'));
-  if (name.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..')) throw new HuskError(`invalid sysctl name "${name}"`, { kind: 'invalid' });
+  if (name.includes('\0') || parts.some((part) => part === '' || part === '.' || part === '..'))
+    throw new HuskError(`invalid sysctl name "${name}"`, { kind: 'invalid' });
   return `/proc/sys/${parts.join('/')}`;
 }
 
@@ -194,6 +229,15 @@ export function planExec(spec: Spec, process: ProcessSpec, context: ExecContext)
   plan.push({ op: 'setsid' }, { op: 'newSessionKeyring' });
   if (context.waitFor?.cgroup) plan.push({ op: 'await', tag: 'cgroup' });
   plan.push({ op: 'setRoot', path: '/' });
-  plan.push(...processSteps(process, { console: false, makeFolder: false, filter: filterFor(spec, context.filterCache), awaitExec: false, reaper: false, parentDeathSignal: deathSignal }));
+  plan.push(
+    ...processSteps(process, {
+      console: false,
+      makeFolder: false,
+      filter: filterFor(spec, context.filterCache),
+      awaitExec: false,
+      reaper: false,
+      parentDeathSignal: deathSignal,
+    }),
+  );
   return plan;
 }

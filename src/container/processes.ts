@@ -31,7 +31,14 @@ export function parseStat(text: string): ProcessFacts | undefined {
   if (end < 0 || fields.length < 22) return undefined;
   // proc_pid_stat(5) counts from 1 and `fields` begins at field 3
   const at = (field: number) => fields[field - 3]!;
-  return { pid: Number.parseInt(text, 10), state: at(3), parent: Number(at(4)), cpuTicks: Number(at(14)) + Number(at(15)), startTime: at(22), residentPages: Number(at(24)) };
+  return {
+    pid: Number.parseInt(text, 10),
+    state: at(3),
+    parent: Number(at(4)),
+    cpuTicks: Number(at(14)) + Number(at(15)),
+    startTime: at(22),
+    residentPages: Number(at(24)),
+  };
 }
 
 export function readStat(pid: number): ProcessFacts | undefined {
@@ -107,7 +114,9 @@ export const mountSpaceOf = (pid: number): string | undefined => namespaceOf(pid
  */
 export function mountSpaceIn(namespace: Fd): string | undefined {
   const name = readlinkSync(`/proc/self/fd/${namespace.number}`);
-  return NAMESPACE.test(name) && fstatSync(namespace.number).dev === statSync('/proc/self/ns/mnt').dev ? name : undefined;
+  return NAMESPACE.test(name) && fstatSync(namespace.number).dev === statSync('/proc/self/ns/mnt').dev
+    ? name
+    : undefined;
 }
 
 /** Every living process of a mount namespace, whoever its parent is by now. */
@@ -128,12 +137,17 @@ export function processTree(roots: readonly number[]): number[] {
     } catch {
       continue; // it has ended
     }
-    for (const thread of threads) for (const child of textOf(`/proc/${pid}/task/${thread}/children`).split(' ')) if (child !== '') found.add(Number(child));
+    for (const thread of threads)
+      for (const child of textOf(`/proc/${pid}/task/${thread}/children`).split(' '))
+        if (child !== '') found.add(Number(child));
   }
   return [...found];
 }
 
-export function sumStats(pids: readonly number[], options: { network?: number; memoryLimitBytes: number }): SandboxStats {
+export function sumStats(
+  pids: readonly number[],
+  options: { network?: number; memoryLimitBytes: number },
+): SandboxStats {
   const stats: SandboxStats = {
     cpuNanoseconds: 0,
     memoryBytes: 0,

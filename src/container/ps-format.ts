@@ -58,10 +58,17 @@ define('comm ucmd ucomm', 'COMMAND', ({ command }) => command);
 define('args command', 'COMMAND', commandLine);
 define('cmd', 'CMD', commandLine);
 define('s state', 'S', ({ state }) => state);
-define('stat', 'STAT', ({ state, nice, session, pid, threads, locked }) => `${state}${nice < 0 ? '<' : nice > 0 ? 'N' : ''}${locked ? 'L' : ''}${session === pid ? 's' : ''}${threads > 1 ? 'l' : ''}`);
+define(
+  'stat',
+  'STAT',
+  ({ state, nice, session, pid, threads, locked }) =>
+    `${state}${nice < 0 ? '<' : nice > 0 ? 'N' : ''}${locked ? 'L' : ''}${session === pid ? 's' : ''}${threads > 1 ? 'l' : ''}`,
+);
 define('c', 'C', (process) => String(Math.min(99, Math.floor(cpuShare(process) * 100))));
 define('pcpu %cpu', '%CPU', (process) => (Math.floor(cpuShare(process) * 1000) / 10).toFixed(1));
-define('pmem %mem', '%MEM', ({ residentBytes }, { memoryBytes }) => (Math.floor((residentBytes / memoryBytes) * 1000) / 10).toFixed(1));
+define('pmem %mem', '%MEM', ({ residentBytes }, { memoryBytes }) =>
+  (Math.floor((residentBytes / memoryBytes) * 1000) / 10).toFixed(1),
+);
 define('vsz vsize', 'VSZ', ({ virtualBytes }) => String(Math.floor(virtualBytes / 1024)));
 define('sz', 'SZ', ({ virtualBytes }) => String(Math.floor(virtualBytes / 4096)));
 define('rss rssize rsz', 'RSS', ({ residentBytes }) => String(Math.floor(residentBytes / 1024)));
@@ -124,7 +131,7 @@ export function psColumns(options: readonly string[]): string[] {
 /** `pid,comm` or `pid comm`; after a `=` all the rest is the title */
 function columnList(text: string): string[] {
   const found: string[] = [];
-  for (let rest = text.trim(); rest !== ''; ) {
+  for (let rest = text.trim(); rest !== '';) {
     const [, name = '', next = ''] = /^([^,\s=]*)([\s\S]*)$/.exec(rest)!;
     if (!Object.hasOwn(COLUMNS, name.toLowerCase())) throw refused(`-o ${name}`);
     if (next.startsWith('=')) return [...found, `${name.toLowerCase()}${next}`];
@@ -142,13 +149,20 @@ function refused(option: string): HuskError {
   });
 }
 
-export function psTable(columns: readonly string[], processes: readonly Process[], machine: Machine): { titles: string[]; processes: string[][] } {
+export function psTable(
+  columns: readonly string[],
+  processes: readonly Process[],
+  machine: Machine,
+): { titles: string[]; processes: string[][] } {
   const parts = columns.map((column) => {
     const equals = column.indexOf('=');
     const { title, value } = COLUMNS[equals === -1 ? column : column.slice(0, equals)]!;
     return { title: equals === -1 ? title : column.slice(equals + 1), value };
   });
-  return { titles: parts.map(({ title }) => title), processes: processes.map((process) => parts.map(({ value }) => value(process, machine))) };
+  return {
+    titles: parts.map(({ title }) => title),
+    processes: processes.map((process) => parts.map(({ value }) => value(process, machine))),
+  };
 }
 
 function commandLine(process: Process): string {
@@ -193,7 +207,9 @@ const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 function startTime(ms: number, now: number): string {
   const [then, today] = [new Date(ms), new Date(now)];
   if (then.toDateString() === today.toDateString()) return `${two(then.getHours())}:${two(then.getMinutes())}`;
-  return then.getFullYear() === today.getFullYear() ? `${MONTHS[then.getMonth()]}${two(then.getDate())}` : String(then.getFullYear());
+  return then.getFullYear() === today.getFullYear()
+    ? `${MONTHS[then.getMonth()]}${two(then.getDate())}`
+    : String(then.getFullYear());
 }
 
 function longTime(ms: number): string {

@@ -14,7 +14,12 @@ export function ps(pids: readonly number[], options: readonly string[]): { title
   const columns = psColumns(options);
   // the second the machine started, by the kernel's own word, as ps takes it: from uptime and the clock it would waver about a second's end
   const bootedAt = Number(/^btime (\d+)$/m.exec(read('/proc/stat'))?.[1] ?? 0);
-  const kernel = { bootedAt, uptime: Number.parseFloat(read('/proc/uptime')), memoryBytes: 1024 * Number(/^MemTotal:\s+(\d+)/m.exec(read('/proc/meminfo'))?.[1] ?? 0), now: Date.now() };
+  const kernel = {
+    bootedAt,
+    uptime: Number.parseFloat(read('/proc/uptime')),
+    memoryBytes: 1024 * Number(/^MemTotal:\s+(\d+)/m.exec(read('/proc/meminfo'))?.[1] ?? 0),
+    now: Date.now(),
+  };
   const processes = [...pids]
     .sort((a, b) => a - b)
     .slice(0, MAX_ROWS)

@@ -31,14 +31,22 @@ export function rootPath(rootfs: PlanRootfs): string {
  * Steps up to `setRoot`. All propagation towards the host ends here; `slave` still lets the host's later mounts in, which
  * a bind mount with rslave or rshared needs.
  */
-export function rootfsSteps(rootfs: PlanRootfs, spec: { linux: Pick<Spec['linux'], 'rootfsPropagation'> }, options: { userXattr: boolean }): Step[] {
+export function rootfsSteps(
+  rootfs: PlanRootfs,
+  spec: { linux: Pick<Spec['linux'], 'rootfsPropagation'> },
+  options: { userXattr: boolean },
+): Step[] {
   const wish = spec.linux.rootfsPropagation ?? 'rprivate';
   const propagation = (/slave|shared/.test(wish) ? MS_SLAVE : MS_PRIVATE) | MS_REC;
   const steps: Step[] = [{ op: 'mount', source: '', target: '/', fstype: '', flags: propagation, data: '' }];
   const root = rootPath(rootfs);
   if (rootfs.kind === 'overlay') {
     const { directory, data } = overlayOptions(rootfs, options);
-    steps.push(...givingSteps(rootfs), { op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data });
+    steps.push(
+      ...givingSteps(rootfs),
+      { op: 'chdir', path: directory },
+      { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data },
+    );
   } else {
     // pivot_root(2) wants a mount point
     steps.push({ op: 'mount', source: root, target: root, fstype: '', flags: MS_BIND | MS_REC, data: '' });
@@ -57,11 +65,19 @@ export function givingSteps({ upper, work, giveToRoot }: Extract<PlanRootfs, { k
  * paths a page is full after some thirty layers, with links of 12 digits it holds about three hundred.
  * @throws HuskError `limit` when it still does not fit
  */
-export function overlayOptions(rootfs: Extract<PlanRootfs, { kind: 'overlay' }>, options: { userXattr: boolean }): { directory: string; data: string } {
+export function overlayOptions(
+  rootfs: Extract<PlanRootfs, { kind: 'overlay' }>,
+  options: { userXattr: boolean },
+): { directory: string; data: string } {
   const directory = sharedFolder(rootfs.lower);
   const prefix = directory === '/' ? 1 : directory.length + 1;
   const lower = rootfs.lower.map((path) => escape(path.slice(prefix))).join(':');
-  const data = [`lowerdir=${lower}`, `upperdir=${escape(rootfs.upper)}`, `workdir=${escape(rootfs.work)}`, ...(options.userXattr ? ['userxattr'] : [])].join(',');
+  const data = [
+    `lowerdir=${lower}`,
+    `upperdir=${escape(rootfs.upper)}`,
+    `workdir=${escape(rootfs.work)}`,
+    ...(options.userXattr ? ['userxattr'] : []),
+  ].join(',');
   checkLength(data, rootfs.lower.length);
   return { directory, data };
 }
@@ -78,10 +94,13 @@ export function readOnlyOverlay(lower: readonly string[], directory: string, opt
 
 function checkLength(data: string, layers: number): void {
   if (Buffer.byteLength(data) < MOUNT_DATA_LIMIT) return;
-  throw new HuskError(`cannot mount the ${layers} layers of the image: overlay's options are ${Buffer.byteLength(data)} bytes, the kernel takes ${MOUNT_DATA_LIMIT - 1}`, {
-    kind: 'limit',
-    fix: 'use a shorter data root (HUSK_DATA_ROOT), or an image of fewer layers',
-  });
+  throw new HuskError(
+    `cannot mount the ${layers} layers of the image: overlay's options are ${Buffer.byteLength(data)} bytes, the kernel takes ${MOUNT_DATA_LIMIT - 1}`,
+    {
+      kind: 'limit',
+      fix: 'use a shorter data root (HUSK_DATA_ROOT), or an image of fewer layers',
+    },
+  );
 }
 
 function sharedFolder(paths: readonly string[]): string {

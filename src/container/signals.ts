@@ -5,8 +5,37 @@
 import { HuskError } from '../errors.ts';
 
 const NAMES = [
-  'HUP', 'INT', 'QUIT', 'ILL', 'TRAP', 'ABRT', 'BUS', 'FPE', 'KILL', 'USR1', 'SEGV', 'USR2', 'PIPE', 'ALRM', 'TERM', 'STKFLT',
-  'CHLD', 'CONT', 'STOP', 'TSTP', 'TTIN', 'TTOU', 'URG', 'XCPU', 'XFSZ', 'VTALRM', 'PROF', 'WINCH', 'IO', 'PWR', 'SYS',
+  'HUP',
+  'INT',
+  'QUIT',
+  'ILL',
+  'TRAP',
+  'ABRT',
+  'BUS',
+  'FPE',
+  'KILL',
+  'USR1',
+  'SEGV',
+  'USR2',
+  'PIPE',
+  'ALRM',
+  'TERM',
+  'STKFLT',
+  'CHLD',
+  'CONT',
+  'STOP',
+  'TSTP',
+  'TTIN',
+  'TTOU',
+  'URG',
+  'XCPU',
+  'XFSZ',
+  'VTALRM',
+  'PROF',
+  'WINCH',
+  'IO',
+  'PWR',
+  'SYS',
 ] as const;
 
 /** glibc keeps 32 and 33 to itself: SIGRTMIN as programs see it */
@@ -14,7 +43,13 @@ const SIGRTMIN = 34;
 const SIGRTMAX = 64;
 
 const BY_NAME = new Map<string, number>(NAMES.map((name, index) => [name, index + 1]));
-for (const [alias, name] of [['IOT', 'ABRT'], ['CLD', 'CHLD'], ['POLL', 'IO'], ['UNUSED', 'SYS']] as const) BY_NAME.set(alias, BY_NAME.get(name)!);
+for (const [alias, name] of [
+  ['IOT', 'ABRT'],
+  ['CLD', 'CHLD'],
+  ['POLL', 'IO'],
+  ['UNUSED', 'SYS'],
+] as const)
+  BY_NAME.set(alias, BY_NAME.get(name)!);
 
 export const SIGKILL = 9;
 export const SIGTERM = 15;

@@ -20,16 +20,32 @@ const CALL_TIMEOUT = 10_000;
 /** argv of busctl, apart for tests */
 export function scopeCall(id: string, pid: number, slice?: string): string[] {
   return [
-    '--user', 'call', 'org.freedesktop.systemd1', '/org/freedesktop/systemd1', 'org.freedesktop.systemd1.Manager', 'StartTransientUnit', 'ssa(sv)a(sa(sv))',
-    scopeName(id), 'fail',
+    '--user',
+    'call',
+    'org.freedesktop.systemd1',
+    '/org/freedesktop/systemd1',
+    'org.freedesktop.systemd1.Manager',
+    'StartTransientUnit',
+    'ssa(sv)a(sa(sv))',
+    scopeName(id),
+    'fail',
     // properties: signature of the array is a(sv)
     slice === undefined ? '4' : '5',
     ...(slice === undefined ? [] : ['Slice', 's', slice]),
-    'Description', 's', `husk container ${id.slice(0, 12)}`,
-    'PIDs', 'au', '1', String(pid),
-    'Delegate', 'b', 'true',
+    'Description',
+    's',
+    `husk container ${id.slice(0, 12)}`,
+    'PIDs',
+    'au',
+    '1',
+    String(pid),
+    'Delegate',
+    'b',
+    'true',
     // a scope that ended badly leaves nothing behind
-    'CollectMode', 's', 'inactive-or-failed',
+    'CollectMode',
+    's',
+    'inactive-or-failed',
     '0',
   ];
 }
@@ -49,7 +65,11 @@ export async function enterScope(id: string, pid: number, slice?: string): Promi
     await promisify(execFile)('busctl', scopeCall(id, pid, slice), { timeout: CALL_TIMEOUT });
   } catch (error) {
     const { stderr, message } = error as { stderr?: string; message: string };
-    throw new HuskError(`cannot get a cgroup from your systemd: ${stderr?.trim() || message}`, { kind: 'unsupported', fix: 'see systemctl --user status', cause: error });
+    throw new HuskError(`cannot get a cgroup from your systemd: ${stderr?.trim() || message}`, {
+      kind: 'unsupported',
+      fix: 'see systemctl --user status',
+      cause: error,
+    });
   }
   for (let count = 0; count < TRIES; count++) {
     const path = ownPath(readFileSync(`/proc/${pid}/cgroup`, 'utf8'));

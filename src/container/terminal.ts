@@ -23,7 +23,9 @@ export class Terminal extends Duplex implements Lender {
     this.#fd = fd;
     const buffer = Buffer.allocUnsafeSlow(READ);
     // Node's types leave out that it takes a socket's options
-    const options = { onread: { buffer, callback: (count: number) => passOn(this, buffer.subarray(0, count)) } } as object;
+    const options = {
+      onread: { buffer, callback: (count: number) => passOn(this, buffer.subarray(0, count)) },
+    } as object;
     this.#socket = new ReadStream(fd, options);
     // EIO: no slave is open any more
     for (const event of ['error', 'end', 'close']) this.#socket.on(event, () => this.#hangUp());

@@ -5,11 +5,18 @@ import type { EngineContext } from './context.ts';
 import type { Attachment, Container } from './contract.ts';
 import { recordEvent } from './events.ts';
 
-export function attachment(context: EngineContext, container: Container, streams: ProcessStreams, exec?: string): Attachment {
+export function attachment(
+  context: EngineContext,
+  container: Container,
+  streams: ProcessStreams,
+  exec?: string,
+): Attachment {
   // in order: a SIGINT must not overtake the SIGWINCH before it
   let last: Promise<unknown> = Promise.resolve();
   const send = (request: Parameters<typeof ask>[2]) => {
-    last = last.then(() => ask(context, { ...container, state: { ...container.state, status: 'running' } }, request)).catch(() => {});
+    last = last
+      .then(() => ask(context, { ...container, state: { ...container.state, status: 'running' } }, request))
+      .catch(() => {});
   };
   return {
     stdin: streams.stdin,
@@ -17,11 +24,15 @@ export function attachment(context: EngineContext, container: Container, streams
     stderr: streams.stderr,
     exited: streams.exited,
     detach: () => {
-      recordEvent(context, container, exec === undefined ? 'detach' : 'exec_detach', exec === undefined ? {} : { execID: exec });
+      recordEvent(
+        context,
+        container,
+        exec === undefined ? 'detach' : 'exec_detach',
+        exec === undefined ? {} : { execID: exec },
+      );
       streams.detach();
     },
     resize: (columns, rows) => send({ type: 'resize', columns, rows, exec }),
     signal: (signal) => send({ type: 'signal', signal, exec, byUser: true }),
   };
 }
-

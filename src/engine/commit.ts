@@ -9,17 +9,35 @@ import { withFiles } from './files.ts';
 import { containerConfig } from './inspect.ts';
 import { resolve } from './truth.ts';
 
-export async function commit(context: EngineContext, reference: string, options: CommitOptions = {}): Promise<{ id: string; warnings: string[] }> {
+export async function commit(
+  context: EngineContext,
+  reference: string,
+  options: CommitOptions = {},
+): Promise<{ id: string; warnings: string[] }> {
   const container = resolve(context, reference);
-  if (container.state.status === 'removing') throw new HuskError(`You cannot commit container ${container.id} which is being removed`, { kind: 'conflict' });
+  if (container.state.status === 'removing')
+    throw new HuskError(`You cannot commit container ${container.id} which is being removed`, { kind: 'conflict' });
   const { reference: name, author, message, changes = [] } = options;
   const warnings: string[] = [];
-  const paused = options.pause !== false && container.state.status === 'running' && (await pause(context, container, warnings));
+  const paused =
+    options.pause !== false && container.state.status === 'running' && (await pause(context, container, warnings));
   try {
     const image = await withFiles(context, container, async (files) =>
-      context.images.commit(await files.layer(), { base: container.config.imageId, config: settings(context, container), createdBy: (container.config.command ?? []).join(' '), reference: name, author, message, changes }),
+      context.images.commit(await files.layer(), {
+        base: container.config.imageId,
+        config: settings(context, container),
+        createdBy: (container.config.command ?? []).join(' '),
+        reference: name,
+        author,
+        message,
+        changes,
+      }),
     );
-    recordEvent(context, container, 'commit', { comment: message ?? '', imageID: image.id, imageRef: image.repoTags[0] ?? '' });
+    recordEvent(context, container, 'commit', {
+      comment: message ?? '',
+      imageID: image.id,
+      imageRef: image.repoTags[0] ?? '',
+    });
     return { id: image.id, warnings };
   } finally {
     // it may have been killed meanwhile
@@ -40,7 +58,20 @@ async function pause(context: EngineContext, container: Container, warnings: str
 
 /** What the container was made with, its image's part included; what is about one container stays with it. */
 function settings(context: EngineContext, container: Container): NonNullable<ImageConfig['config']> {
-  const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels, StopSignal, Shell, Healthcheck } = containerConfig(context, container) as Required<NonNullable<ImageConfig['config']>>;
-  const set = Object.entries({ User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels, StopSignal, Shell, Healthcheck }).filter(([, value]) => value !== undefined && value !== null && value !== '');
+  const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels, StopSignal, Shell, Healthcheck } =
+    containerConfig(context, container) as Required<NonNullable<ImageConfig['config']>>;
+  const set = Object.entries({
+    User,
+    ExposedPorts,
+    Env,
+    Entrypoint,
+    Cmd,
+    Volumes,
+    WorkingDir,
+    Labels,
+    StopSignal,
+    Shell,
+    Healthcheck,
+  }).filter(([, value]) => value !== undefined && value !== null && value !== '');
   return Object.fromEntries(set);
 }

@@ -179,7 +179,18 @@ export interface DiskUsage {
 
 /** Damage that `system check` has found. */
 export interface Finding {
-  kind: 'database' | 'container' | 'volume' | 'image' | 'blob' | 'layer' | 'tree' | 'disk' | 'link' | 'socket' | 'cgroup';
+  kind:
+    | 'database'
+    | 'container'
+    | 'volume'
+    | 'image'
+    | 'blob'
+    | 'layer'
+    | 'tree'
+    | 'disk'
+    | 'link'
+    | 'socket'
+    | 'cgroup';
   name: string;
   problem: string;
   /** what was done about it */
@@ -287,10 +298,22 @@ export type Filters = Record<string, string[]>;
 export interface Engine extends Disposable {
   readonly images: Images;
   /** resolves the image (pulling by policy), checks everything, writes the record; @returns id and warnings for stderr */
-  create(options: CreateOptions, hooks?: { onProgress?: (progress: Progress) => void; onMessage?: (line: string) => void; signal?: AbortSignal }): Promise<{ id: string; warnings: string[] }>;
+  create(
+    options: CreateOptions,
+    hooks?: { onProgress?: (progress: Progress) => void; onMessage?: (line: string) => void; signal?: AbortSignal },
+  ): Promise<{ id: string; warnings: string[] }>;
   /** starts it; with `attach` the streams are connected before the first byte is written */
-  start(container: string, options?: { attach?: { stdin: boolean; stdout: boolean; stderr: boolean }; consoleSize?: { columns: number; rows: number } }): Promise<Attachment | undefined>;
-  attach(container: string, options: { stdin: boolean; consoleSize?: { columns: number; rows: number } }): Promise<Attachment>;
+  start(
+    container: string,
+    options?: {
+      attach?: { stdin: boolean; stdout: boolean; stderr: boolean };
+      consoleSize?: { columns: number; rows: number };
+    },
+  ): Promise<Attachment | undefined>;
+  attach(
+    container: string,
+    options: { stdin: boolean; consoleSize?: { columns: number; rows: number } },
+  ): Promise<Attachment>;
   exec(container: string, options: ExecOptions): Promise<Attachment | undefined>;
   /** @param options.timeout seconds, -1 for ever; default the container's own, else 10 */
   stop(container: string, options?: { timeout?: number; signal?: string }): Promise<void>;
@@ -298,11 +321,17 @@ export interface Engine extends Disposable {
   kill(container: string, signal: string): Promise<void>;
   pause(container: string): Promise<void>;
   unpause(container: string): Promise<void>;
-  wait(container: string, options?: { condition?: 'not-running' | 'next-exit' | 'removed'; signal?: AbortSignal }): Promise<number>;
+  wait(
+    container: string,
+    options?: { condition?: 'not-running' | 'next-exit' | 'removed'; signal?: AbortSignal },
+  ): Promise<number>;
   remove(container: string, options?: { force?: boolean; volumes?: boolean }): Promise<void>;
   rename(container: string, name: string): void;
   /** other limits (those given; the rest stays), another restart policy; running or not. @returns warnings */
-  update(container: string, change: { resources?: ResourceRequest; restart?: CreateOptions['restart'] }): Promise<string[]>;
+  update(
+    container: string,
+    change: { resources?: ResourceRequest; restart?: CreateOptions['restart'] },
+  ): Promise<string[]>;
   /** names of what is to be started when the host has come up, in ranks: each needs only earlier ones */
   restartable(): string[][];
   /** one container, with its state checked against the truth */

@@ -15,15 +15,21 @@ const PATIENCE_MS = 10_000;
 function unreachable(context: EngineContext, container: Container): HuskError {
   const pid = container.state.supervisor?.pid;
   const { socket } = readAccess(context.paths, container.id);
-  return new HuskError(`cannot reach the supervisor of container ${container.id}: process ${pid} lives, but not on ${socket}`, {
-    kind: 'unavailable',
-    fix: `husk stop ${container.name} ends it all the same; what the container wrote stays`,
-  });
+  return new HuskError(
+    `cannot reach the supervisor of container ${container.id}: process ${pid} lives, but not on ${socket}`,
+    {
+      kind: 'unavailable',
+      fix: `husk stop ${container.name} ends it all the same; what the container wrote stays`,
+    },
+  );
 }
 
 /** A supervisor that lives and cannot be asked: its socket is gone, or lies where others could have put one. */
 export function isUnreachable(error: unknown): boolean {
-  return error instanceof HuskError && (error.kind === 'unavailable' || error.kind === 'unsupported' || error.kind === 'unauthorized');
+  return (
+    error instanceof HuskError &&
+    (error.kind === 'unavailable' || error.kind === 'unsupported' || error.kind === 'unauthorized')
+  );
 }
 
 export function isRunning(container: Container): boolean {
@@ -38,7 +44,11 @@ export function notRunning(container: Container): HuskError {
 /** @returns undefined when the container is not running (any more) */
 export async function connect(context: EngineContext, container: Container): Promise<SupervisorClient | undefined> {
   const started = performance.now();
-  for (let current: Container | undefined = container; current && isRunning(current); current = reread(context, container.id)) {
+  for (
+    let current: Container | undefined = container;
+    current && isRunning(current);
+    current = reread(context, container.id)
+  ) {
     const client = await SupervisorClient.connect(readAccess(context.paths, current.id));
     if (client) return client;
     if (performance.now() - started > PATIENCE_MS) throw unreachable(context, current);

@@ -43,7 +43,14 @@ function isStaying(context: Pick<EngineContext, 'paths' | 'store'>, id: string):
 
 export function readContainerCopy(paths: Pick<Paths, 'container'>, id: string): ContainerCopy | undefined {
   const copy = readCopy(copyFile(paths, id)) as ContainerCopy | undefined;
-  return copy && copy.id === id && typeof copy.name === 'string' && typeof copy.imageId === 'string' && typeof copy.createdAt === 'number' && isConfig(copy.config) ? copy : undefined;
+  return copy &&
+    copy.id === id &&
+    typeof copy.name === 'string' &&
+    typeof copy.imageId === 'string' &&
+    typeof copy.createdAt === 'number' &&
+    isConfig(copy.config)
+    ? copy
+    : undefined;
 }
 
 /** What every command relies on. */

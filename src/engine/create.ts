@@ -35,7 +35,11 @@ const SELINUX = '/sys/fs/selinux/enforce';
 /** Linux's limit for a host name: __NEW_UTS_LEN */
 const MAX_HOSTNAME = 64;
 
-export async function create(context: EngineContext, asked: CreateOptions, hooks: Hooks = {}): Promise<{ id: string; warnings: string[] }> {
+export async function create(
+  context: EngineContext,
+  asked: CreateOptions,
+  hooks: Hooks = {},
+): Promise<{ id: string; warnings: string[] }> {
   const options = withDefaults(asked, context.config);
   const name = options.name === undefined ? undefined : checkName(options.name);
   if (name !== undefined) {
@@ -52,20 +56,34 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
   if (hasImageMounts) (await import('./image-mounts.ts')).checkImageMounts(options.mounts);
   const image = await findImage(context, options, hooks);
   const findOther = (source: string) => findImage(context, { image: source, pull: options.pull }, hooks);
-  const mounted = hasImageMounts ? await (await import('./image-mounts.ts')).mountedImages(options, findOther) : undefined;
+  const mounted = hasImageMounts
+    ? await (await import('./image-mounts.ts')).mountedImages(options, findOther)
+    : undefined;
   const id = generateId();
   const warnings: string[] = isolationWarning === undefined ? [] : [isolationWarning];
   const kept = keptIds(options, { uid: process.getuid!(), gid: process.getgid!() });
   const config = await makeConfig(context, { id, options, image, mounted, isolation, kept });
-  logAttributes({ driver: options.logDriver, options: options.logOptions }, { id, name: name ?? '', imageId: image.id, image: config.image, labels: config.labels, env: config.env });
+  logAttributes(
+    { driver: options.logDriver, options: options.logOptions },
+    { id, name: name ?? '', imageId: image.id, image: config.image, labels: config.labels, env: config.env },
+  );
   const { warning } = outbound(config);
   if (warning !== undefined && isNews(warning, context.paths)) warnings.push(warning);
   if (options.devices.some(isCdiDevice)) warnings.push(...(await checkCdi(options, isolation)));
-  if (options.devices.length > 0 && isolation === 'userns') warnings.push(...(await import('./device-warnings.ts')).deviceWarnings(options));
+  if (options.devices.length > 0 && isolation === 'userns')
+    warnings.push(...(await import('./device-warnings.ts')).deviceWarnings(options));
   // most containers have no mounts, and what builds their specs is not loaded then
-  if (config.mounts.length > 0) warnings.push(...(await import('./spec/mounts.ts')).propagationWarnings(config.mounts, isolation));
+  if (config.mounts.length > 0)
+    warnings.push(...(await import('./spec/mounts.ts')).propagationWarnings(config.mounts, isolation));
   if (asksForLimits(options)) warnings.push(...(await import('./limits.ts')).limitWarnings(config));
-  const record: Container = { id, name: name ?? generateName((candidate) => context.store.byName(candidate) !== undefined), imageId: image.id, createdAt: Date.now(), config, state: freshState() };
+  const record: Container = {
+    id,
+    name: name ?? generateName((candidate) => context.store.byName(candidate) !== undefined),
+    imageId: image.id,
+    createdAt: Date.now(),
+    config,
+    state: freshState(),
+  };
   // the row first: a folder without a record would be nobody's
   context.store.insert(record, () => {
     // one that was removed since it was found; Docker's text has the id then
@@ -79,21 +97,41 @@ export async function create(context: EngineContext, asked: CreateOptions, hooks
 
 /** Most containers ask for none, and what checks them is not loaded then. */
 function asksForLimits(options: CreateOptions): boolean {
-  return options.oomScoreAdj !== undefined || options.cgroupParent !== undefined || Object.values(options.resources).some((value) => value !== undefined && value !== 0);
+  return (
+    options.oomScoreAdj !== undefined ||
+    options.cgroupParent !== undefined ||
+    Object.values(options.resources).some((value) => value !== undefined && value !== 0)
+  );
 }
 
 /** What the config file says where the flags say nothing. */
 function withDefaults(options: CreateOptions, config: Config): CreateOptions {
   const logDriver = options.logDriver || config['log-driver'] || 'json-file';
-  const network = options.network === '' || options.network === 'default' ? (config['default-network'] ?? 'default') : options.network;
+  const network =
+    options.network === '' || options.network === 'default'
+      ? (config['default-network'] ?? 'default')
+      : options.network;
   const isolation = options.isolation === 'auto' ? (config['default-isolation'] ?? 'auto') : options.isolation;
   // options of one driver mean nothing to another
-  const logOptions = options.logDriver === '' || options.logDriver === config['log-driver'] ? { ...config['log-opts'], ...options.logOptions } : options.logOptions;
+  const logOptions =
+    options.logDriver === '' || options.logDriver === config['log-driver']
+      ? { ...config['log-opts'], ...options.logOptions }
+      : options.logOptions;
   return { ...options, logDriver, logOptions, network, isolation };
 }
 
 function freshState(): ContainerState {
-  return { status: 'created', pid: 0, exitCode: 0, error: '', oomKilled: false, startedAt: NEVER, finishedAt: NEVER, restartCount: 0, stoppedByUser: false };
+  return {
+    status: 'created',
+    pid: 0,
+    exitCode: 0,
+    error: '',
+    oomKilled: false,
+    startedAt: NEVER,
+    finishedAt: NEVER,
+    restartCount: 0,
+    stoppedByUser: false,
+  };
 }
 
 type WantedImage = Pick<CreateOptions, 'image' | 'platform' | 'pull'>;
@@ -106,10 +144,18 @@ async function findImage(context: EngineContext, options: WantedImage, hooks: Ho
   // what is no reference can be nowhere: said instead of, not after, "unable to find"
   if (!found) parseReference(options.image);
   if (found && options.pull === 'never')
-    throw new HuskError(`image with reference ${options.image} was found but does not provide the specified platform (${formatPlatform(platform!)})`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
-  if (options.pull === 'never') throw new HuskError(`No such image: ${withTag(options.image)}`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
+    throw new HuskError(
+      `image with reference ${options.image} was found but does not provide the specified platform (${formatPlatform(platform!)})`,
+      { kind: 'not-found', exitCode: EXIT_HUSK_FAILED },
+    );
+  if (options.pull === 'never')
+    throw new HuskError(`No such image: ${withTag(options.image)}`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
   if (options.pull === 'missing') hooks.onMessage?.(`Unable to find image '${withTag(options.image)}' locally`);
-  const { image } = await context.images.pull(options.image, { platform, onProgress: hooks.onProgress, signal: hooks.signal });
+  const { image } = await context.images.pull(options.image, {
+    platform,
+    onProgress: hooks.onProgress,
+    signal: hooks.signal,
+  });
   return image;
 }
 
@@ -123,9 +169,16 @@ function checkNetwork(network: string): void {
 }
 
 function checkRestart(options: CreateOptions): void {
-  if (options.autoRemove && options.restart.name !== 'no') throw new HuskError('can\'t create \'AutoRemove\' container with restart policy', { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
+  if (options.autoRemove && options.restart.name !== 'no')
+    throw new HuskError("can't create 'AutoRemove' container with restart policy", {
+      kind: 'invalid',
+      exitCode: EXIT_HUSK_FAILED,
+    });
   if (options.restart.maximumRetryCount > 0 && options.restart.name !== 'on-failure')
-    throw new HuskError(`invalid restart policy: maximum retry count can only be used with 'on-failure'`, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
+    throw new HuskError(`invalid restart policy: maximum retry count can only be used with 'on-failure'`, {
+      kind: 'invalid',
+      exitCode: EXIT_HUSK_FAILED,
+    });
 }
 
 type ConfigRequest = MountsRequest & { id: string; isolation: Isolation };
@@ -136,7 +189,11 @@ async function makeConfig(context: EngineContext, request: ConfigRequest): Promi
   const stopSignal = options.stopSignal ?? defaults.StopSignal ?? 'SIGTERM';
   parseSignal(stopSignal);
   const healthcheck = await healthcheckOf(options, defaults.Healthcheck);
-  if (options.hostname !== undefined && options.hostname.length > MAX_HOSTNAME) throw new HuskError(`invalid hostname "${options.hostname}": over ${MAX_HOSTNAME} characters`, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
+  if (options.hostname !== undefined && options.hostname.length > MAX_HOSTNAME)
+    throw new HuskError(`invalid hostname "${options.hostname}": over ${MAX_HOSTNAME} characters`, {
+      kind: 'invalid',
+      exitCode: EXIT_HUSK_FAILED,
+    });
   // as Podman: the image's own user is somebody else
   const user = options.user ?? (kept ? `${kept.uid}:${kept.gid}` : (defaults.User ?? ''));
   return {
@@ -152,8 +209,13 @@ async function makeConfig(context: EngineContext, request: ConfigRequest): Promi
     ...(kept && { keptIds: kept }),
     stopSignal,
     ...(healthcheck && { healthcheck }),
-    exposed: [...new Set([...Object.keys(defaults.ExposedPorts ?? {}).map(withProtocol), ...options.expose.map(withProtocol)])],
-    hostname: options.hostname ?? joinedHostname(context, options) ?? (options.network === 'host' || options.uts === 'host' ? hostname() : request.id.slice(0, 12)),
+    exposed: [
+      ...new Set([...Object.keys(defaults.ExposedPorts ?? {}).map(withProtocol), ...options.expose.map(withProtocol)]),
+    ],
+    hostname:
+      options.hostname ??
+      joinedHostname(context, options) ??
+      (options.network === 'host' || options.uts === 'host' ? hostname() : request.id.slice(0, 12)),
     mounts: await resolveMounts(context, { options, image, mounted, kept }, user),
   };
 }
@@ -163,7 +225,9 @@ async function checkCdi({ devices }: CreateOptions, isolation: Isolation): Promi
   const [{ cdiDevices }, { checkDevice }] = await Promise.all([import('./cdi-files.ts'), import('./spec/check.ts')]);
   const edits = cdiDevices(devices);
   for (const { nodes } of edits) for (const node of nodes) checkDevice(node.host, node, isolation);
-  return edits.some(({ hasHooks }) => hasHooks) ? ['a CDI specification asks for hooks, programs of this host for the container: husk runs none'] : [];
+  return edits.some(({ hasHooks }) => hasHooks)
+    ? ['a CDI specification asks for hooks, programs of this host for the container: husk runs none']
+    : [];
 }
 
 /** As Docker shows it of who joins another's network; one that is not there (yet) is told at the start. */
@@ -178,7 +242,10 @@ function joinedHostname(context: EngineContext, { network, uts }: CreateOptions)
 }
 
 /** Most containers have none, and what merges and checks it is not loaded then. */
-async function healthcheckOf(options: CreateOptions, image: CreateOptions['healthcheck'] | null): Promise<ContainerConfig['healthcheck']> {
+async function healthcheckOf(
+  options: CreateOptions,
+  image: CreateOptions['healthcheck'] | null,
+): Promise<ContainerConfig['healthcheck']> {
   if (!options.healthcheck && !image) return undefined;
   const { mergeHealthcheck, checkHealthcheck } = await import('./spec/health.ts');
   const healthcheck = mergeHealthcheck(options.healthcheck, image);
@@ -210,6 +277,7 @@ async function resolveMounts(context: EngineContext, request: MountsRequest, use
     images: mounted,
     imageVolumes,
   });
-  if (mounts.some((mount) => mount.type === 'volume' || mount.options.includes('U'))) await volumes.populate(mounts, { lower: await context.unpacked(image, kept), user, kept });
+  if (mounts.some((mount) => mount.type === 'volume' || mount.options.includes('U')))
+    await volumes.populate(mounts, { lower: await context.unpacked(image, kept), user, kept });
   return mounts;
 }

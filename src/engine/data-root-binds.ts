@@ -15,18 +15,37 @@ const ALONE = 'alone';
  * Makes the container's folder when it is not there.
  * @param task.autoRemove its supervisor takes the container's folder and anonymous volumes away, which needs the folders above them
  */
-export function dataRootBinds({ id, dataRoot, autoRemove }: { id: string; dataRoot: string; autoRemove: boolean }): JailBind[] {
+export function dataRootBinds({
+  id,
+  dataRoot,
+  autoRemove,
+}: {
+  id: string;
+  dataRoot: string;
+  autoRemove: boolean;
+}): JailBind[] {
   const paths = computePaths({ dataRoot });
   const own = paths.container(id);
   const alone = join(own, ALONE);
   mkdirSync(own, { recursive: true, mode: 0o711 });
   mkdirSync(join(alone, id), { recursive: true, mode: 0o711 });
-  const readable = [paths.layers, paths.layerLinks, join(dataRoot, 'blobs'), join(dataRoot, 'names')].filter((path) => existsSync(path));
-  const bind = (target: string, { source = target, readOnly }: { source?: string; readOnly: boolean }): JailBind => ({ source, target, kind: 'directory', readOnly });
+  const readable = [paths.layers, paths.layerLinks, join(dataRoot, 'blobs'), join(dataRoot, 'names')].filter((path) =>
+    existsSync(path),
+  );
+  const bind = (target: string, { source = target, readOnly }: { source?: string; readOnly: boolean }): JailBind => ({
+    source,
+    target,
+    kind: 'directory',
+    readOnly,
+  });
   return [
     bind(dataRoot, { readOnly: false }),
     ...readable.map((path) => bind(path, { readOnly: true })),
-    ...(autoRemove ? [] : [paths.volumes, paths.containers].filter((path) => existsSync(path)).map((path) => bind(path, { source: alone, readOnly: true }))),
+    ...(autoRemove
+      ? []
+      : [paths.volumes, paths.containers]
+          .filter((path) => existsSync(path))
+          .map((path) => bind(path, { source: alone, readOnly: true }))),
     ...(autoRemove ? [] : [bind(own, { readOnly: false })]),
   ];
 }

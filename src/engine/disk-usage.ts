@@ -15,7 +15,8 @@ export async function diskUsage(context: EngineContext): Promise<DiskUsage> {
   // a layer of several images is there once
   const layers = new Map<string, { size: number; images: number }>();
   for (const image of images) {
-    for (const { diffId, size } of new Map(image.layers.map((layer) => [layer.diffId, layer])).values()) layers.set(diffId, { size, images: (layers.get(diffId)?.images ?? 0) + 1 });
+    for (const { diffId, size } of new Map(image.layers.map((layer) => [layer.diffId, layer])).values())
+      layers.set(diffId, { size, images: (layers.get(diffId)?.images ?? 0) + 1 });
   }
   return {
     layersSize: [...layers.values()].reduce((sum, { size }) => sum + size, 0),
@@ -24,13 +25,25 @@ export async function diskUsage(context: EngineContext): Promise<DiskUsage> {
       containers: context.store.ofImage(image.id).length,
       sharedSize: image.layers.reduce((sum, { diffId, size }) => sum + (layers.get(diffId)!.images > 1 ? size : 0), 0),
     })),
-    containers: await inTurn(containers, async (container) => ({ ...container, active: isRunning(container), size: await sizeOf(context, container) })),
-    volumes: await inTurn(volumes.list(), async (volume) => ({ volume, links: context.store.usersOfVolume(volume.name).length, size: await volumes.size(volume.name) })),
+    containers: await inTurn(containers, async (container) => ({
+      ...container,
+      active: isRunning(container),
+      size: await sizeOf(context, container),
+    })),
+    volumes: await inTurn(volumes.list(), async (volume) => ({
+      volume,
+      links: context.store.usersOfVolume(volume.name).length,
+      size: await volumes.size(volume.name),
+    })),
   };
 }
 
-async function inTurn<Item, Result>(items: readonly Item[], measure: (item: Item) => Promise<Result>): Promise<Result[]> {
+async function inTurn<Item, Result>(
+  items: readonly Item[],
+  measure: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
   const results: Result[] = [];
-  for (let start = 0; start < items.length; start += PARALLEL) results.push(...(await Promise.all(items.slice(start, start + PARALLEL).map(measure))));
+  for (let start = 0; start < items.length; start += PARALLEL)
+    results.push(...(await Promise.all(items.slice(start, start + PARALLEL).map(measure))));
   return results;
 }

@@ -26,7 +26,12 @@ async function capabilities(): Promise<Fact> {
     const list = all.map((one) => (one.value > 1 ? `${one.name}=${one.value}` : one.name));
     const missing = all.filter(({ needed, value }) => needed && value === 0);
     if (missing.length === 0) return { name, status: 'ok', value: list.filter((_, i) => all[i]!.value > 0).join(' ') };
-    return { name, status: 'warn', value: `not ${missing.map((one) => one.name).join(', ')}`, fix: 'a kernel of 4.12 or later has them' };
+    return {
+      name,
+      status: 'warn',
+      value: `not ${missing.map((one) => one.name).join(', ')}`,
+      fix: 'a kernel of 4.12 or later has them',
+    };
   } catch (error) {
     return { name, status: 'warn', value: error instanceof Error ? error.message : String(error) };
   }
@@ -36,11 +41,23 @@ async function capabilities(): Promise<Fact> {
 async function speed(): Promise<Fact> {
   const name = 'kvm speed';
   try {
-    const { fit, reason } = (await import('../vmm/kvm/verdict.ts')).judged(await (await import('../vmm/kvm/probe.ts')).measureKvm());
+    const { fit, reason } = (await import('../vmm/kvm/verdict.ts')).judged(
+      await (await import('../vmm/kvm/probe.ts')).measureKvm(),
+    );
     if (fit) return { name, status: 'ok', value: reason };
-    return { name, status: 'warn', value: reason, fix: 'use a host with hardware virtualisation (or nested virtualisation switched on); until then --isolation=userns' };
+    return {
+      name,
+      status: 'warn',
+      value: reason,
+      fix: 'use a host with hardware virtualisation (or nested virtualisation switched on); until then --isolation=userns',
+    };
   } catch (error) {
-    return { name, status: 'warn', value: error instanceof Error ? error.message : String(error), fix: 'use --isolation=userns' };
+    return {
+      name,
+      status: 'warn',
+      value: error instanceof Error ? error.message : String(error),
+      fix: 'use --isolation=userns',
+    };
   }
 }
 
@@ -53,5 +70,9 @@ function parts(): Fact {
 /** What `--isolation=auto` goes by: the same answer, from the same cache. */
 async function verdict(paths: Paths): Promise<Fact> {
   const { fit, reason } = await (await import('../vmm/kvm/verdict.ts')).kvmVerdict(paths);
-  return { name: 'virtual machines', status: fit ? 'ok' : 'warn', value: `${fit ? 'fit for containers' : 'not for containers'}: ${reason}` };
+  return {
+    name: 'virtual machines',
+    status: fit ? 'ok' : 'warn',
+    value: `${fit ? 'fit for containers' : 'not for containers'}: ${reason}`,
+  };
 }

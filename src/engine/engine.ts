@@ -70,26 +70,35 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     writableSize: async (id) => (await import('./parts.ts')).writableSize(context, id),
     buildSpec: parts.buildSpec ?? (async (container) => (await import('./parts.ts')).spec(context, container)),
     supervisor: () => takeSupervisor(parts.supervisor),
-    jailedSupervisor: async (task) => (parts.supervisor ? { client: takeSupervisor(parts.supervisor), task } : (await import('./jailed-supervisor.ts')).startJailedSupervisor(task)),
+    jailedSupervisor: async (task) =>
+      parts.supervisor
+        ? { client: takeSupervisor(parts.supervisor), task }
+        : (await import('./jailed-supervisor.ts')).startJailedSupervisor(task),
   };
   return engineOf(context);
 }
 
 /** Before anything is written in it. Of root's containers the root is somebody else, who must pass through. */
 async function closeRoot({ dataRoot }: Paths): Promise<void> {
-  closeDataRoot(dataRoot, process.geteuid!() === 0 ? (await import('../rootless/idmap.ts')).containerRootGroup() : undefined);
+  closeDataRoot(
+    dataRoot,
+    process.geteuid!() === 0 ? (await import('../rootless/idmap.ts')).containerRootGroup() : undefined,
+  );
 }
 
 /** Where the engine's data is, and its config. */
 function locate(options: Pick<EngineOptions, 'dataRoot' | 'configFile'>): { paths: Paths; config: Config } {
   const paths = computePaths({ dataRoot: options.dataRoot });
   const config = readConfig(options.configFile ?? paths.configFile);
-  const isConfigured = options.dataRoot === undefined && config['data-root'] !== undefined && process.env['HUSK_DATA_ROOT'] === undefined;
+  const isConfigured =
+    options.dataRoot === undefined && config['data-root'] !== undefined && process.env['HUSK_DATA_ROOT'] === undefined;
   return { paths: isConfigured ? computePaths({ dataRoot: config['data-root']! }) : paths, config };
 }
 
 /** Looks for damage without opening the engine, which a damaged database forbids. */
-export async function* checkSystem(options: Pick<EngineOptions, 'dataRoot' | 'configFile'> & { repair: boolean; stop: boolean }): AsyncGenerator<Finding> {
+export async function* checkSystem(
+  options: Pick<EngineOptions, 'dataRoot' | 'configFile'> & { repair: boolean; stop: boolean },
+): AsyncGenerator<Finding> {
   const { systemCheck } = await import('./check/check.ts');
   const located = locate(options);
   await closeRoot(located.paths);
@@ -134,13 +143,17 @@ function engineOf(context: EngineContext): Engine {
     export: (container) => ofFiles((files) => files.exportContainer(context, container)),
     statPath: (container, path) => ofFiles((files) => files.statPath(context, container, path)),
     archive: (container, path) => ofFiles((files) => files.archive(context, container, path)),
-    extract: (container, path, tar, options) => ofFiles((files) => files.extract(context, container, path, tar, options)),
+    extract: (container, path, tar, options) =>
+      ofFiles((files) => files.extract(context, container, path, tar, options)),
     copyFrom: (container, path, destination, options) =>
-      ofFiles(async () => (await import('./copy/copy.ts')).copyFrom(context, container, { path, destination }, options)),
+      ofFiles(async () =>
+        (await import('./copy/copy.ts')).copyFrom(context, container, { path, destination }, options),
+      ),
     copyTo: (container, source, path, options) =>
       ofFiles(async () => (await import('./copy/copy.ts')).copyTo(context, container, { source, path }, options)),
     changes: (container) => ofFiles((files) => files.changes(context, container)),
-    commit: (container, options) => ofFiles(async () => (await import('./commit.ts')).commit(context, container, options)),
+    commit: (container, options) =>
+      ofFiles(async () => (await import('./commit.ts')).commit(context, container, options)),
     prune: (options) => prune(context, options),
     isNews: (text) => isNews(text, context.paths),
     diskUsage: async () => (await import('./disk-usage.ts')).diskUsage(context),

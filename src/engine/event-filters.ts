@@ -31,7 +31,9 @@ const PREDICATES: Record<string, Predicate> = {
 
 /** @throws HuskError `invalid` with Docker's text for a key that is not there */
 export function eventFilter(filters: Filters): (event: EventMessage) => boolean {
-  for (const key of Object.keys(filters)) if (key !== 'label' && key !== 'event' && !Object.hasOwn(PREDICATES, key)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+  for (const key of Object.keys(filters))
+    if (key !== 'label' && key !== 'event' && !Object.hasOwn(PREDICATES, key))
+      throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
   return (event) =>
     Object.entries(filters).every(([key, values]) => {
       if (key === 'label') return values.every((value) => hasLabel(event.Actor.Attributes, value));
@@ -46,7 +48,8 @@ function matchesAction(action: string, values: string[]): boolean {
 }
 
 function named(type: EventMessage['Type']): Predicate {
-  return ({ Type, Actor }, value) => Type === type && (Actor.ID.startsWith(value) || (Actor.Attributes['name'] ?? '').startsWith(value));
+  return ({ Type, Actor }, value) =>
+    Type === type && (Actor.ID.startsWith(value) || (Actor.Attributes['name'] ?? '').startsWith(value));
 }
 
 /** A container's event is one of its image as well. */

@@ -21,7 +21,9 @@ export function events(context: EngineContext, options: EventOptions = {}): Asyn
   const since = options.since === undefined ? undefined : nanoseconds(options.since);
   const until = options.until === undefined ? undefined : nanoseconds(options.until);
   if (since !== undefined && until !== undefined && until < since)
-    throw new HuskError(`\`since\` time (${rfc3339(since)}) cannot be after \`until\` time (${rfc3339(until)})`, { kind: 'invalid' });
+    throw new HuskError(`\`since\` time (${rfc3339(since)}) cannot be after \`until\` time (${rfc3339(until)})`, {
+      kind: 'invalid',
+    });
   const matches = eventFilter(options.filters ?? {});
   // Docker begins with what is coming, unless it is asked about a time
   const after = since === undefined && until === undefined ? lastEvent(context.database) : 0;

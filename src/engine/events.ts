@@ -7,6 +7,15 @@ export function eventAttributes(record: Container): Record<string, string> {
   return { ...record.config.labels, image: record.config.image, name: record.name };
 }
 
-export function recordEvent(context: EngineContext, record: Container, action: string, attributes: Record<string, string> = {}): void {
-  appendEvent(context.database, { Type: 'container', Action: action, Actor: { ID: record.id, Attributes: { ...eventAttributes(record), ...attributes } } });
+export function recordEvent(
+  context: EngineContext,
+  record: Container,
+  action: string,
+  attributes: Record<string, string> = {},
+): void {
+  appendEvent(context.database, {
+    Type: 'container',
+    Action: action,
+    Actor: { ID: record.id, Attributes: { ...eventAttributes(record), ...attributes } },
+  });
 }

@@ -11,11 +11,19 @@ import { recordEvent } from './events.ts';
 import { buildExec } from './spec/build.ts';
 import { resolve } from './truth.ts';
 
-export async function exec(context: EngineContext, reference: string, options: ExecOptions): Promise<Attachment | undefined> {
+export async function exec(
+  context: EngineContext,
+  reference: string,
+  options: ExecOptions,
+): Promise<Attachment | undefined> {
   const container = resolve(context, reference);
   if (!isRunning(container)) throw notRunning(container);
-  if (container.state.status === 'paused') throw new HuskError(`Container ${reference} is paused, unpause the container before exec`, { kind: 'conflict' });
-  if (container.state.status === 'restarting') throw new HuskError(`Container ${container.id} is restarting, wait until the container is running`, { kind: 'conflict' });
+  if (container.state.status === 'paused')
+    throw new HuskError(`Container ${reference} is paused, unpause the container before exec`, { kind: 'conflict' });
+  if (container.state.status === 'restarting')
+    throw new HuskError(`Container ${container.id} is restarting, wait until the container is running`, {
+      kind: 'conflict',
+    });
   const process = buildExec(container.config, readSpec(context, container), options);
   const client = await connect(context, container);
   if (!client) throw notRunning(container);
@@ -24,7 +32,16 @@ export async function exec(context: EngineContext, reference: string, options: E
   try {
     const stdin = options.interactive && !options.detach;
     const { streams } = await client.open(
-      { type: 'exec', id, process, stdin, terminal: options.tty, detach: options.detach, columns: options.consoleSize?.columns, rows: options.consoleSize?.rows },
+      {
+        type: 'exec',
+        id,
+        process,
+        stdin,
+        terminal: options.tty,
+        detach: options.detach,
+        columns: options.consoleSize?.columns,
+        rows: options.consoleSize?.rows,
+      },
       { stdin },
     );
     if (!options.detach) return attachment(context, container, streams, id);
@@ -42,7 +59,11 @@ function readSpec(context: EngineContext, container: Container): Spec {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as Spec;
   } catch (error) {
-    throw new HuskError(`cannot read what container ${container.id} was started with: ${file}: ${causeOf(error)}`, { kind: 'corrupt', fix: `husk restart ${container.name} writes it anew`, cause: error });
+    throw new HuskError(`cannot read what container ${container.id} was started with: ${file}: ${causeOf(error)}`, {
+      kind: 'corrupt',
+      fix: `husk restart ${container.name} writes it anew`,
+      cause: error,
+    });
   }
 }
 

@@ -49,7 +49,10 @@ export class ContainerFiles implements Disposable {
   }
 
   /** @param options.name the archive's topmost member */
-  async archive(path: string, options: { follow?: boolean; name?: string } = {}): Promise<{ stat: PathStat; tar: Readable }> {
+  async archive(
+    path: string,
+    options: { follow?: boolean; name?: string } = {},
+  ): Promise<{ stat: PathStat; tar: Readable }> {
     const { header, rest } = await this.#ask({ op: 'archive', path, ...options });
     return { stat: header.stat!, tar: rest };
   }
@@ -80,7 +83,8 @@ export class ContainerFiles implements Disposable {
     let total = 0;
     for await (const chunk of rest as AsyncIterable<Buffer>) {
       total += chunk.length;
-      if (total > MAX_CHANGES) throw new HuskError(`the container has more changes than fit into ${MAX_CHANGES} bytes`, { kind: 'limit' });
+      if (total > MAX_CHANGES)
+        throw new HuskError(`the container has more changes than fit into ${MAX_CHANGES} bytes`, { kind: 'limit' });
       pending = Buffer.concat([pending, chunk]);
       let start = 0;
       for (let end = pending.indexOf(0); end !== -1; end = pending.indexOf(0, start)) {
@@ -104,7 +108,8 @@ export class ContainerFiles implements Disposable {
       } catch (error) {
         if (input?.errored) throw input.errored;
         // it ended in between: its files are still there, and nothing has been sent
-        const ended = running && error instanceof HuskError && (error.kind === 'unavailable' || error.kind === 'conflict');
+        const ended =
+          running && error instanceof HuskError && (error.kind === 'unavailable' || error.kind === 'conflict');
         if (!ended || input?.readableDidRead || input?.destroyed) throw error;
         client[Symbol.dispose]();
         await new Promise((after) => setTimeout(after, POLL_MS));
@@ -120,15 +125,24 @@ export class ContainerFiles implements Disposable {
 
 /** Opens the files of a container; whoever starts or removes it meanwhile, or has them open while it does not run, is waited for. */
 export async function openFiles(context: EngineContext, container: Container): Promise<ContainerFiles> {
-  return new ContainerFiles(await reach(context, container), () => reach(context, reread(context, container.id) ?? container));
+  return new ContainerFiles(await reach(context, container), () =>
+    reach(context, reread(context, container.id) ?? container),
+  );
 }
 
 async function reach(context: EngineContext, container: Container): Promise<Opened> {
   for (let current: Container | undefined = container; current; current = reread(context, container.id)) {
     if (current.state.status === 'removing') break;
-    if (current.state.status === 'restarting') throw new HuskError(`Container ${current.id} is restarting, wait until the container is running`, { kind: 'conflict' });
+    if (current.state.status === 'restarting')
+      throw new HuskError(`Container ${current.id} is restarting, wait until the container is running`, {
+        kind: 'conflict',
+      });
     const running = isRunning(current);
-    const client = running ? await connect(context, current) : current.state.claim ? await joinFiles(context, current) : await openStopped(context, current);
+    const client = running
+      ? await connect(context, current)
+      : current.state.claim
+        ? await joinFiles(context, current)
+        : await openStopped(context, current);
     if (client) return { client, running };
     await new Promise((after) => setTimeout(after, POLL_MS));
   }
@@ -148,7 +162,12 @@ async function openStopped(context: EngineContext, container: Container): Promis
     client[Symbol.dispose]();
     if (error instanceof HuskError && error.kind === 'conflict') return undefined;
     if (error instanceof HuskError && error.kind === 'unavailable')
-      throw new HuskError(`the supervisor of ${container.id} ended while it opened the container's files`, { kind: 'internal', exitCode: EXIT_HUSK_FAILED, fix: `see ${context.paths.container(container.id)}/supervisor.log`, cause: error });
+      throw new HuskError(`the supervisor of ${container.id} ended while it opened the container's files`, {
+        kind: 'internal',
+        exitCode: EXIT_HUSK_FAILED,
+        fix: `see ${context.paths.container(container.id)}/supervisor.log`,
+        cause: error,
+      });
     throw error;
   }
 }
@@ -163,13 +182,21 @@ async function filesTask(context: EngineContext, container: Container): Promise<
 }
 
 /** Opens, asks, closes. */
-export async function withFiles<T>(context: EngineContext, container: Container, ask: (files: ContainerFiles) => Promise<T>): Promise<T> {
+export async function withFiles<T>(
+  context: EngineContext,
+  container: Container,
+  ask: (files: ContainerFiles) => Promise<T>,
+): Promise<T> {
   using files = await openFiles(context, container);
   return await ask(files);
 }
 
 /** As withFiles, for an answer that goes on: closed at its end. */
-async function streaming<T extends { tar: Readable }>(context: EngineContext, container: Container, ask: (files: ContainerFiles) => Promise<T>): Promise<T> {
+async function streaming<T extends { tar: Readable }>(
+  context: EngineContext,
+  container: Container,
+  ask: (files: ContainerFiles) => Promise<T>,
+): Promise<T> {
   const files = await openFiles(context, container);
   try {
     const answer = await ask(files);
@@ -186,14 +213,24 @@ export async function statPath(context: EngineContext, reference: string, path: 
   return named(reference, path, () => withFiles(context, container, (files) => files.stat(path)));
 }
 
-export async function archive(context: EngineContext, reference: string, path: string): Promise<{ stat: PathStat; tar: Readable }> {
+export async function archive(
+  context: EngineContext,
+  reference: string,
+  path: string,
+): Promise<{ stat: PathStat; tar: Readable }> {
   const container = resolve(context, reference);
   const answer = await named(reference, path, () => streaming(context, container, (files) => files.archive(path)));
   recordEvent(context, container, 'archive-path');
   return answer;
 }
 
-export async function extract(context: EngineContext, reference: string, path: string, tar: Readable, options: ExtractOptions = {}): Promise<void> {
+export async function extract(
+  context: EngineContext,
+  reference: string,
+  path: string,
+  tar: Readable,
+  options: ExtractOptions = {},
+): Promise<void> {
   const container = resolve(context, reference);
   const { decompress } = await import('../images/layers/decompress.ts');
   const plain = Readable.from(decompress(tar, { programs: true }), { objectMode: false });
@@ -216,7 +253,10 @@ export async function exportContainer(context: EngineContext, reference: string)
   return tar;
 }
 
-export async function changes(context: EngineContext, reference: string): Promise<{ kind: 'A' | 'C' | 'D'; path: string }[]> {
+export async function changes(
+  context: EngineContext,
+  reference: string,
+): Promise<{ kind: 'A' | 'C' | 'D'; path: string }[]> {
   const container = resolve(context, reference);
   return withFiles(context, container, (files) => files.changes());
 }
@@ -238,7 +278,11 @@ export async function named<T>(container: string, path: string, work: () => Prom
   try {
     return await work();
   } catch (error) {
-    if (error instanceof HuskError && error.kind === 'not-found' && !error.message.startsWith('No such container')) throw new HuskError(`Could not find the file ${path} in container ${container}`, { kind: 'not-found', cause: error });
+    if (error instanceof HuskError && error.kind === 'not-found' && !error.message.startsWith('No such container'))
+      throw new HuskError(`Could not find the file ${path} in container ${container}`, {
+        kind: 'not-found',
+        cause: error,
+      });
     throw error;
   }
 }
@@ -247,7 +291,8 @@ async function drain(stream: Readable): Promise<void> {
   for await (const _ of stream);
 }
 
-const broken = (what: string) => new HuskError(`the container's answer about its files is broken: ${what}`, { kind: 'corrupt' });
+const broken = (what: string) =>
+  new HuskError(`the container's answer about its files is broken: ${what}`, { kind: 'corrupt' });
 
 /** Takes the first line off a stream, which then goes on behind it. */
 function firstLine(stream: Readable): Promise<string> {
@@ -288,7 +333,10 @@ function checkHeader(line: string, { op }: FilesRequest): FilesHeader {
   try {
     value = JSON.parse(line) as typeof value;
   } catch (error) {
-    throw new HuskError('the container\'s answer about its files is broken: its first line is not JSON', { kind: 'corrupt', cause: error });
+    throw new HuskError("the container's answer about its files is broken: its first line is not JSON", {
+      kind: 'corrupt',
+      cause: error,
+    });
   }
   const index = (number: unknown, what: string): number => {
     if (!Number.isSafeInteger(number) || (number as number) < 0) throw broken(`${what} is no number`);
@@ -297,7 +345,14 @@ function checkHeader(line: string, { op }: FilesRequest): FilesHeader {
   if (op === 'size') return { size: index(value?.size, 'the size') };
   if (op !== 'stat' && op !== 'archive') return {};
   const stat = value?.stat;
-  if (typeof stat !== 'object' || stat === null || typeof stat['name'] !== 'string' || typeof stat['linkTarget'] !== 'string' || !Number.isSafeInteger(stat['mtime'])) throw broken('there is no stat');
+  if (
+    typeof stat !== 'object' ||
+    stat === null ||
+    typeof stat['name'] !== 'string' ||
+    typeof stat['linkTarget'] !== 'string' ||
+    !Number.isSafeInteger(stat['mtime'])
+  )
+    throw broken('there is no stat');
   return {
     stat: {
       name: stat['name'],

@@ -55,7 +55,12 @@ const TESTS = new Map<string, (value: string, context: FilterContext) => Test>([
         }),
   ],
   ['network', (value) => (container) => networkName(container) === value],
-  ['isolation', (value) => ({ config }) => config.isolation === value],
+  [
+    'isolation',
+    (value) =>
+      ({ config }) =>
+        config.isolation === value,
+  ],
   ['publish', sharingPorts('publish', ({ config }) => config.options.publish)],
   ['expose', sharingPorts('expose', ({ config }) => config.exposed ?? config.options.expose)],
   ['is-task', isTask],
@@ -103,7 +108,8 @@ function exitedWith(value: string): Test {
 
 function sharingPorts(key: string, of: (container: Container) => string[]): (value: string) => Test {
   return (value) => {
-    if (!PORTS.test(value)) throw new HuskError(`invalid filter '${key}=${value}'`, { kind: 'invalid', fix: 'PORT[-PORT][/PROTOCOL]' });
+    if (!PORTS.test(value))
+      throw new HuskError(`invalid filter '${key}=${value}'`, { kind: 'invalid', fix: 'PORT[-PORT][/PROTOCOL]' });
     return (container) => of(container).some((entry) => shareAPort(entry, value));
   };
 }
@@ -163,7 +169,9 @@ const PORTS = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(\w*))?$/;
 /** @param entry `[[ip:][host:]]port[-port][/protocol]`: the container's end counts. @returns undefined: no ports */
 function portsOf(entry: string): { first: number; last: number; protocol: string } | undefined {
   const match = PORTS.exec(entry.slice(entry.lastIndexOf(':') + 1));
-  return match ? { first: Number(match[1]), last: Number(match[2] ?? match[1]), protocol: match[3] || 'tcp' } : undefined;
+  return match
+    ? { first: Number(match[1]), last: Number(match[2] ?? match[1]), protocol: match[3] || 'tcp' }
+    : undefined;
 }
 
 function shareAPort(one: string, other: string): boolean {

@@ -34,7 +34,11 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
   const kernel = userNamespace ? release() : GUEST_RELEASE;
   return {
     userNamespace,
-    joined: { network: joinedPid(context, container, 'network'), ipc: joinedPid(context, container, 'ipc'), pid: joinedPid(context, container, 'pid') },
+    joined: {
+      network: joinedPid(context, container, 'network'),
+      ipc: joinedPid(context, container, 'ipc'),
+      pid: joinedPid(context, container, 'pid'),
+    },
     userNamespaceOf: (pid) => readlinkSync(`/proc/${pid}/ns/user`),
     etc: writeEtcFiles(context, container),
     shm: sharedMemory(context, container),
@@ -51,7 +55,14 @@ export function hostFacts(context: EngineContext, container: Container): SpecFac
     oomScoreAdj: options.oomScoreAdj === undefined ? 0 : ownOomScoreAdj(),
     hardLimit: process.getuid!() === 0 || !userNamespace ? undefined : hardLimit,
     ...(userNamespace && { reach: hardLimit }),
-    defaultUlimits: [...DEFAULT_ULIMITS, ...Object.values(context.config['default-ulimits'] ?? {}).map(({ Name, Soft, Hard }) => ({ name: Name, soft: Soft, hard: Hard }))],
+    defaultUlimits: [
+      ...DEFAULT_ULIMITS,
+      ...Object.values(context.config['default-ulimits'] ?? {}).map(({ Name, Soft, Hard }) => ({
+        name: Name,
+        soft: Soft,
+        hard: Hard,
+      })),
+    ],
     devicesAt: (path) => devicesAt(path),
     allDevices: () => (userNamespace ? (devicesAt('/dev') ?? []) : 'of the machine it runs on'),
     ...limitFacts(),
@@ -81,20 +92,43 @@ function joinedPid(context: EngineContext, container: Container, type: 'network'
   if (!mode?.startsWith('container:')) return undefined;
   const other = resolve(context, mode.slice('container:'.length));
   // its process here is the VMM, whose pid namespace is the host's
-  if (other.config.isolation === 'vm') throw new HuskError(`cannot join the ${type} namespace of container ${other.name}: it runs in a virtual machine, whose namespaces are its own`, { kind: 'unsupported', exitCode: 125, fix: 'start both with --isolation=userns' });
-  if (!isRunning(other)) throw new HuskError(`cannot join ${type} namespace of a non running container: container ${other.id} is not running`, { kind: 'conflict', exitCode: 125 });
-  if (other.state.status === 'restarting') throw new HuskError(`Container ${other.id} is restarting, wait until the container is running`, { kind: 'conflict', exitCode: 125 });
+  if (other.config.isolation === 'vm')
+    throw new HuskError(
+      `cannot join the ${type} namespace of container ${other.name}: it runs in a virtual machine, whose namespaces are its own`,
+      { kind: 'unsupported', exitCode: 125, fix: 'start both with --isolation=userns' },
+    );
+  if (!isRunning(other))
+    throw new HuskError(
+      `cannot join ${type} namespace of a non running container: container ${other.id} is not running`,
+      { kind: 'conflict', exitCode: 125 },
+    );
+  if (other.state.status === 'restarting')
+    throw new HuskError(`Container ${other.id} is restarting, wait until the container is running`, {
+      kind: 'conflict',
+      exitCode: 125,
+    });
   const [own, theirs] = [container.config.keptIds, other.config.keptIds];
   // it would see the image's files with the owners of the other map
   if (own?.uid !== theirs?.uid || own?.gid !== theirs?.gid)
-    throw new HuskError(`cannot join the ${type} namespace of container ${other.name}: its user namespace has another map of ids`, { kind: 'unsupported', exitCode: 125, fix: theirs ? `use --userns keep-id:uid=${theirs.uid},gid=${theirs.gid}` : 'leave --userns out' });
+    throw new HuskError(
+      `cannot join the ${type} namespace of container ${other.name}: its user namespace has another map of ids`,
+      {
+        kind: 'unsupported',
+        exitCode: 125,
+        fix: theirs ? `use --userns keep-id:uid=${theirs.uid},gid=${theirs.gid}` : 'leave --userns out',
+      },
+    );
   return namespaceHolder(other.state.pid);
 }
 
 function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
   const { options } = container.config;
   const folder = etcFolder(context, container);
-  const files = { hosts: join(folder, 'hosts'), hostname: join(folder, 'hostname'), resolvConf: join(folder, 'resolv.conf') };
+  const files = {
+    hosts: join(folder, 'hosts'),
+    hostname: join(folder, 'hostname'),
+    resolvConf: join(folder, 'resolv.conf'),
+  };
   const shared = networkOwner(context, container);
   if (shared !== undefined) {
     // the files of the one joined: Docker shares them as well
@@ -104,7 +138,16 @@ function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
   const hostNetwork = options.network === 'host';
   const name = ownHostname(container);
   makeFolder(folder, 0o755);
-  writeFileOfMode(files.hosts, hostsFile({ hostname: name, domainname: options.domainname, extraHosts: options.extraHosts.map((extra) => parseExtraHost(extra)), hostHosts: hostNetwork ? (readOptional('/etc/hosts') ?? '') : undefined }), ETC_MODE);
+  writeFileOfMode(
+    files.hosts,
+    hostsFile({
+      hostname: name,
+      domainname: options.domainname,
+      extraHosts: options.extraHosts.map((extra) => parseExtraHost(extra)),
+      hostHosts: hostNetwork ? (readOptional('/etc/hosts') ?? '') : undefined,
+    }),
+    ETC_MODE,
+  );
   writeFileOfMode(files.hostname, hostnameFile(name), ETC_MODE);
   const config = context.config;
   const or = (asked: string[], configured: string[] | undefined) => (asked.length > 0 ? asked : (configured ?? []));
@@ -130,7 +173,11 @@ export function networkOwner(context: EngineContext, container: Pick<Container, 
   let owner: Container | undefined;
   let mode = container.config.options.network;
   for (let joins = 0; mode.startsWith('container:'); joins++) {
-    if (joins === MAX_JOINS) throw new HuskError(`cannot join the network of ${mode.slice('container:'.length)}: containers join one another in a circle`, { kind: 'invalid', exitCode: 125 });
+    if (joins === MAX_JOINS)
+      throw new HuskError(
+        `cannot join the network of ${mode.slice('container:'.length)}: containers join one another in a circle`,
+        { kind: 'invalid', exitCode: 125 },
+      );
     owner = resolve(context, mode.slice('container:'.length));
     mode = owner.config.options.network;
   }
@@ -175,7 +222,11 @@ function sharedMemory(context: EngineContext, container: Container): string | un
   }
   if (!ipc?.startsWith('container:')) return undefined;
   const other = resolve(context, ipc.slice('container:'.length));
-  if (other.config.options.ipc !== 'shareable') throw new HuskError(`cannot join IPC of container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`, { kind: 'invalid', exitCode: 125 });
+  if (other.config.options.ipc !== 'shareable')
+    throw new HuskError(
+      `cannot join IPC of container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+      { kind: 'invalid', exitCode: 125 },
+    );
   return join(context.paths.container(other.id), 'shm');
 }
 
@@ -190,7 +241,9 @@ function thermalCpus(): number[] {
   } catch {
     return [];
   }
-  return readdirSync('/sys/devices/system/cpu').flatMap((name) => (/^cpu\d+$/.test(name) ? [Number(name.slice(3))] : []));
+  return readdirSync('/sys/devices/system/cpu').flatMap((name) =>
+    /^cpu\d+$/.test(name) ? [Number(name.slice(3))] : [],
+  );
 }
 
 /** Docker's ulimit name → row of proc_pid_limits(5) */
@@ -214,7 +267,12 @@ const LIMIT_ROWS: Record<string, string> = {
 
 function hardLimit(name: string): number | undefined {
   const row = Object.hasOwn(LIMIT_ROWS, name) ? LIMIT_ROWS[name] : undefined;
-  const line = row === undefined ? undefined : readFileSync('/proc/self/limits', 'latin1').split('\n').find((text) => text.startsWith(row));
+  const line =
+    row === undefined
+      ? undefined
+      : readFileSync('/proc/self/limits', 'latin1')
+          .split('\n')
+          .find((text) => text.startsWith(row));
   const hard = line && /\s(\S+)\s+(\S+)(\s+\S+)?\s*$/.exec(line.slice(row!.length))?.[2];
   return hard === undefined || hard === '' || hard === 'unlimited' ? undefined : Number(hard);
 }

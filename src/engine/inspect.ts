@@ -17,7 +17,11 @@ import { resolve } from './truth.ts';
 /** Docker's default, bytes */
 const SHM_SIZE = 64 * 1024 * 1024;
 
-export async function inspect(context: EngineContext, reference: string, options: { size?: boolean } = {}): Promise<object> {
+export async function inspect(
+  context: EngineContext,
+  reference: string,
+  options: { size?: boolean } = {},
+): Promise<object> {
   const container = resolve(context, reference);
   const { config, state } = container;
   const folder = context.paths.container(container.id);
@@ -56,7 +60,10 @@ export async function inspect(context: EngineContext, reference: string, options
     AppArmorProfile: '',
     ExecIDs: null,
     HostConfig: hostConfig(container),
-    GraphDriver: { Data: { MergedDir: join(folder, 'merged'), UpperDir: join(folder, 'upper'), WorkDir: join(folder, 'work') }, Name: 'overlay2' },
+    GraphDriver: {
+      Data: { MergedDir: join(folder, 'merged'), UpperDir: join(folder, 'upper'), WorkDir: join(folder, 'work') },
+      Name: 'overlay2',
+    },
     ...(size && { SizeRw: size.rw, SizeRootFs: size.rootFs }),
     Mounts: config.mounts.map((mount) => mountPoint(mount, config.options, folder)),
     Config: containerConfig(context, container),
@@ -66,7 +73,16 @@ export async function inspect(context: EngineContext, reference: string, options
 }
 
 function healthOf({ status, failingStreak, log }: NonNullable<Container['state']['health']>): object {
-  return { Status: status, FailingStreak: failingStreak, Log: log.map(({ start, end, exitCode, output }) => ({ Start: start, End: end, ExitCode: exitCode, Output: output })) };
+  return {
+    Status: status,
+    FailingStreak: failingStreak,
+    Log: log.map(({ start, end, exitCode, output }) => ({
+      Start: start,
+      End: end,
+      ExitCode: exitCode,
+      Output: output,
+    })),
+  };
 }
 
 /**
@@ -76,7 +92,9 @@ function healthOf({ status, failingStreak, log }: NonNullable<Container['state']
 function mountMode(mount: ContainerConfig['mounts'][number], { mounts }: CreateOptions): string {
   const asked = mounts.find(({ target }) => target === mount.destination);
   const typed = asked?.createSource ? [...(asked.readonly ? ['ro'] : []), ...asked.options].join(',') : '';
-  return typed === '' && mount.type === 'volume' && asked && (asked.source !== undefined || !asked.createSource) ? 'z' : typed;
+  return typed === '' && mount.type === 'volume' && asked && (asked.source !== undefined || !asked.createSource)
+    ? 'z'
+    : typed;
 }
 
 /** `Source` is where its tree is while the container runs, in its own mount namespace (src/rootless/images.ts). */
@@ -95,7 +113,10 @@ function imageMount({ source, image, destination }: ContainerConfig['mounts'][nu
 /** @param folder containers/<id> */
 function mountPoint(mount: ContainerConfig['mounts'][number], options: CreateOptions, folder: string): object {
   if (mount.type === 'image') return imageMount(mount, folder);
-  const propagation = mount.options.map((option) => option.replace(/^bind-propagation=/, '')).find((option) => /^r?(private|shared|slave)$/.test(option)) ?? 'rprivate';
+  const propagation =
+    mount.options
+      .map((option) => option.replace(/^bind-propagation=/, ''))
+      .find((option) => /^r?(private|shared|slave)$/.test(option)) ?? 'rprivate';
   return {
     Type: mount.type,
     ...(mount.name !== undefined && { Name: mount.name }),
@@ -114,8 +135,14 @@ export function containerConfig(context: EngineContext, container: Container): o
   const { options } = config;
   const attach = options.attach ?? { stdin: options.interactive, stdout: true, stderr: true };
   const image = context.images.find(config.imageId)?.config.config ?? {};
-  const exposed = new Set([...Object.keys(image.ExposedPorts ?? {}), ...options.expose.map(withProtocol), ...options.publish.map((entry) => withProtocol(entry.slice(entry.lastIndexOf(':') + 1)))]);
-  const anonymous = options.mounts.filter(({ type, source, createSource }) => type === 'volume' && source === undefined && createSource).map(({ target }) => target);
+  const exposed = new Set([
+    ...Object.keys(image.ExposedPorts ?? {}),
+    ...options.expose.map(withProtocol),
+    ...options.publish.map((entry) => withProtocol(entry.slice(entry.lastIndexOf(':') + 1))),
+  ]);
+  const anonymous = options.mounts
+    .filter(({ type, source, createSource }) => type === 'volume' && source === undefined && createSource)
+    .map(({ target }) => target);
   const volumes = [...new Set([...Object.keys(image.Volumes ?? {}), ...anonymous])];
   return {
     Hostname: config.hostname,
@@ -132,7 +159,9 @@ export function containerConfig(context: EngineContext, container: Container): o
     Env: config.env,
     Cmd: config.command?.length ? config.command : null,
     // of Go's `omitempty`
-    ...(config.healthcheck && { Healthcheck: Object.fromEntries(Object.entries(config.healthcheck).filter(([, value]) => value !== 0)) }),
+    ...(config.healthcheck && {
+      Healthcheck: Object.fromEntries(Object.entries(config.healthcheck).filter(([, value]) => value !== 0)),
+    }),
     Image: config.image,
     Volumes: volumes.length > 0 ? Object.fromEntries(volumes.map((path) => [path, {}])) : null,
     WorkingDir: config.workdir === '/' ? (options.workdir ?? image.WorkingDir ?? '') : config.workdir,
@@ -191,7 +220,10 @@ function hostConfig(container: Container): object {
     NanoCpus: Math.round((resources.cpus ?? 0) * 1e9),
     CgroupParent: options.cgroupParent ?? '',
     BlkioWeight: resources.blkioWeight ?? 0,
-    BlkioWeightDevice: (resources.blkioWeightDevice ?? []).map((entry) => ({ Path: entry.slice(0, entry.lastIndexOf(':')), Weight: Number(entry.slice(entry.lastIndexOf(':') + 1)) })),
+    BlkioWeightDevice: (resources.blkioWeightDevice ?? []).map((entry) => ({
+      Path: entry.slice(0, entry.lastIndexOf(':')),
+      Weight: Number(entry.slice(entry.lastIndexOf(':') + 1)),
+    })),
     BlkioDeviceReadBps: throttles(resources.deviceReadBps, { bytes: true }),
     BlkioDeviceWriteBps: throttles(resources.deviceWriteBps, { bytes: true }),
     BlkioDeviceReadIOps: throttles(resources.deviceReadIops, { bytes: false }),
@@ -204,7 +236,9 @@ function hostConfig(container: Container): object {
     CpusetMems: resources.cpusetMems ?? '',
     Devices: options.devices.filter((text) => !isCdiDevice(text)).map(deviceMapping),
     DeviceCgroupRules: options.deviceRules?.length ? options.deviceRules : null,
-    DeviceRequests: options.devices.some(isCdiDevice) ? [{ Driver: 'cdi', Count: 0, DeviceIDs: options.devices.filter(isCdiDevice), Capabilities: null, Options: null }] : null,
+    DeviceRequests: options.devices.some(isCdiDevice)
+      ? [{ Driver: 'cdi', Count: 0, DeviceIDs: options.devices.filter(isCdiDevice), Capabilities: null, Options: null }]
+      : null,
     MemoryReservation: resources.memoryReservation ?? 0,
     MemorySwap: resources.memorySwap || 2 * (resources.memory ?? 0),
     MemorySwappiness: resources.memorySwappiness ?? null,
@@ -283,7 +317,13 @@ function bindText(mount: CreateOptions['mounts'][number]): string {
 function mountRequests(options: CreateOptions): object[] | undefined {
   const asked = options.mounts.filter((mount) => !mount.createSource);
   if (asked.length === 0) return undefined;
-  return asked.map((mount) => ({ Type: mount.type, ...(mount.source !== undefined && { Source: mount.source }), Target: mount.target, ...(mount.readonly && { ReadOnly: true }), ...mountOptions(mount) }));
+  return asked.map((mount) => ({
+    Type: mount.type,
+    ...(mount.source !== undefined && { Source: mount.source }),
+    Target: mount.target,
+    ...(mount.readonly && { ReadOnly: true }),
+    ...mountOptions(mount),
+  }));
 }
 
 /** what `--mount` said for one type of mounts alone, under Docker's names */
@@ -291,7 +331,9 @@ function mountOptions({ type, options }: CreateOptions['mounts'][number]): objec
   const has = (name: string) => (options.includes(name) ? true : undefined);
   const valueOf = (name: string) => options.find((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
   const pairs = (name: string) => {
-    const all = options.filter((option) => option.startsWith(`${name}=`)).map((option) => option.slice(name.length + 1).split(/=(.*)/s));
+    const all = options
+      .filter((option) => option.startsWith(`${name}=`))
+      .map((option) => option.slice(name.length + 1).split(/=(.*)/s));
     return all.length > 0 ? Object.fromEntries(all.map(([key, value]) => [key, value ?? ''])) : undefined;
   };
   const group = (name: string, fields: Record<string, unknown>) => {
@@ -311,18 +353,28 @@ function mountOptions({ type, options }: CreateOptions['mounts'][number]): objec
       NoCopy: has('nocopy'),
       Labels: pairs('volume-label'),
       Subpath: valueOf('volume-subpath'),
-      DriverConfig: name === undefined && volumeOptions === undefined ? undefined : { ...(name !== undefined && { Name: name }), ...(volumeOptions && { Options: volumeOptions }) },
+      DriverConfig:
+        name === undefined && volumeOptions === undefined
+          ? undefined
+          : { ...(name !== undefined && { Name: name }), ...(volumeOptions && { Options: volumeOptions }) },
     });
   }
   if (type === 'image') return group('ImageOptions', { Subpath: valueOf('image-subpath') || undefined });
   const [size, mode] = [valueOf('tmpfs-size'), valueOf('tmpfs-mode')];
-  return group('TmpfsOptions', { SizeBytes: size === undefined ? undefined : Number(size), Mode: mode === undefined ? undefined : parseInt(mode, 8) });
+  return group('TmpfsOptions', {
+    SizeBytes: size === undefined ? undefined : Number(size),
+    Mode: mode === undefined ? undefined : parseInt(mode, 8),
+  });
 }
 
 function deviceMapping(text: string): object {
   const [host = '', second, third] = text.split(':');
   const isMode = second !== undefined && /^[rwm]{1,3}$/.test(second);
-  return { PathOnHost: host, PathInContainer: second === undefined || isMode ? host : second, CgroupPermissions: third ?? (isMode ? second : 'rwm') };
+  return {
+    PathOnHost: host,
+    PathInContainer: second === undefined || isMode ? host : second,
+    CgroupPermissions: third ?? (isMode ? second : 'rwm'),
+  };
 }
 
 /** One port of the container may be published several times. */

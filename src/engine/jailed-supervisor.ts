@@ -51,7 +51,12 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   // host root's VMM keeps its own ids, and one of a container with `--userns keep-id` others than that: it must be told whose the files in the shared folders are
   const maps = isRoot && binds.length === 0 ? undefined : idMaps();
   const { uidMappings, gidMappings } = spec.linux;
-  const owners = isRoot && maps ? { uidMappings: maps.uid, gidMappings: maps.gid } : uidMappings && gidMappings && maps && { uidMappings: seenFrom(uidMappings, maps.uid), gidMappings: seenFrom(gidMappings, maps.gid) };
+  const owners =
+    isRoot && maps
+      ? { uidMappings: maps.uid, gidMappings: maps.gid }
+      : uidMappings &&
+        gidMappings &&
+        maps && { uidMappings: seenFrom(uidMappings, maps.uid), gidMappings: seenFrom(gidMappings, maps.gid) };
   const told = owners ? { ...spec, linux: { ...spec.linux, ...owners } } : spec;
   using unwound = new DisposableStack();
   const { near, far } = streamPair();
@@ -71,12 +76,19 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   link?.close();
   await Promise.all([launched.started, out?.ready]);
   unwound.move();
-  return { client: new SupervisorClient(new Socket({ fd: near.release() })), task: { ...task, spec: told, ...(out && { network: out.network }) } };
+  return {
+    client: new SupervisorClient(new Socket({ fd: near.release() })),
+    task: { ...task, spec: told, ...(out && { network: out.network }) },
+  };
 }
 
 /** The machine's way out, which must be there first: nobody can start one from within the jail, or for the next machine of a restart policy. */
 async function wayOut(task: Task): Promise<Passt & { network: MachineNetwork }> {
-  const [{ hostInterface }, { guestInterface, macAddress, MTU, startPasst }, { noDefaultRoute }] = await Promise.all([import('../network/host-interface.ts'), import('../network/passt.ts'), import('../network/way-out.ts')]);
+  const [{ hostInterface }, { guestInterface, macAddress, MTU, startPasst }, { noDefaultRoute }] = await Promise.all([
+    import('../network/host-interface.ts'),
+    import('../network/passt.ts'),
+    import('../network/way-out.ts'),
+  ]);
   const host = hostInterface();
   if (host === undefined) throw noDefaultRoute();
   return { ...startPasst(host), network: { mac: macAddress(task.id), mtu: MTU, interface: guestInterface(host) } };
@@ -96,6 +108,8 @@ function ownBinds(task: Task): JailBind[] {
 
 /** What is to be shared, and the spec that names it as the jail has it. */
 function shares(task: Task): { spec: Task['spec']; binds: JailBind[] } {
-  const { spec, binds } = jailBinds(task.spec, { directory: computePaths({ dataRoot: task.dataRoot }).container(task.id) });
+  const { spec, binds } = jailBinds(task.spec, {
+    directory: computePaths({ dataRoot: task.dataRoot }).container(task.id),
+  });
   return { spec, binds: binds.map(({ source, place, kind, readOnly }) => ({ source, target: place, kind, readOnly })) };
 }

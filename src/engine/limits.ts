@@ -28,7 +28,9 @@ export function limitWarnings({ options, isolation }: Pick<ContainerConfig, 'opt
 const memoryNodes = ({ availableMems }: LimitFacts) => parseCpuList(availableMems ?? '0')?.length ?? 1;
 
 /** Why a VM cannot be held to these limits; undefined when it can, or when they are wrong in any isolation. */
-export function machineLimitProblem(options: Pick<ContainerConfig['options'], 'resources' | 'cgroupParent'>): string | undefined {
+export function machineLimitProblem(
+  options: Pick<ContainerConfig['options'], 'resources' | 'cgroupParent'>,
+): string | undefined {
   const facts = limitFacts();
   try {
     checkMachineLimits(options, resources(options.resources, facts), { memoryNodes: memoryNodes(facts) });

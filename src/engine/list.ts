@@ -9,10 +9,16 @@ type ListOptions = NonNullable<Parameters<Engine['list']>[0]>;
 
 export function list(context: EngineContext, options: ListOptions = {}): Container[] {
   const filters = options.filters ?? {};
-  const matches = containerFilter(filters, { find: (value) => resolve(context, value), ancestors: (value) => descendants(context, value) });
+  const matches = containerFilter(filters, {
+    find: (value) => resolve(context, value),
+    ancestors: (value) => descendants(context, value),
+  });
   // a filter by state means stopped ones as well, as does asking for the last ones
-  const all = options.all || options.last !== undefined || Object.hasOwn(filters, 'status') || Object.hasOwn(filters, 'exited');
-  const found = (all ? resolveAll(context) : resolveRunning(context)).filter((container) => (all || ['running', 'paused', 'restarting'].includes(container.state.status)) && matches(container));
+  const all =
+    options.all || options.last !== undefined || Object.hasOwn(filters, 'status') || Object.hasOwn(filters, 'exited');
+  const found = (all ? resolveAll(context) : resolveRunning(context)).filter(
+    (container) => (all || ['running', 'paused', 'restarting'].includes(container.state.status)) && matches(container),
+  );
   return options.last === undefined || options.last < 0 ? found : found.slice(0, options.last);
 }
 
@@ -32,7 +38,8 @@ export async function sizeOf(context: EngineContext, container: Container): Prom
 /** A VM's disk is measured by its machine alone: now while it runs, else what it said last. */
 async function writtenBytes(context: EngineContext, container: Container): Promise<number> {
   if (container.config.isolation !== 'vm') return context.writableSize(container.id);
-  if (container.state.status !== 'running' && container.state.status !== 'paused') return container.state.writtenBytes ?? 0;
+  if (container.state.status !== 'running' && container.state.status !== 'paused')
+    return container.state.writtenBytes ?? 0;
   const { withFiles } = await import('./files.ts');
   return withFiles(context, container, (files) => files.size());
 }
@@ -42,5 +49,11 @@ function descendants(context: EngineContext, reference: string): ReadonlySet<str
   const base = context.images.find(reference);
   if (!base) return new Set();
   const layers = base.config.rootfs.diff_ids;
-  return new Set(context.images.list().flatMap((image) => (layers.every((layer, index) => image.config.rootfs.diff_ids[index] === layer) ? [image.id] : [])));
+  return new Set(
+    context.images
+      .list()
+      .flatMap((image) =>
+        layers.every((layer, index) => image.config.rootfs.diff_ids[index] === layer) ? [image.id] : [],
+      ),
+  );
 }

@@ -10,7 +10,11 @@ import type { Container, LogLine, LogOptions } from './contract.ts';
 import { isRunning, reread } from './control.ts';
 import { resolve } from './truth.ts';
 
-export async function* logs(context: EngineContext, reference: string, options: LogOptions = {}): AsyncGenerator<LogLine> {
+export async function* logs(
+  context: EngineContext,
+  reference: string,
+  options: LogOptions = {},
+): AsyncGenerator<LogLine> {
   for await (const entries of read(context, resolve(context, reference), options)) {
     for (const entry of entries) {
       if (options.signal?.aborted) return;
@@ -27,15 +31,24 @@ async function* read(context: EngineContext, container: Container, options: LogO
   const { tail, since, until, signal } = options;
   const asked = { tail, since, until, signal, follow: options.follow ? isWritten : undefined };
   const driver = container.config.options.logDriver;
-  if (driver === 'none' || (isSentAway(driver) && !logSettings({ driver, options: container.config.options.logOptions }).cache)) throw new HuskError('configured logging driver does not support reading', { kind: 'unsupported' });
+  if (
+    driver === 'none' ||
+    (isSentAway(driver) && !logSettings({ driver, options: container.config.options.logOptions }).cache)
+  )
+    throw new HuskError('configured logging driver does not support reading', { kind: 'unsupported' });
   if (driver === 'journald') return yield* (await import('../logs/journal-read.ts')).readJournal(container.id, asked);
   yield* readLog(logFile(context, container), { ...asked, format: await formatOf(driver) });
 }
 
 async function formatOf(driver: string): Promise<ReadOptions['format']> {
-  return driver === 'local' || isSentAway(driver) ? new (await import('../logs/local-format.ts')).LocalFormat() : new JsonFormat();
+  return driver === 'local' || isSentAway(driver)
+    ? new (await import('../logs/local-format.ts')).LocalFormat()
+    : new JsonFormat();
 }
 
-export function logFile(context: Pick<EngineContext, 'paths'>, { id, config }: Pick<Container, 'id' | 'config'>): string {
+export function logFile(
+  context: Pick<EngineContext, 'paths'>,
+  { id, config }: Pick<Container, 'id' | 'config'>,
+): string {
   return logPath(context.paths.container(id), { id, driver: config.options.logDriver });
 }

@@ -16,10 +16,19 @@ const HOSTS = 'the devices of the host are not in it';
  * @returns warnings in the daemon's words
  * @throws HuskError `unsupported` naming the first flag that a VM cannot have
  */
-export function checkMachineLimits(options: Pick<CreateOptions, 'cgroupParent'>, asked: Resources, facts: { memoryNodes: number }): string[] {
+export function checkMachineLimits(
+  options: Pick<CreateOptions, 'cgroupParent'>,
+  asked: Resources,
+  facts: { memoryNodes: number },
+): string[] {
   const { cpu, blockIO } = asked;
   const refuse = (is: unknown, flag: string, why: string, fix = 'use --isolation=userns'): void => {
-    if (is) throw new HuskError(`cannot enforce ${flag} on a virtual machine: ${why}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix });
+    if (is)
+      throw new HuskError(`cannot enforce ${flag} on a virtual machine: ${why}`, {
+        kind: 'unsupported',
+        exitCode: EXIT_HUSK_FAILED,
+        fix,
+      });
   };
   refuse(cpu?.shares, '--cpu-shares', BETWEEN, 'use --cpus, or --isolation=userns');
   refuse(cpu?.mems && facts.memoryNodes > 1, '--cpuset-mems', 'its memory is not bound to nodes of the host');

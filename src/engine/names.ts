@@ -19,7 +19,11 @@ const SURNAMES =
 /** @throws HuskError `invalid` with Docker's text */
 export function checkName(name: string): string {
   const plain = name.startsWith('/') ? name.slice(1) : name;
-  if (!NAME.test(plain) || plain.length > MAX_NAME) throw new HuskError(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`, { kind: 'invalid', exitCode: 125 });
+  if (!NAME.test(plain) || plain.length > MAX_NAME)
+    throw new HuskError(`Invalid container name (${name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`, {
+      kind: 'invalid',
+      exitCode: 125,
+    });
   return plain;
 }
 

@@ -7,7 +7,10 @@ import type { ContainerConfig } from './contract.ts';
  * Who asked for the bridge by name gets it, or the error of the start. Who asked for nothing gets a container with loopback alone
  * where this host has no way out, and is told so: most commands do without a network.
  */
-export function outbound(config: Pick<ContainerConfig, 'options' | 'isolation'>): { outbound: boolean; warning?: string } {
+export function outbound(config: Pick<ContainerConfig, 'options' | 'isolation'>): {
+  outbound: boolean;
+  warning?: string;
+} {
   if (networkName({ config }) !== 'bridge') return { outbound: false };
   const { network } = config.options;
   const problem = network === '' || network === 'default' ? wayOutProblem(config.isolation) : undefined;

@@ -19,7 +19,11 @@ export async function spec(context: EngineContext, container: Container): Promis
 
 export async function volumes(context: EngineContext): Promise<Volumes> {
   const { openVolumes } = await import('../volumes/volumes.ts');
-  return openVolumes({ database: context.database, paths: context.paths, inUse: (name) => context.store.usersOfVolume(name) });
+  return openVolumes({
+    database: context.database,
+    paths: context.paths,
+    inUse: (name) => context.store.usersOfVolume(name),
+  });
 }
 
 export async function unpacked(context: EngineContext, image: Image, kept?: KeptIds): Promise<string[]> {

@@ -25,7 +25,11 @@ const POLL_MS = 20;
 /** ms a forced removal waits for the supervisor to kill; a machine is switched off 20 s after a SIGKILL that had no effect (src/vmm/sandbox.ts) */
 const KILL_PATIENCE_MS = 30_000;
 
-export async function remove(context: EngineContext, reference: string, options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
+export async function remove(
+  context: EngineContext,
+  reference: string,
+  options: { force?: boolean; volumes?: boolean } = {},
+): Promise<void> {
   const container = resolve(context, reference);
   const claimed = await claim(context, container, { reference, force: options.force ?? false });
   // a --rm container has gone by itself meanwhile
@@ -36,7 +40,11 @@ export async function remove(context: EngineContext, reference: string, options:
 }
 
 /** @returns undefined when it has gone meanwhile */
-async function claim(context: EngineContext, { id }: Container, { reference, force }: { reference: string; force: boolean }): Promise<Container | undefined> {
+async function claim(
+  context: EngineContext,
+  { id }: Container,
+  { reference, force }: { reference: string; force: boolean },
+): Promise<Container | undefined> {
   for (;;) {
     await untilFree(context, id);
     const container = reread(context, id);
@@ -50,7 +58,8 @@ async function claim(context: EngineContext, { id }: Container, { reference, for
       const isClaimed = state.claim !== undefined && isAlive(state.claim.by);
       // somebody was faster: once more
       if (isRunning(record) || (isClaimed && (force || state.claim!.operation !== 'remove'))) return undefined;
-      if (isClaimed) throw new HuskError(`removal of container ${reference} is already in progress`, { kind: 'conflict' });
+      if (isClaimed)
+        throw new HuskError(`removal of container ${reference} is already in progress`, { kind: 'conflict' });
       taken = true;
       return { ...state, status: 'removing', claim: { by: identifySelf(), operation: 'remove' } };
     });
@@ -84,7 +93,8 @@ async function end(context: EngineContext, container: Container): Promise<void> 
 
 const pause = (ms: number) => new Promise((after) => setTimeout(after, ms));
 
-const isWorkedOn = (container: Container | undefined): boolean => ['start', 'copy'].includes(container?.state.claim?.operation ?? '');
+const isWorkedOn = (container: Container | undefined): boolean =>
+  ['start', 'copy'].includes(container?.state.claim?.operation ?? '');
 
 /** Somebody starts it, or copies from or to it while it does not run: that ends by itself. */
 async function untilFree(context: EngineContext, id: string): Promise<void> {
@@ -95,13 +105,17 @@ async function untilFree(context: EngineContext, id: string): Promise<void> {
 }
 
 function cannotRemove(container: Container, status: string): HuskError {
-  const advice = status === 'paused' ? 'container is paused and must be unpaused first' : `container is ${status}: stop the container before removing or force remove`;
+  const advice =
+    status === 'paused'
+      ? 'container is paused and must be unpaused first'
+      : `container is ${status}: stop the container before removing or force remove`;
   return new HuskError(`cannot remove container "/${container.name}": ${advice}`, { kind: 'conflict' });
 }
 
 export function rename(context: EngineContext, reference: string, name: string): void {
   const container = resolve(context, reference);
-  if (name.replace(/^\//, '') === container.name) throw new HuskError('Renaming a container with the same name as its current name', { kind: 'invalid' });
+  if (name.replace(/^\//, '') === container.name)
+    throw new HuskError('Renaming a container with the same name as its current name', { kind: 'invalid' });
   const plain = allocating(() => checkName(name));
   allocating(() => context.store.rename(container.id, plain));
   keepContainerCopy(context, container.id);
@@ -113,12 +127,16 @@ function allocating<T>(allocate: () => T): T {
   try {
     return allocate();
   } catch (error) {
-    if (error instanceof HuskError) throw new HuskError(`Error when allocating new name: ${error.message}`, { kind: error.kind });
+    if (error instanceof HuskError)
+      throw new HuskError(`Error when allocating new name: ${error.message}`, { kind: error.kind });
     throw error;
   }
 }
 
-export async function prune(context: EngineContext, options: Parameters<Engine['prune']>[0] = {}): Promise<{ deleted: string[]; reclaimed: number }> {
+export async function prune(
+  context: EngineContext,
+  options: Parameters<Engine['prune']>[0] = {},
+): Promise<{ deleted: string[]; reclaimed: number }> {
   const wanted = pruneFilter(options.filters ?? {});
   const deleted: string[] = [];
   let reclaimed = 0;
@@ -136,6 +154,10 @@ export async function prune(context: EngineContext, options: Parameters<Engine['
     deleted.push(container.id);
     reclaimed += size;
   }
-  appendEvent(context.database, { Type: 'container', Action: 'prune', Actor: { ID: '', Attributes: { reclaimed: String(reclaimed) } } });
+  appendEvent(context.database, {
+    Type: 'container',
+    Action: 'prune',
+    Actor: { ID: '', Attributes: { reclaimed: String(reclaimed) } },
+  });
   return { deleted, reclaimed };
 }

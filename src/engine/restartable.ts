@@ -23,8 +23,11 @@ function wantsStart({ state, config, ...rest }: Container): boolean {
 /** A container that joins another's namespaces needs that one running. A circle (it could never have been started) is one last rank. */
 function inRanks(containers: Container[]): Container[][] {
   const ranks: Container[][] = [];
-  for (let left = containers; left.length > 0; ) {
-    const free = left.filter((container) => !joins(container).some((other) => left.some((candidate) => candidate !== container && names(candidate, other))));
+  for (let left = containers; left.length > 0;) {
+    const free = left.filter(
+      (container) =>
+        !joins(container).some((other) => left.some((candidate) => candidate !== container && names(candidate, other))),
+    );
     const rank = free.length > 0 ? free : left;
     ranks.push(rank);
     left = left.filter((container) => !rank.includes(container));
@@ -33,7 +36,9 @@ function inRanks(containers: Container[]): Container[][] {
 }
 
 function joins({ config: { options } }: Container): string[] {
-  return [options.network, options.ipc, options.pid].flatMap((mode) => (mode?.startsWith('container:') ? [mode.slice('container:'.length)] : []));
+  return [options.network, options.ipc, options.pid].flatMap((mode) =>
+    mode?.startsWith('container:') ? [mode.slice('container:'.length)] : [],
+  );
 }
 
 function names(container: Container, reference: string): boolean {

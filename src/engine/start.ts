@@ -24,12 +24,21 @@ type AttachOptions = Parameters<Engine['attach']>[1];
 /** how often a start that lost looks whether the other has got there, ms */
 const RACE_POLL_MS = 20;
 
-export async function start(context: EngineContext, reference: string, options: StartOptions = {}): Promise<Attachment | undefined> {
+export async function start(
+  context: EngineContext,
+  reference: string,
+  options: StartOptions = {},
+): Promise<Attachment | undefined> {
   for (;;) {
     const container = resolve(context, reference);
-    if (container.state.status === 'paused') throw new HuskError('cannot start a paused container, try unpause instead', { kind: 'conflict' });
-    if (container.state.status === 'removing') throw new HuskError('container is marked for removal and cannot be started', { kind: 'conflict' });
-    if (isRunning(container)) return options.attach ? attachTo(context, container, { ...options.attach, consoleSize: options.consoleSize }) : undefined;
+    if (container.state.status === 'paused')
+      throw new HuskError('cannot start a paused container, try unpause instead', { kind: 'conflict' });
+    if (container.state.status === 'removing')
+      throw new HuskError('container is marked for removal and cannot be started', { kind: 'conflict' });
+    if (isRunning(container))
+      return options.attach
+        ? attachTo(context, container, { ...options.attach, consoleSize: options.consoleSize })
+        : undefined;
     if (!container.state.claim) {
       const started = await startNow(context, container, options);
       if (started !== 'lost') return started;
@@ -38,9 +47,16 @@ export async function start(context: EngineContext, reference: string, options: 
   }
 }
 
-async function startNow(context: EngineContext, container: Container, options: StartOptions): Promise<Attachment | undefined | 'lost'> {
+async function startNow(
+  context: EngineContext,
+  container: Container,
+  options: StartOptions,
+): Promise<Attachment | undefined | 'lost'> {
   // a VM's supervisor is born in its jail: what it must see is known first
-  const jailed = container.config.isolation === 'vm' ? await context.jailedSupervisor(await makeTask(context, container, options)) : undefined;
+  const jailed =
+    container.config.isolation === 'vm'
+      ? await context.jailedSupervisor(await makeTask(context, container, options))
+      : undefined;
   // taken first: one that is only now started gets ready meanwhile
   const client = jailed?.client ?? context.supervisor();
   let task: Task;
@@ -54,25 +70,46 @@ async function startNow(context: EngineContext, container: Container, options: S
   try {
     if (options.attach) recordEvent(context, container, 'attach');
     const size = options.consoleSize && { columns: options.consoleSize.columns, rows: options.consoleSize.rows };
-    const { streams } = await client.open({ type: 'start', task, attach: options.attach && { ...options.attach, ...size }, ...size }, { stdin: options.attach?.stdin === true && container.config.options.interactive });
+    const { streams } = await client.open(
+      { type: 'start', task, attach: options.attach && { ...options.attach, ...size }, ...size },
+      { stdin: options.attach?.stdin === true && container.config.options.interactive },
+    );
     if (options.attach) return attachment(context, container, streams);
     client[Symbol.dispose]();
     return undefined;
   } catch (error) {
     client[Symbol.dispose]();
-    if (error instanceof HuskError && error.kind === 'conflict' && reread(context, container.id)?.state.status !== 'removing') return 'lost';
+    if (
+      error instanceof HuskError &&
+      error.kind === 'conflict' &&
+      reread(context, container.id)?.state.status !== 'removing'
+    )
+      return 'lost';
     if (error instanceof HuskError && error.kind === 'unavailable')
-      throw new HuskError(`the supervisor of ${container.id} ended while it started the container`, { kind: 'internal', exitCode: EXIT_HUSK_FAILED, fix: `see ${context.paths.container(container.id)}/supervisor.log`, cause: error });
+      throw new HuskError(`the supervisor of ${container.id} ended while it started the container`, {
+        kind: 'internal',
+        exitCode: EXIT_HUSK_FAILED,
+        fix: `see ${context.paths.container(container.id)}/supervisor.log`,
+        cause: error,
+      });
     throw error;
   }
 }
 
-export async function makeTask(context: EngineContext, container: Container, options: StartOptions = {}): Promise<Task> {
+export async function makeTask(
+  context: EngineContext,
+  container: Container,
+  options: StartOptions = {},
+): Promise<Task> {
   const { id, config } = container;
   const image = context.images.get(config.imageId);
   // an empty one in its place would be a loss that nobody hears of
   if (container.state.startedAt !== NEVER && !existsSync(context.paths.container(id)))
-    throw new HuskError(`what container ${id} wrote is gone: ${context.paths.container(id)} is missing`, { kind: 'corrupt', exitCode: EXIT_HUSK_FAILED, fix: `husk rm ${container.name}, and make it anew` });
+    throw new HuskError(`what container ${id} wrote is gone: ${context.paths.container(id)} is missing`, {
+      kind: 'corrupt',
+      exitCode: EXIT_HUSK_FAILED,
+      fix: `husk rm ${container.name}, and make it anew`,
+    });
   const spec = await specOf(context, container, image);
   return {
     id,
@@ -89,13 +126,27 @@ export async function makeTask(context: EngineContext, container: Container, opt
     mounts: config.options.autoRemove ? config.mounts : [],
     stopSignal: parseSignal(config.stopSignal),
     stopTimeout: config.options.stopTimeout ?? 10,
-    log: { driver: config.options.logDriver, options: config.options.logOptions, container: { id, name: container.name, imageId: config.imageId, image: config.image, labels: config.labels, env: config.env } },
+    log: {
+      driver: config.options.logDriver,
+      options: config.options.logOptions,
+      container: {
+        id,
+        name: container.name,
+        imageId: config.imageId,
+        image: config.image,
+        labels: config.labels,
+        env: config.env,
+      },
+    },
     restart: config.options.restart,
-    health: config.healthcheck && (await import('./spec/health.ts')).healthCheck(config, spec, image.config.config?.Shell),
+    health:
+      config.healthcheck && (await import('./spec/health.ts')).healthCheck(config, spec, image.config.config?.Shell),
     layers: image.layers,
     images: imagesOf(context, config),
     attributes: eventAttributes(container),
-    volumes: config.mounts.flatMap(({ type, name, destination, readonly }) => (type === 'volume' && name !== undefined ? [{ name, destination, readonly }] : [])),
+    volumes: config.mounts.flatMap(({ type, name, destination, readonly }) =>
+      type === 'volume' && name !== undefined ? [{ name, destination, readonly }] : [],
+    ),
   };
 }
 
@@ -111,24 +162,47 @@ async function specOf(context: EngineContext, container: Container, image: Image
     return await context.buildSpec(container, image);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    if (reread(context, container.id) === undefined || !makeContainerFolder(context, container.id)) throw new HuskError(`No such container: ${container.id}`, { kind: 'not-found', cause: error });
+    if (reread(context, container.id) === undefined || !makeContainerFolder(context, container.id))
+      throw new HuskError(`No such container: ${container.id}`, { kind: 'not-found', cause: error });
     return context.buildSpec(container, image);
   }
 }
 
 export async function attach(context: EngineContext, reference: string, options: AttachOptions): Promise<Attachment> {
   const container = resolve(context, reference);
-  if (container.state.status === 'paused') throw new HuskError('You cannot attach to a paused container, unpause it first', { kind: 'conflict' });
-  if (container.state.status === 'restarting') throw new HuskError('You cannot attach to a restarting container, wait until it is running', { kind: 'conflict' });
-  if (!isRunning(container)) throw new HuskError('You cannot attach to a stopped container, start it first', { kind: 'conflict' });
-  return attachTo(context, container, { stdin: options.stdin, stdout: true, stderr: true, consoleSize: options.consoleSize });
+  if (container.state.status === 'paused')
+    throw new HuskError('You cannot attach to a paused container, unpause it first', { kind: 'conflict' });
+  if (container.state.status === 'restarting')
+    throw new HuskError('You cannot attach to a restarting container, wait until it is running', { kind: 'conflict' });
+  if (!isRunning(container))
+    throw new HuskError('You cannot attach to a stopped container, start it first', { kind: 'conflict' });
+  return attachTo(context, container, {
+    stdin: options.stdin,
+    stdout: true,
+    stderr: true,
+    consoleSize: options.consoleSize,
+  });
 }
 
-async function attachTo(context: EngineContext, container: Container, options: { stdin: boolean; stdout: boolean; stderr: boolean; consoleSize?: { columns: number; rows: number } }): Promise<Attachment> {
+async function attachTo(
+  context: EngineContext,
+  container: Container,
+  options: { stdin: boolean; stdout: boolean; stderr: boolean; consoleSize?: { columns: number; rows: number } },
+): Promise<Attachment> {
   const client = await connect(context, container);
   if (!client) throw notRunning(container);
   const stdin = options.stdin && container.config.options.interactive;
-  const { streams } = await client.open({ type: 'attach', stdin, stdout: options.stdout, stderr: options.stderr, columns: options.consoleSize?.columns, rows: options.consoleSize?.rows }, { stdin });
+  const { streams } = await client.open(
+    {
+      type: 'attach',
+      stdin,
+      stdout: options.stdout,
+      stderr: options.stderr,
+      columns: options.consoleSize?.columns,
+      rows: options.consoleSize?.rows,
+    },
+    { stdin },
+  );
   recordEvent(context, container, 'attach');
   return attachment(context, container, streams);
 }

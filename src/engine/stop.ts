@@ -48,22 +48,31 @@ export async function restart(context: EngineContext, reference: string, options
 export async function kill(context: EngineContext, reference: string, signalName: string): Promise<void> {
   const signal = parseSignal(signalName);
   const container = resolve(context, reference);
-  if (!isRunning(container) || !(await ask(context, container, { type: 'signal', signal, byUser: true }))) throw new HuskError(`cannot kill container: ${reference}: container ${container.id} is not running`, { kind: 'conflict' });
+  if (!isRunning(container) || !(await ask(context, container, { type: 'signal', signal, byUser: true })))
+    throw new HuskError(`cannot kill container: ${reference}: container ${container.id} is not running`, {
+      kind: 'conflict',
+    });
 }
 
 export async function pause(context: EngineContext, reference: string): Promise<void> {
   const container = resolve(context, reference);
-  if (container.state.status === 'paused') throw new HuskError(`Container ${container.id} is already paused`, { kind: 'conflict' });
-  if (container.state.status === 'restarting') throw new HuskError(`Container ${container.id} is restarting, wait until the container is running`, { kind: 'conflict' });
+  if (container.state.status === 'paused')
+    throw new HuskError(`Container ${container.id} is already paused`, { kind: 'conflict' });
+  if (container.state.status === 'restarting')
+    throw new HuskError(`Container ${container.id} is restarting, wait until the container is running`, {
+      kind: 'conflict',
+    });
   await mustAnswer(context, container, { type: 'pause' });
 }
 
 export async function unpause(context: EngineContext, reference: string): Promise<void> {
   const container = resolve(context, reference);
-  if (container.state.status !== 'paused') throw new HuskError(`Container ${container.id} is not paused`, { kind: 'conflict' });
+  if (container.state.status !== 'paused')
+    throw new HuskError(`Container ${container.id} is not paused`, { kind: 'conflict' });
   await mustAnswer(context, container, { type: 'unpause' });
 }
 
 async function mustAnswer(context: EngineContext, container: Container, request: Request): Promise<void> {
-  if (!isRunning(container) || !(await ask(context, container, request))) throw new HuskError(`container ${container.id} is not running`, { kind: 'conflict' });
+  if (!isRunning(container) || !(await ask(context, container, request)))
+    throw new HuskError(`container ${container.id} is not running`, { kind: 'conflict' });
 }

@@ -44,9 +44,16 @@ function inherited(): Socket | undefined {
 function spawnSupervisor(argv: readonly string[]): Socket {
   // with the launcher's supervisor at hand this is never needed, and loading it costs 2 ms
   const { spawn } = process.getBuiltinModule('node:child_process');
-  const child = spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', 'ignore', 'ignore', 'pipe'], detached: true, cwd: '/', argv0: 'husk-supervisor' });
+  const child = spawn(argv[0]!, argv.slice(1), {
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    detached: true,
+    cwd: '/',
+    argv0: 'husk-supervisor',
+  });
   const socket = child.stdio[3] as Socket;
-  child.on('error', (error) => socket.destroy(new HuskError(`cannot start a supervisor: ${causeOf(error)}`, { kind: 'internal', cause: error })));
+  child.on('error', (error) =>
+    socket.destroy(new HuskError(`cannot start a supervisor: ${causeOf(error)}`, { kind: 'internal', cause: error })),
+  );
   // it lives on when this command ends, and this command does not wait for it
   child.unref();
   return socket;

@@ -14,9 +14,15 @@ const MAX_OUTPUT = 16 << 20;
 export async function top(context: EngineContext, reference: string, psArguments: string[]): Promise<ProcessTable> {
   const container = resolve(context, reference);
   if (!isRunning(container)) throw notRunning(container);
-  if (container.state.status === 'restarting') throw new HuskError(`Container ${container.id} is restarting, wait until the container is running`, { kind: 'conflict' });
+  if (container.state.status === 'restarting')
+    throw new HuskError(`Container ${container.id} is restarting, wait until the container is running`, {
+      kind: 'conflict',
+    });
   // a VM's processes are the guest's: the host's ps would show strangers under the same numbers
-  const table = container.config.isolation === 'vm' ? await ownPs(context, container, psArguments) : await hostPs(context, container, psArguments);
+  const table =
+    container.config.isolation === 'vm'
+      ? await ownPs(context, container, psArguments)
+      : await hostPs(context, container, psArguments);
   recordEvent(context, container, 'top');
   return table;
 }
@@ -66,10 +72,15 @@ function ps(psArguments: readonly string[]): Promise<PsOutcome> {
     const failed = (error: Error, said = ''): void => {
       // of the many lines of its help the first says what is wrong
       const line = said.trim().split('\n')[0];
-      done({ problem: line === undefined || line === '' ? error.message.split('\n')[0]! : line.replace(/^error: /, ''), code: (error as NodeJS.ErrnoException).code });
+      done({
+        problem: line === undefined || line === '' ? error.message.split('\n')[0]! : line.replace(/^error: /, ''),
+        code: (error as NodeJS.ErrnoException).code,
+      });
     };
     try {
-      execFile('ps', psArguments, { maxBuffer: MAX_OUTPUT }, (error, stdout, stderr) => (error ? failed(error, stderr) : done({ output: stdout })));
+      execFile('ps', psArguments, { maxBuffer: MAX_OUTPUT }, (error, stdout, stderr) =>
+        error ? failed(error, stderr) : done({ output: stdout }),
+      );
     } catch (error) {
       // execve(2) refuses an argument over 128 KiB (E2BIG), and Node throws that
       failed(error as Error);

@@ -34,13 +34,17 @@ export function resolveAll(context: EngineContext): Container[] {
 /** Those that run, newest first; the cost does not grow with those that do not. */
 export function resolveRunning(context: EngineContext): Container[] {
   // `removing`: a removal whose process died is finished by whoever looks
-  return context.store.withStatus(['running', 'paused', 'restarting', 'removing']).flatMap((record) => truth(context, record) ?? []);
+  return context.store
+    .withStatus(['running', 'paused', 'restarting', 'removing'])
+    .flatMap((record) => truth(context, record) ?? []);
 }
 
 /** @returns the record as it really is; undefined when it was on its way out and now is gone */
 export function truth(context: EngineContext, record: Container): Container | undefined {
   if (!isStale(record.state)) return record;
-  const mended = context.store.change(record.id, (state) => (isStale(state) ? mend(context, record, state) : undefined));
+  const mended = context.store.change(record.id, (state) =>
+    isStale(state) ? mend(context, record, state) : undefined,
+  );
   if (mended?.state.status !== 'removing') return mended;
   if (mended.state.claim && !isOwn(mended.state)) return mended;
   finishRemoval(context, mended);
@@ -76,12 +80,20 @@ export function isStale(state: ContainerState): boolean {
 function mend(context: EngineContext, record: Container, state: ContainerState): ContainerState {
   if (state.status === 'removing') return { ...state, claim: { by: identifySelf(), operation: 'remove' } };
   removeSocket(context.paths, record.id);
-  if (state.status === 'created' || state.status === 'exited' || state.status === 'dead') return { ...state, claim: undefined };
+  if (state.status === 'created' || state.status === 'exited' || state.status === 'dead')
+    return { ...state, claim: undefined };
   // its parent-death signal takes the container's first process along with the supervisor; this is for the time between
   killProcess(state.process);
   removeRememberedCgroup(context.paths.container(record.id));
   const attributes = eventAttributes(record);
-  appendEvent(context.database, { Type: 'container', Action: 'die', Actor: { ID: record.id, Attributes: { ...attributes, execDuration: ranFor(state.startedAt), exitCode: String(KILLED) } } });
+  appendEvent(context.database, {
+    Type: 'container',
+    Action: 'die',
+    Actor: {
+      ID: record.id,
+      Attributes: { ...attributes, execDuration: ranFor(state.startedAt), exitCode: String(KILLED) },
+    },
+  });
   const remove = record.config.options.autoRemove;
   return {
     ...state,

@@ -20,11 +20,20 @@ type Change = Parameters<Engine['update']>[1];
 /** @returns warnings in the daemon's words */
 export async function update(context: EngineContext, reference: string, change: Change): Promise<string[]> {
   const container = resolve(context, reference);
-  if (container.state.status === 'removing' || container.state.status === 'dead') throw cannot(container.id, 'container is marked for removal and cannot be "update"');
+  if (container.state.status === 'removing' || container.state.status === 'dead')
+    throw cannot(container.id, 'container is marked for removal and cannot be "update"');
   const options = changed(container, change);
   const warnings = change.resources ? limitWarnings({ options, isolation: container.config.isolation }) : [];
-  if (isRunning(container)) await ask(context, container, { type: 'update', ...(change.resources && { resources: live(options.resources) }), restart: change.restart });
-  context.store.setConfig(container.id, (config) => ({ ...config, options: changed({ ...container, config }, change) }));
+  if (isRunning(container))
+    await ask(context, container, {
+      type: 'update',
+      ...(change.resources && { resources: live(options.resources) }),
+      restart: change.restart,
+    });
+  context.store.setConfig(container.id, (config) => ({
+    ...config,
+    options: changed({ ...container, config }, change),
+  }));
   keepContainerCopy(context, container.id);
   recordEvent(context, container, 'update');
   return warnings;
@@ -33,20 +42,37 @@ export async function update(context: EngineContext, reference: string, change: 
 /** @throws HuskError `conflict` or `invalid` in Docker's words */
 function changed(container: Container, { resources: asked, restart }: Change): CreateOptions {
   const { options } = container.config;
-  if (restart && restart.name !== 'no' && options.autoRemove) throw cannot(container.id, 'Restart policy cannot be updated because AutoRemove is enabled for the container');
-  return { ...options, ...(restart && { restart }), ...(asked && { resources: mergeResources(container.id, options.resources, asked) }) };
+  if (restart && restart.name !== 'no' && options.autoRemove)
+    throw cannot(container.id, 'Restart policy cannot be updated because AutoRemove is enabled for the container');
+  return {
+    ...options,
+    ...(restart && { restart }),
+    ...(asked && { resources: mergeResources(container.id, options.resources, asked) }),
+  };
 }
 
 /** @throws HuskError `conflict` in Docker's words */
 export function mergeResources(id: string, before: ResourceRequest, asked: ResourceRequest): ResourceRequest {
-  if (asked.cpus && before.cpuPeriod) throw cannot(id, 'Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set');
-  if (asked.cpus && before.cpuQuota) throw cannot(id, 'Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set');
-  if (asked.cpuPeriod && before.cpus) throw cannot(id, 'Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set');
-  if (asked.cpuQuota && before.cpus) throw cannot(id, 'Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set');
+  if (asked.cpus && before.cpuPeriod)
+    throw cannot(id, 'Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set');
+  if (asked.cpus && before.cpuQuota)
+    throw cannot(id, 'Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set');
+  if (asked.cpuPeriod && before.cpus)
+    throw cannot(id, 'Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set');
+  if (asked.cpuQuota && before.cpus)
+    throw cannot(id, 'Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set');
   if (asked.memory && !asked.memorySwap && (before.memorySwap ?? 0) > 0 && asked.memory > before.memorySwap!)
-    throw cannot(id, 'Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time');
+    throw cannot(
+      id,
+      'Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time',
+    );
   // Docker: 0 leaves a limit as it is, but for --pids-limit, where it is "unlimited"
-  return { ...before, ...Object.fromEntries(Object.entries(asked).filter(([name, value]) => value !== undefined && (value !== 0 || name === 'pidsLimit'))) };
+  return {
+    ...before,
+    ...Object.fromEntries(
+      Object.entries(asked).filter(([name, value]) => value !== undefined && (value !== 0 || name === 'pidsLimit')),
+    ),
+  };
 }
 
 /** What stands in the running cgroup must go where the request only says "none any more". */

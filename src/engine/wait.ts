@@ -32,11 +32,16 @@ export async function wait(context: EngineContext, reference: string, options: W
 
 /** Until the record says that it does not run, or is gone. */
 export async function waitUntilStopped(context: EngineContext, id: string): Promise<void> {
-  for (let container = reread(context, id); container && isRunning(container); container = reread(context, id)) await pause(POLL_MS);
+  for (let container = reread(context, id); container && isRunning(container); container = reread(context, id))
+    await pause(POLL_MS);
 }
 
 /** @returns undefined when the supervisor went away without telling */
-async function nextExit(context: EngineContext, id: string, signal: AbortSignal | undefined): Promise<number | undefined> {
+async function nextExit(
+  context: EngineContext,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
   const container = reread(context, id);
   using client = container && (await connect(context, container));
   if (!client) return undefined;

@@ -28,7 +28,10 @@ export interface Disks {
 /** where image and changes are put together for one request, with nothing mounted on them */
 const WHOLE_FOLDER = '/run/husk/whole';
 
-export async function serveFiles({ request, output, input }: Extract<Request, { type: 'files' }>, disks: Disks): Promise<void> {
+export async function serveFiles(
+  { request, output, input }: Extract<Request, { type: 'files' }>,
+  disks: Disks,
+): Promise<void> {
   const stream = openStream(output);
   let gone = false;
   stream.on('error', () => (gone = true)).on('close', () => (gone = true));
@@ -57,7 +60,12 @@ export async function serveFiles({ request, output, input }: Extract<Request, { 
 
 type Send = (piece: Buffer) => Promise<void>;
 
-async function extract(request: Extract<Extract<Request, { type: 'files' }>['request'], { op: 'extract' }>, disks: Disks, incoming: DescriptorStream | undefined, send: Send): Promise<void> {
+async function extract(
+  request: Extract<Extract<Request, { type: 'files' }>['request'], { op: 'extract' }>,
+  disks: Disks,
+  incoming: DescriptorStream | undefined,
+  send: Send,
+): Promise<void> {
   const unpacker = receiver(request, { root: rootOf(disks), devices: true });
   try {
     await send(header({}));

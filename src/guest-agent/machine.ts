@@ -1,6 +1,13 @@
 /** What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its VM. */
 import { closeSync, mkdirSync, openSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
-import { FILES_FOLDER, MOST_SLEW, SHARES_FOLDER, type Notice, type ProcessStreams, type Request } from '../agent-protocol.ts';
+import {
+  FILES_FOLDER,
+  MOST_SLEW,
+  SHARES_FOLDER,
+  type Notice,
+  type ProcessStreams,
+  type Request,
+} from '../agent-protocol.ts';
 import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
 import { ContainerCgroup } from '../container/cgroup.ts';
 import { devicesAt } from '../container/device-nodes.ts';
@@ -87,7 +94,12 @@ export class Machine {
       case 'open':
         return this.#open(request);
       case 'files':
-        return serveFiles(request, { lower: ROOT_FOLDER, upper: `${WRITABLE_FOLDER}/upper`, root: this.#root(), size: writtenBytes });
+        return serveFiles(request, {
+          lower: ROOT_FOLDER,
+          upper: `${WRITABLE_FOLDER}/upper`,
+          root: this.#root(),
+          size: writtenBytes,
+        });
       case 'clock':
         return moveClock(request.shift);
       case 'forget-names':
@@ -96,7 +108,9 @@ export class Machine {
       case 'shutdown':
         return this.#shutdown();
       default:
-        throw new HuskError(`the agent does not know the request "${(request as Request).type}"`, { kind: 'unsupported' });
+        throw new HuskError(`the agent does not know the request "${(request as Request).type}"`, {
+          kind: 'unsupported',
+        });
     }
   }
 
@@ -115,7 +129,8 @@ export class Machine {
       mount(tag, folder, 'virtiofs', MS_NOSUID | MS_NODEV);
     }
     mkdirSync(FILES_FOLDER, { recursive: true });
-    for (const { name, content } of request.files) writeFileSync(`${FILES_FOLDER}/${name}`, Buffer.from(content, 'base64'), { mode: 0o644 });
+    for (const { name, content } of request.files)
+      writeFileSync(`${FILES_FOLDER}/${name}`, Buffer.from(content, 'base64'), { mode: 0o644 });
   }
 
   async #prepare(request: Create): Promise<{ pid: number }> {
@@ -133,11 +148,21 @@ export class Machine {
       rootless: false,
       before: [KILLABLE],
       cgroup: async () => {
-        const cgroup = ContainerCgroup.create(CGROUP_ID, request.spec.linux.resources ?? {}, { parent: CGROUP_PARENT, supervisor: process.pid });
+        const cgroup = ContainerCgroup.create(CGROUP_ID, request.spec.linux.resources ?? {}, {
+          parent: CGROUP_PARENT,
+          supervisor: process.pid,
+        });
         if (!spec.linux.allDevices) holdDevices(cgroup.path, spec.linux);
         return cgroup;
       },
-      plan: (spec) => planContainer(spec, rootfs, { rootless: false, init: request.init, cgroup2: true, images, waitFor: { cgroup: true, network: setup !== undefined, exec: true } }),
+      plan: (spec) =>
+        planContainer(spec, rootfs, {
+          rootless: false,
+          init: request.init,
+          cgroup2: true,
+          images,
+          waitFor: { cgroup: true, network: setup !== undefined, exec: true },
+        }),
       onAwait: async (tag, pid) => {
         if (tag === 'network') giveInterface(pid, setup!);
       },
@@ -147,7 +172,8 @@ export class Machine {
 
   /** The root as a container would see it, in a mount namespace of its own that lasts as long as the process that waits in it. */
   async #open({ mounts, images: devices, ...disks }: Extract<Request, { type: 'open' }>): Promise<void> {
-    if (this.#sandbox || this.#view) throw new HuskError('this machine has its container already', { kind: 'conflict' });
+    if (this.#sandbox || this.#view)
+      throw new HuskError('this machine has its container already', { kind: 'conflict' });
     const rootfs = mountRoot(disks);
     const images = mountImages(devices);
     const ready = Promise.withResolvers<void>();
@@ -159,7 +185,13 @@ export class Machine {
         { op: 'await', tag: 'exec' },
         { op: 'exec', args: ['/'] },
       ],
-      { init: INIT_PROGRAM, stdin: 'null', stdout: 'null', stderr: 'null', onAwait: () => (ready.resolve(), new Promise(() => {})) },
+      {
+        init: INIT_PROGRAM,
+        stdin: 'null',
+        stdout: 'null',
+        stderr: 'null',
+        onAwait: () => (ready.resolve(), new Promise(() => {})),
+      },
     );
     launched.started.catch(() => {});
     await Promise.race([ready.promise, launched.started]);
@@ -179,7 +211,10 @@ export class Machine {
   }
 
   async #exec(request: Extract<Request, { type: 'exec' }>): Promise<{ pid: number }> {
-    const started = await this.#container().exec(request.spec, stdioOf({ ...request, spec: { process: request.spec } }));
+    const started = await this.#container().exec(
+      request.spec,
+      stdioOf({ ...request, spec: { process: request.spec } }),
+    );
     this.#serve(request.process, started, request.streams);
     return { pid: started.pid };
   }
@@ -187,7 +222,10 @@ export class Machine {
   #serve(number: number, started: SandboxProcess, streams: ProcessStreams): void {
     this.#processes.set(number, started);
     receiveInput(started.stdin, streams.stdin);
-    const outputs = [sendOutput(started.stdout, streams.stdout), ...(started.stderr ? [sendOutput(started.stderr, streams.stderr)] : [])];
+    const outputs = [
+      sendOutput(started.stdout, streams.stdout),
+      ...(started.stderr ? [sendOutput(started.stderr, streams.stderr)] : []),
+    ];
     void started.exited.then(async ({ code, signal, oomKilled }) => {
       this.#processes.delete(number);
       // the host takes what comes after the exit for somebody else's
@@ -216,8 +254,18 @@ function moveClock(shift?: number): number {
   return Date.now();
 }
 
-function stdioOf(request: { streams: ProcessStreams; columns?: number; rows?: number; spec: { process: { terminal?: boolean } } }): StdioRequest {
-  return { stdin: request.streams.stdin !== undefined, terminal: request.spec.process.terminal === true, columns: request.columns, rows: request.rows };
+function stdioOf(request: {
+  streams: ProcessStreams;
+  columns?: number;
+  rows?: number;
+  spec: { process: { terminal?: boolean } };
+}): StdioRequest {
+  return {
+    stdin: request.streams.stdin !== undefined,
+    terminal: request.spec.process.terminal === true,
+    columns: request.columns,
+    rows: request.rows,
+  };
 }
 
 /** The devices of this machine, for a container that has every right in it. */
@@ -266,7 +314,13 @@ function mountRoot({ rootDevice, writableDevice }: Pick<Create, 'rootDevice' | '
   mount(rootDevice, ROOT_FOLDER, 'erofs', MS_RDONLY | MS_NODEV);
   mountOwnDisk(writableDevice);
   for (const folder of ['upper', 'work']) mkdirSync(`${WRITABLE_FOLDER}/${folder}`, { recursive: true });
-  return { kind: 'overlay', lower: [ROOT_FOLDER], upper: `${WRITABLE_FOLDER}/upper`, work: `${WRITABLE_FOLDER}/work`, merged: MERGED_FOLDER };
+  return {
+    kind: 'overlay',
+    lower: [ROOT_FOLDER],
+    upper: `${WRITABLE_FOLDER}/upper`,
+    work: `${WRITABLE_FOLDER}/work`,
+    merged: MERGED_FOLDER,
+  };
 }
 
 /** Each image's own disk; what the container sees of it is bound from there. */
@@ -292,6 +346,9 @@ function mountOwnDisk(device: string): void {
   try {
     mount(device, WRITABLE_FOLDER, 'ext4', MS_NODEV);
   } catch (error) {
-    throw new HuskError(`cannot mount the container's own disk: its file system is damaged (${(error as { code?: string }).code ?? String(error)}); what it held is lost, remove the container`, { kind: 'corrupt', exitCode: EXIT_HUSK_FAILED, cause: error });
+    throw new HuskError(
+      `cannot mount the container's own disk: its file system is damaged (${(error as { code?: string }).code ?? String(error)}); what it held is lost, remove the container`,
+      { kind: 'corrupt', exitCode: EXIT_HUSK_FAILED, cause: error },
+    );
   }
 }

@@ -4,7 +4,14 @@
  * a launch plan.
  */
 import { release } from 'node:os';
-import { AGENT_PROTOCOL_VERSION, CONTROL_PORT, encodeMessage, MAX_REQUEST, MessageDecoder, type Message } from '../agent-protocol.ts';
+import {
+  AGENT_PROTOCOL_VERSION,
+  CONTROL_PORT,
+  encodeMessage,
+  MAX_REQUEST,
+  MessageDecoder,
+  type Message,
+} from '../agent-protocol.ts';
 import { failureOf } from '../container/files/main.ts';
 import { DescriptorStream } from '../host/descriptor-stream.ts';
 import { connectVsock } from '../host/vsock.ts';
@@ -25,7 +32,13 @@ function serve(): void {
     } catch (error) {
       const exitCode = (error as { exitCode?: unknown }).exitCode;
       const { kind: errorKind, message: text } = failureOf(error);
-      send({ kind: 'error', id: message.id, message: text, errorKind, ...(typeof exitCode === 'number' ? { exitCode } : {}) });
+      send({
+        kind: 'error',
+        id: message.id,
+        message: text,
+        errorKind,
+        ...(typeof exitCode === 'number' ? { exitCode } : {}),
+      });
     }
   }
 

@@ -13,23 +13,38 @@ export function giveInterface(pid: number, setup: InterfaceSetup): void {
       using own = Rtnetlink.open();
       own.moveLink(index, pid);
     }
-    const { there, inside } = inNetworkNamespace(pid, () => ({ there: Rtnetlink.open(), inside: interfaceIndex(setup.name) }));
+    const { there, inside } = inNetworkNamespace(pid, () => ({
+      there: Rtnetlink.open(),
+      inside: interfaceIndex(setup.name),
+    }));
     using rtnetlink = there;
     for (const { address, prefix } of setup.addresses) rtnetlink.addAddress(inside, addressBytes(address), prefix);
     rtnetlink.setUp(inside);
     for (const route of setup.defaultRoutes) addDefaultRoute(rtnetlink, inside, route);
   } catch (error) {
-    throw new HuskError(`cannot set up ${setup.name} of the container: ${causeOf(error)}`, { kind: 'internal', cause: error });
+    throw new HuskError(`cannot set up ${setup.name} of the container: ${causeOf(error)}`, {
+      kind: 'internal',
+      cause: error,
+    });
   }
 }
 
-function addDefaultRoute(rtnetlink: Rtnetlink, index: number, { family, gateway }: InterfaceSetup['defaultRoutes'][number]): void {
+function addDefaultRoute(
+  rtnetlink: Rtnetlink,
+  index: number,
+  { family, gateway }: InterfaceSetup['defaultRoutes'][number],
+): void {
   const route = { family, ...(gateway !== undefined && { gateway: addressBytes(gateway) }) };
   try {
     rtnetlink.addDefaultRoute(index, route);
   } catch (error) {
     // a gateway outside of the interface's own networks, as cloud hosts have it
-    if (!(error instanceof SyscallError) || gateway === undefined || !['ENETUNREACH', 'EHOSTUNREACH', 'EINVAL'].includes(error.code)) throw error;
+    if (
+      !(error instanceof SyscallError) ||
+      gateway === undefined ||
+      !['ENETUNREACH', 'EHOSTUNREACH', 'EINVAL'].includes(error.code)
+    )
+      throw error;
     rtnetlink.addDefaultRoute(index, { ...route, onLink: true });
   }
 }

@@ -8,7 +8,9 @@ const { ESRCH } = constants.errno;
 /** CPUs, CONFIG_NR_CPUS of the largest kernels */
 const MAX_CPUS = 8192;
 
-const c_sched_setaffinity = systemCall<(tid: number, bytes: number, mask: Uint8Array) => number>('int sched_setaffinity(int tid, size_t bytes, const uint8_t *mask)');
+const c_sched_setaffinity = systemCall<(tid: number, bytes: number, mask: Uint8Array) => number>(
+  'int sched_setaffinity(int tid, size_t bytes, const uint8_t *mask)',
+);
 
 /** @throws SyscallError EINVAL when none of them is there */
 export function pinProcess(cpus: readonly number[]): void {

@@ -19,7 +19,9 @@ const MAX_INSTRUCTIONS = 4096;
 /** helpers it calls: none, so any licence will do */
 const LICENCE = 'none\0';
 
-const c_bpf = systemCall<(command: number, attributes: number, size: number) => number>('int bpf(int command, int64_t attributes, unsigned int size)');
+const c_bpf = systemCall<(command: number, attributes: number, size: number) => number>(
+  'int bpf(int command, int64_t attributes, unsigned int size)',
+);
 
 /**
  * @param cgroup a descriptor of the cgroup's folder
@@ -28,7 +30,8 @@ const c_bpf = systemCall<(command: number, attributes: number, size: number) => 
  */
 export function attachDeviceProgram(cgroup: number, program: Uint8Array): void {
   const count = program.length / INSTRUCTION_SIZE;
-  if (!Number.isInteger(count) || count < 1 || count > MAX_INSTRUCTIONS) throw new RangeError(`a device program of ${program.length} bytes`);
+  if (!Number.isInteger(count) || count < 1 || count > MAX_INSTRUCTIONS)
+    throw new RangeError(`a device program of ${program.length} bytes`);
   const licenceAt = LOAD_SIZE;
   const programAt = LOAD_SIZE + INSTRUCTION_SIZE;
   using memory = Mapping.anonymous(programAt + program.length);

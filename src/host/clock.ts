@@ -21,18 +21,25 @@ const EXPIRATIONS_BYTES = 8;
 const TIMEX = { modes: 0, offset: 8, size: 208 } as const;
 const ADJ_OFFSET_SINGLESHOT = 0x8001;
 
-const c_clockSettime = systemCall<(clock: number, time: BigInt64Array) => number>('int clock_settime(int clock, const int64_t *time)');
+const c_clockSettime = systemCall<(clock: number, time: BigInt64Array) => number>(
+  'int clock_settime(int clock, const int64_t *time)',
+);
 const adjtimex = systemCall<(timex: Uint8Array) => number>('int adjtimex(void *timex)');
 const timerfdCreate = systemCall<(clock: number, flags: number) => number>('int timerfd_create(int clock, int flags)');
 const timerfdSettime = systemCall<(fd: number, flags: number, value: BigInt64Array, old: null) => number>(
   'int timerfd_settime(int fd, int flags, const int64_t *value, void *old)',
 );
-const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t read(int fd, void *bytes, size_t length)');
+const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>(
+  'int64_t read(int fd, void *bytes, size_t length)',
+);
 
 /** @param milliseconds since the epoch. @throws SyscallError */
 export function setRealTime(milliseconds: number): void {
   // safe: the kernel reads struct timespec, two int64
-  const time = BigInt64Array.of(BigInt(Math.floor(milliseconds / 1000)), BigInt(Math.round((milliseconds - Math.floor(milliseconds / 1000) * 1000) * 1e6)));
+  const time = BigInt64Array.of(
+    BigInt(Math.floor(milliseconds / 1000)),
+    BigInt(Math.round((milliseconds - Math.floor(milliseconds / 1000) * 1000) * 1e6)),
+  );
   checked(c_clockSettime(CLOCK_REALTIME, time), 'clock_settime');
 }
 
@@ -51,7 +58,10 @@ export function slewRealTime(milliseconds: number): void {
 export function watchClockSet(callback: () => void): Watch {
   const fd = new Fd(checked(timerfdCreate(CLOCK_REALTIME, TFD_FLAGS), 'timerfd_create'));
   // safe: the kernel reads struct itimerspec, four int64: no interval, and when
-  checked(timerfdSettime(fd.number, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, BigInt64Array.of(0n, 0n, NEVER, 0n), null), 'timerfd_settime');
+  checked(
+    timerfdSettime(fd.number, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, BigInt64Array.of(0n, 0n, NEVER, 0n), null),
+    'timerfd_settime',
+  );
   const expirations = new Uint8Array(EXPIRATIONS_BYTES);
   const watch = watchReadable(fd.number, () => {
     // ECANCELED; the timer stays, and tells of the next time too. safe: eight bytes of a buffer that long

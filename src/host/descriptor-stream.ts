@@ -15,8 +15,12 @@ const { EAGAIN, EINTR } = constants.errno;
 /** shutdown(2) */
 const SHUT_WR = 1;
 
-const c_read = systemCall<(fd: number, buffer: Uint8Array, length: number) => number>('long read(int fd, void *buffer, unsigned long length)');
-const c_write = systemCall<(fd: number, buffer: Uint8Array, length: number) => number>('long write(int fd, const void *buffer, unsigned long length)');
+const c_read = systemCall<(fd: number, buffer: Uint8Array, length: number) => number>(
+  'long read(int fd, void *buffer, unsigned long length)',
+);
+const c_write = systemCall<(fd: number, buffer: Uint8Array, length: number) => number>(
+  'long write(int fd, const void *buffer, unsigned long length)',
+);
 const c_shutdown = systemCall<(fd: number, how: number) => number>('int shutdown(int fd, int how)');
 
 export class DescriptorStream extends Duplex {

@@ -8,7 +8,9 @@ const F_DUPFD_CLOEXEC = 1030;
 /** what every Linux gives a process that asked for nothing, INR_OPEN_CUR of include/uapi/linux/fs.h */
 const LEAST = 1024;
 
-const fcntl = systemCall<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
+const fcntl = systemCall<(fd: number, command: number, argument: number) => number>(
+  'int fcntl(int fd, int command, int argument)',
+);
 
 /** @returns another number for the same open file, which is the caller's to close. @throws SyscallError */
 export function duplicate(fd: number): number {

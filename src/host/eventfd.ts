@@ -4,8 +4,12 @@ import { checked } from './libc.ts';
 import { systemCall } from './system-call.ts';
 
 const eventfd = systemCall<(initial: number, flags: number) => number>('int eventfd2(uint32_t initial, int flags)');
-const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t read(int fd, void *bytes, size_t length)');
-const write = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t write(int fd, const void *bytes, size_t length)');
+const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>(
+  'int64_t read(int fd, void *bytes, size_t length)',
+);
+const write = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>(
+  'int64_t write(int fd, const void *bytes, size_t length)',
+);
 
 /** include/uapi/linux/eventfd.h */
 const EFD_CLOEXEC = 0o2000000;

@@ -9,7 +9,9 @@ import { systemCall } from './system-call.ts';
 const MADV_DONTNEED = 4;
 
 // only ever called on whole file-backed mappings without a single changed page: nothing can be lost by forgetting them
-const madvise = systemCall<(address: number, length: number, advice: number) => number>('int madvise(int64_t address, size_t length, int advice)');
+const madvise = systemCall<(address: number, length: number, advice: number) => number>(
+  'int madvise(int64_t address, size_t length, int advice)',
+);
 
 /** a mapping's first line, with an inode and a path, and the lines of its counts. One expression: what a line-by-line reader leaves behind would be a part of what is to be given back. */
 const FILE_READ_ONLY = /^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9]\d*\s+\/.*\n((?:[A-Z]\w*:.*\n?)+)/gm;
@@ -35,5 +37,6 @@ export function droppable(smaps: string): FileMapping[] {
 
 /** Best effort: a process that keeps its pages is only larger. */
 export function releaseFilePages(): void {
-  for (const { start, length } of droppable(readFileSync('/proc/self/smaps', 'latin1'))) madvise(start, length, MADV_DONTNEED);
+  for (const { start, length } of droppable(readFileSync('/proc/self/smaps', 'latin1')))
+    madvise(start, length, MADV_DONTNEED);
 }

@@ -30,24 +30,50 @@ const RESOLVE_IN_ROOT = 0x10;
 /** a NUL-terminated buffer, or an ASCII string */
 export type Name = string | Buffer;
 
-const openat = systemCall<(fd: number, path: Name, flags: number, mode: number) => number>('int openat(int fd, const char *path, int flags, int mode)');
+const openat = systemCall<(fd: number, path: Name, flags: number, mode: number) => number>(
+  'int openat(int fd, const char *path, int flags, int mode)',
+);
 const close = systemCall<(fd: number) => number>('int close(int fd)');
-const mkdirat = systemCall<(fd: number, path: Name, mode: number) => number>('int mkdirat(int fd, const char *path, int mode)');
-const mknodat = systemCall<(fd: number, path: Name, mode: number, device: number) => number>('int mknodat(int fd, const char *path, int mode, uint64_t device)');
-const symlinkat = systemCall<(target: Name, fd: number, path: Name) => number>('int symlinkat(const char *target, int fd, const char *path)');
-const linkat = systemCall<(from: number, path: Name, to: number, name: Name, flags: number) => number>('int linkat(int from, const char *path, int to, const char *name, int flags)');
-const fchown_ = systemCall<(fd: number, uid: number, gid: number) => number>('int fchown(int fd, uint32_t uid, uint32_t gid)');
-const fchownat = systemCall<(fd: number, path: Name, uid: number, gid: number, flags: number) => number>('int fchownat(int fd, const char *path, uint32_t uid, uint32_t gid, int flags)');
+const mkdirat = systemCall<(fd: number, path: Name, mode: number) => number>(
+  'int mkdirat(int fd, const char *path, int mode)',
+);
+const mknodat = systemCall<(fd: number, path: Name, mode: number, device: number) => number>(
+  'int mknodat(int fd, const char *path, int mode, uint64_t device)',
+);
+const symlinkat = systemCall<(target: Name, fd: number, path: Name) => number>(
+  'int symlinkat(const char *target, int fd, const char *path)',
+);
+const linkat = systemCall<(from: number, path: Name, to: number, name: Name, flags: number) => number>(
+  'int linkat(int from, const char *path, int to, const char *name, int flags)',
+);
+const fchown_ = systemCall<(fd: number, uid: number, gid: number) => number>(
+  'int fchown(int fd, uint32_t uid, uint32_t gid)',
+);
+const fchownat = systemCall<(fd: number, path: Name, uid: number, gid: number, flags: number) => number>(
+  'int fchownat(int fd, const char *path, uint32_t uid, uint32_t gid, int flags)',
+);
 const fchmod_ = systemCall<(fd: number, mode: number) => number>('int fchmod(int fd, uint32_t mode)');
-const fchmodat = systemCall<(fd: number, path: Name, mode: number) => number>('int fchmodat(int fd, const char *path, uint32_t mode)');
-const utimensat = systemCall<(fd: number, path: Name | null, times: Int32Array, flags: number) => number>('int utimensat(int fd, const char *path, const void *times, int flags)');
-const fsetxattr = systemCall<(fd: number, name: Name, value: Uint8Array, size: number, flags: number) => number>('int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)');
+const fchmodat = systemCall<(fd: number, path: Name, mode: number) => number>(
+  'int fchmodat(int fd, const char *path, uint32_t mode)',
+);
+const utimensat = systemCall<(fd: number, path: Name | null, times: Int32Array, flags: number) => number>(
+  'int utimensat(int fd, const char *path, const void *times, int flags)',
+);
+const fsetxattr = systemCall<(fd: number, name: Name, value: Uint8Array, size: number, flags: number) => number>(
+  'int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)',
+);
 const ftruncate_ = systemCall<(fd: number, length: number) => number>('int ftruncate(int fd, int64_t length)');
-const pwriteNative = threadedSystemCall<[fd: number, address: number, length: number, offset: number]>('int64_t pwrite64(int fd, int64_t address, size_t length, int64_t offset)');
+const pwriteNative = threadedSystemCall<[fd: number, address: number, length: number, offset: number]>(
+  'int64_t pwrite64(int fd, int64_t address, size_t length, int64_t offset)',
+);
 const syncfs_ = systemCall<(fd: number) => number>('int syncfs(int fd)');
-const mmap = systemCall<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
+const mmap = systemCall<
+  (address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number
+>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
 const munmap = systemCall<(address: number, length: number) => number>('int munmap(int64_t address, size_t length)');
-const openat2 = systemCall<(fd: number, path: Name, how: BigUint64Array, size: number) => number>('int openat2(int fd, const char *path, const void *how, size_t size)');
+const openat2 = systemCall<(fd: number, path: Name, how: BigUint64Array, size: number) => number>(
+  'int openat2(int fd, const char *path, const void *how, size_t size)',
+);
 
 const NOT_ASCII = /[^\x01-\x7f]/;
 
@@ -59,7 +85,8 @@ export function nameBytes(name: string): Name {
 }
 
 /** openat(2) without following a link at the end. @throws SyscallError */
-export const openAt = (folder: number, name: string, flags: number, mode = 0): number => checked(openat(folder, nameBytes(name), flags | O_NOFOLLOW | O_CLOEXEC, mode), 'openat', name);
+export const openAt = (folder: number, name: string, flags: number, mode = 0): number =>
+  checked(openat(folder, nameBytes(name), flags | O_NOFOLLOW | O_CLOEXEC, mode), 'openat', name);
 
 /**
  * How often a lookup is begun anew. openat2(2) gives EAGAIN for a `..` while anything on this host is renamed or mounted, by whomever: a busy host
@@ -90,23 +117,31 @@ export const openInRoot = (root: number, path: string, flags: number): number =>
   open2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 
 /** An absolute or cwd-relative path; links in it are followed: only for our own folders. @throws SyscallError */
-export const openFolder = (path: string): number => checked(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), 'open', path);
+export const openFolder = (path: string): number =>
+  checked(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), 'open', path);
 
 export const closeFd = (fd: number): void => void checked(close(fd), 'close');
-export const makeDirectoryAt = (folder: number, name: string, mode: number): void => void checked(mkdirat(folder, nameBytes(name), mode), 'mkdirat', name);
-export const makeNodeAt = (folder: number, name: string, mode: number, device: number): void => void checked(mknodat(folder, nameBytes(name), mode, device), 'mknodat', name);
-export const symlinkAt = (target: string, folder: number, name: string): void => void checked(symlinkat(nameBytes(target), folder, nameBytes(name)), 'symlinkat', name);
-export const linkAt = (from: number, path: string, to: number, name: string): void => void checked(linkat(from, nameBytes(path), to, nameBytes(name), 0), 'linkat', name);
+export const makeDirectoryAt = (folder: number, name: string, mode: number): void =>
+  void checked(mkdirat(folder, nameBytes(name), mode), 'mkdirat', name);
+export const makeNodeAt = (folder: number, name: string, mode: number, device: number): void =>
+  void checked(mknodat(folder, nameBytes(name), mode, device), 'mknodat', name);
+export const symlinkAt = (target: string, folder: number, name: string): void =>
+  void checked(symlinkat(nameBytes(target), folder, nameBytes(name)), 'symlinkat', name);
+export const linkAt = (from: number, path: string, to: number, name: string): void =>
+  void checked(linkat(from, nameBytes(path), to, nameBytes(name), 0), 'linkat', name);
 export const fchown = (fd: number, uid: number, gid: number): void => void checked(fchown_(fd, uid, gid), 'fchown');
-export const chownAt = (folder: number, name: string, uid: number, gid: number): void => void checked(fchownat(folder, nameBytes(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'fchownat', name);
+export const chownAt = (folder: number, name: string, uid: number, gid: number): void =>
+  void checked(fchownat(folder, nameBytes(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'fchownat', name);
 export const fchmod = (fd: number, mode: number): void => void checked(fchmod_(fd, mode), 'fchmod');
 /** Never for a symbolic link: Linux would follow it. */
-export const chmodAt = (folder: number, name: string, mode: number): void => void checked(fchmodat(folder, nameBytes(name), mode), 'fchmodat', name);
+export const chmodAt = (folder: number, name: string, mode: number): void =>
+  void checked(fchmodat(folder, nameBytes(name), mode), 'fchmodat', name);
 export const ftruncate = (fd: number, length: number): void => void checked(ftruncate_(fd, length), 'ftruncate');
 export const syncfs = (fd: number): void => void checked(syncfs_(fd), 'syncfs');
 const syncfsNative = threadedSystemCall<[number]>('int syncfs(int fd)');
 /** On a thread of libuv's pool. @returns 0, or the negated errno */
-export const syncfsInThread = (fd: number): Promise<number> => new Promise((resolve) => syncfsNative().async(fd, (_, result) => resolve(result)));
+export const syncfsInThread = (fd: number): Promise<number> =>
+  new Promise((resolve) => syncfsNative().async(fd, (_, result) => resolve(result)));
 
 /** struct timespec[2]: access and modification, both the same */
 const times = new Int32Array(8);
@@ -119,16 +154,26 @@ function setTimes(seconds: number, nanoseconds: number): Int32Array {
 }
 
 /** Seconds may be negative; the low and high half of a 64-bit number. @throws SyscallError */
-export const setTimesOf = (fd: number, seconds: number, nanoseconds: number): void => void checked(utimensat(fd, null, setTimes(seconds, nanoseconds), 0), 'utimensat');
+export const setTimesOf = (fd: number, seconds: number, nanoseconds: number): void =>
+  void checked(utimensat(fd, null, setTimes(seconds, nanoseconds), 0), 'utimensat');
 export const setTimesAt = (folder: number, name: string, seconds: number, nanoseconds: number): void =>
-  void checked(utimensat(folder, nameBytes(name), setTimes(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW), 'utimensat', name);
+  void checked(
+    utimensat(folder, nameBytes(name), setTimes(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW),
+    'utimensat',
+    name,
+  );
 
 /** @returns 0 or errno: which failures matter depends on the attribute */
-export const trySetXattr = (fd: number, name: string, value: Uint8Array): number => -fsetxattr(fd, nameBytes(name), value, value.byteLength, 0);
+export const trySetXattr = (fd: number, name: string, value: Uint8Array): number =>
+  -fsetxattr(fd, nameBytes(name), value, value.byteLength, 0);
 
 const chroot = systemCall<(path: string) => number>('int chroot(const char *path)');
-const llistxattr = systemCall<(path: Name, list: Buffer, size: number) => number>('int64_t llistxattr(const char *path, void *list, size_t size)');
-const lgetxattr = systemCall<(path: Name, name: Name, value: Buffer, size: number) => number>('int64_t lgetxattr(const char *path, const char *name, void *value, size_t size)');
+const llistxattr = systemCall<(path: Name, list: Buffer, size: number) => number>(
+  'int64_t llistxattr(const char *path, void *list, size_t size)',
+);
+const lgetxattr = systemCall<(path: Name, name: Name, value: Buffer, size: number) => number>(
+  'int64_t lgetxattr(const char *path, const char *name, void *value, size_t size)',
+);
 /** bytes: XATTR_LIST_MAX and XATTR_SIZE_MAX of include/uapi/linux/limits.h; what is read here is copied out at once */
 const xattrBuffer = () => (sharedXattrBuffer ??= Buffer.allocUnsafe(65536));
 let sharedXattrBuffer: Buffer | undefined;
@@ -171,20 +216,24 @@ export class FileMapping implements Disposable {
    */
   writeTo(fd: number, from: number, length: number, offset: number): void {
     this.#check(from, length);
-    for (let done = 0; done < length;) done += checked(pwriteNative()(fd, this.#address + from + done, length - done, offset + done), 'pwrite');
+    for (let done = 0; done < length;)
+      done += checked(pwriteNative()(fd, this.#address + from + done, length - done, offset + done), 'pwrite');
   }
 
   /** The same on a thread of libuv's pool. The mapping and the fd must stay until it has resolved. */
   async writeInThread(fd: number, from: number, length: number, offset: number): Promise<void> {
     this.#check(from, length);
-    const written = await new Promise<number>((resolve) => pwriteNative().async(fd, this.#address + from, length, offset, (_, result) => resolve(result)));
+    const written = await new Promise<number>((resolve) =>
+      pwriteNative().async(fd, this.#address + from, length, offset, (_, result) => resolve(result)),
+    );
     // a short write is rare: its rest is written here
     const done = checked(written, 'pwrite');
     this.writeTo(fd, from + done, length - done, offset + done);
   }
 
   #check(from: number, length: number): void {
-    if (this.#address === 0 || from < 0 || length < 0 || from + length > this.length) throw new RangeError(`bytes ${from}+${length} are outside of a mapping of ${this.length}`);
+    if (this.#address === 0 || from < 0 || length < 0 || from + length > this.length)
+      throw new RangeError(`bytes ${from}+${length} are outside of a mapping of ${this.length}`);
   }
 
   [Symbol.dispose](): void {

@@ -8,11 +8,13 @@ const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const { ENXIO } = constants.errno;
 
-const c_lseek = systemCall<(fd: number, offset: number, whence: number) => number>('int64_t lseek(int fd, int64_t offset, int whence)');
+const c_lseek = systemCall<(fd: number, offset: number, whence: number) => number>(
+  'int64_t lseek(int fd, int64_t offset, int whence)',
+);
 
 /** Extents in order, bytes. @throws SyscallError */
 export function* dataExtents(fd: number, size: number): Generator<{ offset: number; length: number }> {
-  for (let at = 0; at < size; ) {
+  for (let at = 0; at < size;) {
     const offset = c_lseek(fd, at, SEEK_DATA);
     if (offset < 0) {
       if (offset === -ENXIO) return;

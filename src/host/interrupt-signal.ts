@@ -11,7 +11,9 @@ export const INTERRUPT_SIGNAL = 40;
 /** glibc's struct sigaction on x86-64: handler, a 128-byte mask, flags, restorer */
 const SIGACTION_SIZE = 152;
 
-const sigaction = libraryFunction<(signal: number, action: Uint8Array, old: null) => number>('int sigaction(int signal, const void *action, void *old)');
+const sigaction = libraryFunction<(signal: number, action: Uint8Array, old: null) => number>(
+  'int sigaction(int signal, const void *action, void *old)',
+);
 
 let installed = false;
 
@@ -19,7 +21,8 @@ export function installInterruptHandler(): void {
   if (installed) return;
   const action = new Uint8Array(SIGACTION_SIZE);
   new DataView(action.buffer).setBigUint64(0, symbolAddress('abs'), true);
-  if (sigaction(INTERRUPT_SIGNAL, action, null) !== 0) throw new Error(`cannot handle signal ${INTERRUPT_SIGNAL}: sigaction(3) refuses it`);
+  if (sigaction(INTERRUPT_SIGNAL, action, null) !== 0)
+    throw new Error(`cannot handle signal ${INTERRUPT_SIGNAL}: sigaction(3) refuses it`);
   installed = true;
 }
 

@@ -13,10 +13,18 @@ import { checked, libraryFunction, SyscallError } from './libc.ts';
 import { systemCall } from './system-call.ts';
 import { Mapping, PAGE_SIZE } from './mapping.ts';
 
-const mprotect = systemCall<(address: number, length: number, protection: number) => number>('int mprotect(int64_t address, size_t length, int protection)');
-const pthread_create = libraryFunction<(thread: BigUint64Array, attributes: null, start: number, argument: number) => number>('int pthread_create(void *thread, void *attributes, int64_t start, int64_t argument)');
-const pthread_join = libraryFunction<(thread: bigint, result: null) => number>('int pthread_join(uint64_t thread, void *result)');
-const tgkill = systemCall<(process: number, thread: number, signal: number) => number>('int tgkill(int process, int thread, int signal)');
+const mprotect = systemCall<(address: number, length: number, protection: number) => number>(
+  'int mprotect(int64_t address, size_t length, int protection)',
+);
+const pthread_create = libraryFunction<
+  (thread: BigUint64Array, attributes: null, start: number, argument: number) => number
+>('int pthread_create(void *thread, void *attributes, int64_t start, int64_t argument)');
+const pthread_join = libraryFunction<(thread: bigint, result: null) => number>(
+  'int pthread_join(uint64_t thread, void *result)',
+);
+const tgkill = systemCall<(process: number, thread: number, signal: number) => number>(
+  'int tgkill(int process, int thread, int signal)',
+);
 
 const PROT_READ_EXEC = 5;
 

@@ -7,9 +7,13 @@ import { checked, koffi } from './libc.ts';
 import { systemCall } from './system-call.ts';
 
 // Addresses are numbers: user space ends at 2^47, and a BigInt costs more than the call.
-const mmap = systemCall<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
+const mmap = systemCall<
+  (address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number
+>('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
 const munmap = systemCall<(address: number, length: number) => number>('int munmap(int64_t address, size_t length)');
-const madvise = systemCall<(address: number, length: number, advice: number) => number>('int madvise(int64_t address, size_t length, int advice)');
+const madvise = systemCall<(address: number, length: number, advice: number) => number>(
+  'int madvise(int64_t address, size_t length, int advice)',
+);
 
 /** include/uapi/asm-generic/mman-common.h and mman.h */
 const PROT_READ = 1;
@@ -65,10 +69,12 @@ export class Mapping implements Disposable {
 }
 
 /** Fresh private memory over addresses that are the caller's own, as mmap(2) with MAP_FIXED. Never counted against overcommit. @returns a negative number on failure */
-export const mapOver = (address: number, length: number) => mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+export const mapOver = (address: number, length: number) =>
+  mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
 /** As `mapOver`, but with a file's contents, copied where they are written. @returns a negative number on failure */
-export const mapFileOver = (address: number, length: number, fd: number) => mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, 0);
+export const mapFileOver = (address: number, length: number, fd: number) =>
+  mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, 0);
 
 /** Anonymous pages back to the host; they read as zeroes next time. @throws SyscallError */
 export function discardPages(address: number, length: number): void {

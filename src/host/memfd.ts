@@ -14,8 +14,12 @@ const SEALED = 0xf;
 const F_SEAL_SHRINK = 2;
 const F_SEAL_GROW = 4;
 
-const memfd_create = systemCall<(name: string, flags: number) => number>('int memfd_create(const char *name, unsigned int flags)');
-const fcntl = systemCall<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
+const memfd_create = systemCall<(name: string, flags: number) => number>(
+  'int memfd_create(const char *name, unsigned int flags)',
+);
+const fcntl = systemCall<(fd: number, command: number, argument: number) => number>(
+  'int fcntl(int fd, int command, int argument)',
+);
 
 /** memfd_create(2), close-on-exec, with the given content. @throws SyscallError */
 export function memfd(name: string, content: Uint8Array = new Uint8Array()): Fd {
@@ -30,7 +34,7 @@ export function sealedMemfd(name: string, content: Uint8Array): Fd {
 
 function filled(fd: Fd, content: Uint8Array): Fd {
   return prepared(fd, (number) => {
-    for (let done = 0; done < content.length; ) done += writeSync(number, content, done, content.length - done, done);
+    for (let done = 0; done < content.length;) done += writeSync(number, content, done, content.length - done, done);
   });
 }
 

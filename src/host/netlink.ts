@@ -47,11 +47,19 @@ const HEADER = 16;
 /** bytes: an acknowledgement carries the request back */
 const MAX_REPLY = 4096;
 
-const socket = systemCall<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
-const c_send = systemCall<(fd: number, bytes: Uint8Array, length: number, flags: number, to: null, toLength: number) => number>('int64_t sendto(int fd, const void *bytes, size_t length, int flags, const void *to, unsigned int to_length)');
-const c_recv = systemCall<(fd: number, bytes: Uint8Array, length: number, flags: number, from: null, fromLength: null) => number>('int64_t recvfrom(int fd, void *bytes, size_t length, int flags, void *from, void *from_length)');
+const socket = systemCall<(domain: number, type: number, protocol: number) => number>(
+  'int socket(int domain, int type, int protocol)',
+);
+const c_send = systemCall<
+  (fd: number, bytes: Uint8Array, length: number, flags: number, to: null, toLength: number) => number
+>('int64_t sendto(int fd, const void *bytes, size_t length, int flags, const void *to, unsigned int to_length)');
+const c_recv = systemCall<
+  (fd: number, bytes: Uint8Array, length: number, flags: number, from: null, fromLength: null) => number
+>('int64_t recvfrom(int fd, void *bytes, size_t length, int flags, void *from, void *from_length)');
 const c_setns = systemCall<(fd: number, type: number) => number>('int setns(int fd, int type)');
-const c_inet_pton = libraryFunction<(family: number, text: string, bytes: Uint8Array) => number>('int inet_pton(int family, const char *text, void *bytes)');
+const c_inet_pton = libraryFunction<(family: number, text: string, bytes: Uint8Array) => number>(
+  'int inet_pton(int family, const char *text, void *bytes)',
+);
 const c_if_nametoindex = libraryFunction<(name: string) => number>('unsigned int if_nametoindex(const char *name)');
 
 /** An IP address as text → 4 or 16 bytes. @throws TypeError */
@@ -108,7 +116,10 @@ export class Rtnetlink implements Disposable {
     message[0] = family(address);
     message[1] = prefix;
     message.writeUInt32LE(index, 4);
-    const own = address.length === 4 ? [attribute(IFA_LOCAL, address), ...broadcast(address, prefix)] : [attribute(IFA_FLAGS, u32(IFA_F_NODAD))];
+    const own =
+      address.length === 4
+        ? [attribute(IFA_LOCAL, address), ...broadcast(address, prefix)]
+        : [attribute(IFA_FLAGS, u32(IFA_F_NODAD))];
     this.#request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, [message, attribute(IFA_ADDRESS, address), ...own]);
   }
 
@@ -121,7 +132,11 @@ export class Rtnetlink implements Disposable {
     message[6] = route.gateway === undefined ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
     message[7] = RTN_UNICAST;
     message.writeUInt32LE(route.onLink ? RTNH_F_ONLINK : 0, 8);
-    this.#request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, [message, attribute(RTA_OIF, u32(index)), ...(route.gateway === undefined ? [] : [attribute(RTA_GATEWAY, route.gateway)])]);
+    this.#request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, [
+      message,
+      attribute(RTA_OIF, u32(index)),
+      ...(route.gateway === undefined ? [] : [attribute(RTA_GATEWAY, route.gateway)]),
+    ]);
   }
 
   #request(type: number, flags: number, parts: readonly Uint8Array[]): void {
@@ -136,7 +151,8 @@ export class Rtnetlink implements Disposable {
     checked(c_send(this.#fd.number, message, message.length, 0, null, 0), 'send', 'rtnetlink');
     const reply = Buffer.alloc(MAX_REPLY);
     const length = checked(c_recv(this.#fd.number, reply, reply.length, 0, null, null), 'recv', 'rtnetlink');
-    if (length < HEADER + 4 || reply.readUInt16LE(4) !== NLMSG_ERROR) throw new Error(`rtnetlink answered ${length} bytes of type ${reply.readUInt16LE(4)}`);
+    if (length < HEADER + 4 || reply.readUInt16LE(4) !== NLMSG_ERROR)
+      throw new Error(`rtnetlink answered ${length} bytes of type ${reply.readUInt16LE(4)}`);
     const errno = -reply.readInt32LE(HEADER);
     if (errno !== 0) throw new SyscallError('rtnetlink', errno);
   }

@@ -6,11 +6,19 @@ import { Fd } from './fd.ts';
 import { checked } from './libc.ts';
 import { systemCall } from './system-call.ts';
 
-const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t read(int fd, void *bytes, size_t length)');
-const write = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t write(int fd, const void *bytes, size_t length)');
-const fcntl = systemCall<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
+const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>(
+  'int64_t read(int fd, void *bytes, size_t length)',
+);
+const write = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>(
+  'int64_t write(int fd, const void *bytes, size_t length)',
+);
+const fcntl = systemCall<(fd: number, command: number, argument: number) => number>(
+  'int fcntl(int fd, int command, int argument)',
+);
 
-const socketpair = systemCall<(domain: number, type: number, protocol: number, pair: Int32Array) => number>('int socketpair(int domain, int type, int protocol, void *pair)');
+const socketpair = systemCall<(domain: number, type: number, protocol: number, pair: Int32Array) => number>(
+  'int socketpair(int domain, int type, int protocol, void *pair)',
+);
 
 /** bits/socket.h */
 const AF_UNIX = 1;

@@ -10,7 +10,9 @@ const pidfd_open = systemCall<(pid: number, flags: number) => number>('int pidfd
 const pidfd_send_signal = systemCall<(pidfd: number, signal: number, siginfo: null, flags: number) => number>(
   'int pidfd_send_signal(int pidfd, int signal, void *siginfo, unsigned int flags)',
 );
-const c_prctl = systemCall<(option: number, a: number, b: number, c: number, d: number) => number>('int prctl(int option, long a, long b, long c, long d)');
+const c_prctl = systemCall<(option: number, a: number, b: number, c: number, d: number) => number>(
+  'int prctl(int option, long a, long b, long c, long d)',
+);
 
 /** @throws SyscallError ESRCH when there is no such process */
 export function pidfdOpen(pid: number): Fd {

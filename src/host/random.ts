@@ -3,7 +3,9 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { checked } from './libc.ts';
 import { systemCall } from './system-call.ts';
 
-const getrandom = systemCall<(bytes: Uint8Array, length: number, flags: number) => number>('int64_t getrandom(void *bytes, size_t length, unsigned int flags)');
+const getrandom = systemCall<(bytes: Uint8Array, length: number, flags: number) => number>(
+  'int64_t getrandom(void *bytes, size_t length, unsigned int flags)',
+);
 
 /** @returns that many bytes as lower-case hex */
 export function randomHex(bytes: number): string {

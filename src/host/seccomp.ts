@@ -7,8 +7,12 @@ import { checked, SyscallError } from './libc.ts';
 import { systemCall } from './system-call.ts';
 import { Mapping } from './mapping.ts';
 
-const c_prctl = systemCall<(option: number, a: number, b: number, c: number, d: number) => number>('int prctl(int option, long a, long b, long c, long d)');
-const c_seccomp = systemCall<(operation: number, flags: number, program: number) => number>('int seccomp(unsigned int operation, unsigned int flags, int64_t program)');
+const c_prctl = systemCall<(option: number, a: number, b: number, c: number, d: number) => number>(
+  'int prctl(int option, long a, long b, long c, long d)',
+);
+const c_seccomp = systemCall<(operation: number, flags: number, program: number) => number>(
+  'int seccomp(unsigned int operation, unsigned int flags, int64_t program)',
+);
 
 /** linux/seccomp.h, linux/prctl.h */
 const SECCOMP_SET_MODE_FILTER = 1;
@@ -38,14 +42,18 @@ export function setUndumpable(): void {
  */
 export function filterAllThreads(filter: Uint8Array, flags = 0): void {
   const count = filter.length / INSTRUCTION_SIZE;
-  if (!Number.isInteger(count) || count < 1 || count > MAX_INSTRUCTIONS) throw new RangeError(`a seccomp filter of ${filter.length} bytes`);
+  if (!Number.isInteger(count) || count < 1 || count > MAX_INSTRUCTIONS)
+    throw new RangeError(`a seccomp filter of ${filter.length} bytes`);
   using memory = Mapping.anonymous(PROGRAM_SIZE + filter.length);
   const program = new DataView(memory.buffer);
   program.setUint16(0, count, true);
   // Safety: both structures lie in the mapping, which outlives the call; the kernel copies them and reads `count` instructions, checked above.
   program.setBigUint64(8, BigInt(memory.address + PROGRAM_SIZE), true);
   new Uint8Array(memory.buffer).set(filter, PROGRAM_SIZE);
-  const result = checked(c_seccomp(SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_TSYNC, memory.address), 'seccomp');
+  const result = checked(
+    c_seccomp(SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_TSYNC, memory.address),
+    'seccomp',
+  );
   // the thread that has a filter of its own, and so cannot take this one
   if (result > 0) throw new SyscallError(`seccomp(thread ${result})`, ESRCH);
 }

@@ -36,17 +36,27 @@ const MAX_MESSAGE = 16384;
 /** linux/un.h: bytes of sun_path, its NUL included */
 const SUN_PATH = 108;
 
-const socket = systemCall<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
-const c_connect = systemCall<(fd: number, address: Uint8Array, length: number) => number>('int connect(int fd, const void *address, unsigned int length)');
-const socketpair = systemCall<(domain: number, type: number, protocol: number, fds: Int32Array) => number>('int socketpair(int domain, int type, int protocol, int *fds)');
+const socket = systemCall<(domain: number, type: number, protocol: number) => number>(
+  'int socket(int domain, int type, int protocol)',
+);
+const c_connect = systemCall<(fd: number, address: Uint8Array, length: number) => number>(
+  'int connect(int fd, const void *address, unsigned int length)',
+);
+const socketpair = systemCall<(domain: number, type: number, protocol: number, fds: Int32Array) => number>(
+  'int socketpair(int domain, int type, int protocol, int *fds)',
+);
 const setsockopt = systemCall<(fd: number, level: number, name: number, value: Int32Array, length: number) => number>(
   'int setsockopt(int fd, int level, int name, const int *value, unsigned int length)',
 );
-const c_getsockopt = systemCall<(fd: number, level: number, name: number, value: Int32Array, length: Int32Array) => number>(
-  'int getsockopt(int fd, int level, int name, void *value, void *length)',
+const c_getsockopt = systemCall<
+  (fd: number, level: number, name: number, value: Int32Array, length: Int32Array) => number
+>('int getsockopt(int fd, int level, int name, void *value, void *length)');
+const c_recvmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => number>(
+  'long recvmsg(int fd, void *header, int flags)',
 );
-const c_recvmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => number>('long recvmsg(int fd, void *header, int flags)');
-const c_sendmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => number>('long sendmsg(int fd, const void *header, int flags)');
+const c_sendmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => number>(
+  'long sendmsg(int fd, const void *header, int flags)',
+);
 
 /**
  * SO_PEERCRED: who connected, or listens, at the other end, as it was at that moment; ids as this process's namespaces show them.
@@ -79,7 +89,8 @@ export function seqpacketPair(options: { credentials?: boolean } = {}): { near: 
   const near = new Fd(fds[0]!);
   const far = new Fd(fds[1]!);
   try {
-    if (options.credentials) checked(setsockopt(near.number, SOL_SOCKET, SO_PASSCRED, Int32Array.of(1), 4), 'setsockopt');
+    if (options.credentials)
+      checked(setsockopt(near.number, SOL_SOCKET, SO_PASSCRED, Int32Array.of(1), 4), 'setsockopt');
     return { near, far };
   } catch (error) {
     near.close();
@@ -135,12 +146,13 @@ function messageBuffers(data: Buffer, controlLength: number): MessageBuffers {
 function readControl(control: Buffer, length: number): { fds: Fd[]; pid: number } {
   const fds: Fd[] = [];
   let pid = 0;
-  for (let at = 0; at + CMSGHDR <= length; ) {
+  for (let at = 0; at + CMSGHDR <= length;) {
     const size = Number(control.readBigUInt64LE(at));
     const level = control.readInt32LE(at + 8);
     const type = control.readInt32LE(at + 12);
     if (size < CMSGHDR || at + size > length) break;
-    if (level === SOL_SOCKET && type === SCM_RIGHTS) for (let fd = at + CMSGHDR; fd + 4 <= at + size; fd += 4) fds.push(new Fd(control.readInt32LE(fd)));
+    if (level === SOL_SOCKET && type === SCM_RIGHTS)
+      for (let fd = at + CMSGHDR; fd + 4 <= at + size; fd += 4) fds.push(new Fd(control.readInt32LE(fd)));
     if (level === SOL_SOCKET && type === SCM_CREDENTIALS) pid = control.readInt32LE(at + CMSGHDR);
     at += (size + 7) & ~7;
   }

@@ -2,8 +2,12 @@
 import { constants } from 'node:os';
 import { systemCall } from './system-call.ts';
 
-const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t read(int fd, void *bytes, size_t length)');
-const write = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>('int64_t write(int fd, const void *bytes, size_t length)');
+const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>(
+  'int64_t read(int fd, void *bytes, size_t length)',
+);
+const write = systemCall<(fd: number, bytes: Uint8Array, length: number) => number>(
+  'int64_t write(int fd, const void *bytes, size_t length)',
+);
 
 const { EAGAIN, EINTR } = constants.errno;
 

@@ -114,9 +114,9 @@ function stubAddress(name: SystemCallName): number {
 
 /** The page is never unmapped: functions made of it live as long as the process. */
 function writeStubs(): number {
-  const mmap = libraryFunction<(address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number>(
-    'int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)',
-  );
+  const mmap = libraryFunction<
+    (address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number
+  >('int64_t mmap(int64_t address, size_t length, int protection, int flags, int fd, int64_t offset)');
   const mprotect = libraryFunction<(address: number, length: number, protection: number) => number>(
     'int mprotect(int64_t address, size_t length, int protection)',
   );

@@ -6,7 +6,9 @@ import { systemCall } from './system-call.ts';
 const TIOCGWINSZ = 0x5413;
 const TIOCSWINSZ = 0x5414;
 
-const ioctl = systemCall<(fd: number, request: number, argument: Uint16Array) => number>('int ioctl(int fd, unsigned long request, void *argument)');
+const ioctl = systemCall<(fd: number, request: number, argument: Uint16Array) => number>(
+  'int ioctl(int fd, unsigned long request, void *argument)',
+);
 
 /** characters; also sends SIGWINCH to the foreground group. @throws SyscallError */
 export function setWindowSize(fd: number, columns: number, rows: number): void {

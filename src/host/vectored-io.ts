@@ -8,14 +8,16 @@ import { systemCall } from './system-call.ts';
 const preadv = systemCall<(fd: number, vector: Uint8Array, count: number, position: number, high: number) => number>(
   'int64_t preadv(int fd, const void *vector, int count, int64_t position, int64_t high)',
 );
-const pwritev2 = systemCall<(fd: number, vector: Uint8Array, count: number, position: number, high: number, flags: number) => number>(
-  'int64_t pwritev2(int fd, const void *vector, int count, int64_t position, int64_t high, int flags)',
-);
+const pwritev2 = systemCall<
+  (fd: number, vector: Uint8Array, count: number, position: number, high: number, flags: number) => number
+>('int64_t pwritev2(int fd, const void *vector, int count, int64_t position, int64_t high, int flags)');
 /** fs/read_write.c pos_from_hilo: the upper half of a position counts on 32-bit machines only */
 const NO_HIGH_HALF = 0;
 /** pwritev2(2): to the end of the file as it is at that moment, wherever the position */
 const RWF_APPEND = 0x10;
-const c_fallocate = systemCall<(fd: number, mode: number, offset: number, length: number) => number>('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
+const c_fallocate = systemCall<(fd: number, mode: number, offset: number, length: number) => number>(
+  'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
+);
 
 /** include/uapi/linux/uio.h UIO_MAXIOV */
 export const IOV_MAX = 1024;
@@ -58,7 +60,10 @@ export class IoVector {
 
   /** @returns bytes written. @throws SyscallError */
   writeTo(fd: number, position: number, options: { append: boolean } = { append: false }): number {
-    return checked(pwritev2(fd, this.#bytes, this.count, position, NO_HIGH_HALF, options.append ? RWF_APPEND : 0), 'pwritev2');
+    return checked(
+      pwritev2(fd, this.#bytes, this.count, position, NO_HIGH_HALF, options.append ? RWF_APPEND : 0),
+      'pwritev2',
+    );
   }
 }
 

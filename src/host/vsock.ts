@@ -20,10 +20,18 @@ const ATTEMPTS = 10;
 /** bytes of struct sockaddr_vm */
 const SOCKADDR_VM = 16;
 
-const socket = systemCall<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
-const c_connect = systemCall<(fd: number, address: Uint8Array, length: number) => number>('int connect(int fd, const void *address, unsigned int length)');
-const setsockopt = systemCall<(fd: number, level: number, option: number, value: BigInt64Array, length: number) => number>('int setsockopt(int fd, int level, int option, const void *value, unsigned int length)');
-const fcntl = systemCall<(fd: number, command: number, argument: number) => number>('int fcntl(int fd, int command, int argument)');
+const socket = systemCall<(domain: number, type: number, protocol: number) => number>(
+  'int socket(int domain, int type, int protocol)',
+);
+const c_connect = systemCall<(fd: number, address: Uint8Array, length: number) => number>(
+  'int connect(int fd, const void *address, unsigned int length)',
+);
+const setsockopt = systemCall<
+  (fd: number, level: number, option: number, value: BigInt64Array, length: number) => number
+>('int setsockopt(int fd, int level, int option, const void *value, unsigned int length)');
+const fcntl = systemCall<(fd: number, command: number, argument: number) => number>(
+  'int fcntl(int fd, int command, int argument)',
+);
 
 /**
  * Connects, blocking until the other side accepts or refuses; the descriptor is non-blocking afterwards. Who is slow is asked again. A signal ends the kernel's wait and the attempt
@@ -31,7 +39,7 @@ const fcntl = systemCall<(fd: number, command: number, argument: number) => numb
  * @throws SyscallError
  */
 export function connectVsock(cid: number, port: number): Fd {
-  for (let timeouts = 1; ; ) {
+  for (let timeouts = 1; ;) {
     try {
       return tryConnect(cid, port);
     } catch (error) {

@@ -39,7 +39,8 @@ export interface BlobStreamOptions {
 
 const partialPath = (paths: Pick<Paths, 'tmp'>, digest: string) => join(paths.tmp, `${hexOf(digest)}.partial`);
 
-export const removePartial = (paths: Pick<Paths, 'tmp'>, digest: string) => rm(partialPath(paths, digest), { force: true });
+export const removePartial = (paths: Pick<Paths, 'tmp'>, digest: string) =>
+  rm(partialPath(paths, digest), { force: true });
 
 /**
  * Yields the blob's bytes, in order, once. Ends only after size and digest have been verified: a consumer that commits when
@@ -49,7 +50,10 @@ export const removePartial = (paths: Pick<Paths, 'tmp'>, digest: string) => rm(p
 export async function* blobStream(options: BlobStreamOptions): AsyncGenerator<Buffer, void, void> {
   const { descriptor, paths, onBytes } = options;
   const hash = createHash('sha256');
-  const part = options.keep && descriptor.size >= MIN_RESUMABLE ? await open(partialPath(paths, descriptor.digest), 'a+', 0o600) : undefined;
+  const part =
+    options.keep && descriptor.size >= MIN_RESUMABLE
+      ? await open(partialPath(paths, descriptor.digest), 'a+', 0o600)
+      : undefined;
   let complete = false;
   let poisoned = false;
   let received = 0;
@@ -76,7 +80,11 @@ export async function* blobStream(options: BlobStreamOptions): AsyncGenerator<Bu
     }
     await pendingWrite;
     const digest = `sha256:${hash.digest('hex')}`;
-    if (digest !== descriptor.digest) throw new HuskError(`${options.repository.host} sends other bytes for ${descriptor.digest}: their digest is ${digest}`, { kind: 'corrupt' });
+    if (digest !== descriptor.digest)
+      throw new HuskError(
+        `${options.repository.host} sends other bytes for ${descriptor.digest}: their digest is ${digest}`,
+        { kind: 'corrupt' },
+      );
     complete = true;
     options.onComplete?.();
   } catch (error) {
@@ -94,7 +102,7 @@ async function* kept(part: FileHandle | undefined, size: number): AsyncGenerator
   if (!part) return;
   const { size: length } = await part.stat();
   if (length > size) return part.truncate(0);
-  for (let position = 0; position < length; ) {
+  for (let position = 0; position < length;) {
     const buffer = Buffer.allocUnsafe(Math.min(CHUNK, length - position));
     const { bytesRead } = await part.read(buffer, 0, buffer.length, position);
     if (bytesRead === 0) return;
@@ -104,7 +112,10 @@ async function* kept(part: FileHandle | undefined, size: number): AsyncGenerator
 }
 
 /** The rest, from the registry; a connection that breaks is taken up again where it broke. */
-async function* fetched({ descriptor, repository, signal }: BlobStreamOptions, offset: () => number): AsyncGenerator<Buffer, void, void> {
+async function* fetched(
+  { descriptor, repository, signal }: BlobStreamOptions,
+  offset: () => number,
+): AsyncGenerator<Buffer, void, void> {
   const { digest, size } = descriptor;
   let fruitless = 0;
   let goodUntil = offset();
@@ -119,7 +130,10 @@ async function* fetched({ descriptor, repository, signal }: BlobStreamOptions, o
         const fresh = skip >= chunk.length ? undefined : chunk.subarray(skip);
         skip = Math.max(0, skip - chunk.length);
         if (!fresh) continue;
-        if (offset() + fresh.length > size) throw new HuskError(`${repository.host} sends more bytes for ${digest} than the ${size} of its manifest`, { kind: 'corrupt' });
+        if (offset() + fresh.length > size)
+          throw new HuskError(`${repository.host} sends more bytes for ${digest} than the ${size} of its manifest`, {
+            kind: 'corrupt',
+          });
         yield fresh;
       }
       if (offset() >= size) return;
@@ -132,7 +146,10 @@ async function* fetched({ descriptor, repository, signal }: BlobStreamOptions, o
     }
     if (offset() - goodUntil >= PROGRESS) fruitless = 0;
     goodUntil = Math.max(goodUntil, offset());
-    if (!(await waitBeforeRetry(++fruitless, { signal }))) throw new HuskError(`${repository.host} broke off ${digest} at byte ${offset()} of ${size}`, { kind: 'unavailable' });
+    if (!(await waitBeforeRetry(++fruitless, { signal })))
+      throw new HuskError(`${repository.host} broke off ${digest} at byte ${offset()} of ${size}`, {
+        kind: 'unavailable',
+      });
   }
 }
 

@@ -2,7 +2,18 @@
  * The small blobs of the content store: manifests, indexes and configs under blobs/sha256/<hex>. Written beside, fsynced and
  * renamed; verified when written and again when read. Layers never come here (see layers/).
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { causeOf, HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
@@ -11,7 +22,8 @@ import { MAX_MANIFEST } from './manifest.ts';
 import { hexOf } from './reference.ts';
 
 /** node:crypto on first use: what only reads records never pays its 5 ms */
-export const sha256 = (bytes: Uint8Array) => `sha256:${process.getBuiltinModule('node:crypto').createHash('sha256').update(bytes).digest('hex')}`;
+export const sha256 = (bytes: Uint8Array) =>
+  `sha256:${process.getBuiltinModule('node:crypto').createHash('sha256').update(bytes).digest('hex')}`;
 
 export class Blobs {
   #paths: Paths;
@@ -50,13 +62,18 @@ export class Blobs {
     const path = this.#path(digest);
     let bytes: Buffer;
     try {
-      if (statSync(path).size > MAX_MANIFEST) throw new HuskError(`the blob ${path} is larger than ${MAX_MANIFEST} bytes`, { kind: 'corrupt' });
+      if (statSync(path).size > MAX_MANIFEST)
+        throw new HuskError(`the blob ${path} is larger than ${MAX_MANIFEST} bytes`, { kind: 'corrupt' });
       bytes = readFileSync(path);
     } catch (error) {
       if (error instanceof HuskError) throw error;
       throw new HuskError(`cannot read the blob ${path}: ${causeOf(error)}`, { kind: 'corrupt', cause: error });
     }
-    if (sha256(bytes) !== `sha256:${hexOf(digest)}`) throw new HuskError(`the blob ${path} does not have the digest it is named by`, { kind: 'corrupt', fix: 'remove the image and pull it again' });
+    if (sha256(bytes) !== `sha256:${hexOf(digest)}`)
+      throw new HuskError(`the blob ${path} does not have the digest it is named by`, {
+        kind: 'corrupt',
+        fix: 'remove the image and pull it again',
+      });
     return bytes;
   }
 

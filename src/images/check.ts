@@ -3,7 +3,18 @@
  * make. Bytes that are wrong are of no use to anybody and are taken away, so that the next pull fetches them; nothing that is right is touched.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { causeOf } from '../errors.ts';
 import type { KeptIds } from '../rootless/keep-id.ts';
@@ -55,7 +66,8 @@ export async function* checkImages(context: CheckContext): AsyncGenerator<ImageP
     yield* checkImage(id, name, { ...context, records, blobs });
     for (const { diffId } of records.blobsOf(id)) if (!pullOf.has(diffId)) pullOf.set(diffId, name);
   }
-  const again = (diffId: string): string => (pullOf.has(diffId) ? `husk pull ${pullOf.get(diffId)} (or load, import or build it again)` : 'nothing needs it');
+  const again = (diffId: string): string =>
+    pullOf.has(diffId) ? `husk pull ${pullOf.get(diffId)} (or load, import or build it again)` : 'nothing needs it';
   const whole: string[] = [];
   for (const diffId of new Set([...records.layerIds(), ...pullOf.keys()])) {
     const tar = layerTar(paths, diffId);
@@ -81,7 +93,11 @@ export async function* checkImages(context: CheckContext): AsyncGenerator<ImageP
   yield* checkLinks(paths);
 }
 
-async function* checkImage(id: string, name: string, { records, blobs, database, paths }: CheckContext & { records: ImageRecords; blobs: Blobs }): AsyncGenerator<ImageProblem> {
+async function* checkImage(
+  id: string,
+  name: string,
+  { records, blobs, database, paths }: CheckContext & { records: ImageRecords; blobs: Blobs },
+): AsyncGenerator<ImageProblem> {
   const config = Buffer.from(records.configText(id) ?? '', 'utf8');
   const isWhole = sha256(config) === id;
   const again = `husk pull ${name} (or load, import or build it again)`;
@@ -100,7 +116,11 @@ async function* checkImage(id: string, name: string, { records, blobs, database,
       name,
       problem: 'its record is not the config its id names',
       ...(configProblem === undefined && {
-        repair: { what: 'its config was read from its blob again', run: () => void database.prepare('UPDATE images SET config = ? WHERE id = ?').run(blobs.get(id).toString('utf8'), id) },
+        repair: {
+          what: 'its config was read from its blob again',
+          run: () =>
+            void database.prepare('UPDATE images SET config = ? WHERE id = ?').run(blobs.get(id).toString('utf8'), id),
+        },
       }),
       ...(configProblem !== undefined && { fix: `husk rmi -f ${id}; ${again}` }),
     };
@@ -142,7 +162,13 @@ async function* checkImage(id: string, name: string, { records, blobs, database,
   if (isWhole) {
     const { diff_ids: diffIds } = parseImageConfig(config, name).rootfs;
     const recorded = records.blobsOf(id).map(({ diffId }) => diffId);
-    if (diffIds.join() !== recorded.join()) yield { kind: 'image', name, problem: 'its layers are not those of its config', fix: `husk rmi -f ${id}; ${again}` };
+    if (diffIds.join() !== recorded.join())
+      yield {
+        kind: 'image',
+        name,
+        problem: 'its layers are not those of its config',
+        fix: `husk rmi -f ${id}; ${again}`,
+      };
   }
   if (records.names(id).length > 0 && !existsSync(namesFile(paths, id))) records.keepNames(id);
 }
@@ -161,7 +187,8 @@ export function hashFile(path: string): string {
   const fd = openSync(path, 'r');
   try {
     const buffer = Buffer.allocUnsafe(CHUNK);
-    for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer)) hash.update(buffer.subarray(0, count));
+    for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer))
+      hash.update(buffer.subarray(0, count));
     return `sha256:${hash.digest('hex')}`;
   } finally {
     closeSync(fd);
@@ -180,13 +207,24 @@ async function* checkTrees(
       const tree = parseTreeName(name);
       if (tree?.kept) maps.set(keptSuffix(tree.kept), tree.kept);
     }
-  for (const [suffix, kept] of maps) yield* checkTreesOf(whole, records, { paths, inNamespace, removeTree, suffix, kept });
+  for (const [suffix, kept] of maps)
+    yield* checkTreesOf(whole, records, { paths, inNamespace, removeTree, suffix, kept });
 }
 
 async function* checkTreesOf(
   whole: string[],
   records: ImageRecords,
-  { paths, inNamespace, removeTree, suffix, kept }: Pick<CheckContext, 'paths' | 'removeTree'> & { inNamespace: CheckContext['checkTrees']; suffix: string; kept: KeptIds | undefined },
+  {
+    paths,
+    inNamespace,
+    removeTree,
+    suffix,
+    kept,
+  }: Pick<CheckContext, 'paths' | 'removeTree'> & {
+    inNamespace: CheckContext['checkTrees'];
+    suffix: string;
+    kept: KeptIds | undefined;
+  },
 ): AsyncGenerator<ImageProblem> {
   const trees = whole.map((diffId) => ({
     tars: [layerTar(paths, diffId)],
@@ -240,7 +278,13 @@ async function* checkDisks(records: ImageRecords, { paths }: CheckContext): Asyn
     } catch {
       continue; // of a damaged layer, which has been told
     }
-    if (!same) yield { kind: 'disk', name: file, problem: 'is not what its layers make', repair: { what: 'taken away; the next start makes it again', run: () => rmSync(file, { force: true }) } };
+    if (!same)
+      yield {
+        kind: 'disk',
+        name: file,
+        problem: 'is not what its layers make',
+        repair: { what: 'taken away; the next start makes it again', run: () => rmSync(file, { force: true }) },
+      };
   }
 }
 
@@ -253,7 +297,13 @@ function* checkLinks({ layerLinks }: Paths): Generator<ImageProblem> {
     } catch {
       continue;
     }
-    if (!statSync(link, { throwIfNoEntry: false })) yield { kind: 'link', name: link, problem: `leads to ${target}, which is not there`, repair: { what: 'taken away', run: () => rmSync(link, { force: true }) } };
+    if (!statSync(link, { throwIfNoEntry: false }))
+      yield {
+        kind: 'link',
+        name: link,
+        problem: `leads to ${target}, which is not there`,
+        repair: { what: 'taken away', run: () => rmSync(link, { force: true }) },
+      };
   }
 }
 
@@ -261,13 +311,17 @@ function* checkLinks({ layerLinks }: Paths): Generator<ImageProblem> {
  * Without a database: images are what manifests among the blobs make, with configs that are there and layers whose tars are whole.
  * @returns how many images and layers were found
  */
-export function rebuildImages({ database, paths }: { database: DatabaseSync; paths: Paths }): { images: number; layers: number } {
+export function rebuildImages({ database, paths }: { database: DatabaseSync; paths: Paths }): {
+  images: number;
+  layers: number;
+} {
   const blobs = new Blobs(paths);
   const records = new ImageRecords({ database, paths, blobs });
   let layers = 0;
   for (const hex of names(paths.layers)) {
     const diffId = `sha256:${hex}`;
-    if (!isDigest(diffId) || records.hasLayerRow(diffId) || layerProblem(layerTar(paths, diffId), diffId) !== undefined) continue;
+    if (!isDigest(diffId) || records.hasLayerRow(diffId) || layerProblem(layerTar(paths, diffId), diffId) !== undefined)
+      continue;
     records.recordLayer({ diffId, size: statSync(layerTar(paths, diffId)).size });
     layers++;
   }
@@ -280,12 +334,18 @@ export function rebuildImages({ database, paths }: { database: DatabaseSync; pat
       if (manifest.kind !== 'manifest' || known.has(manifest.config.digest)) continue;
       const config = blobs.get(manifest.config.digest);
       const { diff_ids: diffIds } = parseImageConfig(config, hex).rootfs;
-      if (diffIds.length !== manifest.layers.length || !diffIds.every((diffId) => records.hasLayerRow(diffId))) continue;
+      if (diffIds.length !== manifest.layers.length || !diffIds.every((diffId) => records.hasLayerRow(diffId)))
+        continue;
       const kept = readCopy(namesFile(paths, manifest.config.digest));
       records.add({
         config,
         manifest: bytes,
-        layers: manifest.layers.map((layer, index) => ({ diffId: diffIds[index]!, digest: layer.digest, mediaType: layer.mediaType, compressedSize: layer.size })),
+        layers: manifest.layers.map((layer, index) => ({
+          diffId: diffIds[index]!,
+          digest: layer.digest,
+          mediaType: layer.mediaType,
+          compressedSize: layer.size,
+        })),
         names: Array.isArray(kept) ? kept.filter(isName) : [],
       });
       known.add(manifest.config.digest);

@@ -24,7 +24,14 @@ export interface ImageConfig {
     Labels?: Record<string, string> | null;
     StopSignal?: string;
     Shell?: string[];
-    Healthcheck?: { Test?: string[]; Interval?: number; Timeout?: number; StartPeriod?: number; StartInterval?: number; Retries?: number };
+    Healthcheck?: {
+      Test?: string[];
+      Interval?: number;
+      Timeout?: number;
+      StartPeriod?: number;
+      StartInterval?: number;
+      Retries?: number;
+    };
     OnBuild?: string[] | null;
   };
   rootfs: { type: 'layers'; diff_ids: string[] };

@@ -31,7 +31,12 @@ export function sweepHalfMade(paths: Pick<Paths, 'tmp'>, now = Date.now()): void
   for (const name of names) {
     const path = join(paths.tmp, name);
     const [mark, , pid, startTime] = name.split('-');
-    if (mark === MARK ? identify(Number(pid))?.startTime !== startTime : name.endsWith(PARTIAL) && isOlder(path, now - PARTIAL_LIFETIME_MS)) rmSync(path, { recursive: true, force: true });
+    if (
+      mark === MARK
+        ? identify(Number(pid))?.startTime !== startTime
+        : name.endsWith(PARTIAL) && isOlder(path, now - PARTIAL_LIFETIME_MS)
+    )
+      rmSync(path, { recursive: true, force: true });
   }
 }
 

@@ -128,13 +128,23 @@ export class ImageStore implements Images {
     return this.#pullOne(withDefaultTag(typed), options);
   }
 
-  async #pullAllTags(typed: Reference, options: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
-    if (typed.tag !== undefined || typed.digest !== undefined) throw new HuskError("tag can't be used with --all-tags/-a", { kind: 'invalid' });
+  async #pullAllTags(
+    typed: Reference,
+    options: PullOptions,
+  ): Promise<{ image: Image; digest: string; upToDate: boolean }> {
+    if (typed.tag !== undefined || typed.digest !== undefined)
+      throw new HuskError("tag can't be used with --all-tags/-a", { kind: 'invalid' });
     const { Repository } = await import('./registry/client.ts');
     const { endpoints } = await import('./registry/endpoints.ts');
     using transport = await this.#transport();
     const endpoint = endpoints(typed.domain, this.#options.config).at(-1)!;
-    const tags = await new Repository({ transport, endpoint, path: typed.path, env: this.#options.env, signal: options.signal }).tags();
+    const tags = await new Repository({
+      transport,
+      endpoint,
+      path: typed.path,
+      env: this.#options.env,
+      signal: options.signal,
+    }).tags();
     let last: { image: Image; digest: string; upToDate: boolean } | undefined;
     for (const tag of tags) {
       // a registry's list is no better than what a person types
@@ -145,7 +155,10 @@ export class ImageStore implements Images {
     return last;
   }
 
-  async #pullOne(reference: Reference, { platform, onProgress = () => {}, signal }: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }> {
+  async #pullOne(
+    reference: Reference,
+    { platform, onProgress = () => {}, signal }: PullOptions,
+  ): Promise<{ image: Image; digest: string; upToDate: boolean }> {
     const { config, paths, env = process.env } = this.#options;
     // what a pull needs is loaded by a pull only
     const [{ pull }, { endpoints }] = await Promise.all([import('./pull.ts'), import('./registry/endpoints.ts')]);
@@ -167,7 +180,9 @@ export class ImageStore implements Images {
       { reference, platform, onProgress, signal },
     );
     onProgress({ status: `Digest: ${pulled.digest}` });
-    onProgress({ status: `Status: ${pulled.upToDate ? 'Image is up to date' : 'Downloaded newer image'} for ${familiarReference(reference)}` });
+    onProgress({
+      status: `Status: ${pulled.upToDate ? 'Image is up to date' : 'Downloaded newer image'} for ${familiarReference(reference)}`,
+    });
     const image = this.get(pulled.id);
     this.#event('pull', familiarReference(reference), familiarName(reference), image);
     return { image, digest: pulled.digest, upToDate: pulled.upToDate };
@@ -175,10 +190,17 @@ export class ImageStore implements Images {
 
   /** Docker's attributes: the name, and the image's labels. */
   #event(action: string, id: string, name: string, image?: Image): void {
-    appendEvent(this.records.database, { Type: 'image', Action: action, Actor: { ID: id, Attributes: { ...image?.config.config?.Labels, name } } });
+    appendEvent(this.records.database, {
+      Type: 'image',
+      Action: action,
+      Actor: { ID: id, Attributes: { ...image?.config.config?.Labels, name } },
+    });
   }
 
-  async push(text: string, { onProgress = () => {}, signal }: { onProgress?: (progress: Progress) => void; signal?: AbortSignal } = {}): Promise<{ digest: string; size: number }> {
+  async push(
+    text: string,
+    { onProgress = () => {}, signal }: { onProgress?: (progress: Progress) => void; signal?: AbortSignal } = {},
+  ): Promise<{ digest: string; size: number }> {
     const { config, paths, env = process.env } = this.#options;
     const reference = withDefaultTag(parseReference(text));
     const [{ push }, { endpoints }] = await Promise.all([import('./push.ts'), import('./registry/endpoints.ts')]);
@@ -186,7 +208,10 @@ export class ImageStore implements Images {
     // never to a mirror
     const endpoint = endpoints(reference.domain, { ...config, 'registry-mirrors': [] })[0]!;
     const concurrency = config['max-concurrent-downloads'] ?? DEFAULT_CONCURRENCY;
-    const pushed = await push({ paths, blobs: this.blobs, records: this.records, transport, endpoint, concurrency, env }, { reference, onProgress, signal });
+    const pushed = await push(
+      { paths, blobs: this.blobs, records: this.records, transport, endpoint, concurrency, env },
+      { reference, onProgress, signal },
+    );
     this.#event('push', familiarReference(reference), familiarName(reference), this.find(text));
     return pushed;
   }
@@ -202,7 +227,8 @@ export class ImageStore implements Images {
     const found = this.#resolve(source);
     if (!found) throw noSuchImage(source);
     const reference = parseReference(target);
-    if (reference.digest !== undefined) throw new HuskError('refusing to create a tag with a digest reference', { kind: 'invalid' });
+    if (reference.digest !== undefined)
+      throw new HuskError('refusing to create a tag with a digest reference', { kind: 'invalid' });
     this.records.setNames([nameKey(reference)], found.id);
     this.#event('tag', found.id, familiarReference(withDefaultTag(reference)), this.records.load(found.id));
   }
@@ -251,7 +277,11 @@ export class ImageStore implements Images {
     }
     // a pull under way has layers that no image refers to yet
     if (!this.#claims.any()) result.reclaimed += sweepUnreferenced(this.#removal);
-    appendEvent(this.records.database, { Type: 'image', Action: 'prune', Actor: { ID: '', Attributes: { reclaimed: String(result.reclaimed) } } });
+    appendEvent(this.records.database, {
+      Type: 'image',
+      Action: 'prune',
+      Actor: { ID: '', Attributes: { reclaimed: String(result.reclaimed) } },
+    });
     this.swept = sweepRemoved(this.#removal);
     return result;
   }
@@ -332,5 +362,7 @@ function parseOrUndefined(text: string): Reference | undefined {
 
 function noSuchImage(text: string): HuskError {
   const reference = isDigest(text) ? undefined : parseOrUndefined(text);
-  return new HuskError(`No such image: ${reference ? familiarReference(withDefaultTag(reference)) : text}`, { kind: 'not-found' });
+  return new HuskError(`No such image: ${reference ? familiarReference(withDefaultTag(reference)) : text}`, {
+    kind: 'not-found',
+  });
 }

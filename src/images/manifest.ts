@@ -60,7 +60,8 @@ export interface Index {
 const corrupt = (message: string) => new HuskError(message, { kind: 'corrupt' });
 
 type Json = Record<string, unknown>;
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function parseObject(bytes: Uint8Array, what: string): Json {
   if (bytes.length > MAX_MANIFEST) throw corrupt(`${what} is larger than ${MAX_MANIFEST} bytes`);
@@ -91,7 +92,10 @@ function descriptor(value: unknown, what: string): Descriptor {
 export function parseManifest(bytes: Uint8Array, contentType: string, what: string): Manifest | Index {
   const value = parseObject(bytes, what);
   if (value['schemaVersion'] === 1)
-    throw new HuskError(`${what} has Docker schema 1, which no current tool reads`, { kind: 'unsupported', fix: 'push the image again with a current tool (docker, skopeo, buildah)' });
+    throw new HuskError(`${what} has Docker schema 1, which no current tool reads`, {
+      kind: 'unsupported',
+      fix: 'push the image again with a current tool (docker, skopeo, buildah)',
+    });
   if (value['schemaVersion'] !== 2) throw corrupt(`${what} has no schemaVersion 2`);
   const header = contentType.split(';')[0]!.trim().toLowerCase();
   const own = value['mediaType'];
@@ -99,8 +103,14 @@ export function parseManifest(bytes: Uint8Array, contentType: string, what: stri
   const known = (MANIFEST_TYPES as readonly string[]).includes(mediaType);
   const isIndex = known ? mediaType === OCI_INDEX || mediaType === DOCKER_LIST : Array.isArray(value['manifests']);
   // a body that is both is the confusion attack of CVE-2021-41190: readers would disagree about what was pulled
-  if (isIndex ? 'layers' in value || 'config' in value : 'manifests' in value) throw corrupt(`${what} is both an index and a manifest`);
-  if (isIndex) return { kind: 'index', mediaType: known ? mediaType : OCI_INDEX, manifests: indexEntries(value['manifests'], what) };
+  if (isIndex ? 'layers' in value || 'config' in value : 'manifests' in value)
+    throw corrupt(`${what} is both an index and a manifest`);
+  if (isIndex)
+    return {
+      kind: 'index',
+      mediaType: known ? mediaType : OCI_INDEX,
+      manifests: indexEntries(value['manifests'], what),
+    };
   const layers = value['layers'];
   if (!Array.isArray(layers)) throw corrupt(`${what} has no layers`);
   if (layers.length > MAX_LAYERS) throw corrupt(`${what} has ${layers.length} layers, more than ${MAX_LAYERS}`);
@@ -112,20 +122,25 @@ export function parseManifest(bytes: Uint8Array, contentType: string, what: stri
   };
   if (manifest.config.size > MAX_MANIFEST) throw corrupt(`the config of ${what} is larger than ${MAX_MANIFEST} bytes`);
   if (manifest.config.mediaType !== OCI_CONFIG && manifest.config.mediaType !== DOCKER_CONFIG)
-    throw new HuskError(`${what} is not an image: its config has media type ${JSON.stringify(manifest.config.mediaType.slice(0, 100))}`, { kind: 'unsupported' });
+    throw new HuskError(
+      `${what} is not an image: its config has media type ${JSON.stringify(manifest.config.mediaType.slice(0, 100))}`,
+      { kind: 'unsupported' },
+    );
   for (const layer of manifest.layers) compressionOf(layer.mediaType);
   return manifest;
 }
 
 function indexEntries(value: unknown, what: string): IndexEntry[] {
   if (!Array.isArray(value)) throw corrupt(`${what} has no manifests`);
-  if (value.length > MAX_INDEX_ENTRIES) throw corrupt(`${what} has ${value.length} entries, more than ${MAX_INDEX_ENTRIES}`);
+  if (value.length > MAX_INDEX_ENTRIES)
+    throw corrupt(`${what} has ${value.length} entries, more than ${MAX_INDEX_ENTRIES}`);
   return value.map((entry, index) => {
     const result: IndexEntry = descriptor(entry, `entry ${index + 1} of ${what}`);
     const platform = (entry as Json)['platform'];
     if (isObject(platform) && typeof platform['os'] === 'string' && typeof platform['architecture'] === 'string') {
       result.platform = { os: platform['os'], architecture: platform['architecture'] };
-      if (typeof platform['variant'] === 'string' && platform['variant'] !== '') result.platform.variant = platform['variant'];
+      if (typeof platform['variant'] === 'string' && platform['variant'] !== '')
+        result.platform.variant = platform['variant'];
     }
     return result;
   });
@@ -148,7 +163,9 @@ export function compressionOf(mediaType: string): LayerCompression {
     case 'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd':
       return 'zstd';
     default:
-      throw new HuskError(`unsupported layer media type ${JSON.stringify(mediaType.slice(0, 100))}`, { kind: 'unsupported' });
+      throw new HuskError(`unsupported layer media type ${JSON.stringify(mediaType.slice(0, 100))}`, {
+        kind: 'unsupported',
+      });
   }
 }
 
@@ -159,7 +176,8 @@ export function compressionOf(mediaType: string): LayerCompression {
 export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
   const value = parseObject(bytes, what);
   const { rootfs } = value;
-  if (!isObject(rootfs) || rootfs['type'] !== 'layers' || !Array.isArray(rootfs['diff_ids'])) throw corrupt(`${what} has no rootfs.diff_ids`);
+  if (!isObject(rootfs) || rootfs['type'] !== 'layers' || !Array.isArray(rootfs['diff_ids']))
+    throw corrupt(`${what} has no rootfs.diff_ids`);
   const diffIds = rootfs['diff_ids'];
   if (diffIds.length > MAX_LAYERS) throw corrupt(`${what} has ${diffIds.length} diff_ids, more than ${MAX_LAYERS}`);
   if (!diffIds.every(isDigest)) throw corrupt(`${what} has a diff_id that is no sha256 digest`);
@@ -196,7 +214,8 @@ function checkExecution(config: unknown, what: string): void {
   check(config, isObject, what, 'config');
   if (!isObject(config)) return;
   for (const key of ['User', 'WorkingDir', 'StopSignal']) check(config[key], isString, what, `config.${key}`);
-  for (const key of ['Env', 'Entrypoint', 'Cmd', 'Shell', 'OnBuild']) check(config[key], isStrings, what, `config.${key}`);
+  for (const key of ['Env', 'Entrypoint', 'Cmd', 'Shell', 'OnBuild'])
+    check(config[key], isStrings, what, `config.${key}`);
   for (const key of ['ExposedPorts', 'Volumes', 'Healthcheck']) check(config[key], isObject, what, `config.${key}`);
   check(config['Labels'], isLabels, what, 'config.Labels');
   // execve(2) ends a string at NUL: "A=1\0B" would be another value here than there
@@ -206,13 +225,15 @@ function checkExecution(config: unknown, what: string): void {
   if (!isObject(health)) return;
   check(health['Test'], isStrings, what, 'config.Healthcheck.Test');
   check(health['Test'], isPassable, what, 'config.Healthcheck.Test');
-  for (const key of ['Interval', 'Timeout', 'StartPeriod', 'StartInterval', 'Retries']) check(health[key], Number.isFinite, what, `config.Healthcheck.${key}`);
+  for (const key of ['Interval', 'Timeout', 'StartPeriod', 'StartInterval', 'Retries'])
+    check(health[key], Number.isFinite, what, `config.Healthcheck.${key}`);
 }
 
 function checkHistory(history: unknown, what: string): void {
   check(history, (value) => Array.isArray(value) && value.every(isObject), what, 'history');
   for (const entry of (history ?? []) as Json[]) {
-    for (const key of ['created', 'created_by', 'author', 'comment']) check(entry[key], isString, what, `history.${key}`);
+    for (const key of ['created', 'created_by', 'author', 'comment'])
+      check(entry[key], isString, what, `history.${key}`);
     check(entry['empty_layer'], (value) => typeof value === 'boolean', what, 'history.empty_layer');
   }
 }

@@ -2,7 +2,11 @@
  * Works on items a few at a time, in order of their start. The first failure aborts the others and is what is thrown, after all have
  * ended: nothing goes on behind the caller's back.
  */
-export async function inParallel<T>(items: readonly T[], options: { limit: number; signal?: AbortSignal }, work: (item: T, signal: AbortSignal) => Promise<void>): Promise<void> {
+export async function inParallel<T>(
+  items: readonly T[],
+  options: { limit: number; signal?: AbortSignal },
+  work: (item: T, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
   const failed = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
   const waiting = [...items];

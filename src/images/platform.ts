@@ -49,7 +49,10 @@ const ARCHITECTURES = new Set(
 export function parsePlatform(text: string): Platform {
   const parts = text.split('/');
   if (parts.length > 3 || !parts.every((part) => /^[A-Za-z0-9_.-]{1,64}$/.test(part)))
-    throw new HuskError(`invalid platform "${text}"`, { kind: 'invalid', fix: 'write os/architecture[/variant], e.g. linux/amd64' });
+    throw new HuskError(`invalid platform "${text}"`, {
+      kind: 'invalid',
+      fix: 'write os/architecture[/variant], e.g. linux/amd64',
+    });
   const host = hostPlatform();
   if (parts.length === 1) {
     const word = parts[0]!.toLowerCase();
@@ -64,14 +67,17 @@ export function parsePlatform(text: string): Platform {
   return normalize({ os: parts[0]!, architecture: parts[1]!, ...(parts[2] ? { variant: parts[2] } : {}) });
 }
 
-export const formatPlatform = ({ os, architecture, variant }: Platform) => `${os}/${architecture}${variant ? `/${variant}` : ''}`;
+export const formatPlatform = ({ os, architecture, variant }: Platform) =>
+  `${os}/${architecture}${variant ? `/${variant}` : ''}`;
 
 /** what can serve `wanted`, best first: arm v7 runs v6 and v5 images, amd64 v3 runs v2 and plain ones */
 function acceptable(wanted: Platform): Platform[] {
   const result = [wanted];
   const version = /^v(\d)$/.exec(wanted.variant ?? '');
-  if (wanted.architecture === 'arm' && version) for (let v = Number(version[1]) - 1; v >= 5; v--) result.push({ ...wanted, variant: `v${v}` });
-  if (wanted.architecture === 'amd64' && version) for (let v = Number(version[1]) - 1; v >= 1; v--) result.push(normalize({ ...wanted, variant: `v${v}` }));
+  if (wanted.architecture === 'arm' && version)
+    for (let v = Number(version[1]) - 1; v >= 5; v--) result.push({ ...wanted, variant: `v${v}` });
+  if (wanted.architecture === 'amd64' && version)
+    for (let v = Number(version[1]) - 1; v >= 1; v--) result.push(normalize({ ...wanted, variant: `v${v}` }));
   return result;
 }
 

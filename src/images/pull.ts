@@ -77,7 +77,14 @@ async function pullFromFirst(context: PullContext, request: PullRequest): Promis
   const wanted = request.reference.digest ?? request.reference.tag!;
   for (const [index, endpoint] of endpoints.entries()) {
     const attempts = index < endpoints.length - 1 ? MIRROR_ATTEMPTS : undefined;
-    const repository = new Repository({ transport, endpoint, path: request.reference.path, env, attempts, signal: request.signal });
+    const repository = new Repository({
+      transport,
+      endpoint,
+      path: request.reference.path,
+      env,
+      attempts,
+      signal: request.signal,
+    });
     let top: FetchedManifest;
     try {
       top = await repository.manifest(wanted);
@@ -92,14 +99,23 @@ async function pullFromFirst(context: PullContext, request: PullRequest): Promis
   throw new HuskError(`no registry to pull ${familiarReference(request.reference)} from`, { kind: 'internal' });
 }
 
-async function pullFrom(repository: Repository, top: FetchedManifest, context: PullContext, request: PullRequest): Promise<Pulled> {
+async function pullFrom(
+  repository: Repository,
+  top: FetchedManifest,
+  context: PullContext,
+  request: PullRequest,
+): Promise<Pulled> {
   const { records, blobs } = context;
   const { reference } = request;
   const { manifest, bytes } = await resolvePlatform(repository, top, request.platform ?? hostPlatform());
   const names = [nameKey(reference), `${fullName(reference)}@${top.digest}`];
   const known = records.load(manifest.config.digest);
   // a blob that was damaged, and taken away for it, comes again
-  const whole = known !== undefined && blobs.has(known.id) && blobs.has(records.manifestDigest(known.id) ?? '') && known.layers.every(({ diffId }) => records.presentLayer(diffId) !== undefined);
+  const whole =
+    known !== undefined &&
+    blobs.has(known.id) &&
+    blobs.has(records.manifestDigest(known.id) ?? '') &&
+    known.layers.every(({ diffId }) => records.presentLayer(diffId) !== undefined);
   if (known && whole) {
     checkPlatform(known.config, request, repository);
     const upToDate = records.idOfName(names[0]!) === known.id;
@@ -110,7 +126,10 @@ async function pullFrom(repository: Repository, top: FetchedManifest, context: P
   const config = parseImageConfig(configBytes, `the config ${manifest.config.digest}`);
   const { diff_ids: diffIds } = config.rootfs;
   if (diffIds.length !== manifest.layers.length)
-    throw new HuskError(`the config ${manifest.config.digest} has ${diffIds.length} diff_ids, its manifest ${manifest.layers.length} layers`, { kind: 'corrupt' });
+    throw new HuskError(
+      `the config ${manifest.config.digest} has ${diffIds.length} diff_ids, its manifest ${manifest.layers.length} layers`,
+      { kind: 'corrupt' },
+    );
   checkPlatform(config, request, repository);
   const layers = manifest.layers.map((descriptor, index) => ({ descriptor, diffId: diffIds[index]! }));
   for (let attempt = 1; ; attempt++) {
@@ -119,7 +138,12 @@ async function pullFrom(repository: Repository, top: FetchedManifest, context: P
       const id = records.add({
         config: configBytes,
         manifest: bytes,
-        layers: layers.map(({ descriptor, diffId }) => ({ diffId, digest: descriptor.digest, mediaType: descriptor.mediaType, compressedSize: descriptor.size })),
+        layers: layers.map(({ descriptor, diffId }) => ({
+          diffId,
+          digest: descriptor.digest,
+          mediaType: descriptor.mediaType,
+          compressedSize: descriptor.size,
+        })),
         names,
       });
       return { id, digest: top.digest, upToDate: false };
@@ -130,15 +154,26 @@ async function pullFrom(repository: Repository, top: FetchedManifest, context: P
 }
 
 /** An index leads to the manifest of the platform; one level only, as in Docker. */
-async function resolvePlatform(repository: Repository, top: FetchedManifest, platform: Platform): Promise<{ manifest: Manifest; bytes: Buffer }> {
+async function resolvePlatform(
+  repository: Repository,
+  top: FetchedManifest,
+  platform: Platform,
+): Promise<{ manifest: Manifest; bytes: Buffer }> {
   const parsed = parseManifest(top.bytes, top.contentType, `the manifest ${top.digest}`);
   if (parsed.kind === 'manifest') return { manifest: parsed, bytes: top.bytes };
   const entry = chooseEntry(parsed.manifests, platform);
-  if (!entry) throw new HuskError(`no matching manifest for ${formatPlatform(platform)} in the manifest list entries`, { kind: 'not-found' });
+  if (!entry)
+    throw new HuskError(`no matching manifest for ${formatPlatform(platform)} in the manifest list entries`, {
+      kind: 'not-found',
+    });
   const { bytes, contentType } = await repository.manifest(entry.digest);
-  if (bytes.length !== entry.size) throw new HuskError(`the manifest ${entry.digest} has ${bytes.length} bytes, its index says ${entry.size}`, { kind: 'corrupt' });
+  if (bytes.length !== entry.size)
+    throw new HuskError(`the manifest ${entry.digest} has ${bytes.length} bytes, its index says ${entry.size}`, {
+      kind: 'corrupt',
+    });
   const manifest = parseManifest(bytes, contentType || entry.mediaType, `the manifest ${entry.digest}`);
-  if (manifest.kind === 'index') throw new HuskError(`the index ${top.digest} leads to another index`, { kind: 'corrupt' });
+  if (manifest.kind === 'index')
+    throw new HuskError(`the index ${top.digest} leads to another index`, { kind: 'corrupt' });
   return { manifest, bytes };
 }
 
@@ -154,7 +189,13 @@ function checkPlatform(config: Image['config'], { platform, reference }: PullReq
 async function fetchConfig(repository: Repository, descriptor: Descriptor, blobs: Blobs): Promise<Buffer> {
   if (blobs.has(descriptor.digest)) return blobs.get(descriptor.digest);
   const chunks: Buffer[] = [];
-  for await (const chunk of blobStream({ descriptor: { ...descriptor, size: Math.min(descriptor.size, MAX_MANIFEST) }, repository, paths: { tmp: '' }, keep: false })) chunks.push(chunk);
+  for await (const chunk of blobStream({
+    descriptor: { ...descriptor, size: Math.min(descriptor.size, MAX_MANIFEST) },
+    repository,
+    paths: { tmp: '' },
+    keep: false,
+  }))
+    chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
@@ -164,7 +205,12 @@ interface WantedLayer {
 }
 
 /** A few at a time, bottom first; the first failure stops the others. */
-async function fetchLayers(repository: Repository, layers: WantedLayer[], context: PullContext, request: PullRequest): Promise<void> {
+async function fetchLayers(
+  repository: Repository,
+  layers: WantedLayer[],
+  context: PullContext,
+  request: PullRequest,
+): Promise<void> {
   mkdirSync(context.paths.tmp, { recursive: true, mode: 0o700 });
   // an image may have the same layer twice (the empty one, mostly)
   const distinct = [...new Map(layers.map((layer) => [layer.diffId, layer])).values()];
@@ -174,14 +220,26 @@ async function fetchLayers(repository: Repository, layers: WantedLayer[], contex
     request.onProgress({ id: shortId(layer.descriptor.digest), status: here ? 'Already exists' : 'Pulling fs layer' });
     if (!here) waiting.push(layer);
   }
-  for (const { descriptor } of waiting.slice(context.concurrency)) request.onProgress({ id: shortId(descriptor.digest), status: 'Waiting' });
-  await inParallel(waiting, { limit: context.concurrency, signal: request.signal }, (layer, signal) => fetchLayer(repository, layer, context, { ...request, signal }));
+  for (const { descriptor } of waiting.slice(context.concurrency))
+    request.onProgress({ id: shortId(descriptor.digest), status: 'Waiting' });
+  await inParallel(waiting, { limit: context.concurrency, signal: request.signal }, (layer, signal) =>
+    fetchLayer(repository, layer, context, { ...request, signal }),
+  );
 }
 
-async function fetchLayer(repository: Repository, { descriptor, diffId }: WantedLayer, context: PullContext, { onProgress, signal }: PullRequest): Promise<void> {
+async function fetchLayer(
+  repository: Repository,
+  { descriptor, diffId }: WantedLayer,
+  context: PullContext,
+  { onProgress, signal }: PullRequest,
+): Promise<void> {
   const { records, claims, paths } = context;
   const id = shortId(descriptor.digest);
-  using claim = await claims.take(descriptor.digest, { done: () => records.presentLayer(diffId) !== undefined, onWait: () => onProgress({ id, status: 'Waiting' }), signal });
+  using claim = await claims.take(descriptor.digest, {
+    done: () => records.presentLayer(diffId) !== undefined,
+    onWait: () => onProgress({ id, status: 'Waiting' }),
+    signal,
+  });
   if (claim) {
     let reported = 0;
     const source = blobStream({
@@ -204,11 +262,19 @@ async function fetchLayer(repository: Repository, { descriptor, diffId }: Wanted
     });
     let size: number;
     try {
-      ({ size } = await ingestLayer({ source, diffId, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize, signal }));
+      ({ size } = await ingestLayer({
+        source,
+        diffId,
+        tmp: paths.tmp,
+        layersDir: paths.layers,
+        maxSize: context.maxLayerSize,
+        signal,
+      }));
     } catch (error) {
       const shown = layerError(error, descriptor.digest, signal);
       // bytes that cannot become this layer are not worth resuming
-      if (shown instanceof HuskError && (shown.kind === 'corrupt' || shown.kind === 'limit')) await removePartial(paths, descriptor.digest);
+      if (shown instanceof HuskError && (shown.kind === 'corrupt' || shown.kind === 'limit'))
+        await removePartial(paths, descriptor.digest);
       throw shown;
     }
     records.recordLayer({ diffId, size, digest: descriptor.digest });
@@ -220,7 +286,8 @@ async function fetchLayer(repository: Repository, { descriptor, diffId }: Wanted
 function layerError(error: unknown, digest: string, signal: AbortSignal | undefined): unknown {
   if (error instanceof HuskError || signal?.aborted) return error;
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code?.startsWith('Z_') || code?.startsWith('ZSTD_')) return new HuskError(`cannot decompress the layer ${digest}: ${message}`, { kind: 'corrupt', cause: error });
+  if (code?.startsWith('Z_') || code?.startsWith('ZSTD_'))
+    return new HuskError(`cannot decompress the layer ${digest}: ${message}`, { kind: 'corrupt', cause: error });
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return new HuskError(`cannot store the layer ${digest}: ${causeOf(error)}`, {
       kind: 'limit',

@@ -16,7 +16,15 @@ import { sha256 } from './blobs.ts';
 import type { Progress } from './contract.ts';
 import { halfMade } from './half-made.ts';
 import type { Descriptor } from './manifest.ts';
-import { DOCKER_CONFIG, DOCKER_LAYER_GZIP, DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, parseManifest } from './manifest.ts';
+import {
+  DOCKER_CONFIG,
+  DOCKER_LAYER_GZIP,
+  DOCKER_MANIFEST,
+  OCI_CONFIG,
+  OCI_LAYER_GZIP,
+  OCI_MANIFEST,
+  parseManifest,
+} from './manifest.ts';
 import { inParallel } from './parallel.ts';
 import type { ImageRecords } from './records.ts';
 import { layerTar } from './records.ts';
@@ -62,7 +70,10 @@ export async function push(context: PushContext, request: PushRequest): Promise<
   const { records, blobs, endpoint, transport, env } = context;
   const { reference, onProgress, signal } = request;
   const id = records.idOfName(nameKey(reference));
-  if (id === undefined || reference.tag === undefined) throw new HuskError(`An image does not exist locally with the tag: ${familiarName(reference)}`, { kind: 'not-found' });
+  if (id === undefined || reference.tag === undefined)
+    throw new HuskError(`An image does not exist locally with the tag: ${familiarName(reference)}`, {
+      kind: 'not-found',
+    });
   onProgress({ status: `The push refers to repository [${fullName(reference)}]` });
   const mountFrom = otherRepositories(records.names(id).map(parseKey), reference);
   const repository = new Repository({ transport, endpoint, path: reference.path, env, signal, push: { mountFrom } });
@@ -73,16 +84,30 @@ export async function push(context: PushContext, request: PushRequest): Promise<
   const docker = original.mediaType === DOCKER_MANIFEST;
   const sent = new Map<string, Descriptor>();
   await inParallel(distinct, { limit: context.concurrency, signal }, async (row, each) => {
-    sent.set(row.diffId, await pushLayer(repository, row, { docker, mountFrom, ...context }, { ...request, signal: each }));
+    sent.set(
+      row.diffId,
+      await pushLayer(repository, row, { docker, mountFrom, ...context }, { ...request, signal: each }),
+    );
   });
   const config = blobs.get(id);
-  if (!(await repository.hasBlob(id))) await uploadBlob(repository, { digest: id, size: config.length, body: () => config }, signal);
+  if (!(await repository.hasBlob(id)))
+    await uploadBlob(repository, { digest: id, size: config.length, body: () => config }, signal);
   const layers = rows.map(({ diffId }) => sent.get(diffId)!);
-  const same = original.kind === 'manifest' && original.layers.length === layers.length && original.layers.every(({ digest }, index) => digest === layers[index]!.digest);
+  const same =
+    original.kind === 'manifest' &&
+    original.layers.length === layers.length &&
+    original.layers.every(({ digest }, index) => digest === layers[index]!.digest);
   const mediaType = docker ? DOCKER_MANIFEST : OCI_MANIFEST;
   const manifest = same
     ? blobs.get(records.manifestDigest(id)!)
-    : Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config: { mediaType: docker ? DOCKER_CONFIG : OCI_CONFIG, digest: id, size: config.length }, layers }));
+    : Buffer.from(
+        JSON.stringify({
+          schemaVersion: 2,
+          mediaType,
+          config: { mediaType: docker ? DOCKER_CONFIG : OCI_CONFIG, digest: id, size: config.length },
+          layers,
+        }),
+      );
   await repository.putManifest(reference.tag, manifest, mediaType);
   const digest = sha256(manifest);
   records.setNames([`${fullName(reference)}@${digest}`], id);
@@ -92,17 +117,27 @@ export async function push(context: PushContext, request: PushRequest): Promise<
 
 /** Repositories of the same registry the image is known by: its blobs may be there already. */
 function otherRepositories(names: Reference[], target: Reference): string[] {
-  return [...new Set(names.filter(({ domain, path }) => domain === target.domain && path !== target.path).map(({ path }) => path))];
+  return [
+    ...new Set(
+      names.filter(({ domain, path }) => domain === target.domain && path !== target.path).map(({ path }) => path),
+    ),
+  ];
 }
 
-async function pushLayer(repository: Repository, row: LayerRow, context: PushContext & { docker: boolean; mountFrom: string[] }, { onProgress, signal }: PushRequest): Promise<Descriptor> {
+async function pushLayer(
+  repository: Repository,
+  row: LayerRow,
+  context: PushContext & { docker: boolean; mountFrom: string[] },
+  { onProgress, signal }: PushRequest,
+): Promise<Descriptor> {
   const { paths, docker, mountFrom } = context;
   const id = shortId(row.diffId);
   if (row.digest !== null && row.compressedSize !== null && row.mediaType !== null) {
     const known: Descriptor = { mediaType: row.mediaType, digest: row.digest, size: row.compressedSize };
-    if (await repository.hasBlob(known.digest)) return onProgress({ id, status: 'Layer already exists' }), known;
+    if (await repository.hasBlob(known.digest)) return (onProgress({ id, status: 'Layer already exists' }), known);
     for (const from of mountFrom) {
-      if ((await repository.startUpload({ digest: known.digest, from })) === undefined) return onProgress({ id, status: `Mounted from ${from}` }), known;
+      if ((await repository.startUpload({ digest: known.digest, from })) === undefined)
+        return (onProgress({ id, status: `Mounted from ${from}` }), known);
     }
   }
   const file = halfMade(paths, 'blob');
@@ -110,8 +145,19 @@ async function pushLayer(repository: Repository, row: LayerRow, context: PushCon
     const digest = await compress(layerTar(paths, row.diffId), file, signal);
     const { size } = await stat(file);
     const descriptor: Descriptor = { mediaType: docker ? DOCKER_LAYER_GZIP : OCI_LAYER_GZIP, digest, size };
-    if (await repository.hasBlob(digest)) return onProgress({ id, status: 'Layer already exists' }), descriptor;
-    await uploadBlob(repository, { digest, size, body: () => counted(createReadStream(file, { highWaterMark: CHUNK }), (current) => onProgress({ id, status: 'Pushing', current, total: size })) }, signal);
+    if (await repository.hasBlob(digest)) return (onProgress({ id, status: 'Layer already exists' }), descriptor);
+    await uploadBlob(
+      repository,
+      {
+        digest,
+        size,
+        body: () =>
+          counted(createReadStream(file, { highWaterMark: CHUNK }), (current) =>
+            onProgress({ id, status: 'Pushing', current, total: size }),
+          ),
+      },
+      signal,
+    );
     onProgress({ id, status: 'Pushed' });
     return descriptor;
   } finally {
@@ -128,7 +174,13 @@ async function compress(tar: string, file: string, signal?: AbortSignal): Promis
       yield chunk;
     }
   };
-  await pipeline(createReadStream(tar, { highWaterMark: CHUNK }), createGzip({ chunkSize: CHUNK }), hashed, createWriteStream(file, { flags: 'wx', mode: 0o600 }), { signal });
+  await pipeline(
+    createReadStream(tar, { highWaterMark: CHUNK }),
+    createGzip({ chunkSize: CHUNK }),
+    hashed,
+    createWriteStream(file, { flags: 'wx', mode: 0o600 }),
+    { signal },
+  );
   return `sha256:${hash.digest('hex')}`;
 }
 
@@ -147,7 +199,11 @@ function counted(stream: Readable, report: (current: number) => void): Readable 
 }
 
 /** Every try begins an upload of its own. */
-async function uploadBlob(repository: Repository, blob: Parameters<Repository['upload']>[1], signal?: AbortSignal): Promise<void> {
+async function uploadBlob(
+  repository: Repository,
+  blob: Parameters<Repository['upload']>[1],
+  signal?: AbortSignal,
+): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       const location = await repository.startUpload();

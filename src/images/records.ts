@@ -64,8 +64,13 @@ export class ImageRecords {
   /** Notes that layers/<hex>/layer.tar is whole; the file must be in place. */
   recordLayer(layer: { diffId: string; size: number; digest?: string }): void {
     transaction(this.database, () => {
-      this.#run('INSERT INTO layers (diff_id, size) VALUES (?, ?) ON CONFLICT DO UPDATE SET size = excluded.size', layer.diffId, layer.size);
-      if (layer.digest) this.#run('INSERT OR REPLACE INTO layer_digests (digest, diff_id) VALUES (?, ?)', layer.digest, layer.diffId);
+      this.#run(
+        'INSERT INTO layers (diff_id, size) VALUES (?, ?) ON CONFLICT DO UPDATE SET size = excluded.size',
+        layer.diffId,
+        layer.size,
+      );
+      if (layer.digest)
+        this.#run('INSERT OR REPLACE INTO layer_digests (digest, diff_id) VALUES (?, ?)', layer.digest, layer.diffId);
     });
   }
 
@@ -110,11 +115,25 @@ export class ImageRecords {
       }
       this.#run(
         'INSERT INTO images (id, manifest_digest, config, created_at, size) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET manifest_digest = excluded.manifest_digest',
-        id, manifest, Buffer.from(image.config).toString('utf8'), Date.now(), size,
+        id,
+        manifest,
+        Buffer.from(image.config).toString('utf8'),
+        Date.now(),
+        size,
       );
       this.#run('DELETE FROM image_layers WHERE image_id = ?', id);
-      const insert = this.database.prepare('INSERT INTO image_layers (image_id, position, diff_id, digest, media_type, compressed_size) VALUES (?, ?, ?, ?, ?, ?)');
-      for (const [position, layer] of image.layers.entries()) insert.run(id, position, layer.diffId, layer.digest ?? null, layer.mediaType ?? null, layer.compressedSize ?? null);
+      const insert = this.database.prepare(
+        'INSERT INTO image_layers (image_id, position, diff_id, digest, media_type, compressed_size) VALUES (?, ?, ?, ?, ?, ?)',
+      );
+      for (const [position, layer] of image.layers.entries())
+        insert.run(
+          id,
+          position,
+          layer.diffId,
+          layer.digest ?? null,
+          layer.mediaType ?? null,
+          layer.compressedSize ?? null,
+        );
       for (const name of image.names) this.#setName(name, id);
       return id;
     });
@@ -141,7 +160,9 @@ export class ImageRecords {
 
   /** keys of image_names; in the same order as they sort */
   names(id: string): string[] {
-    return this.#all('SELECT name FROM image_names WHERE image_id = ? ORDER BY name', id).map((row) => row['name'] as string);
+    return this.#all('SELECT name FROM image_names WHERE image_id = ? ORDER BY name', id).map(
+      (row) => row['name'] as string,
+    );
   }
 
   idOfName(name: string): string | undefined {
@@ -162,7 +183,9 @@ export class ImageRecords {
 
   /** @returns ids that begin with these hex digits, at most two: more than one is ambiguous */
   idsByPrefix(hex: string): string[] {
-    return this.#all('SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2', `sha256:${hex}`, `sha256:${hex}g`).map((row) => row['id'] as string);
+    return this.#all('SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2', `sha256:${hex}`, `sha256:${hex}g`).map(
+      (row) => row['id'] as string,
+    );
   }
 
   ids(): string[] {
@@ -176,8 +199,15 @@ export class ImageRecords {
   load(id: string): Image | undefined {
     const row = this.#get('SELECT config, size FROM images WHERE id = ?', id);
     if (!row) return undefined;
-    const rows = this.#all('SELECT l.diff_id, p.size FROM image_layers l LEFT JOIN layers p ON p.diff_id = l.diff_id WHERE l.image_id = ? ORDER BY l.position', id);
-    const layers = rows.map((layer): Layer => ({ diffId: layer['diff_id'] as string, tar: layerTar(this.#paths, layer['diff_id'] as string), size: (layer['size'] as number | null) ?? 0 }));
+    const rows = this.#all(
+      'SELECT l.diff_id, p.size FROM image_layers l LEFT JOIN layers p ON p.diff_id = l.diff_id WHERE l.image_id = ? ORDER BY l.position',
+      id,
+    );
+    const layers = rows.map((layer): Layer => ({
+      diffId: layer['diff_id'] as string,
+      tar: layerTar(this.#paths, layer['diff_id'] as string),
+      size: (layer['size'] as number | null) ?? 0,
+    }));
     const names = this.names(id).map(parseKey);
     return {
       id,
@@ -193,13 +223,22 @@ export class ImageRecords {
     try {
       return readImageConfig(text);
     } catch (error) {
-      throw new HuskError(`the record of image ${id} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
+      throw new HuskError(`the record of image ${id} is damaged: ${(error as Error).message}`, {
+        kind: 'corrupt',
+        fix: 'husk system check --repair',
+        cause: error,
+      });
     }
   }
 
   /** layer rows as pulled: digests and media types of the compressed blobs, bottom first */
-  blobsOf(id: string): { diffId: string; digest: string | null; mediaType: string | null; compressedSize: number | null }[] {
-    return this.#all('SELECT diff_id, digest, media_type, compressed_size FROM image_layers WHERE image_id = ? ORDER BY position', id).map((row) => ({
+  blobsOf(
+    id: string,
+  ): { diffId: string; digest: string | null; mediaType: string | null; compressedSize: number | null }[] {
+    return this.#all(
+      'SELECT diff_id, digest, media_type, compressed_size FROM image_layers WHERE image_id = ? ORDER BY position',
+      id,
+    ).map((row) => ({
       diffId: row['diff_id'] as string,
       digest: row['digest'] as string | null,
       mediaType: row['media_type'] as string | null,
@@ -221,7 +260,10 @@ export class ImageRecords {
     const manifest = this.manifestDigest(id);
     const config = this.#get('SELECT config FROM images WHERE id = ?', id);
     if (!config) return { layers: [], blobs: [] };
-    const used = this.#all('SELECT DISTINCT l.diff_id, p.size FROM image_layers l LEFT JOIN layers p ON p.diff_id = l.diff_id WHERE l.image_id = ?', id);
+    const used = this.#all(
+      'SELECT DISTINCT l.diff_id, p.size FROM image_layers l LEFT JOIN layers p ON p.diff_id = l.diff_id WHERE l.image_id = ?',
+      id,
+    );
     this.#run('DELETE FROM images WHERE id = ?', id);
     const layers: { diffId: string; size: number }[] = [];
     for (const row of used) {
@@ -231,7 +273,8 @@ export class ImageRecords {
       layers.push({ diffId, size: (row['size'] as number | null) ?? 0 });
     }
     const blobs = [id];
-    if (manifest && !this.#get('SELECT 1 FROM images WHERE manifest_digest = ? LIMIT 1', manifest)) blobs.push(manifest);
+    if (manifest && !this.#get('SELECT 1 FROM images WHERE manifest_digest = ? LIMIT 1', manifest))
+      blobs.push(manifest);
     return { layers, blobs };
   }
 

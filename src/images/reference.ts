@@ -28,7 +28,8 @@ export interface Reference {
   digest?: string;
 }
 
-const DOMAIN = /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
+const DOMAIN =
+  /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
 const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const TAG = /^\w[\w.-]{0,127}$/;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
@@ -69,7 +70,8 @@ export function parseReference(text: string): Reference {
   const colon = named.indexOf(':');
   const tag = colon === -1 ? undefined : named.slice(colon + 1);
   const path = colon === -1 ? named : named.slice(0, colon);
-  if (path.toLowerCase() !== path) throw invalid(`invalid reference format: repository name (${path}) must be lowercase`);
+  if (path.toLowerCase() !== path)
+    throw invalid(`invalid reference format: repository name (${path}) must be lowercase`);
   if (!DOMAIN.test(domain) || !PATH.test(path)) throw invalid();
   if (tag !== undefined && !TAG.test(tag)) throw invalid();
   if (digest !== undefined && !DIGEST.test(digest)) throw invalid();
@@ -97,7 +99,8 @@ export function withDefaultTag(reference: Reference): Reference {
 /** `docker.io/library/alpine`: what image_names rows begin with */
 export const fullName = (reference: Reference) => `${reference.domain}/${reference.path}`;
 
-const suffix = ({ tag, digest }: Reference) => (tag === undefined ? '' : `:${tag}`) + (digest === undefined ? '' : `@${digest}`);
+const suffix = ({ tag, digest }: Reference) =>
+  (tag === undefined ? '' : `:${tag}`) + (digest === undefined ? '' : `@${digest}`);
 
 /** `docker.io/library/alpine:latest` */
 export const fullReference = (reference: Reference) => fullName(reference) + suffix(reference);

@@ -42,7 +42,10 @@ export interface RemovalRequest {
 /** a removed layer waits in tmp/ under this prefix and its hex digits */
 const REMOVED = 'removed-';
 
-export function removeImage(context: RemovalContext, request: RemovalRequest): { untagged: string[]; deleted: string[] } {
+export function removeImage(
+  context: RemovalContext,
+  request: RemovalRequest,
+): { untagged: string[]; deleted: string[] } {
   const { records } = context;
   restoreRemoved(context);
   // The body may run again after room has been made on a full disk, so all that it finds is its result.
@@ -58,7 +61,11 @@ export function removeImage(context: RemovalContext, request: RemovalRequest): {
     if (running || stopped) {
       // the name is gone; the image stays, without one, as long as a container needs it
       if (request.name !== undefined || request.force) return untaggedOnly;
-      throw conflict(request.imageId, `image is being used by ${running ? 'running' : 'stopped'} container ${shortId((running ?? stopped)!.id)}`, running !== undefined);
+      throw conflict(
+        request.imageId,
+        `image is being used by ${running ? 'running' : 'stopped'} container ${shortId((running ?? stopped)!.id)}`,
+        running !== undefined,
+      );
     }
     return { ...untaggedOnly, ...deleteRows(context, request.imageId) };
   });
@@ -79,18 +86,23 @@ function untag(
   if (name !== undefined) {
     const user = users[0];
     if (!force && single && user)
-      throw new HuskError(`conflict: unable to remove repository reference "${text}" (must force) - container ${shortId(user.id)} is using its referenced image ${shortId(imageId)}`, { kind: 'conflict' });
+      throw new HuskError(
+        `conflict: unable to remove repository reference "${text}" (must force) - container ${shortId(user.id)} is using its referenced image ${shortId(imageId)}`,
+        { kind: 'conflict' },
+      );
     gone = [name];
     const own = parseKey(name);
     const rest = parsed.filter(({ key }) => key !== name);
     const sameRepository = rest.filter(({ reference }) => fullName(reference) === fullName(own));
     // the last tag of a repository takes the repository's digests along
-    if (own.digest === undefined && sameRepository.every(({ reference }) => reference.digest !== undefined)) gone.push(...sameRepository.map(({ key }) => key));
+    if (own.digest === undefined && sameRepository.every(({ reference }) => reference.digest !== undefined))
+      gone.push(...sameRepository.map(({ key }) => key));
   } else {
     const running = users.find((user) => user.running);
     if (running) throw conflict(imageId, `image is being used by running container ${shortId(running.id)}`, true);
     if (!force && !single) throw conflict(imageId, 'image is referenced in multiple repositories', false);
-    if (!force && users[0]) throw conflict(imageId, `image is being used by stopped container ${shortId(users[0].id)}`, false);
+    if (!force && users[0])
+      throw conflict(imageId, `image is being used by stopped container ${shortId(users[0].id)}`, false);
     gone = names;
   }
   for (const key of gone) records.deleteName(key);
@@ -107,13 +119,19 @@ function isSingleReference(references: Reference[]): boolean {
 }
 
 const conflict = (imageId: string, message: string, hard: boolean) =>
-  new HuskError(`conflict: unable to delete ${shortId(imageId)} (${hard ? 'cannot be forced' : 'must be forced'}) - ${message}`, { kind: 'conflict' });
+  new HuskError(
+    `conflict: unable to delete ${shortId(imageId)} (${hard ? 'cannot be forced' : 'must be forced'}) - ${message}`,
+    { kind: 'conflict' },
+  );
 
 /**
  * Deletes an image's rows and renames away the folders nothing else needs. Call inside a transaction.
  * @returns what Docker would print as deleted: the image, then its layers' diffIDs from the top; and the bytes their tars had
  */
-export function deleteRows({ records, paths }: RemovalContext, imageId: string): { deleted: string[]; blobs: string[]; reclaimed: number } {
+export function deleteRows(
+  { records, paths }: RemovalContext,
+  imageId: string,
+): { deleted: string[]; blobs: string[]; reclaimed: number } {
   const { layers, blobs } = records.deleteImage(imageId);
   if (blobs.length === 0) return { deleted: [], blobs, reclaimed: 0 };
   let reclaimed = 0;
@@ -132,9 +150,12 @@ function setAside(paths: Paths, diffId: string): boolean {
   renameSync(folder, target);
   // the short links to its unpacked tree, and to what lies beside it, would lead nowhere
   const parents = readdirSync(target).filter((name) => name.startsWith(PARENTS));
-  const shorts = new Set([hexOf(diffId), ...parents.map((name) => name.slice(PARENTS.length))].map((hex) => shortId(hex)));
+  const shorts = new Set(
+    [hexOf(diffId), ...parents.map((name) => name.slice(PARENTS.length))].map((hex) => shortId(hex)),
+  );
   // those of `--userns keep-id` have the ids that are kept behind a dot
-  for (const name of names(paths.layerLinks)) if (shorts.has(name.split('.')[0]!)) rmSync(join(paths.layerLinks, name), { force: true });
+  for (const name of names(paths.layerLinks))
+    if (shorts.has(name.split('.')[0]!)) rmSync(join(paths.layerLinks, name), { force: true });
   return true;
 }
 
@@ -163,7 +184,10 @@ export function sweepUnreferenced({ records, blobs, paths }: RemovalContext): nu
  * Sets aside those of these layers that no image has.
  * @returns whether there were any
  */
-export function discardLayers({ records, paths }: Pick<RemovalContext, 'records' | 'paths'>, diffIds: string[]): boolean {
+export function discardLayers(
+  { records, paths }: Pick<RemovalContext, 'records' | 'paths'>,
+  diffIds: string[],
+): boolean {
   if (diffIds.length === 0) return false;
   return transaction(records.database, () => {
     const { layers } = records.referenced();
@@ -180,11 +204,15 @@ const names = (folder: string) => (existsSync(folder) ? readdirSync(folder) : []
 
 /** A crash between a folder's renaming and the commit: the row is still there, so the folder comes back. Looks at one folder where nothing is to be done. */
 export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records' | 'paths'>): void {
-  const isMissing = (hex: string): boolean => records.hasLayerRow(`sha256:${hex}`) && existsSync(join(paths.tmp, REMOVED + hex)) && !existsSync(join(paths.layers, hex));
+  const isMissing = (hex: string): boolean =>
+    records.hasLayerRow(`sha256:${hex}`) &&
+    existsSync(join(paths.tmp, REMOVED + hex)) &&
+    !existsSync(join(paths.layers, hex));
   if (!removedLayers(paths).some(isMissing)) return;
   // asked again inside: the removal may be under way, and commit before this transaction begins
   transaction(records.database, () => {
-    for (const hex of removedLayers(paths).filter(isMissing)) renameSync(join(paths.tmp, REMOVED + hex), join(paths.layers, hex));
+    for (const hex of removedLayers(paths).filter(isMissing))
+      renameSync(join(paths.tmp, REMOVED + hex), join(paths.layers, hex));
   });
 }
 
@@ -194,7 +222,9 @@ export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records
  */
 export async function sweepRemoved({ records, paths, removeTree }: RemovalContext): Promise<void> {
   // a row without its folder: a crash, which restoreRemoved mends
-  const gone = removedLayers(paths).filter((hex) => !records.hasLayerRow(`sha256:${hex}`) || existsSync(join(paths.layers, hex)));
+  const gone = removedLayers(paths).filter(
+    (hex) => !records.hasLayerRow(`sha256:${hex}`) || existsSync(join(paths.layers, hex)),
+  );
   for (const hex of gone) await removeTree(join(paths.tmp, REMOVED + hex)).catch(() => {});
 }
 

@@ -61,7 +61,16 @@ const DEFAULTS: Omit<CreateOptions, 'image'> = {
 };
 
 export function engineOptions(image: string, command: string[], options: ContainerOptions): CreateOptions {
-  const { env = [], mounts = [], stdin = false, restart = 'no', onProgress: _progress, onMessage: _message, signal: _signal, ...same } = options;
+  const {
+    env = [],
+    mounts = [],
+    stdin = false,
+    restart = 'no',
+    onProgress: _progress,
+    onMessage: _message,
+    signal: _signal,
+    ...same
+  } = options;
   const given = Object.fromEntries(Object.entries(same).filter(([, value]) => value !== undefined)) as typeof same;
   return {
     ...DEFAULTS,

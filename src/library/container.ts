@@ -1,11 +1,24 @@
 /** One container: its life, commands in it, its logs, files and figures. Holds no state but its id: what it says is asked for each time. */
 import type { Readable } from 'node:stream';
-import type { CommitOptions, Container as ContainerRecord, ContainerSize, CopyOptions, CreateOptions, Engine, ExecOptions as EngineExec, LogLine, LogOptions, ResourceRequest } from '../engine/contract.ts';
+import type {
+  CommitOptions,
+  Container as ContainerRecord,
+  ContainerSize,
+  CopyOptions,
+  CreateOptions,
+  Engine,
+  ExecOptions as EngineExec,
+  LogLine,
+  LogOptions,
+  ResourceRequest,
+} from '../engine/contract.ts';
 import type { SandboxStats } from '../sandbox.ts';
 import { abortable } from './abort.ts';
 import { collect, Process, type CollectOptions, type Encoding, type Output } from './process.ts';
 
-export interface ExecOptions extends Partial<Pick<EngineExec, 'tty' | 'user' | 'workdir' | 'privileged' | 'consoleSize'>> {
+export interface ExecOptions extends Partial<
+  Pick<EngineExec, 'tty' | 'user' | 'workdir' | 'privileged' | 'consoleSize'>
+> {
   env?: Record<string, string> | string[];
   /** keeps the command's stdin open. @default false */
   stdin?: boolean;
@@ -53,7 +66,10 @@ export class Container implements AsyncDisposable {
   async startAttached(options: { signal?: AbortSignal } = {}): Promise<Process> {
     options.signal?.throwIfAborted();
     const { options: made } = this.#record.config;
-    return new Process((await this.#engine.start(this.id, { attach: { stdin: made.interactive, stdout: true, stderr: true } }))!, options.signal);
+    return new Process(
+      (await this.#engine.start(this.id, { attach: { stdin: made.interactive, stdout: true, stderr: true } }))!,
+      options.signal,
+    );
   }
 
   /** Joins its streams as it runs. @param options.signal leaves them, the container goes on */
@@ -72,7 +88,15 @@ export class Container implements AsyncDisposable {
   async exec(command: string[], options: ExecOptions = {}): Promise<Process> {
     const { env = [], stdin = false, signal, ...same } = options;
     signal?.throwIfAborted();
-    const attachment = await this.#engine.exec(this.id, { tty: false, privileged: false, ...same, command, interactive: stdin, detach: false, env: Array.isArray(env) ? env : Object.entries(env).map(([name, value]) => `${name}=${value}`) });
+    const attachment = await this.#engine.exec(this.id, {
+      tty: false,
+      privileged: false,
+      ...same,
+      command,
+      interactive: stdin,
+      detach: false,
+      env: Array.isArray(env) ? env : Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    });
     return new Process(attachment!, signal);
   }
 
@@ -81,9 +105,17 @@ export class Container implements AsyncDisposable {
    * @example
    * const { stdout } = await container.output(['cat', '/etc/hostname']);
    */
-  async output<E extends Encoding = 'utf8'>(command: string[], options: ExecOptions & CollectOptions<E> = {}): Promise<Output<E>> {
+  async output<E extends Encoding = 'utf8'>(
+    command: string[],
+    options: ExecOptions & CollectOptions<E> = {},
+  ): Promise<Output<E>> {
     const { input, encoding, maxOutput, ...exec } = options;
-    return collect(await this.exec(command, { ...exec, stdin: input !== undefined }), { input, encoding, maxOutput, signal: options.signal });
+    return collect(await this.exec(command, { ...exec, stdin: input !== undefined }), {
+      input,
+      encoding,
+      maxOutput,
+      signal: options.signal,
+    });
   }
 
   /**
@@ -138,11 +170,17 @@ export class Container implements AsyncDisposable {
 
   /** Its stop signal (or another), then SIGKILL after `timeout` seconds; -1 waits for ever. */
   stop(options: { timeout?: number; stopSignal?: string; signal?: AbortSignal } = {}): Promise<void> {
-    return abortable(this.#engine.stop(this.id, { timeout: options.timeout, signal: options.stopSignal }), options.signal);
+    return abortable(
+      this.#engine.stop(this.id, { timeout: options.timeout, signal: options.stopSignal }),
+      options.signal,
+    );
   }
 
   restart(options: { timeout?: number; stopSignal?: string; signal?: AbortSignal } = {}): Promise<void> {
-    return abortable(this.#engine.restart(this.id, { timeout: options.timeout, signal: options.stopSignal }), options.signal);
+    return abortable(
+      this.#engine.restart(this.id, { timeout: options.timeout, signal: options.stopSignal }),
+      options.signal,
+    );
   }
 
   /** @param signal a name or number. @default 'SIGKILL' */

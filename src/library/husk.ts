@@ -3,7 +3,14 @@
  * open; everything that waits takes an AbortSignal, everything that is made here can be given back by `using`. No logic of its own: the command line
  * opens its engine here too.
  */
-import type { Container as ContainerRecord, Engine, EventMessage, EventOptions, Fact, Filters } from '../engine/contract.ts';
+import type {
+  Container as ContainerRecord,
+  Engine,
+  EventMessage,
+  EventOptions,
+  Fact,
+  Filters,
+} from '../engine/contract.ts';
 import { abortable } from './abort.ts';
 import { Container } from './container.ts';
 import { engineOptions, type ContainerOptions } from './container-options.ts';
@@ -17,7 +24,18 @@ export { Process, type Exit, type Output } from './process.ts';
 export type { ContainerOptions } from './container-options.ts';
 export type { ImageCollection, PullProgress } from './images.ts';
 export type { VolumeCollection } from './volumes.ts';
-export type { Engine, EventMessage, EventOptions, Fact, Filters, LogLine, LogOptions, MountRequest, ResourceRequest, Volume } from '../engine/contract.ts';
+export type {
+  Engine,
+  EventMessage,
+  EventOptions,
+  Fact,
+  Filters,
+  LogLine,
+  LogOptions,
+  MountRequest,
+  ResourceRequest,
+  Volume,
+} from '../engine/contract.ts';
 export type { Image } from '../images/contract.ts';
 
 export interface HuskOptions {
@@ -61,7 +79,10 @@ export class Husk implements Disposable {
   }
 
   /** Fetches an image, or makes sure that it is the newest. */
-  pull(reference: string, options: { platform?: string; onProgress?: (progress: PullProgress) => void; signal?: AbortSignal } = {}) {
+  pull(
+    reference: string,
+    options: { platform?: string; onProgress?: (progress: PullProgress) => void; signal?: AbortSignal } = {},
+  ) {
     return this.images.pull(reference, options);
   }
 
@@ -71,7 +92,11 @@ export class Husk implements Disposable {
    * @example
    * const { exitCode, stdout } = await husk.run('alpine', ['uname', '-r']);
    */
-  async run<E extends Encoding = 'utf8'>(image: string, command: string[] = [], options: RunOptions<E> = {}): Promise<Output<E>> {
+  async run<E extends Encoding = 'utf8'>(
+    image: string,
+    command: string[] = [],
+    options: RunOptions<E> = {},
+  ): Promise<Output<E>> {
     const { input, encoding, maxOutput, ...wanted } = options;
     await using container = await this.create(image, command, { ...wanted, stdin: input !== undefined });
     const running = await container.startAttached({ signal: options.signal });
@@ -102,7 +127,11 @@ export class Husk implements Disposable {
   async create(image: string, command: string[] = [], options: ContainerOptions = {}): Promise<Container> {
     options.signal?.throwIfAborted();
     const { onProgress, onMessage, signal } = options;
-    const { id, warnings } = await this.engine.create(engineOptions(image, command, options), { onProgress, onMessage, signal });
+    const { id, warnings } = await this.engine.create(engineOptions(image, command, options), {
+      onProgress,
+      onMessage,
+      signal,
+    });
     for (const warning of warnings) onMessage?.(`WARNING: ${warning}`);
     const container = new Container(this.engine, id, { owned: true });
     if (!signal?.aborted) return container;

@@ -69,7 +69,12 @@ export class Process {
 
   /** @param signal a name or number. @default 'SIGTERM' */
   kill(signal: NodeJS.Signals | number = 'SIGTERM'): void {
-    const number = typeof signal === 'number' ? signal : Object.hasOwn(constants.signals, signal) ? constants.signals[signal] : undefined;
+    const number =
+      typeof signal === 'number'
+        ? signal
+        : Object.hasOwn(constants.signals, signal)
+          ? constants.signals[signal]
+          : undefined;
     if (number === undefined) throw new TypeError(`unknown signal: ${signal}`);
     this.#attachment.signal(number);
   }
@@ -95,7 +100,10 @@ export class Process {
 }
 
 /** Feeds a process, reads both of its outputs, and waits for its end. */
-export async function collect<E extends Encoding = 'utf8'>(running: Process, { input, encoding, maxOutput = MAX_OUTPUT, signal }: CollectOptions<E>): Promise<Output<E>> {
+export async function collect<E extends Encoding = 'utf8'>(
+  running: Process,
+  { input, encoding, maxOutput = MAX_OUTPUT, signal }: CollectOptions<E>,
+): Promise<Output<E>> {
   const feeding = feed(running, input);
   // told by the race below; what comes after it has nobody to tell
   feeding.catch(() => {});
@@ -104,7 +112,11 @@ export async function collect<E extends Encoding = 'utf8'>(running: Process, { i
     const chunks: Buffer[] = [];
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       total += chunk.length;
-      if (total > maxOutput) throw new HuskError(`the command wrote more than ${maxOutput} bytes`, { kind: 'limit', fix: 'raise maxOutput, or read its streams' });
+      if (total > maxOutput)
+        throw new HuskError(`the command wrote more than ${maxOutput} bytes`, {
+          kind: 'limit',
+          fix: 'raise maxOutput, or read its streams',
+        });
       chunks.push(chunk);
     }
     return Buffer.concat(chunks);
@@ -114,7 +126,12 @@ export async function collect<E extends Encoding = 'utf8'>(running: Process, { i
   signal?.addEventListener('abort', kill, { once: true });
   try {
     // an input that fails leaves a command that waits for the rest of it: it is killed, and the input's error is the call's
-    const [stdout, stderr, exit] = await Promise.all([take(running.stdout), take(running.stderr), running.exited, feeding]);
+    const [stdout, stderr, exit] = await Promise.all([
+      take(running.stdout),
+      take(running.stderr),
+      running.exited,
+      feeding,
+    ]);
     signal?.throwIfAborted();
     const text = (bytes: Buffer) => (encoding === 'buffer' ? bytes : bytes.toString('utf8')) as Output<E>['stdout'];
     return { ...exit, stdout: text(stdout), stderr: text(stderr) };
@@ -133,6 +150,11 @@ async function feed({ stdin }: Process, input: CollectOptions['input']): Promise
   try {
     await pipeline(input, stdin);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPIPE' && (error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE' && (error as NodeJS.ErrnoException).code !== 'ERR_STREAM_DESTROYED') throw error;
+    if (
+      (error as NodeJS.ErrnoException).code !== 'EPIPE' &&
+      (error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE' &&
+      (error as NodeJS.ErrnoException).code !== 'ERR_STREAM_DESTROYED'
+    )
+      throw error;
   }
 }

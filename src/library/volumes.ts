@@ -9,7 +9,10 @@ export class VolumeCollection {
   }
 
   /** Makes it, or returns what has the name already; without a name an anonymous one. */
-  async create(name?: string, options: { labels?: Record<string, string>; options?: Record<string, string> } = {}): Promise<Volume> {
+  async create(
+    name?: string,
+    options: { labels?: Record<string, string>; options?: Record<string, string> } = {},
+  ): Promise<Volume> {
     return (await this.#engine.volumes()).create({ name, ...options });
   }
 

@@ -34,11 +34,19 @@ export interface LogAttributes {
 /** @throws HuskError `invalid` for a tag that is no template of known fields, and for attributes without measure */
 export function logAttributes(log: LogRequest, container: LoggedContainer): LogAttributes {
   if (log.driver === 'none') return { extra: {}, tag: undefined };
-  const env = Object.fromEntries(container.env.filter((entry) => entry.includes('=')).map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]));
+  const env = Object.fromEntries(
+    container.env
+      .filter((entry) => entry.includes('='))
+      .map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
+  );
   const { labels, 'labels-regex': labelPattern, env: names, 'env-regex': envPattern, tag } = log.options;
   const extra = { ...chosen(container.labels, labels, labelPattern), ...chosen(env, names, envPattern) };
   const size = Buffer.byteLength(JSON.stringify(extra));
-  if (size > MAX_ATTRIBUTES) throw new HuskError(`the labels and env of the log options are ${size} bytes, over the bound of ${MAX_ATTRIBUTES}`, { kind: 'invalid', exitCode: 125, fix: 'choose fewer' });
+  if (size > MAX_ATTRIBUTES)
+    throw new HuskError(
+      `the labels and env of the log options are ${size} bytes, over the bound of ${MAX_ATTRIBUTES}`,
+      { kind: 'invalid', exitCode: 125, fix: 'choose fewer' },
+    );
   return { extra, tag: tag === undefined || tag === '' ? undefined : tagOf(tag, container) };
 }
 
@@ -47,9 +55,14 @@ export function defaultTag(container: LoggedContainer): string {
 }
 
 /** Sorted by key, as Go writes a map. */
-function chosen(values: Record<string, string>, list: string | undefined, pattern: string | undefined): Record<string, string> {
+function chosen(
+  values: Record<string, string>,
+  list: string | undefined,
+  pattern: string | undefined,
+): Record<string, string> {
   const names = new Set(list?.split(',') ?? []);
-  const matches = pattern === undefined || pattern === '' ? undefined : goPattern(pattern, 'regular expression of the log options');
+  const matches =
+    pattern === undefined || pattern === '' ? undefined : goPattern(pattern, 'regular expression of the log options');
   return Object.fromEntries(Object.entries(values).filter(([key]) => names.has(key) || matches?.(key) === true));
 }
 
@@ -64,8 +77,20 @@ function tagOf(template: string, container: LoggedContainer): string {
     ImageName: container.image,
     DaemonName: 'husk',
   };
-  const tag = template.replace(/\{\{\s*\.(\w+)\s*\}\}/g, (whole, name: string) => (Object.hasOwn(fields, name) ? fields[name]! : whole));
-  if (template.replace(/\{\{\s*\.(\w+)\s*\}\}/g, (whole, name: string) => (Object.hasOwn(fields, name) ? '' : whole)).includes('{{'))
-    throw new HuskError(`invalid log tag "${template}"`, { kind: 'invalid', exitCode: 125, fix: `fields are ${Object.keys(fields).map((name) => `{{.${name}}}`).join(', ')}` });
+  const tag = template.replace(/\{\{\s*\.(\w+)\s*\}\}/g, (whole, name: string) =>
+    Object.hasOwn(fields, name) ? fields[name]! : whole,
+  );
+  if (
+    template
+      .replace(/\{\{\s*\.(\w+)\s*\}\}/g, (whole, name: string) => (Object.hasOwn(fields, name) ? '' : whole))
+      .includes('{{')
+  )
+    throw new HuskError(`invalid log tag "${template}"`, {
+      kind: 'invalid',
+      exitCode: 125,
+      fix: `fields are ${Object.keys(fields)
+        .map((name) => `{{.${name}}}`)
+        .join(', ')}`,
+    });
   return tag;
 }

@@ -46,7 +46,8 @@ export class FileLog implements LogSink {
   drop(): void {}
 
   async end(): Promise<void> {
-    for (const stream of ['stdout', 'stderr'] as const) for (const piece of this.#cutters[stream].end()) this.#format.encode(piece, stream, this.#batch);
+    for (const stream of ['stdout', 'stderr'] as const)
+      for (const piece of this.#cutters[stream].end()) this.#format.encode(piece, stream, this.#batch);
     this.#batch.flush();
     await this.#file.close();
   }

@@ -20,9 +20,19 @@ export function sharedFields(container: LoggedContainer, { extra, tag }: LogAttr
     IMAGE_NAME: container.image,
     SYSLOG_IDENTIFIER: tag ?? '',
   };
-  const taken = new Set([...Object.keys(fields), 'MESSAGE', 'PRIORITY', 'SYSLOG_TIMESTAMP', 'CONTAINER_PARTIAL_MESSAGE']);
+  const taken = new Set([
+    ...Object.keys(fields),
+    'MESSAGE',
+    'PRIORITY',
+    'SYSLOG_TIMESTAMP',
+    'CONTAINER_PARTIAL_MESSAGE',
+  ]);
   const more = Object.entries(extra).map(([key, value]) => [fieldName(key), value] as const);
-  return Buffer.concat([...Object.entries(fields), ...more.filter(([name]) => name !== '' && !taken.has(name))].map(([name, value]) => field(name, Buffer.from(value))));
+  return Buffer.concat(
+    [...Object.entries(fields), ...more.filter(([name]) => name !== '' && !taken.has(name))].map(([name, value]) =>
+      field(name, Buffer.from(value)),
+    ),
+  );
 }
 
 export interface JournalEntry {
@@ -36,12 +46,20 @@ export interface JournalEntry {
 
 export function encodeEntry(entry: JournalEntry, shared: Buffer): Buffer {
   const partial = entry.partial ? 'CONTAINER_PARTIAL_MESSAGE=true\n' : '';
-  return Buffer.concat([Buffer.from(`PRIORITY=${PRIORITIES[entry.stream]}\nSYSLOG_TIMESTAMP=${entry.time}\n${partial}`), shared, field('MESSAGE', entry.text)]);
+  return Buffer.concat([
+    Buffer.from(`PRIORITY=${PRIORITIES[entry.stream]}\nSYSLOG_TIMESTAMP=${entry.time}\n${partial}`),
+    shared,
+    field('MESSAGE', entry.text),
+  ]);
 }
 
 /** What the journal takes as a name: capitals, digits and underscores, none of these first (systemd.journal-fields(7)). */
 export function fieldName(key: string): string {
-  return key.toUpperCase().replace(/[^A-Z0-9]/g, '_').replace(/^[_0-9]+/, '').slice(0, MAX_NAME);
+  return key
+    .toUpperCase()
+    .replace(/[^A-Z0-9]/g, '_')
+    .replace(/^[_0-9]+/, '')
+    .slice(0, MAX_NAME);
 }
 
 function field(name: string, value: Uint8Array): Buffer {

@@ -25,7 +25,8 @@ export async function* readJournal(id: string, options: Omit<ReadOptions, 'forma
   const place: { cursor?: string } = {};
   yield* ask(id, options, place);
   // that one was ended when it had long said nothing: it may not have come to it yet
-  if (options.follow && !options.signal?.aborted) yield* ask(id, { ...options, follow: undefined, after: place.cursor }, place);
+  if (options.follow && !options.signal?.aborted)
+    yield* ask(id, { ...options, follow: undefined, after: place.cursor }, place);
 }
 
 interface Asked extends Omit<ReadOptions, 'format'> {
@@ -36,7 +37,17 @@ interface Asked extends Omit<ReadOptions, 'format'> {
 /** @param place is moved on behind each entry */
 async function* ask(id: string, options: Asked, place: { cursor?: string }): AsyncGenerator<LogEntry[]> {
   const child = spawn('journalctl', journalArguments(id, options), { stdio: ['ignore', 'pipe', 'pipe'] });
-  const failed = new Promise<never>((_, reject) => child.once('error', (error) => reject(new HuskError(`cannot read the journal: ${causeOf(error)}`, { kind: 'unsupported', fix: 'install systemd (journalctl)', cause: error }))));
+  const failed = new Promise<never>((_, reject) =>
+    child.once('error', (error) =>
+      reject(
+        new HuskError(`cannot read the journal: ${causeOf(error)}`, {
+          kind: 'unsupported',
+          fix: 'install systemd (journalctl)',
+          cause: error,
+        }),
+      ),
+    ),
+  );
   failed.catch(() => {});
   const within = timeWindow(options);
   let complaint = '';
@@ -45,9 +56,11 @@ async function* ask(id: string, options: Asked, place: { cursor?: string }): Asy
   const stop = () => void child.kill();
   options.signal?.addEventListener('abort', stop, { once: true });
   let heard = performance.now();
-  const watch = options.follow && setInterval(() => {
-    if (!options.follow!() && performance.now() - heard > QUIET_MS) stop();
-  }, QUIET_MS / 2);
+  const watch =
+    options.follow &&
+    setInterval(() => {
+      if (!options.follow!() && performance.now() - heard > QUIET_MS) stop();
+    }, QUIET_MS / 2);
   try {
     await Promise.race([failed, new Promise((resolve) => child.once('spawn', resolve))]);
     for await (const lines of wholeLines(child.stdout)) {
@@ -58,7 +71,11 @@ async function* ask(id: string, options: Asked, place: { cursor?: string }): Asy
       if (over) return;
     }
     const code = await closed;
-    if (code !== 0 && code !== null && complaint.trim() !== '') throw new HuskError(`cannot read the journal: ${complaint.trim().split('\n').at(-1)}`, { kind: 'unavailable', fix: /permission/.test(complaint) ? 'ask for the group systemd-journal' : undefined });
+    if (code !== 0 && code !== null && complaint.trim() !== '')
+      throw new HuskError(`cannot read the journal: ${complaint.trim().split('\n').at(-1)}`, {
+        kind: 'unavailable',
+        fix: /permission/.test(complaint) ? 'ask for the group systemd-journal' : undefined,
+      });
   } finally {
     clearInterval(watch);
     options.signal?.removeEventListener('abort', stop);
@@ -69,9 +86,15 @@ async function* ask(id: string, options: Asked, place: { cursor?: string }): Asy
 /** journalctl(1) */
 export function journalArguments(id: string, { tail, since, until, follow, after }: Asked): string[] {
   // it takes one beginning only
-  const beginning = [...(tail === undefined ? (follow ? ['--no-tail'] : []) : [`--lines=${tail}`]), ...(since === undefined ? [] : [`--since=${at(nanoseconds(since))}`])];
+  const beginning = [
+    ...(tail === undefined ? (follow ? ['--no-tail'] : []) : [`--lines=${tail}`]),
+    ...(since === undefined ? [] : [`--since=${at(nanoseconds(since))}`]),
+  ];
   return [
-    '--output=json', '--all', '--quiet', '--no-pager',
+    '--output=json',
+    '--all',
+    '--quiet',
+    '--no-pager',
     ...(after === undefined ? beginning : [`--after-cursor=${after}`]),
     ...(until === undefined ? [] : [`--until=${at(nanoseconds(until) + MAX_DELAY)}`]),
     ...(follow ? ['--follow'] : []),
@@ -115,7 +138,11 @@ export function parseJournalEntry(line: string): LogEntry | undefined {
   if (!message) return undefined;
   const end = fields['CONTAINER_PARTIAL_MESSAGE'] === 'true' ? '' : '\n';
   const text = message.toString('utf8') + end;
-  const attributes = Object.fromEntries(Object.entries(fields).filter(([key, value]) => typeof value === 'string' && !/^(_|CONTAINER_|IMAGE_NAME$)/.test(key) && !OWN_FIELDS.has(key))) as Record<string, string>;
+  const attributes = Object.fromEntries(
+    Object.entries(fields).filter(
+      ([key, value]) => typeof value === 'string' && !/^(_|CONTAINER_|IMAGE_NAME$)/.test(key) && !OWN_FIELDS.has(key),
+    ),
+  ) as Record<string, string>;
   return {
     text,
     time: timeOf(fields),
@@ -127,7 +154,9 @@ export function parseJournalEntry(line: string): LogEntry | undefined {
 
 function bytesOf(value: unknown): Buffer | undefined {
   if (typeof value === 'string') return Buffer.from(value);
-  return Array.isArray(value) && value.every((byte) => Number.isInteger(byte)) ? Buffer.from(value as number[]) : undefined;
+  return Array.isArray(value) && value.every((byte) => Number.isInteger(byte))
+    ? Buffer.from(value as number[])
+    : undefined;
 }
 
 function timeOf(fields: Record<string, unknown>): string {

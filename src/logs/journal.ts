@@ -30,7 +30,11 @@ export interface JournalLogOptions extends LogAttributes {
 let connection: { path: string; fd: Fd } | undefined;
 
 /** @throws HuskError `unsupported` when this host has no journal */
-export function openJournalLog(container: LoggedContainer, options: JournalLogOptions, path: string = JOURNAL_SOCKET): LogSink {
+export function openJournalLog(
+  container: LoggedContainer,
+  options: JournalLogOptions,
+  path: string = JOURNAL_SOCKET,
+): LogSink {
   const shared = sharedFields(container, options);
   return new JournalLog(connect(path), shared, { ...options, reconnect: () => connect(path, true) });
 }
@@ -46,7 +50,12 @@ function connect(path: string, again = false): Fd {
   try {
     fd = connectDatagram(path);
   } catch (error) {
-    throw new HuskError('journald is not enabled on this host', { kind: 'unsupported', exitCode: 125, fix: 'use --log-driver json-file or local', cause: error });
+    throw new HuskError('journald is not enabled on this host', {
+      kind: 'unsupported',
+      exitCode: 125,
+      fix: 'use --log-driver json-file or local',
+      cause: error,
+    });
   }
   connection?.fd.close();
   connection = { path, fd };
@@ -85,7 +94,8 @@ class JournalLog implements LogSink {
   drop(): void {}
 
   async end(): Promise<void> {
-    for (const stream of ['stdout', 'stderr'] as const) for (const piece of this.#cutters[stream].end()) this.#piece(piece, stream);
+    for (const stream of ['stdout', 'stderr'] as const)
+      for (const piece of this.#cutters[stream].end()) this.#piece(piece, stream);
     this.#flush();
     let timer: NodeJS.Timeout | undefined;
     const grace = new Promise<void>((resolve) => (timer = setTimeout(resolve, END_GRACE_MS)));
@@ -97,7 +107,7 @@ class JournalLog implements LogSink {
   #piece({ bytes, whole }: Piece, stream: Stream): void {
     const time = rfc3339();
     if (!whole) return this.#enqueue(encodeEntry({ stream, text: bytes, partial: true, time }, this.#shared));
-    for (let start = 0; start < bytes.length; ) {
+    for (let start = 0; start < bytes.length;) {
       const end = bytes.indexOf(NEWLINE, start);
       this.#enqueue(encodeEntry({ stream, text: bytes.subarray(start, end), partial: false, time }, this.#shared));
       start = end + 1;
@@ -155,7 +165,11 @@ class JournalLog implements LogSink {
 
   /** The journal was restarted: its socket is another one. */
   #again(entry: Buffer, error: SyscallError): 'sent' | 'lost' {
-    if (this.#options.confined || (error.code !== 'ECONNREFUSED' && error.code !== 'ENOTCONN' && error.code !== 'ECONNRESET')) return this.#lose(error);
+    if (
+      this.#options.confined ||
+      (error.code !== 'ECONNREFUSED' && error.code !== 'ENOTCONN' && error.code !== 'ECONNRESET')
+    )
+      return this.#lose(error);
     try {
       this.#fd = this.#options.reconnect();
       send(this.#fd.number, entry);
@@ -166,7 +180,10 @@ class JournalLog implements LogSink {
   }
 
   #lose(error: unknown): 'lost' {
-    if (!this.#losing) this.#options.onTrouble(`cannot write to the journal: ${error instanceof SyscallError ? error.code : String(error)}; output is lost until it can be written again`);
+    if (!this.#losing)
+      this.#options.onTrouble(
+        `cannot write to the journal: ${error instanceof SyscallError ? error.code : String(error)}; output is lost until it can be written again`,
+      );
     this.#losing = true;
     return 'lost';
   }

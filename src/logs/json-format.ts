@@ -14,7 +14,9 @@ const PLAIN = 0;
 const CONTROL = 1;
 const QUOTED = 2;
 const LINE_END = 3;
-const KINDS = Uint8Array.from({ length: 256 }, (_, byte) => (byte === NEWLINE ? LINE_END : byte === 0x22 || byte === 0x5c ? QUOTED : byte < 0x20 ? CONTROL : PLAIN));
+const KINDS = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte === NEWLINE ? LINE_END : byte === 0x22 || byte === 0x5c ? QUOTED : byte < 0x20 ? CONTROL : PLAIN,
+);
 const BACKSLASH = 0x5c;
 const HEX = Buffer.from('0123456789abcdef');
 /** bytes of `\u00XX`, the longest form a byte takes */
@@ -68,7 +70,7 @@ export class JsonFormat implements LogFormat {
   /** A torn entry has no newline yet. */
   wholeLength(file: number, size: number): number {
     const block = Buffer.allocUnsafe(BLOCK);
-    for (let end = size; end > 0; ) {
+    for (let end = size; end > 0;) {
       const start = Math.max(0, end - BLOCK);
       const length = readSync(file, block, 0, end - start, start);
       const newline = block.subarray(0, length).lastIndexOf(NEWLINE);
@@ -82,7 +84,7 @@ export class JsonFormat implements LogFormat {
     if (count <= 0) return { offset: size, lines: 0 };
     const block = Buffer.allocUnsafe(BLOCK);
     let lines = 0;
-    for (let end = size; end > 0; ) {
+    for (let end = size; end > 0;) {
       const start = Math.max(0, end - BLOCK);
       const length = readSync(file, block, 0, end - start, start);
       const view = block.subarray(0, length);
@@ -148,7 +150,11 @@ function encodeLines(text: Buffer, foot: Buffer, batch: Batch): void {
 function isSpecial(word: number): boolean {
   const quote = word ^ 0x22222222;
   const backslash = word ^ 0x5c5c5c5c;
-  return ((((word - 0x20202020) & ~word) | ((quote - 0x01010101) & ~quote) | ((backslash - 0x01010101) & ~backslash)) & 0x80808080) !== 0;
+  return (
+    ((((word - 0x20202020) & ~word) | ((quote - 0x01010101) & ~quote) | ((backslash - 0x01010101) & ~backslash)) &
+      0x80808080) !==
+    0
+  );
 }
 
 function escape(text: Buffer, from: number, to: number, target: Buffer, at: number): number {
@@ -191,7 +197,12 @@ class JsonDecoder implements LogDecoder {
   *push(block: Buffer): Generator<LogEntry> {
     let rest = block;
     for (let newline = rest.indexOf(NEWLINE); newline !== -1; newline = rest.indexOf(NEWLINE)) {
-      const line = this.#heldBytes + newline > MAX_LINE ? undefined : this.#held.length === 0 ? rest.subarray(0, newline) : Buffer.concat([...this.#held, rest.subarray(0, newline)]);
+      const line =
+        this.#heldBytes + newline > MAX_LINE
+          ? undefined
+          : this.#held.length === 0
+            ? rest.subarray(0, newline)
+            : Buffer.concat([...this.#held, rest.subarray(0, newline)]);
       rest = rest.subarray(newline + 1);
       this.#held = [];
       this.#heldBytes = 0;
@@ -213,7 +224,11 @@ export function parseEntry(line: Buffer): LogEntry | undefined {
   } catch {
     return undefined;
   }
-  if (typeof value !== 'object' || value === null || typeof value.log !== 'string' || typeof value.time !== 'string') return undefined;
-  const attributes = typeof value.attrs === 'object' && value.attrs !== null ? { attributes: value.attrs as Record<string, string> } : {};
+  if (typeof value !== 'object' || value === null || typeof value.log !== 'string' || typeof value.time !== 'string')
+    return undefined;
+  const attributes =
+    typeof value.attrs === 'object' && value.attrs !== null
+      ? { attributes: value.attrs as Record<string, string> }
+      : {};
   return { text: value.log, time: value.time, stream: value.stream === 'stderr' ? 'stderr' : 'stdout', ...attributes };
 }

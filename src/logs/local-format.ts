@@ -46,9 +46,12 @@ export class LocalFormat implements LogFormat {
 
   encode({ bytes, whole }: Piece, stream: Stream, batch: Batch): void {
     if (!whole) return this.#record(bytes, stream, batch);
-    for (let rest = bytes; rest.length > 0; ) {
+    for (let rest = bytes; rest.length > 0;) {
       // as many lines as a record takes; one line at least
-      const end = rest.length <= this.#most ? rest.length : rest.lastIndexOf(NEWLINE, this.#most - 1) + 1 || rest.indexOf(NEWLINE) + 1;
+      const end =
+        rest.length <= this.#most
+          ? rest.length
+          : rest.lastIndexOf(NEWLINE, this.#most - 1) + 1 || rest.indexOf(NEWLINE) + 1;
       this.#record(rest.subarray(0, end), stream, batch);
       rest = rest.subarray(end);
     }
@@ -84,7 +87,7 @@ export class LocalFormat implements LogFormat {
     let whole = 0;
     try {
       const decoder = new LocalDecoder(true);
-      for (let at = 0; at < size; ) {
+      for (let at = 0; at < size;) {
         const block = Buffer.allocUnsafe(BLOCK);
         const count = readSync(file, block, 0, Math.min(BLOCK, size - at), at);
         if (count === 0) break;
@@ -102,7 +105,7 @@ export class LocalFormat implements LogFormat {
     if (count <= 0) return { offset: size, lines: 0 };
     const end = this.wholeLength(file, size);
     let lines = 0;
-    for (let at = end; at > MAGIC.length; ) {
+    for (let at = end; at > MAGIC.length;) {
       const length = readExactly(file, LENGTH, at - LENGTH).readUInt32LE(0);
       const start = at - length - 2 * LENGTH;
       if (start < MAGIC.length) throw damaged();
@@ -144,7 +147,13 @@ class LocalDecoder implements LogDecoder {
     this.#held = rest;
     if (this.#expectMagic) {
       if (rest.length < MAGIC.length) return;
-      if (!rest.subarray(0, MAGIC.length).equals(MAGIC)) throw new HuskError(rest.subarray(0, MAGIC.length - 1).equals(MAGIC.subarray(0, -1)) ? `the log has format version ${rest[MAGIC.length - 1]}, this husk reads ${MAGIC.at(-1)}` : 'the log has no HUSKLOG header', { kind: 'corrupt' });
+      if (!rest.subarray(0, MAGIC.length).equals(MAGIC))
+        throw new HuskError(
+          rest.subarray(0, MAGIC.length - 1).equals(MAGIC.subarray(0, -1))
+            ? `the log has format version ${rest[MAGIC.length - 1]}, this husk reads ${MAGIC.at(-1)}`
+            : 'the log has no HUSKLOG header',
+          { kind: 'corrupt' },
+        );
       this.#expectMagic = false;
       rest = rest.subarray(MAGIC.length);
     }
@@ -155,7 +164,12 @@ class LocalDecoder implements LogDecoder {
       if (length < FIXED || length > MAX_RECORD) throw damaged();
       if (rest.length < length + 2 * LENGTH) return;
       const record = rest.subarray(LENGTH, LENGTH + length);
-      if (rest.readUInt32LE(LENGTH + length) !== length || record[0]! >= STREAMS.length || FIXED + record.readUInt16LE(FIXED - 2) > length) throw damaged();
+      if (
+        rest.readUInt32LE(LENGTH + length) !== length ||
+        record[0]! >= STREAMS.length ||
+        FIXED + record.readUInt16LE(FIXED - 2) > length
+      )
+        throw damaged();
       rest = rest.subarray(length + 2 * LENGTH);
       yield record;
     }
@@ -167,7 +181,7 @@ function* entries(record: Buffer): Generator<LogEntry> {
   const time = rfc3339(record.readBigUInt64LE(1));
   const attributes = recordAttributes(record);
   const text = recordText(record);
-  for (let start = 0; start < text.length; ) {
+  for (let start = 0; start < text.length;) {
     const end = text.indexOf(NEWLINE, start) + 1 || text.length;
     const bytes = text.subarray(start, end);
     start = end;

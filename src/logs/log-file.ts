@@ -53,7 +53,8 @@ export class LogFile implements Disposable {
   /** Entries from an offset up to what the file had when it was opened. */
   async *entries(format: LogFormat, offset = 0): AsyncGenerator<LogEntry[]> {
     const decoder = format.decoder(offset === 0);
-    for await (const block of this.#compressed ? this.#unpacked() : this.blocks(offset, this.size)) yield this.decode(decoder, block);
+    for await (const block of this.#compressed ? this.#unpacked() : this.blocks(offset, this.size))
+      yield this.decode(decoder, block);
   }
 
   /** @throws HuskError naming the file */
@@ -61,13 +62,14 @@ export class LogFile implements Disposable {
     try {
       return [...decoder.push(block)];
     } catch (error) {
-      if (error instanceof HuskError) throw new HuskError(`cannot read ${this.path}: ${error.message}`, { kind: error.kind, cause: error });
+      if (error instanceof HuskError)
+        throw new HuskError(`cannot read ${this.path}: ${error.message}`, { kind: error.kind, cause: error });
       throw error;
     }
   }
 
   *blocks(from: number, to = Number.POSITIVE_INFINITY): Generator<Buffer> {
-    for (let at = from; at < to; ) {
+    for (let at = from; at < to;) {
       const block = Buffer.allocUnsafe(BLOCK);
       const count = readSync(this.#fd, block, 0, Math.min(BLOCK, to - at), at);
       if (count === 0) return;

@@ -30,14 +30,21 @@ export async function openLog(log: LogRequest, options: OpenLogOptions): Promise
     case 'none':
       return noLog;
     case 'journald':
-      return (await import('./journal.ts')).openJournalLog(container, { extra, tag: tag ?? defaultTag(container), dropAbove: settings.dropAbove, confined: options.confined === true, onTrouble });
+      return (await import('./journal.ts')).openJournalLog(container, {
+        extra,
+        tag: tag ?? defaultTag(container),
+        dropAbove: settings.dropAbove,
+        confined: options.confined === true,
+        onTrouble,
+      });
     case 'syslog':
     case 'fluentd':
       return openAway(log, settings, { ...options, extra, tag: tag ?? defaultTag(container) });
     case 'json-file':
     case 'local': {
       const attributes = tag === undefined ? extra : { ...extra, tag };
-      const format = settings.driver === 'local' ? new LocalFormat(attributes, settings.maxSize) : new JsonFormat(attributes);
+      const format =
+        settings.driver === 'local' ? new LocalFormat(attributes, settings.maxSize) : new JsonFormat(attributes);
       const path = logPath(options.folder, { id: container.id, driver: settings.driver });
       mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
       return new FileLog(path, { ...settings, format, onTrouble });
@@ -46,14 +53,33 @@ export async function openLog(log: LogRequest, options: OpenLogOptions): Promise
 }
 
 /** A log that is sent away, and the copy of it. */
-async function openAway(log: LogRequest, settings: LogSettings, options: OpenLogOptions & LogAttributes & { tag: string }): Promise<LogSink> {
-  const [{ openMessageLog }, { connect, describe }] = await Promise.all([import('./message-log.ts'), import('./transport.ts')]);
+async function openAway(
+  log: LogRequest,
+  settings: LogSettings,
+  options: OpenLogOptions & LogAttributes & { tag: string },
+): Promise<LogSink> {
+  const [{ openMessageLog }, { connect, describe }] = await Promise.all([
+    import('./message-log.ts'),
+    import('./transport.ts'),
+  ]);
   const { container, confined = false, onTrouble } = options;
   const fluentd = settings.driver === 'fluentd' ? fluentdSettings(log.options) : undefined;
   const syslog = fluentd ? undefined : syslogSettings(log.options);
   const destination = (fluentd ?? syslog!).destination;
-  const encode = fluentd ? fluentdEncoder(fluentd, { container, tag: options.tag, extra: options.extra }) : syslogEncoder(syslog!, options.tag);
-  const away = await openMessageLog({ encode, connect: (events) => connect(destination, events), dropAbove: settings.dropAbove, confined, peer: describe(destination), onTrouble }, { later: fluentd?.isAsync });
+  const encode = fluentd
+    ? fluentdEncoder(fluentd, { container, tag: options.tag, extra: options.extra })
+    : syslogEncoder(syslog!, options.tag);
+  const away = await openMessageLog(
+    {
+      encode,
+      connect: (events) => connect(destination, events),
+      dropAbove: settings.dropAbove,
+      confined,
+      peer: describe(destination),
+      onTrouble,
+    },
+    { later: fluentd?.isAsync },
+  );
   if (!settings.cache) return away;
   const path = logPath(options.folder, { id: container.id, driver: 'local' });
   mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
@@ -62,5 +88,7 @@ async function openAway(log: LogRequest, settings: LogSettings, options: OpenLog
 
 /** Docker's paths and names of them, below the container's folder. */
 export function logPath(folder: string, { id, driver }: { id: string; driver: string }): string {
-  return driver === 'local' || isSentAway(driver) ? join(folder, 'local-logs/container.log') : join(folder, `${id}-json.log`);
+  return driver === 'local' || isSentAway(driver)
+    ? join(folder, 'local-logs/container.log')
+    : join(folder, `${id}-json.log`);
 }

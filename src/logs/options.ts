@@ -35,11 +35,23 @@ const COMMON = ['mode', 'max-buffer-size'];
 const ATTRIBUTES = ['labels', 'labels-regex', 'env', 'env-regex', 'tag'];
 const FILES = ['max-size', 'max-file', 'compress'];
 const KNOWN: Record<Driver, { keys: string[]; unknown: (key: string) => string }> = {
-  'json-file': { keys: [...COMMON, ...ATTRIBUTES, ...FILES], unknown: (key) => `unknown log opt '${key}' for json-file log driver` },
-  local: { keys: [...COMMON, ...ATTRIBUTES, ...FILES], unknown: (key) => `unknown log opt '${key}' for log driver local` },
+  'json-file': {
+    keys: [...COMMON, ...ATTRIBUTES, ...FILES],
+    unknown: (key) => `unknown log opt '${key}' for json-file log driver`,
+  },
+  local: {
+    keys: [...COMMON, ...ATTRIBUTES, ...FILES],
+    unknown: (key) => `unknown log opt '${key}' for log driver local`,
+  },
   journald: { keys: [...COMMON, ...ATTRIBUTES], unknown: (key) => `unknown log opt '${key}' for journald log driver` },
-  syslog: { keys: [...COMMON, ...ATTRIBUTES, ...SYSLOG_KEYS, 'cache-disabled'], unknown: (key) => `unknown log opt '${key}' for syslog log driver` },
-  fluentd: { keys: [...COMMON, ...ATTRIBUTES, ...FLUENTD_KEYS, 'cache-disabled'], unknown: (key) => `unknown log opt '${key}' for fluentd log driver` },
+  syslog: {
+    keys: [...COMMON, ...ATTRIBUTES, ...SYSLOG_KEYS, 'cache-disabled'],
+    unknown: (key) => `unknown log opt '${key}' for syslog log driver`,
+  },
+  fluentd: {
+    keys: [...COMMON, ...ATTRIBUTES, ...FLUENTD_KEYS, 'cache-disabled'],
+    unknown: (key) => `unknown log opt '${key}' for fluentd log driver`,
+  },
   none: { keys: [], unknown: String },
 };
 
@@ -51,32 +63,45 @@ const BUFFER = 1e6;
 
 /** @throws HuskError `invalid` on an unknown driver, option or value */
 export function logSettings({ driver: name, options }: LogRequest): LogSettings {
-  if (!DRIVERS.includes(name as Driver)) throw new HuskError(`logger: no log driver named '${name}' is registered`, { kind: 'invalid', exitCode: 125, fix: `husk has ${DRIVERS.join(', ')}` });
+  if (!DRIVERS.includes(name as Driver))
+    throw new HuskError(`logger: no log driver named '${name}' is registered`, {
+      kind: 'invalid',
+      exitCode: 125,
+      fix: `husk has ${DRIVERS.join(', ')}`,
+    });
   const driver = name as Driver;
   const defaults = driver === 'local' ? LOCAL : JSON_FILE;
   // Docker looks at no option of a log that is not kept
   if (driver === 'none') return { driver, ...defaults, dropAbove: undefined };
-  for (const key of Object.keys(options)) if (!KNOWN[driver].keys.includes(key)) throw invalid(KNOWN[driver].unknown(key));
+  for (const key of Object.keys(options))
+    if (!KNOWN[driver].keys.includes(key)) throw invalid(KNOWN[driver].unknown(key));
   const dropAbove = bufferSize(options);
   if (driver === 'syslog') syslogSettings(options);
   if (driver === 'fluentd') fluentdSettings(options);
-  const cache = isSentAway(driver) && !(options['cache-disabled'] !== undefined && parseBoolean(options['cache-disabled'], 'cache-disabled'));
+  const cache =
+    isSentAway(driver) &&
+    !(options['cache-disabled'] !== undefined && parseBoolean(options['cache-disabled'], 'cache-disabled'));
   if (isSentAway(driver)) return { driver, ...LOCAL, dropAbove, cache };
   for (const key of ['labels-regex', 'env-regex']) if (options[key] !== undefined) void goPattern(options[key], key);
   const maxSize = options['max-size'] === undefined ? defaults.maxSize : parseSize(options['max-size']);
   const maxFile = options['max-file'] === undefined ? defaults.maxFile : Number(options['max-file']);
-  if (!Number.isSafeInteger(maxFile) || options['max-file'] === '') throw invalid(`invalid value for max-file: ${options['max-file']}`);
+  if (!Number.isSafeInteger(maxFile) || options['max-file'] === '')
+    throw invalid(`invalid value for max-file: ${options['max-file']}`);
   if (maxFile < 1) throw invalid('max-file cannot be less than 1');
   const compress = options['compress'] === undefined ? defaults.compress : parseBoolean(options['compress']);
-  if (compress && driver === 'local' && maxFile === 1) throw invalid('compression cannot be enabled when max file count is 1', 'add --log-opt compress=false');
-  if (compress && (maxFile === 1 || maxSize === Number.POSITIVE_INFINITY)) throw invalid('compress cannot be true when max-file is less than 2 or max-size is not set');
+  if (compress && driver === 'local' && maxFile === 1)
+    throw invalid('compression cannot be enabled when max file count is 1', 'add --log-opt compress=false');
+  if (compress && (maxFile === 1 || maxSize === Number.POSITIVE_INFINITY))
+    throw invalid('compress cannot be true when max-file is less than 2 or max-size is not set');
   return { driver, maxSize, maxFile, compress, dropAbove };
 }
 
 function bufferSize(options: Record<string, string>): number | undefined {
   const { mode = 'blocking', 'max-buffer-size': size } = options;
-  if (mode !== 'blocking' && mode !== 'non-blocking' && mode !== '') throw invalid(`logger: logging mode not supported: ${mode}`);
-  if (size !== undefined && mode !== 'non-blocking') throw invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+  if (mode !== 'blocking' && mode !== 'non-blocking' && mode !== '')
+    throw invalid(`logger: logging mode not supported: ${mode}`);
+  if (size !== undefined && mode !== 'non-blocking')
+    throw invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
   if (mode !== 'non-blocking') return undefined;
   return size === undefined ? BUFFER : parseSize(size, { unit: 1024, key: 'max-buffer-size' });
 }

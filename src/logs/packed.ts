@@ -29,7 +29,8 @@ export function identityOf(file: number): string {
 export function packedIdentity(file: number): string | undefined {
   const head = Buffer.alloc(START.length + EXTRA.length + IDENTITY);
   const count = readSync(file, head, 0, head.length, 0);
-  if (count !== head.length || !head.subarray(0, START.length + EXTRA.length).equals(Buffer.concat([START, EXTRA]))) return undefined;
+  if (count !== head.length || !head.subarray(0, START.length + EXTRA.length).equals(Buffer.concat([START, EXTRA])))
+    return undefined;
   const at = START.length + EXTRA.length;
   return `${head.readBigUInt64LE(at)}:${head.readBigInt64LE(at + 8)}`;
 }

@@ -34,7 +34,10 @@ export async function* readLog(path: string, options: ReadOptions): AsyncGenerat
 }
 
 /** Picks entries by their times; `over` is one after `until`. */
-export function timeWindow({ since, until }: Pick<ReadOptions, 'since' | 'until'>): (entries: LogEntry[]) => { shown: LogEntry[]; over: boolean } {
+export function timeWindow({
+  since,
+  until,
+}: Pick<ReadOptions, 'since' | 'until'>): (entries: LogEntry[]) => { shown: LogEntry[]; over: boolean } {
   if (since === undefined && until === undefined) return (entries) => ({ shown: entries, over: false });
   const [from, to] = [since, until].map((moment) => (moment === undefined ? undefined : nanoseconds(moment)));
   return (entries) => {
@@ -64,11 +67,16 @@ async function* entriesOf(path: string, options: ReadOptions): AsyncGenerator<Lo
     for (;;) {
       const live = files.at(-1)?.live ? files.at(-1) : undefined;
       for (; index < files.length - (live ? 1 : 0); index++, offset = 0) {
-        if (options.tail === undefined && options.since !== undefined && files[index]!.changedAt < msAfter(nanoseconds(options.since)) - 1) continue;
+        if (
+          options.tail === undefined &&
+          options.since !== undefined &&
+          files[index]!.changedAt < msAfter(nanoseconds(options.since)) - 1
+        )
+          continue;
         for await (const entries of files[index]!.entries(format, offset)) yield take(entries);
       }
       const decoder = format.decoder(offset === 0);
-      for (let next: LogFile[] | undefined; !next; ) {
+      for (let next: LogFile[] | undefined; !next;) {
         for (const block of live?.blocks(offset, options.follow ? undefined : live.size) ?? []) {
           offset += block.length;
           yield take(live!.decode(decoder, block));
@@ -99,7 +107,10 @@ function close(files: LogFile[]): void {
 }
 
 /** The file and offset of the first of the last `tail` lines; from there on `drop` lines are too many. */
-async function tailStart(files: LogFile[], { format, tail }: Pick<ReadOptions, 'format' | 'tail'>): Promise<{ index: number; offset: number; drop: number }> {
+async function tailStart(
+  files: LogFile[],
+  { format, tail }: Pick<ReadOptions, 'format' | 'tail'>,
+): Promise<{ index: number; offset: number; drop: number }> {
   if (tail === undefined) return { index: 0, offset: 0, drop: 0 };
   let found = 0;
   for (let index = files.length - 1; index >= 0; index--) {

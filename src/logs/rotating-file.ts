@@ -3,7 +3,19 @@
  * entries, never a part of one: what a write left behind is cut off again. What a killed writer left is cut off at the start. Compression (file.1.gz …) goes on
  * beside the writing, one file at a time, and never holds it up: a file that is rotated away before its turn was never compressed.
  */
-import { closeSync, createReadStream, createWriteStream, existsSync, fstatSync, ftruncateSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { errnoName } from '../host/libc.ts';
 import type { LogFormat } from './format.ts';
 import { identityMember } from './packed.ts';
@@ -54,7 +66,7 @@ export class RotatingFile {
 
   /** @param bytes whole entries */
   append(bytes: Buffer): void {
-    for (let rest = bytes; rest.length > 0; ) {
+    for (let rest = bytes; rest.length > 0;) {
       const { format, maxSize } = this.#options;
       if (this.#size === 0 && !this.#write(format.header)) return;
       let count = format.divide(rest, maxSize - this.#size);
@@ -101,7 +113,9 @@ export class RotatingFile {
     if (this.#losing) return;
     this.#losing = true;
     const { code, errno } = error as NodeJS.ErrnoException;
-    this.#options.onTrouble(`cannot write the log ${this.#path}: ${code ?? (errno === undefined ? String(error) : errnoName(-errno))}; output is lost until it can be written again`);
+    this.#options.onTrouble(
+      `cannot write the log ${this.#path}: ${code ?? (errno === undefined ? String(error) : errnoName(-errno))}; output is lost until it can be written again`,
+    );
   }
 
   /** file → file.1 → file.2 … */
@@ -123,7 +137,10 @@ export class RotatingFile {
 
   #shift(maxFile: number): void {
     for (const end of ['', COMPRESSED]) rmSync(`${this.#path}.${maxFile - 1}${end}`, { force: true });
-    for (let index = maxFile - 2; index >= 1; index--) for (const end of ['', COMPRESSED]) if (existsSync(`${this.#path}.${index}${end}`)) renameSync(`${this.#path}.${index}${end}`, `${this.#path}.${index + 1}${end}`);
+    for (let index = maxFile - 2; index >= 1; index--)
+      for (const end of ['', COMPRESSED])
+        if (existsSync(`${this.#path}.${index}${end}`))
+          renameSync(`${this.#path}.${index}${end}`, `${this.#path}.${index + 1}${end}`);
     renameSync(this.#path, `${this.#path}.1`);
     if (this.#job) this.#job.index++;
   }
@@ -142,9 +159,17 @@ export class RotatingFile {
     try {
       const file = openSync(`${this.#path}.${job.index}`, 'r');
       const origin = identityMember(fstatSync(file, { bigint: true }));
-      const [{ pipeline }, { createGzip, constants }] = await Promise.all([import('node:stream/promises'), import('node:zlib')]);
+      const [{ pipeline }, { createGzip, constants }] = await Promise.all([
+        import('node:stream/promises'),
+        import('node:zlib'),
+      ]);
       writeFileSync(half, origin, { mode: MODE });
-      await pipeline(createReadStream('', { fd: file, start: 0 }), createGzip({ level: constants.Z_BEST_SPEED }), createWriteStream(half, { flags: 'a' }), { signal: job.cancel.signal });
+      await pipeline(
+        createReadStream('', { fd: file, start: 0 }),
+        createGzip({ level: constants.Z_BEST_SPEED }),
+        createWriteStream(half, { flags: 'a' }),
+        { signal: job.cancel.signal },
+      );
       const plain = `${this.#path}.${job.index}`;
       // rotated away meanwhile, or not
       if (!existsSync(plain)) return rmSync(half, { force: true });

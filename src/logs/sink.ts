@@ -29,4 +29,10 @@ export interface LogSink {
 }
 
 /** The driver `none`. */
-export const noLog: LogSink = { output: () => 0, onceDrained: (callback) => callback(), stallTimeout: undefined, drop: () => {}, end: async () => {} };
+export const noLog: LogSink = {
+  output: () => 0,
+  onceDrained: (callback) => callback(),
+  stallTimeout: undefined,
+  drop: () => {},
+  end: async () => {},
+};

@@ -31,12 +31,22 @@ const usable = (flags: number) => (flags & RTF_UP) !== 0 && (flags & RTF_REJECT)
 
 /** /proc/net/route: one line a route, numbers in hexadecimal, addresses as this CPU stores them */
 export function defaultRoute4(table: string): DefaultRoute | undefined {
-  const routes = table.split('\n').slice(1).flatMap((line) => {
-    const [name, destination, gateway, flags, , , metric, mask] = line.split('\t').map((field) => field.trim());
-    if (name === undefined || destination !== '00000000' || mask !== '00000000' || gateway === undefined || !usable(Number.parseInt(flags ?? '', 16))) return [];
-    const bytes = Buffer.from(gateway, 'hex').reverse();
-    return [{ name, metric: Number(metric), ...(bytes.some((byte) => byte !== 0) && { gateway: bytes.join('.') }) }];
-  });
+  const routes = table
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const [name, destination, gateway, flags, , , metric, mask] = line.split('\t').map((field) => field.trim());
+      if (
+        name === undefined ||
+        destination !== '00000000' ||
+        mask !== '00000000' ||
+        gateway === undefined ||
+        !usable(Number.parseInt(flags ?? '', 16))
+      )
+        return [];
+      const bytes = Buffer.from(gateway, 'hex').reverse();
+      return [{ name, metric: Number(metric), ...(bytes.some((byte) => byte !== 0) && { gateway: bytes.join('.') }) }];
+    });
   return best(routes);
 }
 
@@ -44,8 +54,21 @@ export function defaultRoute4(table: string): DefaultRoute | undefined {
 export function defaultRoute6(table: string): DefaultRoute | undefined {
   const routes = table.split('\n').flatMap((line) => {
     const [destination, length, , , gateway, metric, , , flags, name] = line.trim().split(/\s+/);
-    if (name === undefined || name === 'lo' || !/^0+$/.test(destination!) || length !== '00' || !usable(Number.parseInt(flags!, 16))) return [];
-    return [{ name, metric: Number.parseInt(metric!, 16), ...(!/^0+$/.test(gateway!) && { gateway: gateway!.match(/.{4}/g)!.join(':') }) }];
+    if (
+      name === undefined ||
+      name === 'lo' ||
+      !/^0+$/.test(destination!) ||
+      length !== '00' ||
+      !usable(Number.parseInt(flags!, 16))
+    )
+      return [];
+    return [
+      {
+        name,
+        metric: Number.parseInt(metric!, 16),
+        ...(!/^0+$/.test(gateway!) && { gateway: gateway!.match(/.{4}/g)!.join(':') }),
+      },
+    ];
   });
   return best(routes);
 }
@@ -57,16 +80,38 @@ function best<T extends DefaultRoute & { metric: number }>(routes: readonly T[])
 }
 
 /** Pure: the two default routes and every interface's addresses → the one to copy. IPv6 only where it leaves by the same interface. */
-export function chooseInterface(routes: { ipv4?: DefaultRoute; ipv6?: DefaultRoute }, interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): HostInterface | undefined {
+export function chooseInterface(
+  routes: { ipv4?: DefaultRoute; ipv6?: DefaultRoute },
+  interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>,
+): HostInterface | undefined {
   const ipv4 = addressOf(routes.ipv4, 'IPv4', interfaces);
   const ipv6 = addressOf(routes.ipv6, 'IPv6', interfaces);
-  if (ipv4 !== undefined) return { name: routes.ipv4!.name, ipv4, ...(ipv6 !== undefined && routes.ipv6!.name === routes.ipv4!.name && { ipv6 }) };
+  if (ipv4 !== undefined)
+    return {
+      name: routes.ipv4!.name,
+      ipv4,
+      ...(ipv6 !== undefined && routes.ipv6!.name === routes.ipv4!.name && { ipv6 }),
+    };
   return ipv6 && { name: routes.ipv6!.name, ipv6 };
 }
 
-function addressOf(route: DefaultRoute | undefined, family: 'IPv4' | 'IPv6', interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): HostAddress | undefined {
-  const found = route && interfaces[route.name]?.find((info) => info.family === family && !info.internal && !info.address.startsWith('fe80:'));
-  return found && { address: found.address, prefix: Number(found.cidr!.split('/')[1]), ...(route.gateway !== undefined && { gateway: route.gateway }) };
+function addressOf(
+  route: DefaultRoute | undefined,
+  family: 'IPv4' | 'IPv6',
+  interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>,
+): HostAddress | undefined {
+  const found =
+    route &&
+    interfaces[route.name]?.find(
+      (info) => info.family === family && !info.internal && !info.address.startsWith('fe80:'),
+    );
+  return (
+    found && {
+      address: found.address,
+      prefix: Number(found.cidr!.split('/')[1]),
+      ...(route.gateway !== undefined && { gateway: route.gateway }),
+    }
+  );
 }
 
 /** undefined when this host has no way to the world itself */

@@ -66,7 +66,9 @@ export function startPasst(host: HostInterface, options: { program?: string } = 
 /** @param resolvConf the host's */
 export function passtArguments({ name, ipv4, ipv6 }: HostInterface, resolvConf: string): string[] {
   // the host's own addresses, so that what goes to them stays in the guest
-  const family4 = ipv4 ? ['--address', ipv4.address, '--netmask', String(ipv4.prefix), ...gateway(ipv4)] : ['--ipv6-only'];
+  const family4 = ipv4
+    ? ['--address', ipv4.address, '--netmask', String(ipv4.prefix), ...gateway(ipv4)]
+    : ['--ipv6-only'];
   const family6 = ipv6 ? ['--address', ipv6.address, ...gateway(ipv6)] : ['--ipv4-only'];
   // in: nothing. out: never to the host itself, neither by its loopback nor by the gateway's address
   const rules = ['--tcp-ports', 'none', '--udp-ports', 'none', '--no-map-gw', ...dnsForward(resolvConf)];
@@ -81,7 +83,10 @@ const gateway = ({ gateway: address }: HostAddress) => (address === undefined ? 
 
 /** What the agent makes of the guest's end. */
 export function guestInterface({ ipv4, ipv6 }: HostInterface): InterfaceSetup {
-  const families = [...(ipv4 ? [{ family: 4 as const, ...ipv4 }] : []), ...(ipv6 ? [{ family: 6 as const, ...ipv6 }] : [])];
+  const families = [
+    ...(ipv4 ? [{ family: 4 as const, ...ipv4 }] : []),
+    ...(ipv6 ? [{ family: 6 as const, ...ipv6 }] : []),
+  ];
   return {
     name: INTERFACE,
     addresses: families.map(({ address, prefix }) => ({ address, prefix })),
@@ -99,5 +104,10 @@ function explain(error: Error, said: Fd): HuskError {
   const text = Buffer.alloc(MAX_SAID);
   const length = readSync(said.number, text, 0, MAX_SAID, 0);
   const reason = reasonOf(text.toString('utf8', 0, length).replaceAll('\0', '')) ?? error.message;
-  return new HuskError(`cannot connect the virtual machine to the network: passt: ${reason}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'use --network none', cause: error });
+  return new HuskError(`cannot connect the virtual machine to the network: passt: ${reason}`, {
+    kind: 'unsupported',
+    exitCode: EXIT_HUSK_FAILED,
+    fix: 'use --network none',
+    cause: error,
+  });
 }

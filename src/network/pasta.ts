@@ -35,7 +35,10 @@ export interface Pasta {
  * @param options.namespace the network namespace, for a process that hides its own; @default /proc/PID/ns
  * @throws HuskError `unsupported` with the fix
  */
-export async function connectPasta(pid: number, options: { program?: string; uid?: number; namespace?: Fd } = {}): Promise<Pasta> {
+export async function connectPasta(
+  pid: number,
+  options: { program?: string; uid?: number; namespace?: Fd } = {},
+): Promise<Pasta> {
   const uid = options.uid ?? process.getuid!();
   // a pasta since 2024_08 closes what it inherits: the descriptors are for those alone who can be reached by no pid
   using owner = options.namespace && uid !== 0 && isHidden(pid) ? owningUserNamespace(options.namespace) : undefined;
@@ -53,7 +56,11 @@ export async function connectPasta(pid: number, options: { program?: string; uid
     // its pid is written once everything is set up: to us, as a sign of it
     '--pid',
     PID_FILE,
-    ...(uid === 0 ? ['--runas', '0:0', '--no-netns-quit', '--userns', `${PINNED}/user`, '--netns', `${PINNED}/net`] : owner ? ['--no-netns-quit', '--userns', inherited(0), '--netns', inherited(1)] : [String(pid)]),
+    ...(uid === 0
+      ? ['--runas', '0:0', '--no-netns-quit', '--userns', `${PINNED}/user`, '--netns', `${PINNED}/net`]
+      : owner
+        ? ['--no-netns-quit', '--userns', inherited(0), '--netns', inherited(1)]
+        : [String(pid)]),
   ];
   const launched = launch(
     [
@@ -66,7 +73,13 @@ export async function connectPasta(pid: number, options: { program?: string; uid
       { op: 'environment', env: [`PATH=${process.env['PATH'] ?? ''}:/usr/bin:/bin`, 'LC_ALL=C'] },
       { op: 'exec', args },
     ],
-    { init: INIT_PROGRAM, stdin: 'null', stdout: 'pipe', stderr: 'pipe', ...(owner && { inherit: [owner.number, options.namespace!.number] }) },
+    {
+      init: INIT_PROGRAM,
+      stdin: 'null',
+      stdout: 'pipe',
+      stderr: 'pipe',
+      ...(owner && { inherit: [owner.number, options.namespace!.number] }),
+    },
   );
   let said = '';
   launched.stderr!.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(0, MAX_SAID)));
@@ -111,7 +124,14 @@ const inherited = (index: number): string => `/proc/self/fd/${FIRST_INHERITED + 
 function pinNamespaces(pid: number): Step[] {
   const bind = (type: string): Step[] => [
     { op: 'writeFile', path: `${PINNED}/${type}`, content: '', create: true },
-    { op: 'mount', source: `/proc/${pid}/ns/${type}`, target: `${PINNED}/${type}`, fstype: '', flags: MS_BIND, data: '' },
+    {
+      op: 'mount',
+      source: `/proc/${pid}/ns/${type}`,
+      target: `${PINNED}/${type}`,
+      fstype: '',
+      flags: MS_BIND,
+      data: '',
+    },
   ];
   return [
     { op: 'unshare', flags: CLONE_NEWNS },
@@ -126,5 +146,10 @@ function explain(error: Error, said: string, pid: number): HuskError {
   if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND) return notInstalled('pasta', error);
   const reason = reasonOf(said) ?? error.message;
   const tun = /tun/i.test(reason) ? tunFix() : undefined;
-  return new HuskError(`cannot connect the container to the network: pasta for process ${pid}: ${reason}`, { kind: 'unsupported', exitCode: 125, fix: tun ?? 'use --network none or host', cause: error });
+  return new HuskError(`cannot connect the container to the network: pasta for process ${pid}: ${reason}`, {
+    kind: 'unsupported',
+    exitCode: 125,
+    fix: tun ?? 'use --network none or host',
+    cause: error,
+  });
 }

@@ -15,7 +15,10 @@ export async function untilReady(launched: Launched): Promise<void> {
   const written = new Promise<void>((resolve) => launched.stdout!.once('data', () => resolve()));
   await launched.started;
   const timeout = Promise.withResolvers<never>();
-  const timer = setTimeout(() => timeout.reject(new Error(`no interface after ${READY_TIMEOUT / 1000} s`)), READY_TIMEOUT);
+  const timer = setTimeout(
+    () => timeout.reject(new Error(`no interface after ${READY_TIMEOUT / 1000} s`)),
+    READY_TIMEOUT,
+  );
   const ended = launched.exited.then(({ code }) => Promise.reject(new Error(`exit status ${code}`)));
   ended.catch(() => {});
   try {
@@ -27,5 +30,8 @@ export async function untilReady(launched: Launched): Promise<void> {
 
 /** The last line of what was said on stderr; what goes to a missing system logger is of no interest. */
 export function reasonOf(said: string): string | undefined {
-  return said.split('\n').filter((line) => line !== '' && !/syslog|^Don't run as root/.test(line)).at(-1);
+  return said
+    .split('\n')
+    .filter((line) => line !== '' && !/syslog|^Don't run as root/.test(line))
+    .at(-1);
 }

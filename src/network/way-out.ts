@@ -20,22 +20,37 @@ export function wayOutProblem(isolation: Isolation, path: string = process.env['
     return undefined;
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such device' : 'permission denied';
-    return new HuskError(`cannot connect the container to the network: /dev/net/tun: ${reason}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: tunFix() });
+    return new HuskError(`cannot connect the container to the network: /dev/net/tun: ${reason}`, {
+      kind: 'unsupported',
+      exitCode: EXIT_HUSK_FAILED,
+      fix: tunFix(),
+    });
   }
 }
 
 export function notInstalled(program: 'pasta' | 'passt', cause?: Error): HuskError {
-  return new HuskError(`cannot connect the container to the network: ${program} is not installed`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'apt install passt (or use --network none or host)', cause });
+  return new HuskError(`cannot connect the container to the network: ${program} is not installed`, {
+    kind: 'unsupported',
+    exitCode: EXIT_HUSK_FAILED,
+    fix: 'apt install passt (or use --network none or host)',
+    cause,
+  });
 }
 
 export function noDefaultRoute(): HuskError {
-  return new HuskError('cannot connect the container to the network: this host has no default route', { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'connect the host to a network (or use --network none)' });
+  return new HuskError('cannot connect the container to the network: this host has no default route', {
+    kind: 'unsupported',
+    exitCode: EXIT_HUSK_FAILED,
+    fix: 'connect the host to a network (or use --network none)',
+  });
 }
 
 /** The driver is there, then the device's mode is what is wrong (udev makes it 0666); or it is not. */
 export function tunFix(): string {
   try {
-    return readFileSync('/proc/misc', 'latin1').includes(' tun\n') ? 'sudo chmod 0666 /dev/net/tun' : 'sudo modprobe tun';
+    return readFileSync('/proc/misc', 'latin1').includes(' tun\n')
+      ? 'sudo chmod 0666 /dev/net/tun'
+      : 'sudo modprobe tun';
   } catch {
     return 'sudo modprobe tun';
   }

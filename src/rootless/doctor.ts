@@ -11,7 +11,19 @@ import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { checkRuntimeFolder } from '../runtime-folder.ts';
 import { findProgram } from './programs.ts';
-import { atLeast, fileSystem, isFolder, probeDevice, probeFuseOverlay, probeMapper, probeNamespace, probeOverlay, probeRanges, probeSwitches, type Probe } from './probe.ts';
+import {
+  atLeast,
+  fileSystem,
+  isFolder,
+  probeDevice,
+  probeFuseOverlay,
+  probeMapper,
+  probeNamespace,
+  probeOverlay,
+  probeRanges,
+  probeSwitches,
+  type Probe,
+} from './probe.ts';
 
 export interface Fact {
   name: string;
@@ -26,9 +38,22 @@ const LOW_SPACE = 2 * 1024 ** 3;
 export async function doctor(paths: Pick<Paths, 'dataRoot' | 'runtimeDir' | 'tmp'>): Promise<Fact[]> {
   const uid = process.getuid!();
   const facts: Fact[] = [];
-  const add = (name: string, probe: Probe, otherwise: 'warn' | 'fail') => facts.push({ name, status: probe.ok ? 'ok' : otherwise, value: probe.value, ...(probe.ok || !probe.fix ? {} : { fix: probe.fix }) });
+  const add = (name: string, probe: Probe, otherwise: 'warn' | 'fail') =>
+    facts.push({
+      name,
+      status: probe.ok ? 'ok' : otherwise,
+      value: probe.value,
+      ...(probe.ok || !probe.fix ? {} : { fix: probe.fix }),
+    });
 
-  add('user', { ok: true, value: uid === 0 ? 'root (containers run as unprivileged ids all the same)' : `${name(uid)} (uid ${uid})` }, 'fail');
+  add(
+    'user',
+    {
+      ok: true,
+      value: uid === 0 ? 'root (containers run as unprivileged ids all the same)' : `${name(uid)} (uid ${uid})`,
+    },
+    'fail',
+  );
   add('node', { ok: true, value: process.version }, 'fail');
   add('kernel', kernel(release()), 'fail');
   add('user namespaces', probeSwitches(uid), 'fail');
@@ -38,7 +63,9 @@ export async function doctor(paths: Pick<Paths, 'dataRoot' | 'runtimeDir' | 'tmp
   add('namespace trial', namespace, 'fail');
 
   add('data root', dataRoot(paths.dataRoot), 'fail');
-  const overlay: Probe = namespace.ok ? await probeOverlay(paths.tmp) : { ok: false, value: 'not tried: it needs the namespace' };
+  const overlay: Probe = namespace.ok
+    ? await probeOverlay(paths.tmp)
+    : { ok: false, value: 'not tried: it needs the namespace' };
   const fuse = probeFuseOverlay();
   add('overlayfs', overlay, fuse.ok ? 'warn' : 'fail');
   add('fuse-overlayfs', overlay.ok && !fuse.ok ? { ok: true, value: `${fuse.value}; not needed` } : fuse, 'warn');
@@ -55,7 +82,11 @@ export async function doctor(paths: Pick<Paths, 'dataRoot' | 'runtimeDir' | 'tmp
 
 export function kernel(text: string): Probe {
   if (atLeast(text, 5, 12)) return { ok: true, value: text };
-  return { ok: false, value: `${text}: husk needs mount_setattr(2) of Linux 5.12`, fix: 'use a newer kernel (Debian 12 has 6.1)' };
+  return {
+    ok: false,
+    value: `${text}: husk needs mount_setattr(2) of Linux 5.12`,
+    fix: 'use a newer kernel (Debian 12 has 6.1)',
+  };
 }
 
 function name(uid: number): string {
@@ -69,8 +100,10 @@ function name(uid: number): string {
 function dataRoot(folder: string): Probe {
   const { name: type, suitable, freeBytes } = fileSystem(folder);
   const value = `${folder} (${type}, ${(freeBytes / 1024 ** 3).toFixed(1)} GiB free)`;
-  if (!suitable) return { ok: false, value, fix: 'a local disk: HUSK_DATA_ROOT=/some/folder, or "data-root" in the config' };
-  if (freeBytes < LOW_SPACE) return { ok: false, value, fix: 'husk system prune, or another data root (HUSK_DATA_ROOT)' };
+  if (!suitable)
+    return { ok: false, value, fix: 'a local disk: HUSK_DATA_ROOT=/some/folder, or "data-root" in the config' };
+  if (freeBytes < LOW_SPACE)
+    return { ok: false, value, fix: 'husk system prune, or another data root (HUSK_DATA_ROOT)' };
   return { ok: true, value };
 }
 
@@ -87,7 +120,9 @@ function runtimeFolder(folder: string): Probe {
 
 function seccomp(): Probe {
   const actions = readOptional('/proc/sys/kernel/seccomp/actions_avail')?.trim();
-  return actions === undefined ? { ok: false, value: 'the kernel has none', fix: 'use a kernel with CONFIG_SECCOMP_FILTER' } : { ok: true, value: actions };
+  return actions === undefined
+    ? { ok: false, value: 'the kernel has none', fix: 'use a kernel with CONFIG_SECCOMP_FILTER' }
+    : { ok: true, value: actions };
 }
 
 /** the controllers Docker's limits need */
@@ -96,17 +131,30 @@ const CONTROLLERS = ['cpu', 'cpuset', 'io', 'memory', 'pids'];
 /** Which limits this host can enforce, and why not the others. */
 export function limitsFact(): Fact {
   const delegation = findDelegation({ runtimeDir: process.env['XDG_RUNTIME_DIR'] });
-  if (delegation.kind === 'none') return { name: 'cgroup v2', status: 'warn', value: `${delegation.reason}: no limits, no pause`, fix: delegation.fix };
+  if (delegation.kind === 'none')
+    return {
+      name: 'cgroup v2',
+      status: 'warn',
+      value: `${delegation.reason}: no limits, no pause`,
+      fix: delegation.fix,
+    };
   const missing = CONTROLLERS.filter((controller) => !delegation.controllers.includes(controller));
   const how = delegation.kind === 'systemd' ? 'by your systemd session' : delegation.path;
   const value = `${how}: ${delegation.controllers.join(' ') || 'no controllers'}`;
   if (missing.length === 0) return { name: 'cgroup v2', status: 'ok', value };
-  return { name: 'cgroup v2', status: 'warn', value: `${value} (not ${missing.join(', ')})`, fix: 'sudo systemctl edit user@.service: [Service] Delegate=cpu cpuset io memory pids' };
+  return {
+    name: 'cgroup v2',
+    status: 'warn',
+    value: `${value} (not ${missing.join(', ')})`,
+    fix: 'sudo systemctl edit user@.service: [Service] Delegate=cpu cpuset io memory pids',
+  };
 }
 
 function pasta(): Probe {
   const program = findProgram('pasta', `${process.env['PATH'] ?? ''}:/usr/bin`);
-  return program === undefined ? { ok: false, value: 'not installed: containers have no network but the host\'s', fix: 'apt install passt' } : { ok: true, value: program };
+  return program === undefined
+    ? { ok: false, value: "not installed: containers have no network but the host's", fix: 'apt install passt' }
+    : { ok: true, value: program };
 }
 
 function tun(): Probe {
@@ -121,15 +169,31 @@ function kvm(): Probe {
     return { ok: true, value: 'opens' };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return { ok: false, value: 'none: containers run in user namespaces', fix: 'turn virtualization on in the firmware; sudo modprobe kvm_intel (or kvm_amd)' };
-    if (code === 'EACCES' || code === 'EPERM') return { ok: false, value: 'permission denied: containers run in user namespaces', fix: `sudo usermod -aG kvm ${name(process.getuid!())}, then log in again` };
+    if (code === 'ENOENT')
+      return {
+        ok: false,
+        value: 'none: containers run in user namespaces',
+        fix: 'turn virtualization on in the firmware; sudo modprobe kvm_intel (or kvm_amd)',
+      };
+    if (code === 'EACCES' || code === 'EPERM')
+      return {
+        ok: false,
+        value: 'permission denied: containers run in user namespaces',
+        fix: `sudo usermod -aG kvm ${name(process.getuid!())}, then log in again`,
+      };
     return { ok: false, value: `${code}: containers run in user namespaces` };
   }
 }
 
 /** Without it systemd ends a person's processes, containers too, at the last log-out. */
 function linger(uid: number): Probe {
-  if (!isFolder('/run/systemd/system')) return { ok: true, value: 'no systemd: nothing ends your containers at log-out' };
-  if (isFolder(join('/run/user', String(uid))) && readOptional(`/var/lib/systemd/linger/${name(uid)}`) !== undefined) return { ok: true, value: 'on' };
-  return { ok: false, value: 'off: containers end at your last log-out', fix: `sudo loginctl enable-linger ${name(uid)}` };
+  if (!isFolder('/run/systemd/system'))
+    return { ok: true, value: 'no systemd: nothing ends your containers at log-out' };
+  if (isFolder(join('/run/user', String(uid))) && readOptional(`/var/lib/systemd/linger/${name(uid)}`) !== undefined)
+    return { ok: true, value: 'on' };
+  return {
+    ok: false,
+    value: 'off: containers end at your last log-out',
+    fix: `sudo loginctl enable-linger ${name(uid)}`,
+  };
 }

@@ -25,7 +25,15 @@ import { O_PATH } from '../host/file-at.ts';
 import { O_DIRECTORY } from '../host/files.ts';
 import { makeFolder } from '../host/make-folder.ts';
 import type { FilesRequest } from '../sandbox.ts';
-import { becomeRoot, joinSteps, mountFuseOverlay, mountReadOnlyFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
+import {
+  becomeRoot,
+  joinSteps,
+  mountFuseOverlay,
+  mountReadOnlyFuseOverlay,
+  overlayKind,
+  type FuseOverlay,
+  type OverlayRootfs,
+} from './fuse-overlay.ts';
 import type { IdMaps } from './idmap.ts';
 import { fuseImageRoots } from './images.ts';
 import { runInUserNamespace, type NamespaceProgram } from './namespace.ts';
@@ -64,7 +72,14 @@ async function run(request: FilesRequest, context: FilesContext, output: PassThr
   const made = needed.includes('root') ? await rootView(context) : await layerViews(needed, context);
   try {
     const job: FilesJob = { request, places: made.places, ...(made.process && { process: made.process }) };
-    const launched = runInUserNamespace({ ...made.program, maps: context.maps, program: { internal: 'files', args: [JSON.stringify(job)] }, stdin: context.input ? 'pipe' : 'null', stdout: 'pipe', stderr: 'pipe' });
+    const launched = runInUserNamespace({
+      ...made.program,
+      maps: context.maps,
+      program: { internal: 'files', args: [JSON.stringify(job)] },
+      stdin: context.input ? 'pipe' : 'null',
+      stdout: 'pipe',
+      stderr: 'pipe',
+    });
     const { input } = context;
     const { stdin } = launched;
     // its end alone would look like the end of a whole archive; and who has no pid yet hears no signal, so that is asked again below
@@ -74,7 +89,10 @@ async function run(request: FilesRequest, context: FilesContext, output: PassThr
     };
     output.once('close', stop);
     let complaint = '';
-    launched.stderr!.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(0, MAX_COMPLAINT)));
+    launched.stderr!.on(
+      'data',
+      (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(0, MAX_COMPLAINT)),
+    );
     const ended = new Promise((done) => launched.stdout!.once('close', done).once('end', done));
     launched.stdout!.pipe(output, { end: false });
     if (input) {
@@ -116,7 +134,11 @@ async function rootView({ process, rootfs, images, dataRoot, maps, stage }: File
   }
   if (process) {
     const root = openRoot(process);
-    return { program: { inherit: [root.number] }, places: { root: `/proc/self/fd/${FIRST_INHERITED}` }, release: async () => root.close() };
+    return {
+      program: { inherit: [root.number] },
+      places: { root: `/proc/self/fd/${FIRST_INHERITED}` },
+      release: async () => root.close(),
+    };
   }
   const { spec, reach } = stage();
   const root = rootfs.merged;
@@ -136,8 +158,17 @@ async function rootView({ process, rootfs, images, dataRoot, maps, stage }: File
     return { program, places, release: () => opened.disposeAsync() };
   }
   const { directory, data } = overlayOptions(rootfs, { userXattr: true });
-  const overlay: Step[] = [...givingSteps(rootfs), { op: 'chdir', path: directory }, { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data }, { op: 'chdir', path: '/' }];
-  return { program: { reach, mounts: true, steps: [...overlay, ...mounts(images())] }, places, release: nothingToRelease };
+  const overlay: Step[] = [
+    ...givingSteps(rootfs),
+    { op: 'chdir', path: directory },
+    { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data },
+    { op: 'chdir', path: '/' },
+  ];
+  return {
+    program: { reach, mounts: true, steps: [...overlay, ...mounts(images())] },
+    places,
+    release: nothingToRelease,
+  };
 }
 
 /** magic: it leads into the process's mount namespace */
@@ -159,7 +190,10 @@ function openRoot({ pid, startTime }: NonNullable<FilesContext['process']>): Fd 
 }
 
 /** the layers apart from what is mounted on them, read-only */
-async function layerViews(needed: readonly string[], { rootfs, directory, dataRoot, maps }: FilesContext): Promise<View> {
+async function layerViews(
+  needed: readonly string[],
+  { rootfs, directory, dataRoot, maps }: FilesContext,
+): Promise<View> {
   const { upper, lower } = rootfs;
   const whole = needed.includes('whole');
   const layers = whole ? [upper, ...lower] : lower;
@@ -167,17 +201,33 @@ async function layerViews(needed: readonly string[], { rootfs, directory, dataRo
   const name = whole ? 'whole' : 'lower';
   const reach = { kept: [directory, ...layerFolders(lower)] };
   // overlay wants two layers at least
-  if (layers.length === 1) return { program: { mounts: true, reach }, places: { ...places, [name]: layers[0]! }, release: nothingToRelease };
+  if (layers.length === 1)
+    return { program: { mounts: true, reach }, places: { ...places, [name]: layers[0]! }, release: nothingToRelease };
   const target = join(directory, 'view');
   makeFolder(target, 0o755);
   const links = dirname(lower[0]!);
   places[name] = target;
   if (overlayKind(dataRoot) === 'fuse') {
-    const fuse: FuseOverlay = await mountReadOnlyFuseOverlay({ lower: layers, directory: links, target }, { maps, reach });
+    const fuse: FuseOverlay = await mountReadOnlyFuseOverlay(
+      { lower: layers, directory: links, target },
+      { maps, reach },
+    );
     return { program: { join: joinSteps(fuse) }, places, release: () => fuse.close() };
   }
   const data = readOnlyOverlay(layers, links, { userXattr: true });
-  return { program: { mounts: true, reach, steps: [{ op: 'chdir', path: links }, { op: 'mount', source: 'overlay', target, fstype: 'overlay', flags: MS_RDONLY, data }, { op: 'chdir', path: '/' }] }, places, release: nothingToRelease };
+  return {
+    program: {
+      mounts: true,
+      reach,
+      steps: [
+        { op: 'chdir', path: links },
+        { op: 'mount', source: 'overlay', target, fstype: 'overlay', flags: MS_RDONLY, data },
+        { op: 'chdir', path: '/' },
+      ],
+    },
+    places,
+    release: nothingToRelease,
+  };
 }
 
 function failure(complaint: string, code: number): HuskError {
@@ -185,6 +235,9 @@ function failure(complaint: string, code: number): HuskError {
     const { message, kind } = JSON.parse(complaint.trim().split('\n').at(-1)!) as { message: string; kind: ErrorKind };
     return new HuskError(message, { kind });
   } catch {
-    return new HuskError(`cannot reach the container's files: ${complaint.trim() || `the program that reads them ended with ${code}`}`, { kind: 'internal' });
+    return new HuskError(
+      `cannot reach the container's files: ${complaint.trim() || `the program that reads them ended with ${code}`}`,
+      { kind: 'internal' },
+    );
   }
 }

@@ -59,14 +59,21 @@ const NEW_USER_NAMESPACE: readonly Step[] = [
 
 /** @throws HuskError `unsupported` with the fix */
 export function mountFuseOverlay(rootfs: OverlayRootfs, options: FuseOptions): Promise<FuseOverlay> {
-  return mountAt(rootfs.merged, { ...overlayOptions(rootfs, { userXattr: false }), steps: givingSteps(rootfs) }, options);
+  return mountAt(
+    rootfs.merged,
+    { ...overlayOptions(rootfs, { userXattr: false }), steps: givingSteps(rootfs) },
+    options,
+  );
 }
 
 /**
  * The same, of folders that are only looked at; `directory` as for readOnlyOverlay.
  * @throws HuskError `unsupported` with the fix
  */
-export function mountReadOnlyFuseOverlay({ lower, directory, target }: { lower: readonly string[]; directory: string; target: string }, options: FuseOptions): Promise<FuseOverlay> {
+export function mountReadOnlyFuseOverlay(
+  { lower, directory, target }: { lower: readonly string[]; directory: string; target: string },
+  options: FuseOptions,
+): Promise<FuseOverlay> {
   return mountAt(target, { directory, data: readOnlyOverlay(lower, directory, { userXattr: false }) }, options);
 }
 
@@ -87,7 +94,13 @@ async function mountAt(
       { op: 'environment', env: [`PATH=${process.env['PATH'] ?? ''}:/usr/bin:/bin`, 'LC_ALL=C'] },
       { op: 'exec', args: ['fuse-overlayfs', '-f', '-o', data, target] },
     ],
-    { init: INIT_PROGRAM, stdin: 'null', stdout: 'null', stderr: 'pipe', onAwait: (_tag, pid) => writeIdMaps(pid, maps) },
+    {
+      init: INIT_PROGRAM,
+      stdin: 'null',
+      stdout: 'null',
+      stderr: 'pipe',
+      onAwait: (_tag, pid) => writeIdMaps(pid, maps),
+    },
   );
   let said = '';
   launched.stderr!.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(0, MAX_SAID)));
@@ -102,14 +115,27 @@ async function mountAt(
     const pid = await launched.pid;
     const deadline = performance.now() + READY_TIMEOUT;
     while (!isMounted(pid, target)) {
-      if (ended || performance.now() > deadline) throw new HuskError(`cannot mount the container's root with fuse-overlayfs: ${reason(said)}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'see husk doctor' });
+      if (ended || performance.now() > deadline)
+        throw new HuskError(`cannot mount the container's root with fuse-overlayfs: ${reason(said)}`, {
+          kind: 'unsupported',
+          exitCode: EXIT_HUSK_FAILED,
+          fix: 'see husk doctor',
+        });
       await sleep(READY_POLL);
     }
     return { pid, close };
   } catch (error) {
     await close();
     if (error instanceof HuskError && error.exitCode === EXIT_NOT_FOUND)
-      throw new HuskError("cannot mount the container's root: the kernel's overlay cannot be used here, and fuse-overlayfs is not installed", { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'apt install fuse-overlayfs (or use Linux 5.11 and a data root on ext4, xfs or btrfs)', cause: error });
+      throw new HuskError(
+        "cannot mount the container's root: the kernel's overlay cannot be used here, and fuse-overlayfs is not installed",
+        {
+          kind: 'unsupported',
+          exitCode: EXIT_HUSK_FAILED,
+          fix: 'apt install fuse-overlayfs (or use Linux 5.11 and a data root on ext4, xfs or btrfs)',
+          cause: error,
+        },
+      );
     throw error;
   }
 }
@@ -117,7 +143,9 @@ async function mountAt(
 function ownNamespaces({ maps, reach, userNamespace }: Omit<FuseOptions, 'beside'>): Step[] {
   return [
     ...(maps.direct ? reachSteps(withOwnCode(reach)) : []),
-    ...(userNamespace === undefined ? NEW_USER_NAMESPACE : [{ op: 'setns' as const, path: userNamespace, type: CLONE_NEWUSER }]),
+    ...(userNamespace === undefined
+      ? NEW_USER_NAMESPACE
+      : [{ op: 'setns' as const, path: userNamespace, type: CLONE_NEWUSER }]),
     ...becomeRoot(),
     { op: 'unshare', flags: CLONE_NEWNS },
     { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | MS_PRIVATE, data: '' },
@@ -125,10 +153,17 @@ function ownNamespaces({ maps, reach, userNamespace }: Omit<FuseOptions, 'beside
 }
 
 /** The container's plan in the namespaces of fuse-overlayfs: these steps first, and no user namespace of its own. `lateRoot` as the plan's context has it. */
-export function joinFuseOverlay(fuse: FuseOverlay, spec: Spec, { lateRoot }: { lateRoot: boolean }): { steps: Step[]; spec: Spec } {
+export function joinFuseOverlay(
+  fuse: FuseOverlay,
+  spec: Spec,
+  { lateRoot }: { lateRoot: boolean },
+): { steps: Step[]; spec: Spec } {
   return {
     steps: lateRoot ? [enterStep(fuse)] : joinSteps(fuse),
-    spec: { ...spec, linux: { ...spec.linux, namespaces: spec.linux.namespaces.filter(({ type }) => type !== 'user') } },
+    spec: {
+      ...spec,
+      linux: { ...spec.linux, namespaces: spec.linux.namespaces.filter(({ type }) => type !== 'user') },
+    },
   };
 }
 
@@ -152,13 +187,18 @@ export function becomeRoot(): Step[] {
 /** field 5 of proc_pid_mountinfo(5) */
 function isMounted(pid: number, folder: string): boolean {
   try {
-    return readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n').some((line) => line.split(' ')[4] === folder.replaceAll(' ', '\\040'));
+    return readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
+      .split('\n')
+      .some((line) => line.split(' ')[4] === folder.replaceAll(' ', '\\040'));
   } catch {
     return false;
   }
 }
 
 function reason(said: string): string {
-  const line = said.split('\n').filter((text) => text !== '' && !text.startsWith('unknown argument ignored')).at(-1);
+  const line = said
+    .split('\n')
+    .filter((text) => text !== '' && !text.startsWith('unknown argument ignored'))
+    .at(-1);
   return line ?? 'it ended without a word';
 }

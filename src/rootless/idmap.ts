@@ -117,12 +117,16 @@ export function parseIdMap(text: string): IdMapping[] {
  * longest stretch of ids above 0 that it has.
  */
 export function rootRange(preferred: readonly IdRange[], own: readonly IdMapping[]): IdRange[] {
-  const has = (range: IdRange) => own.some((line) => range.start >= line.containerID && range.start + range.count <= line.containerID + line.size);
+  const has = (range: IdRange) =>
+    own.some((line) => range.start >= line.containerID && range.start + range.count <= line.containerID + line.size);
   const usable = preferred.filter(has);
   if (usable.length > 0) return usable;
   if (has(ROOT_RANGE)) return [ROOT_RANGE];
   const stretches = own
-    .map((line) => ({ start: Math.max(1, line.containerID), count: line.containerID + line.size - Math.max(1, line.containerID) }))
+    .map((line) => ({
+      start: Math.max(1, line.containerID),
+      count: line.containerID + line.size - Math.max(1, line.containerID),
+    }))
     .filter((range) => range.count > 0)
     .sort((a, b) => b.count - a.count);
   return stretches.slice(0, 1).map(({ start, count }) => ({ start, count: Math.min(count, ROOT_RANGE.count) }));
@@ -152,7 +156,9 @@ function rootMap(kind: IdKind, etc: string, sources: IdSources): IdMapping[] {
   const text = readSubordinateFile(join(etc, `sub${kind}`));
   const husk = parseSubordinateIds(text, { uid: -1, name: 'husk' });
   const preferred = husk.length > 0 ? husk : parseSubordinateIds(text, { uid: 0, name: 'root' });
-  const map = buildRootIdMap(rootRange(preferred, parseIdMap(sources.ownMaps?.[kind] ?? readFileSync(`/proc/self/${kind}_map`, 'utf8'))));
+  const map = buildRootIdMap(
+    rootRange(preferred, parseIdMap(sources.ownMaps?.[kind] ?? readFileSync(`/proc/self/${kind}_map`, 'utf8'))),
+  );
   if (map.length === 0)
     throw new HuskError(`cannot map ${kind}s: this user namespace has no ${kind} but root's to give to a container`, {
       kind: 'unsupported',
@@ -178,7 +184,8 @@ export function rangeFix(owner: { name?: string; uid: number }): string {
 
 function readSubordinateFile(file: string): string {
   try {
-    if (statSync(file).size > MAX_FILE) throw new HuskError(`cannot read ${file}: larger than ${MAX_FILE} bytes`, { kind: 'limit' });
+    if (statSync(file).size > MAX_FILE)
+      throw new HuskError(`cannot read ${file}: larger than ${MAX_FILE} bytes`, { kind: 'limit' });
     return readFileSync(file, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
@@ -203,15 +210,24 @@ export async function writeIdMaps(pid: number, maps: IdMaps, sources: IdSources 
   if (maps.direct) {
     for (const kind of ['gid', 'uid'] as const) {
       try {
-        writeFileSync(`/proc/${pid}/${kind}_map`, maps[kind].map((line) => `${line.containerID} ${line.hostID} ${line.size}\n`).join(''));
+        writeFileSync(
+          `/proc/${pid}/${kind}_map`,
+          maps[kind].map((line) => `${line.containerID} ${line.hostID} ${line.size}\n`).join(''),
+        );
       } catch (error) {
-        throw new HuskError(`cannot map ${describe(kind, maps[kind])}: ${causeOf(error)}`, { kind: 'unsupported', cause: error });
+        throw new HuskError(`cannot map ${describe(kind, maps[kind])}: ${causeOf(error)}`, {
+          kind: 'unsupported',
+          cause: error,
+        });
       }
     }
     return;
   }
   // both at once: each is a process start and a look into a file of its own
-  const results = await Promise.allSettled([runMapper('uid', pid, maps.uid, sources), runMapper('gid', pid, maps.gid, sources)]);
+  const results = await Promise.allSettled([
+    runMapper('uid', pid, maps.uid, sources),
+    runMapper('gid', pid, maps.gid, sources),
+  ]);
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
@@ -223,17 +239,25 @@ export function findMapper(kind: IdKind, path: string = process.env['PATH'] ?? '
 async function runMapper(kind: IdKind, pid: number, map: readonly IdMapping[], sources: IdSources): Promise<void> {
   const what = `cannot map ${describe(kind, map)}`;
   const program = sources.path === undefined ? findMapper(kind) : findProgram(`new${kind}map`, sources.path);
-  if (program === undefined) throw new HuskError(`${what}: new${kind}map is not installed`, { kind: 'unsupported', fix: 'apt install uidmap' });
+  if (program === undefined)
+    throw new HuskError(`${what}: new${kind}map is not installed`, { kind: 'unsupported', fix: 'apt install uidmap' });
   const lines = map.flatMap((line) => [line.containerID, line.hostID, line.size].map(String));
   const { code, stderr } = await run(program, [String(pid), ...lines]);
   if (code === 0) return;
-  const said = stderr.trim().replace(/^new[ug]idmap: /, '').split('\n')[0] ?? '';
+  const said =
+    stderr
+      .trim()
+      .replace(/^new[ug]idmap: /, '')
+      .split('\n')[0] ?? '';
   if (/write to [ug]id_map failed/.test(said) && !isSetuidRoot(program))
     throw new HuskError(`${what}: ${program} is not setuid root (and may have no file capability)`, {
       kind: 'unsupported',
       fix: `sudo chmod u+s ${program}, on a file system that is not mounted nosuid`,
     });
-  throw new HuskError(`${what}: ${program}: ${said || `exit status ${code}`}`, { kind: 'unsupported', fix: `see /etc/sub${kind}` });
+  throw new HuskError(`${what}: ${program}: ${said || `exit status ${code}`}`, {
+    kind: 'unsupported',
+    fix: `see /etc/sub${kind}`,
+  });
 }
 
 export function isSetuidRoot(file: string): boolean {
@@ -253,7 +277,9 @@ function run(program: string, args: string[]): Promise<{ code: number; stderr: s
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { LC_ALL: 'C' } });
     let stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(0, 4096)));
-    child.on('error', (error) => reject(new HuskError(`cannot run ${program}: ${causeOf(error)}`, { kind: 'unsupported', cause: error })));
+    child.on('error', (error) =>
+      reject(new HuskError(`cannot run ${program}: ${causeOf(error)}`, { kind: 'unsupported', cause: error })),
+    );
     child.on('close', (code, signal) => resolve({ code: code ?? 128, stderr: signal ? `ended by ${signal}` : stderr }));
   });
 }

@@ -9,7 +9,16 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { capabilityMask } from '../container/capabilities.ts';
 import type { LaunchPlan, Step } from '../container/launch-plan.ts';
-import { MOUNT_ATTR_RDONLY, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC } from '../container/mount-options.ts';
+import {
+  MOUNT_ATTR_RDONLY,
+  MS_BIND,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_PRIVATE,
+  MS_RDONLY,
+  MS_REC,
+} from '../container/mount-options.ts';
 import { CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWUTS } from '../container/namespaces.ts';
 import { HuskError } from '../errors.ts';
 
@@ -68,7 +77,12 @@ function fileLimit(limits = readFileSync('/proc/self/limits', 'latin1')): bigint
 export function jailPlan(jail: Jail): LaunchPlan {
   const covers = (place: string) => jail.binds.some(({ source }) => source === place || source.startsWith(`${place}/`));
   const base = PLACES.find((place) => !covers(place) && existsSync(place));
-  if (base === undefined) throw new HuskError(`cannot make a jail: folders of ${PLACES.join(', ')} are all to be shared`, { kind: 'invalid', exitCode: 125, fix: 'share fewer of them, or use --isolation=userns' });
+  if (base === undefined)
+    throw new HuskError(`cannot make a jail: folders of ${PLACES.join(', ')} are all to be shared`, {
+      kind: 'invalid',
+      exitCode: 125,
+      fix: 'share fewer of them, or use --isolation=userns',
+    });
   const files = fileLimit();
   const capabilities = capabilityMask(jail.userNamespace ? NAMESPACED_CAPABILITIES : CAPABILITIES);
   return [
@@ -78,7 +92,14 @@ export function jailPlan(jail: Jail): LaunchPlan {
     ...(jail.userNamespace ? enterUserNamespace() : leaveGroups()),
     { op: 'unshare', flags: CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS },
     { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | MS_PRIVATE, data: '' },
-    { op: 'mount', source: 'husk', target: base, fstype: 'tmpfs', flags: MS_NOSUID | MS_NODEV | MS_NOEXEC, data: 'mode=755,size=64k,nr_inodes=512' },
+    {
+      op: 'mount',
+      source: 'husk',
+      target: base,
+      fstype: 'tmpfs',
+      flags: MS_NOSUID | MS_NODEV | MS_NOEXEC,
+      data: 'mode=755,size=64k,nr_inodes=512',
+    },
     { op: 'setRoot', path: base },
     ...jail.binds.flatMap(bindSteps),
     { op: 'pivotRoot', path: base },
@@ -88,7 +109,14 @@ export function jailPlan(jail: Jail): LaunchPlan {
     { op: 'rlimit', resource: RLIMIT_MEMLOCK, soft: 0n, hard: 0n },
     { op: 'rlimit', resource: RLIMIT_NOFILE, soft: files, hard: files },
     { op: 'umask', mask: 0o022 },
-    { op: 'capabilities', bounding: capabilities, effective: capabilities, permitted: capabilities, inheritable: 0n, ambient: 0n },
+    {
+      op: 'capabilities',
+      bounding: capabilities,
+      effective: capabilities,
+      permitted: capabilities,
+      inheritable: 0n,
+      ambient: 0n,
+    },
     { op: 'noNewPrivileges' },
     { op: 'seccomp', ...jail.filter },
     ...(jail.inherited === undefined ? [] : [{ op: 'closeFrom' as const, fd: jail.inherited + 1 }]),
@@ -114,23 +142,59 @@ function leaveGroups(): Step[] {
 
 function bindSteps(bind: JailBind): Step[] {
   const { source, target = source, kind, readOnly } = bind;
-  const flags = MS_BIND | (kind === 'file' ? 0 : MS_REC) | MS_NOSUID | (bind.device ? 0 : MS_NODEV) | (bind.executable ? 0 : MS_NOEXEC) | (readOnly ? MS_RDONLY : 0);
+  const flags =
+    MS_BIND |
+    (kind === 'file' ? 0 : MS_REC) |
+    MS_NOSUID |
+    (bind.device ? 0 : MS_NODEV) |
+    (bind.executable ? 0 : MS_NOEXEC) |
+    (readOnly ? MS_RDONLY : 0);
   // what is mounted below comes along, and is not reached by the flags of the one mount
   const recursive = kind !== 'file' && readOnly ? { set: MOUNT_ATTR_RDONLY, clear: 0 } : undefined;
-  return [{ op: 'mount', source, target, fstype: '', flags, data: bind.subpath ?? '', recursive, inRoot: true, create: kind === 'unknown' ? 'like-source' : kind }];
+  return [
+    {
+      op: 'mount',
+      source,
+      target,
+      fstype: '',
+      flags,
+      data: bind.subpath ?? '',
+      recursive,
+      inRoot: true,
+      create: kind === 'unknown' ? 'like-source' : kind,
+    },
+  ];
 }
 
 /** What Node and koffi are linked against (DT_NEEDED); glibc before 2.34 has more of them than later ones. */
-const LIBRARIES = ['libc.so.6', 'libdl.so.2', 'libm.so.6', 'libpthread.so.0', 'librt.so.1', 'libstdc++.so.6', 'libgcc_s.so.1', 'libatomic.so.1'];
+const LIBRARIES = [
+  'libc.so.6',
+  'libdl.so.2',
+  'libm.so.6',
+  'libpthread.so.0',
+  'librt.so.1',
+  'libstdc++.so.6',
+  'libgcc_s.so.1',
+  'libatomic.so.1',
+];
 /** System V ABI, AMD64 supplement: PT_INTERP of every dynamic program */
 const LOADER = '/lib64/ld-linux-x86-64.so.2';
 /** where the libraries are in the jail: LD_LIBRARY_PATH */
 const LIBRARY_FOLDER = '/lib';
 
 /** @param maps proc_pid_maps(5) of a process of the same Node: where this host has the libraries */
-export function libraryBinds(maps: string = readFileSync('/proc/self/maps', 'latin1'), exists: (path: string) => boolean = existsSync): JailBind[] {
+export function libraryBinds(
+  maps: string = readFileSync('/proc/self/maps', 'latin1'),
+  exists: (path: string) => boolean = existsSync,
+): JailBind[] {
   const folders = new Set([...maps.matchAll(/(\/\S*\.so[.\d]*)$/gm)].map((match) => dirname(match[1]!)));
-  const file = (source: string, target: string): JailBind => ({ source, target, kind: 'file', readOnly: true, executable: true });
+  const file = (source: string, target: string): JailBind => ({
+    source,
+    target,
+    kind: 'file',
+    readOnly: true,
+    executable: true,
+  });
   const found = LIBRARIES.flatMap((name) => {
     const folder = [...folders].find((at) => exists(join(at, name)));
     return folder === undefined ? [] : [file(join(folder, name), join(LIBRARY_FOLDER, name))];
@@ -161,9 +225,10 @@ export function partBinds(paths: readonly { path: string; kind: 'directory' | 'f
   for (const { path, kind } of paths) {
     if (!existsSync(path)) continue;
     const real = realpathSync(path);
-    for (const target of new Set([path, real])) places.set(target, { source: real, target, kind, readOnly: true, executable: true });
+    for (const target of new Set([path, real]))
+      places.set(target, { source: real, target, kind, readOnly: true, executable: true });
   }
-  const covered = (target: string) => [...places.values()].some((other) => other.kind === 'directory' && target.startsWith(`${other.target}/`));
+  const covered = (target: string) =>
+    [...places.values()].some((other) => other.kind === 'directory' && target.startsWith(`${other.target}/`));
   return [...places.values()].filter(({ target }) => !covered(target!));
 }
-

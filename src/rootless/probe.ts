@@ -2,7 +2,18 @@
  * What this host can do, by trying it. Each probe says what it found and never throws; a person reads the result in `husk doctor`, and
  * code that must choose asks the same question. Costs process starts: never on the way of `run`.
  */
-import { accessSync, chownSync, closeSync, constants, mkdirSync, mkdtempSync, openSync, rmSync, statfsSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  chownSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { overlayOptions } from '../container/rootfs.ts';
 import { findMapper, idMaps, isSetuidRoot, type IdKind, type IdMaps } from './idmap.ts';
@@ -40,10 +51,22 @@ export function atLeast(release: string, major: number, minor: number): boolean 
 /** The switches a distribution may have set against user namespaces. Pure but for `read`. */
 export function probeSwitches(uid: number, read: (path: string) => string | undefined = readOptional): Probe {
   const maximum = read(SYSCTLS.maximum)?.trim();
-  if (maximum === undefined) return { ok: false, value: 'the kernel has none', fix: 'use a kernel with CONFIG_USER_NS' };
-  if (maximum === '0') return { ok: false, value: 'user.max_user_namespaces=0', fix: 'sudo sysctl user.max_user_namespaces=15000' };
-  if (uid !== 0 && read(SYSCTLS.clone)?.trim() === '0') return { ok: false, value: 'kernel.unprivileged_userns_clone=0', fix: 'sudo sysctl kernel.unprivileged_userns_clone=1' };
-  if (uid !== 0 && read(SYSCTLS.apparmor)?.trim() === '1') return { ok: false, value: 'kernel.apparmor_restrict_unprivileged_userns=1', fix: 'sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0' };
+  if (maximum === undefined)
+    return { ok: false, value: 'the kernel has none', fix: 'use a kernel with CONFIG_USER_NS' };
+  if (maximum === '0')
+    return { ok: false, value: 'user.max_user_namespaces=0', fix: 'sudo sysctl user.max_user_namespaces=15000' };
+  if (uid !== 0 && read(SYSCTLS.clone)?.trim() === '0')
+    return {
+      ok: false,
+      value: 'kernel.unprivileged_userns_clone=0',
+      fix: 'sudo sysctl kernel.unprivileged_userns_clone=1',
+    };
+  if (uid !== 0 && read(SYSCTLS.apparmor)?.trim() === '1')
+    return {
+      ok: false,
+      value: 'kernel.apparmor_restrict_unprivileged_userns=1',
+      fix: 'sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0',
+    };
   return { ok: true, value: `allowed, ${maximum} at most` };
 }
 
@@ -62,7 +85,12 @@ export function probeRanges(maps: () => IdMaps = idMaps): Probe {
     const count = (lines: IdMaps['uid']) => lines.reduce((sum, { size }) => sum + size, 0);
     const ranges = uid.filter(({ size }) => size > 1).map(({ hostID, size }) => `${hostID}-${hostID + size - 1}`);
     const ids = Math.min(count(uid), count(gid));
-    if (ids < 65_536) return { ok: false, value: `${ids} ids (${ranges.join(', ')}): files of images with higher ids cannot be unpacked`, fix: 'give a range of 65536: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER' };
+    if (ids < 65_536)
+      return {
+        ok: false,
+        value: `${ids} ids (${ranges.join(', ')}): files of images with higher ids cannot be unpacked`,
+        fix: 'give a range of 65536: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER',
+      };
     return { ok: true, value: `${ids} ids (${ranges.join(', ')})` };
   } catch (error) {
     return failed(error);
@@ -72,7 +100,9 @@ export function probeRanges(maps: () => IdMaps = idMaps): Probe {
 /** A user namespace with all its ids, made for real. */
 export async function probeNamespace(): Promise<Probe> {
   try {
-    return (await run(['true'])) === 0 ? { ok: true, value: 'made and entered' } : { ok: false, value: 'a program in it failed' };
+    return (await run(['true'])) === 0
+      ? { ok: true, value: 'made and entered' }
+      : { ok: false, value: 'a program in it failed' };
   } catch (error) {
     return failed(error);
   }
@@ -87,7 +117,12 @@ export async function probeOverlay(folder: string): Promise<Probe> {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o711 });
     place = mkdtempSync(join(folder, 'probe-'));
-    const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) => join(place!, name)) as [string, string, string, string];
+    const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) => join(place!, name)) as [
+      string,
+      string,
+      string,
+      string,
+    ];
     // as root the namespace's root is another, who must be able to write here
     const script = `mkdir "$1" "$2" "$3" "$4" && echo a > "$1/a" && echo b > "$1/b" && mount -t overlay -o "$5" overlay "$4" && echo c >> "$4/a" && rm "$4/b" && test ! -e "$4/b"`;
     const maps = idMaps();
@@ -95,9 +130,16 @@ export async function probeOverlay(folder: string): Promise<Probe> {
     const { data } = overlayOptions({ kind: 'overlay', lower: [lower], upper, work, merged }, { userXattr: true });
     // one lower folder: its name is relative to nothing else than itself
     const options = data.replace(/^lowerdir=[^,]*/, `lowerdir=${lower}`);
-    const code = await run(['sh', '-c', script, 'probe', lower, upper, work, merged, options], { mounts: true, reach: { kept: [place] } });
+    const code = await run(['sh', '-c', script, 'probe', lower, upper, work, merged, options], {
+      mounts: true,
+      reach: { kept: [place] },
+    });
     if (code === 0) return { ok: true, value: 'mounted in a user namespace, written to' };
-    return { ok: false, value: `cannot be mounted in a user namespace on ${folder}`, fix: 'needs Linux 5.11 and a data root on ext4, xfs, btrfs or tmpfs; else apt install fuse-overlayfs' };
+    return {
+      ok: false,
+      value: `cannot be mounted in a user namespace on ${folder}`,
+      fix: 'needs Linux 5.11 and a data root on ext4, xfs, btrfs or tmpfs; else apt install fuse-overlayfs',
+    };
   } catch (error) {
     return failed(error);
   } finally {
@@ -109,7 +151,9 @@ export function probeFuseOverlay(path: string = process.env['PATH'] ?? ''): Prob
   const program = findProgram('fuse-overlayfs', `${path}:/usr/bin`);
   if (program === undefined) return { ok: false, value: 'not installed', fix: 'apt install fuse-overlayfs' };
   const device = probeDevice('/dev/fuse');
-  return device.ok ? { ok: true, value: program } : { ok: false, value: `${program}, but /dev/fuse: ${device.value}`, fix: device.fix };
+  return device.ok
+    ? { ok: true, value: program }
+    : { ok: false, value: `${program}, but /dev/fuse: ${device.value}`, fix: device.fix };
 }
 
 /** Can this user open it for reading and writing. */
@@ -121,21 +165,45 @@ export function probeDevice(path: string): Probe {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return { ok: false, value: 'no such device' };
-    if (code === 'EACCES' || code === 'EPERM') return { ok: false, value: 'permission denied', fix: `sudo chmod 0666 ${path}` };
+    if (code === 'EACCES' || code === 'EPERM')
+      return { ok: false, value: 'permission denied', fix: `sudo chmod 0666 ${path}` };
     return { ok: false, value: String(code) };
   }
 }
 
 /** f_type of statfs(2), linux/magic.h: what cannot hold an overlay's upper layer, or cannot keep foreign owners */
-const UNSUITABLE: Record<number, string> = { 0x6969: 'nfs', 0xff534d42: 'cifs', 0xfe534d42: 'smb2', 0x65735546: 'fuse', 0x01021997: '9p', 0x4d44: 'vfat', 0x2011bab0: 'exfat', 0xf15f: 'ecryptfs' };
-const NAMES: Record<number, string> = { ...UNSUITABLE, 0xef53: 'ext4', 0x58465342: 'xfs', 0x9123683e: 'btrfs', 0x01021994: 'tmpfs', 0x794c7630: 'overlay', 0x2fc12fc1: 'zfs', 0xf2f52010: 'f2fs', 0xca451a4e: 'bcachefs' };
+const UNSUITABLE: Record<number, string> = {
+  0x6969: 'nfs',
+  0xff534d42: 'cifs',
+  0xfe534d42: 'smb2',
+  0x65735546: 'fuse',
+  0x01021997: '9p',
+  0x4d44: 'vfat',
+  0x2011bab0: 'exfat',
+  0xf15f: 'ecryptfs',
+};
+const NAMES: Record<number, string> = {
+  ...UNSUITABLE,
+  0xef53: 'ext4',
+  0x58465342: 'xfs',
+  0x9123683e: 'btrfs',
+  0x01021994: 'tmpfs',
+  0x794c7630: 'overlay',
+  0x2fc12fc1: 'zfs',
+  0xf2f52010: 'f2fs',
+  0xca451a4e: 'bcachefs',
+};
 
 export function fileSystem(folder: string): { name: string; suitable: boolean; freeBytes: number } {
   let at = folder;
   for (;;) {
     try {
       const { type, bavail, bsize } = statfsSync(at);
-      return { name: NAMES[type] ?? `0x${type.toString(16)}`, suitable: !(type in UNSUITABLE), freeBytes: bavail * bsize };
+      return {
+        name: NAMES[type] ?? `0x${type.toString(16)}`,
+        suitable: !(type in UNSUITABLE),
+        freeBytes: bavail * bsize,
+      };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || at === '/') throw error;
       at = join(at, '..'); // not made yet: its parent's is where it will be
@@ -150,7 +218,8 @@ async function run(program: string[], options: Pick<NamespaceProgram, 'mounts' |
 }
 
 function failed(error: unknown): Probe {
-  if (error instanceof LaunchError && error.op === 'unshare') return { ok: false, value: error.message, fix: namespaceFix(error.errno) };
+  if (error instanceof LaunchError && error.op === 'unshare')
+    return { ok: false, value: error.message, fix: namespaceFix(error.errno) };
   const message = error instanceof Error ? error.message : String(error);
   return { ok: false, value: message, ...(error instanceof HuskError && error.fix ? { fix: error.fix } : {}) };
 }

@@ -38,7 +38,10 @@ export interface HostFiles {
   real(path: string): string;
 }
 
-const HOST: HostFiles = { mode: (path) => statSync(path, { throwIfNoEntry: false })?.mode, real: (path) => realpathSync(path) };
+const HOST: HostFiles = {
+  mode: (path) => statSync(path, { throwIfNoEntry: false })?.mode,
+  real: (path) => realpathSync(path),
+};
 
 /** S_IXOTH of inode(7) */
 const OTHERS_MAY_PASS = 0o001;
@@ -67,7 +70,13 @@ export function reachSteps({ kept, staged, propagation = MS_PRIVATE }: Reach, fi
     { op: 'unshare', flags: CLONE_NEWNS },
     { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | propagation, data: '' },
     ...hidden.map(({ path }, tree): Step => ({ op: 'holdTree', source: path, tree, recursive: true })),
-    ...trees.map(({ source, beneath, recursive }, index): Step => ({ op: 'holdTree', source, beneath, tree: hidden.length + index, recursive })),
+    ...trees.map(({ source, beneath, recursive }, index): Step => ({
+      op: 'holdTree',
+      source,
+      beneath,
+      tree: hidden.length + index,
+      recursive,
+    })),
     ...covered.map((target): Step => ({ op: 'mount', source: 'husk', target, ...COVER })),
     ...hidden.map(({ path }, tree): Step => ({ op: 'placeTree', target: path, tree })),
     ...(staged ? [{ op: 'mount', source: 'husk', target: staged.folder, ...COVER } as const] : []),
@@ -88,7 +97,11 @@ function hiddenOf(kept: readonly string[], files: HostFiles): Hidden[] {
   return outermost.flatMap((path) => {
     const closed = closedAbove(path, files.mode);
     if (closed === undefined) return [];
-    if (closed === '/') throw new HuskError(`cannot run containers as root: others may not pass through /, and a container's root is another user`, { kind: 'unsupported', fix: 'chmod o+x /' });
+    if (closed === '/')
+      throw new HuskError(
+        `cannot run containers as root: others may not pass through /, and a container's root is another user`,
+        { kind: 'unsupported', fix: 'chmod o+x /' },
+      );
     return [{ path, closed }];
   });
 }

@@ -20,7 +20,13 @@ import type { FilesRequest, Sandbox, SandboxConfig } from '../sandbox.ts';
 import { answerFiles } from './files.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
 import { keptMaps } from './keep-id.ts';
-import { joinFuseOverlay, mountFuseOverlay, overlayKind, type FuseOverlay, type OverlayRootfs } from './fuse-overlay.ts';
+import {
+  joinFuseOverlay,
+  mountFuseOverlay,
+  overlayKind,
+  type FuseOverlay,
+  type OverlayRootfs,
+} from './fuse-overlay.ts';
 import { fuseImageRoots, imageFolders, imageRoots } from './images.ts';
 import { reachSteps } from './reach.ts';
 import { isBind, stageBinds, type Staged } from './stage.ts';
@@ -54,8 +60,19 @@ export class UsernsSandbox extends LocalSandbox implements Sandbox {
     super(config.spec, {
       id: config.id,
       rootless: true,
-      cgroup: () => containerCgroup(config.id, config.spec.linux.resources ?? {}, { supervisor: process.pid, directory: config.directory, cgroupsPath: config.spec.linux.cgroupsPath }),
-      plan: (spec, { cgroup }) => plan(spec, { config, maps, waitFor: { cgroup, network: ownNetwork && connect !== undefined }, onFuse: (made) => void fuses.push(made) }),
+      cgroup: () =>
+        containerCgroup(config.id, config.spec.linux.resources ?? {}, {
+          supervisor: process.pid,
+          directory: config.directory,
+          cgroupsPath: config.spec.linux.cgroupsPath,
+        }),
+      plan: (spec, { cgroup }) =>
+        plan(spec, {
+          config,
+          maps,
+          waitFor: { cgroup, network: ownNetwork && connect !== undefined },
+          onFuse: (made) => void fuses.push(made),
+        }),
       onAwait: async (tag, pid, namespace) => {
         if (tag === 'idmap') await writeIdMaps(pid, maps);
         else if (tag === 'network') await (connecting = connect!(pid, namespace));
@@ -85,7 +102,16 @@ export class UsernsSandbox extends LocalSandbox implements Sandbox {
     const { spec, directory } = this.#config;
     const rootfs = makeRootfs(this.#config, this.#maps);
     const dataRoot = dirname(dirname(directory));
-    const { output, over } = answerFiles(request, { rootfs, images: () => imageRoots(this.#config), directory, dataRoot, maps: this.#maps, process: this.living(), stage: () => stageFiles(spec, this.#config, this.#maps), input });
+    const { output, over } = answerFiles(request, {
+      rootfs,
+      images: () => imageRoots(this.#config),
+      directory,
+      dataRoot,
+      maps: this.#maps,
+      process: this.living(),
+      stage: () => stageFiles(spec, this.#config, this.#maps),
+      input,
+    });
     this.#answers.add(over);
     void over.then(() => this.#answers.delete(over));
     return output;
@@ -111,11 +137,22 @@ async function plan(spec: Spec, { config, maps, waitFor, onFuse }: Making): Prom
   const rootfs = makeRootfs(config, maps);
   const staged: Staged = maps.direct ? stage(spec, config) : { spec };
   const lateRoot = !maps.direct && maps.uid[0]!.hostID !== process.getuid!();
-  const context = { rootless: true, lateRoot, init: config.init, cgroup2: isUnified(CGROUP_ROOT), waitFor: { ...waitFor, exec: true }, filterCache: join(dataRoot, 'cache/seccomp') };
+  const context = {
+    rootless: true,
+    lateRoot,
+    init: config.init,
+    cgroup2: isUnified(CGROUP_ROOT),
+    waitFor: { ...waitFor, exec: true },
+    filterCache: join(dataRoot, 'cache/seccomp'),
+  };
   const images = imageRoots(config);
   if (overlayKind(dataRoot) === 'kernel')
     return [...reachSteps(staged.reach ?? { kept: [] }), ...planContainer(staged.spec, rootfs, { ...context, images })];
-  const fuse = await mountFuseOverlay(rootfs, { maps, reach: staged.reach, userNamespace: spec.linux.namespaces.find(({ type }) => type === 'user')?.path });
+  const fuse = await mountFuseOverlay(rootfs, {
+    maps,
+    reach: staged.reach,
+    userNamespace: spec.linux.namespaces.find(({ type }) => type === 'user')?.path,
+  });
   onFuse(fuse);
   const mounted = await fuseImageRoots(images, { maps, beside: fuse }, onFuse);
   const joined = joinFuseOverlay(fuse, staged.spec, { lateRoot });
@@ -132,7 +169,8 @@ function stage(spec: Spec, { rootfs, images, directory }: SandboxConfig): Staged
 
 /** The container's folders; as root they are given to the container's root, who is somebody else. */
 function makeRootfs({ rootfs, directory }: SandboxConfig, maps: IdMaps): OverlayRootfs {
-  if (rootfs.kind !== 'overlay') throw new HuskError('user-namespace isolation runs on unpacked layers, not on a disk', { kind: 'internal' });
+  if (rootfs.kind !== 'overlay')
+    throw new HuskError('user-namespace isolation runs on unpacked layers, not on a disk', { kind: 'internal' });
   for (const folder of [rootfs.upper, rootfs.work, rootfs.merged]) {
     if (mkdirSync(folder, { recursive: true, mode: 0o755 }) === undefined) continue;
     chmodSync(folder, 0o755); // an image's root is 0755, whatever the umask here
@@ -156,5 +194,6 @@ function giveFiles(folder: string, maps: IdMaps): void {
   } catch {
     return;
   }
-  for (const path of [folder, ...names.map((name) => join(folder, name))]) chownSync(path, maps.uid[0]!.hostID, maps.gid[0]!.hostID);
+  for (const path of [folder, ...names.map((name) => join(folder, name))])
+    chownSync(path, maps.uid[0]!.hostID, maps.gid[0]!.hostID);
 }

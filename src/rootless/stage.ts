@@ -33,13 +33,22 @@ export function stageBinds(spec: Spec, options: StagedFolders): Staged {
     if (!isBind(mount) || mount.source === undefined) return mount;
     const target = join(folder, String(index));
     // recursive only where the container's own bind is: the kernel lets nobody take a locked mount without what lies on it
-    trees.push({ source: mount.source, beneath: mount.subpath, target, recursive: mount.options?.includes('rbind') ?? false });
+    trees.push({
+      source: mount.source,
+      beneath: mount.subpath,
+      target,
+      recursive: mount.options?.includes('rbind') ?? false,
+    });
     return { ...mount, source: target, subpath: undefined };
   });
   const propagation = /slave|shared/.test(spec.linux.rootfsPropagation ?? '') ? MS_SLAVE : MS_PRIVATE;
   return {
     spec: { ...spec, mounts },
-    reach: { kept: [directory, ...layerFolders(lower), ...images], ...(trees.length > 0 && { staged: { folder, trees } }), propagation },
+    reach: {
+      kept: [directory, ...layerFolders(lower), ...images],
+      ...(trees.length > 0 && { staged: { folder, trees } }),
+      propagation,
+    },
   };
 }
 

@@ -20,7 +20,8 @@ export async function removeTree(path: string): Promise<void> {
   try {
     await rm(path, { recursive: true, force: true });
   } catch (error) {
-    if (!NEEDS_NAMESPACE.has((error as NodeJS.ErrnoException).code ?? '')) throw new HuskError(`cannot delete ${path}: ${causeOf(error)}`, { kind: 'internal', cause: error });
+    if (!NEEDS_NAMESPACE.has((error as NodeJS.ErrnoException).code ?? ''))
+      throw new HuskError(`cannot delete ${path}: ${causeOf(error)}`, { kind: 'internal', cause: error });
     await run(['rm', '-rf', '--one-file-system', '--', path], `cannot delete ${path}`);
   }
 }
@@ -81,11 +82,17 @@ type Said = Awaited<ReturnType<typeof namespaceProgramOutput>>;
 /** @param onText all of what it prints */
 async function run(program: string[], what: string, onText?: (text: string) => void): Promise<void> {
   // host root may do all of it, and the namespace's root could not touch what host root made
-  const { code, stderr } = await (process.getuid!() === 0 ? runHere(program, onText) : namespaceProgramOutput({ program, onText }));
-  if (code !== 0) throw new HuskError(`${what}: ${stderr.trim().split('\n')[0] || `exit status ${code}`}`, { kind: 'internal' });
+  const { code, stderr } = await (process.getuid!() === 0
+    ? runHere(program, onText)
+    : namespaceProgramOutput({ program, onText }));
+  if (code !== 0)
+    throw new HuskError(`${what}: ${stderr.trim().split('\n')[0] || `exit status ${code}`}`, { kind: 'internal' });
 }
 
-function runHere([program, ...args]: string[], onText: (text: string) => void = () => {}): Promise<Pick<Said, 'code' | 'stderr'>> {
+function runHere(
+  [program, ...args]: string[],
+  onText: (text: string) => void = () => {},
+): Promise<Pick<Said, 'code' | 'stderr'>> {
   return new Promise((resolve) => {
     const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let stderr = '';

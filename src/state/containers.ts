@@ -89,7 +89,11 @@ export class ContainerStore<Config = unknown> {
   readonly #statements = new Map<string, StatementSync>();
 
   /** @param isConfig what a config must be, of whoever knows what is in it */
-  constructor(database: DatabaseSync, isConfig: (value: unknown) => value is Config = (value): value is Config => typeof value === 'object' && value !== null) {
+  constructor(
+    database: DatabaseSync,
+    isConfig: (value: unknown) => value is Config = (value): value is Config =>
+      typeof value === 'object' && value !== null,
+  ) {
     this.#database = database;
     this.#isConfig = isConfig;
   }
@@ -102,7 +106,9 @@ export class ContainerStore<Config = unknown> {
     transaction(this.#database, () => {
       check();
       this.assertNameFree(record.name);
-      this.#prepare('INSERT INTO containers (id, name, image_id, created_at, config, state) VALUES (?, ?, ?, ?, ?, ?)').run(
+      this.#prepare(
+        'INSERT INTO containers (id, name, image_id, created_at, config, state) VALUES (?, ?, ?, ?, ?, ?)',
+      ).run(
         record.id,
         record.name,
         record.imageId,
@@ -127,8 +133,12 @@ export class ContainerStore<Config = unknown> {
     if (exact) return exact;
     if (ID.test(reference)) {
       // 'g' sorts right after the last hex digit
-      const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE id >= ? AND id < ? LIMIT 2`).all(reference, `${reference}g`) as unknown as Row[];
-      if (rows.length > 1) throw new HuskError(`Multiple IDs found with provided prefix: ${reference}`, { kind: 'invalid' });
+      const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE id >= ? AND id < ? LIMIT 2`).all(
+        reference,
+        `${reference}g`,
+      ) as unknown as Row[];
+      if (rows.length > 1)
+        throw new HuskError(`Multiple IDs found with provided prefix: ${reference}`, { kind: 'invalid' });
       if (rows.length === 1) return this.#parse(rows[0]!);
     }
     throw new HuskError(`No such container: ${reference}`, { kind: 'not-found' });
@@ -136,14 +146,18 @@ export class ContainerStore<Config = unknown> {
 
   /** newest first, as `ps` lists them */
   all(): ContainerRecord<Config>[] {
-    const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers ORDER BY created_at DESC, rowid DESC`).all() as unknown as Row[];
+    const rows = this.#prepare(
+      `SELECT ${COLUMNS} FROM containers ORDER BY created_at DESC, rowid DESC`,
+    ).all() as unknown as Row[];
     return rows.map((row) => this.#parse(row));
   }
 
   /** those with one of these states, newest first */
   withStatus(statuses: readonly ContainerStatus[]): ContainerRecord<Config>[] {
     const marks = statuses.map(() => '?').join(', ');
-    const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE status IN (${marks}) ORDER BY created_at DESC, rowid DESC`).all(...statuses) as unknown as Row[];
+    const rows = this.#prepare(
+      `SELECT ${COLUMNS} FROM containers WHERE status IN (${marks}) ORDER BY created_at DESC, rowid DESC`,
+    ).all(...statuses) as unknown as Row[];
     return rows.map((row) => this.#parse(row));
   }
 
@@ -157,7 +171,9 @@ export class ContainerStore<Config = unknown> {
 
   /** ids of those whose config's mounts name a volume */
   usersOfVolume(name: string): string[] {
-    const rows = this.#prepare('SELECT container_id FROM container_volumes WHERE volume = ?').all(name) as unknown as { container_id: string }[];
+    const rows = this.#prepare('SELECT container_id FROM container_volumes WHERE volume = ?').all(name) as unknown as {
+      container_id: string;
+    }[];
     return rows.map((row) => row.container_id);
   }
 
@@ -165,7 +181,10 @@ export class ContainerStore<Config = unknown> {
    * Reads the record and writes the state that `change` returns, in one transaction; undefined leaves it as it is.
    * @returns the record as it is afterwards; undefined when there is none
    */
-  change(id: string, change: (state: ContainerState, record: ContainerRecord<Config>) => ContainerState | undefined): ContainerRecord<Config> | undefined {
+  change(
+    id: string,
+    change: (state: ContainerState, record: ContainerRecord<Config>) => ContainerState | undefined,
+  ): ContainerRecord<Config> | undefined {
     return transaction(this.#database, () => {
       const record = this.get(id);
       if (!record) return undefined;
@@ -179,7 +198,8 @@ export class ContainerStore<Config = unknown> {
   setConfig(id: string, change: (config: Config) => Config): void {
     transaction(this.#database, () => {
       const record = this.get(id);
-      if (record) this.#prepare('UPDATE containers SET config = ? WHERE id = ?').run(JSON.stringify(change(record.config)), id);
+      if (record)
+        this.#prepare('UPDATE containers SET config = ? WHERE id = ?').run(JSON.stringify(change(record.config)), id);
     });
   }
 
@@ -198,10 +218,13 @@ export class ContainerStore<Config = unknown> {
   assertNameFree(name: string): void {
     const holder = this.#prepare('SELECT id FROM containers WHERE name = ?').get(name) as { id: string } | undefined;
     if (holder)
-      throw new HuskError(`Conflict. The container name "/${name}" is already in use by container "${holder.id}". You have to remove (or rename) that container to be able to reuse that name.`, {
-        kind: 'conflict',
-        exitCode: 125,
-      });
+      throw new HuskError(
+        `Conflict. The container name "/${name}" is already in use by container "${holder.id}". You have to remove (or rename) that container to be able to reuse that name.`,
+        {
+          kind: 'conflict',
+          exitCode: 125,
+        },
+      );
   }
 
   /** @throws HuskError `corrupt` naming the container */
@@ -212,7 +235,11 @@ export class ContainerStore<Config = unknown> {
       if (!isState(state)) throw new TypeError('its state is none that a container has');
       return { id: row.id, name: row.name, imageId: row.image_id, createdAt: row.created_at, config, state };
     } catch (error) {
-      throw new HuskError(`the record of container ${row.id} is damaged: ${(error as Error).message}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
+      throw new HuskError(`the record of container ${row.id} is damaged: ${(error as Error).message}`, {
+        kind: 'corrupt',
+        fix: 'husk system check --repair',
+        cause: error,
+      });
     }
   }
 
@@ -228,9 +255,25 @@ export class ContainerStore<Config = unknown> {
   }
 }
 
-const STATUSES: readonly string[] = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'] satisfies ContainerStatus[];
+const STATUSES: readonly string[] = [
+  'created',
+  'running',
+  'paused',
+  'restarting',
+  'removing',
+  'exited',
+  'dead',
+] satisfies ContainerStatus[];
 
 export function isState(state: unknown): state is ContainerState {
-  const { status, pid, exitCode, error, startedAt, finishedAt } = (state ?? {}) as Partial<Record<keyof ContainerState, unknown>>;
-  return typeof status === 'string' && STATUSES.includes(status) && typeof pid === 'number' && typeof exitCode === 'number' && [error, startedAt, finishedAt].every((text) => typeof text === 'string');
+  const { status, pid, exitCode, error, startedAt, finishedAt } = (state ?? {}) as Partial<
+    Record<keyof ContainerState, unknown>
+  >;
+  return (
+    typeof status === 'string' &&
+    STATUSES.includes(status) &&
+    typeof pid === 'number' &&
+    typeof exitCode === 'number' &&
+    [error, startedAt, finishedAt].every((text) => typeof text === 'string')
+  );
 }

@@ -199,7 +199,10 @@ function migrate(database: DatabaseSync, file: string): void {
         fix: 'use the newer husk that wrote it, or another data root (HUSK_DATA_ROOT)',
       });
     if (from === 0 && hasData(dirname(file)))
-      throw new HuskError(`the database ${file} is missing or empty, and there are containers, images or volumes beside it`, { kind: 'corrupt', fix: 'husk system check --repair' });
+      throw new HuskError(
+        `the database ${file} is missing or empty, and there are containers, images or volumes beside it`,
+        { kind: 'corrupt', fix: 'husk system check --repair' },
+      );
     for (const step of MIGRATIONS.slice(from)) database.exec(step);
     database.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
     chmodSync(file, 0o600);

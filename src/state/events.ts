@@ -23,8 +23,11 @@ const TRIM_EVERY = 64;
 
 /** Within the caller's transaction if there is one. */
 export function appendEvent(database: DatabaseSync, event: EventRecord): void {
-  const { lastInsertRowid } = database.prepare('INSERT INTO events (time, record) VALUES (?, ?)').run(nowNanoseconds() / 1000n, JSON.stringify(event));
-  if (Number(lastInsertRowid) % TRIM_EVERY === 0) database.prepare('DELETE FROM events WHERE sequence <= ?').run(Number(lastInsertRowid) - MAX_EVENTS);
+  const { lastInsertRowid } = database
+    .prepare('INSERT INTO events (time, record) VALUES (?, ?)')
+    .run(nowNanoseconds() / 1000n, JSON.stringify(event));
+  if (Number(lastInsertRowid) % TRIM_EVERY === 0)
+    database.prepare('DELETE FROM events WHERE sequence <= ?').run(Number(lastInsertRowid) - MAX_EVENTS);
 }
 
 /** The sequence number of the newest event; 0 when there has been none. */
@@ -33,8 +36,14 @@ export function lastEvent(database: DatabaseSync): number {
 }
 
 /** At most `limit` events behind a sequence number, oldest first. A record that is damaged is passed over. */
-export function eventsAfter(database: DatabaseSync, after: number, limit: number): { events: StoredEvent[]; last: number } {
-  const rows = database.prepare('SELECT sequence, time, record FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?').all(after, limit) as unknown as { sequence: number; time: number; record: string }[];
+export function eventsAfter(
+  database: DatabaseSync,
+  after: number,
+  limit: number,
+): { events: StoredEvent[]; last: number } {
+  const rows = database
+    .prepare('SELECT sequence, time, record FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?')
+    .all(after, limit) as unknown as { sequence: number; time: number; record: string }[];
   const events = rows.flatMap(({ sequence, time, record }) => {
     const event = parse(record);
     return event ? [{ ...event, sequence, time }] : [];
@@ -45,7 +54,12 @@ export function eventsAfter(database: DatabaseSync, after: number, limit: number
 function parse(text: string): EventRecord | undefined {
   try {
     const value = JSON.parse(text) as EventRecord;
-    return typeof value.Type === 'string' && typeof value.Action === 'string' && typeof value.Actor?.ID === 'string' && typeof value.Actor.Attributes === 'object' ? value : undefined;
+    return typeof value.Type === 'string' &&
+      typeof value.Action === 'string' &&
+      typeof value.Actor?.ID === 'string' &&
+      typeof value.Actor.Attributes === 'object'
+      ? value
+      : undefined;
   } catch {
     return undefined;
   }

@@ -70,5 +70,11 @@ export function isAlive(identity: ProcessIdentity | undefined): boolean {
 }
 
 export function sameProcess(left: ProcessIdentity | undefined, right: ProcessIdentity | undefined): boolean {
-  return left !== undefined && right !== undefined && left.pid === right.pid && left.startTime === right.startTime && left.bootId === right.bootId;
+  return (
+    left !== undefined &&
+    right !== undefined &&
+    left.pid === right.pid &&
+    left.startTime === right.startTime &&
+    left.bootId === right.bootId
+  );
 }

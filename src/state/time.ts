@@ -17,7 +17,9 @@ export function nowNanoseconds(): bigint {
 /** @param nanoseconds since the epoch */
 export function rfc3339(nanoseconds: bigint = nowNanoseconds()): string {
   const seconds = new Date(Number(nanoseconds / 1_000_000_000n) * 1000).toISOString().slice(0, 19);
-  const fraction = String(nanoseconds % 1_000_000_000n).padStart(9, '0').replace(/0+$/, '');
+  const fraction = String(nanoseconds % 1_000_000_000n)
+    .padStart(9, '0')
+    .replace(/0+$/, '');
   return fraction === '' ? `${seconds}Z` : `${seconds}.${fraction}Z`;
 }
 

@@ -40,8 +40,16 @@ export function removeAccess(paths: Pick<Paths, 'container'>, id: string): void 
 export function readAccess(paths: Pick<Paths, 'container' | 'socket'>, id: string): Access {
   const usual = paths.socket(id);
   try {
-    const { socket, key } = JSON.parse(readFileSync(accessFile(paths, id), 'utf8')) as Partial<Record<keyof Access, unknown>>;
-    if (typeof socket === 'string' && isAbsolute(socket) && basename(socket) === basename(usual) && typeof key === 'string') return { socket, key };
+    const { socket, key } = JSON.parse(readFileSync(accessFile(paths, id), 'utf8')) as Partial<
+      Record<keyof Access, unknown>
+    >;
+    if (
+      typeof socket === 'string' &&
+      isAbsolute(socket) &&
+      basename(socket) === basename(usual) &&
+      typeof key === 'string'
+    )
+      return { socket, key };
   } catch {
     // none, or half a file after a power cut: where it would be
   }

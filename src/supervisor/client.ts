@@ -26,7 +26,14 @@ export class SupervisorClient implements Disposable {
   readonly #socket: Socket;
   readonly #decoder = new FrameDecoder();
   #waiting: { resolve(event: Event): void; reject(error: unknown): void } | undefined;
-  #streams: { stdout: Readable; stderr: Readable; exited: PromiseWithResolvers<ExitStatus>; /** an error is the stream's, not an exit status */ failing?: boolean } | undefined;
+  #streams:
+    | {
+        stdout: Readable;
+        stderr: Readable;
+        exited: PromiseWithResolvers<ExitStatus>;
+        /** an error is the stream's, not an exit status */ failing?: boolean;
+      }
+    | undefined;
   #detached = false;
   #closed = false;
 
@@ -66,7 +73,10 @@ export class SupervisorClient implements Disposable {
   }
 
   /** Sends a request whose success turns the connection into a process's stdio. */
-  async open(request: Extract<Request, { type: 'start' | 'attach' | 'exec' }>, options: { stdin: boolean }): Promise<{ event: Event; streams: ProcessStreams }> {
+  async open(
+    request: Extract<Request, { type: 'start' | 'attach' | 'exec' }>,
+    options: { stdin: boolean },
+  ): Promise<{ event: Event; streams: ProcessStreams }> {
     // before the request is sent: output may follow the answer in the same read
     const streams = this.#stream(options.stdin);
     try {
@@ -138,7 +148,9 @@ export class SupervisorClient implements Disposable {
       write: (chunk: Buffer, _encoding, callback) => {
         if (socket.destroyed) return callback();
         const frames = [...encodeStream(FRAME_STDIN, chunk)];
-        frames.forEach((frame, index) => socket.write(frame, index === frames.length - 1 ? () => callback() : undefined));
+        frames.forEach((frame, index) =>
+          socket.write(frame, index === frames.length - 1 ? () => callback() : undefined),
+        );
         if (frames.length === 0) callback();
       },
       final: (callback) => {
@@ -182,7 +194,8 @@ export class SupervisorClient implements Disposable {
       this.#waiting = undefined;
       return waiting.resolve(event);
     }
-    if (event.type === 'exit') return this.#end({ code: event.code, signal: event.signal, oomKilled: event.oomKilled, error: event.error });
+    if (event.type === 'exit')
+      return this.#end({ code: event.code, signal: event.signal, oomKilled: event.oomKilled, error: event.error });
     if (event.type === 'error') this.#end({ code: event.exitCode, error: event.message }, errorOf(event));
   }
 
@@ -214,7 +227,13 @@ function connected(path: string): Promise<Socket | undefined> {
     const failed = (error: NodeJS.ErrnoException) => {
       // ECONNRESET: it stopped listening with this connection in its backlog
       if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET') resolve(undefined);
-      else reject(new HuskError(`cannot connect to the supervisor at ${path}: ${error.message}`, { kind: 'unavailable', cause: error }));
+      else
+        reject(
+          new HuskError(`cannot connect to the supervisor at ${path}: ${error.message}`, {
+            kind: 'unavailable',
+            cause: error,
+          }),
+        );
     };
     try {
       const { used: socket, release } = nameSocket(path, connect);
@@ -237,7 +256,10 @@ async function checkListener(socket: Socket, path: string): Promise<void> {
   if (uid === process.geteuid!()) return;
   socket.destroy();
   const who = uid === undefined ? 'nobody any more' : `uid ${uid}`;
-  throw new HuskError(`cannot use the supervisor at ${path}: ${who} listens there, not you`, { kind: 'unauthorized', fix: 'set XDG_RUNTIME_DIR to a folder of your own' });
+  throw new HuskError(`cannot use the supervisor at ${path}: ${who} listens there, not you`, {
+    kind: 'unauthorized',
+    fix: 'set XDG_RUNTIME_DIR to a folder of your own',
+  });
 }
 
 function errorOf(event: Extract<Event, { type: 'error' }>): HuskError {
@@ -245,5 +267,8 @@ function errorOf(event: Extract<Event, { type: 'error' }>): HuskError {
 }
 
 function gone(): HuskError {
-  return new HuskError('the supervisor went away without an answer', { kind: 'unavailable', exitCode: EXIT_HUSK_FAILED });
+  return new HuskError('the supervisor went away without an answer', {
+    kind: 'unavailable',
+    exitCode: EXIT_HUSK_FAILED,
+  });
 }

@@ -103,7 +103,8 @@ export class ContainerLife implements ContainerControl {
   }
 
   sandbox(): Sandbox {
-    if (!this.#sandbox || !this.process) throw new HuskError(`container ${this.#task?.id} is not running`, { kind: 'conflict' });
+    if (!this.#sandbox || !this.process)
+      throw new HuskError(`container ${this.#task?.id} is not running`, { kind: 'conflict' });
     return this.#sandbox;
   }
 
@@ -118,7 +119,8 @@ export class ContainerLife implements ContainerControl {
   }
 
   joinFiles(): void {
-    if (!this.#kept?.join()) throw new HuskError(`the files of container ${this.#task?.id} are not open`, { kind: 'conflict' });
+    if (!this.#kept?.join())
+      throw new HuskError(`the files of container ${this.#task?.id} are not open`, { kind: 'conflict' });
   }
 
   leaveFiles(): void {
@@ -151,7 +153,8 @@ export class ContainerLife implements ContainerControl {
   }
 
   files(request: FilesRequest, input?: Readable): Readable {
-    if (!this.#sandbox || (!this.process && !this.#forFiles)) throw new HuskError(`container ${this.#task?.id} is not running`, { kind: 'conflict' });
+    if (!this.#sandbox || (!this.process && !this.#forFiles))
+      throw new HuskError(`container ${this.#task?.id} is not running`, { kind: 'conflict' });
     return this.#sandbox.files(request, input);
   }
 
@@ -286,19 +289,30 @@ export class ContainerLife implements ContainerControl {
   async update(change: { resources?: Resources; restart?: RestartPolicy }): Promise<void> {
     const task = this.#task!;
     if (change.restart && change.restart.name !== 'no' && !mayRestart(task))
-      throw new HuskError(`cannot give the running container ${task.id} a restart policy: its virtual machine monitor has given up the right to make another machine`, { kind: 'unsupported', fix: 'stop it, update it, start it again' });
+      throw new HuskError(
+        `cannot give the running container ${task.id} a restart policy: its virtual machine monitor has given up the right to make another machine`,
+        { kind: 'unsupported', fix: 'stop it, update it, start it again' },
+      );
     if (change.resources) {
       // none while it waits for its next start
       await this.#sandbox?.update(change.resources);
       // the next start by the restart policy has them too
-      task.spec = { ...task.spec, linux: { ...task.spec.linux, resources: { ...task.spec.linux.resources, ...change.resources } } };
+      task.spec = {
+        ...task.spec,
+        linux: { ...task.spec.linux, resources: { ...task.spec.linux.resources, ...change.resources } },
+      };
     }
     if (change.restart) this.#policy = change.restart;
   }
 
   async #startOnce(size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }> {
     const task = this.#task!;
-    const log = await openLog(task.log, { folder: this.#paths!.container(task.id), container: task.log.container, confined: task.isolation === 'vm', onTrouble: (message) => this.record('log_error', { error: message }) });
+    const log = await openLog(task.log, {
+      folder: this.#paths!.container(task.id),
+      container: task.log.container,
+      confined: task.isolation === 'vm',
+      onTrouble: (message) => this.record('log_error', { error: message }),
+    });
     try {
       this.#sandbox = await this.#options.openSandbox(task, this.#paths!);
       await this.#sandbox.prepare({ stdin: task.openStdin, terminal: task.terminal, ...size });
@@ -373,7 +387,11 @@ export class ContainerLife implements ContainerControl {
       status.error ??= error instanceof Error ? error.message : String(error);
     }
     this.#sandbox = undefined;
-    const restart = shouldRestart(this.#policy ?? this.#task!.restart, { exitCode: status.code, ending: this.#ending, restarts: this.#restarts });
+    const restart = shouldRestart(this.#policy ?? this.#task!.restart, {
+      exitCode: status.code,
+      ending: this.#ending,
+      restarts: this.#restarts,
+    });
     const announce = this.#nextExit;
     if (restart) {
       this.#record!.exited(status, 'restarting', this.#stoppedByUser);
@@ -442,7 +460,11 @@ export class ContainerLife implements ContainerControl {
   }
 
   #remove(): () => Promise<void> {
-    return removeRecordAndFolder({ database: this.#database!, store: this.#store!, paths: this.#paths! }, this.#task!.id, this.#record!.attributes());
+    return removeRecordAndFolder(
+      { database: this.#database!, store: this.#store!, paths: this.#paths! },
+      this.#task!.id,
+      this.#record!.attributes(),
+    );
   }
 
   #probe(): void {
@@ -464,7 +486,10 @@ export class ContainerLife implements ContainerControl {
 }
 
 async function shrink(): Promise<void> {
-  const [{ releaseFilePages }, { trimHeap }] = await Promise.all([import('../host/file-pages.ts'), import('../host/heap.ts')]);
+  const [{ releaseFilePages }, { trimHeap }] = await Promise.all([
+    import('../host/file-pages.ts'),
+    import('../host/heap.ts'),
+  ]);
   trimHeap();
   releaseFilePages();
 }

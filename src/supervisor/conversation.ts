@@ -11,7 +11,17 @@ import { HuskError, refusal } from '../errors.ts';
 import type { ExitStatus, FilesRequest, Sandbox, SandboxProcess } from '../sandbox.ts';
 import { FanOut, STALL_TIMEOUT_MS, type Listener } from './fan-out.ts';
 import { decodeMessage, encodeMessage, encodeStream, FrameDecoder } from './frames.ts';
-import { FRAME_JSON, FRAME_STDERR, FRAME_STDIN, FRAME_STDOUT, type AttachRequest, type Event, type Request, type RestartPolicy, type Task } from './protocol.ts';
+import {
+  FRAME_JSON,
+  FRAME_STDERR,
+  FRAME_STDIN,
+  FRAME_STDOUT,
+  type AttachRequest,
+  type Event,
+  type Request,
+  type RestartPolicy,
+  type Task,
+} from './protocol.ts';
 
 /** What a conversation may ask of the container it is about. */
 export interface ContainerControl {
@@ -83,7 +93,8 @@ export class Conversation implements Listener {
     const decoder = new FrameDecoder();
     try {
       // frames are handled one after another: a full stdin holds the client back, not this process's memory
-      for await (const chunk of this.#socket) for (const frame of decoder.push(chunk as Buffer)) await this.#frame(frame.kind, frame.payload);
+      for await (const chunk of this.#socket)
+        for (const frame of decoder.push(chunk as Buffer)) await this.#frame(frame.kind, frame.payload);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === undefined || error instanceof HuskError) this.fail(error);
     }
@@ -111,7 +122,8 @@ export class Conversation implements Listener {
 
   output(stream: 'stdout' | 'stderr', chunk: Buffer): number {
     if (!this.#wanted[stream] || this.#socket.destroyed) return 0;
-    for (const frame of encodeStream(stream === 'stdout' ? FRAME_STDOUT : FRAME_STDERR, chunk)) this.#socket.write(frame);
+    for (const frame of encodeStream(stream === 'stdout' ? FRAME_STDOUT : FRAME_STDERR, chunk))
+      this.#socket.write(frame);
     return this.#socket.writableLength;
   }
 
@@ -212,8 +224,12 @@ export class Conversation implements Listener {
         if (this.#input) return void this.#input.end();
         return this.#endStdin();
       case 'resize':
-        (request.exec === undefined ? control.process : control.execs.get(request.exec))?.resize(bounded(request.columns), bounded(request.rows));
-        if (request.exec === undefined) control.record('resize', { height: String(bounded(request.rows)), width: String(bounded(request.columns)) });
+        (request.exec === undefined ? control.process : control.execs.get(request.exec))?.resize(
+          bounded(request.columns),
+          bounded(request.rows),
+        );
+        if (request.exec === undefined)
+          control.record('resize', { height: String(bounded(request.rows)), width: String(bounded(request.columns)) });
         return this.send({ type: 'ok' });
       case 'signal':
         if (request.exec === undefined) await control.signal(request.signal, request.byUser === true);
@@ -262,7 +278,12 @@ export class Conversation implements Listener {
   }
 
   async #exec(request: Extract<Request, { type: 'exec' }>): Promise<void> {
-    const process = await this.#control.sandbox().exec(request.process, { stdin: request.stdin, terminal: request.terminal, columns: request.columns, rows: request.rows });
+    const process = await this.#control.sandbox().exec(request.process, {
+      stdin: request.stdin,
+      terminal: request.terminal,
+      columns: request.columns,
+      rows: request.rows,
+    });
     const output = new FanOut();
     this.#control.execs.set(request.id, process);
     if (!request.detach) {
@@ -374,8 +395,14 @@ function bounded(size: number): number {
 }
 
 export function errorEvent(error: unknown): Event {
-  if (error instanceof HuskError) return { type: 'error', message: error.message, kind: error.kind, exitCode: error.exitCode, fix: error.fix };
+  if (error instanceof HuskError)
+    return { type: 'error', message: error.message, kind: error.kind, exitCode: error.exitCode, fix: error.fix };
   const refused = refusal(error);
   if (refused) return { type: 'error', message: refused.message, kind: refused.kind, exitCode: 125 };
-  return { type: 'error', message: `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, kind: 'internal', exitCode: 125 };
+  return {
+    type: 'error',
+    message: `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    kind: 'internal',
+    exitCode: 125,
+  };
 }

@@ -68,7 +68,7 @@ export class FanOut {
    */
   async drained(quiet: number): Promise<void> {
     const ended = Promise.all(this.#ended);
-    for (this.#lastData = performance.now(); ; ) {
+    for (this.#lastData = performance.now(); ;) {
       let timer: NodeJS.Timeout | undefined;
       const timeout = new Promise<'timeout'>((resolve) => (timer = setTimeout(() => resolve('timeout'), quiet)));
       const outcome = await Promise.race([ended, timeout]);

@@ -17,7 +17,8 @@ export interface Frame {
 
 /** @throws HuskError `limit` when the payload does not fit one frame */
 export function encodeFrame(kind: number, payload: Uint8Array): Buffer {
-  if (payload.length + KIND_BYTES > MAX_FRAME) throw new HuskError(`a frame of ${payload.length} bytes is over the bound of ${MAX_FRAME}`, { kind: 'limit' });
+  if (payload.length + KIND_BYTES > MAX_FRAME)
+    throw new HuskError(`a frame of ${payload.length} bytes is over the bound of ${MAX_FRAME}`, { kind: 'limit' });
   const frame = Buffer.allocUnsafe(HEADER_BYTES + payload.length);
   frame.writeUInt32LE(payload.length + KIND_BYTES, 0);
   frame[LENGTH_BYTES] = kind;
@@ -31,7 +32,10 @@ export function encodeMessage(message: object): Buffer {
   if (payload.length + KIND_BYTES <= MAX_FRAME) return encodeFrame(FRAME_JSON, payload);
   const { path, bytes } = largestPart(message);
   const what = PARTS.find(([part]) => `${path}.`.includes(`${part}.`))?.[1] ?? `${path.slice(1)} is`;
-  throw new HuskError(`${what} too large: ${bytes} bytes of a request of ${payload.length}, which may have ${MAX_FRAME}`, { kind: 'limit' });
+  throw new HuskError(
+    `${what} too large: ${bytes} bytes of a request of ${payload.length}, which may have ${MAX_FRAME}`,
+    { kind: 'limit' },
+  );
 }
 
 /** parts of a request that a person or an image gives, by their names in it */
@@ -49,7 +53,11 @@ function largestPart(message: object): { path: string; bytes: number } {
   let part = { path: '', value: message as unknown, bytes: JSON.stringify(message).length };
   for (;;) {
     if (typeof part.value !== 'object' || part.value === null || Array.isArray(part.value)) return part;
-    const members = Object.entries(part.value).map(([name, value]) => ({ path: `${part.path}.${name}`, value: value as unknown, bytes: JSON.stringify(value)?.length ?? 0 }));
+    const members = Object.entries(part.value).map(([name, value]) => ({
+      path: `${part.path}.${name}`,
+      value: value as unknown,
+      bytes: JSON.stringify(value)?.length ?? 0,
+    }));
     const largest = members.sort((a, b) => b.bytes - a.bytes)[0];
     if (!largest || largest.bytes < part.bytes / 2) return part;
     part = largest;
@@ -74,7 +82,8 @@ export class FrameDecoder {
     for (;;) {
       if (this.#pendingBytes < HEADER_BYTES) return;
       const length = this.#peek(LENGTH_BYTES).readUInt32LE(0);
-      if (length < KIND_BYTES || length > MAX_FRAME) throw new HuskError(`frame length ${length} is outside 1-${MAX_FRAME}`, { kind: 'corrupt' });
+      if (length < KIND_BYTES || length > MAX_FRAME)
+        throw new HuskError(`frame length ${length} is outside 1-${MAX_FRAME}`, { kind: 'corrupt' });
       if (this.#pendingBytes < LENGTH_BYTES + length) return;
       const whole = this.#take(LENGTH_BYTES + length);
       const kind = whole[LENGTH_BYTES]!;
@@ -112,6 +121,7 @@ export function decodeMessage<T extends { type: string }>(payload: Buffer): T {
   } catch (error) {
     throw new HuskError('a message frame is not JSON', { kind: 'corrupt', cause: error });
   }
-  if (typeof value !== 'object' || value === null || typeof (value as { type?: unknown }).type !== 'string') throw new HuskError('a message frame has no type', { kind: 'corrupt' });
+  if (typeof value !== 'object' || value === null || typeof (value as { type?: unknown }).type !== 'string')
+    throw new HuskError('a message frame has no type', { kind: 'corrupt' });
   return value as T;
 }

@@ -66,7 +66,16 @@ export class HealthMonitor {
       if (this.#stopped) return;
       if (outcome === 'late') {
         probe.kill();
-        status = this.#recorded({ start, end: rfc3339(), exitCode: NO_EXIT_CODE, output: timeoutMessage(check.timeout, String(probe.output)) }, sinceStart, status);
+        status = this.#recorded(
+          {
+            start,
+            end: rfc3339(),
+            exitCode: NO_EXIT_CODE,
+            output: timeoutMessage(check.timeout, String(probe.output)),
+          },
+          sinceStart,
+          status,
+        );
         await this.#within(probe.ended);
       } else if (outcome !== 'stopped') status = this.#recorded(outcome, sinceStart, status);
       if (this.#stopped) return;
@@ -110,7 +119,8 @@ export class HealthMonitor {
         process = await this.#options.exec(this.#options.check.process);
         if (killed) kill();
         const streams = new FanOut();
-        for (const stream of [process.stdout, process.stderr]) if (stream) streams.addSource(stream, 'stdout', (chunk) => output.push(chunk));
+        for (const stream of [process.stdout, process.stderr])
+          if (stream) streams.addSource(stream, 'stdout', (chunk) => output.push(chunk));
         exitCode = (await process.exited).code;
         await this.#within(streams.drained(QUIET_MS), DRAIN_MS);
         process.stdout.destroy();

@@ -23,7 +23,12 @@ export function restingHealth(health: HealthState): HealthState {
 }
 
 /** @param sinceStart ms from the container's start to the probe's: failures in the start period do not count until one has succeeded */
-export function healthAfter(health: HealthState, result: HealthResult, check: Pick<HealthCheck, 'retries' | 'startPeriod'>, sinceStart: number): HealthState {
+export function healthAfter(
+  health: HealthState,
+  result: HealthResult,
+  check: Pick<HealthCheck, 'retries' | 'startPeriod'>,
+  sinceStart: number,
+): HealthState {
   const log = [...health.log, result].slice(-MAX_RESULTS);
   if (result.exitCode === 0) return { status: 'healthy', failingStreak: 0, log };
   if (health.status === 'starting' && sinceStart < check.startPeriod) return { ...health, log };
@@ -32,7 +37,11 @@ export function healthAfter(health: HealthState, result: HealthResult, check: Pi
 }
 
 /** @returns ms until the next probe */
-export function probeDelay(status: HealthState['status'], check: Pick<HealthCheck, 'interval' | 'startInterval' | 'startPeriod'>, sinceStart: number): number {
+export function probeDelay(
+  status: HealthState['status'],
+  check: Pick<HealthCheck, 'interval' | 'startInterval' | 'startPeriod'>,
+  sinceStart: number,
+): number {
   return sinceStart < check.startPeriod && status === 'starting' ? check.startInterval : check.interval;
 }
 

@@ -5,7 +5,14 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { HuskError } from '../errors.ts';
 import type { ExitStatus } from '../sandbox.ts';
-import { NEVER, type ContainerRecord, type ContainerState, type ContainerStore, type HealthResult, type HealthState } from '../state/containers.ts';
+import {
+  NEVER,
+  type ContainerRecord,
+  type ContainerState,
+  type ContainerStore,
+  type HealthResult,
+  type HealthState,
+} from '../state/containers.ts';
 import { appendEvent } from '../state/events.ts';
 import { identify, identifySelf, isAlive, sameProcess } from '../state/process-identity.ts';
 import { ranFor, rfc3339 } from '../state/time.ts';
@@ -41,9 +48,14 @@ export class LifeRecord {
     const { id } = this.#task;
     const self = identifySelf();
     const record = this.#store.change(id, (state) => {
-      if (state.status === 'removing') throw new HuskError('container is marked for removal and cannot be started', { kind: 'conflict' });
-      if (['running', 'paused', 'restarting'].includes(state.status) && isAlive(state.supervisor)) throw new HuskError(`container ${id} is already running`, { kind: 'conflict' });
-      if (state.claim && isAlive(state.claim.by)) throw new HuskError(`container ${id} is being ${BEING[state.claim.operation]} by another process`, { kind: 'conflict' });
+      if (state.status === 'removing')
+        throw new HuskError('container is marked for removal and cannot be started', { kind: 'conflict' });
+      if (['running', 'paused', 'restarting'].includes(state.status) && isAlive(state.supervisor))
+        throw new HuskError(`container ${id} is already running`, { kind: 'conflict' });
+      if (state.claim && isAlive(state.claim.by))
+        throw new HuskError(`container ${id} is being ${BEING[state.claim.operation]} by another process`, {
+          kind: 'conflict',
+        });
       return { ...state, claim: { by: self, operation } };
     });
     if (!record) throw new HuskError(`No such container: ${id}`, { kind: 'not-found' });
@@ -52,7 +64,11 @@ export class LifeRecord {
   /** Its files are nobody's any more. @param written see `measured` */
   released(written: number | undefined): void {
     const self = identifySelf();
-    this.#change((state) => (sameProcess(state.claim?.by, self) ? { ...state, claim: undefined, writtenBytes: written ?? state.writtenBytes } : undefined));
+    this.#change((state) =>
+      sameProcess(state.claim?.by, self)
+        ? { ...state, claim: undefined, writtenBytes: written ?? state.writtenBytes }
+        : undefined,
+    );
   }
 
   /** What its own layer took when its machine ended; undefined: it can be measured at any time. */
@@ -62,7 +78,8 @@ export class LifeRecord {
 
   running(pid: number, restarts: number): void {
     this.#change((state, record) => {
-      for (const { name, destination, readonly } of this.#task.volumes) this.#volumeEvent('mount', name, { destination, propagation: '', 'read/write': String(!readonly) });
+      for (const { name, destination, readonly } of this.#task.volumes)
+        this.#volumeEvent('mount', name, { destination, propagation: '', 'read/write': String(!readonly) });
       this.#event(record, 'start');
       return {
         ...state,
@@ -107,7 +124,14 @@ export class LifeRecord {
 
   /** It was stopped while it waited for its next start. */
   restartCancelled(stoppedByUser: boolean): void {
-    this.#change((state) => ({ ...state, status: 'exited', pid: 0, supervisor: undefined, claim: undefined, stoppedByUser }));
+    this.#change((state) => ({
+      ...state,
+      status: 'exited',
+      pid: 0,
+      supervisor: undefined,
+      claim: undefined,
+      stoppedByUser,
+    }));
   }
 
   /** Docker leaves a container whose command could not be started `created` (or `exited`, had it run before), with the reason. */
@@ -119,7 +143,16 @@ export class LifeRecord {
       if (!sameProcess(state.claim?.by, self) && !sameProcess(state.supervisor, self)) return undefined;
       const claim = autoRemove ? ({ by: self, operation: 'remove' } as const) : undefined;
       const status = autoRemove ? 'removing' : state.startedAt === NEVER ? 'created' : 'exited';
-      return { ...state, status, pid: 0, process: undefined, exitCode, error: error instanceof Error ? error.message : String(error), supervisor: undefined, claim };
+      return {
+        ...state,
+        status,
+        pid: 0,
+        process: undefined,
+        exitCode,
+        error: error instanceof Error ? error.message : String(error),
+        supervisor: undefined,
+        claim,
+      };
     });
   }
 
@@ -158,18 +191,32 @@ export class LifeRecord {
 
   /** What changes nothing in the record: a signal, a new size, the end of an exec. */
   event(action: string, attributes: Record<string, string> = {}): void {
-    appendEvent(this.#database, { Type: 'container', Action: action, Actor: { ID: this.#task.id, Attributes: { ...this.attributes(), ...attributes } } });
+    appendEvent(this.#database, {
+      Type: 'container',
+      Action: action,
+      Actor: { ID: this.#task.id, Attributes: { ...this.attributes(), ...attributes } },
+    });
   }
 
-  #change(change: (state: ContainerState, record: ContainerRecord) => ContainerState | undefined): ContainerRecord | undefined {
+  #change(
+    change: (state: ContainerState, record: ContainerRecord) => ContainerState | undefined,
+  ): ContainerRecord | undefined {
     return this.#store.change(this.#task.id, change);
   }
 
   #event(record: ContainerRecord, action: string, attributes: Record<string, string> = {}): void {
-    appendEvent(this.#database, { Type: 'container', Action: action, Actor: { ID: this.#task.id, Attributes: { ...this.#task.attributes, name: record.name, ...attributes } } });
+    appendEvent(this.#database, {
+      Type: 'container',
+      Action: action,
+      Actor: { ID: this.#task.id, Attributes: { ...this.#task.attributes, name: record.name, ...attributes } },
+    });
   }
 
   #volumeEvent(action: string, name: string, attributes: Record<string, string> = {}): void {
-    appendEvent(this.#database, { Type: 'volume', Action: action, Actor: { ID: name, Attributes: { container: this.#task.id, driver: 'local', ...attributes } } });
+    appendEvent(this.#database, {
+      Type: 'volume',
+      Action: action,
+      Actor: { ID: name, Attributes: { container: this.#task.id, driver: 'local', ...attributes } },
+    });
   }
 }

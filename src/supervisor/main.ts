@@ -24,7 +24,11 @@ const MAX_CLIENTS = 256;
  * @param args the descriptor of the first client's connection, when it is not 3: a jailed supervisor's is its stdin; then that of its machines' network,
  * when they have one
  */
-export async function main(args: string[], open: OpenSandbox = openSandbox, options: Pick<LifeOptions, 'keepFiles'> = {}): Promise<number> {
+export async function main(
+  args: string[],
+  open: OpenSandbox = openSandbox,
+  options: Pick<LifeOptions, 'keepFiles'> = {},
+): Promise<number> {
   // what ps shows; husk-init, which starts a jailed one, cannot give it another name than its program's
   process.title = NAME;
   const jailed = args[0] !== undefined;
@@ -67,7 +71,8 @@ export async function main(args: string[], open: OpenSandbox = openSandbox, opti
   }
 
   // a logout or a shutdown: what is to be started again afterwards was not stopped by its user
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void life.stop({ byUser: false }).catch(() => {}));
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => void life.stop({ byUser: false }).catch(() => {}));
   process.on('SIGHUP', () => {});
   process.on('uncaughtException', (error) => {
     report(life, error);
@@ -91,7 +96,11 @@ function report(life: ContainerLife, error: unknown): void {
   if (!folder) return;
   const event = errorEvent(error);
   try {
-    appendFileSync(join(folder, 'supervisor.log'), `${new Date().toISOString()} ${event.type === 'error' ? event.message : ''}\n`, { mode: 0o600 });
+    appendFileSync(
+      join(folder, 'supervisor.log'),
+      `${new Date().toISOString()} ${event.type === 'error' ? event.message : ''}\n`,
+      { mode: 0o600 },
+    );
   } catch {
     // the folder may be gone with its container
   }

@@ -107,7 +107,16 @@ export type Request =
   | { type: 'start'; task: Task; attach?: AttachRequest; columns?: number; rows?: number }
   /** stream the container's stdio */
   | ({ type: 'attach' } & AttachRequest)
-  | { type: 'exec'; id: string; process: ProcessSpec; stdin: boolean; terminal: boolean; detach: boolean; columns?: number; rows?: number }
+  | {
+      type: 'exec';
+      id: string;
+      process: ProcessSpec;
+      stdin: boolean;
+      terminal: boolean;
+      detach: boolean;
+      columns?: number;
+      rows?: number;
+    }
   /** of the container's terminal, or with `exec` of that exec's */
   | { type: 'resize'; columns: number; rows: number; exec?: string }
   /** within an attach or exec conversation: no more stdin */

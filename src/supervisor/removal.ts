@@ -27,7 +27,11 @@ const REMOVED_PREFIX = 'container-';
  * The second half of a removal, after the caller has committed status `removing` with its own claim.
  * @returns deletes the bytes: slow, and not needed for the container to be gone
  */
-export function removeRecordAndFolder(context: RemovalContext, id: string, attributes: Record<string, string>): () => Promise<void> {
+export function removeRecordAndFolder(
+  context: RemovalContext,
+  id: string,
+  attributes: Record<string, string>,
+): () => Promise<void> {
   const { database, store, paths } = context;
   const grave = join(paths.tmp, `${REMOVED_PREFIX}${id}-${process.pid}-${identifySelf().startTime}`);
   mkdirSync(paths.tmp, { recursive: true, mode: 0o711 });

@@ -17,7 +17,10 @@ export function asksToEnd(signal: number, stopSignal: number): boolean {
   return signal === stopSignal || [SIGINT, SIGQUIT, SIGKILL, SIGTERM].includes(signal);
 }
 
-export function shouldRestart(policy: RestartPolicy, exit: { exitCode: number; /** told to end, by a person or its host */ ending: boolean; restarts: number }): boolean {
+export function shouldRestart(
+  policy: RestartPolicy,
+  exit: { exitCode: number; /** told to end, by a person or its host */ ending: boolean; restarts: number },
+): boolean {
   if (exit.ending || policy.name === 'no') return false;
   if (policy.name !== 'on-failure') return true;
   return exit.exitCode !== 0 && (policy.maximumRetryCount === 0 || exit.restarts < policy.maximumRetryCount);

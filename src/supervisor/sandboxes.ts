@@ -13,14 +13,26 @@ export const openSandbox: OpenSandbox = async (task, paths, networkFd) => {
 };
 
 async function openUserns(task: Task, paths: Paths): Promise<Sandbox> {
-  const [{ UsernsSandbox }, { ensureUnpacked, ensureUnpackedView }, { keptMaps }] = await Promise.all([import('../rootless/sandbox.ts'), import('../images/layers/unpack.ts'), import('../rootless/keep-id.ts')]);
+  const [{ UsernsSandbox }, { ensureUnpacked, ensureUnpackedView }, { keptMaps }] = await Promise.all([
+    import('../rootless/sandbox.ts'),
+    import('../images/layers/unpack.ts'),
+    import('../rootless/keep-id.ts'),
+  ]);
   const directory = paths.container(task.id);
   const kept = keptMaps(task.spec.linux)?.kept;
-  const rootfs = { kind: 'overlay' as const, lower: await ensureUnpacked(task.layers, paths, { kept }), upper: join(directory, 'upper'), work: join(directory, 'work'), merged: join(directory, 'merged') };
+  const rootfs = {
+    kind: 'overlay' as const,
+    lower: await ensureUnpacked(task.layers, paths, { kept }),
+    upper: join(directory, 'upper'),
+    work: join(directory, 'work'),
+    merged: join(directory, 'merged'),
+  };
   const images: ImageTree[] = [];
   for (const { id, layers } of task.images ?? [])
     images.push({ id, kind: 'overlay', lower: await ensureUnpackedView(layers, paths, { kept }) });
-  const connect = task.outbound ? async (pid: number, namespace?: Fd) => (await import('../network/pasta.ts')).connectPasta(pid, { namespace }) : undefined;
+  const connect = task.outbound
+    ? async (pid: number, namespace?: Fd) => (await import('../network/pasta.ts')).connectPasta(pid, { namespace })
+    : undefined;
   return new UsernsSandbox({ id: task.id, spec: task.spec, rootfs, images, directory, init: task.init }, { connect });
 }
 

@@ -43,11 +43,21 @@ export async function openVm(task: Task, paths: Paths, networkFd?: number): Prom
   const directory = paths.container(task.id);
   const root = await rootDisk(task.layers, paths);
   const images: ImageTree[] = [];
-  for (const { id, layers } of task.images ?? []) images.push({ id, kind: 'disk', root: await rootDisk(layers, paths) });
+  for (const { id, layers } of task.images ?? [])
+    images.push({ id, kind: 'disk', root: await rootDisk(layers, paths) });
   const writable = writableDisk(directory);
   if (networkFd !== undefined) link ??= new StreamLink(networkFd);
   const network = task.network && link && { ...task.network, link };
-  return new VmSandbox({ id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, images, directory, init: task.init }, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size, sameIds: hasContainerIds(), ...(network && { network }), beforeRun: () => lockDown({ again: mayRestart(task) }) });
+  return new VmSandbox(
+    { id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, images, directory, init: task.init },
+    {
+      parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK },
+      size,
+      sameIds: hasContainerIds(),
+      ...(network && { network }),
+      beforeRun: () => lockDown({ again: mayRestart(task) }),
+    },
+  );
 }
 
 /** Whether this process was born in a jail with a user namespace (src/rootless/jail.ts): root in it is somebody else outside. */
@@ -59,11 +69,15 @@ function hasContainerIds(): boolean {
 export function vmSize(resources: Resources): VmSize {
   const { limit } = resources.memory ?? {};
   const { quota, period } = resources.cpu ?? {};
-  const wished = limit !== undefined && limit > 0 ? limit + GUEST_OVERHEAD : Math.min(totalmem() * DEFAULT_SHARE, MOST_DEFAULT_MEMORY);
+  const wished =
+    limit !== undefined && limit > 0
+      ? limit + GUEST_OVERHEAD
+      : Math.min(totalmem() * DEFAULT_SHARE, MOST_DEFAULT_MEMORY);
   const most = Math.floor(totalmem() * 0.9);
   const chosen = resources.cpu?.cpus ? parseCpuList(resources.cpu.cpus)?.length : undefined;
   const available = Math.min(chosen ?? Infinity, availableParallelism());
-  const cpus = quota !== undefined && quota > 0 && period !== undefined && period > 0 ? Math.ceil(quota / period) : DEFAULT_CPUS;
+  const cpus =
+    quota !== undefined && quota > 0 && period !== undefined && period > 0 ? Math.ceil(quota / period) : DEFAULT_CPUS;
   return { memory: Math.ceil(Math.min(wished, most) / MIB) * MIB, cpus: Math.max(1, Math.min(cpus, available)) };
 }
 

@@ -5,6 +5,10 @@
 export async function warmUp(): Promise<void> {
   process.getBuiltinModule('node:sqlite');
   process.getBuiltinModule('node:crypto');
-  const [{ idMaps }] = await Promise.all([import('../rootless/idmap.ts'), import('../rootless/sandbox.ts'), import('../images/layers/unpack.ts')]);
+  const [{ idMaps }] = await Promise.all([
+    import('../rootless/idmap.ts'),
+    import('../rootless/sandbox.ts'),
+    import('../images/layers/unpack.ts'),
+  ]);
   idMaps();
 }

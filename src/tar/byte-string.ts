@@ -27,5 +27,8 @@ const NOT_ASCII = /[^\x00-\x7f]/;
 /** For messages: decoded as UTF-8 where it is UTF-8, with control characters made visible (a name must not steer a terminal). */
 export function display(name: ByteString): string {
   const text = NOT_ASCII.test(name) ? toBytes(name).toString('utf8') : name;
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(
+    /[\x00-\x1f\x7f-\x9f]/g,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
 }

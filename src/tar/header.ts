@@ -82,7 +82,9 @@ function formatOf(bytes: Buffer, at: number): HeaderFormat {
   const magic = bytes.toString('latin1', at + MAGIC[0], at + MAGIC[0] + MAGIC[1]);
   if (magic === 'ustar  \0') return 'gnu';
   if (!magic.startsWith('ustar\0')) return 'v7';
-  return bytes.toString('latin1', at + STAR_TRAILER[0], at + STAR_TRAILER[0] + STAR_TRAILER[1]) === 'tar\0' ? 'star' : 'ustar';
+  return bytes.toString('latin1', at + STAR_TRAILER[0], at + STAR_TRAILER[0] + STAR_TRAILER[1]) === 'tar\0'
+    ? 'star'
+    : 'ustar';
 }
 
 /** The sum of all bytes, the checksum field taken as blanks. Some old tars summed signed bytes; both are accepted, as everywhere. */
@@ -101,7 +103,8 @@ function verifyChecksum(bytes: Buffer, at: number, offset: number): void {
     above127 -= byte >>> 7;
   }
   const stored = number(bytes, at, CHECKSUM, offset, 'checksum');
-  if (stored !== sum && stored !== sum - 256 * above127) throw corruptTar(offset, `its checksum is ${stored}, its bytes give ${sum}`);
+  if (stored !== sum && stored !== sum - 256 * above127)
+    throw corruptTar(offset, `its checksum is ${stored}, its bytes give ${sum}`);
 }
 
 /** Up to the first NUL. */

@@ -17,7 +17,9 @@ export function cleanPath(raw: ByteString, fail: (what: string) => Error): ByteS
   if (ODD.test(raw)) path = cleanOdd(raw, fail);
   if (path.length > MAX_PATH) throw fail(`a path of ${path.length} bytes is longer than ${MAX_PATH}`);
   if (path.length > MAX_COMPONENT) {
-    for (const component of path.split('/')) if (component.length > MAX_COMPONENT) throw fail(`a name of ${component.length} bytes is longer than ${MAX_COMPONENT}`);
+    for (const component of path.split('/'))
+      if (component.length > MAX_COMPONENT)
+        throw fail(`a name of ${component.length} bytes is longer than ${MAX_COMPONENT}`);
   }
   return path;
 }
@@ -31,7 +33,8 @@ function cleanOdd(raw: ByteString, fail: (what: string) => Error): ByteString {
     if (component === '' || component === '.') continue;
     if (component !== '..') parts.push(component);
     // An absolute path cannot rise above its root (Clean('/../x') is '/x'), a relative one can: the "zip slip" attack.
-    else if (parts.pop() === undefined && !raw.startsWith('/')) throw fail(`the path "${display(raw)}" leads out of the archive`);
+    else if (parts.pop() === undefined && !raw.startsWith('/'))
+      throw fail(`the path "${display(raw)}" leads out of the archive`);
   }
   return parts.join('/');
 }

@@ -4,7 +4,17 @@
  */
 import type { ByteString } from './byte-string.ts';
 import { display } from './byte-string.ts';
-import { BLOCK, corruptTar, MAX_ENTRIES, MAX_META_SIZE, MAX_SPARSE_TOTAL, MAX_XATTR_TOTAL, type SparseSegment, type TarEntry, type TarType } from './entry.ts';
+import {
+  BLOCK,
+  corruptTar,
+  MAX_ENTRIES,
+  MAX_META_SIZE,
+  MAX_SPARSE_TOTAL,
+  MAX_XATTR_TOTAL,
+  type SparseSegment,
+  type TarEntry,
+  type TarType,
+} from './entry.ts';
 import { isZeroBlock, parseHeader, type RawHeader } from './header.ts';
 import { cleanPath } from './names.ts';
 import { type PaxRecords, parsePax, parsePaxNumber, parsePaxTime, SPARSE_MAP } from './pax.ts';
@@ -117,10 +127,18 @@ export class TarParser {
   end(): void {
     const { state } = this.#expect;
     if (state === 'end') return;
-    const between = state === 'header' && this.#skip === 0 && this.#partialLength === 0 && !this.#pax && this.#longName === undefined && this.#longLink === undefined;
+    const between =
+      state === 'header' &&
+      this.#skip === 0 &&
+      this.#partialLength === 0 &&
+      !this.#pax &&
+      this.#longName === undefined &&
+      this.#longLink === undefined;
     // The padding behind the last member's contents may be missing.
-    const paddingOnly = state === 'header' && this.#skip < BLOCK && this.#skip > 0 && this.position >= this.#contentsEnd;
-    if (!between && !paddingOnly && state !== 'second-zero-block') throw corruptTar(this.position, 'the archive ends in the middle of a member');
+    const paddingOnly =
+      state === 'header' && this.#skip < BLOCK && this.#skip > 0 && this.position >= this.#contentsEnd;
+    if (!between && !paddingOnly && state !== 'second-zero-block')
+      throw corruptTar(this.position, 'the archive ends in the middle of a member');
   }
 
   #contentsEnd = 0;
@@ -136,7 +154,8 @@ export class TarParser {
       case 'header':
         return this.#header(bytes, at);
       case 'second-zero-block':
-        if (!isZeroBlock(bytes, at)) throw corruptTar(this.position - BLOCK, 'a single block of zeros stands between members');
+        if (!isZeroBlock(bytes, at))
+          throw corruptTar(this.position - BLOCK, 'a single block of zeros stands between members');
         this.#expect = { state: 'end' };
         return;
       case 'meta':
@@ -159,7 +178,8 @@ export class TarParser {
     }
     const raw = parseHeader(bytes, at, offset);
     if (raw.flag === 'x' || raw.flag === 'g' || raw.flag === 'L' || raw.flag === 'K') {
-      if (raw.size < 0 || raw.size > MAX_META_SIZE) throw corruptTar(offset, `an extended header of ${raw.size} bytes is longer than ${MAX_META_SIZE}`);
+      if (raw.size < 0 || raw.size > MAX_META_SIZE)
+        throw corruptTar(offset, `an extended header of ${raw.size} bytes is longer than ${MAX_META_SIZE}`);
       if (raw.size === 0) this.#meta(raw.flag, Buffer.alloc(0), offset);
       else this.#expect = { state: 'meta', flag: raw.flag, size: raw.size, offset };
       return;
@@ -203,7 +223,8 @@ export class TarParser {
     if (raw.flag === '\0' && rawName.endsWith('/')) type = 'directory';
 
     const time = value('mtime');
-    const { seconds, nanoseconds } = time === undefined ? { seconds: raw.mtime, nanoseconds: 0 } : parsePaxTime(time, offset);
+    const { seconds, nanoseconds } =
+      time === undefined ? { seconds: raw.mtime, nanoseconds: 0 } : parsePaxTime(time, offset);
     const size = numeric('size', raw.size);
     if (size < 0) throw fail('its size is negative');
     const entry: TarEntry = {
@@ -224,19 +245,28 @@ export class TarParser {
       dataSize: type === 'file' ? size : 0,
       sparse: undefined,
     };
-    if (entry.uid < 0 || entry.uid > MAX_ID || entry.gid < 0 || entry.gid > MAX_ID) throw fail(`its owner ${entry.uid}:${entry.gid} is not a user and a group`);
+    if (entry.uid < 0 || entry.uid > MAX_ID || entry.gid < 0 || entry.gid > MAX_ID)
+      throw fail(`its owner ${entry.uid}:${entry.gid} is not a user and a group`);
     if (type === 'char' || type === 'block') {
-      if (entry.deviceMajor < 0 || entry.deviceMajor > MAX_DEVICE_MAJOR || entry.deviceMinor < 0 || entry.deviceMinor > MAX_DEVICE_MINOR) throw fail(`its device number ${entry.deviceMajor}:${entry.deviceMinor} is impossible`);
+      if (
+        entry.deviceMajor < 0 ||
+        entry.deviceMajor > MAX_DEVICE_MAJOR ||
+        entry.deviceMinor < 0 ||
+        entry.deviceMinor > MAX_DEVICE_MINOR
+      )
+        throw fail(`its device number ${entry.deviceMajor}:${entry.deviceMinor} is impossible`);
     }
     if (type === 'symlink') {
-      if (rawLink === '' || rawLink.length > 4095 || rawLink.includes('\0')) throw fail('its symbolic link has an impossible target');
+      if (rawLink === '' || rawLink.length > 4095 || rawLink.includes('\0'))
+        throw fail('its symbolic link has an impossible target');
       entry.linkname = rawLink;
     } else if (type === 'hardlink') {
       entry.linkname = cleanPath(rawLink, fail);
     }
     if (xattrs) {
       for (const [name, content] of xattrs) this.#xattrBytes += name.length + content.length;
-      if (this.#xattrBytes > MAX_XATTR_TOTAL) throw fail(`the archive has more than ${MAX_XATTR_TOTAL} bytes of extended attributes`);
+      if (this.#xattrBytes > MAX_XATTR_TOTAL)
+        throw fail(`the archive has more than ${MAX_XATTR_TOTAL} bytes of extended attributes`);
     }
     this.#pax = undefined;
     this.#longName = undefined;
@@ -245,7 +275,14 @@ export class TarParser {
   }
 
   /** Finds the sparse map, if there is one, then reports the member. */
-  #contents(entry: TarEntry, raw: RawHeader, pax: Map<ByteString, ByteString> | undefined, bytes: Buffer, at: number, offset: number): void {
+  #contents(
+    entry: TarEntry,
+    raw: RawHeader,
+    pax: Map<ByteString, ByteString> | undefined,
+    bytes: Buffer,
+    at: number,
+    offset: number,
+  ): void {
     if (raw.flag === 'S') {
       entry.size = oldGnuRealSize(bytes, at, offset);
       if (entry.size < 0) throw corruptTar(offset, 'its sparse size is negative');
@@ -279,7 +316,8 @@ export class TarParser {
   #sparseText(expect: Expect & { state: 'sparse-text' }, bytes: Buffer, at: number): void {
     const { entry, offset } = expect;
     expect.length += BLOCK;
-    if (expect.length > roundUp(entry.dataSize) || expect.length > MAX_META_SIZE) throw corruptTar(offset, 'its sparse map is longer than its contents');
+    if (expect.length > roundUp(entry.dataSize) || expect.length > MAX_META_SIZE)
+      throw corruptTar(offset, 'its sparse map is longer than its contents');
     expect.blocks.push(Buffer.from(bytes.subarray(at, at + BLOCK)));
     // Tried only where the map can end: one that arrives in 2048 blocks must not be read 2048 times.
     const padding = bytes.indexOf(0, at);
@@ -290,14 +328,16 @@ export class TarParser {
       if (padded) throw corruptTar(offset, 'its sparse map is cut short');
       return;
     }
-    if (parsed.size !== expect.length || parsed.size > entry.dataSize) throw corruptTar(offset, 'its sparse map is not padded as it should be');
+    if (parsed.size !== expect.length || parsed.size > entry.dataSize)
+      throw corruptTar(offset, 'its sparse map is not padded as it should be');
     entry.dataOffset += parsed.size;
     entry.dataSize -= parsed.size;
     this.#report(entry, parsed.segments, offset);
   }
 
   #boundSegments(count: number, offset: number): void {
-    if (this.#sparseSegments + count > MAX_SPARSE_TOTAL) throw corruptTar(offset, `the archive has more than ${MAX_SPARSE_TOTAL} sparse segments`);
+    if (this.#sparseSegments + count > MAX_SPARSE_TOTAL)
+      throw corruptTar(offset, `the archive has more than ${MAX_SPARSE_TOTAL} sparse segments`);
   }
 
   #report(entry: TarEntry, segments: SparseSegment[] | undefined, offset: number): void {

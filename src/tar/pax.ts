@@ -36,7 +36,12 @@ export function parsePax(body: Buffer, offset: number): PaxRecords {
       xattrs = setXattr(xattrs, key.slice(SCHILY_XATTR.length), Buffer.from(body.subarray(start, end)), offset);
     } else if (key.startsWith(LIBARCHIVE_XATTR)) {
       // libarchive's own form: the name URL-encoded, the value in base64. It usually stands beside SCHILY's, which then wins.
-      fallbackXattrs = setXattr(fallbackXattrs, urlDecode(key.slice(LIBARCHIVE_XATTR.length)), Buffer.from(body.toString('latin1', start, end), 'base64'), offset);
+      fallbackXattrs = setXattr(
+        fallbackXattrs,
+        urlDecode(key.slice(LIBARCHIVE_XATTR.length)),
+        Buffer.from(body.toString('latin1', start, end), 'base64'),
+        offset,
+      );
     } else {
       const value = body.toString('latin1', start, end);
       if (key === SPARSE_OFFSET || key === SPARSE_LENGTH) {
@@ -45,12 +50,14 @@ export function parsePax(body: Buffer, offset: number): PaxRecords {
         sparseMap.push(value);
         continue;
       }
-      if ((key === 'path' || key === 'linkpath' || key === 'GNU.sparse.name') && value.includes('\0')) throw corruptTar(offset, `its ${key} has a NUL byte`);
+      if ((key === 'path' || key === 'linkpath' || key === 'GNU.sparse.name') && value.includes('\0'))
+        throw corruptTar(offset, `its ${key} has a NUL byte`);
       values.set(key, value);
     }
   }
   if (sparseMap.length > 0) values.set(SPARSE_MAP, sparseMap.join(','));
-  for (const [name, value] of fallbackXattrs ?? []) if (!xattrs?.has(name)) xattrs = setXattr(xattrs, name, value, offset);
+  for (const [name, value] of fallbackXattrs ?? [])
+    if (!xattrs?.has(name)) xattrs = setXattr(xattrs, name, value, offset);
   return { values, xattrs };
 }
 
@@ -65,7 +72,8 @@ function record(body: Buffer, at: number, offset: number): { key: ByteString; st
     length = length * 10 + digit;
   }
   const end = at + length - 1;
-  if (index === at || body[index] !== 0x20 || end <= index || end >= body.length || body[end] !== 0x0a) throw corruptTar(offset, 'a pax record has a wrong length');
+  if (index === at || body[index] !== 0x20 || end <= index || end >= body.length || body[end] !== 0x0a)
+    throw corruptTar(offset, 'a pax record has a wrong length');
   const equals = body.indexOf(0x3d, index + 1);
   if (equals === -1 || equals >= end || equals === index + 1) throw corruptTar(offset, 'a pax record has no key');
   const key = body.toString('latin1', index + 1, equals);
@@ -73,9 +81,16 @@ function record(body: Buffer, at: number, offset: number): { key: ByteString; st
   return { key, start: equals + 1, end };
 }
 
-function setXattr(xattrs: Map<ByteString, Buffer> | undefined, name: ByteString, value: Buffer, offset: number): Map<ByteString, Buffer> {
-  if (name === '' || name.length > MAX_XATTR_NAME || name.includes('\0')) throw corruptTar(offset, 'an extended attribute has an impossible name');
-  if (value.length > MAX_XATTR_VALUE) throw corruptTar(offset, `an extended attribute of ${value.length} bytes is longer than ${MAX_XATTR_VALUE}`);
+function setXattr(
+  xattrs: Map<ByteString, Buffer> | undefined,
+  name: ByteString,
+  value: Buffer,
+  offset: number,
+): Map<ByteString, Buffer> {
+  if (name === '' || name.length > MAX_XATTR_NAME || name.includes('\0'))
+    throw corruptTar(offset, 'an extended attribute has an impossible name');
+  if (value.length > MAX_XATTR_VALUE)
+    throw corruptTar(offset, `an extended attribute of ${value.length} bytes is longer than ${MAX_XATTR_VALUE}`);
   return (xattrs ?? new Map<ByteString, Buffer>()).set(name, value);
 }
 
@@ -93,12 +108,15 @@ export function parsePaxTime(value: ByteString, offset: number): { seconds: numb
   const seconds = Number(match[2]);
   const nanoseconds = Number((match[3] ?? '').slice(0, 9).padEnd(9, '0'));
   if (match[1] !== '-') return { seconds, nanoseconds };
-  return nanoseconds === 0 ? { seconds: -seconds || 0, nanoseconds: 0 } : { seconds: -seconds - 1, nanoseconds: 1e9 - nanoseconds };
+  return nanoseconds === 0
+    ? { seconds: -seconds || 0, nanoseconds: 0 }
+    : { seconds: -seconds - 1, nanoseconds: 1e9 - nanoseconds };
 }
 
 /** A pax number: decimal digits. @throws HuskError `corrupt`, also for what JavaScript cannot hold exactly */
 export function parsePaxNumber(value: ByteString, offset: number, what: string): number {
   const parsed = /^-?\d{1,16}$/.test(value) ? Number(value) : Number.NaN;
-  if (!Number.isSafeInteger(parsed)) throw corruptTar(offset, `its pax ${what} "${value.slice(0, 40)}" is not a number`);
+  if (!Number.isSafeInteger(parsed))
+    throw corruptTar(offset, `its pax ${what} "${value.slice(0, 40)}" is not a number`);
   return parsed;
 }

@@ -15,13 +15,21 @@ const BLOCK_SEGMENTS = { at: 0, count: 21, more: 504 };
 const REAL_SIZE = [483, 12] as const;
 
 /** @returns the segments of this block and whether another block of segments follows */
-export function parseOldGnuSegments(bytes: Buffer, at: number, offset: number, kind: 'header' | 'block'): { segments: SparseSegment[]; more: boolean } {
+export function parseOldGnuSegments(
+  bytes: Buffer,
+  at: number,
+  offset: number,
+  kind: 'header' | 'block',
+): { segments: SparseSegment[]; more: boolean } {
   const layout = kind === 'header' ? HEADER_SEGMENTS : BLOCK_SEGMENTS;
   const segments: SparseSegment[] = [];
   for (let index = 0; index < layout.count; index++) {
     const start = layout.at + index * SEGMENT_SIZE;
     if (bytes[at + start] === 0) break;
-    segments.push({ offset: number(bytes, at, [start, 12], offset, 'sparse offset'), length: number(bytes, at, [start + 12, 12], offset, 'sparse length') });
+    segments.push({
+      offset: number(bytes, at, [start, 12], offset, 'sparse offset'),
+      length: number(bytes, at, [start + 12, 12], offset, 'sparse length'),
+    });
   }
   return { segments, more: bytes[at + layout.more] !== 0 };
 }
@@ -37,7 +45,10 @@ export function parseSparseList(map: ByteString, offset: number): SparseSegment[
   if (numbers.length % 2 !== 0) throw corruptTar(offset, 'its sparse map has an odd number of fields');
   const segments: SparseSegment[] = [];
   for (let index = 0; index < numbers.length; index += 2) {
-    segments.push({ offset: parsePaxNumber(numbers[index]!, offset, 'sparse offset'), length: parsePaxNumber(numbers[index + 1]!, offset, 'sparse length') });
+    segments.push({
+      offset: parsePaxNumber(numbers[index]!, offset, 'sparse offset'),
+      length: parsePaxNumber(numbers[index + 1]!, offset, 'sparse length'),
+    });
   }
   return segments;
 }
@@ -61,7 +72,8 @@ export function parseSparseText(body: Buffer, offset: number): { segments: Spars
   };
   const count = line();
   if (count === undefined) return undefined;
-  if (count < 0 || count > MAX_SPARSE_SEGMENTS) throw corruptTar(offset, `its sparse map has ${count} segments, more than ${MAX_SPARSE_SEGMENTS}`);
+  if (count < 0 || count > MAX_SPARSE_SEGMENTS)
+    throw corruptTar(offset, `its sparse map has ${count} segments, more than ${MAX_SPARSE_SEGMENTS}`);
   // Two digits and two newlines at least for each segment: do not read the lines again for each block that arrives.
   if (body.length < at + 4 * count) return undefined;
   const segments: SparseSegment[] = [];
@@ -78,12 +90,19 @@ export function parseSparseText(body: Buffer, offset: number): { segments: Spars
  * Segments must ascend, not overlap, lie within the file, and have as many bytes as the archive holds.
  * @returns without the empty segments that GNU tar writes to mark the end
  */
-export function checkSegments(segments: SparseSegment[], size: number, dataSize: number, offset: number): SparseSegment[] {
-  if (segments.length > MAX_SPARSE_SEGMENTS) throw corruptTar(offset, `its sparse map has more than ${MAX_SPARSE_SEGMENTS} segments`);
+export function checkSegments(
+  segments: SparseSegment[],
+  size: number,
+  dataSize: number,
+  offset: number,
+): SparseSegment[] {
+  if (segments.length > MAX_SPARSE_SEGMENTS)
+    throw corruptTar(offset, `its sparse map has more than ${MAX_SPARSE_SEGMENTS} segments`);
   let end = 0;
   let sum = 0;
   for (const segment of segments) {
-    if (segment.offset < end || segment.length < 0 || segment.offset + segment.length > size) throw corruptTar(offset, 'its sparse map overlaps or leaves the file');
+    if (segment.offset < end || segment.length < 0 || segment.offset + segment.length > size)
+      throw corruptTar(offset, 'its sparse map overlaps or leaves the file');
     end = segment.offset + segment.length;
     sum += segment.length;
   }

@@ -7,7 +7,15 @@
 import type { ByteString } from './byte-string.ts';
 import { BLOCK, type TarType } from './entry.ts';
 
-const FLAGS: Record<TarType, string> = { file: '0', hardlink: '1', symlink: '2', char: '3', block: '4', directory: '5', fifo: '6' };
+const FLAGS: Record<TarType, string> = {
+  file: '0',
+  hardlink: '1',
+  symlink: '2',
+  char: '3',
+  block: '4',
+  directory: '5',
+  fifo: '6',
+};
 /** bytes of the name, prefix and linkname fields */
 const NAME = 100;
 const PREFIX = 155;
@@ -44,7 +52,17 @@ export const paddingOf = (size: number): Buffer => Buffer.alloc((BLOCK - (size %
 
 /** @returns the blocks that come before the member's contents */
 export function tarHeader(member: NewMember): Buffer {
-  const { path, linkname = '', uid = 0, gid = 0, size = 0, mtime = 0, mtimeNanoseconds = 0, deviceMajor = 0, deviceMinor = 0 } = member;
+  const {
+    path,
+    linkname = '',
+    uid = 0,
+    gid = 0,
+    size = 0,
+    mtime = 0,
+    mtimeNanoseconds = 0,
+    deviceMajor = 0,
+    deviceMinor = 0,
+  } = member;
   const records: Buffer[] = [];
   const name = splitName(path);
   if (!name) records.push(paxRecord('path', path));
@@ -54,7 +72,8 @@ export function tarHeader(member: NewMember): Buffer {
   if (gid > MAX_OCTAL_7) records.push(paxRecord('gid', String(gid)));
   const timeFits = mtime >= 0 && mtime <= MAX_OCTAL_11;
   if (mtimeNanoseconds !== 0 || !timeFits) records.push(paxRecord('mtime', paxTime(mtime, mtimeNanoseconds)));
-  for (const [key, value] of [...(member.xattrs ?? [])].sort(([a], [b]) => (a < b ? -1 : 1))) if (!key.includes('=')) records.push(paxRecord(`SCHILY.xattr.${key}`, value));
+  for (const [key, value] of [...(member.xattrs ?? [])].sort(([a], [b]) => (a < b ? -1 : 1)))
+    if (!key.includes('=')) records.push(paxRecord(`SCHILY.xattr.${key}`, value));
   const header = ustar(FLAGS[member.type], name ?? { prefix: '', name: path.slice(-NAME) }, {
     linkname: linkname.slice(0, NAME),
     mode: member.mode ?? 0o644,
@@ -69,7 +88,16 @@ export function tarHeader(member: NewMember): Buffer {
   const body = Buffer.concat(records);
   const short = path.replace(/\/$/, '');
   const paxName = `PaxHeaders.0/${short.slice(short.lastIndexOf('/') + 1)}`.slice(0, NAME);
-  const numbers = { linkname: '', mode: 0o644, uid: 0, gid: 0, size: body.length, mtime: 0, deviceMajor: 0, deviceMinor: 0 };
+  const numbers = {
+    linkname: '',
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    size: body.length,
+    mtime: 0,
+    deviceMajor: 0,
+    deviceMinor: 0,
+  };
   return Buffer.concat([ustar('x', { prefix: '', name: paxName }, numbers), body, paddingOf(body.length), header]);
 }
 
@@ -95,7 +123,8 @@ interface Fields {
 
 function ustar(flag: string, { prefix, name }: { prefix: string; name: string }, fields: Fields): Buffer {
   const header = Buffer.alloc(BLOCK);
-  const octal = (value: number, at: number, length: number) => header.write(value.toString(8).padStart(length - 1, '0'), at, 'latin1');
+  const octal = (value: number, at: number, length: number) =>
+    header.write(value.toString(8).padStart(length - 1, '0'), at, 'latin1');
   header.write(name, 0, 'latin1');
   octal(fields.mode & 0o7777, 100, 8);
   octal(fields.uid, 108, 8);
@@ -117,7 +146,11 @@ function ustar(flag: string, { prefix, name }: { prefix: string; name: string },
 
 /** "length key=value\n", the length counting itself */
 function paxRecord(key: ByteString, value: ByteString | Buffer): Buffer {
-  const rest = Buffer.concat([Buffer.from(` ${key}=`, 'latin1'), typeof value === 'string' ? Buffer.from(value, 'latin1') : value, Buffer.from('\n')]);
+  const rest = Buffer.concat([
+    Buffer.from(` ${key}=`, 'latin1'),
+    typeof value === 'string' ? Buffer.from(value, 'latin1') : value,
+    Buffer.from('\n'),
+  ]);
   let length = rest.length;
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
   return Buffer.concat([Buffer.from(String(length)), rest]);
@@ -127,6 +160,8 @@ function paxRecord(key: ByteString, value: ByteString | Buffer): Buffer {
 function paxTime(seconds: number, nanoseconds: number): string {
   const total = BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
   const size = total < 0n ? -total : total;
-  const fraction = String(size % 1_000_000_000n).padStart(9, '0').replace(/0+$/, '');
+  const fraction = String(size % 1_000_000_000n)
+    .padStart(9, '0')
+    .replace(/0+$/, '');
   return `${total < 0n ? '-' : ''}${size / 1_000_000_000n}${fraction === '' ? '' : `.${fraction}`}`;
 }

@@ -4,7 +4,21 @@
  */
 import { randomBytes } from 'node:crypto';
 import { HuskError } from '../errors.ts';
-import { AGENT_PROTOCOL_VERSION, checkFromGuest, CONTROL_PORT, encodeMessage, MAX_REQUESTS, MAX_STREAMS, MessageDecoder, STREAM_PORT, STREAM_TOKEN_BYTES, type Message, type Notice, type Request, type StreamToken } from '../agent-protocol.ts';
+import {
+  AGENT_PROTOCOL_VERSION,
+  checkFromGuest,
+  CONTROL_PORT,
+  encodeMessage,
+  MAX_REQUESTS,
+  MAX_STREAMS,
+  MessageDecoder,
+  STREAM_PORT,
+  STREAM_TOKEN_BYTES,
+  type Message,
+  type Notice,
+  type Request,
+  type StreamToken,
+} from '../agent-protocol.ts';
 import type { Duplex } from 'node:stream';
 
 /** ms a connection may say nothing before it is closed: the agent writes a token at once, but its machine may stand still on a busy host */
@@ -27,7 +41,11 @@ function frameOf(message: Message): Buffer {
     return encodeMessage(message);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new HuskError(`cannot tell the guest's agent: ${error.message}`, { kind: 'limit', cause: error, fix: 'shorten the environment or the arguments' });
+    throw new HuskError(`cannot tell the guest's agent: ${error.message}`, {
+      kind: 'limit',
+      cause: error,
+      fix: 'shorten the environment or the arguments',
+    });
   }
 }
 
@@ -50,7 +68,10 @@ export class AgentClient {
   #nextRequest = 1;
 
   /** @param on.lost the agent has closed its connection or broken the protocol: it will never do anything again. The waits go on until `fail` */
-  constructor(vsock: Listener, on: { notice: (notice: Exclude<Notice, { type: 'ready' }>) => void; lost: (error: HuskError) => void }) {
+  constructor(
+    vsock: Listener,
+    on: { notice: (notice: Exclude<Notice, { type: 'ready' }>) => void; lost: (error: HuskError) => void },
+  ) {
     this.#onNotice = on.notice;
     this.#onLost = on.lost;
     this.#ready.promise.catch(() => {});
@@ -75,12 +96,21 @@ export class AgentClient {
       try {
         for (const value of decoder.push(chunk)) this.#message(value);
       } catch (error) {
-        this.#lost(new HuskError(`the guest's agent broke the protocol: ${(error as Error).message}`, { kind: 'corrupt', cause: error }));
+        this.#lost(
+          new HuskError(`the guest's agent broke the protocol: ${(error as Error).message}`, {
+            kind: 'corrupt',
+            cause: error,
+          }),
+        );
       }
     });
     // half a goodbye is one: an agent that says nothing more is of no use
-    control.on('end', () => this.#lost(new HuskError('the guest\'s agent closed its connection', { kind: 'unavailable' })));
-    control.on('close', () => this.#lost(new HuskError('the guest\'s agent closed its connection', { kind: 'unavailable' })));
+    control.on('end', () =>
+      this.#lost(new HuskError("the guest's agent closed its connection", { kind: 'unavailable' })),
+    );
+    control.on('close', () =>
+      this.#lost(new HuskError("the guest's agent closed its connection", { kind: 'unavailable' })),
+    );
     control.on('error', () => {}); // its close follows
   }
 
@@ -97,14 +127,26 @@ export class AgentClient {
     if (message.kind === 'notice') {
       const { notice } = message;
       if (notice.type !== 'ready') return this.#onNotice(notice);
-      if (notice.version !== AGENT_PROTOCOL_VERSION) return this.#lost(new HuskError(`the guest's agent speaks protocol version ${notice.version}, this husk ${AGENT_PROTOCOL_VERSION}`, { kind: 'unsupported', fix: 'build the agent disk again: make' }));
+      if (notice.version !== AGENT_PROTOCOL_VERSION)
+        return this.#lost(
+          new HuskError(
+            `the guest's agent speaks protocol version ${notice.version}, this husk ${AGENT_PROTOCOL_VERSION}`,
+            { kind: 'unsupported', fix: 'build the agent disk again: make' },
+          ),
+        );
       return this.#ready.resolve();
     }
     const waiting = this.#requests.get(message.id);
     if (!waiting) return; // an answer nobody asked for
     this.#requests.delete(message.id);
     if (message.kind === 'reply') waiting.resolve(message.value);
-    else waiting.reject(new HuskError(message.message, { kind: message.errorKind ?? (message.exitCode === undefined ? 'internal' : 'start-failed'), exitCode: message.exitCode }));
+    else
+      waiting.reject(
+        new HuskError(message.message, {
+          kind: message.errorKind ?? (message.exitCode === undefined ? 'internal' : 'start-failed'),
+          exitCode: message.exitCode,
+        }),
+      );
   }
 
   /** Ends every wait, now and later. The first reason stays. */
@@ -120,12 +162,15 @@ export class AgentClient {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
       const control = this.#control;
-      if (!control) return reject(new HuskError('the guest\'s agent does not serve yet', { kind: 'unavailable' }));
-      if (this.#requests.size >= MAX_REQUESTS) return reject(new HuskError(`the guest's agent has ${MAX_REQUESTS} requests unanswered`, { kind: 'limit' }));
+      if (!control) return reject(new HuskError("the guest's agent does not serve yet", { kind: 'unavailable' }));
+      if (this.#requests.size >= MAX_REQUESTS)
+        return reject(new HuskError(`the guest's agent has ${MAX_REQUESTS} requests unanswered`, { kind: 'limit' }));
       const id = this.#nextRequest++;
       // before it counts as asked: one that cannot be told has no answer to wait for
       const frame = frameOf({ kind: 'request', id, request });
-      const late = UNBOUNDED.has(request.type) ? undefined : setTimeout(() => this.#unanswered(id, request.type), ANSWER_TIMEOUT);
+      const late = UNBOUNDED.has(request.type)
+        ? undefined
+        : setTimeout(() => this.#unanswered(id, request.type), ANSWER_TIMEOUT);
       this.#requests.set(id, {
         resolve: (value) => {
           clearTimeout(late);
@@ -143,12 +188,17 @@ export class AgentClient {
   #unanswered(id: number, type: string): void {
     const waiting = this.#requests.get(id);
     this.#requests.delete(id);
-    waiting?.reject(new HuskError(`the guest's agent did not answer "${type}" within ${ANSWER_TIMEOUT / 1000} s`, { kind: 'unavailable' }));
+    waiting?.reject(
+      new HuskError(`the guest's agent did not answer "${type}" within ${ANSWER_TIMEOUT / 1000} s`, {
+        kind: 'unavailable',
+      }),
+    );
   }
 
   /** Names a stream and waits for the guest to open it. */
   expectStream(onOpen: (stream: Duplex) => void): StreamToken {
-    if (this.#streams.size >= MAX_STREAMS) throw new HuskError(`the guest has ${MAX_STREAMS} streams not yet opened`, { kind: 'limit' });
+    if (this.#streams.size >= MAX_STREAMS)
+      throw new HuskError(`the guest has ${MAX_STREAMS} streams not yet opened`, { kind: 'limit' });
     const token = randomBytes(STREAM_TOKEN_BYTES).toString('hex');
     this.#streams.set(token, onOpen);
     return token;

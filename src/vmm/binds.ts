@@ -19,7 +19,14 @@ export const MAX_IMAGES = 7;
 /** bytes of a file that travels by content */
 const MAX_FILE = 256 << 10;
 /** mem(4), random(4), tty(4): one is as good as another, and a device node of the host cannot be shared */
-const DEVICES_OF_ANY_LINUX = new Set(['/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom', '/dev/tty']);
+const DEVICES_OF_ANY_LINUX = new Set([
+  '/dev/null',
+  '/dev/zero',
+  '/dev/full',
+  '/dev/random',
+  '/dev/urandom',
+  '/dev/tty',
+]);
 
 export interface Bind {
   /** of the host, links followed */
@@ -39,12 +46,23 @@ export interface Bind {
 export function jailBinds(spec: Spec, options: { directory: string }): { spec: Spec; binds: Bind[] } {
   const binds: Bind[] = [];
   const mounts = spec.mounts.map((mount) => {
-    if (!isBind(mount) || isOwnFile(mount.source!, options.directory) || DEVICES_OF_ANY_LINUX.has(mount.source!)) return mount;
+    if (!isBind(mount) || isOwnFile(mount.source!, options.directory) || DEVICES_OF_ANY_LINUX.has(mount.source!))
+      return mount;
     const source = mount.source!;
     const kind = kindOf(source);
-    if (binds.length === MAX_BINDS) throw cannotShare(source, `${MAX_BINDS} bind mounts are possible`, 'mount a folder above several of them, or use --isolation=userns');
+    if (binds.length === MAX_BINDS)
+      throw cannotShare(
+        source,
+        `${MAX_BINDS} bind mounts are possible`,
+        'mount a folder above several of them, or use --isolation=userns',
+      );
     const place = `${PLACES}/${binds.length}`;
-    binds.push({ source: kind === 'unknown' ? source : realpathSync(source), place, kind, readOnly: isReadOnly(mount) });
+    binds.push({
+      source: kind === 'unknown' ? source : realpathSync(source),
+      place,
+      kind,
+      readOnly: isReadOnly(mount),
+    });
     return { ...mount, source: place };
   });
   return { spec: { ...spec, mounts }, binds };
@@ -53,7 +71,8 @@ export function jailBinds(spec: Spec, options: { directory: string }): { spec: S
 function kindOf(source: string): Bind['kind'] {
   const stat = lookAt(source);
   if (stat === 'closed') return 'unknown';
-  if (stat === undefined) throw cannotShare(source, 'it is not there', 'make it again, or run the container without it');
+  if (stat === undefined)
+    throw cannotShare(source, 'it is not there', 'make it again, or run the container without it');
   const why = notShareable(source);
   if (why !== undefined) throw cannotShare(source, why, 'share a folder or a regular file, or use --isolation=userns');
   return stat.isDirectory() ? 'directory' : 'file';
@@ -79,7 +98,11 @@ function lookAt(source: string): Stats | 'closed' | undefined {
 const nameOf = (stat: Stats) => (stat.isSocket() ? 'a socket' : stat.isFIFO() ? 'a pipe' : 'a device');
 
 function cannotShare(source: string, why: string, fix: string): HuskError {
-  return new HuskError(`cannot share ${source} with a virtual machine: ${why}`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix });
+  return new HuskError(`cannot share ${source} with a virtual machine: ${why}`, {
+    kind: 'unsupported',
+    exitCode: EXIT_HUSK_FAILED,
+    fix,
+  });
 }
 
 export interface GuestBinds {
@@ -109,7 +132,8 @@ export function guestBinds(spec: Spec, options: { directory: string }): GuestBin
   return { spec: { ...spec, mounts }, shares, files };
 }
 
-export const isBind = ({ type, options }: Mount) => type === 'bind' || options?.includes('bind') === true || options?.includes('rbind') === true;
+export const isBind = ({ type, options }: Mount) =>
+  type === 'bind' || options?.includes('bind') === true || options?.includes('rbind') === true;
 const isReadOnly = ({ options }: Mount) => options?.includes('ro') === true || options?.includes('rro') === true;
 
 function isOwnFile(source: string, directory: string): boolean {

@@ -14,7 +14,8 @@ export class ConsoleTail {
   push(bytes: Uint8Array): void {
     for (const byte of bytes) {
       if (byte === 0x0a) this.#end();
-      else if (byte !== 0x0d && this.#open.length < MAX_LINE) this.#open += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '?';
+      else if (byte !== 0x0d && this.#open.length < MAX_LINE)
+        this.#open += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '?';
     }
   }
 

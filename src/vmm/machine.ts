@@ -21,7 +21,16 @@ import { Kvm, type CpuidEntry } from './kvm/system.ts';
 import type { ExitHandler, Vcpu } from './kvm/vcpu.ts';
 import type { Vm } from './kvm/vm.ts';
 import { GuestMemory } from './memory/guest-memory.ts';
-import { IDENTITY_MAP_ADDRESS, IRQ_FIRST, MAX_RAM, MIN_RAM, MMIO_BASE, MMIO_DEVICE_SIZE, MMIO_MAX_DEVICES, TSS_ADDRESS } from './memory/layout.ts';
+import {
+  IDENTITY_MAP_ADDRESS,
+  IRQ_FIRST,
+  MAX_RAM,
+  MIN_RAM,
+  MMIO_BASE,
+  MMIO_DEVICE_SIZE,
+  MMIO_MAX_DEVICES,
+  TSS_ADDRESS,
+} from './memory/layout.ts';
 import { restoreVcpu, restoreVm, saveVcpu, saveVm } from './snapshot/kvm-state.ts';
 import { STATE_VERSION, type MachineState } from './snapshot/machine-state.ts';
 
@@ -108,7 +117,12 @@ export class Machine implements Disposable {
   #boot(kvm: Kvm, config: MachineConfig): CpuidEntry[][] {
     const supported = kvm.supportedCpuid();
     const tscDeadline = kvm.check('TSC_DEADLINE_TIMER') !== 0;
-    const { entry } = loadBoot(this.memory, { kernel: config.kernel, ...(config.initrd !== undefined && { initrd: config.initrd }), commandLine: commandLine(config), cpus: config.cpus });
+    const { entry } = loadBoot(this.memory, {
+      kernel: config.kernel,
+      ...(config.initrd !== undefined && { initrd: config.initrd }),
+      commandLine: commandLine(config),
+      cpus: config.cpus,
+    });
     const cpuids = this.#vcpus.map(({ id }) => filterCpuid(supported, { id, cpus: config.cpus, tscDeadline }));
     for (const [id, vcpu] of this.#vcpus.entries()) vcpu.setCpuid(cpuids[id]!);
     enterLongMode(this.#vcpus[0]!, entry);
@@ -129,7 +143,8 @@ export class Machine implements Disposable {
   async save(): Promise<MachineState> {
     const deadline = performance.now() + QUIET_TIMEOUT;
     while (this.devices.some((transport) => transport.busy)) {
-      if (performance.now() > deadline) throw new HuskError('cannot save the machine: a device has requests that do not end', { kind: 'unavailable' });
+      if (performance.now() > deadline)
+        throw new HuskError('cannot save the machine: a device has requests that do not end', { kind: 'unavailable' });
       await sleep(1);
     }
     return {
@@ -203,22 +218,41 @@ export class Machine implements Disposable {
 }
 
 function checkConfig({ memory, cpus, devices }: MachineConfig): void {
-  if (!(memory >= MIN_RAM && memory <= MAX_RAM) || memory % PAGE_SIZE !== 0) throw new HuskError(`cannot make a VM with ${memory} bytes of memory: it needs ${MIN_RAM} at least, in whole pages`, { kind: 'invalid' });
-  if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS) throw new HuskError(`cannot make a VM with ${cpus} CPUs: 1 to ${MAX_CPUS} are possible`, { kind: 'invalid' });
-  if (devices.length > MMIO_MAX_DEVICES) throw new HuskError(`cannot make a VM with ${devices.length} devices: ${MMIO_MAX_DEVICES} are possible`, { kind: 'invalid' });
+  if (!(memory >= MIN_RAM && memory <= MAX_RAM) || memory % PAGE_SIZE !== 0)
+    throw new HuskError(
+      `cannot make a VM with ${memory} bytes of memory: it needs ${MIN_RAM} at least, in whole pages`,
+      { kind: 'invalid' },
+    );
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS)
+    throw new HuskError(`cannot make a VM with ${cpus} CPUs: 1 to ${MAX_CPUS} are possible`, { kind: 'invalid' });
+  if (devices.length > MMIO_MAX_DEVICES)
+    throw new HuskError(`cannot make a VM with ${devices.length} devices: ${MMIO_MAX_DEVICES} are possible`, {
+      kind: 'invalid',
+    });
 }
 
 function checkSnapshot({ memory, cpus, devices }: MachineConfig, { state }: Snapshot): void {
-  if (state.memory !== memory || state.vcpus.length !== cpus || state.devices.length !== devices.length) throw new HuskError(`cannot restore a machine of ${state.memory} bytes, ${state.vcpus.length} CPUs and ${state.devices.length} devices into one of ${memory}, ${cpus} and ${devices.length}`, { kind: 'invalid' });
+  if (state.memory !== memory || state.vcpus.length !== cpus || state.devices.length !== devices.length)
+    throw new HuskError(
+      `cannot restore a machine of ${state.memory} bytes, ${state.vcpus.length} CPUs and ${state.devices.length} devices into one of ${memory}, ${cpus} and ${devices.length}`,
+      { kind: 'invalid' },
+    );
 }
 
 /** `virtio_mmio.device=<size>@<base>:<irq>`, Documentation/admin-guide/kernel-parameters.txt */
 function commandLine({ commandLine, devices }: MachineConfig): string {
-  const parameters = devices.map((_, i) => `virtio_mmio.device=4K@0x${(MMIO_BASE + i * MMIO_DEVICE_SIZE).toString(16)}:${IRQ_FIRST + i}`);
+  const parameters = devices.map(
+    (_, i) => `virtio_mmio.device=4K@0x${(MMIO_BASE + i * MMIO_DEVICE_SIZE).toString(16)}:${IRQ_FIRST + i}`,
+  );
   return [commandLine, ...parameters].join(' ');
 }
 
-function attachDevices(vm: Vm, memory: GuestMemory, config: MachineConfig, resources: DisposableStack): MmioTransport[] {
+function attachDevices(
+  vm: Vm,
+  memory: GuestMemory,
+  config: MachineConfig,
+  resources: DisposableStack,
+): MmioTransport[] {
   const pages = resources.use(Mapping.anonymous(MMIO_MAX_DEVICES * MMIO_DEVICE_SIZE));
   vm.addMemory(MMIO_BASE, pages, { readOnly: true });
   // Acknowledgements of used-buffer interrupts: nobody reads this counter, and at its limit it just stays there.

@@ -4,10 +4,27 @@
  */
 import { randomBytes } from 'node:crypto';
 import { PassThrough, type Duplex, type Readable, type Writable } from 'node:stream';
-import { type ImageDevice, type InterfaceSetup, type ProcessNumber, type ProcessStreams, type Notice, type StreamToken } from '../agent-protocol.ts';
+import {
+  type ImageDevice,
+  type InterfaceSetup,
+  type ProcessNumber,
+  type ProcessStreams,
+  type Notice,
+  type StreamToken,
+} from '../agent-protocol.ts';
 import type { ProcessSpec, Resources, Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import type { ExitStatus, FilesRequest, ImageTree, ProcessTable, Sandbox, SandboxConfig, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
+import type {
+  ExitStatus,
+  FilesRequest,
+  ImageTree,
+  ProcessTable,
+  Sandbox,
+  SandboxConfig,
+  SandboxProcess,
+  SandboxStats,
+  StdioRequest,
+} from '../sandbox.ts';
 import { addressBytes } from '../host/netlink.ts';
 import { AgentClient } from './agent-client.ts';
 import { guestBinds, isBind, MAX_IMAGES, PLACES, SHARES_TAG, type GuestBinds } from './binds.ts';
@@ -60,7 +77,8 @@ const MAX_REPORTS = 3;
 /** ms after a process's exit in which its streams may still be opened */
 const LATE_STREAM = 20_000;
 /** Documentation/admin-guide/kernel-parameters.txt; panic=-1 and reboot=k: a guest that panics resets at once, and the VMM sees it */
-export const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=/dev/vda rootfstype=erofs ro init=/husk/husk-init';
+export const COMMAND_LINE =
+  'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0 root=/dev/vda rootfstype=erofs ro init=/husk/husk-init';
 /** in the order the devices are given, virtio-blk names them */
 const ROOT_DEVICE = '/dev/vdb';
 const WRITABLE_DEVICE = '/dev/vdc';
@@ -120,9 +138,13 @@ export class VmSandbox implements Sandbox {
 
   constructor(config: SandboxConfig, options: VmOptions) {
     const { rootfs } = config;
-    if (rootfs.kind !== 'disk') throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
+    if (rootfs.kind !== 'disk')
+      throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
     const { linux } = config.spec;
-    this.#binds = guestBinds({ ...config.spec, linux: { ...linux, ...(linux.resources && { resources: guestResources(linux.resources) }) } }, { directory: config.directory });
+    this.#binds = guestBinds(
+      { ...config.spec, linux: { ...linux, ...(linux.resources && { resources: guestResources(linux.resources) }) } },
+      { directory: config.directory },
+    );
     const images = imageDisks(config.images);
     this.#images = images.map(({ id }, index) => ({ id, device: imageDevice(index) }));
     this.#config = config;
@@ -131,9 +153,14 @@ export class VmSandbox implements Sandbox {
     this.#network = options.network;
     this.#onAgent = options.onAgent;
     const ownership = options.sameIds ? keptOwners(linux) : ownersOf(linux);
-    this.#agent = new AgentClient(this.#vsock, { notice: (notice) => this.#notice(notice), lost: ({ message }) => this.#lost(message) });
+    this.#agent = new AgentClient(this.#vsock, {
+      notice: (notice) => this.#notice(notice),
+      lost: ({ message }) => this.#lost(message),
+    });
     // now: once the machine runs this process may make no timer descriptor any more
-    this.#clock = new GuestClock((shift) => this.#agent.request({ type: 'clock', ...(shift !== undefined && { shift }) }));
+    this.#clock = new GuestClock((shift) =>
+      this.#agent.request({ type: 'clock', ...(shift !== undefined && { shift }) }),
+    );
     this.#writable = new Block(Backing.file(rootfs.writable, { readOnly: false }), { serial: 'husk-writable' });
     this.#machine = new Machine({
       kernel: options.parts.kernel,
@@ -149,9 +176,28 @@ export class VmSandbox implements Sandbox {
         this.#vsock,
         new Rng(),
         new Balloon(),
-        ...(options.network ? [new Net(options.network.link, { mac: Buffer.from(options.network.mac.replaceAll(':', ''), 'hex'), mtu: options.network.mtu, filter: frameFilter(options.network.interface.addresses.map(({ address }) => addressBytes(address))) })] : []),
+        ...(options.network
+          ? [
+              new Net(options.network.link, {
+                mac: Buffer.from(options.network.mac.replaceAll(':', ''), 'hex'),
+                mtu: options.network.mtu,
+                filter: frameFilter(options.network.interface.addresses.map(({ address }) => addressBytes(address))),
+              }),
+            ]
+          : []),
         // what is read-only among them is so by the jail's mounts
-        ...(this.#binds.shares ? [new Fs({ tag: SHARES_TAG, path: PLACES, readOnly: false, ownership, freshness: { milliseconds: SHARE_FRESHNESS }, onCrowded: () => this.#tell({ type: 'forget-names' }) })] : []),
+        ...(this.#binds.shares
+          ? [
+              new Fs({
+                tag: SHARES_TAG,
+                path: PLACES,
+                readOnly: false,
+                ownership,
+                freshness: { milliseconds: SHARE_FRESHNESS },
+                onCrowded: () => this.#tell({ type: 'forget-names' }),
+              }),
+            ]
+          : []),
       ],
       onReport: (message) => {
         this.#reports.push(message);
@@ -165,13 +211,30 @@ export class VmSandbox implements Sandbox {
     const { streams } = (this.#stdio = this.#openStdio(stdio));
     const { init } = this.#config;
     const { spec } = this.#binds;
-    await this.#agent.request({ type: 'create', spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } }, init, rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, images: this.#images, streams, columns: stdio.columns, rows: stdio.rows, ...(this.#network && { interface: this.#network.interface }) });
+    await this.#agent.request({
+      type: 'create',
+      spec: { ...spec, process: { ...spec.process, terminal: stdio.terminal } },
+      init,
+      rootDevice: ROOT_DEVICE,
+      writableDevice: WRITABLE_DEVICE,
+      images: this.#images,
+      streams,
+      columns: stdio.columns,
+      rows: stdio.rows,
+      ...(this.#network && { interface: this.#network.interface }),
+    });
     return { pid: process.pid };
   }
 
   async open(): Promise<void> {
     await this.#boot();
-    await this.#agent.request({ type: 'open', mounts: this.#binds.spec.mounts.filter((mount) => isBind(mount) || mount.type === 'image'), rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE, images: this.#images });
+    await this.#agent.request({
+      type: 'open',
+      mounts: this.#binds.spec.mounts.filter((mount) => isBind(mount) || mount.type === 'image'),
+      rootDevice: ROOT_DEVICE,
+      writableDevice: WRITABLE_DEVICE,
+      images: this.#images,
+    });
   }
 
   async #boot(): Promise<void> {
@@ -184,13 +247,21 @@ export class VmSandbox implements Sandbox {
       clearTimeout(timer);
     }
     this.#onAgent?.();
-    await this.#agent.request({ type: 'configure', realtime: Date.now(), entropy: randomBytes(64).toString('base64'), shares: this.#binds.shares ? [SHARES_TAG] : [], files: this.#binds.files });
+    await this.#agent.request({
+      type: 'configure',
+      realtime: Date.now(),
+      entropy: randomBytes(64).toString('base64'),
+      shares: this.#binds.shares ? [SHARES_TAG] : [],
+      files: this.#binds.files,
+    });
     void this.#clock.look();
   }
 
   /** The kernel may not have got as far as its console: what it was at is all that can be told. */
   async #bootFailed(): Promise<void> {
-    const unknown = new Promise<string>((resolve) => setTimeout(() => resolve('its CPUs do not leave the guest'), PAUSE_TIMEOUT).unref());
+    const unknown = new Promise<string>((resolve) =>
+      setTimeout(() => resolve('its CPUs do not leave the guest'), PAUSE_TIMEOUT).unref(),
+    );
     const where = await Promise.race([this.#machine.where().catch((error: unknown) => String(error)), unknown]);
     this.#agent.fail(this.#death(`its agent did not answer within ${BOOT_TIMEOUT / 1000} s (${where})`));
   }
@@ -208,7 +279,14 @@ export class VmSandbox implements Sandbox {
     const { streams, ends } = this.#openStdio(stdio);
     const started = this.#process(number, { streams, ends });
     try {
-      await this.#agent.request({ type: 'exec', process: number, spec: { ...spec, terminal: stdio.terminal }, streams, columns: stdio.columns, rows: stdio.rows });
+      await this.#agent.request({
+        type: 'exec',
+        process: number,
+        spec: { ...spec, terminal: stdio.terminal },
+        streams,
+        columns: stdio.columns,
+        rows: stdio.rows,
+      });
     } catch (error) {
       this.#closeStdio(streams, ends);
       this.#exits.delete(number);
@@ -290,18 +368,27 @@ export class VmSandbox implements Sandbox {
     this.#isOver = true;
     clearTimeout(this.#kill);
     const { panic } = this.#console;
-    const why = { reset: panic === undefined ? 'it reset itself' : `its kernel panicked (${panic})`, stopped: 'it was stopped', 'triple-fault': 'its CPU gave up (triple fault)', failed: end.kind === 'failed' ? end.message : '' }[end.kind];
+    const why = {
+      reset: panic === undefined ? 'it reset itself' : `its kernel panicked (${panic})`,
+      stopped: 'it was stopped',
+      'triple-fault': 'its CPU gave up (triple fault)',
+      failed: end.kind === 'failed' ? end.message : '',
+    }[end.kind];
     const death = this.#switchedOff ?? this.#death(why);
     this.#agent.fail(death);
     const wanted = end.kind === 'stopped' && this.#switchedOff === undefined;
-    for (const exit of this.#exits.values()) exit.resolve({ code: 128 + SIGKILL, ...(wanted ? {} : { error: death.message }) });
+    for (const exit of this.#exits.values())
+      exit.resolve({ code: 128 + SIGKILL, ...(wanted ? {} : { error: death.message }) });
     this.#exits.clear();
     for (const stream of [this.#stdio?.ends.stdout, this.#stdio?.ends.stderr]) stream?.end();
   }
 
   #death(why: string): HuskError {
     const tail = [...this.#reports, ...this.#console.lines()].join(' | ');
-    return new HuskError(`the virtual machine of the container ended: ${why}${tail === '' ? '' : `; its last lines: ${tail}`}`, { kind: 'start-failed', exitCode: EXIT_HUSK_FAILED });
+    return new HuskError(
+      `the virtual machine of the container ended: ${why}${tail === '' ? '' : `; its last lines: ${tail}`}`,
+      { kind: 'start-failed', exitCode: EXIT_HUSK_FAILED },
+    );
   }
 
   signal(signal: number, options: { all?: boolean } = {}): void {
@@ -312,7 +399,8 @@ export class VmSandbox implements Sandbox {
   /** An agent may also say that the container has ended, and go on sending its output. */
   #notKilled(): void {
     this.#kill = undefined;
-    if (this.#exits.has(FIRST_PROCESS)) this.#switchOff(`its container did not end within ${KILL_TIMEOUT / 1000} s of SIGKILL`);
+    if (this.#exits.has(FIRST_PROCESS))
+      this.#switchOff(`its container did not end within ${KILL_TIMEOUT / 1000} s of SIGKILL`);
     else for (const output of this.#stdio?.outputs ?? []) output.destroy();
   }
 
@@ -378,7 +466,15 @@ export class VmSandbox implements Sandbox {
   async #answered(request: Parameters<AgentClient['request']>[0]): Promise<unknown> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new HuskError(`the guest's agent did not answer within ${ANSWER_TIMEOUT / 1000} s`, { kind: 'unavailable' })), ANSWER_TIMEOUT);
+      timer = setTimeout(
+        () =>
+          reject(
+            new HuskError(`the guest's agent did not answer within ${ANSWER_TIMEOUT / 1000} s`, {
+              kind: 'unavailable',
+            }),
+          ),
+        ANSWER_TIMEOUT,
+      );
     });
     try {
       return await Promise.race([this.#agent.request(request), late]);
@@ -414,12 +510,18 @@ export class VmSandbox implements Sandbox {
   /** A machine is as large as it was made. @throws HuskError `unsupported` */
   #checkSize({ memory, cpu }: Resources): void {
     const refuse = (what: string, has: string) => {
-      throw new HuskError(`cannot ${what}: the container's virtual machine has ${has}, and cannot change while it runs`, { kind: 'unsupported', fix: 'stop the container, update it, start it again' });
+      throw new HuskError(
+        `cannot ${what}: the container's virtual machine has ${has}, and cannot change while it runs`,
+        { kind: 'unsupported', fix: 'stop the container, update it, start it again' },
+      );
     };
     const { memory: ram, cpus } = this.#size;
-    if (cpu?.cpus && cpu.cpus !== this.#config.spec.linux.resources?.cpu?.cpus) refuse(`give the container the CPUs ${cpu.cpus}`, 'those it started on');
-    if ((memory?.limit ?? 0) > ram) refuse(`raise the memory limit to ${Math.floor(memory!.limit! / MIB)} MiB`, `${ram / MIB} MiB of memory`);
-    if (cpu?.quota && cpu.period && cpu.quota > cpus * cpu.period) refuse(`give the container ${cpu.quota / cpu.period} CPUs`, `${cpus}`);
+    if (cpu?.cpus && cpu.cpus !== this.#config.spec.linux.resources?.cpu?.cpus)
+      refuse(`give the container the CPUs ${cpu.cpus}`, 'those it started on');
+    if ((memory?.limit ?? 0) > ram)
+      refuse(`raise the memory limit to ${Math.floor(memory!.limit! / MIB)} MiB`, `${ram / MIB} MiB of memory`);
+    if (cpu?.quota && cpu.period && cpu.quota > cpus * cpu.period)
+      refuse(`give the container ${cpu.quota / cpu.period} CPUs`, `${cpus}`);
   }
 
   destroy(): Promise<number | undefined> {
@@ -435,15 +537,20 @@ export class VmSandbox implements Sandbox {
     if (this.#ended) {
       const answer = await this.#shutDown().catch((error: unknown) => {
         // a machine that has ended by itself has told why
-        if (!this.#isOver && this.#switchedOff === undefined) loss = error instanceof Error ? error.message : String(error);
+        if (!this.#isOver && this.#switchedOff === undefined)
+          loss = error instanceof Error ? error.message : String(error);
         return undefined;
       });
-      if (Number.isSafeInteger(answer?.written) && (answer!.written as number) >= 0) written = answer!.written as number;
+      if (Number.isSafeInteger(answer?.written) && (answer!.written as number) >= 0)
+        written = answer!.written as number;
       await this.#machine.stop();
       await this.#ended;
     }
     this.#machine[Symbol.dispose]();
-    if (loss !== undefined) throw new HuskError(`the container's disk was not unmounted, and what it wrote last may be lost: ${loss}`, { kind: 'internal' });
+    if (loss !== undefined)
+      throw new HuskError(`the container's disk was not unmounted, and what it wrote last may be lost: ${loss}`, {
+        kind: 'internal',
+      });
     return written;
   }
 
@@ -457,7 +564,10 @@ export class VmSandbox implements Sandbox {
         const { bytesWritten } = this.#writable.state;
         const elapsed = performance.now() - start;
         const isAtWork = bytesWritten !== seen || this.#writable.isFlushing;
-        if (!isAtWork || elapsed >= LONGEST_SHUTDOWN) return reject(new HuskError(`its machine was not done after ${Math.round(elapsed / 1000)} s`, { kind: 'unavailable' }));
+        if (!isAtWork || elapsed >= LONGEST_SHUTDOWN)
+          return reject(
+            new HuskError(`its machine was not done after ${Math.round(elapsed / 1000)} s`, { kind: 'unavailable' }),
+          );
         seen = bytesWritten;
         timer = setTimeout(look, SHUTDOWN_TIMEOUT);
       };
@@ -509,7 +619,9 @@ function keptOwners({ uidMappings, gidMappings }: Spec['linux']): Ownership {
 /** Without maps this process's own user is the guest's root, and everybody else is nobody; host root is never a guest's. */
 function ownersOf({ uidMappings, gidMappings }: Spec['linux']): Ownership {
   if (!uidMappings && process.getuid!() === 0) return mappedOwners({ uid: [], gid: [] });
-  return uidMappings && gidMappings ? mappedOwners({ uid: uidMappings, gid: gidMappings }) : rootIsOwner(process.getuid!(), process.getgid!());
+  return uidMappings && gidMappings
+    ? mappedOwners({ uid: uidMappings, gid: gidMappings })
+    : rootIsOwner(process.getuid!(), process.getgid!());
 }
 
 interface Stdio {

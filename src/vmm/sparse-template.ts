@@ -4,7 +4,17 @@
  *
  * Form, little-endian: "HUSKSPRS", u64 size of the file, then until the end: u64 offset, u64 length, bytes.
  */
-import { closeSync, ftruncateSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { HuskError } from '../errors.ts';
 import { dataExtents } from '../host/holes.ts';
 
@@ -65,14 +75,18 @@ function* nonZero(bytes: Buffer): Generator<{ start: number; end: number }> {
  */
 export function unpackSparse(template: string, path: string): void {
   const packed = readFileSync(template);
-  const bad = (why: string) => new HuskError(`the disk template ${template} is damaged: ${why}`, { kind: 'corrupt', fix: 'build it again: make vm' });
+  const bad = (why: string) =>
+    new HuskError(`the disk template ${template} is damaged: ${why}`, {
+      kind: 'corrupt',
+      fix: 'build it again: make vm',
+    });
   if (packed.length < HEADER || !packed.subarray(0, 8).equals(MAGIC)) throw bad('it does not begin as one');
   const size = Number(packed.readBigUInt64LE(8));
   const unfinished = `${path}.new`;
   const fd = openSync(unfinished, 'w', 0o600);
   try {
     ftruncateSync(fd, size);
-    for (let at = HEADER; at < packed.length; ) {
+    for (let at = HEADER; at < packed.length;) {
       if (packed.length - at < EXTENT_HEADER) throw bad('it ends within an extent');
       const offset = Number(packed.readBigUInt64LE(at));
       const length = Number(packed.readBigUInt64LE(at + 8));

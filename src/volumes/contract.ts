@@ -72,7 +72,10 @@ export interface Volumes {
    * sources that ask for it with the option `U`. Called once a container, when it is created. Other containers may have the volume, and run.
    * @param options.lower the image's unpacked layers, topmost first
    */
-  populate(mounts: readonly ResolvedMount[], options: { lower: readonly string[]; user?: string; kept?: { uid: number; gid: number } }): Promise<void>;
+  populate(
+    mounts: readonly ResolvedMount[],
+    options: { lower: readonly string[]; user?: string; kept?: { uid: number; gid: number } },
+  ): Promise<void>;
   /** after `rm -v` or `--rm`: the anonymous volumes among `mounts` that no container uses any more */
   removeAnonymous(mounts: readonly ResolvedMount[]): Promise<string[]>;
 }

@@ -9,7 +9,11 @@ const MAX_NAME = 255;
 
 /** @throws HuskError `invalid` with Docker's text */
 export function checkVolumeName(name: string): void {
-  if (name.length === 1) throw new HuskError(`create ${name}: volume name is too short, names should be at least two alphanumeric characters`, { kind: 'invalid' });
+  if (name.length === 1)
+    throw new HuskError(
+      `create ${name}: volume name is too short, names should be at least two alphanumeric characters`,
+      { kind: 'invalid' },
+    );
   if (!NAME.test(name) || name.length > MAX_NAME)
     throw new HuskError(
       `create ${clip(name)}: ${JSON.stringify(clip(name))} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,

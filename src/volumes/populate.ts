@@ -28,13 +28,31 @@ export interface PopulateOptions {
   kept?: KeptIds;
 }
 
-export async function populateMounts(mounts: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
-  const volumes = mounts.filter((mount) => mount.type === 'volume' && !mount.options.includes('nocopy') && !mount.options.includes('volume-nocopy') && mayBeEmpty(mount));
-  const given = mounts.filter(({ type, options: words }) => (type === 'bind' || type === 'volume') && words.includes('U'));
-  if (options.lower.length > 0 && (volumes.length > 0 || given.length > 0)) await copyUp(volumes, given, options, paths);
+export async function populateMounts(
+  mounts: readonly ResolvedMount[],
+  options: PopulateOptions,
+  paths: Paths,
+): Promise<void> {
+  const volumes = mounts.filter(
+    (mount) =>
+      mount.type === 'volume' &&
+      !mount.options.includes('nocopy') &&
+      !mount.options.includes('volume-nocopy') &&
+      mayBeEmpty(mount),
+  );
+  const given = mounts.filter(
+    ({ type, options: words }) => (type === 'bind' || type === 'volume') && words.includes('U'),
+  );
+  if (options.lower.length > 0 && (volumes.length > 0 || given.length > 0))
+    await copyUp(volumes, given, options, paths);
 }
 
-async function copyUp(mounts: readonly ResolvedMount[], given: readonly ResolvedMount[], options: PopulateOptions, paths: Paths): Promise<void> {
+async function copyUp(
+  mounts: readonly ResolvedMount[],
+  given: readonly ResolvedMount[],
+  options: PopulateOptions,
+  paths: Paths,
+): Promise<void> {
   makeFolder(paths.tmp, 0o711);
   // another room may have made it, for itself alone; where root runs husk the container's root must pass
   chmodSync(paths.tmp, 0o711);
@@ -42,18 +60,36 @@ async function copyUp(mounts: readonly ResolvedMount[], given: readonly Resolved
   const view = ownedFolder(join(paths.tmp, `copy-up-${process.pid}-${identifySelf().startTime}-`));
   const { root, steps } = imageView([...options.lower], view);
   const maps = options.kept && keepIdMaps(idMaps(), options.kept);
-  const copies = mounts.map((mount, index) => ({ destination: mount.destination, ...folderOf(mount), stage: join(view, `stage${index}`) }));
+  const copies = mounts.map((mount, index) => ({
+    destination: mount.destination,
+    ...folderOf(mount),
+    stage: join(view, `stage${index}`),
+  }));
   const stages = copies.map(({ stage }): Step => ({ op: 'mkdir', path: stage, mode: 0o700 }));
   const seen = [view, ...layerFolders(options.lower)];
   try {
-    const copied: Inside = { steps: [...steps, ...stages], maps, kept: [...seen, ...copies.map(({ folder }) => folder)] };
-    if (copies.length > 0) await inNamespace({ root, copies }, copied, (why) => `cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${why}`);
+    const copied: Inside = {
+      steps: [...steps, ...stages],
+      maps,
+      kept: [...seen, ...copies.map(({ folder }) => folder)],
+    };
+    if (copies.length > 0)
+      await inNamespace(
+        { root, copies },
+        copied,
+        (why) => `cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${why}`,
+      );
     if (given.length === 0) return;
     // afterwards: what has just been copied is to be the user's too
     const owner = { user: options.user ?? '', folders: given.map(folderOf) };
     const what = `cannot give ${given.map(({ source }) => source).join(', ')} to ${options.user || 'root'}`;
     const inside: Inside = { steps, maps, kept: [...seen, ...given.map(({ source }) => source)] };
-    await inNamespace({ root, copies: [], owner }, inside, (why) => `${what}: ${why}`, 'leave the option U away, or own the folder');
+    await inNamespace(
+      { root, copies: [], owner },
+      inside,
+      (why) => `${what}: ${why}`,
+      'leave the option U away, or own the folder',
+    );
   } finally {
     await removeTree(view);
   }
@@ -71,9 +107,24 @@ interface Inside {
 }
 
 /** @throws HuskError with `text` of its first complaint */
-async function inNamespace(job: CopyUpJob, { steps, maps, kept }: Inside, text: (why: string) => string, fix?: string): Promise<void> {
-  const { code, stderr } = await namespaceProgramOutput({ program: { internal: 'volume-copy-up', args: [JSON.stringify(job)] }, reach: { kept }, mounts: true, steps, maps });
-  if (code !== 0) throw new HuskError(text(stderr.trim() || `exit status ${code}`), { kind: fix === undefined ? 'internal' : 'unsupported', fix });
+async function inNamespace(
+  job: CopyUpJob,
+  { steps, maps, kept }: Inside,
+  text: (why: string) => string,
+  fix?: string,
+): Promise<void> {
+  const { code, stderr } = await namespaceProgramOutput({
+    program: { internal: 'volume-copy-up', args: [JSON.stringify(job)] },
+    reach: { kept },
+    mounts: true,
+    steps,
+    maps,
+  });
+  if (code !== 0)
+    throw new HuskError(text(stderr.trim() || `exit status ${code}`), {
+      kind: fix === undefined ? 'internal' : 'unsupported',
+      fix,
+    });
 }
 
 /** The image's whole root: its only layer, or an overlay of all with an upper layer that nothing is written to. */

@@ -23,7 +23,8 @@ export interface ResolveContext {
 
 export function resolveMounts(request: ResolveRequest, context: ResolveContext): ResolvedMount[] {
   const byDestination = new Map<string, ResolvedMount>();
-  for (const entry of request.volumesFrom ?? []) for (const mount of fromContainer(entry, request)) byDestination.set(mount.destination, mount);
+  for (const entry of request.volumesFrom ?? [])
+    for (const mount of fromContainer(entry, request)) byDestination.set(mount.destination, mount);
 
   const typed = new Set((request.tmpfs ?? []).map((target) => destination(target, 'tmpfs')));
   // all of them are checked before the first volume or folder is made
@@ -40,10 +41,17 @@ export function resolveMounts(request: ResolveRequest, context: ResolveContext):
   }
 
   const imageVolumes = request.imageVolumes ?? [];
-  if (imageVolumes.length > MAX_IMAGE_VOLUMES) throw new HuskError(`the image has ${imageVolumes.length} volumes, more than ${MAX_IMAGE_VOLUMES}`, { kind: 'limit' });
+  if (imageVolumes.length > MAX_IMAGE_VOLUMES)
+    throw new HuskError(`the image has ${imageVolumes.length} volumes, more than ${MAX_IMAGE_VOLUMES}`, {
+      kind: 'limit',
+    });
   for (const target of imageVolumes) {
     const path = destination(target, 'volume');
-    if (!byDestination.has(path) && !typed.has(path)) byDestination.set(path, one({ type: 'volume', target: path, readonly: false, options: [], createSource: false }, context));
+    if (!byDestination.has(path) && !typed.has(path))
+      byDestination.set(
+        path,
+        one({ type: 'volume', target: path, readonly: false, options: [], createSource: false }, context),
+      );
   }
   // a mount on /a must not hide one on /a/b; sort is stable, so equals keep their order
   return [...byDestination.values()].sort((a, b) => depth(a.destination) - depth(b.destination));
@@ -58,7 +66,11 @@ function imageMount({ source, target, options }: MountRequest, images: ResolveRe
 }
 
 function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
-  const base = { destination: destination(mount.target, mount.type), readonly: mount.readonly, options: [...mount.options] };
+  const base = {
+    destination: destination(mount.target, mount.type),
+    readonly: mount.readonly,
+    options: [...mount.options],
+  };
   if (mount.type === 'tmpfs') return { type: 'tmpfs', source: '', ...base };
   if (mount.type === 'bind') {
     // kept as written, symbolic links and all: mount(2) follows them at each start, as Docker's does
@@ -66,17 +78,38 @@ function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
     if (mount.createSource) makeSource(source, context.owner);
     return { type: 'bind', source, ...base };
   }
-  const of = (key: string) => mount.options.filter((option) => option.startsWith(`${key}=`)).map((option) => option.slice(key.length + 1));
-  const volume = context.create({ name: mount.source, driver: of('volume-driver').at(-1), labels: pairs(of('volume-label')), options: pairs(of('volume-opt')) });
+  const of = (key: string) =>
+    mount.options.filter((option) => option.startsWith(`${key}=`)).map((option) => option.slice(key.length + 1));
+  const volume = context.create({
+    name: mount.source,
+    driver: of('volume-driver').at(-1),
+    labels: pairs(of('volume-label')),
+    options: pairs(of('volume-opt')),
+  });
   const flags = bindFlags(volume.options);
   // what is mounted read-only can be filled with nothing
-  const options = [...base.options, ...flags.filter((flag) => MOUNT_FLAGS.has(flag)), ...(flags.includes('ro') ? ['nocopy'] : [])];
-  return { type: 'volume', name: volume.name, source: volume.mountpoint, ...base, options, readonly: base.readonly || flags.includes('ro') };
+  const options = [
+    ...base.options,
+    ...flags.filter((flag) => MOUNT_FLAGS.has(flag)),
+    ...(flags.includes('ro') ? ['nocopy'] : []),
+  ];
+  return {
+    type: 'volume',
+    name: volume.name,
+    source: volume.mountpoint,
+    ...base,
+    options,
+    readonly: base.readonly || flags.includes('ro'),
+  };
 }
 
 /** `k=v` or `k`, as `volume-label=` and `volume-opt=` of `--mount type=volume` have it */
 function pairs(texts: readonly string[]): Record<string, string> {
-  return Object.fromEntries(texts.map((text) => (text.includes('=') ? [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)] : [text, ''])));
+  return Object.fromEntries(
+    texts.map((text) =>
+      text.includes('=') ? [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)] : [text, ''],
+    ),
+  );
 }
 
 /** What lies where only a user of a container may look may be there: its root can look, and the start says when it is not (volumes of images with users of their own). */
@@ -92,7 +125,8 @@ function mayExist(source: string): boolean {
 /** of a volume's `o=`: what its mounts in containers get too */
 const MOUNT_FLAGS = new Set(['noexec', 'nosuid', 'nodev', 'noatime', 'relatime']);
 /** what else a bind may be said to be: as it is anyway, or of the mount on the host that husk does not make */
-const OTHER_FLAGS = /^(bind|rbind|ro|rw|defaults|exec|suid|dev|async|auto|noauto|user|nouser|nofail|_netdev|r?(private|shared|slave))$/;
+const OTHER_FLAGS =
+  /^(bind|rbind|ro|rw|defaults|exec|suid|dev|async|auto|noauto|user|nouser|nofail|_netdev|r?(private|shared|slave))$/;
 
 /** The flags of a volume made with `o=bind,…`; none of another. */
 function bindFlags(options: Record<string, string>): string[] {
@@ -102,7 +136,11 @@ function bindFlags(options: Record<string, string>): string[] {
 /** Is this a plain bind, which needs no mount by host root? */
 export function isPlainBind(options: Record<string, string>): boolean {
   const flags = bindFlags(options);
-  return ['none', 'bind'].includes(options['type'] ?? 'none') && flags.some((flag) => flag === 'bind' || flag === 'rbind') && flags.every((flag) => OTHER_FLAGS.test(flag) || MOUNT_FLAGS.has(flag));
+  return (
+    ['none', 'bind'].includes(options['type'] ?? 'none') &&
+    flags.some((flag) => flag === 'bind' || flag === 'rbind') &&
+    flags.every((flag) => OTHER_FLAGS.test(flag) || MOUNT_FLAGS.has(flag))
+  );
 }
 
 function makeSource(source: string, owner: { uid: number; gid: number } | undefined): void {
@@ -114,7 +152,10 @@ function makeSource(source: string, owner: { uid: number; gid: number } | undefi
     using made = open(source, O_DIRECTORY | O_NOFOLLOW);
     fchown(made.number, owner.uid, owner.gid);
   } catch (error) {
-    throw new HuskError(`error while creating mount source path '${source}': mkdir ${source}: ${causeOf(error)}`, { kind: 'invalid', cause: error });
+    throw new HuskError(`error while creating mount source path '${source}': mkdir ${source}: ${causeOf(error)}`, {
+      kind: 'invalid',
+      cause: error,
+    });
   }
 }
 
@@ -123,12 +164,21 @@ export function checkSource(mount: MountRequest): void {
   if (mount.type === 'tmpfs' && mount.source) throw invalid(mount.type, 'source must not be specified');
   if (mount.type === 'image') checkImage(mount);
   const subpath = subpathOf(mount.options);
-  if (subpath !== undefined && (subpath === '' || posix.isAbsolute(subpath) || posix.normalize(subpath).split('/').includes('..') || subpath.includes('\0') || Buffer.byteLength(subpath) >= MAX_PATH))
+  if (
+    subpath !== undefined &&
+    (subpath === '' ||
+      posix.isAbsolute(subpath) ||
+      posix.normalize(subpath).split('/').includes('..') ||
+      subpath.includes('\0') ||
+      Buffer.byteLength(subpath) >= MAX_PATH)
+  )
     throw invalid(mount.type, 'subpath must be a relative path within the volume');
   if (mount.type !== 'bind') return;
   if (!mount.source) throw invalid(mount.type, 'field Source must not be empty');
-  if (mount.source.includes('\0') || Buffer.byteLength(mount.source) >= MAX_PATH) throw invalid(mount.type, 'source path is too long or has a NUL byte');
-  if (!mount.createSource && !mayExist(resolve(mount.source))) throw invalid(mount.type, `bind source path does not exist: ${resolve(mount.source)}`);
+  if (mount.source.includes('\0') || Buffer.byteLength(mount.source) >= MAX_PATH)
+    throw invalid(mount.type, 'source path is too long or has a NUL byte');
+  if (!mount.createSource && !mayExist(resolve(mount.source)))
+    throw invalid(mount.type, `bind source path does not exist: ${resolve(mount.source)}`);
 }
 
 function checkImage({ type, source, options }: MountRequest): void {
@@ -153,7 +203,8 @@ function invalid(type: string, text: string): HuskError {
 function destination(target: string, type: string): string {
   if (!target) throw invalid(type, 'field Target must not be empty');
   if (!target.startsWith('/')) throw invalid(type, `invalid mount path: '${target}' mount path must be absolute`);
-  if (target.includes('\0') || Buffer.byteLength(target) >= MAX_PATH) throw invalid(type, 'mount path is too long or has a NUL byte');
+  if (target.includes('\0') || Buffer.byteLength(target) >= MAX_PATH)
+    throw invalid(type, 'mount path is too long or has a NUL byte');
   const path = posix.resolve('/', target);
   if (path === '/') throw invalid(type, "invalid specification: destination can't be '/'");
   return path;

@@ -82,7 +82,10 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     const name = request.name || anonymousName();
     checkVolumeName(name);
     const driver = request.driver || 'local';
-    if (driver !== 'local') throw new HuskError(`create ${name}: error looking up volume plugin ${driver}: plugin "${driver}" not found`, { kind: 'not-found' });
+    if (driver !== 'local')
+      throw new HuskError(`create ${name}: error looking up volume plugin ${driver}: plugin "${driver}" not found`, {
+        kind: 'not-found',
+      });
     const options = request.options ?? {};
     checkOptions(name, options);
     const present = find(name);
@@ -96,11 +99,23 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       // OR IGNORE: another husk may have made it since; then theirs is the volume
       const { changes } = database
         .prepare('INSERT OR IGNORE INTO volumes (name, created_at, anonymous, record) VALUES (?, ?, ?, ?)')
-        .run(name, Date.now(), request.name ? 0 : 1, JSON.stringify({ driver, labels: request.labels ?? {}, options } satisfies VolumeRecord));
+        .run(
+          name,
+          Date.now(),
+          request.name ? 0 : 1,
+          JSON.stringify({ driver, labels: request.labels ?? {}, options } satisfies VolumeRecord),
+        );
       if (Number(changes) > 0) record('create', name, { driver });
       return Number(changes) > 0;
     });
-    if (made) writeCopy(volumeCopy(paths, name), { createdAt: Date.now(), anonymous: !request.name, driver, labels: request.labels ?? {}, options } satisfies VolumeCopy);
+    if (made)
+      writeCopy(volumeCopy(paths, name), {
+        createdAt: Date.now(),
+        anonymous: !request.name,
+        driver,
+        labels: request.labels ?? {},
+        options,
+      } satisfies VolumeCopy);
     return get(name);
   };
 
@@ -110,25 +125,30 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     const names = filters['name']?.map((value) => ({ value, matches: goPattern(value, 'filter name') }));
     const dangling = filters['dangling']?.map(boolean);
     const rows = database.prepare('SELECT * FROM volumes ORDER BY name').all() as unknown as Row[];
-    return rows.map(toVolume).filter(
-      (volume) =>
-        some(names, ({ value, matches }) => volume.name === value || matches(volume.name)) &&
-        some(filters['driver'], (value) => volume.driver === value) &&
-        (filters['label'] ?? []).every((value) => hasLabel(volume.labels, value)) &&
-        some(dangling, (value) => value === (inUse(volume.name).length === 0)),
-    );
+    return rows
+      .map(toVolume)
+      .filter(
+        (volume) =>
+          some(names, ({ value, matches }) => volume.name === value || matches(volume.name)) &&
+          some(filters['driver'], (value) => volume.driver === value) &&
+          (filters['label'] ?? []).every((value) => hasLabel(volume.labels, value)) &&
+          some(dangling, (value) => value === (inUse(volume.name).length === 0)),
+      );
   };
 
   /** the name src/supervisor/removal.ts sweeps, should this process be killed */
-  const newAside = (): string => join(paths.tmp, `volume-${process.pid}-${identifySelf().startTime}-${randomBytes(3).toString('hex')}`);
+  const newAside = (): string =>
+    join(paths.tmp, `volume-${process.pid}-${identifySelf().startTime}-${randomBytes(3).toString('hex')}`);
 
   /** The record goes first, then the folder is moved aside and deleted: whatever is interrupted, no volume is half there. */
   const drop = async (name: string): Promise<void> => {
     const aside = newAside();
     const moved = inTransaction(database, () => {
       const users = inUse(name);
-      if (users.length > 0) throw new HuskError(`remove ${name}: volume is in use - [${users.join(', ')}]`, { kind: 'conflict' });
-      if (Number(database.prepare('DELETE FROM volumes WHERE name = ?').run(name).changes) > 0) record('destroy', name, { driver: 'local' });
+      if (users.length > 0)
+        throw new HuskError(`remove ${name}: volume is in use - [${users.join(', ')}]`, { kind: 'conflict' });
+      if (Number(database.prepare('DELETE FROM volumes WHERE name = ?').run(name).changes) > 0)
+        record('destroy', name, { driver: 'local' });
       makeFolder(paths.tmp, 0o711);
       try {
         renameSync(join(paths.volumes, name), aside);
@@ -144,7 +164,12 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
   /** Moves aside the folders of volumes whose making was killed; nobody is making one while this transaction lasts. */
   const setUnmadeAside = (): string[] =>
     inTransaction(database, () => {
-      const unmade = (existsSync(paths.volumes) ? readdirSync(paths.volumes) : []).filter((name) => find(name) === undefined && !existsSync(volumeCopy(paths, name)) && isEmpty(join(paths.volumes, name, '_data')));
+      const unmade = (existsSync(paths.volumes) ? readdirSync(paths.volumes) : []).filter(
+        (name) =>
+          find(name) === undefined &&
+          !existsSync(volumeCopy(paths, name)) &&
+          isEmpty(join(paths.volumes, name, '_data')),
+      );
       makeFolder(paths.tmp, 0o711);
       return unmade.map((name) => {
         const aside = newAside();
@@ -161,7 +186,11 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     let reclaimed = 0;
     for (const volume of list()) {
       if (!(all || volume.anonymous) || inUse(volume.name).length > 0) continue;
-      if (!(filters['label'] ?? []).every((value) => hasLabel(volume.labels, value)) || (filters['label!'] ?? []).some((value) => hasLabel(volume.labels, value))) continue;
+      if (
+        !(filters['label'] ?? []).every((value) => hasLabel(volume.labels, value)) ||
+        (filters['label!'] ?? []).some((value) => hasLabel(volume.labels, value))
+      )
+        continue;
       const size = await sizeOf(volume);
       try {
         await drop(volume.name);
@@ -205,7 +234,8 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
         Scope: 'local',
       };
     },
-    resolve: (request) => resolveMounts(request, { create, ...(process.getuid!() === 0 ? { owner: containerRoot() } : {}) }),
+    resolve: (request) =>
+      resolveMounts(request, { create, ...(process.getuid!() === 0 ? { owner: containerRoot() } : {}) }),
     populate: (mounts, options) => populateMounts(mounts, options, paths),
     async removeAnonymous(mounts: readonly ResolvedMount[]) {
       const removed: string[] = [];
@@ -223,7 +253,11 @@ function parseRecord({ name, record }: Row): VolumeRecord {
   try {
     return JSON.parse(record) as VolumeRecord;
   } catch (error) {
-    throw new HuskError(`the record of volume ${name} is damaged: ${causeOf(error)}`, { kind: 'corrupt', fix: 'husk system check --repair', cause: error });
+    throw new HuskError(`the record of volume ${name} is damaged: ${causeOf(error)}`, {
+      kind: 'corrupt',
+      fix: 'husk system check --repair',
+      cause: error,
+    });
   }
 }
 
@@ -259,14 +293,20 @@ function makeVolumeFolder(paths: Paths, name: string): void {
 
 /** Of the local driver's options, the ones that need no mount by host root. */
 function checkOptions(name: string, options: Record<string, string>): void {
-  for (const key of Object.keys(options)) if (!['type', 'o', 'device'].includes(key)) throw new HuskError(`create ${name}: invalid option: "${key}"`, { kind: 'invalid' });
+  for (const key of Object.keys(options))
+    if (!['type', 'o', 'device'].includes(key))
+      throw new HuskError(`create ${name}: invalid option: "${key}"`, { kind: 'invalid' });
   if (Object.keys(options).length === 0) return;
   if (!isPlainBind(options))
-    throw new HuskError(`create ${name}: a volume of type ${JSON.stringify(options['type'] ?? '')} with options ${JSON.stringify(options['o'] ?? '')} would be mounted by host root, which husk never is`, {
-      kind: 'unsupported',
-      fix: 'use -o type=none -o o=bind -o device=/a/host/folder, or mount it on the host and bind the folder',
-    });
-  if (!options['device']?.startsWith('/')) throw new HuskError(`create ${name}: missing device in volume options`, { kind: 'invalid' });
+    throw new HuskError(
+      `create ${name}: a volume of type ${JSON.stringify(options['type'] ?? '')} with options ${JSON.stringify(options['o'] ?? '')} would be mounted by host root, which husk never is`,
+      {
+        kind: 'unsupported',
+        fix: 'use -o type=none -o o=bind -o device=/a/host/folder, or mount it on the host and bind the folder',
+      },
+    );
+  if (!options['device']?.startsWith('/'))
+    throw new HuskError(`create ${name}: missing device in volume options`, { kind: 'invalid' });
 }
 
 function inTransaction<T>(database: DatabaseSync, body: () => T): T {
@@ -284,5 +324,6 @@ function boolean(value: string): boolean {
 }
 
 function checkFilters(filters: VolumeFilters, known: string[]): void {
-  for (const key of Object.keys(filters)) if (!known.includes(key)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+  for (const key of Object.keys(filters))
+    if (!known.includes(key)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
 }

@@ -42,7 +42,9 @@ const BROKEN: [config: string, what: RegExp][] = [
 for (const [config, what] of BROKEN)
   test.serial(`a config of ${config} is told of once, and nothing of it counts`, (t) => {
     write(config);
-    const context = { env, stderr: new FakeOutput(), stdin: { isTTY: true } } as unknown as Context & { stderr: FakeOutput };
+    const context = { env, stderr: new FakeOutput(), stdin: { isTTY: true } } as unknown as Context & {
+      stderr: FakeOutput;
+    };
     const { flags } = parseFlags(findCommand(['attach'])!.flags, [], { interspersed: true, env: {} });
     t.is(configuredFormat('psFormat', context), '');
     t.is(detachKeys(flags, context), '');
@@ -53,7 +55,12 @@ for (const [config, what] of BROKEN)
 for (const command of [['ps'], ['ps', '-q'], ['images'], ['volume', 'ls']])
   test.serial(`'${command.join(' ')}' works with a config that is broken, and says so once`, async (t) => {
     write('{');
-    const engine = { list: () => [], images: { list: () => [] }, volumes: async () => ({ list: () => [] }), isNews: () => true } as never;
+    const engine = {
+      list: () => [],
+      images: { list: () => [] },
+      volumes: async () => ({ list: () => [] }),
+      isNews: () => true,
+    } as never;
     const { code, stderr } = await husk(command, { engine, env: { ...env } });
     t.is(code, 0, stderr);
     t.regex(stderr, /^WARNING: Error loading config file: [^\n]* is not a JSON object\n$/);

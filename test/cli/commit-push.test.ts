@@ -20,13 +20,52 @@ else
         t.is(status, 0, `${args.join(' ')}: ${stderr}`);
         return stdout.trim();
       };
-      husk('run', '--name', 'work', '--network=none', base, 'sh', '-c', 'echo mine >/file; mkdir /folder; rm /bin/vi; chown 7:8 /file');
-      husk('commit', '-m', 'made by hand', '-a', 'Ada', '-c', 'CMD ["cat", "/file"]', '-c', 'ENV WHO=ada', '-c', 'LABEL kind=test', '-c', 'EXPOSE 80', '-c', 'USER 7:8', 'work', mine);
+      husk(
+        'run',
+        '--name',
+        'work',
+        '--network=none',
+        base,
+        'sh',
+        '-c',
+        'echo mine >/file; mkdir /folder; rm /bin/vi; chown 7:8 /file',
+      );
+      husk(
+        'commit',
+        '-m',
+        'made by hand',
+        '-a',
+        'Ada',
+        '-c',
+        'CMD ["cat", "/file"]',
+        '-c',
+        'ENV WHO=ada',
+        '-c',
+        'LABEL kind=test',
+        '-c',
+        'EXPOSE 80',
+        '-c',
+        'USER 7:8',
+        'work',
+        mine,
+      );
       husk('push', mine);
       husk('rm', 'work');
     }
-    const inspected = JSON.parse(execFileSync('skopeo', ['inspect', '--config', '--tls-verify=false', `docker://${mine}`], { encoding: 'utf8' })) as { config: Record<string, unknown>; rootfs: { diff_ids: string[] }; author?: string; history: { comment?: string }[] };
-    t.like(inspected.config, { Cmd: ['cat', '/file'], User: '7:8', Labels: { kind: 'test' }, ExposedPorts: { '80/tcp': {} } });
+    const inspected = JSON.parse(
+      execFileSync('skopeo', ['inspect', '--config', '--tls-verify=false', `docker://${mine}`], { encoding: 'utf8' }),
+    ) as {
+      config: Record<string, unknown>;
+      rootfs: { diff_ids: string[] };
+      author?: string;
+      history: { comment?: string }[];
+    };
+    t.like(inspected.config, {
+      Cmd: ['cat', '/file'],
+      User: '7:8',
+      Labels: { kind: 'test' },
+      ExposedPorts: { '80/tcp': {} },
+    });
     t.true((inspected.config['Env'] as string[]).includes('WHO=ada'));
     t.is(inspected.author, 'Ada');
     t.is(inspected.history.at(-1)!.comment, 'made by hand');
@@ -44,5 +83,8 @@ else
     );
     t.is(stderr, '');
     t.is(status, 0);
-    t.is(stdout, `${inspected.rootfs.diff_ids.length} true\nmine\n\n7\n7:8\n/folder\nls: /bin/vi: No such file or directory\nada\n\n`);
+    t.is(
+      stdout,
+      `${inspected.rootfs.diff_ids.length} true\nmine\n\n7\n7:8\n/folder\nls: /bin/vi: No such file or directory\nada\n\n`,
+    );
   });

@@ -2,7 +2,19 @@
  * Damage in each kind of file of a data root: the ordinary command that meets it says so in one line, `system check` names it, `--repair` mends what can be mended, and
  * nothing that was good is lost. One data root, damaged and mended again and again.
  */
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -43,7 +55,9 @@ else {
   const layer = (): string => join(where.layers, facts.diffId.replace('sha256:', ''));
   const manifest = (): string => {
     const database = new DatabaseSync(where.database);
-    const { manifest_digest: digest } = database.prepare('SELECT manifest_digest FROM images').get() as { manifest_digest: string };
+    const { manifest_digest: digest } = database.prepare('SELECT manifest_digest FROM images').get() as {
+      manifest_digest: string;
+    };
     database.close();
     return digest;
   };
@@ -52,7 +66,22 @@ else {
     const imported = user.run(['sh', '-c', `${HUSK} import --change 'CMD ["sh"]' - box <${busyboxTar()}`]);
     t.is(imported.status, 0, imported.stderr);
     facts.image = imported.stdout.trim();
-    t.is(husk('run', '--network', 'none', '--name', 'one', '-v', 'data:/d', 'box', 'sh', '-c', 'echo kept >/mine; echo kept >/d/file').status, 0);
+    t.is(
+      husk(
+        'run',
+        '--network',
+        'none',
+        '--name',
+        'one',
+        '-v',
+        'data:/d',
+        'box',
+        'sh',
+        '-c',
+        'echo kept >/mine; echo kept >/d/file',
+      ).status,
+      0,
+    );
     t.is(husk('volume', 'create', '--label', 'a=b', 'labelled').status, 0);
     facts.container = readdirSync(where.containers)[0]!;
     facts.diffId = `sha256:${readdirSync(where.layers)[0]!}`;
@@ -75,34 +104,108 @@ else {
   /** each group is damaged, then checked and mended once */
   const GROUPS: Case[][] = [
     [
-      { name: 'the head of the database', damage: () => flip(where.database, 3), meets: [['ps'], 1, NOT_THERE], found: /^database \S+husk.db: .*not a database/m },
+      {
+        name: 'the head of the database',
+        damage: () => flip(where.database, 3),
+        meets: [['ps'], 1, NOT_THERE],
+        found: /^database \S+husk.db: .*not a database/m,
+      },
     ],
     [
-      { name: 'a page of the database', damage: () => writeFileSync(where.database, readFileSync(where.database).fill(0xff, 4096 * 2, 4096 * 3)), found: /^database \S+husk.db: /m },
+      {
+        name: 'a page of the database',
+        damage: () => writeFileSync(where.database, readFileSync(where.database).fill(0xff, 4096 * 2, 4096 * 3)),
+        found: /^database \S+husk.db: /m,
+      },
     ],
     [
-      { name: 'half of the database', damage: () => truncateSync(where.database, Math.floor(statSync(where.database).size / 2)), meets: [['images'], 1, NOT_THERE], found: /^database /m },
+      {
+        name: 'half of the database',
+        damage: () => truncateSync(where.database, Math.floor(statSync(where.database).size / 2)),
+        meets: [['images'], 1, NOT_THERE],
+        found: /^database /m,
+      },
     ],
     [
-      { name: 'an empty database', damage: () => truncateSync(where.database, 0), meets: [['run', 'box'], 125, /^Error: the database \S+ is missing or empty, and there are containers, images or volumes beside it\nFix: husk system check --repair\n/], found: /^database .*missing or empty/m },
+      {
+        name: 'an empty database',
+        damage: () => truncateSync(where.database, 0),
+        meets: [
+          ['run', 'box'],
+          125,
+          /^Error: the database \S+ is missing or empty, and there are containers, images or volumes beside it\nFix: husk system check --repair\n/,
+        ],
+        found: /^database .*missing or empty/m,
+      },
     ],
     [
-      { name: 'no database', damage: () => rmSync(where.database), meets: [['volume', 'ls'], 1, /is missing or empty/], found: /^database .*missing or empty/m },
+      {
+        name: 'no database',
+        damage: () => rmSync(where.database),
+        meets: [['volume', 'ls'], 1, /is missing or empty/],
+        found: /^database .*missing or empty/m,
+      },
     ],
     [
-      { name: 'a container whose record went with the log', damage: () => sql('DELETE FROM containers'), meets: [['start', 'one'], 1, /^Error: No such container: one\n$/], found: /^container one: has a folder and no record/m },
-      { name: 'a volume whose record went with the log', damage: () => sql('DELETE FROM volumes'), meets: [['volume', 'inspect', 'data'], 1, /no such volume/], found: /^volume data: has data and no record/m },
+      {
+        name: 'a container whose record went with the log',
+        damage: () => sql('DELETE FROM containers'),
+        meets: [['start', 'one'], 1, /^Error: No such container: one\n$/],
+        found: /^container one: has a folder and no record/m,
+      },
+      {
+        name: 'a volume whose record went with the log',
+        damage: () => sql('DELETE FROM volumes'),
+        meets: [['volume', 'inspect', 'data'], 1, /no such volume/],
+        found: /^volume data: has data and no record/m,
+      },
     ],
     [
-      { name: 'the state of a container', damage: () => sql('UPDATE containers SET state = ?', '{"status":"runnung"}'), meets: [['inspect', 'one'], 1, /^Error: the record of container [0-9a-f]{64} is damaged: .*\nFix: husk system check --repair\n$/], found: /^container one: the state in its record is damaged/m },
-      { name: 'the config of a container', damage: () => sql('UPDATE containers SET config = ?', '{"optionz":{}}'), meets: [['ps', '-a'], 1, /^Error: the record of container .* is damaged: .*\nFix: /], found: /^container one: the config in its record is damaged/m },
-      { name: 'the record of an image', damage: () => sql('UPDATE images SET config = ?', '{"os":'), meets: [['images'], 1, /^Error: the record of image sha256:\S+ is damaged/], found: /^image box:latest: its record is not the config its id names/m },
-      { name: 'the record of a volume', damage: () => sql("UPDATE volumes SET record = '{' WHERE name = 'labelled'"), meets: [['volume', 'ls'], 1, /^Error: the record of volume labelled is damaged/], found: /^volume labelled: its record is damaged/m },
+      {
+        name: 'the state of a container',
+        damage: () => sql('UPDATE containers SET state = ?', '{"status":"runnung"}'),
+        meets: [
+          ['inspect', 'one'],
+          1,
+          /^Error: the record of container [0-9a-f]{64} is damaged: .*\nFix: husk system check --repair\n$/,
+        ],
+        found: /^container one: the state in its record is damaged/m,
+      },
+      {
+        name: 'the config of a container',
+        damage: () => sql('UPDATE containers SET config = ?', '{"optionz":{}}'),
+        meets: [['ps', '-a'], 1, /^Error: the record of container .* is damaged: .*\nFix: /],
+        found: /^container one: the config in its record is damaged/m,
+      },
+      {
+        name: 'the record of an image',
+        damage: () => sql('UPDATE images SET config = ?', '{"os":'),
+        meets: [['images'], 1, /^Error: the record of image sha256:\S+ is damaged/],
+        found: /^image box:latest: its record is not the config its id names/m,
+      },
+      {
+        name: 'the record of a volume',
+        damage: () => sql("UPDATE volumes SET record = '{' WHERE name = 'labelled'"),
+        meets: [['volume', 'ls'], 1, /^Error: the record of volume labelled is damaged/],
+        found: /^volume labelled: its record is damaged/m,
+      },
     ],
     [
-      { name: 'the blob of a config', damage: () => flip(blob(facts.image)), found: /^blob sha256:\S+: the blob \S+ does not have the digest it is named by/m },
-      { name: 'the blob of a manifest', damage: () => flip(blob(manifest())), found: /^blob .*the manifest of box:latest/m },
-      { name: 'a byte of an unpacked tree', damage: () => flip(join(layer(), 'tree-v1/etc/passwd')), found: /^tree \S+tree-v1: "\/etc\/passwd" has other bytes/m },
+      {
+        name: 'the blob of a config',
+        damage: () => flip(blob(facts.image)),
+        found: /^blob sha256:\S+: the blob \S+ does not have the digest it is named by/m,
+      },
+      {
+        name: 'the blob of a manifest',
+        damage: () => flip(blob(manifest())),
+        found: /^blob .*the manifest of box:latest/m,
+      },
+      {
+        name: 'a byte of an unpacked tree',
+        damage: () => flip(join(layer(), 'tree-v1/etc/passwd')),
+        found: /^tree \S+tree-v1: "\/etc\/passwd" has other bytes/m,
+      },
       {
         name: 'the root disk of VMs',
         damage: async () => {
@@ -126,10 +229,19 @@ else {
         },
         found: /^socket \S+\.sock: nobody listens on it/m,
       },
-      { name: 'a link to a tree that is not there', damage: () => symlinkSync('../layers/none/tree-v1', join(where.layerLinks, 'dead00000000')), found: /^link \S+dead00000000: leads to /m },
+      {
+        name: 'a link to a tree that is not there',
+        damage: () => symlinkSync('../layers/none/tree-v1', join(where.layerLinks, 'dead00000000')),
+        found: /^link \S+dead00000000: leads to /m,
+      },
     ],
     [
-      { name: 'a bit of a layer', damage: () => flip(join(layer(), 'layer.tar')), found: /^layer sha256:\S+: \S+layer.tar does not have its diffID\n/m, afterwards: load },
+      {
+        name: 'a bit of a layer',
+        damage: () => flip(join(layer(), 'layer.tar')),
+        found: /^layer sha256:\S+: \S+layer.tar does not have its diffID\n/m,
+        afterwards: load,
+      },
     ],
     [
       {
@@ -138,7 +250,11 @@ else {
           rmSync(join(layer(), 'tree-v1'), { recursive: true, force: true });
           truncateSync(join(layer(), 'layer.tar'), 100_000);
         },
-        meets: [['run', '--rm', '--network', 'none', 'box', 'true'], 125, /^Error: the layer sha256:\S+ is damaged: \S+layer.tar has 100000 of \d+ bytes\nFix: husk system check --repair, then pull its image again\n/],
+        meets: [
+          ['run', '--rm', '--network', 'none', 'box', 'true'],
+          125,
+          /^Error: the layer sha256:\S+ is damaged: \S+layer.tar has 100000 of \d+ bytes\nFix: husk system check --repair, then pull its image again\n/,
+        ],
         found: /^layer .* does not have its diffID/m,
         afterwards: () => {
           load();
@@ -183,7 +299,10 @@ else {
     const aside = join(user.home, 'aside');
     renameSync(where.container(facts.container), aside);
     t.like(husk('start', 'one'), { status: 1 });
-    t.regex(husk('start', 'one').stderr, /^Error: what container [0-9a-f]{64} wrote is gone: \S+ is missing\nFix: husk rm one/);
+    t.regex(
+      husk('start', 'one').stderr,
+      /^Error: what container [0-9a-f]{64} wrote is gone: \S+ is missing\nFix: husk rm one/,
+    );
     const check = husk('system', 'check', '--repair');
     t.is(check.status, 1);
     t.regex(check.stdout, /^container one: its folder is missing/);
@@ -198,7 +317,10 @@ else {
     for (const suffix of ['-wal', '-shm']) rmSync(where.database + suffix, { force: true });
     const refused = husk('system', 'check', '--repair');
     t.is(refused.status, 1);
-    t.regex(refused.stderr, /^Error: cannot rebuild the database while containers run: [0-9a-f]{12}\nFix: husk system check --repair --stop ends them first\n$/);
+    t.regex(
+      refused.stderr,
+      /^Error: cannot rebuild the database while containers run: [0-9a-f]{12}\nFix: husk system check --repair --stop ends them first\n$/,
+    );
     const { status, stdout } = husk('system', 'check', '--repair', '--stop');
     t.is(status, 0, stdout);
     t.is(husk('ps', '-q').stdout, '');

@@ -42,7 +42,16 @@ export interface Outcome {
 }
 
 /** Runs `husk ...words` with a fake engine; what the engine has not makes the test fail loudly. */
-export async function husk(words: string[], options: { engine?: Partial<Engine>; env?: NodeJS.ProcessEnv; stdin?: NodeJS.ReadStream; terminal?: { columns: number; rows: number }; now?: number } = {}): Promise<Outcome> {
+export async function husk(
+  words: string[],
+  options: {
+    engine?: Partial<Engine>;
+    env?: NodeJS.ProcessEnv;
+    stdin?: NodeJS.ReadStream;
+    terminal?: { columns: number; rows: number };
+    now?: number;
+  } = {},
+): Promise<Outcome> {
   const stdout = new FakeOutput(options.terminal);
   const stderr = new FakeOutput(options.terminal);
   const context: Partial<Context> = {
@@ -61,15 +70,57 @@ const ID = 'c0ffee'.padEnd(64, '0');
 const NEVER = '0001-01-01T00:00:00Z';
 
 /** A container record with the given differences. */
-export function container(differences: { id?: string; name?: string; createdAt?: number; config?: Partial<Container['config']>; state?: Partial<Container['state']>; tty?: boolean; interactive?: boolean; network?: string } = {}): Container {
-  const options = { tty: differences.tty ?? false, interactive: differences.interactive ?? false, network: differences.network ?? 'default' } as Container['config']['options'];
+export function container(
+  differences: {
+    id?: string;
+    name?: string;
+    createdAt?: number;
+    config?: Partial<Container['config']>;
+    state?: Partial<Container['state']>;
+    tty?: boolean;
+    interactive?: boolean;
+    network?: string;
+  } = {},
+): Container {
+  const options = {
+    tty: differences.tty ?? false,
+    interactive: differences.interactive ?? false,
+    network: differences.network ?? 'default',
+  } as Container['config']['options'];
   return {
     id: differences.id ?? ID,
     name: differences.name ?? 'calm_husk',
     imageId: `sha256:${'a'.repeat(64)}`,
     createdAt: differences.createdAt ?? NOW - 7_200_000,
-    config: { options, image: 'alpine:3', imageId: `sha256:${'a'.repeat(64)}`, isolation: 'userns', path: 'sh', args: ['-c', 'echo hello there'], env: [], labels: {}, workdir: '', user: '', stopSignal: 'SIGTERM', hostname: 'c0ffee', mounts: [], exposed: [], ...differences.config },
-    state: { status: 'created', pid: 0, exitCode: 0, error: '', oomKilled: false, startedAt: NEVER, finishedAt: NEVER, restartCount: 0, stoppedByUser: false, ...differences.state },
+    config: {
+      options,
+      image: 'alpine:3',
+      imageId: `sha256:${'a'.repeat(64)}`,
+      isolation: 'userns',
+      path: 'sh',
+      args: ['-c', 'echo hello there'],
+      env: [],
+      labels: {},
+      workdir: '',
+      user: '',
+      stopSignal: 'SIGTERM',
+      hostname: 'c0ffee',
+      mounts: [],
+      exposed: [],
+      ...differences.config,
+    },
+    state: {
+      status: 'created',
+      pid: 0,
+      exitCode: 0,
+      error: '',
+      oomKilled: false,
+      startedAt: NEVER,
+      finishedAt: NEVER,
+      restartCount: 0,
+      stoppedByUser: false,
+      ...differences.state,
+    },
   };
 }
 
@@ -77,7 +128,13 @@ export function container(differences: { id?: string; name?: string; createdAt?:
 export function image(differences: Partial<Image> & { created?: string; labels?: Record<string, string> } = {}): Image {
   return {
     id: `sha256:${'b'.repeat(64)}`,
-    config: { architecture: 'amd64', os: 'linux', created: differences.created ?? '2026-01-01T03:04:05Z', rootfs: { type: 'layers', diff_ids: [] }, config: { Labels: differences.labels ?? null } },
+    config: {
+      architecture: 'amd64',
+      os: 'linux',
+      created: differences.created ?? '2026-01-01T03:04:05Z',
+      rootfs: { type: 'layers', diff_ids: [] },
+      config: { Labels: differences.labels ?? null },
+    },
     layers: [],
     repoTags: ['alpine:3'],
     repoDigests: [],

@@ -9,18 +9,49 @@ import test from 'ava';
 import { busyboxTar, missingImageTools } from '../fixtures/images.ts';
 import { HUSK, ordinaryUser, ROOT, TIMEOUT } from '../fixtures/user.ts';
 
-const reason = process.getuid!() !== 0 ? 'mounting needs root: run the tests as root' : existsSync(`${ROOT}/dist/husk-main.cjs`) ? missingImageTools() : 'husk is not built: run make';
+const reason =
+  process.getuid!() !== 0
+    ? 'mounting needs root: run the tests as root'
+    : existsSync(`${ROOT}/dist/husk-main.cjs`)
+      ? missingImageTools()
+      : 'husk is not built: run make';
 const run = reason === undefined ? test : test.skip;
 const title = (text: string): string => (reason === undefined ? text : `${text}: ${reason}`);
 
 /** commands that read, write, run, and clean up */
-const COMMANDS = ['ps -a', 'run --network none box true', 'tag box other', 'volume create v9', 'rename one uno', 'rm one', 'images', 'system df', 'system check --repair', 'events --until 0s', 'system prune -f'];
+const COMMANDS = [
+  'ps -a',
+  'run --network none box true',
+  'tag box other',
+  'volume create v9',
+  'rename one uno',
+  'rm one',
+  'images',
+  'system df',
+  'system check --repair',
+  'events --until 0s',
+  'system prune -f',
+];
 
 /** @returns what each command printed on stderr, and its exit code; then what `ps`, `volume ls` and `check` say when the disk is well again */
-function under(fault: string, cure: string, commands = COMMANDS): { answers: { command: string; code: number; stderr: string }[]; after: string; code: number | null } {
+function under(
+  fault: string,
+  cure: string,
+  commands = COMMANDS,
+): { answers: { command: string; code: number; stderr: string }[]; after: string; code: number | null } {
   using user = ordinaryUser();
   const env = Object.entries(user.env).map(([name, value]) => `${name}=${value}`);
-  const become = ['setpriv', '--reuid', String(user.uid), '--regid', String(user.gid), '--init-groups', 'env', ...env, HUSK];
+  const become = [
+    'setpriv',
+    '--reuid',
+    String(user.uid),
+    '--regid',
+    String(user.gid),
+    '--init-groups',
+    'env',
+    ...env,
+    HUSK,
+  ];
   const script = `
     set -e
     cd ${user.home}; data=${join(user.home, 'data')}
@@ -34,17 +65,33 @@ function under(fault: string, cure: string, commands = COMMANDS): { answers: { c
     ${commands.map((command) => `code=0; "$@" ${command} >/dev/null 2>err || code=$?; printf '%s\\0%s\\0%s\\0' '${command}' $code "$(cat err)"`).join('\n')}
     ${cure}
     "$@" ps -a --format '{{.Names}}'; "$@" volume ls -q; "$@" system check`;
-  const { stdout, stderr, status } = spawnSync('unshare', ['--mount', 'sh', '-c', script, 'sh', ...become], { encoding: 'utf8' });
+  const { stdout, stderr, status } = spawnSync('unshare', ['--mount', 'sh', '-c', script, 'sh', ...become], {
+    encoding: 'utf8',
+  });
   const parts = stdout.split('\0');
   const after = parts.pop()! + stderr;
-  const answers = commands.map((_, index) => ({ command: parts[index * 3]!, code: Number(parts[index * 3 + 1]), stderr: parts[index * 3 + 2]! }));
+  const answers = commands.map((_, index) => ({
+    command: parts[index * 3]!,
+    code: Number(parts[index * 3 + 1]),
+    stderr: parts[index * 3 + 2]!,
+  }));
   return { answers, after, code: status };
 }
 
 const FILL = 'cat /dev/zero >$data/fill 2>/dev/null || true';
 const CASES: [name: string, fault: string, cure: string, said: RegExp][] = [
-  ['a full disk, and the reserve is gone', `rm $data/husk/husk.db-reserve; ${FILL}`, 'rm $data/fill', /^Error: cannot .*no space left on device/],
-  ['a read-only disk', 'mount -o remount,ro $data', 'mount -o remount,rw $data', /^Error: cannot .*read-only file system/],
+  [
+    'a full disk, and the reserve is gone',
+    `rm $data/husk/husk.db-reserve; ${FILL}`,
+    'rm $data/fill',
+    /^Error: cannot .*no space left on device/,
+  ],
+  [
+    'a read-only disk',
+    'mount -o remount,ro $data',
+    'mount -o remount,rw $data',
+    /^Error: cannot .*read-only file system/,
+  ],
 ];
 
 for (const [name, fault, cure, said] of CASES) {
@@ -62,10 +109,22 @@ for (const [name, fault, cure, said] of CASES) {
 
 run(title('a full disk: looking and cleaning up work'), (t) => {
   t.timeout(TIMEOUT);
-  const looking = ['ps -a', 'images', 'inspect one', 'logs two', 'system df', 'volume ls', 'events --since 1h --until 0s', 'system check'];
+  const looking = [
+    'ps -a',
+    'images',
+    'inspect one',
+    'logs two',
+    'system df',
+    'volume ls',
+    'events --since 1h --until 0s',
+    'system check',
+  ];
   const cleaning = ['rm two', 'volume rm other', 'container prune -f', 'image prune -af', 'system prune -f', 'ps -a'];
   const { answers, after, code } = under(FILL, 'rm $data/fill', [...looking, ...cleaning]);
-  t.deepEqual(answers.map(({ command, code, stderr }) => `${command}: ${code} ${stderr}`), [...looking, ...cleaning].map((command) => `${command}: 0 `));
+  t.deepEqual(
+    answers.map(({ command, code, stderr }) => `${command}: ${code} ${stderr}`),
+    [...looking, ...cleaning].map((command) => `${command}: 0 `),
+  );
   t.is(after, 'kept\nnothing is damaged\n');
   t.is(code, 0);
 });

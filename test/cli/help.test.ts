@@ -3,10 +3,18 @@ import { commandHelp, flagRows, rootHelp, wrap } from '../../src/cli/help.ts';
 import { COMMANDS, findCommand, spellings, subcommands } from '../../src/cli/table/table.ts';
 import { husk } from './fake-context.ts';
 
-test('help of husk: Docker\'s sections in order, and every command in one of them', (t) => {
+test("help of husk: Docker's sections in order, and every command in one of them", (t) => {
   const help = rootHelp();
-  t.regex(help, /^Usage: {2}husk \[OPTIONS\] COMMAND\n\n\S.*\n\nCommon Commands:\n[^]+\n\nManagement Commands:\n[^]+\n\nCommands:\n[^]+\n\nGlobal Options:\n[^]+\n\nRun 'husk COMMAND --help' for more information on a command.\n$/);
-  for (const { name, command } of subcommands([])) t.is(help.split('\n').filter((line) => line === `  ${name.padEnd(11)} ${command.help}`).length, command.hidden ? 0 : 1, name);
+  t.regex(
+    help,
+    /^Usage: {2}husk \[OPTIONS\] COMMAND\n\n\S.*\n\nCommon Commands:\n[^]+\n\nManagement Commands:\n[^]+\n\nCommands:\n[^]+\n\nGlobal Options:\n[^]+\n\nRun 'husk COMMAND --help' for more information on a command.\n$/,
+  );
+  for (const { name, command } of subcommands([]))
+    t.is(
+      help.split('\n').filter((line) => line === `  ${name.padEnd(11)} ${command.help}`).length,
+      command.hidden ? 0 : 1,
+      name,
+    );
 });
 
 for (const words of [['container', 'ls'], ['image', 'prune'], ['exec'], ['wait']]) {
@@ -34,8 +42,16 @@ test('every command can be found by each of its spellings, and no two share one'
 
 test('flags of a command have names and letters of their own', (t) => {
   for (const command of COMMANDS) {
-    const names = command.flags.flatMap((flag) => [flag.name, ...(flag.aliases ?? []), ...(flag.short === undefined ? [] : [`-${flag.short}`])]);
-    t.deepEqual(names.filter((name, index) => names.indexOf(name) !== index), [], command.name);
+    const names = command.flags.flatMap((flag) => [
+      flag.name,
+      ...(flag.aliases ?? []),
+      ...(flag.short === undefined ? [] : [`-${flag.short}`]),
+    ]);
+    t.deepEqual(
+      names.filter((name, index) => names.indexOf(name) !== index),
+      [],
+      command.name,
+    );
   }
 });
 
@@ -46,7 +62,11 @@ test('every command has a module that runs', async (t) => {
 test('--help wins over what is missing', async (t) => {
   const { code, stdout } = await husk(['rename', '--help']);
   t.is(code, 0);
-  t.regex(stdout, /^Usage: {2}husk rename CONTAINER NEW_NAME\n\nRename a container\n\nAliases:\n {2}husk container rename, husk rename\n$/);
+  t.regex(
+    stdout,
+    /^Usage: {2}husk rename CONTAINER NEW_NAME\n\nRename a container\n\nAliases:\n {2}husk container rename, husk rename\n$/,
+  );
 });
 
-test('wrap keeps long words whole and line breaks', (t) => t.deepEqual(wrap('aaa bbb cccccccc\nd', 7), ['aaa bbb', 'cccccccc', 'd']));
+test('wrap keeps long words whole and line breaks', (t) =>
+  t.deepEqual(wrap('aaa bbb cccccccc\nd', 7), ['aaa bbb', 'cccccccc', 'd']));

@@ -14,7 +14,8 @@ const CONTAINERS = 5;
 /** ms for the kernel to end what dies with its parent */
 const PATIENCE = 60_000;
 
-const missing = missingImageTools() ?? (existsSync(`${ROOT}/dist/husk-main.cjs`) ? undefined : 'husk is not built (make build)');
+const missing =
+  missingImageTools() ?? (existsSync(`${ROOT}/dist/husk-main.cjs`) ? undefined : 'husk is not built (make build)');
 const kills = missing ? test.skip : test;
 if (missing) test(`skipped: ${missing}`, (t) => t.pass());
 
@@ -29,7 +30,9 @@ function processesOf(folder: string): Process[] {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
     try {
       if (!readFileSync(`/proc/${name}/environ`, 'latin1').includes(folder)) return [];
-      return [{ pid: Number(name), command: readFileSync(`/proc/${name}/cmdline`, 'latin1').replaceAll('\0', ' ').trim() }];
+      return [
+        { pid: Number(name), command: readFileSync(`/proc/${name}/cmdline`, 'latin1').replaceAll('\0', ' ').trim() },
+      ];
     } catch {
       return [];
     }
@@ -49,7 +52,26 @@ kills('whatever is killed, ps tells the truth, rm -f cleans, and nothing is left
   const kinds = new Set<string>();
   for (let round = 0; round < ROUNDS; round++) {
     const commands = Array.from({ length: CONTAINERS }, (_, index) =>
-      user.start([HUSK, 'run', '-d', '--name', `c${round}-${index}`, '-e', `MARK=${user.home}`, '-v', '/data', ...(index % 2 ? ['--network=none'] : []), ...(index % 3 === 2 ? ['--init'] : []), ...(index === 4 ? ['--rm'] : []), reference, 'sleep', '300'], { stdio: 'ignore' }),
+      user.start(
+        [
+          HUSK,
+          'run',
+          '-d',
+          '--name',
+          `c${round}-${index}`,
+          '-e',
+          `MARK=${user.home}`,
+          '-v',
+          '/data',
+          ...(index % 2 ? ['--network=none'] : []),
+          ...(index % 3 === 2 ? ['--init'] : []),
+          ...(index === 4 ? ['--rm'] : []),
+          reference,
+          'sleep',
+          '300',
+        ],
+        { stdio: 'ignore' },
+      ),
     );
     const ended = commands.map((child) => new Promise((resolve) => child.once('exit', resolve)));
     // some of the first kills hit commands at work, the later ones what they started
@@ -69,11 +91,33 @@ kills('whatever is killed, ps tells the truth, rm -f cleans, and nothing is left
     }
     await Promise.all(ended);
 
-    const listed = () => user.husk('ps', '-a', '--no-trunc', '--format', '{{.ID}} {{.State}}').stdout.trim().split('\n').filter(Boolean).map((line) => line.split(' ') as [string, string]);
+    const listed = () =>
+      user
+        .husk('ps', '-a', '--no-trunc', '--format', '{{.ID}} {{.State}}')
+        .stdout.trim()
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => line.split(' ') as [string, string]);
     // a supervisor that noticed a death may still be writing it down
-    const settled = await until(() => listed().every(([id, state]) => state !== 'running' || user.husk('exec', id, 'true').status === 0));
-    const deaf = () => listed().map(([id, state]) => (state === 'running' ? `${id} ${user.husk('inspect', '-f', '{{.State.Pid}} {{.Config.Cmd}} {{.HostConfig.Init}}', id).stdout}: ${user.husk('exec', id, 'true').stderr}` : state)).join('\n');
-    t.true(settled, settled ? '' : `what is said to run takes an exec\n${deaf()}\nkilled ${[...kinds].join(', ')}\n${processesOf(user.home).map(({ pid, command }) => `${pid} ${command}`).join('\n')}`);
+    const settled = await until(() =>
+      listed().every(([id, state]) => state !== 'running' || user.husk('exec', id, 'true').status === 0),
+    );
+    const deaf = () =>
+      listed()
+        .map(([id, state]) =>
+          state === 'running'
+            ? `${id} ${user.husk('inspect', '-f', '{{.State.Pid}} {{.Config.Cmd}} {{.HostConfig.Init}}', id).stdout}: ${user.husk('exec', id, 'true').stderr}`
+            : state,
+        )
+        .join('\n');
+    t.true(
+      settled,
+      settled
+        ? ''
+        : `what is said to run takes an exec\n${deaf()}\nkilled ${[...kinds].join(', ')}\n${processesOf(user.home)
+            .map(({ pid, command }) => `${pid} ${command}`)
+            .join('\n')}`,
+    );
     for (const [id, state] of listed()) {
       t.true(['created', 'running', 'exited'].includes(state), state);
       const { stdout } = user.husk('inspect', '-f', '{{.State.Pid}}', id);
@@ -97,7 +141,11 @@ kills('whatever is killed, ps tells the truth, rm -f cleans, and nothing is left
     t.deepEqual(processesOf(user.home), [], 'no process is left');
     t.deepEqual(readdirSync(join(user.home, 'data/husk/containers')), [], 'no folder');
     t.deepEqual(readdirSync(join(user.home, 'data/husk/tmp')), [], 'nothing half-made');
-    t.deepEqual(readdirSync(join(user.home, 'run/husk')).filter((name) => name.endsWith('.sock')), [], 'no socket');
+    t.deepEqual(
+      readdirSync(join(user.home, 'run/husk')).filter((name) => name.endsWith('.sock')),
+      [],
+      'no socket',
+    );
     // those of a command killed before its container's record was written are anonymous and unused: prune finds them
     user.husk('volume', 'prune', '--force');
     t.is(user.husk('volume', 'ls', '-q').stdout, '', 'no volume');

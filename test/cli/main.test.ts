@@ -12,29 +12,101 @@ const HELP_RUN = "'husk run --help' for more information\n";
 /** Texts and exit codes as the docker client 28 gives them, with husk's name; suggestions are husk's own. */
 const CASES: [words: string[], code: number, stderr: string][] = [
   [['foo'], 1, "husk: unknown command: husk foo\n\nRun 'husk --help' for more information\n"],
-  [['rnu'], 1, "husk: unknown command: husk rnu\n\nDid you mean 'husk run'?\n\nRun 'husk --help' for more information\n"],
-  [['container', 'foo'], 1, "husk: unknown command: husk container foo\n\nUsage:  husk container COMMAND\n\nRun 'husk container --help' for more information\n"],
+  [
+    ['rnu'],
+    1,
+    "husk: unknown command: husk rnu\n\nDid you mean 'husk run'?\n\nRun 'husk --help' for more information\n",
+  ],
+  [
+    ['container', 'foo'],
+    1,
+    "husk: unknown command: husk container foo\n\nUsage:  husk container COMMAND\n\nRun 'husk container --help' for more information\n",
+  ],
   [['run'], 1, `husk: 'husk run' requires at least 1 argument\n\n${USAGE_RUN}\n\nSee ${HELP_RUN}`],
-  [['container', 'run'], 1, "husk: 'husk container run' requires at least 1 argument\n\nUsage:  husk container run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\nSee 'husk container run --help' for more information\n"],
-  [['ps', 'x'], 1, "husk: 'husk ps' accepts no arguments\n\nUsage:  husk ps [OPTIONS]\n\nRun 'husk ps --help' for more information\n"],
-  [['rename', 'a'], 1, "husk: 'husk rename' requires 2 arguments\n\nUsage:  husk rename CONTAINER NEW_NAME\n\nRun 'husk rename --help' for more information\n"],
-  [['logs'], 1, "husk: 'husk logs' requires 1 argument\n\nUsage:  husk logs [OPTIONS] CONTAINER\n\nRun 'husk logs --help' for more information\n"],
-  [['exec', 'a'], 1, "husk: 'husk exec' requires at least 2 arguments\n\nUsage:  husk exec [OPTIONS] CONTAINER COMMAND [ARG...]\n\nSee 'husk exec --help' for more information\n"],
+  [
+    ['container', 'run'],
+    1,
+    "husk: 'husk container run' requires at least 1 argument\n\nUsage:  husk container run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\nSee 'husk container run --help' for more information\n",
+  ],
+  [
+    ['ps', 'x'],
+    1,
+    "husk: 'husk ps' accepts no arguments\n\nUsage:  husk ps [OPTIONS]\n\nRun 'husk ps --help' for more information\n",
+  ],
+  [
+    ['rename', 'a'],
+    1,
+    "husk: 'husk rename' requires 2 arguments\n\nUsage:  husk rename CONTAINER NEW_NAME\n\nRun 'husk rename --help' for more information\n",
+  ],
+  [
+    ['logs'],
+    1,
+    "husk: 'husk logs' requires 1 argument\n\nUsage:  husk logs [OPTIONS] CONTAINER\n\nRun 'husk logs --help' for more information\n",
+  ],
+  [
+    ['exec', 'a'],
+    1,
+    "husk: 'husk exec' requires at least 2 arguments\n\nUsage:  husk exec [OPTIONS] CONTAINER COMMAND [ARG...]\n\nSee 'husk exec --help' for more information\n",
+  ],
   [['run', '--foo'], 125, `unknown flag: --foo\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`],
   [['run', '--nmae', 'x'], 125, `unknown flag: --nmae\nDid you mean '--name'?\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`],
   [['run', '-qz', 'x'], 125, `unknown shorthand flag: 'z' in -z\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`],
-  [['run', '--dns', 'foo', 'x'], 125, `invalid argument "foo" for "--dns" flag: IP address is not correctly formatted: foo\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`],
-  [['-H', 'tcp://far:2375', 'ps'], 125, 'Error: tcp://far:2375: husk has no daemon to connect to, it runs containers on this machine\nFix: leave out -H, --host, --context\n'],
-  [['--context', 'far', 'ps'], 125, 'Error: far: husk has no daemon to connect to, it runs containers on this machine\nFix: leave out -H, --host, --context\n'],
-  ...['container', 'image', 'volume', 'system'].map((group): [string[], number, string] => [[group, '--nosuch'], 125, `unknown flag: --nosuch\n\nUsage:  husk ${group} COMMAND\n\nRun 'husk ${group} --help' for more information\n`]),
-  [['container', '-z', 'ls'], 125, "unknown shorthand flag: 'z' in -z\n\nUsage:  husk container COMMAND\n\nRun 'husk container --help' for more information\n"],
-  [['--log-level', 'loud', 'ps'], 125, "invalid argument \"loud\" for \"-l, --log-level\" flag: not one of \"debug\", \"info\", \"warn\", \"error\", \"fatal\"\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n"],
-  [['--foo', 'ps'], 125, "unknown flag: --foo\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n"],
-  [['ps', '-n', 'x'], 125, "invalid argument \"x\" for \"-n, --last\" flag: strconv.ParseInt: parsing \"x\": invalid syntax\n\nUsage:  husk ps [OPTIONS]\n\nRun 'husk ps --help' for more information\n"],
-  [['ps', '--filter', 'foo'], 125, "invalid argument \"foo\" for \"-f, --filter\" flag: bad format of filter (expected name=value)\n\nUsage:  husk ps [OPTIONS]\n\nRun 'husk ps --help' for more information\n"],
+  [
+    ['run', '--dns', 'foo', 'x'],
+    125,
+    `invalid argument "foo" for "--dns" flag: IP address is not correctly formatted: foo\n\n${USAGE_RUN}\n\nRun ${HELP_RUN}`,
+  ],
+  [
+    ['-H', 'tcp://far:2375', 'ps'],
+    125,
+    'Error: tcp://far:2375: husk has no daemon to connect to, it runs containers on this machine\nFix: leave out -H, --host, --context\n',
+  ],
+  [
+    ['--context', 'far', 'ps'],
+    125,
+    'Error: far: husk has no daemon to connect to, it runs containers on this machine\nFix: leave out -H, --host, --context\n',
+  ],
+  ...['container', 'image', 'volume', 'system'].map((group): [string[], number, string] => [
+    [group, '--nosuch'],
+    125,
+    `unknown flag: --nosuch\n\nUsage:  husk ${group} COMMAND\n\nRun 'husk ${group} --help' for more information\n`,
+  ]),
+  [
+    ['container', '-z', 'ls'],
+    125,
+    "unknown shorthand flag: 'z' in -z\n\nUsage:  husk container COMMAND\n\nRun 'husk container --help' for more information\n",
+  ],
+  [
+    ['--log-level', 'loud', 'ps'],
+    125,
+    'invalid argument "loud" for "-l, --log-level" flag: not one of "debug", "info", "warn", "error", "fatal"\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun \'husk --help\' for more information\n',
+  ],
+  [
+    ['--foo', 'ps'],
+    125,
+    "unknown flag: --foo\n\nUsage:  husk [OPTIONS] COMMAND [ARG...]\n\nRun 'husk --help' for more information\n",
+  ],
+  [
+    ['ps', '-n', 'x'],
+    125,
+    'invalid argument "x" for "-n, --last" flag: strconv.ParseInt: parsing "x": invalid syntax\n\nUsage:  husk ps [OPTIONS]\n\nRun \'husk ps --help\' for more information\n',
+  ],
+  [
+    ['ps', '--filter', 'foo'],
+    125,
+    'invalid argument "foo" for "-f, --filter" flag: bad format of filter (expected name=value)\n\nUsage:  husk ps [OPTIONS]\n\nRun \'husk ps --help\' for more information\n',
+  ],
   [['ps', '--format', '{{.Foo'], 1, 'Error: failed to parse template: template: :1: unclosed action\n'],
-  [['run', '--publish', '80:80', 'x'], 125, `Error: --publish: publishing ports is not there yet in this husk\nFix: leave --publish out\n\nRun ${HELP_RUN}`],
-  [['run', '--network', 'mine', 'x'], 125, `Error: --network mine: networks of your own are not there yet in this husk\nFix: use --network none, host, bridge or container:NAME\n\nRun ${HELP_RUN}`],
+  [
+    ['run', '--publish', '80:80', 'x'],
+    125,
+    `Error: --publish: publishing ports is not there yet in this husk\nFix: leave --publish out\n\nRun ${HELP_RUN}`,
+  ],
+  [
+    ['run', '--network', 'mine', 'x'],
+    125,
+    `Error: --network mine: networks of your own are not there yet in this husk\nFix: use --network none, host, bridge or container:NAME\n\nRun ${HELP_RUN}`,
+  ],
   [['run', ''], 125, `Error: invalid reference format\n\nRun ${HELP_RUN}`],
   [['search', 'a'], 1, "Error: 'husk search' is not there yet in this husk\n"],
   [['cp', 'a', 'b'], 1, 'Error: must specify at least one container source\n'],
@@ -47,22 +119,32 @@ const CASES: [words: string[], code: number, stderr: string][] = [
 ];
 
 for (const [words, code, stderr] of CASES) {
-  test(`says no to: husk ${JSON.stringify(words)}`, async (t) => t.deepEqual(await husk(words), { code, stdout: '', stderr }));
+  test(`says no to: husk ${JSON.stringify(words)}`, async (t) =>
+    t.deepEqual(await husk(words), { code, stdout: '', stderr }));
 }
 
 test('the version is that of package.json', async (t) => {
-  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as { version: string };
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
+    version: string;
+  };
   t.is((await husk(['--version'])).stdout, `husk version ${version}\n`);
   t.is((await husk(['-v'])).stdout, `husk version ${version}\n`);
 });
 
 test('flags before the command that change nothing here', async (t) => {
   t.like(await husk(['--context', 'default', '-l', 'error', '--version']), { code: 0, stderr: '' });
-  t.like(await husk(['--tls', '--tlsverify=false', '--tlscacert', '/a', '--tlscert=/b', '--tlskey', '/c', '--version']), { code: 0, stderr: '' });
+  t.like(
+    await husk(['--tls', '--tlsverify=false', '--tlscacert', '/a', '--tlscert=/b', '--tlskey', '/c', '--version']),
+    { code: 0, stderr: '' },
+  );
 });
 
 test('the help of a group is on stdout when asked for', async (t) => {
-  for (const words of [['container', '--help'], ['container', '-h']]) t.like(await husk(words), { code: 0, stderr: '' });
+  for (const words of [
+    ['container', '--help'],
+    ['container', '-h'],
+  ])
+    t.like(await husk(words), { code: 0, stderr: '' });
   t.like(await husk(['container']), { code: 0, stdout: '' });
 });
 
@@ -83,7 +165,10 @@ for (const [env, config, said] of FAR)
     const told = new Set<string>();
     const engine = { list: () => [], isNews: (text: string) => !told.has(text) && !!told.add(text) };
     const ps = () => husk(['--config', folder, 'ps', '-q'], { engine, env: { ...env } });
-    const line = said === '' ? '' : `husk: ${said} is not followed: husk has no daemon to connect to, it runs containers on this machine\n`;
+    const line =
+      said === ''
+        ? ''
+        : `husk: ${said} is not followed: husk has no daemon to connect to, it runs containers on this machine\n`;
     t.deepEqual(await ps(), { code: 0, stdout: '', stderr: line });
     t.deepEqual(await ps(), { code: 0, stdout: '', stderr: '' });
   });
@@ -114,7 +199,11 @@ test('an engine error is one line, its fix another, and its exit code its own', 
       throw new HuskError('No such container: x', { kind: 'not-found', fix: 'see husk ps -a' });
     },
   };
-  t.deepEqual(await husk(['stop', 'x'], { engine }), { code: 1, stdout: '', stderr: 'Error: No such container: x\nFix: see husk ps -a\n' });
+  t.deepEqual(await husk(['stop', 'x'], { engine }), {
+    code: 1,
+    stdout: '',
+    stderr: 'Error: No such container: x\nFix: see husk ps -a\n',
+  });
 });
 
 test('one failure of several does not stop the others', async (t) => {
@@ -124,7 +213,11 @@ test('one failure of several does not stop the others', async (t) => {
       t.is(signal, 'KILL');
     },
   };
-  t.deepEqual(await husk(['kill', 'a', 'b', 'c'], { engine }), { code: 1, stdout: 'a\nc\n', stderr: 'Error: No such container: b\n' });
+  t.deepEqual(await husk(['kill', 'a', 'b', 'c'], { engine }), {
+    code: 1,
+    stdout: 'a\nc\n',
+    stderr: 'Error: No such container: b\n',
+  });
 });
 
 test('rm -f of what is not there says so and succeeds, rm does not', async (t) => {
@@ -133,7 +226,11 @@ test('rm -f of what is not there says so and succeeds, rm does not', async (t) =
       throw new HuskError(`No such container: ${name}`, { kind: 'not-found' });
     },
   };
-  t.deepEqual(await husk(['rm', '-f', '/x'], { engine }), { code: 0, stdout: '', stderr: 'Error: No such container: x\n' });
+  t.deepEqual(await husk(['rm', '-f', '/x'], { engine }), {
+    code: 0,
+    stdout: '',
+    stderr: 'Error: No such container: x\n',
+  });
   t.is((await husk(['rm', 'x'], { engine })).code, 1);
 });
 
@@ -154,7 +251,10 @@ test('an error text cannot drive the terminal', async (t) => {
       throw new HuskError('bad \x1b]0;owned\x07\x9b2J name', { kind: 'invalid' });
     },
   };
-  t.is((await husk(['stop', 'x'], { engine, terminal: { columns: 80, rows: 24 } })).stderr, 'Error: bad \uFFFD]0;owned\uFFFD\uFFFD2J name\n');
+  t.is(
+    (await husk(['stop', 'x'], { engine, terminal: { columns: 80, rows: 24 } })).stderr,
+    'Error: bad \uFFFD]0;owned\uFFFD\uFFFD2J name\n',
+  );
 });
 
 test('a command typed on a terminal is echoed without its control characters', async (t) => {

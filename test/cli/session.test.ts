@@ -45,13 +45,22 @@ function setUp(options: { terminal?: boolean } = {}) {
     exit({ code, error });
   };
   const context = { stdin, stdout, stderr, env: {} } as unknown as Context;
-  const run = (more: Partial<SessionOptions> = {}) => runSession(attachment, context, { stdin: true, stdout: true, stderr: true, tty: false, detachKeys: '', signals: false, ...more });
+  const run = (more: Partial<SessionOptions> = {}) =>
+    runSession(attachment, context, {
+      stdin: true,
+      stdout: true,
+      stderr: true,
+      tty: false,
+      detachKeys: '',
+      signals: false,
+      ...more,
+    });
   return { attachment, stdin, stdout, stderr, input, received, sizes, signals, end, run };
 }
 
 const soon = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
-test('stdout and stderr stay apart, and the exit code is the process\'s', async (t) => {
+test("stdout and stderr stay apart, and the exit code is the process's", async (t) => {
   const fake = setUp();
   const running = fake.run();
   (fake.attachment.stdout as PassThrough).write('out');
@@ -146,14 +155,23 @@ test('signals are passed on, the third Ctrl-C ends husk', async (t) => {
     void runSession(attachment, process, { stdin: false, stdout: true, stderr: true, tty: false, detachKeys: '', signals: true });
     setInterval(() => {}, 1000);
     console.log('ready');`;
-  const child = spawn(process.execPath, ['--input-type=module-typescript', '--disable-warning=ExperimentalWarning', '--eval', script], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(
+    process.execPath,
+    ['--input-type=module-typescript', '--disable-warning=ExperimentalWarning', '--eval', script],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
   let output = '';
   const until = async (text: string): Promise<void> => {
     while (!output.includes(text)) await new Promise((resolve) => child.stdout.once('data', resolve));
   };
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   await until('ready');
-  for (const [signal, number] of [['SIGHUP', 1], ['SIGUSR2', 12], ['SIGINT', 2], ['SIGTERM', 15]] as const) {
+  for (const [signal, number] of [
+    ['SIGHUP', 1],
+    ['SIGUSR2', 12],
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+  ] as const) {
     child.kill(signal);
     await until(`signal ${number}\n`);
   }

@@ -24,26 +24,75 @@ const CASES: [line: string, status: number, stdout: string | RegExp, stderr?: st
   ["husk logs --until $(husk logs -t three | sed -n 2p | cut -d' ' -f1) three", 0, '1\n2\n'],
   ["husk logs --since $(husk logs -t three | sed -n 2p | cut -d' ' -f1) three", 0, '2\n3\n'],
   // no terminal: the client's own complaint, before anything is made
-  ['husk run -it --rm --network none box true </dev/null', 1, '', 'Error: the input device is not a TTY\nFix: leave out -t, or run it in a terminal\n'],
+  [
+    'husk run -it --rm --network none box true </dev/null',
+    1,
+    '',
+    'Error: the input device is not a TTY\nFix: leave out -t, or run it in a terminal\n',
+  ],
   // where there is no way out (here: a /dev/net/tun that is root's) that is told once, not by every run
   ['husk run --rm box true 2>/dev/null; husk run --rm box true', 0, ''],
-  ['export DOCKER_HOST=tcp://far:1; husk ps -q -f name=nosuch; husk ps -q -f name=nosuch', 0, '', 'husk: DOCKER_HOST=tcp://far:1 is not followed: husk has no daemon to connect to, it runs containers on this machine\n'],
-  ['mkdir -p d; echo {} >d/config.json; husk --config d ps -q -f name=nosuch && husk --config d/config.json ps -q -f name=nosuch', 0, ''],
+  [
+    'export DOCKER_HOST=tcp://far:1; husk ps -q -f name=nosuch; husk ps -q -f name=nosuch',
+    0,
+    '',
+    'husk: DOCKER_HOST=tcp://far:1 is not followed: husk has no daemon to connect to, it runs containers on this machine\n',
+  ],
+  [
+    'mkdir -p d; echo {} >d/config.json; husk --config d ps -q -f name=nosuch && husk --config d/config.json ps -q -f name=nosuch',
+    0,
+    '',
+  ],
   // what the kernel said, never Node's text for it
-  ['mkdir gone; cd gone; rmdir ../gone; husk run --rm --network none -v ./x:/x box', 125, '', /^(sh: 0: getcwd.*\n)?Error: cannot find the working folder: it has been removed\nFix: cd to a folder that is there\n/],
+  [
+    'mkdir gone; cd gone; rmdir ../gone; husk run --rm --network none -v ./x:/x box',
+    125,
+    '',
+    /^(sh: 0: getcwd.*\n)?Error: cannot find the working folder: it has been removed\nFix: cd to a folder that is there\n/,
+  ],
   ['mkdir gone; cd gone; rmdir ../gone; husk ps -q -f name=nosuch 2>&1 | grep -v getcwd', 1, ''],
   ['echo x >closed; chmod 000 closed; husk load -i closed', 1, '', 'Error: open closed: permission denied\n'],
   ['husk import closed', 1, '', 'Error: open closed: permission denied\n'],
   ['husk run --rm --network none --env-file closed box', 125, '', /^Error: open closed: permission denied\n/],
-  ['husk run --rm --network none --label-file d box', 125, '', /^Error: cannot read the label file d: is a directory\n/],
-  ['husk run --rm --network none --security-opt seccomp=closed box', 125, '', /^Error: opening seccomp profile \(closed\) failed: permission denied\n/],
+  [
+    'husk run --rm --network none --label-file d box',
+    125,
+    '',
+    /^Error: cannot read the label file d: is a directory\n/,
+  ],
+  [
+    'husk run --rm --network none --security-opt seccomp=closed box',
+    125,
+    '',
+    /^Error: opening seccomp profile \(closed\) failed: permission denied\n/,
+  ],
   ['HUSK_CONFIG=closed husk ps', 1, '', 'Error: cannot read the config closed: permission denied\n'],
   ['HUSK_DATA_ROOT=/proc/x husk ps', 1, '', /^Error: cannot mkdir \/proc\/x: no such file or directory\n$/],
-  ['husk run --rm --network none -v /proc/nosuch/x:/x box', 125, '', /^Error: error while creating mount source path '\/proc\/nosuch\/x': mkdir \/proc\/nosuch\/x: no such file or directory\n/],
-  ['XDG_RUNTIME_DIR=/proc/x husk run --rm --network none box true', 125, '', /^(Error|husk): (?![^]*(E[A-Z]{3,}: |\n +at )).+\n/],
-  ['echo secret | DOCKER_CONFIG=/proc/x husk login -u u --password-stdin 127.0.0.1:1', 1, '', /^Error: (?![^]*(E[A-Z]{3,}: |\n +at )).+\n/],
+  [
+    'husk run --rm --network none -v /proc/nosuch/x:/x box',
+    125,
+    '',
+    /^Error: error while creating mount source path '\/proc\/nosuch\/x': mkdir \/proc\/nosuch\/x: no such file or directory\n/,
+  ],
+  [
+    'XDG_RUNTIME_DIR=/proc/x husk run --rm --network none box true',
+    125,
+    '',
+    /^(Error|husk): (?![^]*(E[A-Z]{3,}: |\n +at )).+\n/,
+  ],
+  [
+    'echo secret | DOCKER_CONFIG=/proc/x husk login -u u --password-stdin 127.0.0.1:1',
+    1,
+    '',
+    /^Error: (?![^]*(E[A-Z]{3,}: |\n +at )).+\n/,
+  ],
   ['HUSK_DATA_ROOT=closed husk ps', 1, '', /^Error: .*closed.*: (file exists|not a directory)\n$/],
-  ['XDG_RUNTIME_DIR=$PWD/closed husk run --rm --network none box true', 125, '', /^(Error|husk): (?![^]*(E[A-Z]{3,}: |\n +at )).+\n/],
+  [
+    'XDG_RUNTIME_DIR=$PWD/closed husk run --rm --network none box true',
+    125,
+    '',
+    /^(Error|husk): (?![^]*(E[A-Z]{3,}: |\n +at )).+\n/,
+  ],
 ];
 
 if (missing) test.skip(`needs ${missing}`, () => {});
@@ -55,14 +104,17 @@ else {
     );
     t.is(status, 0, stderr);
     // each line is written when the one before it is in the log: no two have one time
-    const logged = shell(`for i in 1 2 3; do until husk logs three 2>/dev/null | grep -q $i; do :; done; echo; done | husk run -i --name three --network none box sh -c 'for i in 1 2 3; do echo $i; read _; done'`);
+    const logged = shell(
+      `for i in 1 2 3; do until husk logs three 2>/dev/null | grep -q $i; do :; done; echo; done | husk run -i --name three --network none box sh -c 'for i in 1 2 3; do echo $i; read _; done'`,
+    );
     t.is(logged.status, 0, logged.stderr);
   });
   test.after.always(() => {
     shell('husk rm -f -v $(husk ps -aq)');
     user[Symbol.dispose]();
   });
-  const agrees = (t: ExecutionContext, found: string, expected: string | RegExp) => (typeof expected === 'string' ? t.is(found, expected) : t.regex(found, expected));
+  const agrees = (t: ExecutionContext, found: string, expected: string | RegExp) =>
+    typeof expected === 'string' ? t.is(found, expected) : t.regex(found, expected);
   for (const [line, status, stdout, stderr = ''] of CASES)
     test.serial(line, (t) => {
       const result = shell(line);

@@ -11,6 +11,7 @@ const CASES: [typed: string, words: string[], meant: string | undefined][] = [
   ['x'.repeat(1000), ['x'], undefined],
 ];
 
-for (const [typed, words, meant] of CASES) test(`${typed.slice(0, 10)} means ${meant}`, (t) => t.is(nearest(typed, words), meant));
+for (const [typed, words, meant] of CASES)
+  test(`${typed.slice(0, 10)} means ${meant}`, (t) => t.is(nearest(typed, words), meant));
 
 test('an adjacent swap is one slip', (t) => t.is(editDistance('ab', 'ba'), 1));

@@ -5,14 +5,20 @@ import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/ima
 import { missingTerminal, terminal } from '../fixtures/terminal.ts';
 import { HUSK, ordinaryUser, ROOT, type TestUser } from '../fixtures/user.ts';
 
-const missing = missingImageTools() ?? missingTerminal() ?? (existsSync(`${ROOT}/dist/husk-main.cjs`) ? undefined : 'husk is not built (make build)');
+const missing =
+  missingImageTools() ??
+  missingTerminal() ??
+  (existsSync(`${ROOT}/dist/husk-main.cjs`) ? undefined : 'husk is not built (make build)');
 const story = missing ? test.skip : test;
 if (missing) test(`skipped: ${missing}`, (t) => t.pass());
 
 async function withImage(user: TestUser): Promise<void> {
   await using registry = await startRegistry();
   const reference = await registry.push(`oci:${busyboxLayout()}:latest`, 'box:latest');
-  for (const args of [['pull', '-q', reference], ['tag', reference, 'box']]) {
+  for (const args of [
+    ['pull', '-q', reference],
+    ['tag', reference, 'box'],
+  ]) {
     const { status, stderr } = user.husk(...args);
     if (status !== 0) throw new Error(stderr);
   }

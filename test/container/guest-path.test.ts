@@ -50,7 +50,11 @@ report('rootless', await run(['sh', '-c', SCRIPT], { change }));
 report('left', fs.readdirSync('/sys/fs/cgroup/husk', { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name));
 `;
 
-interface Run { out: string; err: string; exit: { code: number } }
+interface Run {
+  out: string;
+  err: string;
+  exit: { code: number };
+}
 let runs: { guest: Run; rootless: Run; left: string[] };
 const reason = missingTestHost() ?? (existsSync(`${ROOT}/dist/husk.cjs`) ? undefined : 'husk is not built');
 const inHost = reason === undefined ? test : test.skip;
@@ -72,10 +76,13 @@ for (const name of ['links', 'works', 'status', 'masked', 'readonly', 'cgroup', 
     t.true(guest.length > 0);
     t.deepEqual(guest, rootless);
   });
-inHost('the same nodes in /dev, but that a rootless container cannot see that the host\'s root owns them', (t) => {
+inHost("the same nodes in /dev, but that a rootless container cannot see that the host's root owns them", (t) => {
   const guest = section(runs.guest, 'dev');
   t.true(guest.includes('null character special file 1,3 666 0:0'));
-  t.deepEqual(guest, section(runs.rootless, 'dev').map((line) => line.replace(/^(.* character special file .*) 65534:65534$/, '$1 0:0')));
+  t.deepEqual(
+    guest,
+    section(runs.rootless, 'dev').map((line) => line.replace(/^(.* character special file .*) 65534:65534$/, '$1 0:0')),
+  );
 });
 inHost('the same mounts, but that devices are nodes', (t) => {
   const [guest, rootless] = [mounts(runs.guest), mounts(runs.rootless)];
@@ -92,5 +99,9 @@ function mounts(run: Run): string[] {
   return section(run, 'mounts')
     .map((line) => line.split(' '))
     .filter(([point]) => !/^\/dev\/(null|zero|full|random|urandom|tty|console)$/.test(point!))
-    .map((words) => [words[0], words[1]!.replace(',relatime', ''), words[words.indexOf('-') + 1]!.replace('devtmpfs', 'tmpfs')].join(' '));
+    .map((words) =>
+      [words[0], words[1]!.replace(',relatime', ''), words[words.indexOf('-') + 1]!.replace('devtmpfs', 'tmpfs')].join(
+        ' ',
+      ),
+    );
 }

@@ -14,8 +14,16 @@ import { setWindowSize } from '../../src/host/tty.ts';
 import { DEV, inContainer, INIT, mapIds, PROC, run, RUNNERS, sh, tree, type Tree } from './launching.ts';
 
 const start = (plan: LaunchPlan, options: Partial<LaunchOptions> = {}): Launched =>
-  launch(plan, { init: INIT, stdin: 'null', stdout: 'pipe', stderr: 'pipe', onAwait: (tag, pid) => (tag === 'idmap' ? mapIds(pid) : undefined), ...options });
-const container = (root: Tree, script: string, after: Step[] = []): LaunchPlan => inContainer(root, [PROC, ...DEV], [...after, ...sh(script)]);
+  launch(plan, {
+    init: INIT,
+    stdin: 'null',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    onAwait: (tag, pid) => (tag === 'idmap' ? mapIds(pid) : undefined),
+    ...options,
+  });
+const container = (root: Tree, script: string, after: Step[] = []): LaunchPlan =>
+  inContainer(root, [PROC, ...DEV], [...after, ...sh(script)]);
 const alive = (pid: number): boolean => {
   try {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -23,7 +31,8 @@ const alive = (pid: number): boolean => {
     return false;
   }
 };
-const parentOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
+const parentOf = (pid: number): number =>
+  Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
 async function gone(pid: number, milliseconds = 60_000): Promise<boolean> {
   for (const end = Date.now() + milliseconds; Date.now() < end; await sleep(5)) if (!alive(pid)) return true;
   return false;
@@ -36,7 +45,9 @@ async function firstLine(launched: Launched): Promise<string> {
 
 test('stdin, stdout and stderr are apart, and real pipes', async (t) => {
   using root = tree(RUNNERS[0]!);
-  const launched = start(container(root, 'cat; echo err >&2; echo again > /dev/stdout; readlink /proc/self/fd/1'), { stdin: 'pipe' });
+  const launched = start(container(root, 'cat; echo err >&2; echo again > /dev/stdout; readlink /proc/self/fd/1'), {
+    stdin: 'pipe',
+  });
   launched.stdin!.end('in\n');
   const [stdout, stderr] = await Promise.all([text(launched.stdout!), text(launched.stderr!)]);
   t.regex(stdout, /^in\nagain\npipe:\[\d+\]\n$/);
@@ -69,7 +80,11 @@ test('no byte of a large output is lost at exit', async (t) => {
 
 test('a user who is not root reopens /dev/stdout', async (t) => {
   using root = tree(RUNNERS[0]!);
-  const steps: Step[] = [{ op: 'setuid', uid: 1 }, { op: 'chownStdio' }, { op: 'capabilities', bounding: 0n, effective: 0n, permitted: 0n, inheritable: 0n, ambient: 0n }];
+  const steps: Step[] = [
+    { op: 'setuid', uid: 1 },
+    { op: 'chownStdio' },
+    { op: 'capabilities', bounding: 0n, effective: 0n, permitted: 0n, inheritable: 0n, ambient: 0n },
+  ];
   const launched = start(container(root, 'echo out > /dev/stdout', steps));
   t.is(await text(launched.stdout!), 'out\n');
 });
@@ -110,13 +125,24 @@ test('a signal after the end goes nowhere', async (t) => {
 
 test('dispositions and mask are the defaults', async (t) => {
   using root = tree(RUNNERS[0]!);
-  const launched = start(inContainer(root, [PROC], [{ op: 'environment', env: ['PATH=/bin'] }, { op: 'exec', args: ['grep', '^Sig[BI]', '/proc/self/status'] }]));
+  const launched = start(
+    inContainer(
+      root,
+      [PROC],
+      [
+        { op: 'environment', env: ['PATH=/bin'] },
+        { op: 'exec', args: ['grep', '^Sig[BI]', '/proc/self/status'] },
+      ],
+    ),
+  );
   t.is(await text(launched.stdout!), 'SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n');
 });
 
 test('the reaper forwards signals to its child', async (t) => {
   using root = tree(RUNNERS[0]!);
-  const launched = start(container(root, 'trap "echo term; exit 9" TERM; echo ready; while :; do sleep 0.05; done', [{ op: 'reaper' }]));
+  const launched = start(
+    container(root, 'trap "echo term; exit 9" TERM; echo ready; while :; do sleep 0.05; done', [{ op: 'reaper' }]),
+  );
   launched.stdout!.setEncoding('utf8');
   let output = '';
   for await (const chunk of launched.stdout!) {
@@ -151,7 +177,14 @@ const PTY: Step = { op: 'openPty', columns: 91, rows: 17, console: true };
 for (const reaper of [[], [{ op: 'reaper' }]] satisfies Step[][]) {
   test(`openPty: size, controlling terminal, console, keys${reaper.length ? ', with a reaper' : ''}`, async (t) => {
     using root = tree(RUNNERS[0]!);
-    const launched = start(container(root, 'stty size; tty; echo to-console > /dev/console; echo > /dev/tty; trap "echo int; exit 4" INT; echo ready; while :; do sleep 0.05; done', [PTY, ...reaper]), { stdout: 'null', stderr: 'null' });
+    const launched = start(
+      container(
+        root,
+        'stty size; tty; echo to-console > /dev/console; echo > /dev/tty; trap "echo int; exit 4" INT; echo ready; while :; do sleep 0.05; done',
+        [PTY, ...reaper],
+      ),
+      { stdout: 'null', stderr: 'null' },
+    );
     const { fd } = await launched.pty!;
     let sent = false;
     const output = await screen(fd, (all) => {
@@ -167,7 +200,10 @@ for (const reaper of [[], [{ op: 'reaper' }]] satisfies Step[][]) {
 
 test('openPty: a new size reaches the foreground', async (t) => {
   using root = tree(RUNNERS[0]!);
-  const launched = start(container(root, 'trap "stty size; exit" WINCH; echo ready; while :; do sleep 0.05; done', [PTY]), { stdout: 'null', stderr: 'null' });
+  const launched = start(
+    container(root, 'trap "stty size; exit" WINCH; echo ready; while :; do sleep 0.05; done', [PTY]),
+    { stdout: 'null', stderr: 'null' },
+  );
   const { fd } = await launched.pty!;
   let done = false;
   const output = await screen(fd, (all) => {
@@ -197,17 +233,33 @@ test('killing the monitor ends a command that cleared its parent-death signal', 
   t.true(await gone(pid));
 });
 
-for (const [name, steps] of Object.entries({ 'a container': [], 'a container with a reaper': [{ op: 'reaper' }], 'a container of another user': [{ op: 'setgid', gid: 5 }, { op: 'setuid', uid: 5 }],
+for (const [name, steps] of Object.entries({
+  'a container': [],
+  'a container with a reaper': [{ op: 'reaper' }],
+  'a container of another user': [
+    { op: 'setgid', gid: 5 },
+    { op: 'setuid', uid: 5 },
+  ],
   // execve of a set-user-ID program clears the parent-death signal: then it is the monitor that ends it
   'a container behind two monitors': [{ op: 'fork' }, { op: 'parentDeathSignal', signal: 0 }],
-  'a set-user-ID command': [{ op: 'chmod', path: '/bin/busybox', mode: 0o4755 }, { op: 'setgid', gid: 5 }, { op: 'setuid', uid: 5 }],
+  'a set-user-ID command': [
+    { op: 'chmod', path: '/bin/busybox', mode: 0o4755 },
+    { op: 'setgid', gid: 5 },
+    { op: 'setuid', uid: 5 },
+  ],
 } satisfies Record<string, Step[]>)) {
   test(`killing the launching process leaves nothing of ${name}`, async (t) => {
     using root = tree(RUNNERS[0]!);
     const plan = container(root, 'sleep 61 & echo up; wait', steps);
-    const supervisor = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'launch-supervisor.ts')], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const supervisor = spawn(
+      process.execPath,
+      ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'launch-supervisor.ts')],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    );
     supervisor.stdin!.end(serialize(plan));
-    const [line] = (await supervisor.stdout!.setEncoding('utf8').iterator({ destroyOnReturn: false }).next()).value.split('\n');
+    const [line] = (
+      await supervisor.stdout!.setEncoding('utf8').iterator({ destroyOnReturn: false }).next()
+    ).value.split('\n');
     const pid = Number(line);
     const monitor = parentOf(pid);
     t.true(alive(pid));
@@ -219,9 +271,15 @@ for (const [name, steps] of Object.entries({ 'a container': [], 'a container wit
 
 test('killing the launching process while it is awaited leaves nothing', async (t) => {
   using root = tree(RUNNERS[0]!);
-  const supervisor = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'launch-supervisor.ts')], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const supervisor = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'launch-supervisor.ts')],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
   supervisor.stdin!.end(serialize(container(root, 'echo never', [{ op: 'await', tag: 'network' }])));
-  const [line] = (await supervisor.stdout!.setEncoding('utf8').iterator({ destroyOnReturn: false }).next()).value.split('\n');
+  const [line] = (await supervisor.stdout!.setEncoding('utf8').iterator({ destroyOnReturn: false }).next()).value.split(
+    '\n',
+  );
   t.true(alive(Number(line)));
   supervisor.kill('SIGKILL');
   t.true(await gone(Number(line)));
@@ -245,7 +303,15 @@ test('joining a running container: setnsPid', async (t) => {
   await firstLine(first);
   const pid = await first.pid;
   // user, mount, pid, uts, ipc
-  const outcome = await run(RUNNERS[0]!, [{ op: 'setnsPid', pid, types: 0x10000000 | 0x20000 | 0x20000000 | 0x4000000 | 0x8000000 }, { op: 'setgroups', gids: [] }, { op: 'setgid', gid: 0 }, { op: 'setuid', uid: 0 }, { op: 'fork' }, { op: 'chdir', path: '/' }, ...sh('hostname; id -u; ls /; test $$ -gt 1')]);
+  const outcome = await run(RUNNERS[0]!, [
+    { op: 'setnsPid', pid, types: 0x10000000 | 0x20000 | 0x20000000 | 0x4000000 | 0x8000000 },
+    { op: 'setgroups', gids: [] },
+    { op: 'setgid', gid: 0 },
+    { op: 'setuid', uid: 0 },
+    { op: 'fork' },
+    { op: 'chdir', path: '/' },
+    ...sh('hostname; id -u; ls /; test $$ -gt 1'),
+  ]);
   t.is(outcome.stdout, 'joined\n0\nbin\ndev\netc\nproc\ntmp\n', outcome.error?.message);
   t.is(outcome.code, 0);
   first.signal(9);
@@ -253,7 +319,11 @@ test('joining a running container: setnsPid', async (t) => {
 });
 
 test('descriptors do not leak', (t) => {
-  const output = execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'launch-many.ts')], { encoding: 'utf8' });
+  const output = execFileSync(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'launch-many.ts')],
+    { encoding: 'utf8' },
+  );
   const [early, late] = JSON.parse(output) as [number, number];
   t.true(late <= early + 3, `${early} open descriptors became ${late}`);
 });

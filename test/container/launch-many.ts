@@ -6,7 +6,12 @@ import { INIT } from './launching.ts';
 
 const counts: number[] = [];
 for (let index = 0; index < 50; index++) {
-  const launched = launch([{ op: 'fork' }, { op: 'exec', args: [index % 2 ? '/bin/true' : '/nosuch'] }], { init: INIT, stdin: 'pipe', stdout: 'pipe', stderr: 'pipe' });
+  const launched = launch([{ op: 'fork' }, { op: 'exec', args: [index % 2 ? '/bin/true' : '/nosuch'] }], {
+    init: INIT,
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'pipe',
+  });
   launched.stdin!.end();
   await Promise.all([text(launched.stdout!), text(launched.stderr!), launched.exited]);
   counts.push(readdirSync('/proc/self/fd').length);

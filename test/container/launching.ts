@@ -3,7 +3,17 @@
  * ordinary user through launch-driver.ts.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { deserialize, serialize } from 'node:v8';
@@ -52,7 +62,33 @@ export interface Tree extends Disposable {
   readonly owner: number;
 }
 
-const APPLETS = ['sh', 'cat', 'echo', 'id', 'ls', 'stat', 'readlink', 'hostname', 'mount', 'grep', 'sleep', 'kill', 'pwd', 'env', 'ps', 'tty', 'stty', 'touch', 'test', 'head', 'wc', 'true', 'setsid', 'seq', 'ping'];
+const APPLETS = [
+  'sh',
+  'cat',
+  'echo',
+  'id',
+  'ls',
+  'stat',
+  'readlink',
+  'hostname',
+  'mount',
+  'grep',
+  'sleep',
+  'kill',
+  'pwd',
+  'env',
+  'ps',
+  'tty',
+  'stty',
+  'touch',
+  'test',
+  'head',
+  'wc',
+  'true',
+  'setsid',
+  'seq',
+  'ping',
+];
 
 /** A root with busybox and mount points, owned by the container's uid 0, with the case's entries (made last, and may replace). */
 export function tree(as: As, entries: Entries = {}): Tree {
@@ -60,14 +96,24 @@ export function tree(as: As, entries: Entries = {}): Tree {
   const owner = as === 'root' ? idMaps().uid[0]!.hostID : user.uid;
   const path = mkdtempSync('/var/tmp/husk-root-');
   chmodSync(path, 0o755);
-  const base: Entries = { 'bin/': null, 'proc/': null, 'dev/': null, 'tmp/': null, 'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\n', 'etc/group': 'root:x:0:\n' };
+  const base: Entries = {
+    'bin/': null,
+    'proc/': null,
+    'dev/': null,
+    'tmp/': null,
+    'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\n',
+    'etc/group': 'root:x:0:\n',
+  };
   for (const applet of APPLETS) base[`bin/${applet}`] = { link: '/bin/busybox' };
   mkdirSync(join(path, 'bin'));
   copyFileSync(BUSYBOX, join(path, 'bin/busybox'));
   const all = Object.entries({ ...base, ...entries });
   const isLink = (content: Entries[string]) => content !== null && typeof content === 'object';
   // links last: nothing is ever written through one, they lead out into the host
-  for (const [name, content] of [...all.filter(([, content]) => !isLink(content)), ...all.filter(([, content]) => isLink(content))]) {
+  for (const [name, content] of [
+    ...all.filter(([, content]) => !isLink(content)),
+    ...all.filter(([, content]) => isLink(content)),
+  ]) {
     const target = join(path, name);
     const folder = name.endsWith('/') ? target : dirname(target);
     mkdirSync(folder, { recursive: true });
@@ -106,11 +152,48 @@ export function entering(root: string, namespaces = CLONE_NEWNS | CLONE_NEWPID |
   ];
 }
 
-export const PROC: Step = { op: 'mount', source: 'proc', target: '/proc', fstype: 'proc', flags: MS_NOSUID | MS_NODEV | MS_NOEXEC, data: '', inRoot: true, create: 'directory', noSymlinks: true };
+export const PROC: Step = {
+  op: 'mount',
+  source: 'proc',
+  target: '/proc',
+  fstype: 'proc',
+  flags: MS_NOSUID | MS_NODEV | MS_NOEXEC,
+  data: '',
+  inRoot: true,
+  create: 'directory',
+  noSymlinks: true,
+};
 export const DEV: Step[] = [
-  { op: 'mount', source: 'tmpfs', target: '/dev', fstype: 'tmpfs', flags: MS_NOSUID, data: 'mode=755', inRoot: true, create: 'directory' },
-  { op: 'mount', source: 'devpts', target: '/dev/pts', fstype: 'devpts', flags: MS_NOSUID | MS_NOEXEC, data: 'newinstance,ptmxmode=0666,mode=0620,gid=5', inRoot: true, create: 'directory' },
-  ...['null', 'zero', 'tty'].map((name): Step => ({ op: 'mount', source: `/dev/${name}`, target: `/dev/${name}`, fstype: '', flags: MS_BIND, data: '', inRoot: true, create: 'file' })),
+  {
+    op: 'mount',
+    source: 'tmpfs',
+    target: '/dev',
+    fstype: 'tmpfs',
+    flags: MS_NOSUID,
+    data: 'mode=755',
+    inRoot: true,
+    create: 'directory',
+  },
+  {
+    op: 'mount',
+    source: 'devpts',
+    target: '/dev/pts',
+    fstype: 'devpts',
+    flags: MS_NOSUID | MS_NOEXEC,
+    data: 'newinstance,ptmxmode=0666,mode=0620,gid=5',
+    inRoot: true,
+    create: 'directory',
+  },
+  ...['null', 'zero', 'tty'].map((name): Step => ({
+    op: 'mount',
+    source: `/dev/${name}`,
+    target: `/dev/${name}`,
+    fstype: '',
+    flags: MS_BIND,
+    data: '',
+    inRoot: true,
+    create: 'file',
+  })),
   { op: 'symlink', target: '/proc/self/fd/1', path: '/dev/stdout', inRoot: true },
 ];
 
@@ -135,7 +218,14 @@ export interface Outcome {
 
 /** Runs a plan to its end in this process. */
 export async function runHere(plan: LaunchPlan, options: Partial<LaunchOptions> = {}): Promise<Outcome> {
-  const launched = launch(plan, { init: INIT, stdin: 'null', stdout: 'pipe', stderr: 'pipe', onAwait: (tag, pid) => (tag === 'idmap' ? mapIds(pid) : undefined), ...options });
+  const launched = launch(plan, {
+    init: INIT,
+    stdin: 'null',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    onAwait: (tag, pid) => (tag === 'idmap' ? mapIds(pid) : undefined),
+    ...options,
+  });
   const error = launched.started.then(
     () => undefined,
     ({ message, exitCode, op, step, path, errno }) => ({ message, exitCode, op, step, path, errno }),
@@ -148,7 +238,10 @@ export async function runHere(plan: LaunchPlan, options: Partial<LaunchOptions> 
 export async function run(as: As, plan: LaunchPlan): Promise<Outcome> {
   if (as === 'root' || !AS_ROOT) return runHere(plan);
   using user = ordinaryUser();
-  const { status, stdout, stderr } = user.run([process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'launch-driver.ts')], { input: serialize(plan) });
+  const { status, stdout, stderr } = user.run(
+    [process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'launch-driver.ts')],
+    { input: serialize(plan) },
+  );
   if (status !== 0) throw new Error(`the driver failed: ${stderr}`);
   return deserialize(Buffer.from(stdout, 'base64')) as Outcome;
 }

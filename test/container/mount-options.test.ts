@@ -14,9 +14,17 @@ const flags: [string, number, string][] = [
   ['newinstance,ptmxmode=0666,mode=0620,gid=5', 0, 'newinstance,ptmxmode=0666,mode=0620,gid=5'],
   ['rbind', options.MS_BIND | options.MS_REC, ''],
   ['bind,noatime', options.MS_BIND | options.MS_NOATIME, ''],
-  ['relatime,nodiratime,nosymfollow,lazytime', options.MS_RELATIME | options.MS_NODIRATIME | options.MS_NOSYMFOLLOW | options.MS_LAZYTIME, ''],
+  [
+    'relatime,nodiratime,nosymfollow,lazytime',
+    options.MS_RELATIME | options.MS_NODIRATIME | options.MS_NOSYMFOLLOW | options.MS_LAZYTIME,
+    '',
+  ],
   ['noexec,exec', 0, ''],
-  ['sync,dirsync,mand,silent,iversion', options.MS_SYNCHRONOUS | options.MS_DIRSYNC | options.MS_MANDLOCK | options.MS_SILENT | options.MS_I_VERSION, ''],
+  [
+    'sync,dirsync,mand,silent,iversion',
+    options.MS_SYNCHRONOUS | options.MS_DIRSYNC | options.MS_MANDLOCK | options.MS_SILENT | options.MS_I_VERSION,
+    '',
+  ],
   // names of Object.prototype are no options
   ['constructor,toString', 0, 'constructor,toString'],
 ];
@@ -27,9 +35,15 @@ for (const [text, wanted, data] of flags)
     t.is(parsed.data, data);
   });
 
-for (const [name, flag] of [['private', options.MS_PRIVATE], ['shared', options.MS_SHARED], ['slave', options.MS_SLAVE], ['unbindable', options.MS_UNBINDABLE]] as const) {
+for (const [name, flag] of [
+  ['private', options.MS_PRIVATE],
+  ['shared', options.MS_SHARED],
+  ['slave', options.MS_SLAVE],
+  ['unbindable', options.MS_UNBINDABLE],
+] as const) {
   test(`propagation ${name}`, (t) => t.deepEqual(parseMountOptions([name]).propagation, [flag]));
-  test(`propagation r${name}`, (t) => t.deepEqual(parseMountOptions([`r${name}`]).propagation, [flag | options.MS_REC]));
+  test(`propagation r${name}`, (t) =>
+    t.deepEqual(parseMountOptions([`r${name}`]).propagation, [flag | options.MS_REC]));
 }
 
 /** [options, set and clear of the mount itself, set and clear of it and all below] */
@@ -50,5 +64,11 @@ const attributes: [string, number, number, number, number][] = [
 for (const [text, set, clear, recursiveSet, recursiveClear] of attributes)
   test(`attributes of "${text}"`, (t) => {
     const parsed = parseMountOptions(text.split(','));
-    t.deepEqual([parsed.attributes, parsed.recursive], [{ set, clear }, { set: recursiveSet, clear: recursiveClear }]);
+    t.deepEqual(
+      [parsed.attributes, parsed.recursive],
+      [
+        { set, clear },
+        { set: recursiveSet, clear: recursiveClear },
+      ],
+    );
   });

@@ -21,8 +21,30 @@ const EVERYTHING: Step[] = [
   { op: 'newSessionKeyring' },
   { op: 'loopbackUp' },
   { op: 'setRoot', path: '/' },
-  { op: 'mount', source: 'a', target: '/b', fstype: 'c', flags: 0xffffffff, data: 'd', inRoot: true, create: 'file', noSymlinks: true, modeFromTarget: true },
-  { op: 'mount', source: 'a', target: '/b', fstype: '', flags: 0x1000, data: '', attributes: { set: 1, clear: 2 }, recursive: { set: 4, clear: 0x200000 }, propagation: [1 << 18, (1 << 19) | 0x4000], create: 'like-source' },
+  {
+    op: 'mount',
+    source: 'a',
+    target: '/b',
+    fstype: 'c',
+    flags: 0xffffffff,
+    data: 'd',
+    inRoot: true,
+    create: 'file',
+    noSymlinks: true,
+    modeFromTarget: true,
+  },
+  {
+    op: 'mount',
+    source: 'a',
+    target: '/b',
+    fstype: '',
+    flags: 0x1000,
+    data: '',
+    attributes: { set: 1, clear: 2 },
+    recursive: { set: 4, clear: 0x200000 },
+    propagation: [1 << 18, (1 << 19) | 0x4000],
+    create: 'like-source',
+  },
   { op: 'mountAttributes', target: '/', set: 1, clear: 2, recursive: true, propagation: 1 << 18, inRoot: true },
   { op: 'holdTree', source: '/x', beneath: 'y', tree: 2047, recursive: true },
   { op: 'placeTree', target: '/x', tree: 2047, inRoot: true },
@@ -46,7 +68,15 @@ const EVERYTHING: Step[] = [
   { op: 'setgid', gid: 1 },
   { op: 'setuid', uid: 1 },
   { op: 'setuser', user: 'a:b', additionalGroups: ['c', 'd'] },
-  { op: 'capabilities', bounding: 2n ** 64n - 1n, effective: 1n, permitted: 2n, inheritable: 3n, ambient: 4n, rootOnly: true },
+  {
+    op: 'capabilities',
+    bounding: 2n ** 64n - 1n,
+    effective: 1n,
+    permitted: 2n,
+    inheritable: 3n,
+    ambient: 4n,
+    rootOnly: true,
+  },
   { op: 'noNewPrivileges' },
   { op: 'seccomp', filter: new Uint8Array(8), flags: 0 },
   { op: 'openPty', columns: 80, rows: 24, console: true },
@@ -56,7 +86,8 @@ const EVERYTHING: Step[] = [
   { op: 'exec', args: ['true', ''] },
 ];
 
-const check = (bytes: Uint8Array, program = INIT) => spawnSync(program, ['check'], { input: bytes, encoding: 'utf8', env: { ASAN_OPTIONS: 'detect_leaks=0' } });
+const check = (bytes: Uint8Array, program = INIT) =>
+  spawnSync(program, ['check'], { input: bytes, encoding: 'utf8', env: { ASAN_OPTIONS: 'detect_leaks=0' } });
 const EXEC: Step = { op: 'exec', args: ['true'] };
 
 /** u32 little-endian put at an offset of a copy */
@@ -74,7 +105,10 @@ test('a plan with every step is accepted', (t) => {
 
 test('the opcodes are those of the C header', (t) => {
   const header = readFileSync(join(ROOT, 'guest/init/plan.h'), 'utf8');
-  const names = /enum opcode \{([^}]*)\}/.exec(header)![1]!.match(/OP_\w+/g)!.slice(0, -1);
+  const names = /enum opcode \{([^}]*)\}/
+    .exec(header)![1]!
+    .match(/OP_\w+/g)!
+    .slice(0, -1);
   const inC = names.map((name) => name.slice(3).toLowerCase().replaceAll(/_/g, ''));
   t.deepEqual(inC, names.map((_, index) => opName(index + 1)?.toLowerCase()) as string[]);
   t.is(opName(names.length + 1), undefined);
@@ -102,32 +136,80 @@ const REFUSED: [string, Uint8Array, RegExp][] = [
   ['another magic', patched(plain, 0, 1), /not a launch plan/],
   ['another version', patched(plain, 4, 3), /plan of another version/],
   ['a longer total', patched(plain, 8, plain.length + 1), /wrong total length/],
-  ['bytes after the plan', patched(Buffer.concat([plain, Buffer.alloc(1)]), 8, plain.length + 1), /bytes after the last step/],
+  [
+    'bytes after the plan',
+    patched(Buffer.concat([plain, Buffer.alloc(1)]), 8, plain.length + 1),
+    /bytes after the last step/,
+  ],
   ['no steps', patched(plain, 12, 0), /wrong number of steps/],
-  ['5000 steps', encodePlan([...Array.from({ length: 5000 }, (): Step => ({ op: 'setsid' })), EXEC]), /wrong number of steps/],
+  [
+    '5000 steps',
+    encodePlan([...Array.from({ length: 5000 }, (): Step => ({ op: 'setsid' })), EXEC]),
+    /wrong number of steps/,
+  ],
   ['too few steps counted', patched(plain, 12, 1), /exec is the last step/],
   ['an unknown opcode', patched(plain, 16, 200), /step 0: unknown opcode/],
   ['an unknown flag', patched(plain, 16, 14 | (64 << 16)), /step 0: (unknown flag|malformed payload)/],
   ['a step longer than the plan', patched(plain, 20, 0xffffffff), /step 0: step longer than the plan/],
   ['a string longer than its step', patched(plain, 24, 0xffffffff), /step 0: malformed payload/],
   ['a string of no bytes', patched(plain, 24, 0), /step 0: malformed payload/],
-  ['a path over PATH_MAX', encodePlan([{ op: 'mkdir', path: `/${'x'.repeat(4096)}`, mode: 0 }, EXEC]), /string longer than PATH_MAX/],
+  [
+    'a path over PATH_MAX',
+    encodePlan([{ op: 'mkdir', path: `/${'x'.repeat(4096)}`, mode: 0 }, EXEC]),
+    /string longer than PATH_MAX/,
+  ],
   ['no exec', encodePlan([{ op: 'setsid' }]), /exec is the last step/],
   ['exec in the middle', encodePlan([EXEC, EXEC]), /step 0: exec is the last step/],
   ['exec of nothing', encodePlan([{ op: 'exec', args: [] }]), /no arguments/],
   ['nine forks', encodePlan([...Array.from({ length: 9 }, (): Step => ({ op: 'fork' })), EXEC]), /too many forks/],
   ['an unknown await', encodePlan([{ op: 'await', tag: 'idmap' }, EXEC]).fill(9, 24, 25), /unknown tag/],
-  ['a filter of no instructions', encodePlan([{ op: 'seccomp', filter: new Uint8Array(), flags: 0 }, EXEC]), /filter of a wrong length/],
-  ['half an instruction', encodePlan([{ op: 'seccomp', filter: new Uint8Array(12), flags: 0 }, EXEC]), /filter of a wrong length/],
-  ['4097 instructions', encodePlan([{ op: 'seccomp', filter: new Uint8Array(8 * 4097), flags: 0 }, EXEC]), /filter of a wrong length/],
+  [
+    'a filter of no instructions',
+    encodePlan([{ op: 'seccomp', filter: new Uint8Array(), flags: 0 }, EXEC]),
+    /filter of a wrong length/,
+  ],
+  [
+    'half an instruction',
+    encodePlan([{ op: 'seccomp', filter: new Uint8Array(12), flags: 0 }, EXEC]),
+    /filter of a wrong length/,
+  ],
+  [
+    '4097 instructions',
+    encodePlan([{ op: 'seccomp', filter: new Uint8Array(8 * 4097), flags: 0 }, EXEC]),
+    /filter of a wrong length/,
+  ],
   ['a signal 65', encodePlan([{ op: 'parentDeathSignal', signal: 65 }, EXEC]), /no such signal/],
   ['stdio closed', encodePlan([{ op: 'closeFrom', fd: 2 }, EXEC]), /stdio would be closed/],
-  ['a terminal too large', encodePlan([{ op: 'openPty', columns: 65536, rows: 1, console: false }, EXEC]), /terminal too large/],
-  ['more strings than execve(2) takes', encodePlan([{ op: 'setuser', user: 'x', additionalGroups: Array.from({ length: (1 << 20) + 1 }, () => '') }, EXEC]), /malformed payload/],
-  ['more groups than a process has', encodePlan([{ op: 'setgroups', gids: Array.from({ length: 65_537 }, () => 1) }, EXEC]), /malformed payload/],
-  ['a string over 128 KiB', encodePlan([{ op: 'setuser', user: 'x', additionalGroups: ['x'.repeat(1 << 17)] }, EXEC]), /malformed payload/],
-  ['a tree of too high a number', encodePlan([{ op: 'holdTree', source: '/', tree: 2048, recursive: false }, EXEC]), /too many trees held/],
-  ['a file over 1 MiB', encodePlan([{ op: 'writeFile', path: '/x', content: new Uint8Array((1 << 20) + 1) }, EXEC]), /malformed payload/],
+  [
+    'a terminal too large',
+    encodePlan([{ op: 'openPty', columns: 65536, rows: 1, console: false }, EXEC]),
+    /terminal too large/,
+  ],
+  [
+    'more strings than execve(2) takes',
+    encodePlan([{ op: 'setuser', user: 'x', additionalGroups: Array.from({ length: (1 << 20) + 1 }, () => '') }, EXEC]),
+    /malformed payload/,
+  ],
+  [
+    'more groups than a process has',
+    encodePlan([{ op: 'setgroups', gids: Array.from({ length: 65_537 }, () => 1) }, EXEC]),
+    /malformed payload/,
+  ],
+  [
+    'a string over 128 KiB',
+    encodePlan([{ op: 'setuser', user: 'x', additionalGroups: ['x'.repeat(1 << 17)] }, EXEC]),
+    /malformed payload/,
+  ],
+  [
+    'a tree of too high a number',
+    encodePlan([{ op: 'holdTree', source: '/', tree: 2048, recursive: false }, EXEC]),
+    /too many trees held/,
+  ],
+  [
+    'a file over 1 MiB',
+    encodePlan([{ op: 'writeFile', path: '/x', content: new Uint8Array((1 << 20) + 1) }, EXEC]),
+    /malformed payload/,
+  ],
   ['over 16 MiB', Buffer.alloc(MAX_PLAN_BYTES + 1), /plan longer than 16 MiB/],
 ];
 for (const [what, bytes, why] of REFUSED) {
@@ -141,15 +223,24 @@ for (const [what, bytes, why] of REFUSED) {
 for (const [what, plan] of [
   ['as many arguments as the kernel', [{ op: 'exec', args: Array.from({ length: 629_145 }, () => '') }]],
   ['an argument of 128 KiB less its NUL', [{ op: 'exec', args: ['x'.repeat((1 << 17) - 1)] }]],
-  ['6 MiB of environment', [{ op: 'environment', env: Array.from({ length: 48 }, (_, index) => `A${index}=${'x'.repeat(131_000)}`) }, EXEC]],
+  [
+    '6 MiB of environment',
+    [{ op: 'environment', env: Array.from({ length: 48 }, (_, index) => `A${index}=${'x'.repeat(131_000)}`) }, EXEC],
+  ],
 ] as [string, Step[]][])
   test(`taken: ${what}`, (t) => t.is(check(encodePlan(plan)).status, 0));
 
 test('the encoder refuses what no C string can say, and what is too long', (t) => {
   t.throws(() => encodePlan([{ op: 'exec', args: ['a\0b'] }]), { message: '"a\\u0000b" contains a NUL byte' });
-  t.throws(() => encodePlan([{ op: 'exec', args: Array.from({ length: 300 }, () => 'x'.repeat(60_000)) }]), { message: /longer than 16777216 bytes/ });
-  t.throws(() => encodePlan([{ op: 'exec', args: ['x', 'é'.repeat(1 << 16)] }]), { message: 'argument 1 has 131072 bytes: Linux gives a program at most 131071 in one' });
-  t.throws(() => encodePlan([{ op: 'environment', env: [`BIG=${'x'.repeat(1 << 17)}`] }, EXEC]), { message: /^the environment variable BIG has 131076 bytes/ });
+  t.throws(() => encodePlan([{ op: 'exec', args: Array.from({ length: 300 }, () => 'x'.repeat(60_000)) }]), {
+    message: /longer than 16777216 bytes/,
+  });
+  t.throws(() => encodePlan([{ op: 'exec', args: ['x', 'é'.repeat(1 << 16)] }]), {
+    message: 'argument 1 has 131072 bytes: Linux gives a program at most 131071 in one',
+  });
+  t.throws(() => encodePlan([{ op: 'environment', env: [`BIG=${'x'.repeat(1 << 17)}`] }, EXEC]), {
+    message: /^the environment variable BIG has 131076 bytes/,
+  });
   t.throws(() => encodePlan([{ op: 'nosuch' } as unknown as Step]), { message: /unknown launch step/ });
 });
 
@@ -192,7 +283,11 @@ test('random changes never make the reader leave its bytes', (t) => {
   const seconds = Number(process.env['HUSK_FUZZ_SECONDS'] ?? 5);
   const firstSeed = Number(process.env['HUSK_FUZZ_SEED'] ?? Date.now() % 1_000_000);
   const small: LaunchPlan = EVERYTHING.filter((step) => !(step.op === 'writeFile' && step.content.length > 100));
-  const seeds = [encodePlan(small), plain, encodePlan([{ op: 'environment', env: ['A=b', 'C=d'] }, { op: 'setgroups', gids: [1, 2] }, EXEC])];
+  const seeds = [
+    encodePlan(small),
+    plain,
+    encodePlan([{ op: 'environment', env: ['A=b', 'C=d'] }, { op: 'setgroups', gids: [1, 2] }, EXEC]),
+  ];
   const end = Date.now() + seconds * 1000;
   let plans = 0;
   let accepted = 0;
@@ -205,7 +300,12 @@ test('random changes never make the reader leave its bytes', (t) => {
       length.writeUInt32LE(bytes.length);
       batch.push(length, bytes);
     }
-    const { status, stdout, stderr } = spawnSync(program, ['check-many'], { input: Buffer.concat(batch), encoding: 'utf8', env: { ASAN_OPTIONS: 'detect_leaks=0' }, maxBuffer: 1 << 26 });
+    const { status, stdout, stderr } = spawnSync(program, ['check-many'], {
+      input: Buffer.concat(batch),
+      encoding: 'utf8',
+      env: { ASAN_OPTIONS: 'detect_leaks=0' },
+      maxBuffer: 1 << 26,
+    });
     t.is(status, 0, `HUSK_FUZZ_SEED=${seed}: ${stderr.slice(0, 2000)}`);
     const [all, good] = stdout.split(' ').map(Number) as [number, number];
     plans += all;

@@ -7,15 +7,33 @@ import { ps } from '../../src/container/ps.ts';
 
 /** ps(1) with these options, for these processes, as rows */
 function peer(pids: number[], options: string[]): string[][] {
-  const lines = execFileSync('ps', options, { encoding: 'utf8', env: { ...process.env, COLUMNS: '1000' } }).trimEnd().split('\n');
+  const lines = execFileSync('ps', options, { encoding: 'utf8', env: { ...process.env, COLUMNS: '1000' } })
+    .trimEnd()
+    .split('\n');
   const titles = lines[0]!.trim().split(/\s+/);
   const column = titles.indexOf('PID');
-  const rows = lines.slice(1).map((line) => line.trim().split(/\s+/)).filter((fields) => pids.includes(Number(fields[column])));
-  return [titles, ...rows.map((fields) => [...fields.slice(0, titles.length - 1), fields.slice(titles.length - 1).join(' ')])];
+  const rows = lines
+    .slice(1)
+    .map((line) => line.trim().split(/\s+/))
+    .filter((fields) => pids.includes(Number(fields[column])));
+  return [
+    titles,
+    ...rows.map((fields) => [...fields.slice(0, titles.length - 1), fields.slice(titles.length - 1).join(' ')]),
+  ];
 }
 
 /** columns whose values do not change between two looks at a process that sleeps */
-const OPTIONS: string[][] = [['-ef'], ['aux'], ['-e'], ['ax'], ['-eo', 'pid,ppid,pgid,sid,uid,gid,comm,args'], ['-e', '-o', 'pid,s,stat,ni,nlwp,tty,time,vsz,rss,lstart'], ['-eo', 'pid=NUMBER,stime', '-o', 'user=WHO'], ['-ewwf'], ['--format', 'pid,cmd', '-A']];
+const OPTIONS: string[][] = [
+  ['-ef'],
+  ['aux'],
+  ['-e'],
+  ['ax'],
+  ['-eo', 'pid,ppid,pgid,sid,uid,gid,comm,args'],
+  ['-e', '-o', 'pid,s,stat,ni,nlwp,tty,time,vsz,rss,lstart'],
+  ['-eo', 'pid=NUMBER,stime', '-o', 'user=WHO'],
+  ['-ewwf'],
+  ['--format', 'pid,cmd', '-A'],
+];
 
 for (const options of OPTIONS) {
   test(`ps ${options.join(' ')}`, async (t) => {
@@ -23,9 +41,12 @@ for (const options of OPTIONS) {
     await once(child, 'spawn');
     const pid = child.pid!;
     // until it is sleep, asleep
-    while (!/\(sleep\) S/.test(execFileSync('cat', [`/proc/${pid}/stat`], { encoding: 'utf8' }))) await new Promise((after) => setTimeout(after, 10));
+    while (!/\(sleep\) S/.test(execFileSync('cat', [`/proc/${pid}/stat`], { encoding: 'utf8' })))
+      await new Promise((after) => setTimeout(after, 10));
     const own = ps([pid], options);
-    const [titles, row] = options.join(' ').includes('NUMBER') ? [['NUMBER,stime'], undefined] : (peer([pid], options) as [string[], string[]]);
+    const [titles, row] = options.join(' ').includes('NUMBER')
+      ? [['NUMBER,stime'], undefined]
+      : (peer([pid], options) as [string[], string[]]);
     child.kill('SIGKILL');
     if (row === undefined) return t.deepEqual(own.titles, ['NUMBER,stime', 'WHO']);
     t.deepEqual(own.titles, titles);
@@ -36,7 +57,11 @@ for (const options of OPTIONS) {
       row[owner] = own.processes[0]![owner]!;
     }
     // a date has spaces, and this parser of ps's output cuts at them
-    const plain = (cells: string[]): string => cells.map((cell, index) => (titles![index] === '%CPU' || titles![index] === 'C' ? 'as it was' : cell)).join(' ').replace(/\s+/g, ' ');
+    const plain = (cells: string[]): string =>
+      cells
+        .map((cell, index) => (titles![index] === '%CPU' || titles![index] === 'C' ? 'as it was' : cell))
+        .join(' ')
+        .replace(/\s+/g, ' ');
     t.is(plain(own.processes[0]!), plain(row));
   });
 }
@@ -52,10 +77,34 @@ const REFUSED: [options: string[], named: string][] = [
   [['-eZ'], '-Z'],
 ];
 for (const [options, named] of REFUSED) {
-  test(`refused in one line: ${options.join(' ')}`, (t) => void t.throws(() => psColumns(options), { message: `ps option "${named}" cannot be served here: there is no ps program beside this container` }));
+  test(`refused in one line: ${options.join(' ')}`, (t) =>
+    void t.throws(() => psColumns(options), {
+      message: `ps option "${named}" cannot be served here: there is no ps program beside this container`,
+    }));
 }
 
-const PROCESS: Process = { pid: 7, parent: 1, group: 7, session: 7, tty: 0, state: 'S', command: 'x', arguments: [], uid: 0, gid: 5, cpu: 90_061, age: 100_000, startedAt: Date.parse('2024-03-05T07:08:09'), priority: 20, nice: 0, threads: 1, processor: 0, virtualBytes: 0, residentBytes: 0, locked: false };
+const PROCESS: Process = {
+  pid: 7,
+  parent: 1,
+  group: 7,
+  session: 7,
+  tty: 0,
+  state: 'S',
+  command: 'x',
+  arguments: [],
+  uid: 0,
+  gid: 5,
+  cpu: 90_061,
+  age: 100_000,
+  startedAt: Date.parse('2024-03-05T07:08:09'),
+  priority: 20,
+  nice: 0,
+  threads: 1,
+  processor: 0,
+  virtualBytes: 0,
+  residentBytes: 0,
+  locked: false,
+};
 const CELLS: [column: string, change: Partial<Process>, cell: string][] = [
   ['time', {}, '1-01:01:01'],
   ['etime', { age: 61 }, '01:01'],
@@ -72,6 +121,12 @@ const CELLS: [column: string, change: Partial<Process>, cell: string][] = [
   ['cmd', { state: 'Z' }, '[x] <defunct>'],
   ['group', {}, '5'],
 ];
-for (const [column, change, cell] of CELLS) test(`${column} ${JSON.stringify(change)}`, (t) => t.is(psTable([column], [{ ...PROCESS, ...change }], { now: Date.parse('2026-01-02T12:00:00'), memoryBytes: 1 }).processes[0]![0], cell));
+for (const [column, change, cell] of CELLS)
+  test(`${column} ${JSON.stringify(change)}`, (t) =>
+    t.is(
+      psTable([column], [{ ...PROCESS, ...change }], { now: Date.parse('2026-01-02T12:00:00'), memoryBytes: 1 })
+        .processes[0]![0],
+      cell,
+    ));
 
 test('a process that has ended has no row', (t) => t.deepEqual(ps([0x7fff_fff0], ['-e']).processes, []));

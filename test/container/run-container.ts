@@ -40,8 +40,20 @@ async function main(request: Request): Promise<number> {
   const id = 'c0ffee'.padEnd(64, '0');
   const options = createOptions(request.options);
   const config: ContainerConfig = {
-    options, image: 'busybox', imageId: '', isolation: 'userns', path: request.command[0]!, args: request.command.slice(1),
-    env: [], labels: {}, workdir: '/', user: options.user ?? '', stopSignal: 'SIGTERM', hostname: id.slice(0, 12), mounts: [], ...request.config,
+    options,
+    image: 'busybox',
+    imageId: '',
+    isolation: 'userns',
+    path: request.command[0]!,
+    args: request.command.slice(1),
+    env: [],
+    labels: {},
+    workdir: '/',
+    user: options.user ?? '',
+    stopSignal: 'SIGTERM',
+    hostname: id.slice(0, 12),
+    mounts: [],
+    ...request.config,
   };
   const etc = folder('etc');
   const file = (name: string, text: string) => {
@@ -49,26 +61,66 @@ async function main(request: Request): Promise<number> {
     return join(etc, name);
   };
   const facts: SpecFacts = {
-    userNamespace: true, joined: {}, cpus: 2, blockDevice: () => undefined, kernel: release(), hostHostname: hostname(), recursiveReadonly: true, thermalCpus: [],
-    oomScoreAdj: 0, defaultUlimits: [], devicesAt: (path) => [{ path, type: 'c', major: 1, minor: 3 }], allDevices: () => [], hostHas: existsSync,
-    etc: { hosts: file('hosts', hostsFile({ hostname: config.hostname, extraHosts: [] })), hostname: file('hostname', hostnameFile(config.hostname)), resolvConf: file('resolv.conf', '') },
+    userNamespace: true,
+    joined: {},
+    cpus: 2,
+    blockDevice: () => undefined,
+    kernel: release(),
+    hostHostname: hostname(),
+    recursiveReadonly: true,
+    thermalCpus: [],
+    oomScoreAdj: 0,
+    defaultUlimits: [],
+    devicesAt: (path) => [{ path, type: 'c', major: 1, minor: 3 }],
+    allDevices: () => [],
+    hostHas: existsSync,
+    etc: {
+      hosts: file('hosts', hostsFile({ hostname: config.hostname, extraHosts: [] })),
+      hostname: file('hostname', hostnameFile(config.hostname)),
+      resolvConf: file('resolv.conf', ''),
+    },
   };
   const { spec, warnings } = buildSpec(id, config, facts);
   for (const warning of warnings) process.stderr.write(`${warning}\n`);
   const maps = idMaps();
-  const plan = planContainer(spec, { kind: 'overlay', lower: request.lower, upper: folder('upper'), work: folder('work'), merged: folder('merged') }, { rootless: true, cgroup2: false, init: options.init });
+  const plan = planContainer(
+    spec,
+    { kind: 'overlay', lower: request.lower, upper: folder('upper'), work: folder('work'), merged: folder('merged') },
+    { rootless: true, cgroup2: false, init: options.init },
+  );
   const onAwait = (tag: string, pid: number) => (tag === 'idmap' ? writeIdMaps(pid, maps) : undefined);
   try {
-    const first = launch(plan, { init: INIT_PROGRAM, stdin: 'null', stdout: request.exec || request.beside ? 'null' : 1, stderr: 2, onAwait });
+    const first = launch(plan, {
+      init: INIT_PROGRAM,
+      stdin: 'null',
+      stdout: request.exec || request.beside ? 'null' : 1,
+      stderr: 2,
+      onAwait,
+    });
     await first.started;
     if (request.beside) {
       const pid = await first.pid;
       const joined = Object.fromEntries(request.beside.join.map((name) => [name, pid]));
       const modes = Object.fromEntries(request.beside.join.map((name) => [name, 'container:first']));
       const [path, ...args] = request.beside.command;
-      const second = buildSpec(id, { ...config, path: path!, args, options: { ...options, ...modes } }, { ...facts, joined }).spec;
-      const secondRoot = { kind: 'overlay' as const, lower: request.lower, upper: folder('2/upper'), work: folder('2/work'), merged: folder('2/merged') };
-      const launched = launch(planContainer(second, secondRoot, { rootless: true, cgroup2: false }), { init: INIT_PROGRAM, stdin: 'null', stdout: 1, stderr: 2 });
+      const second = buildSpec(
+        id,
+        { ...config, path: path!, args, options: { ...options, ...modes } },
+        { ...facts, joined },
+      ).spec;
+      const secondRoot = {
+        kind: 'overlay' as const,
+        lower: request.lower,
+        upper: folder('2/upper'),
+        work: folder('2/work'),
+        merged: folder('2/merged'),
+      };
+      const launched = launch(planContainer(second, secondRoot, { rootless: true, cgroup2: false }), {
+        init: INIT_PROGRAM,
+        stdin: 'null',
+        stdout: 1,
+        stderr: 2,
+      });
       await launched.started;
       const { code } = await launched.exited;
       first.signal(9);
@@ -76,8 +128,21 @@ async function main(request: Request): Promise<number> {
       return code;
     }
     if (!request.exec) return (await first.exited).code;
-    const process_ = buildExec(config, spec, { command: request.exec, interactive: false, tty: false, detach: false, env: ['EXTRA=1'], privileged: false, user: request.execUser });
-    const second = launch(planExec(spec, process_, { pid: await first.pid, rootless: true }), { init: INIT_PROGRAM, stdin: 'null', stdout: 1, stderr: 2 });
+    const process_ = buildExec(config, spec, {
+      command: request.exec,
+      interactive: false,
+      tty: false,
+      detach: false,
+      env: ['EXTRA=1'],
+      privileged: false,
+      user: request.execUser,
+    });
+    const second = launch(planExec(spec, process_, { pid: await first.pid, rootless: true }), {
+      init: INIT_PROGRAM,
+      stdin: 'null',
+      stdout: 1,
+      stderr: 2,
+    });
     await second.started;
     const { code } = await second.exited;
     first.signal(9);
@@ -89,4 +154,3 @@ async function main(request: Request): Promise<number> {
     return error.exitCode;
   }
 }
-

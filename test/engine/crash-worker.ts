@@ -5,7 +5,9 @@ const [dataRoot = '', operation = '', name = '', ...rest] = process.argv.slice(2
 const { engine } = await openTestEngine(undefined, dataRoot);
 try {
   if (operation === 'run') {
-    const { id } = await engine.create(createOptions({ name, command: ['sleep', '1000'], autoRemove: rest[0] === 'rm', env: [`MARK=${dataRoot}`] }));
+    const { id } = await engine.create(
+      createOptions({ name, command: ['sleep', '1000'], autoRemove: rest[0] === 'rm', env: [`MARK=${dataRoot}`] }),
+    );
     await engine.start(id);
   } else if (operation === 'start') await engine.start(name);
   else if (operation === 'stop') await engine.stop(name, { timeout: 0 });

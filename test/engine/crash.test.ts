@@ -46,7 +46,7 @@ const names = (folder: string): string[] => (existsSync(folder) ? readdirSync(fo
 
 async function settle(fixture: TestEngine): Promise<void> {
   // commands that were not killed are done
-  for (const start = Date.now(); Date.now() - start < PATIENCE; ) {
+  for (const start = Date.now(); Date.now() - start < PATIENCE;) {
     const alive = fixture.engine.list({ all: true }).filter(({ state }) => state.status === 'running').length;
     const claims = fixture.engine.list({ all: true }).filter(({ state }) => state.claim).length;
     if (claims === 0 && processesOf(fixture.dataRoot).length === alive * 2) return;
@@ -64,7 +64,18 @@ test('kill -9 at random moments leaves no lie behind', async (t) => {
   for (let round = 0; round < ROUNDS; round++) {
     const batch = Array.from({ length: 1 + Math.floor(dice() * 2) }, () => {
       const [operation = '', ...rest] = pick(OPERATIONS).split(' ');
-      const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'crash-worker.ts'), dataRoot, operation, pick(NAMES), ...rest], { stdio: ['ignore', 'ignore', 'pipe'] });
+      const child = spawn(
+        process.execPath,
+        [
+          '--disable-warning=ExperimentalWarning',
+          join(import.meta.dirname, 'crash-worker.ts'),
+          dataRoot,
+          operation,
+          pick(NAMES),
+          ...rest,
+        ],
+        { stdio: ['ignore', 'ignore', 'pipe'] },
+      );
       let stderr = '';
       child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
       return { child, closed: once(child, 'close'), stderr: () => stderr };
@@ -78,7 +89,8 @@ test('kill -9 at random moments leaves no lie behind', async (t) => {
       if (processes.length > 0) killed(pick(processes).pid);
     }
     await Promise.all(batch.map(({ closed }) => closed));
-    for (const { child, stderr } of batch) if (child.signalCode !== 'SIGKILL') t.is(child.exitCode, 0, `round ${round}: ${stderr()}`);
+    for (const { child, stderr } of batch)
+      if (child.signalCode !== 'SIGKILL') t.is(child.exitCode, 0, `round ${round}: ${stderr()}`);
     if (round % 5 !== 4) continue;
     await settle(fixture);
     const containers = engine.list({ all: true });
@@ -92,15 +104,22 @@ test('kill -9 at random moments leaves no lie behind', async (t) => {
         t.true(existsSync(paths.socket(id)), `${where}: and a socket`);
       } else t.is(state.pid, 0);
     }
-    t.deepEqual(names(paths.containers).filter((id) => !containers.some((container) => container.id === id)), [], `${where}: no folder without a record`);
+    t.deepEqual(
+      names(paths.containers).filter((id) => !containers.some((container) => container.id === id)),
+      [],
+      `${where}: no folder without a record`,
+    );
     const running = containers.filter(({ state }) => state.status === 'running');
     const left = processesOf(dataRoot);
-    t.is(left.length, running.length * 2, `${where}: a supervisor and a process each, nothing else: ${JSON.stringify(left)}`);
+    t.is(
+      left.length,
+      running.length * 2,
+      `${where}: a supervisor and a process each, nothing else: ${JSON.stringify(left)}`,
+    );
   }
   for (const { id } of engine.list({ all: true })) await engine.remove(id, { force: true });
   t.deepEqual(names(paths.containers), []);
   t.deepEqual(names(paths.tmp), []);
-  for (const start = Date.now(); processesOf(dataRoot).length > 0 && Date.now() - start < PATIENCE; ) await sleep(20);
+  for (const start = Date.now(); processesOf(dataRoot).length > 0 && Date.now() - start < PATIENCE;) await sleep(20);
   t.deepEqual(processesOf(dataRoot), []);
 });
-

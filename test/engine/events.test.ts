@@ -18,21 +18,36 @@ async function all({ engine }: TestEngine, options: EventOptions = {}): Promise<
   return found;
 }
 
-const actions = (events: EventMessage[]): string[] => events.map(({ Type, Action }) => (Type === 'container' ? Action : `${Type} ${Action}`));
+const actions = (events: EventMessage[]): string[] =>
+  events.map(({ Type, Action }) => (Type === 'container' ? Action : `${Type} ${Action}`));
 
-test('a life from create to destroy, with Docker\'s actions and attributes', async (t) => {
+test("a life from create to destroy, with Docker's actions and attributes", async (t) => {
   const machine = await openTestEngine(t);
   const { engine } = machine;
   const { id } = await engine.create(createOptions({ name: 'box', command: SLEEP, labels: { a: 'b' } }));
   await engine.start(id);
-  await engine.exec(id, { command: ['true'], interactive: false, tty: false, detach: false, env: [], privileged: false }).then((attachment) => attachment!.exited);
+  await engine
+    .exec(id, { command: ['true'], interactive: false, tty: false, detach: false, env: [], privileged: false })
+    .then((attachment) => attachment!.exited);
   engine.rename(id, 'other');
   await engine.kill(id, 'CONT');
   // a SIGKILL after the grace would be told too
   await engine.stop(id, { timeout: 60 });
   await engine.remove(id);
   const events = await all(machine);
-  t.deepEqual(actions(events), ['create', 'start', 'exec_create: true', 'exec_start: true', 'exec_die', 'rename', 'kill', 'kill', 'die', 'stop', 'destroy']);
+  t.deepEqual(actions(events), [
+    'create',
+    'start',
+    'exec_create: true',
+    'exec_start: true',
+    'exec_die',
+    'rename',
+    'kill',
+    'kill',
+    'die',
+    'stop',
+    'destroy',
+  ]);
   const [created, , , , execDied] = events;
   t.deepEqual(created!.Actor, { ID: id, Attributes: { a: 'b', from: 'image', image: 'test', name: 'box' } });
   t.is(execDied!.Actor.Attributes['exitCode'], '0');
@@ -64,7 +79,8 @@ test('any number of readers follow at once, and each sees everything once', asyn
   const stop = new AbortController();
   const seen = [0, 0, 0, 0, 0];
   const readers = seen.map(async (_, reader) => {
-    for await (const { Action } of machine.engine.events({ signal: stop.signal })) if (Action === 'any' && ++seen[reader]! === 300) break;
+    for await (const { Action } of machine.engine.events({ signal: stop.signal }))
+      if (Action === 'any' && ++seen[reader]! === 300) break;
     return seen[reader];
   });
   const until = async (done: () => boolean) => {
@@ -93,10 +109,17 @@ test('without a time it begins now; until ends it; a clock set back hides nothin
   t.deepEqual(actions(await all(machine, { until: undefined, signal: AbortSignal.timeout(100) })), []);
   t.deepEqual(actions(await all(machine, { since: Date.now() - 60_000, until: ended })), ['create']);
   t.true(Date.now() >= ended);
-  t.throws(() => machine.engine.events({ since: 2000, until: 1000 }), { message: /^`since` time \(.*\) cannot be after `until` time/ });
+  t.throws(() => machine.engine.events({ since: 2000, until: 1000 }), {
+    message: /^`since` time \(.*\) cannot be after `until` time/,
+  });
   const database = openDatabase(machine.paths.database);
   // an hour back
-  database.prepare('INSERT INTO events (time, record) VALUES (?, ?)').run((Date.now() - 3_600_000) * 1000, JSON.stringify({ Type: 'container', Action: 'past', Actor: { ID: 'x', Attributes: {} } }));
+  database
+    .prepare('INSERT INTO events (time, record) VALUES (?, ?)')
+    .run(
+      (Date.now() - 3_600_000) * 1000,
+      JSON.stringify({ Type: 'container', Action: 'past', Actor: { ID: 'x', Attributes: {} } }),
+    );
   await machine.engine.create(createOptions());
   t.deepEqual(actions(await all(machine)), ['create', 'past', 'create']);
   t.deepEqual(actions(await all(machine, { since: Date.now() - 60_000 })), ['create', 'create']);
@@ -109,19 +132,38 @@ test('a damaged record is passed over, and the table stays bounded', async (t) =
   const insert = database.prepare('INSERT INTO events (time, record) VALUES (1, ?)');
   for (const record of ['', '{', 'null', '{"Type":1}', '[]']) insert.run(record);
   appendEvent(database, { Type: 'image', Action: 'whole', Actor: { ID: 'i', Attributes: {} } });
-  t.deepEqual(eventsAfter(database, 0, 100).events.map(({ Action }) => Action), ['whole']);
+  t.deepEqual(
+    eventsAfter(database, 0, 100).events.map(({ Action }) => Action),
+    ['whole'],
+  );
   database.exec('BEGIN');
-  for (let index = 0; index < 10_300; index++) appendEvent(database, { Type: 'image', Action: 'x', Actor: { ID: '', Attributes: {} } });
+  for (let index = 0; index < 10_300; index++)
+    appendEvent(database, { Type: 'image', Action: 'x', Actor: { ID: '', Attributes: {} } });
   database.exec('COMMIT');
   t.true((database.prepare('SELECT count(*) AS n FROM events').get() as { n: number }).n <= 10_064);
   t.is(eventsAfter(database, lastEvent(database) - 1, 10).events.length, 1);
   database.close();
 });
 
-const START: EventMessage = { Type: 'container', Action: 'start', Actor: { ID: 'abcdef', Attributes: { image: 'alpine:3', name: 'web', tier: 'front' } }, time: 1 };
+const START: EventMessage = {
+  Type: 'container',
+  Action: 'start',
+  Actor: { ID: 'abcdef', Attributes: { image: 'alpine:3', name: 'web', tier: 'front' } },
+  time: 1,
+};
 const EXEC: EventMessage = { ...START, Action: 'exec_start: sh -c true' };
-const PULL: EventMessage = { Type: 'image', Action: 'pull', Actor: { ID: 'alpine:3', Attributes: { name: 'alpine' } }, time: 2 };
-const VOLUME: EventMessage = { Type: 'volume', Action: 'create', Actor: { ID: 'data', Attributes: { driver: 'local' } }, time: 3 };
+const PULL: EventMessage = {
+  Type: 'image',
+  Action: 'pull',
+  Actor: { ID: 'alpine:3', Attributes: { name: 'alpine' } },
+  time: 2,
+};
+const VOLUME: EventMessage = {
+  Type: 'volume',
+  Action: 'create',
+  Actor: { ID: 'data', Attributes: { driver: 'local' } },
+  time: 3,
+};
 
 const CASES: [filters: Record<string, string[]>, expected: EventMessage[]][] = [
   [{}, [START, EXEC, PULL, VOLUME]],
@@ -140,6 +182,9 @@ const CASES: [filters: Record<string, string[]>, expected: EventMessage[]][] = [
   [{ scope: ['local'] }, [START, EXEC, PULL, VOLUME]],
   [{ daemon: ['x'] }, []],
 ];
-for (const [filters, expected] of CASES) test(`--filter ${JSON.stringify(filters)}`, (t) => t.deepEqual([START, EXEC, PULL, VOLUME].filter(eventFilter(filters)), expected));
+for (const [filters, expected] of CASES)
+  test(`--filter ${JSON.stringify(filters)}`, (t) =>
+    t.deepEqual([START, EXEC, PULL, VOLUME].filter(eventFilter(filters)), expected));
 
-test('an unknown filter is refused', (t) => void t.throws(() => eventFilter({ colour: ['red'] }), { message: "invalid filter 'colour'" }));
+test('an unknown filter is refused', (t) =>
+  void t.throws(() => eventFilter({ colour: ['red'] }), { message: "invalid filter 'colour'" }));

@@ -42,15 +42,31 @@ function fakeSandbox(args: string[], env: string[]): Sandbox {
     pause: async () => running.forEach((process) => process.signal(constants.signals.SIGSTOP)),
     unpause: async () => running.forEach((process) => process.signal(constants.signals.SIGCONT)),
     processes: async () => [...running].map(({ pid }) => pid),
-    ps: async (options) => ({ titles: ['PID', 'CMD'], processes: [...running].map(({ pid }) => [String(pid), `ps ${options.join(' ')}`]) }),
-    stats: async () => ({ cpuNanoseconds: 1, memoryBytes: 2, memoryLimitBytes: 3, pids: running.size, pidsLimit: undefined, networkReceivedBytes: 0, networkSentBytes: 0, blockReadBytes: 0, blockWrittenBytes: 0 }),
+    ps: async (options) => ({
+      titles: ['PID', 'CMD'],
+      processes: [...running].map(({ pid }) => [String(pid), `ps ${options.join(' ')}`]),
+    }),
+    stats: async () => ({
+      cpuNanoseconds: 1,
+      memoryBytes: 2,
+      memoryLimitBytes: 3,
+      pids: running.size,
+      pidsLimit: undefined,
+      networkReceivedBytes: 0,
+      networkSentBytes: 0,
+      blockReadBytes: 0,
+      blockWrittenBytes: 0,
+    }),
     update: async () => {},
     open: async () => {},
     // what it is asked, and what it was sent, comes back
-    files: (request, input) => Readable.from((async function* () {
-      yield Buffer.from(`${JSON.stringify({ size: 1 })}\n${JSON.stringify(request)}\n`);
-      if (input) yield* input;
-    })()),
+    files: (request, input) =>
+      Readable.from(
+        (async function* () {
+          yield Buffer.from(`${JSON.stringify({ size: 1 })}\n${JSON.stringify(request)}\n`);
+          if (input) yield* input;
+        })(),
+      ),
     destroy,
     [Symbol.asyncDispose]: async () => void (await destroy()),
   };
@@ -67,8 +83,19 @@ async function start(command: string[], env: string[], stdio: StdioRequest): Pro
   });
   await once(child, 'spawn');
   // Node throws away what nobody reads when a child exits; the supervisor begins to read later
-  const [stdout, stderr] = [child.stdout!, child.stderr!].map((stream) => stream.pipe(new PassThrough())) as [PassThrough, PassThrough];
-  return { pid: child.pid!, stdin: child.stdin, stdout, stderr, resize: () => {}, signal: (signal) => void child.kill(signal), exited: exited(child) };
+  const [stdout, stderr] = [child.stdout!, child.stderr!].map((stream) => stream.pipe(new PassThrough())) as [
+    PassThrough,
+    PassThrough,
+  ];
+  return {
+    pid: child.pid!,
+    stdin: child.stdin,
+    stdout,
+    stderr,
+    resize: () => {},
+    signal: (signal) => void child.kill(signal),
+    exited: exited(child),
+  };
 }
 
 /** As of a real sandbox: what has started is the command. */
@@ -91,7 +118,8 @@ async function exited(child: ChildProcess): Promise<ExitStatus> {
 function find(name: string): string {
   const candidates = name.includes('/') ? [name] : ['/usr/bin', '/bin'].map((folder) => `${folder}/${name}`);
   const found = candidates.find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
-  if (!found) throw new HuskError(`exec: "${name}": executable file not found in $PATH`, { kind: 'start-failed', exitCode: 127 });
+  if (!found)
+    throw new HuskError(`exec: "${name}": executable file not found in $PATH`, { kind: 'start-failed', exitCode: 127 });
   try {
     accessSync(found, access.X_OK);
   } catch (error) {

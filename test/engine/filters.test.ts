@@ -8,7 +8,16 @@ const container = {
   name: 'web-1',
   createdAt: 1_000_000,
   state: { status: 'exited', exitCode: 3 },
-  config: { labels: { a: 'b', empty: '' }, mounts: [], isolation: 'userns', options: { network: 'default', publish: ['127.0.0.1:8080:80', '5000-5010:50-60/udp'], expose: ['443', '9000-9010'] } },
+  config: {
+    labels: { a: 'b', empty: '' },
+    mounts: [],
+    isolation: 'userns',
+    options: {
+      network: 'default',
+      publish: ['127.0.0.1:8080:80', '5000-5010:50-60/udp'],
+      expose: ['443', '9000-9010'],
+    },
+  },
 } as unknown as Container;
 const context = { ancestors: () => new Set<string>(), find: () => container };
 const finds = (filters: Filters) => containerFilter(filters, context)(container);
@@ -53,8 +62,14 @@ for (const [filter, value, found] of [
   test(`${filter}=${value}: ${found}`, (t) => t.is(finds({ [filter]: [value] }), found));
 
 const REFUSED: [filters: Filters, message: string | RegExp][] = [
-  ...['', 'x', '80-', '-80', '123456', '80/tcp/x'].map((value): [Filters, string] => [{ publish: [value] }, `invalid filter 'publish=${value}'`]),
-  ...['constructor', 'hasOwnProperty', 'toString', 'nosuch'].map((key): [Filters, string] => [{ [key]: ['x'] }, `invalid filter '${key}'`]),
+  ...['', 'x', '80-', '-80', '123456', '80/tcp/x'].map((value): [Filters, string] => [
+    { publish: [value] },
+    `invalid filter 'publish=${value}'`,
+  ]),
+  ...['constructor', 'hasOwnProperty', 'toString', 'nosuch'].map((key): [Filters, string] => [
+    { [key]: ['x'] },
+    `invalid filter '${key}'`,
+  ]),
   [Object.fromEntries([['__proto__', ['x']]]), "invalid filter '__proto__'"],
   [{ exited: ['99999999999'] }, "invalid filter 'exited=99999999999'"],
   [{ exited: ['x'] }, "invalid filter 'exited=x'"],
@@ -64,7 +79,8 @@ const REFUSED: [filters: Filters, message: string | RegExp][] = [
   [{ name: ['(w)\\1'] }, /^invalid filter name .*: it is no regular expression: invalid escape sequence/],
   [{ id: ['x'.repeat(5000)] }, /^invalid filter id "x{80}…": a pattern may have 4096 characters$/],
 ];
-for (const [filters, message] of REFUSED) test(`refused: ${JSON.stringify(filters).slice(0, 60)}`, (t) => t.throws(() => finds(filters), { message }));
+for (const [filters, message] of REFUSED)
+  test(`refused: ${JSON.stringify(filters).slice(0, 60)}`, (t) => t.throws(() => finds(filters), { message }));
 
 const PRUNED: [filters: Filters, found: boolean][] = [
   [{}, true],
@@ -76,7 +92,8 @@ const PRUNED: [filters: Filters, found: boolean][] = [
   [{ until: ['999'] }, false],
   [{ until: ['1h'] }, true],
 ];
-for (const [filters, found] of PRUNED) test(`prune ${JSON.stringify(filters)}: ${found}`, (t) => t.is(pruneFilter(filters, 5_000_000)(container), found));
+for (const [filters, found] of PRUNED)
+  test(`prune ${JSON.stringify(filters)}: ${found}`, (t) => t.is(pruneFilter(filters, 5_000_000)(container), found));
 
 for (const [filters, message] of [
   [{ constructor: ['x'] }, "invalid filter 'constructor'"],

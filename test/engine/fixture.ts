@@ -14,7 +14,12 @@ import { paths, type Paths } from '../../src/paths.ts';
 
 export const IMAGE: Image = {
   id: `sha256:${'ab'.repeat(32)}`,
-  config: { architecture: 'amd64', os: 'linux', config: { Cmd: ['sh'], Env: ['PATH=/usr/bin:/bin', 'FROM_IMAGE=1'], Labels: { from: 'image' } }, rootfs: { type: 'layers', diff_ids: [`sha256:${'cd'.repeat(32)}`] } },
+  config: {
+    architecture: 'amd64',
+    os: 'linux',
+    config: { Cmd: ['sh'], Env: ['PATH=/usr/bin:/bin', 'FROM_IMAGE=1'], Labels: { from: 'image' } },
+    rootfs: { type: 'layers', diff_ids: [`sha256:${'cd'.repeat(32)}`] },
+  },
   layers: [],
   repoTags: ['test:latest'],
   repoDigests: [],
@@ -26,13 +31,24 @@ export interface TestEngine {
   paths: Paths;
   dataRoot: string;
   /** creates, starts and reads everything */
-  run(command: string[], options?: Partial<CreateOptions>): Promise<{ id: string; code: number; stdout: string; stderr: string }>;
+  run(
+    command: string[],
+    options?: Partial<CreateOptions>,
+  ): Promise<{ id: string; code: number; stdout: string; stderr: string }>;
 }
 
-export const FAKE_SUPERVISOR = [process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'fake-supervisor.ts')];
+export const FAKE_SUPERVISOR = [
+  process.execPath,
+  '--disable-warning=ExperimentalWarning',
+  join(import.meta.dirname, 'fake-supervisor.ts'),
+];
 
 /** @param images instead of the fake's own answers */
-export async function openTestEngine(t?: ExecutionContext, at?: string, images: Partial<Images> = {}): Promise<TestEngine> {
+export async function openTestEngine(
+  t?: ExecutionContext,
+  at?: string,
+  images: Partial<Images> = {},
+): Promise<TestEngine> {
   const dataRoot = at ?? mkdtempSync(join(tmpdir(), 'husk-engine-'));
   // the runtime folder's path must fit into sun_path, so it is below the data root
   process.env['XDG_RUNTIME_DIR'] = dataRoot;
@@ -44,7 +60,21 @@ export async function openTestEngine(t?: ExecutionContext, at?: string, images: 
       images: () => ({ ...fakeImages(), ...images }),
       supervisor: FAKE_SUPERVISOR,
       buildSpec: async (container) => {
-        const facts = { userNamespace: true, joined: {}, etc: { hosts: '/etc/hosts', hostname: '/etc/hostname', resolvConf: '/etc/resolv.conf' }, hostHostname: 'host', kernel: '6.1.0', recursiveReadonly: true, thermalCpus: [], oomScoreAdj: 0, defaultUlimits: [], devicesAt: () => undefined, allDevices: () => [], cpus: 1, blockDevice: () => undefined };
+        const facts = {
+          userNamespace: true,
+          joined: {},
+          etc: { hosts: '/etc/hosts', hostname: '/etc/hostname', resolvConf: '/etc/resolv.conf' },
+          hostHostname: 'host',
+          kernel: '6.1.0',
+          recursiveReadonly: true,
+          thermalCpus: [],
+          oomScoreAdj: 0,
+          defaultUlimits: [],
+          devicesAt: () => undefined,
+          allDevices: () => [],
+          cpus: 1,
+          blockDevice: () => undefined,
+        };
         const { spec } = buildSpec(container.id, container.config, facts);
         writeFileSync(specFile({ paths: where }, container.id), JSON.stringify(spec));
         return spec;
@@ -76,7 +106,11 @@ export async function readAll(attachment: Attachment): Promise<{ code: number; s
   attachment.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString('latin1')));
   attachment.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString('latin1')));
   const { code } = await attachment.exited;
-  await Promise.all([attachment.stdout, attachment.stderr].map((stream) => stream.readableEnded || new Promise((resolve) => stream.once('end', resolve))));
+  await Promise.all(
+    [attachment.stdout, attachment.stderr].map(
+      (stream) => stream.readableEnded || new Promise((resolve) => stream.once('end', resolve)),
+    ),
+  );
   return { code, stdout, stderr };
 }
 

@@ -10,19 +10,31 @@ import { createOptions, openTestEngine, type TestEngine } from './fixture.ts';
 
 const MS = 1e6;
 
-async function start({ engine }: TestEngine, healthcheck: CreateOptions['healthcheck'], more: Partial<CreateOptions> = {}): Promise<string> {
+async function start(
+  { engine }: TestEngine,
+  healthcheck: CreateOptions['healthcheck'],
+  more: Partial<CreateOptions> = {},
+): Promise<string> {
   const { id } = await engine.create(createOptions({ command: ['sleep', '100'], healthcheck, ...more }));
   await engine.start(id);
   return id;
 }
 
-async function until({ engine }: TestEngine, id: string, wanted: (health: NonNullable<ReturnType<typeof engine.get>['state']['health']>) => boolean): Promise<void> {
+async function until(
+  { engine }: TestEngine,
+  id: string,
+  wanted: (health: NonNullable<ReturnType<typeof engine.get>['state']['health']>) => boolean,
+): Promise<void> {
   while (!wanted(engine.get(id).state.health!)) await sleep(10);
 }
 
 function healthEvents({ paths }: TestEngine): string[] {
   using database = new DatabaseSync(paths.database, { readOnly: true }) as DatabaseSync & Disposable;
-  return database.prepare('SELECT record FROM events ORDER BY sequence').all().map((row) => (JSON.parse(String(row['record'])) as { Action: string }).Action).filter((action) => action.startsWith('health_status'));
+  return database
+    .prepare('SELECT record FROM events ORDER BY sequence')
+    .all()
+    .map((row) => (JSON.parse(String(row['record'])) as { Action: string }).Action)
+    .filter((action) => action.startsWith('health_status'));
 }
 
 test('starting, healthy, unhealthy and back, each told once', async (t) => {
@@ -30,7 +42,12 @@ test('starting, healthy, unhealthy and back, each told once', async (t) => {
   const { engine, dataRoot } = fixture;
   const [gate, flag] = [join(dataRoot, 'gate'), join(dataRoot, 'flag')];
   // a probe that hangs for so long as the test needs `starting` to last
-  const id = await start(fixture, { Test: ['CMD-SHELL', `echo probed; while ! test -e ${gate}; do sleep 0.02; done; test -e ${flag}`], Interval: 100 * MS, Timeout: 600_000 * MS, Retries: 2 });
+  const id = await start(fixture, {
+    Test: ['CMD-SHELL', `echo probed; while ! test -e ${gate}; do sleep 0.02; done; test -e ${flag}`],
+    Interval: 100 * MS,
+    Timeout: 600_000 * MS,
+    Retries: 2,
+  });
   t.is(engine.get(id).state.health!.status, 'starting');
   t.deepEqual(engine.list({ filters: { health: ['starting'] } }).length, 1);
   writeFileSync(flag, '');
@@ -39,7 +56,9 @@ test('starting, healthy, unhealthy and back, each told once', async (t) => {
   t.is(engine.list({ filters: { health: ['healthy'] } }).length, 1);
   rmSync(flag);
   await until(fixture, id, ({ status, failingStreak }) => status === 'unhealthy' && failingStreak >= 3);
-  const { State } = (await engine.inspect(id)) as { State: { Health: { Status: string; Log: { ExitCode: number; Output: string; Start: string }[] } } };
+  const { State } = (await engine.inspect(id)) as {
+    State: { Health: { Status: string; Log: { ExitCode: number; Output: string; Start: string }[] } };
+  };
   t.is(State.Health.Status, 'unhealthy');
   t.like(State.Health.Log.at(-1), { ExitCode: 1, Output: 'probed\n' });
   t.true(State.Health.Log.length <= 5);
@@ -55,7 +74,11 @@ test('starting, healthy, unhealthy and back, each told once', async (t) => {
 
 test('probes begin again after a restart by policy', async (t) => {
   const fixture = await openTestEngine(t);
-  const id = await start(fixture, { Test: ['CMD', 'true'], Interval: 20 * MS }, { command: ['sh', '-c', 'sleep 0.3; exit 1'], restart: { name: 'always', maximumRetryCount: 0 } });
+  const id = await start(
+    fixture,
+    { Test: ['CMD', 'true'], Interval: 20 * MS },
+    { command: ['sh', '-c', 'sleep 0.3; exit 1'], restart: { name: 'always', maximumRetryCount: 0 } },
+  );
   for (const restarts of [0, 1, 2]) {
     while (fixture.engine.get(id).state.restartCount < restarts) await sleep(10);
     await until(fixture, id, ({ status }) => status === 'healthy');
@@ -97,11 +120,16 @@ test('a filter by a health there is not', async (t) => {
   t.throws(() => engine.list({ filters: { health: ['ill'] } }), { message: "invalid filter 'health=ill'" });
 });
 
-test('the image\'s check fills in what was not asked for', (t) => {
+test("the image's check fills in what was not asked for", (t) => {
   const image = { Test: ['CMD', 'a'], Interval: 1, Timeout: 2, Retries: 3 };
   t.deepEqual(mergeHealthcheck(undefined, image), image);
   t.deepEqual(mergeHealthcheck({ Test: ['CMD', 'b'] }, undefined), { Test: ['CMD', 'b'] });
-  t.like(mergeHealthcheck({ Interval: 9, Test: undefined }, image), { Test: ['CMD', 'a'], Interval: 9, Timeout: 2, Retries: 3 });
+  t.like(mergeHealthcheck({ Interval: 9, Test: undefined }, image), {
+    Test: ['CMD', 'a'],
+    Interval: 9,
+    Timeout: 2,
+    Retries: 3,
+  });
   t.like(mergeHealthcheck({ Test: ['NONE'] }, image), { Test: ['NONE'] });
 });
 
@@ -111,4 +139,5 @@ for (const [check, message] of [
   [{ StartPeriod: -1 }, 'StartPeriod in Healthcheck cannot be less than 1ms'],
   [{ StartInterval: 1 }, 'StartInterval in Healthcheck cannot be less than 1ms'],
   [{ Retries: -1 }, 'Retries in Healthcheck cannot be negative'],
-] as const) test(message, (t) => void t.throws(() => checkHealthcheck(check), { message }));
+] as const)
+  test(message, (t) => void t.throws(() => checkHealthcheck(check), { message }));

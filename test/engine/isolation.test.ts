@@ -8,20 +8,47 @@ import { machineLimitProblem } from '../../src/engine/limits.ts';
 import { createOptions } from './spec/options.ts';
 
 const FAST = { fit: true, reason: '3200 million guest instructions a second', instructionsPerSecond: 3.2e9 };
-const SLOW = { fit: false, reason: 'under 4 million guest instructions a second: this KVM interprets its guests', instructionsPerSecond: 4e6 };
+const SLOW = {
+  fit: false,
+  reason: 'under 4 million guest instructions a second: this KVM interprets its guests',
+  instructionsPerSecond: 4e6,
+};
 const NONE = { fit: false, reason: 'this host has no /dev/kvm', instructionsPerSecond: 0 };
-const FORBIDDEN = { fit: false, reason: '/dev/kvm may not be opened by you (sudo usermod -aG kvm $USER)', instructionsPerSecond: 0 };
-const PARTS = { fit: false, reason: "the VM's parts are not built: /x/vmlinux (make set-up-vm vm)", instructionsPerSecond: 0 };
+const FORBIDDEN = {
+  fit: false,
+  reason: '/dev/kvm may not be opened by you (sudo usermod -aG kvm $USER)',
+  instructionsPerSecond: 0,
+};
+const PARTS = {
+  fit: false,
+  reason: "the VM's parts are not built: /x/vmlinux (make set-up-vm vm)",
+  instructionsPerSecond: 0,
+};
 
 function host(t: ExecutionContext, verdict: typeof FAST): ChoiceHost & { dataRoot: string } {
   const dataRoot = mkdtempSync(join(tmpdir(), 'husk-choice-'));
   t.teardown(() => rmSync(dataRoot, { recursive: true }));
   const bootId = join(dataRoot, 'boot_id');
   writeFileSync(bootId, 'first\n');
-  return { dataRoot, bootId, verdict: async () => verdict, notShareable: (path) => (path === '/socket' ? 'a socket leads elsewhere' : undefined), limitProblem: async ({ resources }) => (resources.cpuShares ? 'cannot enforce --cpu-shares on a virtual machine' : undefined) };
+  return {
+    dataRoot,
+    bootId,
+    verdict: async () => verdict,
+    notShareable: (path) => (path === '/socket' ? 'a socket leads elsewhere' : undefined),
+    limitProblem: async ({ resources }) =>
+      resources.cpuShares ? 'cannot enforce --cpu-shares on a virtual machine' : undefined,
+  };
 }
 
-const mount = (changes: Partial<AskedOptions['mounts'][number]> = {}): AskedOptions['mounts'][number] => ({ type: 'bind', source: '/folder', target: '/t', readonly: false, options: [], createSource: true, ...changes });
+const mount = (changes: Partial<AskedOptions['mounts'][number]> = {}): AskedOptions['mounts'][number] => ({
+  type: 'bind',
+  source: '/folder',
+  target: '/t',
+  readonly: false,
+  options: [],
+  createSource: true,
+  ...changes,
+});
 const asked = (changes: Partial<AskedOptions> = {}) => createOptions({ isolation: 'auto', network: '', ...changes });
 
 type Case = [what: string, verdict: typeof FAST, options: Partial<AskedOptions>, isolation: string, warning?: string];
@@ -50,25 +77,70 @@ const CASES: Case[] = [
   ['--uts host', FAST, { uts: 'host' }, 'userns', `--uts host${THIS}${NAMESPACE}`],
   ['--cgroupns host', FAST, { cgroupns: 'host' }, 'userns', `--cgroupns host${THIS}${NAMESPACE}`],
   ['--device of any Linux', FAST, { devices: ['/dev/fuse', '/dev/net/tun:/dev/tun:rw'] }, 'vm'],
-  ['--device', FAST, { devices: ['/dev/fuse', '/dev/sda'] }, 'userns', `--device /dev/sda${THIS}a virtual machine has none of the host's devices`],
+  [
+    '--device',
+    FAST,
+    { devices: ['/dev/fuse', '/dev/sda'] },
+    'userns',
+    `--device /dev/sda${THIS}a virtual machine has none of the host's devices`,
+  ],
   ['-m and --cpus', FAST, { resources: { memory: 1e9, cpus: 2 } }, 'vm'],
-  ['--cpu-shares', FAST, { resources: { cpuShares: 512 } }, 'userns', 'this container runs in user namespaces, not in a virtual machine: cannot enforce --cpu-shares on a virtual machine'],
+  [
+    '--cpu-shares',
+    FAST,
+    { resources: { cpuShares: 512 } },
+    'userns',
+    'this container runs in user namespaces, not in a virtual machine: cannot enforce --cpu-shares on a virtual machine',
+  ],
   ['a folder', FAST, { mounts: [mount()] }, 'vm'],
   ['a folder that -v will make', FAST, { mounts: [mount({ source: '/gone' })] }, 'vm'],
-  ['a socket', FAST, { mounts: [mount({ source: '/socket' })] }, 'userns', `-v /socket:/t${THIS}a socket leads elsewhere`],
+  [
+    'a socket',
+    FAST,
+    { mounts: [mount({ source: '/socket' })] },
+    'userns',
+    `-v /socket:/t${THIS}a socket leads elsewhere`,
+  ],
   ['a volume', FAST, { mounts: [mount({ type: 'volume', source: 'v' })] }, 'vm'],
-  ['propagation', FAST, { mounts: [mount({ options: ['rslave'] })] }, 'userns', `-v /folder:/t${THIS}mounts do not propagate into a virtual machine`],
+  [
+    'propagation',
+    FAST,
+    { mounts: [mount({ options: ['rslave'] })] },
+    'userns',
+    `-v /folder:/t${THIS}mounts do not propagate into a virtual machine`,
+  ],
   ['a great many folders', FAST, { mounts: Array.from({ length: 256 }, () => mount()) }, 'vm'],
-  ['more images than a machine has places for', FAST, { mounts: Array.from({ length: 8 }, (_, index) => mount({ type: 'image', source: `i${index}` })) }, 'userns', `--mount type=image (8 of them)${THIS}a virtual machine has disks for 7`],
-  ['one image eight times', FAST, { mounts: Array.from({ length: 8 }, () => mount({ type: 'image', source: 'i' })) }, 'vm', undefined],
-  ['too many folders', FAST, { mounts: Array.from({ length: 257 }, () => mount()) }, 'userns', `-v (257 of them)${THIS}a virtual machine has room for 256`],
+  [
+    'more images than a machine has places for',
+    FAST,
+    { mounts: Array.from({ length: 8 }, (_, index) => mount({ type: 'image', source: `i${index}` })) },
+    'userns',
+    `--mount type=image (8 of them)${THIS}a virtual machine has disks for 7`,
+  ],
+  [
+    'one image eight times',
+    FAST,
+    { mounts: Array.from({ length: 8 }, () => mount({ type: 'image', source: 'i' })) },
+    'vm',
+    undefined,
+  ],
+  [
+    'too many folders',
+    FAST,
+    { mounts: Array.from({ length: 257 }, () => mount()) },
+    'userns',
+    `-v (257 of them)${THIS}a virtual machine has room for 256`,
+  ],
   ['many tmpfs', FAST, { mounts: Array.from({ length: 9 }, () => mount({ type: 'tmpfs' })) }, 'vm'],
 ];
 
 for (const [what, verdict, options, isolation, warning] of CASES)
   test(what, async (t) => {
     const here = host(t, verdict);
-    t.deepEqual(await chooseIsolation(asked(options), here, here), { isolation, ...(warning !== undefined && { warning }) } as never);
+    t.deepEqual(await chooseIsolation(asked(options), here, here), {
+      isolation,
+      ...(warning !== undefined && { warning }),
+    } as never);
   });
 
 for (const [what, verdict, options, message] of [
@@ -76,19 +148,38 @@ for (const [what, verdict, options, message] of [
   ['not permitted', FORBIDDEN, {}, `cannot run a container in a VM: ${FORBIDDEN.reason}`],
   ['parts missing', PARTS, {}, `cannot run a container in a VM: ${PARTS.reason}`],
   ['--network host', FAST, { network: 'host' }, `--network host is not possible with --isolation=vm: ${NAMESPACE}`],
-  ['--network container', FAST, { network: 'container:other' }, `--network container:other is not possible with --isolation=vm: ${NAMESPACE}`],
+  [
+    '--network container',
+    FAST,
+    { network: 'container:other' },
+    `--network container:other is not possible with --isolation=vm: ${NAMESPACE}`,
+  ],
   ['--pid host', FAST, { pid: 'host' }, `--pid host is not possible with --isolation=vm: ${NAMESPACE}`],
-  ['--device', FAST, { devices: ['/dev/sda'] }, "--device /dev/sda is not possible with --isolation=vm: a virtual machine has none of the host's devices"],
-  ['a socket', FAST, { mounts: [mount({ source: '/socket' })] }, '-v /socket:/t is not possible with --isolation=vm: a socket leads elsewhere'],
+  [
+    '--device',
+    FAST,
+    { devices: ['/dev/sda'] },
+    "--device /dev/sda is not possible with --isolation=vm: a virtual machine has none of the host's devices",
+  ],
+  [
+    'a socket',
+    FAST,
+    { mounts: [mount({ source: '/socket' })] },
+    '-v /socket:/t is not possible with --isolation=vm: a socket leads elsewhere',
+  ],
 ] as const)
   test(`vm by name never falls back: ${what}`, async (t) => {
     const here = host(t, verdict);
-    await t.throwsAsync(chooseIsolation(asked({ isolation: 'vm', ...(options as Partial<AskedOptions>) }), here, here), { message, name: 'HuskError' });
+    await t.throwsAsync(
+      chooseIsolation(asked({ isolation: 'vm', ...(options as Partial<AskedOptions>) }), here, here),
+      { message, name: 'HuskError' },
+    );
   });
 
-test('what is the host\'s is said once a boot and reason; what was asked for each time', async (t) => {
+test("what is the host's is said once a boot and reason; what was asked for each time", async (t) => {
   const here = host(t, NONE);
-  const warns = async (verdict: typeof FAST, options: Partial<AskedOptions> = {}) => (await chooseIsolation(asked(options), here, { ...here, verdict: async () => verdict })).warning !== undefined;
+  const warns = async (verdict: typeof FAST, options: Partial<AskedOptions> = {}) =>
+    (await chooseIsolation(asked(options), here, { ...here, verdict: async () => verdict })).warning !== undefined;
   t.true(await warns(NONE));
   t.false(await warns(NONE));
   t.false(await warns(NONE, { network: 'host' }));
@@ -108,7 +199,10 @@ test('where nothing can be kept it is said again', async (t) => {
 
 test('limits that only containers of one kernel can share are told by their own rules', (t) => {
   t.is(machineLimitProblem(asked({ resources: { memory: 1 << 30 } })), undefined);
-  t.regex(machineLimitProblem(asked({ resources: { cpuShares: 512 } }))!, /^cannot enforce --cpu-shares on a virtual machine: /);
+  t.regex(
+    machineLimitProblem(asked({ resources: { cpuShares: 512 } }))!,
+    /^cannot enforce --cpu-shares on a virtual machine: /,
+  );
   t.regex(machineLimitProblem(asked({ cgroupParent: '/x' }))!, /--cgroup-parent/);
   t.is(machineLimitProblem(asked({ resources: { memory: 1 } })), undefined);
 });

@@ -9,7 +9,9 @@ async function stopped(t: ExecutionContext) {
   const { id } = await fixture.run(['true']);
   const database = new DatabaseSync(fixture.paths.database);
   const table = database.prepare('SELECT config FROM containers WHERE id = ?').get(id) as { config: string };
-  database.prepare('UPDATE containers SET config = ? WHERE id = ?').run(JSON.stringify({ ...(JSON.parse(table.config) as object), isolation: 'vm' }), id);
+  database
+    .prepare('UPDATE containers SET config = ? WHERE id = ?')
+    .run(JSON.stringify({ ...(JSON.parse(table.config) as object), isolation: 'vm' }), id);
   database.close();
   const claim = () => fixture.engine.list({ all: true }).find((container) => container.id === id)!.state.claim;
   return { ...fixture, id, claim };
@@ -61,7 +63,8 @@ test.serial('after a while it is gone, and the next command has one of its own',
   const { engine, id, claim } = await stopped(t);
   for await (const _ of await engine.export(id));
   const first = claim()!;
-  for (const end = performance.now() + 60_000; claim() !== undefined && performance.now() < end; ) await new Promise((after) => setTimeout(after, 50));
+  for (const end = performance.now() + 60_000; claim() !== undefined && performance.now() < end;)
+    await new Promise((after) => setTimeout(after, 50));
   t.is(claim(), undefined);
   for await (const _ of await engine.export(id));
   t.notDeepEqual(claim()?.by, first.by);

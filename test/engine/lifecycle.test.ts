@@ -57,7 +57,7 @@ test('much output arrives whole and in order', async (t) => {
   t.true(stdout.endsWith('299999\n300000\n'));
 });
 
-test('the environment is the image\'s and what was asked for', async (t) => {
+test("the environment is the image's and what was asked for", async (t) => {
   const { run } = await openTestEngine(t);
   const lines = (await run(['env'], { env: ['MINE=2'] })).stdout.split('\n');
   for (const expected of ['MINE=2', 'FROM_IMAGE=1', 'PATH=/usr/bin:/bin']) t.true(lines.includes(expected), expected);
@@ -101,12 +101,14 @@ test('stop: SIGKILL after the grace', async (t) => {
   t.is(fixture.engine.get(id).state.exitCode, 137);
 });
 
-test('kill with a signal of one\'s own; a stopped container cannot be killed', async (t) => {
+test("kill with a signal of one's own; a stopped container cannot be killed", async (t) => {
   const fixture = await openTestEngine(t);
   const id = await background(fixture);
   await fixture.engine.kill(id, 'KILL');
   t.is(await fixture.engine.wait(id), 137);
-  await t.throwsAsync(fixture.engine.kill(id, 'KILL'), { message: new RegExp(`cannot kill container: .*: container ${id} is not running`) });
+  await t.throwsAsync(fixture.engine.kill(id, 'KILL'), {
+    message: new RegExp(`cannot kill container: .*: container ${id} is not running`),
+  });
   await t.throwsAsync(fixture.engine.kill(id, 'NOPE'), { message: /[Ii]nvalid signal: NOPE/ });
 });
 
@@ -136,10 +138,12 @@ test('a second client attaches, both see the output; a detached one leaves it ru
   }
 });
 
-test('attach to what does not run is refused in Docker\'s words', async (t) => {
+test("attach to what does not run is refused in Docker's words", async (t) => {
   const { engine } = await openTestEngine(t);
   const { id } = await engine.create(createOptions());
-  await t.throwsAsync(engine.attach(id, { stdin: false }), { message: 'You cannot attach to a stopped container, start it first' });
+  await t.throwsAsync(engine.attach(id, { stdin: false }), {
+    message: 'You cannot attach to a stopped container, start it first',
+  });
 });
 
 test('exec: streams, exit code, detached, not found', async (t) => {
@@ -147,7 +151,10 @@ test('exec: streams, exit code, detached, not found', async (t) => {
   const { engine } = fixture;
   const id = await background(fixture);
   const options = { interactive: false, tty: false, detach: false, env: [], privileged: false };
-  t.deepEqual(await readAll((await engine.exec(id, { ...options, command: ['sh', '-c', 'echo o; echo e >&2; exit 5'] }))!), { code: 5, stdout: 'o\n', stderr: 'e\n' });
+  t.deepEqual(
+    await readAll((await engine.exec(id, { ...options, command: ['sh', '-c', 'echo o; echo e >&2; exit 5'] }))!),
+    { code: 5, stdout: 'o\n', stderr: 'e\n' },
+  );
   const cat = (await engine.exec(id, { ...options, interactive: true, command: ['cat'] }))!;
   cat.stdin!.end('through');
   t.is((await readAll(cat)).stdout, 'through');
@@ -156,14 +163,19 @@ test('exec: streams, exit code, detached, not found', async (t) => {
   t.is(error!.exitCode, 127);
   await engine.kill(id, 'KILL');
   await engine.wait(id);
-  await t.throwsAsync(engine.exec(id, { ...options, command: ['true'] }), { message: `container ${id} is not running` });
+  await t.throwsAsync(engine.exec(id, { ...options, command: ['true'] }), {
+    message: `container ${id} is not running`,
+  });
 });
 
-test('remove: running ones only by force, in Docker\'s words', async (t) => {
+test("remove: running ones only by force, in Docker's words", async (t) => {
   const fixture = await openTestEngine(t);
   const { engine, paths } = fixture;
   const id = await background(fixture, FOREVER, { name: 'busy' });
-  await t.throwsAsync(engine.remove('busy'), { message: 'cannot remove container "/busy": container is running: stop the container before removing or force remove' });
+  await t.throwsAsync(engine.remove('busy'), {
+    message:
+      'cannot remove container "/busy": container is running: stop the container before removing or force remove',
+  });
   await engine.remove('busy', { force: true });
   t.throws(() => engine.get(id));
   t.false(existsSync(paths.container(id)));
@@ -205,7 +217,13 @@ test('what killed processes were deleting goes with the next removal, what is be
   const { id } = await engine.create(createOptions());
   const self = identifySelf();
   const living = `volume-${self.pid}-${self.startTime}-abcdef`;
-  for (const name of [living, `volume-${self.pid}-1-abcdef`, `copy-up-${self.pid}-1-abcdef`, `removed-${'ab'.repeat(32)}-${self.pid}-1`]) mkdirSync(join(paths.tmp, name), { recursive: true });
+  for (const name of [
+    living,
+    `volume-${self.pid}-1-abcdef`,
+    `copy-up-${self.pid}-1-abcdef`,
+    `removed-${'ab'.repeat(32)}-${self.pid}-1`,
+  ])
+    mkdirSync(join(paths.tmp, name), { recursive: true });
   await engine.remove(id);
   t.deepEqual(readdirSync(paths.tmp), [living]);
 });
@@ -219,16 +237,22 @@ test('names: conflict, rename, prefix, invalid', async (t) => {
   t.is(engine.get('two').id, id);
   t.is(engine.get(id.slice(0, 5)).id, id);
   t.is(engine.get('/two').id, id);
-  await t.throwsAsync(engine.create(createOptions({ name: '-x' })), { message: 'Invalid container name (-x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed' });
+  await t.throwsAsync(engine.create(createOptions({ name: '-x' })), {
+    message: 'Invalid container name (-x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed',
+  });
   t.regex(engine.get((await engine.create(createOptions())).id).name, /^[a-z]+_[a-z]+\d*$/);
 });
 
 test('images: absent ones are pulled unless told never', async (t) => {
   const { engine } = await openTestEngine(t);
   const messages: string[] = [];
-  await t.throwsAsync(engine.create(createOptions({ image: 'absent' }), { onMessage: (line) => messages.push(line) }), { message: /pull access denied/ });
+  await t.throwsAsync(engine.create(createOptions({ image: 'absent' }), { onMessage: (line) => messages.push(line) }), {
+    message: /pull access denied/,
+  });
   t.deepEqual(messages, ["Unable to find image 'absent:latest' locally"]);
-  await t.throwsAsync(engine.create(createOptions({ image: 'absent', pull: 'never' })), { message: 'No such image: absent:latest' });
+  await t.throwsAsync(engine.create(createOptions({ image: 'absent', pull: 'never' })), {
+    message: 'No such image: absent:latest',
+  });
 });
 
 test('start on a running container does nothing; several at once start it once', async (t) => {
@@ -268,14 +292,26 @@ test('pause, and what it forbids', async (t) => {
   await fixture.engine.pause(id);
   t.is(fixture.engine.get(id).state.status, 'paused');
   await t.throwsAsync(fixture.engine.pause(id), { message: `Container ${id} is already paused` });
-  await t.throwsAsync(fixture.engine.exec(id, { command: ['true'], interactive: false, tty: false, detach: false, env: [], privileged: false }), { message: /is paused, unpause the container before exec/ });
+  await t.throwsAsync(
+    fixture.engine.exec(id, {
+      command: ['true'],
+      interactive: false,
+      tty: false,
+      detach: false,
+      env: [],
+      privileged: false,
+    }),
+    { message: /is paused, unpause the container before exec/ },
+  );
   await fixture.engine.unpause(id);
   t.is(fixture.engine.get(id).state.status, 'running');
 });
 
 test('restart policy on-failure: so often, then the last exit code', async (t) => {
   const { engine } = await openTestEngine(t);
-  const { id } = await engine.create(createOptions({ command: ['sh', '-c', 'echo try; exit 9'], restart: { name: 'on-failure', maximumRetryCount: 2 } }));
+  const { id } = await engine.create(
+    createOptions({ command: ['sh', '-c', 'echo try; exit 9'], restart: { name: 'on-failure', maximumRetryCount: 2 } }),
+  );
   await engine.start(id);
   const lines: string[] = [];
   for await (const { text } of engine.logs(id, { follow: true })) lines.push(text);
@@ -286,7 +322,9 @@ test('restart policy on-failure: so often, then the last exit code', async (t) =
 
 test('a container that always restarts rests after stop', async (t) => {
   const { engine } = await openTestEngine(t);
-  const { id } = await engine.create(createOptions({ command: ['sh', '-c', 'sleep 0.05'], restart: { name: 'always', maximumRetryCount: 0 } }));
+  const { id } = await engine.create(
+    createOptions({ command: ['sh', '-c', 'sleep 0.05'], restart: { name: 'always', maximumRetryCount: 0 } }),
+  );
   await engine.start(id);
   while (engine.get(id).state.restartCount < 1) await new Promise((after) => setTimeout(after, 20));
   await engine.stop(id);
@@ -301,7 +339,11 @@ test('list filters by state, name, label and exit code', async (t) => {
   await run(['false'], { name: 'failed', labels: { tier: 'a' } });
   await run(['true'], { name: 'fine', labels: { tier: 'b' } });
   await background(fixture, FOREVER, { name: 'busy' });
-  const names = (filters: Record<string, string[]>, all = true) => engine.list({ all, filters }).map(({ name }) => name).sort();
+  const names = (filters: Record<string, string[]>, all = true) =>
+    engine
+      .list({ all, filters })
+      .map(({ name }) => name)
+      .sort();
   t.deepEqual(names({}, false), ['busy']);
   t.deepEqual(names({ status: ['exited'] }, false), ['failed', 'fine']);
   t.deepEqual(names({ exited: ['1'] }), ['failed']);
@@ -313,12 +355,15 @@ test('list filters by state, name, label and exit code', async (t) => {
   t.throws(() => engine.list({ filters: { status: ['nonsense'] } }), { message: "invalid filter 'status=nonsense'" });
 });
 
-test('top lists the container\'s processes', async (t) => {
+test("top lists the container's processes", async (t) => {
   const fixture = await openTestEngine(t);
   const id = await background(fixture, ['sleep', '100']);
   const { titles, processes } = await fixture.engine.top(id, ['-o', 'pid,args']);
   t.deepEqual(titles, ['PID', 'COMMAND']);
-  t.deepEqual(processes.map(([, command]) => command), ['/usr/bin/sleep 100']);
+  t.deepEqual(
+    processes.map(([, command]) => command),
+    ['/usr/bin/sleep 100'],
+  );
   await t.throwsAsync(fixture.engine.top(id, ['-o', 'args']), { message: "Couldn't find PID field in ps output" });
 });
 
@@ -328,13 +373,24 @@ test('prune takes the stopped ones', async (t) => {
   const busy = await background(fixture);
   const { deleted } = await fixture.engine.prune();
   t.is(deleted.length, 1);
-  t.deepEqual(fixture.engine.list({ all: true }).map(({ id }) => id), [busy]);
+  t.deepEqual(
+    fixture.engine.list({ all: true }).map(({ id }) => id),
+    [busy],
+  );
 });
 
-test('inspect has Docker\'s shape', async (t) => {
+test("inspect has Docker's shape", async (t) => {
   const { engine, run } = await openTestEngine(t);
   const { id } = await run(['sh', '-c', 'exit 2'], { name: 'shaped', env: ['A=1'] });
-  const shown = (await engine.inspect(id)) as { Name: string; Path: string; Args: string[]; State: object; Config: { Env: string[] }; HostConfig: { NetworkMode: string }; Isolation: string };
+  const shown = (await engine.inspect(id)) as {
+    Name: string;
+    Path: string;
+    Args: string[];
+    State: object;
+    Config: { Env: string[] };
+    HostConfig: { NetworkMode: string };
+    Isolation: string;
+  };
   t.is(shown.Name, '/shaped');
   t.is(shown.Path, 'sh');
   t.deepEqual(shown.Args, ['-c', 'exit 2']);

@@ -20,7 +20,8 @@ async function read({ engine }: TestEngine, id: string, options?: LogOptions): P
   return texts;
 }
 
-const line = (index: number) => `${JSON.stringify({ log: `${index}\n`, stream: index % 2 ? 'stderr' : 'stdout', time: new Date(1_700_000_000_000 + index * 1000).toISOString() })}\n`;
+const line = (index: number) =>
+  `${JSON.stringify({ log: `${index}\n`, stream: index % 2 ? 'stderr' : 'stdout', time: new Date(1_700_000_000_000 + index * 1000).toISOString() })}\n`;
 const lines = (count: number, from = 0) => Array.from({ length: count }, (_, index) => line(from + index)).join('');
 
 test('all of it, with streams and times', async (t) => {
@@ -55,7 +56,9 @@ test('since and until', async (t) => {
 
 test('the time of a line, to its last digit, names that line', async (t) => {
   const fixture = await openTestEngine(t);
-  const stamped = ['100000001', '100000002', '100000003'].map((digits) => `{"log":"${digits}\\n","stream":"stdout","time":"2023-11-14T22:13:20.${digits}Z"}\n`).join('');
+  const stamped = ['100000001', '100000002', '100000003']
+    .map((digits) => `{"log":"${digits}\\n","stream":"stdout","time":"2023-11-14T22:13:20.${digits}Z"}\n`)
+    .join('');
   const id = await withLog(fixture, stamped);
   const second = 1_700_000_000_100_000_002n;
   t.deepEqual(await read(fixture, id, { until: second }), ['100000001', '100000002']);

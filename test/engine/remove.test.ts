@@ -9,7 +9,9 @@ import { createOptions, openTestEngine } from './fixture.ts';
 
 async function withoutSocket(t: Parameters<typeof openTestEngine>[0]) {
   const fixture = await openTestEngine(t);
-  const { id } = await fixture.engine.create(createOptions({ command: ['sleep', '1000'], restart: { name: 'always', maximumRetryCount: 0 } }));
+  const { id } = await fixture.engine.create(
+    createOptions({ command: ['sleep', '1000'], restart: { name: 'always', maximumRetryCount: 0 } }),
+  );
   await fixture.engine.start(id);
   rmSync(readAccess(fixture.paths, id).socket);
   return { ...fixture, id, state: fixture.engine.get(id).state };

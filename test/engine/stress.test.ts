@@ -22,7 +22,20 @@ const FORKS = `forks() { (for i in $(seq 60); do sleep 100 & done) 2>/dev/null; 
 const SECONDS = `seconds() { from=$(cut -d' ' -f1 /proc/uptime); "$@" >/dev/null 2>&1; to=$(cut -d' ' -f1 /proc/uptime); awk "BEGIN { print \\"seconds\\", $to - $from }"; }`;
 /** shared memory has an end */
 const SHARED = `dd if=/dev/zero of=/dev/shm/big bs=1M count=20 2>/dev/null; echo "shm $(stat -c %s /dev/shm/big)"; rm /dev/shm/big`;
-const ALL = ['-m', '64m', '--memory-swap', '64m', '--cpus', '0.5', '--pids-limit', '30', '--shm-size', '16m', '--oom-score-adj', '700'];
+const ALL = [
+  '-m',
+  '64m',
+  '--memory-swap',
+  '64m',
+  '--cpus',
+  '0.5',
+  '--pids-limit',
+  '30',
+  '--shm-size',
+  '16m',
+  '--oom-score-adj',
+  '700',
+];
 
 /** HUSK_STRESS_PARTS=all,cpuset,smallest,killed,swap,cgroup-parent,rate,weights,shares: what is measured; each takes its time */
 const PARTS = (process.env['HUSK_STRESS_PARTS'] ?? 'all,cpuset,smallest,killed,swap,cgroup-parent').split(',');
@@ -55,9 +68,18 @@ measure('userns: killed', () => {
   return { status, state: husk('inspect', '-f', '{{.State.OOMKilled}} {{.State.ExitCode}}', 'oom').out, events: since.out.split('\\n').filter((line) => /^(oom|die)$/.test(line)) };
 });
 for (const [flags, sizes] of ${JSON.stringify([
-  [['-m', '24m', '--memory-swap', '0'], [38, 64]],
-  [['-m', '24m', '--memory-swap', '24m'], [14, 40]],
-  [['-m', '24m', '--memory-swap', '40m'], [30, 56]],
+  [
+    ['-m', '24m', '--memory-swap', '0'],
+    [38, 64],
+  ],
+  [
+    ['-m', '24m', '--memory-swap', '24m'],
+    [14, 40],
+  ],
+  [
+    ['-m', '24m', '--memory-swap', '40m'],
+    [30, 56],
+  ],
   [['-m', '24m', '--memory-swap', '-1'], [64]],
 ])}) measure('swap: ' + flags.join(' '), () => run('userns', flags, FUNCTIONS + sizes.map((size) => 'fits ' + size).join('; ')).out.split('\\n'));
 
@@ -81,27 +103,48 @@ if (parts.includes('shares')) {
 }
 `;
 
-const reason = missingTestHost() ?? missingWorkloadTools() ?? (existsSync(`${ROOT}/dist/husk.cjs`) ? undefined : 'husk is not built');
+const reason =
+  missingTestHost() ??
+  missingWorkloadTools() ??
+  (existsSync(`${ROOT}/dist/husk.cjs`) ? undefined : 'husk is not built');
 const found: Record<string, unknown> = {};
 /** @param name of what was measured */
 const row = (title: string, name: string, body: (t: ExecutionContext) => void, possible = true): void => {
   if (reason === undefined && possible && isChosen(name)) test(title, body);
-  else test.skip(`${title} — ${reason ?? (possible ? `HUSK_STRESS_PARTS does not have it` : 'needs make vm')}`, () => {});
+  else
+    test.skip(`${title} — ${reason ?? (possible ? `HUSK_STRESS_PARTS does not have it` : 'needs make vm')}`, () => {});
 };
 if (reason === undefined)
   test.before(async (t) => {
     t.timeout(hostPatience());
-    Object.assign(found, await measureInTestHost(PROGRAM.replace('"WORKLOAD"', JSON.stringify(workloadTar())), { memory: 4096, swap: SWAP }));
+    Object.assign(
+      found,
+      await measureInTestHost(PROGRAM.replace('"WORKLOAD"', JSON.stringify(workloadTar())), {
+        memory: 4096,
+        swap: SWAP,
+      }),
+    );
   });
 
 const lines = (name: string) => found[name] as string[];
 /** the number after a word in the lines */
-const figure = (name: string, word: string) => Number(lines(name).find((line) => line.startsWith(`${word} `))?.slice(word.length + 1));
+const figure = (name: string, word: string) =>
+  Number(
+    lines(name)
+      .find((line) => line.startsWith(`${word} `))
+      ?.slice(word.length + 1),
+  );
 
 for (const isolation of ['userns', 'vm']) {
-  const inIsolation = (title: string, name: string, body: (t: ExecutionContext) => void) => row(`${isolation}: ${title}`, name, body, isolation === 'userns' || hasVm);
+  const inIsolation = (title: string, name: string, body: (t: ExecutionContext) => void) =>
+    row(`${isolation}: ${title}`, name, body, isolation === 'userns' || hasVm);
   const all = `${isolation}: all`;
-  inIsolation('-m kills what takes more, and leaves the container', all, (t) => t.deepEqual(lines(all).filter((line) => /fits|killed|alive/.test(line)), ['40 fits', '100 killed', 'alive']));
+  inIsolation('-m kills what takes more, and leaves the container', all, (t) =>
+    t.deepEqual(
+      lines(all).filter((line) => /fits|killed|alive/.test(line)),
+      ['40 fits', '100 killed', 'alive'],
+    ),
+  );
   inIsolation('--cpus 0.5', all, (t) => within(t, figure(all, 'cpu'), 0.2, 0.65));
   inIsolation('--pids-limit 30 holds a fork bomb', all, (t) => within(t, figure(all, 'forks'), 25, 30));
   inIsolation('--shm-size', all, (t) => t.is(figure(all, 'shm'), 16 * 2 ** 20));
@@ -111,8 +154,12 @@ for (const isolation of ['userns', 'vm']) {
   });
 }
 
-row('userns: 6 MiB are enough to start', 'userns: the smallest', (t) => t.like(found['userns: the smallest'], { status: 0, out: 'alive' }));
-row('userns: exit code, state and events of an OOM kill', 'userns: killed', (t) => t.deepEqual(found['userns: killed'], { status: 137, state: 'true 137', events: ['oom', 'die'] }));
+row('userns: 6 MiB are enough to start', 'userns: the smallest', (t) =>
+  t.like(found['userns: the smallest'], { status: 0, out: 'alive' }),
+);
+row('userns: exit code, state and events of an OOM kill', 'userns: killed', (t) =>
+  t.deepEqual(found['userns: killed'], { status: 137, state: 'true 137', events: ['oom', 'die'] }),
+);
 for (const [flags, expected] of [
   ['-m 24m --memory-swap 0', ['38 fits', '64 killed']],
   ['-m 24m --memory-swap 24m', ['14 fits', '40 killed']],
@@ -121,14 +168,21 @@ for (const [flags, expected] of [
 ] as const)
   row(`userns: ${flags}`, `swap: ${flags}`, (t) => t.deepEqual(lines(`swap: ${flags}`), [...expected]));
 
-row('userns: --cgroup-parent: the limits of the parent hold', 'cgroup-parent', (t) => t.deepEqual(lines('cgroup-parent'), ['14 fits', '48 killed']));
+row('userns: --cgroup-parent: the limits of the parent hold', 'cgroup-parent', (t) =>
+  t.deepEqual(lines('cgroup-parent'), ['14 fits', '48 killed']),
+);
 for (const flag of ['--device-read-bps', '--device-write-bps', '--device-read-iops', '--device-write-iops'])
   // 4 MiB at 1 MiB/s, 40 operations at 10/s
   row(`userns: ${flag}`, `rate: ${flag}`, (t) => within(t, seconds(`rate: ${flag}`), 3, 12));
 row('userns: without a rate', 'rate: free', (t) => within(t, seconds('rate: free'), 0, 2));
-row('userns: weights and a reservation are taken', 'weights', (t) => t.like(found['weights'], { status: 0, out: 'alive' }));
+row('userns: weights and a reservation are taken', 'weights', (t) =>
+  t.like(found['weights'], { status: 0, out: 'alive' }),
+);
 row('userns: --cpu-shares 1024 gets more than 512 on one CPU', 'shares', (t) => {
-  const [less, more] = (found['shares'] as string[]).map((text) => Number(/cpu (\S+)/.exec(text)?.[1])) as [number, number];
+  const [less, more] = (found['shares'] as string[]).map((text) => Number(/cpu (\S+)/.exec(text)?.[1])) as [
+    number,
+    number,
+  ];
   // weights 59 and 100
   within(t, more / less, 1.3, 2.2);
 });
@@ -137,6 +191,11 @@ function seconds(name: string): number {
   return Number(/^seconds (\S+)$/.exec(found[name] as string)?.[1]);
 }
 
-function within(t: { true(value: boolean, message: string): unknown }, value: number, least: number, most: number): void {
+function within(
+  t: { true(value: boolean, message: string): unknown },
+  value: number,
+  least: number,
+  most: number,
+): void {
   t.true(value >= least && value <= most, `${value} is not within ${least}-${most}`);
 }

@@ -62,31 +62,61 @@ withHusk('a log that goes to a socket', async (t) => {
   chmodSync(socket, 0o777);
   const { status, stderr } = run(...SYSLOG.flags(socket));
   t.is(status, 0, stderr);
-  for (const began = Date.now(); !SYSLOG.lines.every((line) => line.test(lines)) && Date.now() - began < TIMEOUT; ) await sleep(50);
+  for (const began = Date.now(); !SYSLOG.lines.every((line) => line.test(lines)) && Date.now() - began < TIMEOUT;)
+    await sleep(50);
   for (const line of SYSLOG.lines) t.regex(lines, line);
 });
 
-withHusk('the host\'s namespaces', (t) => {
+withHusk("the host's namespaces", (t) => {
   t.is(sh(['--uts', 'host'], 'hostname').stdout.trim(), hostname());
   const pid = sh(['--pid', 'host'], 'test $$ -gt 50 && ls -d /proc/[0-9]* | wc -l');
   t.true(Number(pid.stdout) > 5, pid.stderr + pid.stdout);
-  t.is(sh(['--ipc', 'host'], 'readlink /proc/self/ns/ipc').stdout.trim(), execFileSync('readlink', ['/proc/self/ns/ipc'], { encoding: 'utf8' }).trim());
-  t.not(sh([], 'readlink /proc/self/ns/ipc').stdout.trim(), execFileSync('readlink', ['/proc/self/ns/ipc'], { encoding: 'utf8' }).trim());
-  t.is(sh(['--cgroupns', 'host'], 'readlink /proc/self/ns/cgroup').stdout.trim(), execFileSync('readlink', ['/proc/self/ns/cgroup'], { encoding: 'utf8' }).trim());
-  t.not(sh([], 'readlink /proc/self/ns/cgroup').stdout.trim(), execFileSync('readlink', ['/proc/self/ns/cgroup'], { encoding: 'utf8' }).trim());
+  t.is(
+    sh(['--ipc', 'host'], 'readlink /proc/self/ns/ipc').stdout.trim(),
+    execFileSync('readlink', ['/proc/self/ns/ipc'], { encoding: 'utf8' }).trim(),
+  );
+  t.not(
+    sh([], 'readlink /proc/self/ns/ipc').stdout.trim(),
+    execFileSync('readlink', ['/proc/self/ns/ipc'], { encoding: 'utf8' }).trim(),
+  );
+  t.is(
+    sh(['--cgroupns', 'host'], 'readlink /proc/self/ns/cgroup').stdout.trim(),
+    execFileSync('readlink', ['/proc/self/ns/cgroup'], { encoding: 'utf8' }).trim(),
+  );
+  t.not(
+    sh([], 'readlink /proc/self/ns/cgroup').stdout.trim(),
+    execFileSync('readlink', ['/proc/self/ns/cgroup'], { encoding: 'utf8' }).trim(),
+  );
 });
 
-withHusk('another container\'s namespaces', (t) => {
-  const donor = run('-d', '--name', 'donor', '--ipc', 'shareable', 'husk/base', 'sh', '-c', 'echo shared >/dev/shm/note; exec sleep 1000');
+withHusk("another container's namespaces", (t) => {
+  const donor = run(
+    '-d',
+    '--name',
+    'donor',
+    '--ipc',
+    'shareable',
+    'husk/base',
+    'sh',
+    '-c',
+    'echo shared >/dev/shm/note; exec sleep 1000',
+  );
   t.is(donor.status, 0, donor.stderr);
   while (user.husk('exec', 'donor', 'cat', '/dev/shm/note').stdout !== 'shared\n');
-  const seen = sh(['--ipc', 'container:donor', '--pid', 'container:donor'], 'cat /dev/shm/note; readlink /proc/self/ns/ipc; tr "\\0" " " </proc/1/cmdline; kill -9 1; echo');
+  const seen = sh(
+    ['--ipc', 'container:donor', '--pid', 'container:donor'],
+    'cat /dev/shm/note; readlink /proc/self/ns/ipc; tr "\\0" " " </proc/1/cmdline; kill -9 1; echo',
+  );
   t.is(seen.status, 0, seen.stderr);
   const [note, ipc, first] = seen.stdout.split('\n');
   t.deepEqual([note, first], ['shared', 'sleep 1000 ']);
   t.is(ipc, user.husk('exec', 'donor', 'readlink', '/proc/self/ns/ipc').stdout.trim());
-  for (const [flag, says] of [['--ipc', /non-shareable IPC/], ['--pid', /No such container: nobody/]] as const) {
-    if (flag === '--ipc') user.husk('run', '-d', '--name', 'private', '--network', 'none', 'husk/base', 'sleep', '1000');
+  for (const [flag, says] of [
+    ['--ipc', /non-shareable IPC/],
+    ['--pid', /No such container: nobody/],
+  ] as const) {
+    if (flag === '--ipc')
+      user.husk('run', '-d', '--name', 'private', '--network', 'none', 'husk/base', 'sleep', '1000');
     const { status, stderr } = sh([flag, `container:${flag === '--ipc' ? 'private' : 'nobody'}`], 'true');
     t.regex(stderr, says);
     t.is(status, 125);
@@ -97,16 +127,29 @@ withHusk('another container\'s namespaces', (t) => {
   t.is(status, 125);
 });
 
-withHusk('who joins another\'s network has its host name, through who has joined it too', (t) => {
+withHusk("who joins another's network has its host name, through who has joined it too", (t) => {
   t.is(run('-d', '--name', 'named', '--hostname', 'ah', 'husk/base', 'sleep', '1000').status, 0);
-  t.is(user.husk('run', '-d', '--name', 'between', '--network', 'container:named', 'husk/base', 'sleep', '1000').status, 0);
+  t.is(
+    user.husk('run', '-d', '--name', 'between', '--network', 'container:named', 'husk/base', 'sleep', '1000').status,
+    0,
+  );
   for (const name of ['named', 'between']) {
-    const { stdout, stderr } = user.husk('run', '--rm', '--isolation=userns', '--network', `container:${name}`, 'husk/base', 'sh', '-c', 'hostname; cat /etc/hostname; echo $HOSTNAME');
+    const { stdout, stderr } = user.husk(
+      'run',
+      '--rm',
+      '--isolation=userns',
+      '--network',
+      `container:${name}`,
+      'husk/base',
+      'sh',
+      '-c',
+      'hostname; cat /etc/hostname; echo $HOSTNAME',
+    );
     t.is(stdout, 'ah\nah\nah\n', stderr);
   }
 });
 
-withHusk('/.dockerenv is no change of the container\'s, of an image that has one neither', (t) => {
+withHusk("/.dockerenv is no change of the container's, of an image that has one neither", (t) => {
   user.husk('run', '--name', 'marked', '--network', 'none', 'husk/base', 'touch', '/x');
   t.is(user.husk('diff', 'marked').stdout, 'A /x\n');
   const tar = join(user.home, 'marked.tar');
@@ -117,14 +160,21 @@ withHusk('/.dockerenv is no change of the container\'s, of an image that has one
 });
 
 withHusk('too low a limit of open files is told in one line', (t) => {
-  const { status, stderr } = user.run(['sh', '-c', 'ulimit -n 64; exec "$0" run --rm --network none husk/base true', HUSK]);
+  const { status, stderr } = user.run([
+    'sh',
+    '-c',
+    'ulimit -n 64; exec "$0" run --rm --network none husk/base true',
+    HUSK,
+  ]);
   t.is(status, 125);
   t.regex(stderr, /^Error: the limit of open files is 64, and husk needs 128\nFix: .*\n$/);
 });
 for (const files of ['64', '128'])
-  withHusk(`--ulimit nofile=${files}`, (t) => t.is(run('--ulimit', `nofile=${files}`, 'husk/base', 'sh', '-c', 'ulimit -n').stdout, `${files}\n`));
+  withHusk(`--ulimit nofile=${files}`, (t) =>
+    t.is(run('--ulimit', `nofile=${files}`, 'husk/base', 'sh', '-c', 'ulimit -n').stdout, `${files}\n`),
+  );
 
-withHusk('-u with the caller\'s own number and a folder: the folder is the caller\'s, as with Docker', (t) => {
+withHusk("-u with the caller's own number and a folder: the folder is the caller's, as with Docker", (t) => {
   const own = `${user.uid}:${user.gid}`;
   t.is(sh(['-u', own, '-v', './own:/w'], 'touch /w/mine && stat -c %u:%g /w/mine /etc').stdout, `${own}\n0:0\n`);
   const { uid, gid } = lstatSync(join(user.home, 'own/mine'));
@@ -134,13 +184,28 @@ withHusk('-u with the caller\'s own number and a folder: the folder is the calle
 });
 
 withHusk('keep-id: files go in and out with their owners, stopped or running, and into an image', (t) => {
-  const made = user.husk('create', '--name', 'keeper', '--network', 'none', '--isolation=userns', '--userns', 'keep-id', 'husk/base', 'sleep', '1000');
+  const made = user.husk(
+    'create',
+    '--name',
+    'keeper',
+    '--network',
+    'none',
+    '--isolation=userns',
+    '--userns',
+    'keep-id',
+    'husk/base',
+    'sleep',
+    '1000',
+  );
   t.is(made.status, 0, made.stderr);
   t.is(user.husk('diff', 'keeper').stdout, '');
   user.husk('cp', 'profile.json', 'keeper:/stopped');
   t.is(user.husk('start', 'keeper').status, 0);
   user.husk('cp', 'profile.json', 'keeper:/running');
-  t.is(user.husk('exec', 'keeper', 'stat', '-c', '%u:%g', '/', '/stopped', '/running', '/etc/passwd').stdout, '0:0\n'.repeat(4));
+  t.is(
+    user.husk('exec', 'keeper', 'stat', '-c', '%u:%g', '/', '/stopped', '/running', '/etc/passwd').stdout,
+    '0:0\n'.repeat(4),
+  );
   t.is(user.husk('exec', 'keeper', 'id', '-u').stdout, `${user.uid}\n`);
   t.is(user.husk('diff', 'keeper').stdout, 'A /running\nA /stopped\n');
   t.is(user.husk('commit', 'keeper', 'husk/kept').status, 0);
@@ -152,11 +217,14 @@ withHusk('keep-id: files go in and out with their owners, stopped or running, an
   t.is(user.husk('system', 'check').stdout, 'nothing is damaged\n');
 });
 
-withHusk('a device: its node at a place of one\'s own, with the rights it gives', (t) => {
+withHusk("a device: its node at a place of one's own, with the rights it gives", (t) => {
   t.is(sh(['--device', '/dev/zero:/dev/mine'], 'head -c 3 /dev/mine | od -An -tx1').stdout.trim(), '00 00 00');
   t.is(sh(['--device', '/dev/zero'], 'head -c 1 /dev/zero | wc -c').stdout.trim(), '1');
   const missing = sh(['--device', '/dev/no-such'], 'true');
-  t.regex(missing.stderr, /error gathering device information while adding custom device "\/dev\/no-such": no such file or directory/);
+  t.regex(
+    missing.stderr,
+    /error gathering device information while adding custom device "\/dev\/no-such": no such file or directory/,
+  );
   t.is(missing.status, 125);
 });
 
@@ -164,12 +232,15 @@ const closed = ['/dev/kmsg', '/dev/mem', '/dev/port', '/dev/loop-control', '/dev
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat?.isCharacterDevice() && (stat.mode & 0o006) === 0;
 });
-(closed === undefined || !built ? test.serial.skip : test.serial)(`a device that only root may open (${closed ?? 'none on this machine'}): told at create, closed inside`, (t) => {
-  const { stdout, stderr, status } = sh(['--device', closed!], `head -c 1 ${closed} 2>&1; :`);
-  t.is(status, 0);
-  t.regex(stderr, new RegExp(`WARNING: --device ${closed}: its node \\(.*\\) gives you no access`));
-  t.regex(stdout, /permission denied|not permitted/i);
-});
+(closed === undefined || !built ? test.serial.skip : test.serial)(
+  `a device that only root may open (${closed ?? 'none on this machine'}): told at create, closed inside`,
+  (t) => {
+    const { stdout, stderr, status } = sh(['--device', closed!], `head -c 1 ${closed} 2>&1; :`);
+    t.is(status, 0);
+    t.regex(stderr, new RegExp(`WARNING: --device ${closed}: its node \\(.*\\) gives you no access`));
+    t.regex(stdout, /permission denied|not permitted/i);
+  },
+);
 
 for (const [flags, says] of [
   [DISK.flags, /--storage-opt size: in user namespaces a container writes to the disk of the data root/],
@@ -186,4 +257,3 @@ for (const [flags, says] of [
     t.regex(stderr, says);
     t.is(status, 125);
   });
-

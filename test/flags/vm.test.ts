@@ -8,7 +8,18 @@ import { join } from 'node:path';
 import test from 'ava';
 import { HUSK_INSIDE, hostPatience, measureInTestHost, missingTestHost } from '../fixtures/test-host.ts';
 import { ROOT } from '../fixtures/user.ts';
-import { DISK, expected, groups, groupScript, IMAGE_REFUSES, KEPT, printed, PROFILE, SYSLOG, VM_REFUSES } from './cases.ts';
+import {
+  DISK,
+  expected,
+  groups,
+  groupScript,
+  IMAGE_REFUSES,
+  KEPT,
+  printed,
+  PROFILE,
+  SYSLOG,
+  VM_REFUSES,
+} from './cases.ts';
 
 const MIB = 2 ** 20;
 const GROUPS = [...groups('profile.json'), KEPT, DISK];
@@ -102,9 +113,15 @@ for (const began = Date.now(); left() !== '0' && Date.now() - began < 120000; ) 
 report('left', left());
 `;
 
-interface Outcome { status: number; stdout: string; stderr: string }
+interface Outcome {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
 
-const needed = ['husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map((name) => join(ROOT, 'dist', name)).filter((path) => !existsSync(path));
+const needed = ['husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk']
+  .map((name) => join(ROOT, 'dist', name))
+  .filter((path) => !existsSync(path));
 const reason = missingTestHost() ?? (needed.length > 0 ? `needs ${needed.join(', ')} (make vm)` : undefined);
 const found: Record<string, unknown> = {};
 const inHost = reason === undefined ? test : test.skip;
@@ -141,7 +158,7 @@ const exactly: [title: string, name: string, value: unknown][] = [
   ['files of an image mounted into a stopped container', 'image: cp of a stopped one', 'NAME="husk base"'],
   ['probes that succeed make it healthy', 'health: good', 'healthy'],
   ['probes over their time make it unhealthy', 'health: bad', 'unhealthy'],
-  ['update changes the guest\'s cgroup', 'update: inside', `${96 * MIB}\n17\n50000 100000\n`],
+  ["update changes the guest's cgroup", 'update: inside', `${96 * MIB}\n17\n50000 100000\n`],
   ['and the record', 'update: record', `${96 * MIB} 17 500000000`],
   ['what was refused is not in the record', 'update: record after refusals', `${96 * MIB} 500000000 no`],
   ['what is paused can be stopped', 'stop of what is paused', 0],
@@ -160,13 +177,33 @@ const exactly: [title: string, name: string, value: unknown][] = [
 for (const [title, name, value] of exactly) inHost(title, (t) => t.deepEqual(found[name], value));
 
 for (const [title, name, status, says] of [
-  ['an image mounted into a stopped container takes nothing', 'image: cp into it', 1, /mounted volume is marked read-only/],
+  [
+    'an image mounted into a stopped container takes nothing',
+    'image: cp into it',
+    1,
+    /mounted volume is marked read-only/,
+  ],
   ['a container whose log goes to a socket', 'syslog: run', 0, /^said err\n$/],
   ['update of a running one', 'update', 0, /^$/],
   ['update in user namespaces', 'userns: update', 0, /^$/],
-  ['its memory cannot grow above the machine\'s', 'update: too much memory', 1, /cannot raise the memory limit to 2048 MiB: the container's virtual machine has \d+ MiB of memory, and cannot change while it runs/],
-  ['nor its CPUs', 'update: too many CPUs', 1, /cannot give the container 2 CPUs: the container's virtual machine has 1, and cannot change while it runs|Range of CPUs/],
-  ['it cannot be given a restart policy', 'update: a restart policy', 1, /cannot give the running container [0-9a-f]{64} a restart policy/],
+  [
+    "its memory cannot grow above the machine's",
+    'update: too much memory',
+    1,
+    /cannot raise the memory limit to 2048 MiB: the container's virtual machine has \d+ MiB of memory, and cannot change while it runs/,
+  ],
+  [
+    'nor its CPUs',
+    'update: too many CPUs',
+    1,
+    /cannot give the container 2 CPUs: the container's virtual machine has 1, and cannot change while it runs|Range of CPUs/,
+  ],
+  [
+    'it cannot be given a restart policy',
+    'update: a restart policy',
+    1,
+    /cannot give the running container [0-9a-f]{64} a restart policy/,
+  ],
   ['what is stopped can be given all of it', 'update of what is stopped', 0, /^$/],
 ] as const)
   inHost(title, (t) => {

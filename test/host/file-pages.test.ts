@@ -4,7 +4,13 @@ import test from 'ava';
 import { droppable, releaseFilePages } from '../../src/host/file-pages.ts';
 
 function mapping(head: string, counts: Record<string, number> = {}): string {
-  return [head, ...Object.entries({ Rss: 4, Private_Dirty: 0, Anonymous: 0, ...counts }).map(([name, value]) => `${name}:           ${value} kB`), 'VmFlags: rd ex mr mw me'].join('\n');
+  return [
+    head,
+    ...Object.entries({ Rss: 4, Private_Dirty: 0, Anonymous: 0, ...counts }).map(
+      ([name, value]) => `${name}:           ${value} kB`,
+    ),
+    'VmFlags: rd ex mr mw me',
+  ].join('\n');
 }
 
 const TEXT = '00400000-00452000 r-xp 00000000 08:02 173521      /usr/bin/node';

@@ -16,7 +16,11 @@ test('freed memory goes back to the host, and the process goes on', (t) => {
     trimHeap();
     console.log(before - resident(), kept.every((byte) => byte === 7));
   `.replace('(await0)', "process.getBuiltinModule('node:fs')");
-  const output = execFileSync(process.execPath, ['--expose-gc', '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', program], { encoding: 'utf8' });
+  const output = execFileSync(
+    process.execPath,
+    ['--expose-gc', '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', program],
+    { encoding: 'utf8' },
+  );
   const [kilobytes, whole] = output.trim().split(' ');
   t.is(whole, 'true');
   t.true(Number(kilobytes) > 40_000, output);

@@ -1,6 +1,17 @@
 /** The typed system calls: one case each, and the errors they turn errno into. */
 import { spawn } from 'node:child_process';
-import { closeSync, constants, fstatSync, mkdtempSync, openSync, readFileSync, readSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { Fd, open } from '../../src/host/fd.ts';
@@ -42,7 +53,10 @@ test('a released Fd stays open', (t) => {
 });
 
 test('open says what it failed on', (t) => {
-  t.like(t.throws(() => open('/no/such', constants.O_RDONLY), { instanceOf: SyscallError }), { code: 'ENOENT', syscall: 'open', path: '/no/such', errno: 2 });
+  t.like(
+    t.throws(() => open('/no/such', constants.O_RDONLY), { instanceOf: SyscallError }),
+    { code: 'ENOENT', syscall: 'open', path: '/no/such', errno: 2 },
+  );
 });
 
 test('descriptors are close-on-exec', (t) => {
@@ -91,7 +105,15 @@ test('a message that is too long, or has too many descriptors, is refused and le
   const { near, far } = seqpacketPair({ credentials: true });
   send(far.number, Buffer.alloc(20_000));
   t.throws(() => receive(near.number), { instanceOf: SyscallError, message: /EMSGSIZE/ });
-  t.throws(() => send(far.number, Buffer.from('x'), Array.from({ length: 100 }, () => 0)), { instanceOf: RangeError });
+  t.throws(
+    () =>
+      send(
+        far.number,
+        Buffer.from('x'),
+        Array.from({ length: 100 }, () => 0),
+      ),
+    { instanceOf: RangeError },
+  );
   near.close();
   far.close();
 });

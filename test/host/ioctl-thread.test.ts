@@ -14,7 +14,7 @@ const ENOTTY = 25;
 const PATIENCE = 60_000;
 
 async function finished(thread: IoctlThread): Promise<number> {
-  for (const start = performance.now(); performance.now() - start < PATIENCE; ) {
+  for (const start = performance.now(); performance.now() - start < PATIENCE;) {
     if (thread.done.drain()) return thread.result;
     await sleep(1);
   }

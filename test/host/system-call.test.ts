@@ -13,12 +13,16 @@ const { EBADF, ENOENT, ENOTDIR } = constants.errno;
 const O_PATH = 0o10000000;
 const AT_FDCWD = -100;
 
-const openat = systemCall<(folder: number, path: string, flags: number) => number>('int openat(int fd, const char *path, int flags)');
+const openat = systemCall<(folder: number, path: string, flags: number) => number>(
+  'int openat(int fd, const char *path, int flags)',
+);
 const close = systemCall<(fd: number) => number>('int close(int fd)');
 
 test('every number is the one of linux-libc-dev', (t) => {
   const header = readFileSync('/usr/include/x86_64-linux-gnu/asm/unistd_64.h', 'latin1');
-  const kernel = Object.fromEntries([...header.matchAll(/^#define __NR_(\w+) (\d+)$/gm)].map(([, name, number]) => [name, Number(number)]));
+  const kernel = Object.fromEntries(
+    [...header.matchAll(/^#define __NR_(\w+) (\d+)$/gm)].map(([, name, number]) => [name, Number(number)]),
+  );
   const source = readFileSync(join(ROOT, 'src/host/system-call.ts'), 'utf8');
   const table = /const NUMBERS = \{(.*?)\}/s.exec(source)![1]!;
   const ours = [...table.matchAll(/(\w+): (\d+)/g)].map(([, name, number]) => [name, Number(number)] as const);
@@ -40,7 +44,9 @@ test('a call that succeeds answers its result', (t) => {
 });
 
 test('the fourth, fifth and sixth argument arrive', (t) => {
-  const mmap = systemCall<(...args: number[]) => number>('int64_t mmap(int64_t a, size_t l, int p, int flags, int fd, int64_t o)');
+  const mmap = systemCall<(...args: number[]) => number>(
+    'int64_t mmap(int64_t a, size_t l, int p, int flags, int fd, int64_t o)',
+  );
   const munmap = systemCall<(address: number, length: number) => number>('int munmap(int64_t address, size_t length)');
   t.is(mmap(0, 4096, 1, 2, -1, 0), -EBADF);
   t.is(mmap(0, 4096, 1, 0x22, -1, 4095), -constants.errno.EINVAL);
@@ -51,7 +57,9 @@ test('the fourth, fifth and sixth argument arrive', (t) => {
 
 test("on a thread of the pool the answer is that thread's own", async (t) => {
   const syncfs = threadedSystemCall<[number]>('int syncfs(int fd)');
-  const results = await Promise.all(Array.from({ length: 20 }, () => new Promise((resolve) => syncfs().async(-1, (_, result) => resolve(result)))));
+  const results = await Promise.all(
+    Array.from({ length: 20 }, () => new Promise((resolve) => syncfs().async(-1, (_, result) => resolve(result)))),
+  );
   t.deepEqual(new Set(results), new Set([-EBADF]));
 });
 
@@ -69,6 +77,9 @@ test('what is not in the table is refused by name', (t) => {
 });
 
 test('checked throws the errno it is given', (t) => {
-  t.like(t.throws(() => checked(-ENOENT, 'openat', '/x'), { instanceOf: SyscallError }), { code: 'ENOENT', errno: ENOENT, path: '/x' });
+  t.like(
+    t.throws(() => checked(-ENOENT, 'openat', '/x'), { instanceOf: SyscallError }),
+    { code: 'ENOENT', errno: ENOENT, path: '/x' },
+  );
   t.is(checked(7, 'read'), 7);
 });

@@ -24,7 +24,10 @@ const MEMBERS: (RawMember | Buffer)[] = [
   { name: 'link', type: '2', link: '/etc/passwd', mode: 0o777, uid: 7, gid: 8 },
   pax([['path', `long/${'n'.repeat(200)}`]]),
   { name: 'n', body: 'long' },
-  pax([['mtime', '1234567890.987654321'], ['SCHILY.xattr.user.test', 'a\0b']]),
+  pax([
+    ['mtime', '1234567890.987654321'],
+    ['SCHILY.xattr.user.test', 'a\0b'],
+  ]),
   { name: 'precise', body: 'x'.repeat(3_000_000) },
   pax([['SCHILY.xattr.security.capability', capability]]),
   { name: 'capable', mode: 0o755, body: 'c' },
@@ -35,16 +38,33 @@ function describe(file: string): string[] {
   const bytes = readFileSync(file);
   const line = (entry: TarEntry) => {
     const { type, path, linkname, mode, uid, gid, size, mtime, mtimeNanoseconds } = entry;
-    const contents = createHash('sha256').update(bytes.subarray(entry.dataOffset, entry.dataOffset + entry.dataSize)).digest('hex');
+    const contents = createHash('sha256')
+      .update(bytes.subarray(entry.dataOffset, entry.dataOffset + entry.dataSize))
+      .digest('hex');
     const xattrs = [...(entry.xattrs ?? [])].map(([name, value]) => `${name}=${value.toString('hex')}`);
-    return [path, type, linkname, mode.toString(8), `${uid}:${gid}`, size, `${mtime}.${mtimeNanoseconds}`, contents.slice(0, 12), ...xattrs].join('|');
+    return [
+      path,
+      type,
+      linkname,
+      mode.toString(8),
+      `${uid}:${gid}`,
+      size,
+      `${mtime}.${mtimeNanoseconds}`,
+      contents.slice(0, 12),
+      ...xattrs,
+    ].join('|');
   };
   const lines: string[] = [];
   scanTar(file, (entry) => lines.push(line(entry)));
   return lines;
 }
 
-function ok(t: { is: (actual: unknown, expected: unknown, message?: string) => unknown }, user: TestUser, args: string[], input?: Buffer): string {
+function ok(
+  t: { is: (actual: unknown, expected: unknown, message?: string) => unknown },
+  user: TestUser,
+  args: string[],
+  input?: Buffer,
+): string {
   const { status, stdout, stderr } = user.run([HUSK, ...args], { input });
   t.is(status, 0, `${args.join(' ')}: ${stderr}`);
   return stdout.trim();
@@ -73,10 +93,15 @@ test('an export leaves sockets out and ends when nobody reads', (t) => {
   const tree = join(user.home, 'tmp/tree');
   user.run(['mkdir', '-p', `${tree}/d`]);
   user.run(['sh', '-c', `head -c 5000000 /dev/zero > ${tree}/zeros`]);
-  const { status, stderr } = user.run([process.execPath, '-e', `require('net').createServer().listen('${tree}/d/socket', () => process.kill(process.pid, 'SIGKILL'))`]);
+  const { status, stderr } = user.run([
+    process.execPath,
+    '-e',
+    `require('net').createServer().listen('${tree}/d/socket', () => process.kill(process.pid, 'SIGKILL'))`,
+  ]);
   t.deepEqual([status, stderr], [null, '']);
   t.true(existsSync(join(tree, 'd/socket')));
-  const program = (whole: string) => `unshare -r ${process.execPath} --disable-warning=ExperimentalWarning ${join(ROOT, 'src/main.ts')} --internal files '${JSON.stringify({ request: { op: 'export' }, places: { whole } })}'`;
+  const program = (whole: string) =>
+    `unshare -r ${process.execPath} --disable-warning=ExperimentalWarning ${join(ROOT, 'src/main.ts')} --internal files '${JSON.stringify({ request: { op: 'export' }, places: { whole } })}'`;
   const listed = user.run(['sh', '-c', `${program(tree)} | tail -n +2 | tar t`]);
   if (listed.stderr.includes('unshare')) return t.pass('no user namespaces here');
   t.deepEqual([listed.stdout, listed.stderr], ['d/\nzeros\n', '']);
@@ -89,7 +114,8 @@ const busybox = () => execFileSync(join(ROOT, 'setup/base-tree'), { maxBuffer: 6
 built('a running container: its changes, and nothing of the host by swapped folders', (t) => {
   using user = ordinaryUser();
   ok(t, user, ['import', '-', 'base'], busybox());
-  const swap = 'mkdir -p /t/a/ssl /t/gone; touch /t/made /t/gone/x; ln -s /etc /t/l; rm /etc/group; while :; do mv /t/a /t/b; mv /t/l /t/a; mv /t/a /t/l; mv /t/b /t/a; rm -rf /t/gone; mkdir /t/gone; touch /t/gone/x; done';
+  const swap =
+    'mkdir -p /t/a/ssl /t/gone; touch /t/made /t/gone/x; ln -s /etc /t/l; rm /etc/group; while :; do mv /t/a /t/b; mv /t/l /t/a; mv /t/a /t/l; mv /t/b /t/a; rm -rf /t/gone; mkdir /t/gone; touch /t/gone/x; done';
   ok(t, user, ['run', '-d', '--name', 'cc', '--network', 'none', 'base', 'sh', '-c', swap]);
   const target = join(user.home, 'tmp/out.tar');
   for (let round = 0; round < 5; round++) {
@@ -98,7 +124,10 @@ built('a running container: its changes, and nothing of the host by swapped fold
     t.true(names.includes('bin/busybox'));
     t.false(names.includes('etc/group'));
     t.true(names.includes('t/made') || round === 0);
-    t.deepEqual(names.filter((name) => /^t\/[abl]\//.test(name) && !name.endsWith('/ssl')), []);
+    t.deepEqual(
+      names.filter((name) => /^t\/[abl]\//.test(name) && !name.endsWith('/ssl')),
+      [],
+    );
     t.false(names.includes('etc/shadow'), "the host's /etc");
   }
   ok(t, user, ['rm', '-f', 'cc']);

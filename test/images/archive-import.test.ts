@@ -16,11 +16,18 @@ const stream = (bytes: Uint8Array) => Readable.from([bytes]);
 const importing = test.macro({
   async exec(t, bytes: Buffer) {
     using made = testStore();
-    const image = await made.store.import(stream(bytes), { reference: 'husk/base', message: 'm', changes: ['CMD ["sh"]'] });
+    const image = await made.store.import(stream(bytes), {
+      reference: 'husk/base',
+      message: 'm',
+      changes: ['CMD ["sh"]'],
+    });
     t.deepEqual(image.config.rootfs, { type: 'layers', diff_ids: [diffId] });
     t.deepEqual([image.repoTags, image.repoDigests, image.size], [['husk/base:latest'], [], TAR.length]);
     t.deepEqual(image.config.config, { Cmd: ['sh'] });
-    t.deepEqual(image.config.history?.map(({ comment }) => comment), ['m']);
+    t.deepEqual(
+      image.config.history?.map(({ comment }) => comment),
+      ['m'],
+    );
     t.deepEqual([made.fsck(), made.names('tmp')], [[], []]);
   },
   title: (name) => `imports a tar: ${name}`,
@@ -31,7 +38,9 @@ test('zstd', importing, zstdCompressSync(TAR));
 
 test('without a name, with another platform', async (t) => {
   using made = testStore();
-  const image = await made.store.import(stream(TAR), { platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } });
+  const image = await made.store.import(stream(TAR), {
+    platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
+  });
   t.deepEqual([image.repoTags, image.config.architecture, image.config.variant], [[], 'arm64', 'v8']);
   t.is(image.config.history?.[0]?.comment, 'Imported from -');
 });
@@ -60,7 +69,13 @@ test('a decompression bomb', refused, gzipSync(Buffer.alloc(64 << 20)), {}, /lar
 test('a member above the root', refused, tarball({ name: '../x', body: '' }), {}, /invalid tar/);
 test('a digest as name', refused, TAR, { reference: `a@${diffId}` }, /cannot import digest reference/);
 test('a name in capitals', refused, TAR, { reference: 'Base' }, /must be lowercase/);
-test('an instruction that changes no config', refused, TAR, { changes: ['RUN id'] }, /^RUN is not a valid change command$/);
+test(
+  'an instruction that changes no config',
+  refused,
+  TAR,
+  { changes: ['RUN id'] },
+  /^RUN is not a valid change command$/,
+);
 
 type Execution = NonNullable<ImageConfig['config']>;
 const changing = test.macro({
@@ -78,15 +93,19 @@ test(changing, ['ENTRYPOINT ["/x"]', 'CMD []'], { Entrypoint: ['/x'], Cmd: [] })
 test(changing, ['ENV A=1 B="two words" C=t\\ w'], { Env: ['A=1', 'B=two words', 'C=t w'] });
 test(changing, ['ENV A two  words'], { Env: ['A=two  words'] });
 test(changing, ['ENV A=1', 'ENV A=2 B=$A', 'ENV C=${A}-${X:-d}-${A:+s}'], { Env: ['A=2', 'B=1', 'C=2-d-s'] });
-test(changing, ["ENV A='$B' C=\"$$\""], { Env: ['A=$B', 'C=$$'] });
+test(changing, ['ENV A=\'$B\' C="$$"'], { Env: ['A=$B', 'C=$$'] });
 test('a line that goes on', changing, ['ENV A=1 \\\n  B=2'], { Env: ['A=1', 'B=2'] });
-test(changing, ['EXPOSE 80 53/UDP 8000-8002'], { ExposedPorts: { '80/tcp': {}, '53/udp': {}, '8000/tcp': {}, '8001/tcp': {}, '8002/tcp': {} } });
+test(changing, ['EXPOSE 80 53/UDP 8000-8002'], {
+  ExposedPorts: { '80/tcp': {}, '53/udp': {}, '8000/tcp': {}, '8001/tcp': {}, '8002/tcp': {} },
+});
 test(changing, ['LABEL a=b "c d"="e f"', 'LABEL a=g'], { Labels: { a: 'g', 'c d': 'e f' } });
 test(changing, ['ONBUILD RUN make'], { OnBuild: ['RUN make'] });
 test(changing, ['STOPSIGNAL SIGQUIT', 'USER 1:2'], { StopSignal: 'SIGQUIT', User: '1:2' });
 test(changing, ['VOLUME /a /b', 'VOLUME ["/c d"]'], { Volumes: { '/a': {}, '/b': {}, '/c d': {} } });
 test(changing, ['WORKDIR /a', 'WORKDIR b/../c'], { WorkingDir: '/a/c' });
-test(changing, ['HEALTHCHECK --interval=1m30s --retries=3 CMD curl x'], { Healthcheck: { Test: ['CMD-SHELL', 'curl x'], Interval: 90e9, Retries: 3 } });
+test(changing, ['HEALTHCHECK --interval=1m30s --retries=3 CMD curl x'], {
+  Healthcheck: { Test: ['CMD-SHELL', 'curl x'], Interval: 90e9, Retries: 3 },
+});
 test(changing, ['HEALTHCHECK CMD ["a"]'], { Healthcheck: { Test: ['CMD', 'a'] } });
 test(changing, ['HEALTHCHECK NONE'], { Healthcheck: { Test: ['NONE'] } });
 test(changing, ['# a remark', ''], {});

@@ -21,7 +21,14 @@ const file = (name: string, body: Buffer | string): RawMember => ({ name, body }
 
 const LAYER = tarball({ name: 'a', body: randomBytes(3000) });
 const TOP = tarball({ name: 'b', body: 'top' }, { name: '.wh.a' });
-const configOf = (...layers: Buffer[]) => json({ architecture: 'amd64', os: 'linux', config: { Cmd: ['x'] }, rootfs: { type: 'layers', diff_ids: layers.map(digestOf) }, history: [] });
+const configOf = (...layers: Buffer[]) =>
+  json({
+    architecture: 'amd64',
+    os: 'linux',
+    config: { Cmd: ['x'] },
+    rootfs: { type: 'layers', diff_ids: layers.map(digestOf) },
+    history: [],
+  });
 const CONFIG = configOf(LAYER, TOP);
 const ID = digestOf(CONFIG);
 
@@ -36,7 +43,12 @@ interface Parts {
 const OLD_LAYERS = [file('one/layer.tar', LAYER), file('two/layer.tar', TOP)];
 const OLD_MANIFEST = { Config: `${ID.slice(7)}.json`, RepoTags: ['old:1'], Layers: ['one/layer.tar', 'two/layer.tar'] };
 
-function dockerArchive({ config = CONFIG, layers = OLD_LAYERS, manifest = [OLD_MANIFEST], more = [] }: Parts = {}): Buffer {
+function dockerArchive({
+  config = CONFIG,
+  layers = OLD_LAYERS,
+  manifest = [OLD_MANIFEST],
+  more = [],
+}: Parts = {}): Buffer {
   const body = Buffer.isBuffer(manifest) ? manifest : json(manifest);
   return tarball(...layers, file(`${ID.slice(7)}.json`, config), ...more, file('manifest.json', body));
 }
@@ -46,14 +58,24 @@ const descriptor = (mediaType: string, bytes: Buffer) => ({ mediaType, digest: d
 const OCI = 'application/vnd.oci.image';
 
 function ociManifest(config: Buffer, layers: Buffer[], type = '.layer.v1.tar+gzip') {
-  return json({ schemaVersion: 2, mediaType: `${OCI}.manifest.v1+json`, config: descriptor(`${OCI}.config.v1+json`, config), layers: layers.map((layer) => descriptor(OCI + type, layer)) });
+  return json({
+    schemaVersion: 2,
+    mediaType: `${OCI}.manifest.v1+json`,
+    config: descriptor(`${OCI}.config.v1+json`, config),
+    layers: layers.map((layer) => descriptor(OCI + type, layer)),
+  });
 }
 
 const ZIPPED = [gzipSync(LAYER), gzipSync(TOP)];
 const MANIFEST = ociManifest(CONFIG, ZIPPED);
-const indexOf = (entries: object[]) => json({ schemaVersion: 2, mediaType: `${OCI}.index.v1+json`, manifests: entries });
-const named = (name: string | undefined, manifest = MANIFEST) => ({ ...descriptor(`${OCI}.manifest.v1+json`, manifest), ...(name === undefined ? {} : { annotations: { 'org.opencontainers.image.ref.name': name } }) });
-const ociArchive = (index: Buffer, blobs: Buffer[] = [CONFIG, MANIFEST, ...ZIPPED]) => tarball(file('oci-layout', '{"imageLayoutVersion":"1.0.0"}'), file('index.json', index), ...blobs.map(blob));
+const indexOf = (entries: object[]) =>
+  json({ schemaVersion: 2, mediaType: `${OCI}.index.v1+json`, manifests: entries });
+const named = (name: string | undefined, manifest = MANIFEST) => ({
+  ...descriptor(`${OCI}.manifest.v1+json`, manifest),
+  ...(name === undefined ? {} : { annotations: { 'org.opencontainers.image.ref.name': name } }),
+});
+const ociArchive = (index: Buffer, blobs: Buffer[] = [CONFIG, MANIFEST, ...ZIPPED]) =>
+  tarball(file('oci-layout', '{"imageLayoutVersion":"1.0.0"}'), file('index.json', index), ...blobs.map(blob));
 
 const load = (made: TestStore, bytes: Buffer) => made.store.load(Readable.from(pieces(bytes)));
 
@@ -63,7 +85,10 @@ function* pieces(bytes: Buffer, size = 10_000) {
 
 async function save(made: TestStore, ...references: string[]): Promise<Buffer> {
   const written: Buffer[] = [];
-  await made.store.save(references, new Writable({ write: (chunk: Buffer, _, done) => (written.push(chunk), setImmediate(done)) }));
+  await made.store.save(
+    references,
+    new Writable({ write: (chunk: Buffer, _, done) => (written.push(chunk), setImmediate(done)) }),
+  );
   return Buffer.concat(written);
 }
 
@@ -72,8 +97,14 @@ const loading = test.macro({
     using made = testStore();
     t.deepEqual((await load(made, bytes)).loaded, names.length === 0 ? [ID] : names);
     const image = made.store.get(ID);
-    t.deepEqual(image.layers.map(({ diffId }) => diffId), [LAYER, TOP].map(digestOf));
-    t.deepEqual(image.layers.map(({ tar }) => readFileSync(tar)), [LAYER, TOP]);
+    t.deepEqual(
+      image.layers.map(({ diffId }) => diffId),
+      [LAYER, TOP].map(digestOf),
+    );
+    t.deepEqual(
+      image.layers.map(({ tar }) => readFileSync(tar)),
+      [LAYER, TOP],
+    );
     t.deepEqual([image.repoTags, image.config.config], [names, { Cmd: ['x'] }]);
     t.deepEqual([made.fsck(), made.names('tmp'), made.names('layers').length], [[], [], 2]);
     // and once more over what is there
@@ -85,21 +116,110 @@ const loading = test.macro({
 test('an old docker-archive', loading, dockerArchive());
 test('gzip', loading, gzipSync(dockerArchive()));
 test('zstd', loading, zstdCompressSync(dockerArchive()));
-test('gzipped layers in an old archive', loading, dockerArchive({ layers: [file('one/layer.tar', ZIPPED[0]!), file('two/layer.tar', ZIPPED[1]!)] }));
-test('a symbolic link between layers', loading, dockerArchive({ layers: [file('real/layer.tar', LAYER), { name: 'one/layer.tar', type: '2', link: '../real/layer.tar' }, file('two/layer.tar', TOP)] }));
-test('a link to a layer that comes later', loading, dockerArchive({ layers: [{ name: 'one/layer.tar', type: '2', link: '../real/layer.tar' }, file('real/layer.tar', LAYER), file('two/layer.tar', TOP)] }));
-test('a hard link between layers', loading, dockerArchive({ layers: [file('real/layer.tar', LAYER), { name: 'one/layer.tar', type: '1', link: 'real/layer.tar' }, file('two/layer.tar', TOP)] }));
-test('the old files beside it', loading, dockerArchive({ more: [file('one/VERSION', '1.0'), file('one/json', '{}'), file('README', 'x'.repeat(20_000)), file('repositories', '{}')] }));
-test('names of members with ./', loading, tarball(...OLD_LAYERS.map((layer) => ({ ...layer, name: `./${layer.name}` })), file(`./${ID.slice(7)}.json`, CONFIG), file('./manifest.json', json([OLD_MANIFEST]))));
-test('the manifest first', loading, tarball(file('manifest.json', json([OLD_MANIFEST])), file(`${ID.slice(7)}.json`, CONFIG), ...OLD_LAYERS));
+test(
+  'gzipped layers in an old archive',
+  loading,
+  dockerArchive({ layers: [file('one/layer.tar', ZIPPED[0]!), file('two/layer.tar', ZIPPED[1]!)] }),
+);
+test(
+  'a symbolic link between layers',
+  loading,
+  dockerArchive({
+    layers: [
+      file('real/layer.tar', LAYER),
+      { name: 'one/layer.tar', type: '2', link: '../real/layer.tar' },
+      file('two/layer.tar', TOP),
+    ],
+  }),
+);
+test(
+  'a link to a layer that comes later',
+  loading,
+  dockerArchive({
+    layers: [
+      { name: 'one/layer.tar', type: '2', link: '../real/layer.tar' },
+      file('real/layer.tar', LAYER),
+      file('two/layer.tar', TOP),
+    ],
+  }),
+);
+test(
+  'a hard link between layers',
+  loading,
+  dockerArchive({
+    layers: [
+      file('real/layer.tar', LAYER),
+      { name: 'one/layer.tar', type: '1', link: 'real/layer.tar' },
+      file('two/layer.tar', TOP),
+    ],
+  }),
+);
+test(
+  'the old files beside it',
+  loading,
+  dockerArchive({
+    more: [
+      file('one/VERSION', '1.0'),
+      file('one/json', '{}'),
+      file('README', 'x'.repeat(20_000)),
+      file('repositories', '{}'),
+    ],
+  }),
+);
+test(
+  'names of members with ./',
+  loading,
+  tarball(
+    ...OLD_LAYERS.map((layer) => ({ ...layer, name: `./${layer.name}` })),
+    file(`./${ID.slice(7)}.json`, CONFIG),
+    file('./manifest.json', json([OLD_MANIFEST])),
+  ),
+);
+test(
+  'the manifest first',
+  loading,
+  tarball(file('manifest.json', json([OLD_MANIFEST])), file(`${ID.slice(7)}.json`, CONFIG), ...OLD_LAYERS),
+);
 test('an image without a name', loading, dockerArchive({ manifest: [{ ...OLD_MANIFEST, RepoTags: null }] }), []);
-test('several names', loading, dockerArchive({ manifest: [{ ...OLD_MANIFEST, RepoTags: ['a:1', 'localhost:5000/b/c:2'] }] }), ['a:1', 'localhost:5000/b/c:2']);
+test(
+  'several names',
+  loading,
+  dockerArchive({ manifest: [{ ...OLD_MANIFEST, RepoTags: ['a:1', 'localhost:5000/b/c:2'] }] }),
+  ['a:1', 'localhost:5000/b/c:2'],
+);
 test('an OCI layout', loading, ociArchive(indexOf([named('old:1')])));
 test('an OCI layout with a bare tag', loading, ociArchive(indexOf([named('latest')])), []);
-test('an OCI layout with two names of one image', loading, ociArchive(indexOf([named('a:1'), named('b:2')])), ['a:1', 'b:2']);
-const NESTED = indexOf([{ ...named(undefined), platform: { os: 'linux', architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' } }, { ...named(undefined), digest: digestOf(TOP), platform: { os: 'linux', architecture: 's390x' } }]);
-test('an OCI layout of several platforms', loading, ociArchive(indexOf([{ ...descriptor(`${OCI}.index.v1+json`, NESTED), annotations: { 'io.containerd.image.name': 'docker.io/library/old:1' } }]), [CONFIG, MANIFEST, NESTED, ...ZIPPED]));
-test('an attestation beside the image', loading, ociArchive(indexOf([named('old:1'), { ...named(undefined), digest: digestOf(LAYER), platform: { os: 'unknown', architecture: 'unknown' } }])));
+test('an OCI layout with two names of one image', loading, ociArchive(indexOf([named('a:1'), named('b:2')])), [
+  'a:1',
+  'b:2',
+]);
+const NESTED = indexOf([
+  { ...named(undefined), platform: { os: 'linux', architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' } },
+  { ...named(undefined), digest: digestOf(TOP), platform: { os: 'linux', architecture: 's390x' } },
+]);
+test(
+  'an OCI layout of several platforms',
+  loading,
+  ociArchive(
+    indexOf([
+      {
+        ...descriptor(`${OCI}.index.v1+json`, NESTED),
+        annotations: { 'io.containerd.image.name': 'docker.io/library/old:1' },
+      },
+    ]),
+    [CONFIG, MANIFEST, NESTED, ...ZIPPED],
+  ),
+);
+test(
+  'an attestation beside the image',
+  loading,
+  ociArchive(
+    indexOf([
+      named('old:1'),
+      { ...named(undefined), digest: digestOf(LAYER), platform: { os: 'unknown', architecture: 'unknown' } },
+    ]),
+  ),
+);
 
 const refusing = test.macro({
   async exec(t, bytes: Buffer, message: RegExp, kind: ErrorKind = 'corrupt') {
@@ -113,51 +233,260 @@ const refusing = test.macro({
 });
 test('an empty stream', refusing, Buffer.alloc(0), /neither manifest.json nor index.json/);
 test('a flat file system', refusing, LAYER, /neither manifest.json nor index.json/);
-test('what is no tar', refusing, Buffer.concat([Buffer.from('no magic number'), randomBytes(5000)]), /invalid tar|broken/);
+test(
+  'what is no tar',
+  refusing,
+  Buffer.concat([Buffer.from('no magic number'), randomBytes(5000)]),
+  /invalid tar|broken/,
+);
 test('an archive that is cut off', refusing, dockerArchive().subarray(0, -2500), /middle of a member|missing/);
 test('an archive cut off within a layer', refusing, dockerArchive().subarray(0, 2000), /middle of a member/);
 test('broken gzip', refusing, gzipSync(dockerArchive()).subarray(0, 2000), /broken gzip/);
-test('a lie about a layer', refusing, dockerArchive({ layers: [file('one/layer.tar', TOP), file('two/layer.tar', TOP)] }), /invalid diffID for layer 0/);
-test('layers that are exchanged', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: OLD_MANIFEST.Layers.toReversed() }] }), /invalid diffID for layer 0/);
-test('too few layers', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: ['one/layer.tar'] }] }), /layers length mismatch: expected 2, got 1/);
-test('a missing layer', refusing, dockerArchive({ layers: [file('one/layer.tar', LAYER)] }), /"two\/layer.tar" is missing/);
+test(
+  'a lie about a layer',
+  refusing,
+  dockerArchive({ layers: [file('one/layer.tar', TOP), file('two/layer.tar', TOP)] }),
+  /invalid diffID for layer 0/,
+);
+test(
+  'layers that are exchanged',
+  refusing,
+  dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: OLD_MANIFEST.Layers.toReversed() }] }),
+  /invalid diffID for layer 0/,
+);
+test(
+  'too few layers',
+  refusing,
+  dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: ['one/layer.tar'] }] }),
+  /layers length mismatch: expected 2, got 1/,
+);
+test(
+  'a missing layer',
+  refusing,
+  dockerArchive({ layers: [file('one/layer.tar', LAYER)] }),
+  /"two\/layer.tar" is missing/,
+);
 test('a lie about the config', refusing, dockerArchive({ config: configOf(TOP) }), /has the digest/);
-test('a missing config', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Config: 'other.json' }] }), /"other.json" is missing/);
-test('a config outside', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Config: '/etc/passwd' }] }), /"\/etc\/passwd" is missing/);
-test('a layer outside', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: ['../../../etc/passwd', 'two/layer.tar'] }] }), /etc\/passwd" is missing/);
+test(
+  'a missing config',
+  refusing,
+  dockerArchive({ manifest: [{ ...OLD_MANIFEST, Config: 'other.json' }] }),
+  /"other.json" is missing/,
+);
+test(
+  'a config outside',
+  refusing,
+  dockerArchive({ manifest: [{ ...OLD_MANIFEST, Config: '/etc/passwd' }] }),
+  /"\/etc\/passwd" is missing/,
+);
+test(
+  'a layer outside',
+  refusing,
+  dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: ['../../../etc/passwd', 'two/layer.tar'] }] }),
+  /etc\/passwd" is missing/,
+);
 test('a member outside', refusing, dockerArchive({ more: [file('../x', 'x')] }), /invalid tar/);
-const linked = (link: string) => dockerArchive({ layers: [{ name: 'one/layer.tar', type: '2', link }, file('two/layer.tar', TOP)] });
+const linked = (link: string) =>
+  dockerArchive({ layers: [{ name: 'one/layer.tar', type: '2', link }, file('two/layer.tar', TOP)] });
 test('an absolute link', refusing, linked('/etc/passwd'), /"one\/layer.tar" is a link out of the archive/);
 test('a link that climbs out', refusing, linked('../../x'), /is a link out of the archive/);
-test('a manifest.json that is a link out', refusing, tarball({ name: 'manifest.json', type: '2', link: '/etc/passwd' }), /is a link out of the archive/);
-test('a link to itself', refusing, dockerArchive({ layers: [{ name: 'one/layer.tar', type: '2', link: 'layer.tar' }, file('two/layer.tar', TOP)] }), /link to a link/);
-test('a link to nothing', refusing, dockerArchive({ layers: [{ name: 'one/layer.tar', type: '2', link: '../x/layer.tar' }, file('two/layer.tar', TOP)] }), /missing/);
-test('a device', refusing, dockerArchive({ layers: [{ name: 'one/layer.tar', type: '3', major: 1, minor: 3 }, file('two/layer.tar', TOP)] }), /"one\/layer.tar" is no ordinary file/);
-test('a whole file system', refusing, tarball({ name: 'bin/', type: '5' }, { name: 'bin/sh', type: '2', link: '/bin/busybox' }, file('bin/busybox', randomBytes(9000)), file('etc/x.json', '{}'), { name: 'dev/null', type: '3', major: 1, minor: 3 }), /neither manifest.json nor index.json/);
-test('a name that is there twice', refusing, dockerArchive({ more: [file('one/layer.tar', LAYER)] }), /"one\/layer.tar" is there twice/);
+test(
+  'a manifest.json that is a link out',
+  refusing,
+  tarball({ name: 'manifest.json', type: '2', link: '/etc/passwd' }),
+  /is a link out of the archive/,
+);
+test(
+  'a link to itself',
+  refusing,
+  dockerArchive({ layers: [{ name: 'one/layer.tar', type: '2', link: 'layer.tar' }, file('two/layer.tar', TOP)] }),
+  /link to a link/,
+);
+test(
+  'a link to nothing',
+  refusing,
+  dockerArchive({ layers: [{ name: 'one/layer.tar', type: '2', link: '../x/layer.tar' }, file('two/layer.tar', TOP)] }),
+  /missing/,
+);
+test(
+  'a device',
+  refusing,
+  dockerArchive({ layers: [{ name: 'one/layer.tar', type: '3', major: 1, minor: 3 }, file('two/layer.tar', TOP)] }),
+  /"one\/layer.tar" is no ordinary file/,
+);
+test(
+  'a whole file system',
+  refusing,
+  tarball(
+    { name: 'bin/', type: '5' },
+    { name: 'bin/sh', type: '2', link: '/bin/busybox' },
+    file('bin/busybox', randomBytes(9000)),
+    file('etc/x.json', '{}'),
+    { name: 'dev/null', type: '3', major: 1, minor: 3 },
+  ),
+  /neither manifest.json nor index.json/,
+);
+test(
+  'a name that is there twice',
+  refusing,
+  dockerArchive({ more: [file('one/layer.tar', LAYER)] }),
+  /"one\/layer.tar" is there twice/,
+);
 test('a second manifest.json', refusing, dockerArchive({ more: [file('manifest.json', '[]')] }), /there twice/);
 test('no images', refusing, dockerArchive({ manifest: [] }), /has no images/);
 test('a manifest.json that is no JSON', refusing, dockerArchive({ manifest: Buffer.from('[{') }), /not JSON/);
 test('a manifest.json that is no list', refusing, dockerArchive({ manifest: {} }), /not a list/);
-test('a giant manifest.json', refusing, dockerArchive({ manifest: Buffer.from(`[${' '.repeat(5 << 20)}]`) }), /larger than 4194304 bytes/);
+test(
+  'a giant manifest.json',
+  refusing,
+  dockerArchive({ manifest: Buffer.from(`[${' '.repeat(5 << 20)}]`) }),
+  /larger than 4194304 bytes/,
+);
 test('a manifest.json of wrong types', refusing, dockerArchive({ manifest: [{ Config: 1 }] }), /no Config/);
-test('layers that are no list', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: {} }] }), /wrong Layers/);
-test('too many layers', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: Array.from({ length: 501 }, () => 'one/layer.tar') }] }), /more than 500 layers/);
-test('a name in capitals', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, RepoTags: ['A:1'] }] }), /must be lowercase/, 'invalid');
-test('a name without a tag', refusing, dockerArchive({ manifest: [{ ...OLD_MANIFEST, RepoTags: ['a'] }] }), /no name with a tag/);
-test('a layer that is no tar', refusing, dockerArchive({ layers: [file('one/layer.tar', 'x'.repeat(1000)), file('two/layer.tar', TOP)] }), /invalid tar/);
-test('an empty layer', refusing, dockerArchive({ layers: [file('one/layer.tar', ''), file('two/layer.tar', TOP)] }), /no layer/);
+test(
+  'layers that are no list',
+  refusing,
+  dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: {} }] }),
+  /wrong Layers/,
+);
+test(
+  'too many layers',
+  refusing,
+  dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: Array.from({ length: 501 }, () => 'one/layer.tar') }] }),
+  /more than 500 layers/,
+);
+test(
+  'a name in capitals',
+  refusing,
+  dockerArchive({ manifest: [{ ...OLD_MANIFEST, RepoTags: ['A:1'] }] }),
+  /must be lowercase/,
+  'invalid',
+);
+test(
+  'a name without a tag',
+  refusing,
+  dockerArchive({ manifest: [{ ...OLD_MANIFEST, RepoTags: ['a'] }] }),
+  /no name with a tag/,
+);
+test(
+  'a layer that is no tar',
+  refusing,
+  dockerArchive({ layers: [file('one/layer.tar', 'x'.repeat(1000)), file('two/layer.tar', TOP)] }),
+  /invalid tar/,
+);
+test(
+  'an empty layer',
+  refusing,
+  dockerArchive({ layers: [file('one/layer.tar', ''), file('two/layer.tar', TOP)] }),
+  /no layer/,
+);
 const BOMB = gzipSync(tarball({ name: 'zeros', body: Buffer.alloc(32 << 20) }));
-test('a layer that is a bomb', refusing, dockerArchive({ layers: [file('one/layer.tar', BOMB), file('two/layer.tar', TOP)] }), /larger than 1048576 bytes/, 'limit');
-test('a bomb within a compressed archive', refusing, gzipSync(dockerArchive({ layers: [file('one/layer.tar', BOMB), file('two/layer.tar', TOP)] })), /larger than 1048576 bytes/, 'limit');
-test('a layer that no image has and that is a bomb', refusing, dockerArchive({ more: [file('other', BOMB)] }), /larger than 1048576 bytes/, 'limit');
-test('too much JSON', refusing, dockerArchive({ more: Array.from({ length: 17 }, (_, index) => file(`${index}.json`, Buffer.alloc(4 << 20, '{'))) }), /bytes of JSON/, 'limit');
-test('too many members', refusing, Buffer.concat([...Array.from({ length: 65_600 }, (_, index) => member({ name: `d${index}`, type: '5' })), dockerArchive()]), /more than 65536 members/, 'limit');
-test('a lie about a blob', refusing, tarball(file('index.json', indexOf([named('a:1')])), file(`blobs/sha256/${hex(MANIFEST)}`, ociManifest(CONFIG, [])), blob(CONFIG)), /what names it says/);
-test('a lie about a compressed layer', refusing, tarball(file('index.json', indexOf([named('a:1')])), ...[CONFIG, MANIFEST, ZIPPED[1]!].map(blob), file(`blobs/sha256/${hex(ZIPPED[0]!)}`, gzipSync(LAYER, { level: 1 }))), /its manifest says/);
-test('a lie about the size of a manifest', refusing, ociArchive(indexOf([{ ...named('a:1'), size: 7 }])), /what names it says 7/);
-test('an index that leads to an index', refusing, ociArchive(indexOf([descriptor(`${OCI}.index.v1+json`, indexOf([{ ...descriptor(`${OCI}.index.v1+json`, NESTED), platform: { os: 'linux', architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' } }]))]), [NESTED, indexOf([{ ...descriptor(`${OCI}.index.v1+json`, NESTED), platform: { os: 'linux', architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' } }])]), /leads to another index/);
-test('no manifest for this platform', refusing, ociArchive(indexOf([descriptor(`${OCI}.index.v1+json`, indexOf([{ ...named(undefined), platform: { os: 'linux', architecture: 's390x' } }]))]), [indexOf([{ ...named(undefined), platform: { os: 'linux', architecture: 's390x' } }])]), /no matching manifest/, 'not-found');
+test(
+  'a layer that is a bomb',
+  refusing,
+  dockerArchive({ layers: [file('one/layer.tar', BOMB), file('two/layer.tar', TOP)] }),
+  /larger than 1048576 bytes/,
+  'limit',
+);
+test(
+  'a bomb within a compressed archive',
+  refusing,
+  gzipSync(dockerArchive({ layers: [file('one/layer.tar', BOMB), file('two/layer.tar', TOP)] })),
+  /larger than 1048576 bytes/,
+  'limit',
+);
+test(
+  'a layer that no image has and that is a bomb',
+  refusing,
+  dockerArchive({ more: [file('other', BOMB)] }),
+  /larger than 1048576 bytes/,
+  'limit',
+);
+test(
+  'too much JSON',
+  refusing,
+  dockerArchive({ more: Array.from({ length: 17 }, (_, index) => file(`${index}.json`, Buffer.alloc(4 << 20, '{'))) }),
+  /bytes of JSON/,
+  'limit',
+);
+test(
+  'too many members',
+  refusing,
+  Buffer.concat([
+    ...Array.from({ length: 65_600 }, (_, index) => member({ name: `d${index}`, type: '5' })),
+    dockerArchive(),
+  ]),
+  /more than 65536 members/,
+  'limit',
+);
+test(
+  'a lie about a blob',
+  refusing,
+  tarball(
+    file('index.json', indexOf([named('a:1')])),
+    file(`blobs/sha256/${hex(MANIFEST)}`, ociManifest(CONFIG, [])),
+    blob(CONFIG),
+  ),
+  /what names it says/,
+);
+test(
+  'a lie about a compressed layer',
+  refusing,
+  tarball(
+    file('index.json', indexOf([named('a:1')])),
+    ...[CONFIG, MANIFEST, ZIPPED[1]!].map(blob),
+    file(`blobs/sha256/${hex(ZIPPED[0]!)}`, gzipSync(LAYER, { level: 1 })),
+  ),
+  /its manifest says/,
+);
+test(
+  'a lie about the size of a manifest',
+  refusing,
+  ociArchive(indexOf([{ ...named('a:1'), size: 7 }])),
+  /what names it says 7/,
+);
+test(
+  'an index that leads to an index',
+  refusing,
+  ociArchive(
+    indexOf([
+      descriptor(
+        `${OCI}.index.v1+json`,
+        indexOf([
+          {
+            ...descriptor(`${OCI}.index.v1+json`, NESTED),
+            platform: { os: 'linux', architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' },
+          },
+        ]),
+      ),
+    ]),
+    [
+      NESTED,
+      indexOf([
+        {
+          ...descriptor(`${OCI}.index.v1+json`, NESTED),
+          platform: { os: 'linux', architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' },
+        },
+      ]),
+    ],
+  ),
+  /leads to another index/,
+);
+test(
+  'no manifest for this platform',
+  refusing,
+  ociArchive(
+    indexOf([
+      descriptor(
+        `${OCI}.index.v1+json`,
+        indexOf([{ ...named(undefined), platform: { os: 'linux', architecture: 's390x' } }]),
+      ),
+    ]),
+    [indexOf([{ ...named(undefined), platform: { os: 'linux', architecture: 's390x' } }])],
+  ),
+  /no matching manifest/,
+  'not-found',
+);
 
 test('layers that no image has are taken away again', async (t) => {
   using made = testStore();
@@ -168,7 +497,9 @@ test('layers that no image has are taken away again', async (t) => {
 test('a failed load leaves alone what other images have', async (t) => {
   using made = testStore();
   await load(made, dockerArchive());
-  await t.throwsAsync(load(made, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: ['one/layer.tar', 'none'] }] })));
+  await t.throwsAsync(
+    load(made, dockerArchive({ manifest: [{ ...OLD_MANIFEST, Layers: ['one/layer.tar', 'none'] }] })),
+  );
   t.deepEqual([made.store.get('old:1').id, made.fsck(), made.names('layers').length], [ID, [], 2]);
 });
 
@@ -199,7 +530,11 @@ test('what a killed load has left is swept by the next', async (t) => {
       process.kill(process.pid, 'SIGKILL');
       await new Promise(() => setInterval(() => {}, 1000));
     })()));`;
-  const { signal, stderr } = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script], { encoding: 'utf8' });
+  const { signal, stderr } = spawnSync(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script],
+    { encoding: 'utf8' },
+  );
   t.deepEqual([signal, stderr], ['SIGKILL', '']);
   t.not(made.names('tmp').length, 0);
   await load(made, dockerArchive());
@@ -221,7 +556,13 @@ test('a layer that is in the store already is not read again, whatever the archi
   using made = testStore();
   await load(made, dockerArchive());
   const manifest = ociManifest(CONFIG, [LAYER, TOP], '.layer.v1.tar');
-  const lying = tarball(file('index.json', indexOf([named('new:1', manifest)])), blob(CONFIG), blob(manifest), file(`blobs/sha256/${hex(LAYER)}`, TOP), blob(TOP));
+  const lying = tarball(
+    file('index.json', indexOf([named('new:1', manifest)])),
+    blob(CONFIG),
+    blob(manifest),
+    file(`blobs/sha256/${hex(LAYER)}`, TOP),
+    blob(TOP),
+  );
   await load(made, lying);
   t.deepEqual([made.store.get('new:1').id, made.fsck()], [ID, []]);
 });
@@ -290,7 +631,8 @@ function workFolder(): Disposable & { path: (name: string) => string } {
   return { path: (name) => join(folder, name), [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
 }
 
-const skopeo = (...args: string[]) => execFileSync('skopeo', ['--insecure-policy', '--tmpdir', tmpdir(), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+const skopeo = (...args: string[]) =>
+  execFileSync('skopeo', ['--insecure-policy', '--tmpdir', tmpdir(), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
 
 const readByPeer = test.macro({
   async exec(t, transport: string) {
@@ -299,9 +641,15 @@ const readByPeer = test.macro({
     await load(made, dockerArchive());
     writeFileSync(work.path('a.tar'), await save(made, 'old:1'));
     skopeo('copy', '-q', `${transport}:${work.path('a.tar')}`, `dir:${work.path('dir')}`);
-    const manifest = JSON.parse(readFileSync(work.path('dir/manifest.json'), 'utf8')) as { config: { digest: string }; layers: { digest: string }[] };
+    const manifest = JSON.parse(readFileSync(work.path('dir/manifest.json'), 'utf8')) as {
+      config: { digest: string };
+      layers: { digest: string }[];
+    };
     t.is(manifest.config.digest, ID);
-    t.deepEqual(manifest.layers.map(({ digest }) => digest), [LAYER, TOP].map(digestOf));
+    t.deepEqual(
+      manifest.layers.map(({ digest }) => digest),
+      [LAYER, TOP].map(digestOf),
+    );
   },
   title: (_: string | undefined, transport?: unknown) => `skopeo reads what save writes as ${String(transport)}`,
 });
@@ -313,14 +661,25 @@ const writtenByPeer = test.macro({
     using made = testStore();
     using work = workFolder();
     writeFileSync(work.path('in.tar'), dockerArchive());
-    skopeo('copy', '-q', ...(format === '' ? [] : ['--format', format]), `docker-archive:${work.path('in.tar')}`, `${target}:${work.path('out.tar')}:${expected}`);
+    skopeo(
+      'copy',
+      '-q',
+      ...(format === '' ? [] : ['--format', format]),
+      `docker-archive:${work.path('in.tar')}`,
+      `${target}:${work.path('out.tar')}:${expected}`,
+    );
     t.deepEqual((await load(made, readFileSync(work.path('out.tar')))).loaded, [expected]);
     const image = made.store.get(expected);
-    t.deepEqual(image.layers.map(({ diffId }) => diffId), [LAYER, TOP].map(digestOf));
+    t.deepEqual(
+      image.layers.map(({ diffId }) => diffId),
+      [LAYER, TOP].map(digestOf),
+    );
     t.deepEqual([made.fsck(), made.names('tmp')], [[], []]);
     // what skopeo makes of our own archive of it is the same image
     writeFileSync(work.path('again.tar'), await save(made, expected));
-    const inspected = JSON.parse(skopeo('inspect', '--config', '--raw', `oci-archive:${work.path('again.tar')}`).toString()) as object;
+    const inspected = JSON.parse(
+      skopeo('inspect', '--config', '--raw', `oci-archive:${work.path('again.tar')}`).toString(),
+    ) as object;
     t.deepEqual(inspected, JSON.parse(JSON.stringify(image.config)) as object);
   },
   title: (_: string | undefined, target?: unknown) => `load reads what skopeo writes as ${String(target)}`,
@@ -334,7 +693,22 @@ test('podman loads what save writes, and save of podman is loaded', async (t) =>
   using work = workFolder();
   await load(made, dockerArchive());
   writeFileSync(work.path('a.tar'), await save(made, 'old:1'));
-  const podman = (...args: string[]) => execFileSync('podman', ['--root', work.path('root'), '--runroot', work.path('runroot'), '--storage-driver', 'vfs', '--tmpdir', work.path('tmp'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] }).toString();
+  const podman = (...args: string[]) =>
+    execFileSync(
+      'podman',
+      [
+        '--root',
+        work.path('root'),
+        '--runroot',
+        work.path('runroot'),
+        '--storage-driver',
+        'vfs',
+        '--tmpdir',
+        work.path('tmp'),
+        ...args,
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    ).toString();
   t.regex(podman('load', '-q', '-i', work.path('a.tar')), /old:1/);
   t.is(podman('image', 'inspect', '--format', '{{.Id}}', 'old:1').trim(), ID.slice(7));
   for (const format of ['docker-archive', 'oci-archive']) {
@@ -342,6 +716,9 @@ test('podman loads what save writes, and save of podman is loaded', async (t) =>
     using other = testStore();
     const { loaded } = await load(other, readFileSync(work.path(`${format}.tar`)));
     t.true(existsSync(other.store.get(loaded[0]!).layers[0]!.tar));
-    t.deepEqual(other.store.get(loaded[0]!).layers.map(({ diffId }) => diffId), [LAYER, TOP].map(digestOf));
+    t.deepEqual(
+      other.store.get(loaded[0]!).layers.map(({ diffId }) => diffId),
+      [LAYER, TOP].map(digestOf),
+    );
   }
 });

@@ -22,7 +22,11 @@ const PROGRAM = `
 `;
 
 function killed(args: string[], life: number): Promise<number | null> {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module-typescript', '-e', PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', '--input-type=module-typescript', '-e', PROGRAM, ...args],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   // counted from where the work begins: most of a short life would be Node's start
   child.stdout!.once('data', () => setTimeout(() => child.kill('SIGKILL'), life).unref());
   return new Promise((resolve) => child.once('exit', resolve));
@@ -35,8 +39,16 @@ test('a store survives kill -9 at any moment of pull and rmi', async (t) => {
   const image = testImage({
     tar: tars[0]!,
     layer: layers[0]!,
-    config: (config) => { config['rootfs'] = { type: 'layers', diff_ids: tars.map(digestOf) }; },
-    manifest: (manifest) => { manifest.layers = layers.map((layer) => ({ mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: digestOf(layer), size: layer.length })); },
+    config: (config) => {
+      config['rootfs'] = { type: 'layers', diff_ids: tars.map(digestOf) };
+    },
+    manifest: (manifest) => {
+      manifest.layers = layers.map((layer) => ({
+        mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+        digest: digestOf(layer),
+        size: layer.length,
+      }));
+    },
   });
   for (const layer of layers) image.blobs.set(digestOf(layer), layer);
   await using registry = await hostileRegistry(image, (request, response, url) => {
@@ -45,7 +57,10 @@ test('a store survives kill -9 at any moment of pull and rmi', async (t) => {
     // in quarters, so that a kill hits the middle of a download
     const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
     if (from >= blob.length) return false;
-    response.writeHead(from ? 206 : 200, { 'content-length': blob.length - from, ...(from ? { 'content-range': `bytes ${from}-${blob.length - 1}/${blob.length}` } : {}) });
+    response.writeHead(from ? 206 : 200, {
+      'content-length': blob.length - from,
+      ...(from ? { 'content-range': `bytes ${from}-${blob.length - 1}/${blob.length}` } : {}),
+    });
     let at = from;
     const next = () => {
       if (response.destroyed) return;
@@ -64,7 +79,11 @@ test('a store survives kill -9 at any moment of pull and rmi', async (t) => {
   let interrupted = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const action = round % 3 === 2 ? 'remove' : 'pull';
-    if ((await killed([s.paths.dataRoot, reference, action], Math.random() * (action === 'pull' ? LONGEST_LIFE : 10))) === null) interrupted++;
+    if (
+      (await killed([s.paths.dataRoot, reference, action], Math.random() * (action === 'pull' ? LONGEST_LIFE : 10))) ===
+      null
+    )
+      interrupted++;
     t.deepEqual(s.fsck(), [], `after round ${round}`);
   }
   t.true(interrupted > ROUNDS / 4, `only ${interrupted} of ${ROUNDS} were interrupted`);

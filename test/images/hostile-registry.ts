@@ -48,17 +48,42 @@ export interface TestImage {
 }
 
 /** @param change edits config or manifest; digests of what it leaves alone are computed after it */
-export function testImage(change: { tar?: Buffer; layer?: Buffer; mediaType?: string; config?: (config: Record<string, unknown>) => void; manifest?: (manifest: TestImage['manifest']) => void; bytes?: (bytes: Buffer) => Buffer; type?: string } = {}): TestImage {
+export function testImage(
+  change: {
+    tar?: Buffer;
+    layer?: Buffer;
+    mediaType?: string;
+    config?: (config: Record<string, unknown>) => void;
+    manifest?: (manifest: TestImage['manifest']) => void;
+    bytes?: (bytes: Buffer) => Buffer;
+    type?: string;
+  } = {},
+): TestImage {
   const tar = change.tar ?? tarOf('noise', noise);
   const layer = change.layer ?? gzipSync(tar, { level: 1 });
-  const config: Record<string, unknown> = { architecture: 'amd64', os: 'linux', config: { Cmd: ['sh'] }, rootfs: { type: 'layers', diff_ids: [digestOf(tar)] } };
+  const config: Record<string, unknown> = {
+    architecture: 'amd64',
+    os: 'linux',
+    config: { Cmd: ['sh'] },
+    rootfs: { type: 'layers', diff_ids: [digestOf(tar)] },
+  };
   change.config?.(config);
   const configBytes = Buffer.from(JSON.stringify(config));
   const manifest: TestImage['manifest'] = {
     schemaVersion: 2,
     mediaType: 'application/vnd.oci.image.manifest.v1+json',
-    config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digestOf(configBytes), size: configBytes.length },
-    layers: [{ mediaType: change.mediaType ?? 'application/vnd.oci.image.layer.v1.tar+gzip', digest: digestOf(layer), size: layer.length }],
+    config: {
+      mediaType: 'application/vnd.oci.image.config.v1+json',
+      digest: digestOf(configBytes),
+      size: configBytes.length,
+    },
+    layers: [
+      {
+        mediaType: change.mediaType ?? 'application/vnd.oci.image.layer.v1.tar+gzip',
+        digest: digestOf(layer),
+        size: layer.length,
+      },
+    ],
   };
   change.manifest?.(manifest);
   const plain = Buffer.from(JSON.stringify(manifest));
@@ -81,7 +106,11 @@ export interface HostileRegistry extends AsyncDisposable {
 }
 
 /** @param before answers a request itself (and returns true), or leaves it to the well-behaved part */
-export async function hostileRegistry(image: TestImage | TestImage[], before?: Handler, options: { ranges?: boolean; address?: string; tls?: { key: string; cert: string } } = {}): Promise<HostileRegistry> {
+export async function hostileRegistry(
+  image: TestImage | TestImage[],
+  before?: Handler,
+  options: { ranges?: boolean; address?: string; tls?: { key: string; cert: string } } = {},
+): Promise<HostileRegistry> {
   const images = [image].flat();
   const requests: string[] = [];
   const headers: IncomingMessage['headers'][] = [];
@@ -109,12 +138,21 @@ export async function hostileRegistry(image: TestImage | TestImage[], before?: H
   };
 }
 
-export function serve(images: TestImage[], request: IncomingMessage, response: ServerResponse, url: URL, ranges = true): void {
+export function serve(
+  images: TestImage[],
+  request: IncomingMessage,
+  response: ServerResponse,
+  url: URL,
+  ranges = true,
+): void {
   if (url.pathname === '/v2/') return void response.end('{}');
   const manifest = /^\/v2\/[^?]+\/manifests\/(.+)$/.exec(url.pathname)?.[1];
   if (manifest) {
-    const found = manifest.startsWith('sha256:') ? images.find((each) => digestOf(each.manifestBytes) === manifest) : images[0];
-    if (!found) return void response.writeHead(404).end('{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}');
+    const found = manifest.startsWith('sha256:')
+      ? images.find((each) => digestOf(each.manifestBytes) === manifest)
+      : images[0];
+    if (!found)
+      return void response.writeHead(404).end('{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}');
     return void response.writeHead(200, { 'content-type': found.manifestType }).end(found.manifestBytes);
   }
   const digest = /\/blobs\/(.+)$/.exec(url.pathname)?.[1];
@@ -122,5 +160,10 @@ export function serve(images: TestImage[], request: IncomingMessage, response: S
   if (!blob) return void response.writeHead(404).end('{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown"}]}');
   const from = ranges ? Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0) : 0;
   if (from === 0) return void response.writeHead(200, { 'content-length': blob.length }).end(blob);
-  response.writeHead(206, { 'content-length': blob.length - from, 'content-range': `bytes ${from}-${blob.length - 1}/${blob.length}` }).end(blob.subarray(from));
+  response
+    .writeHead(206, {
+      'content-length': blob.length - from,
+      'content-range': `bytes ${from}-${blob.length - 1}/${blob.length}`,
+    })
+    .end(blob.subarray(from));
 }

@@ -55,9 +55,16 @@ for (const word of ['bogus', 'linus', 'amd46'])
     }));
 test('a system alone is this machine under it', (t) =>
   t.deepEqual(parsePlatform('windows'), { ...hostPlatform(), os: 'windows' }));
-test('the first of equals is chosen', (t) => t.is(chooseEntry([{ ...entry('linux/amd64'), digest: 'first' }, entry('linux/amd64')], parsePlatform('linux/amd64'))?.digest, 'first'));
+test('the first of equals is chosen', (t) =>
+  t.is(
+    chooseEntry([{ ...entry('linux/amd64'), digest: 'first' }, entry('linux/amd64')], parsePlatform('linux/amd64'))
+      ?.digest,
+    'first',
+  ));
 test('linux alone is this machine', (t) => t.deepEqual(parsePlatform('linux'), hostPlatform()));
 test('an image of this machine serves it', (t) => t.true(serves(hostPlatform(), hostPlatform())));
 
-for (const text of ['', '/', 'linux/', 'linux//v7', 'a/b/c/d', 'linux/amd64 ', 'a'.repeat(100)]) test(`refused: ${JSON.stringify(text)}`, (t) => void t.throws(() => parsePlatform(text), { message: `invalid platform "${text}"` }));
+for (const text of ['', '/', 'linux/', 'linux//v7', 'a/b/c/d', 'linux/amd64 ', 'a'.repeat(100)])
+  test(`refused: ${JSON.stringify(text)}`, (t) =>
+    void t.throws(() => parsePlatform(text), { message: `invalid platform "${text}"` }));
 test('shown as typed', (t) => t.is(formatPlatform(parsePlatform('linux/arm/v6')), 'linux/arm/v6'));

@@ -18,18 +18,26 @@ if (missing) test(`real registry: skipped: ${missing}`, (t) => t.pass());
 const INDEX = 'application/vnd.oci.image.index.v1+json';
 const sha = (file: string) => `sha256:${createHash('sha256').update(readFileSync(file)).digest('hex')}`;
 /** what a person sees, without the figures */
-const lines = (seen: Progress[]) => seen.filter(({ status }) => status !== 'Downloading').map(({ id, status }) => (id ? `${id}: ${status}` : status));
+const lines = (seen: Progress[]) =>
+  seen.filter(({ status }) => status !== 'Downloading').map(({ id, status }) => (id ? `${id}: ${status}` : status));
 
 real('OCI, Docker schema 2 and zstd give the same layer; the second pull fetches nothing', async (t) => {
   const layout = busyboxLayout();
   const diffId = sha(busyboxTar());
   await using registry = await startRegistry();
   using s = testStore();
-  for (const [name, options] of [['oci', {}], ['v2s2', { format: 'v2s2' }], ['zstd', { compress: 'zstd' }]] as const) {
+  for (const [name, options] of [
+    ['oci', {}],
+    ['v2s2', { format: 'v2s2' }],
+    ['zstd', { compress: 'zstd' }],
+  ] as const) {
     const reference = await registry.push(`oci:${layout}:latest`, `a/busybox:${name}`, options);
     const { image, upToDate, digest } = await s.store.pull(reference);
     t.false(upToDate);
-    t.deepEqual(image.layers.map((layer) => [layer.diffId, sha(layer.tar)]), [[diffId, diffId]]);
+    t.deepEqual(
+      image.layers.map((layer) => [layer.diffId, sha(layer.tar)]),
+      [[diffId, diffId]],
+    );
     t.true(image.repoTags.includes(reference));
     t.true(image.repoDigests.includes(`${registry.host}/a/busybox@${digest}`));
     t.true((await s.store.pull(reference)).upToDate);
@@ -44,7 +52,9 @@ real('Docker’s words, in Docker’s order', async (t) => {
   using s = testStore();
   const reference = await registry.push(`oci:${busyboxLayout()}:latest`, 'busybox:latest');
   const seen: Progress[] = [];
-  const { digest } = await s.store.pull(reference.replace(/:latest$/, ''), { onProgress: (progress) => seen.push(progress) });
+  const { digest } = await s.store.pull(reference.replace(/:latest$/, ''), {
+    onProgress: (progress) => seen.push(progress),
+  });
   const id = s.store.records.blobsOf(s.store.get(reference).id)[0]!.digest!.slice(7, 19);
   t.deepEqual(lines(seen), [
     'latest: Pulling from busybox',
@@ -58,7 +68,11 @@ real('Docker’s words, in Docker’s order', async (t) => {
   ]);
   seen.length = 0;
   await s.store.pull(reference, { onProgress: (progress) => seen.push(progress) });
-  t.deepEqual(lines(seen), ['latest: Pulling from busybox', `Digest: ${digest}`, `Status: Image is up to date for ${reference}`]);
+  t.deepEqual(lines(seen), [
+    'latest: Pulling from busybox',
+    `Digest: ${digest}`,
+    `Status: Image is up to date for ${reference}`,
+  ]);
 });
 
 real('basic auth: Docker’s config.json, and a line that says what to do without it', async (t) => {
@@ -69,12 +83,18 @@ real('basic auth: Docker’s config.json, and a line that says what to do withou
   try {
     const configs = {
       auth: { auths: { [registry.host]: { auth: Buffer.from('someone:pass: word').toString('base64') } } },
-      'https key': { auths: { [`https://${registry.host}/v1/`]: { auth: Buffer.from('someone:pass: word').toString('base64') } } },
+      'https key': {
+        auths: { [`https://${registry.host}/v1/`]: { auth: Buffer.from('someone:pass: word').toString('base64') } },
+      },
       'user and password': { auths: { [registry.host]: { username: 'someone', password: 'pass: word' } } },
       credHelpers: { credHelpers: { [registry.host]: 'husktest' }, auths: {} },
       credsStore: { credsStore: 'husktest' },
     };
-    writeFileSync(join(folder, 'docker-credential-husktest'), `#!/bin/sh\nread host; [ "$1 $host" = "get ${registry.host}" ] && echo '{"ServerURL":"x","Username":"someone","Secret":"pass: word"}'\n`, { mode: 0o755 });
+    writeFileSync(
+      join(folder, 'docker-credential-husktest'),
+      `#!/bin/sh\nread host; [ "$1 $host" = "get ${registry.host}" ] && echo '{"ServerURL":"x","Username":"someone","Secret":"pass: word"}'\n`,
+      { mode: 0o755 },
+    );
     for (const [name, config] of Object.entries(configs)) {
       writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
       using s = testStore({ env });
@@ -83,7 +103,10 @@ real('basic auth: Docker’s config.json, and a line that says what to do withou
     writeFileSync(join(folder, 'config.json'), '{}');
     using none = testStore({ env });
     await t.throwsAsync(none.store.pull(reference), { message: 'no basic auth credentials' });
-    writeFileSync(join(folder, 'config.json'), JSON.stringify({ auths: { [registry.host]: { username: 'someone', password: 'wrong' } } }));
+    writeFileSync(
+      join(folder, 'config.json'),
+      JSON.stringify({ auths: { [registry.host]: { username: 'someone', password: 'wrong' } } }),
+    );
     using wrong = testStore({ env });
     await t.throwsAsync(wrong.store.pull(reference), { message: /pull access denied for .*private/ });
     writeFileSync(join(folder, 'config.json'), JSON.stringify({ credsStore: 'not-there' }));
@@ -102,14 +125,35 @@ real('a multi-platform index made by skopeo and buildah’s peers: the right one
   const folder = mkdtempSync(join(tmpdir(), 'husk-index-'));
   try {
     // two images that differ in their platform, and an index of both, put by hand as `buildah manifest push` does
-    const put = async (url: string, body: Buffer | string, type: string) => t.is((await fetch(`http://${registry.host}${url}`, { method: 'PUT', body: new Uint8Array(Buffer.from(body)), headers: { 'content-type': type } })).status, 201);
+    const put = async (url: string, body: Buffer | string, type: string) =>
+      t.is(
+        (
+          await fetch(`http://${registry.host}${url}`, {
+            method: 'PUT',
+            body: new Uint8Array(Buffer.from(body)),
+            headers: { 'content-type': type },
+          })
+        ).status,
+        201,
+      );
     const entries: object[] = [];
-    for (const [architecture, variant] of [['arm64', undefined], ['amd64', undefined], ['arm', 'v6']] as const) {
+    for (const [architecture, variant] of [
+      ['arm64', undefined],
+      ['amd64', undefined],
+      ['arm', 'v6'],
+    ] as const) {
       const layout = busyboxLayout({ config: ['--architecture', architecture], tag: architecture });
       await registry.push(`oci:${layout}:${architecture}`, `multi:${architecture}`);
-      const response = await fetch(`http://${registry.host}/v2/multi/manifests/${architecture}`, { headers: { accept: 'application/vnd.oci.image.manifest.v1+json' } });
+      const response = await fetch(`http://${registry.host}/v2/multi/manifests/${architecture}`, {
+        headers: { accept: 'application/vnd.oci.image.manifest.v1+json' },
+      });
       const bytes = Buffer.from(await response.arrayBuffer());
-      entries.push({ mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: digestOf(bytes), size: bytes.length, platform: { os: 'linux', architecture, variant } });
+      entries.push({
+        mediaType: 'application/vnd.oci.image.manifest.v1+json',
+        digest: digestOf(bytes),
+        size: bytes.length,
+        platform: { os: 'linux', architecture, variant },
+      });
     }
     const index = JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: entries });
     await put('/v2/multi/manifests/latest', index, INDEX);
@@ -117,10 +161,23 @@ real('a multi-platform index made by skopeo and buildah’s peers: the right one
     const pulled = await s.store.pull(`${registry.host}/multi`);
     t.is(pulled.digest, digestOf(index));
     t.is(pulled.image.config.architecture, 'amd64');
-    t.is((await s.store.pull(`${registry.host}/multi`, { platform: { os: 'linux', architecture: 'aarch64' } })).image.config.architecture, 'arm64');
-    t.is((await s.store.pull(`${registry.host}/multi`, { platform: { os: 'linux', architecture: 'arm', variant: 'v7' } })).image.config.architecture, 'arm');
-    await t.throwsAsync(s.store.pull(`${registry.host}/multi`, { platform: { os: 'linux', architecture: 's390x' } }), { message: 'no matching manifest for linux/s390x in the manifest list entries' });
-    await t.throwsAsync(s.store.pull(`${registry.host}/multi:amd64`, { platform: { os: 'linux', architecture: 'arm64' } }), { message: /was found but does not match the specified platform: wanted linux\/arm64, actual: linux\/amd64/ });
+    t.is(
+      (await s.store.pull(`${registry.host}/multi`, { platform: { os: 'linux', architecture: 'aarch64' } })).image
+        .config.architecture,
+      'arm64',
+    );
+    t.is(
+      (await s.store.pull(`${registry.host}/multi`, { platform: { os: 'linux', architecture: 'arm', variant: 'v7' } }))
+        .image.config.architecture,
+      'arm',
+    );
+    await t.throwsAsync(s.store.pull(`${registry.host}/multi`, { platform: { os: 'linux', architecture: 's390x' } }), {
+      message: 'no matching manifest for linux/s390x in the manifest list entries',
+    });
+    await t.throwsAsync(
+      s.store.pull(`${registry.host}/multi:amd64`, { platform: { os: 'linux', architecture: 'arm64' } }),
+      { message: /was found but does not match the specified platform: wanted linux\/arm64, actual: linux\/amd64/ },
+    );
     t.deepEqual(s.fsck(), []);
   } finally {
     rmSync(folder, { recursive: true });
@@ -132,15 +189,22 @@ real('all tags', async (t) => {
   for (const tag of ['one', 'two']) await registry.push(`oci:${busyboxLayout()}:latest`, `tags:${tag}`);
   using s = testStore();
   await s.store.pull(`${registry.host}/tags`, { allTags: true });
-  t.deepEqual(s.store.list().flatMap((image) => image.repoTags), [`${registry.host}/tags:one`, `${registry.host}/tags:two`]);
-  await t.throwsAsync(s.store.pull(`${registry.host}/tags:one`, { allTags: true }), { message: "tag can't be used with --all-tags/-a" });
+  t.deepEqual(
+    s.store.list().flatMap((image) => image.repoTags),
+    [`${registry.host}/tags:one`, `${registry.host}/tags:two`],
+  );
+  await t.throwsAsync(s.store.pull(`${registry.host}/tags:one`, { allTags: true }), {
+    message: "tag can't be used with --all-tags/-a",
+  });
 });
 
 real('what is not there', async (t) => {
   await using registry = await startRegistry();
   await registry.push(`oci:${busyboxLayout()}:latest`, 'busybox:latest');
   using s = testStore();
-  await t.throwsAsync(s.store.pull(`${registry.host}/busybox:nope`), { message: /^manifest for .*\/busybox:nope not found: manifest unknown: manifest unknown$/ });
+  await t.throwsAsync(s.store.pull(`${registry.host}/busybox:nope`), {
+    message: /^manifest for .*\/busybox:nope not found: manifest unknown: manifest unknown$/,
+  });
   await t.throwsAsync(s.store.pull(`${registry.host}/nope`), { message: /not found/ });
 });
 
@@ -148,7 +212,9 @@ real('two processes pull the same image at once: both get it, it is fetched once
   await using registry = await hostileRegistry(testImage(), (_request, response, url) => {
     // slow enough that both are there
     if (!url.pathname.includes('/blobs/')) return false;
-    setTimeout(() => { if (!response.writableEnded) response.end(image.blobs.get(url.pathname.split('/').at(-1)!)); }, 300);
+    setTimeout(() => {
+      if (!response.writableEnded) response.end(image.blobs.get(url.pathname.split('/').at(-1)!));
+    }, 300);
     return true;
   });
   using one = testStore();
@@ -158,7 +224,18 @@ real('two processes pull the same image at once: both get it, it is fetched once
     console.log((await s.store.pull(process.argv[2])).image.id);`;
   const { promisify } = await import('node:util');
   const { execFile } = await import('node:child_process');
-  const results = await Promise.all([1, 2, 3].map(() => promisify(execFile)(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module-typescript', '-e', program, one.paths.dataRoot, `${registry.host}/x`])));
+  const results = await Promise.all(
+    [1, 2, 3].map(() =>
+      promisify(execFile)(process.execPath, [
+        '--disable-warning=ExperimentalWarning',
+        '--input-type=module-typescript',
+        '-e',
+        program,
+        one.paths.dataRoot,
+        `${registry.host}/x`,
+      ]),
+    ),
+  );
   t.is(new Set(results.map(({ stdout }) => stdout)).size, 1);
   t.is(registry.requests.filter((line) => line.includes(image.manifest.layers[0]!.digest)).length, 1);
   t.deepEqual(one.fsck(), []);
@@ -174,7 +251,10 @@ test('a body that breaks off is taken up again where it broke', async (t) => {
     if (!url.pathname.endsWith(layer) || breaks === 2) return false;
     breaks++;
     const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
-    response.writeHead(from ? 206 : 200, { 'content-length': good.layer.length - from, ...(from ? { 'content-range': `bytes ${from}-${good.layer.length - 1}/${good.layer.length}` } : {}) });
+    response.writeHead(from ? 206 : 200, {
+      'content-length': good.layer.length - from,
+      ...(from ? { 'content-range': `bytes ${from}-${good.layer.length - 1}/${good.layer.length}` } : {}),
+    });
     response.write(good.layer.subarray(from, from + (1 << 20)), () => setTimeout(() => response.destroy(), 20));
     return true;
   });
@@ -214,9 +294,12 @@ test('what a failed pull has fetched is not fetched again by the next', async (t
   await using registry = await hostileRegistry(good, (_request, response, url) => {
     if (!url.pathname.endsWith(layer) || healthy) return false;
     // the connection breaks after half of it, and the registry then says it is gone
-    if (registryRequests() > 1) return void response.writeHead(404).end(), true;
+    if (registryRequests() > 1) return (void response.writeHead(404).end(), true);
     response.writeHead(200, { 'content-length': good.layer.length });
-    response.write(good.layer.subarray(0, 2 << 20), () => void untilSize(part(), 1 << 20).then(() => setTimeout(() => response.destroy(), 20)));
+    response.write(
+      good.layer.subarray(0, 2 << 20),
+      () => void untilSize(part(), 1 << 20).then(() => setTimeout(() => response.destroy(), 20)),
+    );
     return true;
   });
   const part = () => join(s.paths.tmp, `${layer.slice(7)}.partial`);
@@ -304,8 +387,13 @@ test('mirrors are tried first, for docker.io only, and the hub’s failure is wh
 
 test('a repeated layer is fetched once', async (t) => {
   const double = testImage({
-    config: (config) => { const [id] = (config['rootfs'] as { diff_ids: string[] }).diff_ids; config['rootfs'] = { type: 'layers', diff_ids: [id, id] }; },
-    manifest: (manifest) => { manifest.layers.push(manifest.layers[0]!); },
+    config: (config) => {
+      const [id] = (config['rootfs'] as { diff_ids: string[] }).diff_ids;
+      config['rootfs'] = { type: 'layers', diff_ids: [id, id] };
+    },
+    manifest: (manifest) => {
+      manifest.layers.push(manifest.layers[0]!);
+    },
   });
   await using registry = await hostileRegistry(double);
   using s = testStore();
@@ -315,7 +403,10 @@ test('a repeated layer is fetched once', async (t) => {
 
 test('a proxy from the environment is used, and not for what NO_PROXY names', async (t) => {
   const good = testImage();
-  await using proxy = await hostileRegistry(good, (request) => (request.url = request.url!.replace(/^http:\/\/[^/]+/, ''), false));
+  await using proxy = await hostileRegistry(
+    good,
+    (request) => ((request.url = request.url!.replace(/^http:\/\/[^/]+/, '')), false),
+  );
   const env = { http_proxy: `http://${proxy.host}`, no_proxy: '127.0.0.1', DOCKER_CONFIG: '/nonexistent' };
   using s = testStore({ env, config: { 'insecure-registries': ['registry.invalid'] } });
   const { image: pulled } = await s.store.pull('registry.invalid/x');

@@ -13,7 +13,10 @@ const missing = missingImageTools();
 const real = missing ? test.skip : test;
 if (missing) test(`real registry: skipped: ${missing}`, (t) => t.pass());
 
-const inspect = (reference: string) => JSON.parse(execFileSync('skopeo', ['inspect', '--tls-verify=false', `docker://${reference}`], { encoding: 'utf8' })) as { Digest: string; Layers: string[] };
+const inspect = (reference: string) =>
+  JSON.parse(
+    execFileSync('skopeo', ['inspect', '--tls-verify=false', `docker://${reference}`], { encoding: 'utf8' }),
+  ) as { Digest: string; Layers: string[] };
 
 for (const format of ['oci', 'v2s2'] as const)
   real(`${format}: to another registry, to another repository, and again`, async (t) => {
@@ -28,16 +31,31 @@ for (const format of ['oci', 'v2s2'] as const)
     const pushed = await s.store.push(target, { onProgress: (progress) => seen.push(progress) });
     t.is(inspect(target).Digest, pushed.digest);
     const id = image.layers[0]!.diffId.slice(7, 19);
-    t.deepEqual(seen.filter(({ status }) => status !== 'Pushing').map((each) => (each.id ? `${each.id}: ${each.status}` : each.status)), [
-      `The push refers to repository [${to.host}/some/where]`, `${id}: Preparing`, `${id}: Pushed`, `1: digest: ${pushed.digest} size: ${pushed.size}`,
-    ]);
+    t.deepEqual(
+      seen
+        .filter(({ status }) => status !== 'Pushing')
+        .map((each) => (each.id ? `${each.id}: ${each.status}` : each.status)),
+      [
+        `The push refers to repository [${to.host}/some/where]`,
+        `${id}: Preparing`,
+        `${id}: Pushed`,
+        `1: digest: ${pushed.digest} size: ${pushed.size}`,
+      ],
+    );
     using other = testStore();
     t.is((await other.store.pull(target)).image.id, image.id);
     // where the blobs are known the manifest stays what it was, and nothing is sent
-    for (const [name, status] of [['busybox:again', 'Layer already exists'], ['elsewhere:1', 'Mounted from busybox']] as const) {
+    for (const [name, status] of [
+      ['busybox:again', 'Layer already exists'],
+      ['elsewhere:1', 'Mounted from busybox'],
+    ] as const) {
       s.store.tag(source, `${from.host}/${name}`);
       const statuses: string[] = [];
-      t.is((await s.store.push(`${from.host}/${name}`, { onProgress: (progress) => statuses.push(progress.status) })).digest, digest);
+      t.is(
+        (await s.store.push(`${from.host}/${name}`, { onProgress: (progress) => statuses.push(progress.status) }))
+          .digest,
+        digest,
+      );
       t.true(statuses.includes(status), statuses.join());
       t.is(inspect(`${from.host}/${name}`).Digest, digest);
     }
@@ -54,9 +72,14 @@ real('with credentials, and without', async (t) => {
     await s.store.pull(source);
     s.store.tag(source, `${registry.host}/x`);
     await t.throwsAsync(s.store.push(`${registry.host}/x`), { message: 'no basic auth credentials' });
-    writeFileSync(join(folder, 'config.json'), JSON.stringify({ auths: { [registry.host]: { username: 'me', password: 'secret' } } }));
+    writeFileSync(
+      join(folder, 'config.json'),
+      JSON.stringify({ auths: { [registry.host]: { username: 'me', password: 'secret' } } }),
+    );
     await s.store.push(`${registry.host}/x`);
-    await t.throwsAsync(s.store.push(`${registry.host}/nothing`), { message: `An image does not exist locally with the tag: ${registry.host}/nothing` });
+    await t.throwsAsync(s.store.push(`${registry.host}/nothing`), {
+      message: `An image does not exist locally with the tag: ${registry.host}/nothing`,
+    });
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -64,14 +87,25 @@ real('with credentials, and without', async (t) => {
 
 test('the token of one host does not go to where it wants the upload', async (t) => {
   const good = testImage();
-  await using elsewhere = await hostileRegistry(good, (request, response) => (request.resume(), request.on('end', () => response.writeHead(201).end()), true), { address: '127.0.0.2' });
+  await using elsewhere = await hostileRegistry(
+    good,
+    (request, response) => (request.resume(), request.on('end', () => response.writeHead(201).end()), true),
+    { address: '127.0.0.2' },
+  );
   await using registry = await hostileRegistry(good, (request, response, url) => {
-    if (url.pathname === '/token') return void response.end('{"token":"secret"}'), true;
+    if (url.pathname === '/token') return (void response.end('{"token":"secret"}'), true);
     const writes = request.method !== 'GET';
-    if (writes && request.headers.authorization !== 'Bearer secret') return void response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${request.headers.host}/token"` }).end(), true;
-    if (request.method === 'HEAD') return void response.writeHead(404).end(), true;
-    if (request.method === 'POST') return void response.writeHead(202, { location: `http://${elsewhere.host}/upload?state=1` }).end(), true;
-    if (request.method === 'PUT') return void (request.resume(), response.writeHead(201).end()), true;
+    if (writes && request.headers.authorization !== 'Bearer secret')
+      return (
+        void response
+          .writeHead(401, { 'www-authenticate': `Bearer realm="http://${request.headers.host}/token"` })
+          .end(),
+        true
+      );
+    if (request.method === 'HEAD') return (void response.writeHead(404).end(), true);
+    if (request.method === 'POST')
+      return (void response.writeHead(202, { location: `http://${elsewhere.host}/upload?state=1` }).end(), true);
+    if (request.method === 'PUT') return (void (request.resume(), response.writeHead(201).end()), true);
     return false;
   });
   using s = testStore();

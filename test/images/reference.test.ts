@@ -1,5 +1,12 @@
 import test from 'ava';
-import { familiarReference, fullReference, idPrefix, nameKey, parseReference, withDefaultTag } from '../../src/images/reference.ts';
+import {
+  familiarReference,
+  fullReference,
+  idPrefix,
+  nameKey,
+  parseReference,
+  withDefaultTag,
+} from '../../src/images/reference.ts';
 
 const HEX = 'ab'.repeat(32);
 const D = `sha256:${HEX}`;
@@ -71,7 +78,8 @@ test(refuses, 'h.io/Some/Thing:1', 'invalid reference format: repository name (S
 test(refuses, HEX, `invalid repository name (${HEX}), cannot specify 64-byte hexadecimal strings`);
 test(refuses, `h.io/${'a'.repeat(256)}`, 'repository name must not be more than 255 characters');
 
-test('a digest names the image, the tag beside it does not', (t) => t.is(nameKey(parseReference(`x:1@${D}`)), `docker.io/library/x@${D}`));
+test('a digest names the image, the tag beside it does not', (t) =>
+  t.is(nameKey(parseReference(`x:1@${D}`)), `docker.io/library/x@${D}`));
 test('id prefixes', (t) => {
   t.is(idPrefix(D), HEX);
   t.is(idPrefix('abc'), 'abc');
@@ -80,10 +88,31 @@ test('id prefixes', (t) => {
 });
 
 test('whatever is accepted reads back as itself (random texts of the grammar’s own characters)', (t) => {
-  const alphabet = ['a', 'b', '0', '.', '-', '_', '/', ':', '@', 'A', 'localhost', 'docker.io', 'library', '[', ']', D, '5000'];
+  const alphabet = [
+    'a',
+    'b',
+    '0',
+    '.',
+    '-',
+    '_',
+    '/',
+    ':',
+    '@',
+    'A',
+    'localhost',
+    'docker.io',
+    'library',
+    '[',
+    ']',
+    D,
+    '5000',
+  ];
   let accepted = 0;
   for (let round = 0; round < 20_000; round++) {
-    const text = Array.from({ length: 1 + Math.floor(Math.random() * 8) }, () => alphabet[Math.floor(Math.random() * alphabet.length)]).join('');
+    const text = Array.from(
+      { length: 1 + Math.floor(Math.random() * 8) },
+      () => alphabet[Math.floor(Math.random() * alphabet.length)],
+    ).join('');
     let reference;
     try {
       reference = parseReference(text);

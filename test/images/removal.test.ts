@@ -17,8 +17,20 @@ function put(s: TestStore, names: string[], layers: string[] = ['one']): string 
     writeFileSync(join(layerFolder(s.paths, diffId), 'layer.tar'), content);
     s.store.records.recordLayer({ diffId, size: content.length });
   }
-  const config = Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', author: names[0], rootfs: { type: 'layers', diff_ids: layers.map(digestOf) } }));
-  return s.store.records.add({ config, manifest: Buffer.from(`{"of":"${names[0]}"}`), layers: layers.map((content) => ({ diffId: digestOf(content) })), names: names.map((name) => nameKey(parseReference(name))) });
+  const config = Buffer.from(
+    JSON.stringify({
+      architecture: 'amd64',
+      os: 'linux',
+      author: names[0],
+      rootfs: { type: 'layers', diff_ids: layers.map(digestOf) },
+    }),
+  );
+  return s.store.records.add({
+    config,
+    manifest: Buffer.from(`{"of":"${names[0]}"}`),
+    layers: layers.map((content) => ({ diffId: digestOf(content) })),
+    names: names.map((name) => nameKey(parseReference(name))),
+  });
 }
 
 const D = `sha256:${'ab'.repeat(32)}`;
@@ -36,7 +48,10 @@ test('the last name takes the image, its digests and its layers along; shared la
   using s = testStore();
   const id = put(s, ['a:1', `a@${D}`], ['base', 'top']);
   put(s, ['other'], ['base']);
-  t.deepEqual(s.store.remove('a:1', { inUse: nobody }), { untagged: ['a:1', `a@${D}`], deleted: [id, digestOf('top')] });
+  t.deepEqual(s.store.remove('a:1', { inUse: nobody }), {
+    untagged: ['a:1', `a@${D}`],
+    deleted: [id, digestOf('top')],
+  });
   await sound(t, s, ['base']);
   t.is(s.store.find('a:1'), undefined);
   t.is(s.names('blobs').length, 2);
@@ -53,7 +68,9 @@ test('one of several names is only untagged', async (t) => {
 test('by id: several names need force', (t) => {
   using s = testStore();
   const id = put(s, ['a:1', 'b:1']);
-  t.throws(() => s.store.remove(short(id), { inUse: nobody }), { message: `conflict: unable to delete ${short(id)} (must be forced) - image is referenced in multiple repositories` });
+  t.throws(() => s.store.remove(short(id), { inUse: nobody }), {
+    message: `conflict: unable to delete ${short(id)} (must be forced) - image is referenced in multiple repositories`,
+  });
   t.deepEqual(s.store.remove(short(id), { force: true, inUse: nobody }).untagged, ['a:1', 'b:1']);
   t.deepEqual(s.store.list(), []);
 });
@@ -62,9 +79,15 @@ test('an image a container uses', async (t) => {
   using s = testStore();
   const id = put(s, ['a:1']);
   const container = 'c0ffeec0ffee';
-  t.throws(() => s.store.remove('a:1', { inUse: used(false) }), { message: `conflict: unable to remove repository reference "a:1" (must force) - container ${container} is using its referenced image ${short(id)}` });
-  t.throws(() => s.store.remove(id, { inUse: used(false) }), { message: `conflict: unable to delete ${short(id)} (must be forced) - image is being used by stopped container ${container}` });
-  t.throws(() => s.store.remove(id, { force: true, inUse: used(true) }), { message: `conflict: unable to delete ${short(id)} (cannot be forced) - image is being used by running container ${container}` });
+  t.throws(() => s.store.remove('a:1', { inUse: used(false) }), {
+    message: `conflict: unable to remove repository reference "a:1" (must force) - container ${container} is using its referenced image ${short(id)}`,
+  });
+  t.throws(() => s.store.remove(id, { inUse: used(false) }), {
+    message: `conflict: unable to delete ${short(id)} (must be forced) - image is being used by stopped container ${container}`,
+  });
+  t.throws(() => s.store.remove(id, { force: true, inUse: used(true) }), {
+    message: `conflict: unable to delete ${short(id)} (cannot be forced) - image is being used by running container ${container}`,
+  });
   // forced: the name goes, what the container needs stays until it has gone
   t.deepEqual(s.store.remove('a:1', { force: true, inUse: used(true) }), { untagged: ['a:1'], deleted: [] });
   t.deepEqual(s.store.get(id).repoTags, []);
@@ -95,14 +118,29 @@ test('prune asks its filters', (t) => {
   using s = testStore();
   put(s, ['a:1'], ['one']);
   put(s, ['b:1'], ['two']);
-  t.deepEqual(s.store.prune({ all: true, inUse: () => false, filters: (image) => image.repoTags[0] === 'b:1' }).untagged, ['b:1']);
+  t.deepEqual(
+    s.store.prune({ all: true, inUse: () => false, filters: (image) => image.repoTags[0] === 'b:1' }).untagged,
+    ['b:1'],
+  );
 });
 
 test('looking up: name, digest, id, prefix; names before prefixes', (t) => {
   using s = testStore();
   const id = put(s, ['a:1', `a@${D}`, 'localhost:5000/deep/x:2']);
-  for (const text of ['a:1', 'docker.io/library/a:1', `a@${D}`, `a:whatever@${D}`, id, id.slice(7), short(id), id.slice(0, 12), 'localhost:5000/deep/x:2']) t.is(s.store.find(text)?.id, id, text);
-  for (const text of ['a', 'b:1', `b@${D}`, D, '', 'UPPER', '../x', 'g'.repeat(12), ':']) t.is(s.store.find(text), undefined, text);
+  for (const text of [
+    'a:1',
+    'docker.io/library/a:1',
+    `a@${D}`,
+    `a:whatever@${D}`,
+    id,
+    id.slice(7),
+    short(id),
+    id.slice(0, 12),
+    'localhost:5000/deep/x:2',
+  ])
+    t.is(s.store.find(text)?.id, id, text);
+  for (const text of ['a', 'b:1', `b@${D}`, D, '', 'UPPER', '../x', 'g'.repeat(12), ':'])
+    t.is(s.store.find(text), undefined, text);
   const other = put(s, [`${short(id)}:latest`], ['two']);
   t.is(s.store.get(short(id)).id, other);
   t.throws(() => s.store.get('nope'), { message: 'No such image: nope:latest' });
@@ -132,7 +170,10 @@ test('tag moves a name', (t) => {
 });
 
 // a store lives as long as its process: the second death is another process's, after the first look
-for (const [what, look] of Object.entries<(s: TestStore) => unknown>({ get: (s) => s.store.get('a:1'), list: (s) => s.store.list() }))
+for (const [what, look] of Object.entries<(s: TestStore) => unknown>({
+  get: (s) => s.store.get('a:1'),
+  list: (s) => s.store.list(),
+}))
   test(`a removal that died between renaming a layer away and its commit is undone by ${what}`, (t) => {
     using s = testStore();
     put(s, ['a:1']);
@@ -146,6 +187,15 @@ for (const [what, look] of Object.entries<(s: TestStore) => unknown>({ get: (s) 
 
 test('an image is never recorded over a layer that is not there', (t) => {
   using s = testStore();
-  t.throws(() => s.store.records.add({ config: Buffer.from('{}'), manifest: Buffer.from('{}'), layers: [{ diffId: D }], names: [] }), { message: /is not in the store/ });
+  t.throws(
+    () =>
+      s.store.records.add({
+        config: Buffer.from('{}'),
+        manifest: Buffer.from('{}'),
+        layers: [{ diffId: D }],
+        names: [],
+      }),
+    { message: /is not in the store/ },
+  );
   t.deepEqual(s.store.list(), []);
 });

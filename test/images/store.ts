@@ -23,8 +23,14 @@ export function testStore(options: { config?: Config; env?: NodeJS.ProcessEnv; d
   const paths = pathsOf({ dataRoot });
   const database = openDatabase(paths.database);
   // no test may read the credentials of whoever runs it
-  const store = new ImageStore({ paths, database, config: options.config ?? {}, env: options.env ?? { PATH: process.env['PATH'], DOCKER_CONFIG: join(dataRoot, 'no-docker-config') } });
-  const names = (folder: 'blobs' | 'layers' | 'tmp') => (existsSync(paths[folder]) ? readdirSync(paths[folder]).sort() : []);
+  const store = new ImageStore({
+    paths,
+    database,
+    config: options.config ?? {},
+    env: options.env ?? { PATH: process.env['PATH'], DOCKER_CONFIG: join(dataRoot, 'no-docker-config') },
+  });
+  const names = (folder: 'blobs' | 'layers' | 'tmp') =>
+    existsSync(paths[folder]) ? readdirSync(paths[folder]).sort() : [];
   return {
     store,
     paths,
@@ -41,7 +47,8 @@ const hash = (file: string) => createHash('sha256').update(readFileSync(file)).d
 
 function fsck(store: ImageStore, paths: Paths, names: TestStore['names']): string[] {
   const wrong: string[] = [];
-  for (const hex of names('blobs')) if (hash(join(paths.blobs, hex)) !== hex) wrong.push(`blob ${hex} has another digest`);
+  for (const hex of names('blobs'))
+    if (hash(join(paths.blobs, hex)) !== hex) wrong.push(`blob ${hex} has another digest`);
   for (const hex of names('layers')) {
     const tar = join(paths.layers, hex, 'layer.tar');
     if (!existsSync(tar)) wrong.push(`layer ${hex} has no tar`);

@@ -13,7 +13,11 @@ if (!existsSync('/usr/bin/openssl')) test('TLS: skipped: openssl is not installe
 function resolveToLoopback(): Disposable {
   const dns = createRequire(import.meta.url)('node:dns') as { lookup: unknown };
   const original = dns.lookup;
-  dns.lookup = (_host: string, options: { all?: boolean }, done: (error: null, address: unknown, family?: number) => void) => (options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4));
+  dns.lookup = (
+    _host: string,
+    options: { all?: boolean },
+    done: (error: null, address: unknown, family?: number) => void,
+  ) => (options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4));
   return { [Symbol.dispose]: () => void (dns.lookup = original) };
 }
 
@@ -49,7 +53,13 @@ withOpenssl('a host that is not insecure is never spoken to in clear', async (t)
 
 withOpenssl('a redirect from TLS to clear text is refused', async (t) => {
   await using plain = await hostileRegistry(testImage());
-  await using registry = await hostileRegistry(testImage(), (_request, response, url) => url.pathname.includes('/blobs/') && (response.writeHead(307, { location: `http://${plain.host}${url.pathname}` }).end(), true), { tls: selfSigned() });
+  await using registry = await hostileRegistry(
+    testImage(),
+    (_request, response, url) =>
+      url.pathname.includes('/blobs/') &&
+      (response.writeHead(307, { location: `http://${plain.host}${url.pathname}` }).end(), true),
+    { tls: selfSigned() },
+  );
   using s = testStore();
   await t.throwsAsync(s.store.pull(`${registry.host}/x`), { message: /redirects from https to http$/ });
   t.deepEqual(plain.requests, []);

@@ -20,6 +20,23 @@ for (const [place, missing] of PLACES)
     copyFileSync(join(ROOT, 'dist/husk-launch'), join(root, place));
     chmodSync(join(root, place), 0o755);
     // /proc/self/exe is how it finds itself
-    const { status, signal, stderr } = spawnSync('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', 'mount --rbind /proc "$1/proc" && exec chroot "$1" "$2" ps', 'sh', root, place], { encoding: 'utf8' });
-    t.deepEqual({ status, signal, stderr }, { status: 125, signal: null, stderr: `husk: cannot execute ${missing}: No such file or directory\n` });
+    const { status, signal, stderr } = spawnSync(
+      'unshare',
+      [
+        '--user',
+        '--map-root-user',
+        '--mount',
+        'sh',
+        '-c',
+        'mount --rbind /proc "$1/proc" && exec chroot "$1" "$2" ps',
+        'sh',
+        root,
+        place,
+      ],
+      { encoding: 'utf8' },
+    );
+    t.deepEqual(
+      { status, signal, stderr },
+      { status: 125, signal: null, stderr: `husk: cannot execute ${missing}: No such file or directory\n` },
+    );
   });

@@ -20,10 +20,12 @@ const EXPECTED: (string | RegExp)[] = [
 ];
 
 const page = readFileSync(join(ROOT, 'docs/library.md'), 'utf8');
-const examples = [...page.matchAll(/^## ([^\n]*)|^```(js|ts)\n(.*?)^```/gms)].reduce<{ title: string; language: string; code: string }[]>((found, [, title, language, code]) => {
-  if (title !== undefined) return [...found, { title, language: '', code: '' }];
-  return [...found, { title: found.at(-1)!.title, language: language!, code: code! }];
-}, []).filter(({ language }) => language !== '');
+const examples = [...page.matchAll(/^## ([^\n]*)|^```(js|ts)\n(.*?)^```/gms)]
+  .reduce<{ title: string; language: string; code: string }[]>((found, [, title, language, code]) => {
+    if (title !== undefined) return [...found, { title, language: '', code: '' }];
+    return [...found, { title: found.at(-1)!.title, language: language!, code: code! }];
+  }, [])
+  .filter(({ language }) => language !== '');
 
 let project: Project;
 test.before(() => {
@@ -46,11 +48,46 @@ for (const [index, { title, language, code }] of examples.entries()) {
 }
 
 test.serial('the declarations are whole: the examples compile, and a wrong use does not', (t) => {
-  cpSync(join(ROOT, 'node_modules/@types'), join(project.folder, 'node_modules/@types'), { recursive: true, dereference: true });
-  cpSync(join(ROOT, 'node_modules/undici-types'), join(project.folder, 'node_modules/undici-types'), { recursive: true, dereference: true });
-  for (const [index, { code }] of examples.entries()) writeFileSync(join(project.folder, `typed-${index + 1}.ts`), code.replace('catch (error)', 'catch (error: any)').replaceAll('shell.stdin.', 'shell.stdin!.'));
-  writeFileSync(join(project.folder, 'wrong.ts'), "import { Husk } from 'husk';\nconst husk = await Husk.open();\nconst { exitCode } = await husk.run(7);\nconst text: number = exitCode;\nconst odd: string = exitCode;\nexport { text, odd };\n");
-  const compile = (...files: string[]) => spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--target', 'esnext', '--lib', 'esnext', '--module', 'nodenext', '--types', 'node', ...files], { cwd: project.folder, encoding: 'utf8' });
+  cpSync(join(ROOT, 'node_modules/@types'), join(project.folder, 'node_modules/@types'), {
+    recursive: true,
+    dereference: true,
+  });
+  cpSync(join(ROOT, 'node_modules/undici-types'), join(project.folder, 'node_modules/undici-types'), {
+    recursive: true,
+    dereference: true,
+  });
+  for (const [index, { code }] of examples.entries())
+    writeFileSync(
+      join(project.folder, `typed-${index + 1}.ts`),
+      code.replace('catch (error)', 'catch (error: any)').replaceAll('shell.stdin.', 'shell.stdin!.'),
+    );
+  writeFileSync(
+    join(project.folder, 'wrong.ts'),
+    "import { Husk } from 'husk';\nconst husk = await Husk.open();\nconst { exitCode } = await husk.run(7);\nconst text: number = exitCode;\nconst odd: string = exitCode;\nexport { text, odd };\n",
+  );
+  const compile = (...files: string[]) =>
+    spawnSync(
+      join(ROOT, 'node_modules/.bin/tsc'),
+      [
+        '--noEmit',
+        '--strict',
+        '--target',
+        'esnext',
+        '--lib',
+        'esnext',
+        '--module',
+        'nodenext',
+        '--types',
+        'node',
+        ...files,
+      ],
+      { cwd: project.folder, encoding: 'utf8' },
+    );
   t.is(compile(...examples.map((_, index) => `typed-${index + 1}.ts`)).stdout, '');
-  t.deepEqual(compile('wrong.ts').stdout.split('\n').flatMap((line) => /^wrong\.ts\((\d+),/.exec(line)?.[1] ?? []), ['3', '5']);
+  t.deepEqual(
+    compile('wrong.ts')
+      .stdout.split('\n')
+      .flatMap((line) => /^wrong\.ts\((\d+),/.exec(line)?.[1] ?? []),
+    ['3', '5'],
+  );
 });

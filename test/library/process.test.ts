@@ -20,7 +20,15 @@ function cat(): { process: Process; signals: number[] } {
     signals.push(number);
     end({ code: 128 + number, signal: number });
   };
-  const attachment = { stdin, stdout, stderr, exited, signal, resize: () => {}, detach: () => {} } as unknown as Attachment;
+  const attachment = {
+    stdin,
+    stdout,
+    stderr,
+    exited,
+    signal,
+    resize: () => {},
+    detach: () => {},
+  } as unknown as Attachment;
   return { process: new Process(attachment), signals };
 }
 

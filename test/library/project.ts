@@ -20,7 +20,13 @@ export function libraryProject(): Project {
   symlinkSync(join(user.home, 'lib/husk'), join(folder, 'node_modules/husk'));
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   chownSync(folder, user.uid, user.gid);
-  const { status, stderr } = user.run(['sh', '-c', '"$0" import --change "CMD [\\"sh\\"]" - busybox <"$1"', HUSK, busyboxTar()]);
+  const { status, stderr } = user.run([
+    'sh',
+    '-c',
+    '"$0" import --change "CMD [\\"sh\\"]" - busybox <"$1"',
+    HUSK,
+    busyboxTar(),
+  ]);
   if (status !== 0) throw new Error(stderr);
   return {
     user,
@@ -31,7 +37,14 @@ export function libraryProject(): Project {
       return user.run([process.execPath, '--disable-warning=ExperimentalWarning', file]);
     },
     [Symbol.dispose]() {
-      user.husk('rm', '-f', ...user.husk('ps', '-aq').stdout.split('\n').filter((id) => id !== ''));
+      user.husk(
+        'rm',
+        '-f',
+        ...user
+          .husk('ps', '-aq')
+          .stdout.split('\n')
+          .filter((id) => id !== ''),
+      );
       user[Symbol.dispose]();
     },
   };

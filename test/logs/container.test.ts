@@ -9,7 +9,14 @@ import { HUSK, ordinaryUser } from '../fixtures/user.ts';
 
 const user = ordinaryUser();
 test.after.always(() => {
-  user.husk('rm', '-f', ...user.husk('ps', '-aq').stdout.split('\n').filter((id) => id !== ''));
+  user.husk(
+    'rm',
+    '-f',
+    ...user
+      .husk('ps', '-aq')
+      .stdout.split('\n')
+      .filter((id) => id !== ''),
+  );
   user[Symbol.dispose]();
 });
 
@@ -24,13 +31,33 @@ test.before('an image, and 40 MB of numbered lines', (t) => {
   t.is(user.run(['sh', '-c', `"$0" import --change 'CMD ["sh"]' - base <"$1"`, HUSK, busyboxTar()]).status, 0);
   mkdirSync(BIG);
   const file = openSync(join(BIG, 'lines'), 'w');
-  for (let from = 0; from < LINES; from += 10_000) writeSync(file, Array.from({ length: 10_000 }, (_, index) => `${lineOf(from + index)}\n`).join(''));
+  for (let from = 0; from < LINES; from += 10_000)
+    writeSync(file, Array.from({ length: 10_000 }, (_, index) => `${lineOf(from + index)}\n`).join(''));
   closeSync(file);
   chmodSync(BIG, 0o755);
 });
 
-const run = (name: string, command: string, ...flags: string[]) => user.husk('run', '--isolation=userns', '--network=none', '-d', '--name', name, '-v', `${BIG}:/d:ro`, ...flags, 'base', 'sh', '-c', command);
-const numbers = (text: string) => text.split('\n').filter((line) => line !== '').map((line) => Number(/^line (\d+) x{85}\r?$/.exec(line)?.[1] ?? Number.NaN));
+const run = (name: string, command: string, ...flags: string[]) =>
+  user.husk(
+    'run',
+    '--isolation=userns',
+    '--network=none',
+    '-d',
+    '--name',
+    name,
+    '-v',
+    `${BIG}:/d:ro`,
+    ...flags,
+    'base',
+    'sh',
+    '-c',
+    command,
+  );
+const numbers = (text: string) =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => Number(/^line (\d+) x{85}\r?$/.exec(line)?.[1] ?? Number.NaN));
 const firstWrong = (found: number[], from: number) => found.findIndex((number, index) => number !== from + index);
 
 for (const [name, flags] of [
@@ -39,7 +66,10 @@ for (const [name, flags] of [
 ] as const) {
   test.serial(`${name}: every line of both streams, in order, and a supervisor that stays small`, async (t) => {
     // so that its supervisor is found while there is one
-    t.is(run(name, 'while [ ! -e /tmp/go ]; do sleep 0.1; done; cat /d/lines & cat /d/lines >&2; wait', ...flags).status, 0);
+    t.is(
+      run(name, 'while [ ! -e /tmp/go ]; do sleep 0.1; done; cat /d/lines & cat /d/lines >&2; wait', ...flags).status,
+      0,
+    );
     const resident = await mostResident(name);
     const { stdout, stderr } = user.husk('logs', name);
     for (const text of [stdout, stderr]) {
@@ -74,7 +104,12 @@ test.serial('with a terminal: every line, in order', (t) => {
 });
 
 test.serial('a follower over many rotations sees whole lines in order, and the end', (t) => {
-  run('followed', 'for i in 1 2 3 4 5 6 7 8 9 10; do tail -n +$((i * 10000 - 9999)) /d/lines | head -n 10000; sleep 0.3; done', '--log-opt=max-size=400k', '--log-opt=max-file=100');
+  run(
+    'followed',
+    'for i in 1 2 3 4 5 6 7 8 9 10; do tail -n +$((i * 10000 - 9999)) /d/lines | head -n 10000; sleep 0.3; done',
+    '--log-opt=max-size=400k',
+    '--log-opt=max-file=100',
+  );
   // a follower that the files outrun misses some: here none is deleted
   const found = numbers(user.husk('logs', '-f', 'followed').stdout);
   t.is(firstWrong(found, 0), -1);
@@ -88,7 +123,12 @@ test.serial('a reader that stands still does not hold the container up; logs of 
   const id = user.husk('inspect', '-f', '{{.Id}}', 'fast').stdout.trim();
   const folder = join(user.home, 'data/husk/containers', id);
   // the last but one: the last may be half written
-  const newest = () => numbers(user.run(['sh', '-c', 'tail -n 2 "$0" | head -n 1', join(folder, `${id}-json.log`)]).stdout.replace(/^\{"log":"|\\n".*/g, ''));
+  const newest = () =>
+    numbers(
+      user
+        .run(['sh', '-c', 'tail -n 2 "$0" | head -n 1', join(folder, `${id}-json.log`)])
+        .stdout.replace(/^\{"log":"|\\n".*/g, ''),
+    );
   const first = newest();
   const { status, stdout } = user.husk('logs', '--tail', '100', 'fast');
   t.is(status, 0);
@@ -101,7 +141,12 @@ test.serial('a reader that stands still does not hold the container up; logs of 
 
 test.serial('kill -9 of the supervisor: the log has whole lines only, and goes on at the next start', async (t) => {
   for (const driver of ['json-file', 'local']) {
-    run(`killed-${driver}`, 'while :; do head -n 20000 /d/lines; sleep 0.2; done', `--log-driver=${driver}`, '--log-opt=max-size=1g');
+    run(
+      `killed-${driver}`,
+      'while :; do head -n 20000 /d/lines; sleep 0.2; done',
+      `--log-driver=${driver}`,
+      '--log-opt=max-size=1g',
+    );
     const lines = () => user.husk('logs', `killed-${driver}`).stdout.split('\n').length;
     while (lines() < 1000) await sleep(50);
     execFileSync('kill', ['-9', String(supervisorOf(`killed-${driver}`))]);
@@ -112,14 +157,24 @@ test.serial('kill -9 of the supervisor: the log has whole lines only, and goes o
     user.husk('kill', `killed-${driver}`);
     const after = user.husk('logs', `killed-${driver}`).stdout.split('\n');
     // the last line is the one the container itself was killed in
-    t.deepEqual(after.slice(0, -1).filter((line) => line !== '' && Number.isNaN(numbers(line)[0])), []);
+    t.deepEqual(
+      after.slice(0, -1).filter((line) => line !== '' && Number.isNaN(numbers(line)[0])),
+      [],
+    );
     t.true(after.length > before.length);
     user.husk('rm', '-f', `killed-${driver}`);
   }
 });
 
 test.serial('attributes, times and windows, as a person asks for them', (t) => {
-  const { status, stderr } = run('asked', 'echo out; echo err >&2', '--label', 'team=a b', '--log-opt=labels=team', '--log-opt=tag={{.Name}}');
+  const { status, stderr } = run(
+    'asked',
+    'echo out; echo err >&2',
+    '--label',
+    'team=a b',
+    '--log-opt=labels=team',
+    '--log-opt=tag={{.Name}}',
+  );
   t.is(status, 0, stderr);
   user.husk('wait', 'asked');
   t.deepEqual(user.husk('logs', '--details', 'asked').stdout, 'tag=asked,team=a+b out\n');
@@ -129,7 +184,7 @@ test.serial('attributes, times and windows, as a person asks for them', (t) => {
   t.is(user.husk('logs', '--details', '--tail', '0', 'asked').stdout, '');
 });
 
-test.serial('none: Docker\'s text; the config file chooses driver and options', (t) => {
+test.serial("none: Docker's text; the config file chooses driver and options", (t) => {
   t.is(run('silent', 'echo x', '--log-driver=none').status, 0);
   const refused = user.husk('logs', 'silent');
   t.is(refused.status, 1);
@@ -137,16 +192,23 @@ test.serial('none: Docker\'s text; the config file chooses driver and options', 
   const config = join(user.home, 'tmp/config.json');
   user.run(['tee', config], { input: '{"log-driver": "local", "log-opts": {"max-file": "2", "compress": "false"}}' });
   t.is(user.husk('--config', config, 'create', '--name', 'configured', 'base').status, 0);
-  t.is(user.husk('inspect', '-f', '{{json .HostConfig.LogConfig}}', 'configured').stdout, '{"Type":"local","Config":{"compress":"false","max-file":"2"}}\n');
+  t.is(
+    user.husk('inspect', '-f', '{{json .HostConfig.LogConfig}}', 'configured').stdout,
+    '{"Type":"local","Config":{"compress":"false","max-file":"2"}}\n',
+  );
   user.run(['tee', config], { input: '{"log-opts": {"max-file": 2}}' });
   t.regex(user.husk('--config', config, 'ps').stderr, /"log-opts" must be an object of strings/);
 });
 
 function supervisorOf(name: string): number {
   const first = Number(user.husk('inspect', '-f', '{{.State.Pid}}', name).stdout);
-  for (let pid = first; pid > 1; ) {
+  for (let pid = first; pid > 1;) {
     if (readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('supervisor')) return pid;
-    pid = Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')[1]);
+    pid = Number(
+      readFileSync(`/proc/${pid}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ')[1],
+    );
   }
   throw new Error(`no supervisor above ${first}`);
 }

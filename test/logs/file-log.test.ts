@@ -28,8 +28,16 @@ for (const [name, chunks, expected] of [
   ['other alphabets', ['grün €\u2028𝄞\n'], ['grün €\u2028𝄞\n']],
   ['exactly the bound', [`${'a'.repeat(MAX_ENTRY)}\n`], [`${'a'.repeat(MAX_ENTRY)}\n`]],
   ['one over the bound', [`${'a'.repeat(MAX_ENTRY + 1)}\n`], ['a'.repeat(MAX_ENTRY), 'a\n']],
-  ['far over the bound', ['a'.repeat(MAX_ENTRY * 3)], ['a'.repeat(MAX_ENTRY), 'a'.repeat(MAX_ENTRY), 'a'.repeat(MAX_ENTRY)]],
-  ['a long line between short ones', [`x\n${'a'.repeat(MAX_ENTRY + 2)}\ny\n`], ['x\n', 'a'.repeat(MAX_ENTRY), 'aa\n', 'y\n']],
+  [
+    'far over the bound',
+    ['a'.repeat(MAX_ENTRY * 3)],
+    ['a'.repeat(MAX_ENTRY), 'a'.repeat(MAX_ENTRY), 'a'.repeat(MAX_ENTRY)],
+  ],
+  [
+    'a long line between short ones',
+    [`x\n${'a'.repeat(MAX_ENTRY + 2)}\ny\n`],
+    ['x\n', 'a'.repeat(MAX_ENTRY), 'aa\n', 'y\n'],
+  ],
   ['a character at the cut stays whole', [`${'a'.repeat(MAX_ENTRY - 1)}€€\n`], ['a'.repeat(MAX_ENTRY - 1), '€€\n']],
   ['the worst that a line can become', [`${'\u0001'.repeat(MAX_ENTRY)}\n`], [`${'\u0001'.repeat(MAX_ENTRY)}\n`]],
 ] as const) {
@@ -47,7 +55,10 @@ for (const [name, chunks, expected] of [
 test('the cutter holds no more than an entry', (t) => {
   const cutter = new PieceCutter();
   const pieces = [...cutter.push(Buffer.alloc(MAX_ENTRY * 10 + 5, 0x61))];
-  t.deepEqual(pieces.map(({ bytes }) => bytes.length), Array.from({ length: 10 }, () => MAX_ENTRY));
+  t.deepEqual(
+    pieces.map(({ bytes }) => bytes.length),
+    Array.from({ length: 10 }, () => MAX_ENTRY),
+  );
   t.is([...cutter.end()][0]!.bytes.length, 5);
 });
 
@@ -71,7 +82,10 @@ test("json-file has Docker's format, and the attributes that were asked for", as
   log.output('stderr', Buffer.from('err'));
   await log.end();
   const lines = readFileSync(pathOf(at, 'json-file'), 'utf8').split('\n');
-  t.regex(lines[0]!, /^\{"log":"out \\"quoted\\"\\u000a|^\{"log":"out \\"quoted\\"\\n","stream":"stdout","attrs":\{"A":"x=y","b":"two words","tag":"calm_husk\/c0ffee000000"\},"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"\}$/);
+  t.regex(
+    lines[0]!,
+    /^\{"log":"out \\"quoted\\"\\u000a|^\{"log":"out \\"quoted\\"\\n","stream":"stdout","attrs":\{"A":"x=y","b":"two words","tag":"calm_husk\/c0ffee000000"\},"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"\}$/,
+  );
   t.like(JSON.parse(lines[1]!), { log: 'err', stream: 'stderr' });
 });
 
@@ -83,7 +97,13 @@ for (const driver of DRIVERS) {
     log.output('stdout', Buffer.from('o\n'));
     await log.end();
     const entries = await read(at, driver);
-    t.deepEqual(entries.map(({ stream, text, attributes }) => [stream, text, attributes]), [['stderr', 'e\n', { a: '1' }], ['stdout', 'o\n', { a: '1' }]]);
+    t.deepEqual(
+      entries.map(({ stream, text, attributes }) => [stream, text, attributes]),
+      [
+        ['stderr', 'e\n', { a: '1' }],
+        ['stdout', 'o\n', { a: '1' }],
+      ],
+    );
     t.true(Math.abs(Date.parse(entries[0]!.time) - Date.now()) < 60_000);
   });
 
@@ -97,7 +117,10 @@ for (const driver of DRIVERS) {
     for (const file of [path, `${path}.1`, `${path}.2`]) t.true(statSync(file).size <= 1000, file);
     const found = await texts(at, driver);
     t.is(found.at(-1), 'line 99\n');
-    t.deepEqual(found, Array.from({ length: 300 }, (_, index) => `line ${Math.floor(index / 3)}\n`).slice(-found.length));
+    t.deepEqual(
+      found,
+      Array.from({ length: 300 }, (_, index) => `line ${Math.floor(index / 3)}\n`).slice(-found.length),
+    );
   });
 
   test(`${driver}: one file is begun again, and a line larger than the size is kept whole`, async (t) => {
@@ -115,19 +138,34 @@ for (const driver of DRIVERS) {
     const log = await open(at, driver, { 'max-size': '20k', 'max-file': '100', compress: 'true' });
     const path = pathOf(at, driver);
     for (let index = 0; index < 20; index++) {
-      log.output('stdout', Buffer.from(Array.from({ length: 500 }, (_, line) => `line ${index * 500 + line} ${'x'.repeat(20)}\n`).join('')));
+      log.output(
+        'stdout',
+        Buffer.from(
+          Array.from({ length: 500 }, (_, line) => `line ${index * 500 + line} ${'x'.repeat(20)}\n`).join(''),
+        ),
+      );
       await sleep(20);
     }
     await log.end();
     const packed = readdirSync(join(path, '..')).filter((name) => name.endsWith('.gz'));
     t.true(packed.length >= 2);
-    t.deepEqual(readdirSync(join(path, '..')).filter((name) => name.endsWith('new')), []);
-    for (const name of packed) t.true(gunzipSync(readFileSync(join(path, '..', name))).length > statSync(join(path, '..', name)).size);
+    t.deepEqual(
+      readdirSync(join(path, '..')).filter((name) => name.endsWith('new')),
+      [],
+    );
+    for (const name of packed)
+      t.true(gunzipSync(readFileSync(join(path, '..', name))).length > statSync(join(path, '..', name)).size);
     const found = await texts(at, driver);
     const numbers = found.map((text) => Number(text.split(' ')[1]));
     t.is(numbers.length, 10_000);
-    t.is(numbers.findIndex((number, index) => number !== index), -1);
-    t.deepEqual((await readAll(path, { format: FORMATS[driver], tail: 3000 })).map(({ text }) => text), found.slice(-3000));
+    t.is(
+      numbers.findIndex((number, index) => number !== index),
+      -1,
+    );
+    t.deepEqual(
+      (await readAll(path, { format: FORMATS[driver], tail: 3000 })).map(({ text }) => text),
+      found.slice(-3000),
+    );
   });
 
   test(`${driver}: what a killed writer left is cut off by the next one`, async (t) => {
@@ -147,22 +185,33 @@ for (const driver of DRIVERS) {
       const found = await texts(at, driver);
       t.deepEqual(found.slice(0, 2), ['one\n', 'two\n']);
       t.is(found.at(-1), 'later\n');
-      t.true(found.every((text) => ['one\n', 'two\n', 'three\n', 'four\n', 'later\n'].includes(text)), JSON.stringify(found));
+      t.true(
+        found.every((text) => ['one\n', 'two\n', 'three\n', 'four\n', 'later\n'].includes(text)),
+        JSON.stringify(found),
+      );
     }
   });
 
   test(`${driver}: a full disk loses whole entries, says so once, and the log goes on when there is room`, async (t) => {
     const program = join(import.meta.dirname, 'full-disk.ts');
-    const script = 'mount -t tmpfs -o size=64k husk "$1" && exec "$2" --disable-warning=ExperimentalWarning "$3" "$1" "$4"';
+    const script =
+      'mount -t tmpfs -o size=64k husk "$1" && exec "$2" --disable-warning=ExperimentalWarning "$3" "$1" "$4"';
     const at = folder(t);
-    const output = execFileSync('unshare', ['--map-root-user', '--user', '--mount', 'sh', '-c', script, 'sh', at, process.execPath, program, driver], { encoding: 'utf8' });
+    const output = execFileSync(
+      'unshare',
+      ['--map-root-user', '--user', '--mount', 'sh', '-c', script, 'sh', at, process.execPath, program, driver],
+      { encoding: 'utf8' },
+    );
     const { trouble, found, written } = JSON.parse(output) as { trouble: string[]; found: string[]; written: number };
     t.is(trouble.length, 1);
     t.regex(trouble[0]!, /^cannot write the log .*: ENOSPC; output is lost until it can be written again$/);
     t.is(found.at(-1), 'after\n');
     const numbers = found.slice(0, -1).map((text) => Number(/^line (\d+) x{50}\n$/.exec(text)?.[1]));
     t.true(numbers.length > 10 && numbers.length < written);
-    t.deepEqual(numbers, numbers.toSorted((a, b) => a - b));
+    t.deepEqual(
+      numbers,
+      numbers.toSorted((a, b) => a - b),
+    );
     t.false(numbers.some(Number.isNaN), 'a torn line');
   });
 }
@@ -190,24 +239,26 @@ test('local: another version, another file', async (t) => {
 
 /** deterministic: a failure can be run again */
 function* noise(seed: number): Generator<number> {
-  for (let state = seed; ; ) yield (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) >>> 24;
+  for (let state = seed; ;) yield (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) >>> 24;
 }
 
 test('local: fuzzed files never crash, hang, or grow the reader', async (t) => {
   const at = folder(t);
   const log = await open(at, 'local', { labels: 'a' });
-  for (let index = 0; index < 40; index++) log.output(index % 2 ? 'stderr' : 'stdout', Buffer.from(`line ${index}\n`.repeat(index)));
+  for (let index = 0; index < 40; index++)
+    log.output(index % 2 ? 'stderr' : 'stdout', Buffer.from(`line ${index}\n`.repeat(index)));
   await log.end();
   const good = readFileSync(pathOf(at, 'local'));
   const until = Date.now() + Number(process.env['HUSK_FUZZ_SECONDS'] ?? 1) * 1000;
   const random = noise(7);
-  const next = (below: number) => ((random.next().value << 16) | (random.next().value << 8) | random.next().value) % below;
+  const next = (below: number) =>
+    ((random.next().value << 16) | (random.next().value << 8) | random.next().value) % below;
   for (let round = 0; Date.now() < until; round++) {
     const bytes = Buffer.from(good.subarray(0, next(good.length) + 1));
     for (let change = next(5); change > 0; change--) bytes[next(bytes.length)] = random.next().value;
     const decoder = new LocalFormat().decoder(next(4) !== 0);
     try {
-      for (let from = 0; from < bytes.length; ) {
+      for (let from = 0; from < bytes.length;) {
         const end = from + 1 + next(400);
         for (const { text } of decoder.push(bytes.subarray(from, end))) t.true(text.length <= bytes.length);
         from = end;

@@ -14,9 +14,21 @@ export function folder(t: ExecutionContext): string {
   return path;
 }
 
-export const CONTAINER: LoggedContainer = { id: 'c0ffee'.padEnd(64, '0'), name: 'calm_husk', imageId: `sha256:${'ab'.repeat(32)}`, image: 'alpine:3', labels: { a: '1', b: 'two words', c: '3' }, env: ['A=x=y', 'B=2', 'NOTHING'] };
+export const CONTAINER: LoggedContainer = {
+  id: 'c0ffee'.padEnd(64, '0'),
+  name: 'calm_husk',
+  imageId: `sha256:${'ab'.repeat(32)}`,
+  image: 'alpine:3',
+  labels: { a: '1', b: 'two words', c: '3' },
+  env: ['A=x=y', 'B=2', 'NOTHING'],
+};
 
-export function open(at: string, driver: string, options: Record<string, string> = {}, onTrouble: (message: string) => void = () => {}): Promise<LogSink> {
+export function open(
+  at: string,
+  driver: string,
+  options: Record<string, string> = {},
+  onTrouble: (message: string) => void = () => {},
+): Promise<LogSink> {
   return openLog({ driver, options }, { folder: at, container: CONTAINER, onTrouble });
 }
 

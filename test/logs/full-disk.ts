@@ -20,5 +20,9 @@ for (let index = 0; index < written; index++) {
 rmSync(ballast);
 log.output('stdout', Buffer.from('after\n'));
 await log.end();
-const found = (await readAll(logPath(at, { id: CONTAINER.id, driver }), { format: driver === 'local' ? new LocalFormat() : new JsonFormat() })).map(({ text }) => text);
+const found = (
+  await readAll(logPath(at, { id: CONTAINER.id, driver }), {
+    format: driver === 'local' ? new LocalFormat() : new JsonFormat(),
+  })
+).map(({ text }) => text);
 console.log(JSON.stringify({ trouble, found, written }));

@@ -63,7 +63,7 @@ function readFile(fd: number): Buffer {
 
 function parse(bytes: Buffer): Fields {
   const fields: Fields = {};
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const end = bytes.indexOf(0x0a, at);
     const equals = bytes.subarray(at, end).indexOf('=');
     if (equals !== -1) {

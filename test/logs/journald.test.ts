@@ -7,16 +7,48 @@ import { busyboxTar } from '../fixtures/images.ts';
 import { HUSK, ordinaryUser } from '../fixtures/user.ts';
 
 const missing = ['/lib/systemd/systemd-journald', '/usr/bin/journalctl'].filter((path) => !existsSync(path));
-const why = process.getuid!() === 0 ? (missing.length > 0 ? `not installed: ${missing.join(', ')} (systemd)` : undefined) : 'needs root, for a journald of its own';
+const why =
+  process.getuid!() === 0
+    ? missing.length > 0
+      ? `not installed: ${missing.join(', ')} (systemd)`
+      : undefined
+    : 'needs root, for a journald of its own';
 
 if (why !== undefined) test.skip(`real journald: ${why}`, () => {});
 else {
   test('what containers write is in the journal, and comes back from it', (t) => {
     using user = ordinaryUser();
-    const { stdout, stderr, status } = spawnSync('unshare', ['--mount', 'sh', join(import.meta.dirname, 'journald-host.sh'), HUSK, busyboxTar(), user.home, String(user.uid), String(user.gid)], { encoding: 'utf8', timeout: 120_000 });
+    const { stdout, stderr, status } = spawnSync(
+      'unshare',
+      [
+        '--mount',
+        'sh',
+        join(import.meta.dirname, 'journald-host.sh'),
+        HUSK,
+        busyboxTar(),
+        user.home,
+        String(user.uid),
+        String(user.gid),
+      ],
+      { encoding: 'utf8', timeout: 120_000 },
+    );
     t.is(status, 0, stderr);
-    const found = Object.fromEntries(stdout.trim().split('\n').map((line) => line.split(/: (.*)/s) as [string, string]));
-    t.deepEqual(found, { follow: '1 2 3 ', followed: '2 3 ', tail: '3', stderr: 'err', details: 'TEAM=x out', bytes: ' ff 0a', long: '20000', journal: '1 2 3' });
+    const found = Object.fromEntries(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => line.split(/: (.*)/s) as [string, string]),
+    );
+    t.deepEqual(found, {
+      follow: '1 2 3 ',
+      followed: '2 3 ',
+      tail: '3',
+      stderr: 'err',
+      details: 'TEAM=x out',
+      bytes: ' ff 0a',
+      long: '20000',
+      journal: '1 2 3',
+    });
   });
 
   test('a host without a journal: one clear line', (t) => {

@@ -11,7 +11,11 @@ for (const [driver, options, expected] of [
   ['json-file', { 'max-size': '-1' }, { maxSize: Number.POSITIVE_INFINITY, maxFile: 1, compress: false }],
   // without max-size it has no effect
   ['json-file', { 'max-file': '2' }, { maxSize: Number.POSITIVE_INFINITY, maxFile: 2, compress: false }],
-  ['json-file', { 'max-size': '1kb', 'max-file': '2', compress: 'true' }, { maxSize: 1000, maxFile: 2, compress: true }],
+  [
+    'json-file',
+    { 'max-size': '1kb', 'max-file': '2', compress: 'true' },
+    { maxSize: 1000, maxFile: 2, compress: true },
+  ],
   ['local', {}, { maxSize: 20_971_520, maxFile: 5, compress: true }],
   ['local', { 'max-file': '1', compress: 'false' }, { maxSize: 20_971_520, maxFile: 1, compress: false }],
   ['journald', { mode: 'non-blocking' }, { dropAbove: 1_000_000 }],
@@ -38,7 +42,11 @@ for (const [driver, options, message] of [
   ['json-file', { compress: 'true' }, /^compress cannot be true when max-file is less than 2 or max-size is not set$/],
   ['local', { 'max-file': '1' }, /^compression cannot be enabled when max file count is 1$/],
   ['json-file', { mode: 'fast' }, /^logger: logging mode not supported: fast$/],
-  ['json-file', { 'max-buffer-size': '1m' }, /^logger: max-buffer-size option is only supported with 'mode=non-blocking'$/],
+  [
+    'json-file',
+    { 'max-buffer-size': '1m' },
+    /^logger: max-buffer-size option is only supported with 'mode=non-blocking'$/,
+  ],
   ['json-file', { 'labels-regex': '(' }, /^invalid labels-regex "\("/],
 ] as const) {
   test(`refused: ${driver} ${JSON.stringify(options)}`, (t) => {
@@ -52,17 +60,27 @@ for (const [options, extra, tag] of [
   [{ 'labels-regex': '^[ac]$' }, { a: '1', c: '3' }, undefined],
   [{ env: 'A,NOTHING' }, { A: 'x=y' }, undefined],
   [{ 'env-regex': '.' }, { A: 'x=y', B: '2' }, undefined],
-  [{ tag: '{{.ImageName}}/{{.Name}}/{{ .ID }}/{{.ImageID}}/{{.DaemonName}}' }, {}, 'alpine:3/calm_husk/c0ffee000000/abababababab/husk'],
+  [
+    { tag: '{{.ImageName}}/{{.Name}}/{{ .ID }}/{{.ImageID}}/{{.DaemonName}}' },
+    {},
+    'alpine:3/calm_husk/c0ffee000000/abababababab/husk',
+  ],
   [{ tag: 'plain' }, {}, 'plain'],
 ] as const) {
-  test(`attributes: ${JSON.stringify(options)}`, (t) => t.deepEqual(logAttributes({ driver: 'json-file', options }, CONTAINER), { extra, tag }));
+  test(`attributes: ${JSON.stringify(options)}`, (t) =>
+    t.deepEqual(logAttributes({ driver: 'json-file', options }, CONTAINER), { extra, tag }));
 }
 
 test('a tag of fields that are not there, or of functions, is refused', (t) => {
-  for (const tag of ['{{.Nope}}', '{{upper .Name}}', '{{']) t.throws(() => logAttributes({ driver: 'json-file', options: { tag } }, CONTAINER), { message: `invalid log tag "${tag}"` });
+  for (const tag of ['{{.Nope}}', '{{upper .Name}}', '{{'])
+    t.throws(() => logAttributes({ driver: 'json-file', options: { tag } }, CONTAINER), {
+      message: `invalid log tag "${tag}"`,
+    });
 });
 
 test('attributes are in every entry: they have a bound', (t) => {
   const labels = { a: 'x'.repeat(40_000) };
-  t.throws(() => logAttributes({ driver: 'json-file', options: { labels: 'a' } }, { ...CONTAINER, labels }), { message: /over the bound/ });
+  t.throws(() => logAttributes({ driver: 'json-file', options: { labels: 'a' } }, { ...CONTAINER, labels }), {
+    message: /over the bound/,
+  });
 });

@@ -35,7 +35,10 @@ const CODE = `
   console.log(out.trim().split('\\n').join(' '), closed);
 `;
 
-for (const [who, run] of [['user', asUserWithDevices], ['root', asRoot]] as const)
+for (const [who, run] of [
+  ['user', asUserWithDevices],
+  ['root', asRoot],
+] as const)
   real(`out, and never in or to the host (${who})`, (t) => {
     const { stdout, stderr } = run(CODE);
     t.is(stderr, '');
@@ -50,7 +53,10 @@ const JOINED = `
   await other.destroy();
   console.log(out.trim().split('\\n').join(' '));
 `;
-for (const [who, run] of [['user', asUserWithDevices], ['root', asRoot]] as const)
+for (const [who, run] of [
+  ['user', asUserWithDevices],
+  ['root', asRoot],
+] as const)
   real(`a container that joined another's user namespace, and so is hidden, has its own network (${who})`, (t) => {
     const { stdout, stderr } = run(JOINED);
     t.is(stderr, '');
@@ -68,16 +74,22 @@ real('it ends with the process that started it, even by SIGKILL', async (t) => {
     await sandbox.prepare(NOTHING);
   `);
   t.regex(stdout, /^\d+( \d+)*\n$/);
-  const left = () => stdout.trim().split(' ').filter((pid) => commandLine(pid).includes('--config-net'));
+  const left = () =>
+    stdout
+      .trim()
+      .split(' ')
+      .filter((pid) => commandLine(pid).includes('--config-net'));
   // the kernel needs a moment
-  for (const start = Date.now(); left().length > 0 && Date.now() - start < PATIENCE; ) await sleep(20);
+  for (const start = Date.now(); left().length > 0 && Date.now() - start < PATIENCE;) await sleep(20);
   t.deepEqual(left(), []);
 });
 
 test('pasta absent, or failing: one line with the fix', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'husk-pasta-'));
   chmodSync(folder, 0o755);
-  writeFileSync(join(folder, 'pasta'), '#!/bin/sh\necho "Failed to open tun socket in namespace" >&2; exit 1\n', { mode: 0o755 });
+  writeFileSync(join(folder, 'pasta'), '#!/bin/sh\necho "Failed to open tun socket in namespace" >&2; exit 1\n', {
+    mode: 0o755,
+  });
   const { stdout } = asUser(`
     const { connectPasta } = await load('network/pasta.ts');
     for (const program of ['/no/pasta', ${JSON.stringify(join(folder, 'pasta'))}]) await sh('true', { options: { connect: (pid) => connectPasta(pid, { program }) } }).catch((error) => console.log(error.exitCode, error.message.replace(/\\d+/, 'N'), '|', error.fix));
@@ -91,6 +103,7 @@ test('pasta absent, or failing: one line with the fix', (t) => {
 });
 
 test('what is missing is told without trying', (t) => {
-  if (findProgram('pasta', '/usr/bin:/bin')) t.is(wayOutProblem('userns', '')?.message.includes('not installed') ?? false, false);
+  if (findProgram('pasta', '/usr/bin:/bin'))
+    t.is(wayOutProblem('userns', '')?.message.includes('not installed') ?? false, false);
   else t.is(wayOutProblem('userns', '')?.fix, 'apt install passt (or use --network none or host)');
 });

@@ -12,4 +12,5 @@ const HOSTS: [what: string, resolvConf: string, arguments_: string[]][] = [
   ['IPv6 alone', 'nameserver 2001:db8::1\n', []],
   ['none', '', []],
 ];
-for (const [what, resolvConf, expected] of HOSTS) test(`a resolver: ${what}`, (t) => t.deepEqual(dnsForward(resolvConf), expected));
+for (const [what, resolvConf, expected] of HOSTS)
+  test(`a resolver: ${what}`, (t) => t.deepEqual(dnsForward(resolvConf), expected));

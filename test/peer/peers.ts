@@ -16,7 +16,8 @@ export interface Peers extends Disposable {
   podman(args: string[], options?: { input?: string }): Result;
 }
 
-export const missingBuild = (): string | undefined => (existsSync(`${ROOT}/dist/husk-main.cjs`) ? undefined : 'husk is not built (make build)');
+export const missingBuild = (): string | undefined =>
+  existsSync(`${ROOT}/dist/husk-main.cjs`) ? undefined : 'husk is not built (make build)';
 
 /** Both with the image, or the reason why not. */
 export async function peers(which: 'busybox' | 'debian'): Promise<Peers | string> {
@@ -29,7 +30,10 @@ export async function peers(which: 'busybox' | 'debian'): Promise<Peers | string
     return peer;
   }
   await using registry = await startRegistry();
-  const reference = await registry.push(`oci:${which === 'debian' ? debianLayout() : busyboxLayout()}:latest`, 'peer:latest');
+  const reference = await registry.push(
+    `oci:${which === 'debian' ? debianLayout() : busyboxLayout()}:latest`,
+    'peer:latest',
+  );
   const husk = (args: string[], { input = '' }: { input?: string } = {}) => user.run([HUSK, ...args], { input });
   for (const { status, stderr } of [
     husk(['pull', '-q', reference]),
@@ -38,7 +42,12 @@ export async function peers(which: 'busybox' | 'debian'): Promise<Peers | string
     peer.run(['tag', reference, IMAGE]),
   ])
     if (status !== 0) throw new Error(stderr);
-  return { user, husk, podman: (args, options) => peer.run(withRunFlags(args, peer), options), [Symbol.dispose]: () => dispose(user, peer) };
+  return {
+    user,
+    husk,
+    podman: (args, options) => peer.run(withRunFlags(args, peer), options),
+    [Symbol.dispose]: () => dispose(user, peer),
+  };
 }
 
 function withRunFlags(args: string[], peer: Podman): string[] {
@@ -53,10 +62,16 @@ function dispose(user: TestUser, peer: Podman): void {
 }
 
 /** Container ids and the names Podman makes up. */
-export const clean = (text: string): string => text.replaceAll(/\b[0-9a-f]{64}\b/g, 'ID').replaceAll(/\b[0-9a-f]{12}\b/g, 'ID');
+export const clean = (text: string): string =>
+  text.replaceAll(/\b[0-9a-f]{64}\b/g, 'ID').replaceAll(/\b[0-9a-f]{12}\b/g, 'ID');
 
 /** One line in any order; Podman's own variables and TERM, which Docker sets with -t only, are left out. */
-export const environment = (text: string): string => clean(text).split('\n').filter((line) => !/^(container=|TERM=xterm$)/.test(line)).sort().join('\n');
+export const environment = (text: string): string =>
+  clean(text)
+    .split('\n')
+    .filter((line) => !/^(container=|TERM=xterm$)/.test(line))
+    .sort()
+    .join('\n');
 
 export interface Case {
   /** taken from both outputs before they are compared */
@@ -71,7 +86,12 @@ export interface Case {
 const isRest = (text: string, whole: string): boolean => text !== whole && whole.endsWith(text);
 
 /** Runs `args` under both and compares exit code, stdout and stderr. */
-export function compare(t: ExecutionContext, both: Peers | string, args: string[], { view = clean, input, podmanStatus, says }: Case = {}): void {
+export function compare(
+  t: ExecutionContext,
+  both: Peers | string,
+  args: string[],
+  { view = clean, input, podmanStatus, says }: Case = {},
+): void {
   if (typeof both === 'string') {
     t.log(`skipped: ${both}`);
     t.pass();
@@ -80,7 +100,9 @@ export function compare(t: ExecutionContext, both: Peers | string, args: string[
   const mine = both.husk(args, { input });
   let theirs = both.podman(args, { input });
   // Podman 4.3 attaches while the container runs: on a busy machine it may come too late for what a short command says first
-  const late = () => theirs.status === mine.status && (isRest(theirs.stdout, mine.stdout) || (!says && isRest(theirs.stderr, mine.stderr)));
+  const late = () =>
+    theirs.status === mine.status &&
+    (isRest(theirs.stdout, mine.stdout) || (!says && isRest(theirs.stderr, mine.stderr)));
   for (let again = 0; again < 3 && late(); again++) theirs = both.podman(args, { input });
   const shown = `husk ${args.join(' ')}\n${mine.stderr}\npodman: ${theirs.stderr}`;
   if (podmanStatus === undefined) t.is(mine.status, theirs.status, shown);
@@ -91,6 +113,17 @@ export function compare(t: ExecutionContext, both: Peers | string, args: string[
 }
 
 /** `run --rm --network none` with the flags, the image, and the command. */
-export function runCases(test: TestFn, both: () => Peers | string): (flags: string[], command: string[], how?: Case) => void {
-  return (flags, command, how = {}) => test.serial(`run ${[...flags, 'IMAGE', ...command].join(' ')}`, (t) => compare(t, both(), ['run', '--rm', '--network=none', ...(how.input === undefined ? [] : ['-i']), ...flags, IMAGE, ...command], how));
+export function runCases(
+  test: TestFn,
+  both: () => Peers | string,
+): (flags: string[], command: string[], how?: Case) => void {
+  return (flags, command, how = {}) =>
+    test.serial(`run ${[...flags, 'IMAGE', ...command].join(' ')}`, (t) =>
+      compare(
+        t,
+        both(),
+        ['run', '--rm', '--network=none', ...(how.input === undefined ? [] : ['-i']), ...flags, IMAGE, ...command],
+        how,
+      ),
+    );
 }

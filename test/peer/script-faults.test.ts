@@ -35,7 +35,13 @@ else
     const all = [...readScript('containers'), ...readScript('storage')];
     const chosen = LINES === 0 ? all : Array.from({ length: LINES }, () => all[Math.floor(dice() * all.length)]!);
     for (const { command } of chosen) {
-      await attack(command, { start: (line) => user.start(shell(line), { env, stdio: 'ignore', detached: true }), victims: () => processesNaming(user.home), dice, moment: () => dice() * LATEST_KILL, patience: PATIENCE });
+      await attack(command, {
+        start: (line) => user.start(shell(line), { env, stdio: 'ignore', detached: true }),
+        victims: () => processesNaming(user.home),
+        dice,
+        moment: () => dice() * LATEST_KILL,
+        patience: PATIENCE,
+      });
       const { status, stderr } = husk('ps', '-a');
       t.is(status, 0, `ps after ${command}: ${stderr}`);
     }
@@ -44,5 +50,8 @@ else
       t.is(husk('tag', reference, 'box').status, 0);
     });
     for (let patience = 0; patience < 600 && processesNaming(user.home).length > 0; patience++) await sleep(100);
-    t.deepEqual(processesNaming(user.home).map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1')), []);
+    t.deepEqual(
+      processesNaming(user.home).map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1')),
+      [],
+    );
   });

@@ -45,7 +45,11 @@ function parse(text: string): Line[] {
 }
 
 /** A folder with what the scripts read, and a `docker` of its own in front of PATH. */
-export function workplace(user: Pick<TestUser, 'home' | 'uid' | 'gid' | 'env'>, name: string, docker: string): NodeJS.ProcessEnv {
+export function workplace(
+  user: Pick<TestUser, 'home' | 'uid' | 'gid' | 'env'>,
+  name: string,
+  docker: string,
+): NodeJS.ProcessEnv {
   const folder = join(user.home, name);
   const give = (path: string, mode = 0o755) => {
     mkdirSync(path, { mode });
@@ -56,7 +60,13 @@ export function workplace(user: Pick<TestUser, 'home' | 'uid' | 'gid' | 'env'>, 
   give(join(folder, 'tree'));
   give(join(folder, 'tree/deep'));
   writeFileSync(join(folder, 'bin/docker'), docker, { mode: 0o755 });
-  for (const [file, text] of Object.entries({ 'names.txt': 'ada\ngrace\n', 'env.txt': '# a comment\nFROM_FILE=yes\n', 'labels.txt': 'fromfile=yes\n', 'tree/leaf': 'leaf\n', 'tree/deep/leaf': 'deep leaf\n' })) {
+  for (const [file, text] of Object.entries({
+    'names.txt': 'ada\ngrace\n',
+    'env.txt': '# a comment\nFROM_FILE=yes\n',
+    'labels.txt': 'fromfile=yes\n',
+    'tree/leaf': 'leaf\n',
+    'tree/deep/leaf': 'deep leaf\n',
+  })) {
     writeFileSync(join(folder, file), text);
     chownSync(join(folder, file), user.uid, user.gid);
   }
@@ -67,7 +77,10 @@ export function workplace(user: Pick<TestUser, 'home' | 'uid' | 'gid' | 'env'>, 
  * The peer under Docker's name. What a line does not say is the same for both: no network (hosts differ), and the flags Podman needs here.
  * @param flags put behind the verbs of that kind
  */
-export const wrapper = (program: string, flags: { run?: readonly string[]; registry?: readonly string[]; commit?: readonly string[] } = {}) => `#!/bin/sh
+export const wrapper = (
+  program: string,
+  flags: { run?: readonly string[]; registry?: readonly string[]; commit?: readonly string[] } = {},
+) => `#!/bin/sh
 form=
 [ "$1" != container ] || case "$2" in run|create) form=container; shift ;; esac
 case "$1" in

@@ -25,7 +25,14 @@ async function setUp(t: { teardown(undo: () => void): void }): Promise<Both | st
   if (typeof peer === 'string') return peer;
   t.teardown(() => peer[Symbol.dispose]());
   t.teardown(() => user.run(['sh', '-c', `ids=$(${HUSK} ps -aq); [ -z "$ids" ] || ${HUSK} rm -f $ids`]));
-  const env = { husk: workplace(user, 'work-husk', wrapper(HUSK)), podman: workplace(user, 'work-podman', wrapper('/usr/bin/podman', { run: peer.runFlags, registry: ['--tls-verify=false'], commit: ['-f', 'docker'] })) };
+  const env = {
+    husk: workplace(user, 'work-husk', wrapper(HUSK)),
+    podman: workplace(
+      user,
+      'work-podman',
+      wrapper('/usr/bin/podman', { run: peer.runFlags, registry: ['--tls-verify=false'], commit: ['-f', 'docker'] }),
+    ),
+  };
   const both: Both = {
     husk: (line) => user.run(shell(line), { env: env.husk, timeout: TIMEOUT }),
     podman: (line) => peer.runCommand(shell(line), { env: env.podman }),
@@ -33,7 +40,9 @@ async function setUp(t: { teardown(undo: () => void): void }): Promise<Both | st
   await using registry = await startRegistry();
   const reference = await registry.push(`oci:${busyboxLayout()}:latest`, 'box:latest');
   for (const run of [both.husk, both.podman]) {
-    const { status, stderr } = run(`docker pull -q ${reference} && docker tag ${reference} box && docker rmi ${reference}`);
+    const { status, stderr } = run(
+      `docker pull -q ${reference} && docker tag ${reference} box && docker rmi ${reference}`,
+    );
     if (status !== 0) throw new Error(stderr);
   }
   return both;
@@ -58,11 +67,15 @@ for (const name of ['containers', 'storage']) {
     for (const { number, command, says, prints, differs } of lines) {
       const mine = both.husk(command);
       const theirs = both.podman(command);
-      const problem = (what: string) => wrong.push(`${name}.sh:${number}: ${command}\n  ${what}\n--- husk ${mine.status}\n${mine.stdout}${mine.stderr}--- podman ${theirs.status}\n${theirs.stdout}${theirs.stderr}`);
+      const problem = (what: string) =>
+        wrong.push(
+          `${name}.sh:${number}: ${command}\n  ${what}\n--- husk ${mine.status}\n${mine.stdout}${mine.stderr}--- podman ${theirs.status}\n${theirs.stdout}${theirs.stderr}`,
+        );
       const agrees = sameStatus(command, mine.status, theirs.status) && clean(mine.stdout) === clean(theirs.stdout);
       if (differs === undefined && !agrees) problem('husk and podman differ');
       if (differs !== undefined && agrees) problem(`podman no longer differs: ${differs}`);
-      if (differs !== undefined && !known.includes(differs)) problem(`docs/differences.md does not mention "${differs}"`);
+      if (differs !== undefined && !known.includes(differs))
+        problem(`docs/differences.md does not mention "${differs}"`);
       if (says && !says.test(mine.stderr)) problem(`husk does not say ${says}`);
       if (prints && !prints.test(mine.stdout)) problem(`husk does not print ${prints}`);
       if (mine.status === null || /internal error|^\s+at /m.test(mine.stderr)) problem('husk failed within');

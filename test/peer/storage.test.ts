@@ -24,7 +24,10 @@ const LIST = ['ls', '-lAn', '--time-style=+'];
 const OPTIONS = "grep ' /m ' /proc/mounts | cut -d' ' -f4 | sed 's/,uid=[0-9]*,gid=[0-9]*//'";
 
 // bind mounts; a relative source is from the working folder, which is the user's home
-same(['-v', './data/shared:/m'], sh('ls -lAn --time-style=+ /m; cat /m/f; echo new > /m/made; chown 1:1 /m/made; rm /m/made'));
+same(
+  ['-v', './data/shared:/m'],
+  sh('ls -lAn --time-style=+ /m; cat /m/f; echo new > /m/made; chown 1:1 /m/made; rm /m/made'),
+);
 same(['-v', './data/shared:/m:ro'], sh(`touch /m/z; ${OPTIONS}`));
 same(['-v', './data/shared:/m:rslave'], sh(OPTIONS));
 same(['-v', './data/one:/etc/one'], ['cat', '/etc/one']);
@@ -35,7 +38,9 @@ same(['-v', './data/made:/m'], LIST.concat('/m'));
 same(['-u', '1000', '-v', './data/shared:/m'], ['touch', '/m/x']);
 same(['-v', './data/shared:/m/a', '-v', './data/one:/m/a/sub/one'], sh('cat /m/a/sub/one; rm -f /m/a/sub/one'));
 same(['--mount', 'type=bind,source=./data/shared,target=/m,readonly'], ['touch', '/m/x']);
-same(['--mount', 'type=bind,source=/no/such,target=/m'], ['true'], { says: /bind source path does not exist: \/no\/such/ });
+same(['--mount', 'type=bind,source=/no/such,target=/m'], ['true'], {
+  says: /bind source path does not exist: \/no\/such/,
+});
 for (const [spec, says] of [
   ['/a:/b:bogus', /invalid mode: bogus/],
   ['a:b:c:d', /invalid volume specification: 'a:b:c:d'/],
@@ -46,7 +51,10 @@ for (const [spec, says] of [
 same(['-v', './data/shared:/'], ['true'], { podmanStatus: 126, says: /destination can't be '\/'/ });
 
 // volumes keep what is written, and start with what the image has
-same(['-v', 'docs:/usr/share/doc'], sh('ls /usr/share/doc | wc -l; stat -c "%a %u:%g" /usr/share/doc; echo kept > /usr/share/doc/x'));
+same(
+  ['-v', 'docs:/usr/share/doc'],
+  sh('ls /usr/share/doc | wc -l; stat -c "%a %u:%g" /usr/share/doc; echo kept > /usr/share/doc/x'),
+);
 same(['-v', 'docs:/m'], sh('ls /m | wc -l; cat /m/x'));
 same(['-v', 'docs:/m:ro'], sh('cat /m/x; touch /m/y'));
 same(['-v', 'fresh:/m'], sh('stat -c "%a %u:%g" /m; ls -A /m'));
@@ -56,8 +64,30 @@ same(['--mount', 'type=volume,source=docs,target=/m,ro'], sh('cat /m/x; touch /m
 same(['-v', 'owned:/var/mail'], sh('stat -c "%a %u:%g" /var/mail'));
 
 test.serial('--volumes-from', (t) => {
-  compare(t, both, ['create', '--network=none', '--name', 'has', '-v', 'docs:/d', '-v', '/anon', '-v', './data/shared:/b:ro', IMAGE, 'true']);
-  for (const how of ['has', 'has:ro']) compare(t, both, ['run', '--rm', '--network=none', '--volumes-from', how, IMAGE, ...sh('cat /d/x /b/f; stat -c "%n %a" /anon; touch /b/z /anon/z')]);
+  compare(t, both, [
+    'create',
+    '--network=none',
+    '--name',
+    'has',
+    '-v',
+    'docs:/d',
+    '-v',
+    '/anon',
+    '-v',
+    './data/shared:/b:ro',
+    IMAGE,
+    'true',
+  ]);
+  for (const how of ['has', 'has:ro'])
+    compare(t, both, [
+      'run',
+      '--rm',
+      '--network=none',
+      '--volumes-from',
+      how,
+      IMAGE,
+      ...sh('cat /d/x /b/f; stat -c "%n %a" /anon; touch /b/z /anon/z'),
+    ]);
   compare(t, both, ['run', '--rm', '--volumes-from', 'nosuch', IMAGE, 'true'], { says: /No such container: nosuch/ });
 });
 

@@ -76,7 +76,13 @@ export const PRELUDE = `
   const sh = (script, how) => run(['sh', '-c', script], how);
 `;
 
-const command = (code: string) => [process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', PRELUDE + code];
+const command = (code: string) => [
+  process.execPath,
+  '--disable-warning=ExperimentalWarning',
+  '--input-type=module',
+  '-e',
+  PRELUDE + code,
+];
 
 /** Runs code as an ordinary user, in a home that is gone afterwards. */
 export function asUser(code: string): Result {
@@ -91,7 +97,12 @@ export function asRoot(code: string): Result {
   chownSync(home, 0, 0);
   try {
     const [program, ...args] = command(code);
-    const { status, signal, stdout, stderr } = spawnSync(program!, args, { cwd: home, env: { PATH: process.env['PATH'], HOME: home, HUSK_DATA_ROOT: join(home, 'data') }, encoding: 'utf8', timeout: TIMEOUT });
+    const { status, signal, stdout, stderr } = spawnSync(program!, args, {
+      cwd: home,
+      env: { PATH: process.env['PATH'], HOME: home, HUSK_DATA_ROOT: join(home, 'data') },
+      encoding: 'utf8',
+      timeout: TIMEOUT,
+    });
     return { status, signal, stdout, stderr };
   } finally {
     rmSync(home, { recursive: true, force: true });
@@ -104,7 +115,11 @@ export function asUserWithDevices(code: string): Result {
   const script = `set -e; mount -t tmpfs none /mnt; mknod -m 666 /mnt/fuse c 10 229; mknod -m 666 /mnt/tun c 10 200
     mount --bind /mnt/fuse /dev/fuse; mount --bind /mnt/tun /dev/net/tun; umount -l /mnt
     cd "$HOME"; exec setpriv --reuid ${user.uid} --regid ${user.gid} --init-groups "$@"`;
-  const { status, signal, stdout, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script, 'sh', ...command(code)], { env: user.env, encoding: 'utf8', timeout: TIMEOUT });
+  const { status, signal, stdout, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', script, 'sh', ...command(code)], {
+    env: user.env,
+    encoding: 'utf8',
+    timeout: TIMEOUT,
+  });
   return { status, signal, stdout, stderr };
 }
 

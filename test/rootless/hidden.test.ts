@@ -5,7 +5,7 @@
 import test from 'ava';
 import { asUser } from './containers.ts';
 
-test('a container with --pid host and SYS_PTRACE finds no process of husk\'s with the host\'s root', (t) => {
+test("a container with --pid host and SYS_PTRACE finds no process of husk's with the host's root", (t) => {
   const { stdout, stderr } = asUser(`
     fs.writeFileSync('secret', 'of the host', { mode: 0o600 });
     const capabilities = processCapabilities(tweakCapabilities({ add: ['SYS_PTRACE'], drop: [], privileged: false }), { nonRoot: false });

@@ -12,7 +12,12 @@ import type { ResourceRequest } from '../../src/engine/contract.ts';
 import { PRELUDE } from './containers.ts';
 
 /** least and most CPU seconds a second: the host is emulated and its neighbours are busy, wide margins */
-const PACES: Record<string, [least: number, most: number]> = { free: [0.6, 1.1], half: [0.35, 0.58], updated: [0.1, 0.28], paused: [0, 0.02] };
+const PACES: Record<string, [least: number, most: number]> = {
+  free: [0.6, 1.1],
+  half: [0.35, 0.58],
+  updated: [0.1, 0.28],
+  paused: [0, 0.02],
+};
 
 const PROGRAM = `${PRELUDE}
 const MiB = 2 ** 20;
@@ -147,8 +152,17 @@ const BUSY = ['sh', '-c', 'while :; do :; done'];
 }
 `;
 
-interface Exit { code: number; signal?: number; oomKilled?: boolean }
-interface Pause { before: number; paused: number; still: number; after: number }
+interface Exit {
+  code: number;
+  signal?: number;
+  oomKilled?: boolean;
+}
+interface Pause {
+  before: number;
+  paused: number;
+  still: number;
+  after: number;
+}
 
 const reason = missingTestHost() ?? (existsSync(`${ROOT}/dist/husk.cjs`) ? undefined : 'husk is not built');
 const found: Record<string, unknown> = {};
@@ -175,15 +189,27 @@ const exactly: [title: string, name: string, value: unknown][] = [
   ['a fork bomb outside is not felt', 'outside of the bomb', 0],
   ['nothing is left of a fork bomb', 'folders after the bomb', ['session']],
   ['a container sees its cgroup as the root', 'cgroup seen inside', '0::/\n'],
-  ['with the host network a container has its own cgroup all the same', 'host network', { status: 0, stdout: '/sys/class/net/lo\n0::/\nclosed', stderr: '' }],
+  [
+    'with the host network a container has its own cgroup all the same',
+    'host network',
+    { status: 0, stdout: '/sys/class/net/lo\n0::/\nclosed', stderr: '' },
+  ],
   ['a container cannot raise its own limit', 'raised from inside', String(100 * 2 ** 20)],
   ['run gives 137', 'run: over', 137],
   ['inspect tells of the OOM killer', 'run: state', 'true 137'],
-  ['what is discarded is told at create', 'run: warning', 'WARNING: Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.'],
+  [
+    'what is discarded is told at create',
+    'run: warning',
+    'WARNING: Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.',
+  ],
   ['info lists what can be limited', 'info', 'true true true true'],
   ['processes in sessions of their own, without a pid namespace', 'sleepers', 4],
   ['are killed with the container', 'sleepers after', 0],
-  ['a supervisor killed -9 leaves no cgroup behind the next command', 'orphan', { before: 2, ps: 'Exited', sleepers: 0, folders: ['session'] }],
+  [
+    'a supervisor killed -9 leaves no cgroup behind the next command',
+    'orphan',
+    { before: 2, ps: 'Exited', sleepers: 0, folders: ['session'] },
+  ],
 ];
 for (const [title, name, value] of exactly) inHost(title, (t) => t.deepEqual(found[name], value));
 
@@ -231,17 +257,23 @@ const FLAGS: [flag: string, value: string, request: ResourceRequest][] = [
 ];
 for (const [flag, value, request] of FLAGS) {
   const none = { kind: 'none', reason: 'this host has no cgroup v2 at /sys/fs/cgroup', fix: 'f' } as const;
-  test(`${flag} without cgroups names the flag`, (t) => void t.throws(() => checkLimits(resources(request, { cpus: 1, blockDevice: () => undefined }), none), { message: new RegExp(`^cannot enforce ${flag}(, --cpu-quota)?: this host has no cgroup v2`) }));
-  (here === undefined ? test.serial.skip : test.serial)(`husk create ${flag} and run are refused here in one line, before there is a record`, (t) => {
-    using user = ordinaryUser();
-    importImage(user);
-    for (const verb of ['create', 'run']) {
-      const { status, stderr } = user.husk(verb, '--network', 'none', flag, value, 'b', 'true');
-      t.regex(stderr, new RegExp(`cannot enforce ${flag}`));
-      t.is(status, 125);
-    }
-    t.is(user.husk('ps', '-aq').stdout, '');
-  });
+  test(`${flag} without cgroups names the flag`, (t) =>
+    void t.throws(() => checkLimits(resources(request, { cpus: 1, blockDevice: () => undefined }), none), {
+      message: new RegExp(`^cannot enforce ${flag}(, --cpu-quota)?: this host has no cgroup v2`),
+    }));
+  (here === undefined ? test.serial.skip : test.serial)(
+    `husk create ${flag} and run are refused here in one line, before there is a record`,
+    (t) => {
+      using user = ordinaryUser();
+      importImage(user);
+      for (const verb of ['create', 'run']) {
+        const { status, stderr } = user.husk(verb, '--network', 'none', flag, value, 'b', 'true');
+        t.regex(stderr, new RegExp(`cannot enforce ${flag}`));
+        t.is(status, 125);
+      }
+      t.is(user.husk('ps', '-aq').stdout, '');
+    },
+  );
 }
 
 /** @returns does this machine enforce nothing */

@@ -10,16 +10,35 @@ import { atLeast, fileSystem, probeDevice, probeMapper, probeRanges, probeSwitch
 import { networkBytes, parseStat } from '../../src/container/processes.ts';
 import { asUser } from './containers.ts';
 
-const files = (facts: Record<string, string>) => (path: string) => Object.entries(facts).find(([name]) => path.endsWith(`/${name}`))?.[1];
+const files = (facts: Record<string, string>) => (path: string) =>
+  Object.entries(facts).find(([name]) => path.endsWith(`/${name}`))?.[1];
 
 for (const [title, uid, facts, ok, fix] of [
   ['an ordinary Debian', 1000, { max_user_namespaces: '96365\n', unprivileged_userns_clone: '1\n' }, true, undefined],
   ['no such kernel feature', 1000, {}, false, /CONFIG_USER_NS/],
   ['the limit is zero', 1000, { max_user_namespaces: '0\n' }, false, /sysctl user\.max_user_namespaces/],
   ['the limit is zero, for root too', 0, { max_user_namespaces: '0\n' }, false, /sysctl user\.max_user_namespaces/],
-  ["Debian's switch", 1000, { max_user_namespaces: '5', unprivileged_userns_clone: '0' }, false, /sysctl kernel\.unprivileged_userns_clone=1/],
-  ["Ubuntu's switch", 1000, { max_user_namespaces: '5', apparmor_restrict_unprivileged_userns: '1' }, false, /sysctl kernel\.apparmor_restrict_unprivileged_userns=0/],
-  ['the switches do not bind root', 0, { max_user_namespaces: '5', unprivileged_userns_clone: '0', apparmor_restrict_unprivileged_userns: '1' }, true, undefined],
+  [
+    "Debian's switch",
+    1000,
+    { max_user_namespaces: '5', unprivileged_userns_clone: '0' },
+    false,
+    /sysctl kernel\.unprivileged_userns_clone=1/,
+  ],
+  [
+    "Ubuntu's switch",
+    1000,
+    { max_user_namespaces: '5', apparmor_restrict_unprivileged_userns: '1' },
+    false,
+    /sysctl kernel\.apparmor_restrict_unprivileged_userns=0/,
+  ],
+  [
+    'the switches do not bind root',
+    0,
+    { max_user_namespaces: '5', unprivileged_userns_clone: '0', apparmor_restrict_unprivileged_userns: '1' },
+    true,
+    undefined,
+  ],
 ] as [string, number, Record<string, string>, boolean, RegExp | undefined][]) {
   test(`user namespaces: ${title}`, (t) => {
     const probe = probeSwitches(uid, files(facts));
@@ -39,9 +58,17 @@ for (const [title, errno, facts, fix] of [
   test(`unshare fails: ${title}`, (t) => t.regex(namespaceFix(errno, files(facts))!, fix));
 }
 
-for (const [release, ok] of [['6.1.0-18-amd64', true], ['5.12.0', true], ['5.11.22', false], ['4.19', false], ['10.0', true], ['nonsense', false]] as const)
+for (const [release, ok] of [
+  ['6.1.0-18-amd64', true],
+  ['5.12.0', true],
+  ['5.11.22', false],
+  ['4.19', false],
+  ['10.0', true],
+  ['nonsense', false],
+] as const)
   test(`kernel ${release}: ${ok}`, (t) => t.is(kernel(release).ok, ok));
-test('versions are compared as numbers', (t) => t.deepEqual([atLeast('5.9', 5, 11), atLeast('5.11', 5, 11), atLeast('6.0', 5, 11)], [false, true, true]));
+test('versions are compared as numbers', (t) =>
+  t.deepEqual([atLeast('5.9', 5, 11), atLeast('5.11', 5, 11), atLeast('6.0', 5, 11)], [false, true, true]));
 
 test('newuidmap: absent, without privilege, as it should be', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'husk-probe-'));
@@ -53,7 +80,14 @@ test('newuidmap: absent, without privilege, as it should be', (t) => {
 });
 
 test('subordinate ids: few, many, none', (t) => {
-  const maps = (size: number) => () => ({ uid: [{ containerID: 0, hostID: 1000, size: 1 }, { containerID: 1, hostID: 100_000, size }], gid: [{ containerID: 0, hostID: 1000, size: 70_000 }], direct: false });
+  const maps = (size: number) => () => ({
+    uid: [
+      { containerID: 0, hostID: 1000, size: 1 },
+      { containerID: 1, hostID: 100_000, size },
+    ],
+    gid: [{ containerID: 0, hostID: 1000, size: 70_000 }],
+    direct: false,
+  });
   t.true(probeRanges(maps(65_536)).ok);
   t.false(probeRanges(maps(1000)).ok);
   const none = probeRanges(() => {
@@ -81,12 +115,25 @@ test('doctor on this host: containers can run, and it leaves nothing', (t) => {
 });
 
 test('/proc/PID/stat with a hostile name', (t) => {
-  const line = (name: string) => `42 (${name}) S 7 42 42 0 -1 4194304 1 0 0 0 11 22 0 0 20 0 1 0 987654 1000 33 18446744073709551615`;
+  const line = (name: string) =>
+    `42 (${name}) S 7 42 42 0 -1 4194304 1 0 0 0 11 22 0 0 20 0 1 0 987654 1000 33 18446744073709551615`;
   for (const name of ['sh', 'a) Z 1 (b', ') ) )', 'x\ny', ''])
-    t.deepEqual(parseStat(line(name)), { pid: 42, state: 'S', parent: 7, cpuTicks: 33, startTime: '987654', residentPages: 33 });
+    t.deepEqual(parseStat(line(name)), {
+      pid: 42,
+      state: 'S',
+      parent: 7,
+      cpuTicks: 33,
+      startTime: '987654',
+      residentPages: 33,
+    });
   for (const text of ['', '42', '42 (x', '42 (x) S']) t.is(parseStat(text), undefined);
 });
 
 test('network bytes leave loopback out', (t) => {
-  t.deepEqual(networkBytes('Inter-| \n face |\n    lo: 100 1 0 0 0 0 0 0 100 1 0 0 0 0 0 0\n  eth0: 20 1 0 0 0 0 0 0 30 1 0\n eth1:5 1 0 0 0 0 0 0 6 1\nrubbish\n'), { networkReceivedBytes: 25, networkSentBytes: 36 });
+  t.deepEqual(
+    networkBytes(
+      'Inter-| \n face |\n    lo: 100 1 0 0 0 0 0 0 100 1 0 0 0 0 0 0\n  eth0: 20 1 0 0 0 0 0 0 30 1 0\n eth1:5 1 0 0 0 0 0 0 6 1\nrubbish\n',
+    ),
+    { networkReceivedBytes: 25, networkSentBytes: 36 },
+  );
 });

@@ -9,7 +9,8 @@ const FOLDER = 0o40755;
 const CLOSED = 0o40700;
 /** everything is a folder, but for what has a dot in its name; `links`: path → where it leads */
 const host = (closed: string[], links: Record<string, string> = {}): HostFiles => ({
-  mode: (path) => (path.includes('absent') ? undefined : closed.includes(path) ? CLOSED : path.includes('.') ? 0o100644 : FOLDER),
+  mode: (path) =>
+    path.includes('absent') ? undefined : closed.includes(path) ? CLOSED : path.includes('.') ? 0o100644 : FOLDER,
   real: (path) => links[path] ?? path,
 });
 
@@ -26,7 +27,8 @@ for (const [path, closed, expected] of [
 const words = (steps: Step[]) =>
   steps.map((step) => {
     if (step.op === 'mount') return `${step.fstype || 'propagation'} ${step.target}`;
-    if (step.op === 'holdTree') return `hold ${step.tree} ${join(step.source, step.beneath ?? '')}${step.recursive ? ' and below' : ''}`;
+    if (step.op === 'holdTree')
+      return `hold ${step.tree} ${join(step.source, step.beneath ?? '')}${step.recursive ? ' and below' : ''}`;
     if (step.op === 'placeTree') return `place ${step.tree} ${step.target}`;
     return step.op;
   });
@@ -45,19 +47,61 @@ const CASES: [string, Reach, HostFiles, string[]][] = [
     'a folder and a file below one closed folder, and one below another',
     { kept: ['/root/a/husk', '/root/node.bin', '/home/ann/data'] },
     host(['/root', '/home/ann']),
-    ['hold 0 /root/a/husk and below', 'hold 1 /root/node.bin and below', 'hold 2 /home/ann/data and below', 'tmpfs /root', 'tmpfs /home/ann', 'place 0 /root/a/husk', 'place 1 /root/node.bin', 'place 2 /home/ann/data'],
+    [
+      'hold 0 /root/a/husk and below',
+      'hold 1 /root/node.bin and below',
+      'hold 2 /home/ann/data and below',
+      'tmpfs /root',
+      'tmpfs /home/ann',
+      'place 0 /root/a/husk',
+      'place 1 /root/node.bin',
+      'place 2 /home/ann/data',
+    ],
   ],
-  ['a link into a closed folder', { kept: ['/srv/link'] }, host(['/root'], { '/srv/link': '/root/a' }), ['hold 0 /root/a and below', 'tmpfs /root', 'place 0 /root/a']],
-  ['a link in a closed folder that leads out', { kept: ['/root/link'] }, host(['/root'], { '/root/link': '/srv/a' }), []],
+  [
+    'a link into a closed folder',
+    { kept: ['/srv/link'] },
+    host(['/root'], { '/srv/link': '/root/a' }),
+    ['hold 0 /root/a and below', 'tmpfs /root', 'place 0 /root/a'],
+  ],
+  [
+    'a link in a closed folder that leads out',
+    { kept: ['/root/link'] },
+    host(['/root'], { '/root/link': '/srv/a' }),
+    [],
+  ],
   [
     'binds are shown elsewhere, even what lies where they are shown',
-    { kept: ['/data/c1'], staged: { folder: '/data/c1/binds', trees: [{ source: '/data', target: '/data/c1/binds/0', recursive: true }, { source: '/root/v', beneath: 'x.txt', target: '/data/c1/binds/1', recursive: false }] } },
+    {
+      kept: ['/data/c1'],
+      staged: {
+        folder: '/data/c1/binds',
+        trees: [
+          { source: '/data', target: '/data/c1/binds/0', recursive: true },
+          { source: '/root/v', beneath: 'x.txt', target: '/data/c1/binds/1', recursive: false },
+        ],
+      },
+    },
     host(['/data', '/root']),
-    ['hold 0 /data/c1 and below', 'hold 1 /data and below', 'hold 2 /root/v/x.txt', 'tmpfs /data', 'place 0 /data/c1', 'tmpfs /data/c1/binds', 'place 1 /data/c1/binds/0', 'place 2 /data/c1/binds/1'],
+    [
+      'hold 0 /data/c1 and below',
+      'hold 1 /data and below',
+      'hold 2 /root/v/x.txt',
+      'tmpfs /data',
+      'place 0 /data/c1',
+      'tmpfs /data/c1/binds',
+      'place 1 /data/c1/binds/0',
+      'place 2 /data/c1/binds/1',
+    ],
   ],
 ];
 for (const [title, reach, files, expected] of CASES) {
-  test(title, (t) => t.deepEqual(words(reachSteps(reach, files)), expected.length === 0 ? [] : ['unshare', 'propagation /', ...expected]));
+  test(title, (t) =>
+    t.deepEqual(
+      words(reachSteps(reach, files)),
+      expected.length === 0 ? [] : ['unshare', 'propagation /', ...expected],
+    ),
+  );
 }
 
 test('a host whose / is closed is one line with the fix', (t) => {

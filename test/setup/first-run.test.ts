@@ -23,13 +23,28 @@ function firstRun({ doctor, kvm = true, made = false, makeFails = false }: Machi
     chmodSync(join(folder, name), 0o755);
   };
   doctor.forEach((text, index) => writeFileSync(join(folder, `doctor-${index}`), text));
-  program('bin/husk', `case $1 in doctor) if [ -e ran-make ]; then cat doctor-1; else cat doctor-0; fi; exit 1 ;; run) echo ran ;; esac`);
+  program(
+    'bin/husk',
+    `case $1 in doctor) if [ -e ran-make ]; then cat doctor-1; else cat doctor-0; fi; exit 1 ;; run) echo ran ;; esac`,
+  );
   program('make', makeFails ? 'echo no such package >&2; exit 2' : 'touch ran-make');
   if (kvm) writeFileSync(join(folder, 'kvm'), '');
   if (made) writeFileSync(join(folder, 'dist/vmlinux'), 'x');
-  const { status, stdout, stderr } = spawnSync(join(folder, 'setup/first-run'), [], { env: { PATH: process.env['PATH'], MAKE: join(folder, 'make'), KVM: join(folder, 'kvm') }, encoding: 'utf8' });
-  const asked = readFileSync(join(folder, 'asked'), 'utf8').split('\n').map((line) => line.split(' ')).filter(([name]) => name !== '');
-  return { status, stdout, stderr, makes: asked.filter(([name]) => name === 'make').map((words) => words.slice(-2).join(' ')), doctors: asked.filter(([, word]) => word === 'doctor').length };
+  const { status, stdout, stderr } = spawnSync(join(folder, 'setup/first-run'), [], {
+    env: { PATH: process.env['PATH'], MAKE: join(folder, 'make'), KVM: join(folder, 'kvm') },
+    encoding: 'utf8',
+  });
+  const asked = readFileSync(join(folder, 'asked'), 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([name]) => name !== '');
+  return {
+    status,
+    stdout,
+    stderr,
+    makes: asked.filter(([name]) => name === 'make').map((words) => words.slice(-2).join(' ')),
+    doctors: asked.filter(([, word]) => word === 'doctor').length,
+  };
 }
 
 const FIT = 'kvm speed=ok\nvm parts=warn\nvirtual machines=warn\n';
@@ -63,6 +78,9 @@ test('what is there is only brought up to date', (t) => {
 test('parts that cannot be made are said, and a container runs all the same', (t) => {
   const { status, stdout, stderr } = firstRun({ doctor: [FIT], makeFails: true });
   t.is(status, 0);
-  t.regex(stderr, /no such package\nthat failed \(above\), so this container runs in user namespaces; 'make set-up-vm vm' tries again\n/);
+  t.regex(
+    stderr,
+    /no such package\nthat failed \(above\), so this container runs in user namespaces; 'make set-up-vm vm' tries again\n/,
+  );
   t.regex(stdout, /^ran$/m);
 });

@@ -39,7 +39,10 @@ test('a process that has it open gives up the reserve when the disk is full; who
   {
     using database = openDatabase(file);
     t.is(statSync(reserve).size, 512 << 10);
-    t.is(transaction(database, () => (existsSync(reserve) ? full() : 'done')), 'done');
+    t.is(
+      transaction(database, () => (existsSync(reserve) ? full() : 'done')),
+      'done',
+    );
     t.false(existsSync(reserve));
     t.throws(() => transaction(database, full), { message: /disk is full/ });
   }

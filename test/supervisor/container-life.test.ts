@@ -9,8 +9,14 @@ for (const given of ['stop -t', '--stop-timeout'] as const)
   test(`${given} of more ms than setTimeout has does not kill at once`, async (t) => {
     const { engine } = await openTestEngine(t);
     const days = 3_000_000;
-    const command = ['sh', '-c', 'trap "echo asked; read answer; exit 7" TERM; echo ready; while :; do sleep 0.1; done'];
-    const { id } = await engine.create(createOptions({ command, interactive: true, ...(given === '--stop-timeout' && { stopTimeout: days }) }));
+    const command = [
+      'sh',
+      '-c',
+      'trap "echo asked; read answer; exit 7" TERM; echo ready; while :; do sleep 0.1; done',
+    ];
+    const { id } = await engine.create(
+      createOptions({ command, interactive: true, ...(given === '--stop-timeout' && { stopTimeout: days }) }),
+    );
     const attachment = (await engine.start(id, { attach: { stdin: true, stdout: true, stderr: true } }))!;
     const said = new Promise<void>((resolve) => {
       let text = '';
@@ -31,7 +37,13 @@ for (const given of ['stop -t', '--stop-timeout'] as const)
 for (const policy of ['no', 'always'] as const)
   test(`an exit that cannot be recorded, with restart policy ${policy}: the client hears of it, and the supervisor ends`, async (t) => {
     const { engine, paths } = await openTestEngine(t);
-    const { id } = await engine.create(createOptions({ command: ['sh', '-c', 'read line; exit 3'], interactive: true, restart: { name: policy, maximumRetryCount: 0 } }));
+    const { id } = await engine.create(
+      createOptions({
+        command: ['sh', '-c', 'read line; exit 3'],
+        interactive: true,
+        restart: { name: policy, maximumRetryCount: 0 },
+      }),
+    );
     const attachment = (await engine.start(id, { attach: { stdin: true, stdout: true, stderr: true } }))!;
     const { supervisor } = engine.get(id).state;
     const database = new DatabaseSync(paths.database, { timeout: 10_000 });

@@ -31,7 +31,15 @@ for (const kind of ['exec', 'start'] as const)
     const asked = Promise.withResolvers<void>();
     const made = Promise.withResolvers<void>();
     const stdin = new PassThrough();
-    const process = { pid: 1, stdin, stdout: new PassThrough(), stderr: null, exited: new Promise(() => {}), resize: () => {}, signal: () => {} } as unknown as SandboxProcess;
+    const process = {
+      pid: 1,
+      stdin,
+      stdout: new PassThrough(),
+      stderr: null,
+      exited: new Promise(() => {}),
+      resize: () => {},
+      signal: () => {},
+    } as unknown as SandboxProcess;
     const output = new FanOut();
     let listeners = 0;
     const { add, delete: remove } = output;
@@ -52,7 +60,13 @@ for (const kind of ['exec', 'start'] as const)
     } as unknown as ContainerControl;
     const over = new Conversation(far, control).run();
     const attach = { stdin: true, stdout: true, stderr: true };
-    near.write(encodeMessage(kind === 'start' ? { type: 'start', task: {}, attach } : { type: 'exec', id: 'x', process: { args: ['cat'] }, stdin: true, terminal: false, detach: false }));
+    near.write(
+      encodeMessage(
+        kind === 'start'
+          ? { type: 'start', task: {}, attach }
+          : { type: 'exec', id: 'x', process: { args: ['cat'] }, stdin: true, terminal: false, detach: false },
+      ),
+    );
     await asked.promise;
     // as when the client is killed: what it has not read breaks the connection at once
     far.destroy();

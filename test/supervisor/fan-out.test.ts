@@ -110,7 +110,7 @@ test('drained: what came while this process did not run is not lost', async (t) 
   await new Promise((turn) => setImmediate(turn));
   const over = fan.drained(20);
   writeSync(write.number, 'late');
-  for (const start = Date.now(); Date.now() - start < 60; );
+  for (const start = Date.now(); Date.now() - start < 60;);
   await over;
   t.is(client.buffered, 4);
 });

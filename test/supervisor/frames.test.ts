@@ -7,9 +7,10 @@ import { FRAME_STDOUT, MAX_FRAME, MAX_STREAM_FRAME } from '../../src/supervisor/
 function decode(bytes: Buffer, cut: () => number): { kind: number; payload: Buffer }[] {
   const decoder = new FrameDecoder();
   const frames: { kind: number; payload: Buffer }[] = [];
-  for (let start = 0; start < bytes.length; ) {
+  for (let start = 0; start < bytes.length;) {
     const end = start + cut();
-    for (const { kind, payload } of decoder.push(bytes.subarray(start, end))) frames.push({ kind, payload: Buffer.from(payload) });
+    for (const { kind, payload } of decoder.push(bytes.subarray(start, end)))
+      frames.push({ kind, payload: Buffer.from(payload) });
     start = end;
   }
   return frames;
@@ -21,7 +22,10 @@ for (const [name, cut] of [
   ['at random', () => randomInt(1, 5000)],
 ] as const) {
   test(`frames survive any cut: ${name}`, (t) => {
-    const frames = Array.from({ length: 40 }, () => ({ kind: randomInt(0, 4), payload: randomBytes(randomInt(0, 3000)) }));
+    const frames = Array.from({ length: 40 }, () => ({
+      kind: randomInt(0, 4),
+      payload: randomBytes(randomInt(0, 3000)),
+    }));
     t.deepEqual(decode(Buffer.concat(frames.map(({ kind, payload }) => encodeFrame(kind, payload))), cut), frames);
   });
 }
@@ -38,8 +42,16 @@ test('a frame over the bound is not built', (t) => {
 });
 
 for (const [what, message, says] of [
-  ['an environment', { task: { spec: { process: { env: ['A=1'.padEnd(MAX_FRAME)], args: ['x'] } } } }, /^the environment \(-e, .*\) is too large: \d+ bytes of a request of \d+, which may have 67108864$/],
-  ['labels', { task: { log: { container: { labels: { a: ''.padEnd(MAX_FRAME) } } } } }, /^the labels \(.*\) are too large: \d+ bytes/],
+  [
+    'an environment',
+    { task: { spec: { process: { env: ['A=1'.padEnd(MAX_FRAME)], args: ['x'] } } } },
+    /^the environment \(-e, .*\) is too large: \d+ bytes of a request of \d+, which may have 67108864$/,
+  ],
+  [
+    'labels',
+    { task: { log: { container: { labels: { a: ''.padEnd(MAX_FRAME) } } } } },
+    /^the labels \(.*\) are too large: \d+ bytes/,
+  ],
 ] as const)
   test(`a message over the bound says what is too large: ${what}`, (t) => {
     t.throws(() => encodeMessage(message), { message: says });
@@ -83,7 +95,8 @@ test('fuzz: random bytes give frames or an error, and never more than one frame 
     const input = round % 2 ? Buffer.concat([valid, bytes]) : bytes;
     if (round % 3 === 0) input.writeUInt32LE(randomInt(0, 40), 0);
     try {
-      for (let start = 0; start < input.length; start += 7) for (const { payload } of decoder.push(input.subarray(start, start + 7))) t.true(payload.length < MAX_FRAME);
+      for (let start = 0; start < input.length; start += 7)
+        for (const { payload } of decoder.push(input.subarray(start, start + 7))) t.true(payload.length < MAX_FRAME);
       t.true(decoder.buffered <= MAX_FRAME + 4);
     } catch (error) {
       t.is((error as Error).name, 'HuskError');

@@ -7,7 +7,14 @@ import type { HealthResult } from '../../src/state/containers.ts';
 import { HealthMonitor } from '../../src/supervisor/health-monitor.ts';
 import type { HealthCheck } from '../../src/supervisor/protocol.ts';
 
-const CHECK: HealthCheck = { process: { args: ['probe'], env: [], cwd: '/', user: { uid: 0, gid: 0 } }, interval: 5, timeout: 60, startPeriod: 0, startInterval: 5, retries: 3 };
+const CHECK: HealthCheck = {
+  process: { args: ['probe'], env: [], cwd: '/', user: { uid: 0, gid: 0 } },
+  interval: 5,
+  timeout: 60,
+  startPeriod: 0,
+  startInterval: 5,
+  retries: 3,
+};
 
 interface Played {
   process: SandboxProcess;
@@ -21,7 +28,15 @@ function play(): Played {
   const exited = Promise.withResolvers<{ code: number }>();
   const signals: number[] = [];
   return {
-    process: { pid: 1, stdin: null, stdout, stderr: null, resize: () => {}, signal: (signal) => void signals.push(signal), exited: exited.promise },
+    process: {
+      pid: 1,
+      stdin: null,
+      stdout,
+      stderr: null,
+      resize: () => {},
+      signal: (signal) => void signals.push(signal),
+      exited: exited.promise,
+    },
     say: (text) => void stdout.write(text),
     exit(code) {
       stdout.end();
@@ -61,7 +76,13 @@ test('probes one after another, with their output and exit code', async (t) => {
   });
   await until(2);
   stop();
-  t.deepEqual(results.slice(0, 2).map(({ exitCode, output }) => [exitCode, output]), [[0, 'probe 1'], [7, 'probe 2']]);
+  t.deepEqual(
+    results.slice(0, 2).map(({ exitCode, output }) => [exitCode, output]),
+    [
+      [0, 'probe 1'],
+      [7, 'probe 2'],
+    ],
+  );
 });
 
 test('a result that cannot be written down is lost, and the next one is not', async (t) => {
@@ -113,7 +134,12 @@ test('one that cannot be started is a failure with the reason', async (t) => {
 test('a start that hangs is a timeout; what it starts later is killed', async (t) => {
   const started = Promise.withResolvers<SandboxProcess>();
   const results: HealthResult[] = [];
-  const running = new HealthMonitor({ check: { ...CHECK, timeout: 20 }, startedAt: performance.now(), exec: () => started.promise, record: (result) => (results.push(result), 'starting') });
+  const running = new HealthMonitor({
+    check: { ...CHECK, timeout: 20 },
+    startedAt: performance.now(),
+    exec: () => started.promise,
+    record: (result) => (results.push(result), 'starting'),
+  });
   while (results.length < 1) await sleep(2);
   const probe = play();
   started.resolve(probe.process);
@@ -135,15 +161,18 @@ test('after stop nothing is recorded, and what runs is killed', async (t) => {
 
 test('children that hold the output open do not hold up the result', async (t) => {
   const begun = performance.now();
-  const { probes, results, until, stop } = monitor((probe) => {
-    probe.say('done');
-    const { exited } = probe.process;
-    Object.assign(probe.process, { exited: exited.then(() => ({ code: 0 })) });
-    // its stdout stays open and is written to
-    const timer = setInterval(() => probe.say('.'), 20);
-    setTimeout(() => clearInterval(timer), 60_000).unref();
-    Object.assign(probe.process, { exited: Promise.resolve({ code: 0 }) });
-  }, { timeout: 60_000 });
+  const { probes, results, until, stop } = monitor(
+    (probe) => {
+      probe.say('done');
+      const { exited } = probe.process;
+      Object.assign(probe.process, { exited: exited.then(() => ({ code: 0 })) });
+      // its stdout stays open and is written to
+      const timer = setInterval(() => probe.say('.'), 20);
+      setTimeout(() => clearInterval(timer), 60_000).unref();
+      Object.assign(probe.process, { exited: Promise.resolve({ code: 0 }) });
+    },
+    { timeout: 60_000 },
+  );
   await until(1);
   stop();
   t.is(results[0]!.exitCode, 0);

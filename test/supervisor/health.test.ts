@@ -1,5 +1,13 @@
 import test from 'ava';
-import { goDuration, healthAfter, probeDelay, ProbeOutput, restingHealth, startingHealth, timeoutMessage } from '../../src/supervisor/health.ts';
+import {
+  goDuration,
+  healthAfter,
+  probeDelay,
+  ProbeOutput,
+  restingHealth,
+  startingHealth,
+  timeoutMessage,
+} from '../../src/supervisor/health.ts';
 import type { HealthState } from '../../src/state/containers.ts';
 
 const result = (exitCode: number) => ({ start: 's', end: 'e', exitCode, output: '' });
@@ -20,15 +28,20 @@ for (const [title, probes, check, expected] of [
 ] as const) {
   test(title, (t) => {
     let health: HealthState = startingHealth(undefined);
-    for (const probe of probes) health = healthAfter(health, result(probe === 'o' ? 0 : 1), { retries: 3, startPeriod: 0, ...check }, 10);
+    for (const probe of probes)
+      health = healthAfter(health, result(probe === 'o' ? 0 : 1), { retries: 3, startPeriod: 0, ...check }, 10);
     t.is(`${health.status} ${health.failingStreak}`, expected);
   });
 }
 
 test('the last five results are kept, oldest first, over a restart and a stop', (t) => {
   let health = startingHealth(undefined);
-  for (let exitCode = 0; exitCode < 8; exitCode++) health = healthAfter(health, result(exitCode), { retries: 3, startPeriod: 0 }, 0);
-  t.deepEqual(health.log.map(({ exitCode }) => exitCode), [3, 4, 5, 6, 7]);
+  for (let exitCode = 0; exitCode < 8; exitCode++)
+    health = healthAfter(health, result(exitCode), { retries: 3, startPeriod: 0 }, 0);
+  t.deepEqual(
+    health.log.map(({ exitCode }) => exitCode),
+    [3, 4, 5, 6, 7],
+  );
   t.like(restingHealth(health), { status: 'unhealthy', failingStreak: 7, log: health.log });
   t.like(startingHealth(health), { status: 'starting', failingStreak: 0, log: health.log });
 });
@@ -39,12 +52,24 @@ for (const [status, sinceStart, expected] of [
   ['starting', 100, 30],
   ['healthy', 0, 30],
   ['unhealthy', 50, 30],
-] as const) test(`${status} ${sinceStart} ms after the start: next probe in ${expected}`, (t) => t.is(probeDelay(status, { interval: 30, startInterval: 5, startPeriod: 100 }, sinceStart), expected));
+] as const)
+  test(`${status} ${sinceStart} ms after the start: next probe in ${expected}`, (t) =>
+    t.is(probeDelay(status, { interval: 30, startInterval: 5, startPeriod: 100 }, sinceStart), expected));
 
-for (const [ms, text] of [[0, '0s'], [1, '1ms'], [999, '999ms'], [1000, '1s'], [1500, '1.5s'], [60_000, '1m0s'], [90_000, '1m30s'], [3_600_000, '1h0m0s'], [3_723_004, '1h2m3.004s']] as const)
+for (const [ms, text] of [
+  [0, '0s'],
+  [1, '1ms'],
+  [999, '999ms'],
+  [1000, '1s'],
+  [1500, '1.5s'],
+  [60_000, '1m0s'],
+  [90_000, '1m30s'],
+  [3_600_000, '1h0m0s'],
+  [3_723_004, '1h2m3.004s'],
+] as const)
   test(`Go writes ${ms} ms as ${text}`, (t) => t.is(goDuration(ms), text));
 
-test('a timeout is told in Docker\'s words', (t) => {
+test("a timeout is told in Docker's words", (t) => {
   t.is(timeoutMessage(1000, ''), 'Health check exceeded timeout (1s)');
   t.is(timeoutMessage(500, 'so far'), 'Health check exceeded timeout (500ms): so far');
 });

@@ -3,7 +3,6 @@ import { mock } from 'node:test';
 import test, { type ExecutionContext } from 'ava';
 import { KeptFiles, KEEP_MACHINE as KEEP } from '../../src/supervisor/kept-files.ts';
 
-
 function kept(t: ExecutionContext, keep: number) {
   mock.timers.enable({ apis: ['setTimeout'] });
   t.teardown(() => mock.timers.reset());

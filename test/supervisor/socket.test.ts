@@ -98,7 +98,9 @@ for (const [name, bytes] of [
 
 test('a client that attaches and never reads does not stop the others', async (t) => {
   const fixture = await openTestEngine(t);
-  const { id } = await fixture.engine.create(createOptions({ command: ['sh', '-c', 'read line; seq 1 200000; sleep 0.2'], interactive: true }));
+  const { id } = await fixture.engine.create(
+    createOptions({ command: ['sh', '-c', 'read line; seq 1 200000; sleep 0.2'], interactive: true }),
+  );
   const attachment = (await fixture.engine.start(id, { attach: { stdin: true, stdout: true, stderr: true } }))!;
   const stuck = connect(fixture.paths.socket(id));
   await once(stuck, 'connect');

@@ -24,8 +24,22 @@ function same(t: { deepEqual: (actual: unknown, expected: unknown) => void }, ma
   const [entry] = readBack(made);
   const { path, ...rest } = made;
   const { type, linkname, mode, uid, gid, size, mtime, mtimeNanoseconds, deviceMajor, deviceMinor, xattrs } = entry!;
-  const empty = { linkname: '', mode: 0o644, uid: 0, gid: 0, size: 0, mtime: 0, mtimeNanoseconds: 0, deviceMajor: 0, deviceMinor: 0, xattrs: undefined };
-  t.deepEqual({ type, linkname, mode, uid, gid, size, mtime, mtimeNanoseconds, deviceMajor, deviceMinor, xattrs }, { ...empty, ...rest } as typeof entry);
+  const empty = {
+    linkname: '',
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    mtime: 0,
+    mtimeNanoseconds: 0,
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: undefined,
+  };
+  t.deepEqual({ type, linkname, mode, uid, gid, size, mtime, mtimeNanoseconds, deviceMajor, deviceMinor, xattrs }, {
+    ...empty,
+    ...rest,
+  } as typeof entry);
   t.deepEqual(entry!.path, path.replace(/\/$/, ''));
 }
 
@@ -36,7 +50,8 @@ const writing = test.macro({
   },
   title: (name) => `writes ${name}`,
 });
-const long = (length: number, slash = false) => (slash ? `${'d'.repeat(49)}/`.repeat(Math.ceil(length / 50)).slice(0, length - 1) + 'e' : 'f'.repeat(length));
+const long = (length: number, slash = false) =>
+  slash ? `${'d'.repeat(49)}/`.repeat(Math.ceil(length / 50)).slice(0, length - 1) + 'e' : 'f'.repeat(length);
 test('a file', writing, { type: 'file', path: 'a/b', mode: 0o4755, uid: 5, gid: 6, size: 7, mtime: 1_600_000_000 }, 1);
 test('a folder', writing, { type: 'directory', path: 'a/', mode: 0o1777 }, 1);
 test('a symbolic link', writing, { type: 'symlink', path: 'a', linkname: '/b' }, 1);
@@ -59,22 +74,59 @@ test('a file of 8 GiB less a byte', writing, { type: 'file', path: 'a', size: 2 
 test('a fraction of a second', writing, { type: 'file', path: 'a', mtime: 1, mtimeNanoseconds: 120_000_000 }, 3);
 test('a time before 1970', writing, { type: 'file', path: 'a', mtime: -2, mtimeNanoseconds: 250_000_000 }, 3);
 test('a time after 2242', writing, { type: 'file', path: 'a', mtime: 2 ** 33 }, 3);
-test('xattrs', writing, { type: 'file', path: 'a', xattrs: new Map([['security.capability', Buffer.from('\0\n=\xff', 'latin1')], ['user.a', Buffer.alloc(0)]]) }, 3);
+test(
+  'xattrs',
+  writing,
+  {
+    type: 'file',
+    path: 'a',
+    xattrs: new Map([
+      ['security.capability', Buffer.from('\0\n=\xff', 'latin1')],
+      ['user.a', Buffer.alloc(0)],
+    ]),
+  },
+  3,
+);
 
 test('an xattr whose name has "=" is left out', (t) => {
   t.is(readBack({ type: 'file', path: 'a', xattrs: new Map([['user.a=b', Buffer.from('x')]]) })[0]!.xattrs, undefined);
 });
 
 test('any member comes back as it was', (t) => {
-  const name = (length: number) => Array.from(randomBytes(length), (byte) => String.fromCharCode((byte % 254) + 1)).join('').replaceAll(/[/.]/g, 'x');
+  const name = (length: number) =>
+    Array.from(randomBytes(length), (byte) => String.fromCharCode((byte % 254) + 1))
+      .join('')
+      .replaceAll(/[/.]/g, 'x');
   for (let round = 0; round < 500; round++) {
     const path = Array.from({ length: randomInt(1, 6) }, () => name(randomInt(1, 120))).join('/');
-    same(t, { type: 'file', path, mode: randomInt(0o10000), uid: randomInt(2 ** 32 - 2), gid: randomInt(2 ** 22), size: randomInt(2 ** 40), mtime: randomInt(2 ** 36) - 2 ** 34, mtimeNanoseconds: randomInt(1e9), xattrs: new Map([[`user.${randomInt(10)}`, randomBytes(randomInt(1, 300))]]) });
+    same(t, {
+      type: 'file',
+      path,
+      mode: randomInt(0o10000),
+      uid: randomInt(2 ** 32 - 2),
+      gid: randomInt(2 ** 22),
+      size: randomInt(2 ** 40),
+      mtime: randomInt(2 ** 36) - 2 ** 34,
+      mtimeNanoseconds: randomInt(1e9),
+      xattrs: new Map([[`user.${randomInt(10)}`, randomBytes(randomInt(1, 300))]]),
+    });
   }
 });
 
 test('GNU tar reads the same names', (t) => {
   const paths = ['a', long(101), long(250, true), long(300, true), fromText('café'.repeat(40))];
-  const archive = Buffer.concat([...paths.map((path) => tarHeader({ type: 'file', path, mtimeNanoseconds: 5 })), TAR_END]);
-  t.deepEqual(execFileSync('tar', ['--list', '--quoting-style=literal'], { input: archive, encoding: 'latin1', env: { LC_ALL: 'C' } }).trim().split('\n'), paths);
+  const archive = Buffer.concat([
+    ...paths.map((path) => tarHeader({ type: 'file', path, mtimeNanoseconds: 5 })),
+    TAR_END,
+  ]);
+  t.deepEqual(
+    execFileSync('tar', ['--list', '--quoting-style=literal'], {
+      input: archive,
+      encoding: 'latin1',
+      env: { LC_ALL: 'C' },
+    })
+      .trim()
+      .split('\n'),
+    paths,
+  );
 });

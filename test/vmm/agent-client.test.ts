@@ -2,7 +2,15 @@
 import { duplexPair, type Duplex } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
-import { CONTROL_PORT, encodeMessage, MAX_MESSAGE, MAX_REQUEST, STREAM_PORT, STREAM_TOKEN_BYTES, type Message } from '../../src/agent-protocol.ts';
+import {
+  CONTROL_PORT,
+  encodeMessage,
+  MAX_MESSAGE,
+  MAX_REQUEST,
+  STREAM_PORT,
+  STREAM_TOKEN_BYTES,
+  type Message,
+} from '../../src/agent-protocol.ts';
 import { HuskError } from '../../src/errors.ts';
 import { AgentClient } from '../../src/vmm/agent-client.ts';
 
@@ -13,7 +21,10 @@ function guest() {
   const ports = new Map<number, (connection: Duplex) => void>();
   const lost: string[] = [];
   const notices: unknown[] = [];
-  const client = new AgentClient({ listen: (port, accept) => void ports.set(port, accept) }, { notice: (notice) => notices.push(notice), lost: ({ message }) => lost.push(message) });
+  const client = new AgentClient(
+    { listen: (port, accept) => void ports.set(port, accept) },
+    { notice: (notice) => notices.push(notice), lost: ({ message }) => lost.push(message) },
+  );
   const connect = (port: number) => {
     const [host, end] = duplexPair();
     ports.get(port)!(host);
@@ -45,10 +56,26 @@ const BREACHES: [what: string, bytes: Uint8Array, message: RegExp][] = [
   ['a frame over the bound', header(MAX_MESSAGE + 1), /broke the protocol: agent message of 4194305 bytes/],
   ['a frame of nothing', header(0), /broke the protocol: agent message of 0 bytes/],
   ['no JSON', Buffer.concat([header(3), Buffer.from('{x}')]), /broke the protocol/],
-  ['a request of its own', encodeMessage({ kind: 'request', id: 1, request: { type: 'start' } }), /broke the protocol: agent message of unknown kind "request"/],
-  ['an exit with no process', encodeMessage({ kind: 'notice', notice: { type: 'exited', process: -1, code: 0 } }), /broke the protocol: agent notice "exited" without/],
-  ['a thousand brackets a byte', Buffer.concat([header(MAX_MESSAGE), Buffer.alloc(MAX_MESSAGE, '[')]), /broke the protocol/],
-  ['another version', encodeMessage({ kind: 'notice', notice: { type: 'ready', version: 99, kernel: '' } }), /speaks protocol version 99/],
+  [
+    'a request of its own',
+    encodeMessage({ kind: 'request', id: 1, request: { type: 'start' } }),
+    /broke the protocol: agent message of unknown kind "request"/,
+  ],
+  [
+    'an exit with no process',
+    encodeMessage({ kind: 'notice', notice: { type: 'exited', process: -1, code: 0 } }),
+    /broke the protocol: agent notice "exited" without/,
+  ],
+  [
+    'a thousand brackets a byte',
+    Buffer.concat([header(MAX_MESSAGE), Buffer.alloc(MAX_MESSAGE, '[')]),
+    /broke the protocol/,
+  ],
+  [
+    'another version',
+    encodeMessage({ kind: 'notice', notice: { type: 'ready', version: 99, kernel: '' } }),
+    /speaks protocol version 99/,
+  ],
 ];
 for (const [what, bytes, message] of BREACHES)
   test(`an agent that says ${what} is lost, once`, async (t) => {
@@ -71,7 +98,7 @@ for (const how of ['half', 'whole'] as const)
     if (how === 'half') control.end();
     else control.host.destroy();
     await settle();
-    t.deepEqual(lost, ['the guest\'s agent closed its connection']);
+    t.deepEqual(lost, ["the guest's agent closed its connection"]);
   });
 
 test('an agent that says half a frame and no more is no reason to wait for ever', async (t) => {
@@ -95,14 +122,18 @@ test.serial('a frame that comes a byte at a time takes no more memory than its l
   }
   const after = process.memoryUsage();
   t.deepEqual(lost, []);
-  t.true(after.heapUsed + after.external - before.heapUsed - before.external < 64 << 20, `${after.heapUsed - before.heapUsed}`);
+  t.true(
+    after.heapUsed + after.external - before.heapUsed - before.external < 64 << 20,
+    `${after.heapUsed - before.heapUsed}`,
+  );
 });
 
 test('answers nobody asked for, and a flood of notices, change nothing', async (t) => {
   const { client, control, lost, notices } = await serving();
   const asked = client.request({ type: 'stats' });
   for (let id = 2; id < 1000; id++) control.say(encodeMessage({ kind: 'reply', id, value: 'lie' }));
-  for (let i = 0; i < 1000; i++) control.say(encodeMessage({ kind: 'notice', notice: { type: 'exited', process: 77, code: 0 } }));
+  for (let i = 0; i < 1000; i++)
+    control.say(encodeMessage({ kind: 'notice', notice: { type: 'exited', process: 77, code: 0 } }));
   control.say(encodeMessage({ kind: 'reply', id: 1, value: 'truth' }));
   t.is(await asked, 'truth');
   t.deepEqual(lost, []);
@@ -117,7 +148,7 @@ test('requests to an agent that never answers are bounded in number', async (t) 
   for (const one of waiting) await t.throwsAsync(one, { message: 'switched off' });
 });
 
-test('an agent that does not answer is told of, and its late answer is nobody\'s', async (t) => {
+test("an agent that does not answer is told of, and its late answer is nobody's", async (t) => {
   const { client, control } = await serving();
   const { mock } = await import('node:test');
   mock.timers.enable({ apis: ['setTimeout'] });
@@ -131,7 +162,7 @@ test('an agent that does not answer is told of, and its late answer is nobody\'s
   t.pass();
 });
 
-test('an error of the agent\'s is one line without control characters', async (t) => {
+test("an error of the agent's is one line without control characters", async (t) => {
   const { client, control } = await serving();
   const asked = client.request({ type: 'start' });
   control.say(encodeMessage({ kind: 'error', id: 1, message: 'a\x1b[2J\nb', exitCode: 127 }));
@@ -140,7 +171,7 @@ test('an error of the agent\'s is one line without control characters', async (t
   t.is(exitCode, 127);
 });
 
-test('a second control connection is closed: the first is the agent\'s', async (t) => {
+test("a second control connection is closed: the first is the agent's", async (t) => {
   const { connect, lost } = await serving();
   const second = connect(CONTROL_PORT);
   await settle();
@@ -188,25 +219,34 @@ test('streams: a token is not to be guessed from another', (t) => {
 });
 
 // alone: the clock is the process's
-test.serial('a connection that says nothing, or half a token, is closed after a while; one that speaks is not', async (t) => {
-  const { client, connect } = await serving();
-  const { mock } = await import('node:test');
-  mock.timers.enable({ apis: ['setTimeout'] });
-  t.teardown(() => mock.timers.reset());
-  const opened: Duplex[] = [];
-  const token = client.expectStream((stream) => opened.push(stream));
-  const [silent, half, honest] = [connect(STREAM_PORT), connect(STREAM_PORT), connect(STREAM_PORT)];
-  half.say(bytesOf(token).subarray(0, 8));
-  honest.say(bytesOf(token));
-  await settle();
-  mock.timers.tick(59_999);
-  await settle();
-  t.deepEqual([silent, half, honest].map(({ host }) => host.destroyed), [false, false, false]);
-  mock.timers.tick(1);
-  await settle();
-  t.deepEqual([silent, half, honest].map(({ host }) => host.destroyed), [true, true, false]);
-  t.is(opened.length, 1);
-});
+test.serial(
+  'a connection that says nothing, or half a token, is closed after a while; one that speaks is not',
+  async (t) => {
+    const { client, connect } = await serving();
+    const { mock } = await import('node:test');
+    mock.timers.enable({ apis: ['setTimeout'] });
+    t.teardown(() => mock.timers.reset());
+    const opened: Duplex[] = [];
+    const token = client.expectStream((stream) => opened.push(stream));
+    const [silent, half, honest] = [connect(STREAM_PORT), connect(STREAM_PORT), connect(STREAM_PORT)];
+    half.say(bytesOf(token).subarray(0, 8));
+    honest.say(bytesOf(token));
+    await settle();
+    mock.timers.tick(59_999);
+    await settle();
+    t.deepEqual(
+      [silent, half, honest].map(({ host }) => host.destroyed),
+      [false, false, false],
+    );
+    mock.timers.tick(1);
+    await settle();
+    t.deepEqual(
+      [silent, half, honest].map(({ host }) => host.destroyed),
+      [true, true, false],
+    );
+    t.is(opened.length, 1);
+  },
+);
 
 test('of connections that say nothing the oldest go, and the agent still gets its own', async (t) => {
   const { client, connect } = await serving();
@@ -222,7 +262,9 @@ test('of connections that say nothing the oldest go, and the agent still gets it
 
 test('a request that is too long is refused by itself, and waits for nothing', async (t) => {
   const { client, control } = await serving();
-  const error = await t.throwsAsync<HuskError>(client.request({ type: 'exec', process: 1, spec: { args: ['x'.repeat(MAX_REQUEST)] } as never, streams: {} }));
+  const error = await t.throwsAsync<HuskError>(
+    client.request({ type: 'exec', process: 1, spec: { args: ['x'.repeat(MAX_REQUEST)] } as never, streams: {} }),
+  );
   t.true(error instanceof HuskError);
   t.is(error.kind, 'limit');
   t.regex(error.message, /^cannot tell the guest's agent: agent message of \d+ bytes, at most 67108864 fit$/);

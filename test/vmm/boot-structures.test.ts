@@ -70,17 +70,30 @@ for (const [name, change] of Object.entries<(view: DataView) => void>({
 
 test('a truncated head is refused at every length', (t) => {
   const whole = elf();
-  for (let length = 0; length < whole.length; length++) t.throws(() => parseElf(whole.subarray(0, length), FILE_SIZE, WINDOW));
+  for (let length = 0; length < whole.length; length++)
+    t.throws(() => parseElf(whole.subarray(0, length), FILE_SIZE, WINDOW));
 });
 
 test('the zero page names memory, command line and initrd', (t) => {
-  const view = new DataView(zeroPage({ commandLineAddress: 0x20000, e820: [{ start: 0x100000, length: 0x7f00000, type: E820_RAM }], initrd: { address: 0x1_2345_6000, length: 99 } }).buffer);
+  const view = new DataView(
+    zeroPage({
+      commandLineAddress: 0x20000,
+      e820: [{ start: 0x100000, length: 0x7f00000, type: E820_RAM }],
+      initrd: { address: 0x1_2345_6000, length: 99 },
+    }).buffer,
+  );
   t.is(view.getUint32(0x202, true), 0x53726448);
   t.is(view.getUint16(0x1fe, true), 0xaa55);
   t.is(view.getUint32(0x228, true), 0x20000);
   t.is(view.getUint8(0x1e8), 1);
-  t.deepEqual([view.getBigUint64(0x2d0, true), view.getBigUint64(0x2d8, true), view.getUint32(0x2e0, true)], [0x100000n, 0x7f00000n, 1]);
-  t.deepEqual([view.getUint32(0x218, true), view.getUint32(0x0c0, true), view.getUint32(0x21c, true)], [0x2345_6000, 1, 99]);
+  t.deepEqual(
+    [view.getBigUint64(0x2d0, true), view.getBigUint64(0x2d8, true), view.getUint32(0x2e0, true)],
+    [0x100000n, 0x7f00000n, 1],
+  );
+  t.deepEqual(
+    [view.getUint32(0x218, true), view.getUint32(0x0c0, true), view.getUint32(0x21c, true)],
+    [0x2345_6000, 1, 99],
+  );
 });
 
 test('the MP table sums to zero and fits, for every number of CPUs', (t) => {
@@ -98,8 +111,20 @@ test('the MP table sums to zero and fits, for every number of CPUs', (t) => {
 });
 
 /** what a generous host would offer: every bit of these leaves */
-const everything: CpuidEntry[] = [0, 1, 4, 5, 6, 7, 0xa, 0xb, 0xd, 0x12, 0x14, 0x4000_0000, 0x4000_0001, 0x8000_0000, 0x8000_0001, 0x8000_0007, 0x8000_0008, 0x8000_000a, 0x8000_001f].map((leaf) => ({ function: leaf, index: 0, flags: 0, eax: 0xffff_ffff, ebx: 0xffff_ffff, ecx: 0xffff_ffff, edx: 0xffff_ffff }));
-const leaf = (entries: CpuidEntry[], number: number, index = 0) => entries.find((entry) => entry.function === number && entry.index === index);
+const everything: CpuidEntry[] = [
+  0, 1, 4, 5, 6, 7, 0xa, 0xb, 0xd, 0x12, 0x14, 0x4000_0000, 0x4000_0001, 0x8000_0000, 0x8000_0001, 0x8000_0007,
+  0x8000_0008, 0x8000_000a, 0x8000_001f,
+].map((leaf) => ({
+  function: leaf,
+  index: 0,
+  flags: 0,
+  eax: 0xffff_ffff,
+  ebx: 0xffff_ffff,
+  ecx: 0xffff_ffff,
+  edx: 0xffff_ffff,
+}));
+const leaf = (entries: CpuidEntry[], number: number, index = 0) =>
+  entries.find((entry) => entry.function === number && entry.index === index);
 const has = (value: number | undefined, bit: number) => ((value! >>> bit) & 1) === 1;
 
 test('CPUID: leaves without a rule are not shown', (t) => {
@@ -115,7 +140,18 @@ test('CPUID: no nested virtualisation, no monitor, no enclaves; a hypervisor, x2
   for (const bit of [21, 24, 31]) t.true(has(one.ecx, bit));
   t.false(has(leaf(shown, 0x8000_0001)!.ecx, 2));
   t.false(has(leaf(shown, 7)!.ebx, 2));
-  t.false(has(leaf(filterCpuid(everything.map((e) => ({ ...e, ecx: 0 })), { id: 0, cpus: 1, tscDeadline: false }), 1)!.ecx, 24));
+  t.false(
+    has(
+      leaf(
+        filterCpuid(
+          everything.map((e) => ({ ...e, ecx: 0 })),
+          { id: 0, cpus: 1, tscDeadline: false },
+        ),
+        1,
+      )!.ecx,
+      24,
+    ),
+  );
 });
 
 test('CPUID: each vCPU has its id and the guest’s topology', (t) => {

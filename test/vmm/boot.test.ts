@@ -37,7 +37,9 @@ class Guest implements Disposable {
   readonly machine: Machine;
   #waiting: { text: string; resolve: () => void }[] = [];
 
-  constructor(options: { test?: string; cpus?: number; memory?: number; devices?: VirtioDevice[]; commandLine?: string } = {}) {
+  constructor(
+    options: { test?: string; cpus?: number; memory?: number; devices?: VirtioDevice[]; commandLine?: string } = {},
+  ) {
     const console = new Console((bytes) => {
       this.output += Buffer.from(bytes).toString('latin1').replaceAll('\r', '');
       for (const { text, resolve } of this.#waiting) if (this.output.includes(text)) resolve();
@@ -105,7 +107,13 @@ await onKvmHost(import.meta.url, () => {
     const size = Math.ceil(parts.reduce((sum, { length }) => sum + length, 0) / 512) * 512;
     const writable = join(folder, 'writable');
     writeFileSync(writable, Buffer.alloc(1 * MIB));
-    using guest = new Guest({ test: 'disk', devices: [new Block(new Backing(parts, { readOnly: true }), { serial: 'root' }), new Block(Backing.file(writable, { readOnly: false }), { serial: 'upper' })] });
+    using guest = new Guest({
+      test: 'disk',
+      devices: [
+        new Block(new Backing(parts, { readOnly: true }), { serial: 'root' }),
+        new Block(Backing.file(writable, { readOnly: false }), { serial: 'upper' }),
+      ],
+    });
     t.deepEqual(await guest.run(), { kind: 'reset' });
     t.true(guest.output.includes(`/dev/vda: length ${size} sum ${sum(whole.subarray(0, size))}`), guest.output);
     t.regex(guest.output, /\/dev\/vdb: length 1048576/);
@@ -157,7 +165,10 @@ await onKvmHost(import.meta.url, () => {
       theirs.close();
     });
     const mac = Uint8Array.of(2, 0, 0, 0, 0, 7);
-    using guest = new Guest({ test: 'net', devices: [new Net(new PacketLink(theirs.number), { mac, mtu: 1400, filter: EVERY_FRAME })] });
+    using guest = new Guest({
+      test: 'net',
+      devices: [new Net(new PacketLink(theirs.number), { mac, mtu: 1400, filter: EVERY_FRAME })],
+    });
     const ended = guest.run();
     await guest.says('net: ready');
     setNonBlocking(ours.number);
@@ -165,7 +176,7 @@ await onKvmHost(import.meta.url, () => {
     const frames: Buffer[] = [];
     const watch = watchReadable(ours.number, () => {
       const into = Buffer.alloc(2048);
-      for (let length; (length = readPacket(ours.number, into)); ) frames.push(Buffer.from(into.subarray(0, length)));
+      for (let length; (length = readPacket(ours.number, into));) frames.push(Buffer.from(into.subarray(0, length)));
       // the guest asks who has 10.9.8.1 before it answers
       for (const frame of frames) if (frame.readUInt16BE(12) === 0x806) writePacket(ours.number, arpReply(frame));
     });
@@ -182,7 +193,13 @@ await onKvmHost(import.meta.url, () => {
     t.teardown(() => rmSync(folder, { recursive: true, force: true }));
     writeFileSync(join(folder, 'from-host'), 'host says');
     symlinkSync('/etc', join(folder, 'escape'));
-    const device = new Fs({ tag: 'share', path: folder, readOnly: false, ownership: rootIsOwner(process.getuid!(), process.getgid!()), freshness: { milliseconds: 0 } });
+    const device = new Fs({
+      tag: 'share',
+      path: folder,
+      readOnly: false,
+      ownership: rootIsOwner(process.getuid!(), process.getgid!()),
+      freshness: { milliseconds: 0 },
+    });
     using guest = new Guest({ test: 'fs', devices: [device] });
     const ended = guest.run();
     await guest.says('fs: waiting');
@@ -202,10 +219,18 @@ await onKvmHost(import.meta.url, () => {
     t.teardown(() => rmSync(folder, { recursive: true }));
     const layer = join(folder, 'layer.tar');
     execFileSync('sh', ['-c', `echo hello >hello && tar -cf ${layer} hello`], { cwd: folder });
-    const root = await rootDisk([{ diffId: `sha256:${'0'.repeat(64)}`, tar: layer, size: statSync(layer).size }], { tmp: folder });
+    const root = await rootDisk([{ diffId: `sha256:${'0'.repeat(64)}`, tar: layer, size: statSync(layer).size }], {
+      tmp: folder,
+    });
     const upper = join(folder, 'upper.ext4');
     execFileSync('/sbin/mke2fs', ['-q', '-t', 'ext4', upper, '16M']);
-    using guest = new Guest({ test: 'features', devices: [new Block(new Backing(root, { readOnly: true }), { serial: 'root', blockSize: 512 }), new Block(Backing.file(upper, { readOnly: false }), { serial: 'upper' })] });
+    using guest = new Guest({
+      test: 'features',
+      devices: [
+        new Block(new Backing(root, { readOnly: true }), { serial: 'root', blockSize: 512 }),
+        new Block(Backing.file(upper, { readOnly: false }), { serial: 'upper' }),
+      ],
+    });
     t.deepEqual(await guest.run(), { kind: 'reset' });
     t.notRegex(guest.output, /FAIL/);
     t.is(guest.output.match(/kernel: ok/g)?.length, 22, guest.output);
@@ -251,10 +276,12 @@ await onKvmHost(import.meta.url, () => {
       descriptors: readdirSync('/proc/self/fd').length,
       threads: readdirSync('/proc/self/task').length,
       // guest RAM, whatever the allocator does with small mappings
-      ram: readFileSync('/proc/self/maps', 'utf8').split('\n').filter((line) => {
-        const range = /^([0-9a-f]+)-([0-9a-f]+) /.exec(line);
-        return range !== null && parseInt(range[2]!, 16) - parseInt(range[1]!, 16) === 128 * MIB;
-      }).length,
+      ram: readFileSync('/proc/self/maps', 'utf8')
+        .split('\n')
+        .filter((line) => {
+          const range = /^([0-9a-f]+)-([0-9a-f]+) /.exec(line);
+          return range !== null && parseInt(range[2]!, 16) - parseInt(range[1]!, 16) === 128 * MIB;
+        }).length,
     });
     const boot = async () => {
       using guest = new Guest({ cpus: 2, devices: [new Rng(), new Vsock(), new Balloon()] });

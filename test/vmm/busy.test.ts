@@ -18,25 +18,37 @@ const SECONDS = 300 + SECONDS_EACH + STARTS * 240;
 
 const missing = missingParts() ?? (STARTS > 0 ? undefined : 'takes half an hour: HUSK_BUSY_STARTS=20');
 if (missing !== undefined) test.skip(missing, () => {});
-else await onKvmHost(import.meta.url, register, { seconds: SECONDS, env: { HUSK_BUSY_STARTS: String(STARTS), HUSK_BUSY_HOGS: String(HOGS) } });
+else
+  await onKvmHost(import.meta.url, register, {
+    seconds: SECONDS,
+    env: { HUSK_BUSY_STARTS: String(STARTS), HUSK_BUSY_HOGS: String(HOGS) },
+  });
 
 function register(): void {
-  test.serial(`${STARTS} starts beside ${HOGS} busy programs a CPU: each says what it has to, and ends as it should`, async (t) => {
-    t.timeout(SECONDS * 1000);
-    const home = new Home();
-    const hogs = Array.from({ length: HOGS * availableParallelism() }, () => spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
-    try {
-      for (let i = 0; i < STARTS; i++) {
-        const start = performance.now();
-        const script = `cat; echo out ${i}; echo err ${i} >&2; exit ${i + 1}`;
-        const run = ['run', '--rm', '-i', '--isolation=vm', '--network', 'none', 'husk/base', 'sh', '-c', script];
-        const { status, stdout, stderr } = await home.feedWithin(SECONDS_EACH * 1000, `fed ${i}\n`, ...run);
-        t.log(`start ${i}: ${Math.round((performance.now() - start) / 1000)} s`);
-        t.deepEqual({ status, stdout, stderr }, { status: i + 1, stdout: `fed ${i}\nout ${i}\n`, stderr: `err ${i}\n` });
+  test.serial(
+    `${STARTS} starts beside ${HOGS} busy programs a CPU: each says what it has to, and ends as it should`,
+    async (t) => {
+      t.timeout(SECONDS * 1000);
+      const home = new Home();
+      const hogs = Array.from({ length: HOGS * availableParallelism() }, () =>
+        spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }),
+      );
+      try {
+        for (let i = 0; i < STARTS; i++) {
+          const start = performance.now();
+          const script = `cat; echo out ${i}; echo err ${i} >&2; exit ${i + 1}`;
+          const run = ['run', '--rm', '-i', '--isolation=vm', '--network', 'none', 'husk/base', 'sh', '-c', script];
+          const { status, stdout, stderr } = await home.feedWithin(SECONDS_EACH * 1000, `fed ${i}\n`, ...run);
+          t.log(`start ${i}: ${Math.round((performance.now() - start) / 1000)} s`);
+          t.deepEqual(
+            { status, stdout, stderr },
+            { status: i + 1, stdout: `fed ${i}\nout ${i}\n`, stderr: `err ${i}\n` },
+          );
+        }
+      } finally {
+        for (const hog of hogs) hog.kill('SIGKILL');
+        t.deepEqual(await home.end(), []);
       }
-    } finally {
-      for (const hog of hogs) hog.kill('SIGKILL');
-      t.deepEqual(await home.end(), []);
-    }
-  });
+    },
+  );
 }

@@ -34,14 +34,28 @@ function register(): void {
     t.is(status, 0, stderr);
   });
   test.after.always('nothing is left running', async (t) => {
-    husk('rm', '-f', ...husk('ps', '-aq').stdout.split('\n').filter((id) => id !== ''));
+    husk(
+      'rm',
+      '-f',
+      ...husk('ps', '-aq')
+        .stdout.split('\n')
+        .filter((id) => id !== ''),
+    );
     const left = await supervisorsLeft();
     rmSync(home, { recursive: true, force: true });
     t.deepEqual(left, []);
   });
 
   test.serial('output apart, exit code, hostname, our own kernel', (t) => {
-    const { status, stdout, stderr } = run('--rm', '-h', 'inside', 'husk/base', 'sh', '-c', 'echo out; echo err >&2; uname -n; uname -r; ls /sys/class/net; exit 9');
+    const { status, stdout, stderr } = run(
+      '--rm',
+      '-h',
+      'inside',
+      'husk/base',
+      'sh',
+      '-c',
+      'echo out; echo err >&2; uname -n; uname -r; ls /sys/class/net; exit 9',
+    );
     t.is(status, 9, stderr);
     t.regex(stdout, /^out\ninside\n6\.\d+\.\d+-husk\nlo\n$/);
     t.is(stderr, 'err\n');
@@ -56,9 +70,27 @@ function register(): void {
     const shared = join(home, 'shared');
     mkdirSync(shared);
     writeFileSync(join(shared, 'from-host'), 'host\n');
-    const started = run('-d', '--name', 'live', '-v', `${shared}:/mnt`, 'husk/base', 'sh', '-c', 'cat /mnt/from-host; echo guest >/mnt/from-guest; trap "echo bye; exit 5" TERM; while :; do sleep 0.2; done');
+    const started = run(
+      '-d',
+      '--name',
+      'live',
+      '-v',
+      `${shared}:/mnt`,
+      'husk/base',
+      'sh',
+      '-c',
+      'cat /mnt/from-host; echo guest >/mnt/from-guest; trap "echo bye; exit 5" TERM; while :; do sleep 0.2; done',
+    );
     t.is(started.status, 0, started.stderr);
-    const inside = husk('exec', '-e', 'A=b', 'live', 'sh', '-c', 'until grep -q guest /mnt/from-guest; do sleep 0.2; done 2>/dev/null; echo $A; cat /mnt/from-guest; exit 4');
+    const inside = husk(
+      'exec',
+      '-e',
+      'A=b',
+      'live',
+      'sh',
+      '-c',
+      'until grep -q guest /mnt/from-guest; do sleep 0.2; done 2>/dev/null; echo $A; cat /mnt/from-guest; exit 4',
+    );
     t.is(inside.status, 4, inside.stderr);
     t.is(inside.stdout, 'b\nguest\n');
     t.is(readFileSync(join(shared, 'from-guest'), 'utf8'), 'guest\n');
@@ -68,7 +100,7 @@ function register(): void {
   });
 
   const inTestHost = existsSync(CLOCK) ? test.serial : test.serial.skip;
-  inTestHost('the host\'s clock is set, there and back: the container\'s follows (in the test host)', async (t) => {
+  inTestHost("the host's clock is set, there and back: the container's follows (in the test host)", async (t) => {
     t.timeout(TIMEOUT);
     for (const seconds of [7200, -7200]) {
       const [clock, steady] = [Date.now(), performance.now()];
@@ -94,7 +126,16 @@ function register(): void {
   });
 
   test.serial('a memory limit kills inside the guest only; what was written is there at the next start', (t) => {
-    const eater = run('--name', 'eater', '-m', '32m', 'husk/base', 'sh', '-c', 'test -e /first && exit 3; echo x >/first; sync; exec tail -c 90000000 /dev/zero');
+    const eater = run(
+      '--name',
+      'eater',
+      '-m',
+      '32m',
+      'husk/base',
+      'sh',
+      '-c',
+      'test -e /first && exit 3; echo x >/first; sync; exec tail -c 90000000 /dev/zero',
+    );
     t.is(eater.status, 137, eater.stderr + eater.stdout);
     t.is(husk('inspect', '-f', '{{.State.ExitCode}} {{.State.OOMKilled}}', 'eater').stdout, '137 true\n');
     t.is(husk('start', '-a', 'eater').status, 3);

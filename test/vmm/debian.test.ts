@@ -22,7 +22,10 @@ if (missing !== undefined) test.skip(missing, () => {});
 else {
   // made out here; inside it is read only
   process.env['HUSK_TEST_STORAGE'] ??= await debianStorage();
-  await onKvmHost(import.meta.url, register, { seconds: 600, env: { HUSK_TEST_STORAGE: process.env['HUSK_TEST_STORAGE'] } });
+  await onKvmHost(import.meta.url, register, {
+    seconds: 600,
+    env: { HUSK_TEST_STORAGE: process.env['HUSK_TEST_STORAGE'] },
+  });
 }
 
 /** Looks, does, and looks again after a while. @throws Error when it never comes */
@@ -34,7 +37,8 @@ async function until(done: () => boolean, act = () => {}): Promise<void> {
 }
 
 /** Whether every key goes to the program in this shell's terminal: it is husk's then. */
-const isRaw = (shell: number): boolean => execFileSync('stty', ['-F', readlinkSync(`/proc/${shell}/fd/0`), '-a'], { encoding: 'utf8' }).includes('-icanon');
+const isRaw = (shell: number): boolean =>
+  execFileSync('stty', ['-F', readlinkSync(`/proc/${shell}/fd/0`), '-a'], { encoding: 'utf8' }).includes('-icanon');
 
 function register(): void {
   test('Debian from a registry in a VM, by hand', async (t) => {
@@ -56,7 +60,10 @@ function register(): void {
     await screen.shows(/is debian, kernel 6\.\d+\.\d+-husk\n\/dev\/(pts\/0|console)\n30 100/);
     screen.resize(120, 40);
     // the size goes to the guest by a way of its own, beside what is typed
-    await until(() => /\n40 120\n/.test(screen.screen()), () => screen.type('stty size'));
+    await until(
+      () => /\n40 120\n/.test(screen.screen()),
+      () => screen.type('stty size'),
+    );
     screen.type('echo from the guest >/mnt/guest');
     screen.type('sleep 1000; echo code $?');
     await until(() => husk('top', 'deb').stdout.includes('sleep 1000'));
@@ -90,7 +97,10 @@ function register(): void {
     await ended;
     t.regex(followed, /is debian, kernel/);
     // an interactive bash ignores SIGTERM
-    t.is(husk('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}', 'deb').stdout, 'exited 137 \n');
+    t.is(
+      husk('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}', 'deb').stdout,
+      'exited 137 \n',
+    );
     t.is(husk('rm', 'deb').status, 0);
   });
 }

@@ -15,7 +15,20 @@ export const WRITE = 2;
 export const INDIRECT = 4;
 
 /** register offsets, §4.2.2 */
-const REGISTER = { deviceFeatures: 0x10, deviceFeaturesSel: 0x14, driverFeatures: 0x20, driverFeaturesSel: 0x24, queueSel: 0x30, queueNumMax: 0x34, queueNum: 0x38, queueReady: 0x44, status: 0x70, desc: 0x80, driver: 0x90, device: 0xa0 };
+const REGISTER = {
+  deviceFeatures: 0x10,
+  deviceFeaturesSel: 0x14,
+  driverFeatures: 0x20,
+  driverFeaturesSel: 0x24,
+  queueSel: 0x30,
+  queueNumMax: 0x34,
+  queueNum: 0x38,
+  queueReady: 0x44,
+  status: 0x70,
+  desc: 0x80,
+  driver: 0x90,
+  device: 0xa0,
+};
 const EVENT_IDX = 1n << 29n;
 
 export interface Buffer16 {
@@ -137,7 +150,12 @@ export class Driver {
   chain(queue: number, first: number, buffers: { address: number; length: number; write?: boolean }[]): void {
     for (const [i, { address, length, write }] of buffers.entries()) {
       const last = i === buffers.length - 1;
-      this.descriptor(queue, first + i, { address, length, flags: (last ? 0 : NEXT) | (write ? WRITE : 0), next: last ? 0 : first + i + 1 });
+      this.descriptor(queue, first + i, {
+        address,
+        length,
+        flags: (last ? 0 : NEXT) | (write ? WRITE : 0),
+        next: last ? 0 : first + i + 1,
+      });
     }
   }
 
@@ -170,7 +188,10 @@ export class Driver {
   }
 
   /** One request: offers a chain made of `buffers`, returns what came back for it. */
-  request(queue: number, buffers: { address: number; length: number; write?: boolean }[]): { head: number; written: number } | undefined {
+  request(
+    queue: number,
+    buffers: { address: number; length: number; write?: boolean }[],
+  ): { head: number; written: number } | undefined {
     this.chain(queue, 0, buffers);
     this.offer(queue, 0);
     return this.completed(queue)[0];

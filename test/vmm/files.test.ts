@@ -22,7 +22,8 @@ else await onKvmHost(import.meta.url, register, { seconds: 900 });
 function register(): void {
   const home = mkdtempSync(join(tmpdir(), 'husk-vm-files-'));
   const env = { ...process.env, XDG_DATA_HOME: join(home, 'data'), XDG_CONFIG_HOME: join(home, 'config') };
-  const bytes = (args: string[], input?: Buffer) => spawnSync(HUSK, args, { env, input, timeout: TIMEOUT, maxBuffer: 1 << 28 });
+  const bytes = (args: string[], input?: Buffer) =>
+    spawnSync(HUSK, args, { env, input, timeout: TIMEOUT, maxBuffer: 1 << 28 });
   const husk = (...args: string[]) => {
     const { status, stdout, stderr } = bytes(args);
     return { status, stdout: stdout.toString(), stderr: stderr.toString() };
@@ -49,13 +50,36 @@ function register(): void {
   });
 
   test.serial('running: what the container sees, volumes and tmpfs with it', (t) => {
-    const script = 'mkdir -p /a/b; echo hi >/a/b/f; ln -s /etc/passwd /a/l; rm /etc/group; echo v >/vol/f; echo s >/scratch/f; while :; do sleep 1; done';
-    const started = husk('run', '-d', '--isolation=vm', '--network', 'none', '--name', 'files', '-v', 'vol:/vol', '--tmpfs', '/scratch', '--tmpfs', '/small:size=64k', 'husk/base', 'sh', '-c', script);
+    const script =
+      'mkdir -p /a/b; echo hi >/a/b/f; ln -s /etc/passwd /a/l; rm /etc/group; echo v >/vol/f; echo s >/scratch/f; while :; do sleep 1; done';
+    const started = husk(
+      'run',
+      '-d',
+      '--isolation=vm',
+      '--network',
+      'none',
+      '--name',
+      'files',
+      '-v',
+      'vol:/vol',
+      '--tmpfs',
+      '/scratch',
+      '--tmpfs',
+      '/small:size=64k',
+      'husk/base',
+      'sh',
+      '-c',
+      script,
+    );
     t.is(started.status, 0, started.stderr);
     for (let tries = 0; husk('exec', 'files', 'test', '-s', '/scratch/f').status !== 0 && tries < 50; tries++);
     const changes = husk('diff', 'files');
     t.is(changes.stdout.replaceAll(/A \/(vol|scratch|small)\n/g, ''), CHANGES, changes.stderr);
-    for (const [path, content] of [['/a/b/f', 'hi\n'], ['/vol/f', 'v\n'], ['/scratch/f', 's\n']] as const) {
+    for (const [path, content] of [
+      ['/a/b/f', 'hi\n'],
+      ['/vol/f', 'v\n'],
+      ['/scratch/f', 's\n'],
+    ] as const) {
       t.is(husk('cp', `files:${path}`, file('out')).stderr, '');
       t.is(readFileSync(file('out'), 'utf8'), content);
     }
@@ -65,7 +89,14 @@ function register(): void {
   });
 
   test.serial('running: an archive stays in the container, which has devices', (t) => {
-    const sent = bytes(['cp', '-', 'files:/a'], tarball({ name: 'null', type: '3', major: 1, minor: 3, mode: 0o666 }, { name: 'up', type: '2', link: '../../..' }, { name: 'up/a/made', body: 'x' }));
+    const sent = bytes(
+      ['cp', '-', 'files:/a'],
+      tarball(
+        { name: 'null', type: '3', major: 1, minor: 3, mode: 0o666 },
+        { name: 'up', type: '2', link: '../../..' },
+        { name: 'up/a/made', body: 'x' },
+      ),
+    );
     t.is(sent.status, 0, sent.stderr.toString());
     t.is(husk('exec', 'files', 'sh', '-c', 'stat -c %F /a/null; cat /a/made').stdout, 'character special file\nx');
     husk('exec', 'files', 'rm', '/a/null', '/a/up', '/a/made', '/a/in');
@@ -90,21 +121,37 @@ function register(): void {
     husk('exec', 'files', 'rm', '-rf', '/x', '/a/x', '/small/too-big');
   });
 
-  test.serial('running: commit pauses it, and its image runs under both isolations; export is without mounts; a size', (t) => {
-    const { status, stdout, stderr } = husk('commit', '-m', 'of a VM', '-c', 'CMD ["sh","-c","cat /a/b/f; ls /etc/group 2>&1; stat -c %u:%g /a/l"]', 'files', 'made');
-    t.is(status, 0, stderr);
-    t.regex(stdout, /^sha256:/);
-    const expected = 'hi\nls: /etc/group: No such file or directory\n0:0\n';
-    t.is(husk('run', '--rm', '--network', 'none', '--isolation=userns', 'made').stdout, expected);
-    t.is(husk('run', '--rm', '--network', 'none', '--isolation=vm', 'made').stdout, expected);
-    t.is(husk('inspect', '-f', '{{.State.Status}}', 'files').stdout, 'running\n');
-    t.is(husk('export', '-o', file('e.tar'), 'files').status, 0);
-    const listed = names(file('e.tar'));
-    t.true(listed.includes('a/b/f') && listed.includes('bin/busybox'));
-    t.deepEqual(listed.filter((name) => /^(vol|scratch|small|proc|etc\/group)(\/|$)/.test(name)).filter((name) => !['vol', 'scratch', 'small', 'proc'].includes(name)), []);
-    const size = Number(husk('inspect', '-s', '-f', '{{.SizeRw}}', 'files').stdout);
-    t.true(size > 0 && size < 20e6, String(size));
-  });
+  test.serial(
+    'running: commit pauses it, and its image runs under both isolations; export is without mounts; a size',
+    (t) => {
+      const { status, stdout, stderr } = husk(
+        'commit',
+        '-m',
+        'of a VM',
+        '-c',
+        'CMD ["sh","-c","cat /a/b/f; ls /etc/group 2>&1; stat -c %u:%g /a/l"]',
+        'files',
+        'made',
+      );
+      t.is(status, 0, stderr);
+      t.regex(stdout, /^sha256:/);
+      const expected = 'hi\nls: /etc/group: No such file or directory\n0:0\n';
+      t.is(husk('run', '--rm', '--network', 'none', '--isolation=userns', 'made').stdout, expected);
+      t.is(husk('run', '--rm', '--network', 'none', '--isolation=vm', 'made').stdout, expected);
+      t.is(husk('inspect', '-f', '{{.State.Status}}', 'files').stdout, 'running\n');
+      t.is(husk('export', '-o', file('e.tar'), 'files').status, 0);
+      const listed = names(file('e.tar'));
+      t.true(listed.includes('a/b/f') && listed.includes('bin/busybox'));
+      t.deepEqual(
+        listed
+          .filter((name) => /^(vol|scratch|small|proc|etc\/group)(\/|$)/.test(name))
+          .filter((name) => !['vol', 'scratch', 'small', 'proc'].includes(name)),
+        [],
+      );
+      const size = Number(husk('inspect', '-s', '-f', '{{.SizeRw}}', 'files').stdout);
+      t.true(size > 0 && size < 20e6, String(size));
+    },
+  );
 
   test.serial('a large file both ways, byte by byte', (t) => {
     const source = file('big');

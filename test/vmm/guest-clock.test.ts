@@ -6,7 +6,14 @@ import { GuestClock } from '../../src/vmm/guest-clock.ts';
 const START = 1_700_000_000_000;
 
 /** A host and a guest whose clocks are numbers. @param trip ms that a request and an answer take each */
-function world(options: { ahead?: number; trip?: [there: number, back: number]; answer?: (time: number) => unknown; /** moves only later */ slews?: boolean } = {}) {
+function world(
+  options: {
+    ahead?: number;
+    trip?: [there: number, back: number];
+    answer?: (time: number) => unknown;
+    /** moves only later */ slews?: boolean;
+  } = {},
+) {
   const [there, back] = options.trip ?? [1, 1];
   let now = 0;
   let wall = START;
@@ -31,7 +38,12 @@ function world(options: { ahead?: number; trip?: [there: number, back: number]; 
       now += back;
       return options.answer ? options.answer(answer) : answer;
     },
-    { wall: () => wall + now, steady: () => now, watch: (onSet) => ((set = onSet), { close: () => (set = () => {}) }), every: (_ms, onTime) => ((look = onTime), { [Symbol.dispose]: () => (look = () => {}) }) },
+    {
+      wall: () => wall + now,
+      steady: () => now,
+      watch: (onSet) => ((set = onSet), { close: () => (set = () => {}) }),
+      every: (_ms, onTime) => ((look = onTime), { [Symbol.dispose]: () => (look = () => {}) }),
+    },
   );
   return {
     clock,
@@ -48,19 +60,21 @@ function world(options: { ahead?: number; trip?: [there: number, back: number]; 
   };
 }
 
-for (const ahead of [0, 4, -4]) test(`${ahead} ms are left alone`, async (t) => {
-  const { settled, shifts } = world({ ahead });
-  await settled();
-  t.deepEqual(shifts, []);
-});
-for (const ahead of [30, -30, 60, -60, 3_600_000, -86_400_000]) test(`${ahead} ms are put right`, async (t) => {
-  const { settled, shifts, ahead: left } = world({ ahead });
-  await settled();
-  t.deepEqual(shifts, [-ahead]);
-  t.is(left(), 0);
-});
+for (const ahead of [0, 4, -4])
+  test(`${ahead} ms are left alone`, async (t) => {
+    const { settled, shifts } = world({ ahead });
+    await settled();
+    t.deepEqual(shifts, []);
+  });
+for (const ahead of [30, -30, 60, -60, 3_600_000, -86_400_000])
+  test(`${ahead} ms are put right`, async (t) => {
+    const { settled, shifts, ahead: left } = world({ ahead });
+    await settled();
+    t.deepEqual(shifts, [-ahead]);
+    t.is(left(), 0);
+  });
 
-test('the host\'s clock is set: the guest\'s follows at once; a suspend is a step, too', async (t) => {
+test("the host's clock is set: the guest's follows at once; a suspend is a step, too", async (t) => {
   const { step, settled, ahead } = world();
   for (const ms of [5000, -7200_000, 8 * 3_600_000]) {
     step(ms);
@@ -84,7 +98,11 @@ test('a small difference is told once: a clock that is slewed is not there at on
   t.deepEqual(shifts, [1 - MOST_SLEW]);
 });
 
-for (const trip of [[2000, 0], [0, 2000], [30_000, 30_000]] as const)
+for (const trip of [
+  [2000, 0],
+  [0, 2000],
+  [30_000, 30_000],
+] as const)
   test(`a host that is busy (${trip.join(' and ')} ms on the way) puts nothing out of order`, async (t) => {
     const right = world({ trip: [...trip] });
     await right.settled();
@@ -101,7 +119,13 @@ test('a step while the guest is asked is not mixed up with its answer', async (t
   t.is(ahead(), 0);
 });
 
-for (const [what, answer] of [['nothing', undefined], ['a text', '1'], ['no number', NaN], ['no end', Infinity], ['a year beyond all', 1e300]] as const)
+for (const [what, answer] of [
+  ['nothing', undefined],
+  ['a text', '1'],
+  ['no number', NaN],
+  ['no end', Infinity],
+  ['a year beyond all', 1e300],
+] as const)
   test(`a guest that answers ${what} is left alone`, async (t) => {
     const { settled, shifts, asked } = world({ answer: () => answer });
     await settled();
@@ -116,7 +140,11 @@ test('a guest whose clock is never right is not asked without end', async (t) =>
 });
 
 test('a guest that fails to answer, and a machine that has ended, are no errors', async (t) => {
-  const { settled, asked, clock, step, tick } = world({ answer: () => { throw new Error('gone'); } });
+  const { settled, asked, clock, step, tick } = world({
+    answer: () => {
+      throw new Error('gone');
+    },
+  });
   await settled();
   const before = asked();
   clock[Symbol.dispose]();

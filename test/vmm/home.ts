@@ -23,8 +23,20 @@ export class Home implements Disposable {
   /** @param above where its folder is made */
   constructor(above = tmpdir()) {
     this.folder = mkdtempSync(join(above, 'husk-vm-'));
-    this.env = { ...process.env, XDG_DATA_HOME: join(this.folder, 'data'), XDG_CONFIG_HOME: join(this.folder, 'config') };
-    this.must('import', '--change', 'CMD ["/bin/sh"]', '--change', 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', BASE, 'husk/base');
+    this.env = {
+      ...process.env,
+      XDG_DATA_HOME: join(this.folder, 'data'),
+      XDG_CONFIG_HOME: join(this.folder, 'config'),
+    };
+    this.must(
+      'import',
+      '--change',
+      'CMD ["/bin/sh"]',
+      '--change',
+      'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      BASE,
+      'husk/base',
+    );
   }
 
   husk(...args: string[]): Result {
@@ -32,7 +44,13 @@ export class Home implements Disposable {
   }
 
   fed(input: string | Buffer, ...args: string[]): Result {
-    const { status, stdout, stderr } = spawnSync(HUSK, args, { env: this.env, encoding: 'latin1', input, timeout: TIMEOUT, maxBuffer: 1 << 28 });
+    const { status, stdout, stderr } = spawnSync(HUSK, args, {
+      env: this.env,
+      encoding: 'latin1',
+      input,
+      timeout: TIMEOUT,
+      maxBuffer: 1 << 28,
+    });
     return { status, stdout, stderr };
   }
 
@@ -94,7 +112,9 @@ export class Home implements Disposable {
 
   /** Ends what is left. @returns supervisors that are there all the same */
   async end(): Promise<string[]> {
-    const all = this.husk('ps', '-aq').stdout.split('\n').filter((id) => id !== '');
+    const all = this.husk('ps', '-aq')
+      .stdout.split('\n')
+      .filter((id) => id !== '');
     if (all.length > 0) this.husk('rm', '-f', ...all);
     const left = await supervisorsLeft();
     this[Symbol.dispose]();
@@ -115,7 +135,7 @@ function supervisors(): string[] {
 
 /** Those that do not end: one whose container's end is recorded is still on its way out for a moment. */
 export async function supervisorsLeft(): Promise<string[]> {
-  for (const start = Date.now(); supervisors().length > 0 && Date.now() - start < EXIT_PATIENCE; ) await sleep(50);
+  for (const start = Date.now(); supervisors().length > 0 && Date.now() - start < EXIT_PATIENCE;) await sleep(50);
   return supervisors();
 }
 
@@ -123,7 +143,8 @@ export async function supervisorsLeft(): Promise<string[]> {
 export function finished(child: ChildProcessWithoutNullStreams, input: string | Buffer): Promise<Result> {
   return new Promise((resolve, reject) => {
     const output = { stdout: '', stderr: '' };
-    for (const name of ['stdout', 'stderr'] as const) child[name].setEncoding('latin1').on('data', (text: string) => (output[name] += text));
+    for (const name of ['stdout', 'stderr'] as const)
+      child[name].setEncoding('latin1').on('data', (text: string) => (output[name] += text));
     // it may end before it has read everything
     child.stdin.on('error', () => {}).end(input);
     child.on('error', reject).on('close', (status) => resolve({ status, ...output }));

@@ -19,9 +19,16 @@ export { BASE, missingParts, notByItself, notWanted, root };
 export const KERNEL = `${root}dist/vmlinux`;
 const GUEST = ['init.c', 'features.c', 'features.h'].map((name) => `${root}test/vmm/guest/${name}`);
 /** the test guest's initramfs, made out of test/vmm/guest/; in build/, which the test host sees read-only. Named by content: it is never changed while somebody reads it */
-export const INITRD = `${root}build/test-vmm/initrd-${createHash('sha256').update(GUEST.map((path) => readFileSync(path, 'utf8')).join()).digest('hex').slice(0, 16)}.cpio`;
+export const INITRD = `${root}build/test-vmm/initrd-${createHash('sha256')
+  .update(GUEST.map((path) => readFileSync(path, 'utf8')).join())
+  .digest('hex')
+  .slice(0, 16)}.cpio`;
 /** Writes INITRD to "$1" */
-const MAKE_INITRD = `mkdir -p "$1.d"; gcc -static -O2 -Wall -Wextra -Werror -o "$1.d/init" ${GUEST.filter((path) => path.endsWith('.c')).map((path) => `'${path}'`).join(' ')}
+const MAKE_INITRD = `mkdir -p "$1.d"; gcc -static -O2 -Wall -Wextra -Werror -o "$1.d/init" ${GUEST.filter((path) =>
+  path.endsWith('.c'),
+)
+  .map((path) => `'${path}'`)
+  .join(' ')}
   (cd "$1.d" && echo init | cpio -o -H newc --quiet) >"$1"; rm -r "$1.d"`;
 /** seconds for a file of tests in the test host: only for what hangs, and many times what a free machine needs */
 const TIME_LIMIT = Number(process.env['HUSK_TEST_SECONDS'] ?? 1800);
@@ -36,9 +43,15 @@ async function fit(): Promise<boolean> {
   }
 }
 
-function run(command: string, args: string[], env: NodeJS.ProcessEnv = process.env): Promise<{ code: number; output: string }> {
+function run(
+  command: string,
+  args: string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
-    execFile(command, args, { cwd: root, env, maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? 1) || 1, output: stdout + stderr }));
+    execFile(command, args, { cwd: root, env, maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code ?? 1) || 1, output: stdout + stderr }),
+    );
   });
 }
 
@@ -46,7 +59,8 @@ function run(command: string, args: string[], env: NodeJS.ProcessEnv = process.e
 async function prepareGuest(): Promise<string | undefined> {
   if (!existsSync(KERNEL)) {
     const cached = await run('guest/kernel-config/build.sh', ['--cached']);
-    if (cached.code !== 0) return 'the guest kernel is not built (guest/kernel-config/build.sh dist/vmlinux, 11 minutes of CPU)';
+    if (cached.code !== 0)
+      return 'the guest kernel is not built (guest/kernel-config/build.sh dist/vmlinux, 11 minutes of CPU)';
     await run('guest/kernel-config/build.sh', [KERNEL]);
   }
   makeOnce(INITRD, MAKE_INITRD);
@@ -61,7 +75,11 @@ async function prepareGuest(): Promise<string | undefined> {
  * @param options.env what was made out here for the tests inside
  * @param options.inTestHost always there: its addresses stand for the world
  */
-export async function onKvmHost(url: string, register: () => void, options: { cpus?: number; seconds?: number; env?: Record<string, string>; inTestHost?: boolean } = {}): Promise<void> {
+export async function onKvmHost(
+  url: string,
+  register: () => void,
+  options: { cpus?: number; seconds?: number; env?: Record<string, string>; inTestHost?: boolean } = {},
+): Promise<void> {
   const problem = insideTestHost ? undefined : await prepareGuest();
   if (problem !== undefined) {
     test.skip(`needs the test guest: ${problem}`, () => {});
@@ -75,7 +93,23 @@ export async function onKvmHost(url: string, register: () => void, options: { cp
   test(`in the test host: ${file}`, async (t) => {
     const seconds = Math.max(TIME_LIMIT, options.seconds ?? 0);
     t.timeout(2 * (seconds + 60) * 1000);
-    const once = () => run('test/vm-host/run', ['-c', String(options.cpus ?? 1), '-t', String(seconds), '-u', USER_NAME, '--', 'env', `PATH=${process.env['PATH']}`, ...Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`), 'ava', '--serial', ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]), file]);
+    const once = () =>
+      run('test/vm-host/run', [
+        '-c',
+        String(options.cpus ?? 1),
+        '-t',
+        String(seconds),
+        '-u',
+        USER_NAME,
+        '--',
+        'env',
+        `PATH=${process.env['PATH']}`,
+        ...Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`),
+        'ava',
+        '--serial',
+        ...(process.env['HUSK_TEST_MATCH'] === undefined ? [] : ['--match', process.env['HUSK_TEST_MATCH']]),
+        file,
+      ]);
     let ended = await once();
     if (hostFailed(ended)) {
       t.log('the test host itself failed; once more', ended.output);

@@ -43,7 +43,13 @@ interface Seen {
 }
 
 /** Runs code until it writes to END_PORT or `during` stops it. */
-async function run(code: number[][], options: { devices?: (vm: Vm) => void; during?: (stop: () => void, pause: () => Promise<void>, resume: () => void) => void } = {}): Promise<Seen> {
+async function run(
+  code: number[][],
+  options: {
+    devices?: (vm: Vm) => void;
+    during?: (stop: () => void, pause: () => Promise<void>, resume: () => void) => void;
+  } = {},
+): Promise<Seen> {
   using kvm = Kvm.open();
   using memory = GuestMemory.allocate(2 * MIB);
   using vm = kvm.createVm();
@@ -103,7 +109,10 @@ onKvm(title('addresses that are no memory leave the guest'), async (t) => {
 onKvm(title('a read-only page is read without an exit and written with one'), async (t) => {
   using page = Mapping.anonymous(4096);
   new DataView(page.buffer).setUint32(4, 0x7654_3210, true);
-  const seen = await run([CODE.pointAtDevice, CODE.load(4), CODE.out32(0x80), CODE.store(4), CODE.load(4), CODE.out32(0x81)], { devices: (vm) => vm.addMemory(DEVICE, page, { readOnly: true }) });
+  const seen = await run(
+    [CODE.pointAtDevice, CODE.load(4), CODE.out32(0x80), CODE.store(4), CODE.load(4), CODE.out32(0x81)],
+    { devices: (vm) => vm.addMemory(DEVICE, page, { readOnly: true }) },
+  );
   t.deepEqual(seen.read, []);
   t.deepEqual(seen.written, [[DEVICE + 4, '10325476']]);
   t.deepEqual(seen.out, [
@@ -116,13 +125,16 @@ onKvm(title('an ioeventfd takes the write, on a read-only page, too; with a matc
   using page = Mapping.anonymous(4096);
   using any = new EventFd();
   using one = new EventFd();
-  const seen = await run([CODE.pointAtDevice, CODE.set(5), CODE.store(0x50), CODE.set(1), CODE.store(0x64), CODE.set(3), CODE.store(0x64)], {
-    devices: (vm) => {
-      vm.addMemory(DEVICE, page, { readOnly: true });
-      vm.addIoEventFd(DEVICE + 0x50, 4, any);
-      vm.addIoEventFd(DEVICE + 0x64, 4, one, { match: 1 });
+  const seen = await run(
+    [CODE.pointAtDevice, CODE.set(5), CODE.store(0x50), CODE.set(1), CODE.store(0x64), CODE.set(3), CODE.store(0x64)],
+    {
+      devices: (vm) => {
+        vm.addMemory(DEVICE, page, { readOnly: true });
+        vm.addIoEventFd(DEVICE + 0x50, 4, any);
+        vm.addIoEventFd(DEVICE + 0x64, 4, one, { match: 1 });
+      },
     },
-  });
+  );
   t.true(any.drain());
   t.true(one.drain());
   t.deepEqual(seen.written, [[DEVICE + 0x64, '03000000']]);
@@ -134,16 +146,26 @@ onKvm(title('an exception without a table to handle it is a triple fault'), asyn
 });
 
 /** AMD's fourth legacy counter, Intel's first: Linux tries out such ones as it boots */
-for (const [msr, access] of [[0xc001_0007, 'wrmsr'], [0xc001_0000, 'rdmsr'], [0xc1, 'wrmsr'], [0x186, 'rdmsr']] as const) {
+for (const [msr, access] of [
+  [0xc001_0007, 'wrmsr'],
+  [0xc001_0000, 'rdmsr'],
+  [0xc1, 'wrmsr'],
+  [0x186, 'rdmsr'],
+] as const) {
   onKvm(title(`a performance counter (${access} of 0x${msr.toString(16)}) is a fault in the guest`), async (t) => {
-    const { end, out } = await run([CODE.selectMsr(msr), CODE.set(0xabcd), CODE[access], CODE.out32(0x80)], { devices: (vm) => denyCounters(vm.fd) });
+    const { end, out } = await run([CODE.selectMsr(msr), CODE.set(0xabcd), CODE[access], CODE.out32(0x80)], {
+      devices: (vm) => denyCounters(vm.fd),
+    });
     t.deepEqual({ end, out }, { end: { kind: 'triple-fault' }, out: [] });
   });
 }
 
-onKvm(title('other model-specific registers are the guest\'s'), async (t) => {
+onKvm(title("other model-specific registers are the guest's"), async (t) => {
   const STAR = 0xc000_0081;
-  const { out } = await run([CODE.selectMsr(STAR), CODE.set(5), CODE.wrmsr, CODE.set(0), CODE.rdmsr, CODE.out32(0x80)], { devices: (vm) => denyCounters(vm.fd) });
+  const { out } = await run(
+    [CODE.selectMsr(STAR), CODE.set(5), CODE.wrmsr, CODE.set(0), CODE.rdmsr, CODE.out32(0x80)],
+    { devices: (vm) => denyCounters(vm.fd) },
+  );
   t.deepEqual(out, [[0x80, 5]]);
 });
 

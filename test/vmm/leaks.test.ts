@@ -27,11 +27,30 @@ function register(): void {
   });
 
   test.serial('a supervisor that starts its container again and again holds no more each time', async (t) => {
-    home.must('run', '-d', '--name', 'again', '--restart', 'always', '--isolation=vm', '--network', 'none', '-v', `${home.folder}:/mnt`, 'husk/base', 'sh', '-c', 'touch /mnt/up; while test -e /mnt/up; do sleep 0.1; done');
+    home.must(
+      'run',
+      '-d',
+      '--name',
+      'again',
+      '--restart',
+      'always',
+      '--isolation=vm',
+      '--network',
+      'none',
+      '-v',
+      `${home.folder}:/mnt`,
+      'husk/base',
+      'sh',
+      '-c',
+      'touch /mnt/up; while test -e /mnt/up; do sleep 0.1; done',
+    );
     const seen: ReturnType<typeof holdings>[] = [];
     for (let restart = 0; restart <= RESTARTS; restart++) {
       const start = Date.now();
-      while (home.must('inspect', '-f', '{{.RestartCount}} {{.State.Running}}', 'again') !== `${restart} true` || !home.exists('up')) {
+      while (
+        home.must('inspect', '-f', '{{.RestartCount}} {{.State.Running}}', 'again') !== `${restart} true` ||
+        !home.exists('up')
+      ) {
         if (Date.now() - start > PATIENCE) t.fail(home.must('inspect', '-f', '{{json .State}}', 'again'));
         await sleep(200);
       }

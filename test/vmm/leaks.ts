@@ -27,7 +27,21 @@ export interface Census {
 /** A VM container that says who it is and ends; every second is stopped instead. */
 export async function once(home: Home, number: number): Promise<void> {
   const name = `c${number}`;
-  const run = (...args: string[]) => home.must('run', '--rm', '--name', name, '--isolation=vm', '--network', 'none', '-v', `${home.folder}:/mnt:ro`, '-v', `${BASE}:/base.tar:ro`, ...args);
+  const run = (...args: string[]) =>
+    home.must(
+      'run',
+      '--rm',
+      '--name',
+      name,
+      '--isolation=vm',
+      '--network',
+      'none',
+      '-v',
+      `${home.folder}:/mnt:ro`,
+      '-v',
+      `${BASE}:/base.tar:ro`,
+      ...args,
+    );
   if (number % 2 === 0) {
     const said = run('husk/base', 'echo', name);
     if (said !== name) throw new Error(`${name} said "${said}"`);
@@ -46,7 +60,9 @@ export async function census(home: Home): Promise<Census> {
     files: Number(readFileSync('/proc/sys/fs/file-nr', 'latin1').split('\t')[0]),
     mounts: readFileSync('/proc/self/mountinfo', 'latin1').split('\n').length,
     cgroups: count('/sys/fs/cgroup/husk-user'),
-    paths: [...paths(home.path('data')), ...paths(join(process.env['XDG_RUNTIME_DIR'] ?? '/run', 'husk'))].filter((path) => !/husk\.db(-wal|-shm)?$/.test(path)),
+    paths: [...paths(home.path('data')), ...paths(join(process.env['XDG_RUNTIME_DIR'] ?? '/run', 'husk'))].filter(
+      (path) => !/husk\.db(-wal|-shm)?$/.test(path),
+    ),
     dataBytes: Number(execFileSync('du', ['-sB1', home.folder], { encoding: 'latin1' }).split('\t')[0]),
     availableKib: Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'latin1'))![1]),
   };
@@ -66,13 +82,21 @@ function count(folder: string): number {
 }
 
 function paths(folder: string): string[] {
-  return existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)).sort() : [];
+  return existsSync(folder)
+    ? readdirSync(folder, { recursive: true, encoding: 'utf8' })
+        .map((name) => join(folder, name))
+        .sort()
+    : [];
 }
 
 /** What a running process holds. Since Linux 6.2 the size of its fd folder is how many descriptors it has open, whoever asks. */
 export function holdings(pid: number): { files: number; threads: number; residentKib: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-  return { files: statSync(`/proc/${pid}/fd`).size, threads: Number(/^Threads:\s+(\d+)/m.exec(status)![1]), residentKib: Number(/^RssAnon:\s+(\d+)/m.exec(status)![1]) };
+  return {
+    files: statSync(`/proc/${pid}/fd`).size,
+    threads: Number(/^Threads:\s+(\d+)/m.exec(status)![1]),
+    residentKib: Number(/^RssAnon:\s+(\d+)/m.exec(status)![1]),
+  };
 }
 
 /** KiB a start may cost for ever: what the kernel keeps of names and pages it has seen is given back late */
@@ -106,11 +130,27 @@ async function main(starts: number): Promise<number> {
   const begun = performance.now();
   for (let i = 0; i < starts; i++) {
     await once(home, i);
-    if ((i + 1) % 20 === 0) console.log(`${i + 1} of ${starts}, ${Math.round((performance.now() - begun) / 1000)} s`, JSON.stringify({ ...(await census(home)), paths: undefined }));
+    if ((i + 1) % 20 === 0)
+      console.log(
+        `${i + 1} of ${starts}, ${Math.round((performance.now() - begun) / 1000)} s`,
+        JSON.stringify({ ...(await census(home)), paths: undefined }),
+      );
   }
   const after = await census(home);
   const found = leaks(before, after, starts);
-  console.log(JSON.stringify({ starts, seconds: Math.round((performance.now() - begun) / 1000), before: { ...before, paths: before.paths.length }, after: { ...after, paths: after.paths.length }, found }, null, 2));
+  console.log(
+    JSON.stringify(
+      {
+        starts,
+        seconds: Math.round((performance.now() - begun) / 1000),
+        before: { ...before, paths: before.paths.length },
+        after: { ...after, paths: after.paths.length },
+        found,
+      },
+      null,
+      2,
+    ),
+  );
   return found.length === 0 ? 0 : 1;
 }
 

@@ -66,7 +66,14 @@ function register(): void {
 
     test.serial(`${isolation}: an interface with the host's addresses, its names and resolver`, async (t) => {
       t.timeout(TIMEOUT);
-      const { status, stderr } = await husk('run', `--isolation=${isolation}`, '--name', isolation, ...LONG, ...COMMAND);
+      const { status, stderr } = await husk(
+        'run',
+        `--isolation=${isolation}`,
+        '--name',
+        isolation,
+        ...LONG,
+        ...COMMAND,
+      );
       t.is(status, 0, stderr);
       t.is(stderr, '');
       await says(t, 'ls /sys/class/net', 'eth0\nlo');
@@ -75,7 +82,11 @@ function register(): void {
       await says(t, 'ip route show default', new RegExp(`^default via ${GATEWAY} dev eth0`));
       await says(t, 'ip -o link show eth0 | grep -o "mtu [0-9]*"', 'mtu 65520');
       await says(t, 'cat /etc/resolv.conf', `nameserver ${RESOLVER}`);
-      await says(t, 'grep extra /etc/hosts; hostname; ping -c 1 -w 5 127.0.0.1 >/dev/null && echo lo', '203.0.113.5\textra\ninside\nlo');
+      await says(
+        t,
+        'grep extra /etc/hosts; hostname; ping -c 1 -w 5 127.0.0.1 >/dev/null && echo lo',
+        '203.0.113.5\textra\ninside\nlo',
+      );
     });
 
     test.serial(`${isolation}: names, TCP and UDP over IPv4, TCP over IPv6`, async (t) => {
@@ -88,40 +99,57 @@ function register(): void {
       t.true(await until(() => world.sunk.at(-1) === createHash('sha256').update(Buffer.alloc(BULK)).digest('hex')));
     });
 
-    test.serial(`${isolation}: neither the host's loopback nor anything else that listens on the host's own addresses`, async (t) => {
-      t.timeout(TIMEOUT);
-      const places = ['127.0.0.1', HOST, GATEWAY].flatMap((at) => [world.port('loopback'), world.port('everywhere')].map((port) => `${at} ${port}`));
-      await says(t, `for at in ${places.map((place) => `'${place}'`).join(' ')}; do nc -w 2 $at </dev/null 2>/dev/null; done; echo end`, 'end');
-    });
+    test.serial(
+      `${isolation}: neither the host's loopback nor anything else that listens on the host's own addresses`,
+      async (t) => {
+        t.timeout(TIMEOUT);
+        const places = ['127.0.0.1', HOST, GATEWAY].flatMap((at) =>
+          [world.port('loopback'), world.port('everywhere')].map((port) => `${at} ${port}`),
+        );
+        await says(
+          t,
+          `for at in ${places.map((place) => `'${place}'`).join(' ')}; do nc -w 2 $at </dev/null 2>/dev/null; done; echo end`,
+          'end',
+        );
+      },
+    );
 
     // with pasta as old as Debian 12's a container in user namespaces is answered: docs/security.md
     if (isolation === 'userns') continue;
     // No rule of the guest's keeps these in: the network device does, because passt (2023-03-09 for one) would answer.
-    test.serial('vm: frames built by hand reach the world, and neither the host\'s loopback nor its addresses', async (t) => {
-      t.timeout(TIMEOUT);
-      const tcp = (address: string, name: string) => `tcp/${address}/${world.port(name)}`;
-      const both = (address: string, version = '') => [
-        tcp(address, `everywhere${version}`),
-        `udp/${address}/${world.port(`udp everywhere${version}`)}`,
-      ];
-      const forbidden = [
-        ...['127.0.0.1', '127.1.2.3', '0.0.0.0', HOST].flatMap((at) => both(at)),
-        ...['::1', '::', HOST6].flatMap((at) => both(at, '6')),
-        ...['::ffff:127.0.0.1', `::ffff:${HOST}`, '::127.0.0.1'].flatMap((at) => both(at)),
-        tcp('127.0.0.1', 'loopback'),
-        tcp('::1', 'loopback6'),
-      ];
-      const datagrams = [`udp/${WORLD}/${world.port('udp')}`, `udp/${WORLD6}/${world.port('udp6')}`];
-      const reachable = [tcp(WORLD, 'greeting'), tcp(WORLD6, 'greeting6'), ...datagrams];
-      const script = `/frames eth0 ${HOST} ${HOST6} ${reachable.join(' ')} -- ${forbidden.join(' ')}`;
-      await says(t, script, reachable.map((at) => `${at} answers`).join('\n'));
-    });
+    test.serial(
+      "vm: frames built by hand reach the world, and neither the host's loopback nor its addresses",
+      async (t) => {
+        t.timeout(TIMEOUT);
+        const tcp = (address: string, name: string) => `tcp/${address}/${world.port(name)}`;
+        const both = (address: string, version = '') => [
+          tcp(address, `everywhere${version}`),
+          `udp/${address}/${world.port(`udp everywhere${version}`)}`,
+        ];
+        const forbidden = [
+          ...['127.0.0.1', '127.1.2.3', '0.0.0.0', HOST].flatMap((at) => both(at)),
+          ...['::1', '::', HOST6].flatMap((at) => both(at, '6')),
+          ...['::ffff:127.0.0.1', `::ffff:${HOST}`, '::127.0.0.1'].flatMap((at) => both(at)),
+          tcp('127.0.0.1', 'loopback'),
+          tcp('::1', 'loopback6'),
+        ];
+        const datagrams = [`udp/${WORLD}/${world.port('udp')}`, `udp/${WORLD6}/${world.port('udp6')}`];
+        const reachable = [tcp(WORLD, 'greeting'), tcp(WORLD6, 'greeting6'), ...datagrams];
+        const script = `/frames eth0 ${HOST} ${HOST6} ${reachable.join(' ')} -- ${forbidden.join(' ')}`;
+        await says(t, script, reachable.map((at) => `${at} answers`).join('\n'));
+      },
+    );
   }
 
   test.serial('vm: the network is there again after a restart, in the same supervisor', async (t) => {
     t.timeout(TIMEOUT);
     t.is((await husk('exec', 'vm', 'touch', '/end')).status, 0);
-    t.true(await until(async () => (await husk('inspect', '-f', '{{.RestartCount}} {{.State.Status}}', 'vm')).stdout === '1 running\n', 60_000));
+    t.true(
+      await until(
+        async () => (await husk('inspect', '-f', '{{.RestartCount}} {{.State.Status}}', 'vm')).stdout === '1 running\n',
+        60_000,
+      ),
+    );
     const { stdout, stderr } = await husk('exec', 'vm', 'sh', '-c', `${OPEN} | nc name.test ${world.port('greeting')}`);
     t.is(stdout, 'hello', stderr);
   });
@@ -137,11 +165,24 @@ function register(): void {
     test.serial(`vm: --network ${how} is refused in one line`, async (t) => {
       const { status, stderr } = await husk('run', '--isolation=vm', '--network', how, 'husk/base', 'true');
       t.is(status, 125);
-      t.regex(stderr, new RegExp(`^Error: --network ${how} is not possible with --isolation=vm: a virtual machine shares no namespace .*\\nFix: use --isolation=userns\\n`));
+      t.regex(
+        stderr,
+        new RegExp(
+          `^Error: --network ${how} is not possible with --isolation=vm: a virtual machine shares no namespace .*\\nFix: use --isolation=userns\\n`,
+        ),
+      );
     });
 
-  test.serial('a container in user namespaces cannot join a VM\'s network', async (t) => {
-    const { status, stderr } = await husk('run', '--rm', '--isolation=userns', '--network', 'container:vm', 'husk/base', 'true');
+  test.serial("a container in user namespaces cannot join a VM's network", async (t) => {
+    const { status, stderr } = await husk(
+      'run',
+      '--rm',
+      '--isolation=userns',
+      '--network',
+      'container:vm',
+      'husk/base',
+      'true',
+    );
     t.is(status, 125);
     t.regex(stderr, /cannot join the network namespace of container vm: it runs in a virtual machine/);
   });
@@ -158,7 +199,8 @@ function register(): void {
 }
 
 async function until(done: () => boolean | Promise<boolean>, patience = 20_000): Promise<boolean> {
-  for (const end = performance.now() + patience; performance.now() < end; await sleep(100)) if (await done()) return true;
+  for (const end = performance.now() + patience; performance.now() < end; await sleep(100))
+    if (await done()) return true;
   return done();
 }
 

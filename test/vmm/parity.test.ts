@@ -40,33 +40,97 @@ const BULK = Buffer.concat(Array.from({ length: 131_072 }, (_, i) => createHash(
 const RUNS: Case[] = [
   [
     'everything a process sees',
-    ['-h', 'inside', '-e', 'A=b c', '-e', 'EMPTY=', '-w', '/work/deep', '--tmpfs', '/scratch:size=1m,mode=750', '--ulimit', 'nofile=100:200', '--ulimit', 'core=0', '--shm-size', '16m', '--add-host', 'other:10.1.2.3', '--dns', '10.9.9.9', '--dns-search', 'example.org', '--cap-drop', 'NET_RAW', '--cap-add', 'SYS_NICE'],
+    [
+      '-h',
+      'inside',
+      '-e',
+      'A=b c',
+      '-e',
+      'EMPTY=',
+      '-w',
+      '/work/deep',
+      '--tmpfs',
+      '/scratch:size=1m,mode=750',
+      '--ulimit',
+      'nofile=100:200',
+      '--ulimit',
+      'core=0',
+      '--shm-size',
+      '16m',
+      '--add-host',
+      'other:10.1.2.3',
+      '--dns',
+      '10.9.9.9',
+      '--dns-search',
+      'example.org',
+      '--cap-drop',
+      'NET_RAW',
+      '--cap-add',
+      'SYS_NICE',
+    ],
     [...SCRIPT, FACTS, 'zero', 'one', 'two'],
   ],
   [
     'an ordinary user in a read-only container with --init',
-    ['-h', 'inside', '-u', '1000:1000', '--group-add', '7', '--read-only', '--init', '--security-opt', 'no-new-privileges', '--tmpfs', '/scratch:size=2m'],
+    [
+      '-h',
+      'inside',
+      '-u',
+      '1000:1000',
+      '--group-add',
+      '7',
+      '--read-only',
+      '--init',
+      '--security-opt',
+      'no-new-privileges',
+      '--tmpfs',
+      '/scratch:size=2m',
+    ],
     [...SCRIPT, FACTS],
   ],
   ['megabytes through stdin and stdout, both ways at once', ['-i'], ['cat'], BULK],
-  ['an entrypoint, stdin that ends at once, an exit code', ['--entrypoint', '/bin/sh'], ['-c', 'cat; echo "$@"; echo err >&2; exit 7', 'sh', 'a b', '']],
+  [
+    'an entrypoint, stdin that ends at once, an exit code',
+    ['--entrypoint', '/bin/sh'],
+    ['-c', 'cat; echo "$@"; echo err >&2; exit 7', 'sh', 'a b', ''],
+  ],
   ['a command that is not there', [], ['nosuchcommand']],
   ['a file that is no program', [], ['/etc/passwd']],
   ['a user that is not there', ['-u', 'nosuchuser'], ['true']],
   ['killed by a signal', ['--init'], [...SCRIPT, 'kill -SEGV $$']],
-  ['privileged', ['--privileged', '-h', 'inside'], [...SCRIPT, 'grep -E "^(CapEff|Seccomp|NoNewPrivs)" /proc/self/status; mount -t tmpfs x /mnt && echo mounted; hostname other && hostname; test -w /proc/sys/kernel/hostname && echo writable']],
+  [
+    'privileged',
+    ['--privileged', '-h', 'inside'],
+    [
+      ...SCRIPT,
+      'grep -E "^(CapEff|Seccomp|NoNewPrivs)" /proc/self/status; mount -t tmpfs x /mnt && echo mounted; hostname other && hostname; test -w /proc/sys/kernel/hostname && echo writable',
+    ],
+  ],
 ];
 
 const EXECS: Case[] = [
-  ['the environment', ['-e', 'MORE=1'], [...SCRIPT, 'env | sort; pwd; id; cat /proc/self/status | grep -E "^(CapEff|Seccomp)"']],
+  [
+    'the environment',
+    ['-e', 'MORE=1'],
+    [...SCRIPT, 'env | sort; pwd; id; cat /proc/self/status | grep -E "^(CapEff|Seccomp)"'],
+  ],
   ['another user and folder', ['-u', '33:7', '-w', '/usr'], [...SCRIPT, 'id; pwd; touch /usr/x']],
   ['by name', ['-u', 'daemon'], ['id']],
   ['binary data through stdin', ['-i'], ['sha256sum'], BULK],
   ['every byte there is, and back', ['-i'], ['cat'], Buffer.from(Array.from({ length: 256 }, (_, i) => i))],
   ['no stdin', [], [...SCRIPT, 'cat; echo end']],
   ['a great deal of stderr beside stdout', [], [...SCRIPT, 'seq 20000; seq 20000 >&2']],
-  ['output closed by a reader that has enough', ['-i'], [...SCRIPT, 'head -c 10; exec 1>&-; exit 3'], BULK.subarray(0, 100_000)],
-  ['a terminal', ['-t'], [...SCRIPT, 'tty; echo text; stty -a | grep -c "isig icanon"; test -t 0 && test -t 1 && test -t 2 && echo all']],
+  [
+    'output closed by a reader that has enough',
+    ['-i'],
+    [...SCRIPT, 'head -c 10; exec 1>&-; exit 3'],
+    BULK.subarray(0, 100_000),
+  ],
+  [
+    'a terminal',
+    ['-t'],
+    [...SCRIPT, 'tty; echo text; stty -a | grep -c "isig icanon"; test -t 0 && test -t 1 && test -t 2 && echo all'],
+  ],
   ['exit codes', [], [...SCRIPT, 'exit 200']],
   ['killed', [], [...SCRIPT, 'kill -TERM $$']],
   ['no such command', [], ['nosuchcommand']],
@@ -86,45 +150,103 @@ function register(): void {
   const home = new Home();
   test.after.always('nothing is left running', async (t) => t.deepEqual(await home.end(), []));
   /** a container's id is the one thing that must differ */
-  const shown = ({ status, stdout, stderr }: Result) => ({ status, stdout: stdout.length > 100_000 ? createHash('sha256').update(stdout, 'latin1').digest('hex') : stdout.replace(/\r/g, ''), stderr: stderr.length > 100_000 ? createHash('sha256').update(stderr, 'latin1').digest('hex') : stderr.replace(/\b[0-9a-f]{12,64}\b/g, 'ID') });
+  const shown = ({ status, stdout, stderr }: Result) => ({
+    status,
+    stdout:
+      stdout.length > 100_000 ? createHash('sha256').update(stdout, 'latin1').digest('hex') : stdout.replace(/\r/g, ''),
+    stderr:
+      stderr.length > 100_000
+        ? createHash('sha256').update(stderr, 'latin1').digest('hex')
+        : stderr.replace(/\b[0-9a-f]{12,64}\b/g, 'ID'),
+  });
 
   for (const [title, flags, command, input] of RUNS)
     test.serial(`run: ${title}`, async (t) => {
-      const [userns, vm] = await Promise.all(ISOLATIONS.map(async (isolation) => shown(await home.feed(input ?? '', 'run', '--rm', `--isolation=${isolation}`, '--network', 'none', ...flags, 'husk/base', ...command))));
+      const [userns, vm] = await Promise.all(
+        ISOLATIONS.map(async (isolation) =>
+          shown(
+            await home.feed(
+              input ?? '',
+              'run',
+              '--rm',
+              `--isolation=${isolation}`,
+              '--network',
+              'none',
+              ...flags,
+              'husk/base',
+              ...command,
+            ),
+          ),
+        ),
+      );
       t.deepEqual(vm, userns);
     });
 
   test.serial('both are started', (t) => {
     for (const isolation of ISOLATIONS) {
-      home.must('run', '-d', '--name', isolation, '--isolation', isolation, '--network', 'none', '-h', 'inside', '-e', 'FIRST=one', '--stop-signal', 'USR1', 'husk/base', 'sh', '-c', 'trap "echo usr1; exit 12" USR1; trap "echo hup" HUP; echo up; while :; do sleep 0.1; done');
+      home.must(
+        'run',
+        '-d',
+        '--name',
+        isolation,
+        '--isolation',
+        isolation,
+        '--network',
+        'none',
+        '-h',
+        'inside',
+        '-e',
+        'FIRST=one',
+        '--stop-signal',
+        'USR1',
+        'husk/base',
+        'sh',
+        '-c',
+        'trap "echo usr1; exit 12" USR1; trap "echo hup" HUP; echo up; while :; do sleep 0.1; done',
+      );
       t.pass();
     }
   });
 
   for (const [title, flags, command, input] of EXECS)
     test.serial(`exec: ${title}`, async (t) => {
-      const [userns, vm] = await Promise.all(ISOLATIONS.map(async (isolation) => shown(await home.feed(input ?? '', 'exec', ...flags, isolation, ...command))));
+      const [userns, vm] = await Promise.all(
+        ISOLATIONS.map(async (isolation) =>
+          shown(await home.feed(input ?? '', 'exec', ...flags, isolation, ...command)),
+        ),
+      );
       t.deepEqual(vm, userns);
     });
 
   test.serial('kill, logs, stop, wait, inspect', async (t) => {
-    const [userns, vm] = await Promise.all(ISOLATIONS.map(async (isolation) => {
-      const seen: Result[] = [];
-      const husk = async (...args: string[]) => seen.push(await home.feed('', ...args));
-      await husk('kill', '-s', 'HUP', isolation);
-      // the shell hears of it between two of its sleeps
-      for (const start = Date.now(); !/^hup$/m.test(home.husk('logs', isolation).stdout) && Date.now() - start < PATIENCE; ) await sleep(500);
-      await husk('logs', isolation);
-      await husk('stop', isolation);
-      await husk('wait', isolation);
-      await husk('logs', isolation);
-      await husk('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}} {{.RestartCount}} {{.Config.StopSignal}}', isolation);
-      await husk('start', isolation);
-      await husk('kill', isolation);
-      await husk('wait', isolation);
-      await husk('rm', isolation);
-      return seen.map((one) => ({ ...shown(one), stdout: one.stdout.replaceAll(isolation, 'NAME') }));
-    }));
+    const [userns, vm] = await Promise.all(
+      ISOLATIONS.map(async (isolation) => {
+        const seen: Result[] = [];
+        const husk = async (...args: string[]) => seen.push(await home.feed('', ...args));
+        await husk('kill', '-s', 'HUP', isolation);
+        // the shell hears of it between two of its sleeps
+        for (
+          const start = Date.now();
+          !/^hup$/m.test(home.husk('logs', isolation).stdout) && Date.now() - start < PATIENCE;
+        )
+          await sleep(500);
+        await husk('logs', isolation);
+        await husk('stop', isolation);
+        await husk('wait', isolation);
+        await husk('logs', isolation);
+        await husk(
+          'inspect',
+          '-f',
+          '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}} {{.RestartCount}} {{.Config.StopSignal}}',
+          isolation,
+        );
+        await husk('start', isolation);
+        await husk('kill', isolation);
+        await husk('wait', isolation);
+        await husk('rm', isolation);
+        return seen.map((one) => ({ ...shown(one), stdout: one.stdout.replaceAll(isolation, 'NAME') }));
+      }),
+    );
     t.deepEqual(vm, userns);
   });
 }

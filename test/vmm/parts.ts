@@ -5,7 +5,9 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
-const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map((name) => `${root}dist/${name}`);
+const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs', 'writable.disk'].map(
+  (name) => `${root}dist/${name}`,
+);
 /** a small root file system as a tar: made out here, because what is written in the test host is gone with it */
 export const BASE = `${root}build/base.tar`;
 /** Makes a file once. Test files run side by side and their test hosts read what is there: nobody sees half of it. @param script writes it to "$1" */
@@ -32,5 +34,7 @@ export function notWanted(): string | undefined {
 
 /** Those that CI has no time for beside the others. @returns why not by itself, if so; inside the test host it was asked for */
 export function notByItself(): string | undefined {
-  return process.env['HUSK_TEST_VM'] === '1' || process.env['VMHOST'] === '1' ? undefined : 'four to seven minutes of booting machines: HUSK_TEST_VM=1 runs it';
+  return process.env['HUSK_TEST_VM'] === '1' || process.env['VMHOST'] === '1'
+    ? undefined
+    : 'four to seven minutes of booting machines: HUSK_TEST_VM=1 runs it';
 }

@@ -22,13 +22,25 @@ export class Place {
     writeFileSync(home.path('config/husk/config.json'), JSON.stringify({ 'default-isolation': isolation }));
     home.must('tag', 'husk/base', 'box');
     home.must('rmi', 'husk/base');
-    this.#env = workplace({ home: home.folder, uid: process.getuid!(), gid: process.getgid!(), env: home.env }, 'work', wrapper(join(root, 'bin/husk')));
-    if (isolation === 'vm') writeFileSync(home.path('work/bin/sleep'), `#!/bin/sh\nexec /bin/sleep "$(echo "$1" | awk '{ print $1 * ${SLOWER} }')"\n`, { mode: 0o755 });
+    this.#env = workplace(
+      { home: home.folder, uid: process.getuid!(), gid: process.getgid!(), env: home.env },
+      'work',
+      wrapper(join(root, 'bin/husk')),
+    );
+    if (isolation === 'vm')
+      writeFileSync(
+        home.path('work/bin/sleep'),
+        `#!/bin/sh\nexec /bin/sleep "$(echo "$1" | awk '{ print $1 * ${SLOWER} }')"\n`,
+        { mode: 0o755 },
+      );
   }
 
   /** each place's folder has another name */
   async run(line: string): Promise<Result> {
-    const { status, stdout, stderr } = await finished(spawn('sh', shell(line).slice(1), { env: this.#env, stdio: 'pipe', timeout: TIMEOUT }), '');
+    const { status, stdout, stderr } = await finished(
+      spawn('sh', shell(line).slice(1), { env: this.#env, stdio: 'pipe', timeout: TIMEOUT }),
+      '',
+    );
     const plain = (text: string) => text.replaceAll(this.home.folder, '~');
     return { status, stdout: plain(stdout), stderr: plain(stderr) };
   }

@@ -24,9 +24,15 @@ const PATIENCE = 120_000;
 /** seconds a line takes at most on average */
 const SECONDS_A_LINE = 60;
 
-const missing = missingParts() ?? (LINES === 0 ? 'half a minute of booting machines a line: HUSK_VM_FAULT_LINES=100 runs 100 of them' : undefined);
+const missing =
+  missingParts() ??
+  (LINES === 0 ? 'half a minute of booting machines a line: HUSK_VM_FAULT_LINES=100 runs 100 of them' : undefined);
 if (missing !== undefined) test.skip(missing, () => {});
-else await onKvmHost(import.meta.url, register, { seconds: 300 + LINES * SECONDS_A_LINE, env: { HUSK_VM_FAULT_LINES: String(LINES), HUSK_FAULT_SEED: String(SEED) } });
+else
+  await onKvmHost(import.meta.url, register, {
+    seconds: 300 + LINES * SECONDS_A_LINE,
+    env: { HUSK_VM_FAULT_LINES: String(LINES), HUSK_FAULT_SEED: String(SEED) },
+  });
 
 function register(): void {
   test(`whatever is killed in the middle of a line, the state stays whole (HUSK_FAULT_SEED=${SEED})`, async (t) => {
@@ -43,10 +49,20 @@ function register(): void {
       return kinds[Math.floor(dice() * kinds.length)] ?? [];
     };
     const instead = async () => {
-      const names = husk('ps', '--format', '{{.Names}}').stdout.split('\n').filter((name) => RUNNING.includes(name));
+      const names = husk('ps', '--format', '{{.Names}}')
+        .stdout.split('\n')
+        .filter((name) => RUNNING.includes(name));
       const name = names[Math.floor(dice() * names.length)];
       if (name === undefined) return false;
-      const { stderr } = await home.feed('', 'exec', '--privileged', name, 'sh', '-c', `${signalAgent('KILL')}; sleep 10`);
+      const { stderr } = await home.feed(
+        '',
+        'exec',
+        '--privileged',
+        name,
+        'sh',
+        '-c',
+        `${signalAgent('KILL')}; sleep 10`,
+      );
       if (/virtual machine|supervisor/.test(stderr)) done.agents++;
       else console.log(`the agent was not killed: ${stderr}`);
       return true;
@@ -54,11 +70,22 @@ function register(): void {
     for (let count = 1; count <= LINES; count++) {
       for (const name of RUNNING) {
         if (husk('start', name).status === 0) continue;
-        await place.run(all.find(({ command }) => command.startsWith(`docker run -d --name ${name} `))!.command.replace('-d', '-d --privileged'));
+        await place.run(
+          all
+            .find(({ command }) => command.startsWith(`docker run -d --name ${name} `))!
+            .command.replace('-d', '-d --privileged'),
+        );
       }
       const { command } = all[Math.floor(dice() * all.length)]!;
       const latest = BOOTS.test(command) ? LATEST_KILL.boots : LATEST_KILL.other;
-      await attack(command, { start: (line) => place.start(line), victims, instead, dice, moment: () => dice() * latest, patience: PATIENCE });
+      await attack(command, {
+        start: (line) => place.start(line),
+        victims,
+        instead,
+        dice,
+        moment: () => dice() * latest,
+        patience: PATIENCE,
+      });
       const { status, stderr } = husk('ps', '-a');
       t.is(status, 0, `ps after ${command}: ${stderr}`);
       if (count % 10 === 0) console.log(`${count} lines, ${done.agents} agents and ${done.processes} processes killed`);

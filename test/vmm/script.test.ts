@@ -15,7 +15,9 @@ const SCRIPTS = ['containers', 'storage'];
 const LIMIT = 5400;
 
 const SECTIONS = process.env['HUSK_SCRIPT_SECTIONS'];
-const missing = missingParts() ?? (SECTIONS === undefined ? 'an hour of booting machines: HUSK_SCRIPT_SECTIONS=. runs it' : undefined);
+const missing =
+  missingParts() ??
+  (SECTIONS === undefined ? 'an hour of booting machines: HUSK_SCRIPT_SECTIONS=. runs it' : undefined);
 if (missing !== undefined) test.skip(missing, () => {});
 else await onKvmHost(import.meta.url, register, { seconds: LIMIT, env: { HUSK_SCRIPT_SECTIONS: SECTIONS! } });
 
@@ -33,7 +35,9 @@ function register(): void {
         const [here, there] = await Promise.all([userns.run(line.command), vm.run(line.command)]);
         const problem = compared(line, here, there, known);
         if (problem === undefined) continue;
-        wrong.push(`${name}.sh:${line.number}: ${line.command}\n  ${problem}\n--- userns ${here.status}\n${here.stdout}${here.stderr}--- vm ${there.status}\n${there.stdout}${there.stderr}`);
+        wrong.push(
+          `${name}.sh:${line.number}: ${line.command}\n  ${problem}\n--- userns ${here.status}\n${here.stdout}${here.stderr}--- vm ${there.status}\n${there.stdout}${there.stderr}`,
+        );
         console.log(wrong.at(-1));
       }
       t.deepEqual([...(await userns.home.end()), ...(await vm.home.end())], []);
@@ -45,7 +49,10 @@ function register(): void {
 /** @returns what is wrong, if anything */
 function compared({ vmDiffers }: Line, here: Result, there: Result, known: string): string | undefined {
   if (there.status === null || /internal error|^\s+at /m.test(there.stderr)) return 'husk failed within';
-  const agrees = here.status === there.status && clean(here.stdout) === clean(there.stdout) && clean(here.stderr) === clean(there.stderr);
+  const agrees =
+    here.status === there.status &&
+    clean(here.stdout) === clean(there.stdout) &&
+    clean(here.stderr) === clean(there.stderr);
   if (vmDiffers === undefined) return agrees ? undefined : 'the isolations differ';
   if (agrees) return `a VM no longer differs: ${vmDiffers}`;
   return known.includes(vmDiffers) ? undefined : `docs/differences.md does not mention "${vmDiffers}"`;

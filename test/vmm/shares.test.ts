@@ -20,7 +20,17 @@ if (missing !== undefined) test.skip(missing, () => {});
 else {
   if (process.env['VMHOST'] !== '1') {
     mkdirSync(`${root}build/test-vmm`, { recursive: true });
-    execFileSync('gcc', ['-static', '-O1', '-Wall', '-Wextra', '-Wno-unused-result', '-Werror', '-o', PROGRAM, `${root}test/vmm/guest/posix.c`]);
+    execFileSync('gcc', [
+      '-static',
+      '-O1',
+      '-Wall',
+      '-Wextra',
+      '-Wno-unused-result',
+      '-Werror',
+      '-o',
+      PROGRAM,
+      `${root}test/vmm/guest/posix.c`,
+    ]);
   }
   await onKvmHost(import.meta.url, register, { seconds: 600 });
 }
@@ -37,43 +47,95 @@ function register(): void {
       const [folder, fixed] = [home.make(`${isolation}/rw`), home.make(`${isolation}/ro`)];
       home.write(`${isolation}/ro/file`, 'text');
       home.make(`${isolation}/ro/dir`);
-      const { status, stdout, stderr } = home.husk('run', '--rm', `--isolation=${isolation}`, '--network', 'none', '-v', `${PROGRAM}:/posix:ro`, '-v', `${folder}:/rw`, '-v', `${fixed}:/ro:ro`, '-v', `${SMALL}:/full`, 'husk/base', 'sh', '-c', '/posix /rw; echo == read-only; /posix /ro ro; echo == full; /posix /full full');
+      const { status, stdout, stderr } = home.husk(
+        'run',
+        '--rm',
+        `--isolation=${isolation}`,
+        '--network',
+        'none',
+        '-v',
+        `${PROGRAM}:/posix:ro`,
+        '-v',
+        `${folder}:/rw`,
+        '-v',
+        `${fixed}:/ro:ro`,
+        '-v',
+        `${SMALL}:/full`,
+        'husk/base',
+        'sh',
+        '-c',
+        '/posix /rw; echo == read-only; /posix /ro ro; echo == full; /posix /full full',
+      );
       t.is(status, 0, stderr);
       t.is(stderr, '');
       return stdout.split('\n');
     };
     const [here, vm] = [answers('userns'), answers('vm')];
     t.true(here.length > 270, here.join('\n'));
-    const differences = here.flatMap((line, i) => (line === vm[i] || DIFFERENT[line]?.[1] === vm[i] ? [] : [`${line}   in a VM: ${vm[i]}`]));
+    const differences = here.flatMap((line, i) =>
+      line === vm[i] || DIFFERENT[line]?.[1] === vm[i] ? [] : [`${line}   in a VM: ${vm[i]}`],
+    );
     t.deepEqual(differences, []);
     t.is(vm.length, here.length);
   });
 
   for (const isolation of ['userns', 'vm'])
-    test.serial(`${isolation}: single files live on both sides, read-only ones, more folders than a machine has devices`, (t) => {
-      const [conf, fixed] = [home.write(`${isolation}/x.conf`, 'first\n'), home.write(`${isolation}/fixed.conf`, 'first\n')];
-      const many = Array.from({ length: 12 }, (_, i) => {
-        home.write(`${isolation}/many${i}/number`, `${i}\n`);
-        return home.path(`${isolation}/many${i}`);
-      });
-      const binds = ['-v', `${conf}:/etc/x.conf`, '-v', `${fixed}:/etc/fixed.conf:ro`, '-v', '/dev/null:/etc/nothing', ...many.flatMap((folder, i) => ['-v', `${folder}:/many/${i}${i === 0 ? ':ro' : ''}`])];
-      home.must('run', '-d', '--name', `single-${isolation}`, `--isolation=${isolation}`, '--network', 'none', ...binds, 'husk/base', 'sleep', '1000');
-      const inside = (script: string) => {
-        const { stdout, stderr } = home.husk('exec', `single-${isolation}`, 'sh', '-c', script);
-        return stdout + stderr;
-      };
-      t.is(inside('cat /etc/x.conf; echo second >/etc/x.conf; rm /etc/x.conf; mv /etc/x.conf /etc/y.conf'), "first\nrm: can't remove '/etc/x.conf': Device or resource busy\nmv: can't rename '/etc/x.conf': Device or resource busy\n");
-      t.is(home.read(`${isolation}/x.conf`), 'second\n');
-      writeFileSync(conf, 'third\n');
-      t.is(inside('cat /etc/x.conf'), 'third\n');
-      // a new file under the old name is not followed, as in Docker
-      renameSync(home.write(`${isolation}/x.conf.new`, 'fourth\n'), conf);
-      t.is(inside('cat /etc/x.conf'), 'third\n');
-      t.is(inside('cat /etc/fixed.conf; echo x >/etc/fixed.conf; chmod 777 /etc/fixed.conf'), "first\nsh: can't create /etc/fixed.conf: Read-only file system\nchmod: /etc/fixed.conf: Read-only file system\n");
-      t.is(inside('cat /etc/nothing; echo x >/etc/nothing; ls -l /etc/nothing | cut -c1'), 'c\n');
-      t.is(inside('cat /many/*/number | wc -l; touch /many/0/x'), '12\ntouch: /many/0/x: Read-only file system\n');
-      home.must('rm', '-f', `single-${isolation}`);
-    });
+    test.serial(
+      `${isolation}: single files live on both sides, read-only ones, more folders than a machine has devices`,
+      (t) => {
+        const [conf, fixed] = [
+          home.write(`${isolation}/x.conf`, 'first\n'),
+          home.write(`${isolation}/fixed.conf`, 'first\n'),
+        ];
+        const many = Array.from({ length: 12 }, (_, i) => {
+          home.write(`${isolation}/many${i}/number`, `${i}\n`);
+          return home.path(`${isolation}/many${i}`);
+        });
+        const binds = [
+          '-v',
+          `${conf}:/etc/x.conf`,
+          '-v',
+          `${fixed}:/etc/fixed.conf:ro`,
+          '-v',
+          '/dev/null:/etc/nothing',
+          ...many.flatMap((folder, i) => ['-v', `${folder}:/many/${i}${i === 0 ? ':ro' : ''}`]),
+        ];
+        home.must(
+          'run',
+          '-d',
+          '--name',
+          `single-${isolation}`,
+          `--isolation=${isolation}`,
+          '--network',
+          'none',
+          ...binds,
+          'husk/base',
+          'sleep',
+          '1000',
+        );
+        const inside = (script: string) => {
+          const { stdout, stderr } = home.husk('exec', `single-${isolation}`, 'sh', '-c', script);
+          return stdout + stderr;
+        };
+        t.is(
+          inside('cat /etc/x.conf; echo second >/etc/x.conf; rm /etc/x.conf; mv /etc/x.conf /etc/y.conf'),
+          "first\nrm: can't remove '/etc/x.conf': Device or resource busy\nmv: can't rename '/etc/x.conf': Device or resource busy\n",
+        );
+        t.is(home.read(`${isolation}/x.conf`), 'second\n');
+        writeFileSync(conf, 'third\n');
+        t.is(inside('cat /etc/x.conf'), 'third\n');
+        // a new file under the old name is not followed, as in Docker
+        renameSync(home.write(`${isolation}/x.conf.new`, 'fourth\n'), conf);
+        t.is(inside('cat /etc/x.conf'), 'third\n');
+        t.is(
+          inside('cat /etc/fixed.conf; echo x >/etc/fixed.conf; chmod 777 /etc/fixed.conf'),
+          "first\nsh: can't create /etc/fixed.conf: Read-only file system\nchmod: /etc/fixed.conf: Read-only file system\n",
+        );
+        t.is(inside('cat /etc/nothing; echo x >/etc/nothing; ls -l /etc/nothing | cut -c1'), 'c\n');
+        t.is(inside('cat /many/*/number | wc -l; touch /many/0/x'), '12\ntouch: /many/0/x: Read-only file system\n');
+        home.must('rm', '-f', `single-${isolation}`);
+      },
+    );
 
   test.serial('a guest that opens more files than its supervisor may is refused some; the supervisor answers', (t) => {
     t.timeout(TIMEOUT);
@@ -106,7 +168,24 @@ function register(): void {
     const [moved, removed, file] = [home.make('moved'), home.make('removed'), home.write('single', 'one')];
     home.write('moved/file', 'text');
     home.write('removed/file', 'text');
-    t.is(home.run('-d', '--name', 'vanish', '-v', `${moved}:/moved`, '-v', `${removed}:/removed`, '-v', `${file}:/single`, 'husk/base', 'sh', '-c', 'trap exit TERM; while :; do sleep 0.1; done').status, 0);
+    t.is(
+      home.run(
+        '-d',
+        '--name',
+        'vanish',
+        '-v',
+        `${moved}:/moved`,
+        '-v',
+        `${removed}:/removed`,
+        '-v',
+        `${file}:/single`,
+        'husk/base',
+        'sh',
+        '-c',
+        'trap exit TERM; while :; do sleep 0.1; done',
+      ).status,
+      0,
+    );
     const inside = (script: string) => {
       const { stdout, stderr } = home.husk('exec', 'vanish', 'sh', '-c', script);
       return stdout + stderr;
@@ -117,21 +196,51 @@ function register(): void {
     // a mount is of the folder, not of its name: as in Docker
     t.is(inside('cat /moved/file; echo new >/moved/other'), 'text');
     t.is(readFileSync(home.path('elsewhere/other'), 'utf8'), 'new\n');
-    t.is(inside('ls /removed; cat /removed/file 2>&1; touch /removed/x 2>&1; cat /single'), "cat: can't open '/removed/file': No such file or directory\ntouch: /removed/x: No such file or directory\none");
+    t.is(
+      inside('ls /removed; cat /removed/file 2>&1; touch /removed/x 2>&1; cat /single'),
+      "cat: can't open '/removed/file': No such file or directory\ntouch: /removed/x: No such file or directory\none",
+    );
     writeFileSync(home.path('elsewhere/later'), 'later');
     t.is(inside('cat /moved/later'), 'later');
     t.is(home.must('stop', 'vanish'), 'vanish');
     const again = home.husk('start', 'vanish');
     t.not(again.status, 0);
-    t.regex(again.stderr, /(cannot share .*\/moved with a virtual machine: it is not there|bind source path does not exist: .*\/moved)/);
+    t.regex(
+      again.stderr,
+      /(cannot share .*\/moved with a virtual machine: it is not there|bind source path does not exist: .*\/moved)/,
+    );
     home.must('rm', 'vanish');
   });
 
   test.serial('volumes: what the image has is there, two containers share one, --volumes-from', (t) => {
-    t.is(home.run('--rm', '-v', 'data:/etc', 'husk/base', 'sh', '-c', 'ls /etc/passwd; echo vm >/etc/from-vm').stdout, '/etc/passwd\n');
-    home.must('run', '-d', '--name', 'holder', '--isolation=userns', '--network', 'none', '-v', 'data:/data', 'husk/base', 'sleep', '1000');
+    t.is(
+      home.run('--rm', '-v', 'data:/etc', 'husk/base', 'sh', '-c', 'ls /etc/passwd; echo vm >/etc/from-vm').stdout,
+      '/etc/passwd\n',
+    );
+    home.must(
+      'run',
+      '-d',
+      '--name',
+      'holder',
+      '--isolation=userns',
+      '--network',
+      'none',
+      '-v',
+      'data:/data',
+      'husk/base',
+      'sleep',
+      '1000',
+    );
     t.is(home.must('exec', 'holder', 'cat', '/data/from-vm'), 'vm');
-    const { stdout, stderr } = home.run('--rm', '--volumes-from', 'holder:ro', 'husk/base', 'sh', '-c', 'cat /data/from-vm; touch /data/x; stat -c %u:%g /data/from-vm');
+    const { stdout, stderr } = home.run(
+      '--rm',
+      '--volumes-from',
+      'holder:ro',
+      'husk/base',
+      'sh',
+      '-c',
+      'cat /data/from-vm; touch /data/x; stat -c %u:%g /data/from-vm',
+    );
     t.is(stdout + stderr, 'vm\n0:0\ntouch: /data/x: Read-only file system\n');
     home.must('rm', '-f', 'holder');
   });

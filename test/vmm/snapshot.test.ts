@@ -15,7 +15,10 @@ const MEMORY = 64 * MIB;
 /** 0x100_0000 is KERNEL_START */
 const COUNTER = 0x100_1000;
 /** xor ebx, ebx; again: inc rbx; mov [COUNTER], rbx; mov al, bl; mov dx, COM1; out dx, al; jmp again */
-const CODE = [0x31, 0xdb, 0x48, 0xff, 0xc3, 0x48, 0x89, 0x1c, 0x25, 0x00, 0x10, 0x00, 0x01, 0x88, 0xd8, 0x66, 0xba, 0xf8, 0x03, 0xee, 0xeb, 0xec];
+const CODE = [
+  0x31, 0xdb, 0x48, 0xff, 0xc3, 0x48, 0x89, 0x1c, 0x25, 0x00, 0x10, 0x00, 0x01, 0x88, 0xd8, 0x66, 0xba, 0xf8, 0x03,
+  0xee, 0xeb, 0xec,
+];
 
 /** An ELF of one segment at KERNEL_START. */
 function kernel(path: string): string {
@@ -39,7 +42,14 @@ function kernel(path: string): string {
 
 const folder = mkdtempSync(join(tmpdir(), 'husk-snapshot-'));
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
-const config = (onSerial: (byte: number) => void) => ({ kernel: kernel(join(folder, 'kernel')), commandLine: '', memory: MEMORY, cpus: 1, devices: [new Rng()], onSerial });
+const config = (onSerial: (byte: number) => void) => ({
+  kernel: kernel(join(folder, 'kernel')),
+  commandLine: '',
+  memory: MEMORY,
+  cpus: 1,
+  devices: [new Rng()],
+  onSerial,
+});
 
 let usable = true;
 try {
@@ -49,35 +59,44 @@ try {
 }
 const onKvm = usable ? test.serial : test.serial.skip;
 
-onKvm(`a guest goes on at the very next instruction, in another machine${usable ? '' : ' (needs /dev/kvm)'}`, async (t) => {
-  const state = join(folder, 'state');
-  const memory = join(folder, 'memory');
-  const bytes: number[] = [];
-  const enough = Promise.withResolvers<void>();
-  using first = new Machine(config((byte) => void (bytes.push(byte) === 300 && enough.resolve())));
-  const ended = first.run();
-  await enough.promise;
-  await first.pause();
-  writeState(await first.save(), state);
-  writeMemory(first.memory, memory);
-  const saved = bytes.length;
-  first.resume();
-  await first.stop();
-  t.deepEqual(await ended, { kind: 'stopped' });
+onKvm(
+  `a guest goes on at the very next instruction, in another machine${usable ? '' : ' (needs /dev/kvm)'}`,
+  async (t) => {
+    const state = join(folder, 'state');
+    const memory = join(folder, 'memory');
+    const bytes: number[] = [];
+    const enough = Promise.withResolvers<void>();
+    using first = new Machine(config((byte) => void (bytes.push(byte) === 300 && enough.resolve())));
+    const ended = first.run();
+    await enough.promise;
+    await first.pause();
+    writeState(await first.save(), state);
+    writeMemory(first.memory, memory);
+    const saved = bytes.length;
+    first.resume();
+    await first.stop();
+    t.deepEqual(await ended, { kind: 'stopped' });
 
-  for (let round = 0; round < 2; round++) {
-    const more: number[] = [];
-    const again = Promise.withResolvers<void>();
-    using second = new Machine(config((byte) => void (more.push(byte) === 300 && again.resolve())), { state: readState(state), memory });
-    const secondEnded = second.run();
-    await again.promise;
-    await second.stop();
-    await secondEnded;
-    // no byte twice, none missing: the exit that was being answered is neither lost nor repeated
-    t.deepEqual(more.slice(0, 300), Array.from({ length: 300 }, (_, i) => (saved + 1 + i) & 0xff));
-    t.true(second.memory.readU64(COUNTER) >= saved + 300);
-  }
-});
+    for (let round = 0; round < 2; round++) {
+      const more: number[] = [];
+      const again = Promise.withResolvers<void>();
+      using second = new Machine(
+        config((byte) => void (more.push(byte) === 300 && again.resolve())),
+        { state: readState(state), memory },
+      );
+      const secondEnded = second.run();
+      await again.promise;
+      await second.stop();
+      await secondEnded;
+      // no byte twice, none missing: the exit that was being answered is neither lost nor repeated
+      t.deepEqual(
+        more.slice(0, 300),
+        Array.from({ length: 300 }, (_, i) => (saved + 1 + i) & 0xff),
+      );
+      t.true(second.memory.readU64(COUNTER) >= saved + 300);
+    }
+  },
+);
 
 test('memory: a file with holes where it is zero', (t) => {
   using memory = GuestMemory.allocate(8 * MIB);

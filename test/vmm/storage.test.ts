@@ -10,7 +10,10 @@ import { missingWorkloadTools, PGBIN, PGDATA, workloadTar } from '../fixtures/wo
 import type { Result } from '../volumes/durability.ts';
 
 /** HUSK_DURABILITY_KILLS=10: the long run whose result is in docs/promises.md */
-const KILLS = { sqlite: Number(process.env['HUSK_DURABILITY_KILLS'] ?? 3), postgres: Number(process.env['HUSK_DURABILITY_KILLS'] ?? 1) };
+const KILLS = {
+  sqlite: Number(process.env['HUSK_DURABILITY_KILLS'] ?? 3),
+  postgres: Number(process.env['HUSK_DURABILITY_KILLS'] ?? 1),
+};
 
 /** HUSK_STORAGE_PARTS=live,sqlite,postgres: what is run; eight boots of a VM in all */
 const PARTS = (process.env['HUSK_STORAGE_PARTS'] ?? '').split(',').filter(Boolean);
@@ -71,31 +74,58 @@ if (only.includes('postgres')) {
 }
 `;
 
-const missing = ['vmlinux', 'agent.erofs', 'writable.disk', 'husk.cjs'].filter((part) => !existsSync(`${ROOT}/dist/${part}`));
-const reason = missingTestHost() ?? missingWorkloadTools() ?? (missing.length === 0 ? undefined : `dist/ has no ${missing.join(', ')} (make vm)`);
+const missing = ['vmlinux', 'agent.erofs', 'writable.disk', 'husk.cjs'].filter(
+  (part) => !existsSync(`${ROOT}/dist/${part}`),
+);
+const reason =
+  missingTestHost() ??
+  missingWorkloadTools() ??
+  (missing.length === 0 ? undefined : `dist/ has no ${missing.join(', ')} (make vm)`);
 const found: Record<string, unknown> = {};
 const row = (part: string, title: string, body: (t: ExecutionContext) => void): void => {
   if (reason === undefined && PARTS.includes(part)) test(title, body);
-  else test.skip(`${title} — ${reason === undefined ? `HUSK_STORAGE_PARTS=${part} runs it` : `needs ${reason}`}`, () => {});
+  else
+    test.skip(`${title} — ${reason === undefined ? `HUSK_STORAGE_PARTS=${part} runs it` : `needs ${reason}`}`, () => {});
 };
 if (reason === undefined && PARTS.length > 0)
   test.before(async (t) => {
     const seconds = 900 * Math.max(1, KILLS.sqlite / 3);
     t.timeout((seconds + 100) * 1000);
     // one CPU: several threads of TCG once ended a program with a fault of their own
-    Object.assign(found, await measureInTestHost(PROGRAM.replace('WORKLOAD', workloadTar()), { seconds, memory: 4096, cpus: 1 }));
+    Object.assign(
+      found,
+      await measureInTestHost(PROGRAM.replace('WORKLOAD', workloadTar()), { seconds, memory: 4096, cpus: 1 }),
+    );
   });
 
 for (const [title, name, expected] of [
-  ['a VM sees what a userns container wrote at once, owners and modes and all', 'seen in the VM', 'of userns\n5 6 640\n70 70 755\n70 70 700'],
-  ['and the other way round: writes, owners, renames, removals', 'seen in userns', 'of userns\nof vm\n5 6 640\n7 8 644\n70 70 700\nd\nmade'],
-  ['a user of the image writes to a volume that began as that user\'s folder, in both', 'written by a user of the image', ['70 70', '70 70\n70 70']],
+  [
+    'a VM sees what a userns container wrote at once, owners and modes and all',
+    'seen in the VM',
+    'of userns\n5 6 640\n70 70 755\n70 70 700',
+  ],
+  [
+    'and the other way round: writes, owners, renames, removals',
+    'seen in userns',
+    'of userns\nof vm\n5 6 640\n7 8 644\n70 70 700\nd\nmade',
+  ],
+  [
+    "a user of the image writes to a volume that began as that user's folder, in both",
+    'written by a user of the image',
+    ['70 70', '70 70\n70 70'],
+  ],
   ['the host sees it too', 'seen on the host', 'g'],
-  ['both write to one volume and append to one file at the same time; nothing is lost', 'at the same time', ['80\n80\n40\n40', '80\n80\n40\n40']],
-  ['a lock is one within the host\'s kernel, and not seen by a VM', 'locks', [1, 0]],
+  [
+    'both write to one volume and append to one file at the same time; nothing is lost',
+    'at the same time',
+    ['80\n80\n40\n40', '80\n80\n40\n40'],
+  ],
+  ["a lock is one within the host's kernel, and not seen by a VM", 'locks', [1, 0]],
 ] as const)
   row('live', title, (t) => t.deepEqual(found[name], expected as unknown));
-row('sqlite', 'SQLite: what a VM wrote is whole to the other isolation', (t) => t.is(found['SQLite, by the other isolation'], 'ok'));
+row('sqlite', 'SQLite: what a VM wrote is whole to the other isolation', (t) =>
+  t.is(found['SQLite, by the other isolation'], 'ok'),
+);
 
 row('live', 'tmpfs, /dev/shm, the read-only root and a read-only volume are the same in both', (t) => {
   const [userns, vm] = found['limits of tmpfs'] as [string, string];
@@ -108,7 +138,10 @@ row('live', 'the disks, memory and log of the machine are closed to a container 
   t.is(lines.length, 4);
   for (const line of lines) t.regex(line, /Operation not permitted/);
 });
-for (const [part, name] of [['sqlite', 'SQLite'], ['postgres', 'PostgreSQL']] as const)
+for (const [part, name] of [
+  ['sqlite', 'SQLite'],
+  ['postgres', 'PostgreSQL'],
+] as const)
   row(part, `${name} loses no acknowledged commit when its VMM is killed -9`, (t) => {
     const { lost, damage, acknowledged, kills } = found[name] as Result;
     t.log(`${kills} kills, ${acknowledged} commits acknowledged`);

@@ -75,5 +75,9 @@ function answer(query: Buffer): Buffer {
   head.writeUInt16BE(isA ? 1 : 0, 6);
   head.writeUInt32BE(0, 8);
   const record = Buffer.from('c00c000100010000003c0004', 'hex'); // the name at 12, A, IN, 60 s, 4 bytes
-  return Buffer.concat([head, query.subarray(12, end), ...(isA ? [record, Buffer.from(WORLD.split('.').map(Number))] : [])]);
+  return Buffer.concat([
+    head,
+    query.subarray(12, end),
+    ...(isA ? [record, Buffer.from(WORLD.split('.').map(Number))] : []),
+  ]);
 }

@@ -27,7 +27,10 @@ const PRELUDE = `
 `;
 
 function both(title: string, code: string, expected: string): void {
-  for (const [who, run] of [['user', asUser], ['root', asRoot]] as const) {
+  for (const [who, run] of [
+    ['user', asUser],
+    ['root', asRoot],
+  ] as const) {
     (who === 'root' && !AS_ROOT ? test.skip : test)(`${title} (${who})`, (t) => {
       const { stdout, stderr } = run(PRELUDE + code);
       t.is(stderr, '');
@@ -36,7 +39,9 @@ function both(title: string, code: string, expected: string): void {
   }
 }
 
-both('a folder becomes a link out while its files are copied: none of them lands there', `
+both(
+  'a folder becomes a link out while its files are copied: none of them lands there',
+  `
   fill('base/data/sub', 2000); chown('base');
   for (const name of ['here', 'there']) {
     const victim = resolve('victim-' + name); fs.mkdirSync(victim); chown(victim);
@@ -48,9 +53,13 @@ both('a folder becomes a link out while its files are copied: none of them lands
     // what the copy says of a folder that was taken away is one line, or nothing when all was there
     console.log(name, fs.readdirSync(victim).length, said === '' || /^cannot copy the image's files into (here|there): .*(links are not followed|no such file)/.test(said) || said);
   }
-`, 'here 0 true\nthere 0 true\n');
+`,
+  'here 0 true\nthere 0 true\n',
+);
 
-both('names that are put in the way become no way out, and what was written there stays', `
+both(
+  'names that are put in the way become no way out, and what was written there stays',
+  `
   fs.mkdirSync('base/data'); for (const name of ['a', 'b', 'c']) fs.writeFileSync('base/data/' + name, 'of the image'); fs.mkdirSync('base/data/d'); fs.writeFileSync('base/data/d/e', ''); chown('base');
   fs.writeFileSync('secret', 'secret', { mode: 0o600 }); chown('secret');
   const secret = resolve('secret');
@@ -59,9 +68,13 @@ both('names that are put in the way become no way out, and what was written ther
   await volumes.populate([mountOf('here')], { lower: [base] });
   await end();
   console.log(fs.readFileSync(secret, 'utf8'), owned(secret) === mine + ' ' + mine + ' 600');
-`, 'secret true\n');
+`,
+  'secret true\n',
+);
 
-both('U gives nothing of the host away while links and folders are exchanged', `
+both(
+  'U gives nothing of the host away while links and folders are exchanged',
+  `
   fill('base/data', 1); chown('base');
   fs.mkdirSync('victim/deep', { recursive: true }); fs.writeFileSync('victim/deep/f', ''); chown('victim');
   const target = places.here; fs.mkdirSync(target + '/a'); for (let i = 0; i < 50; i++) fs.mkdirSync(target + '/a/' + i); fs.symlinkSync(resolve('victim'), target + '/l'); chown(target);
@@ -70,9 +83,13 @@ both('U gives nothing of the host away while links and folders are exchanged', `
   for (let round = 0; round < 3; round++) await volumes.populate([mountOf('here', ['U'])], { lower: [base], user: '5:6' });
   await end();
   console.log(['victim', 'victim/deep', 'victim/deep/f'].every((path) => owned(path).startsWith(mine + ' ' + mine)), owned(target).startsWith(mine + ' '));
-`, 'true false\n');
+`,
+  'true false\n',
+);
 
-both('a subpath is filled when it is empty, a link within the volume followed, none out of it', `
+both(
+  'a subpath is filled when it is empty, a link within the volume followed, none out of it',
+  `
   fill('base/data/sub', 2); fs.writeFileSync('base/data/hollow', Buffer.concat([Buffer.from('x'), Buffer.alloc(4 << 20), Buffer.from('y')])); chown('base');
   for (const folder of ['empty', 'full', 'real', 'out']) fs.mkdirSync(places.here + '/' + folder);
   fs.writeFileSync(places.here + '/full/own', ''); fs.symlinkSync('real', places.here + '/link'); fs.mkdirSync('outside'); fs.symlinkSync(resolve('outside'), places.here + '/absolute'); fs.symlinkSync('../../../../outside', places.here + '/up'); chown(places.here); chown('outside');
@@ -81,4 +98,6 @@ both('a subpath is filled when it is empty, a link within the volume followed, n
   await at('out', 'volume-nocopy');
   for (const folder of ['empty', 'full', 'real', 'out']) console.log(folder, fs.readdirSync(places.here + '/' + folder).sort().join());
   console.log(fs.readdirSync('outside').length, fs.readFileSync(places.here + '/empty/hollow').equals(fs.readFileSync('base/data/hollow')), fs.statSync(places.here + '/empty/hollow').blocks < 4096, fs.readdirSync('data/tmp').length);
-`, 'empty hollow,sub\nfull own\nreal hollow,sub\nout \n0 true true 0\n');
+`,
+  'empty hollow,sub\nfull own\nreal hollow,sub\nout \n0 true true 0\n',
+);

@@ -63,7 +63,24 @@ export const SQLITE: Database = {
 const PSQL = [`${PGBIN}/psql`, '-h', '/tmp', '-U', 'postgres', '-qAt'];
 /** initdb has been run in the volume `postgres`. */
 export const POSTGRES: Database = {
-  container: ['-u', 'postgres', '-v', `postgres:${PGDATA}`, 'work', `${PGBIN}/postgres`, '-D', PGDATA, '-k', '/tmp', '-c', 'shared_buffers=16MB', '-c', 'checkpoint_timeout=30s', '-c', 'jit=off'],
+  container: [
+    '-u',
+    'postgres',
+    '-v',
+    `postgres:${PGDATA}`,
+    'work',
+    `${PGBIN}/postgres`,
+    '-D',
+    PGDATA,
+    '-k',
+    '/tmp',
+    '-c',
+    'shared_buffers=16MB',
+    '-c',
+    'checkpoint_timeout=30s',
+    '-c',
+    'jit=off',
+  ],
   clients: ['one', 'two'].map((name) => ({
     name,
     argv: PSQL,
@@ -72,11 +89,21 @@ export const POSTGRES: Database = {
   })),
   ready: [...PSQL, '-c', 'SELECT 1'],
   // a whole scan and the index must tell of the same rows
-  look: (name) => [...PSQL, '-c', `SELECT id FROM ${name}`, '-c', `SET enable_seqscan = off; SELECT CASE WHEN (SELECT count(id) FROM ${name} WHERE id > 0) = (SELECT count(filler) FROM ${name}) THEN 'ok' ELSE 'index and table differ' END`],
+  look: (name) => [
+    ...PSQL,
+    '-c',
+    `SELECT id FROM ${name}`,
+    '-c',
+    `SET enable_seqscan = off; SELECT CASE WHEN (SELECT count(id) FROM ${name} WHERE id > 0) = (SELECT count(filler) FROM ${name}) THEN 'ok' ELSE 'index and table differ' END`,
+  ],
 };
 
 /** @param options.isolation `husk run` arguments: `--isolation=vm` … */
-export async function killUnderLoad(shell: Shell, database: Database, options: { name: string; isolation: string[]; kills: number }): Promise<Result> {
+export async function killUnderLoad(
+  shell: Shell,
+  database: Database,
+  options: { name: string; isolation: string[]; kills: number },
+): Promise<Result> {
   const { name, kills } = options;
   const result: Result = { kills, acknowledged: 0, lost: [], damage: [] };
   const told = new Map(database.clients.map((client) => [client.name, new Set<number>()]));
@@ -84,8 +111,14 @@ export async function killUnderLoad(shell: Shell, database: Database, options: {
   for (let round = 0; ; round++) {
     let answer: ReturnType<Shell['husk']> | undefined;
     const logs = () => shell.husk('logs', '--tail', '5', name);
-    await until(() => (answer = shell.husk('exec', name, ...database.ready)).status === 0, () => `the database does not answer: ${answer?.stderr}${logs().stderr}`, START_PATIENCE);
-    if (round > 0) for (const client of database.clients) check(client.name, succeed(shell.husk('exec', name, ...database.look(client.name))));
+    await until(
+      () => (answer = shell.husk('exec', name, ...database.ready)).status === 0,
+      () => `the database does not answer: ${answer?.stderr}${logs().stderr}`,
+      START_PATIENCE,
+    );
+    if (round > 0)
+      for (const client of database.clients)
+        check(client.name, succeed(shell.husk('exec', name, ...database.look(client.name))));
     if (round === kills) break;
     await load(round);
     succeed(shell.husk('start', name));
@@ -127,7 +160,10 @@ export async function killUnderLoad(shell: Shell, database: Database, options: {
     });
     const enough = LEAST + Math.floor(Math.random() * (MOST - LEAST));
     const each = () => [...told.values()].map(({ size }, index) => size - before[index]!);
-    await until(() => each().every((count) => count > 2) && each().reduce((sum, count) => sum + count) > enough, () => `no commits: ${each().join()} ${clients.map(({ complaint }) => complaint()).join()}`);
+    await until(
+      () => each().every((count) => count > 2) && each().reduce((sum, count) => sum + count) > enough,
+      () => `no commits: ${each().join()} ${clients.map(({ complaint }) => complaint()).join()}`,
+    );
     process.kill(supervisor, 'SIGKILL');
     await Promise.all(clients.map(({ ended }) => ended));
   }
@@ -135,7 +171,16 @@ export async function killUnderLoad(shell: Shell, database: Database, options: {
 
 /** The supervisor of a container is its first process's ancestor, or, of a VM, that process itself. */
 export function supervisorOf(pid: number): number {
-  for (let at = pid; at > 1; at = Number(readFileSync(`/proc/${at}/stat`, 'latin1').replace(/^.*\) . /s, '').split(' ')[0])) if (readFileSync(`/proc/${at}/cmdline`, 'latin1').startsWith('husk-supervisor')) return at;
+  for (
+    let at = pid;
+    at > 1;
+    at = Number(
+      readFileSync(`/proc/${at}/stat`, 'latin1')
+        .replace(/^.*\) . /s, '')
+        .split(' ')[0],
+    )
+  )
+    if (readFileSync(`/proc/${at}/cmdline`, 'latin1').startsWith('husk-supervisor')) return at;
   throw new Error(`no supervisor above process ${pid}`);
 }
 
@@ -145,5 +190,6 @@ function succeed({ status, stdout, stderr }: ReturnType<Shell['husk']>): string 
 }
 
 async function until(done: () => boolean, complaint: () => string, patience = PATIENCE): Promise<void> {
-  for (const start = Date.now(); !done(); await sleep(20)) if (Date.now() - start > patience) throw new Error(complaint());
+  for (const start = Date.now(); !done(); await sleep(20))
+    if (Date.now() - start > patience) throw new Error(complaint());
 }

@@ -17,7 +17,10 @@ const PRELUDE = `
 `;
 
 function both(title: string, code: string, expected: string): void {
-  for (const [who, run] of [['user', asUser], ['root', asRoot]] as const) {
+  for (const [who, run] of [
+    ['user', asUser],
+    ['root', asRoot],
+  ] as const) {
     (who === 'root' && !AS_ROOT ? test.skip : test)(`${title} (${who})`, (t) => {
       const { stdout, stderr } = run(PRELUDE + code);
       t.is(stderr, '');
@@ -26,7 +29,9 @@ function both(title: string, code: string, expected: string): void {
   }
 }
 
-both('created, listed, inspected, removed', `
+both(
+  'created, listed, inspected, removed',
+  `
   const one = volumes.create({ name: 'one', labels: { a: 'b' } });
   console.log(one.mountpoint === resolve('data/volumes/one/_data'), owned(one.mountpoint) === id(0) + ' ' + id(0) + ' 755');
   volumes.create({ name: 'one' }); const anonymous = volumes.create({});
@@ -40,7 +45,8 @@ both('created, listed, inspected, removed', `
   await refused(() => volumes.remove('one')); await volumes.remove('one', { force: true });
   await refused(() => volumes.get('one'));
   await refused(() => volumes.create({ name: 'two', driver: 'nfs' })); await refused(() => volumes.create({ name: 'two', options: { size: '5' } })); await refused(() => volumes.list({ colour: ['red'] }));
-`, `true true
+`,
+  `true true
 true true 2
 {"Driver":"local","Labels":{"a":"b"},"Name":"one","Options":null,"Scope":"local"} true
 one 0 1 0
@@ -52,9 +58,12 @@ not-found: get one: no such volume
 not-found: create two: error looking up volume plugin nfs: plugin "nfs" not found
 invalid: create two: invalid option: "size"
 invalid: invalid filter 'colour'
-`);
+`,
+);
 
-both('the filters of a list: names are regular expressions, labels are labels', `
+both(
+  'the filters of a list: names are regular expressions, labels are labels',
+  `
   for (const name of ['zed', 'zed-2', 'azed']) volumes.create({ name, labels: { a: 'b' } });
   const names = (filters) => console.log(volumes.list(filters).map(({ name }) => name).join());
   names({ name: ['^zed$'] }); names({ name: ['zed'] }); names({ name: ['^z', '^a'] }); names({ name: ['zed-[0-9]'] });
@@ -62,7 +71,8 @@ both('the filters of a list: names are regular expressions, labels are labels', 
   console.log((await volumes.prune({ all: true, filters: { label: ['constructor'] } })).deleted.length);
   await refused(() => volumes.list({ name: ['['] })); await refused(() => volumes.list({ dangling: ['x'], driver: ['none'] }));
   await refused(() => volumes.list({ constructor: ['x'] }));
-`, `zed
+`,
+  `zed
 azed,zed,zed-2
 azed,zed,zed-2
 zed-2
@@ -73,18 +83,25 @@ zed-2
 invalid: invalid filter name "[": it is no regular expression: missing closing ]: \`[\`
 invalid: invalid filter 'dangling=x'
 invalid: invalid filter 'constructor'
-`);
+`,
+);
 
-both('prune takes what nobody uses and nobody named', `
+both(
+  'prune takes what nobody uses and nobody named',
+  `
   volumes.create({ name: 'named' }); volumes.create({ name: 'kept', labels: { keep: '' } }); const used = volumes.create({}); const free = volumes.create({});
   fs.writeFileSync(join(free.mountpoint, 'f'), Buffer.alloc(100000)); users.set(used.name, ['c']);
   const first = await volumes.prune(); console.log(first.deleted.join() === free.name, first.reclaimed >= 100000 && first.reclaimed < 130000);
   console.log((await volumes.prune({ all: true, filters: { 'label!': ['keep'] } })).deleted.join(), volumes.list().map(({ name }) => name === used.name ? 'used' : name).sort().join());
   console.log((await volumes.removeAnonymous([{ name: used.name }, { name: 'kept' }, { source: '/tmp' }])).length); users.clear();
   console.log((await volumes.removeAnonymous([{ name: used.name }, { name: 'kept' }])).length, volumes.list().length);
-`, 'true true\nnamed kept,used\n0\n1 1\n');
+`,
+  'true true\nnamed kept,used\n0\n1 1\n',
+);
 
-both("a new volume starts with the image's content", `
+both(
+  "a new volume starts with the image's content",
+  `
   const base = busybox('base'); fs.mkdirSync('base/data/sub', { recursive: true }); fs.writeFileSync('base/data/gone', 'x'); fs.writeFileSync('base/data/f', 'lower');
   fs.symlinkSync('/data', 'base/link'); fs.symlinkSync('../../../../../../etc', 'base/out');
   fs.mkdirSync('top/data', { recursive: true }); fs.writeFileSync('top/data/f', 'upper'); 
@@ -104,22 +121,27 @@ both("a new volume starts with the image's content", `
   // a second container finds them as they are
   fs.writeFileSync(at('v4', 'mine'), 'x'); fs.rmSync(at('v4', 'passwd')); await volumes.populate(mounts, { lower });
   console.log(fs.existsSync(at('v4', 'passwd')), fs.readdirSync('data/volumes/v1').join(), fs.readdirSync('data/tmp').length);
-`, `true f,gone,hard,sub x
+`,
+  `true f,gone,hard,sub x
 upper33 44 4750 1000000 2
 33 44 755 1000000 2
 red
 0 true false 0
 false _data,record.json 0
-`);
+`,
+);
 
-both('the option U gives a folder to the user, whom the image knows; a new volume too, with what was copied into it', `
+both(
+  'the option U gives a folder to the user, whom the image knows; a new volume too, with what was copied into it',
+  `
   const lower = [busybox('base')]; fs.mkdirSync('base/etc/sub'); fs.mkdirSync('mine/sub', { recursive: true }); chown('mine'); chown('base');
   const given = (user) => volumes.populate([{ type: 'bind', source: resolve('mine'), destination: '/m', readonly: false, options: ['U'] }], { lower, user });
   for (const [user, uid, gid] of [['5:6', 5, 6], ['ann', 1000, 1000], ['ann:root', 1000, 0], ['7', 7, 0], ['1000', 1000, 1000], ['', 0, 0]]) { await given(user); console.log(user, owned('mine/sub') === id(uid) + ' ' + id(gid) + ' 755'); }
   await refused(() => given('nobody-there')); await refused(() => given('ann:nogroup'));
   const mounts = volumes.resolve({ mounts: [{ type: 'volume', target: '/etc', source: 'vu', readonly: false, options: ['U'], createSource: false }] });
   await volumes.populate(mounts, { lower, user: 'ann' }); console.log(owned(mounts[0].source) === id(1000) + ' ' + id(1000) + ' 755', owned(join(mounts[0].source, 'passwd')) === id(1000) + ' ' + id(1000) + ' 644');
-`, `5:6 true
+`,
+  `5:6 true
 ann true
 ann:root true
 7 true
@@ -128,20 +150,29 @@ ann:root true
 unsupported: cannot give HOME/mine to nobody-there: unable to find user nobody-there: no matching entries in passwd file
 unsupported: cannot give HOME/mine to ann:nogroup: unable to find group nogroup: no matching entries in group file
 true true
-`);
+`,
+);
 
-both('a volume in a container is the folder on the host', `
+both(
+  'a volume in a container is the folder on the host',
+  `
   const { mountpoint } = volumes.create({ name: 'shared' });
   const change = (spec) => ({ ...spec, mounts: [...spec.mounts, { destination: '/v', type: 'bind', source: mountpoint, options: ['rbind', 'rprivate'] }] });
   await sh('echo from one > /v/f; chown 7:7 /v/f', { change }); console.log((await sh('cat /v/f; stat -c %u /v/f', { change })).out.trim(), owned(join(mountpoint, 'f')) === id(7) + ' ' + id(7) + ' 644');
   await volumes.remove('shared'); console.log(fs.existsSync('data/volumes/shared'));
-`, 'from one\n7 true\nfalse\n');
+`,
+  'from one\n7 true\nfalse\n',
+);
 
-both('what a killed create left goes with a prune; what has content or a copy of its record stays', `
+both(
+  'what a killed create left goes with a prune; what has content or a copy of its record stays',
+  `
   for (const name of ['empty', 'full', 'recorded']) fs.mkdirSync('data/volumes/' + name + '/_data', { recursive: true });
   fs.mkdirSync('data/volumes/bare');
   fs.writeFileSync('data/volumes/full/_data/f', ''); fs.writeFileSync('data/volumes/recorded/record.json', '{}');
   volumes.create({ name: 'named' });
   await volumes.prune();
   console.log(fs.readdirSync('data/volumes').sort().join(), fs.readdirSync('data/tmp').length);
-`, 'full,named,recorded 0\n');
+`,
+  'full,named,recorded 0\n',
+);

@@ -24,7 +24,11 @@ const MEMORY = 1024;
 const CID = 3;
 
 const folder = process.env['BENCH_FOLDER']!;
-const root = JSON.parse(readFileSync(join(folder, 'root.json'), 'utf8')) as { path: string; offset: number; length: number }[];
+const root = JSON.parse(readFileSync(join(folder, 'root.json'), 'utf8')) as {
+  path: string;
+  offset: number;
+  length: number;
+}[];
 const spec = JSON.parse(readFileSync(join(folder, 'spec.json'), 'utf8')) as Spec;
 const writable = join(folder, 'writable.ext4');
 const stdio = { stdin: false, terminal: false };
@@ -34,7 +38,13 @@ async function underHusk(): Promise<void> {
   mark('begun');
   const sandbox = new VmSandbox(
     { id: 'b'.repeat(64), spec, rootfs: { kind: 'disk', root, writable }, directory: folder, init: false },
-    { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, size: { memory: MEMORY << 20, cpus: 1 }, sameIds: false, beforeRun: () => mark('made'), onAgent: () => mark('ready') },
+    {
+      parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK },
+      size: { memory: MEMORY << 20, cpus: 1 },
+      sameIds: false,
+      beforeRun: () => mark('made'),
+      onAgent: () => mark('ready'),
+    },
   );
   await sandbox.prepare(stdio);
   mark('created');
@@ -62,27 +72,54 @@ async function underQemu(): Promise<void> {
   unpackSparse(WRITABLE_DISK, writable);
   const binds = guestBinds(spec, { directory: folder });
   const exited = Promise.withResolvers<void>();
-  const agent: AgentClient = new AgentClient(vsockPorts, { notice: () => exited.resolve(), lost: (error) => agent.fail(error) });
+  const agent: AgentClient = new AgentClient(vsockPorts, {
+    notice: () => exited.resolve(),
+    lost: (error) => agent.fail(error),
+  });
   mark('begun');
   const qemu = startQemu({
     kernel: GUEST_KERNEL,
     commandLine: `${COMMAND_LINE.replace('reboot=k', 'reboot=t')} noreplace-smp`,
     memory: MEMORY,
     cpus: 1,
-    devices: [...disk({ id: 'agent', path: AGENT_DISK, readOnly: true }), ...disk({ id: 'root', path: flat, readOnly: true }), ...disk({ id: 'writable', path: writable, readOnly: false }), ...vsock(CID), ...RNG, ...BALLOON],
+    devices: [
+      ...disk({ id: 'agent', path: AGENT_DISK, readOnly: true }),
+      ...disk({ id: 'root', path: flat, readOnly: true }),
+      ...disk({ id: 'writable', path: writable, readOnly: false }),
+      ...vsock(CID),
+      ...RNG,
+      ...BALLOON,
+    ],
   });
   mark('made');
   const failed = qemu.ended.then(() => agent.fail(new Error(`QEMU ended: ${qemu.output()}`)));
   await agent.ready();
   mark('ready');
-  await agent.request({ type: 'configure', realtime: Date.now(), entropy: Buffer.alloc(64).toString('base64'), shares: [], files: binds.files });
+  await agent.request({
+    type: 'configure',
+    realtime: Date.now(),
+    entropy: Buffer.alloc(64).toString('base64'),
+    shares: [],
+    files: binds.files,
+  });
   const receive = (stream: Duplex) => {
     stream.end();
     stream.once('data', () => mark('output'));
     stream.resume();
   };
-  const streams = { stdout: agent.expectStream(receive), stderr: agent.expectStream((stream) => void stream.end().resume()) };
-  await agent.request({ type: 'create', spec: binds.spec, init: false, rootDevice: '/dev/vdb', writableDevice: '/dev/vdc', images: [], streams });
+  const streams = {
+    stdout: agent.expectStream(receive),
+    stderr: agent.expectStream((stream) => void stream.end().resume()),
+  };
+  await agent.request({
+    type: 'create',
+    spec: binds.spec,
+    init: false,
+    rootDevice: '/dev/vdb',
+    writableDevice: '/dev/vdc',
+    images: [],
+    streams,
+  });
   mark('created');
   await agent.request({ type: 'start' });
   await exited.promise;

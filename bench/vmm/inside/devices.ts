@@ -42,7 +42,14 @@ function prepare(): void {
     writeFileSync(DISK, '');
     truncateSync(DISK, DISK_SIZE);
     // no holes: both read and write pages that are there
-    execFileSync('dd', ['if=/dev/zero', `of=${DISK}`, 'bs=1M', `count=${DISK_SIZE / MIB}`, 'conv=notrunc', 'status=none']);
+    execFileSync('dd', [
+      'if=/dev/zero',
+      `of=${DISK}`,
+      'bs=1M',
+      `count=${DISK_SIZE / MIB}`,
+      'conv=notrunc',
+      'status=none',
+    ]);
   }
   if (bench === 'fs') {
     rmSync(SHARE, { recursive: true, force: true });
@@ -52,7 +59,16 @@ function prepare(): void {
 
 function huskDevices(): VirtioDevice[] {
   if (bench === 'block') return [new Block(Backing.file(DISK, { readOnly: false }), { serial: 'bench' })];
-  if (bench === 'fs') return [new Fs({ tag: 'share', path: SHARE, readOnly: false, ownership: rootIsOwner(process.getuid!(), process.getgid!()), freshness: { milliseconds: 0 } })];
+  if (bench === 'fs')
+    return [
+      new Fs({
+        tag: 'share',
+        path: SHARE,
+        readOnly: false,
+        ownership: rootIsOwner(process.getuid!(), process.getgid!()),
+        freshness: { milliseconds: 0 },
+      }),
+    ];
   if (bench === 'boot') return [new Rng(), new Balloon()];
   const device = new Vsock();
   device.listen(PORT_ECHO, (connection) => void connection.pipe(connection));
@@ -78,7 +94,15 @@ function huskDevices(): VirtioDevice[] {
 
 async function underHusk(): Promise<string> {
   let output = '';
-  const machine = new Machine({ kernel: KERNEL, initrd: INITRD, commandLine: `${COMMAND_LINE} reboot=k`, cpus: 1, memory: MEMORY * MIB, devices: [new Console((bytes) => (output += Buffer.from(bytes).toString('latin1'))), ...huskDevices()], onReport: (message) => (output += `${message}\n`) });
+  const machine = new Machine({
+    kernel: KERNEL,
+    initrd: INITRD,
+    commandLine: `${COMMAND_LINE} reboot=k`,
+    cpus: 1,
+    memory: MEMORY * MIB,
+    devices: [new Console((bytes) => (output += Buffer.from(bytes).toString('latin1'))), ...huskDevices()],
+    onReport: (message) => (output += `${message}\n`),
+  });
   times['made'] = now();
   await machine.run();
   times['ended'] = now();
@@ -87,23 +111,45 @@ async function underHusk(): Promise<string> {
 }
 
 async function underQemu(): Promise<string> {
-  const helper = bench === 'vsock' ? spawn(join(folder, 'vsock-peer'), { stdio: ['ignore', 'pipe', 'inherit'] }) : undefined;
+  const helper =
+    bench === 'vsock' ? spawn(join(folder, 'vsock-peer'), { stdio: ['ignore', 'pipe', 'inherit'] }) : undefined;
   if (helper) await new Promise((resolve) => helper.stdout!.once('data', resolve));
   const devices: Record<typeof bench, () => string[]> = {
     block: () => disk({ id: 'disk', path: DISK, readOnly: false }),
     vsock: () => vsock(3),
     boot: () => [...RNG, ...BALLOON],
-    fs: () => ['-chardev', `socket,id=fs,path=${folder}/fs.sock`, '-device', 'vhost-user-fs-device,chardev=fs,tag=share'],
+    fs: () => [
+      '-chardev',
+      `socket,id=fs,path=${folder}/fs.sock`,
+      '-device',
+      'vhost-user-fs-device,chardev=fs,tag=share',
+    ],
   };
-  const server = bench === 'fs' ? spawn('/usr/lib/qemu/virtiofsd', [`--socket-path=${folder}/fs.sock`, '-o', `source=${SHARE},cache=auto,timeout=0,xattr,sandbox=chroot`], { stdio: ['ignore', 'ignore', 'pipe'] }) : undefined;
+  const server =
+    bench === 'fs'
+      ? spawn(
+          '/usr/lib/qemu/virtiofsd',
+          [`--socket-path=${folder}/fs.sock`, '-o', `source=${SHARE},cache=auto,timeout=0,xattr,sandbox=chroot`],
+          { stdio: ['ignore', 'ignore', 'pipe'] },
+        )
+      : undefined;
   let serverSays = '';
   if (server) {
     server.stderr!.on('data', (chunk: Buffer) => (serverSays += chunk.toString()));
     const deadline = now() + 20_000;
-    while (!serverSays.includes('Waiting for vhost-user') && now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (!serverSays.includes('Waiting for vhost-user') && now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 20));
   }
   times['made'] = now();
-  const qemu = startQemu({ kernel: KERNEL, initrd: INITRD, commandLine: `${COMMAND_LINE} reboot=t`, memory: MEMORY, cpus: 1, devices: devices[bench](), sharedMemory: bench === 'fs' });
+  const qemu = startQemu({
+    kernel: KERNEL,
+    initrd: INITRD,
+    commandLine: `${COMMAND_LINE} reboot=t`,
+    memory: MEMORY,
+    cpus: 1,
+    devices: devices[bench](),
+    sharedMemory: bench === 'fs',
+  });
   await qemu.ended;
   times['ended'] = now();
   helper?.kill('SIGKILL');
@@ -114,7 +160,8 @@ async function underQemu(): Promise<string> {
 prepare();
 void (vmm === 'qemu' ? underQemu() : underHusk()).then((output) => {
   const rows: Record<string, { operations: number; bytes: number; nanoseconds: number }> = {};
-  for (const [, name, operations, bytes, nanoseconds] of output.matchAll(/^bench (\S+) (\d+) (\d+) (\d+)/gm)) rows[name!] = { operations: Number(operations), bytes: Number(bytes), nanoseconds: Number(nanoseconds) };
+  for (const [, name, operations, bytes, nanoseconds] of output.matchAll(/^bench (\S+) (\d+) (\d+) (\d+)/gm))
+    rows[name!] = { operations: Number(operations), bytes: Number(bytes), nanoseconds: Number(nanoseconds) };
   const up = /init: up (\d+\.\d+)/.exec(output)?.[1];
   if (up === undefined || /bench-failed|needs a reset/.test(output) || (ROUNDS > 0 && Object.keys(rows).length === 0)) {
     console.error(output);

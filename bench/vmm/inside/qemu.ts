@@ -15,15 +15,45 @@ export interface QemuMachine {
 }
 
 /** No PIT, PIC, RTC, ACPI, no option ROMs: what QEMU can leave out. `reboot=t`: it has no keyboard controller to reset by. */
-export function qemuArguments({ kernel, initrd, commandLine, memory, cpus, devices, sharedMemory }: QemuMachine): string[] {
+export function qemuArguments({
+  kernel,
+  initrd,
+  commandLine,
+  memory,
+  cpus,
+  devices,
+  sharedMemory,
+}: QemuMachine): string[] {
   const machine = 'microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=off,acpi=off,accel=kvm';
   return [
-    '-M', sharedMemory ? `${machine},memory-backend=ram` : machine, '-cpu', 'host', '-smp', String(cpus), '-m', String(memory),
+    '-M',
+    sharedMemory ? `${machine},memory-backend=ram` : machine,
+    '-cpu',
+    'host',
+    '-smp',
+    String(cpus),
+    '-m',
+    String(memory),
     // libvhost-user takes no legacy devices, which is what QEMU's virtio-mmio makes by default
-    ...(sharedMemory ? ['-global', 'virtio-mmio.force-legacy=false', '-object', `memory-backend-memfd,id=ram,size=${memory}M,share=on`] : []),
-    '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot',
-    '-kernel', kernel, ...(initrd === undefined ? [] : ['-initrd', initrd]), '-append', commandLine,
-    '-chardev', 'stdio,id=console', '-device', 'virtio-serial-device', '-device', 'virtconsole,chardev=console',
+    ...(sharedMemory
+      ? ['-global', 'virtio-mmio.force-legacy=false', '-object', `memory-backend-memfd,id=ram,size=${memory}M,share=on`]
+      : []),
+    '-nodefaults',
+    '-no-user-config',
+    '-display',
+    'none',
+    '-no-reboot',
+    '-kernel',
+    kernel,
+    ...(initrd === undefined ? [] : ['-initrd', initrd]),
+    '-append',
+    commandLine,
+    '-chardev',
+    'stdio,id=console',
+    '-device',
+    'virtio-serial-device',
+    '-device',
+    'virtconsole,chardev=console',
     ...devices,
   ];
 }
@@ -35,7 +65,12 @@ export const vsock = (cid: number) => ['-device', `vhost-vsock-device,guest-cid=
 /** @param drive.options more of `-drive`: aio=…, cache.direct=… */
 export function disk(drive: { id: string; path: string; readOnly: boolean; options?: string }): string[] {
   const { id, path, readOnly, options } = drive;
-  return ['-drive', `id=${id},file=${path},format=raw,if=none,readonly=${readOnly ? 'on' : 'off'}${options === undefined ? '' : `,${options}`}`, '-device', `virtio-blk-device,drive=${id}`];
+  return [
+    '-drive',
+    `id=${id},file=${path},format=raw,if=none,readonly=${readOnly ? 'on' : 'off'}${options === undefined ? '' : `,${options}`}`,
+    '-device',
+    `virtio-blk-device,drive=${id}`,
+  ];
 }
 
 export interface RunningQemu {

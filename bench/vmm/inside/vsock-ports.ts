@@ -14,10 +14,16 @@ const SOCK_CLOEXEC = 0o2000000;
 const VMADDR_CID_ANY = 0xffff_ffff;
 const SOCKADDR_VM = 16;
 
-const socket = systemCall<(domain: number, type: number, protocol: number) => number>('int socket(int domain, int type, int protocol)');
-const bind = systemCall<(fd: number, address: Uint8Array, length: number) => number>('int bind(int fd, const void *address, unsigned int length)');
+const socket = systemCall<(domain: number, type: number, protocol: number) => number>(
+  'int socket(int domain, int type, int protocol)',
+);
+const bind = systemCall<(fd: number, address: Uint8Array, length: number) => number>(
+  'int bind(int fd, const void *address, unsigned int length)',
+);
 const listen = systemCall<(fd: number, backlog: number) => number>('int listen(int fd, int backlog)');
-const accept4 = systemCall<(fd: number, address: null, length: null, flags: number) => number>('int accept4(int fd, void *address, void *length, int flags)');
+const accept4 = systemCall<(fd: number, address: null, length: null, flags: number) => number>(
+  'int accept4(int fd, void *address, void *length, int flags)',
+);
 
 export const vsockPorts: Listener = {
   listen(port, accept) {
@@ -30,7 +36,9 @@ export const vsockPorts: Listener = {
     checked(bind(fd, address, SOCKADDR_VM), 'bind', `vsock port ${port}`);
     checked(listen(fd, 16), 'listen');
     const watch = watchReadable(fd, () => {
-      const stream = new DescriptorStream(new Fd(checked(accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC), 'accept4')));
+      const stream = new DescriptorStream(
+        new Fd(checked(accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC), 'accept4')),
+      );
       // a machine that is switched off resets what is open
       stream.on('error', () => {});
       accept(stream);

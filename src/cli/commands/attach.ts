@@ -13,6 +13,18 @@ export async function run({ flags, arguments: [name = ''], context }: Invocation
   checkTerminal(context, { stdin, tty: options.tty });
   const size = options.tty ? consoleSize(context) : undefined;
   // larger than it is until the session sends the true size: a shell whose terminal changes draws its prompt again (docker/cli does the same)
-  const attachment = await engine.attach(name, { stdin, consoleSize: size && { columns: size.columns + 1, rows: size.rows + 1 } });
-  return (await runSession(attachment, context, { stdin, stdout: true, stderr: true, tty: options.tty, detachKeys: keys, signals: flags.bool('sig-proxy') })) ?? 0;
+  const attachment = await engine.attach(name, {
+    stdin,
+    consoleSize: size && { columns: size.columns + 1, rows: size.rows + 1 },
+  });
+  return (
+    (await runSession(attachment, context, {
+      stdin,
+      stdout: true,
+      stderr: true,
+      tty: options.tty,
+      detachKeys: keys,
+      signals: flags.bool('sig-proxy'),
+    })) ?? 0
+  );
 }

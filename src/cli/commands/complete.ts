@@ -4,6 +4,9 @@ import { complete } from '../completion/complete.ts';
 
 export async function run({ arguments: words, context }: Invocation): Promise<number> {
   const { candidates, files } = await complete(words, context);
-  context.stdout.write(candidates.map(({ word, help }) => `${help === undefined ? word : `${word}\t${help}`}\n`).join('') + (files ? ':file\n' : ''));
+  context.stdout.write(
+    candidates.map(({ word, help }) => `${help === undefined ? word : `${word}\t${help}`}\n`).join('') +
+      (files ? ':file\n' : ''),
+  );
   return 0;
 }

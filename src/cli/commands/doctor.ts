@@ -16,13 +16,36 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   checkFormat(format);
   const facts = await (await context.engine()).doctor();
   if (format !== '') {
-    const rows = facts.map(({ status, name, value, fix }) => ({ Fix: fix ?? '', Name: name, Status: status, Value: value }));
-    writeList(rows, { format, quiet: false, defaultTable: '{{.Status}}\t{{.Name}}\t{{.Value}}\t{{.Fix}}', quietTemplate: '{{.Name}}', headers: HEADERS, rowType: 'doctor' }, context.stdout);
+    const rows = facts.map(({ status, name, value, fix }) => ({
+      Fix: fix ?? '',
+      Name: name,
+      Status: status,
+      Value: value,
+    }));
+    writeList(
+      rows,
+      {
+        format,
+        quiet: false,
+        defaultTable: '{{.Status}}\t{{.Name}}\t{{.Value}}\t{{.Fix}}',
+        quietTemplate: '{{.Name}}',
+        headers: HEADERS,
+        rowType: 'doctor',
+      },
+      context.stdout,
+    );
   } else {
     const colour = context.stdout.isTTY === true && context.env['NO_COLOR'] === undefined;
-    context.stdout.write(printable(facts.map((fact) => row(fact, facts)).join(''), context.stdout, { lines: true }).replace(/^(ok|warn|FAIL)(?= )/gm, (mark) => (colour ? `\x1b[${COLOURS[mark.toLowerCase() as Fact['status']]}m${mark}\x1b[0m` : mark)));
+    context.stdout.write(
+      printable(facts.map((fact) => row(fact, facts)).join(''), context.stdout, { lines: true }).replace(
+        /^(ok|warn|FAIL)(?= )/gm,
+        (mark) => (colour ? `\x1b[${COLOURS[mark.toLowerCase() as Fact['status']]}m${mark}\x1b[0m` : mark),
+      ),
+    );
     const count = (status: Fact['status']): number => facts.filter((fact) => fact.status === status).length;
-    context.stdout.write(`\n${count('fail') > 0 ? `${count('fail')} to fix before containers can run` : 'containers can run'}${count('warn') > 0 ? `; ${count('warn')} that some of them will miss` : ''}\n`);
+    context.stdout.write(
+      `\n${count('fail') > 0 ? `${count('fail')} to fix before containers can run` : 'containers can run'}${count('warn') > 0 ? `; ${count('warn')} that some of them will miss` : ''}\n`,
+    );
   }
   return facts.some((fact) => fact.status === 'fail') ? 1 : 0;
 }

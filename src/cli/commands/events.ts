@@ -17,17 +17,26 @@ const WORDS: Words = { parse: 'Error parsing format: ', execute: 'Error parsing 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
   const formatted = format === '' ? undefined : objectFormat(format, EVENT, WORDS);
-  const show = (event: EventMessage): string => (formatted ? formatted(message(event), context.stdout) : printable(line(event), context.stdout));
-  const moment = (flag: string): bigint | undefined => (flags.optional(flag) === undefined ? undefined : parseMoment(flags.string(flag), context.now()));
-  const stream = (await context.engine()).events({ since: moment('since'), until: moment('until'), filters: collectFilters(flags.items<[string, string]>('filter')) });
+  const show = (event: EventMessage): string =>
+    formatted ? formatted(message(event), context.stdout) : printable(line(event), context.stdout);
+  const moment = (flag: string): bigint | undefined =>
+    flags.optional(flag) === undefined ? undefined : parseMoment(flags.string(flag), context.now());
+  const stream = (await context.engine()).events({
+    since: moment('since'),
+    until: moment('until'),
+    filters: collectFilters(flags.items<[string, string]>('filter')),
+  });
   for await (const event of stream) {
-    if (!context.stdout.write(`${show(event)}\n`)) await new Promise<void>((resolve) => context.stdout.once('drain', resolve));
+    if (!context.stdout.write(`${show(event)}\n`))
+      await new Promise<void>((resolve) => context.stdout.once('drain', resolve));
   }
   return 0;
 }
 
 function line({ time, Type, Action, Actor }: EventMessage): string {
-  const attributes = Object.keys(Actor.Attributes).sort().map((key) => `${key}=${Actor.Attributes[key]}`);
+  const attributes = Object.keys(Actor.Attributes)
+    .sort()
+    .map((key) => `${key}=${Actor.Attributes[key]}`);
   return `${localNanoseconds(time)} ${Type} ${Action} ${Actor.ID}${attributes.length > 0 ? ` (${attributes.join(', ')})` : ''}`;
 }
 

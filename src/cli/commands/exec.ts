@@ -25,18 +25,34 @@ export async function run({ flags, arguments: [name = '', ...command], context }
   if (command[0] === '') throw new HuskError('exec: the command is empty', { kind: 'invalid' });
   checkTerminal(context, { stdin: interactive, tty: tty && !detach });
   const engine = await context.engine();
-  const attachment = await started(() => engine.exec(name, {
-    command,
-    interactive,
-    tty,
-    detach,
-    env: [...flags.list('env-file').flatMap((file) => readLines(file, { env: context.env, what: 'env' })), ...flags.list('env')],
-    user: flags.optional('user'),
-    workdir: flags.optional('workdir'),
-    privileged: flags.bool('privileged'),
-    consoleSize: tty ? consoleSize(context) : undefined,
-  }), { detach });
+  const attachment = await started(
+    () =>
+      engine.exec(name, {
+        command,
+        interactive,
+        tty,
+        detach,
+        env: [
+          ...flags.list('env-file').flatMap((file) => readLines(file, { env: context.env, what: 'env' })),
+          ...flags.list('env'),
+        ],
+        user: flags.optional('user'),
+        workdir: flags.optional('workdir'),
+        privileged: flags.bool('privileged'),
+        consoleSize: tty ? consoleSize(context) : undefined,
+      }),
+    { detach },
+  );
   if (!attachment) return 0;
   // Docker's exec passes no signals on; without a terminal Ctrl-C ends the client only
-  return (await runSession(attachment, context, { stdin: interactive, stdout: true, stderr: true, tty, detachKeys: keys, signals: false })) ?? 0;
+  return (
+    (await runSession(attachment, context, {
+      stdin: interactive,
+      stdout: true,
+      stderr: true,
+      tty,
+      detachKeys: keys,
+      signals: false,
+    })) ?? 0
+  );
 }

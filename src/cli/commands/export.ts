@@ -5,6 +5,8 @@ import { writeArchive } from '../output/archive-output.ts';
 
 export async function run({ flags, arguments: [name = ''], context }: Invocation): Promise<number> {
   const engine = await context.engine();
-  await writeArchive(flags.optional('output'), context, async (output) => pipeline(await engine.export(name), output, { end: output !== (context.stdout as unknown) }));
+  await writeArchive(flags.optional('output'), context, async (output) =>
+    pipeline(await engine.export(name), output, { end: output !== (context.stdout as unknown) }),
+  );
   return 0;
 }

@@ -9,7 +9,14 @@ import { ago, humanSize, localIso } from '../output/units.ts';
 
 /** characters of CREATED BY where it is cut; docker/cli formatter */
 const CREATED_BY_WIDTH = 45;
-const HEADERS = { ID: 'IMAGE', CreatedSince: 'CREATED', CreatedAt: 'CREATED AT', CreatedBy: 'CREATED BY', Size: 'SIZE', Comment: 'COMMENT' };
+const HEADERS = {
+  ID: 'IMAGE',
+  CreatedSince: 'CREATED',
+  CreatedAt: 'CREATED AT',
+  CreatedBy: 'CREATED BY',
+  Size: 'SIZE',
+  Comment: 'COMMENT',
+};
 
 export async function run({ flags, arguments: [reference = ''], context }: Invocation): Promise<number> {
   const format = flags.string('format');
@@ -19,14 +26,31 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   const image = images.get(reference);
   const human = flags.bool('human');
   const rows = historyRows(image, { human, truncate: !flags.bool('no-trunc'), now: context.now() });
-  writeList(rows, { format, quiet: flags.bool('quiet'), defaultTable: `{{.ID}}\t${human ? '{{.CreatedSince}}' : '{{.CreatedAt}}'}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}`, quietTemplate: '{{.ID}}', headers: HEADERS, rowType: '*image.historyContext' }, context.stdout);
+  writeList(
+    rows,
+    {
+      format,
+      quiet: flags.bool('quiet'),
+      defaultTable: `{{.ID}}\t${human ? '{{.CreatedSince}}' : '{{.CreatedAt}}'}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}`,
+      quietTemplate: '{{.ID}}',
+      headers: HEADERS,
+      rowType: '*image.historyContext',
+    },
+    context.stdout,
+  );
   return 0;
 }
 
 /** newest first; only the newest step is an image of its own */
-function historyRows(image: Image, options: { human: boolean; truncate: boolean; now: number }): Record<string, unknown>[] {
+function historyRows(
+  image: Image,
+  options: { human: boolean; truncate: boolean; now: number },
+): Record<string, unknown>[] {
   let layer = 0;
-  const steps = (image.config.history ?? []).map((step) => ({ step, size: step.empty_layer ? 0 : (image.layers[layer++]?.size ?? 0) }));
+  const steps = (image.config.history ?? []).map((step) => ({
+    step,
+    size: step.empty_layer ? 0 : (image.layers[layer++]?.size ?? 0),
+  }));
   return steps.reverse().map(({ step, size }, index) => {
     const created = Date.parse(step.created ?? '');
     const by = (step.created_by ?? '').replaceAll('\t', ' ').replaceAll('\n', ' ');

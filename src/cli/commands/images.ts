@@ -42,7 +42,10 @@ export async function run({ flags, arguments: [reference], context }: Invocation
       quiet,
       defaultTable: `{{.Repository}}\t{{.Tag}}\t${flags.bool('digests') ? '{{.Digest}}\t' : ''}{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`,
       quietTemplate: '{{.ID}}',
-      raw: { template: `repository: {{.Repository}}\ntag: {{.Tag}}\n${flags.bool('digests') ? 'digest: {{.Digest}}\n' : ''}image_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n`, quiet: 'image_id: {{.ID}}' },
+      raw: {
+        template: `repository: {{.Repository}}\ntag: {{.Tag}}\n${flags.bool('digests') ? 'digest: {{.Digest}}\n' : ''}image_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n`,
+        quiet: 'image_id: {{.ID}}',
+      },
       headers: IMAGE_HEADERS,
       rowType: '*formatter.imageContext',
     },

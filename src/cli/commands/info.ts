@@ -38,7 +38,11 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   const count = (...states: string[]): number => containers.filter(({ state }) => states.includes(state.status)).length;
   const { limits: cgroup, machines } = await engine.hostFacts();
   const config = readConfig(context.globals.configFile ?? paths({ env: context.env }).configFile);
-  const where = paths({ env: context.env, dataRoot: context.globals.dataRoot ?? (context.env['HUSK_DATA_ROOT'] === undefined ? config['data-root'] : undefined) });
+  const where = paths({
+    env: context.env,
+    dataRoot:
+      context.globals.dataRoot ?? (context.env['HUSK_DATA_ROOT'] === undefined ? config['data-root'] : undefined),
+  });
   // the fact lists the controllers that work here before those that do not
   const working = /no limits/.test(cgroup.value) ? '' : cgroup.value.replace(/\(not .*/, '');
   const enforced = (controller: string): boolean => new RegExp(`\\b${controller}\\b`).test(working);
@@ -82,7 +86,14 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     Labels: [],
     Debug: false,
     ClientInfo: { Debug: false, ...versionInfo().Client, Plugins: [], Warnings: null },
-    Swarm: { LocalNodeState: 'inactive', ControlAvailable: false, NodeID: '', NodeAddr: '', RemoteManagers: null, Error: '' },
+    Swarm: {
+      LocalNodeState: 'inactive',
+      ControlAvailable: false,
+      NodeID: '',
+      NodeAddr: '',
+      RemoteManagers: null,
+      Error: '',
+    },
     RegistryConfig: { IndexConfigs: {}, InsecureRegistryCIDRs: [], Mirrors: config['registry-mirrors'] ?? [] },
     DriverStatus: [],
     IPv4Forwarding: true,
@@ -114,10 +125,13 @@ export async function run({ flags, context }: Invocation): Promise<number> {
 
 /** As docker/cli cli/command/system/info.go lays it out, so that scripts find their lines; husk's own come last. */
 function text(data: Record<string, unknown>): string {
-  const limits = CONTROLLERS.map((controller) => `${controller} ${data[LIMITS.find(([, needed]) => needed === controller)![0]] ? 'yes' : 'no'}`).join(', ');
+  const limits = CONTROLLERS.map(
+    (controller) => `${controller} ${data[LIMITS.find(([, needed]) => needed === controller)![0]] ? 'yes' : 'no'}`,
+  ).join(', ');
   const plugins = data['Plugins'] as Record<'Volume' | 'Network' | 'Log', string[]>;
   const given = (label: string, value: unknown): string[] => (value === '' ? [] : [` ${label}: ${value}`]);
-  const list = (label: string, values: string[]): string[] => (values.length === 0 ? [] : [` ${label}:`, ...values.map((value) => `  ${value}`)]);
+  const list = (label: string, values: string[]): string[] =>
+    values.length === 0 ? [] : [` ${label}:`, ...values.map((value) => `  ${value}`)];
   const client = data['ClientInfo'] as ReturnType<typeof versionInfo>['Client'];
   return `${[
     `Client: ${client.Platform.Name}`,
@@ -175,7 +189,13 @@ function text(data: Record<string, unknown>): string {
 /** `name=seccomp,profile=builtin` is a line, and one for its profile below it. */
 function securityLines(option: string): string[] {
   const [name, ...rest] = option.split(',');
-  return [`  ${name!.replace(/^name=/, '')}`, ...rest.map((pair) => `   ${pair.replace(/^(\w)(\w*)=/, (_, first: string, more: string) => `${first.toUpperCase()}${more}: `)}`)];
+  return [
+    `  ${name!.replace(/^name=/, '')}`,
+    ...rest.map(
+      (pair) =>
+        `   ${pair.replace(/^(\w)(\w*)=/, (_, first: string, more: string) => `${first.toUpperCase()}${more}: `)}`,
+    ),
+  ];
 }
 
 /** os-release(5) */

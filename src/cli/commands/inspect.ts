@@ -23,7 +23,11 @@ export async function run({ command, flags, arguments: names, context }: Invocat
   const format = flags.string('format');
   const template = format === '' || format === 'json' ? undefined : parseFormat(format, OBJECT_WORDS);
   const kind = command.parent[0] ?? (flags.optional('type') as string | undefined);
-  if (kind !== undefined && kind !== 'container' && kind !== 'image' && kind !== 'volume') throw new HuskError(`"${kind}" is not a valid value for --type`, { kind: 'invalid', fix: 'use container, image or volume' });
+  if (kind !== undefined && kind !== 'container' && kind !== 'image' && kind !== 'volume')
+    throw new HuskError(`"${kind}" is not a valid value for --type`, {
+      kind: 'invalid',
+      fix: 'use container, image or volume',
+    });
   const engine = await context.engine();
   const found: Found[] = [];
   const failures: unknown[] = [];
@@ -39,7 +43,9 @@ export async function run({ command, flags, arguments: names, context }: Invocat
   if (template) {
     for (const item of found) {
       try {
-        context.stdout.write(`${renderTyped(template, item.type, item.json, { told: item.type === VOLUME ? 'first' : 'second' })}\n`);
+        context.stdout.write(
+          `${renderTyped(template, item.type, item.json, { told: item.type === VOLUME ? 'first' : 'second' })}\n`,
+        );
       } catch (error) {
         if (!(error instanceof TemplateError)) throw error;
         failures.push(new HuskError(`template parsing error: ${error.message}`, { kind: 'invalid', cause: error }));
@@ -47,12 +53,22 @@ export async function run({ command, flags, arguments: names, context }: Invocat
     }
     // as Docker's client, which ends its output also where there is none
     if (failures.length > 0 && failures.length === names.length) context.stdout.write('\n');
-  } else context.stdout.write(`${goJson(found.map(({ json }) => json), format === 'json' ? undefined : 4)}\n`);
+  } else
+    context.stdout.write(
+      `${goJson(
+        found.map(({ json }) => json),
+        format === 'json' ? undefined : 4,
+      )}\n`,
+    );
   for (const failure of failures) report(failure, context);
   return failures.length > 0 ? 1 : 0;
 }
 
-async function inspectOne(engine: Engine, name: string, options: { kind: string | undefined; size: boolean }): Promise<Found> {
+async function inspectOne(
+  engine: Engine,
+  name: string,
+  options: { kind: string | undefined; size: boolean },
+): Promise<Found> {
   if (options.kind === 'image') return { type: IMAGE, json: engine.inspectImage(name) };
   if (options.kind === 'volume') return { type: VOLUME, json: (await engine.volumes()).inspect(name) };
   try {

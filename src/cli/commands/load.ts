@@ -13,7 +13,10 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   try {
     const { loaded } = await images.load(input, { platform, onProgress: (progress) => display?.show(progress) });
     display?.end();
-    for (const name of loaded) context.stdout.write(`${printable(name.startsWith('sha256:') ? `Loaded image ID: ${name}` : `Loaded image: ${name}`, context.stdout)}\n`);
+    for (const name of loaded)
+      context.stdout.write(
+        `${printable(name.startsWith('sha256:') ? `Loaded image ID: ${name}` : `Loaded image: ${name}`, context.stdout)}\n`,
+      );
     return 0;
   } catch (error) {
     display?.end();

@@ -19,13 +19,22 @@ export async function run({ flags, arguments: [server], context }: Invocation): 
   let username = flags.string('username').trim();
   let password = flags.string('password');
   if (flags.bool('password-stdin')) {
-    if (password !== '') throw new HuskError('conflicting options: cannot specify both --password and --password-stdin', { kind: 'invalid' });
-    if (username === '') throw new HuskError('the --password-stdin option requires --username to be set', { kind: 'invalid' });
+    if (password !== '')
+      throw new HuskError('conflicting options: cannot specify both --password and --password-stdin', {
+        kind: 'invalid',
+      });
+    if (username === '')
+      throw new HuskError('the --password-stdin option requires --username to be set', { kind: 'invalid' });
     password = (await readAll(context)).replace(/\r?\n$/, '');
-  } else if (password !== '') context.stderr.write('WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n');
+  } else if (password !== '')
+    context.stderr.write('WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n');
   const config = readConfig(context.globals.configFile ?? paths({ env: context.env }).configFile);
   if (username === '' && password === '' && (await loginWithStored(host, config, context))) return 0;
-  if ((username === '' || password === '') && !context.stdin.isTTY) throw new HuskError('cannot perform an interactive login from a non-TTY device', { kind: 'invalid', fix: 'use --username and --password-stdin' });
+  if ((username === '' || password === '') && !context.stdin.isTTY)
+    throw new HuskError('cannot perform an interactive login from a non-TTY device', {
+      kind: 'invalid',
+      fix: 'use --username and --password-stdin',
+    });
   if (username === '') username = (await ask('Username: ', context)).trim();
   if (username === '') throw new HuskError('username is required', { kind: 'invalid' });
   if (password === '') password = await askSecret('Password: ', context);
@@ -35,7 +44,10 @@ export async function run({ flags, arguments: [server], context }: Invocation): 
 
   await checkCredentials(host, { kind: 'password', username, password }, { config, env: context.env });
   const file = await storeCredentials(host, { username, password }, context.env);
-  if (file !== undefined) context.stderr.write(`\nWARNING! Your credentials are stored unencrypted in '${file}'.\nConfigure a credential helper to remove this warning.\n\n`);
+  if (file !== undefined)
+    context.stderr.write(
+      `\nWARNING! Your credentials are stored unencrypted in '${file}'.\nConfigure a credential helper to remove this warning.\n\n`,
+    );
   context.stdout.write('Login Succeeded\n');
   return 0;
 }

@@ -7,7 +7,8 @@ import { GatheredLines } from '../output/gathered.ts';
 export async function run({ flags, arguments: [name = ''], context }: Invocation): Promise<number> {
   const now = context.now();
   const tail = /^\d+$/.test(flags.string('tail')) ? Number(flags.string('tail')) : undefined;
-  const moment = (flag: string): bigint | undefined => (flags.optional(flag) === undefined ? undefined : parseMoment(flags.string(flag), now));
+  const moment = (flag: string): bigint | undefined =>
+    flags.optional(flag) === undefined ? undefined : parseMoment(flags.string(flag), now);
   const since = moment('since');
   const until = moment('until');
   const prefix = prefixOf({ timestamps: flags.bool('timestamps'), details: flags.bool('details') });
@@ -16,7 +17,10 @@ export async function run({ flags, arguments: [name = ''], context }: Invocation
   for await (const line of engine.logs(name, { follow: flags.bool('follow'), tail, since, until })) {
     const output = line.stream === 'stderr' ? context.stderr : context.stdout;
     // raw by nature: what the process wrote is what is shown
-    const full = lines.add(output, line.bytes ? Buffer.concat([Buffer.from(prefix(line)), line.bytes]) : prefix(line) + line.text);
+    const full = lines.add(
+      output,
+      line.bytes ? Buffer.concat([Buffer.from(prefix(line)), line.bytes]) : prefix(line) + line.text,
+    );
     if (full) await full;
   }
   await lines.flush();
@@ -39,6 +43,14 @@ function fixedTime(time: string): string {
 function details(attributes: Record<string, string> = {}): string {
   return Object.entries(attributes)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map((entry) => entry.map((text) => encodeURIComponent(text).replaceAll('%20', '+').replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)).join('='))
+    .map((entry) =>
+      entry
+        .map((text) =>
+          encodeURIComponent(text)
+            .replaceAll('%20', '+')
+            .replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`),
+        )
+        .join('='),
+    )
     .join(',');
 }

@@ -10,8 +10,12 @@ export async function run({ arguments: [name = '', asked], context }: Invocation
   const engine = await context.engine();
   const { NetworkSettings } = (await engine.inspect(name)) as { NetworkSettings: { Ports: Bindings } };
   const ports = NetworkSettings.Ports ?? {};
-  const lines = asked === undefined ? Object.entries(ports).flatMap(([port, bindings]) => places(bindings).map((place) => `${port} -> ${place}`)) : places(ports[withProtocol(asked)] ?? null);
-  if (asked !== undefined && lines.length === 0) throw new HuskError(`No public port '${asked}' published for ${name}`, { kind: 'not-found' });
+  const lines =
+    asked === undefined
+      ? Object.entries(ports).flatMap(([port, bindings]) => places(bindings).map((place) => `${port} -> ${place}`))
+      : places(ports[withProtocol(asked)] ?? null);
+  if (asked !== undefined && lines.length === 0)
+    throw new HuskError(`No public port '${asked}' published for ${name}`, { kind: 'not-found' });
   for (const line of lines.sort(new Intl.Collator('en', { numeric: true }).compare)) context.stdout.write(`${line}\n`);
   return 0;
 }

@@ -35,9 +35,13 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   // as Docker: asking for a state or for the last ones looks at all of them
   const all = flags.bool('all') || last > 0 || filters['status'] !== undefined || filters['exited'] !== undefined;
   const listed = engine.list({ all, filters, last: last > 0 ? last : undefined });
-  const containers = size ? await Promise.all(listed.map(async (container) => ({ ...container, size: await engine.size(container.id) }))) : listed;
+  const containers = size
+    ? await Promise.all(listed.map(async (container) => ({ ...container, size: await engine.size(container.id) })))
+    : listed;
   const mixed = new Set(containers.map((container) => container.config.isolation)).size > 1;
-  const rows = containers.map((container) => containerRow(container, { truncate: !flags.bool('no-trunc'), now: context.now() }));
+  const rows = containers.map((container) =>
+    containerRow(container, { truncate: !flags.bool('no-trunc'), now: context.now() }),
+  );
   writeList(
     rows,
     {

@@ -10,7 +10,7 @@ import { splitTag } from '../output/image-row.ts';
 export async function run({ flags, arguments: [reference = ''], context }: Invocation): Promise<number> {
   const allTags = flags.bool('all-tags');
   const named = reference.includes('@') || splitTag(reference)[1] !== '<none>';
-  if (allTags && named) throw new HuskError('tag can\'t be used with --all-tags/-a', { kind: 'invalid' });
+  if (allTags && named) throw new HuskError("tag can't be used with --all-tags/-a", { kind: 'invalid' });
   const quiet = flags.bool('quiet');
   // what cannot be right is told before anything is said to be done
   parseReference(reference);
@@ -47,7 +47,10 @@ function fullName(shown: string, fallback: string): string {
 /** Ctrl-C stops the download in order; what has come stays for the next pull. */
 function abortOnSignal(): { signal: AbortSignal } & Disposable {
   const controller = new AbortController();
-  const stop = (): void => controller.abort(new HuskError('the pull was interrupted; the next one goes on from here', { kind: 'unavailable', exitCode: 130 }));
+  const stop = (): void =>
+    controller.abort(
+      new HuskError('the pull was interrupted; the next one goes on from here', { kind: 'unavailable', exitCode: 130 }),
+    );
   process.once('SIGINT', stop);
   return { signal: controller.signal, [Symbol.dispose]: () => void process.off('SIGINT', stop) };
 }

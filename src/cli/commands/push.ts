@@ -13,12 +13,15 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   const quiet = flags.bool('quiet');
   const [repository, tag] = splitTag(reference);
   const named = tag !== '<none>';
-  if (allTags && named) throw new HuskError('tag can\'t be used with --all-tags/-a', { kind: 'invalid' });
+  if (allTags && named) throw new HuskError("tag can't be used with --all-tags/-a", { kind: 'invalid' });
   parseReference(reference);
   if (!allTags && !named && !quiet) context.stdout.write('Using default tag: latest\n');
   const { images } = await context.engine();
-  const tags = allTags ? images.list().flatMap((image) => image.repoTags.filter((each) => splitTag(each)[0] === repository)) : [reference];
-  if (tags.length === 0) throw new HuskError(`An image does not exist locally with the tag: ${reference}`, { kind: 'not-found' });
+  const tags = allTags
+    ? images.list().flatMap((image) => image.repoTags.filter((each) => splitTag(each)[0] === repository))
+    : [reference];
+  if (tags.length === 0)
+    throw new HuskError(`An image does not exist locally with the tag: ${reference}`, { kind: 'not-found' });
   await checkPlatforms(flags, images, tags);
   using abort = abortOnInterrupt('the push was interrupted');
   for (const each of tags) {

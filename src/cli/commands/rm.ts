@@ -4,11 +4,17 @@ import type { Invocation } from '../command.ts';
 import { forEach } from '../each.ts';
 
 export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {
-  if (flags.bool('link')) throw new HuskError('--link: links between containers are not there yet in this husk', { kind: 'unsupported' });
+  if (flags.bool('link'))
+    throw new HuskError('--link: links between containers are not there yet in this husk', { kind: 'unsupported' });
   const force = flags.bool('force');
   const engine = await context.engine();
-  return forEach(names, context, (name) => engine.remove(name.replace(/^\//, ''), { force, volumes: flags.bool('volumes') }), {
-    // `rm -f` of what is not there has reached its goal: Docker's client says so and succeeds
-    forgive: (error) => force && error instanceof HuskError && error.kind === 'not-found',
-  });
+  return forEach(
+    names,
+    context,
+    (name) => engine.remove(name.replace(/^\//, ''), { force, volumes: flags.bool('volumes') }),
+    {
+      // `rm -f` of what is not there has reached its goal: Docker's client says so and succeeds
+      forgive: (error) => force && error instanceof HuskError && error.kind === 'not-found',
+    },
+  );
 }

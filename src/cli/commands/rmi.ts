@@ -12,7 +12,11 @@ export async function run({ flags, arguments: references, context }: Invocation)
   for (const reference of references) {
     try {
       await checkPlatforms(flags, engine.images, [reference]);
-      const { untagged, deleted } = engine.images.remove(reference, { force, noPrune: flags.bool('no-prune'), inUse: (id) => engine.imageUsers(id) });
+      const { untagged, deleted } = engine.images.remove(reference, {
+        force,
+        noPrune: flags.bool('no-prune'),
+        inUse: (id) => engine.imageUsers(id),
+      });
       const lines = [...untagged.map((name) => `Untagged: ${name}`), ...deleted.map((id) => `Deleted: ${id}`)];
       context.stdout.write(lines.map((line) => `${printable(line, context.stdout)}\n`).join(''));
     } catch (error) {

@@ -15,9 +15,20 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
   const size = consoleSize(context);
   const detach = flags.bool('detach');
   const streams = new Set(flags.list('attach').map((stream) => stream.toLowerCase()));
-  if (detach && streams.size > 0) throw new HuskError('conflicting options: cannot specify both --attach and --detach', { kind: 'invalid', exitCode: 125 });
+  if (detach && streams.size > 0)
+    throw new HuskError('conflicting options: cannot specify both --attach and --detach', {
+      kind: 'invalid',
+      exitCode: 125,
+    });
   // asked for only where a relative path needs it: the working folder may be gone
-  const options = createOptions(flags, words, { env: context.env, added: (asked) => proxyEnvironment(asked, context), get workdir() { return process.cwd(); }, consoleSize: size });
+  const options = createOptions(flags, words, {
+    env: context.env,
+    added: (asked) => proxyEnvironment(asked, context),
+    get workdir() {
+      return process.cwd();
+    },
+    consoleSize: size,
+  });
   const keys = detachKeys(flags, context);
   parseDetachKeys(keys);
   const attach = {
@@ -47,7 +58,12 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
     }
     const attachment = (await engine.start(id, { attach, consoleSize: size }))!;
     if (!attach.stdout && !attach.stderr) context.stdout.write(`${id}\n`);
-    const code = await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: keys, signals: flags.bool('sig-proxy') });
+    const code = await runSession(attachment, context, {
+      ...attach,
+      tty: options.tty,
+      detachKeys: keys,
+      signals: flags.bool('sig-proxy'),
+    });
     if (code === undefined) return 0;
     if (options.autoRemove) await engine.wait(id, { condition: 'removed' }).catch(() => {});
     return code;

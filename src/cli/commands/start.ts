@@ -14,7 +14,8 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
     const engine = await context.engine();
     return forEach(names, context, (name) => engine.start(name));
   }
-  if (names.length > 1) throw new HuskError('you cannot start and attach multiple containers at once', { kind: 'invalid' });
+  if (names.length > 1)
+    throw new HuskError('you cannot start and attach multiple containers at once', { kind: 'invalid' });
   const keys = detachKeys(flags, context);
   parseDetachKeys(keys);
   const engine = await context.engine();
@@ -27,7 +28,8 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
 }
 
 async function startRestartable(flags: FlagSet, context: Context): Promise<number> {
-  if (flags.bool('attach') || flags.bool('interactive')) throw new HuskError('conflicting options: cannot attach with --all-restartable', { kind: 'invalid' });
+  if (flags.bool('attach') || flags.bool('interactive'))
+    throw new HuskError('conflicting options: cannot attach with --all-restartable', { kind: 'invalid' });
   const engine = await context.engine();
   let code = 0;
   for (const rank of engine.restartable()) code = (await forEach(rank, context, (name) => engine.start(name))) || code;

@@ -22,7 +22,14 @@ const DEFAULT_ROWS = 24;
 export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {
   const format = flags.string('format') || configuredFormat('statsFormat', context);
   checkFormat(format);
-  const list: List = { format, quiet: false, defaultTable: TABLE, quietTemplate: '{{.ID}}', headers: STATS_HEADERS, rowType: '*container.statsContext' };
+  const list: List = {
+    format,
+    quiet: false,
+    defaultTable: TABLE,
+    quietTemplate: '{{.ID}}',
+    headers: STATS_HEADERS,
+    rowType: '*container.statsContext',
+  };
   const engine = await context.engine();
   // what is not there is said before anything is drawn
   for (const name of names) engine.get(name);
@@ -80,7 +87,13 @@ class Sampler {
         known.pending ??= this.#sample(container).finally(() => (known.pending = undefined));
         const sample = await Promise.race([known.pending, sleep(PATIENCE_MS)]);
         if (sample !== undefined) known.sample = sample;
-        return { id: container.id, name: container.name, container: typed, sample, before: last && sample?.startedAt === last.startedAt ? last : undefined };
+        return {
+          id: container.id,
+          name: container.name,
+          container: typed,
+          sample,
+          before: last && sample?.startedAt === last.startedAt ? last : undefined,
+        };
       }),
     );
   }
@@ -117,9 +130,14 @@ class Screen implements Output, Disposable {
 
   flush(): void {
     const { columns = DEFAULT_COLUMNS, rows = DEFAULT_ROWS } = this.#output;
-    const lines = this.#text.split('\n').slice(0, -1).slice(0, Math.max(1, rows - 1));
+    const lines = this.#text
+      .split('\n')
+      .slice(0, -1)
+      .slice(0, Math.max(1, rows - 1));
     // ECMA-48: ED clears the screen, CUP goes to its beginning, EL clears the rest of a line
-    this.#output.write(`${this.#fresh ? '\x1b[2J' : ''}\x1b[H${lines.map((line) => `${ellipsis(line, columns)}\x1b[K\n`).join('')}\x1b[J`);
+    this.#output.write(
+      `${this.#fresh ? '\x1b[2J' : ''}\x1b[H${lines.map((line) => `${ellipsis(line, columns)}\x1b[K\n`).join('')}\x1b[J`,
+    );
     this.#text = '';
     this.#fresh = false;
   }

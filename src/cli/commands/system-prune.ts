@@ -13,8 +13,10 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   const volumes = flags.bool('volumes');
   const pairs = flags.items<[string, string]>('filter');
   const filters = collectFilters(pairs);
-  for (const key of Object.keys(filters)) if (!KNOWN.has(key)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
-  if (volumes && filters['until'] !== undefined) throw new HuskError('the "until" filter is not supported with "--volumes"', { kind: 'invalid' });
+  for (const key of Object.keys(filters))
+    if (!KNOWN.has(key)) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+  if (volumes && filters['until'] !== undefined)
+    throw new HuskError('the "until" filter is not supported with "--volumes"', { kind: 'invalid' });
   if (!flags.bool('force') && !(await confirm(warning({ all, volumes, pairs }), context))) return 0;
   const engine = await context.engine();
   const request = { filters, all, context };
@@ -26,13 +28,24 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   return 0;
 }
 
-function warning({ all, volumes, pairs }: { all: boolean; volumes: boolean; pairs: readonly [string, string][] }): string {
+function warning({
+  all,
+  volumes,
+  pairs,
+}: {
+  all: boolean;
+  volumes: boolean;
+  pairs: readonly [string, string][];
+}): string {
   const items = [
     'all stopped containers',
     ...(volumes ? ['all anonymous volumes not used by at least one container'] : []),
     all ? 'all images without at least one container associated to them' : 'all dangling images',
   ];
   const list = (lines: string[]): string => lines.map((line) => `  - ${line}\n`).join('');
-  const filtered = pairs.length > 0 ? `\n  Items to be pruned will be filtered with:\n${list(pairs.map(([key, value]) => `${key}=${value}`).sort())}` : '';
+  const filtered =
+    pairs.length > 0
+      ? `\n  Items to be pruned will be filtered with:\n${list(pairs.map(([key, value]) => `${key}=${value}`).sort())}`
+      : '';
   return `WARNING! This will remove:\n${list(items)}${filtered}`;
 }

@@ -8,6 +8,11 @@ const MINIMUM_WIDTH = 20;
 
 export async function run({ arguments: [name = '', ...psArguments], context }: Invocation): Promise<number> {
   const { titles, processes } = await (await context.engine()).top(name, psArguments);
-  context.stdout.write(table([titles, ...processes].map((row) => row.map((cell) => printable(cell, context.stdout))), { minimum: MINIMUM_WIDTH }));
+  context.stdout.write(
+    table(
+      [titles, ...processes].map((row) => row.map((cell) => printable(cell, context.stdout))),
+      { minimum: MINIMUM_WIDTH },
+    ),
+  );
   return 0;
 }

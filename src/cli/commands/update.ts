@@ -17,14 +17,23 @@ function refusedByOne<T>(parse: () => T): T {
 
 export async function run({ command, flags, arguments: names, context }: Invocation): Promise<number> {
   const given = command.flags.filter(({ name }) => flags.changed(name)).map(({ name }) => name);
-  if (given.length === 0) throw new HuskError('you must provide one or more flags when using this command', { kind: 'invalid' });
-  if (given.includes('kernel-memory')) throw new HuskError('--kernel-memory: kernel memory limits are no longer supported by the kernel', { kind: 'invalid', fix: 'use --memory' });
+  if (given.length === 0)
+    throw new HuskError('you must provide one or more flags when using this command', { kind: 'invalid' });
+  if (given.includes('kernel-memory'))
+    throw new HuskError('--kernel-memory: kernel memory limits are no longer supported by the kernel', {
+      kind: 'invalid',
+      fix: 'use --memory',
+    });
   refusedByOne(() => refuseElsewhere(flags));
   const restart = flags.changed('restart') ? refusedByOne(() => parseRestart(flags.string('restart'))) : undefined;
   const resources = given.some((name) => name !== 'restart') ? limitRequest(flags) : undefined;
   const engine = await context.engine();
   const warnings: string[] = [];
-  const code = await forEach(names, context, async (name) => void warnings.push(...(await engine.update(name, { resources, restart }))));
+  const code = await forEach(
+    names,
+    context,
+    async (name) => void warnings.push(...(await engine.update(name, { resources, restart }))),
+  );
   for (const warning of new Set(warnings)) context.stderr.write(`WARNING: ${printable(warning, context.stderr)}\n`);
   return code;
 }

@@ -23,11 +23,33 @@ export function versionInfo() {
   const Platform = { Name: 'husk' };
   const Arch = arch() === 'x64' ? 'amd64' : arch();
   const Components = [
-    { Name: 'Engine', Version: VERSION, Details: { ApiVersion: API_VERSION, Arch, BuildTime: '', Experimental: 'false', GitCommit: '', GoVersion: '', KernelVersion: release(), MinAPIVersion: MIN_API_VERSION, Os: 'linux' } },
+    {
+      Name: 'Engine',
+      Version: VERSION,
+      Details: {
+        ApiVersion: API_VERSION,
+        Arch,
+        BuildTime: '',
+        Experimental: 'false',
+        GitCommit: '',
+        GoVersion: '',
+        KernelVersion: release(),
+        MinAPIVersion: MIN_API_VERSION,
+        Os: 'linux',
+      },
+    },
     { Name: 'Node', Version: process.version },
     { Name: 'SQLite', Version: process.versions['sqlite'] ?? '' },
   ];
-  const both = { Version: VERSION, ApiVersion: API_VERSION, GitCommit: '', GoVersion: '', Os: 'linux', Arch, BuildTime: '' };
+  const both = {
+    Version: VERSION,
+    ApiVersion: API_VERSION,
+    GitCommit: '',
+    GoVersion: '',
+    Os: 'linux',
+    Arch,
+    BuildTime: '',
+  };
   return {
     Client: { Platform, ...both, DefaultAPIVersion: API_VERSION, Context: 'default' },
     Server: { Platform, Components, ...both, MinAPIVersion: MIN_API_VERSION, KernelVersion: release() },
@@ -35,14 +57,25 @@ export function versionInfo() {
 }
 
 function text({ Client, Server }: ReturnType<typeof versionInfo>): string {
-  const block = (indent: string, fields: Record<string, string>): string[] => Object.entries(fields).map(([name, value]) => `${`${indent}${name}:`.padEnd(VALUE_COLUMN)}${value}`);
+  const block = (indent: string, fields: Record<string, string>): string[] =>
+    Object.entries(fields).map(([name, value]) => `${`${indent}${name}:`.padEnd(VALUE_COLUMN)}${value}`);
   return [
     `Client: ${Client.Platform.Name}`,
-    ...block(' ', { Version: Client.Version, 'API version': Client.ApiVersion, 'OS/Arch': `${Client.Os}/${Client.Arch}`, Context: Client.Context }),
+    ...block(' ', {
+      Version: Client.Version,
+      'API version': Client.ApiVersion,
+      'OS/Arch': `${Client.Os}/${Client.Arch}`,
+      Context: Client.Context,
+    }),
     '',
     `Server: ${Server.Platform.Name}`,
     ' Engine:',
-    ...block('  ', { Version: Server.Version, 'API version': `${Server.ApiVersion} (minimum version ${Server.MinAPIVersion})`, 'OS/Arch': `${Server.Os}/${Server.Arch}`, Experimental: 'false' }),
+    ...block('  ', {
+      Version: Server.Version,
+      'API version': `${Server.ApiVersion} (minimum version ${Server.MinAPIVersion})`,
+      'OS/Arch': `${Server.Os}/${Server.Arch}`,
+      Experimental: 'false',
+    }),
     ...Server.Components.slice(1).flatMap(({ Name, Version }) => [` ${Name}:`, ...block('  ', { Version })]),
   ].join('\n');
 }

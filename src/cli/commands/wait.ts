@@ -4,7 +4,12 @@ import { report } from '../report.ts';
 
 export async function run({ arguments: names, context }: Invocation): Promise<number> {
   const engine = await context.engine();
-  const waits = names.map((name) => engine.wait(name).then((code) => ({ code }), (error: unknown) => ({ error })));
+  const waits = names.map((name) =>
+    engine.wait(name).then(
+      (code) => ({ code }),
+      (error: unknown) => ({ error }),
+    ),
+  );
   let failed = 0;
   for (const wait of waits) {
     const outcome = await wait;

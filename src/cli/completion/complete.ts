@@ -10,7 +10,9 @@ export interface Candidates {
 
 /** candidates printed: a completion is read by a person */
 const MAX_CANDIDATES = 500;
-const SIGNALS = ['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM', 'CONT', 'STOP', 'TSTP', 'WINCH'].map((name) => `SIG${name}`);
+const SIGNALS = ['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM', 'CONT', 'STOP', 'TSTP', 'WINCH'].map(
+  (name) => `SIG${name}`,
+);
 
 /** @param words after `husk`; the last one is being typed and may be empty */
 export async function complete(words: readonly string[], context: Context): Promise<Candidates> {
@@ -30,29 +32,45 @@ export async function complete(words: readonly string[], context: Context): Prom
     return { ...inner, candidates: inner.candidates.map(({ word, help }) => ({ word: `${equals[1]}=${word}`, help })) };
   }
   if (typed.startsWith('-') && waiting !== 'done') {
-    const all = flags.filter((flag) => !flag.hidden).map((flag) => ({ word: `--${flag.name}`, help: flag.help.split('\n')[0]! }));
+    const all = flags
+      .filter((flag) => !flag.hidden)
+      .map((flag) => ({ word: `--${flag.name}`, help: flag.help.split('\n')[0]! }));
     return narrow([...all, { word: '--help', help: 'Print usage' }], typed);
   }
   if (!command?.load) {
     const names = subcommands(group).filter((each) => !each.command.hidden);
-    return narrow(names.map(({ name, command: each }) => ({ word: name, help: each.help })), typed);
+    return narrow(
+      names.map(({ name, command: each }) => ({ word: name, help: each.help })),
+      typed,
+    );
   }
   const position = positional(command, rest).length;
   const kinds = command.arguments.complete ?? [];
-  if (command.arguments.maximum !== undefined && position >= command.arguments.maximum) return { candidates: [], files: false };
+  if (command.arguments.maximum !== undefined && position >= command.arguments.maximum)
+    return { candidates: [], files: false };
   const kind = kinds[Math.min(position, kinds.length - 1)];
   return values(kind === 'object' ? objectKind(command, rest) : kind, typed, context);
 }
 
 /** `inspect --type volume` is asked about volumes only. */
 function objectKind(command: Command, rest: readonly string[]): Completion {
-  const typed = rest.flatMap((word, index) => (word === '--type' ? [rest[index + 1] ?? ''] : word.startsWith('--type=') ? [word.slice('--type='.length)] : [])).at(-1);
+  const typed = rest
+    .flatMap((word, index) =>
+      word === '--type' ? [rest[index + 1] ?? ''] : word.startsWith('--type=') ? [word.slice('--type='.length)] : [],
+    )
+    .at(-1);
   const known = command.flags.find(({ name }) => name === 'type')?.complete;
   return typed !== undefined && Array.isArray(known) && known.includes(typed) ? (typed as Completion) : 'object';
 }
 
 /** Finds the command in the words typed so far. */
-function place(words: readonly string[]): { command: Command | undefined; group: string[]; rest: string[]; globals: boolean; unknown?: boolean } {
+function place(words: readonly string[]): {
+  command: Command | undefined;
+  group: string[];
+  rest: string[];
+  globals: boolean;
+  unknown?: boolean;
+} {
   let index = 0;
   while (index < words.length && words[index]!.startsWith('-')) {
     const flag = byName(GLOBAL_FLAGS, words[index]!);
@@ -68,11 +86,20 @@ function place(words: readonly string[]): { command: Command | undefined; group:
 
 function byName(flags: readonly Flag[], word: string): Flag | undefined {
   const name = word.replace(/=.*$/, '');
-  return flags.find((flag) => name === `--${flag.name}` || flag.aliases?.some((alias) => name === `--${alias}`) || (flag.short !== undefined && new RegExp(`^-[a-zA-Z]*${flag.short}$`).test(name)));
+  return flags.find(
+    (flag) =>
+      name === `--${flag.name}` ||
+      flag.aliases?.some((alias) => name === `--${alias}`) ||
+      (flag.short !== undefined && new RegExp(`^-[a-zA-Z]*${flag.short}$`).test(name)),
+  );
 }
 
 /** The flag that waits for its value; 'done' after `--` or, where flags must come first, after the first argument. */
-function waitingFlag(command: Command | undefined, flags: readonly Flag[], rest: readonly string[]): Flag | 'done' | undefined {
+function waitingFlag(
+  command: Command | undefined,
+  flags: readonly Flag[],
+  rest: readonly string[],
+): Flag | 'done' | undefined {
   let index = 0;
   while (index < rest.length) {
     const word = rest[index++]!;
@@ -104,20 +131,36 @@ function positional(command: Command, rest: readonly string[]): string[] {
 
 async function values(kind: Completion | undefined, typed: string, context: Context): Promise<Candidates> {
   if (kind === undefined || kind === 'none') return { candidates: [], files: false };
-  if (Array.isArray(kind)) return narrow(kind.map((word: string) => ({ word })), typed);
+  if (Array.isArray(kind))
+    return narrow(
+      kind.map((word: string) => ({ word })),
+      typed,
+    );
   if (typeof kind === 'object') return combined(kind as Combined, typed, context);
   switch (kind) {
     case 'capability': {
       const { ALL_CAPABILITIES } = await import('../../engine/words.ts');
       // with and without the prefix, as --cap-add takes them; the short form is what people type
-      const names = typed.toUpperCase().startsWith('CAP_') ? ALL_CAPABILITIES : ALL_CAPABILITIES.map((name) => name.slice('CAP_'.length));
-      return narrow(['ALL', ...names].map((word) => ({ word })), typed.toUpperCase());
+      const names = typed.toUpperCase().startsWith('CAP_')
+        ? ALL_CAPABILITIES
+        : ALL_CAPABILITIES.map((name) => name.slice('CAP_'.length));
+      return narrow(
+        ['ALL', ...names].map((word) => ({ word })),
+        typed.toUpperCase(),
+      );
     }
     case 'environment':
       // a value is typed, never offered: it may be a secret
-      return typed.includes('=') ? { candidates: [], files: false } : narrow(Object.keys(context.env).map((word) => ({ word })), typed);
+      return typed.includes('=')
+        ? { candidates: [], files: false }
+        : narrow(
+            Object.keys(context.env).map((word) => ({ word })),
+            typed,
+          );
     case 'object': {
-      const found = await Promise.all((['container', 'image', 'volume'] as const).map((each) => values(each, typed, context)));
+      const found = await Promise.all(
+        (['container', 'image', 'volume'] as const).map((each) => values(each, typed, context)),
+      );
       return { candidates: found.flatMap(({ candidates }) => candidates).slice(0, MAX_CANDIDATES), files: false };
     }
     case 'copy': {
@@ -127,17 +170,39 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
     case 'file':
       return { candidates: [], files: true };
     case 'signal':
-      return narrow(SIGNALS.map((word) => ({ word })), typed);
+      return narrow(
+        SIGNALS.map((word) => ({ word })),
+        typed,
+      );
     case 'shell':
-      return narrow(['bash', 'zsh', 'fish'].map((word) => ({ word })), typed);
+      return narrow(
+        ['bash', 'zsh', 'fish'].map((word) => ({ word })),
+        typed,
+      );
     case 'command':
-      return narrow(subcommands([]).filter(({ command }) => !command.hidden).map(({ name, command }) => ({ word: name, help: command.help })), typed);
+      return narrow(
+        subcommands([])
+          .filter(({ command }) => !command.hidden)
+          .map(({ name, command }) => ({ word: name, help: command.help })),
+        typed,
+      );
     case 'volume':
-      return narrow(await fromEngine(async () => (await (await context.engine()).volumes()).list().map(({ name }) => ({ word: name }))), typed);
+      return narrow(
+        await fromEngine(async () =>
+          (await (await context.engine()).volumes()).list().map(({ name }) => ({ word: name })),
+        ),
+        typed,
+      );
     case 'image':
-      return narrow(await fromEngine(async () => (await context.engine()).images.list().flatMap((image) => image.repoTags.map((word) => ({ word })))), typed);
+      return narrow(
+        await fromEngine(async () =>
+          (await context.engine()).images.list().flatMap((image) => image.repoTags.map((word) => ({ word }))),
+        ),
+        typed,
+      );
     default: {
-      const wanted = (status: string): boolean => kind === 'container' || (kind === 'container-running') === ['running', 'paused', 'restarting'].includes(status);
+      const wanted = (status: string): boolean =>
+        kind === 'container' || (kind === 'container-running') === ['running', 'paused', 'restarting'].includes(status);
       const list = await fromEngine(async () =>
         (await context.engine())
           .list({ all: true })
@@ -150,22 +215,36 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
 }
 
 /** @param typed what may have pairs before the one that is being typed */
-async function combined({ words = [], pairs = {}, mark = '=', bare = [], list = false }: Combined, typed: string, context: Context): Promise<Candidates> {
+async function combined(
+  { words = [], pairs = {}, mark = '=', bare = [], list = false }: Combined,
+  typed: string,
+  context: Context,
+): Promise<Candidates> {
   const before = list ? typed.slice(0, typed.lastIndexOf(',') + 1) : '';
   const part = typed.slice(before.length);
   const at = part.indexOf(mark);
   const key = part.slice(0, at);
   if (at !== -1 && Object.hasOwn(pairs, key)) {
     const inner = await values(pairs[key], part.slice(at + 1), context);
-    return { ...inner, candidates: inner.candidates.map(({ word, help }) => ({ word: `${before}${key}${mark}${word}`, help })) };
+    return {
+      ...inner,
+      candidates: inner.candidates.map(({ word, help }) => ({ word: `${before}${key}${mark}${word}`, help })),
+    };
   }
   const used = new Set(before.split(',').map((each) => each.split(mark)[0]));
-  const keys = [...Object.keys(pairs).map((each) => `${each}${mark}`), ...bare].filter((each) => !used.has(each.replace(mark, '')));
-  return narrow([...(before === '' ? words : []), ...keys].map((word) => ({ word: `${before}${word}` })), typed);
+  const keys = [...Object.keys(pairs).map((each) => `${each}${mark}`), ...bare].filter(
+    (each) => !used.has(each.replace(mark, '')),
+  );
+  return narrow(
+    [...(before === '' ? words : []), ...keys].map((word) => ({ word: `${before}${word}` })),
+    typed,
+  );
 }
 
 /** A shell's prompt is no place for an error. */
-async function fromEngine(list: () => Promise<{ word: string; help?: string }[]>): Promise<{ word: string; help?: string }[]> {
+async function fromEngine(
+  list: () => Promise<{ word: string; help?: string }[]>,
+): Promise<{ word: string; help?: string }[]> {
   try {
     return await list();
   } catch {
@@ -175,6 +254,8 @@ async function fromEngine(list: () => Promise<{ word: string; help?: string }[]>
 
 function narrow(list: { word: string; help?: string }[], typed: string): Candidates {
   // names come from images and containers: nothing that a shell's line editor would act on
-  const clean = list.filter(({ word, help }) => !/[\x00-\x20\x7f-\x9f]/.test(word) && !/[\x00-\x1f\x7f-\x9f]/.test(help ?? ''));
+  const clean = list.filter(
+    ({ word, help }) => !/[\x00-\x20\x7f-\x9f]/.test(word) && !/[\x00-\x1f\x7f-\x9f]/.test(help ?? ''),
+  );
   return { candidates: clean.filter(({ word }) => word.startsWith(typed)).slice(0, MAX_CANDIDATES), files: false };
 }

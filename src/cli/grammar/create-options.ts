@@ -26,7 +26,8 @@ export interface CreateEnvironment {
   consoleSize?: { columns: number; rows: number };
 }
 
-const invalid = (message: string, fix?: string): HuskError => new HuskError(message, { kind: 'invalid', exitCode: 125, fix });
+const invalid = (message: string, fix?: string): HuskError =>
+  new HuskError(message, { kind: 'invalid', exitCode: 125, fix });
 
 /** @param words the image and what follows it */
 export function createOptions(flags: FlagSet, words: readonly string[], environment: CreateEnvironment): CreateOptions {
@@ -34,22 +35,33 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
   refuseElsewhere(flags);
   const [image = '', ...command] = words;
   if (image === '' || image.startsWith('-')) throw invalid('invalid reference format');
-  if (flags.changed('kernel-memory')) throw invalid('--kernel-memory: kernel memory limits are no longer supported by the kernel', 'use --memory');
+  if (flags.changed('kernel-memory'))
+    throw invalid('--kernel-memory: kernel memory limits are no longer supported by the kernel', 'use --memory');
   const restart = parseRestart(flags.string('restart'));
-  if (flags.bool('rm') && restart.name !== 'no') throw invalid('conflicting options: cannot specify both --restart and --rm');
+  if (flags.bool('rm') && restart.name !== 'no')
+    throw invalid('conflicting options: cannot specify both --restart and --rm');
   const networks = flags.list('network');
-  if (networks.length > 1) throw invalid('--network: several networks for one container are not there yet in this husk', 'name one network');
+  if (networks.length > 1)
+    throw invalid('--network: several networks for one container are not there yet in this husk', 'name one network');
   return {
     image,
     command: command.length > 0 ? command : undefined,
     // an empty --entrypoint takes the image's away: the engine sees []
-    entrypoint: flags.changed('entrypoint') ? (flags.string('entrypoint') === '' ? [] : [flags.string('entrypoint')]) : undefined,
+    entrypoint: flags.changed('entrypoint')
+      ? flags.string('entrypoint') === ''
+        ? []
+        : [flags.string('entrypoint')]
+      : undefined,
     name: flags.optional('name'),
     labels: labels(flags),
     annotations: toMap(flags.list('annotation')),
     hostname: flags.optional('hostname'),
     domainname: flags.optional('domainname'),
-    env: [...flags.list('env-file').flatMap((file) => readLines(file, { env: environment.env, what: 'env' })), ...flags.list('env'), ...(environment.added?.(flags.list('env')) ?? [])],
+    env: [
+      ...flags.list('env-file').flatMap((file) => readLines(file, { env: environment.env, what: 'env' })),
+      ...flags.list('env'),
+      ...(environment.added?.(flags.list('env')) ?? []),
+    ],
     workdir: flags.optional('workdir'),
     user: flags.optional('user'),
     groupAdd: flags.list('group-add'),
@@ -126,11 +138,15 @@ const DEFAULT_RUNTIMES = ['runc', 'io.containerd.runc.v2', 'husk'];
 /** `--isolation`, or `--runtime` where scripts have a runtime's name there. */
 function isolationOf(flags: FlagSet): CreateOptions['isolation'] {
   const asked = flags.string('isolation');
-  const isolation = DOCKERS_ISOLATIONS.includes(asked) ? 'auto' : oneOf('isolation', asked, ['auto', 'vm', 'userns'] as const);
+  const isolation = DOCKERS_ISOLATIONS.includes(asked)
+    ? 'auto'
+    : oneOf('isolation', asked, ['auto', 'vm', 'userns'] as const);
   const runtime = flags.optional('runtime') ?? '';
   if (runtime === '' || DEFAULT_RUNTIMES.includes(runtime)) return isolation;
-  if (runtime !== 'vm' && runtime !== 'userns') throw invalid(`unknown or invalid runtime name: ${runtime}`, 'use vm, userns or runc');
-  if (isolation !== 'auto' && isolation !== runtime) throw invalid(`conflicting options: --runtime ${runtime} and --isolation ${isolation}`);
+  if (runtime !== 'vm' && runtime !== 'userns')
+    throw invalid(`unknown or invalid runtime name: ${runtime}`, 'use vm, userns or runc');
+  if (isolation !== 'auto' && isolation !== runtime)
+    throw invalid(`conflicting options: --runtime ${runtime} and --isolation ${isolation}`);
   return runtime;
 }
 
@@ -140,11 +156,19 @@ const WINDOWS_ONLY = ['cpu-count', 'cpu-percent', 'io-maxbandwidth', 'io-maxiops
 /** @throws HuskError in the words of docker's client and daemon */
 export function refuseElsewhere(flags: FlagSet): void {
   for (const name of WINDOWS_ONLY)
-    if (flags.has(name) && flags.changed(name)) throw invalid(`"--${name}" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux`);
+    if (flags.has(name) && flags.changed(name))
+      throw invalid(
+        `"--${name}" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux`,
+      );
   for (const name of ['cpu-rt-period', 'cpu-rt-runtime'])
-    if (flags.has(name) && (flags.number(name) ?? 0) !== 0) throw invalid(`--${name}: your kernel does not support CPU real-time scheduler: cgroup v2 has none`, 'use --cpus or --cpu-shares');
+    if (flags.has(name) && (flags.number(name) ?? 0) !== 0)
+      throw invalid(
+        `--${name}: your kernel does not support CPU real-time scheduler: cgroup v2 has none`,
+        'use --cpus or --cpu-shares',
+      );
   const driver = flags.has('volume-driver') ? (flags.optional('volume-driver') ?? '') : '';
-  if (driver !== '' && driver !== 'local') throw invalid(`error looking up volume plugin ${driver}: plugin "${driver}" not found`, 'use the driver local');
+  if (driver !== '' && driver !== 'local')
+    throw invalid(`error looking up volume plugin ${driver}: plugin "${driver}" not found`, 'use the driver local');
 }
 
 /** `--storage-opt size=10G`, the one option that Docker's overlay2 has; bytes */
@@ -183,22 +207,28 @@ export function parseRestart(text: string): CreateOptions['restart'] {
   if (name === '') throw invalid('invalid restart policy format: no policy provided before colon');
   if (more.length > 0) throw invalid('invalid restart policy format: invalid restart policy format');
   if (name !== 'no' && name !== 'always' && name !== 'unless-stopped' && name !== 'on-failure')
-    throw invalid(`invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`);
-  if (count !== undefined && !(/^[+-]?\d+$/.test(count) && Number.isSafeInteger(Number(count)))) throw invalid('invalid restart policy format: maximum retry count must be an integer');
+    throw invalid(
+      `invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
+    );
+  if (count !== undefined && !(/^[+-]?\d+$/.test(count) && Number.isSafeInteger(Number(count))))
+    throw invalid('invalid restart policy format: maximum retry count must be an integer');
   const maximumRetryCount = Number(count ?? 0);
-  if (name !== 'on-failure' && maximumRetryCount !== 0) throw invalid(`invalid restart policy: maximum retry count cannot be used with restart policy '${name}'`);
+  if (name !== 'on-failure' && maximumRetryCount !== 0)
+    throw invalid(`invalid restart policy: maximum retry count cannot be used with restart policy '${name}'`);
   if (maximumRetryCount < 0) throw invalid('invalid restart policy: maximum retry count cannot be negative');
   return { name, maximumRetryCount };
 }
 
 function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
-  if (!allowed.includes(value as T)) throw invalid(`invalid ${name}: ${JSON.stringify(value)}`, `use one of ${allowed.join(', ')}`);
+  if (!allowed.includes(value as T))
+    throw invalid(`invalid ${name}: ${JSON.stringify(value)}`, `use one of ${allowed.join(', ')}`);
   return value as T;
 }
 
 export function pullPolicy(text: string): PullPolicy {
   if (text === '') return 'missing';
-  if (text !== 'always' && text !== 'missing' && text !== 'never') throw invalid(`invalid pull option: '${text}': must be one of "always", "missing" or "never"`);
+  if (text !== 'always' && text !== 'missing' && text !== 'never')
+    throw invalid(`invalid pull option: '${text}': must be one of "always", "missing" or "never"`);
   return text;
 }
 
@@ -213,11 +243,17 @@ function attempt<T>(parse: () => T): T {
 }
 
 function labels(flags: FlagSet): Record<string, string> {
-  return toMap([...flags.list('label-file').flatMap((file) => readLines(file, { what: 'label' })), ...flags.list('label')]);
+  return toMap([
+    ...flags.list('label-file').flatMap((file) => readLines(file, { what: 'label' })),
+    ...flags.list('label'),
+  ]);
 }
 
 function mounts(flags: FlagSet, environment: { readonly workdir: string }): MountRequest[] {
-  const all = [...flags.list('volume').map((text) => attempt(() => parseVolume(text, environment))), ...flags.items<MountRequest>('mount')];
+  const all = [
+    ...flags.list('volume').map((text) => attempt(() => parseVolume(text, environment))),
+    ...flags.items<MountRequest>('mount'),
+  ];
   const seen = new Set<string>();
   for (const { target } of all) {
     if (seen.has(target)) throw invalid(`Duplicate mount point: ${target}`);
@@ -226,7 +262,8 @@ function mounts(flags: FlagSet, environment: { readonly workdir: string }): Moun
   return all;
 }
 
-const rates = (flags: FlagSet, name: string, unit: 'bytes' | 'operations'): string[] | undefined => (flags.list(name).length > 0 ? flags.list(name).map((text) => parseDeviceRate(text, unit)) : undefined);
+const rates = (flags: FlagSet, name: string, unit: 'bytes' | 'operations'): string[] | undefined =>
+  flags.list(name).length > 0 ? flags.list(name).map((text) => parseDeviceRate(text, unit)) : undefined;
 
 /** The last value of a name wins, as in Docker's map of ulimits. */
 function lastOfEach(ulimits: readonly Ulimit[]): Ulimit[] {
@@ -255,14 +292,23 @@ function securityOption(text: string): string {
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw invalid(
-      error instanceof SyntaxError ? `compacting json for seccomp profile (${value}) failed: ${error.message}` : `opening seccomp profile (${value}) failed: ${missing ? `open ${value}: no such file or directory` : causeOf(error)}`,
+      error instanceof SyntaxError
+        ? `compacting json for seccomp profile (${value}) failed: ${error.message}`
+        : `opening seccomp profile (${value}) failed: ${missing ? `open ${value}: no such file or directory` : causeOf(error)}`,
     );
   }
   return `seccomp=${JSON.stringify(profile)}`;
 }
 
 function healthcheck(flags: FlagSet): CreateOptions['healthcheck'] {
-  const names = ['health-cmd', 'health-interval', 'health-timeout', 'health-retries', 'health-start-period', 'health-start-interval'];
+  const names = [
+    'health-cmd',
+    'health-interval',
+    'health-timeout',
+    'health-retries',
+    'health-start-period',
+    'health-start-interval',
+  ];
   const given = names.some((name) => flags.changed(name));
   if (flags.bool('no-healthcheck')) {
     if (given) throw invalid('--no-healthcheck conflicts with --health-* options');

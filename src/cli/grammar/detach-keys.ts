@@ -12,7 +12,10 @@ export function parseDetachKeys(text: string): Uint8Array {
     const control = /^ctrl-([a-zA-Z@[\\\]^_])$/.exec(key)?.[1];
     if (control !== undefined) return control.toUpperCase().charCodeAt(0) - 0x40;
     if (/^[\x20-\x7e]$/.test(key)) return key.charCodeAt(0);
-    throw new HuskError(`invalid detach keys (${text}) provided: Unknown character: '${key}'`, { kind: 'invalid', fix: 'use single characters and ctrl-a to ctrl-z, ctrl-@, ctrl-[, ctrl-\\, ctrl-], ctrl-^, ctrl-_, with commas between' });
+    throw new HuskError(`invalid detach keys (${text}) provided: Unknown character: '${key}'`, {
+      kind: 'invalid',
+      fix: 'use single characters and ctrl-a to ctrl-z, ctrl-@, ctrl-[, ctrl-\\, ctrl-], ctrl-^, ctrl-_, with commas between',
+    });
   });
   return Uint8Array.from(bytes);
 }

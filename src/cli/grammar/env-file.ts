@@ -34,7 +34,10 @@ export function readLines(file: string, options: { env?: NodeJS.ProcessEnv; what
     text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    const why = code === 'ENOENT' || code === 'EACCES' ? `open ${file}: ${causeOf(error)}` : `cannot read the ${options.what} file ${file}: ${causeOf(error)}`;
+    const why =
+      code === 'ENOENT' || code === 'EACCES'
+        ? `open ${file}: ${causeOf(error)}`
+        : `cannot read the ${options.what} file ${file}: ${causeOf(error)}`;
     throw new HuskError(why, { kind: 'invalid', cause: error });
   }
   try {

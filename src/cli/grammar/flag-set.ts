@@ -32,7 +32,8 @@ export class FlagSet {
   constructor(flags: readonly Flag[], env: NodeJS.ProcessEnv = {}) {
     this.#flags = new Map(flags.map((flag) => [flag.name, flag]));
     for (const flag of flags) {
-      if (flag.env !== undefined && env[flag.env]) this.#values.set(flag.name, parseFlagValue(flag, env[flag.env]!, undefined, env));
+      if (flag.env !== undefined && env[flag.env])
+        this.#values.set(flag.name, parseFlagValue(flag, env[flag.env]!, undefined, env));
     }
   }
 
@@ -102,7 +103,11 @@ export class FlagSet {
  * @param options.interspersed false: the first argument ends the flags
  * @throws FlagError with pflag's texts; HelpRequest for `--help`
  */
-export function parseFlags(flags: readonly Flag[], words: readonly string[], options: { interspersed: boolean; env: NodeJS.ProcessEnv }): { flags: FlagSet; arguments: string[] } {
+export function parseFlags(
+  flags: readonly Flag[],
+  words: readonly string[],
+  options: { interspersed: boolean; env: NodeJS.ProcessEnv },
+): { flags: FlagSet; arguments: string[] } {
   const set = new FlagSet(flags, options.env);
   const byName = new Map<string, Flag>();
   const byShort = new Map<string, Flag>();
@@ -157,7 +162,10 @@ export function parseFlags(flags: readonly Flag[], words: readonly string[], opt
     const flag = byName.get(name);
     if (!flag) {
       if (name === 'help') throw new HelpRequest();
-      const meant = nearest(name, flags.filter((each) => !each.hidden).map((each) => each.name));
+      const meant = nearest(
+        name,
+        flags.filter((each) => !each.hidden).map((each) => each.name),
+      );
       throw new FlagError(`unknown flag: --${name}`, meant === undefined ? undefined : `--${meant}`);
     }
     if (equals !== -1) store(flag, body.slice(equals + 1));
@@ -204,4 +212,12 @@ export function goQuote(text: string): string {
   return `${quoted}"`;
 }
 
-const ESCAPES: Record<string, string> = { '\x07': '\\a', '\b': '\\b', '\f': '\\f', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\v': '\\v' };
+const ESCAPES: Record<string, string> = {
+  '\x07': '\\a',
+  '\b': '\\b',
+  '\f': '\\f',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\v': '\\v',
+};

@@ -16,12 +16,16 @@ export function parseMoment(text: string, now: number): bigint {
   try {
     return BigInt(now) * NANOSECONDS_PER_MS - BigInt(parseDuration(text));
   } catch {
-    throw new HuskError(`invalid time: ${JSON.stringify(text)}`, { kind: 'invalid', fix: 'use a time such as 2026-01-02T15:04:05Z, seconds since 1970, or a duration such as 42m' });
+    throw new HuskError(`invalid time: ${JSON.stringify(text)}`, {
+      kind: 'invalid',
+      fix: 'use a time such as 2026-01-02T15:04:05Z, seconds since 1970, or a duration such as 42m',
+    });
   }
 }
 
 /** The same in ms, for what is not kept finer. */
-export const parseMomentMs = (text: string, now: number): number => Number(parseMoment(text, now)) / Number(NANOSECONDS_PER_MS);
+export const parseMomentMs = (text: string, now: number): number =>
+  Number(parseMoment(text, now)) / Number(NANOSECONDS_PER_MS);
 
 /** `1700000000`, `1700000000.000000001`; twelve digits are thirty thousand years */
 function secondsOf(text: string): bigint | undefined {
@@ -32,7 +36,8 @@ function secondsOf(text: string): bigint | undefined {
 }
 
 function dateOf(text: string): bigint | undefined {
-  const match = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2})(?::(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?)?(Z|[+-]\d{2}:?\d{2})?$/.exec(text);
+  const match =
+    /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2})(?::(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?)?(Z|[+-]\d{2}:?\d{2})?$/.exec(text);
   if (!match) return undefined;
   const [, date, hour = '00', minute = '00', second = '00', digits, zone = ''] = match;
   // all of it written out: JavaScript reads a bare date as UTC and wants minutes, Docker reads both as local time

@@ -30,10 +30,12 @@ const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 export function parseVolume(text: string, options: { workdir: string }): MountRequest {
   if (text === '') throw new Error('invalid empty volume spec');
   const parts = text.split(':');
-  const invalid = (why?: string): Error => new Error(`invalid volume specification: '${text}'${why === undefined ? '' : `: ${why}`}`);
+  const invalid = (why?: string): Error =>
+    new Error(`invalid volume specification: '${text}'${why === undefined ? '' : `: ${why}`}`);
   if (parts.length > 3 || parts[0] === '') throw invalid();
   if (parts.length === 2 && isModes(parts[1]!)) throw invalid();
-  const [source, target, modes] = parts.length === 1 ? [undefined, parts[0]!, ''] : [parts[0]!, parts[1]!, parts[2] ?? ''];
+  const [source, target, modes] =
+    parts.length === 1 ? [undefined, parts[0]!, ''] : [parts[0]!, parts[1]!, parts[2] ?? ''];
   if (target === '') throw invalid();
   if (parts.length === 3 && !isModes(modes)) throw invalid(`invalid mode: ${modes}`);
   if (!isAbsolute(target)) throw invalid(`invalid mount path: '${target}' mount path must be absolute`);
@@ -47,8 +49,10 @@ export function parseVolume(text: string, options: { workdir: string }): MountRe
     createSource: true,
   };
   if (source === undefined) return request;
-  if (isAbsolute(source) || source.startsWith('.')) return { ...request, type: 'bind', source: resolve(options.workdir, source) };
-  if (source.length === 1) throw new Error(`create ${source}: volume name is too short, names should be at least two alphanumeric characters`);
+  if (isAbsolute(source) || source.startsWith('.'))
+    return { ...request, type: 'bind', source: resolve(options.workdir, source) };
+  if (source.length === 1)
+    throw new Error(`create ${source}: volume name is too short, names should be at least two alphanumeric characters`);
   if (!VOLUME_NAME.test(source))
     throw new Error(
       `create ${source}: ${JSON.stringify(source)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
@@ -87,10 +91,12 @@ export function parseMount(text: string): MountRequest {
     const key = (equals === -1 ? field : field.slice(0, equals)).toLowerCase();
     let value = equals === -1 ? '' : field.slice(equals + 1);
     if (equals === -1) {
-      if (!['readonly', 'ro', 'volume-nocopy', 'bind-nonrecursive', 'bind-create-src'].includes(key)) throw new Error(`invalid field '${field}' must be a key=value pair`);
+      if (!['readonly', 'ro', 'volume-nocopy', 'bind-nonrecursive', 'bind-create-src'].includes(key))
+        throw new Error(`invalid field '${field}' must be a key=value pair`);
       value = 'true';
     }
-    if (value === '' && ['readonly', 'ro', 'volume-nocopy', 'bind-nonrecursive'].includes(key)) throw new Error(`invalid value for ${key}: ${value}`);
+    if (value === '' && ['readonly', 'ro', 'volume-nocopy', 'bind-nonrecursive'].includes(key))
+      throw new Error(`invalid value for ${key}: ${value}`);
     const bool = (): boolean => {
       try {
         return parseBool(value);
@@ -127,8 +133,12 @@ export function parseMount(text: string): MountRequest {
         if (bool()) request.options.push('bind-nonrecursive');
         break;
       case 'bind-recursive':
-        if (!BIND_RECURSIVE.has(value)) throw new Error(`invalid value for bind-recursive: ${value} (must be "enabled", "disabled", "writable", or "readonly")`);
-        if (value !== 'enabled') request.options.push(value === 'disabled' ? 'bind-nonrecursive' : `bind-recursive=${value}`);
+        if (!BIND_RECURSIVE.has(value))
+          throw new Error(
+            `invalid value for bind-recursive: ${value} (must be "enabled", "disabled", "writable", or "readonly")`,
+          );
+        if (value !== 'enabled')
+          request.options.push(value === 'disabled' ? 'bind-nonrecursive' : `bind-recursive=${value}`);
         break;
       case 'bind-create-src':
         request.createSource = bool();
@@ -160,18 +170,24 @@ export function parseMount(text: string): MountRequest {
   }
   if (type === '') throw new Error('type is required');
   if (request.target === '') throw new Error('target is required');
-  if (!isAbsolute(request.target)) throw new Error(`invalid mount path: '${request.target}' mount path must be absolute`);
+  if (!isAbsolute(request.target))
+    throw new Error(`invalid mount path: '${request.target}' mount path must be absolute`);
   if (normalize(request.target) === '/') throw new Error("invalid specification: destination can't be '/'");
-  for (const group of groups) if (group !== type) throw new Error(`cannot mix '${group}-*' options with mount type '${type}'`);
+  for (const group of groups)
+    if (group !== type) throw new Error(`cannot mix '${group}-*' options with mount type '${type}'`);
   if (type !== 'bind' && type !== 'volume' && type !== 'tmpfs' && type !== 'image')
     throw new Error(`mount type '${type}' is not supported: use bind, volume, tmpfs or image`);
   if (type === 'bind' && !request.source) throw new Error('field Source must not be empty');
-  if (type === 'bind' && !isAbsolute(request.source!)) throw new Error(`invalid mount path: '${request.source}' mount path must be absolute`);
+  if (type === 'bind' && !isAbsolute(request.source!))
+    throw new Error(`invalid mount path: '${request.source}' mount path must be absolute`);
   if (type === 'image' && !request.source)
     throw new Error('invalid mount config for type "image": field Source must not be empty');
-  if (type === 'tmpfs' && request.source !== undefined) throw new Error('invalid mount config for type "tmpfs": field Source must not be specified');
+  if (type === 'tmpfs' && request.source !== undefined)
+    throw new Error('invalid mount config for type "tmpfs": field Source must not be specified');
   if (type === 'volume' && request.source && !VOLUME_NAME.test(request.source))
-    throw new Error(`invalid mount config for type "volume": ${JSON.stringify(request.source)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed`);
+    throw new Error(
+      `invalid mount config for type "volume": ${JSON.stringify(request.source)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed`,
+    );
   return { ...request, type, target: stripSlash(normalize(request.target)), source: request.source || undefined };
 }
 
@@ -186,21 +202,24 @@ export function parseCsvRecord(text: string): string[] {
       index++;
       for (;;) {
         const quote = text.indexOf('"', index);
-        if (quote === -1) throw new Error(`parse error on line 1, column ${text.length + 1}: extraneous or missing " in quoted-field`);
+        if (quote === -1)
+          throw new Error(`parse error on line 1, column ${text.length + 1}: extraneous or missing " in quoted-field`);
         field += text.slice(index, quote);
         index = quote + 1;
         if (text[index] !== '"') break;
         field += '"';
         index++;
       }
-      if (index < text.length && text[index] !== ',') throw new Error(`parse error on line 1, column ${index + 1}: extraneous or missing " in quoted-field`);
+      if (index < text.length && text[index] !== ',')
+        throw new Error(`parse error on line 1, column ${index + 1}: extraneous or missing " in quoted-field`);
       fields.push(field);
     } else {
       const comma = text.indexOf(',', index);
       const end = comma === -1 ? text.length : comma;
       const field = text.slice(index, end);
       const quote = field.indexOf('"');
-      if (quote !== -1) throw new Error(`parse error on line 1, column ${index + quote + 1}: bare " in non-quoted-field`);
+      if (quote !== -1)
+        throw new Error(`parse error on line 1, column ${index + quote + 1}: bare " in non-quoted-field`);
       fields.push(field);
       index = end;
     }

@@ -8,16 +8,20 @@ export function parseBool(text: string): boolean {
 
 /** Go's ParseInt with base 0: decimal, 0x, 0o, 0b and a leading 0 for octal. */
 export function parseInteger(text: string): number {
-  const match = /^([+-]?)(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)$/.exec(text.replace(/(?<=\d)_(?=\d)/g, ''));
+  const match = /^([+-]?)(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)$/.exec(
+    text.replace(/(?<=\d)_(?=\d)/g, ''),
+  );
   if (!match) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
   const digits = /^0[0-7]+$/.test(match[2]!) ? `0o${match[2]!.slice(1)}` : match[2]!;
   const value = BigInt(digits) * (match[1] === '-' ? -1n : 1n);
-  if (value > 0x7fffffffffffffffn || value < -0x8000000000000000n) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: value out of range`);
+  if (value > 0x7fffffffffffffffn || value < -0x8000000000000000n)
+    throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: value out of range`);
   return Number(value);
 }
 
 export function parseUint16(text: string): number {
-  if (!/^(0[xX][0-9a-fA-F]+|[0-9]+)$/.test(text)) throw new Error(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (!/^(0[xX][0-9a-fA-F]+|[0-9]+)$/.test(text))
+    throw new Error(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
   const value = Number(text);
   if (value > 0xffff) throw new Error(`strconv.ParseUint: parsing ${JSON.stringify(text)}: value out of range`);
   return value;
@@ -33,7 +37,16 @@ export function parseBytes(text: string): number {
   return value;
 }
 
-const DURATION_UNITS: Record<string, number> = { ns: 1, us: 1e3, 'µs': 1e3, 'μs': 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
+const DURATION_UNITS: Record<string, number> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  μs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
+};
 
 /** Go's time.ParseDuration: `1m30s`, `1.5h`, `-2ms`, `0`. @returns nanoseconds */
 export function parseDuration(text: string): number {
@@ -49,7 +62,8 @@ export function parseDuration(text: string): number {
     const unit = /^[^\d.]*/.exec(rest)![0];
     if (unit === '') throw new Error(`time: missing unit in duration ${JSON.stringify(text)}`);
     const factor = DURATION_UNITS[unit];
-    if (factor === undefined) throw new Error(`time: unknown unit ${JSON.stringify(unit)} in duration ${JSON.stringify(text)}`);
+    if (factor === undefined)
+      throw new Error(`time: unknown unit ${JSON.stringify(unit)} in duration ${JSON.stringify(text)}`);
     rest = rest.slice(unit.length);
     total += Number(number) * factor;
   }

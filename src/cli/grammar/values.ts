@@ -8,10 +8,23 @@ import { parseBool, parseBytes, parseCpus, parseDuration, parseInteger, parseUin
 export type FlagValue = boolean | string | number | readonly unknown[];
 
 /** What a flag that is neither typed nor defaulted has. */
-export const EMPTY_VALUES: Partial<Record<FlagType, FlagValue>> = { bool: false, list: [], map: [], ulimit: [], mount: [], network: [], filter: [] };
+export const EMPTY_VALUES: Partial<Record<FlagType, FlagValue>> = {
+  bool: false,
+  list: [],
+  map: [],
+  ulimit: [],
+  mount: [],
+  network: [],
+  filter: [],
+};
 
 /** @throws Error with the cause as Docker words it */
-export function parseFlagValue(flag: Flag, text: string, previous: FlagValue | undefined, env: NodeJS.ProcessEnv): FlagValue {
+export function parseFlagValue(
+  flag: Flag,
+  text: string,
+  previous: FlagValue | undefined,
+  env: NodeJS.ProcessEnv,
+): FlagValue {
   flag.validate?.(text);
   const append = (item: unknown): FlagValue => [...((previous as readonly unknown[] | undefined) ?? []), item];
   switch (flag.type) {
@@ -60,7 +73,23 @@ export interface Ulimit {
 }
 
 /** Names of setrlimit(2) without RLIMIT_. */
-const ULIMITS = new Set(['core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'rttime', 'sigpending', 'stack']);
+const ULIMITS = new Set([
+  'core',
+  'cpu',
+  'data',
+  'fsize',
+  'locks',
+  'memlock',
+  'msgqueue',
+  'nice',
+  'nofile',
+  'nproc',
+  'rss',
+  'rtprio',
+  'rttime',
+  'sigpending',
+  'stack',
+]);
 
 /** `nofile=1024:2048`, `core=-1` */
 export function parseUlimit(text: string): Ulimit {
@@ -70,10 +99,12 @@ export function parseUlimit(text: string): Ulimit {
   if (!ULIMITS.has(name)) throw new Error(`invalid ulimit type: ${name}`);
   const values = text.slice(equals + 1);
   const parts = values.split(':');
-  if (parts.length > 2) throw new Error(`too many limit value arguments - ${values}, can only have up to two, \`soft[:hard]\``);
+  if (parts.length > 2)
+    throw new Error(`too many limit value arguments - ${values}, can only have up to two, \`soft[:hard]\``);
   const soft = parseInteger(parts[0]!);
   const hard = parts[1] === undefined ? soft : parseInteger(parts[1]);
-  if (hard !== -1 && (soft === -1 || soft > hard)) throw new Error(`ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`);
+  if (hard !== -1 && (soft === -1 || soft > hard))
+    throw new Error(`ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`);
   return { name, soft, hard };
 }
 
@@ -97,7 +128,12 @@ export function toMap(pairs: readonly string[]): Record<string, string> {
   for (const pair of pairs) {
     const equals = pair.indexOf('=');
     // a label named __proto__ is a label, not an object's parent
-    Object.defineProperty(map, equals === -1 ? pair : pair.slice(0, equals), { value: equals === -1 ? '' : pair.slice(equals + 1), enumerable: true, configurable: true, writable: true });
+    Object.defineProperty(map, equals === -1 ? pair : pair.slice(0, equals), {
+      value: equals === -1 ? '' : pair.slice(equals + 1),
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
   }
   return map;
 }

@@ -12,9 +12,14 @@ const ARCHIVE_MODE = 0o600;
  * @param write puts the archive into the stream and ends it. @throws HuskError before `write` is called, when the file
  * cannot be made or replaced
  */
-export async function writeArchive(file: string | undefined, context: Context, write: (output: NodeJS.WritableStream) => Promise<void>): Promise<void> {
+export async function writeArchive(
+  file: string | undefined,
+  context: Context,
+  write: (output: NodeJS.WritableStream) => Promise<void>,
+): Promise<void> {
   if (file === undefined || file === '-') {
-    if (context.stdout.isTTY) throw new HuskError('cowardly refusing to save to a terminal. Use the -o flag or redirect', { kind: 'invalid' });
+    if (context.stdout.isTTY)
+      throw new HuskError('cowardly refusing to save to a terminal. Use the -o flag or redirect', { kind: 'invalid' });
     await write(context.stdout as unknown as NodeJS.WritableStream);
     return;
   }

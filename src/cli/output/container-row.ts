@@ -36,7 +36,10 @@ export const CONTAINER_HEADERS: Record<string, string> = {
 
 /** `a=b,c=d`, by key: the same on every run */
 export function labelsText(labels: Readonly<Record<string, string>>): string {
-  return Object.keys(labels).sort().map((key) => `${key}=${labels[key]}`).join(',');
+  return Object.keys(labels)
+    .sort()
+    .map((key) => `${key}=${labels[key]}`)
+    .join(',');
 }
 
 export function shortId(id: string): string {
@@ -73,11 +76,16 @@ export function statusText(container: Container, now: number): string {
   }
 }
 
-export function containerRow(container: Container & { size?: { rw: number; rootFs: number } }, options: RowOptions): Record<string, unknown> {
+export function containerRow(
+  container: Container & { size?: { rw: number; rootFs: number } },
+  options: RowOptions,
+): Record<string, unknown> {
   const { config } = container;
   // as Docker's daemon shows it: quotes around what has a space, nothing escaped
   const command = [config.path, ...config.args.map((word) => (word.includes(' ') ? `'${word}'` : word))].join(' ');
-  const mounts = config.mounts.map((mount) => mount.name ?? mount.source).map((name) => (options.truncate ? ellipsis(name, 15) : name));
+  const mounts = config.mounts
+    .map((mount) => mount.name ?? mount.source)
+    .map((name) => (options.truncate ? ellipsis(name, 15) : name));
   return {
     Command: JSON.stringify(options.truncate ? ellipsis(command, COMMAND_WIDTH) : command),
     CreatedAt: goLocalTime(container.createdAt),
@@ -94,7 +102,10 @@ export function containerRow(container: Container & { size?: { rw: number; rootF
     Platform: config.options.platform ?? '',
     Ports: displayPorts(reachablePorts(container)),
     RunningFor: ago(container.createdAt, options.now),
-    Size: container.size === undefined ? '0B' : `${humanSize(container.size.rw, 3)} (virtual ${humanSize(container.size.rootFs, 3)})`,
+    Size:
+      container.size === undefined
+        ? '0B'
+        : `${humanSize(container.size.rw, 3)} (virtual ${humanSize(container.size.rootFs, 3)})`,
     State: container.state.status,
     Status: statusText(container, options.now),
   };

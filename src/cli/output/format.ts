@@ -62,7 +62,11 @@ export function checkFormat(format: string, words?: Words): void {
  * formatter.Context.preFormat
  */
 function listTemplate(format: string): string {
-  return format.replace(/^table/, '').replace(/^ +| +$/g, '').replaceAll('\\t', '\t').replaceAll('\\n', '\n');
+  return format
+    .replace(/^table/, '')
+    .replace(/^ +| +$/g, '')
+    .replaceAll('\\t', '\t')
+    .replaceAll('\\n', '\n');
 }
 
 export function writeList(rows: readonly Row[], list: List, output: Output): void {
@@ -73,9 +77,11 @@ export function writeList(rows: readonly Row[], list: List, output: Output): voi
   }
   const body = listTemplate(list.format);
   if (list.format.startsWith('table') && body !== '') writeTable(shown, body, list, output);
-  else if ((list.format === '' || list.format.startsWith('table')) && !list.quiet) writeTable(shown, list.defaultTable, list, output);
+  else if ((list.format === '' || list.format.startsWith('table')) && !list.quiet)
+    writeTable(shown, list.defaultTable, list, output);
   else {
-    const raw = list.format === 'raw' && list.raw ? ((list.quiet ? list.raw.quiet : undefined) ?? list.raw.template) : undefined;
+    const raw =
+      list.format === 'raw' && list.raw ? ((list.quiet ? list.raw.quiet : undefined) ?? list.raw.template) : undefined;
     const template = parseFormat(raw ?? (body === '' ? list.quietTemplate : body), list.words);
     for (const row of shown) output.write(`${render(template, row, list)}\n`);
   }
@@ -104,7 +110,11 @@ export function safe<T extends Row>(row: T, output: Pick<Output, 'isTTY'>): T {
   return Object.fromEntries(
     Object.entries(row).map(([key, value]) => {
       if (typeof value === 'string') return [key, printable(value, output)];
-      if (typeof value === 'function') return [key, (...values: string[]) => printable(String((value as (...values: string[]) => unknown)(...values)), output)];
+      if (typeof value === 'function')
+        return [
+          key,
+          (...values: string[]) => printable(String((value as (...values: string[]) => unknown)(...values)), output),
+        ];
       return [key, value];
     }),
   ) as T;

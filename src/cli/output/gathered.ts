@@ -29,7 +29,8 @@ export class GatheredLines {
     clearImmediate(this.#scheduled);
     this.#scheduled = undefined;
     const output = this.#output;
-    const bytes = this.#parts.length === 0 ? this.#take() : Buffer.concat([...this.#parts.splice(0), Buffer.from(this.#take())]);
+    const bytes =
+      this.#parts.length === 0 ? this.#take() : Buffer.concat([...this.#parts.splice(0), Buffer.from(this.#take())]);
     if (!output || bytes.length === 0 || output.write(bytes)) return undefined;
     return new Promise((resolve) => output.once('drain', () => resolve()));
   }

@@ -28,7 +28,9 @@ export interface ImageRowOptions {
 /** `host:5000/a/b:tag` → name and tag */
 export function splitTag(reference: string): [name: string, tag: string] {
   const colon = reference.lastIndexOf(':');
-  return colon > reference.lastIndexOf('/') ? [reference.slice(0, colon), reference.slice(colon + 1)] : [reference, NONE];
+  return colon > reference.lastIndexOf('/')
+    ? [reference.slice(0, colon), reference.slice(colon + 1)]
+    : [reference, NONE];
 }
 
 /** when an image was made, ms; 0 when it does not say */
@@ -45,7 +47,9 @@ export function imageRows(image: Image, options: ImageRowOptions): Record<string
     const matching = options.digests ? digests.filter(([name]) => name === repository).map(([, digest]) => digest) : [];
     for (const digest of matching.length > 0 ? matching : [NONE]) names.push({ repository, tag, digest });
   }
-  if (names.length === 0) for (const [repository, digest] of digests) names.push({ repository, tag: NONE, digest: options.digests ? digest : NONE });
+  if (names.length === 0)
+    for (const [repository, digest] of digests)
+      names.push({ repository, tag: NONE, digest: options.digests ? digest : NONE });
   if (names.length === 0) names.push({ repository: NONE, tag: NONE, digest: NONE });
   const created = createdAt(image);
   const unique = new Map(names.map((name) => [Object.values(name).join(' '), name]));

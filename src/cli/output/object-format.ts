@@ -13,7 +13,11 @@ import { OBJECT_WORDS, parseFormat, type Words } from './format.ts';
 import { printableJson } from './printable.ts';
 
 /** @returns what writes one object. @throws HuskError `invalid` for a template that does not parse */
-export function objectFormat(format: string, type: GoType, words: Words = OBJECT_WORDS): (json: object, output: Pick<Output, 'isTTY'>) => string {
+export function objectFormat(
+  format: string,
+  type: GoType,
+  words: Words = OBJECT_WORDS,
+): (json: object, output: Pick<Output, 'isTTY'>) => string {
   if (format === 'json') return (json, output) => goJson(view(type, printableJson(json, output)));
   const template = parseFormat(format, words);
   return (json, output) => {
@@ -21,7 +25,10 @@ export function objectFormat(format: string, type: GoType, words: Words = OBJECT
       return renderTyped(template, type, printableJson(json, output), { told: 'first' });
     } catch (error) {
       if (!(error instanceof TemplateError)) throw error;
-      throw new HuskError(`${words.execute}${error.message}`, { kind: 'invalid', exitCode: words === OBJECT_WORDS ? 1 : words.exitCode });
+      throw new HuskError(`${words.execute}${error.message}`, {
+        kind: 'invalid',
+        exitCode: words === OBJECT_WORDS ? 1 : words.exitCode,
+      });
     }
   };
 }
@@ -37,7 +44,12 @@ export function writeObject(show: (output: Output) => string, output: Output): v
 }
 
 /** @param options.told which try's error is thrown where both fail. @throws TemplateError */
-export function renderTyped(template: Template, type: GoType, json: unknown, options: { told: 'first' | 'second' }): string {
+export function renderTyped(
+  template: Template,
+  type: GoType,
+  json: unknown,
+  options: { told: 'first' | 'second' },
+): string {
   try {
     return evaluate(template, view(type, json));
   } catch (first) {

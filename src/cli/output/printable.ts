@@ -23,5 +23,7 @@ export function printableJson(value: unknown, output: { isTTY?: boolean }): unkn
   if (typeof value === 'string') return printable(value, output, { lines: true });
   if (Array.isArray(value)) return value.map((item) => printableJson(item, output));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [printable(key, output, { lines: true }), printableJson(item, output)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [printable(key, output, { lines: true }), printableJson(item, output)]),
+  );
 }

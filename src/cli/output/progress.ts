@@ -110,9 +110,15 @@ const plain = (line: Progress): string => (line.id === undefined ? line.status :
 function render(line: Line, columns: number): string {
   const text = printable(plain(line), { isTTY: true });
   if (line.current === undefined) return ellipsis(text, columns);
-  const numbers = line.total === undefined || line.current > line.total ? humanSize(line.current, 4).padStart(8) : `${humanSize(line.current, 4).padStart(8)}/${humanSize(line.total, 4)}`;
+  const numbers =
+    line.total === undefined || line.current > line.total
+      ? humanSize(line.current, 4).padStart(8)
+      : `${humanSize(line.current, 4).padStart(8)}/${humanSize(line.total, 4)}`;
   const room = Math.min(MAX_BAR, columns - width(text) - numbers.length - 5);
-  const bar = line.total !== undefined && line.total > 0 && room >= MIN_BAR ? `${barOf(Math.min(line.current / line.total, 1), room)} ` : '';
+  const bar =
+    line.total !== undefined && line.total > 0 && room >= MIN_BAR
+      ? `${barOf(Math.min(line.current / line.total, 1), room)} `
+      : '';
   return ellipsis(`${text} ${bar}${numbers}`, columns);
 }
 

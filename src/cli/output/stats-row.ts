@@ -36,12 +36,33 @@ export interface StatsOf {
 
 /** docker/cli formatter/stats.go: sizes of NET and BLOCK have three digits */
 const IO_DIGITS = 3;
-const NOTHING: SandboxStats = { cpuNanoseconds: 0, memoryBytes: 0, memoryLimitBytes: 0, pids: 0, pidsLimit: undefined, networkReceivedBytes: 0, networkSentBytes: 0, blockReadBytes: 0, blockWrittenBytes: 0 };
+const NOTHING: SandboxStats = {
+  cpuNanoseconds: 0,
+  memoryBytes: 0,
+  memoryLimitBytes: 0,
+  pids: 0,
+  pidsLimit: undefined,
+  networkReceivedBytes: 0,
+  networkSentBytes: 0,
+  blockReadBytes: 0,
+  blockWrittenBytes: 0,
+};
 
 export function statsRow(of: StatsOf, options: { truncate: boolean }): Record<string, unknown> {
   const id = options.truncate ? shortId(of.id) : of.id;
   const container = of.container === of.id ? id : of.container;
-  if (of.sample === undefined) return { BlockIO: '--', CPUPerc: '--', Container: container, ID: id, MemPerc: '--', MemUsage: '-- / --', Name: of.name, NetIO: '--', PIDs: '--' };
+  if (of.sample === undefined)
+    return {
+      BlockIO: '--',
+      CPUPerc: '--',
+      Container: container,
+      ID: id,
+      MemPerc: '--',
+      MemUsage: '-- / --',
+      Name: of.name,
+      NetIO: '--',
+      PIDs: '--',
+    };
   const stats = of.sample?.stats ?? NOTHING;
   const pair = (one: number, other: number): string => `${humanSize(one, IO_DIGITS)} / ${humanSize(other, IO_DIGITS)}`;
   return {

@@ -12,16 +12,23 @@ export function table(rows: readonly (readonly string[])[], options: { minimum?:
   const minimum = options.minimum ?? MINIMUM_WIDTH;
   const widths: number[] = [];
   for (const row of rows) {
-    for (let column = 0; column < row.length - 1; column++) widths[column] = Math.max(widths[column] ?? minimum, width(row[column]!) + PADDING);
+    for (let column = 0; column < row.length - 1; column++)
+      widths[column] = Math.max(widths[column] ?? minimum, width(row[column]!) + PADDING);
   }
-  return rows.map((row) => `${row.map((cell, column) => (column === row.length - 1 ? cell : cell + ' '.repeat(widths[column]! - width(cell)))).join('')}\n`).join('');
+  return rows
+    .map(
+      (row) =>
+        `${row.map((cell, column) => (column === row.length - 1 ? cell : cell + ' '.repeat(widths[column]! - width(cell)))).join('')}\n`,
+    )
+    .join('');
 }
 
 /** Terminal columns of a text: 2 for East Asian wide characters and emoji, 0 for combining marks. */
 export function width(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let columns = 0;
-  for (const character of text) columns += /\p{Mn}|\p{Me}|\p{Cf}/u.test(character) ? 0 : isWide(character.codePointAt(0)!) ? 2 : 1;
+  for (const character of text)
+    columns += /\p{Mn}|\p{Me}|\p{Cf}/u.test(character) ? 0 : isWide(character.codePointAt(0)!) ? 2 : 1;
   return columns;
 }
 
@@ -29,7 +36,16 @@ export function width(text: string): number {
 function isWide(code: number): boolean {
   return (
     code >= 0x1100 &&
-    (code <= 0x115f || (code >= 0x2e80 && code <= 0xa4cf && code !== 0x303f) || (code >= 0xac00 && code <= 0xd7a3) || (code >= 0xf900 && code <= 0xfaff) || (code >= 0xfe30 && code <= 0xfe6f) || (code >= 0xff00 && code <= 0xff60) || (code >= 0xffe0 && code <= 0xffe6) || (code >= 0x1f300 && code <= 0x1f64f) || (code >= 0x1f900 && code <= 0x1f9ff) || (code >= 0x20000 && code <= 0x3fffd))
+    (code <= 0x115f ||
+      (code >= 0x2e80 && code <= 0xa4cf && code !== 0x303f) ||
+      (code >= 0xac00 && code <= 0xd7a3) ||
+      (code >= 0xf900 && code <= 0xfaff) ||
+      (code >= 0xfe30 && code <= 0xfe6f) ||
+      (code >= 0xff00 && code <= 0xff60) ||
+      (code >= 0xffe0 && code <= 0xffe6) ||
+      (code >= 0x1f300 && code <= 0x1f64f) ||
+      (code >= 0x1f900 && code <= 0x1f9ff) ||
+      (code >= 0x20000 && code <= 0x3fffd))
   );
 }
 

@@ -57,7 +57,12 @@ export function goLocalTime(ms: number, zone?: string): string {
   const sign = offset < 0 ? '-' : '+';
   const hours = String(Math.floor(Math.abs(offset) / 60)).padStart(2, '0');
   const minutes = String(Math.abs(offset) % 60).padStart(2, '0');
-  const name = zone === 'UTC' || offset === 0 ? 'UTC' : new Intl.DateTimeFormat('en-US', { timeZoneName: 'short' }).formatToParts(date).find((part) => part.type === 'timeZoneName')!.value;
+  const name =
+    zone === 'UTC' || offset === 0
+      ? 'UTC'
+      : new Intl.DateTimeFormat('en-US', { timeZoneName: 'short' })
+          .formatToParts(date)
+          .find((part) => part.type === 'timeZoneName')!.value;
   return `${local.slice(0, 10)} ${local.slice(11, 19)} ${sign}${hours}${minutes} ${name.startsWith('GMT') ? `${sign}${hours}` : name}`;
 }
 

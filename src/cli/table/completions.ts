@@ -24,9 +24,23 @@ export const CONTAINER_FILTERS: Combined = {
   },
 };
 
-export const IMAGE_FILTERS: Combined = { pairs: { before: 'image', dangling: YES_OR_NO, label: 'none', 'label!': 'none', reference: 'image', since: 'image', until: 'none' } };
-export const IMAGE_PRUNE_FILTERS: Combined = { pairs: { dangling: YES_OR_NO, label: 'none', 'label!': 'none', until: 'none' } };
-export const VOLUME_FILTERS: Combined = { pairs: { dangling: YES_OR_NO, driver: ['local'], label: 'none', name: 'volume' } };
+export const IMAGE_FILTERS: Combined = {
+  pairs: {
+    before: 'image',
+    dangling: YES_OR_NO,
+    label: 'none',
+    'label!': 'none',
+    reference: 'image',
+    since: 'image',
+    until: 'none',
+  },
+};
+export const IMAGE_PRUNE_FILTERS: Combined = {
+  pairs: { dangling: YES_OR_NO, label: 'none', 'label!': 'none', until: 'none' },
+};
+export const VOLUME_FILTERS: Combined = {
+  pairs: { dangling: YES_OR_NO, driver: ['local'], label: 'none', name: 'volume' },
+};
 export const VOLUME_PRUNE_FILTERS: Combined = { pairs: { all: YES_OR_NO, label: 'none', 'label!': 'none' } };
 export const PRUNE_FILTERS: Combined = { pairs: { label: 'none', 'label!': 'none', until: 'none' } };
 
@@ -34,8 +48,43 @@ export const EVENT_FILTERS: Combined = {
   pairs: {
     container: 'container',
     event: [
-      'attach', 'commit', 'copy', 'create', 'delete', 'destroy', 'detach', 'die', 'exec_create', 'exec_detach', 'exec_die', 'exec_start', 'export', 'extract-to-dir', 'health_status', 'import', 'kill', 'load',
-      'log_error', 'mount', 'oom', 'pause', 'prune', 'pull', 'push', 'rename', 'resize', 'restart', 'save', 'start', 'stop', 'tag', 'top', 'unmount', 'unpause', 'untag', 'update',
+      'attach',
+      'commit',
+      'copy',
+      'create',
+      'delete',
+      'destroy',
+      'detach',
+      'die',
+      'exec_create',
+      'exec_detach',
+      'exec_die',
+      'exec_start',
+      'export',
+      'extract-to-dir',
+      'health_status',
+      'import',
+      'kill',
+      'load',
+      'log_error',
+      'mount',
+      'oom',
+      'pause',
+      'prune',
+      'pull',
+      'push',
+      'rename',
+      'resize',
+      'restart',
+      'save',
+      'start',
+      'stop',
+      'tag',
+      'top',
+      'unmount',
+      'unpause',
+      'untag',
+      'update',
     ],
     image: 'image',
     label: 'none',
@@ -71,11 +120,40 @@ export const MOUNT: Combined = {
 };
 
 export const ULIMITS: Combined = {
-  pairs: Object.fromEntries(['core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'rttime', 'sigpending', 'stack'].map((name) => [name, 'none'] as const)),
+  pairs: Object.fromEntries(
+    [
+      'core',
+      'cpu',
+      'data',
+      'fsize',
+      'locks',
+      'memlock',
+      'msgqueue',
+      'nice',
+      'nofile',
+      'nproc',
+      'rss',
+      'rtprio',
+      'rttime',
+      'sigpending',
+      'stack',
+    ].map((name) => [name, 'none'] as const),
+  ),
 };
 
 export const LOG_OPTIONS: Combined = {
-  pairs: { compress: YES_OR_NO, env: 'none', 'env-regex': 'none', labels: 'none', 'labels-regex': 'none', 'max-buffer-size': 'none', 'max-file': 'none', 'max-size': 'none', mode: ['blocking', 'non-blocking'], tag: 'none' },
+  pairs: {
+    compress: YES_OR_NO,
+    env: 'none',
+    'env-regex': 'none',
+    labels: 'none',
+    'labels-regex': 'none',
+    'max-buffer-size': 'none',
+    'max-file': 'none',
+    'max-size': 'none',
+    mode: ['blocking', 'non-blocking'],
+    tag: 'none',
+  },
 };
 
 export const VOLUME_OPTIONS: Combined = { pairs: { type: ['none'], o: ['bind'], device: 'file' } };

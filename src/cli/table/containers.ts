@@ -5,24 +5,56 @@ import { CONTAINER_FILTERS, PRUNE_FILTERS } from './completions.ts';
 import { CREATE_FLAGS, UPDATE_FLAGS } from './create-flags.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
-const DETACH_KEYS: Flag = { name: 'detach-keys', type: 'string', help: 'Keys that leave the container running (default "ctrl-p,ctrl-q")' };
+const DETACH_KEYS: Flag = {
+  name: 'detach-keys',
+  type: 'string',
+  help: 'Keys that leave the container running (default "ctrl-p,ctrl-q")',
+};
 const SIG_PROXY: Flag = { name: 'sig-proxy', type: 'bool', default: true, help: 'Pass signals on to the process' };
-const SIGNAL: Flag = { name: 'signal', short: 's', type: 'string', help: 'Signal to send to the container', complete: 'signal' };
-const TIMEOUT: Flag = { name: 'timeout', short: 't', type: 'int', aliases: ['time'], help: 'Time to wait before it is killed (seconds)' };
+const SIGNAL: Flag = {
+  name: 'signal',
+  short: 's',
+  type: 'string',
+  help: 'Signal to send to the container',
+  complete: 'signal',
+};
+const TIMEOUT: Flag = {
+  name: 'timeout',
+  short: 't',
+  type: 'int',
+  aliases: ['time'],
+  help: 'Time to wait before it is killed (seconds)',
+};
 
 /** `husk X` is the short form of `husk container X` */
-const both = (name: string, ...others: string[][]): Pick<Command, 'name' | 'parent' | 'spellings'> => ({ name, parent: [], spellings: [['container', name], ...others] });
+const both = (name: string, ...others: string[][]): Pick<Command, 'name' | 'parent' | 'spellings'> => ({
+  name,
+  parent: [],
+  spellings: [['container', name], ...others],
+});
 const onlyContainers = { minimum: 1, complete: ['container'] } as const;
 
 export const CONTAINER_COMMANDS: readonly Command[] = [
-  { name: 'container', parent: [], section: 'management', usage: 'COMMAND', help: 'Manage containers', flags: [], arguments: { minimum: 0 } },
+  {
+    name: 'container',
+    parent: [],
+    section: 'management',
+    usage: 'COMMAND',
+    help: 'Manage containers',
+    flags: [],
+    arguments: { minimum: 0 },
+  },
   {
     ...both('run'),
     section: 'common',
     order: 1,
     usage: '[OPTIONS] IMAGE [COMMAND] [ARG...]',
     help: 'Create and run a new container from an image',
-    flags: [...CREATE_FLAGS, { name: 'detach', short: 'd', type: 'bool', help: "Run in the background and print the container's ID" }, SIG_PROXY],
+    flags: [
+      ...CREATE_FLAGS,
+      { name: 'detach', short: 'd', type: 'bool', help: "Run in the background and print the container's ID" },
+      SIG_PROXY,
+    ],
     arguments: { minimum: 1, complete: ['image', 'none'] },
     interspersed: false,
     runLike: true,
@@ -37,7 +69,14 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     flags: [
       { name: 'detach', short: 'd', type: 'bool', help: 'Run the command in the background' },
       DETACH_KEYS,
-      { name: 'env', short: 'e', type: 'list', help: 'Set environment variables', validate: validateEnv, complete: 'environment' },
+      {
+        name: 'env',
+        short: 'e',
+        type: 'list',
+        help: 'Set environment variables',
+        validate: validateEnv,
+        complete: 'environment',
+      },
       { name: 'env-file', type: 'list', help: 'Read environment variables from a file', complete: 'file' },
       { name: 'interactive', short: 'i', type: 'bool', help: 'Keep STDIN open even if not attached' },
       { name: 'privileged', type: 'bool', help: 'Give the command every right its isolation allows' },
@@ -63,7 +102,13 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     help: 'List containers',
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Show all containers (default shows just running)' },
-      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions', complete: CONTAINER_FILTERS },
+      {
+        name: 'filter',
+        short: 'f',
+        type: 'filter',
+        help: 'Show only what meets conditions',
+        complete: CONTAINER_FILTERS,
+      },
       FORMAT_LIST,
       { name: 'last', short: 'n', type: 'int', default: -1, help: 'Show the last n containers made (in any state)' },
       { name: 'latest', short: 'l', type: 'bool', help: 'Show the last container made (in any state)' },
@@ -89,7 +134,11 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     usage: '[OPTIONS] CONTAINER [CONTAINER...]',
     help: 'Start one or more stopped containers',
     flags: [
-      { name: 'all-restartable', type: 'bool', help: 'Start what a restart policy wants running (after a reboot or a login)' },
+      {
+        name: 'all-restartable',
+        type: 'bool',
+        help: 'Start what a restart policy wants running (after a reboot or a login)',
+      },
       { name: 'attach', short: 'a', type: 'bool', help: 'Attach STDOUT and STDERR and pass signals on' },
       DETACH_KEYS,
       { name: 'interactive', short: 'i', type: 'bool', help: 'Attach STDIN' },
@@ -129,8 +178,22 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     arguments: onlyContainers,
     load: () => import('../commands/update.ts'),
   },
-  { ...both('port'), usage: 'CONTAINER [PRIVATE_PORT[/PROTO]]', help: 'List the port mappings of a container, or a specific one', flags: [], arguments: { minimum: 1, maximum: 2, complete: ['container', 'none'] }, load: () => import('../commands/port.ts') },
-  { ...both('wait'), usage: 'CONTAINER [CONTAINER...]', help: 'Wait for one or more containers to stop and print their exit codes', flags: [], arguments: onlyContainers, load: () => import('../commands/wait.ts') },
+  {
+    ...both('port'),
+    usage: 'CONTAINER [PRIVATE_PORT[/PROTO]]',
+    help: 'List the port mappings of a container, or a specific one',
+    flags: [],
+    arguments: { minimum: 1, maximum: 2, complete: ['container', 'none'] },
+    load: () => import('../commands/port.ts'),
+  },
+  {
+    ...both('wait'),
+    usage: 'CONTAINER [CONTAINER...]',
+    help: 'Wait for one or more containers to stop and print their exit codes',
+    flags: [],
+    arguments: onlyContainers,
+    load: () => import('../commands/wait.ts'),
+  },
   {
     ...both('attach'),
     usage: '[OPTIONS] CONTAINER',
@@ -147,7 +210,14 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
       { name: 'details', type: 'bool', help: 'Show the labels and variables that the log options chose' },
       { name: 'follow', short: 'f', type: 'bool', help: 'Go on with what comes' },
       { name: 'since', type: 'string', help: 'From a time on ("2013-01-02T13:23:37Z") or for a time back ("42m")' },
-      { name: 'tail', short: 'n', type: 'string', default: 'all', help: 'Number of lines from the end', complete: ['all'] },
+      {
+        name: 'tail',
+        short: 'n',
+        type: 'string',
+        default: 'all',
+        help: 'Number of lines from the end',
+        complete: ['all'],
+      },
       { name: 'timestamps', short: 't', type: 'bool', help: 'Show the time of each line' },
       { name: 'until', type: 'string', help: 'Up to a time ("2013-01-02T13:23:37Z") or a time back ("42m")' },
     ],
@@ -166,7 +236,14 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     arguments: onlyContainers,
     load: () => import('../commands/rm.ts'),
   },
-  { ...both('rename'), usage: 'CONTAINER NEW_NAME', help: 'Rename a container', flags: [], arguments: { minimum: 2, maximum: 2, complete: ['container', 'none'] }, load: () => import('../commands/rename.ts') },
+  {
+    ...both('rename'),
+    usage: 'CONTAINER NEW_NAME',
+    help: 'Rename a container',
+    flags: [],
+    arguments: { minimum: 2, maximum: 2, complete: ['container', 'none'] },
+    load: () => import('../commands/rename.ts'),
+  },
   {
     name: 'inspect',
     parent: ['container'],
@@ -198,8 +275,22 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     arguments: { minimum: 0, complete: ['container-running'] },
     load: () => import('../commands/stats.ts'),
   },
-  { ...both('pause'), usage: 'CONTAINER [CONTAINER...]', help: 'Pause all processes of one or more containers', flags: [], arguments: { minimum: 1, complete: ['container-running'] }, load: () => import('../commands/pause.ts') },
-  { ...both('unpause'), usage: 'CONTAINER [CONTAINER...]', help: 'Let the processes of one or more containers go on', flags: [], arguments: onlyContainers, load: () => import('../commands/unpause.ts') },
+  {
+    ...both('pause'),
+    usage: 'CONTAINER [CONTAINER...]',
+    help: 'Pause all processes of one or more containers',
+    flags: [],
+    arguments: { minimum: 1, complete: ['container-running'] },
+    load: () => import('../commands/pause.ts'),
+  },
+  {
+    ...both('unpause'),
+    usage: 'CONTAINER [CONTAINER...]',
+    help: 'Let the processes of one or more containers go on',
+    flags: [],
+    arguments: onlyContainers,
+    load: () => import('../commands/unpause.ts'),
+  },
   {
     ...both('cp'),
     usage: '[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|- | SRC_PATH|- CONTAINER:DEST_PATH',
@@ -212,7 +303,14 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     arguments: { minimum: 2, maximum: 2, complete: ['copy', 'copy'] },
     load: () => import('../commands/cp.ts'),
   },
-  { ...both('diff'), usage: 'CONTAINER', help: "Show what a container has changed of its image's files", flags: [], arguments: { minimum: 1, maximum: 1, complete: ['container'] }, load: () => import('../commands/diff.ts') },
+  {
+    ...both('diff'),
+    usage: 'CONTAINER',
+    help: "Show what a container has changed of its image's files",
+    flags: [],
+    arguments: { minimum: 1, maximum: 1, complete: ['container'] },
+    load: () => import('../commands/diff.ts'),
+  },
   {
     ...both('commit'),
     usage: '[OPTIONS] CONTAINER [REPOSITORY[:TAG]]',
@@ -230,7 +328,9 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     ...both('export'),
     usage: '[OPTIONS] CONTAINER',
     help: "Write a container's file system as a tar archive",
-    flags: [{ name: 'output', short: 'o', type: 'string', help: 'Write to a file instead of STDOUT', complete: 'file' }],
+    flags: [
+      { name: 'output', short: 'o', type: 'string', help: 'Write to a file instead of STDOUT', complete: 'file' },
+    ],
     arguments: { minimum: 1, maximum: 1, complete: ['container'] },
     load: () => import('../commands/export.ts'),
   },
@@ -240,7 +340,12 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     usage: '[OPTIONS]',
     help: 'Remove all stopped containers',
     flags: [
-      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "until=24h")', complete: PRUNE_FILTERS },
+      {
+        name: 'filter',
+        type: 'filter',
+        help: 'Remove only what meets conditions (e.g. "until=24h")',
+        complete: PRUNE_FILTERS,
+      },
       { name: 'force', short: 'f', type: 'bool', help: 'Do not ask first' },
     ],
     arguments: { minimum: 0, maximum: 0 },

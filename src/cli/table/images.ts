@@ -3,7 +3,13 @@ import type { Command, Flag } from '../command.ts';
 import { IMAGE_FILTERS, IMAGE_PRUNE_FILTERS, PLATFORMS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
-const PLATFORM: Flag = { name: 'platform', type: 'string', help: 'Platform of the image (os/arch[/variant])', env: 'DOCKER_DEFAULT_PLATFORM', complete: PLATFORMS };
+const PLATFORM: Flag = {
+  name: 'platform',
+  type: 'string',
+  help: 'Platform of the image (os/arch[/variant])',
+  env: 'DOCKER_DEFAULT_PLATFORM',
+  complete: PLATFORMS,
+};
 /** of commands about images that are here: the environment does not choose for them */
 const PLATFORM_HERE: Flag = {
   name: 'platform',
@@ -11,8 +17,18 @@ const PLATFORM_HERE: Flag = {
   help: 'The platform that the image must have (os[/arch[/variant]])',
   complete: PLATFORMS,
 };
-const TRUST: Flag = { name: 'disable-content-trust', type: 'bool', default: true, help: 'Accepted for compatibility; no effect', hidden: true };
-const both = (name: string, ...others: string[][]): Pick<Command, 'name' | 'parent' | 'spellings'> => ({ name, parent: [], spellings: [['image', name], ...others] });
+const TRUST: Flag = {
+  name: 'disable-content-trust',
+  type: 'bool',
+  default: true,
+  help: 'Accepted for compatibility; no effect',
+  hidden: true,
+};
+const both = (name: string, ...others: string[][]): Pick<Command, 'name' | 'parent' | 'spellings'> => ({
+  name,
+  parent: [],
+  spellings: [['image', name], ...others],
+});
 
 export const IMAGE_COMMANDS: readonly Command[] = [
   {
@@ -176,7 +192,12 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     help: 'Remove unused images',
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Remove every image no container uses, those with a name too' },
-      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "until=24h")', complete: IMAGE_PRUNE_FILTERS },
+      {
+        name: 'filter',
+        type: 'filter',
+        help: 'Remove only what meets conditions (e.g. "until=24h")',
+        complete: IMAGE_PRUNE_FILTERS,
+      },
       { name: 'force', short: 'f', type: 'bool', help: 'Do not ask first' },
     ],
     arguments: { minimum: 0, maximum: 0 },

@@ -4,17 +4,38 @@ import { VOLUME_FILTERS, VOLUME_OPTIONS, VOLUME_PRUNE_FILTERS } from './completi
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
 export const VOLUME_COMMANDS: readonly Command[] = [
-  { name: 'volume', parent: [], section: 'management', usage: 'COMMAND', help: 'Manage volumes', flags: [], arguments: { minimum: 0 } },
+  {
+    name: 'volume',
+    parent: [],
+    section: 'management',
+    usage: 'COMMAND',
+    help: 'Manage volumes',
+    flags: [],
+    arguments: { minimum: 0 },
+  },
   {
     name: 'create',
     parent: ['volume'],
     usage: '[OPTIONS] [VOLUME]',
     help: 'Make a volume',
     flags: [
-      { name: 'driver', short: 'd', type: 'string', default: 'local', help: 'Driver of the volume', complete: ['local'] },
+      {
+        name: 'driver',
+        short: 'd',
+        type: 'string',
+        default: 'local',
+        help: 'Driver of the volume',
+        complete: ['local'],
+      },
       { name: 'label', type: 'list', help: 'Label of the volume' },
       { name: 'name', type: 'string', help: 'The old way to give its name', hidden: true },
-      { name: 'opt', short: 'o', type: 'map', help: 'Option of the driver (type=none, o=bind, device=/host/folder)', complete: VOLUME_OPTIONS },
+      {
+        name: 'opt',
+        short: 'o',
+        type: 'map',
+        help: 'Option of the driver (type=none, o=bind, device=/host/folder)',
+        complete: VOLUME_OPTIONS,
+      },
     ],
     arguments: { minimum: 0, maximum: 1, complete: ['none'] },
     load: () => import('../commands/volume-create.ts'),
@@ -26,7 +47,13 @@ export const VOLUME_COMMANDS: readonly Command[] = [
     usage: '[OPTIONS]',
     help: 'List volumes',
     flags: [
-      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions (e.g. "dangling=true")', complete: VOLUME_FILTERS },
+      {
+        name: 'filter',
+        short: 'f',
+        type: 'filter',
+        help: 'Show only what meets conditions (e.g. "dangling=true")',
+        complete: VOLUME_FILTERS,
+      },
       FORMAT_LIST,
       { name: 'quiet', short: 'q', type: 'bool', help: 'Only show names' },
     ],
@@ -59,7 +86,12 @@ export const VOLUME_COMMANDS: readonly Command[] = [
     help: 'Remove unused volumes',
     flags: [
       { name: 'all', short: 'a', type: 'bool', help: 'Remove those with a name too' },
-      { name: 'filter', type: 'filter', help: 'Remove only what meets conditions (e.g. "label=<label>")', complete: VOLUME_PRUNE_FILTERS },
+      {
+        name: 'filter',
+        type: 'filter',
+        help: 'Remove only what meets conditions (e.g. "label=<label>")',
+        complete: VOLUME_PRUNE_FILTERS,
+      },
       { name: 'force', short: 'f', type: 'bool', help: 'Do not ask first' },
     ],
     arguments: { minimum: 0, maximum: 0 },

@@ -3,7 +3,18 @@
  * and a template may call itself.
  */
 import { FUNCTIONS, MAX_TEXT } from './functions.ts';
-import { entriesOf, entryOf, fieldOf, GoValue, hasField, indirect, isNil, itemsOf, methodOf, typeOf } from './go-value.ts';
+import {
+  entriesOf,
+  entryOf,
+  fieldOf,
+  GoValue,
+  hasField,
+  indirect,
+  isNil,
+  itemsOf,
+  methodOf,
+  typeOf,
+} from './go-value.ts';
 import { lineOf, TemplateError } from './lex.ts';
 import { showOperand, type CallNode, type Node, type Operand, type Pipe, type Template } from './parse.ts';
 import { formatValue } from './printf.ts';
@@ -37,7 +48,9 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     const before = template.source.slice(0, node.at);
     const column = Buffer.byteLength(before.slice(before.lastIndexOf('\n') + 1));
     const context = 'show' in node ? node.show : showOperand(node);
-    throw new TemplateError(`template: ${name}:${lineOf(template.source, node.at)}:${column}: executing ${JSON.stringify(name)} at <${context}>: ${message}`);
+    throw new TemplateError(
+      `template: ${name}:${lineOf(template.source, node.at)}:${column}: executing ${JSON.stringify(name)} at <${context}>: ${message}`,
+    );
   };
   const write = (text: string): void => {
     size += text.length;
@@ -126,7 +139,10 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
 
   function callTemplate(node: Extract<Node, { kind: 'template' }>, dot: unknown): void {
     const body = template.defined.get(node.name);
-    const here = { at: node.at, show: `{{template ${JSON.stringify(node.name)}${node.pipe ? ` ${showOperand(node.pipe)}` : ''}}}` };
+    const here = {
+      at: node.at,
+      show: `{{template ${JSON.stringify(node.name)}${node.pipe ? ` ${showOperand(node.pipe)}` : ''}}}`,
+    };
     if (!body) fail(`template ${JSON.stringify(node.name)} not defined`, here);
     if (calls >= MAX_CALLS) fail(`exceeded maximum template depth (${MAX_CALLS})`, here);
     const value = node.pipe ? pipeline(dot, node.pipe) : undefined;
@@ -160,7 +176,8 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
       case 'variable': {
         const value = variable(first.name);
         if (first.names.length === 0) {
-          if (rest.length > 0 || final.length > 0) fail(`can't give argument to non-function ${showOperand(first)}`, first);
+          if (rest.length > 0 || final.length > 0)
+            fail(`can't give argument to non-function ${showOperand(first)}`, first);
           return value;
         }
         return fields(value, first.names, first, { dot, rest, final });
@@ -168,7 +185,8 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
       case 'nil':
         return fail('nil is not a command', first);
       default:
-        if (rest.length > 0 || final.length > 0) fail(`can't give argument to non-function ${showOperand(first)}`, first);
+        if (rest.length > 0 || final.length > 0)
+          fail(`can't give argument to non-function ${showOperand(first)}`, first);
         return operand(dot, first);
     }
   }
@@ -192,7 +210,12 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     return variables.findLast((each) => each.name === wanted)?.value;
   }
 
-  function fields(from: unknown, names: readonly string[], node: Operand, call: { dot: unknown; rest: readonly Operand[]; final: unknown[] }): unknown {
+  function fields(
+    from: unknown,
+    names: readonly string[],
+    node: Operand,
+    call: { dot: unknown; rest: readonly Operand[]; final: unknown[] },
+  ): unknown {
     let value = from;
     for (const [index, name] of names.entries()) {
       const last = index === names.length - 1;
@@ -201,13 +224,20 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     return value;
   }
 
-  function field(receiver: unknown, wanted: string, node: Operand, call: { dot: unknown; rest: readonly Operand[]; final: unknown[] } | undefined): unknown {
-    if (receiver === undefined) return options.missingKey ? fail(`nil data; no entry for key ${JSON.stringify(wanted)}`, node) : undefined;
+  function field(
+    receiver: unknown,
+    wanted: string,
+    node: Operand,
+    call: { dot: unknown; rest: readonly Operand[]; final: unknown[] } | undefined,
+  ): unknown {
+    if (receiver === undefined)
+      return options.missingKey ? fail(`nil data; no entry for key ${JSON.stringify(wanted)}`, node) : undefined;
     if (receiver === null) return fail(`nil pointer evaluating interface {}.${wanted}`, node);
     const value = methodOf(receiver, wanted) ?? member(receiver, wanted, node);
     if (typeof value === 'function') {
       const values = [...(call?.rest ?? []).map((each) => operand(call!.dot, each)), ...(call?.final ?? [])];
-      if (values.length !== value.length) fail(`wrong number of args for ${wanted}: want ${value.length} got ${values.length}`, node);
+      if (values.length !== value.length)
+        fail(`wrong number of args for ${wanted}: want ${value.length} got ${values.length}`, node);
       return invoke(wanted, node, () => (value as (...values: unknown[]) => unknown)(...values));
     }
     if (call) return fail(`${wanted} is not a method but has arguments`, node);
@@ -217,8 +247,10 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
   /** A field of a struct or a row, an entry of a map. */
   function member(receiver: unknown, wanted: string, node: Operand): unknown {
     // JSON without types is all interfaces
-    const unknown = (type: string): never => fail(`can't evaluate field ${wanted} in type ${options.missingKey ? 'interface {}' : type}`, node);
-    const missing = (): undefined => (options.missingKey ? fail(`map has no entry for key ${JSON.stringify(wanted)}`, node) : undefined);
+    const unknown = (type: string): never =>
+      fail(`can't evaluate field ${wanted} in type ${options.missingKey ? 'interface {}' : type}`, node);
+    const missing = (): undefined =>
+      options.missingKey ? fail(`map has no entry for key ${JSON.stringify(wanted)}`, node) : undefined;
     if (receiver instanceof Map) return receiver.has(wanted) ? receiver.get(wanted) : missing();
     if (isObject(receiver)) {
       // own properties only: `{{.constructor}}` must not reach JavaScript
@@ -226,7 +258,10 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     }
     const of = indirect(receiver);
     if (!(of instanceof GoValue)) return unknown(typeName(receiver));
-    if (of.type.kind === 'pointer') return isNil(of) && (of.type.of.kind !== 'struct' || hasField(of.type, wanted)) ? fail(`nil pointer evaluating ${typeOf(of)}.${wanted}`, node) : unknown(typeOf(of));
+    if (of.type.kind === 'pointer')
+      return isNil(of) && (of.type.of.kind !== 'struct' || hasField(of.type, wanted))
+        ? fail(`nil pointer evaluating ${typeOf(of)}.${wanted}`, node)
+        : unknown(typeOf(of));
     if (of.type.kind === 'map' && of.type.key.name === undefined) {
       const entry = entryOf(of, wanted);
       return entry === undefined ? missing() : entry;
@@ -235,7 +270,13 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     return field === undefined ? unknown(typeName(receiver)) : field;
   }
 
-  function callFunction(dot: unknown, call: CallNode, node: Extract<Operand, { kind: 'function' }>, rest: readonly Operand[], final: unknown[]): unknown {
+  function callFunction(
+    dot: unknown,
+    call: CallNode,
+    node: Extract<Operand, { kind: 'function' }>,
+    rest: readonly Operand[],
+    final: unknown[],
+  ): unknown {
     const called = FUNCTIONS[node.name]!;
     const count = rest.length + final.length;
     if (count < called.minimum || count > called.maximum) {
@@ -258,7 +299,8 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
       fail(`wrong type for value; expected string; got ${typeName(values[position])}`, typed ?? node);
     }
     for (const position of called.lists ?? []) {
-      if (!isStringList(values[position])) fail(`wrong type for value; expected []string; got ${typeName(values[position])}`, rest[position] ?? node);
+      if (!isStringList(values[position]))
+        fail(`wrong type for value; expected []string; got ${typeName(values[position])}`, rest[position] ?? node);
     }
     return invoke(node.name, call, () => (called.call as (...values: unknown[]) => unknown)(...values));
   }
@@ -266,7 +308,8 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
   function invoke(called: string, node: Operand | CallNode, body: () => unknown): unknown {
     try {
       const value = body();
-      if (typeof value === 'string' && value.length > MAX_TEXT) throw new Error(`result is longer than ${MAX_TEXT} characters`);
+      if (typeof value === 'string' && value.length > MAX_TEXT)
+        throw new Error(`result is longer than ${MAX_TEXT} characters`);
       return value;
     } catch (error) {
       if (error instanceof TemplateError) throw error;

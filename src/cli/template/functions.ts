@@ -17,8 +17,16 @@ export interface TemplateFunction {
 /** characters a function's result may have */
 export const MAX_TEXT = 64 << 20;
 
-const fixed = (count: number, call: (...values: never[]) => unknown, strings: readonly number[] = []): TemplateFunction => ({ minimum: count, maximum: count, call, strings });
-const any = (minimum: number, call: (...values: never[]) => unknown, strings: readonly number[] = []): TemplateFunction => ({ minimum, maximum: Number.POSITIVE_INFINITY, call, strings });
+const fixed = (
+  count: number,
+  call: (...values: never[]) => unknown,
+  strings: readonly number[] = [],
+): TemplateFunction => ({ minimum: count, maximum: count, call, strings });
+const any = (
+  minimum: number,
+  call: (...values: never[]) => unknown,
+  strings: readonly number[] = [],
+): TemplateFunction => ({ minimum, maximum: Number.POSITIVE_INFINITY, call, strings });
 
 function length(item: unknown): number {
   if (item === null || item === undefined) throw new Error('len of nil pointer');
@@ -38,8 +46,10 @@ function index(item: unknown, ...keys: unknown[]): unknown {
     const value = underlying(indirect(found));
     const items = itemsOf(value);
     if (items) found = items[checkedIndex(key, items.length, 'slice')];
-    else if (typeof value === 'string') found = Buffer.from(value)[checkedIndex(key, Buffer.byteLength(value), 'string')];
-    else if (value === null || value === undefined || (value instanceof GoValue && value.type.kind === 'pointer')) throw new Error('index of nil pointer');
+    else if (typeof value === 'string')
+      found = Buffer.from(value)[checkedIndex(key, Buffer.byteLength(value), 'string')];
+    else if (value === null || value === undefined || (value instanceof GoValue && value.type.kind === 'pointer'))
+      throw new Error('index of nil pointer');
     else if (value instanceof GoValue && value.type.kind === 'map') {
       const keyType = value.type.key.name ?? 'string';
       if (typeName(key) !== keyType) throw new Error(`value has type ${typeName(key)}; should be ${keyType}`);
@@ -56,7 +66,12 @@ function index(item: unknown, ...keys: unknown[]): unknown {
 
 /** @param kind of what is indexed; absent for a bound, which may stand behind the last item */
 function checkedIndex(key: unknown, size: number, kind?: 'slice' | 'string'): number {
-  if (typeof key !== 'number' || !Number.isInteger(key)) throw new Error(key === null || key === undefined ? 'cannot index slice/array with nil' : `cannot index slice/array with type ${typeName(key)}`);
+  if (typeof key !== 'number' || !Number.isInteger(key))
+    throw new Error(
+      key === null || key === undefined
+        ? 'cannot index slice/array with nil'
+        : `cannot index slice/array with type ${typeName(key)}`,
+    );
   if (key < 0 || key > size) throw new Error(`index out of range: ${key}`);
   if (kind && key === size) throw new Error(`reflect: ${kind} index out of range`);
   return key;
@@ -73,11 +88,22 @@ function slice(item: unknown, ...bounds: unknown[]): unknown {
   const to = checkedIndex(bounds[1] ?? size, size);
   if (from > to) throw new Error(`invalid slice index: ${from} > ${to}`);
   if (typeof value === 'string') return Buffer.from(value).subarray(from, to).toString();
-  return value instanceof GoValue ? new GoValue(value.type, ((value.json ?? []) as unknown[]).slice(from, to)) : items!.slice(from, to);
+  return value instanceof GoValue
+    ? new GoValue(value.type, ((value.json ?? []) as unknown[]).slice(from, to))
+    : items!.slice(from, to);
 }
 
 type Kind = 'bool' | 'number' | 'string' | 'nil' | 'other';
-const kindOf = (value: unknown): Kind => (value === null || value === undefined ? 'nil' : typeof value === 'boolean' ? 'bool' : typeof value === 'number' ? 'number' : typeof value === 'string' ? 'string' : 'other');
+const kindOf = (value: unknown): Kind =>
+  value === null || value === undefined
+    ? 'nil'
+    : typeof value === 'boolean'
+      ? 'bool'
+      : typeof value === 'number'
+        ? 'number'
+        : typeof value === 'string'
+          ? 'string'
+          : 'other';
 
 function equal(one: unknown, other: unknown): boolean {
   const [a, b] = [underlying(one), underlying(other)];
@@ -86,14 +112,16 @@ function equal(one: unknown, other: unknown): boolean {
   if (left === 'nil' || right === 'nil') return leftNil && rightNil;
   if (left !== right) throw new Error('incompatible types for comparison');
   if (left !== 'other') return a === b;
-  if (typeName(a) !== typeName(b)) throw new Error(`non-comparable types ${formatValue(a)}: ${typeName(a)}, ${typeName(b)}: ${formatValue(b)}`);
+  if (typeName(a) !== typeName(b))
+    throw new Error(`non-comparable types ${formatValue(a)}: ${typeName(a)}, ${typeName(b)}: ${formatValue(b)}`);
   if (leftNil || rightNil) return leftNil === rightNil;
   // two pointers are the same only where they are one
   if (a instanceof GoValue && a.type.kind === 'pointer') return a.json === (b as GoValue).json;
   throw new Error(`non-comparable type ${formatValue(a)}: ${typeName(a)}`);
 }
 
-const isNilValue = (value: unknown): boolean => value === null || value === undefined || (value instanceof GoValue && isNil(value));
+const isNilValue = (value: unknown): boolean =>
+  value === null || value === undefined || (value instanceof GoValue && isNil(value));
 
 function compare(one: unknown, other: unknown): number {
   const [a, b] = [underlying(one), underlying(other)];
@@ -105,10 +133,26 @@ function compare(one: unknown, other: unknown): number {
 }
 
 /** what html, js, urlquery and print* make of their arguments */
-const joined = (values: readonly unknown[]): string => (values.length === 1 && typeof values[0] === 'string' ? values[0] : sprint(values));
+const joined = (values: readonly unknown[]): string =>
+  values.length === 1 && typeof values[0] === 'string' ? values[0] : sprint(values);
 
-const HTML: Record<string, string> = { '"': '&#34;', "'": '&#39;', '&': '&amp;', '<': '&lt;', '>': '&gt;', '\0': '\uFFFD' };
-const JS: Record<string, string> = { '\\': '\\\\', "'": "\\'", '"': '\\"', '<': '\\u003C', '>': '\\u003E', '&': '\\u0026', '=': '\\u003D' };
+const HTML: Record<string, string> = {
+  '"': '&#34;',
+  "'": '&#39;',
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '\0': '\uFFFD',
+};
+const JS: Record<string, string> = {
+  '\\': '\\\\',
+  "'": "\\'",
+  '"': '\\"',
+  '<': '\\u003C',
+  '>': '\\u003E',
+  '&': '\\u0026',
+  '=': '\\u003D',
+};
 
 export const FUNCTIONS: Record<string, TemplateFunction> = {
   // `and` and `or` stop early: evaluate.ts knows them; these entries hold their arity
@@ -122,10 +166,24 @@ export const FUNCTIONS: Record<string, TemplateFunction> = {
   printf: any(1, (format: string, ...values: unknown[]) => sprintf(format, values), [0]),
   println: any(0, (...values: unknown[]) => `${values.map((value) => formatValue(value)).join(' ')}\n`),
   html: any(0, (...values: unknown[]) => joined(values).replace(/["'&<>\0]/g, (character) => HTML[character]!)),
-  js: any(0, (...values: unknown[]) => joined(values).replace(/[\\'"<>&=\x00-\x1f]/g, (character) => JS[character] ?? `\\u${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`)),
-  urlquery: any(0, (...values: unknown[]) => encodeURIComponent(joined(values)).replace(/%20/g, '+').replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)),
+  js: any(0, (...values: unknown[]) =>
+    joined(values).replace(
+      /[\\'"<>&=\x00-\x1f]/g,
+      (character) => JS[character] ?? `\\u${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`,
+    ),
+  ),
+  urlquery: any(0, (...values: unknown[]) =>
+    encodeURIComponent(joined(values))
+      .replace(/%20/g, '+')
+      .replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`),
+  ),
   call: any(1, (callee: unknown, ...values: unknown[]) => {
-    if (typeof callee !== 'function') throw new Error(callee === null || callee === undefined ? 'call of nil' : `non-function ${formatValue(callee)} of type ${typeName(callee)}`);
+    if (typeof callee !== 'function')
+      throw new Error(
+        callee === null || callee === undefined
+          ? 'call of nil'
+          : `non-function ${formatValue(callee)} of type ${typeName(callee)}`,
+      );
     return (callee as (...values: unknown[]) => unknown)(...values);
   }),
   eq: any(1, (first: unknown, ...others: unknown[]) => {
@@ -137,14 +195,27 @@ export const FUNCTIONS: Record<string, TemplateFunction> = {
   le: fixed(2, (a: unknown, b: unknown) => compare(a, b) <= 0),
   gt: fixed(2, (a: unknown, b: unknown) => compare(a, b) > 0),
   ge: fixed(2, (a: unknown, b: unknown) => compare(a, b) >= 0),
-  json: fixed(1, (value: unknown) => (isObject(value) || (Array.isArray(value) && value.some(isObject)) ? goRowJson(value) : goJson(value))),
+  json: fixed(1, (value: unknown) =>
+    isObject(value) || (Array.isArray(value) && value.some(isObject)) ? goRowJson(value) : goJson(value),
+  ),
   split: fixed(2, (value: string, separator: string) => value.split(separator), [0, 1]),
   join: { ...fixed(2, (list: unknown, separator: string) => (itemsOf(list) ?? []).join(separator), [1]), lists: [0] },
   title: fixed(1, (value: string) => value.replace(/(?<![\p{L}\p{N}_])\p{L}/gu, (letter) => letter.toUpperCase()), [0]),
   lower: fixed(1, (value: string) => value.toLowerCase(), [0]),
   upper: fixed(1, (value: string) => value.toUpperCase(), [0]),
-  pad: fixed(3, (value: string, before: unknown, after: unknown) => (value === '' ? '' : spaces(before) + value + spaces(after)), [0]),
-  truncate: fixed(2, (value: string, limit: unknown) => Buffer.from(value).subarray(0, typeof limit === 'number' ? Math.max(limit, 0) : 0).toString(), [0]),
+  pad: fixed(
+    3,
+    (value: string, before: unknown, after: unknown) => (value === '' ? '' : spaces(before) + value + spaces(after)),
+    [0],
+  ),
+  truncate: fixed(
+    2,
+    (value: string, limit: unknown) =>
+      Buffer.from(value)
+        .subarray(0, typeof limit === 'number' ? Math.max(limit, 0) : 0)
+        .toString(),
+    [0],
+  ),
 };
 
 function spaces(count: unknown): string {

@@ -60,23 +60,42 @@ export const pointer = (of: GoType): GoType => ({ kind: 'pointer', of });
 export const slice = (of: GoType, name?: string): GoType => ({ kind: 'slice', of, name });
 export const array = (of: GoType, length: number): GoType => ({ kind: 'slice', of, length });
 export const map = (of: GoType, key: BasicType = string, name?: string): GoType => ({ kind: 'map', key, of, name });
-export const named = (kind: BasicType['kind'], name: string, behaviour: Behaviour & { zero?: string } = {}): BasicType => ({ kind, name, ...behaviour });
+export const named = (
+  kind: BasicType['kind'],
+  name: string,
+  behaviour: Behaviour & { zero?: string } = {},
+): BasicType => ({ kind, name, ...behaviour });
 
 /** A field whose JSON has another name. */
 export const field = (json: string, type: GoType): FieldOf => ({ json, type });
 /** `omitempty`: the JSON that husk writes again leaves it out where it is empty. */
-export const omitEmpty = (type: GoType, json?: string): FieldOf => ({ type, omitEmpty: true, ...(json !== undefined && { json }) });
+export const omitEmpty = (type: GoType, json?: string): FieldOf => ({
+  type,
+  omitEmpty: true,
+  ...(json !== undefined && { json }),
+});
 export const embedded = (type: GoType): FieldOf => ({ type, embedded: true });
 export const own = (type: GoType): FieldOf => ({ type, own: true });
 /** `json:"-"` */
 export const unwritten = (type: GoType): FieldOf => ({ type, json: undefined });
 
 /** @param fields in Go's order; the JSON has the same name unless `field` says another */
-export function struct(name: string, fields: Readonly<Record<string, GoType | FieldOf>>, behaviour: Behaviour = {}): StructType {
+export function struct(
+  name: string,
+  fields: Readonly<Record<string, GoType | FieldOf>>,
+  behaviour: Behaviour = {},
+): StructType {
   return {
     kind: 'struct',
     name,
-    fields: Object.entries(fields).map(([each, type]) => ({ name: each, json: each, omitEmpty: false, embedded: false, own: false, ...('type' in type ? type : { type }) })),
+    fields: Object.entries(fields).map(([each, type]) => ({
+      name: each,
+      json: each,
+      omitEmpty: false,
+      embedded: false,
+      own: false,
+      ...('type' in type ? type : { type }),
+    })),
     ...behaviour,
   };
 }

@@ -5,7 +5,13 @@
 import { nameOfType, named, string, any as ANY, type Field, type GoType, type StructType } from './go-types.ts';
 
 /** Go's json.Number: what a decoder makes of a number whose type it does not know. It is a string. */
-const JSON_NUMBER = named('string', 'json.Number', { methods: { String: (json: string) => json, Int64: (json: string) => Number(json), Float64: (json: string) => Number(json) } });
+const JSON_NUMBER = named('string', 'json.Number', {
+  methods: {
+    String: (json: string) => json,
+    Int64: (json: string) => Number(json),
+    Float64: (json: string) => Number(json),
+  },
+});
 const ANY_MAP: GoType = { kind: 'map', key: string, of: ANY };
 const ANY_SLICE: GoType = { kind: 'slice', of: ANY };
 const ZERO = { string: '', int: 0, bool: false, float64: 0 } as const;
@@ -45,19 +51,28 @@ export function view(type: GoType, json: unknown): unknown {
 /** A nil pointer, list or map. */
 export function isNil({ type, json }: GoValue): boolean {
   if (type.kind === 'slice' && type.length !== undefined) return false;
-  return (type.kind === 'pointer' || type.kind === 'slice' || type.kind === 'map') && (json === undefined || json === null);
+  return (
+    (type.kind === 'pointer' || type.kind === 'slice' || type.kind === 'map') && (json === undefined || json === null)
+  );
 }
 
 /** What a pointer leads to; a nil pointer itself. */
 export function indirect(value: unknown): unknown {
   let found = value;
-  while (found instanceof GoValue && found.type.kind === 'pointer' && !isNil(found)) found = view(found.type.of, found.json);
+  while (found instanceof GoValue && found.type.kind === 'pointer' && !isNil(found))
+    found = view(found.type.of, found.json);
   return found;
 }
 
 /** The JavaScript value of a named string, number or boolean; any other value itself. */
 export function underlying(value: unknown): unknown {
-  return value instanceof GoValue && (value.type.kind === 'string' || value.type.kind === 'int' || value.type.kind === 'bool' || value.type.kind === 'float64') ? value.json : value;
+  return value instanceof GoValue &&
+    (value.type.kind === 'string' ||
+      value.type.kind === 'int' ||
+      value.type.kind === 'bool' ||
+      value.type.kind === 'float64')
+    ? value.json
+    : value;
 }
 
 /** The items of a list; undefined for what is none. */
@@ -74,10 +89,13 @@ export function entriesOf(value: unknown): [key: unknown, value: unknown][] | un
   if (value instanceof Map) return [...value].sort(byKey);
   if (!(value instanceof GoValue) || value.type.kind !== 'map') return undefined;
   const { key, of } = value.type;
-  return Object.entries(value.json ?? {}).sort(byKey).map(([name, item]) => [view(key, name), view(of, item)]);
+  return Object.entries(value.json ?? {})
+    .sort(byKey)
+    .map(([name, item]) => [view(key, name), view(of, item)]);
 }
 
-const byKey = ([a]: [string, unknown], [b]: [string, unknown]): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+const byKey = ([a]: [string, unknown], [b]: [string, unknown]): number =>
+  Buffer.compare(Buffer.from(a), Buffer.from(b));
 
 /** @returns undefined where the map has no such key */
 export function entryOf(value: GoValue, key: string): unknown {
@@ -101,13 +119,22 @@ export function fieldOf(value: GoValue, name: string): unknown {
 
 export function hasField(type: GoType, name: string): boolean {
   if (type.kind === 'pointer') return hasField(type.of, name);
-  return type.kind === 'struct' && type.fields.some((field) => field.name === name || (field.embedded && hasField(field.type, name)));
+  return (
+    type.kind === 'struct' &&
+    type.fields.some((field) => field.name === name || (field.embedded && hasField(field.type, name)))
+  );
 }
 
 /** @returns undefined where the type has no such method */
 export function methodOf(value: unknown, name: string): ((...values: unknown[]) => unknown) | undefined {
   const found = indirect(value);
-  if (!(found instanceof GoValue) || !('methods' in found.type) || !found.type.methods || !Object.hasOwn(found.type.methods, name)) return undefined;
+  if (
+    !(found instanceof GoValue) ||
+    !('methods' in found.type) ||
+    !found.type.methods ||
+    !Object.hasOwn(found.type.methods, name)
+  )
+    return undefined;
   const method = found.type.methods[name]!;
   const bound = (...values: unknown[]): unknown => method(found.json as never, ...values);
   Object.defineProperty(bound, 'length', { value: Math.max(method.length - 1, 0) });
@@ -129,14 +156,21 @@ export interface ShownField {
 
 /** The fields that `{{.}}` prints. */
 export function shownFields(value: GoValue): ShownField[] {
-  return (value.type as StructType).fields.filter((field) => !field.own).map((field) => ({ name: field.name, value: fieldValue(value, field), embedded: field.embedded }));
+  return (value.type as StructType).fields
+    .filter((field) => !field.own)
+    .map((field) => ({ name: field.name, value: fieldValue(value, field), embedded: field.embedded }));
 }
 
 function fieldValue(value: GoValue, field: Field): unknown {
   if (field.embedded) return view(field.type, value.json ?? {});
   const { json } = value;
   const key = field.json ?? field.name;
-  return view(field.type, typeof json === 'object' && json !== null && Object.hasOwn(json, key) ? (json as Record<string, unknown>)[key] : undefined);
+  return view(
+    field.type,
+    typeof json === 'object' && json !== null && Object.hasOwn(json, key)
+      ? (json as Record<string, unknown>)[key]
+      : undefined,
+  );
 }
 
 /** As Go's encoding/json writes it again: plain JSON in the order of the fields, maps by key. */
@@ -145,7 +179,10 @@ export function toJson(value: unknown): unknown {
   const { type, json } = value;
   if (type.kind === 'pointer') return isNil(value) ? null : toJson(view(type.of, json));
   if (type.kind === 'slice') return isNil(value) ? null : itemsOf(value)!.map(toJson);
-  if (type.kind === 'map') return isNil(value) ? null : new Map(entriesOf(value)!.map(([key, item]) => [String(underlying(key)), toJson(item)]));
+  if (type.kind === 'map')
+    return isNil(value)
+      ? null
+      : new Map(entriesOf(value)!.map(([key, item]) => [String(underlying(key)), toJson(item)]));
   if (type.kind !== 'struct') return type === JSON_NUMBER ? Number(json) : json;
   const members: [string, unknown][] = [];
   addMembers(value, members);

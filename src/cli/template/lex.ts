@@ -47,7 +47,8 @@ export interface Token {
 const KEYWORDS = new Set(['block', 'break', 'continue', 'define', 'else', 'end', 'if', 'range', 'template', 'with']);
 const WORD = /[\p{L}\p{N}_]/u;
 /** what may follow a word, a number or a field; end of input too */
-const isTerminator = (character: string | undefined): boolean => character === undefined || /[\s.,|:()=]/.test(character);
+const isTerminator = (character: string | undefined): boolean =>
+  character === undefined || /[\s.,|:()=]/.test(character);
 
 export function lineOf(source: string, at: number): number {
   let line = 1;
@@ -169,7 +170,16 @@ export function lex(source: string): Token[] {
         while (WORD.test(source[at] ?? '')) at++;
         const word = source.slice(start, at);
         endWord(start);
-        push(KEYWORDS.has(word) ? 'keyword' : word === 'true' || word === 'false' ? 'bool' : word === 'nil' ? 'nil' : 'identifier', start);
+        push(
+          KEYWORDS.has(word)
+            ? 'keyword'
+            : word === 'true' || word === 'false'
+              ? 'bool'
+              : word === 'nil'
+                ? 'nil'
+                : 'identifier',
+          start,
+        );
       } else if (character >= ' ' && character < '\x7f') {
         at++;
         push('character-other', start);
@@ -180,7 +190,8 @@ export function lex(source: string): Token[] {
   }
 
   function endWord(_start: number): void {
-    if (!isTerminator(source[at]) && !source.startsWith('}}', at)) fail(`bad character ${describe(source.codePointAt(at)!)}`);
+    if (!isTerminator(source[at]) && !source.startsWith('}}', at))
+      fail(`bad character ${describe(source.codePointAt(at)!)}`);
   }
 
   function lexQuoted(quote: string, kind: TokenKind, problem: string): void {
@@ -195,7 +206,10 @@ export function lex(source: string): Token[] {
 
   function lexNumber(): void {
     const start = at;
-    const match = /^[+-]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?)/.exec(source.slice(at, at + 400))?.[0] ?? source[at]!;
+    const match =
+      /^[+-]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?)/.exec(
+        source.slice(at, at + 400),
+      )?.[0] ?? source[at]!;
     at += match.length;
     if (WORD.test(source[at] ?? '') || !/\d/.test(match)) {
       at++;

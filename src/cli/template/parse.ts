@@ -52,7 +52,8 @@ const MAX_SOURCE = 1 << 20;
 
 /** @throws TemplateError, worded as Go's: `template: :1: unclosed action` */
 export function parseTemplate(source: string): Template {
-  if (source.length > MAX_SOURCE) throw new TemplateError(`template: :1: template is longer than ${MAX_SOURCE} characters`);
+  if (source.length > MAX_SOURCE)
+    throw new TemplateError(`template: :1: template is longer than ${MAX_SOURCE} characters`);
   const tokens = lex(source);
   const defined = new Map<string, Node[]>();
   let position = 0;
@@ -85,7 +86,8 @@ export function parseTemplate(source: string): Template {
     if (token.kind === 'keyword') return `<${token.text}>`;
     return token.text.length > 10 ? `${JSON.stringify(token.text.slice(0, 10))}...` : JSON.stringify(token.text);
   };
-  const unexpected = (token: Token, context: string): never => fail(`unexpected ${word(token)} in ${context}`, token.at);
+  const unexpected = (token: Token, context: string): never =>
+    fail(`unexpected ${word(token)} in ${context}`, token.at);
   const expect = (kind: TokenKind, context: string): Token => {
     const token = nextSolid();
     return token.kind === kind ? token : unexpected(token, context);
@@ -198,7 +200,11 @@ export function parseTemplate(source: string): Template {
     let otherwise: Node[] = [];
     if (ended === 'else') {
       const after = peek();
-      if (after.kind === 'keyword' && (after.text === 'if' || after.text === 'with') && tokens[position - 1]!.kind !== 'right') {
+      if (
+        after.kind === 'keyword' &&
+        (after.text === 'if' || after.text === 'with') &&
+        tokens[position - 1]!.kind !== 'right'
+      ) {
         if (after.text !== kind) unexpected(after, 'else');
         next();
         // `{{else if}}` shares the `{{end}}` of its `if`
@@ -223,7 +229,8 @@ export function parseTemplate(source: string): Template {
         if (pipe.calls.length === 0) fail(`missing value for ${context}`, token.at);
         for (const [index, call] of pipe.calls.slice(1).entries()) {
           const kind = call.operands[0]!.kind;
-          if (kind === 'constant' || kind === 'dot' || kind === 'nil') fail(`non executable command in pipeline stage ${index + 2}`, token.at);
+          if (kind === 'constant' || kind === 'dot' || kind === 'nil')
+            fail(`non executable command in pipeline stage ${index + 2}`, token.at);
         }
         return pipe;
       }
@@ -285,7 +292,8 @@ export function parseTemplate(source: string): Template {
     while (peek().kind === 'field') names.push(next().text.slice(1));
     if (term.kind === 'field') return { ...term, at, names: [...term.names, ...names] };
     if (term.kind === 'variable') return { ...term, at, names: [...term.names, ...names] };
-    if (term.kind === 'constant' || term.kind === 'nil' || term.kind === 'dot') return fail(`unexpected . after term ${JSON.stringify(showOperand(term))}`);
+    if (term.kind === 'constant' || term.kind === 'nil' || term.kind === 'dot')
+      return fail(`unexpected . after term ${JSON.stringify(showOperand(term))}`);
     return { kind: 'chain', at, of: term, names };
   }
 
@@ -316,7 +324,8 @@ export function parseTemplate(source: string): Template {
       }
       case 'character': {
         const value = unquote(token.text);
-        if (value === undefined || [...value].length !== 1) fail(`malformed character constant: ${token.text}`, token.at);
+        if (value === undefined || [...value].length !== 1)
+          fail(`malformed character constant: ${token.text}`, token.at);
         return { kind: 'constant', at: token.at, value: value!.codePointAt(0)!, text: token.text };
       }
       case 'string':
@@ -334,7 +343,19 @@ export function parseTemplate(source: string): Template {
   }
 }
 
-const OPERAND_STARTS: ReadonlySet<TokenKind> = new Set(['bool', 'character', 'dot', 'field', 'identifier', 'number', 'nil', 'raw', 'string', 'variable', '('] as const);
+const OPERAND_STARTS: ReadonlySet<TokenKind> = new Set([
+  'bool',
+  'character',
+  'dot',
+  'field',
+  'identifier',
+  'number',
+  'nil',
+  'raw',
+  'string',
+  'variable',
+  '(',
+] as const);
 
 /** How Go writes a node in `at <…>`. */
 export function showOperand(node: Operand | CallNode): string {
@@ -354,7 +375,9 @@ export function showOperand(node: Operand | CallNode): string {
     case 'chain':
       return `${node.of.kind === 'pipe' ? `(${showOperand(node.of)})` : showOperand(node.of)}.${node.names.join('.')}`;
     case 'call':
-      return node.operands.map((operand) => (operand.kind === 'pipe' ? `(${showOperand(operand)})` : showOperand(operand))).join(' ');
+      return node.operands
+        .map((operand) => (operand.kind === 'pipe' ? `(${showOperand(operand)})` : showOperand(operand)))
+        .join(' ');
     case 'pipe':
       return `${node.variables.length > 0 ? `${node.variables.join(', ')} ${node.declares ? ':=' : '='} ` : ''}${node.calls.map(showOperand).join(' | ')}`;
   }

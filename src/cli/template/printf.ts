@@ -21,8 +21,14 @@ export function formatValue(value: unknown, verb: 'v' | '+' | '#' = 'v', depth =
     const items = value.map((item) => formatValue(item, verb, depth + 1));
     return verb === '#' ? `[]string{${items.join(', ')}}` : `[${items.join(' ')}]`;
   }
-  const entries = entriesOf(value instanceof Map ? value : new Map(Object.entries(value as object).filter(([, item]) => typeof item !== 'function')))!;
-  return verb === '#' ? `map[string]interface {}{${entries.map(([key, item]) => `${goQuote(String(key))}:${formatValue(item, verb, depth + 1)}`).join(', ')}}` : `map[${entries.map(([key, item]) => `${String(key)}:${formatValue(item, verb, depth + 1)}`).join(' ')}]`;
+  const entries = entriesOf(
+    value instanceof Map
+      ? value
+      : new Map(Object.entries(value as object).filter(([, item]) => typeof item !== 'function')),
+  )!;
+  return verb === '#'
+    ? `map[string]interface {}{${entries.map(([key, item]) => `${goQuote(String(key))}:${formatValue(item, verb, depth + 1)}`).join(', ')}}`
+    : `map[${entries.map(([key, item]) => `${String(key)}:${formatValue(item, verb, depth + 1)}`).join(' ')}]`;
 }
 
 /** Where Go prints the address of what a pointer leads to, what is there is printed. */
@@ -33,13 +39,17 @@ function formatGoValue(value: GoValue, verb: 'v' | '+' | '#', depth: number): st
   if (!(plain instanceof GoValue)) return formatValue(plain, verb, depth);
   const inner = (item: unknown): string => formatValue(item, verb, depth + 1);
   const name = verb === '#' ? typeOf(value) : '';
-  const brace = (members: string[]): string => (verb === '#' ? `${name}{${members.join(', ')}}` : `{${members.join(' ')}}`);
+  const brace = (members: string[]): string =>
+    verb === '#' ? `${name}{${members.join(', ')}}` : `{${members.join(' ')}}`;
   if (value.type.kind === 'pointer') {
     if (isNil(value)) return verb === '#' ? `(${name})(nil)` : '<nil>';
     const target = indirect(value);
     return `${target instanceof GoValue && target.type.kind === 'struct' && depth === 0 ? '&' : ''}${formatValue(target, verb, depth)}`;
   }
-  if (value.type.kind === 'struct') return brace(shownFields(value).map((field) => (verb === 'v' ? inner(field.value) : `${field.name}:${inner(field.value)}`)));
+  if (value.type.kind === 'struct')
+    return brace(
+      shownFields(value).map((field) => (verb === 'v' ? inner(field.value) : `${field.name}:${inner(field.value)}`)),
+    );
   if (verb === '#' && isNil(value)) return `${name}(nil)`;
   const items = itemsOf(value)?.map(inner);
   if (items) return verb === '#' ? brace(items) : `[${items.join(' ')}]`;
@@ -55,7 +65,13 @@ function formatNumber(value: number): string {
 
 /** Sprint: a space between two operands neither of which is a string */
 export function sprint(values: readonly unknown[]): string {
-  return values.map((value, index) => (index > 0 && typeof value !== 'string' && typeof values[index - 1] !== 'string' ? ' ' : '') + formatValue(value)).join('');
+  return values
+    .map(
+      (value, index) =>
+        (index > 0 && typeof value !== 'string' && typeof values[index - 1] !== 'string' ? ' ' : '') +
+        formatValue(value),
+    )
+    .join('');
 }
 
 interface Directive {
@@ -76,7 +92,9 @@ export function sprintf(format: string, values: readonly unknown[]): string {
       break;
     }
     output += format.slice(index, percent);
-    const match = /^%([-+# 0]*)(?:\[(\d+)\])?(\*|\d+)?(?:\.(\*|\d*))?(?:\[(\d+)\])?([\s\S])?/u.exec(format.slice(percent))!;
+    const match = /^%([-+# 0]*)(?:\[(\d+)\])?(\*|\d+)?(?:\.(\*|\d*))?(?:\[(\d+)\])?([\s\S])?/u.exec(
+      format.slice(percent),
+    )!;
     index = percent + match[0].length;
     const directive: Directive = { flags: new Set(match[1]), width: undefined, precision: undefined };
     for (const explicit of [match[2], match[5]]) {
@@ -130,16 +148,25 @@ export function sprintf(format: string, values: readonly unknown[]): string {
 /** One verb; lists and maps are formatted item by item, as Go does. */
 function one(verb: string, directive: Directive, value: unknown): string {
   if (verb === 'T') return pad(typeName(value), directive);
-  if (verb === 'v') return pad(formatValue(value, directive.flags.has('#') ? '#' : directive.flags.has('+') ? '+' : 'v'), numeric(value) ? directive : { ...directive, flags: without(directive.flags, '0') });
+  if (verb === 'v')
+    return pad(
+      formatValue(value, directive.flags.has('#') ? '#' : directive.flags.has('+') ? '+' : 'v'),
+      numeric(value) ? directive : { ...directive, flags: without(directive.flags, '0') },
+    );
   if (value === null || value === undefined) return pad(`%!${verb}(<nil>)`, directive);
   const text = value instanceof GoValue ? textOf(value) : undefined;
   if (text !== undefined && /[sqxX]/.test(verb)) return formatString(verb, directive, text)!;
   const plain = underlying(value);
-  if (plain !== value && typeof plain === 'string') return formatString(verb, directive, plain) ?? `%!${verb}(${typeName(value)}=${plain})`;
+  if (plain !== value && typeof plain === 'string')
+    return formatString(verb, directive, plain) ?? `%!${verb}(${typeName(value)}=${plain})`;
   if (plain !== value) return one(verb, directive, plain);
   const inner = (item: unknown): string => one(verb, directive, item);
-  if (value instanceof GoValue && value.type.kind === 'pointer') return isNil(value) ? pad(`%!${verb}(${typeOf(value)}=<nil>)`, directive) : `&${inner(indirect(value))}`;
-  if (value instanceof GoValue && value.type.kind === 'struct') return `{${shownFields(value).map((field) => inner(field.value)).join(' ')}}`;
+  if (value instanceof GoValue && value.type.kind === 'pointer')
+    return isNil(value) ? pad(`%!${verb}(${typeOf(value)}=<nil>)`, directive) : `&${inner(indirect(value))}`;
+  if (value instanceof GoValue && value.type.kind === 'struct')
+    return `{${shownFields(value)
+      .map((field) => inner(field.value))
+      .join(' ')}}`;
   const items = itemsOf(value);
   if (items && verb !== 'p') return `[${items.map(inner).join(' ')}]`;
   const entries = entriesOf(isObject(value) ? new Map(Object.entries(value)) : value);
@@ -153,17 +180,25 @@ function one(verb: string, directive: Directive, value: unknown): string {
 
 function formatString(verb: string, directive: Directive, value: string): string | undefined {
   const cut = directive.precision === undefined ? value : [...value].slice(0, directive.precision).join('');
-  const bytes = Buffer.from(directive.precision === undefined ? value : Buffer.from(value).subarray(0, directive.precision));
+  const bytes = Buffer.from(
+    directive.precision === undefined ? value : Buffer.from(value).subarray(0, directive.precision),
+  );
   const separator = directive.flags.has(' ') ? ' ' : '';
   switch (verb) {
     case 's':
       return pad(cut, directive);
     case 'q':
-      return pad(directive.flags.has('#') && !/[`\x00-\x08\x0a-\x1f\x7f]/.test(cut) ? `\`${cut}\`` : goQuote(cut), directive);
+      return pad(
+        directive.flags.has('#') && !/[`\x00-\x08\x0a-\x1f\x7f]/.test(cut) ? `\`${cut}\`` : goQuote(cut),
+        directive,
+      );
     case 'x':
     case 'X': {
       const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(separator);
-      return pad((directive.flags.has('#') && hex !== '' ? `0${verb}` : '') + (verb === 'X' ? hex.toUpperCase() : hex), directive);
+      return pad(
+        (directive.flags.has('#') && hex !== '' ? `0${verb}` : '') + (verb === 'X' ? hex.toUpperCase() : hex),
+        directive,
+      );
     }
     default:
       return undefined;
@@ -178,14 +213,23 @@ function formatNumeric(verb: string, directive: Directive, value: number): strin
   if (radix !== undefined && whole) {
     let digits = magnitude.toString(radix);
     if (verb === 'X') digits = digits.toUpperCase();
-    if (directive.precision !== undefined) digits = value === 0 && directive.precision === 0 ? '' : digits.padStart(directive.precision, '0');
-    const prefix = verb === 'O' ? '0o' : directive.flags.has('#') ? { b: '0b', o: '0', x: '0x', X: '0X', d: '' }[verb as 'b'] : '';
-    return pad(sign + prefix + digits, directive.precision === undefined ? directive : { ...directive, flags: without(directive.flags, '0') });
+    if (directive.precision !== undefined)
+      digits = value === 0 && directive.precision === 0 ? '' : digits.padStart(directive.precision, '0');
+    const prefix =
+      verb === 'O' ? '0o' : directive.flags.has('#') ? { b: '0b', o: '0', x: '0x', X: '0X', d: '' }[verb as 'b'] : '';
+    return pad(
+      sign + prefix + digits,
+      directive.precision === undefined ? directive : { ...directive, flags: without(directive.flags, '0') },
+    );
   }
   if (verb === 'c' && whole) return pad(character(value), directive);
   if (verb === 'q' && whole) return pad(`'${character(value).replace(/['\\]/, '\\$&')}'`, directive);
   if (verb === 'U' && whole) return pad(`U+${magnitude.toString(16).toUpperCase().padStart(4, '0')}`, directive);
-  if (!whole && /^[eEfFgG]$/.test(verb)) return pad(sign + goFloat(magnitude, verb.replace('F', 'f') as 'e', directive.precision ?? (/[gG]/.test(verb) ? -1 : 6)), directive);
+  if (!whole && /^[eEfFgG]$/.test(verb))
+    return pad(
+      sign + goFloat(magnitude, verb.replace('F', 'f') as 'e', directive.precision ?? (/[gG]/.test(verb) ? -1 : 6)),
+      directive,
+    );
   return undefined;
 }
 
@@ -202,7 +246,12 @@ function goFloat(value: number, verb: 'e' | 'E' | 'f' | 'g' | 'G', precision: nu
     const exponent = Number(value.toExponential().split('e')[1]);
     const limit = precision === -1 ? 6 : Math.max(precision, 1);
     const digits = precision === -1 ? String(value) : value.toPrecision(Math.min(Math.max(precision, 1), 100));
-    text = exponent < -4 || exponent >= limit ? exponentForm(precision === -1 ? value.toExponential() : String(Number(digits).toExponential())) : precision === -1 ? value.toString() : String(Number(digits));
+    text =
+      exponent < -4 || exponent >= limit
+        ? exponentForm(precision === -1 ? value.toExponential() : String(Number(digits).toExponential()))
+        : precision === -1
+          ? value.toString()
+          : String(Number(digits));
   }
   return /[EG]/.test(verb) ? text.toUpperCase() : text;
 }

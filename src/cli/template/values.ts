@@ -5,7 +5,13 @@
 import { entriesOf, GoValue, isNil, itemsOf, typeOf, underlying } from './go-value.ts';
 
 export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Map) && !(value instanceof GoValue);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Map) &&
+    !(value instanceof GoValue)
+  );
 }
 
 /** Go's name of a value's type, for error texts and %T */
@@ -25,14 +31,22 @@ export function typeName(value: unknown): string {
 /** What Go takes for a []string: a list whose type says that it holds strings, or nothing at all. */
 export function isStringList(value: unknown): boolean {
   if (value === null || value === undefined || Array.isArray(value)) return true;
-  return value instanceof GoValue && value.type.kind === 'slice' && value.type.of.kind === 'string' && value.type.of.name === undefined;
+  return (
+    value instanceof GoValue &&
+    value.type.kind === 'slice' &&
+    value.type.of.kind === 'string' &&
+    value.type.of.name === undefined
+  );
 }
 
 /** Go's truth: the zero value and what is empty are false; a struct is always true */
 export function isTrue(item: unknown): boolean {
   const value = underlying(item);
   if (value === null || value === undefined) return false;
-  if (value instanceof GoValue) return value.type.kind === 'pointer' ? !isNil(value) : (itemsOf(value) ?? entriesOf(value) ?? ['a struct']).length > 0;
+  if (value instanceof GoValue)
+    return value.type.kind === 'pointer'
+      ? !isNil(value)
+      : (itemsOf(value) ?? entriesOf(value) ?? ['a struct']).length > 0;
   if (typeof value === 'string' || Array.isArray(value)) return value.length > 0;
   if (value instanceof Map) return value.size > 0;
   if (isObject(value)) return Object.keys(value).length > 0;

@@ -20,7 +20,8 @@ export function durationText(nanoseconds: number): string {
 
 /** `2006-01-02 15:04:05.5 +0000 UTC`: Go's time.Time. @param text RFC 3339 */
 function timeText(text: string): string {
-  const [, date, clock, fraction = '', zone = 'Z'] = /^(\d+-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(text) ?? [];
+  const [, date, clock, fraction = '', zone = 'Z'] =
+    /^(\d+-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(text) ?? [];
   if (date === undefined) return text;
   const offset = zone.replace(':', '');
   return `${date} ${clock}${fraction.replace(/\.?0+$/, '')} ${zone === 'Z' ? '+0000 UTC' : `${offset} ${offset.replace(/00$/, '')}`}`;
@@ -44,9 +45,16 @@ export const PORT = named('string', 'nat.Port', {
 const CONTAINER = 'container:';
 const containerOf = (mode: string): string => (mode.startsWith(CONTAINER) ? mode.slice(CONTAINER.length) : '');
 const isContainer = (mode: string): boolean => mode.startsWith(CONTAINER);
-const isUserDefined = (mode: string): boolean => !['default', 'bridge', 'host', 'none'].includes(mode) && !isContainer(mode);
-const is = (...values: string[]) => (mode: string): boolean => values.includes(mode);
-const isNot = (...values: string[]) => (mode: string): boolean => !values.includes(mode);
+const isUserDefined = (mode: string): boolean =>
+  !['default', 'bridge', 'host', 'none'].includes(mode) && !isContainer(mode);
+const is =
+  (...values: string[]) =>
+  (mode: string): boolean =>
+    values.includes(mode);
+const isNot =
+  (...values: string[]) =>
+  (mode: string): boolean =>
+    !values.includes(mode);
 
 export const NETWORK_MODE = named('string', 'container.NetworkMode', {
   methods: {
@@ -83,16 +91,47 @@ export const PID_MODE = named('string', 'container.PidMode', {
     Valid: (mode: string) => ['', 'host'].includes(mode) || containerOf(mode) !== '',
   },
 });
-export const UTS_MODE = named('string', 'container.UTSMode', { methods: { IsHost: is('host'), IsPrivate: isNot('host'), Valid: is('', 'host') } });
-export const USERNS_MODE = named('string', 'container.UsernsMode', { methods: { IsHost: is('host'), IsPrivate: isNot('host'), Valid: is('', 'host') } });
-export const CGROUPNS_MODE = named('string', 'container.CgroupnsMode', { methods: { IsEmpty: is(''), IsHost: is('host'), IsPrivate: is('private'), Valid: is('', 'host', 'private') } });
-export const CGROUP_SPEC = named('string', 'container.CgroupSpec', { methods: { Container: containerOf, IsContainer: isContainer, Valid: (mode: string) => mode === '' || isContainer(mode) } });
-export const ISOLATION = named('string', 'container.Isolation', { methods: { IsDefault: is('', 'default'), IsHyperV: is('hyperv'), IsProcess: is('process') } });
+export const UTS_MODE = named('string', 'container.UTSMode', {
+  methods: { IsHost: is('host'), IsPrivate: isNot('host'), Valid: is('', 'host') },
+});
+export const USERNS_MODE = named('string', 'container.UsernsMode', {
+  methods: { IsHost: is('host'), IsPrivate: isNot('host'), Valid: is('', 'host') },
+});
+export const CGROUPNS_MODE = named('string', 'container.CgroupnsMode', {
+  methods: { IsEmpty: is(''), IsHost: is('host'), IsPrivate: is('private'), Valid: is('', 'host', 'private') },
+});
+export const CGROUP_SPEC = named('string', 'container.CgroupSpec', {
+  methods: {
+    Container: containerOf,
+    IsContainer: isContainer,
+    Valid: (mode: string) => mode === '' || isContainer(mode),
+  },
+});
+export const ISOLATION = named('string', 'container.Isolation', {
+  methods: { IsDefault: is('', 'default'), IsHyperV: is('hyperv'), IsProcess: is('process') },
+});
 
 const RESTART_NAME = named('string', 'container.RestartPolicyMode');
 type Policy = { Name?: string } | undefined;
-const restarts = (...names: string[]) => (policy: Policy): boolean => names.includes(policy?.Name ?? '');
-export const RESTART_POLICY = struct('container.RestartPolicy', { Name: RESTART_NAME, MaximumRetryCount: int }, { methods: { IsAlways: restarts('always'), IsNone: restarts('no', ''), IsOnFailure: restarts('on-failure'), IsUnlessStopped: restarts('unless-stopped') } });
+const restarts =
+  (...names: string[]) =>
+  (policy: Policy): boolean =>
+    names.includes(policy?.Name ?? '');
+export const RESTART_POLICY = struct(
+  'container.RestartPolicy',
+  { Name: RESTART_NAME, MaximumRetryCount: int },
+  {
+    methods: {
+      IsAlways: restarts('always'),
+      IsNone: restarts('no', ''),
+      IsOnFailure: restarts('on-failure'),
+      IsUnlessStopped: restarts('unless-stopped'),
+    },
+  },
+);
 
 /** `-rw-r--r--`: io/fs.FileMode, of permissions alone */
-export const FILE_MODE = named('int', 'fs.FileMode', { text: (mode: number) => `-${[...'rwxrwxrwx'].map((letter, index) => (mode & (0o400 >> index) ? letter : '-')).join('')}` });
+export const FILE_MODE = named('int', 'fs.FileMode', {
+  text: (mode: number) =>
+    `-${[...'rwxrwxrwx'].map((letter, index) => (mode & (0o400 >> index) ? letter : '-')).join('')}`,
+});

@@ -1,10 +1,50 @@
 /** What `docker container inspect` gives templates: container.InspectResponse of moby 28.2, field by field. Data only. */
-import { array, bool, embedded, field, int, map, named, omitEmpty, own, pointer, slice, string, STRING_MAP, STRINGS, struct } from '../template/go-types.ts';
-import { CGROUPNS_MODE, CGROUP_SPEC, DURATION, FILE_MODE, IPC_MODE, ISOLATION, NETWORK_MODE, PID_MODE, PORT, RESTART_POLICY, STR_SLICE, TIME, USERNS_MODE, UTS_MODE } from './basics.ts';
+import {
+  array,
+  bool,
+  embedded,
+  field,
+  int,
+  map,
+  named,
+  omitEmpty,
+  own,
+  pointer,
+  slice,
+  string,
+  STRING_MAP,
+  STRINGS,
+  struct,
+} from '../template/go-types.ts';
+import {
+  CGROUPNS_MODE,
+  CGROUP_SPEC,
+  DURATION,
+  FILE_MODE,
+  IPC_MODE,
+  ISOLATION,
+  NETWORK_MODE,
+  PID_MODE,
+  PORT,
+  RESTART_POLICY,
+  STR_SLICE,
+  TIME,
+  USERNS_MODE,
+  UTS_MODE,
+} from './basics.ts';
 import { DESCRIPTOR } from './descriptor.ts';
 
-const HEALTHCHECK_RESULT = struct('container.HealthcheckResult', { Start: TIME, End: TIME, ExitCode: int, Output: string });
-const HEALTH = struct('container.Health', { Status: string, FailingStreak: int, Log: slice(pointer(HEALTHCHECK_RESULT)) });
+const HEALTHCHECK_RESULT = struct('container.HealthcheckResult', {
+  Start: TIME,
+  End: TIME,
+  ExitCode: int,
+  Output: string,
+});
+const HEALTH = struct('container.Health', {
+  Status: string,
+  FailingStreak: int,
+  Log: slice(pointer(HEALTHCHECK_RESULT)),
+});
 const STATE = struct('container.State', {
   Status: string,
   Running: bool,
@@ -21,7 +61,14 @@ const STATE = struct('container.State', {
 });
 
 export const EMPTY_STRUCT = struct('struct {}', {});
-export const HEALTHCHECK = struct('v1.HealthcheckConfig', { Test: omitEmpty(STRINGS), Interval: omitEmpty(DURATION), Timeout: omitEmpty(DURATION), StartPeriod: omitEmpty(DURATION), StartInterval: omitEmpty(DURATION), Retries: omitEmpty(int) });
+export const HEALTHCHECK = struct('v1.HealthcheckConfig', {
+  Test: omitEmpty(STRINGS),
+  Interval: omitEmpty(DURATION),
+  Timeout: omitEmpty(DURATION),
+  StartPeriod: omitEmpty(DURATION),
+  StartInterval: omitEmpty(DURATION),
+  Retries: omitEmpty(int),
+});
 
 export const CONFIG = struct('container.Config', {
   Hostname: string,
@@ -55,10 +102,28 @@ const PORT_BINDING = struct('nat.PortBinding', { HostIP: field('HostIp', string)
 const PORT_MAP = map(slice(PORT_BINDING), PORT, 'nat.PortMap');
 
 type Rated = { Path?: string; Weight?: number; Rate?: number };
-const WEIGHT_DEVICE = pointer(struct('blkiodev.WeightDevice', { Path: string, Weight: int }, { text: ({ Path = '', Weight = 0 }: Rated) => `${Path}:${Weight}` }));
-const THROTTLE_DEVICE = pointer(struct('blkiodev.ThrottleDevice', { Path: string, Rate: int }, { text: ({ Path = '', Rate = 0 }: Rated) => `${Path}:${Rate}` }));
+const WEIGHT_DEVICE = pointer(
+  struct(
+    'blkiodev.WeightDevice',
+    { Path: string, Weight: int },
+    { text: ({ Path = '', Weight = 0 }: Rated) => `${Path}:${Weight}` },
+  ),
+);
+const THROTTLE_DEVICE = pointer(
+  struct(
+    'blkiodev.ThrottleDevice',
+    { Path: string, Rate: int },
+    { text: ({ Path = '', Rate = 0 }: Rated) => `${Path}:${Rate}` },
+  ),
+);
 type Limit = { Name?: string; Soft?: number; Hard?: number };
-const ULIMIT = pointer(struct('units.Ulimit', { Name: string, Hard: int, Soft: int }, { text: ({ Name = '', Soft = 0, Hard = 0 }: Limit) => `${Name}=${Soft}:${Hard}` }));
+const ULIMIT = pointer(
+  struct(
+    'units.Ulimit',
+    { Name: string, Hard: int, Soft: int },
+    { text: ({ Name = '', Soft = 0, Hard = 0 }: Limit) => `${Name}=${Soft}:${Hard}` },
+  ),
+);
 
 const RESOURCES = struct('container.Resources', {
   CPUShares: field('CpuShares', int),
@@ -77,9 +142,19 @@ const RESOURCES = struct('container.Resources', {
   CPURealtimeRuntime: field('CpuRealtimeRuntime', int),
   CpusetCpus: string,
   CpusetMems: string,
-  Devices: slice(struct('container.DeviceMapping', { PathOnHost: string, PathInContainer: string, CgroupPermissions: string })),
+  Devices: slice(
+    struct('container.DeviceMapping', { PathOnHost: string, PathInContainer: string, CgroupPermissions: string }),
+  ),
   DeviceCgroupRules: STRINGS,
-  DeviceRequests: slice(struct('container.DeviceRequest', { Driver: string, Count: int, DeviceIDs: STRINGS, Capabilities: slice(STRINGS), Options: STRING_MAP })),
+  DeviceRequests: slice(
+    struct('container.DeviceRequest', {
+      Driver: string,
+      Count: int,
+      DeviceIDs: STRINGS,
+      Capabilities: slice(STRINGS),
+      Options: STRING_MAP,
+    }),
+  ),
   KernelMemory: omitEmpty(int),
   KernelMemoryTCP: omitEmpty(int),
   MemoryReservation: int,
@@ -102,12 +177,39 @@ const MOUNT = struct('mount.Mount', {
   Target: omitEmpty(string),
   ReadOnly: omitEmpty(bool),
   Consistency: omitEmpty(named('string', 'mount.Consistency')),
-  BindOptions: omitEmpty(pointer(struct('mount.BindOptions', { Propagation: omitEmpty(PROPAGATION), NonRecursive: omitEmpty(bool), CreateMountpoint: omitEmpty(bool), ReadOnlyNonRecursive: omitEmpty(bool), ReadOnlyForceRecursive: omitEmpty(bool) }))),
+  BindOptions: omitEmpty(
+    pointer(
+      struct('mount.BindOptions', {
+        Propagation: omitEmpty(PROPAGATION),
+        NonRecursive: omitEmpty(bool),
+        CreateMountpoint: omitEmpty(bool),
+        ReadOnlyNonRecursive: omitEmpty(bool),
+        ReadOnlyForceRecursive: omitEmpty(bool),
+      }),
+    ),
+  ),
   VolumeOptions: omitEmpty(
-    pointer(struct('mount.VolumeOptions', { NoCopy: omitEmpty(bool), Labels: omitEmpty(STRING_MAP), Subpath: omitEmpty(string), DriverConfig: omitEmpty(pointer(struct('mount.Driver', { Name: omitEmpty(string), Options: omitEmpty(STRING_MAP) }))) })),
+    pointer(
+      struct('mount.VolumeOptions', {
+        NoCopy: omitEmpty(bool),
+        Labels: omitEmpty(STRING_MAP),
+        Subpath: omitEmpty(string),
+        DriverConfig: omitEmpty(
+          pointer(struct('mount.Driver', { Name: omitEmpty(string), Options: omitEmpty(STRING_MAP) })),
+        ),
+      }),
+    ),
   ),
   ImageOptions: omitEmpty(pointer(struct('mount.ImageOptions', { Subpath: omitEmpty(string) }))),
-  TmpfsOptions: omitEmpty(pointer(struct('mount.TmpfsOptions', { SizeBytes: omitEmpty(int), Mode: omitEmpty(FILE_MODE), Options: omitEmpty(slice(STRINGS)) }))),
+  TmpfsOptions: omitEmpty(
+    pointer(
+      struct('mount.TmpfsOptions', {
+        SizeBytes: omitEmpty(int),
+        Mode: omitEmpty(FILE_MODE),
+        Options: omitEmpty(slice(STRINGS)),
+      }),
+    ),
+  ),
   ClusterOptions: omitEmpty(pointer(struct('mount.ClusterOptions', {}))),
 });
 
@@ -182,9 +284,22 @@ const BASE = struct('container.ContainerJSONBase', {
   SizeRootFs: omitEmpty(pointer(int)),
 });
 
-const MOUNT_POINT = struct('container.MountPoint', { Type: omitEmpty(MOUNT_TYPE), Name: omitEmpty(string), Source: string, Destination: string, Driver: omitEmpty(string), Mode: string, RW: bool, Propagation: PROPAGATION });
+const MOUNT_POINT = struct('container.MountPoint', {
+  Type: omitEmpty(MOUNT_TYPE),
+  Name: omitEmpty(string),
+  Source: string,
+  Destination: string,
+  Driver: omitEmpty(string),
+  Mode: string,
+  RW: bool,
+  Propagation: PROPAGATION,
+});
 
-const IPAM_CONFIG = struct('network.EndpointIPAMConfig', { IPv4Address: omitEmpty(string), IPv6Address: omitEmpty(string), LinkLocalIPs: omitEmpty(STRINGS) });
+const IPAM_CONFIG = struct('network.EndpointIPAMConfig', {
+  IPv4Address: omitEmpty(string),
+  IPv6Address: omitEmpty(string),
+  LinkLocalIPs: omitEmpty(STRINGS),
+});
 const ENDPOINT = struct('network.EndpointSettings', {
   IPAMConfig: pointer(IPAM_CONFIG),
   Links: STRINGS,
@@ -205,10 +320,29 @@ const ENDPOINT = struct('network.EndpointSettings', {
 const ADDRESSES = slice(struct('network.Address', { Addr: string, PrefixLen: int }));
 const NETWORK_SETTINGS = struct('container.NetworkSettings', {
   NetworkSettingsBase: embedded(
-    struct('container.NetworkSettingsBase', { Bridge: string, SandboxID: string, SandboxKey: string, Ports: PORT_MAP, HairpinMode: bool, LinkLocalIPv6Address: string, LinkLocalIPv6PrefixLen: int, SecondaryIPAddresses: ADDRESSES, SecondaryIPv6Addresses: ADDRESSES }),
+    struct('container.NetworkSettingsBase', {
+      Bridge: string,
+      SandboxID: string,
+      SandboxKey: string,
+      Ports: PORT_MAP,
+      HairpinMode: bool,
+      LinkLocalIPv6Address: string,
+      LinkLocalIPv6PrefixLen: int,
+      SecondaryIPAddresses: ADDRESSES,
+      SecondaryIPv6Addresses: ADDRESSES,
+    }),
   ),
   DefaultNetworkSettings: embedded(
-    struct('container.DefaultNetworkSettings', { EndpointID: string, Gateway: string, GlobalIPv6Address: string, GlobalIPv6PrefixLen: int, IPAddress: string, IPPrefixLen: int, IPv6Gateway: string, MacAddress: string }),
+    struct('container.DefaultNetworkSettings', {
+      EndpointID: string,
+      Gateway: string,
+      GlobalIPv6Address: string,
+      GlobalIPv6PrefixLen: int,
+      IPAddress: string,
+      IPPrefixLen: int,
+      IPv6Gateway: string,
+      MacAddress: string,
+    }),
   ),
   Networks: map(pointer(ENDPOINT)),
 });

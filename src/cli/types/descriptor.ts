@@ -1,8 +1,25 @@
 /** OCI's descriptor, as Docker's inspections hold it. Data only. */
-import { field, int, named, omitEmpty, pointer, slice, string, STRING_MAP, STRINGS, struct } from '../template/go-types.ts';
+import {
+  field,
+  int,
+  named,
+  omitEmpty,
+  pointer,
+  slice,
+  string,
+  STRING_MAP,
+  STRINGS,
+  struct,
+} from '../template/go-types.ts';
 
 const DIGEST = named('string', 'digest.Digest');
-const PLATFORM = struct('v1.Platform', { Architecture: field('architecture', string), OS: field('os', string), OSVersion: omitEmpty(string, 'os.version'), OSFeatures: omitEmpty(STRINGS, 'os.features'), Variant: omitEmpty(string, 'variant') });
+const PLATFORM = struct('v1.Platform', {
+  Architecture: field('architecture', string),
+  OS: field('os', string),
+  OSVersion: omitEmpty(string, 'os.version'),
+  OSFeatures: omitEmpty(STRINGS, 'os.features'),
+  Variant: omitEmpty(string, 'variant'),
+});
 
 export const DESCRIPTOR = struct('v1.Descriptor', {
   MediaType: field('mediaType', string),

@@ -1,5 +1,19 @@
 /** What `docker image inspect` gives templates: image.InspectResponse of moby 28.2. Data only. */
-import { any, bool, embedded, field, int, map, omitEmpty, pointer, slice, string, STRING_MAP, STRINGS, struct } from '../template/go-types.ts';
+import {
+  any,
+  bool,
+  embedded,
+  field,
+  int,
+  map,
+  omitEmpty,
+  pointer,
+  slice,
+  string,
+  STRING_MAP,
+  STRINGS,
+  struct,
+} from '../template/go-types.ts';
 import { TIME } from './basics.ts';
 import { CONFIG, DRIVER_DATA, EMPTY_STRUCT, HEALTHCHECK } from './container.ts';
 import { DESCRIPTOR } from './descriptor.ts';
@@ -31,7 +45,13 @@ export const IMAGE = struct('image.InspectResponse', {
   Config: pointer(
     struct('v1.DockerOCIImageConfig', {
       ImageConfig: embedded(IMAGE_CONFIG),
-      DockerOCIImageConfigExt: embedded(struct('v1.DockerOCIImageConfigExt', { Healthcheck: omitEmpty(pointer(HEALTHCHECK)), OnBuild: omitEmpty(STRINGS), Shell: omitEmpty(STRINGS) })),
+      DockerOCIImageConfigExt: embedded(
+        struct('v1.DockerOCIImageConfigExt', {
+          Healthcheck: omitEmpty(pointer(HEALTHCHECK)),
+          OnBuild: omitEmpty(STRINGS),
+          Shell: omitEmpty(STRINGS),
+        }),
+      ),
     }),
   ),
   Architecture: string,

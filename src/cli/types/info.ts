@@ -1,5 +1,22 @@
 /** What `docker info` gives templates: dockerInfo of docker/cli 28.2, system.Info of moby, and what husk says besides. Data only. */
-import { any, array, bool, embedded, field, int, map, omitEmpty, own, pointer, slice, string, STRING_MAP, STRINGS, struct, unwritten } from '../template/go-types.ts';
+import {
+  any,
+  array,
+  bool,
+  embedded,
+  field,
+  int,
+  map,
+  omitEmpty,
+  own,
+  pointer,
+  slice,
+  string,
+  STRING_MAP,
+  STRINGS,
+  struct,
+  unwritten,
+} from '../template/go-types.ts';
 import { ISOLATION } from './basics.ts';
 import { CLIENT_FIELDS } from './version.ts';
 
@@ -17,7 +34,12 @@ const SWARM = struct('swarm.Info', {
   Cluster: omitEmpty(pointer(struct('swarm.ClusterInfo', { ID: string }))),
   Warnings: omitEmpty(STRINGS),
 });
-const RUNTIME = struct('system.Runtime', { Path: omitEmpty(string, 'path'), Args: omitEmpty(STRINGS, 'runtimeArgs'), Type: omitEmpty(string, 'runtimeType'), Options: omitEmpty(map(any), 'options') });
+const RUNTIME = struct('system.Runtime', {
+  Path: omitEmpty(string, 'path'),
+  Args: omitEmpty(STRINGS, 'runtimeArgs'),
+  Type: omitEmpty(string, 'runtimeType'),
+  Options: omitEmpty(map(any), 'options'),
+});
 
 const SYSTEM_INFO = struct('system.Info', {
   ID: string,
@@ -55,7 +77,13 @@ const SYSTEM_INFO = struct('system.Info', {
   OSType: string,
   Architecture: string,
   IndexServerAddress: string,
-  RegistryConfig: pointer(struct('registry.ServiceConfig', { IndexConfigs: map(pointer(INDEX)), InsecureRegistryCIDRs: STRINGS, Mirrors: STRINGS })),
+  RegistryConfig: pointer(
+    struct('registry.ServiceConfig', {
+      IndexConfigs: map(pointer(INDEX)),
+      InsecureRegistryCIDRs: STRINGS,
+      Mirrors: STRINGS,
+    }),
+  ),
   NCPU: int,
   MemTotal: int,
   GenericResources: slice(any),
@@ -67,7 +95,9 @@ const SYSTEM_INFO = struct('system.Info', {
   Labels: STRINGS,
   ExperimentalBuild: bool,
   ServerVersion: string,
-  Runtimes: map(struct('system.RuntimeWithStatus', { Runtime: embedded(RUNTIME), Status: omitEmpty(STRING_MAP, 'status') })),
+  Runtimes: map(
+    struct('system.RuntimeWithStatus', { Runtime: embedded(RUNTIME), Status: omitEmpty(STRING_MAP, 'status') }),
+  ),
   DefaultRuntime: string,
   Swarm: SWARM,
   LiveRestoreEnabled: bool,
@@ -79,10 +109,19 @@ const SYSTEM_INFO = struct('system.Info', {
   SecurityOptions: STRINGS,
   ProductLicense: omitEmpty(string),
   DefaultAddressPools: omitEmpty(slice(struct('system.NetworkAddressPool', { Base: string, Size: int }))),
-  FirewallBackend: omitEmpty(pointer(struct('system.FirewallInfo', { Driver: string, Info: omitEmpty(slice(array(string, 2))) }))),
+  FirewallBackend: omitEmpty(
+    pointer(struct('system.FirewallInfo', { Driver: string, Info: omitEmpty(slice(array(string, 2))) })),
+  ),
   CDISpecDirs: STRINGS,
   DiscoveredDevices: omitEmpty(slice(struct('system.DeviceInfo', { Source: string, ID: string }))),
-  Containerd: omitEmpty(pointer(struct('system.ContainerdInfo', { Address: omitEmpty(string), Namespaces: struct('system.ContainerdNamespaces', { Containers: string, Plugins: string }) }))),
+  Containerd: omitEmpty(
+    pointer(
+      struct('system.ContainerdInfo', {
+        Address: omitEmpty(string),
+        Namespaces: struct('system.ContainerdNamespaces', { Containers: string, Plugins: string }),
+      }),
+    ),
+  ),
   Warnings: STRINGS,
   DefaultIsolation: own(string),
   RuntimeDir: own(string),
@@ -97,6 +136,15 @@ export const INFO = struct('system.dockerInfo', {
   Info: embedded(pointer(SYSTEM_INFO)),
   ServerErrors: omitEmpty(STRINGS),
   UserName: unwritten(string),
-  ClientInfo: omitEmpty(pointer(struct('system.clientInfo', { Debug: bool, clientVersion: embedded(struct('system.clientVersion', CLIENT_FIELDS)), Plugins: slice(any), Warnings: STRINGS }))),
+  ClientInfo: omitEmpty(
+    pointer(
+      struct('system.clientInfo', {
+        Debug: bool,
+        clientVersion: embedded(struct('system.clientVersion', CLIENT_FIELDS)),
+        Plugins: slice(any),
+        Warnings: STRINGS,
+      }),
+    ),
+  ),
   ClientErrors: omitEmpty(STRINGS),
 });

@@ -2,8 +2,19 @@
 import { bool, field, int, map, omitEmpty, slice, string, STRING_MAP, STRINGS, struct } from '../template/go-types.ts';
 import { TIME } from './basics.ts';
 
-const ENDPOINT = struct('network.EndpointResource', { Name: string, EndpointID: string, MacAddress: string, IPv4Address: string, IPv6Address: string });
-const IPAM_CONFIG = struct('network.IPAMConfig', { Subnet: omitEmpty(string), IPRange: omitEmpty(string), Gateway: omitEmpty(string), AuxAddress: omitEmpty(STRING_MAP, 'AuxiliaryAddresses') });
+const ENDPOINT = struct('network.EndpointResource', {
+  Name: string,
+  EndpointID: string,
+  MacAddress: string,
+  IPv4Address: string,
+  IPv6Address: string,
+});
+const IPAM_CONFIG = struct('network.IPAMConfig', {
+  Subnet: omitEmpty(string),
+  IPRange: omitEmpty(string),
+  Gateway: omitEmpty(string),
+  AuxAddress: omitEmpty(STRING_MAP, 'AuxiliaryAddresses'),
+});
 const TASK = struct('network.Task', { Name: string, EndpointID: string, EndpointIP: string, Info: STRING_MAP });
 
 export const NETWORK = struct('network.Inspect', {
@@ -24,5 +35,7 @@ export const NETWORK = struct('network.Inspect', {
   Options: STRING_MAP,
   Labels: STRING_MAP,
   Peers: omitEmpty(slice(struct('network.PeerInfo', { Name: string, IP: string }))),
-  Services: omitEmpty(map(struct('network.ServiceInfo', { VIP: string, Ports: STRINGS, LocalLBIndex: int, Tasks: slice(TASK) }))),
+  Services: omitEmpty(
+    map(struct('network.ServiceInfo', { VIP: string, Ports: STRINGS, LocalLBIndex: int, Tasks: slice(TASK) })),
+  ),
 });

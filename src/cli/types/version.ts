@@ -1,5 +1,15 @@
 /** What `docker version` gives templates: versionInfo of docker/cli 28.2, types.Version of moby. Data only. */
-import { bool, field, omitEmpty, pointer, slice, string, STRING_MAP, struct, type GoType } from '../template/go-types.ts';
+import {
+  bool,
+  field,
+  omitEmpty,
+  pointer,
+  slice,
+  string,
+  STRING_MAP,
+  struct,
+  type GoType,
+} from '../template/go-types.ts';
 
 export const CLIENT_FIELDS: Readonly<Record<string, GoType | ReturnType<typeof omitEmpty>>> = {
   Platform: omitEmpty(pointer(struct('system.platformInfo', { Name: omitEmpty(string) }))),
@@ -19,7 +29,9 @@ export const VERSION_INFO = struct('system.versionInfo', {
   Server: pointer(
     struct('types.Version', {
       Platform: struct('struct { Name string }', { Name: string }),
-      Components: omitEmpty(slice(struct('types.ComponentVersion', { Name: string, Version: string, Details: omitEmpty(STRING_MAP) }))),
+      Components: omitEmpty(
+        slice(struct('types.ComponentVersion', { Name: string, Version: string, Details: omitEmpty(STRING_MAP) })),
+      ),
       Version: string,
       APIVersion: field('ApiVersion', string),
       MinAPIVersion: omitEmpty(string),

@@ -99,7 +99,10 @@ export function* answer(request: FilesRequest, places: FilesPlaces): Generator<B
 }
 
 /** What takes the input of `extract`. @throws HuskError when the folder is not there */
-export function receiver(request: Extract<FilesRequest, { op: 'extract' }>, places: FilesPlaces & { devices: boolean }): Unpacker {
+export function receiver(
+  request: Extract<FilesRequest, { op: 'extract' }>,
+  places: FilesPlaces & { devices: boolean },
+): Unpacker {
   const root = host.openFolder(places.root!);
   const path = fromText(request.path);
   try {
@@ -108,7 +111,14 @@ export function receiver(request: Extract<FilesRequest, { op: 'extract' }>, plac
     const { type } = factsOf(fd);
     host.closeFd(fd);
     if (type !== 'directory') throw new HuskError('extraction point is not a directory', { kind: 'invalid' });
-    const unpacker = new Unpacker(containerPlace(root, path), { owner, replaceKinds: request.replaceKinds, devices: places.devices, specialBits: true, xattrs: true, existingFolders: true });
+    const unpacker = new Unpacker(containerPlace(root, path), {
+      owner,
+      replaceKinds: request.replaceKinds,
+      devices: places.devices,
+      specialBits: true,
+      xattrs: true,
+      existingFolders: true,
+    });
     const { close } = unpacker;
     unpacker.close = () => {
       close.call(unpacker);
@@ -126,7 +136,14 @@ export const header = (value: FilesHeader): Buffer => Buffer.from(`${JSON.string
 function statOf(root: number, path: ByteString, fd: number): PathStat {
   const { type, size, mode, mtime, mtimeNanoseconds } = factsOf(fd);
   const text = (bytes: ByteString) => toBytes(bytes).toString();
-  return { name: text(lastName(path) || (path.endsWith('.') ? '.' : '/')), size, mode, mtime, mtimeNanoseconds, linkTarget: type === 'symlink' ? text(linkTarget(fd) === '' ? '' : followed(root, path)) : '' };
+  return {
+    name: text(lastName(path) || (path.endsWith('.') ? '.' : '/')),
+    size,
+    mode,
+    mtime,
+    mtimeNanoseconds,
+    linkTarget: type === 'symlink' ? text(linkTarget(fd) === '' ? '' : followed(root, path)) : '',
+  };
 }
 
 /** what the members of a path's archive begin with; '' for the root and for what a path that ends with `/.` has in it */
@@ -142,7 +159,10 @@ export function pathOf(member: ByteString, top: ByteString, path: ByteString): B
   return `${path.replace(/(?:\/\.?)+$/, '')}${below}`;
 }
 
-function* withFolder<T>(path: string | undefined, use: (fd: number) => Generator<Buffer, T, void>): Generator<Buffer, T, void> {
+function* withFolder<T>(
+  path: string | undefined,
+  use: (fd: number) => Generator<Buffer, T, void>,
+): Generator<Buffer, T, void> {
   const fd = host.openFolder(path!);
   try {
     return yield* use(fd);
@@ -151,7 +171,10 @@ function* withFolder<T>(path: string | undefined, use: (fd: number) => Generator
   }
 }
 
-function withLayer(places: FilesPlaces, use: (open: { upper: number; lower: number; layer: UpperLayer }) => Generator<Buffer, void, void>): Generator<Buffer, void, void> {
+function withLayer(
+  places: FilesPlaces,
+  use: (open: { upper: number; lower: number; layer: UpperLayer }) => Generator<Buffer, void, void>,
+): Generator<Buffer, void, void> {
   return withFolder(places.upper, (upper) =>
     withFolder(places.lower, function* (lower) {
       yield* use({ upper, lower, layer: new UpperLayer(places.form!, (path) => exists(lower, path)) });

@@ -38,7 +38,10 @@ interface Folder {
 /** @returns whether there was any change */
 function* compare(folder: Folder, layer: UpperLayer): Generator<Change, boolean, void> {
   const { upper, lower, path, depth } = folder;
-  if (depth > MAX_DEPTH) throw new HuskError(`cannot compare with the image: folders are nested deeper than ${MAX_DEPTH}`, { kind: 'limit' });
+  if (depth > MAX_DEPTH)
+    throw new HuskError(`cannot compare with the image: folders are nested deeper than ${MAX_DEPTH}`, {
+      kind: 'limit',
+    });
   let changed = false;
   const names = namesIn(upper);
   for (const name of names) {
@@ -68,7 +71,11 @@ function* compare(folder: Folder, layer: UpperLayer): Generator<Change, boolean,
   return changed;
 }
 
-function* one(item: { fd: number; facts: Facts; name: ByteString; at: ByteString }, { lower, depth }: Folder, layer: UpperLayer): Generator<Change, boolean, void> {
+function* one(
+  item: { fd: number; facts: Facts; name: ByteString; at: ByteString },
+  { lower, depth }: Folder,
+  layer: UpperLayer,
+): Generator<Change, boolean, void> {
   const { fd, facts, name, at } = item;
   const below = lower === undefined ? undefined : openName(lower, name);
   try {
@@ -95,6 +102,16 @@ function* one(item: { fd: number; facts: Facts; name: ByteString; at: ByteString
 }
 
 function differs(now: Facts, before: Facts): boolean {
-  if (now.mode !== before.mode || now.uid !== before.uid || now.gid !== before.gid || now.deviceMajor !== before.deviceMajor || now.deviceMinor !== before.deviceMinor) return true;
-  return now.type !== 'directory' && (now.size !== before.size || now.mtime !== before.mtime || now.mtimeNanoseconds !== before.mtimeNanoseconds);
+  if (
+    now.mode !== before.mode ||
+    now.uid !== before.uid ||
+    now.gid !== before.gid ||
+    now.deviceMajor !== before.deviceMajor ||
+    now.deviceMinor !== before.deviceMinor
+  )
+    return true;
+  return (
+    now.type !== 'directory' &&
+    (now.size !== before.size || now.mtime !== before.mtime || now.mtimeNanoseconds !== before.mtimeNanoseconds)
+  );
 }

@@ -7,7 +7,15 @@ import type { TarType } from '../../tar/entry.ts';
 
 /** inode(7) */
 export const S_IFMT = 0o170000;
-const TYPES: Record<number, TarType | 'socket'> = { 0o100000: 'file', 0o040000: 'directory', 0o120000: 'symlink', 0o020000: 'char', 0o060000: 'block', 0o010000: 'fifo', 0o140000: 'socket' };
+const TYPES: Record<number, TarType | 'socket'> = {
+  0o100000: 'file',
+  0o040000: 'directory',
+  0o120000: 'symlink',
+  0o020000: 'char',
+  0o060000: 'block',
+  0o010000: 'fifo',
+  0o140000: 'socket',
+};
 
 export interface Facts {
   type: TarType | 'socket';

@@ -47,7 +47,8 @@ function run({ request, places, process: whose }: FilesJob): void {
     if (whose) check(whose);
     write(header({}));
     const buffer = Buffer.allocUnsafe(CHUNK);
-    for (let length = readSync(0, buffer); length > 0; length = readSync(0, buffer)) unpacker.push(buffer.subarray(0, length));
+    for (let length = readSync(0, buffer); length > 0; length = readSync(0, buffer))
+      unpacker.push(buffer.subarray(0, length));
     unpacker.end();
   } finally {
     unpacker.close();
@@ -65,7 +66,7 @@ function check({ pid, startTime }: NonNullable<FilesJob['process']>): void {
 }
 
 function write(bytes: Buffer): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
+  for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at);
 }
 
 /** what a failure is told as, to the other side of a pipe or of a VM's wall */
@@ -73,6 +74,10 @@ export function failureOf(error: unknown): { message: string; kind: HuskError['k
   if (error instanceof HuskError) return { message: error.message, kind: error.kind };
   const refused = systemError(error);
   const path = error instanceof SyscallError ? error.path : (error as NodeJS.ErrnoException).path;
-  if (refused) return { message: `cannot ${refused.syscall}${path === undefined ? '' : ` ${path}`}: ${refused.text}`, kind: 'invalid' };
+  if (refused)
+    return {
+      message: `cannot ${refused.syscall}${path === undefined ? '' : ` ${path}`}: ${refused.text}`,
+      kind: 'invalid',
+    };
   return { message: error instanceof Error ? (error.stack ?? error.message) : String(error), kind: 'internal' };
 }

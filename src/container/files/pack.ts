@@ -24,7 +24,16 @@ const CHUNK = 256 << 10;
  * statfs(2), include/uapi/linux/magic.h: proc, sysfs, cgroup2, cgroup, debugfs, tracefs, securityfs, configfs. Below another folder they are what the
  * kernel makes up, much of which nobody may read; asked for by name they are copied.
  */
-const MADE_UP = new Set([0x9fa0n, 0x62656572n, 0x63677270n, 0x27e0ebn, 0x64626720n, 0x74726163n, 0x73636673n, 0x62656570n]);
+const MADE_UP = new Set([
+  0x9fa0n,
+  0x62656572n,
+  0x63677270n,
+  0x27e0ebn,
+  0x64626720n,
+  0x74726163n,
+  0x73636673n,
+  0x62656570n,
+]);
 /** bytes of one file that the kernel makes up: its size is known only when it has been read, and a header comes first */
 const MAX_MADE_UP = 16 << 20;
 /** open(2): a FIFO at the place of a file must not be waited for */
@@ -101,12 +110,19 @@ class Packer {
     if (fd === undefined) return;
     try {
       const facts = this.#reading(path, () => factsOf(fd));
-      if (path.length > MAX_PATH) throw new HuskError(`cannot archive a path of ${path.length} bytes below /${display(path.slice(0, 200))}: no tar may have one longer than ${MAX_PATH}`, { kind: 'unsupported' });
+      if (path.length > MAX_PATH)
+        throw new HuskError(
+          `cannot archive a path of ${path.length} bytes below /${display(path.slice(0, 200))}: no tar may have one longer than ${MAX_PATH}`,
+          { kind: 'unsupported' },
+        );
       if (layer?.isOwn(path, fd, facts)) return;
       const hidden = layer?.hidden(name, facts);
       if (hidden !== undefined) {
         // what a name in a layer cannot say is left out
-        if (hidden !== '') yield* this.#write(tarHeader({ type: 'file', path: path.slice(0, path.length - name.length) + WHITEOUT + hidden, mode: 0 }));
+        if (hidden !== '')
+          yield* this.#write(
+            tarHeader({ type: 'file', path: path.slice(0, path.length - name.length) + WHITEOUT + hidden, mode: 0 }),
+          );
       } else yield* this.#member(fd, path, facts);
     } finally {
       host.closeFd(fd);
@@ -133,12 +149,15 @@ class Packer {
 
   *#directory(fd: number, path: ByteString, facts: Facts): Generator<Buffer, void, void> {
     yield* this.#write(this.#header(path, facts, 'directory', { xattrs: this.#xattrs(fd) }));
-    if (this.#options.layer?.isOpaque(fd)) yield* this.#write(tarHeader({ type: 'file', path: `${path}/${OPAQUE}`, mode: 0 }));
+    if (this.#options.layer?.isOpaque(fd))
+      yield* this.#write(tarHeader({ type: 'file', path: `${path}/${OPAQUE}`, mode: 0 }));
     this.#enter(fd, path);
   }
 
   #enter(fd: number, path: ByteString): void {
-    const folder = this.#reading(path, () => unlessAbsent(() => reopen(fd, O_PATH | host.O_DIRECTORY | host.O_CLOEXEC)));
+    const folder = this.#reading(path, () =>
+      unlessAbsent(() => reopen(fd, O_PATH | host.O_DIRECTORY | host.O_CLOEXEC)),
+    );
     if (folder === undefined) return;
     const isBelow = this.#levels.length > 0;
     // closed with the level from here on
@@ -167,7 +186,8 @@ class Packer {
         yield* this.#write(piece.subarray(0, read));
       }
       // it has become shorter: the archive must keep its promise
-      for (; done < size; done += Math.min(CHUNK, size - done)) yield* this.#write(Buffer.alloc(Math.min(CHUNK, size - done)));
+      for (; done < size; done += Math.min(CHUNK, size - done))
+        yield* this.#write(Buffer.alloc(Math.min(CHUNK, size - done)));
       yield* this.#write(paddingOf(size));
       return true;
     } finally {
@@ -195,7 +215,11 @@ class Packer {
         if (read === 0) break;
         pieces.push(piece.subarray(0, read));
         size += read;
-        if (size > MAX_MADE_UP) throw new HuskError(`cannot read ${this.#shown(path)}: the kernel gives more than ${MAX_MADE_UP} bytes of it`, { kind: 'limit' });
+        if (size > MAX_MADE_UP)
+          throw new HuskError(
+            `cannot read ${this.#shown(path)}: the kernel gives more than ${MAX_MADE_UP} bytes of it`,
+            { kind: 'limit' },
+          );
       }
     } catch (error) {
       if (!isAskedFor) return false;
@@ -215,7 +239,12 @@ class Packer {
   }
 
   /** @returns undefined for what the kernel makes up and lets nobody read: much of /proc is so. What was asked for by name fails. */
-  #readingMadeUp<T>(fd: number, path: ByteString, read: () => T, isAskedFor = this.#levels.length === 0): T | undefined {
+  #readingMadeUp<T>(
+    fd: number,
+    path: ByteString,
+    read: () => T,
+    isAskedFor = this.#levels.length === 0,
+  ): T | undefined {
     try {
       return read();
     } catch (error) {
@@ -234,7 +263,9 @@ class Packer {
 
   #fault(path: ByteString, error: unknown): unknown {
     const refused = systemError(error);
-    return refused === undefined ? error : new HuskError(`cannot read ${this.#shown(path)}: ${refused.text}`, { kind: 'invalid', cause: error });
+    return refused === undefined
+      ? error
+      : new HuskError(`cannot read ${this.#shown(path)}: ${refused.text}`, { kind: 'invalid', cause: error });
   }
 
   #shown(path: ByteString): string {
@@ -245,7 +276,12 @@ class Packer {
     return this.#options.xattrs === false ? undefined : xattrsOf(fd, KEPT);
   }
 
-  #header(path: ByteString, facts: Facts, type: TarType, extra: { size?: number; linkname?: ByteString; xattrs?: Map<ByteString, Buffer> }): Buffer {
+  #header(
+    path: ByteString,
+    facts: Facts,
+    type: TarType,
+    extra: { size?: number; linkname?: ByteString; xattrs?: Map<ByteString, Buffer> },
+  ): Buffer {
     const isDevice = type === 'char' || type === 'block';
     const { uid, gid } = this.#options.owner ?? facts;
     return tarHeader({

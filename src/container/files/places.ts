@@ -53,8 +53,16 @@ export function containerPlace(root: number, base: ByteString): Place {
   };
   return {
     folder: (path, { create }) => (create ? makeMissing(path, open) : open(path)),
-    shown: (path) => display(full(path).replace(/\/+/g, '/').replace(/(.)\/$/, '$1')),
-    readOnlyText: (path) => (isOnMount(root, path === '' ? base : parentOf(full(path))) ? 'mounted volume is marked read-only' : 'container rootfs is marked read-only'),
+    shown: (path) =>
+      display(
+        full(path)
+          .replace(/\/+/g, '/')
+          .replace(/(.)\/$/, '$1'),
+      ),
+    readOnlyText: (path) =>
+      isOnMount(root, path === '' ? base : parentOf(full(path)))
+        ? 'mounted volume is marked read-only'
+        : 'container rootfs is marked read-only',
   };
 }
 
@@ -84,7 +92,11 @@ export function hostPlace(folder: number, shown: string): Place {
       return unlessMissing(() => host.openBeneath(folder, path === '' ? '.' : path, FOLDER));
     } catch (error) {
       const { code } = error as { code?: string };
-      if (code === 'ELOOP' || code === 'ENOTDIR') throw new HuskError(`cannot write below ${shown}/${display(path)}: a symbolic link or a file is in the way, and links are not followed here`, { kind: 'invalid', cause: error });
+      if (code === 'ELOOP' || code === 'ENOTDIR')
+        throw new HuskError(
+          `cannot write below ${shown}/${display(path)}: a symbolic link or a file is in the way, and links are not followed here`,
+          { kind: 'invalid', cause: error },
+        );
       throw error;
     }
   };

@@ -60,7 +60,8 @@ export function followed(root: number, path: ByteString): ByteString {
       }
       const target = linkTarget(fd);
       host.closeFd(fd);
-      if (++links > MAX_SYMLINKS || left.length > MAX_COMPONENTS) throw new HuskError(`${display(path)}: too many levels of symbolic links`, { kind: 'invalid' });
+      if (++links > MAX_SYMLINKS || left.length > MAX_COMPONENTS)
+        throw new HuskError(`${display(path)}: too many levels of symbolic links`, { kind: 'invalid' });
       if (target.startsWith('/')) for (const step of at.splice(0)) host.closeFd(step.fd);
       left.push(...target.split('/').reverse());
     }

@@ -71,7 +71,7 @@ export class Unpacker {
   /** @throws HuskError `corrupt`, `invalid`; what is there by then stays */
   push(chunk: Buffer): void {
     const parser = this.#parser;
-    for (let at = 0; at < chunk.length; ) {
+    for (let at = 0; at < chunk.length;) {
       const rest = chunk.length - at;
       if (this.#left > 0) {
         const length = Math.min(this.#left, rest);
@@ -107,11 +107,15 @@ export class Unpacker {
 
   #entry(entry: TarEntry): void {
     const path = this.#options.rename ? this.#options.rename(entry.path) : entry.path;
-    if (path === undefined) throw new HuskError(`invalid copy source content: "${display(entry.path)}" was not asked for`, { kind: 'corrupt' });
+    if (path === undefined)
+      throw new HuskError(`invalid copy source content: "${display(entry.path)}" was not asked for`, {
+        kind: 'corrupt',
+      });
     this.#left = entry.dataSize;
     // the folder itself
     if (path === '') {
-      if (entry.type !== 'directory') throw new HuskError('invalid copy source content: the topmost folder is no folder', { kind: 'corrupt' });
+      if (entry.type !== 'directory')
+        throw new HuskError('invalid copy source content: the topmost folder is no folder', { kind: 'corrupt' });
       return;
     }
     const slash = path.lastIndexOf('/');
@@ -176,7 +180,11 @@ export class Unpacker {
       return;
     }
     if (there) {
-      if (!this.#options.replaceKinds) throw new HuskError(`cannot overwrite non-directory "${this.#place.shown(path)}" with directory "${this.#place.shown('')}"`, { kind: 'invalid' });
+      if (!this.#options.replaceKinds)
+        throw new HuskError(
+          `cannot overwrite non-directory "${this.#place.shown(path)}" with directory "${this.#place.shown('')}"`,
+          { kind: 'invalid' },
+        );
       unlinkAt(folder, name);
     }
     // ours alone until everything is in it
@@ -189,9 +197,16 @@ export class Unpacker {
     for (let tries = 0; ; tries++) {
       const there = factsAt(folder, name);
       if (!there) return;
-      if (tries === MAX_TRIES) throw new HuskError(`cannot write ${this.#place.shown(path)}: somebody else makes it again and again`, { kind: 'conflict' });
+      if (tries === MAX_TRIES)
+        throw new HuskError(`cannot write ${this.#place.shown(path)}: somebody else makes it again and again`, {
+          kind: 'conflict',
+        });
       if (there.type === 'directory') {
-        if (!this.#options.replaceKinds) throw new HuskError(`cannot overwrite directory "${this.#place.shown(path)}" with non-directory "${this.#place.shown('')}"`, { kind: 'invalid' });
+        if (!this.#options.replaceKinds)
+          throw new HuskError(
+            `cannot overwrite directory "${this.#place.shown(path)}" with non-directory "${this.#place.shown('')}"`,
+            { kind: 'invalid' },
+          );
         removeTreeAt(folder, name);
       } else unlinkAt(folder, name);
     }
@@ -199,7 +214,10 @@ export class Unpacker {
 
   #hardlink(entry: TarEntry, folder: number, name: ByteString, path: ByteString): void {
     const target = this.#options.rename ? this.#options.rename(entry.linkname) : entry.linkname;
-    const refuse = (why: string) => new HuskError(`invalid hard link "${display(entry.path)}" -> "${display(entry.linkname)}": ${why}`, { kind: 'corrupt' });
+    const refuse = (why: string) =>
+      new HuskError(`invalid hard link "${display(entry.path)}" -> "${display(entry.linkname)}": ${why}`, {
+        kind: 'corrupt',
+      });
     if (target === undefined || target === '') throw refuse('it leads elsewhere');
     const slash = target.lastIndexOf('/');
     const parent = this.#place.folder(slash === -1 ? '' : target.slice(0, slash), { create: false });
@@ -208,7 +226,8 @@ export class Unpacker {
       const there = factsAt(parent, target.slice(slash + 1));
       if (!there || there.type === 'directory') throw refuse('there is no such file');
       // a file that was in the folder before must not get a second name, by which a later member would change it
-      if (this.#place.mayLink && !this.#place.mayLink(target, there)) throw refuse('the archive did not bring that file');
+      if (this.#place.mayLink && !this.#place.mayLink(target, there))
+        throw refuse('the archive did not bring that file');
       host.linkAt(parent, target.slice(slash + 1), folder, name);
       this.#place.made?.(path, there);
     } finally {
@@ -247,7 +266,8 @@ export class Unpacker {
         if (!XATTR.test(name)) continue;
         const errno = host.trySetXattr(fd, name, value);
         // as when layers are unpacked: what this namespace or file system cannot have is left out
-        if (errno !== 0 && errno !== EPERM && errno !== EOPNOTSUPP && errno !== EINVAL) throw new SyscallError('fsetxattr', errno);
+        if (errno !== 0 && errno !== EPERM && errno !== EOPNOTSUPP && errno !== EINVAL)
+          throw new SyscallError('fsetxattr', errno);
       }
     }
     host.setTimesOf(fd, entry.mtime, entry.mtimeNanoseconds);
@@ -306,12 +326,17 @@ export class Unpacker {
 }
 
 /** Contents go where the member's map of data says, which is everywhere for most. */
-function writePieces(file: { fd: number; entry: TarEntry; written: number }, bytes: Buffer, options: { holes: boolean }): void {
+function writePieces(
+  file: { fd: number; entry: TarEntry; written: number },
+  bytes: Buffer,
+  options: { holes: boolean },
+): void {
   const { fd, entry } = file;
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const { offset, length } = pieceAt(entry, file.written);
     const piece = Math.min(length, bytes.length - at);
-    const wrote = options.holes && isHole(bytes.subarray(at, at + piece)) ? piece : writeSync(fd, bytes, at, piece, offset);
+    const wrote =
+      options.holes && isHole(bytes.subarray(at, at + piece)) ? piece : writeSync(fd, bytes, at, piece, offset);
     at += wrote;
     file.written += wrote;
   }
@@ -321,14 +346,16 @@ function writePieces(file: { fd: number; entry: TarEntry; written: number }, byt
 const LEAST_HOLE = 4096;
 const ZEROS = Buffer.alloc(256 << 10);
 
-const isHole = (bytes: Buffer): boolean => bytes.length >= LEAST_HOLE && bytes.length <= ZEROS.length && ZEROS.subarray(0, bytes.length).equals(bytes);
+const isHole = (bytes: Buffer): boolean =>
+  bytes.length >= LEAST_HOLE && bytes.length <= ZEROS.length && ZEROS.subarray(0, bytes.length).equals(bytes);
 
 /** where the contents' byte `done` belongs in the file, and how many follow it there */
 function pieceAt(entry: TarEntry, done: number): { offset: number; length: number } {
   if (!entry.sparse) return { offset: done, length: entry.dataSize - done };
   let before = 0;
   for (const segment of entry.sparse) {
-    if (done < before + segment.length) return { offset: segment.offset + done - before, length: before + segment.length - done };
+    if (done < before + segment.length)
+      return { offset: segment.offset + done - before, length: before + segment.length - done };
     before += segment.length;
   }
   throw new Error('contents behind the last segment of a sparse file');
@@ -336,7 +363,7 @@ function pieceAt(entry: TarEntry, done: number): { offset: number; length: numbe
 
 /** gnu_dev_makedev of sys/sysmacros.h; the parser bounds both */
 function makeDevice(major: number, minor: number): number {
-  return (minor & 0xff) + ((major & 0xfff) << 8) + ((minor >>> 8) * 2 ** 20);
+  return (minor & 0xff) + ((major & 0xfff) << 8) + (minor >>> 8) * 2 ** 20;
 }
 
 /** folders within folders that are taken away for a file */
@@ -344,7 +371,10 @@ const MAX_DEPTH = 1024;
 
 /** Deletes a folder and all in it by descriptors: links are not followed. */
 function removeTreeAt(folder: number, name: ByteString, depth = 0): void {
-  if (depth > MAX_DEPTH) throw new HuskError(`cannot replace "${display(name)}": folders are nested deeper than ${MAX_DEPTH}`, { kind: 'limit' });
+  if (depth > MAX_DEPTH)
+    throw new HuskError(`cannot replace "${display(name)}": folders are nested deeper than ${MAX_DEPTH}`, {
+      kind: 'limit',
+    });
   const fd = openName(folder, name);
   if (fd === undefined) return;
   try {

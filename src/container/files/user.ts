@@ -16,14 +16,17 @@ export function userOf(root: number, text: string): { uid: number; gid: number }
   const [user = '', group] = text.split(':');
   const entry = lines(root, 'etc/passwd').find(([name, , uid]) => name === user || uid === user);
   const uid = numeric(entry?.[2]) ?? numeric(user);
-  if (uid === undefined) throw new HuskError(`unable to find user ${user}: no matching entries in passwd file`, { kind: 'invalid' });
+  if (uid === undefined)
+    throw new HuskError(`unable to find user ${user}: no matching entries in passwd file`, { kind: 'invalid' });
   if (group === undefined || group === '') return { uid, gid: numeric(entry?.[3]) ?? 0 };
   const gid = numeric(group) ?? numeric(lines(root, 'etc/group').find(([name]) => name === group)?.[2]);
-  if (gid === undefined) throw new HuskError(`unable to find group ${group}: no matching entries in group file`, { kind: 'invalid' });
+  if (gid === undefined)
+    throw new HuskError(`unable to find group ${group}: no matching entries in group file`, { kind: 'invalid' });
   return { uid, gid };
 }
 
-const numeric = (text: string | undefined): number | undefined => (text !== undefined && /^\d{1,10}$/.test(text) && Number(text) <= MAX_ID ? Number(text) : undefined);
+const numeric = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d{1,10}$/.test(text) && Number(text) <= MAX_ID ? Number(text) : undefined;
 
 function lines(root: number, path: string): string[][] {
   const fd = unlessAbsent(() => openInRoot(root, path, O_RDONLY | O_NONBLOCK));
@@ -32,7 +35,10 @@ function lines(root: number, path: string): string[][] {
     const { type, size } = factsOf(fd);
     if (type !== 'file' || size > MAX_FILE) return [];
     const bytes = Buffer.alloc(size);
-    return bytes.toString('utf8', 0, readSync(fd, bytes, 0, size, 0)).split('\n').map((line) => line.split(':'));
+    return bytes
+      .toString('utf8', 0, readSync(fd, bytes, 0, size, 0))
+      .split('\n')
+      .map((line) => line.split(':'));
   } finally {
     closeSync(fd);
   }

@@ -19,7 +19,9 @@ const HEADER_BYTES = 12;
  */
 export function cachedFilter(seccomp: Seccomp, folder: string): CompiledFilter {
   const { createHash } = process.getBuiltinModule('node:crypto'); // 5 ms, which the guest's agent, who never gets here, is spared
-  const key = createHash('sha256').update(`${COMPILER} ${JSON.stringify(seccomp)}`).digest('hex');
+  const key = createHash('sha256')
+    .update(`${COMPILER} ${JSON.stringify(seccomp)}`)
+    .digest('hex');
   const file = join(folder, key);
   const known = read(file);
   if (known) return known;
@@ -35,7 +37,12 @@ function read(file: string): CompiledFilter | undefined {
   } catch {
     return undefined;
   }
-  if (bytes.length <= HEADER_BYTES || bytes.readUInt32LE(0) !== MAGIC || bytes.readUInt32LE(8) !== bytes.length - HEADER_BYTES) return undefined;
+  if (
+    bytes.length <= HEADER_BYTES ||
+    bytes.readUInt32LE(0) !== MAGIC ||
+    bytes.readUInt32LE(8) !== bytes.length - HEADER_BYTES
+  )
+    return undefined;
   return { flags: bytes.readUInt32LE(4), filter: new Uint8Array(bytes.subarray(HEADER_BYTES)) };
 }
 

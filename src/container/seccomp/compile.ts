@@ -53,7 +53,11 @@ const { ENOSYS, EPERM } = constants.errno;
 const MAX_ERRNO = 4095;
 
 /** SECCOMP_FILTER_FLAG_*; runc sets SPEC_ALLOW unless the profile has flags: no store-bypass mitigation, as for any other process */
-const FLAGS: Record<string, number> = { SECCOMP_FILTER_FLAG_TSYNC: 1, SECCOMP_FILTER_FLAG_LOG: 2, SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4 };
+const FLAGS: Record<string, number> = {
+  SECCOMP_FILTER_FLAG_TSYNC: 1,
+  SECCOMP_FILTER_FLAG_LOG: 2,
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
+};
 
 interface Instruction {
   code: number;
@@ -95,8 +99,15 @@ export function compileSeccomp(seccomp: Seccomp): CompiledFilter {
   const x32 = abis.has('SCMP_ARCH_X32') ? section('SCMP_ARCH_X32') : bad;
   const i386 = abis.has('SCMP_ARCH_X86') ? section('SCMP_ARCH_X86') : bad;
   const long = [load(OFFSET_NR), ...branch(JGE, X32_SYSCALL_BIT, x32, native)];
-  const program = [load(OFFSET_ARCH), ...branch(JEQ, AUDIT_ARCH_X86_64, long, branch(JEQ, AUDIT_ARCH_I386, [load(OFFSET_NR), ...i386], bad))];
-  if (program.length > MAX_INSTRUCTIONS) throw new HuskError(`the seccomp profile compiles to ${program.length} instructions, the kernel takes ${MAX_INSTRUCTIONS}`, { kind: 'limit' });
+  const program = [
+    load(OFFSET_ARCH),
+    ...branch(JEQ, AUDIT_ARCH_X86_64, long, branch(JEQ, AUDIT_ARCH_I386, [load(OFFSET_NR), ...i386], bad)),
+  ];
+  if (program.length > MAX_INSTRUCTIONS)
+    throw new HuskError(
+      `the seccomp profile compiles to ${program.length} instructions, the kernel takes ${MAX_INSTRUCTIONS}`,
+      { kind: 'limit' },
+    );
   return { filter: encode(program), flags: filterFlags(seccomp.flags) };
 }
 
@@ -110,13 +121,15 @@ function filterFlags(names: readonly string[] | undefined): number {
   if (names === undefined || names.length === 0) return FLAGS['SECCOMP_FILTER_FLAG_SPEC_ALLOW']!;
   return names.reduce((flags, name) => {
     const flag = Object.hasOwn(FLAGS, name) ? FLAGS[name] : undefined;
-    if (flag === undefined) throw new HuskError(`the seccomp profile has an unknown flag "${name}"`, { kind: 'invalid' });
+    if (flag === undefined)
+      throw new HuskError(`the seccomp profile has an unknown flag "${name}"`, { kind: 'invalid' });
     return flags | flag;
   }, 0);
 }
 
 function actionValue(action: string, errno: number | undefined): number {
-  if (errno !== undefined && !(Number.isInteger(errno) && errno >= 0 && errno <= MAX_ERRNO)) throw new HuskError(`the seccomp profile has an errno out of range: ${errno}`, { kind: 'invalid' });
+  if (errno !== undefined && !(Number.isInteger(errno) && errno >= 0 && errno <= MAX_ERRNO))
+    throw new HuskError(`the seccomp profile has an errno out of range: ${errno}`, { kind: 'invalid' });
   switch (action) {
     case 'SCMP_ACT_ALLOW':
       return RET_ALLOW;
@@ -134,7 +147,9 @@ function actionValue(action: string, errno: number | undefined): number {
     case 'SCMP_ACT_TRACE':
       return RET_TRACE + (errno ?? EPERM);
     case 'SCMP_ACT_NOTIFY':
-      throw new HuskError('the seccomp action SCMP_ACT_NOTIFY is not supported: nothing listens', { kind: 'unsupported' });
+      throw new HuskError('the seccomp action SCMP_ACT_NOTIFY is not supported: nothing listens', {
+        kind: 'unsupported',
+      });
     default:
       throw new HuskError(`the seccomp profile has an unknown action "${action}"`, { kind: 'invalid' });
   }
@@ -166,7 +181,12 @@ function merged(ranges: { from: number; decision: Decision }[]): { from: number;
 }
 
 function denies(action: number): boolean {
-  return action !== RET_ALLOW && action !== RET_LOG && action - (action & 0xffff) !== RET_TRACE && action !== RET_ERRNO + ENOSYS;
+  return (
+    action !== RET_ALLOW &&
+    action !== RET_LOG &&
+    action - (action & 0xffff) !== RET_TRACE &&
+    action !== RET_ERRNO + ENOSYS
+  );
 }
 
 /** number → decision, for every call that is not simply the default. The default for numbers the profile names stays in the map, for `highest`. */
@@ -193,7 +213,10 @@ function collect(abi: Abi, seccomp: Seccomp, fallback: number): Map<number, Deci
       }
       if (abi !== 'SCMP_ARCH_X86' || value === fallback) continue;
       const inner = multiplexed(name);
-      if (inner) put(table.get(inner.call)!, [{ conditions: [{ index: 0, op: 'SCMP_CMP_EQ', value: BigInt(inner.code), valueTwo: 0n }], action: value }]);
+      if (inner)
+        put(table.get(inner.call)!, [
+          { conditions: [{ index: 0, op: 'SCMP_CMP_EQ', value: BigInt(inner.code), valueTwo: 0n }], action: value },
+        ]);
     }
   }
   return result;
@@ -207,17 +230,28 @@ function ruleConditions(args: readonly Arg[]): Condition[][] {
   return repeated ? conditions.map((one) => [one]) : [conditions];
 }
 
-const OPERATORS = new Set(['SCMP_CMP_NE', 'SCMP_CMP_LT', 'SCMP_CMP_LE', 'SCMP_CMP_EQ', 'SCMP_CMP_GE', 'SCMP_CMP_GT', 'SCMP_CMP_MASKED_EQ']);
+const OPERATORS = new Set([
+  'SCMP_CMP_NE',
+  'SCMP_CMP_LT',
+  'SCMP_CMP_LE',
+  'SCMP_CMP_EQ',
+  'SCMP_CMP_GE',
+  'SCMP_CMP_GT',
+  'SCMP_CMP_MASKED_EQ',
+]);
 
 function condition({ index, op, value, valueTwo = 0 }: Arg): Condition {
-  if (!Number.isInteger(index) || index < 0 || index >= ARGS) throw new HuskError(`the seccomp profile has an argument index out of range: ${index}`, { kind: 'invalid' });
-  if (!OPERATORS.has(op)) throw new HuskError(`the seccomp profile has an unknown operator "${op}"`, { kind: 'invalid' });
+  if (!Number.isInteger(index) || index < 0 || index >= ARGS)
+    throw new HuskError(`the seccomp profile has an argument index out of range: ${index}`, { kind: 'invalid' });
+  if (!OPERATORS.has(op))
+    throw new HuskError(`the seccomp profile has an unknown operator "${op}"`, { kind: 'invalid' });
   return { index, op, value: word(value), valueTwo: word(valueTwo) };
 }
 
 function word(value: number): bigint {
   // beyond 2^53 JSON has already rounded it: a filter that is nearly what was meant is worse than none
-  if (!Number.isSafeInteger(value) || value < 0) throw new HuskError(`the seccomp profile has a value out of range: ${value}`, { kind: 'invalid' });
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new HuskError(`the seccomp profile has a value out of range: ${value}`, { kind: 'invalid' });
   return BigInt(value);
 }
 
@@ -288,7 +322,12 @@ function conditionCode({ index, op, value, valueTwo }: Condition, narrow: boolea
     default: {
       // MASKED_EQ: value is the mask, valueTwo what must remain
       const [wantHigh, wantLow] = halves(valueTwo);
-      return [...wide([load(high), and(valueHigh), compare(JEQ, wantHigh, 0, FAIL)]), load(low), and(valueLow), compare(JEQ, wantLow, PASS, FAIL)];
+      return [
+        ...wide([load(high), and(valueHigh), compare(JEQ, wantHigh, 0, FAIL)]),
+        load(low),
+        and(valueLow),
+        compare(JEQ, wantLow, PASS, FAIL),
+      ];
     }
   }
 }

@@ -3,8 +3,24 @@
  * profile that forbids the one is passed by through the other. Source: linux include/uapi/linux/net.h, ipc.h.
  */
 
-const SOCKETCALL = 'socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg'.split(' ');
-const IPC: Record<string, number> = { semop: 1, semget: 2, semctl: 3, semtimedop: 4, msgsnd: 11, msgrcv: 12, msgget: 13, msgctl: 14, shmat: 21, shmdt: 22, shmget: 23, shmctl: 24 };
+const SOCKETCALL =
+  'socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg'.split(
+    ' ',
+  );
+const IPC: Record<string, number> = {
+  semop: 1,
+  semget: 2,
+  semctl: 3,
+  semtimedop: 4,
+  msgsnd: 11,
+  msgrcv: 12,
+  msgget: 13,
+  msgctl: 14,
+  shmat: 21,
+  shmdt: 22,
+  shmget: 23,
+  shmctl: 24,
+};
 
 /** @returns the multiplexing call and the first argument that means this one */
 export function multiplexed(name: string): { call: 'socketcall' | 'ipc'; code: number } | undefined {

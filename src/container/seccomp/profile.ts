@@ -61,15 +61,24 @@ export function parseProfile(text: string): Profile {
     archMap: optional(json['archMap'], 'archMap', (item, at) =>
       array(item, at).map((entry, index) => {
         const map = object(entry, `${at}[${index}]`);
-        return { architecture: string(map['architecture'], `${at}[${index}].architecture`), subArchitectures: optional(map['subArchitectures'], `${at}[${index}].subArchitectures`, strings) };
+        return {
+          architecture: string(map['architecture'], `${at}[${index}].architecture`),
+          subArchitectures: optional(map['subArchitectures'], `${at}[${index}].subArchitectures`, strings),
+        };
       }),
     ),
     flags: optional(json['flags'], 'flags', strings),
-    syscalls: (optional(json['syscalls'], 'syscalls', array) ?? []).map((item, index) => rule(item, `syscalls[${index}]`)),
+    syscalls: (optional(json['syscalls'], 'syscalls', array) ?? []).map((item, index) =>
+      rule(item, `syscalls[${index}]`),
+    ),
   };
-  if (profile.architectures?.length && profile.archMap?.length) throw invalid("both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or 'archMap'");
+  if (profile.architectures?.length && profile.archMap?.length)
+    throw invalid(
+      "both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or 'archMap'",
+    );
   if (profile.syscalls.length > MAX_RULES) throw invalid(`it has more than ${MAX_RULES} rules`);
-  if (profile.syscalls.reduce((sum, { names }) => sum + names.length, 0) > MAX_NAMES) throw invalid(`it names more than ${MAX_NAMES} calls`);
+  if (profile.syscalls.reduce((sum, { names }) => sum + names.length, 0) > MAX_NAMES)
+    throw invalid(`it names more than ${MAX_NAMES} calls`);
   return profile;
 }
 
@@ -77,7 +86,8 @@ function rule(value: unknown, at: string): ProfileRule {
   const json = object(value, at);
   const name = optional(json['name'], `${at}.name`, string);
   const names = optional(json['names'], `${at}.names`, strings);
-  if (name !== undefined && names?.length) throw invalid("both 'name' and 'names' are specified in the seccomp profile, use either 'name' or 'names'");
+  if (name !== undefined && names?.length)
+    throw invalid("both 'name' and 'names' are specified in the seccomp profile, use either 'name' or 'names'");
   const args = optional(json['args'], `${at}.args`, array)?.map((item, index) => {
     const arg = object(item, `${at}.args[${index}]`);
     const valueTwo = optional(arg['valueTwo'], `${at}.args[${index}].valueTwo`, number);
@@ -129,12 +139,20 @@ export function resolveProfile(profile: Profile, facts: ProfileFacts): Seccomp {
     ...(profile.flags?.length && { flags: profile.flags }),
     syscalls: profile.syscalls
       .filter((entry) => applies(entry, facts))
-      .map(({ names, action, errnoRet, args }) => ({ names, action, ...(errnoRet !== undefined && { errnoRet }), ...(args?.length && { args }) })),
+      .map(({ names, action, errnoRet, args }) => ({
+        names,
+        action,
+        ...(errnoRet !== undefined && { errnoRet }),
+        ...(args?.length && { args }),
+      })),
   };
 }
 
 /** `seccomp=unconfined`, a profile's text, or Docker's default; privileged has none unless one is named. @returns undefined for none */
-export function seccompFor(option: string | undefined, facts: ProfileFacts & { privileged: boolean }): Seccomp | undefined {
+export function seccompFor(
+  option: string | undefined,
+  facts: ProfileFacts & { privileged: boolean },
+): Seccomp | undefined {
   if (option === 'unconfined' || (option === undefined && facts.privileged)) return undefined;
   return resolveProfile(option === undefined ? defaultProfile() : parseProfile(option), facts);
 }
@@ -180,7 +198,8 @@ function strings(value: unknown, at: string): string[] {
 
 function number(value: unknown, at: string): number {
   // 2^53 and beyond has lost digits in JSON: refused instead of guessed
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw invalid(`${at} is not a whole number between 0 and 2^53`);
+  if (!Number.isSafeInteger(value) || (value as number) < 0)
+    throw invalid(`${at} is not a whole number between 0 and 2^53`);
   return value as number;
 }
 

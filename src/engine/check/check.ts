@@ -50,7 +50,8 @@ export async function* systemCheck(options: CheckOptions): AsyncGenerator<Findin
   try {
     const { removeTree } = await import('../../rootless/trees.ts');
     for await (const found of checkContainers(database, paths)) yield await settle(found, options.repair);
-    for await (const found of checkImages({ database, paths, removeTree, checkTrees })) yield await settle(found, options.repair);
+    for await (const found of checkImages({ database, paths, removeTree, checkTrees }))
+      yield await settle(found, options.repair);
     if (options.repair) await sweepRemoved(paths);
   } finally {
     database.close();
@@ -60,7 +61,11 @@ export async function* systemCheck(options: CheckOptions): AsyncGenerator<Findin
 /** Mends, if asked to. A repair that fails is told, and stops no other. */
 async function settle({ repair, ...found }: Problem, wanted: boolean): Promise<Finding> {
   if (!repair) return found;
-  if (!wanted) return { ...found, fix: ['husk system check --repair', ...(found.fix === undefined ? [] : [found.fix])].join(', then ') };
+  if (!wanted)
+    return {
+      ...found,
+      fix: ['husk system check --repair', ...(found.fix === undefined ? [] : [found.fix])].join(', then '),
+    };
   try {
     await repair.run();
     return { ...found, repaired: repair.what };
@@ -74,19 +79,31 @@ async function endSupervisors({ paths, stop }: CheckOptions): Promise<void> {
   const running = await runningSupervisors(paths);
   if (running.length === 0) return;
   const ids = running.map(({ id }) => id.slice(0, 12)).join(', ');
-  if (!stop) throw new HuskError(`cannot rebuild the database while containers run: ${ids}`, { kind: 'conflict', fix: 'husk system check --repair --stop ends them first' });
+  if (!stop)
+    throw new HuskError(`cannot rebuild the database while containers run: ${ids}`, {
+      kind: 'conflict',
+      fix: 'husk system check --repair --stop ends them first',
+    });
   for (const { access } of running) {
     using client = await SupervisorClient.connect(access);
     // it may fail on its own record in the damaged database, and end all the same
     await client?.request({ type: 'stop' }).catch(() => {});
   }
   const left = await runningSupervisors(paths);
-  if (left.length > 0) throw new HuskError(`cannot rebuild the database: containers still run: ${left.map(({ id }) => id.slice(0, 12)).join(', ')}`, { kind: 'conflict', fix: 'end their supervisors (ps -C husk-supervisor)' });
+  if (left.length > 0)
+    throw new HuskError(
+      `cannot rebuild the database: containers still run: ${left.map(({ id }) => id.slice(0, 12)).join(', ')}`,
+      { kind: 'conflict', fix: 'end their supervisors (ps -C husk-supervisor)' },
+    );
 }
 
 /** In the user namespace, where every file of the trees can be read. */
 async function checkTrees(trees: { tars: string[]; folder: string }[], kept?: KeptIds): Promise<Map<string, string>> {
-  const [{ runInUserNamespace }, { idMaps }, { keepIdMaps }] = await Promise.all([import('../../rootless/namespace.ts'), import('../../rootless/idmap.ts'), import('../../rootless/keep-id.ts')]);
+  const [{ runInUserNamespace }, { idMaps }, { keepIdMaps }] = await Promise.all([
+    import('../../rootless/namespace.ts'),
+    import('../../rootless/idmap.ts'),
+    import('../../rootless/keep-id.ts'),
+  ]);
   const launched = runInUserNamespace({
     program: {
       internal: 'check-tree',
@@ -99,8 +116,14 @@ async function checkTrees(trees: { tars: string[]; folder: string }[], kept?: Ke
   let output = '';
   launched.stdout!.setEncoding('utf8').on('data', (text: string) => (output += text));
   await launched.started;
-  const [{ code }] = await Promise.all([launched.exited, new Promise((resolve) => launched.stdout!.once('close', resolve))]);
+  const [{ code }] = await Promise.all([
+    launched.exited,
+    new Promise((resolve) => launched.stdout!.once('close', resolve)),
+  ]);
   if (code !== 0) throw new HuskError(`checking unpacked trees ended with exit status ${code}`, { kind: 'internal' });
-  const found = output.trim().split('\n').map((line) => JSON.parse(line) as { folder: string; problem: string | null });
+  const found = output
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { folder: string; problem: string | null });
   return new Map(found.flatMap(({ folder, problem }) => (problem === null ? [] : [[folder, problem] as const])));
 }

@@ -32,10 +32,26 @@ export async function* checkContainers(database: DatabaseSync, paths: Paths): As
   for (const id of missing) {
     const copy = readContainerCopy(paths, id);
     yield copy
-      ? { kind: 'container', name: copy.name, problem: `has a folder and no record: ${paths.container(id)}`, repair: { what: 'its record was made again', run: () => void restoreContainers(database, paths) } }
-      : { kind: 'container', name: id, problem: `has a folder and no record, and nothing says what it was: ${paths.container(id)}`, fix: 'look into it, then delete the folder' };
+      ? {
+          kind: 'container',
+          name: copy.name,
+          problem: `has a folder and no record: ${paths.container(id)}`,
+          repair: { what: 'its record was made again', run: () => void restoreContainers(database, paths) },
+        }
+      : {
+          kind: 'container',
+          name: id,
+          problem: `has a folder and no record, and nothing says what it was: ${paths.container(id)}`,
+          fix: 'look into it, then delete the folder',
+        };
   }
-  for (const name of missingVolumes(database, paths)) yield { kind: 'volume', name, problem: `has data and no record: ${join(paths.volumes, name)}`, repair: { what: 'its record was made again', run: () => void restoreVolumes(database, paths) } };
+  for (const name of missingVolumes(database, paths))
+    yield {
+      kind: 'volume',
+      name,
+      problem: `has data and no record: ${join(paths.volumes, name)}`,
+      repair: { what: 'its record was made again', run: () => void restoreVolumes(database, paths) },
+    };
   yield* checkVolumes(database, paths);
   yield* checkSockets(paths, alive);
 }
@@ -46,7 +62,13 @@ function* checkRecord(row: Row, state: unknown, database: DatabaseSync, paths: P
       kind: 'container',
       name: row.name,
       problem: 'the state in its record is damaged',
-      repair: { what: 'it counts as stopped', run: () => void database.prepare('UPDATE containers SET state = ? WHERE id = ?').run(JSON.stringify(lostState(paths.container(row.id))), row.id) },
+      repair: {
+        what: 'it counts as stopped',
+        run: () =>
+          void database
+            .prepare('UPDATE containers SET state = ? WHERE id = ?')
+            .run(JSON.stringify(lostState(paths.container(row.id))), row.id),
+      },
     };
   if (isConfig(json(row.config))) return;
   const copy = readContainerCopy(paths, row.id);
@@ -55,29 +77,63 @@ function* checkRecord(row: Row, state: unknown, database: DatabaseSync, paths: P
     name: row.name,
     problem: 'the config in its record is damaged',
     ...(copy
-      ? { repair: { what: 'read from its copy again', run: () => void database.prepare('UPDATE containers SET config = ? WHERE id = ?').run(JSON.stringify(copy.config), row.id) } }
+      ? {
+          repair: {
+            what: 'read from its copy again',
+            run: () =>
+              void database
+                .prepare('UPDATE containers SET config = ? WHERE id = ?')
+                .run(JSON.stringify(copy.config), row.id),
+          },
+        }
       : { fix: `what it wrote is in ${paths.container(row.id)}; no copy says how it was made` }),
   };
 }
 
-function* checkFolder({ id, name }: Row, state: ContainerState, { paths, isAlive: isRunning }: { paths: Paths; isAlive: boolean }): Generator<Problem> {
+function* checkFolder(
+  { id, name }: Row,
+  state: ContainerState,
+  { paths, isAlive: isRunning }: { paths: Paths; isAlive: boolean },
+): Generator<Problem> {
   const folder = paths.container(id);
   if (!existsSync(folder)) {
     yield {
       kind: 'container',
       name,
       problem: `its folder is missing: ${folder}`,
-      ...(state.status === 'created' ? { repair: { what: 'made, as it had nothing in it', run: () => void mkdirSync(folder, { recursive: true, mode: 0o711 }) } } : { fix: `what it wrote is gone: husk rm ${name}` }),
+      ...(state.status === 'created'
+        ? {
+            repair: {
+              what: 'made, as it had nothing in it',
+              run: () => void mkdirSync(folder, { recursive: true, mode: 0o711 }),
+            },
+          }
+        : { fix: `what it wrote is gone: husk rm ${name}` }),
     };
     return;
   }
   const disk = join(folder, 'writable.ext4');
-  if (statSync(disk, { throwIfNoEntry: false })?.size === 0) yield { kind: 'container', name, problem: `its disk is empty: ${disk}`, fix: `what it wrote is gone: husk rm ${name}` };
-  if (!isRunning && remembersCgroup(folder)) yield { kind: 'cgroup', name, problem: 'its cgroup is there, though it does not run', repair: { what: 'removed', run: () => removeRememberedCgroup(folder) } };
+  if (statSync(disk, { throwIfNoEntry: false })?.size === 0)
+    yield {
+      kind: 'container',
+      name,
+      problem: `its disk is empty: ${disk}`,
+      fix: `what it wrote is gone: husk rm ${name}`,
+    };
+  if (!isRunning && remembersCgroup(folder))
+    yield {
+      kind: 'cgroup',
+      name,
+      problem: 'its cgroup is there, though it does not run',
+      repair: { what: 'removed', run: () => removeRememberedCgroup(folder) },
+    };
 }
 
 function* checkVolumes(database: DatabaseSync, paths: Paths): Generator<Problem> {
-  for (const { name, record } of database.prepare('SELECT name, record FROM volumes').all() as { name: string; record: string }[]) {
+  for (const { name, record } of database.prepare('SELECT name, record FROM volumes').all() as {
+    name: string;
+    record: string;
+  }[]) {
     const parsed = json(record) as { options?: Record<string, string> } | undefined;
     if (!parsed)
       yield {
@@ -92,7 +148,13 @@ function* checkVolumes(database: DatabaseSync, paths: Paths): Generator<Problem>
           },
         },
       };
-    else if (!parsed.options?.['device'] && !existsSync(join(paths.volumes, name, '_data'))) yield { kind: 'volume', name, problem: `its folder is missing: ${join(paths.volumes, name, '_data')}`, fix: `its data is gone: husk volume rm ${name}` };
+    else if (!parsed.options?.['device'] && !existsSync(join(paths.volumes, name, '_data')))
+      yield {
+        kind: 'volume',
+        name,
+        problem: `its folder is missing: ${join(paths.volumes, name, '_data')}`,
+        fix: `its data is gone: husk volume rm ${name}`,
+      };
   }
 }
 
@@ -103,7 +165,13 @@ async function* checkSockets(paths: Paths, alive: ReadonlySet<string>): AsyncGen
     if ([...alive].some((id) => id.startsWith(name.slice(0, 16)))) continue;
     const client = await SupervisorClient.connect({ socket }).catch(() => undefined);
     client?.[Symbol.dispose]();
-    if (!client && existsSync(socket)) yield { kind: 'socket', name: socket, problem: 'nobody listens on it', repair: { what: 'taken away', run: () => rmSync(socket, { force: true }) } };
+    if (!client && existsSync(socket))
+      yield {
+        kind: 'socket',
+        name: socket,
+        problem: 'nobody listens on it',
+        repair: { what: 'taken away', run: () => rmSync(socket, { force: true }) },
+      };
   }
 }
 
@@ -112,7 +180,9 @@ export async function runningSupervisors(paths: Paths): Promise<{ id: string; ac
   const found: { id: string; access: Access }[] = [];
   for (const id of names(paths.containers)) {
     const access = readAccess(paths, id);
-    const client = existsSync(access.socket) ? await SupervisorClient.connect(access).catch(() => undefined) : undefined;
+    const client = existsSync(access.socket)
+      ? await SupervisorClient.connect(access).catch(() => undefined)
+      : undefined;
     client?.[Symbol.dispose]();
     if (client) found.push({ id, access });
   }

@@ -23,14 +23,20 @@ const ID = /^[0-9a-f]{64}$/;
 /** @returns what is wrong with it, or undefined. @throws HuskError when a newer husk has written it, or it cannot be opened at all */
 export function databaseProblem(paths: Paths): string | undefined {
   const { database: file } = paths;
-  if (!existsSync(file) || statSync(file).size === 0) return hasData(paths.dataRoot) ? 'is missing or empty, and there are containers, images or volumes beside it' : undefined;
+  if (!existsSync(file) || statSync(file).size === 0)
+    return hasData(paths.dataRoot)
+      ? 'is missing or empty, and there are containers, images or volumes beside it'
+      : undefined;
   try {
     using closing = closer(openDatabase(file));
     const { database } = closing;
-    const found = (database.prepare(`PRAGMA integrity_check(${MAX_PROBLEMS})`).all() as { integrity_check: string }[]).map((row) => row.integrity_check.replace(/\s+/g, ' '));
+    const found = (
+      database.prepare(`PRAGMA integrity_check(${MAX_PROBLEMS})`).all() as { integrity_check: string }[]
+    ).map((row) => row.integrity_check.replace(/\s+/g, ' '));
     if (found.join() !== 'ok') return found.join('; ');
     // a schema that is not ours: rows can be whole and the table gone
-    for (const table of ['containers', 'images', 'layers', 'volumes', 'events']) database.prepare(`SELECT count(*) FROM ${table}`).get();
+    for (const table of ['containers', 'images', 'layers', 'volumes', 'events'])
+      database.prepare(`SELECT count(*) FROM ${table}`).get();
     return undefined;
   } catch (error) {
     const known = error instanceof HuskError ? error : databaseError(error, file);
@@ -55,7 +61,8 @@ export function rebuildDatabase(paths: Paths): string {
     createSchema(database);
     if (existsSync(file)) salvage(file, database, tmp);
     restoreMissing(database, paths);
-    const count = (table: string): number => (database.prepare(`SELECT count(*) AS n FROM ${table}`).get() as { n: number }).n;
+    const count = (table: string): number =>
+      (database.prepare(`SELECT count(*) AS n FROM ${table}`).get() as { n: number }).n;
     counts = `${count('containers')} containers, ${count('images')} images, ${count('volumes')} volumes`;
   } finally {
     database.close();
@@ -74,21 +81,36 @@ export function rebuildDatabase(paths: Paths): string {
  */
 export function restoreMissing(database: DatabaseSync, paths: Paths): string[] {
   const { images, layers } = rebuildImages({ database, paths });
-  return [...(images + layers > 0 ? [`${images} images and ${layers} layers found in their folders`] : []), ...restoreContainers(database, paths), ...restoreVolumes(database, paths)];
+  return [
+    ...(images + layers > 0 ? [`${images} images and ${layers} layers found in their folders`] : []),
+    ...restoreContainers(database, paths),
+    ...restoreVolumes(database, paths),
+  ];
 }
 
 export function missingContainers(database: DatabaseSync, paths: Paths): string[] {
-  return names(paths.containers).filter((id) => ID.test(id) && database.prepare('SELECT 1 FROM containers WHERE id = ?').get(id) === undefined);
+  return names(paths.containers).filter(
+    (id) => ID.test(id) && database.prepare('SELECT 1 FROM containers WHERE id = ?').get(id) === undefined,
+  );
 }
 
 export function restoreContainers(database: DatabaseSync, paths: Paths): string[] {
-  const insert = database.prepare('INSERT OR IGNORE INTO containers (id, name, image_id, created_at, config, state) VALUES (?, ?, ?, ?, ?, ?)');
+  const insert = database.prepare(
+    'INSERT OR IGNORE INTO containers (id, name, image_id, created_at, config, state) VALUES (?, ?, ?, ?, ?, ?)',
+  );
   return missingContainers(database, paths).flatMap((id) => {
     const copy = readContainerCopy(paths, id);
     if (!copy) return [];
     const isTaken = database.prepare('SELECT 1 FROM containers WHERE name = ?').get(copy.name) !== undefined;
     const name = isTaken ? `${copy.name}_${id.slice(0, 12)}` : copy.name;
-    insert.run(id, name, copy.imageId, copy.createdAt, JSON.stringify(copy.config), JSON.stringify(lostState(paths.container(id))));
+    insert.run(
+      id,
+      name,
+      copy.imageId,
+      copy.createdAt,
+      JSON.stringify(copy.config),
+      JSON.stringify(lostState(paths.container(id))),
+    );
     return [`container ${name}`];
   });
 }
@@ -97,26 +119,51 @@ export function restoreContainers(database: DatabaseSync, paths: Paths): string[
 export function lostState(folder: string): ContainerState {
   const ran = ['upper', 'writable.ext4'].some((name) => existsSync(join(folder, name)));
   const at = ran ? rfc3339(BigInt(Math.trunc(statSync(folder).mtimeMs)) * 1_000_000n) : NEVER;
-  return { status: ran ? 'exited' : 'created', pid: 0, exitCode: ran ? 255 : 0, error: ran ? 'how it ended was lost with its record' : '', oomKilled: false, startedAt: at, finishedAt: at, restartCount: 0, stoppedByUser: true };
+  return {
+    status: ran ? 'exited' : 'created',
+    pid: 0,
+    exitCode: ran ? 255 : 0,
+    error: ran ? 'how it ended was lost with its record' : '',
+    oomKilled: false,
+    startedAt: at,
+    finishedAt: at,
+    restartCount: 0,
+    stoppedByUser: true,
+  };
 }
 
 export function restoreVolumes(database: DatabaseSync, paths: Paths): string[] {
-  const insert = database.prepare('INSERT OR IGNORE INTO volumes (name, created_at, anonymous, record) VALUES (?, ?, ?, ?)');
+  const insert = database.prepare(
+    'INSERT OR IGNORE INTO volumes (name, created_at, anonymous, record) VALUES (?, ?, ?, ?)',
+  );
   return missingVolumes(database, paths).map((name) => {
     const copy = (readCopy(volumeCopy(paths, name)) ?? {}) as Partial<VolumeCopy>;
     const record = { driver: 'local', labels: texts(copy.labels), options: texts(copy.options) };
-    insert.run(name, typeof copy.createdAt === 'number' ? copy.createdAt : Math.trunc(statSync(join(paths.volumes, name)).mtimeMs), Number(copy.anonymous ?? ID.test(name)), JSON.stringify(record));
+    insert.run(
+      name,
+      typeof copy.createdAt === 'number' ? copy.createdAt : Math.trunc(statSync(join(paths.volumes, name)).mtimeMs),
+      Number(copy.anonymous ?? ID.test(name)),
+      JSON.stringify(record),
+    );
     return `volume ${name}`;
   });
 }
 
 /** Folders of volumes without a record. An empty one is what a crash left between making the one and the other. */
 export function missingVolumes(database: DatabaseSync, paths: Paths): string[] {
-  return names(paths.volumes).filter((name) => database.prepare('SELECT 1 FROM volumes WHERE name = ?').get(name) === undefined && (names(join(paths.volumes, name, '_data')).length > 0 || readCopy(volumeCopy(paths, name)) !== undefined));
+  return names(paths.volumes).filter(
+    (name) =>
+      database.prepare('SELECT 1 FROM volumes WHERE name = ?').get(name) === undefined &&
+      (names(join(paths.volumes, name, '_data')).length > 0 || readCopy(volumeCopy(paths, name)) !== undefined),
+  );
 }
 
 function texts(value: unknown): Record<string, string> {
-  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string')) : {};
+  return typeof value === 'object' && value !== null
+    ? Object.fromEntries(
+        Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+      )
+    : {};
 }
 
 export function names(folder: string): string[] {

@@ -10,13 +10,25 @@ type Row = Record<string, SQLOutputValue>;
 
 /** in the order in which they refer to each other, with what a row must be to be believed */
 const TABLES: { name: string; columns: string[]; believable?: (row: Row) => boolean }[] = [
-  { name: 'images', columns: ['id', 'manifest_digest', 'config', 'created_at', 'size'], believable: (row) => isJson(row['config']) },
+  {
+    name: 'images',
+    columns: ['id', 'manifest_digest', 'config', 'created_at', 'size'],
+    believable: (row) => isJson(row['config']),
+  },
   { name: 'layers', columns: ['diff_id', 'size'] },
   { name: 'image_layers', columns: ['image_id', 'position', 'diff_id', 'digest', 'media_type', 'compressed_size'] },
   { name: 'image_names', columns: ['name', 'image_id'] },
   { name: 'layer_digests', columns: ['digest', 'diff_id'] },
-  { name: 'containers', columns: ['id', 'name', 'image_id', 'created_at', 'config', 'state'], believable: (row) => isConfig(json(row['config'])) && isState(json(row['state'])) },
-  { name: 'volumes', columns: ['name', 'created_at', 'anonymous', 'record'], believable: (row) => isJson(row['record']) },
+  {
+    name: 'containers',
+    columns: ['id', 'name', 'image_id', 'created_at', 'config', 'state'],
+    believable: (row) => isConfig(json(row['config'])) && isState(json(row['state'])),
+  },
+  {
+    name: 'volumes',
+    columns: ['name', 'created_at', 'anonymous', 'record'],
+    believable: (row) => isJson(row['record']),
+  },
   { name: 'events', columns: ['sequence', 'time', 'record'], believable: (row) => isJson(row['record']) },
 ];
 
@@ -31,7 +43,8 @@ export const FILES = ['', '-wal', '-shm'];
 export function salvage(from: string, to: DatabaseSync, tmp: string): Record<string, number> {
   const folder = mkdtempSync(join(tmp, 'salvage-'));
   try {
-    for (const suffix of FILES) if (existsSync(from + suffix)) copyFileSync(from + suffix, join(folder, `copy${suffix}`));
+    for (const suffix of FILES)
+      if (existsSync(from + suffix)) copyFileSync(from + suffix, join(folder, `copy${suffix}`));
     return readAll(join(folder, 'copy'), to);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -48,7 +61,9 @@ function readAll(file: string, to: DatabaseSync): Record<string, number> {
   }
   try {
     for (const { name, columns, believable = () => true } of TABLES) {
-      const insert = to.prepare(`INSERT OR IGNORE INTO ${name} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`);
+      const insert = to.prepare(
+        `INSERT OR IGNORE INTO ${name} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
+      );
       found[name] = 0;
       for (const order of ['ASC', 'DESC']) {
         for (const row of rows(source, `SELECT ${columns.join(', ')} FROM ${name} ORDER BY rowid ${order}`)) {

@@ -27,7 +27,12 @@ const S_IFLNK = 0o120000;
 
 const isDirectory = (mode: number) => (mode & S_IFMT) === S_IFDIR;
 
-export async function copyFrom(context: EngineContext, reference: string, paths: { path: string; destination: string }, options: CopyOptions = {}): Promise<string> {
+export async function copyFrom(
+  context: EngineContext,
+  reference: string,
+  paths: { path: string; destination: string },
+  options: CopyOptions = {},
+): Promise<string> {
   const container = resolve(context, reference);
   const destination = hostDestination(paths.destination);
   const path = inContainer(paths.path);
@@ -36,15 +41,28 @@ export async function copyFrom(context: EngineContext, reference: string, paths:
   const top = archiveName(path);
   const source = { isDirectory: isDirectory(stat.mode), name: top };
   const { folder, name } = placeOf(source, destination);
-  await unpackHere(counted(tar, options.onBytes), { folder, rename: renaming(fromText(top), fromText(name), source) }, options);
+  await unpackHere(
+    counted(tar, options.onBytes),
+    { folder, rename: renaming(fromText(top), fromText(name), source) },
+    options,
+  );
   recordEvent(context, container, 'archive-path');
   return destination.path;
 }
 
-async function unpackHere(tar: AsyncIterable<Buffer>, place: { folder: string; rename: (path: string) => string | undefined }, options: CopyOptions): Promise<void> {
+async function unpackHere(
+  tar: AsyncIterable<Buffer>,
+  place: { folder: string; rename: (path: string) => string | undefined },
+  options: CopyOptions,
+): Promise<void> {
   using folder = opened(place.folder, O_PATH | O_DIRECTORY);
   // set-user-ID programs of somebody else's choice belong to nobody here, unless asked for
-  const unpacker = new Unpacker(hostPlace(folder.number, place.folder), { owner: options.archive && process.getuid!() === 0 ? 'keep' : 'none', specialBits: options.archive, rename: place.rename, onLeftOut: options.onLeftOut });
+  const unpacker = new Unpacker(hostPlace(folder.number, place.folder), {
+    owner: options.archive && process.getuid!() === 0 ? 'keep' : 'none',
+    specialBits: options.archive,
+    rename: place.rename,
+    onLeftOut: options.onLeftOut,
+  });
   try {
     for await (const chunk of tar) unpacker.push(chunk);
     unpacker.end();
@@ -53,7 +71,12 @@ async function unpackHere(tar: AsyncIterable<Buffer>, place: { folder: string; r
   }
 }
 
-export async function copyTo(context: EngineContext, reference: string, paths: { source: string; path: string }, options: CopyOptions = {}): Promise<string> {
+export async function copyTo(
+  context: EngineContext,
+  reference: string,
+  paths: { source: string; path: string },
+  options: CopyOptions = {},
+): Promise<string> {
   const container = resolve(context, reference);
   const source = hostSource(paths.source, { followLink: options.followLink === true });
   using files = await openFiles(context, container);
@@ -79,7 +102,10 @@ export async function containerDestination(files: ContainerFiles, typed: string,
     path = stat.linkTarget;
     stat = await statOrNothing(files, path);
   }
-  if (stat && !isDirectory(stat.mode) && (stat.mode & S_IFMT) !== 0o100000) throw new HuskError(`destination "${shown}" must be a directory or a regular file: got an irregular file`, { kind: 'invalid' });
+  if (stat && !isDirectory(stat.mode) && (stat.mode & S_IFMT) !== 0o100000)
+    throw new HuskError(`destination "${shown}" must be a directory or a regular file: got an irregular file`, {
+      kind: 'invalid',
+    });
   return { path, exists: stat !== undefined, isDirectory: stat !== undefined && isDirectory(stat.mode) };
 }
 
@@ -95,11 +121,13 @@ async function statOrNothing(files: ContainerFiles, path: string) {
 /** a path of a container counts from its root */
 const inContainer = (path: string): string => (path.startsWith('/') ? path : `/${path}`);
 
-async function* counted(pieces: AsyncIterable<Buffer> | Iterable<Buffer>, onBytes: CopyOptions['onBytes']): AsyncGenerator<Buffer, void, void> {
+async function* counted(
+  pieces: AsyncIterable<Buffer> | Iterable<Buffer>,
+  onBytes: CopyOptions['onBytes'],
+): AsyncGenerator<Buffer, void, void> {
   let total = 0;
   for await (const piece of pieces) {
     yield piece;
     onBytes?.((total += piece.length));
   }
 }
-

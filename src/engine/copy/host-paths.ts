@@ -17,7 +17,8 @@ export function hostSource(path: string, options: { followLink: boolean }): Sour
     return posix.join(realpathSync(posix.dirname(plain) || '/'), posix.basename(plain)) + typed.slice(plain.length);
   });
   const stat = onThisHost('lstat', typed, () => lstatSync(found));
-  if (!stat.isDirectory() && (typed.endsWith('/') || endsWithDot(typed))) throw new HuskError(`${typed}: not a directory`, { kind: 'invalid' });
+  if (!stat.isDirectory() && (typed.endsWith('/') || endsWithDot(typed)))
+    throw new HuskError(`${typed}: not a directory`, { kind: 'invalid' });
   return { path: found, isDirectory: stat.isDirectory(), name: typed === '/' ? '' : archiveName(typed) };
 }
 
@@ -31,7 +32,10 @@ export function hostDestination(typed: string): Destination {
     if (stat === undefined) break;
     if (!stat.isSymbolicLink()) return { path: at, exists: true, isDirectory: stat.isDirectory() };
     if (links > MAX_LINKS) throw new HuskError(`too many symlinks in ${path}`, { kind: 'invalid' });
-    at = posix.resolve(posix.dirname(at), onThisHost('readlink', at, () => readlinkSync(at)));
+    at = posix.resolve(
+      posix.dirname(at),
+      onThisHost('readlink', at, () => readlinkSync(at)),
+    );
   }
   const parent = posix.dirname(at);
   const stat = onThisHost('stat', parent, () => statSync(parent));
@@ -42,11 +46,14 @@ export function hostDestination(typed: string): Destination {
 /** @throws HuskError `invalid` where no file or folder can be made or replaced */
 export function checkOutput(path: string): void {
   const folder = posix.dirname(posix.normalize(path));
-  if (!onThisHost('stat', folder, () => statSync(folder, { throwIfNoEntry: false }))) throw new HuskError(`invalid output path: directory "${folder}" does not exist`, { kind: 'invalid' });
+  if (!onThisHost('stat', folder, () => statSync(folder, { throwIfNoEntry: false })))
+    throw new HuskError(`invalid output path: directory "${folder}" does not exist`, { kind: 'invalid' });
   const stat = onThisHost('stat', path, () => statSync(path, { throwIfNoEntry: false }));
   if (!stat || stat.isDirectory() || stat.isFile()) return;
   const what = stat.isCharacterDevice() || stat.isBlockDevice() ? 'got a device' : 'got an irregular file';
-  throw new HuskError(`invalid output path: "${path}" must be a directory or a regular file: ${what}`, { kind: 'invalid' });
+  throw new HuskError(`invalid output path: "${path}" must be a directory or a regular file: ${what}`, {
+    kind: 'invalid',
+  });
 }
 
 /** Docker's words for a path of this host that cannot be used: `lstat /x: no such file or directory`. */

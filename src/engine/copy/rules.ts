@@ -24,7 +24,8 @@ export function placeOf(source: Source, destination: Destination): { folder: str
   const { path, exists, isDirectory } = destination;
   if (exists && isDirectory) return { folder: path, name: source.name };
   if (exists && source.isDirectory) throw new HuskError('cannot copy directory', { kind: 'invalid' });
-  if (!exists && !source.isDirectory && assertsFolder(path)) throw new HuskError('no such directory', { kind: 'invalid' });
+  if (!exists && !source.isDirectory && assertsFolder(path))
+    throw new HuskError('no such directory', { kind: 'invalid' });
   const clean = posix.normalize(path).replace(/(.)\/$/, '$1');
   return { folder: posix.dirname(clean), name: posix.basename(clean) };
 }
@@ -62,7 +63,11 @@ export function splitArgument(argument: string): { container?: string; path: str
 }
 
 /** Where a member of the archive goes: below what was asked for, under its new name; undefined: it was not asked for. */
-export function renaming(top: string, name: string, options: { isDirectory: boolean }): (path: string) => string | undefined {
+export function renaming(
+  top: string,
+  name: string,
+  options: { isDirectory: boolean },
+): (path: string) => string | undefined {
   const below = (rest: string) => (name === '' ? rest : rest === '' ? name : `${name}/${rest}`);
   return (path) => {
     if (top === '') return below(path);

@@ -68,7 +68,11 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
   const unconfined = privileged || security.unconfinedPaths;
   const capabilities = tweakCapabilities({ add: options.capAdd, drop: options.capDrop, privileged });
   const ownNetwork = modes.network.kind !== 'host';
-  checkSysctls(options.sysctls, { network: ownNetwork, ipc: modes.ipc.kind !== 'host', uts: modes.uts.kind !== 'host' });
+  checkSysctls(options.sysctls, {
+    network: ownNetwork,
+    ipc: modes.ipc.kind !== 'host',
+    uts: modes.uts.kind !== 'host',
+  });
 
   const seccomp = seccompFor(security.seccomp, { capabilities, kernel: facts.kernel, privileged });
   const hostname = hostnameFor(config, modes.network, modes.uts, facts);
@@ -77,10 +81,17 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
     ociVersion: '1.2.0',
     ...(modes.uts.kind !== 'host' && { hostname }),
     ...(modes.uts.kind !== 'host' && domainname && { domainname }),
-    root: { path: 'rootfs', readonly: options.readOnly, emptyFiles: [DOCKERENV], ...(options.storageSize !== undefined && { size: options.storageSize }) },
+    root: {
+      path: 'rootfs',
+      readonly: options.readOnly,
+      emptyFiles: [DOCKERENV],
+      ...(options.storageSize !== undefined && { size: options.storageSize }),
+    },
     process: {
       terminal: options.tty,
-      ...(options.consoleSize && { consoleSize: { width: options.consoleSize.columns, height: options.consoleSize.rows } }),
+      ...(options.consoleSize && {
+        consoleSize: { width: options.consoleSize.columns, height: options.consoleSize.rows },
+      }),
       user: user(config.user, [...options.groupAdd, ...cdi.flatMap(({ groups }) => groups.map(String))]),
       args: [config.path, ...config.args],
       env: processEnv({ env: [...config.env, ...cdi.flatMap(({ env }) => env)], hostname, terminal: options.tty }),
@@ -96,7 +107,10 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
       namespaces: namespacesFor(modes, facts).filter(({ type }) => type !== 'cgroup' || options.cgroupns !== 'host'),
       ...(facts.idMaps && { uidMappings: facts.idMaps.uid, gidMappings: facts.idMaps.gid }),
       ...devices(config, facts),
-      resources: { ...resources(options.resources, facts), ...(options.deviceRules?.length && { devices: options.deviceRules.map(parseDeviceRule) }) },
+      resources: {
+        ...resources(options.resources, facts),
+        ...(options.deviceRules?.length && { devices: options.deviceRules.map(parseDeviceRule) }),
+      },
       ...(seccomp && { seccomp }),
       sysctl: sysctls(options.sysctls, modes.network, facts),
       maskedPaths: unconfined ? [] : [...MASKED_PATHS, ...facts.thermalCpus.map(thermalPath)],
@@ -112,14 +126,21 @@ export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts)
 export function buildExec(config: ContainerConfig, spec: Spec, options: ExecOptions): ProcessSpec {
   if (options.command.length === 0) throw new HuskError('No exec command specified', { kind: 'invalid' });
   const name = options.user ?? config.user;
-  const names = options.privileged ? tweakCapabilities({ add: [], drop: [], privileged: true }) : (spec.process.capabilities?.bounding ?? []);
+  const names = options.privileged
+    ? tweakCapabilities({ add: [], drop: [], privileged: true })
+    : (spec.process.capabilities?.bounding ?? []);
   return {
     ...spec.process,
     terminal: options.tty,
     consoleSize: options.consoleSize && { width: options.consoleSize.columns, height: options.consoleSize.rows },
     user: user(name, config.options.groupAdd),
     args: options.command,
-    env: processEnv({ env: config.env, hostname: spec.hostname ?? config.hostname, terminal: options.tty, more: options.env }),
+    env: processEnv({
+      env: config.env,
+      hostname: spec.hostname ?? config.hostname,
+      terminal: options.tty,
+      more: options.env,
+    }),
     cwd: options.workdir ?? spec.process.cwd,
     capabilities: processCapabilities(names, { nonRoot: isNonRoot(name) }),
   };
@@ -140,40 +161,70 @@ function isNonRoot(name: string): boolean {
   return /^\d+(:|$)/.test(name) && !/^0+(:|$)/.test(name);
 }
 
-export function oomScoreAdj(asked: number | undefined, facts: Pick<SpecFacts, 'oomScoreAdj' | 'userNamespace'>, warnings: string[]): { oomScoreAdj?: number } {
+export function oomScoreAdj(
+  asked: number | undefined,
+  facts: Pick<SpecFacts, 'oomScoreAdj' | 'userNamespace'>,
+  warnings: string[],
+): { oomScoreAdj?: number } {
   if (asked === undefined || asked === 0) return {};
-  if (asked < -1000 || asked > 1000) throw new HuskError(`Invalid value ${asked}, range for oom score adj is [-1000, 1000]`, { kind: 'invalid' });
+  if (asked < -1000 || asked > 1000)
+    throw new HuskError(`Invalid value ${asked}, range for oom score adj is [-1000, 1000]`, { kind: 'invalid' });
   if (asked >= facts.oomScoreAdj || !facts.userNamespace) return { oomScoreAdj: asked };
   // as Podman: only the host's root may make a process less likely to be killed
-  warnings.push(`oom score adj ${asked} is below your own ${facts.oomScoreAdj}, which only the host's root may set: ${facts.oomScoreAdj} is used`);
+  warnings.push(
+    `oom score adj ${asked} is below your own ${facts.oomScoreAdj}, which only the host's root may set: ${facts.oomScoreAdj} is used`,
+  );
   return { oomScoreAdj: facts.oomScoreAdj };
 }
 
-function mounts(config: ContainerConfig, ipc: Mode, context: { privileged: boolean; writableCgroups: boolean; facts: SpecFacts }): Mount[] {
+function mounts(
+  config: ContainerConfig,
+  ipc: Mode,
+  context: { privileged: boolean; writableCgroups: boolean; facts: SpecFacts },
+): Mount[] {
   const { options } = config;
   const { facts } = context;
   const shmSize = options.shmSize || DEFAULT_SHM_SIZE;
   if (shmSize < 0) throw new HuskError('SHM size can not be less than 0', { kind: 'invalid' });
   let defaults = defaultMounts({ shmSize, writableSystem: context.privileged && !options.readOnly });
-  if (context.writableCgroups) defaults = defaults.map((mount) => (mount.type === 'cgroup' ? { ...mount, options: mount.options!.filter((option) => option !== 'ro') } : mount));
+  if (context.writableCgroups)
+    defaults = defaults.map((mount) =>
+      mount.type === 'cgroup' ? { ...mount, options: mount.options!.filter((option) => option !== 'ro') } : mount,
+    );
   if (ipc.kind === 'none') defaults = defaults.filter(({ destination }) => destination !== '/dev/shm');
   const own: Mount[] = [...etcMounts(facts.etc, { readonly: options.readOnly })];
   if (ipc.kind === 'host') {
     // neither may be mounted anew: they show the ipc namespace, which is the host's
     defaults = defaults.filter(({ destination }) => destination !== '/dev/mqueue' && destination !== '/dev/shm');
-    for (const path of ['/dev/shm', '/dev/mqueue']) if (facts.hostHas?.(path) ?? true) own.push({ destination: path, type: 'bind', source: path, options: ['rbind', 'rprivate'] });
-  } else if ((ipc.kind === 'shareable' || ipc.kind === 'container') && facts.shm) own.push({ destination: '/dev/shm', type: 'bind', source: facts.shm, options: ['bind', 'nosuid', 'nodev', 'noexec', 'rprivate'] });
-  for (const [destination, text] of Object.entries(options.tmpfs)) own.push(tmpfsMount(destination, text.split(',').filter(Boolean)));
+    for (const path of ['/dev/shm', '/dev/mqueue'])
+      if (facts.hostHas?.(path) ?? true)
+        own.push({ destination: path, type: 'bind', source: path, options: ['rbind', 'rprivate'] });
+  } else if ((ipc.kind === 'shareable' || ipc.kind === 'container') && facts.shm)
+    own.push({
+      destination: '/dev/shm',
+      type: 'bind',
+      source: facts.shm,
+      options: ['bind', 'nosuid', 'nodev', 'noexec', 'rprivate'],
+    });
+  for (const [destination, text] of Object.entries(options.tmpfs))
+    own.push(tmpfsMount(destination, text.split(',').filter(Boolean)));
   own.push(...(facts.cdi ?? []).flatMap((edits) => edits.mounts));
   own.push(...volumeMounts(config.mounts, { recursiveReadonly: facts.recursiveReadonly }));
   return mergeMounts(defaults, own);
 }
 
 function devices(config: ContainerConfig, facts: SpecFacts): { devices: Device[]; allDevices?: true } {
-  const requests = [...config.options.devices.filter((text) => !isCdiDevice(text)).map(parseDevice), ...(facts.cdi ?? []).flatMap(({ nodes }) => nodes)];
+  const requests = [
+    ...config.options.devices.filter((text) => !isCdiDevice(text)).map(parseDevice),
+    ...(facts.cdi ?? []).flatMap(({ nodes }) => nodes),
+  ];
   const asked = deviceNodes(requests, (path) => facts.devicesAt(path));
   const hosts = facts.userNamespace ? undefined : asked.find((device) => !isOfAnyLinux(device));
-  if (hosts) throw new HuskError(`cannot give ${hosts.source} to a virtual machine: it is a device of this host's kernel, and the machine has a kernel of its own`, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'use --isolation=userns' });
+  if (hosts)
+    throw new HuskError(
+      `cannot give ${hosts.source} to a virtual machine: it is a device of this host's kernel, and the machine has a kernel of its own`,
+      { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'use --isolation=userns' },
+    );
   const all = config.options.privileged ? facts.allDevices() : [];
   return typeof all === 'string' ? { devices: asked, allDevices: true } : { devices: [...all, ...asked] };
 }
@@ -181,10 +232,18 @@ function devices(config: ContainerConfig, facts: SpecFacts): { devices: Device[]
 /** Docker lets every user of a container bind low ports, and ping. */
 function sysctls(asked: Record<string, string>, network: Mode, facts: SpecFacts): Record<string, string> {
   const own = network.kind !== 'host' && network.kind !== 'container';
-  return { ...(own && { 'net.ipv4.ip_unprivileged_port_start': '0', ...(facts.pingGroups && { 'net.ipv4.ping_group_range': facts.pingGroups }) }), ...asked };
+  return {
+    ...(own && {
+      'net.ipv4.ip_unprivileged_port_start': '0',
+      ...(facts.pingGroups && { 'net.ipv4.ping_group_range': facts.pingGroups }),
+    }),
+    ...asked,
+  };
 }
 
 function rootfsPropagation(config: ContainerConfig): { rootfsPropagation?: 'rslave' } {
-  const asks = config.mounts.some(({ options }) => options.some((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option)));
+  const asks = config.mounts.some(({ options }) =>
+    options.some((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option)),
+  );
   return asks ? { rootfsPropagation: 'rslave' } : {};
 }

@@ -12,7 +12,10 @@ type RunConfig = NonNullable<ImageConfig['config']>;
  * `--entrypoint` drops the image's command too; `--entrypoint ""` (here `['']` or `[]`) drops its entrypoint.
  * @throws HuskError `invalid` "no command specified"
  */
-export function mergeCommand(asked: { entrypoint?: readonly string[]; command?: readonly string[] }, image: RunConfig): { entrypoint: string[]; command: string[]; path: string; args: string[] } {
+export function mergeCommand(
+  asked: { entrypoint?: readonly string[]; command?: readonly string[] },
+  image: RunConfig,
+): { entrypoint: string[]; command: string[]; path: string; args: string[] } {
   let entrypoint = asked.entrypoint;
   let command = asked.command ?? [];
   if (entrypoint === undefined) {
@@ -28,7 +31,10 @@ export function mergeCommand(asked: { entrypoint?: readonly string[]; command?: 
 /** `docker inspect`'s `.Config.Env`: what was asked for, then what the image adds. */
 export function mergeEnv(asked: readonly string[], image: readonly string[]): string[] {
   const names = new Set(asked.map(envName));
-  return [...asked.filter((entry) => entry.includes('=')), ...image.filter((entry) => entry.includes('=') && !names.has(envName(entry)))];
+  return [
+    ...asked.filter((entry) => entry.includes('=')),
+    ...image.filter((entry) => entry.includes('=') && !names.has(envName(entry))),
+  ];
 }
 
 /**
@@ -36,7 +42,12 @@ export function mergeEnv(asked: readonly string[], image: readonly string[]): st
  * image's passwd at the `setuser` step.
  * @param more of `exec -e`; an entry without `=` removes the name
  */
-export function processEnv(options: { env: readonly string[]; hostname: string; terminal: boolean; more?: readonly string[] }): string[] {
+export function processEnv(options: {
+  env: readonly string[];
+  hostname: string;
+  terminal: boolean;
+  more?: readonly string[];
+}): string[] {
   const result = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${options.hostname}`, ...(options.terminal ? ['TERM=xterm'] : [])];
   for (const entry of [...options.env, ...(options.more ?? [])]) {
     const name = envName(entry);
@@ -57,6 +68,9 @@ function envName(entry: string): string {
 /** @throws HuskError `invalid` in Docker's words */
 export function workingDirectory(asked: string | undefined, image: RunConfig): string {
   const directory = asked || image.WorkingDir || '/';
-  if (!directory.startsWith('/')) throw new HuskError(`the working directory '${directory}' is invalid, it needs to be an absolute path`, { kind: 'invalid' });
+  if (!directory.startsWith('/'))
+    throw new HuskError(`the working directory '${directory}' is invalid, it needs to be an absolute path`, {
+      kind: 'invalid',
+    });
   return directory;
 }

@@ -12,7 +12,8 @@ export interface DeviceRequest {
 /** @param text `/dev/x[:/dev/y][:rwm]` @throws HuskError `invalid` in Docker's words */
 export function parseDevice(text: string): DeviceRequest {
   const [host = '', second, third, ...rest] = text.split(':');
-  const isMode = (part: string | undefined) => part !== undefined && part !== '' && /^[rwm]{1,3}$/.test(part) && new Set(part).size === part.length;
+  const isMode = (part: string | undefined) =>
+    part !== undefined && part !== '' && /^[rwm]{1,3}$/.test(part) && new Set(part).size === part.length;
   if (rest.length > 0 || host === '') throw new HuskError(`invalid device specification: ${text}`, { kind: 'invalid' });
   const access = third ?? (isMode(second) ? second! : 'rwm');
   const container = second === undefined || second === '' || (third === undefined && isMode(second)) ? host : second;
@@ -27,15 +28,33 @@ export function parseDeviceRule(text: string): NonNullable<Resources['devices']>
   if (type === undefined) throw new HuskError(`invalid device cgroup format '${text}'`, { kind: 'invalid' });
   const number = (part: string | undefined) => (part === '*' ? {} : { number: Number(part) });
   const [first, second] = [number(major), number(minor)];
-  return { allow: true, type, ...('number' in first && { major: first.number }), ...('number' in second && { minor: second.number }), access };
+  return {
+    allow: true,
+    type,
+    ...('number' in first && { major: first.number }),
+    ...('number' in second && { minor: second.number }),
+    access,
+  };
 }
 
 /** @param look devices at a host path: one for a node, all below it for a folder; undefined when there is none */
-export function deviceNodes(requests: readonly DeviceRequest[], look: (path: string) => Device[] | undefined): Device[] {
+export function deviceNodes(
+  requests: readonly DeviceRequest[],
+  look: (path: string) => Device[] | undefined,
+): Device[] {
   return requests.flatMap(({ host, container, access }) => {
     const found = look(host);
-    if (!found) throw new HuskError(`error gathering device information while adding custom device "${host}": no such file or directory`, { kind: 'invalid' });
-    return found.map((device) => ({ ...device, source: device.path, path: container + device.path.slice(host.length), ...(access !== 'rwm' && { access }) }));
+    if (!found)
+      throw new HuskError(
+        `error gathering device information while adding custom device "${host}": no such file or directory`,
+        { kind: 'invalid' },
+      );
+    return found.map((device) => ({
+      ...device,
+      source: device.path,
+      path: container + device.path.slice(host.length),
+      ...(access !== 'rwm' && { access }),
+    }));
   });
 }
 
@@ -47,4 +66,13 @@ export function isOfAnyLinux({ type, major, minor }: Pick<Device, 'type' | 'majo
 }
 
 /** The same by their usual paths, before anything of the host is looked at. */
-export const PATHS_OF_ANY_LINUX: ReadonlySet<string> = new Set(['/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom', '/dev/tty', '/dev/net/tun', '/dev/fuse']);
+export const PATHS_OF_ANY_LINUX: ReadonlySet<string> = new Set([
+  '/dev/null',
+  '/dev/zero',
+  '/dev/full',
+  '/dev/random',
+  '/dev/urandom',
+  '/dev/tty',
+  '/dev/net/tun',
+  '/dev/fuse',
+]);

@@ -23,7 +23,10 @@ const MAX_DURATION = 2 ** 31 - 1;
 const DEFAULT_SHELL = ['/bin/sh', '-c'];
 
 /** Fields that were not asked for are the image's. @returns undefined when neither has any */
-export function mergeHealthcheck(asked: Healthcheck | undefined, image: Healthcheck | null | undefined): Healthcheck | undefined {
+export function mergeHealthcheck(
+  asked: Healthcheck | undefined,
+  image: Healthcheck | null | undefined,
+): Healthcheck | undefined {
   if (!asked || !image) return asked ?? image ?? undefined;
   return {
     Test: asked.Test?.length ? asked.Test : image.Test,
@@ -37,20 +40,35 @@ export function mergeHealthcheck(asked: Healthcheck | undefined, image: Healthch
 
 /** @throws HuskError `invalid` in Docker's words */
 export function checkHealthcheck(check: Healthcheck | undefined): void {
-  for (const name of ['Interval', 'Timeout', 'StartPeriod', 'StartInterval'] as const) if ((check?.[name] ?? 0) !== 0 && check![name]! < NS_PER_MS) throw invalid(`${name} in Healthcheck cannot be less than 1ms`);
+  for (const name of ['Interval', 'Timeout', 'StartPeriod', 'StartInterval'] as const)
+    if ((check?.[name] ?? 0) !== 0 && check![name]! < NS_PER_MS)
+      throw invalid(`${name} in Healthcheck cannot be less than 1ms`);
   if ((check?.Retries ?? 0) < 0) throw invalid('Retries in Healthcheck cannot be negative');
 }
 
 /** @returns undefined where nothing is probed: no test, `NONE`, or (Docker only warns of it) a kind nobody knows */
-export function healthCheck(config: ContainerConfig, spec: Spec, shell: readonly string[] | undefined): HealthCheck | undefined {
+export function healthCheck(
+  config: ContainerConfig,
+  spec: Spec,
+  shell: readonly string[] | undefined,
+): HealthCheck | undefined {
   const check = config.healthcheck;
   const [kind, ...words] = check?.Test ?? [];
-  const command = kind === 'CMD' ? words : kind === 'CMD-SHELL' ? [...(shell?.length ? shell : DEFAULT_SHELL), ...words] : [];
+  const command =
+    kind === 'CMD' ? words : kind === 'CMD-SHELL' ? [...(shell?.length ? shell : DEFAULT_SHELL), ...words] : [];
   if (command.length === 0) return undefined;
-  const ms = (duration: number | undefined, otherwise: number) => (duration ? Math.min(MAX_DURATION, Math.max(1, duration / NS_PER_MS)) : otherwise);
+  const ms = (duration: number | undefined, otherwise: number) =>
+    duration ? Math.min(MAX_DURATION, Math.max(1, duration / NS_PER_MS)) : otherwise;
   return {
     // the container's user, folder and environment, never a terminal
-    process: buildExec(config, spec, { command, interactive: false, tty: false, detach: false, env: [], privileged: false }),
+    process: buildExec(config, spec, {
+      command,
+      interactive: false,
+      tty: false,
+      detach: false,
+      env: [],
+      privileged: false,
+    }),
     interval: ms(check?.Interval, DEFAULT_INTERVAL),
     timeout: ms(check?.Timeout, DEFAULT_TIMEOUT),
     startPeriod: ms(check?.StartPeriod, 0),

@@ -45,11 +45,15 @@ function memoryLimits(request: ResourceRequest): NonNullable<Resources['memory']
   const reservation = request.memoryReservation ?? 0;
   const { memorySwappiness: swappiness } = request;
   if (limit !== 0 && limit < MIN_MEMORY) throw invalid('Minimum memory limit allowed is 6MB');
-  if (limit > 0 && swap > 0 && swap < limit) throw invalid('Minimum memoryswap limit should be larger than memory limit, see usage');
-  if (limit === 0 && swap > 0) throw invalid('You should always set the Memory limit when using Memoryswap limit, see usage');
-  if (swappiness !== undefined && swappiness !== -1 && (swappiness < 0 || swappiness > 100)) throw invalid(`Invalid value: ${swappiness}, valid memory swappiness range is 0-100`);
+  if (limit > 0 && swap > 0 && swap < limit)
+    throw invalid('Minimum memoryswap limit should be larger than memory limit, see usage');
+  if (limit === 0 && swap > 0)
+    throw invalid('You should always set the Memory limit when using Memoryswap limit, see usage');
+  if (swappiness !== undefined && swappiness !== -1 && (swappiness < 0 || swappiness > 100))
+    throw invalid(`Invalid value: ${swappiness}, valid memory swappiness range is 0-100`);
   if (reservation > 0 && reservation < MIN_MEMORY) throw invalid('Minimum memory reservation allowed is 6MB');
-  if (limit > 0 && reservation > 0 && limit < reservation) throw invalid('Minimum memory limit can not be less than memory reservation limit, see usage');
+  if (limit > 0 && reservation > 0 && limit < reservation)
+    throw invalid('Minimum memory limit can not be less than memory reservation limit, see usage');
   if (limit > 0 && swap === 0) swap = 2 * limit;
   return {
     ...(limit > 0 && { limit }),
@@ -64,15 +68,19 @@ function cpuLimits(request: ResourceRequest, facts: LimitFacts): NonNullable<Res
   const { cpus = 0, cpuPeriod: period = 0, cpuQuota: quota = 0, cpuShares: shares = 0 } = request;
   if (cpus && period) throw invalid('Conflicting options: Nano CPUs and CPU Period cannot both be set.');
   if (cpus && quota) throw invalid('Conflicting options: Nano CPUs and CPU Quota cannot both be set.');
-  if (cpus < 0 || cpus > facts.cpus || (cpus > 0 && cpus < 0.01)) throw invalid(`Range of CPUs is from 0.01 to ${facts.cpus}.00, as there are only ${facts.cpus} CPUs available`);
+  if (cpus < 0 || cpus > facts.cpus || (cpus > 0 && cpus < 0.01))
+    throw invalid(`Range of CPUs is from 0.01 to ${facts.cpus}.00, as there are only ${facts.cpus} CPUs available`);
   if (shares < 0) throw invalid(`invalid CPU shares (${shares}): value must be a positive integer`);
-  if (period !== 0 && (period < MIN_CPU_PERIOD || period > MAX_CPU_PERIOD)) throw invalid('CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)');
+  if (period !== 0 && (period < MIN_CPU_PERIOD || period > MAX_CPU_PERIOD))
+    throw invalid('CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)');
   if (quota > 0 && quota < MIN_CPU_QUOTA) throw invalid('CPU cfs quota can not be less than 1ms (i.e. 1000)');
   checkSet(request.cpusetCpus, facts.availableCpus, 'cpuset cpus', 'CPUs');
   checkSet(request.cpusetMems, facts.availableMems, 'cpuset mems', 'memory nodes');
   return {
     ...(shares > 0 && { shares }),
-    ...(cpus > 0 ? { period: DEFAULT_CPU_PERIOD, quota: Math.round(cpus * DEFAULT_CPU_PERIOD) } : { ...(period > 0 && { period }), ...(quota !== 0 && { quota }) }),
+    ...(cpus > 0
+      ? { period: DEFAULT_CPU_PERIOD, quota: Math.round(cpus * DEFAULT_CPU_PERIOD) }
+      : { ...(period > 0 && { period }), ...(quota !== 0 && { quota }) }),
     ...(request.cpusetCpus && { cpus: request.cpusetCpus }),
     ...(request.cpusetMems && { mems: request.cpusetMems }),
   };
@@ -84,14 +92,16 @@ function checkSet(asked: string | undefined, available: string | undefined, what
   if (wanted === undefined) throw invalid(`Invalid value ${asked} for ${what}`);
   if (available === undefined) return;
   const there = new Set(parseCpuList(available));
-  if (!wanted.every((number) => there.has(number))) throw invalid(`Requested ${noun} are not available - requested ${asked}, available: ${available}`);
+  if (!wanted.every((number) => there.has(number)))
+    throw invalid(`Requested ${noun} are not available - requested ${asked}, available: ${available}`);
 }
 
 function blockLimits(request: ResourceRequest, facts: LimitFacts): NonNullable<Resources['blockIO']> {
   const weight = request.blkioWeight ?? 0;
   if (weight !== 0 && !isWeight(weight)) throw invalid('Range of blkio weight is from 10 to 1000');
   const weightDevice = (request.blkioWeightDevice ?? []).map((entry) => weightOfDevice(entry, facts));
-  const throttle = (entries: readonly string[] | undefined, bytes: boolean) => (entries ?? []).map((entry) => throttleDevice(entry, bytes, facts));
+  const throttle = (entries: readonly string[] | undefined, bytes: boolean) =>
+    (entries ?? []).map((entry) => throttleDevice(entry, bytes, facts));
   const readBps = throttle(request.deviceReadBps, true);
   const writeBps = throttle(request.deviceWriteBps, true);
   const readIops = throttle(request.deviceReadIops, false);
@@ -139,7 +149,10 @@ export function deviceRate(entry: string, { bytes }: { bytes: boolean }): { path
   const match = (bytes ? /^(\d{1,15})([bkmgt]?)b?$/i : /^(\d{1,15})()$/).exec(entry.slice(at + 1));
   if (at <= 0) throw invalid(`bad format: ${entry}`);
   if (!path.startsWith('/dev/')) throw invalid(`bad format for device path: ${entry}`);
-  if (!match) throw invalid(`invalid rate for device: ${entry}. The correct format is <device-path>:<number>${bytes ? '[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb' : '. Number must be a positive integer'}`);
+  if (!match)
+    throw invalid(
+      `invalid rate for device: ${entry}. The correct format is <device-path>:<number>${bytes ? '[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb' : '. Number must be a positive integer'}`,
+    );
   return { path, rate: Number(match[1]) * UNIT[match[2]!.toLowerCase()]! };
 }
 

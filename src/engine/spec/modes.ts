@@ -6,7 +6,10 @@ import type { Linux } from '../../container/spec.ts';
 import { HuskError } from '../../errors.ts';
 import type { CreateOptions } from '../contract.ts';
 
-export type Mode = { kind: 'private' | 'host' | 'none' | 'shareable' } | { kind: 'container'; name: string } | { kind: 'named'; name: string };
+export type Mode =
+  | { kind: 'private' | 'host' | 'none' | 'shareable' }
+  | { kind: 'container'; name: string }
+  | { kind: 'named'; name: string };
 
 export interface Modes {
   /** `named` is a network of husk's own, bridge included: a namespace of the container's own */
@@ -17,16 +20,33 @@ export interface Modes {
 }
 
 /** @throws HuskError `invalid` in Docker's words */
-export function parseModes(options: Pick<CreateOptions, 'network' | 'ipc' | 'pid' | 'uts'> & { hostname?: string; privileged?: boolean }): Modes {
+export function parseModes(
+  options: Pick<CreateOptions, 'network' | 'ipc' | 'pid' | 'uts'> & { hostname?: string; privileged?: boolean },
+): Modes {
   const { network = '', ipc = '', pid = '', uts = '' } = options;
   const modes: Modes = {
-    network: network === 'host' || network === 'none' ? { kind: network } : (containerMode(network, '--network') ?? (network === '' ? { kind: 'named', name: 'bridge' } : { kind: 'named', name: network })),
-    ipc: ipc === '' || ipc === 'private' ? { kind: 'private' } : ipc === 'host' || ipc === 'none' || ipc === 'shareable' ? { kind: ipc } : (containerMode(ipc, '--ipc') ?? refuse(`--ipc: invalid IPC mode: ${ipc}`)),
-    pid: pid === '' ? { kind: 'private' } : pid === 'host' ? { kind: 'host' } : (containerMode(pid, '--pid') ?? refuse('--pid: invalid PID mode')),
+    network:
+      network === 'host' || network === 'none'
+        ? { kind: network }
+        : (containerMode(network, '--network') ??
+          (network === '' ? { kind: 'named', name: 'bridge' } : { kind: 'named', name: network })),
+    ipc:
+      ipc === '' || ipc === 'private'
+        ? { kind: 'private' }
+        : ipc === 'host' || ipc === 'none' || ipc === 'shareable'
+          ? { kind: ipc }
+          : (containerMode(ipc, '--ipc') ?? refuse(`--ipc: invalid IPC mode: ${ipc}`)),
+    pid:
+      pid === ''
+        ? { kind: 'private' }
+        : pid === 'host'
+          ? { kind: 'host' }
+          : (containerMode(pid, '--pid') ?? refuse('--pid: invalid PID mode')),
     uts: uts === '' ? { kind: 'private' } : uts === 'host' ? { kind: 'host' } : refuse('--uts: invalid UTS mode'),
   };
   if (options.hostname && modes.uts.kind === 'host') refuse('conflicting options: hostname and the UTS mode');
-  if (options.hostname && modes.network.kind === 'container') refuse('conflicting options: hostname and the network mode');
+  if (options.hostname && modes.network.kind === 'container')
+    refuse('conflicting options: hostname and the network mode');
   return modes;
 }
 
@@ -58,7 +78,10 @@ export function namespacesFor(modes: Modes, facts: JoinFacts): Linux['namespaces
     if (mode.kind === 'host') return;
     if (mode.kind !== 'container') return void result.push({ type });
     const pid = facts.joined[type];
-    if (pid === undefined) throw new HuskError(`cannot join the ${type} namespace of a non running container: ${mode.name}`, { kind: 'conflict' });
+    if (pid === undefined)
+      throw new HuskError(`cannot join the ${type} namespace of a non running container: ${mode.name}`, {
+        kind: 'conflict',
+      });
     pids.push(pid);
     result.push({ type, path: `/proc/${pid}/ns/${file}` });
   };

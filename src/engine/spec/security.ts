@@ -15,7 +15,12 @@ export interface SecurityOptions {
 
 /** @throws HuskError `invalid` in Docker's words */
 export function parseSecurityOptions(options: readonly string[]): SecurityOptions {
-  const result: SecurityOptions = { noNewPrivileges: false, labels: [], unconfinedPaths: false, writableCgroups: false };
+  const result: SecurityOptions = {
+    noNewPrivileges: false,
+    labels: [],
+    unconfinedPaths: false,
+    writableCgroups: false,
+  };
   for (const option of options) {
     if (option === 'no-new-privileges') {
       result.noNewPrivileges = true;
@@ -44,8 +49,17 @@ export function checkLabels(labels: readonly string[], host: { selinux: boolean 
   for (const label of labels) {
     if (label === 'disable' || label === 'nested') continue;
     const [key = '', ...value] = label.split(':');
-    if (!LABEL_KEYS.includes(key) || value.length === 0) throw new HuskError(`bad label option "${label}", valid options 'disable' or 'user, role, level, type, filetype' followed by ':' and a value`, { kind: 'invalid' });
-    if (host.selinux) throw new HuskError(`--security-opt label=${label}: husk sets no SELinux labels`, { kind: 'unsupported', exitCode: 125, fix: 'use label=disable' });
+    if (!LABEL_KEYS.includes(key) || value.length === 0)
+      throw new HuskError(
+        `bad label option "${label}", valid options 'disable' or 'user, role, level, type, filetype' followed by ':' and a value`,
+        { kind: 'invalid' },
+      );
+    if (host.selinux)
+      throw new HuskError(`--security-opt label=${label}: husk sets no SELinux labels`, {
+        kind: 'unsupported',
+        exitCode: 125,
+        fix: 'use label=disable',
+      });
   }
 }
 

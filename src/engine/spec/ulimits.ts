@@ -2,7 +2,23 @@
 import type { Rlimit } from '../../container/spec.ts';
 import { HuskError } from '../../errors.ts';
 
-const NAMES = ['core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'rttime', 'sigpending', 'stack'];
+const NAMES = [
+  'core',
+  'cpu',
+  'data',
+  'fsize',
+  'locks',
+  'memlock',
+  'msgqueue',
+  'nice',
+  'nofile',
+  'nproc',
+  'rss',
+  'rtprio',
+  'rttime',
+  'sigpending',
+  'stack',
+];
 
 type HardLimit = (name: string) => number | undefined;
 
@@ -30,17 +46,25 @@ export const DEFAULT_ULIMITS: readonly Ulimit[] = [
  * @param reach as hardLimit, for the defaults: a process of a user namespace cannot raise its limits, whoever made it
  * @throws HuskError `invalid` in Docker's words, `unsupported` for one too high
  */
-export function rlimits(asked: readonly Ulimit[], defaults: readonly Ulimit[], hardLimit?: HardLimit, reach = hardLimit): Rlimit[] {
+export function rlimits(
+  asked: readonly Ulimit[],
+  defaults: readonly Ulimit[],
+  hardLimit?: HardLimit,
+  reach = hardLimit,
+): Rlimit[] {
   const byName = new Map<string, Rlimit>();
   for (const ulimit of defaults) byName.set(ulimit.name, lowered(checked(ulimit), reach?.(ulimit.name)));
   for (const ulimit of asked) {
     const rlimit = checked(ulimit);
     const most = hardLimit?.(ulimit.name);
     if (most !== undefined && above(rlimit.hard, most))
-      throw new HuskError(`cannot raise the ulimit ${ulimit.name} to ${show(rlimit.hard)}: your own hard limit is ${most}`, {
-        kind: 'unsupported',
-        fix: `raise it for your user in /etc/security/limits.conf and log in again`,
-      });
+      throw new HuskError(
+        `cannot raise the ulimit ${ulimit.name} to ${show(rlimit.hard)}: your own hard limit is ${most}`,
+        {
+          kind: 'unsupported',
+          fix: `raise it for your user in /etc/security/limits.conf and log in again`,
+        },
+      );
     byName.set(ulimit.name, rlimit);
   }
   return [...byName.values()];
@@ -48,7 +72,10 @@ export function rlimits(asked: readonly Ulimit[], defaults: readonly Ulimit[], h
 
 function checked({ name, soft, hard }: Ulimit): Rlimit {
   if (!NAMES.includes(name)) throw new HuskError(`invalid ulimit type: ${name}`, { kind: 'invalid' });
-  if (above(soft, hard)) throw new HuskError(`ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`, { kind: 'invalid' });
+  if (above(soft, hard))
+    throw new HuskError(`ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`, {
+      kind: 'invalid',
+    });
   return { type: `RLIMIT_${name.toUpperCase()}`, soft, hard };
 }
 

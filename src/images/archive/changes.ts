@@ -16,7 +16,7 @@ type Healthcheck = NonNullable<Execution['Healthcheck']>;
 /** what Docker puts before a command in shell form */
 const DEFAULT_SHELL = ['/bin/sh', '-c'];
 /** time.ParseDuration's units, in nanoseconds */
-const UNITS: Record<string, number> = { ns: 1, us: 1e3, 'µs': 1e3, 'μs': 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
+const UNITS: Record<string, number> = { ns: 1, us: 1e3, µs: 1e3, μs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
 /** Docker refuses shorter ones: container.MinimumDuration, nanoseconds */
 const MINIMUM_DURATION = 1e6;
 const MAX_PORT = 65535;
@@ -94,17 +94,31 @@ export function applyChanges(config: Execution, changes: string[]): void {
 
 function logicalLines(text: string): string[] {
   const kept = text.split(/\r?\n/).filter((line) => !/^\s*#/.test(line));
-  return kept.join('\n').replace(/\\[ \t]*\n/g, '').split('\n').map((line) => line.trim()).filter((line) => line !== '');
+  return kept
+    .join('\n')
+    .replace(/\\[ \t]*\n/g, '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
 }
 
 function applyLine(config: Execution, line: string): void {
   const [, word, text] = /^(\S+)\s*(.*)$/s.exec(line)!;
   const name = word!.toUpperCase();
   const apply = Object.hasOwn(INSTRUCTIONS, name) ? INSTRUCTIONS[name]! : undefined;
-  if (!apply) throw new HuskError(`${word} is not a valid change command`, { kind: 'invalid', fix: `use one of ${Object.keys(INSTRUCTIONS).join(' ')}` });
+  if (!apply)
+    throw new HuskError(`${word} is not a valid change command`, {
+      kind: 'invalid',
+      fix: `use one of ${Object.keys(INSTRUCTIONS).join(' ')}`,
+    });
   if (line.includes('\0')) throw invalid('a change has a NUL byte');
   // the variables an instruction sees are those of the instructions before it
-  const variables = new Map((config.Env ?? []).map((entry): [string, string] => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]));
+  const variables = new Map(
+    (config.Env ?? []).map((entry): [string, string] => [
+      entry.slice(0, entry.indexOf('=')),
+      entry.slice(entry.indexOf('=') + 1),
+    ]),
+  );
   apply({ config, text: text!, expand: (part) => expandWord(part, variables) });
 }
 
@@ -187,7 +201,12 @@ function healthcheck(text: string): Healthcheck {
   }
 }
 
-const HEALTH_DURATIONS: Record<string, 'Interval' | 'Timeout' | 'StartPeriod' | 'StartInterval'> = { interval: 'Interval', timeout: 'Timeout', 'start-period': 'StartPeriod', 'start-interval': 'StartInterval' };
+const HEALTH_DURATIONS: Record<string, 'Interval' | 'Timeout' | 'StartPeriod' | 'StartInterval'> = {
+  interval: 'Interval',
+  timeout: 'Timeout',
+  'start-period': 'StartPeriod',
+  'start-interval': 'StartInterval',
+};
 
 function healthFlag(health: Healthcheck, flag: string, value: string): void {
   if (flag === 'retries') {
@@ -205,8 +224,10 @@ function healthFlag(health: Healthcheck, flag: string, value: string): void {
 /** Go's duration grammar: `1m30s`, `500ms`, `1.5h` */
 function nanoseconds(text: string): number {
   if (text === '0') return 0;
-  if (!/^(?:\d+(?:\.\d+)?(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text) || text.length > 64) throw invalid(`time: invalid duration "${text}"`);
+  if (!/^(?:\d+(?:\.\d+)?(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text) || text.length > 64)
+    throw invalid(`time: invalid duration "${text}"`);
   let total = 0;
-  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|μs|ms|s|m|h)/g)) total += Number(number) * UNITS[unit!]!;
+  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|μs|ms|s|m|h)/g))
+    total += Number(number) * UNITS[unit!]!;
   return Math.round(total);
 }

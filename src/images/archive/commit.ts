@@ -15,13 +15,24 @@ const EMPTY_TAR = 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf
  * @returns the new image's id
  * @throws HuskError `invalid` (reference, changes), `corrupt` (the tar), `limit` (max-layer-size)
  */
-export async function commitImage(context: ArchiveContext, base: Image, input: NodeJS.ReadableStream, options: Parameters<Images['commit']>[1]): Promise<string> {
+export async function commitImage(
+  context: ArchiveContext,
+  base: Image,
+  input: NodeJS.ReadableStream,
+  options: Parameters<Images['commit']>[1],
+): Promise<string> {
   const { paths, records } = context;
   const { reference, author = '', message = '', createdBy = '', changes = [] } = options;
   const names = reference === undefined ? [] : [nameOf(reference)];
   const config = withChanges(options.config, changes);
   using _claim = context.claim('commit');
-  const layer = await ingestLayer({ source: input as AsyncIterable<Uint8Array>, diffId: undefined, tmp: paths.tmp, layersDir: paths.layers, maxSize: context.maxLayerSize });
+  const layer = await ingestLayer({
+    source: input as AsyncIterable<Uint8Array>,
+    diffId: undefined,
+    tmp: paths.tmp,
+    layersDir: paths.layers,
+    maxSize: context.maxLayerSize,
+  });
   const isEmpty = layer.diffId === EMPTY_TAR;
   records.recordLayer(layer);
   const layers = isEmpty ? base.layers : [...base.layers, layer];
@@ -33,7 +44,16 @@ export async function commitImage(context: ArchiveContext, base: Image, input: N
     ...(message === '' ? {} : { comment: message }),
     config,
     created,
-    history: [...(base.config.history ?? []), { created, created_by: createdBy, ...(author === '' ? {} : { author }), ...(message === '' ? {} : { comment: message }), ...(isEmpty ? { empty_layer: true } : {}) }],
+    history: [
+      ...(base.config.history ?? []),
+      {
+        created,
+        created_by: createdBy,
+        ...(author === '' ? {} : { author }),
+        ...(message === '' ? {} : { comment: message }),
+        ...(isEmpty ? { empty_layer: true } : {}),
+      },
+    ],
     os: base.config.os,
     rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
   };
@@ -43,7 +63,10 @@ export async function commitImage(context: ArchiveContext, base: Image, input: N
 }
 
 /** As Docker: an entrypoint of one's own takes the container's command away. */
-function withChanges(settings: NonNullable<ImageConfig['config']>, changes: string[]): NonNullable<ImageConfig['config']> {
+function withChanges(
+  settings: NonNullable<ImageConfig['config']>,
+  changes: string[],
+): NonNullable<ImageConfig['config']> {
   const config = structuredClone(settings);
   applyChanges(config, changes);
   const own: NonNullable<ImageConfig['config']> = {};
@@ -54,6 +77,7 @@ function withChanges(settings: NonNullable<ImageConfig['config']>, changes: stri
 
 function nameOf(text: string): string {
   const reference = parseReference(text);
-  if (reference.digest !== undefined) throw new HuskError('refusing to create a tag with a digest reference', { kind: 'invalid' });
+  if (reference.digest !== undefined)
+    throw new HuskError('refusing to create a tag with a digest reference', { kind: 'invalid' });
   return nameKey(withDefaultTag(reference));
 }

@@ -64,7 +64,11 @@ export class ArchiveContents {
   }
 
   /** @throws HuskError `corrupt`, `limit`; whatever the source throws */
-  static async read(context: ArchiveContext, input: AsyncIterable<Uint8Array>, options: ReadOptions): Promise<ArchiveContents> {
+  static async read(
+    context: ArchiveContext,
+    input: AsyncIterable<Uint8Array>,
+    options: ReadOptions,
+  ): Promise<ArchiveContents> {
     const contents = new ArchiveContents(context);
     const members = new Members(decompress(input, { programs: true }));
     try {
@@ -185,7 +189,13 @@ export class ArchiveContents {
         yield chunk;
       }
     };
-    const layer = await ingestLayer({ source: hashed(), diffId: undefined, tmp: paths.tmp, layersDir: paths.layers, maxSize: maxLayerSize });
+    const layer = await ingestLayer({
+      source: hashed(),
+      diffId: undefined,
+      tmp: paths.tmp,
+      layersDir: paths.layers,
+      maxSize: maxLayerSize,
+    });
     if (++this.#layers > MAX_LAYERS) throw limit(`more than ${MAX_LAYERS} layers`);
     onLayer(layer.diffId);
     records.recordLayer(layer);
@@ -193,14 +203,18 @@ export class ArchiveContents {
   }
 }
 
-const other = ({ path }: TarEntry, what: string): ArchiveFile => ({ kind: 'other', error: corrupt(`"${display(path)}" ${what}`) });
+const other = ({ path }: TarEntry, what: string): ArchiveFile => ({
+  kind: 'other',
+  error: corrupt(`"${display(path)}" ${what}`),
+});
 
 /** Old `docker save` links a layer that images share: `../<id>/layer.tar`. A link out of the archive leads to no file of it. */
 function link(entry: TarEntry): ArchiveFile {
   const { path, linkname, type } = entry;
   if (type === 'hardlink') return { kind: 'link', target: linkname };
   const target = posix.normalize(posix.join(posix.dirname(path), linkname));
-  if (linkname.startsWith('/') || target === '..' || target.startsWith('../')) return other(entry, 'is a link out of the archive');
+  if (linkname.startsWith('/') || target === '..' || target.startsWith('../'))
+    return other(entry, 'is a link out of the archive');
   return { kind: 'link', target };
 }
 

@@ -41,12 +41,14 @@ export function parseArchiveManifest(bytes: Uint8Array): ArchivedImage[] {
     if (!Array.isArray(layers) || !layers.every(isPath)) throw corrupt(`has wrong Layers in ${where}`);
     if (layers.length > MAX_LAYERS) throw corrupt(`has more than ${MAX_LAYERS} layers in ${where}`);
     const repoTags = RepoTags ?? [];
-    if (!Array.isArray(repoTags) || repoTags.length > MAX_TAGS || !repoTags.every((tag) => typeof tag === 'string')) throw corrupt(`has wrong RepoTags in ${where}`);
+    if (!Array.isArray(repoTags) || repoTags.length > MAX_TAGS || !repoTags.every((tag) => typeof tag === 'string'))
+      throw corrupt(`has wrong RepoTags in ${where}`);
     return { config: cleanPath(Config), layers: layers.map(cleanPath), repoTags: repoTags as string[] };
   });
 }
 
-const isPath = (value: unknown): value is string => typeof value === 'string' && value !== '' && value.length <= MAX_PATH;
+const isPath = (value: unknown): value is string =>
+  typeof value === 'string' && value !== '' && value.length <= MAX_PATH;
 
 /** `./x` as some tools write it; members have clean names, so `..` finds nothing */
 const cleanPath = (path: string) => path.replace(/^(?:\.\/)+/, '');

@@ -7,7 +7,15 @@ import { sha256 } from '../blobs.ts';
 import type { ImageConfig, Images, Platform, Progress } from '../contract.ts';
 import { chooseEntry, formatPlatform, hostPlatform, serves } from '../platform.ts';
 import { type Descriptor, type Manifest, parseImageConfig, parseManifest } from '../manifest.ts';
-import { familiarReference, hexOf, nameKey, parseReference, type Reference, shortId, withDefaultTag } from '../reference.ts';
+import {
+  familiarReference,
+  hexOf,
+  nameKey,
+  parseReference,
+  type Reference,
+  shortId,
+  withDefaultTag,
+} from '../reference.ts';
 import { ArchiveContents, type LayerFile } from './contents.ts';
 import type { ArchiveContext } from './context.ts';
 import { parseArchiveManifest } from './docker-archive.ts';
@@ -97,14 +105,19 @@ async function dockerImages(contents: ArchiveContents, options: LoadOptions): Pr
 
 function tagOf(text: string): Reference {
   const reference = parseReference(text);
-  if (reference.tag === undefined || reference.digest !== undefined) throw corrupt(`"${familiarReference(reference)}" is no name with a tag`);
+  if (reference.tag === undefined || reference.digest !== undefined)
+    throw corrupt(`"${familiarReference(reference)}" is no name with a tag`);
   return reference;
 }
 
 // — OCI layout —
 
 async function ociImages(contents: ArchiveContents, options: LoadOptions): Promise<CheckedImage[]> {
-  if (!contents.has('index.json')) throw new HuskError('unrecognized image format: the archive has neither manifest.json nor index.json', { kind: 'corrupt', fix: 'to make an image of a flat file system tar: husk import' });
+  if (!contents.has('index.json'))
+    throw new HuskError('unrecognized image format: the archive has neither manifest.json nor index.json', {
+      kind: 'corrupt',
+      fix: 'to make an image of a flat file system tar: husk import',
+    });
   const bytes = contents.json('index.json');
   const index = parseManifest(bytes, 'application/vnd.oci.image.index.v1+json', 'index.json');
   if (index.kind !== 'index') throw corrupt('index.json is no index');
@@ -125,7 +138,9 @@ async function ociImages(contents: ArchiveContents, options: LoadOptions): Promi
 
 /** parseManifest has seen that it is a list of objects */
 function annotationsOf(index: Buffer): Record<string, unknown>[] {
-  const { manifests } = JSON.parse(index.toString()) as { manifests: { annotations?: Record<string, unknown> | null }[] };
+  const { manifests } = JSON.parse(index.toString()) as {
+    manifests: { annotations?: Record<string, unknown> | null }[];
+  };
   return manifests.map(({ annotations }) => annotations ?? {});
 }
 
@@ -141,7 +156,10 @@ function nameOf(annotations: Record<string, unknown>): Reference | undefined {
 
 function blob(contents: ArchiveContents, { digest, size }: Descriptor): Buffer {
   const bytes = contents.json(`blobs/sha256/${hexOf(digest)}`);
-  if (bytes.length !== size || sha256(bytes) !== digest) throw corrupt(`the blob ${digest} has ${bytes.length} bytes with the digest ${sha256(bytes)}, what names it says ${size}`);
+  if (bytes.length !== size || sha256(bytes) !== digest)
+    throw corrupt(
+      `the blob ${digest} has ${bytes.length} bytes with the digest ${sha256(bytes)}, what names it says ${size}`,
+    );
   return bytes;
 }
 
@@ -166,7 +184,8 @@ async function ociImage(contents: ArchiveContents, manifest: Manifest, options: 
     const layer = await contents.layer(`blobs/sha256/${hexOf(digest)}`, options);
     // not read because the store has it: then it is stored under this very digest
     const { digest: found, size: length } = layer.blob ?? { digest: layer.diffId, size: layer.size };
-    if (found !== digest || length !== size) throw corrupt(`the blob ${digest} has ${length} bytes with the digest ${found}, its manifest says ${size}`);
+    if (found !== digest || length !== size)
+      throw corrupt(`the blob ${digest} has ${length} bytes with the digest ${found}, its manifest says ${size}`);
     layers.push(layer);
   }
   const parsed = parseImageConfig(config, `the config ${manifest.config.digest}`);
@@ -177,8 +196,13 @@ async function ociImage(contents: ArchiveContents, manifest: Manifest, options: 
 // — both —
 
 function checkDiffIds({ rootfs: { diff_ids: diffIds } }: ImageConfig, layers: LayerFile[], id: string): void {
-  if (diffIds.length !== layers.length) throw corrupt(`invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${layers.length} (image ${shortId(id)})`);
-  for (const [index, { diffId }] of layers.entries()) if (diffId !== diffIds[index]) throw corrupt(`invalid diffID for layer ${index}: expected "${diffIds[index]}", got "${diffId}"`);
+  if (diffIds.length !== layers.length)
+    throw corrupt(
+      `invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${layers.length} (image ${shortId(id)})`,
+    );
+  for (const [index, { diffId }] of layers.entries())
+    if (diffId !== diffIds[index])
+      throw corrupt(`invalid diffID for layer ${index}: expected "${diffIds[index]}", got "${diffId}"`);
 }
 
 /** @returns its names, or its id */

@@ -4,7 +4,10 @@ import { OCI_CONFIG, OCI_LAYER, OCI_MANIFEST } from '../manifest.ts';
 import type { NewImage } from '../records.ts';
 
 /** @param layers bottom first, sizes in bytes of the uncompressed tar */
-export function imageManifest(config: Uint8Array, layers: { diffId: string; size: number }[]): { bytes: Buffer; layers: NewImage['layers'] } {
+export function imageManifest(
+  config: Uint8Array,
+  layers: { diffId: string; size: number }[],
+): { bytes: Buffer; layers: NewImage['layers'] } {
   const bytes = Buffer.from(
     JSON.stringify({
       schemaVersion: 2,
@@ -13,5 +16,8 @@ export function imageManifest(config: Uint8Array, layers: { diffId: string; size
       layers: layers.map(({ diffId, size }) => ({ mediaType: OCI_LAYER, digest: diffId, size })),
     }),
   );
-  return { bytes, layers: layers.map(({ diffId, size }) => ({ diffId, digest: diffId, mediaType: OCI_LAYER, compressedSize: size })) };
+  return {
+    bytes,
+    layers: layers.map(({ diffId, size }) => ({ diffId, digest: diffId, mediaType: OCI_LAYER, compressedSize: size })),
+  };
 }

@@ -31,8 +31,14 @@ export interface SavedImage {
  * Writes the archive and leaves `output` open; resolves when all of it is written.
  * @throws HuskError `corrupt` when a layer is not what it was; what `output` fails with
  */
-export async function saveImages(context: ArchiveContext, images: SavedImage[], output: NodeJS.WritableStream): Promise<void> {
-  await pipeline(Readable.from(archive(context, images), { objectMode: false, highWaterMark: CHUNK }), output, { end: false });
+export async function saveImages(
+  context: ArchiveContext,
+  images: SavedImage[],
+  output: NodeJS.WritableStream,
+): Promise<void> {
+  await pipeline(Readable.from(archive(context, images), { objectMode: false, highWaterMark: CHUNK }), output, {
+    end: false,
+  });
   // the pipeline is done when the last byte is handed over; this one is written when all before it are
   await new Promise<void>((done, fail) => {
     output.once('error', fail);
@@ -62,14 +68,22 @@ async function* archive({ blobs }: ArchiveContext, images: SavedImage[]): AsyncG
       Config: blobPath(image.id),
       RepoTags: names.length === 0 ? null : names.map(familiarReference),
       Layers: image.layers.map(({ diffId }) => blobPath(diffId)),
-      LayerSources: Object.fromEntries(image.layers.map(({ diffId, size }) => [diffId, { mediaType: OCI_LAYER, size, digest: diffId }])),
+      LayerSources: Object.fromEntries(
+        image.layers.map(({ diffId, size }) => [diffId, { mediaType: OCI_LAYER, size, digest: diffId }]),
+      ),
     });
     const descriptor = { mediaType: OCI_MANIFEST, digest: sha256(manifest), size: manifest.length };
     if (names.length === 0) descriptors.push(descriptor);
     for (const name of names) {
-      descriptors.push({ ...descriptor, annotations: { 'io.containerd.image.name': fullReference(name), 'org.opencontainers.image.ref.name': name.tag } });
+      descriptors.push({
+        ...descriptor,
+        annotations: { 'io.containerd.image.name': fullReference(name), 'org.opencontainers.image.ref.name': name.tag },
+      });
       const top = image.layers.at(-1);
-      if (top) (repositories[familiarName(name)] ??= Object.create(null) as Record<string, string>)[name.tag!] = hexOf(top.diffId);
+      if (top)
+        (repositories[familiarName(name)] ??= Object.create(null) as Record<string, string>)[name.tag!] = hexOf(
+          top.diffId,
+        );
     }
   }
   yield tarHeader({ type: 'directory', path: 'blobs/', mode: 0o755 });
@@ -107,6 +121,10 @@ async function* layerMember({ diffId, tar, size }: Layer): AsyncGenerator<Buffer
   } catch (error) {
     throw new HuskError(`cannot read the layer ${diffId}: ${causeOf(error)}`, { kind: 'corrupt', cause: error });
   }
-  if (sent !== size || `sha256:${hash.digest('hex')}` !== diffId) throw new HuskError(`the layer ${tar} does not have the digest it is named by`, { kind: 'corrupt', fix: 'remove its images and pull or load them again' });
+  if (sent !== size || `sha256:${hash.digest('hex')}` !== diffId)
+    throw new HuskError(`the layer ${tar} does not have the digest it is named by`, {
+      kind: 'corrupt',
+      fix: 'remove its images and pull or load them again',
+    });
   yield paddingOf(size);
 }

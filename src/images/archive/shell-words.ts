@@ -70,7 +70,8 @@ class Scanner {
       else if (character === '\\') result += this.#text[this.#at++] ?? '\\';
       else result += character;
     }
-    if (close !== '') throw invalid(`unexpected end of statement while looking for matching ${close === '}' ? 'brace' : 'quote'}`);
+    if (close !== '')
+      throw invalid(`unexpected end of statement while looking for matching ${close === '}' ? 'brace' : 'quote'}`);
     return result;
   }
 
@@ -114,7 +115,8 @@ class Scanner {
     if (operator === '}') return this.#variables.get(name) ?? '';
     const emptyIsUnset = operator === ':';
     if (emptyIsUnset) operator = this.#text[this.#at++];
-    if (operator !== '-' && operator !== '+' && operator !== '?') throw invalid(`unsupported modifier (${operator ?? ''}) in substitution`);
+    if (operator !== '-' && operator !== '+' && operator !== '?')
+      throw invalid(`unsupported modifier (${operator ?? ''}) in substitution`);
     const word = this.until('}', depth + 1);
     const value = this.#variables.get(name);
     const isSet = value !== undefined && !(emptyIsUnset && value === '');

@@ -34,7 +34,11 @@ export class CopiedBlocks {
     const index = this.#bytes / BLOCK;
     const length = Math.ceil(bytes.length / BLOCK) * BLOCK;
     this.#bytes += length;
-    if (this.#bytes > MAX_COPIED) throw new HuskError(`"/${display(entry.path)}": more than ${MAX_COPIED} bytes of this image lie askew in their layers`, { kind: 'limit', fix: 'use --isolation=userns' });
+    if (this.#bytes > MAX_COPIED)
+      throw new HuskError(
+        `"/${display(entry.path)}": more than ${MAX_COPIED} bytes of this image lie askew in their layers`,
+        { kind: 'limit', fix: 'use --isolation=userns' },
+      );
     this.blocks.push(bytes, Buffer.alloc(length - bytes.length));
     return index;
   }
@@ -48,7 +52,12 @@ export class CopiedBlocks {
  * @param place turns a block index of the copied area into a block of the disk
  * @param entry a file with at least one byte
  */
-export function placeContents(entry: TarEntry, tar: TarOnDisk, copied: CopiedBlocks, place: (index: number) => number): Contents {
+export function placeContents(
+  entry: TarEntry,
+  tar: TarOnDisk,
+  copied: CopiedBlocks,
+  place: (index: number) => number,
+): Contents {
   const whole = entry.dataOffset + Math.ceil(entry.dataSize / BLOCK) * BLOCK <= tar.length;
   if (!entry.sparse) {
     if (whole) return { layout: LAYOUT_PLAIN, block: tar.block + entry.dataOffset / BLOCK };
@@ -57,7 +66,11 @@ export function placeContents(entry: TarEntry, tar: TarOnDisk, copied: CopiedBlo
   const shift = chunkShift(entry);
   const chunk = BLOCK * 2 ** shift;
   const count = Math.ceil(entry.size / chunk);
-  if (count > MAX_CHUNKS) throw new HuskError(`"/${display(entry.path)}": a sparse file of ${entry.size} bytes is too finely divided for a root disk`, { kind: 'limit', fix: 'use --isolation=userns' });
+  if (count > MAX_CHUNKS)
+    throw new HuskError(
+      `"/${display(entry.path)}": a sparse file of ${entry.size} bytes is too finely divided for a root disk`,
+      { kind: 'limit', fix: 'use --isolation=userns' },
+    );
   const map = new Uint32Array(count).fill(HOLE);
   const rough: Map<number, Buffer> = new Map();
   let from = entry.dataOffset;
@@ -88,7 +101,9 @@ function chunkShift({ sparse, size }: TarEntry): number {
   let least = Number.POSITIVE_INFINITY;
   for (let shift = 0; shift <= MAX_CHUNK_SHIFT; shift++) {
     const chunk = BLOCK * 2 ** shift;
-    const askew = sparse!.filter(({ offset, length }) => offset % chunk !== 0 || (length % chunk !== 0 && offset + length !== size)).length;
+    const askew = sparse!.filter(
+      ({ offset, length }) => offset % chunk !== 0 || (length % chunk !== 0 && offset + length !== size),
+    ).length;
     const cost = 4 * Math.ceil(size / chunk) + 2 * chunk * askew;
     if (cost < least) [best, least] = [shift, cost];
     if (chunk >= size) break;

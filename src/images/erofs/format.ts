@@ -43,7 +43,14 @@ export const S_IFREG = 0o100000;
 export const S_IFLNK = 0o120000;
 
 /** a directory entry's type: EROFS_FT_* (linux/fs_types.h) by the mode's type bits */
-export const FILE_TYPES: Readonly<Record<number, number>> = { [S_IFREG]: 1, [S_IFDIR]: 2, [S_IFCHR]: 3, [S_IFBLK]: 4, [S_IFIFO]: 5, [S_IFLNK]: 7 };
+export const FILE_TYPES: Readonly<Record<number, number>> = {
+  [S_IFREG]: 1,
+  [S_IFDIR]: 2,
+  [S_IFCHR]: 3,
+  [S_IFBLK]: 4,
+  [S_IFIFO]: 5,
+  [S_IFLNK]: 7,
+};
 
 export interface SuperBlock {
   rootNid: number;
@@ -105,7 +112,7 @@ export function writeInode(image: Buffer, at: number, inode: InodeRecord): void 
 
 /** A signed or unsigned 64-bit number that JavaScript holds exactly. */
 function write64(image: Buffer, value: number, at: number): void {
-  image.writeUInt32LE(value % 2 ** 32 >>> 0, at);
+  image.writeUInt32LE((value % 2 ** 32) >>> 0, at);
   image.writeInt32LE(Math.floor(value / 2 ** 32), at + 4);
 }
 
@@ -126,7 +133,8 @@ export const XATTR_ENTRY_SIZE = 4;
 export const MAX_XATTR_BODY = XATTR_HEADER_SIZE + 4 * 0xfffe;
 
 /** Linux new_encode_dev, include/linux/kdev_t.h */
-export const encodeDevice = (major: number, minor: number): number => ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
+export const encodeDevice = (major: number, minor: number): number =>
+  ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 
 let table: Uint32Array | undefined;
 

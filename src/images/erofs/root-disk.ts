@@ -3,7 +3,18 @@
  * lists the byte ranges that are the disk. A disk that is already there costs one stat a file. Never unpacks or converts a layer.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../../errors.ts';
 import type { Paths } from '../../paths.ts';
@@ -34,7 +45,11 @@ export async function rootDisk(all: readonly Layer[], paths: Pick<Paths, 'tmp'>)
   const path = diskFile(layers, paths);
   if (!existsSync(path)) await make(layers, path, paths);
   const metadata = { path, offset: 0, length: statSync(path).size };
-  const tars = layers.map(({ tar }) => ({ path: tar, offset: 0, length: Math.floor(statSync(tar).size / BLOCK) * BLOCK }));
+  const tars = layers.map(({ tar }) => ({
+    path: tar,
+    offset: 0,
+    length: Math.floor(statSync(tar).size / BLOCK) * BLOCK,
+  }));
   return [metadata, ...tars.filter(({ length }) => length > 0)];
 }
 
@@ -49,7 +64,11 @@ export function diskFile(layers: readonly Layer[], paths: Pick<Paths, 'tmp'>): s
 /** The same layers always make the same bytes. */
 export async function diskMetadata(all: readonly Layer[]): Promise<Buffer> {
   const layers = distinctLayers(all);
-  const [{ LayerTree }, { scanTar }, { writeErofs }] = await Promise.all([import('../layers/tree.ts'), import('../../tar/scan.ts'), import('./writer.ts')]);
+  const [{ LayerTree }, { scanTar }, { writeErofs }] = await Promise.all([
+    import('../layers/tree.ts'),
+    import('../../tar/scan.ts'),
+    import('./writer.ts'),
+  ]);
   const fds: number[] = [];
   try {
     const sources = layers.map(({ tar }) => {
@@ -57,7 +76,11 @@ export async function diskMetadata(all: readonly Layer[]): Promise<Buffer> {
       fds.push(fd);
       const tree = new LayerTree();
       scanTar(fd, (entry) => tree.add(entry));
-      return { tree, size: statSync(tar).size, read: (offset: number, length: number) => readExactly(fd, offset, length, tar) };
+      return {
+        tree,
+        size: statSync(tar).size,
+        read: (offset: number, length: number) => readExactly(fd, offset, length, tar),
+      };
     });
     return writeErofs(sources, stackKey(layers).subarray(0, 16)).metadata;
   } finally {
@@ -82,7 +105,11 @@ function readExactly(fd: number, offset: number, length: number, path: string): 
   const bytes = Buffer.alloc(length);
   for (let done = 0; done < length;) {
     const count = readSync(fd, bytes, done, length - done, offset + done);
-    if (count === 0) throw new HuskError(`the layer ${path} has become shorter than it was`, { kind: 'corrupt', fix: 'remove the image and pull it again' });
+    if (count === 0)
+      throw new HuskError(`the layer ${path} has become shorter than it was`, {
+        kind: 'corrupt',
+        fix: 'remove the image and pull it again',
+      });
     done += count;
   }
   return bytes;

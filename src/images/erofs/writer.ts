@@ -10,7 +10,29 @@ import type { ByteString } from '../../tar/byte-string.ts';
 import type { TarEntry } from '../../tar/entry.ts';
 import { type Contents, CopiedBlocks, placeContents, type TarOnDisk } from './contents.ts';
 import { type DirectoryShape, shapeDirectory, writeDirectory } from './directory.ts';
-import { BLOCK, encodeDevice, FILE_TYPES, HOLE, INODE_SIZE, LAYOUT_CHUNKS, LAYOUT_INLINE, LAYOUT_PLAIN, MAX_BLOCKS, MAX_ROOT_NID, META_BLOCK, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, SLOT, writeInode, writeSuperBlock } from './format.ts';
+import {
+  BLOCK,
+  encodeDevice,
+  FILE_TYPES,
+  HOLE,
+  INODE_SIZE,
+  LAYOUT_CHUNKS,
+  LAYOUT_INLINE,
+  LAYOUT_PLAIN,
+  MAX_BLOCKS,
+  MAX_ROOT_NID,
+  META_BLOCK,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  SLOT,
+  writeInode,
+  writeSuperBlock,
+} from './format.ts';
 import { XattrTable } from './xattrs.ts';
 
 /** The metadata ends at a page, so that what the guest reads of it is aligned on the host. Bytes. */
@@ -63,7 +85,9 @@ export function writeErofs(layers: readonly DiskLayer[], uuid: Uint8Array): Root
 
   // Numbers of blocks depend on the size of the metadata, which depends on how many blocks everything needs: first count, then place.
   const tars: TarOnDisk[] = layers.map((layer, index) => ({ block: 0, length: lengths[index]!, read: layer.read }));
-  for (const inode of inodes) if (inode.node.kind === 'leaf' && inode.entry!.type === 'file' && inode.entry!.size > 0) inode.contents = placeContents(inode.entry!, tars[inode.node.layer]!, copied, () => 0);
+  for (const inode of inodes)
+    if (inode.node.kind === 'leaf' && inode.entry!.type === 'file' && inode.entry!.size > 0)
+      inode.contents = placeContents(inode.entry!, tars[inode.node.layer]!, copied, () => 0);
   const inodeBytes = placeInodes(inodes);
   const dataBlocks = placeBlocks(inodes);
 
@@ -76,10 +100,16 @@ export function writeErofs(layers: readonly DiskLayer[], uuid: Uint8Array): Root
     tar.block = next;
     next += lengths[index]! / BLOCK;
   }
-  if (next >= MAX_BLOCKS) throw new HuskError('the image has more than 2 TiB, more than a root disk can address', { kind: 'limit', fix: 'use --isolation=userns' });
+  if (next >= MAX_BLOCKS)
+    throw new HuskError('the image has more than 2 TiB, more than a root disk can address', {
+      kind: 'limit',
+      fix: 'use --isolation=userns',
+    });
 
   const placed = new CopiedBlocks();
-  for (const inode of inodes) if (inode.contents && inode.node.kind === 'leaf') inode.contents = placeContents(inode.entry!, tars[inode.node.layer]!, placed, (index) => copiedBlock + index);
+  for (const inode of inodes)
+    if (inode.contents && inode.node.kind === 'leaf')
+      inode.contents = placeContents(inode.entry!, tars[inode.node.layer]!, placed, (index) => copiedBlock + index);
 
   const metadata = Buffer.alloc(metadataLength);
   for (const [index, inode] of inodes.entries()) serialise(metadata, inode, index + 1, dataBlock);
@@ -98,7 +128,17 @@ function collect(root: MergedDirectory, xattrs: XattrTable): Inode[] {
   const add = (node: MergedNode, path: ByteString, parent: Inode | undefined): Inode => {
     const existing = known.get(node);
     if (existing) return existing;
-    const inode: Inode = { path, node, entry: node.entry, mode: modeOf(node), links: node.kind === 'leaf' ? node.links : 2, xattrs: Buffer.alloc(0), tail: 0, at: 0, parent };
+    const inode: Inode = {
+      path,
+      node,
+      entry: node.entry,
+      mode: modeOf(node),
+      links: node.kind === 'leaf' ? node.links : 2,
+      xattrs: Buffer.alloc(0),
+      tail: 0,
+      at: 0,
+      parent,
+    };
     inodes.push(inode);
     if (node.kind === 'leaf' && node.links > 1) known.set(node, inode);
     if (node.entry?.xattrs) xattrs.add(node.entry.xattrs);
@@ -122,7 +162,15 @@ function collect(root: MergedDirectory, xattrs: XattrTable): Inode[] {
   return inodes;
 }
 
-const TYPE_BITS = { file: S_IFREG, hardlink: S_IFREG, symlink: S_IFLNK, char: S_IFCHR, block: S_IFBLK, directory: S_IFDIR, fifo: S_IFIFO } as const;
+const TYPE_BITS = {
+  file: S_IFREG,
+  hardlink: S_IFREG,
+  symlink: S_IFLNK,
+  char: S_IFCHR,
+  block: S_IFBLK,
+  directory: S_IFDIR,
+  fifo: S_IFIFO,
+} as const;
 
 function modeOf(node: MergedNode): number {
   if (node.kind === 'directory') return S_IFDIR | (node.entry?.mode ?? 0o755);
@@ -130,7 +178,8 @@ function modeOf(node: MergedNode): number {
 }
 
 /** bytes of a folder or a link target, which the metadata holds */
-const ownSize = (inode: Inode): number => inode.shape?.size ?? (inode.entry?.type === 'symlink' ? inode.entry.linkname.length : 0);
+const ownSize = (inode: Inode): number =>
+  inode.shape?.size ?? (inode.entry?.type === 'symlink' ? inode.entry.linkname.length : 0);
 
 /** Gives each inode its place. Inline bytes must not cross a block, everything else may. @returns bytes of the area */
 function placeInodes(inodes: Inode[]): number {

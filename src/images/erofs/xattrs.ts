@@ -89,7 +89,11 @@ export class XattrTable {
     header.writeUInt8(shared.length, 4);
     for (const [index, id] of shared.entries()) header.writeUInt32LE(id, XATTR_HEADER_SIZE + 4 * index);
     const body = Buffer.concat([header, ...inline]);
-    if (body.length > MAX_XATTR_BODY) throw new HuskError(`"/${display(path)}" has ${body.length} bytes of extended attributes, more than the root disk can hold`, { kind: 'limit' });
+    if (body.length > MAX_XATTR_BODY)
+      throw new HuskError(
+        `"/${display(path)}" has ${body.length} bytes of extended attributes, more than the root disk can hold`,
+        { kind: 'limit' },
+      );
     return body;
   }
 }

@@ -14,7 +14,7 @@ import { impliedParents } from './implied-parents.ts';
 import { readTree } from './parents-main.ts';
 
 export async function main(args: string[]): Promise<number> {
-  for (let index = 0; index + 2 < args.length; ) {
+  for (let index = 0; index + 2 < args.length;) {
     const folder = args[index]!;
     const tars = args.slice(index + 2, index + 2 + Number(args[index + 1]));
     index += 2 + tars.length;

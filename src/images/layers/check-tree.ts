@@ -24,22 +24,34 @@ export function checkTree(root: Directory, { folder, tar }: CheckedTree): string
     const full = toBytes(`${fromBytes(Buffer.from(folder))}/${path}`);
     const wrong = (what: string): string => `"/${display(path)}" ${what}`;
     const stat = lstatSync(full, { throwIfNoEntry: false });
-    if (node.kind === 'whiteout') return stat || lstatSync(toBytes(`${fromBytes(Buffer.from(folder))}/${whiteoutFile(path)}`), { throwIfNoEntry: false }) ? undefined : wrong('is missing');
+    if (node.kind === 'whiteout')
+      return stat ||
+        lstatSync(toBytes(`${fromBytes(Buffer.from(folder))}/${whiteoutFile(path)}`), { throwIfNoEntry: false })
+        ? undefined
+        : wrong('is missing');
     if (node.kind === 'leaf' && (node.entry.type === 'char' || node.entry.type === 'block')) return undefined; // never made in a user namespace
     if (!stat) return wrong('is missing');
     if (node.kind === 'leaf') {
       const { entry } = node;
-      if (entry.type === 'symlink') return stat.isSymbolicLink() && fromBytes(readlinkSync(full, 'buffer')) === entry.linkname ? undefined : wrong('leads elsewhere');
+      if (entry.type === 'symlink')
+        return stat.isSymbolicLink() && fromBytes(readlinkSync(full, 'buffer')) === entry.linkname
+          ? undefined
+          : wrong('leads elsewhere');
       if (entry.type === 'fifo') return stat.isFIFO() ? undefined : wrong('is no fifo');
       if (!stat.isFile()) return wrong('is no file');
-      if ((stat.mode & 0o7777) !== entry.mode) return wrong(`has mode ${(stat.mode & 0o7777).toString(8)}, not ${entry.mode.toString(8)}`);
-      if (stat.uid !== entry.uid || stat.gid !== entry.gid) return wrong(`belongs to ${stat.uid}:${stat.gid}, not to ${entry.uid}:${entry.gid}`);
+      if ((stat.mode & 0o7777) !== entry.mode)
+        return wrong(`has mode ${(stat.mode & 0o7777).toString(8)}, not ${entry.mode.toString(8)}`);
+      if (stat.uid !== entry.uid || stat.gid !== entry.gid)
+        return wrong(`belongs to ${stat.uid}:${stat.gid}, not to ${entry.uid}:${entry.gid}`);
       if (stat.size !== entry.size) return wrong(`has ${stat.size} bytes, not ${entry.size}`);
       return sameBytes(entry, full, tar) ? undefined : wrong('has other bytes');
     }
     if (!stat.isDirectory()) return wrong('is no folder');
-    if (path !== '' && (stat.mode & 0o7777) !== (node.entry?.mode ?? 0o755)) return wrong(`has mode ${(stat.mode & 0o7777).toString(8)}, not ${(node.entry?.mode ?? 0o755).toString(8)}`);
-    for (const name of readdirSync(full, 'buffer').map(fromBytes)) if (!node.children.has(name) && !node.children.has(name.replace(/^\.wh\./, ''))) return wrong(`has "${display(name)}", which the layer has not`);
+    if (path !== '' && (stat.mode & 0o7777) !== (node.entry?.mode ?? 0o755))
+      return wrong(`has mode ${(stat.mode & 0o7777).toString(8)}, not ${(node.entry?.mode ?? 0o755).toString(8)}`);
+    for (const name of readdirSync(full, 'buffer').map(fromBytes))
+      if (!node.children.has(name) && !node.children.has(name.replace(/^\.wh\./, '')))
+        return wrong(`has "${display(name)}", which the layer has not`);
     for (const [name, child] of node.children) {
       const found = check(child, path === '' ? name : `${path}/${name}`);
       if (found !== undefined) return found;

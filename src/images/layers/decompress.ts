@@ -37,7 +37,10 @@ export function sniff(start: Buffer): Compression {
  * Wraps a stream of unknown compression. Errors of the source pass through; broken compression is HuskError `corrupt`.
  * @param options.programs may xz and bzip2 be run for it?
  */
-export async function* decompress(source: AsyncIterable<Uint8Array>, options: { programs?: boolean } = {}): AsyncGenerator<Buffer, void, void> {
+export async function* decompress(
+  source: AsyncIterable<Uint8Array>,
+  options: { programs?: boolean } = {},
+): AsyncGenerator<Buffer, void, void> {
   const iterator = source[Symbol.asyncIterator]();
   let start: Buffer = Buffer.alloc(0);
   try {
@@ -60,16 +63,26 @@ export async function* decompress(source: AsyncIterable<Uint8Array>, options: { 
     else if (compression === 'gzip') yield* inflate(whole(), compression);
     else if (compression === 'zstd') for await (const frame of zstdFrames(whole())) yield* inflateFrame(frame);
     else if (options.programs) yield* throughProgram(whole(), compression);
-    else throw new HuskError(`the layer is compressed with ${compression}, which no image format allows`, { kind: 'corrupt' });
+    else
+      throw new HuskError(`the layer is compressed with ${compression}, which no image format allows`, {
+        kind: 'corrupt',
+      });
   } finally {
     await iterator.return?.();
   }
 }
 
-const asBuffer = (chunk: Uint8Array) => (Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+const asBuffer = (chunk: Uint8Array) =>
+  Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
 
-async function* inflate(source: AsyncGenerator<Buffer>, compression: 'gzip' | 'zstd'): AsyncGenerator<Buffer, void, void> {
-  const transform = compression === 'gzip' ? createGunzip({ chunkSize: CHUNK }) : createZstdDecompress({ chunkSize: CHUNK, params: ZSTD_PARAMS });
+async function* inflate(
+  source: AsyncGenerator<Buffer>,
+  compression: 'gzip' | 'zstd',
+): AsyncGenerator<Buffer, void, void> {
+  const transform =
+    compression === 'gzip'
+      ? createGunzip({ chunkSize: CHUNK })
+      : createZstdDecompress({ chunkSize: CHUNK, params: ZSTD_PARAMS });
   let sourceError: unknown;
   const input = Readable.from(source, { objectMode: false, highWaterMark: 2 * CHUNK });
   input.once('error', (error) => {
@@ -107,7 +120,8 @@ async function* inflateFrame(frame: AsyncGenerator<Buffer>): AsyncGenerator<Buff
       return;
     } catch (error) {
       // What grows beyond the bound goes through a stream, where the layer's own bound stops it.
-      if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') throw new HuskError(`broken zstd data: ${(error as Error).message}`, { kind: 'corrupt', cause: error });
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE')
+        throw new HuskError(`broken zstd data: ${(error as Error).message}`, { kind: 'corrupt', cause: error });
     }
   }
   const rest = async function* () {
@@ -117,7 +131,10 @@ async function* inflateFrame(frame: AsyncGenerator<Buffer>): AsyncGenerator<Buff
   yield* inflate(rest(), 'zstd');
 }
 
-async function* throughProgram(source: AsyncGenerator<Buffer>, compression: 'xz' | 'bzip2'): AsyncGenerator<Buffer, void, void> {
+async function* throughProgram(
+  source: AsyncGenerator<Buffer>,
+  compression: 'xz' | 'bzip2',
+): AsyncGenerator<Buffer, void, void> {
   const child = spawn(compression, ['-dc'], { stdio: ['pipe', 'pipe', 'pipe'] });
   let complaint = '';
   let sourceError: unknown;
@@ -141,8 +158,15 @@ async function* throughProgram(source: AsyncGenerator<Buffer>, compression: 'xz'
     for await (const chunk of output) yield chunk as Buffer;
     const result = await exited;
     if (sourceError !== undefined) throw sourceError;
-    if (result instanceof Error) throw new HuskError(`cannot decompress ${compression} data: ${result.message}`, { kind: 'unsupported', fix: `install ${compression} (apt install ${compression === 'xz' ? 'xz-utils' : 'bzip2'})` });
-    if (result !== 0) throw new HuskError(`broken ${compression} data: ${complaint.trim() || `${compression} ended with ${result}`}`, { kind: 'corrupt' });
+    if (result instanceof Error)
+      throw new HuskError(`cannot decompress ${compression} data: ${result.message}`, {
+        kind: 'unsupported',
+        fix: `install ${compression} (apt install ${compression === 'xz' ? 'xz-utils' : 'bzip2'})`,
+      });
+    if (result !== 0)
+      throw new HuskError(`broken ${compression} data: ${complaint.trim() || `${compression} ended with ${result}`}`, {
+        kind: 'corrupt',
+      });
   } finally {
     input.destroy();
     child.kill('SIGKILL');

@@ -73,7 +73,12 @@ export async function ingestLayer({
 }
 
 /** Hashing, checking and writing one chunk overlap with the decompression of the next, which runs in another thread. */
-async function writeLayer(chunks: AsyncIterable<Buffer>, path: string, maxSize: number, signal: AbortSignal | undefined): Promise<{ size: number; digest: string }> {
+async function writeLayer(
+  chunks: AsyncIterable<Buffer>,
+  path: string,
+  maxSize: number,
+  signal: AbortSignal | undefined,
+): Promise<{ size: number; digest: string }> {
   const hash = createHash('sha256');
   const tree = new LayerTree();
   const parser = new TarParser((entry) => tree.add(entry));
@@ -84,7 +89,11 @@ async function writeLayer(chunks: AsyncIterable<Buffer>, path: string, maxSize: 
     for await (const chunk of chunks) {
       signal?.throwIfAborted();
       size += chunk.length;
-      if (size > maxSize) throw new HuskError(`the uncompressed layer is larger than ${maxSize} bytes`, { kind: 'limit', fix: 'if the image is to be trusted, set "max-layer-size" in the config' });
+      if (size > maxSize)
+        throw new HuskError(`the uncompressed layer is larger than ${maxSize} bytes`, {
+          kind: 'limit',
+          fix: 'if the image is to be trusted, set "max-layer-size" in the config',
+        });
       await writing;
       writing = writeAll(file, chunk, size - chunk.length);
       // seen at the next turn; until then it must not count as unhandled
@@ -103,7 +112,8 @@ async function writeLayer(chunks: AsyncIterable<Buffer>, path: string, maxSize: 
 }
 
 async function writeAll(file: FileHandle, chunk: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < chunk.length;) done += (await file.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
+  for (let done = 0; done < chunk.length;)
+    done += (await file.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
 }
 
 async function syncFolder(folder: string): Promise<void> {

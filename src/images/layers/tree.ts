@@ -45,7 +45,12 @@ export type TreeNode = Directory | Leaf | Whiteout;
 
 const WHITEOUT_NODE: Whiteout = { kind: 'whiteout' };
 
-const newDirectory = (entry?: TarEntry): Directory => ({ kind: 'directory', entry, children: new Map(), opaque: false });
+const newDirectory = (entry?: TarEntry): Directory => ({
+  kind: 'directory',
+  entry,
+  children: new Map(),
+  opaque: false,
+});
 
 export class LayerTree {
   readonly root: Directory = newDirectory();
@@ -64,9 +69,17 @@ export class LayerTree {
     }
     const slash = path.lastIndexOf('/');
     const name = path.slice(slash + 1);
-    if (slash !== -1 && path.includes(WHITEOUT) && path.slice(0, slash).split('/').some((component) => component.startsWith(WHITEOUT))) {
+    if (
+      slash !== -1 &&
+      path.includes(WHITEOUT) &&
+      path
+        .slice(0, slash)
+        .split('/')
+        .some((component) => component.startsWith(WHITEOUT))
+    ) {
       if (path.startsWith(`${AUFS_LINKS}/`)) {
-        if (entry.type !== 'directory' && entry.type !== 'hardlink') this.#aufsLinks.set(path, { kind: 'leaf', entry, links: 0 });
+        if (entry.type !== 'directory' && entry.type !== 'hardlink')
+          this.#aufsLinks.set(path, { kind: 'leaf', entry, links: 0 });
         return;
       }
       if (path.startsWith(WHITEOUT_META)) return;
@@ -85,7 +98,8 @@ export class LayerTree {
     if (name.startsWith(WHITEOUT_META)) return;
     const hidden = name.slice(WHITEOUT.length);
     // `.wh...` would be the whiteout of `..`
-    if (hidden === '' || hidden === '.' || hidden === '..') throw corrupt(entry, 'a whiteout of nothing, of its own folder or of the one above');
+    if (hidden === '' || hidden === '.' || hidden === '..')
+      throw corrupt(entry, 'a whiteout of nothing, of its own folder or of the one above');
     const existing = parent.children.get(hidden);
     if (existing?.kind === 'directory') existing.opaque = true;
     else if (!existing) parent.children.set(hidden, WHITEOUT_NODE);
@@ -110,7 +124,8 @@ export class LayerTree {
       if (leaf === existing) return;
     } else {
       // A character device 0:0 is overlayfs' own whiteout; in a tar it is nothing that Docker writes.
-      if (entry.type === 'char' && entry.deviceMajor === 0 && entry.deviceMinor === 0) throw corrupt(entry, 'it is a character device 0:0, which overlay file systems take for a whiteout');
+      if (entry.type === 'char' && entry.deviceMajor === 0 && entry.deviceMinor === 0)
+        throw corrupt(entry, 'it is a character device 0:0, which overlay file systems take for a whiteout');
       leaf = { kind: 'leaf', entry, links: 0 };
     }
     if (existing) this.#drop(existing);
@@ -134,7 +149,11 @@ export class LayerTree {
     const slash = linkname.lastIndexOf('/');
     const parent = linkname === '' ? undefined : this.#find(slash === -1 ? '' : linkname.slice(0, slash));
     const target = parent?.children.get(linkname.slice(slash + 1));
-    if (target?.kind !== 'leaf') throw corrupt(entry, `it is a hard link to "${display(linkname)}", which ${target?.kind === 'directory' ? 'is a folder' : 'this layer does not have'}`);
+    if (target?.kind !== 'leaf')
+      throw corrupt(
+        entry,
+        `it is a hard link to "${display(linkname)}", which ${target?.kind === 'directory' ? 'is a folder' : 'this layer does not have'}`,
+      );
     return target;
   }
 
@@ -180,7 +199,8 @@ export class LayerTree {
         if (pending.length > 8192) return stop('its path has too many symbolic links');
       } else {
         if (!create) return undefined;
-        if (name.startsWith(WHITEOUT) || name.length > 255) return stop('a symbolic link in its path leads to an impossible name');
+        if (name.startsWith(WHITEOUT) || name.length > 255)
+          return stop('a symbolic link in its path leads to an impossible name');
         const made = newDirectory();
         made.opaque = child?.kind === 'whiteout';
         current.children.set(name, made);

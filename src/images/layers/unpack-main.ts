@@ -33,7 +33,10 @@ export async function reportingFailure(work: () => Promise<void>): Promise<numbe
     return 0;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') return 1;
-    const { message, kind, fix } = error instanceof HuskError ? error : { message: String((error as Error).stack), kind: 'internal', fix: undefined };
+    const { message, kind, fix } =
+      error instanceof HuskError
+        ? error
+        : { message: String((error as Error).stack), kind: 'internal', fix: undefined };
     say({ error: { message, kind, fix } });
     return 1;
   }
@@ -43,7 +46,12 @@ export function say(line: object): void {
   writeSync(1, `${JSON.stringify(line)}\n`);
 }
 
-async function unpack(tar: string, folder: string, mapped: (uid: number, gid: number) => boolean, onProgress: (names: number) => void): Promise<void> {
+async function unpack(
+  tar: string,
+  folder: string,
+  mapped: (uid: number, gid: number) => boolean,
+  onProgress: (names: number) => void,
+): Promise<void> {
   const fd = openSync(tar, 'r');
   try {
     const tree = new LayerTree();
@@ -75,6 +83,7 @@ export function mappedIds(uidMap: string, gidMap: string): (uid: number, gid: nu
       .map((line) => line.trim().split(/\s+/).map(Number) as [number, number, number]);
   const uids = ranges(uidMap);
   const gids = ranges(gidMap);
-  const has = (list: [number, number, number][], id: number) => list.some(([inside, , count]) => id >= inside && id < inside + count);
+  const has = (list: [number, number, number][], id: number) =>
+    list.some(([inside, , count]) => id >= inside && id < inside + count);
   return (uid, gid) => has(uids, uid) && has(gids, gid);
 }

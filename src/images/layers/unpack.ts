@@ -75,12 +75,18 @@ type UnpackPaths = Pick<Paths, 'layers' | 'layerLinks'>;
  *   `paths.layerLinks`, one for each layer and one more where folders inherit their attributes
  * @throws HuskError `corrupt` for a layer that cannot be unpacked, `unsupported` for owners that have no subordinate id
  */
-export async function ensureUnpacked(layers: readonly Layer[], paths: UnpackPaths, options: UnpackOptions = {}): Promise<string[]> {
+export async function ensureUnpacked(
+  layers: readonly Layer[],
+  paths: UnpackPaths,
+  options: UnpackOptions = {},
+): Promise<string[]> {
   const stack = distinctLayers(layers);
   const { kept } = options;
   const top = stack.at(-1);
   if (!top) return [emptyFolder(paths)];
-  const missing = stack.map(({ diffId }) => hexOf(diffId)).filter((hex) => !shortLink(hex, treeOf(hex, kept), paths, kept));
+  const missing = stack
+    .map(({ diffId }) => hexOf(diffId))
+    .filter((hex) => !shortLink(hex, treeOf(hex, kept), paths, kept));
   if (missing.length > 0) await unpackMissing(missing, stack, paths, options);
   const folders = stack.map(({ diffId }) => linkTo(hexOf(diffId), treeOf(hexOf(diffId), kept), paths, kept)).reverse();
   // A single layer has nothing to inherit from.
@@ -165,7 +171,12 @@ function makeShortLink(hex: string, tree: string, paths: UnpackPaths, kept?: Kep
   throw new HuskError(`cannot make a link for the layer ${hex} in ${paths.layerLinks}`, { kind: 'internal' });
 }
 
-async function unpackMissing(missing: string[], layers: readonly Layer[], paths: UnpackPaths, options: UnpackOptions): Promise<void> {
+async function unpackMissing(
+  missing: string[],
+  layers: readonly Layer[],
+  paths: UnpackPaths,
+  options: UnpackOptions,
+): Promise<void> {
   const { tryLock } = await import('../../host/flock.ts');
   const tars = new Map(layers.map((layer) => [hexOf(layer.diffId), layer]));
   for (const hex of missing) assertWhole(tars.get(hex)!);
@@ -183,7 +194,13 @@ async function unpackMissing(missing: string[], layers: readonly Layer[], paths:
       else claimed.push({ hex, lock });
     }
     try {
-      if (claimed.length > 0) await unpackClaimed(claimed.map(({ hex }) => tars.get(hex)!), paths, options, () => options.onProgress?.(++done, missing.length));
+      if (claimed.length > 0)
+        await unpackClaimed(
+          claimed.map(({ hex }) => tars.get(hex)!),
+          paths,
+          options,
+          () => options.onProgress?.(++done, missing.length),
+        );
     } finally {
       for (const { lock } of claimed) lock.close();
     }
@@ -193,11 +210,19 @@ async function unpackMissing(missing: string[], layers: readonly Layer[], paths:
 }
 
 /** Several processes, the largest layers first, each with about the same number of bytes. */
-async function unpackClaimed(layers: Layer[], paths: UnpackPaths, { kept, signal }: UnpackOptions, onDone: () => void): Promise<void> {
+async function unpackClaimed(
+  layers: Layer[],
+  paths: UnpackPaths,
+  { kept, signal }: UnpackOptions,
+  onDone: () => void,
+): Promise<void> {
   const { removeTree } = await import('../../rootless/trees.ts');
   const maker = await makerOfTrees(kept);
   const tree = TREE + keptSuffix(kept);
-  const shares = Array.from({ length: Math.min(layers.length, availableParallelism(), MAX_PROCESSES) }, () => ({ bytes: 0, layers: [] as Layer[] }));
+  const shares = Array.from({ length: Math.min(layers.length, availableParallelism(), MAX_PROCESSES) }, () => ({
+    bytes: 0,
+    layers: [] as Layer[],
+  }));
   for (const layer of [...layers].sort((a, b) => b.size - a.size)) {
     const least = shares.reduce((a, b) => (b.bytes < a.bytes ? b : a));
     least.layers.push(layer);
@@ -232,7 +257,10 @@ interface TreeMaker {
 }
 
 async function makerOfTrees(kept?: KeptIds): Promise<TreeMaker> {
-  const [{ idMaps }, { keepIdMaps }] = await Promise.all([import('../../rootless/idmap.ts'), import('../../rootless/keep-id.ts')]);
+  const [{ idMaps }, { keepIdMaps }] = await Promise.all([
+    import('../../rootless/idmap.ts'),
+    import('../../rootless/keep-id.ts'),
+  ]);
   const maps = kept === undefined ? idMaps() : keepIdMaps(idMaps(), kept);
   return {
     maps,
@@ -314,7 +342,12 @@ async function runInternal(
   onDone: (folder: string) => void,
 ): Promise<void> {
   const { runInUserNamespace } = await import('../../rootless/namespace.ts');
-  const launched = runInUserNamespace({ program: { internal, args }, reach: { kept: [paths.layers] }, stdout: 'pipe', maps });
+  const launched = runInUserNamespace({
+    program: { internal, args },
+    reach: { kept: [paths.layers] },
+    stdout: 'pipe',
+    maps,
+  });
   const stop = () => launched.signal(9);
   signal?.addEventListener('abort', stop);
   let rest = '';

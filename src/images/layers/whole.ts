@@ -7,5 +7,8 @@ import type { Layer } from '../contract.ts';
 export function assertWhole({ diffId, tar, size }: Layer): void {
   const found = statSync(tar, { throwIfNoEntry: false })?.size;
   if (found === size) return;
-  throw new HuskError(`the layer ${diffId} is damaged: ${tar} ${found === undefined ? 'is missing' : `has ${found} of ${size} bytes`}`, { kind: 'corrupt', fix: 'husk system check --repair, then pull its image again' });
+  throw new HuskError(
+    `the layer ${diffId} is damaged: ${tar} ${found === undefined ? 'is missing' : `has ${found} of ${size} bytes`}`,
+    { kind: 'corrupt', fix: 'husk system check --repair, then pull its image again' },
+  );
 }

@@ -222,10 +222,13 @@ class TreeWriter {
 
   #checkMapped({ uid, gid }: TarEntry, path: ByteString): void {
     if (this.#options.mapped(uid, gid)) return;
-    throw new HuskError(`cannot unpack "/${display(path)}": its owner ${uid}:${gid} has no subordinate id on this host`, {
-      kind: 'unsupported',
-      fix: 'give this user larger ranges in /etc/subuid and /etc/subgid (usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER)',
-    });
+    throw new HuskError(
+      `cannot unpack "/${display(path)}": its owner ${uid}:${gid} has no subordinate id on this host`,
+      {
+        kind: 'unsupported',
+        fix: 'give this user larger ranges in /etc/subuid and /etc/subgid (usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER)',
+      },
+    );
   }
 
   #xattrs(entry: TarEntry, fd: number, path: ByteString): void {
@@ -234,12 +237,21 @@ class TreeWriter {
       const errno = host.trySetXattr(fd, name, value);
       // As Docker and Podman: an attribute this namespace or file system cannot have is left out. EINVAL: capabilities or ACLs that
       // name ids outside of the map.
-      if (errno !== 0 && errno !== EPERM && errno !== EOPNOTSUPP && errno !== EINVAL) throw explain(new SyscallError(`fsetxattr ${display(name)}`, errno), path);
+      if (errno !== 0 && errno !== EPERM && errno !== EOPNOTSUPP && errno !== EINVAL)
+        throw explain(new SyscallError(`fsetxattr ${display(name)}`, errno), path);
     }
   }
 }
 
 function explain(error: SyscallError, path: ByteString): HuskError {
-  const fixes: Record<string, string> = { ENOSPC: 'free some space, or move the data root', EDQUOT: 'free some space, or move the data root', EMFILE: 'raise the limit of open files (ulimit -n)' };
-  return new HuskError(`cannot unpack "/${display(path)}": ${error.syscall}: ${error.code}`, { kind: 'limit', cause: error, fix: fixes[error.code] });
+  const fixes: Record<string, string> = {
+    ENOSPC: 'free some space, or move the data root',
+    EDQUOT: 'free some space, or move the data root',
+    EMFILE: 'raise the limit of open files (ulimit -n)',
+  };
+  return new HuskError(`cannot unpack "/${display(path)}": ${error.syscall}: ${error.code}`, {
+    kind: 'limit',
+    cause: error,
+    fix: fixes[error.code],
+  });
 }

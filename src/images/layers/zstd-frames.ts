@@ -76,7 +76,7 @@ class Reader {
   }
 
   async skip(length: number): Promise<void> {
-    for (let left = length; left > 0; ) {
+    for (let left = length; left > 0;) {
       if (await this.atEnd()) throw broken('it is cut short');
       const taken = Math.min(left, this.#chunk.length);
       this.#chunk = this.#chunk.subarray(taken);

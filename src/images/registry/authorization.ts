@@ -48,7 +48,9 @@ export class Authorization {
     // several layers get their 401 at once: the first asks, the others wait for the same token
     const fresh = (async () => {
       const previous = await known?.catch(() => undefined);
-      return previous !== undefined && previous !== rejected ? previous : this.#authorize(parseChallenges(wwwAuthenticate ?? ''), scope, rejected);
+      return previous !== undefined && previous !== rejected
+        ? previous
+        : this.#authorize(parseChallenges(wwwAuthenticate ?? ''), scope, rejected);
     })();
     this.#tokens.set(scope, fresh);
     fresh.catch(() => this.#tokens.get(scope) === fresh && this.#tokens.delete(scope));
@@ -60,10 +62,18 @@ export class Authorization {
     const credentials = await (this.#credentials ??= this.#options.credentials());
     const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
     if (bearer) return `Bearer ${await this.#token(bearer, scope, credentials)}`;
-    if (!challenges.some(({ scheme }) => scheme === 'basic')) throw new HuskError(`${host} refuses access and names no way to log in that husk knows`, { kind: 'unauthorized' });
-    if (credentials?.kind !== 'password') throw new HuskError('no basic auth credentials', { kind: 'unauthorized', fix: `husk login ${host}` });
+    if (!challenges.some(({ scheme }) => scheme === 'basic'))
+      throw new HuskError(`${host} refuses access and names no way to log in that husk knows`, {
+        kind: 'unauthorized',
+      });
+    if (credentials?.kind !== 'password')
+      throw new HuskError('no basic auth credentials', { kind: 'unauthorized', fix: `husk login ${host}` });
     const header = basic(credentials);
-    if (header === rejected) throw new HuskError(`${host} does not accept the user name and password`, { kind: 'unauthorized', fix: `husk login ${host}` });
+    if (header === rejected)
+      throw new HuskError(`${host} does not accept the user name and password`, {
+        kind: 'unauthorized',
+        fix: `husk login ${host}`,
+      });
     return header;
   }
 
@@ -91,11 +101,24 @@ export class Authorization {
         headers['authorization'] = basic(credentials);
       }
     }
-    const response = await transport.send({ method: identity ? 'POST' : 'GET', url: realm, headers, body, signal, unverifiedTls: this.#options.insecure });
+    const response = await transport.send({
+      method: identity ? 'POST' : 'GET',
+      url: realm,
+      headers,
+      body,
+      signal,
+      unverifiedTls: this.#options.insecure,
+    });
     const text = await readBody(response, MAX_TOKEN_ANSWER);
     if (response.status === 401 || response.status === 403 || response.status === 400)
-      throw new HuskError(`${shown(realm)} refuses a token for ${host}${credentials ? '' : ' without credentials'}`, { kind: 'unauthorized', fix: `husk login ${host}` });
-    if (response.status !== 200) throw new HuskError(`${shown(realm)} answers a token request with status ${response.status}`, { kind: 'unavailable' });
+      throw new HuskError(`${shown(realm)} refuses a token for ${host}${credentials ? '' : ' without credentials'}`, {
+        kind: 'unauthorized',
+        fix: `husk login ${host}`,
+      });
+    if (response.status !== 200)
+      throw new HuskError(`${shown(realm)} answers a token request with status ${response.status}`, {
+        kind: 'unavailable',
+      });
     return readToken(text, shown(realm));
   }
 
@@ -108,14 +131,18 @@ export class Authorization {
     } catch {
       throw new HuskError(`${host} asks for a token without saying where to get it`, { kind: 'unauthorized' });
     }
-    if (realm.protocol !== 'https:' && !(insecure && realm.protocol === 'http:')) throw new HuskError(`${host} wants its credentials sent to ${shown(realm)}, which is not https`, { kind: 'unauthorized' });
+    if (realm.protocol !== 'https:' && !(insecure && realm.protocol === 'http:'))
+      throw new HuskError(`${host} wants its credentials sent to ${shown(realm)}, which is not https`, {
+        kind: 'unauthorized',
+      });
     realm.username = '';
     realm.password = '';
     return realm;
   }
 }
 
-const basic = ({ username, password }: { username: string; password: string }) => `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+const basic = ({ username, password }: { username: string; password: string }) =>
+  `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
 function readToken(bytes: Buffer, from: string): string {
   let token: unknown;
@@ -126,6 +153,7 @@ function readToken(bytes: Buffer, from: string): string {
     // not shown: it may hold a token
   }
   // a line break would write a header of its own
-  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) throw new HuskError(`${from} sends no token`, { kind: 'unavailable' });
+  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token))
+    throw new HuskError(`${from} sends no token`, { kind: 'unavailable' });
   return token;
 }

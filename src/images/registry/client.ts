@@ -67,7 +67,13 @@ export class Repository {
     const { endpoint, transport, env, signal } = options;
     this.#options = options;
     this.host = endpoint.host;
-    this.#authorization = new Authorization({ transport, host: endpoint.host, insecure: endpoint.insecure, signal, credentials: () => findCredentials(endpoint.host, { env, signal }) });
+    this.#authorization = new Authorization({
+      transport,
+      host: endpoint.host,
+      insecure: endpoint.insecure,
+      signal,
+      credentials: () => findCredentials(endpoint.host, { env, signal }),
+    });
   }
 
   /**
@@ -75,10 +81,14 @@ export class Repository {
    * @throws HuskError `not-found` with Docker's "manifest unknown" text
    */
   async manifest(reference: string): Promise<FetchedManifest> {
-    const response = await this.#request({ path: `manifests/${reference}`, headers: { accept: MANIFEST_TYPES.join(', ') } });
+    const response = await this.#request({
+      path: `manifests/${reference}`,
+      headers: { accept: MANIFEST_TYPES.join(', ') },
+    });
     const bytes = await readBody(response, MAX_MANIFEST);
     const digest = sha256(bytes);
-    if (isDigest(reference) && reference !== digest) throw new HuskError(`${this.host} sends a manifest with digest ${digest} for ${reference}`, { kind: 'corrupt' });
+    if (isDigest(reference) && reference !== digest)
+      throw new HuskError(`${this.host} sends a manifest with digest ${digest} for ${reference}`, { kind: 'corrupt' });
     return { bytes, contentType: response.headers['content-type'] ?? '', digest };
   }
 
@@ -88,15 +98,20 @@ export class Repository {
    * @returns `from` is the offset the body really begins at: 0 when the registry does not do ranges
    */
   async blob(digest: string, offset: number, size: number): Promise<{ response: TransportResponse; from: number }> {
-    const response = await this.#request({ path: `blobs/${digest}`, headers: offset > 0 ? { range: `bytes=${offset}-` } : {} });
+    const response = await this.#request({
+      path: `blobs/${digest}`,
+      headers: offset > 0 ? { range: `bytes=${offset}-` } : {},
+    });
     const { 'content-range': range, 'content-length': length } = response.headers;
     const from = response.status === 206 ? Number(/^bytes (\d{1,16})-/.exec(range ?? '')?.[1] ?? Number.NaN) : 0;
     const refuse = (cause: string) => {
       response.body.destroy();
       return new HuskError(`cannot fetch ${digest} from ${this.host}: ${cause}`, { kind: 'corrupt' });
     };
-    if (from !== 0 && from !== offset) throw refuse(`asked for bytes from ${offset}, the answer has ${JSON.stringify((range ?? '').slice(0, 100))}`);
-    if (length !== undefined && Number(length) !== size - from) throw refuse(`it has ${Number(length) + from} bytes there, the manifest says ${size}`);
+    if (from !== 0 && from !== offset)
+      throw refuse(`asked for bytes from ${offset}, the answer has ${JSON.stringify((range ?? '').slice(0, 100))}`);
+    if (length !== undefined && Number(length) !== size - from)
+      throw refuse(`it has ${Number(length) + from} bytes there, the manifest says ${size}`);
     return { response, from };
   }
 
@@ -113,9 +128,11 @@ export class Repository {
       } catch (error) {
         throw new HuskError(`${this.host} lists tags that are not JSON`, { kind: 'corrupt', cause: error });
       }
-      if (!Array.isArray(page) || !page.every((tag) => typeof tag === 'string')) throw new HuskError(`${this.host} lists tags that are no strings`, { kind: 'corrupt' });
+      if (!Array.isArray(page) || !page.every((tag) => typeof tag === 'string'))
+        throw new HuskError(`${this.host} lists tags that are no strings`, { kind: 'corrupt' });
       tags.push(...(page as string[]));
-      if (tags.length > MAX_TAGS) throw new HuskError(`${this.#options.path} has more than ${MAX_TAGS} tags`, { kind: 'limit' });
+      if (tags.length > MAX_TAGS)
+        throw new HuskError(`${this.#options.path} has more than ${MAX_TAGS} tags`, { kind: 'limit' });
       const next = /<([^>]{1,2048})>;\s*rel="?next"?/.exec(String(response.headers['link'] ?? ''))?.[1];
       const last: string | null = next === undefined ? null : new URL(next, response.url).searchParams.get('last');
       path = last === null || page.length === 0 ? undefined : `tags/list?last=${encodeURIComponent(last)}&n=1000`;
@@ -136,28 +153,51 @@ export class Repository {
    */
   async startUpload(mount?: { digest: string; from: string }): Promise<URL | undefined> {
     const query = mount ? `?${new URLSearchParams({ mount: mount.digest, from: mount.from })}` : '';
-    const response = await this.#request({ method: 'POST', path: `blobs/uploads/${query}`, headers: { 'content-length': '0' }, accepts: [201, 202] });
+    const response = await this.#request({
+      method: 'POST',
+      path: `blobs/uploads/${query}`,
+      headers: { 'content-length': '0' },
+      accepts: [201, 202],
+    });
     response.body.resume();
     if (response.status === 201 && mount) return undefined;
     const { location } = response.headers;
-    if (location === undefined) throw new HuskError(`${this.host} does not say where to upload to`, { kind: 'unavailable' });
+    if (location === undefined)
+      throw new HuskError(`${this.host} does not say where to upload to`, { kind: 'unavailable' });
     return redirectTarget(location, response.url);
   }
 
   /** Uploads a whole blob in one request. @param body opened anew for each try */
-  async upload(location: URL, blob: { digest: string; size: number; body: () => Uint8Array | Readable }): Promise<void> {
+  async upload(
+    location: URL,
+    blob: { digest: string; size: number; body: () => Uint8Array | Readable },
+  ): Promise<void> {
     const url = new URL(location);
     url.searchParams.set('digest', blob.digest);
     const headers = { 'content-type': 'application/octet-stream', 'content-length': String(blob.size) };
     // an upload session is gone once it has failed: the caller begins anew
-    const response = await this.#request({ method: 'PUT', url, path: `blobs/uploads/${blob.digest}`, headers, body: blob.body, accepts: [201], attempts: 1 });
+    const response = await this.#request({
+      method: 'PUT',
+      url,
+      path: `blobs/uploads/${blob.digest}`,
+      headers,
+      body: blob.body,
+      accepts: [201],
+      attempts: 1,
+    });
     response.body.resume();
   }
 
   /** @param reference tag or digest */
   async putManifest(reference: string, bytes: Uint8Array, mediaType: string): Promise<void> {
     const headers = { 'content-type': mediaType, 'content-length': String(bytes.length) };
-    const response = await this.#request({ method: 'PUT', path: `manifests/${reference}`, headers, body: () => bytes, accepts: [201] });
+    const response = await this.#request({
+      method: 'PUT',
+      path: `manifests/${reference}`,
+      headers,
+      body: () => bytes,
+      accepts: [201],
+    });
     response.body.resume();
   }
 
@@ -180,7 +220,12 @@ export class Repository {
         const url = request.url ?? new URL(`v2/${this.#options.path}/${path}`, base);
         // an upload's location may be another host's, which has no business with our token
         const authorization = url.origin === base.origin ? await this.#authorization.header(scope) : undefined;
-        const response = await this.#send(method, url, authorization === undefined ? headers : { ...headers, authorization }, request.body?.());
+        const response = await this.#send(
+          method,
+          url,
+          authorization === undefined ? headers : { ...headers, authorization },
+          request.body?.(),
+        );
         if (accepts.includes(response.status)) return response;
         const text = await readBody(response, MAX_ERROR).catch(() => Buffer.alloc(0));
         // asked by a host that a redirect led to, the registry's credentials would go to a realm of that host's choice
@@ -191,15 +236,30 @@ export class Repository {
           continue;
         }
         const retryAfter = parseRetryAfter(response.headers['retry-after']);
-        if (attempt < attempts && isRetryable(response.status) && (await waitBeforeRetry(attempt, { retryAfter, signal }))) continue;
+        if (
+          attempt < attempts &&
+          isRetryable(response.status) &&
+          (await waitBeforeRetry(attempt, { retryAfter, signal }))
+        )
+          continue;
         throw this.#refusal(response.status, text, path);
       } catch (error) {
-        if (!(error instanceof TransportError && error.transient) || attempt >= attempts || !(await waitBeforeRetry(attempt, { signal }))) throw error;
+        if (
+          !(error instanceof TransportError && error.transient) ||
+          attempt >= attempts ||
+          !(await waitBeforeRetry(attempt, { signal }))
+        )
+          throw error;
       }
     }
   }
 
-  #send(method: TransportRequest['method'], url: URL, headers: Record<string, string>, body?: Uint8Array | Readable): Promise<TransportResponse> {
+  #send(
+    method: TransportRequest['method'],
+    url: URL,
+    headers: Record<string, string>,
+    body?: Uint8Array | Readable,
+  ): Promise<TransportResponse> {
     const { transport, endpoint, signal } = this.#options;
     return transport.send({ method, url, headers, body, signal, unverifiedTls: endpoint.insecure });
   }
@@ -227,23 +287,46 @@ export class Repository {
     const name = this.#options.path;
     if (status === 404 && path.startsWith('manifests/')) {
       const reference = path.slice('manifests/'.length);
-      if (code === 'NAME_UNKNOWN') return new HuskError(`${this.host}/${name} not found: name unknown: repository name not known to registry`, { kind: 'not-found' });
-      return new HuskError(`manifest for ${this.host}/${name}${reference.startsWith('sha256:') ? '@' : ':'}${reference} not found: manifest unknown: ${message || 'manifest unknown'}`, { kind: 'not-found' });
+      if (code === 'NAME_UNKNOWN')
+        return new HuskError(`${this.host}/${name} not found: name unknown: repository name not known to registry`, {
+          kind: 'not-found',
+        });
+      return new HuskError(
+        `manifest for ${this.host}/${name}${reference.startsWith('sha256:') ? '@' : ':'}${reference} not found: manifest unknown: ${message || 'manifest unknown'}`,
+        { kind: 'not-found' },
+      );
     }
     if ((status === 401 || status === 403) && this.#options.push)
-      return new HuskError(`denied: requested access to the resource is denied${message ? `: ${message}` : ''}`, { kind: 'unauthorized', fix: `husk login ${this.host}` });
+      return new HuskError(`denied: requested access to the resource is denied${message ? `: ${message}` : ''}`, {
+        kind: 'unauthorized',
+        fix: `husk login ${this.host}`,
+      });
     if (status === 401 || status === 403)
-      return new HuskError(`pull access denied for ${this.host}/${name}, repository does not exist or may require authorization${message ? `: ${message}` : ''}`, { kind: 'unauthorized', fix: `husk login ${this.host}` });
-    if (status === 429) return new HuskError(`toomanyrequests: ${message || `${this.host} limits the rate of requests`}`, { kind: 'unavailable' });
-    return new HuskError(`${this.host} answers ${name}/${path} with status ${status}${message ? `: ${message}` : ''}`, { kind: status === 404 ? 'not-found' : 'unavailable' });
+      return new HuskError(
+        `pull access denied for ${this.host}/${name}, repository does not exist or may require authorization${message ? `: ${message}` : ''}`,
+        { kind: 'unauthorized', fix: `husk login ${this.host}` },
+      );
+    if (status === 429)
+      return new HuskError(`toomanyrequests: ${message || `${this.host} limits the rate of requests`}`, {
+        kind: 'unavailable',
+      });
+    return new HuskError(`${this.host} answers ${name}/${path} with status ${status}${message ? `: ${message}` : ''}`, {
+      kind: status === 404 ? 'not-found' : 'unavailable',
+    });
   }
 }
 
 /** `{"errors":[{"code","message"}]}`; the message is shown on a terminal, so only printable characters stay */
 function firstError(body: Buffer): { code: string; message: string } {
   try {
-    const first = (JSON.parse(body.toString('utf8')) as { errors?: { code?: unknown; message?: unknown }[] }).errors?.[0];
-    return { code: String(first?.code ?? ''), message: String(first?.message ?? '').replaceAll(/[^\x20-\x7e]/g, ' ').slice(0, MAX_MESSAGE) };
+    const first = (JSON.parse(body.toString('utf8')) as { errors?: { code?: unknown; message?: unknown }[] })
+      .errors?.[0];
+    return {
+      code: String(first?.code ?? ''),
+      message: String(first?.message ?? '')
+        .replaceAll(/[^\x20-\x7e]/g, ' ')
+        .slice(0, MAX_MESSAGE),
+    };
   } catch {
     return { code: '', message: '' };
   }

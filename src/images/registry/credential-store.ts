@@ -11,7 +11,16 @@ import { causeOf, HuskError } from '../../errors.ts';
 import { makeMissingFolders } from '../../missing-folders.ts';
 import { randomHex } from '../../host/random.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
-import { dockerConfigFile, entryOf, HELPER_TIMEOUT_MS, hostOf, HUB_KEY, MAX_HELPER_OUTPUT, readDockerConfig, type DockerConfig } from './credentials.ts';
+import {
+  dockerConfigFile,
+  entryOf,
+  HELPER_TIMEOUT_MS,
+  hostOf,
+  HUB_KEY,
+  MAX_HELPER_OUTPUT,
+  readDockerConfig,
+  type DockerConfig,
+} from './credentials.ts';
 
 export interface PasswordCredentials {
   username: string;
@@ -19,21 +28,32 @@ export interface PasswordCredentials {
 }
 
 const keyOf = (host: string): string => (host === DEFAULT_DOMAIN ? HUB_KEY : host);
-const helperOf = (config: DockerConfig, host: string): string | undefined => entryOf(config.credHelpers, keyOf(host)) ?? entryOf(config.credHelpers, host) ?? (config.credsStore || undefined);
+const helperOf = (config: DockerConfig, host: string): string | undefined =>
+  entryOf(config.credHelpers, keyOf(host)) ?? entryOf(config.credHelpers, host) ?? (config.credsStore || undefined);
 
 /** @returns where they are now: a file, or undefined when a helper has them */
-export async function storeCredentials(host: string, { username, password }: PasswordCredentials, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+export async function storeCredentials(
+  host: string,
+  { username, password }: PasswordCredentials,
+  env: NodeJS.ProcessEnv,
+): Promise<string | undefined> {
   const file = dockerConfigFile(env);
   const config = readDockerConfig(file);
   const helper = helperOf(config, host);
   if (helper !== undefined) {
-    await runHelper(helper, 'store', { input: JSON.stringify({ ServerURL: keyOf(host), Username: username, Secret: password }), env });
+    await runHelper(helper, 'store', {
+      input: JSON.stringify({ ServerURL: keyOf(host), Username: username, Secret: password }),
+      env,
+    });
     // an older plain entry would shadow nothing, but it would still be a password on disk
     if (forget(config, host)) write(file, config);
     return undefined;
   }
   forget(config, host);
-  config.auths = { ...config.auths, [keyOf(host)]: { auth: Buffer.from(`${username}:${password}`).toString('base64') } };
+  config.auths = {
+    ...config.auths,
+    [keyOf(host)]: { auth: Buffer.from(`${username}:${password}`).toString('base64') },
+  };
   write(file, config);
   return file;
 }
@@ -51,7 +71,9 @@ export async function eraseCredentials(host: string, env: NodeJS.ProcessEnv): Pr
 
 /** every spelling of the host: `host`, `https://host/v1/` */
 function forget(config: DockerConfig, host: string): boolean {
-  const names = Object.keys(config.auths ?? {}).filter((name) => name === keyOf(host) || hostOf(name) === hostOf(keyOf(host)));
+  const names = Object.keys(config.auths ?? {}).filter(
+    (name) => name === keyOf(host) || hostOf(name) === hostOf(keyOf(host)),
+  );
   for (const name of names) delete config.auths![name];
   return names.length > 0;
 }
@@ -80,18 +102,37 @@ function write(file: string, config: DockerConfig): void {
   }
 }
 
-function runHelper(helper: string, action: 'store' | 'erase', options: { input: string; env: NodeJS.ProcessEnv }): Promise<void> {
+function runHelper(
+  helper: string,
+  action: 'store' | 'erase',
+  options: { input: string; env: NodeJS.ProcessEnv },
+): Promise<void> {
   const program = `docker-credential-${helper}`;
-  const wrong = (cause: string): HuskError => new HuskError(`cannot ${action} credentials with ${program}: ${cause}`, { kind: 'unauthorized', fix: "see credsStore and credHelpers in Docker's config.json" });
+  const wrong = (cause: string): HuskError =>
+    new HuskError(`cannot ${action} credentials with ${program}: ${cause}`, {
+      kind: 'unauthorized',
+      fix: "see credsStore and credHelpers in Docker's config.json",
+    });
   // a slash would run a program outside PATH
   if (!/^[\w.-]+$/.test(helper)) return Promise.reject(wrong('not a program name'));
   return new Promise((resolve, reject) => {
-    const child = execFile(program, [action], { env: options.env, timeout: HELPER_TIMEOUT_MS, maxBuffer: MAX_HELPER_OUTPUT }, (error, stdout) => {
-      if (!error) return resolve();
-      const { code } = error as NodeJS.ErrnoException;
-      // its own words, but never what it was given
-      reject(wrong(code === 'ENOENT' ? 'it is not installed' : stdout.replaceAll(options.input, '').trim().slice(0, 200) || `it fails with status ${code}`));
-    });
+    const child = execFile(
+      program,
+      [action],
+      { env: options.env, timeout: HELPER_TIMEOUT_MS, maxBuffer: MAX_HELPER_OUTPUT },
+      (error, stdout) => {
+        if (!error) return resolve();
+        const { code } = error as NodeJS.ErrnoException;
+        // its own words, but never what it was given
+        reject(
+          wrong(
+            code === 'ENOENT'
+              ? 'it is not installed'
+              : stdout.replaceAll(options.input, '').trim().slice(0, 200) || `it fails with status ${code}`,
+          ),
+        );
+      },
+    );
     child.stdin?.on('error', () => {});
     child.stdin?.end(options.input);
   });

@@ -40,7 +40,8 @@ export function dockerConfigFile(env: NodeJS.ProcessEnv = process.env): string {
 export function readDockerConfig(file: string): DockerConfig {
   let text: string;
   try {
-    if (statSync(file).size > MAX_CONFIG) throw new HuskError(`${file} is larger than ${MAX_CONFIG} bytes`, { kind: 'invalid' });
+    if (statSync(file).size > MAX_CONFIG)
+      throw new HuskError(`${file} is larger than ${MAX_CONFIG} bytes`, { kind: 'invalid' });
     text = readFileSync(file, 'utf8');
   } catch (error) {
     if (error instanceof HuskError) throw error;
@@ -64,7 +65,10 @@ export const hostOf = (key: string) => key.replace(/^https?:\/\//, '').split('/'
  * @param host `docker.io`, `localhost:5000`
  * @throws HuskError `unauthorized` when the helper fails, `invalid` for an unreadable config
  */
-export async function findCredentials(host: string, options: { env?: NodeJS.ProcessEnv; signal?: AbortSignal } = {}): Promise<Credentials | undefined> {
+export async function findCredentials(
+  host: string,
+  options: { env?: NodeJS.ProcessEnv; signal?: AbortSignal } = {},
+): Promise<Credentials | undefined> {
   const env = options.env ?? process.env;
   const file = dockerConfigFile(env);
   const config = readDockerConfig(file);
@@ -75,7 +79,10 @@ export async function findCredentials(host: string, options: { env?: NodeJS.Proc
     if (found) return found;
   }
   const auths = config.auths ?? {};
-  const entry = entryOf(auths, key) ?? entryOf(auths, host) ?? Object.entries(auths).find(([name]) => hostOf(name) === hostOf(key))?.[1];
+  const entry =
+    entryOf(auths, key) ??
+    entryOf(auths, host) ??
+    Object.entries(auths).find(([name]) => hostOf(name) === hostOf(key))?.[1];
   return entry ? fromEntry(entry, file, host) : undefined;
 }
 
@@ -84,38 +91,74 @@ export function entryOf<T>(record: Record<string, T> | undefined, name: string):
   return record && Object.hasOwn(record, name) ? record[name] : undefined;
 }
 
-function fromEntry(entry: NonNullable<DockerConfig['auths']>[string], file: string, host: string): Credentials | undefined {
+function fromEntry(
+  entry: NonNullable<DockerConfig['auths']>[string],
+  file: string,
+  host: string,
+): Credentials | undefined {
   if (entry.identitytoken) return { kind: 'identity', token: entry.identitytoken };
   if (entry.username && entry.password) return { kind: 'password', username: entry.username, password: entry.password };
   if (!entry.auth) return undefined;
   const text = Buffer.from(entry.auth, 'base64').toString('utf8').replace(/\0+$/, '');
   const colon = text.indexOf(':');
-  if (colon < 1) throw new HuskError(`${file} has an unreadable "auth" for ${host}`, { kind: 'invalid', fix: `run \`husk login ${host}\` again` });
+  if (colon < 1)
+    throw new HuskError(`${file} has an unreadable "auth" for ${host}`, {
+      kind: 'invalid',
+      fix: `run \`husk login ${host}\` again`,
+    });
   return { kind: 'password', username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-function askHelper(helper: string, key: string, options: { env: NodeJS.ProcessEnv; signal?: AbortSignal }): Promise<Credentials | undefined> {
+function askHelper(
+  helper: string,
+  key: string,
+  options: { env: NodeJS.ProcessEnv; signal?: AbortSignal },
+): Promise<Credentials | undefined> {
   const program = `docker-credential-${helper}`;
-  const wrong = (cause: string) => new HuskError(`cannot get credentials for ${key} from ${program}: ${cause}`, { kind: 'unauthorized', fix: 'see credsStore and credHelpers in Docker\'s config.json' });
+  const wrong = (cause: string) =>
+    new HuskError(`cannot get credentials for ${key} from ${program}: ${cause}`, {
+      kind: 'unauthorized',
+      fix: "see credsStore and credHelpers in Docker's config.json",
+    });
   // a slash would run a program outside PATH
   if (!/^[\w.-]+$/.test(helper)) return Promise.reject(wrong('not a program name'));
   return new Promise((resolve, reject) => {
-    const child = execFile(program, ['get'], { env: options.env, timeout: HELPER_TIMEOUT_MS, maxBuffer: MAX_HELPER_OUTPUT, signal: options.signal }, (error, stdout) => {
-      if (error) {
-        if (stdout.trim() === NOT_FOUND) return resolve(undefined);
-        if (options.signal?.aborted) return reject(error);
-        const { code, killed } = error as NodeJS.ErrnoException & { killed?: boolean };
-        return reject(wrong(code === 'ENOENT' ? 'it is not installed' : code === 'EACCES' ? 'it is not installed, or may not be executed' : killed ? 'it does not answer' : stdout.trim().slice(0, 200) || `it fails with status ${code}`));
-      }
-      try {
-        const { Username, Secret } = JSON.parse(stdout) as { Username?: unknown; Secret?: unknown };
-        if (typeof Username !== 'string' || typeof Secret !== 'string') return reject(wrong('it prints no Username and Secret'));
-        if (Username === '' && Secret === '') return resolve(undefined);
-        resolve(Username === TOKEN_USER ? { kind: 'identity', token: Secret } : { kind: 'password', username: Username, password: Secret });
-      } catch {
-        reject(wrong('it prints no JSON'));
-      }
-    });
+    const child = execFile(
+      program,
+      ['get'],
+      { env: options.env, timeout: HELPER_TIMEOUT_MS, maxBuffer: MAX_HELPER_OUTPUT, signal: options.signal },
+      (error, stdout) => {
+        if (error) {
+          if (stdout.trim() === NOT_FOUND) return resolve(undefined);
+          if (options.signal?.aborted) return reject(error);
+          const { code, killed } = error as NodeJS.ErrnoException & { killed?: boolean };
+          return reject(
+            wrong(
+              code === 'ENOENT'
+                ? 'it is not installed'
+                : code === 'EACCES'
+                  ? 'it is not installed, or may not be executed'
+                  : killed
+                    ? 'it does not answer'
+                    : stdout.trim().slice(0, 200) || `it fails with status ${code}`,
+            ),
+          );
+        }
+        try {
+          const { Username, Secret } = JSON.parse(stdout) as { Username?: unknown; Secret?: unknown };
+          if (typeof Username !== 'string' || typeof Secret !== 'string')
+            return reject(wrong('it prints no Username and Secret'));
+          if (Username === '' && Secret === '') return resolve(undefined);
+          resolve(
+            Username === TOKEN_USER
+              ? { kind: 'identity', token: Secret }
+              : { kind: 'password', username: Username, password: Secret },
+          );
+        } catch {
+          reject(wrong('it prints no JSON'));
+        }
+      },
+    );
     // a helper that exits before reading breaks the pipe; its status says what is wrong
     child.stdin?.on('error', () => {});
     child.stdin?.end(`${key}\n`);

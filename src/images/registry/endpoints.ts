@@ -46,9 +46,15 @@ export function endpoints(domain: string, config: RegistryConfig): Endpoint[] {
     } catch (error) {
       throw new HuskError(`registry-mirrors: "${text}" is not a URL`, { kind: 'invalid', cause: error });
     }
-    if ((url.protocol !== 'https:' && url.protocol !== 'http:') || url.username || url.search || url.hash) throw new HuskError(`registry-mirrors: "${text}" must be a plain http or https URL`, { kind: 'invalid' });
+    if ((url.protocol !== 'https:' && url.protocol !== 'http:') || url.username || url.search || url.hash)
+      throw new HuskError(`registry-mirrors: "${text}" must be a plain http or https URL`, { kind: 'invalid' });
     // Docker: a mirror named with http:// has been chosen as such
-    return { host: url.host, bases: [url], insecure: url.protocol === 'http:' || isLoopback(url.host) || (config['insecure-registries'] ?? []).includes(url.host) };
+    return {
+      host: url.host,
+      bases: [url],
+      insecure:
+        url.protocol === 'http:' || isLoopback(url.host) || (config['insecure-registries'] ?? []).includes(url.host),
+    };
   });
   return [...mirrors, own];
 }

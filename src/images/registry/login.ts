@@ -47,7 +47,11 @@ function accepted(host: string, status: number): void {
   if (status !== 200) throw new HuskError(`${host} answers a login with status ${status}`, { kind: 'unavailable' });
 }
 
-const refused = (host: string, cause?: unknown): HuskError => new HuskError(`login attempt to ${host} failed: unauthorized: incorrect username or password`, { kind: 'unauthorized', cause });
+const refused = (host: string, cause?: unknown): HuskError =>
+  new HuskError(`login attempt to ${host} failed: unauthorized: incorrect username or password`, {
+    kind: 'unauthorized',
+    cause,
+  });
 
 async function refusedAsDocker(host: string, header: Promise<string>): Promise<string> {
   try {

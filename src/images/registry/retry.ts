@@ -27,7 +27,10 @@ export function parseRetryAfter(header: string | undefined, now = Date.now()): n
  * @param attempt 1 after the first failure
  * @returns false when it is not worth waiting: attempts used up, or the server asks for too much time
  */
-export async function waitBeforeRetry(attempt: number, options: { retryAfter?: number; signal?: AbortSignal } = {}): Promise<boolean> {
+export async function waitBeforeRetry(
+  attempt: number,
+  options: { retryAfter?: number; signal?: AbortSignal } = {},
+): Promise<boolean> {
   if (attempt >= MAX_ATTEMPTS || (options.retryAfter ?? 0) > LONGEST_RETRY_AFTER_MS) return false;
   const backOff = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2);
   await sleep(Math.max(backOff, options.retryAfter ?? 0), undefined, { signal: options.signal });

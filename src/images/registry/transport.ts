@@ -93,7 +93,10 @@ export class Transport implements Disposable {
       const location = body.headers.location;
       if (location === undefined || !isFollowed(request, status)) return { status, headers: body.headers, url, body };
       body.destroy();
-      if (redirects === MAX_REDIRECTS) throw new HuskError(`cannot get ${shown(request.url)}: more than ${MAX_REDIRECTS} redirects`, { kind: 'unavailable' });
+      if (redirects === MAX_REDIRECTS)
+        throw new HuskError(`cannot get ${shown(request.url)}: more than ${MAX_REDIRECTS} redirects`, {
+          kind: 'unavailable',
+        });
       const next = redirectTarget(location, url);
       if (next.origin !== url.origin && request.body !== undefined)
         throw new HuskError(`${shown(url)} redirects a ${request.method} with a body to another host, ${next.host}`, {
@@ -122,7 +125,12 @@ export class Transport implements Disposable {
       const fail = (error: Error) => reject(request.signal?.aborted ? error : failure(url, error));
       const client: ClientRequest = secure ? this.#module!.request(url, options) : httpRequest(url, options);
       // the socket's idle timeout covers connecting as well; DNS has none of its own
-      const deadline = streams ? undefined : setTimeout(() => client.destroy(new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)), ANSWER_TIMEOUT_MS);
+      const deadline = streams
+        ? undefined
+        : setTimeout(
+            () => client.destroy(new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)),
+            ANSWER_TIMEOUT_MS,
+          );
       client.once('timeout', () => client.destroy(new Error('timed out')));
       client.once('error', (error) => {
         clearTimeout(deadline);
@@ -159,7 +167,12 @@ function isFollowed({ method, body }: TransportRequest, status: number): boolean
   return (status === 307 || status === 308) && (body === undefined || body instanceof Uint8Array);
 }
 
-const AGENT_OPTIONS = { keepAlive: true, maxSockets: 16, highWaterMark: SOCKET_CHUNK, readableHighWaterMark: SOCKET_CHUNK };
+const AGENT_OPTIONS = {
+  keepAlive: true,
+  maxSockets: 16,
+  highWaterMark: SOCKET_CHUNK,
+  readableHighWaterMark: SOCKET_CHUNK,
+};
 
 /** Where a Location header leads. @throws HuskError for anything but http(s), and from https to http */
 export function redirectTarget(location: string, from: URL): URL {
@@ -169,8 +182,10 @@ export function redirectTarget(location: string, from: URL): URL {
   } catch (error) {
     throw new HuskError(`${shown(from)} redirects to something that is no URL`, { kind: 'unavailable', cause: error });
   }
-  if (next.protocol !== 'https:' && next.protocol !== 'http:') throw new HuskError(`${shown(from)} redirects to a ${next.protocol} URL`, { kind: 'unavailable' });
-  if (from.protocol === 'https:' && next.protocol === 'http:') throw new HuskError(`${shown(from)} redirects from https to http`, { kind: 'unavailable' });
+  if (next.protocol !== 'https:' && next.protocol !== 'http:')
+    throw new HuskError(`${shown(from)} redirects to a ${next.protocol} URL`, { kind: 'unavailable' });
+  if (from.protocol === 'https:' && next.protocol === 'http:')
+    throw new HuskError(`${shown(from)} redirects from https to http`, { kind: 'unavailable' });
   // user:password@ in a location would be sent as basic auth
   next.username = '';
   next.password = '';
@@ -178,7 +193,9 @@ export function redirectTarget(location: string, from: URL): URL {
 }
 
 function withoutCredentials(headers: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !['authorization', 'cookie'].includes(name.toLowerCase())));
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !['authorization', 'cookie'].includes(name.toLowerCase())),
+  );
 }
 
 /** A URL for messages: signed storage URLs carry secrets in their query. */

@@ -38,7 +38,11 @@ const RULES: Record<number, Rule> = {
     // initial APIC id and number of logical CPUs; CLFLUSH line size stays
     entry.ebx = ((entry.ebx & 0xff00) | (Math.min(2 ** shiftOf(cpus), 255) << 16) | (id << 24)) >>> 0;
     // no DTES64 2, MONITOR 3, DS-CPL 4, VMX 5, SMX 6, EIST 7, TM2 8, CNXT-ID 10, SDBG 11, xTPR 14, PDCM 15, DCA 18
-    entry.ecx = set(clear(entry.ecx, 2, 3, 4, 5, 6, 7, 8, 10, 11, 14, 15, 18), 21 /* x2APIC: in KVM's irqchip */, 31 /* hypervisor */);
+    entry.ecx = set(
+      clear(entry.ecx, 2, 3, 4, 5, 6, 7, 8, 10, 11, 14, 15, 18),
+      21 /* x2APIC: in KVM's irqchip */,
+      31 /* hypervisor */,
+    );
     if (tscDeadline) entry.ecx = set(entry.ecx, 24);
     // no MTRR 12 (the guest kernel has no use for them), DS 21, ACPI 22, TM 29, PBE 31
     entry.edx = clear(entry.edx, 12, 21, 22, 29, 31);
@@ -50,7 +54,8 @@ const RULES: Record<number, Rule> = {
   0x4: (entry, { cpus }) => {
     const level = (entry.eax >>> 5) & 7;
     const sharing = level < 3 ? 0 : 2 ** shiftOf(cpus) - 1;
-    if ((entry.eax & 0x1f) !== 0) entry.eax = ((entry.eax & 0x3fff) | (sharing << 14) | ((2 ** shiftOf(cpus) - 1) << 26)) >>> 0;
+    if ((entry.eax & 0x1f) !== 0)
+      entry.eax = ((entry.eax & 0x3fff) | (sharing << 14) | ((2 ** shiftOf(cpus) - 1) << 26)) >>> 0;
   },
   // Thermal and power: only ARAT, "the APIC timer never stops", without which Linux wants another timer.
   0x6: (entry) => {
@@ -125,7 +130,8 @@ export function filterCpuid(supported: CpuidEntry[], options: CpuidOptions): Cpu
   const kept = supported.filter((entry) => RULES[entry.function] !== undefined).map((entry) => ({ ...entry }));
   // A host without extended topology of its own still has to tell the guest its APIC id in 32 bits.
   for (const index of [0, 1]) {
-    if (!kept.some((entry) => entry.function === 0xb && entry.index === index)) kept.push({ function: 0xb, index, flags: KVM_CPUID_FLAG_SIGNIFICANT_INDEX, eax: 0, ebx: 0, ecx: 0, edx: 0 });
+    if (!kept.some((entry) => entry.function === 0xb && entry.index === index))
+      kept.push({ function: 0xb, index, flags: KVM_CPUID_FLAG_SIGNIFICANT_INDEX, eax: 0, ebx: 0, ecx: 0, edx: 0 });
   }
   const basic = kept.find((entry) => entry.function === 0);
   if (basic !== undefined) basic.eax = Math.max(basic.eax, 0xb);

@@ -55,27 +55,50 @@ export interface Executable {
  */
 export function parseElf(head: Uint8Array, fileSize: number, window: { start: number; end: number }): Executable {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
-  if (head.length < HEADER_SIZE || view.getUint32(0, false) !== 0x7f454c46) throw wrong('it is not an ELF file (an uncompressed vmlinux is needed, not a bzImage)');
-  if (head[E_IDENT_CLASS] !== ELFCLASS64 || head[E_IDENT_DATA] !== ELFDATA2LSB || view.getUint16(E_MACHINE, true) !== EM_X86_64) throw wrong('it is not for x86-64');
+  if (head.length < HEADER_SIZE || view.getUint32(0, false) !== 0x7f454c46)
+    throw wrong('it is not an ELF file (an uncompressed vmlinux is needed, not a bzImage)');
+  if (
+    head[E_IDENT_CLASS] !== ELFCLASS64 ||
+    head[E_IDENT_DATA] !== ELFDATA2LSB ||
+    view.getUint16(E_MACHINE, true) !== EM_X86_64
+  )
+    throw wrong('it is not for x86-64');
   if (view.getUint16(E_TYPE, true) !== ET_EXEC) throw wrong('it is not an executable');
   const count = view.getUint16(E_PHNUM, true);
   const table = u64(view, E_PHOFF);
-  if (count === 0 || count > MAX_PROGRAM_HEADERS || view.getUint16(E_PHENTSIZE, true) !== PROGRAM_HEADER_SIZE) throw wrong(`it has ${count} program headers`);
-  if (table < HEADER_SIZE || table + count * PROGRAM_HEADER_SIZE > head.length) throw wrong('its program headers lie outside its head');
+  if (count === 0 || count > MAX_PROGRAM_HEADERS || view.getUint16(E_PHENTSIZE, true) !== PROGRAM_HEADER_SIZE)
+    throw wrong(`it has ${count} program headers`);
+  if (table < HEADER_SIZE || table + count * PROGRAM_HEADER_SIZE > head.length)
+    throw wrong('its program headers lie outside its head');
 
   const segments: Segment[] = [];
   for (let i = 0; i < count; i++) {
     const at = table + i * PROGRAM_HEADER_SIZE;
     if (view.getUint32(at, true) !== PT_LOAD) continue;
-    const segment = { fileOffset: u64(view, at + P_OFFSET), fileLength: u64(view, at + P_FILESZ), address: u64(view, at + P_PADDR), memoryLength: u64(view, at + P_MEMSZ) };
+    const segment = {
+      fileOffset: u64(view, at + P_OFFSET),
+      fileLength: u64(view, at + P_FILESZ),
+      address: u64(view, at + P_PADDR),
+      memoryLength: u64(view, at + P_MEMSZ),
+    };
     if (segment.memoryLength === 0) continue;
-    if (segment.fileLength > segment.memoryLength || segment.fileOffset + segment.fileLength > fileSize) throw wrong(`segment ${i} is larger than the file`);
-    if (segment.address < window.start || segment.address + segment.memoryLength > window.end) throw wrong(`segment ${i} at 0x${segment.address.toString(16)} does not fit the guest's memory`);
-    if (segments.some((other) => segment.address < other.address + other.memoryLength && other.address < segment.address + segment.memoryLength)) throw wrong(`segment ${i} overlaps another`);
+    if (segment.fileLength > segment.memoryLength || segment.fileOffset + segment.fileLength > fileSize)
+      throw wrong(`segment ${i} is larger than the file`);
+    if (segment.address < window.start || segment.address + segment.memoryLength > window.end)
+      throw wrong(`segment ${i} at 0x${segment.address.toString(16)} does not fit the guest's memory`);
+    if (
+      segments.some(
+        (other) =>
+          segment.address < other.address + other.memoryLength &&
+          other.address < segment.address + segment.memoryLength,
+      )
+    )
+      throw wrong(`segment ${i} overlaps another`);
     segments.push(segment);
   }
   const entry = u64(view, E_ENTRY);
-  if (!segments.some((segment) => entry >= segment.address && entry < segment.address + segment.memoryLength)) throw wrong('its entry point lies outside its segments');
+  if (!segments.some((segment) => entry >= segment.address && entry < segment.address + segment.memoryLength))
+    throw wrong('its entry point lies outside its segments');
   return { entry, segments };
 }
 

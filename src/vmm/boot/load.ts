@@ -3,7 +3,15 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { PAGE_SIZE } from '../../host/mapping.ts';
-import { BASE_MEMORY_END, COMMAND_LINE_ADDRESS, COMMAND_LINE_SIZE, IDENTITY_MAP_END, KERNEL_START, MP_TABLE_ADDRESS, ZERO_PAGE_ADDRESS } from './addresses.ts';
+import {
+  BASE_MEMORY_END,
+  COMMAND_LINE_ADDRESS,
+  COMMAND_LINE_SIZE,
+  IDENTITY_MAP_END,
+  KERNEL_START,
+  MP_TABLE_ADDRESS,
+  ZERO_PAGE_ADDRESS,
+} from './addresses.ts';
 import { E820_RAM, zeroPage, type E820Entry } from './boot-params.ts';
 import { ELF_HEAD_SIZE, parseElf } from './elf.ts';
 import { writeBootTables } from './long-mode.ts';
@@ -24,7 +32,10 @@ export function loadBoot(memory: GuestMemory, boot: BootFiles): { entry: number 
   const initrd = boot.initrd === undefined ? undefined : loadInitrd(memory, boot.initrd);
   memory.write(COMMAND_LINE_ADDRESS, commandLineBytes(boot.commandLine));
   memory.write(MP_TABLE_ADDRESS, mpTable(boot.cpus));
-  memory.write(ZERO_PAGE_ADDRESS, zeroPage({ commandLineAddress: COMMAND_LINE_ADDRESS, e820: e820(memory), ...(initrd !== undefined && { initrd }) }));
+  memory.write(
+    ZERO_PAGE_ADDRESS,
+    zeroPage({ commandLineAddress: COMMAND_LINE_ADDRESS, e820: e820(memory), ...(initrd !== undefined && { initrd }) }),
+  );
   writeBootTables(memory);
   return { entry };
 }
@@ -43,7 +54,11 @@ function e820(memory: GuestMemory): E820Entry[] {
 
 function commandLineBytes(text: string): Uint8Array {
   const bytes = Buffer.from(`${text}\0`, 'utf8');
-  if (text.includes('\0') || bytes.length > COMMAND_LINE_SIZE) throw new HuskError(`cannot boot: the kernel command line has ${bytes.length} bytes, and the kernel reads ${COMMAND_LINE_SIZE}`, { kind: 'limit' });
+  if (text.includes('\0') || bytes.length > COMMAND_LINE_SIZE)
+    throw new HuskError(
+      `cannot boot: the kernel command line has ${bytes.length} bytes, and the kernel reads ${COMMAND_LINE_SIZE}`,
+      { kind: 'limit' },
+    );
   return bytes;
 }
 
@@ -53,7 +68,10 @@ function loadKernel(memory: GuestMemory, path: string): number {
     const size = fstatSync(file).size;
     const head = new Uint8Array(Math.min(size, ELF_HEAD_SIZE));
     readFully(file, head, 0, path);
-    const executable = parseElf(head, size, { start: KERNEL_START, end: Math.min(memory.ranges()[0]!.length, IDENTITY_MAP_END) });
+    const executable = parseElf(head, size, {
+      start: KERNEL_START,
+      end: Math.min(memory.ranges()[0]!.length, IDENTITY_MAP_END),
+    });
     // Copied, not mapped copy-on-write: mapped pages are 4 KiB each, and the faults of their first use cost the guest more (50 ms of instruction-counted
     // boot) than copying 12 MiB into huge pages costs us (30 ms). Sharing them between VMs is the template snapshot's to do.
     for (const { address, fileLength, fileOffset, memoryLength } of executable.segments) {
@@ -74,7 +92,10 @@ function loadInitrd(memory: GuestMemory, path: string): { address: number; lengt
     const length = fstatSync(file).size;
     const top = memory.ranges()[0]!.length;
     const address = Math.floor((top - length) / PAGE_SIZE) * PAGE_SIZE;
-    if (address < top / 2) throw new HuskError(`cannot boot: the initrd ${path} (${length} bytes) does not fit the guest's memory`, { kind: 'limit' });
+    if (address < top / 2)
+      throw new HuskError(`cannot boot: the initrd ${path} (${length} bytes) does not fit the guest's memory`, {
+        kind: 'limit',
+      });
     readFully(file, memory.live(address, length), 0, path);
     return { address, length };
   } finally {
@@ -86,12 +107,15 @@ function open(path: string): number {
   try {
     return openSync(path, 'r');
   } catch (error) {
-    throw new HuskError(`cannot boot: cannot open ${path}: ${(error as NodeJS.ErrnoException).code}`, { kind: 'not-found', cause: error });
+    throw new HuskError(`cannot boot: cannot open ${path}: ${(error as NodeJS.ErrnoException).code}`, {
+      kind: 'not-found',
+      cause: error,
+    });
   }
 }
 
 function readFully(file: number, into: Uint8Array, position: number, path: string): void {
-  for (let done = 0; done < into.length; ) {
+  for (let done = 0; done < into.length;) {
     const count = readSync(file, into, done, into.length - done, position + done);
     if (count === 0) throw new HuskError(`cannot boot: ${path} ends too early`, { kind: 'corrupt' });
     done += count;

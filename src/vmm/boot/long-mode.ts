@@ -5,7 +5,14 @@
 import { REGS, SEGMENT, SREGS, DTABLE } from '../kvm/requests.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { BOOT_STACK_POINTER, GDT_ADDRESS, PAGE_DIRECTORY_ADDRESS, PDPT_ADDRESS, PML4_ADDRESS, ZERO_PAGE_ADDRESS } from './addresses.ts';
+import {
+  BOOT_STACK_POINTER,
+  GDT_ADDRESS,
+  PAGE_DIRECTORY_ADDRESS,
+  PDPT_ADDRESS,
+  PML4_ADDRESS,
+  ZERO_PAGE_ADDRESS,
+} from './addresses.ts';
 
 /** Intel SDM vol. 3 §4.5 */
 const PAGE_PRESENT_WRITABLE = 0x3;
@@ -29,11 +36,15 @@ const TASK = { selector: 0x20, type: 0b1011, descriptor: 0x008f8b000000ffffn };
 const GDT = [0n, 0n, CODE.descriptor, DATA.descriptor, TASK.descriptor];
 
 export function writeBootTables(memory: GuestMemory): void {
-  const table = (address: number, entries: Iterable<bigint>) => memory.write(address, new Uint8Array(BigUint64Array.from(entries).buffer));
+  const table = (address: number, entries: Iterable<bigint>) =>
+    memory.write(address, new Uint8Array(BigUint64Array.from(entries).buffer));
   table(GDT_ADDRESS, GDT);
   table(PML4_ADDRESS, [BigInt(PDPT_ADDRESS | PAGE_PRESENT_WRITABLE)]);
   table(PDPT_ADDRESS, [BigInt(PAGE_DIRECTORY_ADDRESS | PAGE_PRESENT_WRITABLE)]);
-  table(PAGE_DIRECTORY_ADDRESS, Array.from({ length: 512 }, (_, i) => BigInt(i * LARGE_PAGE_SIZE + (PAGE_LARGE | PAGE_PRESENT_WRITABLE))));
+  table(
+    PAGE_DIRECTORY_ADDRESS,
+    Array.from({ length: 512 }, (_, i) => BigInt(i * LARGE_PAGE_SIZE + (PAGE_LARGE | PAGE_PRESENT_WRITABLE))),
+  );
 }
 
 /** Only the boot CPU: the others wait for their start-up interrupt in real mode, as KVM leaves them. */
@@ -63,7 +74,11 @@ export function enterLongMode(vcpu: Vcpu, entry: number): void {
   vcpu.setRegs(regs);
 }
 
-function segment(view: DataView, at: number, value: { selector: number; type: number; l: number; db: number; s?: number }): void {
+function segment(
+  view: DataView,
+  at: number,
+  value: { selector: number; type: number; l: number; db: number; s?: number },
+): void {
   view.setBigUint64(at + SEGMENT.base, 0n, true);
   view.setUint32(at + SEGMENT.limit, 0xffff_ffff, true);
   view.setUint16(at + SEGMENT.selector, value.selector, true);

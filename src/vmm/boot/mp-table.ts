@@ -27,13 +27,20 @@ const IOAPIC_VERSION = 0x11;
 const ALL_LOCAL_APICS = 0xff;
 
 /** What fits below the 640 KiB hole; also below the xAPIC's 8-bit ids. */
-export const MAX_CPUS = Math.min(64, Math.floor((MP_TABLE_END - MP_TABLE_ADDRESS - FLOATING_POINTER_SIZE - HEADER_SIZE - (4 + IOAPIC_PINS) * OTHER_SIZE) / PROCESSOR_SIZE));
+export const MAX_CPUS = Math.min(
+  64,
+  Math.floor(
+    (MP_TABLE_END - MP_TABLE_ADDRESS - FLOATING_POINTER_SIZE - HEADER_SIZE - (4 + IOAPIC_PINS) * OTHER_SIZE) /
+      PROCESSOR_SIZE,
+  ),
+);
 
 /** @returns the floating pointer and the table behind it, to be placed at MP_TABLE_ADDRESS */
 export function mpTable(cpus: number): Uint8Array {
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > MAX_CPUS) throw new RangeError(`${cpus} CPUs`);
   const entries: number[][] = [];
-  for (let id = 0; id < cpus; id++) entries.push([PROCESSOR, id, APIC_VERSION, CPU_ENABLED | (id === 0 ? CPU_BOOT : 0), ...Array<number>(16).fill(0)]);
+  for (let id = 0; id < cpus; id++)
+    entries.push([PROCESSOR, id, APIC_VERSION, CPU_ENABLED | (id === 0 ? CPU_BOOT : 0), ...Array<number>(16).fill(0)]);
   entries.push([BUS, 0, ...ascii('ISA   ')]);
   const ioapicId = cpus;
   entries.push([IOAPIC, ioapicId, IOAPIC_VERSION, 1, ...u32(IOAPIC_ADDRESS)]);
@@ -41,7 +48,20 @@ export function mpTable(cpus: number): Uint8Array {
   entries.push([LOCAL_INTERRUPT, EXTINT, 0, 0, 0, 0, 0, 0], [LOCAL_INTERRUPT, NMI, 0, 0, 0, 0, ALL_LOCAL_APICS, 1]);
 
   const body = entries.flat();
-  const table = [...ascii('PCMP'), ...u16(HEADER_SIZE + body.length), 4, 0, ...ascii('HUSK    '), ...ascii('000000000000'), ...u32(0), ...u16(0), ...u16(entries.length), ...u32(LAPIC_ADDRESS), ...u32(0), ...body];
+  const table = [
+    ...ascii('PCMP'),
+    ...u16(HEADER_SIZE + body.length),
+    4,
+    0,
+    ...ascii('HUSK    '),
+    ...ascii('000000000000'),
+    ...u32(0),
+    ...u16(0),
+    ...u16(entries.length),
+    ...u32(LAPIC_ADDRESS),
+    ...u32(0),
+    ...body,
+  ];
   table[7] = checksum(table);
   const pointer = [...ascii('_MP_'), ...u32(MP_TABLE_ADDRESS + FLOATING_POINTER_SIZE), 1, 4, 0, 0, 0, 0, 0, 0];
   pointer[10] = checksum(pointer);

@@ -12,11 +12,21 @@ import * as KVM from '../kvm/requests.ts';
 type Call = NonNullable<Seccomp['syscalls']>[number];
 type Condition = NonNullable<Call['args']>[number];
 
-const allow = (names: string, ...args: Condition[]): Call => ({ names: names.split(' '), action: 'SCMP_ACT_ALLOW', ...(args.length > 0 && { args }) });
+const allow = (names: string, ...args: Condition[]): Call => ({
+  names: names.split(' '),
+  action: 'SCMP_ACT_ALLOW',
+  ...(args.length > 0 && { args }),
+});
 const is = (index: number, value: number): Condition => ({ index, op: 'SCMP_CMP_EQ', value });
-const masked = (index: number, mask: number, value: number): Condition => ({ index, op: 'SCMP_CMP_MASKED_EQ', value: mask, valueTwo: value });
+const masked = (index: number, mask: number, value: number): Condition => ({
+  index,
+  op: 'SCMP_CMP_MASKED_EQ',
+  value: mask,
+  valueTwo: value,
+});
 /** one rule for each value an argument may have */
-const oneOf = (name: string, index: number, values: readonly number[]): Call[] => values.map((value) => allow(name, is(index, value)));
+const oneOf = (name: string, index: number, values: readonly number[]): Call[] =>
+  values.map((value) => allow(name, is(index, value)));
 
 /** include/uapi/linux/sched.h: exactly what glibc's pthread_create passes (VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID CHILD_CLEARTID) */
 export const THREAD_FLAGS = 0x3d0f00;
@@ -77,7 +87,9 @@ const DESCRIPTORS = [
 
 const FILES = [
   // the database and its log, the container's log (rotated), folders removed by --rm, Node's modules
-  allow('open openat access faccessat faccessat2 stat lstat fstat newfstatat statx readlink readlinkat getdents64 getcwd statfs fstatfs'),
+  allow(
+    'open openat access faccessat faccessat2 stat lstat fstat newfstatat statx readlink readlinkat getdents64 getcwd statfs fstatfs',
+  ),
   allow('mkdir mkdirat unlink unlinkat rmdir rename renameat renameat2 chmod fchmod fchmodat umask'),
   allow('fsync fdatasync ftruncate fallocate flock'),
   // shared folders: one component at a time, beneath the folder; owners, times, links and attributes as the guest sets them
@@ -99,10 +111,28 @@ const FACTS = [
 
 /** For a machine that is made again in this process (a restart policy): everything between opening /dev/kvm and the first instruction. */
 const SETUP_REQUESTS = [
-  KVM.KVM_GET_API_VERSION, KVM.KVM_CREATE_VM, KVM.KVM_CHECK_EXTENSION, KVM.KVM_GET_VCPU_MMAP_SIZE, KVM.KVM_GET_SUPPORTED_CPUID,
-  KVM.KVM_CREATE_VCPU, KVM.KVM_SET_USER_MEMORY_REGION, KVM.KVM_SET_TSS_ADDR, KVM.KVM_SET_IDENTITY_MAP_ADDR, KVM.KVM_CREATE_IRQCHIP,
-  KVM.KVM_IRQFD, KVM.KVM_CREATE_PIT2, KVM.KVM_X86_SET_MSR_FILTER, KVM.KVM_IOEVENTFD, KVM.KVM_SET_REGS, KVM.KVM_GET_SREGS, KVM.KVM_SET_SREGS, KVM.KVM_SET_MSRS,
-  KVM.KVM_SET_FPU, KVM.KVM_GET_LAPIC, KVM.KVM_SET_LAPIC, KVM.KVM_SET_CPUID2,
+  KVM.KVM_GET_API_VERSION,
+  KVM.KVM_CREATE_VM,
+  KVM.KVM_CHECK_EXTENSION,
+  KVM.KVM_GET_VCPU_MMAP_SIZE,
+  KVM.KVM_GET_SUPPORTED_CPUID,
+  KVM.KVM_CREATE_VCPU,
+  KVM.KVM_SET_USER_MEMORY_REGION,
+  KVM.KVM_SET_TSS_ADDR,
+  KVM.KVM_SET_IDENTITY_MAP_ADDR,
+  KVM.KVM_CREATE_IRQCHIP,
+  KVM.KVM_IRQFD,
+  KVM.KVM_CREATE_PIT2,
+  KVM.KVM_X86_SET_MSR_FILTER,
+  KVM.KVM_IOEVENTFD,
+  KVM.KVM_SET_REGS,
+  KVM.KVM_GET_SREGS,
+  KVM.KVM_SET_SREGS,
+  KVM.KVM_SET_MSRS,
+  KVM.KVM_SET_FPU,
+  KVM.KVM_GET_LAPIC,
+  KVM.KVM_SET_LAPIC,
+  KVM.KVM_SET_CPUID2,
 ];
 
 const EPERM = 1;
@@ -113,16 +143,27 @@ const AF_UNIX = 1;
  * without when it gets ENOSYS. The rest is what a VMM never needs at any time.
  */
 export function birthList(): Seccomp {
-  const deny = (names: string, errnoRet: number, ...args: Condition[]): Call => ({ names: names.split(' '), action: 'SCMP_ACT_ERRNO', errnoRet, ...(args.length > 0 && { args }) });
+  const deny = (names: string, errnoRet: number, ...args: Condition[]): Call => ({
+    names: names.split(' '),
+    action: 'SCMP_ACT_ERRNO',
+    errnoRet,
+    ...(args.length > 0 && { args }),
+  });
   return {
     defaultAction: 'SCMP_ACT_ALLOW',
     syscalls: [
       deny('io_uring_setup io_uring_enter io_uring_register', ENOSYS),
       deny('socket', EPERM, { index: 0, op: 'SCMP_CMP_NE', value: AF_UNIX }),
-      deny('mount umount2 pivot_root chroot open_tree move_mount mount_setattr fsopen fsconfig fsmount fspick setns unshare', EPERM),
+      deny(
+        'mount umount2 pivot_root chroot open_tree move_mount mount_setattr fsopen fsconfig fsmount fspick setns unshare',
+        EPERM,
+      ),
       deny('ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd perf_event_open userfaultfd bpf', EPERM),
       deny('add_key request_key keyctl open_by_handle_at name_to_handle_at personality', EPERM),
-      deny('kexec_load kexec_file_load init_module finit_module delete_module reboot swapon swapoff acct quotactl iopl ioperm', EPERM),
+      deny(
+        'kexec_load kexec_file_load init_module finit_module delete_module reboot swapon swapoff acct quotactl iopl ioperm',
+        EPERM,
+      ),
     ],
   };
 }

@@ -5,7 +5,13 @@
  */
 import { Mapping } from '../../host/mapping.ts';
 import { ioctl } from '../../host/ioctl.ts';
-import { KVM_MSR_FILTER_READ, KVM_MSR_FILTER_WRITE, KVM_X86_SET_MSR_FILTER, MSR_FILTER, MSR_FILTER_RANGE } from './requests.ts';
+import {
+  KVM_MSR_FILTER_READ,
+  KVM_MSR_FILTER_WRITE,
+  KVM_X86_SET_MSR_FILTER,
+  MSR_FILTER,
+  MSR_FILTER_RANGE,
+} from './requests.ts';
 
 /** first and how many; Intel SDM vol. 4 table 2-2, AMD APM vol. 2 appendix A */
 const COUNTERS: readonly [base: number, count: number][] = [

@@ -21,7 +21,24 @@ const PROBE_PORT = 0x64;
 
 /** 64-bit code: mov rcx, ITERATIONS; dec rcx; jnz -5; out PROBE_PORT, al; jmp self */
 function program(): Uint8Array {
-  const code = Uint8Array.from([0x48, 0xc7, 0xc1, 0, 0, 0, 0, 0x48, 0xff, 0xc9, 0x75, 0xfb, 0xe6, PROBE_PORT, 0xeb, 0xfe]);
+  const code = Uint8Array.from([
+    0x48,
+    0xc7,
+    0xc1,
+    0,
+    0,
+    0,
+    0,
+    0x48,
+    0xff,
+    0xc9,
+    0x75,
+    0xfb,
+    0xe6,
+    PROBE_PORT,
+    0xeb,
+    0xfe,
+  ]);
   new DataView(code.buffer).setUint32(3, ITERATIONS, true);
   return code;
 }
@@ -60,5 +77,9 @@ export async function measureKvm(): Promise<KvmSpeed> {
   clearTimeout(impatience);
   // The loop is two instructions long.
   const instructionsPerSecond = (2 * ITERATIONS) / (((end ?? performance.now()) - start) / 1000);
-  return { instructionsPerSecond, exact: end !== undefined, fit: end !== undefined && instructionsPerSecond >= FIT_SPEED };
+  return {
+    instructionsPerSecond,
+    exact: end !== undefined,
+    fit: end !== undefined && instructionsPerSecond >= FIT_SPEED,
+  };
 }

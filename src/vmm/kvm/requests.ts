@@ -77,7 +77,14 @@ export const CAPABILITIES = {
 } as const;
 
 /** struct kvm_userspace_memory_region */
-export const MEMORY_REGION = { slot: 0, flags: 4, guestPhysAddr: 8, memorySize: 16, userspaceAddr: 24, size: 32 } as const;
+export const MEMORY_REGION = {
+  slot: 0,
+  flags: 4,
+  guestPhysAddr: 8,
+  memorySize: 16,
+  userspaceAddr: 24,
+  size: 32,
+} as const;
 export const KVM_MEM_READONLY = 2;
 
 /** struct kvm_irqfd */
@@ -111,18 +118,73 @@ export const RUN = {
 } as const;
 export const KVM_EXIT_IO_OUT = 1;
 
-export const EXIT = { UNKNOWN: 0, IO: 2, HLT: 5, MMIO: 6, SHUTDOWN: 8, FAIL_ENTRY: 9, INTR: 10, INTERNAL_ERROR: 17, SYSTEM_EVENT: 24 } as const;
+export const EXIT = {
+  UNKNOWN: 0,
+  IO: 2,
+  HLT: 5,
+  MMIO: 6,
+  SHUTDOWN: 8,
+  FAIL_ENTRY: 9,
+  INTR: 10,
+  INTERNAL_ERROR: 17,
+  SYSTEM_EVENT: 24,
+} as const;
 
 /** struct kvm_segment */
-export const SEGMENT = { base: 0, limit: 8, selector: 12, type: 14, present: 15, dpl: 16, db: 17, s: 18, l: 19, g: 20, avl: 21, unusable: 22, size: 24 } as const;
+export const SEGMENT = {
+  base: 0,
+  limit: 8,
+  selector: 12,
+  type: 14,
+  present: 15,
+  dpl: 16,
+  db: 17,
+  s: 18,
+  l: 19,
+  g: 20,
+  avl: 21,
+  unusable: 22,
+  size: 24,
+} as const;
 
 /** struct kvm_sregs */
-export const SREGS = { cs: 0, ds: 24, es: 48, fs: 72, gs: 96, ss: 120, tr: 144, ldt: 168, gdt: 192, idt: 208, cr0: 224, cr2: 232, cr3: 240, cr4: 248, cr8: 256, efer: 264, apicBase: 272, size: 312 } as const;
+export const SREGS = {
+  cs: 0,
+  ds: 24,
+  es: 48,
+  fs: 72,
+  gs: 96,
+  ss: 120,
+  tr: 144,
+  ldt: 168,
+  gdt: 192,
+  idt: 208,
+  cr0: 224,
+  cr2: 232,
+  cr3: 240,
+  cr4: 248,
+  cr8: 256,
+  efer: 264,
+  apicBase: 272,
+  size: 312,
+} as const;
 /** struct kvm_dtable */
 export const DTABLE = { base: 0, limit: 8 } as const;
 
 /** struct kvm_regs */
-export const REGS = { rax: 0, rbx: 8, rcx: 16, rdx: 24, rsi: 32, rdi: 40, rsp: 48, rbp: 56, rip: 128, rflags: 136, size: 144 } as const;
+export const REGS = {
+  rax: 0,
+  rbx: 8,
+  rcx: 16,
+  rdx: 24,
+  rsi: 32,
+  rdi: 40,
+  rsp: 48,
+  rbp: 56,
+  rip: 128,
+  rflags: 136,
+  size: 144,
+} as const;
 
 /** struct kvm_fpu */
 export const FPU = { fcw: 128, mxcsr: 408, size: 416 } as const;

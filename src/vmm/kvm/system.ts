@@ -3,12 +3,31 @@ import { closeSync, openSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import { ioctl } from '../../host/ioctl.ts';
 import { SyscallError } from '../../host/libc.ts';
-import { CAPABILITIES, CPUID_ENTRY, CPUID_HEADER_SIZE, KVM_API_VERSION, KVM_CHECK_EXTENSION, KVM_CREATE_VM, KVM_GET_API_VERSION, KVM_GET_MSR_INDEX_LIST, KVM_GET_SUPPORTED_CPUID, KVM_GET_VCPU_MMAP_SIZE } from './requests.ts';
+import {
+  CAPABILITIES,
+  CPUID_ENTRY,
+  CPUID_HEADER_SIZE,
+  KVM_API_VERSION,
+  KVM_CHECK_EXTENSION,
+  KVM_CREATE_VM,
+  KVM_GET_API_VERSION,
+  KVM_GET_MSR_INDEX_LIST,
+  KVM_GET_SUPPORTED_CPUID,
+  KVM_GET_VCPU_MMAP_SIZE,
+} from './requests.ts';
 import { Vm } from './vm.ts';
 
 const DEVICE = '/dev/kvm';
 /** Without these the VMM does not start; all are in every kernel since 4.12 that runs guests at all. */
-const NEEDED: (keyof typeof CAPABILITIES)[] = ['IRQCHIP', 'USER_MEMORY', 'EXT_CPUID', 'IRQFD', 'IOEVENTFD', 'READONLY_MEM', 'IMMEDIATE_EXIT'];
+const NEEDED: (keyof typeof CAPABILITIES)[] = [
+  'IRQCHIP',
+  'USER_MEMORY',
+  'EXT_CPUID',
+  'IRQFD',
+  'IOEVENTFD',
+  'READONLY_MEM',
+  'IMMEDIATE_EXIT',
+];
 /** Linux returns fewer than 100 entries today; E2BIG tells when that is no longer so. */
 const MAX_CPUID_ENTRIES = 256;
 /** likewise: some 150 today */
@@ -35,7 +54,11 @@ export interface KvmCapability {
 /** What the VMM needs of KVM, or makes use of, as this host has it. @throws HuskError when /dev/kvm does not open or is another thing */
 export function kvmCapabilities(path?: string): KvmCapability[] {
   using kvm = Kvm.openUnchecked(path);
-  return (Object.keys(CAPABILITIES) as (keyof typeof CAPABILITIES)[]).map((name) => ({ name, value: kvm.check(name), needed: NEEDED.includes(name) }));
+  return (Object.keys(CAPABILITIES) as (keyof typeof CAPABILITIES)[]).map((name) => ({
+    name,
+    value: kvm.check(name),
+    needed: NEEDED.includes(name),
+  }));
 }
 
 export class Kvm implements Disposable {
@@ -51,7 +74,10 @@ export class Kvm implements Disposable {
     const missing = NEEDED.filter((name) => kvm.check(name) === 0);
     if (missing.length === 0) return kvm;
     kvm[Symbol.dispose]();
-    throw new HuskError(`${path ?? DEVICE} lacks ${missing.map((name) => `KVM_CAP_${name}`).join(', ')}`, { kind: 'unsupported', fix: 'a kernel of 4.12 or later has them' });
+    throw new HuskError(`${path ?? DEVICE} lacks ${missing.map((name) => `KVM_CAP_${name}`).join(', ')}`, {
+      kind: 'unsupported',
+      fix: 'a kernel of 4.12 or later has them',
+    });
   }
 
   /** As `open`, whatever it lacks: to ask what that is. */
@@ -61,7 +87,10 @@ export class Kvm implements Disposable {
       fd = openSync(path, 'r+');
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      const fix = code === 'EACCES' ? 'add yourself to the kvm group (sudo usermod -aG kvm $USER) and log in again' : 'load the kvm module, or switch virtualisation on in the firmware';
+      const fix =
+        code === 'EACCES'
+          ? 'add yourself to the kvm group (sudo usermod -aG kvm $USER) and log in again'
+          : 'load the kvm module, or switch virtualisation on in the firmware';
       throw new HuskError(`cannot open ${path}: ${code}`, { kind: 'unsupported', fix, cause: error });
     }
     const kvm = new Kvm(fd);
@@ -81,7 +110,8 @@ export class Kvm implements Disposable {
     } catch (error) {
       throw new HuskError(`${path} is not KVM`, { kind: 'unsupported', cause: error });
     }
-    if (version !== KVM_API_VERSION) throw new HuskError(`${path} speaks KVM API version ${version}, not ${KVM_API_VERSION}`, { kind: 'unsupported' });
+    if (version !== KVM_API_VERSION)
+      throw new HuskError(`${path} speaks KVM API version ${version}, not ${KVM_API_VERSION}`, { kind: 'unsupported' });
   }
 
   /** @returns 0 when absent, else 1 or the capability's own figure */
@@ -103,7 +133,15 @@ export class Kvm implements Disposable {
     const count = view.getUint32(0, true);
     return Array.from({ length: count }, (_, entry) => {
       const at = (field: number) => view.getUint32(CPUID_HEADER_SIZE + entry * CPUID_ENTRY.size + field, true);
-      return { function: at(CPUID_ENTRY.function), index: at(CPUID_ENTRY.index), flags: at(CPUID_ENTRY.flags), eax: at(CPUID_ENTRY.eax), ebx: at(CPUID_ENTRY.ebx), ecx: at(CPUID_ENTRY.ecx), edx: at(CPUID_ENTRY.edx) };
+      return {
+        function: at(CPUID_ENTRY.function),
+        index: at(CPUID_ENTRY.index),
+        flags: at(CPUID_ENTRY.flags),
+        eax: at(CPUID_ENTRY.eax),
+        ebx: at(CPUID_ENTRY.ebx),
+        ecx: at(CPUID_ENTRY.ecx),
+        edx: at(CPUID_ENTRY.edx),
+      };
     });
   }
 
@@ -123,7 +161,11 @@ export class Kvm implements Disposable {
       } catch (error) {
         // A signal that arrives while KVM takes the address space's locks (mm_take_all_locks) is no failure.
         if (error instanceof SyscallError && error.code === 'EINTR') continue;
-        if (error instanceof SyscallError && error.code === 'EBUSY') throw new HuskError('cannot make a VM: another hypervisor holds the CPU', { kind: 'unsupported', cause: error });
+        if (error instanceof SyscallError && error.code === 'EBUSY')
+          throw new HuskError('cannot make a VM: another hypervisor holds the CPU', {
+            kind: 'unsupported',
+            cause: error,
+          });
         throw error;
       }
     }

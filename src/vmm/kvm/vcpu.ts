@@ -12,7 +12,24 @@ import { ioctl } from '../../host/ioctl.ts';
 import { IoctlThread } from '../../host/ioctl-thread.ts';
 import { Mapping } from '../../host/mapping.ts';
 import { watchReadable, type Watch } from '../../host/poll.ts';
-import { CPUID_ENTRY, CPUID_HEADER_SIZE, EXIT, KVM_EXIT_IO_OUT, KVM_GET_MSRS, KVM_GET_REGS, KVM_GET_SREGS, KVM_RUN, KVM_SET_CPUID2, KVM_SET_REGS, KVM_SET_SREGS, MSRS_HEADER_SIZE, MSR_ENTRY, REGS, RUN, SREGS } from './requests.ts';
+import {
+  CPUID_ENTRY,
+  CPUID_HEADER_SIZE,
+  EXIT,
+  KVM_EXIT_IO_OUT,
+  KVM_GET_MSRS,
+  KVM_GET_REGS,
+  KVM_GET_SREGS,
+  KVM_RUN,
+  KVM_SET_CPUID2,
+  KVM_SET_REGS,
+  KVM_SET_SREGS,
+  MSRS_HEADER_SIZE,
+  MSR_ENTRY,
+  REGS,
+  RUN,
+  SREGS,
+} from './requests.ts';
 import type { CpuidEntry } from './system.ts';
 
 /** Who answers a vCPU's exits. Values are little-endian numbers of `size` bytes; MMIO passes the bytes themselves. */
@@ -67,7 +84,8 @@ export class Vcpu implements Disposable {
     view.setUint32(0, entries.length, true);
     for (const [i, entry] of entries.entries()) {
       const base = CPUID_HEADER_SIZE + i * CPUID_ENTRY.size;
-      for (const field of ['function', 'index', 'flags', 'eax', 'ebx', 'ecx', 'edx'] as const) view.setUint32(base + CPUID_ENTRY[field], entry[field], true);
+      for (const field of ['function', 'index', 'flags', 'eax', 'ebx', 'ecx', 'edx'] as const)
+        view.setUint32(base + CPUID_ENTRY[field], entry[field], true);
     }
     ioctl(this.fd, KVM_SET_CPUID2, bytes, `set the CPUID of vCPU ${this.id}`);
   }
@@ -117,7 +135,8 @@ export class Vcpu implements Disposable {
     for (const index of indexes) {
       view.setUint32(0, 1, true);
       view.setUint32(MSRS_HEADER_SIZE + MSR_ENTRY.index, index, true);
-      if (ioctl(this.fd, KVM_GET_MSRS, bytes, `read MSR 0x${index.toString(16)} of vCPU ${this.id}`) === 1) found.push([index, view.getBigUint64(MSRS_HEADER_SIZE + MSR_ENTRY.data, true)]);
+      if (ioctl(this.fd, KVM_GET_MSRS, bytes, `read MSR 0x${index.toString(16)} of vCPU ${this.id}`) === 1)
+        found.push([index, view.getBigUint64(MSRS_HEADER_SIZE + MSR_ENTRY.data, true)]);
     }
     return found;
   }
@@ -178,7 +197,8 @@ export class Vcpu implements Disposable {
           this.#portExit(handler);
           return undefined;
         case EXIT.MMIO: {
-          const address = this.#run.getUint32(RUN.mmioPhysAddr, true) + this.#run.getUint32(RUN.mmioPhysAddr + 4, true) * 2 ** 32;
+          const address =
+            this.#run.getUint32(RUN.mmioPhysAddr, true) + this.#run.getUint32(RUN.mmioPhysAddr + 4, true) * 2 ** 32;
           const length = Math.min(this.#run.getUint32(RUN.mmioLength, true), 8);
           const data = this.#data.subarray(RUN.mmioData, RUN.mmioData + length);
           if (this.#run.getUint8(RUN.mmioIsWrite) !== 0) handler.mmioWrite(address, data);
@@ -191,9 +211,15 @@ export class Vcpu implements Disposable {
         case EXIT.SHUTDOWN:
           return { kind: 'triple-fault' };
         case EXIT.FAIL_ENTRY:
-          return { kind: 'failed', message: `vCPU ${this.id}: the CPU refused to enter the guest (0x${this.#run.getBigUint64(RUN.hardwareEntryFailureReason, true).toString(16)})` };
+          return {
+            kind: 'failed',
+            message: `vCPU ${this.id}: the CPU refused to enter the guest (0x${this.#run.getBigUint64(RUN.hardwareEntryFailureReason, true).toString(16)})`,
+          };
         case EXIT.INTERNAL_ERROR:
-          return { kind: 'failed', message: `vCPU ${this.id}: KVM internal error ${this.#run.getUint32(RUN.internalSuberror, true)} at rip 0x${this.instructionPointer().toString(16)}` };
+          return {
+            kind: 'failed',
+            message: `vCPU ${this.id}: KVM internal error ${this.#run.getUint32(RUN.internalSuberror, true)} at rip 0x${this.instructionPointer().toString(16)}`,
+          };
         case EXIT.SYSTEM_EVENT:
           return { kind: 'triple-fault' };
         default:
@@ -211,7 +237,16 @@ export class Vcpu implements Disposable {
     const out = this.#run.getUint8(RUN.ioDirection) === KVM_EXIT_IO_OUT;
     let offset = Number(this.#run.getBigUint64(RUN.ioDataOffset, true));
     for (let i = 0; i < count; i++, offset += size) {
-      if (out) handler.portOut(port, size, size === 1 ? this.#run.getUint8(offset) : size === 2 ? this.#run.getUint16(offset, true) : this.#run.getUint32(offset, true));
+      if (out)
+        handler.portOut(
+          port,
+          size,
+          size === 1
+            ? this.#run.getUint8(offset)
+            : size === 2
+              ? this.#run.getUint16(offset, true)
+              : this.#run.getUint32(offset, true),
+        );
       else {
         const value = handler.portIn(port, size);
         if (size === 1) this.#run.setUint8(offset, value);

@@ -3,7 +3,16 @@
  * a start of koffi and up to a quarter of a second, so it is kept by boot and device; everything that can change without a reboot is looked at each
  * time. Never throws: a host that cannot be asked is unfit, and the reason says why.
  */
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { Paths } from '../../paths.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../../program.ts';
@@ -44,7 +53,11 @@ export async function kvmVerdict(paths: Pick<Paths, 'dataRoot'>, host: VerdictHo
   try {
     accessSync(host.device, constants.R_OK | constants.W_OK);
   } catch (error) {
-    return unfit((error as NodeJS.ErrnoException).code === 'ENOENT' ? `this host has no ${host.device}` : `${host.device} may not be opened by you (sudo usermod -aG kvm $USER)`);
+    return unfit(
+      (error as NodeJS.ErrnoException).code === 'ENOENT'
+        ? `this host has no ${host.device}`
+        : `${host.device} may not be opened by you (sudo usermod -aG kvm $USER)`,
+    );
   }
   const missing = host.parts.filter((part) => !existsSync(part));
   if (missing.length > 0) return unfit(`the VM's parts are not built: ${missing.join(', ')} (make set-up-vm vm)`);
@@ -76,8 +89,19 @@ function keyOf({ bootId, device }: VerdictHost): string {
 /** @returns undefined for another boot's, or a file that is not whole */
 function read(file: string, key: string): KvmSpeed | undefined {
   try {
-    const { key: known, instructionsPerSecond, exact, fit } = JSON.parse(readFileSync(file, 'utf8')) as Partial<KvmSpeed> & { key?: unknown };
-    if (known !== key || typeof instructionsPerSecond !== 'number' || typeof exact !== 'boolean' || typeof fit !== 'boolean') return undefined;
+    const {
+      key: known,
+      instructionsPerSecond,
+      exact,
+      fit,
+    } = JSON.parse(readFileSync(file, 'utf8')) as Partial<KvmSpeed> & { key?: unknown };
+    if (
+      known !== key ||
+      typeof instructionsPerSecond !== 'number' ||
+      typeof exact !== 'boolean' ||
+      typeof fit !== 'boolean'
+    )
+      return undefined;
     return { instructionsPerSecond, exact, fit };
   } catch {
     return undefined;

@@ -55,10 +55,15 @@ export class Vm implements Disposable {
    * Makes part of a mapping guest-physical memory. Addresses, offset and length in bytes, page-aligned.
    * @param options.readOnly the guest's writes leave KVM_RUN as MMIO (or reach an ioeventfd); its reads do not
    */
-  addMemory(guestAddress: number, mapping: { address: number; length: number }, options: { offset?: number; length?: number; readOnly?: boolean } = {}): void {
+  addMemory(
+    guestAddress: number,
+    mapping: { address: number; length: number },
+    options: { offset?: number; length?: number; readOnly?: boolean } = {},
+  ): void {
     const offset = options.offset ?? 0;
     const length = options.length ?? mapping.length - offset;
-    if (offset < 0 || length <= 0 || offset + length > mapping.length) throw new RangeError('memory slot outside its mapping');
+    if (offset < 0 || length <= 0 || offset + length > mapping.length)
+      throw new RangeError('memory slot outside its mapping');
     const bytes = new Uint8Array(MEMORY_REGION.size);
     const view = new DataView(bytes.buffer);
     view.setUint32(MEMORY_REGION.slot, this.#nextSlot++, true);

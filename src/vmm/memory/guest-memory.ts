@@ -37,7 +37,8 @@ export class GuestMemory implements Disposable {
 
   /** @param size bytes, a multiple of the page size */
   static allocate(size: number): GuestMemory {
-    if (!Number.isSafeInteger(size) || size <= 0 || size % PAGE_SIZE !== 0) throw new RangeError(`guest memory of ${size} bytes`);
+    if (!Number.isSafeInteger(size) || size <= 0 || size % PAGE_SIZE !== 0)
+      throw new RangeError(`guest memory of ${size} bytes`);
     return new GuestMemory(new RamMapping(size));
   }
 
@@ -47,7 +48,10 @@ export class GuestMemory implements Disposable {
     try {
       const length = fstatSync(fd).size;
       // Beyond its end a mapped file is SIGBUS.
-      if (length !== this.size) throw new HuskError(`the snapshot's memory ${path} has ${length} bytes, the machine ${this.size}`, { kind: 'corrupt' });
+      if (length !== this.size)
+        throw new HuskError(`the snapshot's memory ${path} has ${length} bytes, the machine ${this.size}`, {
+          kind: 'corrupt',
+        });
       this.#mapping.fill(fd);
     } finally {
       closeSync(fd);
@@ -72,7 +76,8 @@ export class GuestMemory implements Disposable {
   offset(address: number, length: number): number {
     if (length >= 0 && address >= 0) {
       if (address + length <= this.#lowSize) return address;
-      if (address >= HIGH_RAM_START && address + length <= HIGH_RAM_START + this.size - this.#lowSize) return address - HIGH_RAM_START + this.#lowSize;
+      if (address >= HIGH_RAM_START && address + length <= HIGH_RAM_START + this.size - this.#lowSize)
+        return address - HIGH_RAM_START + this.#lowSize;
     }
     throw new GuestFault(`guest address 0x${address.toString(16)}+0x${length.toString(16)} is not RAM`);
   }
@@ -135,7 +140,8 @@ export class GuestMemory implements Disposable {
   /** Gives a page-aligned range back to the host; it reads as zeroes afterwards. @throws GuestFault */
   discard(address: number, length: number): void {
     const offset = this.offset(address, length);
-    if (offset % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0) throw new GuestFault(`free memory at 0x${address.toString(16)} is not whole pages`);
+    if (offset % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0)
+      throw new GuestFault(`free memory at 0x${address.toString(16)} is not whole pages`);
     if (length > 0) this.#mapping.discard(offset, length);
   }
 

@@ -67,7 +67,11 @@ const TSC_DEADLINE = 0x6e0;
 /** Of a paused vCPU. @param cpuid as it was set: KVM gives it back only with what changed at run time */
 export function saveVcpu(kvm: Kvm, vcpu: Vcpu, cpuid: CpuidEntry[]): VcpuState {
   // mp_state first: reading it makes KVM take in start-up interrupts that have arrived
-  const parts = Object.fromEntries(PARTS.toReversed().filter((part) => isThere(kvm, part)).map(({ name, get, size }) => [name, vcpu.get(get, size, `read ${name}`)]));
+  const parts = Object.fromEntries(
+    PARTS.toReversed()
+      .filter((part) => isThere(kvm, part))
+      .map(({ name, get, size }) => [name, vcpu.get(get, size, `read ${name}`)]),
+  );
   return { cpuid, msrs: vcpu.getMsrs(kvm.savedMsrs()), regs: vcpu.getRegs(), sregs: vcpu.getSregs(), parts };
 }
 
@@ -76,12 +80,18 @@ export function restoreVcpu(kvm: Kvm, vcpu: Vcpu, state: VcpuState): void {
   vcpu.setCpuid(state.cpuid);
   vcpu.setSregs(state.sregs);
   vcpu.setRegs(state.regs);
-  setMsrs(vcpu, state.msrs.filter(([index]) => index !== TSC_DEADLINE));
+  setMsrs(
+    vcpu,
+    state.msrs.filter(([index]) => index !== TSC_DEADLINE),
+  );
   for (const part of PARTS) {
     const bytes = state.parts[part.name];
     if (bytes !== undefined && isThere(kvm, part)) vcpu.set(part.set, bytes, `set ${part.name}`);
   }
-  setMsrs(vcpu, state.msrs.filter(([index]) => index === TSC_DEADLINE));
+  setMsrs(
+    vcpu,
+    state.msrs.filter(([index]) => index === TSC_DEADLINE),
+  );
 }
 
 /** Some that can be read refuse to be written with what was read when it is their default (a feature the guest was not shown): zero means untouched. */
@@ -104,7 +114,11 @@ export function saveVm(vm: Vm): VmState {
     return vm.exchange(KVM_GET_IRQCHIP, bytes, `read interrupt controller ${chip}`);
   });
   const clock = vm.exchange(KVM_GET_CLOCK, new Uint8Array(CLOCK_SIZE), 'read the clock');
-  return { irqchips, pit: vm.exchange(KVM_GET_PIT2, new Uint8Array(PIT_STATE_SIZE), 'read the timer'), clock: new DataView(clock.buffer).getBigUint64(CLOCK_VALUE, true) };
+  return {
+    irqchips,
+    pit: vm.exchange(KVM_GET_PIT2, new Uint8Array(PIT_STATE_SIZE), 'read the timer'),
+    clock: new DataView(clock.buffer).getBigUint64(CLOCK_VALUE, true),
+  };
 }
 
 /** After `restoreVcpu` of every vCPU: the controllers deliver into their local APICs. */

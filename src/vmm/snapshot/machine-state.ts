@@ -36,6 +36,9 @@ export function readState(path: string): MachineState {
     throw new HuskError(`cannot read the snapshot ${path}: ${causeOf(error)}`, { kind: 'corrupt', cause: error });
   }
   const version = (state as MachineState | null)?.version;
-  if (version !== STATE_VERSION) throw new HuskError(`the snapshot ${path} has version ${version}, this husk reads ${STATE_VERSION}`, { kind: 'unsupported' });
+  if (version !== STATE_VERSION)
+    throw new HuskError(`the snapshot ${path} has version ${version}, this husk reads ${STATE_VERSION}`, {
+      kind: 'unsupported',
+    });
   return state as MachineState;
 }

@@ -15,7 +15,7 @@ export function writeMemory(memory: GuestMemory, path: string): void {
     for (let at = 0; at < memory.size; at += PIECE) {
       const piece = all.subarray(at, Math.min(at + PIECE, memory.size));
       if (ZEROES.compare(piece, 0, piece.length, 0, piece.length) === 0) continue;
-      for (let done = 0; done < piece.length; ) done += writeSync(fd, piece, done, piece.length - done, at + done);
+      for (let done = 0; done < piece.length;) done += writeSync(fd, piece, done, piece.length - done, at + done);
     }
   } finally {
     closeSync(fd);

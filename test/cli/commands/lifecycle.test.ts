@@ -7,7 +7,9 @@ type Change = Parameters<Engine['update']>[1];
 
 async function update(...words: string[]) {
   const asked: [string, Change][] = [];
-  const engine: Partial<Engine> = { update: async (name, change) => (asked.push([name, JSON.parse(JSON.stringify(change)) as Change]), ['told']) };
+  const engine: Partial<Engine> = {
+    update: async (name, change) => (asked.push([name, JSON.parse(JSON.stringify(change)) as Change]), ['told']),
+  };
   return { ...(await husk(['update', ...words], { engine })), asked };
 }
 
@@ -15,12 +17,24 @@ for (const [words, change] of [
   [['--restart', 'always'], { restart: { name: 'always', maximumRetryCount: 0 } }],
   [['--restart=on-failure:3'], { restart: { name: 'on-failure', maximumRetryCount: 3 } }],
   [['-m', '64m', '--memory-swap', '-1'], { resources: { memory: 2 ** 26, memorySwap: -1 } }],
-  [['--cpus', '1.5', '-c', '512', '--pids-limit', '-1', '--cpuset-cpus', '0-1', '--blkio-weight', '100'], { resources: { cpus: 1.5, cpuShares: 512, pidsLimit: -1, cpusetCpus: '0-1', blkioWeight: 100 } }],
-  [['--cpu-period', '1000', '--cpu-quota', '-1', '--memory-reservation', '1g', '--restart', 'no'], { resources: { cpuPeriod: 1000, cpuQuota: -1, memoryReservation: 2 ** 30 }, restart: { name: 'no', maximumRetryCount: 0 } }],
+  [
+    ['--cpus', '1.5', '-c', '512', '--pids-limit', '-1', '--cpuset-cpus', '0-1', '--blkio-weight', '100'],
+    { resources: { cpus: 1.5, cpuShares: 512, pidsLimit: -1, cpusetCpus: '0-1', blkioWeight: 100 } },
+  ],
+  [
+    ['--cpu-period', '1000', '--cpu-quota', '-1', '--memory-reservation', '1g', '--restart', 'no'],
+    {
+      resources: { cpuPeriod: 1000, cpuQuota: -1, memoryReservation: 2 ** 30 },
+      restart: { name: 'no', maximumRetryCount: 0 },
+    },
+  ],
 ] as [string[], Change][])
   test(`update ${words.join(' ')}`, async (t) => {
     const { code, stdout, stderr, asked } = await update(...words, 'a', 'b');
-    t.deepEqual(asked, [['a', change], ['b', change]]);
+    t.deepEqual(asked, [
+      ['a', change],
+      ['b', change],
+    ]);
     t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: 'a\nb\n', stderr: 'WARNING: told\n' });
   });
 
@@ -42,7 +56,14 @@ async function port(ports: object, ...words: string[]) {
   return husk(['port', 'box', ...words], { engine: { inspect: async () => ({ NetworkSettings: { Ports: ports } }) } });
 }
 
-const PUBLISHED = { '80/tcp': [{ HostIp: '0.0.0.0', HostPort: '8080' }, { HostIp: '::', HostPort: '8080' }], '9/udp': [{ HostIp: '127.0.0.1', HostPort: '9' }], '443/tcp': null };
+const PUBLISHED = {
+  '80/tcp': [
+    { HostIp: '0.0.0.0', HostPort: '8080' },
+    { HostIp: '::', HostPort: '8080' },
+  ],
+  '9/udp': [{ HostIp: '127.0.0.1', HostPort: '9' }],
+  '443/tcp': null,
+};
 for (const [title, ports, words, code, stdout, stderr] of [
   ['nothing published: nothing printed', {}, [], 0, '', ''],
   ['all', PUBLISHED, [], 0, '9/udp -> 127.0.0.1:9\n80/tcp -> [::]:8080\n80/tcp -> 0.0.0.0:8080\n', ''],

@@ -9,7 +9,13 @@ const MINUTE = 60_000;
 
 const CONTAINERS = [
   container({ name: 'web', state: { status: 'running', startedAt: at(3000) } }),
-  container({ id: 'd'.repeat(64), name: 'old', createdAt: NOW - 86_400_000 * 3, state: { status: 'exited', exitCode: 3, startedAt: at(10 * MINUTE), finishedAt: at(5 * MINUTE) }, config: { labels: { 'com.example.some-label': 'v', b: 'w' } } }),
+  container({
+    id: 'd'.repeat(64),
+    name: 'old',
+    createdAt: NOW - 86_400_000 * 3,
+    state: { status: 'exited', exitCode: 3, startedAt: at(10 * MINUTE), finishedAt: at(5 * MINUTE) },
+    config: { labels: { 'com.example.some-label': 'v', b: 'w' } },
+  }),
 ];
 const engine = { list: () => CONTAINERS } as Partial<Engine>;
 
@@ -29,12 +35,20 @@ const STATES: [state: Parameters<typeof container>[0], text: string][] = [
   [{ state: { status: 'created' } }, 'Created'],
   [{ state: { status: 'running', startedAt: at(500) } }, 'Up Less than a second'],
   [{ state: { status: 'paused', startedAt: at(2 * MINUTE) } }, 'Up 2 minutes (Paused)'],
-  [{ state: { status: 'restarting', exitCode: 1, startedAt: at(2 * MINUTE), finishedAt: at(MINUTE) } }, 'Restarting (1) About a minute ago'],
+  [
+    { state: { status: 'restarting', exitCode: 1, startedAt: at(2 * MINUTE), finishedAt: at(MINUTE) } },
+    'Restarting (1) About a minute ago',
+  ],
   [{ state: { status: 'removing' } }, 'Removal In Progress'],
   [{ state: { status: 'dead' } }, 'Dead'],
   [{ state: { status: 'exited', exitCode: 137, finishedAt: at(7_200_000) } }, 'Exited (137) 2 hours ago'],
 ];
-for (const [state, text] of STATES) test(`status ${text}`, async (t) => t.is((await husk(['ps', '-a', '--format', '{{.Status}}'], { engine: { list: () => [container(state)] } })).stdout, `${text}\n`));
+for (const [state, text] of STATES)
+  test(`status ${text}`, async (t) =>
+    t.is(
+      (await husk(['ps', '-a', '--format', '{{.Status}}'], { engine: { list: () => [container(state)] } })).stdout,
+      `${text}\n`,
+    ));
 
 const PS: [words: string[], stdout: string][] = [
   [['-q'], 'c0ffee000000\ndddddddddddd\n'],
@@ -42,12 +56,19 @@ const PS: [words: string[], stdout: string][] = [
   [['--format', '{{.Names}}'], 'web\nold\n'],
   [['--format', '{{.Names}}\\t{{.State}}'], 'web\trunning\nold\texited\n'],
   [['--format', '{{.Label "b"}}|{{.Labels}}'], '|\nw|b=w,com.example.some-label=v\n'],
-  [['--format', 'table {{.Names}}\\t{{.Label "com.example.some-label"}}'], 'NAMES     some label\nweb       \nold       v\n'],
+  [
+    ['--format', 'table {{.Names}}\\t{{.Label "com.example.some-label"}}'],
+    'NAMES     some label\nweb       \nold       v\n',
+  ],
   [['--format', 'table {{.ID}}'], 'CONTAINER ID\nc0ffee000000\ndddddddddddd\n'],
   [['--format', '{{json .Names}}'], '"web"\n"old"\n'],
-  [['--format', '{{.Isolation}} {{.Networks}} {{.RunningFor}}'], 'userns bridge 2 hours ago\nuserns bridge 3 days ago\n'],
+  [
+    ['--format', '{{.Isolation}} {{.Networks}} {{.RunningFor}}'],
+    'userns bridge 2 hours ago\nuserns bridge 3 days ago\n',
+  ],
 ];
-for (const [words, stdout] of PS) test(`ps ${words.join(' ')}`, async (t) => t.is((await husk(['ps', ...words], { engine })).stdout, stdout));
+for (const [words, stdout] of PS)
+  test(`ps ${words.join(' ')}`, async (t) => t.is((await husk(['ps', ...words], { engine })).stdout, stdout));
 
 test('ps with both isolations says which', async (t) => {
   const list = () => [container(), container({ name: 'two', config: { isolation: 'vm' } })];
@@ -59,8 +80,13 @@ test('ps --format json is one object a line', async (t) => {
   t.like(JSON.parse(first!), { Names: 'web', ID: 'c0ffee000000', State: 'running' });
 });
 
-test('a field no container has is an error with Go\'s words', async (t) => {
-  t.deepEqual(await husk(['ps', '--format', '{{.Nope}}'], { engine }), { code: 1, stdout: '', stderr: 'Error: failed to execute template: template: :1:2: executing "" at <.Nope>: can\'t evaluate field Nope in type *formatter.ContainerContext\n' });
+test("a field no container has is an error with Go's words", async (t) => {
+  t.deepEqual(await husk(['ps', '--format', '{{.Nope}}'], { engine }), {
+    code: 1,
+    stdout: '',
+    stderr:
+      'Error: failed to execute template: template: :1:2: executing "" at <.Nope>: can\'t evaluate field Nope in type *formatter.ContainerContext\n',
+  });
 });
 
 test('what ps asks the engine', async (t) => {
@@ -80,14 +106,22 @@ test('what ps asks the engine', async (t) => {
 
 test('on a terminal a hostile name or label stays text', async (t) => {
   const list = () => [container({ config: { image: 'a\x1b[2Jb', labels: { x: '\x1b]0;t\x07' } } })];
-  const { stdout } = await husk(['ps', '--format', 'table {{.Image}}\t{{.Labels}}\t{{.Label "x"}}'], { engine: { list }, terminal: { columns: 80, rows: 24 } });
+  const { stdout } = await husk(['ps', '--format', 'table {{.Image}}\t{{.Labels}}\t{{.Label "x"}}'], {
+    engine: { list },
+    terminal: { columns: 80, rows: 24 },
+  });
   t.notRegex(stdout, /\x1b|\x07/);
 });
 
 const IMAGES = [
   image({ repoTags: ['alpine:3', 'localhost:5000/mine:v1'], repoDigests: ['alpine@sha256:aaaa'] }),
   image({ id: `sha256:${'c'.repeat(64)}`, repoTags: [], created: '2025-12-01T00:00:00Z', labels: { k: 'v' } }),
-  image({ id: `sha256:${'d'.repeat(64)}`, repoTags: [], repoDigests: ['debian@sha256:dddd'], created: '2024-01-01T00:00:00Z' }),
+  image({
+    id: `sha256:${'d'.repeat(64)}`,
+    repoTags: [],
+    repoDigests: ['debian@sha256:dddd'],
+    created: '2024-01-01T00:00:00Z',
+  }),
 ];
 const imageEngine = { images: { list: () => IMAGES, get: () => IMAGES[1] } } as unknown as Partial<Engine>;
 
@@ -123,7 +157,9 @@ const IMAGE_CASES: [words: string[], stdout: string][] = [
   [['--format', '{{.Repository}}', 'nothing'], ''],
   [['--format', '{{.Repository}}@{{.Digest}}', '-f', 'reference=alpine'], 'alpine@sha256:aaaa\n'],
 ];
-for (const [words, stdout] of IMAGE_CASES) test(`images ${words.join(' ')}`, async (t) => t.is((await husk(['images', ...words], { engine: imageEngine })).stdout, stdout));
+for (const [words, stdout] of IMAGE_CASES)
+  test(`images ${words.join(' ')}`, async (t) =>
+    t.is((await husk(['images', ...words], { engine: imageEngine })).stdout, stdout));
 
 const TREE_HEAD = [
   "WARNING: This is an experimental feature. The output may change and shouldn't be depended on.",
@@ -180,12 +216,21 @@ for (const word of ['reference=a', 'before=x', 'since=x', 'constructor=x'])
   });
 
 test('a list with a pattern that is none says so in one line', async (t) => {
-  t.deepEqual(await husk(['images', '-f', 'reference=['], { engine: imageEngine }), { code: 1, stdout: '', stderr: 'Error: invalid reference pattern "[": syntax error in pattern\n' });
+  t.deepEqual(await husk(['images', '-f', 'reference=['], { engine: imageEngine }), {
+    code: 1,
+    stdout: '',
+    stderr: 'Error: invalid reference pattern "[": syntax error in pattern\n',
+  });
 });
 
-test('a label named as what every object has is no label', async (t) => t.is((await husk(['ps', '--format', '{{.Label "constructor"}}|{{.Label "__proto__"}}'], { engine })).stdout, '|\n|\n'));
+test('a label named as what every object has is no label', async (t) =>
+  t.is(
+    (await husk(['ps', '--format', '{{.Label "constructor"}}|{{.Label "__proto__"}}'], { engine })).stdout,
+    '|\n|\n',
+  ));
 
-test('images refuses a filter it does not know', async (t) => t.regex((await husk(['images', '-f', 'foo=bar'], { engine: imageEngine })).stderr, /^Error: invalid filter 'foo'/));
+test('images refuses a filter it does not know', async (t) =>
+  t.regex((await husk(['images', '-f', 'foo=bar'], { engine: imageEngine })).stderr, /^Error: invalid filter 'foo'/));
 
 test('history', async (t) => {
   const one = image({ layers: [{ diffId: 'sha256:1', tar: '', size: 7_000_000 }] });
@@ -204,11 +249,20 @@ test('history', async (t) => {
   );
 });
 
-const INSPECTED = { Id: 'c0ffee', State: { Status: 'running', Pid: 42, Health: null }, Config: { Labels: { b: '2', a: '1' }, Env: ['A=1'] }, NetworkSettings: { Ports: {} } };
+const INSPECTED = {
+  Id: 'c0ffee',
+  State: { Status: 'running', Pid: 42, Health: null },
+  Config: { Labels: { b: '2', a: '1' }, Env: ['A=1'] },
+  NetworkSettings: { Ports: {} },
+};
 const notFound = (what: string) => () => {
   throw new HuskError(`No such ${what}: x`, { kind: 'not-found' });
 };
-const inspecting = { inspect: async () => INSPECTED, inspectImage: notFound('image'), volumes: async () => ({ find: () => undefined }) } as unknown as Partial<Engine>;
+const inspecting = {
+  inspect: async () => INSPECTED,
+  inspectImage: notFound('image'),
+  volumes: async () => ({ find: () => undefined }),
+} as unknown as Partial<Engine>;
 
 const INSPECT: [format: string, stdout: string][] = [
   ['{{.State.Pid}}', '42\n'],
@@ -219,15 +273,25 @@ const INSPECT: [format: string, stdout: string][] = [
   ['{{if .State.Health}}y{{else}}n{{end}}', 'n\n'],
   ['{{.Config.Env}} {{len .NetworkSettings.Ports}}', '[A=1] 0\n'],
 ];
-for (const [format, stdout] of INSPECT) test(`inspect -f ${format}`, async (t) => t.deepEqual(await husk(['inspect', '-f', format, 'x'], { engine: inspecting }), { code: 0, stdout, stderr: '' }));
+for (const [format, stdout] of INSPECT)
+  test(`inspect -f ${format}`, async (t) =>
+    t.deepEqual(await husk(['inspect', '-f', format, 'x'], { engine: inspecting }), { code: 0, stdout, stderr: '' }));
 
 test('inspect: a field nobody has', async (t) => {
-  t.deepEqual(await husk(['inspect', '-f', '{{.State.Nope}}', 'x'], { engine: inspecting }), { code: 1, stdout: '\n', stderr: 'Error: template parsing error: template: :1:8: executing "" at <.State.Nope>: map has no entry for key "Nope"\n' });
+  t.deepEqual(await husk(['inspect', '-f', '{{.State.Nope}}', 'x'], { engine: inspecting }), {
+    code: 1,
+    stdout: '\n',
+    stderr:
+      'Error: template parsing error: template: :1:8: executing "" at <.State.Nope>: map has no entry for key "Nope"\n',
+  });
 });
 
 test('inspect prints what it found, and an empty list for nothing', async (t) => {
   t.deepEqual(JSON.parse((await husk(['inspect', 'x'], { engine: inspecting })).stdout), [INSPECTED]);
-  t.deepEqual(await husk(['inspect', 'x'], { engine: { ...inspecting, inspect: async () => notFound('container')() } }), { code: 1, stdout: '[]\n', stderr: 'Error: No such object: x\n' });
+  t.deepEqual(
+    await husk(['inspect', 'x'], { engine: { ...inspecting, inspect: async () => notFound('container')() } }),
+    { code: 1, stdout: '[]\n', stderr: 'Error: No such object: x\n' },
+  );
 });
 
 test('logs keep their streams, and -t says when', async (t) => {
@@ -240,35 +304,66 @@ test('logs keep their streams, and -t says when', async (t) => {
     },
   } as unknown as Partial<Engine>;
   t.deepEqual(await husk(['logs', 'x'], { engine: logging }), { code: 0, stdout: 'a\n', stderr: 'b' });
-  t.is((await husk(['logs', '-t', '--tail', '5', '--since', '1m', 'x'], { engine: logging })).stdout, '2026-01-01T00:00:00.000000001Z a\n');
-  t.like(asked, [{ follow: false, since: undefined }, { follow: false, tail: 5, since: BigInt(NOW - MINUTE) * 1_000_000n }]);
+  t.is(
+    (await husk(['logs', '-t', '--tail', '5', '--since', '1m', 'x'], { engine: logging })).stdout,
+    '2026-01-01T00:00:00.000000001Z a\n',
+  );
+  t.like(asked, [
+    { follow: false, since: undefined },
+    { follow: false, tail: 5, since: BigInt(NOW - MINUTE) * 1_000_000n },
+  ]);
 });
 
 test('wait prints codes in the order asked', async (t) => {
-  const waiting = { wait: async (name: string) => (name === 'x' ? notFound('container')() : Number(name)) } as unknown as Partial<Engine>;
-  t.deepEqual(await husk(['wait', '3', 'x', '0'], { engine: waiting }), { code: 1, stdout: '3\n0\n', stderr: 'Error: No such container: x\n' });
+  const waiting = {
+    wait: async (name: string) => (name === 'x' ? notFound('container')() : Number(name)),
+  } as unknown as Partial<Engine>;
+  t.deepEqual(await husk(['wait', '3', 'x', '0'], { engine: waiting }), {
+    code: 1,
+    stdout: '3\n0\n',
+    stderr: 'Error: No such container: x\n',
+  });
 });
 
 test('top', async (t) => {
-  const topping = { top: async () => ({ titles: ['UID', 'CMD'], processes: [['root', 'sleep 5']] }) } as Partial<Engine>;
-  t.is((await husk(['top', 'x', '-o', 'pid'], { engine: topping })).stdout, 'UID                 CMD\nroot                sleep 5\n');
+  const topping = {
+    top: async () => ({ titles: ['UID', 'CMD'], processes: [['root', 'sleep 5']] }),
+  } as Partial<Engine>;
+  t.is(
+    (await husk(['top', 'x', '-o', 'pid'], { engine: topping })).stdout,
+    'UID                 CMD\nroot                sleep 5\n',
+  );
 });
 
 test('a filter that nothing asks first: prune wants a yes', async (t) => {
   let pruned = 0;
   const pruning = { prune: async () => (pruned++, { deleted: ['a', 'b'], reclaimed: 1500 }) } as Partial<Engine>;
   const { stdout } = await husk(['container', 'prune'], { engine: pruning });
-  t.regex(stdout, /^WARNING! This will remove all stopped containers\.\nAre you sure you want to continue\? \[y\/N\] $/);
+  t.regex(
+    stdout,
+    /^WARNING! This will remove all stopped containers\.\nAre you sure you want to continue\? \[y\/N\] $/,
+  );
   t.is(pruned, 0);
-  t.is((await husk(['container', 'prune', '-f'], { engine: pruning })).stdout, 'Deleted Containers:\na\nb\n\nTotal reclaimed space: 1.5kB\n');
+  t.is(
+    (await husk(['container', 'prune', '-f'], { engine: pruning })).stdout,
+    'Deleted Containers:\na\nb\n\nTotal reclaimed space: 1.5kB\n',
+  );
 });
 
 /** a label, a variable and a key that would retitle the terminal, and turn the direction of writing */
-const HOSTILE = { Id: 'x', Name: '/x', Config: { Labels: { a: 'b\x1b]0;pwned\x07c', 'k\x9b31m': 'v' }, Env: ['A=\x1b[2J\u202e', 'B=two\nlines\tand tabs'] } };
+const HOSTILE = {
+  Id: 'x',
+  Name: '/x',
+  Config: { Labels: { a: 'b\x1b]0;pwned\x07c', 'k\x9b31m': 'v' }, Env: ['A=\x1b[2J\u202e', 'B=two\nlines\tand tabs'] },
+};
 const hostile = { inspect: async () => HOSTILE } as unknown as Partial<Engine>;
 const TERMINAL: [words: string[], terminal: RegExp, pipe: RegExp][] = [
   [['inspect', '-f', '{{index .Config.Labels "a"}}'], /^b\uFFFD\]0;pwned\uFFFDc\n$/, /\x1b\]0;pwned\x07/],
-  [['inspect', '-f', '{{range .Config.Env}}{{println .}}{{end}}'], /^A=\uFFFD\[2J\uFFFD\nB=two\nlines\tand tabs\n\n$/, /\x1b\[2J\u202e/],
+  [
+    ['inspect', '-f', '{{range .Config.Env}}{{println .}}{{end}}'],
+    /^A=\uFFFD\[2J\uFFFD\nB=two\nlines\tand tabs\n\n$/,
+    /\x1b\[2J\u202e/,
+  ],
   [['inspect', '-f', '{{json .Config.Labels}}'], /"k\uFFFD31m"/, /k\x9b31m/],
   [['inspect'], /"k\uFFFD31m"/, /k\x9b31m/],
   [['inspect', '-f', '{{printf "%c[1m" 27}}{{.Name}}'], /^\x1b\[1m\/x\n$/, /^\x1b\[1m\/x\n$/],
@@ -282,6 +377,9 @@ for (const [words, terminal, pipe] of TERMINAL) {
 
 test('ps --format json: a terminal gets no control characters of a label', async (t) => {
   const labelled = { list: () => [container({ config: { labels: { a: 'x\x9b31m' } } })] };
-  t.regex((await husk(['ps', '--format', 'json'], { engine: labelled, terminal: { columns: 80, rows: 24 } })).stdout, /"a=x\uFFFD31m"/);
+  t.regex(
+    (await husk(['ps', '--format', 'json'], { engine: labelled, terminal: { columns: 80, rows: 24 } })).stdout,
+    /"a=x\uFFFD31m"/,
+  );
   t.regex((await husk(['ps', '--format', 'json'], { engine: labelled })).stdout, /"a=x\x9b31m"/);
 });

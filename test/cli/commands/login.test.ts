@@ -22,7 +22,12 @@ import { fakeStdin, husk } from '../fake-context.ts';
 
 function folder(): { path: string; config: string; env: NodeJS.ProcessEnv } & Disposable {
   const path = mkdtempSync(join(tmpdir(), 'husk-login-'));
-  return { path, config: join(path, 'config.json'), env: { DOCKER_CONFIG: path, PATH: `${path}:${process.env['PATH']}`, HOME: path }, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+  return {
+    path,
+    config: join(path, 'config.json'),
+    env: { DOCKER_CONFIG: path, PATH: `${path}:${process.env['PATH']}`, HOME: path },
+    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
+  };
 }
 
 const missing = missingImageTools();
@@ -34,13 +39,23 @@ real(`a registry's yes and no${missing === undefined ? '' : ` (${missing})`}`, a
   const { env } = place;
   writeFileSync(place.config, JSON.stringify({ detachKeys: 'ctrl-x', auths: { other: { auth: 'eDp5' } } }));
   const no = await husk(['login', '-u', 'me', '--password-stdin', registry.host], { env, stdin: fakeStdin('wrong\n') });
-  t.deepEqual(no, { code: 1, stdout: '', stderr: `Error: login attempt to ${registry.host} failed: unauthorized: incorrect username or password\n` });
+  t.deepEqual(no, {
+    code: 1,
+    stdout: '',
+    stderr: `Error: login attempt to ${registry.host} failed: unauthorized: incorrect username or password\n`,
+  });
   t.is(JSON.parse(readFileSync(place.config, 'utf8')).auths[registry.host], undefined);
 
-  const yes = await husk(['login', '-u', 'me', '--password-stdin', registry.host], { env, stdin: fakeStdin('se:cret\n') });
+  const yes = await husk(['login', '-u', 'me', '--password-stdin', registry.host], {
+    env,
+    stdin: fakeStdin('se:cret\n'),
+  });
   t.is(yes.stdout, 'Login Succeeded\n');
   t.regex(yes.stderr, /stored unencrypted/);
-  t.deepEqual(JSON.parse(readFileSync(place.config, 'utf8')), { detachKeys: 'ctrl-x', auths: { other: { auth: 'eDp5' }, [registry.host]: { auth: Buffer.from('me:se:cret').toString('base64') } } });
+  t.deepEqual(JSON.parse(readFileSync(place.config, 'utf8')), {
+    detachKeys: 'ctrl-x',
+    auths: { other: { auth: 'eDp5' }, [registry.host]: { auth: Buffer.from('me:se:cret').toString('base64') } },
+  });
   t.is(statSync(place.config).mode & 0o777, 0o600);
 
   t.is((await husk(['logout', registry.host], { env })).stdout, `Removing login credentials for ${registry.host}\n`);
@@ -95,11 +110,13 @@ test('who has logged out pulls as anybody: what is public, and nothing else', as
 });
 
 /** a registry that wants this user, over TLS or not */
-const guarded = (authorization: string): Handler => (request, response) => {
-  if (request.headers.authorization === authorization) return false;
-  response.writeHead(401, { 'www-authenticate': 'Basic realm="test"' }).end();
-  return true;
-};
+const guarded =
+  (authorization: string): Handler =>
+  (request, response) => {
+    if (request.headers.authorization === authorization) return false;
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="test"' }).end();
+    return true;
+  };
 const BASIC = `Basic ${Buffer.from('me:secret').toString('base64')}`;
 
 (existsSync('/usr/bin/openssl') ? test : test.skip)(
@@ -119,7 +136,7 @@ const BASIC = `Basic ${Buffer.from('me:secret').toString('base64')}`;
   },
 );
 
-test('what a killed login left is in nobody\'s way', async (t) => {
+test("what a killed login left is in nobody's way", async (t) => {
   using place = folder();
   writeFileSync(join(place.path, `.config.json.${process.pid}`), 'half');
   t.is(await storeCredentials('h', { username: 'u', password: 'p' }, place.env), place.config);
@@ -128,19 +145,27 @@ test('what a killed login left is in nobody\'s way', async (t) => {
 
 test('a credential helper keeps the secret, and the file never sees it', async (t) => {
   using place = folder();
-  writeFileSync(join(place.path, 'docker-credential-fake'), `#!/bin/sh\n{ echo "$1"; cat; echo; } >>${place.path}/told\n`);
+  writeFileSync(
+    join(place.path, 'docker-credential-fake'),
+    `#!/bin/sh\n{ echo "$1"; cat; echo; } >>${place.path}/told\n`,
+  );
   chmodSync(join(place.path, 'docker-credential-fake'), 0o755);
   writeFileSync(place.config, JSON.stringify({ credsStore: 'fake', auths: { 'localhost:1': { auth: 'old' } } }));
   t.is(await storeCredentials('localhost:1', { username: 'me', password: 'secret' }, place.env), undefined);
   t.true(await eraseCredentials('localhost:1', place.env));
-  t.is(readFileSync(join(place.path, 'told'), 'utf8'), 'store\n{"ServerURL":"localhost:1","Username":"me","Secret":"secret"}\nerase\nlocalhost:1\n');
+  t.is(
+    readFileSync(join(place.path, 'told'), 'utf8'),
+    'store\n{"ServerURL":"localhost:1","Username":"me","Secret":"secret"}\nerase\nlocalhost:1\n',
+  );
   t.deepEqual(JSON.parse(readFileSync(place.config, 'utf8')), { credsStore: 'fake', auths: {} });
 });
 
-test('a helper\'s name is never a path, and its failure shows no secret', async (t) => {
+test("a helper's name is never a path, and its failure shows no secret", async (t) => {
   using place = folder();
   writeFileSync(place.config, JSON.stringify({ credsStore: '../../bin/sh' }));
-  await t.throwsAsync(storeCredentials('h', { username: 'u', password: 'p' }, place.env), { message: /not a program name/ });
+  await t.throwsAsync(storeCredentials('h', { username: 'u', password: 'p' }, place.env), {
+    message: /not a program name/,
+  });
   writeFileSync(join(place.path, 'docker-credential-echo'), '#!/bin/sh\ncat; exit 1\n');
   chmodSync(join(place.path, 'docker-credential-echo'), 0o755);
   writeFileSync(place.config, JSON.stringify({ credsStore: 'echo' }));
@@ -171,4 +196,5 @@ const HOSTS: [text: string | undefined, host: string][] = [
   ['[::1]:5000', '[::1]:5000'],
 ];
 for (const [text, host] of HOSTS) test(`${text} is ${host}`, (t) => t.is(registryHost(text), host));
-for (const text of ['a b', '-x', 'h:x', 'u@h']) test(`${text} is no registry`, (t) => t.throws(() => registryHost(text), { message: /is not a registry/ }));
+for (const text of ['a b', '-x', 'h:x', 'u@h'])
+  test(`${text} is no registry`, (t) => t.throws(() => registryHost(text), { message: /is not a registry/ }));

@@ -4,10 +4,24 @@ import type { Engine } from '../../../src/engine/contract.ts';
 import { HuskError } from '../../../src/errors.ts';
 import { container, husk } from '../fake-context.ts';
 
-const running = (name: string, id: string) => container({ name, id: id.padEnd(64, '0'), state: { status: 'running', startedAt: '2026-01-01T00:00:00Z' } });
-const STATS = { cpuNanoseconds: 0, memoryBytes: 1024 * 1024, memoryLimitBytes: 2 ** 30, pids: 2, pidsLimit: undefined, networkReceivedBytes: 1, networkSentBytes: 2, blockReadBytes: 0, blockWrittenBytes: 0 };
+const running = (name: string, id: string) =>
+  container({ name, id: id.padEnd(64, '0'), state: { status: 'running', startedAt: '2026-01-01T00:00:00Z' } });
+const STATS = {
+  cpuNanoseconds: 0,
+  memoryBytes: 1024 * 1024,
+  memoryLimitBytes: 2 ** 30,
+  pids: 2,
+  pidsLimit: undefined,
+  networkReceivedBytes: 1,
+  networkSentBytes: 2,
+  blockReadBytes: 0,
+  blockWrittenBytes: 0,
+};
 
-function engine(all: ReturnType<typeof container>[], stats: (id: string) => Promise<typeof STATS> = async () => STATS): Partial<Engine> {
+function engine(
+  all: ReturnType<typeof container>[],
+  stats: (id: string) => Promise<typeof STATS> = async () => STATS,
+): Partial<Engine> {
   return {
     list: (options = {}) => all.filter(({ state }) => options.all || state.status === 'running'),
     get(name) {
@@ -20,7 +34,9 @@ function engine(all: ReturnType<typeof container>[], stats: (id: string) => Prom
 }
 
 test('--no-stream: a table of those that run', async (t) => {
-  const { code, stdout } = await husk(['stats', '--no-stream'], { engine: engine([running('a', 'aa'), running('b', 'bb'), container()]) });
+  const { code, stdout } = await husk(['stats', '--no-stream'], {
+    engine: engine([running('a', 'aa'), running('b', 'bb'), container()]),
+  });
   t.is(code, 0);
   t.is(
     stdout,
@@ -31,13 +47,33 @@ test('--no-stream: a table of those that run', async (t) => {
 
 test('-a has the stopped ones too; --format; names as typed', async (t) => {
   const parts = engine([running('a', 'aa'), container({ name: 'off' })]);
-  t.is((await husk(['stats', '-a', '--no-stream', '--format', '{{.Name}} {{.PIDs}}'], { engine: parts })).stdout, 'a 2\noff 0\n');
-  t.is((await husk(['container', 'stats', '--no-stream', '--format', '{{.Container}}', 'off', 'a'], { engine: parts })).stdout, 'off\na\n');
-  t.deepEqual(JSON.parse((await husk(['stats', '--no-stream', '--format', 'json', 'a'], { engine: parts })).stdout), { BlockIO: '0B / 0B', CPUPerc: '0.00%', Container: 'a', ID: 'aa0000000000', MemPerc: '0.10%', MemUsage: '1MiB / 1GiB', Name: 'a', NetIO: '1B / 2B', PIDs: '2' });
+  t.is(
+    (await husk(['stats', '-a', '--no-stream', '--format', '{{.Name}} {{.PIDs}}'], { engine: parts })).stdout,
+    'a 2\noff 0\n',
+  );
+  t.is(
+    (await husk(['container', 'stats', '--no-stream', '--format', '{{.Container}}', 'off', 'a'], { engine: parts }))
+      .stdout,
+    'off\na\n',
+  );
+  t.deepEqual(JSON.parse((await husk(['stats', '--no-stream', '--format', 'json', 'a'], { engine: parts })).stdout), {
+    BlockIO: '0B / 0B',
+    CPUPerc: '0.00%',
+    Container: 'a',
+    ID: 'aa0000000000',
+    MemPerc: '0.10%',
+    MemUsage: '1MiB / 1GiB',
+    Name: 'a',
+    NetIO: '1B / 2B',
+    PIDs: '2',
+  });
 });
 
 test('a container that is not there, before anything is drawn', async (t) => {
-  t.deepEqual(await husk(['stats', 'a', 'nobody'], { engine: engine([running('a', 'aa')]), terminal: { columns: 80, rows: 24 } }), { code: 1, stdout: '', stderr: 'Error: No such container: nobody\n' });
+  t.deepEqual(
+    await husk(['stats', 'a', 'nobody'], { engine: engine([running('a', 'aa')]), terminal: { columns: 80, rows: 24 } }),
+    { code: 1, stdout: '', stderr: 'Error: No such container: nobody\n' },
+  );
 });
 
 test('a terminal: drawn over itself, cut to its size; it ends when all that were named are gone', async (t) => {
@@ -55,6 +91,10 @@ test('a terminal: drawn over itself, cut to its size; it ends when all that were
 });
 
 test('a guest that does not answer holds nobody up', async (t) => {
-  const { stdout } = await husk(['stats', '--no-stream', '--format', '{{.Name}} {{.MemUsage}}'], { engine: engine([running('a', 'aa'), running('b', 'bb')], (id) => (id.startsWith('aa') ? new Promise(() => {}) : Promise.resolve(STATS))) });
+  const { stdout } = await husk(['stats', '--no-stream', '--format', '{{.Name}} {{.MemUsage}}'], {
+    engine: engine([running('a', 'aa'), running('b', 'bb')], (id) =>
+      id.startsWith('aa') ? new Promise(() => {}) : Promise.resolve(STATS),
+    ),
+  });
   t.is(stdout, 'a -- / --\nb 1MiB / 1GiB\n');
 });

@@ -8,15 +8,47 @@ const USAGE: DiskUsage = {
   layersSize: 10_000_000,
   images: [
     { image: used, sharedSize: 3_000_000, containers: 2 },
-    { image: image({ id: `sha256:${'d'.repeat(64)}`, repoTags: [], size: 5_000_000 }), sharedSize: 3_000_000, containers: 0 },
+    {
+      image: image({ id: `sha256:${'d'.repeat(64)}`, repoTags: [], size: 5_000_000 }),
+      sharedSize: 3_000_000,
+      containers: 0,
+    },
   ],
   containers: [
-    { ...container({ name: 'up', state: { status: 'running', startedAt: '2026-01-02T03:00:05Z' } }), active: true, size: { rw: 1000, rootFs: 0 } },
+    {
+      ...container({ name: 'up', state: { status: 'running', startedAt: '2026-01-02T03:00:05Z' } }),
+      active: true,
+      size: { rw: 1000, rootFs: 0 },
+    },
     { ...container({ name: 'off', id: 'dead'.padEnd(64, '0') }), active: false, size: { rw: 3000, rootFs: 0 } },
   ],
   volumes: [
-    { volume: { name: 'data', createdAt: NOW, anonymous: false, driver: 'local', labels: {}, options: {}, mountpoint: '/m' }, links: 1, size: 36 },
-    { volume: { name: 'old', createdAt: NOW, anonymous: true, driver: 'local', labels: {}, options: {}, mountpoint: '/o' }, links: 0, size: 64 },
+    {
+      volume: {
+        name: 'data',
+        createdAt: NOW,
+        anonymous: false,
+        driver: 'local',
+        labels: {},
+        options: {},
+        mountpoint: '/m',
+      },
+      links: 1,
+      size: 36,
+    },
+    {
+      volume: {
+        name: 'old',
+        createdAt: NOW,
+        anonymous: true,
+        driver: 'local',
+        labels: {},
+        options: {},
+        mountpoint: '/o',
+      },
+      links: 0,
+      size: 64,
+    },
   ],
 };
 const EMPTY: DiskUsage = { layersSize: 0, images: [], containers: [], volumes: [] };
@@ -33,8 +65,14 @@ Build Cache     0         0         0B        0B
 `,
     stderr: '',
   });
-  t.is((await husk(['system', 'df', '--format', '{{.Type}} {{.Reclaimable}}'], { engine: engine(EMPTY) })).stdout, 'Images 0B\nContainers 0B\nLocal Volumes 0B\nBuild Cache 0B\n');
-  t.deepEqual(JSON.parse((await husk(['system', 'df', '--format', 'json'], { engine: engine(USAGE) })).stdout.split('\n')[1]!), { Active: '1', Reclaimable: '3kB (75%)', Size: '4kB', TotalCount: '2', Type: 'Containers' });
+  t.is(
+    (await husk(['system', 'df', '--format', '{{.Type}} {{.Reclaimable}}'], { engine: engine(EMPTY) })).stdout,
+    'Images 0B\nContainers 0B\nLocal Volumes 0B\nBuild Cache 0B\n',
+  );
+  t.deepEqual(
+    JSON.parse((await husk(['system', 'df', '--format', 'json'], { engine: engine(USAGE) })).stdout.split('\n')[1]!),
+    { Active: '1', Reclaimable: '3kB (75%)', Size: '4kB', TotalCount: '2', Type: 'Containers' },
+  );
 });
 
 test('df -v', async (t) => {
@@ -63,7 +101,14 @@ Build cache usage: 0B
 CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE     SHARED
 `,
   );
-  t.is((await husk(['system', 'df', '-v', '--format', '{{range .Volumes}}{{.Name}} {{end}}{{len .Images}}'], { engine: engine(USAGE) })).stdout, 'data old 2\n');
+  t.is(
+    (
+      await husk(['system', 'df', '-v', '--format', '{{range .Volumes}}{{.Name}} {{end}}{{len .Images}}'], {
+        engine: engine(USAGE),
+      })
+    ).stdout,
+    'data old 2\n',
+  );
   t.is((await husk(['system', 'df', '-v', '--format', 'table {{.Size}}'], { engine: engine(USAGE) })).code, 1);
 });
 
@@ -76,15 +121,24 @@ interface Asked {
 function pruning(asked: Asked): Partial<Engine> {
   return {
     prune: async (options) => ((asked.containers = options), { deleted: ['c1'], reclaimed: 1000 }),
-    volumes: async () => ({ prune: async (options: object) => ((asked.volumes = options), { deleted: ['v1'], reclaimed: 20 }) }) as never,
-    images: { prune: (options: object) => ((asked.images = options), { deleted: ['sha256:d'], untagged: ['a:1'], reclaimed: 3 }) } as never,
+    volumes: async () =>
+      ({ prune: async (options: object) => ((asked.volumes = options), { deleted: ['v1'], reclaimed: 20 }) }) as never,
+    images: {
+      prune: (options: object) => (
+        (asked.images = options),
+        { deleted: ['sha256:d'], untagged: ['a:1'], reclaimed: 3 }
+      ),
+    } as never,
     imageUsers: () => [],
   };
 }
 
 test('prune asks first, and says what it will do', async (t) => {
   const asked: Asked = {};
-  const no = await husk(['system', 'prune', '-a', '--volumes', '--filter', 'label=b', '--filter', 'label!=a=1'], { engine: pruning(asked), stdin: fakeStdin('n\n') });
+  const no = await husk(['system', 'prune', '-a', '--volumes', '--filter', 'label=b', '--filter', 'label!=a=1'], {
+    engine: pruning(asked),
+    stdin: fakeStdin('n\n'),
+  });
   t.deepEqual(no, {
     code: 0,
     stdout: `WARNING! This will remove:
@@ -101,21 +155,29 @@ Are you sure you want to continue? [y/N] `,
   });
   t.deepEqual(asked, {});
   const yes = await husk(['system', 'prune'], { engine: pruning(asked), stdin: fakeStdin('y\n') });
-  t.is(yes.stdout, 'WARNING! This will remove:\n  - all stopped containers\n  - all dangling images\n\nAre you sure you want to continue? [y/N] Deleted Containers:\nc1\n\nDeleted Images:\nuntagged: a:1\ndeleted: sha256:d\n\nTotal reclaimed space: 1.003kB\n');
+  t.is(
+    yes.stdout,
+    'WARNING! This will remove:\n  - all stopped containers\n  - all dangling images\n\nAre you sure you want to continue? [y/N] Deleted Containers:\nc1\n\nDeleted Images:\nuntagged: a:1\ndeleted: sha256:d\n\nTotal reclaimed space: 1.003kB\n',
+  );
   t.is(asked.volumes, undefined);
   t.like(asked.images, { all: false });
 });
 
 test('prune -af --volumes takes all three, anonymous volumes only', async (t) => {
   const asked: Asked = {};
-  const { stdout } = await husk(['system', 'prune', '-af', '--volumes', '--filter', 'label=x'], { engine: pruning(asked) });
-  t.is(stdout, 'Deleted Containers:\nc1\n\nDeleted Volumes:\nv1\n\nDeleted Images:\nuntagged: a:1\ndeleted: sha256:d\n\nTotal reclaimed space: 1.023kB\n');
+  const { stdout } = await husk(['system', 'prune', '-af', '--volumes', '--filter', 'label=x'], {
+    engine: pruning(asked),
+  });
+  t.is(
+    stdout,
+    'Deleted Containers:\nc1\n\nDeleted Volumes:\nv1\n\nDeleted Images:\nuntagged: a:1\ndeleted: sha256:d\n\nTotal reclaimed space: 1.023kB\n',
+  );
   t.like(asked.volumes, { all: false });
   t.like(asked.images, { all: true });
   t.deepEqual({ ...(asked.containers as { filters: object }).filters }, { label: ['x'] });
 });
 
-test('until is a moment of the person\'s own clock', async (t) => {
+test("until is a moment of the person's own clock", async (t) => {
   const asked: Asked = {};
   await husk(['system', 'prune', '-f', '--filter', 'until=1h'], { engine: pruning(asked) });
   t.deepEqual({ ...(asked.containers as { filters: object }).filters }, { until: [String((NOW - 3_600_000) / 1000)] });
@@ -125,4 +187,6 @@ const REFUSED: [args: string[], stderr: string][] = [
   [['-f', '--filter', 'name=x'], "Error: invalid filter 'name'\n"],
   [['-f', '--volumes', '--filter', 'until=1h'], 'Error: the "until" filter is not supported with "--volumes"\n'],
 ];
-for (const [args, stderr] of REFUSED) test(`refused: system prune ${args.join(' ')}`, async (t) => t.like(await husk(['system', 'prune', ...args], { engine: pruning({}) }), { code: 1, stderr }));
+for (const [args, stderr] of REFUSED)
+  test(`refused: system prune ${args.join(' ')}`, async (t) =>
+    t.like(await husk(['system', 'prune', ...args], { engine: pruning({}) }), { code: 1, stderr }));

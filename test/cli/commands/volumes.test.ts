@@ -4,7 +4,15 @@ import type { Engine, Volume } from '../../../src/engine/contract.ts';
 import { HuskError } from '../../../src/errors.ts';
 import { husk } from '../fake-context.ts';
 
-const one: Volume = { name: 'one', createdAt: 0, anonymous: false, driver: 'local', labels: { a: 'b' }, options: {}, mountpoint: '/v/one/_data' };
+const one: Volume = {
+  name: 'one',
+  createdAt: 0,
+  anonymous: false,
+  driver: 'local',
+  labels: { a: 'b' },
+  options: {},
+  mountpoint: '/v/one/_data',
+};
 
 function engine(asked: unknown[] = []): Partial<Engine> {
   const volumes = {
@@ -26,7 +34,12 @@ for (const [line, stdout, stderr = '', code = 0] of [
   ['volume ls --format {{.Mountpoint}},{{.Labels}}', '/v/one/_data,a=b\n'],
   ['volume create one', 'one\n'],
   ['volume create --name one', 'one\n'],
-  ['volume create --name one two', '', 'Error: conflicting options: cannot specify a volume-name through both --name and as a positional arg\nFix: leave out --name\n', 1],
+  [
+    'volume create --name one two',
+    '',
+    'Error: conflicting options: cannot specify a volume-name through both --name and as a positional arg\nFix: leave out --name\n',
+    1,
+  ],
   ['volume inspect -f {{.Name}} x', 'x\n'],
   ['volume rm used two', 'two\n', 'Error: remove used: volume is in use - [c1]\n', 1],
   ['volume prune -f', 'Deleted Volumes:\none\n\nTotal reclaimed space: 2MB\n'],
@@ -35,8 +48,14 @@ for (const [line, stdout, stderr = '', code = 0] of [
 
 test('what is asked of the room', async (t) => {
   const asked: unknown[] = [];
-  await husk(['volume', 'create', '--label', 'a=b', '-o', 'type=none', '-o', 'device=/x', 'one'], { engine: engine(asked) });
+  await husk(['volume', 'create', '--label', 'a=b', '-o', 'type=none', '-o', 'device=/x', 'one'], {
+    engine: engine(asked),
+  });
   await husk(['volume', 'ls', '-f', 'dangling=true', '-f', 'label=a'], { engine: engine(asked) });
   await husk(['volume', 'prune', '-f', '-a'], { engine: engine(asked) });
-  t.deepEqual(asked, [{ name: 'one', driver: 'local', labels: { a: 'b' }, options: { type: 'none', device: '/x' } }, { dangling: ['true'], label: ['a'] }, true]);
+  t.deepEqual(asked, [
+    { name: 'one', driver: 'local', labels: { a: 'b' }, options: { type: 'none', device: '/x' } },
+    { dangling: ['true'], label: ['a'] },
+    true,
+  ]);
 });

@@ -22,7 +22,9 @@ const DOCUMENT = join(import.meta.dirname, '../../../docs/differences.md');
 function flagsOf(help: string): Map<string, FlagLine> {
   const options = help.slice(help.search(/^Options:$/m));
   const lines = [...options.matchAll(/^ {2}(?:-(\w), | {4})--([\w-]+)(?: ([\w-]+))?(?: {2,}|$)/gm)];
-  return new Map(help.includes('\nOptions:\n') ? lines.map(([, short, name, type]) => [name!, { short, type: type ?? '' }]) : []);
+  return new Map(
+    help.includes('\nOptions:\n') ? lines.map(([, short, name, type]) => [name!, { short, type: type ?? '' }]) : [],
+  );
 }
 
 function differences(ours: Map<string, FlagLine>, theirs: Map<string, FlagLine>): string[] {
@@ -31,7 +33,10 @@ function differences(ours: Map<string, FlagLine>, theirs: Map<string, FlagLine>)
   const other = [...ours].flatMap(([name, flag]) => {
     const known = theirs.get(name);
     if (!known) return [];
-    return [...(known.short === flag.short ? [] : [`--${name} other letter`]), ...(known.type === flag.type ? [] : [`--${name} other type`])];
+    return [
+      ...(known.short === flag.short ? [] : [`--${name} other letter`]),
+      ...(known.type === flag.type ? [] : [`--${name} other type`]),
+    ];
   });
   return [...missing, ...extra, ...other];
 }
@@ -50,9 +55,16 @@ function documented(): Documented[] {
     const [, commands, flags, difference, versions, why] = line.split('|').map((cell) => cell.trim());
     if (commands === undefined || !commands.startsWith('`')) return [];
     if (!why) throw new Error(`docs/differences.md: no reason in ${line}`);
-    const words = (cell: string | undefined): string[] => [...(cell ?? '').matchAll(/`([^`]+)`/g)].map(([, text]) => text!);
+    const words = (cell: string | undefined): string[] =>
+      [...(cell ?? '').matchAll(/`([^`]+)`/g)].map(([, text]) => text!);
     const [since, until] = [/^(\d+)\+$/.exec(versions!)?.[1], /^up to (\d+)$/.exec(versions!)?.[1]];
-    return words(commands).flatMap((command) => words(flags).map((flag) => ({ difference: `${command} ${flag} ${difference}`, since: Number(since ?? 0), until: Number(until ?? Infinity) })));
+    return words(commands).flatMap((command) =>
+      words(flags).map((flag) => ({
+        difference: `${command} ${flag} ${difference}`,
+        since: Number(since ?? 0),
+        until: Number(until ?? Infinity),
+      })),
+    );
   });
 }
 
@@ -69,7 +81,11 @@ if (typeof client === 'string') {
         const { code, stdout } = await runDocker(client, [...words, '--help'], { config: tmpdir() });
         // a command of husk's own has nothing beside it
         if (code !== 0 || !stdout.includes(`Usage:  docker ${words.join(' ')}`)) continue;
-        found.push(...differences(flagsOf(commandHelp(command, `husk ${words.join(' ')}`)), flagsOf(stdout)).map((text) => `${words.join(' ')} ${text}`));
+        found.push(
+          ...differences(flagsOf(commandHelp(command, `husk ${words.join(' ')}`)), flagsOf(stdout)).map(
+            (text) => `${words.join(' ')} ${text}`,
+          ),
+        );
       }
     };
     await Promise.all([worker(), worker(), worker()]);
@@ -77,6 +93,10 @@ if (typeof client === 'string') {
     const rows = documented().filter(({ since, until }) => client.major >= since && client.major <= until);
     const told = new Set(rows.map(({ difference }) => difference));
     t.deepEqual(found.filter((difference) => !told.has(difference)).sort(), [], 'not in docs/differences.md § Flags');
-    t.deepEqual([...told].filter((difference) => !found.includes(difference)).sort(), [], 'in docs/differences.md § Flags, and not so (any more)');
+    t.deepEqual(
+      [...told].filter((difference) => !found.includes(difference)).sort(),
+      [],
+      'in docs/differences.md § Flags, and not so (any more)',
+    );
   });
 }

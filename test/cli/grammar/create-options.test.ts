@@ -17,32 +17,92 @@ const file = (name: string, text: string): string => {
 const env = { FROM_HOST: 'yes' };
 function options(...words: string[]) {
   const parsed = parseFlags(CREATE_FLAGS, words, { interspersed: false, env });
-  return createOptions(parsed.flags, parsed.arguments, { env, workdir: '/work', consoleSize: { columns: 80, rows: 24 } });
+  return createOptions(parsed.flags, parsed.arguments, {
+    env,
+    workdir: '/work',
+    consoleSize: { columns: 80, rows: 24 },
+  });
 }
 
 test('nothing but an image', (t) => {
-  t.like(options('alpine'), { image: 'alpine', command: undefined, entrypoint: undefined, env: [], interactive: false, tty: false, autoRemove: false, network: 'default', pull: 'missing', isolation: 'auto', restart: { name: 'no', maximumRetryCount: 0 }, mounts: [], consoleSize: undefined });
+  t.like(options('alpine'), {
+    image: 'alpine',
+    command: undefined,
+    entrypoint: undefined,
+    env: [],
+    interactive: false,
+    tty: false,
+    autoRemove: false,
+    network: 'default',
+    pull: 'missing',
+    isolation: 'auto',
+    restart: { name: 'no', maximumRetryCount: 0 },
+    mounts: [],
+    consoleSize: undefined,
+  });
 });
 
 const CASES: [title: string, words: string[], expected: Record<string, unknown>][] = [
-  ['the command is what follows', ['-it', 'alpine', 'sh', '-c', 'x'], { interactive: true, tty: true, command: ['sh', '-c', 'x'], consoleSize: { columns: 80, rows: 24 } }],
+  [
+    'the command is what follows',
+    ['-it', 'alpine', 'sh', '-c', 'x'],
+    { interactive: true, tty: true, command: ['sh', '-c', 'x'], consoleSize: { columns: 80, rows: 24 } },
+  ],
   ['an entrypoint', ['--entrypoint', 'sh', 'a'], { entrypoint: ['sh'] }],
   ['an empty entrypoint resets', ['--entrypoint=', 'a'], { entrypoint: [] }],
   ['environment', ['-e', 'A=1', '-e', 'FROM_HOST', '-e', 'NOBODY', 'a'], { env: ['A=1', 'FROM_HOST=yes', 'NOBODY'] }],
   ['labels', ['-l', 'a=b=c', '--label', 'x', 'a'], { labels: { a: 'b=c', x: '' } }],
   ['tmpfs', ['--tmpfs', '/run:size=1m', '--tmpfs', '/tmp', 'a'], { tmpfs: { '/run': 'size=1m', '/tmp': '' } }],
   ['restart', ['--restart', 'on-failure:3', 'a'], { restart: { name: 'on-failure', maximumRetryCount: 3 } }],
-  ['ulimits: the last of a name', ['--ulimit', 'nofile=1:2', '--ulimit', 'nofile=3', '--ulimit', 'core=-1', 'a'], { ulimits: [{ name: 'nofile', soft: 3, hard: 3 }, { name: 'core', soft: -1, hard: -1 }] }],
-  ['health', ['--health-cmd', 'true', '--health-interval', '5s', 'a'], { healthcheck: { Test: ['CMD-SHELL', 'true'], Interval: 5e9, Timeout: 0, StartPeriod: 0, StartInterval: 0, Retries: undefined } }],
+  [
+    'ulimits: the last of a name',
+    ['--ulimit', 'nofile=1:2', '--ulimit', 'nofile=3', '--ulimit', 'core=-1', 'a'],
+    {
+      ulimits: [
+        { name: 'nofile', soft: 3, hard: 3 },
+        { name: 'core', soft: -1, hard: -1 },
+      ],
+    },
+  ],
+  [
+    'health',
+    ['--health-cmd', 'true', '--health-interval', '5s', 'a'],
+    {
+      healthcheck: {
+        Test: ['CMD-SHELL', 'true'],
+        Interval: 5e9,
+        Timeout: 0,
+        StartPeriod: 0,
+        StartInterval: 0,
+        Retries: undefined,
+      },
+    },
+  ],
   ['no health', ['--no-healthcheck', 'a'], { healthcheck: { Test: ['NONE'] } }],
-  ['hosts', ['--add-host', 'a:1.2.3.4', '--add-host', 'b=[::1]', '--add-host', 'c:host-gateway', 'a'], { extraHosts: ['a:1.2.3.4', 'b:::1', 'c:host-gateway'] }],
-  ['security', ['--security-opt', 'no-new-privileges', '--security-opt', 'seccomp:unconfined', 'a'], { securityOpt: ['no-new-privileges', 'seccomp=unconfined'] }],
-  ['namespaces', ['--pid', 'container:x', '--uts', 'host', '--ipc', 'host', 'a'], { pid: 'container:x', uts: 'host', ipc: 'host' }],
-  ['a range of ports is its ports', ['--expose', '90-92/udp', '--expose', '80', '--expose', '91/udp', 'a'], { expose: ['90/udp', '91/udp', '92/udp', '80/tcp'] }],
-  ['Docker\'s own words for isolation', ['--isolation', 'default', 'a'], { isolation: 'auto' }],
+  [
+    'hosts',
+    ['--add-host', 'a:1.2.3.4', '--add-host', 'b=[::1]', '--add-host', 'c:host-gateway', 'a'],
+    { extraHosts: ['a:1.2.3.4', 'b:::1', 'c:host-gateway'] },
+  ],
+  [
+    'security',
+    ['--security-opt', 'no-new-privileges', '--security-opt', 'seccomp:unconfined', 'a'],
+    { securityOpt: ['no-new-privileges', 'seccomp=unconfined'] },
+  ],
+  [
+    'namespaces',
+    ['--pid', 'container:x', '--uts', 'host', '--ipc', 'host', 'a'],
+    { pid: 'container:x', uts: 'host', ipc: 'host' },
+  ],
+  [
+    'a range of ports is its ports',
+    ['--expose', '90-92/udp', '--expose', '80', '--expose', '91/udp', 'a'],
+    { expose: ['90/udp', '91/udp', '92/udp', '80/tcp'] },
+  ],
+  ["Docker's own words for isolation", ['--isolation', 'default', 'a'], { isolation: 'auto' }],
   ['and the other', ['--isolation', 'process', 'a'], { isolation: 'auto' }],
   ['a runtime that is an isolation', ['--runtime', 'vm', 'a'], { isolation: 'vm' }],
-  ['Docker\'s runtime', ['--runtime', 'runc', 'a'], { isolation: 'auto' }],
+  ["Docker's runtime", ['--runtime', 'runc', 'a'], { isolation: 'auto' }],
   ['and its shim', ['--runtime=io.containerd.runc.v2', '--isolation', 'userns', 'a'], { isolation: 'userns' }],
   ['rules for devices', ['--device-cgroup-rule', 'c 42:* rmw', 'a'], { deviceRules: ['c 42:* rmw'] }],
   ['GPUs', ['--gpus', 'all', '--device', '/dev/x', 'a'], { devices: ['/dev/x', 'nvidia.com/gpu=all'] }],
@@ -56,9 +116,34 @@ const CASES: [title: string, words: string[], expected: Record<string, unknown>]
 for (const [title, words, expected] of CASES) test(title, (t) => t.like(options(...words), expected));
 
 test('limits', (t) => {
-  t.like(options('-m', '64m', '--memory-swap=-1', '--cpus', '1.5', '--pids-limit', '-1', '--device-read-bps', '/dev/sda:1mb', '--memory-swappiness', '10', '-c', '512', 'a').resources, {
-    memory: 67_108_864, memorySwap: -1, cpus: 1.5, pidsLimit: -1, deviceReadBps: ['/dev/sda:1048576'], memorySwappiness: 10, cpuShares: 512, cpuQuota: undefined,
-  });
+  t.like(
+    options(
+      '-m',
+      '64m',
+      '--memory-swap=-1',
+      '--cpus',
+      '1.5',
+      '--pids-limit',
+      '-1',
+      '--device-read-bps',
+      '/dev/sda:1mb',
+      '--memory-swappiness',
+      '10',
+      '-c',
+      '512',
+      'a',
+    ).resources,
+    {
+      memory: 67_108_864,
+      memorySwap: -1,
+      cpus: 1.5,
+      pidsLimit: -1,
+      deviceReadBps: ['/dev/sda:1048576'],
+      memorySwappiness: 10,
+      cpuShares: 512,
+      cpuQuota: undefined,
+    },
+  );
   t.is(options('a').resources.memorySwappiness, undefined);
 });
 
@@ -69,10 +154,14 @@ test('files of environment and labels come before single ones', (t) => {
 });
 
 test('a seccomp profile becomes its text', (t) => {
-  t.deepEqual(options('--security-opt', `seccomp=${file('profile', '{ "defaultAction": "SCMP_ACT_ALLOW" }\n')}`, 'a').securityOpt, ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']);
+  t.deepEqual(
+    options('--security-opt', `seccomp=${file('profile', '{ "defaultAction": "SCMP_ACT_ALLOW" }\n')}`, 'a').securityOpt,
+    ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}'],
+  );
 });
 
-test('a label named as an object\'s parent is a label', (t) => t.deepEqual(Object.entries(options('-l', '__proto__=x', 'a').labels), [['__proto__', 'x']]));
+test("a label named as an object's parent is a label", (t) =>
+  t.deepEqual(Object.entries(options('-l', '__proto__=x', 'a').labels), [['__proto__', 'x']]));
 
 const BAD: [words: string[], message: RegExp][] = [
   [['--rm', '--restart', 'always', 'a'], /^conflicting options: cannot specify both --restart and --rm$/],
@@ -99,7 +188,10 @@ const BAD: [words: string[], message: RegExp][] = [
   [['--health-cmd', 'x', '--no-healthcheck', 'a'], /^--no-healthcheck conflicts with --health-\* options$/],
   [['--health-interval=-1s', 'a'], /^--health-interval cannot be negative$/],
   [['--security-opt', 'foo', 'a'], /^Invalid --security-opt: "foo"$/],
-  [['--security-opt', 'seccomp=/nonexist', 'a'], /^opening seccomp profile \(\/nonexist\) failed: open \/nonexist: no such file or directory$/],
+  [
+    ['--security-opt', 'seccomp=/nonexist', 'a'],
+    /^opening seccomp profile \(\/nonexist\) failed: open \/nonexist: no such file or directory$/,
+  ],
   [['--env-file', '/nonexist', 'a'], /^open \/nonexist: no such file or directory$/],
   [['-v', '/a:/x', '--mount', 'type=tmpfs,target=/x', 'a'], /^Duplicate mount point: \/x$/],
   [['-v', '/a:x', 'a'], /^invalid volume specification/],
@@ -119,7 +211,8 @@ const RESTARTS: [text: string, message: string][] = [
   ['on-failure:-1', 'invalid restart policy: maximum retry count cannot be negative'],
 ];
 
-for (const [text, message] of RESTARTS) test(`--restart ${text}`, (t) => t.throws(() => parseRestart(text), { message }));
+for (const [text, message] of RESTARTS)
+  test(`--restart ${text}`, (t) => t.throws(() => parseRestart(text), { message }));
 
 test('lines of an environment file', (t) => {
   t.throws(() => parseLines('a b=1'), { message: "variable 'a b' contains whitespaces" });

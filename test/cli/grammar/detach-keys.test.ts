@@ -9,9 +9,12 @@ const KEYS: [text: string, bytes: number[]][] = [
   ['CTRL-A'.toLowerCase(), [1]],
 ];
 
-for (const [text, bytes] of KEYS) test(`keys ${JSON.stringify(text)}`, (t) => t.deepEqual([...parseDetachKeys(text)], bytes));
+for (const [text, bytes] of KEYS)
+  test(`keys ${JSON.stringify(text)}`, (t) => t.deepEqual([...parseDetachKeys(text)], bytes));
 
-for (const text of ['foo', 'ctrl-', 'ctrl-aa', 'a,,b', 'é', 'ctrl-1']) test(`refuses ${text}`, (t) => t.throws(() => parseDetachKeys(text), { name: 'HuskError', message: /^invalid detach keys/ }));
+for (const text of ['foo', 'ctrl-', 'ctrl-aa', 'a,,b', 'é', 'ctrl-1'])
+  test(`refuses ${text}`, (t) =>
+    t.throws(() => parseDetachKeys(text), { name: 'HuskError', message: /^invalid detach keys/ }));
 
 const INPUTS: [title: string, chunks: string[], output: string, detached: boolean][] = [
   ['nothing of it', ['abc'], 'abc', false],
@@ -28,6 +31,9 @@ for (const [title, chunks, output, detached] of INPUTS) {
     const filter = new DetachFilter(parseDetachKeys(''));
     const results = chunks.map((chunk) => filter.filter(Buffer.from(chunk)));
     t.is(Buffer.concat(results.map((result) => result.output)).toString(), output);
-    t.is(results.some((result) => result.detached), detached);
+    t.is(
+      results.some((result) => result.detached),
+      detached,
+    );
   });
 }

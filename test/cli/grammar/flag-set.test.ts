@@ -16,7 +16,8 @@ const FLAGS: Flag[] = [
   { name: 'platform', type: 'string', env: 'THE_PLATFORM', help: '' },
 ];
 
-const parse = (words: string[], interspersed = false, env: NodeJS.ProcessEnv = { B: 'from host' }) => parseFlags(FLAGS, words, { interspersed, env });
+const parse = (words: string[], interspersed = false, env: NodeJS.ProcessEnv = { B: 'from host' }) =>
+  parseFlags(FLAGS, words, { interspersed, env });
 
 const VALUES: [title: string, words: string[], name: string, value: unknown][] = [
   ['joined shorts', ['-it'], 'tty', true],
@@ -47,7 +48,16 @@ const VALUES: [title: string, words: string[], name: string, value: unknown][] =
 for (const [title, words, name, value] of VALUES) {
   test(`value: ${title}`, (t) => {
     const { flags } = parse(words);
-    t.deepEqual(Array.isArray(value) ? flags.list(name) : typeof value === 'boolean' ? flags.bool(name) : typeof value === 'number' ? flags.number(name) : flags.string(name), value);
+    t.deepEqual(
+      Array.isArray(value)
+        ? flags.list(name)
+        : typeof value === 'boolean'
+          ? flags.bool(name)
+          : typeof value === 'number'
+            ? flags.number(name)
+            : flags.string(name),
+      value,
+    );
   });
 }
 
@@ -95,11 +105,15 @@ test('--help and a free -h ask for help', (t) => {
   t.throws(() => parse(['-h']), { instanceOf: HelpRequest });
 });
 
-test('help after the arguments is an argument', (t) => t.deepEqual(parse(['image', '--help']).arguments, ['image', '--help']));
+test('help after the arguments is an argument', (t) =>
+  t.deepEqual(parse(['image', '--help']).arguments, ['image', '--help']));
 
 test('an environment variable stands in for a flag, and the flag wins', (t) => {
   t.is(parse([], false, { THE_PLATFORM: 'linux/arm64' }).flags.string('platform'), 'linux/arm64');
-  t.is(parse(['--platform=linux/amd64'], false, { THE_PLATFORM: 'linux/arm64' }).flags.string('platform'), 'linux/amd64');
+  t.is(
+    parse(['--platform=linux/amd64'], false, { THE_PLATFORM: 'linux/arm64' }).flags.string('platform'),
+    'linux/amd64',
+  );
   t.false(parse([], false, { THE_PLATFORM: 'linux/arm64' }).flags.changed('platform'));
 });
 
@@ -110,7 +124,9 @@ test('any words give values or a FlagError, never anything else', (t) => {
   let seed = 7;
   const random = (limit: number): number => (seed = (seed * 1_103_515_245 + 12_345) & 0x7fff_ffff) % limit;
   for (let round = 0; round < 20_000; round++) {
-    const words = Array.from({ length: random(5) }, () => Array.from({ length: random(4) }, () => pieces[random(pieces.length)]).join(''));
+    const words = Array.from({ length: random(5) }, () =>
+      Array.from({ length: random(4) }, () => pieces[random(pieces.length)]).join(''),
+    );
     try {
       parse(words, random(2) === 0);
     } catch (error) {

@@ -28,8 +28,10 @@ const TO_THE_NANOSECOND: [text: string, ns: bigint][] = [
 ];
 for (const [text, ns] of TO_THE_NANOSECOND) test(`${text} to the nanosecond`, (t) => t.is(parseMoment(text, NOW), ns));
 
-test('a bare date is local midnight', (t) => t.is(parseMoment('2026-01-02', NOW), BigInt(new Date(2026, 0, 2).getTime()) * 1_000_000n));
+test('a bare date is local midnight', (t) =>
+  t.is(parseMoment('2026-01-02', NOW), BigInt(new Date(2026, 0, 2).getTime()) * 1_000_000n));
 
 for (const text of ['', 'yesterday', '2026-13-01', '9'.repeat(13), '1.'.padEnd(12, '1'), '2026-01-02T25:00Z']) {
-  test(`refuses ${JSON.stringify(text)}`, (t) => t.throws(() => parseMoment(text, NOW), { message: `invalid time: ${JSON.stringify(text)}` }));
+  test(`refuses ${JSON.stringify(text)}`, (t) =>
+    t.throws(() => parseMoment(text, NOW), { message: `invalid time: ${JSON.stringify(text)}` }));
 }

@@ -40,7 +40,8 @@ const BAD_VOLUMES: [text: string, message: RegExp][] = [
   ['x:/x', /volume name is too short/],
 ];
 
-for (const [text, message] of BAD_VOLUMES) test(`-v refuses ${JSON.stringify(text)}`, (t) => t.throws(() => volume(text), { message }));
+for (const [text, message] of BAD_VOLUMES)
+  test(`-v refuses ${JSON.stringify(text)}`, (t) => t.throws(() => volume(text), { message }));
 
 const MOUNTS: [text: string, request: Partial<MountRequest>][] = [
   ['type=bind,source=/a,target=/b', { type: 'bind', source: '/a', target: '/b', readonly: false, createSource: false }],
@@ -53,9 +54,15 @@ const MOUNTS: [text: string, request: Partial<MountRequest>][] = [
   ['type=bind,src=/a,target=/b,bind-propagation=rslave', { options: ['rslave'] }],
   ['type=bind,src=/a,target=/b,bind-recursive=disabled', { options: ['bind-nonrecursive'] }],
   ['type=bind,src=/a,target=/b,bind-recursive=enabled', { options: [] }],
-  ['type=tmpfs,target=/b,tmpfs-size=64m,tmpfs-mode=1777', { type: 'tmpfs', options: ['tmpfs-size=67108864', 'tmpfs-mode=1777'] }],
+  [
+    'type=tmpfs,target=/b,tmpfs-size=64m,tmpfs-mode=1777',
+    { type: 'tmpfs', options: ['tmpfs-size=67108864', 'tmpfs-mode=1777'] },
+  ],
   ['TYPE=bind,Source=/a,Target=/b', { type: 'bind' }],
-  ['type=image,source=a/b:1,target=/x', { type: 'image', source: 'a/b:1', target: '/x', options: [], createSource: false }],
+  [
+    'type=image,source=a/b:1,target=/x',
+    { type: 'image', source: 'a/b:1', target: '/x', options: [], createSource: false },
+  ],
   ['type=IMAGE,src=a,dst=/x/,image-subpath=b/c', { type: 'image', target: '/x', options: ['image-subpath=b/c'] }],
   ['type=image,source=a,target=/x,readonly=false', { type: 'image', readonly: false }],
   ['type=image,source=a,target=/x,image-subpath=/b', { options: ['image-subpath=/b'] }],
@@ -77,7 +84,10 @@ const BAD_MOUNTS: [text: string, message: string][] = [
   ['target=/x,readonly=maybe', 'invalid value for readonly: maybe'],
   ['type=tmpfs,target=/x,tmpfs-size=q', 'invalid value for tmpfs-size: q'],
   ['type=tmpfs,target=/x,tmpfs-mode=9', 'invalid value for tmpfs-mode: 9'],
-  ['type=bind,src=/a,target=/x,bind-recursive=q', 'invalid value for bind-recursive: q (must be "enabled", "disabled", "writable", or "readonly")'],
+  [
+    'type=bind,src=/a,target=/x,bind-recursive=q',
+    'invalid value for bind-recursive: q (must be "enabled", "disabled", "writable", or "readonly")',
+  ],
   ['type=bind,"src', 'parse error on line 1, column 15: extraneous or missing " in quoted-field'],
   ['type=bind,target=/x', 'field Source must not be empty'],
   ['type=tmpfs,src=/a,target=/x', 'invalid mount config for type "tmpfs": field Source must not be specified'],
@@ -101,7 +111,8 @@ const BAD_MOUNTS: [text: string, message: string][] = [
   ['type=volume,src=a,target=/x,image-subpath=b', "cannot mix 'image-*' options with mount type 'volume'"],
 ];
 
-for (const [text, message] of BAD_MOUNTS) test(`--mount refuses ${JSON.stringify(text)}`, (t) => t.throws(() => parseMount(text), { message }));
+for (const [text, message] of BAD_MOUNTS)
+  test(`--mount refuses ${JSON.stringify(text)}`, (t) => t.throws(() => parseMount(text), { message }));
 
 test('--tmpfs', (t) => {
   t.deepEqual(parseTmpfs('/run'), ['/run', '']);

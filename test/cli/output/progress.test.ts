@@ -35,11 +35,15 @@ test('without a terminal: a line for each change, no bars', (t) => {
   const display = new ProgressDisplay(output);
   display.show({ status: 'Pulling from library/alpine', id: 'latest' });
   display.show({ id: 'aaaaaaaaaaaa', status: 'Pulling fs layer' });
-  for (let current = 0; current < 100; current++) display.show({ id: 'aaaaaaaaaaaa', status: 'Downloading', current, total: 100 });
+  for (let current = 0; current < 100; current++)
+    display.show({ id: 'aaaaaaaaaaaa', status: 'Downloading', current, total: 100 });
   display.show({ id: 'aaaaaaaaaaaa', status: 'Pull complete' });
   display.show({ id: 'aaaaaaaaaaaa', status: 'Pull complete' });
   display.end();
-  t.is(output.text, 'latest: Pulling from library/alpine\naaaaaaaaaaaa: Pulling fs layer\naaaaaaaaaaaa: Pull complete\n');
+  t.is(
+    output.text,
+    'latest: Pulling from library/alpine\naaaaaaaaaaaa: Pulling fs layer\naaaaaaaaaaaa: Pull complete\n',
+  );
 });
 
 test('on a terminal: a line a layer, in place, and few drawings', (t) => {
@@ -94,7 +98,8 @@ test('a terminal made narrower does not smear', (t) => {
 test('more layers than rows: what moves is shown, and all of it at the end', (t) => {
   const output = new FakeOutput({ columns: 80, rows: 5 });
   const display = new ProgressDisplay(output);
-  for (let index = 0; index < 20; index++) display.show({ id: String(index).padStart(12, '0'), status: index === 15 ? 'Extracting' : 'Pull complete' });
+  for (let index = 0; index < 20; index++)
+    display.show({ id: String(index).padStart(12, '0'), status: index === 15 ? 'Extracting' : 'Pull complete' });
   output.text = '';
   output.emit('resize');
   const shown = output.text.split('\n');

@@ -63,7 +63,10 @@ const CASES: [source: string, output: string][] = [
   ['{{if .Off}}y{{else}}n{{end}}', 'n'],
   ['{{if .Off}}a{{else if .On}}b{{else}}c{{end}}', 'b'],
   ['{{if .Off}}a{{else if .Off}}b{{else if .Off}}c{{else}}d{{end}}', 'd'],
-  ['{{if .Empty}}y{{else}}n{{end}}{{if .Nothing}}y{{else}}n{{end}}{{if 0}}y{{else}}n{{end}}{{if .None}}y{{else}}n{{end}}', 'nnnn'],
+  [
+    '{{if .Empty}}y{{else}}n{{end}}{{if .Nothing}}y{{else}}n{{end}}{{if 0}}y{{else}}n{{end}}{{if .None}}y{{else}}n{{end}}',
+    'nnnn',
+  ],
   ['{{with .State}}{{.Pid}}{{end}}', '42'],
   ['{{with .Empty}}y{{else}}{{.Name}}{{end}}', 'web'],
   ['{{with .Empty}}y{{else with .State}}{{.Pid}}{{end}}', '42'],
@@ -97,7 +100,10 @@ const CASES: [source: string, output: string][] = [
   ['{{block "x" .State}}{{.Pid}}{{end}}', '42'],
   ['{{define "x"}}{{$}}{{end}}{{template "x" .Count}}', '3'],
   // comparison
-  ['{{eq .Name "web"}} {{eq 1 2 3 1}} {{ne 1 2}} {{lt 1 2}} {{le 2 2}} {{gt "b" "a"}} {{ge 1 2}}', 'true true true true true true false'],
+  [
+    '{{eq .Name "web"}} {{eq 1 2 3 1}} {{ne 1 2}} {{lt 1 2}} {{le 2 2}} {{gt "b" "a"}} {{ge 1 2}}',
+    'true true true true true true false',
+  ],
   ['{{and 1 0 2}} {{and 1 2}} {{or 0 "" "x"}} {{or 0 ""}} {{not 0}}', '0 2 x  true'],
   ['{{and .Off (index .Nothing 5)}}', 'false'],
   // functions
@@ -109,7 +115,10 @@ const CASES: [source: string, output: string][] = [
   ['{{html "<a href=\'x\'>&\\""}}', '&lt;a href=&#39;x&#39;&gt;&amp;&#34;'],
   ['{{js "it\'s <b>"}}', "it\\'s \\u003Cb\\u003E"],
   ['{{urlquery "a b&c/d"}}', 'a+b%26c%2Fd'],
-  ['{{json .Labels}} {{json .List}} {{json "<&>"}} {{json .None}}', '{"a":"1","b":"2","com.example.x":"dotted"} ["a","b","c"] "<&>" null'],
+  [
+    '{{json .Labels}} {{json .List}} {{json "<&>"}} {{json .None}}',
+    '{"a":"1","b":"2","com.example.x":"dotted"} ["a","b","c"] "<&>" null',
+  ],
   ['{{json .State}}', '{"Status":"running","Pid":42,"Health":null}'],
   ['{{join .List ","}} {{split "a,b,c" ","}} {{join (split "a,b" ",") "/"}}', 'a,b,c [a b c] a/b'],
   ['{{title "hello wOrld"}} {{lower "ABC"}} {{upper "abc"}}', 'Hello WOrld abc ABC'],
@@ -147,18 +156,26 @@ const PARSE_ERRORS: [source: string, message: string][] = [
   ['{{1.Foo}}', 'template: :1: bad number syntax: "1.F"'],
 ];
 
-for (const [source, message] of PARSE_ERRORS) test(`refuses ${JSON.stringify(source)}`, (t) => t.throws(() => parseTemplate(source), { name: 'TemplateError', message }));
+for (const [source, message] of PARSE_ERRORS)
+  test(`refuses ${JSON.stringify(source)}`, (t) =>
+    t.throws(() => parseTemplate(source), { name: 'TemplateError', message }));
 
 const RUN_ERRORS: [source: string, message: string][] = [
   ['{{$x = 1}}', 'template: :1:7: executing "" at <1>: undefined variable: $x'],
   ['{{.Foo}}', 'template: :1:2: executing "" at <.Foo>: can\'t evaluate field Foo in type struct'],
   ['ab\nc{{.State.Foo}}', 'template: :2:9: executing "" at <.State.Foo>: can\'t evaluate field Foo in type struct'],
   ['{{.Name.Foo}}', 'template: :1:7: executing "" at <.Name.Foo>: can\'t evaluate field Foo in type string'],
-  ['{{.State.Health.Status}}', 'template: :1:8: executing "" at <.State.Health.Status>: nil pointer evaluating interface {}.Status'],
+  [
+    '{{.State.Health.Status}}',
+    'template: :1:8: executing "" at <.State.Health.Status>: nil pointer evaluating interface {}.Status',
+  ],
   ['{{index .List 9}}', 'template: :1:2: executing "" at <index .List 9>: error calling index: index out of range: 9'],
   ['{{len 3}}', 'template: :1:2: executing "" at <len 3>: error calling len: len of type int'],
   ['{{eq 1 "a"}}', 'template: :1:2: executing "" at <eq 1 "a">: error calling eq: incompatible types for comparison'],
-  ['{{lt true false}}', 'template: :1:2: executing "" at <lt true false>: error calling lt: invalid type for comparison'],
+  [
+    '{{lt true false}}',
+    'template: :1:2: executing "" at <lt true false>: error calling lt: invalid type for comparison',
+  ],
   ['{{range .Name}}{{end}}', 'template: :1:8: executing "" at <.Name>: range can\'t iterate over web'],
   ['{{template "x"}}', 'template: :1:11: executing "" at <{{template "x"}}>: template "x" not defined'],
   ['{{nil}}', 'template: :1:2: executing "" at <nil>: nil is not a command'],
@@ -168,7 +185,8 @@ const RUN_ERRORS: [source: string, message: string][] = [
   ['{{3 | upper}}', 'template: :1:6: executing "" at <upper>: wrong type for value; expected string; got int'],
 ];
 
-for (const [source, message] of RUN_ERRORS) test(`fails at ${JSON.stringify(source)}`, (t) => t.throws(() => render(source), { name: 'TemplateError', message }));
+for (const [source, message] of RUN_ERRORS)
+  test(`fails at ${JSON.stringify(source)}`, (t) => t.throws(() => render(source), { name: 'TemplateError', message }));
 
 test('data that came from JSON cannot reach JavaScript', (t) => {
   for (const name of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
@@ -179,15 +197,55 @@ test('data that came from JSON cannot reach JavaScript', (t) => {
 });
 
 test('recursion, output and nesting are bounded', (t) => {
-  t.throws(() => render('{{define "x"}}{{template "x"}}{{end}}{{template "x"}}'), { message: /exceeded maximum template depth/ });
+  t.throws(() => render('{{define "x"}}{{template "x"}}{{end}}{{template "x"}}'), {
+    message: /exceeded maximum template depth/,
+  });
   t.throws(() => render('{{range 4000000}}{{range 4000000}}{{end}}{{end}}'), { message: /steps|output/ });
   t.throws(() => render(`{{range 1000000}}${'x'.repeat(1000)}{{end}}`), { message: /output is longer/ });
-  t.throws(() => render(`{{${'('.repeat(10_000)}1${')'.repeat(10_000)}}}`), { message: /max template nesting exceeded/ });
+  t.throws(() => render(`{{${'('.repeat(10_000)}1${')'.repeat(10_000)}}}`), {
+    message: /max template nesting exceeded/,
+  });
   t.throws(() => render(`${'{{if true}}'.repeat(10_000)}`), { message: /max template nesting exceeded/ });
 });
 
 test('any text parses or is refused with a TemplateError', (t) => {
-  const pieces = ['{{', '}}', '{{-', '-}}', ' ', '.', '.A', '$', '$x', ':=', '=', '|', '(', ')', '"', "'", '`', '1', '1.', 'e', 'if', 'range', 'end', 'else', 'define', 'template', 'len', '/*', '*/', '\n', 'é', ',', '\\', 'nil', 'true'];
+  const pieces = [
+    '{{',
+    '}}',
+    '{{-',
+    '-}}',
+    ' ',
+    '.',
+    '.A',
+    '$',
+    '$x',
+    ':=',
+    '=',
+    '|',
+    '(',
+    ')',
+    '"',
+    "'",
+    '`',
+    '1',
+    '1.',
+    'e',
+    'if',
+    'range',
+    'end',
+    'else',
+    'define',
+    'template',
+    'len',
+    '/*',
+    '*/',
+    '\n',
+    'é',
+    ',',
+    '\\',
+    'nil',
+    'true',
+  ];
   let seed = 11;
   const random = (limit: number): number => (seed = (seed * 1_103_515_245 + 12_345) & 0x7fff_ffff) % limit;
   for (let round = 0; round < 20_000; round++) {

@@ -14,10 +14,15 @@ const CLIENTS: [string, (template: string) => string[]][] = [
   ['docker', (template) => ['context', 'inspect', 'default', '--format', template]],
   ['podman', (template) => ['version', '--format', template]],
 ];
-const found = CLIENTS.find(([name]) => spawnSync(name, ['--version'], { env: { PATH: process.env['PATH'], HOME: home } }).status === 0);
+const found = CLIENTS.find(
+  ([name]) => spawnSync(name, ['--version'], { env: { PATH: process.env['PATH'], HOME: home } }).status === 0,
+);
 const client = (template: string): { stdout: string; stderr: string } => {
   const [name, words] = found!;
-  const { stdout, stderr } = spawnSync(name, words(template), { env: { PATH: process.env['PATH'], HOME: home }, encoding: 'utf8' });
+  const { stdout, stderr } = spawnSync(name, words(template), {
+    env: { PATH: process.env['PATH'], HOME: home },
+    encoding: 'utf8',
+  });
   return { stdout, stderr };
 };
 
@@ -61,11 +66,56 @@ const TEMPLATES = [
 ];
 
 /** docker's own functions, absent or other in podman */
-const DOCKER_ONLY = ['[{{pad "a" 2 3}}][{{pad "" 2 3}}]', '{{truncate "abcdef" 3}}|{{truncate "ab" 3}}', '{{len (split "a,b" ",")}}|{{index (split "a,b" ",") 1}}', '{{range $i, $e := split "a,b,c" ","}}{{$i}}{{$e}}{{if $i}}{{break}}{{end}}{{end}}', '{{range (split "" "")}}x{{else}}none{{end}}'];
+const DOCKER_ONLY = [
+  '[{{pad "a" 2 3}}][{{pad "" 2 3}}]',
+  '{{truncate "abcdef" 3}}|{{truncate "ab" 3}}',
+  '{{len (split "a,b" ",")}}|{{index (split "a,b" ",") 1}}',
+  '{{range $i, $e := split "a,b,c" ","}}{{$i}}{{$e}}{{if $i}}{{break}}{{end}}{{end}}',
+  '{{range (split "" "")}}x{{else}}none{{end}}',
+];
 
 const ERRORS = [
-  '{{.Foo', '{{', '{{}}', '{{if}}{{end}}', '{{if true}}', '{{end}}', '{{else}}', '{{nosuch}}', '{{$x}}', '{{"abc}}', "{{'a}}", '{{`a}}', '{{/* a }}', '{{/* a */ b}}', '{{(1}}', '{{1)}}', '{{1a}}', '{{1 | 2}}', '{{break}}', '{{.a@}}', '{{range $a, $b, $c := .}}{{end}}', '{{1.Foo}}', '{{true.X}}', '{{template}}', '{{define "x"}}', '{{define x}}{{end}}',
-  '{{"a\\qb"}}', "{{'ab'}}", '{{if true}}{{else}}{{else}}{{end}}', '{{if true}}{{define "x"}}{{end}}{{end}}', '{{a b', '{{ | }}', '{{,}}', '{{:}}', '{{&}}', '{{with $x := }}{{end}}', '{{range}}{{end}}', '\n\n{{foo}}', '{{if true}}{{else range .}}{{end}}', '{{nil.X}}', '{{ .A ; }}',
+  '{{.Foo',
+  '{{',
+  '{{}}',
+  '{{if}}{{end}}',
+  '{{if true}}',
+  '{{end}}',
+  '{{else}}',
+  '{{nosuch}}',
+  '{{$x}}',
+  '{{"abc}}',
+  "{{'a}}",
+  '{{`a}}',
+  '{{/* a }}',
+  '{{/* a */ b}}',
+  '{{(1}}',
+  '{{1)}}',
+  '{{1a}}',
+  '{{1 | 2}}',
+  '{{break}}',
+  '{{.a@}}',
+  '{{range $a, $b, $c := .}}{{end}}',
+  '{{1.Foo}}',
+  '{{true.X}}',
+  '{{template}}',
+  '{{define "x"}}',
+  '{{define x}}{{end}}',
+  '{{"a\\qb"}}',
+  "{{'ab'}}",
+  '{{if true}}{{else}}{{else}}{{end}}',
+  '{{if true}}{{define "x"}}{{end}}{{end}}',
+  '{{a b',
+  '{{ | }}',
+  '{{,}}',
+  '{{:}}',
+  '{{&}}',
+  '{{with $x := }}{{end}}',
+  '{{range}}{{end}}',
+  '\n\n{{foo}}',
+  '{{if true}}{{else range .}}{{end}}',
+  '{{nil.X}}',
+  '{{ .A ; }}',
 ];
 
 if (found) {
@@ -75,7 +125,8 @@ if (found) {
     // one process for all of them: a separator no template prints
     const theirs = client(list.join('\x1f')).stdout.replace(/\n$/, '').split('\x1f');
     t.is(theirs.length, list.length, client(list.join('\x1f')).stderr);
-    for (const [index, template] of list.entries()) t.is(evaluate(parseTemplate(template), {}), theirs[index]!, template);
+    for (const [index, template] of list.entries())
+      t.is(evaluate(parseTemplate(template), {}), theirs[index]!, template);
   });
 
   for (const template of ERRORS) {

@@ -7,13 +7,17 @@ import test from 'ava';
 import { userOf } from '../../../src/container/files/user.ts';
 import { closeFd, openFolder } from '../../../src/host/files.ts';
 
-const PASSWD = 'root:x:0:0::/:/bin/sh\nann:x:1000:100::/:\nbad:x:-1:5::/:\nhuge:x:99999999999:5::/:\nshort\n42:x:7:8::/:\n';
+const PASSWD =
+  'root:x:0:0::/:/bin/sh\nann:x:1000:100::/:\nbad:x:-1:5::/:\nhuge:x:99999999999:5::/:\nshort\n42:x:7:8::/:\n';
 const GROUP = 'root:x:0:\nstaff:x:50:ann\n';
 
-function lookUp(user: string, prepare = (etc: string) => {
-  writeFileSync(join(etc, 'passwd'), PASSWD);
-  writeFileSync(join(etc, 'group'), GROUP);
-}): { uid: number; gid: number } | string {
+function lookUp(
+  user: string,
+  prepare = (etc: string) => {
+    writeFileSync(join(etc, 'passwd'), PASSWD);
+    writeFileSync(join(etc, 'group'), GROUP);
+  },
+): { uid: number; gid: number } | string {
   const folder = mkdtempSync(join(tmpdir(), 'husk-users-'));
   mkdirSync(join(folder, 'etc'));
   prepare(join(folder, 'etc'));
@@ -50,4 +54,5 @@ const HOSTILE: Record<string, (etc: string) => void> = {
   'a folder': (etc) => mkdirSync(join(etc, 'passwd')),
   'over 1 MiB': (etc) => writeFileSync(join(etc, 'passwd'), `daemon:x:1:1::/:\n${'#'.repeat(1 << 20)}`),
 };
-for (const [what, prepare] of Object.entries(HOSTILE)) test(`passwd is ${what}`, (t) => t.regex(lookUp('daemon', prepare) as string, /unable to find user daemon/));
+for (const [what, prepare] of Object.entries(HOSTILE))
+  test(`passwd is ${what}`, (t) => t.regex(lookUp('daemon', prepare) as string, /unable to find user daemon/));

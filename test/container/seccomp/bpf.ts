@@ -38,6 +38,14 @@ export function run(filter: Uint8Array, data: SeccompData): number {
 
 export function show(value: number): string {
   const high = value - (value & 0xffff);
-  const names: Record<number, string> = { 0x7fff0000: 'allow', 0x00050000: `errno ${value & 0xffff}`, 0: 'kill thread', 0x80000000: 'kill process', 0x00030000: 'trap', 0x7ffc0000: 'log', 0x7ff00000: `trace ${value & 0xffff}` };
+  const names: Record<number, string> = {
+    0x7fff0000: 'allow',
+    0x00050000: `errno ${value & 0xffff}`,
+    0: 'kill thread',
+    0x80000000: 'kill process',
+    0x00030000: 'trap',
+    0x7ffc0000: 'log',
+    0x7ff00000: `trace ${value & 0xffff}`,
+  };
   return names[high >>> 0] ?? value.toString(16);
 }

@@ -27,7 +27,11 @@ test('profiles do not share a file', (t) => {
   cachedFilter({ ...seccomp, defaultErrnoRet: 2 }, path);
   t.is(readdirSync(path).length, 2);
 });
-for (const [what, harm] of [['cut off', (file: string) => truncateSync(file, 100)], ['empty', (file: string) => truncateSync(file, 0)], ['something else', (file: string) => writeFileSync(file, 'x'.repeat(1000))]] as const)
+for (const [what, harm] of [
+  ['cut off', (file: string) => truncateSync(file, 100)],
+  ['empty', (file: string) => truncateSync(file, 0)],
+  ['something else', (file: string) => writeFileSync(file, 'x'.repeat(1000))],
+] as const)
   test(`a file that is ${what} is made anew`, (t) => {
     const path = folder();
     cachedFilter(seccomp, path);
@@ -35,4 +39,5 @@ for (const [what, harm] of [['cut off', (file: string) => truncateSync(file, 100
     t.deepEqual(cachedFilter(seccomp, path), compileSeccomp(seccomp));
     t.deepEqual(cachedFilter(seccomp, path), compileSeccomp(seccomp));
   });
-test('a folder that cannot be made costs nothing but time', (t) => t.deepEqual(cachedFilter(seccomp, join(import.meta.filename, 'below-a-file')), compileSeccomp(seccomp)));
+test('a folder that cannot be made costs nothing but time', (t) =>
+  t.deepEqual(cachedFilter(seccomp, join(import.meta.filename, 'below-a-file')), compileSeccomp(seccomp)));

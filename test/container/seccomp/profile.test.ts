@@ -28,28 +28,75 @@ const conditions: [string, object, boolean][] = [
   ['a newer major', { includes: { minKernel: '6.0' } }, false],
   ['not from this kernel on', { excludes: { minKernel: '5.4' } }, false],
 ];
-for (const [what, condition, holds] of conditions) test(`a rule for ${what} ${holds ? 'holds' : 'does not hold'}`, (t) => t.is(resolveProfile(parseProfile(text({ syscalls: [allow(condition)] })), FACTS).syscalls!.length, holds ? 1 : 0));
+for (const [what, condition, holds] of conditions)
+  test(`a rule for ${what} ${holds ? 'holds' : 'does not hold'}`, (t) =>
+    t.is(resolveProfile(parseProfile(text({ syscalls: [allow(condition)] })), FACTS).syscalls!.length, holds ? 1 : 0));
 
-test('the old form with one name', (t) => t.deepEqual(parseProfile(text({ syscalls: [{ name: 'read', action: 'SCMP_ACT_ALLOW', args: [] }] })).syscalls[0]!.names, ['read']));
-test('archMap gives the sub-architectures', (t) => t.deepEqual(resolveProfile(parseProfile(text({ archMap: [{ architecture: 'SCMP_ARCH_X86_64', subArchitectures: ['SCMP_ARCH_X86'] }] })), FACTS).architectures, ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86']));
-test('the default goes through its own format', (t) => t.deepEqual(resolveProfile(parseProfile(JSON.stringify(defaultProfile())), FACTS), resolveProfile(defaultProfile(), FACTS)));
+test('the old form with one name', (t) =>
+  t.deepEqual(
+    parseProfile(text({ syscalls: [{ name: 'read', action: 'SCMP_ACT_ALLOW', args: [] }] })).syscalls[0]!.names,
+    ['read'],
+  ));
+test('archMap gives the sub-architectures', (t) =>
+  t.deepEqual(
+    resolveProfile(
+      parseProfile(text({ archMap: [{ architecture: 'SCMP_ARCH_X86_64', subArchitectures: ['SCMP_ARCH_X86'] }] })),
+      FACTS,
+    ).architectures,
+    ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86'],
+  ));
+test('the default goes through its own format', (t) =>
+  t.deepEqual(
+    resolveProfile(parseProfile(JSON.stringify(defaultProfile())), FACTS),
+    resolveProfile(defaultProfile(), FACTS),
+  ));
 
 const wrong: [string, string, RegExp][] = [
   ['no JSON', '{', /JSON/],
   ['a list', '[]', /the profile is not an object/],
   ['null', 'null', /the profile is not an object/],
   ['no default action', '{}', /defaultAction is not a string/],
-  ['both kinds of architectures', text({ architectures: ['SCMP_ARCH_X86'], archMap: [{ architecture: 'SCMP_ARCH_X86_64' }] }), /both 'architectures' and 'archMap' are specified/],
-  ['name and names', text({ syscalls: [{ name: 'a', names: ['b'], action: 'SCMP_ACT_ALLOW' }] }), /both 'name' and 'names' are specified/],
+  [
+    'both kinds of architectures',
+    text({ architectures: ['SCMP_ARCH_X86'], archMap: [{ architecture: 'SCMP_ARCH_X86_64' }] }),
+    /both 'architectures' and 'archMap' are specified/,
+  ],
+  [
+    'name and names',
+    text({ syscalls: [{ name: 'a', names: ['b'], action: 'SCMP_ACT_ALLOW' }] }),
+    /both 'name' and 'names' are specified/,
+  ],
   ['rules that are no list', text({ syscalls: {} }), /syscalls is not a list/],
   ['a rule that is no object', text({ syscalls: [7] }), /syscalls\[0\] is not an object/],
-  ['names that are numbers', text({ syscalls: [allow(), { names: [1], action: 'x' }] }), /syscalls\[1\]\.names\[0\] is not a string/],
-  ['a value JSON rounds', '{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"op":"SCMP_CMP_EQ","value":18446744073709551615}]}]}', /not a whole number between 0 and 2\^53/],
-  ['a negative value', text({ syscalls: [allow({ args: [{ index: 0, op: 'SCMP_CMP_EQ', value: -1 }] })] }), /not a whole number/],
+  [
+    'names that are numbers',
+    text({ syscalls: [allow(), { names: [1], action: 'x' }] }),
+    /syscalls\[1\]\.names\[0\] is not a string/,
+  ],
+  [
+    'a value JSON rounds',
+    '{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"op":"SCMP_CMP_EQ","value":18446744073709551615}]}]}',
+    /not a whole number between 0 and 2\^53/,
+  ],
+  [
+    'a negative value',
+    text({ syscalls: [allow({ args: [{ index: 0, op: 'SCMP_CMP_EQ', value: -1 }] })] }),
+    /not a whole number/,
+  ],
   ['a kernel that is none', text({ syscalls: [allow({ includes: { minKernel: 'x' } })] }), /not a kernel version/],
   ['too many rules', text({ syscalls: Array.from({ length: 5000 }, () => allow()) }), /more than 4096 rules/],
-  ['too many names', text({ syscalls: [allow({ names: Array.from({ length: 70_000 }, () => 'r') })] }), /more than 65536 calls/],
-  ['too many args', text({ syscalls: [allow({ args: Array.from({ length: 13 }, () => ({ index: 0, op: 'SCMP_CMP_EQ', value: 1 })) })] }), /more than 12 args/],
+  [
+    'too many names',
+    text({ syscalls: [allow({ names: Array.from({ length: 70_000 }, () => 'r') })] }),
+    /more than 65536 calls/,
+  ],
+  [
+    'too many args',
+    text({
+      syscalls: [allow({ args: Array.from({ length: 13 }, () => ({ index: 0, op: 'SCMP_CMP_EQ', value: 1 })) })],
+    }),
+    /more than 12 args/,
+  ],
   ['a megabyte', ' '.repeat((1 << 20) + 1), /more than 1048576/],
 ];
 for (const [what, json, message] of wrong)
@@ -66,11 +113,21 @@ const uncompilable: [string, object, RegExp][] = [
   ['a seventh argument', { args: [{ index: 6, op: 'SCMP_CMP_EQ', value: 1 }] }, /index out of range: 6/],
   ['an errno above 4095', { action: 'SCMP_ACT_ERRNO', errnoRet: 4096 }, /errno out of range/],
 ];
-for (const [what, rule, message] of uncompilable) test(`does not compile: ${what}`, (t) => void t.throws(() => compileSeccomp(resolveProfile(parseProfile(text({ syscalls: [allow(rule)] })), FACTS)), { instanceOf: HuskError, message }));
-test('does not compile: an unknown flag', (t) => void t.throws(() => compileSeccomp(resolveProfile(parseProfile(text({ flags: ['X'] })), FACTS)), { message: /unknown flag "X"/ }));
+for (const [what, rule, message] of uncompilable)
+  test(`does not compile: ${what}`, (t) =>
+    void t.throws(() => compileSeccomp(resolveProfile(parseProfile(text({ syscalls: [allow(rule)] })), FACTS)), {
+      instanceOf: HuskError,
+      message,
+    }));
+test('does not compile: an unknown flag', (t) =>
+  void t.throws(() => compileSeccomp(resolveProfile(parseProfile(text({ flags: ['X'] })), FACTS)), {
+    message: /unknown flag "X"/,
+  }));
 test('does not compile: more than the kernel takes', (t) => {
   const rules = Array.from({ length: 2000 }, (_, value) => allow({ args: [{ index: 0, op: 'SCMP_CMP_EQ', value }] }));
-  t.throws(() => compileSeccomp(resolveProfile(parseProfile(text({ syscalls: rules })), FACTS)), { message: /instructions, the kernel takes 4096/ });
+  t.throws(() => compileSeccomp(resolveProfile(parseProfile(text({ syscalls: rules })), FACTS)), {
+    message: /instructions, the kernel takes 4096/,
+  });
 });
 
 test('any damage to a profile is a HuskError or a profile that compiles', (t) => {
@@ -82,7 +139,8 @@ test('any damage to a profile is a HuskError or a profile that compiles', (t) =>
     try {
       t.true(compileSeccomp(resolveProfile(parseProfile(damaged), FACTS)).filter.length > 0);
     } catch (error) {
-      if (!(error instanceof HuskError)) t.fail(`${String(error)} for damage at ${at}: ${damaged.slice(at - 20, at + 20)}`);
+      if (!(error instanceof HuskError))
+        t.fail(`${String(error)} for damage at ${at}: ${damaged.slice(at - 20, at + 20)}`);
     }
   }
 });

@@ -9,7 +9,11 @@ const nothing = (path: string) => ({ path, exists: false, isDirectory: false });
 const file = (path: string) => ({ path, exists: true, isDirectory: false });
 const folder = (path: string) => ({ path, exists: true, isDirectory: true });
 
-const PLACES: [source: typeof FILE, destination: ReturnType<typeof nothing>, expected: [folder: string, name: string] | string][] = [
+const PLACES: [
+  source: typeof FILE,
+  destination: ReturnType<typeof nothing>,
+  expected: [folder: string, name: string] | string,
+][] = [
   [FILE, nothing('/a/new'), ['/a', 'new']],
   [FILE, nothing('/new'), ['/', 'new']],
   [FILE, nothing('/a/new/'), 'no such directory'],
@@ -34,22 +38,31 @@ for (const [source, destination, expected] of PLACES) {
 }
 
 test('which argument is of a container', (t) => {
-  t.deepEqual(['c:/x', 'c:', 'c:a:b', '/c:x', './c:x', '../c:x', 'c', '.', '-'].map((text) => splitArgument(text)), [
-    { container: 'c', path: '/x' },
-    { container: 'c', path: '' },
-    { container: 'c', path: 'a:b' },
-    { path: '/c:x' },
-    { path: './c:x' },
-    { path: '../c:x' },
-    { path: 'c' },
-    { path: '.' },
-    { path: '-' },
-  ]);
+  t.deepEqual(
+    ['c:/x', 'c:', 'c:a:b', '/c:x', './c:x', '../c:x', 'c', '.', '-'].map((text) => splitArgument(text)),
+    [
+      { container: 'c', path: '/x' },
+      { container: 'c', path: '' },
+      { container: 'c', path: 'a:b' },
+      { path: '/c:x' },
+      { path: './c:x' },
+      { path: '../c:x' },
+      { path: 'c' },
+      { path: '.' },
+      { path: '-' },
+    ],
+  );
 });
 
 test('names and paths', (t) => {
-  t.deepEqual(['/', '/a', '/a/', '/a/.', '/a/..', '.', 'x/y'].map((path) => archiveName(path)), ['', 'a', 'a', '', '', '', 'y']);
-  t.deepEqual(['x', 'x/', 'x/.', '.', '/', '/./', '../y'].map((path) => absolute(path, '/w')), ['/w/x', '/w/x/', '/w/x/.', '/w/.', '/', '/.', '/y']);
+  t.deepEqual(
+    ['/', '/a', '/a/', '/a/.', '/a/..', '.', 'x/y'].map((path) => archiveName(path)),
+    ['', 'a', 'a', '', '', '', 'y'],
+  );
+  t.deepEqual(
+    ['x', 'x/', 'x/.', '.', '/', '/./', '../y'].map((path) => absolute(path, '/w')),
+    ['/w/x', '/w/x/', '/w/x/.', '/w/.', '/', '/.', '/y'],
+  );
 });
 
 test('members below what was asked for, under the new name', (t) => {
@@ -65,5 +78,6 @@ test('members below what was asked for, under the new name', (t) => {
     ['', 'n', true, '', 'n'],
     ['', '', true, 'x', 'x'],
   ];
-  for (const [top, name, isDirectory, path, expected] of cases) t.is(renaming(top, name, { isDirectory })(path), expected, JSON.stringify([top, name, path]));
+  for (const [top, name, isDirectory, path, expected] of cases)
+    t.is(renaming(top, name, { isDirectory })(path), expected, JSON.stringify([top, name, path]));
 });

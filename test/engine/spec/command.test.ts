@@ -17,11 +17,27 @@ for (const [what, asked, image, wanted] of merges)
     const { path, args } = mergeCommand(asked, image);
     t.deepEqual([path, ...args], wanted);
   });
-for (const [what, asked, image] of [['nothing anywhere', {}, {}], ['an empty entrypoint without a command', { entrypoint: [''] }, IMAGE]] as const) test(`no command: ${what}`, (t) => void t.throws(() => mergeCommand(asked, { ...image }), { message: 'no command specified' }));
+for (const [what, asked, image] of [
+  ['nothing anywhere', {}, {}],
+  ['an empty entrypoint without a command', { entrypoint: [''] }, IMAGE],
+] as const)
+  test(`no command: ${what}`, (t) =>
+    void t.throws(() => mergeCommand(asked, { ...image }), { message: 'no command specified' }));
 
-test('env: the image adds what was not asked for', (t) => t.deepEqual(mergeEnv(['A=1', 'B=2'], ['B=9', 'C=3', 'PATH=/x']), ['A=1', 'B=2', 'C=3', 'PATH=/x']));
+test('env: the image adds what was not asked for', (t) =>
+  t.deepEqual(mergeEnv(['A=1', 'B=2'], ['B=9', 'C=3', 'PATH=/x']), ['A=1', 'B=2', 'C=3', 'PATH=/x']));
 test('env: a name without a value keeps the image’s out', (t) => t.deepEqual(mergeEnv(['A'], ['A=1']), []));
-test('env: a value may have an equals sign', (t) => t.deepEqual(processEnv({ env: ['A=b=c', 'A=d=e'], hostname: 'h', terminal: false }).slice(2), ['A=d=e']));
+test('env: a value may have an equals sign', (t) =>
+  t.deepEqual(processEnv({ env: ['A=b=c', 'A=d=e'], hostname: 'h', terminal: false }).slice(2), ['A=d=e']));
 
-for (const [asked, image, wanted] of [[undefined, undefined, '/'], [undefined, '/i', '/i'], ['/a', '/i', '/a'], ['', '/i', '/i']] as const) test(`workdir ${asked} of ${image}`, (t) => t.is(workingDirectory(asked, { WorkingDir: image }), wanted));
-test('a relative workdir', (t) => void t.throws(() => workingDirectory('x', {}), { message: "the working directory 'x' is invalid, it needs to be an absolute path" }));
+for (const [asked, image, wanted] of [
+  [undefined, undefined, '/'],
+  [undefined, '/i', '/i'],
+  ['/a', '/i', '/a'],
+  ['', '/i', '/i'],
+] as const)
+  test(`workdir ${asked} of ${image}`, (t) => t.is(workingDirectory(asked, { WorkingDir: image }), wanted));
+test('a relative workdir', (t) =>
+  void t.throws(() => workingDirectory('x', {}), {
+    message: "the working directory 'x' is invalid, it needs to be an absolute path",
+  }));

@@ -1,6 +1,17 @@
 /** EROFS metadata, judged by Linux: mounted from a loop device and compared with what GNU tar and overlayfs make of the same layers. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync, closeSync, statSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+  closeSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -15,7 +26,14 @@ import { debianTar } from '../../fixtures/images.ts';
 import { member, pax, type RawMember, tarball } from '../../fixtures/tar.ts';
 
 const probe = spawnSync('losetup', ['-f'], { encoding: 'utf8' });
-const CANNOT = process.getuid!() !== 0 ? 'only root mounts EROFS' : !/^\s*erofs$|\terofs/m.test(readFileSync('/proc/filesystems', 'utf8')) ? 'this kernel has no EROFS' : probe.status !== 0 ? 'no loop devices' : undefined;
+const CANNOT =
+  process.getuid!() !== 0
+    ? 'only root mounts EROFS'
+    : !/^\s*erofs$|\terofs/m.test(readFileSync('/proc/filesystems', 'utf8'))
+      ? 'this kernel has no EROFS'
+      : probe.status !== 0
+        ? 'no loop devices'
+        : undefined;
 /** shows as skipped, with the reason in its name */
 function onKernel(name: string, body: (t: ExecutionContext) => Promise<void>): void {
   if (CANNOT === undefined) test(name, body);
@@ -50,7 +68,17 @@ class Disk implements Disposable {
     const inserted = extents.length === 2 && insertBefore(first!, second!.path, file);
     let at = inserted ? first!.length + second!.length : 0;
     for (const { path, length } of inserted ? [] : extents) {
-      execFileSync('dd', ['status=none', 'bs=1M', `if=${path}`, `of=${file}`, `seek=${at}`, 'oflag=seek_bytes', 'iflag=count_bytes', `count=${length}`, 'conv=sparse,notrunc']);
+      execFileSync('dd', [
+        'status=none',
+        'bs=1M',
+        `if=${path}`,
+        `of=${file}`,
+        `seek=${at}`,
+        'oflag=seek_bytes',
+        'iflag=count_bytes',
+        `count=${length}`,
+        'conv=sparse,notrunc',
+      ]);
       at += length;
     }
     truncateSync(file, at);
@@ -85,13 +113,21 @@ function insertBefore({ path, length }: { path: string; length: number }, tar: s
 /** Everything a program can see of a tree, but the sizes of folders. */
 function listing(folder: string): string[] {
   const script = `find . -printf '%P|%y|%m|%U:%G|%T@|%n|%l\\n'; find . -type f -size -64M -exec sha256sum {} +; find . -type f -printf '%P %s\\n'; find . \\( -type c -o -type b \\) -exec stat -c '%n %t:%T' {} +; getfattr -R -h -d -m - . 2>/dev/null`;
-  return execFileSync('sh', ['-c', script], { cwd: folder, encoding: 'latin1', maxBuffer: 1 << 28 }).split('\n').sort();
+  return execFileSync('sh', ['-c', script], { cwd: folder, encoding: 'latin1', maxBuffer: 1 << 28 })
+    .split('\n')
+    .sort();
 }
 
 /** Both listings' lines that the other has not: a few, not thousands. */
 function same(t: ExecutionContext, ours: string[], theirs: string[]): void {
   const [a, b] = [new Set(ours), new Set(theirs)];
-  t.deepEqual({ extra: ours.filter((line) => !b.has(line)).slice(0, 5), missing: theirs.filter((line) => !a.has(line)).slice(0, 5) }, { extra: [], missing: [] });
+  t.deepEqual(
+    {
+      extra: ours.filter((line) => !b.has(line)).slice(0, 5),
+      missing: theirs.filter((line) => !a.has(line)).slice(0, 5),
+    },
+    { extra: [], missing: [] },
+  );
   t.is(ours.length, theirs.length);
 }
 
@@ -99,7 +135,11 @@ function same(t: ExecutionContext, ours: string[], theirs: string[]): void {
 function reference(t: ExecutionContext, ...tars: (Buffer | string)[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'husk-erofs-reference-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  for (const tar of tars) execFileSync('tar', ['--xattrs', '--xattrs-include=*', '--numeric-owner', '-xp', '-C', folder], { input: Buffer.isBuffer(tar) ? tar : readFileSync(tar), maxBuffer: 1 << 28 });
+  for (const tar of tars)
+    execFileSync('tar', ['--xattrs', '--xattrs-include=*', '--numeric-owner', '-xp', '-C', folder], {
+      input: Buffer.isBuffer(tar) ? tar : readFileSync(tar),
+      maxBuffer: 1 << 28,
+    });
   return folder;
 }
 
@@ -112,24 +152,66 @@ const ODD = tarball(
   { name: 'hard', type: '1', link: 'dir/setuid' },
   { name: 'link', type: '2', link: 'dir/setuid', uid: 7, mtime: 5 },
   { name: 'link-hard', type: '1', link: 'link' },
-  pax([['linkpath', 'l'.repeat(447)]]), { name: 'link447', type: '2', link: 'x' },
-  pax([['linkpath', 'l'.repeat(511)]]), { name: 'link511', type: '2', link: 'x' },
-  pax([['linkpath', 'l'.repeat(512)]]), { name: 'link512', type: '2', link: 'x' },
-  pax([['linkpath', 'l/'.repeat(2000)]]), { name: 'link4000', type: '2', link: 'x' },
+  pax([['linkpath', 'l'.repeat(447)]]),
+  { name: 'link447', type: '2', link: 'x' },
+  pax([['linkpath', 'l'.repeat(511)]]),
+  { name: 'link511', type: '2', link: 'x' },
+  pax([['linkpath', 'l'.repeat(512)]]),
+  { name: 'link512', type: '2', link: 'x' },
+  pax([['linkpath', 'l/'.repeat(2000)]]),
+  { name: 'link4000', type: '2', link: 'x' },
   { name: 'char', type: '3', major: 5, minor: 0x12345, mode: 0o622 },
   { name: 'block', type: '4', major: 259, minor: 3 },
   { name: 'fifo', type: '6', mode: 0o600, uid: 100_000 },
-  pax([['mtime', '-1.25'], ['uid', '4000000000'], ['SCHILY.xattr.user.test', 'a\0b']]), { name: 'precise', body: 'x' },
-  pax([['SCHILY.xattr.security.capability', capability], ['SCHILY.xattr.user.shared', 'v'.repeat(100)]]), { name: 'ping', mode: 0o755, body: 'elf' },
-  pax([['SCHILY.xattr.user.shared', 'v'.repeat(100)], ['SCHILY.xattr.user.own', '1']]), { name: 'shares/', type: '5', mode: 0o755 },
-  pax([['SCHILY.xattr.user.large', 'w'.repeat(3000)]]), { name: 'large-xattr', type: '5', mode: 0o755 },
+  pax([
+    ['mtime', '-1.25'],
+    ['uid', '4000000000'],
+    ['SCHILY.xattr.user.test', 'a\0b'],
+  ]),
+  { name: 'precise', body: 'x' },
+  pax([
+    ['SCHILY.xattr.security.capability', capability],
+    ['SCHILY.xattr.user.shared', 'v'.repeat(100)],
+  ]),
+  { name: 'ping', mode: 0o755, body: 'elf' },
+  pax([
+    ['SCHILY.xattr.user.shared', 'v'.repeat(100)],
+    ['SCHILY.xattr.user.own', '1'],
+  ]),
+  { name: 'shares/', type: '5', mode: 0o755 },
+  pax([['SCHILY.xattr.user.large', 'w'.repeat(3000)]]),
+  { name: 'large-xattr', type: '5', mode: 0o755 },
   { name: 'caf\xe9\xff\x01', body: 'latin' },
-  { name: '-before-dot', body: '1' }, { name: '!', body: '2' }, { name: '..x', body: '3' }, { name: '.x', body: '4' },
+  { name: '-before-dot', body: '1' },
+  { name: '!', body: '2' },
+  { name: '..x', body: '3' },
+  { name: '.x', body: '4' },
   { name: 'empty' },
-  ...[511, 512, 513, 4095, 4096, 4097, 100_000].map((size): RawMember => ({ name: `size${size}`, body: Buffer.alloc(size, 'abc') })),
-  pax([['GNU.sparse.major', '1'], ['GNU.sparse.minor', '0'], ['GNU.sparse.name', 'sparse'], ['GNU.sparse.realsize', '10485760']]), { name: 's', body: `${'2\n4096\n512\n10485248\n512\n'.padEnd(512, '\0')}${'abcdefgh'.repeat(128)}` },
-  pax([['GNU.sparse.major', '1'], ['GNU.sparse.minor', '0'], ['GNU.sparse.name', 'pages'], ['GNU.sparse.realsize', '40960']]), { name: 's', body: `${'2\n4096\n4096\n32768\n8192\n'.padEnd(512, '\0')}${'12345678'.repeat(1536)}` },
-  pax([['GNU.sparse.major', '1'], ['GNU.sparse.minor', '0'], ['GNU.sparse.name', 'hole'], ['GNU.sparse.realsize', '5000']]), { name: 's', body: '1\n5000\n0\n'.padEnd(512, '\0') },
+  ...[511, 512, 513, 4095, 4096, 4097, 100_000].map((size): RawMember => ({
+    name: `size${size}`,
+    body: Buffer.alloc(size, 'abc'),
+  })),
+  pax([
+    ['GNU.sparse.major', '1'],
+    ['GNU.sparse.minor', '0'],
+    ['GNU.sparse.name', 'sparse'],
+    ['GNU.sparse.realsize', '10485760'],
+  ]),
+  { name: 's', body: `${'2\n4096\n512\n10485248\n512\n'.padEnd(512, '\0')}${'abcdefgh'.repeat(128)}` },
+  pax([
+    ['GNU.sparse.major', '1'],
+    ['GNU.sparse.minor', '0'],
+    ['GNU.sparse.name', 'pages'],
+    ['GNU.sparse.realsize', '40960'],
+  ]),
+  { name: 's', body: `${'2\n4096\n4096\n32768\n8192\n'.padEnd(512, '\0')}${'12345678'.repeat(1536)}` },
+  pax([
+    ['GNU.sparse.major', '1'],
+    ['GNU.sparse.minor', '0'],
+    ['GNU.sparse.name', 'hole'],
+    ['GNU.sparse.realsize', '5000'],
+  ]),
+  { name: 's', body: '1\n5000\n0\n'.padEnd(512, '\0') },
 );
 
 onKernel('every kind of inode is what GNU tar makes of it', async (t) => {
@@ -146,12 +228,33 @@ onKernel('a Debian tree is what GNU tar makes of it', async (t) => {
 });
 
 onKernel('large folders are found name by name', async (t) => {
-  const names = Array.from({ length: 20_000 }, (_, index) => `${String((index * 7919) % 20_000)}${'n'.repeat(index % 90)}`);
-  using disk = await Disk.of([tarball(ROOT_FOLDER, { name: 'd/', type: '5' }, ...names.map((name): RawMember => ({ name: `d/${name}` })), ...names.slice(0, 300).map((_, index): RawMember => ({ name: `sub${index}/`, type: '5' })))]);
+  const names = Array.from(
+    { length: 20_000 },
+    (_, index) => `${String((index * 7919) % 20_000)}${'n'.repeat(index % 90)}`,
+  );
+  using disk = await Disk.of([
+    tarball(
+      ROOT_FOLDER,
+      { name: 'd/', type: '5' },
+      ...names.map((name): RawMember => ({ name: `d/${name}` })),
+      ...names.slice(0, 300).map((_, index): RawMember => ({ name: `sub${index}/`, type: '5' })),
+    ),
+  ]);
   const folder = disk.mounted();
-  const found = execFileSync('find', ['d', '-mindepth', '1', '-printf', '%f\n'], { cwd: folder, encoding: 'latin1', maxBuffer: 1 << 26 }).trim().split('\n');
+  const found = execFileSync('find', ['d', '-mindepth', '1', '-printf', '%f\n'], {
+    cwd: folder,
+    encoding: 'latin1',
+    maxBuffer: 1 << 26,
+  })
+    .trim()
+    .split('\n');
   t.deepEqual(found.sort(), [...names].sort());
-  const lookups = spawnSync('xargs', ['-0', 'stat', '-c', '%n'], { cwd: join(folder, 'd'), input: names.join('\0'), encoding: 'latin1', maxBuffer: 1 << 26 });
+  const lookups = spawnSync('xargs', ['-0', 'stat', '-c', '%n'], {
+    cwd: join(folder, 'd'),
+    input: names.join('\0'),
+    encoding: 'latin1',
+    maxBuffer: 1 << 26,
+  });
   t.is(lookups.status, 0);
   t.is(execFileSync('stat', ['-c', '%h', folder], { encoding: 'utf8' }).trim(), '303');
 });
@@ -159,26 +262,83 @@ onKernel('large folders are found name by name', async (t) => {
 onKernel('whiteouts, opaque folders and replaced names over three layers', async (t) => {
   const folder = (name: string, mode = 0o755): RawMember => ({ name: `${name}/`, type: '5', mode, mtime: 5 });
   const layers = [
-    tarball(ROOT_FOLDER, folder('a'), { name: 'a/gone', body: '1' }, { name: 'a/stays', body: '1' }, folder('b'), { name: 'b/old', body: '1' }, { name: 'f', body: '1' }, folder('g', 0o711), { name: 'g/h', body: '1' }, { name: 'l1', body: 'linked' }, { name: 'l2', type: '1', link: 'l1' }, { name: 'l3', type: '1', link: 'l1' }, { name: 'dangling', type: '2', link: 'a' }),
-    tarball({ name: 'a/.wh.gone' }, folder('b', 0o700), { name: 'b/.wh..wh..opq' }, { name: 'b/new', body: '2' }, folder('f'), { name: 'f/file', body: '2' }, { name: '.wh.g' }, { name: '.wh.l1' }, { name: '.wh.not-there' }),
-    tarball({ name: 'a/gone', body: '3' }, { name: 'l3', body: '3' }, folder('dangling'), folder('g'), { name: 'g/again', body: '3' }),
+    tarball(
+      ROOT_FOLDER,
+      folder('a'),
+      { name: 'a/gone', body: '1' },
+      { name: 'a/stays', body: '1' },
+      folder('b'),
+      { name: 'b/old', body: '1' },
+      { name: 'f', body: '1' },
+      folder('g', 0o711),
+      { name: 'g/h', body: '1' },
+      { name: 'l1', body: 'linked' },
+      { name: 'l2', type: '1', link: 'l1' },
+      { name: 'l3', type: '1', link: 'l1' },
+      { name: 'dangling', type: '2', link: 'a' },
+    ),
+    tarball(
+      { name: 'a/.wh.gone' },
+      folder('b', 0o700),
+      { name: 'b/.wh..wh..opq' },
+      { name: 'b/new', body: '2' },
+      folder('f'),
+      { name: 'f/file', body: '2' },
+      { name: '.wh.g' },
+      { name: '.wh.l1' },
+      { name: '.wh.not-there' },
+    ),
+    tarball({ name: 'a/gone', body: '3' }, { name: 'l3', body: '3' }, folder('dangling'), folder('g'), {
+      name: 'g/again',
+      body: '3',
+    }),
   ];
   using disk = await Disk.of(layers);
-  const wanted = tarball(ROOT_FOLDER, folder('a'), { name: 'a/stays', body: '1' }, { name: 'a/gone', body: '3' }, folder('b', 0o700), { name: 'b/new', body: '2' }, folder('f'), { name: 'f/file', body: '2' }, { name: 'l2', body: 'linked' }, { name: 'l3', body: '3' }, folder('dangling'), folder('g'), { name: 'g/again', body: '3' });
+  const wanted = tarball(
+    ROOT_FOLDER,
+    folder('a'),
+    { name: 'a/stays', body: '1' },
+    { name: 'a/gone', body: '3' },
+    folder('b', 0o700),
+    { name: 'b/new', body: '2' },
+    folder('f'),
+    { name: 'f/file', body: '2' },
+    { name: 'l2', body: 'linked' },
+    { name: 'l3', body: '3' },
+    folder('dangling'),
+    folder('g'),
+    { name: 'g/again', body: '3' },
+  );
   same(t, listing(disk.mounted()), listing(reference(t, wanted)));
 });
 
 onKernel('a folder that a layer only implies keeps its attributes', async (t) => {
-  using disk = await Disk.of([tarball({ name: 'tmp/', type: '5', mode: 0o1777, uid: 5 }), tarball({ name: 'tmp/x/y' })]);
-  const stat = (name: string) => execFileSync('stat', ['-c', '%a %u', name], { cwd: disk.mount, encoding: 'utf8' }).trim();
+  using disk = await Disk.of([
+    tarball({ name: 'tmp/', type: '5', mode: 0o1777, uid: 5 }),
+    tarball({ name: 'tmp/x/y' }),
+  ]);
+  const stat = (name: string) =>
+    execFileSync('stat', ['-c', '%a %u', name], { cwd: disk.mount, encoding: 'utf8' }).trim();
   disk.mounted();
   t.is(stat('tmp'), '1777 5');
   t.is(stat('tmp/x'), '755 0');
 });
 
 onKernel('attributes that steer overlayfs are left out', async (t) => {
-  using disk = await Disk.of([tarball(pax([['SCHILY.xattr.trusted.overlay.redirect', '/x'], ['SCHILY.xattr.user.overlay.opaque', 'y'], ['SCHILY.xattr.trusted.mine', 'z']]), { name: 'd/', type: '5' })]);
-  t.is(execFileSync('getfattr', ['-m', '-', 'd'], { cwd: disk.mounted(), encoding: 'utf8' }), '# file: d\ntrusted.mine\n\n');
+  using disk = await Disk.of([
+    tarball(
+      pax([
+        ['SCHILY.xattr.trusted.overlay.redirect', '/x'],
+        ['SCHILY.xattr.user.overlay.opaque', 'y'],
+        ['SCHILY.xattr.trusted.mine', 'z'],
+      ]),
+      { name: 'd/', type: '5' },
+    ),
+  ]);
+  t.is(
+    execFileSync('getfattr', ['-m', '-', 'd'], { cwd: disk.mounted(), encoding: 'utf8' }),
+    '# file: d\ntrusted.mine\n\n',
+  );
 });
 
 onKernel('files above 4 GiB, and a tar that ends in the middle of a block', async (t) => {
@@ -212,14 +372,25 @@ test('mutated layers give a disk or one HuskError, never anything else', (t) => 
       const header = at - (at % 512);
       mutant[at] = random(4) === 0 ? random(256) : '0123456789 \n=,./'.charCodeAt(random(16));
       mutant.fill(' ', header + 148, header + 156);
-      mutant.write(`${mutant.subarray(header, header + 512).reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, header + 148, 'latin1');
+      mutant.write(
+        `${mutant
+          .subarray(header, header + 512)
+          .reduce((sum, byte) => sum + byte, 0)
+          .toString(8)
+          .padStart(6, '0')}\0 `,
+        header + 148,
+        'latin1',
+      );
     }
     const tree = new LayerTree();
     const parser = new TarParser((entry) => tree.add(entry));
     try {
       parser.push(mutant);
       parser.end();
-      writeErofs([{ tree, size: mutant.length, read: (offset, length) => Buffer.alloc(length, mutant.subarray(offset)) }], Buffer.alloc(16));
+      writeErofs(
+        [{ tree, size: mutant.length, read: (offset, length) => Buffer.alloc(length, mutant.subarray(offset)) }],
+        Buffer.alloc(16),
+      );
       disks++;
     } catch (error) {
       if (!(error instanceof HuskError)) throw error;
@@ -255,7 +426,10 @@ test('a layer that occurs twice is on the disk once, and no layers are a disk of
   const twice = await rootDisk([a, b, a], paths);
   t.deepEqual(twice, await rootDisk([b, a], paths));
   t.is(twice.length, 3);
-  t.deepEqual((await rootDisk([], paths)).map(({ length }) => length), [4096]);
+  t.deepEqual(
+    (await rootDisk([], paths)).map(({ length }) => length),
+    [4096],
+  );
 });
 
 test('crc32c is the kernel’s', (t) => {

@@ -50,12 +50,34 @@ const program = (name: string) => execFileSync(name, ['-c'], { input: TAR, maxBu
 const forms: [name: string, bytes: Buffer][] = [
   ['plain', TAR],
   ['gzip', gzipSync(TAR)],
-  ['gzip in several members', Buffer.concat([gzipSync(TAR.subarray(0, 700)), gzipSync(TAR.subarray(700, 2000)), gzipSync(TAR.subarray(2000))])],
+  [
+    'gzip in several members',
+    Buffer.concat([gzipSync(TAR.subarray(0, 700)), gzipSync(TAR.subarray(700, 2000)), gzipSync(TAR.subarray(2000))]),
+  ],
   ['zstd', zstdCompressSync(TAR)],
-  ['zstd in several frames', Buffer.concat([zstdCompressSync(TAR.subarray(0, 700)), zstdCompressSync(TAR.subarray(700))])],
-  ['zstd in a frame for each few bytes', Buffer.concat(Array.from({ length: Math.ceil(TAR.length / 300) }, (_, index) => zstdCompressSync(TAR.subarray(300 * index, 300 * index + 300))))],
-  ['zstd frames that are too large for one call', Buffer.concat([zstdCompressSync(Buffer.concat([TAR, Buffer.alloc(6 << 20)])), zstdCompressSync(randomBytes(400_000))])],
-  ['zstd after a skippable frame', Buffer.concat([Buffer.from('502a4d1804000000deadbeef', 'hex'), zstdCompressSync(TAR)])],
+  [
+    'zstd in several frames',
+    Buffer.concat([zstdCompressSync(TAR.subarray(0, 700)), zstdCompressSync(TAR.subarray(700))]),
+  ],
+  [
+    'zstd in a frame for each few bytes',
+    Buffer.concat(
+      Array.from({ length: Math.ceil(TAR.length / 300) }, (_, index) =>
+        zstdCompressSync(TAR.subarray(300 * index, 300 * index + 300)),
+      ),
+    ),
+  ],
+  [
+    'zstd frames that are too large for one call',
+    Buffer.concat([
+      zstdCompressSync(Buffer.concat([TAR, Buffer.alloc(6 << 20)])),
+      zstdCompressSync(randomBytes(400_000)),
+    ]),
+  ],
+  [
+    'zstd after a skippable frame',
+    Buffer.concat([Buffer.from('502a4d1804000000deadbeef', 'hex'), zstdCompressSync(TAR)]),
+  ],
 ];
 for (const [name, bytes] of forms) {
   test(`takes ${name}`, async (t) => {
@@ -83,7 +105,9 @@ test('takes xz and bzip2 where programs are allowed, and only there', async (t) 
     using store = new Store();
     t.is((await store.ingest(program(name), undefined, { programs: true })).diffId, DIFF_ID);
     await t.throwsAsync(store.ingest(program(name), DIFF_ID), { message: /no image format allows/ });
-    await t.throwsAsync(store.ingest(program(name).subarray(0, 3000), undefined, { programs: true }), { message: new RegExp(`broken ${name} data`) });
+    await t.throwsAsync(store.ingest(program(name).subarray(0, 3000), undefined, { programs: true }), {
+      message: new RegExp(`broken ${name} data`),
+    });
     t.deepEqual(store.left(), [DIFF_ID.slice(7)]);
   }
 });
@@ -99,19 +123,73 @@ async function* failing(): AsyncGenerator<Buffer> {
   yield gzipSync(TAR).subarray(0, 2000);
   throw new HuskError('the registry went away', { kind: 'unavailable' });
 }
-const attacks: [attack: string, bytes: Buffer | AsyncIterable<Buffer>, options: Partial<IngestOptions>, kind: ErrorKind, message: RegExp][] = [
+const attacks: [
+  attack: string,
+  bytes: Buffer | AsyncIterable<Buffer>,
+  options: Partial<IngestOptions>,
+  kind: ErrorKind,
+  message: RegExp,
+][] = [
   ['a wrong diffID', gzipSync(TAR), { diffId: sha256(Buffer.from('x')) }, 'corrupt', /have the digest sha256:/],
-  ['a decompression bomb', bomb, { maxSize: 1 << 20, diffId: sha256(Buffer.alloc(64 << 20)) }, 'limit', /larger than 1048576/],
-  ['a bomb of zstd frames', Buffer.concat(Array.from({ length: 20 }, () => zstdCompressSync(Buffer.alloc(8 << 20)))), { maxSize: 64 << 20 }, 'limit', /larger than 67108864/],
-  ['something between zstd frames', Buffer.concat([zstdCompressSync(TAR), Buffer.from('junk'), zstdCompressSync(TAR)]), {}, 'corrupt', /no frame follows/],
+  [
+    'a decompression bomb',
+    bomb,
+    { maxSize: 1 << 20, diffId: sha256(Buffer.alloc(64 << 20)) },
+    'limit',
+    /larger than 1048576/,
+  ],
+  [
+    'a bomb of zstd frames',
+    Buffer.concat(Array.from({ length: 20 }, () => zstdCompressSync(Buffer.alloc(8 << 20)))),
+    { maxSize: 64 << 20 },
+    'limit',
+    /larger than 67108864/,
+  ],
+  [
+    'something between zstd frames',
+    Buffer.concat([zstdCompressSync(TAR), Buffer.from('junk'), zstdCompressSync(TAR)]),
+    {},
+    'corrupt',
+    /no frame follows/,
+  ],
   ['one byte too many', TAR, { maxSize: TAR.length - 1 }, 'limit', /larger than/],
   ['gzip cut short', gzipSync(TAR).subarray(0, -20), {}, 'corrupt', /broken gzip/],
-  ['gzip with a flipped bit', Buffer.from(gzipSync(TAR).map((byte, at) => (at === 3000 ? byte ^ 4 : byte))), {}, 'corrupt', /broken gzip|digest|tar/],
+  [
+    'gzip with a flipped bit',
+    Buffer.from(gzipSync(TAR).map((byte, at) => (at === 3000 ? byte ^ 4 : byte))),
+    {},
+    'corrupt',
+    /broken gzip|digest|tar/,
+  ],
   ['zstd cut short', zstdCompressSync(TAR).subarray(0, -20), {}, 'corrupt', /broken zstd/],
-  ['a tar cut short whose digest is right', gzipSync(TAR.subarray(0, 2048)), { diffId: sha256(TAR.subarray(0, 2048)) }, 'corrupt', /middle of a member/],
-  ['no tar at all, whose digest is right', Buffer.alloc(2000, 'text'), { diffId: sha256(Buffer.alloc(2000, 'text')) }, 'corrupt', /invalid tar/],
-  ['a path out of the layer, whose digest is right', tarball({ name: '../x' }), { diffId: sha256(tarball({ name: '../x' })) }, 'corrupt', /leads out/],
-  ['a tree no file system can hold', tarball({ name: 'a', type: '1', link: 'b' }), { diffId: sha256(tarball({ name: 'a', type: '1', link: 'b' })) }, 'corrupt', /invalid layer/],
+  [
+    'a tar cut short whose digest is right',
+    gzipSync(TAR.subarray(0, 2048)),
+    { diffId: sha256(TAR.subarray(0, 2048)) },
+    'corrupt',
+    /middle of a member/,
+  ],
+  [
+    'no tar at all, whose digest is right',
+    Buffer.alloc(2000, 'text'),
+    { diffId: sha256(Buffer.alloc(2000, 'text')) },
+    'corrupt',
+    /invalid tar/,
+  ],
+  [
+    'a path out of the layer, whose digest is right',
+    tarball({ name: '../x' }),
+    { diffId: sha256(tarball({ name: '../x' })) },
+    'corrupt',
+    /leads out/,
+  ],
+  [
+    'a tree no file system can hold',
+    tarball({ name: 'a', type: '1', link: 'b' }),
+    { diffId: sha256(tarball({ name: 'a', type: '1', link: 'b' })) },
+    'corrupt',
+    /invalid layer/,
+  ],
   ['a source that fails', failing(), {}, 'unavailable', /went away/],
 ];
 for (const [attack, bytes, options, kind, message] of attacks) {

@@ -18,7 +18,8 @@ function describe(directory: Directory, path = ''): string[] {
   return [...directory.children].flatMap(([name, node]) => {
     const at = path === '' ? name : `${path}/${name}`;
     if (node.kind === 'whiteout') return [`w ${at}`];
-    if (node.kind === 'leaf') return [`${node.entry.type} ${at} ${node.entry.uid}${node.links > 1 ? ` ×${node.links}` : ''}`];
+    if (node.kind === 'leaf')
+      return [`${node.entry.type} ${at} ${node.entry.uid}${node.links > 1 ? ` ×${node.links}` : ''}`];
     return [`d${node.opaque ? 'o' : ''}${node.entry ? '' : 'i'} ${at}`, ...describe(node, at)];
   });
 }
@@ -34,13 +35,37 @@ const cases: [name: string, members: RawMember[], tree: string[]][] = [
   ['the later file wins', [f('a', 1), f('a', 2)], ['file a 2']],
   ['a file replaces a folder and all in it', [f('a/b'), h('c', 'a/b'), f('a', 2)], ['file a 2', 'file c 0']],
   ['a folder replaces a file', [f('a'), d('a'), f('a/b')], ['d a', 'file a/b 0']],
-  ['a folder replaces a symbolic link to a folder', [d('x'), l('a', 'x'), d('a'), f('a/b')], ['d x', 'd a', 'file a/b 0']],
+  [
+    'a folder replaces a symbolic link to a folder',
+    [d('x'), l('a', 'x'), d('a'), f('a/b')],
+    ['d x', 'd a', 'file a/b 0'],
+  ],
   ['a symbolic link replaces a folder', [f('a/b'), l('a', '/etc')], ['symlink a 0']],
-  ['symbolic links in a path lead within the layer', [d('usr/lib'), l('lib', 'usr/lib'), f('lib/x')], ['di usr', 'd usr/lib', 'file usr/lib/x 0', 'symlink lib 0']],
-  ['absolute ones count from the layer’s root', [l('a', '/etc'), f('a/passwd')], ['symlink a 0', 'di etc', 'file etc/passwd 0']],
-  ['and do not climb above it', [l('a', '../../../../etc'), f('a/passwd')], ['symlink a 0', 'di etc', 'file etc/passwd 0']],
-  ['through a link that points up and down', [d('d/e'), l('d/up', '../d/./e'), f('d/up/x')], ['di d', 'd d/e', 'file d/e/x 0', 'symlink d/up 0']],
-  ['hard links share one file', [f('a', 3), h('b', 'a'), h('c/d', 'b')], ['file a 3 ×3', 'file b 3 ×3', 'di c', 'file c/d 3 ×3']],
+  [
+    'symbolic links in a path lead within the layer',
+    [d('usr/lib'), l('lib', 'usr/lib'), f('lib/x')],
+    ['di usr', 'd usr/lib', 'file usr/lib/x 0', 'symlink lib 0'],
+  ],
+  [
+    'absolute ones count from the layer’s root',
+    [l('a', '/etc'), f('a/passwd')],
+    ['symlink a 0', 'di etc', 'file etc/passwd 0'],
+  ],
+  [
+    'and do not climb above it',
+    [l('a', '../../../../etc'), f('a/passwd')],
+    ['symlink a 0', 'di etc', 'file etc/passwd 0'],
+  ],
+  [
+    'through a link that points up and down',
+    [d('d/e'), l('d/up', '../d/./e'), f('d/up/x')],
+    ['di d', 'd d/e', 'file d/e/x 0', 'symlink d/up 0'],
+  ],
+  [
+    'hard links share one file',
+    [f('a', 3), h('b', 'a'), h('c/d', 'b')],
+    ['file a 3 ×3', 'file b 3 ×3', 'di c', 'file c/d 3 ×3'],
+  ],
   ['a replaced name of a hard link leaves the others', [f('a', 3), h('b', 'a'), f('a', 4)], ['file a 4', 'file b 3']],
   ['a hard link to a symbolic link', [l('a', '/x'), h('b', 'a')], ['symlink a 0 ×2', 'symlink b 0 ×2']],
   ['a hard link to itself', [f('a', 3), h('a', 'a')], ['file a 3']],
@@ -51,9 +76,23 @@ const cases: [name: string, members: RawMember[], tree: string[]][] = [
   ['the same the other way round', [d('b'), f('.wh.b')], ['do b']],
   ['opaque folders', [d('b'), f('b/x'), f('b/.wh..wh..opq')], ['do b', 'file b/x 0']],
   ['an opaque mark without its folder', [f('b/.wh..wh..opq')], ['doi b']],
-  ['AUFS’s own files', [f('.wh..wh.aufs'), d('.wh..wh.orph'), f('.wh..wh.plnk/12.34', 9), h('a', '.wh..wh.plnk/12.34'), h('b', '.wh..wh.plnk/12.34')], ['file a 9 ×2', 'file b 9 ×2']],
+  [
+    'AUFS’s own files',
+    [
+      f('.wh..wh.aufs'),
+      d('.wh..wh.orph'),
+      f('.wh..wh.plnk/12.34', 9),
+      h('a', '.wh..wh.plnk/12.34'),
+      h('b', '.wh..wh.plnk/12.34'),
+    ],
+    ['file a 9 ×2', 'file b 9 ×2'],
+  ],
   ['.wh in the middle of a name is a name', [f('x.wh.y')], ['file x.wh.y 0']],
-  ['names that JavaScript objects have already', [f('__proto__'), f('constructor/toString')], ['file __proto__ 0', 'di constructor', 'file constructor/toString 0']],
+  [
+    'names that JavaScript objects have already',
+    [f('__proto__'), f('constructor/toString')],
+    ['file __proto__ 0', 'di constructor', 'file constructor/toString 0'],
+  ],
 ];
 for (const [name, members, wanted] of cases) test(name, (t) => t.deepEqual(describe(treeOf(members).root), wanted));
 
@@ -65,7 +104,14 @@ const hostile: [attack: string, members: RawMember[], message: RegExp][] = [
   ['a file as a folder', [f('a'), f('a/b')], /not a folder/],
   ['a device as a folder', [{ name: 'a', type: '3', major: 1, minor: 3 }, f('a/b')], /not a folder/],
   ['a loop of symbolic links', [l('a', 'b'), l('b', 'a'), f('a/x')], /too many symbolic links/],
-  ['links that double at each step', [...Array.from({ length: 30 }, (_, index) => l(`l${index}`, index === 0 ? '.' : `l${index - 1}/l${index - 1}`)), f('l29/x')], /too many symbolic links/],
+  [
+    'links that double at each step',
+    [
+      ...Array.from({ length: 30 }, (_, index) => l(`l${index}`, index === 0 ? '.' : `l${index - 1}/l${index - 1}`)),
+      f('l29/x'),
+    ],
+    /too many symbolic links/,
+  ],
   ['a hard link to nothing', [h('a', 'b')], /does not have/],
   ['a hard link to a folder', [d('b'), h('a', 'b')], /is a folder/],
   ['a hard link to a whiteout', [f('.wh.b'), h('a', 'b')], /does not have/],

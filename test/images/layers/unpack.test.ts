@@ -3,7 +3,17 @@
  * archives there, mounted by overlayfs, and raced by several processes.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+  statSync,
+} from 'node:fs';
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +30,9 @@ const DATA = 'data/husk';
 /** Puts a layer into the user's store, as a pull would. */
 function addLayer(user: TestUser, tar: Buffer | string): Layer {
   const bytes = Buffer.isBuffer(tar) ? tar : undefined;
-  const hex = createHash('sha256').update(bytes ?? String(tar)).digest('hex');
+  const hex = createHash('sha256')
+    .update(bytes ?? String(tar))
+    .digest('hex');
   const folder = join(user.home, DATA, 'layers', hex);
   user.run(['mkdir', '-p', folder]);
   chmodSync(folder, 0o777);
@@ -33,7 +45,12 @@ function addLayer(user: TestUser, tar: Buffer | string): Layer {
 
 /** JavaScript as the user, with ensureUnpacked, the layers, and `inNamespace(shell)` giving a command's output. */
 function script(user: TestUser, layers: Layer[], code: string): string[] {
-  return [process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '-e', `
+  return [
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    '--input-type=module',
+    '-e',
+    `
     const { ensureUnpacked } = await import(${JSON.stringify(join(ROOT, 'src/images/layers/unpack.ts'))});
     const { runInUserNamespace } = await import(${JSON.stringify(join(ROOT, 'src/rootless/namespace.ts'))});
     const { paths } = await import(${JSON.stringify(join(ROOT, 'src/paths.ts'))});
@@ -49,10 +66,16 @@ function script(user: TestUser, layers: Layer[], code: string): string[] {
       await ended;
       return text + (code ? 'exit ' + code : '');
     };
-    ${code}`];
+    ${code}`,
+  ];
 }
 
-function run(t: { is: (a: unknown, b: unknown, message?: string) => void }, user: TestUser, layers: Layer[], code: string): string {
+function run(
+  t: { is: (a: unknown, b: unknown, message?: string) => void },
+  user: TestUser,
+  layers: Layer[],
+  code: string,
+): string {
   const { stdout, stderr, status } = user.run(script(user, layers, code));
   t.is(stderr, '');
   t.is(status, 0);
@@ -75,7 +98,10 @@ const MANY = tarball(
   { name: 'link', type: '2', link: '/etc/../nowhere', mtime: 1_300_000_000, uid: 7, gid: 8 },
   { name: 'hardlink-to-link', type: '1', link: 'link' },
   { name: 'fifo', type: '6', mode: 0o622, uid: 3, gid: 4 },
-  pax([['mtime', '1234567890.987654321'], ['SCHILY.xattr.user.test', 'a\0b']]),
+  pax([
+    ['mtime', '1234567890.987654321'],
+    ['SCHILY.xattr.user.test', 'a\0b'],
+  ]),
   { name: 'precise', body: 'x' },
   pax([['SCHILY.xattr.security.capability', capability]]),
   { name: 'ping', mode: 0o755, body: 'elf' },
@@ -87,7 +113,12 @@ const MANY = tarball(
   { name: 'empty' },
   { name: ' ', body: 'blank' },
   { name: '-rf', body: 'dash' },
-  pax([['GNU.sparse.major', '1'], ['GNU.sparse.minor', '0'], ['GNU.sparse.name', 'sparse'], ['GNU.sparse.realsize', '1073741824']]),
+  pax([
+    ['GNU.sparse.major', '1'],
+    ['GNU.sparse.minor', '0'],
+    ['GNU.sparse.name', 'sparse'],
+    ['GNU.sparse.realsize', '1073741824'],
+  ]),
   { name: 's', body: `${'2\n4096\n512\n1073741312\n512\n'.padEnd(512, '\0')}${'abcdefgh'.repeat(128)}` },
   { name: 'big', body: Buffer.alloc(3 << 20, 'big!') },
 );
@@ -95,7 +126,11 @@ const MANY = tarball(
 (BUILT ? test : test.skip)('a tree is what GNU tar makes in the same namespace', (t) => {
   using user = ordinaryUser();
   const layers = [addLayer(user, MANY), addLayer(user, debianTar())];
-  const output = run(t, user, layers, `
+  const output = run(
+    t,
+    user,
+    layers,
+    `
     const trees = await ensureUnpacked(layers, p);
     for (const [index, layer] of layers.entries()) {
       const tree = trees[layers.length - 1 - index];
@@ -107,7 +142,8 @@ const MANY = tarball(
     }
     console.log(await inNamespace('cd ' + trees[1] + '/; getcap ping; getfattr -n user.test --only-values precise | od -An -c; du -k sparse | cut -f1'));
     console.log(await inNamespace('rm -rf ref0 ref1; cd ' + trees[0] + '/; stat -c %F dev/null 2>&1 || true'));
-  `);
+  `,
+  );
   const [many, debian, ...rest] = output.split('\n');
   t.deepEqual({ ...JSON.parse(many!), lines: 0 }, { lines: 0, missing: [], extra: [] });
   t.true(JSON.parse(many!).lines > 30);
@@ -115,20 +151,48 @@ const MANY = tarball(
   t.true(JSON.parse(debian!).lines > 10_000);
   t.regex(rest.join('\n'), /No such file/, 'devices are left out');
   t.regex(rest.join('\n'), /a\s+\\0\s+b/);
-  t.true(rest.some((line) => /^\d+$/.test(line) && Number(line) <= 16), `sparse files stay sparse: ${rest.join(' ')}`);
+  t.true(
+    rest.some((line) => /^\d+$/.test(line) && Number(line) <= 16),
+    `sparse files stay sparse: ${rest.join(' ')}`,
+  );
 });
 
-const LOWER = tarball({ name: 'a/', type: '5' }, { name: 'a/gone', body: 'x' }, { name: 'a/stays', body: 'x' }, { name: 'b/old', body: 'x' }, { name: 'c/d/e', body: 'x' }, { name: 'f', body: 'lower' }, { name: 'g/h', body: 'x' }, { name: 'link', type: '2', link: 'a' });
-const UPPER = tarball({ name: 'a/.wh.gone' }, { name: 'b/', type: '5', mode: 0o700, uid: 9, gid: 9 }, { name: 'b/.wh..wh..opq' }, { name: 'b/new', body: 'y' }, { name: 'c/.wh.d' }, { name: 'f/', type: '5' }, { name: 'f/file', body: 'y' }, { name: '.wh.g' }, { name: 'g/h2', body: 'y' }, { name: 'link/', type: '5' });
+const LOWER = tarball(
+  { name: 'a/', type: '5' },
+  { name: 'a/gone', body: 'x' },
+  { name: 'a/stays', body: 'x' },
+  { name: 'b/old', body: 'x' },
+  { name: 'c/d/e', body: 'x' },
+  { name: 'f', body: 'lower' },
+  { name: 'g/h', body: 'x' },
+  { name: 'link', type: '2', link: 'a' },
+);
+const UPPER = tarball(
+  { name: 'a/.wh.gone' },
+  { name: 'b/', type: '5', mode: 0o700, uid: 9, gid: 9 },
+  { name: 'b/.wh..wh..opq' },
+  { name: 'b/new', body: 'y' },
+  { name: 'c/.wh.d' },
+  { name: 'f/', type: '5' },
+  { name: 'f/file', body: 'y' },
+  { name: '.wh.g' },
+  { name: 'g/h2', body: 'y' },
+  { name: 'link/', type: '5' },
+);
 
 (BUILT ? test : test.skip)('overlayfs sees whiteouts and opaque folders', (t) => {
   using user = ordinaryUser();
   const layers = [addLayer(user, LOWER), addLayer(user, UPPER)];
-  const output = run(t, user, layers, `
+  const output = run(
+    t,
+    user,
+    layers,
+    `
     const trees = await ensureUnpacked(layers, p);
     console.log(trees.map((tree) => tree.replace(p.dataRoot, '')).join(' '));
     console.log(await inNamespace('mkdir m u w; mount -t overlay overlay -o userxattr,lowerdir=' + trees.join(':') + ',upperdir=u,workdir=w m; cd m; find . -mindepth 1 | sort'));
-  `);
+  `,
+  );
   const [short, ...found] = output.trim().split('\n');
   // one more: the upper layer implies `a` and `c`, which the lower one describes
   t.regex(short!, /^(?:\/l\/[0-9a-f]{12} ?){3}$/);
@@ -137,50 +201,61 @@ const UPPER = tarball({ name: 'a/.wh.gone' }, { name: 'b/', type: '5', mode: 0o7
 
 const UMOCI = missingImageTools();
 
-(BUILT && !UMOCI ? test : test.skip)(`an image of several layers is what umoci makes of it${UMOCI ? ` (${UMOCI})` : ''}`, (t) => {
-  using user = ordinaryUser();
-  const folder = mkdtempSync(join(tmpdir(), 'husk-umoci-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  const dir = (name: string, mode = 0o755): RawMember => ({ name: `${name}/`, type: '5', mode, mtime: 1_600_000_000 });
-  const extra = [
-    tarball(
-      dir('etc'),
-      { name: 'etc/new', body: 'x' },
-      { name: 'etc/.wh.group' },
-      dir('opt', 0o2775),
-      { name: 'opt/a', body: 'a', uid: 12, gid: 34, mode: 0o4711 },
-      { name: 'opt/b', type: '1', link: 'opt/a' },
-      dir('root/old'),
-      { name: 'root/old/x', body: 'x' },
-    ),
-    tarball(
-      dir('bin'),
-      { name: 'bin/.wh.ls' },
-      { name: 'bin/vi', type: '2', link: '/bin/busybox' },
-      dir('root', 0o700),
-      { name: 'root/.wh..wh..opq' },
-      { name: 'root/only', body: 'y' },
-      { name: '.wh.home' },
-      dir('opt', 0o755),
-      { name: 'opt/a', body: 'changed' },
-    ),
-    // parents that no member of this layer describes
-    tarball(
-      { name: 'opt/implied', body: 'x' },
-      { name: 'tmp/implied', body: 'x' },
-      { name: 'root/implied', body: 'x' },
-    ),
-  ];
-  const files = extra.map((bytes, index) => {
-    const path = join(folder, `${index}.tar`);
-    writeFileSync(path, bytes);
-    return path;
-  });
-  const layout = busyboxLayout({ extraLayers: files });
-  execFileSync('cp', ['-r', layout, join(folder, 'oci')]);
-  execFileSync('chmod', ['-R', 'a+rX', folder]);
-  const layers = [addLayer(user, busyboxTar()), ...extra.map((bytes) => addLayer(user, bytes))];
-  const output = run(t, user, layers, `
+(BUILT && !UMOCI ? test : test.skip)(
+  `an image of several layers is what umoci makes of it${UMOCI ? ` (${UMOCI})` : ''}`,
+  (t) => {
+    using user = ordinaryUser();
+    const folder = mkdtempSync(join(tmpdir(), 'husk-umoci-'));
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+    const dir = (name: string, mode = 0o755): RawMember => ({
+      name: `${name}/`,
+      type: '5',
+      mode,
+      mtime: 1_600_000_000,
+    });
+    const extra = [
+      tarball(
+        dir('etc'),
+        { name: 'etc/new', body: 'x' },
+        { name: 'etc/.wh.group' },
+        dir('opt', 0o2775),
+        { name: 'opt/a', body: 'a', uid: 12, gid: 34, mode: 0o4711 },
+        { name: 'opt/b', type: '1', link: 'opt/a' },
+        dir('root/old'),
+        { name: 'root/old/x', body: 'x' },
+      ),
+      tarball(
+        dir('bin'),
+        { name: 'bin/.wh.ls' },
+        { name: 'bin/vi', type: '2', link: '/bin/busybox' },
+        dir('root', 0o700),
+        { name: 'root/.wh..wh..opq' },
+        { name: 'root/only', body: 'y' },
+        { name: '.wh.home' },
+        dir('opt', 0o755),
+        { name: 'opt/a', body: 'changed' },
+      ),
+      // parents that no member of this layer describes
+      tarball(
+        { name: 'opt/implied', body: 'x' },
+        { name: 'tmp/implied', body: 'x' },
+        { name: 'root/implied', body: 'x' },
+      ),
+    ];
+    const files = extra.map((bytes, index) => {
+      const path = join(folder, `${index}.tar`);
+      writeFileSync(path, bytes);
+      return path;
+    });
+    const layout = busyboxLayout({ extraLayers: files });
+    execFileSync('cp', ['-r', layout, join(folder, 'oci')]);
+    execFileSync('chmod', ['-R', 'a+rX', folder]);
+    const layers = [addLayer(user, busyboxTar()), ...extra.map((bytes) => addLayer(user, bytes))];
+    const output = run(
+      t,
+      user,
+      layers,
+      `
     const trees = await ensureUnpacked(layers, p);
     const list = ${JSON.stringify(LIST)};
     const ours = (await inNamespace('mkdir m u w; mount -t overlay overlay -o userxattr,lowerdir=' + trees.join(':') + ',upperdir=u,workdir=w m; cd m; ' + list)).split('\\n');
@@ -189,48 +264,72 @@ const UMOCI = missingImageTools();
     const plain = (lines) => lines.map((line) => line.split('|')).map((field) => field.length === 1 ? field[0] : [...field.slice(0, field[1] === 'd' ? 4 : 5), field[6]].join('|'));
     const [a, b] = [plain(ours), plain(theirs)];
     console.log(JSON.stringify({ lines: a.length, extra: a.filter((line) => !b.includes(line)).slice(0, 10), missing: b.filter((line) => !a.includes(line)).slice(0, 10) }));
-  `);
-  const { lines, ...difference } = JSON.parse(output);
-  t.deepEqual(difference, { extra: [], missing: [] });
-  t.true(lines > 300);
-});
+  `,
+    );
+    const { lines, ...difference } = JSON.parse(output);
+    t.deepEqual(difference, { extra: [], missing: [] });
+    t.true(lines > 300);
+  },
+);
 
 (BUILT ? test : test.skip)('attributes that steer overlayfs are never taken from a layer', (t) => {
   using user = ordinaryUser();
-  const steering: [string, string][] = ['user.overlay.opaque', 'user.overlay.redirect', 'user.overlay.metacopy', 'trusted.overlay.redirect', 'user.fuseoverlayfs.opaque', 'user.containers.override_stat'].map((name) => [`SCHILY.xattr.${name}`, 'y']);
-  const layers = [addLayer(user, tarball(pax([...steering, ['SCHILY.xattr.user.mine', 'y']]), { name: 'd/', type: '5' }))];
-  t.is(run(t, user, layers, `const [tree] = await ensureUnpacked(layers, p); console.log(await inNamespace('cd ' + tree + '; getfattr -m - d 2>&1 | grep -v "^#" | grep .'));`).trim(), 'user.mine');
-});
-
-(BUILT ? test : test.skip)('several processes make a layer once, and a killed one leaves the work to the next', async (t) => {
-  using user = ordinaryUser();
-  const layers = [addLayer(user, debianTar()), addLayer(user, busyboxTar())];
-  const command = script(user, layers, 'console.log((await ensureUnpacked(layers, p)).length);');
-  const start = () => user.start(command, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const killed = start();
-  await new Promise((resolve) => setTimeout(resolve, 450));
-  killed.kill('SIGKILL');
-  const outputs = await Promise.all([1, 2, 3].map(async () => {
-    const child = start();
-    let text = '';
-    child.stdout!.setEncoding('utf8').on('data', (data: string) => (text += data));
-    const code = await new Promise((resolve) => child.once('close', resolve));
-    return `${String(code)} ${text.trim()}`;
-  }));
-  t.deepEqual(outputs, ['0 2', '0 2', '0 2']);
-  for (const layer of layers)
-    t.deepEqual(
-      readdirSync(join(layer.tar, '..'))
-        .filter((name) => !name.includes('partial') && !name.startsWith('parents-v1-'))
-        .sort(),
-      ['layer.tar', 'lock', 'tree-v1'],
-    );
+  const steering: [string, string][] = [
+    'user.overlay.opaque',
+    'user.overlay.redirect',
+    'user.overlay.metacopy',
+    'trusted.overlay.redirect',
+    'user.fuseoverlayfs.opaque',
+    'user.containers.override_stat',
+  ].map((name) => [`SCHILY.xattr.${name}`, 'y']);
+  const layers = [
+    addLayer(user, tarball(pax([...steering, ['SCHILY.xattr.user.mine', 'y']]), { name: 'd/', type: '5' })),
+  ];
   t.is(
-    readdirSync(join(layers[1]!.tar, '..')).filter((name) => name.startsWith('parents-v1-')).length,
-    1,
-    'one mark that the stack implies no folder',
+    run(
+      t,
+      user,
+      layers,
+      `const [tree] = await ensureUnpacked(layers, p); console.log(await inNamespace('cd ' + tree + '; getfattr -m - d 2>&1 | grep -v "^#" | grep .'));`,
+    ).trim(),
+    'user.mine',
   );
 });
+
+(BUILT ? test : test.skip)(
+  'several processes make a layer once, and a killed one leaves the work to the next',
+  async (t) => {
+    using user = ordinaryUser();
+    const layers = [addLayer(user, debianTar()), addLayer(user, busyboxTar())];
+    const command = script(user, layers, 'console.log((await ensureUnpacked(layers, p)).length);');
+    const start = () => user.start(command, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const killed = start();
+    await new Promise((resolve) => setTimeout(resolve, 450));
+    killed.kill('SIGKILL');
+    const outputs = await Promise.all(
+      [1, 2, 3].map(async () => {
+        const child = start();
+        let text = '';
+        child.stdout!.setEncoding('utf8').on('data', (data: string) => (text += data));
+        const code = await new Promise((resolve) => child.once('close', resolve));
+        return `${String(code)} ${text.trim()}`;
+      }),
+    );
+    t.deepEqual(outputs, ['0 2', '0 2', '0 2']);
+    for (const layer of layers)
+      t.deepEqual(
+        readdirSync(join(layer.tar, '..'))
+          .filter((name) => !name.includes('partial') && !name.startsWith('parents-v1-'))
+          .sort(),
+        ['layer.tar', 'lock', 'tree-v1'],
+      );
+    t.is(
+      readdirSync(join(layers[1]!.tar, '..')).filter((name) => name.startsWith('parents-v1-')).length,
+      1,
+      'one mark that the stack implies no folder',
+    );
+  },
+);
 
 (BUILT ? test : test.skip)('two layers with the same first digits get links of their own', (t) => {
   using user = ordinaryUser();
@@ -239,7 +338,14 @@ const UMOCI = missingImageTools();
   const foreign = `../layers/${hex.slice(0, 12)}${'0'.repeat(52)}/tree-v1`;
   user.run(['mkdir', '-p', `${DATA}/l`, `${DATA}/layers/${hex.slice(0, 12)}${'0'.repeat(52)}/tree-v1`]);
   user.run(['ln', '-s', foreign, `${DATA}/l/${hex.slice(0, 12)}`]);
-  const output = run(t, user, [layer], 'console.log((await ensureUnpacked(layers, p))[0]); console.log((await ensureUnpacked(layers, p))[0]);').trim().split('\n');
+  const output = run(
+    t,
+    user,
+    [layer],
+    'console.log((await ensureUnpacked(layers, p))[0]); console.log((await ensureUnpacked(layers, p))[0]);',
+  )
+    .trim()
+    .split('\n');
   t.is(output[0], join(user.home, DATA, 'l', hex.slice(0, 24)));
   t.is(output[1], output[0]);
   t.is(readlinkSync(join(user.home, DATA, 'l', hex.slice(0, 12))), foreign);
@@ -248,8 +354,16 @@ const UMOCI = missingImageTools();
 (BUILT ? test : test.skip)('an owner without a subordinate id is one line with the fix, and leaves nothing', (t) => {
   using user = ordinaryUser();
   const layer = addLayer(user, tarball(member({ name: 'a/b', uid: 2_000_000, gid: 5, body: 'x' })));
-  const output = run(t, user, [layer], 'try { await ensureUnpacked(layers, p); } catch (error) { console.log(error.kind, error.message, error.fix); }');
-  t.regex(output, /^unsupported cannot unpack "\/a\/b": its owner 2000000:5 has no subordinate id on this host give this user larger ranges/);
+  const output = run(
+    t,
+    user,
+    [layer],
+    'try { await ensureUnpacked(layers, p); } catch (error) { console.log(error.kind, error.message, error.fix); }',
+  );
+  t.regex(
+    output,
+    /^unsupported cannot unpack "\/a\/b": its owner 2000000:5 has no subordinate id on this host give this user larger ranges/,
+  );
   t.deepEqual(readdirSync(join(layer.tar, '..')).sort(), ['layer.tar', 'lock']);
 });
 
@@ -297,7 +411,18 @@ const UMOCI = missingImageTools();
 });
 
 test('which ids are mapped', (t) => {
-  const mapped = mappedIds('         0       1001          1\n         1     100000      65536\n', '0 1001 1\n1 100000 10\n');
-  t.deepEqual([[0, 0], [1, 10], [65536, 0], [65537, 0], [0, 11]].map(([uid, gid]) => mapped(uid!, gid!)), [true, true, true, false, false]);
+  const mapped = mappedIds(
+    '         0       1001          1\n         1     100000      65536\n',
+    '0 1001 1\n1 100000 10\n',
+  );
+  t.deepEqual(
+    [
+      [0, 0],
+      [1, 10],
+      [65536, 0],
+      [65537, 0],
+      [0, 11],
+    ].map(([uid, gid]) => mapped(uid!, gid!)),
+    [true, true, true, false, false],
+  );
 });
-

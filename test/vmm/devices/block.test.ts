@@ -5,7 +5,19 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Backing } from '../../../src/vmm/devices/block/backing.ts';
-import { MAX_REQUEST_BYTES, S_IOERR, S_OK, S_UNSUPP, SECTOR, T_DISCARD, T_FLUSH, T_GET_ID, T_IN, T_OUT, T_WRITE_ZEROES } from '../../../src/vmm/devices/block/config.ts';
+import {
+  MAX_REQUEST_BYTES,
+  S_IOERR,
+  S_OK,
+  S_UNSUPP,
+  SECTOR,
+  T_DISCARD,
+  T_FLUSH,
+  T_GET_ID,
+  T_IN,
+  T_OUT,
+  T_WRITE_ZEROES,
+} from '../../../src/vmm/devices/block/config.ts';
 import { Block } from '../../../src/vmm/devices/block/device.ts';
 import { DATA, Driver } from '../driver.ts';
 
@@ -22,7 +34,9 @@ function folder(t: ExecutionContext): string {
 /** @param sizes bytes of the parts, filled with a pattern */
 function disk(t: ExecutionContext, sizes: number[], options: { readOnly?: boolean } = {}) {
   const base = folder(t);
-  const contents = sizes.map((size, i) => Buffer.from(Array.from({ length: size }, (_, at) => (at * 7 + i * 101) & 0xff)));
+  const contents = sizes.map((size, i) =>
+    Buffer.from(Array.from({ length: size }, (_, at) => (at * 7 + i * 101) & 0xff)),
+  );
   const paths = contents.map((bytes, i) => {
     const path = join(base, `part${i}`);
     writeFileSync(path, bytes);
@@ -38,7 +52,12 @@ function disk(t: ExecutionContext, sizes: number[], options: { readOnly?: boolea
 }
 
 /** One request; the status is 0xff when the device did not answer. */
-function request(driver: Driver, type: number, sector: number, body: { length: number; write?: boolean }[] = []): { status: number; written: number | undefined } {
+function request(
+  driver: Driver,
+  type: number,
+  sector: number,
+  body: { length: number; write?: boolean }[] = [],
+): { status: number; written: number | undefined } {
   driver.memory.writeU32(HEADER, type);
   driver.memory.writeU32(HEADER + 4, 0);
   driver.memory.writeU32(HEADER + 8, sector % 2 ** 32);
@@ -50,14 +69,24 @@ function request(driver: Driver, type: number, sector: number, body: { length: n
     at += length;
     return buffer;
   });
-  const done = driver.request(0, [{ address: HEADER, length: 16 }, ...buffers, { address: STATUS, length: 1, write: true }]);
+  const done = driver.request(0, [
+    { address: HEADER, length: 16 },
+    ...buffers,
+    { address: STATUS, length: 1, write: true },
+  ]);
   return { status: driver.memory.copy(STATUS, 1)[0]!, written: done?.written };
 }
 
 test('reads across parts that begin anywhere', (t) => {
   const { driver, whole } = disk(t, [700, 1, 5000, 513, 2050], { readOnly: true });
   const size = Math.ceil(whole.length / SECTOR) * SECTOR;
-  t.deepEqual(request(driver, T_IN, 0, [{ length: 100, write: true }, { length: size - 100, write: true }]), { status: S_OK, written: size + 1 });
+  t.deepEqual(
+    request(driver, T_IN, 0, [
+      { length: 100, write: true },
+      { length: size - 100, write: true },
+    ]),
+    { status: S_OK, written: size + 1 },
+  );
   t.deepEqual(Buffer.from(driver.memory.copy(BODY, size)), Buffer.concat([whole, Buffer.alloc(size - whole.length)]));
   request(driver, T_IN, 3, [{ length: 512, write: true }]);
   t.deepEqual(Buffer.from(driver.memory.copy(BODY, 512)), whole.subarray(1536, 2048));
@@ -66,7 +95,9 @@ test('reads across parts that begin anywhere', (t) => {
 test('a file shorter than its part reads as zeroes', (t) => {
   const path = join(folder(t), 'short');
   writeFileSync(path, Buffer.alloc(100, 9));
-  const driver = new Driver(new Block(new Backing([{ path, offset: 0, length: 1024 }], { readOnly: true }), { serial: '' })).start();
+  const driver = new Driver(
+    new Block(new Backing([{ path, offset: 0, length: 1024 }], { readOnly: true }), { serial: '' }),
+  ).start();
   t.teardown(() => driver[Symbol.dispose]());
   driver.memory.write(BODY, Buffer.alloc(1024, 0xee));
   t.is(request(driver, T_IN, 0, [{ length: 1024, write: true }]).status, S_OK);
@@ -77,7 +108,11 @@ test('writes, discards and zeroes', (t) => {
   const { driver, paths } = disk(t, [64 * 1024]);
   driver.memory.write(BODY, Buffer.alloc(8192, 0xab));
   t.is(request(driver, T_OUT, 8, [{ length: 4096 }, { length: 4096 }]).status, S_OK);
-  t.true(readFileSync(paths[0]!).subarray(4096, 12288).every((byte) => byte === 0xab));
+  t.true(
+    readFileSync(paths[0]!)
+      .subarray(4096, 12288)
+      .every((byte) => byte === 0xab),
+  );
   for (const [type, flags] of [
     [T_WRITE_ZEROES, 0],
     [T_DISCARD, 0],
@@ -90,7 +125,11 @@ test('writes, discards and zeroes', (t) => {
     driver.memory.writeU32(BODY + 8, 16);
     driver.memory.writeU32(BODY + 12, flags);
     t.is(request(driver, type, 0, [{ length: 16 }]).status, S_OK);
-    t.true(readFileSync(paths[0]!).subarray(4096, 12288).every((byte) => byte === 0));
+    t.true(
+      readFileSync(paths[0]!)
+        .subarray(4096, 12288)
+        .every((byte) => byte === 0),
+    );
     t.is(statSync(paths[0]!).size, 64 * 1024);
   }
 });
@@ -132,14 +171,25 @@ for (const [name, type, sector, body, status, readOnly] of [
   ['a discard of half a range', T_DISCARD, 0, [{ length: 8 }], S_IOERR, false],
   ['too many ranges', T_DISCARD, 0, [{ length: 17 * 16 }], S_IOERR, false],
   ['an id into too little', T_GET_ID, 0, [{ length: 5, write: true }], S_IOERR, false],
-  ['a read larger than any honest one', T_IN, 0, Array.from({ length: 10 }, () => ({ length: MAX_REQUEST_BYTES / 8, write: true })), S_IOERR, false],
+  [
+    'a read larger than any honest one',
+    T_IN,
+    0,
+    Array.from({ length: 10 }, () => ({ length: MAX_REQUEST_BYTES / 8, write: true })),
+    S_IOERR,
+    false,
+  ],
 ] as const) {
   test(`${name} is refused`, (t) => {
     const { driver, paths, whole } = disk(t, [4096], { readOnly });
     if (name.startsWith('a read larger')) {
       // ten times the same buffer: more bytes than there is RAM
       driver.memory.writeU32(HEADER, T_IN);
-      driver.chain(0, 0, [{ address: HEADER, length: 16 }, ...Array.from({ length: 10 }, () => ({ address: BODY, length: MAX_REQUEST_BYTES / 8, write: true })), { address: STATUS, length: 1, write: true }]);
+      driver.chain(0, 0, [
+        { address: HEADER, length: 16 },
+        ...Array.from({ length: 10 }, () => ({ address: BODY, length: MAX_REQUEST_BYTES / 8, write: true })),
+        { address: STATUS, length: 1, write: true },
+      ]);
       driver.offer(0, 0);
       t.is(driver.memory.copy(STATUS, 1)[0], S_IOERR);
     } else t.is(request(driver, type, sector, body.slice()).status, status);
@@ -150,7 +200,10 @@ for (const [name, type, sector, body, status, readOnly] of [
 
 test('a request that cannot be answered fails the device', (t) => {
   const { driver } = disk(t, [4096]);
-  driver.request(0, [{ address: HEADER, length: 8 }, { address: STATUS, length: 1, write: true }]);
+  driver.request(0, [
+    { address: HEADER, length: 8 },
+    { address: STATUS, length: 1, write: true },
+  ]);
   t.true(driver.needsReset);
   driver.start();
   driver.request(0, [{ address: HEADER, length: 16 }]);

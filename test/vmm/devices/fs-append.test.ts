@@ -25,7 +25,13 @@ for (const [title, opened, written, expected] of [
     const folder = mkdtempSync(join(tmpdir(), 'husk-append-'));
     t.teardown(() => rmSync(folder, { recursive: true, force: true }));
     writeFileSync(join(folder, 'file'), 'contents');
-    const fs = new Fs({ tag: 'test', path: folder, readOnly: false, ownership: sameOwners, freshness: { milliseconds: 0 } });
+    const fs = new Fs({
+      tag: 'test',
+      path: folder,
+      readOnly: false,
+      ownership: sameOwners,
+      freshness: { milliseconds: 0 },
+    });
     using driver = new Driver(fs).start();
     const ask = (opcode: number, node: number, ...body: Buffer[]): Buffer => {
       const bytes = Buffer.concat(body);
@@ -34,7 +40,10 @@ for (const [title, opened, written, expected] of [
       header.writeUInt32LE(opcode, 4);
       header.writeBigUInt64LE(BigInt(node), 16);
       driver.memory.write(DATA, Buffer.concat([header, bytes]));
-      const done = driver.request(QUEUE, [{ address: DATA, length: 40 + bytes.length }, { address: REPLY, length: ROOM, write: true }]);
+      const done = driver.request(QUEUE, [
+        { address: DATA, length: 40 + bytes.length },
+        { address: REPLY, length: ROOM, write: true },
+      ]);
       const reply = Buffer.from(driver.memory.live(REPLY, done!.written));
       t.is(reply.readInt32LE(4), 0, `opcode ${opcode}`);
       return reply.subarray(16);

@@ -7,7 +7,13 @@ import { removeFolder } from '../../fixtures/temporary.ts';
 import { Access } from '../../../src/vmm/devices/fs/access.ts';
 import { OP, ProtocolError } from '../../../src/vmm/devices/fs/fuse.ts';
 import { Server } from '../../../src/vmm/devices/fs/server.ts';
-import { mappedOwners, rootIsOwner, sameOwners, UNCHANGED, type Ownership } from '../../../src/vmm/devices/fs/attributes.ts';
+import {
+  mappedOwners,
+  rootIsOwner,
+  sameOwners,
+  UNCHANGED,
+  type Ownership,
+} from '../../../src/vmm/devices/fs/attributes.ts';
 
 /** root's range, and another after it */
 const RANGES = [
@@ -30,16 +36,18 @@ for (const [title, owners, host, guest] of [
   ['a user of the image', mapped, [1_000_000_070, 1_000_000_033], [70, 33]],
   ['the second range', mapped, [5009, 5000], [65_545, 65_536]],
   ['the same ids', sameOwners, [70, 33], [70, 33]],
-  ['keep-id: the caller, who is root of the VMM\'s namespace', kept, [0, 0], [1000, 100]],
+  ["keep-id: the caller, who is root of the VMM's namespace", kept, [0, 0], [1000, 100]],
   ['keep-id: root', kept, [1000, 100], [0, 0]],
   ['keep-id: anybody else', kept, [70, 33], [70, 33]],
-  ['the VMM\'s own user', rootIsOwner(1000, 100), [1000, 100], [0, 0]],
+  ["the VMM's own user", rootIsOwner(1000, 100), [1000, 100], [0, 0]],
 ] as const) {
   test(`${title}: as the guest sees it`, (t) => t.deepEqual(owners.toGuest(...(host as [number, number])), [...guest]));
   test(`${title}: as the host does`, (t) => t.deepEqual(owners.toHost(...(guest as [number, number])), [...host]));
 }
-for (const id of [0, 1000, 999_999_999, 1_000_065_536, 4999, 5010]) test(`host id ${id} is in no range: nobody`, (t) => t.deepEqual(mapped.toGuest(id, id), [65_534, 65_534]));
-for (const id of [65_546, 1_000_000_000, UNCHANGED - 1]) test(`guest id ${id} is in no range: refused`, (t) => t.is(mapped.toHost(id, 0), undefined));
+for (const id of [0, 1000, 999_999_999, 1_000_065_536, 4999, 5010])
+  test(`host id ${id} is in no range: nobody`, (t) => t.deepEqual(mapped.toGuest(id, id), [65_534, 65_534]));
+for (const id of [65_546, 1_000_000_000, UNCHANGED - 1])
+  test(`guest id ${id} is in no range: refused`, (t) => t.is(mapped.toHost(id, 0), undefined));
 test('an id that is to stay stays', (t) => t.deepEqual(mapped.toHost(UNCHANGED, 5), [UNCHANGED, 1_000_000_005]));
 
 const ROOT = 1;
@@ -52,7 +60,10 @@ const MODE = 1;
 function serve(t: ExecutionContext, ownership: Ownership) {
   const folder = mkdtempSync(join(tmpdir(), 'husk-owners-'));
   chmodSync(folder, 0o755);
-  for (const [name, mode] of [['closed', 0o644], ['open', 0o666]] as const) {
+  for (const [name, mode] of [
+    ['closed', 0o644],
+    ['open', 0o666],
+  ] as const) {
     writeFileSync(join(folder, name), 'contents');
     chmodSync(join(folder, name), mode);
   }
@@ -63,7 +74,19 @@ function serve(t: ExecutionContext, ownership: Ownership) {
     server[Symbol.dispose]();
     removeFolder(folder);
   });
-  const handle = (opcode: number, node: number, body: Uint8Array) => server.handle({ opcode, node, body, uid: 70_000, gid: 70_000, unique: new Uint8Array(8), length: 40 + body.length } as Parameters<Server['handle']>[0], 4096) as Uint8Array;
+  const handle = (opcode: number, node: number, body: Uint8Array) =>
+    server.handle(
+      {
+        opcode,
+        node,
+        body,
+        uid: 70_000,
+        gid: 70_000,
+        unique: new Uint8Array(8),
+        length: 40 + body.length,
+      } as Parameters<Server['handle']>[0],
+      4096,
+    ) as Uint8Array;
   const ask = (opcode: number, node: number, body: Uint8Array): number => {
     try {
       handle(opcode, node, body);
@@ -72,7 +95,8 @@ function serve(t: ExecutionContext, ownership: Ownership) {
       return (error as { errno: number }).errno;
     }
   };
-  const lookup = (name: string) => Number(Buffer.from(handle(OP.LOOKUP, ROOT, Buffer.from(`${name}\0`))).readBigUInt64LE(0));
+  const lookup = (name: string) =>
+    Number(Buffer.from(handle(OP.LOOKUP, ROOT, Buffer.from(`${name}\0`))).readBigUInt64LE(0));
   return { folder, ask, handle, lookup };
 }
 
@@ -86,8 +110,12 @@ const MAKERS: [what: string, opcode: number, body: Buffer][] = [
 ];
 
 /** a VMM that is host root, of whose files none belongs to a container */
-const nobodys: Ownership = { toGuest: () => [65_534, 65_534], toHost: (uid, gid) => [uid, gid], holds: { user: () => false, group: () => false } };
-test('host root\'s files are not the guest\'s root\'s to change, but for what anybody may write', (t) => {
+const nobodys: Ownership = {
+  toGuest: () => [65_534, 65_534],
+  toHost: (uid, gid) => [uid, gid],
+  holds: { user: () => false, group: () => false },
+};
+test("host root's files are not the guest's root's to change, but for what anybody may write", (t) => {
   const { ask, lookup, folder } = serve(t, nobodys);
   const [closed, open, common] = [lookup('closed'), lookup('open'), lookup('common')];
   const chmod = Buffer.alloc(88);
@@ -107,7 +135,7 @@ test('host root\'s files are not the guest\'s root\'s to change, but for what an
   t.deepEqual(readdirSync(join(folder, 'common')), []);
 });
 
-test('where everybody may take away only what is theirs, host root\'s stays', (t) => {
+test("where everybody may take away only what is theirs, host root's stays", (t) => {
   const { ask, lookup, folder } = serve(t, nobodys);
   const common = lookup('common');
   writeFileSync(join(folder, 'common/roots'), '');
@@ -139,12 +167,17 @@ for (const [what, ownership, mode, flags, errno] of READING)
     t.is(ask(OP.OPEN, lookup('secret'), u32(flags, 0)), errno);
   });
 
-test('a folder of host root\'s is listed and searched only where anybody may', (t) => {
+test("a folder of host root's is listed and searched only where anybody may", (t) => {
   const { ask, lookup, folder } = serve(t, nobodys);
   mkdirSync(join(folder, 'home'));
   writeFileSync(join(folder, 'home/key'), 'key');
   const home = lookup('home');
-  for (const [mode, list, search] of [[0o700, EACCES, EACCES], [0o701, EACCES, 0], [0o704, 0, EACCES], [0o705, 0, 0]] as const) {
+  for (const [mode, list, search] of [
+    [0o700, EACCES, EACCES],
+    [0o701, EACCES, 0],
+    [0o704, 0, EACCES],
+    [0o705, 0, 0],
+  ] as const) {
     chmodSync(join(folder, 'home'), mode);
     t.is(ask(OP.OPENDIR, home, u32(0, 0)), list, `${mode.toString(8)} listed`);
     t.is(ask(OP.LOOKUP, home, Buffer.from('key\0')), search, `${mode.toString(8)} searched`);
@@ -152,7 +185,17 @@ test('a folder of host root\'s is listed and searched only where anybody may', (
 });
 
 /** Attack: CVE-like in any file server that is root: each of these is a right, or a lie, on the host itself. */
-const ATTRIBUTES = ['security.capability', 'security.selinux', 'security.ima', 'trusted.overlay.opaque', 'system.posix_acl_access', 'system.posix_acl_default', 'user.', 'user', 'USER.x'];
+const ATTRIBUTES = [
+  'security.capability',
+  'security.selinux',
+  'security.ima',
+  'trusted.overlay.opaque',
+  'system.posix_acl_access',
+  'system.posix_acl_default',
+  'user.',
+  'user',
+  'USER.x',
+];
 const containers: Ownership = { ...nobodys, holds: { user: () => true, group: () => true } };
 for (const name of ATTRIBUTES)
   test(`the extended attribute ${name} is not the guest's, where the VMM is host root`, (t) => {
@@ -175,8 +218,12 @@ test('extended attributes of users are read where the file may be, and are all t
 });
 
 const ISGID = 0o2000;
-test('no program of the guest\'s gets set-group-ID of a group that is none of the container\'s', (t) => {
-  const owner: Ownership = { toGuest: () => [0, 0], toHost: () => [process.getuid!(), process.getgid!()], holds: { user: () => true, group: () => false } };
+test("no program of the guest's gets set-group-ID of a group that is none of the container's", (t) => {
+  const owner: Ownership = {
+    toGuest: () => [0, 0],
+    toHost: () => [process.getuid!(), process.getgid!()],
+    holds: { user: () => true, group: () => false },
+  };
   const { ask, lookup, folder } = serve(t, owner);
   const chmod = Buffer.alloc(88);
   chmod.writeUInt32LE(MODE, 0);
@@ -186,16 +233,31 @@ test('no program of the guest\'s gets set-group-ID of a group that is none of th
   // a folder hands its group down; the bit on a folder is a rule, not a right
   chmodSync(join(folder, 'common'), 0o2777);
   const common = lookup('common');
-  for (const [what, opcode, body] of [['create', OP.CREATE, named('made', 0o101, 0o2755, 0, 0)], ['mknod', OP.MKNOD, named('node', 0o102755, 0, 0, 0)]] as const) t.is(ask(opcode, common, body), 0, what);
+  for (const [what, opcode, body] of [
+    ['create', OP.CREATE, named('made', 0o101, 0o2755, 0, 0)],
+    ['mknod', OP.MKNOD, named('node', 0o102755, 0, 0, 0)],
+  ] as const)
+    t.is(ask(opcode, common, body), 0, what);
   for (const name of ['made', 'node']) t.is(statSync(join(folder, 'common', name)).mode & ISGID, 0, name);
   t.is(ask(OP.MKDIR, common, named('folder', 0o755, 0)), 0);
   t.is(statSync(join(folder, 'common/folder')).mode & ISGID, ISGID);
 });
 
 const strangers: [title: string, ownership: Ownership][] = [
-  ['an id that root gives to no container', { toGuest: (uid, gid) => [uid, gid], toHost: () => undefined, holds: { user: () => true, group: () => true } }],
+  [
+    'an id that root gives to no container',
+    { toGuest: (uid, gid) => [uid, gid], toHost: () => undefined, holds: { user: () => true, group: () => true } },
+  ],
   // what chown(2) says of it is not the same for every user that may run this
-  ['an id that this process cannot give', { toGuest: (uid, gid) => [uid, gid], toHost: () => { throw new ProtocolError(EOVERFLOW); } }],
+  [
+    'an id that this process cannot give',
+    {
+      toGuest: (uid, gid) => [uid, gid],
+      toHost: () => {
+        throw new ProtocolError(EOVERFLOW);
+      },
+    },
+  ],
 ];
 for (const [title, ownership] of strangers)
   for (const [what, opcode, body] of MAKERS)

@@ -7,8 +7,14 @@ import test from 'ava';
 
 const run = promisify(execFile);
 const here = import.meta.dirname;
-const missing = process.getuid!() !== 0 ? 'needs root, to mount FUSE in a mount namespace' : existsSync('/dev/fuse') ? undefined : 'needs /dev/fuse';
-const real = missing === undefined ? test : (title: string, _run: unknown) => test.skip(`${title} (${missing})`, () => {});
+const missing =
+  process.getuid!() !== 0
+    ? 'needs root, to mount FUSE in a mount namespace'
+    : existsSync('/dev/fuse')
+      ? undefined
+      : 'needs /dev/fuse';
+const real =
+  missing === undefined ? test : (title: string, _run: unknown) => test.skip(`${title} (${missing})`, () => {});
 
 /** What differs: the name of the question, what is answered here, and through the device. */
 const DIFFERENT: Record<string, string> = {
@@ -22,20 +28,50 @@ real('a POSIX program gets the same answers through the device', async (t: impor
   t.teardown(() => rmSync(base, { recursive: true, force: true }));
   chmodSync(base, 0o755);
   const program = join(base, 'posix');
-  execFileSync('gcc', ['-static', '-O1', '-Wall', '-Wextra', '-Wno-unused-result', '-Werror', '-o', program, join(here, '../guest/posix.c')]);
-  for (const name of ['direct', 'behind', 'mnt', 'behind-ro', 'mnt-ro', 'direct-ro']) mkdirSync(join(base, name), { mode: 0o755 });
+  execFileSync('gcc', [
+    '-static',
+    '-O1',
+    '-Wall',
+    '-Wextra',
+    '-Wno-unused-result',
+    '-Werror',
+    '-o',
+    program,
+    join(here, '../guest/posix.c'),
+  ]);
+  for (const name of ['direct', 'behind', 'mnt', 'behind-ro', 'mnt-ro', 'direct-ro'])
+    mkdirSync(join(base, name), { mode: 0o755 });
   for (const name of ['behind-ro', 'direct-ro']) {
     writeFileSync(join(base, name, 'file'), 'text');
     mkdirSync(join(base, name, 'dir'));
   }
   const direct = spawnSync(program, [join(base, 'direct')], { encoding: 'latin1' }).stdout;
   const through = (name: string, ...more: string[]) => {
-    const script = 'mount --make-rprivate /; "$1" --disable-warning=ExperimentalWarning "$2" "$3" "$4" "$6" >"$4.log" 2>&1 & for i in $(seq 600); do grep -q mounted "$4.log" && break; sleep 0.1; done; "$5" "$4" $6; code=$?; umount "$4"; wait; cat "$4.log" >&2; exit $code';
-    return run('unshare', ['-m', 'sh', '-c', script, 'sh', process.execPath, join(here, 'fuse-bridge.ts'), join(base, name.replace('mnt', 'behind')), join(base, name), program, ...more], { encoding: 'latin1' });
+    const script =
+      'mount --make-rprivate /; "$1" --disable-warning=ExperimentalWarning "$2" "$3" "$4" "$6" >"$4.log" 2>&1 & for i in $(seq 600); do grep -q mounted "$4.log" && break; sleep 0.1; done; "$5" "$4" $6; code=$?; umount "$4"; wait; cat "$4.log" >&2; exit $code';
+    return run(
+      'unshare',
+      [
+        '-m',
+        'sh',
+        '-c',
+        script,
+        'sh',
+        process.execPath,
+        join(here, 'fuse-bridge.ts'),
+        join(base, name.replace('mnt', 'behind')),
+        join(base, name),
+        program,
+        ...more,
+      ],
+      { encoding: 'latin1' },
+    );
   };
   const { stdout, stderr } = await through('mnt');
   const [expected, found] = [direct.split('\n'), stdout.split('\n')];
-  const differences = expected.flatMap((line, i) => (line === found[i] || DIFFERENT[line] === found[i] ? [] : [`${line}   through the device: ${found[i]}`]));
+  const differences = expected.flatMap((line, i) =>
+    line === found[i] || DIFFERENT[line] === found[i] ? [] : [`${line}   through the device: ${found[i]}`],
+  );
   t.deepEqual(differences, [], stderr);
   t.true(expected.length > 250, direct);
   t.is(found.length, expected.length);
@@ -61,10 +97,17 @@ ln ctr/rw/file mnt-binds/4/other; mv ctr/rw/new ctr/ro/new
 echo $(stat -c %i mnt-binds/0/file mnt-binds/4/file mnt-binds/1/file mnt-binds/1 mnt-binds/2 | sort -u | wc -l) files $(ls -i mnt-binds/1 | grep -c $(stat -c %i mnt-binds/1/file)) alike; test $(stat -c %i mnt-binds/1/file) -gt 281474976710656 && echo apart
 umount ctr/rw ctr/ro ctr/file ctr/file-ro; umount mnt-binds; wait; cat log`;
 
-real('folders and single files in one device, some read-only, one of them twice', async (t: import('ava').ExecutionContext) => {
-  t.timeout(120_000);
-  const base = mkdtempSync('/var/tmp/husk-binds-');
-  t.teardown(() => rmSync(base, { recursive: true, force: true }));
-  const { stdout } = await run('unshare', ['-m', 'sh', '-c', BINDS, 'sh', process.execPath, join(here, 'fuse-bridge.ts'), base], { env: { ...process.env, LC_ALL: 'C' } });
-  t.snapshot(stdout);
-});
+real(
+  'folders and single files in one device, some read-only, one of them twice',
+  async (t: import('ava').ExecutionContext) => {
+    t.timeout(120_000);
+    const base = mkdtempSync('/var/tmp/husk-binds-');
+    t.teardown(() => rmSync(base, { recursive: true, force: true }));
+    const { stdout } = await run(
+      'unshare',
+      ['-m', 'sh', '-c', BINDS, 'sh', process.execPath, join(here, 'fuse-bridge.ts'), base],
+      { env: { ...process.env, LC_ALL: 'C' } },
+    );
+    t.snapshot(stdout);
+  },
+);

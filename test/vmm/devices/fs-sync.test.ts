@@ -23,7 +23,9 @@ const O_SYNC = 0o4010000;
 const FSYNC_DATA_ONLY = 1;
 const ROOT_NODE = 1;
 const TRIES = 1000;
-const c_cachestat = libraryFunction<(number: number, fd: number, range: Uint8Array, stat: Uint8Array, flags: number) => number>('long syscall(long number, int fd, const uint8_t *range, uint8_t *stat, int flags)');
+const c_cachestat = libraryFunction<
+  (number: number, fd: number, range: Uint8Array, stat: Uint8Array, flags: number) => number
+>('long syscall(long number, int fd, const uint8_t *range, uint8_t *stat, int flags)');
 
 /** struct cachestat: nr_cache, nr_dirty, nr_writeback … */
 function unwritten(path: string): number {
@@ -60,7 +62,16 @@ const onDisk = telling ? test : test.skip;
 const skipped = telling ? '' : ` — needs Linux 6.5 (this is ${release()}) and a disk under /var/tmp`;
 
 const server = new Server({ path: folder, readOnly: false, ownership: sameOwners, freshness: { milliseconds: 0 } });
-const request = (opcode: number, body: Uint8Array) => ({ opcode, node: ROOT_NODE, body, uid: process.getuid!(), gid: process.getgid!(), unique: new Uint8Array(8), length: 40 + body.length }) as Parameters<Server['handle']>[0];
+const request = (opcode: number, body: Uint8Array) =>
+  ({
+    opcode,
+    node: ROOT_NODE,
+    body,
+    uid: process.getuid!(),
+    gid: process.getgid!(),
+    unique: new Uint8Array(8),
+    length: 40 + body.length,
+  }) as Parameters<Server['handle']>[0];
 
 /** struct fuse_create_in and a name. @returns the handle */
 function create(name: string, flags: number): number {
@@ -79,7 +90,10 @@ function sync(handle: number, flags: number): Promise<Uint8Array> {
   return server.handle(request(OP.FSYNC, body), 4096) as Promise<Uint8Array>;
 }
 
-for (const [name, flags] of [['fsync', 0], ['fdatasync', FSYNC_DATA_ONLY]] as const)
+for (const [name, flags] of [
+  ['fsync', 0],
+  ['fdatasync', FSYNC_DATA_ONLY],
+] as const)
   onDisk(`a shared folder: ${name} of the guest has written everything${skipped}`, async (t) => {
     const handle = create(name, O_RDWR);
     t.true(leaveUnwritten(server.handles.get(handle), join(folder, name)));
@@ -87,7 +101,10 @@ for (const [name, flags] of [['fsync', 0], ['fdatasync', FSYNC_DATA_ONLY]] as co
     t.is(unwritten(join(folder, name)), 0);
   });
 
-for (const [name, flags] of [['O_SYNC', O_SYNC], ['O_DSYNC', O_DSYNC]] as const)
+for (const [name, flags] of [
+  ['O_SYNC', O_SYNC],
+  ['O_DSYNC', O_DSYNC],
+] as const)
   onDisk(`a shared folder: a write to a file opened with ${name} is on the disk when it is answered${skipped}`, (t) => {
     const handle = create(name, O_RDWR | flags);
     writeSync(server.handles.get(handle), PAGE);
@@ -110,7 +127,12 @@ test('a guest that asks for many syncs at once gets one more, for all of them', 
 });
 
 /** Keeps every thread of libuv's pool at work: four, unless UV_THREADPOOL_SIZE says otherwise. */
-const occupyPool = () => Promise.all(Array.from({ length: Number(process.env['UV_THREADPOOL_SIZE'] ?? 4) }, () => promisify(pbkdf2)('', '', 300_000, 64, 'sha512')));
+const occupyPool = () =>
+  Promise.all(
+    Array.from({ length: Number(process.env['UV_THREADPOOL_SIZE'] ?? 4) }, () =>
+      promisify(pbkdf2)('', '', 300_000, 64, 'sha512'),
+    ),
+  );
 
 test('a handle that the guest releases while its fsync waits for a thread is synced all the same, and no other file', async (t) => {
   const handle = create('released', O_RDWR);
@@ -126,9 +148,15 @@ test('a handle that the guest releases while its fsync waits for a thread is syn
 test('file systems that the guest forgets while others are synced are synced all the same, and no other file', async (t) => {
   // three file systems that every Linux has
   using all = new Server({ path: '/', readOnly: true, ownership: sameOwners, freshness: { milliseconds: 0 } });
-  const nodes = ['proc', 'dev', 'sys'].map((name) => (all.handle(request(OP.LOOKUP, Buffer.from(`${name}\0`)), 4096) as Uint8Array).slice(0, 8));
+  const nodes = ['proc', 'dev', 'sys'].map((name) =>
+    (all.handle(request(OP.LOOKUP, Buffer.from(`${name}\0`)), 4096) as Uint8Array).slice(0, 8),
+  );
   const synced = all.handle(request(OP.SYNCFS, new Uint8Array(8)), 4096);
-  for (const node of nodes) all.forget({ ...request(OP.FORGET, Buffer.from(BigUint64Array.of(1n).buffer)), node: Number(Buffer.from(node).readBigUInt64LE(0)) });
+  for (const node of nodes)
+    all.forget({
+      ...request(OP.FORGET, Buffer.from(BigUint64Array.of(1n).buffer)),
+      node: Number(Buffer.from(node).readBigUInt64LE(0)),
+    });
   t.is(all.figures.inodes, 1);
   await t.notThrowsAsync(Promise.resolve(synced));
 });

@@ -18,7 +18,15 @@ const REPLY = DATA + 0x200000;
 const SILENT = new Set<number>([OP.FORGET, OP.BATCH_FORGET]);
 
 const [folder, target] = process.argv.slice(2) as [string, string];
-const driver = new Driver(new Fs({ tag: 'bridge', path: folder, readOnly: process.argv[4] === 'ro', ownership: sameOwners, freshness: { milliseconds: 0 } })).start();
+const driver = new Driver(
+  new Fs({
+    tag: 'bridge',
+    path: folder,
+    readOnly: process.argv[4] === 'ro',
+    ownership: sameOwners,
+    freshness: { milliseconds: 0 },
+  }),
+).start();
 const device = openSync('/dev/fuse', 'r+');
 mount('bridge', target, 'fuse', 0, `fd=${device},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other`);
 console.log('mounted');

@@ -44,7 +44,17 @@ function fuzzOnce(driver: Driver, pick: (below: number) => number): void {
   const queues = driver.transport.queues.length;
   const queue = pick(queues);
   const { available, descriptors } = driver.rings(queue);
-  const address = () => [DATA + pick(0x1000), DATA + pick(0x1000), DATA + pick(0x800000), driver.memory.size - pick(64), pick(0x20000), descriptors + pick(128), pick(2 ** 31) * 2 ** 20, 2 ** 64 - pick(4096)][pick(8)]!;
+  const address = () =>
+    [
+      DATA + pick(0x1000),
+      DATA + pick(0x1000),
+      DATA + pick(0x800000),
+      driver.memory.size - pick(64),
+      pick(0x20000),
+      descriptors + pick(128),
+      pick(2 ** 31) * 2 ** 20,
+      2 ** 64 - pick(4096),
+    ][pick(8)]!;
   const length = () => [16, 1, 44, 12, 512, 4096, pick(65536), 0, pick(0x7fffffff), 0xffff_ffff][pick(10)]!;
   const flags = () => [0, NEXT, WRITE, NEXT | WRITE, INDIRECT, pick(65536)][pick(6)]!;
   switch (pick(10)) {
@@ -56,11 +66,17 @@ function fuzzOnce(driver: Driver, pick: (below: number) => number): void {
       let writing = false;
       for (let i = 0; i < count; i++) {
         writing ||= pick(3) === 0;
-        driver.descriptor(queue, i, { address: DATA + pick(0x10000), length: [16, 44, 512, 4096, 1][pick(5)]!, flags: (i < count - 1 ? NEXT : 0) | (writing ? WRITE : 0), next: i + 1 });
+        driver.descriptor(queue, i, {
+          address: DATA + pick(0x10000),
+          length: [16, 44, 512, 4096, 1][pick(5)]!,
+          flags: (i < count - 1 ? NEXT : 0) | (writing ? WRITE : 0),
+          next: i + 1,
+        });
       }
       for (let i = 0; i < 64; i++) driver.memory.write(DATA + pick(0x10000), Uint8Array.of(pick(256)));
       // plausible headers: small numbers in little-endian words
-      for (let i = 0; i < 16; i++) driver.memory.writeU32(DATA + pick(0x4000) * 4, [pick(16), pick(4), GUEST, HOST, pick(2 ** 31)][pick(5)]!);
+      for (let i = 0; i < 16; i++)
+        driver.memory.writeU32(DATA + pick(0x4000) * 4, [pick(16), pick(4), GUEST, HOST, pick(2 ** 31)][pick(5)]!);
       if (pick(2) === 0) {
         // the first buffer as a FUSE request: length, opcode, node, then small numbers and names
         const head = DATA + pick(0x100) * 64;
@@ -70,8 +86,14 @@ function fuzzOnce(driver: Driver, pick: (below: number) => number): void {
         driver.memory.writeU32(head, 40 + pick(128));
         driver.memory.writeU32(head + 4, pick(53));
         driver.memory.writeU32(head + 16, 1 + pick(3));
-        for (let i = 0; i < 12; i++) driver.memory.writeU32(head + 40 + i * 4, [0, 1, 2, pick(8), 0x100, 0o100644, pick(2 ** 31)][pick(7)]!);
-        driver.memory.write(head + 40 + pick(6) * 8, Buffer.from(['a\0b\0', 'file\0', '../x\0', '..\0', '.\0', 'up\0', 'a/b\0', '\0', 'user.x\0', 'abcdefgh'][pick(10)]!));
+        for (let i = 0; i < 12; i++)
+          driver.memory.writeU32(head + 40 + i * 4, [0, 1, 2, pick(8), 0x100, 0o100644, pick(2 ** 31)][pick(7)]!);
+        driver.memory.write(
+          head + 40 + pick(6) * 8,
+          Buffer.from(
+            ['a\0b\0', 'file\0', '../x\0', '..\0', '.\0', 'up\0', 'a/b\0', '\0', 'user.x\0', 'abcdefgh'][pick(10)]!,
+          ),
+        );
       }
       driver.offer(queue, 0);
       return;
@@ -80,7 +102,8 @@ function fuzzOnce(driver: Driver, pick: (below: number) => number): void {
       driver.descriptor(queue, pick(8), { address: address(), length: length(), flags: flags(), next: pick(10) });
       return;
     case 4: {
-      for (let i = 0; i < 4; i++) driver.rawDescriptor(DATA + i * 16, { address: address(), length: length(), flags: flags(), next: pick(6) });
+      for (let i = 0; i < 4; i++)
+        driver.rawDescriptor(DATA + i * 16, { address: address(), length: length(), flags: flags(), next: pick(6) });
       driver.descriptor(queue, 0, { address: DATA, length: 16 * (1 + pick(5)), flags: INDIRECT, next: 0 });
       driver.offer(queue, 0);
       return;
@@ -118,7 +141,10 @@ const DEVICES: Record<string, (folder: string) => VirtioDevice & { after?: () =>
   },
   'read-only block': (folder) => {
     writeFileSync(join(folder, 'disk'), Buffer.alloc(64 * 1024 + 77));
-    return new Block(new Backing([{ path: join(folder, 'disk'), offset: 7, length: 64 * 1024 + 3 }], { readOnly: true }), { serial: 'fuzz' });
+    return new Block(
+      new Backing([{ path: join(folder, 'disk'), offset: 7, length: 64 * 1024 + 3 }], { readOnly: true }),
+      { serial: 'fuzz' },
+    );
   },
   vsock: () => {
     const vsock = new Vsock();
@@ -136,7 +162,10 @@ const DEVICES: Record<string, (folder: string) => VirtioDevice & { after?: () =>
   net: () => {
     const [ours, theirs] = packetPair();
     ours.release();
-    return new Net(new PacketLink(theirs.release()), { mac: Uint8Array.of(2, 0, 0, 0, 0, 1), filter: frameFilter([Uint8Array.of(10, 0, 2, 15)]) });
+    return new Net(new PacketLink(theirs.release()), {
+      mac: Uint8Array.of(2, 0, 0, 0, 0, 1),
+      filter: frameFilter([Uint8Array.of(10, 0, 2, 15)]),
+    });
   },
   'net on a stream': () => {
     const { near, far } = streamPair();

@@ -20,10 +20,25 @@ const filter = frameFilter([addressBytes(OWN4), addressBytes(OWN6)]);
 
 const [TCP, UDP, ICMPV6] = [6, 17, 58];
 const [HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION, AUTHENTICATION, ESP] = [0, 43, 44, 60, 51, 50];
-const ethernet = (type: number, packet: Uint8Array, tags: number[] = []) => Buffer.concat([Buffer.alloc(12, 2), Buffer.from([...tags, type].flatMap((word) => (word > 0xffff ? [word >>> 24, (word >>> 16) & 0xff, (word >>> 8) & 0xff, word & 0xff] : [word >> 8, word & 0xff]))), packet]);
+const ethernet = (type: number, packet: Uint8Array, tags: number[] = []) =>
+  Buffer.concat([
+    Buffer.alloc(12, 2),
+    Buffer.from(
+      [...tags, type].flatMap((word) =>
+        word > 0xffff
+          ? [word >>> 24, (word >>> 16) & 0xff, (word >>> 8) & 0xff, word & 0xff]
+          : [word >> 8, word & 0xff],
+      ),
+    ),
+    packet,
+  ]);
 const payload = Buffer.alloc(20, 7);
 
-function ip4(source: string, destination: string, { options = [], fragment = 0, version = 4 }: { options?: number[]; fragment?: number; version?: number } = {}): Buffer {
+function ip4(
+  source: string,
+  destination: string,
+  { options = [], fragment = 0, version = 4 }: { options?: number[]; fragment?: number; version?: number } = {},
+): Buffer {
   const words = Math.ceil(options.length / 4);
   const header = Buffer.alloc(20 + words * 4);
   header[0] = (version << 4) | (5 + words);
@@ -43,7 +58,12 @@ function ip6(source: string, destination: string, headers: [number, Uint8Array][
   header[6] = headers[0]![0];
   header.set(addressBytes(source), 8);
   header.set(addressBytes(destination), 24);
-  return Buffer.concat([header, ...headers.map(([, bytes], i) => (i === headers.length - 1 ? bytes : Buffer.concat([Buffer.of(headers[i + 1]![0]), bytes])))]);
+  return Buffer.concat([
+    header,
+    ...headers.map(([, bytes], i) =>
+      i === headers.length - 1 ? bytes : Buffer.concat([Buffer.of(headers[i + 1]![0]), bytes]),
+    ),
+  ]);
 }
 
 function arp(sender: string, target: string): Buffer {
@@ -54,7 +74,8 @@ function arp(sender: string, target: string): Buffer {
   return packet;
 }
 
-const neighbor = (type: number, target: string) => Buffer.concat([Buffer.of(type, 0, 0, 0, 0, 0, 0, 0), addressBytes(target)]);
+const neighbor = (type: number, target: string) =>
+  Buffer.concat([Buffer.of(type, 0, 0, 0, 0, 0, 0, 0), addressBytes(target)]);
 const extension = (units = 0) => Buffer.alloc(7 + units * 8).fill(units, 0, 1);
 const fragment = (offset: number) => Buffer.of(0, (offset << 3) >> 8, (offset << 3) & 0xff, 0, 0, 0, 1);
 const IP4 = (...packet: Parameters<typeof ip4>) => ethernet(0x0800, ip4(...packet));
@@ -91,26 +112,86 @@ const DROPPED: [what: string, frame: Buffer][] = [
   ['to the shared address in IPv6 form', IP6(OWN6, `::ffff:${OWN4}`)],
   ['to ::127.0.0.1', IP6(OWN6, '::127.0.0.1')],
   ['to ::ffff:0:127.0.0.1', IP6(OWN6, '::ffff:0:127.0.0.1')],
-  ['to ::1 in a later fragment', IP6(OWN6, '::1', [[FRAGMENT, fragment(5)], [UDP, payload]])],
-  ['by a routing header', IP6(OWN6, PEER6, [[ROUTING, extension(2)], [UDP, payload]])],
-  ['by a routing header behind others', IP6(OWN6, PEER6, [[HOP_BY_HOP, extension()], [DESTINATION, extension(1)], [ROUTING, extension(2)], [UDP, payload]])],
-  ['by a routing header behind an authentication header', IP6(OWN6, PEER6, [[AUTHENTICATION, Buffer.alloc(23).fill(4, 0, 1)], [ROUTING, extension(2)], [UDP, payload]])],
-  ['more headers than anybody sends', IP6(OWN6, PEER6, [...Array.from({ length: 9 }, (): [number, Buffer] => [DESTINATION, extension()]), [UDP, payload]])],
-  ['a header that ends behind the packet', IP6(OWN6, PEER6, [[DESTINATION, Buffer.of(255, 0, 0)], [ICMPV6, Buffer.alloc(0)]])],
+  [
+    'to ::1 in a later fragment',
+    IP6(OWN6, '::1', [
+      [FRAGMENT, fragment(5)],
+      [UDP, payload],
+    ]),
+  ],
+  [
+    'by a routing header',
+    IP6(OWN6, PEER6, [
+      [ROUTING, extension(2)],
+      [UDP, payload],
+    ]),
+  ],
+  [
+    'by a routing header behind others',
+    IP6(OWN6, PEER6, [
+      [HOP_BY_HOP, extension()],
+      [DESTINATION, extension(1)],
+      [ROUTING, extension(2)],
+      [UDP, payload],
+    ]),
+  ],
+  [
+    'by a routing header behind an authentication header',
+    IP6(OWN6, PEER6, [
+      [AUTHENTICATION, Buffer.alloc(23).fill(4, 0, 1)],
+      [ROUTING, extension(2)],
+      [UDP, payload],
+    ]),
+  ],
+  [
+    'more headers than anybody sends',
+    IP6(OWN6, PEER6, [
+      ...Array.from({ length: 9 }, (): [number, Buffer] => [DESTINATION, extension()]),
+      [UDP, payload],
+    ]),
+  ],
+  [
+    'a header that ends behind the packet',
+    IP6(OWN6, PEER6, [
+      [DESTINATION, Buffer.of(255, 0, 0)],
+      [ICMPV6, Buffer.alloc(0)],
+    ]),
+  ],
   ['half an IPv6 header', ethernet(0x86dd, ip6(OWN6, '::1').subarray(0, 30))],
   ['an IPv4 packet that says it is IPv6', ethernet(0x86dd, ip4(OWN4, PEER4))],
   ['asking for the shared address', ethernet(0x0806, arp(OWN4, OWN4))],
   ['asking for 127.0.0.1', ethernet(0x0806, arp(OWN4, '127.0.0.1'))],
   ['asking as 127.0.0.1', ethernet(0x0806, arp('127.0.0.1', PEER4))],
   ['asking as nobody', ethernet(0x0806, arp('0.0.0.0', OWN4))],
-  ['an ARP of other lengths', ethernet(0x0806, Buffer.concat([Buffer.of(0, 1, 8, 0, 6, 16), arp(OWN4, PEER4).subarray(6)]))],
+  [
+    'an ARP of other lengths',
+    ethernet(0x0806, Buffer.concat([Buffer.of(0, 1, 8, 0, 6, 16), arp(OWN4, PEER4).subarray(6)])),
+  ],
   ['half an ARP', ethernet(0x0806, arp(OWN4, PEER4).subarray(0, 20))],
   ['asking for the shared IPv6 address', IP6('fe80::1', 'ff02::1:ff00:10', [[ICMPV6, neighbor(135, OWN6)]])],
   ['asking for ::1', IP6('fe80::1', 'ff02::1:ff00:1', [[ICMPV6, neighbor(135, '::1')]])],
   ['telling of ::1', IP6('fe80::1', 'ff02::1', [[ICMPV6, neighbor(136, '::1')]])],
-  ['asking for ::1 behind options', IP6('fe80::1', 'ff02::1:ff00:1', [[HOP_BY_HOP, extension()], [ICMPV6, neighbor(135, '::1')]])],
-  ['asking for ::1 in a fragment', IP6('fe80::1', 'ff02::1:ff00:1', [[FRAGMENT, fragment(0)], [ICMPV6, neighbor(135, '::1')]])],
-  ['the rest of a question in a later fragment', IP6('fe80::1', 'ff02::1:ff00:1', [[FRAGMENT, fragment(1)], [ICMPV6, neighbor(135, '::1')]])],
+  [
+    'asking for ::1 behind options',
+    IP6('fe80::1', 'ff02::1:ff00:1', [
+      [HOP_BY_HOP, extension()],
+      [ICMPV6, neighbor(135, '::1')],
+    ]),
+  ],
+  [
+    'asking for ::1 in a fragment',
+    IP6('fe80::1', 'ff02::1:ff00:1', [
+      [FRAGMENT, fragment(0)],
+      [ICMPV6, neighbor(135, '::1')],
+    ]),
+  ],
+  [
+    'the rest of a question in a later fragment',
+    IP6('fe80::1', 'ff02::1:ff00:1', [
+      [FRAGMENT, fragment(1)],
+      [ICMPV6, neighbor(135, '::1')],
+    ]),
+  ],
   ['half a question', IP6('fe80::1', 'ff02::1:ff00:1', [[ICMPV6, neighbor(135, '::1').subarray(0, 12)]])],
   ['a VLAN tag before 127.0.0.1', ethernet(0x0800, ip4(OWN4, '127.0.0.1'), [0x81000001])],
   ['two VLAN tags before ::1', ethernet(0x86dd, ip6(OWN6, '::1'), [0x88a80001, 0x81000001])],
@@ -129,8 +210,21 @@ const PASSED: [what: string, frame: Buffer][] = [
   ['to the next address', IP4(OWN4, '192.0.2.11')],
   ['to an IPv6 host', IP6(OWN6, PEER6, [[TCP, payload]])],
   ['to the next IPv6 address', IP6(OWN6, '2001:db8::11')],
-  ['a fragment of IPv6', IP6(OWN6, PEER6, [[FRAGMENT, fragment(3)], [UDP, payload]])],
-  ['behind options', IP6(OWN6, PEER6, [[HOP_BY_HOP, extension()], [DESTINATION, extension(2)], [UDP, payload]])],
+  [
+    'a fragment of IPv6',
+    IP6(OWN6, PEER6, [
+      [FRAGMENT, fragment(3)],
+      [UDP, payload],
+    ]),
+  ],
+  [
+    'behind options',
+    IP6(OWN6, PEER6, [
+      [HOP_BY_HOP, extension()],
+      [DESTINATION, extension(2)],
+      [UDP, payload],
+    ]),
+  ],
   ['ESP', IP6(OWN6, PEER6, [[ESP, payload]])],
   ['a ping', IP6(OWN6, PEER6, [[ICMPV6, Buffer.of(128, 0, 0, 0)]])],
   ['asking for the gateway', ethernet(0x0806, arp(OWN4, '192.0.2.1'))],
@@ -143,7 +237,13 @@ test('for the guest: what is for its address comes in, what claims to be from a 
   t.true(filter.mayEnter(IP4(PEER4, OWN4)));
   t.true(filter.mayEnter(IP6(PEER6, OWN6)));
   t.true(filter.mayEnter(ethernet(0x0806, arp('192.0.2.1', OWN4))));
-  for (const frame of [IP4('127.0.0.1', OWN4), IP6('::1', OWN6), ethernet(0x0806, arp('127.0.0.1', OWN4)), ethernet(0x9999, payload)]) t.false(filter.mayEnter(frame));
+  for (const frame of [
+    IP4('127.0.0.1', OWN4),
+    IP6('::1', OWN6),
+    ethernet(0x0806, arp('127.0.0.1', OWN4)),
+    ethernet(0x9999, payload),
+  ])
+    t.false(filter.mayEnter(frame));
 });
 
 test('whatever a frame says and wherever it ends, it is judged', (t) => {
@@ -171,7 +271,9 @@ function header(start?: number, offset = 0): Buffer {
 
 test('at the device: what is dropped is done with, and what comes after it goes', async (t) => {
   const [ours, theirs] = packetPair();
-  const driver = new Driver(new Net(new PacketLink(theirs.number), { mac: Uint8Array.of(2, 0, 0, 0, 0, 1), filter }), { queueSize: 8 }).start();
+  const driver = new Driver(new Net(new PacketLink(theirs.number), { mac: Uint8Array.of(2, 0, 0, 0, 0, 1), filter }), {
+    queueSize: 8,
+  }).start();
   t.teardown(() => (driver[Symbol.dispose](), ours.close(), theirs.close()));
   const other = new PacketLink(ours.number);
   // Attack: an honest destination, which the checksum that the device puts in turns into a loopback.
@@ -180,7 +282,12 @@ test('at the device: what is dropped is done with, and what comes after it goes'
   late.fill(0, behind);
   // ~(0xc633 + 0x0001 + this) is 0x7f00, in ones' complement
   late.writeUInt16BE(0xbaca, behind);
-  const sent: [Buffer, Buffer][] = [[header(), IP4(OWN4, '127.0.0.1')], [header(), IP6(OWN6, '::1')], [header(destination), late], [header(), IP4(OWN4, PEER4)]];
+  const sent: [Buffer, Buffer][] = [
+    [header(), IP4(OWN4, '127.0.0.1')],
+    [header(), IP6(OWN6, '::1')],
+    [header(destination), late],
+    [header(), IP4(OWN4, PEER4)],
+  ];
   for (const [head, [first, frame]] of sent.entries()) {
     const at = DATA + head * 0x1000;
     driver.memory.write(at, first);
@@ -189,7 +296,7 @@ test('at the device: what is dropped is done with, and what comes after it goes'
     driver.offer(TRANSMIT_QUEUE, head);
   }
   t.is(driver.completed(TRANSMIT_QUEUE).length, sent.length);
-  for (const end = performance.now() + 60_000; performance.now() < end && other.peek() === undefined; ) await turn();
+  for (const end = performance.now() + 60_000; performance.now() < end && other.peek() === undefined;) await turn();
   t.deepEqual(Buffer.from(other.peek()!), sent.at(-1)![1]);
   other.drop();
   t.is(other.peek(), undefined);
@@ -201,7 +308,15 @@ test('at the device: what is dropped is done with, and what comes after it goes'
     other.send();
   }
   let used: { head: number; written: number }[] = [];
-  for (const end = performance.now() + 60_000; performance.now() < end && used.length === 0; used = driver.completed(RECEIVE_QUEUE)) await turn();
-  t.deepEqual(Buffer.from(driver.memory.copy(DATA + 0x10000 + HEADER_SIZE, used[0]!.written - HEADER_SIZE)), IP4(PEER4, OWN4));
+  for (
+    const end = performance.now() + 60_000;
+    performance.now() < end && used.length === 0;
+    used = driver.completed(RECEIVE_QUEUE)
+  )
+    await turn();
+  t.deepEqual(
+    Buffer.from(driver.memory.copy(DATA + 0x10000 + HEADER_SIZE, used[0]!.written - HEADER_SIZE)),
+    IP4(PEER4, OWN4),
+  );
   t.deepEqual(driver.reports, []);
 });

@@ -17,11 +17,17 @@ const STRIDE = 0x20000;
 /** offset of struct virtio_net_config's status in the device page: configuration space at 0x100, §4.2.2 */
 const STATUS = 0x106;
 
-function start(t: ExecutionContext, kind: 'packets' | 'stream', options: { mtu?: number; without?: bigint; queueSize?: number; eventIndex?: boolean } = {}) {
+function start(
+  t: ExecutionContext,
+  kind: 'packets' | 'stream',
+  options: { mtu?: number; without?: bigint; queueSize?: number; eventIndex?: boolean } = {},
+) {
   const [ours, theirs] = kind === 'packets' ? packetPair() : (({ near, far }) => [near, far])(streamPair());
   const make = (fd: number) => (kind === 'packets' ? new PacketLink(fd) : new StreamLink(fd));
   const link = make(theirs.number);
-  const driver = new Driver(new Net(link, { mac: MAC, mtu: options.mtu ?? 65_520, filter: EVERY_FRAME }), { queueSize: options.queueSize ?? 8 }).start(options);
+  const driver = new Driver(new Net(link, { mac: MAC, mtu: options.mtu ?? 65_520, filter: EVERY_FRAME }), {
+    queueSize: options.queueSize ?? 8,
+  }).start(options);
   t.teardown(() => {
     driver[Symbol.dispose]();
     ours.close();
@@ -48,7 +54,8 @@ function send(driver: Driver, frame: Uint8Array, head = 0, header: Uint8Array = 
 
 /** Offers buffers of these lengths, one descriptor each. */
 function offer(driver: Driver, lengths: number[], first = 0): void {
-  for (const [i, length] of lengths.entries()) driver.chain(RECEIVE_QUEUE, first + i, [{ address: DATA + (first + i) * STRIDE, length, write: true }]);
+  for (const [i, length] of lengths.entries())
+    driver.chain(RECEIVE_QUEUE, first + i, [{ address: DATA + (first + i) * STRIDE, length, write: true }]);
   driver.offer(RECEIVE_QUEUE, ...lengths.map((_, i) => first + i));
 }
 
@@ -84,21 +91,25 @@ for (const kind of ['packets', 'stream'] as const) {
     give(other, pattern(1500));
     let used: { head: number; written: number }[] = [];
     t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
-    t.deepEqual(used.map(({ written }) => written), [5, 5, 500, 600, 402]);
+    t.deepEqual(
+      used.map(({ written }) => written),
+      [5, 5, 500, 600, 402],
+    );
     t.deepEqual(received(driver, used), { buffers: 5, frame: Buffer.from(pattern(1500)) });
   });
 
-  for (const eventIndex of [false, true]) test.serial(`${kind}: a frame waits for the buffers it needs (event index ${eventIndex})`, async (t) => {
-    const { driver, other } = start(t, kind, { eventIndex });
-    offer(driver, [600]);
-    give(other, pattern(1000));
-    for (let i = 0; i < 20; i++) await turn();
-    t.deepEqual(driver.completed(RECEIVE_QUEUE), []);
-    offer(driver, [600], 1);
-    let used: { head: number; written: number }[] = [];
-    t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
-    t.deepEqual(received(driver, used).frame, Buffer.from(pattern(1000)));
-  });
+  for (const eventIndex of [false, true])
+    test.serial(`${kind}: a frame waits for the buffers it needs (event index ${eventIndex})`, async (t) => {
+      const { driver, other } = start(t, kind, { eventIndex });
+      offer(driver, [600]);
+      give(other, pattern(1000));
+      for (let i = 0; i < 20; i++) await turn();
+      t.deepEqual(driver.completed(RECEIVE_QUEUE), []);
+      offer(driver, [600], 1);
+      let used: { head: number; written: number }[] = [];
+      t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
+      t.deepEqual(received(driver, used).frame, Buffer.from(pattern(1000)));
+    });
 
   test.serial(`${kind}: a frame that all buffers together cannot hold is lost, the next one comes`, async (t) => {
     const { driver, other } = start(t, kind, { queueSize: 2 });
@@ -202,14 +213,19 @@ test.serial('stream: a frame half sent when its machine ends is finished by the 
 test.serial('stream: frames come in pieces of any size', async (t) => {
   const { driver, ours } = start(t, 'stream');
   offer(driver, [2000, 2000]);
-  const bytes = Buffer.concat([1000, 3].map((length) => Buffer.concat([Buffer.of(0, 0, length >> 8, length & 0xff), pattern(length)])));
+  const bytes = Buffer.concat(
+    [1000, 3].map((length) => Buffer.concat([Buffer.of(0, 0, length >> 8, length & 0xff), pattern(length)])),
+  );
   for (const at of bytes.keys()) {
     writeSync(ours.number, bytes, at, 1);
     if (at % 100 === 0) await turn();
   }
   const used: { head: number; written: number }[] = [];
   t.true(await until(() => used.push(...driver.completed(RECEIVE_QUEUE)) >= 0 && used.length === 2));
-  t.deepEqual(used.map(({ written }) => written), [HEADER_SIZE + 1000, HEADER_SIZE + 3]);
+  t.deepEqual(
+    used.map(({ written }) => written),
+    [HEADER_SIZE + 1000, HEADER_SIZE + 3],
+  );
 });
 
 for (const length of [0, MAX_FRAME + 1, 0xffff_ffff])
@@ -226,7 +242,8 @@ for (const length of [0, MAX_FRAME + 1, 0xffff_ffff])
   });
 
 /** struct virtio_net_hdr with NEEDS_CSUM */
-const asks = (start: number, offset: number) => Uint8Array.of(1, 0, 0, 0, 0, 0, start & 0xff, start >> 8, offset & 0xff, offset >> 8, 0, 0);
+const asks = (start: number, offset: number) =>
+  Uint8Array.of(1, 0, 0, 0, 0, 0, start & 0xff, start >> 8, offset & 0xff, offset >> 8, 0, 0);
 
 /** RFC 1071, as it is written there */
 function slowSum(bytes: Uint8Array): number {
@@ -236,7 +253,13 @@ function slowSum(bytes: Uint8Array): number {
   return sum;
 }
 
-for (const [from, offset, length] of [[34, 16, 1514], [34, 6, 65_534], [35, 6, 1001], [0, 0, 2], [14, 20, 77]] as const)
+for (const [from, offset, length] of [
+  [34, 16, 1514],
+  [34, 6, 65_534],
+  [35, 6, 1001],
+  [0, 0, 2],
+  [14, 20, 77],
+] as const)
   test.serial(`a checksum from ${from}, at ${offset}, of a frame of ${length} bytes`, async (t) => {
     const { driver, other } = start(t, 'stream');
     send(driver, pattern(length), 0, asks(from, offset));
@@ -247,7 +270,12 @@ for (const [from, offset, length] of [[34, 16, 1514], [34, 6, 65_534], [35, 6, 1
     t.deepEqual(Buffer.from(frame), expected);
   });
 
-for (const [from, offset] of [[1513, 0], [0, 1513], [0xffff, 0xffff], [0xffff, 0]] as const)
+for (const [from, offset] of [
+  [1513, 0],
+  [0, 1513],
+  [0xffff, 0xffff],
+  [0xffff, 0],
+] as const)
   test.serial(`a checksum outside of its frame (${from} + ${offset}) loses that frame alone`, async (t) => {
     const { driver, other } = start(t, 'stream');
     send(driver, pattern(1514), 0, asks(from, offset));

@@ -30,7 +30,12 @@ const through = (state: TransportState) => deserialize(serialize(state)) as Tran
 /** A second device on the first one's memory, in its state. */
 function moved(driver: Driver, device: VirtioDevice): MmioTransport {
   const page = new Uint8Array(4096);
-  const transport = new MmioTransport(device, { memory: driver.memory, page, interrupt: () => driver.interrupts++, report: (message) => driver.reports.push(message) });
+  const transport = new MmioTransport(device, {
+    memory: driver.memory,
+    page,
+    interrupt: () => driver.interrupts++,
+    report: (message) => driver.reports.push(message),
+  });
   transport.restore(through(driver.transport.save()));
   return transport;
 }
@@ -51,7 +56,14 @@ const DEVICES: Record<string, () => VirtioDevice> = {
   balloon: () => new Balloon(),
   block: () => new Block(Backing.file(file, { readOnly: false }), { serial: 'x' }),
   console: () => new Console(() => {}),
-  fs: () => new Fs({ tag: 'share', path: folder, readOnly: false, ownership: rootIsOwner(process.getuid!(), process.getgid!()), freshness: { milliseconds: 0 } }),
+  fs: () =>
+    new Fs({
+      tag: 'share',
+      path: folder,
+      readOnly: false,
+      ownership: rootIsOwner(process.getuid!(), process.getgid!()),
+      freshness: { milliseconds: 0 },
+    }),
   net: () => new Net(new PacketLink(socket()), { mac: Uint8Array.of(2, 0, 0, 0, 0, 7), filter: EVERY_FRAME }),
   rng: () => new Rng(),
   vsock: () => new Vsock(),
@@ -111,7 +123,21 @@ test('vsock: an open connection is accepted again with its credit and its unread
   let connection: VsockConnection | undefined;
   first.listen(52, (accepted) => (connection = accepted));
   const send = (transport: MmioTransport, index: number, operation: number, data = Buffer.alloc(0)) => {
-    driver.memory.write(DATA, buildPacket({ sourceCid: GUEST_CID, destinationCid: HOST_CID, sourcePort: 1111, destinationPort: 52, length: data.length, type: TYPE_STREAM, operation, flags: 0, bufferBytes: 65536, forwarded: 0 }));
+    driver.memory.write(
+      DATA,
+      buildPacket({
+        sourceCid: GUEST_CID,
+        destinationCid: HOST_CID,
+        sourcePort: 1111,
+        destinationPort: 52,
+        length: data.length,
+        type: TYPE_STREAM,
+        operation,
+        flags: 0,
+        bufferBytes: 65536,
+        forwarded: 0,
+      }),
+    );
     driver.memory.write(DATA + HEADER_SIZE, data);
     driver.chain(TRANSMIT_QUEUE, 0, [{ address: DATA, length: HEADER_SIZE + data.length }]);
     driver.memory.writeU16(driver.rings(TRANSMIT_QUEUE).available + 4 + 2 * index, 0);
@@ -139,15 +165,34 @@ test('vsock: an open connection is accepted again with its credit and its unread
   again.write('answer');
   transport.kick();
   await new Promise((resolve) => setImmediate(resolve));
-  const packets = [0, 1, 2, 3].map((i) => parsePacket(driver.memory.copy(DATA + 0x10000 + i * 4096, HEADER_SIZE))!).filter(({ operation }) => operation === OP.RW);
-  t.deepEqual(packets.map(({ length, forwarded }) => [length, forwarded]), [[6, 15]]);
+  const packets = [0, 1, 2, 3]
+    .map((i) => parsePacket(driver.memory.copy(DATA + 0x10000 + i * 4096, HEADER_SIZE))!)
+    .filter(({ operation }) => operation === OP.RW);
+  t.deepEqual(
+    packets.map(({ length, forwarded }) => [length, forwarded]),
+    [[6, 15]],
+  );
 });
 
 test('vsock: a connection whose port nobody serves after the restore is reset', async (t) => {
   const first = new Vsock();
   using driver = new Driver(first, { queueSize: 64 }).start();
   first.listen(52, () => {});
-  driver.memory.write(DATA, buildPacket({ sourceCid: GUEST_CID, destinationCid: HOST_CID, sourcePort: 1111, destinationPort: 52, length: 0, type: TYPE_STREAM, operation: OP.REQUEST, flags: 0, bufferBytes: 65536, forwarded: 0 }));
+  driver.memory.write(
+    DATA,
+    buildPacket({
+      sourceCid: GUEST_CID,
+      destinationCid: HOST_CID,
+      sourcePort: 1111,
+      destinationPort: 52,
+      length: 0,
+      type: TYPE_STREAM,
+      operation: OP.REQUEST,
+      flags: 0,
+      bufferBytes: 65536,
+      forwarded: 0,
+    }),
+  );
   driver.chain(TRANSMIT_QUEUE, 0, [{ address: DATA, length: HEADER_SIZE }]);
   driver.offer(TRANSMIT_QUEUE, 0);
   await new Promise((resolve) => setImmediate(resolve));
@@ -155,5 +200,8 @@ test('vsock: a connection whose port nobody serves after the restore is reset', 
   using transport = moved(driver, second);
   await new Promise((resolve) => setImmediate(resolve));
   t.deepEqual(second.state.connections, []);
-  t.deepEqual(transport.save().queues.map(({ inFlight }) => inFlight), [0, 0, 0]);
+  t.deepEqual(
+    transport.save().queues.map(({ inFlight }) => inFlight),
+    [0, 0, 0],
+  );
 });

@@ -48,8 +48,19 @@ test('a chain of readable and writable buffers is answered', (t) => {
   const device = new Echo();
   using driver = new Driver(device).start();
   driver.memory.write(DATA, Buffer.from('hello'));
-  t.deepEqual(driver.request(0, [{ address: DATA, length: 5 }, { address: DATA + 100, length: 3, write: true }, { address: DATA + 200, length: 10, write: true }]), { head: 0, written: 5 });
-  t.is(Buffer.from(driver.memory.copy(DATA + 100, 3)).toString() + Buffer.from(driver.memory.copy(DATA + 200, 2)).toString(), 'hello');
+  t.deepEqual(
+    driver.request(0, [
+      { address: DATA, length: 5 },
+      { address: DATA + 100, length: 3, write: true },
+      { address: DATA + 200, length: 10, write: true },
+    ]),
+    { head: 0, written: 5 },
+  );
+  t.is(
+    Buffer.from(driver.memory.copy(DATA + 100, 3)).toString() +
+      Buffer.from(driver.memory.copy(DATA + 200, 2)).toString(),
+    'hello',
+  );
   t.is(driver.interrupts, 1);
 });
 
@@ -66,7 +77,8 @@ test('an indirect table counts as the chain', (t) => {
 test('an indirect table may have as many descriptors as the queue', (t) => {
   const device = new Echo();
   using driver = new Driver(device).start();
-  for (let i = 0; i < 8; i++) driver.rawDescriptor(DATA + 16 * i, buffer(DATA + 0x1000, 1, i < 7 ? NEXT : WRITE, i + 1));
+  for (let i = 0; i < 8; i++)
+    driver.rawDescriptor(DATA + 16 * i, buffer(DATA + 0x1000, 1, i < 7 ? NEXT : WRITE, i + 1));
   driver.descriptor(0, 0, buffer(DATA, 8 * 16, INDIRECT));
   driver.offer(0, 0);
   t.deepEqual(device.seen, [{ head: 0, readable: 7, writable: 1 }]);

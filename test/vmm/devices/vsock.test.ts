@@ -3,10 +3,26 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
-import { BUFFER_BYTES, GUEST_CID, HOST_CID, MAX_CONNECTIONS, MAX_CONTROL, MAX_PIECES, RECEIVE_QUEUE, TRANSMIT_QUEUE } from '../../../src/vmm/devices/vsock/config.ts';
+import {
+  BUFFER_BYTES,
+  GUEST_CID,
+  HOST_CID,
+  MAX_CONNECTIONS,
+  MAX_CONTROL,
+  MAX_PIECES,
+  RECEIVE_QUEUE,
+  TRANSMIT_QUEUE,
+} from '../../../src/vmm/devices/vsock/config.ts';
 import type { VsockConnection } from '../../../src/vmm/devices/vsock/connection.ts';
 import { Vsock } from '../../../src/vmm/devices/vsock/device.ts';
-import { buildPacket, HEADER_SIZE, OP, parsePacket, TYPE_STREAM, type Packet } from '../../../src/vmm/devices/vsock/packet.ts';
+import {
+  buildPacket,
+  HEADER_SIZE,
+  OP,
+  parsePacket,
+  TYPE_STREAM,
+  type Packet,
+} from '../../../src/vmm/devices/vsock/packet.ts';
 import { DATA, Driver } from '../driver.ts';
 
 const GUEST_PORT = 1111;
@@ -32,11 +48,26 @@ class Guest implements Disposable {
 
   send(operation: number, options: Partial<Packet> & { data?: Uint8Array } = {}): void {
     const data = options.data ?? new Uint8Array(0);
-    const packet = { sourceCid: GUEST_CID, destinationCid: HOST_CID, sourcePort: GUEST_PORT, destinationPort: HOST_PORT, length: data.length, type: TYPE_STREAM, operation, flags: 0, bufferBytes: this.bufferBytes, forwarded: this.forwarded, ...options };
+    const packet = {
+      sourceCid: GUEST_CID,
+      destinationCid: HOST_CID,
+      sourcePort: GUEST_PORT,
+      destinationPort: HOST_PORT,
+      length: data.length,
+      type: TYPE_STREAM,
+      operation,
+      flags: 0,
+      bufferBytes: this.bufferBytes,
+      forwarded: this.forwarded,
+      ...options,
+    };
     const at = DATA + 0x400000;
     this.driver.memory.write(at, buildPacket(packet));
     this.driver.memory.write(at + HEADER_SIZE, data);
-    this.driver.chain(TRANSMIT_QUEUE, 0, [{ address: at, length: HEADER_SIZE }, ...(data.length > 0 ? [{ address: at + HEADER_SIZE, length: data.length }] : [])]);
+    this.driver.chain(TRANSMIT_QUEUE, 0, [
+      { address: at, length: HEADER_SIZE },
+      ...(data.length > 0 ? [{ address: at + HEADER_SIZE, length: data.length }] : []),
+    ]);
     this.driver.offer(TRANSMIT_QUEUE, 0);
   }
 
@@ -74,15 +105,23 @@ test('the guest connects, both sides talk, both sides end', async (t) => {
   const accepted = new Promise<VsockConnection>((resolve) => guest.device.listen(HOST_PORT, resolve));
   guest.send(OP.REQUEST);
   const connection = await accepted;
-  t.like(guest.received()[0], { operation: OP.RESPONSE, sourcePort: HOST_PORT, destinationPort: GUEST_PORT, bufferBytes: BUFFER_BYTES });
+  t.like(guest.received()[0], {
+    operation: OP.RESPONSE,
+    sourcePort: HOST_PORT,
+    destinationPort: GUEST_PORT,
+    bufferBytes: BUFFER_BYTES,
+  });
   guest.send(OP.RW, { data: Buffer.from('from the guest') });
   t.is(String((await once(connection, 'data'))[0]), 'from the guest');
   connection.end('from the host');
   await once(connection, 'finish');
-  t.deepEqual(guest.received().map(({ operation, flags, data }) => [operation, flags, String(data)]), [
-    [OP.RW, 0, 'from the host'],
-    [OP.SHUTDOWN, 2, ''],
-  ]);
+  t.deepEqual(
+    guest.received().map(({ operation, flags, data }) => [operation, flags, String(data)]),
+    [
+      [OP.RW, 0, 'from the host'],
+      [OP.SHUTDOWN, 2, ''],
+    ],
+  );
   guest.send(OP.SHUTDOWN, { flags: 3 });
   await closed(connection);
   t.deepEqual(guest.operations(), [OP.RST]);
@@ -176,7 +215,11 @@ for (const [name, send, answer] of [
   ['another type of socket is refused', (g: Guest) => g.send(OP.REQUEST, { type: 2 }), [OP.RST]],
   ['a packet from another guest is nobody’s', (g: Guest) => g.send(OP.REQUEST, { sourceCid: 99 }), []],
   ['a packet to another machine is nobody’s', (g: Guest) => g.send(OP.REQUEST, { destinationCid: 1 }), []],
-  ['an address above 2^32 is nobody’s', (g: Guest) => g.driver.request(TRANSMIT_QUEUE, [{ address: DATA + 0x500000, length: HEADER_SIZE }]), []],
+  [
+    'an address above 2^32 is nobody’s',
+    (g: Guest) => g.driver.request(TRANSMIT_QUEUE, [{ address: DATA + 0x500000, length: HEADER_SIZE }]),
+    [],
+  ],
   ['half a header is nobody’s', (g: Guest) => g.driver.request(TRANSMIT_QUEUE, [{ address: DATA, length: 20 }]), []],
 ] as const) {
   test(name, (t) => {

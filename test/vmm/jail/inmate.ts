@@ -1,6 +1,17 @@
 /** The program that tests put into the jail: does what its argument says and prints one line of JSON. */
 import { spawn } from 'node:child_process';
-import { appendFileSync, chownSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { once } from 'node:events';
@@ -26,10 +37,13 @@ const attempt = (body: () => unknown): unknown => {
     return (error as NodeJS.ErrnoException).code ?? String(error);
   }
 };
-const syscall = libraryFunction<(number: number, a: number, b: number, c: number, d: number) => number>('long syscall(long number, long a, long b, long c, long d)');
+const syscall = libraryFunction<(number: number, a: number, b: number, c: number, d: number) => number>(
+  'long syscall(long number, long a, long b, long c, long d)',
+);
 
 /** one line of /proc/self/status */
-const status = (name: string) => new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(readFileSync('/proc/self/status', 'latin1'))?.[1];
+const status = (name: string) =>
+  new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(readFileSync('/proc/self/status', 'latin1'))?.[1];
 
 function look(data: string, share: string): object {
   const file = join(share, 'of-1000');
@@ -44,13 +58,33 @@ function look(data: string, share: string): object {
     above: attempt(() => readdirSync('/proc/self/../1')),
     writeRoot: attempt(() => writeFileSync('/x', '')),
     writeShareReadOnly: attempt(() => writeFileSync('/shares/1/x', '')),
-    writeData: Object.fromEntries(['husk.db', 'tmp/x', 'layers/x', 'blobs/x', 'names/x', 'volumes/other/x', 'containers/other/writable.ext4', 'containers/own/writable.ext4'].map((name) => [name, attempt(() => writeFileSync(join(data, name), 'x'))])),
-    seen: { containers: attempt(() => readdirSync(join(data, 'containers'))), volumes: attempt(() => readdirSync(join(data, 'volumes'))), key: attempt(() => readFileSync(join(data, 'containers/other/supervisor.json'), 'latin1')) },
+    writeData: Object.fromEntries(
+      [
+        'husk.db',
+        'tmp/x',
+        'layers/x',
+        'blobs/x',
+        'names/x',
+        'volumes/other/x',
+        'containers/other/writable.ext4',
+        'containers/own/writable.ext4',
+      ].map((name) => [name, attempt(() => writeFileSync(join(data, name), 'x'))]),
+    ),
+    seen: {
+      containers: attempt(() => readdirSync(join(data, 'containers'))),
+      volumes: attempt(() => readdirSync(join(data, 'volumes'))),
+      key: attempt(() => readFileSync(join(data, 'containers/other/supervisor.json'), 'latin1')),
+    },
     writeOwnCode: attempt(() => appendFileSync(process.argv[1]!, '')),
     kvm: attempt(() => openSync('/dev/kvm', 'r+')) === 'done' || undefined,
-    interfaces: readFileSync('/proc/self/net/dev', 'latin1').match(/^\s*\w+(?=:)/gm)?.map((name) => name.trim()),
+    interfaces: readFileSync('/proc/self/net/dev', 'latin1')
+      .match(/^\s*\w+(?=:)/gm)
+      ?.map((name) => name.trim()),
     inet: syscall(41, 2, 1, 0, 0),
-    mounts: readFileSync('/proc/self/mountinfo', 'latin1').trim().split('\n').map((line) => line.split(' ')[4]),
+    mounts: readFileSync('/proc/self/mountinfo', 'latin1')
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ')[4]),
     uidMap: readFileSync('/proc/self/uid_map', 'latin1').trim().split(/\s+/),
     capabilities: status('CapEff'),
     bounding: status('CapBnd'),
@@ -77,7 +111,8 @@ async function live(data: string): Promise<object> {
   appendEvent(before, { Type: 'container', Action: 'start', Actor: { ID: 'x', Attributes: {} } });
   before.close();
   const database = openDatabase(join(data, 'husk.db'));
-  for (let i = 0; i < 20; i++) appendEvent(database, { Type: 'container', Action: 'die', Actor: { ID: String(i), Attributes: {} } });
+  for (let i = 0; i < 20; i++)
+    appendEvent(database, { Type: 'container', Action: 'die', Actor: { ID: String(i), Attributes: {} } });
   database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   const events = (database.prepare('SELECT count(*) AS n FROM events').get() as { n: number }).n;
   mkdirSync(join(data, 'folder'));
@@ -87,8 +122,13 @@ async function live(data: string): Promise<object> {
   client.destroy();
   server.close();
   // threads, garbage, code: V8 and libuv at work
-  await Promise.all(Array.from({ length: 8 }, () => import('node:fs/promises').then(({ readFile }) => readFile(join(data, 'folder/log')))));
-  for (let i = 0, kept: number[][] = []; i < 400; i++) kept = i % 50 === 0 ? [] : [...kept, Array.from({ length: 10_000 }, (_, n) => n * i)];
+  await Promise.all(
+    Array.from({ length: 8 }, () =>
+      import('node:fs/promises').then(({ readFile }) => readFile(join(data, 'folder/log'))),
+    ),
+  );
+  for (let i = 0, kept: number[][] = []; i < 400; i++)
+    kept = i % 50 === 0 ? [] : [...kept, Array.from({ length: 10_000 }, (_, n) => n * i)];
   await new Promise((resolve) => setTimeout(resolve, 20));
   const { promise, resolve } = Promise.withResolvers<number>();
   (await import('node:zlib')).gzip(Buffer.alloc(1 << 20), (_error, out) => resolve(out.length));
@@ -99,7 +139,15 @@ async function live(data: string): Promise<object> {
   const thread = new IoctlThread(1, 0x541b);
   await new Promise((after) => setTimeout(after, 20));
   thread[Symbol.dispose]();
-  return { events, echo: echo.toString(), pid: process.pid, self, parent: isAlive({ ...self, pid: Number(process.argv[4]), startTime: '1' }), nobody: isAlive({ ...self, pid: 4_194_303 }), seccomp: status('Seccomp') };
+  return {
+    events,
+    echo: echo.toString(),
+    pid: process.pid,
+    self,
+    parent: isAlive({ ...self, pid: Number(process.argv[4]), startTime: '1' }),
+    nobody: isAlive({ ...self, pid: 4_194_303 }),
+    seccomp: status('Seccomp'),
+  };
 }
 
 /** A VM's network under the filter: the one descriptor that was inherited, waited for in both directions. */
@@ -124,7 +172,14 @@ async function network(fd: number): Promise<object> {
   }
   await sent();
   await all.promise;
-  return { back, waited: waits > 0, seccomp: status('Seccomp'), descriptors: readdirSync('/proc/self/fd').filter((name) => Number(name) > 2 && attempt(() => readlinkSync(`/proc/self/fd/${name}`).startsWith('socket:')) === true) };
+  return {
+    back,
+    waited: waits > 0,
+    seccomp: status('Seccomp'),
+    descriptors: readdirSync('/proc/self/fd').filter(
+      (name) => Number(name) > 2 && attempt(() => readlinkSync(`/proc/self/fd/${name}`).startsWith('socket:')) === true,
+    ),
+  };
 }
 
 /** Calls outside the list: the process must not live to print. */

@@ -22,17 +22,42 @@ interface Inmate {
   said: Record<string, unknown>;
 }
 
-const DATA_FOLDERS = ['tmp', 'layers', 'blobs', 'names', 'volumes', 'volumes/other', 'containers', 'containers/other', 'containers/own'];
+const DATA_FOLDERS = [
+  'tmp',
+  'layers',
+  'blobs',
+  'names',
+  'volumes',
+  'volumes/other',
+  'containers',
+  'containers/other',
+  'containers/own',
+];
 
 function jail(action: string, argument?: string, third = String(process.pid)): Promise<Inmate & { stderr: string }> {
   const base = mkdtempSync(join(tmpdir(), 'husk-jail-'));
   const [data, share] = [join(base, 'data'), join(base, 'share')];
-  for (const folder of [base, data, share, ...(action.startsWith('look') ? DATA_FOLDERS : []).map((name) => join(data, name))]) {
+  for (const folder of [
+    base,
+    data,
+    share,
+    ...(action.startsWith('look') ? DATA_FOLDERS : []).map((name) => join(data, name)),
+  ]) {
     mkdirSync(folder, { recursive: true });
     chmodSync(folder, 0o755);
     if (user.uid !== undefined) chownSync(folder, user.uid, user.uid);
   }
-  const [command, ...args] = [...user.prefix, process.execPath, '--disable-warning=ExperimentalWarning', JAILER, data, share, action, argument ?? data, third];
+  const [command, ...args] = [
+    ...user.prefix,
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    JAILER,
+    data,
+    share,
+    action,
+    argument ?? data,
+    third,
+  ];
   return new Promise((resolve, reject) => {
     execFile(command!, args, (error, stdout, stderr) => {
       // files of subordinate ids: root may delete them, an ordinary user's test leaves them to the system's own cleaning of /tmp
@@ -41,12 +66,20 @@ function jail(action: string, argument?: string, third = String(process.pid)): P
       } catch {}
       const ids = /\{"pid":\d+,"parent":\d+\}/.exec(stderr)?.[0];
       if (ids === undefined) return reject(new Error(stderr));
-      resolve({ code: error === null ? 0 : Number(error.code), ...(JSON.parse(ids) as { pid: number; parent: number }), said: (stdout === '' ? {} : JSON.parse(stdout)) as Record<string, unknown>, stderr });
+      resolve({
+        code: error === null ? 0 : Number(error.code),
+        ...(JSON.parse(ids) as { pid: number; parent: number }),
+        said: (stdout === '' ? {} : JSON.parse(stdout)) as Record<string, unknown>,
+        stderr,
+      });
     });
   });
 }
 
-const real = user.missing === undefined ? test : (title: string, _run: unknown) => test.skip(`${title} (${user.missing})`, () => {});
+const real =
+  user.missing === undefined
+    ? test
+    : (title: string, _run: unknown) => test.skip(`${title} (${user.missing})`, () => {});
 
 real('in the jail there is what was listed, and nothing else', async (t: import('ava').ExecutionContext) => {
   const { said, stderr } = await jail('look', undefined, user.home);
@@ -55,21 +88,34 @@ real('in the jail there is what was listed, and nothing else', async (t: import(
   for (const place of ['passwd', 'home', 'init', 'above']) t.is(said[place], 'ENOENT', place);
   // husk's own parts and the test's home are bound in at their own paths, wherever this checkout lies
   const own = new Set([import.meta.dirname, user.home, process.execPath].map((path) => path.split('/')[1]));
-  for (const name of ['etc', 'usr', 'bin', 'home', 'root', 'sys', 'run', 'var'].filter((name) => !own.has(name))) t.false((said['root'] as string[]).includes(name), name);
+  for (const name of ['etc', 'usr', 'bin', 'home', 'root', 'sys', 'run', 'var'].filter((name) => !own.has(name)))
+    t.false((said['root'] as string[]).includes(name), name);
   t.is(said['writeRoot'], 'EROFS');
   t.is(said['writeShareReadOnly'], 'EROFS');
   t.regex(String(said['writeOwnCode']), /EROFS|EACCES/);
 });
 
-real('of the data root: its own container, the database and half-made things are to be written, images to be read; other containers are not there', async (t: import('ava').ExecutionContext) => {
-  const own = { 'husk.db': 'done', 'tmp/x': 'done', 'containers/own/writable.ext4': 'done' };
-  const images = { 'layers/x': 'EROFS', 'blobs/x': 'EROFS', 'names/x': 'EROFS' };
-  const { said, stderr } = await jail('look', undefined, user.home);
-  t.deepEqual(said['writeData'], { ...own, ...images, 'containers/other/writable.ext4': 'ENOENT', 'volumes/other/x': 'ENOENT' }, stderr);
-  t.deepEqual(said['seen'], { containers: ['own'], volumes: ['own'], key: 'ENOENT' });
-  // one that takes its container away must be able to: then the others' folders are not out of its reach
-  t.deepEqual((await jail('look removing', undefined, user.home)).said['writeData'], { ...own, ...images, 'containers/other/writable.ext4': 'done', 'volumes/other/x': 'done' });
-});
+real(
+  'of the data root: its own container, the database and half-made things are to be written, images to be read; other containers are not there',
+  async (t: import('ava').ExecutionContext) => {
+    const own = { 'husk.db': 'done', 'tmp/x': 'done', 'containers/own/writable.ext4': 'done' };
+    const images = { 'layers/x': 'EROFS', 'blobs/x': 'EROFS', 'names/x': 'EROFS' };
+    const { said, stderr } = await jail('look', undefined, user.home);
+    t.deepEqual(
+      said['writeData'],
+      { ...own, ...images, 'containers/other/writable.ext4': 'ENOENT', 'volumes/other/x': 'ENOENT' },
+      stderr,
+    );
+    t.deepEqual(said['seen'], { containers: ['own'], volumes: ['own'], key: 'ENOENT' });
+    // one that takes its container away must be able to: then the others' folders are not out of its reach
+    t.deepEqual((await jail('look removing', undefined, user.home)).said['writeData'], {
+      ...own,
+      ...images,
+      'containers/other/writable.ext4': 'done',
+      'volumes/other/x': 'done',
+    });
+  },
+);
 
 real('no network: a loopback that is down, and no socket but unix ones', async (t: import('ava').ExecutionContext) => {
   const { said } = await jail('look', undefined, user.home);
@@ -77,20 +123,26 @@ real('no network: a loopback that is down, and no socket but unix ones', async (
   t.is(said['inet'], -1);
 });
 
-real('the socket to passt is the one descriptor passed in, and works under the filter, both ways and full', async (t: import('ava').ExecutionContext) => {
-  const { said, stderr } = await jail('network', String(FIRST_INHERITED));
-  t.deepEqual(said, { back: 100, waited: true, seccomp: '2', descriptors: [String(FIRST_INHERITED)] }, stderr);
-});
+real(
+  'the socket to passt is the one descriptor passed in, and works under the filter, both ways and full',
+  async (t: import('ava').ExecutionContext) => {
+    const { said, stderr } = await jail('network', String(FIRST_INHERITED));
+    t.deepEqual(said, { back: 100, waited: true, seccomp: '2', descriptors: [String(FIRST_INHERITED)] }, stderr);
+  },
+);
 
-real('ids are those of a container: owners in a shared folder are what the guest says', async (t: import('ava').ExecutionContext) => {
-  const { said } = await jail('look', undefined, user.home);
-  const map = said['uidMap'] as string[];
-  t.is(map[0], '0');
-  t.is(map[1], String(user.uid ?? process.getuid!()));
-  t.is(map[3], '1');
-  t.is(said['chown'], 'done');
-  t.is(said['owner'], 1000);
-});
+real(
+  'ids are those of a container: owners in a shared folder are what the guest says',
+  async (t: import('ava').ExecutionContext) => {
+    const { said } = await jail('look', undefined, user.home);
+    const map = said['uidMap'] as string[];
+    t.is(map[0], '0');
+    t.is(map[1], String(user.uid ?? process.getuid!()));
+    t.is(map[3], '1');
+    t.is(said['chown'], 'done');
+    t.is(said['owner'], 1000);
+  },
+);
 
 real('five capabilities, none to be gained; no core file', async (t: import('ava').ExecutionContext) => {
   const { said } = await jail('look', undefined, user.home);
@@ -100,18 +152,21 @@ real('five capabilities, none to be gained; no core file', async (t: import('ava
   t.regex(String(said['limits']), / 0$/);
 });
 
-real('under the filter: database, log, socket, threads, collector, compression; its pid is the true one', async (t: import('ava').ExecutionContext) => {
-  const { code, pid, said, stderr } = await jail('live');
-  t.is(code, 0, stderr);
-  t.is(said['events'], 21);
-  t.is(said['echo'], 'ping');
-  t.is(said['seccomp'], '2');
-  t.is(said['pid'], pid);
-  t.deepEqual(Object.keys(said['self'] as object), ['pid', 'startTime', 'bootId']);
-  t.is((said['self'] as { bootId: string }).bootId, identify(process.pid)!.bootId);
-  t.true(said['parent'], 'a process it cannot see is there all the same');
-  t.false(said['nobody']);
-});
+real(
+  'under the filter: database, log, socket, threads, collector, compression; its pid is the true one',
+  async (t: import('ava').ExecutionContext) => {
+    const { code, pid, said, stderr } = await jail('live');
+    t.is(code, 0, stderr);
+    t.is(said['events'], 21);
+    t.is(said['echo'], 'ping');
+    t.is(said['seccomp'], '2');
+    t.is(said['pid'], pid);
+    t.deepEqual(Object.keys(said['self'] as object), ['pid', 'startTime', 'bootId']);
+    t.is((said['self'] as { bootId: string }).bootId, identify(process.pid)!.bootId);
+    t.true(said['parent'], 'a process it cannot see is there all the same');
+    t.false(said['nobody']);
+  },
+);
 
 real('a process that breaks no rule lives', async (t: import('ava').ExecutionContext) => {
   const { code, said } = await jail('crime', 'nothing');
@@ -119,7 +174,30 @@ real('a process that breaks no rule lives', async (t: import('ava').ExecutionCon
   t.is(String(said), 'survived');
 });
 
-for (const crime of ['socket', 'inet', 'fork', 'process by clone', 'spawn', 'execve', 'ptrace', 'mount', 'unshare', 'setns', 'bpf', 'userfaultfd', 'perf_event_open', 'keyctl', 'io_uring_setup', 'kill another', 'tgkill another', 'create a VM', 'TIOCSTI', 'lift a limit', 'device node', 'from another thread'])
+for (const crime of [
+  'socket',
+  'inet',
+  'fork',
+  'process by clone',
+  'spawn',
+  'execve',
+  'ptrace',
+  'mount',
+  'unshare',
+  'setns',
+  'bpf',
+  'userfaultfd',
+  'perf_event_open',
+  'keyctl',
+  'io_uring_setup',
+  'kill another',
+  'tgkill another',
+  'create a VM',
+  'TIOCSTI',
+  'lift a limit',
+  'device node',
+  'from another thread',
+])
   real(`outside the list: ${crime}: the process is killed`, async (t: import('ava').ExecutionContext) => {
     const { code, said, stderr } = await jail('crime', crime);
     t.is(code, KILLED_BY_FILTER, stderr);
@@ -128,7 +206,13 @@ for (const crime of ['socket', 'inet', 'fork', 'process by clone', 'spawn', 'exe
 
 const filter = { filter: new Uint8Array(8), flags: 0 };
 const base = (sources: string[]) => {
-  const plan = jailPlan({ binds: sources.map((source) => ({ source, kind: 'directory', readOnly: false })), args: ['/x'], env: [], userNamespace: true, filter });
+  const plan = jailPlan({
+    binds: sources.map((source) => ({ source, kind: 'directory', readOnly: false })),
+    args: ['/x'],
+    env: [],
+    userNamespace: true,
+    filter,
+  });
   return plan.find((step) => step.op === 'pivotRoot')?.path;
 };
 
@@ -149,20 +233,36 @@ test('nothing follows the program but what the plan says, and privileges go befo
   t.is(ops.at(-1), 'exec');
 });
 
-test('host root\'s VMM cannot give a file capabilities: they would count on the whole host', (t) => {
-  const bounding = (userNamespace: boolean) => jailPlan({ binds: [], args: ['/x'], env: [], userNamespace, filter }).find((step) => step.op === 'capabilities')!.permitted;
+test("host root's VMM cannot give a file capabilities: they would count on the whole host", (t) => {
+  const bounding = (userNamespace: boolean) =>
+    jailPlan({ binds: [], args: ['/x'], env: [], userNamespace, filter }).find((step) => step.op === 'capabilities')!
+      .permitted;
   t.is(bounding(true), 0x8000001bn);
   t.is(bounding(false), 0x1bn);
 });
 
 test('libraries are found where the running Node has them', (t) => {
-  const maps = '7f00-7f01 r-xp 00000000 08:01 1   /usr/lib/x86_64-linux-gnu/libc.so.6\n7f01-7f02 r-xp 00000000 08:01 2   /opt/lib/libstdc++.so.6.0.33\n';
+  const maps =
+    '7f00-7f01 r-xp 00000000 08:01 1   /usr/lib/x86_64-linux-gnu/libc.so.6\n7f01-7f02 r-xp 00000000 08:01 2   /opt/lib/libstdc++.so.6.0.33\n';
   const places = new Set(['/usr/lib/x86_64-linux-gnu/libc.so.6', '/opt/lib/libstdc++.so.6']);
-  t.deepEqual(libraryBinds(maps, (path) => places.has(path)).map(({ source, target }) => `${source} ${target}`), ['/lib64/ld-linux-x86-64.so.2 /lib64/ld-linux-x86-64.so.2', '/usr/lib/x86_64-linux-gnu/libc.so.6 /lib/libc.so.6', '/opt/lib/libstdc++.so.6 /lib/libstdc++.so.6']);
+  t.deepEqual(
+    libraryBinds(maps, (path) => places.has(path)).map(({ source, target }) => `${source} ${target}`),
+    [
+      '/lib64/ld-linux-x86-64.so.2 /lib64/ld-linux-x86-64.so.2',
+      '/usr/lib/x86_64-linux-gnu/libc.so.6 /lib/libc.so.6',
+      '/opt/lib/libstdc++.so.6 /lib/libstdc++.so.6',
+    ],
+  );
 });
 
 test('what is absent is not bound, and what a folder has is bound once', (t) => {
   t.deepEqual(partBinds([{ path: '/nowhere/at/all', kind: 'file' }]), []);
   const folder = import.meta.dirname;
-  t.deepEqual(partBinds([{ path: folder, kind: 'directory' }, { path: join(folder, 'inmate.ts'), kind: 'file' }]).map(({ target }) => target), [folder]);
+  t.deepEqual(
+    partBinds([
+      { path: folder, kind: 'directory' },
+      { path: join(folder, 'inmate.ts'), kind: 'file' },
+    ]).map(({ target }) => target),
+    [folder],
+  );
 });

@@ -18,8 +18,16 @@ const plan = jailPlan({
     ...nodeBinds(process.execPath),
     ...partBinds([...OWN_FILES, { path: inmate, kind: 'file' }]),
     // the jail is tested on machines without KVM too; then a device that is everywhere stands for it
-    { source: existsSync('/dev/kvm') ? '/dev/kvm' : '/dev/zero', target: '/dev/kvm', kind: 'file', readOnly: false, device: true },
-    ...(args[0]?.startsWith('look') ? dataRootBinds({ dataRoot: data, id: 'own', autoRemove: args[0] === 'look removing' }) : [{ source: data, kind: 'directory', readOnly: false } as const]),
+    {
+      source: existsSync('/dev/kvm') ? '/dev/kvm' : '/dev/zero',
+      target: '/dev/kvm',
+      kind: 'file',
+      readOnly: false,
+      device: true,
+    },
+    ...(args[0]?.startsWith('look')
+      ? dataRootBinds({ dataRoot: data, id: 'own', autoRemove: args[0] === 'look removing' })
+      : [{ source: data, kind: 'directory', readOnly: false } as const]),
     { source: share, target: '/shares/0', kind: 'directory', readOnly: false },
     { source: share, target: '/shares/1', kind: 'directory', readOnly: true },
   ],
@@ -31,7 +39,14 @@ const plan = jailPlan({
 });
 const maps = isRoot ? undefined : idMaps();
 const { near, far } = streamPair();
-const launched = launch(plan, { init: INIT_PROGRAM, stdin: 'null', stdout: 'pipe', stderr: 2, ...(args[0] === 'network' && { inherit: [far.number] }), onAwait: (_tag, pid) => writeIdMaps(pid, maps!) });
+const launched = launch(plan, {
+  init: INIT_PROGRAM,
+  stdin: 'null',
+  stdout: 'pipe',
+  stderr: 2,
+  ...(args[0] === 'network' && { inherit: [far.number] }),
+  onAwait: (_tag, pid) => writeIdMaps(pid, maps!),
+});
 far.close();
 // what the inmate sends on its network comes back
 const network = new Socket({ fd: near.release() });

@@ -14,9 +14,26 @@ export interface TestUser {
 
 export function ordinaryUser(): TestUser {
   if (process.getuid!() !== 0) return { prefix: [], home: process.env['HOME'] ?? '/' };
-  const line = readFileSync('/etc/passwd', 'utf8').split('\n').find((one) => one.startsWith('husk-test:'));
+  const line = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((one) => one.startsWith('husk-test:'));
   if (line === undefined) return { prefix: [], home: '/', missing: 'root, and no user husk-test' };
   const [, , uid, , , home] = line.split(':');
   execFileSync('setpriv', ['--version']);
-  return { prefix: ['setpriv', '--reuid', 'husk-test', '--regid', 'husk-test', '--init-groups', 'env', '-i', `HOME=${home}`, `PATH=${process.env['PATH']}`], home: home!, uid: Number(uid) };
+  return {
+    prefix: [
+      'setpriv',
+      '--reuid',
+      'husk-test',
+      '--regid',
+      'husk-test',
+      '--init-groups',
+      'env',
+      '-i',
+      `HOME=${home}`,
+      `PATH=${process.env['PATH']}`,
+    ],
+    home: home!,
+    uid: Number(uid),
+  };
 }

@@ -12,7 +12,11 @@ const SLOW: KvmSpeed = { instructionsPerSecond: 4e6, exact: false, fit: false };
 function host(t: ExecutionContext, speed: KvmSpeed | Error): VerdictHost & { dataRoot: string; measured: number } {
   const dataRoot = mkdtempSync(join(tmpdir(), 'husk-verdict-'));
   t.teardown(() => rmSync(dataRoot, { recursive: true }));
-  const [device, bootId, part] = ['kvm', 'boot_id', 'vmlinux'].map((name) => join(dataRoot, name)) as [string, string, string];
+  const [device, bootId, part] = ['kvm', 'boot_id', 'vmlinux'].map((name) => join(dataRoot, name)) as [
+    string,
+    string,
+    string,
+  ];
   for (const path of [device, bootId, part]) writeFileSync(path, 'first');
   const made = {
     dataRoot,
@@ -39,7 +43,11 @@ test('a fast KVM is fit, and measured once a boot', async (t) => {
 
 test('an interpreter is unfit, and that is remembered too', async (t) => {
   const here = host(t, SLOW);
-  t.deepEqual(await kvmVerdict(here, here), { fit: false, reason: 'under 4 million guest instructions a second: this KVM interprets its guests', instructionsPerSecond: 4e6 });
+  t.deepEqual(await kvmVerdict(here, here), {
+    fit: false,
+    reason: 'under 4 million guest instructions a second: this KVM interprets its guests',
+    instructionsPerSecond: 4e6,
+  });
   await kvmVerdict(here, here);
   t.is(here.measured, 1);
 });
@@ -50,8 +58,13 @@ const ANEW: Record<string, (host: { dataRoot: string; device: string; bootId: st
     unlinkSync(device);
     writeFileSync(device, 'reloaded');
   },
-  'when the cache is cut short': ({ dataRoot }) => writeFileSync(join(dataRoot, 'cache/kvm.json'), readFileSync(join(dataRoot, 'cache/kvm.json')).subarray(0, 20)),
-  'when the cache says something else': ({ dataRoot }) => writeFileSync(join(dataRoot, 'cache/kvm.json'), readFileSync(join(dataRoot, 'cache/kvm.json'), 'utf8').replace(/"fit":true/, '"fit":1')),
+  'when the cache is cut short': ({ dataRoot }) =>
+    writeFileSync(join(dataRoot, 'cache/kvm.json'), readFileSync(join(dataRoot, 'cache/kvm.json')).subarray(0, 20)),
+  'when the cache says something else': ({ dataRoot }) =>
+    writeFileSync(
+      join(dataRoot, 'cache/kvm.json'),
+      readFileSync(join(dataRoot, 'cache/kvm.json'), 'utf8').replace(/"fit":true/, '"fit":1'),
+    ),
 };
 for (const [when, change] of Object.entries(ANEW))
   test(`it is measured anew ${when}`, async (t) => {
@@ -68,7 +81,11 @@ test('what is missing is said, measured or not', async (t) => {
   unlinkSync(here.parts[0]!);
   t.regex((await kvmVerdict(here, here)).reason, /^the VM's parts are not built: .*vmlinux \(make set-up-vm vm\)$/);
   unlinkSync(here.device);
-  t.deepEqual(await kvmVerdict(here, here), { fit: false, reason: `this host has no ${here.device}`, instructionsPerSecond: 0 });
+  t.deepEqual(await kvmVerdict(here, here), {
+    fit: false,
+    reason: `this host has no ${here.device}`,
+    instructionsPerSecond: 0,
+  });
 });
 
 test('a KVM that cannot be asked is unfit for its reason, and asked again', async (t) => {

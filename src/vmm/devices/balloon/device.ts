@@ -1,7 +1,18 @@
 /** The balloon: gives memory that the guest does not use back to the host. */
 import type { Chain } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
-import { ACTUAL, BALLOON_CONFIG_SIZE, BALLOON_FEATURES, BALLOON_ID, BALLOON_PAGE, BALLOON_QUEUE_SIZES, INFLATE_QUEUE, MAX_PAGES, NUM_PAGES, REPORTING_QUEUE } from './config.ts';
+import {
+  ACTUAL,
+  BALLOON_CONFIG_SIZE,
+  BALLOON_FEATURES,
+  BALLOON_ID,
+  BALLOON_PAGE,
+  BALLOON_QUEUE_SIZES,
+  INFLATE_QUEUE,
+  MAX_PAGES,
+  NUM_PAGES,
+  REPORTING_QUEUE,
+} from './config.ts';
 
 export interface BalloonState {
   /** bytes the guest was asked to give up */

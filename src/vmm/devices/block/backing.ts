@@ -4,7 +4,13 @@
  */
 import { closeSync, fdatasync, fstatSync, openSync } from 'node:fs';
 import { HuskError } from '../../../errors.ts';
-import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate, IoVector } from '../../../host/vectored-io.ts';
+import {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  fallocate,
+  IoVector,
+} from '../../../host/vectored-io.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { Span } from '../virtio/chain.ts';
 import { SECTOR } from './config.ts';
@@ -39,7 +45,10 @@ export class Backing implements Disposable {
     let start = 0;
     try {
       for (const part of parts) {
-        if (!(part.length >= 0) || !(part.offset >= 0) || !Number.isSafeInteger(start + part.length)) throw new HuskError(`cannot attach ${part.path}: bad range ${part.offset}+${part.length}`, { kind: 'internal' });
+        if (!(part.length >= 0) || !(part.offset >= 0) || !Number.isSafeInteger(start + part.length))
+          throw new HuskError(`cannot attach ${part.path}: bad range ${part.offset}+${part.length}`, {
+            kind: 'internal',
+          });
         if (part.length === 0) continue;
         this.#parts.push({ fd: this.#open(part.path), start, offset: part.offset, length: part.length });
         start += part.length;
@@ -72,7 +81,7 @@ export class Backing implements Disposable {
   /** Parts under [position, position + length), by binary search for the first. */
   *#under(position: number, length: number): Generator<{ part: OpenPart; from: number; length: number }> {
     let lowest = 0;
-    for (let highest = this.#parts.length; lowest < highest; ) {
+    for (let highest = this.#parts.length; lowest < highest;) {
       const middle = (lowest + highest) >>> 1;
       const part = this.#parts[middle]!;
       if (part.start + part.length <= position) lowest = middle + 1;
@@ -98,10 +107,16 @@ export class Backing implements Disposable {
     this.#transfer(memory, spans, position, length, (vector, fd, at) => vector.writeTo(fd, at));
   }
 
-  #transfer(memory: GuestMemory, spans: Span[], position: number, length: number, move: (vector: IoVector, fd: number, at: number) => number): void {
+  #transfer(
+    memory: GuestMemory,
+    spans: Span[],
+    position: number,
+    length: number,
+    move: (vector: IoVector, fd: number, at: number) => number,
+  ): void {
     const cursor = new SpanCursor(spans);
     for (const { part, from, length: partLength } of this.#under(position, length)) {
-      for (let done = 0; done < partLength; ) {
+      for (let done = 0; done < partLength;) {
         this.#vector.clear();
         const mark = cursor.mark();
         cursor.fill(memory, this.#vector, partLength - done);
@@ -123,14 +138,23 @@ export class Backing implements Disposable {
   /** Makes a range read as zeroes, giving its space back when `unmap`. @throws SyscallError */
   zero(position: number, length: number, options: { unmap: boolean }): void {
     for (const { part, from, length: partLength } of this.#under(position, length)) {
-      const mode = options.unmap ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+      const mode = options.unmap
+        ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+        : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
       fallocate(part.fd, mode, from, partLength);
     }
   }
 
   /** fdatasync of every file, on libuv's pool. */
   async flush(): Promise<void> {
-    await Promise.all([...this.#files.values()].map((fd) => new Promise<void>((resolve, reject) => fdatasync(fd, (error) => (error === null ? resolve() : reject(error))))));
+    await Promise.all(
+      [...this.#files.values()].map(
+        (fd) =>
+          new Promise<void>((resolve, reject) =>
+            fdatasync(fd, (error) => (error === null ? resolve() : reject(error))),
+          ),
+      ),
+    );
   }
 
   [Symbol.dispose](): void {
@@ -173,7 +197,7 @@ class SpanCursor {
   }
 
   #take(length: number, visit: (address: number, length: number) => boolean): void {
-    for (let left = length; left > 0 && this.#span < this.#spans.length; ) {
+    for (let left = length; left > 0 && this.#span < this.#spans.length;) {
       const span = this.#spans[this.#span]!;
       const size = Math.min(left, span.length - this.#within);
       if (!visit(span.address + this.#within, size)) return;
@@ -191,6 +215,9 @@ function open(path: string, flags: string): number {
   try {
     return openSync(path, flags);
   } catch (error) {
-    throw new HuskError(`cannot attach the disk ${path}: ${(error as NodeJS.ErrnoException).code}`, { kind: 'not-found', cause: error });
+    throw new HuskError(`cannot attach the disk ${path}: ${(error as NodeJS.ErrnoException).code}`, {
+      kind: 'not-found',
+      cause: error,
+    });
   }
 }

@@ -63,7 +63,12 @@ export function blockFeatures(readOnly: boolean): bigint {
 }
 
 /** @param capacity in sectors @param blockSize bytes the guest should see as its logical block */
-export function blockConfig(options: { capacity: number; queueSize: number; blockSize: number; readOnly: boolean }): Uint8Array {
+export function blockConfig(options: {
+  capacity: number;
+  queueSize: number;
+  blockSize: number;
+  readOnly: boolean;
+}): Uint8Array {
   const bytes = new Uint8Array(BLOCK_CONFIG_SIZE);
   const view = new DataView(bytes.buffer);
   view.setBigUint64(CAPACITY, BigInt(options.capacity), true);

@@ -58,7 +58,12 @@ export class Block implements VirtioDevice {
     this.#serial = new Uint8Array(ID_SIZE);
     this.#serial.set(Buffer.from(options.serial, 'latin1').subarray(0, ID_SIZE));
     this.features = blockFeatures(backing.readOnly);
-    this.config = blockConfig({ capacity: backing.size / SECTOR, queueSize: BLOCK_QUEUE_SIZES[0], blockSize: options.blockSize ?? SECTOR, readOnly: backing.readOnly });
+    this.config = blockConfig({
+      capacity: backing.size / SECTOR,
+      queueSize: BLOCK_QUEUE_SIZES[0],
+      blockSize: options.blockSize ?? SECTOR,
+      readOnly: backing.readOnly,
+    });
   }
 
   /** the host has not yet written all that was to be flushed */
@@ -86,7 +91,8 @@ export class Block implements VirtioDevice {
   #request(host: DeviceHost, chain: Chain): void {
     const header = chain.read(0, REQUEST_HEADER_SIZE);
     // Without a header there is no type, without a writable byte no place for the status: nothing can be answered.
-    if (header.length < REQUEST_HEADER_SIZE || chain.writableLength < 1) throw new GuestFault('block request without header or status');
+    if (header.length < REQUEST_HEADER_SIZE || chain.writableLength < 1)
+      throw new GuestFault('block request without header or status');
     const view = new DataView(header.buffer);
     const type = view.getUint32(0, true);
     // A sector above 2^53 loses bits and is beyond every disk all the same.
@@ -162,9 +168,17 @@ export class Block implements VirtioDevice {
     }));
     // §5.2.6.2: unknown flags, and UNMAP in a discard, are unsupported; all is checked before anything is done.
     if (ranges.some(({ flags }) => (type === T_DISCARD ? flags !== 0 : (flags & ~RANGE_UNMAP) !== 0))) return S_UNSUPP;
-    if (ranges.some(({ sector, sectors }) => sectors > MAX_RANGE_SECTORS || sector * SECTOR + sectors * SECTOR > this.#backing.size)) return S_IOERR;
+    if (
+      ranges.some(
+        ({ sector, sectors }) => sectors > MAX_RANGE_SECTORS || sector * SECTOR + sectors * SECTOR > this.#backing.size,
+      )
+    )
+      return S_IOERR;
     for (const { sector, sectors, flags } of ranges) {
-      if (sectors > 0) this.#backing.zero(sector * SECTOR, sectors * SECTOR, { unmap: type === T_DISCARD || (flags & RANGE_UNMAP) !== 0 });
+      if (sectors > 0)
+        this.#backing.zero(sector * SECTOR, sectors * SECTOR, {
+          unmap: type === T_DISCARD || (flags & RANGE_UNMAP) !== 0,
+        });
     }
     return S_OK;
   }

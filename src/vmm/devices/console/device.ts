@@ -1,6 +1,15 @@
 /** The console: carries the kernel's log out, and bytes in where somebody types. Never interprets them. */
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
-import { CONSOLE_CONFIG_SIZE, CONSOLE_FEATURES, CONSOLE_ID, CONSOLE_QUEUE_SIZES, MAX_COPY, MAX_INPUT, RECEIVE_QUEUE, TRANSMIT_QUEUE } from './config.ts';
+import {
+  CONSOLE_CONFIG_SIZE,
+  CONSOLE_FEATURES,
+  CONSOLE_ID,
+  CONSOLE_QUEUE_SIZES,
+  MAX_COPY,
+  MAX_INPUT,
+  RECEIVE_QUEUE,
+  TRANSMIT_QUEUE,
+} from './config.ts';
 
 export interface ConsoleState {
   /** typed and not yet read by the guest */
@@ -43,7 +52,7 @@ export class Console implements VirtioDevice {
     const host = this.#host!;
     const queue = host.queues[TRANSMIT_QUEUE]!;
     const more = queue.drain((chain) => {
-      for (let at = 0; at < chain.readableLength && at < MAX_COPY; ) {
+      for (let at = 0; at < chain.readableLength && at < MAX_COPY;) {
         const bytes = chain.read(at, MAX_COPY);
         this.#output(bytes);
         at += bytes.length;

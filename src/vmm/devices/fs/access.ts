@@ -72,7 +72,9 @@ export class Access {
    * `system.*` are the host's file systems' own. From within a user namespace the kernel binds capabilities to its root (version 3, capabilities(7)).
    */
   hasAttribute(name: string): boolean {
-    return this.#ownership.holds === undefined || (name.startsWith(USER_NAMESPACE) && name.length > USER_NAMESPACE.length);
+    return (
+      this.#ownership.holds === undefined || (name.startsWith(USER_NAMESPACE) && name.length > USER_NAMESPACE.length)
+    );
   }
 
   /** @throws ProtocolError */
@@ -84,6 +86,12 @@ export class Access {
   attributeNames(list: Uint8Array): Uint8Array {
     if (this.#ownership.holds === undefined) return list;
     const names = Buffer.from(list.buffer, list.byteOffset, list.length).toString('latin1').split('\0').slice(0, -1);
-    return Buffer.from(names.filter((name) => this.hasAttribute(name)).map((name) => `${name}\0`).join(''), 'latin1');
+    return Buffer.from(
+      names
+        .filter((name) => this.hasAttribute(name))
+        .map((name) => `${name}\0`)
+        .join(''),
+      'latin1',
+    );
   }
 }

@@ -50,7 +50,8 @@ export function mappedOwners(maps: { uid: readonly IdRange[]; gid: readonly IdRa
     const range = ranges.find(({ containerID, size }) => id >= containerID && id < containerID + size);
     return range === undefined ? undefined : id - range.containerID + range.hostID;
   };
-  const has = (ranges: readonly IdRange[], id: number) => ranges.some(({ hostID, size }) => id >= hostID && id < hostID + size);
+  const has = (ranges: readonly IdRange[], id: number) =>
+    ranges.some(({ hostID, size }) => id >= hostID && id < hostID + size);
   return {
     holds: { user: (uid) => has(maps.uid, uid), group: (gid) => has(maps.gid, gid) },
     toGuest: (uid, gid) => [toGuest(maps.uid, uid), toGuest(maps.gid, gid)],
@@ -105,7 +106,12 @@ function writeAttributes(out: DataView, at: number, stat: DataView, ownership: O
 }
 
 /** struct fuse_attr_out */
-export function attributesReply({ device }: Pick<GuestNode, 'device'>, stat: DataView, ownership: Ownership, freshness: Freshness): Uint8Array {
+export function attributesReply(
+  { device }: Pick<GuestNode, 'device'>,
+  stat: DataView,
+  ownership: Ownership,
+  freshness: Freshness,
+): Uint8Array {
   const bytes = new Uint8Array(ATTR_OUT);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, Math.floor(freshness.milliseconds / 1000), true);
@@ -116,7 +122,12 @@ export function attributesReply({ device }: Pick<GuestNode, 'device'>, stat: Dat
 }
 
 /** struct fuse_entry_out */
-export function entryReply({ node, device }: GuestNode, stat: DataView, ownership: Ownership, freshness: Freshness): Uint8Array {
+export function entryReply(
+  { node, device }: GuestNode,
+  stat: DataView,
+  ownership: Ownership,
+  freshness: Freshness,
+): Uint8Array {
   const bytes = new Uint8Array(ENTRY_OUT);
   const view = new DataView(bytes.buffer);
   const seconds = Math.floor(freshness.milliseconds / 1000);

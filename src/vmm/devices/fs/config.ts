@@ -47,7 +47,12 @@ export function boundsFor(descriptors: number): Bounds {
   const spare = Math.max(0, descriptors - Math.min(RESERVE, Math.floor(descriptors / 2)));
   const handles = Math.min(MAX_HANDLES, Math.floor(spare * HANDLE_SHARE));
   const inodes = Math.min(MAX_INODES, spare - handles);
-  return { inodes, handles, crowded: Math.floor(inodes * CROWDED), step: Math.max(1, Math.floor(inodes * CROWDED_STEP)) };
+  return {
+    inodes,
+    handles,
+    crowded: Math.floor(inodes * CROWDED),
+    step: Math.max(1, Math.floor(inodes * CROWDED_STEP)),
+  };
 }
 
 /** bytes read and written in one turn of the event loop */

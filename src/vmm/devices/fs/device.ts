@@ -8,7 +8,21 @@ import { IOV_MAX, IoVector } from '../../../host/vectored-io.ts';
 import { slice, type Chain, type Span } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import { fsConfig, FS_FEATURES, FS_ID, FS_QUEUE_SIZES, MAX_IO, MAX_REPLY, MAX_REQUEST, TURN_BYTES } from './config.ts';
-import { ERRNO, fixed, IN_HEADER, OP, OUT_HEADER, parseRequest, ProtocolError, READ_IN, u64, WRITE_CACHE, WRITE_IN, WRITE_KILL_SUIDGID, type Request } from './fuse.ts';
+import {
+  ERRNO,
+  fixed,
+  IN_HEADER,
+  OP,
+  OUT_HEADER,
+  parseRequest,
+  ProtocolError,
+  READ_IN,
+  u64,
+  WRITE_CACHE,
+  WRITE_IN,
+  WRITE_KILL_SUIDGID,
+  type Request,
+} from './fuse.ts';
 import { Server, type ServerOptions } from './server.ts';
 
 /** open(2) */
@@ -59,7 +73,10 @@ export class Fs implements VirtioDevice {
   #request(host: DeviceHost, index: number, chain: Chain): void {
     // The data of a write is not copied: of reads and writes only the fixed part is. What is used comes from one copy, whatever the other said.
     const peek = parseRequest(chain.read(0, FIXED_PART), chain.readableLength);
-    const request = peek === undefined || peek.opcode === OP.READ || peek.opcode === OP.WRITE ? peek : parseRequest(chain.read(0, MAX_REQUEST), chain.readableLength);
+    const request =
+      peek === undefined || peek.opcode === OP.READ || peek.opcode === OP.WRITE
+        ? peek
+        : parseRequest(chain.read(0, MAX_REQUEST), chain.readableLength);
     // Without a header there is nobody to answer: the driver is broken.
     if (request === undefined) throw new GuestFault('file system request without a header');
     const queue = host.queues[index]!;
@@ -81,7 +98,13 @@ export class Fs implements VirtioDevice {
     }
   }
 
-  async #later(host: DeviceHost, index: number, chain: Chain, request: Request, reply: Promise<Uint8Array>): Promise<void> {
+  async #later(
+    host: DeviceHost,
+    index: number,
+    chain: Chain,
+    request: Request,
+    reply: Promise<Uint8Array>,
+  ): Promise<void> {
     let errno = 0;
     let payload: Uint8Array | undefined;
     try {
@@ -102,7 +125,10 @@ export class Fs implements VirtioDevice {
   #answer(chain: Chain, request: Request, errno: number, payload?: Uint8Array): number {
     // A payload without room would be cut in the middle of a structure.
     const fits = payload === undefined || payload.length <= chain.writableLength - OUT_HEADER;
-    return writeHeader(chain, request, fits ? errno : ERRNO.ERANGE, fits ? (payload?.length ?? 0) : 0) + (fits && payload !== undefined ? chain.write(OUT_HEADER, payload) : 0);
+    return (
+      writeHeader(chain, request, fits ? errno : ERRNO.ERANGE, fits ? (payload?.length ?? 0) : 0) +
+      (fits && payload !== undefined ? chain.write(OUT_HEADER, payload) : 0)
+    );
   }
 
   #read(host: DeviceHost, request: Request, chain: Chain): number {

@@ -18,18 +18,24 @@ export interface Entry {
 export function parseEntries(bytes: Uint8Array): Entry[] {
   const entries: Entry[] = [];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 0; at + DIRENT_NAME < bytes.length; ) {
+  for (let at = 0; at + DIRENT_NAME < bytes.length;) {
     const length = view.getUint16(at + 16, true);
     if (length <= DIRENT_NAME) break;
     const end = bytes.indexOf(0, at + DIRENT_NAME);
-    entries.push({ ino: bytes.slice(at, at + 8), offset: bytes.slice(at + 8, at + 16), type: bytes[at + 18]!, name: Buffer.from(bytes.buffer, bytes.byteOffset + at + DIRENT_NAME, end - at - DIRENT_NAME).toString('latin1') });
+    entries.push({
+      ino: bytes.slice(at, at + 8),
+      offset: bytes.slice(at + 8, at + 16),
+      type: bytes[at + 18]!,
+      name: Buffer.from(bytes.buffer, bytes.byteOffset + at + DIRENT_NAME, end - at - DIRENT_NAME).toString('latin1'),
+    });
     at += length;
   }
   return entries;
 }
 
 /** bytes an entry takes in a reply */
-export const entrySize = (entry: Entry, prefix: number) => prefix + Math.ceil((FUSE_DIRENT_NAME + entry.name.length) / 8) * 8;
+export const entrySize = (entry: Entry, prefix: number) =>
+  prefix + Math.ceil((FUSE_DIRENT_NAME + entry.name.length) / 8) * 8;
 
 /** @param before what READDIRPLUS puts in front: struct fuse_entry_out */
 export function writeEntry(out: Uint8Array, at: number, entry: Entry, before: Uint8Array): number {

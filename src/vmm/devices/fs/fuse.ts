@@ -49,7 +49,22 @@ export const OP = {
   TMPFILE: 51,
 } as const;
 
-export const ERRNO = { EPERM: 1, ENOENT: 2, EIO: 5, EBADF: 9, EACCES: 13, EINVAL: 22, ENFILE: 23, ERANGE: 34, ENAMETOOLONG: 36, ENOSYS: 38, ENODATA: 61, EPROTO: 71, EOVERFLOW: 75, EOPNOTSUPP: 95 } as const;
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  EIO: 5,
+  EBADF: 9,
+  EACCES: 13,
+  EINVAL: 22,
+  ENFILE: 23,
+  ERANGE: 34,
+  ENAMETOOLONG: 36,
+  ENOSYS: 38,
+  ENODATA: 61,
+  EPROTO: 71,
+  EOVERFLOW: 75,
+  EOPNOTSUPP: 95,
+} as const;
 
 /** struct fuse_in_header, fuse_out_header: bytes */
 export const IN_HEADER = 40;
@@ -69,8 +84,31 @@ export const INIT_FLAGS = {
 } as const;
 
 /** struct fuse_setattr_in: bits of `valid`, offsets */
-export const FATTR = { MODE: 1, UID: 2, GID: 4, SIZE: 8, ATIME: 16, MTIME: 32, FH: 64, ATIME_NOW: 128, MTIME_NOW: 256, KILL_SUIDGID: 2048 } as const;
-export const SETATTR = { valid: 0, fh: 8, size: 16, atime: 32, mtime: 40, atimeNsec: 56, mtimeNsec: 60, mode: 68, uid: 76, gid: 80, bytes: 88 } as const;
+export const FATTR = {
+  MODE: 1,
+  UID: 2,
+  GID: 4,
+  SIZE: 8,
+  ATIME: 16,
+  MTIME: 32,
+  FH: 64,
+  ATIME_NOW: 128,
+  MTIME_NOW: 256,
+  KILL_SUIDGID: 2048,
+} as const;
+export const SETATTR = {
+  valid: 0,
+  fh: 8,
+  size: 16,
+  atime: 32,
+  mtime: 40,
+  atimeNsec: 56,
+  mtimeNsec: 60,
+  mode: 68,
+  uid: 76,
+  gid: 80,
+  bytes: 88,
+} as const;
 
 /** struct fuse_write_in, fuse_read_in */
 export const WRITE_IN = { fh: 0, offset: 8, size: 16, flags: 20, openFlags: 32, bytes: 40 } as const;
@@ -107,7 +145,15 @@ export function parseRequest(bytes: Uint8Array, available: number): Request | un
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getUint32(0, true);
   if (length < IN_HEADER || length > available) return undefined;
-  return { length, opcode: view.getUint32(4, true), unique: bytes.subarray(8, 16), node: u64(view, 16), uid: view.getUint32(24, true), gid: view.getUint32(28, true), body: bytes.subarray(IN_HEADER, Math.min(length, bytes.length)) };
+  return {
+    length,
+    opcode: view.getUint32(4, true),
+    unique: bytes.subarray(8, 16),
+    node: u64(view, 16),
+    uid: view.getUint32(24, true),
+    gid: view.getUint32(28, true),
+    body: bytes.subarray(IN_HEADER, Math.min(length, bytes.length)),
+  };
 }
 
 /** Above 2^53 bits are lost: such a node or handle does not exist, such an offset is refused by the kernel. */

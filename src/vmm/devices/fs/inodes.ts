@@ -47,7 +47,14 @@ export class Inodes implements Disposable {
 
   #add(node: number, fd: number): Inode {
     const stat = statFd(fd);
-    const inode = { node, fd, kind: stat.getUint16(STATX.mode, true) & S_IFMT, device: node === ROOT_NODE ? 0 : this.#deviceOf(stat), lookups: 1, key: keyOf(stat) };
+    const inode = {
+      node,
+      fd,
+      kind: stat.getUint16(STATX.mode, true) & S_IFMT,
+      device: node === ROOT_NODE ? 0 : this.#deviceOf(stat),
+      lookups: 1,
+      key: keyOf(stat),
+    };
     this.#byNode.set(node, inode);
     this.#byKey.set(inode.key, inode);
     return inode;

@@ -6,15 +6,63 @@
  */
 import { fdatasync, fsync } from 'node:fs';
 import { duplicate, openFilesLimit } from '../../../host/descriptors.ts';
-import { openAt, openFolder, syncfsInThread, makeDirectoryAt, makeNodeAt, symlinkAt, ftruncate, closeFd, O_CREAT, O_DIRECTORY, O_EXCL, O_CLOEXEC } from '../../../host/files.ts';
-import { AT_REMOVEDIR, chmodFd, chownFd, getdents, getxattrFd, linkFd, listxattrFd, lseek, readlinkFd, removexattrFd, renameAt, reopen, setxattrFd, statFd, statfsFd, STATX, unlinkAt, utimesFd } from '../../../host/file-at.ts';
+import {
+  openAt,
+  openFolder,
+  syncfsInThread,
+  makeDirectoryAt,
+  makeNodeAt,
+  symlinkAt,
+  ftruncate,
+  closeFd,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_CLOEXEC,
+} from '../../../host/files.ts';
+import {
+  AT_REMOVEDIR,
+  chmodFd,
+  chownFd,
+  getdents,
+  getxattrFd,
+  linkFd,
+  listxattrFd,
+  lseek,
+  readlinkFd,
+  removexattrFd,
+  renameAt,
+  reopen,
+  setxattrFd,
+  statFd,
+  statfsFd,
+  STATX,
+  unlinkAt,
+  utimesFd,
+} from '../../../host/file-at.ts';
 import { SyscallError } from '../../../host/libc.ts';
 import { fallocate } from '../../../host/vectored-io.ts';
 import { Access, READ, SEARCH, WRITE } from './access.ts';
 import { attributesReply, entryReply, inodeHigh, UNCHANGED, type Freshness, type Ownership } from './attributes.ts';
 import { boundsFor, MAX_PAGES, MAX_IO, MAX_XATTR } from './config.ts';
 import { entrySize, parseEntries, writeEntry } from './directory.ts';
-import { checkName, ENTRY_OUT, ERRNO, FATTR, fixed, FUSE_MAJOR, FUSE_MINOR, INIT_FLAGS, OP, OPEN_KILL_SUIDGID, ProtocolError, SETATTR, strings, u64, type Request } from './fuse.ts';
+import {
+  checkName,
+  ENTRY_OUT,
+  ERRNO,
+  FATTR,
+  fixed,
+  FUSE_MAJOR,
+  FUSE_MINOR,
+  INIT_FLAGS,
+  OP,
+  OPEN_KILL_SUIDGID,
+  ProtocolError,
+  SETATTR,
+  strings,
+  u64,
+  type Request,
+} from './fuse.ts';
 import { Handles } from './handles.ts';
 import { Inodes, S_IFDIR, S_IFMT, S_IFREG, type Inode } from './inodes.ts';
 
@@ -64,7 +112,23 @@ type Reply = Uint8Array | Promise<Uint8Array>;
 
 /** Requests that change something: refused on a read-only share. */
 const EROFS = 30;
-const WRITING = new Set<number>([OP.SETATTR, OP.SYMLINK, OP.MKNOD, OP.MKDIR, OP.UNLINK, OP.RMDIR, OP.RENAME, OP.RENAME2, OP.LINK, OP.WRITE, OP.SETXATTR, OP.REMOVEXATTR, OP.CREATE, OP.TMPFILE, OP.FALLOCATE]);
+const WRITING = new Set<number>([
+  OP.SETATTR,
+  OP.SYMLINK,
+  OP.MKNOD,
+  OP.MKDIR,
+  OP.UNLINK,
+  OP.RMDIR,
+  OP.RENAME,
+  OP.RENAME2,
+  OP.LINK,
+  OP.WRITE,
+  OP.SETXATTR,
+  OP.REMOVEXATTR,
+  OP.CREATE,
+  OP.TMPFILE,
+  OP.FALLOCATE,
+]);
 
 export class Server implements Disposable {
   readonly handles: Handles;
@@ -208,7 +272,8 @@ export class Server implements Disposable {
   /** struct fuse_init_in, fuse_init_out */
   #init(request: Request): Uint8Array {
     const view = fixed(request.body, 16);
-    if (view.getUint32(0, true) !== FUSE_MAJOR || view.getUint32(4, true) < FUSE_MINOR) throw new ProtocolError(ERRNO.EPROTO);
+    if (view.getUint32(0, true) !== FUSE_MAJOR || view.getUint32(4, true) < FUSE_MINOR)
+      throw new ProtocolError(ERRNO.EPROTO);
     this.clear();
     const wanted = Object.values(INIT_FLAGS).reduce((all, flag) => all | flag, 0);
     const bytes = new Uint8Array(64);
@@ -323,14 +388,26 @@ export class Server implements Disposable {
     const valid = view.getUint32(SETATTR.valid, true);
     const has = (bit: number) => (valid & bit) !== 0;
     const isTouch = (set: number, now: number) => !has(set) || has(now);
-    if (has(FATTR.UID | FATTR.GID | FATTR.MODE) || !isTouch(FATTR.ATIME, FATTR.ATIME_NOW) || !isTouch(FATTR.MTIME, FATTR.MTIME_NOW)) this.#access.checkOwn(inode.fd);
+    if (
+      has(FATTR.UID | FATTR.GID | FATTR.MODE) ||
+      !isTouch(FATTR.ATIME, FATTR.ATIME_NOW) ||
+      !isTouch(FATTR.MTIME, FATTR.MTIME_NOW)
+    )
+      this.#access.checkOwn(inode.fd);
     else if (!has(FATTR.FH)) this.#access.check(inode.fd, WRITE);
     if (has(FATTR.UID | FATTR.GID)) {
-      const owner = this.#options.ownership.toHost(has(FATTR.UID) ? view.getUint32(SETATTR.uid, true) : UNCHANGED, has(FATTR.GID) ? view.getUint32(SETATTR.gid, true) : UNCHANGED);
+      const owner = this.#options.ownership.toHost(
+        has(FATTR.UID) ? view.getUint32(SETATTR.uid, true) : UNCHANGED,
+        has(FATTR.GID) ? view.getUint32(SETATTR.gid, true) : UNCHANGED,
+      );
       if (owner === undefined) throw new ProtocolError(ERRNO.EPERM);
       chownFd(inode.fd, ...owner);
     }
-    if (has(FATTR.MODE)) chmodFd(inode.fd, this.#access.modeFor(inode.fd, view.getUint32(SETATTR.mode, true) & PERMISSIONS, inode.kind === S_IFDIR));
+    if (has(FATTR.MODE))
+      chmodFd(
+        inode.fd,
+        this.#access.modeFor(inode.fd, view.getUint32(SETATTR.mode, true) & PERMISSIONS, inode.kind === S_IFDIR),
+      );
     if (has(FATTR.SIZE)) {
       const size = u64(view, SETATTR.size);
       if (has(FATTR.FH)) ftruncate(this.handles.get(u64(view, SETATTR.fh)), size);
@@ -543,7 +620,8 @@ export class Server implements Disposable {
   async #syncAll(): Promise<Uint8Array> {
     const files: number[] = [];
     try {
-      for (const { fd, kind } of this.#inodes.onePerDevice()) files.push(reopen(fd, (kind === S_IFDIR ? O_DIRECTORY : 0) | O_CLOEXEC));
+      for (const { fd, kind } of this.#inodes.onePerDevice())
+        files.push(reopen(fd, (kind === S_IFDIR ? O_DIRECTORY : 0) | O_CLOEXEC));
       for (const file of files) if ((await syncfsInThread(file)) < 0) throw new ProtocolError(ERRNO.EIO);
     } finally {
       for (const file of files) closeFd(file);

@@ -18,14 +18,16 @@ export class Ports {
   }
 
   read(port: number, size: number): number {
-    if (port >= SERIAL_PORT && port < SERIAL_PORT + SERIAL_PORTS && size === 1) return this.#serial.read(port - SERIAL_PORT);
+    if (port >= SERIAL_PORT && port < SERIAL_PORT + SERIAL_PORTS && size === 1)
+      return this.#serial.read(port - SERIAL_PORT);
     // "input buffer empty": Linux waits for it before it pulses the reset line
     if (port === KEYBOARD_COMMAND) return 0;
     return 2 ** (8 * size) - 1;
   }
 
   write(port: number, size: number, value: number): void {
-    if (port >= SERIAL_PORT && port < SERIAL_PORT + SERIAL_PORTS && size === 1) this.#serial.write(port - SERIAL_PORT, value);
+    if (port >= SERIAL_PORT && port < SERIAL_PORT + SERIAL_PORTS && size === 1)
+      this.#serial.write(port - SERIAL_PORT, value);
     else if (port === KEYBOARD_COMMAND && (value & 0xff) === PULSE_RESET) this.#reset();
   }
 }

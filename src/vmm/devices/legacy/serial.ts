@@ -55,7 +55,8 @@ export class Serial {
     const byte = value & 0xff;
     if (this.#latched() && offset <= INTERRUPT_ENABLE) this.state.divisor[offset] = byte;
     else if (offset === DATA) this.#output(byte);
-    else if (offset === INTERRUPT_ENABLE || offset === LINE_CONTROL || offset === MODEM_CONTROL || offset === SCRATCH) this.state.registers[offset] = byte;
+    else if (offset === INTERRUPT_ENABLE || offset === LINE_CONTROL || offset === MODEM_CONTROL || offset === SCRATCH)
+      this.state.registers[offset] = byte;
   }
 
   #latched(): boolean {

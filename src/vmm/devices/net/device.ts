@@ -7,7 +7,23 @@ import type { Chain } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import type { Virtqueue } from '../virtio/virtqueue.ts';
 import { completeChecksum } from './checksum.ts';
-import { FRAME_OVERHEAD, F_MRG_RXBUF, HEADER_SIZE, linkDown, MAX_BURST, MAX_BURST_BYTES, MAX_MTU, MIN_MTU, netConfig, NET_FEATURES, NET_ID, NET_QUEUE_SIZES, NUM_BUFFERS, RECEIVE_QUEUE, TRANSMIT_QUEUE } from './config.ts';
+import {
+  FRAME_OVERHEAD,
+  F_MRG_RXBUF,
+  HEADER_SIZE,
+  linkDown,
+  MAX_BURST,
+  MAX_BURST_BYTES,
+  MAX_MTU,
+  MIN_MTU,
+  netConfig,
+  NET_FEATURES,
+  NET_ID,
+  NET_QUEUE_SIZES,
+  NUM_BUFFERS,
+  RECEIVE_QUEUE,
+  TRANSMIT_QUEUE,
+} from './config.ts';
 import type { FrameFilter } from './filter.ts';
 import type { Link } from './link.ts';
 
@@ -37,7 +53,8 @@ export class Net implements VirtioDevice {
   /** @param link stays the caller's, also after the machine @param options.mac six bytes @param options.mtu bytes, default 1500 */
   constructor(link: Link, options: { mac: Uint8Array; mtu?: number; filter: FrameFilter }) {
     const mtu = options.mtu ?? 1500;
-    if (!Number.isInteger(mtu) || mtu < MIN_MTU || mtu > MAX_MTU) throw new HuskError(`cannot make a network device with an MTU of ${mtu}`, { kind: 'invalid' });
+    if (!Number.isInteger(mtu) || mtu < MIN_MTU || mtu > MAX_MTU)
+      throw new HuskError(`cannot make a network device with an MTU of ${mtu}`, { kind: 'invalid' });
     this.#link = link;
     this.#filter = options.filter;
     this.config = netConfig(options.mac, mtu);

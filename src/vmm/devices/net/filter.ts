@@ -81,13 +81,16 @@ function isSound(frame: Uint8Array, shared: readonly Uint8Array[]): boolean {
 function isSound4(packet: Uint8Array, shared: readonly Uint8Array[]): boolean {
   if (packet.length < IPV4_HEADER || packet[0]! >> 4 !== 4) return false;
   const length = (packet[0]! & 0xf) * 4;
-  if (length < IPV4_HEADER || length > packet.length || hasSourceRoute(packet.subarray(IPV4_HEADER, length))) return false;
-  return !isOwn4(packet, IPV4_SOURCE) && !isOwn4(packet, IPV4_DESTINATION) && !isOneOf(packet, IPV4_DESTINATION, shared, 4);
+  if (length < IPV4_HEADER || length > packet.length || hasSourceRoute(packet.subarray(IPV4_HEADER, length)))
+    return false;
+  return (
+    !isOwn4(packet, IPV4_SOURCE) && !isOwn4(packet, IPV4_DESTINATION) && !isOneOf(packet, IPV4_DESTINATION, shared, 4)
+  );
 }
 
 /** Options that are cut off or have no length hide what is behind them: as bad as a route. */
 function hasSourceRoute(options: Uint8Array): boolean {
-  for (let at = 0; at < options.length; ) {
+  for (let at = 0; at < options.length;) {
     const kind = options[at]!;
     if (kind === OPTION_END) return false;
     if (SOURCE_ROUTES.has(kind)) return true;
@@ -105,28 +108,43 @@ function isSoundArp(packet: Uint8Array, shared: readonly Uint8Array[]): boolean 
 
 function isSound6(packet: Uint8Array, shared: readonly Uint8Array[]): boolean {
   if (packet.length < IPV6_HEADER || packet[0]! >> 4 !== 6) return false;
-  if (isOwn6(packet, IPV6_SOURCE) || isOwn6(packet, IPV6_DESTINATION) || isOneOf(packet, IPV6_DESTINATION, shared, ADDRESS6)) return false;
+  if (
+    isOwn6(packet, IPV6_SOURCE) ||
+    isOwn6(packet, IPV6_DESTINATION) ||
+    isOneOf(packet, IPV6_DESTINATION, shared, ADDRESS6)
+  )
+    return false;
   let next = packet[IPV6_NEXT]!;
   let at = IPV6_HEADER;
   for (let count = 0; isExtension(next); count++) {
     // Whatever its type, a routing header names other destinations. Headers that are cut off hide what is behind them.
     if (next === ROUTING || count === MAX_EXTENSIONS || at + 8 > packet.length) return false;
     if (next === FRAGMENT && (u16(packet, at + 2) & FRAGMENT_OFFSET) !== 0) return packet[at] !== ICMPV6;
-    const length = next === FRAGMENT ? 8 : next === AUTHENTICATION ? (packet[at + 1]! + 2) * 4 : (packet[at + 1]! + 1) * 8;
+    const length =
+      next === FRAGMENT ? 8 : next === AUTHENTICATION ? (packet[at + 1]! + 2) * 4 : (packet[at + 1]! + 1) * 8;
     next = packet[at]!;
     at += length;
   }
   return next !== ICMPV6 || isSoundNeighbor(packet, at, shared);
 }
 
-const isExtension = (header: number) => header === HOP_BY_HOP || header === ROUTING || header === FRAGMENT || header === DESTINATION_OPTIONS || header === AUTHENTICATION;
+const isExtension = (header: number) =>
+  header === HOP_BY_HOP ||
+  header === ROUTING ||
+  header === FRAGMENT ||
+  header === DESTINATION_OPTIONS ||
+  header === AUTHENTICATION;
 
 /** Of ICMPv6, neighbour discovery names an address of its own. */
 function isSoundNeighbor(packet: Uint8Array, at: number, shared: readonly Uint8Array[]): boolean {
   if (at >= packet.length) return false;
   if (packet[at] !== NEIGHBOR_SOLICITATION && packet[at] !== NEIGHBOR_ADVERTISEMENT) return true;
   const target = at + NEIGHBOR_TARGET;
-  return target + ADDRESS6 <= packet.length && !isOwn6(packet, target) && (packet[at] === NEIGHBOR_ADVERTISEMENT || !isOneOf(packet, target, shared, ADDRESS6));
+  return (
+    target + ADDRESS6 <= packet.length &&
+    !isOwn6(packet, target) &&
+    (packet[at] === NEIGHBOR_ADVERTISEMENT || !isOneOf(packet, target, shared, ADDRESS6))
+  );
 }
 
 /** RFC 1122 §3.2.1.3: "this host" and loopback are never on a wire. */
@@ -139,6 +157,7 @@ function isOwn6(packet: Uint8Array, at: number): boolean {
   return (high === 0 && (low === 0 || low === 0xffff)) || (high === 0xffff && low === 0);
 }
 
-const isOneOf = (packet: Uint8Array, at: number, addresses: readonly Uint8Array[], length: number) => addresses.some((address) => address.length === length && address.every((byte, i) => byte === packet[at + i]));
+const isOneOf = (packet: Uint8Array, at: number, addresses: readonly Uint8Array[], length: number) =>
+  addresses.some((address) => address.length === length && address.every((byte, i) => byte === packet[at + i]));
 
 const u16 = (bytes: Uint8Array, at: number) => (bytes[at]! << 8) | bytes[at + 1]!;

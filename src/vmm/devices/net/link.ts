@@ -104,7 +104,8 @@ export class StreamLink implements Link {
       // the bounds of all later frames are lost with one wrong length
       if (length !== undefined && (length === 0 || length > MAX_FRAME)) this.gone = true;
       if (this.gone) return undefined;
-      if (length !== undefined && this.#to - this.#from >= PREFIX + length) return this.#received.subarray(this.#from + PREFIX, this.#from + PREFIX + length);
+      if (length !== undefined && this.#to - this.#from >= PREFIX + length)
+        return this.#received.subarray(this.#from + PREFIX, this.#from + PREFIX + length);
       if (!this.#fill()) return undefined;
     }
   }

@@ -178,7 +178,11 @@ export class MmioTransport implements Disposable {
     if (queue === undefined) return;
     if (offset === QUEUE_READY) {
       // §4.2.2.2: to take a queue back the driver writes 0 and waits for 0
-      if ((value & 1) === 1 && !queue.state.ready) queue.enable({ eventIndex: (this.#driverFeatures & F_EVENT_IDX) !== 0n, indirect: (this.#driverFeatures & F_INDIRECT_DESC) !== 0n });
+      if ((value & 1) === 1 && !queue.state.ready)
+        queue.enable({
+          eventIndex: (this.#driverFeatures & F_EVENT_IDX) !== 0n,
+          indirect: (this.#driverFeatures & F_INDIRECT_DESC) !== 0n,
+        });
       else if ((value & 1) === 0) queue.reset();
       return;
     }
@@ -293,13 +297,18 @@ export class MmioTransport implements Disposable {
     this.#page.setUint32(DEVICE_ID, this.device.id, true);
     this.#page.setUint32(VENDOR_ID, VENDOR, true);
     // §4.2.2: no shared memory region has a length of all ones
-    for (let at = SHARED_MEMORY_LENGTH_LOW; at < SHARED_MEMORY_END; at += 4) this.#page.setUint32(at, 0xffff_ffff, true);
+    for (let at = SHARED_MEMORY_LENGTH_LOW; at < SHARED_MEMORY_END; at += 4)
+      this.#page.setUint32(at, 0xffff_ffff, true);
   }
 
   /** Makes the page say what the state is. */
   #show(): void {
     const queue = this.queues[this.#queueSel];
-    this.#page.setUint32(DEVICE_FEATURES, this.#deviceFeaturesSel < 4 ? Number((this.#features >> BigInt(32 * this.#deviceFeaturesSel)) & LOW_32) : 0, true);
+    this.#page.setUint32(
+      DEVICE_FEATURES,
+      this.#deviceFeaturesSel < 4 ? Number((this.#features >> BigInt(32 * this.#deviceFeaturesSel)) & LOW_32) : 0,
+      true,
+    );
     this.#page.setUint32(QUEUE_NUM_MAX, queue?.maxSize ?? 0, true);
     this.#page.setUint32(QUEUE_READY, queue?.state.ready ? 1 : 0, true);
     this.#page.setUint32(INTERRUPT_STATUS, this.#interruptStatus, true);
@@ -318,7 +327,12 @@ export class MmioTransport implements Disposable {
 
   /** Its status register, an interrupt that was not acknowledged, and of each queue in use what the driver offered, what was taken, what is in flight: all as counted here. */
   summary(): string {
-    const queues = this.queues.filter(({ state }) => state.ready).map(({ index, state }) => `${index}: ${state.nextAvailable}-${state.nextUsed}${state.inFlight > 0 ? ` (${state.inFlight} in flight)` : ''}`);
+    const queues = this.queues
+      .filter(({ state }) => state.ready)
+      .map(
+        ({ index, state }) =>
+          `${index}: ${state.nextAvailable}-${state.nextUsed}${state.inFlight > 0 ? ` (${state.inFlight} in flight)` : ''}`,
+      );
     return `${this.#status.toString(16)}${this.#interruptStatus === 0 ? '' : ` irq ${this.#interruptStatus}`} [${queues.join(' ')}]`;
   }
 
@@ -328,7 +342,8 @@ export class MmioTransport implements Disposable {
    */
   save(): TransportState {
     const busy = this.queues.find(({ state }) => state.inFlight > 0);
-    if (busy !== undefined) throw new Error(`${this.device.name}: queue ${busy.index} has ${busy.state.inFlight} requests in flight`);
+    if (busy !== undefined)
+      throw new Error(`${this.device.name}: queue ${busy.index} has ${busy.state.inFlight} requests in flight`);
     return {
       device: this.device.name,
       deviceState: structuredClone(this.device.state),
@@ -352,7 +367,12 @@ export class MmioTransport implements Disposable {
   /** Into a transport that was just made around a device like the one saved, before the guest runs. @throws Error when it is another device, GuestFault for rings that cannot be */
   restore(state: TransportState): void {
     const { device } = this;
-    if (state.device !== device.name || state.config.length !== device.config.length || state.queues.length !== this.queues.length) throw new Error(`cannot restore a ${state.device} into a ${device.name}`);
+    if (
+      state.device !== device.name ||
+      state.config.length !== device.config.length ||
+      state.queues.length !== this.queues.length
+    )
+      throw new Error(`cannot restore a ${state.device} into a ${device.name}`);
     device.config.set(state.config);
     if (device.restore) device.restore(structuredClone(state.deviceState));
     else Object.assign(device.state, structuredClone(state.deviceState));
@@ -365,7 +385,11 @@ export class MmioTransport implements Disposable {
     this.#configGeneration = state.configGeneration;
     for (const [i, queue] of this.queues.entries()) {
       queue.state = { ...(state.queues[i] ?? emptyQueue()) };
-      if (queue.state.ready) queue.enable({ eventIndex: (this.#driverFeatures & F_EVENT_IDX) !== 0n, indirect: (this.#driverFeatures & F_INDIRECT_DESC) !== 0n });
+      if (queue.state.ready)
+        queue.enable({
+          eventIndex: (this.#driverFeatures & F_EVENT_IDX) !== 0n,
+          indirect: (this.#driverFeatures & F_INDIRECT_DESC) !== 0n,
+        });
     }
     this.#show();
     this.#showConfig();

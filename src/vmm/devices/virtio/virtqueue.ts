@@ -51,7 +51,17 @@ export interface QueueState {
   inFlight: number;
 }
 
-export const emptyQueue = (): QueueState => ({ ready: false, size: 0, descriptors: 0, available: 0, used: 0, nextAvailable: 0, nextUsed: 0, signalledUsed: 0, inFlight: 0 });
+export const emptyQueue = (): QueueState => ({
+  ready: false,
+  size: 0,
+  descriptors: 0,
+  available: 0,
+  used: 0,
+  nextAvailable: 0,
+  nextUsed: 0,
+  signalledUsed: 0,
+  inFlight: 0,
+});
 
 export class Virtqueue {
   readonly index: number;
@@ -76,8 +86,10 @@ export class Virtqueue {
   /** @throws GuestFault when size, alignment (§2.7) or place of a ring is wrong */
   enable(features: { eventIndex: boolean; indirect: boolean }): void {
     const { size, descriptors, available, used } = this.state;
-    if (size === 0 || size > this.maxSize || (size & (size - 1)) !== 0) throw new GuestFault(`queue ${this.index} has size ${size}`);
-    if (descriptors % 16 !== 0 || available % 2 !== 0 || used % 4 !== 0) throw new GuestFault(`queue ${this.index} has a misaligned ring`);
+    if (size === 0 || size > this.maxSize || (size & (size - 1)) !== 0)
+      throw new GuestFault(`queue ${this.index} has size ${size}`);
+    if (descriptors % 16 !== 0 || available % 2 !== 0 || used % 4 !== 0)
+      throw new GuestFault(`queue ${this.index} has a misaligned ring`);
     const { buffer, byteOffset } = this.#memory.bytes;
     const place = (address: number, length: number) => byteOffset + this.#memory.offset(address, length);
     // With event indices each ring has one more word, always reserved by §2.7.6 and §2.7.8.
@@ -148,8 +160,10 @@ export class Virtqueue {
       const flags = flagsAndNext & 0xffff;
       if ((flags & INDIRECT) !== 0) {
         // §2.7.5.3.1: no INDIRECT with NEXT, none inside an indirect table, none that was not negotiated; a whole number of descriptors.
-        if (!this.#indirect || table !== this.#descriptors || (flags & NEXT) !== 0) throw new GuestFault(`queue ${this.index}: misplaced indirect descriptor`);
-        if (length === 0 || length % DESCRIPTOR_SIZE !== 0 || length / DESCRIPTOR_SIZE > size) throw new GuestFault(`queue ${this.index}: indirect table of ${length} bytes`);
+        if (!this.#indirect || table !== this.#descriptors || (flags & NEXT) !== 0)
+          throw new GuestFault(`queue ${this.index}: misplaced indirect descriptor`);
+        if (length === 0 || length % DESCRIPTOR_SIZE !== 0 || length / DESCRIPTOR_SIZE > size)
+          throw new GuestFault(`queue ${this.index}: indirect table of ${length} bytes`);
         table = new Uint32Array(this.#memory.copy(address, length).buffer);
         entries = length / DESCRIPTOR_SIZE;
         next = 0;
@@ -163,11 +177,13 @@ export class Virtqueue {
         chain.writable.push({ address, length });
         chain.writableLength += length;
       } else {
-        if (chain.writable.length > 0) throw new GuestFault(`queue ${this.index}: readable buffer after a writable one`);
+        if (chain.writable.length > 0)
+          throw new GuestFault(`queue ${this.index}: readable buffer after a writable one`);
         chain.readable.push({ address, length });
         chain.readableLength += length;
       }
-      if (chain.readableLength + chain.writableLength > MAX_CHAIN_BYTES) throw new GuestFault(`queue ${this.index}: chain of more than 4 GiB`);
+      if (chain.readableLength + chain.writableLength > MAX_CHAIN_BYTES)
+        throw new GuestFault(`queue ${this.index}: chain of more than 4 GiB`);
       if ((flags & NEXT) === 0) return chain;
       next = flagsAndNext >>> 16;
     }

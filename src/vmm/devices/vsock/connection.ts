@@ -75,16 +75,32 @@ export class VsockConnection extends Duplex {
 
   save(): ConnectionState {
     return {
-      guestPort: this.guestPort, hostPort: this.hostPort, forwarded: this.#forwarded, forwardedTold: this.#forwardedTold, peerBuffer: this.#peerBuffer, peerForwarded: this.#peerForwarded,
-      sent: this.#sent, peerDone: this.#peerDone, peerDeaf: this.#peerDeaf, inbox: new Uint8Array(Buffer.concat(this.#inbox)),
+      guestPort: this.guestPort,
+      hostPort: this.hostPort,
+      forwarded: this.#forwarded,
+      forwardedTold: this.#forwardedTold,
+      peerBuffer: this.#peerBuffer,
+      peerForwarded: this.#peerForwarded,
+      sent: this.#sent,
+      peerDone: this.#peerDone,
+      peerDeaf: this.#peerDeaf,
+      inbox: new Uint8Array(Buffer.concat(this.#inbox)),
     };
   }
 
   /** An open connection as it was saved. */
   static restored(link: Link, state: ConnectionState): VsockConnection {
-    const connection = new VsockConnection(link, { guestPort: state.guestPort, hostPort: state.hostPort, phase: 'open' });
+    const connection = new VsockConnection(link, {
+      guestPort: state.guestPort,
+      hostPort: state.hostPort,
+      phase: 'open',
+    });
     [connection.#forwarded, connection.#forwardedTold] = [state.forwarded, state.forwardedTold];
-    [connection.#peerBuffer, connection.#peerForwarded, connection.#sent] = [state.peerBuffer, state.peerForwarded, state.sent];
+    [connection.#peerBuffer, connection.#peerForwarded, connection.#sent] = [
+      state.peerBuffer,
+      state.peerForwarded,
+      state.sent,
+    ];
     [connection.#peerDone, connection.#peerDeaf] = [state.peerDone, state.peerDeaf];
     if (state.inbox.length > 0) connection.#inbox.push(state.inbox);
     connection.#inboxBytes = state.inbox.length;
@@ -130,7 +146,8 @@ export class VsockConnection extends Duplex {
       this.#wanted = this.push(bytes);
     }
     // Told in halves of the buffer, not for each packet: the guest never runs dry, and the ring is not full of updates.
-    if (this.phase === 'open' && !this.#peerDone && ((this.#forwarded - this.#forwardedTold) >>> 0) >= BUFFER_BYTES / 2) this.#link.control(this, OP.CREDIT_UPDATE);
+    if (this.phase === 'open' && !this.#peerDone && (this.#forwarded - this.#forwardedTold) >>> 0 >= BUFFER_BYTES / 2)
+      this.#link.control(this, OP.CREDIT_UPDATE);
     if (this.#peerDone && this.#inbox.length === 0 && !this.#endGiven) {
       this.#endGiven = true;
       this.push(null);
@@ -149,7 +166,8 @@ export class VsockConnection extends Duplex {
   }
 
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
-    if (this.#peerDeaf || this.phase === 'closed') return done(Object.assign(new Error('the guest has closed its side of the vsock connection'), { code: 'EPIPE' }));
+    if (this.#peerDeaf || this.phase === 'closed')
+      return done(Object.assign(new Error('the guest has closed its side of the vsock connection'), { code: 'EPIPE' }));
     if (chunk.length === 0) return done();
     this.#outgoing = { bytes: chunk, done };
     if (this.phase === 'open') this.#push();
@@ -213,7 +231,9 @@ export class VsockConnection extends Duplex {
     this.#peerDeaf = true;
     const outgoing = this.#outgoing;
     this.#outgoing = undefined;
-    outgoing?.done(Object.assign(new Error('the guest has closed its side of the vsock connection'), { code: 'EPIPE' }));
+    outgoing?.done(
+      Object.assign(new Error('the guest has closed its side of the vsock connection'), { code: 'EPIPE' }),
+    );
   }
 
   /** RST: nothing more in either direction. What has arrived can still be read. */
@@ -222,8 +242,14 @@ export class VsockConnection extends Duplex {
     const wasClosing = this.phase === 'closing';
     this.phase = 'closed';
     this.#link.finished(this);
-    if (wasConnecting) this.destroy(Object.assign(new Error(`the guest refused a connection to vsock port ${this.guestPort}`), { code: 'ECONNREFUSED' }));
-    else if (!wasClosing && !this.#peerDone && this.#inbox.length === 0 && !this.writableFinished) this.destroy(Object.assign(new Error('the guest reset the vsock connection'), { code: 'ECONNRESET' }));
+    if (wasConnecting)
+      this.destroy(
+        Object.assign(new Error(`the guest refused a connection to vsock port ${this.guestPort}`), {
+          code: 'ECONNREFUSED',
+        }),
+      );
+    else if (!wasClosing && !this.#peerDone && this.#inbox.length === 0 && !this.writableFinished)
+      this.destroy(Object.assign(new Error('the guest reset the vsock connection'), { code: 'ECONNRESET' }));
     else {
       this.#peerDone = true;
       this.#deafen();

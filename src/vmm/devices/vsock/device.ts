@@ -57,7 +57,13 @@ export class Vsock implements VirtioDevice {
   constructor() {
     this.#link = {
       control: (connection, operation, flags = 0) => {
-        this.#control.push({ guestPort: connection.guestPort, hostPort: connection.hostPort, operation, flags, connection });
+        this.#control.push({
+          guestPort: connection.guestPort,
+          hostPort: connection.hostPort,
+          operation,
+          flags,
+          connection,
+        });
         if (connection.phase === 'closing') this.#expire(connection);
         this.#send();
       },
@@ -91,14 +97,22 @@ export class Vsock implements VirtioDevice {
     const connection = new VsockConnection(this.#link, { guestPort: port, hostPort, phase: 'connecting' });
     this.#connections.set(key(port, hostPort), connection);
     return new Promise((resolve, reject) => {
-      const timeout = setTimeout(() => connection.destroy(new Error('the guest did not answer')), options.timeout ?? 5000);
+      const timeout = setTimeout(
+        () => connection.destroy(new Error('the guest did not answer')),
+        options.timeout ?? 5000,
+      );
       connection.once('connect', () => {
         clearTimeout(timeout);
         resolve(connection);
       });
       connection.once('close', () => {
         clearTimeout(timeout);
-        reject(new HuskError(`cannot connect to port ${port} of the guest: ${connection.errored?.message ?? 'the connection was closed'}`, { kind: 'unavailable', cause: connection.errored }));
+        reject(
+          new HuskError(
+            `cannot connect to port ${port} of the guest: ${connection.errored?.message ?? 'the connection was closed'}`,
+            { kind: 'unavailable', cause: connection.errored },
+          ),
+        );
       });
       this.#link.control(connection, OP.REQUEST);
     });
@@ -111,7 +125,12 @@ export class Vsock implements VirtioDevice {
   }
 
   get state(): VsockState {
-    return { nextPort: this.#nextPort, connections: [...this.#connections.values()].filter(({ phase }) => phase === 'open').map((connection) => connection.save()) };
+    return {
+      nextPort: this.#nextPort,
+      connections: [...this.#connections.values()]
+        .filter(({ phase }) => phase === 'open')
+        .map((connection) => connection.save()),
+    };
   }
 
   /** Connections that the guest had opened are accepted again by whoever listens on their port; one that nobody wants any more is reset. */
@@ -193,7 +212,11 @@ export class Vsock implements VirtioDevice {
   #accept(packet: Packet): void {
     const accept = this.#listeners.get(packet.destinationPort);
     if (accept === undefined || this.#connections.size >= MAX_CONNECTIONS) return this.#refuse(packet);
-    const connection = new VsockConnection(this.#link, { guestPort: packet.sourcePort, hostPort: packet.destinationPort, phase: 'open' });
+    const connection = new VsockConnection(this.#link, {
+      guestPort: packet.sourcePort,
+      hostPort: packet.destinationPort,
+      phase: 'open',
+    });
     this.#connections.set(key(packet.sourcePort, packet.destinationPort), connection);
     connection.credit(packet);
     this.#link.control(connection, OP.RESPONSE);
@@ -202,12 +225,20 @@ export class Vsock implements VirtioDevice {
   }
 
   #refuse({ sourcePort, destinationPort }: Packet): void {
-    this.#control.push({ guestPort: sourcePort, hostPort: destinationPort, operation: OP.RST, flags: 0, connection: undefined });
+    this.#control.push({
+      guestPort: sourcePort,
+      hostPort: destinationPort,
+      operation: OP.RST,
+      flags: 0,
+      connection: undefined,
+    });
   }
 
   /** The guest broke the rules of one connection: that one ends, the others go on. */
   #reset(connection: VsockConnection): void {
-    connection.destroy(Object.assign(new Error('the guest broke the rules of the vsock connection'), { code: 'EPROTO' }));
+    connection.destroy(
+      Object.assign(new Error('the guest broke the rules of the vsock connection'), { code: 'EPROTO' }),
+    );
   }
 
   /** The guest should answer our last SHUTDOWN with RST; one that does not must not keep the entry. */
@@ -274,7 +305,11 @@ export class Vsock implements VirtioDevice {
       if (bytes === undefined) continue;
       // to the end of the line, if it has more
       this.#ready.add(connection);
-      return this.#writePacket(chain, { guestPort: connection.guestPort, hostPort: connection.hostPort, operation: OP.RW, flags: 0, connection }, bytes);
+      return this.#writePacket(
+        chain,
+        { guestPort: connection.guestPort, hostPort: connection.hostPort, operation: OP.RW, flags: 0, connection },
+        bytes,
+      );
     }
     // a connection without credit has asked for it
     const late = this.#control.shift();
@@ -283,7 +318,18 @@ export class Vsock implements VirtioDevice {
 
   #writePacket(chain: Chain, { guestPort, hostPort, operation, flags, connection }: Control, data: Uint8Array): number {
     connection?.told();
-    const header = buildPacket({ sourceCid: HOST_CID, destinationCid: GUEST_CID, sourcePort: hostPort, destinationPort: guestPort, length: data.length, type: TYPE_STREAM, operation, flags, bufferBytes: connection === undefined ? 0 : BUFFER_BYTES, forwarded: connection?.forwarded ?? 0 });
+    const header = buildPacket({
+      sourceCid: HOST_CID,
+      destinationCid: GUEST_CID,
+      sourcePort: hostPort,
+      destinationPort: guestPort,
+      length: data.length,
+      type: TYPE_STREAM,
+      operation,
+      flags,
+      bufferBytes: connection === undefined ? 0 : BUFFER_BYTES,
+      forwarded: connection?.forwarded ?? 0,
+    });
     return chain.write(0, header) + chain.write(HEADER_SIZE, data);
   }
 
