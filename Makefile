@@ -51,7 +51,7 @@ set-up-vm: set-up
 dist/vmlinux: $(wildcard guest/kernel-config/*)
 	@setup/kernel-progress guest/kernel-config/build.sh $(CURDIR)/$@
 
-dist/agent.erofs: dist/husk.cjs dist/husk-init guest/agent-disk/build
+dist/agent.erofs: dist/husk.cjs dist/husk-init guest/agent-disk/build package.json
 	@guest/agent-disk/build $(CURDIR)/$@
 
 dist/writable.disk: $(wildcard guest/writable-disk/*) src/vmm/sparse-template.ts
