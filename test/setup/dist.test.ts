@@ -24,6 +24,7 @@ import { INSTALLED, type Kind } from './installed.ts';
 const missing = ['husk.cjs', 'husk.mjs', 'types'].every((name) => existsSync(join(ROOT, 'dist', name)))
   ? missingImageTools()
   : 'needs make build';
+const whenBuilt = missing === undefined ? test.serial : test.serial.skip;
 const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
 
 /** made once, by the first test that asks */
@@ -51,7 +52,7 @@ function install(kind: Kind, user: TestUser): string {
 }
 
 for (const kind of Object.keys(INSTALLED) as Kind[])
-  (missing === undefined ? test : test.skip).serial(
+  whenBuilt(
     `${kind}: installed into an empty root, it runs a container${missing === undefined ? '' : ` (${missing})`}`,
     (t) => {
       using user = ordinaryUser();
@@ -120,7 +121,7 @@ for (const kind of Object.keys(INSTALLED) as Kind[])
     },
   );
 
-(missing === undefined ? test : test.skip).serial(
+whenBuilt(
   `everything in them is root's, nothing can be written by others, and the .deb depends on what an installed husk needs${missing === undefined ? '' : ` (${missing})`}`,
   (t) => {
     const list = (...command: [string, ...string[]]) =>
