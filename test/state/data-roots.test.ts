@@ -109,6 +109,7 @@ const ASKED: [args: string[], code: number][] = [
   [['start', 'made'], 1],
   [['rm', '-f', 'made'], 1],
   [['volume', 'prune', '-f'], 1],
+  [['system', 'check', '--repair'], 1],
   [['run', '--rm', 'old/hello:1'], 125],
 ];
 test('one of a newer husk is refused in one line, and stays as it is', (t) => {
