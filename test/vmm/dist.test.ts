@@ -3,7 +3,7 @@
  * there. Out here the release is made twice and installed; in the test host containers are started from what was installed.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { ordinaryUser, type TestUser } from '../fixtures/user.ts';
@@ -28,20 +28,34 @@ async function prepare(): Promise<void> {
   mkdirSync(join(root, 'build'), { recursive: true });
   // in the checkout: the test host sees it, and it lies on a disk
   const folder = mkdtempSync(join(root, 'build/test-dist-'));
+  // who installs is not who makes
+  chmodSync(folder, 0o755);
   const user = ordinaryUser();
+  let release: Release;
+  test.before('a release is made and installed', () => {
+    release = make(root, join(folder, 'release'));
+    installAll(user, release.folder);
+  });
   test.after.always('what was made is taken away', () => {
     user[Symbol.dispose]();
     rmSync(folder, { recursive: true, force: true });
   });
-  const release = make(root, join(folder, 'release'));
   test.serial('another folder gives the same bytes', (t) =>
     t.is(make(copyOf(folder), join(folder, 'again')).sums, release.sums),
   );
-  const where = installAll(user, release.folder);
-  await onKvmHost(import.meta.url, () => register(where), { seconds: 900, env: { HUSK_DIST_INSTALLED: where } });
+  await onKvmHost(import.meta.url, () => register(user.home), {
+    seconds: 900,
+    env: { HUSK_DIST_INSTALLED: user.home },
+  });
 }
 
-function make(from: string, to: string): { folder: string; sums: string } {
+interface Release {
+  folder: string;
+  /** SHA256SUMS */
+  sums: string;
+}
+
+function make(from: string, to: string): Release {
   execFileSync(join(from, 'setup/dist'), [to], {
     env: { ...process.env, SOURCE_DATE_EPOCH: EPOCH },
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -88,7 +102,7 @@ function copyOf(folder: string): string {
   return copy;
 }
 
-function installAll(user: TestUser, release: string): string {
+function installAll(user: TestUser, release: string): void {
   for (const kind of KINDS) {
     const { status, stdout, stderr } = user.run([
       'sh',
@@ -100,7 +114,6 @@ function installAll(user: TestUser, release: string): string {
     ]);
     if (status !== 0) throw new Error(`${kind}: ${stdout}${stderr}`);
   }
-  return user.home;
 }
 
 function register(where: string): void {
