@@ -65,7 +65,8 @@ function make(from: string, to: string): Release {
 
 /** This checkout elsewhere, built anew; but for the kernel, whose build is cached by content. */
 function copyOf(folder: string): string {
-  const copy = join(folder, 'a checkout elsewhere');
+  // without a space: make's own targets cannot have one
+  const copy = join(folder, 'elsewhere-with-a-longer-name');
   mkdirSync(copy);
   for (const part of [
     'Makefile',
