@@ -3,7 +3,7 @@
  * there. Out here the release is made twice and installed; in the test host containers are started from what was installed.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { ordinaryUser, type TestUser } from '../fixtures/user.ts';
@@ -31,10 +31,13 @@ async function prepare(): Promise<void> {
   // who installs is not who makes
   chmodSync(folder, 0o755);
   const user = ordinaryUser();
+  const where = join(folder, 'installed');
+  mkdirSync(where);
+  if (process.getuid!() === 0) chownSync(where, user.uid, user.gid);
   let release: Release;
   test.before('a release is made and installed', () => {
     release = make(root, join(folder, 'release'));
-    installAll(user, release.folder);
+    installAll(user, release.folder, where);
   });
   test.after.always('what was made is taken away', () => {
     user[Symbol.dispose]();
@@ -43,9 +46,9 @@ async function prepare(): Promise<void> {
   test.serial('another folder gives the same bytes', (t) =>
     t.is(make(copyOf(folder), join(folder, 'again')).sums, release.sums),
   );
-  await onKvmHost(import.meta.url, () => register(user.home), {
+  await onKvmHost(import.meta.url, () => register(where), {
     seconds: 900,
-    env: { HUSK_DIST_INSTALLED: user.home },
+    env: { HUSK_DIST_INSTALLED: where },
   });
 }
 
@@ -103,7 +106,7 @@ function copyOf(folder: string): string {
   return copy;
 }
 
-function installAll(user: TestUser, release: string): void {
+function installAll(user: TestUser, release: string, where: string): void {
   for (const kind of KINDS) {
     const { status, stdout, stderr } = user.run([
       'sh',
@@ -111,7 +114,7 @@ function installAll(user: TestUser, release: string): void {
       INSTALLED[kind].script,
       'sh',
       release,
-      join(user.home, kind),
+      join(where, kind),
     ]);
     if (status !== 0) throw new Error(`${kind}: ${stdout}${stderr}`);
   }
