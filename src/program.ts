@@ -14,6 +14,9 @@ const parts = bundled ? here : join(dirname(here), 'dist');
 /** guest/init, compiled and static: the launch-plan executor, the reaper, the VM's PID 1 */
 export const INIT_PROGRAM = process.env['HUSK_INIT_PROGRAM'] ?? join(parts, 'husk-init');
 
+/** launcher/, compiled and static: the first instruction of `husk` */
+export const LAUNCHER = join(parts, 'husk-launch');
+
 /** what a VM is made of (make vm): the guest kernel, the agent's disk, the empty writable disk, packed */
 export const GUEST_KERNEL = join(parts, 'vmlinux');
 export const AGENT_DISK = join(parts, 'agent.erofs');

@@ -6,7 +6,7 @@ import { COMMANDS, GLOBAL_FLAGS, spellings, subcommands } from './table/table.ts
 const DEFAULT_WIDTH = 80;
 
 /** The word in a flag's column, as pflag derives it from the type. */
-const TYPE_WORDS: Record<FlagType, string> = {
+export const TYPE_WORDS: Record<FlagType, string> = {
   bool: '',
   string: 'string',
   int: 'int',
@@ -98,7 +98,8 @@ export function flagRows(flags: readonly Flag[], width: number): string {
     .join('\n');
 }
 
-function defaultText(flag: Flag): string {
+/** ` (default …)`, or nothing */
+export function defaultText(flag: Flag): string {
   if (flag.default === undefined || flag.default === false || flag.default === '') return '';
   if (flag.type === 'duration') return ` (default ${flag.default === 0 ? '0s' : flag.default})`;
   if (typeof flag.default === 'string') return ` (default ${JSON.stringify(flag.default)})`;

@@ -144,6 +144,8 @@ export function openDatabase(file: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    // before anything that writes: what a newer husk has made stays as it is
+    refuseNewer(version(database), file);
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
     migrate(database, file);
     keepReserve(file);
@@ -193,11 +195,7 @@ function migrate(database: DatabaseSync, file: string): void {
   if (version(database) === MIGRATIONS.length) return;
   transaction(database, () => {
     const from = version(database);
-    if (from > MIGRATIONS.length)
-      throw new HuskError(`the database ${file} has version ${from}, this husk knows ${MIGRATIONS.length}`, {
-        kind: 'unsupported',
-        fix: 'use the newer husk that wrote it, or another data root (HUSK_DATA_ROOT)',
-      });
+    refuseNewer(from, file);
     if (from === 0 && hasData(dirname(file)))
       throw new HuskError(
         `the database ${file} is missing or empty, and there are containers, images or volumes beside it`,
@@ -206,6 +204,14 @@ function migrate(database: DatabaseSync, file: string): void {
     for (const step of MIGRATIONS.slice(from)) database.exec(step);
     database.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
     chmodSync(file, 0o600);
+  });
+}
+
+function refuseNewer(found: number, file: string): void {
+  if (found <= MIGRATIONS.length) return;
+  throw new HuskError(`the database ${file} has version ${found}, this husk knows ${MIGRATIONS.length}`, {
+    kind: 'unsupported',
+    fix: 'use the newer husk that wrote it, or another data root (HUSK_DATA_ROOT)',
   });
 }
 

@@ -3,6 +3,7 @@ import { arch, release } from 'node:os';
 import type { Invocation } from '../command.ts';
 import { objectFormat, writeObject } from '../output/object-format.ts';
 import { VERSION_INFO } from '../types/version.ts';
+import { partVersions } from '../../engine/part-versions.ts';
 import { VERSION } from '../../version.ts';
 
 /** Docker Engine API husk's output follows */
@@ -38,8 +39,7 @@ export function versionInfo() {
         Os: 'linux',
       },
     },
-    { Name: 'Node', Version: process.version },
-    { Name: 'SQLite', Version: process.versions['sqlite'] ?? '' },
+    ...partVersions().map(({ name, version }) => ({ Name: name, Version: version })),
   ];
   const both = {
     Version: VERSION,
