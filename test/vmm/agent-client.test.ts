@@ -3,6 +3,7 @@ import { duplexPair, type Duplex } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
 import {
+  AGENT_PROTOCOL_VERSION,
   CONTROL_PORT,
   encodeMessage,
   MAX_MESSAGE,
@@ -14,7 +15,10 @@ import {
 import { HuskError } from '../../src/errors.ts';
 import { AgentClient } from '../../src/vmm/agent-client.ts';
 
-const READY: Message = { kind: 'notice', notice: { type: 'ready', version: 2, kernel: '6.12.0-husk' } };
+const READY: Message = {
+  kind: 'notice',
+  notice: { type: 'ready', version: AGENT_PROTOCOL_VERSION, kernel: '6.12.0-husk' },
+};
 
 /** A guest that connects to what the client listens on, and says what it likes. */
 function guest() {
