@@ -175,7 +175,7 @@ class Execution {
       try {
         message = receive(this.#control.number);
       } catch (error) {
-        return this.#ended(error as Error); // ECONNRESET: the other end died with an unread answer
+        return this.#ended(error as Error);
       }
       if (message === undefined) return;
       if (message === null) return this.#ended();

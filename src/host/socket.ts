@@ -22,7 +22,7 @@ const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const MSG_TRUNC = 0x20;
 const MSG_CTRUNC = 0x8;
-const { EAGAIN, EINTR, EMSGSIZE } = constants.errno;
+const { EAGAIN, ECONNRESET, EINTR, EMSGSIZE } = constants.errno;
 
 /** bytes of struct msghdr, struct iovec and struct cmsghdr on x86-64 */
 const MSGHDR = 56;
@@ -162,7 +162,8 @@ function readControl(control: Buffer, length: number): { fds: Fd[]; pid: number 
 let received: { data: Buffer; buffers: MessageBuffers } | undefined;
 
 /**
- * recvmsg(2) without waiting: a message, `undefined` when there is none yet, `null` at end-of-file. Received fds are close-on-exec.
+ * recvmsg(2) without waiting: a message, `undefined` when there is none yet, `null` at end-of-file, also that of a peer which died with
+ * messages of ours unread. Received fds are close-on-exec.
  * @throws SyscallError; EMSGSIZE for a message over 16 KiB or with too many descriptors
  */
 export function receive(fd: number): Message | null | undefined {
@@ -179,6 +180,8 @@ export function receive(fd: number): Message | null | undefined {
     length = c_recvmsg(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (length >= 0) break;
     if (length === -EAGAIN) return undefined;
+    // A peer that died with something unread in its own queue: the kernel says so once, ahead of the messages that the peer had sent.
+    if (length === -ECONNRESET) continue;
     if (length !== -EINTR) throw new SyscallError('recvmsg', -length);
   }
   const { fds, pid } = readControl(control, Number(header.readBigUInt64LE(40)));

@@ -101,6 +101,16 @@ test('messages keep their bounds, and carry descriptors and the sender', (t) => 
   near.close();
 });
 
+test('a peer that dies with a message unread has said what it said, and then the end', (t) => {
+  const { near, far } = seqpacketPair();
+  send(far.number, Buffer.from('last words'));
+  send(near.number, Buffer.from('unread'));
+  far.close();
+  t.is(receive(near.number)!.data.toString(), 'last words');
+  t.is(receive(near.number), null);
+  near.close();
+});
+
 test('a message that is too long, or has too many descriptors, is refused and leaks nothing', (t) => {
   const { near, far } = seqpacketPair({ credentials: true });
   send(far.number, Buffer.alloc(20_000));
