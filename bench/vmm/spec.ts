@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import type { Spec } from '../../src/container/spec.ts';
 import type { ContainerConfig } from '../../src/engine/contract.ts';
-import { buildSpec, type SpecFacts } from '../../src/engine/spec/build.ts';
-import { createOptions } from '../../test/engine/spec/options.ts';
+import { buildSpec, type SpecFacts } from '../../src/engine/create/spec/build.ts';
+import { createOptions } from '../../test/engine/create/spec/options.ts';
 
 /** @param etc the folder of the files that husk generates for a container */
 export function containerSpec(command: [string, ...string[]], etc: string): Spec {

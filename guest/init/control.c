@@ -1,5 +1,5 @@
 /*
- * What is said to the parent, src/container/executor.ts. A record is one SOCK_SEQPACKET message: struct record, then up to two
+ * What is said to the parent, src/launch/executor.ts. A record is one SOCK_SEQPACKET message: struct record, then up to two
  * NUL-terminated strings. The parent answers an AWAIT with one byte, 'G' (go) or anything else (give up).
  */
 #include "run.h"
@@ -30,7 +30,7 @@ struct record {
 };
 
 #define EXIT_FAILED 125
-/* AWAIT_TAGS of src/container/plan-encoding.ts */
+/* AWAIT_TAGS of src/launch/encoding.ts */
 #define AWAIT_NETWORK 2u
 #define AWAIT_EXEC 3u
 

@@ -1,5 +1,5 @@
 /*
- * The binary launch plan: what src/container/launch-plan.ts writes and this program reads. All integers are little-endian.
+ * The binary launch plan: what src/launch/plan.ts writes and this program reads. All integers are little-endian.
  *
  *   header  u32 magic "HKLP", u16 version, u16 zero, u32 total length in bytes, u32 number of steps
  *   step    u16 opcode, u16 flags, u32 length of the payload in bytes, payload

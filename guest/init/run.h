@@ -32,7 +32,7 @@ struct run {
   char home[4096]; /* from the container's passwd, when setuser ran */
 };
 
-/* Why a step failed, where errno alone does not say it. Known to src/container/executor.ts. */
+/* Why a step failed, where errno alone does not say it. Known to src/launch/executor.ts. */
 enum detail {
   DETAIL_NONE = 0,
   DETAIL_NO_SUCH_USER = 1,

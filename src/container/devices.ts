@@ -2,8 +2,8 @@
  * /dev: the nodes every container has, those asked for, and the links. mknod(2) is forbidden in a user namespace, so there the host's
  * nodes are bound in. Source: OCI runtime-spec, config-linux.md § Default Devices; runc libcontainer/specconv.
  */
-import type { Step } from './launch-plan.ts';
-import { MS_BIND, MS_NOEXEC, MS_NOSUID } from './mount-options.ts';
+import type { Step } from '../launch/plan.ts';
+import { MS_BIND, MS_NOEXEC, MS_NOSUID } from '../launch/mount-options.ts';
 import type { Device } from './spec.ts';
 
 const S_IFCHR = 0o020000;

@@ -5,8 +5,8 @@
  */
 import { dirname } from 'node:path';
 import { HuskError } from '../errors.ts';
-import type { Step } from './launch-plan.ts';
-import { MOUNT_ATTR_RDONLY, MS_BIND, MS_RDONLY, type MountOptions } from './mount-options.ts';
+import type { Step } from '../launch/plan.ts';
+import { MOUNT_ATTR_RDONLY, MS_BIND, MS_RDONLY, type MountOptions } from '../launch/mount-options.ts';
 import { readOnlyOverlay } from './rootfs.ts';
 import type { Mount } from './spec.ts';
 

@@ -10,10 +10,10 @@ import type { Fd } from '../host/fd.ts';
 import { pidfdOpen, pidfdSignal } from '../host/process.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { ExitStatus, ProcessTable, Sandbox, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
-import type { ContainerCgroup } from './cgroup.ts';
-import { launch, type Launched } from './executor.ts';
-import { explainLaunchError, type Stage } from './launch-failure.ts';
-import type { AwaitTag, LaunchPlan, Step } from './launch-plan.ts';
+import type { ContainerCgroup } from './cgroup/cgroup.ts';
+import { launch, type Launched } from '../launch/executor.ts';
+import { explainLaunchError, type Stage } from '../launch/failure.ts';
+import type { AwaitTag, LaunchPlan, Step } from '../launch/plan.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from './namespaces.ts';
 import { planExec } from './plan.ts';
 import {
@@ -27,8 +27,8 @@ import {
   readStat,
   sumStats,
   ZOMBIE,
-} from './processes.ts';
-import { ps } from './ps.ts';
+} from './processes/tree.ts';
+import { ps } from './processes/ps.ts';
 import { SIGKILL } from './signals.ts';
 import type { ProcessSpec, Resources, Spec } from './spec.ts';
 import { Terminal } from './terminal.ts';

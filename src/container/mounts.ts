@@ -4,7 +4,7 @@
  */
 import { HuskError } from '../errors.ts';
 import { imageSteps, type ImageRoots } from './image-mounts.ts';
-import type { Step } from './launch-plan.ts';
+import type { Step } from '../launch/plan.ts';
 import {
   MOUNT_ATTR_NODEV,
   MOUNT_ATTR_NOEXEC,
@@ -15,7 +15,7 @@ import {
   MS_REC,
   parseMountOptions,
   type MountOptions,
-} from './mount-options.ts';
+} from '../launch/mount-options.ts';
 import type { Mount } from './spec.ts';
 
 export interface MountFacts {

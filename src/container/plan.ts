@@ -6,11 +6,11 @@
  * namespace → cgroup and network → mounts → pivot_root → sysctls, masks → identity → exec.
  */
 import { HuskError } from '../errors.ts';
-import { CGROUP_ROOT, isUnified } from './cgroup-delegation.ts';
+import { CGROUP_ROOT, isUnified } from './cgroup/delegation.ts';
 import { deviceSteps } from './devices.ts';
 import { processSteps } from './identity.ts';
-import type { LaunchPlan, Step } from './launch-plan.ts';
-import { MS_BIND, MS_RDONLY, MS_REMOUNT, MOUNT_ATTR_RDONLY } from './mount-options.ts';
+import type { LaunchPlan, Step } from '../launch/plan.ts';
+import { MS_BIND, MS_RDONLY, MS_REMOUNT, MOUNT_ATTR_RDONLY } from '../launch/mount-options.ts';
 import type { ImageRoots } from './image-mounts.ts';
 import { mountSteps } from './mounts.ts';
 import {

@@ -1,8 +1,8 @@
 /** The root file system's steps: overlay or an existing tree, mounted in the new mount namespace and entered by pivot_root. */
 import { dirname, relative } from 'node:path';
 import { HuskError } from '../errors.ts';
-import type { Step } from './launch-plan.ts';
-import { MS_BIND, MS_PRIVATE, MS_REC, MS_SLAVE } from './mount-options.ts';
+import type { Step } from '../launch/plan.ts';
+import { MS_BIND, MS_PRIVATE, MS_REC, MS_SLAVE } from '../launch/mount-options.ts';
 import type { Spec } from './spec.ts';
 
 /** What becomes the container's root. */

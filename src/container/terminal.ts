@@ -4,9 +4,9 @@
  */
 import { Duplex } from 'node:stream';
 import { ReadStream } from 'node:tty';
-import { setWindowSize } from '../host/tty.ts';
+import { setWindowSize } from '../host/streams/tty.ts';
 import type { Lender } from '../sandbox.ts';
-import { passOn } from './output-pipe.ts';
+import { passOn } from '../launch/output-pipe.ts';
 
 /** bytes the line discipline gives at once, N_TTY_BUF_SIZE of drivers/tty/n_tty.c, and then some */
 const READ = 16384;

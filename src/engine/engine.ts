@@ -11,24 +11,24 @@ import { ContainerStore } from '../state/containers.ts';
 import { openDatabase } from '../state/database.ts';
 import type { Volumes } from '../volumes/contract.ts';
 import type { KeptIds } from '../rootless/keep-id.ts';
-import type { EngineContext } from './context.ts';
-import { isConfig } from './copies.ts';
+import type { EngineContext } from './record/context.ts';
+import { isConfig } from './record/record-copies.ts';
 import type { Container, ContainerConfig, Engine, Finding } from './contract.ts';
-import { create } from './create.ts';
-import { exec } from './exec.ts';
-import { events } from './event-stream.ts';
-import { inspectImage } from './inspect-image.ts';
-import { imageUsers, list, sizeOf } from './list.ts';
-import { logs } from './logs.ts';
-import { prune, remove, rename } from './remove.ts';
-import { restartable } from './restartable.ts';
-import { attach, start } from './start.ts';
-import { isNews } from './news.ts';
-import { stats } from './stats.ts';
-import { kill, pause, restart, stop, unpause } from './stop.ts';
-import { takeSupervisor } from './supervisor-process.ts';
-import { resolve } from './truth.ts';
-import { wait } from './wait.ts';
+import { create } from './create/create.ts';
+import { exec } from './life/exec.ts';
+import { events } from './look/event-stream.ts';
+import { inspectImage } from './look/inspect-image.ts';
+import { imageUsers, list, sizeOf } from './look/list.ts';
+import { logs } from './look/logs.ts';
+import { prune, remove, rename } from './life/remove.ts';
+import { restartable } from './life/restartable.ts';
+import { attach, start } from './life/start.ts';
+import { isNews } from './create/told-once.ts';
+import { stats } from './look/stats.ts';
+import { kill, pause, restart, stop, unpause } from './life/stop.ts';
+import { takeSupervisor } from './record/supervisor-process.ts';
+import { resolve } from './record/reconcile.ts';
+import { wait } from './life/wait.ts';
 
 export interface EngineOptions {
   /** `--data-root`; before the config's */
@@ -73,7 +73,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     jailedSupervisor: async (task) =>
       parts.supervisor
         ? { client: takeSupervisor(parts.supervisor), task }
-        : (await import('./jailed-supervisor.ts')).startJailedSupervisor(task),
+        : (await import('./record/jailed-supervisor.ts')).startJailedSupervisor(task),
   };
   return engineOf(context);
 }
@@ -106,8 +106,8 @@ export async function* checkSystem(
 }
 
 /** What looks at a container's files, or writes them. */
-async function ofFiles<T>(work: (files: typeof import('./files.ts')) => Promise<T>): Promise<T> {
-  const files = await import('./files.ts');
+async function ofFiles<T>(work: (files: typeof import('./files/files.ts')) => Promise<T>): Promise<T> {
+  const files = await import('./files/files.ts');
   return files.endingWithOne(() => work(files));
 }
 
@@ -128,17 +128,17 @@ function engineOf(context: EngineContext): Engine {
     wait: (container, options) => wait(context, container, options),
     remove: (container, options) => remove(context, container, options),
     rename: (container, name) => rename(context, container, name),
-    update: async (container, change) => (await import('./update.ts')).update(context, container, change),
+    update: async (container, change) => (await import('./life/update.ts')).update(context, container, change),
     restartable: () => restartable(context),
     get: (container): Container => resolve(context, container),
     list: (options) => list(context, options),
     size: async (container) => sizeOf(context, resolve(context, container)),
     logs: (container, options) => logs(context, container, options),
-    top: async (container, psArguments) => (await import('./top.ts')).top(context, container, psArguments),
+    top: async (container, psArguments) => (await import('./look/top.ts')).top(context, container, psArguments),
     stats: (container) => stats(context, container),
     events: (options) => events(context, options),
     imageUsers: (imageId) => imageUsers(context, imageId),
-    inspect: async (container, options) => (await import('./inspect.ts')).inspect(context, container, options),
+    inspect: async (container, options) => (await import('./look/inspect.ts')).inspect(context, container, options),
     inspectImage: (reference) => inspectImage(context.images.get(reference)),
     export: (container) => ofFiles((files) => files.exportContainer(context, container)),
     statPath: (container, path) => ofFiles((files) => files.statPath(context, container, path)),
@@ -147,19 +147,19 @@ function engineOf(context: EngineContext): Engine {
       ofFiles((files) => files.extract(context, container, path, tar, options)),
     copyFrom: (container, path, destination, options) =>
       ofFiles(async () =>
-        (await import('./copy/copy.ts')).copyFrom(context, container, { path, destination }, options),
+        (await import('./files/copy.ts')).copyFrom(context, container, { path, destination }, options),
       ),
     copyTo: (container, source, path, options) =>
-      ofFiles(async () => (await import('./copy/copy.ts')).copyTo(context, container, { source, path }, options)),
+      ofFiles(async () => (await import('./files/copy.ts')).copyTo(context, container, { source, path }, options)),
     changes: (container) => ofFiles((files) => files.changes(context, container)),
     commit: (container, options) =>
-      ofFiles(async () => (await import('./commit.ts')).commit(context, container, options)),
+      ofFiles(async () => (await import('./files/commit.ts')).commit(context, container, options)),
     prune: (options) => prune(context, options),
     isNews: (text) => isNews(text, context.paths),
-    diskUsage: async () => (await import('./disk-usage.ts')).diskUsage(context),
+    diskUsage: async () => (await import('./look/disk-usage.ts')).diskUsage(context),
     volumes: () => context.volumes(),
-    hostFacts: async () => (await import('./doctor.ts')).hostFacts(context.paths),
-    doctor: async () => (await import('./doctor.ts')).doctor(context.paths),
+    hostFacts: async () => (await import('./look/doctor.ts')).hostFacts(context.paths),
+    doctor: async () => (await import('./look/doctor.ts')).doctor(context.paths),
     [Symbol.dispose]: () => context.database.close(),
   };
 }

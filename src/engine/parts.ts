@@ -5,12 +5,15 @@ import type { Spec } from '../container/spec.ts';
 import type { Image } from '../images/contract.ts';
 import type { KeptIds } from '../rootless/keep-id.ts';
 import type { Volumes } from '../volumes/contract.ts';
-import type { EngineContext } from './context.ts';
+import type { EngineContext } from './record/context.ts';
 import type { Container } from './contract.ts';
-import { specFile } from './exec.ts';
+import { specFile } from './life/exec.ts';
 
 export async function spec(context: EngineContext, container: Container): Promise<Spec> {
-  const [{ buildSpec }, { hostFacts }] = await Promise.all([import('./spec/build.ts'), import('./host-facts.ts')]);
+  const [{ buildSpec }, { hostFacts }] = await Promise.all([
+    import('./create/spec/build.ts'),
+    import('./create/host-facts.ts'),
+  ]);
   const { spec: built } = buildSpec(container.id, container.config, hostFacts(context, container));
   // exec inherits from what the container was really started with
   writeFileSync(specFile(context, container.id), JSON.stringify(built), { mode: 0o600 });

@@ -7,9 +7,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { once } from 'node:events';
 import type { Request } from '../agent-protocol.ts';
 import { answer, header, placesFor, receiver, type FilesPlaces } from '../container/files/answer.ts';
-import { MS_NODEV, MS_RDONLY } from '../container/mount-options.ts';
+import { MS_NODEV, MS_RDONLY } from '../launch/mount-options.ts';
 import { HuskError } from '../errors.ts';
-import type { DescriptorStream } from '../host/descriptor-stream.ts';
+import type { DescriptorStream } from '../host/streams/descriptor-stream.ts';
 import { mount, umount } from '../host/mount.ts';
 import { openStream } from './streams.ts';
 

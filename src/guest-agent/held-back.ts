@@ -5,7 +5,7 @@
  */
 import { closeSync, openSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { fallocate } from '../host/vectored-io.ts';
+import { fallocate } from '../host/files/vectored-io.ts';
 
 const NAME = 'beyond-its-size';
 /** unit of st_blocks, stat(2) */

@@ -8,15 +8,15 @@ import {
   type ProcessStreams,
   type Request,
 } from '../agent-protocol.ts';
-import { CGROUP_ROOT } from '../container/cgroup-delegation.ts';
-import { ContainerCgroup } from '../container/cgroup.ts';
+import { CGROUP_ROOT } from '../container/cgroup/delegation.ts';
+import { ContainerCgroup } from '../container/cgroup/cgroup.ts';
 import { devicesAt } from '../container/device-nodes.ts';
 import { deviceProgram, deviceRules } from '../container/device-rules.ts';
-import { launch } from '../container/executor.ts';
+import { launch } from '../launch/executor.ts';
 import type { ImageRoots } from '../container/image-mounts.ts';
-import type { Step } from '../container/launch-plan.ts';
+import type { Step } from '../launch/plan.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
-import { MNT_DETACH, MS_NODEV, MS_NOSUID, MS_RDONLY } from '../container/mount-options.ts';
+import { MNT_DETACH, MS_NODEV, MS_NOSUID, MS_RDONLY } from '../launch/mount-options.ts';
 import { mountSteps } from '../container/mounts.ts';
 import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { planContainer, type PlanRootfs } from '../container/plan.ts';
@@ -26,7 +26,7 @@ import type { Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { attachDeviceProgram } from '../host/bpf.ts';
 import { setRealTime, slewRealTime } from '../host/clock.ts';
-import { closeFd, openFolder, syncfs } from '../host/files.ts';
+import { closeFd, openFolder, syncfs } from '../host/files/lookup.ts';
 import { SyscallError } from '../host/libc.ts';
 import { mount, umount } from '../host/mount.ts';
 import { INIT_PROGRAM } from '../program.ts';

@@ -13,8 +13,8 @@ import {
   type Message,
 } from '../agent-protocol.ts';
 import { failureOf } from '../container/files/main.ts';
-import { DescriptorStream } from '../host/descriptor-stream.ts';
-import { connectVsock } from '../host/vsock.ts';
+import { DescriptorStream } from '../host/streams/descriptor-stream.ts';
+import { connectVsock } from '../host/streams/vsock.ts';
 import { Machine } from './machine.ts';
 import { HOST_CID } from './streams.ts';
 

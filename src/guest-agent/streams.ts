@@ -1,8 +1,8 @@
 /** The agent's bulk connections to the host: one vsock connection a stream, see src/agent-protocol.ts. */
 import type { Readable, Writable } from 'node:stream';
 import { STREAM_PORT, type StreamToken } from '../agent-protocol.ts';
-import { DescriptorStream } from '../host/descriptor-stream.ts';
-import { connectVsock } from '../host/vsock.ts';
+import { DescriptorStream } from '../host/streams/descriptor-stream.ts';
+import { connectVsock } from '../host/streams/vsock.ts';
 
 /** VMADDR_CID_HOST, linux/vm_sockets.h */
 export const HOST_CID = 2;

@@ -2,7 +2,7 @@
 import { Fd } from './fd.ts';
 import { checked } from './libc.ts';
 import { systemCall } from './system-call.ts';
-import { Mapping } from './mapping.ts';
+import { Mapping } from './memory/mapping.ts';
 
 /** linux/bpf.h */
 const BPF_PROG_LOAD = 5;

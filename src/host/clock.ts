@@ -4,7 +4,7 @@
  */
 import { Fd } from './fd.ts';
 import { checked } from './libc.ts';
-import { watchReadable, type Watch } from './poll.ts';
+import { watchReadable, type Watch } from './streams/poll.ts';
 import { systemCall } from './system-call.ts';
 
 /** linux/time.h */

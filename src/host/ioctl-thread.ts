@@ -8,10 +8,10 @@
  * Safety: the code is a constant, written into a page of its own that is then made executable and read-only; it touches only the block whose
  * address it is given, which lives until the thread has been joined.
  */
-import { EventFd } from './eventfd.ts';
+import { EventFd } from './streams/eventfd.ts';
 import { checked, libraryFunction, SyscallError } from './libc.ts';
 import { systemCall } from './system-call.ts';
-import { Mapping, PAGE_SIZE } from './mapping.ts';
+import { Mapping, PAGE_SIZE } from './memory/mapping.ts';
 
 const mprotect = systemCall<(address: number, length: number, protection: number) => number>(
   'int mprotect(int64_t address, size_t length, int protection)',

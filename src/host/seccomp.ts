@@ -5,7 +5,7 @@
 import { constants } from 'node:os';
 import { checked, SyscallError } from './libc.ts';
 import { systemCall } from './system-call.ts';
-import { Mapping } from './mapping.ts';
+import { Mapping } from './memory/mapping.ts';
 
 const c_prctl = systemCall<(option: number, a: number, b: number, c: number, d: number) => number>(
   'int prctl(int option, long a, long b, long c, long d)',

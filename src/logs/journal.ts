@@ -5,9 +5,9 @@
 import { HuskError } from '../errors.ts';
 import type { Fd } from '../host/fd.ts';
 import { SyscallError } from '../host/libc.ts';
-import { sealedMemfd } from '../host/memfd.ts';
-import { whenWritable, type Watch } from '../host/poll.ts';
-import { connectDatagram, send } from '../host/socket.ts';
+import { sealedMemfd } from '../host/memory/memfd.ts';
+import { whenWritable, type Watch } from '../host/streams/poll.ts';
+import { connectDatagram, send } from '../host/streams/socket.ts';
 import { rfc3339 } from '../state/time.ts';
 import type { LogAttributes, LoggedContainer } from './attributes.ts';
 import { encodeEntry, sharedFields } from './journal-entry.ts';

@@ -6,8 +6,8 @@ import { readFileSync } from 'node:fs';
 import { isIP, connect as connectStream, type Socket } from 'node:net';
 import { HuskError } from '../errors.ts';
 import { SyscallError } from '../host/libc.ts';
-import { whenWritable, type Watch } from '../host/poll.ts';
-import { connectDatagram, send } from '../host/socket.ts';
+import { whenWritable, type Watch } from '../host/streams/poll.ts';
+import { connectDatagram, send } from '../host/streams/socket.ts';
 
 export type Destination =
   | { kind: 'unix' | 'unixgram'; path: string }

@@ -5,11 +5,11 @@
  */
 import { readSync } from 'node:fs';
 import type { InterfaceSetup } from '../agent-protocol.ts';
-import { launch } from '../container/executor.ts';
+import { launch } from '../launch/executor.ts';
 import { EXIT_HUSK_FAILED, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import type { Fd } from '../host/fd.ts';
-import { boundedMemfd } from '../host/memfd.ts';
-import { streamPair } from '../host/socket.ts';
+import { boundedMemfd } from '../host/memory/memfd.ts';
+import { streamPair } from '../host/streams/socket.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { HostAddress, HostInterface } from './host-interface.ts';
 import { INTERFACE } from './pasta.ts';

@@ -6,9 +6,9 @@
  * pasta itself stays in the host's network namespace and confines itself (its own namespaces, an empty root, seccomp).
  */
 import { readlinkSync } from 'node:fs';
-import { FIRST_INHERITED, launch } from '../container/executor.ts';
-import type { Step } from '../container/launch-plan.ts';
-import { MS_BIND, MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
+import { FIRST_INHERITED, launch } from '../launch/executor.ts';
+import type { Step } from '../launch/plan.ts';
+import { MS_BIND, MS_PRIVATE, MS_REC } from '../launch/mount-options.ts';
 import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { SIGKILL } from '../container/signals.ts';
 import { EXIT_NOT_FOUND, HuskError } from '../errors.ts';

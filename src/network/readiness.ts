@@ -1,5 +1,5 @@
 /** How pasta and passt say that they are up, and why they are not: both were told to write their pid to stdout once everything is set up. */
-import type { Launched } from '../container/executor.ts';
+import type { Launched } from '../launch/executor.ts';
 
 /** of both: their stdout. Not /dev/stdout, which not every /dev has */
 export const PID_FILE = '/proc/self/fd/1';

@@ -3,7 +3,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { parseResolvConf } from '../container/etc-files.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import { readOptional } from '../host/read-optional.ts';
+import { readOptional } from '../host/files/read-optional.ts';
 import { findProgram } from '../rootless/programs.ts';
 import type { Isolation } from '../sandbox.ts';
 import { hostInterface } from './host-interface.ts';

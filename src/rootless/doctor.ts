@@ -5,8 +5,8 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { release, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { findDelegation } from '../container/cgroup-delegation.ts';
-import { readOptional } from '../host/read-optional.ts';
+import { findDelegation } from '../container/cgroup/delegation.ts';
+import { readOptional } from '../host/files/read-optional.ts';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import { checkRuntimeFolder } from '../runtime-folder.ts';

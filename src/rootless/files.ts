@@ -10,20 +10,20 @@ import { dirname, join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { placesFor, type FilesPlaces } from '../container/files/answer.ts';
 import type { FilesJob } from '../container/files/main.ts';
-import type { Step } from '../container/launch-plan.ts';
-import { MS_RDONLY } from '../container/mount-options.ts';
-import { FIRST_INHERITED } from '../container/executor.ts';
+import type { Step } from '../launch/plan.ts';
+import { MS_RDONLY } from '../launch/mount-options.ts';
+import { FIRST_INHERITED } from '../launch/executor.ts';
 import type { ImageRoots } from '../container/image-mounts.ts';
 import { mountSteps } from '../container/mounts.ts';
 import { CLONE_NEWUSER } from '../container/namespaces.ts';
-import { readStat } from '../container/processes.ts';
+import { readStat } from '../container/processes/tree.ts';
 import { givingSteps, overlayOptions, readOnlyOverlay } from '../container/rootfs.ts';
 import { SIGKILL } from '../container/signals.ts';
 import { HuskError, type ErrorKind } from '../errors.ts';
 import { open, type Fd } from '../host/fd.ts';
-import { O_PATH } from '../host/file-at.ts';
-import { O_DIRECTORY } from '../host/files.ts';
-import { makeFolder } from '../host/make-folder.ts';
+import { O_PATH } from '../host/files/file-at.ts';
+import { O_DIRECTORY } from '../host/files/lookup.ts';
+import { makeFolder } from '../host/files/make-folder.ts';
 import type { FilesRequest } from '../sandbox.ts';
 import {
   becomeRoot,

@@ -5,10 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { launch } from '../container/executor.ts';
-import { MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
+import { launch } from '../launch/executor.ts';
+import { MS_PRIVATE, MS_REC } from '../launch/mount-options.ts';
 import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
-import type { Step } from '../container/launch-plan.ts';
+import type { Step } from '../launch/plan.ts';
 import { givingSteps, overlayOptions, readOnlyOverlay, type PlanRootfs } from '../container/rootfs.ts';
 import { SIGKILL } from '../container/signals.ts';
 import type { Spec } from '../container/spec.ts';

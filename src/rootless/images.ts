@@ -6,7 +6,7 @@
 import { dirname, join } from 'node:path';
 import type { ImageRoot, ImageRoots } from '../container/image-mounts.ts';
 import { HuskError } from '../errors.ts';
-import { makeFolder } from '../host/make-folder.ts';
+import { makeFolder } from '../host/files/make-folder.ts';
 import type { ImageTree, SandboxConfig } from '../sandbox.ts';
 import { mountReadOnlyFuseOverlay, type FuseOptions, type FuseOverlay } from './fuse-overlay.ts';
 import { layerFolders } from './stage.ts';

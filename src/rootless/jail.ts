@@ -8,7 +8,7 @@
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { capabilityMask } from '../container/capabilities.ts';
-import type { LaunchPlan, Step } from '../container/launch-plan.ts';
+import type { LaunchPlan, Step } from '../launch/plan.ts';
 import {
   MOUNT_ATTR_RDONLY,
   MS_BIND,
@@ -18,7 +18,7 @@ import {
   MS_PRIVATE,
   MS_RDONLY,
   MS_REC,
-} from '../container/mount-options.ts';
+} from '../launch/mount-options.ts';
 import { CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWUTS } from '../container/namespaces.ts';
 import { HuskError } from '../errors.ts';
 

@@ -2,9 +2,9 @@
  * Runs a program as root of the user's mapped namespace: what unpacks layers, copies into volumes, and deletes trees that
  * belong to subordinate ids. It has the container's ids but none of its other walls: never run a container's own program here.
  */
-import { FIRST_INHERITED, launch, type Launched, type LaunchOptions } from '../container/executor.ts';
-import type { LaunchPlan, Step } from '../container/launch-plan.ts';
-import { MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
+import { FIRST_INHERITED, launch, type Launched, type LaunchOptions } from '../launch/executor.ts';
+import type { LaunchPlan, Step } from '../launch/plan.ts';
+import { MS_PRIVATE, MS_REC } from '../launch/mount-options.ts';
 import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
 import { INIT_PROGRAM, INTERNAL, OWN_CODE, SELF } from '../program.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';

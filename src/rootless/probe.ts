@@ -17,13 +17,13 @@ import {
 import { join } from 'node:path';
 import { overlayOptions } from '../container/rootfs.ts';
 import { findMapper, idMaps, isSetuidRoot, type IdKind, type IdMaps } from './idmap.ts';
-import { namespaceFix } from '../container/launch-failure.ts';
+import { namespaceFix } from '../launch/failure.ts';
 import { runInUserNamespace, type NamespaceProgram } from './namespace.ts';
 import { findProgram } from './programs.ts';
 import { removeTree } from './trees.ts';
 import { HuskError } from '../errors.ts';
-import { LaunchError } from '../container/launch-error.ts';
-import { readOptional } from '../host/read-optional.ts';
+import { LaunchError } from '../launch/error.ts';
+import { readOptional } from '../host/files/read-optional.ts';
 
 export interface Probe {
   ok: boolean;

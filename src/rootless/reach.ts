@@ -6,8 +6,8 @@
  */
 import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Step } from '../container/launch-plan.ts';
-import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC } from '../container/mount-options.ts';
+import type { Step } from '../launch/plan.ts';
+import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC } from '../launch/mount-options.ts';
 import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { HuskError } from '../errors.ts';
 

@@ -5,7 +5,7 @@
  */
 import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { MS_PRIVATE, MS_SLAVE } from '../container/mount-options.ts';
+import { MS_PRIVATE, MS_SLAVE } from '../launch/mount-options.ts';
 import type { Mount, Spec } from '../container/spec.ts';
 import type { Reach, StagedTree } from './reach.ts';
 

@@ -250,7 +250,10 @@ function connected(path: string): Promise<Socket | undefined> {
 }
 
 async function checkListener(socket: Socket, path: string): Promise<void> {
-  const [{ peerCredentials }, { descriptorOf }] = await Promise.all([import('../host/socket.ts'), import('./peer.ts')]);
+  const [{ peerCredentials }, { descriptorOf }] = await Promise.all([
+    import('../host/streams/socket.ts'),
+    import('./peer.ts'),
+  ]);
   const fd = descriptorOf(socket);
   const uid = fd === undefined ? undefined : peerCredentials(fd).uid;
   if (uid === process.geteuid!()) return;

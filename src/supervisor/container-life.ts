@@ -487,8 +487,8 @@ export class ContainerLife implements ContainerControl {
 
 async function shrink(): Promise<void> {
   const [{ releaseFilePages }, { trimHeap }] = await Promise.all([
-    import('../host/file-pages.ts'),
-    import('../host/heap.ts'),
+    import('../host/memory/file-pages.ts'),
+    import('../host/memory/heap.ts'),
   ]);
   trimHeap();
   releaseFilePages();

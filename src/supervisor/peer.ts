@@ -6,7 +6,7 @@
 import { readlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { pidfdOpen, pidfdSignal } from '../host/process.ts';
-import { peerCredentials, peerPidfd } from '../host/socket.ts';
+import { peerCredentials, peerPidfd } from '../host/streams/socket.ts';
 
 /** Of a connected unix socket of Node's; undefined when it is closed already. */
 export function descriptorOf(socket: Socket): number | undefined {

@@ -1,12 +1,12 @@
 /**
  * Takes a container away, crash-safely: the record says `removing` under a live claim, its folder is renamed into tmp/ (one
  * atomic step), the row goes, and then the bytes. Whoever dies between leaves either a `removing` record with a dead claim or a
- * folder tmp/container-…; `finishRemoval` (src/engine/truth.ts) and `sweepRemoved` of any later command finish both. Never touches a running container.
+ * folder tmp/container-…; `finishRemoval` (src/engine/record/reconcile.ts) and `sweepRemoved` of any later command finish both. Never touches a running container.
  */
 import { readdirSync, renameSync, rmSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { removeRememberedCgroup } from '../container/cgroup-remains.ts';
+import { removeRememberedCgroup } from '../container/cgroup/remains.ts';
 import type { Paths } from '../paths.ts';
 import type { ContainerStore } from '../state/containers.ts';
 import { transaction } from '../state/database.ts';

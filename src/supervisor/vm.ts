@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { parseCpuList } from '../container/cpu-list.ts';
+import { parseCpuList } from '../container/cgroup/cpu-list.ts';
 import type { Resources } from '../container/spec.ts';
 import { pinProcess } from '../host/affinity.ts';
 import { rootDisk } from '../images/erofs/root-disk.ts';

@@ -7,7 +7,7 @@
  */
 import { MOST_SLEW } from '../agent-protocol.ts';
 import { watchClockSet } from '../host/clock.ts';
-import type { Watch } from '../host/poll.ts';
+import type { Watch } from '../host/streams/poll.ts';
 
 /** ms between two looks: a clock that NTP slews by 500 ppm, the most there is (adjtimex(2)), is 15 ms away by then */
 const EVERY = 30_000;

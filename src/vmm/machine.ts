@@ -5,9 +5,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../errors.ts';
-import { EventFd } from '../host/eventfd.ts';
-import { Mapping, PAGE_SIZE } from '../host/mapping.ts';
-import { watchReadable } from '../host/poll.ts';
+import { EventFd } from '../host/streams/eventfd.ts';
+import { Mapping, PAGE_SIZE } from '../host/memory/mapping.ts';
+import { watchReadable } from '../host/streams/poll.ts';
 import { filterCpuid } from './boot/cpuid.ts';
 import { loadBoot } from './boot/load.ts';
 import { enterLongMode } from './boot/long-mode.ts';

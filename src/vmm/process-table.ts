@@ -2,7 +2,7 @@
 import { HuskError } from '../errors.ts';
 import type { ProcessTable } from '../sandbox.ts';
 
-/** columns, and characters of all cells: a frame of the supervisor's protocol holds them; the agent (src/container/ps.ts) stays below */
+/** columns, and characters of all cells: a frame of the supervisor's protocol holds them; the agent (src/container/processes/ps.ts) stays below */
 const MAX_COLUMNS = 64;
 const MAX_CHARACTERS = 256 * 1024;
 

@@ -25,7 +25,7 @@ import type {
   SandboxStats,
   StdioRequest,
 } from '../sandbox.ts';
-import { addressBytes } from '../host/netlink.ts';
+import { addressBytes } from '../host/streams/netlink.ts';
 import { AgentClient } from './agent-client.ts';
 import { guestBinds, isBind, MAX_IMAGES, PLACES, SHARES_TAG, type GuestBinds } from './binds.ts';
 import { checkTable } from './process-table.ts';

@@ -16,7 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { HuskError } from '../errors.ts';
-import { dataExtents } from '../host/holes.ts';
+import { dataExtents } from '../host/files/holes.ts';
 
 const MAGIC = Buffer.from('HUSKSPRS');
 const HEADER = 16;

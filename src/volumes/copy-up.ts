@@ -12,8 +12,8 @@ import { Unpacker } from '../container/files/unpack.ts';
 import { userOf } from '../container/files/user.ts';
 import { HuskError } from '../errors.ts';
 import { Fd, open } from '../host/fd.ts';
-import { chownFd, O_PATH, renameAt, reopen, STATX, statFd } from '../host/file-at.ts';
-import * as host from '../host/files.ts';
+import { chownFd, O_PATH, renameAt, reopen, STATX, statFd } from '../host/files/file-at.ts';
+import * as host from '../host/files/lookup.ts';
 import { errnoText, SyscallError } from '../host/libc.ts';
 import { fromText } from '../tar/byte-string.ts';
 

@@ -6,9 +6,9 @@ import { chmodSync, chownSync, mkdtempSync, readdirSync, statSync } from 'node:f
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
-import type { Step } from '../container/launch-plan.ts';
+import type { Step } from '../launch/plan.ts';
 import { overlayOptions } from '../container/rootfs.ts';
-import { makeFolder } from '../host/make-folder.ts';
+import { makeFolder } from '../host/files/make-folder.ts';
 import { idMaps, type IdMaps } from '../rootless/idmap.ts';
 import { keepIdMaps, type KeptIds } from '../rootless/keep-id.ts';
 import { namespaceProgramOutput } from '../rootless/namespace.ts';

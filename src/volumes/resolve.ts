@@ -6,8 +6,8 @@ import { statSync } from 'node:fs';
 import { posix, resolve } from 'node:path';
 import { causeOf, HuskError } from '../errors.ts';
 import { open } from '../host/fd.ts';
-import { fchown, O_DIRECTORY, O_NOFOLLOW } from '../host/files.ts';
-import { makeFolder } from '../host/make-folder.ts';
+import { fchown, O_DIRECTORY, O_NOFOLLOW } from '../host/files/lookup.ts';
+import { makeFolder } from '../host/files/make-folder.ts';
 import type { CreateVolume, MountRequest, ResolvedMount, ResolveRequest, Volume } from './contract.ts';
 
 /** bytes, PATH_MAX of linux/limits.h */

@@ -10,7 +10,7 @@ import { causeOf, HuskError } from '../errors.ts';
 import { goPattern } from '../go-pattern.ts';
 import { hasLabel } from '../label-filter.ts';
 import type { Paths } from '../paths.ts';
-import { makeFolder } from '../host/make-folder.ts';
+import { makeFolder } from '../host/files/make-folder.ts';
 import { idMaps } from '../rootless/idmap.ts';
 import { removeTree, treeSize } from '../rootless/trees.ts';
 import { writeCopy } from '../state/copies.ts';

@@ -1,7 +1,7 @@
 /** Which steps, in which order: what cannot be told by running one container, above all orders that matter for safety. */
 import test from 'ava';
-import type { LaunchPlan, Step } from '../../src/container/launch-plan.ts';
-import { encodePlan } from '../../src/container/plan-encoding.ts';
+import type { LaunchPlan, Step } from '../../src/launch/plan.ts';
+import { encodePlan } from '../../src/launch/encoding.ts';
 import {
   CLONE_NEWCGROUP,
   CLONE_NEWIPC,
@@ -11,17 +11,11 @@ import {
   CLONE_NEWUSER,
   CLONE_NEWUTS,
 } from '../../src/container/namespaces.ts';
-import {
-  MOUNT_ATTR_NOSUID,
-  MOUNT_ATTR_RDONLY,
-  MS_RDONLY,
-  MS_REC,
-  MS_SLAVE,
-} from '../../src/container/mount-options.ts';
+import { MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE } from '../../src/launch/mount-options.ts';
 import { planContainer, planExec, type PlanContext, type PlanRootfs } from '../../src/container/plan.ts';
 import { overlayOptions } from '../../src/container/rootfs.ts';
 import type { Spec } from '../../src/container/spec.ts';
-import { specOf } from '../engine/spec/facts.ts';
+import { specOf } from '../engine/create/spec/facts.ts';
 
 const OVERLAY: PlanRootfs = {
   kind: 'overlay',

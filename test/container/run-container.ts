@@ -5,14 +5,14 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
 import { join } from 'node:path';
-import { launch, LaunchError } from '../../src/container/executor.ts';
+import { launch, LaunchError } from '../../src/launch/executor.ts';
 import { hostnameFile, hostsFile } from '../../src/container/etc-files.ts';
 import { planContainer, planExec } from '../../src/container/plan.ts';
 import type { ContainerConfig, CreateOptions } from '../../src/engine/contract.ts';
-import { buildExec, buildSpec, type SpecFacts } from '../../src/engine/spec/build.ts';
+import { buildExec, buildSpec, type SpecFacts } from '../../src/engine/create/spec/build.ts';
 import { idMaps, writeIdMaps } from '../../src/rootless/idmap.ts';
 import { INIT_PROGRAM } from '../../src/program.ts';
-import { createOptions } from '../engine/spec/options.ts';
+import { createOptions } from '../engine/create/spec/options.ts';
 
 export interface Request {
   /** the image's tree */

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import test from 'ava';
 import type { InterfaceSetup } from '../../src/agent-protocol.ts';
-import { addressBytes } from '../../src/host/netlink.ts';
+import { addressBytes } from '../../src/host/streams/netlink.ts';
 
 const AGENT = new URL('../../src/guest-agent/network-interface.ts', import.meta.url).href;
 const able =

@@ -15,14 +15,14 @@ import {
 import { join } from 'node:path';
 import test from 'ava';
 import { Fd, open } from '../../src/host/fd.ts';
-import { tryLock } from '../../src/host/flock.ts';
+import { tryLock } from '../../src/host/files/flock.ts';
 import { errnoName, errnoText, SyscallError } from '../../src/host/libc.ts';
-import { memfd } from '../../src/host/memfd.ts';
-import { pipe } from '../../src/host/pipe.ts';
-import { watchReadable } from '../../src/host/poll.ts';
+import { memfd } from '../../src/host/memory/memfd.ts';
+import { pipe } from '../../src/host/streams/pipe.ts';
+import { watchReadable } from '../../src/host/streams/poll.ts';
 import { pidfdOpen, pidfdSignal } from '../../src/host/process.ts';
-import { receive, send, seqpacketPair } from '../../src/host/socket.ts';
-import { setWindowSize, windowSize } from '../../src/host/tty.ts';
+import { receive, send, seqpacketPair } from '../../src/host/streams/socket.ts';
+import { setWindowSize, windowSize } from '../../src/host/streams/tty.ts';
 
 const isOpen = (fd: number): boolean => readdirSync('/proc/self/fd').includes(String(fd));
 

@@ -1,8 +1,8 @@
 /** The way out of a VM: what passt is told, that it speaks, and that it goes with the last holder of its socket. */
 import { readdirSync, readFileSync, writeSync } from 'node:fs';
 import test from 'ava';
-import { readSome } from '../../src/host/stream-fd.ts';
-import { setNonBlocking } from '../../src/host/packet-fd.ts';
+import { readSome } from '../../src/host/streams/stream-fd.ts';
+import { setNonBlocking } from '../../src/host/streams/packet-fd.ts';
 import { hostInterface, type HostInterface } from '../../src/network/host-interface.ts';
 import { guestInterface, macAddress, passtArguments, startPasst } from '../../src/network/passt.ts';
 import { findProgram } from '../../src/rootless/programs.ts';

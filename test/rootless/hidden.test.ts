@@ -31,7 +31,7 @@ test("a container with --pid host and SYS_PTRACE finds no process of husk's with
 
 test('an executor hides before it comes into a user namespace, and hands its network namespace over', (t) => {
   const { stdout, stderr } = asUser(`
-    const { launch } = await load('container/executor.ts'); const { INIT_PROGRAM } = await load('program.ts');
+    const { launch } = await load('launch/executor.ts'); const { INIT_PROGRAM } = await load('program.ts');
     const holder = runInUserNamespace({ program: ['/bin/busybox', 'sleep', '1000'] }); await holder.started; const pid = await holder.pid;
     const CLONE_NEWUSER = 0x10000000, CLONE_NEWNET = 0x40000000;
     for (const join of [{ op: 'setns', path: '/proc/' + pid + '/ns/user', type: CLONE_NEWUSER }, { op: 'setnsPid', pid, types: CLONE_NEWUSER }]) {

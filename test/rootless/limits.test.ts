@@ -6,8 +6,8 @@ import test from 'ava';
 import { existsSync } from 'node:fs';
 import { hostPatience, missingTestHost, measureInTestHost, HUSK_INSIDE } from '../fixtures/test-host.ts';
 import { ordinaryUser, ROOT } from '../fixtures/user.ts';
-import { checkLimits } from '../../src/container/cgroup.ts';
-import { resources } from '../../src/engine/spec/limits.ts';
+import { checkLimits } from '../../src/container/cgroup/cgroup.ts';
+import { resources } from '../../src/engine/create/spec/limits.ts';
 import type { ResourceRequest } from '../../src/engine/contract.ts';
 import { PRELUDE } from './containers.ts';
 

@@ -3,11 +3,11 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { namespaceFix } from '../../src/container/launch-failure.ts';
+import { namespaceFix } from '../../src/launch/failure.ts';
 import { HuskError } from '../../src/errors.ts';
 import { kernel } from '../../src/rootless/doctor.ts';
 import { atLeast, fileSystem, probeDevice, probeMapper, probeRanges, probeSwitches } from '../../src/rootless/probe.ts';
-import { networkBytes, parseStat } from '../../src/container/processes.ts';
+import { networkBytes, parseStat } from '../../src/container/processes/tree.ts';
 import { asUser } from './containers.ts';
 
 const files = (facts: Record<string, string>) => (path: string) =>

@@ -1,7 +1,7 @@
 /** Root's containers and helpers where only root can go: husk's own folder and its data below /root. */
 import { join } from 'node:path';
 import test from 'ava';
-import type { Step } from '../../src/container/launch-plan.ts';
+import type { Step } from '../../src/launch/plan.ts';
 import { closedAbove, reachSteps, type HostFiles, type Reach } from '../../src/rootless/reach.ts';
 import { AS_ROOT, asRoot } from './containers.ts';
 

@@ -3,7 +3,7 @@ import { writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import test from 'ava';
-import { pipe } from '../../src/host/pipe.ts';
+import { pipe } from '../../src/host/streams/pipe.ts';
 import { CLIENT_BUFFER, FanOut, type Listener } from '../../src/supervisor/fan-out.ts';
 
 class FakeListener implements Listener {

@@ -1,8 +1,8 @@
 /** KVM itself, with guests of a few bytes: any /dev/kvm will do, however slow. */
 import { accessSync, constants, readdirSync } from 'node:fs';
 import test from 'ava';
-import { EventFd } from '../../src/host/eventfd.ts';
-import { Mapping } from '../../src/host/mapping.ts';
+import { EventFd } from '../../src/host/streams/eventfd.ts';
+import { Mapping } from '../../src/host/memory/mapping.ts';
 import { KERNEL_START } from '../../src/vmm/boot/addresses.ts';
 import { filterCpuid } from '../../src/vmm/boot/cpuid.ts';
 import { enterLongMode, writeBootTables } from '../../src/vmm/boot/long-mode.ts';

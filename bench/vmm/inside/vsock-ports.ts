@@ -1,9 +1,9 @@
 /** The host's own AF_VSOCK ports, where QEMU's guest connects by vhost-vsock: stands for husk's vsock device before AgentClient. */
-import { DescriptorStream } from '../../../src/host/descriptor-stream.ts';
+import { DescriptorStream } from '../../../src/host/streams/descriptor-stream.ts';
 import { Fd } from '../../../src/host/fd.ts';
 import { checked } from '../../../src/host/libc.ts';
 import { systemCall } from '../../../src/host/system-call.ts';
-import { watchReadable } from '../../../src/host/poll.ts';
+import { watchReadable } from '../../../src/host/streams/poll.ts';
 import type { Listener } from '../../../src/vmm/agent-client.ts';
 
 /** linux/socket.h, bits/socket.h, linux/vm_sockets.h */

@@ -1,7 +1,7 @@
 /** `husk cp` */
 import { pipeline } from 'node:stream/promises';
 import { HuskError } from '../../errors.ts';
-import { splitArgument } from '../../engine/copy/rules.ts';
+import { splitArgument } from '../../engine/files/copy-rules.ts';
 import type { Engine } from '../../engine/contract.ts';
 import type { Context, Invocation } from '../command.ts';
 import { CopyCounter } from '../output/copy-counter.ts';

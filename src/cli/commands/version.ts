@@ -3,7 +3,7 @@ import { arch, release } from 'node:os';
 import type { Invocation } from '../command.ts';
 import { objectFormat, writeObject } from '../output/object-format.ts';
 import { VERSION_INFO } from '../types/version.ts';
-import { partVersions } from '../../engine/part-versions.ts';
+import { partVersions } from '../../engine/look/part-versions.ts';
 import { VERSION } from '../../version.ts';
 
 /** Docker Engine API husk's output follows */

@@ -9,7 +9,7 @@ import type { PullPolicy } from '../../images/contract.ts';
 import { refuseNotYet } from '../not-yet.ts';
 import { readLines } from './env-file.ts';
 import type { FlagSet } from './flag-set.ts';
-import { gpuDevices } from '../../engine/spec/cdi.ts';
+import { gpuDevices } from '../../engine/create/spec/cdi.ts';
 import { parseTmpfs, parseVolume } from './mounts.ts';
 import { parseBytes } from './scalars.ts';
 import { expandExpose, parseDeviceRate, parseExtraHost } from './validate.ts';

@@ -1,6 +1,6 @@
 /** What single values of `run`'s lists must look like, with the client's own error texts. Pure; used by the flag table. */
 import { isIP } from 'node:net';
-import { isCdiDevice } from '../../engine/spec/cdi.ts';
+import { isCdiDevice } from '../../engine/create/spec/cdi.ts';
 import { parseBytes } from './scalars.ts';
 
 export function validateIp(text: string): void {

@@ -1,7 +1,7 @@
 /** Where `save` and `export` write: a file made beside and renamed, or STDOUT when it is not a terminal. */
 import { accessSync, constants, createWriteStream, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { checkOutput } from '../../engine/copy/host-paths.ts';
+import { checkOutput } from '../../engine/files/host-paths.ts';
 import { causeOf, HuskError } from '../../errors.ts';
 import type { Context } from '../command.ts';
 

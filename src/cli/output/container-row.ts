@@ -1,6 +1,6 @@
 /** One container as `ps` shows it: every column a `--format` can name. Pure. */
 import type { Container } from '../../engine/contract.ts';
-import { displayPorts, reachablePorts } from '../../engine/ports.ts';
+import { displayPorts, reachablePorts } from '../../engine/create/ports.ts';
 import { ellipsis } from './table.ts';
 import { ago, goLocalTime, humanDuration, humanSize } from './units.ts';
 

@@ -3,8 +3,8 @@
  * husk's in the container's user namespace. Both run this; neither executes anything of the container.
  */
 import { HuskError } from '../../errors.ts';
-import * as host from '../../host/files.ts';
-import { O_PATH } from '../../host/file-at.ts';
+import * as host from '../../host/files/lookup.ts';
+import { O_PATH } from '../../host/files/file-at.ts';
 import type { FilesHeader, FilesRequest, PathStat } from '../../sandbox.ts';
 import { type ByteString, display, fromText, toBytes } from '../../tar/byte-string.ts';
 import { changesOf } from './changes.ts';

@@ -3,8 +3,8 @@
  * folder counts as changed when its mode or owner is another or something in it changed; a file when also its size or time is. Reads names and
  * attributes only.
  */
-import * as host from '../../host/files.ts';
-import { O_PATH, reopen } from '../../host/file-at.ts';
+import * as host from '../../host/files/lookup.ts';
+import { O_PATH, reopen } from '../../host/files/file-at.ts';
 import { HuskError } from '../../errors.ts';
 import type { ByteString } from '../../tar/byte-string.ts';
 import { factsAt, factsOf, openName, type Facts } from './facts.ts';

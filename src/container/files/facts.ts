@@ -1,6 +1,6 @@
 /** What an inode is, read from its descriptor (opened with O_PATH, so that nothing is waited for and no device is touched). */
-import * as host from '../../host/files.ts';
-import { getxattrFd, listxattrFd, O_PATH, readlinkFd, STATX, statFd } from '../../host/file-at.ts';
+import * as host from '../../host/files/lookup.ts';
+import { getxattrFd, listxattrFd, O_PATH, readlinkFd, STATX, statFd } from '../../host/files/file-at.ts';
 import { SyscallError } from '../../host/libc.ts';
 import { type ByteString, fromBytes } from '../../tar/byte-string.ts';
 import type { TarType } from '../../tar/entry.ts';

@@ -6,7 +6,7 @@ import { readFileSync, readSync, writeSync } from 'node:fs';
 import { HuskError, systemError } from '../../errors.ts';
 import { SyscallError } from '../../host/libc.ts';
 import type { FilesRequest } from '../../sandbox.ts';
-import { parseStat } from '../processes.ts';
+import { parseStat } from '../processes/tree.ts';
 import { answer, header, receiver, type FilesPlaces } from './answer.ts';
 
 export interface FilesJob {

@@ -1,6 +1,6 @@
 /** The names in a folder, by its descriptor: as bytes, in byte order. */
-import { closeFd, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../host/files.ts';
-import { getdents, reopen } from '../../host/file-at.ts';
+import { closeFd, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../host/files/lookup.ts';
+import { getdents, reopen } from '../../host/files/file-at.ts';
 import type { ByteString } from '../../tar/byte-string.ts';
 
 /** struct linux_dirent64, getdents64(2): u64 ino, s64 off, u16 reclen, u8 type, name; offsets in bytes */

@@ -8,8 +8,8 @@
  * What cannot be read ends the archive with an error that names it: an archive that left it out would look whole.
  */
 import { closeSync, readSync } from 'node:fs';
-import * as host from '../../host/files.ts';
-import { O_PATH, reopen, statfsFd } from '../../host/file-at.ts';
+import * as host from '../../host/files/lookup.ts';
+import { O_PATH, reopen, statfsFd } from '../../host/files/file-at.ts';
 import { HuskError, systemError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import { MAX_PATH, type TarType } from '../../tar/entry.ts';

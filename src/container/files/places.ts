@@ -3,8 +3,8 @@
  * for a process in it. On the host the folder is all there is: no link is followed below it, because what the container sends, or does to a
  * shared folder meanwhile, must never decide where on the host a file is written.
  */
-import * as host from '../../host/files.ts';
-import { O_PATH } from '../../host/file-at.ts';
+import * as host from '../../host/files/lookup.ts';
+import { O_PATH } from '../../host/files/file-at.ts';
 import { HuskError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import { factsOf, unlessAbsent, type Facts } from './facts.ts';

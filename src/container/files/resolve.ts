@@ -2,8 +2,8 @@
  * Paths of a container. The kernel resolves them with the container's root as their / (openat2, RESOLVE_IN_ROOT), so that no link leads out,
  * also while the container changes them; this file is for the question where a link leads, which is answered as a path of the container.
  */
-import * as host from '../../host/files.ts';
-import { O_PATH } from '../../host/file-at.ts';
+import * as host from '../../host/files/lookup.ts';
+import { O_PATH } from '../../host/files/file-at.ts';
 import { HuskError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import { linkTarget, factsOf, openName } from './facts.ts';

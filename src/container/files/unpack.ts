@@ -8,8 +8,8 @@
 import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { HuskError, systemError } from '../../errors.ts';
-import * as host from '../../host/files.ts';
-import { AT_REMOVEDIR, chmodFd, chownFd, O_PATH, reopen, unlinkAt } from '../../host/file-at.ts';
+import * as host from '../../host/files/lookup.ts';
+import { AT_REMOVEDIR, chmodFd, chownFd, O_PATH, reopen, unlinkAt } from '../../host/files/file-at.ts';
 import { SyscallError } from '../../host/libc.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import { BLOCK, type TarEntry } from '../../tar/entry.ts';

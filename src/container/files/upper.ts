@@ -4,8 +4,8 @@
  *
  * Source: Documentation/filesystems/overlayfs.rst § whiteouts and opaque directories, § User xattr; fuse-overlayfs(1).
  */
-import { getxattrFd } from '../../host/file-at.ts';
-import { closeFd } from '../../host/files.ts';
+import { getxattrFd } from '../../host/files/file-at.ts';
+import { closeFd } from '../../host/files/lookup.ts';
 import { SyscallError } from '../../host/libc.ts';
 import type { ByteString } from '../../tar/byte-string.ts';
 import { factsAt, factsOf, openName, type Facts } from './facts.ts';

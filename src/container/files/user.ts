@@ -1,7 +1,7 @@
 /** `user[:group]` of a container as numbers: looked up in its own /etc/passwd and /etc/group, as hostile as all its files, by a bounded read. */
 import { closeSync, readSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
-import { openInRoot, O_RDONLY } from '../../host/files.ts';
+import { openInRoot, O_RDONLY } from '../../host/files/lookup.ts';
 import { factsOf, unlessAbsent } from './facts.ts';
 
 /** bytes of such a file that are read; what `setuser` of a launch plan takes too */

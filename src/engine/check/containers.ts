@@ -2,14 +2,14 @@
 import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { removeRememberedCgroup, remembersCgroup } from '../../container/cgroup-remains.ts';
+import { removeRememberedCgroup, remembersCgroup } from '../../container/cgroup/remains.ts';
 import type { Paths } from '../../paths.ts';
 import { isState, type ContainerState } from '../../state/containers.ts';
 import { isAlive } from '../../state/process-identity.ts';
 import { readAccess, type Access } from '../../supervisor/access.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
 import type { Problem } from './check.ts';
-import { isConfig, readContainerCopy } from '../copies.ts';
+import { isConfig, readContainerCopy } from '../record/record-copies.ts';
 import { lostState, missingContainers, missingVolumes, names, restoreContainers, restoreVolumes } from './database.ts';
 
 interface Row {

@@ -13,7 +13,7 @@ import { createSchema, hasData, openDatabase, sqlite } from '../../state/databas
 import { readCopy } from '../../state/copies.ts';
 import { rfc3339 } from '../../state/time.ts';
 import { volumeCopy, type VolumeCopy } from '../../volumes/volumes.ts';
-import { readContainerCopy } from '../copies.ts';
+import { readContainerCopy } from '../record/record-copies.ts';
 import { FILES, salvage } from './salvage.ts';
 
 /** problems that SQLite tells of; the first says enough */

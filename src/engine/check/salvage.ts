@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import { isState } from '../../state/containers.ts';
 import { sqlite } from '../../state/database.ts';
-import { isConfig } from '../copies.ts';
+import { isConfig } from '../record/record-copies.ts';
 
 type Row = Record<string, SQLOutputValue>;
 

@@ -8,7 +8,7 @@
  * It says what `unpack` says (unpack-main.ts), and commits nothing either.
  */
 import { closeSync, openSync } from 'node:fs';
-import { closeFd, openFolder, syncfs } from '../../host/files.ts';
+import { closeFd, openFolder, syncfs } from '../../host/files/lookup.ts';
 import { scanTar } from '../../tar/scan.ts';
 import { impliedParents } from './implied-parents.ts';
 import { LayerTree } from './tree.ts';

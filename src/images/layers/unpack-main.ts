@@ -9,7 +9,7 @@
  */
 import { closeSync, fstatSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
-import { closeFd, FileMapping, openFolder, syncfs } from '../../host/files.ts';
+import { closeFd, FileMapping, openFolder, syncfs } from '../../host/files/lookup.ts';
 import { scanTar } from '../../tar/scan.ts';
 import { LayerTree } from './tree.ts';
 import { writeTree } from './write-tree.ts';

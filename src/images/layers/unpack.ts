@@ -177,7 +177,7 @@ async function unpackMissing(
   paths: UnpackPaths,
   options: UnpackOptions,
 ): Promise<void> {
-  const { tryLock } = await import('../../host/flock.ts');
+  const { tryLock } = await import('../../host/files/flock.ts');
   const tars = new Map(layers.map((layer) => [hexOf(layer.diffId), layer]));
   for (const hex of missing) assertWhole(tars.get(hex)!);
   const isMade = (hex: string) => existsSync(join(paths.layers, treeOf(hex, options.kept)));
@@ -294,7 +294,7 @@ async function makeParents(
   { kept, signal }: UnpackOptions,
 ): Promise<Stats> {
   const [{ tryLock }, { impliesParents, impliedParents }, { readTree }, { removeTree }] = await Promise.all([
-    import('../../host/flock.ts'),
+    import('../../host/files/flock.ts'),
     import('./implied-parents.ts'),
     import('./parents-main.ts'),
     import('../../rootless/trees.ts'),

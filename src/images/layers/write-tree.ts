@@ -9,7 +9,7 @@
  */
 import { constants } from 'node:os';
 import { HuskError } from '../../errors.ts';
-import * as host from '../../host/files.ts';
+import * as host from '../../host/files/lookup.ts';
 import { SyscallError } from '../../host/libc.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import type { TarEntry } from '../../tar/entry.ts';

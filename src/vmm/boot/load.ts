@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { PAGE_SIZE } from '../../host/mapping.ts';
+import { PAGE_SIZE } from '../../host/memory/mapping.ts';
 import {
   BASE_MEMORY_END,
   COMMAND_LINE_ADDRESS,

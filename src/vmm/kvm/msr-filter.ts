@@ -3,7 +3,7 @@
  * oldest have no CPUID bit, so KVM gives them to every guest of an AMD: a guest could count the host's cache misses, and Linux, which tries them
  * out as it boots, fills the host's kernel log where KVM has none to give. With the filter each access is a fault in the guest, and not a word on the host.
  */
-import { Mapping } from '../../host/mapping.ts';
+import { Mapping } from '../../host/memory/mapping.ts';
 import { ioctl } from '../../host/ioctl.ts';
 import {
   KVM_MSR_FILTER_READ,

@@ -10,8 +10,8 @@ import { INTERRUPT_SIGNAL, installInterruptHandler } from '../../host/interrupt-
 import { errnoName } from '../../host/libc.ts';
 import { ioctl } from '../../host/ioctl.ts';
 import { IoctlThread } from '../../host/ioctl-thread.ts';
-import { Mapping } from '../../host/mapping.ts';
-import { watchReadable, type Watch } from '../../host/poll.ts';
+import { Mapping } from '../../host/memory/mapping.ts';
+import { watchReadable, type Watch } from '../../host/streams/poll.ts';
 import {
   CPUID_ENTRY,
   CPUID_HEADER_SIZE,

@@ -7,8 +7,8 @@
  */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
-import { PAGE_SIZE } from '../../host/mapping.ts';
-import { RamMapping } from '../../host/ram-mapping.ts';
+import { PAGE_SIZE } from '../../host/memory/mapping.ts';
+import { RamMapping } from '../../host/memory/ram-mapping.ts';
 import type { Vm } from '../kvm/vm.ts';
 import { HIGH_RAM_START, LOW_RAM_END } from './layout.ts';
 

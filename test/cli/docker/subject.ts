@@ -5,7 +5,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Container, DiskUsage, Engine, EventMessage } from '../../../src/engine/contract.ts';
-import { inspectImage } from '../../../src/engine/inspect-image.ts';
+import { inspectImage } from '../../../src/engine/look/inspect-image.ts';
 import { statusText } from '../../../src/cli/output/container-row.ts';
 import { versionInfo } from '../../../src/cli/commands/version.ts';
 import type { Image } from '../../../src/images/contract.ts';

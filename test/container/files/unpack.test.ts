@@ -20,9 +20,9 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { containerPlace, hostPlace } from '../../../src/container/files/places.ts';
 import { Unpacker, type UnpackOptions } from '../../../src/container/files/unpack.ts';
-import { renaming } from '../../../src/engine/copy/rules.ts';
+import { renaming } from '../../../src/engine/files/copy-rules.ts';
 import { HuskError } from '../../../src/errors.ts';
-import { closeFd, openFolder } from '../../../src/host/files.ts';
+import { closeFd, openFolder } from '../../../src/host/files/lookup.ts';
 import { pax, tarball, type RawMember } from '../../fixtures/tar.ts';
 
 /** ms; without the mend it takes a tenth of this */
@@ -154,7 +154,7 @@ test('a FIFO that becomes a link before it has its mode: no file of the host get
     process.execPath,
     [
       '--disable-warning=ExperimentalWarning',
-      join(import.meta.dirname, '../swap-forever.ts'),
+      join(import.meta.dirname, '../../launch/swap-forever.ts'),
       join(inside, 'f'),
       join(inside, 'l'),
     ],

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { userOf } from '../../../src/container/files/user.ts';
-import { closeFd, openFolder } from '../../../src/host/files.ts';
+import { closeFd, openFolder } from '../../../src/host/files/lookup.ts';
 
 const PASSWD =
   'root:x:0:0::/:/bin/sh\nann:x:1000:100::/:\nbad:x:-1:5::/:\nhuge:x:99999999999:5::/:\nshort\n42:x:7:8::/:\n';

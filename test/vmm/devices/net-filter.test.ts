@@ -4,8 +4,8 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
-import { packetPair } from '../../../src/host/packet-fd.ts';
-import { addressBytes } from '../../../src/host/netlink.ts';
+import { packetPair } from '../../../src/host/streams/packet-fd.ts';
+import { addressBytes } from '../../../src/host/streams/netlink.ts';
 import { HEADER_SIZE, RECEIVE_QUEUE, TRANSMIT_QUEUE } from '../../../src/vmm/devices/net/config.ts';
 import { Net } from '../../../src/vmm/devices/net/device.ts';
 import { frameFilter } from '../../../src/vmm/devices/net/filter.ts';

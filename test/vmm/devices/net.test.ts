@@ -2,9 +2,9 @@
 import { writeSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { packetPair } from '../../../src/host/packet-fd.ts';
-import { streamPair } from '../../../src/host/socket.ts';
-import { readSome } from '../../../src/host/stream-fd.ts';
+import { packetPair } from '../../../src/host/streams/packet-fd.ts';
+import { streamPair } from '../../../src/host/streams/socket.ts';
+import { readSome } from '../../../src/host/streams/stream-fd.ts';
 import { completeChecksum, internetSum } from '../../../src/vmm/devices/net/checksum.ts';
 import { F_MRG_RXBUF, HEADER_SIZE, RECEIVE_QUEUE, TRANSMIT_QUEUE } from '../../../src/vmm/devices/net/config.ts';
 import { Net } from '../../../src/vmm/devices/net/device.ts';

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { deserialize, serialize } from 'node:v8';
 import test from 'ava';
 import type { Fd } from '../../../src/host/fd.ts';
-import { packetPair } from '../../../src/host/packet-fd.ts';
+import { packetPair } from '../../../src/host/streams/packet-fd.ts';
 import { Balloon } from '../../../src/vmm/devices/balloon/device.ts';
 import { Backing } from '../../../src/vmm/devices/block/backing.ts';
 import { Block } from '../../../src/vmm/devices/block/device.ts';

@@ -4,7 +4,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { FIRST_INHERITED } from '../../../src/container/executor.ts';
+import { FIRST_INHERITED } from '../../../src/launch/executor.ts';
 import { jailPlan, libraryBinds, partBinds } from '../../../src/rootless/jail.ts';
 import { identify } from '../../../src/state/process-identity.ts';
 import { ordinaryUser } from './ordinary-user.ts';

@@ -1,10 +1,10 @@
 /** Puts inmate.ts into the jail as the engine puts a supervisor, and shows its output and exit code: `node jailer.ts DATA SHARE ACTION [ARGUMENT]`. */
 import { existsSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { FIRST_INHERITED, launch } from '../../../src/container/executor.ts';
+import { FIRST_INHERITED, launch } from '../../../src/launch/executor.ts';
 import { compileSeccomp } from '../../../src/container/seccomp/compile.ts';
-import { streamPair } from '../../../src/host/socket.ts';
-import { dataRootBinds } from '../../../src/engine/data-root-binds.ts';
+import { streamPair } from '../../../src/host/streams/socket.ts';
+import { dataRootBinds } from '../../../src/engine/record/jail-binds.ts';
 import { INIT_PROGRAM, OWN_FILES } from '../../../src/program.ts';
 import { idMaps, writeIdMaps } from '../../../src/rootless/idmap.ts';
 import { jailPlan, nodeBinds, nodeEnvironment, partBinds } from '../../../src/rootless/jail.ts';

@@ -10,7 +10,7 @@ import {
   FALLOC_FL_ZERO_RANGE,
   fallocate,
   IoVector,
-} from '../../../host/vectored-io.ts';
+} from '../../../host/files/vectored-io.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { Span } from '../virtio/chain.ts';
 import { SECTOR } from './config.ts';

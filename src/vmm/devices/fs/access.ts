@@ -5,7 +5,7 @@
  *
  * Looks at attributes of open descriptors only; never opens, follows or changes anything.
  */
-import { statFd, STATX } from '../../../host/file-at.ts';
+import { statFd, STATX } from '../../../host/files/file-at.ts';
 import type { Ownership } from './attributes.ts';
 import { ERRNO, ProtocolError } from './fuse.ts';
 

@@ -1,5 +1,5 @@
 /** struct statx → struct fuse_attr, fuse_entry_out, fuse_attr_out; and who owns what as the guest sees it. */
-import { STATX } from '../../../host/file-at.ts';
+import { STATX } from '../../../host/files/file-at.ts';
 import { ATTR_ATTR, ATTR_OUT, ENTRY_ATTR, ENTRY_OUT } from './fuse.ts';
 
 /** Owners on both sides. Host ids are those of the VMM's own user namespace. */

@@ -4,7 +4,7 @@
  */
 import { GuestFault } from '../../memory/guest-memory.ts';
 import { SyscallError } from '../../../host/libc.ts';
-import { IOV_MAX, IoVector } from '../../../host/vectored-io.ts';
+import { IOV_MAX, IoVector } from '../../../host/files/vectored-io.ts';
 import { slice, type Chain, type Span } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import { fsConfig, FS_FEATURES, FS_ID, FS_QUEUE_SIZES, MAX_IO, MAX_REPLY, MAX_REQUEST, TURN_BYTES } from './config.ts';

@@ -176,7 +176,7 @@ export class ProtocolError extends Error {
   }
 }
 
-/** Strings that end in NUL, one character a byte (latin1), as src/host/files.ts takes them. @throws ProtocolError when one has no end */
+/** Strings that end in NUL, one character a byte (latin1), as src/host/files/lookup.ts takes them. @throws ProtocolError when one has no end */
 export function strings(body: Uint8Array, offset: number, count: number): string[] {
   const found: string[] = [];
   let at = offset;

@@ -1,5 +1,5 @@
 /** Open files and folders of the guest, by handle number; bounded. */
-import { closeFd } from '../../../host/files.ts';
+import { closeFd } from '../../../host/files/lookup.ts';
 import { ERRNO, ProtocolError } from './fuse.ts';
 
 export class Handles {

@@ -3,8 +3,8 @@
  * mount, device and inode number, so that hard links are one node, and what is mounted twice (once read-only) is two. Names are only ever looked up in a folder's descriptor, one component at a time and
  * beneath it (openat2), so that no symbolic link, no `..` and no rename on the host leads out of the shared folder.
  */
-import { closeFd, openBeneath, O_CLOEXEC, O_NOFOLLOW } from '../../../host/files.ts';
-import { O_PATH, reopen, statFd, STATX } from '../../../host/file-at.ts';
+import { closeFd, openBeneath, O_CLOEXEC, O_NOFOLLOW } from '../../../host/files/lookup.ts';
+import { O_PATH, reopen, statFd, STATX } from '../../../host/files/file-at.ts';
 import type { Bounds } from './config.ts';
 import { checkName, ERRNO, ProtocolError, ROOT_NODE } from './fuse.ts';
 

@@ -19,7 +19,7 @@ import {
   O_DIRECTORY,
   O_EXCL,
   O_CLOEXEC,
-} from '../../../host/files.ts';
+} from '../../../host/files/lookup.ts';
 import {
   AT_REMOVEDIR,
   chmodFd,
@@ -39,9 +39,9 @@ import {
   STATX,
   unlinkAt,
   utimesFd,
-} from '../../../host/file-at.ts';
+} from '../../../host/files/file-at.ts';
 import { SyscallError } from '../../../host/libc.ts';
-import { fallocate } from '../../../host/vectored-io.ts';
+import { fallocate } from '../../../host/files/vectored-io.ts';
 import { Access, READ, SEARCH, WRITE } from './access.ts';
 import { attributesReply, entryReply, inodeHigh, UNCHANGED, type Freshness, type Ownership } from './attributes.ts';
 import { boundsFor, MAX_PAGES, MAX_IO, MAX_XATTR } from './config.ts';

@@ -2,7 +2,7 @@
  * The network device: Ethernet frames between the guest and a link (link.ts). Which frames may pass is filter.ts's to say; nothing else is read of them.
  */
 import { HuskError } from '../../../errors.ts';
-import { watchReadable, whenWritable, type Watch } from '../../../host/poll.ts';
+import { watchReadable, whenWritable, type Watch } from '../../../host/streams/poll.ts';
 import type { Chain } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import type { Virtqueue } from '../virtio/virtqueue.ts';

@@ -5,8 +5,8 @@
  * Nothing is queued here: one frame received waits until the guest has room, one frame half sent goes before the next. Frames' contents are nobody's
  * concern; what a guest writes is bytes of a length that was checked.
  */
-import { readPacket, setNonBlocking, writePacket } from '../../../host/packet-fd.ts';
-import { readSome, writeSome } from '../../../host/stream-fd.ts';
+import { readPacket, setNonBlocking, writePacket } from '../../../host/streams/packet-fd.ts';
+import { readSome, writeSome } from '../../../host/streams/stream-fd.ts';
 
 /** bytes: the longest IP packet, behind an Ethernet header with a VLAN tag */
 export const MAX_FRAME = 65_535 + 18;

@@ -1,0 +1,333 @@
+/**
+ * A container's cgroup (v2): made, limited, filled, read, frozen, emptied, removed. What to write is decided in files.ts, where in
+ * delegation.ts.
+ *
+ * A container's cgroup is `husk-<id>`. In a systemd scope the supervisor stands where the controllers must be given (the no-internal-processes
+ * rule), so it moves itself into a second leaf, `supervisor-<id>`.
+ */
+import { accessSync, constants, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HuskError } from '../../errors.ts';
+import { pidfdOpen, pidfdSignal } from '../../host/process.ts';
+import { controllerFix, findDelegation, type Delegation } from './delegation.ts';
+import { controllerOf, resourcesToFiles, type CgroupFile } from './files.ts';
+import { cgroupName, rememberCgroup, removeTree } from './remains.ts';
+import { parseCgroupStats, parseKeyed, type CgroupStats } from './stats.ts';
+import { SIGKILL } from '../signals.ts';
+import type { Resources } from '../spec.ts';
+import { enterScope } from './systemd-scope.ts';
+
+const WANTED = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
+/** bytes, NAME_MAX of linux/limits.h */
+const MAX_NAME = 255;
+/**
+ * How often, and how long apart in ms, a cgroup is asked whether it is empty or frozen: ten seconds in all. A process that has used more than its CPU quota
+ * stands still, or ends, only when it gets the next of it.
+ */
+const TRIES = 1000;
+const PAUSE_MS = 10;
+
+/**
+ * Can these limits be enforced here? Asked at create, so that a person learns it then.
+ * @returns warnings in the daemon's words
+ * @throws HuskError `unsupported` naming the first flag that cannot be, and what to change
+ */
+export function checkLimits(resources: Resources, delegation: Delegation): string[] {
+  const { files, warnings } = resourcesToFiles(resources);
+  for (const file of files) refuseMissing(file, delegation);
+  return warnings;
+}
+
+function refuseMissing(file: CgroupFile, delegation: Delegation): void {
+  if (delegation.kind === 'none')
+    throw new HuskError(`cannot enforce ${file.what}: ${delegation.reason}`, {
+      kind: 'unsupported',
+      fix: delegation.fix,
+    });
+  const controller = controllerOf(file.name);
+  if (delegation.controllers.includes(controller)) return;
+  const fix = delegation.kind === 'delegated' && delegation.fix !== undefined ? delegation.fix : controllerFix();
+  throw new HuskError(`cannot enforce ${file.what}: the cgroup controller "${controller}" is not delegated to you`, {
+    kind: 'unsupported',
+    fix,
+  });
+}
+
+export class ContainerCgroup {
+  readonly path: string;
+  readonly #leaf: string | undefined;
+
+  private constructor(path: string, leaf: string | undefined) {
+    this.path = path;
+    this.#leaf = leaf;
+  }
+
+  /**
+   * Makes the cgroup and writes the limits.
+   * @param options.parent the delegated cgroup (of `findDelegation`, or the scope that systemd-scope.ts asked for)
+   * @param options.supervisor pid to move into a leaf of its own when it stands in `parent`
+   * @throws HuskError `unsupported` when a limit cannot be written
+   */
+  static create(id: string, resources: Resources, options: { parent: string; supervisor: number }): ContainerCgroup {
+    const { parent } = options;
+    makeParents(parent);
+    sweep(parent);
+    const leaf = leaveParent(parent, id, options.supervisor);
+    enableControllers(parent);
+    const cgroup = new ContainerCgroup(join(parent, cgroupName(id)), leaf);
+    mkdirSync(cgroup.path, { recursive: true });
+    try {
+      cgroup.update(resources);
+    } catch (error) {
+      cgroup.#removeFolders();
+      throw error;
+    }
+    return cgroup;
+  }
+
+  /** An existing one, by the container's id: another command than the supervisor looks at it. */
+  static open(path: string): ContainerCgroup {
+    return new ContainerCgroup(path, undefined);
+  }
+
+  /** @throws HuskError `unsupported` with the file, the value and the kernel's reason */
+  update(resources: Resources): void {
+    for (const { name, value, what } of resourcesToFiles(resources).files) {
+      try {
+        writeFileSync(join(this.path, this.#fileFor(name)), value);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        const missing = code === 'ENOENT' || code === 'EACCES';
+        throw new HuskError(
+          `cannot enforce ${what}: ${missing ? `the cgroup controller "${controllerOf(name)}" is not available in ${this.path}` : `writing "${value}" to ${join(this.path, name)}: ${code}`}`,
+          {
+            kind: 'unsupported',
+            fix: missing ? controllerFix() : undefined,
+            cause: error,
+          },
+        );
+      }
+    }
+  }
+
+  /** the bfq scheduler has a file of its own */
+  #fileFor(name: string): string {
+    if (name !== 'io.weight') return name;
+    return has(join(this.path, name)) ? name : 'io.bfq.weight';
+  }
+
+  /** cgroup.procs takes one pid a write */
+  enter(pid: number): void {
+    writeFileSync(join(this.path, 'cgroup.procs'), String(pid));
+  }
+
+  /** pids in this process's pid namespace, those of nested cgroups included */
+  processes(): number[] {
+    return listProcesses(this.path);
+  }
+
+  stats(): CgroupStats {
+    return parseCgroupStats((file) => read(join(this.path, file)));
+  }
+
+  /** has the kernel's OOM killer ended a process here */
+  oomKilled(): boolean {
+    return (parseKeyed(read(join(this.path, 'memory.events')) ?? '').get('oom_kill') ?? 0) > 0;
+  }
+
+  /** Resolves when every process stands still (or moves again). @throws HuskError `unavailable` after ten seconds; then none is frozen */
+  async freeze(frozen: boolean): Promise<void> {
+    const file = join(this.path, 'cgroup.freeze');
+    writeFileSync(file, frozen ? '1' : '0');
+    const state = frozen ? 1 : 0;
+    for (let count = 0; count < TRIES; count++) {
+      if (parseKeyed(read(join(this.path, 'cgroup.events')) ?? '').get('frozen') === state) return;
+      await sleep(PAUSE_MS);
+    }
+    if (frozen) writeFileSync(file, '0');
+    throw new HuskError(
+      `cannot ${frozen ? 'pause' : 'unpause'} the container: ${this.path} does not ${frozen ? 'freeze' : 'thaw'}`,
+      { kind: 'unavailable' },
+    );
+  }
+
+  /** SIGKILL to every process at once, forks included (cgroup.kill, Linux 5.14; one by one before that) */
+  kill(): void {
+    try {
+      writeFileSync(join(this.path, 'cgroup.kill'), '1');
+    } catch {
+      for (const pid of this.processes()) this.#killMember(pid);
+    }
+  }
+
+  /** Held first, and then looked for again: its pid may have become another process's since it was read. */
+  #killMember(pid: number): void {
+    try {
+      using held = pidfdOpen(pid);
+      if (this.processes().includes(pid)) pidfdSignal(held.number, SIGKILL);
+    } catch {
+      // it is gone
+    }
+  }
+
+  /** Kills what is left and removes the folders. Idempotent. @throws HuskError `unavailable` when they do not empty within ten seconds */
+  async remove(): Promise<void> {
+    for (let count = 0; count < TRIES; count++) {
+      if (this.#removeFolders()) return;
+      this.kill();
+      await sleep(PAUSE_MS);
+    }
+    throw new HuskError(`cannot remove the cgroup ${this.path}: processes ${this.processes().join(', ')} do not end`, {
+      kind: 'unavailable',
+    });
+  }
+
+  #removeFolders(): boolean {
+    if (!removeTree(this.path)) return false;
+    // the supervisor itself is still in there: it goes with the scope, or is swept by the next one
+    if (this.#leaf !== undefined) removeTree(this.#leaf);
+    return true;
+  }
+}
+
+/**
+ * The container's cgroup where this host lets the user have one, with its limits written.
+ * @param options.supervisor pid of the process that stays beside the container
+ * @param options.directory the container's folder, which remembers where its cgroup is (remains.ts)
+ * @param options.cgroupsPath of the spec: `--cgroup-parent`, a slash, the id
+ * @returns undefined where there is none and no limit asks for one: pause, stats and OOM reports then do without
+ * @throws HuskError `unsupported` naming the limit that cannot be enforced, and the fix
+ */
+export async function containerCgroup(
+  id: string,
+  resources: Resources,
+  { supervisor, directory, cgroupsPath }: { supervisor: number; directory: string; cgroupsPath?: string },
+): Promise<ContainerCgroup | undefined> {
+  const delegation = findDelegation({ runtimeDir: process.env['XDG_RUNTIME_DIR'] });
+  checkLimits(resources, delegation);
+  const below = cgroupsPath === undefined ? undefined : dirname(cgroupsPath);
+  if (below !== undefined) checkCgroupParent(below, delegation);
+  if (delegation.kind === 'none') return undefined;
+  try {
+    const parent =
+      delegation.kind === 'delegated' ? join(delegation.path, below ?? '') : await enterScope(id, supervisor, below);
+    const path = join(parent, cgroupName(id));
+    rememberCgroup(directory, path);
+    // one that an earlier supervisor was killed beside: its counts of OOM kills and CPU time are not this run's
+    await ContainerCgroup.open(path).remove();
+    return ContainerCgroup.create(id, resources, { parent, supervisor });
+  } catch (error) {
+    // without limits a container runs as well without a cgroup of its own
+    if (below === undefined && resourcesToFiles(resources).files.length === 0) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Moves the supervisor out of `parent`, for a cgroup with processes cannot give its children controllers.
+ * @returns the leaf, or undefined when nothing had to move, or others stand there too: they are not ours to move
+ */
+function leaveParent(parent: string, id: string, supervisor: number): string | undefined {
+  const there = pids(join(parent, 'cgroup.procs'));
+  if (there.length === 0 || there.some((pid) => pid !== supervisor)) return undefined;
+  const leaf = join(parent, `supervisor-${id}`);
+  mkdirSync(leaf, { recursive: true });
+  writeFileSync(join(leaf, 'cgroup.procs'), String(supervisor));
+  return leaf;
+}
+
+/** Root's own folder at the top of the tree, and those of `--cgroup-parent`: what one does not give, the next cannot have. */
+function makeParents(path: string): void {
+  if (has(path)) return;
+  makeParents(dirname(path));
+  enableControllers(dirname(path));
+  mkdirSync(path, { recursive: true });
+}
+
+/**
+ * Where `--cgroup-parent` leads: a folder below what is delegated, made when missing. Docker's is below the host's root, which is not ours.
+ * @throws HuskError `invalid` in Docker's words where the user's systemd makes the cgroups, `unsupported` where nobody does
+ */
+export function checkCgroupParent(parent: string, delegation: Delegation): void {
+  if (delegation.kind === 'none')
+    throw new HuskError(`cannot enforce --cgroup-parent: ${delegation.reason}`, {
+      kind: 'unsupported',
+      fix: delegation.fix,
+    });
+  const parts = parent.split('/').filter((part) => part !== '');
+  // each part becomes a folder: never up, never a control file's name, never a cgroup of husk's own
+  if (
+    parts.length === 0 ||
+    parent.includes('\0') ||
+    parts.some(
+      (part) =>
+        part === '..' ||
+        part === '.' ||
+        part.length > MAX_NAME ||
+        /^(husk|supervisor)-[0-9a-f]{64}$/.test(part) ||
+        /^(cgroup|cpu|cpuset|io|memory|pids|hugetlb|rdma|misc|irq)\./.test(part),
+    )
+  )
+    throw new HuskError(`invalid cgroup parent "${parent}"`, { kind: 'invalid' });
+  if (delegation.kind === 'systemd' && !(parts.length === 1 && /^[A-Za-z0-9:_.\\-]+\.slice$/.test(parts[0]!)))
+    throw new HuskError('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"', {
+      kind: 'invalid',
+    });
+}
+
+/** Supervisors cannot remove the leaf they end in: their successors do. One that still lives keeps its folder (EBUSY). */
+function sweep(parent: string): void {
+  for (const path of children(parent)) if (basename(path).startsWith('supervisor-')) removeTree(path);
+}
+
+/** One at a time: one that cannot be had must not cost the others. */
+function enableControllers(parent: string): void {
+  const available = new Set((read(join(parent, 'cgroup.controllers')) ?? '').trim().split(/\s+/));
+  for (const controller of WANTED.filter((name) => available.has(name))) {
+    try {
+      writeFileSync(join(parent, 'cgroup.subtree_control'), `+${controller}`);
+    } catch {
+      // a limit that needs it is refused when it is written
+    }
+  }
+}
+
+function listProcesses(path: string): number[] {
+  return [...pids(join(path, 'cgroup.procs')), ...children(path).flatMap(listProcesses)];
+}
+
+function children(path: string): string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(path, entry.name));
+  } catch {
+    return [];
+  }
+}
+
+function pids(file: string): number[] {
+  return (read(file) ?? '')
+    .split('\n')
+    .filter(Boolean)
+    .map(Number)
+    .filter((pid) => pid > 0);
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function has(file: string): boolean {
+  try {
+    accessSync(file, constants.F_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

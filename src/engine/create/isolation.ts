@@ -1,0 +1,151 @@
+/**
+ * Which isolation a container gets. `vm` asked for by name never becomes anything else: what is missing is said, with the fix. `auto` takes a VM where
+ * this host runs one well and VM isolation has what the flags ask for, else user namespaces; it says so, once a boot for what is the host's, each
+ * time for what was asked for.
+ */
+import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
+import type { Paths } from '../../paths.ts';
+import type { Isolation } from '../../sandbox.ts';
+import { MAX_BINDS, MAX_IMAGES, notShareable } from '../../vmm/binds.ts';
+import type { KvmVerdict } from '../../vmm/kvm/verdict.ts';
+import type { CreateOptions } from '../contract.ts';
+import { needsNetwork } from '../../logs/destination.ts';
+import { isNews } from './told-once.ts';
+import { isCdiDevice } from './spec/cdi.ts';
+import { parseDevice, PATHS_OF_ANY_LINUX } from './spec/devices.ts';
+
+export interface Choice {
+  isolation: Isolation;
+  /** for the person, when `auto` did not take a VM */
+  warning?: string;
+}
+
+export type AskedOptions = Pick<
+  CreateOptions,
+  'isolation' | 'network' | 'pid' | 'ipc' | 'uts' | 'cgroupns' | 'devices' | 'mounts' | 'resources' | 'cgroupParent'
+> &
+  Partial<Pick<CreateOptions, 'logDriver' | 'logOptions'>>;
+
+export interface ChoiceHost {
+  verdict: (paths: Pick<Paths, 'dataRoot'>) => Promise<KvmVerdict>;
+  bootId: string;
+  /** why this path of the host cannot be shared with a VM */
+  notShareable: (path: string) => string | undefined;
+  /** why the limits asked for cannot be a machine's */
+  limitProblem: (options: AskedOptions) => Promise<string | undefined>;
+}
+
+const HERE: ChoiceHost = {
+  verdict: async (paths) => (await import('../../vmm/kvm/verdict.ts')).kvmVerdict(paths),
+  bootId: '/proc/sys/kernel/random/boot_id',
+  notShareable,
+  limitProblem,
+};
+
+/** @param host tests have their own @throws HuskError `unsupported` */
+export async function chooseIsolation(
+  options: AskedOptions,
+  paths: Pick<Paths, 'dataRoot'>,
+  host: ChoiceHost = HERE,
+): Promise<Choice> {
+  if (options.isolation === 'userns') return { isolation: 'userns' };
+  const lacking = lackingInVms(options, host.notShareable);
+  if (options.isolation === 'vm') {
+    if (lacking !== undefined)
+      throw unsupported(
+        `${lacking.flag} is not possible with --isolation=vm: ${lacking.why}`,
+        'use --isolation=userns',
+      );
+    const { instructionsPerSecond, reason } = await host.verdict(paths);
+    // slow is no reason when it was asked for by name
+    if (instructionsPerSecond === 0)
+      throw unsupported(`cannot run a container in a VM: ${reason}`, 'see husk doctor, or use --isolation=userns');
+    return { isolation: 'vm' };
+  }
+  const { fit, reason } = await host.verdict(paths);
+  if (!fit) {
+    const warning = `containers run in user namespaces, not in virtual machines: ${reason}`;
+    return isNews(warning, paths, host.bootId) ? { isolation: 'userns', warning } : { isolation: 'userns' };
+  }
+  if (lacking !== undefined)
+    return {
+      isolation: 'userns',
+      warning: `${lacking.flag}: this container runs in user namespaces, not in a virtual machine: ${lacking.why}`,
+    };
+  const limit = await host.limitProblem(options);
+  if (limit !== undefined)
+    return {
+      isolation: 'userns',
+      warning: `this container runs in user namespaces, not in a virtual machine: ${limit}`,
+    };
+  return { isolation: 'vm' };
+}
+
+/** Most containers ask for no limits, and what checks them is not loaded then. */
+async function limitProblem(options: AskedOptions): Promise<string | undefined> {
+  const asks =
+    Boolean(options.cgroupParent) ||
+    Object.values(options.resources).some((value) => value !== undefined && value !== 0);
+  return asks ? (await import('./unenforceable-limits.ts')).machineLimitProblem(options) : undefined;
+}
+
+interface Lacking {
+  flag: string;
+  why: string;
+}
+
+/** The first thing asked for that a machine of its own cannot give. */
+function lackingInVms(options: AskedOptions, whyNot: ChoiceHost['notShareable']): Lacking | undefined {
+  const { network, pid = '', ipc = '', uts = '', cgroupns = '', devices, mounts } = options;
+  const sharing = (flag: string, mode: string, others: readonly string[]): Lacking | undefined =>
+    others.some((other) => mode === other || mode.startsWith('container:'))
+      ? { flag: `${flag} ${mode}`, why: 'a virtual machine shares no namespace with the host or with other containers' }
+      : undefined;
+  return (
+    sharing('--network', network, ['host']) ??
+    sharing('--pid', pid, ['host']) ??
+    sharing('--ipc', ipc, ['host', 'shareable']) ??
+    sharing('--uts', uts, ['host']) ??
+    sharing('--cgroupns', cgroupns, ['host']) ??
+    lackingDevice(devices) ??
+    lackingMount(mounts, whyNot) ??
+    lackingLog(options)
+  );
+}
+
+function lackingDevice(devices: readonly string[]): Lacking | undefined {
+  const device = devices.find((text) => isCdiDevice(text) || !PATHS_OF_ANY_LINUX.has(parseDevice(text).host));
+  return device === undefined
+    ? undefined
+    : { flag: `--device ${device}`, why: "a virtual machine has none of the host's devices" };
+}
+
+function lackingLog({ logDriver = '', logOptions = {} }: AskedOptions): Lacking | undefined {
+  return needsNetwork({ driver: logDriver, options: logOptions })
+    ? {
+        flag: `--log-driver ${logDriver} over the network`,
+        why: "what writes its log is the machine's monitor, which has no network; a unix socket of this host works",
+      }
+    : undefined;
+}
+
+function lackingMount(mounts: CreateOptions['mounts'], whyNot: ChoiceHost['notShareable']): Lacking | undefined {
+  const shared = mounts.filter(({ type }) => type !== 'tmpfs' && type !== 'image');
+  for (const { type, source, target, options } of shared) {
+    const flag = `-v ${source === undefined ? '' : `${source}:`}${target}`;
+    const why = type === 'bind' && source !== undefined ? whyNot(source) : undefined;
+    if (why !== undefined) return { flag, why };
+    if (options.some((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option)))
+      return { flag, why: 'mounts do not propagate into a virtual machine' };
+  }
+  if (shared.length > MAX_BINDS)
+    return { flag: `-v (${shared.length} of them)`, why: `a virtual machine has room for ${MAX_BINDS}` };
+  const images = new Set(mounts.flatMap(({ type, source }) => (type === 'image' ? [source] : [])));
+  const flag = `--mount type=image (${images.size} of them)`;
+  if (images.size > MAX_IMAGES) return { flag, why: `a virtual machine has disks for ${MAX_IMAGES}` };
+  return undefined;
+}
+
+function unsupported(message: string, fix: string): HuskError {
+  return new HuskError(message, { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix });
+}

@@ -1,0 +1,249 @@
+/**
+ * Container config + host facts → OCI spec, with Docker's defaults: the one place where flags become a spec. Everything below the engine
+ * runs the spec. Pure: what it must know of the host stands in SpecFacts. Done at every start, for facts change.
+ */
+import { processCapabilities, tweakCapabilities } from '../../../container/capabilities.ts';
+import { seccompFor } from '../../../container/seccomp/profile.ts';
+import type { Device, IdMapping, Mount, ProcessSpec, Spec } from '../../../container/spec.ts';
+import { EXIT_HUSK_FAILED, HuskError } from '../../../errors.ts';
+import type { ContainerConfig, ExecOptions } from '../../contract.ts';
+import { processEnv } from './command.ts';
+import { defaultMounts, DEFAULT_SHM_SIZE, DOCKERENV, MASKED_PATHS, READONLY_PATHS, thermalPath } from './defaults.ts';
+import { isCdiDevice, type CdiEdits } from './cdi.ts';
+import { deviceNodes, isOfAnyLinux, parseDevice, parseDeviceRule } from './devices.ts';
+import { resources, type LimitFacts } from './limits.ts';
+import { etcMounts, mergeMounts, tmpfsMount, volumeMounts, type EtcFiles } from './mounts.ts';
+import { namespacesFor, parseModes, type JoinFacts, type Mode } from './modes.ts';
+import { parseSecurityOptions } from './security.ts';
+import { checkSysctls } from './sysctls.ts';
+import { rlimits } from './ulimits.ts';
+
+export interface SpecFacts extends JoinFacts, LimitFacts {
+  /** generated files to bind over the image's */
+  etc: EtcFiles;
+  /** a folder for /dev/shm that other containers may share (`--ipc shareable`), this container's or that of the one joined */
+  shm?: string;
+  /** does the host have this path; asked for what `--ipc host` shares; @default yes */
+  hostHas?(path: string): boolean;
+  /** of a container with `--userns keep-id`: host ids, as the runtime spec has them */
+  idMaps?: { uid: IdMapping[]; gid: IdMapping[] };
+  /** of the CDI devices asked for */
+  cdi?: readonly CdiEdits[];
+  /** value of net.ipv4.ping_group_range that has every group of the container, icmp(7); absent: it stays as the kernel has it */
+  pingGroups?: string;
+  /** the host's name, for `--network host` and `--uts host` */
+  hostHostname: string;
+  /** names of the container whose network is joined: Docker gives them to who joins it */
+  joinedNames?: { hostname: string; domainname?: string };
+  /** uname(2) release of the kernel the container will run on: os.release(), or the guest's */
+  kernel: string;
+  /** mount_setattr(2) is there (Linux 5.12) */
+  recursiveReadonly: boolean;
+  /** CPUs that have a thermal_throttle folder */
+  thermalCpus: readonly number[];
+  /** the caller's own oom_score_adj; only the host's root may go below it */
+  oomScoreAdj: number;
+  /** the caller's own hard limits by ulimit name; absent where anything goes */
+  hardLimit?: (name: string) => number | undefined;
+  /** the same of this process, also where root may ask for more */
+  reach?: (name: string) => number | undefined;
+  defaultUlimits: readonly { name: string; soft: number; hard: number }[];
+  /** device nodes at a host path: one for a node, all below for a folder, undefined for none */
+  devicesAt(path: string): Device[] | undefined;
+  /** what `--privileged` brings in; a guest finds its own */
+  allDevices(): Device[] | 'of the machine it runs on';
+}
+
+/**
+ * @param id 64 hex digits
+ * @throws HuskError `invalid` or `unsupported`, in Docker's words where it has any
+ */
+export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts): { spec: Spec; warnings: string[] } {
+  const { options } = config;
+  const warnings: string[] = [];
+  const modes = parseModes(options);
+  const security = parseSecurityOptions(options.securityOpt);
+  const { privileged } = options;
+  const cdi = facts.cdi ?? [];
+  const unconfined = privileged || security.unconfinedPaths;
+  const capabilities = tweakCapabilities({ add: options.capAdd, drop: options.capDrop, privileged });
+  const ownNetwork = modes.network.kind !== 'host';
+  checkSysctls(options.sysctls, {
+    network: ownNetwork,
+    ipc: modes.ipc.kind !== 'host',
+    uts: modes.uts.kind !== 'host',
+  });
+
+  const seccomp = seccompFor(security.seccomp, { capabilities, kernel: facts.kernel, privileged });
+  const hostname = hostnameFor(config, modes.network, modes.uts, facts);
+  const domainname = facts.joinedNames ? facts.joinedNames.domainname : options.domainname;
+  const spec: Spec = {
+    ociVersion: '1.2.0',
+    ...(modes.uts.kind !== 'host' && { hostname }),
+    ...(modes.uts.kind !== 'host' && domainname && { domainname }),
+    root: {
+      path: 'rootfs',
+      readonly: options.readOnly,
+      emptyFiles: [DOCKERENV],
+      ...(options.storageSize !== undefined && { size: options.storageSize }),
+    },
+    process: {
+      terminal: options.tty,
+      ...(options.consoleSize && {
+        consoleSize: { width: options.consoleSize.columns, height: options.consoleSize.rows },
+      }),
+      user: user(config.user, [...options.groupAdd, ...cdi.flatMap(({ groups }) => groups.map(String))]),
+      args: [config.path, ...config.args],
+      env: processEnv({ env: [...config.env, ...cdi.flatMap(({ env }) => env)], hostname, terminal: options.tty }),
+      cwd: config.workdir || '/',
+      capabilities: processCapabilities(capabilities, { nonRoot: isNonRoot(config.user) }),
+      rlimits: rlimits(options.ulimits, facts.defaultUlimits, facts.hardLimit, facts.reach),
+      noNewPrivileges: security.noNewPrivileges,
+      ...oomScoreAdj(options.oomScoreAdj, facts, warnings),
+    },
+    mounts: mounts(config, modes.ipc, { privileged, writableCgroups: security.writableCgroups, facts }),
+    annotations: options.annotations,
+    linux: {
+      namespaces: namespacesFor(modes, facts).filter(({ type }) => type !== 'cgroup' || options.cgroupns !== 'host'),
+      ...(facts.idMaps && { uidMappings: facts.idMaps.uid, gidMappings: facts.idMaps.gid }),
+      ...devices(config, facts),
+      resources: {
+        ...resources(options.resources, facts),
+        ...(options.deviceRules?.length && { devices: options.deviceRules.map(parseDeviceRule) }),
+      },
+      ...(seccomp && { seccomp }),
+      sysctl: sysctls(options.sysctls, modes.network, facts),
+      maskedPaths: unconfined ? [] : [...MASKED_PATHS, ...facts.thermalCpus.map(thermalPath)],
+      readonlyPaths: unconfined ? [] : [...READONLY_PATHS],
+      ...(options.cgroupParent && { cgroupsPath: `${options.cgroupParent}/${id}` }),
+      ...rootfsPropagation(config),
+    },
+  };
+  return { spec, warnings };
+}
+
+/** The process of `exec`: the container's own, with the flags of exec. */
+export function buildExec(config: ContainerConfig, spec: Spec, options: ExecOptions): ProcessSpec {
+  if (options.command.length === 0) throw new HuskError('No exec command specified', { kind: 'invalid' });
+  const name = options.user ?? config.user;
+  const names = options.privileged
+    ? tweakCapabilities({ add: [], drop: [], privileged: true })
+    : (spec.process.capabilities?.bounding ?? []);
+  return {
+    ...spec.process,
+    terminal: options.tty,
+    consoleSize: options.consoleSize && { width: options.consoleSize.columns, height: options.consoleSize.rows },
+    user: user(name, config.options.groupAdd),
+    args: options.command,
+    env: processEnv({
+      env: config.env,
+      hostname: spec.hostname ?? config.hostname,
+      terminal: options.tty,
+      more: options.env,
+    }),
+    cwd: options.workdir ?? spec.process.cwd,
+    capabilities: processCapabilities(names, { nonRoot: isNonRoot(name) }),
+  };
+}
+
+function hostnameFor(config: ContainerConfig, network: Mode, uts: Mode, facts: SpecFacts): string {
+  if (config.options.hostname) return config.options.hostname;
+  if (facts.joinedNames && uts.kind !== 'host') return facts.joinedNames.hostname;
+  return network.kind === 'host' || uts.kind === 'host' ? facts.hostHostname : config.hostname;
+}
+
+function user(name: string, groups: readonly string[]): ProcessSpec['user'] {
+  return { uid: 0, gid: 0, username: name, ...(groups.length && { additionalGroups: [...groups] }) };
+}
+
+/** Certainly not root: a number that is not 0. A name is known only to the image; the `setuser` step settles it. */
+function isNonRoot(name: string): boolean {
+  return /^\d+(:|$)/.test(name) && !/^0+(:|$)/.test(name);
+}
+
+export function oomScoreAdj(
+  asked: number | undefined,
+  facts: Pick<SpecFacts, 'oomScoreAdj' | 'userNamespace'>,
+  warnings: string[],
+): { oomScoreAdj?: number } {
+  if (asked === undefined || asked === 0) return {};
+  if (asked < -1000 || asked > 1000)
+    throw new HuskError(`Invalid value ${asked}, range for oom score adj is [-1000, 1000]`, { kind: 'invalid' });
+  if (asked >= facts.oomScoreAdj || !facts.userNamespace) return { oomScoreAdj: asked };
+  // as Podman: only the host's root may make a process less likely to be killed
+  warnings.push(
+    `oom score adj ${asked} is below your own ${facts.oomScoreAdj}, which only the host's root may set: ${facts.oomScoreAdj} is used`,
+  );
+  return { oomScoreAdj: facts.oomScoreAdj };
+}
+
+function mounts(
+  config: ContainerConfig,
+  ipc: Mode,
+  context: { privileged: boolean; writableCgroups: boolean; facts: SpecFacts },
+): Mount[] {
+  const { options } = config;
+  const { facts } = context;
+  const shmSize = options.shmSize || DEFAULT_SHM_SIZE;
+  if (shmSize < 0) throw new HuskError('SHM size can not be less than 0', { kind: 'invalid' });
+  let defaults = defaultMounts({ shmSize, writableSystem: context.privileged && !options.readOnly });
+  if (context.writableCgroups)
+    defaults = defaults.map((mount) =>
+      mount.type === 'cgroup' ? { ...mount, options: mount.options!.filter((option) => option !== 'ro') } : mount,
+    );
+  if (ipc.kind === 'none') defaults = defaults.filter(({ destination }) => destination !== '/dev/shm');
+  const own: Mount[] = [...etcMounts(facts.etc, { readonly: options.readOnly })];
+  if (ipc.kind === 'host') {
+    // neither may be mounted anew: they show the ipc namespace, which is the host's
+    defaults = defaults.filter(({ destination }) => destination !== '/dev/mqueue' && destination !== '/dev/shm');
+    for (const path of ['/dev/shm', '/dev/mqueue'])
+      if (facts.hostHas?.(path) ?? true)
+        own.push({ destination: path, type: 'bind', source: path, options: ['rbind', 'rprivate'] });
+  } else if ((ipc.kind === 'shareable' || ipc.kind === 'container') && facts.shm)
+    own.push({
+      destination: '/dev/shm',
+      type: 'bind',
+      source: facts.shm,
+      options: ['bind', 'nosuid', 'nodev', 'noexec', 'rprivate'],
+    });
+  for (const [destination, text] of Object.entries(options.tmpfs))
+    own.push(tmpfsMount(destination, text.split(',').filter(Boolean)));
+  own.push(...(facts.cdi ?? []).flatMap((edits) => edits.mounts));
+  own.push(...volumeMounts(config.mounts, { recursiveReadonly: facts.recursiveReadonly }));
+  return mergeMounts(defaults, own);
+}
+
+function devices(config: ContainerConfig, facts: SpecFacts): { devices: Device[]; allDevices?: true } {
+  const requests = [
+    ...config.options.devices.filter((text) => !isCdiDevice(text)).map(parseDevice),
+    ...(facts.cdi ?? []).flatMap(({ nodes }) => nodes),
+  ];
+  const asked = deviceNodes(requests, (path) => facts.devicesAt(path));
+  const hosts = facts.userNamespace ? undefined : asked.find((device) => !isOfAnyLinux(device));
+  if (hosts)
+    throw new HuskError(
+      `cannot give ${hosts.source} to a virtual machine: it is a device of this host's kernel, and the machine has a kernel of its own`,
+      { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'use --isolation=userns' },
+    );
+  const all = config.options.privileged ? facts.allDevices() : [];
+  return typeof all === 'string' ? { devices: asked, allDevices: true } : { devices: [...all, ...asked] };
+}
+
+/** Docker lets every user of a container bind low ports, and ping. */
+function sysctls(asked: Record<string, string>, network: Mode, facts: SpecFacts): Record<string, string> {
+  const own = network.kind !== 'host' && network.kind !== 'container';
+  return {
+    ...(own && {
+      'net.ipv4.ip_unprivileged_port_start': '0',
+      ...(facts.pingGroups && { 'net.ipv4.ping_group_range': facts.pingGroups }),
+    }),
+    ...asked,
+  };
+}
+
+function rootfsPropagation(config: ContainerConfig): { rootfsPropagation?: 'rslave' } {
+  const asks = config.mounts.some(({ options }) =>
+    options.some((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option)),
+  );
+  return asks ? { rootfsPropagation: 'rslave' } : {};
+}

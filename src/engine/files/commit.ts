@@ -1,0 +1,77 @@
+/** `commit`: what a container has changed becomes a layer on its image, and its settings the new image's. Its processes stand still meanwhile, where they can. */
+import { HuskError } from '../../errors.ts';
+import type { ImageConfig } from '../../images/contract.ts';
+import type { EngineContext } from '../record/context.ts';
+import type { CommitOptions, Container } from '../contract.ts';
+import { ask } from '../record/supervisor-link.ts';
+import { recordEvent } from '../record/events.ts';
+import { withFiles } from './files.ts';
+import { containerConfig } from '../look/inspect.ts';
+import { resolve } from '../record/reconcile.ts';
+
+export async function commit(
+  context: EngineContext,
+  reference: string,
+  options: CommitOptions = {},
+): Promise<{ id: string; warnings: string[] }> {
+  const container = resolve(context, reference);
+  if (container.state.status === 'removing')
+    throw new HuskError(`You cannot commit container ${container.id} which is being removed`, { kind: 'conflict' });
+  const { reference: name, author, message, changes = [] } = options;
+  const warnings: string[] = [];
+  const paused =
+    options.pause !== false && container.state.status === 'running' && (await pause(context, container, warnings));
+  try {
+    const image = await withFiles(context, container, async (files) =>
+      context.images.commit(await files.layer(), {
+        base: container.config.imageId,
+        config: settings(context, container),
+        createdBy: (container.config.command ?? []).join(' '),
+        reference: name,
+        author,
+        message,
+        changes,
+      }),
+    );
+    recordEvent(context, container, 'commit', {
+      comment: message ?? '',
+      imageID: image.id,
+      imageRef: image.repoTags[0] ?? '',
+    });
+    return { id: image.id, warnings };
+  } finally {
+    // it may have been killed meanwhile
+    if (paused) await ask(context, container, { type: 'unpause' }).catch(() => {});
+  }
+}
+
+/** @returns whether it stands still now */
+async function pause(context: EngineContext, container: Container, warnings: string[]): Promise<boolean> {
+  try {
+    return (await ask(context, container, { type: 'pause' })) !== undefined;
+  } catch (error) {
+    if (!(error instanceof HuskError) || error.kind !== 'unsupported') throw error;
+    warnings.push(`${error.message}; it goes on while it is copied`);
+    return false;
+  }
+}
+
+/** What the container was made with, its image's part included; what is about one container stays with it. */
+function settings(context: EngineContext, container: Container): NonNullable<ImageConfig['config']> {
+  const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels, StopSignal, Shell, Healthcheck } =
+    containerConfig(context, container) as Required<NonNullable<ImageConfig['config']>>;
+  const set = Object.entries({
+    User,
+    ExposedPorts,
+    Env,
+    Entrypoint,
+    Cmd,
+    Volumes,
+    WorkingDir,
+    Labels,
+    StopSignal,
+    Shell,
+    Healthcheck,
+  }).filter(([, value]) => value !== undefined && value !== null && value !== '');
+  return Object.fromEntries(set);
+}

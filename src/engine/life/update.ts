@@ -1,0 +1,86 @@
+/**
+ * `update`: other limits or another restart policy for a container that is there, running or not. Checked as at create; a running one's supervisor
+ * changes what runs, then the record is changed in one transaction that reads it again, so that two updates at once both hold.
+ * Source of the conflicts: moby container/container_unix.go UpdateContainer.
+ */
+import type { Resources } from '../../container/spec.ts';
+import { HuskError } from '../../errors.ts';
+import type { EngineContext } from '../record/context.ts';
+import type { Container, CreateOptions, Engine, ResourceRequest } from '../contract.ts';
+import { ask, isRunning } from '../record/supervisor-link.ts';
+import { keepContainerCopy } from '../record/record-copies.ts';
+import { recordEvent } from '../record/events.ts';
+import { limitFacts } from '../create/host-facts.ts';
+import { limitWarnings } from '../create/unenforceable-limits.ts';
+import { resources } from '../create/spec/limits.ts';
+import { resolve } from '../record/reconcile.ts';
+
+type Change = Parameters<Engine['update']>[1];
+
+/** @returns warnings in the daemon's words */
+export async function update(context: EngineContext, reference: string, change: Change): Promise<string[]> {
+  const container = resolve(context, reference);
+  if (container.state.status === 'removing' || container.state.status === 'dead')
+    throw cannot(container.id, 'container is marked for removal and cannot be "update"');
+  const options = changed(container, change);
+  const warnings = change.resources ? limitWarnings({ options, isolation: container.config.isolation }) : [];
+  if (isRunning(container))
+    await ask(context, container, {
+      type: 'update',
+      ...(change.resources && { resources: live(options.resources) }),
+      restart: change.restart,
+    });
+  context.store.setConfig(container.id, (config) => ({
+    ...config,
+    options: changed({ ...container, config }, change),
+  }));
+  keepContainerCopy(context, container.id);
+  recordEvent(context, container, 'update');
+  return warnings;
+}
+
+/** @throws HuskError `conflict` or `invalid` in Docker's words */
+function changed(container: Container, { resources: asked, restart }: Change): CreateOptions {
+  const { options } = container.config;
+  if (restart && restart.name !== 'no' && options.autoRemove)
+    throw cannot(container.id, 'Restart policy cannot be updated because AutoRemove is enabled for the container');
+  return {
+    ...options,
+    ...(restart && { restart }),
+    ...(asked && { resources: mergeResources(container.id, options.resources, asked) }),
+  };
+}
+
+/** @throws HuskError `conflict` in Docker's words */
+export function mergeResources(id: string, before: ResourceRequest, asked: ResourceRequest): ResourceRequest {
+  if (asked.cpus && before.cpuPeriod)
+    throw cannot(id, 'Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set');
+  if (asked.cpus && before.cpuQuota)
+    throw cannot(id, 'Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set');
+  if (asked.cpuPeriod && before.cpus)
+    throw cannot(id, 'Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set');
+  if (asked.cpuQuota && before.cpus)
+    throw cannot(id, 'Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set');
+  if (asked.memory && !asked.memorySwap && (before.memorySwap ?? 0) > 0 && asked.memory > before.memorySwap!)
+    throw cannot(
+      id,
+      'Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time',
+    );
+  // Docker: 0 leaves a limit as it is, but for --pids-limit, where it is "unlimited"
+  return {
+    ...before,
+    ...Object.fromEntries(
+      Object.entries(asked).filter(([name, value]) => value !== undefined && (value !== 0 || name === 'pidsLimit')),
+    ),
+  };
+}
+
+/** What stands in the running cgroup must go where the request only says "none any more". */
+function live(request: ResourceRequest): Resources {
+  const all = resources(request, limitFacts());
+  return request.pidsLimit !== undefined && all.pids === undefined ? { ...all, pids: { limit: -1 } } : all;
+}
+
+function cannot(id: string, why: string): HuskError {
+  return new HuskError(`Cannot update container ${id}: ${why}`, { kind: 'conflict' });
+}

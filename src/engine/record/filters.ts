@@ -1,0 +1,180 @@
+/** `-f key=value` of `ps` and `prune`: values of one key are or-ed, keys and labels are and-ed. Decides only. */
+import { HuskError } from '../../errors.ts';
+import { goPattern } from '../../go-pattern.ts';
+import { hasLabel } from '../../label-filter.ts';
+import type { Container, Filters } from '../contract.ts';
+
+const STATUSES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
+
+export interface FilterContext {
+  /** image ids an ancestor value stands for: itself and what it is the base of */
+  ancestors(value: string): ReadonlySet<string>;
+  /** the container a `before` or `since` value names */
+  find(value: string): Container;
+}
+
+/** What one value of a filter asks of a container. Looked up and compiled once, then asked of each. */
+type Test = (container: Container) => boolean;
+
+/** A Map: a filter named `constructor` is not one that every object has. */
+const TESTS = new Map<string, (value: string, context: FilterContext) => Test>([
+  ['id', named('id', (container) => [container.id])],
+  // Docker's names begin with a slash, and a pattern may say so
+  ['name', named('name', (container) => [container.name, `/${container.name}`])],
+  ['status', oneOf('status', STATUSES, (container) => container.state.status)],
+  ['health', oneOf('health', ['starting', 'healthy', 'unhealthy', 'none'], healthOf)],
+  ['exited', exitedWith],
+  [
+    'ancestor',
+    (value, context) => {
+      let ids: ReadonlySet<string> | undefined;
+      return (container) => (ids ??= context.ancestors(value)).has(container.imageId);
+    },
+  ],
+  [
+    'before',
+    (value, context) => {
+      const other = context.find(value);
+      return (container) => isOlder(container, other);
+    },
+  ],
+  [
+    'since',
+    (value, context) => {
+      const other = context.find(value);
+      return (container) => isOlder(other, container);
+    },
+  ],
+  [
+    'volume',
+    (value) =>
+      ({ config }) =>
+        config.mounts.some(({ type, name, source, destination }) => {
+          if (name === value || destination === value) return true;
+          return (type === 'bind' || type === 'image') && source === value;
+        }),
+  ],
+  ['network', (value) => (container) => networkName(container) === value],
+  [
+    'isolation',
+    (value) =>
+      ({ config }) =>
+        config.isolation === value,
+  ],
+  ['publish', sharingPorts('publish', ({ config }) => config.options.publish)],
+  ['expose', sharingPorts('expose', ({ config }) => config.exposed ?? config.options.expose)],
+  ['is-task', isTask],
+]);
+
+/**
+ * A predicate of the filters of `ps`. Everything that can be wrong with them is found here, before the first container is looked at.
+ * @throws HuskError `invalid` with Docker's text for an unknown key or a value that cannot be
+ */
+export function containerFilter(filters: Filters, context: FilterContext): Test {
+  const tests = Object.entries(filters).map(([key, values]): Test => {
+    if (key === 'label') return ({ config }) => values.every((value) => hasLabel(config.labels, value));
+    const test = TESTS.get(key);
+    if (!test) throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+    const asked = values.map((value) => test(value, context));
+    return (container) => asked.some((each) => each(container));
+  });
+  return (container) => tests.every((test) => test(container));
+}
+
+/** Docker (api/types/filters, `Match`) takes a value as the thing itself, else as a regular expression that may match anywhere in it. */
+function named(key: string, texts: (container: Container) => string[]): (value: string) => Test {
+  return (value) => {
+    const matches = goPattern(value, `filter ${key}`);
+    return (container) => texts(container).some((text) => text === value || matches(text));
+  };
+}
+
+function oneOf(key: string, known: readonly string[], of: (container: Container) => string): (value: string) => Test {
+  return (value) => {
+    if (!known.includes(value)) throw invalid(key, value);
+    return (container) => of(container) === value;
+  };
+}
+
+/** of one that was never started, Docker's is `none` too */
+function healthOf({ state }: Container): string {
+  return state.health?.status ?? 'none';
+}
+
+function exitedWith(value: string): Test {
+  if (!/^[+-]?\d{1,10}$/.test(value)) throw invalid('exited', value);
+  return ({ state }) => state.status === 'exited' && state.exitCode === Number(value);
+}
+
+function sharingPorts(key: string, of: (container: Container) => string[]): (value: string) => Test {
+  return (value) => {
+    if (!PORTS.test(value))
+      throw new HuskError(`invalid filter '${key}=${value}'`, { kind: 'invalid', fix: 'PORT[-PORT][/PROTOCOL]' });
+    return (container) => of(container).some((entry) => shareAPort(entry, value));
+  };
+}
+
+/** Swarm's tasks: husk has none */
+function isTask(value: string): Test {
+  const wanted = value.toLowerCase();
+  if (!['false', '0', 'true', '1'].includes(wanted)) throw invalid('is-task', value);
+  return () => wanted === 'false' || wanted === '0';
+}
+
+function invalid(key: string, value: string): HuskError {
+  return new HuskError(`invalid filter '${key}=${value}'`, { kind: 'invalid' });
+}
+
+/**
+ * A predicate of the filters of `container prune`: label, label! and until (a Go duration or a time).
+ * @throws HuskError `invalid` with Docker's text
+ */
+export function pruneFilter(filters: Filters, now: number = Date.now()): Test {
+  const tests = Object.entries(filters).map(([key, values]): Test => {
+    if (key === 'label') return ({ config }) => values.every((value) => hasLabel(config.labels, value));
+    if (key === 'label!') return ({ config }) => values.every((value) => !hasLabel(config.labels, value));
+    if (key !== 'until') throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid' });
+    const times = values.map((value) => parseUntil(value, now));
+    return (container) => times.every((time) => container.createdAt < time);
+  });
+  return (container) => tests.every((test) => test(container));
+}
+
+export function networkName(container: { config: Pick<Container['config'], 'options'> }): string {
+  const { network } = container.config.options;
+  return network === '' || network === 'default' ? 'bridge' : network;
+}
+
+const UNIT_MS: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
+
+/** @returns ms since the epoch */
+function parseUntil(value: string, now: number): number {
+  if (/^(\d+(\.\d+)?(h|ms|m|s))+$/.test(value)) {
+    let ms = 0;
+    for (const [, amount, , unit] of value.matchAll(/(\d+(\.\d+)?)(h|ms|m|s)/g)) ms += Number(amount) * UNIT_MS[unit!]!;
+    return now - ms;
+  }
+  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000;
+  const time = Date.parse(value);
+  if (Number.isNaN(time)) throw new HuskError(`invalid filter 'until=${value}'`, { kind: 'invalid' });
+  return time;
+}
+
+function isOlder(one: Container, other: Container): boolean {
+  return one.createdAt < other.createdAt;
+}
+
+const PORTS = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(\w*))?$/;
+
+/** @param entry `[[ip:][host:]]port[-port][/protocol]`: the container's end counts. @returns undefined: no ports */
+function portsOf(entry: string): { first: number; last: number; protocol: string } | undefined {
+  const match = PORTS.exec(entry.slice(entry.lastIndexOf(':') + 1));
+  return match
+    ? { first: Number(match[1]), last: Number(match[2] ?? match[1]), protocol: match[3] || 'tcp' }
+    : undefined;
+}
+
+function shareAPort(one: string, other: string): boolean {
+  const [a, b] = [portsOf(one), portsOf(other)];
+  return a !== undefined && b !== undefined && a.protocol === b.protocol && a.first <= b.last && b.first <= a.last;
+}

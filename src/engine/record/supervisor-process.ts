@@ -1,0 +1,60 @@
+/**
+ * Gets a supervisor process that is not yet anybody's. The launcher (launcher/husk.c) may have started one beside the command:
+ * its connection is then an inherited fd. Otherwise one is spawned: detached, its own session, no terminal.
+ */
+import { Socket } from 'node:net';
+import { causeOf, HuskError } from '../../errors.ts';
+import { INTERNAL, SELF } from '../../program.ts';
+import { SupervisorClient } from '../../supervisor/client.ts';
+
+/** launcher/husk.c: SUPERVISOR_FD_VARIABLE */
+const FD_VARIABLE = 'HUSK_SUPERVISOR_FD';
+
+let warm: Socket | undefined;
+
+/** Starts a supervisor early, while the command still works out what to start; the next `takeSupervisor` gets it. */
+export function prewarmSupervisor(argv: readonly string[] = supervisorCommand()): void {
+  if (!warm && process.env[FD_VARIABLE] === undefined) warm = spawnSupervisor(argv);
+}
+
+export function supervisorCommand(): readonly string[] {
+  return [...SELF, INTERNAL, 'supervisor'];
+}
+
+/** @param argv of the supervisor program; the launcher's own is used only for the default one */
+export function takeSupervisor(argv?: readonly string[]): SupervisorClient {
+  const socket = (argv === undefined ? inherited() : undefined) ?? warm ?? spawnSupervisor(argv ?? supervisorCommand());
+  warm = undefined;
+  return new SupervisorClient(socket);
+}
+
+/** The supervisor that was started beside this command is of no use to it: it reads end-of-file and leaves. */
+export function dismissSupervisor(): void {
+  inherited()?.destroy();
+  warm?.destroy();
+  warm = undefined;
+}
+
+function inherited(): Socket | undefined {
+  const fd = process.env[FD_VARIABLE];
+  delete process.env[FD_VARIABLE];
+  return fd === undefined || !/^\d{1,9}$/.test(fd) ? undefined : new Socket({ fd: Number(fd) });
+}
+
+function spawnSupervisor(argv: readonly string[]): Socket {
+  // with the launcher's supervisor at hand this is never needed, and loading it costs 2 ms
+  const { spawn } = process.getBuiltinModule('node:child_process');
+  const child = spawn(argv[0]!, argv.slice(1), {
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    detached: true,
+    cwd: '/',
+    argv0: 'husk-supervisor',
+  });
+  const socket = child.stdio[3] as Socket;
+  child.on('error', (error) =>
+    socket.destroy(new HuskError(`cannot start a supervisor: ${causeOf(error)}`, { kind: 'internal', cause: error })),
+  );
+  // it lives on when this command ends, and this command does not wait for it
+  child.unref();
+  return socket;
+}

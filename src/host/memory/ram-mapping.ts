@@ -1,0 +1,88 @@
+/**
+ * Memory for a guest: private, zeroed, not counted against overcommit until touched, and behind a SharedArrayBuffer. V8 takes an ArrayBuffer over foreign memory for garbage
+ * to come, and at a guest's size collects the whole heap on the spot (50 M instructions of every start); a SharedArrayBuffer of its own it does not count.
+ *
+ * The buffer owns the addresses: they stay valid as long as anybody has a view, so a view kept by mistake reads zeroes and never foreign memory. What disposal gives
+ * back is the pages. The last buffer is kept for the next guest of the same size, because V8, which counts nothing, hardly ever collects one.
+ *
+ * V8 asks the host to commit a buffer of its own, which a host refuses for about all of its memory; such a guest gets foreign memory after all, and a slower start.
+ */
+import { koffi, checked } from '../libc.ts';
+import { adviseRam, discardPages, mapFileOver, mapOver, Mapping } from './mapping.ts';
+
+/** a huge page: guest memory begins at one, so that the kernel can use them */
+const ALIGNMENT = 2 << 20;
+
+export class RamMapping implements Disposable {
+  readonly address: number;
+  /** bytes */
+  readonly length: number;
+  /** where in `buffer` the memory begins */
+  readonly offset: number;
+  readonly #buffer: ArrayBufferLike;
+  readonly #foreign: Mapping | undefined;
+  #disposed = false;
+
+  /** @param length bytes, whole pages */
+  constructor(length: number) {
+    this.length = length;
+    const own = takeSpare(length) ?? ownBuffer(length);
+    if (own === undefined) {
+      this.#foreign = Mapping.anonymous(length);
+      this.#buffer = this.#foreign.buffer;
+      this.address = this.#foreign.address;
+      this.offset = 0;
+      adviseRam(this.address, length);
+      return;
+    }
+    this.#buffer = own;
+    const start = Number(koffi().address(new Uint8Array(this.#buffer)));
+    this.address = Math.ceil(start / ALIGNMENT) * ALIGNMENT;
+    this.offset = this.address - start;
+    // Safety: whole pages inside the buffer, which nothing else has a view of; the C library unmaps all of it when V8 frees the buffer.
+    checked(mapOver(this.address, length), 'mmap', `${length} bytes of memory`);
+    adviseRam(this.address, length);
+  }
+
+  get buffer(): ArrayBufferLike {
+    return this.#buffer;
+  }
+
+  /** Copy-on-write over a file of the same length, which must not change: a snapshot's memory. @throws SyscallError */
+  fill(fd: number): void {
+    // Safety: as in the constructor.
+    checked(mapFileOver(this.address, this.length, fd), 'mmap', `${this.length} bytes of fd ${fd}`);
+    adviseRam(this.address, this.length);
+  }
+
+  /** Gives pages back to the host; they read as zeroes, or as the file, next time. Offsets are bounds-checked by the caller. */
+  discard(offset: number, length: number): void {
+    discardPages(this.address + offset, length);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (this.#foreign) return this.#foreign[Symbol.dispose]();
+    this.discard(0, this.length);
+    spare = this.#buffer as SharedArrayBuffer;
+  }
+}
+
+let spare: SharedArrayBuffer | undefined;
+
+function ownBuffer(length: number): SharedArrayBuffer | undefined {
+  try {
+    return new SharedArrayBuffer(length + ALIGNMENT);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function takeSpare(length: number): SharedArrayBuffer | undefined {
+  if (spare?.byteLength !== length + ALIGNMENT) return undefined;
+  const taken = spare;
+  spare = undefined;
+  return taken;
+}
