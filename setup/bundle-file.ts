@@ -44,7 +44,7 @@ export const bundle = (entry: string, outfile: string, kind: typeof COMMON | typ
       // koffi's own entry looks for its native part in node_modules; ours lies beside the bundle
       beside('koffi', { file: './koffi.node', loadedBy: /src\/host\/libc\.ts$/ }),
       // most commands match no pattern: in the bundle, re2js would be a quarter of what each of them reads
-      beside('re2js', { file: './re2js.cjs', loadedBy: /src\/go-pattern\.ts$/ }),
+      beside('re2js', { file: './re2js.cjs', loadedBy: /src\/notation\/go-pattern\.ts$/ }),
     ],
   });
 

@@ -1,10 +1,10 @@
 /** The filters of `images` and `image prune`: which images are meant, and which of their names. Pure. */
 import { HuskError } from '../errors.ts';
-import { goGlob } from '../go-pattern.ts';
+import { goGlob } from '../notation/go-pattern.ts';
 import type { Image } from '../images/contract.ts';
-import { hasLabel } from '../label-filter.ts';
-import { parseBool } from './grammar/scalars.ts';
-import { parseMomentMs } from './grammar/moment.ts';
+import { hasLabel } from '../notation/labels.ts';
+import { parseBool } from '../notation/scalars.ts';
+import { parseMomentMs } from '../notation/moments.ts';
 import { createdAt, splitTag } from './output/image-row.ts';
 
 /** moby daemon/images: acceptedImageFilterTags, imagesAcceptedFilters */

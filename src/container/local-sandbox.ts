@@ -29,7 +29,7 @@ import {
   ZOMBIE,
 } from './processes/tree.ts';
 import { ps } from './processes/ps.ts';
-import { SIGKILL } from './signals.ts';
+import { SIGKILL } from '../notation/signals.ts';
 import type { ProcessSpec, Resources, Spec } from './spec.ts';
 import { Terminal } from './terminal.ts';
 

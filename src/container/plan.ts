@@ -29,7 +29,7 @@ import {
 import { rootfsSteps, rootPath, type PlanRootfs } from './rootfs.ts';
 import { cachedFilter } from './seccomp/cache.ts';
 import { compileSeccomp, type CompiledFilter } from './seccomp/compile.ts';
-import { SIGKILL } from './signals.ts';
+import { SIGKILL } from '../notation/signals.ts';
 import type { ProcessSpec, Seccomp, Spec } from './spec.ts';
 
 /** inode(7) */

@@ -21,7 +21,7 @@ import { mountSteps } from '../container/mounts.ts';
 import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { planContainer, type PlanRootfs } from '../container/plan.ts';
 import { rootfsSteps } from '../container/rootfs.ts';
-import { SIGKILL } from '../container/signals.ts';
+import { SIGKILL } from '../notation/signals.ts';
 import type { Spec } from '../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { attachDeviceProgram } from '../host/bpf.ts';

@@ -3,7 +3,7 @@
  * plain fields are known, `{{.Name}}/{{.ID}}`, and no functions. Decides only.
  */
 import { HuskError } from '../errors.ts';
-import { goPattern } from '../go-pattern.ts';
+import { goPattern } from '../notation/go-pattern.ts';
 import type { LogRequest } from './options.ts';
 
 /** What a log may say about its container. */

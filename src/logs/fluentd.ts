@@ -4,6 +4,9 @@
  * msgpack/spec.md; moby daemon/logger/fluentd.
  */
 import { HuskError } from '../errors.ts';
+import { parseDuration } from '../notation/durations.ts';
+import { parseBool } from '../notation/scalars.ts';
+import { parseBytes } from '../notation/sizes.ts';
 import { hostAndPort } from './syslog.ts';
 import type { LoggedContainer } from './attributes.ts';
 import type { Stream } from './sink.ts';
@@ -25,22 +28,30 @@ export const FLUENTD_KEYS = [
   'fluentd-sub-second-precision',
   'fluentd-write-timeout',
 ];
-/**
- * what each must look like: moby's parsers (strconv.ParseBool, time.ParseDuration, units.RAMInBytes,
- * strconv.ParseUint)
- */
-const SHAPES: Record<string, RegExp> = {
-  'fluentd-async': /^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/,
-  'fluentd-async-connect': /^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/,
-  'fluentd-async-reconnect-interval': /^((\d+(\.\d+)?(ms|s|m|h))+|0)$/,
-  'fluentd-buffer-limit': /^\d{1,12} ?[kmgKMG]?i?[bB]?$/,
-  'fluentd-max-retries': /^\d{1,10}$/,
-  'fluentd-request-ack': /^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/,
-  'fluentd-retry-wait': /^((\d+(\.\d+)?(ms|s|m|h))+|0)$/,
-  'fluentd-sub-second-precision': /^(1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/,
-  'fluentd-write-timeout': /^((\d+(\.\d+)?(ms|s|m|h))+|0)$/,
+/** What reads each, as moby's driver does: strconv.ParseBool, time.ParseDuration, units.RAMInBytes, strconv.ParseUint. */
+const READERS: Record<string, (text: string) => unknown> = {
+  'fluentd-async': parseBool,
+  'fluentd-async-connect': parseBool,
+  'fluentd-async-reconnect-interval': parseWait,
+  'fluentd-buffer-limit': parseBytes,
+  'fluentd-max-retries': parseUint32,
+  'fluentd-request-ack': parseBool,
+  'fluentd-retry-wait': parseWait,
+  'fluentd-sub-second-precision': parseBool,
+  'fluentd-write-timeout': parseWait,
 };
-const isTrue = (text: string | undefined) => text !== undefined && /^(1|t)/i.test(text);
+const isTrue = (text: string | undefined) => text !== undefined && parseBool(text);
+
+function parseWait(text: string): number {
+  const wait = parseDuration(text);
+  if (wait < 0) throw new Error('it is negative');
+  return wait;
+}
+
+function parseUint32(text: string): number {
+  if (!/^\d{1,10}$/.test(text)) throw new Error('it is no whole number');
+  return Number(text);
+}
 
 export interface FluentdSettings {
   destination: Destination;
@@ -51,10 +62,17 @@ export interface FluentdSettings {
 
 /** @throws HuskError `invalid`, `unsupported` for acknowledgements, which nobody here would read */
 export function fluentdSettings(options: Record<string, string>): FluentdSettings {
-  for (const [key, shape] of Object.entries(SHAPES)) {
+  for (const [key, read] of Object.entries(READERS)) {
     const value = options[key];
-    if (value !== undefined && !shape.test(value))
-      throw new HuskError(`invalid value for ${key}: ${JSON.stringify(value)}`, { kind: 'invalid', exitCode: 125 });
+    try {
+      if (value !== undefined) read(value);
+    } catch (cause) {
+      throw new HuskError(`invalid value for ${key}: ${JSON.stringify(value)}`, {
+        kind: 'invalid',
+        exitCode: 125,
+        cause,
+      });
+    }
   }
   if (isTrue(options['fluentd-request-ack']))
     throw new HuskError('fluentd-request-ack: husk does not wait for acknowledgements', {

@@ -5,7 +5,9 @@
 import { HuskError } from '../errors.ts';
 import { FLUENTD_KEYS, fluentdSettings } from './fluentd.ts';
 import { SYSLOG_KEYS, syslogSettings } from './syslog.ts';
-import { goPattern } from '../go-pattern.ts';
+import { goPattern } from '../notation/go-pattern.ts';
+import { parseBool } from '../notation/scalars.ts';
+import { readSize } from '../notation/sizes.ts';
 
 export const DRIVERS = ['json-file', 'local', 'journald', 'syslog', 'fluentd', 'none'] as const;
 export type Driver = (typeof DRIVERS)[number];
@@ -106,21 +108,21 @@ function bufferSize(options: Record<string, string>): number | undefined {
   return size === undefined ? BUFFER : parseSize(size, { unit: 1024, key: 'max-buffer-size' });
 }
 
-/** go-units: sizes of files count in thousands (FromHumanSize), sizes of memory in 1024s (RAMInBytes). */
-function parseSize(text: string, { unit = 1000, key = 'max-size' } = {}): number {
+/** Docker counts the sizes of files in thousands (FromHumanSize), and those of memory in 1024s (RAMInBytes). */
+function parseSize(text: string, { unit = 1000, key = 'max-size' }: { unit?: 1000 | 1024; key?: string } = {}): number {
   if (key === 'max-size' && text === '-1') return Number.POSITIVE_INFINITY;
-  const match = /^(\d{1,12}(?:\.\d{1,6})?) ?([kmgt]?)i?b?$/i.exec(text);
-  if (!match) throw invalid(`invalid ${key} "${text}"`, 'a number with k, m or g, e.g. 10m');
-  const bytes = Math.trunc(Number(match[1]) * unit ** ['', 'k', 'm', 'g', 't'].indexOf(match[2]!.toLowerCase()));
+  const bytes = readSize(text, unit);
+  if (bytes === undefined) throw invalid(`invalid ${key} "${text}"`, 'a number with k, m or g, e.g. 10m');
   if (bytes <= 0) throw invalid(`${key} must be a positive number`);
   return bytes;
 }
 
-/** Go's strconv.ParseBool */
 function parseBoolean(text: string, key = 'compress'): boolean {
-  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
-  if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
-  throw invalid(`invalid value for ${key}: "${text}" is neither true nor false`);
+  try {
+    return parseBool(text);
+  } catch {
+    throw invalid(`invalid value for ${key}: "${text}" is neither true nor false`);
+  }
 }
 
 function invalid(message: string, fix?: string): HuskError {

@@ -10,7 +10,7 @@ import { FIRST_INHERITED, launch } from '../launch/executor.ts';
 import type { Step } from '../launch/plan.ts';
 import { MS_BIND, MS_PRIVATE, MS_REC } from '../launch/mount-options.ts';
 import { CLONE_NEWNS } from '../container/namespaces.ts';
-import { SIGKILL } from '../container/signals.ts';
+import { SIGKILL } from '../notation/signals.ts';
 import { EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { Fd } from '../host/fd.ts';
 import { _IO, ioctl } from '../host/ioctl.ts';

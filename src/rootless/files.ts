@@ -18,7 +18,7 @@ import { mountSteps } from '../container/mounts.ts';
 import { CLONE_NEWUSER } from '../container/namespaces.ts';
 import { readStat } from '../container/processes/tree.ts';
 import { givingSteps, overlayOptions, readOnlyOverlay } from '../container/rootfs.ts';
-import { SIGKILL } from '../container/signals.ts';
+import { SIGKILL } from '../notation/signals.ts';
 import { HuskError, type ErrorKind } from '../errors.ts';
 import { open, type Fd } from '../host/fd.ts';
 import { O_PATH } from '../host/files/file-at.ts';

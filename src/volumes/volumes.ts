@@ -7,8 +7,9 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { causeOf, HuskError } from '../errors.ts';
-import { goPattern } from '../go-pattern.ts';
-import { hasLabel } from '../label-filter.ts';
+import { goPattern } from '../notation/go-pattern.ts';
+import { parseBool } from '../notation/scalars.ts';
+import { hasLabel } from '../notation/labels.ts';
 import type { Paths } from '../paths.ts';
 import { makeFolder } from '../host/files/make-folder.ts';
 import { idMaps } from '../rootless/idmap.ts';
@@ -318,9 +319,11 @@ function some<T>(values: readonly T[] | undefined, matches: (value: T) => boolea
 }
 
 function boolean(value: string): boolean {
-  if (['1', 't', 'true', 'True', 'TRUE'].includes(value)) return true;
-  if (['0', 'f', 'false', 'False', 'FALSE'].includes(value)) return false;
-  throw new HuskError(`invalid filter 'dangling=${value}'`, { kind: 'invalid' });
+  try {
+    return parseBool(value);
+  } catch {
+    throw new HuskError(`invalid filter 'dangling=${value}'`, { kind: 'invalid' });
+  }
 }
 
 function checkFilters(filters: VolumeFilters, known: string[]): void {

@@ -1,13 +1,13 @@
 /** `husk events`: what happens, a line each, as it happens. */
 import type { EventMessage } from '../../engine/contract.ts';
 import type { Invocation } from '../command.ts';
-import { parseMoment } from '../grammar/moment.ts';
-import { collectFilters } from '../grammar/values.ts';
+import { parseMoment } from '../../notation/moments.ts';
 import type { Words } from '../output/format.ts';
 import { objectFormat } from '../output/object-format.ts';
 import { printable } from '../output/printable.ts';
 import { localNanoseconds } from '../output/units.ts';
 import { EVENT } from '../types/event.ts';
+import { collectFilters } from '../../notation/filters.ts';
 
 const NANOSECONDS_PER_MICROSECOND = 1000;
 const MICROSECONDS_PER_SECOND = 1_000_000;

@@ -1,9 +1,9 @@
 /** `husk image prune` */
 import type { Invocation } from '../command.ts';
 import { confirm } from '../confirm.ts';
-import { collectFilters } from '../grammar/values.ts';
 import { humanSize } from '../output/units.ts';
 import { pruneImages } from '../prune.ts';
+import { collectFilters } from '../../notation/filters.ts';
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const all = flags.bool('all');

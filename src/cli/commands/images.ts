@@ -2,11 +2,11 @@
 import { configuredFormat } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
 import type { Image } from '../../images/contract.ts';
-import { collectFilters } from '../grammar/values.ts';
 import { imageFilter, namesFilter } from '../image-filters.ts';
 import { checkFormat, writeList } from '../output/format.ts';
 import { createdAt, IMAGE_HEADERS, imageRows } from '../output/image-row.ts';
 import { checkTreeFlags, writeTree } from '../output/image-tree.ts';
+import { collectFilters } from '../../notation/filters.ts';
 
 export async function run({ flags, arguments: [reference], context }: Invocation): Promise<number> {
   if (flags.bool('tree')) checkTreeFlags(flags);

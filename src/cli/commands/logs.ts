@@ -1,7 +1,7 @@
 /** `husk logs` */
 import type { LogLine } from '../../engine/contract.ts';
 import type { Invocation } from '../command.ts';
-import { parseMoment } from '../grammar/moment.ts';
+import { parseMoment } from '../../notation/moments.ts';
 import { GatheredLines } from '../output/gathered.ts';
 
 export async function run({ flags, arguments: [name = ''], context }: Invocation): Promise<number> {

@@ -2,7 +2,7 @@
 import { isIPv6 } from 'node:net';
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
-import { parseUint16 } from '../grammar/scalars.ts';
+import { parseUint16 } from '../../notation/scalars.ts';
 
 type Bindings = Record<string, { HostIp: string; HostPort: string }[] | null>;
 

@@ -1,9 +1,9 @@
 /** `husk ps` */
 import { configuredFormat } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
-import { collectFilters } from '../grammar/values.ts';
 import { CONTAINER_HEADERS, containerRow } from '../output/container-row.ts';
 import { checkFormat, parseFormat, PS_TYPED_WORDS, PS_WORDS, writeList } from '../output/format.ts';
+import { collectFilters } from '../../notation/filters.ts';
 
 const TABLE = '{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}';
 

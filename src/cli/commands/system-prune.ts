@@ -2,9 +2,9 @@
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
 import { confirm } from '../confirm.ts';
-import { collectFilters } from '../grammar/values.ts';
 import { humanSize } from '../output/units.ts';
 import { pruneContainers, pruneImages, pruneVolumes } from '../prune.ts';
+import { collectFilters } from '../../notation/filters.ts';
 
 const KNOWN = new Set(['label', 'label!', 'until']);
 

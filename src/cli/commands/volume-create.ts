@@ -1,7 +1,7 @@
 /** `husk volume create` */
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
-import { toMap } from '../grammar/values.ts';
+import { toMap } from '../../notation/labels.ts';
 
 export async function run({ flags, arguments: [operand], context }: Invocation): Promise<number> {
   const named = flags.string('name');

@@ -1,9 +1,9 @@
 /** `husk volume ls` */
 import { configuredFormat } from '../client-config.ts';
 import type { Invocation } from '../command.ts';
-import { collectFilters } from '../grammar/values.ts';
 import { labelsText } from '../output/container-row.ts';
 import { checkFormat, writeList } from '../output/format.ts';
+import { collectFilters } from '../../notation/filters.ts';
 
 const HEADERS = {
   Name: 'VOLUME NAME',

@@ -2,9 +2,9 @@
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../command.ts';
 import { confirm } from '../confirm.ts';
-import { collectFilters } from '../grammar/values.ts';
 import { humanSize } from '../output/units.ts';
 import { pruneVolumes } from '../prune.ts';
+import { collectFilters } from '../../notation/filters.ts';
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const all = flags.bool('all');

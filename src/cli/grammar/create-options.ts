@@ -11,9 +11,10 @@ import { readLines } from './env-file.ts';
 import type { FlagSet } from './flag-set.ts';
 import { gpuDevices } from '../../engine/create/spec/cdi.ts';
 import { parseTmpfs, parseVolume } from './mounts.ts';
-import { parseBytes } from './scalars.ts';
+import { parseBytes } from '../../notation/sizes.ts';
 import { expandExpose, parseDeviceRate, parseExtraHost } from './validate.ts';
-import { toMap, type Ulimit } from './values.ts';
+import { toMap } from '../../notation/labels.ts';
+import { type Ulimit } from '../../notation/ulimits.ts';
 
 /** bytes of a seccomp profile; Docker's own has 14 KB */
 const MAX_SECCOMP_PROFILE = 1 << 20;

@@ -4,7 +4,8 @@
  */
 import { HuskError } from '../../errors.ts';
 import type { Flag } from '../command.ts';
-import { parseBool } from './scalars.ts';
+import { goQuote } from '../../notation/quoting.ts';
+import { parseBool } from '../../notation/scalars.ts';
 import { EMPTY_VALUES, parseFlagValue, type FlagValue } from './values.ts';
 import { nearest } from '../suggest.ts';
 
@@ -197,27 +198,3 @@ export function parseFlags(
     }
   }
 }
-
-/** Go's %q for the texts above: printable as it is, the rest escaped. */
-export function goQuote(text: string): string {
-  let quoted = '"';
-  for (const character of text) {
-    const code = character.codePointAt(0)!;
-    if (character === '"' || character === '\\') quoted += `\\${character}`;
-    else if (ESCAPES[character] !== undefined) quoted += ESCAPES[character];
-    else if (code < 0x20 || code === 0x7f) quoted += `\\x${code.toString(16).padStart(2, '0')}`;
-    else if ((code >= 0x80 && code < 0xa0) || code === 0xad) quoted += `\\u${code.toString(16).padStart(4, '0')}`;
-    else quoted += character;
-  }
-  return `${quoted}"`;
-}
-
-const ESCAPES: Record<string, string> = {
-  '\x07': '\\a',
-  '\b': '\\b',
-  '\f': '\\f',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-  '\v': '\\v',
-};

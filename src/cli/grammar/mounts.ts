@@ -4,7 +4,9 @@
  */
 import { isAbsolute, normalize, resolve } from 'node:path';
 import type { MountRequest } from '../../engine/contract.ts';
-import { parseBool, parseBytes } from './scalars.ts';
+import { parseCsvRecord } from '../../notation/quoting.ts';
+import { parseBool } from '../../notation/scalars.ts';
+import { parseBytes } from '../../notation/sizes.ts';
 
 const PROPAGATIONS = new Set(['shared', 'rshared', 'slave', 'rslave', 'private', 'rprivate']);
 const BIND_RECURSIVE = new Set(['enabled', 'disabled', 'writable', 'readonly']);
@@ -189,42 +191,4 @@ export function parseMount(text: string): MountRequest {
       `invalid mount config for type "volume": ${JSON.stringify(request.source)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed`,
     );
   return { ...request, type, target: stripSlash(normalize(request.target)), source: request.source || undefined };
-}
-
-/** One CSV record (RFC 4180): fields apart by commas, `"` around a field that has one, `""` for a quote in it. */
-export function parseCsvRecord(text: string): string[] {
-  if (text === '') throw new Error('EOF');
-  const fields: string[] = [];
-  let index = 0;
-  for (;;) {
-    if (text[index] === '"') {
-      let field = '';
-      index++;
-      for (;;) {
-        const quote = text.indexOf('"', index);
-        if (quote === -1)
-          throw new Error(`parse error on line 1, column ${text.length + 1}: extraneous or missing " in quoted-field`);
-        field += text.slice(index, quote);
-        index = quote + 1;
-        if (text[index] !== '"') break;
-        field += '"';
-        index++;
-      }
-      if (index < text.length && text[index] !== ',')
-        throw new Error(`parse error on line 1, column ${index + 1}: extraneous or missing " in quoted-field`);
-      fields.push(field);
-    } else {
-      const comma = text.indexOf(',', index);
-      const end = comma === -1 ? text.length : comma;
-      const field = text.slice(index, end);
-      const quote = field.indexOf('"');
-      if (quote !== -1)
-        throw new Error(`parse error on line 1, column ${index + quote + 1}: bare " in non-quoted-field`);
-      fields.push(field);
-      index = end;
-    }
-    if (index >= text.length) return fields;
-    index++;
-    if (index === text.length) return [...fields, ''];
-  }
 }

@@ -1,7 +1,7 @@
 /** What single values of `run`'s lists must look like, with the client's own error texts. Pure; used by the flag table. */
 import { isIP } from 'node:net';
 import { isCdiDevice } from '../../engine/create/spec/cdi.ts';
-import { parseBytes } from './scalars.ts';
+import { parseBytes } from '../../notation/sizes.ts';
 
 export function validateIp(text: string): void {
   if (isIP(text.trim()) === 0) throw new Error(`IP address is not correctly formatted: ${text}`);

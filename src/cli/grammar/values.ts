@@ -3,7 +3,11 @@
  */
 import type { Flag, FlagType } from '../command.ts';
 import { parseMount } from './mounts.ts';
-import { parseBool, parseBytes, parseCpus, parseDuration, parseInteger, parseUint16 } from './scalars.ts';
+import { parseDuration } from '../../notation/durations.ts';
+import { parseFilter } from '../../notation/filters.ts';
+import { parseUlimit } from '../../notation/ulimits.ts';
+import { parseBool, parseCpus, parseInteger, parseUint16 } from '../../notation/scalars.ts';
+import { parseBytes } from '../../notation/sizes.ts';
 
 export type FlagValue = boolean | string | number | readonly unknown[];
 
@@ -63,77 +67,4 @@ export function passThrough(text: string, env: NodeJS.ProcessEnv): string {
   if (text.includes('=')) return text;
   const value = env[text];
   return value === undefined ? text : `${text}=${value}`;
-}
-
-export interface Ulimit {
-  name: string;
-  /** -1 is "unlimited" */
-  soft: number;
-  hard: number;
-}
-
-/** Names of setrlimit(2) without RLIMIT_. */
-const ULIMITS = new Set([
-  'core',
-  'cpu',
-  'data',
-  'fsize',
-  'locks',
-  'memlock',
-  'msgqueue',
-  'nice',
-  'nofile',
-  'nproc',
-  'rss',
-  'rtprio',
-  'rttime',
-  'sigpending',
-  'stack',
-]);
-
-/** `nofile=1024:2048`, `core=-1` */
-export function parseUlimit(text: string): Ulimit {
-  const equals = text.indexOf('=');
-  if (equals === -1) throw new Error(`invalid ulimit argument: ${text}`);
-  const name = text.slice(0, equals);
-  if (!ULIMITS.has(name)) throw new Error(`invalid ulimit type: ${name}`);
-  const values = text.slice(equals + 1);
-  const parts = values.split(':');
-  if (parts.length > 2)
-    throw new Error(`too many limit value arguments - ${values}, can only have up to two, \`soft[:hard]\``);
-  const soft = parseInteger(parts[0]!);
-  const hard = parts[1] === undefined ? soft : parseInteger(parts[1]);
-  if (hard !== -1 && (soft === -1 || soft > hard))
-    throw new Error(`ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`);
-  return { name, soft, hard };
-}
-
-/** `key=value` of `--filter` */
-export function parseFilter(text: string): [key: string, value: string] {
-  const equals = text.indexOf('=');
-  if (equals === -1) throw new Error('bad format of filter (expected name=value)');
-  return [text.slice(0, equals).trim().toLowerCase(), text.slice(equals + 1).trim()];
-}
-
-/** @returns filters with the values of one key together */
-export function collectFilters(pairs: readonly [string, string][]): Record<string, string[]> {
-  const filters: Record<string, string[]> = Object.create(null) as Record<string, string[]>;
-  for (const [key, value] of pairs) (filters[key] ??= []).push(value);
-  return filters;
-}
-
-/** `a=b`, `a` (empty value): Docker's label and map flags. A later one wins. */
-export function toMap(pairs: readonly string[]): Record<string, string> {
-  const map: Record<string, string> = {};
-  for (const pair of pairs) {
-    const equals = pair.indexOf('=');
-    // a label named __proto__ is a label, not an object's parent
-    Object.defineProperty(map, equals === -1 ? pair : pair.slice(0, equals), {
-      value: equals === -1 ? '' : pair.slice(equals + 1),
-      enumerable: true,
-      configurable: true,
-      writable: true,
-    });
-  }
-  return map;
 }

@@ -1,4 +1,5 @@
 /** Enumerations that several commands offer to a person who types. Data only. */
+import { ULIMIT_NAMES } from '../../notation/ulimits.ts';
 import type { Combined } from '../command.ts';
 
 const YES_OR_NO = ['true', 'false'] as const;
@@ -120,25 +121,7 @@ export const MOUNT: Combined = {
 };
 
 export const ULIMITS: Combined = {
-  pairs: Object.fromEntries(
-    [
-      'core',
-      'cpu',
-      'data',
-      'fsize',
-      'locks',
-      'memlock',
-      'msgqueue',
-      'nice',
-      'nofile',
-      'nproc',
-      'rss',
-      'rtprio',
-      'rttime',
-      'sigpending',
-      'stack',
-    ].map((name) => [name, 'none'] as const),
-  ),
+  pairs: Object.fromEntries(ULIMIT_NAMES.map((name) => [name, 'none'] as const)),
 };
 
 export const LOG_OPTIONS: Combined = {

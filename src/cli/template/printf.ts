@@ -1,7 +1,7 @@
 /** Go's fmt for templates: Sprint, Sprintf and the printing of values. Pure; widths are bounded. */
-import { goQuote } from '../grammar/flag-set.ts';
 import { entriesOf, GoValue, indirect, isNil, itemsOf, shownFields, textOf, typeOf, underlying } from './go-value.ts';
 import { isObject, typeName } from './values.ts';
+import { goQuote } from '../../notation/quoting.ts';
 
 /** Go refuses larger widths and precisions too (fmt: tooLarge) */
 const MAX_WIDTH = 1_000_000;

@@ -14,7 +14,7 @@ import { controllerFix, findDelegation, type Delegation } from './delegation.ts'
 import { controllerOf, resourcesToFiles, type CgroupFile } from './files.ts';
 import { cgroupName, rememberCgroup, removeTree } from './remains.ts';
 import { parseCgroupStats, parseKeyed, type CgroupStats } from './stats.ts';
-import { SIGKILL } from '../signals.ts';
+import { SIGKILL } from '../../notation/signals.ts';
 import type { Resources } from '../spec.ts';
 import { enterScope } from './systemd-scope.ts';
 

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Config } from '../../config.ts';
-import { parseSignal } from '../../container/signals.ts';
+import { parseSignal } from '../../notation/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { Image } from '../../images/contract.ts';
 import { formatPlatform, parsePlatform, serves } from '../../images/platform.ts';

@@ -21,6 +21,7 @@ import type { LimitFacts } from './spec/limits.ts';
 import { ALL_GROUPS, pingGroupRange } from './spec/ping-groups.ts';
 import { DEFAULT_ULIMITS } from './spec/ulimits.ts';
 import type { EtcFiles } from './spec/mounts.ts';
+import { isUlimitName, type UlimitName } from '../../notation/ulimits.ts';
 import { resolve } from '../record/reconcile.ts';
 
 /** of the guest's kernel (guest/kernel-config), as far as a spec depends on it */
@@ -247,7 +248,7 @@ function thermalCpus(): number[] {
 }
 
 /** Docker's ulimit name → row of proc_pid_limits(5) */
-const LIMIT_ROWS: Record<string, string> = {
+const LIMIT_ROWS: Record<UlimitName, string> = {
   core: 'Max core file size',
   cpu: 'Max cpu time',
   data: 'Max data size',
@@ -266,7 +267,7 @@ const LIMIT_ROWS: Record<string, string> = {
 };
 
 function hardLimit(name: string): number | undefined {
-  const row = Object.hasOwn(LIMIT_ROWS, name) ? LIMIT_ROWS[name] : undefined;
+  const row = isUlimitName(name) ? LIMIT_ROWS[name] : undefined;
   const line =
     row === undefined
       ? undefined

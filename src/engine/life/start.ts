@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import type { Spec } from '../../container/spec.ts';
-import { parseSignal } from '../../container/signals.ts';
+import { parseSignal } from '../../notation/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { Image } from '../../images/contract.ts';
 import { NEVER } from '../../state/containers.ts';

@@ -1,5 +1,5 @@
 /** `stop`, `restart`, `kill`, `pause`, `unpause`: what is asked of a running container's supervisor. */
-import { parseSignal } from '../../container/signals.ts';
+import { parseSignal } from '../../notation/signals.ts';
 import { HuskError } from '../../errors.ts';
 import type { Request } from '../../supervisor/protocol.ts';
 import type { EngineContext } from '../record/context.ts';

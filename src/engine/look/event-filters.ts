@@ -3,7 +3,7 @@
  * (daemon/events/filter.go). Decides only.
  */
 import { HuskError } from '../../errors.ts';
-import { hasLabel } from '../../label-filter.ts';
+import { hasLabel } from '../../notation/labels.ts';
 import type { EventMessage, Filters } from '../contract.ts';
 
 /** their actions go on behind a colon: `exec_create: sh -c true` */

@@ -1,7 +1,8 @@
 /** `-f key=value` of `ps` and `prune`: values of one key are or-ed, keys and labels are and-ed. Decides only. */
 import { HuskError } from '../../errors.ts';
-import { goPattern } from '../../go-pattern.ts';
-import { hasLabel } from '../../label-filter.ts';
+import { goPattern } from '../../notation/go-pattern.ts';
+import { hasLabel } from '../../notation/labels.ts';
+import { parseMomentMs } from '../../notation/moments.ts';
 import type { Container, Filters } from '../contract.ts';
 
 const STATUSES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
@@ -145,19 +146,13 @@ export function networkName(container: { config: Pick<Container['config'], 'opti
   return network === '' || network === 'default' ? 'bridge' : network;
 }
 
-const UNIT_MS: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
-
 /** @returns ms since the epoch */
 function parseUntil(value: string, now: number): number {
-  if (/^(\d+(\.\d+)?(h|ms|m|s))+$/.test(value)) {
-    let ms = 0;
-    for (const [, amount, , unit] of value.matchAll(/(\d+(\.\d+)?)(h|ms|m|s)/g)) ms += Number(amount) * UNIT_MS[unit!]!;
-    return now - ms;
+  try {
+    return parseMomentMs(value, now);
+  } catch {
+    throw invalid('until', value);
   }
-  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000;
-  const time = Date.parse(value);
-  if (Number.isNaN(time)) throw new HuskError(`invalid filter 'until=${value}'`, { kind: 'invalid' });
-  return time;
 }
 
 function isOlder(one: Container, other: Container): boolean {

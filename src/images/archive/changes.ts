@@ -5,7 +5,7 @@
  * Source: Dockerfile reference; the instructions `docker import` and `docker commit` allow.
  */
 import { posix } from 'node:path';
-import { parseSignal } from '../../container/signals.ts';
+import { parseSignal } from '../../notation/signals.ts';
 import { HuskError } from '../../errors.ts';
 import type { ImageConfig } from '../contract.ts';
 import { expandWord, splitWords } from './shell-words.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { Flag } from '../../../src/cli/command.ts';
-import { goQuote, HelpRequest, parseFlags } from '../../../src/cli/grammar/flag-set.ts';
+import { HelpRequest, parseFlags } from '../../../src/cli/grammar/flag-set.ts';
 
 const FLAGS: Flag[] = [
   { name: 'interactive', short: 'i', type: 'bool', help: '' },
@@ -116,8 +116,6 @@ test('an environment variable stands in for a flag, and the flag wins', (t) => {
   );
   t.false(parse([], false, { THE_PLATFORM: 'linux/arm64' }).flags.changed('platform'));
 });
-
-test('goQuote escapes what Go does', (t) => t.is(goQuote('a"\\\n\t\x01\x7fé'), '"a\\"\\\\\\n\\t\\x01\\x7fé"'));
 
 test('any words give values or a FlagError, never anything else', (t) => {
   const pieces = ['-', '--', '=', 'i', 't', 'e', 'name', 'rm', '\0', '"', 'é', '🦀', '9', '--net', '-m', '64m', ''];

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { MountRequest } from '../../../src/engine/contract.ts';
-import { parseCsvRecord, parseMount, parseTmpfs, parseVolume } from '../../../src/cli/grammar/mounts.ts';
+import { parseMount, parseTmpfs, parseVolume } from '../../../src/cli/grammar/mounts.ts';
 
 const volume = (text: string) => parseVolume(text, { workdir: '/work/here' });
 
@@ -119,12 +119,4 @@ test('--tmpfs', (t) => {
   t.deepEqual(parseTmpfs('/run/:rw,size=64m,mode=755'), ['/run', 'rw,size=64m,mode=755']);
   t.throws(() => parseTmpfs('run'), { message: /must be absolute/ });
   t.throws(() => parseTmpfs('/'), { message: /can't be '\/'/ });
-});
-
-test('csv records', (t) => {
-  t.deepEqual(parseCsvRecord('a,,b'), ['a', '', 'b']);
-  t.deepEqual(parseCsvRecord('a,'), ['a', '']);
-  t.deepEqual(parseCsvRecord('"a"'), ['a']);
-  t.throws(() => parseCsvRecord('a"b'), { message: /bare " in non-quoted-field/ });
-  t.throws(() => parseCsvRecord('"a"b'), { message: /extraneous or missing "/ });
 });

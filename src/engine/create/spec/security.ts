@@ -1,5 +1,6 @@
 /** `--security-opt`. Source: moby daemon/daemon_unix.go parseSecurityOpt, whose texts these are. Pure. */
 import { HuskError } from '../../../errors.ts';
+import { parseBool } from '../../../notation/scalars.ts';
 
 export interface SecurityOptions {
   noNewPrivileges: boolean;
@@ -63,9 +64,10 @@ export function checkLabels(labels: readonly string[], host: { selinux: boolean 
   }
 }
 
-/** strconv.ParseBool */
 function bool(value: string, option: string): boolean {
-  if (/^(1|t|T|true|TRUE|True)$/.test(value)) return true;
-  if (/^(0|f|F|false|FALSE|False)$/.test(value)) return false;
-  throw new HuskError(`invalid --security-opt 2: "${option}"`, { kind: 'invalid' });
+  try {
+    return parseBool(value);
+  } catch (cause) {
+    throw new HuskError(`invalid --security-opt 2: "${option}"`, { kind: 'invalid', cause });
+  }
 }

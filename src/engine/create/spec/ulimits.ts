@@ -1,33 +1,9 @@
 /** `--ulimit` → rlimits. Source: docker/go-units ulimit.go, setrlimit(2). */
 import type { Rlimit } from '../../../container/spec.ts';
 import { HuskError } from '../../../errors.ts';
-
-const NAMES = [
-  'core',
-  'cpu',
-  'data',
-  'fsize',
-  'locks',
-  'memlock',
-  'msgqueue',
-  'nice',
-  'nofile',
-  'nproc',
-  'rss',
-  'rtprio',
-  'rttime',
-  'sigpending',
-  'stack',
-];
+import { isUlimitName, type Ulimit } from '../../../notation/ulimits.ts';
 
 type HardLimit = (name: string) => number | undefined;
-
-interface Ulimit {
-  name: string;
-  /** -1 is unlimited */
-  soft: number;
-  hard: number;
-}
 
 /**
  * What a container has without any flag, in both isolations: as much as Docker's service gives its own (contrib/init/systemd/docker.service of moby). A
@@ -71,7 +47,7 @@ export function rlimits(
 }
 
 function checked({ name, soft, hard }: Ulimit): Rlimit {
-  if (!NAMES.includes(name)) throw new HuskError(`invalid ulimit type: ${name}`, { kind: 'invalid' });
+  if (!isUlimitName(name)) throw new HuskError(`invalid ulimit type: ${name}`, { kind: 'invalid' });
   if (above(soft, hard))
     throw new HuskError(`ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`, {
       kind: 'invalid',

@@ -1,6 +1,6 @@
 /** Times as `--since` and `--until` take them: RFC 3339, dates, seconds since the epoch, or a duration back from now. Pure. */
-import { HuskError } from '../../errors.ts';
-import { parseDuration } from './scalars.ts';
+import { HuskError } from '../errors.ts';
+import { parseDuration } from './durations.ts';
 
 const NANOSECONDS_PER_MS = 1_000_000n;
 const NANOSECONDS_PER_SECOND = 1_000_000_000n;

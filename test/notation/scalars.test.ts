@@ -1,12 +1,7 @@
 import test from 'ava';
-import {
-  parseBool,
-  parseBytes,
-  parseCpus,
-  parseDuration,
-  parseInteger,
-  parseUint16,
-} from '../../../src/cli/grammar/scalars.ts';
+import { parseDuration } from '../../src/notation/durations.ts';
+import { parseBool, parseCpus, parseInteger, parseUint16 } from '../../src/notation/scalars.ts';
+import { parseBytes } from '../../src/notation/sizes.ts';
 
 type Case = [text: string, value: unknown];
 

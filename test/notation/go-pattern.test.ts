@@ -1,6 +1,6 @@
 /** Go's globs (path.Match) as filters have them: the cases of Go's own path/match_test.go are facts about it. Its regular expressions are in engine/filters.test.ts. */
 import test from 'ava';
-import { goGlob } from '../src/go-pattern.ts';
+import { goGlob } from '../../src/notation/go-pattern.ts';
 
 const CASES: [pattern: string, subject: string, matches: boolean | 'bad'][] = [
   ['abc', 'abc', true],

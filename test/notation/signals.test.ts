@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import test from 'ava';
-import { parseSignal, signalName } from '../../src/container/signals.ts';
+import { parseSignal, signalName } from '../../src/notation/signals.ts';
 
 const good: [string, number][] = [
   ['TERM', 15],

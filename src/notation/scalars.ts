@@ -1,4 +1,4 @@
-/** Go's and Docker's scalar values: booleans, integers, sizes, durations, CPUs, with the error texts of Go's parsers. Pure. */
+/** Single values as Go's programs read them: booleans, integers and CPUs, with the error texts of Go's parsers. Pure. */
 
 export function parseBool(text: string): boolean {
   if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true;
@@ -25,51 +25,6 @@ export function parseUint16(text: string): number {
   const value = Number(text);
   if (value > 0xffff) throw new Error(`strconv.ParseUint: parsing ${JSON.stringify(text)}: value out of range`);
   return value;
-}
-
-const BYTE_UNITS: Record<string, number> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4, p: 1024 ** 5 };
-
-/** @returns bytes; units are 1024-based whatever their spelling (`k`, `kb`, `KiB`). Source: docker/go-units RAMInBytes. */
-export function parseBytes(text: string): number {
-  const match = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?$/i.exec(text);
-  const value = match ? Math.trunc(Number(match[1]) * BYTE_UNITS[match[2]!.toLowerCase()]!) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw new Error(`invalid size: '${text}'`);
-  return value;
-}
-
-const DURATION_UNITS: Record<string, number> = {
-  ns: 1,
-  us: 1e3,
-  µs: 1e3,
-  μs: 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  h: 3600e9,
-};
-
-/** Go's time.ParseDuration: `1m30s`, `1.5h`, `-2ms`, `0`. @returns nanoseconds */
-export function parseDuration(text: string): number {
-  const bad = (): Error => new Error(`time: invalid duration ${JSON.stringify(text)}`);
-  let rest = text.replace(/^[+-]/, '');
-  if (rest === '0') return 0;
-  if (rest === '') throw bad();
-  let total = 0;
-  while (rest !== '') {
-    const number = /^(\d+\.?\d*|\.\d+)/.exec(rest)?.[0];
-    if (number === undefined) throw bad();
-    rest = rest.slice(number.length);
-    const unit = /^[^\d.]*/.exec(rest)![0];
-    if (unit === '') throw new Error(`time: missing unit in duration ${JSON.stringify(text)}`);
-    const factor = DURATION_UNITS[unit];
-    if (factor === undefined)
-      throw new Error(`time: unknown unit ${JSON.stringify(unit)} in duration ${JSON.stringify(text)}`);
-    rest = rest.slice(unit.length);
-    total += Number(number) * factor;
-  }
-  // int64 nanoseconds: 292 years
-  if (total > 2 ** 63) throw bad();
-  return Math.trunc(text.startsWith('-') ? -total : total);
 }
 
 /** `1.5`, `1/2`, `1e-1`. @returns CPUs, a multiple of 1e-9 */

@@ -4,7 +4,7 @@
  * engine would backtrack for hours. Never used for husk's own patterns, which are JavaScript's.
  */
 import { createRequire } from 'node:module';
-import { HuskError } from './errors.ts';
+import { HuskError } from '../errors.ts';
 
 /** characters; RE2 compiles a pattern into a program whose size grows with it, and refuses programs that grow out of hand */
 const MAX_PATTERN = 4096;

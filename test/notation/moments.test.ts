@@ -1,5 +1,5 @@
 import test from 'ava';
-import { parseMoment } from '../../../src/cli/grammar/moment.ts';
+import { parseMoment } from '../../src/notation/moments.ts';
 
 const NOW = Date.parse('2026-01-02T03:04:05Z');
 
