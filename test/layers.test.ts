@@ -120,3 +120,28 @@ test('every folder of src is a room', (t) => {
     [],
   );
 });
+
+/** The command table names each command's file and loads it when the command runs; `help` and completion are commands that read the table. */
+const isCommandOfTable = (file: string, target: string) =>
+  file.startsWith('cli/table/') && target.startsWith('cli/commands/');
+
+test('no file imports, by any number of others, itself', (t) => {
+  const targets = new Map(
+    files.map((file) => [
+      file,
+      imports(file).flatMap(({ target }) => (isCommandOfTable(file, target) ? [] : [target])),
+    ]),
+  );
+  // Each walk follows the imports that no earlier walk has followed to their ends; what is met again on the way closes a circle.
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const walk = (file: string, way: readonly string[]) => {
+    const start = way.indexOf(file);
+    if (start !== -1) return void circles.push([...way.slice(start), file].join(' → '));
+    if (done.has(file)) return;
+    for (const target of targets.get(file) ?? []) walk(target, [...way, file]);
+    done.add(file);
+  };
+  for (const file of files) walk(file, []);
+  t.deepEqual(circles, []);
+});

@@ -1,5 +1,6 @@
 /** Help pages and usage texts that read like Docker's, from the command table. Pure: returns text. */
-import type { Command, Flag, FlagType } from './command.ts';
+import type { Command } from './command.ts';
+import type { Flag, FlagType } from './grammar/flag.ts';
 import { COMMANDS, GLOBAL_FLAGS, spellings, subcommands } from './table/table.ts';
 
 /** characters a line has where the terminal does not say */

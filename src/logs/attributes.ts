@@ -4,19 +4,7 @@
  */
 import { HuskError } from '../errors.ts';
 import { goPattern } from '../notation/go-pattern.ts';
-import type { LogRequest } from './options.ts';
-
-/** What a log may say about its container. */
-export interface LoggedContainer {
-  id: string;
-  name: string;
-  /** sha256:… */
-  imageId: string;
-  /** as typed */
-  image: string;
-  labels: Record<string, string>;
-  env: readonly string[];
-}
+import type { LoggedContainer, LogRequest } from './request.ts';
 
 /** the tag of entries in the journal when no other is asked for: Docker's default template */
 const DEFAULT_TAG = '{{.ID}}';

@@ -3,7 +3,7 @@
  * only what its jail was given. Decides only.
  */
 import { fluentdSettings } from './fluentd.ts';
-import type { LogRequest } from './options.ts';
+import type { LogRequest } from './request.ts';
 import { syslogSettings } from './syslog.ts';
 import type { Destination } from './transport.ts';
 

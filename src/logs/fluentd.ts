@@ -8,7 +8,7 @@ import { parseDuration } from '../notation/durations.ts';
 import { parseBool } from '../notation/scalars.ts';
 import { parseBytes } from '../notation/sizes.ts';
 import { hostAndPort } from './syslog.ts';
-import type { LoggedContainer } from './attributes.ts';
+import type { LoggedContainer } from './request.ts';
 import type { Stream } from './sink.ts';
 import type { Destination } from './transport.ts';
 

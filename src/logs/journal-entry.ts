@@ -2,7 +2,8 @@
  * An entry for systemd's journal as one datagram: its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL). `NAME=value\n`, or where the value has a line
  * break `NAME\n`, its length as u64 little-endian, the value, `\n`. Makes bytes only.
  */
-import type { LogAttributes, LoggedContainer } from './attributes.ts';
+import type { LogAttributes } from './attributes.ts';
+import type { LoggedContainer } from './request.ts';
 import type { Stream } from './sink.ts';
 
 /** sd-daemon(3): SD_ERR and SD_INFO, as Docker has them */

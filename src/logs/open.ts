@@ -1,13 +1,14 @@
 /** Opens a container's log for writing: the driver it asked for. */
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { defaultTag, logAttributes, type LogAttributes, type LoggedContainer } from './attributes.ts';
+import { defaultTag, logAttributes, type LogAttributes } from './attributes.ts';
 import { FileLog } from './file-log.ts';
 import { both } from './both.ts';
 import { fluentdEncoder, fluentdSettings } from './fluentd.ts';
 import { JsonFormat } from './json-format.ts';
 import { LocalFormat } from './local-format.ts';
-import { isSentAway, logSettings, type LogRequest, type LogSettings } from './options.ts';
+import { isSentAway, logSettings, type LogSettings } from './options.ts';
+import type { LoggedContainer, LogRequest } from './request.ts';
 import { syslogEncoder, syslogSettings } from './syslog.ts';
 import { noLog, type LogSink } from './sink.ts';
 

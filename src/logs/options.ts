@@ -8,14 +8,10 @@ import { SYSLOG_KEYS, syslogSettings } from './syslog.ts';
 import { goPattern } from '../notation/go-pattern.ts';
 import { parseBool } from '../notation/scalars.ts';
 import { readSize } from '../notation/sizes.ts';
+import type { LogRequest } from './request.ts';
 
 export const DRIVERS = ['json-file', 'local', 'journald', 'syslog', 'fluentd', 'none'] as const;
 export type Driver = (typeof DRIVERS)[number];
-
-export interface LogRequest {
-  driver: string;
-  options: Record<string, string>;
-}
 
 export interface LogSettings {
   driver: Driver;

@@ -24,8 +24,8 @@ import { KeptFiles, KEEP_MACHINE } from './kept-files.ts';
 import { LifeRecord } from './life-record.ts';
 import type { RestartPolicy, Task } from './protocol.ts';
 import { removeRecordAndFolder } from './removal.ts';
-import { asksToEnd, RestartBackOff, shouldRestart } from './restart-policy.ts';
-import { mayRestart, type OpenSandbox } from './sandboxes.ts';
+import { asksToEnd, mayRestart, RestartBackOff, shouldRestart } from './restart-policy.ts';
+import type { OpenSandbox } from './sandboxes.ts';
 
 /** After PID 1's exit its output is over when nothing came for so long: only a shared pid namespace leaves holders. */
 const QUIET_MS = 500;

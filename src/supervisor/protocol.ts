@@ -11,8 +11,7 @@ import type { InterfaceSetup } from '../agent-protocol.ts';
 import type { Resources, ProcessSpec, Spec } from '../container/spec.ts';
 import type { ErrorKind } from '../errors.ts';
 import type { Layer } from '../images/contract.ts';
-import type { LoggedContainer } from '../logs/attributes.ts';
-import type { LogRequest } from '../logs/options.ts';
+import type { LoggedContainer, LogRequest } from '../logs/request.ts';
 import type { ExitStatus, FilesRequest, Isolation } from '../sandbox.ts';
 import type { ResolvedMount } from '../volumes/contract.ts';
 

@@ -1,5 +1,5 @@
 /** When a container that has exited starts again, and how long it waits before: Docker's rules. Decides only. */
-import type { RestartPolicy } from './protocol.ts';
+import type { RestartPolicy, Task } from './protocol.ts';
 
 /** first wait, ms; doubled at each restart (docs: `docker run --restart`) */
 const FIRST_DELAY_MS = 100;
@@ -15,6 +15,11 @@ const SIGTERM = 15;
 /** Does a signal that a person sends ask the container to end? Docker rests after any (moby daemon/kill.go); a SIGHUP that only reloads a configuration should not. */
 export function asksToEnd(signal: number, stopSignal: number): boolean {
   return signal === stopSignal || [SIGINT, SIGQUIT, SIGKILL, SIGTERM].includes(signal);
+}
+
+/** A VMM without a restart policy at its start keeps no right to make another machine (lock-down.ts). */
+export function mayRestart(task: Pick<Task, 'isolation' | 'restart'>): boolean {
+  return task.isolation !== 'vm' || task.restart.name !== 'no';
 }
 
 export function shouldRestart(

@@ -39,8 +39,3 @@ async function openUserns(task: Task, paths: Paths): Promise<Sandbox> {
 async function openVm(task: Task, paths: Paths, networkFd?: number): Promise<Sandbox> {
   return (await import('./vm.ts')).openVm(task, paths, networkFd);
 }
-
-/** A VMM without a restart policy at its start keeps no right to make another machine (lock-down.ts). */
-export function mayRestart(task: Pick<Task, 'isolation' | 'restart'>): boolean {
-  return task.isolation !== 'vm' || task.restart.name !== 'no';
-}

@@ -14,7 +14,7 @@ import { VmSandbox, type VmSize } from '../vmm/sandbox.ts';
 import { unpackSparse } from '../vmm/sparse-template.ts';
 import { lockDown } from './lock-down.ts';
 import type { Task } from './protocol.ts';
-import { mayRestart } from './sandboxes.ts';
+import { mayRestart } from './restart-policy.ts';
 
 const MIB = 1 << 20;
 /** what the guest's kernel and agent need beside the container */

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
-import type { LoggedContainer } from '../../src/logs/attributes.ts';
+import type { LoggedContainer } from '../../src/logs/request.ts';
 import { openLog } from '../../src/logs/open.ts';
 import { readLog, type ReadOptions } from '../../src/logs/read.ts';
 import type { LogEntry, LogSink } from '../../src/logs/sink.ts';

@@ -5,7 +5,7 @@ import { E820_RAM, zeroPage } from '../../src/vmm/boot/boot-params.ts';
 import { filterCpuid } from '../../src/vmm/boot/cpuid.ts';
 import { parseElf } from '../../src/vmm/boot/elf.ts';
 import { MAX_CPUS, mpTable } from '../../src/vmm/boot/mp-table.ts';
-import type { CpuidEntry } from '../../src/vmm/kvm/system.ts';
+import type { CpuidEntry } from '../../src/vmm/kvm/requests.ts';
 
 const WINDOW = { start: 0x100000, end: 0x4000000 };
 const FILE_SIZE = 0x10000;

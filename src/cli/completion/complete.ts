@@ -1,5 +1,6 @@
 /** What could follow on the command line, from the command table, and names from the engine. Errors mean no candidates. */
-import type { Combined, Command, Completion, Context, Flag } from '../command.ts';
+import type { Command, Context } from '../command.ts';
+import type { Combined, Completion, Flag } from '../grammar/flag.ts';
 import { findCommand, GLOBAL_FLAGS, subcommands } from '../table/table.ts';
 
 export interface Candidates {

@@ -3,7 +3,7 @@
  * Turns words into typed values and arguments; has no effects and knows no command.
  */
 import { HuskError } from '../../errors.ts';
-import type { Flag } from '../command.ts';
+import type { Flag } from './flag.ts';
 import { goQuote } from '../../notation/quoting.ts';
 import { parseBool } from '../../notation/scalars.ts';
 import { EMPTY_VALUES, parseFlagValue, type FlagValue } from './values.ts';

@@ -1,7 +1,7 @@
 /**
  * The typed values of flags, with the error texts of Go's parsers that Docker prints. Pure: text in, value out.
  */
-import type { Flag, FlagType } from '../command.ts';
+import type { Flag, FlagType } from './flag.ts';
 import { parseMount } from './mounts.ts';
 import { parseDuration } from '../../notation/durations.ts';
 import { parseFilter } from '../../notation/filters.ts';

@@ -1,6 +1,6 @@
 /** Enumerations that several commands offer to a person who types. Data only. */
 import { ULIMIT_NAMES } from '../../notation/ulimits.ts';
-import type { Combined } from '../command.ts';
+import type { Combined } from '../grammar/flag.ts';
 
 const YES_OR_NO = ['true', 'false'] as const;
 const NETWORKS = ['bridge', 'host', 'none'] as const;

@@ -1,5 +1,5 @@
 /** The flags `run` and `create` share: surface.md § Containers and § Limits. Data only; what they mean is in grammar/create-options.ts. */
-import type { Flag } from '../command.ts';
+import type { Flag } from '../grammar/flag.ts';
 import {
   parseDeviceRate,
   parseDeviceWeight,

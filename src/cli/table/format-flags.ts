@@ -1,5 +1,5 @@
 /** `--format`, as lists and as inspections have it. Data only. */
-import type { Flag } from '../command.ts';
+import type { Flag } from '../grammar/flag.ts';
 
 export const FORMAT_LIST: Flag = {
   name: 'format',

@@ -4,7 +4,7 @@
  * Docker 25, sockets of families that are a way out of the container (AF_ALG, AF_VSOCK and disused ones) since 2025.
  */
 import { constants } from 'node:os';
-import type { Profile, ProfileRule } from './profile.ts';
+import type { Profile, ProfileRule } from './profile-format.ts';
 
 const ALLOWED =
   'accept accept4 access adjtimex alarm bind brk cachestat capget capset chdir chmod chown chown32 clock_adjtime clock_adjtime64 clock_getres ' +

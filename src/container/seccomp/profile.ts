@@ -5,32 +5,7 @@
 import { HuskError } from '../../errors.ts';
 import type { Seccomp } from '../spec.ts';
 import { defaultProfile } from './default-profile.ts';
-
-export interface ProfileFilter {
-  caps?: string[];
-  /** Go's names: amd64, arm64 */
-  arches?: string[];
-  /** `4.8` */
-  minKernel?: string;
-}
-
-export interface ProfileRule {
-  names: string[];
-  action: string;
-  errnoRet?: number;
-  args?: { index: number; value: number; valueTwo?: number; op: string }[];
-  includes?: ProfileFilter;
-  excludes?: ProfileFilter;
-}
-
-export interface Profile {
-  defaultAction: string;
-  defaultErrnoRet?: number;
-  architectures?: string[];
-  archMap?: { architecture: string; subArchitectures?: string[] | null }[];
-  flags?: string[];
-  syscalls: ProfileRule[];
-}
+import type { Profile, ProfileFilter, ProfileRule } from './profile-format.ts';
 
 /** bytes of JSON; Docker's own is 13 KiB */
 const MAX_PROFILE = 1 << 20;

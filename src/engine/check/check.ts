@@ -13,17 +13,7 @@ import { sweepRemoved } from '../../supervisor/removal.ts';
 import type { Finding } from '../contract.ts';
 import { checkContainers, runningSupervisors } from './containers.ts';
 import { databaseProblem, rebuildDatabase } from './database.ts';
-
-/** What was found, and how it would be mended. */
-export interface Problem {
-  kind: Finding['kind'];
-  name: string;
-  problem: string;
-  /** absent: husk cannot */
-  repair?: { what: string; run: () => void | Promise<void> };
-  /** what a person must do, also after the repair */
-  fix?: string;
-}
+import type { Problem } from './problem.ts';
 
 export interface CheckOptions {
   paths: Paths;

@@ -8,7 +8,7 @@ import { isState, type ContainerState } from '../../state/containers.ts';
 import { isAlive } from '../../state/process-identity.ts';
 import { readAccess, type Access } from '../../supervisor/access.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
-import type { Problem } from './check.ts';
+import type { Problem } from './problem.ts';
 import { isConfig, readContainerCopy } from '../record/record-copies.ts';
 import { lostState, missingContainers, missingVolumes, names, restoreContainers, restoreVolumes } from './database.ts';
 

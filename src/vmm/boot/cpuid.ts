@@ -5,8 +5,7 @@
  * counters, power management, tracing, enclaves) and put in what only the VMM knows (APIC ids, topology, the hypervisor bit, the TSC-deadline timer).
  * Register and bit names: Intel SDM vol. 2 § CPUID, AMD APM vol. 3 appendix E, Documentation/virt/kvm/x86/cpuid.rst.
  */
-import { KVM_CPUID_FLAG_SIGNIFICANT_INDEX } from '../kvm/requests.ts';
-import type { CpuidEntry } from '../kvm/system.ts';
+import { KVM_CPUID_FLAG_SIGNIFICANT_INDEX, type CpuidEntry } from '../kvm/requests.ts';
 
 export interface CpuidOptions {
   /** this vCPU's id, which is its APIC id */

@@ -194,6 +194,17 @@ export const CPUID_HEADER_SIZE = 8;
 export const CPUID_ENTRY = { function: 0, index: 4, flags: 8, eax: 12, ebx: 16, ecx: 20, edx: 24, size: 40 } as const;
 export const KVM_CPUID_FLAG_SIGNIFICANT_INDEX = 1;
 
+/** struct kvm_cpuid_entry2 */
+export interface CpuidEntry {
+  function: number;
+  index: number;
+  flags: number;
+  eax: number;
+  ebx: number;
+  ecx: number;
+  edx: number;
+}
+
 /** struct kvm_msrs header, struct kvm_msr_entry */
 export const MSRS_HEADER_SIZE = 8;
 export const MSR_ENTRY = { index: 0, data: 8, size: 16 } as const;

@@ -14,6 +14,7 @@ import {
   KVM_GET_MSR_INDEX_LIST,
   KVM_GET_SUPPORTED_CPUID,
   KVM_GET_VCPU_MMAP_SIZE,
+  type CpuidEntry,
 } from './requests.ts';
 import { Vm } from './vm.ts';
 
@@ -32,17 +33,6 @@ const NEEDED: (keyof typeof CAPABILITIES)[] = [
 const MAX_CPUID_ENTRIES = 256;
 /** likewise: some 150 today */
 const MAX_MSRS = 1024;
-
-/** struct kvm_cpuid_entry2 */
-export interface CpuidEntry {
-  function: number;
-  index: number;
-  flags: number;
-  eax: number;
-  ebx: number;
-  ecx: number;
-  edx: number;
-}
 
 export interface KvmCapability {
   name: string;

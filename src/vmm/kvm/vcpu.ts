@@ -29,8 +29,8 @@ import {
   REGS,
   RUN,
   SREGS,
+  type CpuidEntry,
 } from './requests.ts';
-import type { CpuidEntry } from './system.ts';
 
 /** Who answers a vCPU's exits. Values are little-endian numbers of `size` bytes; MMIO passes the bytes themselves. */
 export interface ExitHandler {

@@ -27,8 +27,9 @@ import {
   KVM_SET_XCRS,
   KVM_SET_XSAVE,
   PIT_STATE_SIZE,
+  type CpuidEntry,
 } from '../kvm/requests.ts';
-import type { CpuidEntry, Kvm } from '../kvm/system.ts';
+import type { Kvm } from '../kvm/system.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
 import type { Vm } from '../kvm/vm.ts';
 

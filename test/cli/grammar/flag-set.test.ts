@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { Flag } from '../../../src/cli/command.ts';
+import type { Flag } from '../../../src/cli/grammar/flag.ts';
 import { HelpRequest, parseFlags } from '../../../src/cli/grammar/flag-set.ts';
 
 const FLAGS: Flag[] = [
