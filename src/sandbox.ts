@@ -21,7 +21,7 @@ export interface SandboxConfig {
 }
 
 /** What the supervisor made of the image for this isolation. */
-export type Rootfs =
+type Rootfs =
   /** unpacked layer trees, topmost first as in overlay's `lowerdir=`; upper, work and merged lie in the container's folder */
   | { kind: 'overlay'; lower: string[]; upper: string; work: string; merged: string }
   /** byte ranges of files that, one after another, are the read-only root disk; `writable` is the ext4 file of the upper layer */

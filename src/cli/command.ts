@@ -6,7 +6,7 @@ import type { Engine, Finding } from '../engine/contract.ts';
 import type { FlagSet } from './grammar/flag-set.ts';
 import type { Completion, Flag } from './grammar/flag.ts';
 
-export interface Argument {
+interface Argument {
   minimum: number;
   /** a flag that stands for all of them: with it there are none */
   unless?: string;
@@ -17,7 +17,7 @@ export interface Argument {
 }
 
 /** Where a command stands in `husk --help`. */
-export type Section = 'common' | 'management' | 'plain';
+type Section = 'common' | 'management' | 'plain';
 
 export interface Command {
   name: string;

@@ -8,7 +8,6 @@ import type { Attachment } from '../engine/contract.ts';
 import { HuskError } from '../errors.ts';
 import type { Context, Output } from './command.ts';
 import { DetachFilter, parseDetachKeys } from './grammar/detach-keys.ts';
-import { Silent } from './silent.ts';
 
 export interface SessionOptions {
   /** send what is typed */
@@ -190,10 +189,4 @@ function proxySignals(attachment: Attachment, context: Context): Disposable {
       for (const signal of PROXIED) process.off(signal, onSignal);
     },
   };
-}
-
-/** Exits with the process's code without a further word. */
-export function passOn(code: number | undefined): number {
-  if (code !== undefined && code !== 0) throw new Silent(code);
-  return 0;
 }

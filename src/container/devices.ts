@@ -12,7 +12,7 @@ const S_IFIFO = 0o010000;
 const DEVICE_MODE = 0o666;
 
 /** linux Documentation/admin-guide/devices.txt */
-export const DEFAULT_DEVICES: readonly Device[] = [
+const DEFAULT_DEVICES: readonly Device[] = [
   { path: '/dev/null', type: 'c', major: 1, minor: 3 },
   { path: '/dev/zero', type: 'c', major: 1, minor: 5 },
   { path: '/dev/full', type: 'c', major: 1, minor: 7 },

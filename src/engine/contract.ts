@@ -4,7 +4,7 @@
  */
 import type { Fact } from '../rootless/doctor.ts';
 import type { Volume, Volumes } from '../volumes/contract.ts';
-import type { Duplex, Readable, Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Image, Images, ImageConfig, PullPolicy, Progress } from '../images/contract.ts';
 import type { ExitStatus, Isolation, PathStat, SandboxStats } from '../sandbox.ts';
 import type { ContainerRecord } from '../state/containers.ts';
@@ -158,8 +158,6 @@ export interface ContainerConfig {
   }[];
 }
 
-export type { ContainerState, ContainerStatus } from '../state/containers.ts';
-
 export type Container = ContainerRecord<ContainerConfig>;
 
 export interface ContainerSize {
@@ -237,7 +235,7 @@ export interface LogLine {
 }
 
 /** A time since the epoch: ms as Date has them, or ns as a bigint. */
-export type Moment = number | bigint;
+type Moment = number | bigint;
 
 export interface LogOptions {
   follow?: boolean;
@@ -379,4 +377,4 @@ export interface Engine extends Disposable {
   doctor(): Promise<Fact[]>;
 }
 
-export type { Duplex, Fact, PathStat, Volume, Volumes };
+export type { Fact, Volume };

@@ -10,9 +10,6 @@ const pidfd_open = systemCall<(pid: number, flags: number) => number>('int pidfd
 const pidfd_send_signal = systemCall<(pidfd: number, signal: number, siginfo: null, flags: number) => number>(
   'int pidfd_send_signal(int pidfd, int signal, void *siginfo, unsigned int flags)',
 );
-const c_prctl = systemCall<(option: number, a: number, b: number, c: number, d: number) => number>(
-  'int prctl(int option, long a, long b, long c, long d)',
-);
 
 /** @throws SyscallError ESRCH when there is no such process */
 export function pidfdOpen(pid: number): Fd {
@@ -26,18 +23,4 @@ export function pidfdSignal(pidfd: number, signal: number): boolean {
   if (result === -ESRCH) return false;
   checked(result, 'pidfd_send_signal');
   return true;
-}
-
-/** linux/prctl.h */
-const PR_SET_PDEATHSIG = 1;
-const PR_SET_CHILD_SUBREAPER = 36;
-
-/** PR_SET_PDEATHSIG of this process; 0 clears it. Tied to the thread that started it, prctl(2) */
-export function setParentDeathSignal(signal: number): void {
-  checked(c_prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), 'prctl');
-}
-
-/** orphans below this process become its children */
-export function setChildSubreaper(on: boolean): void {
-  checked(c_prctl(PR_SET_CHILD_SUBREAPER, on ? 1 : 0, 0, 0, 0), 'prctl');
 }

@@ -182,7 +182,7 @@ function layerProblem(tar: string, diffId: string): string | undefined {
   }
 }
 
-export function hashFile(path: string): string {
+function hashFile(path: string): string {
   const hash = createHash('sha256');
   const fd = openSync(path, 'r');
   try {

@@ -11,7 +11,7 @@ export const DEFAULT_DOMAIN = 'docker.io';
 const LEGACY_DEFAULT_DOMAIN = 'index.docker.io';
 /** the folder of official images on the default host */
 const OFFICIAL = 'library/';
-export const DEFAULT_TAG = 'latest';
+const DEFAULT_TAG = 'latest';
 
 /** characters of the path part; RepositoryNameTotalLengthMax */
 const MAX_NAME = 255;

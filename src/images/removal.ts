@@ -23,7 +23,7 @@ export interface RemovalContext {
   removeTree: (path: string) => Promise<void>;
 }
 
-export interface UsingContainer {
+interface UsingContainer {
   id: string;
   running: boolean;
 }

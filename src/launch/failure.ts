@@ -42,7 +42,7 @@ function overlayError(error: LaunchError): HuskError {
 }
 
 /** @param read a sysctl's text, for tests */
-export function namespaceError(
+function namespaceError(
   error: Pick<LaunchError, 'errno' | 'message' | 'op'>,
   read: (path: string) => string | undefined = readOptional,
 ): HuskError {

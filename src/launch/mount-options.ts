@@ -36,8 +36,8 @@ export const MOUNT_ATTR_NOEXEC = 0x8;
 export const MOUNT_ATTR__ATIME = 0x70;
 export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_STRICTATIME = 0x20;
-export const MOUNT_ATTR_NODIRATIME = 0x80;
-export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
+const MOUNT_ATTR_NODIRATIME = 0x80;
+const MOUNT_ATTR_NOSYMFOLLOW = 0x200000;
 
 /** set and clear masks of one mount_setattr(2) call */
 export interface MountAttributes {

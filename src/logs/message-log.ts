@@ -8,7 +8,7 @@ import type { LogSink, Stream } from './sink.ts';
 import type { Connection, ConnectionEvents } from './transport.ts';
 
 /** ms without progress after which what waits is lost */
-export const STALL_MS = 10_000;
+const STALL_MS = 10_000;
 /** ms between two looks for a peer that is gone */
 const RETRY_MS = 1000;
 /** ms the end of a log waits for a peer that takes nothing */

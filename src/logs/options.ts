@@ -10,8 +10,8 @@ import { parseBool } from '../notation/scalars.ts';
 import { readSize } from '../notation/sizes.ts';
 import type { LogRequest } from './request.ts';
 
-export const DRIVERS = ['json-file', 'local', 'journald', 'syslog', 'fluentd', 'none'] as const;
-export type Driver = (typeof DRIVERS)[number];
+const DRIVERS = ['json-file', 'local', 'journald', 'syslog', 'fluentd', 'none'] as const;
+type Driver = (typeof DRIVERS)[number];
 
 export interface LogSettings {
   driver: Driver;

@@ -52,9 +52,6 @@ for (const [alias, name] of [
   BY_NAME.set(alias, BY_NAME.get(name)!);
 
 export const SIGKILL = 9;
-export const SIGTERM = 15;
-/** Docker's stop signal when neither image nor command line names one */
-export const DEFAULT_STOP_SIGNAL = 'SIGTERM';
 
 /**
  * @param text `9`, `KILL`, `SIGKILL`, `sigkill`, `RTMIN+3`, `SIGRTMAX-1`

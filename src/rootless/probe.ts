@@ -31,14 +31,14 @@ export interface Probe {
   fix?: string;
 }
 
-export const SYSCTLS = {
+const SYSCTLS = {
   clone: '/proc/sys/kernel/unprivileged_userns_clone',
   maximum: '/proc/sys/user/max_user_namespaces',
   apparmor: '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
 } as const;
 
 /** `a.b.c-rest` → comparable; "6.18.44-fc" → [6, 18] */
-export function parseRelease(release: string): [number, number] {
+function parseRelease(release: string): [number, number] {
   const [major = 0, minor = 0] = release.split('.').map((part) => Number.parseInt(part, 10) || 0);
   return [major, minor];
 }

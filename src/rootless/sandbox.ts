@@ -32,7 +32,7 @@ import { reachSteps } from './reach.ts';
 import { isBind, stageBinds, type Staged } from './stage.ts';
 
 /** The container's way out, once its network namespace exists. */
-export interface Connection {
+interface Connection {
   close(): Promise<void>;
 }
 

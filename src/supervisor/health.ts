@@ -8,7 +8,7 @@ import type { HealthCheck } from './protocol.ts';
 /** results kept */
 const MAX_RESULTS = 5;
 /** bytes of a probe's output kept; the rest is read and dropped */
-export const MAX_PROBE_OUTPUT = 4096;
+const MAX_PROBE_OUTPUT = 4096;
 /** exit code of a probe that has none: it timed out, or could not be started */
 export const NO_EXIT_CODE = -1;
 

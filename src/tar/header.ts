@@ -25,7 +25,7 @@ const STAR_TRAILER = [508, 4] as const;
 
 type Field = readonly [offset: number, length: number];
 
-export type HeaderFormat = 'v7' | 'ustar' | 'star' | 'gnu';
+type HeaderFormat = 'v7' | 'ustar' | 'star' | 'gnu';
 
 /** Numbers as they stand, nothing believed yet but the checksum. */
 export interface RawHeader {

@@ -46,7 +46,7 @@ import { guestResources } from './limits.ts';
 import { Machine, type MachineEnd } from './machine.ts';
 
 /** What every VM of this husk is made of; paths. */
-export interface VmParts {
+interface VmParts {
   kernel: string;
   agentDisk: string;
 }

@@ -12,7 +12,7 @@ import { HuskError } from '../../src/errors.ts';
 import type { Image, Images } from '../../src/images/contract.ts';
 import { paths, type Paths } from '../../src/paths.ts';
 
-export const IMAGE: Image = {
+const IMAGE: Image = {
   id: `sha256:${'ab'.repeat(32)}`,
   config: {
     architecture: 'amd64',
@@ -37,7 +37,7 @@ export interface TestEngine {
   ): Promise<{ id: string; code: number; stdout: string; stderr: string }>;
 }
 
-export const FAKE_SUPERVISOR = [
+const FAKE_SUPERVISOR = [
   process.execPath,
   '--disable-warning=ExperimentalWarning',
   join(import.meta.dirname, 'fake-supervisor.ts'),

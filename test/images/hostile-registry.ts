@@ -138,13 +138,7 @@ export async function hostileRegistry(
   };
 }
 
-export function serve(
-  images: TestImage[],
-  request: IncomingMessage,
-  response: ServerResponse,
-  url: URL,
-  ranges = true,
-): void {
+function serve(images: TestImage[], request: IncomingMessage, response: ServerResponse, url: URL, ranges = true): void {
   if (url.pathname === '/v2/') return void response.end('{}');
   const manifest = /^\/v2\/[^?]+\/manifests\/(.+)$/.exec(url.pathname)?.[1];
   if (manifest) {

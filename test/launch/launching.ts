@@ -6,7 +6,6 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   realpathSync,
@@ -26,11 +25,11 @@ execFileSync('make', ['-s', '-C', join(ROOT, 'guest/init')]);
 export const INIT = join(ROOT, 'dist/husk-init');
 
 /** linux/sched.h */
-export const CLONE_NEWNS = 0x20000;
-export const CLONE_NEWUTS = 0x4000000;
-export const CLONE_NEWIPC = 0x8000000;
-export const CLONE_NEWUSER = 0x10000000;
-export const CLONE_NEWPID = 0x20000000;
+const CLONE_NEWNS = 0x20000;
+const CLONE_NEWUTS = 0x4000000;
+const CLONE_NEWIPC = 0x8000000;
+const CLONE_NEWUSER = 0x10000000;
+const CLONE_NEWPID = 0x20000000;
 export const CLONE_NEWNET = 0x40000000;
 /** sys/mount.h */
 export const MS_RDONLY = 1;
@@ -40,12 +39,12 @@ export const MS_NOEXEC = 8;
 export const MS_REMOUNT = 32;
 export const MS_BIND = 4096;
 export const MS_REC = 16384;
-export const MS_PRIVATE = 1 << 18;
+const MS_PRIVATE = 1 << 18;
 export const MS_SLAVE = 1 << 19;
 export const MS_SHARED = 1 << 20;
 
 const AS_ROOT = process.getuid!() === 0;
-export const BUSYBOX = '/bin/busybox';
+const BUSYBOX = '/bin/busybox';
 
 export type As = 'root' | 'user';
 export const RUNNERS: readonly As[] = AS_ROOT ? ['root', 'user'] : ['user'];
@@ -244,10 +243,4 @@ export async function run(as: As, plan: LaunchPlan): Promise<Outcome> {
   );
   if (status !== 0) throw new Error(`the driver failed: ${stderr}`);
   return deserialize(Buffer.from(stdout, 'base64')) as Outcome;
-}
-
-/** @returns the reason why these tests cannot run here, or undefined */
-export function missing(): string | undefined {
-  if (!existsSync(BUSYBOX)) return 'busybox-static is not installed';
-  return undefined;
 }

@@ -170,7 +170,7 @@ export async function killUnderLoad(
 }
 
 /** The supervisor of a container is its first process's ancestor, or, of a VM, that process itself. */
-export function supervisorOf(pid: number): number {
+function supervisorOf(pid: number): number {
   for (
     let at = pid;
     at > 1;

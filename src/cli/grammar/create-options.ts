@@ -226,7 +226,7 @@ function oneOf<T extends string>(name: string, value: string, allowed: readonly 
   return value as T;
 }
 
-export function pullPolicy(text: string): PullPolicy {
+function pullPolicy(text: string): PullPolicy {
   if (text === '') return 'missing';
   if (text !== 'always' && text !== 'missing' && text !== 'never')
     throw invalid(`invalid pull option: '${text}': must be one of "always", "missing" or "never"`);

@@ -4,7 +4,7 @@
  */
 import { HuskError } from '../../errors.ts';
 
-export const DEFAULT_DETACH_KEYS = 'ctrl-p,ctrl-q';
+const DEFAULT_DETACH_KEYS = 'ctrl-p,ctrl-q';
 
 /** @throws HuskError `invalid` */
 export function parseDetachKeys(text: string): Uint8Array {

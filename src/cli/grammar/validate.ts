@@ -114,11 +114,6 @@ export function expandExpose(text: string): string[] {
   return Array.from({ length: last - first + 1 }, (_, index) => `${first + index}/${protocol}`);
 }
 
-/** A signal by name (with or without SIG) or by number. */
-export function validateSignalWord(text: string): void {
-  if (!/^(?:\d{1,3}|[A-Za-z0-9+-]{2,16})$/.test(text)) throw new Error(`invalid signal: ${text}`);
-}
-
 /** `/dev/sda:500`. @returns the same */
 export function parseDeviceWeight(text: string): string {
   const [device, weight, ...more] = text.split(':');

@@ -63,7 +63,7 @@ export function parseFlagValue(
 }
 
 /** `NAME` alone takes the value husk itself has, if it has one. */
-export function passThrough(text: string, env: NodeJS.ProcessEnv): string {
+function passThrough(text: string, env: NodeJS.ProcessEnv): string {
   if (text.includes('=')) return text;
   const value = env[text];
   return value === undefined ? text : `${text}=${value}`;

@@ -12,7 +12,7 @@ export interface RowOptions {
 /** characters of the COMMAND column; docker/cli formatter */
 const COMMAND_WIDTH = 20;
 /** characters an id has where it is cut: docker stringid */
-export const SHORT_ID = 12;
+const SHORT_ID = 12;
 
 export const CONTAINER_HEADERS: Record<string, string> = {
   ID: 'CONTAINER ID',
@@ -47,7 +47,7 @@ export function shortId(id: string): string {
 }
 
 /** Go time text → ms; NaN for the zero time */
-export function parseTime(text: string): number {
+function parseTime(text: string): number {
   return text.startsWith('0001-') ? Number.NaN : Date.parse(text);
 }
 

@@ -4,7 +4,7 @@
  */
 
 /** Called with the JSON of the value, and with the template's arguments. */
-export type Methods = Readonly<Record<string, (json: never, ...values: unknown[]) => unknown>>;
+type Methods = Readonly<Record<string, (json: never, ...values: unknown[]) => unknown>>;
 
 interface Behaviour {
   methods?: Methods;
@@ -52,7 +52,6 @@ type FieldOf = Partial<Omit<Field, 'name' | 'type'>> & { type: GoType };
 export const string: BasicType = { kind: 'string' };
 export const int: BasicType = { kind: 'int' };
 export const bool: BasicType = { kind: 'bool' };
-export const float64: BasicType = { kind: 'float64' };
 /** `interface {}`: whatever the JSON has there */
 export const any: GoType = { kind: 'any' };
 

@@ -50,7 +50,7 @@ export function scopeCall(id: string, pid: number, slice?: string): string[] {
   ];
 }
 
-export function scopeName(id: string): string {
+function scopeName(id: string): string {
   return `husk-${id}.scope`;
 }
 

@@ -147,7 +147,7 @@ function statOf(root: number, path: ByteString, fd: number): PathStat {
 }
 
 /** what the members of a path's archive begin with; '' for the root and for what a path that ends with `/.` has in it */
-export function lastName(path: ByteString): ByteString {
+function lastName(path: ByteString): ByteString {
   const names = path.split('/').filter((name) => name !== '');
   const last = names.at(-1) ?? '';
   return last === '.' || last === '..' ? '' : last;

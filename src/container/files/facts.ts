@@ -6,7 +6,7 @@ import { type ByteString, fromBytes } from '../../tar/byte-string.ts';
 import type { TarType } from '../../tar/entry.ts';
 
 /** inode(7) */
-export const S_IFMT = 0o170000;
+const S_IFMT = 0o170000;
 const TYPES: Record<number, TarType | 'socket'> = {
   0o100000: 'file',
   0o040000: 'directory',

@@ -79,7 +79,7 @@ export function rebuildDatabase(paths: Paths): string {
  * Records for what the folders have and the database has not.
  * @returns a line for each
  */
-export function restoreMissing(database: DatabaseSync, paths: Paths): string[] {
+function restoreMissing(database: DatabaseSync, paths: Paths): string[] {
   const { images, layers } = rebuildImages({ database, paths });
   return [
     ...(images + layers > 0 ? [`${images} images and ${layers} layers found in their folders`] : []),

@@ -170,7 +170,7 @@ const MAX_JOINS = 64;
  * The container whose network this one has by `--network container:X`, through any that have joined it in turn; undefined: its own.
  * @throws HuskError with Docker's text when one of them is not there
  */
-export function networkOwner(context: EngineContext, container: Pick<Container, 'config'>): Container | undefined {
+function networkOwner(context: EngineContext, container: Pick<Container, 'config'>): Container | undefined {
   let owner: Container | undefined;
   let mode = container.config.options.network;
   for (let joins = 0; mode.startsWith('container:'); joins++) {

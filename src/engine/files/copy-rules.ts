@@ -31,7 +31,7 @@ export function placeOf(source: Source, destination: Destination): { folder: str
 }
 
 /** `x/` and `x/.` */
-export function assertsFolder(path: string): boolean {
+function assertsFolder(path: string): boolean {
   return path.endsWith('/') || endsWithDot(path);
 }
 

@@ -10,29 +10,19 @@ import { SupervisorClient } from '../../supervisor/client.ts';
 /** launcher/husk.c: SUPERVISOR_FD_VARIABLE */
 const FD_VARIABLE = 'HUSK_SUPERVISOR_FD';
 
-let warm: Socket | undefined;
-
-/** Starts a supervisor early, while the command still works out what to start; the next `takeSupervisor` gets it. */
-export function prewarmSupervisor(argv: readonly string[] = supervisorCommand()): void {
-  if (!warm && process.env[FD_VARIABLE] === undefined) warm = spawnSupervisor(argv);
-}
-
-export function supervisorCommand(): readonly string[] {
+function supervisorCommand(): readonly string[] {
   return [...SELF, INTERNAL, 'supervisor'];
 }
 
 /** @param argv of the supervisor program; the launcher's own is used only for the default one */
 export function takeSupervisor(argv?: readonly string[]): SupervisorClient {
-  const socket = (argv === undefined ? inherited() : undefined) ?? warm ?? spawnSupervisor(argv ?? supervisorCommand());
-  warm = undefined;
+  const socket = (argv === undefined ? inherited() : undefined) ?? spawnSupervisor(argv ?? supervisorCommand());
   return new SupervisorClient(socket);
 }
 
 /** The supervisor that was started beside this command is of no use to it: it reads end-of-file and leaves. */
 export function dismissSupervisor(): void {
   inherited()?.destroy();
-  warm?.destroy();
-  warm = undefined;
 }
 
 function inherited(): Socket | undefined {

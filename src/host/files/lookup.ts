@@ -167,37 +167,6 @@ export const setTimesAt = (folder: number, name: string, seconds: number, nanose
 export const trySetXattr = (fd: number, name: string, value: Uint8Array): number =>
   -fsetxattr(fd, nameBytes(name), value, value.byteLength, 0);
 
-const chroot = systemCall<(path: string) => number>('int chroot(const char *path)');
-const llistxattr = systemCall<(path: Name, list: Buffer, size: number) => number>(
-  'int64_t llistxattr(const char *path, void *list, size_t size)',
-);
-const lgetxattr = systemCall<(path: Name, name: Name, value: Buffer, size: number) => number>(
-  'int64_t lgetxattr(const char *path, const char *name, void *value, size_t size)',
-);
-/** bytes: XATTR_LIST_MAX and XATTR_SIZE_MAX of include/uapi/linux/limits.h; what is read here is copied out at once */
-const xattrBuffer = () => (sharedXattrBuffer ??= Buffer.allocUnsafe(65536));
-let sharedXattrBuffer: Buffer | undefined;
-
-/** Makes the folder this whole process's root and working folder. @throws SyscallError */
-export function changeRoot(path: string): void {
-  checked(chroot(path), 'chroot', path);
-  process.chdir('/');
-}
-
-/** Names of a file's xattrs; none where the file or the attributes are not there. A link at the end is not followed. */
-export function listXattrs(path: string): string[] {
-  const buffer = xattrBuffer();
-  const length = llistxattr(nameBytes(path), buffer, buffer.length);
-  return length <= 0 ? [] : buffer.toString('latin1', 0, length - 1).split('\0');
-}
-
-/** undefined: it is not there any more, or may not be read */
-export function readXattr(path: string, name: string): Buffer | undefined {
-  const buffer = xattrBuffer();
-  const length = lgetxattr(nameBytes(path), nameBytes(name), buffer, buffer.length);
-  return length < 0 ? undefined : Buffer.from(buffer.subarray(0, length));
-}
-
 /** A file's bytes in memory, read-only and never through JavaScript: what write(2) is given to copy from. */
 export class FileMapping implements Disposable {
   readonly length: number;

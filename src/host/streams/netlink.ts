@@ -71,7 +71,7 @@ export function addressBytes(text: string): Uint8Array {
 }
 
 /** struct rtattr: u16 length with itself, u16 type, value, padded to four bytes */
-export function attribute(type: number, value: Uint8Array): Uint8Array {
+function attribute(type: number, value: Uint8Array): Uint8Array {
   const bytes = Buffer.alloc((4 + value.length + 3) & ~3);
   bytes.writeUInt16LE(4 + value.length, 0);
   bytes.writeUInt16LE(type, 2);

@@ -4,8 +4,8 @@ import { checked } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
 
 /** fcntl.h */
-export const O_NONBLOCK = 0o4000;
-export const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
 
 const pipe2 = systemCall<(fds: Int32Array, flags: number) => number>('int pipe2(int *fds, int flags)');
 

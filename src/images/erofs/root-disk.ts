@@ -25,8 +25,6 @@ import { BLOCK } from './format.ts';
 
 /** The name carries the version of what the writer writes. */
 const VERSION = 'disk-v2';
-/** Also the sector size the virtual disk must have. Bytes. */
-export const SECTOR = BLOCK;
 
 /** A piece of the disk; the next follows where it ends. As `Rootfs` of src/sandbox.ts wants it. */
 export interface DiskExtent {

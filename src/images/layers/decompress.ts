@@ -13,7 +13,7 @@ export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'none';
 /** bytes of output at a time: each costs a turn of the thread pool */
 const CHUNK = 1 << 20;
 /** bytes needed to tell; the longest mark is xz's */
-export const MAGIC_LENGTH = 6;
+const MAGIC_LENGTH = 6;
 /** log2 of bytes: what `zstd --ultra` without --long uses; a frame that wants more memory is refused */
 const MAX_ZSTD_WINDOW = 27;
 const ZSTD_PARAMS = { [constants.ZSTD_d_windowLogMax]: MAX_ZSTD_WINDOW };

@@ -18,7 +18,7 @@ export interface MergedDirectory {
 }
 
 /** One inode that is no folder, however many names it has. */
-export interface MergedLeaf {
+interface MergedLeaf {
   kind: 'leaf';
   entry: TarEntry;
   /** index of its layer, bottom first: whose tar its contents are in */

@@ -37,7 +37,7 @@ export interface Leaf {
   links: number;
 }
 
-export interface Whiteout {
+interface Whiteout {
   kind: 'whiteout';
 }
 

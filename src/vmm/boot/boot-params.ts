@@ -4,7 +4,7 @@
  */
 import { COMMAND_LINE_SIZE } from './addresses.ts';
 
-export const ZERO_PAGE_SIZE = 4096;
+const ZERO_PAGE_SIZE = 4096;
 
 const EXT_RAMDISK_IMAGE = 0x0c0;
 const EXT_RAMDISK_SIZE = 0x0c4;
@@ -28,7 +28,6 @@ const E820_TABLE = 0x2d0;
 const E820_ENTRY_SIZE = 20;
 const E820_MAX_ENTRIES = 128;
 export const E820_RAM = 1;
-export const E820_RESERVED = 2;
 
 export interface E820Entry {
   /** guest-physical bytes */

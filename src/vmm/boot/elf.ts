@@ -32,7 +32,7 @@ const MAX_PROGRAM_HEADERS = 64;
 /** How much of the file's start `parseElf` may need. */
 export const ELF_HEAD_SIZE = 64 * 1024;
 
-export interface Segment {
+interface Segment {
   /** bytes in the file */
   fileOffset: number;
   fileLength: number;

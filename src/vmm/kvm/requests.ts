@@ -186,9 +186,6 @@ export const REGS = {
   size: 144,
 } as const;
 
-/** struct kvm_fpu */
-export const FPU = { fcw: 128, mxcsr: 408, size: 416 } as const;
-
 /** struct kvm_cpuid2 header, struct kvm_cpuid_entry2 */
 export const CPUID_HEADER_SIZE = 8;
 export const CPUID_ENTRY = { function: 0, index: 4, flags: 8, eax: 12, ebx: 16, ecx: 20, edx: 24, size: 40 } as const;

@@ -9,7 +9,7 @@
  *   0x1_0000_0000  RAM above the hole
  */
 export const MIB = 1024 * 1024;
-export const GIB = 1024 * MIB;
+const GIB = 1024 * MIB;
 
 export const LOW_RAM_END = 3 * GIB;
 export const HIGH_RAM_START = 4 * GIB;
@@ -29,7 +29,6 @@ export const IOAPIC_PINS = 24;
 
 /** Device i has interrupt line IRQ_FIRST + i: above the timer (0), the cascade (2), the serial port (4); 8 (RTC) is simply a device's. */
 export const IRQ_FIRST = 5;
-export const SERIAL_IRQ = 4;
 
 /** Least RAM the guest kernel boots in (measured), and the most KVM's 46-bit guests and our tests have seen reason for. */
 export const MIN_RAM = 32 * MIB;

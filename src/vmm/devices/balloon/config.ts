@@ -5,7 +5,6 @@ export const BALLOON_ID = 5;
  * QEMU do; §5.5.2 numbers it 4).
  */
 export const INFLATE_QUEUE = 0;
-export const DEFLATE_QUEUE = 1;
 export const REPORTING_QUEUE = 2;
 export const BALLOON_QUEUE_SIZES = [32, 32, 32] as const;
 

@@ -4,13 +4,13 @@ export const REQUEST_QUEUE = 0;
 export const BLOCK_QUEUE_SIZES = [128] as const;
 
 /** §5.2.3 */
-export const F_SIZE_MAX = 1n << 1n;
-export const F_SEG_MAX = 1n << 2n;
-export const F_RO = 1n << 5n;
-export const F_BLK_SIZE = 1n << 6n;
-export const F_FLUSH = 1n << 9n;
-export const F_DISCARD = 1n << 13n;
-export const F_WRITE_ZEROES = 1n << 14n;
+const F_SIZE_MAX = 1n << 1n;
+const F_SEG_MAX = 1n << 2n;
+const F_RO = 1n << 5n;
+const F_BLK_SIZE = 1n << 6n;
+const F_FLUSH = 1n << 9n;
+const F_DISCARD = 1n << 13n;
+const F_WRITE_ZEROES = 1n << 14n;
 
 /** bytes; the unit of every sector number on this device (§5.2.4) */
 export const SECTOR = 512;
@@ -26,10 +26,10 @@ const DISCARD_SECTOR_ALIGNMENT = 44;
 const MAX_WRITE_ZEROES_SECTORS = 48;
 const MAX_WRITE_ZEROES_SEG = 52;
 const WRITE_ZEROES_MAY_UNMAP = 56;
-export const BLOCK_CONFIG_SIZE = 60;
+const BLOCK_CONFIG_SIZE = 60;
 
 /** bytes of one segment, and so of one request: what keeps a single request from holding the VMM for long */
-export const MAX_SEGMENT_BYTES = 256 * 1024;
+const MAX_SEGMENT_BYTES = 256 * 1024;
 export const MAX_REQUEST_BYTES = (BLOCK_QUEUE_SIZES[0] - 2) * MAX_SEGMENT_BYTES;
 /** bytes moved in one turn of the event loop before others get theirs */
 export const TURN_BYTES = 32 * 1024 * 1024;

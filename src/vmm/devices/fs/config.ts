@@ -1,7 +1,5 @@
 /** virtio file system device (virtio 1.2 §5.11): FUSE requests over a high-priority and a request queue. */
 export const FS_ID = 26;
-export const HIGH_PRIORITY_QUEUE = 0;
-export const REQUEST_QUEUE = 1;
 /** a request of MAX_PAGES pages and its headers must fit a chain */
 export const FS_QUEUE_SIZES = [64, 512] as const;
 /** §5.11.3: no notification queue */
@@ -9,7 +7,7 @@ export const FS_FEATURES = 0n;
 
 /** struct virtio_fs_config: tag, number of request queues */
 const TAG_SIZE = 36;
-export const FS_CONFIG_SIZE = TAG_SIZE + 4;
+const FS_CONFIG_SIZE = TAG_SIZE + 4;
 
 /** pages of one read or write */
 export const MAX_PAGES = 256;

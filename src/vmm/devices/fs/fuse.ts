@@ -124,7 +124,6 @@ export const ATTR_OUT = 104;
 /** struct fuse_attr inside each of them */
 export const ENTRY_ATTR = 40;
 export const ATTR_ATTR = 16;
-export const ATTR_BYTES = 88;
 
 export interface Request {
   /** bytes, as the guest states it; checked against what it sent */

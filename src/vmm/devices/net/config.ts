@@ -16,7 +16,7 @@ export const NET_FEATURES = F_CSUM | F_MTU | F_MAC | F_MRG_RXBUF | F_STATUS;
 /** struct virtio_net_config, §5.1.4 */
 const STATUS = 6;
 const MTU = 10;
-export const NET_CONFIG_SIZE = 12;
+const NET_CONFIG_SIZE = 12;
 const LINK_UP = 1;
 
 /** struct virtio_net_hdr of a version 1 device: 12 bytes, the last two num_buffers (§5.1.6) */

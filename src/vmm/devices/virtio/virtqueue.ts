@@ -30,8 +30,6 @@ const USED_ELEMENT_SIZE = 8;
 
 /** §2.7.5.3.1 and §2.7.5: a chain may not have more than 2^32 bytes */
 const MAX_CHAIN_BYTES = 2 ** 32 - 1;
-/** §2.7: the largest split queue */
-export const MAX_QUEUE_SIZE = 32768;
 
 /** Everything of a queue that a snapshot must carry. Addresses are guest-physical bytes. */
 export interface QueueState {

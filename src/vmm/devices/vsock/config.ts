@@ -2,7 +2,6 @@
 export const VSOCK_ID = 19;
 export const RECEIVE_QUEUE = 0;
 export const TRANSMIT_QUEUE = 1;
-export const EVENT_QUEUE = 2;
 export const VSOCK_QUEUE_SIZES = [128, 128, 8] as const;
 /** §5.10.3: no bit means streams only */
 export const VSOCK_FEATURES = 0n;

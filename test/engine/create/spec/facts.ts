@@ -3,9 +3,9 @@ import type { ContainerConfig, CreateOptions } from '../../../../src/engine/cont
 import { buildSpec, type SpecFacts } from '../../../../src/engine/create/spec/build.ts';
 import { createOptions } from './options.ts';
 
-export const ID = 'c0ffee'.padEnd(64, '0');
+const ID = 'c0ffee'.padEnd(64, '0');
 
-export function facts(changes: Partial<SpecFacts> = {}): SpecFacts {
+function facts(changes: Partial<SpecFacts> = {}): SpecFacts {
   return {
     userNamespace: true,
     joined: {},
