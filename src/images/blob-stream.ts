@@ -14,7 +14,7 @@ import type { Paths } from '../paths.ts';
 import type { Descriptor } from './manifest.ts';
 import { hexOf } from './reference.ts';
 import type { Repository } from './registry/client.ts';
-import { waitBeforeRetry } from './registry/retry.ts';
+import { waitBeforeResume } from './registry/retry.ts';
 import { TransportError } from './registry/transport.ts';
 
 /** bytes; what is smaller is fetched again rather than kept */
@@ -146,7 +146,7 @@ async function* fetched(
     }
     if (offset() - goodUntil >= PROGRESS) fruitless = 0;
     goodUntil = Math.max(goodUntil, offset());
-    if (!(await waitBeforeRetry(++fruitless, { signal })))
+    if (!(await waitBeforeResume(++fruitless, signal)))
       throw new HuskError(`${repository.host} broke off ${digest} at byte ${offset()} of ${size}`, {
         kind: 'unavailable',
       });

@@ -32,7 +32,7 @@ import type { Reference } from './reference.ts';
 import { familiarName, fullName, nameKey, parseKey, shortId } from './reference.ts';
 import { Repository } from './registry/client.ts';
 import type { Endpoint } from './registry/endpoints.ts';
-import { waitBeforeRetry } from './registry/retry.ts';
+import { Transient, withRetries } from './registry/retry.ts';
 import type { Transport } from './registry/transport.ts';
 import { TransportError } from './registry/transport.ts';
 
@@ -199,17 +199,19 @@ function counted(stream: Readable, report: (current: number) => void): Readable 
 }
 
 /** Every try begins an upload of its own. */
-async function uploadBlob(
+const uploadBlob = (
   repository: Repository,
   blob: Parameters<Repository['upload']>[1],
   signal?: AbortSignal,
-): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const location = await repository.startUpload();
-      return await repository.upload(location!, blob);
-    } catch (error) {
-      if (!(error instanceof TransportError) || !(await waitBeforeRetry(attempt, { signal }))) throw error;
-    }
-  }
-}
+): Promise<void> =>
+  withRetries(
+    async () => {
+      try {
+        const location = await repository.startUpload();
+        await repository.upload(location!, blob);
+      } catch (error) {
+        throw error instanceof TransportError ? new Transient(error) : error;
+      }
+    },
+    { signal },
+  );

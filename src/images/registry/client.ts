@@ -13,7 +13,7 @@ import { answeringBase } from './answering-base.ts';
 import { Authorization } from './authorization.ts';
 import { findCredentials } from './credentials.ts';
 import type { Endpoint } from './endpoints.ts';
-import { isRetryable, MAX_ATTEMPTS, parseRetryAfter, waitBeforeRetry } from './retry.ts';
+import { isRetryable, parseRetryAfter, Transient, withRetries } from './retry.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 import { readBody, redirectTarget, TransportError } from './transport.ts';
 
@@ -208,50 +208,45 @@ export class Repository {
   }
 
   /** Sends, answers a 401 once with a new token, retries what is worth it; a status that is not accepted is an error. */
-  async #request(request: ApiRequest): Promise<TransportResponse> {
-    const { method = 'GET', path, headers = {}, accepts = [200, 206] } = request;
-    const { signal } = this.#options;
-    const attempts = request.attempts ?? this.#options.attempts ?? MAX_ATTEMPTS;
-    const scope = this.#scope();
-    let answered = false;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const base = await this.#resolveBase();
-        const url = request.url ?? new URL(`v2/${this.#options.path}/${path}`, base);
-        // an upload's location may be another host's, which has no business with our token
-        const authorization = url.origin === base.origin ? await this.#authorization.header(scope) : undefined;
-        const response = await this.#send(
-          method,
-          url,
-          authorization === undefined ? headers : { ...headers, authorization },
-          request.body?.(),
-        );
-        if (accepts.includes(response.status)) return response;
-        const text = await readBody(response, MAX_ERROR).catch(() => Buffer.alloc(0));
-        // asked by a host that a redirect led to, the registry's credentials would go to a realm of that host's choice
-        if (response.status === 401 && !answered && response.url.origin === base.origin) {
-          answered = true;
-          attempt--;
-          await this.#authorization.answer(response.headers['www-authenticate'], scope, authorization);
-          continue;
-        }
-        const retryAfter = parseRetryAfter(response.headers['retry-after']);
-        if (
-          attempt < attempts &&
-          isRetryable(response.status) &&
-          (await waitBeforeRetry(attempt, { retryAfter, signal }))
-        )
-          continue;
-        throw this.#refusal(response.status, text, path);
-      } catch (error) {
-        if (
-          !(error instanceof TransportError && error.transient) ||
-          attempt >= attempts ||
-          !(await waitBeforeRetry(attempt, { signal }))
-        )
-          throw error;
+  #request(request: ApiRequest): Promise<TransportResponse> {
+    let isTokenNew = false;
+    const attempt = async (): Promise<TransportResponse> => {
+      const { response, scope, authorization, isRegistry } = await this.#sendAuthorized(request);
+      if ((request.accepts ?? [200, 206]).includes(response.status)) return response;
+      const text = await readBody(response, MAX_ERROR).catch(() => Buffer.alloc(0));
+      // asked by a host that a redirect led to, the registry's credentials would go to a realm of that host's choice
+      if (response.status === 401 && !isTokenNew && isRegistry) {
+        isTokenNew = true;
+        await this.#authorization.answer(response.headers['www-authenticate'], scope, authorization);
+        return attempt();
       }
-    }
+      const refusal = this.#refusal(response.status, text, request.path);
+      throw isRetryable(response.status)
+        ? new Transient(refusal, parseRetryAfter(response.headers['retry-after']))
+        : refusal;
+    };
+    return withRetries(
+      () =>
+        attempt().catch((error: unknown) => {
+          throw error instanceof TransportError && error.transient ? new Transient(error) : error;
+        }),
+      { attempts: request.attempts ?? this.#options.attempts, signal: this.#options.signal },
+    );
+  }
+
+  async #sendAuthorized({ method = 'GET', url: location, path, headers = {}, body }: ApiRequest) {
+    const base = await this.#resolveBase();
+    const url = location ?? new URL(`v2/${this.#options.path}/${path}`, base);
+    const scope = this.#scope();
+    // an upload's location may be another host's, which has no business with our token
+    const authorization = url.origin === base.origin ? await this.#authorization.header(scope) : undefined;
+    const response = await this.#send(
+      method,
+      url,
+      authorization === undefined ? headers : { ...headers, authorization },
+      body?.(),
+    );
+    return { response, scope, authorization, isRegistry: response.url.origin === base.origin };
   }
 
   #send(
