@@ -23,7 +23,8 @@ import {
   WRITE_KILL_SUIDGID,
   type Request,
 } from './fuse.ts';
-import { Server, type ServerOptions } from './server.ts';
+import { Server } from './server.ts';
+import type { ShareOptions } from './share.ts';
 
 /** open(2) */
 const O_APPEND = 0o2000;
@@ -48,7 +49,7 @@ export class Fs implements VirtioDevice {
   #host: DeviceHost | undefined;
 
   /** @throws SyscallError when the folder cannot be opened */
-  constructor(options: ServerOptions & { tag: string }) {
+  constructor(options: ShareOptions & { tag: string }) {
     this.config = fsConfig(options.tag);
     this.#server = new Server(options);
   }

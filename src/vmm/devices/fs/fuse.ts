@@ -57,6 +57,7 @@ export const ERRNO = {
   EACCES: 13,
   EINVAL: 22,
   ENFILE: 23,
+  EROFS: 30,
   ERANGE: 34,
   ENAMETOOLONG: 36,
   ENOSYS: 38,

@@ -1,0 +1,102 @@
+/** Requests that make, take away and move names in a folder. */
+import { AT_REMOVEDIR, linkFd, renameAt, unlinkAt } from '../../../../host/files/file-at.ts';
+import { makeDirectoryAt, makeNodeAt, symlinkAt } from '../../../../host/files/lookup.ts';
+import { SEARCH, WRITE } from '../access.ts';
+import { checkName, ERRNO, fixed, OP, ProtocolError, strings, u64, type Request } from '../fuse.ts';
+import { S_IFDIR, S_IFMT, S_IFREG } from '../inodes.ts';
+import { PERMISSIONS, type Share } from '../share.ts';
+import { NOTHING } from './reply.ts';
+
+const S_IFIFO = 0o010000;
+const S_IFSOCK = 0o140000;
+/** renameat2(2): NOREPLACE, EXCHANGE, WHITEOUT */
+const RENAME_FLAGS = 1 | 2 | 4;
+/** bytes of struct fuse_rename_in and fuse_rename2_in */
+const RENAME_IN = 8;
+const RENAME2_IN = 16;
+
+/** Makes a name, gives it to who asked, and answers with it. */
+function makeName(
+  share: Share,
+  request: Request,
+  name: string,
+  make: (folder: number) => void,
+  mode?: number,
+): Uint8Array {
+  const folder = share.folder(request.node);
+  checkName(name);
+  share.access.checkMaker(request);
+  make(folder.fd);
+  const inode = share.inodes.lookup(request.node, name);
+  try {
+    share.give(inode.fd, folder.fd, request, mode);
+  } catch (error) {
+    share.inodes.forget(inode.node, 1);
+    unmake(folder.fd, name, inode.kind);
+    throw error;
+  }
+  return share.entry(inode);
+}
+
+export function symlink(share: Share, request: Request): Uint8Array {
+  const [name, target] = strings(request.body, 0, 2) as [string, string];
+  return makeName(share, request, name, (folder) => symlinkAt(target, folder, name));
+}
+
+/** struct fuse_mknod_in: mode, rdev, umask */
+export function mknod(share: Share, request: Request): Uint8Array {
+  const mode = fixed(request.body, 16).getUint32(0, true);
+  const [name] = strings(request.body, 16, 1) as [string];
+  const kind = mode & S_IFMT;
+  // Attack: a device node on the host's file system, which the host's root might open one day.
+  if (kind !== S_IFREG && kind !== 0 && kind !== S_IFIFO && kind !== S_IFSOCK) throw new ProtocolError(ERRNO.EPERM);
+  return makeName(share, request, name, (folder) => makeNodeAt(folder, name, mode, 0), mode & PERMISSIONS);
+}
+
+/** struct fuse_mkdir_in: mode, umask */
+export function mkdir(share: Share, request: Request): Uint8Array {
+  const mode = fixed(request.body, 8).getUint32(0, true) & PERMISSIONS;
+  const [name] = strings(request.body, 8, 1) as [string];
+  return makeName(share, request, name, (folder) => makeDirectoryAt(folder, name, mode), mode);
+}
+
+/** UNLINK and RMDIR */
+export function unlink(share: Share, request: Request): Uint8Array {
+  const [name] = strings(request.body, 0, 1) as [string];
+  share.checkSticky(request.node, name);
+  unlinkAt(share.folder(request.node).fd, checkName(name), request.opcode === OP.RMDIR ? AT_REMOVEDIR : 0);
+  return NOTHING;
+}
+
+/** RENAME and RENAME2. struct fuse_rename2_in: newdir, flags */
+export function rename(share: Share, request: Request): Uint8Array {
+  const isNew = request.opcode === OP.RENAME2;
+  const header = isNew ? RENAME2_IN : RENAME_IN;
+  const flags = isNew ? fixed(request.body, header).getUint32(8, true) : 0;
+  const to = share.inodes.get(u64(fixed(request.body, header), 0));
+  const [name, newName] = strings(request.body, header, 2) as [string, string];
+  if ((flags & ~RENAME_FLAGS) !== 0) throw new ProtocolError(ERRNO.EINVAL);
+  share.access.check(to.fd, WRITE | SEARCH);
+  share.checkSticky(request.node, name);
+  share.checkSticky(to.node, newName);
+  renameAt(share.folder(request.node).fd, checkName(name), to.fd, checkName(newName), flags);
+  return NOTHING;
+}
+
+/** struct fuse_link_in: oldnodeid */
+export function link(share: Share, request: Request): Uint8Array {
+  const source = share.inodes.get(u64(fixed(request.body, 8), 0));
+  const [name] = strings(request.body, 8, 1) as [string];
+  share.access.checkOwn(source.fd);
+  linkFd(source.fd, share.folder(request.node).fd, checkName(name));
+  return share.entry(share.inodes.lookup(request.node, name));
+}
+
+/** Takes back what could not be given to its maker; somebody on the host may have been faster. */
+export function unmake(folder: number, name: string, kind: number): void {
+  try {
+    unlinkAt(folder, name, kind === S_IFDIR ? AT_REMOVEDIR : 0);
+  } catch {
+    // gone, or in use by then
+  }
+}
