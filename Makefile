@@ -38,7 +38,7 @@ dist/husk-init: $(wildcard guest/init/*.c guest/init/*.h guest/init/Makefile)
 	@mkdir -p dist
 	@$(MAKE) --no-print-directory -s -C guest/init OUT=$(CURDIR)/dist/husk-init
 
-dist/husk-launch: launcher/husk.c launcher/Makefile
+dist/husk-launch: launcher/husk.c launcher/Makefile package.json
 	@mkdir -p dist
 	@$(MAKE) --no-print-directory -s -C launcher OUT=$(CURDIR)/dist/husk-launch
 

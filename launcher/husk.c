@@ -5,12 +5,14 @@
  * supervisor, and Node takes 20-25 ms to start. This program starts both at once, joined by a socket pair, so that on two cores the
  * second one costs nothing. A supervisor that turns out not to be needed reads end-of-file and leaves.
  *
- * It decides nothing else: no options are parsed, no files opened; those left open are closed.
+ * It answers `husk --version` and `husk -v` itself, which needs no Node. It decides nothing else: no options are parsed, no files opened; those left
+ * open are closed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,11 @@
 #define NODE_FLAG "--disable-warning=ExperimentalWarning"
 /* the socket to the supervisor started beside the command: src/supervisor reads it */
 #define SUPERVISOR_FD_VARIABLE "HUSK_SUPERVISOR_FD"
+/* asks every process of a command for its part of a timeline: src/trace.ts */
+#define TRACE_VARIABLE "HUSK_TRACE"
+/* what src/cli/main.ts prints; HUSK_VERSION is package.json's, from the Makefile */
+#define VERSION_LINE "husk version " HUSK_VERSION "\n"
+
 /* open files: a supervisor that starts a container holds some 70 at once, and Node crashes below some 30 */
 #define LEAST_FILES 128
 
@@ -126,10 +133,23 @@ static void check_file_limit(void) {
   _exit(125);
 }
 
+/*
+ * Prints the version where the command line is `husk --version` and nothing else: beside other words, `--version` may be an argument of theirs.
+ * What cannot be written is left to Node, which has the words for each failure. SIGPIPE is put back, for the programs that husk starts.
+ */
+static void answer_version(int argc, char **argv) {
+  if (argc != 2 || (strcmp(argv[1], "--version") != 0 && strcmp(argv[1], "-v") != 0) || getenv(TRACE_VARIABLE)) return;
+  void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+  ssize_t written = write(STDOUT_FILENO, VERSION_LINE, sizeof VERSION_LINE - 1);
+  signal(SIGPIPE, before);
+  if (written == (ssize_t)sizeof VERSION_LINE - 1) _exit(0);
+}
+
 int main(int argc, char **argv) {
   open_standard_streams();
   close_strangers(argc, argv);
   check_file_limit();
+  answer_version(argc, argv);
   find_parts();
   unsetenv(SUPERVISOR_FD_VARIABLE);
   int pair[2] = {-1, -1};
