@@ -5,10 +5,11 @@
  * supervisor, and Node takes 20-25 ms to start. This program starts both at once, joined by a socket pair, so that on two cores the
  * second one costs nothing. A supervisor that turns out not to be needed reads end-of-file and leaves.
  *
- * It answers `husk --version` and `husk -v` itself, which needs no Node. It decides nothing else: no options are parsed, no files opened; those left
- * open are closed.
+ * It answers `husk --version` and `husk -v` itself, which needs no Node. It decides nothing else: no options are parsed, no files opened but the
+ * timeline that HUSK_TRACE names; those left open are closed.
  */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,7 +19,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Node warns of experimental modules (node:sqlite) on stderr */
@@ -40,6 +43,46 @@ static char node[PATH_MAX], bundle[PATH_MAX];
 
 static void fail(const char *what, const char *path) {
   fprintf(stderr, "husk: cannot %s %s: %s\n", what, path, strerror(errno));
+  _exit(125);
+}
+
+/* the timeline, or -1 */
+static int trace = -1;
+
+/* microseconds of CLOCK_MONOTONIC, as src/trace.ts has them */
+static long long now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1000000LL + time.tv_nsec / 1000;
+}
+
+/* One whole line at the file's end: other processes write there, too. */
+static void trace_span(const char *name, long long from) {
+  if (trace < 0) return;
+  int pid = getpid();
+  dprintf(trace, "{\"ph\":\"X\",\"name\":\"%s\",\"pid\":%d,\"tid\":%d,\"ts\":%lld,\"dur\":%lld},\n", name, pid, pid, from, now() - from);
+}
+
+/*
+ * Opens the timeline with the caller's rights. The variable is handed on as a full path, because a supervisor works in another folder. The first
+ * process of all begins the array; two that begin one file at the same time are not told apart.
+ */
+static void open_trace(void) {
+  const char *path = getenv(TRACE_VARIABLE);
+  if (!path || !*path) return;
+  char full[PATH_MAX], folder[PATH_MAX];
+  struct stat stat;
+  if (*path == '/') folder[0] = '\0';
+  else if (!getcwd(folder, sizeof folder)) goto failed;
+  if (snprintf(full, sizeof full, "%s%s%s", folder, *folder ? "/" : "", path) >= (int)sizeof full) { errno = ENAMETOOLONG; goto failed; }
+  trace = open(full, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+  if (trace < 0 || fstat(trace, &stat) < 0 || (stat.st_size == 0 && write(trace, "[\n", 2) != 2)) goto failed;
+  setenv(TRACE_VARIABLE, full, 1);
+  return;
+failed:;
+  /* as Node's own errors have it: a small first letter */
+  const char *cause = strerror(errno);
+  fprintf(stderr, "Error: cannot write the trace %s: %c%s\nFix: name another file in " TRACE_VARIABLE ", or unset it\n", path, tolower(*cause), cause + 1);
   _exit(125);
 }
 
@@ -72,6 +115,7 @@ static int starts_container(int argc, char **argv) {
 
 /* A grandchild, so that the command never has a zombie; its own session, so that Ctrl-C reaches the command only. */
 static void start_supervisor(int *pair) {
+  long long start = now();
   pid_t child = fork();
   if (child < 0) { close(pair[0]); close(pair[1]); pair[0] = -1; return; }
   if (child > 0) {
@@ -82,6 +126,8 @@ static void start_supervisor(int *pair) {
   if (fork() != 0) _exit(0);
   close(pair[0]);
   setsid();
+  /* before descriptors get other numbers */
+  trace_span("launcher", start);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) _exit(125);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
@@ -146,11 +192,13 @@ static void answer_version(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+  long long start = now();
   open_standard_streams();
   close_strangers(argc, argv);
   check_file_limit();
   answer_version(argc, argv);
   find_parts();
+  open_trace();
   unsetenv(SUPERVISOR_FD_VARIABLE);
   int pair[2] = {-1, -1};
   if (starts_container(argc, argv) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
@@ -170,6 +218,7 @@ int main(int argc, char **argv) {
   arguments[2] = (char *)"--";
   arguments[3] = bundle;
   memcpy(arguments + 4, argv + 1, (size_t)argc * sizeof *argv);
+  trace_span("launcher", start);
   execv(node, arguments);
   fail("execute", node);
 }

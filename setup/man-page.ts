@@ -112,6 +112,10 @@ function rootPage(release: Release): Page {
         ['HUSK_DATA_ROOT', 'The folder of images, containers and volumes.'],
         ['XDG_DATA_HOME', 'Its parent where HUSK_DATA_ROOT is not set; ~/.local/share by default.'],
         ['XDG_RUNTIME_DIR', 'The parent of the folder with the sockets of running containers.'],
+        [
+          'HUSK_TRACE',
+          'A file to which each process of a command appends its timeline, in the trace event format of Chrome.',
+        ],
       ]
         .map(([name, meaning]) => `.TP\n.B ${escape(name!)}\n${escape(meaning!)}`)
         .join('\n'),

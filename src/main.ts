@@ -3,6 +3,7 @@
  * that needs a process of its own. Modules are loaded on demand: what a command does not use costs it nothing.
  */
 import { INTERNAL } from './program.ts';
+import { openTrace } from './trace.ts';
 
 /** Each module exports `main(args): Promise<number>`, the exit code. */
 const INTERNAL_PROGRAMS: Record<string, () => Promise<{ main(args: string[]): Promise<number> }>> = {
@@ -22,6 +23,11 @@ async function main(argv: string[]): Promise<number> {
     const name = argv[1] ?? '';
     const program = Object.hasOwn(INTERNAL_PROGRAMS, name) ? INTERNAL_PROGRAMS[name] : undefined;
     if (!program) throw new Error(`no internal program "${name}"`);
+    try {
+      openTrace(`husk ${name}`);
+    } catch {
+      // the command has told of it; and where this one is root of a user namespace only, the file may be closed to it
+    }
     return (await program()).main(argv.slice(2));
   }
   return (await import('./cli/main.ts')).main(argv);

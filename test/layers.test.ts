@@ -39,6 +39,7 @@ const FOUNDATION = new Set([
   'version.ts',
   'program.ts',
   'missing-folders.ts',
+  'trace.ts',
 ]);
 /** Stricter than "anything below". */
 const ONLY: Record<string, string[]> = {

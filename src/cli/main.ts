@@ -16,6 +16,7 @@ import { EXIT_BROKEN_PIPE, report } from './report.ts';
 import { nearest } from './suggest.ts';
 import { commandHelp, commandNames, rootHelp, usageLine } from './help.ts';
 import { findCommand, GLOBAL_FLAGS } from './table/table.ts';
+import { nameProcess, openTrace, span } from '../trace.ts';
 import { VERSION } from '../version.ts';
 
 /** Exit code of a flag that does not parse: Docker's client gives 125 for every command. */
@@ -43,6 +44,7 @@ export async function main(argv: readonly string[], overrides: Partial<Context> 
   };
   if (!overrides.stdout) quietBrokenPipes();
   try {
+    openTrace('husk');
     return await dispatch(argv, context, globals);
   } catch (error) {
     return report(error, context, { debug: context.env['HUSK_DEBUG'] !== undefined });
@@ -74,6 +76,7 @@ async function dispatch(argv: readonly string[], context: Context, globals: Engi
   const found = locate(words);
   if ('unknown' in found) return unknownCommand(found.unknown, found.group, context);
   const { command, spelling, rest } = found;
+  nameProcess(spelling);
   if (!command.load) {
     try {
       parseFlags(command.flags, rest, { interspersed: false, env: context.env });
@@ -97,7 +100,7 @@ async function dispatch(argv: readonly string[], context: Context, globals: Engi
     return 1;
   }
   try {
-    const { run } = await command.load();
+    const { run } = await loading(command.load);
     return await run({ command, spelling, flags: invocation.flags, arguments: invocation.arguments, context });
   } catch (error) {
     return report(error, context, {
@@ -105,6 +108,11 @@ async function dispatch(argv: readonly string[], context: Context, globals: Engi
       debug: context.env['HUSK_DEBUG'] !== undefined,
     });
   }
+}
+
+async function loading<T>(load: () => Promise<T>): Promise<T> {
+  using _loading = span('load the command');
+  return await load();
 }
 
 /** A folder is Docker's client configuration, a file husk's own. */
@@ -117,6 +125,7 @@ function takeConfig(path: string | undefined, context: Context, globals: EngineO
 
 /** Whoever has told Docker's client to use another engine learns, once after each boot, that husk does not. */
 async function opening(context: Context, open: () => Promise<Engine>): Promise<Engine> {
+  using _opening = span('open the engine');
   const engine = await open();
   const other = otherEngine(context);
   if (other !== undefined && engine.isNews(other))

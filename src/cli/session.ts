@@ -8,6 +8,7 @@ import type { Attachment } from '../engine/contract.ts';
 import { HuskError } from '../errors.ts';
 import type { Context, Output } from './command.ts';
 import { DetachFilter, parseDetachKeys } from './grammar/detach-keys.ts';
+import { span } from '../trace.ts';
 
 export interface SessionOptions {
   /** send what is typed */
@@ -50,6 +51,7 @@ export async function runSession(
   context: Context,
   options: SessionOptions,
 ): Promise<number | undefined> {
+  using _staying = span('stay with the container');
   const keys = parseDetachKeys(options.detachKeys);
   using cleanup = new DisposableStack();
   let detached: () => void = () => {};

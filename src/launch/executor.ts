@@ -11,6 +11,7 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { causeOf, HuskError } from '../errors.ts';
+import { nameProcess, span } from '../trace.ts';
 import { Fd } from '../host/fd.ts';
 import { memfd } from '../host/memory/memfd.ts';
 import { pipe } from '../host/streams/pipe.ts';
@@ -157,6 +158,9 @@ class Execution {
   #current: Fd | undefined;
   #executing = false;
   #failure: Error | undefined;
+  /** what the timeline of the spawned process is at */
+  #phase: Disposable | undefined;
+  #lane: number | undefined;
 
   constructor(plan: LaunchPlan, options: LaunchOptions, control: Fd, status: Fd) {
     this.#plan = plan;
@@ -166,6 +170,18 @@ class Execution {
     this.#status = status;
     this.pty = plan.some((step) => step.op === 'openPty') ? deferred<{ fd: number }>() : null;
     this.#watch = watchReadable(control.number, () => this.#readable());
+  }
+
+  /** @param pid of the process spawned, which the timeline has a lane for */
+  traceLane(pid: number): void {
+    this.#lane = pid;
+    nameProcess('husk-init', pid);
+    this.#enter('start husk-init');
+  }
+
+  #enter(phase: string): void {
+    this.#phase?.[Symbol.dispose]();
+    this.#phase = span(phase, this.#lane);
   }
 
   /** Reads every record there is. */
@@ -198,6 +214,7 @@ class Execution {
 
   /** `step`: the index of the fork that made the process; the first process says hello before step 0 */
   #hello(pidfd: Fd, pid: number, step: number): void {
+    this.#enter('carry out the plan');
     const isFirst = this.#current === undefined;
     if (this.#current !== this.#pidfd) this.#current?.close();
     this.#current = pidfd;
@@ -208,6 +225,7 @@ class Execution {
   }
 
   async #answer(tag: AwaitTag, pid: number, namespace: Fd | undefined): Promise<void> {
+    this.#enter(`answer ${tag}`);
     let answer = GO;
     try {
       await this.#options.onAwait?.(tag, pid, namespace);
@@ -217,6 +235,7 @@ class Execution {
     } finally {
       namespace?.close();
     }
+    this.#enter('carry out the plan');
     try {
       if (!this.#control.closed) send(this.#control.number, answer);
     } catch {
@@ -228,6 +247,7 @@ class Execution {
   #ended(error?: Error): void {
     this.#watch[Symbol.dispose]();
     this.#control.close();
+    this.#enter('run');
     if (this.#failure ?? error) this.fail((this.#failure ?? error)!);
     else if (this.#executing) this.started.resolve();
     else this.fail(new HuskError('husk-init was killed before it could execute the command', { kind: 'start-failed' }));
@@ -250,6 +270,7 @@ class Execution {
     this.signal(SIGKILL);
     this.#current?.close();
     this.#pidfd?.close();
+    this.#phase?.[Symbol.dispose]();
     this.exited.resolve(
       status !== undefined && code !== null
         ? exitOf(status)
@@ -283,6 +304,8 @@ class Execution {
  * @throws HuskError when the plan cannot be encoded; SyscallError when no pipes can be made
  */
 export const launch: Launch = (plan, options) => {
+  using launching = new DisposableStack();
+  launching.use(span('spawn husk-init'));
   const encoded = encodePlan(plan);
   // the child has copies of its own in the end; until the last descriptor is there (EMFILE), these are nobody's
   using theirs = new DisposableStack();
@@ -314,6 +337,8 @@ export const launch: Launch = (plan, options) => {
   child.once('exit', (code, signal) => {
     execution.exit(code, signal === null ? null : constants.signals[signal]);
   });
+  launching.dispose();
+  if (child.pid !== undefined) execution.traceLane(child.pid);
   if (options.detached) child.unref();
   child.once('error', (error) => {
     if (child.pid !== undefined) return; // a failed kill(), not a failed spawn

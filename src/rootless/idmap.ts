@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import type { IdMapping } from '../container/spec.ts';
 import { causeOf, HuskError } from '../errors.ts';
 import { findProgram } from './programs.ts';
+import { nameProcess, span } from '../trace.ts';
 
 export type IdKind = 'uid' | 'gid';
 
@@ -275,11 +276,16 @@ function run(program: string, args: string[]): Promise<{ code: number; stderr: s
   return new Promise((resolve, reject) => {
     // an environment of its own: the mapper is setuid and its messages are matched
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { LC_ALL: 'C' } });
+    if (child.pid !== undefined) nameProcess(program, child.pid);
+    const running = span(program, child.pid);
     let stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(0, 4096)));
     child.on('error', (error) =>
       reject(new HuskError(`cannot run ${program}: ${causeOf(error)}`, { kind: 'unsupported', cause: error })),
     );
-    child.on('close', (code, signal) => resolve({ code: code ?? 128, stderr: signal ? `ended by ${signal}` : stderr }));
+    child.on('close', (code, signal) => {
+      running[Symbol.dispose]();
+      resolve({ code: code ?? 128, stderr: signal ? `ended by ${signal}` : stderr });
+    });
   });
 }

@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseError, HuskError, isFull } from '../errors.ts';
 import { makeMissingFolders } from '../missing-folders.ts';
+import { span } from '../trace.ts';
 import { keepReserve, spendReserve } from './reserve.ts';
 
 /** sqlite.org/rescode.html */
@@ -138,6 +139,7 @@ const BUSY_TIMEOUT_MS = 10_000;
  * @throws HuskError `unsupported` when a newer husk has written it, `corrupt` when SQLite cannot read it, or when it is gone and its data is not
  */
 export function openDatabase(file: string): DatabaseSync {
+  using _opening = span('open the database');
   makeMissingFolders(dirname(file), 0o700);
   const { DatabaseSync } = sqlite();
   if (isFull(file)) spendReserve(file);
@@ -246,6 +248,7 @@ function spend(database: DatabaseSync): boolean {
 }
 
 function attempt<T>(database: DatabaseSync, body: () => T): T {
+  using _writing = span('write to the database');
   database.exec('BEGIN IMMEDIATE');
   try {
     const result = body();

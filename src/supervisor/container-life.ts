@@ -26,6 +26,7 @@ import type { RestartPolicy, Task } from './protocol.ts';
 import { removeRecordAndFolder } from './removal.ts';
 import { asksToEnd, mayRestart, RestartBackOff, shouldRestart } from './restart-policy.ts';
 import type { OpenSandbox } from './sandboxes.ts';
+import { span } from '../trace.ts';
 
 /** After PID 1's exit its output is over when nothing came for so long: only a shared pid namespace leaves holders. */
 const QUIET_MS = 500;
@@ -306,6 +307,7 @@ export class ContainerLife implements ContainerControl {
   }
 
   async #startOnce(size: { columns?: number; rows?: number }): Promise<{ pid: number; begin(): void }> {
+    using _starting = span('start the container');
     const task = this.#task!;
     const log = await openLog(task.log, {
       folder: this.#paths!.container(task.id),
@@ -375,6 +377,7 @@ export class ContainerLife implements ContainerControl {
   }
 
   async #exited(status: ExitStatus, log: LogSink): Promise<void> {
+    using _ending = span('end the container');
     this.#rest();
     await this.output.drained(QUIET_MS);
     this.output.delete(log);
@@ -405,6 +408,7 @@ export class ContainerLife implements ContainerControl {
     this.#record!.exited(status, removing ? 'removing' : 'exited', this.#stoppedByUser);
     // the name is free and the record gone before a client hears of the exit; the bytes follow
     const deleteBytes = removing ? this.#remove() : undefined;
+    using _removing = span('announce the exit and delete the files');
     announce.resolve(status);
     await deleteBytes?.();
     if (removing) await this.#removeVolumes();

@@ -10,6 +10,7 @@ import { proxyEnvironment } from '../proxy-environment.ts';
 import { createContainer } from '../create-container.ts';
 import { report } from '../report.ts';
 import { Silent } from '../silent.ts';
+import { span } from '../../trace.ts';
 
 export async function run({ flags, arguments: words, context }: Invocation): Promise<number> {
   const size = consoleSize(context);
@@ -49,7 +50,7 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
   const cidfile = flags.optional('cidfile');
 
   const engine = await context.engine();
-  const id = await createContainer(engine, options, { context, quiet: flags.bool('quiet'), cidfile });
+  const id = await created(() => createContainer(engine, options, { context, quiet: flags.bool('quiet'), cidfile }));
   try {
     if (detach) {
       await engine.start(id, { consoleSize: size });
@@ -65,12 +66,18 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
       signals: flags.bool('sig-proxy'),
     });
     if (code === undefined) return 0;
+    using _waiting = span('wait for the removal');
     if (options.autoRemove) await engine.wait(id, { condition: 'removed' }).catch(() => {});
     return code;
   } catch (error) {
     if (options.autoRemove) await removeQuietly(engine, id);
     throw error;
   }
+}
+
+async function created(create: () => Promise<string>): Promise<string> {
+  using _creating = span('create the container');
+  return await create();
 }
 
 /** `--rm` holds for a container that never started, too. */

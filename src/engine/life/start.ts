@@ -17,6 +17,7 @@ import { makeContainerFolder } from '../record/record-copies.ts';
 import { eventAttributes, recordEvent } from '../record/events.ts';
 import { outbound } from '../create/network-choice.ts';
 import { resolve } from '../record/reconcile.ts';
+import { span } from '../../trace.ts';
 
 type StartOptions = NonNullable<Parameters<Engine['start']>[1]>;
 type AttachOptions = Parameters<Engine['attach']>[1];
@@ -70,6 +71,7 @@ async function startNow(
   try {
     if (options.attach) recordEvent(context, container, 'attach');
     const size = options.consoleSize && { columns: options.consoleSize.columns, rows: options.consoleSize.rows };
+    using _asking = span('ask the supervisor to start it');
     const { streams } = await client.open(
       { type: 'start', task, attach: options.attach && { ...options.attach, ...size }, ...size },
       { stdin: options.attach?.stdin === true && container.config.options.interactive },
@@ -101,6 +103,7 @@ export async function makeTask(
   container: Container,
   options: StartOptions = {},
 ): Promise<Task> {
+  using _making = span('make the task');
   const { id, config } = container;
   const image = context.images.get(config.imageId);
   // an empty one in its place would be a loss that nobody hears of
