@@ -22,7 +22,7 @@ import { waitUntilStopped } from './wait.ts';
 const SIGKILL = 9;
 /** how often a removal looks whether a start or a copy is over, ms */
 const POLL_MS = 20;
-/** ms a forced removal waits for the supervisor to kill; a machine is switched off 20 s after a SIGKILL that had no effect (src/vmm/sandbox.ts) */
+/** ms a forced removal waits for the supervisor to kill; a machine is switched off 20 s after a SIGKILL that had no effect (src/vmm/sandbox/guest.ts) */
 const KILL_PATIENCE_MS = 30_000;
 
 export async function remove(

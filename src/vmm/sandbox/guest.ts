@@ -1,0 +1,238 @@
+/**
+ * A virtual machine with husk's agent in it, from boot to end. Whatever ends it becomes one error with the machine's
+ * last words. Knows nothing of the container inside.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Notice } from '../../agent-protocol.ts';
+import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
+import { AgentClient } from '../agent-client.ts';
+import { SHARES_TAG, type GuestBinds } from '../binds.ts';
+import { ConsoleTail } from '../console-tail.ts';
+import type { Block } from '../devices/block/device.ts';
+import { Vsock } from '../devices/vsock/device.ts';
+import { GuestClock } from '../guest-clock.ts';
+import type { Machine, MachineEnd } from '../machine.ts';
+import { checkWritten } from './answers.ts';
+import type { MachineHooks } from './assemble.ts';
+
+// Each of these ends a container that might have gone on: on a host whose CPUs are all taken a machine gets a twentieth
+// of one, and less.
+/** ms a guest has to boot until its agent serves; a software KVM is a hundred times slower than hardware */
+const BOOT_TIMEOUT = 300_000;
+/**
+ * ms the agent has to end its container before the machine is switched off; as often again as its disk is at work in
+ * the meantime
+ */
+const SHUTDOWN_TIMEOUT = 60_000;
+/**
+ * ms after which a machine is switched off though its disk is at work: some 10 GB that the host had not written yet; a
+ * hostile guest gets no longer
+ */
+const LONGEST_SHUTDOWN = 180_000;
+/** ms for a question about what runs; the agent of a machine under full load answers late */
+const ANSWER_TIMEOUT = 30_000;
+/**
+ * ms a machine whose agent is gone has to end by itself: a panic, or husk-init that resets it, tells more than a closed
+ * connection
+ */
+const LOST_TIMEOUT = 20_000;
+/** ms for the CPUs of a machine that does not boot to leave the guest, so that it can be told where they are */
+const PAUSE_TIMEOUT = 5000;
+/** what a death tells of the machine's own complaints: the last ones; a guest makes as many as it likes */
+const MAX_REPORTS = 3;
+
+export interface GuestHooks {
+  /** a process of the guest's has ended */
+  onNotice: (notice: Exclude<Notice, { type: 'ready' }>) => void;
+  /** @param error why; undefined: it was stopped from here */
+  onEnd: (error: HuskError | undefined) => void;
+}
+
+export class Guest {
+  readonly agent: AgentClient;
+  readonly #console = new ConsoleTail();
+  readonly #machine: Machine;
+  readonly #clock: GuestClock;
+  readonly #writable: Block;
+  readonly #reports: string[] = [];
+  readonly #onEnd: GuestHooks['onEnd'];
+  /** why we switched the machine off */
+  #switchedOff: HuskError | undefined;
+  #isOver = false;
+  #ended: Promise<void> | undefined;
+
+  constructor(
+    assemble: (hooks: MachineHooks) => { machine: Machine; writable: Block },
+    { onNotice, onEnd }: GuestHooks,
+  ) {
+    this.#onEnd = onEnd;
+    const vsock = new Vsock();
+    this.agent = new AgentClient(vsock, { notice: onNotice, lost: ({ message }) => this.#lost(message) });
+    // now: once the machine runs this process may make no timer descriptor any more
+    this.#clock = new GuestClock((shift) =>
+      this.agent.request({ type: 'clock', ...(shift !== undefined && { shift }) }),
+    );
+    const { machine, writable } = assemble({
+      vsock,
+      onConsole: (bytes) => this.#console.push(bytes),
+      onReport: (message) => {
+        this.#reports.push(message);
+        if (this.#reports.length > MAX_REPORTS) this.#reports.shift();
+      },
+      onCrowded: () => this.tell({ type: 'forget-names' }),
+    });
+    this.#machine = machine;
+    this.#writable = writable;
+  }
+
+  /** The machine's end, once it runs. */
+  get ended(): Promise<void> | undefined {
+    return this.#ended;
+  }
+
+  async boot(
+    binds: GuestBinds,
+    { beforeRun, onAgent }: { beforeRun?: () => void; onAgent?: () => void },
+  ): Promise<void> {
+    beforeRun?.();
+    this.#ended = this.#machine.run().then((end) => this.#machineEnded(end));
+    const timer = setTimeout(() => void this.#bootFailed(), BOOT_TIMEOUT);
+    try {
+      await this.agent.ready();
+    } finally {
+      clearTimeout(timer);
+    }
+    onAgent?.();
+    await this.agent.request({
+      type: 'configure',
+      realtime: Date.now(),
+      entropy: randomBytes(64).toString('base64'),
+      shares: binds.shares ? [SHARES_TAG] : [],
+      files: binds.files,
+    });
+    void this.#clock.look();
+  }
+
+  /** The kernel may not have got as far as its console: what it was at is all that can be told. */
+  async #bootFailed(): Promise<void> {
+    const unknown = new Promise<string>((resolve) =>
+      setTimeout(() => resolve('its CPUs do not leave the guest'), PAUSE_TIMEOUT).unref(),
+    );
+    const where = await Promise.race([this.#machine.where().catch((error: unknown) => String(error)), unknown]);
+    this.agent.fail(this.#death(`its agent did not answer within ${BOOT_TIMEOUT / 1000} s (${where})`));
+  }
+
+  /** A request whose failure is that of the machine, which is told elsewhere. */
+  tell(request: Parameters<AgentClient['request']>[0]): void {
+    this.agent.request(request).catch(() => {});
+  }
+
+  /** The answer, if it comes: a guest that says nothing must not keep a person waiting for ever. */
+  async answered(request: Parameters<AgentClient['request']>[0]): Promise<unknown> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(
+        () =>
+          reject(
+            new HuskError(`the guest's agent did not answer within ${ANSWER_TIMEOUT / 1000} s`, {
+              kind: 'unavailable',
+            }),
+          ),
+        ANSWER_TIMEOUT,
+      );
+    });
+    try {
+      return await Promise.race([this.agent.request(request), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The agent is gone or lies: nothing in the guest will do as it is told. */
+  #lost(why: string): void {
+    setTimeout(() => this.switchOff(why), LOST_TIMEOUT).unref();
+  }
+
+  /** Ends a machine that cannot be talked to. Its container is as good as killed. */
+  switchOff(why: string): void {
+    this.#switchedOff ??= this.#death(why);
+    this.agent.fail(this.#switchedOff);
+    void this.#machine.stop();
+  }
+
+  #machineEnded(end: MachineEnd): void {
+    this.#isOver = true;
+    const { panic } = this.#console;
+    const why = {
+      reset: panic === undefined ? 'it reset itself' : `its kernel panicked (${panic})`,
+      stopped: 'it was stopped',
+      'triple-fault': 'its CPU gave up (triple fault)',
+      failed: end.kind === 'failed' ? end.message : '',
+    }[end.kind];
+    const death = this.#switchedOff ?? this.#death(why);
+    this.agent.fail(death);
+    const wanted = end.kind === 'stopped' && this.#switchedOff === undefined;
+    this.#onEnd(wanted ? undefined : death);
+  }
+
+  #death(why: string): HuskError {
+    const tail = [...this.#reports, ...this.#console.lines()].join(' | ');
+    return new HuskError(
+      `the virtual machine of the container ended: ${why}${tail === '' ? '' : `; its last lines: ${tail}`}`,
+      { kind: 'start-failed', exitCode: EXIT_HUSK_FAILED },
+    );
+  }
+
+  /** @throws HuskError when what the container wrote last may not be on its disk */
+  async end(): Promise<number | undefined> {
+    let written: number | undefined;
+    let loss: string | undefined;
+    this.#clock[Symbol.dispose]();
+    if (this.#ended) {
+      const answer = await this.#shutDown().catch((error: unknown) => {
+        // a machine that has ended by itself has told why
+        if (!this.#isOver && this.#switchedOff === undefined)
+          loss = error instanceof Error ? error.message : String(error);
+        return undefined;
+      });
+      written = checkWritten(answer);
+      await this.#machine.stop();
+      await this.#ended;
+    }
+    this.#machine[Symbol.dispose]();
+    if (loss !== undefined)
+      throw new HuskError(`the container's disk was not unmounted, and what it wrote last may be lost: ${loss}`, {
+        kind: 'internal',
+      });
+    return written;
+  }
+
+  /**
+   * The agent unmounts the writable disk; a guest that will not is switched off, but not while the host writes what it
+   * was given.
+   */
+  async #shutDown(): Promise<unknown> {
+    const start = performance.now();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      let seen = this.#writable.state.bytesWritten;
+      const look = () => {
+        const { bytesWritten } = this.#writable.state;
+        const elapsed = performance.now() - start;
+        const isAtWork = bytesWritten !== seen || this.#writable.isFlushing;
+        if (!isAtWork || elapsed >= LONGEST_SHUTDOWN)
+          return reject(
+            new HuskError(`its machine was not done after ${Math.round(elapsed / 1000)} s`, { kind: 'unavailable' }),
+          );
+        seen = bytesWritten;
+        timer = setTimeout(look, SHUTDOWN_TIMEOUT);
+      };
+      timer = setTimeout(look, SHUTDOWN_TIMEOUT);
+    });
+    try {
+      return await Promise.race([this.agent.request({ type: 'shutdown' }), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
