@@ -1,14 +1,15 @@
 /**
- * The internal program `supervisor`: one process beside each running container, started detached by the engine with its first
- * client's connection as fd 3 (or the one its argument names). It learns which container it is for from that connection, exits at once when the client goes
- * before saying so, and never outlives its container.
+ * The internal program `supervisor`: one process beside each running container, started detached by the engine with its
+ * first client's connection as fd 3 (or the one its argument names). It learns which container it is for from that
+ * connection, exits at once when the client goes before saying so, and never outlives its container.
  */
 import { appendFileSync, chmodSync, rmSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { makeRuntimeFolder, nameSocket } from '../runtime-folder.ts';
 import { ContainerLife, type LifeOptions } from './container-life.ts';
-import { Conversation, errorEvent } from './conversation.ts';
+import { errorEvent } from './client-connection.ts';
+import { Conversation } from './conversation.ts';
 import { isOfThisNamespace } from './peer.ts';
 import { openSandbox, type OpenSandbox } from './sandboxes.ts';
 import { warmUp } from './warm-up.ts';

@@ -1,4 +1,6 @@
-/** A conversation whose client goes while its process is still being made: the process hears of its end all the same. */
+/**
+ * A conversation whose client goes while its process is still being made: the process hears of its end all the same.
+ */
 import { once } from 'node:events';
 import { createServer, connect, type Socket } from 'node:net';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -7,7 +9,8 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
 import type { SandboxProcess } from '../../src/sandbox.ts';
-import { Conversation, type ContainerControl } from '../../src/supervisor/conversation.ts';
+import type { ContainerControl } from '../../src/supervisor/control.ts';
+import { Conversation } from '../../src/supervisor/conversation.ts';
 import { FanOut } from '../../src/supervisor/fan-out.ts';
 import { encodeMessage } from '../../src/supervisor/frames.ts';
 
