@@ -33,6 +33,7 @@ const FOUNDATION = new Set([
   'data-root.ts',
   'runtime-folder.ts',
   'long-timer.ts',
+  'whole-file.ts',
   'config.ts',
   'sandbox.ts',
   'agent-protocol.ts',

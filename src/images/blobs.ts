@@ -2,22 +2,12 @@
  * The small blobs of the content store: manifests, indexes and configs under blobs/sha256/<hex>. Written beside, fsynced and
  * renamed; verified when written and again when read. Layers never come here (see layers/).
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { causeOf, HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
-import { halfMade } from './half-made.ts';
+import { tmpPath } from '../state/tmp-folder.ts';
+import { writeWholeFile } from '../whole-file.ts';
 import { MAX_MANIFEST } from './manifest.ts';
 import { hexOf } from './reference.ts';
 
@@ -44,16 +34,8 @@ export class Blobs {
     const target = this.#path(digest);
     if (existsSync(target)) return digest;
     mkdirSync(this.#paths.blobs, { recursive: true, mode: 0o700 });
-    const half = halfMade(this.#paths, 'blob');
-    const fd = openSync(half, 'wx', 0o600);
-    try {
-      let written = 0;
-      while (written < bytes.length) written += writeSync(fd, bytes, written);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(half, target);
+    const half = tmpPath(this.#paths, 'half-blob');
+    writeWholeFile(target, bytes, { mode: 0o600, durable: true, half });
     return digest;
   }
 

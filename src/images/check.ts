@@ -21,6 +21,7 @@ import type { KeptIds } from '../rootless/keep-id.ts';
 import { keptSuffix, parseTreeName, TREE } from './layers/unpack.ts';
 import type { Paths } from '../paths.ts';
 import { readCopy } from '../state/copies.ts';
+import { tmpPath } from '../state/tmp-folder.ts';
 import { imageManifest } from './archive/manifest-of.ts';
 import { Blobs, sha256 } from './blobs.ts';
 import { distinctLayers, PARENTS, stackKey } from './layers/stack.ts';
@@ -250,7 +251,7 @@ async function* checkTreesOf(
         // renamed first: whoever starts a container meanwhile unpacks it anew, and what runs keeps what it has open
         what: 'taken away; the next start unpacks it again',
         run: async () => {
-          const aside = `${folder}.damaged-${process.pid}`;
+          const aside = tmpPath(paths, 'tree');
           renameSync(folder, aside);
           await removeTree(aside);
         },

@@ -2,8 +2,8 @@
  * Pull: resolves a reference at its registry (or a mirror of it), fetches what is missing, layers in parallel, and commits the image
  * record last, in one transaction. Prints nothing: progress goes to the caller in Docker's words.
  */
-import { mkdirSync } from 'node:fs';
 import { causeOf, HuskError } from '../errors.ts';
+import { makeTmpFolder } from '../state/tmp-folder.ts';
 import type { Paths } from '../paths.ts';
 import { blobStream, removePartial } from './blob-stream.ts';
 import type { Blobs } from './blobs.ts';
@@ -211,7 +211,7 @@ async function fetchLayers(
   context: PullContext,
   request: PullRequest,
 ): Promise<void> {
-  mkdirSync(context.paths.tmp, { recursive: true, mode: 0o700 });
+  makeTmpFolder(context.paths);
   // an image may have the same layer twice (the empty one, mostly)
   const distinct = [...new Map(layers.map((layer) => [layer.diffId, layer])).values()];
   const waiting: WantedLayer[] = [];

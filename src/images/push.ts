@@ -14,7 +14,7 @@ import type { Paths } from '../paths.ts';
 import type { Blobs } from './blobs.ts';
 import { sha256 } from './blobs.ts';
 import type { Progress } from './contract.ts';
-import { halfMade } from './half-made.ts';
+import { tmpPath } from '../state/tmp-folder.ts';
 import type { Descriptor } from './manifest.ts';
 import {
   DOCKER_CONFIG,
@@ -140,7 +140,7 @@ async function pushLayer(
         return (onProgress({ id, status: `Mounted from ${from}` }), known);
     }
   }
-  const file = halfMade(paths, 'blob');
+  const file = tmpPath(paths, 'half-blob');
   try {
     const digest = await compress(layerTar(paths, row.diffId), file, signal);
     const { size } = await stat(file);

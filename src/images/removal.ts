@@ -2,12 +2,13 @@
  * What `rmi` and `image prune` do to names, images and layers, with Docker's rules and texts. The rows go in one transaction; a
  * layer's folder is renamed away inside it, so that no other process sees a row without its folder, and deleted afterwards.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import { randomHex } from '../host/random.ts';
 import type { Paths } from '../paths.ts';
 import { transaction } from '../state/database.ts';
+import { makeTmpFolder } from '../state/tmp-folder.ts';
 import type { Blobs } from './blobs.ts';
 import { PARENTS } from './layers/stack.ts';
 import type { ImageRecords } from './records.ts';
@@ -144,7 +145,7 @@ function setAside(paths: Paths, diffId: string): boolean {
   const folder = layerFolder(paths, diffId);
   const target = join(paths.tmp, REMOVED + hexOf(diffId));
   if (!existsSync(folder)) return existsSync(target);
-  mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
+  makeTmpFolder(paths);
   // one that waits there already has failed to be deleted: it keeps a name of its own
   if (existsSync(target)) renameSync(target, `${target}-${randomHex(4)}`);
   renameSync(folder, target);

@@ -3,9 +3,10 @@
  * runtime folder (`-v /tmp:/tmp`, `-v $XDG_RUNTIME_DIR:…`) and with it the sockets of its siblings, whose owner it is on the host; it is not given the
  * data root, where the key lies. Kept in a file and not in the record, so that supervisors can be reached when the database is damaged.
  */
-import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, readFileSync, rmSync } from 'node:fs';
 import { basename, isAbsolute, join } from 'node:path';
 import type { Paths } from '../paths.ts';
+import { writeWholeFile } from '../whole-file.ts';
 
 export interface Access {
   socket: string;
@@ -17,16 +18,8 @@ const accessFile = (paths: Pick<Paths, 'container'>, id: string) => join(paths.c
 
 /** Written before the supervisor listens: whoever connects knows the key. */
 export function writeAccess(paths: Pick<Paths, 'container'>, id: string, access: Access): void {
-  const file = accessFile(paths, id);
-  const half = `${file}.${process.pid}`;
-  try {
-    writeFileSync(half, JSON.stringify(access), { mode: 0o600 });
-    renameSync(half, file);
-  } catch (error) {
-    // a supervisor that nobody could ask for anything must not run
-    rmSync(half, { force: true });
-    throw error;
-  }
+  // a supervisor that nobody could ask for anything must not run: a failure is the start's
+  writeWholeFile(accessFile(paths, id), JSON.stringify(access), { mode: 0o600 });
 }
 
 export function removeAccess(paths: Pick<Paths, 'container'>, id: string): void {

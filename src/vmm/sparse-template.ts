@@ -4,19 +4,10 @@
  *
  * Form, little-endian: "HUSKSPRS", u64 size of the file, then until the end: u64 offset, u64 length, bytes.
  */
-import {
-  closeSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
 import { HuskError } from '../errors.ts';
 import { dataExtents } from '../host/files/holes.ts';
+import { makeWholeFile } from '../whole-file.ts';
 
 const MAGIC = Buffer.from('HUSKSPRS');
 const HEADER = 16;
@@ -82,24 +73,23 @@ export function unpackSparse(template: string, path: string): void {
     });
   if (packed.length < HEADER || !packed.subarray(0, 8).equals(MAGIC)) throw bad('it does not begin as one');
   const size = Number(packed.readBigUInt64LE(8));
-  const unfinished = `${path}.new`;
-  const fd = openSync(unfinished, 'w', 0o600);
-  try {
-    ftruncateSync(fd, size);
-    for (let at = HEADER; at < packed.length;) {
-      if (packed.length - at < EXTENT_HEADER) throw bad('it ends within an extent');
-      const offset = Number(packed.readBigUInt64LE(at));
-      const length = Number(packed.readBigUInt64LE(at + 8));
-      at += EXTENT_HEADER;
-      if (length > packed.length - at || offset + length > size) throw bad(`extent ${offset}+${length} does not fit`);
-      writeSync(fd, packed, at, length, offset);
-      at += length;
+  const half = `${path}.new`;
+  const make = () => {
+    const fd = openSync(half, 'wx', 0o600);
+    try {
+      ftruncateSync(fd, size);
+      for (let at = HEADER; at < packed.length;) {
+        if (packed.length - at < EXTENT_HEADER) throw bad('it ends within an extent');
+        const offset = Number(packed.readBigUInt64LE(at));
+        const length = Number(packed.readBigUInt64LE(at + 8));
+        at += EXTENT_HEADER;
+        if (length > packed.length - at || offset + length > size) throw bad(`extent ${offset}+${length} does not fit`);
+        writeSync(fd, packed, at, length, offset);
+        at += length;
+      }
+    } finally {
+      closeSync(fd);
     }
-  } catch (error) {
-    rmSync(unfinished, { force: true });
-    throw error;
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(unfinished, path);
+  };
+  makeWholeFile(path, { half, make });
 }

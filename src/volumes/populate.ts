@@ -2,19 +2,18 @@
  * What a new volume starts with: a copy of the image's content at its destination. Docker's rule: only a volume (or a subpath of one) that is empty,
  * only without `nocopy`. The copy is made by copy-up.ts in the user namespace, where the image's owners exist; here is decided what is copied where.
  */
-import { chmodSync, chownSync, mkdtempSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
 import type { Step } from '../launch/plan.ts';
 import { overlayOptions } from '../container/rootfs.ts';
-import { makeFolder } from '../host/files/make-folder.ts';
 import { idMaps, type IdMaps } from '../rootless/idmap.ts';
 import { keepIdMaps, type KeptIds } from '../rootless/keep-id.ts';
 import { namespaceProgramOutput } from '../rootless/namespace.ts';
 import { layerFolders } from '../rootless/stage.ts';
 import { removeTree } from '../rootless/trees.ts';
-import { identifySelf } from '../state/process-identity.ts';
+import { tmpPath } from '../state/tmp-folder.ts';
 import type { ResolvedMount } from './contract.ts';
 import type { CopyUpJob, VolumeFolder } from './copy-up.ts';
 import { subpathOf } from './resolve.ts';
@@ -53,11 +52,10 @@ async function copyUp(
   options: PopulateOptions,
   paths: Paths,
 ): Promise<void> {
-  makeFolder(paths.tmp, 0o711);
-  // another room may have made it, for itself alone; where root runs husk the container's root must pass
+  const view = tmpPath(paths, 'copy-up');
+  // an earlier husk may have made it for itself alone; where root runs husk the container's root must pass
   chmodSync(paths.tmp, 0o711);
-  // the name src/supervisor/removal.ts sweeps, should this process be killed
-  const view = ownedFolder(join(paths.tmp, `copy-up-${process.pid}-${identifySelf().startTime}-`));
+  makeOwned(view);
   const { root, steps } = imageView([...options.lower], view);
   const maps = options.kept && keepIdMaps(idMaps(), options.kept);
   const copies = mounts.map((mount, index) => ({
@@ -144,13 +142,12 @@ function imageView(lower: string[], view: string): { root: string; steps: Step[]
 }
 
 /** A new folder that belongs to the container's root. */
-function ownedFolder(prefix: string): string {
-  const folder = mkdtempSync(prefix);
+function makeOwned(folder: string): void {
+  mkdirSync(folder, { mode: 0o700 });
   if (process.getuid!() === 0) {
     const maps = idMaps();
     chownSync(folder, maps.uid[0]!.hostID, maps.gid[0]!.hostID);
   }
-  return folder;
 }
 
 /** A look that spares most containers a namespace. Links in a subpath are a container's to change: that one is looked at where it is filled. */

@@ -3,7 +3,6 @@
  * both are made in one transaction, so an empty folder without a record is what a crash left, and goes with the next prune.
  */
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { causeOf, HuskError } from '../errors.ts';
@@ -17,7 +16,7 @@ import { removeTree, treeSize } from '../rootless/trees.ts';
 import { writeCopy } from '../state/copies.ts';
 import { transaction } from '../state/database.ts';
 import { appendEvent } from '../state/events.ts';
-import { identifySelf } from '../state/process-identity.ts';
+import { tmpPath } from '../state/tmp-folder.ts';
 import type { CreateVolume, ResolvedMount, Volume, VolumeFilters, Volumes } from './contract.ts';
 import { anonymousName, checkVolumeName } from './name.ts';
 import { populateMounts } from './populate.ts';
@@ -137,20 +136,15 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       );
   };
 
-  /** the name src/supervisor/removal.ts sweeps, should this process be killed */
-  const newAside = (): string =>
-    join(paths.tmp, `volume-${process.pid}-${identifySelf().startTime}-${randomBytes(3).toString('hex')}`);
-
   /** The record goes first, then the folder is moved aside and deleted: whatever is interrupted, no volume is half there. */
   const drop = async (name: string): Promise<void> => {
-    const aside = newAside();
+    const aside = tmpPath(paths, 'volume');
     const moved = inTransaction(database, () => {
       const users = inUse(name);
       if (users.length > 0)
         throw new HuskError(`remove ${name}: volume is in use - [${users.join(', ')}]`, { kind: 'conflict' });
       if (Number(database.prepare('DELETE FROM volumes WHERE name = ?').run(name).changes) > 0)
         record('destroy', name, { driver: 'local' });
-      makeFolder(paths.tmp, 0o711);
       try {
         renameSync(join(paths.volumes, name), aside);
         return true;
@@ -171,9 +165,8 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
           !existsSync(volumeCopy(paths, name)) &&
           isEmpty(join(paths.volumes, name, '_data')),
       );
-      makeFolder(paths.tmp, 0o711);
       return unmade.map((name) => {
-        const aside = newAside();
+        const aside = tmpPath(paths, 'volume');
         renameSync(join(paths.volumes, name), aside);
         return aside;
       });

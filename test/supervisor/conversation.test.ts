@@ -80,3 +80,27 @@ for (const kind of ['exec', 'start'] as const)
     await over;
     t.true(listeners <= 0);
   });
+
+test("a client whose attaching fails once the command runs: the command's output is read all the same", async (t) => {
+  const { near, far } = await socketPair(t);
+  const begun = Promise.withResolvers<void>();
+  const control = {
+    process: {
+      resize: () => {
+        throw new Error('not a terminal any more');
+      },
+    },
+    output: new FanOut(),
+    terminal: true,
+    abandon: () => {},
+    exit: () => new Promise(() => {}),
+    start: async () => ({ pid: 1, begin: begun.resolve }),
+  } as unknown as ContainerControl;
+  const over = new Conversation(far, control).run();
+  const attach = { stdin: false, stdout: true, stderr: true, columns: 80, rows: 24 };
+  near.write(encodeMessage({ type: 'start', task: {}, attach }));
+  await begun.promise;
+  near.destroy();
+  await over;
+  t.pass();
+});

@@ -2,8 +2,9 @@
  * Compiled filters by the content of their profile: compiling Docker's default takes milliseconds of a cold start, reading 8 KiB does not.
  * A file that is not whole is compiled anew; nothing here fails a start.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeWholeFile } from '../../whole-file.ts';
 import type { Seccomp } from '../spec.ts';
 import { compileSeccomp, type CompiledFilter } from './compile.ts';
 
@@ -53,9 +54,7 @@ function write(folder: string, file: string, { flags, filter }: CompiledFilter):
   header.writeUInt32LE(filter.length, 8);
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const beside = `${file}.${process.pid}`;
-    writeFileSync(beside, Buffer.concat([header, filter]), { mode: 0o600 });
-    renameSync(beside, file);
+    writeWholeFile(file, Buffer.concat([header, filter]), { mode: 0o600 });
   } catch {
     // a full or read-only disk: the filter is in hand all the same
   }

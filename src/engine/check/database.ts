@@ -2,7 +2,7 @@
  * The database of a data root: whether SQLite finds it whole, and a new one in its place when not, out of what can still be read of it and of what the
  * folders say. The damaged one is kept beside it. Every step can be broken off and done again.
  */
-import { existsSync, linkSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseError, HuskError } from '../../errors.ts';
@@ -52,7 +52,6 @@ function closer(database: DatabaseSync): { database: DatabaseSync } & Disposable
 /** @returns what the new one has, and where the old one is */
 export function rebuildDatabase(paths: Paths): string {
   const { database: file, dataRoot, tmp } = paths;
-  mkdirSync(tmp, { recursive: true, mode: 0o711 });
   const fresh = `${file}.rebuild`;
   for (const suffix of FILES) rmSync(fresh + suffix, { force: true });
   const database = new (sqlite().DatabaseSync)(fresh);

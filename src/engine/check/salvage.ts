@@ -1,7 +1,8 @@
 /** What can still be read of a damaged database: rows from both ends of each table, up to the damage. Works on a copy; the database itself is never written. */
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
+import { tmpPath } from '../../state/tmp-folder.ts';
 import { isState } from '../../state/containers.ts';
 import { sqlite } from '../../state/database.ts';
 import { isConfig } from '../record/record-copies.ts';
@@ -41,7 +42,8 @@ export const FILES = ['', '-wal', '-shm'];
  * @returns rows a table
  */
 export function salvage(from: string, to: DatabaseSync, tmp: string): Record<string, number> {
-  const folder = mkdtempSync(join(tmp, 'salvage-'));
+  const folder = tmpPath({ tmp }, 'half-salvage');
+  mkdirSync(folder, { mode: 0o700 });
   try {
     for (const suffix of FILES)
       if (existsSync(from + suffix)) copyFileSync(from + suffix, join(folder, `copy${suffix}`));

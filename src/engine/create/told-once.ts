@@ -2,10 +2,11 @@
  * What a person is told once after each boot and no more: a property of this host, which every command would otherwise repeat, on a terminal
  * or in a script's log. Kept in `cache/news`; where nothing can be kept, it is told again.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readOptional } from '../../host/files/read-optional.ts';
 import type { Paths } from '../../paths.ts';
+import { writeWholeFile } from '../../whole-file.ts';
 
 /** texts kept; an older one is told again */
 const MAX_NEWS = 64;
@@ -24,9 +25,8 @@ export function isNews(text: string, paths: Pick<Paths, 'dataRoot'>, bootId: str
     const line = JSON.stringify(text);
     if (told.includes(line)) return false;
     mkdirSync(dirname(file), { recursive: true, mode: 0o711 });
-    const half = `${file}.${process.pid}`;
-    writeFileSync(half, `${[boot, ...told.slice(-(MAX_NEWS - 1)), line].join('\n')}\n`, { mode: 0o600 });
-    renameSync(half, file);
+    const news = [boot, ...told.slice(-(MAX_NEWS - 1)), line];
+    writeWholeFile(file, `${news.join('\n')}\n`, { mode: 0o600 });
   } catch {
     // a read-only or full disk: then it is told again
   }

@@ -2,22 +2,12 @@
  * An image's root disk for the VM isolation: makes the EROFS metadata once, beside the image's topmost layer (with which it goes), and
  * lists the byte ranges that are the disk. A disk that is already there costs one stat a file. Never unpacks or converts a layer.
  */
-import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../../errors.ts';
 import type { Paths } from '../../paths.ts';
+import { tmpPath } from '../../state/tmp-folder.ts';
+import { writeWholeFile } from '../../whole-file.ts';
 import type { Layer } from '../contract.ts';
 import { distinctLayers, stackKey } from '../layers/stack.ts';
 import { assertWhole } from '../layers/whole.ts';
@@ -88,15 +78,9 @@ export async function diskMetadata(all: readonly Layer[]): Promise<Buffer> {
 
 async function make(layers: readonly Layer[], path: string, paths: Pick<Paths, 'tmp'>): Promise<void> {
   const metadata = await diskMetadata(layers);
-  mkdirSync(paths.tmp, { recursive: true, mode: 0o700 });
-  const half = join(paths.tmp, `disk-${randomBytes(8).toString('hex')}`);
-  try {
-    writeWhole(half, metadata);
-    // Two makers write the same bytes: whoever renames last changes nothing.
-    renameSync(half, path);
-  } finally {
-    rmSync(half, { force: true });
-  }
+  const half = tmpPath(paths, 'half-disk');
+  // Two makers write the same bytes: whoever renames last changes nothing.
+  writeWholeFile(path, metadata, { mode: 0o644, durable: true, half });
 }
 
 function readExactly(fd: number, offset: number, length: number, path: string): Buffer {
@@ -111,14 +95,4 @@ function readExactly(fd: number, offset: number, length: number, path: string): 
     done += count;
   }
   return bytes;
-}
-
-function writeWhole(path: string, bytes: Buffer): void {
-  const fd = openSync(path, 'wx', 0o644);
-  try {
-    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HuskError } from '../../errors.ts';
-import { halfMade } from '../half-made.ts';
+import { tmpPath } from '../../state/tmp-folder.ts';
 import { TarParser } from '../../tar/parser.ts';
 import { decompress } from './decompress.ts';
 import { LayerTree } from './tree.ts';
@@ -43,7 +43,7 @@ export async function ingestLayer({
 }: IngestOptions): Promise<{ size: number; diffId: string }> {
   // Root's user namespace is another user on the host and must pass through to the layers; `recursive` gives its mode to the parents too.
   await mkdir(layersDir, { recursive: true, mode: 0o711 });
-  const half = halfMade({ tmp }, 'layer');
+  const half = tmpPath({ tmp }, 'half-layer');
   await mkdir(half, { mode: 0o711 });
   try {
     const { size, digest } = await writeLayer(

@@ -5,11 +5,12 @@
  * Source: docker/cli `config.json`; docker/docker-credential-helpers protocol (`store` takes JSON, `erase` the server, on stdin).
  */
 import { execFile } from 'node:child_process';
-import { realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { causeOf, HuskError } from '../../errors.ts';
 import { makeMissingFolders } from '../../missing-folders.ts';
 import { randomHex } from '../../host/random.ts';
+import { writeWholeFile } from '../../whole-file.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
 import {
   dockerConfigFile,
@@ -90,13 +91,7 @@ function write(file: string, config: DockerConfig): void {
     }
     // a name of its own: a killed husk may have left one, and pids come again
     const half = join(dirname(target), `.config.json.${randomHex(8)}`);
-    try {
-      writeFileSync(half, `${JSON.stringify(config, undefined, '\t')}\n`, { mode: 0o600, flag: 'wx' });
-      renameSync(half, target);
-    } catch (error) {
-      rmSync(half, { force: true });
-      throw error;
-    }
+    writeWholeFile(target, `${JSON.stringify(config, undefined, '\t')}\n`, { mode: 0o600, half });
   } catch (error) {
     throw new HuskError(`cannot write ${file}: ${causeOf(error)}`, { kind: 'invalid', cause: error });
   }

@@ -3,19 +3,11 @@
  * a start of koffi and up to a quarter of a second, so it is kept by boot and device; everything that can change without a reboot is looked at each
  * time. Never throws: a host that cannot be asked is unfit, and the reason says why.
  */
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Paths } from '../../paths.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../../program.ts';
+import { writeWholeFile } from '../../whole-file.ts';
 import type { KvmSpeed } from './probe.ts';
 
 export interface KvmVerdict {
@@ -111,9 +103,7 @@ function read(file: string, key: string): KvmSpeed | undefined {
 function write(file: string, key: string, speed: KvmSpeed): void {
   try {
     mkdirSync(join(file, '..'), { recursive: true, mode: 0o711 });
-    const beside = `${file}.${process.pid}`;
-    writeFileSync(beside, JSON.stringify({ key, ...speed }), { mode: 0o600 });
-    renameSync(beside, file);
+    writeWholeFile(file, JSON.stringify({ key, ...speed }), { mode: 0o600 });
   } catch {
     // a full or read-only disk: the answer is in hand all the same
   }
