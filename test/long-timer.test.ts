@@ -1,6 +1,6 @@
 /** Timers of any length. setTimeout is watched: nobody waits 25 days. */
 import test from 'ava';
-import { startTimer } from '../src/long-timer.ts';
+import { after, startTimer, within } from '../src/long-timer.ts';
 
 const LONGEST = 2 ** 31 - 1;
 
@@ -33,4 +33,24 @@ test.serial('a wait longer than setTimeout has is made of several, and cancelled
   } finally {
     Object.assign(globalThis, real);
   }
+});
+
+test('after: resolves in time, or throws the reason of its signal, also of one that was aborted before', async (t) => {
+  await after(1);
+  const reason = new Error('given up');
+  const controller = new AbortController();
+  const waiting = after(Infinity, { signal: controller.signal });
+  controller.abort(reason);
+  t.is(await t.throwsAsync(waiting), reason);
+  t.is(await t.throwsAsync(after(0, { signal: controller.signal })), reason);
+});
+
+test('within: what a promise says in time, or late', async (t) => {
+  t.is(await within(Promise.resolve(1), Infinity), 1);
+  await t.throwsAsync(within(Promise.reject(new Error('no')), Infinity), { message: 'no' });
+  const rejects = Promise.withResolvers<number>();
+  t.is(await within(rejects.promise, 1), 'late');
+  // nobody waits for it any more: no unhandled rejection
+  rejects.reject(new Error('too late'));
+  await after(1);
 });

@@ -8,6 +8,7 @@ import { totalmem } from 'node:os';
 import { HuskError } from '../errors.ts';
 import type { Fd } from '../host/fd.ts';
 import { pidfdOpen, pidfdSignal } from '../host/process.ts';
+import { after } from '../long-timer.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { ExitStatus, ProcessTable, Sandbox, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
 import type { ContainerCgroup } from './cgroup/cgroup.ts';
@@ -291,7 +292,7 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
       alive = [...new Set([...found, ...alive.filter(isLiving)])];
       if (alive.length === 0) return [];
       for (const pid of found) if (space !== undefined) killMember(pid, space);
-      await new Promise((resolve) => setTimeout(resolve, KILL_ROUND_MS));
+      await after(KILL_ROUND_MS);
     }
     return alive;
   }

@@ -3,6 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import { STREAM_PORT, type StreamToken } from '../agent-protocol.ts';
 import { DescriptorStream } from '../host/streams/descriptor-stream.ts';
 import { connectVsock } from '../host/streams/vsock.ts';
+import { after } from '../long-timer.ts';
 
 /** VMADDR_CID_HOST, linux/vm_sockets.h */
 export const HOST_CID = 2;
@@ -52,7 +53,7 @@ export function sendOutput(source: Readable, token: StreamToken | undefined): Ou
     const start = performance.now();
     const waits = () => stream.writableLength > 0 || looks < QUIET_LOOKS;
     for (looks = 0; !stream.destroyed && waits() && performance.now() - start < FLUSH_MS; looks++) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await after(LOOK_MS);
       // timers go before what there is to read: one turn for it
       await new Promise((turn) => setImmediate(turn));
     }

@@ -3,8 +3,8 @@
  * taken in a transaction. A holder that died holds nothing.
  */
 import type { DatabaseSync } from 'node:sqlite';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { randomHex } from '../host/random.ts';
+import { after } from '../long-timer.ts';
 import { transaction } from '../state/database.ts';
 import type { ProcessIdentity } from '../state/process-identity.ts';
 import { identifySelf, isAlive } from '../state/process-identity.ts';
@@ -55,7 +55,7 @@ export class Claims {
         return undefined;
       }
       options.onWait?.();
-      await sleep(POLL_MS, undefined, { signal: options.signal });
+      await after(POLL_MS, { signal: options.signal });
     }
   }
 

@@ -6,6 +6,7 @@ import { HuskError } from '../errors.ts';
 import type { Fd } from '../host/fd.ts';
 import { SyscallError } from '../host/libc.ts';
 import { sealedMemfd } from '../host/memory/memfd.ts';
+import { within } from '../long-timer.ts';
 import { whenWritable, type Watch } from '../host/streams/poll.ts';
 import { connectDatagram, send } from '../host/streams/socket.ts';
 import { rfc3339 } from '../state/time.ts';
@@ -98,10 +99,7 @@ class JournalLog implements LogSink {
     for (const stream of ['stdout', 'stderr'] as const)
       for (const piece of this.#cutters[stream].end()) this.#piece(piece, stream);
     this.#flush();
-    let timer: NodeJS.Timeout | undefined;
-    const grace = new Promise<void>((resolve) => (timer = setTimeout(resolve, END_GRACE_MS)));
-    await Promise.race([new Promise<void>((resolve) => this.onceDrained(resolve)), grace]);
-    clearTimeout(timer);
+    await within(new Promise<void>((resolve) => this.onceDrained(resolve)), END_GRACE_MS);
     this.#watch?.close();
   }
 

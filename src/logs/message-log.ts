@@ -3,6 +3,7 @@
  * container up, as a pipe would, but not for ever: one that takes nothing for STALL_MS costs it lines until it takes
  * some again. A peer that goes away is looked for again, unless this process may open nothing more.
  */
+import { startTimer, within } from '../long-timer.ts';
 import { NEWLINE, PieceCutter, type Piece } from './pieces.ts';
 import type { LogSink, Stream } from './sink.ts';
 import type { Connection, ConnectionEvents } from './transport.ts';
@@ -50,8 +51,8 @@ class MessageLog implements LogSink {
   #queued = 0;
   #connection: Connection | undefined;
   #waiting: (() => void)[] = [];
-  #stall: NodeJS.Timeout | undefined;
-  #retry: NodeJS.Timeout | undefined;
+  #cancelStall: (() => void) | undefined;
+  #cancelRetry: (() => void) | undefined;
   #isLosing = false;
   #isOver = false;
 
@@ -68,14 +69,17 @@ class MessageLog implements LogSink {
 
   /** Until there is somebody, or the log is over. */
   seek(): void {
-    if (this.#isOver || this.#retry) return;
+    if (this.#isOver || this.#cancelRetry) return;
     this.open().catch(() => {
       if (this.#isOver) return;
-      this.#retry = setTimeout(() => {
-        this.#retry = undefined;
-        this.seek();
-      }, RETRY_MS);
-      this.#retry.unref();
+      this.#cancelRetry = startTimer(
+        RETRY_MS,
+        () => {
+          this.#cancelRetry = undefined;
+          this.seek();
+        },
+        { unref: true },
+      );
     });
   }
 
@@ -96,15 +100,13 @@ class MessageLog implements LogSink {
     for (const stream of ['stdout', 'stderr'] as const)
       for (const piece of this.#cutters[stream].end()) this.#piece(piece, stream);
     this.#flush();
-    let timer: NodeJS.Timeout | undefined;
-    const grace = new Promise<void>((resolve) => (timer = setTimeout(resolve, END_GRACE_MS)));
-    await Promise.race([new Promise<void>((resolve) => this.onceDrained(resolve)), grace]);
+    const endsAt = performance.now() + END_GRACE_MS;
+    await within(new Promise<void>((resolve) => this.onceDrained(resolve)), END_GRACE_MS);
     this.#isOver = true;
-    clearTimeout(this.#stall);
-    clearTimeout(this.#retry);
+    this.#cancelStall?.();
+    this.#cancelRetry?.();
     if (this.#queue.length > 0) this.#lose('the container has ended, and it does not take the rest of its output');
-    await Promise.race([this.#connection?.end(), grace]);
-    clearTimeout(timer);
+    await within(Promise.resolve(this.#connection?.end()), Math.max(0, endsAt - performance.now()));
     this.#connection?.destroy();
   }
 
@@ -133,18 +135,18 @@ class MessageLog implements LogSink {
     }
     this.#queue.splice(0, sent);
     if (this.#queue.length === 0) {
-      clearTimeout(this.#stall);
-      this.#stall = undefined;
+      this.#cancelStall?.();
+      this.#cancelStall = undefined;
       for (const callback of this.#waiting.splice(0)) callback();
     } else if (!this.#isLosing)
-      this.#stall ??= setTimeout(() => this.#lose('it takes nothing'), this.#options.stallMs ?? STALL_MS);
+      this.#cancelStall ??= startTimer(this.#options.stallMs ?? STALL_MS, () => this.#lose('it takes nothing'));
   }
 
   /** It takes some again. */
   #progress(): void {
     this.#isLosing = false;
-    clearTimeout(this.#stall);
-    this.#stall = undefined;
+    this.#cancelStall?.();
+    this.#cancelStall = undefined;
     this.#flush();
   }
 
@@ -158,7 +160,7 @@ class MessageLog implements LogSink {
   #lose(why: string): void {
     this.#queue = [];
     this.#queued = 0;
-    this.#stall = undefined;
+    this.#cancelStall = undefined;
     if (!this.#isLosing)
       this.#options.onTrouble(
         `cannot write the log to ${this.#options.peer}: ${why}; output is lost${this.#isOver ? '' : ' until it takes some again'}`,

@@ -3,6 +3,7 @@
  * writer up: whoever is slower than the files are rotated misses what has gone, in whole entries. Memory stays bounded however long the log. Never writes.
  */
 import { statSync, watch } from 'node:fs';
+import { startTimer } from '../long-timer.ts';
 import { msAfter, nanoseconds, parseRfc3339 } from '../state/time.ts';
 import type { LogFormat } from './format.ts';
 import { LogFile, openFiles } from './log-file.ts';
@@ -140,12 +141,12 @@ function changed(file: string, signal: AbortSignal | undefined): Promise<void> {
     const before = statSync(file, { throwIfNoEntry: false })?.size;
     let watcher: ReturnType<typeof watch> | undefined;
     const done = () => {
-      clearTimeout(timer);
+      cancel();
       watcher?.close();
       signal?.removeEventListener('abort', done);
       resolveNow();
     };
-    const timer = setTimeout(done, POLL_MS);
+    const cancel = startTimer(POLL_MS, done);
     signal?.addEventListener('abort', done);
     try {
       watcher = watch(file, done);

@@ -17,6 +17,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { errnoName } from '../host/libc.ts';
+import { within } from '../long-timer.ts';
 import type { LogFormat } from './format.ts';
 import { identityMember } from './packed.ts';
 
@@ -85,9 +86,9 @@ export class RotatingFile {
     closeSync(this.#fd);
     const job = this.#job;
     if (!job) return;
-    const timer = setTimeout(() => job.cancel.abort(), COMPRESSION_GRACE_MS);
+    if ((await within(job.done, COMPRESSION_GRACE_MS)) !== 'late') return;
+    job.cancel.abort();
     await job.done;
-    clearTimeout(timer);
   }
 
   #write(bytes: Buffer): boolean {

@@ -8,6 +8,7 @@ import { HuskError } from '../errors.ts';
 import { SyscallError } from '../host/libc.ts';
 import { whenWritable, type Watch } from '../host/streams/poll.ts';
 import { connectDatagram, send } from '../host/streams/socket.ts';
+import { startTimer } from '../long-timer.ts';
 
 export type Destination =
   | { kind: 'unix' | 'unixgram'; path: string }
@@ -91,15 +92,16 @@ async function dial(destination: Exclude<Destination, { kind: 'unixgram' | 'udp'
       'path' in destination ? { path: destination.path } : { host: destination.host, port: destination.port },
     );
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => fail(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })), CONNECT_TIMEOUT);
+    const late = () => fail(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' }));
+    const cancel = startTimer(CONNECT_TIMEOUT, late);
     const fail = (error: Error): void => {
-      clearTimeout(timer);
+      cancel();
       socket.destroy();
       reject(error);
     };
     socket.once('error', fail);
     socket.once(connected, () => {
-      clearTimeout(timer);
+      cancel();
       socket.off('error', fail);
       resolve();
     });

@@ -1,7 +1,7 @@
 /**
- * Names in the data root's tmp/, where everything lies that is half-made or half removed. They carry their owner's pid and
- * start time, so that what a killed process has left is told from what a living one works on, and swept. Deletes nothing
- * itself: what lies there may belong to subordinate ids, or have a cgroup.
+ * Names in the data root's tmp/, where everything lies that is half-made or half removed. They carry their owner's pid
+ * and start time, so that what a killed process has left is told from what a living one works on, and swept. Deletes
+ * nothing itself: what lies there may belong to subordinate ids, or have a cgroup.
  *
  * Besides, src/images keeps two kinds of names of its own there, which have no owner: parts of downloads
  * (`<hex>.partial`), and layers whose removal is not committed (`removed-<hex>`).

@@ -5,6 +5,7 @@
  * `attach` never stops a container for good.
  */
 import type { Readable } from 'node:stream';
+import { startTimer, within } from '../long-timer.ts';
 import type { Lender } from '../sandbox.ts';
 
 /** bytes waiting for one client before the source is paused */
@@ -69,11 +70,7 @@ export class FanOut {
   async drained(quiet: number): Promise<void> {
     const ended = Promise.all(this.#ended);
     for (this.#lastData = performance.now(); ;) {
-      let timer: NodeJS.Timeout | undefined;
-      const timeout = new Promise<'timeout'>((resolve) => (timer = setTimeout(() => resolve('timeout'), quiet)));
-      const outcome = await Promise.race([ended, timeout]);
-      clearTimeout(timer);
-      if (outcome !== 'timeout') return;
+      if ((await within(ended, quiet)) !== 'late') return;
       // timers come first in a turn of the event loop: after a time in which this process did not run, what came meanwhile is not read yet
       await new Promise((afterReads) => setImmediate(afterReads));
       if (this.#blocked.size === 0 && performance.now() - this.#lastData >= quiet) return;
@@ -83,15 +80,15 @@ export class FanOut {
   #block(listener: Listener): void {
     this.#blocked.add(listener);
     for (const source of this.#sources) source.pause();
-    let timer: NodeJS.Timeout | undefined;
+    let cancel = () => {};
     if (listener.stallTimeout !== undefined) {
-      timer = setTimeout(() => {
+      cancel = startTimer(listener.stallTimeout, () => {
         listener.drop('husk: this client does not read; it was disconnected so that the container can go on');
         this.delete(listener);
-      }, listener.stallTimeout);
+      });
     }
     listener.onceDrained(() => {
-      clearTimeout(timer);
+      cancel();
       this.#unblock(listener);
     });
   }

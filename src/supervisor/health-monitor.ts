@@ -3,7 +3,7 @@
  * killed with everything in its process group, and no other begins before it has ended, so probes never pile up. Knows no records.
  */
 import type { ProcessSpec } from '../container/spec.ts';
-import { startTimer } from '../long-timer.ts';
+import { within } from '../long-timer.ts';
 import type { SandboxProcess } from '../sandbox.ts';
 import type { HealthResult, HealthState } from '../state/containers.ts';
 import { rfc3339 } from '../state/time.ts';
@@ -94,15 +94,8 @@ export class HealthMonitor {
 
   /** Waits for a promise, a number of ms at most, and not beyond `stop`. */
   async #within<T>(promise: Promise<T>, ms?: number): Promise<T | 'late' | 'stopped'> {
-    let cancel = () => {};
-    const late = new Promise<'late'>((resolve) => {
-      if (ms !== undefined) cancel = startTimer(ms, () => resolve('late'));
-    });
-    try {
-      return await Promise.race([promise, late, this.#stop.promise]);
-    } finally {
-      cancel();
-    }
+    const first = Promise.race([promise, this.#stop.promise]);
+    return ms === undefined ? first : within(first, ms);
   }
 
   #begin(start: string): Probe {

@@ -3,6 +3,7 @@
  * longer, for who comes next (`diff`, then `cp`, then `commit`). Whoever wants the container itself says so, and does not wait for that. Counts; knows
  * neither sandboxes nor records.
  */
+import { startTimer } from '../long-timer.ts';
 
 /** ms; longer than a script takes from one command to the next, and no longer than a person notices */
 export const KEEP_MACHINE = 5000;
@@ -11,7 +12,7 @@ export class KeptFiles {
   readonly #keep: number;
   readonly #close: () => void;
   #users = 1;
-  #timer: NodeJS.Timeout | undefined;
+  #cancel = () => {};
   #wanted = false;
   #closed = false;
 
@@ -24,7 +25,7 @@ export class KeptFiles {
   /** @returns false when it is too late: they are being closed, or somebody waits for that */
   join(): boolean {
     if (this.#closed || this.#wanted) return false;
-    clearTimeout(this.#timer);
+    this.#cancel();
     this.#users++;
     return true;
   }
@@ -32,7 +33,7 @@ export class KeptFiles {
   leave(): void {
     if (--this.#users > 0) return;
     if (this.#wanted || this.#keep === 0) return this.#end();
-    this.#timer = setTimeout(() => this.#end(), this.#keep);
+    this.#cancel = startTimer(this.#keep, () => this.#end());
   }
 
   /** Somebody wants the container: whoever uses its files goes on, nobody else comes. */
@@ -44,7 +45,7 @@ export class KeptFiles {
   #end(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#cancel();
     this.#close();
   }
 }

@@ -4,6 +4,7 @@
  */
 import { HuskError } from '../../errors.ts';
 import type { Container, Engine } from '../../engine/contract.ts';
+import { after, within } from '../../long-timer.ts';
 import { configuredFormat } from '../client-config.ts';
 import type { Invocation, Output } from '../command.ts';
 import { checkFormat, writeList, type List } from '../output/format.ts';
@@ -40,7 +41,7 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
 
   let found = await round();
   if (flags.bool('no-stream')) {
-    await sleep(PERIOD_MS);
+    await after(PERIOD_MS);
     writeList(rows(await round()), list, context.stdout);
     return 0;
   }
@@ -50,7 +51,7 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
     if (names.length > 0 && found.length === 0) return 0;
     writeList(rows(found), list, screen ?? context.stdout);
     screen?.flush();
-    await sleep(PERIOD_MS);
+    await after(PERIOD_MS);
     found = await round();
   }
 }
@@ -85,7 +86,8 @@ class Sampler {
         const known = this.#known.get(container.id)!;
         const { sample: last } = known;
         known.pending ??= this.#sample(container).finally(() => (known.pending = undefined));
-        const sample = await Promise.race([known.pending, sleep(PATIENCE_MS)]);
+        const taken = await within(known.pending, PATIENCE_MS);
+        const sample = taken === 'late' ? undefined : taken;
         if (sample !== undefined) known.sample = sample;
         return {
           id: container.id,
@@ -157,8 +159,4 @@ class Screen implements Output, Disposable {
   [Symbol.dispose](): void {
     this.#output.off('resize', this.#resized);
   }
-}
-
-function sleep(ms: number): Promise<undefined> {
-  return new Promise((after) => setTimeout(after, ms, undefined));
 }

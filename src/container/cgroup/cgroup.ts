@@ -7,9 +7,9 @@
  */
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../../errors.ts';
 import { pidfdOpen, pidfdSignal } from '../../host/process.ts';
+import { after } from '../../long-timer.ts';
 import { controllerFix, findDelegation, type Delegation } from './delegation.ts';
 import { controllerOf, resourcesToFiles, type CgroupFile } from './files.ts';
 import { cgroupName, rememberCgroup, removeTree } from './remains.ts';
@@ -143,7 +143,7 @@ export class ContainerCgroup {
     const state = frozen ? 1 : 0;
     for (let count = 0; count < TRIES; count++) {
       if (parseKeyed(read(join(this.path, 'cgroup.events')) ?? '').get('frozen') === state) return;
-      await sleep(PAUSE_MS);
+      await after(PAUSE_MS);
     }
     if (frozen) writeFileSync(file, '0');
     throw new HuskError(
@@ -176,7 +176,7 @@ export class ContainerCgroup {
     for (let count = 0; count < TRIES; count++) {
       if (this.#removeFolders()) return;
       this.kill();
-      await sleep(PAUSE_MS);
+      await after(PAUSE_MS);
     }
     throw new HuskError(`cannot remove the cgroup ${this.path}: processes ${this.processes().join(', ')} do not end`, {
       kind: 'unavailable',

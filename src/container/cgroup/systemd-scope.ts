@@ -6,9 +6,9 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { HuskError } from '../../errors.ts';
+import { after } from '../../long-timer.ts';
 import { CGROUP_ROOT, ownPath } from './delegation.ts';
 
 /** the job is done asynchronously: how often, and how long apart in ms, /proc/PID/cgroup is looked at; one second in all */
@@ -74,7 +74,7 @@ export async function enterScope(id: string, pid: number, slice?: string): Promi
   for (let count = 0; count < TRIES; count++) {
     const path = ownPath(readFileSync(`/proc/${pid}/cgroup`, 'utf8'));
     if (path?.endsWith(`/${scopeName(id)}`)) return join(CGROUP_ROOT, path);
-    await sleep(PAUSE_MS);
+    await after(PAUSE_MS);
   }
   throw new HuskError(`cannot get a cgroup from your systemd: ${scopeName(id)} did not start`, { kind: 'unavailable' });
 }

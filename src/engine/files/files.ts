@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
+import { after } from '../../long-timer.ts';
 import type { FilesHeader, FilesRequest, PathStat } from '../../sandbox.ts';
 import type { SupervisorClient } from '../../supervisor/client.ts';
 import type { Task } from '../../supervisor/protocol.ts';
@@ -13,6 +14,7 @@ import type { EngineContext } from '../record/context.ts';
 import type { Container, ExtractOptions } from '../contract.ts';
 import { connect, isRunning, joinFiles, reread } from '../record/supervisor-link.ts';
 import { recordEvent } from '../record/events.ts';
+import { NOT_YET, untilFound } from '../record/record-changes.ts';
 import { makeTask } from '../life/start.ts';
 import { resolve } from '../record/reconcile.ts';
 
@@ -21,8 +23,8 @@ const MAX_HEADER = 64 << 10;
 /** what a listing of changes may have: bytes, and one path of each */
 const MAX_CHANGES = 64 << 20;
 const MAX_CHANGE = 8192;
-/** how often one that waits for somebody else's copy looks again, ms */
-const POLL_MS = 20;
+/** ms until a container that has just ended is asked again */
+const AGAIN_MS = 20;
 
 /** A connection to whoever has the container's files. */
 interface Opened {
@@ -112,7 +114,7 @@ export class ContainerFiles implements Disposable {
           running && error instanceof HuskError && (error.kind === 'unavailable' || error.kind === 'conflict');
         if (!ended || input?.readableDidRead || input?.destroyed) throw error;
         client[Symbol.dispose]();
-        await new Promise((after) => setTimeout(after, POLL_MS));
+        await after(AGAIN_MS);
         this.#opened = await this.#again();
       }
     }
@@ -131,8 +133,12 @@ export async function openFiles(context: EngineContext, container: Container): P
 }
 
 async function reach(context: EngineContext, container: Container): Promise<Opened> {
-  for (let current: Container | undefined = container; current; current = reread(context, container.id)) {
-    if (current.state.status === 'removing') break;
+  let known: Container | undefined = container;
+  return untilFound(context, async () => {
+    const current = known ?? reread(context, container.id);
+    known = undefined;
+    if (!current || current.state.status === 'removing')
+      throw new HuskError(`No such container: ${container.id}`, { kind: 'not-found' });
     if (current.state.status === 'restarting')
       throw new HuskError(`Container ${current.id} is restarting, wait until the container is running`, {
         kind: 'conflict',
@@ -143,10 +149,8 @@ async function reach(context: EngineContext, container: Container): Promise<Open
       : current.state.claim
         ? await joinFiles(context, current)
         : await openStopped(context, current);
-    if (client) return { client, running };
-    await new Promise((after) => setTimeout(after, POLL_MS));
-  }
-  throw new HuskError(`No such container: ${container.id}`, { kind: 'not-found' });
+    return client ? { client, running } : NOT_YET;
+  });
 }
 
 /** @returns undefined when somebody else was faster */

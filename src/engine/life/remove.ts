@@ -3,7 +3,7 @@
  * another's and is content when that has done it.
  */
 import { HuskError } from '../../errors.ts';
-import { startTimer } from '../../long-timer.ts';
+import { within } from '../../long-timer.ts';
 import { appendEvent } from '../../state/events.ts';
 import { identifySelf, isAlive } from '../../state/process-identity.ts';
 import { sweepRemoved } from '../../supervisor/removal.ts';
@@ -12,6 +12,7 @@ import type { Container, Engine } from '../contract.ts';
 import { ask, isRunning, isUnreachable, releaseFiles, reread } from '../record/supervisor-link.ts';
 import { keepContainerCopy } from '../record/record-copies.ts';
 import { recordEvent } from '../record/events.ts';
+import { NOT_YET, untilFound } from '../record/record-changes.ts';
 import { pruneFilter } from '../record/filters.ts';
 import { killProcess } from '../record/kill-process.ts';
 import { sizeOf } from '../look/list.ts';
@@ -20,8 +21,6 @@ import { finishRemoval, resolve, resolveAll } from '../record/reconcile.ts';
 import { waitUntilStopped } from './wait.ts';
 
 const SIGKILL = 9;
-/** how often a removal looks whether a start or a copy is over, ms */
-const POLL_MS = 20;
 /** ms a forced removal waits for the supervisor to kill; a machine is switched off 20 s after a SIGKILL that had no effect (src/vmm/sandbox/guest.ts) */
 const KILL_PATIENCE_MS = 30_000;
 
@@ -45,7 +44,7 @@ async function claim(
   { id }: Container,
   { reference, force }: { reference: string; force: boolean },
 ): Promise<Container | undefined> {
-  for (;;) {
+  return untilFound(context, async () => {
     await untilFree(context, id);
     const container = reread(context, id);
     if (!container) return undefined;
@@ -63,9 +62,8 @@ async function claim(
       taken = true;
       return { ...state, status: 'removing', claim: { by: identifySelf(), operation: 'remove' } };
     });
-    if (taken || !claimed) return claimed;
-    await pause(POLL_MS);
-  }
+    return taken || !claimed ? claimed : NOT_YET;
+  });
 }
 
 /** Kills what runs in it. A supervisor that cannot be asked, or does not do it in time, is killed itself, and its container with it. */
@@ -75,33 +73,27 @@ async function end(context: EngineContext, container: Container): Promise<void> 
     await ask(context, container, { type: 'signal', signal: SIGKILL, byUser: true });
     await waitUntilStopped(context, id);
   })();
-  let cancel: () => void;
-  const late = new Promise<void>((resolve) => (cancel = startTimer(KILL_PATIENCE_MS, resolve)));
   try {
-    await Promise.race([killed, late]);
+    // late: its connection ends with the supervisor
+    await within(killed, KILL_PATIENCE_MS);
   } catch (error) {
     if (!isUnreachable(error)) throw error;
-  } finally {
-    cancel!();
   }
-  // its connection ends with the supervisor
-  killed.catch(() => {});
   const left = reread(context, id);
   if (left && isRunning(left)) killProcess(left.state.supervisor);
   await waitUntilStopped(context, id);
 }
 
-const pause = (ms: number) => new Promise((after) => setTimeout(after, ms));
-
-const isWorkedOn = (container: Container | undefined): boolean =>
-  ['start', 'copy'].includes(container?.state.claim?.operation ?? '');
+const isWorkedOn = ({ state }: Container): boolean => ['start', 'copy'].includes(state.claim?.operation ?? '');
 
 /** Somebody starts it, or copies from or to it while it does not run: that ends by itself. */
 async function untilFree(context: EngineContext, id: string): Promise<void> {
-  for (let current = reread(context, id); isWorkedOn(current); current = reread(context, id)) {
-    await releaseFiles(context, current!);
-    await pause(POLL_MS);
-  }
+  return untilFound(context, async () => {
+    const current = reread(context, id);
+    if (!current || !isWorkedOn(current)) return;
+    await releaseFiles(context, current);
+    return NOT_YET;
+  });
 }
 
 function cannotRemove(container: Container, status: string): HuskError {

@@ -15,6 +15,7 @@ import type { Attachment, Container, Engine } from '../contract.ts';
 import { connect, isRunning, notRunning, releaseFiles, reread } from '../record/supervisor-link.ts';
 import { makeContainerFolder } from '../record/record-copies.ts';
 import { eventAttributes, recordEvent } from '../record/events.ts';
+import { NOT_YET, untilFound } from '../record/record-changes.ts';
 import { outbound } from '../create/network-choice.ts';
 import { resolve } from '../record/reconcile.ts';
 import { span } from '../../trace.ts';
@@ -22,15 +23,12 @@ import { span } from '../../trace.ts';
 type StartOptions = NonNullable<Parameters<Engine['start']>[1]>;
 type AttachOptions = Parameters<Engine['attach']>[1];
 
-/** how often a start that lost looks whether the other has got there, ms */
-const RACE_POLL_MS = 20;
-
 export async function start(
   context: EngineContext,
   reference: string,
   options: StartOptions = {},
 ): Promise<Attachment | undefined> {
-  for (;;) {
+  return untilFound(context, async () => {
     const container = resolve(context, reference);
     if (container.state.status === 'paused')
       throw new HuskError('cannot start a paused container, try unpause instead', { kind: 'conflict' });
@@ -42,10 +40,11 @@ export async function start(
         : undefined;
     if (!container.state.claim) {
       const started = await startNow(context, container, options);
-      if (started !== 'lost') return started;
-    } else await releaseFiles(context, container);
-    await new Promise((after) => setTimeout(after, RACE_POLL_MS));
-  }
+      return started === 'lost' ? NOT_YET : started;
+    }
+    await releaseFiles(context, container);
+    return NOT_YET;
+  });
 }
 
 async function startNow(

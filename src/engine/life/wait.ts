@@ -1,11 +1,9 @@
 /** `wait`: a container's exit code, from its supervisor while it runs, from its record afterwards. */
 import type { EngineContext } from '../record/context.ts';
 import type { Engine } from '../contract.ts';
+import { NOT_YET, untilFound } from '../record/record-changes.ts';
 import { connect, isRunning, reread } from '../record/supervisor-link.ts';
 import { resolve } from '../record/reconcile.ts';
-
-/** how often a record is read where nobody can tell of its change, ms */
-const POLL_MS = 50;
 
 type WaitOptions = NonNullable<Parameters<Engine['wait']>[1]>;
 
@@ -14,26 +12,26 @@ export async function wait(context: EngineContext, reference: string, options: W
   const condition = options.condition ?? 'not-running';
   let code: number | undefined;
   let ran = condition !== 'next-exit';
-  for (;;) {
-    options.signal?.throwIfAborted();
+  const look = async (): Promise<number | typeof NOT_YET> => {
     const container = reread(context, id);
     if (!container) return code ?? 0;
     if (isRunning(container)) {
       ran = true;
       code = (await nextExit(context, id, options.signal)) ?? code;
-      if (code !== undefined && condition !== 'removed') return code;
-    } else {
-      code = container.state.exitCode;
-      if (condition === 'not-running' || (condition === 'next-exit' && ran)) return code;
-      await pause(POLL_MS);
+      return code !== undefined && condition !== 'removed' ? code : NOT_YET;
     }
-  }
+    code = container.state.exitCode;
+    return condition === 'not-running' || (condition === 'next-exit' && ran) ? code : NOT_YET;
+  };
+  return untilFound(context, look, options);
 }
 
 /** Until the record says that it does not run, or is gone. */
 export async function waitUntilStopped(context: EngineContext, id: string): Promise<void> {
-  for (let container = reread(context, id); container && isRunning(container); container = reread(context, id))
-    await pause(POLL_MS);
+  return untilFound(context, () => {
+    const container = reread(context, id);
+    if (container && isRunning(container)) return NOT_YET;
+  });
 }
 
 /** @returns undefined when the supervisor went away without telling */
@@ -55,8 +53,4 @@ async function nextExit(
   } finally {
     signal?.removeEventListener('abort', abort);
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((after) => setTimeout(after, ms));
 }

@@ -2,11 +2,11 @@
  * `events`: the table of events, read as it grows. A reader waits for the kernel's notice that the database's write-ahead log has changed, so any
  * number of them cost nothing while nothing happens. Never writes.
  */
-import { watch } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import { eventsAfter, lastEvent } from '../../state/events.ts';
 import { msAfter, nanoseconds, rfc3339 } from '../../state/time.ts';
 import type { EngineContext } from '../record/context.ts';
+import { ChangeNotice } from '../record/record-changes.ts';
 import type { EventMessage, EventOptions } from '../contract.ts';
 import { eventFilter } from './event-filters.ts';
 
@@ -41,7 +41,7 @@ interface Following extends Pick<EventOptions, 'signal'> {
 async function* follow(context: EngineContext, options: Following): AsyncGenerator<EventMessage> {
   const { since, until, matches, after } = options;
   const endsAt = until === undefined ? Infinity : msAfter(until);
-  using log = new ChangeNotice(`${context.paths.database}-wal`);
+  using log = new ChangeNotice(context.paths);
   let seen = after;
   while (!options.signal?.aborted) {
     // asked before the read: what comes after it is noticed
@@ -61,46 +61,5 @@ async function* follow(context: EngineContext, options: Following): AsyncGenerat
     }
     if (ended) return;
     await changed(Math.min(LOOK_EVERY_MS, endsAt - Date.now()), options.signal);
-  }
-}
-
-/** Whether a file has changed since it was last asked. */
-class ChangeNotice implements Disposable {
-  #changed = false;
-  #wake: (() => void) | undefined;
-  #watcher: ReturnType<typeof watch> | undefined;
-
-  constructor(file: string) {
-    try {
-      this.#watcher = watch(file, () => {
-        this.#changed = true;
-        this.#wake?.();
-      });
-      this.#watcher.on('error', () => {});
-    } catch {
-      // no watches left: the timer does
-    }
-  }
-
-  /** @returns waits until the file has changed since this call, or so many ms are over */
-  next(): (ms: number, signal: AbortSignal | undefined) => Promise<void> {
-    this.#changed = false;
-    return (ms, signal) =>
-      new Promise((resolve) => {
-        if (this.#changed || ms <= 0 || signal?.aborted) return resolve();
-        const done = () => {
-          clearTimeout(timer);
-          signal?.removeEventListener('abort', done);
-          this.#wake = undefined;
-          resolve();
-        };
-        const timer = setTimeout(done, ms);
-        signal?.addEventListener('abort', done);
-        this.#wake = done;
-      });
-  }
-
-  [Symbol.dispose](): void {
-    this.#watcher?.close();
   }
 }

@@ -1,5 +1,6 @@
 /** Requests to the supervisor of a running container: one connection each. A supervisor that is gone is no error here: the record is mended and read again. */
 import { HuskError } from '../../errors.ts';
+import { after } from '../../long-timer.ts';
 import { readAccess } from '../../supervisor/access.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
 import type { Event, Request } from '../../supervisor/protocol.ts';
@@ -52,7 +53,7 @@ export async function connect(context: EngineContext, container: Container): Pro
     const client = await SupervisorClient.connect(readAccess(context.paths, current.id));
     if (client) return client;
     if (performance.now() - started > PATIENCE_MS) throw unreachable(context, current);
-    await new Promise((resolveAfter) => setTimeout(resolveAfter, RETRY_MS));
+    await after(RETRY_MS);
   }
   return undefined;
 }

@@ -24,9 +24,9 @@ import {
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError, type ErrorKind } from '../../errors.ts';
 import type { Fd } from '../../host/fd.ts';
+import { after } from '../../long-timer.ts';
 import type { Paths } from '../../paths.ts';
 import type { IdMaps } from '../../rootless/idmap.ts';
 import type { KeptIds } from '../../rootless/keep-id.ts';
@@ -205,7 +205,7 @@ async function unpackMissing(
       for (const { lock } of claimed) lock.close();
     }
     waiting.push(...others.filter((hex) => !isMade(hex)));
-    if (waiting.length > 0) await sleep(POLL_MS, undefined, { signal: options.signal });
+    if (waiting.length > 0) await after(POLL_MS, { signal: options.signal });
   }
 }
 
@@ -327,7 +327,7 @@ async function makeParents(
       }
       return lstatSync(target);
     }
-    await sleep(POLL_MS, undefined, { signal });
+    await after(POLL_MS, { signal });
   }
 }
 
