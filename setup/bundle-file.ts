@@ -1,6 +1,9 @@
-/** One JavaScript file out of TypeScript sources, with koffi.node and re2js.cjs expected beside it: husk's own bundles, and those of the benches. */
-import { build, transformSync, type Plugin } from 'esbuild';
-import { copyFileSync, chmodSync, readFileSync, writeFileSync } from 'node:fs';
+/**
+ * One JavaScript file out of TypeScript sources, with koffi.node, re2js.cjs and execa.cjs expected beside it: husk's
+ * own bundles, and those of the benches.
+ */
+import { build, transformSync, type Metafile, type Plugin } from 'esbuild';
+import { copyFileSync, chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -27,6 +30,7 @@ export const bundle = (entry: string, outfile: string, kind: typeof COMMON | typ
     // esbuild names modules, in the bundle too, by their paths from here: whoever builds it may stand elsewhere
     absWorkingDir: root,
     outfile,
+    metafile: true,
     bundle: true,
     platform: 'node',
     target: kind.target,
@@ -45,6 +49,8 @@ export const bundle = (entry: string, outfile: string, kind: typeof COMMON | typ
       beside('koffi', { file: './koffi.node', loadedBy: /src\/host\/libc\.ts$/ }),
       // most commands match no pattern: in the bundle, re2js would be a quarter of what each of them reads
       beside('re2js', { file: './re2js.cjs', loadedBy: /src\/notation\/go-pattern\.ts$/ }),
+      // as large, and most commands run no program of the host's
+      beside('execa', { file: './execa.cjs', loadedBy: /src\/run-program\.ts$/ }),
     ],
   });
 
@@ -79,4 +85,38 @@ export function copyPatterns(folder: string): void {
     join(folder, 're2js.cjs'),
     transformSync(source, { minifyWhitespace: true, minifySyntax: true, legalComments: 'none' }).code,
   );
+}
+
+/** execa and what it is made of, as one file of CommonJS */
+export const copyExeca = (folder: string) =>
+  build({
+    entryPoints: [join(root, 'node_modules/execa/index.js')],
+    metafile: true,
+    absWorkingDir: root,
+    outfile: join(folder, 'execa.cjs'),
+    bundle: true,
+    platform: 'node',
+    target: COMMON.target,
+    format: COMMON.format,
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+    define: COMMON.define,
+    banner: { js: COMMON.banner },
+  });
+
+/** @returns the licences of the libraries that lie in bundles, one behind the other */
+export function licensesIn(bundles: { metafile: Metafile }[]): string {
+  const inputs = bundles.flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  const names = inputs.flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []);
+  return [...new Set(names)]
+    .sort()
+    .map((name) => {
+      const folder = join(root, 'node_modules', name);
+      const file = readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));
+      if (file === undefined) throw new Error(`${folder} has no licence`);
+      return `${name}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
+    })
+    .join('\n');
 }

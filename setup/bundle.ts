@@ -1,12 +1,12 @@
 /**
- * Makes dist/husk.cjs, and dist/agent.cjs for the guest: one file with all of husk's TypeScript and its libraries, and beside it what it loads on first use: koffi.node, re2js.cjs.
+ * Makes dist/husk.cjs, and dist/agent.cjs for the guest: one file with all of husk's TypeScript and its libraries, and beside it what it loads on first use: koffi.node, re2js.cjs, execa.cjs.
  * CommonJS because Node starts it 5 ms sooner than a module. And dist/husk.mjs, the library, a module that runs under the program's own Node.
  */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bundle, COMMON, copyKoffi, copyPatterns, MODULE } from './bundle-file.ts';
+import { bundle, COMMON, copyExeca, copyKoffi, copyPatterns, licensesIn, MODULE } from './bundle-file.ts';
 
 // root's helpers are another user, who must be able to read it
 process.umask(0o022);
@@ -16,15 +16,17 @@ mkdirSync(dist, { recursive: true });
 
 copyKoffi(dist);
 copyPatterns(dist);
+const bundles: Parameters<typeof licensesIn>[0] = [await copyExeca(dist)];
 for (const [entry, output, kind] of [
   ['src/guest-agent/main.ts', 'agent.cjs', COMMON],
   ['src/main.ts', 'husk-main.cjs', COMMON],
   ['src/library/husk.ts', 'husk.mjs', MODULE],
 ] as const) {
-  await bundle(entry, join(dist, `${output}.new`), kind);
+  bundles.push(await bundle(entry, join(dist, `${output}.new`), kind));
   renameSync(join(dist, `${output}.new`), join(dist, output));
 }
 copyFileSync(join(root, 'setup/start.cjs'), join(dist, 'husk.cjs'));
+writeFileSync(join(dist, 'libraries.LICENSE'), licensesIn(bundles));
 
 // The code cache: what V8 has compiled after a `ps`, in a data root that is thrown away. The same bytes wherever and whenever it is built: V8 keeps the name of the
 // file, which is therefore no path, and orders what it writes by a random seed, which --predictable fixes (that flag is no part of what a cache must agree with).

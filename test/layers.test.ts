@@ -39,6 +39,7 @@ const FOUNDATION = new Set([
   'agent-protocol.ts',
   'version.ts',
   'program.ts',
+  'run-program.ts',
   'missing-folders.ts',
   'trace.ts',
 ]);

