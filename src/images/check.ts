@@ -1,6 +1,7 @@
 /**
- * What `system check` asks the image room: whether blobs, layers, unpacked trees and root disks are what their names say; and, without a database, which images the files
- * make. Bytes that are wrong are of no use to anybody and are taken away, so that the next pull fetches them; nothing that is right is touched.
+ * What `system check` asks the image room: whether blobs, layers, unpacked trees and root disks are what their names
+ * say. Bytes that are wrong are of no use to anybody and are taken away, so that the next pull fetches them; nothing
+ * that is right is touched.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -18,16 +19,15 @@ import {
 import { join } from 'node:path';
 import { causeOf } from '../errors.ts';
 import type { KeptIds } from '../rootless/keep-id.ts';
-import { keptSuffix, parseTreeName, TREE } from './layers/unpack.ts';
+import { keptSuffix, parseTreeName, TREE } from './layers/tree-links.ts';
 import type { Paths } from '../paths.ts';
-import { readCopy } from '../state/copies.ts';
 import { tmpPath } from '../state/tmp-folder.ts';
 import { imageManifest } from './archive/manifest-of.ts';
 import { Blobs, sha256 } from './blobs.ts';
 import { distinctLayers, PARENTS, stackKey } from './layers/stack.ts';
-import { parseImageConfig, parseManifest } from './manifest.ts';
+import { parseImageConfig } from './manifest.ts';
 import { ImageRecords, layerFolder, layerTar, namesFile } from './records.ts';
-import { familiarReference, isDigest, parseKey } from './reference.ts';
+import { familiarReference, parseKey } from './reference.ts';
 import { restoreRemoved } from './removal.ts';
 import type { Layer } from './contract.ts';
 import type { DatabaseSync } from 'node:sqlite';
@@ -174,7 +174,8 @@ async function* checkImage(
   if (records.names(id).length > 0 && !existsSync(namesFile(paths, id))) records.keepNames(id);
 }
 
-function layerProblem(tar: string, diffId: string): string | undefined {
+/** @returns what is wrong with a layer's tar. */
+export function layerProblem(tar: string, diffId: string): string | undefined {
   if (!existsSync(tar)) return `${tar} is missing`;
   try {
     return hashFile(tar) === diffId ? undefined : `${tar} does not have its diffID`;
@@ -308,66 +309,8 @@ function* checkLinks({ layerLinks }: Paths): Generator<ImageProblem> {
   }
 }
 
-/**
- * Without a database: images are what manifests among the blobs make, with configs that are there and layers whose tars are whole.
- * @returns how many images and layers were found
- */
-export function rebuildImages({ database, paths }: { database: DatabaseSync; paths: Paths }): {
-  images: number;
-  layers: number;
-} {
-  const blobs = new Blobs(paths);
-  const records = new ImageRecords({ database, paths, blobs });
-  let layers = 0;
-  for (const hex of names(paths.layers)) {
-    const diffId = `sha256:${hex}`;
-    if (!isDigest(diffId) || records.hasLayerRow(diffId) || layerProblem(layerTar(paths, diffId), diffId) !== undefined)
-      continue;
-    records.recordLayer({ diffId, size: statSync(layerTar(paths, diffId)).size });
-    layers++;
-  }
-  const known = new Set(records.ids());
-  let images = 0;
-  for (const hex of names(paths.blobs)) {
-    try {
-      const bytes = blobs.get(`sha256:${hex}`);
-      const manifest = parseManifest(bytes, '', hex);
-      if (manifest.kind !== 'manifest' || known.has(manifest.config.digest)) continue;
-      const config = blobs.get(manifest.config.digest);
-      const { diff_ids: diffIds } = parseImageConfig(config, hex).rootfs;
-      if (diffIds.length !== manifest.layers.length || !diffIds.every((diffId) => records.hasLayerRow(diffId)))
-        continue;
-      const kept = readCopy(namesFile(paths, manifest.config.digest));
-      records.add({
-        config,
-        manifest: bytes,
-        layers: manifest.layers.map((layer, index) => ({
-          diffId: diffIds[index]!,
-          digest: layer.digest,
-          mediaType: layer.mediaType,
-          compressedSize: layer.size,
-        })),
-        names: Array.isArray(kept) ? kept.filter(isName) : [],
-      });
-      known.add(manifest.config.digest);
-      images++;
-    } catch {
-      // a config, an index, or damaged
-    }
-  }
-  return { images, layers };
-}
-
-function isName(name: unknown): name is string {
-  try {
-    parseKey(name as string);
-    return typeof name === 'string';
-  } catch {
-    return false;
-  }
-}
-
-function names(folder: string): string[] {
+/** @returns the names in a folder; none where there is no folder. */
+export function names(folder: string): string[] {
   try {
     return readdirSync(folder);
   } catch {

@@ -6,7 +6,7 @@ import { existsSync, linkSync, readdirSync, renameSync, rmSync, statSync } from 
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseError, HuskError } from '../../errors.ts';
-import { rebuildImages } from '../../images/check.ts';
+import { rebuildImages } from '../../images/rebuild.ts';
 import type { Paths } from '../../paths.ts';
 import { NEVER, type ContainerState } from '../../state/containers.ts';
 import { createSchema, hasData, openDatabase, sqlite } from '../../state/database.ts';

@@ -1,62 +1,29 @@
 /**
- * Layers as folders, for the user-namespace isolation: makes what is missing, once, however many husk processes want it, and gives
- * the short paths an overlay mount names them by. A layer that is already there costs two system calls.
+ * Layers as folders, for the user-namespace isolation: makes what is missing, once, however many husk processes want
+ * it, and gives the short paths an overlay mount names them by. A layer that is already there costs two system calls.
  *
- * A tree is made as `layers/<hex>/tree-v1.partial-<random>` and renamed when whole; who makes it holds the lock `layers/<hex>/lock`,
- * which dies with its holder, so a killed unpack is simply done again. The files are written by `unpack` (unpack-main.ts) inside the
- * user namespace; this side never looks into an archive.
+ * A tree is made as `layers/<hex>/tree-v1.partial-<random>` and renamed when whole; who makes it holds the lock
+ * `layers/<hex>/lock`, which dies with its holder, so a killed unpack is simply done again. The files are written by
+ * `unpack` (unpack-main.ts) inside the user namespace; this side never looks into an archive.
  */
-import { randomBytes } from 'node:crypto';
-import {
-  type Stats,
-  chownSync,
-  chmodSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  renameSync,
-  statSync,
-  symlinkSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { type Stats, existsSync, lstatSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { HuskError, type ErrorKind } from '../../errors.ts';
 import type { Fd } from '../../host/fd.ts';
 import { after } from '../../long-timer.ts';
-import type { Paths } from '../../paths.ts';
-import type { IdMaps } from '../../rootless/idmap.ts';
 import type { KeptIds } from '../../rootless/keep-id.ts';
 import type { Layer } from '../contract.ts';
 import { distinctLayers, PARENTS, stackKey } from './stack.ts';
+import { emptyFolder, hexOf, keptSuffix, linkTo, shortLink, TREE, treeOf, type UnpackPaths } from './tree-links.ts';
+import { makerOfTrees, newPartial, runInternal } from './tree-maker.ts';
 import { assertWhole } from './whole.ts';
 
-/** The name carries the version of what write-tree.ts writes; another version is another folder. */
-export const TREE = 'tree-v1';
 const PARENTS_PARTIAL = 'parents.partial-';
 
-/** Owners on disk are host ids, so containers with other maps (`--userns keep-id`) need trees of their own. */
-export function keptSuffix(kept?: KeptIds): string {
-  return kept === undefined ? '' : `.keep-${kept.uid}-${kept.gid}`;
-}
-
-/** of the name of a layer's tree; undefined: it is no tree */
-export function parseTreeName(name: string): { kept?: KeptIds } | undefined {
-  if (name === TREE) return {};
-  const suffix = name.startsWith(TREE) ? name.slice(TREE.length) : '';
-  const [, uid, gid] = /^\.keep-(\d{1,10})-(\d{1,10})$/.exec(suffix) ?? [];
-  return uid === undefined ? undefined : { kept: { uid: Number(uid), gid: Number(gid) } };
-}
-
-/** What overlay gets as the layers of an image that has none: an empty folder among the short links. */
-const NO_LAYERS = 'empty';
-/** Hex digits of a short link's name; more where two layers begin alike (which an attacker can arrange). */
-const SHORT = 12;
 const POLL_MS = 20;
-/** Unpacking waits for the kernel's file system more than for anything else; more processes than this only queue there. */
+/**
+ * Unpacking waits for the kernel's file system more than for anything else; more processes than this only queue there.
+ */
 const MAX_PROCESSES = 4;
 
 export interface UnpackOptions {
@@ -66,8 +33,6 @@ export interface UnpackOptions {
   onProgress?: (done: number, total: number) => void;
   signal?: AbortSignal;
 }
-
-type UnpackPaths = Pick<Paths, 'layers' | 'layerLinks'>;
 
 /**
  * @param layers bottom first, as `Image.layers`
@@ -110,65 +75,6 @@ export async function ensureUnpackedView(
 ): Promise<string[]> {
   const folders = await ensureUnpacked(layers, paths, options);
   return layers.length > 0 && folders.length === 1 ? [...folders, emptyFolder(paths)] : folders;
-}
-
-function emptyFolder({ layerLinks }: UnpackPaths): string {
-  const folder = join(layerLinks, NO_LAYERS);
-  mkdirSync(layerLinks, { recursive: true, mode: 0o711 });
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
-  return folder;
-}
-
-function hexOf(diffId: string): string {
-  const hex = /^sha256:([0-9a-f]{64})$/.exec(diffId)?.[1];
-  if (hex === undefined) throw new HuskError(`"${diffId}" is not a diffID`, { kind: 'internal' });
-  return hex;
-}
-
-/** below `paths.layers` */
-const treeOf = (hex: string, kept?: KeptIds) => join(hex, TREE + keptSuffix(kept));
-/** of a short link */
-const linkTarget = (tree: string) => join('../layers', tree);
-
-const linkName = (hex: string, length: number, kept?: KeptIds) => hex.slice(0, length) + keptSuffix(kept);
-
-const linkTo = (hex: string, tree: string, paths: UnpackPaths, kept?: KeptIds): string =>
-  shortLink(hex, tree, paths, kept) ?? makeShortLink(hex, tree, paths, kept);
-
-/** The link to this tree, if both are there. @param hex its name's digits; @param tree below `paths.layers` */
-function shortLink(hex: string, tree: string, { layerLinks }: UnpackPaths, kept?: KeptIds): string | undefined {
-  for (let length = SHORT; length <= hex.length; length += SHORT) {
-    const link = join(layerLinks, linkName(hex, length, kept));
-    let target: string;
-    try {
-      target = readlinkSync(link);
-    } catch {
-      return undefined;
-    }
-    // Never taken on its name alone: 48 bits can be collided, and the other layer may be anybody's.
-    if (target === linkTarget(tree)) return statSync(link, { throwIfNoEntry: false }) ? link : undefined;
-  }
-  return undefined;
-}
-
-function makeShortLink(hex: string, tree: string, paths: UnpackPaths, kept?: KeptIds): string {
-  mkdirSync(paths.layerLinks, { recursive: true, mode: 0o711 });
-  for (let length = SHORT; length <= hex.length; length += SHORT) {
-    const link = join(paths.layerLinks, linkName(hex, length, kept));
-    try {
-      symlinkSync(linkTarget(tree), link);
-      return link;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      if (readlinkSync(link) === linkTarget(tree)) return link;
-      // A link to a layer that is no more is taken over.
-      if (!existsSync(link)) {
-        unlinkSync(link);
-        length -= SHORT;
-      }
-    }
-  }
-  throw new HuskError(`cannot make a link for the layer ${hex} in ${paths.layerLinks}`, { kind: 'internal' });
 }
 
 async function unpackMissing(
@@ -249,42 +155,9 @@ async function unpackClaimed(
   if (failed) throw failed.reason;
 }
 
-/** Who writes trees: root of the user namespace, which is another user on this host when its starter is root. */
-interface TreeMaker {
-  maps: IdMaps;
-  give(folder: string): void;
-  letRead(tar: string): void;
-}
-
-async function makerOfTrees(kept?: KeptIds): Promise<TreeMaker> {
-  const [{ idMaps }, { keepIdMaps }] = await Promise.all([
-    import('../../rootless/idmap.ts'),
-    import('../../rootless/keep-id.ts'),
-  ]);
-  const maps = kept === undefined ? idMaps() : keepIdMaps(idMaps(), kept);
-  return {
-    maps,
-    give: (folder) => maps.direct && chownSync(folder, maps.uid[0]!.hostID, maps.gid[0]!.hostID),
-    letRead: (tar) => maps.direct && chmodSync(tar, 0o644),
-  };
-}
-
-/** A new folder for the maker. The caller holds the lock of the layer's folder. */
-async function newPartial(folder: string, prefix: string, maker: TreeMaker): Promise<string> {
-  const { removeTree } = await import('../../rootless/trees.ts');
-  // What a killed maker left; one that is still ending may write into it meanwhile, and then the next one deletes it.
-  for (const name of readdirSync(folder))
-    if (name.startsWith(prefix)) await removeTree(join(folder, name)).catch(() => {});
-  const partial = join(folder, prefix + randomBytes(6).toString('hex'));
-  mkdirSync(partial, { mode: 0o700 });
-  maker.give(partial);
-  return partial;
-}
-
 /**
  * Makes the folders that a stack implies, or the mark that it needs none. Looks at the upper layers' members first:
- * those of the
- * lowest, mostly the largest, are read only where one of the others implies a folder.
+ * those of the lowest, mostly the largest, are read only where one of the others implies a folder.
  * @param parents below `paths.layers`
  */
 async function makeParents(
@@ -328,62 +201,5 @@ async function makeParents(
       return lstatSync(target);
     }
     await after(POLL_MS, { signal });
-  }
-}
-
-/**
- * Runs a program that writes trees.
- * @param onDone told of each finished folder; what it throws ends the program, and is thrown
- */
-async function runInternal(
-  internal: 'unpack' | 'implied-parents',
-  args: string[],
-  { paths, maps, signal }: { paths: UnpackPaths; maps: IdMaps; signal: AbortSignal | undefined },
-  onDone: (folder: string) => void,
-): Promise<void> {
-  const { runInUserNamespace } = await import('../../rootless/namespace.ts');
-  const launched = runInUserNamespace({
-    program: { internal, args },
-    reach: { kept: [paths.layers] },
-    stdout: 'pipe',
-    maps,
-  });
-  const stop = () => launched.signal(9);
-  signal?.addEventListener('abort', stop);
-  let rest = '';
-  let failure: { message: string; kind: ErrorKind; fix?: string } | undefined;
-  let refused: { error: unknown } | undefined;
-  launched.stdout!.setEncoding('utf8').on('data', (text: string) => {
-    if (refused) return;
-    const lines = (rest + text).split('\n');
-    rest = lines.pop()!;
-    // An exception in a stream's listener would end this process, and with it a container's supervisor.
-    try {
-      for (const line of lines) {
-        const message = JSON.parse(line) as { done?: string; error?: typeof failure };
-        if (message.done !== undefined) onDone(message.done);
-        failure ??= message.error;
-      }
-    } catch (error) {
-      refused = { error };
-      stop();
-    }
-  });
-  try {
-    await launched.started;
-    const [{ code, signal: killed }] = await Promise.all([
-      launched.exited,
-      new Promise((resolve) => launched.stdout!.once('close', resolve)),
-    ]);
-    signal?.throwIfAborted();
-    if (refused) throw refused.error;
-    if (failure) throw new HuskError(failure.message, failure);
-    if (code !== 0)
-      throw new HuskError(
-        `unpacking layers ended with ${killed === undefined ? `exit status ${code}` : `signal ${killed}`}`,
-        { kind: 'internal' },
-      );
-  } finally {
-    signal?.removeEventListener('abort', stop);
   }
 }
