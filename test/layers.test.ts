@@ -34,6 +34,7 @@ const FOUNDATION = new Set([
   'runtime-folder.ts',
   'long-timer.ts',
   'whole-file.ts',
+  'open-file.ts',
   'config.ts',
   'sandbox.ts',
   'agent-protocol.ts',

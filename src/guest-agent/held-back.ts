@@ -3,8 +3,9 @@
  * takes the blocks beyond. They are allocated and never written, so the host's sparse file stays small. Growing only:
  * blocks that the container has are not taken away.
  */
-import { closeSync, openSync, statfsSync, statSync } from 'node:fs';
+import { statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { OpenFile } from '../open-file.ts';
 import { fallocate } from '../host/files/vectored-io.ts';
 
 const NAME = 'beyond-its-size';
@@ -37,10 +38,6 @@ export function holdBack(disk: string, size: number): void {
   const { blocks, bavail, bsize } = statfsSync(disk);
   const length = toHoldBack({ total: blocks * bsize, free: bavail * bsize, held: heldBack(disk), size });
   if (length === undefined) return;
-  const fd = openSync(join(disk, NAME), 'a', 0o600);
-  try {
-    fallocate(fd, 0, 0, length);
-  } finally {
-    closeSync(fd);
-  }
+  using file = new OpenFile(join(disk, NAME), 'a', 0o600);
+  fallocate(file.fd, 0, 0, length);
 }

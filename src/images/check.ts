@@ -4,20 +4,10 @@
  * that is right is touched.
  */
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { causeOf } from '../errors.ts';
+import { OpenFile } from '../open-file.ts';
 import type { KeptIds } from '../rootless/keep-id.ts';
 import { keptSuffix, parseTreeName, TREE } from './layers/tree-links.ts';
 import type { Paths } from '../paths.ts';
@@ -186,15 +176,11 @@ export function layerProblem(tar: string, diffId: string): string | undefined {
 
 function hashFile(path: string): string {
   const hash = createHash('sha256');
-  const fd = openSync(path, 'r');
-  try {
-    const buffer = Buffer.allocUnsafe(CHUNK);
-    for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer))
-      hash.update(buffer.subarray(0, count));
-    return `sha256:${hash.digest('hex')}`;
-  } finally {
-    closeSync(fd);
-  }
+  using file = new OpenFile(path, 'r');
+  const buffer = Buffer.allocUnsafe(CHUNK);
+  for (let count = readSync(file.fd, buffer); count > 0; count = readSync(file.fd, buffer))
+    hash.update(buffer.subarray(0, count));
+  return `sha256:${hash.digest('hex')}`;
 }
 
 async function* checkTrees(

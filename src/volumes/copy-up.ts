@@ -42,23 +42,21 @@ const KEPT_XATTRS = /^user\.(?!overlay\.|fuseoverlayfs\.|containers\.)/;
 export async function main(args: string[]): Promise<number> {
   process.umask(0);
   const job = JSON.parse(args[0] ?? '') as CopyUpJob;
-  const root = host.openFolder(job.root);
+  using root = new Fd(host.openFolder(job.root));
   let at = '';
   try {
     for (const copy of job.copies) {
       at = copy.destination;
-      fill(root, copy);
+      fill(root.number, copy);
     }
     at = '';
-    if (job.owner) give(root, job.owner);
+    if (job.owner) give(root.number, job.owner);
     return 0;
   } catch (error) {
     if (!(error instanceof HuskError || error instanceof SyscallError)) throw error;
     const text = error instanceof HuskError ? error.message : `${error.syscall}: ${errnoText(error.errno)}`;
     process.stderr.write(`${at === '' ? '' : `${at}: `}${text}\n`);
     return 1;
-  } finally {
-    host.closeFd(root);
   }
 }
 
@@ -147,7 +145,7 @@ function giveTree(top: number, { uid, gid }: { uid: number; gid: number }): void
         if (level.fd !== top) host.closeFd(level.fd);
         continue;
       }
-      const fd = openName(level.fd, name);
+      const fd = openName(level.fd, name)?.release();
       if (fd === undefined) continue;
       levels.push({ fd, names: [] });
       if (factsOf(fd).type === 'directory') levels.at(-1)!.names = namesIn(fd);

@@ -3,6 +3,7 @@
  * husk's in the container's user namespace. Both run this; neither executes anything of the container.
  */
 import { HuskError } from '../../errors.ts';
+import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
 import { O_PATH } from '../../host/files/file-at.ts';
 import type { FilesHeader, FilesRequest, PathStat } from '../../sandbox.ts';
@@ -52,24 +53,16 @@ export function* answer(request: FilesRequest, places: FilesPlaces): Generator<B
     case 'stat':
       return yield* withFolder(places.root, function* (root) {
         const path = fromText(request.path);
-        const fd = openPath(root, path, { follow: false });
-        try {
-          yield header({ stat: statOf(root, path, fd) });
-        } finally {
-          host.closeFd(fd);
-        }
+        using found = new Fd(openPath(root, path, { follow: false }));
+        yield header({ stat: statOf(root, path, found.number) });
       });
     case 'archive':
       return yield* withFolder(places.root, function* (root) {
         const path = fromText(request.path);
-        const fd = openPath(root, path, { follow: request.follow === true });
-        try {
-          yield header({ stat: statOf(root, path, fd) });
-          const top = request.name === undefined ? lastName(path) : fromText(request.name);
-          yield* packTree(fd, top, { shown: (member) => display(pathOf(member, top, path)) });
-        } finally {
-          host.closeFd(fd);
-        }
+        using found = new Fd(openPath(root, path, { follow: request.follow === true }));
+        yield header({ stat: statOf(root, path, found.number) });
+        const top = request.name === undefined ? lastName(path) : fromText(request.name);
+        yield* packTree(found.number, top, { shown: (member) => display(pathOf(member, top, path)) });
       });
     case 'export':
       return yield* withFolder(places.whole, function* (whole) {
@@ -107,10 +100,9 @@ export function receiver(
   const path = fromText(request.path);
   try {
     const owner = request.user === undefined ? 'keep' : userOf(root, request.user);
-    const fd = openPath(root, path, { follow: true });
-    const { type } = factsOf(fd);
-    host.closeFd(fd);
-    if (type !== 'directory') throw new HuskError('extraction point is not a directory', { kind: 'invalid' });
+    using folder = new Fd(openPath(root, path, { follow: true }));
+    if (factsOf(folder.number).type !== 'directory')
+      throw new HuskError('extraction point is not a directory', { kind: 'invalid' });
     const unpacker = new Unpacker(containerPlace(root, path), {
       owner,
       replaceKinds: request.replaceKinds,
@@ -163,12 +155,8 @@ function* withFolder<T>(
   path: string | undefined,
   use: (fd: number) => Generator<Buffer, T, void>,
 ): Generator<Buffer, T, void> {
-  const fd = host.openFolder(path!);
-  try {
-    return yield* use(fd);
-  } finally {
-    host.closeFd(fd);
-  }
+  using folder = new Fd(host.openFolder(path!));
+  return yield* use(folder.number);
 }
 
 function withLayer(

@@ -3,6 +3,7 @@
  * folder counts as changed when its mode or owner is another or something in it changed; a file when also its size or time is. Reads names and
  * attributes only.
  */
+import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
 import { O_PATH, reopen } from '../../host/files/file-at.ts';
 import { HuskError } from '../../errors.ts';
@@ -46,19 +47,16 @@ function* compare(folder: Folder, layer: UpperLayer): Generator<Change, boolean,
   const names = namesIn(upper);
   for (const name of names) {
     const at = path === '' ? name : `${path}/${name}`;
-    const fd = openName(upper, name);
-    if (fd === undefined) continue;
-    try {
-      const facts = factsOf(fd);
-      if (layer.isOwn(at, fd, facts)) continue;
-      const hidden = layer.hidden(name, facts);
-      if (hidden === undefined) changed = (yield* one({ fd, facts, name, at }, folder, layer)) || changed;
-      else if (hidden !== '' && lower !== undefined && factsAt(lower, hidden)) {
-        yield { kind: 'D', path: path === '' ? hidden : `${path}/${hidden}` };
-        changed = true;
-      }
-    } finally {
-      host.closeFd(fd);
+    using opened = openName(upper, name);
+    if (opened === undefined) continue;
+    const fd = opened.number;
+    const facts = factsOf(fd);
+    if (layer.isOwn(at, fd, facts)) continue;
+    const hidden = layer.hidden(name, facts);
+    if (hidden === undefined) changed = (yield* one({ fd, facts, name, at }, folder, layer)) || changed;
+    else if (hidden !== '' && lower !== undefined && factsAt(lower, hidden)) {
+      yield { kind: 'D', path: path === '' ? hidden : `${path}/${hidden}` };
+      changed = true;
     }
   }
   if (lower === undefined || !layer.isOpaque(upper)) return changed;
@@ -77,28 +75,20 @@ function* one(
   layer: UpperLayer,
 ): Generator<Change, boolean, void> {
   const { fd, facts, name, at } = item;
-  const below = lower === undefined ? undefined : openName(lower, name);
-  try {
-    const before = below === undefined ? undefined : factsOf(below);
-    const kind = before === undefined ? 'A' : 'C';
-    if (facts.type !== 'directory') {
-      if (before && !differs(facts, before)) return false;
-      yield { kind, path: at };
-      return true;
-    }
-    const both = before?.type === 'directory' ? below : undefined;
-    const folder = reopen(fd, O_PATH | host.O_DIRECTORY | host.O_CLOEXEC);
-    try {
-      const inside = yield* compare({ upper: folder, lower: both, path: at, depth: depth + 1 }, layer);
-      if (before && !inside && !differs(facts, before)) return false;
-    } finally {
-      host.closeFd(folder);
-    }
+  using below = lower === undefined ? undefined : openName(lower, name);
+  const before = below && factsOf(below.number);
+  const kind = before === undefined ? 'A' : 'C';
+  if (facts.type !== 'directory') {
+    if (before && !differs(facts, before)) return false;
     yield { kind, path: at };
     return true;
-  } finally {
-    if (below !== undefined) host.closeFd(below);
   }
+  const both = before?.type === 'directory' ? below?.number : undefined;
+  using folder = new Fd(reopen(fd, O_PATH | host.O_DIRECTORY | host.O_CLOEXEC));
+  const inside = yield* compare({ upper: folder.number, lower: both, path: at, depth: depth + 1 }, layer);
+  if (before && !inside && !differs(facts, before)) return false;
+  yield { kind, path: at };
+  return true;
 }
 
 function differs(now: Facts, before: Facts): boolean {

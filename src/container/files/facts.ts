@@ -1,4 +1,5 @@
 /** What an inode is, read from its descriptor (opened with O_PATH, so that nothing is waited for and no device is touched). */
+import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
 import { getxattrFd, listxattrFd, O_PATH, readlinkFd, STATX, statFd } from '../../host/files/file-at.ts';
 import { SyscallError } from '../../host/libc.ts';
@@ -56,18 +57,13 @@ export function factsOf(fd: number): Facts {
 
 /** What a name in a folder is now, the link itself where it is one; undefined: nothing. */
 export function factsAt(folder: number, name: ByteString): Facts | undefined {
-  const fd = openName(folder, name);
-  if (fd === undefined) return undefined;
-  try {
-    return factsOf(fd);
-  } finally {
-    host.closeFd(fd);
-  }
+  using found = openName(folder, name);
+  return found && factsOf(found.number);
 }
 
 /** An O_PATH descriptor of a name, links not followed; undefined when it is not there (any more). */
-export function openName(folder: number, name: ByteString): number | undefined {
-  return unlessAbsent(() => host.openAt(folder, name, O_PATH));
+export function openName(folder: number, name: ByteString): Fd | undefined {
+  return unlessAbsent(() => new Fd(host.openAt(folder, name, O_PATH)));
 }
 
 /** What a running container has deleted or replaced since its name was read is not there. */

@@ -1,5 +1,6 @@
 /** The names in a folder, by its descriptor: as bytes, in byte order. */
-import { closeFd, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../host/files/lookup.ts';
+import { Fd } from '../../host/fd.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../host/files/lookup.ts';
 import { getdents, reopen } from '../../host/files/file-at.ts';
 import type { ByteString } from '../../tar/byte-string.ts';
 
@@ -11,18 +12,15 @@ const BUFFER = 32 << 10;
 
 /** @param fd of a folder, O_PATH will do @throws SyscallError */
 export function namesIn(fd: number): ByteString[] {
-  const folder = reopen(fd, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  using folder = new Fd(reopen(fd, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const names: ByteString[] = [];
   const buffer = Buffer.allocUnsafe(BUFFER);
-  try {
-    for (let length = getdents(folder, buffer); length > 0; length = getdents(folder, buffer)) {
-      for (let at = 0; at < length; at += buffer.readUInt16LE(at + RECORD_LENGTH)) {
-        const name = buffer.toString('latin1', at + NAME, buffer.indexOf(0, at + NAME));
-        if (name !== '.' && name !== '..') names.push(name);
-      }
+  const read = () => getdents(folder.number, buffer);
+  for (let length = read(); length > 0; length = read()) {
+    for (let at = 0; at < length; at += buffer.readUInt16LE(at + RECORD_LENGTH)) {
+      const name = buffer.toString('latin1', at + NAME, buffer.indexOf(0, at + NAME));
+      if (name !== '.' && name !== '..') names.push(name);
     }
-  } finally {
-    closeFd(folder);
   }
   return names.sort();
 }

@@ -7,7 +7,8 @@
  *
  * What cannot be read ends the archive with an error that names it: an archive that left it out would look whole.
  */
-import { closeSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
+import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
 import { O_PATH, reopen, statfsFd } from '../../host/files/file-at.ts';
 import { HuskError, systemError } from '../../errors.ts';
@@ -106,27 +107,24 @@ class Packer {
   *#child(level: Level, name: ByteString): Generator<Buffer, void, void> {
     const { layer } = this.#options;
     const path = level.path === '' ? name : `${level.path}/${name}`;
-    const fd = this.#reading(path, () => openName(level.fd, name));
-    if (fd === undefined) return;
-    try {
-      const facts = this.#reading(path, () => factsOf(fd));
-      if (path.length > MAX_PATH)
-        throw new HuskError(
-          `cannot archive a path of ${path.length} bytes below /${display(path.slice(0, 200))}: no tar may have one longer than ${MAX_PATH}`,
-          { kind: 'unsupported' },
+    using opened = this.#reading(path, () => openName(level.fd, name));
+    if (opened === undefined) return;
+    const fd = opened.number;
+    const facts = this.#reading(path, () => factsOf(fd));
+    if (path.length > MAX_PATH)
+      throw new HuskError(
+        `cannot archive a path of ${path.length} bytes below /${display(path.slice(0, 200))}: no tar may have one longer than ${MAX_PATH}`,
+        { kind: 'unsupported' },
+      );
+    if (layer?.isOwn(path, fd, facts)) return;
+    const hidden = layer?.hidden(name, facts);
+    if (hidden !== undefined) {
+      // what a name in a layer cannot say is left out
+      if (hidden !== '')
+        yield* this.#write(
+          tarHeader({ type: 'file', path: path.slice(0, path.length - name.length) + WHITEOUT + hidden, mode: 0 }),
         );
-      if (layer?.isOwn(path, fd, facts)) return;
-      const hidden = layer?.hidden(name, facts);
-      if (hidden !== undefined) {
-        // what a name in a layer cannot say is left out
-        if (hidden !== '')
-          yield* this.#write(
-            tarHeader({ type: 'file', path: path.slice(0, path.length - name.length) + WHITEOUT + hidden, mode: 0 }),
-          );
-      } else yield* this.#member(fd, path, facts);
-    } finally {
-      host.closeFd(fd);
-    }
+    } else yield* this.#member(fd, path, facts);
   }
 
   *#member(fd: number, path: ByteString, facts: Facts): Generator<Buffer, void, void> {
@@ -170,34 +168,31 @@ class Packer {
   /** @returns false: it is gone */
   *#file(pathFd: number, path: ByteString): Generator<Buffer, boolean, void> {
     const isAskedFor = this.#levels.length === 0;
-    const fd = this.#opened(pathFd, path, isAskedFor);
-    if (fd === undefined) return false;
-    try {
-      const facts = this.#reading(path, () => factsOf(fd));
-      if (this.#isMadeUp(fd, facts)) return yield* this.#madeUpFile(fd, path, facts, isAskedFor);
-      const { size } = facts;
-      yield* this.#write(this.#header(path, facts, 'file', { size, xattrs: this.#xattrs(fd) }));
-      let done = 0;
-      while (done < size) {
-        const piece = Buffer.allocUnsafe(Math.min(CHUNK, size - done));
-        const read = this.#reading(path, () => readSync(fd, piece, 0, piece.length, null));
-        if (read === 0) break;
-        done += read;
-        yield* this.#write(piece.subarray(0, read));
-      }
-      // it has become shorter: the archive must keep its promise
-      for (; done < size; done += Math.min(CHUNK, size - done))
-        yield* this.#write(Buffer.alloc(Math.min(CHUNK, size - done)));
-      yield* this.#write(paddingOf(size));
-      return true;
-    } finally {
-      closeSync(fd);
+    using opened = this.#opened(pathFd, path, isAskedFor);
+    if (opened === undefined) return false;
+    const fd = opened.number;
+    const facts = this.#reading(path, () => factsOf(fd));
+    if (this.#isMadeUp(fd, facts)) return yield* this.#madeUpFile(fd, path, facts, isAskedFor);
+    const { size } = facts;
+    yield* this.#write(this.#header(path, facts, 'file', { size, xattrs: this.#xattrs(fd) }));
+    let done = 0;
+    while (done < size) {
+      const piece = Buffer.allocUnsafe(Math.min(CHUNK, size - done));
+      const read = this.#reading(path, () => readSync(fd, piece, 0, piece.length, null));
+      if (read === 0) break;
+      done += read;
+      yield* this.#write(piece.subarray(0, read));
     }
+    // it has become shorter: the archive must keep its promise
+    for (; done < size; done += Math.min(CHUNK, size - done))
+      yield* this.#write(Buffer.alloc(Math.min(CHUNK, size - done)));
+    yield* this.#write(paddingOf(size));
+    return true;
   }
 
   /** @returns undefined: it is gone, or the kernel makes it up and lets nobody read it */
-  #opened(pathFd: number, path: ByteString, isAskedFor: boolean): number | undefined {
-    const open = () => unlessAbsent(() => reopen(pathFd, host.O_RDONLY | O_NONBLOCK | host.O_CLOEXEC));
+  #opened(pathFd: number, path: ByteString, isAskedFor: boolean): Fd | undefined {
+    const open = () => unlessAbsent(() => new Fd(reopen(pathFd, host.O_RDONLY | O_NONBLOCK | host.O_CLOEXEC)));
     return this.#readingMadeUp(pathFd, path, open, isAskedFor);
   }
 

@@ -3,6 +3,7 @@
  * for a process in it. On the host the folder is all there is: no link is followed below it, because what the container sends, or does to a
  * shared folder meanwhile, must never decide where on the host a file is written.
  */
+import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
 import { O_PATH } from '../../host/files/file-at.ts';
 import { HuskError } from '../../errors.ts';
@@ -32,13 +33,9 @@ function makeMissing(path: ByteString, open: (path: ByteString) => number | unde
   if (found !== undefined) return found;
   if (path === '') throw new HuskError('the folder to unpack in has been removed', { kind: 'not-found' });
   const slash = path.lastIndexOf('/');
-  const parent = makeMissing(slash <= 0 ? '' : path.slice(0, slash), open);
-  try {
-    host.makeDirectoryAt(parent, path.slice(slash + 1), MISSING_MODE);
-    return host.openAt(parent, path.slice(slash + 1), FOLDER);
-  } finally {
-    host.closeFd(parent);
-  }
+  using parent = new Fd(makeMissing(slash <= 0 ? '' : path.slice(0, slash), open));
+  host.makeDirectoryAt(parent.number, path.slice(slash + 1), MISSING_MODE);
+  return host.openAt(parent.number, path.slice(slash + 1), FOLDER);
 }
 
 /** A folder of a container. @param root descriptor of its / @param base the folder's path in it */
@@ -72,13 +69,8 @@ const parentOf = (path: ByteString): ByteString => path.slice(0, path.lastIndexO
 function isOnMount(root: number, path: ByteString): boolean {
   const device = (fd: number) => factsOf(fd).inode.replace(/:\d+$/, '');
   for (let at = path; at !== ''; at = parentOf(at)) {
-    const fd = unlessAbsent(() => host.openInRoot(root, at, FOLDER));
-    if (fd === undefined) continue;
-    try {
-      return device(fd) !== device(root);
-    } finally {
-      host.closeFd(fd);
-    }
+    using folder = unlessAbsent(() => new Fd(host.openInRoot(root, at, FOLDER)));
+    if (folder !== undefined) return device(folder.number) !== device(root);
   }
   return false;
 }

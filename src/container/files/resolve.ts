@@ -52,14 +52,13 @@ export function followed(root: number, path: ByteString): ByteString {
         if (last) host.closeFd(last.fd);
         continue;
       }
-      const fd = openName(at.at(-1)?.fd ?? root, name);
-      if (fd === undefined) return join([...at.map((step) => step.name), name, ...left.reverse()]);
-      if (factsOf(fd).type !== 'symlink') {
-        at.push({ name, fd });
+      using opened = openName(at.at(-1)?.fd ?? root, name);
+      if (opened === undefined) return join([...at.map((step) => step.name), name, ...left.reverse()]);
+      if (factsOf(opened.number).type !== 'symlink') {
+        at.push({ name, fd: opened.release() });
         continue;
       }
-      const target = linkTarget(fd);
-      host.closeFd(fd);
+      const target = linkTarget(opened.number);
       if (++links > MAX_SYMLINKS || left.length > MAX_COMPONENTS)
         throw new HuskError(`${display(path)}: too many levels of symbolic links`, { kind: 'invalid' });
       if (target.startsWith('/')) for (const step of at.splice(0)) host.closeFd(step.fd);

@@ -8,6 +8,7 @@
 import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { HuskError, systemError } from '../../errors.ts';
+import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
 import { AT_REMOVEDIR, chmodFd, chownFd, O_PATH, reopen, unlinkAt } from '../../host/files/file-at.ts';
 import { SyscallError } from '../../host/libc.ts';
@@ -220,19 +221,15 @@ export class Unpacker {
       });
     if (target === undefined || target === '') throw refuse('it leads elsewhere');
     const slash = target.lastIndexOf('/');
-    const parent = this.#place.folder(slash === -1 ? '' : target.slice(0, slash), { create: false });
-    if (parent === undefined) throw refuse('there is no such file');
-    try {
-      const there = factsAt(parent, target.slice(slash + 1));
-      if (!there || there.type === 'directory') throw refuse('there is no such file');
-      // a file that was in the folder before must not get a second name, by which a later member would change it
-      if (this.#place.mayLink && !this.#place.mayLink(target, there))
-        throw refuse('the archive did not bring that file');
-      host.linkAt(parent, target.slice(slash + 1), folder, name);
-      this.#place.made?.(path, there);
-    } finally {
-      host.closeFd(parent);
-    }
+    const found = this.#place.folder(slash === -1 ? '' : target.slice(0, slash), { create: false });
+    if (found === undefined) throw refuse('there is no such file');
+    using parent = new Fd(found);
+    const there = factsAt(parent.number, target.slice(slash + 1));
+    if (!there || there.type === 'directory') throw refuse('there is no such file');
+    // a file that was in the folder before must not get a second name, by which a later member would change it
+    if (this.#place.mayLink && !this.#place.mayLink(target, there)) throw refuse('the archive did not bring that file');
+    host.linkAt(parent.number, target.slice(slash + 1), folder, name);
+    this.#place.made?.(path, there);
   }
 
   #contents(bytes: Buffer): void {
@@ -275,16 +272,11 @@ export class Unpacker {
 
   /** A container may have put a symbolic link at the name already, which chmod(2) would follow out of it: the node is held, and looked at. */
   #finishNode(entry: TarEntry, folder: number, name: ByteString): void {
-    const fd = openName(folder, name);
-    if (fd === undefined) return;
-    try {
-      if (factsOf(fd).type !== entry.type) return;
-      const owner = this.#owner(entry);
-      if (owner) chownFd(fd, owner.uid, owner.gid);
-      chmodFd(fd, this.#mode(entry));
-    } finally {
-      host.closeFd(fd);
-    }
+    using node = openName(folder, name);
+    if (node === undefined || factsOf(node.number).type !== entry.type) return;
+    const owner = this.#owner(entry);
+    if (owner) chownFd(node.number, owner.uid, owner.gid);
+    chmodFd(node.number, this.#mode(entry));
     host.setTimesAt(folder, name, entry.mtime, entry.mtimeNanoseconds);
   }
 
@@ -297,16 +289,9 @@ export class Unpacker {
     const opened = this.#place.folder(path, { create: false });
     // somebody has put something else there meanwhile
     if (opened === undefined) return;
-    try {
-      const fd = reopen(opened, host.O_RDONLY | host.O_DIRECTORY | host.O_CLOEXEC);
-      try {
-        this.#finish(entry, fd);
-      } finally {
-        host.closeFd(fd);
-      }
-    } finally {
-      host.closeFd(opened);
-    }
+    using held = new Fd(opened);
+    using folder = new Fd(reopen(held.number, host.O_RDONLY | host.O_DIRECTORY | host.O_CLOEXEC));
+    this.#finish(entry, folder.number);
   }
 
   #ownAt(entry: TarEntry, folder: number, name: ByteString): void {
@@ -375,20 +360,12 @@ function removeTreeAt(folder: number, name: ByteString, depth = 0): void {
     throw new HuskError(`cannot replace "${display(name)}": folders are nested deeper than ${MAX_DEPTH}`, {
       kind: 'limit',
     });
-  const fd = openName(folder, name);
-  if (fd === undefined) return;
-  try {
-    const inside = host.openBeneath(fd, '.', O_PATH | host.O_DIRECTORY);
-    try {
-      for (const child of namesIn(inside)) {
-        if (isFolder(factsAt(inside, child))) removeTreeAt(inside, child, depth + 1);
-        else unlinkAt(inside, child);
-      }
-    } finally {
-      host.closeFd(inside);
-    }
-  } finally {
-    host.closeFd(fd);
+  using held = openName(folder, name);
+  if (held === undefined) return;
+  using inside = new Fd(host.openBeneath(held.number, '.', O_PATH | host.O_DIRECTORY));
+  for (const child of namesIn(inside.number)) {
+    if (isFolder(factsAt(inside.number, child))) removeTreeAt(inside.number, child, depth + 1);
+    else unlinkAt(inside.number, child);
   }
   unlinkAt(folder, name, AT_REMOVEDIR);
 }

@@ -5,7 +5,6 @@
  * Source: Documentation/filesystems/overlayfs.rst § whiteouts and opaque directories, § User xattr; fuse-overlayfs(1).
  */
 import { getxattrFd } from '../../host/files/file-at.ts';
-import { closeFd } from '../../host/files/lookup.ts';
 import { SyscallError } from '../../host/libc.ts';
 import type { ByteString } from '../../tar/byte-string.ts';
 import { factsAt, factsOf, openName, type Facts } from './facts.ts';
@@ -81,13 +80,8 @@ export class UpperLayer {
     if (!Object.hasOwn(MOUNT_POINTS, path) || MOUNT_POINTS[path] !== facts.type || this.#lower(path)) return false;
     if (facts.type === 'file') return facts.size === 0;
     return namesIn(fd).every((name) => {
-      const child = openName(fd, name);
-      if (child === undefined) return true;
-      try {
-        return this.isOwn(`${path}/${name}`, child, factsOf(child));
-      } finally {
-        closeFd(child);
-      }
+      using child = openName(fd, name);
+      return child === undefined || this.isOwn(`${path}/${name}`, child.number, factsOf(child.number));
     });
   }
 }

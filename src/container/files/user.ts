@@ -1,6 +1,7 @@
 /** `user[:group]` of a container as numbers: looked up in its own /etc/passwd and /etc/group, as hostile as all its files, by a bounded read. */
-import { closeSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
+import { Fd } from '../../host/fd.ts';
 import { openInRoot, O_RDONLY } from '../../host/files/lookup.ts';
 import { factsOf, unlessAbsent } from './facts.ts';
 
@@ -29,17 +30,13 @@ const numeric = (text: string | undefined): number | undefined =>
   text !== undefined && /^\d{1,10}$/.test(text) && Number(text) <= MAX_ID ? Number(text) : undefined;
 
 function lines(root: number, path: string): string[][] {
-  const fd = unlessAbsent(() => openInRoot(root, path, O_RDONLY | O_NONBLOCK));
-  if (fd === undefined) return [];
-  try {
-    const { type, size } = factsOf(fd);
-    if (type !== 'file' || size > MAX_FILE) return [];
-    const bytes = Buffer.alloc(size);
-    return bytes
-      .toString('utf8', 0, readSync(fd, bytes, 0, size, 0))
-      .split('\n')
-      .map((line) => line.split(':'));
-  } finally {
-    closeSync(fd);
-  }
+  using file = unlessAbsent(() => new Fd(openInRoot(root, path, O_RDONLY | O_NONBLOCK)));
+  if (file === undefined) return [];
+  const { type, size } = factsOf(file.number);
+  if (type !== 'file' || size > MAX_FILE) return [];
+  const bytes = Buffer.alloc(size);
+  return bytes
+    .toString('utf8', 0, readSync(file.number, bytes, 0, size, 0))
+    .split('\n')
+    .map((line) => line.split(':'));
 }

@@ -7,7 +7,8 @@
  * One TAR makes a layer's tree, several (a stack, bottom first) make the folders that the stack implies.
  * stdout: a line of JSON for each FOLDER: `{"folder", "problem"}`, the problem null where there is none.
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
+import { OpenFile } from '../../open-file.ts';
 import { causeOf } from '../../errors.ts';
 import { checkTree } from './check-tree.ts';
 import { impliedParents } from './implied-parents.ts';
@@ -32,10 +33,6 @@ export async function main(args: string[]): Promise<number> {
 function check(tars: string[], folder: string): string | undefined {
   const root = tars.length === 1 ? readTree(tars[0]!).root : impliedParents(tars.map(readTree));
   if (!root) return 'is of no use: its layers imply no folder';
-  const tar = openSync(tars[0]!, 'r');
-  try {
-    return checkTree(root, { folder, tar });
-  } finally {
-    closeSync(tar);
-  }
+  using tar = new OpenFile(tars[0]!, 'r');
+  return checkTree(root, { folder, tar: tar.fd });
 }

@@ -2,8 +2,9 @@
  * Whether an unpacked tree still is what its layer's tar says: every name, its kind, mode, size and bytes. Runs as root of the user's namespace, where all of the tree
  * can be read. Reads only, follows no link.
  */
-import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { constants } from 'node:fs';
+import { OpenFile } from '../../open-file.ts';
 import { display, fromBytes, toBytes, type ByteString } from '../../tar/byte-string.ts';
 import type { TarEntry } from '../../tar/entry.ts';
 import type { Directory, TreeNode } from './tree.ts';
@@ -68,23 +69,19 @@ function whiteoutFile(path: ByteString): ByteString {
 }
 
 function sameBytes(entry: TarEntry, path: Buffer, tar: number): boolean {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    const segments = entry.sparse ?? [{ offset: 0, length: entry.size }];
-    let from = entry.dataOffset;
-    const [ours, theirs] = [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)];
-    for (const { offset, length } of segments) {
-      for (let done = 0; done < length;) {
-        const wanted = Math.min(CHUNK, length - done);
-        const one = readSync(file, ours, 0, wanted, offset + done);
-        const other = readSync(tar, theirs, 0, one, from + done);
-        if (one === 0 || one !== other || ours.compare(theirs, 0, one, 0, one) !== 0) return false;
-        done += one;
-      }
-      from += length;
+  using file = new OpenFile(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const segments = entry.sparse ?? [{ offset: 0, length: entry.size }];
+  let from = entry.dataOffset;
+  const [ours, theirs] = [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)];
+  for (const { offset, length } of segments) {
+    for (let done = 0; done < length;) {
+      const wanted = Math.min(CHUNK, length - done);
+      const one = readSync(file.fd, ours, 0, wanted, offset + done);
+      const other = readSync(tar, theirs, 0, one, from + done);
+      if (one === 0 || one !== other || ours.compare(theirs, 0, one, 0, one) !== 0) return false;
+      done += one;
     }
-    return true;
-  } finally {
-    closeSync(file);
+    from += length;
   }
+  return true;
 }

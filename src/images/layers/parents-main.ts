@@ -7,8 +7,8 @@
  *
  * It says what `unpack` says (unpack-main.ts), and commits nothing either.
  */
-import { closeSync, openSync } from 'node:fs';
-import { closeFd, openFolder, syncfs } from '../../host/files/lookup.ts';
+import { Fd } from '../../host/fd.ts';
+import { openFolder, syncfs } from '../../host/files/lookup.ts';
 import { scanTar } from '../../tar/scan.ts';
 import { impliedParents } from './implied-parents.ts';
 import { LayerTree } from './tree.ts';
@@ -18,13 +18,9 @@ import { writeTree } from './write-tree.ts';
 export async function main([folder = '', ...tars]: string[]): Promise<number> {
   return reportingFailure(async () => {
     const root = impliedParents(tars.map(readTree));
-    const target = openFolder(folder);
-    try {
-      if (root) await writeTree(root, { target, tar: undefined, mapped: mappedHere() });
-      syncfs(target);
-    } finally {
-      closeFd(target);
-    }
+    using target = new Fd(openFolder(folder));
+    if (root) await writeTree(root, { target: target.number, tar: undefined, mapped: mappedHere() });
+    syncfs(target.number);
     say({ done: folder });
   });
 }
@@ -32,11 +28,6 @@ export async function main([folder = '', ...tars]: string[]): Promise<number> {
 /** @param path of a layer's tar */
 export function readTree(path: string): LayerTree {
   const tree = new LayerTree();
-  const fd = openSync(path, 'r');
-  try {
-    scanTar(fd, (entry) => tree.add(entry));
-  } finally {
-    closeSync(fd);
-  }
+  scanTar(path, (entry) => tree.add(entry));
   return tree;
 }

@@ -7,9 +7,11 @@
  * `{"error": {message, kind, fix}}`.
  * It commits nothing: renaming a finished FOLDER is its starter's work (unpack.ts). Ends when its starter does.
  */
-import { closeSync, fstatSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { fstatSync, readFileSync, writeSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
-import { closeFd, FileMapping, openFolder, syncfs } from '../../host/files/lookup.ts';
+import { OpenFile } from '../../open-file.ts';
+import { Fd } from '../../host/fd.ts';
+import { FileMapping, openFolder, syncfs } from '../../host/files/lookup.ts';
 import { scanTar } from '../../tar/scan.ts';
 import { LayerTree } from './tree.ts';
 import { writeTree } from './write-tree.ts';
@@ -52,22 +54,14 @@ async function unpack(
   mapped: (uid: number, gid: number) => boolean,
   onProgress: (names: number) => void,
 ): Promise<void> {
-  const fd = openSync(tar, 'r');
-  try {
-    const tree = new LayerTree();
-    scanTar(fd, (entry) => tree.add(entry));
-    using mapping = new FileMapping(fd, fstatSync(fd).size);
-    const target = openFolder(folder);
-    try {
-      await writeTree(tree.root, { target, tar: mapping, mapped, onProgress });
-      // Once for the whole tree, before its starter renames it: after a power cut a tree is whole or not there.
-      syncfs(target);
-    } finally {
-      closeFd(target);
-    }
-  } finally {
-    closeSync(fd);
-  }
+  using file = new OpenFile(tar, 'r');
+  const tree = new LayerTree();
+  scanTar(file.fd, (entry) => tree.add(entry));
+  using mapping = new FileMapping(file.fd, fstatSync(file.fd).size);
+  using target = new Fd(openFolder(folder));
+  await writeTree(tree.root, { target: target.number, tar: mapping, mapped, onProgress });
+  // Once for the whole tree, before its starter renames it: after a power cut a tree is whole or not there.
+  syncfs(target.number);
 }
 
 /** Which owners this process' user namespace has. */

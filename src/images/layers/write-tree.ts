@@ -9,6 +9,7 @@
  */
 import { constants } from 'node:os';
 import { HuskError } from '../../errors.ts';
+import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
 import { SyscallError } from '../../host/libc.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
@@ -89,13 +90,9 @@ class TreeWriter {
     if (node.kind === 'leaf') return this.#leaf(node, folder, name, path);
     // Ours alone until its contents are there; the real mode, which may be setgid or closed, comes after them.
     host.makeDirectoryAt(folder, name, 0o700);
-    const fd = host.openAt(folder, name, host.O_RDONLY | host.O_DIRECTORY);
-    try {
-      this.#children(node, fd, path);
-      this.#finishDirectory(node, fd, path);
-    } finally {
-      host.closeFd(fd);
-    }
+    using made = new Fd(host.openAt(folder, name, host.O_RDONLY | host.O_DIRECTORY));
+    this.#children(node, made.number, path);
+    this.#finishDirectory(node, made.number, path);
   }
 
   #finishDirectory(directory: Directory, fd: number, path: ByteString): void {
@@ -138,12 +135,9 @@ class TreeWriter {
   #link(first: ByteString, folder: number, name: ByteString): void {
     const slash = first.lastIndexOf('/');
     if (slash === -1) return host.linkAt(this.#options.target, first, folder, name);
-    const parent = host.openBeneath(this.#options.target, first.slice(0, slash), host.O_RDONLY | host.O_DIRECTORY);
-    try {
-      host.linkAt(parent, first.slice(slash + 1), folder, name);
-    } finally {
-      host.closeFd(parent);
-    }
+    const inside = first.slice(0, slash);
+    using parent = new Fd(host.openBeneath(this.#options.target, inside, host.O_RDONLY | host.O_DIRECTORY));
+    host.linkAt(parent.number, first.slice(slash + 1), folder, name);
   }
 
   #file(entry: TarEntry, folder: number, name: ByteString, path: ByteString): void {
