@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Spec } from '../../src/container/spec.ts';
 import type { ContainerConfig } from '../../src/engine/contract.ts';
+import { readRequest } from '../../src/engine/create/request.ts';
 import { buildSpec, type SpecFacts } from '../../src/engine/create/spec/build.ts';
 import { createOptions } from '../../test/engine/create/spec/options.ts';
 
@@ -40,5 +41,5 @@ export function containerSpec(command: [string, ...string[]], etc: string): Spec
     hostHas: existsSync,
     etc: { hosts: `${etc}/hosts`, hostname: `${etc}/hostname`, resolvConf: `${etc}/resolv.conf` },
   };
-  return buildSpec('b'.repeat(64), config, facts).spec;
+  return buildSpec('b'.repeat(64), { config, request: readRequest(config.options) }, facts).spec;
 }

@@ -3,6 +3,7 @@
  * brings the feature deletes its line here.
  */
 import { HuskError } from '../errors.ts';
+import { joinedContainer } from '../notation/modes.ts';
 import type { FlagSet } from './grammar/flag-set.ts';
 
 const NOT_YET: Record<string, string> = {
@@ -20,8 +21,8 @@ const NOT_YET: Record<string, string> = {
 /** Commands of Docker's that come with later issues: named apart from slips of the fingers. */
 export const COMMANDS_NOT_YET: ReadonlySet<string> = new Set(['build', 'network', 'search', 'serve', 'image build']);
 
-/** Networks that exist today; a network of one's own comes with the network issue. */
-const NETWORKS = /^(?:default|bridge|host|none|container:.+)$/;
+/** Networks that exist today, besides another container's; a network of one's own comes with the network issue. */
+const NETWORKS = ['default', 'bridge', 'host', 'none'];
 
 /** @throws HuskError `unsupported` for the first flag given whose feature is missing */
 export function refuseNotYet(flags: FlagSet): void {
@@ -34,7 +35,7 @@ export function refuseNotYet(flags: FlagSet): void {
     });
   }
   for (const network of flags.has('network') ? flags.list('network') : []) {
-    if (NETWORKS.test(network)) continue;
+    if (NETWORKS.includes(network) || joinedContainer(network)) continue;
     throw new HuskError(`--network ${network}: networks of your own are not there yet in this husk`, {
       kind: 'unsupported',
       exitCode: 125,

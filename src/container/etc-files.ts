@@ -2,16 +2,8 @@
  * Contents of the container's /etc/hosts, /etc/hostname and /etc/resolv.conf. Pure: text in, text out; the engine writes them.
  * Source: moby libnetwork's etchosts and resolvconf, whose output these match.
  */
-import { isIP } from 'node:net';
 import { HuskError } from '../errors.ts';
-
-export interface ExtraHost {
-  name: string;
-  ip: string;
-}
-
-/** Docker's word for the host's address in `--add-host` */
-const HOST_GATEWAY = 'host-gateway';
+import { HOST_GATEWAY, type ExtraHost } from '../notation/extra-hosts.ts';
 
 /** the lines every container starts with. Source: moby libnetwork/etchosts */
 const HOSTS_HEAD: readonly [ip: string, names: string][] = [
@@ -24,24 +16,15 @@ const HOSTS_HEAD: readonly [ip: string, names: string][] = [
 ];
 
 /**
- * @param extra `name:ip`, `name=ip`, `name:[v6]`, as `--add-host` takes them
- * @param gateway what `host-gateway` stands for
+ * Puts the host's address where `host-gateway` stands.
+ * @param gateway absent: there is none
  * @throws HuskError `invalid` in Docker's words
  */
-export function parseExtraHost(extra: string, gateway?: string): ExtraHost {
-  const separator = /[=:]/.exec(extra);
-  const name = separator ? extra.slice(0, separator.index) : '';
-  let ip = separator ? extra.slice(separator.index + 1) : '';
-  if (name === '' || /[\s#]/.test(name))
-    throw new HuskError(`bad format for add-host: "${extra}"`, { kind: 'invalid' });
-  if (ip === HOST_GATEWAY) {
-    if (gateway === undefined)
-      throw new HuskError(`unable to derive the IP value for ${HOST_GATEWAY}`, { kind: 'invalid' });
-    return { name, ip: gateway };
-  }
-  if (ip.startsWith('[') && ip.endsWith(']')) ip = ip.slice(1, -1);
-  if (!isIP(ip)) throw new HuskError(`invalid IP address in add-host: "${ip}"`, { kind: 'invalid' });
-  return { name, ip };
+export function resolveExtraHost({ name, ip }: ExtraHost, gateway?: string): ExtraHost {
+  if (ip !== HOST_GATEWAY) return { name, ip };
+  if (gateway === undefined)
+    throw new HuskError(`unable to derive the IP value for ${HOST_GATEWAY}`, { kind: 'invalid' });
+  return { name, ip: gateway };
 }
 
 /** @param options.hostHosts with the host's network: the host's own file, to which Docker only adds the extra hosts */

@@ -68,7 +68,8 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     volumes: () => (volumes ??= (async () => (parts.volumes ?? (await import('./parts.ts')).volumes)(context))()),
     unpacked: async (image, kept) => (parts.unpacked ?? (await import('./parts.ts')).unpacked)(context, image, kept),
     writableSize: async (id) => (await import('./parts.ts')).writableSize(context, id),
-    buildSpec: parts.buildSpec ?? (async (container) => (await import('./parts.ts')).spec(context, container)),
+    buildSpec:
+      parts.buildSpec ?? (async (container, request) => (await import('./parts.ts')).spec(context, container, request)),
     supervisor: () => takeSupervisor(parts.supervisor),
     jailedSupervisor: async (task) =>
       parts.supervisor

@@ -7,16 +7,18 @@ import type { KeptIds } from '../rootless/keep-id.ts';
 import type { Volumes } from '../volumes/contract.ts';
 import type { EngineContext } from './record/context.ts';
 import type { Container } from './contract.ts';
+import type { CreateRequest } from './create/request.ts';
 import { specFile } from './life/exec.ts';
 
-export async function spec(context: EngineContext, container: Container): Promise<Spec> {
+export async function spec(context: EngineContext, container: Container, request: CreateRequest): Promise<Spec> {
   const [{ buildSpec }, { hostFacts }] = await Promise.all([
     import('./create/spec/build.ts'),
     import('./create/host-facts.ts'),
   ]);
-  const { spec: built } = buildSpec(container.id, container.config, hostFacts(context, container));
+  const { id, config } = container;
+  const { spec: built } = buildSpec(id, { config, request }, hostFacts(context, container, request));
   // exec inherits from what the container was really started with
-  writeFileSync(specFile(context, container.id), JSON.stringify(built), { mode: 0o600 });
+  writeFileSync(specFile(context, id), JSON.stringify(built), { mode: 0o600 });
   return built;
 }
 

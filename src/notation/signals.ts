@@ -52,6 +52,8 @@ for (const [alias, name] of [
   BY_NAME.set(alias, BY_NAME.get(name)!);
 
 export const SIGKILL = 9;
+/** Docker's stop signal when neither image nor command line names one */
+export const DEFAULT_STOP_SIGNAL = 'SIGTERM';
 
 /**
  * @param text `9`, `KILL`, `SIGKILL`, `sigkill`, `RTMIN+3`, `SIGRTMAX-1`

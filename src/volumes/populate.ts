@@ -16,7 +16,7 @@ import { removeTree } from '../rootless/trees.ts';
 import { tmpPath } from '../state/tmp-folder.ts';
 import type { ResolvedMount } from './contract.ts';
 import type { CopyUpJob, VolumeFolder } from './copy-up.ts';
-import { subpathOf } from './resolve.ts';
+import { readMountOptions } from '../notation/mount-options.ts';
 
 export interface PopulateOptions {
   /** the image's unpacked layers, topmost first */
@@ -33,14 +33,10 @@ export async function populateMounts(
   paths: Paths,
 ): Promise<void> {
   const volumes = mounts.filter(
-    (mount) =>
-      mount.type === 'volume' &&
-      !mount.options.includes('nocopy') &&
-      !mount.options.includes('volume-nocopy') &&
-      mayBeEmpty(mount),
+    (mount) => mount.type === 'volume' && !readMountOptions(mount.type, mount.options).noCopy && mayBeEmpty(mount),
   );
   const given = mounts.filter(
-    ({ type, options: words }) => (type === 'bind' || type === 'volume') && words.includes('U'),
+    ({ type, options: words }) => (type === 'bind' || type === 'volume') && readMountOptions(type, words).chown,
   );
   if (options.lower.length > 0 && (volumes.length > 0 || given.length > 0))
     await copyUp(volumes, given, options, paths);
@@ -93,8 +89,8 @@ async function copyUp(
   }
 }
 
-function folderOf({ source, options }: ResolvedMount): VolumeFolder {
-  return { folder: source, subpath: subpathOf(options) };
+function folderOf({ type, source, options }: ResolvedMount): VolumeFolder {
+  return { folder: source, subpath: readMountOptions(type, options).subpath };
 }
 
 /** What a program in the user namespace has around it; `kept`: the folders it must reach, whoever may pass above them. */
@@ -151,8 +147,8 @@ function makeOwned(folder: string): void {
 }
 
 /** A look that spares most containers a namespace. Links in a subpath are a container's to change: that one is looked at where it is filled. */
-function mayBeEmpty({ source, options }: ResolvedMount): boolean {
-  if (subpathOf(options) !== undefined) return true;
+function mayBeEmpty({ type, source, options }: ResolvedMount): boolean {
+  if (readMountOptions(type, options).subpath !== undefined) return true;
   try {
     return statSync(source).isDirectory() && readdirSync(source).length === 0;
   } catch {

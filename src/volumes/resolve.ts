@@ -7,6 +7,7 @@ import { posix, resolve } from 'node:path';
 import { causeOf, HuskError } from '../errors.ts';
 import { open } from '../host/fd.ts';
 import { fchown, O_DIRECTORY, O_NOFOLLOW } from '../host/files/lookup.ts';
+import { readMountOptions } from '../notation/mount-options.ts';
 import { makeFolder } from '../host/files/make-folder.ts';
 import type { CreateVolume, MountRequest, ResolvedMount, ResolveRequest, Volume } from './contract.ts';
 
@@ -78,14 +79,8 @@ function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
     if (mount.createSource) makeSource(source, context.owner);
     return { type: 'bind', source, ...base };
   }
-  const of = (key: string) =>
-    mount.options.filter((option) => option.startsWith(`${key}=`)).map((option) => option.slice(key.length + 1));
-  const volume = context.create({
-    name: mount.source,
-    driver: of('volume-driver').at(-1),
-    labels: pairs(of('volume-label')),
-    options: pairs(of('volume-opt')),
-  });
+  const { driver, labels, driverOptions } = readMountOptions(mount.type, mount.options);
+  const volume = context.create({ name: mount.source, driver, labels, options: driverOptions });
   const flags = bindFlags(volume.options);
   // what is mounted read-only can be filled with nothing
   const options = [
@@ -101,15 +96,6 @@ function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
     options,
     readonly: base.readonly || flags.includes('ro'),
   };
-}
-
-/** `k=v` or `k`, as `volume-label=` and `volume-opt=` of `--mount type=volume` have it */
-function pairs(texts: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    texts.map((text) =>
-      text.includes('=') ? [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)] : [text, ''],
-    ),
-  );
 }
 
 /** What lies where only a user of a container may look may be there: its root can look, and the start says when it is not (volumes of images with users of their own). */
@@ -162,8 +148,8 @@ function makeSource(source: string, owner: { uid: number; gid: number } | undefi
 /** Asks the host for the source of a bind, and nothing else. @throws HuskError `invalid` in Docker's words */
 export function checkSource(mount: MountRequest): void {
   if (mount.type === 'tmpfs' && mount.source) throw invalid(mount.type, 'source must not be specified');
-  if (mount.type === 'image') checkImage(mount);
-  const subpath = subpathOf(mount.options);
+  if (mount.type === 'image' && !mount.source) throw invalid(mount.type, 'field Source must not be empty');
+  const { subpath } = readMountOptions(mount.type, mount.options);
   if (
     subpath !== undefined &&
     (subpath === '' ||
@@ -179,20 +165,6 @@ export function checkSource(mount: MountRequest): void {
     throw invalid(mount.type, 'source path is too long or has a NUL byte');
   if (!mount.createSource && !mayExist(resolve(mount.source)))
     throw invalid(mount.type, `bind source path does not exist: ${resolve(mount.source)}`);
-}
-
-function checkImage({ type, source, options }: MountRequest): void {
-  if (!source) throw invalid(type, 'field Source must not be empty');
-  const other = options.find((option) => !option.startsWith('image-subpath='));
-  if (other !== undefined) throw invalid(type, `it has no option ${JSON.stringify(other)}`);
-}
-
-/** of `volume-subpath=a` or `image-subpath=a`; Docker takes an image's empty one for none */
-const SUBPATH = /^(?:volume-subpath=|image-subpath=(?=[^]))([^]*)$/;
-
-/** What a container or an image may have put there is the executor's business (RESOLVE_BENEATH). */
-export function subpathOf(options: readonly string[]): string | undefined {
-  return options.map((option) => SUBPATH.exec(option)?.[1]).findLast((subpath) => subpath !== undefined);
 }
 
 function invalid(type: string, text: string): HuskError {

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../../src/container/etc-files.ts';
+import { hostnameFile, hostsFile, resolveExtraHost, resolvConfFile } from '../../src/container/etc-files.ts';
 
 const LOCAL =
   '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n';
@@ -21,27 +21,13 @@ const hosts: [string, Parameters<typeof hostsFile>[0], string][] = [
 ];
 for (const [what, options, text] of hosts) test(`/etc/hosts with ${what}`, (t) => t.is(hostsFile(options), text));
 
-const extra: [string, string, string][] = [
-  ['db:10.0.0.1', 'db', '10.0.0.1'],
-  ['db=10.0.0.1', 'db', '10.0.0.1'],
-  ['db:::1', 'db', '::1'],
-  ['db:[::1]', 'db', '::1'],
-  ['db=[::1]', 'db', '::1'],
-  ['gate:host-gateway', 'gate', '10.0.2.2'],
-];
-for (const [text, name, ip] of extra)
-  test(`--add-host ${text}`, (t) => t.deepEqual(parseExtraHost(text, '10.0.2.2'), { name, ip }));
-for (const [text, message] of [
-  ['db', 'bad format for add-host: "db"'],
-  [':1.1.1.1', 'bad format for add-host: ":1.1.1.1"'],
-  // a name must not become a line of its own
-  ['db\n6.6.6.6 hub:1.1.1.1', 'bad format for add-host: "db\n6.6.6.6 hub:1.1.1.1"'],
-  ['db:1.1.1', 'invalid IP address in add-host: "1.1.1"'],
-  ['db:1.1.1.1\n6.6.6.6 x', 'invalid IP address in add-host: "1.1.1.1\n6.6.6.6 x"'],
-] as const)
-  test(`bad --add-host ${JSON.stringify(text)}`, (t) => void t.throws(() => parseExtraHost(text), { message }));
-test('host-gateway without a gateway', (t) =>
-  void t.throws(() => parseExtraHost('a:host-gateway'), { message: 'unable to derive the IP value for host-gateway' }));
+test("host-gateway is the gateway's address", (t) => {
+  t.deepEqual(resolveExtraHost({ name: 'a', ip: 'host-gateway' }, '10.0.2.2'), { name: 'a', ip: '10.0.2.2' });
+  t.deepEqual(resolveExtraHost({ name: 'a', ip: '::1' }, '10.0.2.2'), { name: 'a', ip: '::1' });
+  t.throws(() => resolveExtraHost({ name: 'a', ip: 'host-gateway' }), {
+    message: 'unable to derive the IP value for host-gateway',
+  });
+});
 
 test('/etc/hostname', (t) => t.is(hostnameFile('c1'), 'c1\n'));
 

@@ -9,6 +9,7 @@ import { launch, LaunchError } from '../../src/launch/executor.ts';
 import { hostnameFile, hostsFile } from '../../src/container/etc-files.ts';
 import { planContainer, planExec } from '../../src/container/plan.ts';
 import type { ContainerConfig, CreateOptions } from '../../src/engine/contract.ts';
+import { readRequest } from '../../src/engine/create/request.ts';
 import { buildExec, buildSpec, type SpecFacts } from '../../src/engine/create/spec/build.ts';
 import { idMaps, writeIdMaps } from '../../src/rootless/idmap.ts';
 import { INIT_PROGRAM } from '../../src/program.ts';
@@ -80,7 +81,7 @@ async function main(request: Request): Promise<number> {
       resolvConf: file('resolv.conf', ''),
     },
   };
-  const { spec, warnings } = buildSpec(id, config, facts);
+  const { spec, warnings } = buildSpec(id, { config, request: readRequest(options) }, facts);
   for (const warning of warnings) process.stderr.write(`${warning}\n`);
   const maps = idMaps();
   const plan = planContainer(
@@ -105,7 +106,7 @@ async function main(request: Request): Promise<number> {
       const [path, ...args] = request.beside.command;
       const second = buildSpec(
         id,
-        { ...config, path: path!, args, options: { ...options, ...modes } },
+        { config: { ...config, path: path!, args }, request: readRequest({ ...options, ...modes }) },
         { ...facts, joined },
       ).spec;
       const secondRoot = {

@@ -59,7 +59,7 @@ export async function openTestEngine(
     parts: {
       images: () => ({ ...fakeImages(), ...images }),
       supervisor: FAKE_SUPERVISOR,
-      buildSpec: async (container) => {
+      buildSpec: async ({ id, config }, request) => {
         const facts = {
           userNamespace: true,
           joined: {},
@@ -75,8 +75,8 @@ export async function openTestEngine(
           cpus: 1,
           blockDevice: () => undefined,
         };
-        const { spec } = buildSpec(container.id, container.config, facts);
-        writeFileSync(specFile({ paths: where }, container.id), JSON.stringify(spec));
+        const { spec } = buildSpec(id, { config, request }, facts);
+        writeFileSync(specFile({ paths: where }, id), JSON.stringify(spec));
         return spec;
       },
     },

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { hostPatience, missingTestHost, measureInTestHost, HUSK_INSIDE } from '../fixtures/test-host.ts';
 import { ordinaryUser, ROOT } from '../fixtures/user.ts';
 import { checkLimits } from '../../src/container/cgroup/cgroup.ts';
+import { readLimits } from '../../src/engine/create/request.ts';
 import { resources } from '../../src/engine/create/spec/limits.ts';
 import type { ResourceRequest } from '../../src/engine/contract.ts';
 import { PRELUDE } from './containers.ts';
@@ -258,7 +259,7 @@ const FLAGS: [flag: string, value: string, request: ResourceRequest][] = [
 for (const [flag, value, request] of FLAGS) {
   const none = { kind: 'none', reason: 'this host has no cgroup v2 at /sys/fs/cgroup', fix: 'f' } as const;
   test(`${flag} without cgroups names the flag`, (t) =>
-    void t.throws(() => checkLimits(resources(request, { cpus: 1, blockDevice: () => undefined }), none), {
+    void t.throws(() => checkLimits(resources(readLimits(request), { cpus: 1, blockDevice: () => undefined }), none), {
       message: new RegExp(`^cannot enforce ${flag}(, --cpu-quota)?: this host has no cgroup v2`),
     }));
   (here === undefined ? test.serial.skip : test.serial)(

@@ -12,7 +12,10 @@ import type { FlagSet } from './flag-set.ts';
 import { gpuDevices } from '../../engine/create/spec/cdi.ts';
 import { parseTmpfs, parseVolume } from './mounts.ts';
 import { parseBytes } from '../../notation/sizes.ts';
-import { expandExpose, parseDeviceRate, parseExtraHost } from './validate.ts';
+import { parseDeviceRate } from '../../notation/devices.ts';
+import { parseExtraHost } from '../../notation/extra-hosts.ts';
+import { joinedContainer } from '../../notation/modes.ts';
+import { eachPort, readPorts } from '../../notation/ports.ts';
 import { toMap } from '../../notation/labels.ts';
 import { type Ulimit } from '../../notation/ulimits.ts';
 
@@ -85,10 +88,10 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     dns: flags.list('dns').map((address) => address.trim()),
     dnsSearch: flags.list('dns-search'),
     dnsOptions: flags.list('dns-option'),
-    extraHosts: flags.list('add-host').map(parseExtraHost),
+    extraHosts: flags.list('add-host').map(extraHost),
     publish: flags.list('publish'),
     publishAll: flags.bool('publish-all'),
-    expose: [...new Set(flags.list('expose').flatMap(expandExpose))],
+    expose: [...new Set(flags.list('expose').flatMap(exposed))],
     privileged: flags.bool('privileged'),
     capAdd: flags.list('cap-add'),
     capDrop: flags.list('cap-drop'),
@@ -263,8 +266,20 @@ function mounts(flags: FlagSet, environment: { readonly workdir: string }): Moun
   return all;
 }
 
-const rates = (flags: FlagSet, name: string, unit: 'bytes' | 'operations'): string[] | undefined =>
-  flags.list(name).length > 0 ? flags.list(name).map((text) => parseDeviceRate(text, unit)) : undefined;
+/** As `name:ip`, which `inspect` shows. */
+function extraHost(text: string): string {
+  const { name, ip } = parseExtraHost(text);
+  return `${name}:${ip}`;
+}
+
+/** The ports of one that validateExpose has seen. */
+const exposed = (text: string): string[] => eachPort(readPorts(text)!);
+
+/** As `/dev/sda:1048576`: a unit is the command line's, as with Docker's client. */
+function rates(flags: FlagSet, name: string, unit: 'bytes' | 'operations'): string[] | undefined {
+  const asked = flags.list(name).map((text) => parseDeviceRate(text, unit));
+  return asked.length > 0 ? asked.map(({ path, rate }) => `${path}:${rate}`) : undefined;
+}
 
 /** The last value of a name wins, as in Docker's map of ulimits. */
 function lastOfEach(ulimits: readonly Ulimit[]): Ulimit[] {
@@ -273,7 +288,7 @@ function lastOfEach(ulimits: readonly Ulimit[]): Ulimit[] {
 
 function namespaceMode(flag: 'pid' | 'uts', text: string): string | undefined {
   if (text === '' || text === 'private') return undefined;
-  if (text === 'host' || (flag === 'pid' && /^container:.+$/.test(text))) return text;
+  if (text === 'host' || (flag === 'pid' && joinedContainer(text))) return text;
   throw invalid(`--${flag}: invalid ${flag.toUpperCase()} mode`);
 }
 

@@ -5,16 +5,16 @@
 import { isAbsolute, normalize, resolve } from 'node:path';
 import type { MountRequest } from '../../engine/contract.ts';
 import { parseCsvRecord } from '../../notation/quoting.ts';
+import { isPropagation, PROPAGATIONS } from '../../notation/mount-options.ts';
 import { parseBool } from '../../notation/scalars.ts';
 import { parseBytes } from '../../notation/sizes.ts';
 
-const PROPAGATIONS = new Set(['shared', 'rshared', 'slave', 'rslave', 'private', 'rprivate']);
 const BIND_RECURSIVE = new Set(['enabled', 'disabled', 'writable', 'readonly']);
 /** Each group may appear once in `-v`'s third part. */
 const VOLUME_MODES: readonly ReadonlySet<string>[] = [
   new Set(['ro', 'rw', 'rro']),
   new Set(['z', 'Z']),
-  PROPAGATIONS,
+  new Set(PROPAGATIONS),
   new Set(['nocopy', 'copy']),
   new Set(['cached', 'delegated', 'consistent', 'default']),
   new Set(['U']),
@@ -128,8 +128,8 @@ export function parseMount(text: string): MountRequest {
       case 'consistency':
         break;
       case 'bind-propagation':
-        if (!PROPAGATIONS.has(value)) throw new Error(`invalid value for ${key}: ${value}`);
-        request.options.push(value.toLowerCase());
+        if (!isPropagation(value)) throw new Error(`invalid value for ${key}: ${value}`);
+        request.options.push(value);
         break;
       case 'bind-nonrecursive':
         if (bool()) request.options.push('bind-nonrecursive');

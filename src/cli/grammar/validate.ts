@@ -1,20 +1,11 @@
 /** What single values of `run`'s lists must look like, with the client's own error texts. Pure; used by the flag table. */
 import { isIP } from 'node:net';
-import { isCdiDevice } from '../../engine/create/spec/cdi.ts';
-import { parseBytes } from '../../notation/sizes.ts';
+import { isCdiDevice, isDeviceAccess } from '../../notation/devices.ts';
+import { readPorts } from '../../notation/ports.ts';
+import { isIpcSysctl, isNetworkSysctl } from '../../notation/sysctls.ts';
 
 export function validateIp(text: string): void {
   if (isIP(text.trim()) === 0) throw new Error(`IP address is not correctly formatted: ${text}`);
-}
-
-/** `host:ip` or `host=ip`, IPv6 bare or in brackets, or the word host-gateway. @returns `host:ip` */
-export function parseExtraHost(text: string): string {
-  const match = /^([^:=]+)[:=](.+)$/.exec(text);
-  if (!match) throw new Error(`bad format for add-host: ${JSON.stringify(text)}`);
-  const address = match[2]!.replace(/^\[(.*)\]$/, '$1');
-  if (address !== 'host-gateway' && isIP(address) === 0)
-    throw new Error(`invalid IP address in add-host: ${JSON.stringify(address)}`);
-  return `${match[1]}:${address}`;
 }
 
 export function validateDnsSearch(text: string): void {
@@ -41,52 +32,12 @@ export function validateAttach(text: string): void {
     throw new Error('valid streams are STDIN, STDOUT and STDERR');
 }
 
-/** Kernel settings that belong to a namespace, sysctl(8) names. Source: docker/cli opts.ValidateSysctl. */
-const IPC_SYSCTLS = new Set([
-  'kernel.msgmax',
-  'kernel.msgmnb',
-  'kernel.msgmni',
-  'kernel.sem',
-  'kernel.shmall',
-  'kernel.shmmax',
-  'kernel.shmmni',
-  'kernel.shm_rmid_forced',
-]);
-
+/** Source: docker/cli opts.ValidateSysctl. */
 export function validateSysctl(text: string): void {
   const equals = text.indexOf('=');
   const name = text.slice(0, equals);
-  if (equals === -1 || !(IPC_SYSCTLS.has(name) || name.startsWith('net.') || name.startsWith('fs.mqueue.')))
+  if (equals === -1 || !(isIpcSysctl(name) || isNetworkSysctl(name)))
     throw new Error(`sysctl '${text}' is not allowed`);
-}
-
-/** `/dev/sda:1mb` or, for operations a second, `/dev/sda:1000`. @returns `/dev/sda:1048576` */
-export function parseDeviceRate(text: string, unit: 'bytes' | 'operations'): string {
-  const colon = text.indexOf(':');
-  if (colon === -1) throw new Error(`bad format: ${text}`);
-  const device = text.slice(0, colon);
-  if (!device.startsWith('/dev/')) throw new Error(`bad format for device path: ${text}`);
-  const rate = text.slice(colon + 1);
-  if (unit === 'operations') {
-    if (!/^\d{1,15}$/.test(rate))
-      throw new Error(
-        `invalid rate for device: ${text}. The correct format is <device-path>:<number>. Number must be a positive integer`,
-      );
-    return `${device}:${Number(rate)}`;
-  }
-  try {
-    return `${device}:${parseBytes(rate)}`;
-  } catch {
-    throw new Error(
-      `invalid rate for device: ${text}. The correct format is <device-path>:<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb`,
-    );
-  }
-}
-
-/** docker/cli cli/command/container/opts.go deviceCgroupRuleRegexp */
-export function validateDeviceRule(text: string): void {
-  if (!/^[acb] (\d{1,7}|\*):(\d{1,7}|\*) [rwm]{1,3}$/.test(text))
-    throw new Error(`invalid device cgroup format '${text}'`);
 }
 
 /** `/dev/x[:/dev/y[:rwm]]`, or `vendor/class=name` of the Container Device Interface */
@@ -95,31 +46,19 @@ export function validateDevice(text: string): void {
   const parts = text.split(':');
   const mode = parts.length === 3 ? parts[2]! : parts.length === 2 && !parts[1]!.startsWith('/') ? parts[1]! : 'rwm';
   if (parts.length > 3 || !parts[0]!.startsWith('/')) throw new Error(`bad format for path: ${text}`);
-  if (!/^[rwm]{1,3}$/.test(mode) || new Set(mode).size !== mode.length) throw new Error(`bad mode specified: ${mode}`);
+  if (!isDeviceAccess(mode)) throw new Error(`bad mode specified: ${mode}`);
 }
 
 /** `80`, `80/udp`, `8000-8010/tcp` */
 export function validateExpose(text: string): void {
-  const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(text);
-  if (!match || Number(match[1]) > 0xffff || Number(match[2] ?? match[1]) > 0xffff)
+  const ports = readPorts(text);
+  if (
+    !ports ||
+    text.endsWith('/') ||
+    !['tcp', 'udp', 'sctp'].includes(ports.protocol) ||
+    Math.max(ports.first, ports.last) > 0xffff
+  )
     throw new Error(`invalid range format for --expose: ${text}`);
-  if (match[2] !== undefined && Number(match[2]) < Number(match[1]))
+  if (ports.last < ports.first)
     throw new Error(`invalid range format for --expose: ${text}, error: invalid range specified for port: ${text}`);
-}
-
-/** `90-92/udp` → `90/udp`, `91/udp`, `92/udp`; one that validateExpose has seen */
-export function expandExpose(text: string): string[] {
-  const [ports = '', protocol = 'tcp'] = text.split('/');
-  const [first = 0, last = first] = ports.split('-').map(Number);
-  return Array.from({ length: last - first + 1 }, (_, index) => `${first + index}/${protocol}`);
-}
-
-/** `/dev/sda:500`. @returns the same */
-export function parseDeviceWeight(text: string): string {
-  const [device, weight, ...more] = text.split(':');
-  if (weight === undefined || more.length > 0) throw new Error(`bad format: ${text}`);
-  if (!device!.startsWith('/dev/')) throw new Error(`bad format for device path: ${text}`);
-  if (!/^\d{1,4}$/.test(weight) || (Number(weight) !== 0 && (Number(weight) < 10 || Number(weight) > 1000)))
-    throw new Error(`invalid weight for device: ${text}`);
-  return text;
 }

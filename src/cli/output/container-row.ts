@@ -1,8 +1,9 @@
 /** One container as `ps` shows it: every column a `--format` can name. Pure. */
 import type { Container } from '../../engine/contract.ts';
-import { displayPorts, reachablePorts } from '../../engine/create/ports.ts';
+import { reachablePorts } from '../../engine/create/ports.ts';
 import { ellipsis } from './table.ts';
 import { ago, goLocalTime, humanDuration, humanSize } from './units.ts';
+import { displayPorts } from '../../notation/ports.ts';
 
 export interface RowOptions {
   truncate: boolean;

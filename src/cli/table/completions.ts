@@ -1,5 +1,6 @@
 /** Enumerations that several commands offer to a person who types. Data only. */
 import { ULIMIT_NAMES } from '../../notation/ulimits.ts';
+import { PROPAGATIONS } from '../../notation/mount-options.ts';
 import type { Combined } from '../grammar/flag.ts';
 
 const YES_OR_NO = ['true', 'false'] as const;
@@ -107,7 +108,7 @@ export const MOUNT: Combined = {
     type: ['bind', 'volume', 'tmpfs', 'image'],
     source: 'file',
     target: 'none',
-    'bind-propagation': ['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'],
+    'bind-propagation': PROPAGATIONS,
     'bind-recursive': ['enabled', 'disabled', 'writable', 'readonly'],
     'image-subpath': 'none',
     'volume-driver': ['local'],

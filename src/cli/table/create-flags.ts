@@ -1,12 +1,10 @@
 /** The flags `run` and `create` share: surface.md § Containers and § Limits. Data only; what they mean is in grammar/create-options.ts. */
 import type { Flag } from '../grammar/flag.ts';
+import { parseDeviceRate, parseDeviceRule, parseDeviceWeight } from '../../notation/devices.ts';
+import { parseExtraHost } from '../../notation/extra-hosts.ts';
 import {
-  parseDeviceRate,
-  parseDeviceWeight,
-  parseExtraHost,
   validateAttach,
   validateDevice,
-  validateDeviceRule,
   validateDnsSearch,
   validateEnv,
   validateExpose,
@@ -40,7 +38,7 @@ export const CREATE_FLAGS: readonly Flag[] = [
     name: 'add-host',
     type: 'list',
     help: 'Add a host name and its address (host:ip) to /etc/hosts',
-    validate: parseExtraHost,
+    validate: (text) => void parseExtraHost(text),
   },
   { name: 'annotation', type: 'map', help: 'Add an annotation to the runtime spec' },
   {
@@ -85,7 +83,7 @@ export const CREATE_FLAGS: readonly Flag[] = [
     name: 'device-cgroup-rule',
     type: 'list',
     help: 'Allow the use of devices by their numbers ("c 42:* rmw"), in a virtual machine',
-    validate: validateDeviceRule,
+    validate: (text) => void parseDeviceRule(text),
   },
   {
     name: 'device-read-bps',

@@ -1,5 +1,6 @@
 /** Types that several of Docker's structs have: times, durations, ports, and the modes that have methods. Facts of moby's api/types 28.2 and docker/go-connections. */
 import { int, named, slice, string, struct, type GoType } from '../template/go-types.ts';
+import { joinedContainer } from '../../notation/modes.ts';
 
 const NANOSECONDS_PER_SECOND = 1e9;
 
@@ -42,9 +43,8 @@ export const PORT = named('string', 'nat.Port', {
   },
 });
 
-const CONTAINER = 'container:';
-const containerOf = (mode: string): string => (mode.startsWith(CONTAINER) ? mode.slice(CONTAINER.length) : '');
-const isContainer = (mode: string): boolean => mode.startsWith(CONTAINER);
+const containerOf = (mode: string): string => joinedContainer(mode) ?? '';
+const isContainer = (mode: string): boolean => joinedContainer(mode) !== undefined;
 const isUserDefined = (mode: string): boolean =>
   !['default', 'bridge', 'host', 'none'].includes(mode) && !isContainer(mode);
 const is =

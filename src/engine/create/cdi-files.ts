@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { cdiEdits, isCdiDevice, parseCdi, type CdiEdits, type CdiSpecification } from './spec/cdi.ts';
+import { cdiEdits, parseCdi, type CdiEdits, type CdiSpecification } from './spec/cdi.ts';
 
 /** container-device-interface SPEC.md § Overview; the second wins */
 const FOLDERS = ['/etc/cdi', '/var/run/cdi'];
@@ -13,11 +13,11 @@ const MAX_FILE = 1 << 20;
 const MAX_FILES = 256;
 
 /**
- * @returns of every CDI device asked for, in order. @throws HuskError `invalid` for one that there is not, or a file
+ * @param names `vendor/class=name`
+ * @returns of every one, in order. @throws HuskError `invalid` for one that there is not, or a file
  * that is wrong
  */
-export function cdiDevices(devices: readonly string[], folders: readonly string[] = FOLDERS): CdiEdits[] {
-  const names = devices.filter(isCdiDevice);
+export function cdiDevices(names: readonly string[], folders: readonly string[] = FOLDERS): CdiEdits[] {
   if (names.length === 0) return [];
   const specifications: CdiSpecification[] = [];
   const unread: string[] = [];

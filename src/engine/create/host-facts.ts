@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { availableParallelism, hostname, release } from 'node:os';
 import { join } from 'node:path';
-import { hostnameFile, hostsFile, parseExtraHost, resolvConfFile } from '../../container/etc-files.ts';
+import { hostnameFile, hostsFile, resolveExtraHost, resolvConfFile } from '../../container/etc-files.ts';
 import { devicesAt } from '../../container/device-nodes.ts';
 import { namespaceHolder } from '../../container/processes/tree.ts';
 import { HuskError } from '../../errors.ts';
@@ -15,7 +15,17 @@ import { cdiDevices } from './cdi-files.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container } from '../contract.ts';
 import { isRunning } from '../record/supervisor-link.ts';
-import { networkName } from '../record/filters.ts';
+import {
+  joinedContainer,
+  networkName,
+  parseIpcMode,
+  parseUtsMode,
+  readNetworkMode,
+  type IpcMode,
+  type NetworkMode,
+  type PidMode,
+} from '../../notation/modes.ts';
+import type { CreateRequest } from './request.ts';
 import type { SpecFacts } from './spec/build.ts';
 import type { LimitFacts } from './spec/limits.ts';
 import { ALL_GROUPS, pingGroupRange } from './spec/ping-groups.ts';
@@ -29,31 +39,30 @@ const GUEST_RELEASE = '6.12';
 /** of hosts, hostname and resolv.conf: every user of the container reads them */
 const ETC_MODE = 0o644;
 
-export function hostFacts(context: EngineContext, container: Container): SpecFacts {
-  const { options } = container.config;
+export function hostFacts(context: EngineContext, container: Container, request: CreateRequest): SpecFacts {
   const userNamespace = container.config.isolation === 'userns';
   const kernel = userNamespace ? release() : GUEST_RELEASE;
   return {
     userNamespace,
     joined: {
-      network: joinedPid(context, container, 'network'),
-      ipc: joinedPid(context, container, 'ipc'),
-      pid: joinedPid(context, container, 'pid'),
+      network: joinedPid(context, container, { type: 'network', mode: request.network }),
+      ipc: joinedPid(context, container, { type: 'ipc', mode: request.ipc }),
+      pid: joinedPid(context, container, { type: 'pid', mode: request.pid }),
     },
     userNamespaceOf: (pid) => readlinkSync(`/proc/${pid}/ns/user`),
-    etc: writeEtcFiles(context, container),
-    shm: sharedMemory(context, container),
+    etc: writeEtcFiles(context, container, request),
+    shm: sharedMemory(context, container, request.ipc),
     hostHas: existsSync,
     hostHostname: hostname(),
     joinedNames: joinedNames(context, container),
     idMaps: ownMaps(container),
-    cdi: cdiDevices(options.devices),
-    pingGroups: pingGroups(container, userNamespace),
+    cdi: cdiDevices(request.cdiDevices),
+    pingGroups: pingGroups(container, request.network),
     kernel,
     recursiveReadonly: isAtLeast(kernel, 5, 12),
     // a guest has no such thing
     thermalCpus: userNamespace ? thermalCpus() : [],
-    oomScoreAdj: options.oomScoreAdj === undefined ? 0 : ownOomScoreAdj(),
+    oomScoreAdj: request.oomScoreAdj === undefined ? 0 : ownOomScoreAdj(),
     hardLimit: process.getuid!() === 0 || !userNamespace ? undefined : hardLimit,
     ...(userNamespace && { reach: hardLimit }),
     defaultUlimits: [
@@ -88,10 +97,13 @@ export function ownOomScoreAdj(): number {
 }
 
 /** @throws HuskError with Docker's texts when the container named is not there or not running */
-function joinedPid(context: EngineContext, container: Container, type: 'network' | 'ipc' | 'pid'): number | undefined {
-  const mode = container.config.options[type];
-  if (!mode?.startsWith('container:')) return undefined;
-  const other = resolve(context, mode.slice('container:'.length));
+function joinedPid(
+  context: EngineContext,
+  container: Container,
+  { type, mode }: { type: 'network' | 'ipc' | 'pid'; mode: NetworkMode | IpcMode | PidMode },
+): number | undefined {
+  if (mode.kind !== 'container') return undefined;
+  const other = resolve(context, mode.name);
   // its process here is the VMM, whose pid namespace is the host's
   if (other.config.isolation === 'vm')
     throw new HuskError(
@@ -122,8 +134,7 @@ function joinedPid(context: EngineContext, container: Container, type: 'network'
   return namespaceHolder(other.state.pid);
 }
 
-function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
-  const { options } = container.config;
+function writeEtcFiles(context: EngineContext, container: Container, request: CreateRequest): EtcFiles {
   const folder = etcFolder(context, container);
   const files = {
     hosts: join(folder, 'hosts'),
@@ -136,15 +147,15 @@ function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
     const other = etcFolder(context, shared);
     return { hosts: join(other, 'hosts'), hostname: join(other, 'hostname'), resolvConf: join(other, 'resolv.conf') };
   }
-  const hostNetwork = options.network === 'host';
+  const hostNetwork = request.network.kind === 'host';
   const name = ownHostname(container);
   makeFolder(folder, 0o755);
   writeFileOfMode(
     files.hosts,
     hostsFile({
       hostname: name,
-      domainname: options.domainname,
-      extraHosts: options.extraHosts.map((extra) => parseExtraHost(extra)),
+      domainname: request.domainname,
+      extraHosts: request.extraHosts.map((extra) => resolveExtraHost(extra)),
       hostHosts: hostNetwork ? (readOptional('/etc/hosts') ?? '') : undefined,
     }),
     ETC_MODE,
@@ -153,11 +164,11 @@ function writeEtcFiles(context: EngineContext, container: Container): EtcFiles {
   const config = context.config;
   const or = (asked: string[], configured: string[] | undefined) => (asked.length > 0 ? asked : (configured ?? []));
   const resolver = resolvConfFile(hostResolvConf(), {
-    dns: or(options.dns, config.dns),
-    search: or(options.dnsSearch, config['dns-search']),
-    options: or(options.dnsOptions, config['dns-opts']),
+    dns: or(request.dns, config.dns),
+    search: or(request.dnsSearch, config['dns-search']),
+    options: or(request.dnsOptions, config['dns-opts']),
     hostNetwork,
-    fallback: networkName(container) === 'bridge' ? [DNS_FORWARDER] : [],
+    fallback: networkName(request.network) === 'bridge' ? [DNS_FORWARDER] : [],
   });
   writeFileOfMode(files.resolvConf, resolver, ETC_MODE);
   return files;
@@ -172,15 +183,15 @@ const MAX_JOINS = 64;
  */
 function networkOwner(context: EngineContext, container: Pick<Container, 'config'>): Container | undefined {
   let owner: Container | undefined;
-  let mode = container.config.options.network;
-  for (let joins = 0; mode.startsWith('container:'); joins++) {
+  let name = joinedContainer(container.config.options.network);
+  for (let joins = 0; name !== undefined; joins++) {
     if (joins === MAX_JOINS)
-      throw new HuskError(
-        `cannot join the network of ${mode.slice('container:'.length)}: containers join one another in a circle`,
-        { kind: 'invalid', exitCode: 125 },
-      );
-    owner = resolve(context, mode.slice('container:'.length));
-    mode = owner.config.options.network;
+      throw new HuskError(`cannot join the network of ${name}: containers join one another in a circle`, {
+        kind: 'invalid',
+        exitCode: 125,
+      });
+    owner = resolve(context, name);
+    name = joinedContainer(owner.config.options.network);
   }
   return owner;
 }
@@ -192,14 +203,14 @@ function joinedNames(context: EngineContext, container: Container): SpecFacts['j
 }
 
 function ownHostname({ config: { hostname: own, options } }: Container): string {
-  return options.hostname ?? (options.network === 'host' || options.uts === 'host' ? hostname() : own);
+  const isHosts = readNetworkMode(options.network).kind === 'host' || parseUtsMode(options.uts).kind === 'host';
+  return options.hostname ?? (isHosts ? hostname() : own);
 }
 
 /** A VM has every group; a user namespace those of its map, and the kernel takes no others. */
-function pingGroups(container: Container, userNamespace: boolean): string | undefined {
-  const { network } = container.config.options;
-  if (network === 'host' || network.startsWith('container:')) return undefined;
-  return userNamespace ? pingGroupRange((ownMaps(container) ?? idMaps()).gid) : ALL_GROUPS;
+function pingGroups(container: Container, network: NetworkMode): string | undefined {
+  if (network.kind === 'host' || network.kind === 'container') return undefined;
+  return container.config.isolation === 'userns' ? pingGroupRange((ownMaps(container) ?? idMaps()).gid) : ALL_GROUPS;
 }
 
 /** of `--userns keep-id` */
@@ -213,17 +224,16 @@ export function etcFolder(context: EngineContext, container: Container): string 
 }
 
 /** The folder behind /dev/shm of a shareable container, or of the one whose IPC namespace is joined. */
-function sharedMemory(context: EngineContext, container: Container): string | undefined {
+function sharedMemory(context: EngineContext, container: Container, ipc: IpcMode): string | undefined {
   if (container.config.isolation === 'vm') return undefined;
-  const ipc = container.config.options.ipc;
-  if (ipc === 'shareable') {
+  if (ipc.kind === 'shareable') {
     const own = join(context.paths.container(container.id), 'shm');
     makeFolder(own, 0o1777);
     return own;
   }
-  if (!ipc?.startsWith('container:')) return undefined;
-  const other = resolve(context, ipc.slice('container:'.length));
-  if (other.config.options.ipc !== 'shareable')
+  if (ipc.kind !== 'container') return undefined;
+  const other = resolve(context, ipc.name);
+  if (parseIpcMode(other.config.options.ipc).kind !== 'shareable')
     throw new HuskError(
       `cannot join IPC of container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
       { kind: 'invalid', exitCode: 125 },

@@ -8,11 +8,12 @@ import type { Paths } from '../../paths.ts';
 import type { Isolation } from '../../sandbox.ts';
 import { MAX_BINDS, MAX_IMAGES, notShareable } from '../../vmm/binds.ts';
 import type { KvmVerdict } from '../../vmm/kvm/verdict.ts';
-import type { CreateOptions } from '../contract.ts';
+import { modeText } from '../../notation/modes.ts';
+import { propagates } from '../../notation/mount-options.ts';
 import { needsNetwork } from '../../logs/destination.ts';
 import { isNews } from './told-once.ts';
-import { isCdiDevice } from './spec/cdi.ts';
-import { parseDevice, PATHS_OF_ANY_LINUX } from './spec/devices.ts';
+import { asksForLimits, type CreateRequest } from './request.ts';
+import { PATHS_OF_ANY_LINUX } from './spec/devices.ts';
 
 export interface Choice {
   isolation: Isolation;
@@ -21,10 +22,20 @@ export interface Choice {
 }
 
 export type AskedOptions = Pick<
-  CreateOptions,
-  'isolation' | 'network' | 'pid' | 'ipc' | 'uts' | 'cgroupns' | 'devices' | 'mounts' | 'resources' | 'cgroupParent'
-> &
-  Partial<Pick<CreateOptions, 'logDriver' | 'logOptions'>>;
+  CreateRequest,
+  | 'isolation'
+  | 'network'
+  | 'pid'
+  | 'ipc'
+  | 'uts'
+  | 'cgroupns'
+  | 'devices'
+  | 'cdiDevices'
+  | 'mounts'
+  | 'resources'
+  | 'cgroupParent'
+  | 'log'
+>;
 
 export interface ChoiceHost {
   verdict: (paths: Pick<Paths, 'dataRoot'>) => Promise<KvmVerdict>;
@@ -83,10 +94,7 @@ export async function chooseIsolation(
 
 /** Most containers ask for no limits, and what checks them is not loaded then. */
 async function limitProblem(options: AskedOptions): Promise<string | undefined> {
-  const asks =
-    Boolean(options.cgroupParent) ||
-    Object.values(options.resources).some((value) => value !== undefined && value !== 0);
-  return asks ? (await import('./unenforceable-limits.ts')).machineLimitProblem(options) : undefined;
+  return asksForLimits(options) ? (await import('./unenforceable-limits.ts')).machineLimitProblem(options) : undefined;
 }
 
 interface Lacking {
@@ -96,47 +104,52 @@ interface Lacking {
 
 /** The first thing asked for that a machine of its own cannot give. */
 function lackingInVms(options: AskedOptions, whyNot: ChoiceHost['notShareable']): Lacking | undefined {
-  const { network, pid = '', ipc = '', uts = '', cgroupns = '', devices, mounts } = options;
-  const sharing = (flag: string, mode: string, others: readonly string[]): Lacking | undefined =>
-    others.some((other) => mode === other || mode.startsWith('container:'))
-      ? { flag: `${flag} ${mode}`, why: 'a virtual machine shares no namespace with the host or with other containers' }
-      : undefined;
+  const { network, pid, ipc, uts, cgroupns, mounts } = options;
   return (
-    sharing('--network', network, ['host']) ??
-    sharing('--pid', pid, ['host']) ??
-    sharing('--ipc', ipc, ['host', 'shareable']) ??
-    sharing('--uts', uts, ['host']) ??
-    sharing('--cgroupns', cgroupns, ['host']) ??
-    lackingDevice(devices) ??
+    lackingMode('--network', network) ??
+    lackingMode('--pid', pid) ??
+    lackingMode('--ipc', ipc) ??
+    lackingMode('--uts', uts) ??
+    lackingMode('--cgroupns', cgroupns) ??
+    lackingDevice(options) ??
     lackingMount(mounts, whyNot) ??
-    lackingLog(options)
+    lackingLog(options.log)
   );
 }
 
-function lackingDevice(devices: readonly string[]): Lacking | undefined {
-  const device = devices.find((text) => isCdiDevice(text) || !PATHS_OF_ANY_LINUX.has(parseDevice(text).host));
+/** A namespace that others have too. */
+function lackingMode(flag: string, mode: Parameters<typeof modeText>[0]): Lacking | undefined {
+  return ['host', 'shareable', 'container'].includes(mode.kind)
+    ? {
+        flag: `${flag} ${modeText(mode)}`,
+        why: 'a virtual machine shares no namespace with the host or with other containers',
+      }
+    : undefined;
+}
+
+function lackingDevice({ devices, cdiDevices }: AskedOptions): Lacking | undefined {
+  const device = devices.find(({ host }) => !PATHS_OF_ANY_LINUX.has(host))?.text ?? cdiDevices[0];
   return device === undefined
     ? undefined
     : { flag: `--device ${device}`, why: "a virtual machine has none of the host's devices" };
 }
 
-function lackingLog({ logDriver = '', logOptions = {} }: AskedOptions): Lacking | undefined {
-  return needsNetwork({ driver: logDriver, options: logOptions })
+function lackingLog(log: AskedOptions['log']): Lacking | undefined {
+  return needsNetwork(log)
     ? {
-        flag: `--log-driver ${logDriver} over the network`,
+        flag: `--log-driver ${log.driver} over the network`,
         why: "what writes its log is the machine's monitor, which has no network; a unix socket of this host works",
       }
     : undefined;
 }
 
-function lackingMount(mounts: CreateOptions['mounts'], whyNot: ChoiceHost['notShareable']): Lacking | undefined {
+function lackingMount(mounts: AskedOptions['mounts'], whyNot: ChoiceHost['notShareable']): Lacking | undefined {
   const shared = mounts.filter(({ type }) => type !== 'tmpfs' && type !== 'image');
-  for (const { type, source, target, options } of shared) {
+  for (const { type, source, target, settings } of shared) {
     const flag = `-v ${source === undefined ? '' : `${source}:`}${target}`;
     const why = type === 'bind' && source !== undefined ? whyNot(source) : undefined;
     if (why !== undefined) return { flag, why };
-    if (options.some((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option)))
-      return { flag, why: 'mounts do not propagate into a virtual machine' };
+    if (propagates(settings)) return { flag, why: 'mounts do not propagate into a virtual machine' };
   }
   if (shared.length > MAX_BINDS)
     return { flag: `-v (${shared.length} of them)`, why: `a virtual machine has room for ${MAX_BINDS}` };

@@ -6,7 +6,7 @@
 import { resourcesToFiles } from '../../container/cgroup/files.ts';
 import type { Resources } from '../../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
-import type { CreateOptions } from '../contract.ts';
+import type { CreateRequest } from './request.ts';
 
 const BETWEEN = 'it weighs containers of one kernel against one another, and this one has a kernel of its own';
 const HOSTS = 'the devices of the host are not in it';
@@ -17,7 +17,7 @@ const HOSTS = 'the devices of the host are not in it';
  * @throws HuskError `unsupported` naming the first flag that a VM cannot have
  */
 export function checkMachineLimits(
-  options: Pick<CreateOptions, 'cgroupParent'>,
+  request: Pick<CreateRequest, 'cgroupParent'>,
   asked: Resources,
   facts: { memoryNodes: number },
 ): string[] {
@@ -38,6 +38,6 @@ export function checkMachineLimits(
   refuse(blockIO?.throttleWriteBpsDevice, '--device-write-bps', HOSTS);
   refuse(blockIO?.throttleReadIOPSDevice, '--device-read-iops', HOSTS);
   refuse(blockIO?.throttleWriteIOPSDevice, '--device-write-iops', HOSTS);
-  refuse(options.cgroupParent, '--cgroup-parent', "its cgroups are the guest's own");
+  refuse(request.cgroupParent, '--cgroup-parent', "its cgroups are the guest's own");
   return resourcesToFiles(asked).warnings;
 }

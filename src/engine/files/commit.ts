@@ -6,6 +6,7 @@ import type { CommitOptions, Container } from '../contract.ts';
 import { ask } from '../record/supervisor-link.ts';
 import { recordEvent } from '../record/events.ts';
 import { withFiles } from './files.ts';
+import { readRequest } from '../create/request.ts';
 import { containerConfig } from '../look/inspect.ts';
 import { resolve } from '../record/reconcile.ts';
 
@@ -59,7 +60,9 @@ async function pause(context: EngineContext, container: Container, warnings: str
 /** What the container was made with, its image's part included; what is about one container stays with it. */
 function settings(context: EngineContext, container: Container): NonNullable<ImageConfig['config']> {
   const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels, StopSignal, Shell, Healthcheck } =
-    containerConfig(context, container) as Required<NonNullable<ImageConfig['config']>>;
+    containerConfig(context, container, readRequest(container.config.options)) as Required<
+      NonNullable<ImageConfig['config']>
+    >;
   const set = Object.entries({
     User,
     ExposedPorts,

@@ -4,6 +4,7 @@
  */
 import type { EngineContext } from '../record/context.ts';
 import type { Container } from '../contract.ts';
+import { joinedContainer } from '../../notation/modes.ts';
 import { NEVER } from '../../state/containers.ts';
 import { isRunning } from '../record/supervisor-link.ts';
 import { resolveAll } from '../record/reconcile.ts';
@@ -36,9 +37,7 @@ function inRanks(containers: Container[]): Container[][] {
 }
 
 function joins({ config: { options } }: Container): string[] {
-  return [options.network, options.ipc, options.pid].flatMap((mode) =>
-    mode?.startsWith('container:') ? [mode.slice('container:'.length)] : [],
-  );
+  return [options.network, options.ipc, options.pid].flatMap((mode) => joinedContainer(mode) ?? []);
 }
 
 function names(container: Container, reference: string): boolean {

@@ -6,7 +6,6 @@ import { existsSync } from 'node:fs';
 import type { Spec } from '../../container/spec.ts';
 import { parseSignal } from '../../notation/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
-import type { Image } from '../../images/contract.ts';
 import { NEVER } from '../../state/containers.ts';
 import type { Task } from '../../supervisor/protocol.ts';
 import { attachment } from './attachment.ts';
@@ -17,6 +16,7 @@ import { makeContainerFolder } from '../record/record-copies.ts';
 import { eventAttributes, recordEvent } from '../record/events.ts';
 import { NOT_YET, untilFound } from '../record/record-changes.ts';
 import { outbound } from '../create/network-choice.ts';
+import { readRequest, type CreateRequest } from '../create/request.ts';
 import { resolve } from '../record/reconcile.ts';
 import { span } from '../../trace.ts';
 
@@ -112,25 +112,25 @@ export async function makeTask(
       exitCode: EXIT_HUSK_FAILED,
       fix: `husk rm ${container.name}, and make it anew`,
     });
-  const spec = await specOf(context, container, image);
+  const request = readRequest(config.options);
+  const spec = await specOf(context, container, request);
   return {
     id,
     dataRoot: context.paths.dataRoot,
     runtimeDir: context.paths.runtimeDir,
     isolation: config.isolation,
     spec,
-    outbound: outbound(config).outbound,
-    terminal: config.options.tty,
-    openStdin: config.options.interactive,
+    outbound: outbound(request, config.isolation).outbound,
+    terminal: request.tty,
+    openStdin: request.interactive,
     stdinOnce: options.attach?.stdin === true,
-    init: config.options.init || context.config.init === true,
-    autoRemove: config.options.autoRemove,
-    mounts: config.options.autoRemove ? config.mounts : [],
+    init: request.init || context.config.init === true,
+    autoRemove: request.autoRemove,
+    mounts: request.autoRemove ? config.mounts : [],
     stopSignal: parseSignal(config.stopSignal),
-    stopTimeout: config.options.stopTimeout ?? 10,
+    stopTimeout: request.stopTimeout ?? 10,
     log: {
-      driver: config.options.logDriver,
-      options: config.options.logOptions,
+      ...request.log,
       container: {
         id,
         name: container.name,
@@ -140,7 +140,7 @@ export async function makeTask(
         env: config.env,
       },
     },
-    restart: config.options.restart,
+    restart: request.restart,
     health:
       config.healthcheck &&
       (await import('../create/spec/health.ts')).healthCheck(config, spec, image.config.config?.Shell),
@@ -160,14 +160,14 @@ function imagesOf(context: EngineContext, { mounts }: Container['config']): Task
 }
 
 /** Its folder may not be there: removed since it was looked up, or its creator was killed before making it. */
-async function specOf(context: EngineContext, container: Container, image: Image): Promise<Spec> {
+async function specOf(context: EngineContext, container: Container, request: CreateRequest): Promise<Spec> {
   try {
-    return await context.buildSpec(container, image);
+    return await context.buildSpec(container, request);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     if (reread(context, container.id) === undefined || !makeContainerFolder(context, container.id))
       throw new HuskError(`No such container: ${container.id}`, { kind: 'not-found', cause: error });
-    return context.buildSpec(container, image);
+    return context.buildSpec(container, request);
   }
 }
 

@@ -13,6 +13,7 @@ import { recordEvent } from '../record/events.ts';
 import { limitFacts } from '../create/host-facts.ts';
 import { limitWarnings } from '../create/unenforceable-limits.ts';
 import { resources } from '../create/spec/limits.ts';
+import { readLimits, type LimitRequest } from '../create/request.ts';
 import { resolve } from '../record/reconcile.ts';
 
 type Change = Parameters<Engine['update']>[1];
@@ -23,11 +24,12 @@ export async function update(context: EngineContext, reference: string, change: 
   if (container.state.status === 'removing' || container.state.status === 'dead')
     throw cannot(container.id, 'container is marked for removal and cannot be "update"');
   const options = changed(container, change);
-  const warnings = change.resources ? limitWarnings({ options, isolation: container.config.isolation }) : [];
+  const limits = readLimits(options.resources);
+  const warnings = change.resources ? limitWarnings({ ...options, resources: limits }, container.config.isolation) : [];
   if (isRunning(container))
     await ask(context, container, {
       type: 'update',
-      ...(change.resources && { resources: live(options.resources) }),
+      ...(change.resources && { resources: live(limits) }),
       restart: change.restart,
     });
   context.store.setConfig(container.id, (config) => ({
@@ -76,7 +78,7 @@ export function mergeResources(id: string, before: ResourceRequest, asked: Resou
 }
 
 /** What stands in the running cgroup must go where the request only says "none any more". */
-function live(request: ResourceRequest): Resources {
+function live(request: LimitRequest): Resources {
   const all = resources(request, limitFacts());
   return request.pidsLimit !== undefined && all.pids === undefined ? { ...all, pids: { limit: -1 } } : all;
 }

@@ -1,21 +1,17 @@
 /** Docker's JSON of `inspect` (ContainerInspect of its Engine API), with husk's own `Isolation`. Shapes only; asks nothing of the container. */
 import { join } from 'node:path';
-import { effectiveCapabilities } from '../../container/capabilities.ts';
-import type { EngineContext } from '../record/context.ts';
-import type { Container, ContainerConfig, CreateOptions } from '../contract.ts';
-import { isRunning } from '../record/supervisor-link.ts';
-import { networkName } from '../record/filters.ts';
+import type { Container } from '../contract.ts';
 import { etcFolder } from '../create/host-facts.ts';
+import { reachablePorts } from '../create/ports.ts';
+import { readRequest, type CreateRequest } from '../create/request.ts';
+import type { EngineContext } from '../record/context.ts';
+import { resolve } from '../record/reconcile.ts';
+import { isRunning } from '../record/supervisor-link.ts';
+import { networkName } from '../../notation/modes.ts';
+import { hostConfig } from './inspect-host-config.ts';
+import { mountPoint } from './inspect-mounts.ts';
 import { sizeOf } from './list.ts';
 import { logFile } from './logs.ts';
-import { isCdiDevice } from '../create/spec/cdi.ts';
-import { reachablePorts, withProtocol } from '../create/ports.ts';
-import { MASKED_PATHS, READONLY_PATHS } from '../create/spec/defaults.ts';
-import { deviceRate } from '../create/spec/limits.ts';
-import { resolve } from '../record/reconcile.ts';
-
-/** Docker's default, bytes */
-const SHM_SIZE = 64 * 1024 * 1024;
 
 export async function inspect(
   context: EngineContext,
@@ -24,6 +20,7 @@ export async function inspect(
 ): Promise<object> {
   const container = resolve(context, reference);
   const { config, state } = container;
+  const request = readRequest(config.options);
   const folder = context.paths.container(container.id);
   const etc = etcFolder(context, container);
   const size = options.size ? await sizeOf(context, container) : undefined;
@@ -50,7 +47,7 @@ export async function inspect(
     ResolvConfPath: join(etc, 'resolv.conf'),
     HostnamePath: join(etc, 'hostname'),
     HostsPath: join(etc, 'hosts'),
-    LogPath: config.options.logDriver === 'json-file' ? logFile(context, container) : '',
+    LogPath: request.log.driver === 'json-file' ? logFile(context, container) : '',
     Name: `/${container.name}`,
     RestartCount: state.restartCount,
     Driver: 'overlay2',
@@ -59,15 +56,15 @@ export async function inspect(
     ProcessLabel: '',
     AppArmorProfile: '',
     ExecIDs: null,
-    HostConfig: hostConfig(container),
+    HostConfig: hostConfig(request, config.options),
     GraphDriver: {
       Data: { MergedDir: join(folder, 'merged'), UpperDir: join(folder, 'upper'), WorkDir: join(folder, 'work') },
       Name: 'overlay2',
     },
     ...(size && { SizeRw: size.rw, SizeRootFs: size.rootFs }),
-    Mounts: config.mounts.map((mount) => mountPoint(mount, config.options, folder)),
-    Config: containerConfig(context, container),
-    NetworkSettings: networkSettings(container),
+    Mounts: config.mounts.map((mount) => mountPoint(mount, request.mounts, folder)),
+    Config: containerConfig(context, container, request),
+    NetworkSettings: networkSettings(container, request),
     Isolation: config.isolation,
   };
 }
@@ -85,77 +82,31 @@ function healthOf({ status, failingStreak, log }: NonNullable<Container['state']
   };
 }
 
-/**
- * Docker's Mode: the third part of `-v` as it was typed; nothing for `--mount` of a bind; `z` for a volume that has a name and no mode, as its daemon
- * fills in (moby setBindModeIfNull).
- */
-function mountMode(mount: ContainerConfig['mounts'][number], { mounts }: CreateOptions): string {
-  const asked = mounts.find(({ target }) => target === mount.destination);
-  const typed = asked?.createSource ? [...(asked.readonly ? ['ro'] : []), ...asked.options].join(',') : '';
-  return typed === '' && mount.type === 'volume' && asked && (asked.source !== undefined || !asked.createSource)
-    ? 'z'
-    : typed;
-}
-
-/** `Source` is where its tree is while the container runs, in its own mount namespace (src/rootless/images.ts). */
-function imageMount({ source, image, destination }: ContainerConfig['mounts'][number], folder: string): object {
-  return {
-    Type: 'image',
-    Name: source,
-    Source: join(folder, 'images', image!.replace('sha256:', '')),
-    Destination: destination,
-    Mode: '',
-    RW: false,
-    Propagation: 'rprivate',
-  };
-}
-
-/** @param folder containers/<id> */
-function mountPoint(mount: ContainerConfig['mounts'][number], options: CreateOptions, folder: string): object {
-  if (mount.type === 'image') return imageMount(mount, folder);
-  const propagation =
-    mount.options
-      .map((option) => option.replace(/^bind-propagation=/, ''))
-      .find((option) => /^r?(private|shared|slave)$/.test(option)) ?? 'rprivate';
-  return {
-    Type: mount.type,
-    ...(mount.name !== undefined && { Name: mount.name }),
-    Source: mount.type === 'tmpfs' ? '' : mount.source,
-    Destination: mount.destination,
-    ...(mount.type === 'volume' && { Driver: 'local' }),
-    Mode: mountMode(mount, options),
-    RW: !mount.readonly,
-    Propagation: mount.type === 'bind' ? propagation : '',
-  };
-}
-
 /** Docker's Config: what the container was made with */
-export function containerConfig(context: EngineContext, container: Container): object {
-  const { config } = container;
-  const { options } = config;
-  const attach = options.attach ?? { stdin: options.interactive, stdout: true, stderr: true };
+export function containerConfig(context: EngineContext, { config }: Container, request: CreateRequest): object {
+  const attach = request.attach ?? { stdin: request.interactive, stdout: true, stderr: true };
   const image = context.images.find(config.imageId)?.config.config ?? {};
   const exposed = new Set([
     ...Object.keys(image.ExposedPorts ?? {}),
-    ...options.expose.map(withProtocol),
-    ...options.publish.map((entry) => withProtocol(entry.slice(entry.lastIndexOf(':') + 1))),
+    ...request.expose,
+    ...request.publish.map(({ container }) => container),
   ]);
-  const anonymous = options.mounts
+  const anonymous = request.mounts
     .filter(({ type, source, createSource }) => type === 'volume' && source === undefined && createSource)
     .map(({ target }) => target);
   const volumes = [...new Set([...Object.keys(image.Volumes ?? {}), ...anonymous])];
   return {
     Hostname: config.hostname,
-    Domainname: options.domainname ?? '',
+    Domainname: request.domainname ?? '',
     User: config.user,
     AttachStdin: attach.stdin,
     AttachStdout: attach.stdout,
     AttachStderr: attach.stderr,
     ...(exposed.size > 0 && { ExposedPorts: Object.fromEntries([...exposed].map((port) => [port, {}])) }),
-    Tty: options.tty,
-    OpenStdin: options.interactive,
+    Tty: request.tty,
+    OpenStdin: request.interactive,
     // stdin ends with whoever was to be attached to it
-    StdinOnce: options.interactive && attach.stdin,
+    StdinOnce: request.interactive && attach.stdin,
     Env: config.env,
     Cmd: config.command?.length ? config.command : null,
     // of Go's `omitempty`
@@ -164,107 +115,17 @@ export function containerConfig(context: EngineContext, container: Container): o
     }),
     Image: config.image,
     Volumes: volumes.length > 0 ? Object.fromEntries(volumes.map((path) => [path, {}])) : null,
-    WorkingDir: config.workdir === '/' ? (options.workdir ?? image.WorkingDir ?? '') : config.workdir,
+    WorkingDir: config.workdir === '/' ? (request.workdir ?? image.WorkingDir ?? '') : config.workdir,
     Entrypoint: config.entrypoint?.length ? config.entrypoint : null,
     OnBuild: null,
     Labels: config.labels,
     StopSignal: config.stopSignal,
-    ...(options.stopTimeout !== undefined && { StopTimeout: options.stopTimeout }),
+    ...(request.stopTimeout !== undefined && { StopTimeout: request.stopTimeout }),
     ...(image.Shell && { Shell: image.Shell }),
   };
 }
 
-function hostConfig(container: Container): object {
-  const { options } = container.config;
-  const { resources } = options;
-  const capabilities = effectiveCapabilities({ add: options.capAdd, drop: options.capDrop });
-  return {
-    Binds: orNull(options.mounts.filter(isBindText).map(bindText)),
-    ContainerIDFile: '',
-    LogConfig: { Type: options.logDriver, Config: options.logOptions },
-    NetworkMode: networkName(container),
-    PortBindings: portBindings(options.publish),
-    RestartPolicy: { Name: options.restart.name, MaximumRetryCount: options.restart.maximumRetryCount },
-    AutoRemove: options.autoRemove,
-    VolumeDriver: '',
-    VolumesFrom: orNull(options.volumesFrom),
-    ConsoleSize: options.consoleSize ? [options.consoleSize.rows, options.consoleSize.columns] : [0, 0],
-    ...(Object.keys(options.annotations).length > 0 && { Annotations: options.annotations }),
-    CapAdd: orNull(capabilities.add),
-    CapDrop: orNull(capabilities.drop),
-    CgroupnsMode: options.cgroupns ?? 'private',
-    Dns: options.dns,
-    DnsOptions: options.dnsOptions,
-    DnsSearch: options.dnsSearch,
-    ExtraHosts: orNull(options.extraHosts),
-    GroupAdd: orNull(options.groupAdd),
-    IpcMode: options.ipc ?? 'private',
-    Cgroup: '',
-    Links: null,
-    OomScoreAdj: options.oomScoreAdj ?? 0,
-    PidMode: options.pid ?? '',
-    Privileged: options.privileged,
-    PublishAllPorts: options.publishAll,
-    ReadonlyRootfs: options.readOnly,
-    SecurityOpt: orNull(options.securityOpt),
-    ...(Object.keys(options.tmpfs).length > 0 && { Tmpfs: options.tmpfs }),
-    UTSMode: options.uts ?? '',
-    UsernsMode: options.userns ?? '',
-    ShmSize: options.shmSize ?? SHM_SIZE,
-    ...(Object.keys(options.sysctls).length > 0 && { Sysctls: options.sysctls }),
-    ...(options.storageSize !== undefined && { StorageOpt: { size: String(options.storageSize) } }),
-    Runtime: 'husk',
-    Isolation: '',
-    CpuShares: resources.cpuShares ?? 0,
-    Memory: resources.memory ?? 0,
-    NanoCpus: Math.round((resources.cpus ?? 0) * 1e9),
-    CgroupParent: options.cgroupParent ?? '',
-    BlkioWeight: resources.blkioWeight ?? 0,
-    BlkioWeightDevice: (resources.blkioWeightDevice ?? []).map((entry) => ({
-      Path: entry.slice(0, entry.lastIndexOf(':')),
-      Weight: Number(entry.slice(entry.lastIndexOf(':') + 1)),
-    })),
-    BlkioDeviceReadBps: throttles(resources.deviceReadBps, { bytes: true }),
-    BlkioDeviceWriteBps: throttles(resources.deviceWriteBps, { bytes: true }),
-    BlkioDeviceReadIOps: throttles(resources.deviceReadIops, { bytes: false }),
-    BlkioDeviceWriteIOps: throttles(resources.deviceWriteIops, { bytes: false }),
-    CpuPeriod: resources.cpuPeriod ?? 0,
-    CpuQuota: resources.cpuQuota ?? 0,
-    CpuRealtimePeriod: 0,
-    CpuRealtimeRuntime: 0,
-    CpusetCpus: resources.cpusetCpus ?? '',
-    CpusetMems: resources.cpusetMems ?? '',
-    Devices: options.devices.filter((text) => !isCdiDevice(text)).map(deviceMapping),
-    DeviceCgroupRules: options.deviceRules?.length ? options.deviceRules : null,
-    DeviceRequests: options.devices.some(isCdiDevice)
-      ? [{ Driver: 'cdi', Count: 0, DeviceIDs: options.devices.filter(isCdiDevice), Capabilities: null, Options: null }]
-      : null,
-    MemoryReservation: resources.memoryReservation ?? 0,
-    MemorySwap: resources.memorySwap || 2 * (resources.memory ?? 0),
-    MemorySwappiness: resources.memorySwappiness ?? null,
-    OomKillDisable: resources.oomKillDisable ?? null,
-    PidsLimit: resources.pidsLimit ?? null,
-    Ulimits: options.ulimits.map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
-    CpuCount: 0,
-    CpuPercent: 0,
-    IOMaximumIOps: 0,
-    IOMaximumBandwidth: 0,
-    Mounts: mountRequests(options),
-    MaskedPaths: shownPaths(options, MASKED_PATHS),
-    ReadonlyPaths: shownPaths(options, READONLY_PATHS),
-    Init: options.init || undefined,
-  };
-}
-
-/** As Docker has them: none at all for --privileged, an empty list for --security-opt systempaths=unconfined. */
-function shownPaths({ privileged, securityOpt }: CreateOptions, paths: readonly string[]): readonly string[] | null {
-  if (privileged) return null;
-  return securityOpt.includes('systempaths=unconfined') ? [] : paths;
-}
-
-function networkSettings(container: Container): object {
-  const name = networkName(container);
-  const joined = name.startsWith('container:');
+function networkSettings(container: Container, { network }: CreateRequest): object {
   const endpoint = {
     IPAMConfig: null,
     Links: null,
@@ -300,107 +161,6 @@ function networkSettings(container: Container): object {
     IPPrefixLen: 0,
     IPv6Gateway: '',
     MacAddress: '',
-    Networks: joined ? {} : { [name]: endpoint },
+    Networks: network.kind === 'container' ? {} : { [networkName(network)]: endpoint },
   };
-}
-
-/** Was it typed as `-v`, with a source? */
-function isBindText({ type, source, createSource }: CreateOptions['mounts'][number]): boolean {
-  return (type === 'bind' || type === 'volume') && source !== undefined && createSource;
-}
-
-function bindText(mount: CreateOptions['mounts'][number]): string {
-  const modes = [...(mount.readonly ? ['ro'] : []), ...mount.options];
-  return `${mount.source}:${mount.target}${modes.length > 0 ? `:${modes.join(',')}` : ''}`;
-}
-
-function mountRequests(options: CreateOptions): object[] | undefined {
-  const asked = options.mounts.filter((mount) => !mount.createSource);
-  if (asked.length === 0) return undefined;
-  return asked.map((mount) => ({
-    Type: mount.type,
-    ...(mount.source !== undefined && { Source: mount.source }),
-    Target: mount.target,
-    ...(mount.readonly && { ReadOnly: true }),
-    ...mountOptions(mount),
-  }));
-}
-
-/** what `--mount` said for one type of mounts alone, under Docker's names */
-function mountOptions({ type, options }: CreateOptions['mounts'][number]): object {
-  const has = (name: string) => (options.includes(name) ? true : undefined);
-  const valueOf = (name: string) => options.find((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
-  const pairs = (name: string) => {
-    const all = options
-      .filter((option) => option.startsWith(`${name}=`))
-      .map((option) => option.slice(name.length + 1).split(/=(.*)/s));
-    return all.length > 0 ? Object.fromEntries(all.map(([key, value]) => [key, value ?? ''])) : undefined;
-  };
-  const group = (name: string, fields: Record<string, unknown>) => {
-    const given = Object.entries(fields).filter(([, value]) => value !== undefined);
-    return given.length > 0 ? { [name]: Object.fromEntries(given) } : {};
-  };
-  if (type === 'bind')
-    return group('BindOptions', {
-      Propagation: options.find((option) => /^r?(shared|slave|private)$/.test(option)),
-      NonRecursive: has('bind-nonrecursive'),
-      ReadOnlyNonRecursive: has('bind-recursive=writable'),
-      ReadOnlyForceRecursive: has('bind-recursive=readonly'),
-    });
-  if (type === 'volume') {
-    const [name, volumeOptions] = [valueOf('volume-driver'), pairs('volume-opt')];
-    return group('VolumeOptions', {
-      NoCopy: has('nocopy'),
-      Labels: pairs('volume-label'),
-      Subpath: valueOf('volume-subpath'),
-      DriverConfig:
-        name === undefined && volumeOptions === undefined
-          ? undefined
-          : { ...(name !== undefined && { Name: name }), ...(volumeOptions && { Options: volumeOptions }) },
-    });
-  }
-  if (type === 'image') return group('ImageOptions', { Subpath: valueOf('image-subpath') || undefined });
-  const [size, mode] = [valueOf('tmpfs-size'), valueOf('tmpfs-mode')];
-  return group('TmpfsOptions', {
-    SizeBytes: size === undefined ? undefined : Number(size),
-    Mode: mode === undefined ? undefined : parseInt(mode, 8),
-  });
-}
-
-function deviceMapping(text: string): object {
-  const [host = '', second, third] = text.split(':');
-  const isMode = second !== undefined && /^[rwm]{1,3}$/.test(second);
-  return {
-    PathOnHost: host,
-    PathInContainer: second === undefined || isMode ? host : second,
-    CgroupPermissions: third ?? (isMode ? second : 'rwm'),
-  };
-}
-
-/** One port of the container may be published several times. */
-function portBindings(entries: readonly string[]): Record<string, object[]> {
-  const found: Record<string, object[]> = {};
-  for (const [port, bindings] of entries.map(portBinding)) (found[port] ??= []).push(...bindings);
-  return found;
-}
-
-/** `[ip:][host:]container[/protocol]` */
-function portBinding(entry: string): [string, object[]] {
-  const cut = entry.lastIndexOf(':');
-  const container = withProtocol(entry.slice(cut + 1));
-  const before = cut === -1 ? '' : entry.slice(0, cut);
-  const colon = before.lastIndexOf(':');
-  return [container, [{ HostIp: colon === -1 ? '' : before.slice(0, colon), HostPort: before.slice(colon + 1) }]];
-}
-
-/** What a library caller wrote with units is a number here too. */
-function throttles(entries: readonly string[] | undefined, options: { bytes: boolean }): object[] {
-  return (entries ?? []).map((entry) => {
-    const { path, rate } = deviceRate(entry, options);
-    return { Path: path, Rate: rate };
-  });
-}
-
-function orNull(values: string[]): string[] | null {
-  return values.length > 0 ? values : null;
 }

@@ -10,6 +10,7 @@ import type { SupervisorClient } from '../../supervisor/client.ts';
 import type { Task } from '../../supervisor/protocol.ts';
 import type { Volumes } from '../../volumes/contract.ts';
 import type { Container, ContainerConfig } from '../contract.ts';
+import type { CreateRequest } from '../create/request.ts';
 
 export interface EngineContext {
   readonly paths: Paths;
@@ -19,7 +20,7 @@ export interface EngineContext {
   readonly images: Images;
   volumes(): Promise<Volumes>;
   /** the OCI spec of a container about to start */
-  buildSpec(record: Container, image: Image): Promise<Spec>;
+  buildSpec(record: Container, request: CreateRequest): Promise<Spec>;
   /** the image's layer trees, topmost first, unpacked if need be */
   unpacked(image: Image, kept?: KeptIds): Promise<string[]>;
   /** bytes of the folder of a container's writable layer; a VM's is on its own disk */

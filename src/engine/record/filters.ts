@@ -2,7 +2,9 @@
 import { HuskError } from '../../errors.ts';
 import { goPattern } from '../../notation/go-pattern.ts';
 import { hasLabel } from '../../notation/labels.ts';
+import { networkName, readNetworkMode } from '../../notation/modes.ts';
 import { parseMomentMs } from '../../notation/moments.ts';
+import { readPortBinding, readPorts, sharePort } from '../../notation/ports.ts';
 import type { Container, Filters } from '../contract.ts';
 
 const STATUSES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
@@ -55,14 +57,17 @@ const TESTS = new Map<string, (value: string, context: FilterContext) => Test>([
           return (type === 'bind' || type === 'image') && source === value;
         }),
   ],
-  ['network', (value) => (container) => networkName(container) === value],
+  ['network', (value) => (container) => networkOf(container) === value],
   [
     'isolation',
     (value) =>
       ({ config }) =>
         config.isolation === value,
   ],
-  ['publish', sharingPorts('publish', ({ config }) => config.options.publish)],
+  [
+    'publish',
+    sharingPorts('publish', ({ config }) => config.options.publish.map((text) => readPortBinding(text).container)),
+  ],
   ['expose', sharingPorts('expose', ({ config }) => config.exposed ?? config.options.expose)],
   ['is-task', isTask],
 ]);
@@ -109,9 +114,14 @@ function exitedWith(value: string): Test {
 
 function sharingPorts(key: string, of: (container: Container) => string[]): (value: string) => Test {
   return (value) => {
-    if (!PORTS.test(value))
+    const wanted = readPorts(value);
+    if (!wanted)
       throw new HuskError(`invalid filter '${key}=${value}'`, { kind: 'invalid', fix: 'PORT[-PORT][/PROTOCOL]' });
-    return (container) => of(container).some((entry) => shareAPort(entry, value));
+    return (container) =>
+      of(container).some((text) => {
+        const ports = readPorts(text);
+        return ports !== undefined && sharePort(ports, wanted);
+      });
   };
 }
 
@@ -141,9 +151,9 @@ export function pruneFilter(filters: Filters, now: number = Date.now()): Test {
   return (container) => tests.every((test) => test(container));
 }
 
-export function networkName(container: { config: Pick<Container['config'], 'options'> }): string {
-  const { network } = container.config.options;
-  return network === '' || network === 'default' ? 'bridge' : network;
+/** The network of a container as lists show it. */
+export function networkOf({ config: { options } }: { config: Pick<Container['config'], 'options'> }): string {
+  return networkName(readNetworkMode(options.network));
 }
 
 /** @returns ms since the epoch */
@@ -157,19 +167,4 @@ function parseUntil(value: string, now: number): number {
 
 function isOlder(one: Container, other: Container): boolean {
   return one.createdAt < other.createdAt;
-}
-
-const PORTS = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(\w*))?$/;
-
-/** @param entry `[[ip:][host:]]port[-port][/protocol]`: the container's end counts. @returns undefined: no ports */
-function portsOf(entry: string): { first: number; last: number; protocol: string } | undefined {
-  const match = PORTS.exec(entry.slice(entry.lastIndexOf(':') + 1));
-  return match
-    ? { first: Number(match[1]), last: Number(match[2] ?? match[1]), protocol: match[3] || 'tcp' }
-    : undefined;
-}
-
-function shareAPort(one: string, other: string): boolean {
-  const [a, b] = [portsOf(one), portsOf(other)];
-  return a !== undefined && b !== undefined && a.protocol === b.protocol && a.first <= b.last && b.first <= a.last;
 }

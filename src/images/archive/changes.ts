@@ -5,6 +5,7 @@
  * Source: Dockerfile reference; the instructions `docker import` and `docker commit` allow.
  */
 import { posix } from 'node:path';
+import { parseDuration } from '../../notation/durations.ts';
 import { parseSignal } from '../../notation/signals.ts';
 import { HuskError } from '../../errors.ts';
 import type { ImageConfig } from '../contract.ts';
@@ -15,8 +16,6 @@ type Healthcheck = NonNullable<Execution['Healthcheck']>;
 
 /** what Docker puts before a command in shell form */
 const DEFAULT_SHELL = ['/bin/sh', '-c'];
-/** time.ParseDuration's units, in nanoseconds */
-const UNITS: Record<string, number> = { ns: 1, us: 1e3, µs: 1e3, μs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
 /** Docker refuses shorter ones: container.MinimumDuration, nanoseconds */
 const MINIMUM_DURATION = 1e6;
 const MAX_PORT = 65535;
@@ -221,13 +220,10 @@ function healthFlag(health: Healthcheck, flag: string, value: string): void {
   health[key] = duration;
 }
 
-/** Go's duration grammar: `1m30s`, `500ms`, `1.5h` */
 function nanoseconds(text: string): number {
-  if (text === '0') return 0;
-  if (!/^(?:\d+(?:\.\d+)?(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text) || text.length > 64)
-    throw invalid(`time: invalid duration "${text}"`);
-  let total = 0;
-  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|μs|ms|s|m|h)/g))
-    total += Number(number) * UNITS[unit!]!;
-  return Math.round(total);
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    throw invalid((error as Error).message);
+  }
 }

@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { chooseIsolation, type AskedOptions, type ChoiceHost } from '../../../src/engine/create/isolation.ts';
+import type { CreateOptions, MountRequest } from '../../../src/engine/contract.ts';
+import { readRequest } from '../../../src/engine/create/request.ts';
+import { chooseIsolation, type ChoiceHost } from '../../../src/engine/create/isolation.ts';
 import { machineLimitProblem } from '../../../src/engine/create/unenforceable-limits.ts';
 import { createOptions } from './spec/options.ts';
 
@@ -40,7 +42,7 @@ function host(t: ExecutionContext, verdict: typeof FAST): ChoiceHost & { dataRoo
   };
 }
 
-const mount = (changes: Partial<AskedOptions['mounts'][number]> = {}): AskedOptions['mounts'][number] => ({
+const mount = (changes: Partial<MountRequest> = {}): MountRequest => ({
   type: 'bind',
   source: '/folder',
   target: '/t',
@@ -49,9 +51,10 @@ const mount = (changes: Partial<AskedOptions['mounts'][number]> = {}): AskedOpti
   createSource: true,
   ...changes,
 });
-const asked = (changes: Partial<AskedOptions> = {}) => createOptions({ isolation: 'auto', network: '', ...changes });
+const asked = (changes: Partial<CreateOptions> = {}) =>
+  readRequest(createOptions({ isolation: 'auto', network: '', ...changes }));
 
-type Case = [what: string, verdict: typeof FAST, options: Partial<AskedOptions>, isolation: string, warning?: string];
+type Case = [what: string, verdict: typeof FAST, options: Partial<CreateOptions>, isolation: string, warning?: string];
 const USERNS = 'containers run in user namespaces, not in virtual machines: ';
 const THIS = ': this container runs in user namespaces, not in a virtual machine: ';
 const NAMESPACE = 'a virtual machine shares no namespace with the host or with other containers';
@@ -171,14 +174,14 @@ for (const [what, verdict, options, message] of [
   test(`vm by name never falls back: ${what}`, async (t) => {
     const here = host(t, verdict);
     await t.throwsAsync(
-      chooseIsolation(asked({ isolation: 'vm', ...(options as Partial<AskedOptions>) }), here, here),
+      chooseIsolation(asked({ isolation: 'vm', ...(options as Partial<CreateOptions>) }), here, here),
       { message, name: 'HuskError' },
     );
   });
 
 test("what is the host's is said once a boot and reason; what was asked for each time", async (t) => {
   const here = host(t, NONE);
-  const warns = async (verdict: typeof FAST, options: Partial<AskedOptions> = {}) =>
+  const warns = async (verdict: typeof FAST, options: Partial<CreateOptions> = {}) =>
     (await chooseIsolation(asked(options), here, { ...here, verdict: async () => verdict })).warning !== undefined;
   t.true(await warns(NONE));
   t.false(await warns(NONE));

@@ -1,5 +1,5 @@
 /**
- * Container config + host facts → OCI spec, with Docker's defaults: the one place where flags become a spec. Everything below the engine
+ * Container config + request + host facts → OCI spec, with Docker's defaults: the one place where flags become a spec. Everything below the engine
  * runs the spec. Pure: what it must know of the host stands in SpecFacts. Done at every start, for facts change.
  */
 import { processCapabilities, tweakCapabilities } from '../../../container/capabilities.ts';
@@ -9,14 +9,24 @@ import { EXIT_HUSK_FAILED, HuskError } from '../../../errors.ts';
 import type { ContainerConfig, ExecOptions } from '../../contract.ts';
 import { processEnv } from './command.ts';
 import { defaultMounts, DEFAULT_SHM_SIZE, DOCKERENV, MASKED_PATHS, READONLY_PATHS, thermalPath } from './defaults.ts';
-import { isCdiDevice, type CdiEdits } from './cdi.ts';
-import { deviceNodes, isOfAnyLinux, parseDevice, parseDeviceRule } from './devices.ts';
+import type { CdiEdits } from './cdi.ts';
+import { deviceNodes, isOfAnyLinux } from './devices.ts';
 import { resources, type LimitFacts } from './limits.ts';
-import { etcMounts, mergeMounts, tmpfsMount, volumeMounts, type EtcFiles } from './mounts.ts';
-import { namespacesFor, parseModes, type JoinFacts, type Mode } from './modes.ts';
-import { parseSecurityOptions } from './security.ts';
+import {
+  etcMounts,
+  mergeMounts,
+  readMounts,
+  tmpfsMount,
+  volumeMounts,
+  type EtcFiles,
+  type ReadMount,
+} from './mounts.ts';
+import { namespacesFor, type JoinFacts } from './namespaces.ts';
 import { checkSysctls } from './sysctls.ts';
 import { rlimits } from './ulimits.ts';
+import type { NetworkMode } from '../../../notation/modes.ts';
+import { propagates } from '../../../notation/mount-options.ts';
+import type { CreateRequest } from '../request.ts';
 
 export interface SpecFacts extends JoinFacts, LimitFacts {
   /** generated files to bind over the image's */
@@ -54,69 +64,72 @@ export interface SpecFacts extends JoinFacts, LimitFacts {
   allDevices(): Device[] | 'of the machine it runs on';
 }
 
+/** A container as it stands in its record, and what it asks for, read. */
+export interface SpecRequest {
+  config: ContainerConfig;
+  request: CreateRequest;
+}
+
 /**
  * @param id 64 hex digits
  * @throws HuskError `invalid` or `unsupported`, in Docker's words where it has any
  */
-export function buildSpec(id: string, config: ContainerConfig, facts: SpecFacts): { spec: Spec; warnings: string[] } {
-  const { options } = config;
+export function buildSpec(
+  id: string,
+  { config, request }: SpecRequest,
+  facts: SpecFacts,
+): { spec: Spec; warnings: string[] } {
   const warnings: string[] = [];
-  const modes = parseModes(options);
-  const security = parseSecurityOptions(options.securityOpt);
-  const { privileged } = options;
+  const { privileged, security, network, uts } = request;
   const cdi = facts.cdi ?? [];
   const unconfined = privileged || security.unconfinedPaths;
-  const capabilities = tweakCapabilities({ add: options.capAdd, drop: options.capDrop, privileged });
-  const ownNetwork = modes.network.kind !== 'host';
-  checkSysctls(options.sysctls, {
-    network: ownNetwork,
-    ipc: modes.ipc.kind !== 'host',
-    uts: modes.uts.kind !== 'host',
-  });
+  const capabilities = tweakCapabilities({ add: request.capAdd, drop: request.capDrop, privileged });
+  checkSysctls(request);
 
   const seccomp = seccompFor(security.seccomp, { capabilities, kernel: facts.kernel, privileged });
-  const hostname = hostnameFor(config, modes.network, modes.uts, facts);
-  const domainname = facts.joinedNames ? facts.joinedNames.domainname : options.domainname;
+  const hostname = hostnameFor({ config, request }, facts);
+  const domainname = facts.joinedNames ? facts.joinedNames.domainname : request.domainname;
+  const given = readMounts(config.mounts);
   const spec: Spec = {
     ociVersion: '1.2.0',
-    ...(modes.uts.kind !== 'host' && { hostname }),
-    ...(modes.uts.kind !== 'host' && domainname && { domainname }),
+    ...(uts.kind !== 'host' && { hostname }),
+    ...(uts.kind !== 'host' && domainname && { domainname }),
     root: {
       path: 'rootfs',
-      readonly: options.readOnly,
+      readonly: request.readOnly,
       emptyFiles: [DOCKERENV],
-      ...(options.storageSize !== undefined && { size: options.storageSize }),
+      ...(request.storageSize !== undefined && { size: request.storageSize }),
     },
     process: {
-      terminal: options.tty,
-      ...(options.consoleSize && {
-        consoleSize: { width: options.consoleSize.columns, height: options.consoleSize.rows },
+      terminal: request.tty,
+      ...(request.consoleSize && {
+        consoleSize: { width: request.consoleSize.columns, height: request.consoleSize.rows },
       }),
-      user: user(config.user, [...options.groupAdd, ...cdi.flatMap(({ groups }) => groups.map(String))]),
+      user: user(config.user, [...request.groupAdd, ...cdi.flatMap(({ groups }) => groups.map(String))]),
       args: [config.path, ...config.args],
-      env: processEnv({ env: [...config.env, ...cdi.flatMap(({ env }) => env)], hostname, terminal: options.tty }),
+      env: processEnv({ env: [...config.env, ...cdi.flatMap(({ env }) => env)], hostname, terminal: request.tty }),
       cwd: config.workdir || '/',
       capabilities: processCapabilities(capabilities, { nonRoot: isNonRoot(config.user) }),
-      rlimits: rlimits(options.ulimits, facts.defaultUlimits, facts.hardLimit, facts.reach),
+      rlimits: rlimits(request.ulimits, facts.defaultUlimits, facts.hardLimit, facts.reach),
       noNewPrivileges: security.noNewPrivileges,
-      ...oomScoreAdj(options.oomScoreAdj, facts, warnings),
+      ...oomScoreAdj(request.oomScoreAdj, facts, warnings),
     },
-    mounts: mounts(config, modes.ipc, { privileged, writableCgroups: security.writableCgroups, facts }),
-    annotations: options.annotations,
+    mounts: mounts(request, given, facts),
+    annotations: request.annotations,
     linux: {
-      namespaces: namespacesFor(modes, facts).filter(({ type }) => type !== 'cgroup' || options.cgroupns !== 'host'),
+      namespaces: namespacesFor(request, facts),
       ...(facts.idMaps && { uidMappings: facts.idMaps.uid, gidMappings: facts.idMaps.gid }),
-      ...devices(config, facts),
+      ...devices(request, facts),
       resources: {
-        ...resources(options.resources, facts),
-        ...(options.deviceRules?.length && { devices: options.deviceRules.map(parseDeviceRule) }),
+        ...resources(request.resources, facts),
+        ...(request.deviceRules.length > 0 && { devices: request.deviceRules.map(({ text: _, ...rule }) => rule) }),
       },
       ...(seccomp && { seccomp }),
-      sysctl: sysctls(options.sysctls, modes.network, facts),
+      sysctl: sysctls(request.sysctls, network, facts),
       maskedPaths: unconfined ? [] : [...MASKED_PATHS, ...facts.thermalCpus.map(thermalPath)],
       readonlyPaths: unconfined ? [] : [...READONLY_PATHS],
-      ...(options.cgroupParent && { cgroupsPath: `${options.cgroupParent}/${id}` }),
-      ...rootfsPropagation(config),
+      ...(request.cgroupParent && { cgroupsPath: `${request.cgroupParent}/${id}` }),
+      ...(given.some(({ settings }) => propagates(settings)) && { rootfsPropagation: 'rslave' as const }),
     },
   };
   return { spec, warnings };
@@ -146,8 +159,8 @@ export function buildExec(config: ContainerConfig, spec: Spec, options: ExecOpti
   };
 }
 
-function hostnameFor(config: ContainerConfig, network: Mode, uts: Mode, facts: SpecFacts): string {
-  if (config.options.hostname) return config.options.hostname;
+function hostnameFor({ config, request: { hostname, network, uts } }: SpecRequest, facts: SpecFacts): string {
+  if (hostname) return hostname;
   if (facts.joinedNames && uts.kind !== 'host') return facts.joinedNames.hostname;
   return network.kind === 'host' || uts.kind === 'host' ? facts.hostHostname : config.hostname;
 }
@@ -167,8 +180,6 @@ export function oomScoreAdj(
   warnings: string[],
 ): { oomScoreAdj?: number } {
   if (asked === undefined || asked === 0) return {};
-  if (asked < -1000 || asked > 1000)
-    throw new HuskError(`Invalid value ${asked}, range for oom score adj is [-1000, 1000]`, { kind: 'invalid' });
   if (asked >= facts.oomScoreAdj || !facts.userNamespace) return { oomScoreAdj: asked };
   // as Podman: only the host's root may make a process less likely to be killed
   warnings.push(
@@ -177,22 +188,16 @@ export function oomScoreAdj(
   return { oomScoreAdj: facts.oomScoreAdj };
 }
 
-function mounts(
-  config: ContainerConfig,
-  ipc: Mode,
-  context: { privileged: boolean; writableCgroups: boolean; facts: SpecFacts },
-): Mount[] {
-  const { options } = config;
-  const { facts } = context;
-  const shmSize = options.shmSize || DEFAULT_SHM_SIZE;
-  if (shmSize < 0) throw new HuskError('SHM size can not be less than 0', { kind: 'invalid' });
-  let defaults = defaultMounts({ shmSize, writableSystem: context.privileged && !options.readOnly });
-  if (context.writableCgroups)
+function mounts(request: CreateRequest, given: readonly ReadMount[], facts: SpecFacts): Mount[] {
+  const { ipc, privileged, readOnly, security } = request;
+  const shmSize = request.shmSize || DEFAULT_SHM_SIZE;
+  let defaults = defaultMounts({ shmSize, writableSystem: privileged && !readOnly });
+  if (security.writableCgroups)
     defaults = defaults.map((mount) =>
       mount.type === 'cgroup' ? { ...mount, options: mount.options!.filter((option) => option !== 'ro') } : mount,
     );
   if (ipc.kind === 'none') defaults = defaults.filter(({ destination }) => destination !== '/dev/shm');
-  const own: Mount[] = [...etcMounts(facts.etc, { readonly: options.readOnly })];
+  const own: Mount[] = [...etcMounts(facts.etc, { readonly: readOnly })];
   if (ipc.kind === 'host') {
     // neither may be mounted anew: they show the ipc namespace, which is the host's
     defaults = defaults.filter(({ destination }) => destination !== '/dev/mqueue' && destination !== '/dev/shm');
@@ -206,18 +211,14 @@ function mounts(
       source: facts.shm,
       options: ['bind', 'nosuid', 'nodev', 'noexec', 'rprivate'],
     });
-  for (const [destination, text] of Object.entries(options.tmpfs))
-    own.push(tmpfsMount(destination, text.split(',').filter(Boolean)));
+  for (const { destination, options } of request.tmpfs) own.push(tmpfsMount(destination, options));
   own.push(...(facts.cdi ?? []).flatMap((edits) => edits.mounts));
-  own.push(...volumeMounts(config.mounts, { recursiveReadonly: facts.recursiveReadonly }));
+  own.push(...volumeMounts(given, { recursiveReadonly: facts.recursiveReadonly }));
   return mergeMounts(defaults, own);
 }
 
-function devices(config: ContainerConfig, facts: SpecFacts): { devices: Device[]; allDevices?: true } {
-  const requests = [
-    ...config.options.devices.filter((text) => !isCdiDevice(text)).map(parseDevice),
-    ...(facts.cdi ?? []).flatMap(({ nodes }) => nodes),
-  ];
+function devices(request: CreateRequest, facts: SpecFacts): { devices: Device[]; allDevices?: true } {
+  const requests = [...request.devices, ...(facts.cdi ?? []).flatMap(({ nodes }) => nodes)];
   const asked = deviceNodes(requests, (path) => facts.devicesAt(path));
   const hosts = facts.userNamespace ? undefined : asked.find((device) => !isOfAnyLinux(device));
   if (hosts)
@@ -225,12 +226,12 @@ function devices(config: ContainerConfig, facts: SpecFacts): { devices: Device[]
       `cannot give ${hosts.source} to a virtual machine: it is a device of this host's kernel, and the machine has a kernel of its own`,
       { kind: 'unsupported', exitCode: EXIT_HUSK_FAILED, fix: 'use --isolation=userns' },
     );
-  const all = config.options.privileged ? facts.allDevices() : [];
+  const all = request.privileged ? facts.allDevices() : [];
   return typeof all === 'string' ? { devices: asked, allDevices: true } : { devices: [...all, ...asked] };
 }
 
 /** Docker lets every user of a container bind low ports, and ping. */
-function sysctls(asked: Record<string, string>, network: Mode, facts: SpecFacts): Record<string, string> {
+function sysctls(asked: Record<string, string>, network: NetworkMode, facts: SpecFacts): Record<string, string> {
   const own = network.kind !== 'host' && network.kind !== 'container';
   return {
     ...(own && {
@@ -239,11 +240,4 @@ function sysctls(asked: Record<string, string>, network: Mode, facts: SpecFacts)
     }),
     ...asked,
   };
-}
-
-function rootfsPropagation(config: ContainerConfig): { rootfsPropagation?: 'rslave' } {
-  const asks = config.mounts.some(({ options }) =>
-    options.some((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option)),
-  );
-  return asks ? { rootfsPropagation: 'rslave' } : {};
 }

@@ -6,11 +6,9 @@
  */
 import type { Mount } from '../../../container/spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../../errors.ts';
-import type { DeviceRequest } from './devices.ts';
+import { isCdiDevice, type DeviceRequest } from '../../../notation/devices.ts';
+import { parseCsvRecord } from '../../../notation/quoting.ts';
 
-/** SPEC.md § Kind, § Device names */
-const QUALIFIED =
-  /^([A-Za-z](?:[\w.-]{0,126}[A-Za-z0-9])?)\/([A-Za-z](?:[\w.-]{0,126}[A-Za-z0-9])?)=([A-Za-z0-9](?:[\w.:-]{0,126}[A-Za-z0-9])?)$/;
 /** items of one list, and characters of one text: far above what a device needs */
 const MAX_ITEMS = 1024;
 const MAX_TEXT = 4096;
@@ -33,10 +31,6 @@ const MOUNT_OPTIONS = new Set([
   'noatime',
   'relatime',
 ]);
-
-export function isCdiDevice(text: string): boolean {
-  return QUALIFIED.test(text);
-}
 
 /** What a device brings. */
 export interface CdiEdits {
@@ -195,9 +189,7 @@ const MAX_GPUS = 64;
  * @throws Error in the words of docker's client
  */
 export function gpuDevices(text: string): string[] {
-  const fields = [...text.matchAll(/(?:"((?:[^"]|"")*)"|([^,]*))(?:,|$)/g)]
-    .map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain ?? '')
-    .filter(Boolean);
+  const fields = parseCsvRecord(text).filter(Boolean);
   const devices: string[] = [];
   let count: string | undefined;
   for (const field of fields) {

@@ -1,17 +1,14 @@
 /**
- * What the flags of a container cannot mean, said at create and not only when it is started: conflicts, unknown names, and what its isolation cannot
+ * What a request cannot mean whose every part can be read (../request.ts), said at create and not only when it is started: conflicts, unknown names, and what its isolation cannot
  * give. Reads nothing of the host but what `facts` tells. Source of texts and conflicts: moby runconfig/hostconfig_unix.go, docker/cli parse.go.
  */
 import { tweakCapabilities } from '../../../container/capabilities.ts';
 import { seccompFor } from '../../../container/seccomp/profile.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../../errors.ts';
 import type { Isolation } from '../../../sandbox.ts';
-import type { CreateOptions } from '../../contract.ts';
-import { isCdiDevice } from './cdi.ts';
-import { parseDevice, parseDeviceRule, type DeviceRequest } from './devices.ts';
-import { tmpfsMount } from './mounts.ts';
-import { parseModes, type Modes } from './modes.ts';
-import { checkLabels, parseSecurityOptions } from './security.ts';
+import type { DeviceRequest } from '../../../notation/devices.ts';
+import type { CreateRequest } from '../request.ts';
+import { checkLabels } from './security.ts';
 import { checkSysctls } from './sysctls.ts';
 import { rlimits } from './ulimits.ts';
 
@@ -20,14 +17,13 @@ export interface CheckFacts {
   selinux: boolean;
 }
 
-/** @throws HuskError `invalid` in Docker's words; `unsupported` for what the isolation cannot give */
-export function checkOptions(options: CreateOptions, isolation: Isolation, facts: CheckFacts): void {
-  const modes = parseModes(options);
-  checkNetworkConflicts(options, modes);
-  checkNamespaces(options, isolation);
-  const { privileged } = options;
-  const capabilities = tweakCapabilities({ add: options.capAdd, drop: options.capDrop, privileged });
-  const security = parseSecurityOptions(options.securityOpt);
+/** What no isolation can give. @throws HuskError in Docker's words */
+export function checkRequest(request: CreateRequest, facts: CheckFacts): void {
+  checkNetwork(request);
+  checkRestart(request);
+  checkConflicts(request);
+  const { privileged, security } = request;
+  const capabilities = tweakCapabilities({ add: request.capAdd, drop: request.capDrop, privileged });
   if (security.apparmor !== undefined && security.apparmor !== 'unconfined')
     throw unsupported(
       `--security-opt apparmor=${security.apparmor}: husk confines by namespaces, capabilities and seccomp, and loads no AppArmor profile`,
@@ -36,28 +32,36 @@ export function checkOptions(options: CreateOptions, isolation: Isolation, facts
   checkLabels(security.labels, facts);
   // the kernel's version decides about single rules only, never about what a profile may say
   if (security.seccomp !== undefined) seccompFor(security.seccomp, { capabilities, kernel: '6.1', privileged });
-  checkSysctls(options.sysctls, {
-    network: modes.network.kind !== 'host',
-    ipc: modes.ipc.kind !== 'host',
-    uts: modes.uts.kind !== 'host',
-  });
-  for (const text of options.devices) if (!isCdiDevice(text)) checkDevice(text, parseDevice(text), isolation);
-  for (const text of options.deviceRules ?? []) {
-    parseDeviceRule(text);
+  checkSysctls(request);
+  rlimits(request.ulimits, []);
+}
+
+/** What this isolation cannot give. @throws HuskError `unsupported` with the fix */
+export function checkForIsolation(request: CreateRequest, isolation: Isolation): void {
+  checkNamespaces(request, isolation);
+  for (const device of request.devices) checkDevice(device.text, device, isolation);
+  for (const { text } of request.deviceRules)
     if (isolation === 'userns')
       throw unsupported(
         `--device-cgroup-rule "${text}": a rule for devices is a program that only the host's root may load`,
         'use --isolation=vm, or --device',
       );
-  }
-  checkStorageSize(options.storageSize, isolation);
-  rlimits(options.ulimits, []);
-  for (const [destination, text] of Object.entries(options.tmpfs))
-    tmpfsMount(destination, text.split(',').filter(Boolean));
-  if ((options.shmSize ?? 0) < 0) throw new HuskError('SHM size can not be less than 0', { kind: 'invalid' });
-  const { oomScoreAdj = 0 } = options;
-  if (oomScoreAdj < -1000 || oomScoreAdj > 1000)
-    throw new HuskError(`Invalid value ${oomScoreAdj}, range for oom score adj is [-1000, 1000]`, { kind: 'invalid' });
+  checkStorageSize(request.storageSize, isolation);
+}
+
+function checkNetwork({ network }: CreateRequest): void {
+  if (network.kind !== 'named' || network.name === 'bridge') return;
+  throw new HuskError(`network ${network.name} not found`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
+}
+
+function checkRestart({ autoRemove, restart }: CreateRequest): void {
+  const wrong =
+    autoRemove && restart.name !== 'no'
+      ? "can't create 'AutoRemove' container with restart policy"
+      : restart.maximumRetryCount > 0 && restart.name !== 'on-failure'
+        ? "invalid restart policy: maximum retry count can only be used with 'on-failure'"
+        : undefined;
+  if (wrong !== undefined) throw new HuskError(wrong, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
 }
 
 /** of the template, guest/writable-disk/build */
@@ -78,31 +82,28 @@ function checkStorageSize(size: number | undefined, isolation: Isolation): void 
     });
 }
 
-/** Who shares another's network has its addresses, names and ports. */
-function checkNetworkConflicts(options: CreateOptions, { network }: Modes): void {
-  if (network.kind !== 'container') return;
-  const conflicts: [unknown[], string][] = [
-    [options.dns, 'dns and the network mode'],
-    [options.extraHosts, 'custom host-to-IP mapping and the network mode'],
-    [options.publish, 'port publishing and the container type network mode'],
-    [options.publishAll ? [true] : [], 'port publishing and the container type network mode'],
-    [options.expose, 'port exposing and the container type network mode'],
-  ];
+/** Who shares the host's or another's namespace has the names, addresses and ports of that one. */
+function checkConflicts({ hostname, network, uts, ...request }: CreateRequest): void {
+  const conflicts: [unknown, string][] = [[uts.kind === 'host' && hostname, 'hostname and the UTS mode']];
+  if (network.kind === 'container')
+    conflicts.push(
+      [hostname, 'hostname and the network mode'],
+      [request.dns.length, 'dns and the network mode'],
+      [request.extraHosts.length, 'custom host-to-IP mapping and the network mode'],
+      [request.publish.length || request.publishAll, 'port publishing and the container type network mode'],
+      [request.expose.length, 'port exposing and the container type network mode'],
+    );
   for (const [given, what] of conflicts)
-    if (given.length > 0) throw new HuskError(`conflicting options: ${what}`, { kind: 'invalid' });
+    if (given) throw new HuskError(`conflicting options: ${what}`, { kind: 'invalid' });
 }
 
-function checkNamespaces({ userns = '', cgroupns = '' }: CreateOptions, isolation: Isolation): void {
-  if (!['', 'private', 'host', 'keep-id'].includes(userns.split(':')[0]!) || userns.startsWith('private:'))
-    throw new HuskError('--userns: invalid USER mode', { kind: 'invalid', fix: 'use keep-id or private' });
-  if (userns === 'host')
+function checkNamespaces({ userns, cgroupns }: CreateRequest, isolation: Isolation): void {
+  if (userns.kind === 'host')
     throw unsupported(
       '--userns host: root of a container is never root of the host, so each container has a user namespace (or a kernel) of its own',
       'leave --userns out',
     );
-  if (!['', 'private', 'host'].includes(cgroupns))
-    throw new HuskError('--cgroupns: invalid CGROUP mode', { kind: 'invalid' });
-  if (cgroupns === 'host' && isolation === 'vm')
+  if (cgroupns.kind === 'host' && isolation === 'vm')
     throw unsupported(
       '--cgroupns host is not possible with --isolation=vm: a virtual machine shares no namespace with the host',
       'use --isolation=userns',

@@ -1,41 +1,7 @@
-/** `--device` → spec devices and cgroup device rules. Source: docker/cli parseDevice; moby oci/devices. */
-import type { Device, Resources } from '../../../container/spec.ts';
+/** Devices asked for → the nodes of a spec. Source: moby oci/devices. Pure. */
+import type { Device } from '../../../container/spec.ts';
 import { HuskError } from '../../../errors.ts';
-
-export interface DeviceRequest {
-  host: string;
-  container: string;
-  /** of r, w, m */
-  access: string;
-}
-
-/** @param text `/dev/x[:/dev/y][:rwm]` @throws HuskError `invalid` in Docker's words */
-export function parseDevice(text: string): DeviceRequest {
-  const [host = '', second, third, ...rest] = text.split(':');
-  const isMode = (part: string | undefined) =>
-    part !== undefined && part !== '' && /^[rwm]{1,3}$/.test(part) && new Set(part).size === part.length;
-  if (rest.length > 0 || host === '') throw new HuskError(`invalid device specification: ${text}`, { kind: 'invalid' });
-  const access = third ?? (isMode(second) ? second! : 'rwm');
-  const container = second === undefined || second === '' || (third === undefined && isMode(second)) ? host : second;
-  if (!isMode(access)) throw new HuskError(`invalid device specification: ${text}`, { kind: 'invalid' });
-  if (!container.startsWith('/')) throw new HuskError(`${container} is not an absolute path`, { kind: 'invalid' });
-  return { host, container, access };
-}
-
-/** @param text `c 42:* rmw` @throws HuskError `invalid` in Docker's words */
-export function parseDeviceRule(text: string): NonNullable<Resources['devices']>[number] {
-  const [, type, major, minor, access] = /^([acb]) (\d{1,7}|\*):(\d{1,7}|\*) ([rwm]{1,3})$/.exec(text) ?? [];
-  if (type === undefined) throw new HuskError(`invalid device cgroup format '${text}'`, { kind: 'invalid' });
-  const number = (part: string | undefined) => (part === '*' ? {} : { number: Number(part) });
-  const [first, second] = [number(major), number(minor)];
-  return {
-    allow: true,
-    type,
-    ...('number' in first && { major: first.number }),
-    ...('number' in second && { minor: second.number }),
-    access,
-  };
-}
+import type { DeviceRequest } from '../../../notation/devices.ts';
 
 /** @param look devices at a host path: one for a node, all below it for a folder; undefined when there is none */
 export function deviceNodes(

@@ -1,10 +1,11 @@
 /**
- * Resource flags → OCI resources, checked as the daemon checks them, with its texts. Whether this host can enforce them is
+ * Limits asked for → OCI resources, checked as the daemon checks them, with its texts. Whether this host can enforce them is
  * container/cgroup.ts's question. Source: moby daemon/daemon_unix.go verifyPlatformContainerResources, adaptContainerSettings.
  */
 import type { Resources, ThrottleDevice } from '../../../container/spec.ts';
 import { HuskError } from '../../../errors.ts';
-import type { ResourceRequest } from '../../contract.ts';
+import { isWeight, type DeviceRate } from '../../../notation/devices.ts';
+import type { LimitRequest } from '../request.ts';
 import { parseCpuList } from '../../../container/cgroup/cpu-list.ts';
 
 /** bytes: 6 MiB, what runc itself needs to start a container */
@@ -26,7 +27,7 @@ export interface LimitFacts {
 }
 
 /** @throws HuskError `invalid` in Docker's words */
-export function resources(request: ResourceRequest, facts: LimitFacts): Resources {
+export function resources(request: LimitRequest, facts: LimitFacts): Resources {
   const result: Resources = {};
   const memory = memoryLimits(request);
   if (Object.keys(memory).length) result.memory = memory;
@@ -39,7 +40,7 @@ export function resources(request: ResourceRequest, facts: LimitFacts): Resource
   return result;
 }
 
-function memoryLimits(request: ResourceRequest): NonNullable<Resources['memory']> {
+function memoryLimits(request: LimitRequest): NonNullable<Resources['memory']> {
   const limit = request.memory ?? 0;
   let swap = request.memorySwap ?? 0;
   const reservation = request.memoryReservation ?? 0;
@@ -64,7 +65,7 @@ function memoryLimits(request: ResourceRequest): NonNullable<Resources['memory']
   };
 }
 
-function cpuLimits(request: ResourceRequest, facts: LimitFacts): NonNullable<Resources['cpu']> {
+function cpuLimits(request: LimitRequest, facts: LimitFacts): NonNullable<Resources['cpu']> {
   const { cpus = 0, cpuPeriod: period = 0, cpuQuota: quota = 0, cpuShares: shares = 0 } = request;
   if (cpus && period) throw invalid('Conflicting options: Nano CPUs and CPU Period cannot both be set.');
   if (cpus && quota) throw invalid('Conflicting options: Nano CPUs and CPU Quota cannot both be set.');
@@ -96,16 +97,19 @@ function checkSet(asked: string | undefined, available: string | undefined, what
     throw invalid(`Requested ${noun} are not available - requested ${asked}, available: ${available}`);
 }
 
-function blockLimits(request: ResourceRequest, facts: LimitFacts): NonNullable<Resources['blockIO']> {
+function blockLimits(request: LimitRequest, facts: LimitFacts): NonNullable<Resources['blockIO']> {
   const weight = request.blkioWeight ?? 0;
   if (weight !== 0 && !isWeight(weight)) throw invalid('Range of blkio weight is from 10 to 1000');
-  const weightDevice = (request.blkioWeightDevice ?? []).map((entry) => weightOfDevice(entry, facts));
-  const throttle = (entries: readonly string[] | undefined, bytes: boolean) =>
-    (entries ?? []).map((entry) => throttleDevice(entry, bytes, facts));
-  const readBps = throttle(request.deviceReadBps, true);
-  const writeBps = throttle(request.deviceWriteBps, true);
-  const readIops = throttle(request.deviceReadIops, false);
-  const writeIops = throttle(request.deviceWriteIops, false);
+  const weightDevice = request.blkioWeightDevice.map(({ path, weight: own }) => {
+    if (!isWeight(own)) throw invalid(`invalid weight for device: ${path}:${own}`);
+    return { ...blockDevice(path, facts), weight: own };
+  });
+  const throttle = (rates: readonly DeviceRate[]): ThrottleDevice[] =>
+    rates.map(({ path, rate }) => ({ ...blockDevice(path, facts), rate }));
+  const readBps = throttle(request.deviceReadBps);
+  const writeBps = throttle(request.deviceWriteBps);
+  const readIops = throttle(request.deviceReadIops);
+  const writeIops = throttle(request.deviceWriteIops);
   return {
     ...(weight && { weight }),
     ...(weightDevice.length && { weightDevice }),
@@ -116,44 +120,10 @@ function blockLimits(request: ResourceRequest, facts: LimitFacts): NonNullable<R
   };
 }
 
-const isWeight = (weight: number) => weight >= 10 && weight <= 1000;
-
-/** `/dev/sda:500` */
-function weightOfDevice(entry: string, facts: LimitFacts): { major: number; minor: number; weight: number } {
-  const at = entry.lastIndexOf(':');
-  const path = entry.slice(0, at);
-  const weight = Number(entry.slice(at + 1));
-  if (at <= 0) throw invalid(`bad format: ${entry}`);
-  if (!path.startsWith('/dev/')) throw invalid(`bad format for device path: ${entry}`);
-  if (!Number.isInteger(weight) || !isWeight(weight)) throw invalid(`invalid weight for device: ${entry}`);
-  return { ...blockDevice(path, facts), weight };
-}
-
 function blockDevice(path: string, facts: LimitFacts): { major: number; minor: number } {
   const device = facts.blockDevice(path);
   if (!device) throw invalid(`no such block device: ${path}`);
   return device;
-}
-
-const UNIT: Record<string, number> = { '': 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
-
-function throttleDevice(entry: string, bytes: boolean, facts: LimitFacts): ThrottleDevice {
-  const { path, rate } = deviceRate(entry, { bytes });
-  return { ...blockDevice(path, facts), rate };
-}
-
-/** Reads `/dev/sda:1mb` and `/dev/sda:1000`. @returns bytes or operations a second. @throws HuskError `invalid` in Docker's words */
-export function deviceRate(entry: string, { bytes }: { bytes: boolean }): { path: string; rate: number } {
-  const at = entry.lastIndexOf(':');
-  const path = entry.slice(0, at);
-  const match = (bytes ? /^(\d{1,15})([bkmgt]?)b?$/i : /^(\d{1,15})()$/).exec(entry.slice(at + 1));
-  if (at <= 0) throw invalid(`bad format: ${entry}`);
-  if (!path.startsWith('/dev/')) throw invalid(`bad format for device path: ${entry}`);
-  if (!match)
-    throw invalid(
-      `invalid rate for device: ${entry}. The correct format is <device-path>:<number>${bytes ? '[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb' : '. Number must be a positive integer'}`,
-    );
-  return { path, rate: Number(match[1]) * UNIT[match[2]!.toLowerCase()]! };
 }
 
 function invalid(message: string): HuskError {

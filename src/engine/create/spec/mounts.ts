@@ -1,14 +1,21 @@
 /** The container's own mounts on top of Docker's defaults: which replaces which, in which order. Source: moby daemon/oci_linux.go WithMounts. */
 import type { Mount } from '../../../container/spec.ts';
-import { HuskError } from '../../../errors.ts';
+import {
+  isPropagation,
+  propagates,
+  readMountOptions,
+  tmpfsOptions,
+  type MountSettings,
+} from '../../../notation/mount-options.ts';
 import type { ContainerConfig } from '../../contract.ts';
 
-const PROPAGATION = new Set(['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave']);
-/** flags a bind or volume may carry besides Docker's, as Podman's `-v` takes them */
-const FLAGS = new Set(['noexec', 'exec', 'nosuid', 'suid', 'nodev', 'dev', 'noatime', 'relatime']);
-/** done by the volume room, or without meaning here: SELinux labels, ownership, copying, macOS hints */
-const ELSEWHERE =
-  /^(rw|ro|z|Z|U|copy|nocopy|cached|delegated|consistent|bind-create-src|consistency=.*|volume-nocopy(=.*)?|volume-driver=.*|volume-label=.*|volume-opt=.*|volume-subpath=.*|readonly(=.*)?)$/;
+/** A mount as it stands in a record, read. */
+export type ReadMount = ContainerConfig['mounts'][number] & { settings: MountSettings };
+
+/** @throws HuskError `invalid` "invalid mode: x" */
+export function readMounts(mounts: ContainerConfig['mounts']): ReadMount[] {
+  return mounts.map((mount) => ({ ...mount, settings: readMountOptions(mount.type, mount.options) }));
+}
 
 export interface EtcFiles {
   hosts: string;
@@ -17,103 +24,62 @@ export interface EtcFiles {
 }
 
 /**
- * @param options.recursiveReadonly the kernel can make a bind mount and all below it read-only (Linux 5.12): Docker then does so for `ro`
- * @throws HuskError `invalid` "invalid mode: x"
+ * @param options.recursiveReadonly the kernel can make a bind mount and all below it read-only (Linux 5.12): Docker
+ * then does so for `ro`
  */
-export function volumeMounts(mounts: ContainerConfig['mounts'], options: { recursiveReadonly: boolean }): Mount[] {
+export function volumeMounts(mounts: readonly ReadMount[], options: { recursiveReadonly: boolean }): Mount[] {
   return mounts.map((mount) => {
-    if (mount.type === 'tmpfs') return tmpfsMount(mount.destination, tmpfsKeys(mount));
-    return mount.type === 'image' ? imageMount(mount) : bindMount(mount, options);
+    const { type, destination, readonly, settings } = mount;
+    if (type === 'tmpfs') return tmpfsMount(destination, [...tmpfsOptions(settings), ...(readonly ? ['ro'] : [])]);
+    return type === 'image' ? imageMount(mount) : bindMount(mount, options);
   });
 }
 
-function imageMount({ destination, image, options }: ContainerConfig['mounts'][number]): Mount {
-  const subpath = options.findLast((option) => option.startsWith('image-subpath='))?.slice('image-subpath='.length);
+function imageMount({ destination, image, settings: { subpath } }: ReadMount): Mount {
   return { destination, type: 'image', source: image, ...(subpath && { subpath }), options: ['ro', 'rprivate'] };
 }
 
-function bindMount(mount: ContainerConfig['mounts'][number], options: { recursiveReadonly: boolean }): Mount {
-  let bind = 'rbind';
-  let propagation = 'rprivate';
-  let recursive = options.recursiveReadonly;
-  const flags: string[] = [];
-  for (const option of mount.options) {
-    const word = option.replace(/^bind-propagation=/, '');
-    if (PROPAGATION.has(word)) propagation = word;
-    else if (FLAGS.has(option)) flags.push(option);
-    else if (
-      option === 'bind' ||
-      option === 'bind-nonrecursive' ||
-      option === 'bind-nonrecursive=true' ||
-      option === 'bind-recursive=disabled'
-    )
-      bind = 'bind';
-    else if (option === 'rbind' || option === 'bind-recursive=enabled' || option === 'bind-recursive=readonly')
-      bind = 'rbind';
-    else if (option === 'bind-recursive=writable') recursive = false;
-    else if (!ELSEWHERE.test(option)) throw new HuskError(`invalid mode: ${option}`, { kind: 'invalid' });
-  }
-  const readonly = mount.readonly ? [recursive && bind === 'rbind' ? 'rro' : 'ro'] : [];
-  const subpath = mount.options
-    .findLast((option) => option.startsWith('volume-subpath='))
-    ?.slice('volume-subpath='.length);
+function bindMount(
+  { source, destination, readonly, settings }: ReadMount,
+  options: { recursiveReadonly: boolean },
+): Mount {
+  const { bind = 'rbind', propagation = 'rprivate', subpath, flags, recursiveReadonly } = settings;
+  const isRecursive = options.recursiveReadonly && recursiveReadonly !== 'no' && bind === 'rbind';
   return {
-    destination: mount.destination,
+    destination,
     type: 'bind',
-    source: mount.source,
+    source,
     ...(subpath !== undefined && { subpath }),
-    options: [bind, ...readonly, ...flags, propagation],
+    options: [bind, ...(readonly ? [isRecursive ? 'rro' : 'ro'] : []), ...flags, propagation],
   };
 }
 
 /** What of the propagation that was asked for the kernel does not give: mount_namespaces(7) § Restrictions; a VM has mounts of its own. */
-export function propagationWarnings(
-  mounts: ContainerConfig['mounts'],
-  isolation: ContainerConfig['isolation'],
-): string[] {
-  return mounts.flatMap(({ destination, options }) => {
-    const asked = options
-      .findLast((option) => /^(bind-propagation=)?r?(shared|slave)$/.test(option))
-      ?.replace('bind-propagation=', '');
-    if (asked === undefined) return [];
-    if (isolation === 'vm')
-      return [
-        `${asked}: mounts made at ${destination} on one side while the container runs are not seen on the other: it is shared with a virtual machine`,
-      ];
-    return /shared/.test(asked)
-      ? [
-          `${asked}: mounts that the container makes at ${destination} are not seen on the host: its mount namespace belongs to a user namespace of its own`,
-        ]
-      : [];
-  });
+export function propagationWarnings(mounts: readonly ReadMount[], isolation: ContainerConfig['isolation']): string[] {
+  return mounts
+    .filter(({ settings }) => propagates(settings))
+    .flatMap(({ destination, settings: { propagation = '' } }) => {
+      if (isolation === 'vm')
+        return [
+          `${propagation}: mounts made at ${destination} on one side while the container runs are not seen on the other: it is shared with a virtual machine`,
+        ];
+      return propagation.endsWith('shared')
+        ? [
+            `${propagation}: mounts that the container makes at ${destination} are not seen on the host: its mount namespace belongs to a user namespace of its own`,
+          ]
+        : [];
+    });
 }
 
-/** `tmpfs-size=…`, `tmpfs-mode=…` of --mount */
-function tmpfsKeys(mount: ContainerConfig['mounts'][number]): string[] {
-  const options = mount.options.flatMap((option) => {
-    const [key, value] = option.split(/=(.*)/s);
-    if (key === 'tmpfs-size') return [`size=${value}`];
-    if (key === 'tmpfs-mode') return [`mode=${value}`];
-    if (ELSEWHERE.test(option)) return [];
-    throw new HuskError(`invalid option for a tmpfs mount: ${option}`, { kind: 'invalid' });
-  });
-  return [...options, ...(mount.readonly ? ['ro'] : [])];
-}
-
-const TMPFS_OPTION =
-  /^(defaults|ro|rw|suid|nosuid|dev|nodev|exec|noexec|sync|async|dirsync|remount|mand|nomand|atime|noatime|diratime|nodiratime|bind|rbind|r?(unbindable|private|shared|slave)|relatime|norelatime|strictatime|nostrictatime|(mode|uid|gid|size|nr_blocks|nr_inodes|mpol)=.+)$/;
-
-/** `--tmpfs /run:size=64m`: noexec, nosuid, nodev unless told otherwise. @throws HuskError `invalid` for an option tmpfs does not have */
+/** `--tmpfs /run:size=64m`: noexec, nosuid, nodev unless told otherwise. */
 export function tmpfsMount(destination: string, asked: readonly string[]): Mount {
-  const wrong = asked.find((option) => !TMPFS_OPTION.test(option));
-  if (wrong !== undefined) throw new HuskError(`invalid tmpfs option ["${wrong}"]`, { kind: 'invalid' });
   const opposite = (option: string) =>
     option === 'ro' ? 'rw' : option === 'rw' ? 'ro' : option.startsWith('no') ? option.slice(2) : `no${option}`;
   const options = ['noexec', 'nosuid', 'nodev', 'rprivate'].filter(
     (option) =>
       !asked.includes(opposite(option)) &&
       !asked.includes(option) &&
-      !(PROPAGATION.has(option) && asked.some((other) => PROPAGATION.has(other))),
+      !(isPropagation(option) && asked.some(isPropagation)),
   );
   return {
     destination,

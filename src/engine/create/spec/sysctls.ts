@@ -1,27 +1,18 @@
 /** `--sysctl`: only what has a namespace may be set. Source: runc libcontainer/configs/validate/validator.go; docker/cli opts ValidateSysctl. */
 import { HuskError } from '../../../errors.ts';
+import { isIpcSysctl, isNetworkSysctl } from '../../../notation/sysctls.ts';
+import type { CreateRequest } from '../request.ts';
 
-const IPC = new Set([
-  'kernel.msgmax',
-  'kernel.msgmnb',
-  'kernel.msgmni',
-  'kernel.sem',
-  'kernel.shmall',
-  'kernel.shmmax',
-  'kernel.shmmni',
-  'kernel.shm_rmid_forced',
-]);
+type Asked = Pick<CreateRequest, 'sysctls' | 'network' | 'ipc' | 'uts'>;
 
 /** @throws HuskError `invalid` in runc's words */
-export function checkSysctls(
-  sysctls: Readonly<Record<string, string>>,
-  own: { network: boolean; ipc: boolean; uts: boolean },
-): void {
+export function checkSysctls({ sysctls, network, ipc, uts }: Asked): void {
+  const own = { network: network.kind !== 'host', ipc: ipc.kind !== 'host', uts: uts.kind !== 'host' };
   for (const key of Object.keys(sysctls)) {
     const name = /^[^.]*\//.test(key) ? key.replace(/[./]/g, (sign) => (sign === '/' ? '.' : '/')) : key;
-    if (IPC.has(name) || name.startsWith('fs.mqueue.')) {
+    if (isIpcSysctl(name)) {
       if (!own.ipc) throw invalid(`sysctl "${key}" is not allowed in the hosts ipc namespace`);
-    } else if (name.startsWith('net.')) {
+    } else if (isNetworkSysctl(name)) {
       if (!own.network) throw invalid(`sysctl "${key}" not allowed in host network namespace`);
     } else if (name === 'kernel.domainname') {
       if (!own.uts) throw invalid(`sysctl "${key}" is not allowed in the hosts uts namespace`);

@@ -338,8 +338,6 @@ const refused: [Partial<CreateOptions>, string, Partial<SpecFacts>?][] = [
   [{ pid: 'nope' }, '--pid: invalid PID mode'],
   [{ uts: 'nope' }, '--uts: invalid UTS mode'],
   [{ pid: 'container:' }, '--pid: invalid container format container:<name|id>'],
-  [{ hostname: 'x', uts: 'host' }, 'conflicting options: hostname and the UTS mode'],
-  [{ hostname: 'x', network: 'container:y' }, 'conflicting options: hostname and the network mode'],
   [{ network: 'container:y' }, 'cannot join the network namespace of a non running container: y'],
   [
     { network: 'container:y', pid: 'container:z' },

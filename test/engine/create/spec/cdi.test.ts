@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { cdiDevices } from '../../../../src/engine/create/cdi-files.ts';
-import { gpuDevices, isCdiDevice, parseCdi } from '../../../../src/engine/create/spec/cdi.ts';
+import { gpuDevices, parseCdi } from '../../../../src/engine/create/spec/cdi.ts';
 import { specOf } from './facts.ts';
+import { isCdiDevice } from '../../../../src/notation/devices.ts';
 
 const CDI = {
   cdiVersion: '0.6.0',
@@ -40,7 +41,7 @@ for (const [text, is] of [
   test(`"${text.slice(0, 30)}" is${is ? '' : ' not'} a CDI device`, (t) => t.is(isCdiDevice(text), is));
 
 test('a device brings what its kind and its own entry say', (t) => {
-  const [edits] = cdiDevices(['/dev/null', 'example.com/net=one'], [folder]);
+  const [edits] = cdiDevices(['example.com/net=one'], [folder]);
   t.deepEqual(edits, {
     env: ['ALL=1', 'ONE=1'],
     nodes: [{ host: '/dev/fuse', container: '/dev/mine', access: 'rw' }],

@@ -1,14 +1,19 @@
 /** What create refuses before there is a record. */
 import test from 'ava';
 import type { CreateOptions } from '../../../../src/engine/contract.ts';
-import { checkOptions } from '../../../../src/engine/create/spec/check.ts';
+import { readRequest } from '../../../../src/engine/create/request.ts';
+import { checkForIsolation, checkRequest } from '../../../../src/engine/create/spec/check.ts';
 import type { Isolation } from '../../../../src/sandbox.ts';
 import { createOptions } from './options.ts';
 
 const check = (
   options: Partial<CreateOptions>,
   { isolation = 'userns', selinux = false }: { isolation?: Isolation; selinux?: boolean } = {},
-) => checkOptions(createOptions(options), isolation, { selinux });
+) => {
+  const request = readRequest(createOptions(options));
+  checkRequest(request, { selinux });
+  checkForIsolation(request, isolation);
+};
 
 const REFUSED: [
   title: string,
@@ -38,6 +43,16 @@ const REFUSED: [
     { selinux: true },
   ],
   ['a label of an unknown kind', { securityOpt: ['label=colour:red'] }, /^bad label option "colour:red"/],
+  [
+    "a name in the host's UTS namespace",
+    { hostname: 'x', uts: 'host' },
+    'conflicting options: hostname and the UTS mode',
+  ],
+  [
+    "a name in another's network",
+    { hostname: 'x', network: 'container:y' },
+    'conflicting options: hostname and the network mode',
+  ],
   ['--ipc of something', { ipc: 'some' }, '--ipc: invalid IPC mode: some'],
   ['--pid of something', { pid: 'some' }, '--pid: invalid PID mode'],
   ['--uts of something', { uts: 'container:x' }, '--uts: invalid UTS mode'],

@@ -1,5 +1,6 @@
 /** A host as a test wants it: rootless, four CPUs, nothing odd. */
 import type { ContainerConfig, CreateOptions } from '../../../../src/engine/contract.ts';
+import { readRequest } from '../../../../src/engine/create/request.ts';
 import { buildSpec, type SpecFacts } from '../../../../src/engine/create/spec/build.ts';
 import { createOptions } from './options.ts';
 
@@ -61,5 +62,6 @@ export function specOf(
   options: Partial<CreateOptions> = {},
   more: { config?: Partial<ContainerConfig>; facts?: Partial<SpecFacts> } = {},
 ) {
-  return buildSpec(ID, containerConfig(options, more.config), facts(more.facts));
+  const config = containerConfig(options, more.config);
+  return buildSpec(ID, { config, request: readRequest(config.options) }, facts(more.facts));
 }

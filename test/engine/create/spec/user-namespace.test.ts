@@ -1,6 +1,10 @@
 import test from 'ava';
+import type { CreateOptions } from '../../../../src/engine/contract.ts';
+import { readRequest } from '../../../../src/engine/create/request.ts';
 import { keptIds } from '../../../../src/engine/create/spec/user-namespace.ts';
 import { createOptions } from './options.ts';
+
+const read = (asked: Partial<CreateOptions>) => readRequest(createOptions(asked));
 
 const ME = { uid: 1000, gid: 100 };
 const folder = {
@@ -32,13 +36,13 @@ for (const [title, asked, kept] of [
   ],
   ['private: said so', { user: '1000:100', mounts: [folder], userns: 'private' }, undefined],
 ] as const)
-  test(title, (t) => t.deepEqual(keptIds(createOptions(asked as never), ME), kept));
+  test(title, (t) => t.deepEqual(keptIds(read(asked as never), ME), kept));
 
 test('root is in no container', (t) => {
-  t.throws(() => keptIds(createOptions({ userns: 'keep-id' }), { uid: 0, gid: 0 }), {
+  t.throws(() => keptIds(read({ userns: 'keep-id' }), { uid: 0, gid: 0 }), {
     message: /the host's root is in no container/,
   });
-  t.is(keptIds(createOptions({ user: '0:0', mounts: [folder] }), { uid: 0, gid: 0 }), undefined);
+  t.is(keptIds(read({ user: '0:0', mounts: [folder] }), { uid: 0, gid: 0 }), undefined);
 });
 for (const userns of [
   'keep-id:',
@@ -49,4 +53,4 @@ for (const userns of [
   'keep-id:uid=1;gid=2',
 ])
   test(`--userns ${userns} is refused`, (t) =>
-    void t.throws(() => keptIds(createOptions({ userns }), ME), { message: /unknown option/ }));
+    void t.throws(() => keptIds(read({ userns }), ME), { message: /unknown option/ }));
