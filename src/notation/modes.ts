@@ -5,7 +5,7 @@
 import { HuskError } from '../errors.ts';
 
 /** another container's namespace */
-export interface JoinMode {
+interface JoinMode {
   kind: 'container';
   /** its id, a prefix of it, or its name */
   name: string;

@@ -84,8 +84,8 @@ export interface RequestedMount extends MountRequest {
 }
 
 /** `text` is how it was typed, for errors. */
-export type RequestedDevice = DeviceRequest & { text: string };
-export type RequestedRule = DeviceAccessRule & { text: string };
+type RequestedDevice = DeviceRequest & { text: string };
+type RequestedRule = { text: string; rule: DeviceAccessRule };
 
 type Rates = 'deviceReadBps' | 'deviceWriteBps' | 'deviceReadIops' | 'deviceWriteIops';
 
@@ -107,7 +107,7 @@ export function readRequest(options: CreateOptions): CreateRequest {
     security: parseSecurityOptions(securityOpt),
     devices: options.devices.filter((text) => !isCdiDevice(text)).map((text) => ({ text, ...parseDevice(text) })),
     cdiDevices: options.devices.filter(isCdiDevice),
-    deviceRules: (options.deviceRules ?? []).map((text) => ({ text, ...refusing(() => parseDeviceRule(text)) })),
+    deviceRules: (options.deviceRules ?? []).map((text) => ({ text, rule: refusing(() => parseDeviceRule(text)) })),
     tmpfs: Object.entries(options.tmpfs).map(([destination, text]) => ({
       destination,
       options: parseTmpfsOptions(text),

@@ -19,7 +19,7 @@ test('everything is a value', (t) => {
   });
   t.deepEqual(devices, [{ text: '/dev/fuse:rw', host: '/dev/fuse', container: '/dev/fuse', access: 'rw' }]);
   t.deepEqual(cdiDevices, ['a/b=c']);
-  t.deepEqual(deviceRules, [{ text: 'c 1:* r', allow: true, type: 'c', major: 1, access: 'r' }]);
+  t.deepEqual(deviceRules, [{ text: 'c 1:* r', rule: { allow: true, type: 'c', major: 1, access: 'r' } }]);
   t.deepEqual(tmpfs, [{ destination: '/t', options: ['rw', 'size=1m'] }]);
   t.deepEqual(publish, [{ hostIp: '', hostPort: '8080', container: '80/tcp' }]);
   t.deepEqual(expose, ['90/tcp']);

@@ -122,7 +122,7 @@ export function buildSpec(
       ...devices(request, facts),
       resources: {
         ...resources(request.resources, facts),
-        ...(request.deviceRules.length > 0 && { devices: request.deviceRules.map(({ text: _, ...rule }) => rule) }),
+        ...(request.deviceRules.length > 0 && { devices: request.deviceRules.map(({ rule }) => rule) }),
       },
       ...(seccomp && { seccomp }),
       sysctl: sysctls(request.sysctls, network, facts),
