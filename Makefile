@@ -28,7 +28,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	@[ -L node_modules ] || touch $@
 
 dist/husk.cjs: node_modules/.package-lock.json setup/bundle.ts setup/bundle-file.ts setup/start.cjs $(shell find src -name '*.ts')
-	@$(NODE) setup/bundle.ts
+	@$(NODE) --predictable setup/bundle.ts
 
 # the library's declarations
 dist/types/library/husk.d.ts: dist/husk.cjs setup/types.ts

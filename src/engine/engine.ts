@@ -14,21 +14,15 @@ import type { KeptIds } from '../rootless/keep-id.ts';
 import type { EngineContext } from './record/context.ts';
 import { isConfig } from './record/record-copies.ts';
 import type { Container, ContainerConfig, Engine, Finding } from './contract.ts';
-import { create } from './create/create.ts';
-import { exec } from './life/exec.ts';
 import { events } from './look/event-stream.ts';
 import { inspectImage } from './look/inspect-image.ts';
 import { imageUsers, list, sizeOf } from './look/list.ts';
 import { logs } from './look/logs.ts';
-import { prune, remove, rename } from './life/remove.ts';
+import { rename } from './life/remove.ts';
 import { restartable } from './life/restartable.ts';
-import { attach, start } from './life/start.ts';
 import { isNews } from './create/told-once.ts';
-import { stats } from './look/stats.ts';
-import { kill, pause, restart, stop, unpause } from './life/stop.ts';
 import { takeSupervisor } from './record/supervisor-process.ts';
 import { resolve } from './record/reconcile.ts';
-import { wait } from './life/wait.ts';
 
 export interface EngineOptions {
   /** `--data-root`; before the config's */
@@ -117,17 +111,17 @@ function engineOf(context: EngineContext): Engine {
     get images() {
       return context.images;
     },
-    create: (options, hooks) => create(context, options, hooks),
-    start: (container, options) => start(context, container, options),
-    attach: (container, options) => attach(context, container, options),
-    exec: (container, options) => exec(context, container, options),
-    stop: (container, options) => stop(context, container, options),
-    restart: (container, options) => restart(context, container, options),
-    kill: (container, signal) => kill(context, container, signal),
-    pause: (container) => pause(context, container),
-    unpause: (container) => unpause(context, container),
-    wait: (container, options) => wait(context, container, options),
-    remove: (container, options) => remove(context, container, options),
+    create: async (options, hooks) => (await import('./create/create.ts')).create(context, options, hooks),
+    start: async (container, options) => (await import('./life/start.ts')).start(context, container, options),
+    attach: async (container, options) => (await import('./life/start.ts')).attach(context, container, options),
+    exec: async (container, options) => (await import('./life/exec.ts')).exec(context, container, options),
+    stop: async (container, options) => (await import('./life/stop.ts')).stop(context, container, options),
+    restart: async (container, options) => (await import('./life/stop.ts')).restart(context, container, options),
+    kill: async (container, signal) => (await import('./life/stop.ts')).kill(context, container, signal),
+    pause: async (container) => (await import('./life/stop.ts')).pause(context, container),
+    unpause: async (container) => (await import('./life/stop.ts')).unpause(context, container),
+    wait: async (container, options) => (await import('./life/wait.ts')).wait(context, container, options),
+    remove: async (container, options) => (await import('./life/remove.ts')).remove(context, container, options),
     rename: (container, name) => rename(context, container, name),
     update: async (container, change) => (await import('./life/update.ts')).update(context, container, change),
     restartable: () => restartable(context),
@@ -136,7 +130,7 @@ function engineOf(context: EngineContext): Engine {
     size: async (container) => sizeOf(context, resolve(context, container)),
     logs: (container, options) => logs(context, container, options),
     top: async (container, psArguments) => (await import('./look/top.ts')).top(context, container, psArguments),
-    stats: (container) => stats(context, container),
+    stats: async (container) => (await import('./look/stats.ts')).stats(context, container),
     events: (options) => events(context, options),
     imageUsers: (imageId) => imageUsers(context, imageId),
     inspect: async (container, options) => (await import('./look/inspect.ts')).inspect(context, container, options),
@@ -155,7 +149,7 @@ function engineOf(context: EngineContext): Engine {
     changes: (container) => ofFiles((files) => files.changes(context, container)),
     commit: (container, options) =>
       ofFiles(async () => (await import('./files/commit.ts')).commit(context, container, options)),
-    prune: (options) => prune(context, options),
+    prune: async (options) => (await import('./life/remove.ts')).prune(context, options),
     isNews: (text) => isNews(text, context.paths),
     diskUsage: async () => (await import('./look/disk-usage.ts')).diskUsage(context),
     volumes: () => context.volumes(),
