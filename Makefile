@@ -27,7 +27,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 	@setup/npm-ci
 	@[ -L node_modules ] || touch $@
 
-dist/husk.cjs: node_modules/.package-lock.json setup/bundle.ts setup/bundle-file.ts setup/start.cjs $(shell find src -name '*.ts')
+dist/husk.cjs: node_modules/.package-lock.json setup/bundle.ts setup/bundle-file.ts setup/packs.ts setup/start.cjs $(shell find src -name '*.ts')
 	@$(NODE) --predictable setup/bundle.ts
 
 # the library's declarations

@@ -48,7 +48,12 @@ const TAR_END = 1024;
  * @param practice absent: everything is compiled
  * @returns what the packs are made of
  */
-export async function writePacks(entry: string, folder: string, kinds: Kinds, practice?: Practice): Promise<{ metafile: Metafile }> {
+export async function writePacks(
+  entry: string,
+  folder: string,
+  kinds: Kinds,
+  practice?: Practice,
+): Promise<{ metafile: Metafile }> {
   const { chunks, metafile } = await split(entry);
   const number = new Map(chunks.map(({ name }, index) => [name, index]));
   const packs = Object.values(Object.groupBy(chunks, packOf(chunks, kinds))) as Chunk[][];
