@@ -32,6 +32,8 @@ export const options = (entry: string, kind: typeof COMMON | typeof MODULE) =>
     entryPoints: [join(root, entry)],
     // esbuild names modules, in the bundle too, by their paths from here: whoever builds it may stand elsewhere
     absWorkingDir: root,
+    // by the names they are imported by: node_modules may be a link to another checkout's
+    preserveSymlinks: true,
     metafile: true,
     bundle: true,
     platform: 'node',
@@ -97,6 +99,7 @@ export const copyExeca = (folder: string) =>
     entryPoints: [join(root, 'node_modules/execa/index.js')],
     metafile: true,
     absWorkingDir: root,
+    preserveSymlinks: true,
     outfile: join(folder, 'execa.cjs'),
     bundle: true,
     platform: 'node',
