@@ -12,7 +12,7 @@ import { median } from './measure.ts';
 import { husk, pss, type Peer } from './peers.ts';
 
 const RUNS = Number(process.env['BENCH_RUNS'] ?? 30);
-/** ms; a supervisor gives back what its start took 2 s and 15 s after it (src/supervisor/container-life.ts) */
+/** ms; a supervisor gives back what its start took 2 s and 15 s after it (src/supervisor/life/container-life.ts) */
 const SETTLE_MS = 18_000;
 const root = join(import.meta.dirname, '..');
 

@@ -11,7 +11,7 @@ import { bundle, COMMON, copyExeca, copyKoffi, copyPatterns, licensesIn, MODULE 
 import { writePacks, type Kinds } from './packs.ts';
 
 /** What every command loads. */
-const COMMAND = ['src/main.ts', 'src/cli/main.ts', 'src/library/husk.ts', 'src/engine/engine.ts'];
+const COMMAND = ['src/main.ts', 'src/cli/main.ts', 'src/library/husk.ts', 'src/engine/assembly/engine.ts'];
 /** The commands that are used most, and what stands beside a container. HUSK_TRACE shows what a missing line costs. */
 const KINDS: Kinds = {
   look: [...COMMAND, 'src/cli/commands/ps.ts', 'src/cli/commands/logs.ts'],
@@ -26,8 +26,8 @@ const KINDS: Kinds = {
     'src/engine/create/spec/check.ts',
     'src/engine/life/start.ts',
     'src/engine/life/wait.ts',
-    'src/engine/parts.ts',
-    'src/vmm/kvm/verdict.ts',
+    'src/engine/assembly/parts.ts',
+    'src/vmm/boot/verdict.ts',
   ],
   supervisor: [
     'src/main.ts',

@@ -2,7 +2,7 @@
  * Manual pages (man(7), roff) out of the command table: a page for husk and one for each command. Pure: returns text, knows no file.
  * Nothing of the table is believed to be free of roff: every word is escaped.
  */
-import type { Command } from '../src/cli/command.ts';
+import type { Command } from '../src/cli/grammar/command.ts';
 import type { Flag } from '../src/cli/grammar/flag.ts';
 import { defaultText, TYPE_WORDS } from '../src/cli/help.ts';
 import { COMMANDS, GLOBAL_FLAGS, spellings, subcommands } from '../src/cli/table/table.ts';

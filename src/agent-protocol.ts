@@ -10,7 +10,7 @@
  * Control frame: u32 little-endian length (1..MAX_MESSAGE; of a request 1..MAX_REQUEST), then that many bytes of JSON: a Request, Reply or Notice.
  * Requests are numbered by the host; a reply carries the number.
  */
-import type { Mount, ProcessSpec, Resources, Spec } from './container/spec.ts';
+import type { Mount, ProcessSpec, Resources, Spec } from './spec.ts';
 import type { ErrorKind } from './errors.ts';
 import type { FilesRequest } from './sandbox.ts';
 

@@ -3,7 +3,7 @@
  * The supervisor drives one Sandbox and never asks which one it is. Types only.
  */
 import type { Readable, Writable } from 'node:stream';
-import type { ProcessSpec, Resources, Spec } from './container/spec.ts';
+import type { ProcessSpec, Resources, Spec } from './spec.ts';
 
 export type Isolation = 'vm' | 'userns';
 

@@ -1,8 +1,8 @@
 /** The spec of the bench's container: husk's defaults, as for `husk run --network none`. */
 import { existsSync } from 'node:fs';
-import type { Spec } from '../../src/container/spec.ts';
+import type { Spec } from '../../src/spec.ts';
 import type { ContainerConfig } from '../../src/engine/contract.ts';
-import { readRequest } from '../../src/engine/create/request.ts';
+import { readRequest } from '../../src/engine/request/request.ts';
 import { buildSpec, type SpecFacts } from '../../src/engine/create/spec/build.ts';
 import { createOptions } from '../../test/engine/create/spec/options.ts';
 

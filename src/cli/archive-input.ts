@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { causeOf, HuskError } from '../errors.ts';
-import type { Context } from './command.ts';
+import type { Context } from './grammar/command.ts';
 
 /** bytes read at once */
 const CHUNK = 1 << 20;

@@ -6,7 +6,7 @@
 import { statSync } from 'node:fs';
 import { HuskError } from '../errors.ts';
 import { dockerConfigFile, readDockerConfig } from '../images/registry/credentials.ts';
-import type { Context } from './command.ts';
+import type { Context } from './grammar/command.ts';
 import type { FlagSet } from './grammar/flag-set.ts';
 import { printable } from './output/printable.ts';
 

@@ -1,6 +1,6 @@
 /** A question before something is lost. Without an answer it is no. */
 import { createInterface } from 'node:readline';
-import type { Context } from './command.ts';
+import type { Context } from './grammar/command.ts';
 
 export async function confirm(warning: string, context: Context): Promise<boolean> {
   context.stdout.write(`${warning}\nAre you sure you want to continue? [y/N] `);

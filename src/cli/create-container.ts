@@ -1,7 +1,7 @@
 /** What `run` and `create` do alike: create with a pull shown on stderr, warnings, and the --cidfile. */
 import type { CreateOptions, Engine } from '../engine/contract.ts';
 import { openCidFile } from './cid-file.ts';
-import type { Context } from './command.ts';
+import type { Context } from './grammar/command.ts';
 import { ProgressDisplay } from './output/progress.ts';
 import { printable } from './output/printable.ts';
 

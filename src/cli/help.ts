@@ -1,5 +1,5 @@
 /** Help pages and usage texts that read like Docker's, from the command table. Pure: returns text. */
-import type { Command } from './command.ts';
+import type { Command } from './grammar/command.ts';
 import type { Flag, FlagType } from './grammar/flag.ts';
 import { COMMANDS, GLOBAL_FLAGS, spellings, subcommands } from './table/table.ts';
 

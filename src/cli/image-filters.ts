@@ -1,7 +1,7 @@
 /** The filters of `images` and `image prune`: which images are meant, and which of their names. Pure. */
 import { HuskError } from '../errors.ts';
 import { goGlob } from '../notation/go-pattern.ts';
-import type { Image } from '../images/contract.ts';
+import type { Image } from '../images/store/contract.ts';
 import { hasLabel } from '../notation/labels.ts';
 import { parseBool } from '../notation/scalars.ts';
 import { parseMomentMs } from '../notation/moments.ts';

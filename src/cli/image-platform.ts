@@ -4,13 +4,15 @@
  * which platform the image must have.
  */
 import { HuskError } from '../errors.ts';
-import type { Images, Platform } from '../images/contract.ts';
+import type { Images, Platform } from '../images/store/contract.ts';
 import type { FlagSet } from './grammar/flag-set.ts';
 
 /** @returns undefined when the flag was not given. @throws HuskError `invalid` */
 export async function platformOf(flags: FlagSet): Promise<Platform | undefined> {
   const text = flags.has('platform') ? flags.optional('platform') : undefined;
-  return text === undefined || text === '' ? undefined : (await import('../images/platform.ts')).parsePlatform(text);
+  return text === undefined || text === ''
+    ? undefined
+    : (await import('../images/store/platform.ts')).parsePlatform(text);
 }
 
 /** @throws HuskError `not-found` with Docker's text, naming the first of these images that is of another platform */
@@ -21,7 +23,7 @@ export async function checkPlatforms(
 ): Promise<void> {
   const platform = await platformOf(flags);
   if (!platform) return;
-  const { formatPlatform, serves } = await import('../images/platform.ts');
+  const { formatPlatform, serves } = await import('../images/store/platform.ts');
   for (const reference of references) {
     const { config } = images.get(reference);
     if (serves(config, platform)) continue;

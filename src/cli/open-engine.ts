@@ -13,5 +13,5 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
 export async function* checkSystem(
   options: EngineOptions & { repair: boolean; stop: boolean },
 ): AsyncGenerator<Finding> {
-  yield* (await import('../engine/engine.ts')).checkSystem(options);
+  yield* (await import('../engine/assembly/engine.ts')).checkSystem(options);
 }

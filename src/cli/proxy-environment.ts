@@ -4,7 +4,7 @@
  * cli/config/configfile/file.go ParseProxyConfig.
  */
 import { clientConfig } from './client-config.ts';
-import type { Context } from './command.ts';
+import type { Context } from './grammar/command.ts';
 
 /** key of config.json → variable */
 const VARIABLES = {

@@ -1,6 +1,6 @@
 /** What `container prune`, `volume prune`, `image prune` and `system prune` do and print, each kind once. */
 import type { Engine, Filters } from '../engine/contract.ts';
-import type { Context } from './command.ts';
+import type { Context } from './grammar/command.ts';
 import { parseMomentMs } from '../notation/moments.ts';
 import { imageFilter } from './image-filters.ts';
 import { printable } from './output/printable.ts';

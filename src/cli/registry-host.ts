@@ -1,6 +1,6 @@
 /** The registry `login` and `logout` mean: a host, however it was typed; the hub when none was. Pure. */
 import { HuskError } from '../errors.ts';
-import { DEFAULT_DOMAIN } from '../images/reference.ts';
+import { DEFAULT_DOMAIN } from '../images/store/reference.ts';
 
 /** `https://index.docker.io/v1/`, `docker.io`, `localhost:5000/`, `host` */
 export function registryHost(text: string | undefined): string {

@@ -1,6 +1,6 @@
 /** What a person is told when something went wrong, and the exit code it gives. */
 import { EXIT_HUSK_FAILED, EXIT_NOT_FOUND, HuskError, refusal } from '../errors.ts';
-import type { Context } from './command.ts';
+import type { Context } from './grammar/command.ts';
 import { printable } from './output/printable.ts';
 import { Silent } from './silent.ts';
 

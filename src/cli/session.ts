@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import type { Attachment } from '../engine/contract.ts';
 import { HuskError } from '../errors.ts';
-import type { Context, Output } from './command.ts';
+import type { Context, Output } from './grammar/command.ts';
 import { DetachFilter, parseDetachKeys } from './grammar/detach-keys.ts';
 import { span } from '../trace.ts';
 

@@ -3,7 +3,7 @@
  * capabilities(7). Decides only; capset(2) is the launch plan's.
  */
 import { HuskError } from '../errors.ts';
-import type { Capabilities } from './spec.ts';
+import type { Capabilities } from '../spec.ts';
 
 /** index is the bit; CAP_LAST_CAP is 40 since Linux 5.9 */
 const NAMES = [

@@ -2,7 +2,7 @@
 import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
-import type { Device } from './spec.ts';
+import type { Device } from '../spec.ts';
 
 /** nodes below one `--device` folder; more is a mistake, or an attack on the plan's size */
 const MAX_DEVICES = 1024;

@@ -1,11 +1,11 @@
 /**
  * Which devices a container's processes may make, read and write: allow rules → a program of the kernel's cgroup device hook, for cgroup v2 has no file for it. Only
  * real root may install one: in the VM's guest, where mknod(2) works and a node made up would be the machine's own disks. On the host, in a user namespace,
- * mknod(2) fails and a bound node has the host's rights. Pure; src/host/bpf.ts installs it.
+ * mknod(2) fails and a bound node has the host's rights. Pure; src/host/kernel/bpf.ts installs it.
  *
  * Source: linux include/uapi/linux/bpf.h (struct bpf_cgroup_dev_ctx, opcodes); the default rules are Docker's (moby daemon/pkg/oci/defaults.go).
  */
-import type { Device, Resources } from './spec.ts';
+import type { Device, Resources } from '../spec.ts';
 
 export interface DeviceRule {
   type: 'c' | 'b';

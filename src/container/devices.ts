@@ -4,7 +4,7 @@
  */
 import type { Step } from '../launch/plan.ts';
 import { MS_BIND, MS_NOEXEC, MS_NOSUID } from '../launch/mount-options.ts';
-import type { Device } from './spec.ts';
+import type { Device } from '../spec.ts';
 
 const S_IFCHR = 0o020000;
 const S_IFBLK = 0o060000;

@@ -7,7 +7,7 @@ import { HuskError } from '../errors.ts';
 import { capabilityMask } from './capabilities.ts';
 import type { Step } from '../launch/plan.ts';
 import type { CompiledFilter } from './seccomp/compile.ts';
-import type { ProcessSpec, Rlimit, User } from './spec.ts';
+import type { ProcessSpec, Rlimit, User } from '../spec.ts';
 
 /** first fd a container must not inherit */
 const FIRST_FOREIGN_FD = 3;

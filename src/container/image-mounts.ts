@@ -8,7 +8,7 @@ import { HuskError } from '../errors.ts';
 import type { Step } from '../launch/plan.ts';
 import { MOUNT_ATTR_RDONLY, MS_BIND, MS_RDONLY, type MountOptions } from '../launch/mount-options.ts';
 import { readOnlyOverlay } from './rootfs.ts';
-import type { Mount } from './spec.ts';
+import type { Mount } from '../spec.ts';
 
 /** Where an image's tree is to be had before the container's root is entered. */
 export type ImageRoot =

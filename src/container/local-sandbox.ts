@@ -7,7 +7,7 @@ import { closeSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { HuskError } from '../errors.ts';
 import type { Fd } from '../host/fd.ts';
-import { pidfdOpen, pidfdSignal } from '../host/process.ts';
+import { pidfdOpen, pidfdSignal } from '../host/kernel/process.ts';
 import { after } from '../long-timer.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { ExitStatus, ProcessTable, Sandbox, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
@@ -31,7 +31,7 @@ import {
 } from './processes/tree.ts';
 import { ps } from './processes/ps.ts';
 import { SIGKILL } from '../notation/signals.ts';
-import type { ProcessSpec, Resources, Spec } from './spec.ts';
+import type { ProcessSpec, Resources, Spec } from '../spec.ts';
 import { Terminal } from './terminal.ts';
 
 export interface LocalSandboxOptions {

@@ -16,7 +16,7 @@ import {
   parseMountOptions,
   type MountOptions,
 } from '../launch/mount-options.ts';
-import type { Mount } from './spec.ts';
+import type { Mount } from '../spec.ts';
 
 export interface MountFacts {
   /** a new proc may be mounted: the container has a pid namespace of its own, or joined one */

@@ -3,7 +3,7 @@
  * Source: linux include/uapi/linux/sched.h; namespaces(7).
  */
 import { HuskError } from '../errors.ts';
-import type { NamespaceType, Spec } from './spec.ts';
+import type { NamespaceType, Spec } from '../spec.ts';
 
 export const CLONE_NEWTIME = 0x80;
 export const CLONE_NEWNS = 0x20000;

@@ -30,7 +30,7 @@ import { rootfsSteps, rootPath, type PlanRootfs } from './rootfs.ts';
 import { cachedFilter } from './seccomp/cache.ts';
 import { compileSeccomp, type CompiledFilter } from './seccomp/compile.ts';
 import { SIGKILL } from '../notation/signals.ts';
-import type { ProcessSpec, Seccomp, Spec } from './spec.ts';
+import type { ProcessSpec, Seccomp, Spec } from '../spec.ts';
 
 /** inode(7) */
 const S_IFREG = 0o100000;

@@ -3,7 +3,7 @@ import { dirname, relative } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Step } from '../launch/plan.ts';
 import { MS_BIND, MS_PRIVATE, MS_REC, MS_SLAVE } from '../launch/mount-options.ts';
-import type { Spec } from './spec.ts';
+import type { Spec } from '../spec.ts';
 
 /** What becomes the container's root. */
 export type PlanRootfs =

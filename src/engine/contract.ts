@@ -5,7 +5,7 @@
 import type { Fact } from '../rootless/doctor.ts';
 import type { Volume, Volumes } from '../volumes/contract.ts';
 import type { Readable, Writable } from 'node:stream';
-import type { Image, Images, ImageConfig, PullPolicy, Progress } from '../images/contract.ts';
+import type { Image, Images, ImageConfig, PullPolicy, Progress } from '../images/store/contract.ts';
 import type { ExitStatus, Isolation, PathStat, SandboxStats } from '../sandbox.ts';
 import type { ContainerRecord } from '../state/containers.ts';
 import type { EventRecord } from '../state/events.ts';

@@ -10,7 +10,7 @@ import { answer, header, placesFor, receiver, type FilesPlaces } from '../contai
 import { MS_NODEV, MS_RDONLY } from '../launch/mount-options.ts';
 import { HuskError } from '../errors.ts';
 import type { DescriptorStream } from '../host/streams/descriptor-stream.ts';
-import { mount, umount } from '../host/mount.ts';
+import { mount, umount } from '../host/kernel/mount.ts';
 import { openStream } from './streams.ts';
 
 /** what the machine's disks are mounted as */

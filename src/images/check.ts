@@ -13,13 +13,13 @@ import { keptSuffix, parseTreeName, TREE } from './layers/tree-links.ts';
 import type { Paths } from '../paths.ts';
 import { tmpPath } from '../state/tmp-folder.ts';
 import { imageManifest } from './archive/manifest-of.ts';
-import { Blobs, sha256 } from './blobs.ts';
+import { Blobs, sha256 } from './store/blobs.ts';
 import { distinctLayers, PARENTS, stackKey } from './layers/stack.ts';
-import { parseImageConfig } from './manifest.ts';
-import { ImageRecords, layerFolder, layerTar, namesFile } from './records.ts';
-import { familiarReference, parseKey } from './reference.ts';
+import { parseImageConfig } from './store/manifest.ts';
+import { ImageRecords, layerFolder, layerTar, namesFile } from './store/records.ts';
+import { familiarReference, parseKey } from './store/reference.ts';
 import { restoreRemoved } from './removal.ts';
-import type { Layer } from './contract.ts';
+import type { Layer } from './store/contract.ts';
 import type { DatabaseSync } from 'node:sqlite';
 
 export interface ImageProblem {

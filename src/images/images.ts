@@ -10,13 +10,13 @@ import { transaction } from '../state/database.ts';
 import { appendEvent } from '../state/events.ts';
 import { VERSION } from '../version.ts';
 import type { ArchiveContext } from './archive/context.ts';
-import { Blobs } from './blobs.ts';
-import { Claims } from './claims.ts';
-import type { Image, Images, Progress, PullOptions } from './contract.ts';
-import { sweepHalfMade } from './half-made.ts';
+import { Blobs } from './store/blobs.ts';
+import { Claims } from './store/claims.ts';
+import type { Image, Images, Progress, PullOptions } from './store/contract.ts';
+import { sweepHalfMade } from './store/half-made.ts';
 import type { Pulled } from './pull.ts';
-import { ImageRecords } from './records.ts';
-import type { Reference } from './reference.ts';
+import { ImageRecords } from './store/records.ts';
+import type { Reference } from './store/reference.ts';
 import {
   familiarName,
   familiarReference,
@@ -26,7 +26,7 @@ import {
   nameKey,
   parseReference,
   withDefaultTag,
-} from './reference.ts';
+} from './store/reference.ts';
 import type { RemovalContext } from './removal.ts';
 import { deleteRows, discardLayers, removeImage, restoreRemoved, sweepRemoved, sweepUnreferenced } from './removal.ts';
 

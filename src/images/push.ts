@@ -11,11 +11,11 @@ import { createGzip } from 'node:zlib';
 import type { Readable } from 'node:stream';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
-import type { Blobs } from './blobs.ts';
-import { sha256 } from './blobs.ts';
-import type { Progress } from './contract.ts';
+import type { Blobs } from './store/blobs.ts';
+import { sha256 } from './store/blobs.ts';
+import type { Progress } from './store/contract.ts';
 import { tmpPath } from '../state/tmp-folder.ts';
-import type { Descriptor } from './manifest.ts';
+import type { Descriptor } from './store/manifest.ts';
 import {
   DOCKER_CONFIG,
   DOCKER_LAYER_GZIP,
@@ -24,12 +24,12 @@ import {
   OCI_LAYER_GZIP,
   OCI_MANIFEST,
   parseManifest,
-} from './manifest.ts';
-import { inParallel } from './parallel.ts';
-import type { ImageRecords } from './records.ts';
-import { layerTar } from './records.ts';
-import type { Reference } from './reference.ts';
-import { familiarName, fullName, nameKey, parseKey, shortId } from './reference.ts';
+} from './store/manifest.ts';
+import { inParallel } from './store/parallel.ts';
+import type { ImageRecords } from './store/records.ts';
+import { layerTar } from './store/records.ts';
+import type { Reference } from './store/reference.ts';
+import { familiarName, fullName, nameKey, parseKey, shortId } from './store/reference.ts';
 import { Repository } from './registry/client.ts';
 import type { Endpoint } from './registry/endpoints.ts';
 import { Transient, withRetries } from './registry/retry.ts';

@@ -3,11 +3,11 @@ import { statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Paths } from '../paths.ts';
 import { readCopy } from '../state/copies.ts';
-import { Blobs } from './blobs.ts';
+import { Blobs } from './store/blobs.ts';
 import { layerProblem, names } from './check.ts';
-import { parseImageConfig, parseManifest } from './manifest.ts';
-import { ImageRecords, layerTar, namesFile } from './records.ts';
-import { isDigest, parseKey } from './reference.ts';
+import { parseImageConfig, parseManifest } from './store/manifest.ts';
+import { ImageRecords, layerTar, namesFile } from './store/records.ts';
+import { isDigest, parseKey } from './store/reference.ts';
 
 /**
  * Without a database: images are what manifests among the blobs make, with configs that are there and layers whose tars

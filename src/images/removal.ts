@@ -5,16 +5,16 @@
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
-import { randomHex } from '../host/random.ts';
+import { randomHex } from '../host/kernel/random.ts';
 import type { Paths } from '../paths.ts';
 import { transaction } from '../state/database.ts';
 import { makeTmpFolder } from '../state/tmp-folder.ts';
-import type { Blobs } from './blobs.ts';
+import type { Blobs } from './store/blobs.ts';
 import { PARENTS } from './layers/stack.ts';
-import type { ImageRecords } from './records.ts';
-import { layerFolder, layerTar } from './records.ts';
-import type { Reference } from './reference.ts';
-import { familiarReference, fullName, hexOf, isDigest, parseKey, shortId } from './reference.ts';
+import type { ImageRecords } from './store/records.ts';
+import { layerFolder, layerTar } from './store/records.ts';
+import type { Reference } from './store/reference.ts';
+import { familiarReference, fullName, hexOf, isDigest, parseKey, shortId } from './store/reference.ts';
 
 export interface RemovalContext {
   records: ImageRecords;

@@ -16,7 +16,7 @@ import { Fd } from '../host/fd.ts';
 import { memfd } from '../host/memory/memfd.ts';
 import { pipe } from '../host/streams/pipe.ts';
 import { watchReadable } from '../host/streams/poll.ts';
-import { pidfdSignal } from '../host/process.ts';
+import { pidfdSignal } from '../host/kernel/process.ts';
 import { receive, send, seqpacketPair, type Message } from '../host/streams/socket.ts';
 import { LaunchError, RECORD_BYTES, launchError, readErrorRecord } from './error.ts';
 import type { AwaitTag, LaunchPlan } from './plan.ts';

@@ -36,7 +36,7 @@ export type {
   ResourceRequest,
   Volume,
 } from '../engine/contract.ts';
-export type { Image } from '../images/contract.ts';
+export type { Image } from '../images/store/contract.ts';
 
 export interface HuskOptions {
   /** where images and containers are kept. @default the config's, else as the command line has it */
@@ -74,7 +74,7 @@ export class Husk implements Disposable {
    */
   static async open(options: HuskOptions = {}): Promise<Husk> {
     loadQuietly();
-    const { openEngine } = await import('../engine/engine.ts');
+    const { openEngine } = await import('../engine/assembly/engine.ts');
     return new Husk(await openEngine(options));
   }
 

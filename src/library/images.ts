@@ -1,7 +1,7 @@
 /** `husk.images`: what is there, and what a registry has. */
 import type { Readable, Writable } from 'node:stream';
 import type { Engine } from '../engine/contract.ts';
-import type { Image, Progress } from '../images/contract.ts';
+import type { Image, Progress } from '../images/store/contract.ts';
 
 /** One line of `pull` a layer; `current` and `total` in bytes. */
 export type PullProgress = Progress;
@@ -19,7 +19,7 @@ export class ImageCollection {
     options: { platform?: string; onProgress?: (progress: PullProgress) => void; signal?: AbortSignal } = {},
   ): Promise<Image> {
     const { platform, ...same } = options;
-    const { parsePlatform } = await import('../images/platform.ts');
+    const { parsePlatform } = await import('../images/store/platform.ts');
     return (
       await this.#engine.images.pull(reference, {
         ...same,

@@ -13,7 +13,7 @@ import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { SIGKILL } from '../notation/signals.ts';
 import { EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { Fd } from '../host/fd.ts';
-import { _IO, ioctl } from '../host/ioctl.ts';
+import { _IO, ioctl } from '../host/kernel/ioctl.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import { PID_FILE, reasonOf, untilReady } from './readiness.ts';
 import { dnsForward, hostResolvConf, notInstalled, tunFix } from './way-out.ts';

@@ -11,7 +11,7 @@ import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
 import type { Step } from '../launch/plan.ts';
 import { givingSteps, overlayOptions, readOnlyOverlay, type PlanRootfs } from '../container/rootfs.ts';
 import { SIGKILL } from '../notation/signals.ts';
-import type { Spec } from '../container/spec.ts';
+import type { Spec } from '../spec.ts';
 import { EXIT_HUSK_FAILED, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import { writeIdMaps, type IdMaps } from './idmap.ts';

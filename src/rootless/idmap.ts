@@ -10,7 +10,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import type { IdMapping } from '../container/spec.ts';
+import type { IdMapping } from '../spec.ts';
 import { causeOf, HuskError } from '../errors.ts';
 import { findProgram } from './programs.ts';
 import { nameProcess, span } from '../trace.ts';

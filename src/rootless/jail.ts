@@ -61,7 +61,7 @@ const NAMESPACED_CAPABILITIES = [...CAPABILITIES, 'CAP_SETFCAP'];
 const RLIMIT_CORE = 4;
 const RLIMIT_NOFILE = 7;
 const RLIMIT_MEMLOCK = 8;
-/** a shared folder holds a descriptor for each inode the guest remembers and each file it has open (src/vmm/devices/fs/config.ts), eight times */
+/** a shared folder holds a descriptor for each inode the guest remembers and each file it has open (src/vmm/devices/fs/share/config.ts), eight times */
 const MAX_FILES = 1_048_576n;
 
 /** Folders that every host has and a share hardly comes from: one is covered by the jail's root, in its own mount namespace. */

@@ -4,7 +4,7 @@
  * caller's stands usually (root), and the one that has the wanted place. So every other id is the same host id in
  * every container, and files in volumes keep their owners but for these two. Pure, but for the caller's own id.
  */
-import type { IdMapping, Linux } from '../container/spec.ts';
+import type { IdMapping, Linux } from '../spec.ts';
 import type { IdMaps } from './idmap.ts';
 
 /** ids of the container that are the caller's */

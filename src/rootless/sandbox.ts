@@ -12,7 +12,7 @@ import type { LaunchPlan } from '../launch/plan.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
 import { CLONE_NEWNET, namespaces } from '../container/namespaces.ts';
 import { planContainer } from '../container/plan.ts';
-import type { Spec } from '../container/spec.ts';
+import type { Spec } from '../spec.ts';
 import { HuskError } from '../errors.ts';
 import type { Fd } from '../host/fd.ts';
 import { makeFolder } from '../host/files/make-folder.ts';

@@ -6,7 +6,7 @@
 import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { MS_PRIVATE, MS_SLAVE } from '../launch/mount-options.ts';
-import type { Mount, Spec } from '../container/spec.ts';
+import type { Mount, Spec } from '../spec.ts';
 import type { Reach, StagedTree } from './reach.ts';
 
 export interface Staged {

@@ -79,7 +79,7 @@ const MIGRATIONS: string[] = [
   ) STRICT;
   `,
   `
-  -- which process fetches which blob (src/images/claims.ts); rows of dead processes mean nothing
+  -- which process fetches which blob (src/images/store/claims.ts); rows of dead processes mean nothing
   CREATE TABLE blob_claims (
     digest TEXT PRIMARY KEY,
     holder TEXT NOT NULL                  -- JSON ProcessIdentity

@@ -8,9 +8,9 @@ import { Readable, Writable } from 'node:stream';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { checkRuntimeFolder, isHeldInPlace, nameSocket } from '../runtime-folder.ts';
 import type { ExitStatus, FilesRequest } from '../sandbox.ts';
-import type { Access } from './access.ts';
-import { decodeMessage, encodeMessage, encodeStream, FrameDecoder } from './frames.ts';
-import { FRAME_JSON, FRAME_STDERR, FRAME_STDIN, FRAME_STDOUT, type Event, type Request } from './protocol.ts';
+import type { Access } from './protocol/access.ts';
+import { decodeMessage, encodeMessage, encodeStream, FrameDecoder } from './protocol/frames.ts';
+import { FRAME_JSON, FRAME_STDERR, FRAME_STDIN, FRAME_STDOUT, type Event, type Request } from './protocol/protocol.ts';
 
 /** A process's stdio over a connection. `exited` resolves after the last output has been handed to the streams. */
 export interface ProcessStreams {
@@ -252,7 +252,7 @@ function connected(path: string): Promise<Socket | undefined> {
 async function checkListener(socket: Socket, path: string): Promise<void> {
   const [{ peerCredentials }, { descriptorOf }] = await Promise.all([
     import('../host/streams/socket.ts'),
-    import('./peer.ts'),
+    import('./conversation/peer.ts'),
   ]);
   const fd = descriptorOf(socket);
   const uid = fd === undefined ? undefined : peerCredentials(fd).uid;

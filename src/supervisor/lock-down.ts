@@ -3,7 +3,7 @@
  * born (src/rootless/jail.ts). There is no way back, and no second time: a container's restarts run under the first filter.
  */
 import { compileSeccomp } from '../container/seccomp/compile.ts';
-import { filterAllThreads, setNoNewPrivileges, setUndumpable } from '../host/seccomp.ts';
+import { filterAllThreads, setNoNewPrivileges, setUndumpable } from '../host/kernel/seccomp.ts';
 import { allowList } from '../vmm/jail/allow-list.ts';
 
 let locked = false;

@@ -7,11 +7,11 @@ import { appendFileSync, chmodSync, rmSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { makeRuntimeFolder, nameSocket } from '../runtime-folder.ts';
-import { ContainerLife, type LifeOptions } from './container-life.ts';
-import { errorEvent } from './client-connection.ts';
-import { Conversation } from './conversation.ts';
-import { isOfThisNamespace } from './peer.ts';
-import { openSandbox, type OpenSandbox } from './sandboxes.ts';
+import { ContainerLife, type LifeOptions } from './life/container-life.ts';
+import { errorEvent } from './conversation/client-connection.ts';
+import { Conversation } from './conversation/conversation.ts';
+import { isOfThisNamespace } from './conversation/peer.ts';
+import { openSandbox, type OpenSandbox } from './life/sandboxes.ts';
 import { warmUp } from './warm-up.ts';
 
 /** the first client's connection, made by the spawning process */

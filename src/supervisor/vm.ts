@@ -3,19 +3,19 @@ import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseCpuList } from '../container/cgroup/cpu-list.ts';
-import type { Resources } from '../container/spec.ts';
-import { pinProcess } from '../host/affinity.ts';
+import type { Resources } from '../spec.ts';
+import { pinProcess } from '../host/kernel/affinity.ts';
 import { rootDisk } from '../images/erofs/root-disk.ts';
 import type { Paths } from '../paths.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
 import type { ImageTree, Sandbox } from '../sandbox.ts';
 import { StreamLink } from '../vmm/devices/net/link.ts';
-import { VmSandbox } from '../vmm/sandbox.ts';
+import { VmSandbox } from '../vmm/sandbox/sandbox.ts';
 import type { VmSize } from '../vmm/sandbox/assemble.ts';
 import { unpackSparse } from '../vmm/sparse-template.ts';
 import { lockDown } from './lock-down.ts';
-import type { Task } from './protocol.ts';
-import { mayRestart } from './restart-policy.ts';
+import type { Task } from './protocol/protocol.ts';
+import { mayRestart } from './life/restart-policy.ts';
 
 const MIB = 1 << 20;
 /** what the guest's kernel and agent need beside the container */

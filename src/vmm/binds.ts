@@ -5,7 +5,7 @@
  */
 import { lstatSync, readFileSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { FILES_FOLDER, SHARES_FOLDER } from '../agent-protocol.ts';
-import type { Mount, Spec } from '../container/spec.ts';
+import type { Mount, Spec } from '../spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 
 /** where the jail has them: <PLACES>/<number> */

@@ -6,7 +6,7 @@
  * The answer is the guest's word, and harms nobody but the guest.
  */
 import { MOST_SLEW } from '../agent-protocol.ts';
-import { watchClockSet } from '../host/clock.ts';
+import { watchClockSet } from '../host/kernel/clock.ts';
 import type { Watch } from '../host/streams/poll.ts';
 
 /** ms between two looks: a clock that NTP slews by 500 ppm, the most there is (adjtimex(2)), is 15 ms away by then */

@@ -2,7 +2,7 @@
  * Of a container's limits, what its guest's cgroup holds: which CPUs of the host it may use is this process's affinity,
  * and memory nodes are the host's.
  */
-import type { Resources } from '../container/spec.ts';
+import type { Resources } from '../spec.ts';
 import { HuskError } from '../errors.ts';
 
 const MIB = 1 << 20;

@@ -1,6 +1,6 @@
 /** What a volume may be called. Docker's rule and texts: a name becomes a folder below `volumes/`, so this is also the wall against `..`. */
 import { HuskError } from '../errors.ts';
-import { randomHex } from '../host/random.ts';
+import { randomHex } from '../host/kernel/random.ts';
 
 /** moby volume/local: RestrictedNamePattern */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { configuredFormat, detachKeys } from '../../src/cli/client-config.ts';
-import type { Context } from '../../src/cli/command.ts';
+import type { Context } from '../../src/cli/grammar/command.ts';
 import { parseFlags } from '../../src/cli/grammar/flag-set.ts';
 import { findCommand } from '../../src/cli/table/table.ts';
 import { FakeOutput, husk } from './fake-context.ts';

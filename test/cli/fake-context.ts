@@ -1,10 +1,10 @@
 /** A context whose streams are strings and whose engine is what a test gives; and `husk(...)`, which runs a command line in it. */
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
-import type { Context, Output } from '../../src/cli/command.ts';
+import type { Context, Output } from '../../src/cli/grammar/command.ts';
 import { main } from '../../src/cli/main.ts';
 import type { Container, Engine } from '../../src/engine/contract.ts';
-import type { Image } from '../../src/images/contract.ts';
+import type { Image } from '../../src/images/store/contract.ts';
 
 export class FakeOutput extends EventEmitter implements Output {
   text = '';

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import test from 'ava';
-import type { Context } from '../../src/cli/command.ts';
+import type { Context } from '../../src/cli/grammar/command.ts';
 import { rawMode, runSession, type SessionOptions } from '../../src/cli/session.ts';
 import type { Attachment } from '../../src/engine/contract.ts';
 import type { ExitStatus } from '../../src/sandbox.ts';

@@ -14,7 +14,7 @@ import {
 import { MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE } from '../../src/launch/mount-options.ts';
 import { planContainer, planExec, type PlanContext, type PlanRootfs } from '../../src/container/plan.ts';
 import { overlayOptions } from '../../src/container/rootfs.ts';
-import type { Spec } from '../../src/container/spec.ts';
+import type { Spec } from '../../src/spec.ts';
 import { specOf } from '../engine/create/spec/facts.ts';
 
 const OVERLAY: PlanRootfs = {

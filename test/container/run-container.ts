@@ -9,7 +9,7 @@ import { launch, LaunchError } from '../../src/launch/executor.ts';
 import { hostnameFile, hostsFile } from '../../src/container/etc-files.ts';
 import { planContainer, planExec } from '../../src/container/plan.ts';
 import type { ContainerConfig, CreateOptions } from '../../src/engine/contract.ts';
-import { readRequest } from '../../src/engine/create/request.ts';
+import { readRequest } from '../../src/engine/request/request.ts';
 import { buildExec, buildSpec, type SpecFacts } from '../../src/engine/create/spec/build.ts';
 import { idMaps, writeIdMaps } from '../../src/rootless/idmap.ts';
 import { INIT_PROGRAM } from '../../src/program.ts';

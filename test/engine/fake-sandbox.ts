@@ -10,7 +10,7 @@ import { accessSync, constants as access, readFileSync, statSync } from 'node:fs
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../../src/errors.ts';
 import type { ExitStatus, Sandbox, SandboxProcess, StdioRequest } from '../../src/sandbox.ts';
-import type { OpenSandbox } from '../../src/supervisor/sandboxes.ts';
+import type { OpenSandbox } from '../../src/supervisor/life/sandboxes.ts';
 
 export const openFakeSandbox: OpenSandbox = async (task) => fakeSandbox(task.spec.process.args, task.spec.process.env);
 

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import type { Attachment, CreateOptions, Engine } from '../../src/engine/contract.ts';
-import { openEngine } from '../../src/engine/engine.ts';
+import { openEngine } from '../../src/engine/assembly/engine.ts';
 import { buildSpec } from '../../src/engine/create/spec/build.ts';
 import { specFile } from '../../src/engine/life/exec.ts';
 import { writeFileSync } from 'node:fs';
 import { HuskError } from '../../src/errors.ts';
-import type { Image, Images } from '../../src/images/contract.ts';
+import type { Image, Images } from '../../src/images/store/contract.ts';
 import { paths, type Paths } from '../../src/paths.ts';
 
 const IMAGE: Image = {

@@ -20,7 +20,7 @@ import { errnoName, errnoText, SyscallError } from '../../src/host/libc.ts';
 import { memfd } from '../../src/host/memory/memfd.ts';
 import { pipe } from '../../src/host/streams/pipe.ts';
 import { watchReadable } from '../../src/host/streams/poll.ts';
-import { pidfdOpen, pidfdSignal } from '../../src/host/process.ts';
+import { pidfdOpen, pidfdSignal } from '../../src/host/kernel/process.ts';
 import { receive, send, seqpacketPair } from '../../src/host/streams/socket.ts';
 import { setWindowSize, windowSize } from '../../src/host/streams/tty.ts';
 

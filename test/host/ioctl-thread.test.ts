@@ -2,7 +2,7 @@
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { IoctlThread } from '../../src/host/ioctl-thread.ts';
+import { IoctlThread } from '../../src/host/kernel/ioctl-thread.ts';
 
 /** FIOCLEX, include/uapi/asm-generic/ioctls.h: works on any descriptor, needs no argument */
 const FIOCLEX = 0x5451;

@@ -5,7 +5,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import test from 'ava';
 import { HuskError } from '../../src/errors.ts';
 import { applyChanges } from '../../src/images/archive/changes.ts';
-import type { ImageConfig } from '../../src/images/contract.ts';
+import type { ImageConfig } from '../../src/images/store/contract.ts';
 import { tarball } from '../fixtures/tar.ts';
 import { testStore } from './store.ts';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import type { Progress } from '../../src/images/contract.ts';
+import type { Progress } from '../../src/images/store/contract.ts';
 import { busyboxLayout, busyboxTar, missingImageTools, startRegistry } from '../fixtures/images.ts';
 import { digestOf, hostileRegistry, testImage } from './hostile-registry.ts';
 import { testStore } from './store.ts';

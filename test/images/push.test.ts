@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import type { Progress } from '../../src/images/contract.ts';
+import type { Progress } from '../../src/images/store/contract.ts';
 import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/images.ts';
 import { hostileRegistry, testImage } from './hostile-registry.ts';
 import { testStore } from './store.ts';

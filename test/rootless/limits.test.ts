@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { hostPatience, missingTestHost, measureInTestHost, HUSK_INSIDE } from '../fixtures/test-host.ts';
 import { ordinaryUser, ROOT } from '../fixtures/user.ts';
 import { checkLimits } from '../../src/container/cgroup/cgroup.ts';
-import { readLimits } from '../../src/engine/create/request.ts';
+import { readLimits } from '../../src/engine/request/request.ts';
 import { resources } from '../../src/engine/create/spec/limits.ts';
 import type { ResourceRequest } from '../../src/engine/contract.ts';
 import { PRELUDE } from './containers.ts';

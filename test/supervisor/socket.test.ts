@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { connect } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
-import { encodeFrame, encodeMessage } from '../../src/supervisor/frames.ts';
-import { readAccess } from '../../src/supervisor/access.ts';
+import { encodeFrame, encodeMessage } from '../../src/supervisor/protocol/frames.ts';
+import { readAccess } from '../../src/supervisor/protocol/access.ts';
 import { createOptions, openTestEngine, readAll } from '../engine/fixture.ts';
 
 const HOLD = ['sh', '-c', 'cat; exit 0'];

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import type { Mount, Spec } from '../../src/container/spec.ts';
+import type { Mount, Spec } from '../../src/spec.ts';
 import { guestBinds, jailBinds } from '../../src/vmm/binds.ts';
 
 const spec = (mounts: Mount[]) => ({ mounts }) as Spec;

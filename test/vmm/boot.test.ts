@@ -12,7 +12,7 @@ import { rootDisk } from '../../src/images/erofs/root-disk.ts';
 import { packetPair, readPacket, setNonBlocking, writePacket } from '../../src/host/streams/packet-fd.ts';
 import { watchReadable } from '../../src/host/streams/poll.ts';
 import { Balloon } from '../../src/vmm/devices/balloon/device.ts';
-import { rootIsOwner } from '../../src/vmm/devices/fs/attributes.ts';
+import { rootIsOwner } from '../../src/vmm/devices/fs/share/attributes.ts';
 import { Fs } from '../../src/vmm/devices/fs/device.ts';
 import { Net } from '../../src/vmm/devices/net/device.ts';
 import { PacketLink } from '../../src/vmm/devices/net/link.ts';

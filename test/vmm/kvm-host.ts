@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { hostFailed } from '../fixtures/host-trouble.ts';
 import { USER_NAME } from '../fixtures/user.ts';
-import { measureKvm } from '../../src/vmm/kvm/probe.ts';
+import { measureKvm } from '../../src/vmm/boot/probe.ts';
 import { BASE, makeOnce, missingParts, notByItself, notWanted, root } from './parts.ts';
 
 export { BASE, missingParts, notByItself, notWanted, root };

@@ -6,11 +6,11 @@
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
-import type { Spec } from '../../../src/container/spec.ts';
+import type { Spec } from '../../../src/spec.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../../../src/program.ts';
 import { AgentClient } from '../../../src/vmm/agent-client.ts';
 import { guestBinds } from '../../../src/vmm/binds.ts';
-import { VmSandbox } from '../../../src/vmm/sandbox.ts';
+import { VmSandbox } from '../../../src/vmm/sandbox/sandbox.ts';
 import { COMMAND_LINE } from '../../../src/vmm/sandbox/assemble.ts';
 import { unpackSparse } from '../../../src/vmm/sparse-template.ts';
 import { BALLOON, disk, RNG, startQemu, vsock } from './qemu.ts';

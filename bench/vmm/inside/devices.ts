@@ -9,7 +9,7 @@ import { Balloon } from '../../../src/vmm/devices/balloon/device.ts';
 import { Backing } from '../../../src/vmm/devices/block/backing.ts';
 import { Block } from '../../../src/vmm/devices/block/device.ts';
 import { Console } from '../../../src/vmm/devices/console/device.ts';
-import { rootIsOwner } from '../../../src/vmm/devices/fs/attributes.ts';
+import { rootIsOwner } from '../../../src/vmm/devices/fs/share/attributes.ts';
 import { Fs } from '../../../src/vmm/devices/fs/device.ts';
 import { Rng } from '../../../src/vmm/devices/rng/device.ts';
 import type { VirtioDevice } from '../../../src/vmm/devices/virtio/device.ts';

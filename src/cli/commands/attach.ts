@@ -1,6 +1,6 @@
 /** `husk attach` */
 import { detachKeys } from '../client-config.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 

@@ -1,5 +1,5 @@
 /** `husk commit` */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { printable } from '../output/printable.ts';
 
 export async function run({ flags, arguments: [name = '', reference], context }: Invocation): Promise<number> {

@@ -1,5 +1,5 @@
 /** `husk __complete WORD…`: what could stand for the last word, one candidate a line (tab, description), then `:file` if files fit. */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { complete } from '../completion/complete.ts';
 
 export async function run({ arguments: words, context }: Invocation): Promise<number> {

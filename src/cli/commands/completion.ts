@@ -1,6 +1,6 @@
 /** `husk completion bash|zsh|fish` */
 import { HuskError } from '../../errors.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { COMPLETION_SCRIPTS } from '../completion/scripts.ts';
 
 export async function run({ arguments: [shell = ''], context }: Invocation): Promise<number> {

@@ -1,5 +1,5 @@
 /** `husk container prune` */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { confirm } from '../confirm.ts';
 import { humanSize } from '../output/units.ts';
 import { pruneContainers } from '../prune.ts';

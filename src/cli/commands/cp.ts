@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { HuskError } from '../../errors.ts';
 import { splitArgument } from '../../engine/files/copy-rules.ts';
 import type { Engine } from '../../engine/contract.ts';
-import type { Context, Invocation } from '../command.ts';
+import type { Context, Invocation } from '../grammar/command.ts';
 import { CopyCounter } from '../output/copy-counter.ts';
 import { printable } from '../output/printable.ts';
 

@@ -1,5 +1,5 @@
 /** `husk create` */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { createContainer } from '../create-container.ts';
 import { proxyEnvironment } from '../proxy-environment.ts';
 import { createOptions } from '../grammar/create-options.ts';

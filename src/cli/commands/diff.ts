@@ -1,5 +1,5 @@
 /** `husk diff` */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { printable } from '../output/printable.ts';
 
 export async function run({ arguments: [name = ''], context }: Invocation): Promise<number> {

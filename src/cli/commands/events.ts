@@ -1,6 +1,6 @@
 /** `husk events`: what happens, a line each, as it happens. */
 import type { EventMessage } from '../../engine/contract.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { parseMoment } from '../../notation/moments.ts';
 import type { Words } from '../output/format.ts';
 import { objectFormat } from '../output/object-format.ts';

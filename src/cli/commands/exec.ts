@@ -1,7 +1,7 @@
 /** `husk exec` */
 import { HuskError } from '../../errors.ts';
 import { detachKeys } from '../client-config.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { readLines } from '../grammar/env-file.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';

@@ -1,6 +1,6 @@
 /** `husk export` */
 import { pipeline } from 'node:stream/promises';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { writeArchive } from '../output/archive-output.ts';
 
 export async function run({ flags, arguments: [name = ''], context }: Invocation): Promise<number> {

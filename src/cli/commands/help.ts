@@ -1,6 +1,6 @@
 /** `husk help [COMMAND]` */
 import { HuskError } from '../../errors.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { commandHelp, rootHelp } from '../help.ts';
 import { findCommand } from '../table/table.ts';
 

@@ -1,6 +1,6 @@
 /** `husk history` */
-import type { Invocation } from '../command.ts';
-import type { Image } from '../../images/contract.ts';
+import type { Invocation } from '../grammar/command.ts';
+import type { Image } from '../../images/store/contract.ts';
 import { checkPlatforms } from '../image-platform.ts';
 import { shortId } from '../output/container-row.ts';
 import { checkFormat, writeList } from '../output/format.ts';

@@ -1,7 +1,7 @@
 /** `husk images` */
 import { configuredFormat } from '../client-config.ts';
-import type { Invocation } from '../command.ts';
-import type { Image } from '../../images/contract.ts';
+import type { Invocation } from '../grammar/command.ts';
+import type { Image } from '../../images/store/contract.ts';
 import { imageFilter, namesFilter } from '../image-filters.ts';
 import { checkFormat, writeList } from '../output/format.ts';
 import { createdAt, IMAGE_HEADERS, imageRows } from '../output/image-row.ts';

@@ -1,7 +1,7 @@
 /** `husk import` */
 import { HuskError } from '../../errors.ts';
 import { readArchive } from '../archive-input.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { platformOf } from '../image-platform.ts';
 
 export async function run({ flags, arguments: [file, reference], context }: Invocation): Promise<number> {

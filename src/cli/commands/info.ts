@@ -3,7 +3,7 @@ import { arch, cpus, hostname, release, totalmem, type } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { paths } from '../../paths.ts';
 import { readConfig } from '../../config.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { objectFormat, writeObject } from '../output/object-format.ts';
 import { printable } from '../output/printable.ts';
 import { binarySize } from '../output/units.ts';

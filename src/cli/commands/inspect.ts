@@ -1,7 +1,7 @@
 /** `husk inspect`, `husk container inspect`, `husk image inspect`, `husk volume inspect`: Docker's JSON, or what a template makes of it. */
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { checkPlatforms } from '../image-platform.ts';
 import { OBJECT_WORDS, parseFormat } from '../output/format.ts';
 import { renderTyped } from '../output/object-format.ts';

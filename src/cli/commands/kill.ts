@@ -1,5 +1,5 @@
 /** `husk kill` */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { forEach } from '../each.ts';
 
 export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {

@@ -1,6 +1,6 @@
 /** `husk load` */
 import { readArchive } from '../archive-input.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { platformOf } from '../image-platform.ts';
 import { printable } from '../output/printable.ts';
 import { ProgressDisplay } from '../output/progress.ts';

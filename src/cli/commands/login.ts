@@ -6,7 +6,7 @@ import { checkCredentials } from '../../images/registry/login.ts';
 import { storeCredentials } from '../../images/registry/credential-store.ts';
 import { findCredentials } from '../../images/registry/credentials.ts';
 import { paths } from '../../paths.ts';
-import type { Context, Invocation } from '../command.ts';
+import type { Context, Invocation } from '../grammar/command.ts';
 import { registryHost } from '../registry-host.ts';
 import { rawMode } from '../session.ts';
 import { printable } from '../output/printable.ts';

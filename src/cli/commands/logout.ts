@@ -1,6 +1,6 @@
 /** `husk logout` */
 import { eraseCredentials } from '../../images/registry/credential-store.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { registryHost } from '../registry-host.ts';
 
 export async function run({ arguments: [server], context }: Invocation): Promise<number> {

@@ -1,6 +1,6 @@
 /** `husk logs` */
 import type { LogLine } from '../../engine/contract.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { parseMoment } from '../../notation/moments.ts';
 import { GatheredLines } from '../output/gathered.ts';
 

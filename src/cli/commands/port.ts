@@ -1,7 +1,7 @@
 /** `husk port`: where a container's published ports are on the host. */
 import { isIPv6 } from 'node:net';
 import { HuskError } from '../../errors.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { parseUint16 } from '../../notation/scalars.ts';
 
 type Bindings = Record<string, { HostIp: string; HostPort: string }[] | null>;

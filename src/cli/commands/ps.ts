@@ -1,6 +1,6 @@
 /** `husk ps` */
 import { configuredFormat } from '../client-config.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { CONTAINER_HEADERS, containerRow } from '../output/container-row.ts';
 import { checkFormat, parseFormat, PS_TYPED_WORDS, PS_WORDS, writeList } from '../output/format.ts';
 import { collectFilters } from '../../notation/filters.ts';

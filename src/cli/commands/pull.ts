@@ -1,7 +1,7 @@
 /** `husk pull` */
 import { HuskError } from '../../errors.ts';
-import { parseReference } from '../../images/reference.ts';
-import type { Invocation } from '../command.ts';
+import { parseReference } from '../../images/store/reference.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { platformOf } from '../image-platform.ts';
 import { printable } from '../output/printable.ts';
 import { ProgressDisplay } from '../output/progress.ts';

@@ -1,7 +1,7 @@
 /** `husk push` */
 import { HuskError } from '../../errors.ts';
-import { parseReference } from '../../images/reference.ts';
-import type { Invocation } from '../command.ts';
+import { parseReference } from '../../images/store/reference.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { checkPlatforms } from '../image-platform.ts';
 import { abortOnInterrupt } from '../interrupt.ts';
 import { splitTag } from '../output/image-row.ts';

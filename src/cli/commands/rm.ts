@@ -1,6 +1,6 @@
 /** `husk rm` */
 import { HuskError } from '../../errors.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { forEach } from '../each.ts';
 
 export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {

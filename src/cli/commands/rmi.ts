@@ -1,5 +1,5 @@
 /** `husk rmi` */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { HuskError } from '../../errors.ts';
 import { checkPlatforms } from '../image-platform.ts';
 import { printable } from '../output/printable.ts';

@@ -2,7 +2,7 @@
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
 import { detachKeys } from '../client-config.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { createOptions } from '../grammar/create-options.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';

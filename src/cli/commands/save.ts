@@ -1,5 +1,5 @@
 /** `husk save` */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { checkPlatforms } from '../image-platform.ts';
 import { writeArchive } from '../output/archive-output.ts';
 

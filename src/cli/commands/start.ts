@@ -1,7 +1,7 @@
 /** `husk start`, with -a and -i for one container. */
 import { HuskError } from '../../errors.ts';
 import { detachKeys } from '../client-config.ts';
-import type { Context, Invocation } from '../command.ts';
+import type { Context, Invocation } from '../grammar/command.ts';
 import { forEach } from '../each.ts';
 import type { FlagSet } from '../grammar/flag-set.ts';
 import { parseDetachKeys } from '../grammar/detach-keys.ts';

@@ -6,7 +6,7 @@ import { HuskError } from '../../errors.ts';
 import type { Container, Engine } from '../../engine/contract.ts';
 import { after, within } from '../../long-timer.ts';
 import { configuredFormat } from '../client-config.ts';
-import type { Invocation, Output } from '../command.ts';
+import type { Invocation, Output } from '../grammar/command.ts';
 import { checkFormat, writeList, type List } from '../output/format.ts';
 import { statsRow, STATS_HEADERS, type Sample, type StatsOf } from '../output/stats-row.ts';
 import { ellipsis } from '../output/table.ts';

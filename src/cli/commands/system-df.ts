@@ -1,5 +1,5 @@
 /** `husk system df` */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { HuskError } from '../../errors.ts';
 import { CONTAINER_HEADERS } from '../output/container-row.ts';
 import { detailRows, SUMMARY_HEADERS, summaryRows } from '../output/disk-usage-rows.ts';

@@ -1,5 +1,5 @@
 /** `husk tag` */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 
 export async function run({ arguments: [source = '', target = ''], context }: Invocation): Promise<number> {
   (await context.engine()).images.tag(source, target);

@@ -1,5 +1,5 @@
 /** `husk top` */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { printable } from '../output/printable.ts';
 import { table } from '../output/table.ts';
 

@@ -1,6 +1,6 @@
 /** `husk update`: other limits, another restart policy. */
 import { HuskError } from '../../errors.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { forEach } from '../each.ts';
 import { limitRequest, parseRestart, refuseElsewhere } from '../grammar/create-options.ts';
 import { printable } from '../output/printable.ts';

@@ -1,6 +1,6 @@
 /** `husk version`. There is no daemon: the server is husk itself, so that scripts that ask for either half go on working. */
 import { arch, release } from 'node:os';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { objectFormat, writeObject } from '../output/object-format.ts';
 import { VERSION_INFO } from '../types/version.ts';
 import { partVersions } from '../../engine/look/part-versions.ts';

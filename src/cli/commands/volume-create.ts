@@ -1,6 +1,6 @@
 /** `husk volume create` */
 import { HuskError } from '../../errors.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { toMap } from '../../notation/labels.ts';
 
 export async function run({ flags, arguments: [operand], context }: Invocation): Promise<number> {

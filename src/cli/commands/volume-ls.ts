@@ -1,6 +1,6 @@
 /** `husk volume ls` */
 import { configuredFormat } from '../client-config.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { labelsText } from '../output/container-row.ts';
 import { checkFormat, writeList } from '../output/format.ts';
 import { collectFilters } from '../../notation/filters.ts';

@@ -1,6 +1,6 @@
 /** `husk volume prune` */
 import { HuskError } from '../../errors.ts';
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { confirm } from '../confirm.ts';
 import { humanSize } from '../output/units.ts';
 import { pruneVolumes } from '../prune.ts';

@@ -1,5 +1,5 @@
 /** `husk wait`: exit codes, one a line, in the order asked. */
-import type { Invocation } from '../command.ts';
+import type { Invocation } from '../grammar/command.ts';
 import { report } from '../report.ts';
 
 export async function run({ arguments: names, context }: Invocation): Promise<number> {

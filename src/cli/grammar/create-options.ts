@@ -5,8 +5,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { causeOf, HuskError, refusal } from '../../errors.ts';
 import type { CreateOptions, MountRequest, ResourceRequest } from '../../engine/contract.ts';
-import type { PullPolicy } from '../../images/contract.ts';
-import { refuseNotYet } from '../not-yet.ts';
+import type { PullPolicy } from '../../images/store/contract.ts';
+import { refuseNotYet } from './not-yet.ts';
 import { readLines } from './env-file.ts';
 import type { FlagSet } from './flag-set.ts';
 import { gpuDevices } from '../../engine/create/spec/cdi.ts';

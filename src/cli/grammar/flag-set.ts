@@ -7,7 +7,7 @@ import type { Flag } from './flag.ts';
 import { goQuote } from '../../notation/quoting.ts';
 import { parseBool } from '../../notation/scalars.ts';
 import { EMPTY_VALUES, parseFlagValue, type FlagValue } from './values.ts';
-import { nearest } from '../suggest.ts';
+import { nearest } from './suggest.ts';
 
 /** What was typed does not fit the flags; the message is Docker's to the letter. */
 export class FlagError extends Error {

@@ -3,7 +3,7 @@ import { accessSync, constants, createWriteStream, renameSync, rmSync, statSync 
 import { dirname, join } from 'node:path';
 import { checkOutput } from '../../engine/files/host-paths.ts';
 import { causeOf, HuskError } from '../../errors.ts';
-import type { Context } from '../command.ts';
+import type { Context } from '../grammar/command.ts';
 
 /** as Docker's: an archive has all that is in an image or a container */
 const ARCHIVE_MODE = 0o600;

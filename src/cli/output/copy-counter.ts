@@ -1,5 +1,5 @@
 /** The one line that `cp` shows while it copies, and the one it leaves behind. On a terminal only, unless told otherwise. */
-import type { Output } from '../command.ts';
+import type { Output } from '../grammar/command.ts';
 import { humanSize } from './units.ts';
 
 /** ms before the first line, and between two: what is over at once shows nothing */

@@ -3,7 +3,7 @@
  * column's header comes from the list's own names. On a terminal every cell is made printable first.
  */
 import { HuskError } from '../../errors.ts';
-import type { Output } from '../command.ts';
+import type { Output } from '../grammar/command.ts';
 import { evaluate } from '../template/evaluate.ts';
 import { goRowJson } from '../template/json.ts';
 import { parseTemplate, TemplateError, type Template } from '../template/parse.ts';

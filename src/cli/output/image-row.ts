@@ -1,5 +1,5 @@
 /** Images as `images` shows them: a row for each name. Pure. */
-import type { Image } from '../../images/contract.ts';
+import type { Image } from '../../images/store/contract.ts';
 import { shortId } from './container-row.ts';
 import { ago, goLocalTime, humanSize } from './units.ts';
 

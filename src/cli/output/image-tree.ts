@@ -3,8 +3,8 @@
  * platform of an image. Pure but for writing.
  */
 import { HuskError } from '../../errors.ts';
-import type { Image } from '../../images/contract.ts';
-import type { Context } from '../command.ts';
+import type { Image } from '../../images/store/contract.ts';
+import type { Context } from '../grammar/command.ts';
 import type { FlagSet } from '../grammar/flag-set.ts';
 import { shortId } from './container-row.ts';
 import { printable } from './printable.ts';

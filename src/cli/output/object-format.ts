@@ -3,7 +3,7 @@
  * that fails, the JSON as it is, of which a key that is not there is an error. On a terminal the texts in it are made printable before.
  */
 import { HuskError } from '../../errors.ts';
-import type { Output } from '../command.ts';
+import type { Output } from '../grammar/command.ts';
 import { evaluate } from '../template/evaluate.ts';
 import { any, type GoType } from '../template/go-types.ts';
 import { view } from '../template/go-value.ts';

@@ -1,5 +1,5 @@
 /** The container commands. Data only. */
-import type { Command } from '../command.ts';
+import type { Command } from '../grammar/command.ts';
 import type { Flag } from '../grammar/flag.ts';
 import { validateEnv } from '../grammar/validate.ts';
 import { CONTAINER_FILTERS, PRUNE_FILTERS } from './completions.ts';

@@ -1,5 +1,5 @@
 /** The image commands. Data only. */
-import type { Command } from '../command.ts';
+import type { Command } from '../grammar/command.ts';
 import type { Flag } from '../grammar/flag.ts';
 import { IMAGE_FILTERS, IMAGE_PRUNE_FILTERS, PLATFORMS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';

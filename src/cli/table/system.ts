@@ -1,5 +1,5 @@
 /** The commands about husk itself, and those about everything. Data only. */
-import type { Command } from '../command.ts';
+import type { Command } from '../grammar/command.ts';
 import { EVENT_FILTERS, PRUNE_FILTERS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 

@@ -1,6 +1,6 @@
 /** All commands, and how a command's words are looked up. */
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
-import type { Command } from '../command.ts';
+import type { Command } from '../grammar/command.ts';
 import type { Flag } from '../grammar/flag.ts';
 import { CONTAINER_COMMANDS } from './containers.ts';
 import { IMAGE_COMMANDS } from './images.ts';

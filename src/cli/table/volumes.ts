@@ -1,5 +1,5 @@
 /** The volume commands. Data only. */
-import type { Command } from '../command.ts';
+import type { Command } from '../grammar/command.ts';
 import { VOLUME_FILTERS, VOLUME_OPTIONS, VOLUME_PRUNE_FILTERS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 

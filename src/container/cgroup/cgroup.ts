@@ -8,14 +8,14 @@
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { HuskError } from '../../errors.ts';
-import { pidfdOpen, pidfdSignal } from '../../host/process.ts';
+import { pidfdOpen, pidfdSignal } from '../../host/kernel/process.ts';
 import { after } from '../../long-timer.ts';
 import { controllerFix, findDelegation, type Delegation } from './delegation.ts';
 import { controllerOf, resourcesToFiles, type CgroupFile } from './files.ts';
 import { cgroupName, rememberCgroup, removeTree } from './remains.ts';
 import { parseCgroupStats, parseKeyed, type CgroupStats } from './stats.ts';
 import { SIGKILL } from '../../notation/signals.ts';
-import type { Resources } from '../spec.ts';
+import type { Resources } from '../../spec.ts';
 import { enterScope } from './systemd-scope.ts';
 
 const WANTED = ['cpuset', 'cpu', 'io', 'memory', 'pids'];

@@ -3,7 +3,7 @@
  * Source: linux Documentation/admin-guide/cgroup-v2.rst; OCI runtime-spec config-linux.md § Control groups; runc libcontainer/cgroups/fs2.
  */
 import { HuskError } from '../../errors.ts';
-import type { Resources } from '../spec.ts';
+import type { Resources } from '../../spec.ts';
 
 export interface CgroupFile {
   /** name in the cgroup's folder: memory.max */

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeWholeFile } from '../../whole-file.ts';
-import type { Seccomp } from '../spec.ts';
+import type { Seccomp } from '../../spec.ts';
 import { compileSeccomp, type CompiledFilter } from './compile.ts';
 
 /** raised whenever the compiler or a system call table changes: part of the key */

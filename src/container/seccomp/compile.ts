@@ -9,7 +9,7 @@
  */
 import { constants } from 'node:os';
 import { HuskError } from '../../errors.ts';
-import type { Seccomp } from '../spec.ts';
+import type { Seccomp } from '../../spec.ts';
 import { multiplexed } from './multiplexed.ts';
 import { syscallTable, X32_SYSCALL_BIT, type Abi } from './syscalls.ts';
 

@@ -3,7 +3,7 @@
  * the kernel and the processor into the OCI form. Pure. Source: moby profiles/seccomp/seccomp.go, seccomp_linux.go.
  */
 import { HuskError } from '../../errors.ts';
-import type { Seccomp } from '../spec.ts';
+import type { Seccomp } from '../../spec.ts';
 import { defaultProfile } from './default-profile.ts';
 import type { Profile, ProfileFilter, ProfileRule } from './profile-format.ts';
 

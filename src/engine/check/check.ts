@@ -9,7 +9,7 @@ import { causeOf, HuskError } from '../../errors.ts';
 import { openDatabase } from '../../state/database.ts';
 import type { KeptIds } from '../../rootless/keep-id.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
-import { sweepRemoved } from '../../supervisor/removal.ts';
+import { sweepRemoved } from '../../supervisor/life/removal.ts';
 import type { Finding } from '../contract.ts';
 import { checkContainers, runningSupervisors } from './containers.ts';
 import { databaseProblem, rebuildDatabase } from './database.ts';

@@ -6,7 +6,7 @@ import { removeRememberedCgroup, remembersCgroup } from '../../container/cgroup/
 import type { Paths } from '../../paths.ts';
 import { isState, type ContainerState } from '../../state/containers.ts';
 import { isAlive } from '../../state/process-identity.ts';
-import { readAccess, type Access } from '../../supervisor/access.ts';
+import { readAccess, type Access } from '../../supervisor/protocol/access.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
 import type { Problem } from './problem.ts';
 import { isConfig, readContainerCopy } from '../record/record-copies.ts';

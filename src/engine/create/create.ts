@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import type { Config } from '../../config.ts';
-import type { Image } from '../../images/contract.ts';
+import type { Image } from '../../images/store/contract.ts';
 import { logAttributes } from '../../logs/attributes.ts';
 import { logSettings } from '../../logs/options.ts';
 import { readNetworkMode } from '../../notation/modes.ts';
@@ -19,7 +19,7 @@ import { findImage, type Hooks } from './find-image.ts';
 import { chooseIsolation } from './isolation.ts';
 import { makeConfig } from './make-config.ts';
 import { outbound } from './network-choice.ts';
-import { asksForLimits, readRequest, type CreateRequest } from './request.ts';
+import { asksForLimits, readRequest, type CreateRequest } from '../request/request.ts';
 import { keptIds } from './spec/user-namespace.ts';
 import { isNews } from './told-once.ts';
 

@@ -1,8 +1,8 @@
 /** The image a container is made from: found here, or pulled when the policy says so. */
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
-import type { Image } from '../../images/contract.ts';
-import { formatPlatform, parsePlatform, serves } from '../../images/platform.ts';
-import { parseReference } from '../../images/reference.ts';
+import type { Image } from '../../images/store/contract.ts';
+import { formatPlatform, parsePlatform, serves } from '../../images/store/platform.ts';
+import { parseReference } from '../../images/store/reference.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { CreateOptions, Engine } from '../contract.ts';
 

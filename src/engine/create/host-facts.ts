@@ -25,7 +25,7 @@ import {
   type NetworkMode,
   type PidMode,
 } from '../../notation/modes.ts';
-import type { CreateRequest } from './request.ts';
+import type { CreateRequest } from '../request/request.ts';
 import type { SpecFacts } from './spec/build.ts';
 import type { LimitFacts } from './spec/limits.ts';
 import { ALL_GROUPS, pingGroupRange } from './spec/ping-groups.ts';

@@ -2,7 +2,7 @@
  * `--mount type=image` at create: what cannot be meant is said before anything is pulled; then the images, by the rules
  * of `--pull`.
  */
-import type { Image } from '../../images/contract.ts';
+import type { Image } from '../../images/store/contract.ts';
 import { checkSource } from '../../volumes/resolve.ts';
 import type { CreateOptions } from '../contract.ts';
 

@@ -7,12 +7,12 @@ import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { Paths } from '../../paths.ts';
 import type { Isolation } from '../../sandbox.ts';
 import { MAX_BINDS, MAX_IMAGES, notShareable } from '../../vmm/binds.ts';
-import type { KvmVerdict } from '../../vmm/kvm/verdict.ts';
+import type { KvmVerdict } from '../../vmm/boot/verdict.ts';
 import { modeText } from '../../notation/modes.ts';
 import { propagates } from '../../notation/mount-options.ts';
 import { needsNetwork } from '../../logs/destination.ts';
 import { isNews } from './told-once.ts';
-import { asksForLimits, type CreateRequest } from './request.ts';
+import { asksForLimits, type CreateRequest } from '../request/request.ts';
 import { PATHS_OF_ANY_LINUX } from './spec/devices.ts';
 
 export interface Choice {
@@ -47,7 +47,7 @@ export interface ChoiceHost {
 }
 
 const HERE: ChoiceHost = {
-  verdict: async (paths) => (await import('../../vmm/kvm/verdict.ts')).kvmVerdict(paths),
+  verdict: async (paths) => (await import('../../vmm/boot/verdict.ts')).kvmVerdict(paths),
   bootId: '/proc/sys/kernel/random/boot_id',
   notShareable,
   limitProblem,

@@ -4,9 +4,9 @@
  * nothing inside: it is refused, never ignored. Pure.
  */
 import { resourcesToFiles } from '../../container/cgroup/files.ts';
-import type { Resources } from '../../container/spec.ts';
+import type { Resources } from '../../spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
-import type { CreateRequest } from './request.ts';
+import type { CreateRequest } from '../request/request.ts';
 
 const BETWEEN = 'it weighs containers of one kernel against one another, and this one has a kernel of its own';
 const HOSTS = 'the devices of the host are not in it';

@@ -4,7 +4,7 @@
  */
 import { hostname } from 'node:os';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
-import type { Image } from '../../images/contract.ts';
+import type { Image } from '../../images/store/contract.ts';
 import { readMountOptions } from '../../notation/mount-options.ts';
 import { withProtocol } from '../../notation/ports.ts';
 import { DEFAULT_STOP_SIGNAL, parseSignal } from '../../notation/signals.ts';
@@ -12,7 +12,7 @@ import type { Isolation } from '../../sandbox.ts';
 import type { EngineContext } from '../record/context.ts';
 import { resolve } from '../record/reconcile.ts';
 import type { ContainerConfig, CreateOptions } from '../contract.ts';
-import type { CreateRequest } from './request.ts';
+import type { CreateRequest } from '../request/request.ts';
 import { mergeCommand, mergeEnv, workingDirectory } from './spec/command.ts';
 import type { KeptIds } from './spec/user-namespace.ts';
 

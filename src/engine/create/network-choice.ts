@@ -2,7 +2,7 @@
 import { wayOutProblem } from '../../network/way-out.ts';
 import { networkName } from '../../notation/modes.ts';
 import type { Isolation } from '../../sandbox.ts';
-import type { CreateRequest } from './request.ts';
+import type { CreateRequest } from '../request/request.ts';
 
 /**
  * Who asked for the bridge by name gets it, or the error of the start. Who asked for nothing gets a container with

@@ -4,7 +4,7 @@ import { findDelegation } from '../../container/cgroup/delegation.ts';
 import { parseCpuList } from '../../container/cgroup/cpu-list.ts';
 import { HuskError } from '../../errors.ts';
 import type { Isolation } from '../../sandbox.ts';
-import type { CreateRequest } from './request.ts';
+import type { CreateRequest } from '../request/request.ts';
 import { limitFacts, ownOomScoreAdj } from './host-facts.ts';
 import { oomScoreAdj } from './spec/build.ts';
 import { checkMachineLimits } from './machine-limits.ts';

@@ -1,12 +1,12 @@
 /** `commit`: what a container has changed becomes a layer on its image, and its settings the new image's. Its processes stand still meanwhile, where they can. */
 import { HuskError } from '../../errors.ts';
-import type { ImageConfig } from '../../images/contract.ts';
+import type { ImageConfig } from '../../images/store/contract.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { CommitOptions, Container } from '../contract.ts';
 import { ask } from '../record/supervisor-link.ts';
 import { recordEvent } from '../record/events.ts';
 import { withFiles } from './files.ts';
-import { readRequest } from '../create/request.ts';
+import { readRequest } from '../request/request.ts';
 import { containerConfig } from '../look/inspect.ts';
 import { resolve } from '../record/reconcile.ts';
 

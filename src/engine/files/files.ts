@@ -9,7 +9,7 @@ import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import { after } from '../../long-timer.ts';
 import type { FilesHeader, FilesRequest, PathStat } from '../../sandbox.ts';
 import type { SupervisorClient } from '../../supervisor/client.ts';
-import type { Task } from '../../supervisor/protocol.ts';
+import type { Task } from '../../supervisor/protocol/protocol.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container, ExtractOptions } from '../contract.ts';
 import { connect, isRunning, joinFiles, reread } from '../record/supervisor-link.ts';

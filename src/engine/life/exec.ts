@@ -1,8 +1,8 @@
 /** `exec`: one more process in a running container. */
 import { readFileSync } from 'node:fs';
-import type { Spec } from '../../container/spec.ts';
+import type { Spec } from '../../spec.ts';
 import { causeOf, HuskError } from '../../errors.ts';
-import { randomHex } from '../../host/random.ts';
+import { randomHex } from '../../host/kernel/random.ts';
 import { attachment } from './attachment.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Attachment, Container, ExecOptions } from '../contract.ts';

@@ -6,7 +6,7 @@ import { HuskError } from '../../errors.ts';
 import { within } from '../../long-timer.ts';
 import { appendEvent } from '../../state/events.ts';
 import { identifySelf, isAlive } from '../../state/process-identity.ts';
-import { sweepRemoved } from '../../supervisor/removal.ts';
+import { sweepRemoved } from '../../supervisor/life/removal.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container, Engine } from '../contract.ts';
 import { ask, isRunning, isUnreachable, releaseFiles, reread } from '../record/supervisor-link.ts';

@@ -3,11 +3,11 @@
  * of several concurrent starts wins is decided by the supervisors' claims in the record; the others wait and find it running.
  */
 import { existsSync } from 'node:fs';
-import type { Spec } from '../../container/spec.ts';
+import type { Spec } from '../../spec.ts';
 import { parseSignal } from '../../notation/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import { NEVER } from '../../state/containers.ts';
-import type { Task } from '../../supervisor/protocol.ts';
+import type { Task } from '../../supervisor/protocol/protocol.ts';
 import { attachment } from './attachment.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Attachment, Container, Engine } from '../contract.ts';
@@ -16,7 +16,7 @@ import { makeContainerFolder } from '../record/record-copies.ts';
 import { eventAttributes, recordEvent } from '../record/events.ts';
 import { NOT_YET, untilFound } from '../record/record-changes.ts';
 import { outbound } from '../create/network-choice.ts';
-import { readRequest, type CreateRequest } from '../create/request.ts';
+import { readRequest, type CreateRequest } from '../request/request.ts';
 import { resolve } from '../record/reconcile.ts';
 import { span } from '../../trace.ts';
 

@@ -1,7 +1,7 @@
 /** `stop`, `restart`, `kill`, `pause`, `unpause`: what is asked of a running container's supervisor. */
 import { parseSignal } from '../../notation/signals.ts';
 import { HuskError } from '../../errors.ts';
-import type { Request } from '../../supervisor/protocol.ts';
+import type { Request } from '../../supervisor/protocol/protocol.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container } from '../contract.ts';
 import { ask, isRunning, isUnreachable, reread } from '../record/supervisor-link.ts';

@@ -3,7 +3,7 @@
  * changes what runs, then the record is changed in one transaction that reads it again, so that two updates at once both hold.
  * Source of the conflicts: moby container/container_unix.go UpdateContainer.
  */
-import type { Resources } from '../../container/spec.ts';
+import type { Resources } from '../../spec.ts';
 import { HuskError } from '../../errors.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container, CreateOptions, Engine, ResourceRequest } from '../contract.ts';
@@ -13,7 +13,7 @@ import { recordEvent } from '../record/events.ts';
 import { limitFacts } from '../create/host-facts.ts';
 import { limitWarnings } from '../create/unenforceable-limits.ts';
 import { resources } from '../create/spec/limits.ts';
-import { readLimits, type LimitRequest } from '../create/request.ts';
+import { readLimits, type LimitRequest } from '../request/request.ts';
 import { resolve } from '../record/reconcile.ts';
 
 type Change = Parameters<Engine['update']>[1];

@@ -41,8 +41,8 @@ async function capabilities(): Promise<Fact> {
 async function speed(): Promise<Fact> {
   const name = 'kvm speed';
   try {
-    const { fit, reason } = (await import('../../vmm/kvm/verdict.ts')).judged(
-      await (await import('../../vmm/kvm/probe.ts')).measureKvm(),
+    const { fit, reason } = (await import('../../vmm/boot/verdict.ts')).judged(
+      await (await import('../../vmm/boot/probe.ts')).measureKvm(),
     );
     if (fit) return { name, status: 'ok', value: reason };
     return {
@@ -69,7 +69,7 @@ function parts(): Fact {
 
 /** What `--isolation=auto` goes by: the same answer, from the same cache. */
 async function verdict(paths: Paths): Promise<Fact> {
-  const { fit, reason } = await (await import('../../vmm/kvm/verdict.ts')).kvmVerdict(paths);
+  const { fit, reason } = await (await import('../../vmm/boot/verdict.ts')).kvmVerdict(paths);
   return {
     name: 'virtual machines',
     status: fit ? 'ok' : 'warn',

@@ -4,7 +4,7 @@ import type { DeviceRate } from '../../notation/devices.ts';
 import { networkName } from '../../notation/modes.ts';
 import type { PortBinding } from '../../notation/ports.ts';
 import type { CreateOptions } from '../contract.ts';
-import type { CreateRequest } from '../create/request.ts';
+import type { CreateRequest } from '../request/request.ts';
 import { DEFAULT_SHM_SIZE, MASKED_PATHS, READONLY_PATHS } from '../create/spec/defaults.ts';
 import { bindText, isBindText, mountRequests } from './inspect-mounts.ts';
 

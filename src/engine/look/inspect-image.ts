@@ -1,5 +1,5 @@
 /** Docker's JSON of `image inspect` (ImageInspect of its Engine API). */
-import type { Image } from '../../images/contract.ts';
+import type { Image } from '../../images/store/contract.ts';
 
 export function inspectImage(image: Image): object {
   const { config } = image;

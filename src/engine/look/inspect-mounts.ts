@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { readMountOptions } from '../../notation/mount-options.ts';
 import type { ContainerConfig } from '../contract.ts';
-import type { RequestedMount } from '../create/request.ts';
+import type { RequestedMount } from '../request/request.ts';
 
 type ResolvedMount = ContainerConfig['mounts'][number];
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Container } from '../contract.ts';
 import { etcFolder } from '../create/host-facts.ts';
 import { reachablePorts } from '../create/ports.ts';
-import { readRequest, type CreateRequest } from '../create/request.ts';
+import { readRequest, type CreateRequest } from '../request/request.ts';
 import type { EngineContext } from '../record/context.ts';
 import { resolve } from '../record/reconcile.ts';
 import { isRunning } from '../record/supervisor-link.ts';

@@ -1,16 +1,16 @@
-/** What every operation of the engine works on. Made once a command by engine.ts; nothing in it is read before it is needed. */
+/** What every operation of the engine works on. Made once a command by ../assembly/engine.ts; nothing in it is read before it is needed. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { Config } from '../../config.ts';
-import type { Spec } from '../../container/spec.ts';
+import type { Spec } from '../../spec.ts';
 import type { KeptIds } from '../../rootless/keep-id.ts';
-import type { Image, Images } from '../../images/contract.ts';
+import type { Image, Images } from '../../images/store/contract.ts';
 import type { Paths } from '../../paths.ts';
 import type { ContainerStore } from '../../state/containers.ts';
 import type { SupervisorClient } from '../../supervisor/client.ts';
-import type { Task } from '../../supervisor/protocol.ts';
+import type { Task } from '../../supervisor/protocol/protocol.ts';
 import type { Volumes } from '../../volumes/contract.ts';
 import type { Container, ContainerConfig } from '../contract.ts';
-import type { CreateRequest } from '../create/request.ts';
+import type { CreateRequest } from '../request/request.ts';
 
 export interface EngineContext {
   readonly paths: Paths;

@@ -17,7 +17,7 @@ import { idMaps, writeIdMaps } from '../../rootless/idmap.ts';
 import { seenFrom } from '../../rootless/keep-id.ts';
 import { jailPlan, nodeBinds, nodeEnvironment, partBinds, type JailBind } from '../../rootless/jail.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
-import type { MachineNetwork, Task } from '../../supervisor/protocol.ts';
+import type { MachineNetwork, Task } from '../../supervisor/protocol/protocol.ts';
 import { jailBinds } from '../../vmm/binds.ts';
 import { birthList } from '../../vmm/jail/allow-list.ts';
 import { dataRootBinds } from './jail-binds.ts';

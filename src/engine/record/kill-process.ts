@@ -2,7 +2,7 @@
  * Signals a process that a record names. Between looking whether it is still that process and signalling its pid, the pid may have become another's:
  * so the process is held by a pidfd first, and looked at then.
  */
-import { pidfdOpen, pidfdSignal } from '../../host/process.ts';
+import { pidfdOpen, pidfdSignal } from '../../host/kernel/process.ts';
 import { SyscallError } from '../../host/libc.ts';
 import { isAlive, type ProcessIdentity } from '../../state/process-identity.ts';
 

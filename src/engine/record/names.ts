@@ -1,6 +1,6 @@
 /** Container names: what is allowed, and the ones given to containers that nobody named, `adjective_surname` as Docker makes them. */
 import { HuskError } from '../../errors.ts';
-import { randomBelow, randomHex } from '../../host/random.ts';
+import { randomBelow, randomHex } from '../../host/kernel/random.ts';
 
 /** moby names.RestrictedNameChars */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;

@@ -1,9 +1,9 @@
 /** Requests to the supervisor of a running container: one connection each. A supervisor that is gone is no error here: the record is mended and read again. */
 import { HuskError } from '../../errors.ts';
 import { after } from '../../long-timer.ts';
-import { readAccess } from '../../supervisor/access.ts';
+import { readAccess } from '../../supervisor/protocol/access.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
-import type { Event, Request } from '../../supervisor/protocol.ts';
+import type { Event, Request } from '../../supervisor/protocol/protocol.ts';
 import type { EngineContext } from './context.ts';
 import type { Container } from '../contract.ts';
 import { resolve } from './reconcile.ts';

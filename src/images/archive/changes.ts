@@ -8,7 +8,7 @@ import { posix } from 'node:path';
 import { parseDuration } from '../../notation/durations.ts';
 import { parseSignal } from '../../notation/signals.ts';
 import { HuskError } from '../../errors.ts';
-import type { ImageConfig } from '../contract.ts';
+import type { ImageConfig } from '../store/contract.ts';
 import { expandWord, splitWords } from './shell-words.ts';
 
 type Execution = NonNullable<ImageConfig['config']>;

@@ -1,8 +1,8 @@
 /** `commit`: a tar of what a container has changed becomes the topmost layer of a new image. It is the container's work, so it is taken in like a layer of a stranger's. */
 import { HuskError } from '../../errors.ts';
-import type { Image, ImageConfig, Images } from '../contract.ts';
+import type { Image, ImageConfig, Images } from '../store/contract.ts';
 import { ingestLayer } from '../layers/ingest.ts';
-import { nameKey, parseReference, withDefaultTag } from '../reference.ts';
+import { nameKey, parseReference, withDefaultTag } from '../store/reference.ts';
 import { applyChanges } from './changes.ts';
 import type { ArchiveContext } from './context.ts';
 import { imageManifest } from './manifest-of.ts';

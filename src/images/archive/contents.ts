@@ -10,7 +10,7 @@ import { posix } from 'node:path';
 import { HuskError } from '../../errors.ts';
 import { ingestLayer } from '../layers/ingest.ts';
 import { decompress, sniff } from '../layers/decompress.ts';
-import { MAX_MANIFEST } from '../manifest.ts';
+import { MAX_MANIFEST } from '../store/manifest.ts';
 import { display, fromText } from '../../tar/byte-string.ts';
 import { BLOCK, type TarEntry } from '../../tar/entry.ts';
 import type { ArchiveContext } from './context.ts';

@@ -1,7 +1,7 @@
 /** What save, load and import need of the image room. Types only. */
 import type { Paths } from '../../paths.ts';
-import type { Blobs } from '../blobs.ts';
-import type { ImageRecords } from '../records.ts';
+import type { Blobs } from '../store/blobs.ts';
+import type { ImageRecords } from '../store/records.ts';
 
 export interface ArchiveContext {
   paths: Paths;

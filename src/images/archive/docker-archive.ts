@@ -3,7 +3,7 @@
  * Source: moby image/spec/v1.2.md § Combined Image JSON + Filesystem Changeset Format.
  */
 import { HuskError } from '../../errors.ts';
-import { MAX_LAYERS } from '../manifest.ts';
+import { MAX_LAYERS } from '../store/manifest.ts';
 
 /** images of one archive, and names of one image */
 const MAX_IMAGES = 4096;

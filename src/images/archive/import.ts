@@ -1,9 +1,9 @@
 /** `import`: a flat file system tar becomes a one-layer image. Keeps the tar's uncompressed bytes as the layer, unchanged. */
 import { HuskError } from '../../errors.ts';
-import type { ImageConfig, Images } from '../contract.ts';
+import type { ImageConfig, Images } from '../store/contract.ts';
 import { ingestLayer } from '../layers/ingest.ts';
-import { hostPlatform } from '../platform.ts';
-import { nameKey, parseReference } from '../reference.ts';
+import { hostPlatform } from '../store/platform.ts';
+import { nameKey, parseReference } from '../store/reference.ts';
 import { applyChanges } from './changes.ts';
 import type { ArchiveContext } from './context.ts';
 import { imageManifest } from './manifest-of.ts';

@@ -3,10 +3,10 @@
  * when all of it has arrived and every digest and diffID of every image is right. What fails leaves no image and no layer behind.
  */
 import { HuskError } from '../../errors.ts';
-import { sha256 } from '../blobs.ts';
-import type { ImageConfig, Images, Platform, Progress } from '../contract.ts';
-import { chooseEntry, formatPlatform, hostPlatform, serves } from '../platform.ts';
-import { type Descriptor, type Manifest, parseImageConfig, parseManifest } from '../manifest.ts';
+import { sha256 } from '../store/blobs.ts';
+import type { ImageConfig, Images, Platform, Progress } from '../store/contract.ts';
+import { chooseEntry, formatPlatform, hostPlatform, serves } from '../store/platform.ts';
+import { type Descriptor, type Manifest, parseImageConfig, parseManifest } from '../store/manifest.ts';
 import {
   familiarReference,
   hexOf,
@@ -15,7 +15,7 @@ import {
   type Reference,
   shortId,
   withDefaultTag,
-} from '../reference.ts';
+} from '../store/reference.ts';
 import { ArchiveContents, type LayerFile } from './contents.ts';
 import type { ArchiveContext } from './context.ts';
 import { parseArchiveManifest } from './docker-archive.ts';

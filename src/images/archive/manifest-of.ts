@@ -1,7 +1,7 @@
 /** The OCI manifest of an image whose layers are uncompressed, as husk keeps them. Pure, and the same bytes every time. */
-import { sha256 } from '../blobs.ts';
-import { OCI_CONFIG, OCI_LAYER, OCI_MANIFEST } from '../manifest.ts';
-import type { NewImage } from '../records.ts';
+import { sha256 } from '../store/blobs.ts';
+import { OCI_CONFIG, OCI_LAYER, OCI_MANIFEST } from '../store/manifest.ts';
+import type { NewImage } from '../store/records.ts';
 
 /** @param layers bottom first, sizes in bytes of the uncompressed tar */
 export function imageManifest(

@@ -8,7 +8,7 @@ import { HuskError } from '../../errors.ts';
 import type { Paths } from '../../paths.ts';
 import { tmpPath } from '../../state/tmp-folder.ts';
 import { writeWholeFile } from '../../whole-file.ts';
-import type { Layer } from '../contract.ts';
+import type { Layer } from '../store/contract.ts';
 import { distinctLayers, stackKey } from '../layers/stack.ts';
 import { assertWhole } from '../layers/whole.ts';
 import { BLOCK } from './format.ts';

@@ -3,7 +3,7 @@
  * isolations ask here,
  * so that they cannot disagree. Pure.
  */
-import type { Layer } from '../contract.ts';
+import type { Layer } from '../store/contract.ts';
 
 /**
  * Leaves out the lower ones of layers that occur several times, as the empty layer does in many images. Whatever the

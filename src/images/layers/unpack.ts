@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import type { Fd } from '../../host/fd.ts';
 import { after } from '../../long-timer.ts';
 import type { KeptIds } from '../../rootless/keep-id.ts';
-import type { Layer } from '../contract.ts';
+import type { Layer } from '../store/contract.ts';
 import { distinctLayers, PARENTS, stackKey } from './stack.ts';
 import { emptyFolder, hexOf, keptSuffix, linkTo, shortLink, TREE, treeOf, type UnpackPaths } from './tree-links.ts';
 import { makerOfTrees, newPartial, runInternal } from './tree-maker.ts';

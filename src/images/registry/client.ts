@@ -6,9 +6,9 @@
  */
 import type { Readable } from 'node:stream';
 import { HuskError } from '../../errors.ts';
-import { sha256 } from '../blobs.ts';
-import { MANIFEST_TYPES, MAX_MANIFEST } from '../manifest.ts';
-import { isDigest } from '../reference.ts';
+import { sha256 } from '../store/blobs.ts';
+import { MANIFEST_TYPES, MAX_MANIFEST } from '../store/manifest.ts';
+import { isDigest } from '../store/reference.ts';
 import { answeringBase } from './answering-base.ts';
 import { Authorization } from './authorization.ts';
 import { findCredentials } from './credentials.ts';

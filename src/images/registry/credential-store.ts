@@ -8,9 +8,9 @@ import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { causeOf, HuskError } from '../../errors.ts';
 import { makeMissingFolders } from '../../missing-folders.ts';
-import { randomHex } from '../../host/random.ts';
+import { randomHex } from '../../host/kernel/random.ts';
 import { writeWholeFile } from '../../whole-file.ts';
-import { DEFAULT_DOMAIN } from '../reference.ts';
+import { DEFAULT_DOMAIN } from '../store/reference.ts';
 import { helperComplaint, runHelper } from './credential-helper.ts';
 import { dockerConfigFile, entryOf, hostOf, HUB_KEY, readDockerConfig, type DockerConfig } from './credentials.ts';
 

@@ -8,7 +8,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { causeOf, HuskError } from '../../errors.ts';
-import { DEFAULT_DOMAIN } from '../reference.ts';
+import { DEFAULT_DOMAIN } from '../store/reference.ts';
 import { helperComplaint, runHelper } from './credential-helper.ts';
 
 export type Credentials =

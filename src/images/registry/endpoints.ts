@@ -3,7 +3,7 @@
  * plain HTTP or unverified TLS. Pure.
  */
 import { HuskError } from '../../errors.ts';
-import { DEFAULT_DOMAIN } from '../reference.ts';
+import { DEFAULT_DOMAIN } from '../store/reference.ts';
 
 /** the host that serves docker.io's images */
 const HUB_HOST = 'registry-1.docker.io';

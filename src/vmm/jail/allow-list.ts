@@ -6,7 +6,7 @@
  * seccomp sees numbers, not paths: which files can be opened is the mount namespace's work (src/rootless/jail.ts).
  * Decides only; src/supervisor/lock-down.ts compiles and installs it.
  */
-import type { Seccomp } from '../../container/spec.ts';
+import type { Seccomp } from '../../spec.ts';
 import * as KVM from '../kvm/requests.ts';
 
 type Call = NonNullable<Seccomp['syscalls']>[number];

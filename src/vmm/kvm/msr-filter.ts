@@ -4,7 +4,7 @@
  * out as it boots, fills the host's kernel log where KVM has none to give. With the filter each access is a fault in the guest, and not a word on the host.
  */
 import { Mapping } from '../../host/memory/mapping.ts';
-import { ioctl } from '../../host/ioctl.ts';
+import { ioctl } from '../../host/kernel/ioctl.ts';
 import {
   KVM_MSR_FILTER_READ,
   KVM_MSR_FILTER_WRITE,

@@ -1,7 +1,7 @@
 /** `/dev/kvm` itself: opening it, what it can do, and making a VM. Never touches guest memory. */
 import { closeSync, openSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
-import { ioctl } from '../../host/ioctl.ts';
+import { ioctl } from '../../host/kernel/ioctl.ts';
 import { SyscallError } from '../../host/libc.ts';
 import {
   CAPABILITIES,

@@ -1,15 +1,15 @@
 /**
  * One vCPU: its registers, and the loop that runs it.
  *
- * KVM_RUN blocks a thread that runs no JavaScript (src/host/ioctl-thread.ts); every exit comes to the event loop of the thread that owns the devices, by
+ * KVM_RUN blocks a thread that runs no JavaScript (src/host/kernel/ioctl-thread.ts); every exit comes to the event loop of the thread that owns the devices, by
  * an eventfd. It handles the exit and lets the vCPU go on. So device state has one owner and needs no locks.
  */
 import { constants } from 'node:os';
 import { Fd } from '../../host/fd.ts';
-import { INTERRUPT_SIGNAL, installInterruptHandler } from '../../host/interrupt-signal.ts';
+import { INTERRUPT_SIGNAL, installInterruptHandler } from '../../host/kernel/interrupt-signal.ts';
 import { errnoName } from '../../host/libc.ts';
-import { ioctl } from '../../host/ioctl.ts';
-import { IoctlThread } from '../../host/ioctl-thread.ts';
+import { ioctl } from '../../host/kernel/ioctl.ts';
+import { IoctlThread } from '../../host/kernel/ioctl-thread.ts';
 import { Mapping } from '../../host/memory/mapping.ts';
 import { watchReadable, type Watch } from '../../host/streams/poll.ts';
 import {

@@ -1,7 +1,7 @@
 /** One VM: its memory slots, interrupt controllers, and the eventfds bound to guest addresses (ioeventfd) and interrupt lines (irqfd). */
 import { Fd } from '../../host/fd.ts';
 import type { EventFd } from '../../host/streams/eventfd.ts';
-import { ioctl } from '../../host/ioctl.ts';
+import { ioctl } from '../../host/kernel/ioctl.ts';
 import {
   IOEVENTFD,
   IRQFD,

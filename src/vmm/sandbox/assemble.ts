@@ -2,7 +2,7 @@
  * What the machine of a container is made of: its devices in their order, and what the guest calls them. Runs nothing.
  */
 import type { ImageDevice, InterfaceSetup } from '../../agent-protocol.ts';
-import type { Spec } from '../../container/spec.ts';
+import type { Spec } from '../../spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import { addressBytes } from '../../host/streams/netlink.ts';
 import type { ImageTree, SandboxConfig } from '../../sandbox.ts';
@@ -11,7 +11,7 @@ import { Balloon } from '../devices/balloon/device.ts';
 import { Backing } from '../devices/block/backing.ts';
 import { Block } from '../devices/block/device.ts';
 import { Console } from '../devices/console/device.ts';
-import { mappedOwners, rootIsOwner, sameOwners, type Ownership } from '../devices/fs/attributes.ts';
+import { mappedOwners, rootIsOwner, sameOwners, type Ownership } from '../devices/fs/share/attributes.ts';
 import { Fs } from '../devices/fs/device.ts';
 import { Net } from '../devices/net/device.ts';
 import { frameFilter } from '../devices/net/filter.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { complete } from '../../../src/cli/completion/complete.ts';
 import { COMPLETION_SCRIPTS } from '../../../src/cli/completion/scripts.ts';
-import type { Context } from '../../../src/cli/command.ts';
+import type { Context } from '../../../src/cli/grammar/command.ts';
 import type { Engine } from '../../../src/engine/contract.ts';
 import { container, husk, image } from '../fake-context.ts';
 

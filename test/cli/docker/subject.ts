@@ -8,7 +8,7 @@ import type { Container, DiskUsage, Engine, EventMessage } from '../../../src/en
 import { inspectImage } from '../../../src/engine/look/inspect-image.ts';
 import { statusText } from '../../../src/cli/output/container-row.ts';
 import { versionInfo } from '../../../src/cli/commands/version.ts';
-import type { Image } from '../../../src/images/contract.ts';
+import type { Image } from '../../../src/images/store/contract.ts';
 import { openTestEngine } from '../../engine/fixture.ts';
 import { husk, image, NOW } from '../fake-context.ts';
 

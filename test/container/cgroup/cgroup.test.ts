@@ -6,7 +6,7 @@ import { findDelegation, ownPath, type Delegation } from '../../../src/container
 import { resourcesToFiles, sharesToWeight } from '../../../src/container/cgroup/files.ts';
 import { parseCgroupStats } from '../../../src/container/cgroup/stats.ts';
 import { checkCgroupParent, checkLimits, ContainerCgroup } from '../../../src/container/cgroup/cgroup.ts';
-import type { Resources } from '../../../src/container/spec.ts';
+import type { Resources } from '../../../src/spec.ts';
 import { scopeCall } from '../../../src/container/cgroup/systemd-scope.ts';
 import { temporaryFolder } from '../../fixtures/temporary.ts';
 

@@ -4,7 +4,7 @@ import { ALL_CAPABILITIES, DEFAULT_CAPABILITIES } from '../../../src/container/c
 import { compileSeccomp } from '../../../src/container/seccomp/compile.ts';
 import { parseProfile, resolveProfile, seccompFor } from '../../../src/container/seccomp/profile.ts';
 import { syscallTable, X32_SYSCALL_BIT, type Abi } from '../../../src/container/seccomp/syscalls.ts';
-import type { Seccomp } from '../../../src/container/spec.ts';
+import type { Seccomp } from '../../../src/spec.ts';
 import { ARCH_I386, ARCH_X86_64, run, show, type SeccompData } from './bpf.ts';
 import { libseccomp, libseccompMissing } from './libseccomp.ts';
 

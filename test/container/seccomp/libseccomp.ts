@@ -1,7 +1,7 @@
 /** Builds and runs libseccomp.c: the golden side of the seccomp tests. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import type { Seccomp } from '../../../src/container/spec.ts';
+import type { Seccomp } from '../../../src/spec.ts';
 import { temporaryFolder } from '../../fixtures/temporary.ts';
 
 let program: string | undefined;

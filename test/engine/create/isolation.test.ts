@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { CreateOptions, MountRequest } from '../../../src/engine/contract.ts';
-import { readRequest } from '../../../src/engine/create/request.ts';
+import { readRequest } from '../../../src/engine/request/request.ts';
 import { chooseIsolation, type ChoiceHost } from '../../../src/engine/create/isolation.ts';
 import { machineLimitProblem } from '../../../src/engine/create/unenforceable-limits.ts';
 import { createOptions } from './spec/options.ts';

@@ -1,6 +1,6 @@
 /** Which limits a virtual machine holds, and what it says of the others. What it holds is measured in test/vmm/limits.test.ts. */
 import test from 'ava';
-import type { Resources } from '../../../src/container/spec.ts';
+import type { Resources } from '../../../src/spec.ts';
 import { checkMachineLimits } from '../../../src/engine/create/machine-limits.ts';
 import { guestResources } from '../../../src/vmm/limits.ts';
 

@@ -4,7 +4,7 @@ import test from 'ava';
 import { identifySelf, isAlive } from '../../../src/state/process-identity.ts';
 import { ContainerStore } from '../../../src/state/containers.ts';
 import { openDatabase } from '../../../src/state/database.ts';
-import { readAccess } from '../../../src/supervisor/access.ts';
+import { readAccess } from '../../../src/supervisor/protocol/access.ts';
 import { createOptions, openTestEngine } from '../fixture.ts';
 
 async function withoutSocket(t: Parameters<typeof openTestEngine>[0]) {

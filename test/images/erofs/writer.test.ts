@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import type { Layer } from '../../../src/images/contract.ts';
+import type { Layer } from '../../../src/images/store/contract.ts';
 import { crc32c } from '../../../src/images/erofs/format.ts';
 import { rootDisk } from '../../../src/images/erofs/root-disk.ts';
 import { writeErofs } from '../../../src/images/erofs/writer.ts';

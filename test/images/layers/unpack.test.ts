@@ -18,7 +18,7 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import type { Layer } from '../../../src/images/contract.ts';
+import type { Layer } from '../../../src/images/store/contract.ts';
 import { mappedIds } from '../../../src/images/layers/unpack-main.ts';
 import { busyboxLayout, busyboxTar, debianTar, missingImageTools } from '../../fixtures/images.ts';
 import { gnuLong, member, pax, type RawMember, tarball } from '../../fixtures/tar.ts';

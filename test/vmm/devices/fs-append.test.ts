@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
+import { sameOwners } from '../../../src/vmm/devices/fs/share/attributes.ts';
 import { Fs } from '../../../src/vmm/devices/fs/device.ts';
-import { OP, WRITE_CACHE } from '../../../src/vmm/devices/fs/fuse.ts';
+import { OP, WRITE_CACHE } from '../../../src/vmm/devices/fs/share/fuse.ts';
 import { DATA, Driver } from '../driver.ts';
 
 const QUEUE = 1;

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { removeFolder } from '../../fixtures/temporary.ts';
-import { Access } from '../../../src/vmm/devices/fs/access.ts';
-import { OP, ProtocolError } from '../../../src/vmm/devices/fs/fuse.ts';
+import { Access } from '../../../src/vmm/devices/fs/share/access.ts';
+import { OP, ProtocolError } from '../../../src/vmm/devices/fs/share/fuse.ts';
 import { Server } from '../../../src/vmm/devices/fs/server.ts';
 import {
   mappedOwners,
@@ -13,7 +13,7 @@ import {
   sameOwners,
   UNCHANGED,
   type Ownership,
-} from '../../../src/vmm/devices/fs/attributes.ts';
+} from '../../../src/vmm/devices/fs/share/attributes.ts';
 
 /** root's range, and another after it */
 const RANGES = [

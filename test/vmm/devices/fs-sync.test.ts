@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { libraryFunction } from '../../../src/host/libc.ts';
-import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
-import { ENTRY_OUT, OP } from '../../../src/vmm/devices/fs/fuse.ts';
+import { sameOwners } from '../../../src/vmm/devices/fs/share/attributes.ts';
+import { ENTRY_OUT, OP } from '../../../src/vmm/devices/fs/share/fuse.ts';
 import { Server } from '../../../src/vmm/devices/fs/server.ts';
 import { Backing } from '../../../src/vmm/devices/block/backing.ts';
 

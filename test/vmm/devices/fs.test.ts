@@ -17,10 +17,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { openFilesLimit } from '../../../src/host/descriptors.ts';
-import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
-import { boundsFor } from '../../../src/vmm/devices/fs/config.ts';
+import { sameOwners } from '../../../src/vmm/devices/fs/share/attributes.ts';
+import { boundsFor } from '../../../src/vmm/devices/fs/share/config.ts';
 import { Fs } from '../../../src/vmm/devices/fs/device.ts';
-import { ENTRY_OUT, OP } from '../../../src/vmm/devices/fs/fuse.ts';
+import { ENTRY_OUT, OP } from '../../../src/vmm/devices/fs/share/fuse.ts';
 import { removeFolder } from '../../fixtures/temporary.ts';
 import { DATA, Driver } from '../driver.ts';
 

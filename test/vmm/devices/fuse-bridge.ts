@@ -5,10 +5,10 @@
  */
 import { openSync, read, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { mount } from '../../../src/host/mount.ts';
-import { sameOwners } from '../../../src/vmm/devices/fs/attributes.ts';
+import { mount } from '../../../src/host/kernel/mount.ts';
+import { sameOwners } from '../../../src/vmm/devices/fs/share/attributes.ts';
 import { Fs } from '../../../src/vmm/devices/fs/device.ts';
-import { OP } from '../../../src/vmm/devices/fs/fuse.ts';
+import { OP } from '../../../src/vmm/devices/fs/share/fuse.ts';
 import { DATA, Driver } from '../driver.ts';
 
 const [HIGH_PRIORITY, REQUESTS] = [0, 1];

@@ -11,7 +11,7 @@ import { Balloon } from '../../../src/vmm/devices/balloon/device.ts';
 import { Backing } from '../../../src/vmm/devices/block/backing.ts';
 import { Block } from '../../../src/vmm/devices/block/device.ts';
 import { Console } from '../../../src/vmm/devices/console/device.ts';
-import { rootIsOwner } from '../../../src/vmm/devices/fs/attributes.ts';
+import { rootIsOwner } from '../../../src/vmm/devices/fs/share/attributes.ts';
 import { Fs } from '../../../src/vmm/devices/fs/device.ts';
 import { Net } from '../../../src/vmm/devices/net/device.ts';
 import { PacketLink } from '../../../src/vmm/devices/net/link.ts';

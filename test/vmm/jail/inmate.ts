@@ -15,7 +15,7 @@ import {
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { once } from 'node:events';
-import { IoctlThread } from '../../../src/host/ioctl-thread.ts';
+import { IoctlThread } from '../../../src/host/kernel/ioctl-thread.ts';
 import { libraryFunction } from '../../../src/host/libc.ts';
 import { releaseFilePages } from '../../../src/host/memory/file-pages.ts';
 import { watchReadable, whenWritable } from '../../../src/host/streams/poll.ts';

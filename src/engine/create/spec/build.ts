@@ -4,7 +4,7 @@
  */
 import { processCapabilities, tweakCapabilities } from '../../../container/capabilities.ts';
 import { seccompFor } from '../../../container/seccomp/profile.ts';
-import type { Device, IdMapping, Mount, ProcessSpec, Spec } from '../../../container/spec.ts';
+import type { Device, IdMapping, Mount, ProcessSpec, Spec } from '../../../spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../../errors.ts';
 import type { ContainerConfig, ExecOptions } from '../../contract.ts';
 import { processEnv } from './command.ts';
@@ -26,7 +26,7 @@ import { checkSysctls } from './sysctls.ts';
 import { rlimits } from './ulimits.ts';
 import type { NetworkMode } from '../../../notation/modes.ts';
 import { propagates } from '../../../notation/mount-options.ts';
-import type { CreateRequest } from '../request.ts';
+import type { CreateRequest } from '../../request/request.ts';
 
 export interface SpecFacts extends JoinFacts, LimitFacts {
   /** generated files to bind over the image's */

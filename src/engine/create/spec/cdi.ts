@@ -4,7 +4,7 @@
  * husk starts none for a container. Source: cncf-tags/container-device-interface SPEC.md 0.8; docker/cli
  * opts/gpus.go.
  */
-import type { Mount } from '../../../container/spec.ts';
+import type { Mount } from '../../../spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../../errors.ts';
 import { isCdiDevice, type DeviceRequest } from '../../../notation/devices.ts';
 import { parseCsvRecord } from '../../../notation/quoting.ts';

@@ -1,5 +1,5 @@
 /**
- * What a request cannot mean whose every part can be read (../request.ts), said at create and not only when it is started: conflicts, unknown names, and what its isolation cannot
+ * What a request cannot mean whose every part can be read (src/engine/request/), said at create and not only when it is started: conflicts, unknown names, and what its isolation cannot
  * give. Reads nothing of the host but what `facts` tells. Source of texts and conflicts: moby runconfig/hostconfig_unix.go, docker/cli parse.go.
  */
 import { tweakCapabilities } from '../../../container/capabilities.ts';
@@ -7,8 +7,8 @@ import { seccompFor } from '../../../container/seccomp/profile.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../../errors.ts';
 import type { Isolation } from '../../../sandbox.ts';
 import type { DeviceRequest } from '../../../notation/devices.ts';
-import type { CreateRequest } from '../request.ts';
-import { checkLabels } from './security.ts';
+import type { CreateRequest } from '../../request/request.ts';
+import { checkLabels } from '../../request/security.ts';
 import { checkSysctls } from './sysctls.ts';
 import { rlimits } from './ulimits.ts';
 

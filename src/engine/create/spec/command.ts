@@ -3,7 +3,7 @@
  * Source: moby daemon/commit.go `merge`, container/env.go. Pure.
  */
 import { HuskError } from '../../../errors.ts';
-import type { ImageConfig } from '../../../images/contract.ts';
+import type { ImageConfig } from '../../../images/store/contract.ts';
 import { DEFAULT_PATH } from './defaults.ts';
 
 type RunConfig = NonNullable<ImageConfig['config']>;

@@ -1,5 +1,5 @@
 /** Docker's default mounts, masked and read-only paths. Source: moby 28 daemon/pkg/oci/defaults.go. */
-import type { Mount } from '../../../container/spec.ts';
+import type { Mount } from '../../../spec.ts';
 
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** an empty file by which programs know that they are in a container. Source: moby daemon/initlayer/setup_unix.go */

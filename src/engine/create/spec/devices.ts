@@ -1,5 +1,5 @@
 /** Devices asked for → the nodes of a spec. Source: moby oci/devices. Pure. */
-import type { Device } from '../../../container/spec.ts';
+import type { Device } from '../../../spec.ts';
 import { HuskError } from '../../../errors.ts';
 import type { DeviceRequest } from '../../../notation/devices.ts';
 

@@ -2,10 +2,10 @@
  * Health checks: the image's and what was asked for as one, checked, with Docker's defaults. Pure.
  * Source: moby daemon/commit.go `merge`, daemon/container.go validateHealthCheck, daemon/health.go.
  */
-import type { Spec } from '../../../container/spec.ts';
+import type { Spec } from '../../../spec.ts';
 import { HuskError } from '../../../errors.ts';
-import type { ImageConfig } from '../../../images/contract.ts';
-import type { HealthCheck } from '../../../supervisor/protocol.ts';
+import type { ImageConfig } from '../../../images/store/contract.ts';
+import type { HealthCheck } from '../../../supervisor/protocol/protocol.ts';
 import type { ContainerConfig } from '../../contract.ts';
 import { buildExec } from './build.ts';
 

@@ -2,10 +2,10 @@
  * Limits asked for → OCI resources, checked as the daemon checks them, with its texts. Whether this host can enforce them is
  * container/cgroup.ts's question. Source: moby daemon/daemon_unix.go verifyPlatformContainerResources, adaptContainerSettings.
  */
-import type { Resources, ThrottleDevice } from '../../../container/spec.ts';
+import type { Resources, ThrottleDevice } from '../../../spec.ts';
 import { HuskError } from '../../../errors.ts';
 import { isWeight, type DeviceRate } from '../../../notation/devices.ts';
-import type { LimitRequest } from '../request.ts';
+import type { LimitRequest } from '../../request/request.ts';
 import { parseCpuList } from '../../../container/cgroup/cpu-list.ts';
 
 /** bytes: 6 MiB, what runc itself needs to start a container */

@@ -1,5 +1,5 @@
 /** The container's own mounts on top of Docker's defaults: which replaces which, in which order. Source: moby daemon/oci_linux.go WithMounts. */
-import type { Mount } from '../../../container/spec.ts';
+import type { Mount } from '../../../spec.ts';
 import {
   isPropagation,
   propagates,

@@ -2,9 +2,9 @@
  * Modes → namespaces. In user-namespace isolation a container that joins another's namespace joins its user
  * namespace first: the kernel ties the right to enter a namespace to the user namespace that owns it. Pure.
  */
-import type { Linux } from '../../../container/spec.ts';
+import type { Linux } from '../../../spec.ts';
 import { HuskError } from '../../../errors.ts';
-import type { CreateRequest } from '../request.ts';
+import type { CreateRequest } from '../../request/request.ts';
 
 export type Modes = Pick<CreateRequest, 'network' | 'ipc' | 'pid' | 'uts' | 'cgroupns'>;
 

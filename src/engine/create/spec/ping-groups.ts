@@ -3,7 +3,7 @@
  * the namespace has, in the order of their numbers inside, and then compares host ids (net/ipv4/sysctl_net_ipv4.c,
  * ipv4_ping_group_range; net/ipv4/ping.c, ping_init_sock). Pure.
  */
-import type { IdMapping } from '../../../container/spec.ts';
+import type { IdMapping } from '../../../spec.ts';
 
 /** Docker's, where every group exists */
 export const ALL_GROUPS = '0 2147483647';

@@ -1,5 +1,5 @@
 /** `--ulimit` → rlimits. Source: docker/go-units ulimit.go, setrlimit(2). */
-import type { Rlimit } from '../../../container/spec.ts';
+import type { Rlimit } from '../../../spec.ts';
 import { HuskError } from '../../../errors.ts';
 import { isUlimitName, type Ulimit } from '../../../notation/ulimits.ts';
 

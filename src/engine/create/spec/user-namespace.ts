@@ -4,7 +4,7 @@
  */
 import { EXIT_HUSK_FAILED, HuskError } from '../../../errors.ts';
 import type { KeptIds } from '../../../rootless/keep-id.ts';
-import type { CreateRequest } from '../request.ts';
+import type { CreateRequest } from '../../request/request.ts';
 
 export type { KeptIds } from '../../../rootless/keep-id.ts';
 

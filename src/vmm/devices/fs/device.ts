@@ -7,7 +7,16 @@ import { SyscallError } from '../../../host/libc.ts';
 import { IOV_MAX, IoVector } from '../../../host/files/vectored-io.ts';
 import { slice, type Chain, type Span } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
-import { fsConfig, FS_FEATURES, FS_ID, FS_QUEUE_SIZES, MAX_IO, MAX_REPLY, MAX_REQUEST, TURN_BYTES } from './config.ts';
+import {
+  fsConfig,
+  FS_FEATURES,
+  FS_ID,
+  FS_QUEUE_SIZES,
+  MAX_IO,
+  MAX_REPLY,
+  MAX_REQUEST,
+  TURN_BYTES,
+} from './share/config.ts';
 import {
   ERRNO,
   fixed,
@@ -22,9 +31,9 @@ import {
   WRITE_IN,
   WRITE_KILL_SUIDGID,
   type Request,
-} from './fuse.ts';
+} from './share/fuse.ts';
 import { Server } from './server.ts';
-import type { ShareOptions } from './share.ts';
+import type { ShareOptions } from './share/share.ts';
 
 /** open(2) */
 const O_APPEND = 0o2000;

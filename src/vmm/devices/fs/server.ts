@@ -7,7 +7,7 @@
  * below them, the host kernel's on the VMM's own ids.
  */
 import { readlinkFd } from '../../../host/files/file-at.ts';
-import { MAX_IO, MAX_PAGES } from './config.ts';
+import { MAX_IO, MAX_PAGES } from './share/config.ts';
 import {
   ERRNO,
   fixed,
@@ -19,8 +19,8 @@ import {
   strings,
   u64,
   type Request,
-} from './fuse.ts';
-import type { Handles } from './handles.ts';
+} from './share/fuse.ts';
+import type { Handles } from './share/handles.ts';
 import { setAttributes, statfs } from './requests/attributes.ts';
 import { list } from './requests/listing.ts';
 import { link, mkdir, mknod, rename, symlink, unlink } from './requests/names.ts';
@@ -28,7 +28,7 @@ import { allocate, create, createTemporary, flush, open, opendir, release, seek 
 import { NOTHING } from './requests/reply.ts';
 import { FolderSync, syncFile } from './requests/sync.ts';
 import { getXattr, removeXattr, setXattr } from './requests/xattrs.ts';
-import { Share, type ShareOptions } from './share.ts';
+import { Share, type ShareOptions } from './share/share.ts';
 
 type Reply = Uint8Array | Promise<Uint8Array>;
 

@@ -1,7 +1,7 @@
 /** What create refuses before there is a record. */
 import test from 'ava';
 import type { CreateOptions } from '../../../../src/engine/contract.ts';
-import { readRequest } from '../../../../src/engine/create/request.ts';
+import { readRequest } from '../../../../src/engine/request/request.ts';
 import { checkForIsolation, checkRequest } from '../../../../src/engine/create/spec/check.ts';
 import type { Isolation } from '../../../../src/sandbox.ts';
 import { createOptions } from './options.ts';

@@ -1,6 +1,6 @@
 /** A host as a test wants it: rootless, four CPUs, nothing odd. */
 import type { ContainerConfig, CreateOptions } from '../../../../src/engine/contract.ts';
-import { readRequest } from '../../../../src/engine/create/request.ts';
+import { readRequest } from '../../../../src/engine/request/request.ts';
 import { buildSpec, type SpecFacts } from '../../../../src/engine/create/spec/build.ts';
 import { createOptions } from './options.ts';
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 import type { CreateOptions } from '../../../../src/engine/contract.ts';
-import { readRequest } from '../../../../src/engine/create/request.ts';
+import { readRequest } from '../../../../src/engine/request/request.ts';
 import { keptIds } from '../../../../src/engine/create/spec/user-namespace.ts';
 import { createOptions } from './options.ts';
 

@@ -1,11 +1,11 @@
 /** Requests on what a file is: mode, owner, size and times; the figures of its file system. */
 import { chmodFd, chownFd, statfsFd, utimesFd } from '../../../../host/files/file-at.ts';
 import { ftruncate } from '../../../../host/files/lookup.ts';
-import { WRITE } from '../access.ts';
-import { UNCHANGED } from '../attributes.ts';
-import { ERRNO, FATTR, fixed, ProtocolError, SETATTR, u64, type Request } from '../fuse.ts';
-import { S_IFDIR } from '../inodes.ts';
-import { PERMISSIONS, type Share } from '../share.ts';
+import { WRITE } from '../share/access.ts';
+import { UNCHANGED } from '../share/attributes.ts';
+import { ERRNO, FATTR, fixed, ProtocolError, SETATTR, u64, type Request } from '../share/fuse.ts';
+import { S_IFDIR } from '../share/inodes.ts';
+import { PERMISSIONS, type Share } from '../share/share.ts';
 
 /** utimensat(2) */
 const UTIME_NOW = 0x3fffffff;

@@ -1,9 +1,9 @@
 /** READDIR and READDIRPLUS: a folder's entries, with a lookup of each or without. */
 import { getdents, lseek } from '../../../../host/files/file-at.ts';
-import { inodeHigh } from '../attributes.ts';
-import { entrySize, parseEntries, writeEntry } from '../directory.ts';
-import { ENTRY_OUT, fixed, OP, u64, type Request } from '../fuse.ts';
-import type { Share } from '../share.ts';
+import { inodeHigh } from '../share/attributes.ts';
+import { entrySize, parseEntries, writeEntry } from '../share/directory.ts';
+import { ENTRY_OUT, fixed, OP, u64, type Request } from '../share/fuse.ts';
+import type { Share } from '../share/share.ts';
 import { NOTHING } from './reply.ts';
 
 /** bytes of entries that are read at once */

@@ -1,10 +1,10 @@
 /** Requests that make, take away and move names in a folder. */
 import { AT_REMOVEDIR, linkFd, renameAt, unlinkAt } from '../../../../host/files/file-at.ts';
 import { makeDirectoryAt, makeNodeAt, symlinkAt } from '../../../../host/files/lookup.ts';
-import { SEARCH, WRITE } from '../access.ts';
-import { checkName, ERRNO, fixed, OP, ProtocolError, strings, u64, type Request } from '../fuse.ts';
-import { S_IFDIR, S_IFMT, S_IFREG } from '../inodes.ts';
-import { PERMISSIONS, type Share } from '../share.ts';
+import { SEARCH, WRITE } from '../share/access.ts';
+import { checkName, ERRNO, fixed, OP, ProtocolError, strings, u64, type Request } from '../share/fuse.ts';
+import { S_IFDIR, S_IFMT, S_IFREG } from '../share/inodes.ts';
+import { PERMISSIONS, type Share } from '../share/share.ts';
 import { NOTHING } from './reply.ts';
 
 const S_IFIFO = 0o010000;

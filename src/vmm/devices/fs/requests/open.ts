@@ -3,7 +3,7 @@ import { lseek, reopen } from '../../../../host/files/file-at.ts';
 import { closeFd, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, openAt } from '../../../../host/files/lookup.ts';
 import { fallocate } from '../../../../host/files/vectored-io.ts';
 import { SyscallError } from '../../../../host/libc.ts';
-import { READ, WRITE } from '../access.ts';
+import { READ, WRITE } from '../share/access.ts';
 import {
   checkName,
   ENTRY_OUT,
@@ -14,9 +14,9 @@ import {
   strings,
   u64,
   type Request,
-} from '../fuse.ts';
-import { S_IFDIR, S_IFREG, type Inode } from '../inodes.ts';
-import { OPEN_FLAGS, PERMISSIONS, type Share } from '../share.ts';
+} from '../share/fuse.ts';
+import { S_IFDIR, S_IFREG, type Inode } from '../share/inodes.ts';
+import { OPEN_FLAGS, PERMISSIONS, type Share } from '../share/share.ts';
 import { unmake } from './names.ts';
 import { NOTHING, openReply, u64Bytes } from './reply.ts';
 

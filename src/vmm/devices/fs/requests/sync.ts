@@ -4,9 +4,9 @@ import { duplicate } from '../../../../host/descriptors.ts';
 import { reopen } from '../../../../host/files/file-at.ts';
 import { closeFd, O_CLOEXEC, O_DIRECTORY, syncfsInThread } from '../../../../host/files/lookup.ts';
 import { SyscallError } from '../../../../host/libc.ts';
-import { ERRNO, fixed, OP, ProtocolError, u64, type Request } from '../fuse.ts';
-import { S_IFDIR } from '../inodes.ts';
-import type { Share } from '../share.ts';
+import { ERRNO, fixed, OP, ProtocolError, u64, type Request } from '../share/fuse.ts';
+import { S_IFDIR } from '../share/inodes.ts';
+import type { Share } from '../share/share.ts';
 import { NOTHING } from './reply.ts';
 
 /** struct fuse_fsync_in: fh, flags (1: data only) */

@@ -1,9 +1,9 @@
 /** Requests on extended attributes. */
 import { getxattrFd, listxattrFd, removexattrFd, setxattrFd } from '../../../../host/files/file-at.ts';
-import { READ } from '../access.ts';
-import { MAX_XATTR } from '../config.ts';
-import { ERRNO, fixed, OP, ProtocolError, strings, type Request } from '../fuse.ts';
-import type { Share } from '../share.ts';
+import { READ } from '../share/access.ts';
+import { MAX_XATTR } from '../share/config.ts';
+import { ERRNO, fixed, OP, ProtocolError, strings, type Request } from '../share/fuse.ts';
+import type { Share } from '../share/share.ts';
 import { NOTHING, u64Bytes } from './reply.ts';
 
 /** struct fuse_setxattr_in without FUSE_SETXATTR_EXT: size, flags */

@@ -1,0 +1,160 @@
+/**
+ * The engine: containers and their lifecycle behind one object (../contract.ts). Each operation is a file of its own; this one
+ * opens what they share, on demand, and hands it to them. Knows no isolation.
+ */
+import { readConfig, type Config } from '../../config.ts';
+import { closeDataRoot } from '../../data-root.ts';
+import type { Image, Images } from '../../images/store/contract.ts';
+import { ImageStore } from '../../images/images.ts';
+import { paths as computePaths, type Paths } from '../../paths.ts';
+import { ContainerStore } from '../../state/containers.ts';
+import { openDatabase } from '../../state/database.ts';
+import type { Volumes } from '../../volumes/contract.ts';
+import type { KeptIds } from '../../rootless/keep-id.ts';
+import type { EngineContext } from '../record/context.ts';
+import { isConfig } from '../record/record-copies.ts';
+import type { Container, ContainerConfig, Engine, Finding } from '../contract.ts';
+import { events } from '../look/event-stream.ts';
+import { inspectImage } from '../look/inspect-image.ts';
+import { imageUsers, list, sizeOf } from '../look/list.ts';
+import { logs } from '../look/logs.ts';
+import { rename } from '../life/remove.ts';
+import { restartable } from '../life/restartable.ts';
+import { isNews } from '../create/told-once.ts';
+import { takeSupervisor } from '../record/supervisor-process.ts';
+import { resolve } from '../record/reconcile.ts';
+
+export interface EngineOptions {
+  /** `--data-root`; before the config's */
+  dataRoot?: string;
+  configFile?: string;
+  /** tests: other parts than the real ones */
+  parts?: Partial<EngineParts>;
+}
+
+/** The rooms below that the engine is put together from; each is loaded when first used. */
+export interface EngineParts {
+  images(database: EngineContext['database'], paths: Paths, config: Config): Images;
+  volumes(context: EngineContext): Promise<Volumes>;
+  unpacked(context: EngineContext, image: Image, kept?: KeptIds): Promise<string[]>;
+  buildSpec: EngineContext['buildSpec'];
+  /** argv of a supervisor; absent is husk's own */
+  supervisor: readonly string[];
+}
+
+/** Opens the database at once; everything else on first use. */
+export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
+  const { paths, config } = locate(options);
+  await closeRoot(paths);
+  const database = openDatabase(paths.database);
+  const parts = options.parts ?? {};
+  const imagesOf = parts.images ?? (() => new ImageStore({ database, paths, config }));
+  let images: Images | undefined;
+  let volumes: Promise<Volumes> | undefined;
+  const context: EngineContext = {
+    paths,
+    config,
+    database,
+    store: new ContainerStore<ContainerConfig>(database, isConfig),
+    get images() {
+      return (images ??= imagesOf(database, paths, config));
+    },
+    volumes: () => (volumes ??= (async () => (parts.volumes ?? (await import('./parts.ts')).volumes)(context))()),
+    unpacked: async (image, kept) => (parts.unpacked ?? (await import('./parts.ts')).unpacked)(context, image, kept),
+    writableSize: async (id) => (await import('./parts.ts')).writableSize(context, id),
+    buildSpec:
+      parts.buildSpec ?? (async (container, request) => (await import('./parts.ts')).spec(context, container, request)),
+    supervisor: () => takeSupervisor(parts.supervisor),
+    jailedSupervisor: async (task) =>
+      parts.supervisor
+        ? { client: takeSupervisor(parts.supervisor), task }
+        : (await import('../record/jailed-supervisor.ts')).startJailedSupervisor(task),
+  };
+  return engineOf(context);
+}
+
+/** Before anything is written in it. Of root's containers the root is somebody else, who must pass through. */
+async function closeRoot({ dataRoot }: Paths): Promise<void> {
+  closeDataRoot(
+    dataRoot,
+    process.geteuid!() === 0 ? (await import('../../rootless/idmap.ts')).containerRootGroup() : undefined,
+  );
+}
+
+/** Where the engine's data is, and its config. */
+function locate(options: Pick<EngineOptions, 'dataRoot' | 'configFile'>): { paths: Paths; config: Config } {
+  const paths = computePaths({ dataRoot: options.dataRoot });
+  const config = readConfig(options.configFile ?? paths.configFile);
+  const isConfigured =
+    options.dataRoot === undefined && config['data-root'] !== undefined && process.env['HUSK_DATA_ROOT'] === undefined;
+  return { paths: isConfigured ? computePaths({ dataRoot: config['data-root']! }) : paths, config };
+}
+
+/** Looks for damage without opening the engine, which a damaged database forbids. */
+export async function* checkSystem(
+  options: Pick<EngineOptions, 'dataRoot' | 'configFile'> & { repair: boolean; stop: boolean },
+): AsyncGenerator<Finding> {
+  const { systemCheck } = await import('../check/check.ts');
+  const located = locate(options);
+  await closeRoot(located.paths);
+  yield* systemCheck({ ...located, repair: options.repair, stop: options.stop });
+}
+
+/** What looks at a container's files, or writes them. */
+async function ofFiles<T>(work: (files: typeof import('../files/files.ts')) => Promise<T>): Promise<T> {
+  const files = await import('../files/files.ts');
+  return files.endingWithOne(() => work(files));
+}
+
+function engineOf(context: EngineContext): Engine {
+  return {
+    get images() {
+      return context.images;
+    },
+    create: async (options, hooks) => (await import('../create/create.ts')).create(context, options, hooks),
+    start: async (container, options) => (await import('../life/start.ts')).start(context, container, options),
+    attach: async (container, options) => (await import('../life/start.ts')).attach(context, container, options),
+    exec: async (container, options) => (await import('../life/exec.ts')).exec(context, container, options),
+    stop: async (container, options) => (await import('../life/stop.ts')).stop(context, container, options),
+    restart: async (container, options) => (await import('../life/stop.ts')).restart(context, container, options),
+    kill: async (container, signal) => (await import('../life/stop.ts')).kill(context, container, signal),
+    pause: async (container) => (await import('../life/stop.ts')).pause(context, container),
+    unpause: async (container) => (await import('../life/stop.ts')).unpause(context, container),
+    wait: async (container, options) => (await import('../life/wait.ts')).wait(context, container, options),
+    remove: async (container, options) => (await import('../life/remove.ts')).remove(context, container, options),
+    rename: (container, name) => rename(context, container, name),
+    update: async (container, change) => (await import('../life/update.ts')).update(context, container, change),
+    restartable: () => restartable(context),
+    get: (container): Container => resolve(context, container),
+    list: (options) => list(context, options),
+    size: async (container) => sizeOf(context, resolve(context, container)),
+    logs: (container, options) => logs(context, container, options),
+    top: async (container, psArguments) => (await import('../look/top.ts')).top(context, container, psArguments),
+    stats: async (container) => (await import('../look/stats.ts')).stats(context, container),
+    events: (options) => events(context, options),
+    imageUsers: (imageId) => imageUsers(context, imageId),
+    inspect: async (container, options) => (await import('../look/inspect.ts')).inspect(context, container, options),
+    inspectImage: (reference) => inspectImage(context.images.get(reference)),
+    export: (container) => ofFiles((files) => files.exportContainer(context, container)),
+    statPath: (container, path) => ofFiles((files) => files.statPath(context, container, path)),
+    archive: (container, path) => ofFiles((files) => files.archive(context, container, path)),
+    extract: (container, path, tar, options) =>
+      ofFiles((files) => files.extract(context, container, path, tar, options)),
+    copyFrom: (container, path, destination, options) =>
+      ofFiles(async () =>
+        (await import('../files/copy.ts')).copyFrom(context, container, { path, destination }, options),
+      ),
+    copyTo: (container, source, path, options) =>
+      ofFiles(async () => (await import('../files/copy.ts')).copyTo(context, container, { source, path }, options)),
+    changes: (container) => ofFiles((files) => files.changes(context, container)),
+    commit: (container, options) =>
+      ofFiles(async () => (await import('../files/commit.ts')).commit(context, container, options)),
+    prune: async (options) => (await import('../life/remove.ts')).prune(context, options),
+    isNews: (text) => isNews(text, context.paths),
+    diskUsage: async () => (await import('../look/disk-usage.ts')).diskUsage(context),
+    volumes: () => context.volumes(),
+    hostFacts: async () => (await import('../look/doctor.ts')).hostFacts(context.paths),
+    doctor: async () => (await import('../look/doctor.ts')).doctor(context.paths),
+    [Symbol.dispose]: () => context.database.close(),
+  };
+}

@@ -1,0 +1,25 @@
+/** Which CPUs this process may run on. sched_setaffinity(2) is a thread's: every thread there is now is told, and those to come inherit it. */
+import { readdirSync } from 'node:fs';
+import { constants } from 'node:os';
+import { checked } from '../libc.ts';
+import { systemCall } from '../system-call.ts';
+
+const { ESRCH } = constants.errno;
+/** CPUs, CONFIG_NR_CPUS of the largest kernels */
+const MAX_CPUS = 8192;
+
+const c_sched_setaffinity = systemCall<(tid: number, bytes: number, mask: Uint8Array) => number>(
+  'int sched_setaffinity(int tid, size_t bytes, const uint8_t *mask)',
+);
+
+/** @throws SyscallError EINVAL when none of them is there */
+export function pinProcess(cpus: readonly number[]): void {
+  const mask = new Uint8Array(MAX_CPUS / 8);
+  for (const cpu of cpus) if (cpu < MAX_CPUS) mask[cpu >>> 3]! |= 1 << (cpu & 7);
+  for (const tid of readdirSync('/proc/self/task')) {
+    // safe: the kernel reads `bytes` of the mask, which is that long
+    const result = c_sched_setaffinity(Number(tid), mask.length, mask);
+    if (result === -ESRCH) continue; // the thread has ended
+    checked(result, 'sched_setaffinity');
+  }
+}

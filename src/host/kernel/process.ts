@@ -1,0 +1,26 @@
+/** Processes by descriptor: a pid may be another process by the time it is used, a pidfd never is. pidfd_open(2) */
+import { constants } from 'node:os';
+import { Fd } from '../fd.ts';
+import { checked } from '../libc.ts';
+import { systemCall } from '../system-call.ts';
+
+const { ESRCH } = constants.errno;
+
+const pidfd_open = systemCall<(pid: number, flags: number) => number>('int pidfd_open(int pid, unsigned int flags)');
+const pidfd_send_signal = systemCall<(pidfd: number, signal: number, siginfo: null, flags: number) => number>(
+  'int pidfd_send_signal(int pidfd, int signal, void *siginfo, unsigned int flags)',
+);
+
+/** @throws SyscallError ESRCH when there is no such process */
+export function pidfdOpen(pid: number): Fd {
+  return new Fd(checked(pidfd_open(pid, 0), 'pidfd_open', String(pid)));
+}
+
+/** pidfd_send_signal(2); false when the process has ended. Signal 0 only asks. @throws SyscallError */
+export function pidfdSignal(pidfd: number, signal: number): boolean {
+  // safe: siginfo is NULL, no memory is touched
+  const result = pidfd_send_signal(pidfd, signal, null, 0);
+  if (result === -ESRCH) return false;
+  checked(result, 'pidfd_send_signal');
+  return true;
+}

@@ -1,0 +1,52 @@
+/** What a client's conversation may ask of the container that this supervisor is for. Types only. */
+import type { Readable } from 'node:stream';
+import type { Resources } from '../../spec.ts';
+import type { ExitStatus, FilesRequest, Sandbox, SandboxProcess } from '../../sandbox.ts';
+import type { FanOut } from './fan-out.ts';
+import type { RestartPolicy, Task } from '../protocol/protocol.ts';
+
+/** A terminal's, in characters. */
+export interface Size {
+  columns?: number | undefined;
+  rows?: number | undefined;
+}
+
+/** A command that runs; its output is held until `begin`. */
+export interface Started {
+  pid: number;
+  begin(): void;
+}
+
+export interface ContainerControl {
+  /** the running container's first process; undefined before the start and after the exit */
+  readonly process: SandboxProcess | undefined;
+  readonly output: FanOut;
+  readonly terminal: boolean;
+  readonly stdinOnce: boolean;
+  /** of the life that runs now; @throws when there is none */
+  sandbox(): Sandbox;
+  start(task: Task, size: Size): Promise<Started>;
+  /** as `start`, for the files of a container that does not run */
+  open(task: Task): Promise<void>;
+  files(request: FilesRequest, input?: Readable): Readable;
+  /** one more user of the files that are open. @throws HuskError `conflict` when they are being closed */
+  joinFiles(): void;
+  leaveFiles(): void;
+  /** somebody wants the container itself */
+  releaseFiles(): void;
+  /** the start failed and its client knows: nothing is left to supervise */
+  abandon(): void;
+  stop(options: { timeout?: number; signal?: number }): Promise<void>;
+  signal(signal: number, byUser: boolean): Promise<void>;
+  pause(): Promise<void>;
+  unpause(): Promise<void>;
+  update(change: { resources?: Resources; restart?: RestartPolicy }): Promise<void>;
+  /** the next exit of the container, after it is recorded */
+  exit(): Promise<ExitStatus>;
+  /** an event of the container, for `events` */
+  record(action: string, attributes?: Record<string, string>): void;
+  /** something is over: what it took of memory may be given back */
+  settled(): void;
+  /** exec sessions by id */
+  readonly execs: Map<string, SandboxProcess>;
+}

@@ -1,0 +1,140 @@
+/**
+ * The inodes the guest knows, by node id: each an O_PATH descriptor, kept for as long as the guest remembers a lookup of it. A node is found again by
+ * mount, device and inode number, so that hard links are one node, and what is mounted twice (once read-only) is two. Names are only ever looked up in a folder's descriptor, one component at a time and
+ * beneath it (openat2), so that no symbolic link, no `..` and no rename on the host leads out of the shared folder.
+ */
+import { closeFd, openBeneath, O_CLOEXEC, O_NOFOLLOW } from '../../../../host/files/lookup.ts';
+import { O_PATH, reopen, statFd, STATX } from '../../../../host/files/file-at.ts';
+import type { Bounds } from './config.ts';
+import { checkName, ERRNO, ProtocolError, ROOT_NODE } from './fuse.ts';
+
+/** include/uapi/linux/stat.h */
+export const S_IFMT = 0o170000;
+export const S_IFDIR = 0o040000;
+export const S_IFREG = 0o100000;
+
+/** file systems told apart by the upper 16 bits of an inode number */
+const MAX_DEVICES = 0xffff;
+
+export interface Inode {
+  node: number;
+  fd: number;
+  /** S_IFMT bits; they never change */
+  kind: number;
+  /** which of the host's file systems below the root it is on, in the order they were met: the guest sees one, where an inode number must name one file */
+  device: number;
+  /** how often the guest has been given it, and has not forgotten */
+  lookups: number;
+  key: string;
+}
+
+export class Inodes implements Disposable {
+  readonly #byNode = new Map<number, Inode>();
+  readonly #byKey = new Map<string, Inode>();
+  readonly #devices: string[] = [];
+  readonly #bounds: Bounds;
+  readonly #onCrowded: () => void;
+  #next = ROOT_NODE + 1;
+  /** inodes that came while there were many */
+  #news = 0;
+
+  /** @param root an O_PATH descriptor of the shared folder; owned from here on @param onCrowded the guest should forget what it does not use */
+  constructor(root: number, bounds: Bounds, onCrowded: () => void = () => {}) {
+    this.#bounds = bounds;
+    this.#onCrowded = onCrowded;
+    this.#add(ROOT_NODE, root);
+  }
+
+  #add(node: number, fd: number): Inode {
+    const stat = statFd(fd);
+    const inode = {
+      node,
+      fd,
+      kind: stat.getUint16(STATX.mode, true) & S_IFMT,
+      device: node === ROOT_NODE ? 0 : this.#deviceOf(stat),
+      lookups: 1,
+      key: keyOf(stat),
+    };
+    this.#byNode.set(node, inode);
+    this.#byKey.set(inode.key, inode);
+    return inode;
+  }
+
+  /** @throws ProtocolError for a node the guest was never given, or has forgotten */
+  get(node: number): Inode {
+    const inode = this.#byNode.get(node);
+    if (inode === undefined) throw new ProtocolError(ERRNO.ENOENT);
+    return inode;
+  }
+
+  /** Counts one lookup of a name. @throws SyscallError, ProtocolError */
+  lookup(parent: number, name: string): Inode {
+    const folder = this.get(parent);
+    return this.#remember(openBeneath(folder.fd, checkName(name), O_PATH | O_NOFOLLOW));
+  }
+
+  /** Counts one lookup of a file that has no name yet. @param file an open descriptor of it, which stays the caller's */
+  adopt(file: number): Inode {
+    return this.#remember(reopen(file, O_PATH | O_CLOEXEC));
+  }
+
+  #remember(fd: number): Inode {
+    const known = this.#byKey.get(keyOf(statFd(fd)));
+    if (known !== undefined) {
+      closeFd(fd);
+      known.lookups++;
+      return known;
+    }
+    const { inodes, crowded, step } = this.#bounds;
+    if (this.#byNode.size >= crowded && this.#news++ % step === 0) this.#onCrowded();
+    if (this.#byNode.size >= inodes) {
+      closeFd(fd);
+      throw new ProtocolError(ERRNO.ENFILE);
+    }
+    return this.#add(this.#next++, fd);
+  }
+
+  /** The guest lets go of some of its lookups; the root stays. */
+  forget(node: number, lookups: number): void {
+    const inode = this.#byNode.get(node);
+    if (inode === undefined || node === ROOT_NODE) return;
+    inode.lookups -= lookups;
+    if (inode.lookups <= 0) this.#drop(inode);
+  }
+
+  #deviceOf(stat: DataView): number {
+    const device = `${stat.getUint32(STATX.devMajor, true)}:${stat.getUint32(STATX.devMinor, true)}`;
+    const known = this.#devices.indexOf(device);
+    // beyond the bound they share the last place: numbers may meet there, and nothing worse
+    return known >= 0 ? known : Math.min(this.#devices.push(device) - 1, MAX_DEVICES);
+  }
+
+  #drop(inode: Inode): void {
+    this.#byNode.delete(inode.node);
+    this.#byKey.delete(inode.key);
+    closeFd(inode.fd);
+  }
+
+  get size(): number {
+    return this.#byNode.size;
+  }
+
+  /** A folder or file on each file system that the guest has met. */
+  onePerDevice(): Inode[] {
+    const found = [...this.#byNode.values()].filter(({ kind }) => kind === S_IFDIR || kind === S_IFREG);
+    return [...new Map(found.map((inode) => [inode.device, inode])).values()];
+  }
+
+  /** Everything but the root: the guest has unmounted, or is gone. */
+  clear(): void {
+    for (const inode of this.#byNode.values()) if (inode.node !== ROOT_NODE) this.#drop(inode);
+  }
+
+  [Symbol.dispose](): void {
+    for (const inode of this.#byNode.values()) this.#drop(inode);
+  }
+}
+
+function keyOf(stat: DataView): string {
+  return `${stat.getBigUint64(STATX.mount, true)}:${stat.getUint32(STATX.devMajor, true)}:${stat.getUint32(STATX.devMinor, true)}:${stat.getBigUint64(STATX.ino, true)}`;
+}
