@@ -149,7 +149,9 @@ test('the bundles and their code cache are the same bytes in whatever folder the
     for (const part of ['setup', 'src', 'package.json', 'tsconfig.json'])
       cpSync(join(ROOT, part), join(folder, part), { recursive: true });
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-    execFileSync(process.execPath, [join(folder, 'setup/bundle.ts')], { stdio: ['ignore', 'ignore', 'inherit'] });
+    execFileSync(process.execPath, ['--predictable', join(folder, 'setup/bundle.ts')], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     return Object.fromEntries(
       ['agent.cjs', 'husk-main.cjs', 'husk-main.cache', 'husk.cjs', 'husk.mjs', 're2js.cjs', 'execa.cjs'].map(
         (file) => [file, readFileSync(join(folder, 'dist', file))],
