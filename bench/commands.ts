@@ -1,7 +1,8 @@
 /**
- * What a command costs: `node bench/commands.ts [CHECKOUT]`: husk's commonest commands beside `node -e 0`, as the same ordinary user, in turn, and beside
- * another built checkout of husk (the state before a change) when one is named. Wall time, CPU time of all processes (bench/cost.c) and the memory of an idle
- * supervisor; writes the tables into docs/performance.md between its markers. BENCH_RUNS changes the repetitions. Needs busybox-static and a C compiler.
+ * What a command costs: `node bench/commands.ts [CHECKOUT]`: husk's commonest commands beside `node -e 0`, as the same
+ * ordinary user, in turn, and beside another built checkout of husk (the state before a change) when one is named. Wall
+ * time, CPU time of all processes (bench/cost.c) and the memory of an idle supervisor; writes the tables into
+ * docs/performance.md between its markers. BENCH_RUNS changes the repetitions. Needs busybox-static and a C compiler.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

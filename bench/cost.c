@@ -1,9 +1,10 @@
 /*
- * cost FILE COMMAND [ARG...]: runs COMMAND and appends one line to FILE: its exit code, the ms until it ended, the ms until the last process it
- * left behind ended, and the ms of CPU time of all of them, user and system.
+ * cost FILE COMMAND [ARG...]: runs COMMAND and appends one line to FILE: its exit code, the ms until it ended, the ms
+ * until the last process it left behind ended, and the ms of CPU time of all of them, user and system.
  *
- * Why a program: the supervisor of a container is no child of the command, so nobody who waits for the command learns what its supervisor took.
- * This process is the subreaper of all of them (prctl(2)), and counts each one that it waits for.
+ * Why a program: the supervisor of a container is no child of the command, so nobody who waits for the command learns
+ * what its supervisor took. This process is the subreaper of all of them (prctl(2)), and counts each one that it waits
+ * for.
  */
 #define _GNU_SOURCE
 #include <stdio.h>

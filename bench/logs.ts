@@ -1,7 +1,8 @@
 /**
- * `node bench/logs.ts`: how fast a container's output goes into its log, and what that costs the process beside it; husk's drivers, and Podman's (conmon) in the same
- * run. A container copies a file of numbered lines of 100 bytes to stdout and stderr at once. Writes its table into docs/performance.md. BENCH_RUNS changes the
- * repetitions, BENCH_MEGABYTES the output of one stream.
+ * `node bench/logs.ts`: how fast a container's output goes into its log, and what that costs the process beside it;
+ * husk's drivers, and Podman's (conmon) in the same run. A container copies a file of numbered lines of 100 bytes to
+ * stdout and stderr at once. Writes its table into docs/performance.md. BENCH_RUNS changes the repetitions,
+ * BENCH_MEGABYTES the output of one stream.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * `make bench`: husk beside its peers on the same work in the same run; writes the table into docs/performance.md between its
- * markers. Takes a few minutes; needs the test packages. BENCH_RUNS and BENCH_FOLDER change the repetitions and the disk.
+ * `make bench`: husk beside its peers on the same work in the same run; writes the table into docs/performance.md
+ * between its markers. Takes a few minutes; needs the test packages. BENCH_RUNS and BENCH_FOLDER change the repetitions
+ * and the disk.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -69,8 +70,9 @@ async function firstLine(peer: Peer, image: string): Promise<number> {
 
 let folders = 0;
 /**
- * The peer with an empty data folder. Removing the image instead would measure the file system: ext4 passes over inodes deleted in the last minute one by one
- * (fs/ext4/ialloc.c recently_deleted), and makes each new file of the next unpack slower.
+ * The peer with an empty data folder. Removing the image instead would measure the file system: ext4 passes over inodes
+ * deleted in the last minute one by one (fs/ext4/ialloc.c recently_deleted), and makes each new file of the next unpack
+ * slower.
  */
 function freshData(peer: Peer): Peer {
   const data = join(peer.environment['XDG_DATA_HOME'] ?? folder, `fresh-${folders++}`);

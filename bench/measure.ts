@@ -1,4 +1,6 @@
-/** Timing of whole commands: medians, and ratios of contenders run in turn, so that a drifting machine harms all alike. */
+/**
+ * Timing of whole commands: medians, and ratios of contenders run in turn, so that a drifting machine harms all alike.
+ */
 import { spawnSync } from 'node:child_process';
 
 export interface Sample {

@@ -1,6 +1,6 @@
 /**
- * The peers of the measurements: husk under user namespaces and rootless Podman, each as the same ordinary user with the same
- * image, in folders of their own. Docker joins where a daemon answers.
+ * The peers of the measurements: husk under user namespaces and rootless Podman, each as the same ordinary user with
+ * the same image, in folders of their own. Docker joins where a daemon answers.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -125,7 +125,10 @@ export function pss(pids: number[]): number {
 
 const HYBRID = '/sys/fs/cgroup/unified/cgroup.procs';
 
-/** crun refuses a host that mounts cgroup v2 beside v1: the whole run then happens again in a mount namespace without it, and this process ends with it. */
+/**
+ * crun refuses a host that mounts cgroup v2 beside v1: the whole run then happens again in a mount namespace without
+ * it, and this process ends with it.
+ */
 export function leaveHybridCgroups(): void {
   if (process.getuid!() !== 0 || !existsSync(HYBRID)) return;
   const { status } = spawnSync(

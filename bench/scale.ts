@@ -1,6 +1,7 @@
 /**
- * `make bench-scale`: what grows with the number of containers. Commands on a data root with 10 stopped containers and on one with 1,000, in turn, in CPU time (which a busy
- * machine blurs less than wall time); then SCALE_ALIVE (100) containers alive at once. Prints tables for docs/performance.md; as an ordinary user, needs the test packages.
+ * `make bench-scale`: what grows with the number of containers. Commands on a data root with 10 stopped containers and
+ * on one with 1,000, in turn, in CPU time (which a busy machine blurs less than wall time); then SCALE_ALIVE (100)
+ * containers alive at once. Prints tables for docs/performance.md; as an ordinary user, needs the test packages.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';

@@ -1,12 +1,13 @@
 /*
  * husk: starts the pinned Node with the bundle, from wherever this program lies.
  *
- * Why C and not a shell script: a command that starts a container needs two Node processes, the command itself and the container's
- * supervisor, and Node takes 20-25 ms to start. This program starts both at once, joined by a socket pair, so that on two cores the
- * second one costs nothing. A supervisor that turns out not to be needed reads end-of-file and leaves.
+ * Why C and not a shell script: a command that starts a container needs two Node processes, the command itself and the
+ * container's supervisor, and Node takes 20-25 ms to start. This program starts both at once, joined by a socket pair,
+ * so that on two cores the second one costs nothing. A supervisor that turns out not to be needed reads end-of-file and
+ * leaves.
  *
- * It answers `husk --version` and `husk -v` itself, which needs no Node. It decides nothing else: no options are parsed, no files opened but the
- * timeline that HUSK_TRACE names; those left open are closed.
+ * It answers `husk --version` and `husk -v` itself, which needs no Node. It decides nothing else: no options are
+ * parsed, no files opened but the timeline that HUSK_TRACE names; those left open are closed.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -64,8 +65,9 @@ static void trace_span(const char *name, long long from) {
 }
 
 /*
- * Opens the timeline with the caller's rights. The variable is handed on as a full path, because a supervisor works in another folder. The first
- * process of all begins the array; two that begin one file at the same time are not told apart.
+ * Opens the timeline with the caller's rights. The variable is handed on as a full path, because a supervisor works in
+ * another folder. The first process of all begins the array; two that begin one file at the same time are not told
+ * apart.
  */
 static void open_trace(void) {
   const char *path = getenv(TRACE_VARIABLE);
@@ -151,8 +153,9 @@ static void find_named(const char *argument, unsigned char named[MOST_NAMED]) {
 }
 
 /*
- * What the starter left open would stay so in the supervisor for as long as a container runs (a lock, a pipe somebody reads to its end), and be
- * in every process that is started for it. Node makes close-on-exec what is open without a gap, and no more. Only what an argument names is kept.
+ * What the starter left open would stay so in the supervisor for as long as a container runs (a lock, a pipe somebody
+ * reads to its end), and be in every process that is started for it. Node makes close-on-exec what is open without a
+ * gap, and no more. Only what an argument names is kept.
  */
 static void close_strangers(int argc, char **argv) {
   static unsigned char named[MOST_NAMED];
@@ -171,7 +174,10 @@ static void open_standard_streams(void) {
   for (int fd = 0; fd < 3; fd++) if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) _exit(125);
 }
 
-/* Said here in one line: further on the lack shows as descriptors that do not arrive, in whichever program meets it first. */
+/*
+ * Said here in one line: further on the lack shows as descriptors that do not arrive, in whichever program meets it
+ * first.
+ */
 static void check_file_limit(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= LEAST_FILES) return;
@@ -180,8 +186,9 @@ static void check_file_limit(void) {
 }
 
 /*
- * Prints the version where the command line is `husk --version` and nothing else: beside other words, `--version` may be an argument of theirs.
- * What cannot be written is left to Node, which has the words for each failure. SIGPIPE is put back, for the programs that husk starts.
+ * Prints the version where the command line is `husk --version` and nothing else: beside other words, `--version` may
+ * be an argument of theirs. What cannot be written is left to Node, which has the words for each failure. SIGPIPE is
+ * put back, for the programs that husk starts.
  */
 static void answer_version(int argc, char **argv) {
   if (argc != 2 || (strcmp(argv[1], "--version") != 0 && strcmp(argv[1], "-v") != 0) || getenv(TRACE_VARIABLE)) return;
@@ -214,7 +221,9 @@ int main(int argc, char **argv) {
   if (!arguments) fail("allocate memory for", "the arguments");
   arguments[0] = node;
   arguments[1] = (char *)NODE_FLAG;
-  /* without it Node takes an --env-file among husk's arguments for its own, and reads that file into husk's environment */
+  /*
+   * without it Node takes an --env-file among husk's arguments for its own, and reads that file into husk's environment
+   */
   arguments[2] = (char *)"--";
   arguments[3] = bundle;
   memcpy(arguments + 4, argv + 1, (size_t)argc * sizeof *argv);

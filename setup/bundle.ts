@@ -1,9 +1,9 @@
 /**
- * Makes what is in dist/: husk.cjs with its packs (packs.ts), agent.cjs for the guest, husk.mjs, the library, which is a module and runs under the
- * program's own Node; and beside them what they load on first use: koffi.node, re2js.cjs,
- * execa.cjs. CommonJS because Node starts it 5 ms sooner than a module.
- * Run with --predictable: V8 orders what it writes into a code cache by a random seed, which that flag fixes (it is no part of what a cache must agree
- * with). The same bytes wherever and whenever it is built.
+ * Makes what is in dist/: husk.cjs with its packs (packs.ts), agent.cjs for the guest, husk.mjs, the library, which is
+ * a module and runs under the program's own Node; and beside them what they load on first use: koffi.node, re2js.cjs,
+ * execa.cjs. CommonJS because Node starts it 5 ms sooner than a module. Run with --predictable: V8 orders what it
+ * writes into a code cache by a random seed, which that flag fixes (it is no part of what a cache must agree with). The
+ * same bytes wherever and whenever it is built.
  */
 import { mkdirSync, mkdtempSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

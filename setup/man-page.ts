@@ -1,6 +1,6 @@
 /**
- * Manual pages (man(7), roff) out of the command table: a page for husk and one for each command. Pure: returns text, knows no file.
- * Nothing of the table is believed to be free of roff: every word is escaped.
+ * Manual pages (man(7), roff) out of the command table: a page for husk and one for each command. Pure: returns text,
+ * knows no file. Nothing of the table is believed to be free of roff: every word is escaped.
  */
 import type { Command } from '../src/cli/grammar/command.ts';
 import type { Flag } from '../src/cli/grammar/flag.ts';
@@ -21,7 +21,10 @@ export interface Page {
   text: string;
 }
 
-/** Text that roff prints as it stands: no request at the start of a line, no escape within one, `-` as the sign that is typed. */
+/**
+ * Text that roff prints as it stands: no request at the start of a line, no escape within one, `-` as the sign that is
+ * typed.
+ */
 export function escape(text: string): string {
   return text
     .replaceAll('\\', '\\e')

@@ -1,4 +1,7 @@
-/** man-pages FOLDER: writes husk's manual pages there (setup/man-page.ts). Their date is SOURCE_DATE_EPOCH's, else today's. */
+/**
+ * man-pages FOLDER: writes husk's manual pages there (setup/man-page.ts). Their date is SOURCE_DATE_EPOCH's, else
+ * today's.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VERSION } from '../src/version.ts';

@@ -1,6 +1,7 @@
 /**
- * One program as packs: what a kind of command loads lies together, in one piece of source and one piece of V8's code cache, so that a command reads,
- * and V8 makes anew, no more than it needs. `husk ps` needs a quarter of husk. setup/start.cjs loads packs; this file makes what it reads:
+ * One program as packs: what a kind of command loads lies together, in one piece of source and one piece of V8's code
+ * cache, so that a command reads, and V8 makes anew, no more than it needs. `husk ps` needs a quarter of husk.
+ * setup/start.cjs loads packs; this file makes what it reads:
  *
  *   husk-main.cjs    the packs' sources, one after the other; each is a function that gives a table of module functions
  *   husk-main.cache  V8's code cache of each, in the same order; without it everything works, only slower
@@ -16,8 +17,9 @@ import { Script } from 'node:vm';
 import { options, COMMON } from './bundle-file.ts';
 
 /**
- * What loads what, by the source files that are loaded on demand on its way (with all that those import). Modules that the same kinds need make a pack;
- * what none of them needs makes a pack for each module that is loaded on demand. A file that is missing here costs a reading more, nothing else.
+ * What loads what, by the source files that are loaded on demand on its way (with all that those import). Modules that
+ * the same kinds need make a pack; what none of them needs makes a pack for each module that is loaded on demand. A
+ * file that is missing here costs a reading more, nothing else.
  */
 export type Kinds = Readonly<Record<string, readonly string[]>>;
 
@@ -33,7 +35,9 @@ interface Chunk {
   entry: string | undefined;
 }
 
-/** What is run so that the code cache has what commands call: arguments of `main` in a file that is loaded on demand. */
+/**
+ * What is run so that the code cache has what commands call: arguments of `main` in a file that is loaded on demand.
+ */
 export interface Practice {
   program: string;
   commands: readonly (readonly string[])[];
@@ -83,8 +87,8 @@ export async function writePacks(
 }
 
 /**
- * Runs commands, one after the other in one process, in a folder that is thrown away. What they call is compiled then, and in the code cache; what they
- * never call is not, and costs nobody anything.
+ * Runs commands, one after the other in one process, in a folder that is thrown away. What they call is compiled then,
+ * and in the code cache; what they never call is not, and costs nobody anything.
  * @param program the chunk with `main(argv)`
  * @returns the code cache of each pack that was loaded
  */
@@ -169,8 +173,8 @@ function packOf(chunks: readonly Chunk[], kinds: Kinds): (chunk: Chunk) => strin
 }
 
 /**
- * One chunk after the other, each as a function of CommonJS whose `require` of another chunk is a call of start.cjs's `load`. Exports are getters,
- * as of a module: chunks may need each other in a ring.
+ * One chunk after the other, each as a function of CommonJS whose `require` of another chunk is a call of start.cjs's
+ * `load`. Exports are getters, as of a module: chunks may need each other in a ring.
  */
 function packSource(pack: readonly Chunk[], number: ReadonlyMap<string, number>): string {
   const functions = pack.map(({ name, code }) => {
@@ -192,7 +196,10 @@ function packSource(pack: readonly Chunk[], number: ReadonlyMap<string, number>)
   return `(function(load,builtin,__export,__toESM,require,__dirname,__filename,HUSK_URL){return{${functions.join('')}}})\n`;
 }
 
-/** esbuild's own functions stand before each chunk: start.cjs has them once for all. @throws where there is one that it has not */
+/**
+ * esbuild's own functions stand before each chunk: start.cjs has them once for all. @throws where there is one that it
+ * has not
+ */
 function withoutPrelude(code: string): string {
   const at = code.indexOf('var stdin_exports={};');
   const prelude = code.slice(0, Math.max(0, at));
@@ -220,8 +227,9 @@ const ALWAYS_THERE = new Set([
 ]);
 
 /**
- * Node's own modules are made when they are first used: most commands never use most of those that their modules import, and node:crypto alone takes
- * as long as all of a `husk ps`. Their loading has no effect that could come too late.
+ * Node's own modules are made when they are first used: most commands never use most of those that their modules
+ * import, and node:crypto alone takes as long as all of a `husk ps`. Their loading has no effect that could come too
+ * late.
  */
 function onFirstUse(code: string): string {
   const names = new Map<string, string>();
@@ -239,7 +247,9 @@ function onFirstUse(code: string): string {
   );
 }
 
-/** @param lazy whether only what is called is compiled, which is nothing yet. @throws when V8 would not take the cache */
+/**
+ * @param lazy whether only what is called is compiled, which is nothing yet. @throws when V8 would not take the cache
+ */
 function codeCache(source: string, lazy: '--lazy' | '--no-lazy'): Buffer {
   setFlagsFromString(lazy);
   const script = new Script(source, { filename: 'husk-main.cjs' });

@@ -1,6 +1,6 @@
-// dist/husk.cjs: loads husk-main.cjs pack by pack (setup/packs.ts), each with the machine code that the build kept of it (V8's code cache): most of
-// what loading code costs is reading and compiling it. V8 takes a cache only when its own version, its flags and the source's length are the same,
-// else it compiles.
+// dist/husk.cjs: loads husk-main.cjs pack by pack (setup/packs.ts), each with the machine code that the build kept of
+// it (V8's code cache): most of what loading code costs is reading and compiling it. V8 takes a cache only when its own
+// version, its flags and the source's length are the same, else it compiles.
 'use strict';
 const { openSync, readSync } = require('node:fs');
 const { Script } = require('node:vm');

@@ -1,14 +1,16 @@
 /**
- * The whole contract between the host (the VM sandbox, src/vmm/) and the guest agent (src/guest-agent/). The host believes nothing it
- * reads here: lengths are bounded, messages are checked field by field, and a stream's bytes are only ever passed on.
+ * The whole contract between the host (the VM sandbox, src/vmm/) and the guest agent (src/guest-agent/). The host
+ * believes nothing it reads here: lengths are bounded, messages are checked field by field, and a stream's bytes are
+ * only ever passed on.
  *
- * Transport: vsock. The agent connects to the host (CID 2) at CONTROL_PORT as soon as it can serve: that connection is "agent
- * ready". Each stdio stream or bulk transfer is a connection of its own to STREAM_PORT, opened by the agent when a request names it,
- * beginning with the stream's token; then raw bytes; end-of-file is the connection's shutdown. Any process of the guest may connect: the token is what
- * nobody but the agent knows, and the one control connection is made before there is a container.
+ * Transport: vsock. The agent connects to the host (CID 2) at CONTROL_PORT as soon as it can serve: that connection is
+ * "agent ready". Each stdio stream or bulk transfer is a connection of its own to STREAM_PORT, opened by the agent when
+ * a request names it, beginning with the stream's token; then raw bytes; end-of-file is the connection's shutdown. Any
+ * process of the guest may connect: the token is what nobody but the agent knows, and the one control connection is
+ * made before there is a container.
  *
- * Control frame: u32 little-endian length (1..MAX_MESSAGE; of a request 1..MAX_REQUEST), then that many bytes of JSON: a Request, Reply or Notice.
- * Requests are numbered by the host; a reply carries the number.
+ * Control frame: u32 little-endian length (1..MAX_MESSAGE; of a request 1..MAX_REQUEST), then that many bytes of JSON:
+ * a Request, Reply or Notice. Requests are numbered by the host; a reply carries the number.
  */
 import type { Mount, ProcessSpec, Resources, Spec } from './spec.ts';
 import type { ErrorKind } from './errors.ts';
@@ -21,20 +23,29 @@ export const AGENT_PROTOCOL_VERSION = 3;
 export const CONTROL_PORT = 1024;
 export const STREAM_PORT = 1025;
 
-/** where the agent mounts the virtio-fs devices (one a shared folder, by tag), and puts the files it was given: what bind mounts of the spec name */
+/**
+ * where the agent mounts the virtio-fs devices (one a shared folder, by tag), and puts the files it was given: what
+ * bind mounts of the spec name
+ */
 export const SHARES_FOLDER = '/run/husk/shares';
 export const FILES_FOLDER = '/run/husk/files';
 
 /** bytes of one control message of the guest's */
 export const MAX_MESSAGE = 4 << 20;
-/** bytes of one of the host's: arguments and environment of a container (execve(2) takes 6 MiB), where JSON may make six bytes of one */
+/**
+ * bytes of one of the host's: arguments and environment of a container (execve(2) takes 6 MiB), where JSON may make six
+ * bytes of one
+ */
 export const MAX_REQUEST = 64 << 20;
 /** streams the host accepts at once from one guest */
 export const MAX_STREAMS = 1024;
 /** unanswered requests the host keeps for one guest */
 export const MAX_REQUESTS = 1024;
 
-/** ms by which a clock is moved without a jump: programs bear one that runs a little wrong better. To slew more would take minutes */
+/**
+ * ms by which a clock is moved without a jump: programs bear one that runs a little wrong better. To slew more would
+ * take minutes
+ */
 export const MOST_SLEW = 40;
 
 /** The container's first process is always process 0; execs count up from 1. The host numbers them. */
@@ -42,10 +53,16 @@ export type ProcessNumber = number;
 
 /** bytes of a token, as they come first on a stream's connection; a Request names them in hexadecimal */
 export const STREAM_TOKEN_BYTES = 16;
-/** Attack: a process of the container that counts or guesses what another's stream is called, and speaks or listens in its place. 128 random bits. */
+/**
+ * Attack: a process of the container that counts or guesses what another's stream is called, and speaks or listens in
+ * its place. 128 random bits.
+ */
 export type StreamToken = string;
 
-/** Tokens the host chose for a process's stdio; absent streams are not connected. With a terminal only `stdin` and `stdout` exist. */
+/**
+ * Tokens the host chose for a process's stdio; absent streams are not connected. With a terminal only `stdin` and
+ * `stdout` exist.
+ */
 export interface ProcessStreams {
   stdin?: StreamToken;
   stdout?: StreamToken;
@@ -76,9 +93,10 @@ export type Request =
       /** small files (of /etc), put at FILES_FOLDER/<name> */ files: { name: string; /** base64 */ content: string }[];
     }
   /**
-   * mounts the root (EROFS on `rootDevice` below ext4 on `writableDevice`) and prepares the container's first process up to its exec.
-   * Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER. With `interface` the machine's network device goes into
-   * the container's network namespace. `images`: disks (EROFS) of the images that mounts of the spec name.
+   * mounts the root (EROFS on `rootDevice` below ext4 on `writableDevice`) and prepares the container's first process
+   * up to its exec. Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER. With `interface` the
+   * machine's network device goes into the container's network namespace. `images`: disks (EROFS) of the images that
+   * mounts of the spec name.
    */
   | {
       type: 'create';
@@ -122,9 +140,15 @@ export type Request =
   | { type: 'forget-names' }
   /** instead of `create`: mounts the root and the bind mounts, and makes no container; what is wanted are its files */
   | { type: 'open'; mounts: Mount[]; rootDevice: string; writableDevice: string; images: ImageDevice[] }
-  /** see FilesRequest: the answer's bytes go out on the stream `output`, a tar comes in on `input`; the reply comes when all is done */
+  /**
+   * see FilesRequest: the answer's bytes go out on the stream `output`, a tar comes in on `input`; the reply comes when
+   * all is done
+   */
   | { type: 'files'; request: FilesRequest; output: StreamToken; input?: StreamToken }
-  /** kills what runs, unmounts, syncs; the machine may be switched off afterwards. Replies with the bytes on the writable disk */
+  /**
+   * kills what runs, unmounts, syncs; the machine may be switched off afterwards. Replies with the bytes on the
+   * writable disk
+   */
   | { type: 'shutdown' };
 
 export type Message =
@@ -153,7 +177,8 @@ export function encodeMessage(message: Message): Buffer {
 const FRAME_HEADER = 4;
 
 /**
- * Cuts a byte stream into frames. Holds at most one frame, in one buffer: a frame that comes a byte at a time takes no more memory than another.
+ * Cuts a byte stream into frames. Holds at most one frame, in one buffer: a frame that comes a byte at a time takes no
+ * more memory than another.
  * @throws RangeError on a length the other side must not send
  */
 export class MessageDecoder {
@@ -206,7 +231,8 @@ const oneLine = (text: unknown): string =>
 const ERROR_KINDS: readonly ErrorKind[] = ['not-found', 'conflict', 'invalid', 'unsupported', 'corrupt', 'limit'];
 
 /**
- * Checks what a guest sent, field by field, and copies only what is known. A guest's requests are refused: it has none to make.
+ * Checks what a guest sent, field by field, and copies only what is known. A guest's requests are refused: it has none
+ * to make.
  * @throws TypeError naming what is wrong
  */
 export function checkFromGuest(value: unknown): Exclude<Message, { kind: 'request' }> {

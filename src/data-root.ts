@@ -1,7 +1,8 @@
 /**
- * Closes the data root to everybody else on the host. Images and containers have set-user-ID programs in it, made by whoever wrote the image, and
- * volumes have names that can be guessed: another local user who can pass through the folder runs the first as its owner and reads the second
- * (the class of CVE-2021-41091 and CVE-2024-25621). Everything below relies on this one folder; nothing else in the data root is a wall.
+ * Closes the data root to everybody else on the host. Images and containers have set-user-ID programs in it, made by
+ * whoever wrote the image, and volumes have names that can be guessed: another local user who can pass through the
+ * folder runs the first as its owner and reads the second (the class of CVE-2021-41091 and CVE-2024-25621). Everything
+ * below relies on this one folder; nothing else in the data root is a wall.
  */
 import { chmodSync, chownSync, statSync } from 'node:fs';
 import { makeMissingFolders } from './missing-folders.ts';
@@ -12,8 +13,8 @@ const GROUP_MAY_PASS = 0o010;
 
 /**
  * Makes the folder where it is missing, and puts right what an earlier husk left open.
- * @param passingGroup of husk run by root: the gid that the containers' root has on the host. It passes through on its way to its own root file system
- * and volumes, and nobody who can log in is in that group.
+ * @param passingGroup of husk run by root: the gid that the containers' root has on the host. It passes through on its
+ * way to its own root file system and volumes, and nobody who can log in is in that group.
  */
 export function closeDataRoot(folder: string, passingGroup?: number): void {
   makeMissingFolders(folder, 0o700);

@@ -1,8 +1,9 @@
 /**
- * The one error class a person is meant to read. Anything else that reaches the CLI is a bug in husk and is shown with its stack.
+ * The one error class a person is meant to read. Anything else that reaches the CLI is a bug in husk and is shown with
+ * its stack.
  *
- * Wording (docs: style): lower case, no full stop, what was being done to what, the value, the cause, the fix; except where
- * Docker has a text of its own that scripts match ("No such container: x"), which is kept to the letter.
+ * Wording (docs: style): lower case, no full stop, what was being done to what, the value, the cause, the fix; except
+ * where Docker has a text of its own that scripts match ("No such container: x"), which is kept to the letter.
  */
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -55,7 +56,10 @@ export class HuskError extends Error {
   }
 }
 
-/** Errors of system calls that say something about husk, not about the host or what was typed: errno(3). They stay bugs, with their stack. */
+/**
+ * Errors of system calls that say something about husk, not about the host or what was typed: errno(3). They stay bugs,
+ * with their stack.
+ */
 const BUGS = new Set(['EBADF', 'EFAULT', 'EINVAL', 'ENOTSOCK', 'ENOTTY', 'EDOM', 'EPROTOTYPE', 'ESPIPE']);
 
 /** The words of strerror(3) where libuv's say something else to a person. */
@@ -116,7 +120,8 @@ export function systemError(error: unknown): SystemError | undefined {
 }
 
 /**
- * Why something failed, for the end of a sentence that says what: of a failed system call what the kernel said, of any other error its message.
+ * Why something failed, for the end of a sentence that says what: of a failed system call what the kernel said, of any
+ * other error its message.
  * @example `EACCES: permission denied, open '/x'` → `permission denied`
  */
 export function causeOf(error: unknown): string {
@@ -173,7 +178,8 @@ export function databaseError(error: unknown, file?: string): HuskError | undefi
 }
 
 /**
- * One line for an error of a system call or of the database that nobody has put into words. It says what was done to what, and why not.
+ * One line for an error of a system call or of the database that nobody has put into words. It says what was done to
+ * what, and why not.
  * @returns undefined for any other error, and for those that only a bug makes
  */
 export function refusal(error: unknown): HuskError | undefined {

@@ -1,6 +1,6 @@
 /**
- * The one entry of the bundle. A person's command goes to the CLI; husk starts itself again with `--internal NAME` for work
- * that needs a process of its own. Modules are loaded on demand: what a command does not use costs it nothing.
+ * The one entry of the bundle. A person's command goes to the CLI; husk starts itself again with `--internal NAME` for
+ * work that needs a process of its own. Modules are loaded on demand: what a command does not use costs it nothing.
  */
 import { INTERNAL } from './program.ts';
 import { openTrace } from './trace.ts';
@@ -16,8 +16,9 @@ const INTERNAL_PROGRAMS: Record<string, () => Promise<{ main(args: string[]): Pr
 };
 
 async function main(argv: string[]): Promise<number> {
-  // What husk makes for itself and for containers has the modes it says, as a daemon's would: with 077 the container's root, who is somebody else
-  // where root runs husk, could not even reach its layers. What a person asks to have written has a mode of its own (archive-output.ts).
+  // What husk makes for itself and for containers has the modes it says, as a daemon's would: with 077 the container's
+  // root, who is somebody else where root runs husk, could not even reach its layers. What a person asks to have
+  // written has a mode of its own (archive-output.ts).
   process.umask(0o022);
   if (argv[0] === INTERNAL) {
     const name = argv[1] ?? '';

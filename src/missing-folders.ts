@@ -1,6 +1,7 @@
 /**
- * A folder and those above it that are missing, for paths that come from outside (flags, environment, config). Not `mkdir` of node:fs with
- * `recursive`: where a folder is there in which none can be made (`/proc`), it asks for ever, at full speed (Node 24).
+ * A folder and those above it that are missing, for paths that come from outside (flags, environment, config). Not
+ * `mkdir` of node:fs with `recursive`: where a folder is there in which none can be made (`/proc`), it asks for ever,
+ * at full speed (Node 24).
  */
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';

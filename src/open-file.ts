@@ -1,6 +1,7 @@
 /**
- * A file that node:fs has opened, closed at the end of its block. Descriptors that system calls of husk's own have opened
- * are src/host/fd.ts's: Node keeps books of its own ones in a worker thread, and each is closed by who opened it.
+ * A file that node:fs has opened, closed at the end of its block. Descriptors that system calls of husk's own have
+ * opened are src/host/fd.ts's: Node keeps books of its own ones in a worker thread, and each is closed by who opened
+ * it.
  */
 import { closeSync, openSync } from 'node:fs';
 

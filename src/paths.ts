@@ -1,6 +1,7 @@
 /**
- * Where husk keeps things. Computed, never created here: whoever writes a folder makes it (mode 0700, or 0711 where a user
- * namespace must pass through). The data root itself is closed to everybody else (data-root.ts), and so is the runtime folder (runtime-folder.ts).
+ * Where husk keeps things. Computed, never created here: whoever writes a folder makes it (mode 0700, or 0711 where a
+ * user namespace must pass through). The data root itself is closed to everybody else (data-root.ts), and so is the
+ * runtime folder (runtime-folder.ts).
  *
  *   <data root>/                $XDG_DATA_HOME/husk, or /var/lib/husk for root; absolute and without symbolic links, as Docker has it
  *     husk.db                   all records (src/state); husk.db-reserve: room for a full disk
@@ -92,7 +93,10 @@ function owner(folder: string): number | undefined {
   }
 }
 
-/** What is not there yet has no links. A supervisor works in another folder than the command, and a plan may cover the folder that a link lies in. */
+/**
+ * What is not there yet has no links. A supervisor works in another folder than the command, and a plan may cover the
+ * folder that a link lies in.
+ */
 function withoutLinks(path: string): string {
   const missing: string[] = [];
   for (let at = resolve(path); ; at = dirname(at)) {

@@ -45,8 +45,8 @@ export const OWN_FILES: readonly { path: string; kind: 'directory' | 'file' }[] 
 ];
 
 /**
- * The pinned Node. A command runs under it; a program that imports the library runs under its own, and husk's processes under ours all the same: the one of an
- * installation lies beside the bundle, a checkout's among its packages.
+ * The pinned Node. A command runs under it; a program that imports the library runs under its own, and husk's processes
+ * under ours all the same: the one of an installation lies beside the bundle, a checkout's among its packages.
  */
 const NODE =
   basename(import.meta.filename) === 'husk.mjs'

@@ -1,6 +1,7 @@
 /**
- * The folder of the supervisors' sockets, and how a socket in it is named. Whoever can put a socket there is told what a person types into `exec`,
- * and is believed: so the folder must be a folder, this user's own, and nobody else's to enter. Opens no socket itself.
+ * The folder of the supervisors' sockets, and how a socket in it is named. Whoever can put a socket there is told what
+ * a person types into `exec`, and is believed: so the folder must be a folder, this user's own, and nobody else's to
+ * enter. Opens no socket itself.
  */
 import { closeSync, constants, lstatSync, openSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -14,7 +15,9 @@ const OF_OTHERS = 0o077;
 const OTHERS_MAY_WRITE = 0o022;
 const STICKY = 0o1000;
 
-/** Makes the folder when it is missing. @throws HuskError `unsupported` when it is not one that only this user can enter */
+/**
+ * Makes the folder when it is missing. @throws HuskError `unsupported` when it is not one that only this user can enter
+ */
 export function makeRuntimeFolder(folder: string): void {
   makeMissingFolders(folder, 0o700);
   checkRuntimeFolder(folder);
@@ -36,8 +39,9 @@ export function checkRuntimeFolder(folder: string): void {
 }
 
 /**
- * Whether nobody but this user and root can exchange the folder for another: every folder above it belongs to one of the two, and others may not write
- * there, or (as in /tmp) not rename what is another's. Where that holds, the kernel's word on who listens (SO_PEERCRED) adds nothing.
+ * Whether nobody but this user and root can exchange the folder for another: every folder above it belongs to one of
+ * the two, and others may not write there, or (as in /tmp) not rename what is another's. Where that holds, the kernel's
+ * word on who listens (SO_PEERCRED) adds nothing.
  */
 export function isHeldInPlace(folder: string): boolean {
   const uid = process.geteuid!();
@@ -50,8 +54,9 @@ export function isHeldInPlace(folder: string): boolean {
 }
 
 /**
- * Calls `use` with a name of the socket that fits into a socket address, whatever the folder's length: a long one is reached through a descriptor of its
- * folder. @returns what `use` returned, and what gives the descriptor back once the name is not needed any more
+ * Calls `use` with a name of the socket that fits into a socket address, whatever the folder's length: a long one is
+ * reached through a descriptor of its folder. @returns what `use` returned, and what gives the descriptor back once the
+ * name is not needed any more
  */
 export function nameSocket<T>(path: string, use: (name: string) => T): { used: T; release(): void } {
   if (Buffer.byteLength(path) < SUN_PATH) return { used: use(path), release: () => {} };

@@ -22,9 +22,15 @@ export interface SandboxConfig {
 
 /** What the supervisor made of the image for this isolation. */
 type Rootfs =
-  /** unpacked layer trees, topmost first as in overlay's `lowerdir=`; upper, work and merged lie in the container's folder */
+  /**
+   * unpacked layer trees, topmost first as in overlay's `lowerdir=`; upper, work and merged lie in the container's
+   * folder
+   */
   | { kind: 'overlay'; lower: string[]; upper: string; work: string; merged: string }
-  /** byte ranges of files that, one after another, are the read-only root disk; `writable` is the ext4 file of the upper layer */
+  /**
+   * byte ranges of files that, one after another, are the read-only root disk; `writable` is the ext4 file of the upper
+   * layer
+   */
   | { kind: 'disk'; root: { path: string; offset: number; length: number }[]; writable: string };
 
 /** What the supervisor made of an image that is mounted into the container (a mount of type `image`). */
@@ -93,18 +99,22 @@ export interface SandboxStats {
 }
 
 /**
- * What can be asked about a container's files, whether it runs or not. Paths are the container's, absolute; a slash or `/.` at the end means as
- * much as to the kernel. An answer is bytes: one line of JSON, a FilesHeader, and what the request says.
+ * What can be asked about a container's files, whether it runs or not. Paths are the container's, absolute; a slash or
+ * `/.` at the end means as much as to the kernel. An answer is bytes: one line of JSON, a FilesHeader, and what the
+ * request says.
  */
 export type FilesRequest =
   /** what the path is; its last link is not followed */
   | { op: 'stat'; path: string }
   /**
-   * a tar of what is there. Members begin with `name`, without one with the path's last name; a path that ends with `/.` is of the folder's
-   * contents, and with `follow` a link at its end is what it leads to
+   * a tar of what is there. Members begin with `name`, without one with the path's last name; a path that ends with
+   * `/.` is of the folder's contents, and with `follow` a link at its end is what it leads to
    */
   | { op: 'archive'; path: string; follow?: boolean; name?: string }
-  /** the input, a tar, is unpacked in the folder `path`; `user`: everything belongs to that user of the container, else to whom the tar says */
+  /**
+   * the input, a tar, is unpacked in the folder `path`; `user`: everything belongs to that user of the container, else
+   * to whom the tar says
+   */
   | { op: 'extract'; path: string; replaceKinds?: boolean; user?: string }
   /** a tar of the whole root file system, without what is mounted on it */
   | { op: 'export' }
@@ -131,7 +141,10 @@ export interface PathStat {
   /** seconds since 1970, and nanoseconds on top */
   mtime: number;
   mtimeNanoseconds: number;
-  /** of a symbolic link: the path it leads to in the container, with every link followed as far as there is something; else '' */
+  /**
+   * of a symbolic link: the path it leads to in the container, with every link followed as far as there is something;
+   * else ''
+   */
   linkTarget: string;
 }
 
@@ -145,13 +158,19 @@ export interface Sandbox extends AsyncDisposable {
   signal(signal: number, options?: { all?: boolean }): void;
   /** instead of `prepare` and `start`: `files` can be asked, and nothing of the container runs */
   open(): Promise<void>;
-  /** the bytes' end is success; a failure, also one in the middle, is the stream's error, a HuskError where it can be told */
+  /**
+   * the bytes' end is success; a failure, also one in the middle, is the stream's error, a HuskError where it can be
+   * told
+   */
   files(request: FilesRequest, input?: Readable): Readable;
   pause(): Promise<void>;
   unpause(): Promise<void>;
   /** host (userns) or guest (vm) process ids, as `top` lists them */
   processes(): Promise<number[]>;
-  /** rows of `top` for ps(1) options, by our own code. @throws HuskError `unsupported` for an option that cannot be served */
+  /**
+   * rows of `top` for ps(1) options, by our own code. @throws HuskError `unsupported` for an option that cannot be
+   * served
+   */
   ps(options: readonly string[]): Promise<ProcessTable>;
   stats(): Promise<SandboxStats>;
   update(resources: Resources): Promise<void>;

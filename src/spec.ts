@@ -1,6 +1,6 @@
 /**
- * The OCI runtime specification 1.2 (config.json), as far as husk reads or writes it. Types only.
- * Source: opencontainers/runtime-spec, config.md and config-linux.md. Everything below the engine runs specs, never flags.
+ * The OCI runtime specification 1.2 (config.json), as far as husk reads or writes it. Types only. Source:
+ * opencontainers/runtime-spec, config.md and config-linux.md. Everything below the engine runs specs, never flags.
  */
 
 export interface Spec {
@@ -43,8 +43,8 @@ export interface User {
   umask?: number;
   additionalGids?: number[];
   /**
-   * husk's extension: Docker's `--user` string (`name`, `uid`, `name:group`…), to be resolved against the container's own
-   * /etc/passwd and /etc/group once its root is mounted; uid, gid and additionalGids above are then ignored.
+   * husk's extension: Docker's `--user` string (`name`, `uid`, `name:group`…), to be resolved against the container's
+   * own /etc/passwd and /etc/group once its root is mounted; uid, gid and additionalGids above are then ignored.
    */
   username?: string;
   /** husk's extension: Docker's --group-add, names or numbers, resolved likewise */

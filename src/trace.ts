@@ -1,9 +1,10 @@
 /**
- * HUSK_TRACE=FILE: one timeline of all processes of a command, in Chrome's trace event format (the JSON array form, whose closing bracket viewers do
- * not ask for). Every process appends whole lines with O_APPEND, so that they need not know of each other; all times are CLOCK_MONOTONIC.
+ * HUSK_TRACE=FILE: one timeline of all processes of a command, in Chrome's trace event format (the JSON array form,
+ * whose closing bracket viewers do not ask for). Every process appends whole lines with O_APPEND, so that they need not
+ * know of each other; all times are CLOCK_MONOTONIC.
  *
- * Costs one comparison where the variable is not set. Only ever read from the environment of husk itself, never from an image or a record, and handed on
- * to husk's own processes by inheritance: a container has an environment of its own.
+ * Costs one comparison where the variable is not set. Only ever read from the environment of husk itself, never from an
+ * image or a record, and handed on to husk's own processes by inheritance: a container has an environment of its own.
  */
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -14,7 +15,10 @@ const VARIABLE = 'HUSK_TRACE';
 /** The file tells when this user ran what. */
 const MODE = 0o600;
 
-/** https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU (Trace Event Format); times in microseconds */
+/**
+ * https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU (Trace Event Format); times in
+ * microseconds
+ */
 type Event =
   | { ph: 'X'; name: string; pid: number; ts: number; dur: number }
   | { ph: 'M'; name: 'process_name'; pid: number; args: { name: string } };
@@ -39,7 +43,8 @@ function write(event: Event): void {
 }
 
 /**
- * Opens the trace where HUSK_TRACE asks for one, and tells how Node started here and how long husk's own code took to load.
+ * Opens the trace where HUSK_TRACE asks for one, and tells how Node started here and how long husk's own code took to
+ * load.
  * @param name of this process on the timeline
  * @throws HuskError when the file cannot be written
  */
@@ -82,8 +87,8 @@ export function nameProcess(name: string, pid: number = process.pid): void {
 const NOTHING: Disposable = { [Symbol.dispose]() {} };
 
 /**
- * Something that takes time, from here to its disposal. On one process's lane spans lie within each other: what goes on beside others belongs on a lane
- * of its own.
+ * Something that takes time, from here to its disposal. On one process's lane spans lie within each other: what goes on
+ * beside others belongs on a lane of its own.
  * @param pid the process that is waited for, where it cannot speak for itself
  * @example using _opening = span('open the database');
  */

@@ -12,7 +12,10 @@ const modeOf = (path: string) => statSync(path).mode & 0o7777;
 const built = existsSync(join(ROOT, 'dist/husk-main.cjs')) ? test : test.skip; // make build
 /** an id that no file here belongs to; only root can become it */
 const STRANGER = '65534';
-/** Runs a command as that user. By way of a shell: setpriv itself still has root's capabilities when it looks the program up. */
+/**
+ * Runs a command as that user. By way of a shell: setpriv itself still has root's capabilities when it looks the
+ * program up.
+ */
 const asStranger = (...command: string[]) =>
   spawnSync(
     'setpriv',

@@ -1,4 +1,6 @@
-/** What becomes of the errors of system calls: a person reads what was done to what, and why not; never Node's own text. */
+/**
+ * What becomes of the errors of system calls: a person reads what was done to what, and why not; never Node's own text.
+ */
 import { openSync, readFileSync, renameSync } from 'node:fs';
 import test from 'ava';
 import { causeOf, HuskError, refusal } from '../src/errors.ts';

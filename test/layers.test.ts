@@ -1,4 +1,7 @@
-/** The layer check: which folder may import which. The list is design law (docs/architecture.md § Rooms); an arrow goes down it, never up. */
+/**
+ * The layer check: which folder may import which. The list is design law (docs/architecture.md § Rooms); an arrow goes
+ * down it, never up.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import test from 'ava';
@@ -128,7 +131,10 @@ test('every folder of src is a room', (t) => {
   );
 });
 
-/** The command table names each command's file and loads it when the command runs; `help` and completion are commands that read the table. */
+/**
+ * The command table names each command's file and loads it when the command runs; `help` and completion are commands
+ * that read the table.
+ */
 const isCommandOfTable = (file: string, target: string) =>
   file.startsWith('cli/table/') && target.startsWith('cli/commands/');
 
@@ -140,7 +146,10 @@ test('no file imports, by any number of others, itself', (t) => {
   t.deepEqual(circles(new Map(targets)), []);
 });
 
-/** A lazy import() is how a command or a part is started, and no arrow of the drawing; the list of rooms holds for it all the same. */
+/**
+ * A lazy import() is how a command or a part is started, and no arrow of the drawing; the list of rooms holds for it
+ * all the same.
+ */
 test('no folder imports, by any number of others, itself', (t) => {
   const targets = new Map<string, Set<string>>();
   for (const file of files)
@@ -161,7 +170,10 @@ test('no folder but that of the commands has more than some twenty files', (t) =
   );
 });
 
-/** Each walk follows the arrows that no earlier walk has followed to their ends; what is met again on the way closes a circle. */
+/**
+ * Each walk follows the arrows that no earlier walk has followed to their ends; what is met again on the way closes a
+ * circle.
+ */
 function circles(targets: ReadonlyMap<string, Iterable<string>>): string[] {
   const done = new Set<string>();
   const found: string[] = [];

@@ -1,4 +1,7 @@
-/** The folder of the supervisors' sockets: which one is taken, which is refused, and how a socket in a deep one is reached. */
+/**
+ * The folder of the supervisors' sockets: which one is taken, which is refused, and how a socket in a deep one is
+ * reached.
+ */
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /*
- * PID 1 of the device benches' guest: exercises one device from inside, so that the device is measured and no runtime, and prints a line for each measurement:
- * "bench NAME OPERATIONS BYTES NANOSECONDS". What to do is on the kernel's command line: bench=block|vsock|fs|touch. The same program under every VMM.
+ * PID 1 of the device benches' guest: exercises one device from inside, so that the device is measured and no runtime,
+ * and prints a line for each measurement: "bench NAME OPERATIONS BYTES NANOSECONDS". What to do is on the kernel's
+ * command line: bench=block|vsock|fs|touch. The same program under every VMM.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

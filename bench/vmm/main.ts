@@ -1,7 +1,9 @@
 /**
- * `make bench-vm`: husk's VMM beside QEMU's microvm machine with the same kernel, disks and guest programs, in the same boot of the test host, whose clock counts instructions
- * (figures: 1 instruction = 1 ns); writes the tables into docs/performance.md between their markers. About ten minutes. Arguments choose sections;
- * BENCH_RUNS the repetitions of boots; BENCH_COUNTED=0 takes the wall clock, for a section in which a counted host stands still (then only ratios mean anything).
+ * `make bench-vm`: husk's VMM beside QEMU's microvm machine with the same kernel, disks and guest programs, in the same
+ * boot of the test host, whose clock counts instructions (figures: 1 instruction = 1 ns); writes the tables into
+ * docs/performance.md between their markers. About ten minutes. Arguments choose sections; BENCH_RUNS the repetitions
+ * of boots; BENCH_COUNTED=0 takes the wall clock, for a section in which a counted host stands still (then only ratios
+ * mean anything).
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -76,7 +78,8 @@ async function prepare(): Promise<void> {
 }
 
 /**
- * One boot of the test host, which is most of the time, for all sections; what a host that hung had not measured is measured once more.
+ * One boot of the test host, which is most of the time, for all sections; what a host that hung had not measured is
+ * measured once more.
  * @param options.counted instruction by instruction; what is not timed need not be
  */
 function measure(program: string, sections: string[], options: { counted: boolean }): Fact[] {

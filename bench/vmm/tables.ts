@@ -1,4 +1,7 @@
-/** Facts of the test host into the tables of docs/performance.md. Times arrive in ms of a clock of 2 ns an instruction; they leave as 1 ns. */
+/**
+ * Facts of the test host into the tables of docs/performance.md. Times arrive in ms of a clock of 2 ns an instruction;
+ * they leave as 1 ns.
+ */
 import { median } from '../measure.ts';
 
 type Vmm = 'husk' | 'qemu';

@@ -1,4 +1,7 @@
-/* The host's side of the vsock bench where the VMM is QEMU: AF_VSOCK, one connection at a time; echo, sink and source ports as in guest.c. */
+/*
+ * The host's side of the vsock bench where the VMM is QEMU: AF_VSOCK, one connection at a time; echo, sink and source
+ * ports as in guest.c.
+ */
 #define _GNU_SOURCE
 #include <linux/vm_sockets.h>
 #include <poll.h>

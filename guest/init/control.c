@@ -1,6 +1,6 @@
 /*
- * What is said to the parent, src/launch/executor.ts. A record is one SOCK_SEQPACKET message: struct record, then up to two
- * NUL-terminated strings. The parent answers an AWAIT with one byte, 'G' (go) or anything else (give up).
+ * What is said to the parent, src/launch/executor.ts. A record is one SOCK_SEQPACKET message: struct record, then up to
+ * two NUL-terminated strings. The parent answers an AWAIT with one byte, 'G' (go) or anything else (give up).
  */
 #include "run.h"
 
@@ -35,8 +35,8 @@ struct record {
 #define AWAIT_EXEC 3u
 
 /*
- * A record without a descriptor goes by write(2), which is a message as well and which no seccomp profile forbids: after `seccomp` the
- * container's profile is in force here. A parent that is gone ends us by SIGPIPE, as it should.
+ * A record without a descriptor goes by write(2), which is a message as well and which no seccomp profile forbids:
+ * after `seccomp` the container's profile is in force here. A parent that is gone ends us by SIGPIPE, as it should.
  */
 static bool write_record(const struct run *run, const struct record *record, const char *call, const char *path) {
   static char message[sizeof *record + 64 + 4096];
@@ -108,8 +108,9 @@ void tell_exec(struct run *run) { tell(run, RECORD_EXEC, 0, -1); }
 void tell_pty(struct run *run, int master) { tell(run, RECORD_PTY, 0, master); }
 
 /*
- * A hidden process cannot show its namespaces by /proc/PID/ns, not even to the user who started it: it hands over the network's, and before the command
- * runs the mounts', by which whatever the container leaves behind is found. The parent looks at what it is given: /proc is the container's by then.
+ * A hidden process cannot show its namespaces by /proc/PID/ns, not even to the user who started it: it hands over the
+ * network's, and before the command runs the mounts', by which whatever the container leaves behind is found. The
+ * parent looks at what it is given: /proc is the container's by then.
  */
 static int namespace_for(uint32_t tag) {
   if (tag == AWAIT_NETWORK) return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);

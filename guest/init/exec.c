@@ -98,8 +98,8 @@ _Noreturn void do_exec(struct run *run) {
   umask(run->umask);
   reset_signals();
   /*
-   * Nothing but stdio (and what closeFrom spares) passes execve. What was inherited is marked since main.c and what is opened here always is:
-   * this is the second lock, and a seccomp profile older than close_range(2) may keep it open.
+   * Nothing but stdio (and what closeFrom spares) passes execve. What was inherited is marked since main.c and what is
+   * opened here always is: this is the second lock, and a seccomp profile older than close_range(2) may keep it open.
    */
   if (close_range(run->close_from, ~0u, CLOSE_RANGE_CLOEXEC) < 0 && errno != EPERM && errno != ENOSYS) fail(run, "close_range", NULL);
   tell_exec(run);

@@ -57,7 +57,10 @@ void do_chown(struct run *run) {
   close(fd);
 }
 
-/* fchmod(2) refuses O_PATH, and opening a device or a FIFO has effects: those are changed by name in the folder they are in. */
+/*
+ * fchmod(2) refuses O_PATH, and opening a device or a FIFO has effects: those are changed by name in the folder they
+ * are in.
+ */
 static void chmod_special(struct run *run, const char *path, mode_t mode) {
   char name[256];
   struct stat stat;

@@ -30,8 +30,9 @@ static int parse_fd(const char *text) {
 }
 
 /*
- * What the starter's own starter left open, above the descriptors that the plan passes on. It would be closed by execve, but a container's
- * command is looked up before that: /proc/self/fd/50/../../bin/x is a way to the host for a command of that name (CVE-2024-21626).
+ * What the starter's own starter left open, above the descriptors that the plan passes on. It would be closed by
+ * execve, but a container's command is looked up before that: /proc/self/fd/50/../../bin/x is a way to the host for a
+ * command of that name (CVE-2024-21626).
  */
 static void close_strangers(struct run *run) {
   unsigned first = (unsigned)run->status + 1;
@@ -65,8 +66,8 @@ static int run_main(char **whole) {
 }
 
 /*
- * Whether a plan is good. It is copied to a buffer of exactly its length, so that a sanitizer sees a read beyond it, and walked as
- * steps.c does.
+ * Whether a plan is good. It is copied to a buffer of exactly its length, so that a sanitizer sees a read beyond it,
+ * and walked as steps.c does.
  */
 static bool is_good(const unsigned char *input, size_t length, struct plan_error *error) {
   unsigned char *data = malloc(length ? length : 1);

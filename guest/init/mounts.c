@@ -1,9 +1,9 @@
 /*
- * Mounts. A target in the container's root is held by a descriptor while it is mounted on, so that no symbolic link of the image is
- * followed out of it, and no /proc is needed. A mount gets every attribute while it is still detached, and only then its place: a target
- * may lie in a volume that another container changes at this moment, and a path looked up a second time may lead to another mount, which
- * would be made read-only in the place of the one meant. Binds are open_tree(2), new file systems fsopen(2) and fsmount(2); then
- * mount_setattr(2) and move_mount(2). Needs Linux 5.12.
+ * Mounts. A target in the container's root is held by a descriptor while it is mounted on, so that no symbolic link of
+ * the image is followed out of it, and no /proc is needed. A mount gets every attribute while it is still detached, and
+ * only then its place: a target may lie in a volume that another container changes at this moment, and a path looked up
+ * a second time may lead to another mount, which would be made read-only in the place of the one meant. Binds are
+ * open_tree(2), new file systems fsopen(2) and fsmount(2); then mount_setattr(2) and move_mount(2). Needs Linux 5.12.
  */
 #define _GNU_SOURCE
 #include "run.h"
@@ -84,7 +84,9 @@ static int open_target(struct run *run, bool *created) {
   return open_target_as(run, flags & STEP_CREATE_DIRECTORY ? CREATE_DIRECTORY : flags & STEP_CREATE_FILE ? CREATE_FILE : CREATE_NOTHING, created);
 }
 
-/* The target of a bind mount; `tree` tells what a missing one is made as, whatever stands at the source's path by now. */
+/*
+ * The target of a bind mount; `tree` tells what a missing one is made as, whatever stands at the source's path by now.
+ */
 static int open_target_for(struct run *run, int tree) {
   struct stat stat;
   if (!(run->step.flags & STEP_CREATE_LIKE_SOURCE)) return open_target(run, NULL);
@@ -112,8 +114,8 @@ static void attach(struct run *run, int tree, int target) {
 }
 
 /*
- * What is bound: a path of the host, or one beneath it. A container may have put a symbolic link or a rename into a volume meanwhile: the kernel
- * resolves the whole path in the volume, and refuses what leads out of it.
+ * What is bound: a path of the host, or one beneath it. A container may have put a symbolic link or a rename into a
+ * volume meanwhile: the kernel resolves the whole path in the volume, and refuses what leads out of it.
  */
 int open_source(struct run *run, const char *source, const char *beneath, unsigned int flags) {
   if (!beneath[0]) {
@@ -221,7 +223,10 @@ static void new_file_system(struct run *run, uint64_t flags) {
   bool created = false;
   int target = open_target(run, &created);
   if (!(step->flags & STEP_IN_ROOT)) {
-    /* a path of the host is given to the kernel as it is: an overlay's relative lowerdir= means the working folder, and fsconfig(2) takes no long one */
+    /*
+     * a path of the host is given to the kernel as it is: an overlay's relative lowerdir= means the working folder, and
+     * fsconfig(2) takes no long one
+     */
     if (mount(step->string[0], step->string[1], step->string[2], own, data[0] ? data : NULL) < 0) fail(run, "mount", step->string[1]);
     close(target);
     return;
@@ -278,7 +283,10 @@ void do_umount(struct run *run) {
   close(target);
 }
 
-/* The root's own /dev/null, checked to be it: an image that puts a link there must not choose what is bound (CVE-2025-31133). */
+/*
+ * The root's own /dev/null, checked to be it: an image that puts a link there must not choose what is bound
+ * (CVE-2025-31133).
+ */
 static int null_device(struct run *run) {
   struct stat stat;
   if (run->null_device >= 0) return run->null_device;
@@ -319,9 +327,15 @@ void do_pivot_root(struct run *run) {
   int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (old < 0 || root < 0 || fchdir(root) < 0) fail(run, "open", path);
-  /* pivot_root(".", ".") stacks the old root over the new one, where it is detached: no folder for it is needed, pivot_root(2) */
+  /*
+   * pivot_root(".", ".") stacks the old root over the new one, where it is detached: no folder for it is needed,
+   * pivot_root(2)
+   */
   if (syscall(SYS_pivot_root, ".", ".") < 0) fail(run, "pivot_root", path);
-  /* The unmount must not travel to the host; the container's own mounts may come from it later. "." would be the new root, and the volumes in it that were made shared. */
+  /*
+   * The unmount must not travel to the host; the container's own mounts may come from it later. "." would be the new
+   * root, and the volumes in it that were made shared.
+   */
   if (fchdir(old) < 0) fail(run, "fchdir", "/");
   if (mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0) fail(run, "mount", path);
   if (umount2(".", MNT_DETACH) < 0) fail(run, "umount2", path);

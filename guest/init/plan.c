@@ -1,6 +1,6 @@
 /*
- * Reads the binary launch plan (plan.h). It only looks at bytes: no system call, no allocation. `husk-init check` runs exactly this on
- * standard input, which is how it is fuzzed (test/container/launch-plan.test.ts).
+ * Reads the binary launch plan (plan.h). It only looks at bytes: no system call, no allocation. `husk-init check` runs
+ * exactly this on standard input, which is how it is fuzzed (test/container/launch-plan.test.ts).
  */
 #include "plan.h"
 

@@ -124,7 +124,10 @@ bool plan_check(struct plan *plan, const unsigned char *data, size_t length, str
 /* Iterates: `*offset` starts at PLAN_HEADER. Only for a plan that passed plan_check. */
 void plan_next(const struct plan *plan, uint32_t *offset, struct step *step);
 
-/* The first descriptor that no closeFrom step of the plan spares; 0 without one. Only for a plan that passed plan_check. */
+/*
+ * The first descriptor that no closeFrom step of the plan spares; 0 without one. Only for a plan that passed
+ * plan_check.
+ */
 unsigned plan_spares(const struct plan *plan);
 
 /* The next string of an S list / number of a U list; `*offset` starts at 0. */

@@ -1,8 +1,9 @@
 /*
  * Forks, and what stays behind: a monitor outside the container, or a reaper as its PID 1.
  *
- * Who ends when: the monitor ends its child when the process that started it is gone (poll on `life`), and the kernel ends the child
- * when its monitor is gone (PR_SET_PDEATHSIG). The latter is cleared by a set-user-ID exec, which is why executor.ts kills by pidfd too.
+ * Who ends when: the monitor ends its child when the process that started it is gone (poll on `life`), and the kernel
+ * ends the child when its monitor is gone (PR_SET_PDEATHSIG). The latter is cleared by a set-user-ID exec, which is why
+ * executor.ts kills by pidfd too.
  */
 #define _GNU_SOURCE
 #include "run.h"
@@ -24,8 +25,9 @@
 
 void hide_process(void) {
   /*
-   * /proc/PID/exe of this program would be a way for a hostile container to write to the host's file (CVE-2019-5736). Not dumpable, its
-   * memory belongs to the user namespace it was started in, and only CAP_SYS_PTRACE there opens it. execve undoes it.
+   * /proc/PID/exe of this program would be a way for a hostile container to write to the host's file (CVE-2019-5736).
+   * Not dumpable, its memory belongs to the user namespace it was started in, and only CAP_SYS_PTRACE there opens it.
+   * execve undoes it.
    */
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
@@ -80,7 +82,10 @@ _Noreturn static void monitor(struct run *run, pid_t child, int held) {
   prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
   prctl(PR_SET_NAME, "husk-monitor", 0, 0, 0);
   keep_only_kill();
-  /* pivot_root(2) in the child takes along those whose folder is the old root; any other would hold the host's mounts for ever */
+  /*
+   * pivot_root(2) in the child takes along those whose folder is the old root; any other would hold the host's mounts
+   * for ever
+   */
   if (chdir("/") < 0) _exit(128 + SIGKILL);
   int child_fd = move_up((int)syscall(SYS_pidfd_open, child, 0));
   int status_fd = move_up(run->status), life = move_up(run->life); /* the last, so the highest */
@@ -179,7 +184,10 @@ void fork_with_reaper(struct run *run) {
     reap(run, child, held);
   }
   begin_child(run, life);
-  /* a group of its own in the terminal's foreground: a key's signal comes once, from the terminal, not again from the reaper */
+  /*
+   * a group of its own in the terminal's foreground: a key's signal comes once, from the terminal, not again from the
+   * reaper
+   */
   if (setpgid(0, 0) == 0 && isatty(STDIN_FILENO)) tcsetpgrp(STDIN_FILENO, getpid());
   sigprocmask(SIG_SETMASK, &before, NULL);
   arm_parent_death(run);

@@ -1,7 +1,7 @@
 /*
- * Paths below the container's root, where every component may be hostile: symbolic links to /, to .. or to nowhere, changed while we
- * look. openat2(2) with RESOLVE_IN_ROOT makes the kernel keep inside; what is missing is created component by component, each in a
- * folder held by a descriptor that openat2 gave. Nothing here goes through /proc.
+ * Paths below the container's root, where every component may be hostile: symbolic links to /, to .. or to nowhere,
+ * changed while we look. openat2(2) with RESOLVE_IN_ROOT makes the kernel keep inside; what is missing is created
+ * component by component, each in a folder held by a descriptor that openat2 gave. Nothing here goes through /proc.
  */
 #define _GNU_SOURCE
 #include "run.h"

@@ -1,6 +1,6 @@
 /*
- * The state of a plan that is being carried out, and what the steps' files offer to steps.c. Every function either does what its name
- * says or ends the process with a report to the parent (fail): a plan is never half-believed.
+ * The state of a plan that is being carried out, and what the steps' files offer to steps.c. Every function either does
+ * what its name says or ends the process with a report to the parent (fail): a plan is never half-believed.
  */
 #ifndef HUSK_RUN_H
 #define HUSK_RUN_H
@@ -62,7 +62,10 @@ void hide_process(void); /* no /proc/PID/exe, no ptrace, from inside a container
 #define CREATE_NOTHING 0
 #define CREATE_DIRECTORY 1
 #define CREATE_FILE 2
-/* an O_PATH fd, or -1 and errno; flags are STEP_IN_ROOT and STEP_NO_SYMLINKS; `created` (may be NULL) tells whether the last component is new */
+/*
+ * an O_PATH fd, or -1 and errno; flags are STEP_IN_ROOT and STEP_NO_SYMLINKS; `created` (may be NULL) tells whether the
+ * last component is new
+ */
 int resolve(struct run *run, const char *path, unsigned flags, int create, bool *created);
 /* opens the file itself with open(2) flags and a mode for O_CREAT */
 int resolve_open(struct run *run, const char *path, unsigned flags, int open_flags, mode_t mode);

@@ -1,4 +1,6 @@
-/* Carries a checked plan out, step by step: the table from opcode to function, and the steps that are one system call. */
+/*
+ * Carries a checked plan out, step by step: the table from opcode to function, and the steps that are one system call.
+ */
 #define _GNU_SOURCE
 #include "run.h"
 
@@ -17,9 +19,10 @@
 #include <unistd.h>
 
 /*
- * Whoever has CAP_SYS_PTRACE in a user namespace reads the files of every process in it by /proc/PID/root, and this one still has the
- * host's root: it hides before it comes in. A change of user namespace makes the kernel set the attribute anew (fs.suid_dumpable), so
- * it is set again afterwards. From the next fork on, processes of a joined pid namespace see this one too.
+ * Whoever has CAP_SYS_PTRACE in a user namespace reads the files of every process in it by /proc/PID/root, and this one
+ * still has the host's root: it hides before it comes in. A change of user namespace makes the kernel set the attribute
+ * anew (fs.suid_dumpable), so it is set again afterwards. From the next fork on, processes of a joined pid namespace
+ * see this one too.
  */
 static void join(struct run *run, int fd, int types, const char *path) {
   run->hidden = run->hidden || types == 0 || types & (CLONE_NEWUSER | CLONE_NEWPID);
@@ -68,7 +71,10 @@ static void do_loopback_up(struct run *run) {
 
 static void do_new_session_keyring(struct run *run) {
   long key = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
-  /* no keyrings in this kernel, a seccomp filter around us, or the user's quota: then there is no more to hide than before */
+  /*
+   * no keyrings in this kernel, a seccomp filter around us, or the user's quota: then there is no more to hide than
+   * before
+   */
   if (key < 0 && errno != ENOSYS && errno != EPERM && errno != EDQUOT) fail(run, "keyctl", NULL);
 }
 

@@ -1,6 +1,7 @@
 /*
- * Trees that are taken out of the host's mounts first and put to their places afterwards, so that nothing a plan mounts in between can
- * cover what it still needs (src/rootless/reach.ts). Held by descriptors as open_tree(2) clones them: detached, in no mount namespace.
+ * Trees that are taken out of the host's mounts first and put to their places afterwards, so that nothing a plan mounts
+ * in between can cover what it still needs (src/rootless/reach.ts). Held by descriptors as open_tree(2) clones them:
+ * detached, in no mount namespace.
  */
 #define _GNU_SOURCE
 #include "run.h"

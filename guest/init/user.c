@@ -1,8 +1,10 @@
 /*
- * Docker's `--user` against the container's own /etc/passwd and /etc/group, with the rules of Docker's user lookup: a name or a number,
- * optionally `:group`; a number needs no entry; without `:group` the supplementary groups are those that list the user.
+ * Docker's `--user` against the container's own /etc/passwd and /etc/group, with the rules of Docker's user lookup: a
+ * name or a number, optionally `:group`; a number needs no entry; without `:group` the supplementary groups are those
+ * that list the user.
  *
- * The two files are the image's, so hostile: resolved in root, regular, at most 1 MiB, fields taken only from complete lines.
+ * The two files are the image's, so hostile: resolved in root, regular, at most 1 MiB, fields taken only from complete
+ * lines.
  */
 #define _GNU_SOURCE
 #include "run.h"

@@ -1,6 +1,6 @@
 /*
- * The VM's PID 1: mounts what Linux programs expect, starts the agent, reaps orphans, and switches the machine off when the agent
- * ends. What it prints goes to the kernel's console, which the VMM keeps the last lines of.
+ * The VM's PID 1: mounts what Linux programs expect, starts the agent, reaps orphans, and switches the machine off when
+ * the agent ends. What it prints goes to the kernel's console, which the VMM keeps the last lines of.
  *
  * Parses nothing, and does nothing that the agent can do later in TypeScript.
  */
@@ -32,8 +32,8 @@ static const struct mount_point {
 };
 
 /*
- * A mark for whoever measures a boot from outside, whatever the hypervisor: CPUID always leaves the guest, and Linux has a tracepoint there
- * (kvm:kvm_cpuid). An unknown leaf changes nothing; it costs an exit that the kernel answers.
+ * A mark for whoever measures a boot from outside, whatever the hypervisor: CPUID always leaves the guest, and Linux
+ * has a tracepoint there (kvm:kvm_cpuid). An unknown leaf changes nothing; it costs an exit that the kernel answers.
  */
 enum { MARK_LEAF = 0x4855534b, MARK_INIT = 0, MARK_AGENT = 1 };
 static void mark(unsigned stage) {

@@ -7,7 +7,10 @@ export interface CidFile extends Disposable {
   write(id: string): void;
 }
 
-/** The empty file; it is gone again on disposal unless an id was written. @throws HuskError where it is there already, or cannot be made */
+/**
+ * The empty file; it is gone again on disposal unless an id was written. @throws HuskError where it is there already,
+ * or cannot be made
+ */
 export function openCidFile(file: string): CidFile {
   const fd = open(file);
   let written = false;

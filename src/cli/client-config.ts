@@ -1,7 +1,8 @@
 /**
- * Docker's client configuration (`config.json` in $DOCKER_CONFIG or ~/.docker), as far as the command line follows it. A file that cannot be
- * read, or that says what it may not, is told of once a command and passed over, as Docker's client does: no command fails because of it.
- * Credentials are read elsewhere (images/registry/credentials.ts), when a registry asks. Never writes the file.
+ * Docker's client configuration (`config.json` in $DOCKER_CONFIG or ~/.docker), as far as the command line follows it.
+ * A file that cannot be read, or that says what it may not, is told of once a command and passed over, as Docker's
+ * client does: no command fails because of it. Credentials are read elsewhere (images/registry/credentials.ts), when a
+ * registry asks. Never writes the file.
  */
 import { statSync } from 'node:fs';
 import { HuskError } from '../errors.ts';
@@ -42,7 +43,10 @@ export function clientConfig(context: Pick<Context, 'env' | 'stderr'>): ClientCo
   return config;
 }
 
-/** The formats that the configuration gives lists where no `--format` is typed. @returns an empty text where there is none */
+/**
+ * The formats that the configuration gives lists where no `--format` is typed. @returns an empty text where there is
+ * none
+ */
 export function configuredFormat(
   key: Extract<keyof ClientConfig, `${string}Format`>,
   context: Pick<Context, 'env' | 'stderr'>,
@@ -66,8 +70,8 @@ export function otherEngine(context: Context): string | undefined {
 }
 
 /**
- * `--config` is Docker's folder or husk's file, told apart by what is there. What is not there yet is a folder, as to Docker's client, which
- * `login` makes, unless it is called something.json.
+ * `--config` is Docker's folder or husk's file, told apart by what is there. What is not there yet is a folder, as to
+ * Docker's client, which `login` makes, unless it is called something.json.
  */
 export function isClientConfig(path: string): boolean {
   try {

@@ -1,4 +1,6 @@
-/** One operation on several named things: all at once, answers in the order typed, one failure does not stop the others. */
+/**
+ * One operation on several named things: all at once, answers in the order typed, one failure does not stop the others.
+ */
 import type { Context } from './grammar/command.ts';
 import { report } from './report.ts';
 import { printable } from './output/printable.ts';

@@ -1,6 +1,6 @@
 /**
- * The door of the command line: finds the command, parses its flags, runs it, and turns whatever goes wrong into Docker's
- * texts and exit codes. Holds nothing else; a command's code is loaded only when it runs.
+ * The door of the command line: finds the command, parses its flags, runs it, and turns whatever goes wrong into
+ * Docker's texts and exit codes. Holds nothing else; a command's code is loaded only when it runs.
  */
 import { writeSync } from 'node:fs';
 import { resolve } from 'node:path';

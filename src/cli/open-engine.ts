@@ -1,4 +1,7 @@
-/** Where the CLI gets its engine: from the library, whose first user it is. Loaded on first use: `husk --version` and help pages never do. */
+/**
+ * Where the CLI gets its engine: from the library, whose first user it is. Loaded on first use: `husk --version` and
+ * help pages never do.
+ */
 import type { Engine, Finding } from '../engine/contract.ts';
 
 export interface EngineOptions {

@@ -1,6 +1,6 @@
 /**
- * A person's terminal (or pipes) joined to a container's stdio: raw mode, detach keys, resize, signals, half-close. The terminal
- * is given back however this ends. Knows nothing of containers but their Attachment.
+ * A person's terminal (or pipes) joined to a container's stdio: raw mode, detach keys, resize, signals, half-close. The
+ * terminal is given back however this ends. Knows nothing of containers but their Attachment.
  */
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
@@ -156,13 +156,14 @@ export function rawMode(terminal: NodeJS.ReadStream): Disposable {
 }
 
 /**
- * Node's raw mode leaves ONLCR on: the container's terminal has done that already, and a program that draws (vim) sends a bare
- * line feed to go down one row. setRawMode(false) puts back what was there before, this too.
+ * Node's raw mode leaves ONLCR on: the container's terminal has done that already, and a program that draws (vim) sends
+ * a bare line feed to go down one row. setRawMode(false) puts back what was there before, this too.
  */
 function plainOutput(terminal: NodeJS.ReadStream): void {
   const { fd } = terminal as { fd?: number };
   if (fd === undefined) return;
-  // a program, because a call through FFI would load more than its 3 ms; the module only now, most runs have no terminal
+  // a program, because a call through FFI would load more than its 3 ms; the module only now, most runs have no
+  // terminal
   process.getBuiltinModule('node:child_process').spawnSync('stty', ['-opost'], { stdio: [fd, 'ignore', 'ignore'] });
 }
 

@@ -1,6 +1,6 @@
 /**
- * Capability names and bits, Docker's default set, and `--cap-add`/`--cap-drop`. Source: linux include/uapi/linux/capability.h,
- * capabilities(7). Decides only; capset(2) is the launch plan's.
+ * Capability names and bits, Docker's default set, and `--cap-add`/`--cap-drop`. Source: linux
+ * include/uapi/linux/capability.h, capabilities(7). Decides only; capset(2) is the launch plan's.
  */
 import { HuskError } from '../errors.ts';
 import type { Capabilities } from '../spec.ts';
@@ -93,8 +93,8 @@ export function capabilityNames(mask: bigint): string[] {
 }
 
 /**
- * `--cap-add`, `--cap-drop`, `--privileged`: Docker's rules. ALL in add means every capability less those dropped; ALL in drop means
- * only those added; otherwise the defaults less dropped plus added.
+ * `--cap-add`, `--cap-drop`, `--privileged`: Docker's rules. ALL in add means every capability less those dropped; ALL
+ * in drop means only those added; otherwise the defaults less dropped plus added.
  * @throws HuskError `invalid` in Docker's words for an unknown name
  */
 export function tweakCapabilities(options: {
@@ -111,8 +111,8 @@ export function tweakCapabilities(options: {
 }
 
 /**
- * As `inspect` shows them: whole names, sorted, each once. What is added as well is not dropped, and ALL stands for every other.
- * Source: docker/cli opts.EffectiveCapAddCapDrop
+ * As `inspect` shows them: whole names, sorted, each once. What is added as well is not dropped, and ALL stands for
+ * every other. Source: docker/cli opts.EffectiveCapAddCapDrop
  */
 export function effectiveCapabilities(options: { add: readonly string[]; drop: readonly string[] }): {
   add: string[];
@@ -139,8 +139,9 @@ function unknown(name: string): HuskError {
 }
 
 /**
- * The five sets for a process. Docker gives nothing inheritable or ambient; a user who is not root gets the bounding set only, which is
- * what execve(2) would leave. A user known only by name is treated as root here; the `capabilities` step's `rootOnly` corrects it.
+ * The five sets for a process. Docker gives nothing inheritable or ambient; a user who is not root gets the bounding
+ * set only, which is what execve(2) would leave. A user known only by name is treated as root here; the `capabilities`
+ * step's `rootOnly` corrects it.
  */
 export function processCapabilities(names: readonly string[], options: { nonRoot: boolean }): Capabilities {
   const active = options.nonRoot ? [] : [...names];

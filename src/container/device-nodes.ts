@@ -1,4 +1,7 @@
-/** Device nodes of the machine this process runs on, as a spec names them: the host's for user namespaces, the guest's in a VM. Reads only. */
+/**
+ * Device nodes of the machine this process runs on, as a spec names them: the host's for user namespaces, the guest's
+ * in a VM. Reads only.
+ */
 import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
@@ -10,7 +13,8 @@ const MAX_DEVICES = 1024;
 const CONTAINERS_OWN = ['pts', 'shm', 'fd', 'mqueue', '.lxc', '.lxd-mounts', '.udev', 'console'];
 
 /**
- * One for a node, all below it for a folder. A link is followed only where it was asked for by name: /dev/stdin leads to whatever this process has open.
+ * One for a node, all below it for a folder. A link is followed only where it was asked for by name: /dev/stdin leads
+ * to whatever this process has open.
  * @returns undefined when there is nothing at the path
  * @throws HuskError `limit`
  */

@@ -1,9 +1,11 @@
 /**
- * Which devices a container's processes may make, read and write: allow rules → a program of the kernel's cgroup device hook, for cgroup v2 has no file for it. Only
- * real root may install one: in the VM's guest, where mknod(2) works and a node made up would be the machine's own disks. On the host, in a user namespace,
- * mknod(2) fails and a bound node has the host's rights. Pure; src/host/kernel/bpf.ts installs it.
+ * Which devices a container's processes may make, read and write: allow rules → a program of the kernel's cgroup device
+ * hook, for cgroup v2 has no file for it. Only real root may install one: in the VM's guest, where mknod(2) works and a
+ * node made up would be the machine's own disks. On the host, in a user namespace, mknod(2) fails and a bound node has
+ * the host's rights. Pure; src/host/kernel/bpf.ts installs it.
  *
- * Source: linux include/uapi/linux/bpf.h (struct bpf_cgroup_dev_ctx, opcodes); the default rules are Docker's (moby daemon/pkg/oci/defaults.go).
+ * Source: linux include/uapi/linux/bpf.h (struct bpf_cgroup_dev_ctx, opcodes); the default rules are Docker's (moby
+ * daemon/pkg/oci/defaults.go).
  */
 import type { Device, Resources } from '../spec.ts';
 
@@ -27,7 +29,10 @@ const DEFAULT_RULES: readonly DeviceRule[] = [
   { type: 'c', major: 136, access: 'rwm' },
 ];
 
-/** Docker's defaults, what `--device` gives, and the spec's own rules (`--device-cgroup-rule`), of which only those that allow add anything */
+/**
+ * Docker's defaults, what `--device` gives, and the spec's own rules (`--device-cgroup-rule`), of which only those that
+ * allow add anything
+ */
 export function deviceRules(devices: readonly Device[], more: NonNullable<Resources['devices']> = []): DeviceRule[] {
   const asked = more
     .filter(({ allow }) => allow)
@@ -56,7 +61,10 @@ const ACCESS: Record<string, number> = { m: 1, r: 2, w: 4 };
 const CTX_ACCESS_TYPE = 0;
 const CTX_MAJOR = 4;
 const CTX_MINOR = 8;
-/** BPF_LDX|BPF_MEM|BPF_W; BPF_ALU|BPF_AND, BPF_RSH, BPF_MOV with an immediate (K) or a register (X); BPF_JMP32|BPF_JNE|BPF_K; BPF_JMP|BPF_EXIT */
+/**
+ * BPF_LDX|BPF_MEM|BPF_W; BPF_ALU|BPF_AND, BPF_RSH, BPF_MOV with an immediate (K) or a register (X);
+ * BPF_JMP32|BPF_JNE|BPF_K; BPF_JMP|BPF_EXIT
+ */
 const LOAD_WORD = 0x61;
 const AND_K = 0x54;
 const RSH_K = 0x74;

@@ -1,6 +1,7 @@
 /**
- * /dev: the nodes every container has, those asked for, and the links. mknod(2) is forbidden in a user namespace, so there the host's
- * nodes are bound in. Source: OCI runtime-spec, config-linux.md § Default Devices; runc libcontainer/specconv.
+ * /dev: the nodes every container has, those asked for, and the links. mknod(2) is forbidden in a user namespace, so
+ * there the host's nodes are bound in. Source: OCI runtime-spec, config-linux.md § Default Devices; runc
+ * libcontainer/specconv.
  */
 import type { Step } from '../launch/plan.ts';
 import { MS_BIND, MS_NOEXEC, MS_NOSUID } from '../launch/mount-options.ts';
@@ -32,7 +33,9 @@ const LINKS: readonly [path: string, target: string][] = [
   ['/dev/core', '/proc/kcore'],
 ];
 
-/** @param options.bind bind the host's nodes instead of making them; `source` of a device is then its path on the host */
+/**
+ * @param options.bind bind the host's nodes instead of making them; `source` of a device is then its path on the host
+ */
 export function deviceSteps(devices: readonly Device[], options: { bind: boolean }): Step[] {
   const wanted = new Map<string, Device>();
   for (const device of [...DEFAULT_DEVICES, ...devices]) if (!OURS.has(device.path)) wanted.set(device.path, device);

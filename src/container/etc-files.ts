@@ -1,6 +1,6 @@
 /**
- * Contents of the container's /etc/hosts, /etc/hostname and /etc/resolv.conf. Pure: text in, text out; the engine writes them.
- * Source: moby libnetwork's etchosts and resolvconf, whose output these match.
+ * Contents of the container's /etc/hosts, /etc/hostname and /etc/resolv.conf. Pure: text in, text out; the engine
+ * writes them. Source: moby libnetwork's etchosts and resolvconf, whose output these match.
  */
 import { HuskError } from '../errors.ts';
 import { HOST_GATEWAY, type ExtraHost } from '../notation/extra-hosts.ts';
@@ -78,9 +78,9 @@ export function parseResolvConf(text: string): ResolvConf {
 }
 
 /**
- * The container's resolv.conf. What the flags name replaces the host's line of that kind. With a network of its own the container cannot
- * reach a resolver on the host's loopback, so those are left out; when none remains `fallback` is used (Docker has public ones there;
- * husk's networks put their own forwarder here).
+ * The container's resolv.conf. What the flags name replaces the host's line of that kind. With a network of its own the
+ * container cannot reach a resolver on the host's loopback, so those are left out; when none remains `fallback` is used
+ * (Docker has public ones there; husk's networks put their own forwarder here).
  * @param options.search `.` alone empties the list, as Docker has it
  */
 export function resolvConfFile(

@@ -1,7 +1,8 @@
 /**
- * The end of every plan: limits, terminal, user, capabilities, no_new_privs, seccomp, exec — in runc's order, which matters: without
- * no_new_privs a filter can only be installed while CAP_SYS_ADMIN is still there, with it the filter goes last, so that it need not allow
- * the calls before it. Source: runc libcontainer/standard_init_linux.go; seccomp(2).
+ * The end of every plan: limits, terminal, user, capabilities, no_new_privs, seccomp, exec — in runc's order, which
+ * matters: without no_new_privs a filter can only be installed while CAP_SYS_ADMIN is still there, with it the filter
+ * goes last, so that it need not allow the calls before it. Source: runc libcontainer/standard_init_linux.go;
+ * seccomp(2).
  */
 import { HuskError } from '../errors.ts';
 import { capabilityMask } from './capabilities.ts';

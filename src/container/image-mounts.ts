@@ -1,7 +1,7 @@
 /**
- * A mount of type `image` → steps: the image's tree, read-only, or a path beneath it. An image is hostile: its links are
- * the executor's business, which resolves the path beneath the tree (RESOLVE_BENEATH), so that none leads to the host or
- * to another image. Decides; the executor mounts.
+ * A mount of type `image` → steps: the image's tree, read-only, or a path beneath it. An image is hostile: its links
+ * are the executor's business, which resolves the path beneath the tree (RESOLVE_BENEATH), so that none leads to the
+ * host or to another image. Decides; the executor mounts.
  */
 import { dirname } from 'node:path';
 import { HuskError } from '../errors.ts';
@@ -50,7 +50,9 @@ export function imageSteps(mount: Mount, { propagation }: MountOptions, images: 
   ];
 }
 
-/** Outside of the container's root, which is entered later: what is bound stays, and this mount goes with the old root. */
+/**
+ * Outside of the container's root, which is entered later: what is bound stays, and this mount goes with the old root.
+ */
 function overlaySteps(lower: readonly string[], target: string): Step[] {
   const directory = dirname(lower[0]!);
   const data = readOnlyOverlay(lower, directory, { userXattr: true });

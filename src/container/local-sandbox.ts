@@ -1,7 +1,7 @@
 /**
- * A container as a launch plan in the kernel this process runs on: its first process, execs, terminals, signals, cgroup, and its end.
- * The user-namespace isolation and the guest agent are both this, with their own plan and answers; so they cannot drift apart.
- * Everything it starts dies with this process.
+ * A container as a launch plan in the kernel this process runs on: its first process, execs, terminals, signals,
+ * cgroup, and its end. The user-namespace isolation and the guest agent are both this, with their own plan and answers;
+ * so they cannot drift apart. Everything it starts dies with this process.
  */
 import { closeSync } from 'node:fs';
 import { totalmem } from 'node:os';
@@ -135,7 +135,8 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
       stdout: stdio.terminal ? 'null' : 'pipe',
       stderr: stdio.terminal ? 'null' : 'pipe',
       onAwait: (_tag, pid) => {
-        // it has joined the namespaces of a pid: was that the container's first process, or one that got its number since?
+        // it has joined the namespaces of a pid: was that the container's first process, or one that got its number
+        // since?
         if (readStat(this.#pid)?.startTime !== this.#startTime || readStat(holder)?.startTime !== holderStart)
           throw this.#notRunning();
         this.#cgroup?.enter(pid);
@@ -275,8 +276,8 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
   }
 
   /**
-   * `--pid host` and `container:X`: no pid namespace dies with the first process, so what it left is looked for: in its cgroup, and by its mount
-   * namespace, which every container has of its own and a process that lost its parent keeps.
+   * `--pid host` and `container:X`: no pid namespace dies with the first process, so what it left is looked for: in its
+   * cgroup, and by its mount namespace, which every container has of its own and a process that lost its parent keeps.
    * @returns those that do not end
    */
   async #killAll(): Promise<number[]> {
@@ -288,7 +289,8 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
         ...(this.#cgroup?.processes() ?? []),
         ...(space === undefined ? [] : processesOfMountSpace(space)),
       ];
-      // one that is on its way out has given back its namespaces, and is a process of the joined container until it is gone
+      // one that is on its way out has given back its namespaces, and is a process of the joined container until it is
+      // gone
       alive = [...new Set([...found, ...alive.filter(isLiving)])];
       if (alive.length === 0) return [];
       for (const pid of found) if (space !== undefined) killMember(pid, space);
@@ -316,7 +318,10 @@ function closeTerminal(launched: Launched): void {
   void launched.pty?.then(({ fd }) => closeSync(fd)).catch(() => {});
 }
 
-/** kill(2) of a whole group knows no pidfd before Linux 6.9: its leader must still be who it was, which it is until its exit has been read */
+/**
+ * kill(2) of a whole group knows no pidfd before Linux 6.9: its leader must still be who it was, which it is until its
+ * exit has been read
+ */
 function signalGroup(leader: number, startTime: string | undefined, signal: number): void {
   if (startTime === undefined || readStat(leader)?.startTime !== startTime) return;
   try {

@@ -1,6 +1,7 @@
 /**
- * The spec's mounts → steps, in the spec's order, targets resolved in root. Decides; the executor mounts. Symbolic links of the image
- * are the executor's business (RESOLVE_IN_ROOT); proc and sysfs refuse any link in their target (CVE-2019-16884, CVE-2023-27561).
+ * The spec's mounts → steps, in the spec's order, targets resolved in root. Decides; the executor mounts. Symbolic
+ * links of the image are the executor's business (RESOLVE_IN_ROOT); proc and sysfs refuse any link in their target
+ * (CVE-2019-16884, CVE-2023-27561).
  */
 import { HuskError } from '../errors.ts';
 import { imageSteps, type ImageRoots } from './image-mounts.ts';
@@ -60,7 +61,10 @@ function steps(mount: Mount, facts: MountFacts): Step[] {
   }
 }
 
-/** What the target is made as is decided by the executor, which alone is sure to reach the source: it may lie where only the container's root can go. */
+/**
+ * What the target is made as is decided by the executor, which alone is sure to reach the source: it may lie where only
+ * the container's root can go.
+ */
 function bind(mount: Mount, options: MountOptions): Step[] {
   const { source, destination, subpath = '' } = mount;
   if (source === undefined || !source.startsWith('/') || source.includes('\0'))
@@ -118,7 +122,10 @@ function fresh(fstype: string, mount: Mount, options: MountOptions): Step[] {
   ];
 }
 
-/** The kernel lets nobody mount a proc or sysfs of namespaces they do not own, so the host's is bound in, as Podman does. */
+/**
+ * The kernel lets nobody mount a proc or sysfs of namespaces they do not own, so the host's is bound in, as Podman
+ * does.
+ */
 function hostTree(path: string, more: number): Step[] {
   const recursive = { set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | more, clear: 0 };
   return [
@@ -138,9 +145,10 @@ function hostTree(path: string, more: number): Step[] {
 }
 
 /**
- * A cgroup2 mount shows the container's own cgroup as its root. Where the host still has cgroup v1 there is nothing a user may be shown:
- * /sys/fs/cgroup is covered by an empty read-only tmpfs, so that neither the host's hierarchy nor a half-usable one is seen. So is the host's own cgroup2 below
- * a bound /sys: the kernel mounts no file system upon itself.
+ * A cgroup2 mount shows the container's own cgroup as its root. Where the host still has cgroup v1 there is nothing a
+ * user may be shown: /sys/fs/cgroup is covered by an empty read-only tmpfs, so that neither the host's hierarchy nor a
+ * half-usable one is seen. So is the host's own cgroup2 below a bound /sys: the kernel mounts no file system upon
+ * itself.
  */
 function cgroup(mount: Mount, options: MountOptions, facts: MountFacts): Step[] {
   const step = { op: 'mount', target: mount.destination, inRoot: true, create: 'directory', noSymlinks: true } as const;

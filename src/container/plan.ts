@@ -1,9 +1,9 @@
 /**
- * OCI spec → launch plan. The same plan serves the host (user namespaces) and the guest (real root in the VM); `PlanContext` says which.
- * Pure but for one question to the host, which the caller may answer instead: `cgroup2`.
+ * OCI spec → launch plan. The same plan serves the host (user namespaces) and the guest (real root in the VM);
+ * `PlanContext` says which. Pure but for one question to the host, which the caller may answer instead: `cgroup2`.
  *
- * Order, as runc and crun have it: join shared namespaces → new user namespace → id maps → the other namespaces → fork into the pid
- * namespace → cgroup and network → mounts → pivot_root → sysctls, masks → identity → exec.
+ * Order, as runc and crun have it: join shared namespaces → new user namespace → id maps → the other namespaces → fork
+ * into the pid namespace → cgroup and network → mounts → pivot_root → sysctls, masks → identity → exec.
  */
 import { HuskError } from '../errors.ts';
 import { CGROUP_ROOT, isUnified } from './cgroup/delegation.ts';
@@ -40,15 +40,16 @@ export type { PlanRootfs } from './rootfs.ts';
 
 export interface PlanContext {
   /**
-   * The executor is not the real root: devices are bound instead of made, overlay keeps its attributes in user.*, proc and sysfs are
-   * bound where their namespace is the host's. True on the host, false in the VM's guest.
+   * The executor is not the real root: devices are bound instead of made, overlay keeps its attributes in user.*, proc
+   * and sysfs are bound where their namespace is the host's. True on the host, false in the VM's guest.
    */
   rootless: boolean;
   /** `await` tags the parent wants; `idmap` comes by itself with a new user namespace */
   waitFor?: { cgroup?: boolean; network?: boolean; exec?: boolean };
   /**
-   * The caller is not root of the container's user namespace (`--userns keep-id`): the plan becomes root only when the network is connected. A process that
-   * has changed its user is not dumpable, and who is not real root may then not open its namespaces (ptrace(2)).
+   * The caller is not root of the container's user namespace (`--userns keep-id`): the plan becomes root only when the
+   * network is connected. A process that has changed its user is not dumpable, and who is not real root may then not
+   * open its namespaces (ptrace(2)).
    */
   lateRoot?: boolean;
   /** `--init`: a reaper is PID 1 */
@@ -132,7 +133,10 @@ function filterFor(spec: Spec, cache: string | undefined): CompiledFilter | unde
   return filter;
 }
 
-/** Everything before the first mount: afterwards the plan runs as root of the container's user namespace, in a child, with its cgroup. */
+/**
+ * Everything before the first mount: afterwards the plan runs as root of the container's user namespace, in a child,
+ * with its cgroup.
+ */
 function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, deathSignal: number): Step[] {
   const steps: Step[] = [];
   let toJoin = spaces.joined;
@@ -140,7 +144,8 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
     spec.process.oomScoreAdj === undefined
       ? []
       : [{ op: 'writeFile', path: '/proc/self/oom_score_adj', content: String(spec.process.oomScoreAdj) }];
-  // a process that has joined others is hidden, and its /proc/self closed even to itself; the monitor then has the same score
+  // a process that has joined others is hidden, and its /proc/self closed even to itself; the monitor then has the same
+  // score
   if (toJoin.length > 0) steps.push(...oomScore);
   if (toJoin[0]?.type === CLONE_NEWUSER) {
     steps.push({ op: 'setns', path: toJoin[0].path, type: CLONE_NEWUSER }, ...(context.lateRoot ? [] : becomeRoot()));
@@ -154,8 +159,8 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
       { op: 'await', tag: 'idmap' },
       ...(context.lateRoot ? [] : becomeRoot()),
     );
-  // cgroup_namespaces(7): its root is the cgroup at the time of unshare, so it waits until the parent has moved the process
-  // the IPC namespace: what makes it owns its message queues' root
+  // cgroup_namespaces(7): its root is the cgroup at the time of unshare, so it waits until the parent has moved the
+  // process the IPC namespace: what makes it owns its message queues' root
   const late = CLONE_NEWUSER | CLONE_NEWCGROUP | (context.lateRoot ? CLONE_NEWIPC : 0);
   steps.push({ op: 'unshare', flags: spaces.made & ~late });
   // a process is never itself in the pid (or time) namespace it made
@@ -192,8 +197,8 @@ function rootReadonly(rootfs: PlanRootfs): Step {
 }
 
 /**
- * `net.ipv4.ip_forward` → /proc/sys/net/ipv4/ip_forward. As sysctl(8): where the first separator is a slash, dots are part of a name
- * (`net/ipv4/conf/eth0.1/forwarding`).
+ * `net.ipv4.ip_forward` → /proc/sys/net/ipv4/ip_forward. As sysctl(8): where the first separator is a slash, dots are
+ * part of a name (`net/ipv4/conf/eth0.1/forwarding`).
  * @throws HuskError `invalid` for a name that would leave /proc/sys
  */
 function sysctlPath(name: string): string {

@@ -1,4 +1,7 @@
-/** The root file system's steps: overlay or an existing tree, mounted in the new mount namespace and entered by pivot_root. */
+/**
+ * The root file system's steps: overlay or an existing tree, mounted in the new mount namespace and entered by
+ * pivot_root.
+ */
 import { dirname, relative } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Step } from '../launch/plan.ts';
@@ -14,7 +17,10 @@ export type PlanRootfs =
       upper: string;
       work: string;
       merged: string;
-      /** `upper` and `work` are new, and belong to who made them: somebody else than the namespace's root, whose they are to be */
+      /**
+       * `upper` and `work` are new, and belong to who made them: somebody else than the namespace's root, whose they
+       * are to be
+       */
       giveToRoot?: boolean;
     }
   /** a tree that is there already: fuse-overlayfs has mounted it, or it is a plain folder (`husk oci`) */
@@ -28,8 +34,8 @@ export function rootPath(rootfs: PlanRootfs): string {
 }
 
 /**
- * Steps up to `setRoot`. All propagation towards the host ends here; `slave` still lets the host's later mounts in, which
- * a bind mount with rslave or rshared needs.
+ * Steps up to `setRoot`. All propagation towards the host ends here; `slave` still lets the host's later mounts in,
+ * which a bind mount with rslave or rshared needs.
  */
 export function rootfsSteps(
   rootfs: PlanRootfs,
@@ -61,8 +67,8 @@ export function givingSteps({ upper, work, giveToRoot }: Extract<PlanRootfs, { k
 }
 
 /**
- * The overlay mount's data. Lower folders are named relative to the folder they share, which the plan enters first: with absolute
- * paths a page is full after some thirty layers, with links of 12 digits it holds about three hundred.
+ * The overlay mount's data. Lower folders are named relative to the folder they share, which the plan enters first:
+ * with absolute paths a page is full after some thirty layers, with links of 12 digits it holds about three hundred.
  * @throws HuskError `limit` when it still does not fit
  */
 export function overlayOptions(
@@ -110,7 +116,10 @@ function sharedFolder(paths: readonly string[]): string {
   return shared;
 }
 
-/** Overlay splits at comma and colon; a backslash keeps them. Source: linux fs/overlayfs/params.c ovl_next_opt, ovl_unescape */
+/**
+ * Overlay splits at comma and colon; a backslash keeps them. Source: linux fs/overlayfs/params.c ovl_next_opt,
+ * ovl_unescape
+ */
 function escape(path: string): string {
   return path.replace(/[\\:,]/g, '\\$&');
 }

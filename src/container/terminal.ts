@@ -1,6 +1,6 @@
 /**
- * A pseudo-terminal's master as a Node stream, pty(7). Every byte written before the last slave closed is read; the EIO that then
- * comes is end-of-file.
+ * A pseudo-terminal's master as a Node stream, pty(7). Every byte written before the last slave closed is read; the EIO
+ * that then comes is end-of-file.
  */
 import { Duplex } from 'node:stream';
 import { ReadStream } from 'node:tty';

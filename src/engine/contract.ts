@@ -271,7 +271,10 @@ export interface ExtractOptions {
 export interface CopyOptions {
   /** a symbolic link named as source is what it leads to */
   followLink?: boolean;
-  /** owners are the source's: into a container always, on this host where the caller is root. @default root in a container, the caller here */
+  /**
+   * owners are the source's: into a container always, on this host where the caller is root. @default root in a
+   * container, the caller here
+   */
   archive?: boolean;
   /** bytes of the tar so far */
   onBytes?: (total: number) => void;
@@ -290,12 +293,17 @@ export interface CommitOptions {
   pause?: boolean;
 }
 
-/** Filters combine: values of one key are or-ed, keys are and-ed; labels are and-ed. `{ label: ['a=b'], status: ['exited'] }` */
+/**
+ * Filters combine: values of one key are or-ed, keys are and-ed; labels are and-ed.
+ * `{ label: ['a=b'], status: ['exited'] }`
+ */
 export type Filters = Record<string, string[]>;
 
 export interface Engine extends Disposable {
   readonly images: Images;
-  /** resolves the image (pulling by policy), checks everything, writes the record; @returns id and warnings for stderr */
+  /**
+   * resolves the image (pulling by policy), checks everything, writes the record; @returns id and warnings for stderr
+   */
   create(
     options: CreateOptions,
     hooks?: { onProgress?: (progress: Progress) => void; onMessage?: (line: string) => void; signal?: AbortSignal },
@@ -350,7 +358,10 @@ export interface Engine extends Disposable {
   inspectImage(reference: string): object;
   /** a tar of the container's whole file system */
   export(container: string): Promise<Readable>;
-  /** what a path of the container is, its last link not followed. @throws HuskError not-found "Could not find the file X in container Y" */
+  /**
+   * what a path of the container is, its last link not followed. @throws HuskError not-found "Could not find the file X
+   * in container Y"
+   */
   statPath(container: string, path: string): Promise<PathStat>;
   /** a tar of a path, which begins with its last name; a path that ends with `/.` is of the folder's contents */
   archive(container: string, path: string): Promise<{ stat: PathStat; tar: Readable }>;

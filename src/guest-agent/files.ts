@@ -1,6 +1,6 @@
 /**
- * The container's files, in the guest: answers of src/container/files as streams to the host, a piece at a time, so that other requests are served
- * between two pieces. Reads and writes by descriptors below the container's root only.
+ * The container's files, in the guest: answers of src/container/files as streams to the host, a piece at a time, so
+ * that other requests are served between two pieces. Reads and writes by descriptors below the container's root only.
  */
 import { mkdirSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its VM. */
+/**
+ * What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its
+ * VM.
+ */
 import { closeSync, mkdirSync, openSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import {
   FILES_FOLDER,
@@ -47,7 +50,10 @@ const CGROUP_PARENT = `${CGROUP_ROOT}/husk`;
 const CGROUP_ID = 'container';
 const FIRST_PROCESS = 0;
 
-/** The agent's own protection from the OOM killer is inherited; a container nobody may kill would hang at its memory limit. */
+/**
+ * The agent's own protection from the OOM killer is inherited; a container nobody may kill would hang at its memory
+ * limit.
+ */
 const KILLABLE: Step = { op: 'writeFile', path: '/proc/self/oom_score_adj', content: '0' };
 
 type Create = Extract<Request, { type: 'create' }>;
@@ -170,7 +176,10 @@ export class Machine {
     return this.#sandbox.prepare(stdioOf(request));
   }
 
-  /** The root as a container would see it, in a mount namespace of its own that lasts as long as the process that waits in it. */
+  /**
+   * The root as a container would see it, in a mount namespace of its own that lasts as long as the process that waits
+   * in it.
+   */
   async #open({ mounts, images: devices, ...disks }: Extract<Request, { type: 'open' }>): Promise<void> {
     if (this.#sandbox || this.#view)
       throw new HuskError('this machine has its container already', { kind: 'conflict' });
@@ -239,7 +248,8 @@ export class Machine {
     await this.#sandbox?.destroy();
     await this.#view?.end();
     const written = writtenBytes();
-    // before all else: what still looks at its files, as a copy under way does, keeps the disk from being unmounted, or the unmounted one from being synced
+    // before all else: what still looks at its files, as a copy under way does, keeps the disk from being unmounted, or
+    // the unmounted one from being synced
     syncDisk(WRITABLE_FOLDER);
     // clean disks: the next start of this container finds nothing to replay
     for (const folder of [WRITABLE_FOLDER, ROOT_FOLDER]) unmount(folder);
@@ -292,7 +302,9 @@ function unmount(path: string): void {
   }
 }
 
-/** The disks of this machine, its memory and its kernel's log are devices that a container's root could make nodes of. */
+/**
+ * The disks of this machine, its memory and its kernel's log are devices that a container's root could make nodes of.
+ */
 function holdDevices(path: string, { devices = [], resources }: Spec['linux']): void {
   const folder = openSync(path, 'r');
   try {

@@ -1,7 +1,7 @@
 /**
- * The agent: started by husk-init as the VM's only service, it connects to the host and does what the host asks, one container's
- * worth. It trusts the host wholly, and the container not at all: nothing here reads a path the container can change except through
- * a launch plan.
+ * The agent: started by husk-init as the VM's only service, it connects to the host and does what the host asks, one
+ * container's worth. It trusts the host wholly, and the container not at all: nothing here reads a path the container
+ * can change except through a launch plan.
  */
 import { release } from 'node:os';
 import {

@@ -1,4 +1,7 @@
-/** Puts the VM's network interface into the container's network namespace and sets it up there, as pasta does on the host. */
+/**
+ * Puts the VM's network interface into the container's network namespace and sets it up there, as pasta does on the
+ * host.
+ */
 import type { InterfaceSetup } from '../agent-protocol.ts';
 import { causeOf, HuskError } from '../errors.ts';
 import { addressBytes, inNetworkNamespace, interfaceIndex, Rtnetlink } from '../host/streams/netlink.ts';

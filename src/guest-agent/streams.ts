@@ -16,12 +16,14 @@ export function openStream(token: StreamToken): DescriptorStream {
 }
 
 /**
- * A process's output counts as over when nothing came at so many looks, so many ms apart: a child it left may hold the pipe for ever. Looks, not time: a
- * machine that stood still meanwhile has read nothing either.
+ * A process's output counts as over when nothing came at so many looks, so many ms apart: a child it left may hold the
+ * pipe for ever. Looks, not time: a machine that stood still meanwhile has read nothing either.
  */
 const QUIET_LOOKS = 4;
 const LOOK_MS = 50;
-/** ms after which a host that does not take the output hears of the exit all the same; one that is busy takes it late */
+/**
+ * ms after which a host that does not take the output hears of the exit all the same; one that is busy takes it late
+ */
 const FLUSH_MS = 20_000;
 
 export interface Output {
@@ -29,7 +31,10 @@ export interface Output {
   flushed(): Promise<void>;
 }
 
-/** A process's output to the host. When the host stops listening the rest is read and dropped, so that the process never blocks on it. */
+/**
+ * A process's output to the host. When the host stops listening the rest is read and dropped, so that the process never
+ * blocks on it.
+ */
 export function sendOutput(source: Readable, token: StreamToken | undefined): Output {
   if (token === undefined) {
     source.resume();

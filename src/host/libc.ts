@@ -1,7 +1,7 @@
 /**
- * The one door to koffi: the C library's functions, and the exception that a failed system call becomes (system-call.ts makes the calls).
- * Loaded on first use, because koffi costs about 8 ms at start and most commands never need it. Nothing here checks what is done with a
- * pointer: each caller says why its own is safe.
+ * The one door to koffi: the C library's functions, and the exception that a failed system call becomes (system-call.ts
+ * makes the calls). Loaded on first use, because koffi costs about 8 ms at start and most commands never need it.
+ * Nothing here checks what is done with a pointer: each caller says why its own is safe.
  */
 import { createRequire } from 'node:module';
 import { getSystemErrorName } from 'node:util';
@@ -47,8 +47,8 @@ function libc(): { koffi: Koffi; library: LibraryHandle } {
 export const koffi = (): Koffi => libc().koffi;
 
 /**
- * A function of the C library by its prototype, bound at its first call: for what is no system call. `errno` is never read after one
- * (system-call.ts says why).
+ * A function of the C library by its prototype, bound at its first call: for what is no system call. `errno` is never
+ * read after one (system-call.ts says why).
  * @example const trim = libraryFunction<(pad: number) => number>('int malloc_trim(size_t pad)');
  */
 export function libraryFunction<F extends (...args: never[]) => unknown>(prototype: string): F {
@@ -61,7 +61,9 @@ export function libraryFunction<F extends (...args: never[]) => unknown>(prototy
 
 const strerror = libraryFunction<(errno: number) => string>('const char *strerror(int errno)');
 
-/** 2 → 'no such file or directory': the C library's words with a small first letter, which are also Go's and so Docker's */
+/**
+ * 2 → 'no such file or directory': the C library's words with a small first letter, which are also Go's and so Docker's
+ */
 export function errnoText(errno: number): string {
   const text = strerror(errno);
   return text.charAt(0).toLowerCase() + text.slice(1);

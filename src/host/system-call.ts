@@ -1,11 +1,13 @@
 /**
- * Linux system calls that answer as the kernel does: a result, or the negated errno. The C library splits that answer into −1 and a
- * thread-wide `errno`, and V8 may make system calls of its own between a call's return and the reading of `errno`, so that the wrong
- * failure is reported. Here both come back in one register and cannot be parted, on whatever thread the call ran.
+ * Linux system calls that answer as the kernel does: a result, or the negated errno. The C library splits that answer
+ * into −1 and a thread-wide `errno`, and V8 may make system calls of its own between a call's return and the reading of
+ * `errno`, so that the wrong failure is reported. Here both come back in one register and cannot be parted, on whatever
+ * thread the call ran.
  *
- * Each call is eleven bytes of machine code, written once into a page that is then executable and read-only: the kernel's fourth argument is
- * moved to where the kernel expects it, the call's number is loaded, `syscall`, `ret`. Nothing here checks what is done with a pointer: each
- * caller says why its own is safe. Only x86-64, the one architecture husk runs on.
+ * Each call is eleven bytes of machine code, written once into a page that is then executable and read-only: the
+ * kernel's fourth argument is moved to where the kernel expects it, the call's number is loaded, `syscall`, `ret`.
+ * Nothing here checks what is done with a pointer: each caller says why its own is safe. Only x86-64, the one
+ * architecture husk runs on.
  */
 import { koffi, libraryFunction } from './libc.ts';
 
@@ -142,8 +144,8 @@ function bind(prototype: string): unknown {
 }
 
 /**
- * A system call by its prototype, bound at its first use. Up to six integers or pointers; the kernel's words for them, not the C library's
- * (no `open` but `openat`, the two halves of a position where the kernel takes two).
+ * A system call by its prototype, bound at its first use. Up to six integers or pointers; the kernel's words for them,
+ * not the C library's (no `open` but `openat`, the two halves of a position where the kernel takes two).
  * @returns a function that returns 0 or more, or the negated errno
  * @example const close = systemCall<(fd: number) => number>('int close(int fd)');
  */

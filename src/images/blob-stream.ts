@@ -1,6 +1,7 @@
 /**
- * A layer's compressed bytes, from the part an earlier pull left behind and then from the registry, verified while they stream.
- * What has arrived is kept in tmp/<hex>.partial, so a killed pull goes on where it stopped. Decompresses nothing.
+ * A layer's compressed bytes, from the part an earlier pull left behind and then from the registry, verified while they
+ * stream. What has arrived is kept in tmp/<hex>.partial, so a killed pull goes on where it stopped. Decompresses
+ * nothing.
  *
  * The caller holds the claim on the digest: nobody else writes the part.
  */
@@ -43,8 +44,8 @@ export const removePartial = (paths: Pick<Paths, 'tmp'>, digest: string) =>
   rm(partialPath(paths, digest), { force: true });
 
 /**
- * Yields the blob's bytes, in order, once. Ends only after size and digest have been verified: a consumer that commits when
- * the stream ends commits verified bytes.
+ * Yields the blob's bytes, in order, once. Ends only after size and digest have been verified: a consumer that commits
+ * when the stream ends commits verified bytes.
  * @throws HuskError `corrupt` (the part is removed), TransportError (the part stays)
  */
 export async function* blobStream(options: BlobStreamOptions): AsyncGenerator<Buffer, void, void> {

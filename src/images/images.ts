@@ -1,6 +1,6 @@
 /**
- * The image room's front door: `Images` over the content store, the database and the registries. Decides and delegates; never parses
- * bytes of images itself.
+ * The image room's front door: `Images` over the content store, the database and the registries. Decides and delegates;
+ * never parses bytes of images itself.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import type { Config } from '../config.ts';

@@ -1,6 +1,6 @@
 /**
- * Pull: resolves a reference at its registry (or a mirror of it), fetches what is missing, layers in parallel, and commits the image
- * record last, in one transaction. Prints nothing: progress goes to the caller in Docker's words.
+ * Pull: resolves a reference at its registry (or a mirror of it), fetches what is missing, layers in parallel, and
+ * commits the image record last, in one transaction. Prints nothing: progress goes to the caller in Docker's words.
  */
 import { causeOf, HuskError } from '../errors.ts';
 import { makeTmpFolder } from '../state/tmp-folder.ts';

@@ -1,7 +1,7 @@
 /**
- * Push: gives a registry what it lacks of an image. A layer it has in its compressed form (here or in another repository of the same
- * registry) is not sent; any other is compressed anew from its tar, as only tars are kept. The manifest is the one that was pulled when
- * all its blobs are the same, else a new one of the same kind. Prints nothing.
+ * Push: gives a registry what it lacks of an image. A layer it has in its compressed form (here or in another
+ * repository of the same registry) is not sent; any other is compressed anew from its tar, as only tars are kept. The
+ * manifest is the one that was pulled when all its blobs are the same, else a new one of the same kind. Prints nothing.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
@@ -165,7 +165,10 @@ async function pushLayer(
   }
 }
 
-/** gzip with zlib's default level; node:zlib writes no name and no time, so the same tar gives the same bytes. @returns the digest */
+/**
+ * gzip with zlib's default level; node:zlib writes no name and no time, so the same tar gives the same bytes. @returns
+ * the digest
+ */
 async function compress(tar: string, file: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   const hashed = async function* (source: AsyncIterable<Buffer>) {

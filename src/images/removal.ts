@@ -1,6 +1,7 @@
 /**
- * What `rmi` and `image prune` do to names, images and layers, with Docker's rules and texts. The rows go in one transaction; a
- * layer's folder is renamed away inside it, so that no other process sees a row without its folder, and deleted afterwards.
+ * What `rmi` and `image prune` do to names, images and layers, with Docker's rules and texts. The rows go in one
+ * transaction; a layer's folder is renamed away inside it, so that no other process sees a row without its folder, and
+ * deleted afterwards.
  */
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -127,7 +128,8 @@ const conflict = (imageId: string, message: string, hard: boolean) =>
 
 /**
  * Deletes an image's rows and renames away the folders nothing else needs. Call inside a transaction.
- * @returns what Docker would print as deleted: the image, then its layers' diffIDs from the top; and the bytes their tars had
+ * @returns what Docker would print as deleted: the image, then its layers' diffIDs from the top; and the bytes their
+ * tars had
  */
 export function deleteRows(
   { records, paths }: RemovalContext,
@@ -203,7 +205,10 @@ export function discardLayers(
 
 const names = (folder: string) => (existsSync(folder) ? readdirSync(folder) : []);
 
-/** A crash between a folder's renaming and the commit: the row is still there, so the folder comes back. Looks at one folder where nothing is to be done. */
+/**
+ * A crash between a folder's renaming and the commit: the row is still there, so the folder comes back. Looks at one
+ * folder where nothing is to be done.
+ */
 export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records' | 'paths'>): void {
   const isMissing = (hex: string): boolean =>
     records.hasLayerRow(`sha256:${hex}`) &&
@@ -218,8 +223,9 @@ export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records
 }
 
 /**
- * Deletes what removals have renamed away, here or in a process that died. Never rejects: what cannot be deleted now is tried again
- * by the next removal. Asks the database at once only: whoever called may close it while trees are being deleted.
+ * Deletes what removals have renamed away, here or in a process that died. Never rejects: what cannot be deleted now is
+ * tried again by the next removal. Asks the database at once only: whoever called may close it while trees are being
+ * deleted.
  */
 export async function sweepRemoved({ records, paths, removeTree }: RemovalContext): Promise<void> {
   // a row without its folder: a crash, which restoreRemoved mends

@@ -1,6 +1,6 @@
 /**
- * The binary form of a launch plan, as `husk-init run` reads it. guest/init/plan.h has the layout, the bounds and the same numbers.
- * Bytes out; it performs nothing.
+ * The binary form of a launch plan, as `husk-init run` reads it. guest/init/plan.h has the layout, the bounds and the
+ * same numbers. Bytes out; it performs nothing.
  */
 import { EXIT_NOT_EXECUTABLE, HuskError } from '../errors.ts';
 import type { AwaitTag, LaunchPlan, Step } from './plan.ts';
@@ -331,9 +331,10 @@ function fitting(strings: readonly string[], what: (value: string, index: number
 }
 
 /**
- * The plan in the form `husk-init run` reads. It checks what it writes itself (NUL bytes, the total length); the other bounds are
- * checked by husk-init before the first step runs, and come back as a LaunchError of op `plan`.
- * @throws HuskError `invalid` for a string with a NUL byte, `limit` for a plan over 16 MiB, or a string that no program can be given
+ * The plan in the form `husk-init run` reads. It checks what it writes itself (NUL bytes, the total length); the other
+ * bounds are checked by husk-init before the first step runs, and come back as a LaunchError of op `plan`.
+ * @throws HuskError `invalid` for a string with a NUL byte, `limit` for a plan over 16 MiB, or a string that no program
+ * can be given
  */
 export function encodePlan(plan: LaunchPlan): Uint8Array {
   const out = new PlanWriter();

@@ -1,6 +1,6 @@
 /**
- * A plan that could not be carried out to its exec: which step, on what, and why, in the words Docker has for it where scripts match
- * them. Only bytes in, an error out; guest/init/control.c writes the records.
+ * A plan that could not be carried out to its exec: which step, on what, and why, in the words Docker has for it where
+ * scripts match them. Only bytes in, an error out; guest/init/control.c writes the records.
  */
 import { constants } from 'node:os';
 import { EXIT_HUSK_FAILED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
@@ -66,7 +66,10 @@ export function readErrorRecord(data: Buffer): ErrorRecord {
   };
 }
 
-/** Docker's `docker run` gives 127 for a command that is not there, 126 for one that cannot be executed, 125 for all else. */
+/**
+ * Docker's `docker run` gives 127 for a command that is not there, 126 for one that cannot be executed, 125 for all
+ * else.
+ */
 function execError(record: ErrorRecord, name: string): LaunchError {
   const { errno, detail, path } = record;
   const missing = errno === ENOENT || errno === ENOTDIR;

@@ -1,9 +1,9 @@
 /**
- * Runs a launch plan: spawns `husk-init`, answers its questions, reports its end. Used on the host (rootless) and in the guest
- * (agent) alike. See plan.ts for what a plan is, guest/init/control.c for the records read here.
+ * Runs a launch plan: spawns `husk-init`, answers its questions, reports its end. Used on the host (rootless) and in
+ * the guest (agent) alike. See plan.ts for what a plan is, guest/init/control.c for the records read here.
  *
- * Everything ends together: the processes of a plan when this one is gone (husk-init watches its descriptors), the innermost process
- * when a monitor is killed.
+ * Everything ends together: the processes of a plan when this one is gone (husk-init watches its descriptors), the
+ * innermost process when a monitor is killed.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fchmodSync, readSync } from 'node:fs';
@@ -32,13 +32,20 @@ export interface LaunchOptions {
   stdin: 'pipe' | 'null' | number;
   stdout: 'pipe' | 'null' | number;
   stderr: 'pipe' | 'null' | number;
-  /** more descriptors for the program, which are FIRST_INHERITED and the numbers after it there; its plan has a `closeFrom` beyond them */
+  /**
+   * more descriptors for the program, which are FIRST_INHERITED and the numbers after it there; its plan has a
+   * `closeFrom` beyond them
+   */
   inherit?: readonly number[];
-  /** the plan's process outlives this one, which does not wait for its end: for plans that begin with `parentDeathSignal` 0. @default false */
+  /**
+   * the plan's process outlives this one, which does not wait for its end: for plans that begin with
+   * `parentDeathSignal` 0. @default false
+   */
   detached?: boolean;
   /**
    * Called at each `await`; the plan goes on when the promise resolves; a rejection ends the process.
-   * @param namespace at `network` the process's network namespace, at `exec` its mount namespace (mountSpaceIn says whether it is one), open until
+   * @param namespace at `network` the process's network namespace, at `exec` its mount namespace (mountSpaceIn says
+   * whether it is one), open until
    *   the promise has settled: a hidden process shows none in /proc
    */
   onAwait?: (tag: AwaitTag, pid: number, namespace?: Fd) => void | Promise<void>;
@@ -46,8 +53,8 @@ export interface LaunchOptions {
 
 export interface Launched {
   /**
-   * the process made by the plan's last `fork` (without one, the spawned process), in this pid namespace; known as soon as it exists.
-   * With a `reaper` it is the reaper, the container's PID 1, which forwards signals.
+   * the process made by the plan's last `fork` (without one, the spawned process), in this pid namespace; known as soon
+   * as it exists. With a `reaper` it is the reaper, the container's PID 1, which forwards signals.
    */
   readonly pid: Promise<number>;
   /** resolves when execve has happened; rejects with LaunchError naming step, path and errno */
@@ -91,7 +98,8 @@ interface Stdio {
 }
 
 /**
- * @param theirs is given the child's side, which is closed once the child has it: end-of-file comes when the last writer is gone
+ * @param theirs is given the child's side, which is closed once the child has it: end-of-file comes when the last
+ * writer is gone
  * @param ours is given this side, for as long as it is not the caller's
  */
 function openStdio(
@@ -105,8 +113,9 @@ function openStdio(
   const [child, end] = direction === 'in' ? [read, write] : [write, read];
   theirs.use(child);
   ours.use(end);
-  // Mode 0600 and our owner would keep the container from reopening it as /dev/stdout, above all where our uid is not mapped inside. The
-  // only way to a pipe that is not inherited is /proc/PID/fd, which is open to those alone who may trace PID.
+  // Mode 0600 and our owner would keep the container from reopening it as /dev/stdout, above all where our uid is not
+  // mapped inside. The only way to a pipe that is not inherited is /proc/PID/fd, which is open to those alone who may
+  // trace PID.
   fchmodSync(read.number, 0o666);
   const stream =
     direction === 'out'
@@ -124,8 +133,8 @@ function deferred<T>() {
 }
 
 /**
- * The wait status that the innermost monitor wrote: the first record in the pipe. Its own exit code cannot tell exit 137 from a SIGKILL.
- * No record means no `fork` in the plan, or a monitor that was killed.
+ * The wait status that the innermost monitor wrote: the first record in the pipe. Its own exit code cannot tell exit
+ * 137 from a SIGKILL. No record means no `fork` in the plan, or a monitor that was killed.
  */
 function readWaitStatus(fd: number): number | undefined {
   const status = Buffer.alloc(4);

@@ -1,4 +1,7 @@
-/** A plan that failed, in the words people and scripts know from Docker, with what to change on this host where that is known. Reads facts, changes nothing. */
+/**
+ * A plan that failed, in the words people and scripts know from Docker, with what to change on this host where that is
+ * known. Reads facts, changes nothing.
+ */
 import { constants } from 'node:os';
 import { EXIT_HUSK_FAILED, EXIT_NOT_EXECUTABLE, HuskError } from '../errors.ts';
 import { readOptional } from '../host/files/read-optional.ts';

@@ -1,6 +1,7 @@
 /**
- * mount(8) option names → flags of mount(2), attributes of mount_setattr(2), propagation, and what is left over for the file system itself.
- * Source: linux include/uapi/linux/mount.h; the names are those runc knows (OCI runtime-spec, config.md § Mounts).
+ * mount(8) option names → flags of mount(2), attributes of mount_setattr(2), propagation, and what is left over for the
+ * file system itself. Source: linux include/uapi/linux/mount.h; the names are those runc knows (OCI runtime-spec,
+ * config.md § Mounts).
  */
 
 /** umount2(2): at once, whoever still has files of it open */
@@ -32,7 +33,10 @@ export const MOUNT_ATTR_RDONLY = 0x1;
 export const MOUNT_ATTR_NOSUID = 0x2;
 export const MOUNT_ATTR_NODEV = 0x4;
 export const MOUNT_ATTR_NOEXEC = 0x8;
-/** the field in which the three atime modes stand; 0 in it is relatime, and changing it needs the whole field in attr_clr */
+/**
+ * the field in which the three atime modes stand; 0 in it is relatime, and changing it needs the whole field in
+ * attr_clr
+ */
 export const MOUNT_ATTR__ATIME = 0x70;
 export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_STRICTATIME = 0x20;

@@ -1,6 +1,7 @@
 /**
- * The reading end of a process's stdout or stderr. Whoever takes chunks apart at once may have them lent: then nothing is allocated for what is read, which is most of
- * what reading a pipe costs in Node (1.8 ms of CPU a megabyte, 0.3 without), and most of the memory that a fast writer makes its reader take.
+ * The reading end of a process's stdout or stderr. Whoever takes chunks apart at once may have them lent: then nothing
+ * is allocated for what is read, which is most of what reading a pipe costs in Node (1.8 ms of CPU a megabyte, 0.3
+ * without), and most of the memory that a fast writer makes its reader take.
  */
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
@@ -42,7 +43,8 @@ export class OutputPipe extends Readable implements Lender {
 }
 
 /**
- * Gives a stream bytes that are somebody else's again when this returns: as they are to a listener that it lends to, else a copy.
+ * Gives a stream bytes that are somebody else's again when this returns: as they are to a listener that it lends to,
+ * else a copy.
  * @returns false when the stream wants no more for now
  */
 export function passOn(stream: Readable & Lender, bytes: Buffer): boolean {

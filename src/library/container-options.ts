@@ -1,4 +1,7 @@
-/** What a program asks of a new container → the engine's request. Every field of the request may be given; what is left out is as `husk run` has it. Decides only. */
+/**
+ * What a program asks of a new container → the engine's request. Every field of the request may be given; what is left
+ * out is as `husk run` has it. Decides only.
+ */
 import { resolve } from 'node:path';
 import type { CreateOptions, MountRequest } from '../engine/contract.ts';
 import type { PullProgress } from './images.ts';

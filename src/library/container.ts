@@ -1,4 +1,7 @@
-/** One container: its life, commands in it, its logs, files and figures. Holds no state but its id: what it says is asked for each time. */
+/**
+ * One container: its life, commands in it, its logs, files and figures. Holds no state but its id: what it says is
+ * asked for each time.
+ */
 import type { Readable } from 'node:stream';
 import type {
   CommitOptions,
@@ -225,7 +228,10 @@ export class Container implements AsyncDisposable {
     await this.#engine.remove(this.id, options);
   }
 
-  /** Removes it with its anonymous volumes, running or not, when it was made here and not kept; one that is gone already is fine. */
+  /**
+   * Removes it with its anonymous volumes, running or not, when it was made here and not kept; one that is gone already
+   * is fine.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#owned) return;
     this.#owned = false;

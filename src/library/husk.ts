@@ -1,7 +1,7 @@
 /**
- * `import { Husk } from 'husk'`: what the command line does, from a program. Objects over the engine's contract (src/engine/contract.ts), which they hold
- * open; everything that waits takes an AbortSignal, everything that is made here can be given back by `using`. No logic of its own: the command line
- * opens its engine here too.
+ * `import { Husk } from 'husk'`: what the command line does, from a program. Objects over the engine's contract
+ * (src/engine/contract.ts), which they hold open; everything that waits takes an AbortSignal, everything that is made
+ * here can be given back by `using`. No logic of its own: the command line opens its engine here too.
  */
 import type {
   Container as ContainerRecord,
@@ -88,7 +88,8 @@ export class Husk implements Disposable {
 
   /**
    * Runs a command in a container of its own to its end, and removes the container.
-   * @throws HuskError when it could not be started, and of kind `limit` when it wrote more than `maxOutput`; a command that fails is no error
+   * @throws HuskError when it could not be started, and of kind `limit` when it wrote more than `maxOutput`; a command
+   * that fails is no error
    * @example
    * const { exitCode, stdout } = await husk.run('alpine', ['uname', '-r']);
    */
@@ -121,7 +122,8 @@ export class Husk implements Disposable {
   }
 
   /**
-   * A container that does not run yet, from an image that is pulled when it is missing. It is removed when it is disposed of.
+   * A container that does not run yet, from an image that is pulled when it is missing. It is removed when it is
+   * disposed of.
    * @throws HuskError `not-found` without such an image, `conflict` for a name that is taken, `invalid`, `unsupported`
    */
   async create(image: string, command: string[] = [], options: ContainerOptions = {}): Promise<Container> {
@@ -139,7 +141,10 @@ export class Husk implements Disposable {
     throw signal.reason;
   }
 
-  /** One that is there already, by name, id or prefix of its id. Disposing of it leaves it alone. @throws HuskError `not-found` */
+  /**
+   * One that is there already, by name, id or prefix of its id. Disposing of it leaves it alone. @throws HuskError
+   * `not-found`
+   */
   container(reference: string): Container {
     return new Container(this.engine, this.engine.get(reference).id, { owned: false });
   }
@@ -169,7 +174,10 @@ export class Husk implements Disposable {
   }
 }
 
-/** Node tells whoever loads its SQLite on stderr that it is experimental: husk's own business, and not of a program that uses it. */
+/**
+ * Node tells whoever loads its SQLite on stderr that it is experimental: husk's own business, and not of a program that
+ * uses it.
+ */
 function loadQuietly(): void {
   const { emitWarning } = process;
   process.emitWarning = () => {};

@@ -13,7 +13,10 @@ export class ImageCollection {
     this.#engine = engine;
   }
 
-  /** @param options.platform `os/architecture[/variant]`. @throws HuskError `not-found`, `unauthorized`, `unavailable`, `corrupt`; the signal's reason */
+  /**
+   * @param options.platform `os/architecture[/variant]`. @throws HuskError `not-found`, `unauthorized`, `unavailable`,
+   * `corrupt`; the signal's reason
+   */
   async pull(
     reference: string,
     options: { platform?: string; onProgress?: (progress: PullProgress) => void; signal?: AbortSignal } = {},

@@ -92,7 +92,8 @@ export class Process {
 
   /**
    * Everything it writes, to its end.
-   * @throws HuskError `limit` when that is more than `maxOutput` bytes; the reason of `signal` once that is aborted, and the command killed
+   * @throws HuskError `limit` when that is more than `maxOutput` bytes; the reason of `signal` once that is aborted,
+   * and the command killed
    */
   output<E extends Encoding = 'utf8'>(options: CollectOptions<E> = {}): Promise<Output<E>> {
     return collect(this, options);
@@ -125,7 +126,8 @@ export async function collect<E extends Encoding = 'utf8'>(
   if (signal?.aborted) kill();
   signal?.addEventListener('abort', kill, { once: true });
   try {
-    // an input that fails leaves a command that waits for the rest of it: it is killed, and the input's error is the call's
+    // an input that fails leaves a command that waits for the rest of it: it is killed, and the input's error is the
+    // call's
     const [stdout, stderr, exit] = await Promise.all([
       take(running.stdout),
       take(running.stderr),

@@ -1,6 +1,7 @@
 /**
- * What `--log-opt labels=…,env=…,tag=…` adds to every entry of a log (moby daemon/logger/loginfo.go, loggerutils/log_tag.go). Of Docker's tag templates the
- * plain fields are known, `{{.Name}}/{{.ID}}`, and no functions. Decides only.
+ * What `--log-opt labels=…,env=…,tag=…` adds to every entry of a log (moby daemon/logger/loginfo.go,
+ * loggerutils/log_tag.go). Of Docker's tag templates the plain fields are known, `{{.Name}}/{{.ID}}`, and no functions.
+ * Decides only.
  */
 import { HuskError } from '../errors.ts';
 import { goPattern } from '../notation/go-pattern.ts';

@@ -28,7 +28,9 @@ export const FLUENTD_KEYS = [
   'fluentd-sub-second-precision',
   'fluentd-write-timeout',
 ];
-/** What reads each, as moby's driver does: strconv.ParseBool, time.ParseDuration, units.RAMInBytes, strconv.ParseUint. */
+/**
+ * What reads each, as moby's driver does: strconv.ParseBool, time.ParseDuration, units.RAMInBytes, strconv.ParseUint.
+ */
 const READERS: Record<string, (text: string) => unknown> = {
   'fluentd-async': parseBool,
   'fluentd-async-connect': parseBool,

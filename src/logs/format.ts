@@ -1,4 +1,7 @@
-/** How a log file's bytes are made and read: what json-file and local have in common. Types, and the buffer both encode into. */
+/**
+ * How a log file's bytes are made and read: what json-file and local have in common. Types, and the buffer both encode
+ * into.
+ */
 import type { LogEntry, Stream } from './sink.ts';
 import type { Piece } from './pieces.ts';
 
@@ -7,7 +10,10 @@ export interface LogFormat {
   readonly header: Buffer;
   /** Appends the entries of a piece to the batch, with its `stamp`. */
   encode(piece: Piece, stream: Stream, batch: Batch): void;
-  /** @returns how many of these bytes, which are whole entries, go into a file that has `room` left: whole entries, none when not even one fits */
+  /**
+   * @returns how many of these bytes, which are whole entries, go into a file that has `room` left: whole entries, none
+   * when not even one fits
+   */
   divide(bytes: Buffer, room: number): number;
   /** how much of a file is whole entries: all of it, unless who wrote it was killed */
   wholeLength(file: number, size: number): number;
@@ -29,8 +35,8 @@ export interface LogDecoder {
 const BATCH = 512 * 1024;
 
 /**
- * Encoded entries on their way to the file: one buffer for as long as the log is open, so that output makes no garbage. It grows for an entry with huge
- * attributes and for nothing else.
+ * Encoded entries on their way to the file: one buffer for as long as the log is open, so that output makes no garbage.
+ * It grows for an entry with huge attributes and for nothing else.
  */
 export class Batch {
   buffer = Buffer.allocUnsafeSlow(0);

@@ -1,6 +1,7 @@
 /**
- * An entry for systemd's journal as one datagram: its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL). `NAME=value\n`, or where the value has a line
- * break `NAME\n`, its length as u64 little-endian, the value, `\n`. Makes bytes only.
+ * An entry for systemd's journal as one datagram: its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+ * `NAME=value\n`, or where the value has a line break `NAME\n`, its length as u64 little-endian, the value, `\n`. Makes
+ * bytes only.
  */
 import type { LogAttributes } from './attributes.ts';
 import type { LoggedContainer } from './request.ts';
@@ -11,7 +12,10 @@ const PRIORITIES: Record<Stream, number> = { stderr: 3, stdout: 6 };
 /** src/basic/journal-importer and journald-native.c: longer names are refused */
 const MAX_NAME = 64;
 
-/** The fields that all entries of a container share (moby daemon/logger/journald). An attribute never stands for one of ours. */
+/**
+ * The fields that all entries of a container share (moby daemon/logger/journald). An attribute never stands for one of
+ * ours.
+ */
 export function sharedFields(container: LoggedContainer, { extra, tag }: LogAttributes): Buffer {
   const fields: Record<string, string> = {
     CONTAINER_ID: container.id.slice(0, 12),
@@ -54,7 +58,9 @@ export function encodeEntry(entry: JournalEntry, shared: Buffer): Buffer {
   ]);
 }
 
-/** What the journal takes as a name: capitals, digits and underscores, none of these first (systemd.journal-fields(7)). */
+/**
+ * What the journal takes as a name: capitals, digits and underscores, none of these first (systemd.journal-fields(7)).
+ */
 export function fieldName(key: string): string {
   return key
     .toUpperCase()

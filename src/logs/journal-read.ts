@@ -1,6 +1,6 @@
 /**
- * Reads a container's entries back from the journal by journalctl, of which only what this user wrote counts: anybody may write to the journal, and name any
- * container. Never writes.
+ * Reads a container's entries back from the journal by journalctl, of which only what this user wrote counts: anybody
+ * may write to the journal, and name any container. Never writes.
  */
 import { spawn } from 'node:child_process';
 import { causeOf, HuskError } from '../errors.ts';
@@ -103,7 +103,10 @@ export function journalArguments(id: string, { tail, since, until, follow, after
   ];
 }
 
-/** journalctl's way to write a time, which is in microseconds and counts the time of receipt: a bound that lets too much through */
+/**
+ * journalctl's way to write a time, which is in microseconds and counts the time of receipt: a bound that lets too much
+ * through
+ */
 function at(time: bigint): string {
   const microseconds = time / 1000n;
   return `@${microseconds / 1_000_000n}.${String(microseconds % 1_000_000n).padStart(6, '0')}`;

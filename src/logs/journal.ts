@@ -1,6 +1,7 @@
 /**
- * The sink of the driver journald: every line is a datagram to the journal's socket. A journal that is slow holds the container up, as a pipe would, or with
- * `mode=non-blocking` costs it lines; one that goes away costs it lines until it is back.
+ * The sink of the driver journald: every line is a datagram to the journal's socket. A journal that is slow holds the
+ * container up, as a pipe would, or with `mode=non-blocking` costs it lines; one that goes away costs it lines until it
+ * is back.
  */
 import { HuskError } from '../errors.ts';
 import type { Fd } from '../host/fd.ts';

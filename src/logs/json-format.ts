@@ -1,6 +1,7 @@
 /**
- * Docker's json-file format: one object a line, `{"log":…,"stream":…,"attrs":…,"time":…}` (moby daemon/logger/jsonfilelog/jsonlog). What is no UTF-8 is
- * replaced, as Docker does. Encoding is one pass over the bytes with a table; a line costs one copy of what stands between two texts, and makes no string.
+ * Docker's json-file format: one object a line, `{"log":…,"stream":…,"attrs":…,"time":…}` (moby
+ * daemon/logger/jsonfilelog/jsonlog). What is no UTF-8 is replaced, as Docker does. Encoding is one pass over the bytes
+ * with a table; a line costs one copy of what stands between two texts, and makes no string.
  */
 import { isUtf8 } from 'node:buffer';
 import { readSync } from 'node:fs';
@@ -27,7 +28,10 @@ const WORD = 4;
 const HEAD = Buffer.from('{"log":"');
 /** bytes read at once when a file is searched backwards */
 const BLOCK = 64 * 1024;
-/** An entry holds MAX_ENTRY of text, six times that when all of it is escaped, and attributes; a longer line is skipped by readers. */
+/**
+ * An entry holds MAX_ENTRY of text, six times that when all of it is escaped, and attributes; a longer line is skipped
+ * by readers.
+ */
 const MAX_LINE = 256 * 1024;
 
 export class JsonFormat implements LogFormat {
@@ -103,8 +107,9 @@ export class JsonFormat implements LogFormat {
 }
 
 /**
- * Each line of a run becomes an entry. A line is at most MAX_ENTRY and its newline, so room is made line by line. Four bytes are looked at and copied at once as
- * long as none of them is a newline or wants escaping: DataView's accesses are single instructions at any alignment.
+ * Each line of a run becomes an entry. A line is at most MAX_ENTRY and its newline, so room is made line by line. Four
+ * bytes are looked at and copied at once as long as none of them is a newline or wants escaping: DataView's accesses
+ * are single instructions at any alignment.
  */
 function encodeLines(text: Buffer, foot: Buffer, batch: Batch): void {
   // what replaces a byte that is no UTF-8 has three, all plain: less than LONGEST too
@@ -146,7 +151,10 @@ function encodeLines(text: Buffer, foot: Buffer, batch: Batch): void {
   }
 }
 
-/** Whether one of the four bytes is below 0x20, a quote or a backslash; now and then one that only stands next to such a byte is taken for one. */
+/**
+ * Whether one of the four bytes is below 0x20, a quote or a backslash; now and then one that only stands next to such a
+ * byte is taken for one.
+ */
 function isSpecial(word: number): boolean {
   const quote = word ^ 0x22222222;
   const backslash = word ^ 0x5c5c5c5c;

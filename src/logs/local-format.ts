@@ -1,6 +1,6 @@
 /**
- * husk's own format of the driver `local`, version 1: compact, exact to the byte, quick to write. All lines of one stream that came together are one record, so
- * a line costs nothing but itself.
+ * husk's own format of the driver `local`, version 1: compact, exact to the byte, quick to write. All lines of one
+ * stream that came together are one record, so a line costs nothing but itself.
  *
  *   file    "HUSKLOG" 0x01, then records
  *   record  u32 length of what lies between the two lengths (11 to MAX_RECORD)
@@ -10,7 +10,8 @@
  *           the text: whole lines with their \n, or a part of one long line
  *           u32 the same length again: files are read from their end too
  *
- * Numbers are little-endian. A record is whole when both lengths agree; a torn last one is cut off by the next writer and never shown by a reader.
+ * Numbers are little-endian. A record is whole when both lengths agree; a torn last one is cut off by the next writer
+ * and never shown by a reader.
  */
 import { readSync } from 'node:fs';
 import { HuskError } from '../errors.ts';

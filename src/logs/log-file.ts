@@ -1,4 +1,7 @@
-/** One file of a log, open for reading: plain or compressed. It is known by its inode, or where compression gave it another by the one it had. Never writes. */
+/**
+ * One file of a log, open for reading: plain or compressed. It is known by its inode, or where compression gave it
+ * another by the one it had. Never writes.
+ */
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { causeOf, HuskError } from '../errors.ts';
 import type { LogDecoder, LogFormat } from './format.ts';

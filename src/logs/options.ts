@@ -1,6 +1,6 @@
 /**
- * `--log-driver` and `--log-opt`: which there are, what they may say, and what they mean, in Docker's words where it has some (moby daemon/logger: each
- * driver's ValidateLogOpt). Decides only.
+ * `--log-driver` and `--log-opt`: which there are, what they may say, and what they mean, in Docker's words where it
+ * has some (moby daemon/logger: each driver's ValidateLogOpt). Decides only.
  */
 import { HuskError } from '../errors.ts';
 import { FLUENTD_KEYS, fluentdSettings } from './fluentd.ts';

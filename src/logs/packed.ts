@@ -1,6 +1,7 @@
 /**
- * Which file a compressed log was made of, so that a reader who has the plain one open knows it again. A gzip file is one or more members (RFC 1952 § 2.2): ours
- * begins with an empty one whose extra field has the file's inode and time of change; gunzip and zcat see nothing of it.
+ * Which file a compressed log was made of, so that a reader who has the plain one open knows it again. A gzip file is
+ * one or more members (RFC 1952 § 2.2): ours begins with an empty one whose extra field has the file's inode and time
+ * of change; gunzip and zcat see nothing of it.
  */
 import { fstatSync, readSync, type BigIntStats } from 'node:fs';
 

@@ -1,6 +1,7 @@
 /**
- * Cuts a stream of bytes into pieces for a log: runs of whole lines, as long as they come, and pieces of lines that are longer than an entry may be, as Docker
- * splits them. Work is done for each chunk, not for each line. Holds back at most MAX_ENTRY bytes.
+ * Cuts a stream of bytes into pieces for a log: runs of whole lines, as long as they come, and pieces of lines that are
+ * longer than an entry may be, as Docker splits them. Work is done for each chunk, not for each line. Holds back at
+ * most MAX_ENTRY bytes.
  */
 
 /** bytes of one entry's text, its \n not counted; moby daemon/logger/copier.go: defaultBufSize */
@@ -53,7 +54,9 @@ export class PieceCutter {
   }
 }
 
-/** How many bytes from the start are lines of at most MAX_ENTRY: found by the last newline in each window of that size. */
+/**
+ * How many bytes from the start are lines of at most MAX_ENTRY: found by the last newline in each window of that size.
+ */
 function wholeLines(bytes: Buffer): number {
   let end = 0;
   while (end < bytes.length) {
@@ -64,7 +67,9 @@ function wholeLines(bytes: Buffer): number {
   return end;
 }
 
-/** The last position at or before `end` that does not cut a UTF-8 sequence; `end` itself when the bytes are not UTF-8. */
+/**
+ * The last position at or before `end` that does not cut a UTF-8 sequence; `end` itself when the bytes are not UTF-8.
+ */
 function wholeCharacters(bytes: Buffer, end: number): number {
   for (let position = end; position > end - 4; position--) if ((bytes[position]! & 0xc0) !== 0x80) return position;
   return end;

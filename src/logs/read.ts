@@ -1,6 +1,7 @@
 /**
- * Reads the files of a log: tail, since, until, and following what is written, over rotations, while a writer goes on at full speed. A reader never holds the
- * writer up: whoever is slower than the files are rotated misses what has gone, in whole entries. Memory stays bounded however long the log. Never writes.
+ * Reads the files of a log: tail, since, until, and following what is written, over rotations, while a writer goes on
+ * at full speed. A reader never holds the writer up: whoever is slower than the files are rotated misses what has gone,
+ * in whole entries. Memory stays bounded however long the log. Never writes.
  */
 import { statSync, watch } from 'node:fs';
 import { startTimer } from '../long-timer.ts';

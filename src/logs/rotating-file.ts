@@ -1,7 +1,8 @@
 /**
- * The files of a log: one that grows, and at a size becomes file.1, file.2 …, as Docker names them; appended in whole entries. A disk that takes no more loses
- * entries, never a part of one: what a write left behind is cut off again. What a killed writer left is cut off at the start. Compression (file.1.gz …) goes on
- * beside the writing, one file at a time, and never holds it up: a file that is rotated away before its turn was never compressed.
+ * The files of a log: one that grows, and at a size becomes file.1, file.2 …, as Docker names them; appended in whole
+ * entries. A disk that takes no more loses entries, never a part of one: what a write left behind is cut off again.
+ * What a killed writer left is cut off at the start. Compression (file.1.gz …) goes on beside the writing, one file at
+ * a time, and never holds it up: a file that is rotated away before its turn was never compressed.
  */
 import {
   closeSync,

@@ -1,4 +1,7 @@
-/** What a log driver is to its supervisor: a listener of the container's output that takes all of it, and may ask the container to wait. Types only. */
+/**
+ * What a log driver is to its supervisor: a listener of the container's output that takes all of it, and may ask the
+ * container to wait. Types only.
+ */
 
 export type Stream = 'stdout' | 'stderr';
 

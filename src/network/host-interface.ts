@@ -1,6 +1,7 @@
 /**
- * The interface by which this host reaches the world, with its addresses and gateways: what pasta and passt give to a container as its own, so that
- * the host cannot be reached by them. Parsers of proc(5)'s tables are apart from the reading.
+ * The interface by which this host reaches the world, with its addresses and gateways: what pasta and passt give to a
+ * container as its own, so that the host cannot be reached by them. Parsers of proc(5)'s tables are apart from the
+ * reading.
  */
 import { readFileSync } from 'node:fs';
 import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
@@ -50,7 +51,10 @@ export function defaultRoute4(table: string): DefaultRoute | undefined {
   return best(routes);
 }
 
-/** /proc/net/ipv6_route: destination, its length, source, its length, gateway, metric, references, uses, flags, interface */
+/**
+ * /proc/net/ipv6_route: destination, its length, source, its length, gateway, metric, references, uses, flags,
+ * interface
+ */
 export function defaultRoute6(table: string): DefaultRoute | undefined {
   const routes = table.split('\n').flatMap((line) => {
     const [destination, length, , , gateway, metric, , , flags, name] = line.trim().split(/\s+/);
@@ -79,7 +83,10 @@ function best<T extends DefaultRoute & { metric: number }>(routes: readonly T[])
   return first && { name: first.name, ...(first.gateway !== undefined && { gateway: first.gateway }) };
 }
 
-/** Pure: the two default routes and every interface's addresses → the one to copy. IPv6 only where it leaves by the same interface. */
+/**
+ * Pure: the two default routes and every interface's addresses → the one to copy. IPv6 only where it leaves by the same
+ * interface.
+ */
 export function chooseInterface(
   routes: { ipv4?: DefaultRoute; ipv6?: DefaultRoute },
   interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>,

@@ -1,7 +1,8 @@
 /**
- * The way out of a virtual machine: passt(1) turns the frames of the machine's network device into ordinary sockets of the host's, as pasta does for a
- * network namespace, and by the same rules. It is started before the VMM, which has no network and may start nothing, speaks to it over one
- * socket, lives as long as the other end of that socket is open, and confines itself (its own namespaces, an empty root, seccomp).
+ * The way out of a virtual machine: passt(1) turns the frames of the machine's network device into ordinary sockets of
+ * the host's, as pasta does for a network namespace, and by the same rules. It is started before the VMM, which has no
+ * network and may start nothing, speaks to it over one socket, lives as long as the other end of that socket is open,
+ * and confines itself (its own namespaces, an empty root, seccomp).
  */
 import { readSync } from 'node:fs';
 import type { InterfaceSetup } from '../agent-protocol.ts';
@@ -16,7 +17,10 @@ import { INTERFACE } from './pasta.ts';
 import { PID_FILE, reasonOf, untilReady } from './readiness.ts';
 import { dnsForward, hostResolvConf, notInstalled } from './way-out.ts';
 
-/** bytes of payload in a frame: passt's own default, the largest Ethernet frame less its header, in whole words. Long frames are few frames */
+/**
+ * bytes of payload in a frame: passt's own default, the largest Ethernet frame less its header, in whole words. Long
+ * frames are few frames
+ */
 export const MTU = 65_520;
 /** where passt finds the socket: as its stdin, because a launch plan passes stdio */
 const SOCKET_FD = 0;
@@ -24,7 +28,10 @@ const SOCKET_FD = 0;
 const MAX_SAID = 4096;
 
 export interface Passt {
-  /** the other end of its socket: frames of Ethernet, each behind its length (u32, big-endian); with its last copy passt goes */
+  /**
+   * the other end of its socket: frames of Ethernet, each behind its length (u32, big-endian); with its last copy passt
+   * goes
+   */
   link: Fd;
   /** rejects with a HuskError `unsupported`, with the fix */
   ready: Promise<void>;
@@ -94,7 +101,10 @@ export function guestInterface({ ipv4, ipv6 }: HostInterface): InterfaceSetup {
   };
 }
 
-/** A locally administered address of the container's own, with Docker's prefix: six bytes of text. @param id 64 hex digits */
+/**
+ * A locally administered address of the container's own, with Docker's prefix: six bytes of text. @param id 64 hex
+ * digits
+ */
 export function macAddress(id: string): string {
   return ['02', '42', ...id.slice(0, 8).match(/../g)!].join(':');
 }

@@ -1,6 +1,6 @@
 /**
- * The way out of a container's network namespace: pasta(1) copies what goes through a tap device there to ordinary sockets of the
- * host's. Out only: no port is published, nothing of the host's loopback can be reached, nor what
+ * The way out of a container's network namespace: pasta(1) copies what goes through a tap device there to ordinary
+ * sockets of the host's. Out only: no port is published, nothing of the host's loopback can be reached, nor what
  * listens on the address that the container has from the host; the host's other addresses are as any other machine's.
  *
  * pasta itself stays in the host's network namespace and confines itself (its own namespaces, an empty root, seccomp).
@@ -113,13 +113,17 @@ function owningUserNamespace(namespace: Fd): Fd {
   return new Fd(ioctl(namespace.number, NS_GET_USERNS, 0, 'NS_GET_USERNS'));
 }
 
-/** pasta opens the second of them when it is in the first already, from where no other process's descriptors can be reached. */
+/**
+ * pasta opens the second of them when it is in the first already, from where no other process's descriptors can be
+ * reached.
+ */
 const inherited = (index: number): string => `/proc/self/fd/${FIRST_INHERITED + index}`;
 
 /**
- * Started by root, pasta would become `nobody`, who may not enter a user namespace that root made. As root it gives up all but a few
- * capabilities first of all things, CAP_SYS_PTRACE among them, without which another uid's /proc/PID/ns is closed to it. So the two
- * namespaces are bound where it can open them, in a mount namespace of its own; once in the user namespace it is root of nothing else.
+ * Started by root, pasta would become `nobody`, who may not enter a user namespace that root made. As root it gives up
+ * all but a few capabilities first of all things, CAP_SYS_PTRACE among them, without which another uid's /proc/PID/ns
+ * is closed to it. So the two namespaces are bound where it can open them, in a mount namespace of its own; once in the
+ * user namespace it is root of nothing else.
  */
 function pinNamespaces(pid: number): Step[] {
   const bind = (type: string): Step[] => [

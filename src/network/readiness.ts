@@ -1,4 +1,7 @@
-/** How pasta and passt say that they are up, and why they are not: both were told to write their pid to stdout once everything is set up. */
+/**
+ * How pasta and passt say that they are up, and why they are not: both were told to write their pid to stdout once
+ * everything is set up.
+ */
 import type { Launched } from '../launch/executor.ts';
 
 /** of both: their stdout. Not /dev/stdout, which not every /dev has */

@@ -56,12 +56,16 @@ export function tunFix(): string {
   }
 }
 
-/** Answered by passt and pasta from the host's first resolver, where that is on the host's loopback; link-local (RFC 3927), Podman's choice too. */
+/**
+ * Answered by passt and pasta from the host's first resolver, where that is on the host's loopback; link-local (RFC
+ * 3927), Podman's choice too.
+ */
 export const DNS_FORWARDER = '169.254.1.1';
 
 /**
- * Arguments of passt and pasta. Only where the container is told of the forwarder: once there is one, passt (as of 2023) puts its address on every answer of
- * the host's resolver, also to a program that asked that resolver by its own.
+ * Arguments of passt and pasta. Only where the container is told of the forwarder: once there is one, passt (as
+ * of 2023) puts its address on every answer of the host's resolver, also to a program that asked that resolver by its
+ * own.
  * @param resolvConf the host's resolv.conf(5)
  */
 export function dnsForward(resolvConf: string): string[] {

@@ -1,12 +1,16 @@
 /**
- * Patterns as Go programs read them, for Docker's filters and log options: regular expressions (RE2) and path.Match's globs. A subject is
- * matched in time linear in its length, whoever wrote either, so that `(a+)+$` against a long name holds nobody up; JavaScript's own
- * engine would backtrack for hours. Never used for husk's own patterns, which are JavaScript's.
+ * Patterns as Go programs read them, for Docker's filters and log options: regular expressions (RE2) and path.Match's
+ * globs. A subject is matched in time linear in its length, whoever wrote either, so that `(a+)+$` against a long name
+ * holds nobody up; JavaScript's own engine would backtrack for hours. Never used for husk's own patterns, which are
+ * JavaScript's.
  */
 import { createRequire } from 'node:module';
 import { HuskError } from '../errors.ts';
 
-/** characters; RE2 compiles a pattern into a program whose size grows with it, and refuses programs that grow out of hand */
+/**
+ * characters; RE2 compiles a pattern into a program whose size grows with it, and refuses programs that grow out of
+ * hand
+ */
 const MAX_PATTERN = 4096;
 /** characters of a pattern that an error quotes */
 const MAX_QUOTED = 80;
@@ -24,7 +28,8 @@ let engine: typeof import('re2js') | undefined;
 export function goPattern(pattern: string, what: string): Matcher {
   const refuse = (why: string, cause?: unknown) => refusal(`invalid ${what} ${quote(pattern)}: ${why}`, cause);
   if (pattern.length > MAX_PATTERN) throw refuse(`a pattern may have ${MAX_PATTERN} characters`);
-  // required here, on first use: filters are checked and matched within one synchronous look at the records, and the library costs 10 ms
+  // required here, on first use: filters are checked and matched within one synchronous look at the records, and the
+  // library costs 10 ms
   engine ??= createRequire(import.meta.url)('re2js') as typeof import('re2js');
   try {
     const compiled = engine.RE2JS.compile(pattern);
@@ -39,7 +44,8 @@ export function goPattern(pattern: string, what: string): Matcher {
 }
 
 /**
- * Compiles a glob of Go's path.Match: `*` and `?` stop at a slash, `[^a-z]`, `\*` is a star. It matches whole subjects only.
+ * Compiles a glob of Go's path.Match: `*` and `?` stop at a slash, `[^a-z]`, `\*` is a star. It matches whole subjects
+ * only.
  * @param what as for goPattern
  * @throws HuskError `invalid`
  */

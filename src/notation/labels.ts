@@ -1,6 +1,9 @@
 /** Labels: from the texts of flags, and as the filters of every list ask for them. Pure. */
 
-/** Whether a thing with these labels is meant. A key is looked for among the labels themselves: `constructor` is no label of `{}`. */
+/**
+ * Whether a thing with these labels is meant. A key is looked for among the labels themselves: `constructor` is no
+ * label of `{}`.
+ */
 export function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
   const equals = wanted.indexOf('=');
   const key = equals === -1 ? wanted : wanted.slice(0, equals);

@@ -1,4 +1,7 @@
-/** Times as `--since` and `--until` take them: RFC 3339, dates, seconds since the epoch, or a duration back from now. Pure. */
+/**
+ * Times as `--since` and `--until` take them: RFC 3339, dates, seconds since the epoch, or a duration back from now.
+ * Pure.
+ */
 import { HuskError } from '../errors.ts';
 import { parseDuration } from './durations.ts';
 
@@ -6,7 +9,8 @@ const NANOSECONDS_PER_MS = 1_000_000n;
 const NANOSECONDS_PER_SECOND = 1_000_000_000n;
 
 /**
- * Reads a time to the nanosecond: that of `logs -t` is given back as `--since` and `--until`, and must name that very line.
+ * Reads a time to the nanosecond: that of `logs -t` is given back as `--since` and `--until`, and must name that very
+ * line.
  * @param now ms since the epoch
  * @returns ns since the epoch
  */

@@ -1,4 +1,6 @@
-/** Single values as Go's programs read them: booleans, integers and CPUs, with the error texts of Go's parsers. Pure. */
+/**
+ * Single values as Go's programs read them: booleans, integers and CPUs, with the error texts of Go's parsers. Pure.
+ */
 
 export function parseBool(text: string): boolean {
   if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true;

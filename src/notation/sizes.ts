@@ -1,4 +1,7 @@
-/** Sizes as docker/go-units reads them: memory counts in 1024s (RAMInBytes), files of logs in 1000s (FromHumanSize). Pure. */
+/**
+ * Sizes as docker/go-units reads them: memory counts in 1024s (RAMInBytes), files of logs in 1000s (FromHumanSize).
+ * Pure.
+ */
 
 const PREFIXES = ['', 'k', 'm', 'g', 't', 'p'];
 

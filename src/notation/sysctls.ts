@@ -1,4 +1,7 @@
-/** Which kernel settings belong to a namespace, by their sysctl(8) names. Source: runc validator.go; docker/cli opts. Pure. */
+/**
+ * Which kernel settings belong to a namespace, by their sysctl(8) names. Source: runc validator.go; docker/cli opts.
+ * Pure.
+ */
 
 const IPC = new Set([
   'kernel.msgmax',

@@ -1,6 +1,6 @@
 /**
- * `husk doctor`: every fact about this host that decides what husk can do on it, each with what to change. Facts only; the CLI makes
- * the table. `fail` is what containers cannot do without, `warn` what some of them will miss.
+ * `husk doctor`: every fact about this host that decides what husk can do on it, each with what to change. Facts only;
+ * the CLI makes the table. `fail` is what containers cannot do without, `warn` what some of them will miss.
  */
 import { closeSync, constants, openSync } from 'node:fs';
 import { release, userInfo } from 'node:os';

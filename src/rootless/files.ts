@@ -1,10 +1,11 @@
 /**
- * A container's files on the host's own kernel: a program of husk's (src/container/files/main.ts) answers, as root of a user namespace with the
- * container's ids, where its owners exist. Of a running container it has the root as a descriptor; of a stopped one the same root with its bind
- * mounts, mounted for it alone.
+ * A container's files on the host's own kernel: a program of husk's (src/container/files/main.ts) answers, as root of a
+ * user namespace with the container's ids, where its owners exist. Of a running container it has the root as a
+ * descriptor; of a stopped one the same root with its bind mounts, mounted for it alone.
  *
- * The namespace is a sibling of the container's, not that one itself: the program still has the host's root, and whoever has CAP_SYS_PTRACE in a
- * user namespace and sees its processes (`--pid host`) reads all their files by /proc/PID/root.
+ * The namespace is a sibling of the container's, not that one itself: the program still has the host's root, and
+ * whoever has CAP_SYS_PTRACE in a user namespace and sees its processes (`--pid host`) reads all their files by
+ * /proc/PID/root.
  */
 import { dirname, join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
@@ -82,7 +83,8 @@ async function run(request: FilesRequest, context: FilesContext, output: PassThr
     });
     const { input } = context;
     const { stdin } = launched;
-    // its end alone would look like the end of a whole archive; and who has no pid yet hears no signal, so that is asked again below
+    // its end alone would look like the end of a whole archive; and who has no pid yet hears no signal, so that is
+    // asked again below
     const stop = () => {
       launched.signal(SIGKILL);
       stdin?.destroy();
@@ -174,7 +176,10 @@ async function rootView({ process, rootfs, images, dataRoot, maps, stage }: File
 /** magic: it leads into the process's mount namespace */
 const rootLink = (pid: number): string => `/proc/${pid}/root`;
 
-/** From here on it stays the same, whatever becomes of the pid. @throws HuskError `conflict` when the pid is another process's by now, or nobody's */
+/**
+ * From here on it stays the same, whatever becomes of the pid. @throws HuskError `conflict` when the pid is another
+ * process's by now, or nobody's
+ */
 function openRoot({ pid, startTime }: NonNullable<FilesContext['process']>): Fd {
   const ended = (cause?: unknown) => new HuskError('the container ended meanwhile', { kind: 'conflict', cause });
   let root: Fd;

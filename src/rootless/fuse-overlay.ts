@@ -1,6 +1,7 @@
 /**
- * fuse-overlayfs(1) where the kernel's overlay cannot serve: before Linux 5.11, or with the data root on a file system that cannot hold
- * an upper layer. It runs in a user and a mount namespace of its own, which the container then joins; it ends when the container does.
+ * fuse-overlayfs(1) where the kernel's overlay cannot serve: before Linux 5.11, or with the data root on a file system
+ * that cannot hold an upper layer. It runs in a user and a mount namespace of its own, which the container then joins;
+ * it ends when the container does.
  */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
@@ -44,7 +45,9 @@ export interface FuseOverlay {
 
 export interface FuseOptions {
   maps: IdMaps;
-  /** what the container's root, and a program of husk's in the same mount namespace, is to get at, for husk run by root */
+  /**
+   * what the container's root, and a program of husk's in the same mount namespace, is to get at, for husk run by root
+   */
   reach?: Reach;
   /** that of a container that is joined */
   userNamespace?: string;
@@ -152,7 +155,10 @@ function ownNamespaces({ maps, reach, userNamespace }: Omit<FuseOptions, 'beside
   ];
 }
 
-/** The container's plan in the namespaces of fuse-overlayfs: these steps first, and no user namespace of its own. `lateRoot` as the plan's context has it. */
+/**
+ * The container's plan in the namespaces of fuse-overlayfs: these steps first, and no user namespace of its own.
+ * `lateRoot` as the plan's context has it.
+ */
 export function joinFuseOverlay(
   fuse: FuseOverlay,
   spec: Spec,

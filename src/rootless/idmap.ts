@@ -1,10 +1,10 @@
 /**
- * Which host ids a container's ids are: reads subuid(5) and subgid(5), decides the map, and writes it to a process that waits
- * in a new user namespace (user_namespaces(7)).
+ * Which host ids a container's ids are: reads subuid(5) and subgid(5), decides the map, and writes it to a process that
+ * waits in a new user namespace (user_namespaces(7)).
  *
- * An ordinary user: container 0 is the user, 1… are every subordinate range, one after another, written by the setuid programs
- * newuidmap(1) and newgidmap(1). Root: an unprivileged range, written directly; container root is never host root.
- * Never falls back to a smaller map: what cannot be mapped is refused with the fix.
+ * An ordinary user: container 0 is the user, 1… are every subordinate range, one after another, written by the setuid
+ * programs newuidmap(1) and newgidmap(1). Root: an unprivileged range, written directly; container root is never host
+ * root. Never falls back to a smaller map: what cannot be mapped is refused with the fix.
  */
 import { spawn } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -44,7 +44,10 @@ export interface IdSources {
   ownMaps?: Record<IdKind, string>;
 }
 
-/** Root's range when /etc/subuid has none for `husk` or `root`: far above what distributions give to people (below 600100000). */
+/**
+ * Root's range when /etc/subuid has none for `husk` or `root`: far above what distributions give to people (below
+ * 600100000).
+ */
 export const ROOT_RANGE: IdRange = { start: 1_000_000_000, count: 65_536 };
 /** lines of a map, UID_GID_MAP_MAX_EXTENTS of include/linux/user_namespace.h (Linux 4.15) */
 const MAX_EXTENTS = 340;
@@ -54,8 +57,8 @@ const MAX_ID = 0xffff_fffe;
 const MAX_FILE = 8 << 20;
 
 /**
- * The ranges that a subuid(5) file gives to a person, in the file's order; an entry names them by login name or by number.
- * Lines that are not `owner:start:count` of whole numbers in range are skipped, as shadow does.
+ * The ranges that a subuid(5) file gives to a person, in the file's order; an entry names them by login name or by
+ * number. Lines that are not `owner:start:count` of whole numbers in range are skipped, as shadow does.
  */
 export function parseSubordinateIds(text: string, owner: { name?: string; uid: number }): IdRange[] {
   const ranges: IdRange[] = [];
@@ -69,7 +72,10 @@ export function parseSubordinateIds(text: string, owner: { name?: string; uid: n
   return ranges;
 }
 
-/** Container 0 → `own`, 1… → the ranges. Ids named twice (overlapping entries, one's own id) are given once: the kernel refuses overlaps. */
+/**
+ * Container 0 → `own`, 1… → the ranges. Ids named twice (overlapping entries, one's own id) are given once: the kernel
+ * refuses overlaps.
+ */
 export function buildIdMap(own: number, ranges: readonly IdRange[]): IdMapping[] {
   return number([{ start: own, count: 1 }, ...ranges]);
 }
@@ -114,8 +120,8 @@ export function parseIdMap(text: string): IdMapping[] {
 }
 
 /**
- * The range for containers that root starts: `preferred` where this namespace has those ids, else (root inside a container) the
- * longest stretch of ids above 0 that it has.
+ * The range for containers that root starts: `preferred` where this namespace has those ids, else (root inside a
+ * container) the longest stretch of ids above 0 that it has.
  */
 export function rootRange(preferred: readonly IdRange[], own: readonly IdMapping[]): IdRange[] {
   const has = (range: IdRange) =>
@@ -168,7 +174,10 @@ function rootMap(kind: IdKind, etc: string, sources: IdSources): IdMapping[] {
   return map;
 }
 
-/** The host's gid of the root of containers that root starts; undefined where root has no ids to give (`idMaps` says why). */
+/**
+ * The host's gid of the root of containers that root starts; undefined where root has no ids to give (`idMaps` says
+ * why).
+ */
 export function containerRootGroup(sources: IdSources = {}): number | undefined {
   try {
     return rootMap('gid', sources.etc ?? '/etc', sources)[0]!.hostID;

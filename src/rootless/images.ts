@@ -1,7 +1,7 @@
 /**
  * The images that are mounted into a container (mounts of type `image`), as a plan has them: each is an overlay of its
- * layers that nothing is written to, mounted on a folder of the container's own. Where the kernel's overlay cannot serve,
- * by fuse-overlayfs beside the root's.
+ * layers that nothing is written to, mounted on a folder of the container's own. Where the kernel's overlay cannot
+ * serve, by fuse-overlayfs beside the root's.
  */
 import { dirname, join } from 'node:path';
 import type { ImageRoot, ImageRoots } from '../container/image-mounts.ts';

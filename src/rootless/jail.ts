@@ -1,9 +1,11 @@
 /**
- * The jail a VMM is born in: a launch plan that leaves a Node process with an empty root, of which it sees what it was given and nothing else, no
- * network, a user namespace with the caller's whole id map, few capabilities and no way to new privileges. Node has threads and can unshare none of
- * this itself. The pid namespace stays: records name supervisors by the pid that other commands see, and signals are the filter's work.
+ * The jail a VMM is born in: a launch plan that leaves a Node process with an empty root, of which it sees what it was
+ * given and nothing else, no network, a user namespace with the caller's whole id map, few capabilities and no way to
+ * new privileges. Node has threads and can unshare none of this itself. The pid namespace stays: records name
+ * supervisors by the pid that other commands see, and signals are the filter's work.
  *
- * Started by root, it stays root of the host, with the same few capabilities: root's own records belong to nobody else. Decides only.
+ * Started by root, it stays root of the host, with the same few capabilities: root's own records belong to nobody else.
+ * Decides only.
  */
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -54,17 +56,26 @@ export interface Jail {
 
 /** Owners, modes and names in shared folders, whoever they belong to; nothing that is about the system. */
 const CAPABILITIES = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_FSETID'];
-/** Within a user namespace alone: there the kernel binds a file's capabilities to that namespace's root; outside they would be rights on the whole host. */
+/**
+ * Within a user namespace alone: there the kernel binds a file's capabilities to that namespace's root; outside they
+ * would be rights on the whole host.
+ */
 const NAMESPACED_CAPABILITIES = [...CAPABILITIES, 'CAP_SETFCAP'];
 
 /** asm-generic/resource.h */
 const RLIMIT_CORE = 4;
 const RLIMIT_NOFILE = 7;
 const RLIMIT_MEMLOCK = 8;
-/** a shared folder holds a descriptor for each inode the guest remembers and each file it has open (src/vmm/devices/fs/share/config.ts), eight times */
+/**
+ * a shared folder holds a descriptor for each inode the guest remembers and each file it has open
+ * (src/vmm/devices/fs/share/config.ts), eight times
+ */
 const MAX_FILES = 1_048_576n;
 
-/** Folders that every host has and a share hardly comes from: one is covered by the jail's root, in its own mount namespace. */
+/**
+ * Folders that every host has and a share hardly comes from: one is covered by the jail's root, in its own mount
+ * namespace.
+ */
 const PLACES = ['/sys', '/mnt', '/tmp'];
 
 /** linux/limits.h of what the kernel lets an ordinary process have: `ulimit -Hn` */
@@ -125,7 +136,10 @@ export function jailPlan(jail: Jail): LaunchPlan {
   ];
 }
 
-/** The caller's supplementary groups stay, unmapped: /dev/kvm is often open to a group only, and they give nothing that the caller lacks. */
+/**
+ * The caller's supplementary groups stay, unmapped: /dev/kvm is often open to a group only, and they give nothing that
+ * the caller lacks.
+ */
 function enterUserNamespace(): Step[] {
   return [
     { op: 'unshare', flags: CLONE_NEWUSER },

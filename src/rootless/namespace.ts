@@ -1,6 +1,7 @@
 /**
- * Runs a program as root of the user's mapped namespace: what unpacks layers, copies into volumes, and deletes trees that
- * belong to subordinate ids. It has the container's ids but none of its other walls: never run a container's own program here.
+ * Runs a program as root of the user's mapped namespace: what unpacks layers, copies into volumes, and deletes trees
+ * that belong to subordinate ids. It has the container's ids but none of its other walls: never run a container's own
+ * program here.
  */
 import { FIRST_INHERITED, launch, type Launched, type LaunchOptions } from '../launch/executor.ts';
 import type { LaunchPlan, Step } from '../launch/plan.ts';
@@ -37,7 +38,8 @@ export interface NamespaceProgram {
 
 /**
  * Starts the program with every capability in the namespace, uid and gid 0, no supplementary groups.
- * @throws HuskError `unsupported` with the fix when this host or user cannot have the namespace; later failures reject `started`
+ * @throws HuskError `unsupported` with the fix when this host or user cannot have the namespace; later failures reject
+ * `started`
  */
 export function runInUserNamespace(options: NamespaceProgram): Launched {
   const maps = options.maps ?? idMaps();
@@ -67,7 +69,8 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
 export const MAX_SAID = 4096;
 
 /**
- * As runInUserNamespace, to its end. The streams are awaited as well as the exit: a program that has ended may have said more than has been read.
+ * As runInUserNamespace, to its end. The streams are awaited as well as the exit: a program that has ended may have
+ * said more than has been read.
  * @param options.onText all of what the program prints
  * @returns the exit code, and the beginning of both streams
  */

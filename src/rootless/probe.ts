@@ -1,6 +1,6 @@
 /**
- * What this host can do, by trying it. Each probe says what it found and never throws; a person reads the result in `husk doctor`, and
- * code that must choose asks the same question. Costs process starts: never on the way of `run`.
+ * What this host can do, by trying it. Each probe says what it found and never throws; a person reads the result in
+ * `husk doctor`, and code that must choose asks the same question. Costs process starts: never on the way of `run`.
  */
 import {
   accessSync,
@@ -109,8 +109,8 @@ export async function probeNamespace(): Promise<Probe> {
 }
 
 /**
- * An overlay mounted for real in the user namespace, with its upper layer on the data root's file system: written to through a
- * whiteout and a copy-up, as containers do.
+ * An overlay mounted for real in the user namespace, with its upper layer on the data root's file system: written to
+ * through a whiteout and a copy-up, as containers do.
  */
 export async function probeOverlay(folder: string): Promise<Probe> {
   let place: string | undefined;

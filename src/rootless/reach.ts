@@ -1,8 +1,9 @@
 /**
- * For husk run by root: the root of its user namespace is another user, to whom /root, a 0700 home, a `mktemp -d` or the data root itself is
- * closed. What a program or a container needs of such a folder is taken out first, each tree by a descriptor; then the folder is covered by an
- * empty one, in a mount namespace of the plan's own, and the trees are put to their places in it. So every path stays as it is, nothing else of a
- * closed folder can be reached, and nothing that is mounted on the way covers what is still to be taken.
+ * For husk run by root: the root of its user namespace is another user, to whom /root, a 0700 home, a `mktemp -d` or
+ * the data root itself is closed. What a program or a container needs of such a folder is taken out first, each tree by
+ * a descriptor; then the folder is covered by an empty one, in a mount namespace of the plan's own, and the trees are
+ * put to their places in it. So every path stays as it is, nothing else of a closed folder can be reached, and nothing
+ * that is mounted on the way covers what is still to be taken.
  */
 import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';

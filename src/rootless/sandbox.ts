@@ -1,7 +1,7 @@
 /**
- * The user-namespace isolation: the contract of src/sandbox.ts on the host's own kernel. It adds to src/container/local-sandbox.ts what
- * an unprivileged caller needs: id maps, ownership, staged bind mounts, a way out of the network namespace. Knows nothing of records,
- * images or logs.
+ * The user-namespace isolation: the contract of src/sandbox.ts on the host's own kernel. It adds to
+ * src/container/local-sandbox.ts what an unprivileged caller needs: id maps, ownership, staged bind mounts, a way out
+ * of the network namespace. Knows nothing of records, images or logs.
  */
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -37,7 +37,10 @@ interface Connection {
 }
 
 export interface UsernsOptions {
-  /** called with a process of the new network namespace, and with that namespace; absent: the namespace stays empty but for loopback (`--network none`) */
+  /**
+   * called with a process of the new network namespace, and with that namespace; absent: the namespace stays empty but
+   * for loopback (`--network none`)
+   */
   connect?: (pid: number, namespace?: Fd) => Promise<Connection>;
   /** @default the spec's, else the caller's */
   maps?: IdMaps;

@@ -1,7 +1,7 @@
 /**
- * For husk run by root: the sources of bind mounts may lie where the container's mapped root cannot go (/root, a 0700 home). They are
- * taken, still as host root, and shown on a tmpfs in a mount namespace of the plan's own (reach.ts), where the spec's mounts name them.
- * An ordinary user needs none of this: the container's root is that user.
+ * For husk run by root: the sources of bind mounts may lie where the container's mapped root cannot go (/root, a 0700
+ * home). They are taken, still as host root, and shown on a tmpfs in a mount namespace of the plan's own (reach.ts),
+ * where the spec's mounts name them. An ordinary user needs none of this: the container's root is that user.
  */
 import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -32,7 +32,8 @@ export function stageBinds(spec: Spec, options: StagedFolders): Staged {
   const mounts = spec.mounts.map((mount, index): Mount => {
     if (!isBind(mount) || mount.source === undefined) return mount;
     const target = join(folder, String(index));
-    // recursive only where the container's own bind is: the kernel lets nobody take a locked mount without what lies on it
+    // recursive only where the container's own bind is: the kernel lets nobody take a locked mount without what lies on
+    // it
     trees.push({
       source: mount.source,
       beneath: mount.subpath,

@@ -1,6 +1,6 @@
 /**
- * Deleting and measuring trees that hold files of subordinate ids. The plain way first: most trees belong to the caller alone,
- * and a namespace costs a few process starts.
+ * Deleting and measuring trees that hold files of subordinate ids. The plain way first: most trees belong to the caller
+ * alone, and a namespace costs a few process starts.
  */
 import { spawn } from 'node:child_process';
 import { lstat, readdir, rm, rmdir } from 'node:fs/promises';
@@ -27,8 +27,8 @@ export async function removeTree(path: string): Promise<void> {
 }
 
 /**
- * Bytes of the files and links below a path, as Docker counts them (moby daemon/internal/directory): their sizes, hard links once, no folders. What
- * vanishes meanwhile counts nothing.
+ * Bytes of the files and links below a path, as Docker counts them (moby daemon/internal/directory): their sizes, hard
+ * links once, no folders. What vanishes meanwhile counts nothing.
  */
 export async function treeSize(path: string): Promise<number> {
   try {
@@ -57,7 +57,10 @@ class Total {
   }
 }
 
-/** find(1) goes through folders that are closed to the caller, and as deep as they are. It prints numbers only: names are a container's. */
+/**
+ * find(1) goes through folders that are closed to the caller, and as deep as they are. It prints numbers only: names
+ * are a container's.
+ */
 async function measureByFind(path: string): Promise<number> {
   const total = new Total();
   let rest = '';

@@ -1,7 +1,7 @@
 /**
- * Container records: rows of the `containers` table. Every change of a state is one IMMEDIATE transaction that reads the row
- * again, so two husk processes that race see each other. Knows nothing of what a container is made of: `config` is the
- * engine's, kept as parsed JSON.
+ * Container records: rows of the `containers` table. Every change of a state is one IMMEDIATE transaction that reads
+ * the row again, so two husk processes that race see each other. Knows nothing of what a container is made of: `config`
+ * is the engine's, kept as parsed JSON.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { HuskError } from '../errors.ts';
@@ -47,11 +47,13 @@ export interface ContainerState {
   /** of a container with a health check, from its first start on */
   health?: HealthState;
   /**
-   * Who supervises it: pid and start time (/proc/PID/stat field 22, clock ticks) and boot id, so that a reused pid or a reboot
-   * is never mistaken for it. A `running` record whose supervisor is gone is shown, and mended, as exited.
+   * Who supervises it: pid and start time (/proc/PID/stat field 22, clock ticks) and boot id, so that a reused pid or a
+   * reboot is never mistaken for it. A `running` record whose supervisor is gone is shown, and mended, as exited.
    */
   supervisor?: ProcessIdentity;
-  /** who is starting it, removing it, or at its files while it does not run: a claim whose process is dead is nobody's */
+  /**
+   * who is starting it, removing it, or at its files while it does not run: a claim whose process is dead is nobody's
+   */
   claim?: { by: ProcessIdentity; operation: 'start' | 'remove' | 'copy' };
   /** bytes its own layer takes, as last measured, where only its machine can measure them */
   writtenBytes?: number;
@@ -127,7 +129,10 @@ export class ContainerStore<Config = unknown> {
     return this.#one(`SELECT ${COLUMNS} FROM containers WHERE name = ?`, name);
   }
 
-  /** By full id, name, or unambiguous id prefix, in that order: Docker's. @throws HuskError `not-found` or `invalid` (ambiguous) */
+  /**
+   * By full id, name, or unambiguous id prefix, in that order: Docker's. @throws HuskError `not-found` or `invalid`
+   * (ambiguous)
+   */
   resolve(reference: string): ContainerRecord<Config> {
     const exact = this.get(reference) ?? this.byName(reference.startsWith('/') ? reference.slice(1) : reference);
     if (exact) return exact;

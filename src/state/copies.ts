@@ -1,6 +1,6 @@
 /**
- * Copies of records as files beside what they are of, for the day the database is damaged (`system check`). The database is what counts: a copy that cannot be
- * written, or is older than its record, harms nothing.
+ * Copies of records as files beside what they are of, for the day the database is damaged (`system check`). The
+ * database is what counts: a copy that cannot be written, or is older than its record, harms nothing.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * The one SQLite database of a data root (node:sqlite, WAL): opened lazily, migrated forward, shared by every husk process.
- * Rooms own their tables; this file owns the schema's version and how it is opened. Never holds records in memory.
+ * The one SQLite database of a data root (node:sqlite, WAL): opened lazily, migrated forward, shared by every husk
+ * process. Rooms own their tables; this file owns the schema's version and how it is opened. Never holds records in
+ * memory.
  *
  * A crash at any moment leaves the last committed transaction (WAL, synchronous=NORMAL: a power cut may lose the last
  * transactions, never tear one).
@@ -136,7 +137,8 @@ const BUSY_TIMEOUT_MS = 10_000;
 
 /**
  * Opens (and creates or migrates) the database.
- * @throws HuskError `unsupported` when a newer husk has written it, `corrupt` when SQLite cannot read it, or when it is gone and its data is not
+ * @throws HuskError `unsupported` when a newer husk has written it, `corrupt` when SQLite cannot read it, or when it is
+ * gone and its data is not
  */
 export function openDatabase(file: string): DatabaseSync {
   using _opening = span('open the database');
@@ -222,8 +224,9 @@ function version(database: DatabaseSync): number {
 }
 
 /**
- * Runs `body` in one IMMEDIATE transaction: it sees no other writer, and either all of it happens or nothing. On a full disk it is run again after room has been made:
- * often enough for a removal, which makes more. So what it does besides must bear being done again.
+ * Runs `body` in one IMMEDIATE transaction: it sees no other writer, and either all of it happens or nothing. On a full
+ * disk it is run again after room has been made: often enough for a removal, which makes more. So what it does besides
+ * must bear being done again.
  */
 export function transaction<T>(database: DatabaseSync, body: () => T): T {
   for (const makeRoom of [emptyLog, spend]) {

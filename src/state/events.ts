@@ -1,4 +1,7 @@
-/** The events table: what happened, in order, for `husk events`. Appending is one insert; nothing is ever kept in memory. */
+/**
+ * The events table: what happened, in order, for `husk events`. Appending is one insert; nothing is ever kept in
+ * memory.
+ */
 import type { DatabaseSync } from 'node:sqlite';
 import { nowNanoseconds } from './time.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Who a process is, beyond its pid: pids are reused and a reboot starts them again, so a record that names a process names its
- * start time and the boot as well. Reads /proc only.
+ * Who a process is, beyond its pid: pids are reused and a reboot starts them again, so a record that names a process
+ * names its start time and the boot as well. Reads /proc only.
  */
 import { existsSync, readFileSync } from 'node:fs';
 
@@ -12,7 +12,10 @@ export interface ProcessIdentity {
   bootId: string;
 }
 
-/** proc_pid_stat(5): fields after the command, which is in parentheses and may hold anything; these are indexes behind the last `)`. */
+/**
+ * proc_pid_stat(5): fields after the command, which is in parentheses and may hold anything; these are indexes behind
+ * the last `)`.
+ */
 const STATE_FIELD = 0;
 const START_TIME_FIELD = 19;
 
@@ -52,7 +55,10 @@ function seesOthers(): boolean {
   return existsSync('/proc/stat');
 }
 
-/** Where start times cannot be read, a process with that pid is taken for the one meant: a claim is rather respected than broken. */
+/**
+ * Where start times cannot be read, a process with that pid is taken for the one meant: a claim is rather respected
+ * than broken.
+ */
 function exists(pid: number): boolean {
   try {
     return process.kill(pid, 0);

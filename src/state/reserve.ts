@@ -1,6 +1,7 @@
 /**
- * Room kept for a full disk, in a file beside the database: SQLite needs files of its own even to read (sqlite.org/wal.html), and a removal writes before it frees anything.
- * It is given up when the disk is full, so that `ps`, `rm` and `prune` still work, and made again by the first command that finds ample space.
+ * Room kept for a full disk, in a file beside the database: SQLite needs files of its own even to read
+ * (sqlite.org/wal.html), and a removal writes before it frees anything. It is given up when the disk is full, so that
+ * `ps`, `rm` and `prune` still work, and made again by the first command that finds ample space.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs';

@@ -1,9 +1,14 @@
-/** The wall clock in nanoseconds, and RFC 3339 as Docker writes it (time.RFC3339Nano of Go: UTC, trailing zeros cut). */
+/**
+ * The wall clock in nanoseconds, and RFC 3339 as Docker writes it (time.RFC3339Nano of Go: UTC, trailing zeros cut).
+ */
 
 /** wall clock minus monotonic clock at load, ns: hrtime has the resolution, Date has the epoch */
 const offset = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
 
-/** Drift between the two clocks beyond this (ns) is a stepped wall clock (NTP, suspend): the wall clock is then followed. */
+/**
+ * Drift between the two clocks beyond this (ns) is a stepped wall clock (NTP, suspend): the wall clock is then
+ * followed.
+ */
 const MAX_DRIFT = 50_000_000n;
 
 /** ns since the epoch */
@@ -47,7 +52,10 @@ export function msAfter(moment: bigint): number {
   return Number((moment + 999_999n) / 1_000_000n);
 }
 
-/** Whole seconds since an RFC 3339 time, as text: `execDuration` of an event. 0 where the clock was set back, or it never began. */
+/**
+ * Whole seconds since an RFC 3339 time, as text: `execDuration` of an event. 0 where the clock was set back, or it
+ * never began.
+ */
 export function ranFor(startedAt: string): string {
   return String(Math.max(0, Math.floor((Date.now() - Date.parse(startedAt)) / 1000)) || 0);
 }

@@ -1,6 +1,7 @@
 /**
- * The engine's side of a supervisor's socket: one request and its answer, or a process's stdio as streams. Back-pressure goes
- * through: what the reader of `stdout` does not take is not read from the socket. Never touches records.
+ * The engine's side of a supervisor's socket: one request and its answer, or a process's stdio as streams.
+ * Back-pressure goes through: what the reader of `stdout` does not take is not read from the socket. Never touches
+ * records.
  */
 import { connect, type Socket } from 'node:net';
 import { dirname } from 'node:path';
@@ -46,7 +47,8 @@ export class SupervisorClient implements Disposable {
 
   /**
    * @returns undefined when nobody listens there
-   * @throws HuskError when the folder of the socket, or who listens there, is not this user's: what a person types is not told to others
+   * @throws HuskError when the folder of the socket, or who listens there, is not this user's: what a person types is
+   * not told to others
    */
   static async connect({ socket: path, key }: Access): Promise<SupervisorClient | undefined> {
     const folder = dirname(path);
@@ -88,8 +90,9 @@ export class SupervisorClient implements Disposable {
   }
 
   /**
-   * The bytes of the answer, whose end is success; a failure is the stream's error. After its end the connection takes the next request.
-   * An error of either side ends both: the input's is the answer's too, and an answer that failed takes no more input.
+   * The bytes of the answer, whose end is success; a failure is the stream's error. After its end the connection takes
+   * the next request. An error of either side ends both: the input's is the answer's too, and an answer that failed
+   * takes no more input.
    * @param input for `extract`
    */
   files(request: FilesRequest, input?: Readable): Readable {

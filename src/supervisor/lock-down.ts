@@ -1,6 +1,7 @@
 /**
- * The last thing before a guest's first instruction: this process gives up what a running VMM does not need. What it can see was settled when it was
- * born (src/rootless/jail.ts). There is no way back, and no second time: a container's restarts run under the first filter.
+ * The last thing before a guest's first instruction: this process gives up what a running VMM does not need. What it
+ * can see was settled when it was born (src/rootless/jail.ts). There is no way back, and no second time: a container's
+ * restarts run under the first filter.
  */
 import { compileSeccomp } from '../container/seccomp/compile.ts';
 import { filterAllThreads, setNoNewPrivileges, setUndumpable } from '../host/kernel/seccomp.ts';

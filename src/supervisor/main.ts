@@ -22,8 +22,8 @@ const NAME = 'husk-supervisor';
 const MAX_CLIENTS = 256;
 
 /**
- * @param args the descriptor of the first client's connection, when it is not 3: a jailed supervisor's is its stdin; then that of its machines' network,
- * when they have one
+ * @param args the descriptor of the first client's connection, when it is not 3: a jailed supervisor's is its stdin;
+ * then that of its machines' network, when they have one
  */
 export async function main(
   args: string[],

@@ -1,4 +1,7 @@
-/** What a container's virtual machine is made of: its size from the limits, its disks from the image and the container's folder. */
+/**
+ * What a container's virtual machine is made of: its size from the limits, its disks from the image and the container's
+ * folder.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -21,8 +24,9 @@ const MIB = 1 << 20;
 /** what the guest's kernel and agent need beside the container */
 const GUEST_OVERHEAD = 96 * MIB;
 /**
- * Without a limit: a share of the host's memory, up to a bound. What the guest does not touch costs nothing, and what it frees comes back (the balloon's
- * free page reporting); but its kernel describes each page in 64 bytes, which it writes as it boots: 16 MiB for each GiB.
+ * Without a limit: a share of the host's memory, up to a bound. What the guest does not touch costs nothing, and what
+ * it frees comes back (the balloon's free page reporting); but its kernel describes each page in 64 bytes, which it
+ * writes as it boots: 16 MiB for each GiB.
  */
 const DEFAULT_SHARE = 1 / 4;
 const MOST_DEFAULT_MEMORY = 4096 * MIB;
@@ -61,7 +65,10 @@ export async function openVm(task: Task, paths: Paths, networkFd?: number): Prom
   );
 }
 
-/** Whether this process was born in a jail with a user namespace (src/rootless/jail.ts): root in it is somebody else outside. */
+/**
+ * Whether this process was born in a jail with a user namespace (src/rootless/jail.ts): root in it is somebody else
+ * outside.
+ */
 function hasContainerIds(): boolean {
   return process.getuid!() === 0 && !/^\s*0\s+0\s/.test(readFileSync('/proc/self/uid_map', 'latin1'));
 }

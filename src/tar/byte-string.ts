@@ -1,8 +1,8 @@
 /**
- * Names in a tar are bytes, not text: a layer may hold `caf\xe9` beside `café`. Everywhere in husk a name or path that came
- * from a tar is a *byte string*: a JavaScript string with one character (U+0000-U+00FF) for each byte, i.e. Buffer's "latin1".
- * It compares, hashes and slices like the bytes it stands for, costs no allocation of a Buffer, and for ASCII it is the text itself.
- * It becomes bytes again only at the system call, and text only in a message.
+ * Names in a tar are bytes, not text: a layer may hold `caf\xe9` beside `café`. Everywhere in husk a name or path that
+ * came from a tar is a *byte string*: a JavaScript string with one character (U+0000-U+00FF) for each byte, i.e.
+ * Buffer's "latin1". It compares, hashes and slices like the bytes it stands for, costs no allocation of a Buffer, and
+ * for ASCII it is the text itself. It becomes bytes again only at the system call, and text only in a message.
  */
 
 /** one character a byte; see the header of this file */
@@ -24,7 +24,10 @@ export function fromText(text: string): ByteString {
 
 const NOT_ASCII = /[^\x00-\x7f]/;
 
-/** For messages: decoded as UTF-8 where it is UTF-8, with control characters made visible (a name must not steer a terminal). */
+/**
+ * For messages: decoded as UTF-8 where it is UTF-8, with control characters made visible (a name must not steer a
+ * terminal).
+ */
 export function display(name: ByteString): string {
   const text = NOT_ASCII.test(name) ? toBytes(name).toString('utf8') : name;
   return text.replace(

@@ -1,11 +1,17 @@
-/** What one member of a tar says about itself, and the bounds that every archive from outside is held to. Types and numbers only. */
+/**
+ * What one member of a tar says about itself, and the bounds that every archive from outside is held to. Types and
+ * numbers only.
+ */
 import { HuskError } from '../errors.ts';
 import type { ByteString } from './byte-string.ts';
 
 /** POSIX.1-2017 pax, "ustar Interchange Format": everything is in records of 512 bytes. */
 export const BLOCK = 512;
 
-/** Bytes of one pax header or GNU long name: Go's archive/tar (`maxSpecialFileSize`), hence Docker and Podman, have the same bound. */
+/**
+ * Bytes of one pax header or GNU long name: Go's archive/tar (`maxSpecialFileSize`), hence Docker and Podman, have the
+ * same bound.
+ */
 export const MAX_META_SIZE = 1 << 20;
 /** Linux PATH_MAX, without its NUL: a longer path could not be named by any container. */
 export const MAX_PATH = 4095;
@@ -50,11 +56,17 @@ export interface TarEntry {
   deviceMinor: number;
   /** names without the `SCHILY.xattr.` before them */
   xattrs: ReadonlyMap<ByteString, Buffer> | undefined;
-  /** where the member's contents begin, bytes from the start of the archive, a multiple of 512 (for GNU sparse 1.0: behind its map) */
+  /**
+   * where the member's contents begin, bytes from the start of the archive, a multiple of 512 (for GNU sparse 1.0:
+   * behind its map)
+   */
   dataOffset: number;
   /** bytes of contents in the archive: `size` unless sparse */
   dataSize: number;
-  /** ascending and disjoint, together `dataSize` bytes, lying one after another from `dataOffset` on; undefined: not sparse */
+  /**
+   * ascending and disjoint, together `dataSize` bytes, lying one after another from `dataOffset` on; undefined: not
+   * sparse
+   */
   sparse: SparseSegment[] | undefined;
 }
 

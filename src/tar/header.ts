@@ -87,7 +87,10 @@ function formatOf(bytes: Buffer, at: number): HeaderFormat {
     : 'ustar';
 }
 
-/** The sum of all bytes, the checksum field taken as blanks. Some old tars summed signed bytes; both are accepted, as everywhere. */
+/**
+ * The sum of all bytes, the checksum field taken as blanks. Some old tars summed signed bytes; both are accepted, as
+ * everywhere.
+ */
 function verifyChecksum(bytes: Buffer, at: number, offset: number): void {
   let sum = 0;
   let above127 = 0;
@@ -116,8 +119,9 @@ function text(bytes: Buffer, at: number, [start, length]: Field): ByteString {
 }
 
 /**
- * Octal digits among blanks and NULs; or, when the first byte's top bit is set, a two's complement number in base 256 (GNU, star).
- * An empty field is 0. @throws HuskError `corrupt` for anything else, and for numbers JavaScript cannot hold exactly
+ * Octal digits among blanks and NULs; or, when the first byte's top bit is set, a two's complement number in base 256
+ * (GNU, star). An empty field is 0. @throws HuskError `corrupt` for anything else, and for numbers JavaScript cannot
+ * hold exactly
  */
 export function number(bytes: Buffer, at: number, [start, length]: Field, offset: number, what: string): number {
   const from = at + start;

@@ -1,6 +1,7 @@
 /**
- * Paths of tar members, cleaned as Go's `filepath.Clean` (hence Docker, Podman and umoci) would, and refused when they lead out of
- * the archive's root. Purely lexical; symbolic links are the layer tree's business (src/images/layers/tree.ts).
+ * Paths of tar members, cleaned as Go's `filepath.Clean` (hence Docker, Podman and umoci) would, and refused when they
+ * lead out of the archive's root. Purely lexical; symbolic links are the layer tree's business
+ * (src/images/layers/tree.ts).
  */
 import type { ByteString } from './byte-string.ts';
 import { display } from './byte-string.ts';
@@ -9,7 +10,8 @@ import { MAX_COMPONENT, MAX_PATH } from './entry.ts';
 const ODD = /(?:^|\/)(?:\.{0,2}(?:\/|$))|\0/;
 
 /**
- * An absolute path counts from the archive's root, as everywhere. `fail` makes the error, so that it can name the header.
+ * An absolute path counts from the archive's root, as everywhere. `fail` makes the error, so that it can name the
+ * header.
  * @throws what `fail` returns, when the path escapes the root, holds a NUL, or is longer than Linux allows
  */
 export function cleanPath(raw: ByteString, fail: (what: string) => Error): ByteString {

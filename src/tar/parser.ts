@@ -1,6 +1,7 @@
 /**
- * The tar parser: bytes are pushed in, members come out. It reads v7, ustar, star, GNU and pax archives as Go's archive/tar does
- * (every other container tool uses that one), is bounded everywhere, keeps no contents, and never opens a file.
+ * The tar parser: bytes are pushed in, members come out. It reads v7, ustar, star, GNU and pax archives as Go's
+ * archive/tar does (every other container tool uses that one), is bounded everywhere, keeps no contents, and never
+ * opens a file.
  */
 import type { ByteString } from './byte-string.ts';
 import { display } from './byte-string.ts';
@@ -68,7 +69,10 @@ export class TarParser {
   #xattrBytes = 0;
   #sparseSegments = 0;
 
-  /** @param onEntry called for each member when its header is complete, before its contents; the entry is the callee's to keep */
+  /**
+   * @param onEntry called for each member when its header is complete, before its contents; the entry is the callee's
+   * to keep
+   */
   constructor(onEntry: (entry: TarEntry) => void) {
     this.#onEntry = onEntry;
   }
@@ -121,7 +125,8 @@ export class TarParser {
   }
 
   /**
-   * No more bytes will come. An archive may stop without its end mark between two members (Go accepts that), but nowhere else.
+   * No more bytes will come. An archive may stop without its end mark between two members (Go accepts that), but
+   * nowhere else.
    * @throws HuskError `corrupt`
    */
   end(): void {

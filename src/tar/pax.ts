@@ -1,7 +1,8 @@
 /**
- * The records of a pax extended header: `<length> <key>=<value>\n`, over and over. Source: POSIX.1-2017 pax, "pax Extended Header".
- * The rules are those of Go's archive/tar, because every other container tool reads layers with it: an archive must not mean one
- * thing to a scanner and another to husk. In particular global headers are checked and then have no effect.
+ * The records of a pax extended header: `<length> <key>=<value>\n`, over and over. Source: POSIX.1-2017 pax, "pax
+ * Extended Header". The rules are those of Go's archive/tar, because every other container tool reads layers with it:
+ * an archive must not mean one thing to a scanner and another to husk. In particular global headers are checked and
+ * then have no effect.
  */
 import type { ByteString } from './byte-string.ts';
 import { corruptTar, MAX_XATTR_NAME, MAX_XATTR_VALUE } from './entry.ts';
@@ -35,7 +36,8 @@ export function parsePax(body: Buffer, offset: number): PaxRecords {
     if (key.startsWith(SCHILY_XATTR)) {
       xattrs = setXattr(xattrs, key.slice(SCHILY_XATTR.length), Buffer.from(body.subarray(start, end)), offset);
     } else if (key.startsWith(LIBARCHIVE_XATTR)) {
-      // libarchive's own form: the name URL-encoded, the value in base64. It usually stands beside SCHILY's, which then wins.
+      // libarchive's own form: the name URL-encoded, the value in base64. It usually stands beside SCHILY's, which then
+      // wins.
       fallbackXattrs = setXattr(
         fallbackXattrs,
         urlDecode(key.slice(LIBARCHIVE_XATTR.length)),

@@ -1,6 +1,6 @@
 /**
- * Reads the members of a tar that lies in a file: headers only, contents are passed over. Synchronous; meant for files of our own
- * (a verified layer.tar, an archive spooled into tmp/), whose bytes may still be hostile.
+ * Reads the members of a tar that lies in a file: headers only, contents are passed over. Synchronous; meant for files
+ * of our own (a verified layer.tar, an archive spooled into tmp/), whose bytes may still be hostile.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { TarEntry } from './entry.ts';

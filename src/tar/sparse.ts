@@ -1,6 +1,7 @@
 /**
- * Maps of sparse files, in GNU tar's four forms: old GNU (in the header and blocks behind it), pax 0.0 and 0.1 (in pax records),
- * pax 1.0 (at the start of the contents). Source: GNU tar manual, "Storing Sparse Files". Every map ends as the same checked list.
+ * Maps of sparse files, in GNU tar's four forms: old GNU (in the header and blocks behind it), pax 0.0 and 0.1 (in pax
+ * records), pax 1.0 (at the start of the contents). Source: GNU tar manual, "Storing Sparse Files". Every map ends as
+ * the same checked list.
  */
 import { number } from './header.ts';
 import { BLOCK, corruptTar, MAX_SPARSE_SEGMENTS, type SparseSegment } from './entry.ts';

@@ -1,8 +1,10 @@
 /**
- * Headers of tar members as husk writes them: ustar, and before it a pax header for what ustar has no room for (long names, large
- * numbers, fractions of a second, xattrs). The same member gives the same bytes. Pure: contents are the caller's to write.
+ * Headers of tar members as husk writes them: ustar, and before it a pax header for what ustar has no room for (long
+ * names, large numbers, fractions of a second, xattrs). The same member gives the same bytes. Pure: contents are the
+ * caller's to write.
  *
- * Source: POSIX.1-2017 pax "ustar Interchange Format" and "pax Extended Header"; SCHILY.xattr as star, GNU tar and Go write it.
+ * Source: POSIX.1-2017 pax "ustar Interchange Format" and "pax Extended Header"; SCHILY.xattr as star, GNU tar and Go
+ * write it.
  */
 import type { ByteString } from './byte-string.ts';
 import { BLOCK, type TarType } from './entry.ts';

@@ -1,6 +1,6 @@
 /**
- * The host's end of the agent protocol over a VM's vsock device. Everything the guest says is bounded and checked (src/agent-protocol.ts);
- * a guest that stops answering fails the request that waits, never the VMM.
+ * The host's end of the agent protocol over a VM's vsock device. Everything the guest says is bounded and checked
+ * (src/agent-protocol.ts); a guest that stops answering fails the request that waits, never the VMM.
  */
 import { randomBytes } from 'node:crypto';
 import { HuskError } from '../errors.ts';
@@ -21,11 +21,20 @@ import {
 } from '../agent-protocol.ts';
 import type { Duplex } from 'node:stream';
 
-/** ms a connection may say nothing before it is closed: the agent writes a token at once, but its machine may stand still on a busy host */
+/**
+ * ms a connection may say nothing before it is closed: the agent writes a token at once, but its machine may stand
+ * still on a busy host
+ */
 const SILENT_TIMEOUT = 60_000;
-/** Attack: connections that never say a token, until there is no room for the agent's. The oldest goes for each one more. */
+/**
+ * Attack: connections that never say a token, until there is no room for the agent's. The oldest goes for each one
+ * more.
+ */
 const MAX_SILENT = 256;
-/** ms until a request counts as not answered: a software KVM under load takes seconds for what hardware does in milliseconds */
+/**
+ * ms until a request counts as not answered: a software KVM under load takes seconds for what hardware does in
+ * milliseconds
+ */
 const ANSWER_TIMEOUT = 120_000;
 /** take as long as what they copy */
 const UNBOUNDED: ReadonlySet<Request['type']> = new Set(['files', 'shutdown']);
@@ -67,7 +76,10 @@ export class AgentClient {
   #gone = false;
   #nextRequest = 1;
 
-  /** @param on.lost the agent has closed its connection or broken the protocol: it will never do anything again. The waits go on until `fail` */
+  /**
+   * @param on.lost the agent has closed its connection or broken the protocol: it will never do anything again. The
+   * waits go on until `fail`
+   */
   constructor(
     vsock: Listener,
     on: { notice: (notice: Exclude<Notice, { type: 'ready' }>) => void; lost: (error: HuskError) => void },
@@ -79,7 +91,10 @@ export class AgentClient {
     vsock.listen(STREAM_PORT, (connection) => this.#acceptStream(connection));
   }
 
-  /** resolves when the agent has said that it serves. @throws HuskError when the machine ended before, or speaks another version */
+  /**
+   * resolves when the agent has said that it serves. @throws HuskError when the machine ended before, or speaks another
+   * version
+   */
   ready(): Promise<void> {
     return this.#ready.promise;
   }

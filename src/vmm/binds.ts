@@ -1,7 +1,8 @@
 /**
- * What a spec's bind mounts become in a VM. Small files husk made itself (/etc/hosts and its like) travel as bytes; the devices every Linux has are the
- * guest's own; everything else of the host, folder or file, is bound into the VMM's jail at a numbered place, and one virtio-fs device shares all of
- * these. What is read-only is so in the jail, by the host's kernel: whatever the guest does, and were it to take over the VMM.
+ * What a spec's bind mounts become in a VM. Small files husk made itself (/etc/hosts and its like) travel as bytes; the
+ * devices every Linux has are the guest's own; everything else of the host, folder or file, is bound into the VMM's
+ * jail at a numbered place, and one virtio-fs device shares all of these. What is read-only is so in the jail, by the
+ * host's kernel: whatever the guest does, and were it to take over the VMM.
  */
 import { lstatSync, readFileSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { FILES_FOLDER, SHARES_FOLDER } from '../agent-protocol.ts';

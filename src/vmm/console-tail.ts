@@ -1,4 +1,7 @@
-/** The last lines of the guest's console, for the error of a machine that died. Bounded; control characters replaced: a guest wrote it. */
+/**
+ * The last lines of the guest's console, for the error of a machine that died. Bounded; control characters replaced: a
+ * guest wrote it.
+ */
 
 /** lines and bytes kept */
 const MAX_LINES = 12;

@@ -1,7 +1,8 @@
 /**
- * Keeps a guest's wall clock beside the host's. Its rate is the host's already (kvmclock); what it does not learn by itself is that the host's clock was set,
- * corrected by NTP, or stood still in a suspend. The guest is asked what time it has, and told by how much it is wrong: a difference is as true when it
- * arrives late as when it is sent, which a time is not.
+ * Keeps a guest's wall clock beside the host's. Its rate is the host's already (kvmclock); what it does not learn by
+ * itself is that the host's clock was set, corrected by NTP, or stood still in a suspend. The guest is asked what time
+ * it has, and told by how much it is wrong: a difference is as true when it arrives late as when it is sent, which a
+ * time is not.
  *
  * The answer is the guest's word, and harms nobody but the guest.
  */
@@ -13,7 +14,10 @@ import type { Watch } from '../host/streams/poll.ts';
 const EVERY = 30_000;
 /** ms that are left alone: what the guest's answer is rounded to, and what scheduling blurs */
 const TOLERANCE = 5;
-/** looks in a row, until the clock is right: an answer that took long says little, and a host that sets its clock may do so again */
+/**
+ * looks in a row, until the clock is right: an answer that took long says little, and a host that sets its clock may do
+ * so again
+ */
 const TRIES = 5;
 /** ms: a guest's clock of the year 275760 is as wrong as one without a number */
 const MAX_TIME = 8.64e15;
@@ -51,7 +55,9 @@ export class GuestClock implements Disposable {
   #again = false;
   #ended = false;
 
-  /** @param ask the guest for its time in ms since the epoch; with a number, after it has moved its clock by so many ms */
+  /**
+   * @param ask the guest for its time in ms since the epoch; with a number, after it has moved its clock by so many ms
+   */
   constructor(ask: (shift?: number) => Promise<unknown>, host: ClockSeam = HOST) {
     this.#ask = ask;
     this.#host = host;

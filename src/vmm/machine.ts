@@ -1,5 +1,6 @@
 /**
- * One virtual machine: memory, vCPUs, interrupt controllers, virtio devices on their pages, the serial port and the reset line, wired together.
+ * One virtual machine: memory, vCPUs, interrupt controllers, virtio devices on their pages, the serial port and the
+ * reset line, wired together.
  *
  * Everything but KVM_RUN happens on the event loop of the thread that made it.
  */
@@ -56,7 +57,10 @@ export interface MachineConfig {
   onReport?: (message: string) => void;
 }
 
-/** Where a machine goes on instead of booting. Its config must be that of the machine saved: the same RAM, CPUs and devices. */
+/**
+ * Where a machine goes on instead of booting. Its config must be that of the machine saved: the same RAM, CPUs and
+ * devices.
+ */
 export interface Snapshot {
   state: MachineState;
   /** path of the RAM, see snapshot/memory-file.ts */
@@ -88,7 +92,8 @@ export class Machine implements Disposable {
 
   /**
    * Makes the machine, and loads the kernel or the snapshot; nothing runs yet.
-   * @throws HuskError `unsupported` without a usable KVM, `invalid` for what the config asks, or naming a file that is wrong
+   * @throws HuskError `unsupported` without a usable KVM, `invalid` for what the config asks, or naming a file that is
+   * wrong
    */
   constructor(config: MachineConfig, snapshot?: Snapshot) {
     checkConfig(config);
@@ -204,7 +209,10 @@ export class Machine implements Disposable {
     for (const vcpu of this.#vcpus) vcpu.resume();
   }
 
-  /** Where a guest stands that says nothing, in one line for whoever reads it with System.map at hand: its CPUs' instruction pointers, its devices' statuses and what they owe. Pauses it. */
+  /**
+   * Where a guest stands that says nothing, in one line for whoever reads it with System.map at hand: its CPUs'
+   * instruction pointers, its devices' statuses and what they owe. Pauses it.
+   */
   async where(): Promise<string> {
     await this.pause();
     const cpus = this.#vcpus.map((vcpu) => `vCPU ${vcpu.id} at 0x${vcpu.instructionPointer().toString(16)}`);

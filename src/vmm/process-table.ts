@@ -1,8 +1,14 @@
-/** What a guest says of its processes, checked at the door: the attack is a command line that breaks the table or fills the host's memory. Pure. */
+/**
+ * What a guest says of its processes, checked at the door: the attack is a command line that breaks the table or fills
+ * the host's memory. Pure.
+ */
 import { HuskError } from '../errors.ts';
 import type { ProcessTable } from '../sandbox.ts';
 
-/** columns, and characters of all cells: a frame of the supervisor's protocol holds them; the agent (src/container/processes/ps.ts) stays below */
+/**
+ * columns, and characters of all cells: a frame of the supervisor's protocol holds them; the agent
+ * (src/container/processes/ps.ts) stays below
+ */
 const MAX_COLUMNS = 64;
 const MAX_CHARACTERS = 256 * 1024;
 

@@ -1,6 +1,6 @@
 /**
- * A sparse file in a compact form: its data extents alone. The empty writable disk is 64 GiB of which 5 MB are data; packed, it survives
- * copying, archives and file systems that do not tell holes, and unpacking writes just those 5 MB.
+ * A sparse file in a compact form: its data extents alone. The empty writable disk is 64 GiB of which 5 MB are data;
+ * packed, it survives copying, archives and file systems that do not tell holes, and unpacking writes just those 5 MB.
  *
  * Form, little-endian: "HUSKSPRS", u64 size of the file, then until the end: u64 offset, u64 length, bytes.
  */

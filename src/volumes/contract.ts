@@ -68,8 +68,9 @@ export interface Volumes {
   /** every mount of a new container, in the order they are to be made; makes volumes and missing bind sources */
   resolve(request: ResolveRequest): ResolvedMount[];
   /**
-   * Gives each empty volume (or subpath of one) of `mounts` what the image has at its destination (owners, modes, times, xattrs), and chowns the
-   * sources that ask for it with the option `U`. Called once a container, when it is created. Other containers may have the volume, and run.
+   * Gives each empty volume (or subpath of one) of `mounts` what the image has at its destination (owners, modes,
+   * times, xattrs), and chowns the sources that ask for it with the option `U`. Called once a container, when it is
+   * created. Other containers may have the volume, and run.
    * @param options.lower the image's unpacked layers, topmost first
    */
   populate(

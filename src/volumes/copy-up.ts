@@ -1,8 +1,9 @@
 /**
- * `husk --internal volume-copy-up JSON`: runs as root of the user namespace, fills empty volumes with what an image has at their place, and gives
- * folders to the image's user (the option `U`). The image is hostile, and so is a volume that a running container has mounted: it may put a symbolic
- * link in the place of a folder while files are being copied. So no path is looked up in either: the image is packed and the volume filled by
- * descriptors (src/container/files/), each name in a folder that is held. No program of the host (cp, chown) touches them.
+ * `husk --internal volume-copy-up JSON`: runs as root of the user namespace, fills empty volumes with what an image has
+ * at their place, and gives folders to the image's user (the option `U`). The image is hostile, and so is a volume that
+ * a running container has mounted: it may put a symbolic link in the place of a folder while files are being copied. So
+ * no path is looked up in either: the image is packed and the volume filled by descriptors (src/container/files/), each
+ * name in a folder that is held. No program of the host (cp, chown) touches them.
  */
 import { factsOf, openName, unlessAbsent, xattrsOf } from '../container/files/facts.ts';
 import { namesIn } from '../container/files/names.ts';
@@ -79,7 +80,8 @@ function fill(root: number, copy: CopyUpJob['copies'][number]): void {
   using target = openTarget(copy);
   if (target === undefined || namesIn(target.number).length > 0) return;
   using stage = new Fd(host.openFolder(copy.stage));
-  // a whole tree appears at once, by a rename; a volume on another file system, or mounted from elsewhere, is filled where it is
+  // a whole tree appears at once, by a rename; a volume on another file system, or mounted from elsewhere, is filled
+  // where it is
   if (mountOf(stage.number) !== mountOf(target.number)) copyTree(source.number, target.number, copy.folder);
   else {
     copyTree(source.number, stage.number, copy.stage);
@@ -133,7 +135,10 @@ function give(root: number, { user, folders }: NonNullable<CopyUpJob['owner']>):
   }
 }
 
-/** chown -R that follows no link: every inode by its own descriptor. A folder's names are read before the next folder is entered, so few are open at once. */
+/**
+ * chown -R that follows no link: every inode by its own descriptor. A folder's names are read before the next folder is
+ * entered, so few are open at once.
+ */
 function giveTree(top: number, { uid, gid }: { uid: number; gid: number }): void {
   const levels = [{ fd: top, names: namesIn(top) }];
   chownFd(top, uid, gid);

@@ -1,4 +1,7 @@
-/** What a volume may be called. Docker's rule and texts: a name becomes a folder below `volumes/`, so this is also the wall against `..`. */
+/**
+ * What a volume may be called. Docker's rule and texts: a name becomes a folder below `volumes/`, so this is also the
+ * wall against `..`.
+ */
 import { HuskError } from '../errors.ts';
 import { randomHex } from '../host/kernel/random.ts';
 

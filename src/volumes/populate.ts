@@ -1,6 +1,7 @@
 /**
- * What a new volume starts with: a copy of the image's content at its destination. Docker's rule: only a volume (or a subpath of one) that is empty,
- * only without `nocopy`. The copy is made by copy-up.ts in the user namespace, where the image's owners exist; here is decided what is copied where.
+ * What a new volume starts with: a copy of the image's content at its destination. Docker's rule: only a volume (or a
+ * subpath of one) that is empty, only without `nocopy`. The copy is made by copy-up.ts in the user namespace, where the
+ * image's owners exist; here is decided what is copied where.
  */
 import { chmodSync, chownSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -93,7 +94,9 @@ function folderOf({ type, source, options }: ResolvedMount): VolumeFolder {
   return { folder: source, subpath: readMountOptions(type, options).subpath };
 }
 
-/** What a program in the user namespace has around it; `kept`: the folders it must reach, whoever may pass above them. */
+/**
+ * What a program in the user namespace has around it; `kept`: the folders it must reach, whoever may pass above them.
+ */
 interface Inside {
   steps: Step[];
   maps: IdMaps | undefined;
@@ -146,7 +149,10 @@ function makeOwned(folder: string): void {
   }
 }
 
-/** A look that spares most containers a namespace. Links in a subpath are a container's to change: that one is looked at where it is filled. */
+/**
+ * A look that spares most containers a namespace. Links in a subpath are a container's to change: that one is looked at
+ * where it is filled.
+ */
 function mayBeEmpty({ type, source, options }: ResolvedMount): boolean {
   if (readMountOptions(type, options).subpath !== undefined) return true;
   try {

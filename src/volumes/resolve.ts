@@ -1,6 +1,7 @@
 /**
  * From what was typed to what is mounted: destinations checked and de-duplicated by Docker's rules, volumes named, host
- * folders made. Order: --volumes-from, then -v/--mount (which win over it), then the image's VOLUMEs where nothing else is.
+ * folders made. Order: --volumes-from, then -v/--mount (which win over it), then the image's VOLUMEs where nothing else
+ * is.
  */
 import { statSync } from 'node:fs';
 import { posix, resolve } from 'node:path';
@@ -98,7 +99,10 @@ function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
   };
 }
 
-/** What lies where only a user of a container may look may be there: its root can look, and the start says when it is not (volumes of images with users of their own). */
+/**
+ * What lies where only a user of a container may look may be there: its root can look, and the start says when it is
+ * not (volumes of images with users of their own).
+ */
 function mayExist(source: string): boolean {
   try {
     statSync(source);
@@ -134,7 +138,8 @@ function makeSource(source: string, owner: { uid: number; gid: number } | undefi
   try {
     makeFolder(source, 0o755);
     if (!owner) return;
-    // made by host root, it would be closed to the container's root. A container that has the folder above may have put a link in its place by now.
+    // made by host root, it would be closed to the container's root. A container that has the folder above may have put
+    // a link in its place by now.
     using made = open(source, O_DIRECTORY | O_NOFOLLOW);
     fchown(made.number, owner.uid, owner.gid);
   } catch (error) {

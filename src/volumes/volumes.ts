@@ -1,6 +1,7 @@
 /**
- * Named and anonymous volumes: a record in the `volumes` table and a folder `volumes/<name>/_data`. The record is what counts:
- * both are made in one transaction, so an empty folder without a record is what a crash left, and goes with the next prune.
+ * Named and anonymous volumes: a record in the `volumes` table and a folder `volumes/<name>/_data`. The record is what
+ * counts: both are made in one transaction, so an empty folder without a record is what a crash left, and goes with the
+ * next prune.
  */
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
@@ -136,7 +137,10 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       );
   };
 
-  /** The record goes first, then the folder is moved aside and deleted: whatever is interrupted, no volume is half there. */
+  /**
+   * The record goes first, then the folder is moved aside and deleted: whatever is interrupted, no volume is half
+   * there.
+   */
   const drop = async (name: string): Promise<void> => {
     const aside = tmpPath(paths, 'volume');
     const moved = inTransaction(database, () => {

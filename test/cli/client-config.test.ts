@@ -1,4 +1,7 @@
-/** What the command line takes from Docker's client configuration. Its credentials are tested in images/authorization.test.ts. */
+/**
+ * What the command line takes from Docker's client configuration. Its credentials are tested in
+ * images/authorization.test.ts.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** A container's image into the world: committed, pushed, read by skopeo, pulled again by the library of a user who has nothing of it. */
+/**
+ * A container's image into the world: committed, pushed, read by skopeo, pulled again by the library of a user who has
+ * nothing of it.
+ */
 import { execFileSync } from 'node:child_process';
 import test from 'ava';
 import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/images.ts';

@@ -1,6 +1,7 @@
 /**
- * Damage in each kind of file of a data root: the ordinary command that meets it says so in one line, `system check` names it, `--repair` mends what can be mended, and
- * nothing that was good is lost. One data root, damaged and mended again and again.
+ * Damage in each kind of file of a data root: the ordinary command that meets it says so in one line, `system check`
+ * names it, `--repair` mends what can be mended, and nothing that was good is lost. One data root, damaged and mended
+ * again and again.
  */
 import {
   chownSync,

@@ -1,4 +1,7 @@
-/** A context whose streams are strings and whose engine is what a test gives; and `husk(...)`, which runs a command line in it. */
+/**
+ * A context whose streams are strings and whose engine is what a test gives; and `husk(...)`, which runs a command line
+ * in it.
+ */
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import type { Context, Output } from '../../src/cli/grammar/command.ts';

@@ -1,6 +1,7 @@
 /**
- * A full disk and a read-only one below the data root: what only reads or cleans up works on a full one, out of the reserve; else there is one line from every command, and
- * nothing lost. Mounts need root, in a mount namespace of the test's own.
+ * A full disk and a read-only one below the data root: what only reads or cleans up works on a full one, out of the
+ * reserve; else there is one line from every command, and nothing lost. Mounts need root, in a mount namespace of the
+ * test's own.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -33,7 +34,10 @@ const COMMANDS = [
   'system prune -f',
 ];
 
-/** @returns what each command printed on stderr, and its exit code; then what `ps`, `volume ls` and `check` say when the disk is well again */
+/**
+ * @returns what each command printed on stderr, and its exit code; then what `ps`, `volume ls` and `check` say when the
+ * disk is well again
+ */
 function under(
   fault: string,
   cure: string,

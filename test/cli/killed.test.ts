@@ -1,6 +1,7 @@
 /**
- * kill -9 on what really runs: commands, supervisors, monitors, pasta and containers of a whole husk, at random. Then `ps -a` tells the truth,
- * `rm -f` cleans, and nothing is left. test/engine/crash.test.ts does many more rounds of it without containers. HUSK_KILL_ROUNDS sets how many.
+ * kill -9 on what really runs: commands, supervisors, monitors, pasta and containers of a whole husk, at random. Then
+ * `ps -a` tells the truth, `rm -f` cleans, and nothing is left. test/engine/crash.test.ts does many more rounds of it
+ * without containers. HUSK_KILL_ROUNDS sets how many.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

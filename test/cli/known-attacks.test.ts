@@ -1,4 +1,7 @@
-/** Attacks that other runtimes were open to, tried here: one command line a case, by their CVE. More of them are tested in their rooms: docs/security.md § Known attacks. */
+/**
+ * Attacks that other runtimes were open to, tried here: one command line a case, by their CVE. More of them are tested
+ * in their rooms: docs/security.md § Known attacks.
+ */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';

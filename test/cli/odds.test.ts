@@ -1,4 +1,7 @@
-/** What a script or a starter of programs may do to husk, and small things that scripts of Docker's rely on: one command line a case, run by a shell as an ordinary user. */
+/**
+ * What a script or a starter of programs may do to husk, and small things that scripts of Docker's rely on: one command
+ * line a case, run by a shell as an ordinary user.
+ */
 import test, { type ExecutionContext } from 'ava';
 import { busyboxTar } from '../fixtures/images.ts';
 import { HUSK, ordinaryUser, type TestUser } from '../fixtures/user.ts';
@@ -15,7 +18,8 @@ const CASES: [line: string, status: number, stdout: string | RegExp, stderr?: st
   ['(exec <&- >&-; husk run --rm --network none box true); echo $?', 0, '0\n'],
   ['husk run --rm -i --network none box cat <&-', 0, ''],
   ['husk run --rm --network none box echo x >&-', 0, ''],
-  // what the starter left open above a gap: a container's supervisor holds no lock of it; what an argument names is there
+  // what the starter left open above a gap: a container's supervisor holds no lock of it; what an argument names is
+  // there
   [
     'exec 50>lock; flock -n 50; husk run -d --name holds --network none box sleep 1000 >/dev/null; exec 50>&-; flock -n lock echo free; husk rm -f holds >/dev/null',
     0,

@@ -1,6 +1,7 @@
 /**
- * husk works wherever its checkout, its data root and its temporary files lie, for root and for an ordinary user: what the namespace's root cannot
- * pass through is as good a place as any. Each case is one shell script in a place of its own.
+ * husk works wherever its checkout, its data root and its temporary files lie, for root and for an ordinary user: what
+ * the namespace's root cannot pass through is as good a place as any. Each case is one shell script in a place of its
+ * own.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {

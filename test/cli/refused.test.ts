@@ -1,4 +1,6 @@
-/** Hosts that refuse: one line and the right exit code, never a stack; and Node keeps its hands off husk's own flags. */
+/**
+ * Hosts that refuse: one line and the right exit code, never a stack; and Node keeps its hands off husk's own flags.
+ */
 import { chmodSync, chownSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';

@@ -1,4 +1,7 @@
-/** Where a person is sent to the help of `run`: when the command was wrong, not when the container ran and its machine ended under it. */
+/**
+ * Where a person is sent to the help of `run`: when the command was wrong, not when the container ran and its machine
+ * ended under it.
+ */
 import test from 'ava';
 import { report } from '../../src/cli/report.ts';
 import { HuskError } from '../../src/errors.ts';

@@ -1,4 +1,7 @@
-/** Small things that a Docker user meets, each once wrong here: one command line a case, run by a shell as an ordinary user in front of real containers. */
+/**
+ * Small things that a Docker user meets, each once wrong here: one command line a case, run by a shell as an ordinary
+ * user in front of real containers.
+ */
 import { spawnSync } from 'node:child_process';
 import test, { type ExecutionContext } from 'ava';
 import { busyboxTar } from '../fixtures/images.ts';

@@ -1,4 +1,7 @@
-/** The first story of every user, in a real terminal: run -it, type, resize, interrupt, detach, attach, exec, logs, stop, rm; modes given back after each. */
+/**
+ * The first story of every user, in a real terminal: run -it, type, resize, interrupt, detach, attach, exec, logs,
+ * stop, rm; modes given back after each.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import test from 'ava';
 import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/images.ts';

@@ -1,4 +1,7 @@
-/** What the device program decides, by an interpreter of the few eBPF instructions it is made of. The kernel's own verdict: test/vmm/storage.test.ts. */
+/**
+ * What the device program decides, by an interpreter of the few eBPF instructions it is made of. The kernel's own
+ * verdict: test/vmm/storage.test.ts.
+ */
 import test from 'ava';
 import { deviceProgram, deviceRules } from '../../src/container/device-rules.ts';
 

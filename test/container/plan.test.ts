@@ -1,4 +1,6 @@
-/** Which steps, in which order: what cannot be told by running one container, above all orders that matter for safety. */
+/**
+ * Which steps, in which order: what cannot be told by running one container, above all orders that matter for safety.
+ */
 import test from 'ava';
 import type { LaunchPlan, Step } from '../../src/launch/plan.ts';
 import { encodePlan } from '../../src/launch/encoding.ts';

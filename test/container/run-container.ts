@@ -1,6 +1,7 @@
 /**
- * Run by tests in a process of an ordinary user: builds a spec with husk's defaults and runs it through planContainer and launch in a
- * busybox tree. argv[2] is a Request as JSON; the container's output goes to our own stdout and stderr, its exit code is ours.
+ * Run by tests in a process of an ordinary user: builds a spec with husk's defaults and runs it through planContainer
+ * and launch in a busybox tree. argv[2] is a Request as JSON; the container's output goes to our own stdout and stderr,
+ * its exit code is ours.
  */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';

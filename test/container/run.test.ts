@@ -1,6 +1,6 @@
 /**
- * The defaults, run: a busybox tree through buildSpec, planContainer and launch as an ordinary user, beside rootless Podman with the same
- * tree. What differs on purpose is named where it is taken out of the comparison.
+ * The defaults, run: a busybox tree through buildSpec, planContainer and launch as an ordinary user, beside rootless
+ * Podman with the same tree. What differs on purpose is named where it is taken out of the comparison.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -113,7 +113,8 @@ const compare = test.macro<
   using user = prepare();
   const ours = husk(user, { command, options: flags.husk });
   let theirs = podman(user, flags.podman, command);
-  // Podman 4.3 attaches while the container runs: on a busy machine it may come too late for all of a short command's output
+  // Podman 4.3 attaches while the container runs: on a busy machine it may come too late for all of a short command's
+  // output
   for (let again = 0; again < 3 && theirs.status === ours.status && theirs.stdout === ''; again++)
     theirs = podman(user, flags.podman, command);
   t.is(theirs.status, ours.status, `podman: ${theirs.stderr} husk: ${ours.stderr}`);
@@ -136,7 +137,8 @@ const groups = (text: string) => text.replace(/^(Groups:\s*|.*groups=)0(\(root\)
 const tidy = (text: string) => groups(text).replace(/[ \t]+$/gm, '');
 
 serial('as podman: status of root', compare, NONE, STATUS, tidy);
-// Podman gives what --cap-add names to a user who is not root too, as ambient capabilities; Docker gives such a user none
+// Podman gives what --cap-add names to a user who is not root too, as ambient capabilities; Docker gives such a user
+// none
 serial('as podman: status of a named user', compare, { husk: { user: 'app' }, podman: ['-u', 'app'] }, STATUS, (text) =>
   tidy(text).replace(/^(Groups|CapInh|CapPrm|CapEff|CapAmb):.*\n/gm, ''),
 );
@@ -195,9 +197,9 @@ serial('as podman: personality is refused by its argument', compare, NONE, [
 serial('as podman: mknod is refused', compare, NONE, ['sh', '-c', 'mknod /tmp/x c 1 3 2>&1; echo $?']);
 
 /**
- * Taken out: the root (overlay here, the tree itself there); cgroup (Podman binds cgroup v1 where there is only that, husk shows an empty
- * folder); Podman's own files, /sys/dev/block and /run; /etc/resolv.conf, which Podman has not without a network; /proc/interrupts, which Docker
- * masks since 28.
+ * Taken out: the root (overlay here, the tree itself there); cgroup (Podman binds cgroup v1 where there is only that,
+ * husk shows an empty folder); Podman's own files, /sys/dev/block and /run; /etc/resolv.conf, which Podman has not
+ * without a network; /proc/interrupts, which Docker masks since 28.
  */
 function mountPoints(text: string): string {
   const apart =

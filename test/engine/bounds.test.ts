@@ -1,4 +1,7 @@
-/** What the kernel takes, husk takes: arguments, environment and labels of run and exec; and in words which one is too large where it does not. */
+/**
+ * What the kernel takes, husk takes: arguments, environment and labels of run and exec; and in words which one is too
+ * large where it does not.
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

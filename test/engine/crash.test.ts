@@ -1,6 +1,7 @@
 /**
- * Kill anything with SIGKILL at any moment, and the next command shows the truth: random operations in processes of their own, random
- * kills of commands, supervisors and container processes, then the invariants. HUSK_CRASH_ROUNDS sets how many.
+ * Kill anything with SIGKILL at any moment, and the next command shows the truth: random operations in processes of
+ * their own, random kills of commands, supervisors and container processes, then the invariants. HUSK_CRASH_ROUNDS sets
+ * how many.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

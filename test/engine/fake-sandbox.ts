@@ -1,6 +1,7 @@
 /**
- * A sandbox without walls for tests of the engine and the supervisor: the command runs as a plain process of this host. What it has in
- * common with the real one is what those rooms rely on: it dies with the supervisor, and errors come as the real one's do.
+ * A sandbox without walls for tests of the engine and the supervisor: the command runs as a plain process of this host.
+ * What it has in common with the real one is what those rooms rely on: it dies with the supervisor, and errors come as
+ * the real one's do.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -72,7 +73,10 @@ function fakeSandbox(args: string[], env: string[]): Sandbox {
   };
 }
 
-/** --pdeathsig: as husk-init does it, the process goes when its supervisor goes, also when that was before the signal was asked for. */
+/**
+ * --pdeathsig: as husk-init does it, the process goes when its supervisor goes, also when that was before the signal
+ * was asked for.
+ */
 const LEASH = ['--pdeathsig', 'KILL', '--', '/bin/sh', '-c', '[ "$PPID" = "$0" ] && exec "$@"'];
 
 async function start(command: string[], env: string[], stdio: StdioRequest): Promise<SandboxProcess> {

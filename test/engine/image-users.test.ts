@@ -1,4 +1,7 @@
-/** Who uses an image, asked while containers come and go: by `rmi` and the prunes, which must not take what somebody needs. */
+/**
+ * Who uses an image, asked while containers come and go: by `rmi` and the prunes, which must not take what somebody
+ * needs.
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

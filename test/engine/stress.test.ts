@@ -1,6 +1,7 @@
 /**
- * Limits as a real stress program feels them: Debian's stress-ng in containers of both isolations, in the test host, where cgroup v2 is whole. Nothing
- * is read back from control files: what counts is what was killed, how much CPU time there was, how many bytes moved in a second.
+ * Limits as a real stress program feels them: Debian's stress-ng in containers of both isolations, in the test host,
+ * where cgroup v2 is whole. Nothing is read back from control files: what counts is what was killed, how much CPU time
+ * there was, how many bytes moved in a second.
  */
 import { existsSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';
@@ -37,7 +38,10 @@ const ALL = [
   '700',
 ];
 
-/** HUSK_STRESS_PARTS=all,cpuset,smallest,killed,swap,cgroup-parent,rate,weights,shares: what is measured; each takes its time */
+/**
+ * HUSK_STRESS_PARTS=all,cpuset,smallest,killed,swap,cgroup-parent,rate,weights,shares: what is measured; each takes its
+ * time
+ */
 const PARTS = (process.env['HUSK_STRESS_PARTS'] ?? 'all,cpuset,smallest,killed,swap,cgroup-parent').split(',');
 const isChosen = (name: string) => PARTS.some((part) => name.includes(part));
 

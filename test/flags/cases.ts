@@ -1,6 +1,6 @@
 /**
- * Security and namespace flags by what they do inside: one table for both isolations. A group is one container (a VM costs 10 s in the test host), each
- * of its checks a script in it and what the script prints, errors included.
+ * Security and namespace flags by what they do inside: one table for both isolations. A group is one container (a VM
+ * costs 10 s in the test host), each of its checks a script in it and what the script prints, errors included.
  */
 import { readFileSync } from 'node:fs';
 
@@ -318,7 +318,10 @@ export const DISK: Group = {
   ],
 };
 
-/** A log that goes to a socket of this host, whoever writes it: `socket` is a stream that listens, `lines` what comes there. */
+/**
+ * A log that goes to a socket of this host, whoever writes it: `socket` is a stream that listens, `lines` what comes
+ * there.
+ */
 export const SYSLOG = {
   flags: (socket: string) => [
     '--log-driver',

@@ -1,4 +1,7 @@
-/** cases.ts in user namespaces, as an ordinary user; and what only shares a kernel: the namespaces of the host and of other containers, devices. */
+/**
+ * cases.ts in user namespaces, as an ordinary user; and what only shares a kernel: the namespaces of the host and of
+ * other containers, devices.
+ */
 import { chmodSync, existsSync, lstatSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { execFileSync } from 'node:child_process';

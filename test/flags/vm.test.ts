@@ -1,6 +1,7 @@
 /**
- * cases.ts in machines of our own, with a health check, updates of one that runs, and a restart policy; then update and pause of a container in user
- * namespaces on a whole cgroup v2: all in one boot of the test host, as an ordinary user. What was printed there is judged out here.
+ * cases.ts in machines of our own, with a health check, updates of one that runs, and a restart policy; then update and
+ * pause of a container in user namespaces on a whole cgroup v2: all in one boot of the test host, as an ordinary user.
+ * What was printed there is judged out here.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

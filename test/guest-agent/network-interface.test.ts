@@ -1,4 +1,7 @@
-/** The agent's network set-up, in namespaces made for the test: the outer one stands for the guest's, the inner one for the container's. */
+/**
+ * The agent's network set-up, in namespaces made for the test: the outer one stands for the guest's, the inner one for
+ * the container's.
+ */
 import { spawnSync } from 'node:child_process';
 import test from 'ava';
 import type { InterfaceSetup } from '../../src/agent-protocol.ts';

@@ -1,4 +1,7 @@
-/** `export` by an ordinary user: what was imported comes out again, with every attribute; a running container cannot lead it astray. */
+/**
+ * `export` by an ordinary user: what was imported comes out again, with every attribute; a running container cannot
+ * lead it astray.
+ */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * `save` and `load`: what husk writes, it and others read; what others write, husk reads; what lies, is refused and leaves nothing.
- * Peers (skopeo, podman) are run where they are installed.
+ * `save` and `load`: what husk writes, it and others read; what others write, husk reads; what lies, is refused and
+ * leaves nothing. Peers (skopeo, podman) are run where they are installed.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, randomBytes, randomInt } from 'node:crypto';

@@ -1,4 +1,7 @@
-/** kill -9 of a pulling or removing process at random points: the store stays whole, and the next command finishes the work. */
+/**
+ * kill -9 of a pulling or removing process at random points: the store stays whole, and the next command finishes the
+ * work.
+ */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import test from 'ava';

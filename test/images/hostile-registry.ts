@@ -1,6 +1,6 @@
 /**
- * A registry in one process that lies where a test tells it to. Starts from a good small image (one gzip layer over 1 MiB, so that
- * it is resumable); a test changes the image before it is served, or answers requests itself.
+ * A registry in one process that lies where a test tells it to. Starts from a good small image (one gzip layer over 1
+ * MiB, so that it is resumable); a test changes the image before it is served, or answers requests itself.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';

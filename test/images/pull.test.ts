@@ -1,4 +1,6 @@
-/** Pull from a real registry, of images made by umoci and skopeo; and from a registry that behaves badly but honestly. */
+/**
+ * Pull from a real registry, of images made by umoci and skopeo; and from a registry that behaves badly but honestly.
+ */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

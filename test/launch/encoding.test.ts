@@ -1,4 +1,7 @@
-/** The binary launch plan: what is encoded is accepted, and anything else is refused by `husk-init check` before a step could run. */
+/**
+ * The binary launch plan: what is encoded is accepted, and anything else is refused by `husk-init check` before a step
+ * could run.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -117,7 +120,8 @@ test('the opcodes are those of the C header', (t) => {
 
 test('every truncation of a plan is refused', (t) => {
   const plan = encodePlan(EVERYTHING.filter((step) => !(step.op === 'writeFile' && step.content.length > 100)));
-  // one process for all of them would be a program of its own; every length near a step's start and end, and each seventh
+  // one process for all of them would be a program of its own; every length near a step's start and end, and each
+  // seventh
   for (let length = 0; length < plan.length; length += length < 200 || length > plan.length - 50 ? 1 : 7) {
     for (const whole of [false, true]) {
       const cut = plan.slice(0, length);

@@ -1,4 +1,7 @@
-/** Launches with ever fewer descriptors left, and prints how many were lost by each attempt that failed; for descriptors.test.ts, under a small RLIMIT_NOFILE. */
+/**
+ * Launches with ever fewer descriptors left, and prints how many were lost by each attempt that failed; for
+ * descriptors.test.ts, under a small RLIMIT_NOFILE.
+ */
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { launch } from '../../src/launch/executor.ts';
 

@@ -1,6 +1,7 @@
 /**
- * The plan of the VM's guest (`rootless: false`: real mknod, trusted overlay attributes, no user namespace) carried out by a real root, in the test host,
- * and compared with the rootless run of the same spec on the same kernel: a container must not see which one it is in.
+ * The plan of the VM's guest (`rootless: false`: real mknod, trusted overlay attributes, no user namespace) carried out
+ * by a real root, in the test host, and compared with the rootless run of the same spec on the same kernel: a container
+ * must not see which one it is in.
  */
 import test from 'ava';
 import { existsSync } from 'node:fs';
@@ -94,7 +95,10 @@ function section({ out }: Run, name: string): string[] {
   return (new RegExp(`^== ${name}\n((?:(?!== ).*\n)*)`, 'm').exec(out)?.[1] ?? '').trim().split('\n');
 }
 
-/** mount point, flags, type; without what differs by nature: bound device nodes, and that masked files show the file system of the null they hide behind */
+/**
+ * mount point, flags, type; without what differs by nature: bound device nodes, and that masked files show the file
+ * system of the null they hide behind
+ */
 function mounts(run: Run): string[] {
   return section(run, 'mounts')
     .map((line) => line.split(' '))

@@ -1,4 +1,7 @@
-/** Launches fifty times in a process of its own and says how many descriptors were open after the first and after the last. */
+/**
+ * Launches fifty times in a process of its own and says how many descriptors were open after the first and after the
+ * last.
+ */
 import { readdirSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { launch } from '../../src/launch/executor.ts';

@@ -1,6 +1,6 @@
 /**
- * Launch plans for tests: a small busybox root, the steps around a case, and a run of a plan to its end, in this process or as an
- * ordinary user through launch-driver.ts.
+ * Launch plans for tests: a small busybox root, the steps around a case, and a run of a plan to its end, in this
+ * process or as an ordinary user through launch-driver.ts.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -89,7 +89,10 @@ const APPLETS = [
   'ping',
 ];
 
-/** A root with busybox and mount points, owned by the container's uid 0, with the case's entries (made last, and may replace). */
+/**
+ * A root with busybox and mount points, owned by the container's uid 0, with the case's entries (made last, and may
+ * replace).
+ */
 export function tree(as: As, entries: Entries = {}): Tree {
   const user = ordinaryUser();
   const owner = as === 'root' ? idMaps().uid[0]!.hostID : user.uid;

@@ -1,4 +1,7 @@
-/** What a launch gives while it runs and how it ends: stdio, terminal, signals, awaits, and that killing anything leaves nothing. */
+/**
+ * What a launch gives while it runs and how it ends: stdio, terminal, signals, awaits, and that killing anything leaves
+ * nothing.
+ */
 import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

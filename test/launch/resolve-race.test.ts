@@ -1,4 +1,7 @@
-/** In-root paths while somebody exchanges a folder on the way for a symbolic link that leads out: nothing is ever made outside. */
+/**
+ * In-root paths while somebody exchanges a folder on the way for a symbolic link that leads out: nothing is ever made
+ * outside.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -78,7 +81,8 @@ const STARTS = 40;
 
 test.serial('a read-only bind in a volume that another container changes is read-only in every start', async (t) => {
   using root = tree(RUNNERS[0]!, { 'elsewhere/': null });
-  // a folder that the container shares with another, where the place of the nested mount is exchanged for a link to a third mount
+  // a folder that the container shares with another, where the place of the nested mount is exchanged for a link to a
+  // third mount
   const folder = mkdtempSync('/var/tmp/husk-race-');
   const [volume, bound, third] = ['volume', 'bound', 'third'].map((name) => join(folder, name)) as [
     string,

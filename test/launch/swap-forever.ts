@@ -1,4 +1,6 @@
-/** Exchanges two names in a folder as fast as it can, until it is killed: the other side of a race with path resolution. */
+/**
+ * Exchanges two names in a folder as fast as it can, until it is killed: the other side of a race with path resolution.
+ */
 import { libraryFunction } from '../../src/host/libc.ts';
 
 /** asm/unistd_64.h, linux/fs.h, fcntl.h */

@@ -1,4 +1,7 @@
-/** The launcher says the version without Node, and only where nothing else is asked for: what Node would have said, to the byte. */
+/**
+ * The launcher says the version without Node, and only where nothing else is asked for: what Node would have said, to
+ * the byte.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** docs/library.md: every example on it, run as an ordinary user with the library as an installed package, and checked by the compiler. */
+/**
+ * docs/library.md: every example on it, run as an ordinary user with the library as an installed package, and checked
+ * by the compiler.
+ */
 import { spawnSync } from 'node:child_process';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** What a program can rely on: bounds, giving up, disposal, other Nodes' processes. Each case is a module of an ordinary user's project. */
+/**
+ * What a program can rely on: bounds, giving up, disposal, other Nodes' processes. Each case is a module of an ordinary
+ * user's project.
+ */
 import test from 'ava';
 import { engineOptions } from '../../src/library/container-options.ts';
 import { abortable } from '../../src/library/abort.ts';

@@ -1,4 +1,7 @@
-/** A project of an ordinary user that has the library as a package, installed outside of the checkout: nothing may be found by accident. And an image. */
+/**
+ * A project of an ordinary user that has the library as a package, installed outside of the checkout: nothing may be
+ * found by accident. And an image.
+ */
 import { execFileSync } from 'node:child_process';
 import { chownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

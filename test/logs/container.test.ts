@@ -1,4 +1,7 @@
-/** Logs of real containers, as an ordinary user runs them: nothing lost, torn or out of order at full speed; what readers and a killed supervisor may do. */
+/**
+ * Logs of real containers, as an ordinary user runs them: nothing lost, torn or out of order at full speed; what
+ * readers and a killed supervisor may do.
+ */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

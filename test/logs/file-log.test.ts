@@ -1,4 +1,7 @@
-/** The drivers that write files: what is in them, splitting, rotation, compression, repair, a full disk. Each case for both formats. */
+/**
+ * The drivers that write files: what is in them, splitting, rotation, compression, repair, a full disk. Each case for
+ * both formats.
+ */
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** Writes more than its folder, a small tmpfs, has room for; makes room; writes once more; prints what happened. Run in a mount namespace by file-log.test.ts. */
+/**
+ * Writes more than its folder, a small tmpfs, has room for; makes room; writes once more; prints what happened. Run in
+ * a mount namespace by file-log.test.ts.
+ */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** Stands for systemd-journald: a datagram socket at a path, and what comes to it, parsed by the rules of its native protocol; sealed files are read. */
+/**
+ * Stands for systemd-journald: a datagram socket at a path, and what comes to it, parsed by the rules of its native
+ * protocol; sealed files are read.
+ */
 import { fstatSync, readSync, rmSync } from 'node:fs';
 import koffi from 'koffi';
 import { receive } from '../../src/host/streams/socket.ts';

@@ -1,4 +1,7 @@
-/** The driver journald, with a socket of our own as the journal: fields, pieces, a journal that is slow, gone, or asked for more than a datagram takes. */
+/**
+ * The driver journald, with a socket of our own as the journal: fields, pieces, a journal that is slow, gone, or asked
+ * for more than a datagram takes.
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';

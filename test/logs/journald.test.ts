@@ -1,4 +1,7 @@
-/** The driver journald against the real one: systemd-journald and journalctl in a mount namespace, an ordinary user's containers in it. */
+/**
+ * The driver journald against the real one: systemd-journald and journalctl in a mount namespace, an ordinary user's
+ * containers in it.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** The encoder of json-file beside JSON.parse: every byte at every place of a word, the worst lines at the edge of the batch, and random ones. */
+/**
+ * The encoder of json-file beside JSON.parse: every byte at every place of a word, the worst lines at the edge of the
+ * batch, and random ones.
+ */
 import test from 'ava';
 import { Batch } from '../../src/logs/format.ts';
 import { JsonFormat, parseEntry } from '../../src/logs/json-format.ts';

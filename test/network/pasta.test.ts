@@ -1,4 +1,7 @@
-/** The way out: an interface with addresses and a route, the host's loopback out of reach, and nothing of it left behind. */
+/**
+ * The way out: an interface with addresses and a route, the host's loopback out of reach, and nothing of it left
+ * behind.
+ */
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

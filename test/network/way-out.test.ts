@@ -1,4 +1,7 @@
-/** When there is a forwarder for a resolver on the host's loopback: never beside a resolver that containers ask by its own address. */
+/**
+ * When there is a forwarder for a resolver on the host's loopback: never beside a resolver that containers ask by its
+ * own address.
+ */
 import test from 'ava';
 import { dnsForward } from '../../src/network/way-out.ts';
 

@@ -1,4 +1,7 @@
-/** Go's globs (path.Match) as filters have them: the cases of Go's own path/match_test.go are facts about it. Its regular expressions are in engine/filters.test.ts. */
+/**
+ * Go's globs (path.Match) as filters have them: the cases of Go's own path/match_test.go are facts about it. Its
+ * regular expressions are in engine/filters.test.ts.
+ */
 import test from 'ava';
 import { goGlob } from '../../src/notation/go-pattern.ts';
 

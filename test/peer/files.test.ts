@@ -1,6 +1,6 @@
 /**
- * `cp`, `diff`, `export` and `commit` under husk and under Podman: the same command on the same folders, then what has become of them. One case a line.
- * Of a running container and of a stopped one.
+ * `cp`, `diff`, `export` and `commit` under husk and under Podman: the same command on the same folders, then what has
+ * become of them. One case a line. Of a running container and of a stopped one.
  */
 import test, { type ExecutionContext } from 'ava';
 import { clean, IMAGE, peers, type Peers } from './peers.ts';
@@ -135,7 +135,8 @@ test.serial('a symbolic link is copied as one, with -L what it leads to: Podman 
 
 test.serial('diff, and what a commit and an export have of it', (t) => {
   if (typeof both === 'string') return t.pass(both);
-  // without what Podman tells otherwise than Docker: a folder made anew, a file replaced by its like, and /.dockerenv, which it has not
+  // without what Podman tells otherwise than Docker: a folder made anew, a file replaced by its like, and /.dockerenv,
+  // which it has not
   const change =
     'rm -rf /t; mkdir /new /new/d; echo x >/new/d/f; echo 127.0.0.9 x >>/etc/issue; rm /etc/motd; rm -rf /usr/share/doc/bash; chmod 700 /srv; echo y >/opt/y; rm -rf /var/mail; ln -s /nowhere /var/mail; touch -c /etc/passwd';
   const results = [both.husk, both.podman].map((run) => {

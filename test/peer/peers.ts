@@ -1,6 +1,7 @@
 /**
- * The same command line under husk and under rootless Podman, by the same user, with the same image from the same registry. What may differ
- * (ids, and what docs/differences.md names) is taken out before they are compared; Podman stands in for Docker, whose rules both follow.
+ * The same command line under husk and under rootless Podman, by the same user, with the same image from the same
+ * registry. What may differ (ids, and what docs/differences.md names) is taken out before they are compared; Podman
+ * stands in for Docker, whose rules both follow.
  */
 import { existsSync } from 'node:fs';
 import type { ExecutionContext, TestFn } from 'ava';
@@ -79,7 +80,9 @@ export interface Case {
   input?: string;
   /** Podman's exit code where it is not Docker's */
   podmanStatus?: number;
-  /** what husk must say on stderr; Podman's words are its own. Without it, stderr is the command's and must be the same */
+  /**
+   * what husk must say on stderr; Podman's words are its own. Without it, stderr is the command's and must be the same
+   */
   says?: RegExp;
 }
 
@@ -99,7 +102,8 @@ export function compare(
   }
   const mine = both.husk(args, { input });
   let theirs = both.podman(args, { input });
-  // Podman 4.3 attaches while the container runs: on a busy machine it may come too late for what a short command says first
+  // Podman 4.3 attaches while the container runs: on a busy machine it may come too late for what a short command says
+  // first
   const late = () =>
     theirs.status === mine.status &&
     (isRest(theirs.stdout, mine.stdout) || (!says && isRest(theirs.stderr, mine.stderr)));

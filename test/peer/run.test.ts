@@ -1,4 +1,7 @@
-/** `run` under husk and under Podman: environment, identity, rights, files of the system, limits, exit codes. One case a line. */
+/**
+ * `run` under husk and under Podman: environment, identity, rights, files of the system, limits, exit codes. One case a
+ * line.
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest from 'ava';
@@ -49,7 +52,8 @@ same(['-u', 'daemon:nosuch'], ['id'], {
 });
 same(['-u', '-1'], ['id'], { podmanStatus: 126, says: /uids and gids must be in range 0-2147483647/ });
 
-// rights. Docker's first process has its primary group among the supplementary ones, too (CVE-2022-36109): not in Podman 4
+// rights. Docker's first process has its primary group among the supplementary ones, too (CVE-2022-36109): not in
+// Podman 4
 const STATUS = ['grep', '-E', '^(Cap|NoNewPrivs|Seccomp:|Uid|Gid)', '/proc/self/status'];
 for (const flags of [
   [],

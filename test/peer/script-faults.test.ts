@@ -1,6 +1,7 @@
 /**
- * kill -9 of the command, its supervisor or its container's processes at a random moment of the lines of test/peer/script: afterwards `ps` tells the truth, the state is
- * whole, everything can be removed, and nothing is left. HUSK_FAULT_LINES sets how many lines (all: 0), HUSK_FAULT_SEED repeats a run.
+ * kill -9 of the command, its supervisor or its container's processes at a random moment of the lines of
+ * test/peer/script: afterwards `ps` tells the truth, the state is whole, everything can be removed, and nothing is
+ * left. HUSK_FAULT_LINES sets how many lines (all: 0), HUSK_FAULT_SEED repeats a run.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';

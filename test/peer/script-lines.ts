@@ -1,6 +1,6 @@
 /**
- * The scripts of command lines (test/peer/script/*.sh), and the folder in which a shell runs them: for script.test.ts, which compares peers,
- * test/vmm/script.test.ts, which compares isolations, and script-faults.test.ts, which kills.
+ * The scripts of command lines (test/peer/script/*.sh), and the folder in which a shell runs them: for script.test.ts,
+ * which compares peers, test/vmm/script.test.ts, which compares isolations, and script-faults.test.ts, which kills.
  *
  * A script is lines; below a command line may stand
  *   ? REGEX   husk's standard error must match
@@ -74,7 +74,8 @@ export function workplace(
 }
 
 /**
- * The peer under Docker's name. What a line does not say is the same for both: no network (hosts differ), and the flags Podman needs here.
+ * The peer under Docker's name. What a line does not say is the same for both: no network (hosts differ), and the flags
+ * Podman needs here.
  * @param flags put behind the verbs of that kind
  */
 export const wrapper = (

@@ -1,6 +1,7 @@
 /**
- * A few hundred command lines from Docker's reference documentation (test/peer/script/*.sh), each run by a shell under husk and under rootless Podman, in a
- * folder of its own, one after the other: exit code and standard output must agree once ids and times are taken out. Error texts are Docker's, not Podman's, and have their own line.
+ * A few hundred command lines from Docker's reference documentation (test/peer/script/*.sh), each run by a shell under
+ * husk and under rootless Podman, in a folder of its own, one after the other: exit code and standard output must agree
+ * once ids and times are taken out. Error texts are Docker's, not Podman's, and have their own line.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

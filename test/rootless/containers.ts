@@ -1,6 +1,6 @@
 /**
- * Real containers for tests of this room: a busybox tree, a spec with Docker's defaults, and a sandbox, in a process of the user's own.
- * Not a test itself.
+ * Real containers for tests of this room: a busybox tree, a spec with Docker's defaults, and a sandbox, in a process of
+ * the user's own. Not a test itself.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
@@ -109,7 +109,10 @@ export function asRoot(code: string): Result {
   }
 }
 
-/** As `asUser`, on a machine where everybody may open /dev/fuse and /dev/net/tun: nodes in a mount namespace of the test's own. */
+/**
+ * As `asUser`, on a machine where everybody may open /dev/fuse and /dev/net/tun: nodes in a mount namespace of the
+ * test's own.
+ */
 export function asUserWithDevices(code: string): Result {
   using user = ordinaryUser();
   const script = `set -e; mount -t tmpfs none /mnt; mknod -m 666 /mnt/fuse c 10 229; mknod -m 666 /mnt/tun c 10 200

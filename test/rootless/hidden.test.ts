@@ -1,6 +1,7 @@
 /**
- * Whoever has CAP_SYS_PTRACE in a user namespace reads the files of its processes by /proc/PID/root. husk's own, which have the host's root, are never to be read so
- * by a container that sees them (`--pid host`, `--pid container:X`): they hide as they come in, or work in a namespace of their own.
+ * Whoever has CAP_SYS_PTRACE in a user namespace reads the files of its processes by /proc/PID/root. husk's own, which
+ * have the host's root, are never to be read so by a container that sees them (`--pid host`, `--pid container:X`): they
+ * hide as they come in, or work in a namespace of their own.
  */
 import test from 'ava';
 import { asUser } from './containers.ts';

@@ -1,4 +1,7 @@
-/** Programs as root of the user's namespace: as an ordinary user in a process of its own, and as whoever runs the tests (root, in CI). */
+/**
+ * Programs as root of the user's namespace: as an ordinary user in a process of its own, and as whoever runs the tests
+ * (root, in CI).
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

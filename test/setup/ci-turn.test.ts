@@ -1,4 +1,7 @@
-/** setup/ci-turn: every turn there is names a test that is there and waits for just that variable; the commit chooses. Runs none. */
+/**
+ * setup/ci-turn: every turn there is names a test that is there and waits for just that variable; the commit chooses.
+ * Runs none.
+ */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * What `make dist` makes, as users take it: each is installed into an empty root by an ordinary user, and runs a container in user namespaces from there. Without the kernel and
- * the disks, which take a minute to pack: with them, and whether two builds have the same bytes, is test/vmm/dist.test.ts.
+ * What `make dist` makes, as users take it: each is installed into an empty root by an ordinary user, and runs a
+ * container in user namespaces from there. Without the kernel and the disks, which take a minute to pack: with them,
+ * and whether two builds have the same bytes, is test/vmm/dist.test.ts.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {

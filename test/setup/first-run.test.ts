@@ -1,4 +1,7 @@
-/** setup/first-run: whether it makes the parts of a virtual machine. husk and make are stand-ins that note what they are asked; KVM is a file. */
+/**
+ * setup/first-run: whether it makes the parts of a virtual machine. husk and make are stand-ins that note what they are
+ * asked; KVM is a file.
+ */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

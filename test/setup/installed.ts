@@ -1,4 +1,7 @@
-/** How each thing that is released is installed into an empty folder by somebody who is not root, and where its husk is then. */
+/**
+ * How each thing that is released is installed into an empty folder by somebody who is not root, and where its husk is
+ * then.
+ */
 export type Kind = 'tarball' | 'deb' | 'npm';
 
 /** `script` is for sh: $1 is the folder with what is released, $2 the empty root to be made */

@@ -1,6 +1,7 @@
 /**
- * Data roots that husks of before have left (data-roots/, one for each version of the schema that had containers; data-roots/make makes them): this husk reads them, brings
- * them forward once, and runs what is in them. One of a newer husk is refused in one line, and stays as it is.
+ * Data roots that husks of before have left (data-roots/, one for each version of the schema that had containers;
+ * data-roots/make makes them): this husk reads them, brings them forward once, and runs what is in them. One of a newer
+ * husk is refused in one line, and stays as it is.
  */
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,7 @@
-/** A transaction on a disk that has no room: SQLite has rolled back by itself, the reserve is given up, and what failed is what is told. */
+/**
+ * A transaction on a disk that has no room: SQLite has rolled back by itself, the reserve is given up, and what failed
+ * is what is told.
+ */
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** The supervisor's socket against clients that do not keep to the protocol: each loses its own connection, the container goes on. */
+/**
+ * The supervisor's socket against clients that do not keep to the protocol: each loses its own connection, the
+ * container goes on.
+ */
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { statSync } from 'node:fs';

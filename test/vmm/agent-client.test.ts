@@ -1,4 +1,7 @@
-/** The host's end of the agent protocol against agents that lie, flood, hang, say half of it, and go: each is noticed, none takes the VMM along. */
+/**
+ * The host's end of the agent protocol against agents that lie, flood, hang, say half of it, and go: each is noticed,
+ * none takes the VMM along.
+ */
 import { duplexPair, type Duplex } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';

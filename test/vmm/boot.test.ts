@@ -27,7 +27,9 @@ import { MIB } from '../../src/vmm/memory/layout.ts';
 import { EVERY_FRAME } from './driver.ts';
 import { INITRD, KERNEL, onKvmHost } from './kvm-host.ts';
 
-/** ms to take CPUs that spin out of the guest: some turns of an emulated CPU that others want too, and far from for ever */
+/**
+ * ms to take CPUs that spin out of the guest: some turns of an emulated CPU that others want too, and far from for ever
+ */
 const STOP_LIMIT = 10_000;
 const COMMAND_LINE = 'console=hvc0 quiet reboot=k panic=-1 8250.nr_uarts=0';
 

@@ -1,6 +1,7 @@
 /**
- * A host whose CPUs are all taken: a machine gets a small part of one, and each of its waits takes as much longer. None of its containers may be lost for it.
- * On demand, because twenty boots beside others take half an hour in the test host: HUSK_BUSY_STARTS=20.
+ * A host whose CPUs are all taken: a machine gets a small part of one, and each of its waits takes as much longer. None
+ * of its containers may be lost for it. On demand, because twenty boots beside others take half an hour in the test
+ * host: HUSK_BUSY_STARTS=20.
  */
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
@@ -11,7 +12,9 @@ import { missingParts, onKvmHost } from './kvm-host.ts';
 const STARTS = Number(process.env['HUSK_BUSY_STARTS'] ?? 0);
 /** programs that never wait, for each CPU: one leaves no time that nobody wants */
 const HOGS = Number(process.env['HUSK_BUSY_HOGS'] ?? 1);
-/** s; only for what hangs. Of a start beside four hogs on a test host that is itself on a busy machine 250 were measured */
+/**
+ * s; only for what hangs. Of a start beside four hogs on a test host that is itself on a busy machine 250 were measured
+ */
 const SECONDS_EACH = 900;
 /** s for all of them, of which few are so slow */
 const SECONDS = 300 + SECONDS_EACH + STARTS * 240;

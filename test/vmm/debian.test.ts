@@ -1,6 +1,6 @@
 /**
- * A person's half hour with VM isolation: Debian from a registry, an interactive shell on a real terminal, detached and attached again, a folder seen live on
- * both sides, exec, logs, stop.
+ * A person's half hour with VM isolation: Debian from a registry, an interactive shell on a real terminal, detached and
+ * attached again, a folder seen live on both sides, exec, logs, stop.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * What `make dist` makes, whole: the same bytes from another folder, and a container in a machine of its own from each, installed into an empty root by who is no root
- * there. Out here the release is made twice and installed; in the test host containers are started from what was installed.
+ * What `make dist` makes, whole: the same bytes from another folder, and a container in a machine of its own from each,
+ * installed into an empty root by who is no root there. Out here the release is made twice and installed; in the test
+ * host containers are started from what was installed.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';

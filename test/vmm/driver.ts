@@ -1,6 +1,6 @@
 /**
- * A virtio driver in a few lines, for tests: it owns guest memory and drives one device through its transport the way Linux does (virtio 1.2 §3.1, §4.2),
- * or the way a hostile guest would. No KVM is needed.
+ * A virtio driver in a few lines, for tests: it owns guest memory and drives one device through its transport the way
+ * Linux does (virtio 1.2 §3.1, §4.2), or the way a hostile guest would. No KVM is needed.
  */
 import type { FrameFilter } from '../../src/vmm/devices/net/filter.ts';
 import type { VirtioDevice } from '../../src/vmm/devices/virtio/device.ts';

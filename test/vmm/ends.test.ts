@@ -1,6 +1,6 @@
 /**
- * How a machine ends when it does not end well: each end is told on stderr and in the record, in one line with the kernel's last ones, with a sensible exit
- * code, within a bounded time; and nothing is left running.
+ * How a machine ends when it does not end well: each end is told on stderr and in the record, in one line with the
+ * kernel's last ones, with a sensible exit code, within a bounded time; and nothing is left running.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,10 @@ import { Home, supervisorsLeft } from './home.ts';
 import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 import { signalAgent } from './signal-agent.ts';
 
-/** seconds from the act to the report, boot included: KILL_TIMEOUT is 60 s, and this machine is slow; other work beside it makes it slower */
+/**
+ * seconds from the act to the report, boot included: KILL_TIMEOUT is 60 s, and this machine is slow; other work beside
+ * it makes it slower
+ */
 const BOUND = 240;
 /** made by test/vm-host: a tmpfs of 48 MiB */
 const DISK = '/run/vm-host-disk';

@@ -1,4 +1,7 @@
-/** The files of VM containers: `cp`, `diff`, `commit`, `export` and sizes, while they run by their agent, afterwards by a machine that starts nothing of them. */
+/**
+ * The files of VM containers: `cp`, `diff`, `commit`, `export` and sizes, while they run by their agent, afterwards by
+ * a machine that starts nothing of them.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

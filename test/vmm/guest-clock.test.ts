@@ -1,4 +1,6 @@
-/** A guest's clock beside the host's: steps of either, a suspend, answers that are late or lies. Time is the test's own. */
+/**
+ * A guest's clock beside the host's: steps of either, a suspend, answers that are late or lies. Time is the test's own.
+ */
 import test from 'ava';
 import { MOST_SLEW } from '../../src/agent-protocol.ts';
 import { GuestClock } from '../../src/vmm/guest-clock.ts';

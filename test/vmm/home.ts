@@ -1,4 +1,7 @@
-/** A husk of its own for tests of whole VM containers on a real KVM: data root, config, runtime folder, the image husk/base; and what it may leave: nothing. */
+/**
+ * A husk of its own for tests of whole VM containers on a real KVM: data root, config, runtime folder, the image
+ * husk/base; and what it may leave: nothing.
+ */
 import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * Where tests that need a real KVM run: here, when this machine's runs guests at hardware speed or is the test host itself; otherwise the whole test file
- * runs again inside test/vm-host, and the outer run shows its output as one test.
+ * Where tests that need a real KVM run: here, when this machine's runs guests at hardware speed or is the test host
+ * itself; otherwise the whole test file runs again inside test/vm-host, and the outer run shows its output as one test.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -18,7 +18,10 @@ export { BASE, missingParts, notByItself, notWanted, root };
 /** made by `make dist/vmlinux` or guest/kernel-config/build.sh */
 export const KERNEL = `${root}dist/vmlinux`;
 const GUEST = ['init.c', 'features.c', 'features.h'].map((name) => `${root}test/vmm/guest/${name}`);
-/** the test guest's initramfs, made out of test/vmm/guest/; in build/, which the test host sees read-only. Named by content: it is never changed while somebody reads it */
+/**
+ * the test guest's initramfs, made out of test/vmm/guest/; in build/, which the test host sees read-only. Named by
+ * content: it is never changed while somebody reads it
+ */
 export const INITRD = `${root}build/test-vmm/initrd-${createHash('sha256')
   .update(GUEST.map((path) => readFileSync(path, 'utf8')).join())
   .digest('hex')

@@ -1,4 +1,7 @@
-/** VM containers leave nothing behind: a few starts in a row, and restarts inside one supervisor. leaks.ts does the same two hundred times. */
+/**
+ * VM containers leave nothing behind: a few starts in a row, and restarts inside one supervisor. leaks.ts does the same
+ * two hundred times.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { missingParts, notByItself, onKvmHost } from './kvm-host.ts';

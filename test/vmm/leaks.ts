@@ -1,7 +1,8 @@
 /**
- * Starts and stops VM containers one after another and counts what is there before and after: processes, open files of the whole system, mounts,
- * cgroups, files of the data root, memory. `node test/vmm/leaks.ts COUNT` in the test host as an ordinary user prints the figures; leaks.test.ts asks the
- * same for a few starts, where a leak of one of anything a start is seen.
+ * Starts and stops VM containers one after another and counts what is there before and after: processes, open files of
+ * the whole system, mounts, cgroups, files of the data root, memory. `node test/vmm/leaks.ts COUNT` in the test host as
+ * an ordinary user prints the figures; leaks.test.ts asks the same for a few starts, where a leak of one of anything a
+ * start is seen.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
@@ -89,7 +90,10 @@ function paths(folder: string): string[] {
     : [];
 }
 
-/** What a running process holds. Since Linux 6.2 the size of its fd folder is how many descriptors it has open, whoever asks. */
+/**
+ * What a running process holds. Since Linux 6.2 the size of its fd folder is how many descriptors it has open, whoever
+ * asks.
+ */
 export function holdings(pid: number): { files: number; threads: number; residentKib: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
   return {

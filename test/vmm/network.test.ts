@@ -1,6 +1,7 @@
 /**
- * Containers' networks as a person meets them, the same lines under both isolations, with servers of ours at addresses that stand for the world
- * (test/vm-host/README.md). One virtual machine for all of it: a boot in the test host takes 10 s.
+ * Containers' networks as a person meets them, the same lines under both isolations, with servers of ours at addresses
+ * that stand for the world (test/vm-host/README.md). One virtual machine for all of it: a boot in the test host takes
+ * 10 s.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -18,7 +19,10 @@ const TIMEOUT = 300_000;
 const HOST = '192.0.2.2';
 const HOST6 = '2001:db8::2';
 const GATEWAY = '192.0.2.1';
-/** for nc's stdin: passt of 2023, on a machine as slow as the test host, sends a client that closes its side first the same bytes over and over */
+/**
+ * for nc's stdin: passt of 2023, on a machine as slow as the test host, sends a client that closes its side first the
+ * same bytes over and over
+ */
 const OPEN = 'sleep 3';
 /** sends frames that it builds itself */
 const FRAMES = `${root}build/test-vmm/frames`;

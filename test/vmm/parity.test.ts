@@ -1,6 +1,6 @@
 /**
- * The same command lines under both isolations, one beside the other in the same place: output, errors and exit codes must agree to the byte. What cannot
- * agree is in docs/differences.md § Virtual machines, and is not asked here.
+ * The same command lines under both isolations, one beside the other in the same place: output, errors and exit codes
+ * must agree to the byte. What cannot agree is in docs/differences.md § Virtual machines, and is not asked here.
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';

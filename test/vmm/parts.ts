@@ -10,7 +10,10 @@ const PARTS = ['husk-init', 'husk-launch', 'husk.cjs', 'vmlinux', 'agent.erofs',
 );
 /** a small root file system as a tar: made out here, because what is written in the test host is gone with it */
 export const BASE = `${root}build/base.tar`;
-/** Makes a file once. Test files run side by side and their test hosts read what is there: nobody sees half of it. @param script writes it to "$1" */
+/**
+ * Makes a file once. Test files run side by side and their test hosts read what is there: nobody sees half of
+ * it. @param script writes it to "$1"
+ */
 export function makeOnce(path: string, script: string): void {
   if (existsSync(path)) return;
   mkdirSync(dirname(path), { recursive: true });
@@ -32,7 +35,10 @@ export function notWanted(): string | undefined {
   return process.env['HUSK_TEST_VM'] === '0' ? 'HUSK_TEST_VM=0 leaves out minutes of booting machines' : undefined;
 }
 
-/** Those that CI has no time for beside the others. @returns why not by itself, if so; inside the test host it was asked for */
+/**
+ * Those that CI has no time for beside the others. @returns why not by itself, if so; inside the test host it was asked
+ * for
+ */
 export function notByItself(): string | undefined {
   return process.env['HUSK_TEST_VM'] === '1' || process.env['VMHOST'] === '1'
     ? undefined

@@ -1,7 +1,8 @@
 /**
- * kill -9 of the command, its supervisor (the VMM is in it) or the agent in the guest at a random moment of lines of test/peer/script under VMs: afterwards `ps` tells
- * the truth, the state is whole, everything can be removed, and nothing is left. A line is a boot of the test host's slow machine or more, so it runs on
- * demand: HUSK_VM_FAULT_LINES sets how many lines, HUSK_FAULT_SEED repeats a run.
+ * kill -9 of the command, its supervisor (the VMM is in it) or the agent in the guest at a random moment of lines of
+ * test/peer/script under VMs: afterwards `ps` tells the truth, the state is whole, everything can be removed, and
+ * nothing is left. A line is a boot of the test host's slow machine or more, so it runs on demand: HUSK_VM_FAULT_LINES
+ * sets how many lines, HUSK_FAULT_SEED repeats a run.
  */
 import test from 'ava';
 import { attack, processesNaming, stateIsWhole } from '../fixtures/faults.ts';
@@ -17,7 +18,10 @@ const SEED = Number(process.env['HUSK_FAULT_SEED'] ?? Math.floor(Math.random() *
 /** ms within which something is killed: a boot takes 15 s in the test host, a command that boots nothing 2 s */
 const LATEST_KILL = { boots: 25_000, other: 3_000 };
 const BOOTS = /docker (container )?(run|start|restart)\b/;
-/** containers of the script's that run all the time, so that lines have what they ask for, and something to kill; privileged, so that their agents can be reached */
+/**
+ * containers of the script's that run all the time, so that lines have what they ask for, and something to kill;
+ * privileged, so that their agents can be reached
+ */
 const RUNNING = ['bg', 'files', 'busy'];
 /** ms a line may take after something of it was killed; then it is ended */
 const PATIENCE = 120_000;

@@ -1,7 +1,8 @@
 /**
- * The few hundred command lines of test/peer/script/*.sh, each run by a shell under user namespaces and under VMs, in data roots of their own, one after the
- * other: exit code, standard output and errors must agree once ids and times are taken out. A VM is a boot of the test host's slow machine away, so waits
- * between commands are longer there. An hour for all of it, so it runs on demand: HUSK_SCRIPT_SECTIONS=REGEX, the sections whose titles match, in one data root.
+ * The few hundred command lines of test/peer/script/*.sh, each run by a shell under user namespaces and under VMs, in
+ * data roots of their own, one after the other: exit code, standard output and errors must agree once ids and times are
+ * taken out. A VM is a boot of the test host's slow machine away, so waits between commands are longer there. An hour
+ * for all of it, so it runs on demand: HUSK_SCRIPT_SECTIONS=REGEX, the sections whose titles match, in one data root.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Shared folders of a VM container against the same folders without a machine in between: test/vmm/guest/posix.c asks a file system everything, once in a
- * container of user namespaces and once in a VM, and the answers must be the same.
+ * Shared folders of a VM container against the same folders without a machine in between: test/vmm/guest/posix.c asks a
+ * file system everything, once in a container of user namespaces and once in a VM, and the answers must be the same.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

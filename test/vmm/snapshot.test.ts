@@ -1,4 +1,6 @@
-/** A machine saved and gone on with in another one: guests of a few bytes on any /dev/kvm, and files that are refused. */
+/**
+ * A machine saved and gone on with in another one: guests of a few bytes on any /dev/kvm, and files that are refused.
+ */
 import { accessSync, constants, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

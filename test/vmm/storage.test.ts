@@ -1,6 +1,7 @@
 /**
- * Storage of VM containers, in the test host: volumes that a VM and a user-namespace container have at the same time, owners as both see them, what the
- * guest's own kernel keeps a container from, and databases whose VMM is killed with -9 under load. In user namespaces: test/volumes/.
+ * Storage of VM containers, in the test host: volumes that a VM and a user-namespace container have at the same time,
+ * owners as both see them, what the guest's own kernel keeps a container from, and databases whose VMM is killed with
+ * -9 under load. In user namespaces: test/volumes/.
  */
 import { existsSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';

@@ -1,4 +1,7 @@
-/** What lies beyond the test host, as far as tests go (test/vm-host/README.md): servers of this process at addresses that stand for the world. */
+/**
+ * What lies beyond the test host, as far as tests go (test/vm-host/README.md): servers of this process at addresses
+ * that stand for the world.
+ */
 import { createHash } from 'node:crypto';
 import { createSocket, type Socket as DatagramSocket, type SocketOptions } from 'node:dgram';
 import { createServer, type Server, type Socket } from 'node:net';

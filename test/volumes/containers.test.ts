@@ -1,4 +1,7 @@
-/** Storage as a person at a terminal sees it: bin/husk as an ordinary user, in user namespaces. Beside Podman: test/peer/storage.test.ts; in VMs: test/vmm/storage.test.ts. */
+/**
+ * Storage as a person at a terminal sees it: bin/husk as an ordinary user, in user namespaces. Beside Podman:
+ * test/peer/storage.test.ts; in VMs: test/vmm/storage.test.ts.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * A volume is being filled from an image while a container that has it mounted works against it: nothing of the host is ever written to. In this data root
- * (where a tree appears by a rename) and on another file system (where it is filled in place).
+ * A volume is being filled from an image while a container that has it mounted works against it: nothing of the host is
+ * ever written to. In this data root (where a tree appears by a rename) and on another file system (where it is filled
+ * in place).
  */
 import test from 'ava';
 import { AS_ROOT, asRoot, asUser } from '../rootless/containers.ts';

@@ -1,4 +1,7 @@
-/** No acknowledged commit is lost when a supervisor is killed -9 under load: user namespaces. The same under VM isolation: test/vmm/storage.test.ts. */
+/**
+ * No acknowledged commit is lost when a supervisor is killed -9 under load: user namespaces. The same under VM
+ * isolation: test/vmm/storage.test.ts.
+ */
 import test from 'ava';
 import { HUSK, ordinaryUser } from '../fixtures/user.ts';
 import { missingWorkloadTools, PGBIN, PGDATA, workloadTar } from '../fixtures/workload-image.ts';

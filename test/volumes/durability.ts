@@ -1,6 +1,7 @@
 /**
- * Databases under load whose supervisor is killed with -9: a client outside keeps every id whose commit was acknowledged, and after the next start all of
- * them must be there. Not a test itself: durability.test.ts and test/vmm/storage.test.ts run it under their isolation.
+ * Databases under load whose supervisor is killed with -9: a client outside keeps every id whose commit was
+ * acknowledged, and after the next start all of them must be there. Not a test itself: durability.test.ts and
+ * test/vmm/storage.test.ts run it under their isolation.
  */
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** What is mounted where: Docker's order, its refusals and their texts. Pure but for bind sources, which lie in a folder of the test's own. */
+/**
+ * What is mounted where: Docker's order, its refusals and their texts. Pure but for bind sources, which lie in a folder
+ * of the test's own.
+ */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

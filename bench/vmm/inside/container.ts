@@ -1,7 +1,8 @@
 /**
- * One VM container, `echo`, by stages, as one line of JSON: `container.cjs husk|qemu`. Loaded as the supervisor is (a bundle with V8's code cache). With husk this process is the
- * VMM, through the sandbox that the supervisor uses; with QEMU it starts one on the same kernel and disks and speaks to the same agent by vhost-vsock.
- * BENCH_START is when this process was started. Times are ms of CLOCK_MONOTONIC.
+ * One VM container, `echo`, by stages, as one line of JSON: `container.cjs husk|qemu`. Loaded as the supervisor is (a
+ * bundle with V8's code cache). With husk this process is the VMM, through the sandbox that the supervisor uses; with
+ * QEMU it starts one on the same kernel and disks and speaks to the same agent by vhost-vsock. BENCH_START is when this
+ * process was started. Times are ms of CLOCK_MONOTONIC.
  */
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * One device bench (bench/vmm/guest.c) under one VMM, as one line of JSON: `devices.cjs husk|qemu block|vsock|fs|boot`. The device is alone with the console (boot: with rng
- * and balloon), and what is behind it lies on tmpfs, so that nothing is measured but the device and what it costs to reach it.
+ * One device bench (bench/vmm/guest.c) under one VMM, as one line of JSON: `devices.cjs husk|qemu block|vsock|fs|boot`.
+ * The device is alone with the console (boot: with rng and balloon), and what is behind it lies on tmpfs, so that
+ * nothing is measured but the device and what it costs to reach it.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';

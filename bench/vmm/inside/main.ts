@@ -1,6 +1,7 @@
 /**
- * Runs inside the test host, as its root: `main.ts FOLDER ROOT SECTION…`. Copies what is measured to tmpfs, runs each bench under husk and QEMU in turn, and appends a line of
- * JSON for each to $VMHOST_OUT/facts. FOLDER is what bench/vmm/main.ts has made.
+ * Runs inside the test host, as its root: `main.ts FOLDER ROOT SECTION…`. Copies what is measured to tmpfs, runs each
+ * bench under husk and QEMU in turn, and appends a line of JSON for each to $VMHOST_OUT/facts. FOLDER is what
+ * bench/vmm/main.ts has made.
  */
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, cpSync, mkdirSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * What a guest's boot looks like from outside, whichever VMM runs it: Linux's tracepoint kvm:kvm_cpuid. The first one is the kernel's own entry (startup_64 asks
- * for the CPU's features before anything else, and firmware does not); husk-init marks its start and the agent's by a leaf of its own (guest/init/vm.c).
+ * What a guest's boot looks like from outside, whichever VMM runs it: Linux's tracepoint kvm:kvm_cpuid. The first one
+ * is the kernel's own entry (startup_64 asks for the CPU's features before anything else, and firmware does not);
+ * husk-init marks its start and the agent's by a leaf of its own (guest/init/vm.c).
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';

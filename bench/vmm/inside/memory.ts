@@ -1,6 +1,7 @@
 /**
- * What a VM costs beside its guest, as JSON lines to $VMHOST_OUT/facts: `memory.ts FOLDER ROOT`. husk's is that of real containers, by bin/husk of the work tree ROOT; QEMU's that of a
- * process with the same kernel and disks, once the same agent serves. Runs without instruction counting: nothing is timed.
+ * What a VM costs beside its guest, as JSON lines to $VMHOST_OUT/facts: `memory.ts FOLDER ROOT`. husk's is that of real
+ * containers, by bin/husk of the work tree ROOT; QEMU's that of a process with the same kernel and disks, once the same
+ * agent serves. Runs without instruction counting: nothing is timed.
  */
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, cpSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';

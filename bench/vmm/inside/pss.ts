@@ -9,7 +9,10 @@ export interface Pss {
   parts: Record<string, number>;
 }
 
-/** @param guestBytes the size of the guest's RAM: its mapping, also where huge page advice or a memfd has split it, lies within one of that length */
+/**
+ * @param guestBytes the size of the guest's RAM: its mapping, also where huge page advice or a memfd has split it, lies
+ * within one of that length
+ */
 export function pss(pid: number | 'self', guestBytes: number): Pss {
   const found: Pss = { own: 0, guest: 0, parts: {} };
   let what = '';

@@ -14,7 +14,10 @@ export interface QemuMachine {
   sharedMemory?: boolean;
 }
 
-/** No PIT, PIC, RTC, ACPI, no option ROMs: what QEMU can leave out. `reboot=t`: it has no keyboard controller to reset by. */
+/**
+ * No PIT, PIC, RTC, ACPI, no option ROMs: what QEMU can leave out. `reboot=t`: it has no keyboard controller to reset
+ * by.
+ */
 function qemuArguments({ kernel, initrd, commandLine, memory, cpus, devices, sharedMemory }: QemuMachine): string[] {
   const machine = 'microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=off,acpi=off,accel=kvm';
   return [

@@ -1,4 +1,7 @@
-/** The host's own AF_VSOCK ports, where QEMU's guest connects by vhost-vsock: stands for husk's vsock device before AgentClient. */
+/**
+ * The host's own AF_VSOCK ports, where QEMU's guest connects by vhost-vsock: stands for husk's vsock device before
+ * AgentClient.
+ */
 import { DescriptorStream } from '../../../src/host/streams/descriptor-stream.ts';
 import { Fd } from '../../../src/host/fd.ts';
 import { checked } from '../../../src/host/libc.ts';

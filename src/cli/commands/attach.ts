@@ -12,7 +12,8 @@ export async function run({ flags, arguments: [name = ''], context }: Invocation
   const stdin = options.interactive && !flags.bool('no-stdin');
   checkTerminal(context, { stdin, tty: options.tty });
   const size = options.tty ? consoleSize(context) : undefined;
-  // larger than it is until the session sends the true size: a shell whose terminal changes draws its prompt again (docker/cli does the same)
+  // larger than it is until the session sends the true size: a shell whose terminal changes draws its prompt again
+  // (docker/cli does the same)
   const attachment = await engine.attach(name, {
     stdin,
     consoleSize: size && { columns: size.columns + 1, rows: size.rows + 1 },

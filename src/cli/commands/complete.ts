@@ -1,4 +1,7 @@
-/** `husk __complete WORD…`: what could stand for the last word, one candidate a line (tab, description), then `:file` if files fit. */
+/**
+ * `husk __complete WORD…`: what could stand for the last word, one candidate a line (tab, description), then `:file` if
+ * files fit.
+ */
 import type { Invocation } from '../grammar/command.ts';
 import { complete } from '../completion/complete.ts';
 

@@ -1,4 +1,7 @@
-/** `husk inspect`, `husk container inspect`, `husk image inspect`, `husk volume inspect`: Docker's JSON, or what a template makes of it. */
+/**
+ * `husk inspect`, `husk container inspect`, `husk image inspect`, `husk volume inspect`: Docker's JSON, or what a
+ * template makes of it.
+ */
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
 import type { Invocation } from '../grammar/command.ts';

@@ -27,7 +27,10 @@ export async function run({ flags, arguments: [name = ''], context }: Invocation
   return 0;
 }
 
-/** The time has all nine digits, so that columns stay; details are encoded as in a query (moby api/server/httputils/write_log_stream.go). */
+/**
+ * The time has all nine digits, so that columns stay; details are encoded as in a query (moby
+ * api/server/httputils/write_log_stream.go).
+ */
 function prefixOf(show: { timestamps: boolean; details: boolean }): (line: LogLine) => string {
   return (line) => {
     const time = show.timestamps ? `${fixedTime(line.time)} ` : '';

@@ -1,6 +1,6 @@
 /**
- * `husk stats`: what containers use, redrawn as it changes. Containers come and go meanwhile. The terminal is only written to, never
- * switched to another mode: Ctrl-C leaves it as it was.
+ * `husk stats`: what containers use, redrawn as it changes. Containers come and go meanwhile. The terminal is only
+ * written to, never switched to another mode: Ctrl-C leaves it as it was.
  */
 import { HuskError } from '../../errors.ts';
 import type { Container, Engine } from '../../engine/contract.ts';

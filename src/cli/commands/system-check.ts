@@ -1,4 +1,7 @@
-/** `husk system check`: what is damaged, a line each, and what was done or is to be done about it. Exits with 1 when damage is left. */
+/**
+ * `husk system check`: what is damaged, a line each, and what was done or is to be done about it. Exits with 1 when
+ * damage is left.
+ */
 import type { Finding } from '../../engine/contract.ts';
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../grammar/command.ts';

@@ -1,4 +1,6 @@
-/** `husk system prune`: containers, volumes and images that nothing uses, in an order in which the one frees the other. */
+/**
+ * `husk system prune`: containers, volumes and images that nothing uses, in an order in which the one frees the other.
+ */
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../grammar/command.ts';
 import { confirm } from '../confirm.ts';

@@ -1,4 +1,7 @@
-/** `husk version`. There is no daemon: the server is husk itself, so that scripts that ask for either half go on working. */
+/**
+ * `husk version`. There is no daemon: the server is husk itself, so that scripts that ask for either half go on
+ * working.
+ */
 import { arch, release } from 'node:os';
 import type { Invocation } from '../grammar/command.ts';
 import { objectFormat, writeObject } from '../output/object-format.ts';

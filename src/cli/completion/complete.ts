@@ -1,4 +1,6 @@
-/** What could follow on the command line, from the command table, and names from the engine. Errors mean no candidates. */
+/**
+ * What could follow on the command line, from the command table, and names from the engine. Errors mean no candidates.
+ */
 import type { Command, Context } from '../grammar/command.ts';
 import type { Combined, Completion, Flag } from '../grammar/flag.ts';
 import { findCommand, GLOBAL_FLAGS, subcommands } from '../table/table.ts';

@@ -1,6 +1,6 @@
 /**
- * The flags of `run` and `create` → what the engine is asked for (CreateOptions). Checks what the client itself can know:
- * conflicts and spellings. Reads only the files that flags name (--env-file, --label-file, a seccomp profile).
+ * The flags of `run` and `create` → what the engine is asked for (CreateOptions). Checks what the client itself can
+ * know: conflicts and spellings. Reads only the files that flags name (--env-file, --label-file, a seccomp profile).
  */
 import { readFileSync, statSync } from 'node:fs';
 import { causeOf, HuskError, refusal } from '../../errors.ts';
@@ -126,7 +126,10 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
   };
 }
 
-/** `-a`, else everything that is open; with `-d` nothing. Docker's client opens stdin to attach wherever it is open, whatever `-a` says. */
+/**
+ * `-a`, else everything that is open; with `-d` nothing. Docker's client opens stdin to attach wherever it is open,
+ * whatever `-a` says.
+ */
 function attachedStreams(flags: FlagSet): NonNullable<CreateOptions['attach']> {
   if (flags.has('detach') && flags.bool('detach')) return { stdin: false, stdout: false, stderr: false };
   const named = new Set(flags.list('attach').map((stream) => stream.toLowerCase()));

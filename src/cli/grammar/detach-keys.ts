@@ -1,6 +1,6 @@
 /**
- * `--detach-keys`: `ctrl-p,ctrl-q`, single characters, in order. The filter takes the sequence out of what is typed; bytes that
- * may begin it are held back until the next byte decides, as Docker does. Pure.
+ * `--detach-keys`: `ctrl-p,ctrl-q`, single characters, in order. The filter takes the sequence out of what is typed;
+ * bytes that may begin it are held back until the next byte decides, as Docker does. Pure.
  */
 import { HuskError } from '../../errors.ts';
 

@@ -1,6 +1,6 @@
 /**
- * `--env-file` and `--label-file`: one `NAME=value` a line, `#` comments, no quotes, no escapes. Parsing is pure; the reader
- * bounds the file, because it may be a device or a mistake.
+ * `--env-file` and `--label-file`: one `NAME=value` a line, `#` comments, no quotes, no escapes. Parsing is pure; the
+ * reader bounds the file, because it may be a device or a mistake.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { causeOf, HuskError } from '../../errors.ts';
@@ -9,7 +9,8 @@ import { causeOf, HuskError } from '../../errors.ts';
 const MAX_FILE = 4 << 20;
 
 /**
- * @param options.env what a bare NAME takes its value from; it is left out when not set there. Absent: a bare NAME stays (labels).
+ * @param options.env what a bare NAME takes its value from; it is left out when not set there. Absent: a bare NAME
+ * stays (labels).
  */
 export function parseLines(text: string, options: { env?: NodeJS.ProcessEnv } = {}): string[] {
   const lines: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * Docker's flag grammar (that of the Go package pflag): `-it`, `-p80:80`, `-e=A`, `--name x`, `--name=x`, `--rm=false`, `--`.
- * Turns words into typed values and arguments; has no effects and knows no command.
+ * Docker's flag grammar (that of the Go package pflag): `-it`, `-p80:80`, `-e=A`, `--name x`, `--name=x`, `--rm=false`,
+ * `--`. Turns words into typed values and arguments; has no effects and knows no command.
  */
 import { HuskError } from '../../errors.ts';
 import type { Flag } from './flag.ts';

@@ -1,6 +1,6 @@
 /**
- * `-v`, `--mount` and `--tmpfs`: the three ways to name a mount. Pure; nothing here looks at the host.
- * Source of the grammar: Docker's reference of `docker run`, and its client's answers (test/cli/grammar/mounts.test.ts).
+ * `-v`, `--mount` and `--tmpfs`: the three ways to name a mount. Pure; nothing here looks at the host. Source of the
+ * grammar: Docker's reference of `docker run`, and its client's answers (test/cli/grammar/mounts.test.ts).
  */
 import { isAbsolute, normalize, resolve } from 'node:path';
 import type { MountRequest } from '../../engine/contract.ts';

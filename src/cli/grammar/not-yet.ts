@@ -1,6 +1,6 @@
 /**
- * Flags that parse, and commands that are known, but whose feature is not there yet. Each is refused in one line. An issue that
- * brings the feature deletes its line here.
+ * Flags that parse, and commands that are known, but whose feature is not there yet. Each is refused in one line. An
+ * issue that brings the feature deletes its line here.
  */
 import { HuskError } from '../../errors.ts';
 import { joinedContainer } from '../../notation/modes.ts';

@@ -1,4 +1,6 @@
-/** What single values of `run`'s lists must look like, with the client's own error texts. Pure; used by the flag table. */
+/**
+ * What single values of `run`'s lists must look like, with the client's own error texts. Pure; used by the flag table.
+ */
 import { isIP } from 'node:net';
 import { isCdiDevice, isDeviceAccess } from '../../notation/devices.ts';
 import { readPorts } from '../../notation/ports.ts';

@@ -1,4 +1,7 @@
-/** The one line that `cp` shows while it copies, and the one it leaves behind. On a terminal only, unless told otherwise. */
+/**
+ * The one line that `cp` shows while it copies, and the one it leaves behind. On a terminal only, unless told
+ * otherwise.
+ */
 import type { Output } from '../grammar/command.ts';
 import { humanSize } from './units.ts';
 

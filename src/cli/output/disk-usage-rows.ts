@@ -1,4 +1,7 @@
-/** `system df`: its summary's rows, and those of each kind with -v. Docker's columns and sums (docker/cli formatter/disk_usage.go). Pure. */
+/**
+ * `system df`: its summary's rows, and those of each kind with -v. Docker's columns and sums (docker/cli
+ * formatter/disk_usage.go). Pure.
+ */
 import type { DiskUsage } from '../../engine/contract.ts';
 import { containerRow, labelsText } from './container-row.ts';
 import { imageRows } from './image-row.ts';

@@ -1,6 +1,6 @@
 /**
- * `--format` of the lists: `table`, `table TEMPLATE`, `json`, `raw`, `TEMPLATE`, and none. Writes rows as they are asked for; a
- * column's header comes from the list's own names. On a terminal every cell is made printable first.
+ * `--format` of the lists: `table`, `table TEMPLATE`, `json`, `raw`, `TEMPLATE`, and none. Writes rows as they are
+ * asked for; a column's header comes from the list's own names. On a terminal every cell is made printable first.
  */
 import { HuskError } from '../../errors.ts';
 import type { Output } from '../grammar/command.ts';
@@ -58,8 +58,8 @@ export function checkFormat(format: string, words?: Words): void {
 }
 
 /**
- * What of a list's format is a template. `\t` and `\n` typed in a shell's quotes mean what they say, here and not in `inspect`; docker/cli
- * formatter.Context.preFormat
+ * What of a list's format is a template. `\t` and `\n` typed in a shell's quotes mean what they say, here and not in
+ * `inspect`; docker/cli formatter.Context.preFormat
  */
 function listTemplate(format: string): string {
   return format

@@ -1,6 +1,6 @@
 /**
- * Lines for two outputs, gathered into large writes while they come at once, and written in their order. What waits for more goes out at the end of the event
- * loop's turn, so that nothing is shown late.
+ * Lines for two outputs, gathered into large writes while they come at once, and written in their order. What waits for
+ * more goes out at the end of the event loop's turn, so that nothing is shown late.
  */
 import type { Output } from '../grammar/command.ts';
 

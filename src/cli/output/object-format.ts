@@ -1,6 +1,7 @@
 /**
- * `--format` of what is one thing and not a list: `inspect`, `info`, `version`, `events`. A template sees Docker's typed structure first; where
- * that fails, the JSON as it is, of which a key that is not there is an error. On a terminal the texts in it are made printable before.
+ * `--format` of what is one thing and not a list: `inspect`, `info`, `version`, `events`. A template sees Docker's
+ * typed structure first; where that fails, the JSON as it is, of which a key that is not there is an error. On a
+ * terminal the texts in it are made printable before.
  */
 import { HuskError } from '../../errors.ts';
 import type { Output } from '../grammar/command.ts';

@@ -1,7 +1,7 @@
 /**
- * Names, labels, statuses and error texts come from images, registries and containers: on a terminal an escape sequence in
- * them could retitle it, move its cursor or type for the person (the attack: a label with OSC or CSI bytes). What goes to a
- * terminal passes through here. `logs`, `attach` and templates into a pipe are raw by nature.
+ * Names, labels, statuses and error texts come from images, registries and containers: on a terminal an escape sequence
+ * in them could retitle it, move its cursor or type for the person (the attack: a label with OSC or CSI bytes). What
+ * goes to a terminal passes through here. `logs`, `attach` and templates into a pipe are raw by nature.
  */
 
 /** C0 without \n and \t, DEL, C1, and the bidi overrides that reorder what is seen */
@@ -17,7 +17,10 @@ export function printable(text: string, output: { isTTY?: boolean }, options: { 
   return text.replace(options.lines ? UNSAFE : UNSAFE_IN_LINE, '\uFFFD');
 }
 
-/** JSON whose texts and keys are printable, line breaks and tabs kept: what a template makes of it can then go to a terminal. */
+/**
+ * JSON whose texts and keys are printable, line breaks and tabs kept: what a template makes of it can then go to a
+ * terminal.
+ */
 export function printableJson(value: unknown, output: { isTTY?: boolean }): unknown {
   if (!output.isTTY) return value;
   if (typeof value === 'string') return printable(value, output, { lines: true });

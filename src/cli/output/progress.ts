@@ -1,6 +1,6 @@
 /**
- * The progress of a pull, push or load. On a terminal a line a layer, redrawn in place at most ten times a second; elsewhere a
- * line for each change of status, as Docker prints. Statuses come from a registry and are made printable.
+ * The progress of a pull, push or load. On a terminal a line a layer, redrawn in place at most ten times a second;
+ * elsewhere a line for each change of status, as Docker prints. Statuses come from a registry and are made printable.
  */
 import type { Progress } from '../../images/store/contract.ts';
 import type { Output } from '../grammar/command.ts';

@@ -78,7 +78,10 @@ export function statsRow(of: StatsOf, options: { truncate: boolean }): Record<st
   };
 }
 
-/** CPUs in use between two samples: 1 is one whole CPU. Where processes are summed up, one that ended takes its time along: never below 0. */
+/**
+ * CPUs in use between two samples: 1 is one whole CPU. Where processes are summed up, one that ended takes its time
+ * along: never below 0.
+ */
 function cpuShare(before: Sample | undefined, now: Sample | null): number {
   if (!before || !now || now.at <= before.at) return 0;
   return Math.max(0, (now.stats.cpuNanoseconds - before.stats.cpuNanoseconds) / 1e6 / (now.at - before.at));

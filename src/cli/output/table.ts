@@ -1,6 +1,7 @@
 /**
- * Columns as Docker's lists have them: Go's text/tabwriter with cells at least 10 wide and 3 spaces between, no trailing
- * cell padding. Pure. The width of a cell is counted in terminal columns, so that wide characters do not shift the rest.
+ * Columns as Docker's lists have them: Go's text/tabwriter with cells at least 10 wide and 3 spaces between, no
+ * trailing cell padding. Pure. The width of a cell is counted in terminal columns, so that wide characters do not shift
+ * the rest.
  */
 
 /** docker/cli formatter: tabwriter.NewWriter(out, 10, 1, 3, ' ', 0) */

@@ -74,7 +74,10 @@ export function localIso(ms: number): string {
   return `${local}${offset < 0 ? '-' : '+'}${String(Math.floor(Math.abs(offset) / 60)).padStart(2, '0')}:${String(Math.abs(offset) % 60).padStart(2, '0')}`;
 }
 
-/** `2017-01-05T00:35:58.859401000+08:00`: local time with nine decimals, as `docker events` prints it. @param microseconds since the epoch */
+/**
+ * `2017-01-05T00:35:58.859401000+08:00`: local time with nine decimals, as `docker events` prints it. @param
+ * microseconds since the epoch
+ */
 export function localNanoseconds(microseconds: number): string {
   const ms = Math.floor(microseconds / 1000);
   const [seconds = '', zone = ''] = /^(.{19})(.+)$/.exec(localIso(ms))?.slice(1) ?? [];

@@ -1,4 +1,7 @@
-/** The flags `run` and `create` share: surface.md § Containers and § Limits. Data only; what they mean is in grammar/create-options.ts. */
+/**
+ * The flags `run` and `create` share: surface.md § Containers and § Limits. Data only; what they mean is in
+ * grammar/create-options.ts.
+ */
 import type { Flag } from '../grammar/flag.ts';
 import { parseDeviceRate, parseDeviceRule, parseDeviceWeight } from '../../notation/devices.ts';
 import { parseExtraHost } from '../../notation/extra-hosts.ts';

@@ -1,6 +1,6 @@
 /**
- * Go templates: tree and data → text. Pure. Output, recursion and steps are bounded: data comes from images and containers,
- * and a template may call itself.
+ * Go templates: tree and data → text. Pure. Output, recursion and steps are bounded: data comes from images and
+ * containers, and a template may call itself.
  */
 import { FUNCTIONS, MAX_TEXT } from './functions.ts';
 import {

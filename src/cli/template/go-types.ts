@@ -1,6 +1,7 @@
 /**
- * Go's types, as far as templates can see them: kinds, names, the fields of structs in their order, JSON tags and methods. The tables of Docker's
- * types (`src/cli/types/`) are written with these. Pure data; go-value.ts looks at JSON through it.
+ * Go's types, as far as templates can see them: kinds, names, the fields of structs in their order, JSON tags and
+ * methods. The tables of Docker's types (`src/cli/types/`) are written with these. Pure data; go-value.ts looks at JSON
+ * through it.
  */
 
 /** Called with the JSON of the value, and with the template's arguments. */

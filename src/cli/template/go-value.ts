@@ -1,6 +1,7 @@
 /**
- * JSON seen through Go's types, as a client of Docker's API sees it once it has decoded an answer: what is left out is the type's zero value, a pointer
- * may be nil, a nil list is not an empty one. Nothing is copied before it is asked for; only own properties are seen.
+ * JSON seen through Go's types, as a client of Docker's API sees it once it has decoded an answer: what is left out is
+ * the type's zero value, a pointer may be nil, a nil list is not an empty one. Nothing is copied before it is asked
+ * for; only own properties are seen.
  */
 import { nameOfType, named, string, any as ANY, type Field, type GoType, type StructType } from './go-types.ts';
 

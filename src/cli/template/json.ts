@@ -37,7 +37,10 @@ function write(item: unknown, indent: string | undefined, line: string): string 
   );
 }
 
-/** A list's row, or rows, as Docker's lists write one: what is markup in HTML is escaped there. docker/cli formatter.MarshalJSON, which goes through json.Marshal */
+/**
+ * A list's row, or rows, as Docker's lists write one: what is markup in HTML is escaped there. docker/cli
+ * formatter.MarshalJSON, which goes through json.Marshal
+ */
 export function goRowJson(row: Record<string, unknown> | readonly unknown[]): string {
   return goJson(row).replace(/[<>&]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }

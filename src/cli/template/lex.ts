@@ -1,6 +1,6 @@
 /**
- * Words of a Go template: text, actions, trimming, comments. Pure. Source: the documentation of Go's text/template, and the
- * answers of real clients (test/cli/template).
+ * Words of a Go template: text, actions, trimming, comments. Pure. Source: the documentation of Go's text/template, and
+ * the answers of real clients (test/cli/template).
  */
 
 export class TemplateError extends Error {

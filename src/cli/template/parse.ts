@@ -1,4 +1,6 @@
-/** Go templates: words → tree. Pure; evaluation is in evaluate.ts. Nesting is bounded, because the parser calls itself. */
+/**
+ * Go templates: words → tree. Pure; evaluation is in evaluate.ts. Nesting is bounded, because the parser calls itself.
+ */
 import { unquote } from './literals.ts';
 import { lex, lineOf, TemplateError, type Token, type TokenKind } from './lex.ts';
 import { FUNCTION_NAMES } from './function-names.ts';

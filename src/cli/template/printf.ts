@@ -235,7 +235,9 @@ function formatNumeric(verb: string, directive: Directive, value: number): strin
 
 const character = (code: number): string => (code >= 0 && code <= 0x10ffff ? String.fromCodePoint(code) : '\uFFFD');
 
-/** %e, %f, %g as Go writes them: exponents with at least two digits, %g switching at 1e6 when shortest, as strconv does */
+/**
+ * %e, %f, %g as Go writes them: exponents with at least two digits, %g switching at 1e6 when shortest, as strconv does
+ */
 function goFloat(value: number, verb: 'e' | 'E' | 'f' | 'g' | 'G', precision: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';
   const exponentForm = (text: string): string => text.replace(/e([+-])(\d)$/, 'e$10$2');

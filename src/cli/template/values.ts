@@ -1,6 +1,7 @@
 /**
- * What values are to a template. A GoValue is JSON seen through one of Go's types. Of JavaScript's own, a plain object is a row of a list (asking for
- * what it has not is an error), a Map is a Go map (`<no value>`), `null` is a nil interface, `undefined` is Go's "no value". Pure.
+ * What values are to a template. A GoValue is JSON seen through one of Go's types. Of JavaScript's own, a plain object
+ * is a row of a list (asking for what it has not is an error), a Map is a Go map (`<no value>`), `null` is a nil
+ * interface, `undefined` is Go's "no value". Pure.
  */
 import { entriesOf, GoValue, isNil, itemsOf, typeOf, underlying } from './go-value.ts';
 

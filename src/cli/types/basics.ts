@@ -1,4 +1,7 @@
-/** Types that several of Docker's structs have: times, durations, ports, and the modes that have methods. Facts of moby's api/types 28.2 and docker/go-connections. */
+/**
+ * Types that several of Docker's structs have: times, durations, ports, and the modes that have methods. Facts of
+ * moby's api/types 28.2 and docker/go-connections.
+ */
 import { int, named, slice, string, struct, type GoType } from '../template/go-types.ts';
 import { joinedContainer } from '../../notation/modes.ts';
 

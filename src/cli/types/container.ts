@@ -1,4 +1,6 @@
-/** What `docker container inspect` gives templates: container.InspectResponse of moby 28.2, field by field. Data only. */
+/**
+ * What `docker container inspect` gives templates: container.InspectResponse of moby 28.2, field by field. Data only.
+ */
 import {
   array,
   bool,

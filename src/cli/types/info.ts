@@ -1,4 +1,7 @@
-/** What `docker info` gives templates: dockerInfo of docker/cli 28.2, system.Info of moby, and what husk says besides. Data only. */
+/**
+ * What `docker info` gives templates: dockerInfo of docker/cli 28.2, system.Info of moby, and what husk says besides.
+ * Data only.
+ */
 import {
   any,
   array,

@@ -1,9 +1,9 @@
 /**
- * A container's cgroup (v2): made, limited, filled, read, frozen, emptied, removed. What to write is decided in files.ts, where in
- * delegation.ts.
+ * A container's cgroup (v2): made, limited, filled, read, frozen, emptied, removed. What to write is decided in
+ * files.ts, where in delegation.ts.
  *
- * A container's cgroup is `husk-<id>`. In a systemd scope the supervisor stands where the controllers must be given (the no-internal-processes
- * rule), so it moves itself into a second leaf, `supervisor-<id>`.
+ * A container's cgroup is `husk-<id>`. In a systemd scope the supervisor stands where the controllers must be given
+ * (the no-internal-processes rule), so it moves itself into a second leaf, `supervisor-<id>`.
  */
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -22,8 +22,8 @@ const WANTED = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
 /** bytes, NAME_MAX of linux/limits.h */
 const MAX_NAME = 255;
 /**
- * How often, and how long apart in ms, a cgroup is asked whether it is empty or frozen: ten seconds in all. A process that has used more than its CPU quota
- * stands still, or ends, only when it gets the next of it.
+ * How often, and how long apart in ms, a cgroup is asked whether it is empty or frozen: ten seconds in all. A process
+ * that has used more than its CPU quota stands still, or ends, only when it gets the next of it.
  */
 const TRIES = 1000;
 const PAUSE_MS = 10;
@@ -136,7 +136,10 @@ export class ContainerCgroup {
     return (parseKeyed(read(join(this.path, 'memory.events')) ?? '').get('oom_kill') ?? 0) > 0;
   }
 
-  /** Resolves when every process stands still (or moves again). @throws HuskError `unavailable` after ten seconds; then none is frozen */
+  /**
+   * Resolves when every process stands still (or moves again). @throws HuskError `unavailable` after ten seconds; then
+   * none is frozen
+   */
   async freeze(frozen: boolean): Promise<void> {
     const file = join(this.path, 'cgroup.freeze');
     writeFileSync(file, frozen ? '1' : '0');
@@ -171,7 +174,10 @@ export class ContainerCgroup {
     }
   }
 
-  /** Kills what is left and removes the folders. Idempotent. @throws HuskError `unavailable` when they do not empty within ten seconds */
+  /**
+   * Kills what is left and removes the folders. Idempotent. @throws HuskError `unavailable` when they do not empty
+   * within ten seconds
+   */
   async remove(): Promise<void> {
     for (let count = 0; count < TRIES; count++) {
       if (this.#removeFolders()) return;
@@ -237,7 +243,10 @@ function leaveParent(parent: string, id: string, supervisor: number): string | u
   return leaf;
 }
 
-/** Root's own folder at the top of the tree, and those of `--cgroup-parent`: what one does not give, the next cannot have. */
+/**
+ * Root's own folder at the top of the tree, and those of `--cgroup-parent`: what one does not give, the next cannot
+ * have.
+ */
 function makeParents(path: string): void {
   if (has(path)) return;
   makeParents(dirname(path));
@@ -246,8 +255,10 @@ function makeParents(path: string): void {
 }
 
 /**
- * Where `--cgroup-parent` leads: a folder below what is delegated, made when missing. Docker's is below the host's root, which is not ours.
- * @throws HuskError `invalid` in Docker's words where the user's systemd makes the cgroups, `unsupported` where nobody does
+ * Where `--cgroup-parent` leads: a folder below what is delegated, made when missing. Docker's is below the host's
+ * root, which is not ours.
+ * @throws HuskError `invalid` in Docker's words where the user's systemd makes the cgroups, `unsupported` where nobody
+ * does
  */
 export function checkCgroupParent(parent: string, delegation: Delegation): void {
   if (delegation.kind === 'none')
@@ -276,7 +287,9 @@ export function checkCgroupParent(parent: string, delegation: Delegation): void 
     });
 }
 
-/** Supervisors cannot remove the leaf they end in: their successors do. One that still lives keeps its folder (EBUSY). */
+/**
+ * Supervisors cannot remove the leaf they end in: their successors do. One that still lives keeps its folder (EBUSY).
+ */
 function sweep(parent: string): void {
   for (const path of children(parent)) if (basename(path).startsWith('supervisor-')) removeTree(path);
 }

@@ -1,4 +1,7 @@
-/** The kernel's list format for CPUs and memory nodes: `0-3,8`. Source: linux Documentation/admin-guide/kernel-parameters.rst § cpu lists. */
+/**
+ * The kernel's list format for CPUs and memory nodes: `0-3,8`. Source: linux
+ * Documentation/admin-guide/kernel-parameters.rst § cpu lists.
+ */
 
 /** linux NR_CPUS at most; docker's bound too */
 const MAX_CPU = 8191;

@@ -1,9 +1,11 @@
 /**
- * Where this user may make cgroups, and which controllers work there; or why not, in words a person can act on. Reads only.
+ * Where this user may make cgroups, and which controllers work there; or why not, in words a person can act on. Reads
+ * only.
  *
- * A cgroup with processes cannot give controllers to its children (the no-internal-processes rule), and processes of the user's session are not
- * ours to move: so containers go beside the leaf that husk was started in, into the nearest empty cgroup above it that is the user's.
- * Source: linux Documentation/admin-guide/cgroup-v2.rst § Delegation; systemd's CGROUP_DELEGATION.
+ * A cgroup with processes cannot give controllers to its children (the no-internal-processes rule), and processes of
+ * the user's session are not ours to move: so containers go beside the leaf that husk was started in, into the nearest
+ * empty cgroup above it that is the user's. Source: linux Documentation/admin-guide/cgroup-v2.rst § Delegation;
+ * systemd's CGROUP_DELEGATION.
  */
 import { accessSync, constants, readFileSync, statfsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -13,7 +15,10 @@ const CGROUP2_SUPER_MAGIC = 0x63677270;
 export const CGROUP_ROOT = '/sys/fs/cgroup';
 
 export type Delegation =
-  /** `path`: a cgroup whose children we may make; `controllers`: those its children can have; `fix`: how to get the others, where it is not systemd's */
+  /**
+   * `path`: a cgroup whose children we may make; `controllers`: those its children can have; `fix`: how to get the
+   * others, where it is not systemd's
+   */
   | { kind: 'delegated'; path: string; controllers: string[]; fix?: string }
   /** the user's systemd makes a scope for us (systemd-scope.ts); the controllers are those of its own cgroup */
   | { kind: 'systemd'; controllers: string[] }
@@ -84,7 +89,10 @@ function delegated(path: string, giver: string): Delegation {
   return { kind: 'delegated', path, controllers: words(join(giver, 'cgroup.subtree_control')), fix: LEAF_FIX };
 }
 
-/** What a delegated cgroup's owner may write, cgroup-v2.rst § Delegation; systemd's slices and the user manager's own cgroup are systemd's all the same. */
+/**
+ * What a delegated cgroup's owner may write, cgroup-v2.rst § Delegation; systemd's slices and the user manager's own
+ * cgroup are systemd's all the same.
+ */
 function manageable(path: string): boolean {
   if (/\.slice$|^user@\d+\.service$/.test(basename(path))) return false;
   return ['', 'cgroup.procs', 'cgroup.subtree_control'].every((file) => writable(join(path, file)));

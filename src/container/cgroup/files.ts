@@ -1,6 +1,7 @@
 /**
  * OCI resources → cgroup v2 files and their contents. Pure. Conversions from the v1 units of the spec are runc's.
- * Source: linux Documentation/admin-guide/cgroup-v2.rst; OCI runtime-spec config-linux.md § Control groups; runc libcontainer/cgroups/fs2.
+ * Source: linux Documentation/admin-guide/cgroup-v2.rst; OCI runtime-spec config-linux.md § Control groups; runc
+ * libcontainer/cgroups/fs2.
  */
 import { HuskError } from '../../errors.ts';
 import type { Resources } from '../../spec.ts';
@@ -95,8 +96,8 @@ function swapMax(memory: Resources['memory']): string | undefined {
 }
 
 /**
- * [2, 262144] → [1, 10000] as runc 1.3.2 and crun 1.23 have it: a parabola of the logarithms through both ends and through the two defaults, so that
- * `--cpu-shares 1024` weighs what a container without the flag does.
+ * [2, 262144] → [1, 10000] as runc 1.3.2 and crun 1.23 have it: a parabola of the logarithms through both ends and
+ * through the two defaults, so that `--cpu-shares 1024` weighs what a container without the flag does.
  */
 export function sharesToWeight(shares: number): number {
   if (shares <= MIN_SHARES) return MIN_WEIGHT;

@@ -1,6 +1,7 @@
 /**
- * What is left of a container's cgroup when its supervisor was killed: the container's folder remembers where it was, and whoever mends or removes
- * the container takes it away. Never looks for cgroups by name: one that has just been made for a container about to start is empty too.
+ * What is left of a container's cgroup when its supervisor was killed: the container's folder remembers where it was,
+ * and whoever mends or removes the container takes it away. Never looks for cgroups by name: one that has just been
+ * made for a container about to start is empty too.
  */
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, normalize } from 'node:path';
@@ -26,7 +27,10 @@ export function remembersCgroup(directory: string): boolean {
   return path !== undefined && existsSync(path);
 }
 
-/** Kills and removes. Synchronous, for it belongs into the transaction that mends the record; at most 0.2 s, normally one rmdir. Never throws. */
+/**
+ * Kills and removes. Synchronous, for it belongs into the transaction that mends the record; at most 0.2 s, normally
+ * one rmdir. Never throws.
+ */
 export function removeRememberedCgroup(directory: string): void {
   const path = remembered(directory);
   if (path === undefined) return;

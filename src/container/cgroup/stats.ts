@@ -1,6 +1,6 @@
 /**
- * A cgroup's figures, from the text of its files. Pure. Source: linux Documentation/admin-guide/cgroup-v2.rst; memory as `docker stats`
- * shows it: what is used less what could be dropped at once (inactive_file).
+ * A cgroup's figures, from the text of its files. Pure. Source: linux Documentation/admin-guide/cgroup-v2.rst; memory
+ * as `docker stats` shows it: what is used less what could be dropped at once (inactive_file).
  */
 
 export interface CgroupStats {

@@ -1,7 +1,8 @@
 /**
- * Asks the user's systemd for a scope with delegated controllers around a process: the one way for an ordinary user to leave the login
- * session's cgroup, which is root's. Goes through busctl(1), which every systemd host has, so husk speaks no D-Bus of its own.
- * Source: org.freedesktop.systemd1(5) StartTransientUnit; systemd's CGROUP_DELEGATION § Scopes.
+ * Asks the user's systemd for a scope with delegated controllers around a process: the one way for an ordinary user to
+ * leave the login session's cgroup, which is root's. Goes through busctl(1), which every systemd host has, so husk
+ * speaks no D-Bus of its own. Source: org.freedesktop.systemd1(5) StartTransientUnit; systemd's CGROUP_DELEGATION §
+ * Scopes.
  */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -11,7 +12,9 @@ import { HuskError } from '../../errors.ts';
 import { after } from '../../long-timer.ts';
 import { CGROUP_ROOT, ownPath } from './delegation.ts';
 
-/** the job is done asynchronously: how often, and how long apart in ms, /proc/PID/cgroup is looked at; one second in all */
+/**
+ * the job is done asynchronously: how often, and how long apart in ms, /proc/PID/cgroup is looked at; one second in all
+ */
 const TRIES = 200;
 const PAUSE_MS = 5;
 /** ms */

@@ -1,6 +1,7 @@
 /**
- * Answers a FilesRequest (src/sandbox.ts) in the process that has the container's files before it: the guest's agent, or on the host a program of
- * husk's in the container's user namespace. Both run this; neither executes anything of the container.
+ * Answers a FilesRequest (src/sandbox.ts) in the process that has the container's files before it: the guest's agent,
+ * or on the host a program of husk's in the container's user namespace. Both run this; neither executes anything of the
+ * container.
  */
 import { HuskError } from '../../errors.ts';
 import { Fd } from '../../host/fd.ts';
@@ -138,7 +139,9 @@ function statOf(root: number, path: ByteString, fd: number): PathStat {
   };
 }
 
-/** what the members of a path's archive begin with; '' for the root and for what a path that ends with `/.` has in it */
+/**
+ * what the members of a path's archive begin with; '' for the root and for what a path that ends with `/.` has in it
+ */
 function lastName(path: ByteString): ByteString {
   const names = path.split('/').filter((name) => name !== '');
   const last = names.at(-1) ?? '';

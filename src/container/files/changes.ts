@@ -1,7 +1,7 @@
 /**
- * What a container has changed of its image: overlay's upper folder compared with what lies below. Docker's rules (moby pkg/archive changes.go): a
- * folder counts as changed when its mode or owner is another or something in it changed; a file when also its size or time is. Reads names and
- * attributes only.
+ * What a container has changed of its image: overlay's upper folder compared with what lies below. Docker's rules (moby
+ * pkg/archive changes.go): a folder counts as changed when its mode or owner is another or something in it changed; a
+ * file when also its size or time is. Reads names and attributes only.
  */
 import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';

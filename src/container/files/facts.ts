@@ -1,4 +1,7 @@
-/** What an inode is, read from its descriptor (opened with O_PATH, so that nothing is waited for and no device is touched). */
+/**
+ * What an inode is, read from its descriptor (opened with O_PATH, so that nothing is waited for and no device is
+ * touched).
+ */
 import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
 import { getxattrFd, listxattrFd, O_PATH, readlinkFd, STATX, statFd } from '../../host/files/file-at.ts';

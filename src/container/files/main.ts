@@ -1,6 +1,7 @@
 /**
- * The internal program `files JSON`: answers one FilesRequest as root of the container's user namespace, before whose eyes its starter has put the
- * folders. Bytes out by stdout, a tar in by stdin, both blocking, which is the back-pressure; a failure is one line of JSON on stderr.
+ * The internal program `files JSON`: answers one FilesRequest as root of the container's user namespace, before whose
+ * eyes its starter has put the folders. Bytes out by stdout, a tar in by stdin, both blocking, which is the
+ * back-pressure; a failure is one line of JSON on stderr.
  */
 import { readFileSync, readSync, writeSync } from 'node:fs';
 import { HuskError, systemError } from '../../errors.ts';

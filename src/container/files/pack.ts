@@ -1,9 +1,10 @@
 /**
- * A tree as a tar: names in byte order, owners as this process sees them, hard links, xattrs, device nodes; sockets are left out. The same tree
- * gives the same bytes. Yields pieces, so that whoever reads decides the pace.
+ * A tree as a tar: names in byte order, owners as this process sees them, hard links, xattrs, device nodes; sockets are
+ * left out. The same tree gives the same bytes. Yields pieces, so that whoever reads decides the pace.
  *
- * The tree may change meanwhile: every name is opened by its folder's descriptor without following links, so nothing outside is ever read; a
- * file is never waited for, and has as many bytes in the archive as its header said. Never executes, never writes.
+ * The tree may change meanwhile: every name is opened by its folder's descriptor without following links, so nothing
+ * outside is ever read; a file is never waited for, and has as many bytes in the archive as its header said. Never
+ * executes, never writes.
  *
  * What cannot be read ends the archive with an error that names it: an archive that left it out would look whole.
  */
@@ -22,8 +23,8 @@ import { OPAQUE, WHITEOUT, type UpperLayer } from './upper.ts';
 /** bytes gathered before they are handed on, and read of a file at once */
 const CHUNK = 256 << 10;
 /**
- * statfs(2), include/uapi/linux/magic.h: proc, sysfs, cgroup2, cgroup, debugfs, tracefs, securityfs, configfs. Below another folder they are what the
- * kernel makes up, much of which nobody may read; asked for by name they are copied.
+ * statfs(2), include/uapi/linux/magic.h: proc, sysfs, cgroup2, cgroup, debugfs, tracefs, securityfs, configfs. Below
+ * another folder they are what the kernel makes up, much of which nobody may read; asked for by name they are copied.
  */
 const MADE_UP = new Set([
   0x9fa0n,
@@ -35,17 +36,23 @@ const MADE_UP = new Set([
   0x73636673n,
   0x62656570n,
 ]);
-/** bytes of one file that the kernel makes up: its size is known only when it has been read, and a header comes first */
+/**
+ * bytes of one file that the kernel makes up: its size is known only when it has been read, and a header comes first
+ */
 const MAX_MADE_UP = 16 << 20;
 /** open(2): a FIFO at the place of a file must not be waited for */
 const O_NONBLOCK = 0o4000;
-/** of an inode's xattrs these belong to the file; the rest to the host, to overlay file systems or to no other machine */
+/**
+ * of an inode's xattrs these belong to the file; the rest to the host, to overlay file systems or to no other machine
+ */
 const KEPT = /^(?:user\.(?!overlay\.|fuseoverlayfs\.|containers\.)|security\.capability$)/;
 
 export interface PackOptions {
   /** instead of the tree's own */
   owner?: { uid: number; gid: number };
-  /** the tree is overlay's upper: what it hides is written as an OCI layer says it (OCI image-spec layer.md § Whiteouts) */
+  /**
+   * the tree is overlay's upper: what it hides is written as an OCI layer says it (OCI image-spec layer.md § Whiteouts)
+   */
   layer?: UpperLayer;
   /** nobody is told of what is missing from xattrs it may not read */
   xattrs?: boolean;
@@ -197,7 +204,8 @@ class Packer {
   }
 
   /**
-   * A file of /proc says that it has 0 bytes, one of /sys that it has a page. Its bytes are read before its header is written.
+   * A file of /proc says that it has 0 bytes, one of /sys that it has a page. Its bytes are read before its header is
+   * written.
    * @returns false: it is one of a folder's and cannot be read; much of /proc is for nobody
    */
   *#madeUpFile(fd: number, path: ByteString, facts: Facts, isAskedFor: boolean): Generator<Buffer, boolean, void> {
@@ -233,7 +241,10 @@ class Packer {
     return known;
   }
 
-  /** @returns undefined for what the kernel makes up and lets nobody read: much of /proc is so. What was asked for by name fails. */
+  /**
+   * @returns undefined for what the kernel makes up and lets nobody read: much of /proc is so. What was asked for by
+   * name fails.
+   */
   #readingMadeUp<T>(
     fd: number,
     path: ByteString,

@@ -1,7 +1,8 @@
 /**
- * Where an archive is unpacked, and how folders are found there. In a container a path is the container's: its links lead anywhere within its root, as
- * for a process in it. On the host the folder is all there is: no link is followed below it, because what the container sends, or does to a
- * shared folder meanwhile, must never decide where on the host a file is written.
+ * Where an archive is unpacked, and how folders are found there. In a container a path is the container's: its links
+ * lead anywhere within its root, as for a process in it. On the host the folder is all there is: no link is followed
+ * below it, because what the container sends, or does to a shared folder meanwhile, must never decide where on the host
+ * a file is written.
  */
 import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
@@ -12,7 +13,10 @@ import { factsOf, unlessAbsent, type Facts } from './facts.ts';
 import { explain } from './resolve.ts';
 
 export interface Place {
-  /** A descriptor of the folder at this path below the place ('' is the place), the caller's to close; undefined: not there. @throws HuskError, SyscallError */
+  /**
+   * A descriptor of the folder at this path below the place ('' is the place), the caller's to close; undefined: not
+   * there. @throws HuskError, SyscallError
+   */
   folder(path: ByteString, options: { create: boolean }): number | undefined;
   /** the path in messages */
   shown(path: ByteString): string;
@@ -65,7 +69,10 @@ export function containerPlace(root: number, base: ByteString): Place {
 
 const parentOf = (path: ByteString): ByteString => path.slice(0, path.lastIndexOf('/'));
 
-/** Whether a folder of the container, or the next one above it that is there, lies on another file system than the container's root. */
+/**
+ * Whether a folder of the container, or the next one above it that is there, lies on another file system than the
+ * container's root.
+ */
 function isOnMount(root: number, path: ByteString): boolean {
   const device = (fd: number) => factsOf(fd).inode.replace(/:\d+$/, '');
   for (let at = path; at !== ''; at = parentOf(at)) {

@@ -1,6 +1,7 @@
 /**
- * Paths of a container. The kernel resolves them with the container's root as their / (openat2, RESOLVE_IN_ROOT), so that no link leads out,
- * also while the container changes them; this file is for the question where a link leads, which is answered as a path of the container.
+ * Paths of a container. The kernel resolves them with the container's root as their / (openat2, RESOLVE_IN_ROOT), so
+ * that no link leads out, also while the container changes them; this file is for the question where a link leads,
+ * which is answered as a path of the container.
  */
 import * as host from '../../host/files/lookup.ts';
 import { O_PATH } from '../../host/files/file-at.ts';
@@ -13,7 +14,10 @@ const MAX_SYMLINKS = 40;
 /** components a path may grow to by its links */
 const MAX_COMPONENTS = 8192;
 
-/** @returns an O_PATH descriptor, of a link itself unless the path ends with a slash. @throws HuskError `not-found`, `invalid` */
+/**
+ * @returns an O_PATH descriptor, of a link itself unless the path ends with a slash. @throws HuskError `not-found`,
+ * `invalid`
+ */
 export function openPath(root: number, path: ByteString, options: { follow: boolean }): number {
   try {
     return host.openInRoot(root, path === '' ? '/' : path, O_PATH | (options.follow ? 0 : host.O_NOFOLLOW));
@@ -38,7 +42,10 @@ export function explain(error: unknown, path: ByteString): unknown {
   }
 }
 
-/** The path with every link followed, the last one too, as far as there is something: what Docker's stat calls the link target. */
+/**
+ * The path with every link followed, the last one too, as far as there is something: what Docker's stat calls the link
+ * target.
+ */
 export function followed(root: number, path: ByteString): ByteString {
   const left = path.split('/').reverse();
   /** names from the root to where we are, and what each is opened as */

@@ -1,9 +1,10 @@
 /**
- * A tar, as it streams in, becomes files below one folder. The archive is hostile: it may come from a container that knows where it is being
- * unpacked, and the folder may be changed by somebody else meanwhile. So every name is made by the descriptor of its folder, exclusively and
- * without following a link at its end; what stood there is unlinked, never written through; and how a folder is reached is the place's
- * decision (places.ts): a path that leads out, absolute names and `..` cannot be said at all. Devices, set-user-ID bits and owners are
- * made only where the place allows them.
+ * A tar, as it streams in, becomes files below one folder. The archive is hostile: it may come from a container that
+ * knows where it is being unpacked, and the folder may be changed by somebody else meanwhile. So every name is made by
+ * the descriptor of its folder, exclusively and without following a link at its end; what stood there is unlinked,
+ * never written through; and how a folder is reached is the place's decision (places.ts): a path that leads out,
+ * absolute names and `..` cannot be said at all. Devices, set-user-ID bits and owners are made only where the place
+ * allows them.
  */
 import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -41,7 +42,10 @@ export interface UnpackOptions {
   existingFolders?: boolean;
   /** the member's place below the folder; undefined refuses it */
   rename?: (path: ByteString) => ByteString | undefined;
-  /** pieces of zeros become holes: for what is packed here, whose holes a tar does not tell of; @default written as they are */
+  /**
+   * pieces of zeros become holes: for what is packed here, whose holes a tar does not tell of; @default written as they
+   * are
+   */
   holes?: boolean;
   /** what was left out */
   onLeftOut?: (path: ByteString, why: string) => void;
@@ -270,7 +274,10 @@ export class Unpacker {
     host.setTimesOf(fd, entry.mtime, entry.mtimeNanoseconds);
   }
 
-  /** A container may have put a symbolic link at the name already, which chmod(2) would follow out of it: the node is held, and looked at. */
+  /**
+   * A container may have put a symbolic link at the name already, which chmod(2) would follow out of it: the node is
+   * held, and looked at.
+   */
   #finishNode(entry: TarEntry, folder: number, name: ByteString): void {
     using node = openName(folder, name);
     if (node === undefined || factsOf(node.number).type !== entry.type) return;

@@ -1,6 +1,6 @@
 /**
- * What overlay's upper folder says about the layers below: which names it hides, and which folders let nothing through. The kernel's overlayfs and
- * fuse-overlayfs say it differently; reading it wrongly would bring deleted files back.
+ * What overlay's upper folder says about the layers below: which names it hides, and which folders let nothing through.
+ * The kernel's overlayfs and fuse-overlayfs say it differently; reading it wrongly would bring deleted files back.
  *
  * Source: Documentation/filesystems/overlayfs.rst § whiteouts and opaque directories, § User xattr; fuse-overlayfs(1).
  */
@@ -30,7 +30,10 @@ const OPAQUE_XATTRS: Record<UpperForm, readonly string[]> = {
 };
 const YES = 'y'.charCodeAt(0);
 
-/** Where a container's own mounts go in every container. Docker has these below the container's own layer, so that neither diff nor commit sees them. */
+/**
+ * Where a container's own mounts go in every container. Docker has these below the container's own layer, so that
+ * neither diff nor commit sees them.
+ */
 const MOUNT_POINTS: Record<ByteString, 'directory' | 'file'> = {
   // no mount point, but made in every container likewise
   '.dockerenv': 'file',
@@ -59,7 +62,10 @@ export class UpperLayer {
     this.#lower = lower;
   }
 
-  /** The name below that this one hides; '': it hides nothing, and cannot be in a layer; undefined: it is a file of its own. */
+  /**
+   * The name below that this one hides; '': it hides nothing, and cannot be in a layer; undefined: it is a file of its
+   * own.
+   */
   hidden(name: ByteString, facts: Facts): ByteString | undefined {
     if (facts.type === 'char' && facts.deviceMajor === 0 && facts.deviceMinor === 0) return name;
     if (!name.startsWith(WHITEOUT)) return undefined;

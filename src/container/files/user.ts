@@ -1,4 +1,7 @@
-/** `user[:group]` of a container as numbers: looked up in its own /etc/passwd and /etc/group, as hostile as all its files, by a bounded read. */
+/**
+ * `user[:group]` of a container as numbers: looked up in its own /etc/passwd and /etc/group, as hostile as all its
+ * files, by a bounded read.
+ */
 import { readSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import { Fd } from '../../host/fd.ts';

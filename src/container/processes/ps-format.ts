@@ -1,6 +1,7 @@
 /**
- * ps(1) without ps: which columns its options ask for, and how a process's figures look in them. For containers in a kernel that has no ps program
- * beside it. Pure. Source of columns and headers: procps-ng 4, ps(1) § Standard format specifiers. What is not here is refused, never shown wrong.
+ * ps(1) without ps: which columns its options ask for, and how a process's figures look in them. For containers in a
+ * kernel that has no ps program beside it. Pure. Source of columns and headers: procps-ng 4, ps(1) § Standard format
+ * specifiers. What is not here is refused, never shown wrong.
  */
 import { HuskError } from '../../errors.ts';
 
@@ -95,7 +96,9 @@ const BSD = ['pid', 'tname', 'stat', 'bsdtime=TIME', 'args'];
 
 const DEFAULT_OPTIONS = ['-ef'];
 
-/** @returns columns as `name` or `name=title`. @throws HuskError `unsupported` naming the option that cannot be served */
+/**
+ * @returns columns as `name` or `name=title`. @throws HuskError `unsupported` naming the option that cannot be served
+ */
 export function psColumns(options: readonly string[]): string[] {
   const words = options.length > 0 ? [...options] : [...DEFAULT_OPTIONS];
   const own: string[] = [];

@@ -1,10 +1,15 @@
-/** The rows of `top` for processes of this kernel, read from /proc by our own code (ps-format.ts). What a process says of itself is bounded. */
+/**
+ * The rows of `top` for processes of this kernel, read from /proc by our own code (ps-format.ts). What a process says
+ * of itself is bounded.
+ */
 import { readFileSync } from 'node:fs';
 import { psColumns, psTable, type Process } from './ps-format.ts';
 
 /** rows shown; a fork bomb is no reason for a message without bound */
 const MAX_ROWS = 1000;
-/** characters of a command line shown: MAX_ROWS of them fit one frame of the supervisor's protocol, whatever they are */
+/**
+ * characters of a command line shown: MAX_ROWS of them fit one frame of the supervisor's protocol, whatever they are
+ */
 const MAX_COMMAND_LINE = 256;
 /** USER_HZ; see tree.ts */
 const TICKS = 100;
@@ -12,7 +17,8 @@ const TICKS = 100;
 /** @throws HuskError `unsupported` for an option that cannot be served, before anything is read */
 export function ps(pids: readonly number[], options: readonly string[]): { titles: string[]; processes: string[][] } {
   const columns = psColumns(options);
-  // the second the machine started, by the kernel's own word, as ps takes it: from uptime and the clock it would waver about a second's end
+  // the second the machine started, by the kernel's own word, as ps takes it: from uptime and the clock it would waver
+  // about a second's end
   const bootedAt = Number(/^btime (\d+)$/m.exec(read('/proc/stat'))?.[1] ?? 0);
   const kernel = {
     bootedAt,

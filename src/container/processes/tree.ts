@@ -1,6 +1,7 @@
 /**
- * Which host processes a container has, and what they use, where no cgroup tells: read from /proc, proc(5). Figures are sums over
- * the processes alive now: what has ended is missing from the CPU time, and pages shared by several are counted for each.
+ * Which host processes a container has, and what they use, where no cgroup tells: read from /proc, proc(5). Figures are
+ * sums over the processes alive now: what has ended is missing from the CPU time, and pages shared by several are
+ * counted for each.
  */
 import { fstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import type { Fd } from '../../host/fd.ts';
@@ -24,7 +25,9 @@ export interface ProcessFacts {
   residentPages: number;
 }
 
-/** Fields of /proc/PID/stat; the command's name may hold spaces and parentheses, so they are counted from the last one. */
+/**
+ * Fields of /proc/PID/stat; the command's name may hold spaces and parentheses, so they are counted from the last one.
+ */
 export function parseStat(text: string): ProcessFacts | undefined {
   const end = text.lastIndexOf(')');
   const fields = text.slice(end + 2).split(' ');
@@ -65,8 +68,8 @@ function allPids(): number[] {
 }
 
 /**
- * The process whose namespaces stand for a container's: its first one, or that one's eldest child where the first is husk-init as the
- * reaper of `--init`, which hides itself (guest/init/process.c) and with it its /proc/PID/ns.
+ * The process whose namespaces stand for a container's: its first one, or that one's eldest child where the first is
+ * husk-init as the reaper of `--init`, which hides itself (guest/init/process.c) and with it its /proc/PID/ns.
  */
 export function namespaceHolder(first: number): number {
   if (namespaceOf(first, 'pid') !== undefined) return first;
@@ -81,8 +84,8 @@ export function namespaceHolder(first: number): number {
 export const isLiving = (pid: number): boolean => (readStat(pid)?.state ?? ZOMBIE) !== ZOMBIE;
 
 /**
- * Every process of the container: all of its pid namespace when it has one of its own, else what descends from its first
- * process and from the processes that `exec` has put in.
+ * Every process of the container: all of its pid namespace when it has one of its own, else what descends from its
+ * first process and from the processes that `exec` has put in.
  */
 export function containerProcesses(first: number, options: { ownPid: boolean; more?: readonly number[] }): number[] {
   if (options.ownPid) {
@@ -109,8 +112,8 @@ export function containerProcesses(first: number, options: { ownPid: boolean; mo
 export const mountSpaceOf = (pid: number): string | undefined => namespaceOf(pid, 'mnt');
 
 /**
- * The same, of a descriptor that a process handed over. It opened a path below the container's /proc, which a mount of the container's may cover:
- * what is no mount namespace is nothing.
+ * The same, of a descriptor that a process handed over. It opened a path below the container's /proc, which a mount of
+ * the container's may cover: what is no mount namespace is nothing.
  */
 export function mountSpaceIn(namespace: Fd): string | undefined {
   const name = readlinkSync(`/proc/self/fd/${namespace.number}`);
@@ -125,8 +128,9 @@ export function processesOfMountSpace(space: string): number[] {
 }
 
 /**
- * These processes and all that descend from them, by the kernel's own lists: what it costs depends on the container alone, not on what else runs here. A process that
- * is made or ends meanwhile may be missed (proc_pid_task(5)), so nothing is killed by this list.
+ * These processes and all that descend from them, by the kernel's own lists: what it costs depends on the container
+ * alone, not on what else runs here. A process that is made or ends meanwhile may be missed (proc_pid_task(5)), so
+ * nothing is killed by this list.
  */
 export function processTree(roots: readonly number[]): number[] {
   const found = new Set<number>(roots);

@@ -1,6 +1,6 @@
 /**
- * Compiled filters by the content of their profile: compiling Docker's default takes milliseconds of a cold start, reading 8 KiB does not.
- * A file that is not whole is compiled anew; nothing here fails a start.
+ * Compiled filters by the content of their profile: compiling Docker's default takes milliseconds of a cold start,
+ * reading 8 KiB does not. A file that is not whole is compiled anew; nothing here fails a start.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,11 +1,12 @@
 /**
- * OCI seccomp → classic BPF for seccomp(2). Checks the architecture, finds the call by binary search over ranges of equal decision, then
- * the arguments. Deterministic; reads and writes nothing.
+ * OCI seccomp → classic BPF for seccomp(2). Checks the architecture, finds the call by binary search over ranges of
+ * equal decision, then the arguments. Deterministic; reads and writes nothing.
  *
- * Meaning, as libseccomp under runc has it: a rule without conditions beats those with; conditions of a rule are and-ed, but several on one
- * argument stand for a rule each; rules are or-ed, the first that matches decides; a rule equal to the default action is skipped; a name this
- * table does not know is skipped. Numbers above every call the profile names answer ENOSYS where the default would deny: a libc that tries a
- * new call then falls back to an old one (runc's libcontainer/seccomp/patchbpf).
+ * Meaning, as libseccomp under runc has it: a rule without conditions beats those with; conditions of a rule are
+ * and-ed, but several on one argument stand for a rule each; rules are or-ed, the first that matches decides; a rule
+ * equal to the default action is skipped; a name this table does not know is skipped. Numbers above every call the
+ * profile names answer ENOSYS where the default would deny: a libc that tries a new call then falls back to an old one
+ * (runc's libcontainer/seccomp/patchbpf).
  */
 import { constants } from 'node:os';
 import { HuskError } from '../../errors.ts';
@@ -52,7 +53,10 @@ const { ENOSYS, EPERM } = constants.errno;
 /** linux include/linux/err.h MAX_ERRNO */
 const MAX_ERRNO = 4095;
 
-/** SECCOMP_FILTER_FLAG_*; runc sets SPEC_ALLOW unless the profile has flags: no store-bypass mitigation, as for any other process */
+/**
+ * SECCOMP_FILTER_FLAG_*; runc sets SPEC_ALLOW unless the profile has flags: no store-bypass mitigation, as for any
+ * other process
+ */
 const FLAGS: Record<string, number> = {
   SECCOMP_FILTER_FLAG_TSYNC: 1,
   SECCOMP_FILTER_FLAG_LOG: 2,
@@ -89,7 +93,10 @@ export interface CompiledFilter {
   flags: number;
 }
 
-/** @throws HuskError `invalid` for what has no meaning, `unsupported` for user notification, `limit` over 4096 instructions */
+/**
+ * @throws HuskError `invalid` for what has no meaning, `unsupported` for user notification, `limit` over 4096
+ * instructions
+ */
 export function compileSeccomp(seccomp: Seccomp): CompiledFilter {
   const abis = architectures(seccomp);
   const fallback = actionValue(seccomp.defaultAction, seccomp.defaultErrnoRet);
@@ -189,7 +196,10 @@ function denies(action: number): boolean {
   );
 }
 
-/** number → decision, for every call that is not simply the default. The default for numbers the profile names stays in the map, for `highest`. */
+/**
+ * number → decision, for every call that is not simply the default. The default for numbers the profile names stays in
+ * the map, for `highest`.
+ */
 function collect(abi: Abi, seccomp: Seccomp, fallback: number): Map<number, Decision> {
   const table = syscallTable(abi);
   const result = new Map<number, Decision>();

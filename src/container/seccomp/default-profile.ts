@@ -1,7 +1,8 @@
 /**
- * Docker's default seccomp profile for x86-64, as data: what a container may call, by capability and kernel. Other calls get EPERM.
- * The facts are those of moby/profiles seccomp/default.json (2025, Docker 28.x/29), less the parts for other processors: io_uring is out since
- * Docker 25, sockets of families that are a way out of the container (AF_ALG, AF_VSOCK and disused ones) since 2025.
+ * Docker's default seccomp profile for x86-64, as data: what a container may call, by capability and kernel. Other
+ * calls get EPERM. The facts are those of moby/profiles seccomp/default.json (2025, Docker 28.x/29), less the parts for
+ * other processors: io_uring is out since Docker 25, sockets of families that are a way out of the container (AF_ALG,
+ * AF_VSOCK and disused ones) since 2025.
  */
 import { constants } from 'node:os';
 import type { Profile, ProfileRule } from './profile-format.ts';
@@ -82,9 +83,10 @@ export function defaultProfile(): Profile {
     archMap: [{ architecture: 'SCMP_ARCH_X86_64', subArchitectures: ['SCMP_ARCH_X86', 'SCMP_ARCH_X32'] }],
     syscalls: [
       /*
-       * i386's socketcall(2) has the address family behind a pointer, which no filter can read: it would give AF_VSOCK and AF_ALG after all. Docker 29.4.2
-       * refused it whole, and since 29.4.3 leaves it to AppArmor and SELinux, which husk has not. ENOSYS, as libc then knows to use the direct calls of Linux 4.3.
-       * It stands before the rules of socket(2), for libseccomp adds an exception to socketcall with each of those.
+       * i386's socketcall(2) has the address family behind a pointer, which no filter can read: it would give AF_VSOCK
+       * and AF_ALG after all. Docker 29.4.2 refused it whole, and since 29.4.3 leaves it to AppArmor and SELinux, which
+       * husk has not. ENOSYS, as libc then knows to use the direct calls of Linux 4.3. It stands before the rules of
+       * socket(2), for libseccomp adds an exception to socketcall with each of those.
        */
       { names: ['socketcall'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
       allow(ALLOWED),

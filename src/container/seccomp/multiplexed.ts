@@ -1,6 +1,7 @@
 /**
- * i386 has calls that stand for many: socketcall(2) and ipc(2). A rule for socket(2) must hold for socketcall(SYS_SOCKET) too, or a
- * profile that forbids the one is passed by through the other. Source: linux include/uapi/linux/net.h, ipc.h.
+ * i386 has calls that stand for many: socketcall(2) and ipc(2). A rule for socket(2) must hold for
+ * socketcall(SYS_SOCKET) too, or a profile that forbids the one is passed by through the other. Source: linux
+ * include/uapi/linux/net.h, ipc.h.
  */
 
 const SOCKETCALL =

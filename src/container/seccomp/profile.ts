@@ -1,6 +1,7 @@
 /**
- * Docker's seccomp profile format (`--security-opt seccomp=FILE`): parsed with bounds, then resolved against the container's capabilities,
- * the kernel and the processor into the OCI form. Pure. Source: moby profiles/seccomp/seccomp.go, seccomp_linux.go.
+ * Docker's seccomp profile format (`--security-opt seccomp=FILE`): parsed with bounds, then resolved against the
+ * container's capabilities, the kernel and the processor into the OCI form. Pure. Source: moby
+ * profiles/seccomp/seccomp.go, seccomp_linux.go.
  */
 import { HuskError } from '../../errors.ts';
 import type { Seccomp } from '../../spec.ts';
@@ -123,7 +124,10 @@ export function resolveProfile(profile: Profile, facts: ProfileFacts): Seccomp {
   };
 }
 
-/** `seccomp=unconfined`, a profile's text, or Docker's default; privileged has none unless one is named. @returns undefined for none */
+/**
+ * `seccomp=unconfined`, a profile's text, or Docker's default; privileged has none unless one is named. @returns
+ * undefined for none
+ */
 export function seccompFor(
   option: string | undefined,
   facts: ProfileFacts & { privileged: boolean },

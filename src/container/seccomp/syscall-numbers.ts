@@ -1,6 +1,6 @@
 /**
- * System call numbers: names in order of their numbers; `@N` says that the next name has number N.
- * Source: Debian 12's linux-libc-dev 6.1.187 (asm/unistd_64.h, unistd_32.h, unistd_x32.h); from 451 on, and 335-336, Linux 6.18's
+ * System call numbers: names in order of their numbers; `@N` says that the next name has number N. Source: Debian 12's
+ * linux-libc-dev 6.1.187 (asm/unistd_64.h, unistd_32.h, unistd_x32.h); from 451 on, and 335-336, Linux 6.18's
  * arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl. Data only.
  */
 

@@ -1,6 +1,6 @@
 /**
- * The engine: containers and their lifecycle behind one object (../contract.ts). Each operation is a file of its own; this one
- * opens what they share, on demand, and hands it to them. Knows no isolation.
+ * The engine: containers and their lifecycle behind one object (../contract.ts). Each operation is a file of its own;
+ * this one opens what they share, on demand, and hands it to them. Knows no isolation.
  */
 import { readConfig, type Config } from '../../config.ts';
 import { closeDataRoot } from '../../data-root.ts';

@@ -1,6 +1,7 @@
 /**
- * `system check`: looks for damage in everything a data root has, and with `repair` mends what can be mended. The order is that of dependence: the database, then what its
- * records name. Works without an engine, because a damaged database is what keeps one from opening. Never deletes what is good; may be broken off at any moment and run again.
+ * `system check`: looks for damage in everything a data root has, and with `repair` mends what can be mended. The order
+ * is that of dependence: the database, then what its records name. Works without an engine, because a damaged database
+ * is what keeps one from opening. Never deletes what is good; may be broken off at any moment and run again.
  */
 import type { Config } from '../../config.ts';
 import { checkImages } from '../../images/check.ts';

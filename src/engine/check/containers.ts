@@ -1,4 +1,7 @@
-/** What `system check` asks about containers and volumes: records that parse, folders that are there, sockets and cgroups that belong to somebody. */
+/**
+ * What `system check` asks about containers and volumes: records that parse, folders that are there, sockets and
+ * cgroups that belong to somebody.
+ */
 import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';

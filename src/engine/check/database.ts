@@ -1,6 +1,7 @@
 /**
- * The database of a data root: whether SQLite finds it whole, and a new one in its place when not, out of what can still be read of it and of what the
- * folders say. The damaged one is kept beside it. Every step can be broken off and done again.
+ * The database of a data root: whether SQLite finds it whole, and a new one in its place when not, out of what can
+ * still be read of it and of what the folders say. The damaged one is kept beside it. Every step can be broken off and
+ * done again.
  */
 import { existsSync, linkSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +21,10 @@ import { FILES, salvage } from './salvage.ts';
 const MAX_PROBLEMS = 3;
 const ID = /^[0-9a-f]{64}$/;
 
-/** @returns what is wrong with it, or undefined. @throws HuskError when a newer husk has written it, or it cannot be opened at all */
+/**
+ * @returns what is wrong with it, or undefined. @throws HuskError when a newer husk has written it, or it cannot be
+ * opened at all
+ */
 export function databaseProblem(paths: Paths): string | undefined {
   const { database: file } = paths;
   if (!existsSync(file) || statSync(file).size === 0)

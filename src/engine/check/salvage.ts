@@ -1,4 +1,7 @@
-/** What can still be read of a damaged database: rows from both ends of each table, up to the damage. Works on a copy; the database itself is never written. */
+/**
+ * What can still be read of a damaged database: rows from both ends of each table, up to the damage. Works on a copy;
+ * the database itself is never written.
+ */
 import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';

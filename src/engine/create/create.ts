@@ -1,6 +1,6 @@
 /**
- * `create`: reads the request, resolves the image (pulling by policy), merges its config with what was asked for, checks
- * all of it, and writes the record. Nothing runs and no namespace is made; the record is whole or absent.
+ * `create`: reads the request, resolves the image (pulling by policy), merges its config with what was asked for,
+ * checks all of it, and writes the record. Nothing runs and no namespace is made; the record is whole or absent.
  */
 import { existsSync } from 'node:fs';
 import type { Config } from '../../config.ts';

@@ -1,4 +1,7 @@
-/** Devices whose nodes give a container in a user namespace no access: told at create, for inside there is only "permission denied". */
+/**
+ * Devices whose nodes give a container in a user namespace no access: told at create, for inside there is only
+ * "permission denied".
+ */
 import { statSync } from 'node:fs';
 import type { DeviceRequest } from '../../notation/devices.ts';
 
@@ -6,7 +9,10 @@ import type { DeviceRequest } from '../../notation/devices.ts';
 const OWNER_RW = 0o600;
 const OTHERS_RW = 0o006;
 
-/** Groups do not count: those of the caller are nobody's in a user namespace. The host's root is not the container's, so neither does its ownership. */
+/**
+ * Groups do not count: those of the caller are nobody's in a user namespace. The host's root is not the container's, so
+ * neither does its ownership.
+ */
 export function deviceWarnings(devices: readonly DeviceRequest[], uid: number = process.getuid!()): string[] {
   return devices.flatMap(({ host }) => {
     const stat = statSync(host, { throwIfNoEntry: false });

@@ -1,4 +1,7 @@
-/** What the spec builder must know of this host and of other containers (SpecFacts), and the files of /etc it binds in. Read at every start, each fact only when the config can ask for it. */
+/**
+ * What the spec builder must know of this host and of other containers (SpecFacts), and the files of /etc it binds in.
+ * Read at every start, each fact only when the config can ask for it.
+ */
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { availableParallelism, hostname, release } from 'node:os';
 import { join } from 'node:path';
@@ -178,7 +181,8 @@ function writeEtcFiles(context: EngineContext, container: Container, request: Cr
 const MAX_JOINS = 64;
 
 /**
- * The container whose network this one has by `--network container:X`, through any that have joined it in turn; undefined: its own.
+ * The container whose network this one has by `--network container:X`, through any that have joined it in turn;
+ * undefined: its own.
  * @throws HuskError with Docker's text when one of them is not there
  */
 function networkOwner(context: EngineContext, container: Pick<Container, 'config'>): Container | undefined {

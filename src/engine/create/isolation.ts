@@ -1,7 +1,7 @@
 /**
- * Which isolation a container gets. `vm` asked for by name never becomes anything else: what is missing is said, with the fix. `auto` takes a VM where
- * this host runs one well and VM isolation has what the flags ask for, else user namespaces; it says so, once a boot for what is the host's, each
- * time for what was asked for.
+ * Which isolation a container gets. `vm` asked for by name never becomes anything else: what is missing is said, with
+ * the fix. `auto` takes a VM where this host runs one well and VM isolation has what the flags ask for, else user
+ * namespaces; it says so, once a boot for what is the host's, each time for what was asked for.
  */
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { Paths } from '../../paths.ts';

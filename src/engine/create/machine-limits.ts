@@ -1,7 +1,8 @@
 /**
- * What limits mean to a container that has a machine of its own. Memory, processes, CPU time and ulimits are the guest's cgroup to hold; the CPUs of
- * `--cpuset-cpus` are the host's, which the machine is pinned to. What weighs containers against one another, or is about devices of the host, would mean
- * nothing inside: it is refused, never ignored. Pure.
+ * What limits mean to a container that has a machine of its own. Memory, processes, CPU time and ulimits are the
+ * guest's cgroup to hold; the CPUs of `--cpuset-cpus` are the host's, which the machine is pinned to. What weighs
+ * containers against one another, or is about devices of the host, would mean nothing inside: it is refused, never
+ * ignored. Pure.
  */
 import { resourcesToFiles } from '../../container/cgroup/files.ts';
 import type { Resources } from '../../spec.ts';

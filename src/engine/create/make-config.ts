@@ -66,7 +66,9 @@ export async function makeConfig(context: EngineContext, from: Ingredients): Pro
   };
 }
 
-/** As Docker shows it: of who joins another's network that one's, which is told at the start if it is not there (yet). */
+/**
+ * As Docker shows it: of who joins another's network that one's, which is told at the start if it is not there (yet).
+ */
 function defaultHostname(context: EngineContext, { network, uts }: CreateRequest, id: string): string {
   if (network.kind === 'host' || uts.kind === 'host') return hostname();
   if (network.kind === 'container')

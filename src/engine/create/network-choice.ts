@@ -1,4 +1,7 @@
-/** Does a container get a way out of its network namespace. Asked at create, to warn, and at each start, for hosts change. */
+/**
+ * Does a container get a way out of its network namespace. Asked at create, to warn, and at each start, for hosts
+ * change.
+ */
 import { wayOutProblem } from '../../network/way-out.ts';
 import { networkName } from '../../notation/modes.ts';
 import type { Isolation } from '../../sandbox.ts';

@@ -1,6 +1,6 @@
 /**
- * What a person is told once after each boot and no more: a property of this host, which every command would otherwise repeat, on a terminal
- * or in a script's log. Kept in `cache/news`; where nothing can be kept, it is told again.
+ * What a person is told once after each boot and no more: a property of this host, which every command would otherwise
+ * repeat, on a terminal or in a script's log. Kept in `cache/news`; where nothing can be kept, it is told again.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,7 @@
-/** What `create` learns about limits before anything runs: what this host cannot enforce is refused, what it must leave out is told. */
+/**
+ * What `create` learns about limits before anything runs: what this host cannot enforce is refused, what it must leave
+ * out is told.
+ */
 import { checkCgroupParent, checkLimits } from '../../container/cgroup/cgroup.ts';
 import { findDelegation } from '../../container/cgroup/delegation.ts';
 import { parseCpuList } from '../../container/cgroup/cpu-list.ts';

@@ -1,4 +1,7 @@
-/** `commit`: what a container has changed becomes a layer on its image, and its settings the new image's. Its processes stand still meanwhile, where they can. */
+/**
+ * `commit`: what a container has changed becomes a layer on its image, and its settings the new image's. Its processes
+ * stand still meanwhile, where they can.
+ */
 import { HuskError } from '../../errors.ts';
 import type { ImageConfig } from '../../images/store/contract.ts';
 import type { EngineContext } from '../record/context.ts';

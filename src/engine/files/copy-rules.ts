@@ -19,7 +19,10 @@ export interface Destination {
   isDirectory: boolean;
 }
 
-/** @returns the folder to unpack in, which should exist, and the name in it; '' for what has none of its own. @throws HuskError `invalid` */
+/**
+ * @returns the folder to unpack in, which should exist, and the name in it; '' for what has none of its own. @throws
+ * HuskError `invalid`
+ */
 export function placeOf(source: Source, destination: Destination): { folder: string; name: string } {
   const { path, exists, isDirectory } = destination;
   if (exists && isDirectory) return { folder: path, name: source.name };
@@ -62,7 +65,9 @@ export function splitArgument(argument: string): { container?: string; path: str
   return { container: argument.slice(0, colon), path: argument.slice(colon + 1) };
 }
 
-/** Where a member of the archive goes: below what was asked for, under its new name; undefined: it was not asked for. */
+/**
+ * Where a member of the archive goes: below what was asked for, under its new name; undefined: it was not asked for.
+ */
 export function renaming(
   top: string,
   name: string,

@@ -1,6 +1,7 @@
 /**
- * `cp` between this host and a container. On the host's side the same packer and unpacker work as on the container's (src/container/files/), as the
- * person who typed the command; what a container sends is unpacked below the one folder, under the one name that was asked for.
+ * `cp` between this host and a container. On the host's side the same packer and unpacker work as on the container's
+ * (src/container/files/), as the person who typed the command; what a container sends is unpacked below the one folder,
+ * under the one name that was asked for.
  */
 import { Readable } from 'node:stream';
 import { pathOf } from '../../container/files/answer.ts';

@@ -1,7 +1,7 @@
 /**
- * A container's files, whether it runs or not, in either isolation: asked of its supervisor, or of one that is started for them alone and starts
- * nothing of the container. What comes back is the container's word: the header is checked field by field, listings are bounded, archives are
- * only passed on.
+ * A container's files, whether it runs or not, in either isolation: asked of its supervisor, or of one that is started
+ * for them alone and starts nothing of the container. What comes back is the container's word: the header is checked
+ * field by field, listings are bounded, archives are only passed on.
  */
 import { existsSync } from 'node:fs';
 import { Readable } from 'node:stream';
@@ -125,7 +125,10 @@ export class ContainerFiles implements Disposable {
   }
 }
 
-/** Opens the files of a container; whoever starts or removes it meanwhile, or has them open while it does not run, is waited for. */
+/**
+ * Opens the files of a container; whoever starts or removes it meanwhile, or has them open while it does not run, is
+ * waited for.
+ */
 export async function openFiles(context: EngineContext, container: Container): Promise<ContainerFiles> {
   return new ContainerFiles(await reach(context, container), () =>
     reach(context, reread(context, container.id) ?? container),
@@ -176,7 +179,10 @@ async function openStopped(context: EngineContext, container: Container): Promis
   }
 }
 
-/** As for a start, without what a process would need: other containers' namespaces, a way out. A folder that is gone is not mounted. */
+/**
+ * As for a start, without what a process would need: other containers' namespaces, a way out. A folder that is gone is
+ * not mounted.
+ */
 async function filesTask(context: EngineContext, container: Container): Promise<Task> {
   const { config } = container;
   const options = { ...config.options, network: 'none', ipc: undefined, pid: undefined, uts: undefined };
@@ -266,8 +272,8 @@ export async function changes(
 }
 
 /**
- * Docker's client ends these commands with 1 whatever failed, in its daemon or beneath it; 125 is `run`'s own word for "no container ran".
- * (docker/cli cmd/docker: an error without a status code of its own.)
+ * Docker's client ends these commands with 1 whatever failed, in its daemon or beneath it; 125 is `run`'s own word for
+ * "no container ran". (docker/cli cmd/docker: an error without a status code of its own.)
  */
 export async function endingWithOne<T>(work: () => Promise<T>): Promise<T> {
   try {

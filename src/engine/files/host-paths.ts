@@ -1,4 +1,7 @@
-/** Paths of this host that `cp` reads from or writes to: what they are, with Docker's errors. They are the person's own: links are followed as elsewhere. */
+/**
+ * Paths of this host that `cp` reads from or writes to: what they are, with Docker's errors. They are the person's own:
+ * links are followed as elsewhere.
+ */
 import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { HuskError, systemError } from '../../errors.ts';

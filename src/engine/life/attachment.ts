@@ -1,4 +1,7 @@
-/** Wires a connection's streams to what the engine's doors see. Signals and sizes go by connections of their own: a full stdin does not hold them up. */
+/**
+ * Wires a connection's streams to what the engine's doors see. Signals and sizes go by connections of their own: a full
+ * stdin does not hold them up.
+ */
 import type { ProcessStreams } from '../../supervisor/client.ts';
 import { ask } from '../record/supervisor-link.ts';
 import type { EngineContext } from '../record/context.ts';

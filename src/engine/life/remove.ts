@@ -1,6 +1,6 @@
 /**
- * `rm`, `rename` and `container prune`. A removal is claimed in the record first, so that two of them, or one and a start, never meet; a forced one waits for
- * another's and is content when that has done it.
+ * `rm`, `rename` and `container prune`. A removal is claimed in the record first, so that two of them, or one and a
+ * start, never meet; a forced one waits for another's and is content when that has done it.
  */
 import { HuskError } from '../../errors.ts';
 import { within } from '../../long-timer.ts';
@@ -21,7 +21,10 @@ import { finishRemoval, resolve, resolveAll } from '../record/reconcile.ts';
 import { waitUntilStopped } from './wait.ts';
 
 const SIGKILL = 9;
-/** ms a forced removal waits for the supervisor to kill; a machine is switched off 20 s after a SIGKILL that had no effect (src/vmm/sandbox/guest.ts) */
+/**
+ * ms a forced removal waits for the supervisor to kill; a machine is switched off 20 s after a SIGKILL that had no
+ * effect (src/vmm/sandbox/guest.ts)
+ */
 const KILL_PATIENCE_MS = 30_000;
 
 export async function remove(
@@ -66,7 +69,10 @@ async function claim(
   });
 }
 
-/** Kills what runs in it. A supervisor that cannot be asked, or does not do it in time, is killed itself, and its container with it. */
+/**
+ * Kills what runs in it. A supervisor that cannot be asked, or does not do it in time, is killed itself, and its
+ * container with it.
+ */
 async function end(context: EngineContext, container: Container): Promise<void> {
   const { id } = container;
   const killed = (async () => {

@@ -1,6 +1,7 @@
 /**
- * `start` and `attach`: hands a container to a supervisor, with the first client's streams connected before the command runs. Which
- * of several concurrent starts wins is decided by the supervisors' claims in the record; the others wait and find it running.
+ * `start` and `attach`: hands a container to a supervisor, with the first client's streams connected before the command
+ * runs. Which of several concurrent starts wins is decided by the supervisors' claims in the record; the others wait
+ * and find it running.
  */
 import { existsSync } from 'node:fs';
 import type { Spec } from '../../spec.ts';

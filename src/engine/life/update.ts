@@ -1,7 +1,7 @@
 /**
- * `update`: other limits or another restart policy for a container that is there, running or not. Checked as at create; a running one's supervisor
- * changes what runs, then the record is changed in one transaction that reads it again, so that two updates at once both hold.
- * Source of the conflicts: moby container/container_unix.go UpdateContainer.
+ * `update`: other limits or another restart policy for a container that is there, running or not. Checked as at create;
+ * a running one's supervisor changes what runs, then the record is changed in one transaction that reads it again, so
+ * that two updates at once both hold. Source of the conflicts: moby container/container_unix.go UpdateContainer.
  */
 import type { Resources } from '../../spec.ts';
 import { HuskError } from '../../errors.ts';

@@ -1,6 +1,6 @@
 /**
- * `--filter` of `events`: values of one key are or-ed, keys and labels are and-ed. Names and ids are matched by their beginning, everything else whole, as moby does
- * (daemon/events/filter.go). Decides only.
+ * `--filter` of `events`: values of one key are or-ed, keys and labels are and-ed. Names and ids are matched by their
+ * beginning, everything else whole, as moby does (daemon/events/filter.go). Decides only.
  */
 import { HuskError } from '../../errors.ts';
 import { hasLabel } from '../../notation/labels.ts';

@@ -1,6 +1,6 @@
 /**
- * `events`: the table of events, read as it grows. A reader waits for the kernel's notice that the database's write-ahead log has changed, so any
- * number of them cost nothing while nothing happens. Never writes.
+ * `events`: the table of events, read as it grows. A reader waits for the kernel's notice that the database's
+ * write-ahead log has changed, so any number of them cost nothing while nothing happens. Never writes.
  */
 import { HuskError } from '../../errors.ts';
 import { eventsAfter, lastEvent } from '../../state/events.ts';

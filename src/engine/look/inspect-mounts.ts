@@ -23,8 +23,8 @@ export function mountPoint(mount: ResolvedMount, asked: readonly RequestedMount[
 }
 
 /**
- * Docker's Mode: the third part of `-v` as it was typed; nothing for `--mount` of a bind; `z` for a volume that has a name and no mode, as its daemon
- * fills in (moby setBindModeIfNull).
+ * Docker's Mode: the third part of `-v` as it was typed; nothing for `--mount` of a bind; `z` for a volume that has a
+ * name and no mode, as its daemon fills in (moby setBindModeIfNull).
  */
 function mountMode(mount: ResolvedMount, mounts: readonly RequestedMount[]): string {
   const asked = mounts.find(({ target }) => target === mount.destination);

@@ -1,4 +1,7 @@
-/** Docker's JSON of `inspect` (ContainerInspect of its Engine API), with husk's own `Isolation`. Shapes only; asks nothing of the container. */
+/**
+ * Docker's JSON of `inspect` (ContainerInspect of its Engine API), with husk's own `Isolation`. Shapes only; asks
+ * nothing of the container.
+ */
 import { join } from 'node:path';
 import type { Container } from '../contract.ts';
 import { etcFolder } from '../create/host-facts.ts';

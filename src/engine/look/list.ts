@@ -22,7 +22,10 @@ export function list(context: EngineContext, options: ListOptions = {}): Contain
   return options.last === undefined || options.last < 0 ? found : found.slice(0, options.last);
 }
 
-/** Asked before a removal, and within its transaction once more: there a record that is stale can be read, but not mended. */
+/**
+ * Asked before a removal, and within its transaction once more: there a record that is stale can be read, but not
+ * mended.
+ */
 export function imageUsers(context: EngineContext, imageId: string): { id: string; running: boolean }[] {
   const records = context.store.ofImage(imageId);
   const found = context.database.isTransaction ? records : records.flatMap((record) => truth(context, record) ?? []);

@@ -1,4 +1,6 @@
-/** `logs`: which log a container has, whether it is still being written, and its entries. Reading itself is src/logs/. */
+/**
+ * `logs`: which log a container has, whether it is still being written, and its entries. Reading itself is src/logs/.
+ */
 import { HuskError } from '../../errors.ts';
 import { JsonFormat } from '../../logs/json-format.ts';
 import { logPath } from '../../logs/open.ts';

@@ -1,6 +1,7 @@
 /**
- * Which of husk's own parts are there, and of what version: what `husk version` shows beside Docker's fields. Reads a few bytes of each file, and only what husk itself was
- * built of; a part that is not there is not listed. Never runs one.
+ * Which of husk's own parts are there, and of what version: what `husk version` shows beside Docker's fields. Reads a
+ * few bytes of each file, and only what husk itself was built of; a part that is not there is not listed. Never runs
+ * one.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { AGENT_DISK, GUEST_KERNEL, LAUNCHER } from '../../program.ts';
@@ -73,7 +74,9 @@ function kernelVersion(fd: number): string | undefined {
 /** Linux fs/erofs/erofs_fs.h: the superblock begins at 1024, its 16 bytes of UUID 48 bytes on */
 const EROFS_UUID = 1024 + 48;
 
-/** guest/agent-disk/build writes the version into the UUID, of the kind that is for things of one's own (RFC 9562 § 5.8) */
+/**
+ * guest/agent-disk/build writes the version into the UUID, of the kind that is for things of one's own (RFC 9562 § 5.8)
+ */
 function agentDiskVersion(fd: number): string | undefined {
   const uuid = Buffer.alloc(16);
   readSync(fd, uuid, 0, uuid.length, EROFS_UUID);

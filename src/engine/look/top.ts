@@ -1,4 +1,7 @@
-/** `top`: ps(1) on the host, reduced to the container's processes; for a VM, and on a host without ps, what the sandbox itself reads. */
+/**
+ * `top`: ps(1) on the host, reduced to the container's processes; for a VM, and on a host without ps, what the sandbox
+ * itself reads.
+ */
 import { HuskError } from '../../errors.ts';
 import { runProgram } from '../../run-program.ts';
 import type { ProcessTable } from '../../sandbox.ts';
@@ -36,7 +39,9 @@ async function hostPs(context: EngineContext, container: Container, psArguments:
   return output === undefined ? ownPs(context, container, psArguments) : parsePs(output, new Set(pids));
 }
 
-/** A column called PID that holds something else would make strangers' rows the container's: moby, daemon/top_unix.go. */
+/**
+ * A column called PID that holds something else would make strangers' rows the container's: moby, daemon/top_unix.go.
+ */
 function checkOptions(psArguments: readonly string[]): void {
   for (const [, column, title] of ` ${psArguments.join(' ')}`.matchAll(/[\s,](\S*?)=\s*(PID\S*)/g))
     if (column !== 'pid') throw new HuskError(`specifying "${column}=${title}" is not allowed`, { kind: 'invalid' });
@@ -52,8 +57,9 @@ async function ownPs(context: EngineContext, container: Container, psArguments: 
 }
 
 /**
- * Without a list of processes ps shows those of its own user and terminal alone, whatever columns it is asked for. Some of its options take no
- * list beside them (`f`), and a list may be longer than an argument can be: then it is asked for what it shows by itself, as Docker does.
+ * Without a list of processes ps shows those of its own user and terminal alone, whatever columns it is asked for. Some
+ * of its options take no list beside them (`f`), and a list may be longer than an argument can be: then it is asked for
+ * what it shows by itself, as Docker does.
  * @returns undefined when this host has no ps
  */
 async function psOf(pids: readonly number[], psArguments: readonly string[]): Promise<string | undefined> {
@@ -83,7 +89,8 @@ function noPid(): HuskError {
 }
 
 /**
- * Takes the container's rows out of what ps wrote. A row with `-` for its pid is a thread of the process above it (`-m`).
+ * Takes the container's rows out of what ps wrote. A row with `-` for its pid is a thread of the process above it
+ * (`-m`).
  * @throws HuskError `invalid` with Docker's text when ps was not asked for a PID column
  */
 export function parsePs(output: string, pids: ReadonlySet<number>): ProcessTable {

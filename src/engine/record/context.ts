@@ -1,4 +1,7 @@
-/** What every operation of the engine works on. Made once a command by ../assembly/engine.ts; nothing in it is read before it is needed. */
+/**
+ * What every operation of the engine works on. Made once a command by ../assembly/engine.ts; nothing in it is read
+ * before it is needed.
+ */
 import type { DatabaseSync } from 'node:sqlite';
 import type { Config } from '../../config.ts';
 import type { Spec } from '../../spec.ts';

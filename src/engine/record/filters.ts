@@ -73,7 +73,8 @@ const TESTS = new Map<string, (value: string, context: FilterContext) => Test>([
 ]);
 
 /**
- * A predicate of the filters of `ps`. Everything that can be wrong with them is found here, before the first container is looked at.
+ * A predicate of the filters of `ps`. Everything that can be wrong with them is found here, before the first container
+ * is looked at.
  * @throws HuskError `invalid` with Docker's text for an unknown key or a value that cannot be
  */
 export function containerFilter(filters: Filters, context: FilterContext): Test {
@@ -87,7 +88,10 @@ export function containerFilter(filters: Filters, context: FilterContext): Test 
   return (container) => tests.every((test) => test(container));
 }
 
-/** Docker (api/types/filters, `Match`) takes a value as the thing itself, else as a regular expression that may match anywhere in it. */
+/**
+ * Docker (api/types/filters, `Match`) takes a value as the thing itself, else as a regular expression that may match
+ * anywhere in it.
+ */
 function named(key: string, texts: (container: Container) => string[]): (value: string) => Test {
   return (value) => {
     const matches = goPattern(value, `filter ${key}`);

@@ -1,7 +1,7 @@
 /**
- * The data root as a VM's supervisor sees it in its jail: its own container's folder to write to, images to read, the database; of other containers and of
- * volumes nothing. A VMM that was taken over cannot put anything into an image, or read another container's disk, log or key, by itself; what it can
- * do to records is said in docs/security.md.
+ * The data root as a VM's supervisor sees it in its jail: its own container's folder to write to, images to read, the
+ * database; of other containers and of volumes nothing. A VMM that was taken over cannot put anything into an image, or
+ * read another container's disk, log or key, by itself; what it can do to records is said in docs/security.md.
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,8 @@ const ALONE = 'alone';
 
 /**
  * Makes the container's folder when it is not there.
- * @param task.autoRemove its supervisor takes the container's folder and anonymous volumes away, which needs the folders above them
+ * @param task.autoRemove its supervisor takes the container's folder and anonymous volumes away, which needs the
+ * folders above them
  */
 export function dataRootBinds({
   id,

@@ -1,6 +1,7 @@
 /**
- * Starts the supervisor of a VM container, which is the VMM, in its jail (src/rootless/jail.ts): it sees husk's own files, the data root, the runtime
- * folder, /dev/kvm and the folders to share, and has no network but a socket to the passt started beside it. Nothing here survives this command but those two.
+ * Starts the supervisor of a VM container, which is the VMM, in its jail (src/rootless/jail.ts): it sees husk's own
+ * files, the data root, the runtime folder, /dev/kvm and the folders to share, and has no network but a socket to the
+ * passt started beside it. Nothing here survives this command but those two.
  */
 import { Socket } from 'node:net';
 import { FIRST_INHERITED, launch } from '../../launch/executor.ts';
@@ -38,7 +39,8 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   for (const layers of disks) await rootDisk(layers, computePaths({ dataRoot: task.dataRoot }));
   const isRoot = process.getuid!() === 0;
   const out = task.outbound ? await wayOut(task) : undefined;
-  // from the launch on the supervisor alone holds it: with the one process the other ends; where there is no launch, it ends here
+  // from the launch on the supervisor alone holds it: with the one process the other ends; where there is no launch, it
+  // ends here
   using link = out?.link;
   const plan = jailPlan({
     binds: [...ownBinds(task), ...binds],
@@ -48,7 +50,8 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
     userNamespace: !isRoot,
     filter: compileSeccomp(birthList()),
   });
-  // host root's VMM keeps its own ids, and one of a container with `--userns keep-id` others than that: it must be told whose the files in the shared folders are
+  // host root's VMM keeps its own ids, and one of a container with `--userns keep-id` others than that: it must be told
+  // whose the files in the shared folders are
   const maps = isRoot && binds.length === 0 ? undefined : idMaps();
   const { uidMappings, gidMappings } = spec.linux;
   const owners =
@@ -82,7 +85,10 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
   };
 }
 
-/** The machine's way out, which must be there first: nobody can start one from within the jail, or for the next machine of a restart policy. */
+/**
+ * The machine's way out, which must be there first: nobody can start one from within the jail, or for the next machine
+ * of a restart policy.
+ */
 async function wayOut(task: Task): Promise<Passt & { network: MachineNetwork }> {
   const [{ hostInterface }, { guestInterface, macAddress, MTU, startPasst }, { noDefaultRoute }] = await Promise.all([
     import('../../network/host-interface.ts'),

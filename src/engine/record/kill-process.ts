@@ -1,6 +1,6 @@
 /**
- * Signals a process that a record names. Between looking whether it is still that process and signalling its pid, the pid may have become another's:
- * so the process is held by a pidfd first, and looked at then.
+ * Signals a process that a record names. Between looking whether it is still that process and signalling its pid, the
+ * pid may have become another's: so the process is held by a pidfd first, and looked at then.
  */
 import { pidfdOpen, pidfdSignal } from '../../host/kernel/process.ts';
 import { SyscallError } from '../../host/libc.ts';

@@ -1,4 +1,7 @@
-/** Container names: what is allowed, and the ones given to containers that nobody named, `adjective_surname` as Docker makes them. */
+/**
+ * Container names: what is allowed, and the ones given to containers that nobody named, `adjective_surname` as Docker
+ * makes them.
+ */
 import { HuskError } from '../../errors.ts';
 import { randomBelow, randomHex } from '../../host/kernel/random.ts';
 

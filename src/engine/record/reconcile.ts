@@ -1,6 +1,7 @@
 /**
- * What is really so. A record says what a process last wrote; that process may have been killed since. Every reader comes through
- * here: a stale record is mended in a transaction before anybody sees it, half-done removals are finished.
+ * What is really so. A record says what a process last wrote; that process may have been killed since. Every reader
+ * comes through here: a stale record is mended in a transaction before anybody sees it, half-done removals are
+ * finished.
  */
 import { removeRememberedCgroup } from '../../container/cgroup/remains.ts';
 import { HuskError } from '../../errors.ts';
@@ -51,7 +52,10 @@ export function truth(context: EngineContext, record: Container): Container | un
   return undefined;
 }
 
-/** Under this process's own claim. The bytes are deleted behind the caller's back: a command that is killed leaves them to the next. */
+/**
+ * Under this process's own claim. The bytes are deleted behind the caller's back: a command that is killed leaves them
+ * to the next.
+ */
 export function finishRemoval(context: EngineContext, record: Container): Promise<void> {
   const deleted = removeRecordAndFolder(context, record.id, eventAttributes(record))();
   deleted.catch(() => {});

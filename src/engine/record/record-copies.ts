@@ -1,6 +1,7 @@
 /**
- * containers/<id>, and record.json in it: a copy of the record but for its state, which changes too often. Read by `system check` alone. A removal looks for the folder
- * once, after its claim: what is made here after that look is taken away here.
+ * containers/<id>, and record.json in it: a copy of the record but for its state, which changes too often. Read by
+ * `system check` alone. A removal looks for the folder once, after its claim: what is made here after that look is
+ * taken away here.
  */
 import { rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +29,10 @@ export function keepContainerCopy(context: Pick<EngineContext, 'paths' | 'store'
   isStaying(context, id);
 }
 
-/** Asked after something was made in its folder. Where a removal has been claimed by then, and may have looked already, that goes again. */
+/**
+ * Asked after something was made in its folder. Where a removal has been claimed by then, and may have looked already,
+ * that goes again.
+ */
 function isStaying(context: Pick<EngineContext, 'paths' | 'store'>, id: string): boolean {
   const status = context.store.get(id)?.state.status;
   if (status !== undefined && status !== 'removing') return true;

@@ -1,4 +1,7 @@
-/** Requests to the supervisor of a running container: one connection each. A supervisor that is gone is no error here: the record is mended and read again. */
+/**
+ * Requests to the supervisor of a running container: one connection each. A supervisor that is gone is no error here:
+ * the record is mended and read again.
+ */
 import { HuskError } from '../../errors.ts';
 import { after } from '../../long-timer.ts';
 import { readAccess } from '../../supervisor/protocol/access.ts';
@@ -8,7 +11,9 @@ import type { EngineContext } from './context.ts';
 import type { Container } from '../contract.ts';
 import { resolve } from './reconcile.ts';
 
-/** Between reading `running` and connecting the container may have exited: its supervisor needs so long (ms) to be gone. */
+/**
+ * Between reading `running` and connecting the container may have exited: its supervisor needs so long (ms) to be gone.
+ */
 const RETRY_MS = 20;
 /** ms a living supervisor may be without its socket: while it starts, and while it ends */
 const PATIENCE_MS = 10_000;
@@ -73,7 +78,10 @@ export async function ask(context: EngineContext, container: Container, request:
   }
 }
 
-/** @returns a connection to the machine that has the files of a container open which does not run; undefined when there is none, or it is about to end */
+/**
+ * @returns a connection to the machine that has the files of a container open which does not run; undefined when there
+ * is none, or it is about to end
+ */
 export async function joinFiles(context: EngineContext, container: Container): Promise<SupervisorClient | undefined> {
   if (container.state.claim?.operation !== 'copy') return undefined;
   const client = await SupervisorClient.connect(readAccess(context.paths, container.id)).catch(() => undefined);
@@ -86,7 +94,10 @@ export async function joinFiles(context: EngineContext, container: Container): P
   }
 }
 
-/** Files that are kept open for the next request are closed when the container itself is wanted; whoever uses them is still waited for. Never rejects. */
+/**
+ * Files that are kept open for the next request are closed when the container itself is wanted; whoever uses them is
+ * still waited for. Never rejects.
+ */
 export async function releaseFiles(context: EngineContext, container: Container): Promise<void> {
   if (container.state.claim?.operation !== 'copy') return;
   using client = await SupervisorClient.connect(readAccess(context.paths, container.id)).catch(() => undefined);

@@ -1,6 +1,6 @@
 /**
- * Gets a supervisor process that is not yet anybody's. The launcher (launcher/husk.c) may have started one beside the command:
- * its connection is then an inherited fd. Otherwise one is spawned: detached, its own session, no terminal.
+ * Gets a supervisor process that is not yet anybody's. The launcher (launcher/husk.c) may have started one beside the
+ * command: its connection is then an inherited fd. Otherwise one is spawned: detached, its own session, no terminal.
  */
 import { Socket } from 'node:net';
 import { causeOf, HuskError } from '../../errors.ts';

@@ -45,7 +45,10 @@ export function parseSecurityOptions(options: readonly string[]): SecurityOption
 
 const LABEL_KEYS = ['user', 'role', 'type', 'level', 'filetype'];
 
-/** Without SELinux labels mean nothing, with Docker neither; where it confines, one that is not set would be a wall that is not there. */
+/**
+ * Without SELinux labels mean nothing, with Docker neither; where it confines, one that is not set would be a wall that
+ * is not there.
+ */
 export function checkLabels(labels: readonly string[], host: { selinux: boolean }): void {
   for (const label of labels) {
     if (label === 'disable' || label === 'nested') continue;

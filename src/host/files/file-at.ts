@@ -1,6 +1,7 @@
 /**
- * What can be done to an inode by its descriptor alone, also one opened with O_PATH: attributes, links, names, extended attributes. For servers that
- * hold inodes and must never walk a path again. Names are byte strings as in lookup.ts. Every function throws SyscallError.
+ * What can be done to an inode by its descriptor alone, also one opened with O_PATH: attributes, links, names, extended
+ * attributes. For servers that hold inodes and must never walk a path again. Names are byte strings as in lookup.ts.
+ * Every function throws SyscallError.
  */
 import { nameBytes, type Name } from './lookup.ts';
 import { checked } from '../libc.ts';
@@ -85,7 +86,10 @@ const c_removexattr = systemCall<(path: string, name: Name) => number>(
 /** The inode behind a descriptor as a path. Needs /proc. */
 const descriptorPath = (fd: number) => `/proc/self/fd/${fd}`;
 
-/** A descriptor to read or write with, from an O_PATH one of a regular file or a folder: never of anything whose opening has effects. */
+/**
+ * A descriptor to read or write with, from an O_PATH one of a regular file or a folder: never of anything whose opening
+ * has effects.
+ */
 export const reopen = (fd: number, flags: number): number =>
   checked(openat(AT_FDCWD, descriptorPath(fd), flags), 'open');
 
@@ -130,7 +134,10 @@ export function readlinkFd(fd: number): Uint8Array {
 export const getdents = (fd: number, into: Uint8Array): number =>
   checked(c_getdents64(fd, into, into.length), 'getdents64');
 
-/** struct statfs on x86-64, as 64-bit words: type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize, flags */
+/**
+ * struct statfs on x86-64, as 64-bit words: type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize,
+ * flags
+ */
 export function statfsFd(fd: number): BigUint64Array {
   const out = new BigUint64Array(15);
   checked(c_fstatfs(fd, new Uint8Array(out.buffer)), 'fstatfs');

@@ -13,7 +13,10 @@ const { EWOULDBLOCK } = osConstants.errno;
 
 const flock = systemCall<(fd: number, operation: number) => number>('int flock(int fd, int operation)');
 
-/** Takes the lock of a file (made when missing, mode 0600) or returns undefined when another holds it. @throws SyscallError */
+/**
+ * Takes the lock of a file (made when missing, mode 0600) or returns undefined when another holds it. @throws
+ * SyscallError
+ */
 export function tryLock(file: string, options: { shared?: boolean } = {}): Fd | undefined {
   const fd = open(file, constants.O_RDWR | constants.O_CREAT, 0o600);
   const result = flock(fd.number, (options.shared ? LOCK_SH : LOCK_EX) | LOCK_NB);

@@ -1,6 +1,7 @@
 /**
- * Files by folder fd: the *at family, attributes and copies that Node's fs has not. Names go as bytes: a string is taken as one
- * character a byte (latin1), which for ASCII is the text itself. No call here follows a symbolic link in the last component.
+ * Files by folder fd: the *at family, attributes and copies that Node's fs has not. Names go as bytes: a string is
+ * taken as one character a byte (latin1), which for ASCII is the text itself. No call here follows a symbolic link in
+ * the last component.
  *
  * Numbers are those of x86-64 Linux: asm-generic/fcntl.h, linux/fcntl.h, linux/stat.h, linux/openat2.h.
  */
@@ -89,8 +90,9 @@ export const openAt = (folder: number, name: string, flags: number, mode = 0): n
   checked(openat(folder, nameBytes(name), flags | O_NOFOLLOW | O_CLOEXEC, mode), 'openat', name);
 
 /**
- * How often a lookup is begun anew. openat2(2) gives EAGAIN for a `..` while anything on this host is renamed or mounted, by whomever: a busy host
- * makes one lookup in some thousands fail, and one who does nothing but rename two of three, of which so many in a row do not happen.
+ * How often a lookup is begun anew. openat2(2) gives EAGAIN for a `..` while anything on this host is renamed or
+ * mounted, by whomever: a busy host makes one lookup in some thousands fail, and one who does nothing but rename two of
+ * three, of which so many in a row do not happen.
  */
 const LOOKUPS = 1000;
 
@@ -104,15 +106,24 @@ function open2(folder: number, path: string, flags: number, resolve: number): nu
   return checked(fd, 'openat2', path);
 }
 
-/** Opens a folder below `folder`: no symbolic link, no `..` out of it, no magic link anywhere in the path. openat2(2) @throws SyscallError */
+/**
+ * Opens a folder below `folder`: no symbolic link, no `..` out of it, no magic link anywhere in the path.
+ * openat2(2) @throws SyscallError
+ */
 export const openBeneath = (folder: number, path: string, flags = O_RDONLY): number =>
   open2(folder, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 
-/** Opens what a path leads to below `folder`: links may be followed there, and none out of it (nor an absolute one, nor a magic one). openat2(2) @throws SyscallError */
+/**
+ * Opens what a path leads to below `folder`: links may be followed there, and none out of it (nor an absolute one, nor
+ * a magic one). openat2(2) @throws SyscallError
+ */
 export const openWithin = (folder: number, path: string, flags: number): number =>
   open2(folder, path, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 
-/** Opens what a path names when `root` is its /: links and `..` lead nowhere else, magic links are refused. openat2(2) @throws SyscallError */
+/**
+ * Opens what a path names when `root` is its /: links and `..` lead nowhere else, magic links are refused.
+ * openat2(2) @throws SyscallError
+ */
 export const openInRoot = (root: number, path: string, flags: number): number =>
   open2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 
@@ -179,8 +190,8 @@ export class FileMapping implements Disposable {
   }
 
   /**
-   * Writes a piece of the mapping to a file. Safe for memory: the piece is checked against the mapping, and where the file behind it
-   * was cut off the kernel answers EFAULT instead of a signal.
+   * Writes a piece of the mapping to a file. Safe for memory: the piece is checked against the mapping, and where the
+   * file behind it was cut off the kernel answers EFAULT instead of a signal.
    * @throws SyscallError, RangeError
    */
   writeTo(fd: number, from: number, length: number, offset: number): void {

@@ -1,6 +1,7 @@
 /**
- * Folders and files that a container's root, or any user in it, must reach: with exactly the mode that is said. mkdir(2) and open(2) take the caller's
- * umask off, and people have 077. Only for what husk makes for itself and for containers, never for what a person asked to have written.
+ * Folders and files that a container's root, or any user in it, must reach: with exactly the mode that is said.
+ * mkdir(2) and open(2) take the caller's umask off, and people have 077. Only for what husk makes for itself and for
+ * containers, never for what a person asked to have written.
  */
 import { chmodSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * preadv(2), pwritev2(2) and fallocate(2) on raw addresses: disk data goes between a file and guest memory with no copy in between.
- * The caller vouches for every address and length; the VMM gets them from GuestMemory's check.
+ * preadv(2), pwritev2(2) and fallocate(2) on raw addresses: disk data goes between a file and guest memory with no copy
+ * in between. The caller vouches for every address and length; the VMM gets them from GuestMemory's check.
  */
 import { checked } from '../libc.ts';
 import { systemCall } from '../system-call.ts';

@@ -1,4 +1,7 @@
-/** Which CPUs this process may run on. sched_setaffinity(2) is a thread's: every thread there is now is told, and those to come inherit it. */
+/**
+ * Which CPUs this process may run on. sched_setaffinity(2) is a thread's: every thread there is now is told, and those
+ * to come inherit it.
+ */
 import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { checked } from '../libc.ts';

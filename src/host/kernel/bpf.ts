@@ -1,4 +1,7 @@
-/** Programs for a cgroup's device hook: loaded, attached, and from then on the kernel's. bpf(2); only for real root (CAP_BPF, CAP_NET_ADMIN). */
+/**
+ * Programs for a cgroup's device hook: loaded, attached, and from then on the kernel's. bpf(2); only for real root
+ * (CAP_BPF, CAP_NET_ADMIN).
+ */
 import { Fd } from '../fd.ts';
 import { checked } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
@@ -42,7 +45,8 @@ export function attachDeviceProgram(cgroup: number, program: Uint8Array): void {
   attributes.setUint32(4, count, true);
   attributes.setBigUint64(8, BigInt(memory.address + programAt), true);
   attributes.setBigUint64(16, BigInt(memory.address + licenceAt), true);
-  // Safety: attributes, licence and program lie in the mapping, which outlives the calls; the kernel copies them and reads `count` instructions, checked above.
+  // Safety: attributes, licence and program lie in the mapping, which outlives the calls; the kernel copies them and
+  // reads `count` instructions, checked above.
   using loaded = new Fd(checked(c_bpf(BPF_PROG_LOAD, memory.address, LOAD_SIZE), 'bpf(BPF_PROG_LOAD)'));
   new Uint8Array(memory.buffer, 0, LOAD_SIZE).fill(0);
   attributes.setUint32(0, cgroup, true);

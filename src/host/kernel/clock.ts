@@ -1,6 +1,6 @@
 /**
- * The system's wall clock: setting it, for the machine that is ours alone, and hearing that somebody else has set it. clock_settime(2), adjtimex(2),
- * timerfd_create(2)
+ * The system's wall clock: setting it, for the machine that is ours alone, and hearing that somebody else has set it.
+ * clock_settime(2), adjtimex(2), timerfd_create(2)
  */
 import { Fd } from '../fd.ts';
 import { checked } from '../libc.ts';
@@ -43,7 +43,10 @@ export function setRealTime(milliseconds: number): void {
   checked(c_clockSettime(CLOCK_REALTIME, time), 'clock_settime');
 }
 
-/** Lets the clock run faster or slower (500 ppm) until it has moved by so much; programs see no jump. @throws SyscallError */
+/**
+ * Lets the clock run faster or slower (500 ppm) until it has moved by so much; programs see no jump. @throws
+ * SyscallError
+ */
 export function slewRealTime(milliseconds: number): void {
   const timex = new Uint8Array(TIMEX.size);
   const view = new DataView(timex.buffer);
@@ -54,7 +57,10 @@ export function slewRealTime(milliseconds: number): void {
   checked(adjtimex(timex), 'adjtimex');
 }
 
-/** Calls back whenever this system's wall clock was set, and when it has been suspended (TFD_TIMER_CANCEL_ON_SET), until closed. @throws SyscallError */
+/**
+ * Calls back whenever this system's wall clock was set, and when it has been suspended (TFD_TIMER_CANCEL_ON_SET), until
+ * closed. @throws SyscallError
+ */
 export function watchClockSet(callback: () => void): Watch {
   const fd = new Fd(checked(timerfdCreate(CLOCK_REALTIME, TFD_FLAGS), 'timerfd_create'));
   // safe: the kernel reads struct itimerspec, four int64: no interval, and when

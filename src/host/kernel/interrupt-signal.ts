@@ -1,8 +1,10 @@
 /**
- * A signal that only interrupts: its handler does nothing, and without SA_RESTART a blocking system call of the thread that gets it returns EINTR. Used to bring
- * a vCPU out of KVM_RUN after `immediate_exit` was set (Documentation/virt/kvm/api.rst § KVM_RUN).
+ * A signal that only interrupts: its handler does nothing, and without SA_RESTART a blocking system call of the thread
+ * that gets it returns EINTR. Used to bring a vCPU out of KVM_RUN after `immediate_exit` was set
+ * (Documentation/virt/kvm/api.rst § KVM_RUN).
  *
- * The handler is the C library's `abs`: a function that takes an int and touches nothing, because no JavaScript may run in a signal handler.
+ * The handler is the C library's `abs`: a function that takes an int and touches nothing, because no JavaScript may run
+ * in a signal handler.
  */
 import { koffi, libraryFunction } from '../libc.ts';
 

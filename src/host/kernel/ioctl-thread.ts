@@ -1,12 +1,13 @@
 /**
  * A thread that repeats one blocking ioctl, with no JavaScript in it: for KVM_RUN.
  *
- * Why not koffi's asynchronous calls: libuv's pool gives each call to another thread, and before Linux 6.13 a vCPU that changes threads waits for an RCU grace
- * period (synchronize_rcu in kvm_vcpu_ioctl), which is milliseconds for every exit. Why not a worker: 10 MB and 35 ms of CPU each. What the thread has to do
- * between two calls is four system calls, so that is what it is: 26 instructions, below. After each ioctl it signals `done`, and waits for `go`.
+ * Why not koffi's asynchronous calls: libuv's pool gives each call to another thread, and before Linux 6.13 a vCPU that
+ * changes threads waits for an RCU grace period (synchronize_rcu in kvm_vcpu_ioctl), which is milliseconds for every
+ * exit. Why not a worker: 10 MB and 35 ms of CPU each. What the thread has to do between two calls is four system
+ * calls, so that is what it is: 26 instructions, below. After each ioctl it signals `done`, and waits for `go`.
  *
- * Safety: the code is a constant, written into a page of its own that is then made executable and read-only; it touches only the block whose
- * address it is given, which lives until the thread has been joined.
+ * Safety: the code is a constant, written into a page of its own that is then made executable and read-only; it touches
+ * only the block whose address it is given, which lives until the thread has been joined.
  */
 import { EventFd } from '../streams/eventfd.ts';
 import { checked, libraryFunction, SyscallError } from '../libc.ts';
@@ -40,7 +41,10 @@ const SCRATCH = 56;
 const REQUEST = 64;
 const BLOCK_SIZE = 72;
 
-/** x86-64 machine code (Intel SDM vol. 2); rbx is the block, which pthread_create passes in rdi. System call numbers: syscall_64.tbl. */
+/**
+ * x86-64 machine code (Intel SDM vol. 2); rbx is the block, which pthread_create passes in rdi. System call numbers:
+ * syscall_64.tbl.
+ */
 const START = [
   [0x53], //                                   push rbx
   [0x48, 0x89, 0xfb], //                       mov rbx, rdi

@@ -13,7 +13,8 @@ export function randomHex(bytes: number): string {
 }
 
 /**
- * The same by getrandom(2): for processes whose /dev has no urandom, as a jailed supervisor's, and that have loaded koffi anyway.
+ * The same by getrandom(2): for processes whose /dev has no urandom, as a jailed supervisor's, and that have loaded
+ * koffi anyway.
  * @param bytes 256 at most: so many come whole
  * @throws SyscallError
  */

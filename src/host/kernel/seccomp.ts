@@ -1,6 +1,6 @@
 /**
- * What a process gives up for good: new privileges, being looked into by its user's other processes, and system calls. None of it can be
- * taken back. seccomp(2), prctl(2)
+ * What a process gives up for good: new privileges, being looked into by its user's other processes, and system calls.
+ * None of it can be taken back. seccomp(2), prctl(2)
  */
 import { constants } from 'node:os';
 import { checked, SyscallError } from '../libc.ts';
@@ -47,7 +47,8 @@ export function filterAllThreads(filter: Uint8Array, flags = 0): void {
   using memory = Mapping.anonymous(PROGRAM_SIZE + filter.length);
   const program = new DataView(memory.buffer);
   program.setUint16(0, count, true);
-  // Safety: both structures lie in the mapping, which outlives the call; the kernel copies them and reads `count` instructions, checked above.
+  // Safety: both structures lie in the mapping, which outlives the call; the kernel copies them and reads `count`
+  // instructions, checked above.
   program.setBigUint64(8, BigInt(memory.address + PROGRAM_SIZE), true);
   new Uint8Array(memory.buffer).set(filter, PROGRAM_SIZE);
   const result = checked(

@@ -1,7 +1,8 @@
 /**
  * Memory mappings as disposables: mmap(2), madvise(2), munmap(2).
  *
- * Disposing detaches the ArrayBuffer first, so that a view kept by mistake reads as empty instead of touching memory that is no longer there.
+ * Disposing detaches the ArrayBuffer first, so that a view kept by mistake reads as empty instead of touching memory
+ * that is no longer there.
  */
 import { checked, koffi } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
@@ -68,7 +69,10 @@ export class Mapping implements Disposable {
   }
 }
 
-/** Fresh private memory over addresses that are the caller's own, as mmap(2) with MAP_FIXED. Never counted against overcommit. @returns a negative number on failure */
+/**
+ * Fresh private memory over addresses that are the caller's own, as mmap(2) with MAP_FIXED. Never counted against
+ * overcommit. @returns a negative number on failure
+ */
 export const mapOver = (address: number, length: number) =>
   mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
@@ -81,7 +85,10 @@ export function discardPages(address: number, length: number): void {
   checked(madvise(address, length, MADV_DONTNEED), 'madvise');
 }
 
-/** Huge pages where the host has them, and none of it in a core dump. An older or differently configured kernel refuses; nothing depends on it. */
+/**
+ * Huge pages where the host has them, and none of it in a core dump. An older or differently configured kernel refuses;
+ * nothing depends on it.
+ */
 export function adviseRam(address: number, length: number): void {
   madvise(address, length, MADV_HUGEPAGE);
   madvise(address, length, MADV_DONTDUMP);

@@ -39,7 +39,8 @@ function filled(fd: Fd, content: Uint8Array): Fd {
 }
 
 /**
- * A file of `size` zeros that stays that long: whoever writes to it is refused at its end (EPERM), is never made to wait, and fills no disk.
+ * A file of `size` zeros that stays that long: whoever writes to it is refused at its end (EPERM), is never made to
+ * wait, and fills no disk.
  * @throws SyscallError
  */
 export function boundedMemfd(name: string, size: number): Fd {

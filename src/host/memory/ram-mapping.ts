@@ -1,11 +1,14 @@
 /**
- * Memory for a guest: private, zeroed, not counted against overcommit until touched, and behind a SharedArrayBuffer. V8 takes an ArrayBuffer over foreign memory for garbage
- * to come, and at a guest's size collects the whole heap on the spot (50 M instructions of every start); a SharedArrayBuffer of its own it does not count.
+ * Memory for a guest: private, zeroed, not counted against overcommit until touched, and behind a SharedArrayBuffer. V8
+ * takes an ArrayBuffer over foreign memory for garbage to come, and at a guest's size collects the whole heap on the
+ * spot (50 M instructions of every start); a SharedArrayBuffer of its own it does not count.
  *
- * The buffer owns the addresses: they stay valid as long as anybody has a view, so a view kept by mistake reads zeroes and never foreign memory. What disposal gives
- * back is the pages. The last buffer is kept for the next guest of the same size, because V8, which counts nothing, hardly ever collects one.
+ * The buffer owns the addresses: they stay valid as long as anybody has a view, so a view kept by mistake reads zeroes
+ * and never foreign memory. What disposal gives back is the pages. The last buffer is kept for the next guest of the
+ * same size, because V8, which counts nothing, hardly ever collects one.
  *
- * V8 asks the host to commit a buffer of its own, which a host refuses for about all of its memory; such a guest gets foreign memory after all, and a slower start.
+ * V8 asks the host to commit a buffer of its own, which a host refuses for about all of its memory; such a guest gets
+ * foreign memory after all, and a slower start.
  */
 import { koffi, checked } from '../libc.ts';
 import { adviseRam, discardPages, mapFileOver, mapOver, Mapping } from './mapping.ts';
@@ -39,7 +42,8 @@ export class RamMapping implements Disposable {
     const start = Number(koffi().address(new Uint8Array(this.#buffer)));
     this.address = Math.ceil(start / ALIGNMENT) * ALIGNMENT;
     this.offset = this.address - start;
-    // Safety: whole pages inside the buffer, which nothing else has a view of; the C library unmaps all of it when V8 frees the buffer.
+    // Safety: whole pages inside the buffer, which nothing else has a view of; the C library unmaps all of it when V8
+    // frees the buffer.
     checked(mapOver(this.address, length), 'mmap', `${length} bytes of memory`);
     adviseRam(this.address, length);
   }
@@ -55,7 +59,10 @@ export class RamMapping implements Disposable {
     adviseRam(this.address, this.length);
   }
 
-  /** Gives pages back to the host; they read as zeroes, or as the file, next time. Offsets are bounds-checked by the caller. */
+  /**
+   * Gives pages back to the host; they read as zeroes, or as the file, next time. Offsets are bounds-checked by the
+   * caller.
+   */
   discard(offset: number, length: number): void {
     discardPages(this.address + offset, length);
   }

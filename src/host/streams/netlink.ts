@@ -1,6 +1,6 @@
 /**
- * Network interfaces by rtnetlink(7): one socket in one network namespace, one request at a time, each acknowledged by the kernel before the call
- * returns. Numbers are of include/uapi/linux/{netlink,rtnetlink,if_link,if_addr}.h.
+ * Network interfaces by rtnetlink(7): one socket in one network namespace, one request at a time, each acknowledged by
+ * the kernel before the call returns. Numbers are of include/uapi/linux/{netlink,rtnetlink,if_link,if_addr}.h.
  */
 import { Fd, open } from '../fd.ts';
 import { checked, libraryFunction, SyscallError } from '../libc.ts';
@@ -123,7 +123,10 @@ export class Rtnetlink implements Disposable {
     this.#request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, [message, attribute(IFA_ADDRESS, address), ...own]);
   }
 
-  /** @param gateway absent: everything is on the link @param options.onLink the gateway is reached directly, whatever the addresses say @throws SyscallError */
+  /**
+   * @param gateway absent: everything is on the link @param options.onLink the gateway is reached directly, whatever
+   * the addresses say @throws SyscallError
+   */
   addDefaultRoute(index: number, route: { family: 4 | 6; gateway?: Uint8Array; onLink?: boolean }): void {
     const message = Buffer.alloc(12); // struct rtmsg: family, lengths, tos, table, protocol, scope, type, flags
     message[0] = route.family === 4 ? AF_INET : AF_INET6;
@@ -184,7 +187,8 @@ export function interfaceIndex(name: string): number {
 }
 
 /**
- * Does something in the network namespace of a process. Only this thread is there, and only until `work` returns: it must not wait.
+ * Does something in the network namespace of a process. Only this thread is there, and only until `work` returns: it
+ * must not wait.
  * @throws SyscallError
  */
 export function inNetworkNamespace<T>(pid: number, work: () => T): T {

@@ -1,5 +1,6 @@
 /**
- * A descriptor that carries one packet with each read(2) and write(2): a tap device (IFF_NO_PI), or a datagram or seqpacket socket. Non-blocking.
+ * A descriptor that carries one packet with each read(2) and write(2): a tap device (IFF_NO_PI), or a datagram or
+ * seqpacket socket. Non-blocking.
  */
 import { constants } from 'node:os';
 import { Fd } from '../fd.ts';
@@ -34,7 +35,10 @@ export function setNonBlocking(fd: number): void {
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
 }
 
-/** @returns bytes of the packet, cut off at the buffer's end; 0 when the other end is gone; undefined when there is none now */
+/**
+ * @returns bytes of the packet, cut off at the buffer's end; 0 when the other end is gone; undefined when there is none
+ * now
+ */
 export function readPacket(fd: number, into: Uint8Array): number | undefined {
   const count = read(fd, into, into.length);
   if (count >= 0) return count;

@@ -14,7 +14,10 @@ export interface Watch extends Disposable {
   unref(): void;
 }
 
-/** Calls back whenever `fd` is readable or at end-of-file, until closed. Level-triggered: read it empty or close the watch. */
+/**
+ * Calls back whenever `fd` is readable or at end-of-file, until closed. Level-triggered: read it empty or close the
+ * watch.
+ */
 export function watchReadable(fd: number, callback: () => void): Watch {
   const handle = koffi().node.poll(fd, { readable: true, disconnect: true }, callback);
   watched.add(handle);
@@ -25,8 +28,8 @@ export function watchReadable(fd: number, callback: () => void): Watch {
 }
 
 /**
- * Calls back once when `fd` takes more bytes (or is broken: the next write says so). It may be watched for reading meanwhile: libuv has one
- * handle for a number, so this one waits on a copy of it.
+ * Calls back once when `fd` takes more bytes (or is broken: the next write says so). It may be watched for reading
+ * meanwhile: libuv has one handle for a number, so this one waits on a copy of it.
  */
 export function whenWritable(fd: number, callback: () => void): Watch {
   const copy = new Fd(duplicate(fd));

@@ -1,4 +1,7 @@
-/** Unix socket pairs that carry messages with descriptors (SCM_RIGHTS) and the sender's pid (SCM_CREDENTIALS). unix(7), cmsg(3) */
+/**
+ * Unix socket pairs that carry messages with descriptors (SCM_RIGHTS) and the sender's pid (SCM_CREDENTIALS). unix(7),
+ * cmsg(3)
+ */
 import { constants } from 'node:os';
 import { Fd } from '../fd.ts';
 import { checked, koffi, SyscallError } from '../libc.ts';
@@ -59,7 +62,8 @@ const c_sendmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => 
 );
 
 /**
- * SO_PEERCRED: who connected, or listens, at the other end, as it was at that moment; ids as this process's namespaces show them.
+ * SO_PEERCRED: who connected, or listens, at the other end, as it was at that moment; ids as this process's namespaces
+ * show them.
  * @throws SyscallError
  */
 export function peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
@@ -68,7 +72,10 @@ export function peerCredentials(fd: number): { pid: number; uid: number; gid: nu
   return { pid: credentials[0]!, uid: credentials[1]! >>> 0, gid: credentials[2]! >>> 0 };
 }
 
-/** SO_PEERPIDFD (Linux 6.5): that very process, also when its pid has been given to another since. @returns undefined before that, or when it is gone */
+/**
+ * SO_PEERPIDFD (Linux 6.5): that very process, also when its pid has been given to another since. @returns undefined
+ * before that, or when it is gone
+ */
 export function peerPidfd(fd: number): Fd | undefined {
   const pidfd = new Int32Array(1); // safe: the kernel writes one int
   const result = c_getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, pidfd, Int32Array.of(pidfd.byteLength));
@@ -82,7 +89,9 @@ export function streamPair(): { near: Fd; far: Fd } {
   return { near: new Fd(fds[0]!), far: new Fd(fds[1]!) };
 }
 
-/** Two connected SOCK_SEQPACKET ends, close-on-exec. `credentials`: messages received on `near` carry the sender's pid. */
+/**
+ * Two connected SOCK_SEQPACKET ends, close-on-exec. `credentials`: messages received on `near` carry the sender's pid.
+ */
 export function seqpacketPair(options: { credentials?: boolean } = {}): { near: Fd; far: Fd } {
   const fds = new Int32Array(2); // safe: the kernel writes exactly two ints
   checked(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 'socketpair');
@@ -128,7 +137,10 @@ interface MessageBuffers {
   control: Buffer;
 }
 
-/** A struct msghdr over one data buffer. The caller keeps the buffers alive until the call is over: the header has bare addresses. */
+/**
+ * A struct msghdr over one data buffer. The caller keeps the buffers alive until the call is over: the header has bare
+ * addresses.
+ */
 function messageBuffers(data: Buffer, controlLength: number): MessageBuffers {
   const address = koffi().address;
   const control = Buffer.alloc(CONTROL_BYTES);
@@ -162,8 +174,8 @@ function readControl(control: Buffer, length: number): { fds: Fd[]; pid: number 
 let received: { data: Buffer; buffers: MessageBuffers } | undefined;
 
 /**
- * recvmsg(2) without waiting: a message, `undefined` when there is none yet, `null` at end-of-file, also that of a peer which died with
- * messages of ours unread. Received fds are close-on-exec.
+ * recvmsg(2) without waiting: a message, `undefined` when there is none yet, `null` at end-of-file, also that of a peer
+ * which died with messages of ours unread. Received fds are close-on-exec.
  * @throws SyscallError; EMSGSIZE for a message over 16 KiB or with too many descriptors
  */
 export function receive(fd: number): Message | null | undefined {
@@ -180,7 +192,8 @@ export function receive(fd: number): Message | null | undefined {
     length = c_recvmsg(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (length >= 0) break;
     if (length === -EAGAIN) return undefined;
-    // A peer that died with something unread in its own queue: the kernel says so once, ahead of the messages that the peer had sent.
+    // A peer that died with something unread in its own queue: the kernel says so once, ahead of the messages that the
+    // peer had sent.
     if (length === -ECONNRESET) continue;
     if (length !== -EINTR) throw new SyscallError('recvmsg', -length);
   }

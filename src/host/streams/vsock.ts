@@ -11,7 +11,10 @@ const SOCK_CLOEXEC = 0o2000000;
 const F_SETFL = 4;
 const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
-/** linux/vm_sockets.h: struct timeval, for connect(2); the kernel's own is two seconds (net/vmw_vsock/af_vsock.c VSOCK_DEFAULT_CONNECT_TIMEOUT) */
+/**
+ * linux/vm_sockets.h: struct timeval, for connect(2); the kernel's own is two seconds (net/vmw_vsock/af_vsock.c
+ * VSOCK_DEFAULT_CONNECT_TIMEOUT)
+ */
 const SO_VM_SOCKETS_CONNECT_TIMEOUT = 6;
 /** s that the host has to answer, each time; on a host whose CPUs are all taken its VMM may not run for many seconds */
 const CONNECT_SECONDS = 30n;
@@ -34,8 +37,9 @@ const fcntl = systemCall<(fd: number, command: number, argument: number) => numb
 );
 
 /**
- * Connects, blocking until the other side accepts or refuses; the descriptor is non-blocking afterwards. Who is slow is asked again. A signal ends the kernel's wait and the attempt
- * with it (net/vmw_vsock/af_vsock.c vsock_connect): it begins anew, the other side hears of the first one's end.
+ * Connects, blocking until the other side accepts or refuses; the descriptor is non-blocking afterwards. Who is slow is
+ * asked again. A signal ends the kernel's wait and the attempt with it (net/vmw_vsock/af_vsock.c vsock_connect): it
+ * begins anew, the other side hears of the first one's end.
  * @throws SyscallError
  */
 export function connectVsock(cid: number, port: number): Fd {

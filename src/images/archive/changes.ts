@@ -1,6 +1,6 @@
 /**
- * `--change`: Dockerfile instructions that alter an image's config. Each is applied to the config as the ones before it have left it;
- * words and errors are Docker's. Pure: text in, a config out.
+ * `--change`: Dockerfile instructions that alter an image's config. Each is applied to the config as the ones before it
+ * have left it; words and errors are Docker's. Pure: text in, a config out.
  *
  * Source: Dockerfile reference; the instructions `docker import` and `docker commit` allow.
  */

@@ -1,4 +1,7 @@
-/** `commit`: a tar of what a container has changed becomes the topmost layer of a new image. It is the container's work, so it is taken in like a layer of a stranger's. */
+/**
+ * `commit`: a tar of what a container has changed becomes the topmost layer of a new image. It is the container's work,
+ * so it is taken in like a layer of a stranger's.
+ */
 import { HuskError } from '../../errors.ts';
 import type { Image, ImageConfig, Images } from '../store/contract.ts';
 import { ingestLayer } from '../layers/ingest.ts';

@@ -1,7 +1,7 @@
 /**
- * What an archive of images holds, taken in while it streams by: small JSON files stay in memory, everything else is ingested as a
- * layer (so no archive is ever written out whole), links are followed afterwards. Which layer belongs to which image is not known yet:
- * a file that is no layer is an error only when an image names it.
+ * What an archive of images holds, taken in while it streams by: small JSON files stay in memory, everything else is
+ * ingested as a layer (so no archive is ever written out whole), links are followed afterwards. Which layer belongs to
+ * which image is not known yet: a file that is no layer is an error only when an image names it.
  *
  * Every bound on archives is here; an archive's names never become paths of this host.
  */
@@ -162,7 +162,10 @@ export class ArchiveContents {
     }
   }
 
-  /** Named by its digest, uncompressed, and verified when it was stored: whatever the archive has under this name, it is not needed. */
+  /**
+   * Named by its digest, uncompressed, and verified when it was stored: whatever the archive has under this name, it is
+   * not needed.
+   */
   #knownLayer(path: string): LayerFile | undefined {
     const hex = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path)?.[1];
     const diffId = `sha256:${hex}`;
@@ -208,7 +211,10 @@ const other = ({ path }: TarEntry, what: string): ArchiveFile => ({
   error: corrupt(`"${display(path)}" ${what}`),
 });
 
-/** Old `docker save` links a layer that images share: `../<id>/layer.tar`. A link out of the archive leads to no file of it. */
+/**
+ * Old `docker save` links a layer that images share: `../<id>/layer.tar`. A link out of the archive leads to no file of
+ * it.
+ */
 function link(entry: TarEntry): ArchiveFile {
   const { path, linkname, type } = entry;
   if (type === 'hardlink') return { kind: 'link', target: linkname };

@@ -1,4 +1,7 @@
-/** `import`: a flat file system tar becomes a one-layer image. Keeps the tar's uncompressed bytes as the layer, unchanged. */
+/**
+ * `import`: a flat file system tar becomes a one-layer image. Keeps the tar's uncompressed bytes as the layer,
+ * unchanged.
+ */
 import { HuskError } from '../../errors.ts';
 import type { ImageConfig, Images } from '../store/contract.ts';
 import { ingestLayer } from '../layers/ingest.ts';

@@ -1,6 +1,7 @@
 /**
- * `load`: a docker-archive (old or new) or an OCI layout in a tar, plain or compressed. It is read once, in order; images are recorded
- * when all of it has arrived and every digest and diffID of every image is right. What fails leaves no image and no layer behind.
+ * `load`: a docker-archive (old or new) or an OCI layout in a tar, plain or compressed. It is read once, in order;
+ * images are recorded when all of it has arrived and every digest and diffID of every image is right. What fails leaves
+ * no image and no layer behind.
  */
 import { HuskError } from '../../errors.ts';
 import { sha256 } from '../store/blobs.ts';
@@ -144,7 +145,10 @@ function annotationsOf(index: Buffer): Record<string, unknown>[] {
   return manifests.map(({ annotations }) => annotations ?? {});
 }
 
-/** containerd's annotation has the whole name; the OCI's may have a name, as skopeo writes it, or a bare tag, which names nothing. */
+/**
+ * containerd's annotation has the whole name; the OCI's may have a name, as skopeo writes it, or a bare tag, which
+ * names nothing.
+ */
 function nameOf(annotations: Record<string, unknown>): Reference | undefined {
   const full = annotations[CONTAINERD_NAME];
   const short = annotations[OCI_REF_NAME];

@@ -1,4 +1,6 @@
-/** The OCI manifest of an image whose layers are uncompressed, as husk keeps them. Pure, and the same bytes every time. */
+/**
+ * The OCI manifest of an image whose layers are uncompressed, as husk keeps them. Pure, and the same bytes every time.
+ */
 import { sha256 } from '../store/blobs.ts';
 import { OCI_CONFIG, OCI_LAYER, OCI_MANIFEST } from '../store/manifest.ts';
 import type { NewImage } from '../store/records.ts';

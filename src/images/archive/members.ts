@@ -1,6 +1,6 @@
 /**
- * Members of a tar on a stream, one after another, each with its contents as a stream: what `load` reads an archive by. Keeps one chunk
- * in memory, writes nothing.
+ * Members of a tar on a stream, one after another, each with its contents as a stream: what `load` reads an archive by.
+ * Keeps one chunk in memory, writes nothing.
  */
 import { BLOCK, type TarEntry } from '../../tar/entry.ts';
 import { TarParser } from '../../tar/parser.ts';

@@ -1,6 +1,6 @@
 /**
- * `save`: images as a docker-archive with an OCI layout in it, as Docker 25 and later write them. The same images give the same bytes.
- * Layers go as they are kept, uncompressed, each once, and are hashed again on their way out.
+ * `save`: images as a docker-archive with an OCI layout in it, as Docker 25 and later write them. The same images give
+ * the same bytes. Layers go as they are kept, uncompressed, each once, and are hashed again on their way out.
  *
  * Source: moby image/spec/v1.2.md § Combined Image JSON + Filesystem Changeset Format; OCI image-spec image-layout.md.
  */

@@ -1,6 +1,7 @@
 /**
- * Words of Dockerfile instructions as Docker's own shell lexer reads them: splitting at spaces outside quotes, quote removal, backslash,
- * `$NAME`, `${NAME}`, `${NAME:-word}`, `${NAME-word}`, `${NAME:+word}`, `${NAME+word}`. Pure. Never runs anything: there is no `$(…)`.
+ * Words of Dockerfile instructions as Docker's own shell lexer reads them: splitting at spaces outside quotes, quote
+ * removal, backslash, `$NAME`, `${NAME}`, `${NAME:-word}`, `${NAME-word}`, `${NAME:+word}`, `${NAME+word}`. Pure. Never
+ * runs anything: there is no `$(…)`.
  */
 import { HuskError } from '../../errors.ts';
 

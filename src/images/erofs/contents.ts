@@ -1,6 +1,6 @@
 /**
- * Where a file's bytes are on the disk: mostly in its layer's tar, as they stand. What does not begin and end at blocks there
- * (unusual sparse files, the end of a tar cut short) is copied to the metadata. Pure but for `read`.
+ * Where a file's bytes are on the disk: mostly in its layer's tar, as they stand. What does not begin and end at blocks
+ * there (unusual sparse files, the end of a tar cut short) is copied to the metadata. Pure but for `read`.
  */
 import { HuskError } from '../../errors.ts';
 import { display } from '../../tar/byte-string.ts';
@@ -95,7 +95,10 @@ export function placeContents(
   return { layout: LAYOUT_CHUNKS, shift, map };
 }
 
-/** The chunk size that needs the fewest bytes of metadata: a finer map is longer, a coarser one must copy what lies askew to its chunks. */
+/**
+ * The chunk size that needs the fewest bytes of metadata: a finer map is longer, a coarser one must copy what lies
+ * askew to its chunks.
+ */
 function chunkShift({ sparse, size }: TarEntry): number {
   let best = 0;
   let least = Number.POSITIVE_INFINITY;

@@ -1,6 +1,7 @@
 /**
- * A folder's contents in EROFS: blocks, each with a table of entries and then their names; sorted by bytes over the whole folder, because
- * the kernel searches blocks and entries by halving. Source: Linux fs/erofs/erofs_fs.h (struct erofs_dirent), fs/erofs/namei.c.
+ * A folder's contents in EROFS: blocks, each with a table of entries and then their names; sorted by bytes over the
+ * whole folder, because the kernel searches blocks and entries by halving. Source: Linux fs/erofs/erofs_fs.h (struct
+ * erofs_dirent), fs/erofs/namei.c.
  */
 import type { ByteString } from '../../tar/byte-string.ts';
 import { BLOCK, DIRENT_SIZE, writeDirent } from './format.ts';

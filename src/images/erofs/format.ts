@@ -1,6 +1,7 @@
 /**
- * EROFS on disk, the uncompressed part of it. Source: Linux fs/erofs/erofs_fs.h (6.4 and later, where blocks may have 512 bytes);
- * https://erofs.docs.kernel.org/en/latest/core_ondisk.html. All numbers are little-endian. Serialises; decides nothing.
+ * EROFS on disk, the uncompressed part of it. Source: Linux fs/erofs/erofs_fs.h (6.4 and later, where blocks may have
+ * 512 bytes); https://erofs.docs.kernel.org/en/latest/core_ondisk.html. All numbers are little-endian. Serialises;
+ * decides nothing.
  */
 
 /** bytes; tar's own block, so that a member's contents are whole blocks of the disk */

@@ -1,6 +1,7 @@
 /**
- * An image's root disk for the VM isolation: makes the EROFS metadata once, beside the image's topmost layer (with which it goes), and
- * lists the byte ranges that are the disk. A disk that is already there costs one stat a file. Never unpacks or converts a layer.
+ * An image's root disk for the VM isolation: makes the EROFS metadata once, beside the image's topmost layer (with
+ * which it goes), and lists the byte ranges that are the disk. A disk that is already there costs one stat a file.
+ * Never unpacks or converts a layer.
  */
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';

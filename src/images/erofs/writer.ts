@@ -1,7 +1,7 @@
 /**
- * The EROFS metadata of an image: superblock, inodes, folders, attributes; file contents stay in the layers' tars, which lie behind the
- * metadata on one linear disk: [metadata | tar of layer 1 | tar of layer 2 | …]. The same layers always give the same bytes.
- * Pure but for reading odd pieces of a tar (contents.ts).
+ * The EROFS metadata of an image: superblock, inodes, folders, attributes; file contents stay in the layers' tars,
+ * which lie behind the metadata on one linear disk: [metadata | tar of layer 1 | tar of layer 2 | …]. The same layers
+ * always give the same bytes. Pure but for reading odd pieces of a tar (contents.ts).
  */
 import { HuskError } from '../../errors.ts';
 import { mergeLayers, type MergedDirectory, type MergedNode } from '../layers/merge.ts';
@@ -83,7 +83,8 @@ export function writeErofs(layers: readonly DiskLayer[], uuid: Uint8Array): Root
   const copied = new CopiedBlocks();
   const lengths = layers.map(({ size }) => Math.floor(size / BLOCK) * BLOCK);
 
-  // Numbers of blocks depend on the size of the metadata, which depends on how many blocks everything needs: first count, then place.
+  // Numbers of blocks depend on the size of the metadata, which depends on how many blocks everything needs: first
+  // count, then place.
   const tars: TarOnDisk[] = layers.map((layer, index) => ({ block: 0, length: lengths[index]!, read: layer.read }));
   for (const inode of inodes)
     if (inode.node.kind === 'leaf' && inode.entry!.type === 'file' && inode.entry!.size > 0)
@@ -121,7 +122,9 @@ export function writeErofs(layers: readonly DiskLayer[], uuid: Uint8Array): Root
 
 const nidOf = (inode: Inode): number => inode.at / SLOT;
 
-/** Every inode once, folders before what is in them, names in order; attributes and folder sizes are known afterwards. */
+/**
+ * Every inode once, folders before what is in them, names in order; attributes and folder sizes are known afterwards.
+ */
 function collect(root: MergedDirectory, xattrs: XattrTable): Inode[] {
   const inodes: Inode[] = [];
   const known = new Map<MergedNode, Inode>();

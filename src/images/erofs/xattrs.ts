@@ -1,6 +1,7 @@
 /**
- * Extended attributes in EROFS: what one inode has is stored behind it; what several inodes have alike is stored once and referred to.
- * Source: Linux fs/erofs/erofs_fs.h (struct erofs_xattr_ibody_header, struct erofs_xattr_entry), fs/erofs/xattr.c.
+ * Extended attributes in EROFS: what one inode has is stored behind it; what several inodes have alike is stored once
+ * and referred to. Source: Linux fs/erofs/erofs_fs.h (struct erofs_xattr_ibody_header, struct erofs_xattr_entry),
+ * fs/erofs/xattr.c.
  */
 import { HuskError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
@@ -74,7 +75,9 @@ export class XattrTable {
     this.shared = Buffer.concat([...entries, Buffer.alloc((BLOCK - (offset % BLOCK)) % BLOCK)]);
   }
 
-  /** What stands behind the inode; empty for none. @throws HuskError `limit` when an inode has more than EROFS can hold */
+  /**
+   * What stands behind the inode; empty for none. @throws HuskError `limit` when an inode has more than EROFS can hold
+   */
   body(attributes: Attributes | undefined, path: ByteString): Buffer {
     const keys = (attributes && this.#encoded.get(attributes)) ?? [];
     if (keys.length === 0) return Buffer.alloc(0);

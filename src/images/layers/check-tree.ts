@@ -1,6 +1,6 @@
 /**
- * Whether an unpacked tree still is what its layer's tar says: every name, its kind, mode, size and bytes. Runs as root of the user's namespace, where all of the tree
- * can be read. Reads only, follows no link.
+ * Whether an unpacked tree still is what its layer's tar says: every name, its kind, mode, size and bytes. Runs as root
+ * of the user's namespace, where all of the tree can be read. Reads only, follows no link.
  */
 import { lstatSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { constants } from 'node:fs';

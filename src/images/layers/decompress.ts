@@ -1,6 +1,7 @@
 /**
- * From a compressed stream to plain bytes: gzip (any number of members), zstd (any number of frames), or none. The bytes decide, as
- * in Docker; the media type is only what somebody said. xz and bzip2, which only `load` and `import` meet, go through their programs.
+ * From a compressed stream to plain bytes: gzip (any number of members), zstd (any number of frames), or none. The
+ * bytes decide, as in Docker; the media type is only what somebody said. xz and bzip2, which only `load` and `import`
+ * meet, go through their programs.
  */
 import { spawn } from 'node:child_process';
 import { HuskError } from '../../errors.ts';

@@ -1,6 +1,7 @@
 /**
- * From a layer's compressed bytes to `layers/<hex of diffID>/layer.tar`: decompressed, bounded, read as a tar, its digest compared with
- * the diffID, fsynced, renamed. Nothing is visible under layers/ before all of that has succeeded; what failed leaves nothing behind.
+ * From a layer's compressed bytes to `layers/<hex of diffID>/layer.tar`: decompressed, bounded, read as a tar, its
+ * digest compared with the diffID, fsynced, renamed. Nothing is visible under layers/ before all of that has succeeded;
+ * what failed leaves nothing behind.
  */
 import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
@@ -27,8 +28,8 @@ export interface IngestOptions {
 }
 
 /**
- * A layer that is there already, from a concurrent ingest, is left as it is. What follows the end mark of the tar belongs to the
- * digest and to nothing else, as in Docker.
+ * A layer that is there already, from a concurrent ingest, is left as it is. What follows the end mark of the tar
+ * belongs to the digest and to nothing else, as in Docker.
  * @returns bytes of the uncompressed tar, and its digest
  * @throws HuskError `corrupt` (compression, tar, digest), `limit` (maxSize); whatever the source throws
  */
@@ -41,7 +42,8 @@ export async function ingestLayer({
   signal,
   programs,
 }: IngestOptions): Promise<{ size: number; diffId: string }> {
-  // Root's user namespace is another user on the host and must pass through to the layers; `recursive` gives its mode to the parents too.
+  // Root's user namespace is another user on the host and must pass through to the layers; `recursive` gives its mode
+  // to the parents too.
   await mkdir(layersDir, { recursive: true, mode: 0o711 });
   const half = tmpPath({ tmp }, 'half-layer');
   await mkdir(half, { mode: 0o711 });

@@ -1,11 +1,11 @@
 /**
- * What a layer's tar means: its members, in order, become one tree in memory, with replacements, hard links, symbolic links within
- * paths and whiteouts already resolved. Nothing here touches a file system, so no archive can race or escape it; the unpacker and the
- * EROFS writer only write out what this tree says, each name once.
+ * What a layer's tar means: its members, in order, become one tree in memory, with replacements, hard links, symbolic
+ * links within paths and whiteouts already resolved. Nothing here touches a file system, so no archive can race or
+ * escape it; the unpacker and the EROFS writer only write out what this tree says, each name once.
  *
- * The rules are Docker's and containerd's (OCI image-spec layer.md § Applying Changesets): a later member replaces an earlier one,
- * except that a folder over a folder only changes its attributes; a missing parent is made as 0755 root; whiteouts hide what lower
- * layers have and never what this layer has.
+ * The rules are Docker's and containerd's (OCI image-spec layer.md § Applying Changesets): a later member replaces an
+ * earlier one, except that a folder over a folder only changes its attributes; a missing parent is made as 0755 root;
+ * whiteouts hide what lower layers have and never what this layer has.
  */
 import { HuskError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
@@ -165,7 +165,9 @@ export class LayerTree {
     return directory;
   }
 
-  /** The folder of this path, symbolic links followed as if the layer were the root (chroot); undefined when it is none. */
+  /**
+   * The folder of this path, symbolic links followed as if the layer were the root (chroot); undefined when it is none.
+   */
   #find(path: ByteString): Directory | undefined {
     return this.#walk(path, false, () => undefined);
   }

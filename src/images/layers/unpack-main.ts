@@ -1,11 +1,12 @@
 /**
- * The internal program `unpack`: runs as root of the user's namespace and writes layer tars out as trees, one after another.
+ * The internal program `unpack`: runs as root of the user's namespace and writes layer tars out as trees, one after
+ * another.
  *
  *   unpack TAR FOLDER [TAR FOLDER]…     each FOLDER is new and empty
  *
- * stdout: lines of JSON: `{"names": N}` as work goes on, `{"done": FOLDER}` for each finished layer, or, as the last one,
- * `{"error": {message, kind, fix}}`.
- * It commits nothing: renaming a finished FOLDER is its starter's work (unpack.ts). Ends when its starter does.
+ * stdout: lines of JSON: `{"names": N}` as work goes on, `{"done": FOLDER}` for each finished layer, or, as the last
+ * one, `{"error": {message, kind, fix}}`. It commits nothing: renaming a finished FOLDER is its starter's work
+ * (unpack.ts). Ends when its starter does.
  */
 import { fstatSync, readFileSync, writeSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';

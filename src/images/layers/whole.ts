@@ -1,4 +1,7 @@
-/** Whether a layer's tar is there and as long as its record says: what a start asks before it uses one. Its digest is `system check`'s affair. */
+/**
+ * Whether a layer's tar is there and as long as its record says: what a start asks before it uses one. Its digest is
+ * `system check`'s affair.
+ */
 import { statSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import type { Layer } from '../store/contract.ts';

@@ -1,11 +1,12 @@
 /**
- * Writes a layer's tree out as files, for overlayfs in a user namespace: the effects of unpacking. The target is a new, empty folder
- * that nobody else writes in; every name is made exactly once and exclusively, through the fd of its folder, so that neither an
- * archive nor a race can lead out of it. Runs as root of the namespace: owners are the namespace's ids.
+ * Writes a layer's tree out as files, for overlayfs in a user namespace: the effects of unpacking. The target is a new,
+ * empty folder that nobody else writes in; every name is made exactly once and exclusively, through the fd of its
+ * folder, so that neither an archive nor a race can lead out of it. Runs as root of the namespace: owners are the
+ * namespace's ids.
  *
- * What cannot be had there is what Docker and Podman leave out too: devices (the container's /dev is made at start), and
- * attributes of trusted.* and of security modules. Attributes that overlay file systems read as their own are never taken from
- * a layer: they could redirect one path to another.
+ * What cannot be had there is what Docker and Podman leave out too: devices (the container's /dev is made at start),
+ * and attributes of trusted.* and of security modules. Attributes that overlay file systems read as their own are never
+ * taken from a layer: they could redirect one path to another.
  */
 import { constants } from 'node:os';
 import { HuskError } from '../../errors.ts';
@@ -16,9 +17,13 @@ import { type ByteString, display } from '../../tar/byte-string.ts';
 import type { TarEntry } from '../../tar/entry.ts';
 import type { Directory, Leaf, TreeNode } from './tree.ts';
 
-/** kernel's overlayfs, fuse-overlayfs and containers/storage: Documentation/filesystems/overlayfs.rst, fuse-overlayfs(1) */
+/**
+ * kernel's overlayfs, fuse-overlayfs and containers/storage: Documentation/filesystems/overlayfs.rst, fuse-overlayfs(1)
+ */
 const OVERLAY_XATTR = /^(?:trusted|user)\.(?:overlay|fuseoverlayfs|containers)\.|^security\.fuseoverlayfs\./;
-/** overlayfs.rst § "User xattr": what `userxattr` mounts take for trusted.overlay.opaque; fuse-overlayfs reads it too */
+/**
+ * overlayfs.rst § "User xattr": what `userxattr` mounts take for trusted.overlay.opaque; fuse-overlayfs reads it too
+ */
 const OPAQUE_XATTR = 'user.overlay.opaque';
 const { EINVAL, EOPNOTSUPP, EPERM } = constants.errno;
 
@@ -36,7 +41,10 @@ export interface WriteTreeOptions {
 /** Names between two calls of `onProgress`: some milliseconds. */
 const PROGRESS_NAMES = 500;
 
-/** Contents from this size on are copied in another thread while the next names are made: below it the hand-over costs more. Bytes. */
+/**
+ * Contents from this size on are copied in another thread while the next names are made: below it the hand-over costs
+ * more. Bytes.
+ */
 const THREAD_SIZE = 64 << 10;
 /** Files of one layer that are handed over so: the walk does not pause, so all of them are open at once. */
 const MAX_IN_THREADS = 256;
@@ -50,7 +58,10 @@ class TreeWriter {
   readonly #options: WriteTreeOptions;
   /** where a leaf with several names was made first, from the target down */
   readonly #made = new Map<Leaf, ByteString>();
-  /** once a whiteout was refused: kernels before 5.8 forbid them to namespaces, and fuse-overlayfs then reads `.wh.` files */
+  /**
+   * once a whiteout was refused: kernels before 5.8 forbid them to namespaces, and fuse-overlayfs then reads `.wh.`
+   * files
+   */
   #whiteoutsAreFiles = false;
   #names = 0;
   readonly #inThreads: Promise<void>[] = [];
@@ -229,8 +240,8 @@ class TreeWriter {
     for (const [name, value] of entry.xattrs!) {
       if (OVERLAY_XATTR.test(name)) continue;
       const errno = host.trySetXattr(fd, name, value);
-      // As Docker and Podman: an attribute this namespace or file system cannot have is left out. EINVAL: capabilities or ACLs that
-      // name ids outside of the map.
+      // As Docker and Podman: an attribute this namespace or file system cannot have is left out. EINVAL: capabilities
+      // or ACLs that name ids outside of the map.
       if (errno !== 0 && errno !== EPERM && errno !== EOPNOTSUPP && errno !== EINVAL)
         throw explain(new SyscallError(`fsetxattr ${display(name)}`, errno), path);
     }

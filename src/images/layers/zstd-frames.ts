@@ -1,6 +1,6 @@
 /**
- * Where one zstd frame ends and the next begins: Node's decompressor stops after the first, and layers have many (zstd:chunked has one a
- * file, with skippable frames between). Walks headers only. Source: RFC 8878 §3.1.
+ * Where one zstd frame ends and the next begins: Node's decompressor stops after the first, and layers have many
+ * (zstd:chunked has one a file, with skippable frames between). Walks headers only. Source: RFC 8878 §3.1.
  */
 import { HuskError } from '../../errors.ts';
 
@@ -15,7 +15,8 @@ const BLOCK_RESERVED = 3;
 const broken = (what: string) => new HuskError(`broken zstd data: ${what}`, { kind: 'corrupt' });
 
 /**
- * Each value is one frame's bytes and must be read to its end before the next is asked for; skippable frames are left out.
+ * Each value is one frame's bytes and must be read to its end before the next is asked for; skippable frames are left
+ * out.
  * @throws HuskError `corrupt`
  */
 export async function* zstdFrames(source: AsyncIterator<Buffer>): AsyncGenerator<AsyncGenerator<Buffer>, void, void> {

@@ -1,6 +1,6 @@
 /**
- * Answers a registry's 401: Basic as it is, Bearer by fetching a token from the realm it names. Tokens live in memory, one per
- * scope, for this process only.
+ * Answers a registry's 401: Basic as it is, Bearer by fetching a token from the realm it names. Tokens live in memory,
+ * one per scope, for this process only.
  *
  * Source: distribution's token specification (GET with Basic) and its OAuth2 variant (POST, grant_type=refresh_token).
  */

@@ -1,6 +1,6 @@
 /**
- * WWW-Authenticate: which schemes a registry asks for. Pure. Source: RFC 9110 §11.6.1; the parameters of Bearer are those of
- * the distribution project's token specification (realm, service, scope).
+ * WWW-Authenticate: which schemes a registry asks for. Pure. Source: RFC 9110 §11.6.1; the parameters of Bearer are
+ * those of the distribution project's token specification (realm, service, scope).
  */
 
 export interface Challenge {

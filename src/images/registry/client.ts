@@ -32,7 +32,9 @@ export interface RepositoryOptions {
   path: string;
   /** tries of one request; fewer where somebody else can be asked */
   attempts?: number;
-  /** asks for the right to push as well, and to read these repositories of the same registry (cross-repository mounts) */
+  /**
+   * asks for the right to push as well, and to read these repositories of the same registry (cross-repository mounts)
+   */
   push?: { mountFrom: string[] };
   env?: NodeJS.ProcessEnv;
   signal?: AbortSignal;
@@ -207,7 +209,9 @@ export class Repository {
     return [`repository:${path}:pull,push`, ...push.mountFrom.map((from) => `repository:${from}:pull`)].join(' ');
   }
 
-  /** Sends, answers a 401 once with a new token, retries what is worth it; a status that is not accepted is an error. */
+  /**
+   * Sends, answers a 401 once with a new token, retries what is worth it; a status that is not accepted is an error.
+   */
   #request(request: ApiRequest): Promise<TransportResponse> {
     let isTokenNew = false;
     const attempt = async (): Promise<TransportResponse> => {

@@ -1,5 +1,6 @@
 /**
- * Runs a docker-credential-* program: one action, its input on stdin, its answer on stdout. Never shows what it was given.
+ * Runs a docker-credential-* program: one action, its input on stdin, its answer on stdout. Never shows what it was
+ * given.
  *
  * Source: docker/docker-credential-helpers protocol.
  */

@@ -1,8 +1,9 @@
 /**
- * `login` and `logout`: keeps and forgets credentials where Docker does, in config.json or with the docker-credential-* program
- * it names; what else is in the file stays. Never shows a secret.
+ * `login` and `logout`: keeps and forgets credentials where Docker does, in config.json or with the docker-credential-*
+ * program it names; what else is in the file stays. Never shows a secret.
  *
- * Source: docker/cli `config.json`; docker/docker-credential-helpers protocol (`store` takes JSON, `erase` the server, on stdin).
+ * Source: docker/cli `config.json`; docker/docker-credential-helpers protocol (`store` takes JSON, `erase` the server,
+ * on stdin).
  */
 import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';

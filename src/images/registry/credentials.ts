@@ -1,8 +1,9 @@
 /**
- * Docker's credentials: config.json (`auths`, `credsStore`, `credHelpers`) and the docker-credential-* programs it names.
- * Read only when a registry asks for credentials. Never logs or shows a secret.
+ * Docker's credentials: config.json (`auths`, `credsStore`, `credHelpers`) and the docker-credential-* programs it
+ * names. Read only when a registry asks for credentials. Never logs or shows a secret.
  *
- * Source: docker/cli `config.json` properties; docker/docker-credential-helpers protocol (`get`, server URL on stdin, JSON out).
+ * Source: docker/cli `config.json` properties; docker/docker-credential-helpers protocol (`get`, server URL on stdin,
+ * JSON out).
  */
 import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * Where a reference's host is reached: mirrors first (docker.io only), then the host itself; which of them may be spoken to over
- * plain HTTP or unverified TLS. Pure.
+ * Where a reference's host is reached: mirrors first (docker.io only), then the host itself; which of them may be
+ * spoken to over plain HTTP or unverified TLS. Pure.
  */
 import { HuskError } from '../../errors.ts';
 import { DEFAULT_DOMAIN } from '../store/reference.ts';

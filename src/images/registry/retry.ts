@@ -28,7 +28,9 @@ export function parseRetryAfter(header: string | undefined, now = Date.now()): n
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
-/** A failure that another try may mend. Thrown inside `withRetries` only, which throws its cause when no try is left. */
+/**
+ * A failure that another try may mend. Thrown inside `withRetries` only, which throws its cause when no try is left.
+ */
 export class Transient extends Error {
   override readonly cause: Error;
   /** ms that the server asks to be left alone */

@@ -1,6 +1,7 @@
 /**
- * One HTTP exchange with a registry over node:http(s): keep-alive, timeouts, a bounded number of redirects, bounded bodies.
- * Knows nothing of registries. node:http because fetch costs 25 ms more at start; node:https is loaded only when needed.
+ * One HTTP exchange with a registry over node:http(s): keep-alive, timeouts, a bounded number of redirects, bounded
+ * bodies. Knows nothing of registries. node:http because fetch costs 25 ms more at start; node:https is loaded only
+ * when needed.
  *
  * Credentials never follow a redirect to another origin, and a redirect never leads from https to http.
  */
@@ -12,7 +13,10 @@ import { causeOf, HuskError } from '../../errors.ts';
 
 /** ms until a connection stands, and until the answer's headers are there */
 const ANSWER_TIMEOUT_MS = 30_000;
-/** ms without a sign of life while sending a stream, and until its answer: a registry hashes what it got before it answers */
+/**
+ * ms without a sign of life while sending a stream, and until its answer: a registry hashes what it got before it
+ * answers
+ */
 const UPLOAD_TIMEOUT_MS = 300_000;
 /** ms without one byte of a body */
 const IDLE_TIMEOUT_MS = 60_000;
@@ -41,7 +45,10 @@ export interface TransportResponse {
   body: IncomingMessage;
 }
 
-/** what another try a second later does not change: no such host, nobody listens, no TLS there, a certificate nobody trusts */
+/**
+ * what another try a second later does not change: no such host, nobody listens, no TLS there, a certificate nobody
+ * trusts
+ */
 const FINAL = /^(?:ENOTFOUND|ECONNREFUSED|EPROTO|CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_PROXY_)/;
 
 /** The connection broke, timed out, or could not be made. */

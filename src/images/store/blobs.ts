@@ -1,6 +1,6 @@
 /**
- * The small blobs of the content store: manifests, indexes and configs under blobs/sha256/<hex>. Written beside, fsynced and
- * renamed; verified when written and again when read. Layers never come here (see layers/).
+ * The small blobs of the content store: manifests, indexes and configs under blobs/sha256/<hex>. Written beside,
+ * fsynced and renamed; verified when written and again when read. Layers never come here (see layers/).
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';

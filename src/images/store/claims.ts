@@ -1,6 +1,6 @@
 /**
- * Who is fetching which blob, among all husk processes of this data root: rows that name their holder's pid, start time and boot,
- * taken in a transaction. A holder that died holds nothing.
+ * Who is fetching which blob, among all husk processes of this data root: rows that name their holder's pid, start time
+ * and boot, taken in a transaction. A holder that died holds nothing.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { randomHex } from '../../host/kernel/random.ts';

@@ -86,11 +86,14 @@ export interface Images {
   find(reference: string): Image | undefined;
   list(): Image[];
   /**
-   * Progress has Docker's lines from `latest: Pulling from …` to `Digest:` and `Status:`; what `docker pull` adds of its own
-   * (`Using default tag`, the last line with the reference) is the caller's.
+   * Progress has Docker's lines from `latest: Pulling from …` to `Digest:` and `Status:`; what `docker pull` adds of
+   * its own (`Using default tag`, the last line with the reference) is the caller's.
    */
   pull(reference: string, options?: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
-  /** sends the image a tag names; progress as `docker push`. @throws HuskError not-found "An image does not exist locally with the tag: x" */
+  /**
+   * sends the image a tag names; progress as `docker push`. @throws HuskError not-found "An image does not exist
+   * locally with the tag: x"
+   */
   push(
     reference: string,
     options?: { onProgress?: (progress: Progress) => void; signal?: AbortSignal },

@@ -1,4 +1,7 @@
-/** Sweeps what images have left half-made in tmp/: of processes that were killed, and parts of downloads nobody came back for. */
+/**
+ * Sweeps what images have left half-made in tmp/: of processes that were killed, and parts of downloads nobody came
+ * back for.
+ */
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Paths } from '../../paths.ts';

@@ -1,6 +1,6 @@
 /**
- * Manifests, indexes and image configs: bytes in, checked values out. Everything here comes from a registry or an archive and is
- * hostile: sizes, digests, counts and types are checked before anybody acts on them. Pure.
+ * Manifests, indexes and image configs: bytes in, checked values out. Everything here comes from a registry or an
+ * archive and is hostile: sizes, digests, counts and types are checked before anybody acts on them. Pure.
  *
  * Source: OCI image-spec 1.1 manifest.md, image-index.md, config.md; Docker "Image Manifest Version 2, Schema 2".
  */

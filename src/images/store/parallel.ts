@@ -1,6 +1,6 @@
 /**
- * Works on items a few at a time, in order of their start. The first failure aborts the others and is what is thrown, after all have
- * ended: nothing goes on behind the caller's back.
+ * Works on items a few at a time, in order of their start. The first failure aborts the others and is what is thrown,
+ * after all have ended: nothing goes on behind the caller's back.
  */
 export async function inParallel<T>(
   items: readonly T[],

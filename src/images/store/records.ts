@@ -1,7 +1,7 @@
 /**
- * The image room's rows in the database: images, their layers and names, and which layers are on disk. Each change is one
- * transaction, so an image record never refers to a layer that is not whole. Of layer files it looks at
- * the size, and takes away a tar that has another than its row says; beside the database it keeps copies of the names.
+ * The image room's rows in the database: images, their layers and names, and which layers are on disk. Each change is
+ * one transaction, so an image record never refers to a layer that is not whole. Of layer files it looks at the size,
+ * and takes away a tar that has another than its row says; beside the database it keeps copies of the names.
  */
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -76,7 +76,8 @@ export class ImageRecords {
 
   /**
    * Is the layer whole on disk? A folder without a row was committed by a process that died right then: it is whole too
-   * (renamed after verification), and adopted. A tar of another size than its row says is damaged: it goes, and is fetched again.
+   * (renamed after verification), and adopted. A tar of another size than its row says is damaged: it goes, and is
+   * fetched again.
    * @returns its size in bytes
    */
   presentLayer(diffId: string): number | undefined {
@@ -150,7 +151,10 @@ export class ImageRecords {
     this.keepNames(id);
   }
 
-  /** A copy beside the database, for the day it is damaged: names/<hex of the image>. Written after every change, by whoever made it. */
+  /**
+   * A copy beside the database, for the day it is damaged: names/<hex of the image>. Written after every change, by
+   * whoever made it.
+   */
   keepNames(id: string): void {
     const file = namesFile(this.#paths, id);
     const names = this.names(id);

@@ -15,7 +15,10 @@ const DEFAULT_TAG = 'latest';
 
 /** characters of the path part; RepositoryNameTotalLengthMax */
 const MAX_NAME = 255;
-/** longer texts are refused before any regular expression sees them: host 255 + path 255 + tag 128 + digest 140, rounded up */
+/**
+ * longer texts are refused before any regular expression sees them: host 255 + path 255 + tag 128 + digest 140, rounded
+ * up
+ */
 const MAX_REFERENCE = 1024;
 
 export interface Reference {

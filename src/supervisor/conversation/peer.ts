@@ -1,7 +1,8 @@
 /**
- * Who is at the other end of a connection to a supervisor. A process of a container is this user's on the host, too, and may have been given the
- * folder of the sockets; what it never has is this process's user namespace. Asked of the kernel when a connection comes, before its first byte is read.
- * A jailed supervisor sees no process but itself: there the key alone decides (../protocol/access.ts).
+ * Who is at the other end of a connection to a supervisor. A process of a container is this user's on the host, too,
+ * and may have been given the folder of the sockets; what it never has is this process's user namespace. Asked of the
+ * kernel when a connection comes, before its first byte is read. A jailed supervisor sees no process but itself: there
+ * the key alone decides (../protocol/access.ts).
  */
 import { readlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';

@@ -1,8 +1,8 @@
 /**
- * Carries a process's output to the log and to any number of clients, with back-pressure: when a client's buffer is full the
- * process's output is paused until it has drained. The client that started the container may hold it as long as it likes, as a
- * pipe would (`husk run … | less`); any other that makes no progress for a while is dropped, so that a forgotten
- * `attach` never stops a container for good.
+ * Carries a process's output to the log and to any number of clients, with back-pressure: when a client's buffer is
+ * full the process's output is paused until it has drained. The client that started the container may hold it as long
+ * as it likes, as a pipe would (`husk run … | less`); any other that makes no progress for a while is dropped, so that
+ * a forgotten `attach` never stops a container for good.
  */
 import type { Readable } from 'node:stream';
 import { startTimer, within } from '../../long-timer.ts';
@@ -64,14 +64,15 @@ export class FanOut {
   }
 
   /**
-   * Resolves when every source has ended, or when nothing has come for `quiet` ms: a process that has exited may have left
-   * children that hold its stdout open.
+   * Resolves when every source has ended, or when nothing has come for `quiet` ms: a process that has exited may have
+   * left children that hold its stdout open.
    */
   async drained(quiet: number): Promise<void> {
     const ended = Promise.all(this.#ended);
     for (this.#lastData = performance.now(); ;) {
       if ((await within(ended, quiet)) !== 'late') return;
-      // timers come first in a turn of the event loop: after a time in which this process did not run, what came meanwhile is not read yet
+      // timers come first in a turn of the event loop: after a time in which this process did not run, what came
+      // meanwhile is not read yet
       await new Promise((afterReads) => setImmediate(afterReads));
       if (this.#blocked.size === 0 && performance.now() - this.#lastData >= quiet) return;
     }

@@ -1,6 +1,7 @@
 /**
- * Probes a running container: one probe at a time, by exec in it, for as long as the container runs and is not paused. A probe over its timeout is
- * killed with everything in its process group, and no other begins before it has ended, so probes never pile up. Knows no records.
+ * Probes a running container: one probe at a time, by exec in it, for as long as the container runs and is not paused.
+ * A probe over its timeout is killed with everything in its process group, and no other begins before it has ended, so
+ * probes never pile up. Knows no records.
  */
 import type { ProcessSpec } from '../../spec.ts';
 import { within } from '../../long-timer.ts';

@@ -1,6 +1,6 @@
 /**
- * What the results of health probes make of a container: Docker's rules, as pure functions. Who runs the probes is health-monitor.ts.
- * Source: moby daemon/health.go; the reference of HEALTHCHECK.
+ * What the results of health probes make of a container: Docker's rules, as pure functions. Who runs the probes is
+ * health-monitor.ts. Source: moby daemon/health.go; the reference of HEALTHCHECK.
  */
 import type { HealthResult, HealthState } from '../../state/containers.ts';
 import type { HealthCheck } from '../protocol/protocol.ts';
@@ -22,7 +22,10 @@ export function restingHealth(health: HealthState): HealthState {
   return { ...health, status: 'unhealthy' };
 }
 
-/** @param sinceStart ms from the container's start to the probe's: failures in the start period do not count until one has succeeded */
+/**
+ * @param sinceStart ms from the container's start to the probe's: failures in the start period do not count until one
+ * has succeeded
+ */
 export function healthAfter(
   health: HealthState,
   result: HealthResult,

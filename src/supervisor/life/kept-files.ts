@@ -1,7 +1,7 @@
 /**
- * How long the open files of a container that does not run are kept: as long as somebody uses them, and for a machine, which took seconds to boot, a little
- * longer, for who comes next (`diff`, then `cp`, then `commit`). Whoever wants the container itself says so, and does not wait for that. Counts; knows
- * neither sandboxes nor records.
+ * How long the open files of a container that does not run are kept: as long as somebody uses them, and for a machine,
+ * which took seconds to boot, a little longer, for who comes next (`diff`, then `cp`, then `commit`). Whoever wants the
+ * container itself says so, and does not wait for that. Counts; knows neither sandboxes nor records.
  */
 import { startTimer } from '../../long-timer.ts';
 

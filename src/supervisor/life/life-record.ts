@@ -1,6 +1,6 @@
 /**
- * What a container's life writes into its record: each change is one transaction with the event that tells of it. Decides nothing about the
- * container; that is container-life.ts.
+ * What a container's life writes into its record: each change is one transaction with the event that tells of it.
+ * Decides nothing about the container; that is container-life.ts.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { HuskError } from '../../errors.ts';
@@ -19,7 +19,10 @@ import { ranFor, rfc3339 } from '../../state/time.ts';
 import { healthAfter, restingHealth, startingHealth } from './health.ts';
 import type { HealthCheck, Task } from '../protocol/protocol.ts';
 
-/** what Docker's daemon records for a container whose start failed before its command could (moby daemon/start.go: exit status 128) */
+/**
+ * what Docker's daemon records for a container whose start failed before its command could (moby daemon/start.go: exit
+ * status 128)
+ */
 const NOT_STARTED = 128;
 
 const BEING = { start: 'started', remove: 'removed', copy: 'copied from or to' };
@@ -134,7 +137,10 @@ export class LifeRecord {
     }));
   }
 
-  /** Docker leaves a container whose command could not be started `created` (or `exited`, had it run before), with the reason. */
+  /**
+   * Docker leaves a container whose command could not be started `created` (or `exited`, had it run before), with the
+   * reason.
+   */
   startFailed(error: unknown): void {
     const { autoRemove } = this.#task;
     const exitCode = error instanceof HuskError && error.kind === 'start-failed' ? error.exitCode : NOT_STARTED;

@@ -1,7 +1,8 @@
 /**
- * Takes a container away, crash-safely: the record says `removing` under a live claim, its folder is renamed into tmp/ (one
- * atomic step), the row goes, and then the bytes. Whoever dies between leaves either a `removing` record with a dead claim or a
- * folder tmp/container-…; `finishRemoval` (src/engine/record/reconcile.ts) and `sweepRemoved` of any later command finish both. Never touches a running container.
+ * Takes a container away, crash-safely: the record says `removing` under a live claim, its folder is renamed into tmp/
+ * (one atomic step), the row goes, and then the bytes. Whoever dies between leaves either a `removing` record with a
+ * dead claim or a folder tmp/container-…; `finishRemoval` (src/engine/record/reconcile.ts) and `sweepRemoved` of any
+ * later command finish both. Never touches a running container.
  */
 import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -12,7 +12,10 @@ const SIGQUIT = 3;
 const SIGKILL = 9;
 const SIGTERM = 15;
 
-/** Does a signal that a person sends ask the container to end? Docker rests after any (moby daemon/kill.go); a SIGHUP that only reloads a configuration should not. */
+/**
+ * Does a signal that a person sends ask the container to end? Docker rests after any (moby daemon/kill.go); a SIGHUP
+ * that only reloads a configuration should not.
+ */
 export function asksToEnd(signal: number, stopSignal: number): boolean {
   return signal === stopSignal || [SIGINT, SIGQUIT, SIGKILL, SIGTERM].includes(signal);
 }

@@ -1,7 +1,8 @@
 /**
- * containers/<id>/supervisor.json: where a container's supervisor listens, and the key that a client must say first. A container can be given the
- * runtime folder (`-v /tmp:/tmp`, `-v $XDG_RUNTIME_DIR:…`) and with it the sockets of its siblings, whose owner it is on the host; it is not given the
- * data root, where the key lies. Kept in a file and not in the record, so that supervisors can be reached when the database is damaged.
+ * containers/<id>/supervisor.json: where a container's supervisor listens, and the key that a client must say first. A
+ * container can be given the runtime folder (`-v /tmp:/tmp`, `-v $XDG_RUNTIME_DIR:…`) and with it the sockets of its
+ * siblings, whose owner it is on the host; it is not given the data root, where the key lies. Kept in a file and not in
+ * the record, so that supervisors can be reached when the database is damaged.
  */
 import { lstatSync, readFileSync, rmSync } from 'node:fs';
 import { basename, isAbsolute, join } from 'node:path';
@@ -27,8 +28,8 @@ export function removeAccess(paths: Pick<Paths, 'container'>, id: string): void 
 }
 
 /**
- * The runtime folder that the supervisor chose may be another than this command's: it was started in a cron job, or before a login. A jailed supervisor can
- * write this file, so it may name nothing but a socket of this container's.
+ * The runtime folder that the supervisor chose may be another than this command's: it was started in a cron job, or
+ * before a login. A jailed supervisor can write this file, so it may name nothing but a socket of this container's.
  */
 export function readAccess(paths: Pick<Paths, 'container' | 'socket'>, id: string): Access {
   const usual = paths.socket(id);

@@ -1,6 +1,7 @@
 /**
- * The frame format of protocol.ts: bytes to frames and back. Parses and builds only, opens nothing. A peer may send anything:
- * a length outside 1..MAX_FRAME or an unknown kind ends the conversation, and never more than one frame is buffered.
+ * The frame format of protocol.ts: bytes to frames and back. Parses and builds only, opens nothing. A peer may send
+ * anything: a length outside 1..MAX_FRAME or an unknown kind ends the conversation, and never more than one frame is
+ * buffered.
  */
 import { HuskError } from '../../errors.ts';
 import { FRAME_JSON, FRAME_STDERR, MAX_FRAME, MAX_STREAM_FRAME } from './protocol.ts';

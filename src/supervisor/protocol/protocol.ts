@@ -1,10 +1,10 @@
 /**
  * What the CLI (through the engine) and a supervisor say to each other over the container's unix socket.
  *
- * Frame: u32 little-endian length of what follows (1..64 MiB), u8 kind, payload. Kind 0 is JSON (a Request or an Event); kinds 1-3
- * carry raw stdin, stdout, stderr bytes. One connection serves one conversation: after `attach` or `exec` it carries that
- * process's stdio until `exit`. The socket is mode 0600 in a 0700 folder; a client that comes by it says `hello` first, with the
- * supervisor's key (access.ts), for a container may have been given that folder.
+ * Frame: u32 little-endian length of what follows (1..64 MiB), u8 kind, payload. Kind 0 is JSON (a Request or an
+ * Event); kinds 1-3 carry raw stdin, stdout, stderr bytes. One connection serves one conversation: after `attach` or
+ * `exec` it carries that process's stdio until `exit`. The socket is mode 0600 in a 0700 folder; a client that comes by
+ * it says `hello` first, with the supervisor's key (access.ts), for a container may have been given that folder.
  */
 
 import type { InterfaceSetup } from '../../agent-protocol.ts';
@@ -20,8 +20,8 @@ export const FRAME_STDIN = 1;
 export const FRAME_STDOUT = 2;
 export const FRAME_STDERR = 3;
 /**
- * Bytes; longer frames end the connection. A task has the container's arguments and environment (execve(2) takes 6 MiB), the latter twice, and its
- * labels: in JSON a control character takes six bytes.
+ * Bytes; longer frames end the connection. A task has the container's arguments and environment (execve(2) takes 6
+ * MiB), the latter twice, and its labels: in JSON a control character takes six bytes.
  */
 export const MAX_FRAME = 64 << 20;
 /** bytes of a frame that carries a part of a stream: what one client holds up at most */
@@ -102,7 +102,9 @@ export interface AttachRequest {
 export type Request =
   /** the first frame on a connection by the socket; not answered, unless it is refused */
   | { type: 'hello'; key: string }
-  /** the first client only: start this container; with `attach` the connection carries its stdio from the first byte on */
+  /**
+   * the first client only: start this container; with `attach` the connection carries its stdio from the first byte on
+   */
   | { type: 'start'; task: Task; attach?: AttachRequest; columns?: number; rows?: number }
   /** stream the container's stdio */
   | ({ type: 'attach' } & AttachRequest)
@@ -120,7 +122,10 @@ export type Request =
   | { type: 'resize'; columns: number; rows: number; exec?: string }
   /** within an attach or exec conversation: no more stdin */
   | { type: 'stdin-end' }
-  /** to the container's PID 1, or with `exec` to that exec's process; `byUser`: a person sent it, and if it asks the container to end the restart policy rests */
+  /**
+   * to the container's PID 1, or with `exec` to that exec's process; `byUser`: a person sent it, and if it asks the
+   * container to end the restart policy rests
+   */
   | { type: 'signal'; signal: number; exec?: string; byUser?: boolean }
   /** stop signal, then SIGKILL after the grace (seconds; -1 waits for ever); answered when the record says exited */
   | { type: 'stop'; timeout?: number; signal?: number }
@@ -134,15 +139,21 @@ export type Request =
   | { type: 'ps'; options: string[] }
   /** all of the container's resources, changed; and what its restart policy is from now on */
   | { type: 'update'; resources?: Resources; restart?: RestartPolicy }
-  /** the first client only: open the files of this container, of which nothing is started; everything ends with the connection, a machine some seconds later */
+  /**
+   * the first client only: open the files of this container, of which nothing is started; everything ends with the
+   * connection, a machine some seconds later
+   */
   | { type: 'open'; task: Task }
-  /** to a supervisor that has the files of a container open: they stay so for this connection, too; `conflict` when they do not */
+  /**
+   * to a supervisor that has the files of a container open: they stay so for this connection, too; `conflict` when they
+   * do not
+   */
   | { type: 'join-files' }
   /** the container is wanted: whoever uses its files goes on, and then they are closed */
   | { type: 'release-files' }
   /**
-   * answered with `ok`; then an input goes in as stdin up to `stdin-end`, the answer's bytes come as stdout, and `exit` or `error` ends them: the
-   * connection is free for the next request then
+   * answered with `ok`; then an input goes in as stdin up to `stdin-end`, the answer's bytes come as stdout, and `exit`
+   * or `error` ends them: the connection is free for the next request then
    */
   | { type: 'files'; request: FilesRequest };
 

@@ -1,4 +1,7 @@
-/** Where the boot structures lie in the guest's first MiB, and the kernel above it. Guest-physical bytes. The kernel copies what it keeps. */
+/**
+ * Where the boot structures lie in the guest's first MiB, and the kernel above it. Guest-physical bytes. The kernel
+ * copies what it keeps.
+ */
 export const GDT_ADDRESS = 0x500;
 export const ZERO_PAGE_ADDRESS = 0x7000;
 export const BOOT_STACK_POINTER = 0x8ff0;

@@ -1,9 +1,11 @@
 /**
- * The CPUID filter: what KVM supports on this host (KVM_GET_SUPPORTED_CPUID) narrowed, leaf by leaf, to what a husk guest is meant to see.
+ * The CPUID filter: what KVM supports on this host (KVM_GET_SUPPORTED_CPUID) narrowed, leaf by leaf, to what a husk
+ * guest is meant to see.
  *
- * The list is an allow-list: a leaf without a rule is not shown. Rules take away what the guest cannot use (nested virtualisation, performance
- * counters, power management, tracing, enclaves) and put in what only the VMM knows (APIC ids, topology, the hypervisor bit, the TSC-deadline timer).
- * Register and bit names: Intel SDM vol. 2 § CPUID, AMD APM vol. 3 appendix E, Documentation/virt/kvm/x86/cpuid.rst.
+ * The list is an allow-list: a leaf without a rule is not shown. Rules take away what the guest cannot use (nested
+ * virtualisation, performance counters, power management, tracing, enclaves) and put in what only the VMM knows (APIC
+ * ids, topology, the hypervisor bit, the TSC-deadline timer). Register and bit names: Intel SDM vol. 2 § CPUID, AMD APM
+ * vol. 3 appendix E, Documentation/virt/kvm/x86/cpuid.rst.
  */
 import { KVM_CPUID_FLAG_SIGNIFICANT_INDEX, type CpuidEntry } from '../kvm/requests.ts';
 
@@ -49,7 +51,8 @@ const RULES: Record<number, Rule> = {
   },
   // Cache descriptors (Intel).
   0x2: asSupported,
-  // Deterministic cache parameters (Intel): cores in the package and CPUs sharing the cache are the guest's, not the host's.
+  // Deterministic cache parameters (Intel): cores in the package and CPUs sharing the cache are the guest's, not the
+  // host's.
   0x4: (entry, { cpus }) => {
     const level = (entry.eax >>> 5) & 7;
     const sharing = level < 3 ? 0 : 2 ** shiftOf(cpus) - 1;
@@ -81,7 +84,8 @@ const RULES: Record<number, Rule> = {
   // AMX tiles: only there when KVM may use them.
   0x1d: asSupported,
   0x1e: asSupported,
-  // KVM's signature and its paravirtual features: kvmclock, PV EOI, PV TLB flush, PV IPIs, steal time. All cost nothing to offer.
+  // KVM's signature and its paravirtual features: kvmclock, PV EOI, PV TLB flush, PV IPIs, steal time. All cost nothing
+  // to offer.
   0x4000_0000: (entry) => {
     entry.eax = 0x4000_0001;
   },
@@ -90,7 +94,8 @@ const RULES: Record<number, Rule> = {
     entry.eax = Math.min(entry.eax, 0x8000_0021);
   },
   0x8000_0001: (entry) => {
-    // no CMP_LEGACY 1, SVM 2, OSVW 9, IBS 10, SKINIT 12, WDT 13, LWP 15, NODEID_MSR 19, TOPOEXT 22, performance counters 23 24 28
+    // no CMP_LEGACY 1, SVM 2, OSVW 9, IBS 10, SKINIT 12, WDT 13, LWP 15, NODEID_MSR 19, TOPOEXT 22, performance
+    // counters 23 24 28
     entry.ecx = clear(entry.ecx, 1, 2, 9, 10, 12, 13, 15, 19, 22, 23, 24, 28);
   },
   // Brand string.

@@ -1,5 +1,6 @@
 /**
- * ELF64 program headers of an uncompressed vmlinux (System V gABI chapters 4 and 5; AMD64 psABI). Parses bytes, opens nothing.
+ * ELF64 program headers of an uncompressed vmlinux (System V gABI chapters 4 and 5; AMD64 psABI). Parses bytes, opens
+ * nothing.
  *
  * The file is ours in normal use, but it is a path a person may give: every field is checked before it is believed.
  */

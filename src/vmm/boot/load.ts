@@ -1,4 +1,7 @@
-/** Puts a kernel, its command line, an initrd and the boot structures into guest memory. The only part of boot/ that opens files. */
+/**
+ * Puts a kernel, its command line, an initrd and the boot structures into guest memory. The only part of boot/ that
+ * opens files.
+ */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
@@ -72,11 +75,13 @@ function loadKernel(memory: GuestMemory, path: string): number {
       start: KERNEL_START,
       end: Math.min(memory.ranges()[0]!.length, IDENTITY_MAP_END),
     });
-    // Copied, not mapped copy-on-write: mapped pages are 4 KiB each, and the faults of their first use cost the guest more (50 ms of instruction-counted
-    // boot) than copying 12 MiB into huge pages costs us (30 ms). Sharing them between VMs is the template snapshot's to do.
+    // Copied, not mapped copy-on-write: mapped pages are 4 KiB each, and the faults of their first use cost the guest
+    // more (50 ms of instruction-counted boot) than copying 12 MiB into huge pages costs us (30 ms). Sharing them
+    // between VMs is the template snapshot's to do.
     for (const { address, fileLength, fileOffset, memoryLength } of executable.segments) {
       readFully(file, memory.live(address, fileLength), fileOffset, path);
-      // Zero already, but not there yet: the kernel clears it first thing, and a huge page then is an exit and a fault of a running CPU.
+      // Zero already, but not there yet: the kernel clears it first thing, and a huge page then is an exit and a fault
+      // of a running CPU.
       memory.live(address + fileLength, memoryLength - fileLength).fill(0);
     }
     return executable.entry;

@@ -1,6 +1,7 @@
 /**
- * The state Linux's 64-bit entry wants (Documentation/arch/x86/boot.rst § 64-bit Boot Protocol): long mode, paging that identity-maps what was loaded,
- * flat segments __BOOT_CS (0x10) and __BOOT_DS (0x18), interrupts off, the zero page's address in rsi.
+ * The state Linux's 64-bit entry wants (Documentation/arch/x86/boot.rst § 64-bit Boot Protocol): long mode, paging that
+ * identity-maps what was loaded, flat segments __BOOT_CS (0x10) and __BOOT_DS (0x18), interrupts off, the zero page's
+ * address in rsi.
  */
 import { REGS, SEGMENT, SREGS, DTABLE } from '../kvm/requests.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';

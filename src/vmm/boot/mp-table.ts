@@ -1,6 +1,7 @@
 /**
- * The MP table (Intel MultiProcessor Specification 1.4, chapter 4): with no ACPI it is what tells Linux of its CPUs, its IOAPIC and which
- * line goes to which pin. Line n is pin n, edge-triggered as the ISA bus is: that is what an irqfd without resampling does.
+ * The MP table (Intel MultiProcessor Specification 1.4, chapter 4): with no ACPI it is what tells Linux of its CPUs,
+ * its IOAPIC and which line goes to which pin. Line n is pin n, edge-triggered as the ISA bus is: that is what an irqfd
+ * without resampling does.
  */
 import { IOAPIC_ADDRESS, IOAPIC_PINS, LAPIC_ADDRESS } from '../memory/layout.ts';
 import { MP_TABLE_ADDRESS, MP_TABLE_END } from './addresses.ts';

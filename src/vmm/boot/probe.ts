@@ -1,7 +1,8 @@
 /**
- * How fast this host's KVM runs guest supervisor code: what `--isolation=auto` and `husk doctor` go by. Hardware does one instruction a
- * cycle or more; a KVM that interprets its guests (nested on a host without nested paging, or pure software) does a few million a second, and a
- * container there would be hundreds of times slower than in user namespaces.
+ * How fast this host's KVM runs guest supervisor code: what `--isolation=auto` and `husk doctor` go by. Hardware does
+ * one instruction a cycle or more; a KVM that interprets its guests (nested on a host without nested paging, or pure
+ * software) does a few million a second, and a container there would be hundreds of times slower than in user
+ * namespaces.
  */
 import { enterLongMode, writeBootTables } from './long-mode.ts';
 import { filterCpuid } from './cpuid.ts';
@@ -14,7 +15,10 @@ import { Kvm } from '../kvm/system.ts';
 const ITERATIONS = 5_000_000;
 /** milliseconds after which the answer is "slow" and the guest is stopped */
 const PATIENCE = 250;
-/** instructions a second below which `auto` does not take KVM: between the slowest hardware and the fastest interpreter, far from both */
+/**
+ * instructions a second below which `auto` does not take KVM: between the slowest hardware and the fastest interpreter,
+ * far from both
+ */
 export const FIT_SPEED = 100_000_000;
 
 const PROBE_PORT = 0x64;
@@ -50,7 +54,10 @@ export interface KvmSpeed {
   fit: boolean;
 }
 
-/** Takes 3 ms on hardware, a quarter of a second at most. @throws HuskError `unsupported` when there is no /dev/kvm to open */
+/**
+ * Takes 3 ms on hardware, a quarter of a second at most. @throws HuskError `unsupported` when there is no /dev/kvm to
+ * open
+ */
 export async function measureKvm(): Promise<KvmSpeed> {
   using kvm = Kvm.open();
   using memory = GuestMemory.allocate(2 * MIB);

@@ -1,7 +1,8 @@
 /**
- * Whether a container should run in a VM on this host: what `--isolation=auto` and `husk doctor` go by. The measurement behind it (probe.ts) costs
- * a start of koffi and up to a quarter of a second, so it is kept by boot and device; everything that can change without a reboot is looked at each
- * time. Never throws: a host that cannot be asked is unfit, and the reason says why.
+ * Whether a container should run in a VM on this host: what `--isolation=auto` and `husk doctor` go by. The measurement
+ * behind it (probe.ts) costs a start of koffi and up to a quarter of a second, so it is kept by boot and device;
+ * everything that can change without a reboot is looked at each time. Never throws: a host that cannot be asked is
+ * unfit, and the reason says why.
  */
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,8 @@
 /**
- * The system calls of a running VMM: everything else kills the process. Made by tracing the supervisor (Node, libuv, V8, SQLite, koffi) with a
- * guest beside it, and by reading what the devices call; each entry says who needs it. A call that is not needed once the machine runs is not here:
- * no process can be made, no program executed, no socket opened, nothing mounted, no namespace joined, nobody else signalled.
+ * The system calls of a running VMM: everything else kills the process. Made by tracing the supervisor (Node, libuv,
+ * V8, SQLite, koffi) with a guest beside it, and by reading what the devices call; each entry says who needs it. A call
+ * that is not needed once the machine runs is not here: no process can be made, no program executed, no socket opened,
+ * nothing mounted, no namespace joined, nobody else signalled.
  *
  * seccomp sees numbers, not paths: which files can be opened is the mount namespace's work (src/rootless/jail.ts).
  * Decides only; src/supervisor/lock-down.ts compiles and installs it.
@@ -28,7 +29,10 @@ const masked = (index: number, mask: number, value: number): Condition => ({
 const oneOf = (name: string, index: number, values: readonly number[]): Call[] =>
   values.map((value) => allow(name, is(index, value)));
 
-/** include/uapi/linux/sched.h: exactly what glibc's pthread_create passes (VM FS FILES SIGHAND THREAD SYSVSEM SETTLS PARENT_SETTID CHILD_CLEARTID) */
+/**
+ * include/uapi/linux/sched.h: exactly what glibc's pthread_create passes (VM FS FILES SIGHAND THREAD SYSVSEM SETTLS
+ * PARENT_SETTID CHILD_CLEARTID)
+ */
 export const THREAD_FLAGS = 0x3d0f00;
 const ENOSYS = 38;
 
@@ -39,7 +43,10 @@ const FIONBIO = 0x5421;
 const FIONCLEX = 0x5450;
 const FIOCLEX = 0x5451;
 
-/** include/uapi/asm-generic/fcntl.h, linux/fcntl.h: F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW, the three of open file descriptions, F_DUPFD_CLOEXEC */
+/**
+ * include/uapi/asm-generic/fcntl.h, linux/fcntl.h: F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW,
+ * the three of open file descriptions, F_DUPFD_CLOEXEC
+ */
 const FCNTL_COMMANDS = [0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030];
 
 /** include/uapi/linux/prctl.h: threads get names, V8 names its anonymous mappings */
@@ -92,7 +99,8 @@ const FILES = [
   ),
   allow('mkdir mkdirat unlink unlinkat rmdir rename renameat renameat2 chmod fchmod fchmodat umask'),
   allow('fsync fdatasync ftruncate fallocate flock'),
-  // shared folders: one component at a time, beneath the folder; owners, times, links and attributes as the guest sets them
+  // shared folders: one component at a time, beneath the folder; owners, times, links and attributes as the guest sets
+  // them
   allow('openat2 linkat symlinkat fchown fchownat utimensat copy_file_range syncfs'),
   allow('getxattr fgetxattr setxattr fsetxattr listxattr flistxattr removexattr fremovexattr'),
   ...NODE_KINDS.map((kind) => allow('mknodat', masked(2, S_IFMT, kind))),
@@ -109,7 +117,10 @@ const FACTS = [
   allow('prlimit64', is(2, 0)),
 ];
 
-/** For a machine that is made again in this process (a restart policy): everything between opening /dev/kvm and the first instruction. */
+/**
+ * For a machine that is made again in this process (a restart policy): everything between opening /dev/kvm and the
+ * first instruction.
+ */
 const SETUP_REQUESTS = [
   KVM.KVM_GET_API_VERSION,
   KVM.KVM_CREATE_VM,
@@ -139,8 +150,8 @@ const EPERM = 1;
 const AF_UNIX = 1;
 
 /**
- * From birth until the list above takes over. io_uring above all: its operations pass by any filter, and libuv would have made a ring by then; it does
- * without when it gets ENOSYS. The rest is what a VMM never needs at any time.
+ * From birth until the list above takes over. io_uring above all: its operations pass by any filter, and libuv would
+ * have made a ring by then; it does without when it gets ENOSYS. The rest is what a VMM never needs at any time.
  */
 export function birthList(): Seccomp {
   const deny = (names: string, errnoRet: number, ...args: Condition[]): Call => ({

@@ -1,7 +1,8 @@
 /**
- * Model-specific registers that a guest may not touch though KVM would let it: performance counters. CPUID says that there are none, but AMD's four
- * oldest have no CPUID bit, so KVM gives them to every guest of an AMD: a guest could count the host's cache misses, and Linux, which tries them
- * out as it boots, fills the host's kernel log where KVM has none to give. With the filter each access is a fault in the guest, and not a word on the host.
+ * Model-specific registers that a guest may not touch though KVM would let it: performance counters. CPUID says that
+ * there are none, but AMD's four oldest have no CPUID bit, so KVM gives them to every guest of an AMD: a guest could
+ * count the host's cache misses, and Linux, which tries them out as it boots, fills the host's kernel log where KVM has
+ * none to give. With the filter each access is a fault in the guest, and not a word on the host.
  */
 import { Mapping } from '../../host/memory/mapping.ts';
 import { ioctl } from '../../host/kernel/ioctl.ts';

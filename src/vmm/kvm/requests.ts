@@ -1,6 +1,6 @@
 /**
- * KVM's ioctl numbers, capabilities and structure layouts, all from include/uapi/linux/kvm.h and arch/x86/include/uapi/asm/kvm.h.
- * Offsets are bytes from the start of the structure named; sizes are its whole size.
+ * KVM's ioctl numbers, capabilities and structure layouts, all from include/uapi/linux/kvm.h and
+ * arch/x86/include/uapi/asm/kvm.h. Offsets are bytes from the start of the structure named; sizes are its whole size.
  */
 import { _IO, _IOR, _IOW, _IOWR } from '../../host/kernel/ioctl.ts';
 

@@ -41,7 +41,10 @@ export interface KvmCapability {
   needed: boolean;
 }
 
-/** What the VMM needs of KVM, or makes use of, as this host has it. @throws HuskError when /dev/kvm does not open or is another thing */
+/**
+ * What the VMM needs of KVM, or makes use of, as this host has it. @throws HuskError when /dev/kvm does not open or is
+ * another thing
+ */
 export function kvmCapabilities(path?: string): KvmCapability[] {
   using kvm = Kvm.openUnchecked(path);
   return (Object.keys(CAPABILITIES) as (keyof typeof CAPABILITIES)[]).map((name) => ({

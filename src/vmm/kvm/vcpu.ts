@@ -1,8 +1,9 @@
 /**
  * One vCPU: its registers, and the loop that runs it.
  *
- * KVM_RUN blocks a thread that runs no JavaScript (src/host/kernel/ioctl-thread.ts); every exit comes to the event loop of the thread that owns the devices, by
- * an eventfd. It handles the exit and lets the vCPU go on. So device state has one owner and needs no locks.
+ * KVM_RUN blocks a thread that runs no JavaScript (src/host/kernel/ioctl-thread.ts); every exit comes to the event loop
+ * of the thread that owns the devices, by an eventfd. It handles the exit and lets the vCPU go on. So device state has
+ * one owner and needs no locks.
  */
 import { constants } from 'node:os';
 import { Fd } from '../../host/fd.ts';
@@ -174,7 +175,8 @@ export class Vcpu implements Disposable {
     const end = this.#exited(thread.result);
     if (end !== undefined) this.#end(end);
     else if (this.#stopping) this.#end({ kind: 'stopped' });
-    // An exit that was answered is finished by the next KVM_RUN (api.rst § KVM_RUN): with `immediate_exit` still set that is all it does.
+    // An exit that was answered is finished by the next KVM_RUN (api.rst § KVM_RUN): with `immediate_exit` still set
+    // that is all it does.
     else if (this.#paused && thread.result === -EINTR) this.#idle();
     else this.#enter();
   }
@@ -184,7 +186,9 @@ export class Vcpu implements Disposable {
     this.#thread!.go();
   }
 
-  /** Handles one exit. @param result of KVM_RUN: -errno when it failed @returns why the vCPU must not run again, if so */
+  /**
+   * Handles one exit. @param result of KVM_RUN: -errno when it failed @returns why the vCPU must not run again, if so
+   */
   #exited(result: number): VcpuEnd | undefined {
     // EINTR: a kick, or any other signal. EAGAIN: a vCPU that was woken before its start-up interrupt.
     if (result === -EINTR || result === -EAGAIN) return undefined;

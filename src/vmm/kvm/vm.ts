@@ -1,4 +1,7 @@
-/** One VM: its memory slots, interrupt controllers, and the eventfds bound to guest addresses (ioeventfd) and interrupt lines (irqfd). */
+/**
+ * One VM: its memory slots, interrupt controllers, and the eventfds bound to guest addresses (ioeventfd) and interrupt
+ * lines (irqfd).
+ */
 import { Fd } from '../../host/fd.ts';
 import type { EventFd } from '../../host/streams/eventfd.ts';
 import { ioctl } from '../../host/kernel/ioctl.ts';
@@ -31,7 +34,10 @@ export class Vm implements Disposable {
     this.#vcpuMmapSize = vcpuMmapSize;
   }
 
-  /** Intel needs three pages of guest-physical space for a TSS and one for an identity map while a vCPU is in real mode; AMD ignores both. */
+  /**
+   * Intel needs three pages of guest-physical space for a TSS and one for an identity map while a vCPU is in real mode;
+   * AMD ignores both.
+   */
   setIntelScratch(tssAddress: number, identityMapAddress: number): void {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigUint64(0, BigInt(identityMapAddress), true);

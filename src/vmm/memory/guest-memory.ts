@@ -1,9 +1,10 @@
 /**
  * Guest RAM as the VMM sees it.
  *
- * Every access to a guest address goes through here and is range-checked once, against the whole length, before any byte is touched; an address the
- * guest made up ends in a GuestFault, never in host memory. RAM is one anonymous mapping, so `hostAddress` of a checked range may be handed to a system call.
- * Guest addresses are numbers: a u64 above 2^53 loses bits but is out of range all the same.
+ * Every access to a guest address goes through here and is range-checked once, against the whole length, before any
+ * byte is touched; an address the guest made up ends in a GuestFault, never in host memory. RAM is one anonymous
+ * mapping, so `hostAddress` of a checked range may be handed to a system call. Guest addresses are numbers: a u64 above
+ * 2^53 loses bits but is out of range all the same.
  */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
@@ -12,7 +13,10 @@ import { RamMapping } from '../../host/memory/ram-mapping.ts';
 import type { Vm } from '../kvm/vm.ts';
 import { HIGH_RAM_START, LOW_RAM_END } from './layout.ts';
 
-/** The guest named memory that is not RAM, or not aligned as the format demands. Fails the device (NEEDS_RESET), never the VMM. */
+/**
+ * The guest named memory that is not RAM, or not aligned as the format demands. Fails the device (NEEDS_RESET), never
+ * the VMM.
+ */
 export class GuestFault extends Error {
   override name = 'GuestFault';
 }
@@ -42,7 +46,10 @@ export class GuestMemory implements Disposable {
     return new GuestMemory(new RamMapping(size));
   }
 
-  /** Whole RAM from a snapshot's file (src/vmm/snapshot/memory-file.ts), mapped copy-on-write. Before `attach`. @throws HuskError naming it */
+  /**
+   * Whole RAM from a snapshot's file (src/vmm/snapshot/memory-file.ts), mapped copy-on-write. Before `attach`. @throws
+   * HuskError naming it
+   */
   load(path: string): void {
     const fd = openSync(path, 'r');
     try {

@@ -27,9 +27,14 @@ export const LAPIC_ADDRESS = 0xfee0_0000;
 /** pins of KVM's IOAPIC */
 export const IOAPIC_PINS = 24;
 
-/** Device i has interrupt line IRQ_FIRST + i: above the timer (0), the cascade (2), the serial port (4); 8 (RTC) is simply a device's. */
+/**
+ * Device i has interrupt line IRQ_FIRST + i: above the timer (0), the cascade (2), the serial port (4); 8 (RTC) is
+ * simply a device's.
+ */
 export const IRQ_FIRST = 5;
 
-/** Least RAM the guest kernel boots in (measured), and the most KVM's 46-bit guests and our tests have seen reason for. */
+/**
+ * Least RAM the guest kernel boots in (measured), and the most KVM's 46-bit guests and our tests have seen reason for.
+ */
 export const MIN_RAM = 32 * MIB;
 export const MAX_RAM = 1024 * GIB;

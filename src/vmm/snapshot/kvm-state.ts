@@ -1,6 +1,8 @@
 /**
- * What KVM holds of a machine: registers of the vCPUs, interrupt controllers, timer, clock; as plain data. The structures are the kernel's own, kept as bytes and given back
- * unread (include/uapi/linux/kvm.h, arch/x86/include/uapi/asm/kvm.h); they fit a host with the same kernel interface and a CPU that has what the guest was shown.
+ * What KVM holds of a machine: registers of the vCPUs, interrupt controllers, timer, clock; as plain data. The
+ * structures are the kernel's own, kept as bytes and given back unread (include/uapi/linux/kvm.h,
+ * arch/x86/include/uapi/asm/kvm.h); they fit a host with the same kernel interface and a CPU that has what the guest
+ * was shown.
  */
 import {
   CLOCK_SIZE,
@@ -50,8 +52,9 @@ export interface VmState {
 }
 
 /**
- * The remaining structures, in the order they must be given back: XSAVE before what interprets it, the local APIC after the MSR that switches it to x2APIC mode, what is
- * pending after the registers it will be delivered with, and last whether the CPU runs at all.
+ * The remaining structures, in the order they must be given back: XSAVE before what interprets it, the local APIC after
+ * the MSR that switches it to x2APIC mode, what is pending after the registers it will be delivered with, and last
+ * whether the CPU runs at all.
  */
 const PARTS = [
   { name: 'xcrs', get: KVM_GET_XCRS, set: KVM_SET_XCRS, size: 392, capability: 'XCRS' },
@@ -95,7 +98,10 @@ export function restoreVcpu(kvm: Kvm, vcpu: Vcpu, state: VcpuState): void {
   );
 }
 
-/** Some that can be read refuse to be written with what was read when it is their default (a feature the guest was not shown): zero means untouched. */
+/**
+ * Some that can be read refuse to be written with what was read when it is their default (a feature the guest was not
+ * shown): zero means untouched.
+ */
 function setMsrs(vcpu: Vcpu, msrs: VcpuState['msrs']): void {
   for (const msr of msrs) {
     try {

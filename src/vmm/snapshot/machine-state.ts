@@ -1,6 +1,7 @@
 /**
- * A whole machine but its RAM, as one plain object, and that object as a file. A snapshot is this file and the RAM's (memory-file.ts). Believed only where
- * husk itself wrote it: whoever can change a snapshot can run anything in the guest.
+ * A whole machine but its RAM, as one plain object, and that object as a file. A snapshot is this file and the RAM's
+ * (memory-file.ts). Believed only where husk itself wrote it: whoever can change a snapshot can run anything in the
+ * guest.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { deserialize, serialize } from 'node:v8';

@@ -1,4 +1,7 @@
-/** Guest RAM as a file: as long as the RAM, with holes where it is zero. A restored machine maps it copy-on-write, so the file must never change. */
+/**
+ * Guest RAM as a file: as long as the RAM, with holes where it is zero. A restored machine maps it copy-on-write, so
+ * the file must never change.
+ */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 

@@ -1,4 +1,7 @@
-/** `login` and `logout` against a real registry with htpasswd, and with a credential helper that writes down what it is told. */
+/**
+ * `login` and `logout` against a real registry with htpasswd, and with a credential helper that writes down what it is
+ * told.
+ */
 import {
   chmodSync,
   existsSync,

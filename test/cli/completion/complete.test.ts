@@ -205,7 +205,9 @@ function fakeHusk(folder: string): NodeJS.ProcessEnv {
   };
 }
 
-/** What stands on the line after <TAB>: bash replaces what is behind its last word break, and is given what it splits. */
+/**
+ * What stands on the line after <TAB>: bash replaces what is behind its last word break, and is given what it splits.
+ */
 const LINES: [line: string, bashWords: string[], bash: string, fish: string][] = [
   ['husk stop ', ['husk', 'stop', ''], '<plain><a\\ b><\\$\\(touch\\ /x\\)>', 'plain\thelp\na b\n$(touch /x)\n'],
   ['husk ps -f sta', ['husk', 'ps', '-f', 'sta'], '<status=>', 'status=\n'],

@@ -1,6 +1,6 @@
 /**
- * The flags of each command beside those that Docker's real client lists with `--help`: every difference stands in the table "Flags" of
- * docs/differences.md with its reason, and nothing stands there that is none.
+ * The flags of each command beside those that Docker's real client lists with `--help`: every difference stands in the
+ * table "Flags" of docs/differences.md with its reason, and nothing stands there that is none.
  */
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -48,7 +48,10 @@ interface Documented {
   until: number;
 }
 
-/** Rows `| commands | flags | difference | Docker | why |`; Docker's column says from which version on, or up to which, where not all differ. */
+/**
+ * Rows `| commands | flags | difference | Docker | why |`; Docker's column says from which version on, or up to which,
+ * where not all differ.
+ */
 function documented(): Documented[] {
   const section = /^### Flags\n([^]*?)(?=^#|(?![^]))/m.exec(readFileSync(DOCUMENT, 'utf8'))?.[1] ?? '';
   return section.split('\n').flatMap((line) => {

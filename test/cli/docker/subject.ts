@@ -1,6 +1,6 @@
 /**
- * Containers, images and volumes that husk has, and the same things as Docker's Engine API tells them: husk's own JSON where husk has it, and what
- * its lists know put into the API's shapes.
+ * Containers, images and volumes that husk has, and the same things as Docker's Engine API tells them: husk's own JSON
+ * where husk has it, and what its lists know put into the API's shapes.
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * Templates in use, through Docker's real client and through husk: both are given the same containers, images and volumes, and must print the same, or
- * refuse alike. A case a line; docs/differences.md names what is left out here on purpose.
+ * Templates in use, through Docker's real client and through husk: both are given the same containers, images and
+ * volumes, and must print the same, or refuse alike. A case a line; docs/differences.md names what is left out here on
+ * purpose.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -588,7 +589,9 @@ const CONFIGURED: [config: object, words: string[]][] = [
   [{ volumesFormat: '{{.Name}}!' }, ['volume', 'ls', '-q']],
 ];
 
-/** Asked of Docker 28 and newer only: 26 prints labels in no order, and its types lack these fields or have other names. */
+/**
+ * Asked of Docker 28 and newer only: 26 prints labels in no order, and its types lack these fields or have other names.
+ */
 const NEWER = new Set([
   '{{json .NetworkSettings}}',
   '{{json .NetworkSettings.Networks}}',

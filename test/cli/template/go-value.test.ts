@@ -1,4 +1,7 @@
-/** JSON seen through Docker's types: zero values, nil pointers, methods, the second try with the JSON as it is. Asked of the real client in test/cli/docker. */
+/**
+ * JSON seen through Docker's types: zero values, nil pointers, methods, the second try with the JSON as it is. Asked of
+ * the real client in test/cli/docker.
+ */
 import test from 'ava';
 import { renderTyped } from '../../../src/cli/output/object-format.ts';
 import { parseTemplate } from '../../../src/cli/template/parse.ts';

@@ -1,4 +1,7 @@
-/** The same templates through a real Go client (docker or podman, whichever is here; neither needs a daemon) and through ours. */
+/**
+ * The same templates through a real Go client (docker or podman, whichever is here; neither needs a daemon) and through
+ * ours.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

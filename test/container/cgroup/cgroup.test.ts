@@ -1,4 +1,7 @@
-/** Decisions, and the file work against plain folders that look like cgroupfs; the real one is tested where it is delegated (test/vm-host). */
+/**
+ * Decisions, and the file work against plain folders that look like cgroupfs; the real one is tested where it is
+ * delegated (test/vm-host).
+ */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';

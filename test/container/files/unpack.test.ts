@@ -1,4 +1,7 @@
-/** The unpacker against archives that want out of their folder, one attack a test; the folder's neighbour must stay as it was. */
+/**
+ * The unpacker against archives that want out of their folder, one attack a test; the folder's neighbour must stay as
+ * it was.
+ */
 import {
   chmodSync,
   existsSync,

@@ -1,4 +1,7 @@
-/** A classic BPF interpreter over struct seccomp_data, for tests: as much of it as seccomp filters use. Source: linux kernel/bpf/core.c. */
+/**
+ * A classic BPF interpreter over struct seccomp_data, for tests: as much of it as seccomp filters use. Source: linux
+ * kernel/bpf/core.c.
+ */
 
 export const ARCH_X86_64 = 0xc000003e;
 export const ARCH_I386 = 0x40000003;

@@ -1,4 +1,7 @@
-/** Our compiler's decisions against those of libseccomp's own output for the same profile: another implementation, not our opinion. */
+/**
+ * Our compiler's decisions against those of libseccomp's own output for the same profile: another implementation, not
+ * our opinion.
+ */
 import test from 'ava';
 import { ALL_CAPABILITIES, DEFAULT_CAPABILITIES } from '../../../src/container/capabilities.ts';
 import { compileSeccomp } from '../../../src/container/seccomp/compile.ts';

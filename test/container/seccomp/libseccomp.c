@@ -1,4 +1,7 @@
-/* What libseccomp makes of a profile: rules on stdin, BPF on stdout, names it does not know on stderr. See libseccomp.ts for the lines. */
+/*
+ * What libseccomp makes of a profile: rules on stdin, BPF on stdout, names it does not know on stderr. See
+ * libseccomp.ts for the lines.
+ */
 #include <seccomp.h>
 #include <stdint.h>
 #include <stdio.h>

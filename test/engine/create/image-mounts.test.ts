@@ -1,6 +1,6 @@
 /**
- * `--mount type=image` as a person at a terminal sees it, in user namespaces: what is mounted, what keeps an image, and a hostile one whose links lead
- * out. What is the same in machines: test/flags/cases.ts.
+ * `--mount type=image` as a person at a terminal sees it, in user namespaces: what is mounted, what keeps an image, and
+ * a hostile one whose links lead out. What is the same in machines: test/flags/cases.ts.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Which limits a virtual machine holds, and what it says of the others. What it holds is measured in test/vmm/limits.test.ts. */
+/**
+ * Which limits a virtual machine holds, and what it says of the others. What it holds is measured in
+ * test/vmm/limits.test.ts.
+ */
 import test from 'ava';
 import type { Resources } from '../../../src/spec.ts';
 import { checkMachineLimits } from '../../../src/engine/create/machine-limits.ts';

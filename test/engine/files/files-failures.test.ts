@@ -1,6 +1,7 @@
 /**
- * What `cp` does when one of its two sides fails: the command ends at once, with that side's error on one line and exit 1, the container goes on,
- * and nothing stays behind. A case a line; each was a hang, another's error or a stack trace once.
+ * What `cp` does when one of its two sides fails: the command ends at once, with that side's error on one line and exit
+ * 1, the container goes on, and nothing stays behind. A case a line; each was a hang, another's error or a stack trace
+ * once.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** A container's files as an ordinary user copies, compares, commits and exports them: bin/husk with user namespaces. The peer's view is in test/peer/files.test.ts. */
+/**
+ * A container's files as an ordinary user copies, compares, commits and exports them: bin/husk with user namespaces.
+ * The peer's view is in test/peer/files.test.ts.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   existsSync,

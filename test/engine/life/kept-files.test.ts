@@ -1,4 +1,7 @@
-/** A machine that was started for a stopped container's files serves the next command too, and is in nobody's way; over the fake sandbox, as the engine sees it. */
+/**
+ * A machine that was started for a stopped container's files serves the next command too, and is in nobody's way; over
+ * the fake sandbox, as the engine sees it.
+ */
 import { DatabaseSync } from 'node:sqlite';
 import test, { type ExecutionContext } from 'ava';
 import { openTestEngine } from '../fixture.ts';

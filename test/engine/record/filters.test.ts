@@ -1,4 +1,7 @@
-/** The filters of `ps` and `container prune`: what each finds, and what is refused before a container is looked at. A filter a line. */
+/**
+ * The filters of `ps` and `container prune`: what each finds, and what is refused before a container is looked at. A
+ * filter a line.
+ */
 import test from 'ava';
 import type { Container, Filters } from '../../../src/engine/contract.ts';
 import { containerFilter, pruneFilter } from '../../../src/engine/record/filters.ts';

@@ -1,4 +1,7 @@
-/** A lookup of `..` below a folder, while another process renames: the kernel gives such a lookup up, and nobody may notice. */
+/**
+ * A lookup of `..` below a folder, while another process renames: the kernel gives such a lookup up, and nobody may
+ * notice.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';

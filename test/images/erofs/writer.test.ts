@@ -1,4 +1,7 @@
-/** EROFS metadata, judged by Linux: mounted from a loop device and compared with what GNU tar and overlayfs make of the same layers. */
+/**
+ * EROFS metadata, judged by Linux: mounted from a loop device and compared with what GNU tar and overlayfs make of the
+ * same layers.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   mkdirSync,

@@ -13,7 +13,10 @@ function treeOf(members: RawMember[]): LayerTree {
   return tree;
 }
 
-/** `path` and what it is: d (o: opaque, i: no member says so), f, l, w; files with their uid, so that one knows which member won */
+/**
+ * `path` and what it is: d (o: opaque, i: no member says so), f, l, w; files with their uid, so that one knows which
+ * member won
+ */
 function describe(directory: Directory, path = ''): string[] {
   return [...directory.children].flatMap(([name, node]) => {
     const at = path === '' ? name : `${path}/${name}`;

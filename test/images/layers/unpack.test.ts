@@ -1,6 +1,6 @@
 /**
- * Layers as folders, made in the user namespace of an ordinary user: compared with what GNU tar and umoci make of the same
- * archives there, mounted by overlayfs, and raced by several processes.
+ * Layers as folders, made in the user namespace of an ordinary user: compared with what GNU tar and umoci make of the
+ * same archives there, mounted by overlayfs, and raced by several processes.
  */
 import { execFileSync } from 'node:child_process';
 import {

@@ -1,4 +1,7 @@
-/** Ends of a container's life that go wrong, over the fake sandbox: whoever waits hears of them, and the supervisor does not stay. */
+/**
+ * Ends of a container's life that go wrong, over the fake sandbox: whoever waits hears of them, and the supervisor does
+ * not stay.
+ */
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';

@@ -1,4 +1,6 @@
-/** What `--isolation=auto` goes by: measured once a boot, and looked at anew where a reboot is not needed to change it. */
+/**
+ * What `--isolation=auto` goes by: measured once a boot, and looked at anew where a reboot is not needed to change it.
+ */
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** O_APPEND belongs to each write: what a guest's program appends goes to the end as it is at that moment, what its page cache writes back has its place. */
+/**
+ * O_APPEND belongs to each write: what a guest's program appends goes to the end as it is at that moment, what its page
+ * cache writes back has its place.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -56,7 +56,10 @@ const O_WRONLY = 1;
 /** struct fuse_setattr_in with one field: FATTR_MODE */
 const MODE = 1;
 
-/** The server of a folder with a file of mode 0644 and one of mode 0666, and a folder that anybody may write. @returns what asks it: an errno, 0 for an answer */
+/**
+ * The server of a folder with a file of mode 0644 and one of mode 0666, and a folder that anybody may write. @returns
+ * what asks it: an errno, 0 for an answer
+ */
 function serve(t: ExecutionContext, ownership: Ownership) {
   const folder = mkdtempSync(join(tmpdir(), 'husk-owners-'));
   chmodSync(folder, 0o755);

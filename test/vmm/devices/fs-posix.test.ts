@@ -1,4 +1,7 @@
-/** A POSIX program on a folder, and on the same kind of folder through the file system device and this machine's FUSE client: the answers must be the same. */
+/**
+ * A POSIX program on a folder, and on the same kind of folder through the file system device and this machine's FUSE
+ * client: the answers must be the same.
+ */
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

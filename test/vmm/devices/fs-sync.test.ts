@@ -1,6 +1,6 @@
 /**
- * What a guest syncs is on the host's disk: of a shared folder's file by FSYNC or an open with O_SYNC or O_DSYNC, of a disk by FLUSH. Judged by the pages that the
- * host's kernel still has to write, cachestat(2) of Linux 6.5.
+ * What a guest syncs is on the host's disk: of a shared folder's file by FSYNC or an open with O_SYNC or O_DSYNC, of a
+ * disk by FLUSH. Judged by the pages that the host's kernel still has to write, cachestat(2) of Linux 6.5.
  */
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { pbkdf2 } from 'node:crypto';
@@ -42,7 +42,10 @@ const folder = mkdtempSync('/var/tmp/husk-sync-');
 const PAGE = Buffer.alloc(65_536, 'x');
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Writes until the kernel has something left to write: on a busy machine it may be done before it is asked. @returns is there */
+/**
+ * Writes until the kernel has something left to write: on a busy machine it may be done before it is asked. @returns is
+ * there
+ */
 function leaveUnwritten(fd: number, path: string): boolean {
   for (let tries = 0; tries < TRIES; tries++) {
     writeSync(fd, PAGE);

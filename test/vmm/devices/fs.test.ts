@@ -1,4 +1,7 @@
-/** The file system device against drivers that are honest, and against those that are not: each attack on names, nodes, handles, lengths and order by itself. */
+/**
+ * The file system device against drivers that are honest, and against those that are not: each attack on names, nodes,
+ * handles, lengths and order by itself.
+ */
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,

@@ -1,6 +1,7 @@
 /**
- * Mounts a folder through the file system device on this machine's own kernel: what /dev/fuse asks goes into a virtqueue, what the device answers goes back.
- * The kernel's FUSE client is the same as in a guest, so a POSIX program can judge the device where there is no KVM. Root, in a mount namespace of its own:
+ * Mounts a folder through the file system device on this machine's own kernel: what /dev/fuse asks goes into a
+ * virtqueue, what the device answers goes back. The kernel's FUSE client is the same as in a guest, so a POSIX program
+ * can judge the device where there is no KVM. Root, in a mount namespace of its own:
  * `unshare -m node fuse-bridge.ts FOLDER MOUNT-POINT`; prints a line when it is mounted.
  */
 import { openSync, read, writeSync } from 'node:fs';

@@ -1,7 +1,8 @@
 /**
- * Random rings and registers against every device: whatever a driver does, a device answers, ignores it or asks to be reset; it never throws out of the
- * transport, never works without bound, never reaches outside guest memory (which would be a RangeError, or a fault of the whole process).
- * The seed is in the title; HUSK_FUZZ_SECONDS lengthens the run.
+ * Random rings and registers against every device: whatever a driver does, a device answers, ignores it or asks to be
+ * reset; it never throws out of the transport, never works without bound, never reaches outside guest memory (which
+ * would be a RangeError, or a fault of the whole process). The seed is in the title; HUSK_FUZZ_SECONDS lengthens the
+ * run.
  */
 import { mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,7 +27,10 @@ import { removeFolder } from '../../fixtures/temporary.ts';
 import { DATA, Driver, EVERY_FRAME, INDIRECT, NEXT, WRITE } from '../driver.ts';
 
 const SECONDS = Number(process.env['HUSK_FUZZ_SECONDS'] ?? 2);
-/** milliseconds of CPU time one kick may take: small beside "forever". Not of the clock: a guest may ask for synchronous writes, and others use the disk */
+/**
+ * milliseconds of CPU time one kick may take: small beside "forever". Not of the clock: a guest may ask for synchronous
+ * writes, and others use the disk
+ */
 const KICK_LIMIT = 2000;
 
 /** xorshift32: the same run for the same seed */

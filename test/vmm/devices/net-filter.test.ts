@@ -1,6 +1,7 @@
 /**
- * What a guest's root may put on the wire: frames built by hand, to the host's loopback and to the address that guest and host share, in every form that
- * hides where they go. Each at the filter, and the plain ones at the device, on a link that shows what came through.
+ * What a guest's root may put on the wire: frames built by hand, to the host's loopback and to the address that guest
+ * and host share, in every form that hides where they go. Each at the filter, and the plain ones at the device, on a
+ * link that shows what came through.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';

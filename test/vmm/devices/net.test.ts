@@ -1,4 +1,7 @@
-/** The network device on both kinds of link, against a driver in memory: frames, their bounds, back-pressure, and a link that goes. */
+/**
+ * The network device on both kinds of link, against a driver in memory: frames, their bounds, back-pressure, and a link
+ * that goes.
+ */
 import { writeSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';

@@ -1,4 +1,7 @@
-/** What a snapshot would carry: every device's state is plain data, and a device made anew around it goes on where the other stopped. */
+/**
+ * What a snapshot would carry: every device's state is plain data, and a device made anew around it goes on where the
+ * other stopped.
+ */
 import { writeFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

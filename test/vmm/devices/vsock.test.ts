@@ -1,4 +1,7 @@
-/** The socket device against a guest in memory: streams both ways, credit, half-close, refusals, and a guest that cheats. */
+/**
+ * The socket device against a guest in memory: streams both ways, credit, half-close, refusals, and a guest that
+ * cheats.
+ */
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { setImmediate as turn } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/* Asks the running kernel for what images need, by doing it: guest/kernel-config/husk.config is only a wish. Prints "kernel: ok NAME" or "kernel: FAIL NAME: why". */
+/*
+ * Asks the running kernel for what images need, by doing it: guest/kernel-config/husk.config is only a wish. Prints
+ * "kernel: ok NAME" or "kernel: FAIL NAME: why".
+ */
 #define _GNU_SOURCE
 #include "features.h"
 
@@ -118,7 +121,10 @@ static size_t message(char *at, uint16_t type, uint16_t flags, uint8_t family, u
   return NLMSG_ALIGN(head.nlmsg_len);
 }
 
-/* A table with a NAT chain: what `nft add table inet t; nft add chain inet t c '{ type nat hook postrouting priority 100; }'` sends. */
+/*
+ * A table with a NAT chain: what `nft add table inet t; nft add chain inet t c '{ type nat hook postrouting priority
+ * 100; }'` sends.
+ */
 static int nftables(long unused) {
   (void)unused;
   char table[64], chain[128], hook[32], all[512];

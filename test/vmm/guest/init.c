@@ -1,4 +1,7 @@
-/* PID 1 of the VMM's own test guest: does what its command line's husk.test= says, prints to the console, reboots. Static, no shell. */
+/*
+ * PID 1 of the VMM's own test guest: does what its command line's husk.test= says, prints to the console, reboots.
+ * Static, no shell.
+ */
 #define _GNU_SOURCE
 #include "features.h"
 
@@ -31,7 +34,10 @@ static int has(const char *cmdline, const char *word) { return strstr(cmdline, w
 
 static void say(const char *text) { printf("%s\n", text); fflush(stdout); }
 
-/* Reads the whole device in steps and prints its length and a sum; then, for a writable one, writes a pattern and reads it back. */
+/*
+ * Reads the whole device in steps and prints its length and a sum; then, for a writable one, writes a pattern and reads
+ * it back.
+ */
 static void disk(const char *path, int writable) {
   static unsigned char buffer[1 << 17], again[1 << 17];
   int fd = open(path, writable ? O_RDWR : O_RDONLY);
@@ -50,7 +56,10 @@ static void disk(const char *path, int writable) {
   close(fd);
 }
 
-/* Calls the host at port 52 and says a line; then serves port 1024: whatever comes goes back, until the host ends. Twice. */
+/*
+ * Calls the host at port 52 and says a line; then serves port 1024: whatever comes goes back, until the host ends.
+ * Twice.
+ */
 static void vsock(void) {
   struct sockaddr_vm host = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = 52};
   struct sockaddr_vm any = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = 1024};

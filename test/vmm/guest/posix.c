@@ -1,6 +1,7 @@
 /*
- * What a program may expect of a file system, asked one thing at a time in an empty folder: `posix FOLDER` prints a line an answer, which holds nothing
- * of where or when it ran. Run on the host and on a shared folder in a VM, the two must print the same (test/vmm/shares.test.ts).
+ * What a program may expect of a file system, asked one thing at a time in an empty folder: `posix FOLDER` prints a
+ * line an answer, which holds nothing of where or when it ran. Run on the host and on a shared folder in a VM, the two
+ * must print the same (test/vmm/shares.test.ts).
  *
  * Each answer is `name: value`, where a failed call's value is its error's name.
  */

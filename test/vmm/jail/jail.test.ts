@@ -1,4 +1,7 @@
-/** The jail and the filter for real: a Node process in it looks around, works as a supervisor does, and dies of what it may not do. */
+/**
+ * The jail and the filter for real: a Node process in it looks around, works as a supervisor does, and dies of what it
+ * may not do.
+ */
 import { execFile } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -60,7 +63,8 @@ function jail(action: string, argument?: string, third = String(process.pid)): P
   ];
   return new Promise((resolve, reject) => {
     execFile(command!, args, (error, stdout, stderr) => {
-      // files of subordinate ids: root may delete them, an ordinary user's test leaves them to the system's own cleaning of /tmp
+      // files of subordinate ids: root may delete them, an ordinary user's test leaves them to the system's own
+      // cleaning of /tmp
       try {
         rmSync(base, { recursive: true, force: true });
       } catch {}

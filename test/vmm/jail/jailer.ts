@@ -1,4 +1,7 @@
-/** Puts inmate.ts into the jail as the engine puts a supervisor, and shows its output and exit code: `node jailer.ts DATA SHARE ACTION [ARGUMENT]`. */
+/**
+ * Puts inmate.ts into the jail as the engine puts a supervisor, and shows its output and exit code:
+ * `node jailer.ts DATA SHARE ACTION [ARGUMENT]`.
+ */
 import { existsSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { FIRST_INHERITED, launch } from '../../../src/launch/executor.ts';

@@ -1,6 +1,7 @@
 /**
- * Container config + request + host facts → OCI spec, with Docker's defaults: the one place where flags become a spec. Everything below the engine
- * runs the spec. Pure: what it must know of the host stands in SpecFacts. Done at every start, for facts change.
+ * Container config + request + host facts → OCI spec, with Docker's defaults: the one place where flags become a spec.
+ * Everything below the engine runs the spec. Pure: what it must know of the host stands in SpecFacts. Done at every
+ * start, for facts change.
  */
 import { processCapabilities, tweakCapabilities } from '../../../container/capabilities.ts';
 import { seccompFor } from '../../../container/seccomp/profile.ts';
@@ -31,7 +32,10 @@ import type { CreateRequest } from '../../request/request.ts';
 export interface SpecFacts extends JoinFacts, LimitFacts {
   /** generated files to bind over the image's */
   etc: EtcFiles;
-  /** a folder for /dev/shm that other containers may share (`--ipc shareable`), this container's or that of the one joined */
+  /**
+   * a folder for /dev/shm that other containers may share (`--ipc shareable`), this container's or that of the one
+   * joined
+   */
   shm?: string;
   /** does the host have this path; asked for what `--ipc host` shares; @default yes */
   hostHas?(path: string): boolean;
@@ -39,7 +43,10 @@ export interface SpecFacts extends JoinFacts, LimitFacts {
   idMaps?: { uid: IdMapping[]; gid: IdMapping[] };
   /** of the CDI devices asked for */
   cdi?: readonly CdiEdits[];
-  /** value of net.ipv4.ping_group_range that has every group of the container, icmp(7); absent: it stays as the kernel has it */
+  /**
+   * value of net.ipv4.ping_group_range that has every group of the container, icmp(7); absent: it stays as the kernel
+   * has it
+   */
   pingGroups?: string;
   /** the host's name, for `--network host` and `--uts host` */
   hostHostname: string;

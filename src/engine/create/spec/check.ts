@@ -1,6 +1,7 @@
 /**
- * What a request cannot mean whose every part can be read (src/engine/request/), said at create and not only when it is started: conflicts, unknown names, and what its isolation cannot
- * give. Reads nothing of the host but what `facts` tells. Source of texts and conflicts: moby runconfig/hostconfig_unix.go, docker/cli parse.go.
+ * What a request cannot mean whose every part can be read (src/engine/request/), said at create and not only when it is
+ * started: conflicts, unknown names, and what its isolation cannot give. Reads nothing of the host but what `facts`
+ * tells. Source of texts and conflicts: moby runconfig/hostconfig_unix.go, docker/cli parse.go.
  */
 import { tweakCapabilities } from '../../../container/capabilities.ts';
 import { seccompFor } from '../../../container/seccomp/profile.ts';

@@ -1,6 +1,6 @@
 /**
- * What is executed, as whom, where and with which environment: the image's config and the flags merged as Docker merges them.
- * Source: moby daemon/commit.go `merge`, container/env.go. Pure.
+ * What is executed, as whom, where and with which environment: the image's config and the flags merged as Docker merges
+ * them. Source: moby daemon/commit.go `merge`, container/env.go. Pure.
  */
 import { HuskError } from '../../../errors.ts';
 import type { ImageConfig } from '../../../images/store/contract.ts';
@@ -38,8 +38,8 @@ export function mergeEnv(asked: readonly string[], image: readonly string[]): st
 }
 
 /**
- * The environment the process gets: PATH, HOSTNAME, TERM with a terminal, then the container's own, each name once. HOME comes from the
- * image's passwd at the `setuser` step.
+ * The environment the process gets: PATH, HOSTNAME, TERM with a terminal, then the container's own, each name once.
+ * HOME comes from the image's passwd at the `setuser` step.
  * @param more of `exec -e`; an entry without `=` removes the name
  */
 export function processEnv(options: {

@@ -24,7 +24,10 @@ export function deviceNodes(
   });
 }
 
-/** linux Documentation/admin-guide/devices.txt: null zero full random urandom, tty, tun, fuse. The same numbers mean the same in a guest; of others they are its disks. */
+/**
+ * linux Documentation/admin-guide/devices.txt: null zero full random urandom, tty, tun, fuse. The same numbers mean the
+ * same in a guest; of others they are its disks.
+ */
 const OF_ANY_LINUX = new Set(['1:3', '1:5', '1:7', '1:8', '1:9', '5:0', '10:200', '10:229']);
 
 export function isOfAnyLinux({ type, major, minor }: Pick<Device, 'type' | 'major' | 'minor'>): boolean {

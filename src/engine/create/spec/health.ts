@@ -9,7 +9,10 @@ import type { HealthCheck } from '../../../supervisor/protocol/protocol.ts';
 import type { ContainerConfig } from '../../contract.ts';
 import { buildExec } from './build.ts';
 
-/** as Docker has it: Test is `NONE`, `CMD` and words, or `CMD-SHELL` and a line; durations in ns; 0 and absent are the default */
+/**
+ * as Docker has it: Test is `NONE`, `CMD` and words, or `CMD-SHELL` and a line; durations in ns; 0 and absent are the
+ * default
+ */
 export type Healthcheck = NonNullable<NonNullable<ImageConfig['config']>['Healthcheck']>;
 
 const NS_PER_MS = 1e6;

@@ -1,6 +1,7 @@
 /**
- * Limits asked for → OCI resources, checked as the daemon checks them, with its texts. Whether this host can enforce them is
- * container/cgroup.ts's question. Source: moby daemon/daemon_unix.go verifyPlatformContainerResources, adaptContainerSettings.
+ * Limits asked for → OCI resources, checked as the daemon checks them, with its texts. Whether this host can enforce
+ * them is container/cgroup.ts's question. Source: moby daemon/daemon_unix.go verifyPlatformContainerResources,
+ * adaptContainerSettings.
  */
 import type { Resources, ThrottleDevice } from '../../../spec.ts';
 import { HuskError } from '../../../errors.ts';

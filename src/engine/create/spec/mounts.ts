@@ -1,4 +1,7 @@
-/** The container's own mounts on top of Docker's defaults: which replaces which, in which order. Source: moby daemon/oci_linux.go WithMounts. */
+/**
+ * The container's own mounts on top of Docker's defaults: which replaces which, in which order. Source: moby
+ * daemon/oci_linux.go WithMounts.
+ */
 import type { Mount } from '../../../spec.ts';
 import {
   isPropagation,
@@ -54,7 +57,10 @@ function bindMount(
   };
 }
 
-/** What of the propagation that was asked for the kernel does not give: mount_namespaces(7) § Restrictions; a VM has mounts of its own. */
+/**
+ * What of the propagation that was asked for the kernel does not give: mount_namespaces(7) § Restrictions; a VM has
+ * mounts of its own.
+ */
 export function propagationWarnings(mounts: readonly ReadMount[], isolation: ContainerConfig['isolation']): string[] {
   return mounts
     .filter(({ settings }) => propagates(settings))
@@ -105,8 +111,8 @@ export function etcMounts(files: EtcFiles, options: { readonly: boolean }): Moun
 }
 
 /**
- * Defaults first, less those replaced; a /dev of one's own takes all below it along. Then the container's, shallow paths before deep ones
- * so that a mount never hides one made before it.
+ * Defaults first, less those replaced; a /dev of one's own takes all below it along. Then the container's, shallow
+ * paths before deep ones so that a mount never hides one made before it.
  */
 export function mergeMounts(defaults: readonly Mount[], own: readonly Mount[]): Mount[] {
   const replaced = new Set(own.map(({ destination }) => clean(destination)));

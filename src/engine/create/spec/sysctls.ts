@@ -1,4 +1,7 @@
-/** `--sysctl`: only what has a namespace may be set. Source: runc libcontainer/configs/validate/validator.go; docker/cli opts ValidateSysctl. */
+/**
+ * `--sysctl`: only what has a namespace may be set. Source: runc libcontainer/configs/validate/validator.go; docker/cli
+ * opts ValidateSysctl.
+ */
 import { HuskError } from '../../../errors.ts';
 import { isIpcSysctl, isNetworkSysctl } from '../../../notation/sysctls.ts';
 import type { CreateRequest } from '../../request/request.ts';

@@ -6,8 +6,9 @@ import { isUlimitName, type Ulimit } from '../../../notation/ulimits.ts';
 type HardLimit = (name: string) => number | undefined;
 
 /**
- * What a container has without any flag, in both isolations: as much as Docker's service gives its own (contrib/init/systemd/docker.service of moby). A
- * guest's kernel would give 4096 files, and processes and pending signals by its little memory.
+ * What a container has without any flag, in both isolations: as much as Docker's service gives its own
+ * (contrib/init/systemd/docker.service of moby). A guest's kernel would give 4096 files, and processes and pending
+ * signals by its little memory.
  */
 export const DEFAULT_ULIMITS: readonly Ulimit[] = [
   { name: 'nofile', soft: 1_048_576, hard: 1_048_576 },
@@ -18,7 +19,8 @@ export const DEFAULT_ULIMITS: readonly Ulimit[] = [
 /**
  * @param asked by flags: one above the caller's own hard limit is refused, for only the host's root may raise it
  * @param defaults of the config and of husk: lowered to what is possible
- * @param hardLimit the caller's own hard limit by name (`nofile`), Infinity for unlimited; absent where anything goes (real root, guest)
+ * @param hardLimit the caller's own hard limit by name (`nofile`), Infinity for unlimited; absent where anything goes
+ * (real root, guest)
  * @param reach as hardLimit, for the defaults: a process of a user namespace cannot raise its limits, whoever made it
  * @throws HuskError `invalid` in Docker's words, `unsupported` for one too high
  */

@@ -1,8 +1,8 @@
 /** virtio memory balloon (virtio 1.2 §5.5): inflate, deflate, free page reporting. */
 export const BALLOON_ID = 5;
 /**
- * Queues that do not exist take no number: without a statistics and a hinting queue the reporting queue is the third (what Linux's driver and
- * QEMU do; §5.5.2 numbers it 4).
+ * Queues that do not exist take no number: without a statistics and a hinting queue the reporting queue is the third
+ * (what Linux's driver and QEMU do; §5.5.2 numbers it 4).
  */
 export const INFLATE_QUEUE = 0;
 export const REPORTING_QUEUE = 2;

@@ -1,6 +1,6 @@
 /**
- * What a block device's sectors are: byte ranges of files, one after another. A root disk is EROFS metadata followed by layer tars; a writable
- * layer is one file. Reads and writes go by preadv/pwritev between the files and guest memory.
+ * What a block device's sectors are: byte ranges of files, one after another. A root disk is EROFS metadata followed by
+ * layer tars; a writable layer is one file. Reads and writes go by preadv/pwritev between the files and guest memory.
  */
 import { closeSync, fdatasync, fstatSync, openSync } from 'node:fs';
 import { HuskError } from '../../../errors.ts';
@@ -97,7 +97,9 @@ export class Backing implements Disposable {
     }
   }
 
-  /** Fills guest memory from the disk. The range was checked against `size`, the spans against RAM. @throws SyscallError */
+  /**
+   * Fills guest memory from the disk. The range was checked against `size`, the spans against RAM. @throws SyscallError
+   */
   read(memory: GuestMemory, spans: Span[], position: number, length: number): void {
     this.#transfer(memory, spans, position, length, (vector, fd, at) => vector.readFrom(fd, at));
   }

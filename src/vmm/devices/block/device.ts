@@ -1,6 +1,6 @@
 /**
- * The block device: requests of virtio 1.2 §5.2.6 over a Backing. Reads and writes are carried out at once, straight into guest memory; a flush
- * waits on libuv's pool while other requests go on, as §5.2.6.2 allows.
+ * The block device: requests of virtio 1.2 §5.2.6 over a Backing. Reads and writes are carried out at once, straight
+ * into guest memory; a flush waits on libuv's pool while other requests go on, as §5.2.6.2 allows.
  */
 import { SyscallError } from '../../../host/libc.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
@@ -52,7 +52,10 @@ export class Block implements VirtioDevice {
   #host: DeviceHost | undefined;
   #flushes = 0;
 
-  /** @param options.serial what the guest finds in /sys/block/vdX/serial, at most 20 bytes. @param options.blockSize logical block, bytes (EROFS over tars needs 512) */
+  /**
+   * @param options.serial what the guest finds in /sys/block/vdX/serial, at most 20 bytes. @param options.blockSize
+   * logical block, bytes (EROFS over tars needs 512)
+   */
   constructor(backing: Backing, options: { serial: string; blockSize?: number }) {
     this.#backing = backing;
     this.#serial = new Uint8Array(ID_SIZE);

@@ -1,6 +1,6 @@
 /**
- * The file system device: FUSE requests from the guest, answered by Server. The data of reads and writes goes straight between a file and guest memory;
- * everything else is copied, bounded, and parsed from the copy.
+ * The file system device: FUSE requests from the guest, answered by Server. The data of reads and writes goes straight
+ * between a file and guest memory; everything else is copied, bounded, and parsed from the copy.
  */
 import { GuestFault } from '../../memory/guest-memory.ts';
 import { SyscallError } from '../../../host/libc.ts';
@@ -81,7 +81,8 @@ export class Fs implements VirtioDevice {
   }
 
   #request(host: DeviceHost, index: number, chain: Chain): void {
-    // The data of a write is not copied: of reads and writes only the fixed part is. What is used comes from one copy, whatever the other said.
+    // The data of a write is not copied: of reads and writes only the fixed part is. What is used comes from one copy,
+    // whatever the other said.
     const peek = parseRequest(chain.read(0, FIXED_PART), chain.readableLength);
     const request =
       peek === undefined || peek.opcode === OP.READ || peek.opcode === OP.WRITE
@@ -161,7 +162,8 @@ export class Fs implements VirtioDevice {
     if (this.#server.readOnly) throw new ProtocolError(ERRNO.EBADF);
     this.#load(host, slice(chain.readable, start, size));
     const flags = view.getUint32(WRITE_IN.flags, true);
-    // Decided for each write: fcntl(2) changes it, and what a shared mapping wrote back has its place, whatever the handle's flags.
+    // Decided for each write: fcntl(2) changes it, and what a shared mapping wrote back has its place, whatever the
+    // handle's flags.
     const append = (view.getUint32(WRITE_IN.openFlags, true) & O_APPEND) !== 0 && (flags & WRITE_CACHE) === 0;
     const count = size === 0 ? 0 : this.#vector.writeTo(fd, u64(view, WRITE_IN.offset), { append });
     if ((flags & WRITE_KILL_SUIDGID) !== 0) this.#server.killSetIds(fd);

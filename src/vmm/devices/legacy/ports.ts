@@ -1,6 +1,6 @@
 /**
- * The guest's I/O ports: the serial transmitter, and the keyboard controller's reset line, by which Linux reboots (`reboot=k`) and so ends the VM.
- * Every other port reads as all ones, as an empty bus does, and swallows writes.
+ * The guest's I/O ports: the serial transmitter, and the keyboard controller's reset line, by which Linux reboots
+ * (`reboot=k`) and so ends the VM. Every other port reads as all ones, as an empty bus does, and swallows writes.
  */
 import { SERIAL_PORT, SERIAL_PORTS, type Serial } from './serial.ts';
 

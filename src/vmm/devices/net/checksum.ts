@@ -1,6 +1,7 @@
 /**
- * The checksum a driver leaves to its device (VIRTIO_NET_F_CSUM, virtio 1.2 §5.1.6.2). Taken for what comes with it: a driver that must sum itself may
- * not send a frame in pieces either, and has to find 64 KiB in one for each long one. Offsets are the guest's: checked here. Pure.
+ * The checksum a driver leaves to its device (VIRTIO_NET_F_CSUM, virtio 1.2 §5.1.6.2). Taken for what comes with it: a
+ * driver that must sum itself may not send a frame in pieces either, and has to find 64 KiB in one for each long one.
+ * Offsets are the guest's: checked here. Pure.
  */
 
 /** struct virtio_net_hdr, §5.1.6: flags, and where to begin and to put the sum */
@@ -15,7 +16,8 @@ export function completeChecksum(header: Uint8Array, frame: Uint8Array): boolean
   const start = u16(header, CSUM_START);
   const at = start + u16(header, CSUM_OFFSET);
   if (at + 2 > frame.length) return false;
-  // the field has the sum of the pseudo-header; 0 would say that there is none (RFC 768), and ones' complement has another zero
+  // the field has the sum of the pseudo-header; 0 would say that there is none (RFC 768), and ones' complement has
+  // another zero
   const sum = ~internetSum(frame.subarray(start)) & 0xffff || 0xffff;
   frame[at] = sum >> 8;
   frame[at + 1] = sum & 0xff;

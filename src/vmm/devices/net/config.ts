@@ -1,4 +1,7 @@
-/** virtio network device (virtio 1.2 §5.1): one receive and one transmit queue, received frames over several buffers; checksums on the way out, no other offload. */
+/**
+ * virtio network device (virtio 1.2 §5.1): one receive and one transmit queue, received frames over several buffers;
+ * checksums on the way out, no other offload.
+ */
 export const NET_ID = 1;
 export const RECEIVE_QUEUE = 0;
 export const TRANSMIT_QUEUE = 1;

@@ -1,5 +1,6 @@
 /**
- * The network device: Ethernet frames between the guest and a link (link.ts). Which frames may pass is filter.ts's to say; nothing else is read of them.
+ * The network device: Ethernet frames between the guest and a link (link.ts). Which frames may pass is filter.ts's to
+ * say; nothing else is read of them.
  */
 import { HuskError } from '../../../errors.ts';
 import { watchReadable, whenWritable, type Watch } from '../../../host/streams/poll.ts';
@@ -50,7 +51,10 @@ export class Net implements VirtioDevice {
   #writable: Watch | undefined;
   #down = false;
 
-  /** @param link stays the caller's, also after the machine @param options.mac six bytes @param options.mtu bytes, default 1500 */
+  /**
+   * @param link stays the caller's, also after the machine @param options.mac six bytes @param options.mtu bytes,
+   * default 1500
+   */
   constructor(link: Link, options: { mac: Uint8Array; mtu?: number; filter: FrameFilter }) {
     const mtu = options.mtu ?? 1500;
     if (!Number.isInteger(mtu) || mtu < MIN_MTU || mtu > MAX_MTU)
@@ -71,7 +75,9 @@ export class Net implements VirtioDevice {
     else this.#receive();
   }
 
-  /** Takes frames while the link does. While it does not they stay in the ring, which is how the guest learns to wait. */
+  /**
+   * Takes frames while the link does. While it does not they stay in the ring, which is how the guest learns to wait.
+   */
   #transmit(): void {
     const host = this.#host!;
     const queue = host.queues[TRANSMIT_QUEUE]!;
@@ -112,7 +118,10 @@ export class Net implements VirtioDevice {
     this.#writable.unref();
   }
 
-  /** Watches the link while the guest has buffers; without, frames wait in the link, whose other end drops what it cannot send. */
+  /**
+   * Watches the link while the guest has buffers; without, frames wait in the link, whose other end drops what it
+   * cannot send.
+   */
   #listen(): void {
     if (this.#watch !== undefined || this.#host === undefined) return;
     if (this.#link.gone) return this.#lose();
@@ -151,7 +160,9 @@ export class Net implements VirtioDevice {
     if (burst > 0) host.again(RECEIVE_QUEUE);
   }
 
-  /** @returns false when the guest has too few buffers, and will say when there are more: the frame stays where it is */
+  /**
+   * @returns false when the guest has too few buffers, and will say when there are more: the frame stays where it is
+   */
   #deliver(queue: Virtqueue, frame: Uint8Array): boolean {
     const most = (this.#host!.features & F_MRG_RXBUF) === 0n ? 1 : queue.state.size;
     const needed = HEADER_SIZE + frame.length;
@@ -169,7 +180,8 @@ export class Net implements VirtioDevice {
       room += chain.writableLength;
     }
     this.#link.drop();
-    // Buffers that cannot hold it however many there are (§5.1.6.3.1 wants 1526 bytes, or with merging one header each) lose it.
+    // Buffers that cannot hold it however many there are (§5.1.6.3.1 wants 1526 bytes, or with merging one header each)
+    // lose it.
     if (room < needed) {
       for (const chain of chains) queue.complete(chain, 0);
       return true;

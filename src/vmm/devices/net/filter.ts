@@ -1,10 +1,12 @@
 /**
- * Which frames may leave and reach a machine: what is from or to a loopback address, and what is for the addresses that guest and host share, is dropped
- * before any other program sees it. Attack: the guest's root builds a frame to 127.0.0.1, ::1 or the host's own address by hand; passt (2023-03-09 for
- * one) turns it into a connection to what listens on the host.
+ * Which frames may leave and reach a machine: what is from or to a loopback address, and what is for the addresses that
+ * guest and host share, is dropped before any other program sees it. Attack: the guest's root builds a frame to
+ * 127.0.0.1, ::1 or the host's own address by hand; passt (2023-03-09 for one) turns it into a connection to what
+ * listens on the host.
  *
- * An allow-list: Ethernet without a VLAN tag, with IPv4, IPv6 or ARP in it, whose headers are whole and hide no second destination. Every fragment
- * carries both addresses and is judged by them. Pure; every offset is checked against the frame's end. It keeps no state, so nothing can fill it.
+ * An allow-list: Ethernet without a VLAN tag, with IPv4, IPv6 or ARP in it, whose headers are whole and hide no second
+ * destination. Every fragment carries both addresses and is judged by them. Pure; every offset is checked against the
+ * frame's end. It keeps no state, so nothing can fill it.
  */
 
 /** IEEE 802.3: two addresses, a type. A tag of 802.1Q or 802.1ad, or a length, is none of the types below */
@@ -35,7 +37,10 @@ const IPV6_NEXT = 6;
 const IPV6_SOURCE = 8;
 const IPV6_DESTINATION = 24;
 const ADDRESS6 = 16;
-/** RFC 8200 §4: headers that stand before the payload; each says its length in units of eight bytes beyond the first eight */
+/**
+ * RFC 8200 §4: headers that stand before the payload; each says its length in units of eight bytes beyond the first
+ * eight
+ */
 const HOP_BY_HOP = 0;
 const ROUTING = 43;
 const FRAGMENT = 44;
@@ -150,7 +155,10 @@ function isSoundNeighbor(packet: Uint8Array, at: number, shared: readonly Uint8A
 /** RFC 1122 §3.2.1.3: "this host" and loopback are never on a wire. */
 const isOwn4 = (packet: Uint8Array, at: number) => packet[at] === 0 || packet[at] === 127;
 
-/** RFC 4291 §2.5.5: ::, ::1 and all IPv4 addresses in IPv6 form, old (::/96) and new (::ffff:0:0/96, and ::ffff:0:0:0/96 of RFC 2765). */
+/**
+ * RFC 4291 §2.5.5: ::, ::1 and all IPv4 addresses in IPv6 form, old (::/96) and new (::ffff:0:0/96, and ::ffff:0:0:0/96
+ * of RFC 2765).
+ */
 function isOwn6(packet: Uint8Array, at: number): boolean {
   for (let i = 0; i < 8; i++) if (packet[at + i] !== 0) return false;
   const [high, low] = [u16(packet, at + 8), u16(packet, at + 10)];

@@ -1,9 +1,10 @@
 /**
- * What a network device's frames come from and go to: a descriptor, and the rule by which frames lie in its bytes. Two kinds: one frame a packet
- * (tap, datagram sockets), or frames one after another in a stream (passt, QEMU's `-netdev stream`).
+ * What a network device's frames come from and go to: a descriptor, and the rule by which frames lie in its bytes. Two
+ * kinds: one frame a packet (tap, datagram sockets), or frames one after another in a stream (passt, QEMU's
+ * `-netdev stream`).
  *
- * Nothing is queued here: one frame received waits until the guest has room, one frame half sent goes before the next. Frames' contents are nobody's
- * concern; what a guest writes is bytes of a length that was checked.
+ * Nothing is queued here: one frame received waits until the guest has room, one frame half sent goes before the next.
+ * Frames' contents are nobody's concern; what a guest writes is bytes of a length that was checked.
  */
 import { readPacket, setNonBlocking, writePacket } from '../../../host/streams/packet-fd.ts';
 import { readSome, writeSome } from '../../../host/streams/stream-fd.ts';

@@ -1,7 +1,7 @@
 /**
- * One request: a descriptor chain that the virtqueue has already checked. Readable parts come first, writable parts after them
- * (virtio 1.2 §2.7.4.2), and every part lies wholly in guest RAM. The *bytes* are still the guest's: it may change them while we look, so headers are
- * copied before they are read.
+ * One request: a descriptor chain that the virtqueue has already checked. Readable parts come first, writable parts
+ * after them (virtio 1.2 §2.7.4.2), and every part lies wholly in guest RAM. The *bytes* are still the guest's: it may
+ * change them while we look, so headers are copied before they are read.
  */
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 
@@ -29,7 +29,10 @@ export class Chain {
     this.generation = generation;
   }
 
-  /** Copies readable bytes; fewer than asked when the chain has fewer. @param limit the most bytes to copy, whatever the guest says */
+  /**
+   * Copies readable bytes; fewer than asked when the chain has fewer. @param limit the most bytes to copy, whatever the
+   * guest says
+   */
   read(offset: number, limit: number): Uint8Array {
     const length = Math.max(0, Math.min(limit, this.readableLength - offset));
     const bytes = new Uint8Array(length);

@@ -1,6 +1,7 @@
 /**
- * The contract between a virtio device and its transport. A device folder has `device.ts` (a class that fulfils this), `config.ts` (its configuration
- * space and feature bits, with spec sections), and what else it needs; see src/vmm/README.md for the rules it follows.
+ * The contract between a virtio device and its transport. A device folder has `device.ts` (a class that fulfils this),
+ * `config.ts` (its configuration space and feature bits, with spec sections), and what else it needs; see
+ * src/vmm/README.md for the rules it follows.
  */
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { Virtqueue } from './virtqueue.ts';
@@ -17,7 +18,8 @@ export interface VirtioDevice extends Disposable {
   /** the configuration space as the driver reads it; change it, then call `host.configChanged()` */
   readonly config: Uint8Array;
   /**
-   * Everything that a snapshot must carry besides `config`: plain data that `v8.serialize` takes, no host resources. The rings' own indices are the transport's to save.
+   * Everything that a snapshot must carry besides `config`: plain data that `v8.serialize` takes, no host resources.
+   * The rings' own indices are the transport's to save.
    */
   readonly state: object;
   /** Takes a state that was saved, before `activate`; without it the saved fields are assigned to `state`. */
@@ -26,8 +28,8 @@ export interface VirtioDevice extends Disposable {
   /** DRIVER_OK: from now on until `reset()` the queues may be used. */
   activate(host: DeviceHost): void;
   /**
-   * The driver has (perhaps) put buffers into a queue. Must do bounded work: `Virtqueue.drain` does, and `host.again` continues later.
-   * A GuestFault thrown here, or by any Virtqueue method, fails the device (NEEDS_RESET).
+   * The driver has (perhaps) put buffers into a queue. Must do bounded work: `Virtqueue.drain` does, and `host.again`
+   * continues later. A GuestFault thrown here, or by any Virtqueue method, fails the device (NEEDS_RESET).
    */
   notify(queue: number): void;
   /** The driver wrote to the configuration space; `offset` and `data.length` lie inside it. */
@@ -48,6 +50,9 @@ export interface DeviceHost {
   configChanged(): void;
   /** Calls `notify(queue)` again in a later turn of the event loop. */
   again(queue: number): void;
-  /** Runs device code that was not called by the transport (a finished read, a socket's data): faults in it fail the device. */
+  /**
+   * Runs device code that was not called by the transport (a finished read, a socket's data): faults in it fail the
+   * device.
+   */
   guard(work: () => void): void;
 }

@@ -1,10 +1,11 @@
 /**
  * virtio over MMIO (virtio 1.2 §4.2), one page for each device.
  *
- * The page is guest memory that the guest may read but not write (KVM_MEM_READONLY): reads of every register and of the configuration space are
- * served by the CPU with no exit, and this file keeps the page true. Writes leave the guest, except the two that happen all the time:
- * QueueNotify is an ioeventfd, and InterruptACK of a used-buffer interrupt is swallowed by an eventfd that nobody reads. For that, bit 0 of
- * InterruptStatus stays set once the first interrupt was raised: the driver then looks at its queues, which is what an interrupt is for.
+ * The page is guest memory that the guest may read but not write (KVM_MEM_READONLY): reads of every register and of the
+ * configuration space are served by the CPU with no exit, and this file keeps the page true. Writes leave the guest,
+ * except the two that happen all the time: QueueNotify is an ioeventfd, and InterruptACK of a used-buffer interrupt is
+ * swallowed by an eventfd that nobody reads. For that, bit 0 of InterruptStatus stays set once the first interrupt was
+ * raised: the driver then looks at its queues, which is what an interrupt is for.
  */
 import { GuestFault, type GuestMemory } from '../../memory/guest-memory.ts';
 import type { DeviceHost, VirtioDevice } from './device.ts';
@@ -325,7 +326,10 @@ export class MmioTransport implements Disposable {
     return this.queues.some(({ state }) => state.inFlight > 0);
   }
 
-  /** Its status register, an interrupt that was not acknowledged, and of each queue in use what the driver offered, what was taken, what is in flight: all as counted here. */
+  /**
+   * Its status register, an interrupt that was not acknowledged, and of each queue in use what the driver offered, what
+   * was taken, what is in flight: all as counted here.
+   */
   summary(): string {
     const queues = this.queues
       .filter(({ state }) => state.ready)
@@ -337,7 +341,8 @@ export class MmioTransport implements Disposable {
   }
 
   /**
-   * With the vCPUs paused and nothing in flight: a request that the device has taken and not answered is in no state of anybody's.
+   * With the vCPUs paused and nothing in flight: a request that the device has taken and not answered is in no state of
+   * anybody's.
    * @throws Error naming the queue
    */
   save(): TransportState {
@@ -359,12 +364,18 @@ export class MmioTransport implements Disposable {
     };
   }
 
-  /** Before guest memory goes: what is in flight completes into nothing from here on. The device itself is disposed of by its owner. */
+  /**
+   * Before guest memory goes: what is in flight completes into nothing from here on. The device itself is disposed of
+   * by its owner.
+   */
   [Symbol.dispose](): void {
     this.reset();
   }
 
-  /** Into a transport that was just made around a device like the one saved, before the guest runs. @throws Error when it is another device, GuestFault for rings that cannot be */
+  /**
+   * Into a transport that was just made around a device like the one saved, before the guest runs. @throws Error when
+   * it is another device, GuestFault for rings that cannot be
+   */
   restore(state: TransportState): void {
     const { device } = this;
     if (

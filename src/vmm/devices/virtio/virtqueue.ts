@@ -4,10 +4,10 @@
  * The rings are the guest's and hostile. Each field is copied once, checked, then used:
  * - ring areas are range-checked and aligned when the queue is enabled, and their views end where the rings end
  * - an available index that runs ahead by more than the queue's size is a jump: fault
- * - a chain longer than the queue (so every loop), an index outside its table, an indirect table inside another or beside NEXT, a readable descriptor
- *   after a writable one, a zero or wrapping or out-of-RAM buffer: fault
- * - more requests in flight than the queue has entries: fault
- * A fault is thrown as GuestFault; the transport turns it into NEEDS_RESET, and this queue gives nothing more until it is reset.
+ * - a chain longer than the queue (so every loop), an index outside its table, an indirect table inside another or
+ *   beside NEXT, a readable descriptor after a writable one, a zero or wrapping or out-of-RAM buffer: fault
+ * - more requests in flight than the queue has entries: fault A fault is thrown as GuestFault; the transport turns it
+ * into NEEDS_RESET, and this queue gives nothing more until it is reset.
  */
 import { GuestFault, type GuestMemory } from '../../memory/guest-memory.ts';
 import { Chain } from './chain.ts';
@@ -157,7 +157,8 @@ export class Virtqueue {
       const flagsAndNext = table[word + 3]!;
       const flags = flagsAndNext & 0xffff;
       if ((flags & INDIRECT) !== 0) {
-        // §2.7.5.3.1: no INDIRECT with NEXT, none inside an indirect table, none that was not negotiated; a whole number of descriptors.
+        // §2.7.5.3.1: no INDIRECT with NEXT, none inside an indirect table, none that was not negotiated; a whole
+        // number of descriptors.
         if (!this.#indirect || table !== this.#descriptors || (flags & NEXT) !== 0)
           throw new GuestFault(`queue ${this.index}: misplaced indirect descriptor`);
         if (length === 0 || length % DESCRIPTOR_SIZE !== 0 || length / DESCRIPTOR_SIZE > size)
@@ -187,12 +188,17 @@ export class Virtqueue {
     }
   }
 
-  /** Whether the driver has taken the queue back since this request was popped: its memory must not be touched any more. */
+  /**
+   * Whether the driver has taken the queue back since this request was popped: its memory must not be touched any more.
+   */
   isStale(chain: Chain): boolean {
     return chain.generation !== this.#generation || !this.state.ready;
   }
 
-  /** Gives a request back. Call `publish` on the host afterwards, once a batch. @param written bytes the device wrote into its writable part */
+  /**
+   * Gives a request back. Call `publish` on the host afterwards, once a batch. @param written bytes the device wrote
+   * into its writable part
+   */
   complete(chain: Chain, written: number): void {
     const { state } = this;
     if (this.isStale(chain)) return;
@@ -219,7 +225,8 @@ export class Virtqueue {
   }
 
   /**
-   * Takes requests until there are none, then asks to be kicked. One call handles at most as many as the queue has entries.
+   * Takes requests until there are none, then asks to be kicked. One call handles at most as many as the queue has
+   * entries.
    * @param handle returns false to stop early, when the requests so far were work enough for one turn
    * @returns whether there may be more: call `host.again`
    */
@@ -233,7 +240,10 @@ export class Virtqueue {
     return true;
   }
 
-  /** Whether the driver wants an interrupt for what was completed since it last got one (§2.7.7). Has that effect: it is asked once. */
+  /**
+   * Whether the driver wants an interrupt for what was completed since it last got one (§2.7.7). Has that effect: it is
+   * asked once.
+   */
   takeInterrupt(): boolean {
     const { state } = this;
     if (!state.ready || state.nextUsed === state.signalledUsed) return false;

@@ -22,9 +22,15 @@ export function vsockConfig(): Uint8Array {
 export const BUFFER_BYTES = 256 * 1024;
 /** packets' data that nobody has read yet lies in so many pieces of memory at most */
 export const MAX_PIECES = 256;
-/** Attack: a guest that opens connections without end. 1024 of them hold 256 MiB at the very worst, and only with bytes that nobody reads. */
+/**
+ * Attack: a guest that opens connections without end. 1024 of them hold 256 MiB at the very worst, and only with bytes
+ * that nobody reads.
+ */
 export const MAX_CONNECTIONS = 1024;
-/** Attack: packets that need an answer, and no buffers to put answers in. When so many wait, the guest's packets wait, too. */
+/**
+ * Attack: packets that need an answer, and no buffers to put answers in. When so many wait, the guest's packets wait,
+ * too.
+ */
 export const MAX_CONTROL = 256;
 /** Linux's VIRTIO_VSOCK_MAX_PKT_BUF_SIZE: data bytes of one packet */
 export const MAX_PACKET_DATA = 64 * 1024;

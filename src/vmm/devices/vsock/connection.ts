@@ -1,6 +1,7 @@
 /**
- * One stream between the guest and us, as a Node Duplex. Credit flow control of virtio 1.2 §5.10.6.3, both ways:
- * the guest may send what our buffer has room for and is cut off when it sends more; we send what the guest's buffer has room for, and wait.
+ * One stream between the guest and us, as a Node Duplex. Credit flow control of virtio 1.2 §5.10.6.3, both ways: the
+ * guest may send what our buffer has room for and is cut off when it sends more; we send what the guest's buffer has
+ * room for, and wait.
  */
 import { Duplex } from 'node:stream';
 import { BUFFER_BYTES, MAX_PIECES } from './config.ts';
@@ -18,7 +19,10 @@ export interface Link {
 
 export type ConnectionPhase = 'connecting' | 'open' | 'closing' | 'closed';
 
-/** What the guest knows of an open connection, in bytes modulo 2^32. What our side still has to say to the guest is its writer's, not state. */
+/**
+ * What the guest knows of an open connection, in bytes modulo 2^32. What our side still has to say to the guest is its
+ * writer's, not state.
+ */
 export interface ConnectionState {
   guestPort: number;
   hostPort: number;
@@ -120,7 +124,10 @@ export class VsockConnection extends Duplex {
     if (this.#outgoing !== undefined && this.#room() > 0) this.#link.wantsToSend(this);
   }
 
-  /** @returns false when the guest sent more than it was given room for, or after it had said it was done: the connection must be reset */
+  /**
+   * @returns false when the guest sent more than it was given room for, or after it had said it was done: the
+   * connection must be reset
+   */
   receive(bytes: Uint8Array): boolean {
     if (this.#peerDone || this.#inboxBytes + bytes.length > BUFFER_BYTES) return false;
     // Nobody reads any more: taken and dropped, so that the guest's writer is not held up until it learns.
@@ -161,7 +168,8 @@ export class VsockConnection extends Duplex {
 
   #room(): number {
     const inFlight = (this.#sent - this.#peerForwarded) >>> 0;
-    // A guest that claims to have taken more than was sent makes this huge: no room, and only its own connection stands still.
+    // A guest that claims to have taken more than was sent makes this huge: no room, and only its own connection stands
+    // still.
     return Math.max(0, this.#peerBuffer - inFlight);
   }
 

@@ -1,6 +1,7 @@
 /**
- * The socket device: streams between guest ports and host code, with no unix sockets in between. The VMM listens on ports (`listen`) and connects
- * to the guest's (`connect`); each connection is a Duplex. Bounded: connections, bytes of each, and answers that wait for the guest's buffers.
+ * The socket device: streams between guest ports and host code, with no unix sockets in between. The VMM listens on
+ * ports (`listen`) and connects to the guest's (`connect`); each connection is a Duplex. Bounded: connections, bytes of
+ * each, and answers that wait for the guest's buffers.
  */
 import { HuskError } from '../../../errors.ts';
 import type { Chain } from '../virtio/chain.ts';
@@ -24,7 +25,10 @@ import {
 import { VsockConnection, type ConnectionState, type Link } from './connection.ts';
 import { buildPacket, HEADER_SIZE, OP, parsePacket, TYPE_STREAM, type Packet } from './packet.ts';
 
-/** Open connections outlive a snapshot, so that an agent that has called finds its host again; those half open or half closed do not. */
+/**
+ * Open connections outlive a snapshot, so that an agent that has called finds its host again; those half open or half
+ * closed do not.
+ */
 export interface VsockState {
   nextPort: number;
   connections: ConnectionState[];
@@ -119,7 +123,8 @@ export class Vsock implements VirtioDevice {
   }
 
   #freePort(): number {
-    // Guest ports differ, but a host port of its own for each connection keeps logs readable; 2^31 of them cannot all be taken.
+    // Guest ports differ, but a host port of its own for each connection keeps logs readable; 2^31 of them cannot all
+    // be taken.
     this.#nextPort = this.#nextPort >= 0xffff_fff0 ? FIRST_EPHEMERAL_PORT : this.#nextPort + 1;
     return this.#nextPort;
   }
@@ -133,7 +138,10 @@ export class Vsock implements VirtioDevice {
     };
   }
 
-  /** Connections that the guest had opened are accepted again by whoever listens on their port; one that nobody wants any more is reset. */
+  /**
+   * Connections that the guest had opened are accepted again by whoever listens on their port; one that nobody wants
+   * any more is reset.
+   */
   restore(state: VsockState): void {
     this.#nextPort = state.nextPort;
     for (const saved of state.connections) {

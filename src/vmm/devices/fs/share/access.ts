@@ -1,7 +1,7 @@
 /**
- * What a guest may do to the host's files where this process is host root and its kernel would allow everything: the guest's root is root of what the
- * container's id ranges own, and anybody to the rest, as in a user namespace. Where the VMM is in a user namespace of its own the host's kernel decides
- * all of this, and nothing here refuses anything.
+ * What a guest may do to the host's files where this process is host root and its kernel would allow everything: the
+ * guest's root is root of what the container's id ranges own, and anybody to the rest, as in a user namespace. Where
+ * the VMM is in a user namespace of its own the host's kernel decides all of this, and nothing here refuses anything.
  *
  * Looks at attributes of open descriptors only; never opens, follows or changes anything.
  */
@@ -26,7 +26,10 @@ export class Access {
     this.#ownership = ownership;
   }
 
-  /** Attack: a file that belongs to host root because its maker has no id there, with set-user-ID and the guest's content. @throws ProtocolError */
+  /**
+   * Attack: a file that belongs to host root because its maker has no id there, with set-user-ID and the guest's
+   * content. @throws ProtocolError
+   */
   checkMaker({ uid, gid }: { uid: number; gid: number }): void {
     const { holds, toHost } = this.#ownership;
     if (holds !== undefined && toHost(uid, gid) === undefined) throw new ProtocolError(ERRNO.EOVERFLOW);
@@ -38,7 +41,10 @@ export class Access {
     if (holds !== undefined && !holds.user(statFd(fd).getUint32(STATX.uid, true))) throw new ProtocolError(ERRNO.EPERM);
   }
 
-  /** For what the mode decides. The guest's root can take any of the container's ids, so any bit that is theirs counts. @throws ProtocolError */
+  /**
+   * For what the mode decides. The guest's root can take any of the container's ids, so any bit that is theirs
+   * counts. @throws ProtocolError
+   */
   check(fd: number, wanted: number): void {
     const { holds } = this.#ownership;
     if (holds === undefined) return;
@@ -58,7 +64,8 @@ export class Access {
   }
 
   /**
-   * Attack: a program of the guest's with set-group-ID and a group of the host's, as a folder of that group hands it down.
+   * Attack: a program of the guest's with set-group-ID and a group of the host's, as a folder of that group hands it
+   * down.
    * @returns the mode without that bit; on a folder it gives nobody a right
    */
   modeFor(fd: number, mode: number, isFolder: boolean): number {
@@ -68,8 +75,9 @@ export class Access {
   }
 
   /**
-   * Attack: `security.capability` from a process of the initial user namespace is a right on the whole host for whoever runs the file; `trusted.*` and
-   * `system.*` are the host's file systems' own. From within a user namespace the kernel binds capabilities to its root (version 3, capabilities(7)).
+   * Attack: `security.capability` from a process of the initial user namespace is a right on the whole host for whoever
+   * runs the file; `trusted.*` and `system.*` are the host's file systems' own. From within a user namespace the kernel
+   * binds capabilities to its root (version 3, capabilities(7)).
    */
   hasAttribute(name: string): boolean {
     return (

@@ -7,7 +7,10 @@ export interface Ownership {
   toGuest(uid: number, gid: number): [uid: number, gid: number];
   /** @returns undefined when the host cannot express it */
   toHost(uid: number, gid: number): [uid: number, gid: number] | undefined;
-  /** Of a VMM that may do to everything what it likes: which host users and groups are the container's (access.ts). Absent: the host kernel says so. */
+  /**
+   * Of a VMM that may do to everything what it likes: which host users and groups are the container's (access.ts).
+   * Absent: the host kernel says so.
+   */
   holds?: { user(uid: number): boolean; group(gid: number): boolean };
 }
 
@@ -37,8 +40,8 @@ interface IdRange {
 }
 
 /**
- * Owners by the container's id maps, as a user namespace would show them: for a VMM that is host root, whose volumes belong to the ranges that root gives
- * to containers. Who is in no range, host root first of all, is nobody.
+ * Owners by the container's id maps, as a user namespace would show them: for a VMM that is host root, whose volumes
+ * belong to the ranges that root gives to containers. Who is in no range, host root first of all, is nobody.
  */
 export function mappedOwners(maps: { uid: readonly IdRange[]; gid: readonly IdRange[] }): Ownership {
   const toGuest = (ranges: readonly IdRange[], id: number) => {
@@ -63,7 +66,10 @@ export function mappedOwners(maps: { uid: readonly IdRange[]; gid: readonly IdRa
 }
 
 export interface Freshness {
-  /** milliseconds that the guest may believe names and attributes; 0: it asks each time, and sees the host's changes at once */
+  /**
+   * milliseconds that the guest may believe names and attributes; 0: it asks each time, and sees the host's changes at
+   * once
+   */
   milliseconds: number;
 }
 
@@ -74,10 +80,15 @@ export interface GuestNode {
   device: number;
 }
 
-/** The upper half of an inode number: two files of two of the host's file systems must not look like one with two names. */
+/**
+ * The upper half of an inode number: two files of two of the host's file systems must not look like one with two names.
+ */
 export const inodeHigh = (high: number, device: number): number => (high ^ (device << 16)) >>> 0;
 
-/** struct fuse_attr: ino, size, blocks, atime, mtime, ctime (64 bits each), their nanoseconds, mode, nlink, uid, gid, rdev, blksize, flags */
+/**
+ * struct fuse_attr: ino, size, blocks, atime, mtime, ctime (64 bits each), their nanoseconds, mode, nlink, uid, gid,
+ * rdev, blksize, flags
+ */
 function writeAttributes(out: DataView, at: number, stat: DataView, ownership: Ownership): void {
   const copy64 = (to: number, from: number) => {
     out.setUint32(at + to, stat.getUint32(from, true), true);

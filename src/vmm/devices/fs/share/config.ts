@@ -20,14 +20,23 @@ export const MAX_REPLY = 128 * 1024;
 export const MAX_XATTR = 64 * 1024;
 /** NAME_MAX */
 export const MAX_NAME = 255;
-/** Attack: looking up names, or opening files, without ever letting go. Each holds a descriptor: no more than these, and no more than the process can spare. */
+/**
+ * Attack: looking up names, or opening files, without ever letting go. Each holds a descriptor: no more than these, and
+ * no more than the process can spare.
+ */
 const MAX_INODES = 65_536;
 const MAX_HANDLES = 16_384;
-/** Descriptors that no guest gets: database, log, disks and layers, KVM's, 256 clients of the supervisor, a copy for each of 512 syncs under way. */
+/**
+ * Descriptors that no guest gets: database, log, disks and layers, KVM's, 256 clients of the supervisor, a copy for
+ * each of 512 syncs under way.
+ */
 const RESERVE = 1024;
 /** of what is left, where it is less than both bounds */
 const HANDLE_SHARE = 1 / 5;
-/** An honest guest remembers every name it has seen until its memory is short. From three quarters on it is asked to forget, once in so many new ones. */
+/**
+ * An honest guest remembers every name it has seen until its memory is short. From three quarters on it is asked to
+ * forget, once in so many new ones.
+ */
 const CROWDED = 3 / 4;
 const CROWDED_STEP = 1 / 16;
 

@@ -1,6 +1,6 @@
 /**
- * The FUSE protocol, version 7.31 (include/uapi/linux/fuse.h): numbers, structure layouts, and the parsing of requests. Opens nothing.
- * Guest and host are both little-endian x86-64, and share errno, open flags and mode bits.
+ * The FUSE protocol, version 7.31 (include/uapi/linux/fuse.h): numbers, structure layouts, and the parsing of requests.
+ * Opens nothing. Guest and host are both little-endian x86-64, and share errno, open flags and mode bits.
  */
 import { MAX_NAME } from './config.ts';
 
@@ -139,7 +139,10 @@ export interface Request {
   body: Uint8Array;
 }
 
-/** @param bytes a copy of the readable part, up to the bound @param available bytes the readable part has @returns undefined when it is no request */
+/**
+ * @param bytes a copy of the readable part, up to the bound @param available bytes the readable part has @returns
+ * undefined when it is no request
+ */
 export function parseRequest(bytes: Uint8Array, available: number): Request | undefined {
   if (bytes.length < IN_HEADER) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -176,7 +179,10 @@ export class ProtocolError extends Error {
   }
 }
 
-/** Strings that end in NUL, one character a byte (latin1), as src/host/files/lookup.ts takes them. @throws ProtocolError when one has no end */
+/**
+ * Strings that end in NUL, one character a byte (latin1), as src/host/files/lookup.ts takes them. @throws ProtocolError
+ * when one has no end
+ */
 export function strings(body: Uint8Array, offset: number, count: number): string[] {
   const found: string[] = [];
   let at = offset;

@@ -1,6 +1,7 @@
 /**
- * The inodes the guest knows, by node id: each an O_PATH descriptor, kept for as long as the guest remembers a lookup of it. A node is found again by
- * mount, device and inode number, so that hard links are one node, and what is mounted twice (once read-only) is two. Names are only ever looked up in a folder's descriptor, one component at a time and
+ * The inodes the guest knows, by node id: each an O_PATH descriptor, kept for as long as the guest remembers a lookup
+ * of it. A node is found again by mount, device and inode number, so that hard links are one node, and what is mounted
+ * twice (once read-only) is two. Names are only ever looked up in a folder's descriptor, one component at a time and
  * beneath it (openat2), so that no symbolic link, no `..` and no rename on the host leads out of the shared folder.
  */
 import { closeFd, openBeneath, O_CLOEXEC, O_NOFOLLOW } from '../../../../host/files/lookup.ts';
@@ -21,7 +22,10 @@ export interface Inode {
   fd: number;
   /** S_IFMT bits; they never change */
   kind: number;
-  /** which of the host's file systems below the root it is on, in the order they were met: the guest sees one, where an inode number must name one file */
+  /**
+   * which of the host's file systems below the root it is on, in the order they were met: the guest sees one, where an
+   * inode number must name one file
+   */
   device: number;
   /** how often the guest has been given it, and has not forgotten */
   lookups: number;
@@ -38,7 +42,10 @@ export class Inodes implements Disposable {
   /** inodes that came while there were many */
   #news = 0;
 
-  /** @param root an O_PATH descriptor of the shared folder; owned from here on @param onCrowded the guest should forget what it does not use */
+  /**
+   * @param root an O_PATH descriptor of the shared folder; owned from here on @param onCrowded the guest should forget
+   * what it does not use
+   */
   constructor(root: number, bounds: Bounds, onCrowded: () => void = () => {}) {
     this.#bounds = bounds;
     this.#onCrowded = onCrowded;
@@ -73,7 +80,9 @@ export class Inodes implements Disposable {
     return this.#remember(openBeneath(folder.fd, checkName(name), O_PATH | O_NOFOLLOW));
   }
 
-  /** Counts one lookup of a file that has no name yet. @param file an open descriptor of it, which stays the caller's */
+  /**
+   * Counts one lookup of a file that has no name yet. @param file an open descriptor of it, which stays the caller's
+   */
   adopt(file: number): Inode {
     return this.#remember(reopen(file, O_PATH | O_CLOEXEC));
   }
