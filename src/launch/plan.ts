@@ -67,15 +67,19 @@ export type Step =
   /** open(2) O_PATH: the folder in-root paths are resolved below; `pivotRoot` sets it to the new / */
   | { op: 'setRoot'; path: string }
   /**
-   * mount(2), by its flags: - MS_BIND [|MS_REC]: open_tree(2) of `source` (a path of the host), the other flags set on
-   * the new mount alone with mount_setattr(2),
-   *    and propagation flags (MS_PRIVATE … [|MS_REC]), before it is attached by move_mount(2); flags a user namespace has locked stay.
-   *    With `data`: of that relative path beneath `source`, which no link in it leads out of (RESOLVE_BENEATH).
-   * - MS_BIND|MS_REMOUNT: mount_setattr(2) adds the flags to the mount at `target`; none is cleared. - MS_REMOUNT:
-   * mount(2), flags and data of the file system itself. - MS_MOVE: move_mount(2). - propagation flags and no `fstype`:
-   * mount_setattr(2) of `target` (recursive with MS_REC). - else a new file system; `data` is at most 4095 bytes. In
-   * root it is made by fsopen(2), each option at most 255 bytes, and attached
-   *    like a bind; elsewhere by mount(2), where a relative lowerdir= means the working folder.
+   * mount(2), by its flags:
+   *
+   * - MS_BIND [|MS_REC]: open_tree(2) of `source` (a path of the host), the other flags set on the new mount alone with
+   *   mount_setattr(2), and propagation flags (MS_PRIVATE … [|MS_REC]), before it is attached by move_mount(2); flags a
+   *   user namespace has locked stay. With `data`: of that relative path beneath `source`, which no link in it leads out
+   *   of (RESOLVE_BENEATH).
+   * - MS_BIND|MS_REMOUNT: mount_setattr(2) adds the flags to the mount at `target`; none is cleared.
+   * - MS_REMOUNT: mount(2), flags and data of the file system itself.
+   * - MS_MOVE: move_mount(2).
+   * - propagation flags and no `fstype`: mount_setattr(2) of `target` (recursive with MS_REC).
+   * - else a new file system; `data` is at most 4095 bytes. In root it is made by fsopen(2), each option at most 255
+   *   bytes, and attached like a bind; elsewhere by mount(2), where a relative lowerdir= means the working folder.
+   *
    * `inRoot`: target resolved in root; `create` makes what is missing (`like-source`: a folder when the source is one,
    * else a file); `noSymlinks` refuses a symlink in the target (/proc, /sys); `modeFromTarget`: `mode=` with the
    * permission bits of the existing target is put before `data` (runc's rule for tmpfs). Of a bind, or in root,
