@@ -36,6 +36,8 @@
 
 /* open files: a supervisor that starts a container holds some 70 at once, and Node crashes below some 30 */
 #define LEAST_FILES 128
+/* bytes of address space below which V8 aborts at its start, with a stack: it reserves room for code and heap */
+#define LEAST_ADDRESS_SPACE (1ull << 30)
 
 /* a descriptor that an argument names is below this: a shell's are small */
 #define MOST_NAMED 1024u
@@ -152,15 +154,24 @@ static void find_named(const char *argument, unsigned char named[MOST_NAMED]) {
     }
 }
 
+/* Marks the sockets that systemd has opened for this process, sd_listen_fds(3): for husk serve. */
+static void find_activated(unsigned char named[MOST_NAMED]) {
+  const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+  if (!pid || !count || strtol(pid, NULL, 10) != getpid()) return;
+  unsigned long fds = strtoul(count, NULL, 10);
+  for (unsigned long fd = 3; fd < 3 + fds && fd < MOST_NAMED; fd++) named[fd] = 1;
+}
+
 /*
  * What the starter left open would stay so in the supervisor for as long as a container runs (a lock, a pipe somebody
  * reads to its end), and be in every process that is started for it. Node makes close-on-exec what is open without a
- * gap, and no more. Only what an argument names is kept.
+ * gap, and no more. Only what an argument names is kept, and what systemd hands over.
  */
 static void close_strangers(int argc, char **argv) {
   static unsigned char named[MOST_NAMED];
   unsigned first = 3;
   for (int i = 1; i < argc; i++) find_named(argv[i], named);
+  find_activated(named);
   for (unsigned fd = first; fd < MOST_NAMED; fd++) {
     if (!named[fd]) continue;
     if (fd > first) close_range(first, fd - 1, 0);
@@ -185,6 +196,14 @@ static void check_file_limit(void) {
   _exit(125);
 }
 
+/* Said here in one line, for the same reason (ulimit -v). */
+static void check_address_space(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur >= LEAST_ADDRESS_SPACE) return;
+  fprintf(stderr, "Error: the limit of address space is %llu KiB, and husk needs %llu at the least\nFix: raise it (ulimit -v unlimited)\n", (unsigned long long)limit.rlim_cur / 1024, LEAST_ADDRESS_SPACE / 1024);
+  _exit(125);
+}
+
 /*
  * Prints the version where the command line is `husk --version` and nothing else: beside other words, `--version` may
  * be an argument of theirs. What cannot be written is left to Node, which has the words for each failure. SIGPIPE is
@@ -203,6 +222,7 @@ int main(int argc, char **argv) {
   open_standard_streams();
   close_strangers(argc, argv);
   check_file_limit();
+  check_address_space();
   answer_version(argc, argv);
   find_parts();
   open_trace();

@@ -11,13 +11,19 @@
  *
  * Control frame: u32 little-endian length (1..MAX_MESSAGE; of a request 1..MAX_REQUEST), then that many bytes of JSON:
  * a Request, Reply or Notice. Requests are numbered by the host; a reply carries the number.
+ *
+ * Sockets of the host's: the agent listens at SOCKETS_FOLDER, and opens a stream for each connection, beginning with the
+ * token of the socket's; what the host cannot connect it resets.
+ *
+ * Names: the stream that `create.names` calls for goes both ways, in frames of NAME_FRAME's kinds
+ * (src/network/names/relay-frames.ts).
  */
 import type { Mount, ProcessSpec, Resources, Spec } from './spec.ts';
 import type { ErrorKind } from './errors.ts';
 import type { FilesRequest } from './sandbox.ts';
 
 /** Both sides must have the same: the agent's disk and the host's bundle are built together. */
-export const AGENT_PROTOCOL_VERSION = 3;
+export const AGENT_PROTOCOL_VERSION = 7;
 
 /** vsock ports on the host, VMADDR_CID_HOST = 2 (linux/vm_sockets.h) */
 export const CONTROL_PORT = 1024;
@@ -29,6 +35,8 @@ export const STREAM_PORT = 1025;
  */
 export const SHARES_FOLDER = '/run/husk/shares';
 export const FILES_FOLDER = '/run/husk/files';
+/** where the agent puts the unix sockets that stand for the host's, by their numbers: what bind mounts name, too */
+export const SOCKETS_FOLDER = '/run/husk/sockets';
 
 /** bytes of one control message of the guest's */
 export const MAX_MESSAGE = 4 << 20;
@@ -69,18 +77,93 @@ export interface ProcessStreams {
   stderr?: StreamToken;
 }
 
-/** What the container's network interface is to be; the host has settled it. Addresses as text. */
+/** A unix socket of the guest's that stands for one of the host's. */
+export interface GuestSocket {
+  /** as the container sees them */
+  uid: number;
+  gid: number;
+  /** bits of permissions */
+  mode: number;
+  /** of the stream that each connection is carried by; absent: nobody listens */
+  stream?: StreamToken;
+}
+
+/** The MAC address that a template's network device has until the agent gives it the container's. */
+export const templateMac = (number: number): string => `02:68:75:73:6b:${number.toString(16).padStart(2, '0')}`;
+
+/** What one of the container's network interfaces is to be; the host has settled it. Addresses as text. */
 export interface InterfaceSetup {
-  /** as the guest kernel names its first network device, and Docker a container's */
+  /** in the container, as Docker names them: eth0, eth1, … */
   name: string;
+  /**
+   * `02:42:…`, six bytes: by it the guest tells its network devices apart; in a machine out of a template the device
+   * of the interface's number has `templateMac`
+   */
+  mac: string;
+  /** bytes of payload in a frame */
+  mtu: number;
   addresses: { address: string; /** bits of the network */ prefix: number }[];
   defaultRoutes: { family: 4 | 6; /** absent: everybody is on the link */ gateway?: string }[];
 }
+
+/**
+ * What the frames of a relay of names are: u32 little-endian bytes of the content, u32 little-endian number, u8 kind,
+ * content. Either side numbers what it asks, and is answered by that number; each question has one answer.
+ */
+export const NAME_FRAME = {
+  /** agent: a container's question as it came, by which protocol; the answer is cut to what its client has room for */
+  QUERY_UDP: 1,
+  QUERY_TCP: 2,
+  /** host: the answer as it is to go; without content: nothing is to be said */
+  ANSWER: 3,
+  /** host: a question for a resolver, to be asked from the container: u8 bytes of the address, its text, a message */
+  ASK_UDP: 4,
+  ASK_TCP: 5,
+  /** agent: a message has come from that resolver; any number of them, until the host wants no more */
+  HEARD: 6,
+  /** agent: that resolver cannot be asked */
+  FAILED: 7,
+  /** host: what comes now from that resolver is of no use */
+  FORGET: 8,
+} as const;
 
 /** `id` as a mount of the spec has it for its source. */
 export interface ImageDevice {
   id: string;
   device: string;
+}
+
+/** A layer of a build's machine: 0 is its root disk, the others have the number of the request that made them. */
+export type LayerNumber = number;
+
+/** A mount of a build's step, as src/build-sandbox.ts has them; paths are the guest's. */
+export type GuestBuildMount =
+  /** `lower`: topmost first */
+  | { type: 'bind'; target: string; lower: LayerNumber[]; source?: string; readOnly: boolean }
+  /** `folder` has the cache's files in `data`, which is there */
+  | {
+      type: 'cache';
+      target: string;
+      folder: string;
+      source?: string;
+      readOnly: boolean;
+      mode: number;
+      uid: number;
+      gid: number;
+    }
+  | { type: 'tmpfs'; target: string; size?: number }
+  | { type: 'secret'; target: string; /** base64 */ data: string; mode: number; uid: number; gid: number };
+
+/** What a step of a build is run with. */
+export interface GuestBuildStep {
+  spec: Spec;
+  /** topmost first */
+  lower: LayerNumber[];
+  mounts: GuestBuildMount[];
+  /** of the step's own, by their paths in the container; what is written to them is thrown away */
+  files: { path: string; content: string; mode: number; readOnly: boolean }[];
+  /** the machine's network devices that the step has */
+  interfaces: InterfaceSetup[];
 }
 
 export type Request =
@@ -91,12 +174,15 @@ export type Request =
       /** base64, 64 bytes */ entropy: string;
       /** tags of virtio-fs devices, mounted at SHARES_FOLDER/<tag> */ shares: string[];
       /** small files (of /etc), put at FILES_FOLDER/<name> */ files: { name: string; /** base64 */ content: string }[];
+      /** put at SOCKETS_FOLDER/<index> */ sockets: GuestSocket[];
+      /** of a machine out of a template: disks that had no sectors in it, and how many bytes each gets */
+      disks: { device: string; bytes: number }[];
     }
   /**
    * mounts the root (EROFS on `rootDevice` below ext4 on `writableDevice`) and prepares the container's first process
-   * up to its exec. Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER. With `interface` the
-   * machine's network device goes into the container's network namespace. `images`: disks (EROFS) of the images that
-   * mounts of the spec name.
+   * up to its exec. Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER. The machine's network
+   * devices that `interfaces` names go into the container's network namespace. `images`: disks (EROFS) of the images
+   * that mounts of the spec name. `names`: the container has a name server, whose relay the agent opens.
    */
   | {
       type: 'create';
@@ -108,7 +194,8 @@ export type Request =
       streams: ProcessStreams;
       columns?: number;
       rows?: number;
-      interface?: InterfaceSetup;
+      interfaces: InterfaceSetup[];
+      names?: StreamToken;
     }
   /** executes the command of the container created */
   | { type: 'start' }
@@ -136,6 +223,8 @@ export type Request =
   | { type: 'update'; resources: Resources }
   /** replies with the guest's time, ms since the epoch; with `shift` after its clock was moved by so many ms */
   | { type: 'clock'; shift?: number }
+  /** nobody listens on the sockets any more: connecting to one is refused. What is connected goes on */
+  | { type: 'close-sockets' }
   /** lets go of names and inodes of shared folders that nobody uses: the host keeps a descriptor for each */
   | { type: 'forget-names' }
   /** instead of `create`: mounts the root and the bind mounts, and makes no container; what is wanted are its files */
@@ -145,6 +234,14 @@ export type Request =
    * all is done
    */
   | { type: 'files'; request: FilesRequest; output: StreamToken; input?: StreamToken }
+  /** instead of `create`: mounts the disks for the steps of a build */
+  | { type: 'build'; rootDevice: string; writableDevice: string }
+  /** a tar without whiteouts comes in on `input`, and is a layer of this number from then on; the reply comes then */
+  | { type: 'build-layer'; number: LayerNumber; input: StreamToken }
+  /** starts a step, whose upper folder becomes the layer of this number; replies when its command is executed */
+  | { type: 'build-run'; process: ProcessNumber; step: GuestBuildStep; streams: ProcessStreams }
+  /** the layer of a step that has ended, as a tar on the stream `output`; replies when all is sent: BuildSealed */
+  | { type: 'build-seal'; process: ProcessNumber; /** seconds since 1970 */ epoch?: number; output: StreamToken }
   /**
    * kills what runs, unmounts, syncs; the machine may be switched off afterwards. Replies with the bytes on the
    * writable disk
@@ -156,6 +253,15 @@ export type Message =
   | { kind: 'reply'; id: number; value?: unknown }
   | { kind: 'error'; id: number; message: string; exitCode?: number; errorKind?: ErrorKind }
   | { kind: 'notice'; notice: Notice };
+
+/** What `build-seal` replies with. */
+export interface BuildSealed {
+  /** what no layer can have, one line each, at most MAX_LEFT_OUT and one more */
+  leftOut: string[];
+}
+
+/** lines about what a step has made and no layer can have; how many more there are is one line */
+export const MAX_LEFT_OUT = 10;
 
 /** What the agent says unasked. */
 export type Notice =

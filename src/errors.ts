@@ -1,6 +1,6 @@
 /**
- * The one error class a person is meant to read. Anything else that reaches the CLI is a bug in husk and is shown with
- * its stack.
+ * The one error class whose message is meant for users. Any other error that reaches the CLI is a bug in husk and is
+ * shown with its stack.
  *
  * Wording (docs: style): lower case, no full stop, what was being done to what, the value, the cause, the fix; except
  * where Docker has a text of its own that scripts match ("No such container: x"), which is kept to the letter.
@@ -9,7 +9,7 @@ import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { getSystemErrorMessage } from 'node:util';
 
-/** Exit codes of `docker run`, see the "Exit status" section of its reference. */
+/** exit codes of `docker run`, see the "Exit status" section of its reference */
 export const EXIT_HUSK_FAILED = 125;
 export const EXIT_NOT_EXECUTABLE = 126;
 export const EXIT_NOT_FOUND = 127;
@@ -19,7 +19,7 @@ export type ErrorKind =
   | 'not-found'
   /** the thing exists, but its state forbids the operation, or the name is taken */
   | 'conflict'
-  /** what the person typed cannot be right */
+  /** what the user typed cannot be right */
   | 'invalid'
   /** this host cannot do it; the message says what to change */
   | 'unsupported'
@@ -40,7 +40,7 @@ export class HuskError extends Error {
   readonly kind: ErrorKind;
   /** process exit code when a command has no code of its own for this failure */
   readonly exitCode: number;
-  /** one line that says what to do about it */
+  /** one line that says how to fix the cause */
   readonly fix: string | undefined;
 
   constructor(message: string, options: { kind: ErrorKind; exitCode?: number; fix?: string; cause?: unknown }) {
@@ -50,19 +50,19 @@ export class HuskError extends Error {
     this.fix = options.fix;
   }
 
-  /** The same for a command that Docker lets end with another code. */
+  /** Makes the same error for a command that Docker ends with another exit code. */
   withExitCode(exitCode: number): HuskError {
     return new HuskError(this.message, { kind: this.kind, exitCode, fix: this.fix, cause: this });
   }
 }
 
 /**
- * Errors of system calls that say something about husk, not about the host or what was typed: errno(3). They stay bugs,
- * with their stack.
+ * errno(3) of system calls that only a bug in husk causes, not the host or what was typed. Such errors are shown with
+ * their stack.
  */
 const BUGS = new Set(['EBADF', 'EFAULT', 'EINVAL', 'ENOTSOCK', 'ENOTTY', 'EDOM', 'EPROTOTYPE', 'ESPIPE']);
 
-/** The words of strerror(3) where libuv's say something else to a person. */
+/** The words of strerror(3) where libuv's would mislead a user. */
 const WORDS: Record<string, string> = {
   EISDIR: 'is a directory',
   ENFILE: 'too many open files in system',
@@ -83,7 +83,7 @@ const WORDS: Record<string, string> = {
   EAI_AGAIN: 'temporary failure in name resolution',
 };
 
-/** What a failed system call says, whichever way it was made: by src/host (SyscallError) or by Node's fs. */
+/** The facts of a failed system call, whether src/host (SyscallError) or Node's fs made it. */
 export interface SystemError {
   /** ENOENT … */
   code: string;
@@ -102,16 +102,17 @@ interface RawSystemError {
   port?: number;
 }
 
-/** The kernel's word in a failed system call, in a person's words; undefined for any other error. */
+/** @returns the reason of a failed system call in words; undefined for any other error */
 function systemWords(error: unknown): string | undefined {
   const { code = '', syscall, errno } = (error ?? {}) as RawSystemError;
   if (syscall === undefined || !/^E[A-Z0-9_]+$/.test(code) || code.startsWith('ERR_')) return undefined;
   if (Object.hasOwn(WORDS, code)) return WORDS[code];
-  // Node's own errors have libuv's negative numbers, those of src/host the kernel's; getaddrinfo has none
+  // Node's own errors have libuv's negative numbers, those of src/host the kernel's positive ones; getaddrinfo has
+  // none.
   return typeof errno === 'number' ? getSystemErrorMessage(-Math.abs(errno)) : undefined;
 }
 
-/** @returns undefined for every other kind of error, a bug's among them */
+/** @returns undefined for every other kind of error, which includes bugs */
 export function systemError(error: unknown): SystemError | undefined {
   const text = systemWords(error);
   if (text === undefined) return undefined;
@@ -120,8 +121,8 @@ export function systemError(error: unknown): SystemError | undefined {
 }
 
 /**
- * Why something failed, for the end of a sentence that says what: of a failed system call what the kernel said, of any
- * other error its message.
+ * @returns why something failed, to end a sentence that says what failed: for a system call the kernel's reason, for
+ * any other error its message
  * @example `EACCES: permission denied, open '/x'` → `permission denied`
  */
 export function causeOf(error: unknown): string {
@@ -130,7 +131,7 @@ export function causeOf(error: unknown): string {
 
 const FULL = { problem: 'no space left on device', kind: 'unsupported', fix: 'free some space on its disk' } as const;
 
-/** Primary result codes of SQLite (sqlite3.h) that say something about the disk, in a person's words. */
+/** Texts for primary result codes of SQLite (sqlite3.h) that concern the disk. */
 const SQLITE: Record<number, { problem: string; kind: ErrorKind; fix?: string }> = {
   5: { problem: 'another husk command has held it for too long', kind: 'unavailable' },
   8: { problem: 'it may not be written: read-only file system, or no permission', kind: 'unsupported' },
@@ -143,10 +144,10 @@ const SQLITE: Record<number, { problem: string; kind: ErrorKind; fix?: string }>
 
 /** sqlite3.h: SQLITE_IOERR */
 const IOERR = 10;
-/** bytes; what SQLite needs for a log and its index before it can write at all */
+/** bytes that SQLite needs for a log and its index before it can write at all */
 const LITTLE = 128 * 1024;
 
-/** Whether the disk of a database is so full that SQLite cannot work. */
+/** @returns whether the disk of a database is so full that SQLite cannot work */
 export function isFull(file: string): boolean {
   try {
     const { bavail, bsize } = statfsSync(dirname(file));
@@ -156,7 +157,10 @@ export function isFull(file: string): boolean {
   }
 }
 
-/** The database's own errors, as node:sqlite throws them; undefined for any other, a bug's among them. */
+/**
+ * @returns the text for an error of the database, as node:sqlite throws it; undefined for any other, which includes
+ * bugs
+ */
 export function databaseError(error: unknown, file?: string): HuskError | undefined {
   const {
     code,
@@ -164,9 +168,9 @@ export function databaseError(error: unknown, file?: string): HuskError | undefi
     errstr,
     message,
   } = (error ?? {}) as { code?: string; errcode?: number; errstr?: string; message?: string };
-  // the low byte is the primary code
+  // The low byte of the code is the primary code.
   const primary = code === 'ERR_SQLITE_ERROR' ? errcode & 0xff : 0;
-  // a log that cannot grow is an I/O error to SQLite, whatever the reason
+  // A log that cannot grow is an I/O error to SQLite, whatever the reason.
   const known = primary === IOERR && file !== undefined && isFull(file) ? FULL : SQLITE[primary];
   if (!known) return undefined;
   const what = file === undefined ? 'the database' : `the database ${file}`;
@@ -178,9 +182,9 @@ export function databaseError(error: unknown, file?: string): HuskError | undefi
 }
 
 /**
- * One line for an error of a system call or of the database that nobody has put into words. It says what was done to
- * what, and why not.
- * @returns undefined for any other error, and for those that only a bug makes
+ * Makes one line of an error of a system call or of the database for which no other code has a text. The line says what
+ * was done to what, and why it failed.
+ * @returns undefined for any other error, and for those that only a bug causes
  */
 export function refusal(error: unknown): HuskError | undefined {
   const ofDatabase = databaseError(error);

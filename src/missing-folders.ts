@@ -1,15 +1,15 @@
 /**
- * A folder and those above it that are missing, for paths that come from outside (flags, environment, config). Not
- * `mkdir` of node:fs with `recursive`: where a folder is there in which none can be made (`/proc`), it asks for ever,
- * at full speed (Node 24).
+ * Makes a folder and the missing folders above it, for paths that come from outside (flags, environment, config).
+ * `mkdir` of node:fs with `recursive` cannot be used: in an existing folder that refuses new ones (`/proc`) it retries
+ * for ever, at full speed (Node 24).
  */
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
  * Makes a folder unless it is there.
- * @param mode of each folder that is made, less the umask
- * @returns the topmost that was made; undefined when all were there
+ * @param mode mode of each folder that is made, less the umask
+ * @returns the topmost folder that was made; undefined when all were there
  * @throws the error of mkdir(2) for the folder that could not be made
  */
 export function makeMissingFolders(path: string, mode: number): string | undefined {
@@ -24,7 +24,7 @@ export function makeMissingFolders(path: string, mode: number): string | undefin
     if (code !== 'ENOENT' || parent === path || isFolder(parent)) throw error;
     first = makeMissingFolders(parent, mode) ?? path;
   }
-  // a second and last time: another process may have made it meanwhile
+  // This is the second and last try: another process may have made the folder meanwhile.
   try {
     mkdirSync(path, { mode });
     return first;

@@ -1,7 +1,7 @@
 /**
- * A file that node:fs has opened, closed at the end of its block. Descriptors that system calls of husk's own have
- * opened are src/host/fd.ts's: Node keeps books of its own ones in a worker thread, and each is closed by who opened
- * it.
+ * A file that node:fs has opened, closed at the end of its block. Descriptors that husk's own system calls have opened
+ * belong to src/host/fd.ts: in a worker thread Node keeps track of the descriptors that it opened, so each kind is
+ * closed by its opener.
  */
 import { closeSync, openSync } from 'node:fs';
 

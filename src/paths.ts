@@ -1,9 +1,10 @@
 /**
- * Where husk keeps things. Computed, never created here: whoever writes a folder makes it (mode 0700, or 0711 where a
- * user namespace must pass through). The data root itself is closed to everybody else (data-root.ts), and so is the
- * runtime folder (runtime-folder.ts).
+ * Where husk keeps its files. The paths are computed here, never created: the code that writes to a folder makes it
+ * (mode 0700, or 0711 where a user namespace must pass through). The data root itself is closed to other users
+ * (data-root.ts), and so is the runtime folder (runtime-folder.ts).
  *
- *   <data root>/                $XDG_DATA_HOME/husk, or /var/lib/husk for root; absolute and without symbolic links, as Docker has it
+ *   <data root>/                $XDG_DATA_HOME/husk, or /var/lib/husk for root; absolute and without symbolic
+ *                               links, as in Docker
  *     husk.db                   all records (src/state); husk.db-reserve: room for a full disk
  *     blobs/sha256/<hex>        content store: manifests, configs, compressed layers while they are being pulled
  *     layers/<hex of diffID>/   layer.tar (verified, uncompressed), tree-v1/ and parents-v1-<hex>/ (unpacked for
@@ -11,13 +12,19 @@
  *     l/<12 hex>                short links to the trees: an overlay mount's options must fit in one page
  *     containers/<id>/          config, upper/, work/, merged/, etc/ (hosts, hostname, resolv.conf), logs
  *     volumes/<name>/_data
- *     names/<hex of image>      its names; with containers/<id>/record.json and volumes/<name>/record.json what a damaged database is rebuilt from
+ *     names/<hex of image>      the image's names; with containers/<id>/record.json and volumes/<name>/record.json
+ *                               these are the files from which a damaged database is rebuilt
+ *     manifests/<hex>.json      manifest lists that are not pushed yet; <hex> is the sha256 of the list's name
  *     cache/seccomp/            compiled filters by content
  *     cache/kvm.json            how fast this boot's KVM is
+ *     templates/                machines that wait for their container (src/vmm/templates/folder.ts)
+ *     users-namespace           which processes hold the user's namespace (src/rootless/holders.ts)
  *     tmp/                      everything half-made; renamed out when complete
- *   <runtime dir>/              $XDG_RUNTIME_DIR/husk; or /run/husk for root, /run/user/UID/husk, <data root>/run: the first that is there and one's own.
- *                               Never a name in a folder that others write to: they could have made it first
+ *   <runtime dir>/              $XDG_RUNTIME_DIR/husk; or /run/husk for root, /run/user/UID/husk, <data root>/run:
+ *                               the first that exists and belongs to this user. It is never a name in a folder to
+ *                               which others may write: they could have made it first
  *     <first 16 hex of id>.sock the supervisor of a running container
+ *     networks.lock             held while a network's namespace is looked up (src/network/namespace.ts)
  *
  * A relative path in an XDG variable counts as none (XDG Base Directory Specification § Environment variables).
  */
@@ -36,13 +43,14 @@ export interface Paths {
   containers: string;
   volumes: string;
   tmp: string;
+  templates: string;
   container(id: string): string;
   socket(id: string): string;
 }
 
 /**
- * @param options.dataRoot from `--data-root` or the config file's `data-root`
- * @param options.runtimeDir as another process has computed it
+ * @param options.dataRoot the data root of `--data-root` or of the config file's `data-root`
+ * @param options.runtimeDir the runtime folder that another process has computed
  */
 export function paths(
   options: { dataRoot?: string; runtimeDir?: string; env?: NodeJS.ProcessEnv; uid?: number } = {},
@@ -52,7 +60,7 @@ export function paths(
   const xdg = (name: string) => (env[name] !== undefined && isAbsolute(env[name]) ? env[name] : undefined);
   const given = options.dataRoot ?? env['HUSK_DATA_ROOT'];
   const dataHome = xdg('XDG_DATA_HOME');
-  // a supervisor works in another folder than the command that names the data root
+  // A supervisor has another working folder than the command that names the data root, so the path must be absolute.
   const dataRoot = withoutLinks(
     given || (dataHome ? join(dataHome, 'husk') : uid === 0 ? '/var/lib/husk' : join(homedir(), '.local/share/husk')),
   );
@@ -70,16 +78,20 @@ export function paths(
     containers: join(dataRoot, 'containers'),
     volumes: join(dataRoot, 'volumes'),
     tmp: join(dataRoot, 'tmp'),
+    templates: join(dataRoot, 'templates'),
     container: (id) => join(dataRoot, 'containers', id),
     socket: (id) => join(runtimeDir, `${id.slice(0, 16)}.sock`),
   };
 }
 
-/** `sudo -E` brings another user's XDG_RUNTIME_DIR along: the specification says that one must be owned by the user. */
+/**
+ * Chooses the runtime folder. `sudo -E` passes another user's XDG_RUNTIME_DIR on; by the specification it must belong
+ * to this user.
+ */
 function runtimeFolder(given: string | undefined, uid: number, dataRoot: string): string {
   if (given !== undefined && (owner(given) ?? uid) === uid) return join(given, 'husk');
   if (uid === 0) return '/run/husk';
-  // where systemd-logind makes it, without the variable: in cron jobs, after su
+  // systemd-logind makes this folder; the variable is missing in cron jobs and after su.
   const usual = `/run/user/${uid}`;
   return owner(usual) === uid ? join(usual, 'husk') : join(dataRoot, 'run');
 }
@@ -94,8 +106,8 @@ function owner(folder: string): number | undefined {
 }
 
 /**
- * What is not there yet has no links. A supervisor works in another folder than the command, and a plan may cover the
- * folder that a link lies in.
+ * Resolves the links of a path; its missing part has none. A supervisor has another working folder than the command,
+ * and a plan may mount over the folder in which a link lies.
  */
 function withoutLinks(path: string): string {
   const missing: string[] = [];

@@ -1,18 +1,19 @@
 /**
- * Runs a program of the host's and waits for it as a whole: its input is given at once, its output and its time are
- * bounded, and what ends husk ends it. Never through a shell.
+ * Runs a program of the host and waits for its end: its input is given at once, its output and its time are bounded,
+ * and it ends when husk does. No shell is involved.
  *
- * Not for what a container's start spawns: execa costs more to load than those programs to run (docs/dependencies.md).
+ * A container's start must not use this module: loading execa costs more than the programs that a start runs
+ * (docs/dependencies.md).
  */
 import { createRequire } from 'node:module';
 
 export interface ProgramOptions {
-  /** @default this process's own */
+  /** environment of the program. @default this process's own */
   env?: NodeJS.ProcessEnv;
   input?: string;
-  /** ms; SIGTERM then, and SIGKILL for what is still there 5 s later */
+  /** ms; the program gets SIGTERM then, and SIGKILL when it still runs 5 s later */
   timeout?: number;
-  /** characters of each output; a program that writes more is ended */
+  /** limit of characters of each output; a program that writes more is ended */
   maxOutput: number;
   signal?: AbortSignal;
 }
@@ -20,11 +21,11 @@ export interface ProgramOptions {
 export interface ProgramOutcome {
   stdout: string;
   stderr: string;
-  /** absent: it did not start, or a signal ended it */
+  /** exit code; absent when the program did not start, or a signal ended it */
   exitCode?: number;
-  /** errno(3) by name of a program that could not be started */
+  /** name of the errno(3) of a program that could not be started */
   code?: string;
-  /** what its end was brought about by, from here */
+  /** which limit ended the program, if one did */
   ended?: 'by timeout' | 'by output';
 }
 
@@ -36,7 +37,7 @@ export async function runProgram(
   programArguments: readonly string[],
   { env, input, timeout, maxOutput, signal }: ProgramOptions,
 ): Promise<ProgramOutcome> {
-  // required here, on first use: most commands run no program of the host's, and the library costs 10 ms
+  // execa is loaded on first use: most commands run no program of the host, and loading it costs 10 ms.
   execa ??= (createRequire(import.meta.url)('execa') as typeof import('execa')).execa;
   const child = execa(program, programArguments, {
     ...(env && { env, extendEnv: false }),
@@ -47,7 +48,8 @@ export async function runProgram(
     reject: false,
     stripFinalNewline: false,
   });
-  // a program that was killed may have left one behind that keeps its output open: nobody waits for that one
+  // A program that was killed may have left a child that keeps its output open; the output is closed, so that the wait
+  // ends without it.
   child.once('exit', (_code, killedBy) => {
     if (killedBy === null) return;
     child.stdout?.destroy();

@@ -1,31 +1,29 @@
 /**
- * The folder of the supervisors' sockets, and how a socket in it is named. Whoever can put a socket there is told what
- * a person types into `exec`, and is believed: so the folder must be a folder, this user's own, and nobody else's to
- * enter. Opens no socket itself.
+ * The folder of the supervisors' sockets, and how a socket in it is named. A process that could put a socket there
+ * would get what a user types into `exec`, and its answers would be believed: so the folder must be a real folder,
+ * which belongs to this user and which no other user may enter. This module opens no socket itself.
  */
 import { closeSync, constants, lstatSync, openSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { HuskError } from './errors.ts';
 import { makeMissingFolders } from './missing-folders.ts';
 
-/** linux/un.h: bytes of sun_path, its NUL included */
+/** bytes of sun_path with its NUL, linux/un.h */
 const SUN_PATH = 108;
-/** inode(7) */
+/** permission bits, inode(7) */
 const OF_OTHERS = 0o077;
 const OTHERS_MAY_WRITE = 0o022;
 const STICKY = 0o1000;
 
-/**
- * Makes the folder when it is missing. @throws HuskError `unsupported` when it is not one that only this user can enter
- */
+/** Makes the folder when it is missing. @throws HuskError `unsupported` when other users may enter it */
 export function makeRuntimeFolder(folder: string): void {
   makeMissingFolders(folder, 0o700);
   checkRuntimeFolder(folder);
 }
 
-/** @throws HuskError `unsupported`; a folder that is not there yet is right */
+/** Checks the folder; one that is not there yet is right. @throws HuskError `unsupported` */
 export function checkRuntimeFolder(folder: string): void {
-  // a link is looked at itself: where it leads may change
+  // A link is not followed, because its target may change.
   const stat = lstatSync(folder, { throwIfNoEntry: false });
   if (stat === undefined) return;
   const refuse = (what: string, fix: string) =>
@@ -39,9 +37,9 @@ export function checkRuntimeFolder(folder: string): void {
 }
 
 /**
- * Whether nobody but this user and root can exchange the folder for another: every folder above it belongs to one of
- * the two, and others may not write there, or (as in /tmp) not rename what is another's. Where that holds, the kernel's
- * word on who listens (SO_PEERCRED) adds nothing.
+ * @returns whether only this user and root can replace the folder by another: every folder above it belongs to one of
+ * the two, and others may not write there, or (as in /tmp) may not rename what belongs to another. Where that holds,
+ * the kernel's report on the listener (SO_PEERCRED) adds nothing.
  */
 export function isHeldInPlace(folder: string): boolean {
   const uid = process.geteuid!();
@@ -54,9 +52,9 @@ export function isHeldInPlace(folder: string): boolean {
 }
 
 /**
- * Calls `use` with a name of the socket that fits into a socket address, whatever the folder's length: a long one is
- * reached through a descriptor of its folder. @returns what `use` returned, and what gives the descriptor back once the
- * name is not needed any more
+ * Calls `use` with a name of the socket that fits into a socket address, however long the folder's path is: a long one
+ * is reached through a descriptor of its folder.
+ * @returns what `use` returned, and a function that closes the descriptor once the name is not needed any more
  */
 export function nameSocket<T>(path: string, use: (name: string) => T): { used: T; release(): void } {
   if (Buffer.byteLength(path) < SUN_PATH) return { used: use(path), release: () => {} };

@@ -85,17 +85,49 @@ export interface ProcessTable {
   processes: string[][];
 }
 
-/** Figures of `stats`; bytes, nanoseconds, counts. */
+/** Figures of `stats`; bytes, nanoseconds, counts. What is optional is absent where nothing here measures it. */
 export interface SandboxStats {
   cpuNanoseconds: number;
+  /** of `cpuNanoseconds`: in the container's programs, and in the kernel for them */
+  userNanoseconds?: number;
+  systemNanoseconds?: number;
+  /** how often and for how long a limit of CPU time has held it up */
+  throttling?: { periods: number; throttledPeriods: number; throttledNanoseconds: number };
+  /** what is used, less what could be dropped at once */
   memoryBytes: number;
+  /** with what could be dropped at once */
+  memoryUsageBytes?: number;
+  /** by the names of memory.stat of cgroup v2: `anon`, `file`, `inactive_file`, … */
+  memory?: Record<string, number>;
   memoryLimitBytes: number;
   pids: number;
   pidsLimit: number | undefined;
   networkReceivedBytes: number;
   networkSentBytes: number;
+  /** each but loopback, by its name in the container: `eth0`; absent where the network is not its own */
+  interfaces?: Record<string, InterfaceStats>;
   blockReadBytes: number;
   blockWrittenBytes: number;
+  /** by device */
+  blocks?: BlockStats[];
+}
+
+export interface InterfaceStats {
+  receivedBytes: number;
+  receivedPackets: number;
+  receiveErrors: number;
+  receiveDropped: number;
+  sentBytes: number;
+  sentPackets: number;
+  sendErrors: number;
+  sendDropped: number;
+}
+
+export interface BlockStats {
+  major: number;
+  minor: number;
+  readBytes: number;
+  writtenBytes: number;
 }
 
 /**

@@ -1,6 +1,7 @@
 /**
- * The OCI runtime specification 1.2 (config.json), as far as husk reads or writes it. Types only. Source:
- * opencontainers/runtime-spec, config.md and config-linux.md. Everything below the engine runs specs, never flags.
+ * The OCI runtime specification 1.2 (config.json), as far as husk reads or writes it. This module has types only.
+ * Source: opencontainers/runtime-spec, config.md and config-linux.md. All rooms below the engine run specs, never
+ * flags.
  */
 
 export interface Spec {
@@ -10,7 +11,7 @@ export interface Spec {
   root: {
     path: string;
     readonly?: boolean;
-    /** husk's extension: bytes that what the container writes may take, where its layer has a disk of its own (a VM) */
+    /** husk's extension: limit of bytes that the container may write, where its layer has a disk of its own (a VM) */
     size?: number;
     /** husk's extension: files that are made empty in the root where they are missing */
     emptyFiles?: string[];
@@ -47,7 +48,7 @@ export interface User {
    * own /etc/passwd and /etc/group once its root is mounted; uid, gid and additionalGids above are then ignored.
    */
   username?: string;
-  /** husk's extension: Docker's --group-add, names or numbers, resolved likewise */
+  /** husk's extension: names or numbers of Docker's --group-add, resolved likewise */
   additionalGroups?: string[];
 }
 
@@ -68,10 +69,13 @@ export interface Rlimit {
 
 export interface Mount {
   destination: string;
-  /** husk's extension: `image`, the tree of an image whose id is `source`; the sandbox has it (src/sandbox.ts) */
+  /**
+   * mount type. husk's extension: `image`, the tree of an image whose id is `source`; the sandbox has it
+   * (src/sandbox.ts)
+   */
   type?: string;
   source?: string;
-  /** husk's extension: of a bind or an image, the path beneath `source` that is bound; no link in it leads out */
+  /** husk's extension: the path below `source` of a bind or an image that is bound; no link in it may lead out */
   subpath?: string;
   /** mount(8) names: ro, nosuid, rbind, rprivate, rro, mode=755, size=64k … */
   options?: string[];
@@ -84,7 +88,7 @@ export interface Linux {
   uidMappings?: IdMapping[];
   gidMappings?: IdMapping[];
   devices?: Device[];
-  /** husk's extension: every device node of the machine the container runs on, too */
+  /** husk's extension: whether to add every device node of the machine on which the container runs */
   allDevices?: boolean;
   cgroupsPath?: string;
   resources?: Resources;
@@ -110,7 +114,7 @@ export interface Device {
   fileMode?: number;
   uid?: number;
   gid?: number;
-  /** husk's extension: of r, w, m, what the device cgroup allows; default all */
+  /** husk's extension: some of r, w, m, which the device cgroup allows; default all */
   access?: string;
   /** husk's extension: the node's path on the host, where a user namespace has to bind it; default `path` */
   source?: string;

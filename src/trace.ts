@@ -1,29 +1,30 @@
 /**
  * HUSK_TRACE=FILE: one timeline of all processes of a command, in Chrome's trace event format (the JSON array form,
- * whose closing bracket viewers do not ask for). Every process appends whole lines with O_APPEND, so that they need not
- * know of each other; all times are CLOCK_MONOTONIC.
+ * whose closing bracket viewers do not require). Every process appends whole lines with O_APPEND, so the processes need
+ * not know of each other; all times are CLOCK_MONOTONIC.
  *
- * Costs one comparison where the variable is not set. Only ever read from the environment of husk itself, never from an
- * image or a record, and handed on to husk's own processes by inheritance: a container has an environment of its own.
+ * Where the variable is not set the trace costs one comparison. The variable is read only from the environment of husk
+ * itself, never from an image or a record, and husk's own processes inherit it: a container has an environment of its
+ * own.
  */
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { causeOf, HuskError } from './errors.ts';
 
-/** launcher/husk.c: TRACE_VARIABLE */
+/** TRACE_VARIABLE of launcher/husk.c */
 const VARIABLE = 'HUSK_TRACE';
-/** The file tells when this user ran what. */
+/** mode of the file, which shows when this user ran what */
 const MODE = 0o600;
 
 /**
- * https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU (Trace Event Format); times in
+ * Trace Event Format, https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU; times in
  * microseconds
  */
 type Event =
   | { ph: 'X'; name: string; pid: number; ts: number; dur: number }
   | { ph: 'M'; name: 'process_name'; pid: number; args: { name: string } };
 
-/** Kept open: a name that is opened again later may have become somebody else's file. */
+/** The file is kept open, because its name may become another user's file later. */
 let file: number | undefined;
 
 const now = (): number => Number(process.hrtime.bigint() / 1000n);
@@ -35,7 +36,7 @@ function write(event: Event): void {
   try {
     writeSync(file, `${JSON.stringify({ ...whole, tid: event.pid })},\n`);
   } catch (error) {
-    // a timeline with holes would be believed
+    // A timeline with gaps would be misread, so the trace ends here.
     closeSync(file);
     file = undefined;
     process.stderr.write(`WARNING: the trace ends here: cannot write it: ${causeOf(error)}\n`);
@@ -43,9 +44,9 @@ function write(event: Event): void {
 }
 
 /**
- * Opens the trace where HUSK_TRACE asks for one, and tells how Node started here and how long husk's own code took to
- * load.
- * @param name of this process on the timeline
+ * Opens the trace where HUSK_TRACE asks for one, and records how Node started in this process and how long husk's own
+ * code took to load.
+ * @param name name of this process on the timeline
  * @throws HuskError when the file cannot be written
  */
 export function openTrace(name: string): void {
@@ -57,7 +58,7 @@ export function openTrace(name: string): void {
       constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOCTTY,
       MODE,
     );
-    // the launcher has done so; without one (the sources, the library) the first process does
+    // The launcher writes the bracket; without a launcher (the sources, the library) the first process does.
     if (fstatSync(file).size === 0) writeSync(file, '[\n');
   } catch (error) {
     throw new HuskError(`cannot write the trace ${path}: ${causeOf(error)}`, {
@@ -87,9 +88,9 @@ export function nameProcess(name: string, pid: number = process.pid): void {
 const NOTHING: Disposable = { [Symbol.dispose]() {} };
 
 /**
- * Something that takes time, from here to its disposal. On one process's lane spans lie within each other: what goes on
- * beside others belongs on a lane of its own.
- * @param pid the process that is waited for, where it cannot speak for itself
+ * Records how long something takes, from the call to its disposal. Spans of one process must be nested; work that runs
+ * beside other work needs a lane of its own.
+ * @param pid the process that is waited for, where it cannot write its own events
  * @example using _opening = span('open the database');
  */
 export function span(name: string, pid: number = process.pid): Disposable {

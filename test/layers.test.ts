@@ -20,6 +20,7 @@ const ROOMS = [
   'vmm',
   'rootless',
   'guest-agent',
+  'network/names',
   'container',
   'launch',
   'tar',
@@ -40,6 +41,7 @@ const FOUNDATION = new Set([
   'open-file.ts',
   'config.ts',
   'sandbox.ts',
+  'build-sandbox.ts',
   'agent-protocol.ts',
   'version.ts',
   'program.ts',
@@ -50,11 +52,12 @@ const FOUNDATION = new Set([
 ]);
 /** Stricter than "anything below". */
 const ONLY: Record<string, string[]> = {
-  cli: ['library', 'engine', 'images'],
+  cli: ['library', 'service', 'engine', 'images'],
   library: ['engine', 'images'],
-  service: ['engine', 'images'],
+  service: ['engine', 'images', 'tar', 'notation'],
   vmm: ['host'],
-  'guest-agent': ['container', 'launch', 'tar', 'host'],
+  'guest-agent': ['network/names', 'container', 'launch', 'tar', 'host'],
+  'network/names': ['host'],
   rootless: ['container', 'launch', 'tar', 'host'],
   container: ['launch', 'tar', 'host'],
   launch: ['host'],
@@ -85,7 +88,13 @@ function imports(file: string): { target: string; statement: string }[] {
   }));
 }
 
-const roomOf = (file: string) => (file.includes('/') ? file.split('/')[0]! : undefined);
+/** The one room within another: a container's name server, which a VM's guest has too. */
+const INNER = 'network/names';
+
+function roomOf(file: string): string | undefined {
+  if (file.startsWith(`${INNER}/`)) return INNER;
+  return file.includes('/') ? file.split('/')[0]! : undefined;
+}
 
 test('every import goes down the list of rooms', (t) => {
   const wrong: string[] = [];

@@ -1,6 +1,6 @@
 /** Timers of any length. setTimeout is watched: nobody waits 25 days. */
 import test from 'ava';
-import { after, startTimer, within } from '../src/long-timer.ts';
+import { after, elapsed, startTimer, within } from '../src/long-timer.ts';
 
 const LONGEST = 2 ** 31 - 1;
 
@@ -53,4 +53,15 @@ test('within: what a promise says in time, or late', async (t) => {
   // nobody waits for it any more: no unhandled rejection
   rejects.reject(new Error('too late'));
   await after(1);
+});
+
+test('the clock goes on in milliseconds, as performance.now() does', (t) => {
+  // each clock is read around the other: nothing that stands still in between counts against it
+  const begin = performance.now();
+  const from = elapsed();
+  const inner = performance.now();
+  while (performance.now() - inner < 5);
+  const to = elapsed();
+  const end = performance.now();
+  t.true(to - from >= 4.9 && to - from <= end - begin + 0.1, `${to - from} of ${end - begin}`);
 });

@@ -63,3 +63,20 @@ test('a failure leaves the file that was there, and no half', (t) => {
   t.throws(() => writeWholeFile(join(root, 'taken'), 'x', { mode: 0o600 }), { code: 'EISDIR' });
   t.deepEqual(readdirSync(root).sort(), ['file', 'taken']);
 });
+
+test('a write that fails names the file, not the descriptor', (t) => {
+  const file = join(folder(t), 'file');
+  const refused = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+    code: 'ENOSPC',
+    syscall: 'write',
+  });
+  const error = t.throws<NodeJS.ErrnoException>(() =>
+    makeWholeFile(file, {
+      half: `${file}.half`,
+      make: () => {
+        throw refused;
+      },
+    }),
+  );
+  t.is(error?.path, file);
+});

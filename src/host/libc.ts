@@ -1,6 +1,6 @@
 /**
- * The one door to koffi: the C library's functions, and the exception that a failed system call becomes (system-call.ts
- * makes the calls). Loaded on first use, because koffi costs about 8 ms at start and most commands never need it.
+ * The only way to koffi: the C library's functions, and the exception that a failed system call becomes (system-call.ts
+ * makes the calls). koffi is loaded on first use, because it costs about 8 ms at start and most commands never need it.
  * Nothing here checks what is done with a pointer: each caller says why its own is safe.
  */
 import { createRequire } from 'node:module';
@@ -9,7 +9,7 @@ import { getSystemErrorName } from 'node:util';
 type Koffi = typeof import('koffi');
 type LibraryHandle = ReturnType<Koffi['load']>;
 
-/** A system call that failed. `code` is the name of errno (ENOENT …) as in Node's own errors. */
+/** Says that a system call failed. `code` is the name of errno (ENOENT …) as in Node's own errors. */
 export class SyscallError extends Error {
   override name = 'SyscallError';
   readonly syscall: string;
@@ -27,7 +27,7 @@ export class SyscallError extends Error {
   }
 }
 
-/** 2 → 'ENOENT'; errno(3) */
+/** Turns 2 into 'ENOENT'; errno(3). */
 export function errnoName(errno: number): string {
   return getSystemErrorName(-errno);
 }
@@ -36,19 +36,24 @@ let loaded: { koffi: Koffi; library: LibraryHandle } | undefined;
 
 function libc(): { koffi: Koffi; library: LibraryHandle } {
   if (!loaded) {
-    // require, not import: FFI calls are synchronous, and so must be their loading
+    // koffi is loaded by require, not import: FFI calls are synchronous, so their loading must be too.
     const koffi = createRequire(import.meta.url)('koffi') as Koffi;
     loaded = { koffi, library: koffi.load('libc.so.6') };
   }
   return loaded;
 }
 
-/** The koffi module itself: for readiness (poll.ts), mappings and callbacks. Only for files of this room. */
+/** Loads koffi and the C library before they are needed, for processes that wait and will need them. */
+export function loadLibc(): void {
+  libc();
+}
+
+/** @returns the koffi module, for readiness (poll.ts), mappings and callbacks; only files of src/host/ may use it */
 export const koffi = (): Koffi => libc().koffi;
 
 /**
- * A function of the C library by its prototype, bound at its first call: for what is no system call. `errno` is never
- * read after one (system-call.ts says why).
+ * Binds a function of the C library by its prototype at its first call, for functions that are no system calls. `errno`
+ * is never read after such a call (system-call.ts says why).
  * @example const trim = libraryFunction<(pad: number) => number>('int malloc_trim(size_t pad)');
  */
 export function libraryFunction<F extends (...args: never[]) => unknown>(prototype: string): F {
@@ -62,7 +67,8 @@ export function libraryFunction<F extends (...args: never[]) => unknown>(prototy
 const strerror = libraryFunction<(errno: number) => string>('const char *strerror(int errno)');
 
 /**
- * 2 → 'no such file or directory': the C library's words with a small first letter, which are also Go's and so Docker's
+ * Turns 2 into 'no such file or directory': the C library's text with a small first letter, which is also Go's and so
+ * Docker's.
  */
 export function errnoText(errno: number): string {
   const text = strerror(errno);
@@ -70,7 +76,7 @@ export function errnoText(errno: number): string {
 }
 
 /**
- * The result of a system call, which says failure by its negated errno.
+ * Checks the result of a system call, which is the negated errno on failure.
  * @throws SyscallError
  */
 export function checked(result: number, syscall: string, path?: string): number {

@@ -1,22 +1,23 @@
 /**
- * Linux system calls that answer as the kernel does: a result, or the negated errno. The C library splits that answer
- * into −1 and a thread-wide `errno`, and V8 may make system calls of its own between a call's return and the reading of
- * `errno`, so that the wrong failure is reported. Here both come back in one register and cannot be parted, on whatever
- * thread the call ran.
+ * Linux system calls that answer as the kernel does: with a result, or the negated errno. The C library splits that
+ * answer into −1 and a thread-wide `errno`, and V8 may make system calls of its own between a call's return and the
+ * reading of `errno`, so that the wrong failure is reported. Here both come back in one register and cannot be
+ * separated, on whatever thread the call ran.
  *
- * Each call is eleven bytes of machine code, written once into a page that is then executable and read-only: the
- * kernel's fourth argument is moved to where the kernel expects it, the call's number is loaded, `syscall`, `ret`.
- * Nothing here checks what is done with a pointer: each caller says why its own is safe. Only x86-64, the one
- * architecture husk runs on.
+ * Each call is eleven bytes of machine code, written once into a page that is then executable and read-only: the code
+ * moves the fourth argument to where the kernel expects it, loads the call's number, and runs `syscall` and `ret`.
+ * Nothing here checks what is done with a pointer: each caller says why its own is safe. The code is for x86-64, the
+ * only architecture that husk runs on.
  */
 import { koffi, libraryFunction } from './libc.ts';
 
-/** arch/x86/entry/syscalls/syscall_64.tbl: the calls that husk makes */
+/** the calls that husk makes, with their numbers in arch/x86/entry/syscalls/syscall_64.tbl */
 const NUMBERS = {
   read: 0,
   write: 1,
   close: 3,
   lseek: 8,
+  poll: 7,
   mmap: 9,
   mprotect: 10,
   munmap: 11,
@@ -32,6 +33,7 @@ const NUMBERS = {
   shutdown: 48,
   bind: 49,
   listen: 50,
+  getsockname: 51,
   socketpair: 53,
   setsockopt: 54,
   getsockopt: 55,
@@ -48,6 +50,9 @@ const NUMBERS = {
   umount2: 166,
   setxattr: 188,
   fsetxattr: 190,
+  fgetxattr: 193,
+  flistxattr: 196,
+  fremovexattr: 199,
   getxattr: 191,
   listxattr: 194,
   removexattr: 197,
@@ -55,6 +60,9 @@ const NUMBERS = {
   getdents64: 217,
   clock_settime: 227,
   tgkill: 234,
+  waitid: 247,
+  inotify_add_watch: 254,
+  inotify_rm_watch: 255,
   openat: 257,
   mkdirat: 258,
   mknodat: 259,
@@ -68,8 +76,10 @@ const NUMBERS = {
   timerfd_create: 283,
   fallocate: 285,
   timerfd_settime: 286,
+  accept4: 288,
   eventfd2: 290,
   pipe2: 293,
+  inotify_init1: 294,
   preadv: 295,
   syncfs: 306,
   setns: 308,
@@ -90,7 +100,7 @@ const NUMBERS = {
 
 type SystemCallName = keyof typeof NUMBERS;
 
-/** bytes: a stub and its padding; every stub begins at a multiple of it */
+/** bytes of a stub and its padding; every stub begins at a multiple of this size */
 const STUB_SIZE = 16;
 const PAGE_SIZE = 4096;
 /** sys/mman.h, asm-generic/mman-common.h */
@@ -109,7 +119,7 @@ function stubAddress(name: SystemCallName): number {
   return page + ORDER.indexOf(name) * STUB_SIZE;
 }
 
-/** The page is never unmapped: functions made of it live as long as the process. */
+/** Writes every stub. The page is never unmapped: functions made from it live as long as the process. */
 function writeStubs(): number {
   const mmap = libraryFunction<
     (address: number, length: number, protection: number, flags: number, fd: number, offset: number) => number
@@ -119,7 +129,7 @@ function writeStubs(): number {
   );
   const address = mmap(0, PAGE_SIZE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
   if (address === -1) throw new Error('cannot map a page for system calls: out of memory');
-  // safe: the page was mapped just now, is PAGE_SIZE long and nobody else's
+  // safe: the page was just mapped, is PAGE_SIZE long, and no other code has its address
   const code = new Uint8Array(koffi().view(address, PAGE_SIZE));
   for (const [index, name] of ORDER.entries()) code.set(stub(NUMBERS[name]), index * STUB_SIZE);
   if (mprotect(address, PAGE_SIZE, PROT_READ_EXEC) !== 0) {
@@ -138,13 +148,13 @@ function bind(prototype: string): unknown {
   const name = /(\w+)\s*\(/.exec(prototype)?.[1] ?? '';
   if (!Object.hasOwn(NUMBERS, name)) throw new Error(`system call ${name} is not in the table of system-call.ts`);
   const { decode, proto } = koffi();
-  // a prototype's name would be registered with koffi, once for all: several files declare `read`
+  // koffi would register a prototype's name once for the whole process, but several files declare `read`.
   const anonymous = prototype.replace(name, '');
   return decode(BigInt(stubAddress(name as SystemCallName)), proto(anonymous));
 }
 
 /**
- * A system call by its prototype, bound at its first use. Up to six integers or pointers; the kernel's words for them,
+ * Binds a system call by its prototype at its first use. It takes up to six integers or pointers, in the kernel's form,
  * not the C library's (no `open` but `openat`, the two halves of a position where the kernel takes two).
  * @returns a function that returns 0 or more, or the negated errno
  * @example const close = systemCall<(fd: number) => number>('int close(int fd)');
@@ -154,7 +164,7 @@ export function systemCall<F extends (...args: never[]) => number>(prototype: st
   return ((...args: never[]) => (bound ??= bind(prototype) as F)(...args)) as F;
 }
 
-/** As `systemCall`, for calls that block: call it to get the function, whose `async` runs on libuv's pool. */
+/** Like `systemCall`, for calls that block: the result returns the function, whose `async` runs on libuv's pool. */
 export function threadedSystemCall<A extends unknown[]>(prototype: string): () => ThreadedCall<A> {
   let bound: ThreadedCall<A> | undefined;
   return () => (bound ??= bind(prototype) as ThreadedCall<A>);

@@ -1,16 +1,16 @@
 /**
- * The binary form of a launch plan, as `husk-init run` reads it. guest/init/plan.h has the layout, the bounds and the
- * same numbers. Bytes out; it performs nothing.
+ * Encodes a launch plan into the binary form that `husk-init run` reads. guest/init/plan.h has the layout, the bounds
+ * and the same numbers. The encoder returns bytes and performs nothing.
  */
 import { EXIT_NOT_EXECUTABLE, HuskError } from '../errors.ts';
-import type { AwaitTag, LaunchPlan, Step } from './plan.ts';
+import type { AwaitTag, LaunchPlan, SocketKind, Step } from './plan.ts';
 
 const MAGIC = 0x504c4b48;
 const VERSION = 2;
 const HEADER_BYTES = 16;
 const STEP_HEADER_BYTES = 8;
 export const MAX_PLAN_BYTES = 16 << 20;
-/** bytes of one argument or variable, its NUL included: MAX_ARG_STRLEN of include/uapi/linux/binfmts.h */
+/** most bytes of one argument or variable, its NUL included: MAX_ARG_STRLEN of include/uapi/linux/binfmts.h */
 const MAX_ARGUMENT_BYTES = 128 << 10;
 
 const OPS = [
@@ -56,15 +56,36 @@ const OPS = [
   'exec',
   'holdTree',
   'placeTree',
+  'sockets',
+  'mapUsers',
+  'exit',
+  'tap',
 ] as const satisfies readonly Step['op'][];
 
 /** opcodes count from 1 in the order of `enum opcode` */
 const OPCODES = new Map<Step['op'], number>(OPS.map((op, index) => [op, index + 1]));
 
-/** `enum opcode` back to a step's name, for error records */
+/** Turns a number of `enum opcode` back into a step's name, for error records. */
 export const opName = (opcode: number): Step['op'] | undefined => OPS[opcode - 1];
 
 export const AWAIT_TAGS: readonly AwaitTag[] = ['idmap', 'cgroup', 'network', 'exec'];
+
+/**
+ * bits of a `sockets` step's mask, in the order in which the descriptors come: SOCKET_* of guest/init/plan.h; the last
+ * is a `tap` step's
+ */
+const SOCKET_KINDS: readonly SocketKind[] = [
+  'rtnetlink',
+  'netfilter',
+  'udp',
+  'tcp',
+  'network-namespace',
+  'user-namespace',
+  'tap',
+];
+
+/** @returns the kinds of a mask, in the order of their descriptors */
+export const socketKinds = (mask: number): SocketKind[] => SOCKET_KINDS.filter((_, bit) => mask & (1 << bit));
 
 const IN_ROOT = 1;
 const CREATE_DIRECTORY = 2;
@@ -76,11 +97,13 @@ const CONSOLE = 64;
 const MODE_FROM_TARGET = 128;
 const ROOT_ONLY = 256;
 const CREATE_LIKE_SOURCE = 512;
+const VISIBLE = 1024;
+const ASKING = 2048;
 
 const CREATE_FLAGS = { directory: CREATE_DIRECTORY, file: CREATE_FILE, 'like-source': CREATE_LIKE_SOURCE } as const;
 const NO_ATTRIBUTES = { set: 0, clear: 0 };
 
-/** Growing little-endian output; one per plan. */
+/** Little-endian output that grows; each plan has one writer. */
 class PlanWriter {
   #bytes = Buffer.allocUnsafe(16384);
   #length = 0;
@@ -107,7 +130,7 @@ class PlanWriter {
   }
 
   u16(value: number): void {
-    const at = this.#reserve(2); // first: it may replace #bytes
+    const at = this.#reserve(2); // The reservation comes first, because it may replace #bytes.
     this.#bytes.writeUInt16LE(value, at);
   }
 
@@ -116,7 +139,7 @@ class PlanWriter {
     this.#bytes.writeUInt32LE(value, at);
   }
 
-  /** patches a length written before it was known */
+  /** Patches a length that was not known when it was written. */
   u32At(offset: number, value: number): void {
     this.#bytes.writeUInt32LE(value, offset);
   }
@@ -161,14 +184,14 @@ class PlanWriter {
   }
 }
 
-/** Writes a step's fields in the order of its signature in guest/init/plan.c; returns its flags. */
+/** Writes a step's fields in the order of its signature in guest/init/plan.c. @returns the step's flags */
 function writeFields(out: PlanWriter, step: Step): number {
   const inRoot = 'inRoot' in step && step.inRoot ? IN_ROOT : 0;
   switch (step.op) {
     case 'setns':
       out.string(step.path);
       out.u32(step.type);
-      return 0;
+      return step.visible ? VISIBLE : 0;
     case 'setnsPid':
       out.u32(step.pid);
       out.u32(step.types);
@@ -186,6 +209,18 @@ function writeFields(out: PlanWriter, step: Step): number {
     case 'loopbackUp':
     case 'noNewPrivileges':
     case 'chownStdio':
+    case 'exit':
+      return 0;
+    case 'mapUsers':
+      out.string(step.uid);
+      out.string(step.gid);
+      return 0;
+    case 'sockets':
+      out.string(step.address ?? '');
+      out.u32(step.make.reduce((mask, kind) => mask | (1 << SOCKET_KINDS.indexOf(kind)), 0));
+      return step.asking ? ASKING : 0;
+    case 'tap':
+      out.string(step.name);
       return 0;
     case 'parentDeathSignal':
       out.u32(step.signal);
@@ -308,7 +343,7 @@ function writeFields(out: PlanWriter, step: Step): number {
       out.strings(fitting(step.args, (_, index) => `argument ${index}`));
       return 0;
     default:
-      // a step that TypeScript does not know; `never` makes a forgotten case a type error
+      // TypeScript does not know such a step; `never` makes a forgotten case a type error.
       throw new HuskError(`unknown launch step ${JSON.stringify(step satisfies never)}`, { kind: 'internal' });
   }
 }
@@ -331,10 +366,10 @@ function fitting(strings: readonly string[], what: (value: string, index: number
 }
 
 /**
- * The plan in the form `husk-init run` reads. It checks what it writes itself (NUL bytes, the total length); the other
- * bounds are checked by husk-init before the first step runs, and come back as a LaunchError of op `plan`.
- * @throws HuskError `invalid` for a string with a NUL byte, `limit` for a plan over 16 MiB, or a string that no program
- * can be given
+ * Encodes the plan for `husk-init run`. The encoder checks what it writes (NUL bytes, the total length); husk-init
+ * checks the other bounds before the first step runs, and reports them as a LaunchError of op `plan`.
+ * @throws HuskError `invalid` for a string with a NUL byte, `limit` for a plan over 16 MiB, or for a string that is too
+ * long for any program
  */
 export function encodePlan(plan: LaunchPlan): Uint8Array {
   const out = new PlanWriter();

@@ -1,11 +1,11 @@
 /**
- * A plan that could not be carried out to its exec: which step, on what, and why, in the words Docker has for it where
- * scripts match them. Only bytes in, an error out; guest/init/control.c writes the records.
+ * Describes a plan that failed before its exec: which step, on what, and why, in Docker's words where scripts match
+ * them. This file turns bytes into an error and does nothing else; guest/init/control.c writes the records.
  */
 import { constants } from 'node:os';
 import { EXIT_HUSK_FAILED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
 import { errnoText } from '../host/libc.ts';
-import type { LaunchPlan } from './plan.ts';
+import type { LaunchPlan, Step } from './plan.ts';
 import { opName } from './encoding.ts';
 
 const { EACCES, EINVAL, ELOOP, ENOENT, ENOEXEC, ENOTDIR, EXDEV } = constants.errno;
@@ -18,6 +18,15 @@ const NOT_IN_PATH = 4;
 const NO_INTERPRETER = 5;
 const BAD_PLAN = 6;
 const NOT_EXPECTED_FILE = 7;
+
+/** verbs for steps whose name is no verb that a user knows */
+const VERBS: Partial<Record<Step['op'], string>> = {
+  holdTree: 'mount',
+  placeTree: 'mount',
+  sockets: 'make sockets',
+  tap: 'make a tap',
+  mapUsers: 'map ids',
+};
 
 /** struct record of guest/init/control.c: five 32-bit fields, then strings */
 export const RECORD_BYTES = 20;
@@ -37,7 +46,7 @@ export class LaunchError extends HuskError {
   readonly step: number;
   /** the step's op, or `plan` when husk-init refused the plan as a whole */
   readonly op: string;
-  /** the system call that failed */
+  /** name of the system call that failed */
   readonly call: string;
   readonly path: string | undefined;
   /** positive errno(3) */
@@ -53,7 +62,7 @@ export class LaunchError extends HuskError {
   }
 }
 
-/** @param data a RECORD_ERROR message; short ones give empty fields */
+/** @param data a RECORD_ERROR message; a short one gives empty fields */
 export function readErrorRecord(data: Buffer): ErrorRecord {
   const [call = '', path = ''] = data.toString('utf8', RECORD_BYTES).split('\0');
   return {
@@ -67,8 +76,8 @@ export function readErrorRecord(data: Buffer): ErrorRecord {
 }
 
 /**
- * Docker's `docker run` gives 127 for a command that is not there, 126 for one that cannot be executed, 125 for all
- * else.
+ * @returns the error with the exit code of `docker run`: 127 for a command that does not exist, 126 for one that cannot
+ * be executed, 125 for everything else
  */
 function execError(record: ErrorRecord, name: string): LaunchError {
   const { errno, detail, path } = record;
@@ -88,7 +97,7 @@ function execError(record: ErrorRecord, name: string): LaunchError {
   return new LaunchError(`exec: ${quoted}: ${errnoText(errno)}`, record, exitCode);
 }
 
-/** runc's words; the exit codes are those docker/cli takes from them */
+/** @returns the error in runc's words, with the exit codes that docker/cli takes from them */
 function folderError(record: ErrorRecord): LaunchError {
   const exitCode =
     record.errno === ENOENT ? EXIT_NOT_FOUND : record.errno === EACCES ? EXIT_NOT_EXECUTABLE : EXIT_HUSK_FAILED;
@@ -106,14 +115,14 @@ function userError(record: ErrorRecord): string | undefined {
   return undefined;
 }
 
-/** @param kind what a link that led out of it would have left */
+/** @param kind what the path must not lead out of, for the message */
 function subpathError(record: ErrorRecord, source: string, kind: 'volume' | 'image'): LaunchError {
   const leadsOut = record.errno === EXDEV || record.errno === ELOOP;
   const why = leadsOut ? `it leads out of the ${kind}` : errnoText(record.errno);
   return new LaunchError(`cannot mount subpath ${record.path} of ${source}: ${why}`, record, EXIT_HUSK_FAILED);
 }
 
-/** The error a person reads. */
+/** @returns the error that the user reads */
 export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError {
   const step = plan[record.step];
   if (record.detail !== BAD_PLAN && step?.op === 'exec' && record.call === 'execve')
@@ -147,7 +156,7 @@ export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError 
       record,
       EXIT_HUSK_FAILED,
     );
-  // the kernel says no more than EINVAL of a folder over a file, or a file over a folder
+  // The kernel answers only EINVAL when a folder is mounted over a file, or a file over a folder.
   if (step?.op === 'mount' && step.source !== '' && record.call === 'move_mount' && record.errno === EINVAL)
     return new LaunchError(
       `error mounting ${JSON.stringify(shown ?? step.source)} to rootfs at ${JSON.stringify(step.target)}: not a directory: are you trying to mount a directory onto a file (or vice-versa)? check if the specified host path exists and is the expected type`,
@@ -156,6 +165,6 @@ export function launchError(plan: LaunchPlan, record: ErrorRecord): LaunchError 
     );
   const what = record.path ? ` ${record.path}` : '';
   const why = record.detail === NOT_EXPECTED_FILE ? 'not the kind of file it must be' : errnoText(record.errno);
-  const doing = step?.op === 'holdTree' || step?.op === 'placeTree' ? 'mount' : (step?.op ?? 'launch');
+  const doing = (step && VERBS[step.op]) ?? step?.op ?? 'launch';
   return new LaunchError(`cannot ${doing}${what}: ${record.call}: ${why}`, record, EXIT_HUSK_FAILED);
 }

@@ -1,14 +1,12 @@
 /**
- * Runs a launch plan: spawns `husk-init`, answers its questions, reports its end. Used on the host (rootless) and in
- * the guest (agent) alike. See plan.ts for what a plan is, guest/init/control.c for the records read here.
+ * Runs a launch plan: the executor spawns `husk-init`, answers its questions and reports its end. The host (rootless)
+ * and the guest (agent) both use it. plan.ts says what a plan is, guest/init/control.c has the records read here.
  *
- * Everything ends together: the processes of a plan when this one is gone (husk-init watches its descriptors), the
- * innermost process when a monitor is killed.
+ * Everything ends together: the processes of a plan end when this process does (husk-init watches its descriptors), and
+ * the innermost process ends when a monitor is killed.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
 import { fchmodSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { causeOf, HuskError } from '../errors.ts';
 import { nameProcess, span } from '../trace.ts';
@@ -17,47 +15,56 @@ import { memfd } from '../host/memory/memfd.ts';
 import { pipe } from '../host/streams/pipe.ts';
 import { watchReadable } from '../host/streams/poll.ts';
 import { pidfdSignal } from '../host/kernel/process.ts';
+import { spawn, type Spawned } from '../host/kernel/spawn.ts';
 import { receive, send, seqpacketPair, type Message } from '../host/streams/socket.ts';
 import { LaunchError, RECORD_BYTES, launchError, readErrorRecord } from './error.ts';
-import type { AwaitTag, LaunchPlan } from './plan.ts';
+import type { AwaitTag, LaunchPlan, SocketKind } from './plan.ts';
 import { OutputPipe } from './output-pipe.ts';
-import { AWAIT_TAGS, encodePlan } from './encoding.ts';
+import { AWAIT_TAGS, encodePlan, socketKinds } from './encoding.ts';
 
 export { LaunchError };
 
 export interface LaunchOptions {
   /** path of the husk-init binary */
   init: string;
-  /** `pipe` gives real pipes (a container can reopen /dev/stdout), a number an fd to inherit */
+  /** `pipe` makes a pipe (a container can reopen /dev/stdout); a number is an fd to inherit */
   stdin: 'pipe' | 'null' | number;
   stdout: 'pipe' | 'null' | number;
   stderr: 'pipe' | 'null' | number;
   /**
-   * more descriptors for the program, which are FIRST_INHERITED and the numbers after it there; its plan has a
-   * `closeFrom` beyond them
+   * more descriptors for the program, where they have the number FIRST_INHERITED and those after it; the plan's
+   * `closeFrom` must be beyond them
    */
   inherit?: readonly number[];
   /**
-   * the plan's process outlives this one, which does not wait for its end: for plans that begin with
-   * `parentDeathSignal` 0. @default false
+   * whether the plan's process outlives this one, which does not wait for its end: for plans that begin with
+   * `parentDeathSignal` 0; @default false
    */
   detached?: boolean;
   /**
-   * Called at each `await`; the plan goes on when the promise resolves; a rejection ends the process.
+   * Called at each `await`; the plan goes on when the promise resolves, and a rejection ends the process.
    * @param namespace at `network` the process's network namespace, at `exec` its mount namespace (mountSpaceIn says
-   * whether it is one), open until
-   *   the promise has settled: a hidden process shows none in /proc
+   * whether it is one), because a hidden process shows none in /proc; open until the promise has settled
    */
   onAwait?: (tag: AwaitTag, pid: number, namespace?: Fd) => void | Promise<void>;
+  /** Called at each `sockets` and `tap` step with what it has made, which is the callee's to close. @default closed */
+  onSockets?: (sockets: Sockets) => void;
 }
+
+/** what a `sockets` or `tap` step has made */
+export type Sockets = Partial<Record<SocketKind, Fd>>;
 
 export interface Launched {
   /**
-   * the process made by the plan's last `fork` (without one, the spawned process), in this pid namespace; known as soon
-   * as it exists. With a `reaper` it is the reaper, the container's PID 1, which forwards signals.
+   * pid, in this pid namespace, of the process made by the plan's last `fork` (without one, of the spawned process);
+   * known as soon as that process exists. With a `reaper` it is the reaper, the container's PID 1, which forwards
+   * signals.
    */
   readonly pid: Promise<number>;
-  /** resolves when execve has happened; rejects with LaunchError naming step, path and errno */
+  /**
+   * resolves when execve has happened (with `exit`: when the plan has ended); rejects with a LaunchError that names
+   * step, path and errno
+   */
   readonly started: Promise<void>;
   /** never rejects */
   readonly exited: Promise<{ code: number; signal?: number }>;
@@ -66,7 +73,7 @@ export interface Launched {
   readonly stderr: Readable | null;
   /** the terminal's master once `openPty` has run; the caller closes it */
   readonly pty: Promise<{ fd: number }> | null;
-  /** to the process of `pid`, by pidfd: never a reused pid */
+  /** Signals the process of `pid` by its pidfd, so that a reused pid is never signalled. */
   signal(signal: number): void;
 }
 
@@ -78,44 +85,45 @@ const RECORD_AWAIT = 2;
 const RECORD_PTY = 3;
 const RECORD_ERROR = 4;
 const RECORD_EXEC = 5;
+const RECORD_SOCKETS = 6;
 
 const GO = Buffer.from('G');
 const GIVE_UP = Buffer.from('A');
 
-/** where husk-init finds its descriptors, see main.c */
+/** numbers of the descriptors that husk-init expects, see main.c */
 const PLAN_FD = 3;
 const CONTROL_FD = 4;
 const STATUS_FD = 5;
-/** the first of LaunchOptions.inherit in the program started */
+/** number of the first descriptor of LaunchOptions.inherit in the started program */
 export const FIRST_INHERITED = 6;
 
 const SIGKILL = 9;
 
-/** One side of a stdio pipe for the child, the other as a stream of ours. */
+/** A stdio pipe: one side for the child, the other as a stream in this process. */
 interface Stdio {
-  child: 'ignore' | number;
+  child: 'null' | number;
   ours: OutputPipe | Socket | null;
 }
 
 /**
- * @param theirs is given the child's side, which is closed once the child has it: end-of-file comes when the last
- * writer is gone
- * @param ours is given this side, for as long as it is not the caller's
+ * @param theirs takes the child's side, which is closed once the child has it: end-of-file comes when the last writer
+ * is gone
+ * @param ours takes this process's side, until the caller has it
  */
 function openStdio(
   kind: 'pipe' | 'null' | number,
   direction: 'in' | 'out',
   { theirs, ours }: { theirs: DisposableStack; ours: DisposableStack },
 ): Stdio {
-  if (kind === 'null') return { child: 'ignore', ours: null };
+  if (kind === 'null') return { child: 'null', ours: null };
   if (kind !== 'pipe') return { child: kind, ours: null };
   const { read, write } = pipe();
   const [child, end] = direction === 'in' ? [read, write] : [write, read];
   theirs.use(child);
   ours.use(end);
-  // Mode 0600 and our owner would keep the container from reopening it as /dev/stdout, above all where our uid is not
-  // mapped inside. The only way to a pipe that is not inherited is /proc/PID/fd, which is open to those alone who may
-  // trace PID.
+  // With mode 0600 and this process's owner the container could not reopen the pipe as /dev/stdout, above all where
+  // this uid is not mapped inside. The only way to a pipe that is not inherited is /proc/PID/fd, which is open only to
+  // processes that may trace PID.
   fchmodSync(read.number, 0o666);
   const stream =
     direction === 'out'
@@ -125,7 +133,7 @@ function openStdio(
   return { child: child.number, ours: stream };
 }
 
-/** A promise whose rejection nobody is obliged to watch. */
+/** A promise that causes no unhandled rejection when nobody awaits it. */
 function deferred<T>() {
   const made = Promise.withResolvers<T>();
   made.promise.catch(() => {});
@@ -133,19 +141,19 @@ function deferred<T>() {
 }
 
 /**
- * The wait status that the innermost monitor wrote: the first record in the pipe. Its own exit code cannot tell exit
- * 137 from a SIGKILL. No record means no `fork` in the plan, or a monitor that was killed.
+ * Reads the wait status that the innermost monitor wrote, which is the first record in the pipe. The monitor's exit
+ * code cannot tell exit 137 from a SIGKILL. There is no record when the plan has no `fork`, or a monitor was killed.
  */
 function readWaitStatus(fd: number): number | undefined {
   const status = Buffer.alloc(4);
   try {
     return readSync(fd, status, 0, 4, null) === 4 ? status.readInt32LE(0) : undefined;
   } catch {
-    return undefined; // EAGAIN: nothing was written
+    return undefined; // EAGAIN: no monitor has written a status
   }
 }
 
-/** wait(2): the low seven bits are the signal, the next byte the exit status */
+/** Decodes a status of wait(2): the low seven bits are the signal, the next byte the exit status. */
 function exitOf(waitStatus: number): { code: number; signal?: number } {
   const signal = waitStatus & 0x7f;
   return signal === 0 ? { code: (waitStatus >> 8) & 0xff } : { code: 128 + signal, signal };
@@ -163,11 +171,11 @@ class Execution {
   readonly exited = deferred<{ code: number; signal?: number }>();
   readonly pty: ReturnType<typeof deferred<{ fd: number }>> | null;
   #pidfd: Fd | undefined;
-  /** of the process now carrying out the plan */
+  /** pidfd of the process that now carries out the plan */
   #current: Fd | undefined;
   #executing = false;
   #failure: Error | undefined;
-  /** what the timeline of the spawned process is at */
+  /** the current phase in the timeline of the spawned process */
   #phase: Disposable | undefined;
   #lane: number | undefined;
 
@@ -181,7 +189,7 @@ class Execution {
     this.#watch = watchReadable(control.number, () => this.#readable());
   }
 
-  /** @param pid of the process spawned, which the timeline has a lane for */
+  /** @param pid of the spawned process, which has a lane in the timeline */
   traceLane(pid: number): void {
     this.#lane = pid;
     nameProcess('husk-init', pid);
@@ -193,7 +201,7 @@ class Execution {
     this.#phase = span(phase, this.#lane);
   }
 
-  /** Reads every record there is. */
+  /** Reads every record that has arrived. */
   #readable(): void {
     while (!this.#control.closed) {
       let message: Message | null | undefined;
@@ -210,9 +218,10 @@ class Execution {
 
   #record(message: Message): void {
     const { data, fds, pid } = message;
+    const type = data.length >= RECORD_BYTES ? data.readUInt32LE(0) : 0;
+    if (type === RECORD_SOCKETS) return this.#takeSockets(fds, data.readUInt32LE(16));
     const [fd, ...rest] = fds;
     for (const stray of rest) stray.close();
-    const type = data.length >= RECORD_BYTES ? data.readUInt32LE(0) : 0;
     if (type === RECORD_HELLO && fd) return this.#hello(fd, pid, data.readUInt32LE(4));
     if (type === RECORD_PTY && fd && this.pty) return this.pty.resolve({ fd: fd.release() });
     if (type === RECORD_AWAIT) return void this.#answer(AWAIT_TAGS[data.readUInt32LE(16)]!, pid, fd);
@@ -221,7 +230,14 @@ class Execution {
     else if (type === RECORD_EXEC) this.#executing = true;
   }
 
-  /** `step`: the index of the fork that made the process; the first process says hello before step 0 */
+  #takeSockets(fds: Fd[], mask: number): void {
+    const kinds = socketKinds(mask);
+    if (this.#options.onSockets && kinds.length === fds.length)
+      return this.#options.onSockets(Object.fromEntries(kinds.map((kind, index) => [kind, fds[index]!])));
+    for (const fd of fds) fd.close();
+  }
+
+  /** @param step index of the fork that made the process; the first process says hello before step 0 */
   #hello(pidfd: Fd, pid: number, step: number): void {
     this.#enter('carry out the plan');
     const isFirst = this.#current === undefined;
@@ -248,11 +264,11 @@ class Execution {
     try {
       if (!this.#control.closed) send(this.#control.number, answer);
     } catch {
-      // it has died meanwhile: the end-of-file says so
+      // The process has ended meanwhile, which the end-of-file reports.
     }
   }
 
-  /** End-of-file: the innermost process has executed its command, or has died. */
+  /** Handles end-of-file: the innermost process has executed its command, or has ended. */
   #ended(error?: Error): void {
     this.#watch[Symbol.dispose]();
     this.#control.close();
@@ -270,12 +286,12 @@ class Execution {
   }
 
   exit(code: number | null, signal: number | null): void {
-    // what was said before the exit is still in the socket
+    // Records sent before the exit are still in the socket.
     this.#readable();
     if (!this.#control.closed) this.#ended();
     const status = readWaitStatus(this.#status.number);
     this.#status.close();
-    // a monitor that was killed, whose child cleared its parent-death signal by a set-user-ID exec
+    // The process may outlive a killed monitor when a set-user-ID exec has cleared its parent-death signal.
     this.signal(SIGKILL);
     this.#current?.close();
     this.#pidfd?.close();
@@ -289,12 +305,12 @@ class Execution {
     );
   }
 
-  /** Nothing has been spawned, and nobody will say anything. */
+  /** Stops waiting for records, when no process has been spawned. */
   stopWatching(): void {
     this.#watch[Symbol.dispose]();
   }
 
-  /** husk-init could not be spawned */
+  /** Ends the execution when husk-init could not be spawned. */
   abandon(error: Error): void {
     this.#watch[Symbol.dispose]();
     this.#control.close();
@@ -308,15 +324,28 @@ class Execution {
   }
 }
 
+function spawnInit(init: string, descriptors: readonly (number | 'null')[]): Spawned | HuskError {
+  try {
+    return spawn(init, { args: ['run', String(PLAN_FD), String(CONTROL_FD), String(STATUS_FD)], env: [], descriptors });
+  } catch (error) {
+    return new HuskError(`cannot start ${init}: ${causeOf(error)}`, {
+      kind: 'internal',
+      fix: 'make build',
+      cause: error,
+    });
+  }
+}
+
 /**
- * Starts a plan. Returns at once; what happens is told by the promises.
+ * Starts a plan and returns at once; the promises report what happens.
  * @throws HuskError when the plan cannot be encoded; SyscallError when no pipes can be made
  */
 export const launch: Launch = (plan, options) => {
   using launching = new DisposableStack();
   launching.use(span('spawn husk-init'));
   const encoded = encodePlan(plan);
-  // the child has copies of its own in the end; until the last descriptor is there (EMFILE), these are nobody's
+  // The child gets copies of its own. These stacks own both sides until every descriptor has been made, because making
+  // one may fail (EMFILE).
   using theirs = new DisposableStack();
   using ours = new DisposableStack();
   const stdio = [
@@ -333,33 +362,21 @@ export const launch: Launch = (plan, options) => {
   const planFd = theirs.use(memfd('husk-plan', encoded));
   const execution = new Execution(plan, options, near, status.read);
   ours.defer(() => execution.stopWatching());
-  const child: ChildProcess = spawn(options.init, ['run', String(PLAN_FD), String(CONTROL_FD), String(STATUS_FD)], {
-    stdio: [
-      ...stdio.map((one) => one.child),
-      planFd.number,
-      far.number,
-      status.write.number,
-      ...(options.inherit ?? []),
-    ],
-    env: {},
-  });
-  child.once('exit', (code, signal) => {
-    execution.exit(code, signal === null ? null : constants.signals[signal]);
-  });
+  const child = spawnInit(options.init, [
+    ...stdio.map((one) => one.child),
+    planFd.number,
+    far.number,
+    status.write.number,
+    ...(options.inherit ?? []),
+  ]);
   launching.dispose();
-  if (child.pid !== undefined) execution.traceLane(child.pid);
-  if (options.detached) child.unref();
-  child.once('error', (error) => {
-    if (child.pid !== undefined) return; // a failed kill(), not a failed spawn
-    execution.abandon(
-      new HuskError(`cannot start ${options.init}: ${causeOf(error)}`, {
-        kind: 'internal',
-        fix: 'make build',
-        cause: error,
-      }),
-    );
-  });
-  // the streams are the caller's from here on, the rest is the execution's, which closes it at the child's end
+  if (child instanceof HuskError) execution.abandon(child);
+  else {
+    execution.traceLane(child.pid);
+    if (options.detached) child.unref();
+    void child.exited.then(({ code, signal }) => execution.exit(code, signal));
+  }
+  // From here on the caller owns the streams, and the execution owns the rest, which it closes at the child's end.
   ours.move();
   return {
     pid: execution.pid.promise,

@@ -1,6 +1,6 @@
 /**
- * A plan that failed, in the words people and scripts know from Docker, with what to change on this host where that is
- * known. Reads facts, changes nothing.
+ * Explains a plan that failed, in the words that users and scripts know from Docker, with what to change on this host
+ * where that is known. The explanation reads facts and changes nothing.
  */
 import { constants } from 'node:os';
 import { EXIT_HUSK_FAILED, EXIT_NOT_EXECUTABLE, HuskError } from '../errors.ts';
@@ -11,7 +11,7 @@ const { EACCES, EINVAL, ENOSPC, EPERM } = constants.errno;
 
 export type Stage = 'create' | 'exec';
 
-/** what runc says before its own reason; the CLI of Docker adds "docker: Error response from daemon: " */
+/** runc's words before its own reason; Docker's CLI adds "docker: Error response from daemon: " */
 const HEAD: Record<Stage, string> = {
   create:
     'failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: ',
@@ -20,8 +20,8 @@ const HEAD: Record<Stage, string> = {
 
 export function explainLaunchError(error: unknown, stage: Stage): Error {
   if (!(error instanceof LaunchError)) return error as Error;
-  if (error.op === 'unshare' || error.op === 'setns') return namespaceError(error);
-  // Docker resolves users before it asks runc, so these come without runc's words
+  if (error.op === 'unshare' || error.op === 'setns' || error.op === 'mapUsers') return namespaceError(error);
+  // Docker resolves users before it asks runc, so these errors come without runc's words.
   const exitCode = stage === 'exec' && error.exitCode === EXIT_HUSK_FAILED ? EXIT_NOT_EXECUTABLE : error.exitCode;
   if (error.op === 'setuser' && error.call === 'setuser')
     return new HuskError(error.message, { kind: 'start-failed', exitCode, cause: error });
@@ -34,7 +34,7 @@ export function explainLaunchError(error: unknown, stage: Stage): Error {
   });
 }
 
-/** The root's own mount: the kernel's overlay has refused. */
+/** Explains the failed mount of the root: the kernel's overlay has refused it. */
 function overlayError(error: LaunchError): HuskError {
   return new HuskError(`cannot mount the container's root: ${error.message}`, {
     kind: 'unsupported',
@@ -44,7 +44,7 @@ function overlayError(error: LaunchError): HuskError {
   });
 }
 
-/** @param read a sysctl's text, for tests */
+/** @param read gives a sysctl's text; tests pass their own */
 function namespaceError(
   error: Pick<LaunchError, 'errno' | 'message' | 'op'>,
   read: (path: string) => string | undefined = readOptional,
@@ -58,7 +58,7 @@ function namespaceError(
   });
 }
 
-/** Which of the host's switches for user namespaces is off, user_namespaces(7), and what turns it on. */
+/** Finds which of the host's switches for user namespaces is off, user_namespaces(7). @returns what turns it on */
 export function namespaceFix(
   errno: number,
   read: (path: string) => string | undefined = readOptional,
@@ -68,7 +68,7 @@ export function namespaceFix(
   // Debian's own switch
   if (read('/proc/sys/kernel/unprivileged_userns_clone')?.trim() === '0')
     return 'sudo sysctl kernel.unprivileged_userns_clone=1';
-  // Ubuntu 23.10 and later
+  // the switch of Ubuntu 23.10 and later
   if (read('/proc/sys/kernel/apparmor_restrict_unprivileged_userns')?.trim() === '1')
     return 'sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0';
   if (errno === EINVAL) return 'the kernel has no user namespaces (CONFIG_USER_NS)';

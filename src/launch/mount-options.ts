@@ -1,10 +1,10 @@
 /**
- * mount(8) option names → flags of mount(2), attributes of mount_setattr(2), propagation, and what is left over for the
- * file system itself. Source: linux include/uapi/linux/mount.h; the names are those runc knows (OCI runtime-spec,
- * config.md § Mounts).
+ * Splits mount(8) option names into flags of mount(2), attributes of mount_setattr(2), propagation, and the rest, which
+ * is the file system's. Source: linux include/uapi/linux/mount.h; the names are those that runc knows (OCI
+ * runtime-spec, config.md § Mounts).
  */
 
-/** umount2(2): at once, whoever still has files of it open */
+/** umount2(2) detaches at once, even while files of the mount are open */
 export const MNT_DETACH = 2;
 export const MS_RDONLY = 0x1;
 export const MS_NOSUID = 0x2;
@@ -34,8 +34,7 @@ export const MOUNT_ATTR_NOSUID = 0x2;
 export const MOUNT_ATTR_NODEV = 0x4;
 export const MOUNT_ATTR_NOEXEC = 0x8;
 /**
- * the field in which the three atime modes stand; 0 in it is relatime, and changing it needs the whole field in
- * attr_clr
+ * the field that holds the three atime modes; 0 in it is relatime, and changing it needs the whole field in attr_clr
  */
 export const MOUNT_ATTR__ATIME = 0x70;
 export const MOUNT_ATTR_NOATIME = 0x10;
@@ -56,15 +55,15 @@ export interface MountOptions {
   propagation: number[];
   /** the same per-mount flags as attributes: what a bind mount needs after it is made */
   attributes: MountAttributes;
-  /** `rro`, `rnosuid` …: applied to every mount below too */
+  /** `rro`, `rnosuid` …: attributes that also apply to every mount below */
   recursive: MountAttributes;
   /** options of the file system, comma separated: `mode=755,size=64k` */
   data: string;
-  /** `tmpcopyup`: husk does as Docker does and ignores it, see mounts.ts */
+  /** `tmpcopyup`: husk ignores the option, as Docker does, see mounts.ts */
   copyUp: boolean;
 }
 
-/** name → [flag, cleared instead of set] */
+/** name → [flag, whether the option clears the flag] */
 const FLAGS: Record<string, [number, boolean]> = {
   async: [MS_SYNCHRONOUS, true],
   atime: [MS_NOATIME, true],
@@ -112,7 +111,7 @@ const PROPAGATION: Record<string, number> = {
   runbindable: MS_UNBINDABLE | MS_REC,
 };
 
-/** MS_* → MOUNT_ATTR_*: [set, clear]. The atime modes share a field that is cleared whole. */
+/** MS_* → MOUNT_ATTR_*: [set, clear]. The atime modes share a field that is cleared as a whole. */
 const ATTRIBUTE_OF: [number, number, number][] = [
   [MS_RDONLY, MOUNT_ATTR_RDONLY, 0],
   [MS_NOSUID, MOUNT_ATTR_NOSUID, 0],
@@ -125,7 +124,7 @@ const ATTRIBUTE_OF: [number, number, number][] = [
   [MS_RELATIME, 0, MOUNT_ATTR__ATIME],
 ];
 
-/** Never throws: an unknown name is the file system's own option, which the kernel judges. */
+/** Never throws: an unknown name is the file system's own option, which the kernel checks. */
 export function parseMountOptions(options: readonly string[]): MountOptions {
   const result: MountOptions = {
     flags: 0,
@@ -157,7 +156,7 @@ function attributesOf(flag: number): [number, number, number] | undefined {
   return ATTRIBUTE_OF.find(([ms]) => ms === flag);
 }
 
-/** The last word wins: `ro,rw` is rw. */
+/** Adds a flag. The last option wins: `ro,rw` is rw. */
 function add(attributes: MountAttributes, [flag, cleared]: [number, boolean]): void {
   const found = attributesOf(flag);
   if (!found) return;

@@ -1,7 +1,7 @@
 /**
  * What `--log-opt labels=…,env=…,tag=…` adds to every entry of a log (moby daemon/logger/loginfo.go,
- * loggerutils/log_tag.go). Of Docker's tag templates the plain fields are known, `{{.Name}}/{{.ID}}`, and no functions.
- * Decides only.
+ * loggerutils/log_tag.go). Of Docker's tag templates husk knows the plain fields, `{{.Name}}/{{.ID}}`, and no
+ * functions. This module only decides.
  */
 import { HuskError } from '../errors.ts';
 import { goPattern } from '../notation/go-pattern.ts';
@@ -10,17 +10,17 @@ import type { LoggedContainer, LogRequest } from './request.ts';
 /** the tag of entries in the journal when no other is asked for: Docker's default template */
 const DEFAULT_TAG = '{{.ID}}';
 const SHORT_ID = 12;
-/** bytes of all attributes as JSON: they are in every entry, and an entry has a bound for its readers */
+/** limit of bytes of all attributes as JSON: they are in every entry, and readers bound an entry's length */
 const MAX_ATTRIBUTES = 32 * 1024;
 
 export interface LogAttributes {
-  /** of labels and env; env wins */
+  /** attributes of labels and env; on the same key env wins */
   extra: Record<string, string>;
-  /** undefined: none was asked for */
+  /** the tag; undefined where none was asked for */
   tag: string | undefined;
 }
 
-/** @throws HuskError `invalid` for a tag that is no template of known fields, and for attributes without measure */
+/** @throws HuskError `invalid` for a tag that is no template of known fields, and for attributes over the limit */
 export function logAttributes(log: LogRequest, container: LoggedContainer): LogAttributes {
   if (log.driver === 'none') return { extra: {}, tag: undefined };
   const env = Object.fromEntries(
@@ -43,7 +43,7 @@ export function defaultTag(container: LoggedContainer): string {
   return tagOf(DEFAULT_TAG, container);
 }
 
-/** Sorted by key, as Go writes a map. */
+/** Picks values by key, in the sorted order in which Go writes a map. */
 function chosen(
   values: Record<string, string>,
   list: string | undefined,

@@ -1,4 +1,4 @@
-/** Two logs of one output: the container waits for both. */
+/** Joins two logs of one output; the container waits for both. */
 import type { LogSink } from './sink.ts';
 
 export function both(first: LogSink, second: LogSink): LogSink {

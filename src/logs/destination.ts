@@ -1,6 +1,6 @@
 /**
- * Where a log goes that is sent away, for who must know it before anything is opened: a VMM has no network, and sees
- * only what its jail was given. Decides only.
+ * The destination of a log that is sent away, which must be known before anything is opened: a VMM has no network, and
+ * its jail shows it only what it was given. This module only decides.
  */
 import { fluentdSettings } from './fluentd.ts';
 import type { LogRequest } from './request.ts';
@@ -13,13 +13,13 @@ function destinationOf({ driver, options }: LogRequest): Destination | undefined
   return undefined;
 }
 
-/** The socket of this host that the log goes to; [] for none */
+/** @returns the socket of this host to which the log goes; [] for none */
 export function localSocket(log: LogRequest): string[] {
   const destination = destinationOf(log);
   return destination && 'path' in destination ? [destination.path] : [];
 }
 
-/** Whether the log goes out by the network. */
+/** @returns whether the log is sent over the network */
 export function needsNetwork(log: LogRequest): boolean {
   const destination = destinationOf(log);
   return destination !== undefined && !('path' in destination);

@@ -1,7 +1,7 @@
 /**
- * The sink of json-file and local: output is cut into pieces, encoded into a batch, and appended once a turn of the
- * event loop, or sooner when much comes. Writing to a file is what holds the container back, by write(2) itself:
- * nothing ever waits in here.
+ * The sink of json-file and local: output is cut into pieces, encoded into a batch, and appended once per turn of the
+ * event loop, or sooner when there is much of it. A slow disk holds the container back through write(2) itself; nothing
+ * ever waits in this sink.
  */
 import { nowNanoseconds } from '../state/time.ts';
 import { Batch, type LogFormat } from './format.ts';

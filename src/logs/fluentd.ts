@@ -1,6 +1,6 @@
 /**
- * The driver fluentd: fluentd's forward protocol, a message an entry, in MessagePack. Decides and makes bytes;
- * message-log.ts sends them. Source: Forward Protocol Specification v1 (Message Modes § Message, EventTime);
+ * The driver fluentd: fluentd's forward protocol, one message per entry, in MessagePack. This module decides and makes
+ * bytes; message-log.ts sends them. Source: Forward Protocol Specification v1 (Message Modes § Message, EventTime);
  * msgpack/spec.md; moby daemon/logger/fluentd.
  */
 import { HuskError } from '../errors.ts';
@@ -12,7 +12,7 @@ import type { LoggedContainer } from './request.ts';
 import type { Stream } from './sink.ts';
 import type { Destination } from './transport.ts';
 
-/** fluentd's own, and Docker's */
+/** the default port of fluentd and of Docker */
 const PORT = 24_224;
 const HOST = '127.0.0.1';
 
@@ -29,7 +29,8 @@ export const FLUENTD_KEYS = [
   'fluentd-write-timeout',
 ];
 /**
- * What reads each, as moby's driver does: strconv.ParseBool, time.ParseDuration, units.RAMInBytes, strconv.ParseUint.
+ * The reader of each option, as in moby's driver: strconv.ParseBool, time.ParseDuration, units.RAMInBytes,
+ * strconv.ParseUint.
  */
 const READERS: Record<string, (text: string) => unknown> = {
   'fluentd-async': parseBool,
@@ -57,12 +58,12 @@ function parseUint32(text: string): number {
 
 export interface FluentdSettings {
   destination: Destination;
-  /** the container starts without a listener, too */
+  /** whether the container starts even without a listener */
   isAsync: boolean;
   subSecond: boolean;
 }
 
-/** @throws HuskError `invalid`, `unsupported` for acknowledgements, which nobody here would read */
+/** @throws HuskError `invalid`; `unsupported` for acknowledgements, which husk does not read */
 export function fluentdSettings(options: Record<string, string>): FluentdSettings {
   for (const [key, read] of Object.entries(READERS)) {
     const value = options[key];
@@ -114,7 +115,7 @@ function destination(address: string): Destination {
   return scheme === 'tls' ? { kind: 'tls', host, port, skipVerify: false } : { kind: 'tcp', host, port };
 }
 
-/** @param shared of all entries: `labels` and `env`, after Docker's own fields */
+/** Makes the encoder of a container's lines. Every entry has Docker's own fields, and `extra` after them. */
 export function fluentdEncoder(
   { subSecond }: FluentdSettings,
   { container, tag, extra }: { container: LoggedContainer; tag: string; extra: Record<string, string> },
@@ -139,7 +140,7 @@ export function fluentdEncoder(
     ]);
 }
 
-/** msgpack/spec.md § Overview */
+/** type bytes, msgpack/spec.md § Overview */
 const FIXARRAY = 0x90;
 const FIXMAP = 0x80;
 const FIXSTR = 0xa0;
@@ -177,7 +178,7 @@ function sized(type: number, bytes: 2 | 4, value: number): Buffer {
 
 const seconds = (time: Date): Buffer => sized(UINT_32, 4, Math.floor(time.getTime() / 1000));
 
-/** Forward Protocol § EventTime Ext Format: seconds and nanoseconds, 32 bits each */
+/** Encodes a time, Forward Protocol § EventTime Ext Format: seconds and nanoseconds, 32 bits each. */
 function eventTime(time: Date): Buffer {
   const bytes = Buffer.alloc(10);
   bytes[0] = FIXEXT_8;

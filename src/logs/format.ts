@@ -1,6 +1,6 @@
 /**
- * How a log file's bytes are made and read: what json-file and local have in common. Types, and the buffer both encode
- * into.
+ * How a log file's bytes are made and read, which json-file and local have in common: the types, and the buffer into
+ * which both encode.
  */
 import type { LogEntry, Stream } from './sink.ts';
 import type { Piece } from './pieces.ts';
@@ -8,40 +8,43 @@ import type { Piece } from './pieces.ts';
 export interface LogFormat {
   /** the first bytes of every file */
   readonly header: Buffer;
-  /** Appends the entries of a piece to the batch, with its `stamp`. */
+  /** Appends the entries of a piece to the batch, with the batch's time. */
   encode(piece: Piece, stream: Stream, batch: Batch): void;
   /**
-   * @returns how many of these bytes, which are whole entries, go into a file that has `room` left: whole entries, none
-   * when not even one fits
+   * @param bytes whole entries
+   * @returns how many of the bytes go into a file that has `room` left: whole entries, none when not even one fits
    */
   divide(bytes: Buffer, room: number): number;
-  /** how much of a file is whole entries: all of it, unless who wrote it was killed */
+  /** @returns bytes of a file that are whole entries: all of it, unless its writer was killed */
   wholeLength(file: number, size: number): number;
-  /** @returns where the last `count` lines begin, or somewhat before: then there are more `lines` from there on */
+  /**
+   * @returns where the last `count` lines begin, or a place somewhat before that; then there are more `lines` from
+   * there on
+   */
   tail(file: number, size: number, count: number): { offset: number; lines: number };
-  /** @param fromStart the first byte pushed is the file's first; else an entry's */
+  /** @param fromStart whether the first byte that is pushed is the file's first; else it is an entry's */
   decoder(fromStart: boolean): LogDecoder;
 }
 
-/** Bytes of a file in any cut become entries. */
+/** Makes entries of a file's bytes, which may be cut anywhere. */
 export interface LogDecoder {
-  /** @throws HuskError `corrupt`, where the format can tell */
+  /** @throws HuskError `corrupt`, where the format can detect it */
   push(block: Buffer): Generator<LogEntry>;
-  /** bytes behind the last whole entry */
+  /** bytes that have been pushed behind the last whole entry */
   readonly pending: number;
 }
 
-/** bytes that are written at once: several times what the longest line can become */
+/** bytes that are written at once: several times the longest encoded line */
 const BATCH = 512 * 1024;
 
 /**
- * Encoded entries on their way to the file: one buffer for as long as the log is open, so that output makes no garbage.
- * It grows for an entry with huge attributes and for nothing else.
+ * Encoded entries on their way to the file. One buffer serves for as long as the log is open, so that output makes no
+ * garbage. It grows only for an entry with huge attributes.
  */
 export class Batch {
   buffer = Buffer.allocUnsafeSlow(0);
   length = 0;
-  /** ns since the epoch: of everything that is in here */
+  /** time of every entry in the batch, ns since the epoch */
   #time: bigint | undefined;
   readonly #now: () => bigint;
   readonly #flush: (bytes: Buffer) => void;
@@ -51,12 +54,15 @@ export class Batch {
     this.#flush = options.flush;
   }
 
-  /** When what is added now came: entries of one batch share it, the clock is not asked for each. */
+  /**
+   * @returns when the entries that are added now came; all of one batch share it, so that the clock is not read for
+   * each
+   */
   get time(): bigint {
     return (this.#time ??= this.#now());
   }
 
-  /** Makes room for `bytes` more; everything before them may be written by that. */
+  /** Makes room for `bytes` more, for which it may write everything that is in the batch. */
   reserve(bytes: number): void {
     if (this.length + bytes <= this.buffer.length) return;
     this.#write();

@@ -1,20 +1,20 @@
 /**
- * An entry for systemd's journal as one datagram: its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
- * `NAME=value\n`, or where the value has a line break `NAME\n`, its length as u64 little-endian, the value, `\n`. Makes
- * bytes only.
+ * Encodes an entry for systemd's journal as one datagram: its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL). A
+ * field is `NAME=value\n`, or where the value has a line break `NAME\n`, its length as u64 little-endian, the value,
+ * `\n`. This module makes bytes only.
  */
 import type { LogAttributes } from './attributes.ts';
 import type { LoggedContainer } from './request.ts';
 import type { Stream } from './sink.ts';
 
-/** sd-daemon(3): SD_ERR and SD_INFO, as Docker has them */
+/** priorities of Docker's driver, sd-daemon(3): SD_ERR and SD_INFO */
 const PRIORITIES: Record<Stream, number> = { stderr: 3, stdout: 6 };
-/** src/basic/journal-importer and journald-native.c: longer names are refused */
+/** limit of bytes, src/basic/journal-importer and journald-native.c: longer names are refused */
 const MAX_NAME = 64;
 
 /**
- * The fields that all entries of a container share (moby daemon/logger/journald). An attribute never stands for one of
- * ours.
+ * Encodes the fields that all entries of a container share (moby daemon/logger/journald). An attribute never replaces
+ * one of husk's own fields.
  */
 export function sharedFields(container: LoggedContainer, { extra, tag }: LogAttributes): Buffer {
   const fields: Record<string, string> = {
@@ -59,7 +59,8 @@ export function encodeEntry(entry: JournalEntry, shared: Buffer): Buffer {
 }
 
 /**
- * What the journal takes as a name: capitals, digits and underscores, none of these first (systemd.journal-fields(7)).
+ * @returns a key as a name that the journal accepts: capitals, digits and underscores, beginning with a capital
+ * (systemd.journal-fields(7))
  */
 export function fieldName(key: string): string {
   return key

@@ -1,6 +1,6 @@
 /**
- * Reads a container's entries back from the journal by journalctl, of which only what this user wrote counts: anybody
- * may write to the journal, and name any container. Never writes.
+ * Reads a container's entries back from the journal by journalctl. Only entries that this user wrote count, because any
+ * user may write to the journal and name any container. This module never writes.
  */
 import { spawn } from 'node:child_process';
 import { causeOf, HuskError } from '../errors.ts';
@@ -8,33 +8,36 @@ import { nanoseconds, parseRfc3339, rfc3339 } from '../state/time.ts';
 import { timeWindow, type ReadOptions } from './read.ts';
 import type { LogEntry } from './sink.ts';
 
-/** bytes of one entry as JSON: 16 KiB of text as numbers, and attributes; a longer line is skipped */
+/** limit of bytes of one entry as JSON: 16 KiB of text as numbers, and attributes; a longer line is skipped */
 const MAX_LINE = 1 << 20;
-/** after the container has exited the journal may still be writing what it was sent, ms */
+/**
+ * ms without an entry after which a follower ends: after the container's exit the journal may still be writing entries
+ */
 const QUIET_MS = 500;
-/** ns; an entry is received after the time it bears: by so much at most, unless the journal was at a standstill */
+/** ns by which an entry may be received after the time that it bears, unless the journal was at a standstill */
 const MAX_DELAY = 1_000_000_000n;
 const STDERR_PRIORITY = '3';
 const OWN_FIELDS = new Set(['MESSAGE', 'PRIORITY', 'SYSLOG_IDENTIFIER', 'SYSLOG_TIMESTAMP']);
 
-/** journalctl's name for the place behind an entry */
+/** journalctl's name for the place of an entry */
 const CURSOR = /"__CURSOR" ?: ?"([^"]+)"/;
 
-/** @throws HuskError `unsupported` when there is no journalctl */
+/** Yields a container's entries. @throws HuskError `unsupported` when there is no journalctl */
 export async function* readJournal(id: string, options: Omit<ReadOptions, 'format'>): AsyncGenerator<LogEntry[]> {
   const place: { cursor?: string } = {};
   yield* ask(id, options, place);
-  // that one was ended when it had long said nothing: it may not have come to it yet
+  // A following journalctl is ended when it has been quiet for a while, so it may have missed entries: the rest is read
+  // once more.
   if (options.follow && !options.signal?.aborted)
     yield* ask(id, { ...options, follow: undefined, after: place.cursor }, place);
 }
 
 interface Asked extends Omit<ReadOptions, 'format'> {
-  /** only what comes behind this */
+  /** cursor behind which the entries begin */
   after?: string;
 }
 
-/** @param place is moved on behind each entry */
+/** Runs journalctl once. @param place gets the cursor of the last entry that was read */
 async function* ask(id: string, options: Asked, place: { cursor?: string }): AsyncGenerator<LogEntry[]> {
   const child = spawn('journalctl', journalArguments(id, options), { stdio: ['ignore', 'pipe', 'pipe'] });
   const failed = new Promise<never>((_, reject) =>
@@ -83,9 +86,9 @@ async function* ask(id: string, options: Asked, place: { cursor?: string }): Asy
   }
 }
 
-/** journalctl(1) */
+/** @returns arguments of journalctl(1) */
 export function journalArguments(id: string, { tail, since, until, follow, after }: Asked): string[] {
-  // it takes one beginning only
+  // journalctl accepts one beginning only.
   const beginning = [
     ...(tail === undefined ? (follow ? ['--no-tail'] : []) : [`--lines=${tail}`]),
     ...(since === undefined ? [] : [`--since=${at(nanoseconds(since))}`]),
@@ -104,8 +107,8 @@ export function journalArguments(id: string, { tail, since, until, follow, after
 }
 
 /**
- * journalctl's way to write a time, which is in microseconds and counts the time of receipt: a bound that lets too much
- * through
+ * @returns a time in journalctl's form. It has microseconds and means the time of receipt, so that as a bound it lets
+ * too much through.
  */
 function at(time: bigint): string {
   const microseconds = time / 1000n;
@@ -128,7 +131,10 @@ async function* wholeLines(stream: AsyncIterable<Buffer>): AsyncGenerator<string
   }
 }
 
-/** One object of `journalctl -o json`: what is no text is a list of bytes. @returns undefined for what is no entry */
+/**
+ * Parses one object of `journalctl -o json`, in which a value that is not UTF-8 is a list of bytes.
+ * @returns undefined for a line that is no entry
+ */
 export function parseJournalEntry(line: string): LogEntry | undefined {
   let fields: Record<string, unknown>;
   try {
@@ -166,6 +172,6 @@ function timeOf(fields: Record<string, unknown>): string {
   const sent = fields['SYSLOG_TIMESTAMP'];
   if (typeof sent === 'string' && parseRfc3339(sent) !== undefined) return sent;
   const received = fields['__REALTIME_TIMESTAMP'];
-  // microseconds
+  // The journal's own time is in microseconds.
   return rfc3339(typeof received === 'string' && /^\d{1,18}$/.test(received) ? BigInt(received) * 1000n : 0n);
 }

@@ -1,7 +1,6 @@
 /**
- * The sink of the driver journald: every line is a datagram to the journal's socket. A journal that is slow holds the
- * container up, as a pipe would, or with `mode=non-blocking` costs it lines; one that goes away costs it lines until it
- * is back.
+ * The sink of the driver journald: every line is a datagram to the journal's socket. A slow journal makes the container
+ * wait, as a pipe would, or with `mode=non-blocking` loses lines; while the journal is gone, lines are lost.
  */
 import { HuskError } from '../errors.ts';
 import type { Fd } from '../host/fd.ts';
@@ -17,19 +16,22 @@ import { encodeEntry, sharedFields } from './journal-entry.ts';
 import { NEWLINE, PieceCutter, type Piece } from './pieces.ts';
 import type { LogSink, Stream } from './sink.ts';
 
-/** systemd-journald.service(8) § Sockets */
+/** path of the journal's socket, systemd-journald.service(8) § Sockets */
 export const JOURNAL_SOCKET = '/run/systemd/journal/socket';
-/** how long the end of a log waits for a journal that takes nothing, ms */
+/** ms that the end of a log waits for a journal that accepts nothing */
 const END_GRACE_MS = 5000;
 
 export interface JournalLogOptions extends LogAttributes {
   dropAbove: number | undefined;
-  /** this process may open nothing once its container runs (a VMM): entries over a datagram's size are lost */
+  /**
+   * Whether this process may open nothing once its container runs (a VMM); entries larger than a datagram are lost
+   * then.
+   */
   confined: boolean;
   onTrouble(message: string): void;
 }
 
-/** Kept between the lives of a container that restarts: a VMM cannot open it a second time. */
+/** The connection is kept while a container restarts, because a VMM cannot open it a second time. */
 let connection: { path: string; fd: Fd } | undefined;
 
 /** @throws HuskError `unsupported` when this host has no journal */
@@ -42,7 +44,7 @@ export function openJournalLog(
   return new JournalLog(connect(path), shared, { ...options, reconnect: () => connect(path, true) });
 }
 
-/** The journal is there: its socket is. @throws HuskError `unsupported` */
+/** Checks that the journal's socket is there. @throws HuskError `unsupported` */
 export function checkJournal(path: string = JOURNAL_SOCKET): void {
   connect(path, true);
 }
@@ -151,7 +153,7 @@ class JournalLog implements LogSink {
     }
   }
 
-  /** The protocol's way for what no datagram takes: an empty message with a sealed file. */
+  /** Sends an entry that is too large for a datagram, as the protocol has it: an empty message with a sealed file. */
   #sendLarge(entry: Buffer): 'sent' | 'full' | 'lost' {
     try {
       using file = sealedMemfd('husk-journal', entry);
@@ -163,7 +165,7 @@ class JournalLog implements LogSink {
     }
   }
 
-  /** The journal was restarted: its socket is another one. */
+  /** Connects again and sends the entry: a journal that was restarted has a new socket. */
   #again(entry: Buffer, error: SyscallError): 'sent' | 'lost' {
     if (
       this.#options.confined ||

@@ -1,7 +1,7 @@
 /**
- * Docker's json-file format: one object a line, `{"log":…,"stream":…,"attrs":…,"time":…}` (moby
- * daemon/logger/jsonfilelog/jsonlog). What is no UTF-8 is replaced, as Docker does. Encoding is one pass over the bytes
- * with a table; a line costs one copy of what stands between two texts, and makes no string.
+ * Docker's json-file format: one object per line, `{"log":…,"stream":…,"attrs":…,"time":…}` (moby
+ * daemon/logger/jsonfilelog/jsonlog). Bytes that are not UTF-8 are replaced, as in Docker. The encoder makes one pass
+ * over the bytes with a table; a line costs one copy of what stands between two texts, and makes no string.
  */
 import { isUtf8 } from 'node:buffer';
 import { readSync } from 'node:fs';
@@ -10,7 +10,7 @@ import type { Batch, LogDecoder, LogFormat } from './format.ts';
 import { MAX_ENTRY, NEWLINE, type Piece } from './pieces.ts';
 import type { LogEntry, Stream } from './sink.ts';
 
-/** how a byte is written inside of a JSON string, RFC 8259 § 7 */
+/** how a byte is written inside a JSON string, RFC 8259 § 7 */
 const PLAIN = 0;
 const CONTROL = 1;
 const QUOTED = 2;
@@ -20,17 +20,17 @@ const KINDS = Uint8Array.from({ length: 256 }, (_, byte) =>
 );
 const BACKSLASH = 0x5c;
 const HEX = Buffer.from('0123456789abcdef');
-/** bytes of `\u00XX`, the longest form a byte takes */
+/** bytes of `\u00XX`, the longest form of a byte */
 const LONGEST = 6;
-/** bytes looked at at once */
+/** bytes that are checked at once */
 const WORD = 4;
 
 const HEAD = Buffer.from('{"log":"');
 /** bytes read at once when a file is searched backwards */
 const BLOCK = 64 * 1024;
 /**
- * An entry holds MAX_ENTRY of text, six times that when all of it is escaped, and attributes; a longer line is skipped
- * by readers.
+ * limit of bytes of a line; readers skip a longer one. An entry has MAX_ENTRY bytes of text, six times that when all of
+ * it is escaped, and attributes.
  */
 const MAX_LINE = 256 * 1024;
 
@@ -39,7 +39,7 @@ export class JsonFormat implements LogFormat {
   readonly #attributes: string;
   #stamped: { time: bigint; stdout: Buffer; stderr: Buffer } | undefined;
 
-  /** @param attributes in every entry */
+  /** @param attributes labels, env and tag, which every entry gets */
   constructor(attributes: Record<string, string> = {}) {
     const sorted = Object.entries(attributes).toSorted(([a], [b]) => (a < b ? -1 : 1));
     this.#attributes = sorted.length === 0 ? '' : `"attrs":${JSON.stringify(Object.fromEntries(sorted))},`;
@@ -52,11 +52,13 @@ export class JsonFormat implements LogFormat {
     if (whole) return encodeLines(text, foot, batch);
     batch.reserve(most);
     const at = append(HEAD, batch.buffer, batch.length);
-    // without the \n that a line's foot begins with
+    // The foot of a whole line begins with `\n`, which a part of a line does not have.
     batch.length = append(foot.subarray(2), batch.buffer, escape(text, 0, text.length, batch.buffer, at));
   }
 
-  /** What follows a line's text up to the end of its entry: `\n","stream":"stdout","time":"…"}` and a newline. */
+  /**
+   * @returns what follows a line's text up to the end of its entry: `\n","stream":"stdout","time":"…"}` and a newline
+   */
   #foot(stream: Stream, time: bigint): Buffer {
     if (this.#stamped?.time !== time) {
       const text = rfc3339(time);
@@ -71,7 +73,7 @@ export class JsonFormat implements LogFormat {
     return room <= 0 ? 0 : bytes.lastIndexOf(NEWLINE, room - 1) + 1;
   }
 
-  /** A torn entry has no newline yet. */
+  /** Finds the last newline, because an entry that was cut off by a kill has none. */
   wholeLength(file: number, size: number): number {
     const block = Buffer.allocUnsafe(BLOCK);
     for (let end = size; end > 0;) {
@@ -107,14 +109,14 @@ export class JsonFormat implements LogFormat {
 }
 
 /**
- * Each line of a run becomes an entry. A line is at most MAX_ENTRY and its newline, so room is made line by line. Four
- * bytes are looked at and copied at once as long as none of them is a newline or wants escaping: DataView's accesses
+ * Makes an entry of each line of a run. A line is at most MAX_ENTRY and its newline, so room is reserved line by line.
+ * Four bytes are checked and copied at once as long as none of them is a newline or needs escaping: DataView's accesses
  * are single instructions at any alignment.
  */
 function encodeLines(text: Buffer, foot: Buffer, batch: Batch): void {
-  // what replaces a byte that is no UTF-8 has three, all plain: less than LONGEST too
+  // The replacement of a byte that is not UTF-8 has three bytes, all plain, which is less than LONGEST too.
   const most = HEAD.length + LONGEST * (MAX_ENTRY + 1) + foot.length;
-  // of one entry's end and the next one's beginning
+  // the end of one entry and the beginning of the next
   const seam = Buffer.concat([foot, HEAD]);
   const source = new DataView(text.buffer, text.byteOffset, text.length);
   const lastWord = text.length - WORD;
@@ -123,10 +125,10 @@ function encodeLines(text: Buffer, foot: Buffer, batch: Batch): void {
     batch.reserve(most);
     const { buffer } = batch;
     const target = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
-    // asked before a line's foot is there
+    // The limit is compared before a line's foot is written, so it leaves room for that too.
     const limit = buffer.length - most - foot.length;
     let at = append(HEAD, buffer, batch.length);
-    // as many lines as fit for certain; the loop is the log's whole speed
+    // The inner loop takes as many lines as certainly fit; the speed of the log is the speed of this loop.
     for (;;) {
       while (from <= lastWord) {
         const word = source.getInt32(from, true);
@@ -135,7 +137,7 @@ function encodeLines(text: Buffer, foot: Buffer, batch: Batch): void {
         from += WORD;
         at += WORD;
       }
-      // up to and with the byte that is special, or to the end of the text
+      // Single bytes are handled up to and including the special one, or to the end of the text.
       let kind = PLAIN;
       while (kind === PLAIN) {
         const byte = text[from++]!;
@@ -152,8 +154,8 @@ function encodeLines(text: Buffer, foot: Buffer, batch: Batch): void {
 }
 
 /**
- * Whether one of the four bytes is below 0x20, a quote or a backslash; now and then one that only stands next to such a
- * byte is taken for one.
+ * @returns whether one of the four bytes is below 0x20, a quote or a backslash. A byte next to such a one may be
+ * reported too, which costs only speed.
  */
 function isSpecial(word: number): boolean {
   const quote = word ^ 0x22222222;
@@ -218,13 +220,13 @@ class JsonDecoder implements LogDecoder {
       if (entry) yield entry;
     }
     this.#heldBytes += rest.length;
-    // of a line that will be skipped only the length is kept
+    // Only the length is kept of a line that will be skipped.
     if (this.#heldBytes > MAX_LINE) this.#held = [];
     else this.#held.push(rest);
   }
 }
 
-/** @returns undefined for what is no entry */
+/** @returns undefined for a line that is no entry */
 export function parseEntry(line: Buffer): LogEntry | undefined {
   let value: { log?: unknown; stream?: unknown; time?: unknown; attrs?: unknown };
   try {

@@ -24,9 +24,9 @@ const MAGIC = Buffer.from('HUSKLOG\x01', 'latin1');
 const LENGTH = 4;
 /** bytes of stream, time and the attributes' length */
 const FIXED = 11;
-/** bytes of text in one record, where lines allow it */
+/** bytes of text in one record, unless a single line is longer */
 const MAX_TEXT = 64 * 1024;
-/** bytes of attributes: a u16, see attributes.ts for the bound that is kept */
+/** limit of bytes of attributes, whose length is a u16; attributes.ts has the lower limit that applies */
 const MAX_ATTRIBUTES = 0xffff;
 const MAX_RECORD = FIXED + MAX_ATTRIBUTES + MAX_TEXT + MAX_ENTRY + 1;
 const STREAMS: readonly Stream[] = ['stdout', 'stderr'];
@@ -38,7 +38,7 @@ export class LocalFormat implements LogFormat {
   readonly #attributes: Buffer;
   readonly #most: number;
 
-  /** @param maxSize of a file, bytes: a record should not be larger */
+  /** @param maxSize bytes of a file; no record should be larger */
   constructor(attributes: Record<string, string> = {}, maxSize: number = Number.POSITIVE_INFINITY) {
     const sorted = Object.entries(attributes).toSorted(([a], [b]) => (a < b ? -1 : 1));
     this.#attributes = Buffer.from(sorted.length === 0 ? '' : JSON.stringify(Object.fromEntries(sorted)));
@@ -48,7 +48,7 @@ export class LocalFormat implements LogFormat {
   encode({ bytes, whole }: Piece, stream: Stream, batch: Batch): void {
     if (!whole) return this.#record(bytes, stream, batch);
     for (let rest = bytes; rest.length > 0;) {
-      // as many lines as a record takes; one line at least
+      // A record takes as many lines as fit, and at least one.
       const end =
         rest.length <= this.#most
           ? rest.length
@@ -83,7 +83,10 @@ export class LocalFormat implements LogFormat {
     return end;
   }
 
-  /** From the first record on: text may look like a record, and only the chain from the start cannot be forged. */
+  /**
+   * Checks the chain of records from the first on: text may look like a record, and only the chain from the start
+   * cannot be forged.
+   */
   wholeLength(file: number, size: number): number {
     let whole = 0;
     try {
@@ -97,7 +100,7 @@ export class LocalFormat implements LogFormat {
         whole = at - decoder.pending;
       }
     } catch {
-      // damage: what lies before it stays
+      // The records before the damage stay.
     }
     return whole;
   }
@@ -138,7 +141,7 @@ class LocalDecoder implements LogDecoder {
     for (const record of this.#records(block)) yield* entries(record);
   }
 
-  /** Checks the records, makes nothing of them. */
+  /** Checks the records without making entries of them. */
   skip(block: Buffer): void {
     for (const _ of this.#records(block));
   }

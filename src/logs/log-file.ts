@@ -1,6 +1,6 @@
 /**
- * One file of a log, open for reading: plain or compressed. It is known by its inode, or where compression gave it
- * another by the one it had. Never writes.
+ * One file of a log, open for reading, plain or compressed. A file is identified by its inode; a compressed one is also
+ * known by the plain file that it was made of. This class never writes.
  */
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { causeOf, HuskError } from '../errors.ts';
@@ -9,14 +9,14 @@ import { identityOf, packedIdentity } from './packed.ts';
 import type { LogEntry } from './sink.ts';
 import { COMPRESSED } from './rotating-file.ts';
 
-/** bytes */
+/** bytes read at once */
 const BLOCK = 256 * 1024;
 
 export class LogFile implements Disposable {
   readonly path: string;
-  /** bytes when it was opened */
+  /** bytes that the file had when it was opened */
   readonly size: number;
-  /** ms since the epoch */
+  /** time of the last change, ms since the epoch */
   readonly changedAt: number;
   readonly #fd: number;
   readonly #inode: number;
@@ -32,7 +32,7 @@ export class LogFile implements Disposable {
     this.#compressed = path.endsWith(COMPRESSED);
   }
 
-  /** @returns undefined when it is not there */
+  /** @returns undefined when the file is not there */
   static open(path: string): LogFile | undefined {
     try {
       return new LogFile(path, openSync(path, 'r'));
@@ -48,12 +48,12 @@ export class LogFile implements Disposable {
     return packedIdentity(packed.#fd) === identityOf(plain.#fd);
   }
 
-  /** It may grow: no rotation has made it what it is. */
+  /** Whether the file may still grow; a compressed one never does. */
   get live(): boolean {
     return !this.#compressed;
   }
 
-  /** Entries from an offset up to what the file had when it was opened. */
+  /** Yields the entries from an offset up to the size that the file had when it was opened. */
   async *entries(format: LogFormat, offset = 0): AsyncGenerator<LogEntry[]> {
     const decoder = format.decoder(offset === 0);
     for await (const block of this.#compressed ? this.#unpacked() : this.blocks(offset, this.size))
@@ -93,7 +93,7 @@ export class LogFile implements Disposable {
     }
   }
 
-  /** @returns where its last lines begin, or somewhat before, and how many there are from there on */
+  /** @returns where the last lines begin, or a place somewhat before that, and how many lines follow from there */
   async tail(format: LogFormat, count: number): Promise<{ offset: number; lines: number }> {
     if (!this.#compressed) return format.tail(this.#fd, this.size, count);
     let lines = 0;
@@ -106,14 +106,15 @@ export class LogFile implements Disposable {
   }
 }
 
-/** The files of a log, oldest first, each once, while a writer may rotate them. */
+/** Opens the files of a log, oldest first, each once, while a writer may rotate them. */
 export function openFiles(path: string): LogFile[] {
   const files: LogFile[] = [];
-  // the newest first: what is renamed meanwhile is then met again, and known, instead of missed
+  // The newest file is opened first: a file that is renamed meanwhile is then met again, and recognized, instead of
+  // missed.
   for (let index = 0, missing = 0; missing < 2; index++) {
     const plain = index === 0 ? path : `${path}.${index}`;
     const file = LogFile.open(plain) ?? (index === 0 ? undefined : LogFile.open(`${plain}${COMPRESSED}`));
-    // one may be missing for a moment in the middle of a rotation
+    // A file may be missing for a moment in the middle of a rotation.
     missing = file ? 0 : missing + 1;
     if (!file) continue;
     if (files.some((known) => known.is(file))) file[Symbol.dispose]();

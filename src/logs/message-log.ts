@@ -1,31 +1,31 @@
 /**
- * The sink of drivers that send each line away as a message (syslog, fluentd). A peer that is slow holds the
- * container up, as a pipe would, but not for ever: one that takes nothing for STALL_MS costs it lines until it takes
- * some again. A peer that goes away is looked for again, unless this process may open nothing more.
+ * The sink of drivers that send each line away as a message (syslog, fluentd). A slow peer makes the container wait, as
+ * a pipe would, but not for ever: when the peer has accepted nothing for STALL_MS, lines are lost until it accepts
+ * messages again. After a lost connection the sink tries to connect again, unless this process may open nothing more.
  */
 import { startTimer, within } from '../long-timer.ts';
 import { NEWLINE, PieceCutter, type Piece } from './pieces.ts';
 import type { LogSink, Stream } from './sink.ts';
 import type { Connection, ConnectionEvents } from './transport.ts';
 
-/** ms without progress after which what waits is lost */
+/** ms without progress after which the waiting messages are lost */
 const STALL_MS = 10_000;
-/** ms between two looks for a peer that is gone */
+/** ms between two tries to connect again */
 const RETRY_MS = 1000;
-/** ms the end of a log waits for a peer that takes nothing */
+/** ms that the end of a log waits for a peer that accepts nothing */
 const END_GRACE_MS = 5000;
-/** bytes that wait before a container that cannot be held up any more loses lines */
+/** bytes that may wait once the container no longer does; more lines are lost */
 const MOST_WAITING = 1 << 20;
 
 export interface MessageLogOptions {
-  /** @returns the message of one line, without its \n, or of a part of one */
+  /** @returns the message for a line without its \n, or for a part of a line */
   encode(line: Uint8Array, stream: Stream, time: Date, partial: boolean): Buffer;
   connect(events: ConnectionEvents): Promise<Connection>;
-  /** bytes that may wait before lines are dropped; undefined: the container waits */
+  /** bytes that may wait before lines are dropped; undefined where the container waits instead */
   dropAbove: number | undefined;
-  /** this process opens nothing once its container runs (a VMM) */
+  /** whether this process may open nothing once its container runs (a VMM) */
   confined: boolean;
-  /** who it is, for messages */
+  /** name of the peer, for messages */
   peer: string;
   onTrouble(message: string): void;
   /** @default STALL_MS */
@@ -33,8 +33,8 @@ export interface MessageLogOptions {
 }
 
 /**
- * @param how.later start without a connection, and look for it meanwhile. @throws HuskError when there is nobody at
- * the other end
+ * @param how.later whether to start without a connection, and to connect meanwhile
+ * @throws HuskError when the peer does not answer
  */
 export async function openMessageLog(options: MessageLogOptions, how: { later?: boolean } = {}): Promise<LogSink> {
   const log = new MessageLog(options);
@@ -67,7 +67,7 @@ class MessageLog implements LogSink {
     this.#progress();
   }
 
-  /** Until there is somebody, or the log is over. */
+  /** Tries to connect until it succeeds or the log ends. */
   seek(): void {
     if (this.#isOver || this.#cancelRetry) return;
     this.open().catch(() => {
@@ -142,7 +142,7 @@ class MessageLog implements LogSink {
       this.#cancelStall ??= startTimer(this.#options.stallMs ?? STALL_MS, () => this.#lose('it takes nothing'));
   }
 
-  /** It takes some again. */
+  /** The peer accepts messages again. */
   #progress(): void {
     this.#isLosing = false;
     this.#cancelStall?.();

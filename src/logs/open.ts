@@ -1,4 +1,4 @@
-/** Opens a container's log for writing: the driver it asked for. */
+/** Opens a container's log for writing, with the driver that was asked for. */
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { defaultTag, logAttributes, type LogAttributes } from './attributes.ts';
@@ -16,13 +16,13 @@ export interface OpenLogOptions {
   /** the container's folder */
   folder: string;
   container: LoggedContainer;
-  /** this process opens nothing more once the container runs: it is a VMM */
+  /** whether this process may open nothing more once the container runs, because it is a VMM */
   confined?: boolean;
-  /** entries began to be lost: why, in one line */
+  /** Called with one line of explanation when entries begin to be lost. */
   onTrouble(message: string): void;
 }
 
-/** @throws HuskError when the log cannot be had: a container does not start without the log it asked for */
+/** @throws HuskError when the log cannot be opened: a container does not start without the log that it asked for */
 export async function openLog(log: LogRequest, options: OpenLogOptions): Promise<LogSink> {
   const settings = logSettings(log);
   const { container, onTrouble } = options;
@@ -53,7 +53,7 @@ export async function openLog(log: LogRequest, options: OpenLogOptions): Promise
   }
 }
 
-/** A log that is sent away, and the copy of it. */
+/** Opens a log that is sent away, and its local copy. */
 async function openAway(
   log: LogRequest,
   settings: LogSettings,
@@ -87,7 +87,7 @@ async function openAway(
   return both(new FileLog(path, { ...settings, format: new LocalFormat({}, settings.maxSize), onTrouble }), away);
 }
 
-/** Docker's paths and names of them, below the container's folder. */
+/** @returns the path of a log below the container's folder; paths and names are Docker's */
 export function logPath(folder: string, { id, driver }: { id: string; driver: string }): string {
   return driver === 'local' || isSentAway(driver)
     ? join(folder, 'local-logs/container.log')

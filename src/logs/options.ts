@@ -1,6 +1,6 @@
 /**
- * `--log-driver` and `--log-opt`: which there are, what they may say, and what they mean, in Docker's words where it
- * has some (moby daemon/logger: each driver's ValidateLogOpt). Decides only.
+ * `--log-driver` and `--log-opt`: which drivers and options exist, which values they allow, and what these mean, in
+ * Docker's words where it has some (moby daemon/logger: each driver's ValidateLogOpt). This module only decides.
  */
 import { HuskError } from '../errors.ts';
 import { FLUENTD_KEYS, fluentdSettings } from './fluentd.ts';
@@ -15,18 +15,18 @@ type Driver = (typeof DRIVERS)[number];
 
 export interface LogSettings {
   driver: Driver;
-  /** bytes of one file */
+  /** limit of bytes of one file */
   maxSize: number;
   maxFile: number;
-  /** rotated files, by gzip */
+  /** whether rotated files are compressed with gzip */
   compress: boolean;
   /** bytes that may wait before output is dropped; undefined: the container waits instead (`mode=blocking`) */
   dropAbove: number | undefined;
-  /** of a log that is sent away a copy is kept here, for `logs` to read, as Docker does */
+  /** Whether a copy of a log that is sent away is kept on this host, so that `logs` can read it, as in Docker. */
   cache?: boolean;
 }
 
-/** Drivers that keep nothing on this host themselves. */
+/** @returns whether a driver keeps nothing on this host itself */
 export const isSentAway = (driver: string): boolean => driver === 'syslog' || driver === 'fluentd';
 
 const COMMON = ['mode', 'max-buffer-size'];
@@ -53,10 +53,10 @@ const KNOWN: Record<Driver, { keys: string[]; unknown: (key: string) => string }
   none: { keys: [], unknown: String },
 };
 
-/** moby daemon/logger/local/local.go: 20 MiB, five files, compressed */
+/** defaults of moby daemon/logger/local/local.go: 20 MiB, five files, compressed */
 const LOCAL = { maxSize: 20 * 2 ** 20, maxFile: 5, compress: true };
 const JSON_FILE = { maxSize: Number.POSITIVE_INFINITY, maxFile: 1, compress: false };
-/** moby daemon/logger/ring.go: defaultRingMaxSize, bytes */
+/** bytes, defaultRingMaxSize of moby daemon/logger/ring.go */
 const BUFFER = 1e6;
 
 /** @throws HuskError `invalid` on an unknown driver, option or value */
@@ -69,7 +69,7 @@ export function logSettings({ driver: name, options }: LogRequest): LogSettings 
     });
   const driver = name as Driver;
   const defaults = driver === 'local' ? LOCAL : JSON_FILE;
-  // Docker looks at no option of a log that is not kept
+  // Docker checks no option of a log that is not kept.
   if (driver === 'none') return { driver, ...defaults, dropAbove: undefined };
   for (const key of Object.keys(options))
     if (!KNOWN[driver].keys.includes(key)) throw invalid(KNOWN[driver].unknown(key));
@@ -104,7 +104,10 @@ function bufferSize(options: Record<string, string>): number | undefined {
   return size === undefined ? BUFFER : parseSize(size, { unit: 1024, key: 'max-buffer-size' });
 }
 
-/** Docker counts the sizes of files in thousands (FromHumanSize), and those of memory in 1024s (RAMInBytes). */
+/**
+ * Parses a size in bytes. Docker counts the sizes of files in thousands (FromHumanSize), and those of memory in 1024s
+ * (RAMInBytes).
+ */
 function parseSize(text: string, { unit = 1000, key = 'max-size' }: { unit?: 1000 | 1024; key?: string } = {}): number {
   if (key === 'max-size' && text === '-1') return Number.POSITIVE_INFINITY;
   const bytes = readSize(text, unit);

@@ -1,7 +1,7 @@
 /**
- * Reads the files of a log: tail, since, until, and following what is written, over rotations, while a writer goes on
- * at full speed. A reader never holds the writer up: whoever is slower than the files are rotated misses what has gone,
- * in whole entries. Memory stays bounded however long the log. Never writes.
+ * Reads the files of a log: tail, since, until, and following what is written, over rotations, while a writer continues
+ * at full speed. A reader never holds the writer up: when it is slower than the rotation, it misses what is gone, in
+ * whole entries. Memory stays bounded however long the log is. This module never writes.
  */
 import { statSync, watch } from 'node:fs';
 import { startTimer } from '../long-timer.ts';
@@ -10,22 +10,22 @@ import type { LogFormat } from './format.ts';
 import { LogFile, openFiles } from './log-file.ts';
 import type { LogEntry } from './sink.ts';
 
-/** A follower looks again after so long (ms) even when no notice came: inotify watches may run out. */
+/** ms after which a follower checks again even without a notice, because inotify watches may run out */
 const POLL_MS = 250;
 
 export interface ReadOptions {
   format: LogFormat;
-  /** how many last lines; absent is all */
+  /** number of last lines; absent for all */
   tail?: number;
-  /** ms since the epoch, or ns as a bigint */
+  /** time, ms since the epoch, or ns as a bigint */
   since?: number | bigint;
   until?: number | bigint;
-  /** go on until this says that nobody writes any more */
+  /** Follow the log until this returns true: nobody writes to it any more. */
   follow?: () => boolean;
   signal?: AbortSignal;
 }
 
-/** @returns entries as they come, many at once. @throws HuskError `corrupt` */
+/** Yields entries as they come, many at once. @throws HuskError `corrupt` */
 export async function* readLog(path: string, options: ReadOptions): AsyncGenerator<LogEntry[]> {
   const within = timeWindow(options);
   for await (const entries of entriesOf(path, options)) {
@@ -35,7 +35,7 @@ export async function* readLog(path: string, options: ReadOptions): AsyncGenerat
   }
 }
 
-/** Picks entries by their times; `over` is one after `until`. */
+/** Picks entries by their times. `over` tells that an entry after `until` has come. */
 export function timeWindow({
   since,
   until,
@@ -56,7 +56,7 @@ export function timeWindow({
 async function* entriesOf(path: string, options: ReadOptions): AsyncGenerator<LogEntry[]> {
   const { format, signal } = options;
   const endsAt = options.until === undefined ? Infinity : msAfter(nanoseconds(options.until));
-  // asked before the read: what is written before the exit is in the file by then
+  // The question is asked before the read, so that whatever was written before the exit is in the file by then.
   let written = options.follow?.() ?? false;
   let files = openFiles(path);
   try {
@@ -87,7 +87,7 @@ async function* entriesOf(path: string, options: ReadOptions): AsyncGenerator<Lo
         if (!options.follow) return;
         next = following(path, files.at(-1));
         if (next) {
-          // what came between the last read and the rotation
+          // Entries that came between the last read and the rotation are read first.
           for (const block of live?.blocks(offset) ?? []) yield take(live!.decode(decoder, block));
           close(files);
           files = next;
@@ -108,7 +108,9 @@ function close(files: LogFile[]): void {
   for (const file of files.splice(0)) file[Symbol.dispose]();
 }
 
-/** The file and offset of the first of the last `tail` lines; from there on `drop` lines are too many. */
+/**
+ * @returns the file and offset at which to begin for the last `tail` lines, and how many lines from there on to drop
+ */
 async function tailStart(
   files: LogFile[],
   { format, tail }: Pick<ReadOptions, 'format' | 'tail'>,
@@ -132,7 +134,7 @@ function following(path: string, current: LogFile | undefined): LogFile[] | unde
   if (same) return undefined;
   const files = openFiles(path);
   const at = current ? files.findIndex((file) => file.is(current)) : -1;
-  // not among them: it has been rotated away, and what is left comes after it
+  // A file that is not among them has been rotated away; all files that are left come after it.
   close(files.splice(0, at + 1));
   return files.length === 0 ? undefined : files;
 }
@@ -152,10 +154,10 @@ function changed(file: string, signal: AbortSignal | undefined): Promise<void> {
     try {
       watcher = watch(file, done);
       watcher.on('error', () => {});
-      // it came before the watch did
+      // The change came before the watch was set up.
       if (statSync(file, { throwIfNoEntry: false })?.size !== before) done();
     } catch {
-      // no watches left, or no file yet: the timer does
+      // There are no watches left, or no file yet: the timer takes over.
     }
   });
 }

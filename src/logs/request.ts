@@ -1,17 +1,17 @@
-/** What a container's log is asked to be, and what it may say about its container. Types only. */
+/** What is asked of a container's log, and what a log may show of its container. This module has types only. */
 
 export interface LogRequest {
   driver: string;
   options: Record<string, string>;
 }
 
-/** What a log may say about its container. */
+/** What a log may show of its container. */
 export interface LoggedContainer {
   id: string;
   name: string;
   /** sha256:… */
   imageId: string;
-  /** as typed */
+  /** the image's name as typed */
   image: string;
   labels: Record<string, string>;
   env: readonly string[];

@@ -1,8 +1,8 @@
 /**
- * The files of a log: one that grows, and at a size becomes file.1, file.2 …, as Docker names them; appended in whole
- * entries. A disk that takes no more loses entries, never a part of one: what a write left behind is cut off again.
- * What a killed writer left is cut off at the start. Compression (file.1.gz …) goes on beside the writing, one file at
- * a time, and never holds it up: a file that is rotated away before its turn was never compressed.
+ * The files of a log: one that grows, and at its maximal size becomes file.1, file.2 …, which are Docker's names;
+ * entries are appended whole. A full disk loses entries, never a part of one: the part that a failed write left is cut
+ * off again, and what a killed writer left is cut off at the start. Compression (file.1.gz …) runs beside the writing,
+ * one file at a time, and never delays it: a file that is rotated meanwhile stays plain.
  */
 import {
   closeSync,
@@ -24,22 +24,22 @@ import { identityMember } from './packed.ts';
 
 export interface RotatingFileOptions {
   format: LogFormat;
-  /** bytes */
+  /** limit of bytes of one file */
   maxSize: number;
   maxFile: number;
   compress: boolean;
-  /** once for each time that entries begin to be lost: one line */
+  /** Called with one line each time that entries begin to be lost. */
   onTrouble(message: string): void;
 }
 
-/** Docker's mode of a log */
+/** mode of a log file, as in Docker */
 const MODE = 0o640;
 export const COMPRESSED = '.gz';
 const HALF_MADE = '.gz.new';
-/** how long the end of a log waits for a compression, ms; what is not done stays plain */
+/** ms that the end of a log waits for a compression; an unfinished one is dropped, and its file stays plain */
 const COMPRESSION_GRACE_MS = 1000;
 
-/** A compression under way; its file moves on with every rotation. */
+/** A compression under way; every rotation moves its file on by one. */
 interface Job {
   index: number;
   done: Promise<void>;
@@ -59,14 +59,14 @@ export class RotatingFile {
     this.#path = path;
     this.#options = options;
     rmSync(`${path}${HALF_MADE}`, { force: true });
-    // to read as well: the end is looked at
+    // The file is opened for reading as well, because its end is checked.
     this.#fd = openSync(path, 'a+', MODE);
     this.#size = fstatSync(this.#fd).size;
     const whole = this.#size === 0 ? 0 : options.format.wholeLength(this.#fd, this.#size);
     if (whole < this.#size) ftruncateSync(this.#fd, (this.#size = whole));
   }
 
-  /** @param bytes whole entries */
+  /** Appends entries, and rotates the file when it is full. @param bytes whole entries */
   append(bytes: Buffer): void {
     for (let rest = bytes; rest.length > 0;) {
       const { format, maxSize } = this.#options;
@@ -76,7 +76,7 @@ export class RotatingFile {
         if (!this.#rotate()) return;
         continue;
       }
-      // an entry alone may be larger than a file
+      // A single entry may be larger than a file.
       if (count === 0) count = firstEntry(format, rest);
       this.#write(rest.subarray(0, count));
       rest = rest.subarray(count);
@@ -105,12 +105,12 @@ export class RotatingFile {
     return true;
   }
 
-  /** The container goes on without its log, as under Docker. */
+  /** Drops what could not be written; the container continues without its log, as under Docker. */
   #lose(error: unknown, written: number): void {
     try {
       if (written > 0) ftruncateSync(this.#fd, this.#size);
     } catch {
-      // the next start cuts it off
+      // The next start cuts it off.
     }
     if (this.#losing) return;
     this.#losing = true;
@@ -120,7 +120,7 @@ export class RotatingFile {
     );
   }
 
-  /** file → file.1 → file.2 … */
+  /** Renames file → file.1 → file.2 … */
   #rotate(): boolean {
     const { maxFile, compress } = this.#options;
     try {
@@ -155,7 +155,10 @@ export class RotatingFile {
     });
   }
 
-  /** Readers look for the plain file first, so there is always one whole copy. A failure leaves it plain. */
+  /**
+   * Compresses a rotated file. Readers look for the plain file first, so there is always one whole copy. A failure
+   * leaves the file plain.
+   */
   async #pack(job: Job): Promise<void> {
     const half = `${this.#path}${HALF_MADE}`;
     try {
@@ -173,7 +176,7 @@ export class RotatingFile {
         { signal: job.cancel.signal },
       );
       const plain = `${this.#path}.${job.index}`;
-      // rotated away meanwhile, or not
+      // The file may have been rotated away meanwhile.
       if (!existsSync(plain)) return rmSync(half, { force: true });
       renameSync(half, `${plain}${COMPRESSED}`);
       rmSync(plain);

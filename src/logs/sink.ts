@@ -1,6 +1,6 @@
 /**
- * What a log driver is to its supervisor: a listener of the container's output that takes all of it, and may ask the
- * container to wait. Types only.
+ * A log driver as its supervisor sees it: a listener of the container's output that accepts all of it, and may ask the
+ * container to wait. This module has types only.
  */
 
 export type Stream = 'stdout' | 'stderr';
@@ -10,9 +10,9 @@ export interface LogEntry {
   /** RFC 3339, nanoseconds */
   time: string;
   stream: Stream;
-  /** with its line end, if it had one; what is no UTF-8 is replaced */
+  /** the line with its end, if it had one; bytes that are not UTF-8 are replaced */
   text: string;
-  /** the bytes, where the driver kept them and they are no UTF-8 */
+  /** the original bytes, where the driver kept them and they are not UTF-8 */
   bytes?: Uint8Array;
   /** `labels`, `env` and `tag` of the log options */
   attributes?: Record<string, string>;
@@ -22,16 +22,16 @@ export interface LogEntry {
 export interface LogSink {
   /** @returns bytes that wait to be written */
   output(stream: Stream, chunk: Buffer): number;
-  /** calls back once nothing waits */
+  /** Calls back once nothing waits to be written. */
   onceDrained(callback: () => void): void;
-  /** never set: a log may hold the container as long as it needs */
+  /** Never set: a log may make the container wait as long as it needs. */
   readonly stallTimeout: undefined;
   drop(): void;
-  /** the output has ended: an unfinished line is written as it is, and what waits goes out */
+  /** Called at the end of the output: an unfinished line is written as it is, and waiting entries are sent. */
   end(): Promise<void>;
 }
 
-/** The driver `none`. */
+/** The sink of the driver `none`. */
 export const noLog: LogSink = {
   output: () => 0,
   onceDrained: (callback) => callback(),

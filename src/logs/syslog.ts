@@ -1,6 +1,6 @@
 /**
- * The driver syslog: where its messages go, and what they look like, as Docker has both (moby daemon/logger/syslog;
- * RackSec/srslog's formatters and framers). Decides and makes bytes; message-log.ts sends them.
+ * The driver syslog: the destination and the form of its messages, both as in Docker (moby daemon/logger/syslog;
+ * RackSec/srslog's formatters and framers). This module decides and makes bytes; message-log.ts sends them.
  */
 import { existsSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -27,9 +27,9 @@ const DAEMON = 3;
 /** RFC 5424 § 6.2.1: severities err and info */
 const SEVERITY: Record<Stream, number> = { stderr: 3, stdout: 6 };
 const FORMATS = ['', 'rfc3164', 'rfc5424', 'rfc5424micro'];
-/** IANA's port of syslog */
+/** port that IANA assigns to syslog */
 const PORT = 514;
-/** where the socket of this host's own syslog is */
+/** paths where the socket of this host's own syslog may be */
 const LOCAL = ['/dev/log', '/var/run/syslog', '/var/run/log'];
 
 export const SYSLOG_KEYS = [
@@ -92,14 +92,17 @@ function destination(options: Record<string, string>): Destination {
   };
 }
 
-/** `host`, `host:port`, `[v6]:port` */
+/** Parses `host`, `host:port`, `[v6]:port`. */
 export function hostAndPort(text: string, port: number, key: string): { host: string; port: number } {
   const match = /^(?:\[([0-9a-fA-F:.%]{2,64})\]|([^:/[\]]{1,253}))(?::(\d{1,5}))?$/.exec(text);
   if (!match || Number(match[3] ?? port) > 0xffff) throw invalid(`invalid ${key} ${JSON.stringify(text)}`);
   return { host: match[1] ?? match[2]!, port: Number(match[3] ?? port) };
 }
 
-/** @param tag of the container. @returns what makes a message of a line */
+/**
+ * @param tag the container's tag
+ * @returns a function that makes a message of a line
+ */
 export function syslogEncoder(
   { facility, format, destination }: SyslogSettings,
   tag: string,
@@ -113,9 +116,9 @@ export function syslogEncoder(
         : format === 'rfc3164'
           ? `<${priority}>${stamp(time)} ${name} ${tag}[${pid}]: `
           : `<${priority}>1 ${rfc3339(time, format === 'rfc5424micro')} ${name} ${tag} ${pid} ${tag} - `;
-    // srslog ends each message with a line feed, in datagrams too
+    // srslog ends each message with a line feed, in datagrams too.
     const message = Buffer.concat([Buffer.from(header), line, Buffer.from('\n')]);
-    // RFC 5425 § 4.3: over TLS each message has its length in front
+    // RFC 5425 § 4.3: over TLS each message has its length in front.
     return destination.kind === 'tls' && format.startsWith('rfc5424')
       ? Buffer.concat([Buffer.from(`${message.length} `), message])
       : message;
@@ -126,12 +129,12 @@ const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 const two = (number: number) => String(number).padStart(2, '0');
 const clock = (time: Date) => [time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join(':');
 
-/** RFC 3164 § 4.1.2, in local time: `Jan  2 15:04:05` */
+/** @returns the time of RFC 3164 § 4.1.2, in local time: `Jan  2 15:04:05` */
 function stamp(time: Date): string {
   return `${MONTHS[time.getMonth()]} ${String(time.getDate()).padStart(2, ' ')} ${clock(time)}`;
 }
 
-/** RFC 3339 in local time, as Go writes it: `2006-01-02T15:04:05[.000000]Z07:00` */
+/** @returns the time of RFC 3339 in local time, as Go writes it: `2006-01-02T15:04:05[.000000]Z07:00` */
 function rfc3339(time: Date, micro: boolean): string {
   const offset = -time.getTimezoneOffset();
   const zone =

@@ -1,6 +1,6 @@
 /**
- * Connections that log messages go over, alike for datagrams and streams: what is sent, whether more is taken, and the
- * end. Knows nothing of logs.
+ * Connections for log messages, with one interface for datagrams and streams: sending, whether more is accepted, and
+ * the end. This module knows nothing of logs.
  */
 import { readFileSync } from 'node:fs';
 import { isIP, connect as connectStream, type Socket } from 'node:net';
@@ -13,15 +13,15 @@ import { startTimer } from '../long-timer.ts';
 export type Destination =
   | { kind: 'unix' | 'unixgram'; path: string }
   | { kind: 'udp' | 'tcp'; host: string; port: number }
-  /** ca, cert, key: files of PEM */
+  /** ca, cert and key are paths of PEM files */
   | { kind: 'tls'; host: string; port: number; ca?: string; cert?: string; key?: string; skipVerify: boolean };
 
 export interface Connection {
-  /** takes a message now; what is sent while it is not ready waits in memory */
+  /** whether the peer accepts a message now; a message that is sent while it does not waits in memory */
   readonly isReady: boolean;
-  /** @returns false: it was not taken, and is to be sent again */
+  /** @returns false when the message was not accepted, and must be sent again */
   send(message: Buffer): boolean;
-  /** what was sent goes out; resolves also when it cannot */
+  /** Waits until what was sent has gone out; resolves also when it cannot. */
   end(): Promise<void>;
   destroy(): void;
 }
@@ -31,7 +31,7 @@ export interface ConnectionEvents {
   onClosed(): void;
 }
 
-/** ms until a peer must have answered */
+/** ms within which a peer must have answered */
 const CONNECT_TIMEOUT = 10_000;
 
 /** @throws HuskError `start-failed` in the words of Docker's drivers */
@@ -115,7 +115,7 @@ class Stream implements Connection {
 
   constructor(socket: Socket, { onReady, onClosed }: ConnectionEvents) {
     this.#socket = socket;
-    // a peer has nothing to say that would be read, and without reading its end is not seen
+    // The peer's data is not used, but it must be read: else the end of the connection is not noticed.
     socket.resume();
     socket.on('error', () => {});
     socket.on('end', () => socket.destroy());
@@ -151,7 +151,7 @@ async function openDatagrams({ host, port }: { host: string; port: number }): Pr
   const [{ createSocket }, { lookup }] = await Promise.all([import('node:dgram'), import('node:dns/promises')]);
   const { address, family } = await lookup(host);
   const socket = createSocket(family === 6 ? 'udp6' : 'udp4');
-  // a datagram that nobody wants is lost, as UDP has it
+  // A datagram that no peer receives is lost, as always with UDP.
   socket.on('error', () => {});
   await new Promise<void>((resolve) => socket.connect(port, address, () => resolve()));
   let under = 0;
@@ -160,7 +160,7 @@ async function openDatagrams({ host, port }: { host: string; port: number }): Pr
     try {
       socket.close();
     } catch {
-      // closed already
+      // The socket is closed already.
     }
   };
   return {
@@ -180,7 +180,7 @@ async function openDatagrams({ host, port }: { host: string; port: number }): Pr
   };
 }
 
-/** A socket of this host's, which may be slow: one that is full says so. */
+/** A datagram socket of this host, which may be slow and reports when it is full. */
 class LocalDatagrams implements Connection {
   readonly #fd: ReturnType<typeof connectDatagram>;
   readonly #events: ConnectionEvents;
@@ -198,7 +198,7 @@ class LocalDatagrams implements Connection {
       return true;
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
-      // nothing will ever take it
+      // A message that is too large will never be accepted, so it is dropped.
       if (error.code === 'EMSGSIZE') return true;
       this.isReady = false;
       if (error.code !== 'EAGAIN' && error.code !== 'ENOBUFS') {

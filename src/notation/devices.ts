@@ -1,7 +1,7 @@
 /**
- * `--device`, `--device-cgroup-rule`, and the rates and weights of devices. Names a device by its path; what lies there
- * is for others to look at. Source: docker/cli cli/command/container/opts.go, opts/throttledevice.go,
- * opts/weightdevice.go. Pure.
+ * Parses `--device`, `--device-cgroup-rule`, and the rates and weights of devices. A device is named by its path; what
+ * lies there is not looked up here. Source: docker/cli cli/command/container/opts.go, opts/throttledevice.go,
+ * opts/weightdevice.go. These functions are pure.
  */
 import { HuskError } from '../errors.ts';
 import { readSize } from './sizes.ts';
@@ -9,14 +9,14 @@ import { readSize } from './sizes.ts';
 export interface DeviceRequest {
   host: string;
   container: string;
-  /** of r, w, m */
+  /** some of r, w, m */
   access: string;
 }
 
-/** As a runtime spec has it; a number that is missing is any. */
+/** A rule in the form of a runtime spec; a number that is missing stands for any. */
 export interface DeviceAccessRule {
   allow: true;
-  /** a, c, b */
+  /** type of the device: a, c, b */
   type: string;
   major?: number;
   minor?: number;
@@ -25,7 +25,7 @@ export interface DeviceAccessRule {
 
 export interface DeviceRate {
   path: string;
-  /** bytes or operations a second */
+  /** bytes or operations per second */
   rate: number;
 }
 
@@ -38,17 +38,17 @@ export interface DeviceWeight {
 const QUALIFIED =
   /^([A-Za-z](?:[\w.-]{0,126}[A-Za-z0-9])?)\/([A-Za-z](?:[\w.-]{0,126}[A-Za-z0-9])?)=([A-Za-z0-9](?:[\w.:-]{0,126}[A-Za-z0-9])?)$/;
 
-/** Whether a text is `vendor/class=name` of the Container Device Interface. */
+/** @returns whether a text is `vendor/class=name` of the Container Device Interface */
 export function isCdiDevice(text: string): boolean {
   return QUALIFIED.test(text);
 }
 
-/** Whether a text is some of `rwm`, each at most once. */
+/** @returns whether a text is some of `rwm`, each at most once */
 export function isDeviceAccess(text: string): boolean {
   return /^[rwm]{1,3}$/.test(text) && new Set(text).size === text.length;
 }
 
-/** Reads `/dev/x[:/dev/y][:rwm]`. @throws HuskError `invalid` in Docker's words */
+/** Parses `/dev/x[:/dev/y][:rwm]`. @throws HuskError `invalid` in Docker's words */
 export function parseDevice(text: string): DeviceRequest {
   const [host = '', second = '', third, ...rest] = text.split(':');
   const endsInAccess = third === undefined && isDeviceAccess(second);
@@ -60,7 +60,7 @@ export function parseDevice(text: string): DeviceRequest {
   return { host, container, access };
 }
 
-/** Reads `c 42:* rmw`. @throws Error in Docker's words */
+/** Parses `c 42:* rmw`. @throws Error in Docker's words */
 export function parseDeviceRule(text: string): DeviceAccessRule {
   const [, type, major, minor, access] = /^([acb]) (\d{1,7}|\*):(\d{1,7}|\*) ([rwm]{1,3})$/.exec(text) ?? [];
   if (type === undefined) throw new Error(`invalid device cgroup format '${text}'`);
@@ -73,7 +73,7 @@ export function parseDeviceRule(text: string): DeviceAccessRule {
   };
 }
 
-/** Reads `/dev/sda:1mb` and, of operations, `/dev/sda:1000`. @throws Error in Docker's words */
+/** Parses `/dev/sda:1mb` and, for operations, `/dev/sda:1000`. @throws Error in Docker's words */
 export function parseDeviceRate(text: string, unit: 'bytes' | 'operations'): DeviceRate {
   const [path, value] = deviceAndValue(text);
   const rate = unit === 'bytes' ? readSize(value, 1024) : /^\d{1,15}$/.test(value) ? Number(value) : undefined;
@@ -84,20 +84,23 @@ export function parseDeviceRate(text: string, unit: 'bytes' | 'operations'): Dev
   return { path, rate };
 }
 
-/** Reads `/dev/sda:500`. @throws Error in Docker's words */
+/** Parses `/dev/sda:500`. @throws Error in Docker's words */
 export function parseDeviceWeight(text: string): DeviceWeight {
   const [path, value] = deviceAndValue(text);
   const weight = Number(value);
-  // 0 is "no weight of its own"
+  // The weight 0 means that the device has none of its own.
   if (!/^\d{1,4}$/.test(value) || (weight !== 0 && !isWeight(weight)))
     throw new Error(`invalid weight for device: ${text}`);
   return { path, weight };
 }
 
-/** blkio weights: linux Documentation/admin-guide/cgroup-v1/blkio-controller.rst § blkio.weight */
+/**
+ * @returns whether blkio accepts a weight: linux Documentation/admin-guide/cgroup-v1/blkio-controller.rst §
+ * blkio.weight
+ */
 export const isWeight = (weight: number): boolean => weight >= 10 && weight <= 1000;
 
-/** Paths of devices may have colons (`/dev/disk/by-path/…`), values none. */
+/** Splits at the last colon, because paths of devices may have colons (`/dev/disk/by-path/…`) and values have none. */
 function deviceAndValue(text: string): [path: string, value: string] {
   const colon = text.lastIndexOf(':');
   if (colon === -1) throw new Error(`bad format: ${text}`);

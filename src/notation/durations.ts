@@ -1,4 +1,4 @@
-/** Durations as Go's time.ParseDuration reads them, with its error texts. Pure. */
+/** Durations as Go's time.ParseDuration reads them, with its error texts. The parser is pure. */
 
 const DURATION_UNITS: Record<string, number> = {
   ns: 1,
@@ -11,7 +11,7 @@ const DURATION_UNITS: Record<string, number> = {
   h: 3600e9,
 };
 
-/** Go's time.ParseDuration: `1m30s`, `1.5h`, `-2ms`, `0`. @returns nanoseconds */
+/** Parses `1m30s`, `1.5h`, `-2ms`, `0`. @returns nanoseconds */
 export function parseDuration(text: string): number {
   const bad = (): Error => new Error(`time: invalid duration ${JSON.stringify(text)}`);
   let rest = text.replace(/^[+-]/, '');
@@ -30,7 +30,7 @@ export function parseDuration(text: string): number {
     rest = rest.slice(unit.length);
     total += Number(number) * factor;
   }
-  // int64 nanoseconds: 292 years
+  // Go holds nanoseconds in an int64, which is enough for 292 years.
   if (total > 2 ** 63) throw bad();
   return Math.trunc(text.startsWith('-') ? -total : total);
 }

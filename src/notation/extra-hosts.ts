@@ -1,4 +1,7 @@
-/** `--add-host`: lines that a person adds to /etc/hosts. Source: docker/cli opts/hosts.go ValidateExtraHost. Pure. */
+/**
+ * `--add-host`: lines that a user adds to /etc/hosts. Source: docker/cli opts/hosts.go ValidateExtraHost. The parser is
+ * pure.
+ */
 import { isIP } from 'node:net';
 
 /** Docker's word for the host's address */
@@ -6,15 +9,15 @@ export const HOST_GATEWAY = 'host-gateway';
 
 export interface ExtraHost {
   name: string;
-  /** or `host-gateway` */
+  /** an address, or `host-gateway` */
   ip: string;
 }
 
-/** Reads `name:ip`, `name=ip`, `name:[v6]`, `name:host-gateway`. @throws Error in Docker's words */
+/** Parses `name:ip`, `name=ip`, `name:[v6]`, `name:host-gateway`. @throws Error in Docker's words */
 export function parseExtraHost(text: string): ExtraHost {
   const [, name = '', address = ''] = /^([^:=]*)[:=](.*)$/s.exec(text) ?? [];
   const ip = address.replace(/^\[(.*)\]$/, '$1');
-  // a name with a space or a hash would be more than a name in /etc/hosts
+  // A space or a hash in a name would end the name in /etc/hosts.
   if (name === '' || /[\s#]/.test(name)) throw new Error(`bad format for add-host: ${JSON.stringify(text)}`);
   if (ip !== HOST_GATEWAY && isIP(ip) === 0) throw new Error(`invalid IP address in add-host: ${JSON.stringify(ip)}`);
   return { name, ip };

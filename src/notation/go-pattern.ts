@@ -1,18 +1,18 @@
 /**
  * Patterns as Go programs read them, for Docker's filters and log options: regular expressions (RE2) and path.Match's
- * globs. A subject is matched in time linear in its length, whoever wrote either, so that `(a+)+$` against a long name
- * holds nobody up; JavaScript's own engine would backtrack for hours. Never used for husk's own patterns, which are
+ * globs. A subject is matched in time linear in its length, even when pattern and subject are hostile: for `(a+)+$` and
+ * a long name JavaScript's own engine would backtrack for hours. Husk's own patterns do not come here; they are
  * JavaScript's.
  */
 import { createRequire } from 'node:module';
 import { HuskError } from '../errors.ts';
 
 /**
- * characters; RE2 compiles a pattern into a program whose size grows with it, and refuses programs that grow out of
- * hand
+ * limit of characters of a pattern. RE2 compiles it into a program whose size grows with it, and refuses programs that
+ * grow too large.
  */
 const MAX_PATTERN = 4096;
-/** characters of a pattern that an error quotes */
+/** limit of characters of a pattern that an error quotes */
 const MAX_QUOTED = 80;
 
 export type Matcher = (subject: string) => boolean;
@@ -21,15 +21,15 @@ let engine: typeof import('re2js') | undefined;
 
 /**
  * Compiles a regular expression.
- * @param what names it in an error: `filter name`
+ * @param what name of the pattern in an error: `filter name`
  * @returns whether a subject contains a match, as Go's regexp.MatchString does
  * @throws HuskError `invalid` that quotes the pattern and says what is wrong with it
  */
 export function goPattern(pattern: string, what: string): Matcher {
   const refuse = (why: string, cause?: unknown) => refusal(`invalid ${what} ${quote(pattern)}: ${why}`, cause);
   if (pattern.length > MAX_PATTERN) throw refuse(`a pattern may have ${MAX_PATTERN} characters`);
-  // required here, on first use: filters are checked and matched within one synchronous look at the records, and the
-  // library costs 10 ms
+  // The library is loaded on first use, because it costs 10 ms, and by `require`, because filters are checked and
+  // matched synchronously within one reading of the records.
   engine ??= createRequire(import.meta.url)('re2js') as typeof import('re2js');
   try {
     const compiled = engine.RE2JS.compile(pattern);
@@ -44,8 +44,8 @@ export function goPattern(pattern: string, what: string): Matcher {
 }
 
 /**
- * Compiles a glob of Go's path.Match: `*` and `?` stop at a slash, `[^a-z]`, `\*` is a star. It matches whole subjects
- * only.
+ * Compiles a glob of Go's path.Match: `*` and `?` stop at a slash, `[^a-z]` is a class, `\*` is a star. A glob matches
+ * whole subjects only.
  * @param what as for goPattern
  * @throws HuskError `invalid`
  */
@@ -59,7 +59,7 @@ export function goGlob(pattern: string, what: string): Matcher {
     at += character.length;
     return character;
   };
-  /** one end of a range: a bare `-` or `]` is none */
+  /** @returns one end of a range, which a bare `-` or `]` cannot be */
   const bound = (): string => {
     const character = next();
     if (character === '-' || character === ']') fail();
@@ -91,12 +91,12 @@ export function goGlob(pattern: string, what: string): Matcher {
   try {
     return goPattern(`\\A${source}\\z`, what);
   } catch {
-    // a range that runs backwards, or a pattern beyond the bound
+    // The pattern has a range that runs backwards, or is longer than the limit.
     return fail();
   }
 }
 
-/** A character that stands for itself, whatever RE2 makes of it bare. */
+/** @returns a character so that it stands for itself, whatever RE2 makes of it bare */
 function literal(character: string): string {
   return /^\w$/.test(character) ? character : `\\x{${character.codePointAt(0)!.toString(16)}}`;
 }

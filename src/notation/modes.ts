@@ -1,32 +1,34 @@
 /**
- * What `--network --ipc --pid --uts --userns --cgroupns` say, as tagged values: the only place that reads
- * `container:NAME`. Which of them a container can have is the engine's question. Pure.
+ * Parses the values of `--network --ipc --pid --uts --userns --cgroupns` into tagged values; this is the only place
+ * that reads `container:NAME`. The engine decides which modes a container can have. These functions are pure.
  */
 import { HuskError } from '../errors.ts';
 
-/** another container's namespace */
+/** a mode that joins another container's namespace */
 interface JoinMode {
   kind: 'container';
-  /** its id, a prefix of it, or its name */
+  /** the other container's id, a prefix of it, or its name */
   name: string;
 }
-/** `default`: nothing was asked for. `named`: bridge, and networks of one's own */
+/** `default`: no mode was asked for. `named`: bridge, and networks that users have made */
 export type NetworkMode = { kind: 'default' | 'host' | 'none' } | { kind: 'named'; name: string } | JoinMode;
 export type IpcMode = { kind: 'private' | 'host' | 'none' | 'shareable' } | JoinMode;
 export type PidMode = { kind: 'private' | 'host' } | JoinMode;
 export type UtsMode = { kind: 'private' | 'host' };
-/** `keep-id` is Podman's: the caller's ids have the same numbers inside, or those given here */
+/** `keep-id` is Podman's: the caller's ids have the same numbers in the container, or those given here */
 export type UsernsMode = { kind: 'default' | 'private' | 'host' } | { kind: 'keep-id'; uid?: number; gid?: number };
 export type CgroupnsMode = { kind: 'private' | 'host' };
 
 const CONTAINER = 'container:';
 
-/** @returns what `container:NAME` names, `''` where the name is missing; undefined for every other mode */
+/** @returns the name in `container:NAME`, `''` where it is missing; undefined for every other mode */
 export function joinedContainer(text: string | undefined): string | undefined {
   return text?.startsWith(CONTAINER) ? text.slice(CONTAINER.length) : undefined;
 }
 
-/** Reads what is stored in a record, too: lists of containers refuse nothing. */
+/**
+ * Parses a network mode. Stored modes are parsed too, and a list of containers must not fail, so no text is refused.
+ */
 export function readNetworkMode(text: string): NetworkMode {
   const name = joinedContainer(text);
   if (name !== undefined) return { kind: 'container', name };
@@ -34,18 +36,18 @@ export function readNetworkMode(text: string): NetworkMode {
   return text === 'host' || text === 'none' ? { kind: text } : { kind: 'named', name: text };
 }
 
-/** A mode as it is typed: for errors. */
+/** @returns a mode as it is typed, for errors */
 export function modeText(mode: NetworkMode | IpcMode | PidMode | UtsMode | CgroupnsMode): string {
   if (mode.kind === 'container') return CONTAINER + mode.name;
   return mode.kind === 'named' ? mode.name : mode.kind;
 }
 
-/** The network as `ps` and `inspect` show it. */
+/** @returns the network as `ps` and `inspect` show it */
 export function networkName(mode: NetworkMode): string {
   return mode.kind === 'default' ? 'bridge' : modeText(mode);
 }
 
-/** @throws HuskError `invalid` in Docker's words, as the other parsers here */
+/** @throws HuskError `invalid` in Docker's words, as do the other parsers here */
 export function parseNetworkMode(text: string): NetworkMode {
   joinMode(text, '--network');
   return readNetworkMode(text);
@@ -79,10 +81,10 @@ export function parseUsernsMode(text = ''): UsernsMode {
   return { kind: 'keep-id', ...(ids !== undefined && parseIds(ids, text)) };
 }
 
-/** what Docker takes for an id: a signed 32-bit number */
+/** limit of an id in Docker: a signed 32-bit number */
 const MAX_ID = 0x7fff_ffff;
 
-/** Reads `uid=N,gid=N`. */
+/** Parses `uid=N,gid=N`. */
 function parseIds(text: string, userns: string): { uid?: number; gid?: number } {
   const ids: { uid?: number; gid?: number } = {};
   for (const option of text.split(',')) {

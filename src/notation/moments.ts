@@ -1,6 +1,6 @@
 /**
  * Times as `--since` and `--until` take them: RFC 3339, dates, seconds since the epoch, or a duration back from now.
- * Pure.
+ * These functions are pure.
  */
 import { HuskError } from '../errors.ts';
 import { parseDuration } from './durations.ts';
@@ -9,8 +9,8 @@ const NANOSECONDS_PER_MS = 1_000_000n;
 const NANOSECONDS_PER_SECOND = 1_000_000_000n;
 
 /**
- * Reads a time to the nanosecond: that of `logs -t` is given back as `--since` and `--until`, and must name that very
- * line.
+ * Parses a time to the nanosecond, because a time that `logs -t` prints may be passed to `--since` and `--until`, where
+ * it must name that very line.
  * @param now ms since the epoch
  * @returns ns since the epoch
  */
@@ -27,11 +27,11 @@ export function parseMoment(text: string, now: number): bigint {
   }
 }
 
-/** The same in ms, for what is not kept finer. */
+/** Parses a time to the ms, for records that have no finer times. */
 export const parseMomentMs = (text: string, now: number): number =>
   Number(parseMoment(text, now)) / Number(NANOSECONDS_PER_MS);
 
-/** `1700000000`, `1700000000.000000001`; twelve digits are thirty thousand years */
+/** Parses `1700000000`, `1700000000.000000001`; twelve digits are thirty thousand years. */
 function secondsOf(text: string): bigint | undefined {
   const match = /^(-?)(\d{1,12})(?:\.(\d{1,9}))?$/.exec(text);
   if (!match) return undefined;
@@ -44,7 +44,8 @@ function dateOf(text: string): bigint | undefined {
     /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2})(?::(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?)?(Z|[+-]\d{2}:?\d{2})?$/.exec(text);
   if (!match) return undefined;
   const [, date, hour = '00', minute = '00', second = '00', digits, zone = ''] = match;
-  // all of it written out: JavaScript reads a bare date as UTC and wants minutes, Docker reads both as local time
+  // Hours, minutes and seconds are always written out: JavaScript reads a bare date as UTC and requires minutes, Docker
+  // reads both as local time.
   const ms = Date.parse(`${date}T${hour}:${minute}:${second}${zone}`);
   return Number.isNaN(ms) ? undefined : BigInt(ms) * NANOSECONDS_PER_MS + fraction(digits);
 }

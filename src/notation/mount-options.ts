@@ -1,6 +1,6 @@
 /**
  * The words of a mount: the third part of `-v`, the keys of `--mount` and the options of `--tmpfs`, which a record
- * keeps as they were typed. Says what they mean; mounts nothing. Pure.
+ * keeps as they were typed. This module parses them; it mounts nothing and is pure.
  */
 import { HuskError } from '../errors.ts';
 import { toMap } from './labels.ts';
@@ -11,36 +11,39 @@ export const PROPAGATIONS = ['private', 'rprivate', 'shared', 'rshared', 'slave'
 export type Propagation = (typeof PROPAGATIONS)[number];
 
 export interface MountSettings {
-  /** the last that was named */
+  /** the last propagation that was named */
   propagation?: Propagation;
-  /** whether mounts below the source come along */
+  /** whether mounts below the source are bound too (`rbind`) */
   bind?: 'bind' | 'rbind';
-  /** what is read-only below a source that is: `no` is itself alone, `forced` all of it or an error */
+  /**
+   * how mounts below a read-only source are treated: with `no` only the source itself is read-only; with `forced` all
+   * of them, or the mount fails
+   */
   recursiveReadonly?: 'no' | 'forced';
-  /** noexec and the like */
+  /** noexec and similar flags */
   flags: string[];
-  /** a new volume stays empty */
+  /** whether a new volume stays empty */
   noCopy: boolean;
-  /** `U`: the source is given to the container's user */
+  /** whether the source is given to the container's user (`U`) */
   chown: boolean;
-  /** of a volume or an image; '' where the option had no value */
+  /** path below a volume or an image; '' where the option had no value */
   subpath?: string;
-  /** of a volume that has to be made */
+  /** driver of a volume that has to be made */
   driver?: string;
   labels?: Record<string, string>;
   driverOptions?: Record<string, string>;
-  /** of `--mount type=tmpfs`: bytes, and octal digits */
+  /** bytes and octal digits of `--mount type=tmpfs` */
   tmpfsSize?: string;
   tmpfsMode?: string;
 }
 
-/** flags that a bind or volume may have besides Docker's, as Podman's `-v` takes them */
+/** flags that a bind or volume may have besides Docker's, as in Podman's `-v` */
 const FLAGS = new Set(['noexec', 'exec', 'nosuid', 'suid', 'nodev', 'dev', 'noatime', 'relatime']);
-/** without meaning here: SELinux labels, what is so anyway, hints of macOS */
+/** options without effect in husk: SELinux labels, defaults, hints for macOS */
 const WITHOUT_EFFECT =
   /^(rw|ro|z|Z|copy|cached|delegated|consistent|bind-create-src|consistency=.*|volume-nocopy(=.*)?|readonly(=.*)?)$/;
 
-/** what the words of a bind say about the mounts below it */
+/** what the options of a bind say about the mounts below the source */
 const BELOW: Record<string, Pick<MountSettings, 'bind' | 'recursiveReadonly'>> = {
   bind: { bind: 'bind' },
   'bind-nonrecursive': { bind: 'bind' },
@@ -56,12 +59,12 @@ export function isPropagation(text: string): text is Propagation {
   return PROPAGATIONS.includes(text as Propagation);
 }
 
-/** Whether mounts made on one side are to be seen on the other. */
+/** @returns whether mounts that are made on one side are visible on the other */
 export function propagates({ propagation }: MountSettings): boolean {
   return propagation !== undefined && !propagation.endsWith('private');
 }
 
-/** @throws HuskError `invalid` for a word that mounts of this type do not have */
+/** Parses the options of a mount. @throws HuskError `invalid` for an option that mounts of this type do not have */
 export function readMountOptions(type: MountType, options: readonly string[]): MountSettings {
   const settings: MountSettings = { flags: [], noCopy: false, chown: false };
   const labels: string[] = [];
@@ -70,7 +73,7 @@ export function readMountOptions(type: MountType, options: readonly string[]): M
     const [key = '', value] = option.split(/=(.*)/s);
     if (type === 'image') {
       if (key !== 'image-subpath' || value === undefined) throw refusal(type, option);
-      // Docker takes an image's empty one for none
+      // Docker treats an empty subpath of an image as none.
       if (value !== '') settings.subpath = value;
       continue;
     }
@@ -93,7 +96,7 @@ export function readMountOptions(type: MountType, options: readonly string[]): M
   return settings;
 }
 
-/** @returns whether it is a word of binds and volumes */
+/** Applies an option of binds and volumes. @returns whether it is one */
 function readBindOption(option: string, settings: MountSettings): boolean {
   const propagation = option.replace(/^bind-propagation=/, '');
   if (isPropagation(propagation)) settings.propagation = propagation;
@@ -114,11 +117,11 @@ function refusal(type: MountType, option: string): HuskError {
   );
 }
 
-/** tmpfs(5), and the flags of mount(8) */
+/** options of tmpfs(5), and the flags of mount(8) */
 const TMPFS_OPTION =
   /^(defaults|ro|rw|suid|nosuid|dev|nodev|exec|noexec|sync|async|dirsync|remount|mand|nomand|atime|noatime|diratime|nodiratime|bind|rbind|r?(unbindable|private|shared|slave)|relatime|norelatime|strictatime|nostrictatime|(mode|uid|gid|size|nr_blocks|nr_inodes|mpol)=.+)$/;
 
-/** `--mount type=tmpfs` in the words of `--tmpfs` */
+/** @returns the options of `--mount type=tmpfs` in the form of `--tmpfs` */
 export function tmpfsOptions({ tmpfsSize, tmpfsMode }: MountSettings): string[] {
   return [
     ...(tmpfsSize === undefined ? [] : [`size=${tmpfsSize}`]),
@@ -126,7 +129,7 @@ export function tmpfsOptions({ tmpfsSize, tmpfsMode }: MountSettings): string[] 
   ];
 }
 
-/** Reads `rw,size=64m` of `--tmpfs`. @throws HuskError `invalid` for an option that tmpfs does not have */
+/** Parses `rw,size=64m` of `--tmpfs`. @throws HuskError `invalid` for an option that tmpfs does not have */
 export function parseTmpfsOptions(text: string): string[] {
   const options = text.split(',').filter(Boolean);
   checkTmpfsOptions(options);

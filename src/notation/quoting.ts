@@ -1,6 +1,6 @@
-/** Text in quotes as Go's programs print and read it: `%q`, and records of encoding/csv. Pure. */
+/** Quoted text as Go's programs print and read it: `%q`, and records of encoding/csv. These functions are pure. */
 
-/** Go's %q: what is printable stays as it is, the rest is escaped. */
+/** Quotes a text as Go's %q does: printable characters stay as they are, the rest is escaped. */
 export function goQuote(text: string): string {
   let quoted = '"';
   for (const character of text) {
@@ -24,7 +24,10 @@ const ESCAPES: Record<string, string> = {
   '\v': '\\v',
 };
 
-/** One CSV record (RFC 4180): fields apart by commas, `"` around a field that has one, `""` for a quote in it. */
+/**
+ * Parses one CSV record (RFC 4180): commas separate fields, `"` surrounds a field that has a comma, `""` is a quote in
+ * it.
+ */
 export function parseCsvRecord(text: string): string[] {
   if (text === '') throw new Error('EOF');
   const fields: string[] = [];

@@ -1,5 +1,6 @@
 /**
- * Single values as Go's programs read them: booleans, integers and CPUs, with the error texts of Go's parsers. Pure.
+ * Single values as Go's programs read them: booleans, integers and CPUs, with the error texts of Go's parsers. These
+ * functions are pure.
  */
 
 export function parseBool(text: string): boolean {
@@ -8,7 +9,7 @@ export function parseBool(text: string): boolean {
   throw new Error(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
 
-/** Go's ParseInt with base 0: decimal, 0x, 0o, 0b and a leading 0 for octal. */
+/** Parses an integer as Go's ParseInt does with base 0: decimal, 0x, 0o, 0b and a leading 0 for octal. */
 export function parseInteger(text: string): number {
   const match = /^([+-]?)(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)$/.exec(
     text.replace(/(?<=\d)_(?=\d)/g, ''),
@@ -29,7 +30,7 @@ export function parseUint16(text: string): number {
   return value;
 }
 
-/** `1.5`, `1/2`, `1e-1`. @returns CPUs, a multiple of 1e-9 */
+/** Parses `1.5`, `1/2`, `1e-1`. @returns CPUs, a multiple of 1e-9 */
 export function parseCpus(text: string): number {
   const match = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)(?:\/(\d+))?$/.exec(text);
   const value = match ? Number(match[1]) / Number(match[2] ?? 1) : Number.NaN;

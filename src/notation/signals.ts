@@ -1,6 +1,6 @@
 /**
- * Signal names and numbers of Linux on x86-64 and arm64 (signal(7)), and the texts in which Docker refuses others.
- * Source: linux include/uapi/asm-generic/signal.h; the parser accepts what moby's signal package accepts.
+ * Signal names and numbers of Linux on x86-64 and arm64 (signal(7)), and Docker's error texts for others. Source: linux
+ * include/uapi/asm-generic/signal.h; the parser accepts what moby's signal package accepts.
  */
 import { HuskError } from '../errors.ts';
 
@@ -38,7 +38,7 @@ const NAMES = [
   'SYS',
 ] as const;
 
-/** glibc keeps 32 and 33 to itself: SIGRTMIN as programs see it */
+/** SIGRTMIN as programs see it: glibc uses 32 and 33 itself */
 const SIGRTMIN = 34;
 const SIGRTMAX = 64;
 
@@ -52,7 +52,7 @@ for (const [alias, name] of [
   BY_NAME.set(alias, BY_NAME.get(name)!);
 
 export const SIGKILL = 9;
-/** Docker's stop signal when neither image nor command line names one */
+/** Docker's stop signal when neither the image nor the command line names one */
 export const DEFAULT_STOP_SIGNAL = 'SIGTERM';
 
 /**
@@ -82,7 +82,7 @@ function invalid(text: string): HuskError {
   return new HuskError(`invalid signal: ${text}`, { kind: 'invalid' });
 }
 
-/** @returns `SIGTERM`, `SIGRTMIN+3`, or the number as text for what has no name */
+/** @returns `SIGTERM`, `SIGRTMIN+3`, or the number as text for a signal without a name */
 export function signalName(number: number): string {
   const name = NAMES[number - 1];
   if (name !== undefined) return `SIG${name}`;

@@ -1,6 +1,6 @@
 /**
  * Which kernel settings belong to a namespace, by their sysctl(8) names. Source: runc validator.go; docker/cli opts.
- * Pure.
+ * The functions are pure.
  */
 
 const IPC = new Set([

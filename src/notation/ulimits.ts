@@ -1,9 +1,9 @@
-/** `--ulimit` as docker/go-units reads it. Which limits a process may have is the engine's question. Pure. */
+/** `--ulimit` as docker/go-units reads it. The engine decides which limits a process may have. The parser is pure. */
 import { parseInteger } from './scalars.ts';
 
 export interface Ulimit {
   name: string;
-  /** -1 is "unlimited" */
+  /** soft limit; -1 stands for "unlimited" */
   soft: number;
   hard: number;
 }
@@ -32,7 +32,7 @@ export function isUlimitName(text: string): text is UlimitName {
   return ULIMIT_NAMES.includes(text as UlimitName);
 }
 
-/** Reads `nofile=1024:2048`, `core=-1`. @throws Error */
+/** Parses `nofile=1024:2048`, `core=-1`. @throws Error */
 export function parseUlimit(text: string): Ulimit {
   const equals = text.indexOf('=');
   if (equals === -1) throw new Error(`invalid ulimit argument: ${text}`);

@@ -35,7 +35,11 @@ export interface Fact {
 /** bytes: an image and its unpacked layers */
 const LOW_SPACE = 2 * 1024 ** 3;
 
-export async function doctor(paths: Pick<Paths, 'dataRoot' | 'runtimeDir' | 'tmp'>): Promise<Fact[]> {
+/** @param choosePlace a path in the data root's tmp/, named so that it is swept when this process is killed */
+export async function doctor(
+  paths: Pick<Paths, 'dataRoot' | 'runtimeDir'>,
+  choosePlace: () => string,
+): Promise<Fact[]> {
   const uid = process.getuid!();
   const facts: Fact[] = [];
   const add = (name: string, probe: Probe, otherwise: 'warn' | 'fail') =>
@@ -64,7 +68,7 @@ export async function doctor(paths: Pick<Paths, 'dataRoot' | 'runtimeDir' | 'tmp
 
   add('data root', dataRoot(paths.dataRoot), 'fail');
   const overlay: Probe = namespace.ok
-    ? await probeOverlay(paths.tmp)
+    ? await probeOverlay(choosePlace)
     : { ok: false, value: 'not tried: it needs the namespace' };
   const fuse = probeFuseOverlay();
   add('overlayfs', overlay, fuse.ok ? 'warn' : 'fail');
@@ -153,7 +157,7 @@ export function limitsFact(): Fact {
 function pasta(): Probe {
   const program = findProgram('pasta', `${process.env['PATH'] ?? ''}:/usr/bin`);
   return program === undefined
-    ? { ok: false, value: "not installed: containers have no network but the host's", fix: 'apt install passt' }
+    ? { ok: false, value: 'not installed: containers reach one another, and nothing beyond', fix: 'apt install passt' }
     : { ok: true, value: program };
 }
 

@@ -1,16 +1,17 @@
 /**
- * A container's files on the host's own kernel: a program of husk's (src/container/files/main.ts) answers, as root of a
- * user namespace with the container's ids, where its owners exist. Of a running container it has the root as a
- * descriptor; of a stopped one the same root with its bind mounts, mounted for it alone.
+ * Answers requests for a container's files on the host's own kernel. A program of husk's (src/container/files/main.ts)
+ * answers as root of a user namespace with the container's ids, where the files' owners exist. The program gets a
+ * running container's root as a descriptor; for a stopped container it gets the same root with its bind mounts, mounted
+ * for this program alone.
  *
- * The namespace is a sibling of the container's, not that one itself: the program still has the host's root, and
- * whoever has CAP_SYS_PTRACE in a user namespace and sees its processes (`--pid host`) reads all their files by
+ * The namespace is a sibling of the container's, not that one itself. The program still has the host's root, and a
+ * process that has CAP_SYS_PTRACE in a user namespace and sees its processes (`--pid host`) can read all their files by
  * /proc/PID/root.
  */
 import { dirname, join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
-import { placesFor, type FilesPlaces } from '../container/files/answer.ts';
 import type { FilesJob } from '../container/files/main.ts';
+import { placesFor, type FilesPlaces } from '../container/files/request-places.ts';
 import type { Step } from '../launch/plan.ts';
 import { MS_RDONLY } from '../launch/mount-options.ts';
 import { FIRST_INHERITED } from '../launch/executor.ts';
@@ -42,23 +43,23 @@ import { layerFolders, type Staged } from './stage.ts';
 
 export interface FilesContext {
   rootfs: OverlayRootfs;
-  /** those that are mounted into one that does not run */
+  /** images that are mounted into a container that does not run */
   images: () => ImageRoots;
   /** containers/<id> */
   directory: string;
   dataRoot: string;
   maps: IdMaps;
-  /** of the running container */
+  /** the running container's first process */
   process: { pid: number; startTime: string } | undefined;
-  /** what is mounted into one that does not run */
+  /** binds and images that are mounted into a container that does not run */
   stage: () => Staged;
   input?: Readable;
 }
 
-/** characters of what the program says that are kept for an error */
+/** most characters of the program's messages that are kept for an error */
 const MAX_COMPLAINT = 8192;
 
-/** @returns the answer, and its end: nothing is mounted for it any more */
+/** @returns the answer, and a promise for its end, when nothing is mounted for it any more */
 export function answerFiles(request: FilesRequest, context: FilesContext): { output: Readable; over: Promise<void> } {
   const output = new PassThrough();
   const over = run(request, context, output).then(
@@ -83,8 +84,8 @@ async function run(request: FilesRequest, context: FilesContext, output: PassThr
     });
     const { input } = context;
     const { stdin } = launched;
-    // its end alone would look like the end of a whole archive; and who has no pid yet hears no signal, so that is
-    // asked again below
+    // The end of stdin alone would look like the end of a whole archive. A process without a pid gets no signal, so
+    // this is checked again below.
     const stop = () => {
       launched.signal(SIGKILL);
       stdin?.destroy();
@@ -98,7 +99,7 @@ async function run(request: FilesRequest, context: FilesContext, output: PassThr
     const ended = new Promise((done) => launched.stdout!.once('close', done).once('end', done));
     launched.stdout!.pipe(output, { end: false });
     if (input) {
-      // it may end before it has read everything
+      // The program may end before it has read everything.
       stdin!.on('error', () => input.unpipe());
       input.once('error', stop);
       input.pipe(stdin!);
@@ -123,10 +124,10 @@ interface View {
 
 const nothingToRelease = async () => {};
 
-/** what the container sees, or would see if it ran */
+/** Shows what the container sees, or would see if it ran. */
 async function rootView({ process, rootfs, images, dataRoot, maps, stage }: FilesContext): Promise<View> {
   if (process && overlayKind(dataRoot) === 'fuse') {
-    // a FUSE mount lets nobody in from another user namespace than its own (fuse(4), allow_other)
+    // A FUSE mount admits processes of its own user namespace only (fuse(4), allow_other).
     return {
       program: { join: [{ op: 'setnsPid', pid: process.pid, types: CLONE_NEWUSER }, ...becomeRoot()] },
       places: { root: rootLink(process.pid) },
@@ -173,12 +174,12 @@ async function rootView({ process, rootfs, images, dataRoot, maps, stage }: File
   };
 }
 
-/** magic: it leads into the process's mount namespace */
+/** The link is magic: it leads into the process's mount namespace. */
 const rootLink = (pid: number): string => `/proc/${pid}/root`;
 
 /**
- * From here on it stays the same, whatever becomes of the pid. @throws HuskError `conflict` when the pid is another
- * process's by now, or nobody's
+ * Opens the root of a process. From here on the root stays the same, whatever becomes of the pid.
+ * @throws HuskError `conflict` when the process has ended, even if another one has its pid by now
  */
 function openRoot({ pid, startTime }: NonNullable<FilesContext['process']>): Fd {
   const ended = (cause?: unknown) => new HuskError('the container ended meanwhile', { kind: 'conflict', cause });
@@ -194,7 +195,7 @@ function openRoot({ pid, startTime }: NonNullable<FilesContext['process']>): Fd 
   throw ended();
 }
 
-/** the layers apart from what is mounted on them, read-only */
+/** Shows the layers without what is mounted on them, read-only. */
 async function layerViews(
   needed: readonly string[],
   { rootfs, directory, dataRoot, maps }: FilesContext,
@@ -205,7 +206,7 @@ async function layerViews(
   const places: FilesPlaces = { upper, form: overlayKind(dataRoot) === 'fuse' ? 'fuse' : 'user' };
   const name = whole ? 'whole' : 'lower';
   const reach = { kept: [directory, ...layerFolders(lower)] };
-  // overlay wants two layers at least
+  // overlay needs at least two layers.
   if (layers.length === 1)
     return { program: { mounts: true, reach }, places: { ...places, [name]: layers[0]! }, release: nothingToRelease };
   const target = join(directory, 'view');

@@ -1,11 +1,10 @@
 /**
- * fuse-overlayfs(1) where the kernel's overlay cannot serve: before Linux 5.11, or with the data root on a file system
- * that cannot hold an upper layer. It runs in a user and a mount namespace of its own, which the container then joins;
- * it ends when the container does.
+ * Mounts fuse-overlayfs(1) where the kernel's overlay cannot serve: before Linux 5.11, or with the data root on a file
+ * system that cannot hold an upper layer. It runs in a user and a mount namespace of its own, which the container then
+ * joins; it ends when the container does.
  */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { launch } from '../launch/executor.ts';
 import { MS_PRIVATE, MS_REC } from '../launch/mount-options.ts';
 import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
@@ -14,23 +13,25 @@ import { givingSteps, overlayOptions, readOnlyOverlay, type PlanRootfs } from '.
 import { SIGKILL } from '../notation/signals.ts';
 import type { Spec } from '../spec.ts';
 import { EXIT_HUSK_FAILED, EXIT_NOT_FOUND, HuskError } from '../errors.ts';
+import { after } from '../long-timer.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import { writeIdMaps, type IdMaps } from './idmap.ts';
 import { withOwnCode } from './namespace.ts';
 import { atLeast, fileSystem } from './probe.ts';
 import { reachSteps, type Reach } from './reach.ts';
+import { newUserNamespace } from './users-namespace.ts';
 
 export type OverlayRootfs = Extract<PlanRootfs, { kind: 'overlay' }>;
 
-/** ms until the file system must be mounted, and between two looks */
+/** ms until the file system must be mounted, and ms between two checks */
 const READY_TIMEOUT = 10_000;
 const READY_POLL = 5;
-/** bytes of what it says that are kept for an error */
+/** most bytes of the program's messages that are kept for an error */
 const MAX_SAID = 4096;
-/** overlay refuses its own kind as an upper layer, and what has no xattrs or d_type */
+/** overlay refuses its own kind as an upper layer, and file systems without xattrs or d_type */
 const NO_UPPER = new Set(['overlay', 'nfs', 'cifs', 'smb2', 'fuse', '9p', 'vfat', 'exfat', 'ecryptfs']);
 
-/** `kernel` wherever it can: it is several times faster. `HUSK_OVERLAY` decides otherwise. */
+/** @returns `kernel` wherever it works, because it is several times faster; `HUSK_OVERLAY` overrides the choice */
 export function overlayKind(dataRoot: string, env: NodeJS.ProcessEnv = process.env): 'kernel' | 'fuse' {
   const asked = env['HUSK_OVERLAY'];
   if (asked === 'kernel' || asked === 'fuse') return asked;
@@ -38,7 +39,7 @@ export function overlayKind(dataRoot: string, env: NodeJS.ProcessEnv = process.e
 }
 
 export interface FuseOverlay {
-  /** of the process that owns the namespaces */
+  /** pid of the process that owns the namespaces */
   readonly pid: number;
   close(): Promise<void>;
 }
@@ -46,19 +47,14 @@ export interface FuseOverlay {
 export interface FuseOptions {
   maps: IdMaps;
   /**
-   * what the container's root, and a program of husk's in the same mount namespace, is to get at, for husk run by root
+   * for husk run by root: what the container's root, and a program of husk's in the same mount namespace, must reach
    */
   reach?: Reach;
-  /** that of a container that is joined */
+  /** path of the user namespace of a container that is joined */
   userNamespace?: string;
-  /** one that is mounted already, in whose namespaces this one is to be too */
+  /** an overlay that is mounted already, whose namespaces the new one is to share */
   beside?: FuseOverlay;
 }
-
-const NEW_USER_NAMESPACE: readonly Step[] = [
-  { op: 'unshare', flags: CLONE_NEWUSER },
-  { op: 'await', tag: 'idmap' },
-];
 
 /** @throws HuskError `unsupported` with the fix */
 export function mountFuseOverlay(rootfs: OverlayRootfs, options: FuseOptions): Promise<FuseOverlay> {
@@ -70,7 +66,7 @@ export function mountFuseOverlay(rootfs: OverlayRootfs, options: FuseOptions): P
 }
 
 /**
- * The same, of folders that are only looked at; `directory` as for readOnlyOverlay.
+ * Mounts folders that are only read; `directory` as for readOnlyOverlay.
  * @throws HuskError `unsupported` with the fix
  */
 export function mountReadOnlyFuseOverlay(
@@ -124,7 +120,7 @@ async function mountAt(
           exitCode: EXIT_HUSK_FAILED,
           fix: 'see husk doctor',
         });
-      await sleep(READY_POLL);
+      await after(READY_POLL);
     }
     return { pid, close };
   } catch (error) {
@@ -147,7 +143,7 @@ function ownNamespaces({ maps, reach, userNamespace }: Omit<FuseOptions, 'beside
   return [
     ...(maps.direct ? reachSteps(withOwnCode(reach)) : []),
     ...(userNamespace === undefined
-      ? NEW_USER_NAMESPACE
+      ? newUserNamespace(maps)
       : [{ op: 'setns' as const, path: userNamespace, type: CLONE_NEWUSER }]),
     ...becomeRoot(),
     { op: 'unshare', flags: CLONE_NEWNS },
@@ -156,8 +152,8 @@ function ownNamespaces({ maps, reach, userNamespace }: Omit<FuseOptions, 'beside
 }
 
 /**
- * The container's plan in the namespaces of fuse-overlayfs: these steps first, and no user namespace of its own.
- * `lateRoot` as the plan's context has it.
+ * Makes the container's plan run in the namespaces of fuse-overlayfs: the steps come first, and the container has no
+ * user namespace of its own. `lateRoot` is that of the plan's context.
  */
 export function joinFuseOverlay(
   fuse: FuseOverlay,
@@ -173,7 +169,7 @@ export function joinFuseOverlay(
   };
 }
 
-/** into the namespaces that have the mount, as their root */
+/** @returns steps into the namespaces that have the mount, as their root */
 export function joinSteps(fuse: FuseOverlay): Step[] {
   return [enterStep(fuse), ...becomeRoot()];
 }
@@ -190,7 +186,7 @@ export function becomeRoot(): Step[] {
   ];
 }
 
-/** field 5 of proc_pid_mountinfo(5) */
+/** @returns whether field 5 of a line in proc_pid_mountinfo(5) is the folder */
 function isMounted(pid: number, folder: string): boolean {
   try {
     return readFileSync(`/proc/${pid}/mountinfo`, 'utf8')

@@ -1,17 +1,20 @@
 /**
- * Which host ids a container's ids are: reads subuid(5) and subgid(5), decides the map, and writes it to a process that
- * waits in a new user namespace (user_namespaces(7)).
+ * Decides which host ids a container's ids are: it reads subuid(5) and subgid(5), chooses the map, and writes it for a
+ * process that waits in a new user namespace (user_namespaces(7)).
  *
- * An ordinary user: container 0 is the user, 1… are every subordinate range, one after another, written by the setuid
- * programs newuidmap(1) and newgidmap(1). Root: an unprivileged range, written directly; container root is never host
- * root. Never falls back to a smaller map: what cannot be mapped is refused with the fix.
+ * For an ordinary user, container id 0 is the user and 1… are every subordinate range, one after another; the setuid
+ * programs newuidmap(1) and newgidmap(1) write the map. For root the map is an unprivileged range, written directly;
+ * container root is never host root. A map is never made smaller: what cannot be mapped is refused with the fix.
  */
-import { spawn } from 'node:child_process';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, readSync, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { IdMapping } from '../spec.ts';
 import { causeOf, HuskError } from '../errors.ts';
+import type { Fd } from '../host/fd.ts';
+import { spawn, type Spawned } from '../host/kernel/spawn.ts';
+import { memfd } from '../host/memory/memfd.ts';
+import { signalName } from '../notation/signals.ts';
 import { findProgram } from './programs.ts';
 import { nameProcess, span } from '../trace.ts';
 
@@ -26,11 +29,11 @@ export interface IdRange {
 export interface IdMaps {
   uid: IdMapping[];
   gid: IdMapping[];
-  /** true: written by ourselves, as root; false: by newuidmap and newgidmap */
+  /** whether this process, as root, writes the maps itself; otherwise newuidmap and newgidmap do */
   direct: boolean;
 }
 
-/** Everything the map depends on; tests give their own. */
+/** Everything that the map depends on; tests pass their own. */
 export interface IdSources {
   uid?: number;
   gid?: number;
@@ -38,27 +41,29 @@ export interface IdSources {
   name?: string;
   /** folder of `subuid` and `subgid`; @default '/etc' */
   etc?: string;
-  /** where newuidmap and newgidmap are looked for; @default $PATH, then the usual folders */
+  /** path in which newuidmap and newgidmap are looked for; @default $PATH, then the usual folders */
   path?: string;
   /** text of this process's own /proc/self/uid_map and gid_map: root inside a container has few ids to give */
   ownMaps?: Record<IdKind, string>;
 }
 
 /**
- * Root's range when /etc/subuid has none for `husk` or `root`: far above what distributions give to people (below
+ * Root's range when /etc/subuid has none for `husk` or `root`: far above those that distributions give to users (below
  * 600100000).
  */
 export const ROOT_RANGE: IdRange = { start: 1_000_000_000, count: 65_536 };
-/** lines of a map, UID_GID_MAP_MAX_EXTENTS of include/linux/user_namespace.h (Linux 4.15) */
+/** most lines of a map, UID_GID_MAP_MAX_EXTENTS of include/linux/user_namespace.h (Linux 4.15) */
 const MAX_EXTENTS = 340;
-/** (uid_t)-1 is "no change" to the kernel and never a valid id */
+/** the highest valid id: (uid_t)-1 means "no change" to the kernel */
 const MAX_ID = 0xffff_fffe;
-/** bytes: a file of a hundred thousand users is half of this */
+/** most bytes of a mapper's messages that are read */
+const MAX_SAID = 4096;
+/** most bytes that are read: a file of a hundred thousand users has half as many */
 const MAX_FILE = 8 << 20;
 
 /**
- * The ranges that a subuid(5) file gives to a person, in the file's order; an entry names them by login name or by
- * number. Lines that are not `owner:start:count` of whole numbers in range are skipped, as shadow does.
+ * @returns the ranges that a subuid(5) file gives to a user, in the file's order; an entry names the user by login name
+ * or by number. Lines that are not `owner:start:count` of whole numbers in range are skipped, as shadow does.
  */
 export function parseSubordinateIds(text: string, owner: { name?: string; uid: number }): IdRange[] {
   const ranges: IdRange[] = [];
@@ -73,14 +78,14 @@ export function parseSubordinateIds(text: string, owner: { name?: string; uid: n
 }
 
 /**
- * Container 0 → `own`, 1… → the ranges. Ids named twice (overlapping entries, one's own id) are given once: the kernel
- * refuses overlaps.
+ * Maps container id 0 to `own`, and 1… to the ranges. Ids named twice (overlapping entries, the user's own id) are
+ * given once, because the kernel refuses overlaps.
  */
 export function buildIdMap(own: number, ranges: readonly IdRange[]): IdMapping[] {
   return number([{ start: own, count: 1 }, ...ranges]);
 }
 
-/** Root's map: container 0… → the ranges, none of which has host id 0. */
+/** Makes root's map: container ids 0… are the ranges, none of which has host id 0. */
 export function buildRootIdMap(ranges: readonly IdRange[]): IdMapping[] {
   return number(ranges.map((range) => (range.start > 0 ? range : { start: 1, count: range.count - 1 })));
 }
@@ -110,7 +115,7 @@ function subtract(range: IdRange, taken: readonly IdRange[]): IdRange[] {
   return pieces;
 }
 
-/** Lines of /proc/PID/uid_map: id inside, id outside, count. */
+/** Parses lines of /proc/PID/uid_map: id inside, id outside, count. */
 export function parseIdMap(text: string): IdMapping[] {
   return text
     .split('\n')
@@ -120,8 +125,8 @@ export function parseIdMap(text: string): IdMapping[] {
 }
 
 /**
- * The range for containers that root starts: `preferred` where this namespace has those ids, else (root inside a
- * container) the longest stretch of ids above 0 that it has.
+ * @returns the range for containers that root starts: `preferred` where this namespace has those ids, else (for root
+ * inside a container) the longest stretch of ids above 0 that the namespace has
  */
 export function rootRange(preferred: readonly IdRange[], own: readonly IdMapping[]): IdRange[] {
   const has = (range: IdRange) =>
@@ -175,8 +180,8 @@ function rootMap(kind: IdKind, etc: string, sources: IdSources): IdMapping[] {
 }
 
 /**
- * The host's gid of the root of containers that root starts; undefined where root has no ids to give (`idMaps` says
- * why).
+ * @returns the host's gid of the root of containers that root starts; undefined where root has no ids to give (`idMaps`
+ * says why)
  */
 export function containerRootGroup(sources: IdSources = {}): number | undefined {
   try {
@@ -187,7 +192,7 @@ export function containerRootGroup(sources: IdSources = {}): number | undefined 
   }
 }
 
-/** the command that gives a person ranges of their own */
+/** @returns the command that gives a user ranges of their own */
 export function rangeFix(owner: { name?: string; uid: number }): string {
   return `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${owner.name ?? owner.uid}`;
 }
@@ -208,7 +213,7 @@ function loginName(uid: number): string | undefined {
     const info = userInfo();
     return info.uid === uid ? info.username : undefined;
   } catch {
-    return undefined; // a uid without a passwd entry: subuid may still name it by number
+    return undefined; // A uid may have no passwd entry: subuid may still name it by number.
   }
 }
 
@@ -233,7 +238,7 @@ export async function writeIdMaps(pid: number, maps: IdMaps, sources: IdSources 
     }
     return;
   }
-  // both at once: each is a process start and a look into a file of its own
+  // Both run at once, because each starts a process and reads a file.
   const results = await Promise.allSettled([
     runMapper('uid', pid, maps.uid, sources),
     runMapper('gid', pid, maps.gid, sources),
@@ -241,7 +246,7 @@ export async function writeIdMaps(pid: number, maps: IdMaps, sources: IdSources 
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
-/** Full path of newuidmap or newgidmap, or undefined. */
+/** @returns the full path of newuidmap or newgidmap, or undefined */
 export function findMapper(kind: IdKind, path: string = process.env['PATH'] ?? ''): string | undefined {
   return findProgram(`new${kind}map`, `${path}:/usr/bin:/usr/sbin:/bin:/sbin`);
 }
@@ -275,26 +280,33 @@ export function isSetuidRoot(file: string): boolean {
   return stat.uid === 0 && (stat.mode & 0o4000) !== 0;
 }
 
-/** `uid range 100000-165535`: the subordinate part, which is what a person can change */
+/** @returns `uid range 100000-165535`: the subordinate part of the map, which is what a user can change */
 function describe(kind: IdKind, map: readonly IdMapping[]): string {
   const ranges = map.filter((line) => line.size > 1);
   return `${kind} range ${(ranges.length > 0 ? ranges : map).map((line) => `${line.hostID}-${line.hostID + line.size - 1}`).join(', ')}`;
 }
 
-function run(program: string, args: string[]): Promise<{ code: number; stderr: string }> {
-  return new Promise((resolve, reject) => {
-    // an environment of its own: the mapper is setuid and its messages are matched
-    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { LC_ALL: 'C' } });
-    if (child.pid !== undefined) nameProcess(program, child.pid);
-    const running = span(program, child.pid);
-    let stderr = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(0, 4096)));
-    child.on('error', (error) =>
-      reject(new HuskError(`cannot run ${program}: ${causeOf(error)}`, { kind: 'unsupported', cause: error })),
-    );
-    child.on('close', (code, signal) => {
-      running[Symbol.dispose]();
-      resolve({ code: code ?? 128, stderr: signal ? `ended by ${signal}` : stderr });
-    });
-  });
+async function run(program: string, args: string[]): Promise<{ code: number; stderr: string }> {
+  // The messages go to a file, not a pipe: they are short, and read after the mapper has ended.
+  using said = memfd('husk-mapper');
+  const child = started(program, args, said);
+  nameProcess(program, child.pid);
+  using _running = span(program, child.pid);
+  const { code, signal } = await child.exited;
+  return { code: code ?? 128, stderr: signal === null ? beginning(said) : `ended by ${signalName(signal)}` };
+}
+
+function started(program: string, args: string[], stderr: Fd): Spawned {
+  try {
+    // The mapper gets an environment of its own, because it is setuid and its messages are matched.
+    return spawn(program, { args, env: ['LC_ALL=C'], descriptors: ['null', 'null', stderr.number] });
+  } catch (error) {
+    throw new HuskError(`cannot run ${program}: ${causeOf(error)}`, { kind: 'unsupported', cause: error });
+  }
+}
+
+/** @returns the first bytes of a file, as text */
+function beginning(file: Fd): string {
+  const bytes = Buffer.alloc(MAX_SAID);
+  return bytes.toString('utf8', 0, readSync(file.number, bytes, 0, MAX_SAID, 0));
 }

@@ -1,7 +1,7 @@
 /**
- * The images that are mounted into a container (mounts of type `image`), as a plan has them: each is an overlay of its
- * layers that nothing is written to, mounted on a folder of the container's own. Where the kernel's overlay cannot
- * serve, by fuse-overlayfs beside the root's.
+ * Prepares the images that are mounted into a container (mounts of type `image`) for a plan: each is a read-only
+ * overlay of its layers, mounted on a folder of the container's own. Where the kernel's overlay cannot serve,
+ * fuse-overlayfs mounts them beside the root's.
  */
 import { dirname, join } from 'node:path';
 import type { ImageRoot, ImageRoots } from '../container/image-mounts.ts';
@@ -20,12 +20,12 @@ function lowerOf(image: ImageTree, directory: string): Extract<ImageRoot, { kind
   return { kind: 'overlay', lower: image.lower, target: join(directory, 'images', image.id.replace(/^sha256:/, '')) };
 }
 
-/** Makes the folders they are mounted on. */
+/** Makes the folders on which the images are mounted. */
 export function imageRoots({ images = [], directory }: Images): ImageRoots {
   return new Map(
     images.map((image): [string, ImageRoot] => {
       const root = lowerOf(image, directory);
-      // an image without layers is a single folder, and an overlay takes two at least
+      // An image without layers is a single folder, but an overlay needs at least two.
       if (root.lower.length === 1) return [image.id, { kind: 'directory', path: root.lower[0]! }];
       makeFolder(dirname(root.target), 0o755);
       makeFolder(root.target, 0o755);
@@ -34,14 +34,14 @@ export function imageRoots({ images = [], directory }: Images): ImageRoots {
   );
 }
 
-/** What of the data root must be reached for them. */
+/** @returns the folders of the data root that the mounts must reach */
 export function imageFolders({ images = [], directory }: Images): string[] {
   return images.flatMap((image) => layerFolders(lowerOf(image, directory).lower));
 }
 
 /**
- * The same roots, those that are overlays mounted by fuse-overlayfs in the namespaces of `beside`.
- * @param onFuse told of each at once, to close it
+ * Mounts those roots that are overlays by fuse-overlayfs, in the namespaces of `beside`.
+ * @param onFuse called at once with each mount, so that the caller closes it whatever happens next
  */
 export async function fuseImageRoots(
   roots: ImageRoots,

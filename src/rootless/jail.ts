@@ -10,6 +10,7 @@
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { capabilityMask } from '../container/capabilities.ts';
+import { FIRST_INHERITED } from '../launch/executor.ts';
 import type { LaunchPlan, Step } from '../launch/plan.ts';
 import {
   MOUNT_ATTR_RDONLY,
@@ -23,6 +24,7 @@ import {
 } from '../launch/mount-options.ts';
 import { CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWUTS } from '../container/namespaces.ts';
 import { HuskError } from '../errors.ts';
+import { SIGKILL } from '../notation/signals.ts';
 
 export interface JailBind {
   /** of the host; symbolic links are followed */
@@ -46,10 +48,14 @@ export interface Jail {
   args: readonly string[];
   /** NAME=value, all of it */
   env: readonly string[];
-  /** the one descriptor beside stdio that the program is to have */
+  /** descriptors that the program is to have beside stdio: so many, from FIRST_INHERITED on. @default 0 */
   inherited?: number;
   /** a user namespace of its own: for everybody but root */
   userNamespace: boolean;
+  /** whether it ends when this process does; @default it goes on */
+  diesWithParent?: boolean;
+  /** steps on this host's own files, as root of the user namespace, before anything is mounted */
+  prepare?: readonly Step[];
   /** from before the program's first instruction */
   filter: { filter: Uint8Array; flags: number };
 }
@@ -97,10 +103,11 @@ export function jailPlan(jail: Jail): LaunchPlan {
   const files = fileLimit();
   const capabilities = capabilityMask(jail.userNamespace ? NAMESPACED_CAPABILITIES : CAPABILITIES);
   return [
-    // it outlives the command that starts it, and is no part of its terminal
-    { op: 'parentDeathSignal', signal: 0 },
+    // most outlive the command that starts them, and none is part of its terminal
+    { op: 'parentDeathSignal', signal: jail.diesWithParent ? SIGKILL : 0 },
     { op: 'setsid' },
     ...(jail.userNamespace ? enterUserNamespace() : leaveGroups()),
+    ...(jail.prepare ?? []),
     { op: 'unshare', flags: CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS },
     { op: 'mount', source: '', target: '/', fstype: '', flags: MS_REC | MS_PRIVATE, data: '' },
     {
@@ -130,7 +137,7 @@ export function jailPlan(jail: Jail): LaunchPlan {
     },
     { op: 'noNewPrivileges' },
     { op: 'seccomp', ...jail.filter },
-    ...(jail.inherited === undefined ? [] : [{ op: 'closeFrom' as const, fd: jail.inherited + 1 }]),
+    ...(jail.inherited ? [{ op: 'closeFrom' as const, fd: FIRST_INHERITED + jail.inherited }] : []),
     { op: 'environment', env: [...jail.env] },
     { op: 'exec', args: [...jail.args] },
   ];

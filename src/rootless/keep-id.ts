@@ -1,34 +1,35 @@
 /**
  * `--userns=keep-id`: the caller's own id stays at one place of the container (its own number, or one that was asked
- * for) and root of the container is a subordinate id. The map is the usual one with two ids exchanged: where the
- * caller's stands usually (root), and the one that has the wanted place. So every other id is the same host id in
- * every container, and files in volumes keep their owners but for these two. Pure, but for the caller's own id.
+ * for), and root of the container is a subordinate id. The map is the usual one with two ids exchanged: the one at the
+ * caller's usual place (root), and the one at the wanted place. So every other id is the same host id in every
+ * container, and files in volumes keep their owners but for these two. Nothing here touches the system except for
+ * asking the caller's own id.
  */
 import type { IdMapping, Linux } from '../spec.ts';
 import type { IdMaps } from './idmap.ts';
 
-/** ids of the container that are the caller's */
+/** the container's ids that are the caller's */
 export interface KeptIds {
   uid: number;
   gid: number;
 }
 
-/** The container's maps for these ids, out of the usual ones. */
+/** @returns the container's maps for these ids, made from the usual ones */
 export function keepIdMaps(maps: IdMaps, kept: KeptIds): IdMaps {
   return { ...maps, uid: keepId(maps.uid, kept.uid), gid: keepId(maps.gid, kept.gid) };
 }
 
 /**
- * @param map the usual one: container 0 is the caller
- * @returns the same with container `kept` as the caller, and its former host id as container 0; of an id that the map
- *   does not reach root takes the last one's
+ * @param map the usual one, in which container id 0 is the caller
+ * @returns the map with container id `kept` as the caller, and the former host id of `kept` as container id 0; where
+ * the map does not reach `kept`, root takes the host id of the map's last id
  */
 export function keepId(map: readonly IdMapping[], kept: number): IdMapping[] {
   const last = map.at(-1)!;
   const own = hostOf(map, 0)!;
   if (kept === 0) return [...map];
   const given = hostOf(map, kept);
-  // the last id of the map has no place of its own any more
+  // When root takes the last id of the map, that id has no place of its own any more.
   const rest = given === undefined ? without(map, last.containerID + last.size - 1) : without(map, kept);
   const root = given ?? last.hostID + last.size - 1;
   return joined([
@@ -38,7 +39,7 @@ export function keepId(map: readonly IdMapping[], kept: number): IdMapping[] {
   ]);
 }
 
-/** The kept ids and maps of a spec that has some; undefined: the usual maps. */
+/** @returns the kept ids and maps of a spec that has some; undefined for the usual maps */
 export function keptMaps(
   { uidMappings, gidMappings }: Linux,
   own = { uid: process.getuid!(), gid: process.getgid!() },
@@ -53,8 +54,8 @@ export function keptMaps(
 }
 
 /**
- * A map to host ids as a process in a namespace with the map `inner` sees it: the same container ids, host ids as
- * `inner` has them. Both have the same host ids.
+ * Translates a map to host ids into one to the ids of a namespace with the map `inner`, for a process in that
+ * namespace. The container ids stay; both maps have the same host ids.
  */
 export function seenFrom(map: readonly IdMapping[], inner: readonly IdMapping[]): IdMapping[] {
   return map.flatMap(({ containerID, hostID, size }) =>
@@ -92,7 +93,7 @@ function without(map: readonly IdMapping[], id: number): IdMapping[] {
   });
 }
 
-/** in order, neighbours as one line: the kernel takes 340 of them */
+/** Sorts the lines and joins neighbours, because the kernel takes only 340 lines. */
 function joined(map: readonly IdMapping[]): IdMapping[] {
   const result: IdMapping[] = [];
   for (const line of [...map].sort((a, b) => a.containerID - b.containerID)) {

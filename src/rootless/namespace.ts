@@ -1,15 +1,16 @@
 /**
- * Runs a program as root of the user's mapped namespace: what unpacks layers, copies into volumes, and deletes trees
- * that belong to subordinate ids. It has the container's ids but none of its other walls: never run a container's own
- * program here.
+ * Runs a program as root of the user's mapped namespace: programs that unpack layers, copy into volumes, and delete
+ * trees that belong to subordinate ids. The program has the container's ids but is not isolated otherwise: a
+ * container's own program must never run here.
  */
 import { FIRST_INHERITED, launch, type Launched, type LaunchOptions } from '../launch/executor.ts';
 import type { LaunchPlan, Step } from '../launch/plan.ts';
 import { MS_PRIVATE, MS_REC } from '../launch/mount-options.ts';
-import { CLONE_NEWNS, CLONE_NEWUSER } from '../container/namespaces.ts';
+import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { INIT_PROGRAM, INTERNAL, OWN_CODE, SELF } from '../program.ts';
 import { idMaps, writeIdMaps, type IdMaps } from './idmap.ts';
 import { reachSteps, type Reach } from './reach.ts';
+import { newUserNamespace } from './users-namespace.ts';
 
 export interface NamespaceProgram {
   /** argv, or one of husk's internal programs (src/main.ts) */
@@ -20,24 +21,26 @@ export interface NamespaceProgram {
   stdout?: LaunchOptions['stdout'];
   /** @default this process's */
   stderr?: LaunchOptions['stderr'];
-  /** what it is to get at besides husk's own code: for husk run by root, whose data root is closed to everybody else */
+  /**
+   * for husk run by root, whose data root is closed to other users: what the program must reach besides husk's own code
+   */
   reach?: Reach;
-  /** steps into namespaces that are there already, instead of a new user namespace */
+  /** steps into existing namespaces, instead of a new user namespace */
   join?: readonly Step[];
-  /** a mount namespace of its own, with nothing propagating out of it */
+  /** whether the program gets a mount namespace of its own, with nothing propagating out of it */
   mounts?: boolean;
-  /** performed as root of the namespace, before the program: mounts, above all */
+  /** steps performed as root of the namespace, before the program: mounts, above all */
   steps?: readonly Step[];
-  /** descriptors that the program has as FIRST_INHERITED and on (executor.ts) */
+  /** descriptors that the program inherits as FIRST_INHERITED and the numbers after it (executor.ts) */
   inherit?: readonly number[];
   /** NAME=value; @default this process's */
   env?: readonly string[];
-  /** computed once by callers that start many */
+  /** id maps, for callers that start many programs and compute the maps once */
   maps?: IdMaps;
 }
 
 /**
- * Starts the program with every capability in the namespace, uid and gid 0, no supplementary groups.
+ * Starts the program with every capability in the namespace, uid and gid 0, and no supplementary groups.
  * @throws HuskError `unsupported` with the fix when this host or user cannot have the namespace; later failures reject
  * `started`
  */
@@ -48,7 +51,7 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
   const env = options.env ? [...options.env] : Object.entries(process.env).map(([name, value]) => `${name}=${value}`);
   const plan: LaunchPlan = [
     ...(maps.direct ? reachSteps(withOwnCode(options.reach)) : []),
-    ...(options.join ?? enterUserNamespace()),
+    ...(options.join ?? enterUserNamespace(maps)),
     ...(options.mounts ? privateMounts() : []),
     ...(options.steps ?? []),
     ...(options.inherit ? [{ op: 'closeFrom' as const, fd: FIRST_INHERITED + options.inherit.length }] : []),
@@ -65,13 +68,13 @@ export function runInUserNamespace(options: NamespaceProgram): Launched {
   });
 }
 
-/** characters of each stream that are kept: of a failure the first line is told */
+/** most characters of each stream that are kept: an error shows the first line */
 export const MAX_SAID = 4096;
 
 /**
- * As runInUserNamespace, to its end. The streams are awaited as well as the exit: a program that has ended may have
- * said more than has been read.
- * @param options.onText all of what the program prints
+ * Runs a program like runInUserNamespace, and waits for its end. The end of the streams is awaited as well as the exit,
+ * because a program that has ended may have written more than has been read.
+ * @param options.onText called with all that the program prints
  * @returns the exit code, and the beginning of both streams
  */
 export async function namespaceProgramOutput({
@@ -93,18 +96,12 @@ export async function namespaceProgramOutput({
   return { code, ...said };
 }
 
-/** a new user namespace, and root in it */
-function enterUserNamespace(): Step[] {
-  return [
-    { op: 'unshare', flags: CLONE_NEWUSER },
-    { op: 'await', tag: 'idmap' },
-    { op: 'setgroups', gids: [] },
-    { op: 'setgid', gid: 0 },
-    { op: 'setuid', uid: 0 },
-  ];
+/** @returns steps into a new user namespace, as its root */
+function enterUserNamespace(maps: IdMaps): Step[] {
+  return [...newUserNamespace(maps), { op: 'setgroups', gids: [] }, { op: 'setgid', gid: 0 }, { op: 'setuid', uid: 0 }];
 }
 
-/** husk may lie where only root can go: what an internal program is made of. */
+/** Adds what an internal program is made of, because husk may lie where only root can go. */
 export function withOwnCode(reach: Reach = { kept: [] }): Reach {
   return { ...reach, kept: [...reach.kept, ...OWN_CODE, SELF[0]] };
 }

@@ -1,6 +1,7 @@
 /**
- * What this host can do, by trying it. Each probe says what it found and never throws; a person reads the result in
- * `husk doctor`, and code that must choose asks the same question. Costs process starts: never on the way of `run`.
+ * Finds out what this host can do, by trying it. Each probe says what it found and never throws; a user reads the
+ * result in `husk doctor`, and code that must choose asks the same probe. Probes start processes, so `run` never waits
+ * for one.
  */
 import {
   accessSync,
@@ -8,13 +9,12 @@ import {
   closeSync,
   constants,
   mkdirSync,
-  mkdtempSync,
   openSync,
   rmSync,
   statfsSync,
   statSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { overlayOptions } from '../container/rootfs.ts';
 import { findMapper, idMaps, isSetuidRoot, type IdKind, type IdMaps } from './idmap.ts';
 import { namespaceFix } from '../launch/failure.ts';
@@ -37,7 +37,7 @@ const SYSCTLS = {
   apparmor: '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
 } as const;
 
-/** `a.b.c-rest` → comparable; "6.18.44-fc" → [6, 18] */
+/** Parses `a.b.c-rest` into numbers that can be compared: "6.18.44-fc" → [6, 18] */
 function parseRelease(release: string): [number, number] {
   const [major = 0, minor = 0] = release.split('.').map((part) => Number.parseInt(part, 10) || 0);
   return [major, minor];
@@ -48,7 +48,9 @@ export function atLeast(release: string, major: number, minor: number): boolean 
   return have > major || (have === major && low >= minor);
 }
 
-/** The switches a distribution may have set against user namespaces. Pure but for `read`. */
+/**
+ * Reads the switches that a distribution may have set against user namespaces. It touches nothing but through `read`.
+ */
 export function probeSwitches(uid: number, read: (path: string) => string | undefined = readOptional): Probe {
   const maximum = read(SYSCTLS.maximum)?.trim();
   if (maximum === undefined)
@@ -70,12 +72,12 @@ export function probeSwitches(uid: number, read: (path: string) => string | unde
   return { ok: true, value: `allowed, ${maximum} at most` };
 }
 
-/** newuidmap or newgidmap: there, and privileged by the setuid bit or a file capability. */
+/** Checks newuidmap or newgidmap: it must exist, and be privileged by the setuid bit or a file capability. */
 export function probeMapper(kind: IdKind, path?: string): Probe {
   const program = path === undefined ? findMapper(kind) : findProgram(`new${kind}map`, path);
   if (program === undefined) return { ok: false, value: 'not installed', fix: 'apt install uidmap' };
   if (isSetuidRoot(program)) return { ok: true, value: `${program}, setuid root` };
-  // a file capability is as good, but is only seen by trying: the namespace's row tells
+  // A file capability serves as well, but shows only when it is tried, which the namespace's row does.
   return { ok: true, value: `${program}, not setuid: with a file capability, if the row below is green` };
 }
 
@@ -97,7 +99,7 @@ export function probeRanges(maps: () => IdMaps = idMaps): Probe {
   }
 }
 
-/** A user namespace with all its ids, made for real. */
+/** Makes a user namespace with all its ids. */
 export async function probeNamespace(): Promise<Probe> {
   try {
     return (await run(['true'])) === 0
@@ -109,26 +111,27 @@ export async function probeNamespace(): Promise<Probe> {
 }
 
 /**
- * An overlay mounted for real in the user namespace, with its upper layer on the data root's file system: written to
+ * Mounts an overlay in the user namespace, with its upper layer on the data root's file system, and writes to it
  * through a whiteout and a copy-up, as containers do.
+ * @param choosePlace gives a new path in the data root's tmp/
  */
-export async function probeOverlay(folder: string): Promise<Probe> {
+export async function probeOverlay(choosePlace: () => string): Promise<Probe> {
   let place: string | undefined;
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o711 });
-    place = mkdtempSync(join(folder, 'probe-'));
+    place = choosePlace();
+    mkdirSync(place, { mode: 0o700 });
     const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) => join(place!, name)) as [
       string,
       string,
       string,
       string,
     ];
-    // as root the namespace's root is another, who must be able to write here
+    // When root probes, the namespace's root is another user, who must be able to write here.
     const script = `mkdir "$1" "$2" "$3" "$4" && echo a > "$1/a" && echo b > "$1/b" && mount -t overlay -o "$5" overlay "$4" && echo c >> "$4/a" && rm "$4/b" && test ! -e "$4/b"`;
     const maps = idMaps();
     if (maps.direct) chownSync(place, maps.uid[0]!.hostID, maps.gid[0]!.hostID);
     const { data } = overlayOptions({ kind: 'overlay', lower: [lower], upper, work, merged }, { userXattr: true });
-    // one lower folder: its name is relative to nothing else than itself
+    // There is one lower folder, so its name cannot be relative to a folder that it shares with others.
     const options = data.replace(/^lowerdir=[^,]*/, `lowerdir=${lower}`);
     const code = await run(['sh', '-c', script, 'probe', lower, upper, work, merged, options], {
       mounts: true,
@@ -137,7 +140,7 @@ export async function probeOverlay(folder: string): Promise<Probe> {
     if (code === 0) return { ok: true, value: 'mounted in a user namespace, written to' };
     return {
       ok: false,
-      value: `cannot be mounted in a user namespace on ${folder}`,
+      value: `cannot be mounted in a user namespace on ${dirname(place)}`,
       fix: 'needs Linux 5.11 and a data root on ext4, xfs, btrfs or tmpfs; else apt install fuse-overlayfs',
     };
   } catch (error) {
@@ -156,7 +159,7 @@ export function probeFuseOverlay(path: string = process.env['PATH'] ?? ''): Prob
     : { ok: false, value: `${program}, but /dev/fuse: ${device.value}`, fix: device.fix };
 }
 
-/** Can this user open it for reading and writing. */
+/** Checks whether this user can open the device for reading and writing. */
 export function probeDevice(path: string): Probe {
   try {
     accessSync(path, constants.R_OK | constants.W_OK);
@@ -171,7 +174,9 @@ export function probeDevice(path: string): Probe {
   }
 }
 
-/** f_type of statfs(2), linux/magic.h: what cannot hold an overlay's upper layer, or cannot keep foreign owners */
+/**
+ * f_type of statfs(2), linux/magic.h, of file systems that cannot hold an overlay's upper layer or keep foreign owners
+ */
 const UNSUITABLE: Record<number, string> = {
   0x6969: 'nfs',
   0xff534d42: 'cifs',
@@ -206,7 +211,7 @@ export function fileSystem(folder: string): { name: string; suitable: boolean; f
       };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || at === '/') throw error;
-      at = join(at, '..'); // not made yet: its parent's is where it will be
+      at = join(at, '..'); // The path does not exist yet: its parent's file system is the one that it will be on.
     }
   }
 }

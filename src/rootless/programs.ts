@@ -1,8 +1,8 @@
-/** Finding the host's programs that husk leans on: newuidmap, pasta, fuse-overlayfs. */
+/** Finds the host's programs that husk needs: newuidmap, pasta, fuse-overlayfs. */
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 
-/** As the shell finds a program; an empty or relative entry of PATH is passed over. */
+/** Finds a program as the shell does, except that an empty or relative entry of PATH is skipped. */
 export function findProgram(name: string, path: string): string | undefined {
   for (const folder of path.split(':')) {
     if (!folder.startsWith('/')) continue;
@@ -11,7 +11,7 @@ export function findProgram(name: string, path: string): string | undefined {
       accessSync(file, constants.X_OK);
       return file;
     } catch {
-      // not here
+      // This folder does not have the program.
     }
   }
   return undefined;

@@ -1,9 +1,10 @@
 /**
- * For husk run by root: the root of its user namespace is another user, to whom /root, a 0700 home, a `mktemp -d` or
- * the data root itself is closed. What a program or a container needs of such a folder is taken out first, each tree by
- * a descriptor; then the folder is covered by an empty one, in a mount namespace of the plan's own, and the trees are
- * put to their places in it. So every path stays as it is, nothing else of a closed folder can be reached, and nothing
- * that is mounted on the way covers what is still to be taken.
+ * Gives programs of a user namespace what they need of folders that are closed to them, when root runs husk. The root
+ * of the namespace is then another user than host root, to whom /root, a 0700 home, a `mktemp -d` or the data root
+ * itself is closed. What a program or a container needs of such a folder is opened first, each tree by a descriptor;
+ * then an empty folder covers the closed one, in a mount namespace of the plan's own, and the trees are put to their
+ * places in it. So every path stays as it is, nothing else of a closed folder can be reached, and nothing that is
+ * mounted on the way covers what is still to be opened.
  */
 import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -12,29 +13,29 @@ import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC } from '../launch/mo
 import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { HuskError } from '../errors.ts';
 
-/** What a plan needs of the host's files while it is not host root any more. */
+/** What a plan needs of the host's files once it is no longer host root. */
 export interface Reach {
-  /** files and folders that stay at their paths; what is not there is passed over */
+  /** files and folders that stay at their paths; a missing one is skipped */
   kept: readonly string[];
-  /** trees that are shown elsewhere: in an empty folder, which is covered by a tmpfs for them */
+  /** trees that are shown elsewhere: in an empty folder, which a tmpfs covers for them */
   staged?: { readonly folder: string; readonly trees: readonly StagedTree[] };
-  /** of the mount namespace: MS_PRIVATE or MS_SLAVE; @default MS_PRIVATE */
+  /** propagation of the mount namespace: MS_PRIVATE or MS_SLAVE; @default MS_PRIVATE */
   propagation?: number;
 }
 
 export interface StagedTree {
   source: string;
-  /** a path in the source, which no link in it leads out of */
+  /** a path in the source; no link in the path leads out of the source */
   beneath?: string;
-  /** in the staging folder */
+  /** a path in the staging folder */
   target: string;
-  /** with what is mounted below it */
+  /** whether the tree includes what is mounted below it */
   recursive: boolean;
 }
 
-/** Questions about the host's files; tests answer their own. */
+/** Questions about the host's files; tests answer them by themselves. */
 export interface HostFiles {
-  /** st_mode, links followed; undefined: not there */
+  /** st_mode, symbolic links followed; undefined: the file does not exist */
   mode(path: string): number | undefined;
   real(path: string): string;
 }
@@ -46,10 +47,10 @@ const HOST: HostFiles = {
 
 /** S_IXOTH of inode(7) */
 const OTHERS_MAY_PASS = 0o001;
-/** passed through and never listed: who needs something in it knows its name */
+/** The cover may be passed through but not listed: a program that needs something in it knows its name. */
 const COVER = { fstype: 'tmpfs', flags: MS_NOSUID | MS_NODEV | MS_NOEXEC, data: 'mode=711' } as const;
 
-/** The topmost folder above a path without links that others may not pass through. */
+/** @returns the topmost folder above a path (which has no symbolic links) that other users may not pass through */
 export function closedAbove(path: string, mode: HostFiles['mode'] = HOST.mode): string | undefined {
   let closed: string | undefined;
   for (let folder = dirname(path); ; folder = dirname(folder)) {
@@ -59,7 +60,7 @@ export function closedAbove(path: string, mode: HostFiles['mode'] = HOST.mode): 
 }
 
 /**
- * Steps for host root, before it enters a user namespace; none when everything can be reached as it is.
+ * @returns steps for host root, before it enters a user namespace; none when everything can be reached as it is
  * @throws HuskError `unsupported` where the host's / is closed
  */
 export function reachSteps({ kept, staged, propagation = MS_PRIVATE }: Reach, files: HostFiles = HOST): Step[] {
@@ -86,12 +87,12 @@ export function reachSteps({ kept, staged, propagation = MS_PRIVATE }: Reach, fi
 }
 
 interface Hidden {
-  /** without links */
+  /** the path without symbolic links */
   path: string;
   closed: string;
 }
 
-/** What others cannot get at. A folder brings along what lies in it. */
+/** @returns the paths that other users cannot reach; a folder stands for all that lies in it */
 function hiddenOf(kept: readonly string[], files: HostFiles): Hidden[] {
   const real = kept.filter((path) => files.mode(path) !== undefined).map((path) => files.real(path));
   const outermost = [...new Set(real)].filter((path, _, all) => !all.some((other) => path.startsWith(`${other}/`)));

@@ -1,7 +1,8 @@
 /**
- * For husk run by root: the sources of bind mounts may lie where the container's mapped root cannot go (/root, a 0700
- * home). They are taken, still as host root, and shown on a tmpfs in a mount namespace of the plan's own (reach.ts),
- * where the spec's mounts name them. An ordinary user needs none of this: the container's root is that user.
+ * Stages the sources of bind mounts when root runs husk: they may lie where the container's mapped root cannot go
+ * (/root, a 0700 home). Each source is opened while the plan is still host root, and shown on a tmpfs in a mount
+ * namespace of the plan's own (reach.ts), where the spec's mounts name it. An ordinary user needs none of this, because
+ * the container's root is that user.
  */
 import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,18 +12,18 @@ import type { Reach, StagedTree } from './reach.ts';
 
 export interface Staged {
   spec: Spec;
-  /** before everything else of the plan; absent: nothing is in the way */
+  /** what comes before everything else of the plan; absent: everything can be reached as it is */
   reach?: Reach;
 }
 
 export interface StagedFolders {
   /** an existing, empty folder of the container's; nothing is left in it */
   folder: string;
-  /** of the container, with its upper layer */
+  /** folder of the container, with its upper layer */
   directory: string;
-  /** its layers, links or folders */
+  /** the container's layers, as links or folders */
   lower: readonly string[];
-  /** folders of images that are mounted into it */
+  /** folders of images that are mounted into the container */
   images?: readonly string[];
 }
 
@@ -32,8 +33,8 @@ export function stageBinds(spec: Spec, options: StagedFolders): Staged {
   const mounts = spec.mounts.map((mount, index): Mount => {
     if (!isBind(mount) || mount.source === undefined) return mount;
     const target = join(folder, String(index));
-    // recursive only where the container's own bind is: the kernel lets nobody take a locked mount without what lies on
-    // it
+    // The tree is recursive only where the container's own bind is, because the kernel does not let a locked mount be
+    // taken without what is mounted on it.
     trees.push({
       source: mount.source,
       beneath: mount.subpath,
@@ -53,7 +54,7 @@ export function stageBinds(spec: Spec, options: StagedFolders): Staged {
   };
 }
 
-/** The layers an overlay mount names, and the folders in which it finds the links to them. */
+/** @returns the layers that an overlay mount names, and the folders in which it finds the links to them */
 export function layerFolders(lower: readonly string[]): string[] {
   return lower.flatMap((link) => {
     const tree = realpathSync(link);

@@ -1,6 +1,6 @@
 /**
- * Deleting and measuring trees that hold files of subordinate ids. The plain way first: most trees belong to the caller
- * alone, and a namespace costs a few process starts.
+ * Deletes and measures trees that hold files of subordinate ids. The plain way is tried first: most trees belong to the
+ * caller alone, and a namespace costs a few process starts.
  */
 import { spawn } from 'node:child_process';
 import { lstat, readdir, rm, rmdir } from 'node:fs/promises';
@@ -8,14 +8,17 @@ import { join } from 'node:path';
 import { causeOf, HuskError } from '../errors.ts';
 import { MAX_SAID, namespaceProgramOutput } from './namespace.ts';
 
-/** errors a process with the namespace's capabilities does not get, and a path too long for one call (ENAMETOOLONG) */
+/**
+ * errors that a process with the namespace's capabilities does not get, and that of a path too long for one call
+ * (ENAMETOOLONG)
+ */
 const NEEDS_NAMESPACE = new Set(['EACCES', 'EPERM', 'ENAMETOOLONG']);
 /**
- * Deletes a tree; an absent one is fine. Never follows a symbolic link, never crosses a mount.
- * @throws HuskError naming the path when even the namespace's root cannot
+ * Deletes a tree; a missing one is no error. The deletion never follows a symbolic link and never crosses a mount.
+ * @throws HuskError naming the path when even the namespace's root cannot delete it
  */
 export async function removeTree(path: string): Promise<void> {
-  // overlay leaves work/work with mode 000: it cannot be listed, but as it is empty it can be removed
+  // overlay leaves work/work with mode 000: it cannot be listed, but as it is empty it can be removed.
   await rmdir(join(path, 'work/work')).catch(() => {});
   try {
     await rm(path, { recursive: true, force: true });
@@ -27,8 +30,8 @@ export async function removeTree(path: string): Promise<void> {
 }
 
 /**
- * Bytes of the files and links below a path, as Docker counts them (moby daemon/internal/directory): their sizes, hard
- * links once, no folders. What vanishes meanwhile counts nothing.
+ * @returns bytes of the files and links below a path, as Docker counts them (moby daemon/internal/directory): their
+ * sizes, hard links once, no folders. Files that vanish meanwhile count nothing.
  */
 export async function treeSize(path: string): Promise<number> {
   try {
@@ -58,8 +61,8 @@ class Total {
 }
 
 /**
- * find(1) goes through folders that are closed to the caller, and as deep as they are. It prints numbers only: names
- * are a container's.
+ * Measures by find(1), which goes through folders that are closed to the caller, however deep they are. find prints
+ * numbers only, because the names are a container's and hostile.
  */
 async function measureByFind(path: string): Promise<number> {
   const total = new Total();
@@ -82,9 +85,9 @@ function ignoreAbsent(error: NodeJS.ErrnoException): undefined {
 
 type Said = Awaited<ReturnType<typeof namespaceProgramOutput>>;
 
-/** @param onText all of what it prints */
+/** @param onText called with all that the program prints */
 async function run(program: string[], what: string, onText?: (text: string) => void): Promise<void> {
-  // host root may do all of it, and the namespace's root could not touch what host root made
+  // Host root may do all of this, and the namespace's root could not touch what host root made.
   const { code, stderr } = await (process.getuid!() === 0
     ? runHere(program, onText)
     : namespaceProgramOutput({ program, onText }));

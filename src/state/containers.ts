@@ -1,7 +1,7 @@
 /**
  * Container records: rows of the `containers` table. Every change of a state is one IMMEDIATE transaction that reads
- * the row again, so two husk processes that race see each other. Knows nothing of what a container is made of: `config`
- * is the engine's, kept as parsed JSON.
+ * the row again, so two husk processes that race see each other's changes. This module does not know what a container
+ * is made of: `config` is the engine's, stored as JSON.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { HuskError } from '../errors.ts';
@@ -10,13 +10,13 @@ import type { ProcessIdentity } from './process-identity.ts';
 
 export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
 
-/** One health probe; times in RFC 3339. */
+/** One health probe; its times are RFC 3339. */
 export interface HealthResult {
   start: string;
   end: string;
-  /** the probe's own; -1 when it timed out or could not be started */
+  /** exit code of the probe; -1 when it timed out or could not be started */
   exitCode: number;
-  /** at most 4096 bytes, `...` behind them when there was more */
+  /** output of the probe, at most 4096 bytes; `...` follows where there was more */
   output: string;
 }
 
@@ -24,43 +24,93 @@ export interface HealthResult {
 export interface HealthState {
   status: 'starting' | 'healthy' | 'unhealthy';
   failingStreak: number;
-  /** the last five, oldest first */
+  /** the last five probes, oldest first */
   log: HealthResult[];
 }
 
-/** Stored as JSON in `containers.state`. */
+/** A port of this host that leads to a port of a container. */
+export interface PublishedPort {
+  protocol: 'tcp' | 'udp';
+  /** address on this host; `0.0.0.0` and `::` stand for every address of their family */
+  hostIp: string;
+  hostPort: number;
+  containerPort: number;
+}
+
+export interface EndpointAddress {
+  address: string;
+  /** bits of the subnet */
+  prefix: number;
+  /** absent where the network has no connection to the outside */
+  gateway?: string;
+}
+
+/** A running container's connection to one of its networks. */
+export interface EndpointState {
+  networkId: string;
+  /** the network's name */
+  network: string;
+  /** 64 hex digits; a new id at each start */
+  endpointId: string;
+  /** name of the interface inside the container: eth0 */
+  interface: string;
+  mac: string;
+  ipv4?: EndpointAddress;
+  ipv6?: EndpointAddress;
+  /** names by which other containers find this one; its own name comes first */
+  names: string[];
+}
+
+/** The state of a container, stored as JSON in `containers.state`. */
 export interface ContainerState {
   status: ContainerStatus;
-  /** host pid of the container's first process; 0 when not running */
+  /** host pid of the container's first process; 0 when it does not run */
   pid: number;
-  /** who `pid` is: a reused pid is never signalled */
+  /** identity of `pid`, so that a reused pid is never signalled */
   process?: ProcessIdentity;
   exitCode: number;
   error: string;
   oomKilled: boolean;
-  /** RFC 3339 with nanoseconds; 0001-01-01T00:00:00Z is "never" */
+  /** RFC 3339 with nanoseconds; 0001-01-01T00:00:00Z stands for "never" */
   startedAt: string;
   finishedAt: string;
   restartCount: number;
-  /** stopped by hand: `unless-stopped` and `always` treat it apart */
+  /** whether the user stopped the container, after which `unless-stopped` and `always` act differently */
   stoppedByUser: boolean;
-  /** of a container with a health check, from its first start on */
+  /** state of the health check, from the container's first start on */
   health?: HealthState;
   /**
-   * Who supervises it: pid and start time (/proc/PID/stat field 22, clock ticks) and boot id, so that a reused pid or a
-   * reboot is never mistaken for it. A `running` record whose supervisor is gone is shown, and mended, as exited.
+   * The supervisor's identity: pid, start time (/proc/PID/stat field 22, clock ticks) and boot id, so that neither a
+   * reused pid nor a reboot is mistaken for it. A `running` record whose supervisor is gone is shown as exited, and
+   * repaired.
    */
   supervisor?: ProcessIdentity;
   /**
-   * who is starting it, removing it, or at its files while it does not run: a claim whose process is dead is nobody's
+   * The process that starts the container, removes it, or uses its files while it does not run. A claim whose process
+   * is dead does not count.
    */
   claim?: { by: ProcessIdentity; operation: 'start' | 'remove' | 'copy' };
-  /** bytes its own layer takes, as last measured, where only its machine can measure them */
+  /**
+   * Clients that are attached before the start, each by a token of its own and the process that has it: output flows
+   * only when each of them has its streams. Those of dead processes do not count.
+   */
+  awaited?: { token: string; by: ProcessIdentity }[];
+  /** connections of a running container, in the order of its interfaces */
+  endpoints?: EndpointState[];
+  /** published ports of a running container */
+  published?: PublishedPort[];
+  /** bytes of the container's own layer as last measured, where only its machine can measure them */
   writtenBytes?: number;
 }
 
-/** RFC 3339's way to say "never", as Docker has it */
+/** the time that stands for "never" in Docker's RFC 3339 */
 export const NEVER = '0001-01-01T00:00:00Z';
+
+/**
+ * what Docker's daemon records for a container whose start failed before its command could (moby daemon/start.go: exit
+ * status 128)
+ */
+export const NOT_STARTED = 128;
 
 export interface ContainerRecord<Config = unknown> {
   /** 64 lower-case hex digits */
@@ -90,7 +140,7 @@ export class ContainerStore<Config = unknown> {
   readonly #isConfig: (value: unknown) => value is Config;
   readonly #statements = new Map<string, StatementSync>();
 
-  /** @param isConfig what a config must be, of whoever knows what is in it */
+  /** @param isConfig tests whether a value is a config; the engine knows what a config has */
   constructor(
     database: DatabaseSync,
     isConfig: (value: unknown) => value is Config = (value): value is Config =>
@@ -101,7 +151,8 @@ export class ContainerStore<Config = unknown> {
   }
 
   /**
-   * @param check throws when what the record relies on is gone; reads within the transaction
+   * Inserts a record.
+   * @param check throws when what the record relies on is gone; it reads within the transaction
    * @throws HuskError `conflict` with Docker's text when the name is taken
    */
   insert(record: ContainerRecord<Config>, check: () => void = () => {}): void {
@@ -130,14 +181,14 @@ export class ContainerStore<Config = unknown> {
   }
 
   /**
-   * By full id, name, or unambiguous id prefix, in that order: Docker's. @throws HuskError `not-found` or `invalid`
-   * (ambiguous)
+   * Finds a container by its full id, name, or unambiguous id prefix, in Docker's order.
+   * @throws HuskError `not-found` or `invalid` (ambiguous)
    */
   resolve(reference: string): ContainerRecord<Config> {
     const exact = this.get(reference) ?? this.byName(reference.startsWith('/') ? reference.slice(1) : reference);
     if (exact) return exact;
     if (ID.test(reference)) {
-      // 'g' sorts right after the last hex digit
+      // 'g' sorts right after the last hex digit.
       const rows = this.#prepare(`SELECT ${COLUMNS} FROM containers WHERE id >= ? AND id < ? LIMIT 2`).all(
         reference,
         `${reference}g`,
@@ -149,7 +200,7 @@ export class ContainerStore<Config = unknown> {
     throw new HuskError(`No such container: ${reference}`, { kind: 'not-found' });
   }
 
-  /** newest first, as `ps` lists them */
+  /** @returns all records, newest first, as `ps` lists them */
   all(): ContainerRecord<Config>[] {
     const rows = this.#prepare(
       `SELECT ${COLUMNS} FROM containers ORDER BY created_at DESC, rowid DESC`,
@@ -157,7 +208,7 @@ export class ContainerStore<Config = unknown> {
     return rows.map((row) => this.#parse(row));
   }
 
-  /** those with one of these states, newest first */
+  /** @returns records with one of these states, newest first */
   withStatus(statuses: readonly ContainerStatus[]): ContainerRecord<Config>[] {
     const marks = statuses.map(() => '?').join(', ');
     const rows = this.#prepare(
@@ -166,7 +217,7 @@ export class ContainerStore<Config = unknown> {
     return rows.map((row) => this.#parse(row));
   }
 
-  /** those made from an image, and those whose config's mounts name it, newest first */
+  /** @returns records of containers that were made from an image or mount it, newest first */
   ofImage(imageId: string): ContainerRecord<Config>[] {
     const where = 'image_id = ?1 OR id IN (SELECT container_id FROM container_images WHERE image_id = ?1)';
     const sql = `SELECT ${COLUMNS} FROM containers WHERE ${where} ORDER BY created_at DESC, rowid DESC`;
@@ -174,7 +225,7 @@ export class ContainerStore<Config = unknown> {
     return rows.map((row) => this.#parse(row));
   }
 
-  /** ids of those whose config's mounts name a volume */
+  /** @returns ids of containers whose configs mount a volume */
   usersOfVolume(name: string): string[] {
     const rows = this.#prepare('SELECT container_id FROM container_volumes WHERE volume = ?').all(name) as unknown as {
       container_id: string;
@@ -183,7 +234,8 @@ export class ContainerStore<Config = unknown> {
   }
 
   /**
-   * Reads the record and writes the state that `change` returns, in one transaction; undefined leaves it as it is.
+   * Reads the record and writes the state that `change` returns, in one transaction; when `change` returns undefined,
+   * the state stays as it is.
    * @returns the record as it is afterwards; undefined when there is none
    */
   change(
@@ -208,10 +260,12 @@ export class ContainerStore<Config = unknown> {
     });
   }
 
-  rename(id: string, name: string): void {
+  /** @param within done in the same transaction */
+  rename(id: string, name: string, within: () => void = () => {}): void {
     transaction(this.#database, () => {
       this.assertNameFree(name);
       this.#prepare('UPDATE containers SET name = ? WHERE id = ?').run(name, id);
+      within();
     });
   }
 

@@ -1,7 +1,7 @@
 /**
  * The one SQLite database of a data root (node:sqlite, WAL): opened lazily, migrated forward, shared by every husk
- * process. Rooms own their tables; this file owns the schema's version and how it is opened. Never holds records in
- * memory.
+ * process. Rooms own their tables; this file owns the schema's version and the way the database is opened. It never
+ * keeps records in memory.
  *
  * A crash at any moment leaves the last committed transaction (WAL, synchronous=NORMAL: a power cut may lose the last
  * transactions, never tear one).
@@ -9,16 +9,21 @@
 import { chmodSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { databaseError, HuskError, isFull } from '../errors.ts';
+import { elapsed, pauseThread } from '../long-timer.ts';
 import { makeMissingFolders } from '../missing-folders.ts';
 import { span } from '../trace.ts';
 import { keepReserve, spendReserve } from './reserve.ts';
 
-/** sqlite.org/rescode.html */
+/** result code, sqlite.org/rescode.html */
 const SQLITE_FULL = 13;
+/** the primary one: the low byte of an extended code */
+const SQLITE_BUSY = 5;
 
-/** Each entry brings the schema from version i to i+1; never edited once released, only added to. */
+/**
+ * Each entry brings the schema from version i to i+1. A released entry is never edited; new ones are added at the end.
+ */
 const MIGRATIONS: string[] = [
   `
   -- an image is its config (id = digest of the config blob); manifest is what was pulled or made for it
@@ -130,15 +135,122 @@ const MIGRATIONS: string[] = [
     DELETE FROM container_images WHERE container_id = OLD.id;
   END;
   `,
+  `
+  -- nothing reads it: a pull knows by the diffIDs of an image's config which layers are here
+  DROP TABLE layer_digests;
+  -- networks; those of every data root are there from the start, bridge has no subnet before it is first used
+  CREATE TABLE networks (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,          -- ms since the epoch
+    record TEXT NOT NULL                  -- JSON NetworkRecord (src/network/records/contract.ts)
+  ) STRICT;
+  INSERT INTO networks (id, name, created_at, record)
+    SELECT lower(hex(randomblob(32))), value ->> 'name', unixepoch() * 1000,
+      json_object('driver', value ->> 'driver', 'options', json('{}'), 'labels', json('{}'), 'internal', json('false'),
+        'attachable', json('false'), 'ipv4', json('true'), 'ipv6', json('false'), 'ipam', json('[]'))
+      FROM json_each('[{"name":"bridge","driver":"bridge"},{"name":"host","driver":"host"},{"name":"none","driver":"null"}]');
+  -- which container is to be on which network, and as what; lives as long as the container, also without the network
+  CREATE TABLE endpoints (
+    network_id TEXT NOT NULL,
+    container_id TEXT NOT NULL,
+    network TEXT NOT NULL,                -- its name
+    wanted TEXT NOT NULL,                 -- JSON EndpointRequest (src/network/records/contract.ts)
+    PRIMARY KEY (network_id, container_id)
+  ) STRICT;
+  CREATE INDEX endpoints_by_container ON endpoints(container_id);
+  INSERT INTO endpoints SELECT networks.id, containers.id, networks.name, '{}' FROM containers JOIN networks
+    ON networks.name = replace(coalesce(nullif(json_extract(
+      CASE WHEN json_valid(config) THEN config ELSE '{}' END, '$.options.network'), ''), 'default'), 'default', 'bridge');
+  -- addresses of what runs: void when the claim's process is dead
+  CREATE TABLE leases (
+    network_id TEXT NOT NULL,
+    address TEXT NOT NULL,                -- canonical; an endpoint with both families has two rows
+    container_id TEXT NOT NULL,
+    endpoint_id TEXT NOT NULL,
+    mac TEXT NOT NULL,
+    interface TEXT NOT NULL,
+    claim TEXT NOT NULL,                  -- JSON ProcessIdentity
+    PRIMARY KEY (network_id, address)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX leases_by_container ON leases(container_id);
+  -- what DNS answers: names of those that have a lease
+  CREATE TABLE network_names (
+    network_id TEXT NOT NULL,
+    name TEXT NOT NULL,                   -- lower case
+    container_id TEXT NOT NULL,
+    rank INTEGER NOT NULL,                -- 0 is the one a reverse look-up tells
+    PRIMARY KEY (network_id, name, container_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX network_names_by_container ON network_names(container_id);
+  -- ports of this host that containers publish: void when the claim's process is dead
+  CREATE TABLE published_ports (
+    protocol TEXT NOT NULL,               -- tcp, udp
+    host_ip TEXT NOT NULL,                -- canonical; 0.0.0.0 and :: are every address of their family
+    host_port INTEGER NOT NULL,
+    container_id TEXT NOT NULL,
+    container_port INTEGER NOT NULL,
+    claim TEXT NOT NULL,                  -- JSON ProcessIdentity
+    PRIMARY KEY (protocol, host_ip, host_port)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX published_ports_by_container ON published_ports(container_id);
+  -- the kernel's side of a network with running containers
+  CREATE TABLE network_runtime (
+    network_id TEXT PRIMARY KEY,
+    boot_id TEXT NOT NULL,
+    inode INTEGER NOT NULL,               -- of the network namespace
+    cookie TEXT,                          -- of it too: its inode alone may be another's meanwhile
+    keeper TEXT NOT NULL,                 -- JSON ProcessIdentity
+    version INTEGER NOT NULL              -- of what was set up in it
+  ) STRICT;
+  CREATE TRIGGER container_networks_deleted AFTER DELETE ON containers BEGIN
+    DELETE FROM endpoints WHERE container_id = OLD.id;
+    DELETE FROM leases WHERE container_id = OLD.id;
+    DELETE FROM network_names WHERE container_id = OLD.id;
+    DELETE FROM published_ports WHERE container_id = OLD.id;
+  END;
+  `,
+  `
+  -- what steps of builds have made, by all that they read (src/images/build-store/keys.ts); a row holds its layer
+  CREATE TABLE build_cache (
+    key TEXT PRIMARY KEY,
+    diff_id TEXT NOT NULL,                -- of the step's layer
+    size INTEGER NOT NULL,                -- bytes of the layer's tar
+    step TEXT NOT NULL,                   -- as progress shows it
+    made INTEGER NOT NULL,                -- ms since the epoch
+    last_used INTEGER NOT NULL,           -- ms since the epoch
+    uses INTEGER NOT NULL                 -- how often it was found
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX build_cache_by_layer ON build_cache(diff_id);
+  `,
+  `
+  -- commands made in a running container, started or not (src/state/execs.ts)
+  CREATE TABLE execs (
+    sequence INTEGER PRIMARY KEY,         -- a newer one has a higher one
+    id TEXT NOT NULL UNIQUE,              -- 64 hexadecimal digits
+    container_id TEXT NOT NULL,
+    status TEXT NOT NULL,                 -- created, running, exited
+    size INTEGER NOT NULL,                -- bytes of options
+    options TEXT NOT NULL,                -- JSON ExecOptions
+    pid INTEGER NOT NULL,                 -- of this host, once it has been started in user namespaces; else 0
+    exit_code INTEGER                     -- once it has ended
+  ) STRICT;
+  CREATE INDEX execs_by_container ON execs(container_id, status, sequence, size);
+  CREATE TRIGGER container_execs_deleted AFTER DELETE ON containers BEGIN
+    DELETE FROM execs WHERE container_id = OLD.id;
+  END;
+  `,
 ];
 
-/** How long a husk process waits for another's write transaction before it gives up. */
+/** ms that a husk process waits for another's write transaction before it gives up */
 const BUSY_TIMEOUT_MS = 10_000;
+/** ms between two attempts where SQLite itself does not wait */
+const BUSY_RETRY_MS = 5;
 
 /**
  * Opens (and creates or migrates) the database.
  * @throws HuskError `unsupported` when a newer husk has written it, `corrupt` when SQLite cannot read it, or when it is
- * gone and its data is not
+ * missing although its data is there
  */
 export function openDatabase(file: string): DatabaseSync {
   using _opening = span('open the database');
@@ -148,14 +260,15 @@ export function openDatabase(file: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
-    // before anything that writes: what a newer husk has made stays as it is
+    // The version is checked before anything is written: a database of a newer husk must stay as it is.
     refuseNewer(version(database), file);
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+    useWriteAheadLog(database);
+    database.exec('PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
     migrate(database, file);
     keepReserve(file);
     return database;
   } catch (error) {
-    // a program that uses the library goes on, and would hold the file and its locks
+    // A program that uses the library continues after the error, and would keep the file and its locks.
     if (database?.isOpen) database.close();
     if (error instanceof HuskError) throw error;
     const known = databaseError(error, file);
@@ -165,7 +278,39 @@ export function openDatabase(file: string): DatabaseSync {
   }
 }
 
-/** node:sqlite, without the warning at load that it is experimental */
+/**
+ * Sets the journal's mode, which the file keeps. SQLite waits for nobody here: of commands that open a new database at
+ * once, all but one are told that it is locked, so each tries again for as long as it would wait for a writer.
+ */
+function useWriteAheadLog(database: DatabaseSync): void {
+  const end = elapsed() + BUSY_TIMEOUT_MS;
+  for (;;) {
+    try {
+      database.exec('PRAGMA journal_mode = WAL');
+      return;
+    } catch (error) {
+      if (((error as { errcode?: number }).errcode ?? 0) % 256 !== SQLITE_BUSY || elapsed() > end) throw error;
+      pauseThread(BUSY_RETRY_MS);
+    }
+  }
+}
+
+const statements = new WeakMap<DatabaseSync, Map<string, StatementSync>>();
+
+/**
+ * Compiles a statement once for as long as the database is open: a server runs the same few for each request, and
+ * compiling one takes longer than most take to run. For constant texts alone, which are few; and not to iterate, since
+ * two readers of one statement would disturb each other.
+ */
+export function prepared(database: DatabaseSync, sql: string): StatementSync {
+  let known = statements.get(database);
+  if (!known) statements.set(database, (known = new Map()));
+  let statement = known.get(sql);
+  if (!statement) known.set(sql, (statement = database.prepare(sql)));
+  return statement;
+}
+
+/** @returns node:sqlite, loaded without its warning that it is experimental */
 export function sqlite(): typeof import('node:sqlite') {
   const emitWarning = process.emitWarning;
   process.emitWarning = () => {};
@@ -176,13 +321,16 @@ export function sqlite(): typeof import('node:sqlite') {
   }
 }
 
-/** A new schema in `database`, whose file nobody else knows yet. */
+/** Creates the schema in `database`, whose file no other process uses yet. */
 export function createSchema(database: DatabaseSync): void {
   for (const step of MIGRATIONS) database.exec(step);
   database.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
 }
 
-/** What lies beside a database only once it has records: a database without any beside them has been lost. */
+/**
+ * folders beside a database that have contents only once it has records; a missing or empty database beside them has
+ * been lost
+ */
 const DATA = ['containers', 'layers', 'volumes'];
 
 export function hasData(dataRoot: string): boolean {
@@ -224,9 +372,9 @@ function version(database: DatabaseSync): number {
 }
 
 /**
- * Runs `body` in one IMMEDIATE transaction: it sees no other writer, and either all of it happens or nothing. On a full
- * disk it is run again after room has been made: often enough for a removal, which makes more. So what it does besides
- * must bear being done again.
+ * Runs `body` in one IMMEDIATE transaction: no other writer runs meanwhile, and either all of it happens or nothing. On
+ * a full disk `body` runs again after room has been made, which is often enough for a removal, and that makes more
+ * room. So other effects of `body` must be repeatable.
  */
 export function transaction<T>(database: DatabaseSync, body: () => T): T {
   for (const makeRoom of [emptyLog, spend]) {
@@ -239,7 +387,17 @@ export function transaction<T>(database: DatabaseSync, body: () => T): T {
   return attempt(database, body);
 }
 
-/** What the log took is the database's again. */
+/** Runs `body`, which only reads, on the database as it is at one moment. */
+export function snapshot<T>(database: DatabaseSync, body: () => T): T {
+  database.exec('BEGIN');
+  try {
+    return body();
+  } finally {
+    database.exec('COMMIT');
+  }
+}
+
+/** Makes room by emptying the write-ahead log. */
 function emptyLog(database: DatabaseSync): boolean {
   database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   return true;
@@ -258,7 +416,7 @@ function attempt<T>(database: DatabaseSync, body: () => T): T {
     database.exec('COMMIT');
     return result;
   } catch (error) {
-    // SQLite has done so itself where the disk is full; failing here would hide why
+    // On a full disk SQLite has rolled back itself; another ROLLBACK would fail and hide the reason.
     if (database.isTransaction) database.exec('ROLLBACK');
     throw error;
   }

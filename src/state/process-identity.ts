@@ -1,20 +1,20 @@
 /**
- * Who a process is, beyond its pid: pids are reused and a reboot starts them again, so a record that names a process
- * names its start time and the boot as well. Reads /proc only.
+ * The identity of a process beyond its pid: pids are reused, and after a reboot they start again, so a record that
+ * names a process has its start time and the boot as well. This module reads only /proc.
  */
 import { existsSync, readFileSync } from 'node:fs';
 
 export interface ProcessIdentity {
   pid: number;
-  /** /proc/PID/stat field 22: clock ticks since boot, as text */
+  /** clock ticks since boot, as text: /proc/PID/stat field 22 */
   startTime: string;
-  /** /proc/sys/kernel/random/boot_id */
+  /** id of the boot: /proc/sys/kernel/random/boot_id */
   bootId: string;
 }
 
 /**
- * proc_pid_stat(5): fields after the command, which is in parentheses and may hold anything; these are indexes behind
- * the last `)`.
+ * Positions of fields behind the last `)`, proc_pid_stat(5): the command stands before it in parentheses and may have
+ * any characters.
  */
 const STATE_FIELD = 0;
 const START_TIME_FIELD = 19;
@@ -22,7 +22,7 @@ const START_TIME_FIELD = 19;
 let bootId: string | undefined;
 let self: ProcessIdentity | undefined;
 
-function currentBootId(): string {
+export function currentBootId(): string {
   bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
   return bootId;
 }
@@ -30,7 +30,7 @@ function currentBootId(): string {
 function stat(pid: number): { state: string; startTime: string } | undefined {
   let text: string;
   try {
-    // `self`: in a VMM's jail (src/rootless/jail.ts) that is all there is
+    // The jail of a VMM (src/rootless/jail.ts) has no other entry than `self`.
     text = readFileSync(`/proc/${pid === process.pid ? 'self' : pid}/stat`, 'latin1');
   } catch {
     return undefined;
@@ -50,14 +50,14 @@ export function identifySelf(): ProcessIdentity {
   return (self ??= identify(process.pid)!);
 }
 
-/** In a jail /proc has this process only. */
+/** @returns whether /proc shows other processes; in a jail it has this process only */
 function seesOthers(): boolean {
   return existsSync('/proc/stat');
 }
 
 /**
- * Where start times cannot be read, a process with that pid is taken for the one meant: a claim is rather respected
- * than broken.
+ * Checks a pid where start times cannot be read. Any process with that pid counts as the one that was recorded, because
+ * breaking a claim would be worse than respecting a stale one.
  */
 function exists(pid: number): boolean {
   try {
@@ -67,7 +67,9 @@ function exists(pid: number): boolean {
   }
 }
 
-/** A zombie counts as dead: it holds nothing and does nothing any more. */
+/**
+ * @returns whether the process still runs; a zombie counts as dead, since it holds nothing and does nothing any more
+ */
 export function isAlive(identity: ProcessIdentity | undefined): boolean {
   if (identity === undefined || identity.bootId !== currentBootId()) return false;
   const found = stat(identity.pid);

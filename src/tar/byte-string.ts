@@ -5,7 +5,7 @@
  * for ASCII it is the text itself. It becomes bytes again only at the system call, and text only in a message.
  */
 
-/** one character a byte; see the header of this file */
+/** one character per byte; see the header of this file */
 export type ByteString = string;
 
 export function toBytes(name: ByteString): Buffer {
@@ -17,7 +17,7 @@ export function fromBytes(bytes: Uint8Array): ByteString {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
-/** @param text an ordinary JavaScript string, e.g. one of our own names, encoded as UTF-8 */
+/** @param text an ordinary JavaScript string, e.g. a name that husk chose; it is encoded as UTF-8 */
 export function fromText(text: string): ByteString {
   return Buffer.from(text, 'utf8').toString('latin1');
 }
@@ -25,8 +25,8 @@ export function fromText(text: string): ByteString {
 const NOT_ASCII = /[^\x00-\x7f]/;
 
 /**
- * For messages: decoded as UTF-8 where it is UTF-8, with control characters made visible (a name must not steer a
- * terminal).
+ * @returns the name for messages: decoded as UTF-8 where it is UTF-8, with control characters made visible (a name must
+ * not control a terminal)
  */
 export function display(name: ByteString): string {
   const text = NOT_ASCII.test(name) ? toBytes(name).toString('utf8') : name;

@@ -5,7 +5,7 @@
 import type { ByteString } from './byte-string.ts';
 import { corruptTar } from './entry.ts';
 
-/** Offset and length of each field, bytes. */
+/** offset and length of each field, bytes */
 const NAME = [0, 100] as const;
 const MODE = [100, 8] as const;
 const UID = [108, 8] as const;
@@ -19,7 +19,7 @@ const MAGIC = [257, 8] as const;
 const DEVICE_MAJOR = [329, 8] as const;
 const DEVICE_MINOR = [337, 8] as const;
 const PREFIX = [345, 155] as const;
-/** star's prefix is shorter; times of access and change follow it, then "tar\0" at 508. */
+/** star's prefix, which is shorter: times of access and change follow it, then "tar\0" at 508 */
 const STAR_PREFIX = [345, 131] as const;
 const STAR_TRAILER = [508, 4] as const;
 
@@ -27,10 +27,10 @@ type Field = readonly [offset: number, length: number];
 
 type HeaderFormat = 'v7' | 'ustar' | 'star' | 'gnu';
 
-/** Numbers as they stand, nothing believed yet but the checksum. */
+/** Numbers as they stand in the header; only the checksum has been verified. */
 export interface RawHeader {
   format: HeaderFormat;
-  /** the type flag's character */
+  /** the character of the type flag */
   flag: string;
   name: ByteString;
   linkname: ByteString;
@@ -49,8 +49,9 @@ export function isZeroBlock(bytes: Buffer, at: number): boolean {
 }
 
 /**
+ * Parses one header.
  * @param bytes holds the 512 bytes of the header from `at` on
- * @param offset of the header in the archive, for messages
+ * @param offset position of the header in the archive, for messages
  * @throws HuskError `corrupt`
  */
 export function parseHeader(bytes: Buffer, at: number, offset: number): RawHeader {
@@ -88,8 +89,8 @@ function formatOf(bytes: Buffer, at: number): HeaderFormat {
 }
 
 /**
- * The sum of all bytes, the checksum field taken as blanks. Some old tars summed signed bytes; both are accepted, as
- * everywhere.
+ * Compares the checksum with the sum of all bytes, in which the checksum field counts as blanks. Some old tars summed
+ * signed bytes; both sums are accepted, as in other tar readers.
  */
 function verifyChecksum(bytes: Buffer, at: number, offset: number): void {
   let sum = 0;
@@ -110,7 +111,7 @@ function verifyChecksum(bytes: Buffer, at: number, offset: number): void {
     throw corruptTar(offset, `its checksum is ${stored}, its bytes give ${sum}`);
 }
 
-/** Up to the first NUL. */
+/** @returns the field up to its first NUL */
 function text(bytes: Buffer, at: number, [start, length]: Field): ByteString {
   const from = at + start;
   let end = from;
@@ -119,9 +120,9 @@ function text(bytes: Buffer, at: number, [start, length]: Field): ByteString {
 }
 
 /**
- * Octal digits among blanks and NULs; or, when the first byte's top bit is set, a two's complement number in base 256
- * (GNU, star). An empty field is 0. @throws HuskError `corrupt` for anything else, and for numbers JavaScript cannot
- * hold exactly
+ * Parses a number: octal digits among blanks and NULs; or, when the first byte's top bit is set, a two's complement
+ * number in base 256 (GNU, star). An empty field is 0.
+ * @throws HuskError `corrupt` for anything else, and for numbers that JavaScript cannot hold exactly
  */
 export function number(bytes: Buffer, at: number, [start, length]: Field, offset: number, what: string): number {
   const from = at + start;
@@ -134,12 +135,12 @@ export function number(bytes: Buffer, at: number, [start, length]: Field, offset
   let value = 0;
   for (; index < end; index++) {
     const digit = bytes[index]! - 0x30;
-    // What follows a NUL is not part of the number: some writers leave old bytes behind it.
+    // Bytes behind a NUL are not part of the number: some writers leave old bytes there.
     if (bytes[index] === 0) break;
     if (digit < 0 || digit > 7) throw corruptTar(offset, `its ${what} is not an octal number`);
     value = value * 8 + digit;
   }
-  // Twelve octal digits are 36 bits: always exact.
+  // Twelve octal digits are 36 bits, which are always exact.
   return value;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Paths of tar members, cleaned as Go's `filepath.Clean` (hence Docker, Podman and umoci) would, and refused when they
- * lead out of the archive's root. Purely lexical; symbolic links are the layer tree's business
+ * Cleans the paths of tar members as Go's `filepath.Clean` (hence Docker, Podman and umoci) would, and refuses paths
+ * that lead out of the archive's root. The work is purely lexical; symbolic links are resolved by the layer tree
  * (src/images/layers/tree.ts).
  */
 import type { ByteString } from './byte-string.ts';
@@ -10,8 +10,8 @@ import { MAX_COMPONENT, MAX_PATH } from './entry.ts';
 const ODD = /(?:^|\/)(?:\.{0,2}(?:\/|$))|\0/;
 
 /**
- * An absolute path counts from the archive's root, as everywhere. `fail` makes the error, so that it can name the
- * header.
+ * Cleans a path; an absolute one counts from the archive's root, as in other tar readers. `fail` makes the error, so
+ * that it can name the header.
  * @throws what `fail` returns, when the path escapes the root, holds a NUL, or is longer than Linux allows
  */
 export function cleanPath(raw: ByteString, fail: (what: string) => Error): ByteString {
@@ -28,7 +28,7 @@ export function cleanPath(raw: ByteString, fail: (what: string) => Error): ByteS
 
 function cleanOdd(raw: ByteString, fail: (what: string) => Error): ByteString {
   if (raw.includes('\0')) throw fail('a path has a NUL byte');
-  // The bound comes before the split: a megabyte of slashes from a long-name header is not worth a million strings.
+  // The bound is checked before the split: a long-name header of a megabyte of slashes would make a million strings.
   if (raw.length > 4 * MAX_PATH) throw fail(`a path of ${raw.length} bytes is longer than ${MAX_PATH}`);
   const parts: ByteString[] = [];
   for (const component of raw.split('/')) {

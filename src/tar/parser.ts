@@ -1,7 +1,7 @@
 /**
- * The tar parser: bytes are pushed in, members come out. It reads v7, ustar, star, GNU and pax archives as Go's
- * archive/tar does (every other container tool uses that one), is bounded everywhere, keeps no contents, and never
- * opens a file.
+ * The tar parser: bytes are pushed in, members come out. The parser reads v7, ustar, star, GNU and pax archives as Go's
+ * archive/tar does, which every other container tool uses. It bounds everything, keeps no contents, and never opens a
+ * file.
  */
 import type { ByteString } from './byte-string.ts';
 import { display } from './byte-string.ts';
@@ -33,13 +33,13 @@ const TYPES: Readonly<Record<string, TarType>> = {
   '5': 'directory',
   '6': 'fifo',
 };
-/** uid_t and gid_t are 32 bits, and the all-ones value means "no change" to chown(2). */
+/** limit of owners: uid_t and gid_t are 32 bits, and the all-ones value means "no change" to chown(2) */
 const MAX_ID = 0xfffffffe;
-/** MINORBITS is 20 and majors have 12 bits in Linux (include/linux/kdev_t.h). */
+/** limits of device numbers: Linux has 20 minor bits (MINORBITS) and 12 major bits (include/linux/kdev_t.h) */
 const MAX_DEVICE_MAJOR = 0xfff;
 const MAX_DEVICE_MINOR = 0xfffff;
 
-/** What the next block of the archive is. */
+/** The meaning of the next block of the archive. */
 type Expect =
   | { state: 'header' }
   /** the body of a pax or GNU long-name header */
@@ -51,16 +51,24 @@ type Expect =
   | { state: 'second-zero-block' }
   | { state: 'end' };
 
+export interface ParserOptions {
+  /**
+   * Whether a path that would lead out of the archive stays in its root, as `ADD` of Docker has it; else it is refused,
+   * because no layer has one. @default false
+   */
+  clamp?: boolean;
+}
+
 export class TarParser {
-  /** bytes taken so far */
+  /** bytes that have been pushed or skipped */
   position = 0;
-  /** members seen so far */
+  /** members that have been seen */
   entries = 0;
   readonly #onEntry: (entry: TarEntry) => void;
   #expect: Expect = { state: 'header' };
-  /** bytes of contents and padding still to be passed over */
+  /** bytes of contents and padding that are still to be skipped */
   #skip = 0;
-  /** a header or meta body that a chunk ended within */
+  /** the beginning of a header or meta body whose end is in a later chunk */
   #partial: Buffer[] = [];
   #partialLength = 0;
   #pax: PaxRecords | undefined;
@@ -68,21 +76,24 @@ export class TarParser {
   #longLink: ByteString | undefined;
   #xattrBytes = 0;
   #sparseSegments = 0;
+  readonly #prefix: string;
 
   /**
-   * @param onEntry called for each member when its header is complete, before its contents; the entry is the callee's
-   * to keep
+   * @param onEntry called for each member when its header is complete, before its contents; the callee may keep the
+   * entry
    */
-  constructor(onEntry: (entry: TarEntry) => void) {
+  constructor(onEntry: (entry: TarEntry) => void, options: ParserOptions = {}) {
     this.#onEntry = onEntry;
+    // An absolute path cannot rise above its root.
+    this.#prefix = options.clamp ? '/' : '';
   }
 
-  /** Bytes that may be passed over with `skip` instead of being pushed. */
+  /** Bytes that may be skipped with `skip` instead of being pushed. */
   get skippable(): number {
     return this.#expect.state === 'end' ? Number.POSITIVE_INFINITY : this.#skip;
   }
 
-  /** the end-of-archive mark was seen; whatever follows is ignored, as Docker does */
+  /** Whether the end-of-archive mark was seen; all bytes behind it are ignored, as in Docker. */
   get ended(): boolean {
     return this.#expect.state === 'end';
   }
@@ -111,7 +122,7 @@ export class TarParser {
         continue;
       }
       const take = Math.min(wanted - this.#partialLength, available);
-      // A copy: the caller may reuse its chunk.
+      // The bytes are copied, because the caller may reuse its chunk.
       this.#partial.push(Buffer.from(chunk.subarray(at, at + take)));
       this.#partialLength += take;
       this.position += take;
@@ -125,8 +136,7 @@ export class TarParser {
   }
 
   /**
-   * No more bytes will come. An archive may stop without its end mark between two members (Go accepts that), but
-   * nowhere else.
+   * Ends the input. An archive may stop without its end mark between two members (Go accepts that), but nowhere else.
    * @throws HuskError `corrupt`
    */
   end(): void {
@@ -148,7 +158,7 @@ export class TarParser {
 
   #contentsEnd = 0;
 
-  /** bytes the next step needs at once; a multiple of 512, at most MAX_META_SIZE rounded up */
+  /** @returns bytes that the next step needs at once; a multiple of 512, at most MAX_META_SIZE rounded up */
   #wanted(): number {
     return this.#expect.state === 'meta' ? roundUp(this.#expect.size) : BLOCK;
   }
@@ -224,7 +234,7 @@ export class TarParser {
     if (!type) throw fail(`unknown type "${display(raw.flag)}"`);
     const rawName = this.#longName || value('path') || raw.name;
     const rawLink = this.#longLink || value('linkpath') || raw.linkname;
-    // v7 had no type for folders: a name with a slash at its end.
+    // v7 had no type for folders: a folder was a name with a slash at its end.
     if (raw.flag === '\0' && rawName.endsWith('/')) type = 'directory';
 
     const time = value('mtime');
@@ -234,7 +244,7 @@ export class TarParser {
     if (size < 0) throw fail('its size is negative');
     const entry: TarEntry = {
       type,
-      path: cleanPath(value('GNU.sparse.name') ?? rawName, fail),
+      path: cleanPath(this.#prefix + (value('GNU.sparse.name') ?? rawName), fail),
       linkname: '',
       mode: raw.mode & 0o7777,
       uid: numeric('uid', raw.uid),
@@ -246,7 +256,7 @@ export class TarParser {
       deviceMinor: raw.deviceMinor,
       xattrs,
       dataOffset: this.position,
-      // Only files have contents: Go reads no bytes behind the others, whatever their size says.
+      // Only files have contents: Go reads no bytes behind other members, whatever their size says.
       dataSize: type === 'file' ? size : 0,
       sparse: undefined,
     };
@@ -266,7 +276,7 @@ export class TarParser {
         throw fail('its symbolic link has an impossible target');
       entry.linkname = rawLink;
     } else if (type === 'hardlink') {
-      entry.linkname = cleanPath(rawLink, fail);
+      entry.linkname = cleanPath(this.#prefix + rawLink, fail);
     }
     if (xattrs) {
       for (const [name, content] of xattrs) this.#xattrBytes += name.length + content.length;
@@ -311,7 +321,7 @@ export class TarParser {
     const { segments, more } = parseOldGnuSegments(bytes, at, expect.offset, 'block');
     expect.segments.push(...segments);
     this.#boundSegments(expect.segments.length, expect.offset);
-    // A full block that says "more" without a segment could go on for ever.
+    // An empty block that announces another one could go on for ever.
     if (more && segments.length === 0) throw corruptTar(expect.offset, 'its sparse map has an empty block');
     if (more) return;
     expect.entry.dataOffset = this.position;
@@ -324,7 +334,7 @@ export class TarParser {
     if (expect.length > roundUp(entry.dataSize) || expect.length > MAX_META_SIZE)
       throw corruptTar(offset, 'its sparse map is longer than its contents');
     expect.blocks.push(Buffer.from(bytes.subarray(at, at + BLOCK)));
-    // Tried only where the map can end: one that arrives in 2048 blocks must not be read 2048 times.
+    // The map is parsed only where it can end: a map that arrives in 2048 blocks must not be parsed 2048 times.
     const padding = bytes.indexOf(0, at);
     const padded = padding !== -1 && padding < at + BLOCK;
     if (!padded && bytes[at + BLOCK - 1] !== 0x0a) return;

@@ -1,13 +1,13 @@
 /**
- * The records of a pax extended header: `<length> <key>=<value>\n`, over and over. Source: POSIX.1-2017 pax, "pax
- * Extended Header". The rules are those of Go's archive/tar, because every other container tool reads layers with it:
- * an archive must not mean one thing to a scanner and another to husk. In particular global headers are checked and
- * then have no effect.
+ * The records of a pax extended header: `<length> <key>=<value>\n`, repeated. Source: POSIX.1-2017 pax, "pax Extended
+ * Header". The rules are those of Go's archive/tar, because every other container tool reads layers with it: an archive
+ * must not mean one thing to a scanner and another to husk. In particular global headers are checked and then have no
+ * effect.
  */
 import type { ByteString } from './byte-string.ts';
 import { corruptTar, MAX_XATTR_NAME, MAX_XATTR_VALUE } from './entry.ts';
 
-/** Keys of GNU sparse 0.0, which repeat and whose order matters (GNU tar manual, "PAX Format, Version 0.0"). */
+/** keys of GNU sparse 0.0, which repeat and whose order matters (GNU tar manual, "PAX Format, Version 0.0") */
 const SPARSE_OFFSET = 'GNU.sparse.offset';
 const SPARSE_LENGTH = 'GNU.sparse.numbytes';
 export const SPARSE_MAP = 'GNU.sparse.map';
@@ -21,8 +21,9 @@ export interface PaxRecords {
 }
 
 /**
- * @param body the whole extended header, at most MAX_META_SIZE bytes
- * @param offset of its tar header, for messages
+ * Parses an extended header.
+ * @param body the whole header, at most MAX_META_SIZE bytes
+ * @param offset position of its tar header, for messages
  * @throws HuskError `corrupt`
  */
 export function parsePax(body: Buffer, offset: number): PaxRecords {
@@ -36,8 +37,8 @@ export function parsePax(body: Buffer, offset: number): PaxRecords {
     if (key.startsWith(SCHILY_XATTR)) {
       xattrs = setXattr(xattrs, key.slice(SCHILY_XATTR.length), Buffer.from(body.subarray(start, end)), offset);
     } else if (key.startsWith(LIBARCHIVE_XATTR)) {
-      // libarchive's own form: the name URL-encoded, the value in base64. It usually stands beside SCHILY's, which then
-      // wins.
+      // libarchive's own form has the name URL-encoded and the value in base64. It usually stands beside SCHILY's,
+      // which wins.
       fallbackXattrs = setXattr(
         fallbackXattrs,
         urlDecode(key.slice(LIBARCHIVE_XATTR.length)),
@@ -63,11 +64,11 @@ export function parsePax(body: Buffer, offset: number): PaxRecords {
   return { values, xattrs };
 }
 
-/** One record: its length counts itself, the blank, key, equals sign, value and newline. */
+/** Parses one record: its length counts itself, the blank, key, equals sign, value and newline. */
 function record(body: Buffer, at: number, offset: number): { key: ByteString; start: number; end: number } {
   let length = 0;
   let index = at;
-  // Seven digits hold MAX_META_SIZE.
+  // Seven digits are enough for MAX_META_SIZE.
   for (; index < body.length && index < at + 8; index++) {
     const digit = body[index]! - 0x30;
     if (digit < 0 || digit > 9) break;
@@ -101,8 +102,8 @@ function urlDecode(text: ByteString): ByteString {
 }
 
 /**
- * A pax time: decimal seconds with an optional fraction, both signs.
- * @returns whole seconds rounded down and the nanoseconds on top; digits beyond nanoseconds are cut off
+ * Parses a pax time: decimal seconds with an optional fraction, of either sign.
+ * @returns whole seconds rounded down, and the nanoseconds to add; digits beyond nanoseconds are cut off
  */
 export function parsePaxTime(value: ByteString, offset: number): { seconds: number; nanoseconds: number } {
   const match = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(value);
@@ -115,7 +116,10 @@ export function parsePaxTime(value: ByteString, offset: number): { seconds: numb
     : { seconds: -seconds - 1, nanoseconds: 1e9 - nanoseconds };
 }
 
-/** A pax number: decimal digits. @throws HuskError `corrupt`, also for what JavaScript cannot hold exactly */
+/**
+ * Parses a pax number: decimal digits. @throws HuskError `corrupt`, also for a number that JavaScript cannot hold
+ * exactly
+ */
 export function parsePaxNumber(value: ByteString, offset: number, what: string): number {
   const parsed = /^-?\d{1,16}$/.test(value) ? Number(value) : Number.NaN;
   if (!Number.isSafeInteger(parsed))

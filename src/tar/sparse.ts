@@ -1,6 +1,6 @@
 /**
  * Maps of sparse files, in GNU tar's four forms: old GNU (in the header and blocks behind it), pax 0.0 and 0.1 (in pax
- * records), pax 1.0 (at the start of the contents). Source: GNU tar manual, "Storing Sparse Files". Every map ends as
+ * records), pax 1.0 (at the start of the contents). Source: GNU tar manual, "Storing Sparse Files". Every form becomes
  * the same checked list.
  */
 import { number } from './header.ts';
@@ -12,7 +12,7 @@ import { parsePaxNumber } from './pax.ts';
 const SEGMENT_SIZE = 24;
 const HEADER_SEGMENTS = { at: 386, count: 4, more: 482 };
 const BLOCK_SEGMENTS = { at: 0, count: 21, more: 504 };
-/** Old GNU: the size as a program sees it. */
+/** Old GNU: the field with the size as a program sees it. */
 const REAL_SIZE = [483, 12] as const;
 
 /** @returns the segments of this block and whether another block of segments follows */
@@ -39,7 +39,7 @@ export function oldGnuRealSize(bytes: Buffer, at: number, offset: number): numbe
   return number(bytes, at, REAL_SIZE, offset, 'sparse size');
 }
 
-/** pax 0.1's `GNU.sparse.map`: offset,length,offset,length… (0.0's records are joined to the same form) */
+/** Parses pax 0.1's `GNU.sparse.map`: offset,length,offset,length… (0.0's records are joined to the same form). */
 export function parseSparseList(map: ByteString, offset: number): SparseSegment[] {
   if (map === '') return [];
   const numbers = map.split(',', 2 * MAX_SPARSE_SEGMENTS + 2);
@@ -55,7 +55,7 @@ export function parseSparseList(map: ByteString, offset: number): SparseSegment[
 }
 
 /**
- * pax 1.0: the map stands before the data as decimal lines, the count first, padded to a full block.
+ * Parses a map of pax 1.0, which stands before the data as decimal lines, the count first, padded to a full block.
  * @param body the map's blocks so far
  * @returns undefined while lines are missing, else the segments and the bytes of the map with its padding
  */
@@ -75,7 +75,8 @@ export function parseSparseText(body: Buffer, offset: number): { segments: Spars
   if (count === undefined) return undefined;
   if (count < 0 || count > MAX_SPARSE_SEGMENTS)
     throw corruptTar(offset, `its sparse map has ${count} segments, more than ${MAX_SPARSE_SEGMENTS}`);
-  // Two digits and two newlines at least for each segment: do not read the lines again for each block that arrives.
+  // Each segment has at least two digits and two newlines; this check avoids parsing the lines again for each block
+  // that arrives.
   if (body.length < at + 4 * count) return undefined;
   const segments: SparseSegment[] = [];
   for (let index = 0; index < count; index++) {
@@ -88,8 +89,8 @@ export function parseSparseText(body: Buffer, offset: number): { segments: Spars
 }
 
 /**
- * Segments must ascend, not overlap, lie within the file, and have as many bytes as the archive holds.
- * @returns without the empty segments that GNU tar writes to mark the end
+ * Checks that segments ascend, do not overlap, lie within the file, and have as many bytes as the archive holds.
+ * @returns the segments without the empty ones that GNU tar writes to mark the end
  */
 export function checkSegments(
   segments: SparseSegment[],

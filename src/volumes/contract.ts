@@ -1,25 +1,25 @@
-/** What the volume room offers to the engine and, through it, to the CLI. Types only. */
+/** What the volume room offers to the engine and, through it, to the CLI. This module has types only. */
 
 export interface Volume {
   name: string;
   /** ms since the epoch */
   createdAt: number;
-  /** nobody named it: `rm -v`, `--rm` and a plain `volume prune` take it */
+  /** Whether the volume has no name of the user's: `rm -v`, `--rm` and a plain `volume prune` remove it. */
   anonymous: boolean;
   driver: string;
   labels: Record<string, string>;
   options: Record<string, string>;
-  /** the folder that containers see */
+  /** the folder on the host that containers see */
   mountpoint: string;
 }
 
 export interface CreateVolume {
-  /** absent: an anonymous one */
+  /** name; absent for an anonymous volume */
   name?: string;
-  /** only `local` */
+  /** name of the driver; only `local` exists */
   driver?: string;
   labels?: Record<string, string>;
-  /** local driver: none, or `type=none`, `o=bind`, `device=/host/path` */
+  /** options of the local driver: none, or `type=none`, `o=bind`, `device=/host/path` */
   options?: Record<string, string>;
 }
 
@@ -36,9 +36,9 @@ export interface MountRequest {
 /** The same shape as ContainerConfig.mounts: volumes named, host paths absolute. */
 export interface ResolvedMount {
   type: 'bind' | 'volume' | 'tmpfs' | 'image';
-  /** of a volume alone */
+  /** name of the volume; absent for other types */
   name?: string;
-  /** of type `image`: its id; `source` is the name that was given */
+  /** id of the image, for type `image`; `source` is the name that was given */
   image?: string;
   source: string;
   destination: string;
@@ -46,38 +46,49 @@ export interface ResolvedMount {
   options: string[];
 }
 
-/** Values of one key are or-ed, keys are and-ed, labels are and-ed. */
+/** Filters by key. A volume matches when it matches one value of every key; of labels it must match all. */
 export type VolumeFilters = Record<string, string[]>;
 
 export interface Volumes {
-  /** makes it, or returns what has the name already; @throws HuskError with Docker's texts */
+  /** Makes a volume, or returns the one that has the name already. @throws HuskError with Docker's texts */
   create(request: CreateVolume): Volume;
   find(name: string): Volume | undefined;
   /** @throws HuskError not-found "get NAME: no such volume" */
   get(name: string): Volume;
-  /** by name; filters: dangling, driver, label, name */
+  /** @returns volumes sorted by name; filters: dangling, driver, label, name */
   list(filters?: VolumeFilters): Volume[];
-  /** @throws HuskError conflict "remove NAME: volume is in use - [ids]"; `force` forgives a volume that is not there */
+  /**
+   * Removes a volume; with `force` one that is not there is no error.
+   * @throws HuskError conflict "remove NAME: volume is in use - [ids]"
+   */
   remove(name: string, options?: { force?: boolean }): Promise<void>;
-  /** unused anonymous volumes, with `all` the named ones too; filters: label, label!; `reclaimed` in bytes */
+  /**
+   * Removes unused anonymous volumes, with `all` the named ones too; filters: label, label!. `reclaimed` is in bytes.
+   */
   prune(options?: { all?: boolean; filters?: VolumeFilters }): Promise<{ deleted: string[]; reclaimed: number }>;
-  /** bytes on disk; 0 for a volume that is somebody else's folder */
+  /** @returns bytes on disk; 0 for a volume whose option `device` names a folder of the host */
   size(name: string): Promise<number>;
-  /** Docker's JSON of `volume inspect` */
+  /** @returns Docker's JSON of `volume inspect` */
   inspect(name: string): object;
-  /** every mount of a new container, in the order they are to be made; makes volumes and missing bind sources */
+  /**
+   * @returns every mount of a new container, in the order in which they are to be made; makes volumes and missing bind
+   * sources
+   */
   resolve(request: ResolveRequest): ResolvedMount[];
   /**
    * Gives each empty volume (or subpath of one) of `mounts` what the image has at its destination (owners, modes,
-   * times, xattrs), and chowns the sources that ask for it with the option `U`. Called once a container, when it is
-   * created. Other containers may have the volume, and run.
+   * times, xattrs), and chowns the sources that ask for it with the option `U`. The engine calls this once per
+   * container, when the container is created. Other containers may have the volume, and run.
    * @param options.lower the image's unpacked layers, topmost first
    */
   populate(
     mounts: readonly ResolvedMount[],
     options: { lower: readonly string[]; user?: string; kept?: { uid: number; gid: number } },
   ): Promise<void>;
-  /** after `rm -v` or `--rm`: the anonymous volumes among `mounts` that no container uses any more */
+  /**
+   * Removes the anonymous volumes among `mounts` that no container uses any more, after `rm -v` or `--rm`.
+   * @returns their names
+   */
   removeAnonymous(mounts: readonly ResolvedMount[]): Promise<string[]>;
 }
 
@@ -85,11 +96,14 @@ export interface ResolveRequest {
   mounts: readonly MountRequest[];
   /** destinations of `--tmpfs` */
   tmpfs?: readonly string[];
-  /** `container[:ro|rw]` */
+  /** containers whose volumes are mounted too: `container[:ro|rw]` */
   volumesFrom?: readonly string[];
-  /** mounts of another container; @throws HuskError "No such container: x" */
+  /**
+   * @returns mounts of another container
+   * @throws HuskError "No such container: x"
+   */
   mountsOf?: (container: string) => readonly ResolvedMount[];
-  /** ids of the images that mounts of type `image` name, by what they are named as */
+  /** ids of the images that mounts of type `image` name, by that name */
   images?: ReadonlyMap<string, string>;
   /** keys of the image's `Volumes` */
   imageVolumes?: readonly string[];

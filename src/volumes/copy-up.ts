@@ -1,9 +1,9 @@
 /**
  * `husk --internal volume-copy-up JSON`: runs as root of the user namespace, fills empty volumes with what an image has
  * at their place, and gives folders to the image's user (the option `U`). The image is hostile, and so is a volume that
- * a running container has mounted: it may put a symbolic link in the place of a folder while files are being copied. So
- * no path is looked up in either: the image is packed and the volume filled by descriptors (src/container/files/), each
- * name in a folder that is held. No program of the host (cp, chown) touches them.
+ * a running container has mounted: the container may put a symbolic link in the place of a folder while files are being
+ * copied. So no path is looked up in either: the image is packed and the volume filled by descriptors
+ * (src/container/files/), each name in a folder that is held open. No program of the host (cp, chown) touches them.
  */
 import { factsOf, openName, unlessAbsent, xattrsOf } from '../container/files/facts.ts';
 import { namesIn } from '../container/files/names.ts';
@@ -20,23 +20,23 @@ import { fromText } from '../tar/byte-string.ts';
 
 /** A folder of a volume. */
 export interface VolumeFolder {
-  /** of the host */
+  /** path of the folder on the host */
   folder: string;
-  /** a path beneath it, no link in which leads out; @default the folder itself */
+  /** a path below `folder`, in which no link may lead out of the folder; @default the folder itself */
   subpath?: string;
 }
 
 export interface CopyUpJob {
   root: string;
   copies: (VolumeFolder & { destination: string; /** an empty folder that no container sees */ stage: string })[];
-  /** `name|uid[:group|gid]` as `--user` has it, and the folders that are to be that user's */
+  /** `name|uid[:group|gid]` in the form of `--user`, and the folders that are given to that user */
   owner?: { user: string; folders: VolumeFolder[] };
 }
 
 const FOLDER = O_PATH | host.O_DIRECTORY;
-/** renameat2(2) */
+/** flag of renameat2(2) */
 const RENAME_NOREPLACE = 1;
-/** what of a folder's xattrs belongs to it; src/container/files/pack.ts has the same for files */
+/** xattrs of a folder that are copied; src/container/files/pack.ts has the same for files */
 const KEPT_XATTRS = /^user\.(?!overlay\.|fuseoverlayfs\.|containers\.)/;
 
 /** @returns the exit code */
@@ -66,13 +66,16 @@ function openTarget({ folder, subpath }: VolumeFolder): Fd | undefined {
   try {
     return new Fd(host.openWithin(whole.number, subpath === undefined ? '.' : fromText(subpath), FOLDER));
   } catch (error) {
-    // what is not there, is no folder or leads out of the volume is told of when it is mounted
+    // A subpath that is missing, is no folder or leads out of the volume is reported when it is mounted.
     if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EXDEV'].includes((error as { code: string }).code)) return undefined;
     throw error;
   }
 }
 
-/** Docker's rule: only a folder of the image, only into a folder that is empty. */
+/**
+ * Copies a folder of the image into a volume. Docker's rule: the source must be a folder, and the volume's folder
+ * empty.
+ */
 function fill(root: number, copy: CopyUpJob['copies'][number]): void {
   const found = unlessAbsent(() => host.openInRoot(root, fromText(copy.destination), FOLDER));
   if (found === undefined) return;
@@ -80,8 +83,7 @@ function fill(root: number, copy: CopyUpJob['copies'][number]): void {
   using target = openTarget(copy);
   if (target === undefined || namesIn(target.number).length > 0) return;
   using stage = new Fd(host.openFolder(copy.stage));
-  // a whole tree appears at once, by a rename; a volume on another file system, or mounted from elsewhere, is filled
-  // where it is
+  // A whole tree appears at once, by a rename. A volume on another file system or mount is filled in place.
   if (mountOf(stage.number) !== mountOf(target.number)) copyTree(source.number, target.number, copy.folder);
   else {
     copyTree(source.number, stage.number, copy.stage);
@@ -90,7 +92,7 @@ function fill(root: number, copy: CopyUpJob['copies'][number]): void {
   copyAttributes(source.number, target.number);
 }
 
-/** STATX_MNT_ID, Linux 5.8: within one mount a rename is possible */
+/** @returns STATX_MNT_ID, Linux 5.8: a rename is possible within one mount only */
 const mountOf = (fd: number): bigint => statFd(fd).getBigUint64(STATX.mount, true);
 
 function copyTree(from: number, to: number, shown: string): void {
@@ -103,7 +105,7 @@ function copyTree(from: number, to: number, shown: string): void {
   }
 }
 
-/** What somebody has written there meanwhile stays. */
+/** Moves all names; a name that a container has written to the target meanwhile stays. */
 function moveAll(from: number, to: number): void {
   for (const name of namesIn(from)) {
     try {
@@ -119,7 +121,7 @@ function copyAttributes(from: number, to: number): void {
   using folder = new Fd(reopen(to, host.O_RDONLY | host.O_DIRECTORY | host.O_CLOEXEC));
   host.fchown(folder.number, uid, gid);
   host.fchmod(folder.number, mode & 0o7777);
-  // an attribute that this file system cannot have is left out, as where layers are unpacked
+  // An attribute that this file system cannot have is left out, as where layers are unpacked.
   for (const [name, value] of xattrsOf(from, KEPT_XATTRS) ?? []) host.trySetXattr(folder.number, name, value);
   host.setTimesOf(folder.number, mtime, mtimeNanoseconds);
 }
@@ -127,7 +129,7 @@ function copyAttributes(from: number, to: number): void {
 function give(root: number, { user, folders }: NonNullable<CopyUpJob['owner']>): void {
   const owner = userOf(root, /^(:|$)/.test(user) ? `0${user}` : user);
   for (const place of folders) {
-    // of a bind mount: it may be a single file, and a link at its end is given away instead of what it leads to
+    // A bind mount may be a single file, and a link at its end is given away instead of what it leads to.
     using given = place.subpath === undefined ? open(place.folder, O_PATH | host.O_NOFOLLOW) : openTarget(place);
     if (given === undefined) continue;
     if (factsOf(given.number).type === 'directory') giveTree(given.number, owner);
@@ -136,8 +138,8 @@ function give(root: number, { user, folders }: NonNullable<CopyUpJob['owner']>):
 }
 
 /**
- * chown -R that follows no link: every inode by its own descriptor. A folder's names are read before the next folder is
- * entered, so few are open at once.
+ * Does what chown -R does, but follows no link: every inode is changed by its own descriptor. A folder's names are read
+ * before the next folder is entered, so few folders are open at once.
  */
 function giveTree(top: number, { uid, gid }: { uid: number; gid: number }): void {
   const levels = [{ fd: top, names: namesIn(top) }];

@@ -1,13 +1,13 @@
 /**
- * What a volume may be called. Docker's rule and texts: a name becomes a folder below `volumes/`, so this is also the
- * wall against `..`.
+ * Checks what a volume may be called, by Docker's rule and with its texts. A name becomes a folder below `volumes/`, so
+ * this check also keeps `..` out.
  */
 import { HuskError } from '../errors.ts';
 import { randomHex } from '../host/kernel/random.ts';
 
-/** moby volume/local: RestrictedNamePattern */
+/** RestrictedNamePattern of moby's volume/local */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
-/** bytes, NAME_MAX of limits.h: it is a folder's name */
+/** limit of bytes, NAME_MAX of limits.h, because a name is a folder's name */
 const MAX_NAME = 255;
 
 /** @throws HuskError `invalid` with Docker's text */
@@ -24,7 +24,7 @@ export function checkVolumeName(name: string): void {
     );
 }
 
-/** 64 hex digits, as Docker names what has no name */
+/** @returns 64 hex digits, which is Docker's form of an anonymous volume's name */
 export function anonymousName(): string {
   return randomHex(32);
 }

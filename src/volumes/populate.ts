@@ -1,7 +1,7 @@
 /**
- * What a new volume starts with: a copy of the image's content at its destination. Docker's rule: only a volume (or a
- * subpath of one) that is empty, only without `nocopy`. The copy is made by copy-up.ts in the user namespace, where the
- * image's owners exist; here is decided what is copied where.
+ * Gives a new volume its first contents: a copy of the image's content at its destination. Docker's rule: only a volume
+ * (or a subpath of one) that is empty, only without `nocopy`. The copy is made by copy-up.ts in the user namespace,
+ * where the image's owners exist; this module decides what is copied where.
  */
 import { chmodSync, chownSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ export interface PopulateOptions {
   lower: readonly string[];
   /** the container's `--user`, looked up in the image, for the option `U`; @default root */
   user?: string;
-  /** the container's ids that are the caller's; `lower` has the owners of that map */
+  /** the caller's ids that the container keeps; `lower` has the owners of that map */
   kept?: KeptIds;
 }
 
@@ -50,7 +50,8 @@ async function copyUp(
   paths: Paths,
 ): Promise<void> {
   const view = tmpPath(paths, 'copy-up');
-  // an earlier husk may have made it for itself alone; where root runs husk the container's root must pass
+  // An earlier version of husk may have closed the folder to others; where root runs husk the container's root is
+  // another user, who must pass through.
   chmodSync(paths.tmp, 0o711);
   makeOwned(view);
   const { root, steps } = imageView([...options.lower], view);
@@ -75,7 +76,7 @@ async function copyUp(
         (why) => `cannot copy the image's files into ${mounts.map((mount) => mount.name).join(', ')}: ${why}`,
       );
     if (given.length === 0) return;
-    // afterwards: what has just been copied is to be the user's too
+    // The owner is changed after the copy, because the user gets the copied files too.
     const owner = { user: options.user ?? '', folders: given.map(folderOf) };
     const what = `cannot give ${given.map(({ source }) => source).join(', ')} to ${options.user || 'root'}`;
     const inside: Inside = { steps, maps, kept: [...seen, ...given.map(({ source }) => source)] };
@@ -95,7 +96,8 @@ function folderOf({ type, source, options }: ResolvedMount): VolumeFolder {
 }
 
 /**
- * What a program in the user namespace has around it; `kept`: the folders it must reach, whoever may pass above them.
+ * The surroundings of a program in the user namespace. `kept` has the folders that it must reach, even where folders
+ * above them are closed to it.
  */
 interface Inside {
   steps: Step[];
@@ -103,7 +105,7 @@ interface Inside {
   kept: string[];
 }
 
-/** @throws HuskError with `text` of its first complaint */
+/** Runs the program. @throws HuskError with `text` of its first complaint */
 async function inNamespace(
   job: CopyUpJob,
   { steps, maps, kept }: Inside,
@@ -124,7 +126,9 @@ async function inNamespace(
     });
 }
 
-/** The image's whole root: its only layer, or an overlay of all with an upper layer that nothing is written to. */
+/**
+ * @returns the image's whole root: its only layer, or an overlay of all with an upper layer that nothing is written to
+ */
 function imageView(lower: string[], view: string): { root: string; steps: Step[] } {
   if (lower.length === 1) return { root: lower[0]!, steps: [] };
   const [upper, work, merged] = ['upper', 'work', 'merged'].map((name) => join(view, name)) as [string, string, string];
@@ -140,7 +144,7 @@ function imageView(lower: string[], view: string): { root: string; steps: Step[]
   };
 }
 
-/** A new folder that belongs to the container's root. */
+/** Makes a folder that belongs to the container's root. */
 function makeOwned(folder: string): void {
   mkdirSync(folder, { mode: 0o700 });
   if (process.getuid!() === 0) {
@@ -150,14 +154,14 @@ function makeOwned(folder: string): void {
 }
 
 /**
- * A look that spares most containers a namespace. Links in a subpath are a container's to change: that one is looked at
- * where it is filled.
+ * Checks a volume's folder from outside, which spares most containers a namespace. Links in a subpath are under a
+ * container's control, so a subpath is checked only where it is filled.
  */
 function mayBeEmpty({ type, source, options }: ResolvedMount): boolean {
   if (readMountOptions(type, options).subpath !== undefined) return true;
   try {
     return statSync(source).isDirectory() && readdirSync(source).length === 0;
   } catch {
-    return false; // closed to us: an image's owner has it already
+    return false; // the folder is closed to this user: it was filled before, and has an owner of the image
   }
 }

@@ -1,7 +1,7 @@
 /**
- * From what was typed to what is mounted: destinations checked and de-duplicated by Docker's rules, volumes named, host
- * folders made. Order: --volumes-from, then -v/--mount (which win over it), then the image's VOLUMEs where nothing else
- * is.
+ * From what was typed to what is mounted: destinations are checked and de-duplicated by Docker's rules, volumes named,
+ * host folders made. Order: --volumes-from, then -v/--mount (which win over it), then the image's VOLUMEs where nothing
+ * else is mounted.
  */
 import { statSync } from 'node:fs';
 import { posix, resolve } from 'node:path';
@@ -12,14 +12,17 @@ import { readMountOptions } from '../notation/mount-options.ts';
 import { makeFolder } from '../host/files/make-folder.ts';
 import type { CreateVolume, MountRequest, ResolvedMount, ResolveRequest, Volume } from './contract.ts';
 
-/** bytes, PATH_MAX of linux/limits.h */
+/** limit of bytes, PATH_MAX of linux/limits.h */
 const MAX_PATH = 4096;
-/** an image is hostile: each VOLUME makes a folder, a record and a mount */
+/** limit of VOLUMEs of an image, which is hostile: each makes a folder, a record and a mount */
 const MAX_IMAGE_VOLUMES = 256;
 
 export interface ResolveContext {
   create: (request: CreateVolume) => Volume;
-  /** host ids of container root, owner of host folders that are made; absent: leave them to whoever runs husk */
+  /**
+   * host ids of the container's root, who becomes owner of host folders that are made; absent where they stay with the
+   * user that runs husk
+   */
   owner?: { uid: number; gid: number };
 }
 
@@ -29,7 +32,7 @@ export function resolveMounts(request: ResolveRequest, context: ResolveContext):
     for (const mount of fromContainer(entry, request)) byDestination.set(mount.destination, mount);
 
   const typed = new Set((request.tmpfs ?? []).map((target) => destination(target, 'tmpfs')));
-  // all of them are checked before the first volume or folder is made
+  // All mounts are checked before the first volume or folder is made.
   for (const mount of request.mounts) {
     const target = destination(mount.target, mount.type);
     if (typed.has(target)) throw new HuskError(`Duplicate mount point: ${target}`, { kind: 'invalid' });
@@ -55,11 +58,11 @@ export function resolveMounts(request: ResolveRequest, context: ResolveContext):
         one({ type: 'volume', target: path, readonly: false, options: [], createSource: false }, context),
       );
   }
-  // a mount on /a must not hide one on /a/b; sort is stable, so equals keep their order
+  // A mount on /a must not hide one on /a/b. The sort is stable, so equal depths keep their order.
   return [...byDestination.values()].sort((a, b) => depth(a.destination) - depth(b.destination));
 }
 
-/** Read-only whatever was asked for, as Docker has it. */
+/** Resolves a mount of an image, which is always read-only, as in Docker. */
 function imageMount({ source, target, options }: MountRequest, images: ResolveRequest['images']): ResolvedMount {
   const image = images?.get(source!);
   if (image === undefined) throw new HuskError(`No such image: ${source}`, { kind: 'not-found' });
@@ -75,7 +78,7 @@ function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
   };
   if (mount.type === 'tmpfs') return { type: 'tmpfs', source: '', ...base };
   if (mount.type === 'bind') {
-    // kept as written, symbolic links and all: mount(2) follows them at each start, as Docker's does
+    // The path is kept as written, with its symbolic links: mount(2) follows them at each start, as in Docker.
     const source = resolve(mount.source!);
     if (mount.createSource) makeSource(source, context.owner);
     return { type: 'bind', source, ...base };
@@ -83,7 +86,7 @@ function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
   const { driver, labels, driverOptions } = readMountOptions(mount.type, mount.options);
   const volume = context.create({ name: mount.source, driver, labels, options: driverOptions });
   const flags = bindFlags(volume.options);
-  // what is mounted read-only can be filled with nothing
+  // A volume that is mounted read-only cannot be filled.
   const options = [
     ...base.options,
     ...flags.filter((flag) => MOUNT_FLAGS.has(flag)),
@@ -100,8 +103,9 @@ function one(mount: MountRequest, context: ResolveContext): ResolvedMount {
 }
 
 /**
- * What lies where only a user of a container may look may be there: its root can look, and the start says when it is
- * not (volumes of images with users of their own).
+ * Checks whether a bind's source may exist. A path that only a user of a container can look up may exist: the
+ * container's root can look it up, and the start reports it when it is missing (volumes of images with users of their
+ * own).
  */
 function mayExist(source: string): boolean {
   try {
@@ -112,18 +116,18 @@ function mayExist(source: string): boolean {
   }
 }
 
-/** of a volume's `o=`: what its mounts in containers get too */
+/** flags of a volume's `o=` that its mounts in containers get too */
 const MOUNT_FLAGS = new Set(['noexec', 'nosuid', 'nodev', 'noatime', 'relatime']);
-/** what else a bind may be said to be: as it is anyway, or of the mount on the host that husk does not make */
+/** other flags that a bind may have: they hold anyway, or concern the mount on the host that husk does not make */
 const OTHER_FLAGS =
   /^(bind|rbind|ro|rw|defaults|exec|suid|dev|async|auto|noauto|user|nouser|nofail|_netdev|r?(private|shared|slave))$/;
 
-/** The flags of a volume made with `o=bind,…`; none of another. */
+/** @returns the flags of a volume made with `o=bind,…`; none for other volumes */
 function bindFlags(options: Record<string, string>): string[] {
   return (options['o'] ?? '').split(',').filter((flag) => flag !== '');
 }
 
-/** Is this a plain bind, which needs no mount by host root? */
+/** @returns whether this is a plain bind, which needs no mount by host root */
 export function isPlainBind(options: Record<string, string>): boolean {
   const flags = bindFlags(options);
   return (
@@ -138,8 +142,8 @@ function makeSource(source: string, owner: { uid: number; gid: number } | undefi
   try {
     makeFolder(source, 0o755);
     if (!owner) return;
-    // made by host root, it would be closed to the container's root. A container that has the folder above may have put
-    // a link in its place by now.
+    // The folder was made by host root, and would be closed to the container's root. A container that has the folder
+    // above may have put a link in its place by now.
     using made = open(source, O_DIRECTORY | O_NOFOLLOW);
     fchown(made.number, owner.uid, owner.gid);
   } catch (error) {
@@ -150,7 +154,9 @@ function makeSource(source: string, owner: { uid: number; gid: number } | undefi
   }
 }
 
-/** Asks the host for the source of a bind, and nothing else. @throws HuskError `invalid` in Docker's words */
+/**
+ * Checks a mount's source; only that of a bind is looked up on the host. @throws HuskError `invalid` in Docker's words
+ */
 export function checkSource(mount: MountRequest): void {
   if (mount.type === 'tmpfs' && mount.source) throw invalid(mount.type, 'source must not be specified');
   if (mount.type === 'image' && !mount.source) throw invalid(mount.type, 'field Source must not be empty');
@@ -176,7 +182,7 @@ function invalid(type: string, text: string): HuskError {
   return new HuskError(`invalid mount config for type "${type}": ${text}`, { kind: 'invalid' });
 }
 
-/** absolute, without `.`, `..`, doubled or trailing slashes */
+/** @returns an absolute path without `.`, `..`, doubled or trailing slashes */
 function destination(target: string, type: string): string {
   if (!target) throw invalid(type, 'field Target must not be empty');
   if (!target.startsWith('/')) throw invalid(type, `invalid mount path: '${target}' mount path must be absolute`);
@@ -192,7 +198,7 @@ function fromContainer(entry: string, request: ResolveRequest): ResolvedMount[] 
   if (!container || rest.length > 0 || (mode !== undefined && !['ro', 'rw', 'z', 'Z', ''].includes(mode)))
     throw new HuskError(`invalid volumes-from: ${JSON.stringify(entry)}: want container[:ro|rw]`, { kind: 'invalid' });
   if (!request.mountsOf) throw new HuskError(`No such container: ${container}`, { kind: 'not-found' });
-  // tmpfs mounts belong to one container alone
+  // A tmpfs mount belongs to one container alone.
   return request
     .mountsOf(container)
     .filter((mount) => mount.type !== 'tmpfs')

@@ -1,7 +1,7 @@
 /**
- * Named and anonymous volumes: a record in the `volumes` table and a folder `volumes/<name>/_data`. The record is what
- * counts: both are made in one transaction, so an empty folder without a record is what a crash left, and goes with the
- * next prune.
+ * Named and anonymous volumes: a record in the `volumes` table and a folder `volumes/<name>/_data`. A volume exists
+ * when its record does. Both are made in one transaction, so an empty folder without a record is what a crash left, and
+ * the next prune removes it.
  */
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,14 +30,14 @@ export interface VolumesOptions {
   inUse: (name: string) => string[];
 }
 
-/** JSON of the `record` column */
+/** the JSON of the `record` column */
 interface VolumeRecord {
   driver: string;
   labels: Record<string, string>;
   options: Record<string, string>;
 }
 
-/** volumes/<name>/record.json: a copy of the record, for the day the database is damaged */
+/** volumes/<name>/record.json: a copy of the record, in case the database is damaged */
 export interface VolumeCopy extends VolumeRecord {
   createdAt: number;
   anonymous: boolean;
@@ -97,7 +97,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     }
     const made = inTransaction(database, () => {
       makeVolumeFolder(paths, name);
-      // OR IGNORE: another husk may have made it since; then theirs is the volume
+      // OR IGNORE: another husk may have made the volume meanwhile; its record stays.
       const { changes } = database
         .prepare('INSERT OR IGNORE INTO volumes (name, created_at, anonymous, record) VALUES (?, ?, ?, ?)')
         .run(
@@ -122,7 +122,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
 
   const list = (filters: VolumeFilters = {}): Volume[] => {
     checkFilters(filters, ['dangling', 'driver', 'label', 'name']);
-    // as moby does: the name itself, or a regular expression that may match anywhere in it
+    // As in moby, a value is the name itself, or a regular expression that may match anywhere in the name.
     const names = filters['name']?.map((value) => ({ value, matches: goPattern(value, 'filter name') }));
     const dangling = filters['dangling']?.map(boolean);
     const rows = database.prepare('SELECT * FROM volumes ORDER BY name').all() as unknown as Row[];
@@ -138,8 +138,8 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
   };
 
   /**
-   * The record goes first, then the folder is moved aside and deleted: whatever is interrupted, no volume is half
-   * there.
+   * Deletes the record, and sets the folder aside to delete it afterwards: at whatever point this is interrupted, no
+   * volume is half there.
    */
   const drop = async (name: string): Promise<void> => {
     const aside = tmpPath(paths, 'volume');
@@ -160,7 +160,10 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
     if (moved) await removeTree(aside);
   };
 
-  /** Moves aside the folders of volumes whose making was killed; nobody is making one while this transaction lasts. */
+  /**
+   * Sets aside the folders of volumes whose creation was killed; no other process can be creating one during this
+   * transaction.
+   */
   const setUnmadeAside = (): string[] =>
     inTransaction(database, () => {
       const unmade = (existsSync(paths.volumes) ? readdirSync(paths.volumes) : []).filter(
@@ -193,7 +196,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
       try {
         await drop(volume.name);
       } catch (error) {
-        if (error instanceof HuskError && error.kind === 'conflict') continue; // taken into use since
+        if (error instanceof HuskError && error.kind === 'conflict') continue; // a container has used it since
         throw error;
       }
       deleted.push(volume.name);
@@ -225,7 +228,7 @@ export function openVolumes({ database, paths, inUse }: VolumesOptions): Volumes
         CreatedAt: new Date(volume.createdAt).toISOString().replace(/\.\d+Z$/, 'Z'),
         Driver: volume.driver,
         Labels: orNull(volume.labels),
-        // the volume's own folder even when its options name a device, as Docker shows it
+        // Docker shows the volume's own folder, even when its options name a device.
         Mountpoint: join(paths.volumes, volume.name, '_data'),
         Name: volume.name,
         Options: orNull(volume.options),
@@ -263,7 +266,7 @@ async function sizeOf(volume: Volume): Promise<number> {
   return volume.options['device'] ? 0 : treeSize(volume.mountpoint);
 }
 
-function containerRoot(): { uid: number; gid: number } {
+export function containerRoot(): { uid: number; gid: number } {
   const maps = idMaps();
   return { uid: maps.uid[0]!.hostID, gid: maps.gid[0]!.hostID };
 }
@@ -278,7 +281,7 @@ function isEmpty(folder: string): boolean {
 
 function makeVolumeFolder(paths: Paths, name: string): void {
   const folder = join(paths.volumes, name);
-  // 0711: as root the container's root is another user, who must pass through
+  // 0711: where root runs husk the container's root is another user, who must pass through.
   makeFolder(folder, 0o711);
   const data = join(folder, '_data');
   mkdirSync(data, { recursive: true });
@@ -289,7 +292,7 @@ function makeVolumeFolder(paths: Paths, name: string): void {
   chmodSync(data, 0o755);
 }
 
-/** Of the local driver's options, the ones that need no mount by host root. */
+/** Accepts those of the local driver's options that need no mount by host root. */
 function checkOptions(name: string, options: Record<string, string>): void {
   for (const key of Object.keys(options))
     if (!['type', 'o', 'device'].includes(key))

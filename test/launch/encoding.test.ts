@@ -14,6 +14,15 @@ import { INIT } from './launching.ts';
 /** every step once, with every field and flag */
 const EVERYTHING: Step[] = [
   { op: 'setns', path: '/proc/1/ns/net', type: 0x40000000 },
+  { op: 'setns', path: '/proc/2/fd/20', type: 0x10000000, visible: true },
+  { op: 'mapUsers', uid: '0 1 1\n1 2 65536\n', gid: '0 1 65537\n' },
+  {
+    op: 'sockets',
+    make: ['rtnetlink', 'netfilter', 'udp', 'tcp', 'network-namespace', 'user-namespace'],
+    address: '127.0.0.11',
+  },
+  { op: 'sockets', make: ['tcp'], address: '::', asking: true },
+  { op: 'tap', name: 'v0123456789ab' },
   { op: 'setnsPid', pid: 1, types: 0x40000000 },
   { op: 'unshare', flags: 0x10000000 },
   { op: 'await', tag: 'idmap' },
@@ -133,6 +142,8 @@ test('every truncation of a plan is refused', (t) => {
   t.pass();
 });
 
+test('a plan may end with exit', (t) => t.is(check(encodePlan([{ op: 'exit' }])).status, 0));
+
 /** [what, the bytes, why it is refused] */
 const plain = encodePlan([{ op: 'mkdir', path: '/x', mode: 1 }, EXEC]);
 const REFUSED: [string, Uint8Array, RegExp][] = [
@@ -151,7 +162,7 @@ const REFUSED: [string, Uint8Array, RegExp][] = [
     encodePlan([...Array.from({ length: 5000 }, (): Step => ({ op: 'setsid' })), EXEC]),
     /wrong number of steps/,
   ],
-  ['too few steps counted', patched(plain, 12, 1), /exec is the last step/],
+  ['too few steps counted', patched(plain, 12, 1), /exec or exit is the last step/],
   ['an unknown opcode', patched(plain, 16, 200), /step 0: unknown opcode/],
   ['an unknown flag', patched(plain, 16, 14 | (64 << 16)), /step 0: (unknown flag|malformed payload)/],
   ['a step longer than the plan', patched(plain, 20, 0xffffffff), /step 0: step longer than the plan/],
@@ -162,8 +173,37 @@ const REFUSED: [string, Uint8Array, RegExp][] = [
     encodePlan([{ op: 'mkdir', path: `/${'x'.repeat(4096)}`, mode: 0 }, EXEC]),
     /string longer than PATH_MAX/,
   ],
-  ['no exec', encodePlan([{ op: 'setsid' }]), /exec is the last step/],
-  ['exec in the middle', encodePlan([EXEC, EXEC]), /step 0: exec is the last step/],
+  ['no exec', encodePlan([{ op: 'setsid' }]), /exec or exit is the last step/],
+  ['exit in the middle', encodePlan([{ op: 'exit' }, EXEC]), /step 0: exec or exit is the last step/],
+  ['sockets of no kind', encodePlan([{ op: 'sockets', make: [] }, EXEC]), /no sockets/],
+  [
+    'sockets of an unknown kind',
+    patched(encodePlan([{ op: 'sockets', make: ['rtnetlink'] }, EXEC]), 29, 64),
+    /unknown kind of socket/,
+  ],
+  ['a socket without its address', encodePlan([{ op: 'sockets', make: ['udp'] }, EXEC]), /an address is for udp/],
+  [
+    'an address without its socket',
+    encodePlan([{ op: 'sockets', make: ['rtnetlink'], address: '127.0.0.11' }, EXEC]),
+    /an address is for udp/,
+  ],
+  [
+    'an address too long',
+    encodePlan([{ op: 'sockets', make: ['tcp'], address: '1'.repeat(46) }, EXEC]),
+    /address too long/,
+  ],
+  ['a tap without a name', encodePlan([{ op: 'tap', name: '' }, EXEC]), /not a name of an interface/],
+  ['a tap with a long name', encodePlan([{ op: 'tap', name: 'v'.repeat(16) }, EXEC]), /not a name of an interface/],
+  ["a tap whose name is the kernel's choice", encodePlan([{ op: 'tap', name: 'v%d' }, EXEC]), /not a name of/],
+  ['a tap with a path', encodePlan([{ op: 'tap', name: '../x' }, EXEC]), /not a name of an interface/],
+  ['a map of no ids', encodePlan([{ op: 'mapUsers', uid: '', gid: '0 0 1' }, EXEC]), /not a map of ids/],
+  ['a map of words', encodePlan([{ op: 'mapUsers', uid: '0 0 1', gid: '0 0 x' }, EXEC]), /not a map of ids/],
+  [
+    'a map over 4095 bytes',
+    encodePlan([{ op: 'mapUsers', uid: '0 0 1\n'.repeat(683), gid: '0 0 1' }, EXEC]),
+    /string longer than PATH_MAX/,
+  ],
+  ['exec in the middle', encodePlan([EXEC, EXEC]), /step 0: exec or exit is the last step/],
   ['exec of nothing', encodePlan([{ op: 'exec', args: [] }]), /no arguments/],
   ['nine forks', encodePlan([...Array.from({ length: 9 }, (): Step => ({ op: 'fork' })), EXEC]), /too many forks/],
   ['an unknown await', encodePlan([{ op: 'await', tag: 'idmap' }, EXEC]).fill(9, 24, 25), /unknown tag/],
@@ -291,6 +331,12 @@ test('random changes never make the reader leave its bytes', (t) => {
     encodePlan(small),
     plain,
     encodePlan([{ op: 'environment', env: ['A=b', 'C=d'] }, { op: 'setgroups', gids: [1, 2] }, EXEC]),
+    encodePlan([
+      { op: 'mapUsers', uid: '0 1 1\n', gid: '0 1 1\n' },
+      { op: 'sockets', make: ['udp'], address: '127.0.0.11' },
+      { op: 'tap', name: 'v0' },
+      { op: 'exit' },
+    ]),
   ];
   const end = Date.now() + seconds * 1000;
   let plans = 0;

@@ -1,5 +1,8 @@
 /** The launch-plan executor, one case for each step, as root and as an ordinary user. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { FIRST_INHERITED } from '../../src/launch/executor.ts';
@@ -52,6 +55,13 @@ const capabilities = (mask: bigint, ambient = 0n): Step => ({
   inheritable: ambient,
   ambient,
 });
+
+/** Nothing but renames: the kernel gives up a lookup of `..` that is under way meanwhile. */
+const RENAMES = `
+  const { renameSync, writeFileSync } = require('node:fs');
+  writeFileSync('one', '');
+  process.stdout.write('.');
+  for (;;) { renameSync('one', 'two'); renameSync('two', 'one'); }`;
 
 interface Case {
   before?: Step[];
@@ -766,6 +776,23 @@ for (const [args, path, stdout] of FOUND) {
     t.is(outcome.stdout, stdout, outcome.error?.message);
   });
 }
+
+test.serial('subpaths beside a process that does nothing but rename', async (t) => {
+  using root = tree('user', { 'v/f': 'x', 'v/deep/g': 'x' });
+  const base = mkdtempSync(join(tmpdir(), 'husk-renames-'));
+  t.teardown(() => rmSync(base, { recursive: true, force: true }));
+  const renaming = spawn(process.execPath, ['-e', RENAMES], { cwd: base });
+  t.teardown(() => renaming.kill('SIGKILL'));
+  await once(renaming.stdout, 'data');
+  // not many `..`: a lookup that takes longer than the time between two renames would never end
+  const beneath = 'deep/../deep/../f';
+  const before = Array.from({ length: 500 }, (_, number): Step => {
+    return { op: 'holdTree', source: join(root.path, 'v'), beneath, tree: number, recursive: false };
+  });
+  const { code, error } = await run('user', inContainer(root, before, sh('exit 7')));
+  t.deepEqual([error, code], [undefined, 7]);
+  t.is(renaming.exitCode, null, 'it renamed until the end');
+});
 
 test.serial('an error names the step, the call and the path', async (t) => {
   using root = tree(RUNNERS[0]!);

@@ -57,7 +57,7 @@ export const PRELUDE = `
     const directory = resolve('c' + ++count);
     fs.mkdirSync(directory);
     const rootfs = { kind: 'overlay', lower, upper: directory + '/upper', work: directory + '/work', merged: directory + '/merged' };
-    return new UsernsSandbox({ id: String(count).padStart(64, '0'), spec: makeSpec(args, change), rootfs, images, directory, init }, options);
+    return new UsernsSandbox({ id: String(count).padStart(64, '0'), spec: makeSpec(args, change), rootfs, images, directory, init }, { users: resolve('.'), ...options });
   };
   const text = (stream) => new Promise((done) => { let all = ''; if (!stream) return done(''); stream.setEncoding('utf8').on('data', (data) => (all += data)).on('close', () => done(all)); });
   /** runs a command to its end */

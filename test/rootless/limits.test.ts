@@ -136,6 +136,12 @@ const BUSY = ['sh', '-c', 'while :; do :; done'];
   report('run: state', husk('inspect', '-f', '{{.State.OOMKilled}} {{.State.ExitCode}}', 'over').stdout);
   report('run: warning', husk('create', '--network', 'none', '-m', '64m', '--memory-swappiness', '5', 'b', 'true').stderr);
   report('info', husk('info', '-f', '{{.MemoryLimit}} {{.CpuCfsQuota}} {{.CPUSet}} {{.PidsLimit}}').stdout);
+  fs.mkdirSync('context');
+  const build = (command) => { fs.writeFileSync('context/Dockerfile', 'FROM b\\nRUN ' + command + '\\n'); return husk('build', '--isolation=userns', '--network', 'none', '-m', '64m', '--memory-swap', '64m', 'context'); };
+  const over = build(JSON.stringify(hold(200)));
+  report('build: over', { status: over.status, said: /did not complete successfully: it was killed, as memory ran out$/m.test(over.stderr) });
+  report('build: a process over', build('(' + hold(200).join(' ') + ') || cat /proc/self/cgroup').status);
+  report('folders after builds', folders());
   husk('run', '-d', '--name', 'many', '--network', 'none', '--pid', 'host', 'b', 'sh', '-c', 'setsid sleep 4321 & setsid sh -c "sleep 4321 & sleep 4321" & exec sleep 4321');
   await within(() => sleepers() === 4);
   report('sleepers', sleepers());
@@ -197,6 +203,9 @@ const exactly: [title: string, name: string, value: unknown][] = [
   ],
   ['a container cannot raise its own limit', 'raised from inside', String(100 * 2 ** 20)],
   ['run gives 137', 'run: over', 137],
+  ['-m of a build kills a step that takes more', 'build: over', { status: 1, said: true }],
+  ['a step goes on when one of its processes took more', 'build: a process over', 0],
+  ['nothing is left of the cgroups of steps', 'folders after builds', ['session']],
   ['inspect tells of the OOM killer', 'run: state', 'true 137'],
   [
     'what is discarded is told at create',

@@ -73,6 +73,8 @@ for (const archive of KEPT) {
       'made old/hello:1 created\nran old/hello:1 exited\n',
     );
     t.is(query(file, 'PRAGMA user_version'), NEWEST);
+    // what they asked for then is a row now
+    t.is(query(file, "SELECT count(*) FROM endpoints WHERE network = 'none'"), 2);
     t.is(says('images', '--format', '{{.Repository}}:{{.Tag}}'), 'old/hello:1\n');
     t.is(says('volume', 'ls', '--format', '{{.Name}} {{.Label "of"}}'), 'kept old\n');
     t.is(says('logs', 'ran'), 'hello\n');

@@ -24,6 +24,7 @@ const kinds: [name: HalfMade | AsideTree, kind: Parameters<typeof abandoned>[1]]
   ['volume', 'tree'],
   ['copy-up', 'tree'],
   ['tree', 'tree'],
+  ['probe', 'tree'],
 ];
 
 for (const [name, kind] of kinds)

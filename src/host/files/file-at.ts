@@ -1,7 +1,7 @@
 /**
- * What can be done to an inode by its descriptor alone, also one opened with O_PATH: attributes, links, names, extended
- * attributes. For servers that hold inodes and must never walk a path again. Names are byte strings as in lookup.ts.
- * Every function throws SyscallError.
+ * Calls that need only an inode's descriptor, even one opened with O_PATH: attributes, links, names, extended
+ * attributes. They are for servers that hold inodes and must never walk a path again. Names are byte strings as in
+ * lookup.ts. Every function throws SyscallError.
  */
 import { nameBytes, type Name } from './lookup.ts';
 import { checked } from '../libc.ts';
@@ -79,29 +79,36 @@ const c_setxattr = systemCall<(path: string, name: Name, value: Uint8Array, size
 const c_listxattr = systemCall<(path: string, out: Uint8Array, size: number) => number>(
   'int64_t listxattr(const char *path, void *out, size_t size)',
 );
+const c_flistxattr = systemCall<(fd: number, out: Uint8Array, size: number) => number>(
+  'int64_t flistxattr(int fd, void *out, size_t size)',
+);
+const c_fgetxattr = systemCall<(fd: number, name: Name, out: Uint8Array, size: number) => number>(
+  'int64_t fgetxattr(int fd, const char *name, void *out, size_t size)',
+);
+const c_fremovexattr = systemCall<(fd: number, name: Name) => number>('int fremovexattr(int fd, const char *name)');
 const c_removexattr = systemCall<(path: string, name: Name) => number>(
   'int removexattr(const char *path, const char *name)',
 );
 
-/** The inode behind a descriptor as a path. Needs /proc. */
+/** @returns the inode behind a descriptor as a path; needs /proc */
 const descriptorPath = (fd: number) => `/proc/self/fd/${fd}`;
 
 /**
- * A descriptor to read or write with, from an O_PATH one of a regular file or a folder: never of anything whose opening
- * has effects.
+ * @returns a descriptor to read or write with, made from an O_PATH one of a regular file or a folder; the inode must
+ * never be one whose opening has effects
  */
 export const reopen = (fd: number, flags: number): number =>
   checked(openat(AT_FDCWD, descriptorPath(fd), flags), 'open');
 
 const statBuffer = new Uint8Array(STATX_SIZE);
 
-/** struct statx of the inode; the same buffer each time */
+/** @returns struct statx of the inode, always in the same buffer */
 export function statFd(fd: number): DataView {
   checked(c_statx(fd, '', AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_MASK, statBuffer), 'statx');
   return new DataView(statBuffer.buffer);
 }
 
-/** a new name for the inode */
+/** Gives the inode a new name. */
 export const linkFd = (fd: number, folder: number, name: string): void =>
   void checked(c_linkat(AT_FDCWD, descriptorPath(fd), folder, nameBytes(name), AT_SYMLINK_FOLLOW), 'linkat', name);
 export const unlinkAt = (folder: number, name: string, flags = 0): void =>
@@ -109,34 +116,34 @@ export const unlinkAt = (folder: number, name: string, flags = 0): void =>
 /** @param flags RENAME_* of renameat2(2) */
 export const renameAt = (from: number, name: string, to: number, newName: string, flags: number): void =>
   void checked(c_renameat2(from, nameBytes(name), to, nameBytes(newName), flags), 'renameat2', name);
-/** not for symbolic links */
+/** Changes the mode of any inode but a symbolic link. */
 export const chmodFd = (fd: number, mode: number): void => void checked(c_chmod(descriptorPath(fd), mode), 'chmod');
-/** 0xffffffff leaves an id alone */
+/** Changes the owner; 0xffffffff keeps an id. */
 export const chownFd = (fd: number, uid: number, gid: number): void =>
   void checked(c_fchownat(fd, '', uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW), 'fchownat');
 /** @param times two struct timespec. Linux 5.8 and later */
 export const utimesFd = (fd: number, times: Uint8Array): void =>
   void checked(c_utimensat(fd, '', times, AT_EMPTY_PATH), 'utimensat');
-/** A folder's offsets use all 63 bits: give those as BigInt. */
+/** Moves the offset. A folder's offsets use all 63 bits, so they must be passed as BigInt. */
 export const lseek = (fd: number, offset: number | bigint, whence: number): number =>
   checked(c_lseek(fd, offset, whence), 'lseek');
 
 /** PATH_MAX */
 const TARGET_SIZE = 4096;
 
-/** the target of a symbolic link, by the link's own descriptor */
+/** @returns the target of a symbolic link, by the link's own descriptor */
 export function readlinkFd(fd: number): Uint8Array {
   const out = new Uint8Array(TARGET_SIZE);
   return out.subarray(0, checked(c_readlinkat(fd, '', out, out.length), 'readlinkat'));
 }
 
-/** struct linux_dirent64 records @returns bytes of them, 0 at the end */
+/** Reads struct linux_dirent64 records. @returns bytes of them, 0 at the end */
 export const getdents = (fd: number, into: Uint8Array): number =>
   checked(c_getdents64(fd, into, into.length), 'getdents64');
 
 /**
- * struct statfs on x86-64, as 64-bit words: type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize,
- * flags
+ * @returns struct statfs on x86-64, as 64-bit words: type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen,
+ * frsize, flags
  */
 export function statfsFd(fd: number): BigUint64Array {
   const out = new BigUint64Array(15);
@@ -144,7 +151,7 @@ export function statfsFd(fd: number): BigUint64Array {
   return out;
 }
 
-/** @returns bytes of the value; with an empty buffer how many it has */
+/** @returns bytes of the value; with an empty buffer the number of bytes that the value has */
 export const getxattrFd = (fd: number, name: string, into: Uint8Array): number =>
   checked(c_getxattr(descriptorPath(fd), nameBytes(name), into, into.length), 'getxattr', name);
 export const setxattrFd = (fd: number, name: string, value: Uint8Array, flags: number): void =>
@@ -153,3 +160,17 @@ export const listxattrFd = (fd: number, into: Uint8Array): number =>
   checked(c_listxattr(descriptorPath(fd), into, into.length), 'listxattr');
 export const removexattrFd = (fd: number, name: string): void =>
   void checked(c_removexattr(descriptorPath(fd), nameBytes(name)), 'removexattr', name);
+
+/**
+ * The same of a descriptor that is open for reading, which needs neither /proc nor a path: a third of the time.
+ * @returns bytes of the names, each with its NUL
+ */
+export const listxattrOf = (fd: number, into: Uint8Array): number =>
+  checked(c_flistxattr(fd, into, into.length), 'flistxattr');
+export const getxattrOf = (fd: number, name: string, into: Uint8Array): number =>
+  checked(c_fgetxattr(fd, nameBytes(name), into, into.length), 'fgetxattr', name);
+/** @returns bytes of the value, or the negated errno, for an attribute that most files lack */
+export const tryGetxattrOf = (fd: number, name: string, into: Uint8Array): number =>
+  c_fgetxattr(fd, nameBytes(name), into, into.length);
+export const removexattrOf = (fd: number, name: string): void =>
+  void checked(c_fremovexattr(fd, nameBytes(name)), 'fremovexattr', name);

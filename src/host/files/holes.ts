@@ -1,4 +1,4 @@
-/** Where a sparse file has data: lseek(2) with SEEK_DATA and SEEK_HOLE. */
+/** Finds where a sparse file has data, by lseek(2) with SEEK_DATA and SEEK_HOLE. */
 import { constants } from 'node:os';
 import { checked, SyscallError } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
@@ -12,7 +12,7 @@ const c_lseek = systemCall<(fd: number, offset: number, whence: number) => numbe
   'int64_t lseek(int fd, int64_t offset, int whence)',
 );
 
-/** Extents in order, bytes. @throws SyscallError */
+/** Yields the extents in order, in bytes. @throws SyscallError */
 export function* dataExtents(fd: number, size: number): Generator<{ offset: number; length: number }> {
   for (let at = 0; at < size;) {
     const offset = c_lseek(fd, at, SEEK_DATA);

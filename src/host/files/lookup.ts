@@ -1,7 +1,7 @@
 /**
- * Files by folder fd: the *at family, attributes and copies that Node's fs has not. Names go as bytes: a string is
- * taken as one character a byte (latin1), which for ASCII is the text itself. No call here follows a symbolic link in
- * the last component.
+ * Files by the descriptor of their folder: the *at family, attributes and copies that Node's fs lacks. Names are passed
+ * as bytes: a string counts as one character for each byte (latin1), which for ASCII is the text itself. No call here
+ * follows a symbolic link in the last component.
  *
  * Numbers are those of x86-64 Linux: asm-generic/fcntl.h, linux/fcntl.h, linux/stat.h, linux/openat2.h.
  */
@@ -78,21 +78,21 @@ const openat2 = systemCall<(fd: number, path: Name, how: BigUint64Array, size: n
 
 const NOT_ASCII = /[^\x01-\x7f]/;
 
-/** koffi hands strings over as UTF-8: right for ASCII, wrong for a byte string. */
+/** Turns a byte string into what koffi must get: koffi passes strings as UTF-8, which is right only for ASCII. */
 export function nameBytes(name: string): Name {
   if (!NOT_ASCII.test(name)) return name;
   if (name.includes('\0')) throw new Error('a name with a NUL byte reached a system call');
   return Buffer.from(`${name}\0`, 'latin1');
 }
 
-/** openat(2) without following a link at the end. @throws SyscallError */
+/** openat(2) that does not follow a symbolic link at the end. @throws SyscallError */
 export const openAt = (folder: number, name: string, flags: number, mode = 0): number =>
   checked(openat(folder, nameBytes(name), flags | O_NOFOLLOW | O_CLOEXEC, mode), 'openat', name);
 
 /**
- * How often a lookup is begun anew. openat2(2) gives EAGAIN for a `..` while anything on this host is renamed or
- * mounted, by whomever: a busy host makes one lookup in some thousands fail, and one who does nothing but rename two of
- * three, of which so many in a row do not happen.
+ * How often a lookup is repeated. openat2(2) gives EAGAIN for a `..` while anything on this host is renamed or mounted,
+ * by any process. A busy host makes one lookup in some thousands fail, and a process that does nothing but rename makes
+ * two of three fail; so many failures in a row do not happen.
  */
 const LOOKUPS = 1000;
 
@@ -107,27 +107,30 @@ function open2(folder: number, path: string, flags: number, resolve: number): nu
 }
 
 /**
- * Opens a folder below `folder`: no symbolic link, no `..` out of it, no magic link anywhere in the path.
+ * Opens a folder below `folder`: the path may have no symbolic link, no `..` out of the folder, and no magic link.
  * openat2(2) @throws SyscallError
  */
 export const openBeneath = (folder: number, path: string, flags = O_RDONLY): number =>
   open2(folder, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 
 /**
- * Opens what a path leads to below `folder`: links may be followed there, and none out of it (nor an absolute one, nor
- * a magic one). openat2(2) @throws SyscallError
+ * Opens what a path leads to below `folder`: symbolic links may be followed there, but none that leads out of the
+ * folder, is absolute, or is magic. openat2(2) @throws SyscallError
  */
 export const openWithin = (folder: number, path: string, flags: number): number =>
   open2(folder, path, flags, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 
 /**
- * Opens what a path names when `root` is its /: links and `..` lead nowhere else, magic links are refused.
+ * Opens what a path names when `root` is its /: symbolic links and `..` lead nowhere else, magic links are refused.
  * openat2(2) @throws SyscallError
  */
 export const openInRoot = (root: number, path: string, flags: number): number =>
   open2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 
-/** An absolute or cwd-relative path; links in it are followed: only for our own folders. @throws SyscallError */
+/**
+ * Opens a path, absolute or relative to the working folder, and follows links in it: only for husk's own folders.
+ * @throws SyscallError
+ */
 export const openFolder = (path: string): number =>
   checked(openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), 'open', path);
 
@@ -144,17 +147,17 @@ export const fchown = (fd: number, uid: number, gid: number): void => void check
 export const chownAt = (folder: number, name: string, uid: number, gid: number): void =>
   void checked(fchownat(folder, nameBytes(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'fchownat', name);
 export const fchmod = (fd: number, mode: number): void => void checked(fchmod_(fd, mode), 'fchmod');
-/** Never for a symbolic link: Linux would follow it. */
+/** Changes a mode. The name must never be a symbolic link, because Linux would follow it. */
 export const chmodAt = (folder: number, name: string, mode: number): void =>
   void checked(fchmodat(folder, nameBytes(name), mode), 'fchmodat', name);
 export const ftruncate = (fd: number, length: number): void => void checked(ftruncate_(fd, length), 'ftruncate');
 export const syncfs = (fd: number): void => void checked(syncfs_(fd), 'syncfs');
 const syncfsNative = threadedSystemCall<[number]>('int syncfs(int fd)');
-/** On a thread of libuv's pool. @returns 0, or the negated errno */
+/** Syncs a file system on a thread of libuv's pool. @returns 0, or the negated errno */
 export const syncfsInThread = (fd: number): Promise<number> =>
   new Promise((resolve) => syncfsNative().async(fd, (_, result) => resolve(result)));
 
-/** struct timespec[2]: access and modification, both the same */
+/** struct timespec[2]: access and modification time, which are the same */
 const times = new Int32Array(8);
 
 function setTimes(seconds: number, nanoseconds: number): Int32Array {
@@ -164,7 +167,7 @@ function setTimes(seconds: number, nanoseconds: number): Int32Array {
   return times;
 }
 
-/** Seconds may be negative; the low and high half of a 64-bit number. @throws SyscallError */
+/** Sets both times. Seconds may be negative; their two halves make a 64-bit number. @throws SyscallError */
 export const setTimesOf = (fd: number, seconds: number, nanoseconds: number): void =>
   void checked(utimensat(fd, null, setTimes(seconds, nanoseconds), 0), 'utimensat');
 export const setTimesAt = (folder: number, name: string, seconds: number, nanoseconds: number): void =>
@@ -174,24 +177,24 @@ export const setTimesAt = (folder: number, name: string, seconds: number, nanose
     name,
   );
 
-/** @returns 0 or errno: which failures matter depends on the attribute */
+/** @returns 0 or errno, because which failures matter depends on the attribute */
 export const trySetXattr = (fd: number, name: string, value: Uint8Array): number =>
   -fsetxattr(fd, nameBytes(name), value, value.byteLength, 0);
 
-/** A file's bytes in memory, read-only and never through JavaScript: what write(2) is given to copy from. */
+/** A file's bytes in memory, read-only and never through JavaScript, for write(2) to copy from. */
 export class FileMapping implements Disposable {
   readonly length: number;
   #address: number;
 
-  /** @param length bytes, as fstat gave them; 0 maps nothing */
+  /** @param length bytes, as fstat reports them; 0 maps nothing */
   constructor(fd: number, length: number) {
     this.length = length;
     this.#address = length === 0 ? 0 : checked(mmap(0, length, PROT_READ, MAP_PRIVATE, fd, 0), 'mmap');
   }
 
   /**
-   * Writes a piece of the mapping to a file. Safe for memory: the piece is checked against the mapping, and where the
-   * file behind it was cut off the kernel answers EFAULT instead of a signal.
+   * Writes a piece of the mapping to a file. The call is safe for memory: the piece is checked against the mapping, and
+   * where the mapped file was truncated the kernel answers EFAULT instead of a signal.
    * @throws SyscallError, RangeError
    */
   writeTo(fd: number, from: number, length: number, offset: number): void {
@@ -200,13 +203,15 @@ export class FileMapping implements Disposable {
       done += checked(pwriteNative()(fd, this.#address + from + done, length - done, offset + done), 'pwrite');
   }
 
-  /** The same on a thread of libuv's pool. The mapping and the fd must stay until it has resolved. */
+  /**
+   * Writes a piece on a thread of libuv's pool. The mapping and the fd must stay open until the promise has resolved.
+   */
   async writeInThread(fd: number, from: number, length: number, offset: number): Promise<void> {
     this.#check(from, length);
     const written = await new Promise<number>((resolve) =>
       pwriteNative().async(fd, this.#address + from, length, offset, (_, result) => resolve(result)),
     );
-    // a short write is rare: its rest is written here
+    // A short write is rare: its rest is written here.
     const done = checked(written, 'pwrite');
     this.writeTo(fd, from + done, length - done, offset + done);
   }

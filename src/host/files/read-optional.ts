@@ -1,7 +1,7 @@
-/** A file that may be absent, or not this user's to read. */
+/** Reads a file that may be missing, or that this user may not read. */
 import { readFileSync } from 'node:fs';
 
-/** @returns its text; undefined when it cannot be read, for whatever reason */
+/** @returns the file's text; undefined when it cannot be read, for whatever reason */
 export function readOptional(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');

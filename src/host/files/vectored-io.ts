@@ -1,6 +1,6 @@
 /**
  * preadv(2), pwritev2(2) and fallocate(2) on raw addresses: disk data goes between a file and guest memory with no copy
- * in between. The caller vouches for every address and length; the VMM gets them from GuestMemory's check.
+ * in between. The caller is responsible for every address and length; the VMM gets them from GuestMemory's check.
  */
 import { checked } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
@@ -11,9 +11,9 @@ const preadv = systemCall<(fd: number, vector: Uint8Array, count: number, positi
 const pwritev2 = systemCall<
   (fd: number, vector: Uint8Array, count: number, position: number, high: number, flags: number) => number
 >('int64_t pwritev2(int fd, const void *vector, int count, int64_t position, int64_t high, int flags)');
-/** fs/read_write.c pos_from_hilo: the upper half of a position counts on 32-bit machines only */
+/** fs/read_write.c pos_from_hilo: the upper half of a position counts only on 32-bit machines */
 const NO_HIGH_HALF = 0;
-/** pwritev2(2): to the end of the file as it is at that moment, wherever the position */
+/** pwritev2(2): the data goes to the end of the file as it is at that moment, whatever the position is */
 const RWF_APPEND = 0x10;
 const c_fallocate = systemCall<(fd: number, mode: number, offset: number, length: number) => number>(
   'int fallocate(int fd, int mode, int64_t offset, int64_t length)',

@@ -1,6 +1,6 @@
 /**
- * Which CPUs this process may run on. sched_setaffinity(2) is a thread's: every thread there is now is told, and those
- * to come inherit it.
+ * Chooses the CPUs that this process may run on. sched_setaffinity(2) is for one thread: it is called for every thread
+ * that exists now, and later threads inherit the affinity.
  */
 import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -8,14 +8,14 @@ import { checked } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
 
 const { ESRCH } = constants.errno;
-/** CPUs, CONFIG_NR_CPUS of the largest kernels */
+/** most CPUs, CONFIG_NR_CPUS of the largest kernels */
 const MAX_CPUS = 8192;
 
 const c_sched_setaffinity = systemCall<(tid: number, bytes: number, mask: Uint8Array) => number>(
   'int sched_setaffinity(int tid, size_t bytes, const uint8_t *mask)',
 );
 
-/** @throws SyscallError EINVAL when none of them is there */
+/** @throws SyscallError EINVAL when the host has none of these CPUs */
 export function pinProcess(cpus: readonly number[]): void {
   const mask = new Uint8Array(MAX_CPUS / 8);
   for (const cpu of cpus) if (cpu < MAX_CPUS) mask[cpu >>> 3]! |= 1 << (cpu & 7);

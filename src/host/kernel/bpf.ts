@@ -1,6 +1,6 @@
 /**
- * Programs for a cgroup's device hook: loaded, attached, and from then on the kernel's. bpf(2); only for real root
- * (CAP_BPF, CAP_NET_ADMIN).
+ * Loads programs for a cgroup's device hook and attaches them; from then on the kernel keeps them. bpf(2); only for
+ * real root (CAP_BPF, CAP_NET_ADMIN).
  */
 import { Fd } from '../fd.ts';
 import { checked } from '../libc.ts';
@@ -13,13 +13,13 @@ const BPF_PROG_ATTACH = 8;
 const BPF_PROG_TYPE_CGROUP_DEVICE = 15;
 const BPF_CGROUP_DEVICE = 6;
 const BPF_F_ALLOW_MULTI = 2;
-/** bytes: struct bpf_insn; of union bpf_attr as much as is used here, the rest is zero to the kernel */
+/** bytes of struct bpf_insn, and of union bpf_attr as much as is used here: the kernel takes the rest as zero */
 const INSTRUCTION_SIZE = 8;
 const LOAD_SIZE = 48;
 const ATTACH_SIZE = 16;
 /** BPF_MAXINSNS of linux/bpf_common.h */
 const MAX_INSTRUCTIONS = 4096;
-/** helpers it calls: none, so any licence will do */
+/** the program calls no helpers, so any licence will do */
 const LICENCE = 'none\0';
 
 const c_bpf = systemCall<(command: number, attributes: number, size: number) => number>(

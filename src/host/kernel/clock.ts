@@ -1,6 +1,6 @@
 /**
- * The system's wall clock: setting it, for the machine that is ours alone, and hearing that somebody else has set it.
- * clock_settime(2), adjtimex(2), timerfd_create(2)
+ * The system's wall clock: this file sets it, on a machine that belongs to husk, and watches for the clock being set by
+ * others. clock_settime(2), adjtimex(2), timerfd_create(2)
  */
 import { Fd } from '../fd.ts';
 import { checked } from '../libc.ts';
@@ -13,7 +13,7 @@ const CLOCK_REALTIME = 0;
 const TFD_FLAGS = 0o2000000 | 0o4000; // TFD_CLOEXEC, TFD_NONBLOCK
 const TFD_TIMER_ABSTIME = 1;
 const TFD_TIMER_CANCEL_ON_SET = 2;
-/** s since the epoch, in 2242: a timer that rings only because the clock was set */
+/** seconds since the epoch, in 2242: the timer expires only because the clock was set */
 const NEVER = 2n ** 33n;
 const EXPIRATIONS_BYTES = 8;
 
@@ -33,7 +33,7 @@ const read = systemCall<(fd: number, bytes: Uint8Array, length: number) => numbe
   'int64_t read(int fd, void *bytes, size_t length)',
 );
 
-/** @param milliseconds since the epoch. @throws SyscallError */
+/** @param milliseconds since the epoch @throws SyscallError */
 export function setRealTime(milliseconds: number): void {
   // safe: the kernel reads struct timespec, two int64
   const time = BigInt64Array.of(
@@ -44,33 +44,35 @@ export function setRealTime(milliseconds: number): void {
 }
 
 /**
- * Lets the clock run faster or slower (500 ppm) until it has moved by so much; programs see no jump. @throws
- * SyscallError
+ * Lets the clock run faster or slower (500 ppm) until it has moved by so much, so that programs see no jump.
+ * @throws SyscallError
  */
 export function slewRealTime(milliseconds: number): void {
   const timex = new Uint8Array(TIMEX.size);
   const view = new DataView(timex.buffer);
   view.setUint32(TIMEX.modes, ADJ_OFFSET_SINGLESHOT, true);
-  // microseconds
+  // The offset is in microseconds.
   view.setBigInt64(TIMEX.offset, BigInt(Math.round(milliseconds * 1000)), true);
-  // safe: the kernel reads and fills in struct timex, which is as long
+  // safe: the kernel reads and fills in struct timex, and the buffer has its size
   checked(adjtimex(timex), 'adjtimex');
 }
 
 /**
- * Calls back whenever this system's wall clock was set, and when it has been suspended (TFD_TIMER_CANCEL_ON_SET), until
- * closed. @throws SyscallError
+ * Calls back whenever this system's wall clock was set or the system was suspended (TFD_TIMER_CANCEL_ON_SET), until the
+ * watch is closed.
+ * @throws SyscallError
  */
 export function watchClockSet(callback: () => void): Watch {
   const fd = new Fd(checked(timerfdCreate(CLOCK_REALTIME, TFD_FLAGS), 'timerfd_create'));
-  // safe: the kernel reads struct itimerspec, four int64: no interval, and when
+  // safe: the kernel reads struct itimerspec, four int64: no interval, and the time
   checked(
     timerfdSettime(fd.number, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, BigInt64Array.of(0n, 0n, NEVER, 0n), null),
     'timerfd_settime',
   );
   const expirations = new Uint8Array(EXPIRATIONS_BYTES);
   const watch = watchReadable(fd.number, () => {
-    // ECANCELED; the timer stays, and tells of the next time too. safe: eight bytes of a buffer that long
+    // The read gives ECANCELED; the timer stays armed and reports the next change too. safe: eight bytes of a buffer
+    // that long
     read(fd.number, expirations, EXPIRATIONS_BYTES);
     callback();
   });

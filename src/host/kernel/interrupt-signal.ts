@@ -1,6 +1,6 @@
 /**
  * A signal that only interrupts: its handler does nothing, and without SA_RESTART a blocking system call of the thread
- * that gets it returns EINTR. Used to bring a vCPU out of KVM_RUN after `immediate_exit` was set
+ * that gets the signal returns EINTR. The signal brings a vCPU out of KVM_RUN after `immediate_exit` was set
  * (Documentation/virt/kvm/api.rst § KVM_RUN).
  *
  * The handler is the C library's `abs`: a function that takes an int and touches nothing, because no JavaScript may run
@@ -8,7 +8,7 @@
  */
 import { koffi, libraryFunction } from '../libc.ts';
 
-/** Not used by Node, glibc (32, 33) or V8. */
+/** a signal that Node, glibc (32, 33) and V8 do not use */
 export const INTERRUPT_SIGNAL = 40;
 /** glibc's struct sigaction on x86-64: handler, a 128-byte mask, flags, restorer */
 const SIGACTION_SIZE = 152;

@@ -1,10 +1,10 @@
 /**
- * A thread that repeats one blocking ioctl, with no JavaScript in it: for KVM_RUN.
+ * An IoctlThread is a thread that repeats one blocking ioctl, with no JavaScript in it: for KVM_RUN.
  *
- * Why not koffi's asynchronous calls: libuv's pool gives each call to another thread, and before Linux 6.13 a vCPU that
- * changes threads waits for an RCU grace period (synchronize_rcu in kvm_vcpu_ioctl), which is milliseconds for every
- * exit. Why not a worker: 10 MB and 35 ms of CPU each. What the thread has to do between two calls is four system
- * calls, so that is what it is: 26 instructions, below. After each ioctl it signals `done`, and waits for `go`.
+ * koffi's asynchronous calls would not do: libuv's pool gives each call to another thread, and before Linux 6.13 a vCPU
+ * that changes threads waits for an RCU grace period (synchronize_rcu in kvm_vcpu_ioctl), which is milliseconds for
+ * every exit. Workers would cost 10 MB and 35 ms of CPU each. The thread makes only four different system calls, so it
+ * consists of the 26 instructions below. After each ioctl it signals `done`, and waits for `go`.
  *
  * Safety: the code is a constant, written into a page of its own that is then made executable and read-only; it touches
  * only the block whose address it is given, which lives until the thread has been joined.
@@ -29,7 +29,7 @@ const tgkill = systemCall<(process: number, thread: number, signal: number) => n
 
 const PROT_READ_EXEC = 5;
 
-/** The block: 64-bit words, offsets in bytes. */
+/** The block consists of 64-bit words; these are offsets in bytes. */
 const FD = 0;
 const DONE = 8;
 const GO = 16;
@@ -42,8 +42,8 @@ const REQUEST = 64;
 const BLOCK_SIZE = 72;
 
 /**
- * x86-64 machine code (Intel SDM vol. 2); rbx is the block, which pthread_create passes in rdi. System call numbers:
- * syscall_64.tbl.
+ * x86-64 machine code (Intel SDM vol. 2); rbx is the block's address, which pthread_create passes in rdi. System call
+ * numbers are those of syscall_64.tbl.
  */
 const START = [
   [0x53], //                                   push rbx
@@ -86,7 +86,7 @@ const END = [
 ].flat();
 const CODE = Uint8Array.from([...START, ...ENTER, ...WAIT, ...AFTER_WAIT, ...END]);
 
-/** One page for all threads; never unmapped. */
+/** All threads share one page, which is never unmapped. */
 let code: Mapping | undefined;
 
 function codeAddress(): number {
@@ -100,7 +100,7 @@ function codeAddress(): number {
 }
 
 export class IoctlThread implements Disposable {
-  /** readable after each call; drain it */
+  /** becomes readable after each call; the reader must drain it */
   readonly done = new EventFd();
   readonly #go = new EventFd({ blocking: true });
   readonly #page = Mapping.anonymous(PAGE_SIZE);
@@ -118,23 +118,23 @@ export class IoctlThread implements Disposable {
     if (errno !== 0) throw new SyscallError('pthread_create', errno);
   }
 
-  /** of the last call: 0 or more, or -errno. Only between `done` and `go`. */
+  /** result of the last call: 0 or more, or -errno; valid only between `done` and `go` */
   get result(): number {
     return Number(this.#words[RESULT / 8]);
   }
 
-  /** Makes the next call. Only after `done`. */
+  /** Makes the next call, which is allowed only after `done`. */
   go(): void {
     this.#go.signal();
   }
 
-  /** Sends a signal to the thread, if it has begun. */
+  /** Sends a signal to the thread, if the thread has begun. */
   interrupt(signal: number): void {
     const thread = Number(Atomics.load(this.#words, THREAD / 8));
     if (thread !== 0) tgkill(process.pid, thread, signal);
   }
 
-  /** Ends the thread and waits for its end. Only after `done`, or it waits for the call. */
+  /** Ends the thread and waits for its end. Before `done` this waits for the current call too. */
   [Symbol.dispose](): void {
     Atomics.store(this.#words, STOP / 8, 1n);
     this.#go.signal();

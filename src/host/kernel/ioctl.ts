@@ -1,8 +1,9 @@
-/** ioctl(2): with a number, with a buffer, and as a blocking call on a thread of its own. */
+/** ioctl(2), with a number or with a buffer. */
 import { checked } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
 
-// Declared with fixed arguments: on x86-64 a variadic callee differs only in reading %al, and only for floating point.
+// The arguments are declared as fixed: on x86-64 a variadic callee differs only in reading %al, and only for floating
+// point.
 const withNumber = systemCall<(fd: number, request: number, argument: number) => number>(
   'int ioctl(int fd, uint64_t request, int64_t argument)',
 );
@@ -18,7 +19,7 @@ export const _IOW = (type: number, number: number, size: number) => request(1, t
 export const _IOR = (type: number, number: number, size: number) => request(2, type, number, size);
 export const _IOWR = (type: number, number: number, size: number) => request(3, type, number, size);
 
-/** @param what for the error: what was asked for. @throws SyscallError */
+/** @param what was asked for, for the error @throws SyscallError */
 export function ioctl(fd: number, request: number, argument: number | Uint8Array, what: string): number {
   const result = typeof argument === 'number' ? withNumber(fd, request, argument) : withBuffer(fd, request, argument);
   return checked(result, 'ioctl', `(${what})`);

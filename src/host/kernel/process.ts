@@ -16,7 +16,7 @@ export function pidfdOpen(pid: number): Fd {
   return new Fd(checked(pidfd_open(pid, 0), 'pidfd_open', String(pid)));
 }
 
-/** pidfd_send_signal(2); false when the process has ended. Signal 0 only asks. @throws SyscallError */
+/** pidfd_send_signal(2). Signal 0 only checks. @returns false when the process has ended @throws SyscallError */
 export function pidfdSignal(pidfd: number, signal: number): boolean {
   // safe: siginfo is NULL, no memory is touched
   const result = pidfd_send_signal(pidfd, signal, null, 0);

@@ -1,4 +1,4 @@
-/** Random bytes from the kernel, random(4), without loading node:crypto: 5 ms of every command's start. */
+/** Random bytes from the kernel, random(4), without node:crypto, whose loading costs 5 ms of every command's start. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { checked } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
@@ -7,15 +7,15 @@ const getrandom = systemCall<(bytes: Uint8Array, length: number, flags: number) 
   'int64_t getrandom(void *bytes, size_t length, unsigned int flags)',
 );
 
-/** @returns that many bytes as lower-case hex */
+/** @returns so many bytes as lower-case hex */
 export function randomHex(bytes: number): string {
   return randomBytes(bytes).toString('hex');
 }
 
 /**
- * The same by getrandom(2): for processes whose /dev has no urandom, as a jailed supervisor's, and that have loaded
- * koffi anyway.
- * @param bytes 256 at most: so many come whole
+ * @returns random hex like `randomHex`, but by getrandom(2), for processes that have no urandom in their /dev, like a
+ * jailed supervisor, and that have loaded koffi anyway
+ * @param bytes 256 at most, because so many come in one piece
  * @throws SyscallError
  */
 export function jailedRandomHex(bytes: number): string {
@@ -24,9 +24,9 @@ export function jailedRandomHex(bytes: number): string {
   return buffer.toString('hex');
 }
 
-/** An integer in [0, limit), every one as likely as another; limit at most 2^32. */
+/** @returns an integer in [0, limit), each equally likely; limit is at most 2^32 */
 export function randomBelow(limit: number): number {
-  // values above the last whole multiple would favour the small ones
+  // Values above the last whole multiple would favour the small results.
   const most = Math.floor(2 ** 32 / limit) * limit;
   for (;;) {
     const value = randomBytes(4).readUInt32LE(0);
@@ -38,7 +38,7 @@ function randomBytes(length: number): Buffer {
   const buffer = Buffer.alloc(length);
   const fd = openSync('/dev/urandom', 'r');
   try {
-    // up to 256 bytes come whole, see random(4)
+    // Up to 256 bytes come in one piece, see random(4).
     readSync(fd, buffer, 0, length, null);
   } finally {
     closeSync(fd);

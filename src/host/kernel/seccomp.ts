@@ -1,6 +1,6 @@
 /**
- * What a process gives up for good: new privileges, being looked into by its user's other processes, and system calls.
- * None of it can be taken back. seccomp(2), prctl(2)
+ * Takes rights away from this process for good: new privileges, inspection by other processes of its user, and system
+ * calls. None of this can be undone. seccomp(2), prctl(2)
  */
 import { constants } from 'node:os';
 import { checked, SyscallError } from '../libc.ts';
@@ -19,7 +19,7 @@ const SECCOMP_SET_MODE_FILTER = 1;
 const SECCOMP_FILTER_FLAG_TSYNC = 1;
 const PR_SET_DUMPABLE = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
-/** bytes of struct sock_filter, of struct sock_fprog on x86-64; linux/bpf_common.h BPF_MAXINSNS */
+/** bytes of struct sock_filter and of struct sock_fprog on x86-64, and BPF_MAXINSNS of linux/bpf_common.h */
 const INSTRUCTION_SIZE = 8;
 const PROGRAM_SIZE = 16;
 const MAX_INSTRUCTIONS = 4096;
@@ -30,13 +30,14 @@ export function setNoNewPrivileges(): void {
   checked(c_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 'prctl(PR_SET_NO_NEW_PRIVS)');
 }
 
-/** No core dump, no ptrace(2) and no /proc/PID/mem by processes of the same user. @throws SyscallError */
+/** Forbids a core dump, and ptrace(2) and /proc/PID/mem for processes of the same user. @throws SyscallError */
 export function setUndumpable(): void {
   checked(c_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), 'prctl(PR_SET_DUMPABLE)');
 }
 
 /**
- * Puts a filter on every thread of this process, those of libuv and V8 included, and on every thread they will make.
+ * Puts a filter on every thread of this process, those of libuv and V8 included, and on every thread that they will
+ * make.
  * @param filter array of struct sock_filter
  * @throws SyscallError
  */
@@ -55,6 +56,6 @@ export function filterAllThreads(filter: Uint8Array, flags = 0): void {
     c_seccomp(SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_TSYNC, memory.address),
     'seccomp',
   );
-  // the thread that has a filter of its own, and so cannot take this one
+  // The result is the thread that has a filter of its own and so cannot take this one.
   if (result > 0) throw new SyscallError(`seccomp(thread ${result})`, ESRCH);
 }

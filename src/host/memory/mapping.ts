@@ -1,8 +1,8 @@
 /**
  * Memory mappings as disposables: mmap(2), madvise(2), munmap(2).
  *
- * Disposing detaches the ArrayBuffer first, so that a view kept by mistake reads as empty instead of touching memory
- * that is no longer there.
+ * Disposing detaches the ArrayBuffer first, so that a view kept by mistake reads as empty instead of touching unmapped
+ * memory.
  */
 import { checked, koffi } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
@@ -41,22 +41,37 @@ export class Mapping implements Disposable {
     this.length = length;
   }
 
-  /** Private zeroed memory. */
+  /** Maps private zeroed memory. */
   static anonymous(length: number): Mapping {
-    return Mapping.#map(length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, `${length} bytes of memory`);
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    return Mapping.#map({ length, flags, fd: -1, offset: 0 }, `${length} bytes of memory`);
   }
 
   /** @param offset bytes, a multiple of the page size */
   static shared(fd: number, length: number, offset = 0): Mapping {
-    return Mapping.#map(length, MAP_SHARED, fd, offset, `${length} bytes of fd ${fd}`);
+    return Mapping.#map({ length, flags: MAP_SHARED, fd, offset }, `${length} bytes of fd ${fd}`);
   }
 
-  static #map(length: number, flags: number, fd: number, offset: number, what: string): Mapping {
-    const address = checked(mmap(0, length, PROT_READ | PROT_WRITE, flags, fd, offset), 'mmap', what);
-    return new Mapping(address, length);
+  /** The file's begin, for what others write: a write by this process ends it (SIGSEGV). */
+  static readable(fd: number, length: number): Mapping {
+    const what = `${length} bytes of fd ${fd}`;
+    return Mapping.#map({ length, flags: MAP_SHARED, fd, offset: 0, protection: PROT_READ }, what);
   }
 
-  /** The whole mapping; the same object each time. Empty after disposal. */
+  static #map(
+    {
+      length,
+      flags,
+      fd,
+      offset,
+      protection = PROT_READ | PROT_WRITE,
+    }: { length: number; flags: number; fd: number; offset: number; protection?: number },
+    what: string,
+  ): Mapping {
+    return new Mapping(checked(mmap(0, length, protection, flags, fd, offset), 'mmap', what), length);
+  }
+
+  /** the whole mapping, always as the same object; empty after disposal */
   get buffer(): ArrayBuffer {
     // Safety: the address and length are the mapping's own, and disposal detaches the buffer before the unmapping.
     this.#buffer ??= koffi().view(this.address, this.length);
@@ -70,24 +85,24 @@ export class Mapping implements Disposable {
 }
 
 /**
- * Fresh private memory over addresses that are the caller's own, as mmap(2) with MAP_FIXED. Never counted against
- * overcommit. @returns a negative number on failure
+ * Maps fresh private memory over addresses that the caller owns, as mmap(2) with MAP_FIXED. The memory does not count
+ * against overcommit. @returns a negative number on failure
  */
 export const mapOver = (address: number, length: number) =>
   mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
-/** As `mapOver`, but with a file's contents, copied where they are written. @returns a negative number on failure */
+/** Maps a file's contents like `mapOver`; written pages become copies. @returns a negative number on failure */
 export const mapFileOver = (address: number, length: number, fd: number) =>
   mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, 0);
 
-/** Anonymous pages back to the host; they read as zeroes next time. @throws SyscallError */
+/** Gives anonymous pages back to the host; they read as zeroes next time. @throws SyscallError */
 export function discardPages(address: number, length: number): void {
   checked(madvise(address, length, MADV_DONTNEED), 'madvise');
 }
 
 /**
- * Huge pages where the host has them, and none of it in a core dump. An older or differently configured kernel refuses;
- * nothing depends on it.
+ * Asks for huge pages where the host has them, and for no core dump of the range. An older or differently configured
+ * kernel refuses, and nothing depends on it.
  */
 export function adviseRam(address: number, length: number): void {
   madvise(address, length, MADV_HUGEPAGE);

@@ -1,4 +1,4 @@
-/** Anonymous files. */
+/** Files that exist only in memory, memfd_create(2). */
 import { ftruncateSync, writeSync } from 'node:fs';
 import { Fd, prepared } from '../fd.ts';
 import { checked } from '../libc.ts';
@@ -26,7 +26,7 @@ export function memfd(name: string, content: Uint8Array = new Uint8Array()): Fd 
   return filled(new Fd(checked(memfd_create(name, MFD_CLOEXEC), 'memfd_create')), content);
 }
 
-/** The same, never to be changed again: whoever gets it may map it without fear. @throws SyscallError */
+/** Makes a memfd that can never change again: a receiver may map it safely. @throws SyscallError */
 export function sealedMemfd(name: string, content: Uint8Array): Fd {
   const fd = filled(new Fd(checked(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), 'memfd_create')), content);
   return prepared(fd, (number) => checked(fcntl(number, F_ADD_SEALS, SEALED), 'fcntl'));
@@ -39,8 +39,8 @@ function filled(fd: Fd, content: Uint8Array): Fd {
 }
 
 /**
- * A file of `size` zeros that stays that long: whoever writes to it is refused at its end (EPERM), is never made to
- * wait, and fills no disk.
+ * Makes a file of `size` zeros that keeps this size: a writer is refused at its end (EPERM), is never made to wait, and
+ * fills no disk.
  * @throws SyscallError
  */
 export function boundedMemfd(name: string, size: number): Fd {

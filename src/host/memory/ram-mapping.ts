@@ -1,26 +1,26 @@
 /**
  * Memory for a guest: private, zeroed, not counted against overcommit until touched, and behind a SharedArrayBuffer. V8
- * takes an ArrayBuffer over foreign memory for garbage to come, and at a guest's size collects the whole heap on the
- * spot (50 M instructions of every start); a SharedArrayBuffer of its own it does not count.
+ * counts an ArrayBuffer over foreign memory as future garbage, and at a guest's size collects the whole heap at once
+ * (50 M instructions of every start); it does not count a SharedArrayBuffer of its own.
  *
- * The buffer owns the addresses: they stay valid as long as anybody has a view, so a view kept by mistake reads zeroes
- * and never foreign memory. What disposal gives back is the pages. The last buffer is kept for the next guest of the
- * same size, because V8, which counts nothing, hardly ever collects one.
+ * The buffer owns the addresses: they stay valid as long as any view exists, so a view kept by mistake reads zeroes and
+ * never foreign memory. Disposal gives the pages back. The last buffer is kept for the next guest of the same size,
+ * because V8, which does not count the buffer, hardly ever collects one.
  *
- * V8 asks the host to commit a buffer of its own, which a host refuses for about all of its memory; such a guest gets
- * foreign memory after all, and a slower start.
+ * V8 asks the host to commit a buffer of its own, which a host refuses when the buffer is about as large as all of its
+ * memory; such a guest gets foreign memory, and a slower start.
  */
 import { koffi, checked } from '../libc.ts';
 import { adviseRam, discardPages, mapFileOver, mapOver, Mapping } from './mapping.ts';
 
-/** a huge page: guest memory begins at one, so that the kernel can use them */
+/** bytes of a huge page: guest memory begins at a multiple of it, so that the kernel can use huge pages */
 const ALIGNMENT = 2 << 20;
 
 export class RamMapping implements Disposable {
   readonly address: number;
   /** bytes */
   readonly length: number;
-  /** where in `buffer` the memory begins */
+  /** bytes from the start of `buffer` to the memory */
   readonly offset: number;
   readonly #buffer: ArrayBufferLike;
   readonly #foreign: Mapping | undefined;
@@ -42,8 +42,8 @@ export class RamMapping implements Disposable {
     const start = Number(koffi().address(new Uint8Array(this.#buffer)));
     this.address = Math.ceil(start / ALIGNMENT) * ALIGNMENT;
     this.offset = this.address - start;
-    // Safety: whole pages inside the buffer, which nothing else has a view of; the C library unmaps all of it when V8
-    // frees the buffer.
+    // Safety: the pages are whole and inside the buffer, which no other code has a view of; the C library unmaps all of
+    // it when V8 frees the buffer.
     checked(mapOver(this.address, length), 'mmap', `${length} bytes of memory`);
     adviseRam(this.address, length);
   }
@@ -52,7 +52,7 @@ export class RamMapping implements Disposable {
     return this.#buffer;
   }
 
-  /** Copy-on-write over a file of the same length, which must not change: a snapshot's memory. @throws SyscallError */
+  /** Maps a file of the same length copy-on-write, a snapshot's memory, which must not change. @throws SyscallError */
   fill(fd: number): void {
     // Safety: as in the constructor.
     checked(mapFileOver(this.address, this.length, fd), 'mmap', `${this.length} bytes of fd ${fd}`);
@@ -60,8 +60,8 @@ export class RamMapping implements Disposable {
   }
 
   /**
-   * Gives pages back to the host; they read as zeroes, or as the file, next time. Offsets are bounds-checked by the
-   * caller.
+   * Gives pages back to the host; they read as zeroes, or as the file, next time. The caller checks the offsets against
+   * the bounds.
    */
   discard(offset: number, length: number): void {
     discardPages(this.address + offset, length);

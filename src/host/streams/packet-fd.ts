@@ -45,6 +45,16 @@ export function readPacket(fd: number, into: Uint8Array): number | undefined {
   return count === -EAGAIN || count === -EINTR ? undefined : 0;
 }
 
+/**
+ * Of a datagram socket.
+ * @returns as `readPacket`; of a datagram 0 is a length
+ * @throws SyscallError ECONNREFUSED and others that a connected socket is told of: they end nothing
+ */
+export function readDatagram(fd: number, into: Uint8Array): number | undefined {
+  const count = read(fd, into, into.length); // safe: at most as many bytes as the view has
+  return count === -EAGAIN || count === -EINTR ? undefined : checked(count, 'read');
+}
+
 /** @returns false when the packet was dropped: no room, or nobody there; networks may lose packets */
 export function writePacket(fd: number, packet: Uint8Array): boolean {
   return write(fd, packet, packet.length) === packet.length;

@@ -17,8 +17,10 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_PASSCRED = 16;
 const SO_PEERCRED = 17;
+const SO_NETNS_COOKIE = 71;
 const SO_PEERPIDFD = 77;
 const SCM_RIGHTS = 1;
+const SHUT_WR = 1;
 const SCM_CREDENTIALS = 2;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
@@ -54,12 +56,21 @@ const setsockopt = systemCall<(fd: number, level: number, name: number, value: I
 const c_getsockopt = systemCall<
   (fd: number, level: number, name: number, value: Int32Array, length: Int32Array) => number
 >('int getsockopt(int fd, int level, int name, void *value, void *length)');
+const c_shutdown = systemCall<(fd: number, how: number) => number>('int shutdown(int fd, int how)');
 const c_recvmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => number>(
   'long recvmsg(int fd, void *header, int flags)',
 );
+const c_sendto = systemCall<
+  (fd: number, data: Uint8Array, length: number, flags: number, to: null, toLength: number) => number
+>('long sendto(int fd, const void *data, unsigned long length, int flags, const void *to, unsigned int toLength)');
 const c_sendmsg = systemCall<(fd: number, header: Uint8Array, flags: number) => number>(
   'long sendmsg(int fd, const void *header, int flags)',
 );
+
+/** shutdown(2) of what is sent: the other end reads to its end. One that is gone has no need of it. */
+export function shutdownWrite(fd: number): void {
+  c_shutdown(fd, SHUT_WR);
+}
 
 /**
  * SO_PEERCRED: who connected, or listens, at the other end, as it was at that moment; ids as this process's namespaces
@@ -82,6 +93,16 @@ export function peerPidfd(fd: number): Fd | undefined {
   return result < 0 ? undefined : new Fd(pidfd[0]!);
 }
 
+/**
+ * SO_NETNS_COOKIE (Linux 5.14): the network namespace that a socket is in, by a number that no other has while this boot
+ * lasts. A namespace's inode is given to the next one as soon as it is gone. @returns undefined before that Linux
+ */
+export function networkCookie(fd: number): string | undefined {
+  const cookie = new Int32Array(2); // safe: the kernel writes one u64, and the length says so
+  const result = c_getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, Int32Array.of(cookie.byteLength));
+  return result < 0 ? undefined : new BigUint64Array(cookie.buffer)[0]!.toString();
+}
+
 /** Two connected SOCK_STREAM ends, close-on-exec. @throws SyscallError */
 export function streamPair(): { near: Fd; far: Fd } {
   const fds = new Int32Array(2); // safe: the kernel writes exactly two ints
@@ -91,10 +112,12 @@ export function streamPair(): { near: Fd; far: Fd } {
 
 /**
  * Two connected SOCK_SEQPACKET ends, close-on-exec. `credentials`: messages received on `near` carry the sender's pid.
+ * `nonBlocking`: what the other end has no room for is EAGAIN.
  */
-export function seqpacketPair(options: { credentials?: boolean } = {}): { near: Fd; far: Fd } {
+export function seqpacketPair(options: { credentials?: boolean; nonBlocking?: boolean } = {}): { near: Fd; far: Fd } {
   const fds = new Int32Array(2); // safe: the kernel writes exactly two ints
-  checked(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 'socketpair');
+  const type = SOCK_SEQPACKET | SOCK_CLOEXEC | (options.nonBlocking ? SOCK_NONBLOCK : 0);
+  checked(socketpair(AF_UNIX, type, 0, fds), 'socketpair');
   const near = new Fd(fds[0]!);
   const far = new Fd(fds[1]!);
   try {
@@ -108,12 +131,18 @@ export function seqpacketPair(options: { credentials?: boolean } = {}): { near: 
   }
 }
 
-/** A datagram socket connected to the one at a path; non-blocking, close-on-exec. @throws SyscallError, RangeError */
-export function connectDatagram(path: string): Fd {
+/** A whole struct sockaddr_un. @throws RangeError when the path does not fit into it */
+export function unixAddress(path: string): Buffer {
   const address = Buffer.alloc(2 + SUN_PATH);
   if (Buffer.byteLength(path) >= SUN_PATH) throw new RangeError(`${path} is too long for a socket`);
   address.writeUInt16LE(AF_UNIX, 0);
   address.write(path, 2);
+  return address;
+}
+
+/** A datagram socket connected to the one at a path; non-blocking, close-on-exec. @throws SyscallError, RangeError */
+export function connectDatagram(path: string): Fd {
+  const address = unixAddress(path);
   const fd = new Fd(checked(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'socket'));
   try {
     checked(c_connect(fd.number, address, address.length), 'connect', path); // safe: address is a whole struct sockaddr_un
@@ -206,12 +235,24 @@ export function receive(fd: number): Message | null | undefined {
   return { data: Buffer.from(data.subarray(0, length)), fds, pid };
 }
 
-/** sendmsg(2) of one message, with descriptors. Never SIGPIPE. @throws SyscallError (EPIPE when nobody is there) */
+/**
+ * Sends one message, with descriptors. Never SIGPIPE. Without any it is sendto(2) to nobody else than the other end:
+ * a running VMM has no sendmsg(2).
+ * @throws SyscallError (EPIPE when nobody is there)
+ */
 export function send(fd: number, data: Uint8Array, fds: readonly number[] = []): void {
+  if (fds.length === 0) {
+    let sent: number;
+    do
+      sent = c_sendto(fd, data, data.length, MSG_NOSIGNAL, null, 0); // safe: reads as many bytes as data has
+    while (sent === -EINTR);
+    checked(sent, 'sendto');
+    return;
+  }
   if (CMSGHDR + 4 * fds.length > CONTROL_BYTES) throw new RangeError('too many descriptors for one message');
   const bytes = Buffer.from(data);
   const size = CMSGHDR + 4 * fds.length;
-  const buffers = messageBuffers(bytes, fds.length > 0 ? (size + 7) & ~7 : 0);
+  const buffers = messageBuffers(bytes, (size + 7) & ~7);
   buffers.control.writeBigUInt64LE(BigInt(size), 0);
   buffers.control.writeInt32LE(SOL_SOCKET, 8);
   buffers.control.writeInt32LE(SCM_RIGHTS, 12);

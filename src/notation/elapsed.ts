@@ -1,0 +1,27 @@
+/** How long something has lasted, in Docker's words. The functions are pure. Source of the steps: docker/go-units. */
+
+/**
+ * @returns how long something lasted: `About a minute`, `2 hours`
+ * @param ms milliseconds
+ */
+export function humanDuration(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 1) return 'Less than a second';
+  if (seconds === 1) return '1 second';
+  if (seconds < 60) return `${seconds} seconds`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes === 1) return 'About a minute';
+  if (minutes < 60) return `${minutes} minutes`;
+  const hours = Math.floor(seconds / 3600 + 0.5);
+  if (hours === 1) return 'About an hour';
+  if (hours < 48) return `${hours} hours`;
+  if (hours < 24 * 7 * 2) return `${Math.floor(hours / 24)} days`;
+  if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
+  if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
+  return `${Math.floor(hours / 24 / 365)} years`;
+}
+
+/** @returns how long ago something was: `2 hours ago` */
+export function ago(then: number, now: number): string {
+  return `${humanDuration(Math.max(0, now - then))} ago`;
+}
