@@ -1,12 +1,11 @@
 /**
- * The interface by which this host reaches the world, with its addresses and gateways: what pasta and passt give to a
- * container as its own, so that the host cannot be reached by them. Parsers of proc(5)'s tables are apart from the
- * reading.
+ * The interface by which this host reaches the world, with its addresses and gateways: by it pasta has
+ * IPv6. Parsers of proc(5)'s tables are apart from the reading.
  */
 import { readFileSync } from 'node:fs';
 import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 
-export interface HostAddress {
+interface HostAddress {
   address: string;
   /** bits of the network */
   prefix: number;
@@ -120,6 +119,23 @@ function addressOf(
     }
   );
 }
+
+/**
+ * An address of this host by which its containers reach it: that by which it leaves itself, else any that is no
+ * loopback's. Containers have no way to the loopback. Pure.
+ */
+export function chooseHostAddress(
+  leaves: HostInterface | undefined,
+  interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>,
+): string | undefined {
+  const own = Object.values(interfaces)
+    .flatMap((infos) => infos ?? [])
+    .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'));
+  const first = own.find(({ family }) => family === 'IPv4') ?? own[0];
+  return leaves?.ipv4?.address ?? leaves?.ipv6?.address ?? first?.address;
+}
+
+export const hostAddress = (): string | undefined => chooseHostAddress(hostInterface(), networkInterfaces());
 
 /** undefined when this host has no way to the world itself */
 export function hostInterface(): HostInterface | undefined {

@@ -1,7 +1,7 @@
 /** proc(5)'s routing tables, as kernels write them, and what is not believed of them. */
 import type { NetworkInterfaceInfo } from 'node:os';
 import test from 'ava';
-import { chooseInterface, defaultRoute4, defaultRoute6 } from '../../src/network/host-interface.ts';
+import { chooseHostAddress, chooseInterface, defaultRoute4, defaultRoute6 } from '../../src/network/host-interface.ts';
 
 const HEAD =
   'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT                                                       \n';
@@ -77,3 +77,18 @@ for (const [what, routes, expected] of [
   ['nothing', {}, undefined],
 ] as const)
   test(`addresses: ${what}`, (t) => t.deepEqual(chooseInterface(routes, INTERFACES), expected));
+
+test("by which address containers reach the host: the way out's, else any that is no loopback's", (t) => {
+  const info = (family: 'IPv4' | 'IPv6', address: string, internal = false) =>
+    ({ family, address, internal, netmask: '', mac: '', cidr: null }) as NetworkInterfaceInfo;
+  const interfaces = {
+    lo: [info('IPv4', '127.0.0.1', true)],
+    eth0: [info('IPv6', 'fe80::1'), info('IPv6', '2001:db8::1'), info('IPv4', '192.0.2.1')],
+    eth1: [info('IPv4', '192.0.2.9')],
+  };
+  t.is(chooseHostAddress({ name: 'eth1', ipv4: { address: '192.0.2.9', prefix: 24 } }, interfaces), '192.0.2.9');
+  t.is(chooseHostAddress({ name: 'eth0', ipv6: { address: '2001:db8::1', prefix: 64 } }, interfaces), '2001:db8::1');
+  t.is(chooseHostAddress(undefined, interfaces), '192.0.2.1');
+  t.is(chooseHostAddress(undefined, { eth0: interfaces.eth0.slice(0, 2) }), '2001:db8::1');
+  t.is(chooseHostAddress(undefined, { lo: interfaces.lo, eth0: interfaces.eth0.slice(0, 1) }), undefined);
+});
