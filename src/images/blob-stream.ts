@@ -1,9 +1,9 @@
 /**
- * A layer's compressed bytes, from the part an earlier pull left behind and then from the registry, verified while they
- * stream. What has arrived is kept in tmp/<hex>.partial, so a killed pull goes on where it stopped. Decompresses
- * nothing.
+ * A layer's compressed bytes, first from the part that an earlier pull left behind and then from the registry, verified
+ * while they stream. Bytes that have arrived are kept in tmp/<hex>.partial, so a pull that was killed resumes where it
+ * stopped. This module decompresses nothing.
  *
- * The caller holds the claim on the digest: nobody else writes the part.
+ * The caller holds the claim on the digest, so no other process writes the part.
  */
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
@@ -12,28 +12,31 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { HuskError } from '../errors.ts';
 import type { Paths } from '../paths.ts';
-import type { Descriptor } from './store/manifest.ts';
+import { MAX_MANIFEST, type Descriptor } from './store/manifest.ts';
 import { hexOf } from './store/reference.ts';
 import type { Repository } from './registry/client.ts';
 import { waitBeforeResume } from './registry/retry.ts';
 import { TransportError } from './registry/transport.ts';
 
-/** bytes; what is smaller is fetched again rather than kept */
+/** bytes; a smaller blob is fetched again rather than kept */
 const MIN_RESUMABLE = 1 << 20;
-/** bytes read at once from the kept part, and gathered before they are written and handed on */
+/** bytes read at once from the kept part, and gathered from the registry before they are written and handed on */
 const CHUNK = 1 << 20;
-/** bytes that must arrive before the count of fruitless tries starts again: a drip must not retry for ever */
+/**
+ * bytes that must arrive before the count of fruitless tries starts again: a registry that trickles must not be retried
+ * for ever
+ */
 const PROGRESS = 1 << 20;
 
 export interface BlobStreamOptions {
   descriptor: Descriptor;
   repository: Pick<Repository, 'blob' | 'host'>;
   paths: Pick<Paths, 'tmp'>;
-  /** bytes arrived so far, the kept part included */
+  /** bytes that have arrived so far, including the kept part */
   onBytes?: (current: number) => void;
-  /** size and digest are right */
+  /** called when size and digest have proved right */
   onComplete?: () => void;
-  /** keep what has arrived, for the next pull */
+  /** whether to keep what has arrived, for the next pull */
   keep: boolean;
   signal?: AbortSignal;
 }
@@ -44,8 +47,8 @@ export const removePartial = (paths: Pick<Paths, 'tmp'>, digest: string) =>
   rm(partialPath(paths, digest), { force: true });
 
 /**
- * Yields the blob's bytes, in order, once. Ends only after size and digest have been verified: a consumer that commits
- * when the stream ends commits verified bytes.
+ * Yields the blob's bytes, in order and once. The stream ends only after size and digest have been verified: a consumer
+ * that commits when the stream ends commits verified bytes.
  * @throws HuskError `corrupt` (the part is removed), TransportError (the part stays)
  */
 export async function* blobStream(options: BlobStreamOptions): AsyncGenerator<Buffer, void, void> {
@@ -67,12 +70,12 @@ export async function* blobStream(options: BlobStreamOptions): AsyncGenerator<Bu
       yield chunk;
     }
     for await (const chunk of fetched(options, () => received)) {
-      // the write of one chunk overlaps with the work on the one before
+      // The write of one chunk overlaps with the work on the chunk before it.
       await pendingWrite;
-      // appendFile writes on after a short write; a lone write() would leave a hole that the next pull blames the
-      // registry for
+      // appendFile continues after a short write; a single write() would leave a hole, for which the next pull would
+      // blame the registry.
       pendingWrite = part?.appendFile(chunk);
-      // an unhandled rejection would end the process before the next turn sees it
+      // An unhandled rejection would end the process before the next turn of the loop sees it.
       pendingWrite?.catch(() => {});
       hash.update(chunk);
       received += chunk.length;
@@ -98,7 +101,21 @@ export async function* blobStream(options: BlobStreamOptions): AsyncGenerator<Bu
   }
 }
 
-/** What an earlier pull has kept; a part that is longer than the blob is dropped. */
+/** Fetches a blob of at most MAX_MANIFEST bytes into memory: a longer one is broken off. */
+export async function smallBlob(repository: BlobStreamOptions['repository'], descriptor: Descriptor): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  const size = Math.min(descriptor.size, MAX_MANIFEST);
+  for await (const chunk of blobStream({
+    descriptor: { ...descriptor, size },
+    repository,
+    paths: { tmp: '' },
+    keep: false,
+  }))
+    chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** Yields what an earlier pull has kept; a part that is longer than the blob is dropped. */
 async function* kept(part: FileHandle | undefined, size: number): AsyncGenerator<Buffer, void, void> {
   if (!part) return;
   const { size: length } = await part.stat();
@@ -112,7 +129,7 @@ async function* kept(part: FileHandle | undefined, size: number): AsyncGenerator
   }
 }
 
-/** The rest, from the registry; a connection that breaks is taken up again where it broke. */
+/** Yields the rest of the blob from the registry; when a connection breaks, a new one resumes at that byte. */
 async function* fetched(
   { descriptor, repository, signal }: BlobStreamOptions,
   offset: () => number,
@@ -125,7 +142,7 @@ async function* fetched(
     try {
       const { response, from } = await repository.blob(digest, offset(), size);
       ({ body } = response);
-      // the registry ignored the range: what we have already is passed over
+      // A registry that ignored the range sends bytes that are here already; these are skipped.
       let skip = offset() - from;
       for await (const chunk of gathered(body as AsyncIterable<Buffer>)) {
         const fresh = skip >= chunk.length ? undefined : chunk.subarray(skip);
@@ -139,7 +156,7 @@ async function* fetched(
       }
       if (offset() >= size) return;
     } catch (error) {
-      // a registry that restarts is gone for a moment; one that was never there has failed before
+      // A registry that restarts is gone for a moment; one that was never there has failed before the first byte.
       const gone = error instanceof TransportError && offset() > 0;
       if ((error instanceof HuskError && !gone) || signal?.aborted) throw error;
     } finally {
@@ -154,7 +171,7 @@ async function* fetched(
   }
 }
 
-/** Joins the socket's 16-64 KiB pieces: each chunk costs a write, a hash call and a turn of the decompressor. */
+/** Joins the socket's pieces of 16-64 KiB: each chunk costs a write, a hash call and a turn of the decompressor. */
 async function* gathered(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
   let pieces: Buffer[] = [];
   let length = 0;
@@ -168,7 +185,7 @@ async function* gathered(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer, vo
       length = 0;
     }
   } catch (error) {
-    // what arrived before the break counts
+    // The bytes that arrived before the connection broke are passed on first.
     if (length > 0) yield Buffer.concat(pieces, length);
     throw error;
   }

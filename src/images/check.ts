@@ -1,7 +1,7 @@
 /**
  * What `system check` asks the image room: whether blobs, layers, unpacked trees and root disks are what their names
- * say. Bytes that are wrong are of no use to anybody and are taken away, so that the next pull fetches them; nothing
- * that is right is touched.
+ * say. Wrong bytes are of no use, so a repair removes them and the next pull fetches them again; nothing that is right
+ * is touched.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, readlinkSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
@@ -26,9 +26,9 @@ export interface ImageProblem {
   kind: 'image' | 'blob' | 'layer' | 'tree' | 'disk' | 'link';
   name: string;
   problem: string;
-  /** absent: nothing here can */
+  /** absent where nothing on this machine can repair the damage */
   repair?: { what: string; run: () => void | Promise<void> };
-  /** what a person must do, also after the repair */
+  /** what the user must do, even after the repair */
   fix?: string;
 }
 
@@ -39,8 +39,8 @@ interface CheckContext {
   database: DatabaseSync;
   paths: Paths;
   /**
-   * folders → what is wrong with each; in the user namespace. Several tars make the folders that a stack of layers
-   * implies
+   * Checks unpacked trees in the user namespace and returns what is wrong with each folder. Several tars together make
+   * the folders that a stack of layers implies.
    */
   checkTrees: (trees: { tars: string[]; folder: string }[], kept?: KeptIds) => Promise<Map<string, string>>;
   removeTree: (path: string) => Promise<void>;
@@ -164,7 +164,7 @@ async function* checkImage(
   if (records.names(id).length > 0 && !existsSync(namesFile(paths, id))) records.keepNames(id);
 }
 
-/** @returns what is wrong with a layer's tar. */
+/** @returns what is wrong with a layer's tar; undefined when nothing is */
 export function layerProblem(tar: string, diffId: string): string | undefined {
   if (!existsSync(tar)) return `${tar} is missing`;
   try {
@@ -188,7 +188,7 @@ async function* checkTrees(
   records: ImageRecords,
   { paths, checkTrees: inNamespace, removeTree }: CheckContext,
 ): AsyncGenerator<ImageProblem> {
-  // trees of another map of ids are looked at under that map
+  // Trees that were made with another map of ids are checked under that map.
   const maps = new Map<string, KeptIds | undefined>([['', undefined]]);
   for (const diffId of whole)
     for (const name of names(layerFolder(paths, diffId))) {
@@ -235,7 +235,8 @@ async function* checkTreesOf(
       name: folder,
       problem,
       repair: {
-        // renamed first: whoever starts a container meanwhile unpacks it anew, and what runs keeps what it has open
+        // The tree is renamed first: a container that starts meanwhile unpacks the layer anew, and a running one keeps
+        // the files that it has open.
         what: 'taken away; the next start unpacks it again',
         run: async () => {
           const aside = tmpPath(paths, 'tree');
@@ -246,7 +247,9 @@ async function* checkTreesOf(
     };
 }
 
-/** Root disks of VMs: their metadata is made from the tars, so it can be made again and compared. */
+/**
+ * Checks the root disks of VMs. Their metadata is made from the layers' tars, so the check makes it again and compares.
+ */
 async function* checkDisks(records: ImageRecords, { paths }: CheckContext): AsyncGenerator<ImageProblem> {
   const layersOf = new Map<string, Layer[]>();
   const { diskFile, diskMetadata } = await import('./erofs/root-disk.ts');
@@ -255,7 +258,7 @@ async function* checkDisks(records: ImageRecords, { paths }: CheckContext): Asyn
       const { layers } = records.load(id)!;
       layersOf.set(diskFile(layers, paths), layers);
     } catch {
-      // its record is damaged, and has been told
+      // The image's record is damaged, which has been reported already.
     }
   }
   for (const [file, layers] of layersOf) {
@@ -264,7 +267,7 @@ async function* checkDisks(records: ImageRecords, { paths }: CheckContext): Asyn
     try {
       same = (await diskMetadata(layers)).equals(readFileSync(file));
     } catch {
-      continue; // of a damaged layer, which has been told
+      continue; // its layer is damaged, which has been reported already
     }
     if (!same)
       yield {
@@ -295,7 +298,7 @@ function* checkLinks({ layerLinks }: Paths): Generator<ImageProblem> {
   }
 }
 
-/** @returns the names in a folder; none where there is no folder. */
+/** @returns the names in a folder; none where there is no folder */
 export function names(folder: string): string[] {
   try {
     return readdirSync(folder);

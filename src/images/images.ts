@@ -1,7 +1,9 @@
 /**
- * The image room's front door: `Images` over the content store, the database and the registries. Decides and delegates;
- * never parses bytes of images itself.
+ * The image room's front door: `Images` over the content store, the database and the registries. `ImageStore` decides
+ * and delegates; it never parses bytes of images itself.
  */
+import { statfsSync } from 'node:fs';
+import type { PushContext } from './push.ts';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Config } from '../config.ts';
 import { HuskError } from '../errors.ts';
@@ -12,17 +14,28 @@ import { VERSION } from '../version.ts';
 import type { ArchiveContext } from './archive/context.ts';
 import { Blobs } from './store/blobs.ts';
 import { Claims } from './store/claims.ts';
-import type { Image, Images, Progress, PullOptions } from './store/contract.ts';
+import type {
+  BuildStore,
+  CachePruneOptions,
+  CacheRow,
+  Credentials,
+  DistributedImage,
+  Image,
+  Images,
+  ManifestLists,
+  PullOptions,
+  SearchAnswer,
+} from './store/contract.ts';
+import { appendImageEvent, appendTagEvents } from './store/image-event.ts';
 import { sweepHalfMade } from './store/half-made.ts';
 import type { Pulled } from './pull.ts';
+import { ImageNames, noSuchImage } from './store/image-names.ts';
 import { ImageRecords } from './store/records.ts';
 import type { Reference } from './store/reference.ts';
 import {
   familiarName,
   familiarReference,
   fullName,
-  idPrefix,
-  isDigest,
   nameKey,
   parseReference,
   withDefaultTag,
@@ -32,36 +45,48 @@ import { deleteRows, discardLayers, removeImage, restoreRemoved, sweepRemoved, s
 
 /** Docker's --max-concurrent-downloads */
 const DEFAULT_CONCURRENCY = 3;
-/** bytes an uncompressed layer may have when the config says nothing: 64 GiB */
+/** bytes that an uncompressed layer may have when the configuration sets no limit: 64 GiB */
 const DEFAULT_MAX_LAYER_SIZE = 64 * 2 ** 30;
 
 export interface ImageStoreOptions {
   paths: Paths;
-  /** opened by whoever made it, and closed there */
+  /** The database; the caller opens and closes it. */
   database: DatabaseSync;
   config: Config;
   env?: NodeJS.ProcessEnv;
 }
 
-/** Layer folders hold unpacked trees with files of subordinate ids. Loaded when needed: it brings koffi along. */
+/**
+ * Deletes a layer's folder, whose unpacked trees have files of subordinate ids. The module is loaded when it is needed,
+ * because it loads koffi.
+ */
 const removeTree = async (path: string): Promise<void> => (await import('../rootless/trees.ts')).removeTree(path);
 
 export class ImageStore implements Images {
   readonly blobs: Blobs;
   readonly records: ImageRecords;
-  /** the deleting that goes on after `remove` and `prune` have returned; never rejects */
+  /** The deletion that continues after `remove` and `prune` have returned; it never rejects. */
   swept: Promise<void> = Promise.resolve();
   #options: ImageStoreOptions;
+  readonly #names: ImageNames;
   #claims: Claims;
   #removal: RemovalContext;
+  readonly #compressed: PushContext['compressed'] = new Map();
 
   constructor(options: ImageStoreOptions) {
     const { paths, database } = options;
     this.#options = options;
     this.blobs = new Blobs(paths);
     this.records = new ImageRecords({ database, paths, blobs: this.blobs });
+    this.#names = new ImageNames(this.records);
     this.#claims = new Claims(database);
-    this.#removal = { records: this.records, blobs: this.blobs, paths, removeTree };
+    this.#removal = {
+      records: this.records,
+      blobs: this.blobs,
+      paths,
+      removeTree,
+      isClaimed: () => this.#claims.any(),
+    };
   }
 
   // — looking up —
@@ -73,9 +98,9 @@ export class ImageStore implements Images {
   }
 
   find(reference: string): Image | undefined {
-    const found = this.#resolve(reference);
+    const found = this.#names.lookUp(reference);
     if (!found) return undefined;
-    // a removal that crashed half-way may have this image's layers
+    // A removal that crashed half-way may have set this image's layers aside.
     restoreRemoved(this.#removal);
     return this.records.load(found.id);
   }
@@ -83,41 +108,6 @@ export class ImageStore implements Images {
   list(): Image[] {
     restoreRemoved(this.#removal);
     return this.records.ids().flatMap((id) => this.records.load(id) ?? []);
-  }
-
-  /**
-   * Docker's order: a full id, then a name, then the beginning of an id.
-   * @returns the key of image_names when it was found by name
-   */
-  #resolve(text: string): { id: string; name?: string } | undefined {
-    const hex = idPrefix(text);
-    if (hex?.length === 64) {
-      const ids = this.records.idsByPrefix(hex);
-      return ids[0] === undefined ? undefined : { id: ids[0] };
-    }
-    const reference = parseOrUndefined(text);
-    if (reference) {
-      const name = nameKey(reference);
-      const id = this.records.idOfName(name);
-      if (id !== undefined) return { id, name };
-    }
-    const ids = hex === undefined ? [] : this.records.idsByPrefix(hex);
-    return ids.length === 1 ? { id: ids[0]! } : undefined;
-  }
-
-  /**
-   * As `#resolve`, but a bare repository stands for all that it has, as in Docker's `save`.
-   * @throws HuskError `not-found`
-   */
-  #resolveAll(text: string): { id: string; name?: string }[] {
-    const reference = parseOrUndefined(text);
-    if (reference && reference.tag === undefined && reference.digest === undefined) {
-      const named = this.records.namesOfRepository(fullName(reference));
-      if (named.length > 0) return named;
-    }
-    const found = this.#resolve(text);
-    if (!found) throw noSuchImage(text);
-    return [found];
   }
 
   // — registries —
@@ -143,11 +133,12 @@ export class ImageStore implements Images {
       endpoint,
       path: typed.path,
       env: this.#options.env,
+      credentials: options.credentials,
       signal: options.signal,
     }).tags();
     let last: { image: Image; digest: string; upToDate: boolean } | undefined;
     for (const tag of tags) {
-      // a registry's list is no better than what a person types
+      // Tags from a registry's list are parsed like tags that a user types: they may be malformed.
       const reference = parseReference(`${typed.domain}/${typed.path}:${tag}`);
       last = await this.#pullOne(reference, options);
     }
@@ -157,10 +148,10 @@ export class ImageStore implements Images {
 
   async #pullOne(
     reference: Reference,
-    { platform, onProgress = () => {}, signal }: PullOptions,
+    { platform, onProgress = () => {}, signal, credentials }: PullOptions,
   ): Promise<{ image: Image; digest: string; upToDate: boolean }> {
     const { config, paths, env = process.env } = this.#options;
-    // what a pull needs is loaded by a pull only
+    // Modules that only a pull needs are loaded by a pull.
     const [{ pull }, { endpoints }] = await Promise.all([import('./pull.ts'), import('./registry/endpoints.ts')]);
     using transport = await this.#transport();
     restoreRemoved(this.#removal);
@@ -177,7 +168,7 @@ export class ImageStore implements Images {
         maxLayerSize: config['max-layer-size'] ?? DEFAULT_MAX_LAYER_SIZE,
         env,
       },
-      { reference, platform, onProgress, signal },
+      { reference, platform, onProgress, signal, credentials },
     );
     onProgress({ status: `Digest: ${pulled.digest}` });
     onProgress({
@@ -188,32 +179,76 @@ export class ImageStore implements Images {
     return { image, digest: pulled.digest, upToDate: pulled.upToDate };
   }
 
-  /** Docker's attributes: the name, and the image's labels. */
+  /** Records an event with Docker's attributes: the name, and the image's labels. */
   #event(action: string, id: string, name: string, image?: Image): void {
-    appendEvent(this.records.database, {
-      Type: 'image',
-      Action: action,
-      Actor: { ID: id, Attributes: { ...image?.config.config?.Labels, name } },
-    });
+    appendImageEvent(this.records.database, action, { id, name, labels: image?.config.config?.Labels });
   }
 
   async push(
     text: string,
-    { onProgress = () => {}, signal }: { onProgress?: (progress: Progress) => void; signal?: AbortSignal } = {},
+    { onProgress = () => {}, signal, credentials }: Parameters<Images['push']>[1] = {},
   ): Promise<{ digest: string; size: number }> {
     const { config, paths, env = process.env } = this.#options;
     const reference = withDefaultTag(parseReference(text));
     const [{ push }, { endpoints }] = await Promise.all([import('./push.ts'), import('./registry/endpoints.ts')]);
     using transport = await this.#transport();
-    // never to a mirror
+    // A push never goes to a mirror.
     const endpoint = endpoints(reference.domain, { ...config, 'registry-mirrors': [] })[0]!;
     const concurrency = config['max-concurrent-downloads'] ?? DEFAULT_CONCURRENCY;
     const pushed = await push(
-      { paths, blobs: this.blobs, records: this.records, transport, endpoint, concurrency, env },
-      { reference, onProgress, signal },
+      {
+        paths,
+        blobs: this.blobs,
+        records: this.records,
+        transport,
+        endpoint,
+        concurrency,
+        env,
+        compressed: this.#compressed,
+      },
+      { reference, onProgress, signal, credentials },
     );
     this.#event('push', familiarReference(reference), familiarName(reference), this.find(text));
     return pushed;
+  }
+
+  async search(text: string, options: Parameters<Images['search']>[1]): Promise<SearchAnswer> {
+    const { config, env = process.env } = this.#options;
+    const { searchRegistry } = await import('./registry/search.ts');
+    using transport = await this.#transport();
+    return await searchRegistry({ transport, text, config, env, ...options });
+  }
+
+  async distribution(text: string, options: Parameters<Images['distribution']>[1] = {}): Promise<DistributedImage> {
+    const { config, env = process.env } = this.#options;
+    const { fetchDistributed } = await import('./manifests/remote.ts');
+    using transport = await this.#transport();
+    return await fetchDistributed(withDefaultTag(parseReference(text)), { transport, config, env, ...options });
+  }
+
+  async checkCredentials(
+    server: string,
+    credentials: Credentials,
+    options: Parameters<Images['checkCredentials']>[2] = {},
+  ): Promise<void> {
+    const { config, env = process.env } = this.#options;
+    const [{ checkCredentials }, { registryHost }] = await Promise.all([
+      import('./registry/login.ts'),
+      import('./registry/registry-host.ts'),
+    ]);
+    await checkCredentials(registryHost(server), credentials, { config, env, ...options });
+  }
+
+  async manifestLists(): Promise<ManifestLists> {
+    const { config, paths, env = process.env } = this.#options;
+    const [{ MadeLists }, { LocalLists }] = await Promise.all([
+      import('./manifests/lists.ts'),
+      import('./manifests/local.ts'),
+    ]);
+    return new MadeLists(new LocalLists(this.records.database, paths), async (call) => {
+      using transport = await this.#transport();
+      return await call({ transport, config, env });
+    });
   }
 
   async #transport() {
@@ -224,20 +259,23 @@ export class ImageStore implements Images {
   // — names and removal —
 
   tag(source: string, target: string): void {
-    const found = this.#resolve(source);
+    const found = this.#names.lookUp(source);
     if (!found) throw noSuchImage(source);
     const reference = parseReference(target);
     if (reference.digest !== undefined)
       throw new HuskError('refusing to create a tag with a digest reference', { kind: 'invalid' });
-    this.records.setNames([nameKey(reference)], found.id);
-    this.#event('tag', found.id, familiarReference(withDefaultTag(reference)), this.records.load(found.id));
+    const key = nameKey(withDefaultTag(reference));
+    const labels = this.records.load(found.id)?.config.config?.Labels;
+    this.records.setNames([key], found.id, () =>
+      appendTagEvents(this.records.database, [key], { id: found.id, labels }),
+    );
   }
 
   remove(text: string, options: Parameters<Images['remove']>[1]): { untagged: string[]; deleted: string[] } {
-    const found = this.#resolve(text);
+    const found = this.#names.lookUp(text);
     if (!found) throw noSuchImage(text);
     const image = this.records.load(found.id);
-    // what is stale is mended now, which cannot be done within the transaction
+    // Stale container states are repaired now, because that cannot be done within the transaction.
     options.inUse(found.id);
     const removed = removeImage(this.#removal, {
       text,
@@ -245,10 +283,12 @@ export class ImageStore implements Images {
       imageId: found.id,
       force: options.force ?? false,
       users: () => options.inUse(found.id),
+      within: ({ untagged, deleted }) => {
+        for (const _name of untagged) this.#event('untag', found.id, found.id, image);
+        if (deleted.length > 0) this.#event('delete', found.id, found.id, image);
+      },
     });
     this.records.keepNames(found.id);
-    for (const _name of removed.untagged) this.#event('untag', found.id, found.id, image);
-    if (removed.deleted.length > 0) this.#event('delete', found.id, found.id, image);
     this.swept = sweepRemoved(this.#removal);
     return removed;
   }
@@ -261,7 +301,8 @@ export class ImageStore implements Images {
       if (image.repoTags.length > 0 && !options.all) continue;
       if (options.filters && !options.filters(image)) continue;
       if (options.inUse(image.id)) continue;
-      // The body may run again after room has been made on a full disk, so all that it finds is its result.
+      // The transaction's body may run again after room has been made on a full disk, so it leaves its findings in its
+      // result alone.
       const gone = transaction(this.records.database, () => {
         if (options.inUse(image.id)) return undefined;
         for (const _name of [...image.repoTags, ...image.repoDigests]) this.#event('untag', image.id, image.id, image);
@@ -275,7 +316,7 @@ export class ImageStore implements Images {
       for (const blob of gone.blobs) this.blobs.remove(blob);
       if (gone.blobs.length > 0) this.records.keepNames(image.id);
     }
-    // a pull under way has layers that no image refers to yet
+    // A pull that is under way has layers that no image refers to yet.
     if (!this.#claims.any()) result.reclaimed += sweepUnreferenced(this.#removal);
     appendEvent(this.records.database, {
       Type: 'image',
@@ -292,7 +333,7 @@ export class ImageStore implements Images {
     const { saveImages } = await import('./archive/save.ts');
     const chosen = new Map<string, { image: Image; names: Reference[] }>();
     for (const text of references) {
-      for (const found of this.#resolveAll(text)) {
+      for (const found of this.#names.lookUpAll(text)) {
         const entry = chosen.get(found.id) ?? { image: this.get(found.id), names: [] };
         const name = found.name === undefined ? undefined : parseReference(found.name);
         if (
@@ -312,10 +353,8 @@ export class ImageStore implements Images {
     sweepHalfMade(this.#options.paths);
     const { loadImages } = await import('./archive/load.ts');
     const { loaded } = await loadImages(this.#archive(), input, options);
-    for (const name of loaded) {
-      const image = this.find(name);
-      if (image) this.#event('load', image.id, name, image);
-    }
+    const images = new Map(loaded.flatMap((name) => this.find(name) ?? []).map((image) => [image.id, image]));
+    for (const [id, image] of images) this.#event('load', id, id, image);
     return { loaded };
   }
 
@@ -330,9 +369,70 @@ export class ImageStore implements Images {
     restoreRemoved(this.#removal);
     sweepHalfMade(this.#options.paths);
     const { importImage } = await import('./archive/import.ts');
-    const image = this.get(await importImage(this.#archive(), input, options));
-    this.#event('import', image.id, image.repoTags[0] ?? image.id, image);
-    return image;
+    return this.get(await importImage(this.#archive(), input, options));
+  }
+
+  // — builds: src/images/build-store —
+
+  async building(): Promise<BuildStore> {
+    restoreRemoved(this.#removal);
+    sweepHalfMade(this.#options.paths);
+    const { LocalBuildStore } = await import('./build-store/store.ts');
+    const { paths, claim, maxLayerSize, records, env } = this.#archive();
+    const { config } = this.#options;
+    const concurrency = config['max-concurrent-downloads'] ?? DEFAULT_CONCURRENCY;
+    return new LocalBuildStore({
+      records,
+      paths,
+      maxLayerSize,
+      config,
+      env,
+      concurrency,
+      claim: () => claim('build'),
+    });
+  }
+
+  async buildCache(): Promise<CacheRow[]> {
+    const { CacheRows } = await import('./build-store/rows.ts');
+    return new CacheRows(this.records).list();
+  }
+
+  async pruneBuildCache(options: CachePruneOptions): Promise<CacheRow[]> {
+    restoreRemoved(this.#removal);
+    sweepHalfMade(this.#options.paths);
+    const [{ CacheRows }, { bytesToKeep }] = await Promise.all([
+      import('./build-store/rows.ts'),
+      import('./build-store/limits.ts'),
+    ]);
+    const rows = new CacheRows(this.records);
+    const { limits = {}, ...which } = options;
+    const used = rows.used();
+    const keep = bytesToKeep(used, this.#disk(), limits);
+    // Most builds end so: the rows are not looked at.
+    if (keep > 0 && used <= keep) return [];
+    const gone = rows.prune({ ...which, keep });
+    await this.#archive().discard(gone.map(({ diffId }) => diffId));
+    return gone;
+  }
+
+  async collectBuildCache(): ReturnType<Images['collectBuildCache']> {
+    const { cacheRules, isLimited } = await import('./build-store/limits.ts');
+    const rows: CacheRow[] = [];
+    const ages: number[] = [];
+    for (const { limits, unusedFor, all } of cacheRules(this.#options.config, this.#disk())) {
+      // Layers that another is about to use could not be removed, and would be left without their rows.
+      if (this.#claims.any()) break;
+      const usedBefore = Date.now() - unusedFor;
+      if (unusedFor > 0 && !isLimited(limits)) ages.push(usedBefore);
+      rows.push(...(await this.pruneBuildCache({ usedBefore, limits, filter: ({ shared }) => all || !shared })));
+    }
+    return { rows, mountsUsedBefore: ages.length === 0 ? undefined : Math.max(...ages) };
+  }
+
+  /** @returns bytes of the file system with the data root, and those that this user may still fill */
+  #disk(): { total: number; free: number } {
+    const { bsize, blocks, bavail } = statfsSync(this.#options.paths.dataRoot);
+    return { total: blocks * bsize, free: bavail * bsize };
   }
 
   #archive(): ArchiveContext {
@@ -350,19 +450,4 @@ export class ImageStore implements Images {
       },
     };
   }
-}
-
-function parseOrUndefined(text: string): Reference | undefined {
-  try {
-    return parseReference(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function noSuchImage(text: string): HuskError {
-  const reference = isDigest(text) ? undefined : parseOrUndefined(text);
-  return new HuskError(`No such image: ${reference ? familiarReference(withDefaultTag(reference)) : text}`, {
-    kind: 'not-found',
-  });
 }

@@ -1,17 +1,18 @@
 /**
- * Pull: resolves a reference at its registry (or a mirror of it), fetches what is missing, layers in parallel, and
- * commits the image record last, in one transaction. Prints nothing: progress goes to the caller in Docker's words.
+ * Pull: resolves a reference at its registry (or a mirror of it), fetches the layers that are missing in parallel, and
+ * commits the image record last, in one transaction. This module prints nothing: it reports progress to the caller in
+ * Docker's words.
  */
 import { causeOf, HuskError } from '../errors.ts';
 import { makeTmpFolder } from '../state/tmp-folder.ts';
 import type { Paths } from '../paths.ts';
-import { blobStream, removePartial } from './blob-stream.ts';
+import { blobStream, removePartial, smallBlob } from './blob-stream.ts';
 import type { Blobs } from './store/blobs.ts';
 import type { Claims } from './store/claims.ts';
-import type { Image, Platform, Progress } from './store/contract.ts';
+import type { Asking, Image, Platform, Progress } from './store/contract.ts';
 import { ingestLayer } from './layers/ingest.ts';
 import type { Descriptor, Manifest } from './store/manifest.ts';
-import { MAX_MANIFEST, parseImageConfig, parseManifest } from './store/manifest.ts';
+import { parseImageConfig, parseManifest } from './store/manifest.ts';
 import { inParallel } from './store/parallel.ts';
 import { chooseEntry, formatPlatform, hostPlatform, serves } from './store/platform.ts';
 import type { ImageRecords } from './store/records.ts';
@@ -25,10 +26,10 @@ import type { Transport } from './registry/transport.ts';
 
 /** ms between two progress reports of one layer */
 const PROGRESS_INTERVAL_MS = 100;
-/** a concurrent `rmi` may take a fetched layer away before the commit; then it is fetched again, so often */
+/** how often layers are fetched: a concurrent `rmi` may remove a fetched layer before the commit */
 const COMMIT_ATTEMPTS = 3;
 
-/** tries of a request to a mirror, behind which there is another registry */
+/** tries of a request to a mirror; few, because another registry is tried after it */
 const MIRROR_ATTEMPTS = 2;
 
 export interface PullContext {
@@ -38,17 +39,17 @@ export interface PullContext {
   claims: Claims;
   transport: Transport;
   endpoints: Endpoint[];
-  /** layers fetched at once */
+  /** how many layers are fetched at once */
   concurrency: number;
-  /** bytes an uncompressed layer may have */
+  /** bytes that a layer may have, uncompressed */
   maxLayerSize: number;
   env: NodeJS.ProcessEnv;
 }
 
-export interface PullRequest {
-  /** with tag or digest */
+export interface PullRequest extends Asking {
+  /** the image to pull, with a tag or a digest */
   reference: Reference;
-  /** what `--platform` asked for */
+  /** the platform that `--platform` asked for */
   platform?: Platform;
   onProgress: (progress: Progress) => void;
   signal?: AbortSignal;
@@ -56,12 +57,12 @@ export interface PullRequest {
 
 export interface Pulled {
   id: string;
-  /** of what the reference named: the index, where there is one */
+  /** digest of what the reference named: of the index, where there is one */
   digest: string;
   upToDate: boolean;
 }
 
-/** Pulls one reference. An aborted pull rejects with the signal's reason, whatever it broke off. */
+/** Pulls one reference. An aborted pull rejects with the signal's reason, whatever step it interrupted. */
 export async function pull(context: PullContext, request: PullRequest): Promise<Pulled> {
   try {
     return await pullFromFirst(context, request);
@@ -71,17 +72,20 @@ export async function pull(context: PullContext, request: PullRequest): Promise<
   }
 }
 
-/** Tries mirrors first; a mirror's failure is not the pull's. */
+/** Tries the mirrors first; a mirror's failure does not fail the pull. */
 async function pullFromFirst(context: PullContext, request: PullRequest): Promise<Pulled> {
   const { endpoints, transport, env } = context;
   const wanted = request.reference.digest ?? request.reference.tag!;
   for (const [index, endpoint] of endpoints.entries()) {
-    const attempts = index < endpoints.length - 1 ? MIRROR_ATTEMPTS : undefined;
+    const isMirror = index < endpoints.length - 1;
+    const attempts = isMirror ? MIRROR_ATTEMPTS : undefined;
     const repository = new Repository({
       transport,
       endpoint,
       path: request.reference.path,
       env,
+      credentials: request.credentials,
+      isMirror,
       attempts,
       signal: request.signal,
     });
@@ -89,11 +93,11 @@ async function pullFromFirst(context: PullContext, request: PullRequest): Promis
     try {
       top = await repository.manifest(wanted);
     } catch (error) {
-      if (index < endpoints.length - 1 && error instanceof HuskError && !request.signal?.aborted) continue;
+      if (isMirror && error instanceof HuskError && !request.signal?.aborted) continue;
       throw error;
     }
-    // as Docker: not before a registry has answered
-    request.onProgress({ status: `${wanted}: Pulling from ${request.reference.path}` });
+    // This line comes only after a registry has answered, as in Docker.
+    request.onProgress({ id: wanted, status: `Pulling from ${request.reference.path}` });
     return pullFrom(repository, top, context, request);
   }
   throw new HuskError(`no registry to pull ${familiarReference(request.reference)} from`, { kind: 'internal' });
@@ -110,7 +114,7 @@ async function pullFrom(
   const { manifest, bytes } = await resolvePlatform(repository, top, request.platform ?? hostPlatform());
   const names = [nameKey(reference), `${fullName(reference)}@${top.digest}`];
   const known = records.load(manifest.config.digest);
-  // a blob that was damaged, and taken away for it, comes again
+  // A damaged blob may have been removed; the image is whole only when all its blobs and layers are still there.
   const whole =
     known !== undefined &&
     blobs.has(known.id) &&
@@ -153,7 +157,7 @@ async function pullFrom(
   }
 }
 
-/** An index leads to the manifest of the platform; one level only, as in Docker. */
+/** Follows an index to the manifest of the platform; one level only, as in Docker. */
 async function resolvePlatform(
   repository: Repository,
   top: FetchedManifest,
@@ -177,7 +181,7 @@ async function resolvePlatform(
   return { manifest, bytes };
 }
 
-/** Only when asked for: without --platform Docker runs what it gets. */
+/** Checks the platform only when one was asked for: without --platform Docker runs what it gets. */
 function checkPlatform(config: Image['config'], { platform, reference }: PullRequest, { host }: Repository): void {
   if (!platform || serves(config, platform)) return;
   throw new HuskError(
@@ -188,15 +192,7 @@ function checkPlatform(config: Image['config'], { platform, reference }: PullReq
 
 async function fetchConfig(repository: Repository, descriptor: Descriptor, blobs: Blobs): Promise<Buffer> {
   if (blobs.has(descriptor.digest)) return blobs.get(descriptor.digest);
-  const chunks: Buffer[] = [];
-  for await (const chunk of blobStream({
-    descriptor: { ...descriptor, size: Math.min(descriptor.size, MAX_MANIFEST) },
-    repository,
-    paths: { tmp: '' },
-    keep: false,
-  }))
-    chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return smallBlob(repository, descriptor);
 }
 
 interface WantedLayer {
@@ -204,7 +200,7 @@ interface WantedLayer {
   diffId: string;
 }
 
-/** A few at a time, bottom first; the first failure stops the others. */
+/** Fetches layers, a few at a time and the bottom one first; the first failure stops the others. */
 async function fetchLayers(
   repository: Repository,
   layers: WantedLayer[],
@@ -212,7 +208,7 @@ async function fetchLayers(
   request: PullRequest,
 ): Promise<void> {
   makeTmpFolder(context.paths);
-  // an image may have the same layer twice (the empty one, mostly)
+  // An image may have the same layer twice, mostly the empty one.
   const distinct = [...new Map(layers.map((layer) => [layer.diffId, layer])).values()];
   const waiting: WantedLayer[] = [];
   for (const layer of distinct) {
@@ -272,17 +268,17 @@ async function fetchLayer(
       }));
     } catch (error) {
       const shown = layerError(error, descriptor.digest, signal);
-      // bytes that cannot become this layer are not worth resuming
+      // Bytes that cannot become this layer are not worth resuming, so the kept part is removed.
       if (shown instanceof HuskError && (shown.kind === 'corrupt' || shown.kind === 'limit'))
         await removePartial(paths, descriptor.digest);
       throw shown;
     }
-    records.recordLayer({ diffId, size, digest: descriptor.digest });
+    records.recordLayer({ diffId, size });
   }
   onProgress({ id, status: 'Pull complete' });
 }
 
-/** Decompressors and the file system throw errors of their own: a person gets one line about the layer. */
+/** Turns errors of decompressors and of the file system into one line about the layer. */
 function layerError(error: unknown, digest: string, signal: AbortSignal | undefined): unknown {
   if (error instanceof HuskError || signal?.aborted) return error;
   const { code, message } = error as NodeJS.ErrnoException;

@@ -1,19 +1,18 @@
 /**
- * Push: gives a registry what it lacks of an image. A layer it has in its compressed form (here or in another
- * repository of the same registry) is not sent; any other is compressed anew from its tar, as only tars are kept. The
- * manifest is the one that was pulled when all its blobs are the same, else a new one of the same kind. Prints nothing.
+ * Push: gives a registry what it lacks of an image. A layer whose compressed form the registry has already (in this
+ * repository or in another of its own) is not sent; any other layer is compressed anew from its tar, because husk keeps
+ * tars only. The manifest that was pulled is sent when all its blobs are the same, else a new one of the same kind.
+ * This module prints nothing.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
 import type { Readable } from 'node:stream';
 import { HuskError } from '../errors.ts';
+import { CHUNK, compressLayer, uploadBlob } from './layer-blobs.ts';
 import type { Paths } from '../paths.ts';
 import type { Blobs } from './store/blobs.ts';
 import { sha256 } from './store/blobs.ts';
-import type { Progress } from './store/contract.ts';
+import type { Asking, Progress } from './store/contract.ts';
 import { tmpPath } from '../state/tmp-folder.ts';
 import type { Descriptor } from './store/manifest.ts';
 import {
@@ -23,7 +22,9 @@ import {
   OCI_CONFIG,
   OCI_LAYER_GZIP,
   OCI_MANIFEST,
+  isObject,
   parseManifest,
+  parseObject,
 } from './store/manifest.ts';
 import { inParallel } from './store/parallel.ts';
 import type { ImageRecords } from './store/records.ts';
@@ -32,13 +33,9 @@ import type { Reference } from './store/reference.ts';
 import { familiarName, fullName, nameKey, parseKey, shortId } from './store/reference.ts';
 import { Repository } from './registry/client.ts';
 import type { Endpoint } from './registry/endpoints.ts';
-import { Transient, withRetries } from './registry/retry.ts';
 import type { Transport } from './registry/transport.ts';
-import { TransportError } from './registry/transport.ts';
 
 const PROGRESS_INTERVAL_MS = 100;
-/** bytes read at once from a tar */
-const CHUNK = 1 << 20;
 
 export interface PushContext {
   paths: Paths;
@@ -46,13 +43,18 @@ export interface PushContext {
   records: ImageRecords;
   transport: Transport;
   endpoint: Endpoint;
-  /** layers sent at once */
+  /** how many layers are sent at once */
   concurrency: number;
   env: NodeJS.ProcessEnv;
+  /** by diffID and compression what layers were compressed to before: an image pushed by two names is compressed once */
+  compressed: Map<string, Descriptor>;
 }
 
-export interface PushRequest {
-  /** with a tag */
+/** limit of layers whose compressed form is remembered */
+const MAX_COMPRESSED = 4096;
+
+export interface PushRequest extends Asking {
+  /** the image to push; it must have a tag */
   reference: Reference;
   onProgress: (progress: Progress) => void;
   signal?: AbortSignal;
@@ -65,22 +67,43 @@ interface LayerRow {
   compressedSize: number | null;
 }
 
-/** @returns digest and size in bytes of the manifest the tag now names */
+/**
+ * Pushes one tag. An aborted push rejects with the signal's reason, whatever step it interrupted.
+ * @returns digest and size in bytes of the manifest that the tag names now
+ */
 export async function push(context: PushContext, request: PushRequest): Promise<{ digest: string; size: number }> {
+  try {
+    return await pushTag(context, request);
+  } catch (error) {
+    request.signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+async function pushTag(context: PushContext, request: PushRequest): Promise<{ digest: string; size: number }> {
   const { records, blobs, endpoint, transport, env } = context;
-  const { reference, onProgress, signal } = request;
+  const { reference, onProgress, signal, credentials } = request;
+  onProgress({ status: `The push refers to repository [${fullName(reference)}]` });
   const id = records.idOfName(nameKey(reference));
   if (id === undefined || reference.tag === undefined)
     throw new HuskError(`An image does not exist locally with the tag: ${familiarName(reference)}`, {
       kind: 'not-found',
     });
-  onProgress({ status: `The push refers to repository [${fullName(reference)}]` });
   const mountFrom = otherRepositories(records.names(id).map(parseKey), reference);
-  const repository = new Repository({ transport, endpoint, path: reference.path, env, signal, push: { mountFrom } });
+  const repository = new Repository({
+    transport,
+    endpoint,
+    path: reference.path,
+    env,
+    signal,
+    credentials,
+    push: { mountFrom },
+  });
   const rows = records.blobsOf(id);
   const distinct = [...new Map(rows.map((row) => [row.diffId, row])).values()];
   for (const { diffId } of distinct.toReversed()) onProgress({ id: shortId(diffId), status: 'Preparing' });
-  const original = parseManifest(blobs.get(records.manifestDigest(id)!), '', `the manifest of ${id}`);
+  const stored = blobs.get(records.manifestDigest(id)!);
+  const original = parseManifest(stored, '', `the manifest of ${id}`);
   const docker = original.mediaType === DOCKER_MANIFEST;
   const sent = new Map<string, Descriptor>();
   await inParallel(distinct, { limit: context.concurrency, signal }, async (row, each) => {
@@ -99,13 +122,14 @@ export async function push(context: PushContext, request: PushRequest): Promise<
     original.layers.every(({ digest }, index) => digest === layers[index]!.digest);
   const mediaType = docker ? DOCKER_MANIFEST : OCI_MANIFEST;
   const manifest = same
-    ? blobs.get(records.manifestDigest(id)!)
+    ? stored
     : Buffer.from(
         JSON.stringify({
           schemaVersion: 2,
           mediaType,
           config: { mediaType: docker ? DOCKER_CONFIG : OCI_CONFIG, digest: id, size: config.length },
           layers,
+          ...(!docker && annotationsOf(stored)),
         }),
       );
   await repository.putManifest(reference.tag, manifest, mediaType);
@@ -115,7 +139,15 @@ export async function push(context: PushContext, request: PushRequest): Promise<
   return { digest, size: manifest.length };
 }
 
-/** Repositories of the same registry the image is known by: its blobs may be there already. */
+/** @returns what a manifest says besides of its image, which other compressed layers do not change */
+function annotationsOf(manifest: Uint8Array): { annotations?: object } {
+  const { annotations } = parseObject(manifest, 'the manifest');
+  return isObject(annotations) ? { annotations } : {};
+}
+
+/**
+ * @returns other repositories of the same registry that this image is known by, since its blobs may be there already
+ */
 function otherRepositories(names: Reference[], target: Reference): string[] {
   return [
     ...new Set(
@@ -130,10 +162,15 @@ async function pushLayer(
   context: PushContext & { docker: boolean; mountFrom: string[] },
   { onProgress, signal }: PushRequest,
 ): Promise<Descriptor> {
-  const { paths, docker, mountFrom } = context;
+  const { paths, docker, mountFrom, compressed } = context;
   const id = shortId(row.diffId);
-  if (row.digest !== null && row.compressedSize !== null && row.mediaType !== null) {
-    const known: Descriptor = { mediaType: row.mediaType, digest: row.digest, size: row.compressedSize };
+  const key = `${row.diffId} ${docker ? DOCKER_LAYER_GZIP : OCI_LAYER_GZIP}`;
+  const before = compressed.get(key);
+  const pulled: Descriptor[] =
+    row.digest !== null && row.compressedSize !== null && row.mediaType !== null
+      ? [{ mediaType: row.mediaType, digest: row.digest, size: row.compressedSize }]
+      : [];
+  for (const known of before ? [...pulled, before] : pulled) {
     if (await repository.hasBlob(known.digest)) return (onProgress({ id, status: 'Layer already exists' }), known);
     for (const from of mountFrom) {
       if ((await repository.startUpload({ digest: known.digest, from })) === undefined)
@@ -142,9 +179,10 @@ async function pushLayer(
   }
   const file = tmpPath(paths, 'half-blob');
   try {
-    const digest = await compress(layerTar(paths, row.diffId), file, signal);
+    const digest = await compressLayer(layerTar(paths, row.diffId), file, { signal });
     const { size } = await stat(file);
     const descriptor: Descriptor = { mediaType: docker ? DOCKER_LAYER_GZIP : OCI_LAYER_GZIP, digest, size };
+    if (compressed.size < MAX_COMPRESSED) compressed.set(key, descriptor);
     if (await repository.hasBlob(digest)) return (onProgress({ id, status: 'Layer already exists' }), descriptor);
     await uploadBlob(
       repository,
@@ -165,28 +203,6 @@ async function pushLayer(
   }
 }
 
-/**
- * gzip with zlib's default level; node:zlib writes no name and no time, so the same tar gives the same bytes. @returns
- * the digest
- */
-async function compress(tar: string, file: string, signal?: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  const hashed = async function* (source: AsyncIterable<Buffer>) {
-    for await (const chunk of source) {
-      hash.update(chunk);
-      yield chunk;
-    }
-  };
-  await pipeline(
-    createReadStream(tar, { highWaterMark: CHUNK }),
-    createGzip({ chunkSize: CHUNK }),
-    hashed,
-    createWriteStream(file, { flags: 'wx', mode: 0o600 }),
-    { signal },
-  );
-  return `sha256:${hash.digest('hex')}`;
-}
-
 function counted(stream: Readable, report: (current: number) => void): Readable {
   let current = 0;
   let reported = 0;
@@ -197,24 +213,6 @@ function counted(stream: Readable, report: (current: number) => void): Readable 
     reported = now;
     report(current);
   });
-  // listening has made it flow; whoever it is piped into starts it again
+  // The 'data' listener has made the stream flow; the pipe that reads it later starts it again.
   return stream.pause();
 }
-
-/** Every try begins an upload of its own. */
-const uploadBlob = (
-  repository: Repository,
-  blob: Parameters<Repository['upload']>[1],
-  signal?: AbortSignal,
-): Promise<void> =>
-  withRetries(
-    async () => {
-      try {
-        const location = await repository.startUpload();
-        await repository.upload(location!, blob);
-      } catch (error) {
-        throw error instanceof TransportError ? new Transient(error) : error;
-      }
-    },
-    { signal },
-  );

@@ -1,4 +1,7 @@
-/** The images of a data root whose database is lost: what `system check` finds among the files. Removes nothing. */
+/**
+ * Finds the images of a data root whose database is lost among its files, for `system check`. This module removes
+ * nothing.
+ */
 import { statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Paths } from '../paths.ts';
@@ -10,8 +13,8 @@ import { ImageRecords, layerTar, namesFile } from './store/records.ts';
 import { isDigest, parseKey } from './store/reference.ts';
 
 /**
- * Without a database: images are what manifests among the blobs make, with configs that are there and layers whose tars
- * are whole.
+ * Records images without a database: every manifest among the blobs makes an image when its config is there and the
+ * tars of its layers are whole.
  * @returns how many images and layers were found
  */
 export function rebuildImages({ database, paths }: { database: DatabaseSync; paths: Paths }): {
@@ -54,7 +57,7 @@ export function rebuildImages({ database, paths }: { database: DatabaseSync; pat
       known.add(manifest.config.digest);
       images++;
     } catch {
-      // a config, an index, or damaged
+      // This blob is a config, an index, or damaged.
     }
   }
   return { images, layers };

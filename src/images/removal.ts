@@ -1,7 +1,7 @@
 /**
- * What `rmi` and `image prune` do to names, images and layers, with Docker's rules and texts. The rows go in one
- * transaction; a layer's folder is renamed away inside it, so that no other process sees a row without its folder, and
- * deleted afterwards.
+ * What `rmi` and `image prune` do to names, images and layers, with Docker's rules and texts. The rows are deleted in
+ * one transaction. A layer's folder is renamed within it, so that no other process sees a row without its folder, and
+ * is deleted afterwards.
  */
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,8 +21,13 @@ export interface RemovalContext {
   records: ImageRecords;
   blobs: Blobs;
   paths: Paths;
-  /** deletes a folder that may hold files of other ids (unpacked trees): the user namespace's work */
+  /** deletes a folder in the user namespace, since it may hold files of other ids (unpacked trees) */
   removeTree: (path: string) => Promise<void>;
+  /**
+   * Whether a pull, an import or a build is under way, which may count on layers that are there. Called within the
+   * transaction.
+   */
+  isClaimed: () => boolean;
 }
 
 interface UsingContainer {
@@ -31,17 +36,19 @@ interface UsingContainer {
 }
 
 export interface RemovalRequest {
-  /** as typed, for messages */
+  /** the name or id as typed, for messages */
   text: string;
-  /** the key that was named; absent when the image was named by id */
+  /** the key that was named; absent when the image was named by its id */
   name?: string;
   imageId: string;
   force: boolean;
-  /** asked within the transaction: a container that is made meanwhile is not overlooked */
+  /** Called within the transaction, so that a container that is made meanwhile is not overlooked. */
   users: () => UsingContainer[];
+  /** done in the same transaction: events of it */
+  within: (removed: { untagged: string[]; deleted: string[] }) => void;
 }
 
-/** a removed layer waits in tmp/ under this prefix and its hex digits */
+/** prefix of a removed layer's name in tmp/; its hex digits follow */
 const REMOVED = 'removed-';
 
 export function removeImage(
@@ -50,32 +57,42 @@ export function removeImage(
 ): { untagged: string[]; deleted: string[] } {
   const { records } = context;
   restoreRemoved(context);
-  // The body may run again after room has been made on a full disk, so all that it finds is its result.
+  // The transaction's body may run again after room has been made on a full disk, so it leaves its findings in its
+  // result alone.
   const { untagged, deleted, blobs } = transaction(records.database, () => {
-    const users = request.users();
-    const untagged = untag(context, request, users);
-    const untaggedOnly = { untagged, deleted: [] as string[], blobs: [] as string[] };
-    const left = records.names(request.imageId);
-    // a name was given and others remain: untagging was all of it
-    if (request.name !== undefined && left.length > 0) return untaggedOnly;
-    const running = users.find((user) => user.running);
-    const stopped = users.find((user) => !user.running);
-    if (running || stopped) {
-      // the name is gone; the image stays, without one, as long as a container needs it
-      if (request.name !== undefined || request.force) return untaggedOnly;
-      throw conflict(
-        request.imageId,
-        `image is being used by ${running ? 'running' : 'stopped'} container ${shortId((running ?? stopped)!.id)}`,
-        running !== undefined,
-      );
-    }
-    return { ...untaggedOnly, ...deleteRows(context, request.imageId) };
+    const removed = removeRows(context, request);
+    request.within(removed);
+    return removed;
   });
   for (const blob of blobs) context.blobs.remove(blob);
   return { untagged, deleted };
 }
 
-/** The names this removal takes away, deleted from the table. */
+function removeRows(
+  context: RemovalContext,
+  request: RemovalRequest,
+): { untagged: string[]; deleted: string[]; blobs: string[] } {
+  const users = request.users();
+  const untagged = untag(context, request, users);
+  const untaggedOnly = { untagged, deleted: [] as string[], blobs: [] as string[] };
+  const left = context.records.names(request.imageId);
+  // A name was given and other names remain, so untagging is the whole removal.
+  if (request.name !== undefined && left.length > 0) return untaggedOnly;
+  const running = users.find((user) => user.running);
+  const stopped = users.find((user) => !user.running);
+  if (running || stopped) {
+    // The name is gone; the image stays without a name for as long as a container needs it.
+    if (request.name !== undefined || request.force) return untaggedOnly;
+    throw conflict(
+      request.imageId,
+      `image is being used by ${running ? 'running' : 'stopped'} container ${shortId((running ?? stopped)!.id)}`,
+      running !== undefined,
+    );
+  }
+  return { ...untaggedOnly, ...deleteRows(context, request.imageId) };
+}
+
+/** Deletes the names that this removal removes from the table. @returns them */
 function untag(
   { records }: RemovalContext,
   { text, name, imageId, force }: RemovalRequest,
@@ -96,7 +113,7 @@ function untag(
     const own = parseKey(name);
     const rest = parsed.filter(({ key }) => key !== name);
     const sameRepository = rest.filter(({ reference }) => fullName(reference) === fullName(own));
-    // the last tag of a repository takes the repository's digests along
+    // The removal of a repository's last tag removes the repository's digests as well.
     if (own.digest === undefined && sameRepository.every(({ reference }) => reference.digest !== undefined))
       gone.push(...sameRepository.map(({ key }) => key));
   } else {
@@ -111,7 +128,7 @@ function untag(
   return gone.map((key) => familiarReference(parseKey(key)));
 }
 
-/** At most one tag, and every digest of one and the same repository. */
+/** @returns whether the image has at most one tag, and all its digests are of one and the same repository */
 function isSingleReference(references: Reference[]): boolean {
   if (references.length <= 1) return true;
   const tags = references.filter(({ digest }) => digest === undefined);
@@ -127,47 +144,50 @@ const conflict = (imageId: string, message: string, hard: boolean) =>
   );
 
 /**
- * Deletes an image's rows and renames away the folders nothing else needs. Call inside a transaction.
- * @returns what Docker would print as deleted: the image, then its layers' diffIDs from the top; and the bytes their
- * tars had
+ * Deletes an image's rows and renames the folders that no other image needs. It must be called inside a transaction.
+ * Layers that somebody may count on meanwhile stay until the next prune: a build holds its base by no row.
+ * @returns what Docker prints as deleted (the image, then its layers' diffIDs from the top), and the bytes that the
+ * layers' tars had
  */
 export function deleteRows(
-  { records, paths }: RemovalContext,
+  { records, paths, isClaimed }: RemovalContext,
   imageId: string,
 ): { deleted: string[]; blobs: string[]; reclaimed: number } {
-  const { layers, blobs } = records.deleteImage(imageId);
+  const { layers, blobs } = records.deleteImage(imageId, { keepLayers: isClaimed() });
   if (blobs.length === 0) return { deleted: [], blobs, reclaimed: 0 };
   let reclaimed = 0;
   for (const { diffId, size } of layers) if (setAside(paths, diffId)) reclaimed += size;
   return { deleted: [imageId, ...layers.map(({ diffId }) => diffId).reverse()], blobs, reclaimed };
 }
 
-/** @returns whether the folder is aside now; it may be since an earlier run of the same transaction */
+/**
+ * @returns whether the folder is set aside now; an earlier run of the same transaction may have set it aside already
+ */
 function setAside(paths: Paths, diffId: string): boolean {
   const folder = layerFolder(paths, diffId);
   const target = join(paths.tmp, REMOVED + hexOf(diffId));
   if (!existsSync(folder)) return existsSync(target);
   makeTmpFolder(paths);
-  // one that waits there already has failed to be deleted: it keeps a name of its own
+  // A folder that already waits under this name could not be deleted; it gets a name of its own.
   if (existsSync(target)) renameSync(target, `${target}-${randomHex(4)}`);
   renameSync(folder, target);
-  // the short links to its unpacked tree, and to what lies beside it, would lead nowhere
+  // The short links to the layer's unpacked tree, and to the implied parents beside it, would lead nowhere.
   const parents = readdirSync(target).filter((name) => name.startsWith(PARENTS));
   const shorts = new Set(
     [hexOf(diffId), ...parents.map((name) => name.slice(PARENTS.length))].map((hex) => shortId(hex)),
   );
-  // those of `--userns keep-id` have the ids that are kept behind a dot
+  // The names of links for `--userns keep-id` end in a dot and the ids that are kept.
   for (const name of names(paths.layerLinks))
     if (shorts.has(name.split('.')[0]!)) rmSync(join(paths.layerLinks, name), { force: true });
   return true;
 }
 
 /**
- * Sets aside layers and deletes blobs that no image has: what pulls left that died before their commit.
+ * Sets aside the layers and deletes the blobs that no image has: those of pulls that died before their commit.
  * @returns bytes of the layers' tars
  */
 export function sweepUnreferenced({ records, blobs, paths }: RemovalContext): number {
-  /** bytes by diffID; kept over the runs of a transaction that runs again, for a folder is renamed once only */
+  /** Bytes by diffID. The map outlives a transaction that runs again, because each folder is renamed only once. */
   const aside = new Map<string, number>();
   transaction(records.database, () => {
     const referenced = records.referenced();
@@ -184,7 +204,7 @@ export function sweepUnreferenced({ records, blobs, paths }: RemovalContext): nu
 }
 
 /**
- * Sets aside those of these layers that no image has.
+ * Sets aside those of the given layers that no image has.
  * @returns whether there were any
  */
 export function discardLayers(
@@ -206,8 +226,8 @@ export function discardLayers(
 const names = (folder: string) => (existsSync(folder) ? readdirSync(folder) : []);
 
 /**
- * A crash between a folder's renaming and the commit: the row is still there, so the folder comes back. Looks at one
- * folder where nothing is to be done.
+ * Puts a folder back when a crash came between its renaming and the commit: its row is still there. When there is
+ * nothing to do, this reads only one folder.
  */
 export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records' | 'paths'>): void {
   const isMissing = (hex: string): boolean =>
@@ -215,7 +235,7 @@ export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records
     existsSync(join(paths.tmp, REMOVED + hex)) &&
     !existsSync(join(paths.layers, hex));
   if (!removedLayers(paths).some(isMissing)) return;
-  // asked again inside: the removal may be under way, and commit before this transaction begins
+  // The folders are checked again inside the transaction: a removal may be under way, and commit before it begins.
   transaction(records.database, () => {
     for (const hex of removedLayers(paths).filter(isMissing))
       renameSync(join(paths.tmp, REMOVED + hex), join(paths.layers, hex));
@@ -223,12 +243,12 @@ export function restoreRemoved({ records, paths }: Pick<RemovalContext, 'records
 }
 
 /**
- * Deletes what removals have renamed away, here or in a process that died. Never rejects: what cannot be deleted now is
- * tried again by the next removal. Asks the database at once only: whoever called may close it while trees are being
- * deleted.
+ * Deletes what removals have set aside, in this process or in one that died. It never rejects: what cannot be deleted
+ * now is tried again by the next removal. It reads the database only before its first wait, because the caller may
+ * close the database while trees are being deleted.
  */
 export async function sweepRemoved({ records, paths, removeTree }: RemovalContext): Promise<void> {
-  // a row without its folder: a crash, which restoreRemoved mends
+  // A row without its folder is the trace of a crash, which restoreRemoved repairs.
   const gone = removedLayers(paths).filter(
     (hex) => !records.hasLayerRow(`sha256:${hex}`) || existsSync(join(paths.layers, hex)),
   );

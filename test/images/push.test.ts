@@ -115,3 +115,24 @@ test('the token of one host does not go to where it wants the upload', async (t)
   t.deepEqual(elsewhere.requests, ['PUT /upload', 'PUT /upload']);
   t.deepEqual(elsewhere.seen('authorization'), []);
 });
+
+test('an interrupted push says so, wherever it is', async (t) => {
+  for (const stalls of ['HEAD', 'POST', 'PUT']) {
+    const controller = new AbortController();
+    await using registry = await hostileRegistry(testImage(), (request, response) => {
+      if (request.method === 'GET') return false;
+      if (request.method === stalls) return (setImmediate(() => controller.abort(new Error('interrupted'))), true);
+      const answer = request.method === 'HEAD' ? response.writeHead(404) : response.writeHead(202, { location: '/up' });
+      return (answer.end(), true);
+    });
+    using s = testStore();
+    await s.store.pull(`${registry.host}/x`);
+    s.store.tag(`${registry.host}/x`, `${registry.host}/y`);
+    await t.throwsAsync(
+      s.store.push(`${registry.host}/y`, { signal: controller.signal }),
+      { message: 'interrupted' },
+      stalls,
+    );
+    t.deepEqual(s.names('tmp'), []);
+  }
+});

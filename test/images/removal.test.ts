@@ -57,6 +57,26 @@ test('the last name takes the image, its digests and its layers along; shared la
   t.is(s.names('blobs').length, 2);
 });
 
+for (const way of ['rmi', 'prune'] as const)
+  test(`while a build is under way ${way} takes the image and leaves the layers, until the next prune`, async (t) => {
+    using s = testStore();
+    put(s, ['base']);
+    const remove = () =>
+      way === 'rmi'
+        ? void s.store.remove('base', { inUse: nobody })
+        : void s.store.prune({ all: true, inUse: () => false });
+    {
+      using _build = await s.store.building();
+      remove();
+      t.is(s.store.find('base'), undefined);
+      await s.store.swept;
+      t.deepEqual(s.names('layers'), [digestOf('one').slice(7)]);
+      t.true(s.store.records.layerIds().includes(digestOf('one')));
+    }
+    s.store.prune({ all: false, inUse: () => false });
+    await sound(t, s, []);
+  });
+
 test('one of several names is only untagged', async (t) => {
   using s = testStore();
   put(s, ['a:1', 'b:1', `b@${D}`]);

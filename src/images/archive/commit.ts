@@ -1,20 +1,22 @@
 /**
- * `commit`: a tar of what a container has changed becomes the topmost layer of a new image. It is the container's work,
- * so it is taken in like a layer of a stranger's.
+ * `commit`: a tar of what a container has changed becomes the topmost layer of a new image. The container controls
+ * these bytes, so they are ingested like a layer from a stranger.
  */
 import { HuskError } from '../../errors.ts';
+import { rfc3339 } from '../../state/time.ts';
 import type { Image, ImageConfig, Images } from '../store/contract.ts';
 import { ingestLayer } from '../layers/ingest.ts';
+import { appendTagEvents } from '../store/image-event.ts';
 import { nameKey, parseReference, withDefaultTag } from '../store/reference.ts';
-import { applyChanges } from './changes.ts';
+import { applyChanges } from '../build/plan/changes.ts';
 import type { ArchiveContext } from './context.ts';
 import { imageManifest } from './manifest-of.ts';
 
-/** of a tar without members, two blocks of zeros: such a layer is left out (moby layer.DigestSHA256EmptyTar) */
+/** digest of a tar without members, two blocks of zeros; such a layer is left out (moby layer.DigestSHA256EmptyTar) */
 const EMPTY_TAR = 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef';
 
 /**
- * Reference and changes are checked before the first byte is read.
+ * Makes the image. Reference and changes are checked before the first byte is read.
  * @returns the new image's id
  * @throws HuskError `invalid` (reference, changes), `corrupt` (the tar), `limit` (max-layer-size)
  */
@@ -39,7 +41,7 @@ export async function commitImage(
   const isEmpty = layer.diffId === EMPTY_TAR;
   records.recordLayer(layer);
   const layers = isEmpty ? base.layers : [...base.layers, layer];
-  const created = new Date().toISOString();
+  const created = rfc3339();
   const image: ImageConfig & { comment?: string } = {
     architecture: base.config.architecture,
     ...(base.config.variant === undefined ? {} : { variant: base.config.variant }),
@@ -62,19 +64,22 @@ export async function commitImage(
   };
   const bytes = Buffer.from(JSON.stringify(image));
   const made = imageManifest(bytes, layers);
-  return records.add({ config: bytes, manifest: made.bytes, layers: made.layers, names });
+  return records.add({
+    config: bytes,
+    manifest: made.bytes,
+    layers: made.layers,
+    names,
+    within: (id) => appendTagEvents(records.database, names, { id, labels: config.Labels }),
+  });
 }
 
-/** As Docker: an entrypoint of one's own takes the container's command away. */
+/** Applies changes to a copy of the settings. */
 function withChanges(
   settings: NonNullable<ImageConfig['config']>,
   changes: string[],
 ): NonNullable<ImageConfig['config']> {
   const config = structuredClone(settings);
   applyChanges(config, changes);
-  const own: NonNullable<ImageConfig['config']> = {};
-  applyChanges(own, changes);
-  if (own.Entrypoint && !own.Cmd) delete config.Cmd;
   return config;
 }
 

@@ -1,7 +1,7 @@
 /**
- * What an archive of images holds, taken in while it streams by: small JSON files stay in memory, everything else is
- * ingested as a layer (so no archive is ever written out whole), links are followed afterwards. Which layer belongs to
- * which image is not known yet: a file that is no layer is an error only when an image names it.
+ * The contents of an archive of images, read while it streams by: small JSON files stay in memory, everything else is
+ * ingested as a layer (so no archive is ever written out whole), and links are followed afterwards. Which layer belongs
+ * to which image is not known yet, so a file that is no layer is an error only when an image names it.
  *
  * Every bound on archives is here; an archive's names never become paths of this host.
  */
@@ -16,15 +16,15 @@ import { BLOCK, type TarEntry } from '../../tar/entry.ts';
 import type { ArchiveContext } from './context.ts';
 import { Members } from './members.ts';
 
-/** files, folders and links: a docker-archive has a handful for each layer */
+/** limit of files, folders and links: a docker-archive has a handful for each layer */
 const MAX_MEMBERS = 1 << 16;
-/** bytes of all JSON files together: they stay in memory */
+/** limit of bytes of all JSON files together, which stay in memory */
 const MAX_JSON = 64 << 20;
-/** what is ingested as a layer; each costs an fsync */
+/** limit of files that are ingested as layers; each costs an fsync */
 const MAX_LAYERS = 4096;
-/** links that lead to links: old `docker save` makes one step */
+/** limit of links that lead to links: old `docker save` makes one step */
 const MAX_LINKS = 8;
-/** where a tar header says "ustar", bytes */
+/** offset in bytes at which a tar header says "ustar" */
 const TAR_MAGIC = 257;
 
 /** a file of the archive that became a layer */
@@ -33,7 +33,10 @@ export interface LayerFile {
   diffId: string;
   /** bytes of the uncompressed tar */
   size: number;
-  /** of the bytes as they are in the archive; undefined: they were not read, the store has the layer */
+  /**
+   * digest and size of the bytes as they are in the archive; undefined when they were not read because the store has
+   * the layer
+   */
   blob: { digest: string; size: number } | undefined;
 }
 
@@ -41,11 +44,11 @@ export type ArchiveFile =
   | { kind: 'json'; bytes: Buffer }
   | LayerFile
   | { kind: 'link'; target: string }
-  /** cannot be a layer; matters when an image says it is one */
+  /** a file that cannot be a layer; its error is thrown when an image names it as one */
   | { kind: 'other'; error: HuskError };
 
 export interface ReadOptions {
-  /** told the diffID of each layer made, before its record is */
+  /** Called with the diffID of each layer that was made, before the layer is recorded. */
   onLayer: (diffId: string) => void;
   onProgress: (path: string, current: number, total: number) => void;
 }
@@ -63,7 +66,7 @@ export class ArchiveContents {
     this.#context = context;
   }
 
-  /** @throws HuskError `corrupt`, `limit`; whatever the source throws */
+  /** Reads an archive to its end. @throws HuskError `corrupt`, `limit`; whatever the source throws */
   static async read(
     context: ArchiveContext,
     input: AsyncIterable<Uint8Array>,
@@ -89,7 +92,7 @@ export class ArchiveContents {
   }
 
   /**
-   * A JSON file's bytes.
+   * @returns a JSON file's bytes
    * @throws HuskError `corrupt` when there is none of this path
    */
   json(path: string): Buffer {
@@ -99,13 +102,16 @@ export class ArchiveContents {
     return file.bytes;
   }
 
-  /** @throws HuskError `corrupt` when there is none of this path, or it is no layer */
+  /**
+   * @returns the layer of this path
+   * @throws HuskError `corrupt` when there is none, or it is no layer
+   */
   async layer(path: string, options: Pick<ReadOptions, 'onLayer'>): Promise<LayerFile> {
     const file = this.#find(path);
     if (file.kind === 'layer') return file;
     if (file.kind === 'other') throw file.error;
     if (file.kind === 'link') throw corrupt(`${JSON.stringify(path)} leads nowhere`);
-    // a v7 tar whose first name begins with a brace looks like JSON
+    // A v7 tar whose first name begins with a brace looks like JSON, so it was kept as such; it is ingested now.
     return this.#ingest(one(file.bytes), options);
   }
 
@@ -123,7 +129,7 @@ export class ArchiveContents {
   async #take(entry: TarEntry, members: Members, options: ReadOptions): Promise<void> {
     const { path, type } = entry;
     if (type === 'directory') return;
-    // readers would disagree about which of them counts
+    // Readers would disagree about which of the two counts.
     if (this.#files.has(path)) throw corrupt(`"${display(path)}" is there twice`);
     if (type === 'symlink' || type === 'hardlink') this.#files.set(path, link(entry));
     else if (type !== 'file' || entry.sparse) this.#files.set(path, other(entry, 'is no ordinary file'));
@@ -156,15 +162,16 @@ export class ArchiveContents {
     try {
       return await this.#ingest(counted(), options);
     } catch (error) {
-      // a file that is no layer may be anything; a layer of too many bytes, a full disk or a broken archive end it all
+      // A file that is no layer may be anything. A layer of too many bytes, a full disk or a broken archive ends the
+      // whole load.
       if (!(error instanceof HuskError) || error.kind !== 'corrupt' || archiveError !== undefined) throw error;
       return { kind: 'other', error };
     }
   }
 
   /**
-   * Named by its digest, uncompressed, and verified when it was stored: whatever the archive has under this name, it is
-   * not needed.
+   * Finds a layer by a name that is its digest. When the store has an uncompressed layer of this diffID, which was
+   * verified when it was stored, the archive's bytes under that name are not needed.
    */
   #knownLayer(path: string): LayerFile | undefined {
     const hex = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path)?.[1];
@@ -212,8 +219,8 @@ const other = ({ path }: TarEntry, what: string): ArchiveFile => ({
 });
 
 /**
- * Old `docker save` links a layer that images share: `../<id>/layer.tar`. A link out of the archive leads to no file of
- * it.
+ * Resolves a link: old `docker save` links a layer that images share, `../<id>/layer.tar`. A link out of the archive
+ * leads to no file of it.
  */
 function link(entry: TarEntry): ArchiveFile {
   const { path, linkname, type } = entry;
@@ -224,7 +231,7 @@ function link(entry: TarEntry): ArchiveFile {
   return { kind: 'link', target };
 }
 
-/** at least this many bytes, unless there are fewer */
+/** Reads at least this many bytes, unless the source has fewer. */
 async function take(source: AsyncGenerator<Buffer>, length: number): Promise<Buffer> {
   let start: Buffer = Buffer.alloc(0);
   while (start.length < length) {

@@ -1,28 +1,28 @@
 /**
- * manifest.json of a docker-archive: bytes in, checked values out. Pure.
+ * Parses manifest.json of a docker-archive: bytes in, checked values out. The parser is pure.
  * Source: moby image/spec/v1.2.md § Combined Image JSON + Filesystem Changeset Format.
  */
 import { HuskError } from '../../errors.ts';
 import { MAX_LAYERS } from '../store/manifest.ts';
 
-/** images of one archive, and names of one image */
+/** limits of images of one archive, and of names of one image */
 const MAX_IMAGES = 4096;
 const MAX_TAGS = 4096;
-/** bytes of a path in the archive: PATH_MAX */
+/** limit of bytes of a path in the archive: PATH_MAX */
 const MAX_PATH = 4095;
 
 export interface ArchivedImage {
-  /** paths in the archive */
+  /** path of the config in the archive */
   config: string;
-  /** bottom first */
+  /** paths of the layers in the archive, bottom first */
   layers: string[];
-  /** as they stand: not yet parsed */
+  /** names as they stand, not parsed yet */
   repoTags: string[];
 }
 
 const corrupt = (message: string) => new HuskError(`invalid archive: manifest.json ${message}`, { kind: 'corrupt' });
 
-/** @throws HuskError `corrupt` */
+/** Parses and checks the manifest. @throws HuskError `corrupt` */
 export function parseArchiveManifest(bytes: Uint8Array): ArchivedImage[] {
   let value: unknown;
   try {
@@ -36,7 +36,7 @@ export function parseArchiveManifest(bytes: Uint8Array): ArchivedImage[] {
     const { Config, Layers, RepoTags } = (item ?? {}) as Record<string, unknown>;
     const where = `image ${index + 1}`;
     if (!isPath(Config)) throw corrupt(`has no Config in ${where}`);
-    // an image without layers may have null
+    // An image without layers may have null here.
     const layers = Layers ?? [];
     if (!Array.isArray(layers) || !layers.every(isPath)) throw corrupt(`has wrong Layers in ${where}`);
     if (layers.length > MAX_LAYERS) throw corrupt(`has more than ${MAX_LAYERS} layers in ${where}`);
@@ -50,5 +50,5 @@ export function parseArchiveManifest(bytes: Uint8Array): ArchivedImage[] {
 const isPath = (value: unknown): value is string =>
   typeof value === 'string' && value !== '' && value.length <= MAX_PATH;
 
-/** `./x` as some tools write it; members have clean names, so `..` finds nothing */
+/** Removes the `./` that some tools write. Members have clean names, so a path with `..` finds none. */
 const cleanPath = (path: string) => path.replace(/^(?:\.\/)+/, '');

@@ -1,7 +1,7 @@
 /**
- * `load`: a docker-archive (old or new) or an OCI layout in a tar, plain or compressed. It is read once, in order;
- * images are recorded when all of it has arrived and every digest and diffID of every image is right. What fails leaves
- * no image and no layer behind.
+ * `load`: a docker-archive (old or new) or an OCI layout in a tar, plain or compressed. The tar is read once, in order;
+ * images are recorded when all of it has arrived and every digest and diffID of every image is right. A failed load
+ * leaves no image and no layer behind.
  */
 import { HuskError } from '../../errors.ts';
 import { sha256 } from '../store/blobs.ts';
@@ -25,9 +25,9 @@ import { imageManifest } from './manifest-of.ts';
 const PROGRESS_INTERVAL_MS = 100;
 /** annotations of index.json: containerd's, and OCI image-spec annotations.md */
 const CONTAINERD_NAME = 'io.containerd.image.name';
-const OCI_REF_NAME = 'org.opencontainers.image.ref.name';
+export const OCI_REF_NAME = 'org.opencontainers.image.ref.name';
 
-/** everything about an image is right: it can be recorded */
+/** An image whose digests and diffIDs have all proved right, so that it can be recorded. */
 interface CheckedImage {
   config: Buffer;
   layers: LayerFile[];
@@ -38,6 +38,7 @@ interface CheckedImage {
 const corrupt = (message: string) => new HuskError(`invalid archive: ${message}`, { kind: 'corrupt' });
 
 /**
+ * Loads the images of an archive.
  * @returns familiar references, or ids of images without one
  * @throws HuskError `corrupt`, `limit`
  */
@@ -60,7 +61,7 @@ export async function loadImages(
     return { loaded: wanted.flatMap((image) => record(context, image)) };
   } finally {
     claim[Symbol.dispose]();
-    // of a failed load, or of an archive with more layers than its images have
+    // These are the layers of a failed load, or those of an archive that its images do not name.
     await context.discard(made);
   }
 }
@@ -125,9 +126,13 @@ async function ociImages(contents: ArchiveContents, options: LoadOptions): Promi
   const annotations = annotationsOf(bytes);
   const images = new Map<string, CheckedImage>();
   for (const [position, entry] of index.manifests.entries()) {
-    // a proof about another entry, not an image
+    // This entry is an attestation of another entry, not an image.
     if (entry.platform?.os === 'unknown') continue;
-    const manifest = findManifest(contents, entry, options.platform ?? hostPlatform());
+    const manifest = await findManifest(
+      (descriptor) => blob(contents, descriptor),
+      entry,
+      options.platform ?? hostPlatform(),
+    );
     const name = nameOf(annotations[position] ?? {});
     const known = images.get(manifest.config.digest);
     const image = known ?? (await ociImage(contents, manifest, options));
@@ -137,8 +142,8 @@ async function ociImages(contents: ArchiveContents, options: LoadOptions): Promi
   return [...images.values()];
 }
 
-/** parseManifest has seen that it is a list of objects */
-function annotationsOf(index: Buffer): Record<string, unknown>[] {
+/** @returns the annotations of each entry; parseManifest has checked that `manifests` is a list of objects */
+export function annotationsOf(index: Buffer): Record<string, unknown>[] {
   const { manifests } = JSON.parse(index.toString()) as {
     manifests: { annotations?: Record<string, unknown> | null }[];
   };
@@ -146,8 +151,8 @@ function annotationsOf(index: Buffer): Record<string, unknown>[] {
 }
 
 /**
- * containerd's annotation has the whole name; the OCI's may have a name, as skopeo writes it, or a bare tag, which
- * names nothing.
+ * @returns the name in an entry's annotations. containerd's annotation has the whole name; the OCI's may have a name,
+ * as skopeo writes it, or a bare tag, which names nothing.
  */
 function nameOf(annotations: Record<string, unknown>): Reference | undefined {
   const full = annotations[CONTAINERD_NAME];
@@ -167,16 +172,24 @@ function blob(contents: ArchiveContents, { digest, size }: Descriptor): Buffer {
   return bytes;
 }
 
-/** An index of several platforms leads to the one that is wanted; one level only, as in a registry. */
-function findManifest(contents: ArchiveContents, entry: Descriptor, platform: Platform): Manifest {
-  const parsed = parseManifest(blob(contents, entry), entry.mediaType, `the manifest ${entry.digest}`);
+/**
+ * Follows an index of several platforms to the manifest of the wanted one; one level only, as in a registry.
+ * @param blobOf gives a blob whose size and digest have proved right
+ * @throws HuskError `not-found` for a platform that is not there, `corrupt`, `unsupported`
+ */
+export async function findManifest(
+  blobOf: (descriptor: Descriptor) => Buffer | Promise<Buffer>,
+  entry: Descriptor,
+  platform: Platform,
+): Promise<Manifest> {
+  const parsed = parseManifest(await blobOf(entry), entry.mediaType, `the manifest ${entry.digest}`);
   if (parsed.kind === 'manifest') return parsed;
   const chosen = chooseEntry(parsed.manifests, platform);
   if (!chosen)
     throw new HuskError(`no matching manifest for ${formatPlatform(platform)} in the index ${entry.digest}`, {
       kind: 'not-found',
     });
-  const manifest = parseManifest(blob(contents, chosen), chosen.mediaType, `the manifest ${chosen.digest}`);
+  const manifest = parseManifest(await blobOf(chosen), chosen.mediaType, `the manifest ${chosen.digest}`);
   if (manifest.kind === 'index') throw corrupt(`the index ${entry.digest} leads to another index`);
   return manifest;
 }
@@ -186,7 +199,7 @@ async function ociImage(contents: ArchiveContents, manifest: Manifest, options: 
   const layers: LayerFile[] = [];
   for (const { digest, size } of manifest.layers) {
     const layer = await contents.layer(`blobs/sha256/${hexOf(digest)}`, options);
-    // not read because the store has it: then it is stored under this very digest
+    // A layer without a blob was not read, because the store has it under this very digest.
     const { digest: found, size: length } = layer.blob ?? { digest: layer.diffId, size: layer.size };
     if (found !== digest || length !== size)
       throw corrupt(`the blob ${digest} has ${length} bytes with the digest ${found}, its manifest says ${size}`);
@@ -209,12 +222,12 @@ function checkDiffIds({ rootfs: { diff_ids: diffIds } }: ImageConfig, layers: La
       throw corrupt(`invalid diffID for layer ${index}: expected "${diffIds[index]}", got "${diffId}"`);
 }
 
-/** @returns its names, or its id */
+/** Records an image. @returns its names, or its id */
 function record({ records }: ArchiveContext, { config, layers, names }: CheckedImage): string[] {
   const id = sha256(config);
   const keys = names.map(nameKey);
   const known = records.load(id);
-  // pulled before, it knows the compressed forms of its layers: that is worth keeping
+  // An image that was pulled before has the compressed forms of its layers in its record, which is worth keeping.
   if (known?.layers.every(({ diffId }) => records.presentLayer(diffId) !== undefined)) records.setNames(keys, id);
   else {
     const made = imageManifest(config, layers);

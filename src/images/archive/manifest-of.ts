@@ -1,11 +1,12 @@
 /**
- * The OCI manifest of an image whose layers are uncompressed, as husk keeps them. Pure, and the same bytes every time.
+ * Makes the OCI manifest of an image whose layers are uncompressed, as husk keeps them. The function is pure: the same
+ * image gives the same bytes.
  */
 import { sha256 } from '../store/blobs.ts';
 import { OCI_CONFIG, OCI_LAYER, OCI_MANIFEST } from '../store/manifest.ts';
 import type { NewImage } from '../store/records.ts';
 
-/** @param layers bottom first, sizes in bytes of the uncompressed tar */
+/** @param layers bottom first, with the bytes of the uncompressed tar as size */
 export function imageManifest(
   config: Uint8Array,
   layers: { diffId: string; size: number }[],

@@ -1,6 +1,6 @@
 /**
- * Members of a tar on a stream, one after another, each with its contents as a stream: what `load` reads an archive by.
- * Keeps one chunk in memory, writes nothing.
+ * Members of a tar on a stream, one after another, each with its contents as a stream; `load` reads archives with it.
+ * It keeps one chunk in memory, and writes nothing.
  */
 import { BLOCK, type TarEntry } from '../../tar/entry.ts';
 import { TarParser } from '../../tar/parser.ts';
@@ -10,7 +10,7 @@ export class Members {
   #parser: TarParser;
   #chunk: Buffer = Buffer.alloc(0);
   #found: TarEntry | undefined;
-  /** bytes of the current member's contents not yet read; its padding follows */
+  /** bytes of the current member's contents that have not been read; its padding follows */
   #left = 0;
 
   /** @param source uncompressed bytes */
@@ -20,7 +20,8 @@ export class Members {
   }
 
   /**
-   * The next member; what is left of the current one's contents is passed over.
+   * Reads up to the next member, and skips what is left of the current one's contents.
+   * @returns undefined at the end of the archive
    * @throws HuskError `corrupt`; whatever the source throws
    */
   async next(): Promise<TarEntry | undefined> {
@@ -38,7 +39,7 @@ export class Members {
         this.#chunk = this.#chunk.subarray(length);
         continue;
       }
-      // block by block: contents must not be pushed
+      // The parser gets one block at a time, because contents must not be pushed into it.
       const length = Math.min(BLOCK - (parser.position % BLOCK), this.#chunk.length);
       parser.push(this.#chunk.subarray(0, length));
       this.#chunk = this.#chunk.subarray(length);
@@ -48,7 +49,7 @@ export class Members {
     return found;
   }
 
-  /** The current member's contents, once, before the next `next`. */
+  /** Reads the current member's contents; they can be read once, before the next call of `next`. */
   async *contents(): AsyncGenerator<Buffer, void, void> {
     while (this.#left > 0) {
       if (this.#chunk.length === 0 && !(await this.#read())) return this.#parser.end();
@@ -60,7 +61,7 @@ export class Members {
     }
   }
 
-  /** Reads the source to its end: whoever writes into a pipe must not be cut off behind the end mark. */
+  /** Reads the source to its end: a program that writes into the pipe must not get EPIPE behind the end mark. */
   async drain(): Promise<void> {
     while (await this.#read());
   }

@@ -1,6 +1,6 @@
 /**
  * `save`: images as a docker-archive with an OCI layout in it, as Docker 25 and later write them. The same images give
- * the same bytes. Layers go as they are kept, uncompressed, each once, and are hashed again on their way out.
+ * the same bytes. Layers are written uncompressed, as they are stored, each once, and are hashed again meanwhile.
  *
  * Source: moby image/spec/v1.2.md § Combined Image JSON + Filesystem Changeset Format; OCI image-spec image-layout.md.
  */
@@ -20,16 +20,16 @@ import { imageManifest } from './manifest-of.ts';
 /** bytes read from a layer at once */
 const CHUNK = 1 << 20;
 
-/** one image and the names it is saved under; none when it was asked for by id */
+/** An image and the names under which it is saved; it has none when it was asked for by id. */
 export interface SavedImage {
   image: Image;
-  /** with tags */
+  /** references with tags */
   names: Reference[];
 }
 
 /**
  * Writes the archive and leaves `output` open; resolves when all of it is written.
- * @throws HuskError `corrupt` when a layer is not what it was; what `output` fails with
+ * @throws HuskError `corrupt` when a layer is not what it was; whatever `output` fails with
  */
 export async function saveImages(
   context: ArchiveContext,
@@ -39,7 +39,8 @@ export async function saveImages(
   await pipeline(Readable.from(archive(context, images), { objectMode: false, highWaterMark: CHUNK }), output, {
     end: false,
   });
-  // the pipeline is done when the last byte is handed over; this one is written when all before it are
+  // The pipeline ends when the last byte has been handed over; the callback of this write comes when all bytes before
+  // it are written.
   await new Promise<void>((done, fail) => {
     output.once('error', fail);
     output.write(TAR_END, (error) => {
@@ -57,7 +58,7 @@ async function* archive({ blobs }: ArchiveContext, images: SavedImage[]): AsyncG
   const layers = new Map<string, Layer>();
   const entries: object[] = [];
   const descriptors: object[] = [];
-  // without a parent: a repository may be named `constructor`, and a tag `keys`
+  // The object has no prototype, because a repository may be named `constructor`, and a tag `keys`.
   const repositories = Object.create(null) as Record<string, Record<string, string>>;
   for (const { image, names } of images) {
     const config = blobs.get(image.id);

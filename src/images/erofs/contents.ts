@@ -1,21 +1,22 @@
 /**
- * Where a file's bytes are on the disk: mostly in its layer's tar, as they stand. What does not begin and end at blocks
- * there (unusual sparse files, the end of a tar cut short) is copied to the metadata. Pure but for `read`.
+ * Decides where a file's bytes are on the disk: mostly in its layer's tar, as they stand. Contents that do not begin
+ * and end at blocks there (unusual sparse files, the end of a tar cut short) are copied to the metadata. These
+ * functions are pure but for `read`.
  */
 import { HuskError } from '../../errors.ts';
 import { display } from '../../tar/byte-string.ts';
 import type { TarEntry } from '../../tar/entry.ts';
 import { BLOCK, HOLE, LAYOUT_CHUNKS, LAYOUT_PLAIN, MAX_CHUNK_SHIFT } from './format.ts';
 
-/** Entries of one chunk map: 16 MiB of metadata. */
+/** entries that one chunk map may have: 16 MiB of metadata */
 const MAX_CHUNKS = 4 << 20;
-/** Bytes copied out of tars for one disk. */
+/** bytes that may be copied out of tars for one disk */
 const MAX_COPIED = 256 << 20;
 
 export interface TarOnDisk {
   /** block of the disk where the tar begins */
   block: number;
-  /** whole blocks of it that are on the disk, in bytes */
+  /** bytes of the tar's whole blocks, which are on the disk */
   length: number;
   read: (offset: number, length: number) => Buffer;
 }
@@ -24,7 +25,7 @@ export type Contents =
   | { layout: typeof LAYOUT_PLAIN; block: number }
   | { layout: typeof LAYOUT_CHUNKS; shift: number; map: Uint32Array };
 
-/** Blocks that are copied: their numbers are given before the place of the area is known. */
+/** Blocks that are copied. They are numbered before the place of their area on the disk is known. */
 export class CopiedBlocks {
   readonly blocks: Buffer[] = [];
   #bytes = 0;
@@ -49,6 +50,7 @@ export class CopiedBlocks {
 }
 
 /**
+ * Places the contents of one file.
  * @param place turns a block index of the copied area into a block of the disk
  * @param entry a file with at least one byte
  */
@@ -96,8 +98,8 @@ export function placeContents(
 }
 
 /**
- * The chunk size that needs the fewest bytes of metadata: a finer map is longer, a coarser one must copy what lies
- * askew to its chunks.
+ * Chooses the chunk size that needs the fewest bytes of metadata: a finer map is longer, and with a coarser one more
+ * contents lie across chunk boundaries and must be copied.
  */
 function chunkShift({ sparse, size }: TarEntry): number {
   let best = 0;

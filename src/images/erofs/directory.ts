@@ -1,7 +1,7 @@
 /**
- * A folder's contents in EROFS: blocks, each with a table of entries and then their names; sorted by bytes over the
- * whole folder, because the kernel searches blocks and entries by halving. Source: Linux fs/erofs/erofs_fs.h (struct
- * erofs_dirent), fs/erofs/namei.c.
+ * A folder's contents in EROFS: blocks, each with a table of entries and then their names. The names are sorted by
+ * bytes over the whole folder, because the kernel uses binary search for blocks and entries. Source: Linux
+ * fs/erofs/erofs_fs.h (struct erofs_dirent), fs/erofs/namei.c.
  */
 import type { ByteString } from '../../tar/byte-string.ts';
 import { BLOCK, DIRENT_SIZE, writeDirent } from './format.ts';
@@ -13,16 +13,19 @@ export interface NamedInode {
   nid: number;
 }
 
-/** Which names share a block, and how many bytes the folder has; numbers of inodes are not needed yet. */
+/** Which names share a block, and how many bytes the folder has; the inodes need no numbers for that yet. */
 export interface DirectoryShape {
-  /** first index of each block's names */
+  /** for each block, the index of its first name */
   starts: number[];
   names: ByteString[];
-  /** all blocks but the last are full */
+  /** bytes of the folder; every block but the last counts as full */
   size: number;
 }
 
-/** @param names with `.` and `..`, in any order; each at most 255 bytes */
+/**
+ * Distributes a folder's names over its blocks.
+ * @param names with `.` and `..`, in any order; each at most 255 bytes
+ */
 export function shapeDirectory(names: ByteString[]): DirectoryShape {
   // JavaScript compares UTF-16 units, which in a byte string are the bytes.
   names.sort();
@@ -39,7 +42,7 @@ export function shapeDirectory(names: ByteString[]): DirectoryShape {
   return { starts, names, size: (starts.length - 1) * BLOCK + used };
 }
 
-/** @returns `shape.size` bytes */
+/** Writes a folder's blocks. @returns `shape.size` bytes */
 export function writeDirectory(shape: DirectoryShape, lookup: (name: ByteString) => NamedInode): Buffer {
   const bytes = Buffer.alloc(shape.size);
   for (const [block, first] of shape.starts.entries()) {

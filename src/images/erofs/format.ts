@@ -1,40 +1,40 @@
 /**
  * EROFS on disk, the uncompressed part of it. Source: Linux fs/erofs/erofs_fs.h (6.4 and later, where blocks may have
- * 512 bytes); https://erofs.docs.kernel.org/en/latest/core_ondisk.html. All numbers are little-endian. Serialises;
- * decides nothing.
+ * 512 bytes); https://erofs.docs.kernel.org/en/latest/core_ondisk.html. All numbers are little-endian. This module
+ * serialises values and decides nothing.
  */
 
-/** bytes; tar's own block, so that a member's contents are whole blocks of the disk */
+/** bytes of a block; the block size of tar, so that a member's contents are whole blocks of the disk */
 export const BLOCK = 512;
 const BLOCK_BITS = 9;
-/** blocks are numbered by 32 bits, the last number means "hole": 2 TiB */
+/** limit of blocks, 2 TiB: their numbers have 32 bits, and the last number means "hole" */
 export const MAX_BLOCKS = 0xffffffff;
 /** EROFS_SUPER_OFFSET, bytes */
 const SUPER_OFFSET = 1024;
 const SUPER_MAGIC = 0xe0f5e1e2;
-/** EROFS_FEATURE_COMPAT_SB_CHKSUM, _MTIME */
+/** EROFS_FEATURE_COMPAT_SB_CHKSUM and EROFS_FEATURE_COMPAT_MTIME */
 const FEATURE_COMPAT = 0x1 | 0x2;
 /** EROFS_FEATURE_INCOMPAT_CHUNKED_FILE: sparse files have block maps */
 const FEATURE_INCOMPAT = 0x4;
-/** first block behind the superblock's: inode numbers count from here */
+/** first block behind the superblock's; inode numbers count from here */
 export const META_BLOCK = 3;
-/** inode numbers count slots of 32 bytes */
+/** bytes of a slot; inode numbers count slots */
 export const SLOT = 32;
-/** struct erofs_inode_extended */
+/** bytes of struct erofs_inode_extended */
 export const INODE_SIZE = 64;
-/** the root's number is stored in 16 bits */
+/** limit of the root's inode number, which is stored in 16 bits */
 export const MAX_ROOT_NID = 0xffff;
 
 /** EROFS_INODE_*: where an inode's data is */
 export const LAYOUT_PLAIN = 0;
 export const LAYOUT_INLINE = 2;
 export const LAYOUT_CHUNKS = 4;
-/** a chunk map's entry for a hole: EROFS_NULL_ADDR */
+/** EROFS_NULL_ADDR: a chunk map's entry for a hole */
 export const HOLE = 0xffffffff;
-/** chunk size is BLOCK << (these five bits): EROFS_CHUNK_FORMAT_BLKBITS_MASK */
+/** EROFS_CHUNK_FORMAT_BLKBITS_MASK: the chunk size is BLOCK << (these five bits) */
 export const MAX_CHUNK_SHIFT = 31;
 
-/** inode type bits, linux/stat.h */
+/** type bits of an inode's mode, linux/stat.h */
 export const S_IFMT = 0o170000;
 export const S_IFIFO = 0o010000;
 export const S_IFCHR = 0o020000;
@@ -43,7 +43,7 @@ export const S_IFBLK = 0o060000;
 export const S_IFREG = 0o100000;
 export const S_IFLNK = 0o120000;
 
-/** a directory entry's type: EROFS_FT_* (linux/fs_types.h) by the mode's type bits */
+/** EROFS_FT_* (linux/fs_types.h), the type of a directory entry, by the mode's type bits */
 export const FILE_TYPES: Readonly<Record<number, number>> = {
   [S_IFREG]: 1,
   [S_IFDIR]: 2,
@@ -56,7 +56,7 @@ export const FILE_TYPES: Readonly<Record<number, number>> = {
 export interface SuperBlock {
   rootNid: number;
   inodes: number;
-  /** of the whole disk, tars included */
+  /** number of blocks of the whole disk, including the tars */
   blocks: number;
   /** block where shared attributes begin */
   xattrBlock: number;
@@ -81,12 +81,12 @@ export function writeSuperBlock(image: Buffer, value: SuperBlock): void {
 
 export interface InodeRecord {
   layout: number;
-  /** bytes of the inline attributes, header included; 0: none */
+  /** bytes of the inline attributes with their header; 0 where there are none */
   xattrSize: number;
   /** type and permission bits */
   mode: number;
   size: number;
-  /** first block, device number, or chunk format, by type and layout */
+  /** first block, device number or chunk format, depending on type and layout */
   union: number;
   ino: number;
   uid: number;
@@ -96,7 +96,7 @@ export interface InodeRecord {
   links: number;
 }
 
-/** struct erofs_inode_extended */
+/** Writes a struct erofs_inode_extended. */
 export function writeInode(image: Buffer, at: number, inode: InodeRecord): void {
   image.writeUInt16LE(1 | (inode.layout << 1), at);
   image.writeUInt16LE(inode.xattrSize === 0 ? 0 : (inode.xattrSize - XATTR_HEADER_SIZE) / 4 + 1, at + 2);
@@ -111,13 +111,13 @@ export function writeInode(image: Buffer, at: number, inode: InodeRecord): void 
   image.writeUInt32LE(inode.links, at + 44);
 }
 
-/** A signed or unsigned 64-bit number that JavaScript holds exactly. */
+/** Writes a signed or unsigned 64-bit number that JavaScript can hold exactly. */
 function write64(image: Buffer, value: number, at: number): void {
   image.writeUInt32LE((value % 2 ** 32) >>> 0, at);
   image.writeInt32LE(Math.floor(value / 2 ** 32), at + 4);
 }
 
-/** struct erofs_dirent */
+/** bytes of struct erofs_dirent */
 export const DIRENT_SIZE = 12;
 
 export function writeDirent(image: Buffer, at: number, nid: number, nameOffset: number, type: number): void {
@@ -126,20 +126,23 @@ export function writeDirent(image: Buffer, at: number, nid: number, nameOffset: 
   image.writeUInt8(type, at + 10);
 }
 
-/** struct erofs_xattr_ibody_header: filter, count of shared attributes, reserved */
+/** bytes of struct erofs_xattr_ibody_header: filter, count of shared attributes, reserved */
 export const XATTR_HEADER_SIZE = 12;
-/** struct erofs_xattr_entry, before the name */
+/** bytes of struct erofs_xattr_entry, which stands before the name */
 export const XATTR_ENTRY_SIZE = 4;
-/** i_xattr_icount has 16 bits, and counts words of 4 bytes */
+/** limit of bytes: i_xattr_icount has 16 bits, and counts words of 4 bytes */
 export const MAX_XATTR_BODY = XATTR_HEADER_SIZE + 4 * 0xfffe;
 
-/** Linux new_encode_dev, include/linux/kdev_t.h */
+/** Encodes a device number as Linux new_encode_dev does, include/linux/kdev_t.h. */
 export const encodeDevice = (major: number, minor: number): number =>
   ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 
 let table: Uint32Array | undefined;
 
-/** CRC-32C (Castagnoli, reversed polynomial 0x82f63b78) as the kernel's crc32c(~0, …): without the final inversion. */
+/**
+ * Computes the kernel's crc32c(~0, …): CRC-32C (Castagnoli, reversed polynomial 0x82f63b78) without the final
+ * inversion.
+ */
 export function crc32c(bytes: Uint8Array): number {
   if (!table) {
     table = new Uint32Array(256);

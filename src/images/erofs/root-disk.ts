@@ -1,7 +1,7 @@
 /**
- * An image's root disk for the VM isolation: makes the EROFS metadata once, beside the image's topmost layer (with
- * which it goes), and lists the byte ranges that are the disk. A disk that is already there costs one stat a file.
- * Never unpacks or converts a layer.
+ * An image's root disk for the VM isolation. The EROFS metadata is made once and lies beside the image's topmost layer,
+ * with which it is deleted; this module makes it and lists the byte ranges that make up the disk. A disk that is
+ * already there costs one stat per file. Layers are never unpacked or converted.
  */
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,10 +14,10 @@ import { distinctLayers, stackKey } from '../layers/stack.ts';
 import { assertWhole } from '../layers/whole.ts';
 import { BLOCK } from './format.ts';
 
-/** The name carries the version of what the writer writes. */
+/** prefix of a disk's name; it carries the version of the writer's output */
 const VERSION = 'disk-v2';
 
-/** A piece of the disk; the next follows where it ends. As `Rootfs` of src/sandbox.ts wants it. */
+/** A piece of the disk, in the form of `Rootfs` in src/sandbox.ts. The next piece follows where this one ends. */
 export interface DiskExtent {
   path: string;
   offset: number;
@@ -25,7 +25,8 @@ export interface DiskExtent {
 }
 
 /**
- * @param all bottom first, as `Image.layers`; each a verified tar in the store
+ * Makes an image's disk when it is not there.
+ * @param all layers, bottom first, as in `Image.layers`; each a verified tar in the store
  * @throws HuskError `corrupt` or `limit`
  */
 export async function rootDisk(all: readonly Layer[], paths: Pick<Paths, 'tmp'>): Promise<DiskExtent[]> {
@@ -42,7 +43,7 @@ export async function rootDisk(all: readonly Layer[], paths: Pick<Paths, 'tmp'>)
   return [metadata, ...tars.filter(({ length }) => length > 0)];
 }
 
-/** where the metadata of an image's disk lies, made or not */
+/** @returns the path of the metadata of an image's disk, whether it has been made or not */
 export function diskFile(layers: readonly Layer[], paths: Pick<Paths, 'tmp'>): string {
   const top = layers.at(-1);
   // An image without layers is an empty folder; its disk has no layer to lie beside.
@@ -50,7 +51,7 @@ export function diskFile(layers: readonly Layer[], paths: Pick<Paths, 'tmp'>): s
   return join(folder, `${VERSION}-${stackKey(distinctLayers(layers)).toString('hex').slice(0, 32)}.erofs`);
 }
 
-/** The same layers always make the same bytes. */
+/** Makes the metadata of an image's disk; the same layers always make the same bytes. */
 export async function diskMetadata(all: readonly Layer[]): Promise<Buffer> {
   const layers = distinctLayers(all);
   const [{ LayerTree }, { scanTar }, { writeErofs }] = await Promise.all([
@@ -80,7 +81,7 @@ export async function diskMetadata(all: readonly Layer[]): Promise<Buffer> {
 async function make(layers: readonly Layer[], path: string, paths: Pick<Paths, 'tmp'>): Promise<void> {
   const metadata = await diskMetadata(layers);
   const half = tmpPath(paths, 'half-disk');
-  // Two makers write the same bytes: whoever renames last changes nothing.
+  // Two processes that make it write the same bytes, so the later rename changes nothing.
   writeWholeFile(path, metadata, { mode: 0o644, durable: true, half });
 }
 

@@ -1,7 +1,8 @@
 /**
- * The EROFS metadata of an image: superblock, inodes, folders, attributes; file contents stay in the layers' tars,
+ * The EROFS metadata of an image: superblock, inodes, folders and attributes. File contents stay in the layers' tars,
  * which lie behind the metadata on one linear disk: [metadata | tar of layer 1 | tar of layer 2 | …]. The same layers
- * always give the same bytes. Pure but for reading odd pieces of a tar (contents.ts).
+ * always give the same bytes. The writer is pure, but for reading the pieces of a tar that must be copied
+ * (contents.ts).
  */
 import { HuskError } from '../../errors.ts';
 import { mergeLayers, type MergedDirectory, type MergedNode } from '../layers/merge.ts';
@@ -35,20 +36,20 @@ import {
 } from './format.ts';
 import { XattrTable } from './xattrs.ts';
 
-/** The metadata ends at a page, so that what the guest reads of it is aligned on the host. Bytes. */
+/** bytes; the metadata ends at a page, so that what the guest reads from the tars is aligned on the host */
 const ALIGNMENT = 4096;
 
 export interface DiskLayer {
   tree: LayerTree;
   /** bytes of the tar */
   size: number;
-  /** only asked for contents that cannot be used where they lie */
+  /** called only for contents that cannot be used where they lie */
   read: (offset: number, length: number) => Buffer;
 }
 
 export interface RootDisk {
   metadata: Buffer;
-  /** for each layer: the bytes of its tar that follow; the tar without its last, incomplete block */
+  /** bytes of each layer's tar that follow the metadata: the tar without its last, incomplete block */
   lengths: number[];
 }
 
@@ -59,7 +60,7 @@ interface Inode {
   mode: number;
   links: number;
   xattrs: Buffer;
-  /** bytes that stand behind inode and attributes within one block */
+  /** bytes that follow inode and attributes within the same block */
   tail: number;
   /** byte offset from the beginning of the inode area */
   at: number;
@@ -67,11 +68,12 @@ interface Inode {
   parent?: Inode;
   children?: Map<ByteString, Inode>;
   contents?: Contents;
-  /** index of its first block in the area of folders and long link targets */
+  /** index of the inode's first block in the area of folders and long link targets */
   firstBlock?: number;
 }
 
 /**
+ * Writes an image's metadata.
  * @param layers bottom first
  * @param uuid 16 bytes that name the disk
  * @throws HuskError `limit` for images larger than EROFS with 512-byte blocks can address
@@ -83,8 +85,8 @@ export function writeErofs(layers: readonly DiskLayer[], uuid: Uint8Array): Root
   const copied = new CopiedBlocks();
   const lengths = layers.map(({ size }) => Math.floor(size / BLOCK) * BLOCK);
 
-  // Numbers of blocks depend on the size of the metadata, which depends on how many blocks everything needs: first
-  // count, then place.
+  // Block numbers depend on the size of the metadata, which depends on how many blocks everything needs. So the blocks
+  // are counted first, and placed afterwards.
   const tars: TarOnDisk[] = layers.map((layer, index) => ({ block: 0, length: lengths[index]!, read: layer.read }));
   for (const inode of inodes)
     if (inode.node.kind === 'leaf' && inode.entry!.type === 'file' && inode.entry!.size > 0)
@@ -123,7 +125,8 @@ export function writeErofs(layers: readonly DiskLayer[], uuid: Uint8Array): Root
 const nidOf = (inode: Inode): number => inode.at / SLOT;
 
 /**
- * Every inode once, folders before what is in them, names in order; attributes and folder sizes are known afterwards.
+ * Lists every inode once, folders before their contents and names in order. When it returns, attributes and folder
+ * sizes are known.
  */
 function collect(root: MergedDirectory, xattrs: XattrTable): Inode[] {
   const inodes: Inode[] = [];
@@ -148,7 +151,7 @@ function collect(root: MergedDirectory, xattrs: XattrTable): Inode[] {
     return inode;
   };
   add(root, '', undefined);
-  // grows while it is walked: breadth first
+  // The list grows while the loop walks it, which makes the walk breadth-first.
   for (const inode of inodes) {
     if (inode.node.kind !== 'directory') continue;
     const { children } = inode.node;
@@ -180,11 +183,11 @@ function modeOf(node: MergedNode): number {
   return TYPE_BITS[node.entry.type] | (node.entry.type === 'symlink' ? 0o777 : node.entry.mode);
 }
 
-/** bytes of a folder or a link target, which the metadata holds */
+/** @returns bytes of a folder or a link target, both of which the metadata holds */
 const ownSize = (inode: Inode): number =>
   inode.shape?.size ?? (inode.entry?.type === 'symlink' ? inode.entry.linkname.length : 0);
 
-/** Gives each inode its place. Inline bytes must not cross a block, everything else may. @returns bytes of the area */
+/** Gives each inode its place. Only inline bytes must not cross a block. @returns bytes of the area */
 function placeInodes(inodes: Inode[]): number {
   let at = 0;
   for (const inode of inodes) {
@@ -195,7 +198,8 @@ function placeInodes(inodes: Inode[]): number {
     if (tail > 0) {
       let place = at;
       while (place < at + BLOCK && ((place + head) % BLOCK) + tail > BLOCK) place += SLOT;
-      // A tail that no slot lets share a block with what stands before it gets a block of its own, elsewhere.
+      // When no slot lets the tail share a block with what stands before it, the tail gets a block of its own,
+      // elsewhere.
       if (place < at + BLOCK) {
         at = place;
         inode.tail = tail;
@@ -208,7 +212,7 @@ function placeInodes(inodes: Inode[]): number {
   return at;
 }
 
-/** Blocks of folders and long link targets. @returns how many */
+/** Gives folders and long link targets their blocks. @returns how many there are */
 function placeBlocks(inodes: Inode[]): number {
   let blocks = 0;
   for (const inode of inodes) {
@@ -243,7 +247,7 @@ function serialise(metadata: Buffer, inode: Inode, ino: number, dataBlock: numbe
     const own = inode.shape ? folderBytes(inode) : Buffer.from(entry!.linkname, 'latin1');
     own.copy(metadata, block * BLOCK, 0, size - inode.tail);
     own.copy(metadata, behind, size - inode.tail, size);
-    // An inode that lies in its own tail alone has no first block.
+    // An inode whose bytes are all in its tail has no first block.
     if (inode.firstBlock === undefined) union = HOLE;
   }
   writeInode(metadata, at, {

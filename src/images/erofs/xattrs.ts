@@ -1,13 +1,13 @@
 /**
- * Extended attributes in EROFS: what one inode has is stored behind it; what several inodes have alike is stored once
- * and referred to. Source: Linux fs/erofs/erofs_fs.h (struct erofs_xattr_ibody_header, struct erofs_xattr_entry),
- * fs/erofs/xattr.c.
+ * Extended attributes in EROFS: an attribute of one inode is stored behind that inode; an attribute that several inodes
+ * have with the same value is stored once and referred to. Source: Linux fs/erofs/erofs_fs.h (struct
+ * erofs_xattr_ibody_header, struct erofs_xattr_entry), fs/erofs/xattr.c.
  */
 import { HuskError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import { BLOCK, MAX_XATTR_BODY, XATTR_ENTRY_SIZE, XATTR_HEADER_SIZE } from './format.ts';
 
-/** EROFS_XATTR_INDEX_*: the prefix becomes a number; the ACLs are whole names */
+/** EROFS_XATTR_INDEX_*: the number that stands for a prefix; for the ACLs it stands for the whole name */
 const PREFIXES: readonly (readonly [prefix: string, index: number])[] = [
   ['user.', 1],
   ['system.posix_acl_access', 2],
@@ -15,12 +15,15 @@ const PREFIXES: readonly (readonly [prefix: string, index: number])[] = [
   ['trusted.', 4],
   ['security.', 6],
 ];
-/** Attributes overlay file systems read as their own: a layer must not steer the overlay that lies above it. */
+/** Attributes that overlay file systems read as their own; a layer must not control the overlay above it. */
 const OVERLAY_XATTR = /^(?:trusted|user)\.(?:overlay|fuseoverlayfs|containers)\.|^security\.fuseoverlayfs\./;
-/** h_shared_count has 8 bits */
+/** limit of shared attributes of an inode: h_shared_count has 8 bits */
 const MAX_SHARED = 255;
 
-/** One attribute as it stands on disk, padded to 4 bytes; undefined for what EROFS cannot or must not hold. */
+/**
+ * Encodes one attribute as it stands on disk, padded to 4 bytes.
+ * @returns undefined for an attribute that EROFS cannot or must not hold
+ */
 function encode(name: ByteString, value: Buffer): Buffer | undefined {
   if (OVERLAY_XATTR.test(name)) return undefined;
   const found = PREFIXES.find(([prefix]) => name.startsWith(prefix));
@@ -39,14 +42,14 @@ function encode(name: ByteString, value: Buffer): Buffer | undefined {
 
 type Attributes = ReadonlyMap<ByteString, Buffer>;
 
-/** Collects all attributes of a disk first, then tells each inode what to store. */
+/** A table of a disk's attributes: it collects all of them first, and then gives each inode what to store. */
 export class XattrTable {
   readonly #uses = new Map<string, { entry: Buffer; count: number; id: number }>();
   readonly #encoded = new Map<Attributes, string[]>();
   /** the area of shared attributes, whole blocks */
   shared = Buffer.alloc(0);
 
-  /** Called once for each inode. */
+  /** Adds the attributes of one inode; called once for each inode. */
   add(attributes: Attributes): void {
     const keys: string[] = [];
     for (const name of [...attributes.keys()].sort()) {
@@ -61,7 +64,10 @@ export class XattrTable {
     this.#encoded.set(attributes, keys);
   }
 
-  /** Lays the shared area out: attributes that two or more inodes have, sorted, so that one image has one result. */
+  /**
+   * Lays out the shared area: attributes that two or more inodes have, sorted, so that the same image gives the same
+   * bytes.
+   */
   finish(): void {
     const entries: Buffer[] = [];
     let offset = 0;
@@ -76,7 +82,8 @@ export class XattrTable {
   }
 
   /**
-   * What stands behind the inode; empty for none. @throws HuskError `limit` when an inode has more than EROFS can hold
+   * @returns what stands behind the inode; empty for none
+   * @throws HuskError `limit` when an inode has more than EROFS can hold
    */
   body(attributes: Attributes | undefined, path: ByteString): Buffer {
     const keys = (attributes && this.#encoded.get(attributes)) ?? [];

@@ -1,6 +1,6 @@
 /**
- * Whether an unpacked tree still is what its layer's tar says: every name, its kind, mode, size and bytes. Runs as root
- * of the user's namespace, where all of the tree can be read. Reads only, follows no link.
+ * Checks whether an unpacked tree still is what its layer's tar says: every name with its kind, mode, size and bytes.
+ * The check runs as root of the user's namespace, where the whole tree can be read. It only reads, and follows no link.
  */
 import { lstatSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { constants } from 'node:fs';
@@ -13,13 +13,13 @@ import type { Directory, TreeNode } from './tree.ts';
 const CHUNK = 1 << 20;
 
 export interface CheckedTree {
-  /** of the unpacked tree */
+  /** the unpacked tree */
   folder: string;
-  /** of the layer's tar */
+  /** file descriptor of the layer's tar */
   tar: number;
 }
 
-/** @returns what is wrong, of the first name that is; undefined when nothing is */
+/** @returns what is wrong with the first damaged name; undefined when nothing is */
 export function checkTree(root: Directory, { folder, tar }: CheckedTree): string | undefined {
   const check = (node: TreeNode, path: ByteString): string | undefined => {
     const full = toBytes(`${fromBytes(Buffer.from(folder))}/${path}`);
@@ -30,7 +30,8 @@ export function checkTree(root: Directory, { folder, tar }: CheckedTree): string
         lstatSync(toBytes(`${fromBytes(Buffer.from(folder))}/${whiteoutFile(path)}`), { throwIfNoEntry: false })
         ? undefined
         : wrong('is missing');
-    if (node.kind === 'leaf' && (node.entry.type === 'char' || node.entry.type === 'block')) return undefined; // never made in a user namespace
+    // Devices are never made in a user namespace.
+    if (node.kind === 'leaf' && (node.entry.type === 'char' || node.entry.type === 'block')) return undefined;
     if (!stat) return wrong('is missing');
     if (node.kind === 'leaf') {
       const { entry } = node;
@@ -62,7 +63,7 @@ export function checkTree(root: Directory, { folder, tar }: CheckedTree): string
   return check(root, '');
 }
 
-/** where whiteouts cannot be devices: write-tree.ts */
+/** @returns the file that stands for a whiteout where whiteouts cannot be devices (write-tree.ts) */
 function whiteoutFile(path: ByteString): ByteString {
   const slash = path.lastIndexOf('/') + 1;
   return `${path.slice(0, slash)}.wh.${path.slice(slash)}`;

@@ -1,7 +1,7 @@
 /**
  * From a compressed stream to plain bytes: gzip (any number of members), zstd (any number of frames), or none. The
- * bytes decide, as in Docker; the media type is only what somebody said. xz and bzip2, which only `load` and `import`
- * meet, go through their programs.
+ * bytes decide which it is, as in Docker, because a media type may be wrong. xz and bzip2 occur only in `load` and
+ * `import`, and are decompressed by their programs.
  */
 import { spawn } from 'node:child_process';
 import { HuskError } from '../../errors.ts';
@@ -11,18 +11,21 @@ import { constants, createGunzip, createZstdDecompress, zstdDecompressSync } fro
 
 export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'none';
 
-/** bytes of output at a time: each costs a turn of the thread pool */
+/** bytes of output at a time; each chunk costs a turn of the thread pool */
 const CHUNK = 1 << 20;
-/** bytes needed to tell; the longest mark is xz's */
-const MAGIC_LENGTH = 6;
-/** log2 of bytes: what `zstd --ultra` without --long uses; a frame that wants more memory is refused */
+/** bytes that are needed to recognize a compression; the longest magic number is bzip2's */
+const MAGIC_LENGTH = 10;
+/** a level and the mark of the first block, or of the end: a tar may begin with a file that is called BZh */
+const BZIP2 = /^BZh[1-9](?:1AY&SY|\x17rE8P\x90)/;
+/** log2 of bytes: the window of `zstd --ultra` without --long; a frame that wants more memory is refused */
 const MAX_ZSTD_WINDOW = 27;
-const ZSTD_PARAMS = { [constants.ZSTD_d_windowLogMax]: MAX_ZSTD_WINDOW };
-/** bytes of a frame, compressed and not, that is decompressed in one call */
+/** A function, because the name is node:zlib's, which is not loaded before something is decompressed. */
+const zstdParams = () => ({ [constants.ZSTD_d_windowLogMax]: MAX_ZSTD_WINDOW });
+/** bytes of the largest frame that is decompressed in one call; SMALL_OUTPUT bounds its decompressed bytes */
 const SMALL_FRAME = 256 << 10;
 const SMALL_OUTPUT = 4 << 20;
 
-/** RFC 1952 §2.3.1, RFC 8878 §3.1, xz file format §2.1.1.1, bzip2(1) */
+/** Recognizes a compression by its magic number: RFC 1952 §2.3.1, RFC 8878 §3.1, xz file format §2.1.1.1, bzip2(1). */
 export function sniff(start: Buffer): Compression {
   if (start[0] === 0x1f && start[1] === 0x8b && start[2] === 0x08) return 'gzip';
   if (start.length >= 4) {
@@ -30,13 +33,14 @@ export function sniff(start: Buffer): Compression {
     if (magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50) return 'zstd';
   }
   if (start.subarray(0, 6).equals(Buffer.from('\xfd7zXZ\0', 'latin1'))) return 'xz';
-  if (start.subarray(0, 3).toString('latin1') === 'BZh') return 'bzip2';
+  if (BZIP2.test(start.toString('latin1', 0, MAGIC_LENGTH))) return 'bzip2';
   return 'none';
 }
 
 /**
- * Wraps a stream of unknown compression. Errors of the source pass through; broken compression is HuskError `corrupt`.
- * @param options.programs may xz and bzip2 be run for it?
+ * Decompresses a stream of unknown compression. Errors of the source pass through; broken compression is HuskError
+ * `corrupt`.
+ * @param options.programs whether the programs of xz and bzip2 may be run
  */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
@@ -54,7 +58,7 @@ export async function* decompress(
     const whole = async function* () {
       if (start.length > 0) yield start;
       for (;;) {
-        // an iterator that has ended goes on saying so
+        // An iterator that has ended keeps reporting its end.
         const { done, value } = await iterator.next();
         if (done) return;
         yield asBuffer(value);
@@ -83,7 +87,7 @@ async function* inflate(
   const transform =
     compression === 'gzip'
       ? createGunzip({ chunkSize: CHUNK })
-      : createZstdDecompress({ chunkSize: CHUNK, params: ZSTD_PARAMS });
+      : createZstdDecompress({ chunkSize: CHUNK, params: zstdParams() });
   let sourceError: unknown;
   const input = Readable.from(source, { objectMode: false, highWaterMark: 2 * CHUNK });
   input.once('error', (error) => {
@@ -102,7 +106,9 @@ async function* inflate(
   }
 }
 
-/** A frame that is small in both forms at once, without a stream of its own: zstd:chunked has one for each file. */
+/**
+ * Decompresses a small frame in one call, without a stream of its own, because zstd:chunked has a frame for each file.
+ */
 async function* inflateFrame(frame: AsyncGenerator<Buffer>): AsyncGenerator<Buffer, void, void> {
   const start: Buffer[] = [];
   let size = 0;
@@ -117,10 +123,10 @@ async function* inflateFrame(frame: AsyncGenerator<Buffer>): AsyncGenerator<Buff
   }
   if (whole) {
     try {
-      yield zstdDecompressSync(Buffer.concat(start), { maxOutputLength: SMALL_OUTPUT, params: ZSTD_PARAMS });
+      yield zstdDecompressSync(Buffer.concat(start), { maxOutputLength: SMALL_OUTPUT, params: zstdParams() });
       return;
     } catch (error) {
-      // What grows beyond the bound goes through a stream, where the layer's own bound stops it.
+      // Output that grows beyond the bound goes through a stream, where the layer's own bound stops it.
       if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE')
         throw new HuskError(`broken zstd data: ${(error as Error).message}`, { kind: 'corrupt', cause: error });
     }

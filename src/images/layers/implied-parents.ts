@@ -1,16 +1,15 @@
 /**
  * Folders that a layer only implies (it has `tmp/x` and no member `tmp/`) keep the attributes that a lower layer gave
- * them, as umoci,
- * Podman and containerd have it. An unpacked tree is one layer's, for all images, so overlayfs would show 0755 and root
- * there. This
- * module computes one more layer for the very top: those folders, empty, with their attributes. Pure.
+ * them, as in umoci, Podman and containerd. An unpacked tree belongs to one layer and serves all images, so overlayfs
+ * would show such a folder with mode 0755 and owner root. This module computes one more layer for the very top: those
+ * folders, empty, with their attributes. It is pure.
  */
 import { mergeLayers, type MergedDirectory } from './merge.ts';
 import type { Directory, LayerTree } from './tree.ts';
 
 /**
- * Whether a layer has a folder that none of its members describes. The root does not count: a container's own layer has
- * it.
+ * @returns whether a layer has a folder that none of its members describes. The root does not count, because a
+ * container's own layer has it.
  */
 export function impliesParents({ root }: LayerTree): boolean {
   const pending: Directory[] = [root];
@@ -25,6 +24,7 @@ export function impliesParents({ root }: LayerTree): boolean {
 }
 
 /**
+ * Computes the folders that a stack of layers implies.
  * @param layers bottom first
  * @returns folders only; undefined when every folder shows the right attributes without them
  */
@@ -32,7 +32,7 @@ export function impliedParents(layers: readonly LayerTree[]): Directory | undefi
   return inheriting(mergeLayers(layers));
 }
 
-/** This folder with those below it that inherit, and the way to them; undefined when there are none. */
+/** @returns this folder with the inheriting folders below it and the path to them; undefined when there are none */
 function inheriting({ entry, children, inherits }: MergedDirectory): Directory | undefined {
   const kept: Directory['children'] = new Map();
   for (const [name, child] of children) {

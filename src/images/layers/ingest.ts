@@ -1,7 +1,7 @@
 /**
- * From a layer's compressed bytes to `layers/<hex of diffID>/layer.tar`: decompressed, bounded, read as a tar, its
- * digest compared with the diffID, fsynced, renamed. Nothing is visible under layers/ before all of that has succeeded;
- * what failed leaves nothing behind.
+ * From a layer's compressed bytes to `layers/<hex of diffID>/layer.tar`: the bytes are decompressed, bounded, read as a
+ * tar, compared with the diffID by their digest, fsynced and renamed. Nothing is visible under layers/ before all of
+ * that has succeeded, and a failed ingest leaves nothing behind.
  */
 import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
@@ -13,23 +13,23 @@ import { decompress } from './decompress.ts';
 import { LayerTree } from './tree.ts';
 
 export interface IngestOptions {
-  /** compressed bytes; throws before it ends when they fail verification */
+  /** compressed bytes; the stream must throw before its end when they fail verification */
   source: AsyncIterable<Uint8Array>;
-  /** `sha256:…` the uncompressed bytes must have; undefined: whatever they have (`import`) */
+  /** `sha256:…` that the uncompressed bytes must have; undefined where any digest is right (`import`) */
   diffId: string | undefined;
   /** folder on the same file system as `layersDir` */
   tmp: string;
   layersDir: string;
-  /** bytes of the uncompressed tar: a decompression bomb stops here */
+  /** bytes that the uncompressed tar may have: the bound that stops a decompression bomb */
   maxSize: number;
   signal?: AbortSignal;
-  /** may the source be xz or bzip2? Docker allows it to `load` and `import` */
+  /** Whether the source may be xz or bzip2; Docker allows it to `load` and `import`. */
   programs?: boolean;
 }
 
 /**
- * A layer that is there already, from a concurrent ingest, is left as it is. What follows the end mark of the tar
- * belongs to the digest and to nothing else, as in Docker.
+ * Ingests one layer. A layer that is there already, from a concurrent ingest, is left as it is. Bytes behind the end
+ * mark of the tar count for the digest and for nothing else, as in Docker.
  * @returns bytes of the uncompressed tar, and its digest
  * @throws HuskError `corrupt` (compression, tar, digest), `limit` (maxSize); whatever the source throws
  */
@@ -42,8 +42,8 @@ export async function ingestLayer({
   signal,
   programs,
 }: IngestOptions): Promise<{ size: number; diffId: string }> {
-  // Root's user namespace is another user on the host and must pass through to the layers; `recursive` gives its mode
-  // to the parents too.
+  // Where root runs husk, the root of its user namespace is another user on the host, and must pass through to the
+  // layers. `recursive` gives the mode to the parents too.
   await mkdir(layersDir, { recursive: true, mode: 0o711 });
   const half = tmpPath({ tmp }, 'half-layer');
   await mkdir(half, { mode: 0o711 });
@@ -62,7 +62,8 @@ export async function ingestLayer({
     try {
       await rename(half, target);
     } catch (error) {
-      // ENOTEMPTY, EEXIST: somebody else was faster with the same bytes, or the tar there was damaged and taken away
+      // ENOTEMPTY or EEXIST: another process was faster with the same bytes, or the tar that was there was damaged and
+      // has been removed.
       if (!(await stat(target).catch(() => undefined))) throw error;
       if (!(await stat(join(target, 'layer.tar')).catch(() => undefined)))
         await rename(join(half, 'layer.tar'), join(target, 'layer.tar'));
@@ -74,7 +75,10 @@ export async function ingestLayer({
   }
 }
 
-/** Hashing, checking and writing one chunk overlap with the decompression of the next, which runs in another thread. */
+/**
+ * Writes a layer's tar. Hashing, checking and writing one chunk overlap with the decompression of the next, which runs
+ * in another thread.
+ */
 async function writeLayer(
   chunks: AsyncIterable<Buffer>,
   path: string,
@@ -98,7 +102,7 @@ async function writeLayer(
         });
       await writing;
       writing = writeAll(file, chunk, size - chunk.length);
-      // seen at the next turn; until then it must not count as unhandled
+      // The loop's next turn awaits this write; until then its rejection must not count as unhandled.
       writing.catch(() => {});
       hash.update(chunk);
       parser.push(chunk);

@@ -1,9 +1,8 @@
 /**
- * The layers of an image as one tree, whiteouts and opaque folders resolved as overlayfs would; the input of the EROFS
- * writer.
- * Pure. One thing is better than in overlayfs: a folder that a layer only implies keeps the attributes that lower
- * layers gave it, also
- * when the layer makes it opaque (as in umoci, Podman and containerd). implied-parents.ts tells overlayfs about it.
+ * Merges the layers of an image into one tree, with whiteouts and opaque folders resolved as overlayfs would; the EROFS
+ * writer reads this tree. The merge is pure. It differs from overlayfs in one thing: a folder that a layer only implies
+ * keeps the attributes that lower layers gave it, even when the layer makes it opaque (as in umoci, Podman and
+ * containerd). implied-parents.ts does the same for overlayfs.
  */
 import type { Directory, Leaf, LayerTree } from './tree.ts';
 import type { ByteString } from '../../tar/byte-string.ts';
@@ -13,23 +12,25 @@ export interface MergedDirectory {
   kind: 'directory';
   entry: TarEntry | undefined;
   children: Map<ByteString, MergedNode>;
-  /** The topmost layer that has this folder does not describe it; the attributes are a lower layer's. */
+  /**
+   * Whether the topmost layer that has this folder does not describe it, so that the attributes are a lower layer's.
+   */
   inherits: boolean;
 }
 
-/** One inode that is no folder, however many names it has. */
+/** One inode other than a folder, however many names it has. */
 interface MergedLeaf {
   kind: 'leaf';
   entry: TarEntry;
-  /** index of its layer, bottom first: whose tar its contents are in */
+  /** index of the layer whose tar has the contents, bottom first */
   layer: number;
-  /** names that are visible */
+  /** number of names that are visible */
   links: number;
 }
 
 export type MergedNode = MergedDirectory | MergedLeaf;
 
-/** @param layers bottom first */
+/** Merges layers. @param layers bottom first */
 export function mergeLayers(layers: readonly LayerTree[]): MergedDirectory {
   const root = newDirectory();
   for (const [index, layer] of layers.entries()) mergeDirectory(root, layer.root, index, new Map());
@@ -45,7 +46,7 @@ const newDirectory = (): MergedDirectory => ({
 });
 
 function mergeDirectory(target: MergedDirectory, top: Directory, layer: number, leaves: Map<Leaf, MergedLeaf>): void {
-  // A loop, not recursion: paths of 4095 bytes may have two thousand folders.
+  // The walk is a loop, because recursion would be too deep: paths of 4095 bytes may have two thousand folders.
   const pending: [MergedDirectory, Directory][] = [[target, top]];
   for (let next = pending.pop(); next; next = pending.pop()) {
     const [merged, directory] = next;

@@ -1,11 +1,10 @@
 /**
  * The internal program `implied-parents`: runs as root of the user's namespace and writes out the folders that a stack
- * of layers
- * implies (implied-parents.ts).
+ * of layers implies (implied-parents.ts).
  *
  *   implied-parents FOLDER TAR [TAR]…     FOLDER is new and empty, the tars are the stack's, bottom first
  *
- * It says what `unpack` says (unpack-main.ts), and commits nothing either.
+ * It prints the same lines as `unpack` (unpack-main.ts), and commits nothing either.
  */
 import { Fd } from '../../host/fd.ts';
 import { openFolder, syncfs } from '../../host/files/lookup.ts';
@@ -25,7 +24,7 @@ export async function main([folder = '', ...tars]: string[]): Promise<number> {
   });
 }
 
-/** @param path of a layer's tar */
+/** @param path the path of a layer's tar */
 export function readTree(path: string): LayerTree {
   const tree = new LayerTree();
   scanTar(path, (entry) => tree.add(entry));

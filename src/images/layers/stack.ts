@@ -1,14 +1,14 @@
 /**
  * An image's layers as a stack: which of them count, and a name for exactly these in exactly this order. Both
- * isolations ask here,
- * so that they cannot disagree. Pure.
+ * isolations use these functions, so that they cannot disagree. The functions are pure.
  */
+import { sha256 } from '@noble/hashes/sha2.js';
 import type { Layer } from '../store/contract.ts';
 
 /**
- * Leaves out the lower ones of layers that occur several times, as the empty layer does in many images. Whatever the
- * lower occurrence
- * has, the upper one has too and puts it above all that lies between; overlayfs refuses the same folder twice (ELOOP).
+ * Leaves out the lower occurrences of layers that occur several times, as the empty layer does in many images. Whatever
+ * the lower occurrence has, the upper one has too, and puts it above everything between them; overlayfs refuses the
+ * same folder twice (ELOOP).
  * @param layers bottom first, as is the result
  * @example distinctLayers([base, one, gone, one]) // [base, gone, one]
  */
@@ -18,20 +18,15 @@ export function distinctLayers<T extends Pick<Layer, 'diffId'>>(layers: readonly
 }
 
 /**
- * `parents-v1-<hex of the stack's key>` beside a stack's topmost layer, with which it goes: the folders that the stack
- * implies
- * (implied-parents.ts), or an empty file where overlayfs needs none of them.
+ * Prefix of `parents-v1-<hex of the stack's key>`, which lies beside a stack's topmost layer and is deleted with it:
+ * the folders that the stack implies (implied-parents.ts), or an empty file where overlayfs needs none of them.
  */
 export const PARENTS = 'parents-v1-';
 
 /**
- * SHA-256 over the diffIDs: what is made once for a stack is named by it. node:crypto is loaded on first use: it costs
- * 5 ms.
+ * @returns SHA-256 over the diffIDs; it names what is made once for a stack. The hash is not node:crypto's, because
+ * loading that takes 8 ms of CPU at each start of a container, and 0.8 MB of its supervisor for as long as it lives.
  */
 export function stackKey(layers: readonly Pick<Layer, 'diffId'>[]): Buffer {
-  return process
-    .getBuiltinModule('node:crypto')
-    .createHash('sha256')
-    .update(layers.map(({ diffId }) => diffId).join('\n'))
-    .digest();
+  return Buffer.from(sha256(Buffer.from(layers.map(({ diffId }) => diffId).join('\n'))));
 }

@@ -1,6 +1,6 @@
 /**
- * The names of unpacked trees, and the short links an overlay mount names them by: its options are one page, and a
- * layer's own path is long. Never opens what a link leads to.
+ * The names of unpacked trees, and the short links by which an overlay mount names them: a mount's options are one
+ * page, and a layer's own path is long. This module never opens what a link leads to.
  */
 import { existsSync, mkdirSync, readlinkSync, statSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,15 +8,21 @@ import { HuskError } from '../../errors.ts';
 import type { Paths } from '../../paths.ts';
 import type { KeptIds } from '../../rootless/keep-id.ts';
 
-/** The name carries the version of what write-tree.ts writes; another version is another folder. */
+/**
+ * name of an unpacked tree; it carries the version of the output of write-tree.ts, and another version is another
+ * folder
+ */
 export const TREE = 'tree-v1';
 
-/** Owners on disk are host ids, so containers with other maps (`--userns keep-id`) need trees of their own. */
+/**
+ * @returns the ending of a tree's name for these ids. Owners on disk are host ids, so containers with other maps
+ * (`--userns keep-id`) need trees of their own.
+ */
 export function keptSuffix(kept?: KeptIds): string {
   return kept === undefined ? '' : `.keep-${kept.uid}-${kept.gid}`;
 }
 
-/** of the name of a layer's tree; undefined: it is no tree */
+/** Parses the name of a layer's tree. @returns undefined when the name is not a tree's */
 export function parseTreeName(name: string): { kept?: KeptIds } | undefined {
   if (name === TREE) return {};
   const suffix = name.startsWith(TREE) ? name.slice(TREE.length) : '';
@@ -24,9 +30,9 @@ export function parseTreeName(name: string): { kept?: KeptIds } | undefined {
   return uid === undefined ? undefined : { kept: { uid: Number(uid), gid: Number(gid) } };
 }
 
-/** What overlay gets as the layers of an image that has none: an empty folder among the short links. */
+/** name of the empty folder among the short links that overlay gets as the layers of an image that has none */
 const NO_LAYERS = 'empty';
-/** Hex digits of a short link's name; more where two layers begin alike (which an attacker can arrange). */
+/** hex digits of a short link's name; more where two layers begin alike (which an attacker can arrange) */
 const SHORT = 12;
 
 export type UnpackPaths = Pick<Paths, 'layers' | 'layerLinks'>;
@@ -44,9 +50,9 @@ export function hexOf(diffId: string): string {
   return hex;
 }
 
-/** below `paths.layers` */
+/** @returns the path of a layer's tree below `paths.layers` */
 export const treeOf = (hex: string, kept?: KeptIds) => join(hex, TREE + keptSuffix(kept));
-/** of a short link */
+/** @returns what a short link leads to */
 const linkTarget = (tree: string) => join('../layers', tree);
 
 const linkName = (hex: string, length: number, kept?: KeptIds) => hex.slice(0, length) + keptSuffix(kept);
@@ -54,7 +60,11 @@ const linkName = (hex: string, length: number, kept?: KeptIds) => hex.slice(0, l
 export const linkTo = (hex: string, tree: string, paths: UnpackPaths, kept?: KeptIds): string =>
   shortLink(hex, tree, paths, kept) ?? makeShortLink(hex, tree, paths, kept);
 
-/** The link to this tree, if both are there. @param hex its name's digits; @param tree below `paths.layers` */
+/**
+ * @returns the link to this tree, if both are there
+ * @param hex the digits of the link's name
+ * @param tree the tree, below `paths.layers`
+ */
 export function shortLink(hex: string, tree: string, { layerLinks }: UnpackPaths, kept?: KeptIds): string | undefined {
   for (let length = SHORT; length <= hex.length; length += SHORT) {
     const link = join(layerLinks, linkName(hex, length, kept));
@@ -64,7 +74,8 @@ export function shortLink(hex: string, tree: string, { layerLinks }: UnpackPaths
     } catch {
       return undefined;
     }
-    // Never taken on its name alone: 48 bits can be collided, and the other layer may be anybody's.
+    // A link is never trusted for its name alone: a collision of 48 bits can be made, and the other layer may be an
+    // attacker's.
     if (target === linkTarget(tree)) return statSync(link, { throwIfNoEntry: false }) ? link : undefined;
   }
   return undefined;
@@ -80,7 +91,7 @@ function makeShortLink(hex: string, tree: string, paths: UnpackPaths, kept?: Kep
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       if (readlinkSync(link) === linkTarget(tree)) return link;
-      // A link to a layer that is no more is taken over.
+      // A link to a layer that has been removed is replaced.
       if (!existsSync(link)) {
         unlinkSync(link);
         length -= SHORT;

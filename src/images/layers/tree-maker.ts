@@ -1,6 +1,6 @@
 /**
- * Who writes unpacked trees: root of the user namespace, with the programs `unpack` and `implied-parents`. This side
- * hands out folders and gives back what was half made; it never looks into an archive.
+ * Starts the programs that write unpacked trees, `unpack` and `implied-parents`, as root of the user namespace. This
+ * side gives them folders and passes their failures on; it never looks into an archive.
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, readdirSync } from 'node:fs';
@@ -8,9 +8,8 @@ import { join } from 'node:path';
 import { HuskError, type ErrorKind } from '../../errors.ts';
 import type { IdMaps } from '../../rootless/idmap.ts';
 import type { KeptIds } from '../../rootless/keep-id.ts';
-import type { UnpackPaths } from './tree-links.ts';
 
-/** Who writes trees: root of the user namespace, which is another user on this host when its starter is root. */
+/** The root of the user namespace that writes trees; it is another user on this host when root starts it. */
 interface TreeMaker {
   maps: IdMaps;
   give(folder: string): void;
@@ -30,10 +29,11 @@ export async function makerOfTrees(kept?: KeptIds): Promise<TreeMaker> {
   };
 }
 
-/** A new folder for the maker. The caller holds the lock of the layer's folder. */
+/** Makes a new folder for the programs to write into. The caller holds the lock of the folder that it is made in. */
 export async function newPartial(folder: string, prefix: string, maker: TreeMaker): Promise<string> {
   const { removeTree } = await import('../../rootless/trees.ts');
-  // What a killed maker left; one that is still ending may write into it meanwhile, and then the next one deletes it.
+  // Folders that a killed program left are deleted. A program that is still ending may write into one meanwhile; the
+  // next call deletes that one.
   for (const name of readdirSync(folder))
     if (name.startsWith(prefix)) await removeTree(join(folder, name)).catch(() => {});
   const partial = join(folder, prefix + randomBytes(6).toString('hex'));
@@ -44,18 +44,19 @@ export async function newPartial(folder: string, prefix: string, maker: TreeMake
 
 /**
  * Runs a program that writes trees.
- * @param onDone told of each finished folder; what it throws ends the program, and is thrown
+ * @param options.reach folders that hold all that the program is to read and to write
+ * @param onDone called with each finished folder; an error it throws ends the program, and is thrown
  */
 export async function runInternal(
   internal: 'unpack' | 'implied-parents',
   args: string[],
-  { paths, maps, signal }: { paths: UnpackPaths; maps: IdMaps; signal: AbortSignal | undefined },
+  { reach, maps, signal }: { reach: readonly string[]; maps: IdMaps; signal: AbortSignal | undefined },
   onDone: (folder: string) => void,
 ): Promise<void> {
   const { runInUserNamespace } = await import('../../rootless/namespace.ts');
   const launched = runInUserNamespace({
     program: { internal, args },
-    reach: { kept: [paths.layers] },
+    reach: { kept: [...reach] },
     stdout: 'pipe',
     maps,
   });

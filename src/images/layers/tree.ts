@@ -1,7 +1,7 @@
 /**
- * What a layer's tar means: its members, in order, become one tree in memory, with replacements, hard links, symbolic
- * links within paths and whiteouts already resolved. Nothing here touches a file system, so no archive can race or
- * escape it; the unpacker and the EROFS writer only write out what this tree says, each name once.
+ * The meaning of a layer's tar: its members, in order, become one tree in memory, with replacements, hard links,
+ * symbolic links within paths and whiteouts already resolved. Nothing here touches a file system, so no archive can
+ * race or escape it; the unpacker and the EROFS writer only write out what this tree says, each name once.
  *
  * The rules are Docker's and containerd's (OCI image-spec layer.md § Applying Changesets): a later member replaces an
  * earlier one, except that a folder over a folder only changes its attributes; a missing parent is made as 0755 root;
@@ -11,29 +11,29 @@ import { HuskError } from '../../errors.ts';
 import { type ByteString, display } from '../../tar/byte-string.ts';
 import type { TarEntry } from '../../tar/entry.ts';
 
-/** OCI image-spec layer.md § Whiteouts */
+/** prefix of a whiteout's name, OCI image-spec layer.md § Whiteouts */
 const WHITEOUT = '.wh.';
-/** AUFS's own bookkeeping, as old Docker wrote it; `.wh..wh..opq` is the opaque mark */
+/** prefix of AUFS's own bookkeeping, as old Docker wrote it; `.wh..wh..opq` is the opaque mark */
 const WHITEOUT_META = '.wh..wh.';
 const OPAQUE = '.wh..wh..opq';
 const AUFS_LINKS = '.wh..wh.plnk';
-/** as the kernel's own limit, MAXSYMLINKS of include/linux/namei.h */
+/** the kernel's own limit, MAXSYMLINKS of include/linux/namei.h */
 const MAX_SYMLINKS = 40;
 
 export interface Directory {
   kind: 'directory';
-  /** undefined: a parent that no member describes */
+  /** undefined for a parent that no member describes */
   entry: TarEntry | undefined;
   children: Map<ByteString, TreeNode>;
-  /** nothing of lower layers shows through */
+  /** whether nothing of lower layers shows through */
   opaque: boolean;
 }
 
-/** Everything but folders; names that are hard links of each other share one. */
+/** Any inode but a folder; names that are hard links of each other share one. */
 export interface Leaf {
   kind: 'leaf';
   entry: TarEntry;
-  /** names it has in this tree */
+  /** number of names that it has in this tree */
   links: number;
 }
 
@@ -97,7 +97,7 @@ export class LayerTree {
     }
     if (name.startsWith(WHITEOUT_META)) return;
     const hidden = name.slice(WHITEOUT.length);
-    // `.wh...` would be the whiteout of `..`
+    // `.wh...` would be the whiteout of `..`.
     if (hidden === '' || hidden === '.' || hidden === '..')
       throw corrupt(entry, 'a whiteout of nothing, of its own folder or of the one above');
     const existing = parent.children.get(hidden);
@@ -123,7 +123,7 @@ export class LayerTree {
       leaf = this.#linkTarget(entry);
       if (leaf === existing) return;
     } else {
-      // A character device 0:0 is overlayfs' own whiteout; in a tar it is nothing that Docker writes.
+      // A character device 0:0 is overlayfs' own whiteout; Docker writes none into a tar.
       if (entry.type === 'char' && entry.deviceMajor === 0 && entry.deviceMinor === 0)
         throw corrupt(entry, 'it is a character device 0:0, which overlay file systems take for a whiteout');
       leaf = { kind: 'leaf', entry, links: 0 };
@@ -166,7 +166,8 @@ export class LayerTree {
   }
 
   /**
-   * The folder of this path, symbolic links followed as if the layer were the root (chroot); undefined when it is none.
+   * @returns the folder of this path, with symbolic links followed as if the layer were the root (chroot); undefined
+   * when there is no such folder
    */
   #find(path: ByteString): Directory | undefined {
     return this.#walk(path, false, () => undefined);
@@ -197,7 +198,7 @@ export class LayerTree {
         if (++symlinks > MAX_SYMLINKS) return stop('its path has too many symbolic links');
         if (entry.linkname.startsWith('/')) stack.length = 1;
         pending.push(...entry.linkname.split('/').reverse());
-        // 40 links of 4095 bytes each, doubled by one another, would still be many
+        // Forty links of 4095 bytes each, doubled by one another, would still be too many.
         if (pending.length > 8192) return stop('its path has too many symbolic links');
       } else {
         if (!create) return undefined;

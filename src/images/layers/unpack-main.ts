@@ -5,8 +5,8 @@
  *   unpack TAR FOLDER [TAR FOLDER]…     each FOLDER is new and empty
  *
  * stdout: lines of JSON: `{"names": N}` as work goes on, `{"done": FOLDER}` for each finished layer, or, as the last
- * one, `{"error": {message, kind, fix}}`. It commits nothing: renaming a finished FOLDER is its starter's work
- * (unpack.ts). Ends when its starter does.
+ * one, `{"error": {message, kind, fix}}`. The program commits nothing: its starter (unpack.ts) renames a finished
+ * FOLDER. It ends when its starter does.
  */
 import { fstatSync, readFileSync, writeSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
@@ -21,14 +21,15 @@ export async function main(args: string[]): Promise<number> {
   return reportingFailure(async () => {
     const mapped = mappedHere();
     for (let index = 0; index + 1 < args.length; index += 2) {
-      // A starter that is gone reads no more: the next line fails with EPIPE, and so ends what nobody would commit.
+      // When the starter is gone, nobody reads the pipe: the next line fails with EPIPE, which ends work that nobody
+      // would commit.
       await unpack(args[index]!, args[index + 1]!, mapped, (names) => say({ names }));
       say({ done: args[index + 1] });
     }
   });
 }
 
-/** Runs the work of a program that writes trees, and says how it failed. @returns the exit code */
+/** Runs the work of a program that writes trees, and prints how it failed. @returns the exit code */
 export async function reportingFailure(work: () => Promise<void>): Promise<number> {
   process.umask(0);
   try {
@@ -61,11 +62,11 @@ async function unpack(
   using mapping = new FileMapping(file.fd, fstatSync(file.fd).size);
   using target = new Fd(openFolder(folder));
   await writeTree(tree.root, { target: target.number, tar: mapping, mapped, onProgress });
-  // Once for the whole tree, before its starter renames it: after a power cut a tree is whole or not there.
+  // The tree is synced once as a whole, before its starter renames it: after a power cut a tree is whole or not there.
   syncfs(target.number);
 }
 
-/** Which owners this process' user namespace has. */
+/** @returns a test of which owners this process' user namespace has */
 export const mappedHere = () =>
   mappedIds(readFileSync('/proc/self/uid_map', 'latin1'), readFileSync('/proc/self/gid_map', 'latin1'));
 

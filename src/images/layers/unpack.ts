@@ -1,10 +1,11 @@
 /**
- * Layers as folders, for the user-namespace isolation: makes what is missing, once, however many husk processes want
- * it, and gives the short paths an overlay mount names them by. A layer that is already there costs two system calls.
+ * Layers as folders, for the user-namespace isolation: makes the missing ones, once, however many husk processes want
+ * them, and returns the short paths by which an overlay mount names them. A layer that is already there costs two
+ * system calls.
  *
- * A tree is made as `layers/<hex>/tree-v1.partial-<random>` and renamed when whole; who makes it holds the lock
- * `layers/<hex>/lock`, which dies with its holder, so a killed unpack is simply done again. The files are written by
- * `unpack` (unpack-main.ts) inside the user namespace; this side never looks into an archive.
+ * A tree is made as `layers/<hex>/tree-v1.partial-<random>` and renamed when it is whole. Its maker holds the lock
+ * `layers/<hex>/lock`, which the kernel releases when the holder dies, so a killed unpack is simply done again. The
+ * files are written by `unpack` (unpack-main.ts) inside the user namespace; this side never looks into an archive.
  */
 import { type Stats, existsSync, lstatSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -21,23 +22,22 @@ import { assertWhole } from './whole.ts';
 const PARENTS_PARTIAL = 'parents.partial-';
 
 const POLL_MS = 20;
-/**
- * Unpacking waits for the kernel's file system more than for anything else; more processes than this only queue there.
- */
+/** processes at once: unpacking waits mostly for the kernel's file system, where more processes would only queue */
 const MAX_PROCESSES = 4;
 
 export interface UnpackOptions {
-  /** for containers that have the caller's id at this place */
+  /** the ids of the caller that the container keeps; its trees have the owners of that map */
   kept?: KeptIds;
-  /** layers of this call made so far, of those that were missing */
+  /** called with the number of layers that this call has made, and the number of those that were missing */
   onProgress?: (done: number, total: number) => void;
   signal?: AbortSignal;
 }
 
 /**
+ * Makes the trees of layers that are missing.
  * @param layers bottom first, as `Image.layers`
  * @returns folders, topmost first, as overlay's `lowerdir=` wants them, at least one and none twice: short links below
- *   `paths.layerLinks`, one for each layer and one more where folders inherit their attributes
+ * `paths.layerLinks`, one for each layer and one more where folders inherit their attributes
  * @throws HuskError `corrupt` for a layer that cannot be unpacked, `unsupported` for owners that have no subordinate id
  */
 export async function ensureUnpacked(
@@ -65,8 +65,8 @@ export async function ensureUnpacked(
 }
 
 /**
- * As ensureUnpacked, for an overlay without an upper layer: of those the kernel wants two folders at least.
- * @returns one folder only for an image without layers: it is the tree
+ * Does what ensureUnpacked does, for an overlay without an upper layer, of which the kernel wants at least two folders.
+ * @returns one folder only for an image without layers; that folder is the tree
  */
 export async function ensureUnpackedView(
   layers: readonly Layer[],
@@ -77,7 +77,7 @@ export async function ensureUnpackedView(
   return layers.length > 0 && folders.length === 1 ? [...folders, emptyFolder(paths)] : folders;
 }
 
-async function unpackMissing(
+export async function unpackMissing(
   missing: string[],
   layers: readonly Layer[],
   paths: UnpackPaths,
@@ -115,7 +115,10 @@ async function unpackMissing(
   }
 }
 
-/** Several processes, the largest layers first, each with about the same number of bytes. */
+/**
+ * Unpacks with several processes; the largest layers are distributed first, so that each process has about the same
+ * number of bytes.
+ */
 async function unpackClaimed(
   layers: Layer[],
   paths: UnpackPaths,
@@ -143,7 +146,7 @@ async function unpackClaimed(
       maker.letRead(layer.tar);
       args.push(layer.tar, partial);
     }
-    await runInternal('unpack', args, { paths, maps: maker.maps, signal }, (partial) => {
+    await runInternal('unpack', args, { reach: [paths.layers], maps: maker.maps, signal }, (partial) => {
       renameSync(partial, join(partial, '..', tree));
       made.splice(made.indexOf(partial), 1);
       onDone();
@@ -156,9 +159,9 @@ async function unpackClaimed(
 }
 
 /**
- * Makes the folders that a stack implies, or the mark that it needs none. Looks at the upper layers' members first:
- * those of the lowest, mostly the largest, are read only where one of the others implies a folder.
- * @param parents below `paths.layers`
+ * Makes the folders that a stack implies, or the mark that it needs none. The members of the upper layers are read
+ * first; those of the lowest layer, mostly the largest, are read only where one of the others implies a folder.
+ * @param parents path below `paths.layers`
  */
 async function makeParents(
   stack: readonly Layer[],
@@ -190,7 +193,7 @@ async function makeParents(
           await runInternal(
             'implied-parents',
             [partial, ...stack.map(({ tar }) => tar)],
-            { paths, maps: maker.maps, signal },
+            { reach: [paths.layers], maps: maker.maps, signal },
             () => renameSync(partial, target),
           );
         } catch (error) {

@@ -1,6 +1,6 @@
 /**
- * Whether a layer's tar is there and as long as its record says: what a start asks before it uses one. Its digest is
- * `system check`'s affair.
+ * Checks that a layer's tar is there and as long as its record says, before a start uses the layer. The digest is
+ * checked by `system check` only.
  */
 import { statSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';

@@ -1,15 +1,15 @@
 /**
  * Writes a layer's tree out as files, for overlayfs in a user namespace: the effects of unpacking. The target is a new,
- * empty folder that nobody else writes in; every name is made exactly once and exclusively, through the fd of its
- * folder, so that neither an archive nor a race can lead out of it. Runs as root of the namespace: owners are the
- * namespace's ids.
+ * empty folder in which no other process writes; every name is made exactly once and exclusively, through the fd of its
+ * folder, so that neither an archive nor a race can lead out of it. The writer runs as root of the namespace: owners
+ * are the namespace's ids.
  *
- * What cannot be had there is what Docker and Podman leave out too: devices (the container's /dev is made at start),
- * and attributes of trusted.* and of security modules. Attributes that overlay file systems read as their own are never
- * taken from a layer: they could redirect one path to another.
+ * The writer leaves out what Docker and Podman leave out in a namespace too: devices (the container's /dev is made at
+ * start), and attributes of trusted.* and of security modules. Attributes that overlay file systems read as their own
+ * are never copied from a layer: they could redirect one path to another.
  */
 import { constants } from 'node:os';
-import { HuskError } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
 import { SyscallError } from '../../host/libc.ts';
@@ -18,35 +18,37 @@ import type { TarEntry } from '../../tar/entry.ts';
 import type { Directory, Leaf, TreeNode } from './tree.ts';
 
 /**
- * kernel's overlayfs, fuse-overlayfs and containers/storage: Documentation/filesystems/overlayfs.rst, fuse-overlayfs(1)
+ * attributes of the kernel's overlayfs, fuse-overlayfs and containers/storage: Documentation/filesystems/overlayfs.rst,
+ * fuse-overlayfs(1)
  */
 const OVERLAY_XATTR = /^(?:trusted|user)\.(?:overlay|fuseoverlayfs|containers)\.|^security\.fuseoverlayfs\./;
 /**
- * overlayfs.rst § "User xattr": what `userxattr` mounts take for trusted.overlay.opaque; fuse-overlayfs reads it too
+ * overlayfs.rst § "User xattr": what `userxattr` mounts read instead of trusted.overlay.opaque; fuse-overlayfs reads it
+ * too
  */
 const OPAQUE_XATTR = 'user.overlay.opaque';
 const { EINVAL, EOPNOTSUPP, EPERM } = constants.errno;
 
 export interface WriteTreeOptions {
-  /** the empty folder */
+  /** file descriptor of the empty folder */
   target: number;
-  /** what files' contents come from; a tree of folders needs none */
+  /** the tar that has the files' contents; a tree of folders needs none */
   tar: host.FileMapping | undefined;
-  /** are both ids mapped in this user namespace? */
+  /** Whether both ids are mapped in this user namespace. */
   mapped: (uid: number, gid: number) => boolean;
-  /** called now and then with the number of names made since; may throw to stop */
+  /** Called now and then with the number of names made since the last call; it may throw to stop the work. */
   onProgress?: (names: number) => void;
 }
 
-/** Names between two calls of `onProgress`: some milliseconds. */
+/** names between two calls of `onProgress`: some milliseconds */
 const PROGRESS_NAMES = 500;
 
 /**
- * Contents from this size on are copied in another thread while the next names are made: below it the hand-over costs
- * more. Bytes.
+ * bytes; contents from this size on are copied in another thread while the next names are made, below it the hand-over
+ * costs more
  */
 const THREAD_SIZE = 64 << 10;
-/** Files of one layer that are handed over so: the walk does not pause, so all of them are open at once. */
+/** files of one layer that other threads copy at once: the walk does not pause, so all of them are open together */
 const MAX_IN_THREADS = 256;
 
 /** @throws HuskError; the folder is then half-made and of no use */
@@ -56,11 +58,11 @@ export async function writeTree(root: Directory, options: WriteTreeOptions): Pro
 
 class TreeWriter {
   readonly #options: WriteTreeOptions;
-  /** where a leaf with several names was made first, from the target down */
+  /** the path, from the target down, at which a leaf with several names was made first */
   readonly #made = new Map<Leaf, ByteString>();
   /**
-   * once a whiteout was refused: kernels before 5.8 forbid them to namespaces, and fuse-overlayfs then reads `.wh.`
-   * files
+   * Set once a whiteout was refused: kernels before 5.8 forbid them to namespaces, and fuse-overlayfs then reads `.wh.`
+   * files.
    */
   #whiteoutsAreFiles = false;
   #names = 0;
@@ -76,10 +78,10 @@ class TreeWriter {
       this.#children(root, this.#options.target, '');
       this.#finishDirectory(root, this.#options.target, '');
     } finally {
-      // Also after a failure: threads read the mapping, which the caller takes away.
+      // The threads are awaited after a failure as well: they read the mapping, which the caller unmaps.
       inThreads = await Promise.allSettled(this.#inThreads);
     }
-    // Not in the `finally`: a thread's failure would hide the one that came first.
+    // Failures of threads are thrown outside the `finally`, where one would hide the failure that came first.
     const failed = inThreads.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
   }
@@ -99,7 +101,8 @@ class TreeWriter {
   #node(node: TreeNode, folder: number, name: ByteString, path: ByteString): void {
     if (node.kind === 'whiteout') return this.#whiteout(folder, name);
     if (node.kind === 'leaf') return this.#leaf(node, folder, name, path);
-    // Ours alone until its contents are there; the real mode, which may be setgid or closed, comes after them.
+    // The folder is closed to others until its contents are there; the real mode, which may be setgid or closed, is set
+    // after them.
     host.makeDirectoryAt(folder, name, 0o700);
     using made = new Fd(host.openAt(folder, name, host.O_RDONLY | host.O_DIRECTORY));
     this.#children(node, made.number, path);
@@ -138,7 +141,7 @@ class TreeWriter {
         host.chmodAt(folder, name, entry.mode);
         return host.setTimesAt(folder, name, entry.mtime, entry.mtimeNanoseconds);
       default:
-        // Devices: a user namespace may not make them.
+        // Devices are left out: a user namespace may not make them.
         this.#made.delete(leaf);
     }
   }
@@ -177,7 +180,10 @@ class TreeWriter {
     }
   }
 
-  /** After the contents: writing would take setuid bits and file capabilities away, and set the time. */
+  /**
+   * Sets a file's attributes after its contents: writing would remove setuid bits and file capabilities, and set the
+   * time.
+   */
   #finishFile(entry: TarEntry, fd: number, path: ByteString, plain: boolean): void {
     if (!plain) {
       this.#own(entry, fd, path);
@@ -200,7 +206,7 @@ class TreeWriter {
     }
   }
 
-  /** A character device 0:0, which needs no privilege since Linux 5.8. */
+  /** Makes a whiteout: a character device 0:0, which needs no privilege since Linux 5.8. */
   #whiteout(folder: number, name: ByteString): void {
     if (!this.#whiteoutsAreFiles) {
       try {
@@ -240,8 +246,8 @@ class TreeWriter {
     for (const [name, value] of entry.xattrs!) {
       if (OVERLAY_XATTR.test(name)) continue;
       const errno = host.trySetXattr(fd, name, value);
-      // As Docker and Podman: an attribute this namespace or file system cannot have is left out. EINVAL: capabilities
-      // or ACLs that name ids outside of the map.
+      // An attribute that this namespace or file system cannot have is left out, as in Docker and Podman. EINVAL:
+      // capabilities or ACLs that name ids outside of the map.
       if (errno !== 0 && errno !== EPERM && errno !== EOPNOTSUPP && errno !== EINVAL)
         throw explain(new SyscallError(`fsetxattr ${display(name)}`, errno), path);
     }
@@ -254,7 +260,7 @@ function explain(error: SyscallError, path: ByteString): HuskError {
     EDQUOT: 'free some space, or move the data root',
     EMFILE: 'raise the limit of open files (ulimit -n)',
   };
-  return new HuskError(`cannot unpack "/${display(path)}": ${error.syscall}: ${error.code}`, {
+  return new HuskError(`cannot unpack "/${display(path)}": ${error.syscall}: ${causeOf(error)}`, {
     kind: 'limit',
     cause: error,
     fix: fixes[error.code],

@@ -1,13 +1,13 @@
 /**
- * Where one zstd frame ends and the next begins: Node's decompressor stops after the first, and layers have many
- * (zstd:chunked has one a file, with skippable frames between). Walks headers only. Source: RFC 8878 §3.1.
+ * Finds where one zstd frame ends and the next begins: Node's decompressor stops after the first, and layers have many
+ * (zstd:chunked has one per file, with skippable frames between). Only headers are parsed. Source: RFC 8878 §3.1.
  */
 import { HuskError } from '../../errors.ts';
 
-/** RFC 8878 §3.1.1 and §3.1.2 */
+/** magic numbers, RFC 8878 §3.1.1 and §3.1.2 */
 const FRAME_MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC = 0x184d2a50;
-/** §3.1.1.2.4: Block_Maximum_Size */
+/** bytes: Block_Maximum_Size, §3.1.1.2.4 */
 const MAX_BLOCK = 128 << 10;
 const BLOCK_RLE = 1;
 const BLOCK_RESERVED = 3;
@@ -15,8 +15,8 @@ const BLOCK_RESERVED = 3;
 const broken = (what: string) => new HuskError(`broken zstd data: ${what}`, { kind: 'corrupt' });
 
 /**
- * Each value is one frame's bytes and must be read to its end before the next is asked for; skippable frames are left
- * out.
+ * Splits a stream into frames. Each value is one frame's bytes and must be read to its end before the next is asked
+ * for; skippable frames are left out.
  * @throws HuskError `corrupt`
  */
 export async function* zstdFrames(source: AsyncIterator<Buffer>): AsyncGenerator<AsyncGenerator<Buffer>, void, void> {

@@ -1,7 +1,7 @@
 /**
- * Which of an endpoint's URLs speaks the registry's protocol: an insecure host may have TLS or not. Asks `/v2/`, in the
- * endpoint's
- * order and without credentials, so that a password never goes where TLS was to be had.
+ * Finds which of an endpoint's URLs speaks the registry's protocol, because an insecure host may have TLS or not. It
+ * sends `GET /v2/` in the endpoint's order and without credentials, so that a password is never sent in the clear to a
+ * host that has TLS.
  *
  * Source: OCI distribution-spec, `GET /v2/`.
  */
@@ -11,8 +11,8 @@ import type { TransportResponse } from './transport.ts';
 
 /**
  * @param ask sends `GET` without credentials
- * @returns the base, and its answer with a body that the caller reads or destroys
- * @throws what the first one failed with, when none answers as a registry does
+ * @returns the base that answers, and its answer with a body that the caller reads or destroys
+ * @throws the first base's failure, when no base answers as a registry does
  */
 export async function answeringBase(
   { bases, host }: Endpoint,
@@ -23,7 +23,7 @@ export async function answeringBase(
   for (const base of bases) {
     try {
       const response = await ask(new URL('v2/', base));
-      // a TLS port answers plain HTTP with 400
+      // A TLS port answers plain HTTP with 400, which is no registry's answer.
       if (response.status === 200 || response.status === 401) return { base, response };
       response.body.destroy();
       failure ??= new HuskError(

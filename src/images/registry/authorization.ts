@@ -1,25 +1,30 @@
 /**
- * Answers a registry's 401: Basic as it is, Bearer by fetching a token from the realm it names. Tokens live in memory,
- * one per scope, for this process only.
+ * Answers a registry's 401: for Basic with the credentials themselves, for Bearer with a token fetched from the realm
+ * that the registry names. Tokens live in memory, one per scope, for this process only.
  *
  * Source: distribution's token specification (GET with Basic) and its OAuth2 variant (POST, grant_type=refresh_token).
  */
 import { HuskError } from '../../errors.ts';
 import type { Challenge } from './challenge.ts';
 import { parseChallenges } from './challenge.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials } from '../store/contract.ts';
 import type { Transport } from './transport.ts';
 import { readBody, shown } from './transport.ts';
 
-/** bytes of a token server's answer */
+/** limit of bytes of a token server's answer */
 const MAX_TOKEN_ANSWER = 64 << 10;
 const CLIENT_ID = 'husk';
+/** what a token is made of: a line break in it would write a header of its own */
+const PRINTABLE = /^[\x21-\x7e]+$/;
+
+/** Credentials that a token server makes a token of. */
+type Exchanged = Exclude<Credentials, { kind: 'registry-token' }>;
 
 export interface AuthorizationOptions {
   transport: Transport;
-  /** whose credentials: `docker.io`, `localhost:5000` */
+  /** the host whose credentials are used: `docker.io`, `localhost:5000` */
   host: string;
-  /** plain HTTP and unverified TLS are fine for this registry, hence for its realm on the same host */
+  /** whether plain HTTP and unverified TLS are allowed for this registry, hence for its realm on the same host */
   insecure: boolean;
   credentials: () => Promise<Credentials | undefined>;
   signal?: AbortSignal;
@@ -34,18 +39,18 @@ export class Authorization {
     this.#options = options;
   }
 
-  /** The header for a request of this scope, when one is known already. */
+  /** @returns the header for a request of this scope, when one is known already */
   async header(scope: string): Promise<string | undefined> {
     return this.#tokens.get(scope);
   }
 
   /**
-   * Makes a new header after a 401 to a request that had `rejected` as its header.
+   * Makes a new header after a 401 to a request whose header was `rejected`.
    * @throws HuskError `unauthorized`
    */
   answer(wwwAuthenticate: string | undefined, scope: string, rejected: string | undefined): Promise<string> {
     const known = this.#tokens.get(scope);
-    // several layers get their 401 at once: the first asks, the others wait for the same token
+    // Several layers get their 401 at once: the first asks for a token, and the others wait for the same one.
     const fresh = (async () => {
       const previous = await known?.catch(() => undefined);
       return previous !== undefined && previous !== rejected
@@ -60,6 +65,7 @@ export class Authorization {
   async #authorize(challenges: Challenge[], scope: string, rejected: string | undefined): Promise<string> {
     const { host } = this.#options;
     const credentials = await (this.#credentials ??= this.#options.credentials());
+    if (credentials?.kind === 'registry-token') return this.#given(credentials.token, rejected);
     const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
     if (bearer) return `Bearer ${await this.#token(bearer, scope, credentials)}`;
     if (!challenges.some(({ scheme }) => scheme === 'basic'))
@@ -77,14 +83,21 @@ export class Authorization {
     return header;
   }
 
-  async #token({ parameters }: Challenge, scope: string, credentials: Credentials | undefined): Promise<string> {
+  /** The header of a token that needs no exchange. @throws HuskError `unauthorized` for one that was refused */
+  #given(token: string, rejected: string | undefined): string {
+    const header = `Bearer ${token}`;
+    if (header !== rejected && PRINTABLE.test(token)) return header;
+    throw new HuskError(`${this.#options.host} does not accept the registry token`, { kind: 'unauthorized' });
+  }
+
+  async #token({ parameters }: Challenge, scope: string, credentials: Exchanged | undefined): Promise<string> {
     const { host, transport, signal } = this.#options;
     const realm = this.#realm(parameters['realm']);
     const service = parameters['service'];
     const identity = credentials?.kind === 'identity';
     const query = new URLSearchParams();
     if (service) query.set('service', service);
-    // GET repeats the parameter, the OAuth2 form has one list (distribution: token and oauth specifications)
+    // GET repeats the parameter; the OAuth2 form has one list (distribution: token and oauth specifications).
     for (const each of identity ? [scope] : scope.split(' ')) if (each !== '') query.append('scope', each);
     const headers: Record<string, string> = { accept: 'application/json' };
     let body: Uint8Array | undefined;
@@ -122,7 +135,10 @@ export class Authorization {
     return readToken(text, shown(realm));
   }
 
-  /** The registry's own password goes to its realm: only over TLS, unless the registry itself is spoken to without. */
+  /**
+   * Checks the realm, to which the registry's own password goes: only over TLS, unless the registry itself is reached
+   * without TLS.
+   */
   #realm(text: string | undefined): URL {
     const { host, insecure } = this.#options;
     let realm: URL;
@@ -150,10 +166,9 @@ function readToken(bytes: Buffer, from: string): string {
     const value = JSON.parse(bytes.toString('utf8')) as { token?: unknown; access_token?: unknown };
     token = value.token || value.access_token;
   } catch {
-    // not shown: it may hold a token
+    // The answer is not shown, because it may hold a token.
   }
-  // a line break would write a header of its own
-  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token))
+  if (typeof token !== 'string' || !PRINTABLE.test(token))
     throw new HuskError(`${from} sends no token`, { kind: 'unavailable' });
   return token;
 }

@@ -1,22 +1,22 @@
 /**
- * WWW-Authenticate: which schemes a registry asks for. Pure. Source: RFC 9110 §11.6.1; the parameters of Bearer are
- * those of the distribution project's token specification (realm, service, scope).
+ * Parses WWW-Authenticate: which schemes a registry asks for. The parser is pure. Source: RFC 9110 §11.6.1; the
+ * parameters of Bearer are those of the distribution project's token specification (realm, service, scope).
  */
 
 export interface Challenge {
-  /** lower case: `bearer`, `basic` */
+  /** name of the scheme in lower case: `bearer`, `basic` */
   scheme: string;
   parameters: Record<string, string>;
 }
 
-/** characters; Node has bounded the header already, this bounds the work on it */
+/** limit of characters; Node has bounded the header already, this bounds the work on it */
 const MAX_HEADER = 16 << 10;
 
 const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
 const SPACE = /[ \t]*/y;
 
-/** Reads as many well-formed challenges as there are; what is malformed ends the list. */
+/** Parses as many well-formed challenges as there are; a malformed one ends the list. */
 export function parseChallenges(header: string): Challenge[] {
   const text = header.slice(0, MAX_HEADER);
   const challenges: Challenge[] = [];

@@ -1,6 +1,7 @@
 /**
- * The OCI distribution API of one repository at one endpoint: manifests, blobs from any offset, tags; uploads. Adds
- * authorization and retries to the transport; checks status and length, leaves digests of blobs to whoever reads them.
+ * The OCI distribution API of one repository at one endpoint: manifests, blobs from any offset, tags, uploads. The
+ * client adds authorization and retries to the transport. It checks status and length; the digests of blobs are checked
+ * by their readers.
  *
  * Source: OCI distribution-spec 1.1.
  */
@@ -11,29 +12,32 @@ import { MANIFEST_TYPES, MAX_MANIFEST } from '../store/manifest.ts';
 import { isDigest } from '../store/reference.ts';
 import { answeringBase } from './answering-base.ts';
 import { Authorization } from './authorization.ts';
-import { findCredentials } from './credentials.ts';
+import { credentialsFor } from './credentials.ts';
+import type { Asking } from '../store/contract.ts';
 import type { Endpoint } from './endpoints.ts';
 import { isRetryable, parseRetryAfter, Transient, withRetries } from './retry.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
 import { readBody, redirectTarget, TransportError } from './transport.ts';
 
-/** bytes of an error answer that are read for its message */
+/** limit of bytes of an error answer that are read for its message */
 const MAX_ERROR = 64 << 10;
-/** characters of a registry's message that are shown */
+/** limit of characters of a registry's message that are shown */
 const MAX_MESSAGE = 300;
-/** tags of one repository, and bytes of one page of them */
+/** limits of tags of one repository, and of bytes of one page of them */
 const MAX_TAGS = 10_000;
 const MAX_TAG_PAGE = 4 << 20;
 
-export interface RepositoryOptions {
+export interface RepositoryOptions extends Asking {
   transport: Transport;
   endpoint: Endpoint;
-  /** `library/alpine` */
+  /** path of the repository: `library/alpine` */
   path: string;
-  /** tries of one request; fewer where somebody else can be asked */
+  /** whether the endpoint is a mirror, which is not told who the caller is. @default false */
+  isMirror?: boolean;
+  /** tries of one request; fewer where another registry can be asked */
   attempts?: number;
   /**
-   * asks for the right to push as well, and to read these repositories of the same registry (cross-repository mounts)
+   * Asks for the right to push as well, and to read these repositories of the same registry (cross-repository mounts).
    */
   push?: { mountFrom: string[] };
   env?: NodeJS.ProcessEnv;
@@ -42,13 +46,13 @@ export interface RepositoryOptions {
 
 interface ApiRequest {
   method?: TransportRequest['method'];
-  /** below v2/<name>/ */
+  /** path below v2/<name>/ */
   path: string;
-  /** instead of the path: where the registry has sent us */
+  /** URL to which the registry has sent this client; used instead of the path */
   url?: URL;
   headers?: Record<string, string>;
   body?: () => Uint8Array | Readable;
-  /** statuses that are no errors */
+  /** statuses that are not errors */
   accepts?: number[];
   attempts?: number;
 }
@@ -66,7 +70,7 @@ export class Repository {
   #base: Promise<URL> | undefined;
 
   constructor(options: RepositoryOptions) {
-    const { endpoint, transport, env, signal } = options;
+    const { endpoint, transport, env, signal, credentials, isMirror = false } = options;
     this.#options = options;
     this.host = endpoint.host;
     this.#authorization = new Authorization({
@@ -74,11 +78,12 @@ export class Repository {
       host: endpoint.host,
       insecure: endpoint.insecure,
       signal,
-      credentials: () => findCredentials(endpoint.host, { env, signal }),
+      credentials: () => credentialsFor(endpoint.host, { credentials, isOwn: !isMirror, env, signal }),
     });
   }
 
   /**
+   * Fetches a manifest.
    * @param reference tag or digest; a digest is verified here
    * @throws HuskError `not-found` with Docker's "manifest unknown" text
    */
@@ -97,7 +102,7 @@ export class Repository {
   /**
    * Opens a blob for reading from `offset`.
    * @param size bytes of the whole blob, from its descriptor
-   * @returns `from` is the offset the body really begins at: 0 when the registry does not do ranges
+   * @returns `from` is the offset at which the body really begins: 0 when the registry does not support ranges
    */
   async blob(digest: string, offset: number, size: number): Promise<{ response: TransportResponse; from: number }> {
     const response = await this.#request({
@@ -117,7 +122,7 @@ export class Repository {
     return { response, from };
   }
 
-  /** @throws HuskError `limit` beyond MAX_TAGS */
+  /** Lists the repository's tags. @throws HuskError `limit` beyond MAX_TAGS */
   async tags(): Promise<string[]> {
     const tags: string[] = [];
     let path: string | undefined = 'tags/list';
@@ -135,14 +140,14 @@ export class Repository {
       tags.push(...(page as string[]));
       if (tags.length > MAX_TAGS)
         throw new HuskError(`${this.#options.path} has more than ${MAX_TAGS} tags`, { kind: 'limit' });
-      const next = /<([^>]{1,2048})>;\s*rel="?next"?/.exec(String(response.headers['link'] ?? ''))?.[1];
+      const next = /<([^<>]{1,2048})>;\s*rel="?next"?/.exec(String(response.headers['link'] ?? ''))?.[1];
       const last: string | null = next === undefined ? null : new URL(next, response.url).searchParams.get('last');
       path = last === null || page.length === 0 ? undefined : `tags/list?last=${encodeURIComponent(last)}&n=1000`;
     }
     return tags;
   }
 
-  /** Is the blob there? */
+  /** @returns whether the registry has the blob */
   async hasBlob(digest: string): Promise<boolean> {
     const response = await this.#request({ method: 'HEAD', path: `blobs/${digest}`, accepts: [200, 404] });
     response.body.resume();
@@ -169,7 +174,7 @@ export class Repository {
     return redirectTarget(location, response.url);
   }
 
-  /** Uploads a whole blob in one request. @param body opened anew for each try */
+  /** Uploads a whole blob in one request. @param blob its body is opened anew for each try */
   async upload(
     location: URL,
     blob: { digest: string; size: number; body: () => Uint8Array | Readable },
@@ -177,7 +182,7 @@ export class Repository {
     const url = new URL(location);
     url.searchParams.set('digest', blob.digest);
     const headers = { 'content-type': 'application/octet-stream', 'content-length': String(blob.size) };
-    // an upload session is gone once it has failed: the caller begins anew
+    // A failed upload session is gone, so there is one try only; the caller begins a new session.
     const response = await this.#request({
       method: 'PUT',
       url,
@@ -190,7 +195,7 @@ export class Repository {
     response.body.resume();
   }
 
-  /** @param reference tag or digest */
+  /** Uploads a manifest. @param reference tag or digest */
   async putManifest(reference: string, bytes: Uint8Array, mediaType: string): Promise<void> {
     const headers = { 'content-type': mediaType, 'content-length': String(bytes.length) };
     const response = await this.#request({
@@ -210,7 +215,8 @@ export class Repository {
   }
 
   /**
-   * Sends, answers a 401 once with a new token, retries what is worth it; a status that is not accepted is an error.
+   * Sends a request, answers a 401 once with a new token, and retries failures that may pass. A status that is not
+   * accepted is an error.
    */
   #request(request: ApiRequest): Promise<TransportResponse> {
     let isTokenNew = false;
@@ -218,7 +224,8 @@ export class Repository {
       const { response, scope, authorization, isRegistry } = await this.#sendAuthorized(request);
       if ((request.accepts ?? [200, 206]).includes(response.status)) return response;
       const text = await readBody(response, MAX_ERROR).catch(() => Buffer.alloc(0));
-      // asked by a host that a redirect led to, the registry's credentials would go to a realm of that host's choice
+      // A 401 of a host that a redirect led to is not answered: the registry's credentials would go to a realm of that
+      // host's choice.
       if (response.status === 401 && !isTokenNew && isRegistry) {
         isTokenNew = true;
         await this.#authorization.answer(response.headers['www-authenticate'], scope, authorization);
@@ -242,7 +249,7 @@ export class Repository {
     const base = await this.#resolveBase();
     const url = location ?? new URL(`v2/${this.#options.path}/${path}`, base);
     const scope = this.#scope();
-    // an upload's location may be another host's, which has no business with our token
+    // An upload's location may be on another host, which must not get the registry's token.
     const authorization = url.origin === base.origin ? await this.#authorization.header(scope) : undefined;
     const response = await this.#send(
       method,
@@ -263,7 +270,7 @@ export class Repository {
     return transport.send({ method, url, headers, body, signal, unverifiedTls: endpoint.insecure });
   }
 
-  /** An insecure host may speak TLS or not: asked once at /v2/, without credentials. */
+  /** Finds the URL that answers, once, without credentials: an insecure host may have TLS or not. */
   #resolveBase(): Promise<URL> {
     return (this.#base ??= this.#probe().catch((error: unknown) => {
       this.#base = undefined;
@@ -280,7 +287,7 @@ export class Repository {
     return base;
   }
 
-  /** The registry's status in Docker's words. */
+  /** @returns the error for a registry's status, in Docker's words */
   #refusal(status: number, body: Buffer, path: string): HuskError {
     const { code, message } = firstError(body);
     const name = this.#options.path;
@@ -315,7 +322,7 @@ export class Repository {
   }
 }
 
-/** `{"errors":[{"code","message"}]}`; the message is shown on a terminal, so only printable characters stay */
+/** Parses `{"errors":[{"code","message"}]}`. The message is shown on a terminal, so only printable characters stay. */
 function firstError(body: Buffer): { code: string; message: string } {
   try {
     const first = (JSON.parse(body.toString('utf8')) as { errors?: { code?: unknown; message?: unknown }[] })

@@ -1,17 +1,16 @@
 /**
- * Runs a docker-credential-* program: one action, its input on stdin, its answer on stdout. Never shows what it was
- * given.
+ * Runs a docker-credential-* program: one action, its input on stdin, its answer on stdout. The input is never shown.
  *
  * Source: docker/docker-credential-helpers protocol.
  */
 import { HuskError } from '../../errors.ts';
 import { runProgram, type ProgramOutcome } from '../../run-program.ts';
 
-/** characters of what a helper prints */
+/** limit of characters that a helper prints */
 const MAX_OUTPUT = 64 << 10;
-/** ms */
+/** ms that a helper may take */
 const TIMEOUT = 30_000;
-/** characters of a helper's complaint that are shown */
+/** limit of characters of a helper's complaint that are shown */
 const MAX_COMPLAINT = 200;
 
 export interface HelperRun {
@@ -27,7 +26,7 @@ export interface HelperAnswer extends ProgramOutcome {
   refuse: (cause: string) => HuskError;
 }
 
-/** @param what is done, for errors: `get credentials for ghcr.io from` */
+/** @param what what the helper does, for errors: `get credentials for ghcr.io from` */
 export async function runHelper(helper: string, what: string, run: HelperRun): Promise<HelperAnswer> {
   const { action, input, env, signal } = run;
   const program = `docker-credential-${helper}`;
@@ -36,13 +35,13 @@ export async function runHelper(helper: string, what: string, run: HelperRun): P
       kind: 'unauthorized',
       fix: "see credsStore and credHelpers in Docker's config.json",
     });
-  // a slash would run a program outside PATH
+  // A slash in the name would run a program outside PATH.
   if (!/^[\w.-]+$/.test(helper)) throw refuse('not a program name');
   const outcome = await runProgram(program, [action], { env, input, timeout: TIMEOUT, maxOutput: MAX_OUTPUT, signal });
   return { ...outcome, refuse };
 }
 
-/** @returns why a helper failed, in its own words where it has some; undefined: it did not fail */
+/** @returns why a helper failed, in its own words where it has some; undefined when it did not fail */
 export function helperComplaint({ stdout, exitCode, code, ended }: HelperAnswer, secret = ''): string | undefined {
   if (exitCode === 0 && ended === undefined) return undefined;
   if (code === 'ENOENT') return 'it is not installed';

@@ -1,6 +1,6 @@
 /**
  * `login` and `logout`: keeps and forgets credentials where Docker does, in config.json or with the docker-credential-*
- * program it names; what else is in the file stays. Never shows a secret.
+ * program that it names. All else in the file stays, and a secret is never shown.
  *
  * Source: docker/cli `config.json`; docker/docker-credential-helpers protocol (`store` takes JSON, `erase` the server,
  * on stdin).
@@ -24,7 +24,7 @@ const keyOf = (host: string): string => (host === DEFAULT_DOMAIN ? HUB_KEY : hos
 const helperOf = (config: DockerConfig, host: string): string | undefined =>
   entryOf(config.credHelpers, keyOf(host)) ?? entryOf(config.credHelpers, host) ?? (config.credsStore || undefined);
 
-/** @returns where they are now: a file, or undefined when a helper has them */
+/** Stores credentials. @returns the file that has them now; undefined when a helper has them */
 export async function storeCredentials(
   host: string,
   { username, password }: PasswordCredentials,
@@ -38,7 +38,7 @@ export async function storeCredentials(
       input: JSON.stringify({ ServerURL: keyOf(host), Username: username, Secret: password }),
       env,
     });
-    // an older plain entry would shadow nothing, but it would still be a password on disk
+    // An older plain entry would shadow nothing, but it would still be a password on disk.
     if (forget(config, host)) write(file, config);
     return undefined;
   }
@@ -51,7 +51,7 @@ export async function storeCredentials(
   return file;
 }
 
-/** @returns whether there was anything to forget */
+/** Forgets credentials. @returns whether there were any */
 export async function eraseCredentials(host: string, env: NodeJS.ProcessEnv): Promise<boolean> {
   const file = dockerConfigFile(env);
   const config = readDockerConfig(file);
@@ -62,7 +62,7 @@ export async function eraseCredentials(host: string, env: NodeJS.ProcessEnv): Pr
   return found || helper !== undefined;
 }
 
-/** every spelling of the host: `host`, `https://host/v1/` */
+/** Deletes every spelling of the host: `host`, `https://host/v1/`. @returns whether there was one */
 function forget(config: DockerConfig, host: string): boolean {
   const names = Object.keys(config.auths ?? {}).filter(
     (name) => name === keyOf(host) || hostOf(name) === hostOf(keyOf(host)),
@@ -71,7 +71,7 @@ function forget(config: DockerConfig, host: string): boolean {
   return names.length > 0;
 }
 
-/** Beside and renamed, readable by the owner only; a symbolic link to the file stays one. */
+/** Writes the file by a rename, readable by its owner only; a symbolic link to the file stays one. */
 function write(file: string, config: DockerConfig): void {
   let target = file;
   try {
@@ -79,9 +79,9 @@ function write(file: string, config: DockerConfig): void {
     try {
       target = realpathSync(file);
     } catch {
-      // not there yet
+      // The file is not there yet.
     }
-    // a name of its own: a killed husk may have left one, and pids come again
+    // The name is random: a killed husk may have left a file, and pids are reused.
     const half = join(dirname(target), `.config.json.${randomHex(8)}`);
     writeWholeFile(target, `${JSON.stringify(config, undefined, '\t')}\n`, { mode: 0o600, half });
   } catch (error) {
@@ -95,7 +95,7 @@ async function tellHelper(
   options: { input: string; env: NodeJS.ProcessEnv },
 ): Promise<void> {
   const answer = await runHelper(helper, `${action} credentials with`, { action, ...options });
-  // its own words, but never what it was given
+  // The helper's own words are shown, but never its input.
   const complaint = helperComplaint(answer, options.input);
   if (complaint !== undefined) throw answer.refuse(complaint);
 }

@@ -1,6 +1,6 @@
 /**
- * Docker's credentials: config.json (`auths`, `credsStore`, `credHelpers`) and the docker-credential-* programs it
- * names. Read only when a registry asks for credentials. Never logs or shows a secret.
+ * Docker's credentials: config.json (`auths`, `credsStore`, `credHelpers`) and the docker-credential-* programs that it
+ * names. They are read only when a registry asks for credentials; a secret is never logged or shown.
  *
  * Source: docker/cli `config.json` properties; docker/docker-credential-helpers protocol (`get`, server URL on stdin,
  * JSON out).
@@ -9,19 +9,15 @@ import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { causeOf, HuskError } from '../../errors.ts';
+import type { Asking, Credentials } from '../store/contract.ts';
 import { DEFAULT_DOMAIN } from '../store/reference.ts';
 import { helperComplaint, runHelper } from './credential-helper.ts';
 
-export type Credentials =
-  | { kind: 'password'; username: string; password: string }
-  /** an OAuth2 refresh token: the `identitytoken` of config.json, or a helper's `<token>` user */
-  | { kind: 'identity'; token: string };
-
-/** the key Docker keeps the hub's credentials under */
+/** the key under which Docker keeps the hub's credentials */
 export const HUB_KEY = 'https://index.docker.io/v1/';
-/** bytes of a config.json */
+/** limit of bytes of a config.json */
 const MAX_CONFIG = 1 << 20;
-/** what a helper prints when it has nothing, docker-credential-helpers' ErrCredentialsNotFound */
+/** what a helper prints when it has no credentials, docker-credential-helpers' ErrCredentialsNotFound */
 const NOT_FOUND = 'credentials not found in native keychain';
 /** the user name that marks a helper's secret as an identity token */
 const TOKEN_USER = '<token>';
@@ -51,16 +47,16 @@ export function readDockerConfig(file: string): DockerConfig {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as DockerConfig;
   } catch {
-    // JSON.parse's message quotes the text around the fault, which may be a secret
+    // JSON.parse's message quotes the text around the fault, which may be a secret, so it is not shown.
   }
   throw new HuskError(`${file} is not a JSON object`, { kind: 'invalid' });
 }
 
-/** `https://host/v1/` and `host/path` name the same registry as `host` */
+/** @returns the host that a key names: `https://host/v1/` and `host/path` name the same registry as `host` */
 export const hostOf = (key: string) => key.replace(/^https?:\/\//, '').split('/')[0]!;
 
 /**
- * Finds what Docker would send to `host`.
+ * Finds the credentials that Docker would send to `host`.
  * @param host `docker.io`, `localhost:5000`
  * @throws HuskError `unauthorized` when the helper fails, `invalid` for an unreadable config
  */
@@ -85,7 +81,20 @@ export async function findCredentials(
   return entry ? fromEntry(entry, file, host) : undefined;
 }
 
-/** A registry may be named `constructor`, as a host of one's own network. */
+/**
+ * @param asking who the caller says to be
+ * @param isOwn whether the host is that of the reference, and no mirror of it
+ * @returns credentials for a host: the caller's, or where the caller has said nothing those of the config
+ */
+export async function credentialsFor(
+  host: string,
+  { credentials, isOwn, ...options }: Asking & { isOwn: boolean; env?: NodeJS.ProcessEnv; signal?: AbortSignal },
+): Promise<Credentials | undefined> {
+  if (credentials === undefined) return findCredentials(host, options);
+  return isOwn ? (credentials ?? undefined) : undefined;
+}
+
+/** @returns an own property only: a host of a private network may be named `constructor` */
 export function entryOf<T>(record: Record<string, T> | undefined, name: string): T | undefined {
   return record && Object.hasOwn(record, name) ? record[name] : undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * Where a reference's host is reached: mirrors first (docker.io only), then the host itself; which of them may be
- * spoken to over plain HTTP or unverified TLS. Pure.
+ * Where a reference's host is reached: mirrors first (docker.io only), then the host itself; and which of them may be
+ * reached over plain HTTP or unverified TLS. These functions are pure.
  */
 import { HuskError } from '../../errors.ts';
 import { DEFAULT_DOMAIN } from '../store/reference.ts';
@@ -9,14 +9,17 @@ import { DEFAULT_DOMAIN } from '../store/reference.ts';
 const HUB_HOST = 'registry-1.docker.io';
 
 export interface Endpoint {
-  /** what credentials are looked up for, and shown in errors */
+  /** name by which credentials are looked up, and which errors show */
   host: string;
-  /** tried in this order; more than one only where it is insecure */
+  /** URLs, tried in this order; more than one only where the endpoint is insecure */
   bases: URL[];
   insecure: boolean;
 }
 
-/** Docker's own exception: 127.0.0.0/8, ::1 and localhost need no entry in `insecure-registries` */
+/**
+ * @returns whether Docker's own exception applies: 127.0.0.0/8, ::1 and localhost need no entry in
+ * `insecure-registries`
+ */
 function isLoopback(host: string): boolean {
   const name = host.replace(/:\d+$/, '');
   return name === 'localhost' || name === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(name);
@@ -31,11 +34,14 @@ function endpointOf(host: string, config: RegistryConfig): Endpoint {
   const insecure = isLoopback(host) || (config['insecure-registries'] ?? []).includes(host);
   const address = host === DEFAULT_DOMAIN ? HUB_HOST : host;
   const [https, http] = [new URL(`https://${address}/`), new URL(`http://${address}/`)];
-  // As Docker: TLS first, so that a registry that has it never gets a password in the clear.
+  // TLS is tried first, as in Docker, so that a registry that has it never gets a password in the clear.
   return { host, bases: insecure ? [https, http] : [https], insecure };
 }
 
-/** @throws HuskError `invalid` for a mirror that is no http(s) URL */
+/**
+ * @returns where to reach the domain, in order
+ * @throws HuskError `invalid` for a mirror that is no http(s) URL
+ */
 export function endpoints(domain: string, config: RegistryConfig): Endpoint[] {
   const own = endpointOf(domain, config);
   if (domain !== DEFAULT_DOMAIN) return [own];
@@ -48,7 +54,7 @@ export function endpoints(domain: string, config: RegistryConfig): Endpoint[] {
     }
     if ((url.protocol !== 'https:' && url.protocol !== 'http:') || url.username || url.search || url.hash)
       throw new HuskError(`registry-mirrors: "${text}" must be a plain http or https URL`, { kind: 'invalid' });
-    // Docker: a mirror named with http:// has been chosen as such
+    // A mirror that was named with http:// is insecure by choice, as in Docker.
     return {
       host: url.host,
       bases: [url],

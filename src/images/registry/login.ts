@@ -1,23 +1,25 @@
-/** Asks a registry whether it accepts credentials, before they are kept. Source: OCI distribution-spec, `GET /v2/`. */
+/**
+ * Asks a registry whether it accepts credentials, before they are stored. Source: OCI distribution-spec, `GET /v2/`.
+ */
 import { HuskError } from '../../errors.ts';
 import { VERSION } from '../../version.ts';
 import { answeringBase } from './answering-base.ts';
 import { Authorization } from './authorization.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials } from '../store/contract.ts';
 import { endpoints, type RegistryConfig } from './endpoints.ts';
 import { readBody, Transport, type TransportResponse } from './transport.ts';
 
-/** bytes of an answer nobody reads */
+/** limit of bytes of an answer, which is read and discarded */
 const MAX_ANSWER = 64 << 10;
 
-/** @throws HuskError `unauthorized` with Docker's words when they are refused */
+/** @throws HuskError `unauthorized` with Docker's words when the credentials are refused */
 export async function checkCredentials(
   host: string,
   credentials: Credentials,
   options: { config: RegistryConfig; env: NodeJS.ProcessEnv; signal?: AbortSignal },
 ): Promise<void> {
   const { signal } = options;
-  // a mirror has credentials of its own
+  // Mirrors are left out: they have credentials of their own.
   const endpoint = endpoints(host, { ...options.config, 'registry-mirrors': [] })[0]!;
   using transport = new Transport({ userAgent: `husk/${VERSION}`, env: options.env });
   const authorization = new Authorization({
@@ -31,7 +33,7 @@ export async function checkCredentials(
     transport.send({ method: 'GET', url, headers, unverifiedTls: endpoint.insecure, signal });
   const first = await answeringBase(endpoint, (url) => ask(url, {}), signal);
   await readBody(first.response, MAX_ANSWER);
-  // a registry that asks for nothing accepts anything, as with Docker
+  // A registry that asks for no credentials accepts any, as with Docker.
   if (first.response.status !== 401) return accepted(host, first.response.status);
   const header = await refusedAsDocker(
     host,

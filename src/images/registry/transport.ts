@@ -1,7 +1,7 @@
 /**
  * One HTTP exchange with a registry over node:http(s): keep-alive, timeouts, a bounded number of redirects, bounded
- * bodies. Knows nothing of registries. node:http because fetch costs 25 ms more at start; node:https is loaded only
- * when needed.
+ * bodies. The transport knows nothing of registries. It uses node:http because fetch costs 25 ms more at start;
+ * node:https is loaded only when it is needed.
  *
  * Credentials never follow a redirect to another origin, and a redirect never leads from https to http.
  */
@@ -10,21 +10,22 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { createRequire } from 'node:module';
 import type { Readable } from 'node:stream';
 import { causeOf, HuskError } from '../../errors.ts';
+import { startTimer } from '../../long-timer.ts';
 
-/** ms until a connection stands, and until the answer's headers are there */
+/** ms until a connection must stand, and until the answer's headers must be there */
 const ANSWER_TIMEOUT_MS = 30_000;
 /**
- * ms without a sign of life while sending a stream, and until its answer: a registry hashes what it got before it
+ * ms that a streamed request may go without activity, its answer included: a registry hashes what it got before it
  * answers
  */
 const UPLOAD_TIMEOUT_MS = 300_000;
-/** ms without one byte of a body */
+/** ms that a body may go without one byte */
 const IDLE_TIMEOUT_MS = 60_000;
-/** what Go's http.Client allows, and with it Docker */
+/** limit of Go's http.Client, and so of Docker */
 const MAX_REDIRECTS = 10;
-/** bytes of all headers of an answer; Node's own default is 16 KiB, token headers may be long */
+/** limit of bytes of all headers of an answer: Node's default of 16 KiB is too little for long token headers */
 const MAX_HEADERS = 64 << 10;
-/** bytes a socket hands over at once: larger chunks mean fewer turns through JavaScript */
+/** bytes that a socket hands over at once: larger chunks mean fewer turns through JavaScript */
 const SOCKET_CHUNK = 256 << 10;
 
 export interface TransportRequest {
@@ -32,7 +33,7 @@ export interface TransportRequest {
   url: URL;
   headers: Record<string, string>;
   body?: Uint8Array | Readable;
-  /** accept any certificate of this request's own origin */
+  /** whether to accept any certificate of this request's own origin */
   unverifiedTls?: boolean;
   signal?: AbortSignal;
 }
@@ -40,21 +41,21 @@ export interface TransportRequest {
 export interface TransportResponse {
   status: number;
   headers: IncomingMessage['headers'];
-  /** where the answer came from, after redirects */
+  /** URL that the answer came from, after redirects */
   url: URL;
   body: IncomingMessage;
 }
 
 /**
- * what another try a second later does not change: no such host, nobody listens, no TLS there, a certificate nobody
- * trusts
+ * failures that another try a second later does not change: no such host, no listener, no TLS there, an untrusted
+ * certificate
  */
 const FINAL = /^(?:ENOTFOUND|ECONNREFUSED|EPROTO|CERT_|ERR_TLS_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_PROXY_)/;
 
-/** The connection broke, timed out, or could not be made. */
+/** A connection that broke, timed out, or could not be made. */
 export class TransportError extends HuskError {
   readonly code: string | undefined;
-  /** worth another try at once */
+  /** whether another try at once may succeed */
   readonly transient: boolean;
 
   constructor(message: string, cause?: unknown) {
@@ -85,10 +86,9 @@ export class Transport implements Disposable {
   }
 
   /**
-   * Sends and follows redirects. A request with a body is sent on within its origin only: an OAuth2 token request has a
-   * secret there.
-   * A streamed body is gone when the answer comes, so its redirect is the caller's. The caller reads or destroys the
-   * answer's body.
+   * Sends a request and follows redirects. A request with a body is redirected within its origin only, because the body
+   * of an OAuth2 token request has a secret. A streamed body is used up when the answer comes, so the caller handles
+   * its redirect. The caller reads or destroys the answer's body.
    * @throws TransportError, HuskError `unavailable` for redirect loops
    */
   async send(request: TransportRequest): Promise<TransportResponse> {
@@ -131,20 +131,19 @@ export class Transport implements Disposable {
     return new Promise((resolve, reject) => {
       const fail = (error: Error) => reject(request.signal?.aborted ? error : failure(url, error));
       const client: ClientRequest = secure ? this.#module!.request(url, options) : httpRequest(url, options);
-      // the socket's idle timeout covers connecting as well; DNS has none of its own
-      const deadline = streams
+      // The socket's idle timeout covers connecting as well; a DNS lookup has none, so this timer covers it.
+      const cancel = streams
         ? undefined
-        : setTimeout(
-            () => client.destroy(new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)),
-            ANSWER_TIMEOUT_MS,
+        : startTimer(ANSWER_TIMEOUT_MS, () =>
+            client.destroy(new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1000} s`)),
           );
       client.once('timeout', () => client.destroy(new Error('timed out')));
       client.once('error', (error) => {
-        clearTimeout(deadline);
+        cancel?.();
         fail(error);
       });
       client.once('response', (response) => {
-        clearTimeout(deadline);
+        cancel?.();
         client.setTimeout(IDLE_TIMEOUT_MS);
         resolve(response);
       });
@@ -167,7 +166,8 @@ export class Transport implements Disposable {
 }
 
 /**
- * Every redirect of GET and HEAD; of other methods those that keep the method and the body (RFC 9110 §15.4.8, §15.4.9).
+ * @returns whether a redirect is followed: every one of GET and HEAD; of other methods those that keep the method and
+ * the body (RFC 9110 §15.4.8, §15.4.9)
  */
 function isFollowed({ method, body }: TransportRequest, status: number): boolean {
   if (method === 'GET' || method === 'HEAD') return [301, 302, 303, 307, 308].includes(status);
@@ -181,7 +181,10 @@ const AGENT_OPTIONS = {
   readableHighWaterMark: SOCKET_CHUNK,
 };
 
-/** Where a Location header leads. @throws HuskError for anything but http(s), and from https to http */
+/**
+ * @returns where a Location header leads
+ * @throws HuskError for anything but http(s), and from https to http
+ */
 export function redirectTarget(location: string, from: URL): URL {
   let next: URL;
   try {
@@ -193,7 +196,7 @@ export function redirectTarget(location: string, from: URL): URL {
     throw new HuskError(`${shown(from)} redirects to a ${next.protocol} URL`, { kind: 'unavailable' });
   if (from.protocol === 'https:' && next.protocol === 'http:')
     throw new HuskError(`${shown(from)} redirects from https to http`, { kind: 'unavailable' });
-  // user:password@ in a location would be sent as basic auth
+  // user:password@ in a location would be sent as basic auth.
   next.username = '';
   next.password = '';
   return next;
@@ -205,11 +208,11 @@ function withoutCredentials(headers: Record<string, string>): Record<string, str
   );
 }
 
-/** A URL for messages: signed storage URLs carry secrets in their query. */
+/** @returns a URL for messages, without its query: signed storage URLs carry secrets there */
 export const shown = (url: URL) => `${url.origin}${url.pathname}`;
 
 function failure(url: URL, error: Error): TransportError {
-  // with several addresses Node throws an AggregateError whose own message is empty
+  // For a host with several addresses Node throws an AggregateError, whose own message is empty.
   const causes = (error as Partial<AggregateError>).errors ?? [error];
   return new TransportError(
     `cannot reach ${url.host}: ${[...new Set(causes.map(causeOf))].join('; ') || 'failed'}`,
@@ -220,7 +223,7 @@ function failure(url: URL, error: Error): TransportError {
 /**
  * Reads a whole body.
  * @param limit bytes; one byte more ends the connection
- * @throws HuskError `limit`, TransportError when the body breaks off
+ * @throws HuskError `limit`, TransportError when the body is cut short
  */
 export async function readBody(response: TransportResponse, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = [];

@@ -1,6 +1,7 @@
 /**
- * The small blobs of the content store: manifests, indexes and configs under blobs/sha256/<hex>. Written beside,
- * fsynced and renamed; verified when written and again when read. Layers never come here (see layers/).
+ * The small blobs of the content store: manifests, indexes and configs under blobs/sha256/<hex>. A blob is written
+ * under another name, fsynced and renamed; it is verified when it is written and again when it is read. Layers are
+ * stored elsewhere (see layers/).
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +12,10 @@ import { writeWholeFile } from '../../whole-file.ts';
 import { MAX_MANIFEST } from './manifest.ts';
 import { hexOf } from './reference.ts';
 
-/** node:crypto on first use: what only reads records never pays its 5 ms */
+/**
+ * @returns the digest of the bytes. node:crypto is loaded on first use, so that a process that only reads records never
+ * pays the 5 ms.
+ */
 export const sha256 = (bytes: Uint8Array) =>
   `sha256:${process.getBuiltinModule('node:crypto').createHash('sha256').update(bytes).digest('hex')}`;
 
@@ -28,7 +32,7 @@ export class Blobs {
     return existsSync(this.#path(digest));
   }
 
-  /** Stores the bytes; storing what is there already costs nothing. @returns their digest */
+  /** Stores the bytes; bytes that are stored already cost nothing but their digest. @returns their digest */
   put(bytes: Uint8Array): string {
     const digest = sha256(bytes);
     const target = this.#path(digest);
@@ -39,7 +43,7 @@ export class Blobs {
     return digest;
   }
 
-  /** @throws HuskError `corrupt` when it is missing, too large or not what its name says */
+  /** @throws HuskError `corrupt` when the blob is missing, too large or not what its name says */
   get(digest: string): Buffer {
     const path = this.#path(digest);
     let bytes: Buffer;

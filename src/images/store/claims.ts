@@ -1,6 +1,6 @@
 /**
- * Who is fetching which blob, among all husk processes of this data root: rows that name their holder's pid, start time
- * and boot, taken in a transaction. A holder that died holds nothing.
+ * Which process is fetching which blob, among all husk processes of this data root. A claim is a row with its holder's
+ * pid, start time and boot, written in a transaction. The claim of a holder that died does not count.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { randomHex } from '../../host/kernel/random.ts';
@@ -9,7 +9,7 @@ import { transaction } from '../../state/database.ts';
 import type { ProcessIdentity } from '../../state/process-identity.ts';
 import { identifySelf, isAlive } from '../../state/process-identity.ts';
 
-/** how often a waiting process looks again */
+/** ms between two tries of a waiting process */
 const POLL_MS = 100;
 
 export class Claims {
@@ -19,7 +19,7 @@ export class Claims {
     this.#database = database;
   }
 
-  /** @returns undefined when a living process has it */
+  /** @returns the claim; undefined when a living process has it already */
   #take(digest: string): Disposable | undefined {
     const holder = JSON.stringify(identifySelf());
     const taken = transaction(this.#database, () => {
@@ -39,8 +39,8 @@ export class Claims {
 
   /**
    * Takes the claim, or waits for its holder.
-   * @param done asked before each try: true when the holder has finished the work
-   * @returns undefined when `done` said so
+   * @param done called before each try: true when the holder has finished the work
+   * @returns undefined when `done` returned true
    */
   async take(
     digest: string,
@@ -59,9 +59,10 @@ export class Claims {
     }
   }
 
-  /** A claim nobody else can want: layers of yet unknown digest are being written. */
+  /** Takes a claim that no other process can want, while layers whose digest is not known yet are being written. */
   hold(purpose: string): Disposable {
-    // nobody waits for such a claim: those of killed processes would stay for ever
+    // Claims of killed processes are deleted here, because no other process waits for them and they would stay for
+    // ever.
     for (const { digest, holder } of this.#database.prepare('SELECT digest, holder FROM blob_claims').all() as {
       digest: string;
       holder: string;
@@ -72,7 +73,7 @@ export class Claims {
     return this.#take(`${purpose}:${randomHex(16)}`)!;
   }
 
-  /** does any living process hold a claim? */
+  /** @returns whether any living process holds a claim */
   any(): boolean {
     return (this.#database.prepare('SELECT holder FROM blob_claims').all() as { holder: string }[]).some(({ holder }) =>
       isAlive(JSON.parse(holder) as ProcessIdentity),

@@ -1,6 +1,6 @@
 /**
- * Sweeps what images have left half-made in tmp/: of processes that were killed, and parts of downloads nobody came
- * back for.
+ * Deletes what the image room left half-made in tmp/: work of processes that were killed, and parts of downloads that
+ * were not resumed.
  */
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import type { Paths } from '../../paths.ts';
 import { abandoned } from '../../state/tmp-folder.ts';
 
 const PARTIAL = '.partial';
-/** how long the part of a broken download is kept for the next pull */
+/** ms for which the part of a broken download is kept for the next pull */
 const PARTIAL_LIFETIME_MS = 7 * 24 * 3600 * 1000;
 
 export function sweepHalfMade(paths: Pick<Paths, 'tmp'>, now = Date.now()): void {

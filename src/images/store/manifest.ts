@@ -1,11 +1,12 @@
 /**
- * Manifests, indexes and image configs: bytes in, checked values out. Everything here comes from a registry or an
- * archive and is hostile: sizes, digests, counts and types are checked before anybody acts on them. Pure.
+ * Manifests, indexes and image configs: bytes in, checked values out. All of these bytes come from a registry or an
+ * archive and are hostile: sizes, digests, counts and types are checked before any code acts on them. The parsers are
+ * pure.
  *
  * Source: OCI image-spec 1.1 manifest.md, image-index.md, config.md; Docker "Image Manifest Version 2, Schema 2".
  */
 import { HuskError } from '../../errors.ts';
-import type { ImageConfig, Platform } from './contract.ts';
+import type { ImageConfig, ListedPlatform } from './contract.ts';
 import { isDigest } from './reference.ts';
 
 export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
@@ -13,22 +14,22 @@ export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
 export const OCI_CONFIG = 'application/vnd.oci.image.config.v1+json';
 export const OCI_LAYER = 'application/vnd.oci.image.layer.v1.tar';
 export const OCI_LAYER_GZIP = `${OCI_LAYER}+gzip`;
-const OCI_LAYER_ZSTD = `${OCI_LAYER}+zstd`;
+export const OCI_LAYER_ZSTD = `${OCI_LAYER}+zstd`;
 export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 export const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 export const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
 const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar';
 export const DOCKER_LAYER_GZIP = `${DOCKER_LAYER}.gzip`;
 
-/** what a manifest request accepts, best first */
+/** media types that a manifest request accepts, best first */
 export const MANIFEST_TYPES = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST] as const;
 
-/** bytes of a manifest, an index or a config; the bound registries themselves have (distribution: 4 MiB) */
+/** limit of bytes of a manifest, an index or a config; registries have the same bound (distribution: 4 MiB) */
 export const MAX_MANIFEST = 4 << 20;
-/** lower layers of one overlay mount: OVL_MAX_STACK, fs/overlayfs/super.c */
+/** limit of lower layers of one overlay mount: OVL_MAX_STACK, fs/overlayfs/super.c */
 export const MAX_LAYERS = 500;
-/** entries of an index; real ones have a few dozen */
-const MAX_INDEX_ENTRIES = 4096;
+/** limit of entries of an index; real ones have a few dozen */
+export const MAX_INDEX_ENTRIES = 4096;
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
 
@@ -43,12 +44,12 @@ export interface Manifest {
   kind: 'manifest';
   mediaType: string;
   config: Descriptor;
-  /** bottom first */
+  /** descriptors of the layers, bottom first */
   layers: Descriptor[];
 }
 
 export interface IndexEntry extends Descriptor {
-  platform?: Platform;
+  platform?: ListedPlatform;
 }
 
 export interface Index {
@@ -59,24 +60,26 @@ export interface Index {
 
 const corrupt = (message: string) => new HuskError(message, { kind: 'corrupt' });
 
-type Json = Record<string, unknown>;
-const isObject = (value: unknown): value is Json =>
+export type Json = Record<string, unknown>;
+export const isObject = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function parseObject(bytes: Uint8Array, what: string): Json {
+/** @throws HuskError `corrupt` for what is larger than a manifest may be, or no JSON object */
+export function parseObject(bytes: Uint8Array, what: string): Json {
   if (bytes.length > MAX_MANIFEST) throw corrupt(`${what} is larger than ${MAX_MANIFEST} bytes`);
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (error) {
-    // JSON.parse's message quotes the text it failed on, terminal escapes and all: not shown
+    // JSON.parse's message is not shown: it quotes the text that it failed on, with its terminal escapes.
     throw new HuskError(`${what} is not JSON`, { kind: 'corrupt', cause: error });
   }
   if (!isObject(value)) throw corrupt(`${what} is not a JSON object`);
   return value;
 }
 
-function descriptor(value: unknown, what: string): Descriptor {
+/** @throws HuskError `corrupt` for what has no sha256 digest or no size */
+export function descriptor(value: unknown, what: string): Descriptor {
   if (!isObject(value)) throw corrupt(`${what} is not a descriptor`);
   const { mediaType, digest, size } = value;
   if (!isDigest(digest)) throw corrupt(`${what} has no sha256 digest`);
@@ -85,11 +88,17 @@ function descriptor(value: unknown, what: string): Descriptor {
 }
 
 /**
- * Reads a manifest or an index. The body's own `mediaType` wins over the header's; with neither, its fields tell.
- * @param contentType of the response, or '' (a layout's blob)
- * @throws HuskError `corrupt`; `unsupported` for schema 1 and for things that are no images
+ * Parses a manifest or an index. The body's own `mediaType` wins over the header's; with neither, the fields decide.
+ * @param contentType content type of the response, or '' (a layout's blob)
+ * @param options.artifacts whether the manifest of an artifact that is no image is taken too
+ * @throws HuskError `corrupt`; `unsupported` for schema 1 and for artifacts that are no images
  */
-export function parseManifest(bytes: Uint8Array, contentType: string, what: string): Manifest | Index {
+export function parseManifest(
+  bytes: Uint8Array,
+  contentType: string,
+  what: string,
+  options: { artifacts?: boolean } = {},
+): Manifest | Index {
   const value = parseObject(bytes, what);
   if (value['schemaVersion'] === 1)
     throw new HuskError(`${what} has Docker schema 1, which no current tool reads`, {
@@ -102,7 +111,7 @@ export function parseManifest(bytes: Uint8Array, contentType: string, what: stri
   const mediaType = typeof own === 'string' && own !== '' ? own : header;
   const known = (MANIFEST_TYPES as readonly string[]).includes(mediaType);
   const isIndex = known ? mediaType === OCI_INDEX || mediaType === DOCKER_LIST : Array.isArray(value['manifests']);
-  // a body that is both is the confusion attack of CVE-2021-41190: readers would disagree about what was pulled
+  // A body that is both is the confusion attack of CVE-2021-41190: readers would disagree about what was pulled.
   if (isIndex ? 'layers' in value || 'config' in value : 'manifests' in value)
     throw corrupt(`${what} is both an index and a manifest`);
   if (isIndex)
@@ -121,6 +130,7 @@ export function parseManifest(bytes: Uint8Array, contentType: string, what: stri
     layers: layers.map((layer, index) => descriptor(layer, `layer ${index + 1} of ${what}`)),
   };
   if (manifest.config.size > MAX_MANIFEST) throw corrupt(`the config of ${what} is larger than ${MAX_MANIFEST} bytes`);
+  if (options.artifacts) return manifest;
   if (manifest.config.mediaType !== OCI_CONFIG && manifest.config.mediaType !== DOCKER_CONFIG)
     throw new HuskError(
       `${what} is not an image: its config has media type ${JSON.stringify(manifest.config.mediaType.slice(0, 100))}`,
@@ -136,17 +146,42 @@ function indexEntries(value: unknown, what: string): IndexEntry[] {
     throw corrupt(`${what} has ${value.length} entries, more than ${MAX_INDEX_ENTRIES}`);
   return value.map((entry, index) => {
     const result: IndexEntry = descriptor(entry, `entry ${index + 1} of ${what}`);
-    const platform = (entry as Json)['platform'];
-    if (isObject(platform) && typeof platform['os'] === 'string' && typeof platform['architecture'] === 'string') {
-      result.platform = { os: platform['os'], architecture: platform['architecture'] };
-      if (typeof platform['variant'] === 'string' && platform['variant'] !== '')
-        result.platform.variant = platform['variant'];
-    }
-    return result;
+    const platform = listedPlatform((entry as Json)['platform']);
+    return platform ? { ...result, platform } : result;
   });
 }
 
-/** @throws HuskError `unsupported` for anything but tar, tar+gzip and tar+zstd in the OCI's or Docker's names */
+/** @returns the platform that an index, or an image config, has in these fields; undefined where it names none */
+export function listedPlatform(value: unknown): ListedPlatform | undefined {
+  if (!isObject(value) || !isString(value['os']) || !isString(value['architecture'])) return undefined;
+  const { variant, 'os.version': osVersion, 'os.features': osFeatures } = value;
+  return {
+    os: value['os'] as string,
+    architecture: value['architecture'] as string,
+    ...(isString(variant) && variant !== '' && { variant: variant as string }),
+    ...(isString(osVersion) && osVersion !== '' && { osVersion: osVersion as string }),
+    ...(isStrings(osFeatures) && { osFeatures: osFeatures as string[] }),
+  };
+}
+
+/** @returns the fields as registries and Docker's client write them */
+export const platformFields = ({
+  os,
+  architecture,
+  variant,
+  osVersion,
+  osFeatures,
+}: ListedPlatform): Record<string, unknown> => ({
+  architecture,
+  os,
+  'os.version': osVersion,
+  'os.features': osFeatures?.length ? osFeatures : undefined,
+  variant,
+});
+
+/**
+ * @throws HuskError `unsupported` for anything but tar, tar+gzip and tar+zstd under the names of the OCI or of Docker
+ */
 export function compressionOf(mediaType: string): LayerCompression {
   switch (mediaType) {
     case OCI_LAYER:
@@ -170,7 +205,7 @@ export function compressionOf(mediaType: string): LayerCompression {
 }
 
 /**
- * Checks what the engine relies on and leaves the rest as it is.
+ * Parses an image config: checks the fields that the engine relies on, and leaves the rest as it is.
  * @throws HuskError `corrupt` naming the field
  */
 export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
@@ -187,16 +222,16 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
   return withDefaults(value);
 }
 
-/** A config that was checked when it came, out of its stored text. @throws SyntaxError */
+/** Parses the stored text of a config, which was checked when it came. @throws SyntaxError */
 export const readImageConfig = (text: string): ImageConfig => withDefaults(JSON.parse(text) as Json);
 
-/** What Docker takes a config to say that does not say it. */
+/** Adds Docker's defaults to a config. */
 function withDefaults(value: Json): ImageConfig {
-  // images of old tools (and of `umoci new`) may lack these; Docker takes the host's
+  // Images of old tools (and of `umoci new`) may lack these fields; Docker uses the host's values.
   value['os'] ||= 'linux';
   value['architecture'] ||= 'amd64';
   const labels = (value['config'] as Json | null | undefined)?.['Labels'] as Json | null | undefined;
-  // encoding/json reads null into an empty string
+  // Go's encoding/json reads null into an empty string.
   for (const [name, label] of Object.entries(labels ?? {})) if (label === null) labels![name] = '';
   return value as unknown as ImageConfig;
 }
@@ -218,7 +253,7 @@ function checkExecution(config: unknown, what: string): void {
     check(config[key], isStrings, what, `config.${key}`);
   for (const key of ['ExposedPorts', 'Volumes', 'Healthcheck']) check(config[key], isObject, what, `config.${key}`);
   check(config['Labels'], isLabels, what, 'config.Labels');
-  // execve(2) ends a string at NUL: "A=1\0B" would be another value here than there
+  // execve(2) ends a string at NUL, so "A=1\0B" would have one value for husk and another for the container.
   const isPassable = (list: unknown) => (list as string[]).every((item) => !item.includes('\0'));
   for (const key of ['Env', 'Entrypoint', 'Cmd', 'Shell']) check(config[key], isPassable, what, `config.${key}`);
   const health = config['Healthcheck'];

@@ -1,6 +1,6 @@
 /**
- * Works on items a few at a time, in order of their start. The first failure aborts the others and is what is thrown,
- * after all have ended: nothing goes on behind the caller's back.
+ * Works on items a few at a time, and starts them in order. The first failure aborts the others; it is thrown after all
+ * have ended, so that no work continues after the call.
  */
 export async function inParallel<T>(
   items: readonly T[],

@@ -1,20 +1,20 @@
 /**
- * Platforms: `os/architecture[/variant]` as `--platform` takes them, and which entry of an index serves one. Pure.
- * Normalisation and the order of variants follow containerd's platforms package (Default matcher).
+ * Platforms: `os/architecture[/variant]` as `--platform` takes them, and which entry of an index serves one. These
+ * functions are pure. Normalisation and the order of variants follow containerd's platforms package (Default matcher).
  */
 import { arch } from 'node:process';
 import { HuskError } from '../../errors.ts';
-import type { Platform } from './contract.ts';
+import type { Images, Platform } from './contract.ts';
 import { DOCKER_MANIFEST, type IndexEntry, OCI_MANIFEST } from './manifest.ts';
 
-/** Node's names to Go's, where they differ */
+/** Go's names of architectures by Node's, where they differ */
 const NODE_ARCHITECTURES: Record<string, string> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le' };
 
 export function hostPlatform(): Platform {
   return normalize({ os: 'linux', architecture: NODE_ARCHITECTURES[arch] ?? arch });
 }
 
-/** `x86_64` and friends to Go's names; default variants are left out, as containerd does */
+/** Normalizes a platform: `x86_64` and similar names become Go's; default variants are left out, as in containerd. */
 export function normalize({ os, architecture, variant }: Platform): Platform {
   let arch = architecture.toLowerCase();
   let v = variant?.toLowerCase();
@@ -30,7 +30,7 @@ export function normalize({ os, architecture, variant }: Platform): Platform {
   return { os: os.toLowerCase(), architecture: arch, ...(v ? { variant: v } : {}) };
 }
 
-/** What a platform of one word can be: containerd's lists of GOOS and GOARCH (platforms/database.go). */
+/** words that a platform of one word can be: containerd's lists of GOOS and GOARCH (platforms/database.go) */
 const SYSTEMS = new Set(
   'aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos'.split(
     ' ',
@@ -42,8 +42,11 @@ const ARCHITECTURES = new Set(
   ),
 );
 
+/** @returns whether both words are containerd's, as an entry of a manifest list must have them */
+export const isKnown = ({ os, architecture }: Platform): boolean => SYSTEMS.has(os) && ARCHITECTURES.has(architecture);
+
 /**
- * Reads `linux/arm64/v8`, `linux/amd64`, `arm64`, `linux`.
+ * Parses `linux/arm64/v8`, `linux/amd64`, `arm64`, `linux`.
  * @throws HuskError `invalid` with containerd's text for a word that is neither a system nor an architecture
  */
 export function parsePlatform(text: string): Platform {
@@ -70,7 +73,10 @@ export function parsePlatform(text: string): Platform {
 export const formatPlatform = ({ os, architecture, variant }: Platform) =>
   `${os}/${architecture}${variant ? `/${variant}` : ''}`;
 
-/** what can serve `wanted`, best first: arm v7 runs v6 and v5 images, amd64 v3 runs v2 and plain ones */
+/**
+ * @returns the platforms that can serve `wanted`, best first: arm v7 runs v6 and v5 images, amd64 v3 runs v2 and plain
+ * ones
+ */
 function acceptable(wanted: Platform): Platform[] {
   const result = [wanted];
   const version = /^v(\d)$/.exec(wanted.variant ?? '');
@@ -86,21 +92,36 @@ export function samePlatform(one: Platform, other: Platform): boolean {
   return a.os === b.os && a.architecture === b.architecture && a.variant === b.variant;
 }
 
-/** does an image of platform `have` serve the request? */
+/** @returns whether an image of platform `have` serves the request */
 export function serves(have: Platform, wanted: Platform): boolean {
   return acceptable(normalize(wanted)).some((platform) => samePlatform(platform, have));
 }
 
-/** an index in an index and an artifact of another kind are no images */
+/** media types of images: an index in an index and an artifact of another kind are no images */
 const IMAGE_TYPES: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
 
-/** The entry to pull, or undefined; attestations and entries of `unknown/unknown` never match. */
+/** @returns the entry to pull, or undefined; attestations and entries of `unknown/unknown` never match */
 export function chooseEntry(entries: IndexEntry[], wanted: Platform): IndexEntry | undefined {
   for (const platform of acceptable(normalize(wanted))) {
     const match = entries.find((entry) => entry.platform && samePlatform(entry.platform, platform));
     if (match) return match;
   }
-  // `platform` is optional (OCI image-spec image-index.md): an image that does not say is fit, where none says that it
-  // is
+  // `platform` is optional (OCI image-spec image-index.md): an image without one is used when no entry names a platform
+  // that fits.
   return entries.find((entry) => !entry.platform && IMAGE_TYPES.includes(entry.mediaType));
+}
+
+/**
+ * Checks that local images are for a platform: of each one only is kept.
+ * @throws HuskError `not-found` with Docker's text, naming the first of these images that has another platform
+ */
+export function requirePlatform(images: Pick<Images, 'get'>, references: readonly string[], platform: Platform): void {
+  for (const reference of references) {
+    const { config } = images.get(reference);
+    if (serves(config, platform)) continue;
+    throw new HuskError(
+      `image with reference ${reference} was found but does not provide the specified platform (${formatPlatform(platform)})`,
+      { kind: 'not-found', fix: `it has ${formatPlatform(config)}` },
+    );
+  }
 }

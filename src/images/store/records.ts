@@ -1,7 +1,7 @@
 /**
  * The image room's rows in the database: images, their layers and names, and which layers are on disk. Each change is
- * one transaction, so an image record never refers to a layer that is not whole. Of layer files it looks at the size,
- * and takes away a tar that has another than its row says; beside the database it keeps copies of the names.
+ * one transaction, so an image record never refers to a layer that is not whole. Of layer files this class checks the
+ * size only, and removes a tar whose size differs from its row; beside the database it keeps copies of the names.
  */
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,24 +9,26 @@ import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { HuskError } from '../../errors.ts';
 import type { Paths } from '../../paths.ts';
 import { writeCopy } from '../../state/copies.ts';
-import { transaction } from '../../state/database.ts';
+import { prepared, transaction } from '../../state/database.ts';
 import type { Blobs } from './blobs.ts';
 import type { Image, ImageConfig, Layer } from './contract.ts';
 import { readImageConfig } from './manifest.ts';
 import { familiarReference, hexOf, parseKey } from './reference.ts';
 
 export interface NewImage {
-  /** the config's bytes as they came: their digest is the image's id */
+  /** bytes of the config as they came; their digest is the image's id */
   config: Uint8Array;
-  /** the manifest's bytes: as pulled, or made for an imported or loaded image */
+  /** bytes of the manifest: as pulled, or made for an imported or loaded image */
   manifest: Uint8Array;
-  /** bottom first; each must be recorded as present (recordLayer) */
+  /** layers, bottom first; each must be recorded as present (recordLayer) */
   layers: { diffId: string; digest?: string; mediaType?: string; compressedSize?: number }[];
-  /** keys of image_names (nameKey): moved here from whichever image has them */
+  /** keys of image_names (nameKey); an image that has one of them loses it to this one */
   names: string[];
+  /** done in the same transaction: events of it */
+  within?: (id: string) => void;
 }
 
-/** A layer was removed between its download and the commit of its image: fetch it again. */
+/** A layer was removed between its download and the commit of its image, so it must be fetched again. */
 export class LayerGone extends HuskError {
   readonly diffId: string;
 
@@ -37,13 +39,13 @@ export class LayerGone extends HuskError {
 }
 
 export const layerFolder = (paths: Paths, diffId: string) => join(paths.layers, hexOf(diffId));
-/** the verified uncompressed tar */
+/** @returns the path of the verified uncompressed tar */
 export const layerTar = (paths: Paths, diffId: string) => join(layerFolder(paths, diffId), 'layer.tar');
 
-/** names/<hex>: the image's names, as JSON */
+/** @returns names/<hex>, the file with an image's names as JSON */
 export const namesFile = (paths: Pick<Paths, 'dataRoot'>, id: string) => join(paths.dataRoot, 'names', hexOf(id));
 
-/** a column of text */
+/** the values of a row, by column */
 type Row = Record<string, string | number | null>;
 
 export class ImageRecords {
@@ -57,28 +59,26 @@ export class ImageRecords {
     this.#blobs = options.blobs;
   }
 
-  #all = (sql: string, ...values: SQLInputValue[]) => this.database.prepare(sql).all(...values) as Row[];
-  #get = (sql: string, ...values: SQLInputValue[]) => this.database.prepare(sql).get(...values) as Row | undefined;
-  #run = (sql: string, ...values: SQLInputValue[]) => this.database.prepare(sql).run(...values);
+  #all = (sql: string, ...values: SQLInputValue[]) => prepared(this.database, sql).all(...values) as Row[];
+  #get = (sql: string, ...values: SQLInputValue[]) => prepared(this.database, sql).get(...values) as Row | undefined;
+  #run = (sql: string, ...values: SQLInputValue[]) => prepared(this.database, sql).run(...values);
 
-  /** Notes that layers/<hex>/layer.tar is whole; the file must be in place. */
-  recordLayer(layer: { diffId: string; size: number; digest?: string }): void {
-    transaction(this.database, () => {
+  /** Records that layers/<hex>/layer.tar is whole; the file must be in place. */
+  recordLayer({ diffId, size }: { diffId: string; size: number }): void {
+    transaction(this.database, () =>
       this.#run(
         'INSERT INTO layers (diff_id, size) VALUES (?, ?) ON CONFLICT DO UPDATE SET size = excluded.size',
-        layer.diffId,
-        layer.size,
-      );
-      if (layer.digest)
-        this.#run('INSERT OR REPLACE INTO layer_digests (digest, diff_id) VALUES (?, ?)', layer.digest, layer.diffId);
-    });
+        diffId,
+        size,
+      ),
+    );
   }
 
   /**
-   * Is the layer whole on disk? A folder without a row was committed by a process that died right then: it is whole too
-   * (renamed after verification), and adopted. A tar of another size than its row says is damaged: it goes, and is
-   * fetched again.
-   * @returns its size in bytes
+   * Checks whether a layer is whole on disk. A folder without a row was committed by a process that died right then;
+   * its layer is whole too (the folder was renamed after verification), and gets its row. A tar whose size differs from
+   * its row is damaged: it is removed, and will be fetched again.
+   * @returns the layer's size in bytes; undefined when it is not there or damaged
    */
   presentLayer(diffId: string): number | undefined {
     const row = this.#get('SELECT size FROM layers WHERE diff_id = ?', diffId);
@@ -95,7 +95,7 @@ export class ImageRecords {
   /**
    * Writes the image, its layers and names in one transaction.
    * @returns the image's id
-   * @throws LayerGone when a layer is not there any more
+   * @throws LayerGone when a layer has been removed
    */
   add(image: NewImage): string {
     const id = this.#add(image);
@@ -105,7 +105,8 @@ export class ImageRecords {
 
   #add(image: NewImage): string {
     return transaction(this.database, () => {
-      // inside: outside a prune could take a blob away before the row that refers to it
+      // The blobs are written inside the transaction: a prune could remove them before the row that refers to them was
+      // there.
       const id = this.#blobs.put(image.config);
       const manifest = this.#blobs.put(image.manifest);
       let size = 0;
@@ -136,6 +137,7 @@ export class ImageRecords {
           layer.compressedSize ?? null,
         );
       for (const name of image.names) this.#setName(name, id);
+      image.within?.(id);
       return id;
     });
   }
@@ -144,16 +146,18 @@ export class ImageRecords {
     this.#run('INSERT OR REPLACE INTO image_names (name, image_id) VALUES (?, ?)', name, id);
   }
 
-  setNames(names: string[], id: string): void {
+  /** @param within done in the same transaction */
+  setNames(names: string[], id: string, within: () => void = () => {}): void {
     transaction(this.database, () => {
       for (const name of names) this.#setName(name, id);
+      within();
     });
     this.keepNames(id);
   }
 
   /**
-   * A copy beside the database, for the day it is damaged: names/<hex of the image>. Written after every change, by
-   * whoever made it.
+   * Keeps a copy of an image's names beside the database, in names/<hex of the image>, in case the database is damaged.
+   * Every process that changes names calls it afterwards.
    */
   keepNames(id: string): void {
     const file = namesFile(this.#paths, id);
@@ -162,7 +166,7 @@ export class ImageRecords {
     else writeCopy(file, names);
   }
 
-  /** keys of image_names; in the same order as they sort */
+  /** @returns the image's keys of image_names, sorted */
   names(id: string): string[] {
     return this.#all('SELECT name FROM image_names WHERE image_id = ? ORDER BY name', id).map(
       (row) => row['name'] as string,
@@ -173,7 +177,10 @@ export class ImageRecords {
     return this.#get('SELECT image_id FROM image_names WHERE name = ?', name)?.['image_id'] as string | undefined;
   }
 
-  /** @param repository `docker.io/library/alpine`. @returns its tags and digests, in their order */
+  /**
+   * @param repository `docker.io/library/alpine`
+   * @returns its tags, then its digests, each sorted
+   */
   namesOfRepository(repository: string): { id: string; name: string }[] {
     const rows = ([':', '@'] as const).flatMap((mark) =>
       this.#all(
@@ -235,7 +242,7 @@ export class ImageRecords {
     }
   }
 
-  /** layer rows as pulled: digests and media types of the compressed blobs, bottom first */
+  /** @returns the image's layer rows as pulled, bottom first: digests and media types of the compressed blobs */
   blobsOf(
     id: string,
   ): { diffId: string; digest: string | null; mediaType: string | null; compressedSize: number | null }[] {
@@ -257,10 +264,14 @@ export class ImageRecords {
   }
 
   /**
-   * Deletes the image's row and those of layers nothing else uses. Call inside a transaction.
+   * Deletes the image's row and those of layers that no other image uses. It must be called inside a transaction.
+   * @param options.keepLayers whether the layers' rows stay, although no image uses them
    * @returns what the caller may now remove from disk
    */
-  deleteImage(id: string): { layers: { diffId: string; size: number }[]; blobs: string[] } {
+  deleteImage(
+    id: string,
+    { keepLayers }: { keepLayers: boolean },
+  ): { layers: { diffId: string; size: number }[]; blobs: string[] } {
     const manifest = this.manifestDigest(id);
     const config = this.#get('SELECT config FROM images WHERE id = ?', id);
     if (!config) return { layers: [], blobs: [] };
@@ -270,9 +281,11 @@ export class ImageRecords {
     );
     this.#run('DELETE FROM images WHERE id = ?', id);
     const layers: { diffId: string; size: number }[] = [];
-    for (const row of used) {
+    for (const row of keepLayers ? [] : used) {
       const diffId = row['diff_id'] as string;
       if (this.#get('SELECT 1 FROM image_layers WHERE diff_id = ? LIMIT 1', diffId)) continue;
+      // The build cache holds its layers until it is pruned.
+      if (this.#get('SELECT 1 FROM build_cache WHERE diff_id = ? LIMIT 1', diffId)) continue;
       this.deleteLayer(diffId);
       layers.push({ diffId, size: (row['size'] as number | null) ?? 0 });
     }
@@ -282,16 +295,19 @@ export class ImageRecords {
     return { layers, blobs };
   }
 
-  /** Digests some image needs: configs, manifests, layers (by diffID). Call inside a transaction. */
+  /**
+   * @returns the digests that some image needs, or the build cache: configs, manifests, layers (by diffID). It must be
+   * called inside a transaction.
+   */
   referenced(): { blobs: Set<string>; layers: Set<string> } {
     const column = (sql: string) => this.#all(sql).map((row) => row['d'] as string);
     return {
       blobs: new Set([...column('SELECT id AS d FROM images'), ...column('SELECT manifest_digest AS d FROM images')]),
-      layers: new Set(column('SELECT DISTINCT diff_id AS d FROM image_layers')),
+      layers: new Set(column('SELECT diff_id AS d FROM image_layers UNION SELECT diff_id AS d FROM build_cache')),
     };
   }
 
-  /** the config's text as it was stored: its digest is the image's id, unless the record is damaged */
+  /** @returns the config's text as it was stored; its digest is the image's id, unless the record is damaged */
   configText(id: string): string | undefined {
     return this.#get('SELECT config FROM images WHERE id = ?', id)?.['config'] as string | undefined;
   }
@@ -300,18 +316,17 @@ export class ImageRecords {
     return this.#all('SELECT diff_id FROM layers').map((row) => row['diff_id'] as string);
   }
 
-  /** A layer whose tar is damaged: images go on naming it, and their next pull fetches it. */
+  /** Forgets a layer whose tar is damaged. Images still name it, and their next pull fetches it. */
   forgetLayer(diffId: string): void {
     transaction(this.database, () => this.deleteLayer(diffId));
   }
 
-  /** Forgets a layer no image has. Call inside a transaction. */
+  /** Forgets a layer that no image has. It must be called inside a transaction. */
   deleteLayer(diffId: string): void {
     this.#run('DELETE FROM layers WHERE diff_id = ?', diffId);
-    this.#run('DELETE FROM layer_digests WHERE diff_id = ?', diffId);
   }
 
-  /** is this layer recorded? */
+  /** @returns whether this layer is recorded */
   hasLayerRow(diffId: string): boolean {
     return this.#get('SELECT 1 FROM layers WHERE diff_id = ?', diffId) !== undefined;
   }

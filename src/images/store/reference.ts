@@ -1,28 +1,30 @@
 /**
- * Image references by the distribution grammar, with Docker's normalisation: `[host[:port]/]path[:tag][@digest]`.
- * Pure: text in, values out. Never looks at the store or the network.
+ * Image references by the distribution grammar, with Docker's normalisation: `[host[:port]/]path[:tag][@digest]`. The
+ * functions are pure: they read neither the store nor the network.
  *
- * Source: distribution/reference (grammar in its reference.go); errors are Docker's to the letter, scripts match them.
+ * Source: distribution/reference (grammar in its reference.go). The errors are Docker's to the letter, because scripts
+ * match them.
  */
 import { HuskError } from '../../errors.ts';
 
-/** what a name without a host means */
+/** the host of a name that has none */
 export const DEFAULT_DOMAIN = 'docker.io';
-const LEGACY_DEFAULT_DOMAIN = 'index.docker.io';
+/** the same host's older name, where its search is */
+export const LEGACY_DEFAULT_DOMAIN = 'index.docker.io';
 /** the folder of official images on the default host */
 const OFFICIAL = 'library/';
 const DEFAULT_TAG = 'latest';
 
-/** characters of the path part; RepositoryNameTotalLengthMax */
+/** limit of characters of the path: RepositoryNameTotalLengthMax */
 const MAX_NAME = 255;
 /**
- * longer texts are refused before any regular expression sees them: host 255 + path 255 + tag 128 + digest 140, rounded
- * up
+ * limit of characters: longer texts are refused before any regular expression sees them. Host 255 + path 255 + tag 128
+ * + digest 140, rounded up.
  */
 const MAX_REFERENCE = 1024;
 
 export interface Reference {
-  /** `docker.io`, `localhost:5000`, `[::1]:5000` */
+  /** host: `docker.io`, `localhost:5000`, `[::1]:5000` */
   domain: string;
   /** `library/alpine` */
   path: string;
@@ -41,25 +43,30 @@ const ID_PREFIX = /^[0-9a-f]{1,64}$/;
 
 const invalid = (message = 'invalid reference format') => new HuskError(message, { kind: 'invalid' });
 
-/** `sha256:` and 64 lower-case hex digits: the only digests husk computes, stores and follows */
+/**
+ * @returns whether this is `sha256:` and 64 lower-case hex digits: the only digests that husk computes, stores and
+ * follows
+ */
 export function isDigest(text: unknown): text is string {
   return typeof text === 'string' && DIGEST.test(text);
 }
 
-/** the 64 hex digits of a digest or bare id */
+/** @returns the 64 hex digits of a digest or bare id */
 export const hexOf = (digest: string) => (digest.startsWith('sha256:') ? digest.slice('sha256:'.length) : digest);
 
-/** first 12 digits: the short form of ids and of layers in progress output */
+/** @returns the first 12 digits: the short form of ids and of layers in progress output */
 export const shortId = (digest: string) => hexOf(digest).slice(0, 12);
 
-/** could be a full or shortened image id, with or without `sha256:`; @returns its hex digits */
+/**
+ * @returns the hex digits of a text that may be a full or shortened image id, with or without `sha256:`; else undefined
+ */
 export function idPrefix(text: string): string | undefined {
   const hex = hexOf(text);
   return ID_PREFIX.test(hex) ? hex : undefined;
 }
 
 /**
- * Parses and normalises; the tag stays absent when none was typed.
+ * Parses and normalises a reference; the tag stays absent when none was typed.
  * @throws HuskError `invalid` with Docker's text
  * @example parseReference('alpine') // { domain: 'docker.io', path: 'library/alpine' }
  */
@@ -82,7 +89,9 @@ export function parseReference(text: string): Reference {
   return { domain, path, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
 }
 
-/** The first component is a host when it has a dot, a port or an upper-case letter, or is `localhost`. */
+/**
+ * Splits off the host. The first component is one when it has a dot, a port or an upper-case letter, or is `localhost`.
+ */
 function splitDomain(text: string): { domain: string; rest: string } {
   const slash = text.indexOf('/');
   const first = slash === -1 ? '' : text.slice(0, slash);
@@ -94,32 +103,32 @@ function splitDomain(text: string): { domain: string; rest: string } {
   return { domain, rest };
 }
 
-/** Adds `latest` where there is neither tag nor digest. */
+/** Adds `latest` to a reference with neither tag nor digest. */
 export function withDefaultTag(reference: Reference): Reference {
   return reference.tag === undefined && reference.digest === undefined ? { ...reference, tag: DEFAULT_TAG } : reference;
 }
 
-/** `docker.io/library/alpine`: what image_names rows begin with */
+/** @returns the name with its host, with which image_names rows begin: `docker.io/library/alpine` */
 export const fullName = (reference: Reference) => `${reference.domain}/${reference.path}`;
 
 const suffix = ({ tag, digest }: Reference) =>
   (tag === undefined ? '' : `:${tag}`) + (digest === undefined ? '' : `@${digest}`);
 
-/** `docker.io/library/alpine:latest` */
+/** @returns the reference with its host: `docker.io/library/alpine:latest` */
 export const fullReference = (reference: Reference) => fullName(reference) + suffix(reference);
 
-/** `alpine`, `someone/thing`, `localhost:5000/x`: as Docker shows a name */
+/** @returns the name as Docker shows it: `alpine`, `someone/thing`, `localhost:5000/x` */
 export function familiarName({ domain, path }: Reference): string {
   if (domain !== DEFAULT_DOMAIN) return `${domain}/${path}`;
   const rest = path.startsWith(OFFICIAL) ? path.slice(OFFICIAL.length) : path;
   return rest.includes('/') ? path : rest;
 }
 
-/** `alpine:latest`, `alpine@sha256:…` */
+/** @returns the reference as Docker shows it: `alpine:latest`, `alpine@sha256:…` */
 export const familiarReference = (reference: Reference) => familiarName(reference) + suffix(reference);
 
 /**
- * The key of image_names a reference stands for: a digest wins over a tag, as in Docker.
+ * @returns the key of image_names for a reference: a digest wins over a tag, as in Docker
  * @example nameKey({ domain: 'docker.io', path: 'library/a', tag: '1' }) // 'docker.io/library/a:1'
  */
 export function nameKey(reference: Reference): string {
@@ -127,5 +136,16 @@ export function nameKey(reference: Reference): string {
   return `${fullName(reference)}:${reference.tag ?? DEFAULT_TAG}`;
 }
 
-/** A row of image_names back to its parts; rows are written by nameKey only. */
+/** Parses a key of image_names; only nameKey writes them. */
 export const parseKey = (key: string): Reference => parseReference(key);
+
+/** what Docker shows for a tag where there is none */
+export const NO_TAG = '<none>';
+
+/** Splits `host:5000/a/b:tag` into name and tag. */
+export function splitTag(reference: string): [name: string, tag: string] {
+  const colon = reference.lastIndexOf(':');
+  return colon > reference.lastIndexOf('/')
+    ? [reference.slice(0, colon), reference.slice(colon + 1)]
+    : [reference, NO_TAG];
+}
