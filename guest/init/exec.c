@@ -1,4 +1,4 @@
-/* The end of a plan: execve(2) with the shell's PATH rules, and nothing of ours left open. */
+/* The end of a plan: execve(2) with the shell's PATH rules, and none of husk's descriptors left open. */
 #define _GNU_SOURCE
 #include "run.h"
 
@@ -12,10 +12,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Docker's, for a plan without PATH */
+/* Docker's PATH, for a plan without one */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-/* An array of a list's strings; plan.c bounds its length. */
+/* Returns an array of a list's strings; plan.c bounds its length. */
 static char **array_of(struct run *run, const struct bytes *list, size_t extra) {
   char **array = calloc(list->count + extra + 1, sizeof *array);
   if (!array) fail(run, "malloc", NULL);
@@ -26,7 +26,7 @@ static char **array_of(struct run *run, const struct bytes *list, size_t extra) 
 
 void do_environment(struct run *run) {
   free(run->env);
-  run->env = array_of(run, &run->step.blob, 1); /* one more for HOME */
+  run->env = array_of(run, &run->step.blob, 1); /* one more place for HOME */
   run->env_count = run->step.blob.count;
 }
 
@@ -45,7 +45,7 @@ static void add_home(struct run *run) {
   run->env[run->env_count++] = home;
 }
 
-/* Called when execve has failed: what a person is to be told. errno is execve's. */
+/* Reports a failed execve in the user's terms; errno is execve's. */
 _Noreturn static void explain(struct run *run, const char *path) {
   int error = errno;
   struct stat stat_buffer;
@@ -66,13 +66,16 @@ _Noreturn static void search_path(struct run *run, char **arguments) {
   if (!at) at = DEFAULT_PATH;
   for (;; at++) {
     size_t length = strcspn(at, ":");
-    /* an empty item is the working folder, as in sh */
+    /* An empty item means the working folder, as in sh. */
     int wrote = length ? snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, at, arguments[0]) : snprintf(candidate, sizeof candidate, "./%s", arguments[0]);
     at += length;
     if (length < 4096 && wrote > 0 && wrote < (int)sizeof candidate) {
       struct stat stat_buffer;
       try_exec(run, candidate, arguments);
-      /* execvp(3): go on when it is not there or not ours to execute; stop at a file that cannot be run */
+      /*
+       * execvp(3): the search goes on when a file is missing or may not be executed, and stops at one that cannot be
+       * run.
+       */
       if (errno == EACCES) denied = denied || (stat(candidate, &stat_buffer) == 0 && !S_ISDIR(stat_buffer.st_mode));
       else if (errno == ENOENT && stat(candidate, &stat_buffer) == 0) explain(run, (errno = ENOENT, candidate));
       else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENAMETOOLONG) explain(run, candidate);
@@ -84,7 +87,9 @@ _Noreturn static void search_path(struct run *run, char **arguments) {
 }
 
 static void reset_signals(void) {
-  /* the kernel's own struct: libc's sigaction refuses 32 and 33, its own two, which a parent may have left ignored */
+  /*
+   * This is the kernel's struct: libc's sigaction refuses 32 and 33, its own signals, which a parent may have ignored.
+   */
   struct { void *handler; unsigned long flags; void *restorer; unsigned long mask; } normal = {.handler = NULL /* SIG_DFL */};
   sigset_t none;
   for (int signal = 1; signal < NSIG; signal++) syscall(SYS_rt_sigaction, signal, &normal, NULL, sizeof normal.mask); /* SIGKILL, SIGSTOP say EINVAL */
@@ -98,8 +103,9 @@ _Noreturn void do_exec(struct run *run) {
   umask(run->umask);
   reset_signals();
   /*
-   * Nothing but stdio (and what closeFrom spares) passes execve. What was inherited is marked since main.c and what is
-   * opened here always is: this is the second lock, and a seccomp profile older than close_range(2) may keep it open.
+   * Nothing but stdio (and what closeFrom spares) passes execve. Inherited descriptors are marked since main.c, and
+   * those opened here always are. This call is a second protection, which a seccomp profile older than close_range(2)
+   * may refuse.
    */
   if (close_range(run->close_from, ~0u, CLOSE_RANGE_CLOEXEC) < 0 && errno != EPERM && errno != ENOSYS) fail(run, "close_range", NULL);
   tell_exec(run);

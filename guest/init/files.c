@@ -40,7 +40,7 @@ void do_mknod(struct run *run) {
   int folder = open_parent(run, step->string[0], name);
   dev_t device = makedev((unsigned)step->number[1], (unsigned)step->number[2]);
   mode_t mode = (mode_t)step->number[0];
-  /* an empty file need only be there: the image's own is not touched, nor is a link followed */
+  /* An empty file need only exist: the image's own is not touched, nor is a link followed. */
   if (mknodat(folder, name, mode, device) < 0 && !(errno == EEXIST && S_ISREG(mode))) fail(run, "mknodat", step->string[0]);
   close(folder);
 }
@@ -58,8 +58,8 @@ void do_chown(struct run *run) {
 }
 
 /*
- * fchmod(2) refuses O_PATH, and opening a device or a FIFO has effects: those are changed by name in the folder they
- * are in.
+ * Changes the mode of a device or a FIFO by its name in its folder: fchmod(2) refuses O_PATH, and opening such a file
+ * has effects.
  */
 static void chmod_special(struct run *run, const char *path, mode_t mode) {
   char name[256];
@@ -89,7 +89,7 @@ void do_chmod(struct run *run) {
 
 static bool starts_with(const char *text, const char *start) { return strncmp(text, start, strlen(start)) == 0; }
 
-/* The file itself, and with STEP_CREATE the folders on the way to it. */
+/* Opens the file, and with STEP_CREATE makes it and the folders on the way to it. */
 static int open_for_writing(struct run *run) {
   const struct step *step = &run->step;
   const char *path = step->string[0];
@@ -113,7 +113,7 @@ void do_write_file(struct run *run) {
   int fd = open_for_writing(run);
   if (fd < 0) fail(run, "openat2", path);
   struct statfs fs;
-  /* a sysctl meant for the kernel must not be written to a file an image put there */
+  /* A sysctl meant for the kernel must not be written to a file that an image put there. */
   if (starts_with(path, "/proc/") && (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)) fail_with(run, EXDEV, DETAIL_NOT_EXPECTED_FILE, "openat2", path);
   ssize_t written = write(fd, step->blob.data, step->blob.length);
   if (written < 0) fail(run, "write", path);
@@ -130,7 +130,7 @@ void do_chdir(struct run *run) {
   if (created && fchownat(fd, "", (uid_t)step->number[0], (gid_t)step->number[1], AT_EMPTY_PATH) < 0) fail(run, "fchownat", path);
   if (fchdir(fd) < 0) fail(run, "chdir", path);
   close(fd);
-  /* a folder outside the root, by a descriptor that leaked (CVE-2024-21626), has no path: getcwd(3) says ENOENT */
+  /* A folder outside the root, reached by a leaked descriptor (CVE-2024-21626), has no path: getcwd(3) says ENOENT. */
   char here[PATH_MAX];
   if (!getcwd(here, sizeof here) && errno != ERANGE) fail(run, "getcwd", path);
 }

@@ -1,4 +1,4 @@
-/* Who the process is: ids, capabilities, seccomp. */
+/* Sets who the process is: ids, capabilities, seccomp. */
 #define _GNU_SOURCE
 #include "run.h"
 
@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LAST_CAPABILITY 63 /* of a 64-bit mask; the kernel says EINVAL above its own last one */
+#define LAST_CAPABILITY 63 /* the last bit of a 64-bit mask; the kernel says EINVAL above its own last capability */
 
 static int get_capabilities(struct __user_cap_data_struct data[2]) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -25,7 +25,7 @@ static int set_capabilities(const struct __user_cap_data_struct data[2]) {
   return (int)syscall(SYS_capset, &header, data);
 }
 
-/* setresuid to a non-root uid empties the effective set; until `capabilities` the plan still needs it */
+/* setresuid to a non-root uid empties the effective set, which the plan still needs until `capabilities`. */
 static void raise_permitted(struct run *run) {
   struct __user_cap_data_struct data[2];
   if (get_capabilities(data) < 0) fail(run, "capget", NULL);
@@ -34,12 +34,12 @@ static void raise_permitted(struct run *run) {
   if (set_capabilities(data) < 0) fail(run, "capset", NULL);
 }
 
-/* `docker run -u app IMAGE sh -c 'echo > /dev/stdout'`: the pipe or terminal is the user's to reopen */
+/* With `docker run -u app IMAGE sh -c 'echo > /dev/stdout'` the user must be able to reopen the pipe or terminal. */
 static void chown_stdio(uid_t uid) {
   struct stat stat;
   for (int fd = 0; fd < 3; fd++) {
     if (fstat(fd, &stat) < 0 || !(S_ISFIFO(stat.st_mode) || isatty(fd))) continue;
-    if (fchown(fd, uid, (gid_t)-1) < 0) continue; /* one whose owner is not mapped here stays as it is, as in runc */
+    if (fchown(fd, uid, (gid_t)-1) < 0) continue; /* an owner that is not mapped here stays, as in runc */
   }
 }
 
@@ -104,7 +104,7 @@ void do_capabilities(struct run *run) {
 void do_seccomp(struct run *run) {
   static struct sock_filter filter[PLAN_MAX_FILTER];
   const struct bytes *blob = &run->step.blob;
-  memcpy(filter, blob->data, blob->length); /* plan.c: at most PLAN_MAX_FILTER of them */
+  memcpy(filter, blob->data, blob->length); /* plan.c: at most PLAN_MAX_FILTER instructions */
   struct sock_fprog program = {.len = (unsigned short)(blob->length / sizeof *filter), .filter = filter};
   if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)run->step.number[0], &program) < 0) fail(run, "seccomp", NULL);
 }

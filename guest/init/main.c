@@ -30,8 +30,8 @@ static int parse_fd(const char *text) {
 }
 
 /*
- * What the starter's own starter left open, above the descriptors that the plan passes on. It would be closed by
- * execve, but a container's command is looked up before that: /proc/self/fd/50/../../bin/x is a way to the host for a
+ * Closes what the starter's own starter left open, above the descriptors that the plan passes on. execve would close
+ * these, but a container's command is looked up before that: /proc/self/fd/50/../../bin/x is a way to the host for a
  * command of that name (CVE-2024-21626).
  */
 static void close_strangers(struct run *run) {
@@ -49,11 +49,11 @@ static int run_main(char **whole) {
   run.command_line = whole[0];
   run.command_line_length = (size_t)(argv[2] + strlen(argv[2]) - whole[0]);
   run.control = parse_fd(argv[1]);
-  run.status = run.life = parse_fd(argv[2]); /* POLLERR once nobody reads it */
+  run.status = run.life = parse_fd(argv[2]); /* gives POLLERR once no process reads it */
   if (plan_fd < 0 || run.control < 0 || run.status < 0 || fstat(plan_fd, &stat) < 0) return EXIT_USAGE;
   if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0) return EXIT_USAGE;
   if (stat.st_size <= 0 || stat.st_size > PLAN_MAX) fail_with(&run, EINVAL, DETAIL_BAD_PLAN, "plan", "wrong size");
-  /* private: the parent closes its descriptor and writes no more, and a monitor unmaps it whole */
+  /* The mapping is private: the parent closes its descriptor and writes no more, and a monitor unmaps the whole. */
   const unsigned char *data = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, plan_fd, 0);
   if (data == MAP_FAILED) fail(&run, "mmap", "plan");
   close(plan_fd);
@@ -66,8 +66,8 @@ static int run_main(char **whole) {
 }
 
 /*
- * Whether a plan is good. It is copied to a buffer of exactly its length, so that a sanitizer sees a read beyond it,
- * and walked as steps.c does.
+ * Tells whether a plan is good. The plan is copied to a buffer of exactly its length, so that a sanitizer sees a read
+ * beyond the end, and walked as steps.c does.
  */
 static bool is_good(const unsigned char *input, size_t length, struct plan_error *error) {
   unsigned char *data = malloc(length ? length : 1);
@@ -109,7 +109,7 @@ static int check_many_main(void) {
 }
 
 int main(int argc, char **argv) {
-  /* the kernel starts init with no arguments of ours; a container cannot start it without some */
+  /* The kernel starts init without these arguments; a container cannot start this program without any. */
   if (getpid() == 1 && argc == 1) vm_main();
   if (argc == 5 && strcmp(argv[1], "run") == 0) return run_main(argv);
   if (argc == 2 && strcmp(argv[1], "check") == 0) return check_main();

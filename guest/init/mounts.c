@@ -1,9 +1,10 @@
 /*
  * Mounts. A target in the container's root is held by a descriptor while it is mounted on, so that no symbolic link of
- * the image is followed out of it, and no /proc is needed. A mount gets every attribute while it is still detached, and
- * only then its place: a target may lie in a volume that another container changes at this moment, and a path looked up
- * a second time may lead to another mount, which would be made read-only in the place of the one meant. Binds are
- * open_tree(2), new file systems fsopen(2) and fsmount(2); then mount_setattr(2) and move_mount(2). Needs Linux 5.12.
+ * the image is followed out of the root, and no /proc is needed. A mount gets every attribute while it is still
+ * detached, and only then its place: a target may lie in a volume that another container changes at this moment, and a
+ * path looked up a second time may lead to another mount, which would then be made read-only instead of the intended
+ * one. Binds are open_tree(2), new file systems fsopen(2) and fsmount(2); then mount_setattr(2) and move_mount(2).
+ * Needs Linux 5.12.
  */
 #define _GNU_SOURCE
 #include "run.h"
@@ -33,7 +34,7 @@ void do_set_root(struct run *run) {
   run->root = root;
 }
 
-/* The per-mount half of mount(2)'s flags, as mount_setattr(2) wants it. */
+/* Turns the per-mount flags of mount(2) into attributes of mount_setattr(2). */
 static struct mount_attr attributes_of(uint64_t flags) {
   static const struct {
     uint64_t flag, attribute;
@@ -45,7 +46,7 @@ static struct mount_attr attributes_of(uint64_t flags) {
   for (size_t i = 0; i < sizeof MAP / sizeof *MAP; i++)
     if (flags & MAP[i].flag) attributes.attr_set |= MAP[i].attribute;
   if (flags & (MS_NOATIME | MS_RELATIME | MS_STRICTATIME)) {
-    attributes.attr_clr = MOUNT_ATTR__ATIME; /* one of three: all bits must be cleared first */
+    attributes.attr_clr = MOUNT_ATTR__ATIME; /* the three modes share a field, which must be cleared first */
     if (flags & MS_NOATIME) attributes.attr_set |= MOUNT_ATTR_NOATIME;
     else if (flags & MS_STRICTATIME) attributes.attr_set |= MOUNT_ATTR_STRICTATIME;
   }
@@ -78,14 +79,15 @@ static int open_target_as(struct run *run, int create, bool *created) {
   return target;
 }
 
-/* created: whether it had to be made, or NULL */
+/* created: tells whether the target had to be made; may be NULL */
 static int open_target(struct run *run, bool *created) {
   unsigned flags = run->step.flags;
   return open_target_as(run, flags & STEP_CREATE_DIRECTORY ? CREATE_DIRECTORY : flags & STEP_CREATE_FILE ? CREATE_FILE : CREATE_NOTHING, created);
 }
 
 /*
- * The target of a bind mount; `tree` tells what a missing one is made as, whatever stands at the source's path by now.
+ * Opens the target of a bind mount. A missing one is made as a folder or a file like `tree`, whatever the source's path
+ * leads to by now.
  */
 static int open_target_for(struct run *run, int tree) {
   struct stat stat;
@@ -94,7 +96,7 @@ static int open_target_for(struct run *run, int tree) {
   return open_target_as(run, S_ISDIR(stat.st_mode) ? CREATE_DIRECTORY : CREATE_FILE, NULL);
 }
 
-/* What the step says beyond mount(2)'s flags, set on a tree that nobody else can reach yet. */
+/* Sets what the step says beyond mount(2)'s flags, on a tree that no other process can reach yet. */
 static void prepare_tree(struct run *run, int tree) {
   const struct step *step = &run->step;
   struct mount_attr own = {.attr_set = step->number[1], .attr_clr = step->number[2]};
@@ -114,8 +116,9 @@ static void attach(struct run *run, int tree, int target) {
 }
 
 /*
- * What is bound: a path of the host, or one beneath it. A container may have put a symbolic link or a rename into a
- * volume meanwhile: the kernel resolves the whole path in the volume, and refuses what leads out of it.
+ * Opens what is bound: a path of the host, or one beneath it. A container may have put a symbolic link into a volume or
+ * renamed a folder there meanwhile: the kernel resolves the whole path in the volume, and refuses a path that leads out
+ * of it.
  */
 int open_source(struct run *run, const char *source, const char *beneath, unsigned int flags) {
   if (!beneath[0]) {
@@ -125,8 +128,7 @@ int open_source(struct run *run, const char *source, const char *beneath, unsign
   }
   int folder = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) fail(run, "open", source);
-  struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-  int inner = (int)syscall(SYS_openat2, folder, beneath, &how, sizeof how);
+  int inner = open_beneath(folder, beneath, O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
   if (inner < 0) fail(run, "openat2", beneath);
   int tree = open_tree(inner, "", flags | AT_EMPTY_PATH);
   if (tree < 0) fail(run, "open_tree", beneath);
@@ -159,7 +161,7 @@ static void move_tree(struct run *run) {
   close(target);
 }
 
-/* mount(2) on a folder known by descriptor: on ".", and back again. */
+/* Calls mount(2) on a folder known by descriptor: on "." as the working folder, which is restored afterwards. */
 static int mount_on(int target, const char *source, const char *type, uint64_t flags, const char *data) {
   int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (fchdir(target) < 0) return -1;
@@ -171,14 +173,14 @@ static int mount_on(int target, const char *source, const char *type, uint64_t f
   return result;
 }
 
-/* What a tmpfs has without mode=; given to the folder below it too, so that the next start finds the same. */
+/* Gives the folder below a tmpfs the mode that the tmpfs has without mode=, so that the next start finds the same. */
 static void open_to_all(struct run *run, int folder) {
   int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0 || fchmod(fd, 01777) < 0) fail(run, "fchmod", run->step.string[1]);
   close(fd);
 }
 
-/* mount(2)'s flags of the file system itself, as fsconfig(2) names them. Source: linux fs/fs_context.c */
+/* Sets mount(2)'s flags of the file system itself, by fsconfig(2)'s names for them. Source: linux fs/fs_context.c */
 static int set_flags(int context, uint64_t flags) {
   static const struct {
     uint64_t flag;
@@ -189,7 +191,7 @@ static int set_flags(int context, uint64_t flags) {
   return 0;
 }
 
-/* Options one by one; a comma before a digit belongs to the option (mpol=bind:0,2), tmpfs(5). */
+/* Sets the options one by one; a comma before a digit belongs to the option (mpol=bind:0,2), tmpfs(5). */
 static int set_options(int context, char *options) {
   while (*(options += strspn(options, ","))) {
     char *end = options + strcspn(options, ",");
@@ -204,7 +206,7 @@ static int set_options(int context, char *options) {
   return 0;
 }
 
-/* A mount of a new file system that has no place yet, or -1 and errno. */
+/* Returns a mount of a new file system that is not attached yet, or -1 and errno. */
 static int detached_file_system(const struct step *step, uint64_t flags, char *options) {
   int context = fsopen(step->string[2], FSOPEN_CLOEXEC), tree = -1;
   if (context < 0) return -1;
@@ -224,8 +226,8 @@ static void new_file_system(struct run *run, uint64_t flags) {
   int target = open_target(run, &created);
   if (!(step->flags & STEP_IN_ROOT)) {
     /*
-     * a path of the host is given to the kernel as it is: an overlay's relative lowerdir= means the working folder, and
-     * fsconfig(2) takes no long one
+     * The kernel gets a path of the host as it is: an overlay's relative lowerdir= means the working folder, and
+     * fsconfig(2) takes no long value.
      */
     if (mount(step->string[0], step->string[1], step->string[2], own, data[0] ? data : NULL) < 0) fail(run, "mount", step->string[1]);
     close(target);
@@ -276,7 +278,7 @@ void do_umount(struct run *run) {
     if (umount2(step->string[0], (int)step->number[0]) < 0) fail(run, "umount2", step->string[0]);
     return;
   }
-  /* umount2 takes no descriptor, and "." is busy unless it is detached */
+  /* umount2 takes no descriptor, and "." is busy unless it is detached. */
   int target = resolve(run, step->string[0], step->flags, CREATE_NOTHING, NULL);
   if (target < 0) fail(run, "openat2", step->string[0]);
   if (fchdir(target) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) fail(run, "umount2", step->string[0]);
@@ -284,8 +286,8 @@ void do_umount(struct run *run) {
 }
 
 /*
- * The root's own /dev/null, checked to be it: an image that puts a link there must not choose what is bound
- * (CVE-2025-31133).
+ * Returns the root's own /dev/null after checking that it is one: an image that puts a link there must not choose what
+ * is bound (CVE-2025-31133).
  */
 static int null_device(struct run *run) {
   struct stat stat;
@@ -296,7 +298,7 @@ static int null_device(struct run *run) {
   return run->null_device = fd;
 }
 
-/* An absent path needs no mask; -1 then. */
+/* Returns -1 for a missing path, which needs no mask. */
 static int open_if_present(struct run *run) {
   int target = resolve(run, run->step.string[0], STEP_IN_ROOT, CREATE_NOTHING, NULL);
   if (target < 0 && errno != ENOENT && errno != ENOTDIR) fail(run, "openat2", run->step.string[0]);
@@ -328,13 +330,13 @@ void do_pivot_root(struct run *run) {
   int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (old < 0 || root < 0 || fchdir(root) < 0) fail(run, "open", path);
   /*
-   * pivot_root(".", ".") stacks the old root over the new one, where it is detached: no folder for it is needed,
-   * pivot_root(2)
+   * pivot_root(".", ".") stacks the old root over the new one, where it is detached, so that no folder for it is
+   * needed, pivot_root(2).
    */
   if (syscall(SYS_pivot_root, ".", ".") < 0) fail(run, "pivot_root", path);
   /*
-   * The unmount must not travel to the host; the container's own mounts may come from it later. "." would be the new
-   * root, and the volumes in it that were made shared.
+   * The unmount must not propagate to the host, but the container's own mounts may come from the host later. "." would
+   * be the new root, and the volumes in it that were made shared.
    */
   if (fchdir(old) < 0) fail(run, "fchdir", "/");
   if (mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0) fail(run, "mount", path);

@@ -14,7 +14,7 @@ struct shape {
 #define ROOT STEP_IN_ROOT
 
 static const struct shape SHAPES[OP_END] = {
-  [OP_SETNS] = {"su", 0},
+  [OP_SETNS] = {"su", STEP_VISIBLE},
   [OP_SETNS_PID] = {"uu", 0},
   [OP_UNSHARE] = {"u", 0},
   [OP_AWAIT] = {"u", 0},
@@ -56,6 +56,10 @@ static const struct shape SHAPES[OP_END] = {
   [OP_EXEC] = {"S", 0},
   [OP_HOLD_TREE] = {"ssu", STEP_RECURSIVE},
   [OP_PLACE_TREE] = {"su", ROOT},
+  [OP_SOCKETS] = {"su", STEP_ASKING},
+  [OP_MAP_USERS] = {"ss", 0},
+  [OP_EXIT] = {"", 0},
+  [OP_TAP] = {"s", 0},
 };
 
 /* A window on bytes that are still to be read. */
@@ -173,6 +177,26 @@ static const char *check_mount(const struct step *step) {
   return NULL;
 }
 
+/* Lines of user_namespaces(7): numbers alone, so that nothing else is ever written to a map. */
+static bool is_id_map(const char *text) {
+  size_t length = strlen(text);
+  return length > 0 && strspn(text, "0123456789 \n") == length;
+}
+
+static const char *check_sockets(const struct step *step) {
+  bool bound = step->number[0] & (SOCKET_UDP | SOCKET_TCP);
+  if (step->number[0] == 0) return "no sockets";
+  if (step->number[0] >> SOCKET_KINDS) return "unknown kind of socket";
+  if (strlen(step->string[0]) > PLAN_MAX_ADDRESS) return "address too long";
+  return bound == (step->string[0][0] != 0) ? NULL : "an address is for udp and tcp, and they need one";
+}
+
+/* A percent sign would make a pattern of it, and the kernel would choose the name. */
+static bool is_interface(const char *name) {
+  size_t length = strlen(name);
+  return length > 0 && length <= PLAN_MAX_INTERFACE && strpbrk(name, "%/: ") == NULL;
+}
+
 /* What a signature cannot say. */
 static const char *check_values(const struct step *step) {
   for (unsigned i = 0; i < FIELD_MAX; i++) {
@@ -197,6 +221,12 @@ static const char *check_values(const struct step *step) {
   case OP_HOLD_TREE:
   case OP_PLACE_TREE:
     return step->number[0] >= PLAN_MAX_TREES ? "too many trees held" : NULL;
+  case OP_SOCKETS:
+    return check_sockets(step);
+  case OP_TAP:
+    return is_interface(step->string[0]) ? NULL : "not a name of an interface";
+  case OP_MAP_USERS:
+    return is_id_map(step->string[0]) && is_id_map(step->string[1]) ? NULL : "not a map of ids";
   case OP_EXEC:
     return step->blob.count == 0 ? "no arguments" : NULL;
   default:
@@ -221,7 +251,8 @@ bool plan_check(struct plan *plan, const unsigned char *data, size_t length, str
     error->reason = read_step(&r, &step);
     if (!error->reason) error->reason = check_values(&step);
     if (error->reason) return false;
-    if ((step.opcode == OP_EXEC) != (i == steps - 1)) return error->reason = "exec is the last step and only that", false;
+    bool last = step.opcode == OP_EXEC || step.opcode == OP_EXIT;
+    if (last != (i == steps - 1)) return error->reason = "exec or exit is the last step and only that", false;
     if ((step.opcode == OP_FORK || step.opcode == OP_REAPER) && ++forks > PLAN_MAX_FORKS) return error->reason = "too many forks", false;
   }
   if (r.left != 0) return error->reason = "bytes after the last step", false;

@@ -29,6 +29,8 @@
 #define PLAN_MAX_GROUPS 65536u       /* items: NGROUPS_MAX, linux/limits.h */
 #define PLAN_MAX_FORKS 8u
 #define PLAN_MAX_TREES 2048u         /* trees held at once, each by a descriptor */
+#define PLAN_MAX_ADDRESS 45u          /* bytes: INET6_ADDRSTRLEN without its NUL */
+#define PLAN_MAX_INTERFACE 15u        /* bytes: IFNAMSIZ without its NUL, linux/if.h */
 #define PLAN_MAX_FILTER 4096u        /* struct sock_filter: BPF_MAXINSNS, linux/bpf_common.h */
 
 enum opcode {
@@ -74,6 +76,10 @@ enum opcode {
   OP_EXEC,
   OP_HOLD_TREE,
   OP_PLACE_TREE,
+  OP_SOCKETS,
+  OP_MAP_USERS,
+  OP_EXIT,
+  OP_TAP,
   OP_END, /* one past the last */
 };
 
@@ -88,6 +94,18 @@ enum opcode {
 #define STEP_MODE_FROM_TARGET 128u
 #define STEP_ROOT_ONLY 256u
 #define STEP_CREATE_LIKE_SOURCE 512u /* a folder for a folder, a file for anything else */
+#define STEP_VISIBLE 1024u
+#define STEP_ASKING 2048u /* `sockets`: a stream is to be connected, and does not listen */
+
+/* What a `sockets` step makes: bits of its mask, in the order in which the descriptors are sent. */
+#define SOCKET_RTNETLINK 1u
+#define SOCKET_NETFILTER 2u
+#define SOCKET_UDP 4u
+#define SOCKET_TCP 8u
+#define SOCKET_NETWORK_NAMESPACE 16u
+#define SOCKET_USER_NAMESPACE 32u
+#define SOCKET_KINDS 6u /* how many there are */
+#define SOCKET_TAP 64u  /* of the record alone: what a `tap` step has made */
 
 #define FIELD_MAX 5 /* of one kind in one step */
 

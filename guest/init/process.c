@@ -1,9 +1,9 @@
 /*
- * Forks, and what stays behind: a monitor outside the container, or a reaper as its PID 1.
+ * Forks, and the processes that stay behind: a monitor outside the container, or a reaper as its PID 1.
  *
- * Who ends when: the monitor ends its child when the process that started it is gone (poll on `life`), and the kernel
- * ends the child when its monitor is gone (PR_SET_PDEATHSIG). The latter is cleared by a set-user-ID exec, which is why
- * executor.ts kills by pidfd too.
+ * A monitor ends its child when the process that started the monitor is gone (poll on `life`), and the kernel ends the
+ * child when its monitor is gone (PR_SET_PDEATHSIG). A set-user-ID exec clears the latter, which is why executor.ts
+ * kills by pidfd too.
  */
 #define _GNU_SOURCE
 #include "run.h"
@@ -20,14 +20,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The fds a monitor keeps are moved here, and everything below is closed. */
+/* The descriptors that a monitor keeps are moved to this number and above, and everything below is closed. */
 #define MONITOR_FDS 64
 
 void hide_process(void) {
   /*
    * /proc/PID/exe of this program would be a way for a hostile container to write to the host's file (CVE-2019-5736).
-   * Not dumpable, its memory belongs to the user namespace it was started in, and only CAP_SYS_PTRACE there opens it.
-   * execve undoes it.
+   * When the process is not dumpable, its memory belongs to the user namespace in which it was started, and only
+   * CAP_SYS_PTRACE there opens it. execve undoes this.
    */
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
@@ -38,17 +38,20 @@ static bool parent_is_gone(int life) {
 }
 
 void arm_parent_death(struct run *run) {
-  /* the same changes set it to fs.suid_dumpable */
+  /* The changes of identity that are named below also set the process to fs.suid_dumpable. */
   if (run->hidden) hide_process();
-  /* the kernel clears it at every change of uid, gid or capabilities (prctl(2)), so this is called after each */
+  /* The kernel clears the signal at every change of uid, gid or capabilities (prctl(2)), so this runs after each. */
   if (prctl(PR_SET_PDEATHSIG, run->death_signal, 0, 0, 0) < 0) fail(run, "prctl(PR_SET_PDEATHSIG)", NULL);
-  /* getppid() is 0 in a new pid namespace whether the parent lives or not; the descriptor it alone holds tells */
+  /*
+   * In a new pid namespace getppid() is 0 whether the parent lives or not; a descriptor that only the parent holds
+   * tells.
+   */
   if (run->death_signal && parent_is_gone(run->life)) _exit(128 + SIGKILL);
 }
 
 static int code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
-/* The command may have another uid by the time it has to be killed; nothing else is needed. */
+/* Keeps CAP_KILL alone: the command may have another uid by the time it must be killed, and nothing else is needed. */
 static void keep_only_kill(void) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2] = {{0}, {0}}, had[2];
@@ -59,7 +62,7 @@ static void keep_only_kill(void) {
 
 static int move_up(int fd) { return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, MONITOR_FDS); }
 
-/* Whether the child will become a monitor itself. */
+/* Tells whether the child will become a monitor itself. */
 static bool forks_again(const struct run *run) {
   struct step step;
   uint32_t offset = PLAN_HEADER;
@@ -71,24 +74,24 @@ static bool forks_again(const struct run *run) {
   return again;
 }
 
-/* `held`: the write end of the child's `life` */
+/* `held`: the write end of the child's `life`, which the monitor keeps open */
 _Noreturn static void monitor(struct run *run, pid_t child, int held) {
   sigset_t all;
   bool child_monitors = forks_again(run);
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, NULL);
   hide_process();
-  /* its parent's death is to be noticed (by poll) and acted upon, not to be died of */
+  /* The monitor must notice its parent's death (by poll) and act on it, not die of it. */
   prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
   prctl(PR_SET_NAME, "husk-monitor", 0, 0, 0);
   keep_only_kill();
   /*
-   * pivot_root(2) in the child takes along those whose folder is the old root; any other would hold the host's mounts
-   * for ever
+   * pivot_root(2) in the child moves processes whose folder is the old root along; a process in another folder would
+   * keep the host's mounts busy for ever.
    */
   if (chdir("/") < 0) _exit(128 + SIGKILL);
   int child_fd = move_up((int)syscall(SYS_pidfd_open, child, 0));
-  int status_fd = move_up(run->status), life = move_up(run->life); /* the last, so the highest */
+  int status_fd = move_up(run->status), life = move_up(run->life); /* life comes last, so it is the highest */
   close_range(0, MONITOR_FDS - 1, 0);
   close_range((unsigned)life + 1, ~0u, 0);
   munmap((void *)(uintptr_t)run->plan.data, run->plan.length);
@@ -97,7 +100,10 @@ _Noreturn static void monitor(struct run *run, pid_t child, int held) {
     if (poll(wait_for, 2, -1) < 0 && errno != EINTR) break;
     if (wait_for[0].revents) break;
     if (wait_for[1].revents) {
-      /* a monitor in its turn must live to end its own child; else: not reaped yet, so the pid is still its own */
+      /*
+       * A child that is a monitor must live to end its own child. Any other has not been reaped, so its pid is still
+       * its own.
+       */
       if (child_monitors) close(held);
       else kill(child, SIGKILL);
       wait_for[1].fd = -1;
@@ -110,7 +116,7 @@ _Noreturn static void monitor(struct run *run, pid_t child, int held) {
   _exit(code_of(status));
 }
 
-/* The child's half of every fork. `life`: a pipe whose write end only the parent has. */
+/* The child's part of every fork. `life`: a pipe whose write end only the parent has */
 static void begin_child(struct run *run, const int life[2]) {
   close(life[1]);
   run->life = life[0];
@@ -135,7 +141,7 @@ void fork_with_monitor(struct run *run) {
   tell_hello(run);
 }
 
-/* Signals that mean a fault of the reaper itself, and those it must not take from the job control of a terminal. */
+/* Signals that mean a fault of the reaper itself, and those that belong to a terminal's job control. */
 static const int NOT_FORWARDED[] = {SIGCHLD, SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGABRT, SIGTRAP, SIGSYS, SIGTTIN, SIGTTOU};
 
 static bool is_forwarded(int signal) {
@@ -149,15 +155,15 @@ _Noreturn static void reap(struct run *run, pid_t child, int held) {
   sigfillset(&all);
   hide_process();
   prctl(PR_SET_NAME, "husk-init", 0, 0, 0);
-  /* what `ps` shows in the container: not where husk lies on the host */
+  /* `ps` in the container shows this name, not where husk lies on the host. */
   static const char NAME[] = "husk-init";
   if (run->command_line_length >= sizeof NAME) {
     memset(run->command_line, 0, run->command_line_length);
     memcpy(run->command_line, NAME, sizeof NAME);
   }
-  /* with --pid host or container:X it is not PID 1, and still the one orphans go to */
+  /* With --pid host or container:X the reaper is not PID 1, but orphans must go to it all the same. */
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-  /* stdio too: end-of-file on a container's output is the command's business, not the reaper's */
+  /* The reaper closes stdio too, so that end-of-file on a container's output depends on the command alone. */
   close_range(0, MONITOR_FDS - 1, 0);
   close_range((unsigned)held + 1, ~0u, 0);
   munmap((void *)(uintptr_t)run->plan.data, run->plan.length);
@@ -176,7 +182,7 @@ void fork_with_reaper(struct run *run) {
   int life[2];
   sigset_t all, before;
   sigfillset(&all);
-  /* blocked before the fork: a signal that arrives now is forwarded, not lost */
+  /* The signals are blocked before the fork, so that one that arrives now is forwarded, not lost. */
   sigprocmask(SIG_SETMASK, &all, &before);
   pid_t child = fork_child(run, life);
   if (child > 0) {
@@ -185,8 +191,8 @@ void fork_with_reaper(struct run *run) {
   }
   begin_child(run, life);
   /*
-   * a group of its own in the terminal's foreground: a key's signal comes once, from the terminal, not again from the
-   * reaper
+   * The child has a group of its own in the terminal's foreground, so that a key's signal comes once, from the
+   * terminal, and not again from the reaper.
    */
   if (setpgid(0, 0) == 0 && isatty(STDIN_FILENO)) tcsetpgrp(STDIN_FILENO, getpid());
   sigprocmask(SIG_SETMASK, &before, NULL);

@@ -1,4 +1,4 @@
-/* The container's terminal: opened in its own devpts, its master handed to the parent. */
+/* Opens the container's terminal in its own devpts, and passes the master to the parent. */
 #define _GNU_SOURCE
 #include "run.h"
 
@@ -13,7 +13,7 @@
 
 #define PTMX "/dev/pts/ptmx"
 
-/* Only devpts has ptmx (5:2) that makes terminals of this instance; an image's own node or link there is refused. */
+/* Only devpts has a ptmx (5:2) that makes terminals of this instance; an image's own node or link there is refused. */
 static int open_ptmx(struct run *run) {
   struct statfs fs;
   struct stat stat;
@@ -32,7 +32,7 @@ void do_open_pty(struct run *run) {
   const struct step *step = &run->step;
   int master = open_ptmx(run), unlock = 0;
   if (ioctl(master, TIOCSPTLCK, &unlock) < 0) fail(run, "ioctl(TIOCSPTLCK)", PTMX);
-  /* by descriptor, not by a name in /dev/pts (Linux 4.13) */
+  /* The slave is opened by descriptor, not by a name in /dev/pts (Linux 4.13). */
   int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (slave < 0) fail(run, "ioctl(TIOCGPTPEER)", PTMX);
   struct winsize size = {.ws_col = (unsigned short)step->number[0], .ws_row = (unsigned short)step->number[1]};
@@ -45,7 +45,7 @@ void do_open_pty(struct run *run) {
   }
   tell_pty(run, master);
   close(master);
-  if (setsid() < 0 && errno != EPERM) fail(run, "setsid", NULL); /* EPERM: a session leader already */
+  if (setsid() < 0 && errno != EPERM) fail(run, "setsid", NULL); /* EPERM: the process is a session leader already */
   if (ioctl(slave, TIOCSCTTY, 0) < 0) fail(run, "ioctl(TIOCSCTTY)", NULL);
   for (int fd = 0; fd < 3; fd++)
     if (dup2(slave, fd) < 0) fail(run, "dup2", NULL);

@@ -1,7 +1,8 @@
 /*
- * Paths below the container's root, where every component may be hostile: symbolic links to /, to .. or to nowhere,
- * changed while we look. openat2(2) with RESOLVE_IN_ROOT makes the kernel keep inside; what is missing is created
- * component by component, each in a folder held by a descriptor that openat2 gave. Nothing here goes through /proc.
+ * Resolves paths below the container's root, where every component may be hostile: symbolic links to /, to .. or to
+ * nowhere, changed during the lookup. openat2(2) with RESOLVE_IN_ROOT makes the kernel stay inside; what is missing is
+ * created component by component, each in a folder held by a descriptor that openat2 gave. Nothing here goes through
+ * /proc.
  */
 #define _GNU_SOURCE
 #include "run.h"
@@ -16,13 +17,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_LINKS 40 /* as the kernel's MAXSYMLINKS, path_resolution(7) */
+#define MAX_LINKS 40 /* the kernel's MAXSYMLINKS, path_resolution(7) */
 
-static int open_beneath(int base, const char *path, int flags, mode_t mode, uint64_t how_to_resolve) {
+/* src/host/files/lookup.ts says why so many: so many failures in a row do not happen. */
+#define LOOKUPS 1000
+
+/*
+ * openat2(2), repeated while it says EAGAIN: anything on this host was renamed or mounted, by any process, while a ".."
+ * was looked up.
+ */
+int open_beneath(int base, const char *path, int flags, mode_t mode, uint64_t how_to_resolve) {
   struct open_how how = {.flags = (uint64_t)(unsigned)flags | O_CLOEXEC, .mode = mode, .resolve = how_to_resolve};
   int fd;
-  /* EAGAIN: a rename raced with the lookup of "..", openat2(2) */
-  for (int attempt = 0; attempt < 100; attempt++) {
+  for (int lookup = 0; lookup < LOOKUPS; lookup++) {
     fd = (int)syscall(SYS_openat2, base, path, &how, sizeof how);
     if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
   }
@@ -46,7 +53,7 @@ int resolve_open(struct run *run, const char *path, unsigned flags, int open_fla
   return open_beneath(base_of(run, flags), path, open_flags, mode, resolution(flags));
 }
 
-/* A path being walked: what is behind us (no links, no dots) and what is before us. */
+/* A path being walked: `done` is the part behind (no links, no dots), `rest` the part ahead. */
 struct walk {
   int base;
   char done[PATH_MAX];
@@ -58,12 +65,12 @@ static int open_done(const struct walk *walk) {
   return open_beneath(walk->base, walk->done[0] ? walk->done : ".", O_PATH | O_DIRECTORY, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 }
 
-/* Takes the next component off `rest`; false at the end. */
+/* Cuts the next component off `rest`; false at the end. */
 static bool next_component(struct walk *walk, char name[NAME_MAX + 1], bool *last) {
   char *at = walk->rest + strspn(walk->rest, "/");
   if (!*at) return false;
   size_t length = strcspn(at, "/");
-  if (length > NAME_MAX) length = NAME_MAX; /* the kernel says ENAMETOOLONG or ENOENT; never a longer name than asked for */
+  if (length > NAME_MAX) length = NAME_MAX; /* the kernel then says ENAMETOOLONG or ENOENT; never a longer name */
   memcpy(name, at, length);
   name[length] = 0;
   at += length;
@@ -104,7 +111,7 @@ static int make(int folder, const char *name, int create) {
   return file < 0 ? -1 : 0;
 }
 
-/* Opens one component without following it, making it when it is missing. */
+/* Opens one component without following it, and makes it when it is missing. */
 static int open_or_make(int folder, const char *name, int create, bool *created) {
   for (int attempt = 0; attempt < 100; attempt++) {
     int fd = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -153,7 +160,7 @@ int resolve(struct run *run, const char *path, unsigned flags, int create, bool 
   int fd = open_beneath(base, path, O_PATH, 0, resolution(flags));
   if (fd < 0 && errno == ENOENT && create != CREATE_NOTHING) {
     struct walk walk = {.base = base, .links = 0};
-    /* a path of the host is walked from / (or from the working folder) with the same care */
+    /* A path of the host is walked from / (or from the working folder) with the same care. */
     if (base == AT_FDCWD) walk.base = open(path[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     memcpy(walk.rest, path, strlen(path) + 1); /* plan.c: shorter than PATH_MAX */
     fd = walk_and_make(&walk, flags, create, &is_new);

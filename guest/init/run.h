@@ -50,6 +50,7 @@ _Noreturn void fail_with(struct run *run, int error, enum detail detail, const c
 void tell_hello(struct run *run);
 void tell_exec(struct run *run);
 void tell_pty(struct run *run, int master);
+void tell_sockets(struct run *run, uint32_t kinds, const int *fds, unsigned count);
 void await_parent(struct run *run, uint32_t tag);
 
 /* — process.c — */
@@ -59,6 +60,8 @@ void arm_parent_death(struct run *run); /* after each change of identity, which 
 void hide_process(void); /* no /proc/PID/exe, no ptrace, from inside a container */
 
 /* — resolve.c: paths — */
+/* openat2(2) with RESOLVE_ flags, repeated while other processes' renames and mounts get in its way; close-on-exec */
+int open_beneath(int base, const char *path, int flags, mode_t mode, uint64_t how_to_resolve);
 #define CREATE_NOTHING 0
 #define CREATE_DIRECTORY 1
 #define CREATE_FILE 2
@@ -107,6 +110,13 @@ void do_capabilities(struct run *run);
 void do_seccomp(struct run *run);
 void do_chown_stdio(struct run *run);
 void become(struct run *run, uid_t uid);
+
+/* — sockets.c — */
+void do_sockets(struct run *run);
+void do_tap(struct run *run);
+
+/* — users.c — */
+void do_map_users(struct run *run);
 
 /* — user.c — */
 void do_setuser(struct run *run);

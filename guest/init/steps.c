@@ -18,6 +18,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static void enter(struct run *run, int fd, int types, const char *path) {
+  if (setns(fd, types) < 0) fail(run, "setns", path);
+  close(fd);
+  arm_parent_death(run);
+}
+
 /*
  * Whoever has CAP_SYS_PTRACE in a user namespace reads the files of every process in it by /proc/PID/root, and this one
  * still has the host's root: it hides before it comes in. A change of user namespace makes the kernel set the attribute
@@ -27,16 +33,15 @@
 static void join(struct run *run, int fd, int types, const char *path) {
   run->hidden = run->hidden || types == 0 || types & (CLONE_NEWUSER | CLONE_NEWPID);
   if (run->hidden) hide_process();
-  if (setns(fd, types) < 0) fail(run, "setns", path);
-  close(fd);
-  arm_parent_death(run);
+  enter(run, fd, types, path);
 }
 
 static void do_setns(struct run *run) {
   const char *path = run->step.string[0];
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail(run, "open", path);
-  join(run, fd, (int)run->step.number[0], path);
+  if (run->step.flags & STEP_VISIBLE) enter(run, fd, (int)run->step.number[0], path);
+  else join(run, fd, (int)run->step.number[0], path);
 }
 
 static void do_setns_pid(struct run *run) {
@@ -105,6 +110,12 @@ static void do_close_from(struct run *run) {
     if (fd != run->control && fd != run->status && fd != run->life && fd != run->root) fcntl(fd, F_SETFD, 0);
 }
 
+/* The parent learns that all of the plan is done as it learns of an exec: by end-of-file after this record. */
+_Noreturn static void do_exit(struct run *run) {
+  tell_exec(run);
+  _exit(0);
+}
+
 typedef void step_function(struct run *run);
 
 static step_function *const FUNCTIONS[OP_END] = {
@@ -150,6 +161,10 @@ static step_function *const FUNCTIONS[OP_END] = {
   [OP_EXEC] = do_exec,
   [OP_HOLD_TREE] = do_hold_tree,
   [OP_PLACE_TREE] = do_place_tree,
+  [OP_SOCKETS] = do_sockets,
+  [OP_TAP] = do_tap,
+  [OP_MAP_USERS] = do_map_users,
+  [OP_EXIT] = do_exit,
 };
 
 _Noreturn void run_plan(struct run *run) {
@@ -157,7 +172,7 @@ _Noreturn void run_plan(struct run *run) {
   arm_parent_death(run);
   tell_hello(run);
   uint32_t offset = PLAN_HEADER;
-  for (run->index = 0;; run->index++) { /* plan.c: the last step is exec, which does not return */
+  for (run->index = 0;; run->index++) { /* plan.c: the last step is exec or exit, which do not return */
     plan_next(&run->plan, &offset, &run->step);
     FUNCTIONS[run->step.opcode](run);
   }

@@ -1,7 +1,7 @@
 /*
  * Trees that are taken out of the host's mounts first and put to their places afterwards, so that nothing a plan mounts
- * in between can cover what it still needs (src/rootless/reach.ts). Held by descriptors as open_tree(2) clones them:
- * detached, in no mount namespace.
+ * in between can cover what it still needs (src/rootless/reach.ts). Descriptors hold the trees as open_tree(2) clones
+ * them: detached, in no mount namespace.
  */
 #define _GNU_SOURCE
 #include "run.h"
@@ -28,7 +28,7 @@ void do_place_tree(struct run *run) {
   if (!*tree) fail_with(run, EINVAL, DETAIL_BAD_PLAN, "move_mount", "no tree is held there");
   struct stat stat;
   if (fstat(*tree - 1, &stat) < 0) fail(run, "fstat", path);
-  /* a missing target is made as what is put there, and the folders above it */
+  /* A missing target is made like the tree, as a folder or a file, together with the folders above it. */
   int target = resolve(run, path, step->flags, S_ISDIR(stat.st_mode) ? CREATE_DIRECTORY : CREATE_FILE, NULL);
   if (target < 0) fail(run, "openat2", path);
   if (move_mount(*tree - 1, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0) fail(run, "move_mount", path);

@@ -1,10 +1,10 @@
 /*
- * Docker's `--user` against the container's own /etc/passwd and /etc/group, with the rules of Docker's user lookup: a
- * name or a number, optionally `:group`; a number needs no entry; without `:group` the supplementary groups are those
- * that list the user.
+ * Resolves Docker's `--user` against the container's own /etc/passwd and /etc/group, with the rules of Docker's user
+ * lookup: a name or a number, optionally `:group`; a number needs no entry; without `:group` the supplementary groups
+ * are those that list the user.
  *
- * The two files are the image's, so hostile: resolved in root, regular, at most 1 MiB, fields taken only from complete
- * lines.
+ * The two files are the image's, and so hostile: they are resolved in root, must be regular and at most 1 MiB, and
+ * fields are taken only from complete lines.
  */
 #define _GNU_SOURCE
 #include "run.h"
@@ -25,17 +25,19 @@
 struct account {
   uid_t uid;
   gid_t gid;
-  const char *name; /* of the matching entry; NULL for a bare number */
+  const char *name; /* name of the matching entry; NULL for a bare number */
   gid_t groups[MAX_GROUPS];
   size_t group_count;
 };
 
-/* The whole file with a NUL at its end; "" when it is missing. Never freed: exec is near. */
+/*
+ * Returns the whole file with a NUL at its end; "" when it is missing. The text is never freed, because exec follows.
+ */
 static char *read_database(struct run *run, const char *path) {
   struct stat stat;
   char *text = calloc(1, MAX_FILE + 2);
   if (!text) fail(run, "malloc", path);
-  /* O_NONBLOCK: an image's FIFO must not hang us */
+  /* O_NONBLOCK: an image's FIFO must not block this process. */
   int fd = resolve_open(run, path, STEP_IN_ROOT, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
   if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return text;
   if (fd < 0) fail(run, "openat2", path);
@@ -54,7 +56,7 @@ static char *read_database(struct run *run, const char *path) {
   return text;
 }
 
-/* Takes the next line off `*text`; NULL at the end. */
+/* Cuts the next line off `*text`; NULL at the end. */
 static char *next_line(char **text) {
   if (!**text) return NULL;
   char *line = *text;
@@ -64,18 +66,18 @@ static char *next_line(char **text) {
   return line;
 }
 
-/* Splits at colons; fields that are not there are "". */
+/* Splits a line at colons; missing fields are "". */
 static void split(char *line, char *fields[], unsigned count) {
   for (unsigned i = 0; i < count; i++) {
     size_t length = strcspn(line, ":");
     fields[i] = line;
     line += length;
-    /* the last field keeps no rest: passwd(5) and group(5) have no further colons */
+    /* The last field ends at a further colon too: passwd(5) and group(5) have none. */
     if (*line) *line++ = 0;
   }
 }
 
-/* Decimal digits only, as Docker's strconv.Atoi without its sign; false for anything else. */
+/* Parses decimal digits only, as Docker's strconv.Atoi without its sign; false for anything else. */
 static bool parse_id(const char *text, unsigned long *id) {
   if (!*text || strspn(text, "0123456789") != strlen(text) || strlen(text) > 10) return false;
   *id = strtoul(text, NULL, 10);
@@ -87,7 +89,7 @@ static uid_t checked(struct run *run, unsigned long id, const char *text) {
   return (uid_t)id;
 }
 
-/* A number that no id can be: too long, or negative. */
+/* Tells whether the text is a number, even one that no id can be: too long, or negative. */
 static bool is_number(const char *text) {
   text += *text == '-';
   return *text && strspn(text, "0123456789") == strlen(text);
@@ -110,7 +112,7 @@ static void find_user(struct run *run, const char *user, struct account *account
     return;
   }
   if (!numeric) {
-    /* a number that parse_id does not take is out of range, not a name */
+    /* A number that parse_id refuses is out of range, not a name. */
     if (is_number(user)) fail_with(run, ERANGE, DETAIL_ID_OUT_OF_RANGE, "setuser", user);
     fail_with(run, ESRCH, DETAIL_NO_SUCH_USER, "setuser", user);
   }
@@ -131,7 +133,7 @@ static void add_group(struct run *run, struct account *account, gid_t gid) {
   account->groups[account->group_count++] = gid;
 }
 
-/* The gid of a group by name or number; a number needs no entry. */
+/* Returns the gid of a group by name or number; a number needs no entry. */
 static gid_t find_group(struct run *run, const char *database, const char *group) {
   unsigned long wanted = 0, id;
   bool numeric = parse_id(group, &wanted);
@@ -175,7 +177,7 @@ void do_setuser(struct run *run) {
   bool needed = *group || account.name || additional->count;
   const char *database = needed ? read_database(run, "/etc/group") : "";
   if (*group) account.gid = find_group(run, database, group);
-  /* the primary group is a supplementary one too: leaving it out would let a process shed it (CVE-2022-36109) */
+  /* The primary group is a supplementary one too: a process that could drop it would gain rights (CVE-2022-36109). */
   add_group(run, &account, account.gid);
   if (!*group && account.name) add_listed_groups(run, database, &account);
   for (uint32_t i = 0, offset = 0; i < additional->count; i++) add_group(run, &account, find_group(run, database, list_string(additional, &offset)));

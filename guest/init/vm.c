@@ -1,8 +1,8 @@
 /*
- * The VM's PID 1: mounts what Linux programs expect, starts the agent, reaps orphans, and switches the machine off when
- * the agent ends. What it prints goes to the kernel's console, which the VMM keeps the last lines of.
+ * The VM's PID 1: it mounts what Linux programs expect, starts the agent, reaps orphans, and switches the machine off
+ * when the agent ends. Its messages go to the kernel's console, whose last lines the VMM keeps.
  *
- * Parses nothing, and does nothing that the agent can do later in TypeScript.
+ * It parses nothing, and does nothing that the agent can do later in TypeScript.
  */
 #define _GNU_SOURCE
 #include "vm.h"
@@ -32,8 +32,9 @@ static const struct mount_point {
 };
 
 /*
- * A mark for whoever measures a boot from outside, whatever the hypervisor: CPUID always leaves the guest, and Linux
- * has a tracepoint there (kvm:kvm_cpuid). An unknown leaf changes nothing; it costs an exit that the kernel answers.
+ * Marks a stage of the boot for a measurement from outside, with any hypervisor: CPUID always leaves the guest, and
+ * Linux has a tracepoint there (kvm:kvm_cpuid). An unknown leaf changes nothing; it costs an exit that the kernel
+ * answers.
  */
 enum { MARK_LEAF = 0x4855534b, MARK_INIT = 0, MARK_AGENT = 1 };
 static void mark(unsigned stage) {
@@ -41,7 +42,7 @@ static void mark(unsigned stage) {
   __asm__ volatile("cpuid" : "+a"(leaf), "=b"(ebx), "+c"(ecx), "=d"(edx));
 }
 
-/* The reset port (reboot=t on the command line): the VMM sees the machine end. */
+/* Resets by the keyboard controller's line (reboot=k on the command line): the VMM sees the machine end. */
 static _Noreturn void switch_off(void) {
   sync();
   reboot(RB_AUTOBOOT);
@@ -57,7 +58,7 @@ static pid_t start_agent(void) {
   pid_t pid = fork();
   if (pid < 0) give_up("fork for", AGENT_PROGRAM);
   if (pid > 0) return pid;
-  /* the guest's OOM killer takes a container's process, never the agent (proc_pid_oom_score_adj(5)) */
+  /* The guest's OOM killer must take a container's process, never the agent (proc_pid_oom_score_adj(5)). */
   int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (file >= 0) {
     if (write(file, "-1000", 5) != 5) fprintf(stderr, "husk-init: cannot protect the agent from the OOM killer\n");
@@ -77,7 +78,7 @@ void vm_main(void) {
     const struct mount_point *point = &MOUNT_POINTS[i];
     if (mount(point->type, point->target, point->type, point->flags, point->options) < 0) give_up("mount", point->target);
   }
-  /* only now is there a console to speak on */
+  /* The console exists only from here on. */
   int console = open("/dev/console", O_RDWR);
   for (int fd = 0; console >= 0 && fd < 3; fd++) dup2(console, fd);
   if (console > 2) close(console);

@@ -2,7 +2,7 @@
  * What the agent can do, one method a request: the guest's side of the Sandbox contract. Holds the one container of its
  * VM.
  */
-import { closeSync, mkdirSync, openSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import {
   FILES_FOLDER,
   MOST_SLEW,
@@ -13,11 +13,8 @@ import {
 } from '../agent-protocol.ts';
 import { CGROUP_ROOT } from '../container/cgroup/delegation.ts';
 import { ContainerCgroup } from '../container/cgroup/cgroup.ts';
-import { devicesAt } from '../container/device-nodes.ts';
-import { deviceProgram, deviceRules } from '../container/device-rules.ts';
 import { launch } from '../launch/executor.ts';
 import type { ImageRoots } from '../container/image-mounts.ts';
-import type { Step } from '../launch/plan.ts';
 import { LocalSandbox } from '../container/local-sandbox.ts';
 import { MNT_DETACH, MS_NODEV, MS_NOSUID, MS_RDONLY } from '../launch/mount-options.ts';
 import { mountSteps } from '../container/mounts.ts';
@@ -25,19 +22,22 @@ import { CLONE_NEWNS } from '../container/namespaces.ts';
 import { planContainer, type PlanRootfs } from '../container/plan.ts';
 import { rootfsSteps } from '../container/rootfs.ts';
 import { SIGKILL } from '../notation/signals.ts';
-import type { Spec } from '../spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
-import { attachDeviceProgram } from '../host/kernel/bpf.ts';
 import { setRealTime, slewRealTime } from '../host/kernel/clock.ts';
+import { reseedKernel } from '../host/kernel/entropy.ts';
 import { closeFd, openFolder, syncfs } from '../host/files/lookup.ts';
 import { SyscallError } from '../host/libc.ts';
 import { mount, umount } from '../host/kernel/mount.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { SandboxProcess, StdioRequest } from '../sandbox.ts';
+import type { BuildMachine } from './build-machine.ts';
+import { holdDevices, KILLABLE, withDevices } from './devices.ts';
+import { awaitDisks } from './disks.ts';
 import { serveFiles } from './files.ts';
 import { heldBack, holdBack } from './held-back.ts';
-import { giveInterface } from './network-interface.ts';
-import { receiveInput, sendOutput } from './streams.ts';
+import { giveInterfaces } from './network-interface.ts';
+import { openStream, receiveInput, sendOutput } from './streams.ts';
+import type { ServedSockets } from './sockets.ts';
 
 const ROOT_FOLDER = '/run/husk/root';
 const WRITABLE_FOLDER = '/run/husk/writable';
@@ -50,12 +50,6 @@ const CGROUP_PARENT = `${CGROUP_ROOT}/husk`;
 const CGROUP_ID = 'container';
 const FIRST_PROCESS = 0;
 
-/**
- * The agent's own protection from the OOM killer is inherited; a container nobody may kill would hang at its memory
- * limit.
- */
-const KILLABLE: Step = { op: 'writeFile', path: '/proc/self/oom_score_adj', content: '0' };
-
 type Create = Extract<Request, { type: 'create' }>;
 
 export class Machine {
@@ -65,12 +59,16 @@ export class Machine {
   #create: Create | undefined;
   /** of `open`: a process whose mount namespace has the root */
   #view: { pid: number; end(): Promise<unknown> } | undefined;
+  /** of a machine that runs the steps of a build, and no container */
+  #build: BuildMachine | undefined;
+  #sockets: ServedSockets | undefined;
 
   constructor(notify: (notice: Notice) => void) {
     this.#notify = notify;
   }
 
   handle(request: Request): unknown {
+    if (this.#build && request.type !== 'clock' && request.type !== 'forget-names') return this.#build.handle(request);
     switch (request.type) {
       case 'configure':
         return this.#configure(request);
@@ -99,6 +97,8 @@ export class Machine {
         return this.#container().update(request.resources);
       case 'open':
         return this.#open(request);
+      case 'build':
+        return this.#openBuild(request);
       case 'files':
         return serveFiles(request, {
           lower: ROOT_FOLDER,
@@ -108,6 +108,8 @@ export class Machine {
         });
       case 'clock':
         return moveClock(request.shift);
+      case 'close-sockets':
+        return this.#sockets?.close();
       case 'forget-names':
         // Documentation/admin-guide/sysctl/vm.rst: 2 frees dentries and inodes
         return writeFileSync('/proc/sys/vm/drop_caches', '2');
@@ -125,10 +127,10 @@ export class Machine {
     return this.#sandbox;
   }
 
-  #configure(request: Extract<Request, { type: 'configure' }>): void {
+  async #configure(request: Extract<Request, { type: 'configure' }>): Promise<void> {
     setRealTime(request.realtime);
-    // adds to the kernel's pool (random(4)); a restored template would otherwise share it with its siblings
-    writeFileSync('/dev/urandom', Buffer.from(request.entropy, 'base64'));
+    // a restored template would otherwise read the same random bytes as its siblings
+    reseedKernel(Buffer.from(request.entropy, 'base64'));
     for (const tag of request.shares) {
       const folder = `${SHARES_FOLDER}/${tag}`;
       mkdirSync(folder, { recursive: true });
@@ -137,6 +139,8 @@ export class Machine {
     mkdirSync(FILES_FOLDER, { recursive: true });
     for (const { name, content } of request.files)
       writeFileSync(`${FILES_FOLDER}/${name}`, Buffer.from(content, 'base64'), { mode: 0o644 });
+    await awaitDisks(request.disks);
+    if (request.sockets.length > 0) this.#sockets = (await import('./sockets.ts')).serveSockets(request.sockets);
   }
 
   async #prepare(request: Create): Promise<{ pid: number }> {
@@ -145,7 +149,7 @@ export class Machine {
     const images = mountImages(request.images);
     const { size } = request.spec.root;
     if (size !== undefined) holdBack(WRITABLE_FOLDER, size);
-    const { interface: setup } = request;
+    const { interfaces, names } = request;
     this.#create = request;
     giveControllers();
     const spec = withDevices(request.spec);
@@ -167,10 +171,12 @@ export class Machine {
           init: request.init,
           cgroup2: true,
           images,
-          waitFor: { cgroup: true, network: setup !== undefined, exec: true },
+          waitFor: { cgroup: true, network: interfaces.length > 0 || names !== undefined, exec: true },
         }),
       onAwait: async (tag, pid) => {
-        if (tag === 'network') giveInterface(pid, setup!);
+        if (tag !== 'network') return;
+        giveInterfaces(pid, interfaces);
+        if (names !== undefined) (await import('./names.ts')).serveNames(pid, openStream(names));
       },
     });
     return this.#sandbox.prepare(stdioOf(request));
@@ -205,6 +211,21 @@ export class Machine {
     launched.started.catch(() => {});
     await Promise.race([ready.promise, launched.started]);
     this.#view = { pid: await launched.pid, end: () => (launched.signal(SIGKILL), launched.exited) };
+  }
+
+  /** Loaded only for a build. */
+  async #openBuild(disks: Extract<Request, { type: 'build' }>): Promise<void> {
+    if (this.#sandbox || this.#view)
+      throw new HuskError('this machine has its container already', { kind: 'conflict' });
+    mountDisks(disks);
+    giveControllers();
+    const { BuildMachine } = await import('./build-machine.ts');
+    this.#build = new BuildMachine({
+      root: ROOT_FOLDER,
+      folder: `${WRITABLE_FOLDER}/build`,
+      cgroups: CGROUP_PARENT,
+      notify: this.#notify,
+    });
   }
 
   /** the container's /, by a magic link into its mount namespace */
@@ -278,12 +299,6 @@ function stdioOf(request: {
   };
 }
 
-/** The devices of this machine, for a container that has every right in it. */
-function withDevices(spec: Spec): Spec {
-  if (!spec.linux.allDevices) return spec;
-  return { ...spec, linux: { ...spec.linux, devices: [...(devicesAt('/dev') ?? []), ...(spec.linux.devices ?? [])] } };
-}
-
 function syncDisk(path: string): void {
   const folder = openFolder(path);
   try {
@@ -302,29 +317,24 @@ function unmount(path: string): void {
   }
 }
 
-/**
- * The disks of this machine, its memory and its kernel's log are devices that a container's root could make nodes of.
- */
-function holdDevices(path: string, { devices = [], resources }: Spec['linux']): void {
-  const folder = openSync(path, 'r');
-  try {
-    attachDeviceProgram(folder, deviceProgram(deviceRules(devices, resources?.devices)));
-  } finally {
-    closeSync(folder);
-  }
-}
-
 /** All controllers of this kernel to the container's cgroup; the root cgroup may have processes and children both. */
 function giveControllers(): void {
   const controllers = readFileSync(`${CGROUP_ROOT}/cgroup.controllers`, 'utf8').trim().split(/\s+/);
   writeFileSync(`${CGROUP_ROOT}/cgroup.subtree_control`, controllers.map((name) => `+${name}`).join(' '));
 }
 
-/** The image below, the container's own disk above; the overlay itself is mounted by the container's plan. */
-function mountRoot({ rootDevice, writableDevice }: Pick<Create, 'rootDevice' | 'writableDevice'>): PlanRootfs {
-  for (const folder of [ROOT_FOLDER, WRITABLE_FOLDER, MERGED_FOLDER]) mkdirSync(folder, { recursive: true });
+type MachineDisks = Pick<Create, 'rootDevice' | 'writableDevice'>;
+
+function mountDisks({ rootDevice, writableDevice }: MachineDisks): void {
+  for (const folder of [ROOT_FOLDER, WRITABLE_FOLDER]) mkdirSync(folder, { recursive: true });
   mount(rootDevice, ROOT_FOLDER, 'erofs', MS_RDONLY | MS_NODEV);
   mountOwnDisk(writableDevice);
+}
+
+/** The image below, the container's own disk above; the overlay itself is mounted by the container's plan. */
+function mountRoot(disks: MachineDisks): PlanRootfs {
+  mountDisks(disks);
+  mkdirSync(MERGED_FOLDER, { recursive: true });
   for (const folder of ['upper', 'work']) mkdirSync(`${WRITABLE_FOLDER}/${folder}`, { recursive: true });
   return {
     kind: 'overlay',

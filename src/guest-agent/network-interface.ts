@@ -1,35 +1,42 @@
 /**
- * Puts the VM's network interface into the container's network namespace and sets it up there, as pasta does on the
- * host.
+ * Puts the VM's network interfaces into the container's network namespace and sets them up there, as
+ * src/network/endpoint.ts does for a container on the host.
  */
-import type { InterfaceSetup } from '../agent-protocol.ts';
+import { templateMac, type InterfaceSetup } from '../agent-protocol.ts';
 import { causeOf, HuskError } from '../errors.ts';
-import { addressBytes, inNetworkNamespace, interfaceIndex, Rtnetlink } from '../host/streams/netlink.ts';
+import { inNetworkNamespace } from '../host/kernel/network-namespace.ts';
 import { SyscallError } from '../host/libc.ts';
+import { addressBytes } from '../host/streams/address-bytes.ts';
+import { Rtnetlink } from '../host/streams/rtnetlink.ts';
 
 /** @param pid of a process in the namespace @throws HuskError */
-export function giveInterface(pid: number, setup: InterfaceSetup): void {
-  try {
-    const index = interfaceIndex(setup.name);
-    if (index === 0) throw new Error('the guest kernel found no network device');
-    {
-      using own = Rtnetlink.open();
-      own.moveLink(index, pid);
+export function giveInterfaces(pid: number, setups: readonly InterfaceSetup[]): void {
+  using own = Rtnetlink.open();
+  using inside = inNetworkNamespace(pid, () => Rtnetlink.open());
+  for (const [number, setup] of setups.entries())
+    try {
+      // the kernel numbers its devices as it finds them; which is which their addresses say
+      const links = own.links();
+      const ofTemplate = links.find(({ mac }) => mac === templateMac(number));
+      if (ofTemplate) own.setAddress(ofTemplate.index, setup.mac);
+      const found = ofTemplate ?? links.find(({ mac }) => mac === setup.mac);
+      if (found === undefined) throw new Error(`the guest kernel found no network device ${setup.mac}`);
+      own.moveLink(found.index, pid, setup.name);
+      setUp(inside, setup);
+    } catch (error) {
+      throw new HuskError(`cannot set up ${setup.name} of the container: ${causeOf(error)}`, {
+        kind: 'internal',
+        cause: error,
+      });
     }
-    const { there, inside } = inNetworkNamespace(pid, () => ({
-      there: Rtnetlink.open(),
-      inside: interfaceIndex(setup.name),
-    }));
-    using rtnetlink = there;
-    for (const { address, prefix } of setup.addresses) rtnetlink.addAddress(inside, addressBytes(address), prefix);
-    rtnetlink.setUp(inside);
-    for (const route of setup.defaultRoutes) addDefaultRoute(rtnetlink, inside, route);
-  } catch (error) {
-    throw new HuskError(`cannot set up ${setup.name} of the container: ${causeOf(error)}`, {
-      kind: 'internal',
-      cause: error,
-    });
-  }
+}
+
+function setUp(rtnetlink: Rtnetlink, { name, addresses, defaultRoutes }: InterfaceSetup): void {
+  const index = rtnetlink.linkIndex(name);
+  if (index === undefined) throw new Error('it did not arrive in the namespace');
+  for (const { address, prefix } of addresses) rtnetlink.addAddress(index, addressBytes(address), prefix);
+  rtnetlink.setUp(index);
+  for (const route of defaultRoutes) addDefaultRoute(rtnetlink, index, route);
 }
 
 function addDefaultRoute(

@@ -1,7 +1,7 @@
 /** The agent's bulk connections to the host: one vsock connection a stream, see src/agent-protocol.ts. */
 import type { Readable, Writable } from 'node:stream';
 import { STREAM_PORT, type StreamToken } from '../agent-protocol.ts';
-import { DescriptorStream } from '../host/streams/descriptor-stream.ts';
+import { DescriptorStream, type DescriptorStreamOptions } from '../host/streams/descriptor-stream.ts';
 import { connectVsock } from '../host/streams/vsock.ts';
 import { after } from '../long-timer.ts';
 
@@ -9,8 +9,8 @@ import { after } from '../long-timer.ts';
 export const HOST_CID = 2;
 
 /** Opens the stream that the host has named. */
-export function openStream(token: StreamToken): DescriptorStream {
-  const stream = new DescriptorStream(connectVsock(HOST_CID, STREAM_PORT));
+export function openStream(token: StreamToken, options?: DescriptorStreamOptions): DescriptorStream {
+  const stream = new DescriptorStream(connectVsock(HOST_CID, STREAM_PORT), options);
   stream.write(Buffer.from(token, 'hex'));
   return stream;
 }
