@@ -1,11 +1,11 @@
 /**
  * Capability names and bits, Docker's default set, and `--cap-add`/`--cap-drop`. Source: linux
- * include/uapi/linux/capability.h, capabilities(7). Decides only; capset(2) is the launch plan's.
+ * include/uapi/linux/capability.h, capabilities(7). This file only decides; the launch plan calls capset(2).
  */
 import { HuskError } from '../errors.ts';
 import type { Capabilities } from '../spec.ts';
 
-/** index is the bit; CAP_LAST_CAP is 40 since Linux 5.9 */
+/** a name's index is its bit; CAP_LAST_CAP is 40 since Linux 5.9 */
 const NAMES = [
   'CHOWN',
   'DAC_OVERRIDE',
@@ -55,7 +55,9 @@ export const ALL_CAPABILITIES: readonly string[] = NAMES.map((name) => `CAP_${na
 
 const BITS = new Map<string, bigint>(ALL_CAPABILITIES.map((name, bit) => [name, 1n << BigInt(bit)]));
 
-/** What a container has when nothing is added or dropped; the order is Docker's. Source: moby daemon/pkg/oci/caps. */
+/**
+ * The capabilities of a container when none is added or dropped, in Docker's order. Source: moby daemon/pkg/oci/caps.
+ */
 export const DEFAULT_CAPABILITIES: readonly string[] = [
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',
@@ -74,7 +76,7 @@ export const DEFAULT_CAPABILITIES: readonly string[] = [
 ];
 
 /**
- * @returns bit mask as capset(2) has it
+ * @returns the bit mask as capset(2) takes it
  * @throws HuskError `invalid` for a name that is no capability: a spec from elsewhere may hold any string
  */
 export function capabilityMask(names: readonly string[]): bigint {
@@ -93,8 +95,9 @@ export function capabilityNames(mask: bigint): string[] {
 }
 
 /**
- * `--cap-add`, `--cap-drop`, `--privileged`: Docker's rules. ALL in add means every capability less those dropped; ALL
- * in drop means only those added; otherwise the defaults less dropped plus added.
+ * Applies `--cap-add`, `--cap-drop` and `--privileged` by Docker's rules. ALL in add means every capability except the
+ * dropped ones; ALL in drop means only the added ones; otherwise the result is the defaults without the dropped ones,
+ * plus the added ones.
  * @throws HuskError `invalid` in Docker's words for an unknown name
  */
 export function tweakCapabilities(options: {
@@ -111,8 +114,8 @@ export function tweakCapabilities(options: {
 }
 
 /**
- * As `inspect` shows them: whole names, sorted, each once. What is added as well is not dropped, and ALL stands for
- * every other. Source: docker/cli opts.EffectiveCapAddCapDrop
+ * @returns both lists as `inspect` shows them: full names, sorted, each once. A capability that is also added is not
+ * dropped, and ALL stands for every other. Source: docker/cli opts.EffectiveCapAddCapDrop
  */
 export function effectiveCapabilities(options: { add: readonly string[]; drop: readonly string[] }): {
   add: string[];
@@ -139,9 +142,9 @@ function unknown(name: string): HuskError {
 }
 
 /**
- * The five sets for a process. Docker gives nothing inheritable or ambient; a user who is not root gets the bounding
- * set only, which is what execve(2) would leave. A user known only by name is treated as root here; the `capabilities`
- * step's `rootOnly` corrects it.
+ * @returns the five sets of a process. Docker makes no capability inheritable or ambient; a user who is not root gets
+ * the bounding set only, which is what execve(2) would leave. A user known only by name counts as root here; the
+ * `capabilities` step's `rootOnly` corrects that.
  */
 export function processCapabilities(names: readonly string[], options: { nonRoot: boolean }): Capabilities {
   const active = options.nonRoot ? [] : [...names];

@@ -1,21 +1,20 @@
 /**
- * Device nodes of the machine this process runs on, as a spec names them: the host's for user namespaces, the guest's
- * in a VM. Reads only.
+ * Finds the device nodes that a spec names on the machine this process runs on: the host's for user namespaces, the
+ * guest's in a VM. The functions only read.
  */
 import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Device } from '../spec.ts';
 
-/** nodes below one `--device` folder; more is a mistake, or an attack on the plan's size */
+/** most nodes below one `--device` folder; more are a mistake, or an attack on the plan's size */
 const MAX_DEVICES = 1024;
-/** Docker leaves these to the container's own mounts */
+/** Docker leaves these names to the container's own mounts. */
 const CONTAINERS_OWN = ['pts', 'shm', 'fd', 'mqueue', '.lxc', '.lxd-mounts', '.udev', 'console'];
 
 /**
- * One for a node, all below it for a folder. A link is followed only where it was asked for by name: /dev/stdin leads
- * to whatever this process has open.
- * @returns undefined when there is nothing at the path
+ * @returns one device for a node, and all devices below it for a folder; undefined when there is nothing at the path. A
+ * symbolic link is followed only where the path itself is one: /dev/stdin leads to whatever this process has open.
  * @throws HuskError `limit`
  */
 export function devicesAt(path: string, look: typeof statSync = statSync): Device[] | undefined {
@@ -36,7 +35,7 @@ export function devicesAt(path: string, look: typeof statSync = statSync): Devic
     return found;
   }
   if (!stat.isCharacterDevice() && !stat.isBlockDevice()) return [];
-  // st_rdev as makedev(3) packs it
+  // st_rdev is packed as by makedev(3).
   const major = ((stat.rdev >>> 8) & 0xfff) | (Math.floor(stat.rdev / 2 ** 32) & ~0xfff);
   const minor = (stat.rdev & 0xff) | ((stat.rdev >>> 12) & 0xfff00);
   return [

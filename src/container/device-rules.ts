@@ -1,8 +1,9 @@
 /**
- * Which devices a container's processes may make, read and write: allow rules → a program of the kernel's cgroup device
- * hook, for cgroup v2 has no file for it. Only real root may install one: in the VM's guest, where mknod(2) works and a
- * node made up would be the machine's own disks. On the host, in a user namespace, mknod(2) fails and a bound node has
- * the host's rights. Pure; src/host/kernel/bpf.ts installs it.
+ * Compiles the rules for which devices a container's processes may make, read and write into a program of the kernel's
+ * cgroup device hook, because cgroup v2 has no file for such rules. Only real root may install a program: in the VM's
+ * guest, where mknod(2) works and a made-up node would be the machine's own disks. On the host, in a user namespace,
+ * mknod(2) fails and a bound node has the host's permissions. Nothing here touches the system; src/host/kernel/bpf.ts
+ * installs the program.
  *
  * Source: linux include/uapi/linux/bpf.h (struct bpf_cgroup_dev_ctx, opcodes); the default rules are Docker's (moby
  * daemon/pkg/oci/defaults.go).
@@ -11,15 +12,15 @@ import type { Device, Resources } from '../spec.ts';
 
 export interface DeviceRule {
   type: 'c' | 'b';
-  /** absent: any */
+  /** absent: any number */
   major?: number;
   minor?: number;
-  /** of r, w, m */
+  /** letters out of r, w, m */
   access: string;
 }
 
 const DEFAULT_RULES: readonly DeviceRule[] = [
-  // a node may be made; it is opening it that is asked about
+  // A process may make any node; the rules below decide whether it may open one.
   { type: 'c', access: 'm' },
   { type: 'b', access: 'm' },
   // null, zero, full, random, urandom
@@ -30,8 +31,8 @@ const DEFAULT_RULES: readonly DeviceRule[] = [
 ];
 
 /**
- * Docker's defaults, what `--device` gives, and the spec's own rules (`--device-cgroup-rule`), of which only those that
- * allow add anything
+ * @returns Docker's defaults, what `--device` gives, and those of the spec's own rules (`--device-cgroup-rule`) that
+ * allow something: a rule that denies adds nothing to a list that denies by default
  */
 export function deviceRules(devices: readonly Device[], more: NonNullable<Resources['devices']> = []): DeviceRule[] {
   const asked = more
@@ -62,7 +63,7 @@ const CTX_ACCESS_TYPE = 0;
 const CTX_MAJOR = 4;
 const CTX_MINOR = 8;
 /**
- * BPF_LDX|BPF_MEM|BPF_W; BPF_ALU|BPF_AND, BPF_RSH, BPF_MOV with an immediate (K) or a register (X);
+ * opcodes: BPF_LDX|BPF_MEM|BPF_W; BPF_ALU|BPF_AND, BPF_RSH, BPF_MOV with an immediate (K) or a register (X);
  * BPF_JMP32|BPF_JNE|BPF_K; BPF_JMP|BPF_EXIT
  */
 const LOAD_WORD = 0x61;
@@ -72,14 +73,14 @@ const MOV_K = 0xb4;
 const MOV_X = 0xbc;
 const JNE_K = 0x56;
 const EXIT = 0x95;
-/** registers: the context and the scratch; what is asked for */
+/** registers: the result, the context, the request's fields, and a scratch register */
 const [RESULT, CONTEXT, KIND, WANTED, MAJOR, MINOR, REST] = [0, 1, 2, 3, 4, 5, 6];
 /** bytes of struct bpf_insn */
 const INSTRUCTION = 8;
 
 type Instruction = [code: number, target: number, source: number, offset: number, immediate: number];
 
-/** @returns struct bpf_insn[]; it allows what any rule allows as a whole, and nothing else */
+/** @returns struct bpf_insn[], which allows an access when a single rule allows the whole of it, and no other access */
 export function deviceProgram(rules: readonly DeviceRule[]): Uint8Array {
   const program: Instruction[] = [
     [LOAD_WORD, KIND, CONTEXT, CTX_ACCESS_TYPE, 0],
@@ -91,7 +92,7 @@ export function deviceProgram(rules: readonly DeviceRule[]): Uint8Array {
   ];
   for (const { type, major, minor, access } of rules) {
     const granted = [...access].reduce((bits, letter) => bits | (ACCESS[letter] ?? 0), 0);
-    // a jump's offset is to the next rule: over what is left of this one
+    // A jump's offset leads to the next rule, over the rest of this one.
     const checks: Instruction[] = [[JNE_K, KIND, 0, 0, TYPE[type]]];
     checks.push([MOV_X, REST, WANTED, 0, 0], [AND_K, REST, 0, 0, ~granted], [JNE_K, REST, 0, 0, 0]);
     if (major !== undefined) checks.push([JNE_K, MAJOR, 0, 0, major]);

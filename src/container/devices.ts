@@ -1,7 +1,7 @@
 /**
- * /dev: the nodes every container has, those asked for, and the links. mknod(2) is forbidden in a user namespace, so
- * there the host's nodes are bound in. Source: OCI runtime-spec, config-linux.md § Default Devices; runc
- * libcontainer/specconv.
+ * Makes the steps for /dev: the nodes that every container has, the nodes asked for, and the links. mknod(2) is
+ * forbidden in a user namespace, so the host's nodes are bound in there. Source: OCI runtime-spec, config-linux.md §
+ * Default Devices; runc libcontainer/specconv.
  */
 import type { Step } from '../launch/plan.ts';
 import { MS_BIND, MS_NOEXEC, MS_NOSUID } from '../launch/mount-options.ts';
@@ -22,7 +22,7 @@ const DEFAULT_DEVICES: readonly Device[] = [
   { path: '/dev/tty', type: 'c', major: 5, minor: 0 },
 ];
 
-/** `--privileged` names every node of the host; these are the container's own terminals, never the host's */
+/** `--privileged` names every node of the host; these two are the container's own terminals, never the host's. */
 const OURS = new Set(['/dev/ptmx', '/dev/console']);
 
 const LINKS: readonly [path: string, target: string][] = [
@@ -34,7 +34,7 @@ const LINKS: readonly [path: string, target: string][] = [
 ];
 
 /**
- * @param options.bind bind the host's nodes instead of making them; `source` of a device is then its path on the host
+ * @param options.bind binds the host's nodes instead of making nodes; `source` of a device is then its path on the host
  */
 export function deviceSteps(devices: readonly Device[], options: { bind: boolean }): Step[] {
   const wanted = new Map<string, Device>();
@@ -42,13 +42,13 @@ export function deviceSteps(devices: readonly Device[], options: { bind: boolean
   const steps: Step[] = [];
   for (const device of wanted.values()) steps.push(...(options.bind ? bound(device) : made(device)));
   for (const [path, target] of LINKS) steps.push({ op: 'symlink', target, path, inRoot: true });
-  // the container's own devpts, never the host's
+  // /dev/ptmx is that of the container's own devpts, never the host's.
   steps.push({ op: 'symlink', target: 'pts/ptmx', path: '/dev/ptmx', inRoot: true });
   return steps;
 }
 
 function bound(device: Device): Step[] {
-  // a "device" may be any file the host has at that path
+  // The "device" may be any file of the host at that path.
   const flags = MS_BIND | MS_NOSUID | MS_NOEXEC;
   return [
     {
@@ -69,7 +69,7 @@ function made(device: Device): Step[] {
   const mode = device.fileMode ?? DEVICE_MODE;
   return [
     { op: 'mknod', path: device.path, mode: type | mode, major: device.major, minor: device.minor, inRoot: true },
-    // mknod(2) takes the umask off
+    // mknod(2) applies the umask, so the mode is set again.
     { op: 'chmod', path: device.path, mode, inRoot: true },
     { op: 'chown', path: device.path, uid: device.uid ?? 0, gid: device.gid ?? 0, inRoot: true },
   ];

@@ -1,9 +1,10 @@
 /**
- * Contents of the container's /etc/hosts, /etc/hostname and /etc/resolv.conf. Pure: text in, text out; the engine
- * writes them. Source: moby libnetwork's etchosts and resolvconf, whose output these match.
+ * Composes the container's /etc/hosts, /etc/hostname and /etc/resolv.conf. The functions take and return text; the
+ * engine writes the files. Source: moby libnetwork's etchosts and resolvconf, whose output these match.
  */
-import { HuskError } from '../errors.ts';
+import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
 import { HOST_GATEWAY, type ExtraHost } from '../notation/extra-hosts.ts';
+import { isLoopback } from '../notation/ip.ts';
 
 /** the lines every container starts with. Source: moby libnetwork/etchosts */
 const HOSTS_HEAD: readonly [ip: string, names: string][] = [
@@ -16,18 +17,23 @@ const HOSTS_HEAD: readonly [ip: string, names: string][] = [
 ];
 
 /**
- * Puts the host's address where `host-gateway` stands.
- * @param gateway absent: there is none
+ * Replaces `host-gateway` by the host's address.
+ * @param gateway asked for only where it is needed; undefined: the host has no such address
  * @throws HuskError `invalid` in Docker's words
  */
-export function resolveExtraHost({ name, ip }: ExtraHost, gateway?: string): ExtraHost {
+export function resolveExtraHost({ name, ip }: ExtraHost, gateway: () => string | undefined): ExtraHost {
   if (ip !== HOST_GATEWAY) return { name, ip };
-  if (gateway === undefined)
-    throw new HuskError(`unable to derive the IP value for ${HOST_GATEWAY}`, { kind: 'invalid' });
-  return { name, ip: gateway };
+  const address = gateway();
+  if (address === undefined)
+    throw new HuskError(`unable to derive the IP value for ${HOST_GATEWAY}`, {
+      kind: 'invalid',
+      exitCode: EXIT_HUSK_FAILED,
+      fix: '"host-gateway-ip" in the config, or connect this host to a network',
+    });
+  return { name, ip: address };
 }
 
-/** @param options.hostHosts with the host's network: the host's own file, to which Docker only adds the extra hosts */
+/** @param options.hostHosts the host's own file, for the host's network: Docker only adds the extra hosts to it */
 export function hostsFile(options: {
   hostname?: string;
   domainname?: string;
@@ -53,7 +59,7 @@ export function hostnameFile(hostname: string): string {
   return `${hostname}\n`;
 }
 
-/** resolv.conf(5), bounded: the host's file is not ours */
+/** most bytes of resolv.conf(5) that are read, because the host's file can be of any length */
 const MAX_RESOLV_CONF = 64 * 1024;
 
 export interface ResolvConf {
@@ -78,10 +84,10 @@ export function parseResolvConf(text: string): ResolvConf {
 }
 
 /**
- * The container's resolv.conf. What the flags name replaces the host's line of that kind. With a network of its own the
- * container cannot reach a resolver on the host's loopback, so those are left out; when none remains `fallback` is used
- * (Docker has public ones there; husk's networks put their own forwarder here).
- * @param options.search `.` alone empties the list, as Docker has it
+ * @returns the container's resolv.conf. What the flags name replaces the host's line of that kind. A container with a
+ * network of its own cannot reach a resolver on the host's loopback, so such resolvers are left out; when none remains,
+ * `fallback` is used (Docker has public resolvers there; husk's networks put their own forwarder here).
+ * @param options.search `.` alone empties the list, as in Docker
  */
 export function resolvConfFile(
   host: string,
@@ -108,8 +114,4 @@ export function resolvConfFile(
     ...(search.length ? [`search ${search.join(' ')}\n`] : []),
     ...(settings.length ? [`options ${settings.join(' ')}\n`] : []),
   ].join('');
-}
-
-function isLoopback(address: string): boolean {
-  return address.startsWith('127.') || /^(::1|0:0:0:0:0:0:0:1)(%.*)?$/.test(address);
 }

@@ -1,8 +1,8 @@
 /**
- * The end of every plan: limits, terminal, user, capabilities, no_new_privs, seccomp, exec — in runc's order, which
- * matters: without no_new_privs a filter can only be installed while CAP_SYS_ADMIN is still there, with it the filter
- * goes last, so that it need not allow the calls before it. Source: runc libcontainer/standard_init_linux.go;
- * seccomp(2).
+ * Makes the end of every plan: limits, terminal, user, capabilities, no_new_privs, seccomp, exec. The order is runc's,
+ * and matters: without no_new_privs a filter can be installed only while the process still has CAP_SYS_ADMIN; with
+ * no_new_privs the filter goes last, so that it need not allow the calls before it. Source: runc
+ * libcontainer/standard_init_linux.go; seccomp(2).
  */
 import { HuskError } from '../errors.ts';
 import { capabilityMask } from './capabilities.ts';
@@ -36,21 +36,21 @@ const RLIMITS = [
 const RLIM_INFINITY = 2n ** 64n - 1n;
 
 export interface ProcessOptions {
-  /** bind the terminal over /dev/console: the container's first process, not an exec */
+  /** whether the terminal is bound over /dev/console: for the container's first process, not for an exec */
   console: boolean;
-  /** make the working folder when it is missing; an exec's must be there */
+  /** whether a missing working folder is made; that of an exec must exist */
   makeFolder: boolean;
-  /** BPF of the seccomp profile, or none */
+  /** BPF of the seccomp profile; absent: no filter */
   filter?: CompiledFilter;
-  /** wait for the parent before the command's identity is taken on */
+  /** whether the plan waits for the parent before it takes on the command's identity */
   awaitExec: boolean;
-  /** stay as PID 1 and reap, the command being the child */
+  /** whether the process stays as PID 1 and reaps, the command being its child */
   reaper: boolean;
-  /** signal at the parent's death, 0 for none */
+  /** the signal at the parent's death; 0: none */
   parentDeathSignal: number;
 }
 
-/** Steps inside the container's root, from rlimits to exec. */
+/** @returns the steps inside the container's root, from rlimits to exec */
 export function processSteps(process: ProcessSpec, options: ProcessOptions): Step[] {
   if (process.args.length === 0) throw new HuskError('no command specified', { kind: 'invalid' });
   const steps: Step[] = rlimitSteps(process.rlimits ?? []);
@@ -67,11 +67,11 @@ export function processSteps(process: ProcessSpec, options: ProcessOptions): Ste
   const seccomp: Step[] = options.filter ? [{ op: 'seccomp', ...options.filter }] : [];
   if (process.noNewPrivileges) steps.push({ op: 'noNewPrivileges' });
   else steps.push(...seccomp);
-  // before the user is changed: a working folder need not be open to the command's user (runc does the same)
+  // The folder is entered before the user changes: it need not be open to the command's user (runc does the same).
   steps.push({ op: 'chdir', path: process.cwd, create: options.makeFolder, uid: 0, gid: 0 });
-  // before `setuser`, which adds HOME
+  // The environment comes before `setuser`, which adds HOME.
   steps.push({ op: 'environment', env: process.env });
-  // takes effect as the user changes
+  // `chownStdio` takes effect when the user changes.
   steps.push({ op: 'chownStdio' }, ...userSteps(process.user));
   const sets = process.capabilities ?? { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
   steps.push({
@@ -86,7 +86,7 @@ export function processSteps(process: ProcessSpec, options: ProcessOptions): Ste
   if (process.noNewPrivileges) steps.push(...seccomp);
   steps.push({ op: 'closeFrom', fd: FIRST_FOREIGN_FD });
   if (options.reaper) steps.push({ op: 'reaper' });
-  // last: a change of credentials clears it (prctl(2) PR_SET_PDEATHSIG)
+  // The death signal comes last, because a change of credentials clears it (prctl(2) PR_SET_PDEATHSIG).
   if (options.parentDeathSignal) steps.push({ op: 'parentDeathSignal', signal: options.parentDeathSignal });
   steps.push({ op: 'exec', args: process.args });
   return steps;
@@ -116,7 +116,7 @@ function rlimitSteps(rlimits: readonly Rlimit[]): Step[] {
   });
 }
 
-/** -1 and anything beyond 64 bits is "unlimited" */
+/** @returns the limit; -1 and any value that does not fit 63 bits mean "unlimited" */
 function limit(value: number): bigint {
   if (value < 0 || value >= 2 ** 63) return RLIM_INFINITY;
   return BigInt(Math.trunc(value));

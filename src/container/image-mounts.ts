@@ -1,7 +1,7 @@
 /**
- * A mount of type `image` → steps: the image's tree, read-only, or a path beneath it. An image is hostile: its links
- * are the executor's business, which resolves the path beneath the tree (RESOLVE_BENEATH), so that none leads to the
- * host or to another image. Decides; the executor mounts.
+ * Turns a mount of type `image` into steps that mount the image's tree, or a path beneath it, read-only. An image is
+ * hostile: the executor resolves the path beneath the tree (RESOLVE_BENEATH), so that none of its links leads to the
+ * host or to another image. This file only decides; the executor mounts.
  */
 import { dirname } from 'node:path';
 import { HuskError } from '../errors.ts';
@@ -10,17 +10,17 @@ import { MOUNT_ATTR_RDONLY, MS_BIND, MS_RDONLY, type MountOptions } from '../lau
 import { readOnlyOverlay } from './rootfs.ts';
 import type { Mount } from '../spec.ts';
 
-/** Where an image's tree is to be had before the container's root is entered. */
+/** Where an image's tree is found before the container's root is entered. */
 export type ImageRoot =
-  /** layers, topmost first, two at least, and the folder on which the plan mounts them */
+  /** at least two layers, topmost first, and the folder on which the plan mounts them */
   | { kind: 'overlay'; lower: readonly string[]; target: string }
-  /** a tree that is there already: a disk's, fuse-overlayfs', or a single folder */
+  /** a tree that exists already: a disk's, fuse-overlayfs', or a single folder */
   | { kind: 'directory'; path: string };
 
-/** by id */
+/** by the image's id */
 export type ImageRoots = ReadonlyMap<string, ImageRoot>;
 
-/** digits of an id that an error shows, as Docker's lists do */
+/** digits of an id that an error shows, as Docker's lists show */
 const SHOWN_DIGITS = 12;
 
 export function imageSteps(mount: Mount, { propagation }: MountOptions, images: ImageRoots | undefined): Step[] {
@@ -51,7 +51,8 @@ export function imageSteps(mount: Mount, { propagation }: MountOptions, images: 
 }
 
 /**
- * Outside of the container's root, which is entered later: what is bound stays, and this mount goes with the old root.
+ * Mounts the overlay outside of the container's root, which is entered later: what is bound from the overlay stays, and
+ * the overlay's own mount goes with the old root.
  */
 function overlaySteps(lower: readonly string[], target: string): Step[] {
   const directory = dirname(lower[0]!);

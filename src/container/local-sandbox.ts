@@ -1,7 +1,7 @@
 /**
- * A container as a launch plan in the kernel this process runs on: its first process, execs, terminals, signals,
- * cgroup, and its end. The user-namespace isolation and the guest agent are both this, with their own plan and answers;
- * so they cannot drift apart. Everything it starts dies with this process.
+ * Runs a container as a launch plan in the kernel that this process runs on: its first process, execs, terminals,
+ * signals, cgroup, and its end. The user-namespace isolation and the guest agent both use this class, each with its own
+ * plan and answers, so they cannot drift apart. Every process that it starts dies with this process.
  */
 import { closeSync } from 'node:fs';
 import { totalmem } from 'node:os';
@@ -12,7 +12,7 @@ import { after } from '../long-timer.ts';
 import { INIT_PROGRAM } from '../program.ts';
 import type { ExitStatus, ProcessTable, Sandbox, SandboxProcess, SandboxStats, StdioRequest } from '../sandbox.ts';
 import type { ContainerCgroup } from './cgroup/cgroup.ts';
-import { launch, type Launched } from '../launch/executor.ts';
+import { launch, type Launched, type Sockets } from '../launch/executor.ts';
 import { explainLaunchError, type Stage } from '../launch/failure.ts';
 import type { AwaitTag, LaunchPlan, Step } from '../launch/plan.ts';
 import { CLONE_NEWNET, CLONE_NEWPID, isolates, namespaces } from './namespaces.ts';
@@ -39,24 +39,26 @@ export interface LocalSandboxOptions {
   id: string;
   /** see PlanContext */
   rootless: boolean;
-  /** the container's plan; it stops at `await exec`, and at `await cgroup` when there is one */
+  /** makes the container's plan, which stops at `await exec`, and at `await cgroup` when there is a cgroup */
   plan(spec: Spec, has: { cgroup: boolean }): LaunchPlan | Promise<LaunchPlan>;
-  /** answers the plan's awaits but for `cgroup` and `exec` */
+  /** answers the plan's awaits except `cgroup` and `exec` */
   onAwait?: (tag: AwaitTag, pid: number, namespace?: Fd) => Promise<void> | undefined;
-  /** steps put before every plan: what processes here must not inherit */
+  /** takes the sockets that the plan's `sockets` steps have made */
+  onSockets?: (sockets: Sockets) => void;
+  /** steps put before every plan, for what the processes must not inherit */
   before?: Step[];
   /** makes the container's cgroup with its limits; undefined where none is delegated and none is needed */
   cgroup: () => Promise<ContainerCgroup | undefined>;
-  /** after every process has ended: what the plan's parent made for them goes */
+  /** called after every process has ended, to release what the plan's parent made for them */
   release?: () => Promise<void>;
 }
 
-/** how often a container without a pid namespace of its own is searched for survivors; ms */
+/** ms between two searches for survivors in a container without a pid namespace of its own */
 const KILL_ROUND_MS = 10;
-/** rounds: a second of forking faster than it is killed, and it is reported */
+/** most searches: processes that fork faster than they are killed for a second are reported */
 const KILL_ROUNDS = 100;
 
-/** Its files are the business of whoever made its root. */
+/** A container's processes; its files belong to the code that made its root. */
 export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
   readonly #spec: Spec;
   readonly #options: LocalSandboxOptions;
@@ -65,12 +67,12 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
   #launched: Launched | undefined;
   #stdio: StdioRequest | undefined;
   #pid = 0;
-  /** with the pid it names the process for ever */
+  /** identifies the process for ever, together with the pid */
   #startTime: string | undefined;
   #cgroup: ContainerCgroup | undefined;
   #started = false;
   #go = Promise.withResolvers<void>();
-  /** of its processes alone */
+  /** the mount namespace that only the container's processes have */
   #mountSpace: string | undefined;
   #destroyed: Promise<undefined> | undefined;
 
@@ -91,6 +93,7 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
       stdin: stdio.stdin && !stdio.terminal ? 'pipe' : 'null',
       stdout: stdio.terminal ? 'null' : 'pipe',
       stderr: stdio.terminal ? 'null' : 'pipe',
+      ...(this.#options.onSockets && { onSockets: this.#options.onSockets }),
       onAwait: async (tag, pid, namespace) => {
         if (tag === 'cgroup') await this.#cgroup?.enter(pid);
         else if (tag !== 'exec') await this.#options.onAwait?.(tag, pid, namespace);
@@ -135,8 +138,8 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
       stdout: stdio.terminal ? 'null' : 'pipe',
       stderr: stdio.terminal ? 'null' : 'pipe',
       onAwait: (_tag, pid) => {
-        // it has joined the namespaces of a pid: was that the container's first process, or one that got its number
-        // since?
+        // The plan has joined the namespaces of a pid, which may by now be the number of another process than the
+        // container's first one.
         if (readStat(this.#pid)?.startTime !== this.#startTime || readStat(holder)?.startTime !== holderStart)
           throw this.#notRunning();
         this.#cgroup?.enter(pid);
@@ -152,7 +155,7 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
     return new HuskError(`container ${this.#options.id} is not running`, { kind: 'conflict' });
   }
 
-  /** Waits for the command's exec and wires its streams. */
+  /** Waits for the command's exec and connects its streams. */
   async #process(launched: Launched, stdio: StdioRequest, stage: Stage): Promise<SandboxProcess> {
     let pid: number;
     let terminal: Terminal | undefined;
@@ -197,7 +200,10 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
     await this.#freezer('unpause').freeze(false);
   }
 
-  /** SIGSTOP would be seen by the processes and their parents, and undone by any SIGCONT: not a pause. */
+  /**
+   * @returns the cgroup that can pause the container. SIGSTOP is no pause: the processes and their parents would see
+   * it, and any SIGCONT would undo it.
+   */
   #freezer(verb: string): ContainerCgroup {
     if (this.#cgroup) return this.#cgroup;
     throw new HuskError(
@@ -240,7 +246,7 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
     this.#cgroup.update(resources);
   }
 
-  /** The process whose /proc/PID/root is the container's root; undefined: nothing of it runs. */
+  /** @returns the process whose /proc/PID/root is the container's root; undefined when none of its processes runs */
   living(): { pid: number; startTime: string } | undefined {
     const first = this.#pid === 0 ? undefined : readStat(this.#pid);
     if (first === undefined || first.state === ZOMBIE || first.startTime !== this.#startTime) return undefined;
@@ -258,7 +264,7 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
     let survivors: number[] = [];
     if (launched) {
       launched.signal(SIGKILL);
-      // a plan that still waits for its answer dies of the refusal
+      // The rejected answer ends a plan that still waits for it.
       this.#go.reject(new HuskError('the container was destroyed before it was started', { kind: 'conflict' }));
       this.#go.promise.catch(() => {});
       for (const exec of this.#execs) exec.signal(SIGKILL);
@@ -266,7 +272,7 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
       if (!this.#started) closeTerminal(launched);
       if (!this.#ownPid) survivors = await this.#killAll();
     }
-    // the pid namespace is gone, and with it every mount, interface and process of the container
+    // The pid namespace is gone, and with it every mount, interface and process of the container.
     await this.#options.release?.();
     await this.#cgroup?.remove();
     if (survivors.length > 0)
@@ -276,9 +282,10 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
   }
 
   /**
-   * `--pid host` and `container:X`: no pid namespace dies with the first process, so what it left is looked for: in its
-   * cgroup, and by its mount namespace, which every container has of its own and a process that lost its parent keeps.
-   * @returns those that do not end
+   * Kills every process of a container with `--pid host` or `container:X`. No pid namespace dies with its first
+   * process, so the processes that it left are searched for: in the cgroup, and by the mount namespace, which every
+   * container has of its own and a process that lost its parent keeps.
+   * @returns the processes that do not end
    */
   async #killAll(): Promise<number[]> {
     let alive: number[] = [];
@@ -289,8 +296,8 @@ export class LocalSandbox implements Omit<Sandbox, 'open' | 'files'> {
         ...(this.#cgroup?.processes() ?? []),
         ...(space === undefined ? [] : processesOfMountSpace(space)),
       ];
-      // one that is on its way out has given back its namespaces, and is a process of the joined container until it is
-      // gone
+      // A process that is exiting has given up its namespaces already, but belongs to the joined container until it is
+      // gone.
       alive = [...new Set([...found, ...alive.filter(isLiving)])];
       if (alive.length === 0) return [];
       for (const pid of found) if (space !== undefined) killMember(pid, space);
@@ -313,31 +320,31 @@ function withTerminal(spec: Spec, stdio: StdioRequest): Spec {
   return { ...spec, process: processWithTerminal(spec.process, stdio) };
 }
 
-/** the master of a terminal that nobody was given */
+/** Closes the master of a terminal that no process was given. */
 function closeTerminal(launched: Launched): void {
   void launched.pty?.then(({ fd }) => closeSync(fd)).catch(() => {});
 }
 
 /**
- * kill(2) of a whole group knows no pidfd before Linux 6.9: its leader must still be who it was, which it is until its
- * exit has been read
+ * Signals a whole process group. Linux before 6.9 has no pidfd for a group, so the leader must still be the process it
+ * was, which it is until its exit status has been read.
  */
 function signalGroup(leader: number, startTime: string | undefined, signal: number): void {
   if (startTime === undefined || readStat(leader)?.startTime !== startTime) return;
   try {
     process.kill(-leader, signal);
   } catch {
-    // it leads no group, or all of it has ended
+    // The process leads no group, or the whole group has ended.
   }
 }
 
-/** SIGKILL, if that pid is still a process of this mount namespace once it cannot become another's. */
+/** Sends SIGKILL to a pid that is still a process of this mount namespace, once the pidfd fixes which process it is. */
 function killMember(pid: number, space: string): void {
   try {
     using pidfd = pidfdOpen(pid);
     if (mountSpaceOf(pid) === space) pidfdSignal(pidfd.number, SIGKILL);
   } catch {
-    // it has ended meanwhile
+    // The process has ended in the meantime.
   }
 }
 
@@ -346,6 +353,6 @@ function signalPid(pid: number, signal: number): void {
     using pidfd = pidfdOpen(pid);
     pidfdSignal(pidfd.number, signal);
   } catch {
-    // it has ended meanwhile
+    // The process has ended in the meantime.
   }
 }

@@ -1,7 +1,7 @@
 /**
- * The spec's mounts → steps, in the spec's order, targets resolved in root. Decides; the executor mounts. Symbolic
- * links of the image are the executor's business (RESOLVE_IN_ROOT); proc and sysfs refuse any link in their target
- * (CVE-2019-16884, CVE-2023-27561).
+ * Turns the spec's mounts into steps, in the spec's order, with targets resolved in the root. This file only decides;
+ * the executor mounts, and resolves symbolic links of the image (RESOLVE_IN_ROOT). The mounts of proc and sysfs refuse
+ * any link in their target (CVE-2019-16884, CVE-2023-27561).
  */
 import { HuskError } from '../errors.ts';
 import { imageSteps, type ImageRoots } from './image-mounts.ts';
@@ -20,13 +20,16 @@ import {
 import type { Mount } from '../spec.ts';
 
 export interface MountFacts {
-  /** a new proc may be mounted: the container has a pid namespace of its own, or joined one */
+  /** whether a new proc may be mounted: the container has a pid namespace of its own, or joined one */
   ownPid: boolean;
-  /** a new sysfs may be mounted: it shows the network namespace, which must belong to the container's user namespace */
+  /**
+   * whether a new sysfs may be mounted: sysfs shows the network namespace, which the container's user namespace must
+   * own
+   */
   ownNetwork: boolean;
-  /** the host's /sys/fs/cgroup is cgroup v2, and the container has a cgroup namespace */
+  /** whether the host's /sys/fs/cgroup is cgroup v2 and the container has a cgroup namespace */
   cgroup2: boolean;
-  /** @default the spec names none */
+  /** the images' trees; @default none, for a spec that names no image */
   images?: ImageRoots;
 }
 
@@ -49,7 +52,7 @@ function steps(mount: Mount, facts: MountFacts): Step[] {
     case 'cgroup2':
       return cgroup(mount, options, facts);
     case 'tmpfs':
-      // `tmpcopyup` is Podman's; Docker's tmpfs starts empty and takes the mode of what it covers
+      // Podman has `tmpcopyup`; Docker's tmpfs starts empty and takes the mode of the folder that it covers.
       return [{ ...newFileSystem(mount, options, 'tmpfs'), modeFromTarget: !/(^|,)mode=/.test(options.data) }];
     case 'image':
       return imageSteps(mount, options, facts.images);
@@ -62,8 +65,8 @@ function steps(mount: Mount, facts: MountFacts): Step[] {
 }
 
 /**
- * What the target is made as is decided by the executor, which alone is sure to reach the source: it may lie where only
- * the container's root can go.
+ * The executor decides whether the target is made as a file or a folder, because it alone is sure to reach the source,
+ * which may lie where only the container's root can go.
  */
 function bind(mount: Mount, options: MountOptions): Step[] {
   const { source, destination, subpath = '' } = mount;
@@ -123,8 +126,8 @@ function fresh(fstype: string, mount: Mount, options: MountOptions): Step[] {
 }
 
 /**
- * The kernel lets nobody mount a proc or sysfs of namespaces they do not own, so the host's is bound in, as Podman
- * does.
+ * Binds the host's proc or sysfs, as Podman does: the kernel lets no one mount those of namespaces that they do not
+ * own.
  */
 function hostTree(path: string, more: number): Step[] {
   const recursive = { set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | more, clear: 0 };
@@ -145,10 +148,10 @@ function hostTree(path: string, more: number): Step[] {
 }
 
 /**
- * A cgroup2 mount shows the container's own cgroup as its root. Where the host still has cgroup v1 there is nothing a
- * user may be shown: /sys/fs/cgroup is covered by an empty read-only tmpfs, so that neither the host's hierarchy nor a
- * half-usable one is seen. So is the host's own cgroup2 below a bound /sys: the kernel mounts no file system upon
- * itself.
+ * Mounts cgroup2, which shows the container's own cgroup as its root. Where the host still has cgroup v1, a user may be
+ * shown none of it: an empty read-only tmpfs covers /sys/fs/cgroup, so that neither the host's hierarchy nor a
+ * half-usable one is seen. The tmpfs also covers the host's own cgroup2 below a bound /sys, because the kernel mounts
+ * no file system upon itself.
  */
 function cgroup(mount: Mount, options: MountOptions, facts: MountFacts): Step[] {
   const step = { op: 'mount', target: mount.destination, inRoot: true, create: 'directory', noSymlinks: true } as const;

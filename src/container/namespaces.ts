@@ -1,6 +1,6 @@
 /**
- * Namespace types of the runtime spec → CLONE_NEW* flags, and which are made, joined or left as the host's.
- * Source: linux include/uapi/linux/sched.h; namespaces(7).
+ * Turns the namespace types of the runtime spec into CLONE_NEW* flags, and decides which namespaces are made, joined or
+ * left as the host's. Source: linux include/uapi/linux/sched.h; namespaces(7).
  */
 import { HuskError } from '../errors.ts';
 import type { NamespaceType, Spec } from '../spec.ts';
@@ -26,9 +26,9 @@ const FLAG: Record<NamespaceType, number> = {
 };
 
 export interface Namespaces {
-  /** CLONE_NEW* flags of those to make, user and cgroup included */
+  /** CLONE_NEW* flags of the namespaces to make, user and cgroup included */
   made: number;
-  /** those to join, the user namespace first: joining the others needs its capabilities */
+  /** the namespaces to join, the user namespace first: joining the others needs its capabilities */
   joined: { type: number; path: string }[];
 }
 
@@ -49,7 +49,7 @@ export function namespaces(spec: Spec): Namespaces {
   return result;
 }
 
-/** does the container have a namespace of this type of its own or of another container, not the host's */
+/** @returns whether the container has its own or another container's namespace of this type, not the host's */
 export function isolates(spaces: Namespaces, flag: number): boolean {
   return (spaces.made & flag) !== 0 || spaces.joined.some(({ type }) => type === flag);
 }

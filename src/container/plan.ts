@@ -1,9 +1,10 @@
 /**
- * OCI spec → launch plan. The same plan serves the host (user namespaces) and the guest (real root in the VM);
- * `PlanContext` says which. Pure but for one question to the host, which the caller may answer instead: `cgroup2`.
+ * Turns an OCI spec into a launch plan. The same plan serves the host (user namespaces) and the guest (real root in the
+ * VM); `PlanContext` says which. The planner asks the host a single question, `cgroup2`, which the caller may answer
+ * instead.
  *
- * Order, as runc and crun have it: join shared namespaces → new user namespace → id maps → the other namespaces → fork
- * into the pid namespace → cgroup and network → mounts → pivot_root → sysctls, masks → identity → exec.
+ * The order is that of runc and crun: join shared namespaces → new user namespace → id maps → the other namespaces
+ * → fork into the pid namespace → cgroup and network → mounts → pivot_root → sysctls, masks → identity → exec.
  */
 import { HuskError } from '../errors.ts';
 import { CGROUP_ROOT, isUnified } from './cgroup/delegation.ts';
@@ -40,31 +41,41 @@ export type { PlanRootfs } from './rootfs.ts';
 
 export interface PlanContext {
   /**
-   * The executor is not the real root: devices are bound instead of made, overlay keeps its attributes in user.*, proc
-   * and sysfs are bound where their namespace is the host's. True on the host, false in the VM's guest.
+   * Whether the executor is not the real root: devices are then bound instead of made, overlay keeps its attributes in
+   * user.*, proc and sysfs are bound where their namespace is the host's. True on the host, false in the VM's guest.
    */
   rootless: boolean;
-  /** `await` tags the parent wants; `idmap` comes by itself with a new user namespace */
+  /** whether overlay keeps its attributes in user.* @default as `rootless` */
+  userXattr?: boolean;
+  /**
+   * the `await` tags that the parent wants; a new user namespace adds `idmap` by itself, unless `userNamespace` maps it
+   */
   waitFor?: { cgroup?: boolean; network?: boolean; exec?: boolean };
   /**
-   * The caller is not root of the container's user namespace (`--userns keep-id`): the plan becomes root only when the
-   * network is connected. A process that has changed its user is not dumpable, and who is not real root may then not
-   * open its namespaces (ptrace(2)).
+   * Whether the caller is not root of the container's user namespace (`--userns keep-id`): the plan then becomes root
+   * only when the network is connected. A process that has changed its user is not dumpable, and a caller without real
+   * root may then not open the process's namespaces (ptrace(2)).
    */
   lateRoot?: boolean;
-  /** `--init`: a reaper is PID 1 */
+  /** the steps into a new user namespace; @default unshare, and `await idmap` */
+  userNamespace?: readonly Step[];
+  /** the step that makes sockets in the network namespace, before `await network` */
+  sockets?: Extract<Step, { op: 'sockets' }>;
+  /** whether a reaper is PID 1, for `--init` */
   init?: boolean;
-  /** the host's /sys/fs/cgroup is cgroup v2 (not v1 or hybrid); @default looked up */
+  /** whether the host's /sys/fs/cgroup is cgroup v2 (not v1 or hybrid); @default looked up */
   cgroup2?: boolean;
-  /** signal at the death of the executor's parent and of the monitor; default SIGKILL, 0 none */
+  /** the signal at the death of the executor's parent and of the monitor; @default SIGKILL; 0: none */
   parentDeathSignal?: number;
   /** the images that the spec's mounts name */
   images?: ImageRoots;
-  /** folder that keeps compiled seccomp filters (seccomp/cache.ts); default: compiled at each start */
+  /** steps before the root's mount, in the container's namespaces: for what the spec's mounts name as sources */
+  prepare?: readonly Step[];
+  /** folder that keeps compiled seccomp filters (seccomp/cache.ts); absent: a filter is compiled at each start */
   filterCache?: string;
 }
 
-/** @throws HuskError `invalid` for a spec that cannot be meant, `limit` for too many layers */
+/** @throws HuskError `invalid` for a spec without meaning, `limit` for too many layers */
 export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanContext): LaunchPlan {
   const spaces = namespaces(spec);
   if (!(spaces.made & CLONE_NEWNS))
@@ -80,7 +91,9 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   const plan: Step[] = [];
   if (deathSignal) plan.push({ op: 'parentDeathSignal', signal: deathSignal });
   plan.push(...namespaceSteps(spaces, spec, context, deathSignal));
-  plan.push(...rootfsSteps(rootfs, spec, { userXattr: context.rootless }));
+  plan.push(
+    ...rootfsSteps(rootfs, spec, { userXattr: context.userXattr ?? context.rootless, prepare: context.prepare }),
+  );
   plan.push(
     ...mountSteps(spec.mounts, {
       ownPid: !context.rootless || isolates(spaces, CLONE_NEWPID),
@@ -95,7 +108,7 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   for (const path of spec.root.emptyFiles ?? [])
     plan.push({ op: 'mknod', path, mode: S_IFREG | EMPTY_FILE_MODE, major: 0, minor: 0, inRoot: true });
   if (spec.root.readonly) {
-    // the `chdir` step could not make it any more
+    // The `chdir` step could no longer make the folder once the root is read-only.
     if (rootfs.kind === 'overlay' && spec.process.cwd !== '/')
       plan.push({ op: 'mkdir', path: spec.process.cwd, mode: 0o755, inRoot: true });
     plan.push(rootReadonly(rootfs));
@@ -119,7 +132,7 @@ export function planContainer(spec: Spec, rootfs: PlanRootfs, context: PlanConte
   return plan;
 }
 
-/** the same profile object is the container's start and each of its execs */
+/** The container's start and each of its execs use the same profile object, so its filter is compiled once. */
 const compiled = new WeakMap<Seccomp, CompiledFilter>();
 
 function filterFor(spec: Spec, cache: string | undefined): CompiledFilter | undefined {
@@ -134,8 +147,8 @@ function filterFor(spec: Spec, cache: string | undefined): CompiledFilter | unde
 }
 
 /**
- * Everything before the first mount: afterwards the plan runs as root of the container's user namespace, in a child,
- * with its cgroup.
+ * Makes everything before the first mount: afterwards the plan runs as root of the container's user namespace, in a
+ * child, with its cgroup.
  */
 function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, deathSignal: number): Step[] {
   const steps: Step[] = [];
@@ -144,26 +157,23 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
     spec.process.oomScoreAdj === undefined
       ? []
       : [{ op: 'writeFile', path: '/proc/self/oom_score_adj', content: String(spec.process.oomScoreAdj) }];
-  // a process that has joined others is hidden, and its /proc/self closed even to itself; the monitor then has the same
-  // score
+  // A process that has joined others is hidden, and its /proc/self is closed even to itself, so its score is written
+  // before; the monitor then has the same score.
   if (toJoin.length > 0) steps.push(...oomScore);
   if (toJoin[0]?.type === CLONE_NEWUSER) {
     steps.push({ op: 'setns', path: toJoin[0].path, type: CLONE_NEWUSER }, ...(context.lateRoot ? [] : becomeRoot()));
     toJoin = toJoin.slice(1);
   }
-  // the others while still outside of a new user namespace, where the right to enter them is
+  // The other namespaces are joined while still outside of a new user namespace, where the right to enter them is.
   for (const { path, type } of toJoin) steps.push({ op: 'setns', path, type });
   if (spaces.made & CLONE_NEWUSER)
-    steps.push(
-      { op: 'unshare', flags: CLONE_NEWUSER },
-      { op: 'await', tag: 'idmap' },
-      ...(context.lateRoot ? [] : becomeRoot()),
-    );
-  // cgroup_namespaces(7): its root is the cgroup at the time of unshare, so it waits until the parent has moved the
-  // process the IPC namespace: what makes it owns its message queues' root
+    steps.push(...(context.userNamespace ?? NEW_USER_NAMESPACE), ...(context.lateRoot ? [] : becomeRoot()));
+  // A cgroup namespace's root is the cgroup at the time of unshare (cgroup_namespaces(7)), so the namespace waits until
+  // the parent has moved the process. The IPC namespace waits for the root user, because its maker owns the root of its
+  // message queues.
   const late = CLONE_NEWUSER | CLONE_NEWCGROUP | (context.lateRoot ? CLONE_NEWIPC : 0);
   steps.push({ op: 'unshare', flags: spaces.made & ~late });
-  // a process is never itself in the pid (or time) namespace it made
+  // A process never enters the pid (or time) namespace that it made; its child does.
   steps.push({ op: 'fork' });
   if (deathSignal) steps.push({ op: 'parentDeathSignal', signal: deathSignal });
   steps.push({ op: 'setsid' }, { op: 'newSessionKeyring' });
@@ -171,7 +181,8 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
   if (context.waitFor?.cgroup) steps.push({ op: 'await', tag: 'cgroup' });
   if (spaces.made & CLONE_NEWNET) steps.push({ op: 'loopbackUp' });
   if (spaces.made & CLONE_NEWCGROUP) steps.push({ op: 'unshare', flags: CLONE_NEWCGROUP });
-  if (context.waitFor?.network) steps.push({ op: 'await', tag: 'network' });
+  if (context.waitFor?.network)
+    steps.push(...(context.sockets ? [context.sockets] : []), { op: 'await', tag: 'network' });
   if (context.lateRoot)
     steps.push(
       ...becomeRoot(),
@@ -180,7 +191,14 @@ function namespaceSteps(spaces: Namespaces, spec: Spec, context: PlanContext, de
   return steps;
 }
 
-/** In a new user namespace a process is nobody until it takes an id that is mapped; it keeps all capabilities. */
+const NEW_USER_NAMESPACE: readonly Step[] = [
+  { op: 'unshare', flags: CLONE_NEWUSER },
+  { op: 'await', tag: 'idmap' },
+];
+
+/**
+ * Takes on root of a new user namespace, where a process has no id until it takes a mapped one, but all capabilities.
+ */
 function becomeRoot(): Step[] {
   return [
     { op: 'setgroups', gids: [] },
@@ -189,7 +207,10 @@ function becomeRoot(): Step[] {
   ];
 }
 
-/** Our own overlay mount is remounted; a bind mount from outside may have flags a user namespace must keep. */
+/**
+ * An overlay mount of husk's own is remounted; a bind mount from outside may have flags that a user namespace must
+ * keep.
+ */
 function rootReadonly(rootfs: PlanRootfs): Step {
   if (rootfs.kind === 'overlay')
     return { op: 'mount', source: '', target: '/', fstype: '', flags: MS_BIND | MS_REMOUNT | MS_RDONLY, data: '' };
@@ -197,8 +218,8 @@ function rootReadonly(rootfs: PlanRootfs): Step {
 }
 
 /**
- * `net.ipv4.ip_forward` → /proc/sys/net/ipv4/ip_forward. As sysctl(8): where the first separator is a slash, dots are
- * part of a name (`net/ipv4/conf/eth0.1/forwarding`).
+ * Turns `net.ipv4.ip_forward` into /proc/sys/net/ipv4/ip_forward. As in sysctl(8), dots are part of a name where the
+ * first separator is a slash (`net/ipv4/conf/eth0.1/forwarding`).
  * @throws HuskError `invalid` for a name that would leave /proc/sys
  */
 function sysctlPath(name: string): string {
@@ -209,7 +230,7 @@ function sysctlPath(name: string): string {
 }
 
 export interface ExecContext {
-  /** the container's first process, in this pid namespace */
+  /** pid of the container's first process, in this process's pid namespace */
   pid: number;
   /** see PlanContext */
   rootless: boolean;
@@ -219,14 +240,14 @@ export interface ExecContext {
   filterCache?: string;
 }
 
-/** Another process in a running container: joins every namespace the container does not share with the host. */
+/** Plans another process in a running container: the process joins every namespace that is not the host's. */
 export function planExec(spec: Spec, process: ProcessSpec, context: ExecContext): LaunchPlan {
   const spaces = namespaces(spec);
   const all = spaces.joined.reduce((flags, { type }) => flags | type, spaces.made) & ~CLONE_NEWTIME;
   const deathSignal = context.parentDeathSignal ?? SIGKILL;
   const plan: Step[] = [];
   if (deathSignal) plan.push({ op: 'parentDeathSignal', signal: deathSignal });
-  // the cgroup namespace too: its view does not depend on where the joining process is
+  // The exec joins the cgroup namespace too: what it shows does not depend on where the joining process is.
   plan.push({ op: 'setnsPid', pid: context.pid, types: all });
   if (all & CLONE_NEWUSER) plan.push(...becomeRoot());
   plan.push({ op: 'fork' });

@@ -1,16 +1,16 @@
 /**
- * The root file system's steps: overlay or an existing tree, mounted in the new mount namespace and entered by
- * pivot_root.
+ * Makes the root file system's steps: an overlay or an existing tree is mounted in the new mount namespace and entered
+ * by pivot_root.
  */
 import { dirname, relative } from 'node:path';
 import { HuskError } from '../errors.ts';
 import type { Step } from '../launch/plan.ts';
-import { MS_BIND, MS_PRIVATE, MS_REC, MS_SLAVE } from '../launch/mount-options.ts';
-import type { Spec } from '../spec.ts';
+import { MNT_DETACH, MS_BIND, MS_PRIVATE, MS_REC, MS_SLAVE } from '../launch/mount-options.ts';
+import type { Mount, Spec } from '../spec.ts';
 
 /** What becomes the container's root. */
 export type PlanRootfs =
-  /** lower: topmost first, best all in one folder of short links (`l/`), see overlayOptions */
+  /** `lower` is topmost first, best all in one folder of short links (`l/`), see overlayOptions */
   | {
       kind: 'overlay';
       lower: string[];
@@ -18,13 +18,26 @@ export type PlanRootfs =
       work: string;
       merged: string;
       /**
-       * `upper` and `work` are new, and belong to who made them: somebody else than the namespace's root, whose they
-       * are to be
+       * whether `upper` and `work` are new and must be given to the namespace's root, because another user made them
        */
       giveToRoot?: boolean;
+      stubs?: Stubs;
     }
-  /** a tree that is there already: fuse-overlayfs has mounted it, or it is a plain folder (`husk oci`) */
+  /** a tree that exists already: fuse-overlayfs has mounted it, or it is a plain folder (`husk oci`) */
   | { kind: 'directory'; path: string };
+
+/**
+ * The mount points that the layers lack are made in a layer of their own between them and `upper`, so that `upper` has
+ * nothing but what the container's processes have written: nobody has to tell mount points from their files afterwards,
+ * or to take away what a process may have put a link in place of (CVE-2024-23652).
+ */
+interface Stubs {
+  /** new folders: the layer, and overlay's work for it */
+  upper: string;
+  work: string;
+  /** an empty folder, which stands for every file system that is mounted */
+  empty: string;
+}
 
 /** mount(2) copies one page of data, with its final NUL. Source: linux fs/namespace.c copy_mount_options */
 const MOUNT_DATA_LIMIT = 4096;
@@ -34,42 +47,88 @@ export function rootPath(rootfs: PlanRootfs): string {
 }
 
 /**
- * Steps up to `setRoot`. All propagation towards the host ends here; `slave` still lets the host's later mounts in,
- * which a bind mount with rslave or rshared needs.
+ * @param options.prepare steps before the root is mounted, when nothing propagates to the host any more
+ * @returns the steps up to `setRoot`. They end all propagation towards the host; `slave` still lets the host's later
+ * mounts in, which a bind mount with rslave or rshared needs.
  */
 export function rootfsSteps(
   rootfs: PlanRootfs,
-  spec: { linux: Pick<Spec['linux'], 'rootfsPropagation'> },
-  options: { userXattr: boolean },
+  spec: { mounts?: Spec['mounts']; linux: Pick<Spec['linux'], 'rootfsPropagation'> },
+  options: { userXattr: boolean; prepare?: readonly Step[] | undefined },
 ): Step[] {
   const wish = spec.linux.rootfsPropagation ?? 'rprivate';
   const propagation = (/slave|shared/.test(wish) ? MS_SLAVE : MS_PRIVATE) | MS_REC;
-  const steps: Step[] = [{ op: 'mount', source: '', target: '/', fstype: '', flags: propagation, data: '' }];
+  const steps: Step[] = [
+    { op: 'mount', source: '', target: '/', fstype: '', flags: propagation, data: '' },
+    ...(options.prepare ?? []),
+  ];
   const root = rootPath(rootfs);
   if (rootfs.kind === 'overlay') {
-    const { directory, data } = overlayOptions(rootfs, options);
+    const { stubs } = rootfs;
+    const lower = stubs ? [stubs.upper, ...rootfs.lower] : rootfs.lower;
+    const { directory, data } = overlayOptions({ ...rootfs, lower }, options);
     steps.push(
       ...givingSteps(rootfs),
+      ...(stubs ? stubSteps({ ...rootfs, stubs }, spec.mounts ?? [], options) : []),
       { op: 'chdir', path: directory },
       { op: 'mount', source: 'overlay', target: root, fstype: 'overlay', flags: 0, data },
     );
   } else {
-    // pivot_root(2) wants a mount point
+    // pivot_root(2) needs a mount point.
     steps.push({ op: 'mount', source: root, target: root, fstype: '', flags: MS_BIND | MS_REC, data: '' });
   }
   steps.push({ op: 'setRoot', path: root });
   return steps;
 }
 
-/** Before an overlay of these is mounted, as root of the namespace. */
+/**
+ * Makes the mount points by mounting on each of them, with the stubs' folder as the upper one, and takes all of it away
+ * again. A target below that of another mount lies in what is mounted there.
+ */
+function stubSteps(
+  { lower, merged, stubs }: Extract<PlanRootfs, { kind: 'overlay' }> & { stubs: Stubs },
+  mounts: Spec['mounts'],
+  options: { userXattr: boolean },
+): Step[] {
+  const { upper, work, empty } = stubs;
+  const { directory, data } = overlayOptions({ kind: 'overlay', lower, upper, work, merged }, options);
+  const isInner = ({ destination: path }: Mount) =>
+    mounts.some(({ destination: other }) => path.startsWith(`${other}/`));
+  return [
+    { op: 'chdir', path: directory },
+    { op: 'mount', source: 'overlay', target: merged, fstype: 'overlay', flags: 0, data },
+    { op: 'setRoot', path: merged },
+    ...mounts
+      .filter((mount) => !isInner(mount))
+      .map(({ type = '', source, subpath = '', destination }): Step => ({
+        op: 'mount',
+        source: type === 'bind' ? source! : empty,
+        target: destination,
+        fstype: '',
+        flags: MS_BIND,
+        data: type === 'bind' ? subpath : '',
+        inRoot: true,
+        create: 'like-source',
+        noSymlinks: NO_LINKS.has(type),
+      })),
+    { op: 'setRoot', path: '/' },
+    { op: 'umount', target: merged, flags: MNT_DETACH },
+  ];
+}
+
+/** types of mounts that refuse a link in their target (mounts.ts) */
+const NO_LINKS = new Set(['proc', 'sysfs', 'cgroup', 'cgroup2']);
+
+/** Gives the folders to the namespace's root, which must happen before an overlay of them is mounted. */
 export function givingSteps({ upper, work, giveToRoot }: Extract<PlanRootfs, { kind: 'overlay' }>): Step[] {
   return giveToRoot ? [upper, work].map((path) => ({ op: 'chown', path, uid: 0, gid: 0 })) : [];
 }
 
 /**
- * The overlay mount's data. Lower folders are named relative to the folder they share, which the plan enters first:
- * with absolute paths a page is full after some thirty layers, with links of 12 digits it holds about three hundred.
- * @throws HuskError `limit` when it still does not fit
+ * @returns the overlay mount's data. Lower folders are named relative to the folder that they share, which the plan
+ * enters first: absolute paths fill a page after some thirty layers, while links of 12 digits allow about three
+ * hundred.
+ * @throws HuskError `limit` when the data still does not fit
  */
 export function overlayOptions(
   rootfs: Extract<PlanRootfs, { kind: 'overlay' }>,
@@ -89,8 +148,8 @@ export function overlayOptions(
 }
 
 /**
- * As overlayOptions, of folders that are only looked at (two at least): a container's upper and the layers below it.
- * @param directory of the links, which the plan enters first
+ * Like overlayOptions, for two or more folders that are only read: a container's upper and the layers below it.
+ * @param directory the folder of the links, which the plan enters first
  */
 export function readOnlyOverlay(lower: readonly string[], directory: string, options: { userXattr: boolean }): string {
   const data = `lowerdir=${lower.map((path) => escape(relative(directory, path))).join(':')}${options.userXattr ? ',userxattr' : ''}`;
@@ -117,8 +176,8 @@ function sharedFolder(paths: readonly string[]): string {
 }
 
 /**
- * Overlay splits at comma and colon; a backslash keeps them. Source: linux fs/overlayfs/params.c ovl_next_opt,
- * ovl_unescape
+ * Escapes a path: overlay splits at comma and colon unless a backslash precedes them. Source: linux
+ * fs/overlayfs/params.c ovl_next_opt, ovl_unescape
  */
 function escape(path: string): string {
   return path.replace(/[\\:,]/g, '\\$&');

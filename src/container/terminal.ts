@@ -1,6 +1,6 @@
 /**
- * A pseudo-terminal's master as a Node stream, pty(7). Every byte written before the last slave closed is read; the EIO
- * that then comes is end-of-file.
+ * A Terminal is a pseudo-terminal's master as a Node stream, pty(7). The stream gives every byte that was written
+ * before the last slave closed; the EIO that follows is end-of-file.
  */
 import { Duplex } from 'node:stream';
 import { ReadStream } from 'node:tty';
@@ -8,7 +8,7 @@ import { setWindowSize } from '../host/streams/tty.ts';
 import type { Lender } from '../sandbox.ts';
 import { passOn } from '../launch/output-pipe.ts';
 
-/** bytes the line discipline gives at once, N_TTY_BUF_SIZE of drivers/tty/n_tty.c, and then some */
+/** more bytes than the line discipline gives at once, N_TTY_BUF_SIZE of drivers/tty/n_tty.c */
 const READ = 16384;
 
 export class Terminal extends Duplex implements Lender {
@@ -17,19 +17,20 @@ export class Terminal extends Duplex implements Lender {
   readonly #fd: number;
   #open = true;
 
-  /** takes the fd */
+  /** @param fd the master, which the stream owns from here on */
   constructor(fd: number) {
     super({ allowHalfOpen: true });
     this.#fd = fd;
     const buffer = Buffer.allocUnsafeSlow(READ);
-    // Node's types leave out that it takes a socket's options
+    // Node's types leave out that a ReadStream takes a socket's options.
     const options = {
       onread: { buffer, callback: (count: number) => passOn(this, buffer.subarray(0, count)) },
     } as object;
     this.#socket = new ReadStream(fd, options);
-    // EIO: no slave is open any more
+    // EIO says that no slave is open any more.
     for (const event of ['error', 'end', 'close']) this.#socket.on(event, () => this.#hangUp());
-    // once all is read there is nobody to write to either; a destroyed stream takes late writes without an error event
+    // After the last byte there is no reader for input either; a destroyed stream takes late writes without an error
+    // event.
     this.once('end', () => this.destroy());
   }
 
@@ -45,12 +46,14 @@ export class Terminal extends Duplex implements Lender {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    // nobody is there to read it any more: as with a real terminal, that is no error
+    // No slave is open to read the bytes: as with a real terminal, that is no error.
     if (!this.#open) return done();
     this.#socket.write(chunk, () => done());
   }
 
-  /** End of input is for the line discipline to say (Ctrl-D); the master stays open, it carries the output. */
+  /**
+   * Ends nothing: the user ends input through the line discipline (Ctrl-D), and the master stays open for the output.
+   */
   override _final(done: () => void): void {
     done();
   }
@@ -61,7 +64,7 @@ export class Terminal extends Duplex implements Lender {
     done(error);
   }
 
-  /** characters; after the hang-up there is nothing to resize */
+  /** Sets the size in characters; after the hang-up there is nothing to resize. */
   setSize(columns: number, rows: number): void {
     if (this.#open && !this.#socket.destroyed) setWindowSize(this.#fd, columns, rows);
   }

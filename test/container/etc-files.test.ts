@@ -21,10 +21,16 @@ const hosts: [string, Parameters<typeof hostsFile>[0], string][] = [
 ];
 for (const [what, options, text] of hosts) test(`/etc/hosts with ${what}`, (t) => t.is(hostsFile(options), text));
 
-test("host-gateway is the gateway's address", (t) => {
-  t.deepEqual(resolveExtraHost({ name: 'a', ip: 'host-gateway' }, '10.0.2.2'), { name: 'a', ip: '10.0.2.2' });
-  t.deepEqual(resolveExtraHost({ name: 'a', ip: '::1' }, '10.0.2.2'), { name: 'a', ip: '::1' });
-  t.throws(() => resolveExtraHost({ name: 'a', ip: 'host-gateway' }), {
+test("host-gateway is the host's address", (t) => {
+  t.deepEqual(
+    resolveExtraHost({ name: 'a', ip: 'host-gateway' }, () => '10.0.2.2'),
+    { name: 'a', ip: '10.0.2.2' },
+  );
+  t.deepEqual(
+    resolveExtraHost({ name: 'a', ip: '::1' }, () => '10.0.2.2'),
+    { name: 'a', ip: '::1' },
+  );
+  t.throws(() => resolveExtraHost({ name: 'a', ip: 'host-gateway' }, () => undefined), {
     message: 'unable to derive the IP value for host-gateway',
   });
 });

@@ -1,9 +1,9 @@
 /**
- * A container's cgroup (v2): made, limited, filled, read, frozen, emptied, removed. What to write is decided in
- * files.ts, where in delegation.ts.
+ * A ContainerCgroup is a container's cgroup (v2): it is made, limited, filled, read, frozen, emptied and removed here.
+ * files.ts decides what to write, delegation.ts where.
  *
- * A container's cgroup is `husk-<id>`. In a systemd scope the supervisor stands where the controllers must be given
- * (the no-internal-processes rule), so it moves itself into a second leaf, `supervisor-<id>`.
+ * A container's cgroup is `husk-<id>`. In a systemd scope the supervisor is in the cgroup that must give its children
+ * controllers (the no-internal-processes rule), so it moves itself into a second leaf, `supervisor-<id>`.
  */
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -16,22 +16,22 @@ import { cgroupName, rememberCgroup, removeTree } from './remains.ts';
 import { parseCgroupStats, parseKeyed, type CgroupStats } from './stats.ts';
 import { SIGKILL } from '../../notation/signals.ts';
 import type { Resources } from '../../spec.ts';
-import { enterScope } from './systemd-scope.ts';
+import { containerScope, enterScope } from './systemd-scope.ts';
 
 const WANTED = ['cpuset', 'cpu', 'io', 'memory', 'pids'];
 /** bytes, NAME_MAX of linux/limits.h */
 const MAX_NAME = 255;
 /**
- * How often, and how long apart in ms, a cgroup is asked whether it is empty or frozen: ten seconds in all. A process
- * that has used more than its CPU quota stands still, or ends, only when it gets the next of it.
+ * How often, and at what distance in ms, husk checks whether a cgroup is empty or frozen: ten seconds in all. A process
+ * that has used more than its CPU quota freezes, or ends, only when it gets its next quota.
  */
 const TRIES = 1000;
 const PAUSE_MS = 10;
 
 /**
- * Can these limits be enforced here? Asked at create, so that a person learns it then.
+ * Checks whether these limits can be enforced here. `create` asks, so that the user learns of a problem then.
  * @returns warnings in the daemon's words
- * @throws HuskError `unsupported` naming the first flag that cannot be, and what to change
+ * @throws HuskError `unsupported` naming the first flag that cannot be enforced, and what to change
  */
 export function checkLimits(resources: Resources, delegation: Delegation): string[] {
   const { files, warnings } = resourcesToFiles(resources);
@@ -86,7 +86,7 @@ export class ContainerCgroup {
     return cgroup;
   }
 
-  /** An existing one, by the container's id: another command than the supervisor looks at it. */
+  /** Opens an existing cgroup, for a command that looks at it and is not the supervisor. */
   static open(path: string): ContainerCgroup {
     return new ContainerCgroup(path, undefined);
   }
@@ -111,13 +111,13 @@ export class ContainerCgroup {
     }
   }
 
-  /** the bfq scheduler has a file of its own */
+  /** @returns the name of the file; the bfq scheduler has a weight file of its own */
   #fileFor(name: string): string {
     if (name !== 'io.weight') return name;
     return has(join(this.path, name)) ? name : 'io.bfq.weight';
   }
 
-  /** cgroup.procs takes one pid a write */
+  /** Moves a process into the cgroup: cgroup.procs takes one pid at each write. */
   enter(pid: number): void {
     writeFileSync(join(this.path, 'cgroup.procs'), String(pid));
   }
@@ -131,14 +131,14 @@ export class ContainerCgroup {
     return parseCgroupStats((file) => read(join(this.path, file)));
   }
 
-  /** has the kernel's OOM killer ended a process here */
+  /** @returns whether the kernel's OOM killer has ended a process here */
   oomKilled(): boolean {
     return (parseKeyed(read(join(this.path, 'memory.events')) ?? '').get('oom_kill') ?? 0) > 0;
   }
 
   /**
-   * Resolves when every process stands still (or moves again). @throws HuskError `unavailable` after ten seconds; then
-   * none is frozen
+   * Freezes or thaws. The promise resolves when every process has stopped, or runs again.
+   * @throws HuskError `unavailable` after ten seconds; then no process is frozen
    */
   async freeze(frozen: boolean): Promise<void> {
     const file = join(this.path, 'cgroup.freeze');
@@ -155,7 +155,7 @@ export class ContainerCgroup {
     );
   }
 
-  /** SIGKILL to every process at once, forks included (cgroup.kill, Linux 5.14; one by one before that) */
+  /** Sends SIGKILL to every process at once, forks included (cgroup.kill, Linux 5.14; one by one before that). */
   kill(): void {
     try {
       writeFileSync(join(this.path, 'cgroup.kill'), '1');
@@ -164,19 +164,19 @@ export class ContainerCgroup {
     }
   }
 
-  /** Held first, and then looked for again: its pid may have become another process's since it was read. */
+  /** Holds the process by a pidfd and then looks for it again: its pid may have become another's since it was read. */
   #killMember(pid: number): void {
     try {
       using held = pidfdOpen(pid);
       if (this.processes().includes(pid)) pidfdSignal(held.number, SIGKILL);
     } catch {
-      // it is gone
+      // The process has ended.
     }
   }
 
   /**
-   * Kills what is left and removes the folders. Idempotent. @throws HuskError `unavailable` when they do not empty
-   * within ten seconds
+   * Kills the remaining processes and removes the folders. The call is idempotent.
+   * @throws HuskError `unavailable` when the folders are not empty within ten seconds
    */
   async remove(): Promise<void> {
     for (let count = 0; count < TRIES; count++) {
@@ -191,48 +191,67 @@ export class ContainerCgroup {
 
   #removeFolders(): boolean {
     if (!removeTree(this.path)) return false;
-    // the supervisor itself is still in there: it goes with the scope, or is swept by the next one
+    // The supervisor itself is still in its leaf, which goes with the scope, or is removed by the next supervisor.
     if (this.#leaf !== undefined) removeTree(this.#leaf);
     return true;
   }
 }
 
 /**
- * The container's cgroup where this host lets the user have one, with its limits written.
+ * @returns the container's cgroup with its limits written, where this host lets the user have one; undefined where
+ * there is none and no limit needs one: pause, stats and OOM reports are then missing
  * @param options.supervisor pid of the process that stays beside the container
  * @param options.directory the container's folder, which remembers where its cgroup is (remains.ts)
- * @param options.cgroupsPath of the spec: `--cgroup-parent`, a slash, the id
- * @returns undefined where there is none and no limit asks for one: pause, stats and OOM reports then do without
+ * @param options.cgroupsPath the spec's: `--cgroup-parent`, a slash, the id
+ * @param options.scope gives the scope of the user's systemd, for who has several containers beside one process: it asks
+ * once, as the process would leave the one for the next, and an empty scope is removed
+ * @param options.whileAsking called when the user's systemd is asked, which takes as long as the rest of a start
  * @throws HuskError `unsupported` naming the limit that cannot be enforced, and the fix
  */
 export async function containerCgroup(
   id: string,
   resources: Resources,
-  { supervisor, directory, cgroupsPath }: { supervisor: number; directory: string; cgroupsPath?: string },
+  {
+    supervisor,
+    directory,
+    cgroupsPath,
+    scope,
+    whileAsking,
+  }: {
+    supervisor: number;
+    directory: string;
+    cgroupsPath?: string;
+    scope?: (make: () => Promise<string>) => Promise<string>;
+    whileAsking?: () => void;
+  },
 ): Promise<ContainerCgroup | undefined> {
   const delegation = findDelegation({ runtimeDir: process.env['XDG_RUNTIME_DIR'] });
   checkLimits(resources, delegation);
   const below = cgroupsPath === undefined ? undefined : dirname(cgroupsPath);
   if (below !== undefined) checkCgroupParent(below, delegation);
   if (delegation.kind === 'none') return undefined;
+  if (delegation.kind === 'systemd') whileAsking?.();
+  const enter = () => enterScope(containerScope(id, supervisor, below));
   try {
     const parent =
-      delegation.kind === 'delegated' ? join(delegation.path, below ?? '') : await enterScope(id, supervisor, below);
+      delegation.kind === 'delegated' ? join(delegation.path, below ?? '') : await (scope ? scope(enter) : enter());
     const path = join(parent, cgroupName(id));
     rememberCgroup(directory, path);
-    // one that an earlier supervisor was killed beside: its counts of OOM kills and CPU time are not this run's
+    // A cgroup left by an earlier supervisor that was killed goes: its counts of OOM kills and CPU time are of another
+    // run.
     await ContainerCgroup.open(path).remove();
     return ContainerCgroup.create(id, resources, { parent, supervisor });
   } catch (error) {
-    // without limits a container runs as well without a cgroup of its own
+    // A container without limits runs as well without a cgroup of its own.
     if (below === undefined && resourcesToFiles(resources).files.length === 0) return undefined;
     throw error;
   }
 }
 
 /**
- * Moves the supervisor out of `parent`, for a cgroup with processes cannot give its children controllers.
- * @returns the leaf, or undefined when nothing had to move, or others stand there too: they are not ours to move
+ * Moves the supervisor out of `parent`, because a cgroup with processes cannot give its children controllers.
+ * @returns the leaf, or undefined when nothing had to move, or when `parent` holds other processes, which husk must not
+ * move
  */
 function leaveParent(parent: string, id: string, supervisor: number): string | undefined {
   const there = pids(join(parent, 'cgroup.procs'));
@@ -244,8 +263,8 @@ function leaveParent(parent: string, id: string, supervisor: number): string | u
 }
 
 /**
- * Root's own folder at the top of the tree, and those of `--cgroup-parent`: what one does not give, the next cannot
- * have.
+ * Makes root's own folder at the top of the tree, and the folders of `--cgroup-parent`. A folder can have only the
+ * controllers that the one above it gives.
  */
 function makeParents(path: string): void {
   if (has(path)) return;
@@ -255,10 +274,10 @@ function makeParents(path: string): void {
 }
 
 /**
- * Where `--cgroup-parent` leads: a folder below what is delegated, made when missing. Docker's is below the host's
- * root, which is not ours.
- * @throws HuskError `invalid` in Docker's words where the user's systemd makes the cgroups, `unsupported` where nobody
- * does
+ * Checks where `--cgroup-parent` leads: to a folder below what is delegated, made when missing. Docker's is below the
+ * host's root, which an ordinary user may not change.
+ * @throws HuskError `invalid` in Docker's words where the user's systemd makes the cgroups, `unsupported` where no
+ * cgroup can be made
  */
 export function checkCgroupParent(parent: string, delegation: Delegation): void {
   if (delegation.kind === 'none')
@@ -267,7 +286,7 @@ export function checkCgroupParent(parent: string, delegation: Delegation): void 
       fix: delegation.fix,
     });
   const parts = parent.split('/').filter((part) => part !== '');
-  // each part becomes a folder: never up, never a control file's name, never a cgroup of husk's own
+  // Each part becomes a folder: it must not lead up, nor be a control file's name or a cgroup of husk's own.
   if (
     parts.length === 0 ||
     parent.includes('\0') ||
@@ -288,20 +307,21 @@ export function checkCgroupParent(parent: string, delegation: Delegation): void 
 }
 
 /**
- * Supervisors cannot remove the leaf they end in: their successors do. One that still lives keeps its folder (EBUSY).
+ * Removes the leaves of earlier supervisors, which could not remove the leaf they ended in. A supervisor that still
+ * lives keeps its folder (EBUSY).
  */
 function sweep(parent: string): void {
   for (const path of children(parent)) if (basename(path).startsWith('supervisor-')) removeTree(path);
 }
 
-/** One at a time: one that cannot be had must not cost the others. */
+/** Enables the controllers one at a time, so that one that cannot be had does not cost the others. */
 function enableControllers(parent: string): void {
   const available = new Set((read(join(parent, 'cgroup.controllers')) ?? '').trim().split(/\s+/));
   for (const controller of WANTED.filter((name) => available.has(name))) {
     try {
       writeFileSync(join(parent, 'cgroup.subtree_control'), `+${controller}`);
     } catch {
-      // a limit that needs it is refused when it is written
+      // A limit that needs this controller is refused when it is written.
     }
   }
 }

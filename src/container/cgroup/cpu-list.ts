@@ -1,12 +1,12 @@
 /**
- * The kernel's list format for CPUs and memory nodes: `0-3,8`. Source: linux
+ * Parses the kernel's list format for CPUs and memory nodes: `0-3,8`. Source: linux
  * Documentation/admin-guide/kernel-parameters.rst § cpu lists.
  */
 
-/** linux NR_CPUS at most; docker's bound too */
+/** the highest CPU of linux NR_CPUS, which is Docker's bound too */
 const MAX_CPU = 8191;
 
-/** @returns the numbers in ascending order, or undefined when it is no list */
+/** @returns the numbers in ascending order, or undefined when the text is no list */
 export function parseCpuList(text: string): number[] | undefined {
   const result = new Set<number>();
   for (const part of text.trim().split(',')) {

@@ -1,9 +1,9 @@
 /**
- * Where this user may make cgroups, and which controllers work there; or why not, in words a person can act on. Reads
- * only.
+ * Finds where this user may make cgroups, and which controllers work there; or says why not, in words that a user can
+ * act on. The search only reads.
  *
- * A cgroup with processes cannot give controllers to its children (the no-internal-processes rule), and processes of
- * the user's session are not ours to move: so containers go beside the leaf that husk was started in, into the nearest
+ * A cgroup with processes cannot give controllers to its children (the no-internal-processes rule), and husk must not
+ * move the processes of the user's session. So containers go beside the leaf that husk was started in, into the nearest
  * empty cgroup above it that is the user's. Source: linux Documentation/admin-guide/cgroup-v2.rst § Delegation;
  * systemd's CGROUP_DELEGATION.
  */
@@ -16,11 +16,11 @@ export const CGROUP_ROOT = '/sys/fs/cgroup';
 
 export type Delegation =
   /**
-   * `path`: a cgroup whose children we may make; `controllers`: those its children can have; `fix`: how to get the
-   * others, where it is not systemd's
+   * `path`: a cgroup in which the user may make children; `controllers`: those that the children can have; `fix`: how
+   * to get the others, where systemd does not give them
    */
   | { kind: 'delegated'; path: string; controllers: string[]; fix?: string }
-  /** the user's systemd makes a scope for us (systemd-scope.ts); the controllers are those of its own cgroup */
+  /** the user's systemd makes a scope on request (systemd-scope.ts); the controllers are those of its own cgroup */
   | { kind: 'systemd'; controllers: string[] }
   | { kind: 'none'; reason: string; fix: string };
 
@@ -32,7 +32,7 @@ export interface DelegationSources {
   uid?: number;
   /** $XDG_RUNTIME_DIR */
   runtimeDir?: string;
-  /** is `root` a cgroup2 mount */
+  /** whether `root` is a cgroup2 mount */
   unified?: boolean;
 }
 
@@ -41,7 +41,7 @@ const DELEGATE_FIX =
 const LEAF_FIX =
   'start husk in a leaf of its own below a delegated cgroup that has no processes itself (a systemd service: Delegate=yes with DelegateSubgroup=)';
 
-/** Never throws: what cannot be read is not there. */
+/** Finds the delegation. The search never throws: a file that cannot be read counts as missing. */
 export function findDelegation(sources: DelegationSources = {}): Delegation {
   const root = sources.root ?? CGROUP_ROOT;
   const uid = sources.uid ?? process.getuid!();
@@ -58,7 +58,7 @@ export function findDelegation(sources: DelegationSources = {}): Delegation {
       reason: 'this process is in no cgroup v2',
       fix: 'boot with systemd.unified_cgroup_hierarchy=1 on the kernel command line',
     };
-  // the host's root has the whole tree: a folder of its own at the top, as Docker has
+  // The host's root owns the whole tree and gets a folder of its own at the top, as in Docker.
   if (uid === 0) {
     if (writable(root)) return delegated(join(root, 'husk'), root);
     return {
@@ -72,7 +72,7 @@ export function findDelegation(sources: DelegationSources = {}): Delegation {
     return { kind: 'systemd', controllers: words(join(manager, 'cgroup.controllers')) };
   for (let path = dirname(own); path !== '/' && manageable(join(root, path)); path = dirname(path))
     if (!occupied(join(root, path))) return delegated(join(root, path), join(root, path));
-  // between others' processes there is still room for a cgroup without controllers: enough to pause, count and kill
+  // Between other processes there is still room for a cgroup without controllers, enough to pause, count and kill.
   if (manageable(join(root, own))) return delegated(join(root, own), join(root, own));
   return {
     kind: 'none',
@@ -83,15 +83,15 @@ export function findDelegation(sources: DelegationSources = {}): Delegation {
 
 /** @param giver the existing cgroup that gives controllers: `path` or the folder above it */
 function delegated(path: string, giver: string): Delegation {
-  // the real root, which has no type, may have processes and give controllers
+  // The real root of the tree, which has no type, may have processes and give controllers all the same.
   if (!occupied(giver) || !exists(join(giver, 'cgroup.type')))
     return { kind: 'delegated', path, controllers: words(join(giver, 'cgroup.controllers')) };
   return { kind: 'delegated', path, controllers: words(join(giver, 'cgroup.subtree_control')), fix: LEAF_FIX };
 }
 
 /**
- * What a delegated cgroup's owner may write, cgroup-v2.rst § Delegation; systemd's slices and the user manager's own
- * cgroup are systemd's all the same.
+ * @returns whether this user may write what the owner of a delegated cgroup may (cgroup-v2.rst § Delegation). systemd's
+ * slices and the user manager's own cgroup belong to systemd even then.
  */
 function manageable(path: string): boolean {
   if (/\.slice$|^user@\d+\.service$/.test(basename(path))) return false;
@@ -106,13 +106,16 @@ export function controllerFix(): string {
   return DELEGATE_FIX;
 }
 
-/** `0::/user.slice/…` of /proc/PID/cgroup; `..` comes up when the process is outside of its cgroup namespace's root */
+/**
+ * @returns `/user.slice/…` of the line `0::/user.slice/…` in /proc/PID/cgroup; undefined when the path has a `..`,
+ * which appears when the process is outside of its cgroup namespace's root
+ */
 export function ownPath(text: string): string | undefined {
   const path = /^0::(\/.*)$/m.exec(text)?.[1];
   return path === undefined || path.split('/').includes('..') ? undefined : path;
 }
 
-/** is this folder a cgroup2 mount */
+/** @returns whether this folder is a cgroup2 mount */
 export function isUnified(root: string): boolean {
   try {
     return statfsSync(root).type === CGROUP2_SUPER_MAGIC;

@@ -1,22 +1,22 @@
 /**
- * OCI resources → cgroup v2 files and their contents. Pure. Conversions from the v1 units of the spec are runc's.
- * Source: linux Documentation/admin-guide/cgroup-v2.rst; OCI runtime-spec config-linux.md § Control groups; runc
- * libcontainer/cgroups/fs2.
+ * Turns OCI resources into cgroup v2 files and their contents. Nothing here touches the system. Conversions from the v1
+ * units of the spec are runc's. Source: linux Documentation/admin-guide/cgroup-v2.rst; OCI runtime-spec config-linux.md
+ * § Control groups; runc libcontainer/cgroups/fs2.
  */
 import { HuskError } from '../../errors.ts';
 import type { Resources } from '../../spec.ts';
 
 export interface CgroupFile {
-  /** name in the cgroup's folder: memory.max */
+  /** the file's name in the cgroup's folder: memory.max */
   name: string;
   value: string;
-  /** the person's word for it, in error texts */
+  /** the user's word for the limit, for error texts */
   what: string;
 }
 
 export interface CgroupFiles {
   files: CgroupFile[];
-  /** what cgroup v2 has no file for; the daemon discards it with these words */
+  /** limits for which cgroup v2 has no file; the daemon discards them with these words */
   warnings: string[];
 }
 
@@ -24,7 +24,7 @@ const DEFAULT_CPU_PERIOD = 100_000;
 /** cgroup v1's range of cpu.shares */
 const MIN_SHARES = 2;
 const MAX_SHARES = 262_144;
-/** cgroup v2's range of cpu.weight; 100 is what a cgroup has from birth */
+/** cgroup v2's range of cpu.weight; a new cgroup has 100 */
 const MIN_WEIGHT = 1;
 const MAX_WEIGHT = 10_000;
 
@@ -75,7 +75,7 @@ export function resourcesToFiles(resources: Resources): CgroupFiles {
       put('io.max', `${major}:${minor} ${key}=${rate || 'max'}`, what);
 
   for (const [name, value] of Object.entries(unified ?? {})) {
-    // the name becomes a path: nothing but a file of this cgroup's controllers
+    // The name becomes a path, so it must be a file of one of this cgroup's controllers.
     if (!/^(cpu|cpuset|io|memory|pids|hugetlb|rdma|misc)(\.[a-z0-9_]+)+$/i.test(name))
       throw new HuskError(`unknown cgroup file "${name}" in the spec's unified resources`, { kind: 'invalid' });
     put(name, value, name);
@@ -87,7 +87,7 @@ function bytes(value: number): string {
   return value < 0 ? 'max' : String(value);
 }
 
-/** v1 counts memory and swap together, v2 swap alone. */
+/** @returns memory.swap.max: v1 counts memory and swap together, v2 counts swap alone */
 function swapMax(memory: Resources['memory']): string | undefined {
   const { limit = 0, swap = 0 } = memory ?? {};
   if (swap === 0) return undefined;
@@ -96,8 +96,8 @@ function swapMax(memory: Resources['memory']): string | undefined {
 }
 
 /**
- * [2, 262144] → [1, 10000] as runc 1.3.2 and crun 1.23 have it: a parabola of the logarithms through both ends and
- * through the two defaults, so that `--cpu-shares 1024` weighs what a container without the flag does.
+ * Maps [2, 262144] to [1, 10000] as runc 1.3.2 and crun 1.23 do: by a parabola of the logarithms through both ends and
+ * through the two defaults, so that `--cpu-shares 1024` has the weight of a container without the flag.
  */
 export function sharesToWeight(shares: number): number {
   if (shares <= MIN_SHARES) return MIN_WEIGHT;
@@ -106,7 +106,7 @@ export function sharesToWeight(shares: number): number {
   return Math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34));
 }
 
-/** blkio's [10, 1000] → io.weight's [1, 10000] */
+/** Maps blkio's [10, 1000] to io.weight's [1, 10000]. */
 function ioWeight(weight: number): number {
   return 1 + Math.floor(((weight - 10) * 9999) / 990);
 }

@@ -1,14 +1,15 @@
 /**
- * What is left of a container's cgroup when its supervisor was killed: the container's folder remembers where it was,
- * and whoever mends or removes the container takes it away. Never looks for cgroups by name: one that has just been
- * made for a container about to start is empty too.
+ * Removes what is left of a container's cgroup when its supervisor was killed: the container's folder remembers where
+ * the cgroup was, and the code that reconciles or removes the container removes it. Nothing here searches for cgroups
+ * by name, because the new cgroup of a container about to start is empty too.
  */
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, normalize } from 'node:path';
+import { pauseThread } from '../../long-timer.ts';
 import { CGROUP_ROOT } from './delegation.ts';
 
 const FILE = 'cgroup';
-/** how often, and how long apart in ms, processes just killed are waited for */
+/** how often, and at what distance in ms, the end of killed processes is checked */
 const TRIES = 40;
 const PAUSE_MS = 5;
 
@@ -21,15 +22,15 @@ export function rememberCgroup(directory: string, path: string): void {
   writeFileSync(join(directory, FILE), path);
 }
 
-/** Is there a cgroup that this container's folder remembers? */
+/** @returns whether the cgroup that this container's folder remembers exists */
 export function remembersCgroup(directory: string): boolean {
   const path = remembered(directory);
   return path !== undefined && existsSync(path);
 }
 
 /**
- * Kills and removes. Synchronous, for it belongs into the transaction that mends the record; at most 0.2 s, normally
- * one rmdir. Never throws.
+ * Kills the processes and removes the cgroup. The call is synchronous, because it belongs to the transaction that
+ * reconciles the record; it takes 0.2 s at most, and normally one rmdir. It never throws.
  */
 export function removeRememberedCgroup(directory: string): void {
   const path = remembered(directory);
@@ -40,11 +41,14 @@ export function removeRememberedCgroup(directory: string): void {
       return;
     }
     killAll(path);
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    pauseThread(PAUSE_MS);
   }
 }
 
-/** A container with a writable cgroup may have made folders of its own. @returns is it gone */
+/**
+ * Removes a cgroup with the folders that a container with a writable cgroup may have made in it. @returns whether it is
+ * gone
+ */
 export function removeTree(path: string): boolean {
   for (const child of children(path)) if (!removeTree(child)) return false;
   try {
@@ -58,7 +62,7 @@ export function removeTree(path: string): boolean {
 function remembered(directory: string): string | undefined {
   try {
     const path = readFileSync(join(directory, FILE), 'utf8');
-    // it is about to be killed and removed: nothing but a container's cgroup
+    // The path will be killed and removed, so it must be a container's cgroup and nothing else.
     return path === normalize(path) && path.startsWith(`${CGROUP_ROOT}/`) && /^husk-[0-9a-f]{64}$/.test(basename(path))
       ? path
       : undefined;
@@ -71,7 +75,7 @@ function killAll(path: string): void {
   try {
     writeFileSync(join(path, 'cgroup.kill'), '1');
   } catch {
-    // Linux before 5.14: its processes die with the supervisor all the same
+    // Linux before 5.14 has no such file: the processes die with the supervisor all the same.
   }
 }
 

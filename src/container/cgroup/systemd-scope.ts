@@ -1,8 +1,8 @@
 /**
- * Asks the user's systemd for a scope with delegated controllers around a process: the one way for an ordinary user to
- * leave the login session's cgroup, which is root's. Goes through busctl(1), which every systemd host has, so husk
- * speaks no D-Bus of its own. Source: org.freedesktop.systemd1(5) StartTransientUnit; systemd's CGROUP_DELEGATION §
- * Scopes.
+ * Asks systemd for a scope around processes: the user's, with delegated controllers, which is the only way for an
+ * ordinary user to leave the login session's cgroup, which is root's. The request goes through busctl(1), which
+ * every systemd host has, so husk speaks no D-Bus of its own. Source: org.freedesktop.systemd1(5)
+ * StartTransientUnit; systemd's CGROUP_DELEGATION § Scopes.
  */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -13,71 +13,86 @@ import { after } from '../../long-timer.ts';
 import { CGROUP_ROOT, ownPath } from './delegation.ts';
 
 /**
- * the job is done asynchronously: how often, and how long apart in ms, /proc/PID/cgroup is looked at; one second in all
+ * How often, and at what distance in ms, /proc/PID/cgroup is read, because systemd does the job asynchronously; one
+ * second in all.
  */
 const TRIES = 200;
 const PAUSE_MS = 5;
-/** ms */
+/** ms until the call is given up */
 const CALL_TIMEOUT = 10_000;
 
-/** argv of busctl, apart for tests */
-export function scopeCall(id: string, pid: number, slice?: string): string[] {
+/** A unit of systemd's around processes that it has not started. */
+export interface Scope {
+  /** ends with `.scope`; no other unit may have it */
+  name: string;
+  description: string;
+  pids: readonly number[];
+  /** whose systemd */
+  manager: 'user' | 'system';
+  /** the processes' user may make cgroups in it */
+  delegate?: boolean;
+  /** the slice of that manager that the scope is put in; made when missing */
+  slice?: string | undefined;
+}
+
+export const containerScope = (id: string, pid: number, slice?: string): Scope => ({
+  name: `husk-${id}.scope`,
+  description: `husk container ${id.slice(0, 12)}`,
+  pids: [pid],
+  manager: 'user',
+  delegate: true,
+  slice,
+});
+
+/** @returns the arguments of busctl; exported for tests */
+export function scopeCall({ name, description, pids, manager, delegate, slice }: Scope): string[] {
+  const properties = [
+    ...(slice === undefined ? [] : [['Slice', 's', slice]]),
+    ['Description', 's', description],
+    ['PIDs', 'au', String(pids.length), ...pids.map(String)],
+    ...(delegate ? [['Delegate', 'b', 'true']] : []),
+    // A scope that ended badly is collected too, so that it leaves nothing behind.
+    ['CollectMode', 's', 'inactive-or-failed'],
+  ];
   return [
-    '--user',
+    `--${manager}`,
     'call',
     'org.freedesktop.systemd1',
     '/org/freedesktop/systemd1',
     'org.freedesktop.systemd1.Manager',
     'StartTransientUnit',
     'ssa(sv)a(sa(sv))',
-    scopeName(id),
+    name,
     'fail',
-    // properties: signature of the array is a(sv)
-    slice === undefined ? '4' : '5',
-    ...(slice === undefined ? [] : ['Slice', 's', slice]),
-    'Description',
-    's',
-    `husk container ${id.slice(0, 12)}`,
-    'PIDs',
-    'au',
-    '1',
-    String(pid),
-    'Delegate',
-    'b',
-    'true',
-    // a scope that ended badly leaves nothing behind
-    'CollectMode',
-    's',
-    'inactive-or-failed',
+    // The properties are an array with the signature a(sv).
+    String(properties.length),
+    ...properties.flat(),
     '0',
   ];
 }
 
-function scopeName(id: string): string {
-  return `husk-${id}.scope`;
-}
-
 /**
- * Moves `pid` into a new scope.
- * @param slice of the user's manager that the scope is put in; made when missing
- * @returns the scope's cgroup folder, delegated to this user
+ * Moves its processes into a new scope.
+ * @returns the scope's cgroup folder
  * @throws HuskError `unsupported` when systemd refuses
  */
-export async function enterScope(id: string, pid: number, slice?: string): Promise<string> {
+export async function enterScope(scope: Scope): Promise<string> {
+  const { name, manager } = scope;
+  const whose = manager === 'user' ? 'your systemd' : 'systemd';
   try {
-    await promisify(execFile)('busctl', scopeCall(id, pid, slice), { timeout: CALL_TIMEOUT });
+    await promisify(execFile)('busctl', scopeCall(scope), { timeout: CALL_TIMEOUT });
   } catch (error) {
     const { stderr, message } = error as { stderr?: string; message: string };
-    throw new HuskError(`cannot get a cgroup from your systemd: ${stderr?.trim() || message}`, {
+    throw new HuskError(`cannot get a cgroup from ${whose}: ${stderr?.trim() || message}`, {
       kind: 'unsupported',
-      fix: 'see systemctl --user status',
+      fix: `see systemctl --${manager} status`,
       cause: error,
     });
   }
   for (let count = 0; count < TRIES; count++) {
-    const path = ownPath(readFileSync(`/proc/${pid}/cgroup`, 'utf8'));
-    if (path?.endsWith(`/${scopeName(id)}`)) return join(CGROUP_ROOT, path);
+    const paths = scope.pids.map((pid) => ownPath(readFileSync(`/proc/${pid}/cgroup`, 'utf8')));
+    if (paths.every((path) => path?.endsWith(`/${name}`))) return join(CGROUP_ROOT, paths[0]!);
     await after(PAUSE_MS);
   }
-  throw new HuskError(`cannot get a cgroup from your systemd: ${scopeName(id)} did not start`, { kind: 'unavailable' });
+  throw new HuskError(`cannot get a cgroup from ${whose}: ${name} did not start`, { kind: 'unavailable' });
 }

@@ -1,6 +1,6 @@
 /**
- * Answers a FilesRequest (src/sandbox.ts) in the process that has the container's files before it: the guest's agent,
- * or on the host a program of husk's in the container's user namespace. Both run this; neither executes anything of the
+ * Answers a FilesRequest (src/sandbox.ts) in the process that can see the container's files: the guest's agent, or on
+ * the host a program of husk's in the container's user namespace. Both run this code; neither executes anything of the
  * container.
  */
 import { HuskError } from '../../errors.ts';
@@ -13,42 +13,16 @@ import { changesOf } from './changes.ts';
 import { factsOf, linkTarget } from './facts.ts';
 import { packTree } from './pack.ts';
 import { containerPlace } from './places.ts';
+import type { FilesPlaces } from './request-places.ts';
 import { explain, followed, openPath } from './resolve.ts';
 import { Unpacker } from './unpack.ts';
-import { UpperLayer, type UpperForm } from './upper.ts';
+import { UpperLayer } from './upper.ts';
 import { userOf } from './user.ts';
 
-/** Folders of this process; each request needs some of them. */
-export interface FilesPlaces {
-  /** the container's / as its processes see it */
-  root?: string;
-  /** image and changes, with nothing mounted on them */
-  whole?: string;
-  /** the changes */
-  upper?: string;
-  /** the image */
-  lower?: string;
-  form?: UpperForm;
-}
-
-/** which of them */
-export function placesFor(request: FilesRequest): readonly ('root' | 'whole' | 'upper' | 'lower')[] {
-  switch (request.op) {
-    case 'stat':
-    case 'archive':
-    case 'extract':
-      return ['root'];
-    case 'export':
-      return ['whole'];
-    default:
-      return ['upper', 'lower'];
-  }
-}
-
-/** bytes of changes gathered before they are handed on */
+/** bytes of changes that are gathered before they are yielded */
 const CHUNK = 64 << 10;
 
-/** Everything but `extract` and `size`, piece by piece. @throws HuskError, SyscallError */
+/** Answers every request but `extract` and `size`, piece by piece. @throws HuskError, SyscallError */
 export function* answer(request: FilesRequest, places: FilesPlaces): Generator<Buffer, void, void> {
   switch (request.op) {
     case 'stat':
@@ -92,7 +66,7 @@ export function* answer(request: FilesRequest, places: FilesPlaces): Generator<B
   }
 }
 
-/** What takes the input of `extract`. @throws HuskError when the folder is not there */
+/** @returns the unpacker that takes the input of `extract`. @throws HuskError when the folder does not exist */
 export function receiver(
   request: Extract<FilesRequest, { op: 'extract' }>,
   places: FilesPlaces & { devices: boolean },
@@ -140,7 +114,8 @@ function statOf(root: number, path: ByteString, fd: number): PathStat {
 }
 
 /**
- * what the members of a path's archive begin with; '' for the root and for what a path that ends with `/.` has in it
+ * @returns what the members of a path's archive begin with; '' for the root and for a path that ends with `/.`, which
+ * stands for its contents
  */
 function lastName(path: ByteString): ByteString {
   const names = path.split('/').filter((name) => name !== '');
@@ -148,7 +123,7 @@ function lastName(path: ByteString): ByteString {
   return last === '.' || last === '..' ? '' : last;
 }
 
-/** Where a member of a path's archive was found: `x/y`, of an archive of `/a/x` that calls it `x` → `/a/x/y`. */
+/** @returns the path of an archive's member: `x/y`, of an archive of `/a/x` that calls it `x` → `/a/x/y` */
 export function pathOf(member: ByteString, top: ByteString, path: ByteString): ByteString {
   const below = top === '' ? `/${member}` : member.slice(top.length);
   return `${path.replace(/(?:\/\.?)+$/, '')}${below}`;

@@ -1,7 +1,7 @@
 /**
- * What a container has changed of its image: overlay's upper folder compared with what lies below. Docker's rules (moby
- * pkg/archive changes.go): a folder counts as changed when its mode or owner is another or something in it changed; a
- * file when also its size or time is. Reads names and attributes only.
+ * Finds what a container has changed of its image, by comparing overlay's upper folder with what lies below. The rules
+ * are Docker's (moby pkg/archive changes.go): a folder counts as changed when its mode or owner differs or something in
+ * it changed; a file also when its size or time differs. The comparison reads names and attributes only.
  */
 import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
@@ -14,16 +14,14 @@ import type { UpperLayer } from './upper.ts';
 
 export interface Change {
   kind: 'A' | 'C' | 'D';
-  /** without a leading slash */
+  /** path without a leading slash */
   path: ByteString;
 }
 
-/** folders within folders; a path of the kernel's has at most half as many */
+/** deepest nesting of folders; a path that the kernel takes has at most half as many */
 const MAX_DEPTH = 2048;
 
-/**
- * @param upper,lower descriptors of folders; the caller's to close
- */
+/** @param upper,lower descriptors of folders, which the caller closes */
 export function* changesOf(upper: number, lower: number, layer: UpperLayer): Generator<Change, void, void> {
   yield* compare({ upper, lower, path: '', depth: 0 }, layer);
 }

@@ -1,6 +1,6 @@
 /**
- * What an inode is, read from its descriptor (opened with O_PATH, so that nothing is waited for and no device is
- * touched).
+ * Reads what an inode is from its descriptor, which is opened with O_PATH, so that opening waits for nothing and
+ * touches no device.
  */
 import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
@@ -28,13 +28,13 @@ export interface Facts {
   uid: number;
   gid: number;
   size: number;
-  /** seconds since 1970 and nanoseconds on top */
+  /** seconds since 1970; `mtimeNanoseconds` is added to them */
   mtime: number;
   mtimeNanoseconds: number;
   links: number;
   deviceMajor: number;
   deviceMinor: number;
-  /** one inode of this kernel, while it is held */
+  /** identifies one inode of this kernel, while a descriptor holds it */
   inode: string;
 }
 
@@ -58,18 +58,23 @@ export function factsOf(fd: number): Facts {
   };
 }
 
-/** What a name in a folder is now, the link itself where it is one; undefined: nothing. */
+/**
+ * @returns what a name in a folder is now, the symbolic link itself where it is one; undefined when the name is free
+ */
 export function factsAt(folder: number, name: ByteString): Facts | undefined {
   using found = openName(folder, name);
   return found && factsOf(found.number);
 }
 
-/** An O_PATH descriptor of a name, links not followed; undefined when it is not there (any more). */
+/**
+ * @returns an O_PATH descriptor of a name, symbolic links not followed; undefined when the name does not exist (any
+ * more)
+ */
 export function openName(folder: number, name: ByteString): Fd | undefined {
   return unlessAbsent(() => new Fd(host.openAt(folder, name, O_PATH)));
 }
 
-/** What a running container has deleted or replaced since its name was read is not there. */
+/** @returns undefined for a name that a running container has deleted or replaced since it was read */
 export function unlessAbsent<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -82,16 +87,19 @@ export function unlessAbsent<T>(read: () => T): T | undefined {
 
 export const linkTarget = (fd: number): ByteString => fromBytes(readlinkFd(fd));
 
-/** bytes: XATTR_LIST_MAX and XATTR_SIZE_MAX of include/uapi/linux/limits.h; what is read here is copied out at once */
+/**
+ * bytes: XATTR_LIST_MAX and XATTR_SIZE_MAX of include/uapi/linux/limits.h; what is read into this buffer is copied out
+ * at once
+ */
 const xattrBuffer = Buffer.allocUnsafe(65536);
 
-/** @param wanted chooses by name. Not for symbolic links. */
+/** @param fd any file but a symbolic link @param wanted chooses attributes by name */
 export function xattrsOf(fd: number, wanted: RegExp): Map<ByteString, Buffer> | undefined {
   const read = (call: () => number): Buffer | undefined => {
     try {
       return Buffer.from(xattrBuffer.subarray(0, call()));
     } catch (error) {
-      if (error instanceof SyscallError) return undefined; // none here, or gone
+      if (error instanceof SyscallError) return undefined; // The file has none, or is gone.
       throw error;
     }
   };

@@ -1,23 +1,24 @@
 /**
- * The internal program `files JSON`: answers one FilesRequest as root of the container's user namespace, before whose
- * eyes its starter has put the folders. Bytes out by stdout, a tar in by stdin, both blocking, which is the
- * back-pressure; a failure is one line of JSON on stderr.
+ * The internal program `files JSON`: it answers one FilesRequest as root of the container's user namespace, in a mount
+ * namespace where its starter has put the folders. Bytes go out by stdout and a tar comes in by stdin, both blocking,
+ * which is the back-pressure; a failure is one line of JSON on stderr.
  */
 import { readFileSync, readSync, writeSync } from 'node:fs';
 import { HuskError, systemError } from '../../errors.ts';
 import { SyscallError } from '../../host/libc.ts';
 import type { FilesRequest } from '../../sandbox.ts';
 import { parseStat } from '../processes/tree.ts';
-import { answer, header, receiver, type FilesPlaces } from './answer.ts';
+import { answer, header, receiver } from './answer.ts';
+import type { FilesPlaces } from './request-places.ts';
 
 export interface FilesJob {
   request: FilesRequest;
   places: FilesPlaces;
-  /** whose / is looked at: if the pid is another process's by now, that process's files must not be */
+  /** the process whose / is read: once its pid names another process, that process's files must not be read */
   process?: { pid: number; startTime: string };
 }
 
-/** bytes read at once */
+/** bytes that are read at once */
 const CHUNK = 256 << 10;
 
 export async function main([text = '']: string[]): Promise<number> {
@@ -26,7 +27,7 @@ export async function main([text = '']: string[]): Promise<number> {
     run(JSON.parse(text) as FilesJob);
     return 0;
   } catch (error) {
-    // whoever read has had enough
+    // EPIPE means that the reader has closed the pipe because it needs no more.
     if ((error as NodeJS.ErrnoException).code !== 'EPIPE') writeSync(2, `${JSON.stringify(failureOf(error))}\n`);
     return 1;
   }
@@ -36,7 +37,8 @@ function run({ request, places, process: whose }: FilesJob): void {
   if (request.op !== 'extract') {
     let checked = whose === undefined;
     for (const piece of answer(request, places)) {
-      // the first piece comes when the folder is open: from there on it stays the same, whatever becomes of the pid
+      // The first piece comes when the folder is open: from then on the folder stays the same, whatever becomes of the
+      // pid.
       if (!checked) check(whose!);
       checked = true;
       write(piece);
@@ -61,7 +63,7 @@ function check({ pid, startTime }: NonNullable<FilesJob['process']>): void {
   try {
     now = parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.startTime;
   } catch {
-    // gone
+    // The process has ended.
   }
   if (now !== startTime) throw new HuskError('the container ended meanwhile', { kind: 'conflict' });
 }
@@ -70,7 +72,7 @@ function write(bytes: Buffer): void {
   for (let at = 0; at < bytes.length;) at += writeSync(1, bytes, at);
 }
 
-/** what a failure is told as, to the other side of a pipe or of a VM's wall */
+/** @returns the form in which a failure crosses a pipe or the border of a VM */
 export function failureOf(error: unknown): { message: string; kind: HuskError['kind'] } {
   if (error instanceof HuskError) return { message: error.message, kind: error.kind };
   const refused = systemError(error);

@@ -1,12 +1,12 @@
 /**
- * A tree as a tar: names in byte order, owners as this process sees them, hard links, xattrs, device nodes; sockets are
- * left out. The same tree gives the same bytes. Yields pieces, so that whoever reads decides the pace.
+ * Packs a tree into a tar: names in byte order, owners as this process sees them, hard links, xattrs, device nodes;
+ * sockets are left out. The same tree gives the same bytes. The packer yields pieces, so that the reader sets the pace.
  *
  * The tree may change meanwhile: every name is opened by its folder's descriptor without following links, so nothing
- * outside is ever read; a file is never waited for, and has as many bytes in the archive as its header said. Never
- * executes, never writes.
+ * outside the tree is ever read. A file is never waited for, and has as many bytes in the archive as its header said.
+ * The packer never executes and never writes.
  *
- * What cannot be read ends the archive with an error that names it: an archive that left it out would look whole.
+ * A file that cannot be read ends the archive with an error that names it: an archive without it would look complete.
  */
 import { readSync } from 'node:fs';
 import { Fd } from '../../host/fd.ts';
@@ -20,11 +20,12 @@ import { factsOf, linkTarget, openName, unlessAbsent, xattrsOf, type Facts } fro
 import { namesIn } from './names.ts';
 import { OPAQUE, WHITEOUT, type UpperLayer } from './upper.ts';
 
-/** bytes gathered before they are handed on, and read of a file at once */
+/** bytes that are gathered before they are yielded, and bytes of a file that are read at once */
 const CHUNK = 256 << 10;
 /**
- * statfs(2), include/uapi/linux/magic.h: proc, sysfs, cgroup2, cgroup, debugfs, tracefs, securityfs, configfs. Below
- * another folder they are what the kernel makes up, much of which nobody may read; asked for by name they are copied.
+ * statfs(2), include/uapi/linux/magic.h: proc, sysfs, cgroup2, cgroup, debugfs, tracefs, securityfs, configfs. The
+ * kernel generates the files of these file systems, and many cannot be read. Below another folder their contents are
+ * left out; a path in them that the request names is copied.
  */
 const MADE_UP = new Set([
   0x9fa0n,
@@ -36,25 +37,25 @@ const MADE_UP = new Set([
   0x73636673n,
   0x62656570n,
 ]);
-/**
- * bytes of one file that the kernel makes up: its size is known only when it has been read, and a header comes first
- */
+/** most bytes of a generated file: its size is known only after reading it, and the header comes first */
 const MAX_MADE_UP = 16 << 20;
-/** open(2): a FIFO at the place of a file must not be waited for */
+/** open(2) with this flag does not wait when a FIFO has taken the place of a file. */
 const O_NONBLOCK = 0o4000;
 /**
- * of an inode's xattrs these belong to the file; the rest to the host, to overlay file systems or to no other machine
+ * xattrs that belong to the file; the others belong to the host or to overlay file systems, or mean nothing on another
+ * machine
  */
 const KEPT = /^(?:user\.(?!overlay\.|fuseoverlayfs\.|containers\.)|security\.capability$)/;
 
 export interface PackOptions {
-  /** instead of the tree's own */
+  /** owner of every member; @default the tree's own owners */
   owner?: { uid: number; gid: number };
   /**
-   * the tree is overlay's upper: what it hides is written as an OCI layer says it (OCI image-spec layer.md § Whiteouts)
+   * reads the tree as overlay's upper: what it hides is written as whiteouts of an OCI layer (OCI image-spec layer.md §
+   * Whiteouts)
    */
   layer?: UpperLayer;
-  /** nobody is told of what is missing from xattrs it may not read */
+  /** whether xattrs are packed; those that may not be read are left out without a message */
   xattrs?: boolean;
   /** a member's path in messages; @default an absolute path of the container */
   shown?: (path: ByteString) => string;
@@ -69,8 +70,8 @@ interface Level {
 }
 
 /**
- * @param top an O_PATH descriptor, the caller's to close
- * @param name of the topmost member; '': the contents of a folder alone
+ * @param top an O_PATH descriptor, which the caller closes
+ * @param name of the topmost member; '' packs only the contents of a folder
  */
 export function* packTree(top: number, name: ByteString, options: PackOptions = {}): Generator<Buffer, void, void> {
   const packer = new Packer(options);
@@ -87,9 +88,9 @@ class Packer {
   #pending: Buffer[] = [];
   #length = 0;
   readonly #levels: Level[] = [];
-  /** first names of inodes that have several */
+  /** the first name of each inode that has several */
   readonly #links = new Map<string, ByteString>();
-  /** by device number: whether its files are made up by the kernel */
+  /** by device number: whether the kernel generates the files there */
   readonly #madeUp = new Map<string, boolean>();
 
   constructor(options: PackOptions) {
@@ -126,7 +127,7 @@ class Packer {
     if (layer?.isOwn(path, fd, facts)) return;
     const hidden = layer?.hidden(name, facts);
     if (hidden !== undefined) {
-      // what a name in a layer cannot say is left out
+      // A hidden name that cannot be written in a layer is left out.
       if (hidden !== '')
         yield* this.#write(
           tarHeader({ type: 'file', path: path.slice(0, path.length - name.length) + WHITEOUT + hidden, mode: 0 }),
@@ -165,14 +166,14 @@ class Packer {
     );
     if (folder === undefined) return;
     const isBelow = this.#levels.length > 0;
-    // closed with the level from here on
+    // The level owns the descriptor from here on.
     const level: Level = { fd: folder, path, names: [], next: 0 };
     this.#levels.push(level);
     if (isBelow && MADE_UP.has(statfsFd(folder)[0]!)) return;
     level.names = this.#readingMadeUp(folder, path, () => unlessAbsent(() => namesIn(folder)), !isBelow) ?? [];
   }
 
-  /** @returns false: it is gone */
+  /** @returns false when the file is gone */
   *#file(pathFd: number, path: ByteString): Generator<Buffer, boolean, void> {
     const isAskedFor = this.#levels.length === 0;
     using opened = this.#opened(pathFd, path, isAskedFor);
@@ -190,23 +191,23 @@ class Packer {
       done += read;
       yield* this.#write(piece.subarray(0, read));
     }
-    // it has become shorter: the archive must keep its promise
+    // The file has become shorter: zeroes fill the archive up to the size in the header.
     for (; done < size; done += Math.min(CHUNK, size - done))
       yield* this.#write(Buffer.alloc(Math.min(CHUNK, size - done)));
     yield* this.#write(paddingOf(size));
     return true;
   }
 
-  /** @returns undefined: it is gone, or the kernel makes it up and lets nobody read it */
+  /** @returns undefined when the file is gone, or the kernel generates it and does not let it be read */
   #opened(pathFd: number, path: ByteString, isAskedFor: boolean): Fd | undefined {
     const open = () => unlessAbsent(() => new Fd(reopen(pathFd, host.O_RDONLY | O_NONBLOCK | host.O_CLOEXEC)));
     return this.#readingMadeUp(pathFd, path, open, isAskedFor);
   }
 
   /**
-   * A file of /proc says that it has 0 bytes, one of /sys that it has a page. Its bytes are read before its header is
-   * written.
-   * @returns false: it is one of a folder's and cannot be read; much of /proc is for nobody
+   * Packs a generated file. A file of /proc states a size of 0 bytes, one of /sys the size of a page, so the bytes are
+   * read before the header is written.
+   * @returns false when the file lies below a packed folder and cannot be read, like much of /proc
    */
   *#madeUpFile(fd: number, path: ByteString, facts: Facts, isAskedFor: boolean): Generator<Buffer, boolean, void> {
     const pieces: Buffer[] = [];
@@ -242,8 +243,8 @@ class Packer {
   }
 
   /**
-   * @returns undefined for what the kernel makes up and lets nobody read: much of /proc is so. What was asked for by
-   * name fails.
+   * @returns undefined for a generated file that cannot be read, like much of /proc; a path that the request names
+   * fails instead
    */
   #readingMadeUp<T>(
     fd: number,

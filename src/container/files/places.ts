@@ -1,8 +1,8 @@
 /**
- * Where an archive is unpacked, and how folders are found there. In a container a path is the container's: its links
- * lead anywhere within its root, as for a process in it. On the host the folder is all there is: no link is followed
- * below it, because what the container sends, or does to a shared folder meanwhile, must never decide where on the host
- * a file is written.
+ * Decides where an archive is unpacked, and how folders are found there. In a container a path is the container's: its
+ * links lead anywhere within its root, as for a process in it. On the host no link is followed below the folder,
+ * because what the container sends, or does to a shared folder meanwhile, must never decide where on the host a file is
+ * written.
  */
 import { Fd } from '../../host/fd.ts';
 import * as host from '../../host/files/lookup.ts';
@@ -14,22 +14,23 @@ import { explain } from './resolve.ts';
 
 export interface Place {
   /**
-   * A descriptor of the folder at this path below the place ('' is the place), the caller's to close; undefined: not
-   * there. @throws HuskError, SyscallError
+   * @returns a descriptor, which the caller closes, of the folder at this path below the place ('' is the place);
+   * undefined when the folder does not exist
+   * @throws HuskError, SyscallError
    */
   folder(path: ByteString, options: { create: boolean }): number | undefined;
   /** the path in messages */
   shown(path: ByteString): string;
-  /** what is said when a path cannot be written to because its file system is read-only */
+  /** @returns the error text for a path that cannot be written to because its file system is read-only */
   readOnlyText(path: ByteString): string;
-  /** absent: any file may get a second name */
+  /** whether this file may get a second name; absent: any file may */
   mayLink?(path: ByteString, facts: Facts): boolean;
-  /** told of each file made, where mayLink is asked */
+  /** called for each file made, where `mayLink` exists */
   made?(path: ByteString, facts: Facts): void;
 }
 
 const FOLDER = O_PATH | host.O_DIRECTORY;
-/** mode of folders no member describes */
+/** mode of folders that no member describes */
 const MISSING_MODE = 0o755;
 
 function makeMissing(path: ByteString, open: (path: ByteString) => number | undefined): number {
@@ -42,7 +43,7 @@ function makeMissing(path: ByteString, open: (path: ByteString) => number | unde
   return host.openAt(parent.number, path.slice(slash + 1), FOLDER);
 }
 
-/** A folder of a container. @param root descriptor of its / @param base the folder's path in it */
+/** Makes the place of a folder in a container. @param root descriptor of its / @param base the folder's path in it */
 export function containerPlace(root: number, base: ByteString): Place {
   const full = (path: ByteString) => `${base}/${path}`;
   const open = (path: ByteString) => {
@@ -70,8 +71,8 @@ export function containerPlace(root: number, base: ByteString): Place {
 const parentOf = (path: ByteString): ByteString => path.slice(0, path.lastIndexOf('/'));
 
 /**
- * Whether a folder of the container, or the next one above it that is there, lies on another file system than the
- * container's root.
+ * @returns whether a folder of the container, or the nearest existing one above it, lies on another file system than
+ * the container's root
  */
 function isOnMount(root: number, path: ByteString): boolean {
   const device = (fd: number) => factsOf(fd).inode.replace(/:\d+$/, '');
@@ -82,9 +83,9 @@ function isOnMount(root: number, path: ByteString): boolean {
   return false;
 }
 
-/** A folder of the host. @param folder its descriptor @param shown its path */
+/** Makes the place of a folder on the host. @param folder its descriptor @param shown its path */
 export function hostPlace(folder: number, shown: string): Place {
-  /** inodes the archive brought, by name: the only ones it may link to */
+  /** inodes that the archive brought, by name: it may link only to these */
   const made = new Map<ByteString, string>();
   const open = (path: ByteString) => {
     try {

@@ -1,7 +1,7 @@
 /**
- * Paths of a container. The kernel resolves them with the container's root as their / (openat2, RESOLVE_IN_ROOT), so
- * that no link leads out, also while the container changes them; this file is for the question where a link leads,
- * which is answered as a path of the container.
+ * Resolves paths of a container. The kernel resolves them with the container's root as their / (openat2,
+ * RESOLVE_IN_ROOT), so that no link leads out, even while the container changes them. This file finds out where a link
+ * leads, and answers with a path of the container.
  */
 import * as host from '../../host/files/lookup.ts';
 import { O_PATH } from '../../host/files/file-at.ts';
@@ -11,12 +11,12 @@ import { linkTarget, factsOf, openName } from './facts.ts';
 
 /** MAXSYMLINKS of include/linux/namei.h */
 const MAX_SYMLINKS = 40;
-/** components a path may grow to by its links */
+/** most components that a path may grow to by its links */
 const MAX_COMPONENTS = 8192;
 
 /**
- * @returns an O_PATH descriptor, of a link itself unless the path ends with a slash. @throws HuskError `not-found`,
- * `invalid`
+ * @returns an O_PATH descriptor, of a link itself unless the path ends with a slash
+ * @throws HuskError `not-found`, `invalid`
  */
 export function openPath(root: number, path: ByteString, options: { follow: boolean }): number {
   try {
@@ -43,12 +43,12 @@ export function explain(error: unknown, path: ByteString): unknown {
 }
 
 /**
- * The path with every link followed, the last one too, as far as there is something: what Docker's stat calls the link
- * target.
+ * @returns the path with every link followed, the last one too, as far as it exists: Docker's stat calls this the link
+ * target
  */
 export function followed(root: number, path: ByteString): ByteString {
   const left = path.split('/').reverse();
-  /** names from the root to where we are, and what each is opened as */
+  /** names from the root to the current folder, and the descriptor of each */
   const at: { name: ByteString; fd: number }[] = [];
   let links = 0;
   try {

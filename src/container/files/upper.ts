@@ -1,6 +1,7 @@
 /**
- * What overlay's upper folder says about the layers below: which names it hides, and which folders let nothing through.
- * The kernel's overlayfs and fuse-overlayfs say it differently; reading it wrongly would bring deleted files back.
+ * Reads what overlay's upper folder says about the layers below: which names it hides, and which folders let nothing
+ * through. The kernel's overlayfs and fuse-overlayfs say so in different ways; a wrong reading would bring deleted
+ * files back.
  *
  * Source: Documentation/filesystems/overlayfs.rst § whiteouts and opaque directories, § User xattr; fuse-overlayfs(1).
  */
@@ -14,28 +15,28 @@ import { namesIn } from './names.ts';
 export const WHITEOUT = '.wh.';
 export const OPAQUE = '.wh..wh..opq';
 
-/** who wrote the upper folder */
+/** Which overlay wrote the upper folder. */
 export type UpperForm =
-  /** the kernel, mounted by the real root: a VM's guest */
+  /** the kernel's, mounted by the real root: in a VM's guest */
   | 'trusted'
-  /** the kernel, mounted with `userxattr` */
+  /** the kernel's, mounted with `userxattr` */
   | 'user'
   | 'fuse';
 
 const OPAQUE_XATTRS: Record<UpperForm, readonly string[]> = {
   trusted: ['trusted.overlay.opaque'],
   user: ['user.overlay.opaque'],
-  // it reads the kernel's too
+  // fuse-overlayfs reads the kernel's attributes too.
   fuse: ['user.fuseoverlayfs.opaque', 'trusted.overlay.opaque', 'user.overlay.opaque'],
 };
 const YES = 'y'.charCodeAt(0);
 
 /**
- * Where a container's own mounts go in every container. Docker has these below the container's own layer, so that
+ * Where a container's own mounts go in every container. Docker makes these below the container's own layer, so that
  * neither diff nor commit sees them.
  */
 const MOUNT_POINTS: Record<ByteString, 'directory' | 'file'> = {
-  // no mount point, but made in every container likewise
+  // This file is no mount point, but is made in every container too.
   '.dockerenv': 'file',
   dev: 'directory',
   'dev/console': 'file',
@@ -56,32 +57,32 @@ export class UpperLayer {
   readonly #form: UpperForm;
   readonly #lower: (path: ByteString) => boolean;
 
-  /** @param lower does the image have this path? */
+  /** @param lower tells whether the image has a path */
   constructor(form: UpperForm, lower: (path: ByteString) => boolean) {
     this.#form = form;
     this.#lower = lower;
   }
 
   /**
-   * The name below that this one hides; '': it hides nothing, and cannot be in a layer; undefined: it is a file of its
-   * own.
+   * @returns the name in the layers below that this name hides; '' when it hides nothing and cannot be in a layer;
+   * undefined when it is a file of its own
    */
   hidden(name: ByteString, facts: Facts): ByteString | undefined {
     if (facts.type === 'char' && facts.deviceMajor === 0 && facts.deviceMinor === 0) return name;
     if (!name.startsWith(WHITEOUT)) return undefined;
     if (this.#form !== 'fuse') return '';
     const hidden = name.slice(WHITEOUT.length);
-    // what fuse-overlayfs keeps for itself, and what would be the whiteout of `.` or `..`
+    // These names are what fuse-overlayfs keeps for itself, and what would be the whiteout of `.` or `..`.
     return hidden.startsWith('.wh.') || hidden === '.' || hidden === '..' ? '' : hidden;
   }
 
-  /** @param fd of a folder */
+  /** @param fd descriptor of a folder */
   isOpaque(fd: number): boolean {
     if (OPAQUE_XATTRS[this.#form].some((name) => isYes(fd, name))) return true;
     return this.#form === 'fuse' && factsAt(fd, OPAQUE) !== undefined;
   }
 
-  /** A mount point that husk made, because the image has none there, and nothing else. */
+  /** @returns whether the file is only a mount point that husk made because the image has none there */
   isOwn(path: ByteString, fd: number, facts: Facts): boolean {
     if (!Object.hasOwn(MOUNT_POINTS, path) || MOUNT_POINTS[path] !== facts.type || this.#lower(path)) return false;
     if (facts.type === 'file') return facts.size === 0;
@@ -98,7 +99,7 @@ function isYes(fd: number, name: string): boolean {
   try {
     return getxattrFd(fd, name, value) === 1 && value[0] === YES;
   } catch (error) {
-    if (error instanceof SyscallError) return false; // not there, or a value that is not ours
+    if (error instanceof SyscallError) return false; // The attribute is missing, or its value is not overlay's.
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * `user[:group]` of a container as numbers: looked up in its own /etc/passwd and /etc/group, as hostile as all its
- * files, by a bounded read.
+ * Looks up `user[:group]` of a container as numbers in its own /etc/passwd and /etc/group. These files are as hostile
+ * as all of the container's, so the reads are bounded.
  */
 import { readSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
@@ -8,11 +8,11 @@ import { Fd } from '../../host/fd.ts';
 import { openInRoot, O_RDONLY } from '../../host/files/lookup.ts';
 import { factsOf, unlessAbsent } from './facts.ts';
 
-/** bytes of such a file that are read; what `setuser` of a launch plan takes too */
+/** most bytes of such a file that are read; the `setuser` step of a launch plan has the same bound */
 const MAX_FILE = 1 << 20;
-/** what Docker takes for an id: a signed 32-bit number */
+/** the largest id that Docker takes: a signed 32-bit number */
 const MAX_ID = 0x7fff_ffff;
-/** open(2): a FIFO must not be waited for */
+/** open(2) with this flag does not wait for a FIFO. */
 const O_NONBLOCK = 0o4000;
 
 /** @throws HuskError `invalid` with Docker's texts */

@@ -1,7 +1,8 @@
 /**
- * ps(1) without ps: which columns its options ask for, and how a process's figures look in them. For containers in a
- * kernel that has no ps program beside it. Pure. Source of columns and headers: procps-ng 4, ps(1) § Standard format
- * specifiers. What is not here is refused, never shown wrong.
+ * Does what ps(1) does: which columns its options ask for, and how a process's figures look in them. The format serves
+ * containers in a kernel that has no ps program beside it. Nothing here touches the system. Source of columns and
+ * headers: procps-ng 4, ps(1) § Standard format specifiers. A column or option that is not here is refused, never shown
+ * wrong.
  */
 import { HuskError } from '../../errors.ts';
 
@@ -10,17 +11,17 @@ export interface Process {
   parent: number;
   group: number;
   session: number;
-  /** device number of its terminal; 0: none */
+  /** device number of the process's terminal; 0: none */
   tty: number;
   state: string;
   command: string;
-  /** empty for a process without arguments: a kernel's own, or one that has ended */
+  /** empty for a process without arguments: a kernel's own process, or one that has ended */
   arguments: string[];
   uid: number;
   gid: number;
   /** seconds of CPU time */
   cpu: number;
-  /** seconds since it was started */
+  /** seconds since the process was started */
   age: number;
   /** ms since the epoch */
   startedAt: number;
@@ -30,7 +31,7 @@ export interface Process {
   processor: number;
   virtualBytes: number;
   residentBytes: number;
-  /** it has locked memory */
+  /** whether the process has locked memory */
   locked: boolean;
 }
 
@@ -83,12 +84,12 @@ define('stime', 'STIME', ({ startedAt }, { now }) => startTime(startedAt, now));
 define('start_time bsdstart', 'START', ({ startedAt }, { now }) => startTime(startedAt, now));
 define('lstart', 'STARTED', ({ startedAt }) => longTime(startedAt));
 define('ni nice', 'NI', ({ nice }) => String(nice));
-// as `-o pri` has it: higher is better
+// The priority is that of `-o pri`, where a higher number is better.
 define('pri', 'PRI', ({ priority }) => String(39 - priority));
 define('nlwp thcount', 'NLWP', ({ threads }) => String(threads));
 define('psr', 'PSR', ({ processor }) => String(processor));
 
-/** `ps -ef`, which is what Docker asks for when nothing is said; `ps aux`, `ps -l`, and plain `ps -e` */
+/** the columns of `ps -ef`, Docker's choice when no option is given; `ps aux`, `ps -l`, and plain `ps -e` */
 const FULL = ['user=UID', 'pid', 'ppid', 'c', 'stime', 'tname', 'time', 'cmd'];
 const USER = ['user', 'pid', 'pcpu', 'pmem', 'vsz', 'rss', 'tname', 'stat', 'start_time', 'bsdtime=TIME', 'args'];
 const PLAIN = ['pid', 'tname', 'time', 'comm=CMD'];
@@ -97,7 +98,8 @@ const BSD = ['pid', 'tname', 'stat', 'bsdtime=TIME', 'args'];
 const DEFAULT_OPTIONS = ['-ef'];
 
 /**
- * @returns columns as `name` or `name=title`. @throws HuskError `unsupported` naming the option that cannot be served
+ * @returns columns as `name` or `name=title`
+ * @throws HuskError `unsupported` naming the option that cannot be served
  */
 export function psColumns(options: readonly string[]): string[] {
   const words = options.length > 0 ? [...options] : [...DEFAULT_OPTIONS];
@@ -120,7 +122,7 @@ export function psColumns(options: readonly string[]): string[] {
         own.push(...columnList(rest === '' ? (words.shift() ?? '') : rest));
         break;
       }
-      // every process of the container is shown anyway, and nothing is cut
+      // These letters change nothing: every process of the container is shown anyway, and no line is cut.
       if (dashed ? 'eAw'.includes(letter) : 'axgw'.includes(letter)) {
         if (!dashed && style === PLAIN) style = BSD;
       } else if (dashed && letter === 'f') style = FULL;
@@ -131,7 +133,7 @@ export function psColumns(options: readonly string[]): string[] {
   return own.length > 0 ? own : style;
 }
 
-/** `pid,comm` or `pid comm`; after a `=` all the rest is the title */
+/** @returns the columns of `pid,comm` or `pid comm`; after a `=` all the rest is the title */
 function columnList(text: string): string[] {
   const found: string[] = [];
   for (let rest = text.trim(); rest !== '';) {
@@ -177,7 +179,10 @@ function cpuShare({ cpu, age }: Process): number {
   return age > 0 ? cpu / age : 0;
 }
 
-/** linux Documentation/admin-guide/devices.txt: Unix98 terminals have majors 136-143, consoles 4, ttyS 4 from 64 on */
+/**
+ * linux Documentation/admin-guide/devices.txt: Unix98 terminals have majors 136-143; major 4 has the consoles, and ttyS
+ * from minor 64 on.
+ */
 function terminalName(device: number): string {
   if (device === 0) return '?';
   const major = (device >>> 8) & 0xfff;
@@ -191,13 +196,13 @@ function terminalName(device: number): string {
 
 const two = (value: number): string => String(value).padStart(2, '0');
 
-/** [dd-]hh:mm:ss */
+/** @returns [dd-]hh:mm:ss */
 function cpuTime(seconds: number): string {
   const days = Math.floor(seconds / 86_400);
   return `${days > 0 ? `${days}-` : ''}${two(Math.floor(seconds / 3600) % 24)}:${two(Math.floor(seconds / 60) % 60)}:${two(Math.floor(seconds) % 60)}`;
 }
 
-/** [[dd-]hh:]mm:ss */
+/** @returns [[dd-]hh:]mm:ss */
 function elapsed(seconds: number): string {
   const text = cpuTime(seconds);
   return seconds < 3600 ? text.slice(3) : text;
@@ -206,7 +211,7 @@ function elapsed(seconds: number): string {
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 
-/** of today the time, of this year the day, else the year */
+/** @returns the time for a moment of today, the day for one of this year, else the year */
 function startTime(ms: number, now: number): string {
   const [then, today] = [new Date(ms), new Date(now)];
   if (then.toDateString() === today.toDateString()) return `${two(then.getHours())}:${two(then.getMinutes())}`;

@@ -1,24 +1,25 @@
 /**
- * The rows of `top` for processes of this kernel, read from /proc by our own code (ps-format.ts). What a process says
- * of itself is bounded.
+ * Makes the rows of `top` for processes of this kernel, which this file reads from /proc by itself (ps-format.ts).
+ * Whatever a process says of itself is bounded.
  */
 import { readFileSync } from 'node:fs';
 import { psColumns, psTable, type Process } from './ps-format.ts';
 
-/** rows shown; a fork bomb is no reason for a message without bound */
+/** most rows shown, so that a fork bomb does not make a message of any length */
 const MAX_ROWS = 1000;
 /**
- * characters of a command line shown: MAX_ROWS of them fit one frame of the supervisor's protocol, whatever they are
+ * most characters of a command line shown: MAX_ROWS of them fit one frame of the supervisor's protocol, whatever they
+ * are
  */
 const MAX_COMMAND_LINE = 256;
 /** USER_HZ; see tree.ts */
 const TICKS = 100;
 
-/** @throws HuskError `unsupported` for an option that cannot be served, before anything is read */
+/** @throws HuskError `unsupported` for an option that cannot be served, before the function reads anything */
 export function ps(pids: readonly number[], options: readonly string[]): { titles: string[]; processes: string[][] } {
   const columns = psColumns(options);
-  // the second the machine started, by the kernel's own word, as ps takes it: from uptime and the clock it would waver
-  // about a second's end
+  // The second in which the machine started is the kernel's own figure, as in ps: computed from uptime and the clock,
+  // it would change near a second's end.
   const bootedAt = Number(/^btime (\d+)$/m.exec(read('/proc/stat'))?.[1] ?? 0);
   const kernel = {
     bootedAt,
@@ -33,7 +34,7 @@ export function ps(pids: readonly number[], options: readonly string[]): { title
   return psTable(columns, processes, kernel);
 }
 
-/** @returns undefined when it has ended */
+/** @returns undefined when the process has ended */
 function processOf(pid: number, kernel: { uptime: number; bootedAt: number }): Process | undefined {
   const stat = read(`/proc/${pid}/stat`);
   const end = stat.lastIndexOf(')');
@@ -57,12 +58,12 @@ function processOf(pid: number, kernel: { uptime: number; bootedAt: number }): P
     nice: at(19),
     threads: at(20),
     virtualBytes: at(23),
-    // of stat it is a rough figure, proc_pid_stat(5)
+    // The figure in stat is only rough, see proc_pid_stat(5).
     residentBytes: 1024 * Number(/^VmRSS:\s*(\d+)/m.exec(status)?.[1] ?? 0),
     processor: at(39),
     age: Math.max(0, kernel.uptime - startedAfter),
     startedAt: 1000 * (kernel.bootedAt + startedAfter),
-    // the effective ones, as ps shows
+    // The ids are the effective ones, as in ps.
     uid: number('Uid'),
     gid: number('Gid'),
     arguments: commandLine(read(`/proc/${pid}/cmdline`)),

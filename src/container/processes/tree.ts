@@ -1,32 +1,42 @@
 /**
- * Which host processes a container has, and what they use, where no cgroup tells: read from /proc, proc(5). Figures are
- * sums over the processes alive now: what has ended is missing from the CPU time, and pages shared by several are
- * counted for each.
+ * Finds a container's host processes, and what they use, where no cgroup reports it: read from /proc, proc(5). Figures
+ * are sums over the processes alive now: the CPU time lacks that of processes that have ended, and pages that several
+ * share are counted for each.
  */
 import { fstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import type { Fd } from '../../host/fd.ts';
 import { readOptional } from '../../host/files/read-optional.ts';
-import type { SandboxStats } from '../../sandbox.ts';
+import type { InterfaceStats, SandboxStats } from '../../sandbox.ts';
 
-/** USER_HZ, the unit of /proc/PID/stat's times, is 100 on every Linux architecture husk knows; ns */
+/**
+ * nanoseconds of USER_HZ, the unit of /proc/PID/stat's times, which is 100 on every Linux architecture that husk knows
+ */
 const TICK_NS = 10_000_000;
 /** bytes; x86-64 */
 const PAGE = 4096;
-/** has ended; its parent has not asked yet */
+/** bytes of the unit of /proc/PID/status */
+const KIB = 1024;
+/** field of /proc/net/dev at which the eight of what was sent begin */
+const SENT = 8;
+/** of one sample; a container can make thousands */
+const MAX_INTERFACES = 64;
+/** the state of a process that has ended and that its parent has not waited for */
 export const ZOMBIE = 'Z';
 
 export interface ProcessFacts {
   pid: number;
   parent: number;
   state: string;
-  /** clock ticks since boot, field 22: with the pid it names one process for ever */
+  /** clock ticks since boot, field 22; identifies one process for ever, together with the pid */
   startTime: string;
-  cpuTicks: number;
+  userTicks: number;
+  systemTicks: number;
   residentPages: number;
 }
 
 /**
- * Fields of /proc/PID/stat; the command's name may hold spaces and parentheses, so they are counted from the last one.
+ * Parses /proc/PID/stat. The command's name may hold spaces and parentheses, so the fields are counted from the last
+ * parenthesis.
  */
 export function parseStat(text: string): ProcessFacts | undefined {
   const end = text.lastIndexOf(')');
@@ -38,7 +48,8 @@ export function parseStat(text: string): ProcessFacts | undefined {
     pid: Number.parseInt(text, 10),
     state: at(3),
     parent: Number(at(4)),
-    cpuTicks: Number(at(14)) + Number(at(15)),
+    userTicks: Number(at(14)),
+    systemTicks: Number(at(15)),
     startTime: at(22),
     residentPages: Number(at(24)),
   };
@@ -48,7 +59,7 @@ export function readStat(pid: number): ProcessFacts | undefined {
   try {
     return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
   } catch {
-    return undefined; // it has ended
+    return undefined; // The process has ended.
   }
 }
 
@@ -59,7 +70,7 @@ function namespaceOf(pid: number | 'self', type: string): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/${type}`);
   } catch {
-    return undefined; // it has ended, or is another user's
+    return undefined; // The process has ended, or belongs to another user.
   }
 }
 
@@ -68,24 +79,24 @@ function allPids(): number[] {
 }
 
 /**
- * The process whose namespaces stand for a container's: its first one, or that one's eldest child where the first is
- * husk-init as the reaper of `--init`, which hides itself (guest/init/process.c) and with it its /proc/PID/ns.
+ * @returns the process whose namespaces stand for a container's: its first one, or that one's eldest child where the
+ * first is husk-init as the reaper of `--init`, which hides itself (guest/init/process.c) and with it its /proc/PID/ns
  */
 export function namespaceHolder(first: number): number {
   if (namespaceOf(first, 'pid') !== undefined) return first;
   try {
     return Number.parseInt(readFileSync(`/proc/${first}/task/${first}/children`, 'latin1'), 10) || first;
   } catch {
-    return first; // it has ended
+    return first; // The process has ended.
   }
 }
 
-/** Has it not ended, or only not been waited for? */
+/** @returns whether the process runs: it has neither ended nor become a zombie */
 export const isLiving = (pid: number): boolean => (readStat(pid)?.state ?? ZOMBIE) !== ZOMBIE;
 
 /**
- * Every process of the container: all of its pid namespace when it has one of its own, else what descends from its
- * first process and from the processes that `exec` has put in.
+ * @returns every process of the container: all of its pid namespace when it has one of its own; otherwise the
+ * descendants of its first process and of the processes that `exec` has started in it
  */
 export function containerProcesses(first: number, options: { ownPid: boolean; more?: readonly number[] }): number[] {
   if (options.ownPid) {
@@ -108,12 +119,12 @@ export function containerProcesses(first: number, options: { ownPid: boolean; mo
   return [...found].sort((a, b) => a - b);
 }
 
-/** What names a process's mount namespace; undefined when it has ended. */
+/** @returns a text that identifies the process's mount namespace; undefined when the process has ended */
 export const mountSpaceOf = (pid: number): string | undefined => namespaceOf(pid, 'mnt');
 
 /**
- * The same, of a descriptor that a process handed over. It opened a path below the container's /proc, which a mount of
- * the container's may cover: what is no mount namespace is nothing.
+ * @returns the same text for a descriptor that a process handed over, undefined for a file that is no mount namespace.
+ * The process opened a path below the container's /proc, which a mount of the container's may cover.
  */
 export function mountSpaceIn(namespace: Fd): string | undefined {
   const name = readlinkSync(`/proc/self/fd/${namespace.number}`);
@@ -122,13 +133,13 @@ export function mountSpaceIn(namespace: Fd): string | undefined {
     : undefined;
 }
 
-/** Every living process of a mount namespace, whoever its parent is by now. */
+/** @returns every living process of a mount namespace, whatever its parent is by now */
 export function processesOfMountSpace(space: string): number[] {
   return allPids().filter((pid) => namespaceOf(pid, 'mnt') === space && isLiving(pid));
 }
 
 /**
- * These processes and all that descend from them, by the kernel's own lists: what it costs depends on the container
+ * @returns these processes and all their descendants, by the kernel's own lists: the cost depends on the container
  * alone, not on what else runs here. A process that is made or ends meanwhile may be missed (proc_pid_task(5)), so
  * nothing is killed by this list.
  */
@@ -139,7 +150,7 @@ export function processTree(roots: readonly number[]): number[] {
     try {
       threads = readdirSync(`/proc/${pid}/task`);
     } catch {
-      continue; // it has ended
+      continue; // The process has ended.
     }
     for (const thread of threads)
       for (const child of textOf(`/proc/${pid}/task/${thread}/children`).split(' '))
@@ -152,55 +163,82 @@ export function sumStats(
   pids: readonly number[],
   options: { network?: number; memoryLimitBytes: number },
 ): SandboxStats {
-  const stats: SandboxStats = {
-    cpuNanoseconds: 0,
-    memoryBytes: 0,
-    memoryLimitBytes: options.memoryLimitBytes,
-    pids: 0,
-    pidsLimit: undefined,
-    networkReceivedBytes: 0,
-    networkSentBytes: 0,
-    blockReadBytes: 0,
-    blockWrittenBytes: 0,
-  };
+  const times = { userNanoseconds: 0, systemNanoseconds: 0 };
+  // of memory that is mapped alone: nobody says which files the kernel keeps for whom
+  const memory = { anon: 0, file: 0, file_mapped: 0, shmem: 0, inactive_file: 0 };
+  const sums = { memoryBytes: 0, pids: 0, blockReadBytes: 0, blockWrittenBytes: 0 };
   for (const pid of pids) {
     const stat = readStat(pid);
     if (!stat) continue;
-    stats.cpuNanoseconds += stat.cpuTicks * TICK_NS;
-    stats.memoryBytes += stat.residentPages * PAGE;
-    stats.pids += threads(pid);
+    times.userNanoseconds += stat.userTicks * TICK_NS;
+    times.systemNanoseconds += stat.systemTicks * TICK_NS;
+    sums.memoryBytes += stat.residentPages * PAGE;
+    const status = textOf(`/proc/${pid}/status`);
+    const [file, shared] = [numberAfter(status, 'RssFile') * KIB, numberAfter(status, 'RssShmem') * KIB];
+    memory.anon += numberAfter(status, 'RssAnon') * KIB;
+    memory.shmem += shared;
+    memory.file += file + shared;
+    memory.file_mapped += file + shared;
+    // threads, which Docker counts: pids.current of the cgroup does
+    sums.pids += numberAfter(status, 'Threads') || 1;
     const io = textOf(`/proc/${pid}/io`);
-    stats.blockReadBytes += numberAfter(io, 'read_bytes');
-    stats.blockWrittenBytes += numberAfter(io, 'write_bytes');
+    sums.blockReadBytes += numberAfter(io, 'read_bytes');
+    sums.blockWrittenBytes += numberAfter(io, 'write_bytes');
   }
-  if (options.network !== undefined) Object.assign(stats, networkBytes(textOf(`/proc/${options.network}/net/dev`)));
-  return stats;
+  return {
+    cpuNanoseconds: times.userNanoseconds + times.systemNanoseconds,
+    ...times,
+    ...sums,
+    memory,
+    memoryLimitBytes: options.memoryLimitBytes,
+    pidsLimit: undefined,
+    ...networkStats(options.network === undefined ? undefined : textOf(`/proc/${options.network}/net/dev`)),
+  };
 }
 
-/** Docker counts threads: pids.current of the cgroup does */
-function threads(pid: number): number {
-  return numberAfter(textOf(`/proc/${pid}/status`), 'Threads') || 1;
+/** @param text of /proc/PID/net/dev, proc_pid_net(5); its interfaces are the container's to make */
+export function networkStats(
+  text: string | undefined,
+): Pick<SandboxStats, 'networkReceivedBytes' | 'networkSentBytes' | 'interfaces'> {
+  const found: [name: string, stats: InterfaceStats][] = (text ?? '')
+    .split('\n')
+    .slice(2)
+    .flatMap((line): [string, InterfaceStats][] => {
+      const colon = line.lastIndexOf(':');
+      const name = line.slice(0, colon).trim();
+      const fields = line
+        .slice(colon + 1)
+        .trim()
+        .split(/\s+/)
+        .map(Number);
+      return colon < 0 || fields.length < SENT + 1 || name === 'lo' ? [] : [[name, interfaceStats(fields)]];
+    });
+  return {
+    networkReceivedBytes: found.reduce((sum, [, { receivedBytes }]) => sum + receivedBytes, 0),
+    networkSentBytes: found.reduce((sum, [, { sentBytes }]) => sum + sentBytes, 0),
+    ...(text !== undefined && { interfaces: Object.fromEntries(found.slice(0, MAX_INTERFACES)) }),
+  };
 }
 
-/** Bytes of every interface but loopback, from /proc/PID/net/dev. */
-export function networkBytes(text: string): { networkReceivedBytes: number; networkSentBytes: number } {
-  let networkReceivedBytes = 0;
-  let networkSentBytes = 0;
-  for (const line of text.split('\n').slice(2)) {
-    const [name, figures] = line.split(':');
-    const fields = figures?.trim().split(/\s+/).map(Number);
-    if (fields === undefined || fields.length < 9 || name!.trim() === 'lo') continue;
-    networkReceivedBytes += fields[0]!;
-    networkSentBytes += fields[8]!;
-  }
-  return { networkReceivedBytes, networkSentBytes };
+function interfaceStats(fields: readonly number[]): InterfaceStats {
+  const at = (index: number) => fields[index] ?? 0;
+  return {
+    receivedBytes: at(0),
+    receivedPackets: at(1),
+    receiveErrors: at(2),
+    receiveDropped: at(3),
+    sentBytes: at(SENT),
+    sentPackets: at(SENT + 1),
+    sendErrors: at(SENT + 2),
+    sendDropped: at(SENT + 3),
+  };
 }
 
 function numberAfter(text: string, key: string): number {
   return Number(new RegExp(`^${key}:\\s*(\\d+)`, 'm').exec(text)?.[1] ?? 0);
 }
 
-/** a process that has gone has nothing to say */
+/** @returns the file's text, empty when the process has gone */
 function textOf(path: string): string {
   return readOptional(path) ?? '';
 }

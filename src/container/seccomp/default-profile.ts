@@ -1,8 +1,8 @@
 /**
  * Docker's default seccomp profile for x86-64, as data: what a container may call, by capability and kernel. Other
- * calls get EPERM. The facts are those of moby/profiles seccomp/default.json (2025, Docker 28.x/29), less the parts for
- * other processors: io_uring is out since Docker 25, sockets of families that are a way out of the container (AF_ALG,
- * AF_VSOCK and disused ones) since 2025.
+ * calls get EPERM. The facts are those of moby/profiles seccomp/default.json (2025, Docker 28.x/29), without the parts
+ * for other processors: io_uring is out since Docker 25, sockets of families by which a container could get out
+ * (AF_ALG, AF_VSOCK and disused ones) since 2025.
  */
 import { constants } from 'node:os';
 import type { Profile, ProfileRule } from './profile-format.ts';
@@ -37,7 +37,7 @@ const ALLOWED =
   'timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink unlinkat ' +
   'uretprobe utime utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev';
 
-/** By capability: allowed when the container's bounding set has it. */
+/** calls by capability: each is allowed when the container's bounding set has the capability */
 const BY_CAPABILITY: Record<string, string> = {
   CAP_DAC_READ_SEARCH: 'open_by_handle_at',
   CAP_SYS_ADMIN:
@@ -57,14 +57,14 @@ const BY_CAPABILITY: Record<string, string> = {
   CAP_PERFMON: 'perf_event_open',
 };
 
-/** linux include/linux/socket.h: every AF_* below 12 (inet, unix, …) is allowed, and of those above these */
+/** linux include/linux/socket.h: every AF_* below 12 (inet, unix, …) is allowed; of the others, those of FAMILIES */
 const FAMILIES_BELOW = 12;
 const FAMILIES = [13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39, 41, 42, 43, 44, 45];
 
-/** personality(2): PER_LINUX, PER_LINUX32, UNAME26, both, and the question 0xffffffff */
+/** personality(2): PER_LINUX, PER_LINUX32, UNAME26, both of these, and 0xffffffff, which only asks */
 const PERSONALITIES = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff];
 
-/** every CLONE_NEW* flag of clone(2) but CLONE_NEWTIME, which clone has not */
+/** every CLONE_NEW* flag of clone(2); CLONE_NEWTIME is not one of them */
 const CLONE_NAMESPACES = 0x7e020000;
 const { ENOSYS } = constants.errno;
 
@@ -82,15 +82,14 @@ export function defaultProfile(): Profile {
     defaultErrnoRet: 1,
     archMap: [{ architecture: 'SCMP_ARCH_X86_64', subArchitectures: ['SCMP_ARCH_X86', 'SCMP_ARCH_X32'] }],
     syscalls: [
-      /*
-       * i386's socketcall(2) has the address family behind a pointer, which no filter can read: it would give AF_VSOCK
-       * and AF_ALG after all. Docker 29.4.2 refused it whole, and since 29.4.3 leaves it to AppArmor and SELinux, which
-       * husk has not. ENOSYS, as libc then knows to use the direct calls of Linux 4.3. It stands before the rules of
-       * socket(2), for libseccomp adds an exception to socketcall with each of those.
-       */
+      /* i386's socketcall(2) has the address family behind a pointer, which no filter can read: it would give
+       * AF_VSOCK and AF_ALG after all. Docker 29.4.2 refused it whole, and since 29.4.3 leaves it to AppArmor and
+       * SELinux, which husk does not use. The answer is ENOSYS, as libc then knows to use the direct calls of Linux
+       * 4.3. This rule stands before the rules of socket(2), because libseccomp adds an exception for socketcall
+       * with each of those. */
       { names: ['socketcall'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
       allow(ALLOWED),
-      // before 4.8 a tracer could get past seccomp
+      // Before Linux 4.8 a tracer could get past seccomp.
       allow('process_vm_readv process_vm_writev ptrace', { includes: { minKernel: '4.8' } }),
       allowWhen('socket', 'SCMP_CMP_LT', FAMILIES_BELOW),
       ...FAMILIES.map((family) => allowWhen('socket', 'SCMP_CMP_EQ', family)),
@@ -98,7 +97,7 @@ export function defaultProfile(): Profile {
       allow('arch_prctl modify_ldt', { includes: { arches: ['amd64'] } }),
       ...Object.entries(BY_CAPABILITY).map(([capability, names]) => allow(names, { includes: { caps: [capability] } })),
       { ...allowWhen('clone', 'SCMP_CMP_MASKED_EQ', CLONE_NAMESPACES), excludes: { caps: ['CAP_SYS_ADMIN'] } },
-      // its flags are behind a pointer: "not there" lets libc fall back to clone
+      // The flags of clone3 are behind a pointer: ENOSYS lets libc fall back to clone.
       { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS, excludes: { caps: ['CAP_SYS_ADMIN'] } },
     ],
   };

@@ -1,7 +1,7 @@
 /**
- * i386 has calls that stand for many: socketcall(2) and ipc(2). A rule for socket(2) must hold for
- * socketcall(SYS_SOCKET) too, or a profile that forbids the one is passed by through the other. Source: linux
- * include/uapi/linux/net.h, ipc.h.
+ * Knows the two calls of i386 that stand for many: socketcall(2) and ipc(2). A rule for socket(2) must hold for
+ * socketcall(SYS_SOCKET) too, or a program would call through the one what the profile forbids in the other. Source:
+ * linux include/uapi/linux/net.h, ipc.h.
  */
 
 const SOCKETCALL =
@@ -23,7 +23,7 @@ const IPC: Record<string, number> = {
   shmctl: 24,
 };
 
-/** @returns the multiplexing call and the first argument that means this one */
+/** @returns the multiplexing call and the value of its first argument that means this call */
 export function multiplexed(name: string): { call: 'socketcall' | 'ipc'; code: number } | undefined {
   const index = SOCKETCALL.indexOf(name);
   if (index >= 0) return { call: 'socketcall', code: index + 1 };

@@ -1,13 +1,13 @@
 /**
- * Docker's seccomp profile format as types: profile.ts parses it, default-profile.ts is one. Source: moby
- * profiles/seccomp/seccomp.go.
+ * Docker's seccomp profile format as types: profile.ts parses the format, default-profile.ts holds a profile in it.
+ * Source: moby profiles/seccomp/seccomp.go.
  */
 
 export interface ProfileFilter {
   caps?: string[];
-  /** Go's names: amd64, arm64 */
+  /** Go's names of processors: amd64, arm64 */
   arches?: string[];
-  /** `4.8` */
+  /** the oldest kernel with the rule, as `4.8` */
   minKernel?: string;
 }
 

@@ -1,25 +1,25 @@
 /**
- * Docker's seccomp profile format (`--security-opt seccomp=FILE`): parsed with bounds, then resolved against the
- * container's capabilities, the kernel and the processor into the OCI form. Pure. Source: moby
- * profiles/seccomp/seccomp.go, seccomp_linux.go.
+ * Docker's seccomp profile format (`--security-opt seccomp=FILE`): a profile is parsed with bounds, then resolved
+ * against the container's capabilities, the kernel and the processor into the OCI form. Nothing here touches the
+ * system. Source: moby profiles/seccomp/seccomp.go, seccomp_linux.go.
  */
 import { HuskError } from '../../errors.ts';
 import type { Seccomp } from '../../spec.ts';
 import { defaultProfile } from './default-profile.ts';
 import type { Profile, ProfileFilter, ProfileRule } from './profile-format.ts';
 
-/** bytes of JSON; Docker's own is 13 KiB */
+/** most bytes of JSON; Docker's own profile has 13 KiB */
 const MAX_PROFILE = 1 << 20;
-/** rules, and names over all rules */
+/** most rules, and most names over all rules */
 const MAX_RULES = 4096;
 const MAX_NAMES = 65_536;
-/** a condition for each of a call's six arguments, twice */
+/** most conditions of a rule: two for each of a call's six arguments */
 const MAX_ARGS = 12;
 const NATIVE = { go: 'amd64', seccomp: 'SCMP_ARCH_X86_64' };
 
 /**
  * @param text JSON of a profile file
- * @throws HuskError `invalid` naming what is wrong where
+ * @throws HuskError `invalid` naming what is wrong and where
  */
 export function parseProfile(text: string): Profile {
   if (text.length > MAX_PROFILE) throw invalid(`it has ${text.length} bytes, more than ${MAX_PROFILE}`);
@@ -105,7 +105,7 @@ export interface ProfileFacts {
   kernel: string;
 }
 
-/** The OCI form: rules whose conditions hold, in the profile's order. */
+/** @returns the OCI form, with the rules whose conditions hold, in the profile's order */
 export function resolveProfile(profile: Profile, facts: ProfileFacts): Seccomp {
   const map = profile.archMap?.find(({ architecture }) => architecture === NATIVE.seccomp);
   return {
@@ -125,8 +125,8 @@ export function resolveProfile(profile: Profile, facts: ProfileFacts): Seccomp {
 }
 
 /**
- * `seccomp=unconfined`, a profile's text, or Docker's default; privileged has none unless one is named. @returns
- * undefined for none
+ * @returns the filter for `seccomp=unconfined`, for a profile's text, or for Docker's default; undefined for none,
+ * which a privileged container has unless it names a profile
  */
 export function seccompFor(
   option: string | undefined,
@@ -176,13 +176,13 @@ function strings(value: unknown, at: string): string[] {
 }
 
 function number(value: unknown, at: string): number {
-  // 2^53 and beyond has lost digits in JSON: refused instead of guessed
+  // JSON has lost digits of a number from 2^53 on: it is refused, not guessed.
   if (!Number.isSafeInteger(value) || (value as number) < 0)
     throw invalid(`${at} is not a whole number between 0 and 2^53`);
   return value as number;
 }
 
-/** Go's decoder takes null for absent */
+/** Go's decoder takes null for absent. */
 function optional<T>(value: unknown, at: string, parse: (value: unknown, at: string) => T): T | undefined {
   return value === undefined || value === null ? undefined : parse(value, at);
 }

@@ -75,13 +75,13 @@ export const I386 =
   'statmount listmount lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat ' +
   'open_tree_attr file_getattr file_setattr';
 
-/** x32 has the numbers of x86_64 but for these */
+/** x32 has the numbers of x86_64, except for these calls. */
 export const X32_OWN =
   '@512 rt_sigaction rt_sigreturn ioctl readv writev recvfrom sendmsg recvmsg execve ptrace rt_sigpending rt_sigtimedwait rt_sigqueueinfo ' +
   'sigaltstack timer_create mq_notify kexec_load waitid set_robust_list get_robust_list vmsplice move_pages preadv pwritev rt_tgsigqueueinfo ' +
   'recvmmsg sendmmsg process_vm_readv process_vm_writev setsockopt getsockopt io_setup io_submit execveat preadv2 pwritev2';
 
-/** names of x86_64 that x32 has not */
+/** names of x86_64 that x32 lacks */
 export const X32_ABSENT =
   'uselib _sysctl create_module get_kernel_syms query_module nfsservctl set_thread_area get_thread_area epoll_ctl_old epoll_wait_old vserver ' +
   'map_shadow_stack uretprobe uprobe';

@@ -1,7 +1,7 @@
-/** Names → numbers of the three system call tables an x86-64 kernel has, decoded on first use. */
+/** Maps names to numbers for the three system call tables of an x86-64 kernel; each is decoded on first use. */
 import { I386, X32_ABSENT, X32_OWN, X86_64 } from './syscall-numbers.ts';
 
-/** linux arch/x86/include/uapi/asm/unistd.h: x32 calls come with the x86-64 arch token and this bit in the number */
+/** linux arch/x86/include/uapi/asm/unistd.h: an x32 call has the arch token of x86-64 and this bit in its number */
 export const X32_SYSCALL_BIT = 0x40000000;
 
 export type Abi = 'SCMP_ARCH_X86_64' | 'SCMP_ARCH_X86' | 'SCMP_ARCH_X32';
@@ -10,7 +10,7 @@ export type SyscallTable = ReadonlyMap<string, number>;
 
 const tables = new Map<Abi, SyscallTable>();
 
-/** x32 numbers include X32_SYSCALL_BIT */
+/** @returns the table; x32 numbers include X32_SYSCALL_BIT */
 export function syscallTable(abi: Abi): SyscallTable {
   let table = tables.get(abi);
   if (!table) {

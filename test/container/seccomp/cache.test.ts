@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { DEFAULT_CAPABILITIES } from '../../../src/container/capabilities.ts';
@@ -26,6 +26,16 @@ test('profiles do not share a file', (t) => {
   cachedFilter(seccomp, path);
   cachedFilter({ ...seccomp, defaultErrnoRet: 2 }, path);
   t.is(readdirSync(path).length, 2);
+});
+test('a profile is never taken for another whose file has its name', (t) => {
+  const path = folder();
+  const other = { ...seccomp, defaultErrnoRet: 2 };
+  cachedFilter(seccomp, path);
+  const [name] = readdirSync(path);
+  cachedFilter(other, path);
+  const [otherName] = readdirSync(path).filter((one) => one !== name);
+  renameSync(join(path, name!), join(path, otherName!));
+  t.deepEqual(cachedFilter(other, path), compileSeccomp(other));
 });
 for (const [what, harm] of [
   ['cut off', (file: string) => truncateSync(file, 100)],
