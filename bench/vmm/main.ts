@@ -23,6 +23,7 @@ import { writePacks } from '../../setup/packs.ts';
 import { rootDisk } from '../../src/images/erofs/root-disk.ts';
 import { containerSpec } from './spec.ts';
 import { bootTable, containerTable, deviceTable, memoryTable, type Fact } from './tables.ts';
+import { writeSection } from '../report.ts';
 
 const root = join(import.meta.dirname, '../..');
 const made = join(root, 'build/bench-vm');
@@ -128,14 +129,6 @@ function measure(program: string, sections: string[], options: { counted: boolea
   }
 }
 
-function writeTable(section: string, lines: string[]): void {
-  const file = join(root, 'docs/performance.md');
-  const text = readFileSync(file, 'utf8');
-  const markers = new RegExp(`(<!-- bench:vm-${section} -->\\n)[\\s\\S]*?(<!-- /bench:vm-${section} -->)`);
-  if (!markers.test(text)) throw new Error(`${file} has no place for ${section}`);
-  writeFileSync(file, text.replace(markers, `$1${lines.join('\n')}\n$2`));
-}
-
 const chosen = process.argv.slice(2);
 const missing = ['vmlinux', 'agent.erofs', 'writable.disk'].filter((part) => !existsSync(join(root, 'dist', part)));
 if (missing.length > 0) throw new Error(`dist/ has no ${missing.join(', ')}: make vm`);
@@ -155,5 +148,5 @@ for (const section of wanted) {
   }
   const lines = SECTIONS[section]!(own);
   console.log(`\n${section}\n${lines.join('\n')}`);
-  if (process.env['BENCH_WRITE'] !== '0') writeTable(section, lines);
+  if (process.env['BENCH_WRITE'] !== '0') writeSection(`vm-${section}`, lines);
 }

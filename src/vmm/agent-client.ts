@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { HuskError } from '../errors.ts';
+import { startTimer } from '../long-timer.ts';
 import {
   AGENT_PROTOCOL_VERSION,
   checkFromGuest,
@@ -37,7 +38,7 @@ const MAX_SILENT = 256;
  */
 const ANSWER_TIMEOUT = 120_000;
 /** take as long as what they copy */
-const UNBOUNDED: ReadonlySet<Request['type']> = new Set(['files', 'shutdown']);
+const UNBOUNDED: ReadonlySet<Request['type']> = new Set(['files', 'build-layer', 'build-seal', 'shutdown']);
 
 /** of the vsock device */
 export interface Listener {
@@ -66,9 +67,12 @@ interface Waiting {
 export class AgentClient {
   readonly #onNotice: (notice: Exclude<Notice, { type: 'ready' }>) => void;
   readonly #onLost: (error: HuskError) => void;
+  readonly #serves: boolean;
   readonly #ready = Promise.withResolvers<void>();
   readonly #requests = new Map<number, Waiting>();
   readonly #streams = new Map<StreamToken, (stream: Duplex) => void>();
+  /** of streams that the guest opens as often as it likes */
+  readonly #served = new Map<StreamToken, (stream: Duplex) => void>();
   /** connections that have not said whose they are */
   readonly #silent = new Set<Duplex>();
   #control: Duplex | undefined;
@@ -78,12 +82,14 @@ export class AgentClient {
 
   /**
    * @param on.lost the agent has closed its connection or broken the protocol: it will never do anything again. The
-   * waits go on until `fail`
+   * waits go on until `fail` @param options.serves the agent is a template's: it has said so before it was saved
    */
   constructor(
     vsock: Listener,
     on: { notice: (notice: Exclude<Notice, { type: 'ready' }>) => void; lost: (error: HuskError) => void },
+    { serves = false }: { serves?: boolean } = {},
   ) {
+    this.#serves = serves;
     this.#onNotice = on.notice;
     this.#onLost = on.lost;
     this.#ready.promise.catch(() => {});
@@ -106,6 +112,7 @@ export class AgentClient {
       return;
     }
     this.#control = control;
+    if (this.#serves) this.#ready.resolve();
     const decoder = new MessageDecoder();
     control.on('data', (chunk: Buffer) => {
       try {
@@ -183,16 +190,16 @@ export class AgentClient {
       const id = this.#nextRequest++;
       // before it counts as asked: one that cannot be told has no answer to wait for
       const frame = frameOf({ kind: 'request', id, request });
-      const late = UNBOUNDED.has(request.type)
+      const cancel = UNBOUNDED.has(request.type)
         ? undefined
-        : setTimeout(() => this.#unanswered(id, request.type), ANSWER_TIMEOUT);
+        : startTimer(ANSWER_TIMEOUT, () => this.#unanswered(id, request.type));
       this.#requests.set(id, {
         resolve: (value) => {
-          clearTimeout(late);
+          cancel?.();
           resolve(value);
         },
         reject: (error) => {
-          clearTimeout(late);
+          cancel?.();
           reject(error);
         },
       });
@@ -219,6 +226,13 @@ export class AgentClient {
     return token;
   }
 
+  /** Names a kind of stream, of which the guest opens any number: whoever takes them bounds them. */
+  serveStreams(onOpen: (stream: Duplex) => void): StreamToken {
+    const token = randomBytes(STREAM_TOKEN_BYTES).toString('hex');
+    this.#served.set(token, onOpen);
+    return token;
+  }
+
   /** @returns was it still awaited */
   forgetStream(token: StreamToken): boolean {
     return this.#streams.delete(token);
@@ -230,10 +244,10 @@ export class AgentClient {
       this.#silent.delete(oldest!);
       oldest!.destroy();
     }
-    const late = setTimeout(() => stream.destroy(), SILENT_TIMEOUT).unref();
+    const cancel = startTimer(SILENT_TIMEOUT, () => stream.destroy(), { unref: true });
     this.#silent.add(stream);
     const named = () => {
-      clearTimeout(late);
+      cancel();
       this.#silent.delete(stream);
     };
     let head = Buffer.alloc(0);
@@ -244,7 +258,7 @@ export class AgentClient {
       stream.off('data', read);
       stream.pause();
       const token = head.toString('hex', 0, STREAM_TOKEN_BYTES);
-      const open = this.#streams.get(token);
+      const open = this.#streams.get(token) ?? this.#served.get(token);
       // a token never given out, or used before: somebody else in the guest
       if (!open) return void stream.destroy();
       this.#streams.delete(token);

@@ -1,12 +1,12 @@
 /**
- * The last lines of the guest's console, for the error of a machine that died. Bounded; control characters replaced: a
- * guest wrote it.
+ * Keeps the last lines of the guest's console, for the error of a machine that died. Because the guest writes them,
+ * their number and length are bounded and control characters are replaced.
  */
 
-/** lines and bytes kept */
+/** lines that are kept, and bytes of each */
 const MAX_LINES = 12;
 const MAX_LINE = 300;
-/** kernel/panic.c; its call trace is longer than what is kept */
+/** how kernel/panic.c begins its line; the call trace after it is longer than what is kept */
 const PANIC = 'Kernel panic - not syncing: ';
 
 export class ConsoleTail {
@@ -30,7 +30,7 @@ export class ConsoleTail {
     if (this.#lines.length > MAX_LINES) this.#lines.shift();
   }
 
-  /** why the kernel gave up, in its own words */
+  /** the reason of a kernel panic, in the kernel's own words */
   get panic(): string | undefined {
     return this.#panic;
   }

@@ -1,32 +1,32 @@
 /**
- * Keeps a guest's wall clock beside the host's. Its rate is the host's already (kvmclock); what it does not learn by
- * itself is that the host's clock was set, corrected by NTP, or stood still in a suspend. The guest is asked what time
- * it has, and told by how much it is wrong: a difference is as true when it arrives late as when it is sent, which a
- * time is not.
+ * Keeps a guest's wall clock in step with the host's. The rate of the guest's clock is the host's already (kvmclock);
+ * the guest does not notice by itself that the host's clock was set, corrected by NTP, or stopped during a suspend. The
+ * host asks the guest for its time and sends back by how much it is wrong: a difference stays right however late it
+ * arrives, which a time does not.
  *
- * The answer is the guest's word, and harms nobody but the guest.
+ * The answer is the guest's word, and a wrong one harms only the guest.
  */
 import { MOST_SLEW } from '../agent-protocol.ts';
 import { watchClockSet } from '../host/kernel/clock.ts';
 import type { Watch } from '../host/streams/poll.ts';
 
-/** ms between two looks: a clock that NTP slews by 500 ppm, the most there is (adjtimex(2)), is 15 ms away by then */
+/** ms between two checks: NTP slews a clock by 500 ppm at most (adjtimex(2)), which is 15 ms in this time */
 const EVERY = 30_000;
-/** ms that are left alone: what the guest's answer is rounded to, and what scheduling blurs */
+/** ms of difference that are not corrected: the guest's answer is rounded, and scheduling blurs it */
 const TOLERANCE = 5;
 /**
- * looks in a row, until the clock is right: an answer that took long says little, and a host that sets its clock may do
+ * checks in a row until the clock is right: an answer that took long is inexact, and a host that sets its clock may do
  * so again
  */
 const TRIES = 5;
-/** ms: a guest's clock of the year 275760 is as wrong as one without a number */
+/** ms: a guest's clock in the year 275760 is as wrong as an answer that is no number */
 const MAX_TIME = 8.64e15;
 
 export interface ClockSeam {
-  /** ms since the epoch, and of a clock that nobody sets */
+  /** ms since the epoch; `steady` is ms of a clock that is never set */
   wall(): number;
   steady(): number;
-  /** calls back whenever the wall clock was set, or the host woke up */
+  /** calls back whenever the wall clock was set, or the host resumed from a suspend */
   watch(onSet: () => void): Pick<Watch, 'close'>;
   every(ms: number, look: () => void): Disposable;
 }
@@ -51,12 +51,13 @@ export class GuestClock implements Disposable {
   readonly #watch: Pick<Watch, 'close'>;
   readonly #timer: Disposable;
   #looking: Promise<void> | undefined;
-  /** the clock was set while it was looked at */
+  /** whether the clock was set during a check */
   #again = false;
   #ended = false;
 
   /**
-   * @param ask the guest for its time in ms since the epoch; with a number, after it has moved its clock by so many ms
+   * @param ask asks the guest for its time in ms since the epoch; with a number, after the guest has moved its clock by
+   * so many ms
    */
   constructor(ask: (shift?: number) => Promise<unknown>, host: ClockSeam = HOST) {
     this.#ask = ask;
@@ -65,7 +66,7 @@ export class GuestClock implements Disposable {
     this.#timer = host.every(EVERY, () => void this.look());
   }
 
-  /** Never rejects: a guest that does not answer is told of elsewhere. */
+  /** Checks the guest's clock. The promise never rejects: a guest that does not answer is reported elsewhere. */
   look(): Promise<void> {
     this.#again = true;
     this.#looking ??= Promise.resolve()
@@ -83,12 +84,12 @@ export class GuestClock implements Disposable {
       if (ahead === undefined || this.#ended) return;
       if (Math.abs(ahead.least) <= TOLERANCE) return;
       await this.#ask(-ahead.likely).catch(() => {});
-      // it is on its way, and not there yet
+      // The guest's kernel slews a small difference, so its clock is not right yet.
       if (Math.abs(ahead.likely) < MOST_SLEW) return;
     }
   }
 
-  /** @returns ms by which the guest's clock is ahead: likely, and at the very least; undefined when it has none */
+  /** @returns ms by which the guest's clock is ahead, probably and at the very least; undefined when it has no clock */
   async #ahead(): Promise<{ likely: number; least: number } | undefined> {
     const [wall, steady] = [this.#host.wall(), this.#host.steady()];
     const time = await this.#ask();

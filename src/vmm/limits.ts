@@ -1,6 +1,6 @@
 /**
- * Of a container's limits, what its guest's cgroup holds: which CPUs of the host it may use is this process's affinity,
- * and memory nodes are the host's.
+ * Splits a container's limits between the guest and the host. The guest's cgroup enforces all of them but two: the
+ * host's CPUs that the container may use are the affinity of this process, and memory nodes exist only on the host.
  */
 import type { Resources } from '../spec.ts';
 import { HuskError } from '../errors.ts';
@@ -14,8 +14,8 @@ export function guestResources({ cpu, ...rest }: Resources): Resources {
 }
 
 /**
- * A machine is as large as it was made.
- * @param size bytes of RAM, number of CPUs, and those of the host it was started on
+ * Refuses limits above the machine's size, because a running machine keeps the size that it was made with.
+ * @param size bytes of RAM, the number of CPUs, and the CPUs of the host that the machine was started on
  * @throws HuskError `unsupported`
  */
 export function checkSize(

@@ -1,11 +1,12 @@
 /**
- * One virtual machine: memory, vCPUs, interrupt controllers, virtio devices on their pages, the serial port and the
- * reset line, wired together.
+ * The Machine class is one virtual machine: it wires together memory, vCPUs, interrupt controllers, virtio devices on
+ * their pages, the serial port and the reset line.
  *
- * Everything but KVM_RUN happens on the event loop of the thread that made it.
+ * Everything but KVM_RUN happens on the event loop of the thread that made the machine.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { HuskError } from '../errors.ts';
+import { after } from '../long-timer.ts';
 import { EventFd } from '../host/streams/eventfd.ts';
 import { Mapping, PAGE_SIZE } from '../host/memory/mapping.ts';
 import { watchReadable } from '../host/streams/poll.ts';
@@ -34,9 +35,9 @@ import {
   TSS_ADDRESS,
 } from './memory/layout.ts';
 import { restoreVcpu, restoreVm, saveVcpu, saveVm } from './snapshot/kvm-state.ts';
-import { STATE_VERSION, type MachineState } from './snapshot/machine-state.ts';
+import type { MachineState } from './snapshot/machine-state.ts';
 
-/** ms that a device's last requests have to end: a flush */
+/** ms that a device's last requests have to complete; the slowest is a flush */
 const QUIET_TIMEOUT = 30_000;
 
 export interface MachineConfig {
@@ -44,7 +45,7 @@ export interface MachineConfig {
   kernel: string;
   /** path of an initramfs, when there is no root disk to start from */
   initrd?: string;
-  /** the kernel's own parameters; the devices' are added */
+  /** the kernel's own parameters; the machine adds those of its devices */
   commandLine: string;
   /** bytes of RAM */
   memory: number;
@@ -53,26 +54,26 @@ export interface MachineConfig {
   devices: VirtioDevice[];
   /** bytes the guest sends to its serial port */
   onSerial?: (byte: number) => void;
-  /** a line for the log: a driver broke its device's rules */
+  /** called with a line for the log when a driver broke its device's rules */
   onReport?: (message: string) => void;
 }
 
 /**
- * Where a machine goes on instead of booting. Its config must be that of the machine saved: the same RAM, CPUs and
- * devices.
+ * A snapshot that a machine starts from instead of booting. The machine's config must be that of the one saved: the
+ * same RAM, CPUs and devices.
  */
 export interface Snapshot {
   state: MachineState;
-  /** path of the RAM, see snapshot/memory-file.ts */
+  /** path of the RAM's file, see snapshot/memory-file.ts */
   memory: string;
 }
 
 export type MachineEnd =
-  /** the guest pulled its reset line: `reboot`, or a panic with `panic=-1` */
+  /** the guest pulsed its reset line: `reboot`, or a panic with `panic=-1` */
   | { kind: 'reset' }
   /** `stop()` was called */
   | { kind: 'stopped' }
-  /** the CPU gave up: the guest kernel lost its page or descriptor tables */
+  /** the CPU shut down: the guest kernel lost its page or descriptor tables */
   | { kind: 'triple-fault' }
   /** the VMM or KVM failed */
   | { kind: 'failed'; message: string };
@@ -92,8 +93,7 @@ export class Machine implements Disposable {
 
   /**
    * Makes the machine, and loads the kernel or the snapshot; nothing runs yet.
-   * @throws HuskError `unsupported` without a usable KVM, `invalid` for what the config asks, or naming a file that is
-   * wrong
+   * @throws HuskError `unsupported` without a usable KVM, `invalid` for what the config asks, or naming a bad file
    */
   constructor(config: MachineConfig, snapshot?: Snapshot) {
     checkConfig(config);
@@ -106,7 +106,7 @@ export class Machine implements Disposable {
     vm.setIntelScratch(TSS_ADDRESS, IDENTITY_MAP_ADDRESS);
     vm.createIrqchip();
     vm.createPit();
-    // Before Linux 5.10 there is no filter: what KVM has of counters is the guest's there.
+    // Linux before 5.10 has no filter: there the guest may use the counters that KVM gives it.
     if (kvm.check('X86_MSR_FILTER') !== 0) denyCounters(vm.fd);
     if (snapshot !== undefined) this.memory.load(snapshot.memory);
     this.memory.attach(vm);
@@ -121,42 +121,57 @@ export class Machine implements Disposable {
   }
 
   #boot(kvm: Kvm, config: MachineConfig): CpuidEntry[][] {
-    const supported = kvm.supportedCpuid();
-    const tscDeadline = kvm.check('TSC_DEADLINE_TIMER') !== 0;
     const { entry } = loadBoot(this.memory, {
       kernel: config.kernel,
       ...(config.initrd !== undefined && { initrd: config.initrd }),
       commandLine: commandLine(config),
       cpus: config.cpus,
     });
-    const cpuids = this.#vcpus.map(({ id }) => filterCpuid(supported, { id, cpus: config.cpus, tscDeadline }));
+    const cpuids = this.#filteredCpuids(kvm);
     for (const [id, vcpu] of this.#vcpus.entries()) vcpu.setCpuid(cpuids[id]!);
     enterLongMode(this.#vcpus[0]!, entry);
     return cpuids;
   }
 
   #restore(kvm: Kvm, vm: Vm, state: MachineState): CpuidEntry[][] {
+    // KVM takes any CPUID, also one that names instructions which this host's CPU does not have.
+    const cpuids = this.#filteredCpuids(kvm);
+    if (
+      !isDeepStrictEqual(
+        state.vcpus.map(({ cpuid }) => cpuid),
+        cpuids,
+      )
+    )
+      throw new HuskError('cannot restore a machine on another CPU, or under another KVM, than it was saved on', {
+        kind: 'unsupported',
+      });
     for (const [id, vcpu] of this.#vcpus.entries()) restoreVcpu(kvm, vcpu, state.vcpus[id]!);
     restoreVm(vm, state.vm);
     for (const [i, transport] of this.devices.entries()) transport.restore(state.devices[i]!);
-    return state.vcpus.map(({ cpuid }) => cpuid);
+    return cpuids;
+  }
+
+  #filteredCpuids(kvm: Kvm): CpuidEntry[][] {
+    const supported = kvm.supportedCpuid();
+    const tscDeadline = kvm.check('TSC_DEADLINE_TIMER') !== 0;
+    return this.#vcpus.map(({ id }) => filterCpuid(supported, { id, cpus: this.#vcpus.length, tscDeadline }));
   }
 
   /**
-   * Everything but RAM, of a paused machine, which may go on afterwards. Waits until no device has a request in flight.
-   * @throws HuskError `unavailable` when one does not end
+   * Saves everything but RAM of a paused machine, which may go on afterwards. The call waits until no device has a
+   * request in flight.
+   * @throws HuskError `unavailable` when a request does not complete
    */
   async save(): Promise<MachineState> {
     const deadline = performance.now() + QUIET_TIMEOUT;
     while (this.devices.some((transport) => transport.busy)) {
       if (performance.now() > deadline)
         throw new HuskError('cannot save the machine: a device has requests that do not end', { kind: 'unavailable' });
-      await sleep(1);
+      await after(1);
     }
     return {
-      version: STATE_VERSION,
       memory: this.memory.size,
-      // the vCPUs first: reading one may change what waits in its local APIC
+      // The vCPUs come first: reading one may change what is pending in its local APIC.
       vcpus: this.#vcpus.map((vcpu, id) => saveVcpu(this.#kvm, vcpu, this.#cpuids[id]!)),
       vm: saveVm(this.#vm),
       devices: this.devices.map((transport) => transport.save()),
@@ -164,13 +179,13 @@ export class Machine implements Disposable {
     };
   }
 
-  /** Runs until the machine ends. Never rejects. Call once. */
+  /** Runs the machine until it ends; may be called once. The promise never rejects. */
   run(): Promise<MachineEnd> {
     if (this.#ended !== undefined) throw new Error('the machine has been started already');
     const handler: ExitHandler = {
       portIn: (port, size) => this.#ports.read(port, size),
       portOut: (port, size, value) => this.#ports.write(port, size, value),
-      // Device pages are readable without an exit; whatever gets here is no device's.
+      // The guest reads device pages without an exit, so a read that leaves the guest belongs to no device.
       mmioRead: (_address, data) => {
         data.fill(0xff);
       },
@@ -194,13 +209,13 @@ export class Machine implements Disposable {
     for (const vcpu of this.#vcpus) vcpu.stop();
   }
 
-  /** Takes every vCPU out of the guest for good. Resolves when `run()` does. */
+  /** Takes every vCPU out of the guest for good. The promise resolves when that of `run()` does. */
   async stop(): Promise<void> {
     this.#finish({ kind: 'stopped' });
     await this.#ended;
   }
 
-  /** Resolves when no vCPU is in the guest. */
+  /** The promise resolves when no vCPU is in the guest. */
   async pause(): Promise<void> {
     await Promise.all(this.#vcpus.map((vcpu) => vcpu.pause()));
   }
@@ -210,8 +225,8 @@ export class Machine implements Disposable {
   }
 
   /**
-   * Where a guest stands that says nothing, in one line for whoever reads it with System.map at hand: its CPUs'
-   * instruction pointers, its devices' statuses and what they owe. Pauses it.
+   * Describes where an unresponsive guest stands, in one line for an engineer who has its System.map: the CPUs'
+   * instruction pointers, the devices' statuses and their unanswered requests. The call pauses the guest.
    */
   async where(): Promise<string> {
     await this.pause();
@@ -220,7 +235,7 @@ export class Machine implements Disposable {
     return [...cpus, ...devices].join(', ');
   }
 
-  /** After `run()` has resolved, or when it was never called. */
+  /** Frees the machine, after `run()` has resolved or when it was never called. */
   [Symbol.dispose](): void {
     this.#resources[Symbol.dispose]();
   }
@@ -241,14 +256,27 @@ function checkConfig({ memory, cpus, devices }: MachineConfig): void {
 }
 
 function checkSnapshot({ memory, cpus, devices }: MachineConfig, { state }: Snapshot): void {
-  if (state.memory !== memory || state.vcpus.length !== cpus || state.devices.length !== devices.length)
-    throw new HuskError(
-      `cannot restore a machine of ${state.memory} bytes, ${state.vcpus.length} CPUs and ${state.devices.length} devices into one of ${memory}, ${cpus} and ${devices.length}`,
-      { kind: 'invalid' },
-    );
+  const saved = describe(
+    state.memory,
+    state.vcpus.length,
+    state.devices.map(({ device }) => device),
+  );
+  const wanted = describe(
+    memory,
+    cpus,
+    devices.map(({ name }) => name),
+  );
+  if (saved !== wanted)
+    throw new HuskError(`cannot restore a machine of ${saved} into one of ${wanted}`, { kind: 'invalid' });
 }
 
-/** `virtio_mmio.device=<size>@<base>:<irq>`, Documentation/admin-guide/kernel-parameters.txt */
+const describe = (memory: number, cpus: number, devices: readonly string[]) =>
+  `${memory} bytes, ${cpus} CPUs and the devices ${devices.join(' ')}`;
+
+/**
+ * @returns the parameters with `virtio_mmio.device=<size>@<base>:<irq>` for each device,
+ * Documentation/admin-guide/kernel-parameters.txt
+ */
 function commandLine({ commandLine, devices }: MachineConfig): string {
   const parameters = devices.map(
     (_, i) => `virtio_mmio.device=4K@0x${(MMIO_BASE + i * MMIO_DEVICE_SIZE).toString(16)}:${IRQ_FIRST + i}`,
@@ -264,8 +292,13 @@ function attachDevices(
 ): MmioTransport[] {
   const pages = resources.use(Mapping.anonymous(MMIO_MAX_DEVICES * MMIO_DEVICE_SIZE));
   vm.addMemory(MMIO_BASE, pages, { readOnly: true });
-  // Acknowledgements of used-buffer interrupts: nobody reads this counter, and at its limit it just stays there.
+  // Acknowledgements of used-buffer interrupts signal this eventfd. Nothing reads it; at its limit the counter stays
+  // where it is.
   const acknowledged = resources.use(new EventFd());
+  const settling = config.devices.filter((device) => device.settle !== undefined);
+  const settle = () => {
+    for (const device of settling) device.settle!();
+  };
   return config.devices.map((device, i) => {
     const base = MMIO_BASE + i * MMIO_DEVICE_SIZE;
     const line = resources.use(new EventFd());
@@ -278,6 +311,7 @@ function attachDevices(
         memory,
         page: new Uint8Array(pages.buffer, i * MMIO_DEVICE_SIZE, MMIO_DEVICE_SIZE),
         interrupt: () => line.signal(),
+        settle,
         report: config.onReport ?? (() => {}),
       }),
     );
@@ -286,7 +320,7 @@ function attachDevices(
         if (kicked.drain()) transport.kick();
       }),
     );
-    // The vCPUs keep the process alive while the machine runs.
+    // The vCPUs keep the process alive while the machine runs, so the watch need not.
     watch.unref();
     return transport;
   });

@@ -1,13 +1,13 @@
 /**
- * What a guest says of its processes, checked at the door: the attack is a command line that breaks the table or fills
- * the host's memory. Pure.
+ * Checks what a guest says of its processes. The attack is a command line that breaks the table or fills the host's
+ * memory. The functions touch nothing but their arguments.
  */
 import { HuskError } from '../errors.ts';
 import type { ProcessTable } from '../sandbox.ts';
 
 /**
- * columns, and characters of all cells: a frame of the supervisor's protocol holds them; the agent
- * (src/container/processes/ps.ts) stays below
+ * most columns, and most characters of all cells, so that a frame of the supervisor's protocol holds the table; the
+ * agent (src/container/processes/ps.ts) stays below both
  */
 const MAX_COLUMNS = 64;
 const MAX_CHARACTERS = 256 * 1024;
@@ -33,7 +33,7 @@ function isRow(value: unknown): value is string[] {
   return Array.isArray(value) && value.length <= MAX_COLUMNS && value.every((item) => typeof item === 'string');
 }
 
-/** as ps does it: what would move the cursor or begin a line is a question mark */
+/** Replaces control characters, which would move the cursor or begin a line, by question marks, as ps does. */
 function cell(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, '?');
 }

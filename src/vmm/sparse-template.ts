@@ -1,8 +1,9 @@
 /**
- * A sparse file in a compact form: its data extents alone. The empty writable disk is 64 GiB of which 5 MB are data;
- * packed, it survives copying, archives and file systems that do not tell holes, and unpacking writes just those 5 MB.
+ * Packs a sparse file into a compact form that has only its data extents. The empty writable disk is 64 GiB, of which 5
+ * MB are data; the packed form survives copying, archives and file systems that do not report holes, and unpacking it
+ * writes just those 5 MB.
  *
- * Form, little-endian: "HUSKSPRS", u64 size of the file, then until the end: u64 offset, u64 length, bytes.
+ * The form is little-endian: "HUSKSPRS", u64 size of the file, then until the end: u64 offset, u64 length, bytes.
  */
 import { closeSync, ftruncateSync, openSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
 import { HuskError } from '../errors.ts';
@@ -21,7 +22,7 @@ function pair(first: number, second: number): Buffer {
   return bytes;
 }
 
-/** Used by the build. Blocks of zeroes inside the file's extents are left out too. */
+/** Packs a file for the build. Blocks of zeroes inside the file's extents are left out too. */
 export function packSparse(source: string, target: string): void {
   const from = openSync(source, 'r');
   const to = openSync(target, 'w');
@@ -62,7 +63,7 @@ function* nonZero(bytes: Buffer): Generator<{ start: number; end: number }> {
 
 /**
  * Makes `path`, whole or not at all.
- * @throws HuskError `corrupt` when the template is not one of ours
+ * @throws HuskError `corrupt` when the template is damaged or has another form
  */
 export function unpackSparse(template: string, path: string): void {
   const packed = readFileSync(template);

@@ -26,6 +26,7 @@ import { Machine, type MachineEnd } from '../../src/vmm/machine.ts';
 import { MIB } from '../../src/vmm/memory/layout.ts';
 import { EVERY_FRAME } from './driver.ts';
 import { INITRD, KERNEL, onKvmHost } from './kvm-host.ts';
+import { arpReply, udpFrame } from './udp-frames.ts';
 
 /**
  * ms to take CPUs that spin out of the guest: some turns of an emulated CPU that others want too, and far from for ever
@@ -200,7 +201,6 @@ await onKvmHost(import.meta.url, () => {
       path: folder,
       readOnly: false,
       ownership: rootIsOwner(process.getuid!(), process.getgid!()),
-      freshness: { milliseconds: 0 },
     });
     using guest = new Guest({ test: 'fs', devices: [device] });
     const ended = guest.run();
@@ -212,7 +212,7 @@ await onKvmHost(import.meta.url, () => {
     t.true((guest.output.match(/fs: ok/g) ?? []).length >= 44, guest.output);
     t.is(statSync(join(folder, 'dir')).mode & 0o7777, 0o1777);
     t.is(readFileSync(join(folder, 'large')).length, 3 * MIB);
-    t.deepEqual(device.figures, { inodes: 1, handles: 0 });
+    t.deepEqual(device.figures, { inodes: 1, handles: 0, watches: 0 });
     t.deepEqual(guest.reports, []);
   });
 
@@ -300,35 +300,6 @@ await onKvmHost(import.meta.url, () => {
     t.true(after.threads < before.threads + 5, `${after.threads} threads after ${before.threads}`);
   });
 });
-
-/** A UDP datagram from 10.9.8.1:9 to 10.9.8.7:7 in an Ethernet frame (RFC 791, 768; no UDP checksum). */
-function udpFrame(mac: Uint8Array, payload: Buffer): Buffer {
-  const frame = Buffer.alloc(42 + payload.length);
-  frame.set(mac, 0);
-  frame.set([2, 0, 0, 0, 0, 1], 6);
-  frame.writeUInt16BE(0x800, 12);
-  frame.set([0x45, 0, 0, 28 + payload.length, 0, 0, 0, 0, 64, 17, 0, 0, 10, 9, 8, 1, 10, 9, 8, 7], 14);
-  let sum = 0;
-  for (let at = 14; at < 34; at += 2) sum += frame.readUInt16BE(at);
-  frame.writeUInt16BE(~((sum & 0xffff) + (sum >>> 16)) & 0xffff, 24);
-  frame.writeUInt16BE(9, 34);
-  frame.writeUInt16BE(7, 36);
-  frame.writeUInt16BE(8 + payload.length, 38);
-  frame.set(payload, 42);
-  return frame;
-}
-
-/** RFC 826: what was asked for is at 02:00:00:00:00:01 */
-function arpReply(request: Buffer): Buffer {
-  const reply = Buffer.from(request.subarray(0, 42));
-  reply.set(request.subarray(6, 12), 0);
-  reply.set([2, 0, 0, 0, 0, 1], 6);
-  reply.writeUInt16BE(2, 20);
-  reply.set([2, 0, 0, 0, 0, 1], 22);
-  reply.set(request.subarray(38, 42), 28);
-  reply.set(request.subarray(22, 32), 32);
-  return reply;
-}
 
 /** what test/vmm/guest/init.c computes */
 function sum(bytes: Uint8Array): string {

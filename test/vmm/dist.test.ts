@@ -96,6 +96,7 @@ function copyOf(folder: string): string {
       '-C',
       copy,
       'dist/husk-init',
+      'dist/husk-net',
       'dist/husk-launch',
       'dist/husk.cjs',
       'dist/types/library/husk.d.ts',

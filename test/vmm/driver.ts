@@ -29,6 +29,7 @@ const REGISTER = {
   driver: 0x90,
   device: 0xa0,
 };
+const CONFIG = 0x100;
 const EVENT_IDX = 1n << 29n;
 
 export interface Buffer16 {
@@ -54,7 +55,7 @@ export class Driver {
   #available: number[] = [];
   #usedSeen: number[] = [];
 
-  constructor(device: VirtioDevice, options: { memory?: number; queueSize?: number } = {}) {
+  constructor(device: VirtioDevice, options: { memory?: number; queueSize?: number; settle?: () => void } = {}) {
     this.memory = GuestMemory.allocate(options.memory ?? 16 * 1024 * 1024);
     this.queueSize = options.queueSize ?? 8;
     this.transport = new MmioTransport(device, {
@@ -63,6 +64,7 @@ export class Driver {
       interrupt: () => {
         this.interrupts++;
       },
+      settle: options.settle ?? (() => device.settle?.()),
       report: (message) => this.reports.push(message),
     });
   }
@@ -84,8 +86,11 @@ export class Driver {
     return low | (BigInt(this.register(REGISTER.deviceFeatures)) << 32n);
   }
 
-  /** reset, features, queues, DRIVER_OK. @param options.without feature bits not to take */
-  start(options: { eventIndex?: boolean; without?: bigint } = {}): this {
+  /**
+   * reset, features, configuration, queues, DRIVER_OK. @param options.without feature bits not to take
+   * @param options.config 32-bit words to write, by their offset
+   */
+  start(options: { eventIndex?: boolean; without?: bigint; config?: Record<number, number> } = {}): this {
     this.write(REGISTER.status, 0);
     this.write(REGISTER.status, 1 | 2);
     let features = this.offered() & ~(options.without ?? 0n);
@@ -95,6 +100,7 @@ export class Driver {
       this.write(REGISTER.driverFeatures, Number((features >> BigInt(32 * half)) & 0xffff_ffffn));
     }
     this.write(REGISTER.status, 1 | 2 | 8);
+    for (const [offset, value] of Object.entries(options.config ?? {})) this.write(CONFIG + Number(offset), value);
     for (const queue of this.transport.queues) this.enableQueue(queue.index);
     this.write(REGISTER.status, 1 | 2 | 4 | 8);
     return this;

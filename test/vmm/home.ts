@@ -115,13 +115,18 @@ export class Home implements Disposable {
 
   /** Ends what is left. @returns supervisors that are there all the same */
   async end(): Promise<string[]> {
+    const left = await this.endContainers();
+    this[Symbol.dispose]();
+    return left;
+  }
+
+  /** @returns supervisors that are there all the same */
+  async endContainers(): Promise<string[]> {
     const all = this.husk('ps', '-aq')
       .stdout.split('\n')
       .filter((id) => id !== '');
     if (all.length > 0) this.husk('rm', '-f', ...all);
-    const left = await supervisorsLeft();
-    this[Symbol.dispose]();
-    return left;
+    return supervisorsLeft();
   }
 
   [Symbol.dispose](): void {

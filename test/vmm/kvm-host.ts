@@ -4,8 +4,8 @@
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { relative } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { hostFailed } from '../fixtures/host-trouble.ts';
@@ -17,7 +17,7 @@ export { BASE, missingParts, notByItself, notWanted, root };
 
 /** made by `make dist/vmlinux` or guest/kernel-config/build.sh */
 export const KERNEL = `${root}dist/vmlinux`;
-const GUEST = ['init.c', 'features.c', 'features.h'].map((name) => `${root}test/vmm/guest/${name}`);
+const GUEST = ['init.c', 'features.c', 'features.h', 'snapshot.c'].map((name) => `${root}test/vmm/guest/${name}`);
 /**
  * the test guest's initramfs, made out of test/vmm/guest/; in build/, which the test host sees read-only. Named by
  * content: it is never changed while somebody reads it
@@ -34,9 +34,16 @@ const MAKE_INITRD = `mkdir -p "$1.d"; gcc -static -O2 -Wall -Wextra -Werror -o "
   .join(' ')}
   (cd "$1.d" && echo init | cpio -o -H newc --quiet) >"$1"; rm -r "$1.d"`;
 /** seconds for a file of tests in the test host: only for what hangs, and many times what a free machine needs */
-const TIME_LIMIT = Number(process.env['HUSK_TEST_SECONDS'] ?? 1800);
+const TIME_LIMIT = Number(process.env['HUSK_TEST_SECONDS'] ?? 3000);
 
 const insideTestHost = process.env['VMHOST'] === '1';
+
+/** An ordinary user runs ava in the test host, and writes what ava keeps of a run. */
+function openCache(): void {
+  const cache = join(root, 'node_modules/.cache/ava');
+  mkdirSync(cache, { recursive: true });
+  if (statSync(cache).uid === process.getuid!()) chmodSync(cache, 0o777);
+}
 
 async function fit(): Promise<boolean> {
   try {
@@ -96,6 +103,7 @@ export async function onKvmHost(
   test(`in the test host: ${file}`, async (t) => {
     const seconds = Math.max(TIME_LIMIT, options.seconds ?? 0);
     t.timeout(2 * (seconds + 60) * 1000);
+    openCache();
     const once = () =>
       run('test/vm-host/run', [
         '-c',

@@ -11,7 +11,7 @@ import { census, holdings, leaks, once } from './leaks.ts';
 const STARTS = 4;
 const RESTARTS = 3;
 /** ms for a restart: back-off and a boot */
-const PATIENCE = 60_000;
+const PATIENCE = 240_000;
 
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});

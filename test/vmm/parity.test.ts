@@ -9,7 +9,7 @@ import { Home, type Result } from './home.ts';
 import { missingParts, notWanted, onKvmHost } from './kvm-host.ts';
 
 /** ms for what a container does at once */
-const PATIENCE = 60_000;
+const PATIENCE = 240_000;
 const ISOLATIONS = ['userns', 'vm'] as const;
 
 /** Everything a process can see of its container, in one go: a VM takes its time to boot. */

@@ -1,6 +1,7 @@
 /** Where this checkout is, and what tests of whole VM containers need of it. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -21,6 +22,16 @@ export function makeOnce(path: string, script: string): void {
   execFileSync('sh', ['-ec', script, 'sh', own], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
   renameSync(own, path);
 }
+
+const UNIX_CLIENT_SOURCE = `${root}test/vmm/guest/unix-client.c`;
+/** test/vmm/guest/unix-client.c, compiled; by its content, as it may be in use */
+export const UNIX_CLIENT = `${root}build/test-vmm/unix-client-${createHash('sha256')
+  .update(readFileSync(UNIX_CLIENT_SOURCE))
+  .digest('hex')
+  .slice(0, 16)}`;
+
+export const makeUnixClient = (): void =>
+  makeOnce(UNIX_CLIENT, `gcc -static -O1 -Wall -Wextra -Werror -o "$1" '${UNIX_CLIENT_SOURCE}'`);
 
 /** For tests of whole containers. @returns why there can be none here; the image's tar is made otherwise */
 export function missingParts(): string | undefined {

@@ -7,10 +7,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { clean, readScript, type Line } from '../peer/script-lines.ts';
-import type { Result } from './home.ts';
+import { readScript } from '../peer/script-lines.ts';
 import { missingParts, onKvmHost, root } from './kvm-host.ts';
-import { Place } from './place.ts';
+import { compared, Place } from './place.ts';
 
 const SCRIPTS = ['containers', 'storage'];
 const LIMIT = 5400;
@@ -34,7 +33,7 @@ function register(): void {
       const wrong: string[] = [];
       for (const line of lines) {
         const [here, there] = await Promise.all([userns.run(line.command), vm.run(line.command)]);
-        const problem = compared(line, here, there, known);
+        const problem = compared(line, { here, there, known });
         if (problem === undefined) continue;
         wrong.push(
           `${name}.sh:${line.number}: ${line.command}\n  ${problem}\n--- userns ${here.status}\n${here.stdout}${here.stderr}--- vm ${there.status}\n${there.stdout}${there.stderr}`,
@@ -45,16 +44,4 @@ function register(): void {
       if (wrong.length > 0) t.fail(`${wrong.length} differ: ${wrong.join('\n\n')}`);
     });
   }
-}
-
-/** @returns what is wrong, if anything */
-function compared({ vmDiffers }: Line, here: Result, there: Result, known: string): string | undefined {
-  if (there.status === null || /internal error|^\s+at /m.test(there.stderr)) return 'husk failed within';
-  const agrees =
-    here.status === there.status &&
-    clean(here.stdout) === clean(there.stdout) &&
-    clean(here.stderr) === clean(there.stderr);
-  if (vmDiffers === undefined) return agrees ? undefined : 'the isolations differ';
-  if (agrees) return `a VM no longer differs: ${vmDiffers}`;
-  return known.includes(vmDiffers) ? undefined : `docs/differences.md does not mention "${vmDiffers}"`;
 }

@@ -2,8 +2,21 @@
  * Shared folders of a VM container against the same folders without a machine in between: test/vmm/guest/posix.c asks a
  * file system everything, once in a container of user namespaces and once in a VM, and the answers must be the same.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  appendFileSync,
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { createInterface } from 'node:readline';
 import test from 'ava';
 import { Home, TIMEOUT } from './home.ts';
 import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
@@ -14,6 +27,8 @@ const SMALL = '/run/vm-host-small';
 /** a hard limit of descriptors as low as a careful administrator sets it, and more files than it allows */
 const FEW_DESCRIPTORS = 2048;
 const MANY_FILES = 2500;
+/** twelve changes each */
+const PING_PONG_ROUNDS = 20;
 
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
@@ -136,6 +151,54 @@ function register(): void {
         home.must('rm', '-f', `single-${isolation}`);
       },
     );
+
+  test.serial("the host's change is seen by the guest's next look after it has heard of the change", async (t) => {
+    t.timeout(TIMEOUT);
+    const folder = home.make('pong');
+    // shell builtins only: a look takes no process
+    const script =
+      'while read -r name; do f=/pong/$name; said=; for o in e f d s x; do [ -$o $f ] && said=$said$o; done; text=; [ -f $f ] && read -r text <$f; echo "$said $text"; done';
+    const args = ['run', '-i', '--rm', '--isolation=vm', '--network', 'none', '-v', `${folder}:/pong`];
+    const child = spawn(`${root}bin/husk`, [...args, 'husk/base', 'sh', '-c', script], { env: home.env });
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const look = async (name: string) => {
+      child.stdin.write(`${name}\n`);
+      return (await lines.next()).value as string | undefined;
+    };
+    const file = home.path('pong/file');
+    const expected = () => {
+      const stat = statSync(file, { throwIfNoEntry: false });
+      if (stat === undefined) return ' ';
+      const text = stat.isFile() ? readFileSync(file, 'utf8').trimEnd() : '';
+      const marks = [stat.isFile() ? 'f' : 'd', stat.size > 0 ? 's' : '', (stat.mode & 0o111) !== 0 ? 'x' : ''];
+      return `e${marks.join('')} ${text}`;
+    };
+    // Each change is one that only a new look finds; the guest has looked at the name just before.
+    const changes: (() => void)[] = [
+      () => writeFileSync(file, 'one\n'),
+      () => writeFileSync(file, 'two\n'),
+      () => chmodSync(file, 0o755),
+      () => truncateSync(file),
+      () => chmodSync(file, 0o644),
+      () => renameSync(home.write('pong/new', 'three\n'), file),
+      () => renameSync(file, home.path('pong/gone')),
+      () => linkSync(home.path('pong/gone'), file),
+      () => appendFileSync(home.path('pong/gone'), '\n'),
+      () => rmSync(file),
+      () => mkdirSync(file, 0o755),
+      () => rmdirSync(file),
+    ];
+    const differences: string[] = [];
+    for (let round = 0; round < PING_PONG_ROUNDS; round++)
+      for (const [i, change] of changes.entries()) {
+        change();
+        const [wanted, found] = [expected(), await look('file')];
+        if (found !== wanted) differences.push(`round ${round}, change ${i}: ${found} instead of ${wanted}`);
+      }
+    child.stdin.end();
+    t.deepEqual(differences, []);
+    t.is(await new Promise((resolve) => child.on('close', resolve)), 0);
+  });
 
   test.serial('a guest that opens more files than its supervisor may is refused some; the supervisor answers', (t) => {
     t.timeout(TIMEOUT);

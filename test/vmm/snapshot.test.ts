@@ -1,16 +1,16 @@
 /**
  * A machine saved and gone on with in another one: guests of a few bytes on any /dev/kvm, and files that are refused.
  */
-import { accessSync, constants, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { serialize } from 'node:v8';
 import test from 'ava';
 import { Rng } from '../../src/vmm/devices/rng/device.ts';
 import { Machine } from '../../src/vmm/machine.ts';
 import { GuestMemory } from '../../src/vmm/memory/guest-memory.ts';
 import { MIB } from '../../src/vmm/memory/layout.ts';
-import { readState, writeState } from '../../src/vmm/snapshot/machine-state.ts';
+import type { VcpuState } from '../../src/vmm/snapshot/kvm-state.ts';
+import { readState, writeState, type MachineState } from '../../src/vmm/snapshot/machine-state.ts';
 import { writeMemory } from '../../src/vmm/snapshot/memory-file.ts';
 
 const MEMORY = 64 * MIB;
@@ -126,12 +126,112 @@ test('guest memory that is given back and taken again is zero', (t) => {
   t.deepEqual(second.copy(MIB, 6), new Uint8Array(6));
 });
 
-test('a state that is none, or another version’s, is refused', (t) => {
-  const path = join(folder, 'bad');
-  writeFileSync(path, 'nonsense');
-  t.throws(() => readState(path), { message: /^cannot read the snapshot .*bad: / });
-  writeFileSync(path, serialize({ version: 0 }));
-  t.throws(() => readState(path), { message: /bad has version 0, this husk reads 1$/ });
-  writeFileSync(path, serialize(null));
-  t.throws(() => readState(path), { message: /has version undefined/ });
+const plain = {
+  memory: MEMORY,
+  vcpus: [{}],
+  devices: [{ device: 'rng' }],
+} as unknown as MachineState;
+
+const damages: [title: string, damage: (file: Buffer) => Uint8Array, message: RegExp][] = [
+  ['empty', () => Buffer.alloc(0), /^cannot read the snapshot .*: it is none of husk$/],
+  ['of something else', () => Buffer.from('nonsense'.repeat(20)), /: it is none of husk$/],
+  ['cut in its header', (file) => file.subarray(0, 43), /: it is none of husk$/],
+  ['cut in its body', (file) => file.subarray(0, -1), /: it has \d+ bytes of state, not \d+$/],
+  ['longer', (file) => Buffer.concat([file, Buffer.alloc(8)]), /: it has \d+ bytes of state, not \d+$/],
+  ['of another length', (file) => (file.writeUInt32LE(7, 8), file), /: it has \d+ bytes of state, not 7$/],
+  ['with a bit changed', (file) => ((file[60]! ^= 4), file), /: its bytes have changed$/],
+  ['with another digest', (file) => ((file[12]! ^= 1), file), /: its bytes have changed$/],
+  [
+    'of another version',
+    (file) => (file.writeUInt32LE(1, 4), file),
+    /^the snapshot .* has version 1, this husk reads 2$/,
+  ],
+];
+for (const [title, damage, message] of damages)
+  test(`a state that is ${title} is refused`, (t) => {
+    const path = join(folder, `damaged ${title}`);
+    writeState(plain, path);
+    t.deepEqual(readState(path), plain);
+    writeFileSync(path, damage(readFileSync(path)));
+    t.throws(() => readState(path), { name: 'HuskError', message });
+  });
+
+test('a state that is not there is said so', (t) => {
+  t.throws(() => readState(join(folder, 'nowhere')), {
+    message: /^cannot read the snapshot .*nowhere: .*ENOENT|no such/,
+  });
+});
+
+const others: [title: string, change: Partial<MachineState>, message: RegExp][] = [
+  [
+    'CPUs',
+    { vcpus: [{}, {}] as MachineState['vcpus'] },
+    /^cannot restore a machine of \d+ bytes, 2 CPUs .* into one of .*, 1 CPUs/,
+  ],
+  ['memory', { memory: 2 * MEMORY }, /^cannot restore a machine of 134217728 bytes.* into one of 67108864 bytes/],
+  ['devices', { devices: [] }, /the devices  into one of .* the devices rng$/],
+  ['kinds of devices', { devices: [{ device: 'balloon' }] as MachineState['devices'] }, /balloon into one of .* rng$/],
+];
+for (const [title, change, message] of others)
+  test(`a state with other ${title} than the machine is refused`, (t) => {
+    const snapshot = { state: { ...plain, ...change }, memory: '' };
+    t.throws(
+      () =>
+        new Machine(
+          config(() => {}),
+          snapshot,
+        ),
+      { name: 'HuskError', message },
+    );
+  });
+
+const hosts: [title: string, change: (vcpu: VcpuState) => void, message: RegExp][] = [
+  [
+    'a CPU that has less',
+    ({ cpuid }) => void cpuid.pop(),
+    /^cannot restore a machine on another CPU, or under another KVM/,
+  ],
+  ['a CPU with other features', ({ cpuid }) => void (cpuid[1]!.edx ^= 1), /^cannot restore a machine on another CPU/],
+  [
+    'a faster TSC',
+    (vcpu) => void (vcpu.tscKhz = 2 * vcpu.tscKhz + 1),
+    /^cannot restore a machine whose TSC counts at \d+ kHz: this host's has \d+$/,
+  ],
+  [
+    'registers that it does not have',
+    ({ msrs }) => void msrs.push([0x1234_5678, 1n]),
+    /KVM refuses 0x1 in MSR 0x12345678 of vCPU 0$/,
+  ],
+];
+for (const [title, change, message] of hosts)
+  onKvm(`a state of ${title} is refused`, async (t) => {
+    const [state, memory] = [join(folder, `state ${title}`), join(folder, `memory ${title}`)];
+    using first = new Machine(config(() => {}));
+    const saved = await first.save();
+    writeMemory(first.memory, memory);
+    change(saved.vcpus[0]!);
+    writeState(saved, state);
+    t.throws(
+      () =>
+        new Machine(
+          config(() => {}),
+          { state: readState(state), memory },
+        ),
+      { name: 'HuskError', message },
+    );
+  });
+
+onKvm('a memory of another length is refused', async (t) => {
+  const memory = join(folder, 'short');
+  using first = new Machine(config(() => {}));
+  const state = await first.save();
+  writeFileSync(memory, Buffer.alloc(4096));
+  t.throws(
+    () =>
+      new Machine(
+        config(() => {}),
+        { state, memory },
+      ),
+    { message: /short has 4096 bytes, the machine 67108864$/ },
+  );
 });

@@ -7,7 +7,7 @@ import { createSocket, type Socket as DatagramSocket, type SocketOptions } from 
 import { createServer, type Server, type Socket } from 'node:net';
 
 export const WORLD = '198.51.100.1';
-export const WORLD6 = '2001:db8:1::1';
+const WORLD6 = '2001:db8:1::1';
 export const RESOLVER = '198.51.100.53';
 /** bytes each way */
 export const BULK = 300_000;

@@ -21,7 +21,7 @@ const now = () => Number(process.hrtime.bigint()) / 1e6;
 const times: Record<string, number> = { start: Number(process.env['BENCH_START']), loaded: now() };
 const mark = (name: string) => void (times[name] ??= now());
 
-/** as a container without limits has: src/supervisor/vm.ts; one CPU, because instruction counting has one */
+/** as a container without limits has: src/supervisor/machine-parts.ts; one CPU, because instruction counting has one */
 const MEMORY = 1024;
 const CID = 3;
 
@@ -44,6 +44,7 @@ async function underHusk(): Promise<void> {
       parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK },
       size: { memory: MEMORY << 20, cpus: 1 },
       sameIds: false,
+      interfaces: [],
       beforeRun: () => mark('made'),
       onAgent: () => mark('ready'),
     },
@@ -103,6 +104,8 @@ async function underQemu(): Promise<void> {
     entropy: Buffer.alloc(64).toString('base64'),
     shares: [],
     files: binds.files,
+    sockets: [],
+    disks: [],
   });
   const receive = (stream: Duplex) => {
     stream.end();
@@ -120,6 +123,7 @@ async function underQemu(): Promise<void> {
     rootDevice: '/dev/vdb',
     writableDevice: '/dev/vdc',
     images: [],
+    interfaces: [],
     streams,
   });
   mark('created');

@@ -67,7 +67,6 @@ function huskDevices(): VirtioDevice[] {
         path: SHARE,
         readOnly: false,
         ownership: rootIsOwner(process.getuid!(), process.getgid!()),
-        freshness: { milliseconds: 0 },
       }),
     ];
   if (bench === 'boot') return [new Rng(), new Balloon()];

@@ -8,7 +8,7 @@ import { appendFileSync, cpSync, mkdirSync, truncateSync, writeFileSync } from '
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentClient } from '../../../src/vmm/agent-client.ts';
-import { vmSize } from '../../../src/supervisor/vm.ts';
+import { vmSize } from '../../../src/supervisor/machine-parts.ts';
 import { COMMAND_LINE } from '../../../src/vmm/sandbox/assemble.ts';
 import { pss } from './pss.ts';
 import { BALLOON, disk, RNG, startQemu, vsock } from './qemu.ts';

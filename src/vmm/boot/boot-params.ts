@@ -1,6 +1,6 @@
 /**
- * The zero page: Linux's `struct boot_params` (Documentation/arch/x86/zero-page.rst) with its setup header
- * (Documentation/arch/x86/boot.rst). Returns bytes; writes nowhere.
+ * Builds the zero page: Linux's `struct boot_params` (Documentation/arch/x86/zero-page.rst) with its setup header
+ * (Documentation/arch/x86/boot.rst). The function returns bytes and writes nowhere.
  */
 import { COMMAND_LINE_SIZE } from './addresses.ts';
 
@@ -15,10 +15,10 @@ const HEADER = 0x202;
 /** "HdrS" */
 const HEADER_MAGIC = 0x53726448;
 const PROTOCOL_VERSION = 0x206;
-/** 2.15, of Linux 5.5 and later */
+/** protocol 2.15, which Linux 5.5 introduced */
 const PROTOCOL_2_15 = 0x020f;
 const TYPE_OF_LOADER = 0x210;
-/** "undefined": husk has no assigned number */
+/** the loader type "undefined": husk has no assigned number */
 const LOADER_UNDEFINED = 0xff;
 const RAMDISK_IMAGE = 0x218;
 const RAMDISK_SIZE = 0x21c;

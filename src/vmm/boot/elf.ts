@@ -1,8 +1,9 @@
 /**
- * ELF64 program headers of an uncompressed vmlinux (System V gABI chapters 4 and 5; AMD64 psABI). Parses bytes, opens
- * nothing.
+ * Reads the ELF64 program headers of an uncompressed vmlinux (System V gABI chapters 4 and 5; AMD64 psABI). The parser
+ * takes bytes and opens nothing.
  *
- * The file is ours in normal use, but it is a path a person may give: every field is checked before it is believed.
+ * The kernel is normally husk's own, but a person may give the path of another: every field is checked before it is
+ * used.
  */
 import { HuskError } from '../../errors.ts';
 
@@ -27,17 +28,17 @@ const P_OFFSET = 8;
 const P_PADDR = 24;
 const P_FILESZ = 32;
 const P_MEMSZ = 40;
-/** Linux's vmlinux has 5; more is no kernel */
+/** Linux's vmlinux has 5 program headers; a file with more than this bound is no kernel. */
 const MAX_PROGRAM_HEADERS = 64;
 
-/** How much of the file's start `parseElf` may need. */
+/** the most bytes of the file's start that `parseElf` may need */
 export const ELF_HEAD_SIZE = 64 * 1024;
 
 interface Segment {
   /** bytes in the file */
   fileOffset: number;
   fileLength: number;
-  /** guest-physical; what lies between `fileLength` and `memoryLength` is zero */
+  /** guest-physical address; the bytes between `fileLength` and `memoryLength` are zero */
   address: number;
   memoryLength: number;
 }
@@ -103,7 +104,7 @@ export function parseElf(head: Uint8Array, fileSize: number, window: { start: nu
   return { entry, segments };
 }
 
-/** Above 2^53 bits are lost; such a value fails the checks above all the same. */
+/** A number above 2^53 loses its lowest bits; such a value fails the checks above all the same. */
 function u64(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
 }

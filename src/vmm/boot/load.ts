@@ -1,6 +1,6 @@
 /**
- * Puts a kernel, its command line, an initrd and the boot structures into guest memory. The only part of boot/ that
- * opens files.
+ * Puts a kernel, its command line, an initrd and the boot structures into guest memory. No other file of boot/ reads
+ * the guest's kernel or initrd.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
@@ -43,7 +43,7 @@ export function loadBoot(memory: GuestMemory, boot: BootFiles): { entry: number 
   return { entry };
 }
 
-/** Few entries: each costs boot time. What lies between is reserved by not being named. */
+/** The map has few entries, because each costs boot time. Memory that no entry names is reserved. */
 function e820(memory: GuestMemory): E820Entry[] {
   return memory.ranges().flatMap(({ start, length }) =>
     start === 0
@@ -75,13 +75,13 @@ function loadKernel(memory: GuestMemory, path: string): number {
       start: KERNEL_START,
       end: Math.min(memory.ranges()[0]!.length, IDENTITY_MAP_END),
     });
-    // Copied, not mapped copy-on-write: mapped pages are 4 KiB each, and the faults of their first use cost the guest
-    // more (50 ms of instruction-counted boot) than copying 12 MiB into huge pages costs us (30 ms). Sharing them
-    // between VMs is the template snapshot's to do.
+    // The kernel is copied, not mapped copy-on-write: mapped pages are 4 KiB each, and the faults of their first use
+    // cost the guest more (50 ms of instruction-counted boot) than copying 12 MiB into huge pages costs the VMM (30
+    // ms). VMs share a kernel's pages by the template snapshot instead.
     for (const { address, fileLength, fileOffset, memoryLength } of executable.segments) {
       readFully(file, memory.live(address, fileLength), fileOffset, path);
-      // Zero already, but not there yet: the kernel clears it first thing, and a huge page then is an exit and a fault
-      // of a running CPU.
+      // These bytes are zero already, but their pages do not exist yet. The kernel clears them first of all, and a huge
+      // page would then cost an exit and a fault while the CPU runs.
       memory.live(address + fileLength, memoryLength - fileLength).fill(0);
     }
     return executable.entry;
@@ -90,7 +90,7 @@ function loadKernel(memory: GuestMemory, path: string): number {
   }
 }
 
-/** At the end of low memory, where the kernel's own data does not grow into it. */
+/** Puts the initrd at the end of low memory, where the kernel's own data does not grow into it. */
 function loadInitrd(memory: GuestMemory, path: string): { address: number; length: number } {
   const file = open(path);
   try {

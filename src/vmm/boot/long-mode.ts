@@ -1,7 +1,7 @@
 /**
- * The state Linux's 64-bit entry wants (Documentation/arch/x86/boot.rst § 64-bit Boot Protocol): long mode, paging that
- * identity-maps what was loaded, flat segments __BOOT_CS (0x10) and __BOOT_DS (0x18), interrupts off, the zero page's
- * address in rsi.
+ * Sets up the state that Linux's 64-bit entry wants (Documentation/arch/x86/boot.rst § 64-bit Boot Protocol): long
+ * mode, paging that identity-maps what was loaded, flat segments __BOOT_CS (0x10) and __BOOT_DS (0x18), interrupts off,
+ * and the zero page's address in rsi.
  */
 import { REGS, SEGMENT, SREGS, DTABLE } from '../kvm/requests.ts';
 import type { Vcpu } from '../kvm/vcpu.ts';
@@ -27,10 +27,10 @@ const CR0_PG = 1n << 31n;
 const CR4_PAE = 1n << 5n;
 const EFER_LME = 1n << 8n;
 const EFER_LMA = 1n << 10n;
-/** bit 1 of rflags is always set */
+/** Bit 1 of rflags is always set. */
 const RFLAGS_RESERVED = 2n;
 
-/** Intel SDM vol. 3 §3.4.5: type, and the 64-bit code segment's L bit */
+/** Intel SDM vol. 3 §3.4.5: the segment's type, and the 64-bit code segment's L bit */
 const CODE = { selector: 0x10, type: 0b1011, l: 1, db: 0, descriptor: 0x00af9b000000ffffn };
 const DATA = { selector: 0x18, type: 0b0011, l: 0, db: 1, descriptor: 0x00cf93000000ffffn };
 const TASK = { selector: 0x20, type: 0b1011, descriptor: 0x008f8b000000ffffn };
@@ -48,7 +48,7 @@ export function writeBootTables(memory: GuestMemory): void {
   );
 }
 
-/** Only the boot CPU: the others wait for their start-up interrupt in real mode, as KVM leaves them. */
+/** Prepares only the boot CPU: the others wait for their start-up interrupt in real mode, as KVM leaves them. */
 export function enterLongMode(vcpu: Vcpu, entry: number): void {
   const sregs = vcpu.getSregs();
   const view = new DataView(sregs.buffer);

@@ -1,7 +1,7 @@
 /**
- * The MP table (Intel MultiProcessor Specification 1.4, chapter 4): with no ACPI it is what tells Linux of its CPUs,
- * its IOAPIC and which line goes to which pin. Line n is pin n, edge-triggered as the ISA bus is: that is what an irqfd
- * without resampling does.
+ * Builds the MP table (Intel MultiProcessor Specification 1.4, chapter 4). A guest without ACPI learns from it which
+ * CPUs and which IOAPIC it has, and which line goes to which pin. Line n is pin n and edge-triggered, as on the ISA
+ * bus, because an irqfd without resampling raises edges.
  */
 import { IOAPIC_ADDRESS, IOAPIC_PINS, LAPIC_ADDRESS } from '../memory/layout.ts';
 import { MP_TABLE_ADDRESS, MP_TABLE_END } from './addresses.ts';
@@ -22,12 +22,12 @@ const NMI = 1;
 const EXTINT = 3;
 const CPU_ENABLED = 1;
 const CPU_BOOT = 2;
-/** "integrated APIC", and what KVM's in-kernel one reports */
+/** the version of an "integrated APIC", which KVM's in-kernel one reports */
 const APIC_VERSION = 0x14;
 const IOAPIC_VERSION = 0x11;
 const ALL_LOCAL_APICS = 0xff;
 
-/** What fits below the 640 KiB hole; also below the xAPIC's 8-bit ids. */
+/** the number of CPUs whose entries fit below the 640 KiB hole; it is also below the xAPIC's 8-bit ids */
 export const MAX_CPUS = Math.min(
   64,
   Math.floor(
@@ -69,7 +69,7 @@ export function mpTable(cpus: number): Uint8Array {
   return Uint8Array.from([...pointer, ...table]);
 }
 
-/** All bytes of a structure sum to zero. */
+/** @returns the byte that makes all bytes of a structure sum to zero */
 function checksum(bytes: number[]): number {
   return (256 - (bytes.reduce((sum, byte) => sum + byte, 0) % 256)) % 256;
 }

@@ -1,7 +1,7 @@
 /**
- * How fast this host's KVM runs guest supervisor code: what `--isolation=auto` and `husk doctor` go by. Hardware does
- * one instruction a cycle or more; a KVM that interprets its guests (nested on a host without nested paging, or pure
- * software) does a few million a second, and a container there would be hundreds of times slower than in user
+ * Measures how fast this host's KVM runs guest supervisor code, for `--isolation=auto` and `husk doctor`. Hardware runs
+ * one instruction a cycle or more. A KVM that interprets its guests (nested on a host without nested paging, or pure
+ * software) runs a few million a second, and a container there would be hundreds of times slower than in user
  * namespaces.
  */
 import { enterLongMode, writeBootTables } from './long-mode.ts';
@@ -10,20 +10,21 @@ import { KERNEL_START } from './addresses.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { IDENTITY_MAP_ADDRESS, MIB, TSS_ADDRESS } from '../memory/layout.ts';
 import { Kvm } from '../kvm/system.ts';
+import { startTimer } from '../../long-timer.ts';
 
-/** instructions of the loop: 3 ms of a slow hardware CPU */
+/** iterations of the loop, which take 3 ms on a slow hardware CPU */
 const ITERATIONS = 5_000_000;
 /** milliseconds after which the answer is "slow" and the guest is stopped */
 const PATIENCE = 250;
 /**
- * instructions a second below which `auto` does not take KVM: between the slowest hardware and the fastest interpreter,
- * far from both
+ * guest instructions a second below which `auto` does not choose KVM; the bound lies between the slowest hardware and
+ * the fastest interpreter, far from both
  */
 export const FIT_SPEED = 100_000_000;
 
 const PROBE_PORT = 0x64;
 
-/** 64-bit code: mov rcx, ITERATIONS; dec rcx; jnz -5; out PROBE_PORT, al; jmp self */
+/** @returns 64-bit code: mov rcx, ITERATIONS; dec rcx; jnz -5; out PROBE_PORT, al; jmp self */
 function program(): Uint8Array {
   const code = Uint8Array.from([
     0x48,
@@ -48,15 +49,15 @@ function program(): Uint8Array {
 }
 
 export interface KvmSpeed {
-  /** guest instructions a second; an upper bound when `exact` is false, because the guest was not waited for */
+  /** guest instructions a second; an upper bound when `exact` is false, because the guest was stopped before its end */
   instructionsPerSecond: number;
   exact: boolean;
   fit: boolean;
 }
 
 /**
- * Takes 3 ms on hardware, a quarter of a second at most. @throws HuskError `unsupported` when there is no /dev/kvm to
- * open
+ * The measurement takes 3 ms on hardware, and a quarter of a second at most.
+ * @throws HuskError `unsupported` when there is no /dev/kvm to open
  */
 export async function measureKvm(): Promise<KvmSpeed> {
   using kvm = Kvm.open();
@@ -71,7 +72,7 @@ export async function measureKvm(): Promise<KvmSpeed> {
   enterLongMode(vcpu, KERNEL_START);
   const start = performance.now();
   let end: number | undefined;
-  const impatience = setTimeout(() => vcpu.stop(), PATIENCE);
+  const cancel = startTimer(PATIENCE, () => vcpu.stop());
   await vcpu.run({
     portIn: () => 0,
     portOut: () => {
@@ -81,8 +82,8 @@ export async function measureKvm(): Promise<KvmSpeed> {
     mmioRead: () => {},
     mmioWrite: () => {},
   });
-  clearTimeout(impatience);
-  // The loop is two instructions long.
+  cancel();
+  // One iteration of the loop is two instructions.
   const instructionsPerSecond = (2 * ITERATIONS) / (((end ?? performance.now()) - start) / 1000);
   return {
     instructionsPerSecond,

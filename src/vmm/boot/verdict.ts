@@ -1,8 +1,8 @@
 /**
- * Whether a container should run in a VM on this host: what `--isolation=auto` and `husk doctor` go by. The measurement
- * behind it (probe.ts) costs a start of koffi and up to a quarter of a second, so it is kept by boot and device;
- * everything that can change without a reboot is looked at each time. Never throws: a host that cannot be asked is
- * unfit, and the reason says why.
+ * Decides whether a container should run in a VM on this host, for `--isolation=auto` and `husk doctor`. The
+ * measurement behind the decision (probe.ts) has to load koffi and takes up to a quarter of a second, so its result is
+ * kept for this boot and this device; everything that can change without a reboot is checked each time. The decision
+ * never throws: a host that cannot be measured is unfit, and the reason says why.
  */
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import type { KvmSpeed } from './probe.ts';
 
 export interface KvmVerdict {
   fit: boolean;
-  /** one line for a person: why it is fit or not */
+  /** one line for a person: why the host is fit or not */
   reason: string;
   /** guest instructions a second; 0 when there was nothing to measure */
   instructionsPerSecond: number;
@@ -21,14 +21,14 @@ export interface KvmVerdict {
 
 const DEVICE = '/dev/kvm';
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
-/** raised whenever the loop, its bound or the file changes */
+/** raised whenever the loop, its bound or the file's format changes */
 const VERSION = 1;
 const MILLION = 1e6;
 
 export interface VerdictHost {
   device: string;
   bootId: string;
-  /** what a VM is made of, see src/program.ts */
+  /** the files that a VM is made of, see src/program.ts */
   parts: readonly string[];
   measure: () => Promise<KvmSpeed>;
 }
@@ -40,7 +40,7 @@ const HERE: VerdictHost = {
   measure: async () => (await import('./probe.ts')).measureKvm(),
 };
 
-/** Reads two small files when this boot's answer is known. @param host tests have their own */
+/** The decision reads two small files when this boot's answer is known. @param host tests pass their own */
 export async function kvmVerdict(paths: Pick<Paths, 'dataRoot'>, host: VerdictHost = HERE): Promise<KvmVerdict> {
   const unfit = (reason: string): KvmVerdict => ({ fit: false, reason, instructionsPerSecond: 0 });
   try {
@@ -73,13 +73,16 @@ export function judged({ instructionsPerSecond, exact, fit }: KvmSpeed): KvmVerd
   return { fit, reason: fit ? speed : `${speed}: this KVM interprets its guests`, instructionsPerSecond };
 }
 
-/** This boot, and this device node: a KVM module that is loaded anew, with other parameters, makes another. */
+/**
+ * The key names this boot and this device node: loading the KVM module again, with other parameters, makes another
+ * node.
+ */
 function keyOf({ bootId, device }: VerdictHost): string {
   const { ino, rdev, ctimeMs } = statSync(device);
   return `${VERSION} ${readFileSync(bootId, 'latin1').trim()} ${rdev} ${ino} ${ctimeMs}`;
 }
 
-/** @returns undefined for another boot's, or a file that is not whole */
+/** @returns undefined for another boot's result, or for a damaged file */
 function read(file: string, key: string): KvmSpeed | undefined {
   try {
     const {
@@ -106,6 +109,6 @@ function write(file: string, key: string, speed: KvmSpeed): void {
     mkdirSync(join(file, '..'), { recursive: true, mode: 0o711 });
     writeWholeFile(file, JSON.stringify({ key, ...speed }), { mode: 0o600 });
   } catch {
-    // a full or read-only disk: the answer is in hand all the same
+    // The disk is full or read-only: the result is known all the same, and the next command measures again.
   }
 }

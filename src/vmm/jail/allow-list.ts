@@ -103,12 +103,17 @@ const FILES = [
   // them
   allow('openat2 linkat symlinkat fchown fchownat utimensat copy_file_range syncfs'),
   allow('getxattr fgetxattr setxattr fsetxattr listxattr flistxattr removexattr fremovexattr'),
+  // which of a share's files the host has changed: of those that this process can reach
+  allow('inotify_init1 inotify_add_watch inotify_rm_watch'),
   ...NODE_KINDS.map((kind) => allow('mknodat', masked(2, S_IFMT, kind))),
 ];
 
 const SOCKETS = [
   // clients of the supervisor's socket, which listens already: no socket(2), bind(2), connect(2)
-  allow('accept4 accept recvfrom recvmsg sendto sendmsg shutdown getsockopt setsockopt getsockname getpeername'),
+  allow('accept4 accept recvfrom recvmsg shutdown getsockopt setsockopt getsockname getpeername'),
+  // A socket that is connected to a resolver of the host's would reach every other address of the host's network with
+  // an address in the call, and sendmsg(2) has it where no filter sees it.
+  allow('sendto', is(4, 0)),
 ];
 
 const FACTS = [
@@ -144,6 +149,20 @@ const SETUP_REQUESTS = [
   KVM.KVM_GET_LAPIC,
   KVM.KVM_SET_LAPIC,
   KVM.KVM_SET_CPUID2,
+];
+
+/** For a machine that goes on from a snapshot, beside the above: src/vmm/snapshot/kvm-state.ts. */
+const RESTORE_REQUESTS = [
+  KVM.KVM_GET_TSC_KHZ,
+  KVM.KVM_GET_MSRS,
+  KVM.KVM_SET_XCRS,
+  KVM.KVM_SET_XSAVE,
+  KVM.KVM_SET_DEBUGREGS,
+  KVM.KVM_SET_VCPU_EVENTS,
+  KVM.KVM_SET_MP_STATE,
+  KVM.KVM_SET_IRQCHIP,
+  KVM.KVM_SET_PIT2,
+  KVM.KVM_SET_CLOCK,
 ];
 
 const EPERM = 1;
@@ -205,7 +224,9 @@ export function allowList({ pid, again }: AllowListOptions): Seccomp {
       ...SOCKETS,
       ...FACTS,
       // the next machine of a restart policy hears that the host's clock was set
-      ...(again ? [...oneOf('ioctl', 1, SETUP_REQUESTS), allow('timerfd_create timerfd_settime')] : []),
+      ...(again
+        ? [...oneOf('ioctl', 1, [...SETUP_REQUESTS, ...RESTORE_REQUESTS]), allow('timerfd_create timerfd_settime')]
+        : []),
     ],
   };
 }

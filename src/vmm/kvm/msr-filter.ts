@@ -1,8 +1,9 @@
 /**
- * Model-specific registers that a guest may not touch though KVM would let it: performance counters. CPUID says that
- * there are none, but AMD's four oldest have no CPUID bit, so KVM gives them to every guest of an AMD: a guest could
- * count the host's cache misses, and Linux, which tries them out as it boots, fills the host's kernel log where KVM has
- * none to give. With the filter each access is a fault in the guest, and not a word on the host.
+ * This file names the model-specific registers that a guest may not touch though KVM would let it: the performance
+ * counters. The guest's CPUID says that there are none, but AMD's four oldest counters have no CPUID bit, so KVM gives
+ * them to every guest on an AMD CPU. With them a guest could count the host's cache misses; and Linux, which probes
+ * them while it boots, fills the host's kernel log where KVM has no counters to give. With the filter each access
+ * faults in the guest and the host logs nothing.
  */
 import { Mapping } from '../../host/memory/mapping.ts';
 import { ioctl } from '../../host/kernel/ioctl.ts';
@@ -14,7 +15,7 @@ import {
   MSR_FILTER_RANGE,
 } from './requests.ts';
 
-/** first and how many; Intel SDM vol. 4 table 2-2, AMD APM vol. 2 appendix A */
+/** the first register of each range and how many it has; Intel SDM vol. 4 table 2-2, AMD APM vol. 2 appendix A */
 const COUNTERS: readonly [base: number, count: number][] = [
   [0xc1, 8], // IA32_PMC
   [0x186, 8], // IA32_PERFEVTSEL
@@ -25,10 +26,10 @@ const COUNTERS: readonly [base: number, count: number][] = [
   [0xc001_0000, 8], // PERF_LEGACY_CTL, PERF_LEGACY_CTR
   [0xc001_0200, 12], // PERF_CTL, PERF_CTR
 ];
-/** a set bit of a range's bitmap allows its register; none is set */
+/** bytes of one range's bitmap. A set bit allows its register; no bit is ever set. */
 const BITMAP_BYTES = 4096;
 
-/** Before the first vCPU. @throws SyscallError */
+/** Sets the filter of a VM. The call must come before its first vCPU is made. @throws SyscallError */
 export function denyCounters(vm: number): void {
   using bitmap = Mapping.anonymous(BITMAP_BYTES);
   const bytes = new Uint8Array(MSR_FILTER.size);
@@ -38,7 +39,7 @@ export function denyCounters(vm: number): void {
     view.setUint32(at + MSR_FILTER_RANGE.flags, KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, true);
     view.setUint32(at + MSR_FILTER_RANGE.nmsrs, count, true);
     view.setUint32(at + MSR_FILTER_RANGE.base, base, true);
-    // Safety: KVM copies a bit a register, rounded up to eight bytes, before the call returns.
+    // Safety: KVM copies one bit for each register, rounded up to eight bytes, before the call returns.
     view.setBigUint64(at + MSR_FILTER_RANGE.bitmap, BigInt(bitmap.address), true);
   }
   ioctl(vm, KVM_X86_SET_MSR_FILTER, bytes, 'keep the guest from performance counters');

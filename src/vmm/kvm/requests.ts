@@ -8,7 +8,7 @@ const KVMIO = 0xae;
 
 export const KVM_API_VERSION = 12;
 
-/** on /dev/kvm */
+/** requests on /dev/kvm */
 export const KVM_GET_API_VERSION = _IO(KVMIO, 0x00);
 export const KVM_CREATE_VM = _IO(KVMIO, 0x01);
 export const KVM_CHECK_EXTENSION = _IO(KVMIO, 0x03);
@@ -16,7 +16,7 @@ export const KVM_GET_MSR_INDEX_LIST = _IOWR(KVMIO, 0x02, 4);
 export const KVM_GET_VCPU_MMAP_SIZE = _IO(KVMIO, 0x04);
 export const KVM_GET_SUPPORTED_CPUID = _IOWR(KVMIO, 0x05, 8);
 
-/** on a VM */
+/** requests on a VM */
 export const KVM_CREATE_VCPU = _IO(KVMIO, 0x41);
 export const KVM_SET_USER_MEMORY_REGION = _IOW(KVMIO, 0x46, 32);
 export const KVM_SET_TSS_ADDR = _IO(KVMIO, 0x47);
@@ -34,7 +34,7 @@ export const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
 /** struct kvm_msr_filter; since Linux 5.10 */
 export const KVM_X86_SET_MSR_FILTER = _IOW(KVMIO, 0xc6, 392);
 
-/** on a vCPU */
+/** requests on a vCPU */
 export const KVM_RUN = _IO(KVMIO, 0x80);
 export const KVM_GET_REGS = _IOR(KVMIO, 0x81, 144);
 export const KVM_SET_REGS = _IOW(KVMIO, 0x82, 144);
@@ -54,10 +54,11 @@ export const KVM_GET_DEBUGREGS = _IOR(KVMIO, 0xa1, 128);
 export const KVM_SET_DEBUGREGS = _IOW(KVMIO, 0xa2, 128);
 export const KVM_GET_XSAVE = _IOR(KVMIO, 0xa4, 4096);
 export const KVM_SET_XSAVE = _IOW(KVMIO, 0xa5, 4096);
+export const KVM_GET_TSC_KHZ = _IO(KVMIO, 0xa3);
 export const KVM_GET_XCRS = _IOR(KVMIO, 0xa6, 392);
 export const KVM_SET_XCRS = _IOW(KVMIO, 0xa7, 392);
 
-/** capabilities: KVM_CHECK_EXTENSION's argument */
+/** capabilities: the argument of KVM_CHECK_EXTENSION */
 export const CAPABILITIES = {
   IRQCHIP: 0,
   USER_MEMORY: 3,
@@ -68,6 +69,7 @@ export const CAPABILITIES = {
   PIT2: 33,
   IOEVENTFD: 36,
   XCRS: 56,
+  GET_TSC_KHZ: 61,
   SET_IDENTITY_MAP_ADDR: 37,
   MAX_VCPUS: 66,
   TSC_DEADLINE_TIMER: 72,
@@ -98,22 +100,22 @@ export const KVM_IOEVENTFD_FLAG_DATAMATCH = 1;
 export const RUN = {
   immediateExit: 1,
   exitReason: 8,
-  /** KVM_EXIT_FAIL_ENTRY */
+  /** for KVM_EXIT_FAIL_ENTRY */
   hardwareEntryFailureReason: 32,
-  /** KVM_EXIT_IO */
+  /** for KVM_EXIT_IO */
   ioDirection: 32,
   ioSize: 33,
   ioPort: 34,
   ioCount: 36,
   ioDataOffset: 40,
-  /** KVM_EXIT_MMIO */
+  /** for KVM_EXIT_MMIO */
   mmioPhysAddr: 32,
   mmioData: 40,
   mmioLength: 48,
   mmioIsWrite: 52,
-  /** KVM_EXIT_INTERNAL_ERROR */
+  /** for KVM_EXIT_INTERNAL_ERROR */
   internalSuberror: 32,
-  /** KVM_EXIT_SYSTEM_EVENT */
+  /** for KVM_EXIT_SYSTEM_EVENT */
   systemEventType: 32,
 } as const;
 export const KVM_EXIT_IO_OUT = 1;
@@ -206,20 +208,22 @@ export interface CpuidEntry {
 export const MSRS_HEADER_SIZE = 8;
 export const MSR_ENTRY = { index: 0, data: 8, size: 16 } as const;
 
-/** struct kvm_msr_filter: flags (0: what no range names is allowed), sixteen struct kvm_msr_filter_range */
+/**
+ * struct kvm_msr_filter: flags (0 allows every register that no range names), then sixteen struct kvm_msr_filter_range
+ */
 export const MSR_FILTER = { ranges: 8, size: 392 } as const;
 export const MSR_FILTER_RANGE = { flags: 0, nmsrs: 4, base: 8, bitmap: 16, size: 24 } as const;
 export const KVM_MSR_FILTER_READ = 1;
 export const KVM_MSR_FILTER_WRITE = 2;
 
-/** struct kvm_pit_config: flags first */
+/** struct kvm_pit_config, which begins with its flags */
 export const PIT_CONFIG_SIZE = 64;
 export const KVM_PIT_SPEAKER_DUMMY = 1;
 
-/** struct kvm_irqchip: chip_id, padding, state; the two PICs and the IOAPIC */
+/** struct kvm_irqchip: chip_id, padding, state; its chips are the two PICs and the IOAPIC */
 export const IRQCHIP_SIZE = 520;
 export const IRQCHIPS = [0, 1, 2];
-/** struct kvm_clock_data: clock in ns, flags, …: what KVM_SET_CLOCK takes is the clock alone */
+/** struct kvm_clock_data: clock in ns, flags, …; KVM_SET_CLOCK reads only the clock */
 export const CLOCK_SIZE = 48;
 export const CLOCK_VALUE = 0;
 /** struct kvm_pit_state2 */

@@ -1,4 +1,6 @@
-/** `/dev/kvm` itself: opening it, what it can do, and making a VM. Never touches guest memory. */
+/**
+ * The Kvm class is `/dev/kvm`: it opens the device, says what it can do, and makes a VM. It never touches guest memory.
+ */
 import { closeSync, openSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import { ioctl } from '../../host/kernel/ioctl.ts';
@@ -19,7 +21,7 @@ import {
 import { Vm } from './vm.ts';
 
 const DEVICE = '/dev/kvm';
-/** Without these the VMM does not start; all are in every kernel since 4.12 that runs guests at all. */
+/** The VMM does not start without these capabilities; every kernel since 4.12 that runs guests at all has them. */
 const NEEDED: (keyof typeof CAPABILITIES)[] = [
   'IRQCHIP',
   'USER_MEMORY',
@@ -29,9 +31,9 @@ const NEEDED: (keyof typeof CAPABILITIES)[] = [
   'READONLY_MEM',
   'IMMEDIATE_EXIT',
 ];
-/** Linux returns fewer than 100 entries today; E2BIG tells when that is no longer so. */
+/** Linux returns fewer than 100 entries today; KVM answers E2BIG if this bound is ever too small. */
 const MAX_CPUID_ENTRIES = 256;
-/** likewise: some 150 today */
+/** Linux lists some 150 MSRs today; KVM answers E2BIG if this bound is ever too small. */
 const MAX_MSRS = 1024;
 
 export interface KvmCapability {
@@ -42,8 +44,8 @@ export interface KvmCapability {
 }
 
 /**
- * What the VMM needs of KVM, or makes use of, as this host has it. @throws HuskError when /dev/kvm does not open or is
- * another thing
+ * @returns the capabilities that the VMM needs or makes use of, as this host has them
+ * @throws HuskError when /dev/kvm does not open or is not KVM
  */
 export function kvmCapabilities(path?: string): KvmCapability[] {
   using kvm = Kvm.openUnchecked(path);
@@ -73,7 +75,7 @@ export class Kvm implements Disposable {
     });
   }
 
-  /** As `open`, whatever it lacks: to ask what that is. */
+  /** Opens the device like `open`, but whatever it lacks, for a caller that asks what that is. */
   static openUnchecked(path: string = DEVICE): Kvm {
     let fd: number;
     try {
@@ -117,7 +119,7 @@ export class Kvm implements Disposable {
     return ioctl(this.fd, KVM_GET_VCPU_MMAP_SIZE, 0, 'ask KVM for the size of its run page');
   }
 
-  /** What this host and KVM can give a guest: the ceiling of the CPUID filter. */
+  /** @returns all that this host and KVM can give a guest, which is the most that the CPUID filter may show */
   supportedCpuid(): CpuidEntry[] {
     const bytes = new Uint8Array(CPUID_HEADER_SIZE + MAX_CPUID_ENTRIES * CPUID_ENTRY.size);
     const view = new DataView(bytes.buffer);
@@ -138,7 +140,7 @@ export class Kvm implements Disposable {
     });
   }
 
-  /** The MSRs that make a vCPU's state: KVM_GET_MSR_INDEX_LIST. */
+  /** @returns the MSRs that make up a vCPU's state: KVM_GET_MSR_INDEX_LIST */
   savedMsrs(): number[] {
     const bytes = new Uint8Array(4 * (1 + MAX_MSRS));
     const view = new DataView(bytes.buffer);
@@ -152,7 +154,8 @@ export class Kvm implements Disposable {
       try {
         return new Vm(ioctl(this.fd, KVM_CREATE_VM, 0, 'make a VM'), this.vcpuMmapSize());
       } catch (error) {
-        // A signal that arrives while KVM takes the address space's locks (mm_take_all_locks) is no failure.
+        // KVM_CREATE_VM fails with EINTR when a signal arrives while KVM takes the address space's locks
+        // (mm_take_all_locks); the call is then made again.
         if (error instanceof SyscallError && error.code === 'EINTR') continue;
         if (error instanceof SyscallError && error.code === 'EBUSY')
           throw new HuskError('cannot make a VM: another hypervisor holds the CPU', {

@@ -1,9 +1,9 @@
 /**
- * One vCPU: its registers, and the loop that runs it.
+ * The Vcpu class is one vCPU: its registers, and the loop that runs it.
  *
- * KVM_RUN blocks a thread that runs no JavaScript (src/host/kernel/ioctl-thread.ts); every exit comes to the event loop
- * of the thread that owns the devices, by an eventfd. It handles the exit and lets the vCPU go on. So device state has
- * one owner and needs no locks.
+ * KVM_RUN blocks a thread that runs no JavaScript (src/host/kernel/ioctl-thread.ts). An eventfd reports every exit to
+ * the event loop of the thread that owns the devices, which handles the exit and lets the vCPU go on. So device state
+ * has one owner and needs no locks.
  */
 import { constants } from 'node:os';
 import { Fd } from '../../host/fd.ts';
@@ -21,8 +21,10 @@ import {
   KVM_GET_MSRS,
   KVM_GET_REGS,
   KVM_GET_SREGS,
+  KVM_GET_TSC_KHZ,
   KVM_RUN,
   KVM_SET_CPUID2,
+  KVM_SET_MSRS,
   KVM_SET_REGS,
   KVM_SET_SREGS,
   MSRS_HEADER_SIZE,
@@ -33,7 +35,7 @@ import {
   type CpuidEntry,
 } from './requests.ts';
 
-/** Who answers a vCPU's exits. Values are little-endian numbers of `size` bytes; MMIO passes the bytes themselves. */
+/** Answers a vCPU's exits. Port values are little-endian numbers of `size` bytes; MMIO passes the bytes themselves. */
 export interface ExitHandler {
   portIn(port: number, size: number): number;
   portOut(port: number, size: number, value: number): void;
@@ -43,15 +45,18 @@ export interface ExitHandler {
 
 /** Why a vCPU stopped for good. */
 export type VcpuEnd =
-  /** asked to by `stop()` or by the handler */
+  /** `stop()` or the handler asked for the end */
   | { kind: 'stopped' }
-  /** triple fault: a guest that reboots by one, or has lost its mind */
+  /** a triple fault: the guest reboots by one, or its kernel has crashed */
   | { kind: 'triple-fault' }
   | { kind: 'failed'; message: string };
 
 const { EAGAIN, EINTR } = constants.errno;
 
-/** Linux's own bound of one string instruction's exit is a page of data */
+/** KVM takes fewer than 256 (MAX_IO_MSRS, arch/x86/kvm/x86.c) */
+const MAX_MSRS_AT_ONCE = 255;
+
+/** the most data of one string instruction's exit in bytes: Linux uses one page at most */
 const MAX_IO_COUNT = 4096;
 
 export class Vcpu implements Disposable {
@@ -61,7 +66,7 @@ export class Vcpu implements Disposable {
   readonly #run: DataView;
   readonly #data: Uint8Array;
   #stopping = false;
-  /** in KVM_RUN, or on the way in or out */
+  /** whether the vCPU is in KVM_RUN, or on the way in or out */
   #running = false;
   #paused = false;
   #ended: ((end: VcpuEnd) => void) | undefined;
@@ -78,7 +83,10 @@ export class Vcpu implements Disposable {
     this.#data = new Uint8Array(this.#page.buffer);
   }
 
-  /** Before `setSregs`: KVM refuses EFER.LME of a CPU whose CPUID has no long mode. */
+  /**
+   * Sets the vCPU's CPUID. The call must come before `setSregs`, because KVM refuses EFER.LME to a CPU whose CPUID has
+   * no long mode.
+   */
   setCpuid(entries: CpuidEntry[]): void {
     const bytes = new Uint8Array(CPUID_HEADER_SIZE + entries.length * CPUID_ENTRY.size);
     const view = new DataView(bytes.buffer);
@@ -91,7 +99,7 @@ export class Vcpu implements Disposable {
     ioctl(this.fd, KVM_SET_CPUID2, bytes, `set the CPUID of vCPU ${this.id}`);
   }
 
-  /** struct kvm_sregs, laid out as SREGS says */
+  /** @returns struct kvm_sregs, laid out as SREGS says */
   getSregs(): Uint8Array {
     const bytes = new Uint8Array(SREGS.size);
     ioctl(this.fd, KVM_GET_SREGS, bytes, `read the system registers of vCPU ${this.id}`);
@@ -116,45 +124,51 @@ export class Vcpu implements Disposable {
     ioctl(this.fd, KVM_SET_REGS, bytes, `set the registers of vCPU ${this.id}`);
   }
 
-  /** Any request that takes one fixed structure. */
+  /** Makes any request that takes one fixed structure. */
   set(request: number, bytes: Uint8Array, what: string): void {
     ioctl(this.fd, request, bytes, `${what} of vCPU ${this.id}`);
   }
 
-  /** Any request that gives one fixed structure. @param size bytes */
+  /** Makes any request that fills one fixed structure. @param size bytes */
   get(request: number, size: number, what: string): Uint8Array {
     const bytes = new Uint8Array(size);
     ioctl(this.fd, request, bytes, `${what} of vCPU ${this.id}`);
     return bytes;
   }
 
-  /** @returns those of `indexes` that this CPU has: KVM lists some that it then refuses */
+  /** kHz at which the guest's TSC counts */
+  tscKhz(): number {
+    return ioctl(this.fd, KVM_GET_TSC_KHZ, 0, `read the TSC rate of vCPU ${this.id}`);
+  }
+
+  /** @returns the values of those `indexes` that this CPU has, because KVM lists some that it then refuses to read */
   getMsrs(indexes: readonly number[]): [index: number, value: bigint][] {
     const found: [number, bigint][] = [];
-    const bytes = new Uint8Array(MSRS_HEADER_SIZE + MSR_ENTRY.size);
-    const view = new DataView(bytes.buffer);
-    for (const index of indexes) {
-      view.setUint32(0, 1, true);
-      view.setUint32(MSRS_HEADER_SIZE + MSR_ENTRY.index, index, true);
-      if (ioctl(this.fd, KVM_GET_MSRS, bytes, `read MSR 0x${index.toString(16)} of vCPU ${this.id}`) === 1)
-        found.push([index, view.getBigUint64(MSRS_HEADER_SIZE + MSR_ENTRY.data, true)]);
+    for (let rest = indexes; rest.length > 0;) {
+      const batch = rest.slice(0, MAX_MSRS_AT_ONCE);
+      const bytes = msrsOf(batch.map((index) => [index, 0n]));
+      // KVM fills the entries in turn, and stops at the first that it refuses.
+      const done = ioctl(this.fd, KVM_GET_MSRS, bytes, `read MSRs of vCPU ${this.id}`);
+      const view = new DataView(bytes.buffer);
+      for (const [i, index] of batch.slice(0, done).entries())
+        found.push([index, view.getBigUint64(MSRS_HEADER_SIZE + i * MSR_ENTRY.size + MSR_ENTRY.data, true)]);
+      rest = rest.slice(done === batch.length ? done : done + 1);
     }
     return found;
   }
 
-  setMsrs(request: number, msrs: [index: number, value: bigint][]): void {
-    const bytes = new Uint8Array(MSRS_HEADER_SIZE + msrs.length * MSR_ENTRY.size);
-    const view = new DataView(bytes.buffer);
-    view.setUint32(0, msrs.length, true);
-    for (const [i, [index, value]] of msrs.entries()) {
-      view.setUint32(MSRS_HEADER_SIZE + i * MSR_ENTRY.size + MSR_ENTRY.index, index, true);
-      view.setBigUint64(MSRS_HEADER_SIZE + i * MSR_ENTRY.size + MSR_ENTRY.data, value, true);
+  /** Sets MSRs in turn. @returns those that remain, the first of which KVM refuses; none when all are set */
+  setMsrs(msrs: readonly [index: number, value: bigint][]): readonly [index: number, value: bigint][] {
+    for (let rest = msrs; rest.length > 0;) {
+      const batch = rest.slice(0, MAX_MSRS_AT_ONCE);
+      const done = ioctl(this.fd, KVM_SET_MSRS, msrsOf(batch), `set MSRs of vCPU ${this.id}`);
+      rest = rest.slice(done);
+      if (done < batch.length) return rest;
     }
-    const done = ioctl(this.fd, request, bytes, `set MSRs of vCPU ${this.id}`);
-    if (done !== msrs.length) throw new Error(`cannot set MSR 0x${msrs[done]![0].toString(16)} of vCPU ${this.id}`);
+    return [];
   }
 
-  /** Runs until the guest ends or `stop()`. Never rejects. */
+  /** Runs the vCPU until the guest ends or `stop()` is called. The promise never rejects. */
   run(handler: ExitHandler): Promise<VcpuEnd> {
     if (this.#handler !== undefined) throw new Error(`vCPU ${this.id} already runs`);
     installInterruptHandler();
@@ -175,8 +189,8 @@ export class Vcpu implements Disposable {
     const end = this.#exited(thread.result);
     if (end !== undefined) this.#end(end);
     else if (this.#stopping) this.#end({ kind: 'stopped' });
-    // An exit that was answered is finished by the next KVM_RUN (api.rst § KVM_RUN): with `immediate_exit` still set
-    // that is all it does.
+    // The next KVM_RUN completes an exit that was answered (api.rst § KVM_RUN), and does nothing else while
+    // `immediate_exit` is set.
     else if (this.#paused && thread.result === -EINTR) this.#idle();
     else this.#enter();
   }
@@ -187,10 +201,12 @@ export class Vcpu implements Disposable {
   }
 
   /**
-   * Handles one exit. @param result of KVM_RUN: -errno when it failed @returns why the vCPU must not run again, if so
+   * Handles one exit.
+   * @param result what KVM_RUN returned: -errno when it failed
+   * @returns why the vCPU must not run again; undefined when it may
    */
   #exited(result: number): VcpuEnd | undefined {
-    // EINTR: a kick, or any other signal. EAGAIN: a vCPU that was woken before its start-up interrupt.
+    // EINTR comes from a kick or any other signal, EAGAIN from a vCPU that was woken before its start-up interrupt.
     if (result === -EINTR || result === -EAGAIN) return undefined;
     if (result < 0) return { kind: 'failed', message: `vCPU ${this.id}: KVM_RUN: ${errnoName(-result)}` };
     const reason = this.#run.getUint32(RUN.exitReason, true);
@@ -263,7 +279,7 @@ export class Vcpu implements Disposable {
   #end(end: VcpuEnd): void {
     this.#watch?.close();
     this.#watch = undefined;
-    // The thread has come back and waits: joining it takes no time.
+    // The thread has returned from KVM_RUN and waits, so joining it takes no time.
     this.#thread?.[Symbol.dispose]();
     this.#thread = undefined;
     this.#ended!(end);
@@ -274,14 +290,14 @@ export class Vcpu implements Disposable {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
-  /** Brings the vCPU out of the guest for good; resolves `run()`'s promise with `stopped`. */
+  /** Brings the vCPU out of the guest for good; `run()`'s promise resolves with `stopped`. */
   stop(): void {
     this.#stopping = true;
     if (this.#running) this.#kick();
     else if (this.#paused) this.#end({ kind: 'stopped' });
   }
 
-  /** Resolves once the vCPU is out of the guest and stays out. */
+  /** The promise resolves once the vCPU is out of the guest and stays out. */
   pause(): Promise<void> {
     this.#paused = true;
     if (!this.#running) return Promise.resolve();
@@ -298,16 +314,28 @@ export class Vcpu implements Disposable {
     if (this.#handler !== undefined && !this.#running && !this.#stopping) this.#enter();
   }
 
-  /** `immediate_exit` covers the moment before KVM_RUN, the signal the time inside it. */
+  /** Makes KVM_RUN return: `immediate_exit` covers the moment before KVM_RUN, the signal covers the time inside it. */
   #kick(): void {
     this.#run.setUint8(RUN.immediateExit, 1);
     this.#thread?.interrupt(INTERRUPT_SIGNAL);
   }
 
-  /** Only after `run()`'s promise has resolved. */
+  /** Frees the vCPU, which is allowed only after `run()`'s promise has resolved. */
   [Symbol.dispose](): void {
     if (this.#running) throw new Error(`vCPU ${this.id} is still running`);
     this.#page[Symbol.dispose]();
     new Fd(this.fd).close();
   }
+}
+
+/** @returns struct kvm_msrs */
+function msrsOf(msrs: readonly (readonly [index: number, value: bigint])[]): Uint8Array {
+  const bytes = new Uint8Array(MSRS_HEADER_SIZE + msrs.length * MSR_ENTRY.size);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, msrs.length, true);
+  for (const [i, [index, value]] of msrs.entries()) {
+    view.setUint32(MSRS_HEADER_SIZE + i * MSR_ENTRY.size + MSR_ENTRY.index, index, true);
+    view.setBigUint64(MSRS_HEADER_SIZE + i * MSR_ENTRY.size + MSR_ENTRY.data, value, true);
+  }
+  return bytes;
 }

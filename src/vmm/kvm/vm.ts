@@ -1,6 +1,6 @@
 /**
- * One VM: its memory slots, interrupt controllers, and the eventfds bound to guest addresses (ioeventfd) and interrupt
- * lines (irqfd).
+ * The Vm class is one VM: its memory slots, its interrupt controllers, and the eventfds that are bound to guest
+ * addresses (ioeventfd) and to interrupt lines (irqfd).
  */
 import { Fd } from '../../host/fd.ts';
 import type { EventFd } from '../../host/streams/eventfd.ts';
@@ -35,8 +35,8 @@ export class Vm implements Disposable {
   }
 
   /**
-   * Intel needs three pages of guest-physical space for a TSS and one for an identity map while a vCPU is in real mode;
-   * AMD ignores both.
+   * Places the pages that Intel's CPUs need in guest-physical space while a vCPU is in real mode: three for a TSS and
+   * one for an identity map. AMD's CPUs ignore both.
    */
   setIntelScratch(tssAddress: number, identityMapAddress: number): void {
     const bytes = new Uint8Array(8);
@@ -45,12 +45,12 @@ export class Vm implements Disposable {
     ioctl(this.fd, KVM_SET_TSS_ADDR, tssAddress, 'place the TSS pages');
   }
 
-  /** PIC, IOAPIC and local APICs in the kernel; must come before the first vCPU. */
+  /** Makes the PIC, the IOAPIC and the local APICs in the kernel; the call must come before the first vCPU is made. */
   createIrqchip(): void {
     ioctl(this.fd, KVM_CREATE_IRQCHIP, 0, 'make the interrupt controllers');
   }
 
-  /** The 8254 timer, in the kernel; port 0x61 included. */
+  /** Makes the 8254 timer in the kernel, with port 0x61. */
   createPit(): void {
     const bytes = new Uint8Array(PIT_CONFIG_SIZE);
     new DataView(bytes.buffer).setUint32(0, KVM_PIT_SPEAKER_DUMMY, true);
@@ -58,8 +58,8 @@ export class Vm implements Disposable {
   }
 
   /**
-   * Makes part of a mapping guest-physical memory. Addresses, offset and length in bytes, page-aligned.
-   * @param options.readOnly the guest's writes leave KVM_RUN as MMIO (or reach an ioeventfd); its reads do not
+   * Makes part of a mapping guest-physical memory. Addresses, offset and length are in bytes and page-aligned.
+   * @param options.readOnly a guest's write then leaves KVM_RUN as MMIO (or signals an ioeventfd); its reads do not
    */
   addMemory(
     guestAddress: number,
@@ -82,8 +82,9 @@ export class Vm implements Disposable {
   }
 
   /**
-   * A guest write of `length` bytes at this MMIO address signals the eventfd and does not leave KVM_RUN.
-   * @param options.match only writes of this value
+   * Binds an eventfd to an MMIO address: a guest's write of `length` bytes there signals the eventfd and does not leave
+   * KVM_RUN.
+   * @param options.match binds only writes of this value
    */
   addIoEventFd(guestAddress: number, length: 1 | 2 | 4 | 8, event: EventFd, options: { match?: number } = {}): void {
     const bytes = new Uint8Array(IOEVENTFD.size);
@@ -98,7 +99,7 @@ export class Vm implements Disposable {
     ioctl(this.fd, KVM_IOEVENTFD, bytes, `bind an eventfd to guest address 0x${guestAddress.toString(16)}`);
   }
 
-  /** Signalling the eventfd raises an edge on this interrupt line (GSI). */
+  /** Binds an eventfd to an interrupt line (GSI): signalling the eventfd raises an edge on the line. */
   addIrqFd(gsi: number, event: EventFd): void {
     const bytes = new Uint8Array(IRQFD.size);
     const view = new DataView(bytes.buffer);
@@ -107,7 +108,7 @@ export class Vm implements Disposable {
     ioctl(this.fd, KVM_IRQFD, bytes, `bind an eventfd to interrupt ${gsi}`);
   }
 
-  /** Any request that takes or fills one fixed structure. */
+  /** Makes any request that takes or fills one fixed structure. */
   exchange(request: number, bytes: Uint8Array, what: string): Uint8Array {
     ioctl(this.fd, request, bytes, what);
     return bytes;

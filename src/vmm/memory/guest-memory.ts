@@ -1,10 +1,10 @@
 /**
  * Guest RAM as the VMM sees it.
  *
- * Every access to a guest address goes through here and is range-checked once, against the whole length, before any
- * byte is touched; an address the guest made up ends in a GuestFault, never in host memory. RAM is one anonymous
- * mapping, so `hostAddress` of a checked range may be handed to a system call. Guest addresses are numbers: a u64 above
- * 2^53 loses bits but is out of range all the same.
+ * Every access to a guest address goes through GuestMemory and is range-checked once, against the whole length, before
+ * any byte is touched; an address that the guest made up ends in a GuestFault, never in host memory. RAM is one
+ * anonymous mapping, so `hostAddress` of a checked range may be passed to a system call. Guest addresses are numbers: a
+ * u64 above 2^53 loses bits but is out of range all the same.
  */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
@@ -14,8 +14,8 @@ import type { Vm } from '../kvm/vm.ts';
 import { HIGH_RAM_START, LOW_RAM_END } from './layout.ts';
 
 /**
- * The guest named memory that is not RAM, or not aligned as the format demands. Fails the device (NEEDS_RESET), never
- * the VMM.
+ * Says that the guest named memory that is not RAM, or not aligned as the format demands. The fault fails the device
+ * (NEEDS_RESET), never the VMM.
  */
 export class GuestFault extends Error {
   override name = 'GuestFault';
@@ -47,14 +47,15 @@ export class GuestMemory implements Disposable {
   }
 
   /**
-   * Whole RAM from a snapshot's file (src/vmm/snapshot/memory-file.ts), mapped copy-on-write. Before `attach`. @throws
-   * HuskError naming it
+   * Maps the whole RAM copy-on-write from a snapshot's file (src/vmm/snapshot/memory-file.ts). The call must come
+   * before `attach`.
+   * @throws HuskError naming the file
    */
   load(path: string): void {
     const fd = openSync(path, 'r');
     try {
       const length = fstatSync(fd).size;
-      // Beyond its end a mapped file is SIGBUS.
+      // A read of a mapped file beyond its end is SIGBUS, so the length must be right.
       if (length !== this.size)
         throw new HuskError(`the snapshot's memory ${path} has ${length} bytes, the machine ${this.size}`, {
           kind: 'corrupt',
@@ -70,15 +71,16 @@ export class GuestMemory implements Disposable {
     if (this.size > this.#lowSize) vm.addMemory(HIGH_RAM_START, this.#mapping, { offset: this.#lowSize });
   }
 
-  /** Ranges of guest-physical RAM, lowest first. */
+  /** @returns the ranges of guest-physical RAM, lowest first */
   ranges(): { start: number; length: number }[] {
     const low = { start: 0, length: this.#lowSize };
     return this.size > this.#lowSize ? [low, { start: HIGH_RAM_START, length: this.size - this.#lowSize }] : [low];
   }
 
   /**
-   * The one check. @returns the offset into the mapping of a range that is wholly RAM
-   * @throws GuestFault when any byte of it is not, including ranges that wrap
+   * Checks a range; every access passes this one check.
+   * @returns the offset into the mapping of a range that is wholly RAM
+   * @throws GuestFault when any byte of the range is not RAM, including ranges that wrap
    */
   offset(address: number, length: number): number {
     if (length >= 0 && address >= 0) {
@@ -89,18 +91,21 @@ export class GuestMemory implements Disposable {
     throw new GuestFault(`guest address 0x${address.toString(16)}+0x${length.toString(16)} is not RAM`);
   }
 
-  /** For preadv/pwritev straight into the guest: valid as long as this object. */
+  /**
+   * @returns the host's address of a range, for preadv and pwritev straight into the guest; valid as long as this
+   * object
+   */
   hostAddress(address: number, length: number): number {
     return this.#mapping.address + this.offset(address, length);
   }
 
-  /** The guest's live bytes: it may change them at any time. Copy before checking what they say. */
+  /** @returns the guest's live bytes, which it may change at any time: copy them before checking what they say */
   live(address: number, length: number): Uint8Array {
     const offset = this.offset(address, length);
     return this.#bytes.subarray(offset, offset + length);
   }
 
-  /** A copy, which the guest cannot change. */
+  /** @returns a copy, which the guest cannot change */
   copy(address: number, length: number): Uint8Array {
     const offset = this.offset(address, length);
     return this.#bytes.slice(offset, offset + length);
@@ -118,7 +123,9 @@ export class GuestMemory implements Disposable {
     return this.#view.getUint32(this.offset(address, 4), true);
   }
 
-  /** Above 2^53 the low bits are lost; such a value is no guest address and no length that passes a check. */
+  /**
+   * Reads a u64. Above 2^53 its low bits are lost; such a value is no guest address and no length that passes a check.
+   */
   readU64(address: number): number {
     const offset = this.offset(address, 8);
     return this.#view.getUint32(offset, true) + this.#view.getUint32(offset + 4, true) * 2 ** 32;
@@ -132,19 +139,19 @@ export class GuestMemory implements Disposable {
     this.#view.setUint32(this.offset(address, 4), value, true);
   }
 
-  /** A 16-bit load that later loads cannot pass: ring indices. @throws GuestFault when misaligned */
+  /** Loads 16 bits of a ring index, so that later loads cannot pass this one. @throws GuestFault when misaligned */
   loadU16(address: number): number {
     if (address % 2 !== 0) throw new GuestFault(`ring index at odd address 0x${address.toString(16)}`);
     return Atomics.load(this.#u16, this.offset(address, 2) / 2);
   }
 
-  /** A 16-bit store that earlier stores are seen before, and that later loads cannot pass. */
+  /** Stores 16 bits of a ring index, so that earlier stores are seen before it and later loads cannot pass it. */
   storeU16(address: number, value: number): void {
     if (address % 2 !== 0) throw new GuestFault(`ring index at odd address 0x${address.toString(16)}`);
     Atomics.store(this.#u16, this.offset(address, 2) / 2, value);
   }
 
-  /** Gives a page-aligned range back to the host; it reads as zeroes afterwards. @throws GuestFault */
+  /** Gives a page-aligned range back to the host; the range reads as zeroes afterwards. @throws GuestFault */
   discard(address: number, length: number): void {
     const offset = this.offset(address, length);
     if (offset % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0)
@@ -152,7 +159,7 @@ export class GuestMemory implements Disposable {
     if (length > 0) this.#mapping.discard(offset, length);
   }
 
-  /** Whole RAM, for loading the kernel and for snapshots. */
+  /** the whole RAM, for loading the kernel and for snapshots */
   get bytes(): Uint8Array {
     return this.#bytes;
   }

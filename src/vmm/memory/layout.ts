@@ -16,7 +16,7 @@ export const HIGH_RAM_START = 4 * GIB;
 
 export const MMIO_BASE = 0xd000_0000;
 export const MMIO_DEVICE_SIZE = 0x1000;
-/** bounded by the interrupt lines that are free, see `IRQ_FIRST` */
+/** bounded by the number of free interrupt lines, see `IRQ_FIRST` */
 export const MMIO_MAX_DEVICES = 16;
 
 export const IDENTITY_MAP_ADDRESS = 0xfffb_c000;
@@ -28,13 +28,14 @@ export const LAPIC_ADDRESS = 0xfee0_0000;
 export const IOAPIC_PINS = 24;
 
 /**
- * Device i has interrupt line IRQ_FIRST + i: above the timer (0), the cascade (2), the serial port (4); 8 (RTC) is
- * simply a device's.
+ * Device i has interrupt line IRQ_FIRST + i, above the lines of the timer (0), the cascade (2) and the serial port (4).
+ * Line 8, which a PC gives to its RTC, belongs to a device like the others.
  */
 export const IRQ_FIRST = 5;
 
 /**
- * Least RAM the guest kernel boots in (measured), and the most KVM's 46-bit guests and our tests have seen reason for.
+ * the least RAM that the guest kernel boots in (measured), and the most that KVM's 46-bit guests and our tests have
+ * needed
  */
 export const MIN_RAM = 32 * MIB;
 export const MAX_RAM = 1024 * GIB;

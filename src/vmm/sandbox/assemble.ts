@@ -1,10 +1,9 @@
 /**
  * What the machine of a container is made of: its devices in their order, and what the guest calls them. Runs nothing.
  */
-import type { ImageDevice, InterfaceSetup } from '../../agent-protocol.ts';
+import { templateMac, type ImageDevice, type InterfaceSetup } from '../../agent-protocol.ts';
 import type { Spec } from '../../spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
-import { addressBytes } from '../../host/streams/netlink.ts';
 import type { ImageTree, SandboxConfig } from '../../sandbox.ts';
 import { MAX_IMAGES, PLACES, SHARES_TAG } from '../binds.ts';
 import { Balloon } from '../devices/balloon/device.ts';
@@ -15,30 +14,21 @@ import { mappedOwners, rootIsOwner, sameOwners, type Ownership } from '../device
 import { Fs } from '../devices/fs/device.ts';
 import { Net } from '../devices/net/device.ts';
 import { frameFilter } from '../devices/net/filter.ts';
-import type { Link } from '../devices/net/link.ts';
+import type { PacketLink } from '../devices/net/link.ts';
 import { Rng } from '../devices/rng/device.ts';
 import type { Vsock } from '../devices/vsock/device.ts';
-import { Machine } from '../machine.ts';
+import { Machine, type Snapshot } from '../machine.ts';
+import type { MachineShape, VmSize } from '../templates/shape.ts';
 
 /** What every VM of this husk is made of; paths. */
-interface VmParts {
+export interface VmParts {
   kernel: string;
   agentDisk: string;
 }
 
-export interface VmSize {
-  /** bytes of guest RAM */
-  memory: number;
-  cpus: number;
-}
-
-interface VmNetwork {
-  link: Link;
-  /** six bytes, `02:42:…` */
-  mac: string;
-  /** bytes */
-  mtu: number;
-  interface: InterfaceSetup;
+/** A network device of the machine, and what the container's interface on it is to be. */
+export interface VmInterface extends InterfaceSetup {
+  link: PacketLink;
 }
 
 export interface MachineOptions {
@@ -49,8 +39,10 @@ export interface MachineOptions {
    * spec's id maps exchange them; otherwise the spec's id maps say whose is whose
    */
   sameIds: boolean;
-  /** absent: the machine has no network device */
-  network?: VmNetwork;
+  /** a network device for each */
+  interfaces: readonly VmInterface[];
+  /** of a machine of this shape that waited for its container; undefined: the machine boots */
+  template?: Snapshot | undefined;
 }
 
 /** What the machine has for whoever runs it. */
@@ -73,66 +65,131 @@ export const COMMAND_LINE =
 export const ROOT_DEVICE = '/dev/vdb';
 export const WRITABLE_DEVICE = '/dev/vdc';
 const FIRST_IMAGE_DEVICE = 'd';
-/** ms; 0: each side sees the other's changes at once */
-const SHARE_FRESHNESS = 0;
+
+/** What stands behind the devices of a machine. */
+interface MachineParts {
+  root: Backing;
+  writable: Backing;
+  /** disks of images, one after another */
+  images: readonly Backing[];
+  nets: readonly Net[];
+  /** the folder that is shared, and whose its files are; undefined: none */
+  share?: { path: string; ownership: Ownership } | undefined;
+}
+
+export interface Assembled {
+  /** owns its devices */
+  machine: Machine;
+  /** the disk that the container writes to */
+  writable: Block;
+  /** every disk but the agent's, and its bytes */
+  disks: { device: string; bytes: number }[];
+}
 
 /**
  * Opens every disk.
  * @param hasShares whether folders of the host are shared with the guest
- * @returns the machine, which owns its devices, and the one that the container writes to
+ * @throws HuskError also for a template that this host's KVM refuses
  */
 export function assembleMachine(
-  config: SandboxConfig,
-  { parts, size, sameIds, network }: MachineOptions,
+  config: Pick<SandboxConfig, 'rootfs' | 'images'> & { spec: Pick<Spec, 'linux'> },
+  { parts, size, sameIds, interfaces, template }: MachineOptions,
   { hasShares, ...hooks }: MachineHooks & { hasShares: boolean },
-): { machine: Machine; writable: Block } {
+): Assembled {
   const { rootfs } = config;
   if (rootfs.kind !== 'disk')
     throw new HuskError('VM isolation runs on disks, not on unpacked layers', { kind: 'internal' });
-  const { linux } = config.spec;
-  const ownership = sameIds ? keptOwners(linux) : ownersOf(linux);
-  const writable = new Block(Backing.file(rootfs.writable, { readOnly: false }), { serial: 'husk-writable' });
-  const machine = new Machine({
-    kernel: parts.kernel,
-    commandLine: COMMAND_LINE + (size.cpus === 1 ? ' noreplace-smp' : ''),
-    memory: size.memory,
-    cpus: size.cpus,
-    devices: [
-      new Console(hooks.onConsole),
-      new Block(Backing.file(parts.agentDisk, { readOnly: true }), { serial: 'husk-agent' }),
-      new Block(new Backing(rootfs.root, { readOnly: true }), { serial: 'husk-root', blockSize: 512 }),
-      writable,
-      ...imageDisks(config.images).map(({ root }, index) => imageBlock(root, index)),
-      hooks.vsock,
-      new Rng(),
-      new Balloon(),
-      ...(network
-        ? [
-            new Net(network.link, {
-              mac: Buffer.from(network.mac.replaceAll(':', ''), 'hex'),
-              mtu: network.mtu,
-              filter: frameFilter(network.interface.addresses.map(({ address }) => addressBytes(address))),
-            }),
-          ]
-        : []),
+  const [root, written] = [
+    new Backing(rootfs.root, { readOnly: true }),
+    Backing.file(rootfs.writable, { readOnly: false }),
+  ];
+  const images = imageDisks(config.images).map((image) => new Backing(image.root, { readOnly: true }));
+  return makeMachine(
+    {
+      root,
+      writable: written,
+      images,
+      nets: interfaces.map(({ link, mac, mtu }) => new Net(link, { mac: macOf(mac), mtu, filter: frameFilter })),
       // what is read-only among them is so by the jail's mounts
-      ...(hasShares
-        ? [
-            new Fs({
-              tag: SHARES_TAG,
-              path: PLACES,
-              readOnly: false,
-              ownership,
-              freshness: { milliseconds: SHARE_FRESHNESS },
-              onCrowded: hooks.onCrowded,
-            }),
-          ]
-        : []),
-    ],
-    onReport: hooks.onReport,
-  });
-  return { machine, writable };
+      share: hasShares ? { path: PLACES, ownership: ownershipOf(config.spec, sameIds) } : undefined,
+    },
+    { parts, size, hooks, template },
+  );
 }
+
+/**
+ * A machine of a shape with nothing behind its devices: no sectors, no carrier, an empty folder.
+ * @param share an empty folder, for a shape with shared folders
+ */
+export function assembleTemplate(
+  shape: MachineShape,
+  { parts, share, ...hooks }: MachineHooks & { parts: VmParts; share: string },
+): Assembled {
+  const nothing = (readOnly: boolean): Backing => new Backing([], { readOnly });
+  return makeMachine(
+    {
+      root: nothing(true),
+      writable: nothing(false),
+      images: Array.from({ length: shape.images }, () => nothing(true)),
+      nets: shape.mtus.map(
+        (mtu, number) => new Net(undefined, { mac: macOf(templateMac(number)), mtu, filter: frameFilter }),
+      ),
+      share: shape.hasShares ? { path: share, ownership: sameOwners } : undefined,
+    },
+    { parts, size: shape, hooks },
+  );
+}
+
+function makeMachine(
+  { root, writable, images, nets, share }: MachineParts,
+  {
+    parts,
+    size,
+    hooks,
+    template,
+  }: { parts: VmParts; size: VmSize; hooks: MachineHooks; template?: Snapshot | undefined },
+): Assembled {
+  const written = new Block(writable, { serial: 'husk-writable' });
+  const machine = new Machine(
+    {
+      kernel: parts.kernel,
+      commandLine: COMMAND_LINE + (size.cpus === 1 ? ' noreplace-smp' : ''),
+      memory: size.memory,
+      cpus: size.cpus,
+      devices: [
+        new Console(hooks.onConsole),
+        new Block(Backing.file(parts.agentDisk, { readOnly: true }), { serial: 'husk-agent' }),
+        new Block(root, { serial: 'husk-root', blockSize: 512 }),
+        written,
+        ...images.map((image, index) => new Block(image, { serial: `husk-image${index}`, blockSize: 512 })),
+        hooks.vsock,
+        new Rng(),
+        new Balloon(),
+        ...nets,
+        ...(share
+          ? [
+              new Fs({
+                tag: SHARES_TAG,
+                ...share,
+                readOnly: false,
+                onCrowded: hooks.onCrowded,
+              }),
+            ]
+          : []),
+      ],
+      onReport: hooks.onReport,
+    },
+    template,
+  );
+  const disks = [
+    { device: ROOT_DEVICE, bytes: root.size },
+    { device: WRITABLE_DEVICE, bytes: writable.size },
+    ...images.map(({ size: bytes }, index) => ({ device: imageDevice(index), bytes })),
+  ];
+  return { machine, writable: written, disks };
+}
+
+const macOf = (mac: string): Uint8Array => Buffer.from(mac.replaceAll(':', ''), 'hex');
 
 /** @returns what the guest calls the disks of the images. @throws HuskError as imageDisks */
 export const imageDevices = (images: SandboxConfig['images']): ImageDevice[] =>
@@ -152,14 +209,14 @@ function imageDisks(images: readonly ImageTree[] = []): Extract<ImageTree, { kin
   });
 }
 
-/** Read-only by the device, whatever the guest's kernel does with it. */
-function imageBlock(root: Extract<ImageTree, { kind: 'disk' }>['root'], index: number): Block {
-  return new Block(new Backing(root, { readOnly: true }), { serial: `husk-image${index}`, blockSize: 512 });
-}
-
 /** The next letter; MAX_IMAGES keeps it within the alphabet. */
 function imageDevice(index: number): string {
   return `/dev/vd${String.fromCharCode(FIRST_IMAGE_DEVICE.charCodeAt(0) + index)}`;
+}
+
+/** Whose the host's files are in the guest. */
+export function ownershipOf({ linux }: Pick<Spec, 'linux'>, sameIds: boolean): Ownership {
+  return sameIds ? keptOwners(linux) : ownersOf(linux);
 }
 
 /**

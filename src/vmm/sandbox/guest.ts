@@ -3,8 +3,9 @@
  * last words. Knows nothing of the container inside.
  */
 import { randomBytes } from 'node:crypto';
-import type { Notice } from '../../agent-protocol.ts';
+import type { GuestSocket, Notice } from '../../agent-protocol.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
+import { startTimer, within } from '../../long-timer.ts';
 import { AgentClient } from '../agent-client.ts';
 import { SHARES_TAG, type GuestBinds } from '../binds.ts';
 import { ConsoleTail } from '../console-tail.ts';
@@ -13,7 +14,9 @@ import { Vsock } from '../devices/vsock/device.ts';
 import { GuestClock } from '../guest-clock.ts';
 import type { Machine, MachineEnd } from '../machine.ts';
 import { checkWritten } from './answers.ts';
-import type { MachineHooks } from './assemble.ts';
+import { writeState } from '../snapshot/machine-state.ts';
+import { writeMemory } from '../snapshot/memory-file.ts';
+import type { Assembled, MachineHooks } from './assemble.ts';
 
 // Each of these ends a container that might have gone on: on a host whose CPUs are all taken a machine gets a twentieth
 // of one, and less.
@@ -52,6 +55,7 @@ export class Guest {
   readonly agent: AgentClient;
   readonly #console = new ConsoleTail();
   readonly #machine: Machine;
+  readonly #disks: Assembled['disks'];
   readonly #clock: GuestClock;
   readonly #writable: Block;
   readonly #reports: string[] = [];
@@ -61,18 +65,20 @@ export class Guest {
   #isOver = false;
   #ended: Promise<void> | undefined;
 
+  /** @param serves the machine goes on from a template, whose agent has called already */
   constructor(
-    assemble: (hooks: MachineHooks) => { machine: Machine; writable: Block },
+    assemble: (hooks: MachineHooks) => Assembled,
     { onNotice, onEnd }: GuestHooks,
+    { serves = false }: { serves?: boolean } = {},
   ) {
     this.#onEnd = onEnd;
     const vsock = new Vsock();
-    this.agent = new AgentClient(vsock, { notice: onNotice, lost: ({ message }) => this.#lost(message) });
+    this.agent = new AgentClient(vsock, { notice: onNotice, lost: ({ message }) => this.#lost(message) }, { serves });
     // now: once the machine runs this process may make no timer descriptor any more
     this.#clock = new GuestClock((shift) =>
       this.agent.request({ type: 'clock', ...(shift !== undefined && { shift }) }),
     );
-    const { machine, writable } = assemble({
+    const { machine, writable, disks } = assemble({
       vsock,
       onConsole: (bytes) => this.#console.push(bytes),
       onReport: (message) => {
@@ -83,6 +89,7 @@ export class Guest {
     });
     this.#machine = machine;
     this.#writable = writable;
+    this.#disks = serves ? disks : [];
   }
 
   /** The machine's end, once it runs. */
@@ -91,17 +98,11 @@ export class Guest {
   }
 
   async boot(
-    binds: GuestBinds,
+    binds: Pick<GuestBinds, 'shares' | 'files'> & { sockets?: readonly GuestSocket[] },
     { beforeRun, onAgent }: { beforeRun?: () => void; onAgent?: () => void },
   ): Promise<void> {
     beforeRun?.();
-    this.#ended = this.#machine.run().then((end) => this.#machineEnded(end));
-    const timer = setTimeout(() => void this.#bootFailed(), BOOT_TIMEOUT);
-    try {
-      await this.agent.ready();
-    } finally {
-      clearTimeout(timer);
-    }
+    await this.#run();
     onAgent?.();
     await this.agent.request({
       type: 'configure',
@@ -109,16 +110,42 @@ export class Guest {
       entropy: randomBytes(64).toString('base64'),
       shares: binds.shares ? [SHARES_TAG] : [],
       files: binds.files,
+      sockets: [...(binds.sockets ?? [])],
+      disks: [...this.#disks],
     });
     void this.#clock.look();
   }
 
+  async #run(): Promise<void> {
+    this.#ended = this.#machine.run().then((end) => this.#machineEnded(end));
+    const cancel = startTimer(BOOT_TIMEOUT, () => void this.#bootFailed());
+    try {
+      await this.agent.ready();
+    } finally {
+      cancel();
+    }
+  }
+
+  /**
+   * Boots the machine until its agent waits for what it is to be, saves it as it is then, and ends it.
+   * @param files paths of files that are not there yet
+   */
+  async saveWaiting(files: { state: string; memory: string }): Promise<void> {
+    await this.#run();
+    await this.#machine.pause();
+    writeState(await this.#machine.save(), files.state);
+    writeMemory(this.#machine.memory, files.memory);
+    this.#clock[Symbol.dispose]();
+    await this.#machine.stop();
+    await this.#ended;
+    this.#machine[Symbol.dispose]();
+  }
+
   /** The kernel may not have got as far as its console: what it was at is all that can be told. */
   async #bootFailed(): Promise<void> {
-    const unknown = new Promise<string>((resolve) =>
-      setTimeout(() => resolve('its CPUs do not leave the guest'), PAUSE_TIMEOUT).unref(),
-    );
-    const where = await Promise.race([this.#machine.where().catch((error: unknown) => String(error)), unknown]);
+    const found = this.#machine.where().catch((error: unknown) => String(error));
+    const inTime = await within(found, PAUSE_TIMEOUT, { unref: true });
+    const where = inTime === 'late' ? 'its CPUs do not leave the guest' : inTime;
     this.agent.fail(this.#death(`its agent did not answer within ${BOOT_TIMEOUT / 1000} s (${where})`));
   }
 
@@ -129,28 +156,22 @@ export class Guest {
 
   /** The answer, if it comes: a guest that says nothing must not keep a person waiting for ever. */
   async answered(request: Parameters<AgentClient['request']>[0]): Promise<unknown> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(
-        () =>
-          reject(
-            new HuskError(`the guest's agent did not answer within ${ANSWER_TIMEOUT / 1000} s`, {
-              kind: 'unavailable',
-            }),
-          ),
-        ANSWER_TIMEOUT,
-      );
-    });
-    try {
-      return await Promise.race([this.agent.request(request), late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    const answer = await within(this.#asked(request), ANSWER_TIMEOUT);
+    if (answer === 'late')
+      throw new HuskError(`the guest's agent did not answer within ${ANSWER_TIMEOUT / 1000} s`, {
+        kind: 'unavailable',
+      });
+    return answer.value;
+  }
+
+  /** The answer in an object of its own: a guest may well answer with the word that `within` has for no answer. */
+  #asked(request: Parameters<AgentClient['request']>[0]): Promise<{ value: unknown }> {
+    return this.agent.request(request).then((value) => ({ value }));
   }
 
   /** The agent is gone or lies: nothing in the guest will do as it is told. */
   #lost(why: string): void {
-    setTimeout(() => this.switchOff(why), LOST_TIMEOUT).unref();
+    startTimer(LOST_TIMEOUT, () => this.switchOff(why), { unref: true });
   }
 
   /** Ends a machine that cannot be talked to. Its container is as good as killed. */
@@ -213,26 +234,17 @@ export class Guest {
    */
   async #shutDown(): Promise<unknown> {
     const start = performance.now();
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_resolve, reject) => {
-      let seen = this.#writable.state.bytesWritten;
-      const look = () => {
-        const { bytesWritten } = this.#writable.state;
-        const elapsed = performance.now() - start;
-        const isAtWork = bytesWritten !== seen || this.#writable.isFlushing;
-        if (!isAtWork || elapsed >= LONGEST_SHUTDOWN)
-          return reject(
-            new HuskError(`its machine was not done after ${Math.round(elapsed / 1000)} s`, { kind: 'unavailable' }),
-          );
-        seen = bytesWritten;
-        timer = setTimeout(look, SHUTDOWN_TIMEOUT);
-      };
-      timer = setTimeout(look, SHUTDOWN_TIMEOUT);
-    });
-    try {
-      return await Promise.race([this.agent.request({ type: 'shutdown' }), late]);
-    } finally {
-      clearTimeout(timer);
+    let seen = this.#writable.state.bytesWritten;
+    const asked = this.#asked({ type: 'shutdown' });
+    for (;;) {
+      const answer = await within(asked, SHUTDOWN_TIMEOUT);
+      if (answer !== 'late') return answer.value;
+      const { bytesWritten } = this.#writable.state;
+      const elapsed = performance.now() - start;
+      const isAtWork = bytesWritten !== seen || this.#writable.isFlushing;
+      if (!isAtWork || elapsed >= LONGEST_SHUTDOWN)
+        throw new HuskError(`its machine was not done after ${Math.round(elapsed / 1000)} s`, { kind: 'unavailable' });
+      seen = bytesWritten;
     }
   }
 }

@@ -6,6 +6,7 @@ import { PassThrough, type Duplex, type Readable, type Writable } from 'node:str
 import type { Notice, ProcessNumber, ProcessStreams, StreamToken } from '../../agent-protocol.ts';
 import type { ExitStatus, SandboxProcess, StdioRequest } from '../../sandbox.ts';
 import type { Guest } from './guest.ts';
+import { startTimer } from '../../long-timer.ts';
 
 /** ms after a process's exit in which its streams may still be opened */
 const LATE_STREAM = 20_000;
@@ -73,7 +74,7 @@ export class GuestProcesses {
     const exit = Promise.withResolvers<ExitStatus>();
     this.#exits.set(number, exit);
     // an agent that never opens a stream it was asked for must not fill the list of those awaited
-    void exit.promise.then(() => setTimeout(() => this.closeStdio({ streams, ends }), LATE_STREAM).unref());
+    void exit.promise.then(() => startTimer(LATE_STREAM, () => this.closeStdio({ streams, ends }), { unref: true }));
     return {
       pid: process.pid,
       stdin: ends.stdin,

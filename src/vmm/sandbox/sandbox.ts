@@ -2,10 +2,11 @@
  * The VM isolation: the contract of src/sandbox.ts with a microVM. This process is the VMM; the container is the guest
  * agent's work. Knows nothing of records, images or logs.
  */
-import type { Readable } from 'node:stream';
-import type { ImageDevice } from '../../agent-protocol.ts';
+import type { Duplex, Readable } from 'node:stream';
+import type { GuestSocket, ImageDevice } from '../../agent-protocol.ts';
 import type { ProcessSpec, Resources } from '../../spec.ts';
 import type { HuskError } from '../../errors.ts';
+import { startTimer } from '../../long-timer.ts';
 import type {
   FilesRequest,
   ProcessTable,
@@ -19,7 +20,16 @@ import { guestBinds, isBind, type GuestBinds } from '../binds.ts';
 import { checkSize, guestResources } from '../limits.ts';
 import { checkTable } from '../process-table.ts';
 import { checkPids, checkStats } from './answers.ts';
-import { assembleMachine, imageDevices, ROOT_DEVICE, WRITABLE_DEVICE, type MachineOptions } from './assemble.ts';
+import type { SocketOwner } from '../sockets/messages.ts';
+import type { SocketRelay } from '../sockets/relay.ts';
+import {
+  assembleMachine,
+  imageDevices,
+  ownershipOf,
+  ROOT_DEVICE,
+  WRITABLE_DEVICE,
+  type MachineOptions,
+} from './assemble.ts';
 import { Guest } from './guest.ts';
 import { FIRST_PROCESS, GuestProcesses, type Stdio } from './processes.ts';
 import { transferFiles } from './transfer.ts';
@@ -31,20 +41,25 @@ const SIGKILL = 9;
 export interface VmOptions extends MachineOptions {
   /** everything is open, the guest has not run: the moment to give up what is not needed any more */
   beforeRun?: () => void;
+  /** the container has a name server: gets the stream of the guest's relay to it (src/network/names/relay-host.ts) */
+  serveNames?: (stream: Duplex) => void;
+  /** sockets of the host's that are mounted, by their numbers, and who connects to them */
+  sockets?: { owners: readonly SocketOwner[]; relay: SocketRelay };
   /** the guest's agent serves: for whoever measures */
   onAgent?: () => void;
 }
 
 export class VmSandbox implements Sandbox {
   readonly #config: SandboxConfig;
-  readonly #options: Pick<VmOptions, 'size' | 'network' | 'beforeRun' | 'onAgent'>;
+  readonly #options: Omit<VmOptions, 'parts'>;
   readonly #binds: GuestBinds;
   readonly #images: ImageDevice[];
   readonly #guest: Guest;
   readonly #processes: GuestProcesses;
   #stdio: Stdio | undefined;
-  #kill: NodeJS.Timeout | undefined;
+  #kill: (() => void) | undefined;
   #destroyed: Promise<number | undefined> | undefined;
+  #relayWatch: Disposable | undefined;
 
   constructor(config: SandboxConfig, options: VmOptions) {
     const { linux } = config.spec;
@@ -56,10 +71,11 @@ export class VmSandbox implements Sandbox {
     );
     this.#images = imageDevices(config.images);
     const hasShares = this.#binds.shares;
-    this.#guest = new Guest((hooks) => assembleMachine(config, options, { ...hooks, hasShares }), {
-      onNotice: (notice) => this.#processes.settle(notice),
-      onEnd: (error) => this.#ended(error),
-    });
+    this.#guest = new Guest(
+      (hooks) => assembleMachine(config, options, { ...hooks, hasShares }),
+      { onNotice: (notice) => this.#processes.settle(notice), onEnd: (error) => this.#ended(error) },
+      { serves: options.template !== undefined },
+    );
     this.#processes = new GuestProcesses(this.#guest);
   }
 
@@ -67,6 +83,7 @@ export class VmSandbox implements Sandbox {
     await this.#boot();
     const { streams } = (this.#stdio = this.#processes.openStdio(stdio));
     const { init } = this.#config;
+    const { serveNames } = this.#options;
     const { spec } = this.#binds;
     await this.#guest.agent.request({
       type: 'create',
@@ -78,7 +95,8 @@ export class VmSandbox implements Sandbox {
       streams,
       columns: stdio.columns,
       rows: stdio.rows,
-      ...(this.#options.network && { interface: this.#options.network.interface }),
+      interfaces: this.#options.interfaces.map(({ link: _here, ...setup }) => setup),
+      ...(serveNames && { names: this.#guest.agent.expectStream(serveNames) }),
     });
     return { pid: process.pid };
   }
@@ -94,8 +112,25 @@ export class VmSandbox implements Sandbox {
     });
   }
 
-  #boot(): Promise<void> {
-    return this.#guest.boot(this.#binds, this.#options);
+  async #boot(): Promise<void> {
+    const relay = this.#options.sockets?.relay;
+    await this.#guest.boot({ ...this.#binds, sockets: this.#guestSockets() }, this.#options);
+    // a socket that nobody can connect any more refuses
+    const close = () => this.#guest.tell({ type: 'close-sockets' });
+    if (relay?.isLost) close();
+    else this.#relayWatch = relay?.onLost(close);
+  }
+
+  /** As its owner in a shared folder would be seen. */
+  #guestSockets(): GuestSocket[] {
+    const { sockets, sameIds } = this.#options;
+    if (!sockets) return [];
+    const { toGuest } = ownershipOf(this.#config.spec, sameIds);
+    return sockets.owners.map((owner, number) => {
+      const [uid, gid] = toGuest(owner.uid, owner.gid);
+      const stream = this.#guest.agent.serveStreams((opened) => sockets.relay.carry(opened, number));
+      return { uid, gid, mode: owner.mode, stream };
+    });
   }
 
   async start(): Promise<SandboxProcess> {
@@ -127,14 +162,14 @@ export class VmSandbox implements Sandbox {
   }
 
   #ended(error: HuskError | undefined): void {
-    clearTimeout(this.#kill);
+    this.#kill?.();
     this.#processes.settleAll({ code: 128 + SIGKILL, ...(error && { error: error.message }) });
     for (const stream of [this.#stdio?.ends.stdout, this.#stdio?.ends.stderr]) stream?.end();
   }
 
   signal(signal: number, options: { all?: boolean } = {}): void {
     this.#guest.tell({ type: 'signal', process: FIRST_PROCESS, signal, all: options.all });
-    if (signal === SIGKILL) this.#kill ??= setTimeout(() => this.#notKilled(), KILL_TIMEOUT);
+    if (signal === SIGKILL) this.#kill ??= startTimer(KILL_TIMEOUT, () => this.#notKilled());
   }
 
   /** An agent may also say that the container has ended, and go on sending its output. */
@@ -177,7 +212,8 @@ export class VmSandbox implements Sandbox {
   /** @throws HuskError when what the container wrote last may not be on its disk */
   destroy(): Promise<number | undefined> {
     if (!this.#destroyed) {
-      clearTimeout(this.#kill);
+      this.#kill?.();
+      this.#relayWatch?.[Symbol.dispose]();
       this.#destroyed = this.#guest.end();
     }
     return this.#destroyed;

@@ -1,9 +1,10 @@
 /**
- * What KVM holds of a machine: registers of the vCPUs, interrupt controllers, timer, clock; as plain data. The
- * structures are the kernel's own, kept as bytes and given back unread (include/uapi/linux/kvm.h,
- * arch/x86/include/uapi/asm/kvm.h); they fit a host with the same kernel interface and a CPU that has what the guest
- * was shown.
+ * Saves and restores what KVM holds of a machine, as plain data: the vCPUs' registers, the interrupt controllers, the
+ * timer and the clock. The structures are the kernel's own (include/uapi/linux/kvm.h, arch/x86/include/uapi/asm/kvm.h),
+ * kept as bytes and given back without being read. They fit a host that has the same kernel interface and a CPU with
+ * all that the guest was shown.
  */
+import { HuskError } from '../../errors.ts';
 import {
   CLOCK_SIZE,
   CLOCK_VALUE,
@@ -23,7 +24,6 @@ import {
   KVM_SET_IRQCHIP,
   KVM_SET_LAPIC,
   KVM_SET_MP_STATE,
-  KVM_SET_MSRS,
   KVM_SET_PIT2,
   KVM_SET_VCPU_EVENTS,
   KVM_SET_XCRS,
@@ -37,10 +37,12 @@ import type { Vm } from '../kvm/vm.ts';
 
 export interface VcpuState {
   cpuid: CpuidEntry[];
+  /** kHz at which the guest's TSC counts; 0 where KVM does not say */
+  tscKhz: number;
   msrs: [index: number, value: bigint][];
   regs: Uint8Array;
   sregs: Uint8Array;
-  /** each by its structure's name in PARTS */
+  /** the structures of PARTS, each under its name there; a host without XSAVE has no `xcrs` */
   parts: Record<string, Uint8Array>;
 }
 
@@ -52,9 +54,9 @@ export interface VmState {
 }
 
 /**
- * The remaining structures, in the order they must be given back: XSAVE before what interprets it, the local APIC after
- * the MSR that switches it to x2APIC mode, what is pending after the registers it will be delivered with, and last
- * whether the CPU runs at all.
+ * The remaining structures, in the order in which they must be given back: XSAVE before what interprets it, the local
+ * APIC after the MSR that switches it to x2APIC mode, pending events after the registers that they will be delivered
+ * with, and last whether the CPU runs at all.
  */
 const PARTS = [
   { name: 'xcrs', get: KVM_GET_XCRS, set: KVM_SET_XCRS, size: 392, capability: 'XCRS' },
@@ -65,28 +67,59 @@ const PARTS = [
   { name: 'mp_state', get: KVM_GET_MP_STATE, set: KVM_SET_MP_STATE, size: 4 },
 ] as const;
 
-/** IA32_TSC_DEADLINE: armed only in an APIC that has been restored, so after it */
+/** IA32_TSC_DEADLINE is set after the local APIC, because only an APIC that has been restored can arm its timer. */
 const TSC_DEADLINE = 0x6e0;
 
-/** Of a paused vCPU. @param cpuid as it was set: KVM gives it back only with what changed at run time */
+/**
+ * Hyper-V's registers (arch/x86/include/asm/hyperv-tlfs.h), which KVM lists for every guest. No guest of husk is shown
+ * Hyper-V; reading one makes KVM set up all of Hyper-V for the vCPU.
+ */
+const HYPERV_MSRS = { first: 0x4000_0000, last: 0x4000_01ff };
+
+/** parts per million by which KVM lets a guest's TSC rate differ from the host's without scaling it (tsc_tolerance_ppm) */
+const TSC_TOLERANCE = 250;
+
+/** Saves a paused vCPU. @param cpuid the CPUID that was set, because KVM returns it with what changed at run time */
 export function saveVcpu(kvm: Kvm, vcpu: Vcpu, cpuid: CpuidEntry[]): VcpuState {
-  // mp_state first: reading it makes KVM take in start-up interrupts that have arrived
-  const parts = Object.fromEntries(
-    PARTS.toReversed()
-      .filter((part) => isThere(kvm, part))
-      .map(({ name, get, size }) => [name, vcpu.get(get, size, `read ${name}`)]),
-  );
-  return { cpuid, msrs: vcpu.getMsrs(kvm.savedMsrs()), regs: vcpu.getRegs(), sregs: vcpu.getSregs(), parts };
+  const read = ({ name, get, size }: (typeof PARTS)[number]) => [name, vcpu.get(get, size, `read ${name}`)] as const;
+  const parts = PARTS.filter((part) => isThere(kvm, part));
+  // Reading mp_state makes KVM take in start-up interrupts that have arrived, so it comes before everything else.
+  const state = parts.filter(({ name }) => name === 'mp_state').map(read);
+  // Any request may move the vCPU to this CPU of the host and find its timer expired there: KVM then clears the
+  // deadline and posts the interrupt into the local APIC. Read in this order a timer may be saved twice, never lost.
+  const msrs = vcpu.getMsrs(kvm.savedMsrs().filter((index) => index < HYPERV_MSRS.first || index > HYPERV_MSRS.last));
+  state.push(...parts.filter(({ name }) => name !== 'mp_state').map(read));
+  return {
+    cpuid,
+    tscKhz: tscKhz(kvm, vcpu),
+    msrs,
+    regs: vcpu.getRegs(),
+    sregs: vcpu.getSregs(),
+    parts: Object.fromEntries(state),
+  };
 }
 
-/** Into a vCPU that has not run. */
+function tscKhz(kvm: Kvm, vcpu: Vcpu): number {
+  return kvm.check('GET_TSC_KHZ') === 0 ? 0 : vcpu.tscKhz();
+}
+
+/**
+ * Restores the state into a vCPU that has not run.
+ * @throws HuskError `unsupported` on a host whose TSC has another rate
+ */
 export function restoreVcpu(kvm: Kvm, vcpu: Vcpu, state: VcpuState): void {
+  const khz = tscKhz(kvm, vcpu);
+  if (Math.abs(khz - state.tscKhz) * 1_000_000 > khz * TSC_TOLERANCE)
+    throw new HuskError(`cannot restore a machine whose TSC counts at ${state.tscKhz} kHz: this host's has ${khz}`, {
+      kind: 'unsupported',
+    });
   vcpu.setCpuid(state.cpuid);
   vcpu.setSregs(state.sregs);
   vcpu.setRegs(state.regs);
+  const msrs = changedMsrs(vcpu, state.msrs);
   setMsrs(
     vcpu,
-    state.msrs.filter(([index]) => index !== TSC_DEADLINE),
+    msrs.filter(([index]) => index !== TSC_DEADLINE),
   );
   for (const part of PARTS) {
     const bytes = state.parts[part.name];
@@ -94,22 +127,27 @@ export function restoreVcpu(kvm: Kvm, vcpu: Vcpu, state: VcpuState): void {
   }
   setMsrs(
     vcpu,
-    state.msrs.filter(([index]) => index === TSC_DEADLINE),
+    msrs.filter(([index]) => index === TSC_DEADLINE),
   );
 }
 
 /**
- * Some that can be read refuse to be written with what was read when it is their default (a feature the guest was not
- * shown): zero means untouched.
+ * @returns the MSRs that a new vCPU has not by itself. KVM refuses a write of the very value read where that is the
+ * default of a feature that the guest was not shown, and tells the host's kernel log of others.
  */
+function changedMsrs(vcpu: Vcpu, msrs: VcpuState['msrs']): VcpuState['msrs'] {
+  const own = new Map(vcpu.getMsrs(msrs.map(([index]) => index)));
+  return msrs.filter(([index, value]) => own.get(index) !== value);
+}
+
 function setMsrs(vcpu: Vcpu, msrs: VcpuState['msrs']): void {
-  for (const msr of msrs) {
-    try {
-      vcpu.setMsrs(KVM_SET_MSRS, [msr]);
-    } catch (error) {
-      if (msr[1] !== 0n) throw error;
-    }
-  }
+  const [refused] = vcpu.setMsrs(msrs);
+  if (refused === undefined) return;
+  const [index, value] = refused;
+  throw new HuskError(
+    `cannot restore a machine: KVM refuses 0x${value.toString(16)} in MSR 0x${index.toString(16)} of vCPU ${vcpu.id}`,
+    { kind: 'unsupported' },
+  );
 }
 
 const isThere = (kvm: Kvm, part: (typeof PARTS)[number]) => !('capability' in part) || kvm.check(part.capability) !== 0;
@@ -128,7 +166,7 @@ export function saveVm(vm: Vm): VmState {
   };
 }
 
-/** After `restoreVcpu` of every vCPU: the controllers deliver into their local APICs. */
+/** Restores a VM's state, after `restoreVcpu` of every vCPU: the controllers deliver into the vCPUs' local APICs. */
 export function restoreVm(vm: Vm, state: VmState): void {
   for (const chip of state.irqchips) vm.exchange(KVM_SET_IRQCHIP, chip.slice(), 'set an interrupt controller');
   vm.exchange(KVM_SET_PIT2, state.pit.slice(), 'set the timer');

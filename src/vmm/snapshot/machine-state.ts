@@ -1,8 +1,9 @@
 /**
- * A whole machine but its RAM, as one plain object, and that object as a file. A snapshot is this file and the RAM's
- * (memory-file.ts). Believed only where husk itself wrote it: whoever can change a snapshot can run anything in the
- * guest.
+ * Turns the state of a whole machine without its RAM into one plain object, and that object into a file. A snapshot is
+ * this file and the RAM's (memory-file.ts). A snapshot is trusted only where husk itself wrote it, because anyone who
+ * can change one can run anything in the guest.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { deserialize, serialize } from 'node:v8';
 import { causeOf, HuskError } from '../../errors.ts';
@@ -10,11 +11,10 @@ import type { SerialState } from '../devices/legacy/serial.ts';
 import type { TransportState } from '../devices/virtio/transport.ts';
 import type { VcpuState, VmState } from './kvm-state.ts';
 
-/** raised with every change of what a state means: an older snapshot is made anew, never read */
-export const STATE_VERSION = 1;
+/** raised with every change of what a state means: an older snapshot is made again, never read */
+export const STATE_VERSION = 2;
 
 export interface MachineState {
-  version: number;
   /** bytes of RAM */
   memory: number;
   vm: VmState;
@@ -24,22 +24,49 @@ export interface MachineState {
   serial: SerialState;
 }
 
+/** "husk", then the version and the body's bytes as u32 little-endian, then the body's SHA-256 */
+const MAGIC = Buffer.from('husk', 'latin1');
+const VERSION_AT = 4;
+const LENGTH_AT = 8;
+const DIGEST_AT = 12;
+const HEADER_SIZE = 44;
+
+const digestOf = (body: Uint8Array) => createHash('sha256').update(body).digest();
+
 export function writeState(state: MachineState, path: string): void {
-  writeFileSync(path, serialize(state), { mode: 0o600 });
+  const body = serialize(state);
+  const header = Buffer.alloc(HEADER_SIZE);
+  MAGIC.copy(header);
+  header.writeUInt32LE(STATE_VERSION, VERSION_AT);
+  header.writeUInt32LE(body.length, LENGTH_AT);
+  digestOf(body).copy(header, DIGEST_AT);
+  writeFileSync(path, Buffer.concat([header, body]), { mode: 0o600 });
 }
 
-/** @throws HuskError `corrupt` or `unsupported`, naming the file */
+/**
+ * Reads a state that is whole: the digest tells a damaged file, not a forged one.
+ * @throws HuskError `not-found`, `corrupt` or `unsupported`, naming the file
+ */
 export function readState(path: string): MachineState {
-  let state: unknown;
-  try {
-    state = deserialize(readFileSync(path));
-  } catch (error) {
-    throw new HuskError(`cannot read the snapshot ${path}: ${causeOf(error)}`, { kind: 'corrupt', cause: error });
-  }
-  const version = (state as MachineState | null)?.version;
+  const file = read(path);
+  const corrupt = (cause: string) => new HuskError(`cannot read the snapshot ${path}: ${cause}`, { kind: 'corrupt' });
+  if (file.length < HEADER_SIZE || !file.subarray(0, MAGIC.length).equals(MAGIC)) throw corrupt('it is none of husk');
+  const version = file.readUInt32LE(VERSION_AT);
   if (version !== STATE_VERSION)
     throw new HuskError(`the snapshot ${path} has version ${version}, this husk reads ${STATE_VERSION}`, {
       kind: 'unsupported',
     });
-  return state as MachineState;
+  const body = file.subarray(HEADER_SIZE);
+  const length = file.readUInt32LE(LENGTH_AT);
+  if (body.length !== length) throw corrupt(`it has ${body.length} bytes of state, not ${length}`);
+  if (!digestOf(body).equals(file.subarray(DIGEST_AT, HEADER_SIZE))) throw corrupt('its bytes have changed');
+  return deserialize(body) as MachineState;
+}
+
+function read(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new HuskError(`cannot read the snapshot ${path}: ${causeOf(error)}`, { kind: 'not-found', cause: error });
+  }
 }

@@ -1,15 +1,15 @@
 /**
- * Guest RAM as a file: as long as the RAM, with holes where it is zero. A restored machine maps it copy-on-write, so
- * the file must never change.
+ * Writes guest RAM to a file that is as long as the RAM, with holes where the RAM is zero. A restored machine maps the
+ * file copy-on-write, so the file must never change.
  */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 
-/** bytes looked at, and written, at once: a hole is not worth less */
+/** bytes that are compared and written at once; a smaller hole would save too little */
 const PIECE = 64 * 1024;
 const ZEROES = Buffer.alloc(PIECE);
 
-/** Of a paused machine. */
+/** Writes the RAM of a paused machine. `path` must not exist. */
 export function writeMemory(memory: GuestMemory, path: string): void {
   const fd = openSync(path, 'wx', 0o600);
   try {

@@ -33,7 +33,6 @@ for (const [title, opened, written, expected] of [
       path: folder,
       readOnly: false,
       ownership: sameOwners,
-      freshness: { milliseconds: 0 },
     });
     using driver = new Driver(fs).start();
     const ask = (opcode: number, node: number, ...body: Buffer[]): Buffer => {

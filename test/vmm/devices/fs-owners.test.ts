@@ -72,7 +72,7 @@ function serve(t: ExecutionContext, ownership: Ownership) {
   }
   mkdirSync(join(folder, 'common'));
   chmodSync(join(folder, 'common'), 0o777);
-  const server = new Server({ path: folder, readOnly: false, ownership, freshness: { milliseconds: 0 } });
+  const server = new Server({ path: folder, readOnly: false, ownership });
   t.teardown(() => {
     server[Symbol.dispose]();
     removeFolder(folder);

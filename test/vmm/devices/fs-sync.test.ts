@@ -64,7 +64,7 @@ const telling = (() => {
 const onDisk = telling ? test : test.skip;
 const skipped = telling ? '' : ` — needs Linux 6.5 (this is ${release()}) and a disk under /var/tmp`;
 
-const server = new Server({ path: folder, readOnly: false, ownership: sameOwners, freshness: { milliseconds: 0 } });
+const server = new Server({ path: folder, readOnly: false, ownership: sameOwners });
 const request = (opcode: number, body: Uint8Array) =>
   ({
     opcode,
@@ -122,7 +122,7 @@ onDisk(`a shared folder: sync(2) of the guest has written everything${skipped}`,
 });
 
 test('a guest that asks for many syncs at once gets one more, for all of them', async (t) => {
-  using own = new Server({ path: folder, readOnly: false, ownership: sameOwners, freshness: { milliseconds: 0 } });
+  using own = new Server({ path: folder, readOnly: false, ownership: sameOwners });
   const [running, next, another] = [1, 2, 3].map(() => own.handle(request(OP.SYNCFS, new Uint8Array(8)), 4096));
   t.not(running, next);
   t.is(next, another);
@@ -150,7 +150,7 @@ test('a handle that the guest releases while its fsync waits for a thread is syn
 
 test('file systems that the guest forgets while others are synced are synced all the same, and no other file', async (t) => {
   // three file systems that every Linux has
-  using all = new Server({ path: '/', readOnly: true, ownership: sameOwners, freshness: { milliseconds: 0 } });
+  using all = new Server({ path: '/', readOnly: true, ownership: sameOwners });
   const nodes = ['proc', 'dev', 'sys'].map((name) =>
     (all.handle(request(OP.LOOKUP, Buffer.from(`${name}\0`)), 4096) as Uint8Array).slice(0, 8),
   );

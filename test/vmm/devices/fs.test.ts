@@ -81,7 +81,6 @@ class Share implements Disposable {
       path: this.folder,
       readOnly: options.readOnly ?? false,
       ownership: sameOwners,
-      freshness: { milliseconds: 0 },
       descriptors: options.descriptors,
       onCrowded: options.onCrowded,
     });
@@ -269,7 +268,7 @@ test("a node that was forgotten is nobody's; forgetting more than was given, the
   );
   share.send(HIGH_PRIORITY, OP.BATCH_FORGET, 0, words([4, 5]), { room: 0 });
   t.is(share.ask(OP.GETATTR, again, Buffer.alloc(16)).errno, ERRNO.ENOENT);
-  t.deepEqual(share.fs.figures, { inodes: 1, handles: 0 });
+  t.deepEqual(share.fs.figures, { inodes: 1, handles: 0, watches: 0 });
   t.false(share.driver.needsReset);
 });
 
@@ -302,7 +301,7 @@ test('handles are bounded in number, and all let go at the end', (t) => {
   t.is(opened, handles);
   t.is(share.ask(OP.OPEN, node, words([4, 0], [4, 0])).errno, ERRNO.ENFILE);
   t.is(share.ask(OP.DESTROY, 0).errno, 0);
-  t.deepEqual(share.fs.figures, { inodes: 1, handles: 0 });
+  t.deepEqual(share.fs.figures, { inodes: 1, handles: 0, watches: 0 });
 });
 
 for (const [limit, inodes, handles] of [

@@ -1,12 +1,12 @@
 /**
- * What a guest's root may put on the wire: frames built by hand, to the host's loopback and to the address that guest
- * and host share, in every form that hides where they go. Each at the filter, and the plain ones at the device, on a
+ * What a guest's root may put on the wire: frames built by hand, to a loopback and to what bridges keep for themselves,
+ * in every form that hides where they go. Each at the filter, and the plain ones at the device, on a
  * link that shows what came through.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
 import { packetPair } from '../../../src/host/streams/packet-fd.ts';
-import { addressBytes } from '../../../src/host/streams/netlink.ts';
+import { addressBytes } from '../../../src/host/streams/address-bytes.ts';
 import { HEADER_SIZE, RECEIVE_QUEUE, TRANSMIT_QUEUE } from '../../../src/vmm/devices/net/config.ts';
 import { Net } from '../../../src/vmm/devices/net/device.ts';
 import { frameFilter } from '../../../src/vmm/devices/net/filter.ts';
@@ -14,10 +14,10 @@ import { PacketLink } from '../../../src/vmm/devices/net/link.ts';
 import { random } from '../../fixtures/random.ts';
 import { DATA, Driver } from '../driver.ts';
 
-/** the guest's addresses, which are the host's */
+/** the guest's addresses */
 const [OWN4, OWN6] = ['192.0.2.10', '2001:db8::10'];
 const [PEER4, PEER6] = ['198.51.100.7', '2001:db8:1::7'];
-const filter = frameFilter([addressBytes(OWN4), addressBytes(OWN6)]);
+const filter = frameFilter;
 
 const [TCP, UDP, ICMPV6] = [6, 17, 58];
 const [HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION, AUTHENTICATION, ESP] = [0, 43, 44, 60, 51, 50];
@@ -82,6 +82,10 @@ const fragment = (offset: number) => Buffer.of(0, (offset << 3) >> 8, (offset <<
 const IP4 = (...packet: Parameters<typeof ip4>) => ethernet(0x0800, ip4(...packet));
 const IP6 = (...packet: Parameters<typeof ip6>) => ethernet(0x86dd, ip6(...packet));
 
+/** an honest packet in a frame to a group of IEEE 802.1Q §8.6.3 */
+const forBridges = (group: number) =>
+  Buffer.concat([Buffer.of(0x01, 0x80, 0xc2, 0, 0, group), IP4(OWN4, PEER4).subarray(6)]);
+
 const DROPPED: [what: string, frame: Buffer][] = [
   ['to 127.0.0.1', IP4(OWN4, '127.0.0.1')],
   ['to the end of 127/8', IP4(OWN4, '127.255.255.254')],
@@ -89,11 +93,8 @@ const DROPPED: [what: string, frame: Buffer][] = [
   ['to 0.0.0.0, which is this host', IP4(OWN4, '0.0.0.0')],
   ['to the rest of 0/8', IP4(OWN4, '0.1.2.3')],
   ['from 0.0.0.0', IP4('0.0.0.0', PEER4)],
-  ['to the shared address', IP4(OWN4, OWN4)],
-  ['to the shared address from another', IP4(PEER4, OWN4)],
   ['the first fragment to 127.0.0.1', IP4(OWN4, '127.0.0.1', { fragment: 0x2000 })],
   ['a later fragment to 127.0.0.1', IP4(OWN4, '127.0.0.1', { fragment: 0x2003 })],
-  ['a later fragment to the shared address', IP4(OWN4, OWN4, { fragment: 3 })],
   ['to 127.0.0.1 behind options', IP4(OWN4, '127.0.0.1', { options: [1, 1, 1, 0] })],
   ['by a loose source route', IP4(OWN4, PEER4, { options: [131, 7, 4, 127, 0, 0, 1, 0] })],
   ['by a strict source route behind others', IP4(OWN4, PEER4, { options: [1, 148, 4, 0, 0, 137, 7, 4, 127, 0, 0, 1] })],
@@ -107,10 +108,9 @@ const DROPPED: [what: string, frame: Buffer][] = [
   ['from ::1', IP6('::1', PEER6)],
   ['to ::', IP6(OWN6, '::')],
   ['from ::', IP6('::', PEER6)],
-  ['to the shared IPv6 address', IP6(OWN6, OWN6)],
   ['to ::ffff:127.0.0.1', IP6(OWN6, '::ffff:127.0.0.1')],
   ['from ::ffff:127.0.0.1', IP6('::ffff:127.0.0.1', PEER6)],
-  ['to the shared address in IPv6 form', IP6(OWN6, `::ffff:${OWN4}`)],
+  ['to its own address in IPv6 form', IP6(OWN6, `::ffff:${OWN4}`)],
   ['to ::127.0.0.1', IP6(OWN6, '::127.0.0.1')],
   ['to ::ffff:0:127.0.0.1', IP6(OWN6, '::ffff:0:127.0.0.1')],
   [
@@ -160,7 +160,6 @@ const DROPPED: [what: string, frame: Buffer][] = [
   ],
   ['half an IPv6 header', ethernet(0x86dd, ip6(OWN6, '::1').subarray(0, 30))],
   ['an IPv4 packet that says it is IPv6', ethernet(0x86dd, ip4(OWN4, PEER4))],
-  ['asking for the shared address', ethernet(0x0806, arp(OWN4, OWN4))],
   ['asking for 127.0.0.1', ethernet(0x0806, arp(OWN4, '127.0.0.1'))],
   ['asking as 127.0.0.1', ethernet(0x0806, arp('127.0.0.1', PEER4))],
   ['asking as nobody', ethernet(0x0806, arp('0.0.0.0', OWN4))],
@@ -169,7 +168,6 @@ const DROPPED: [what: string, frame: Buffer][] = [
     ethernet(0x0806, Buffer.concat([Buffer.of(0, 1, 8, 0, 6, 16), arp(OWN4, PEER4).subarray(6)])),
   ],
   ['half an ARP', ethernet(0x0806, arp(OWN4, PEER4).subarray(0, 20))],
-  ['asking for the shared IPv6 address', IP6('fe80::1', 'ff02::1:ff00:10', [[ICMPV6, neighbor(135, OWN6)]])],
   ['asking for ::1', IP6('fe80::1', 'ff02::1:ff00:1', [[ICMPV6, neighbor(135, '::1')]])],
   ['telling of ::1', IP6('fe80::1', 'ff02::1', [[ICMPV6, neighbor(136, '::1')]])],
   [
@@ -199,6 +197,8 @@ const DROPPED: [what: string, frame: Buffer][] = [
   ['a tag of priority alone', ethernet(0x0800, ip4(OWN4, PEER4), [0x81000000])],
   ['802.3 with a length', ethernet(40, ip4(OWN4, '127.0.0.1'))],
   ['IPv4 in another protocol', ethernet(0x6558, ip4(OWN4, '127.0.0.1'))],
+  ['to the first group that bridges keep', forBridges(0x00)],
+  ['to the last group that bridges keep', forBridges(0x0f)],
   ['nothing', Buffer.alloc(0)],
   ['a header of Ethernet, cut', Buffer.alloc(13)],
 ];

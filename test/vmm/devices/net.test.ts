@@ -1,17 +1,14 @@
 /**
- * The network device on both kinds of link, against a driver in memory: frames, their bounds, back-pressure, and a link
+ * The network device on a link, against a driver in memory: frames, their bounds, back-pressure, and a link
  * that goes.
  */
-import { writeSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { packetPair } from '../../../src/host/streams/packet-fd.ts';
-import { streamPair } from '../../../src/host/streams/socket.ts';
-import { readSome } from '../../../src/host/streams/stream-fd.ts';
 import { completeChecksum, internetSum } from '../../../src/vmm/devices/net/checksum.ts';
 import { F_MRG_RXBUF, HEADER_SIZE, RECEIVE_QUEUE, TRANSMIT_QUEUE } from '../../../src/vmm/devices/net/config.ts';
 import { Net } from '../../../src/vmm/devices/net/device.ts';
-import { MAX_FRAME, PacketLink, StreamLink } from '../../../src/vmm/devices/net/link.ts';
+import { PacketLink } from '../../../src/vmm/devices/net/link.ts';
 import { DATA, Driver, EVERY_FRAME } from '../driver.ts';
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
@@ -22,12 +19,10 @@ const STATUS = 0x106;
 
 function start(
   t: ExecutionContext,
-  kind: 'packets' | 'stream',
   options: { mtu?: number; without?: bigint; queueSize?: number; eventIndex?: boolean } = {},
 ) {
-  const [ours, theirs] = kind === 'packets' ? packetPair() : (({ near, far }) => [near, far])(streamPair());
-  const make = (fd: number) => (kind === 'packets' ? new PacketLink(fd) : new StreamLink(fd));
-  const link = make(theirs.number);
+  const [ours, theirs] = packetPair();
+  const link = new PacketLink(theirs.number);
   const driver = new Driver(new Net(link, { mac: MAC, mtu: options.mtu ?? 65_520, filter: EVERY_FRAME }), {
     queueSize: options.queueSize ?? 8,
   }).start(options);
@@ -36,7 +31,7 @@ function start(
     ours.close();
     theirs.close();
   });
-  return { driver, link, ours, other: make(ours.number) };
+  return { driver, ours, other: new PacketLink(ours.number) };
 }
 
 const pattern = (length: number, seed = 0) => Uint8Array.from({ length }, (_, i) => (i * 7 + seed) & 0xff);
@@ -68,181 +63,99 @@ function received(driver: Driver, used: { head: number; written: number }[]): { 
   return { buffers: bytes.readUInt16LE(10), frame: bytes.subarray(HEADER_SIZE) };
 }
 
-function give(other: PacketLink | StreamLink, frame: Uint8Array): void {
+function give(other: PacketLink, frame: Uint8Array): void {
   other.room(frame.length).set(frame);
   other.send();
 }
 
-for (const kind of ['packets', 'stream'] as const) {
-  for (const length of [1, 60, 1514, 65_534])
-    test.serial(`${kind}: a frame of ${length} bytes both ways`, async (t) => {
-      const { driver, other } = start(t, kind);
-      send(driver, pattern(length));
-      t.true(await until(() => other.peek() !== undefined));
-      t.deepEqual(Buffer.from(other.peek()!), Buffer.from(pattern(length)));
-      offer(driver, [HEADER_SIZE + length]);
-      give(other, pattern(length, 3));
-      let used: { head: number; written: number }[] = [];
-      t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
-      t.deepEqual(received(driver, used), { buffers: 1, frame: Buffer.from(pattern(length, 3)) });
-      t.deepEqual(driver.reports, []);
-    });
-
-  test.serial(`${kind}: one frame over several buffers, the header split too`, async (t) => {
-    const { driver, other } = start(t, kind);
-    offer(driver, [5, 5, 500, 600, 600]);
-    give(other, pattern(1500));
-    let used: { head: number; written: number }[] = [];
-    t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
-    t.deepEqual(
-      used.map(({ written }) => written),
-      [5, 5, 500, 600, 402],
-    );
-    t.deepEqual(received(driver, used), { buffers: 5, frame: Buffer.from(pattern(1500)) });
-  });
-
-  for (const eventIndex of [false, true])
-    test.serial(`${kind}: a frame waits for the buffers it needs (event index ${eventIndex})`, async (t) => {
-      const { driver, other } = start(t, kind, { eventIndex });
-      offer(driver, [600]);
-      give(other, pattern(1000));
-      for (let i = 0; i < 20; i++) await turn();
-      t.deepEqual(driver.completed(RECEIVE_QUEUE), []);
-      offer(driver, [600], 1);
-      let used: { head: number; written: number }[] = [];
-      t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
-      t.deepEqual(received(driver, used).frame, Buffer.from(pattern(1000)));
-    });
-
-  test.serial(`${kind}: a frame that all buffers together cannot hold is lost, the next one comes`, async (t) => {
-    const { driver, other } = start(t, kind, { queueSize: 2 });
-    offer(driver, [20, 20]);
-    give(other, pattern(1000));
-    t.true(await until(() => driver.completed(RECEIVE_QUEUE).length === 2));
-    offer(driver, [40]);
-    give(other, pattern(20));
-    let used: { head: number; written: number }[] = [];
-    t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
-    t.deepEqual(received(driver, used).frame, Buffer.from(pattern(20)));
-    t.deepEqual(driver.reports, []);
-  });
-
-  test.serial(`${kind}: without merged buffers a frame is in one buffer or lost`, async (t) => {
-    const { driver, other } = start(t, kind, { without: F_MRG_RXBUF });
-    offer(driver, [100, 1600]);
-    give(other, pattern(1000));
-    give(other, pattern(1000, 1));
-    const used: { head: number; written: number }[] = [];
-    t.true(await until(() => used.push(...driver.completed(RECEIVE_QUEUE)) >= 0 && used.length === 2));
-    t.is(used[0]!.written, 0);
-    t.deepEqual(received(driver, [used[1]!]).frame, Buffer.from(pattern(1000, 1)));
-  });
-
-  test.serial(`${kind}: frames over the MTU, and headers without a frame, are dropped`, async (t) => {
-    const { driver, other } = start(t, kind, { mtu: 1500 });
-    send(driver, pattern(1519), 0);
-    send(driver, new Uint8Array(0), 1);
-    driver.chain(TRANSMIT_QUEUE, 2, [{ address: DATA, length: 3 }]);
-    driver.offer(TRANSMIT_QUEUE, 2);
-    send(driver, pattern(1518), 3);
-    t.is(driver.completed(TRANSMIT_QUEUE).length, 4);
+for (const length of [1, 60, 1514, 65_534])
+  test.serial(`a frame of ${length} bytes both ways`, async (t) => {
+    const { driver, other } = start(t);
+    send(driver, pattern(length));
     t.true(await until(() => other.peek() !== undefined));
-    t.is(other.peek()!.length, 1518);
-    other.drop();
-    t.is(other.peek(), undefined);
+    t.deepEqual(Buffer.from(other.peek()!), Buffer.from(pattern(length)));
+    offer(driver, [HEADER_SIZE + length]);
+    give(other, pattern(length, 3));
+    let used: { head: number; written: number }[] = [];
+    t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
+    t.deepEqual(received(driver, used), { buffers: 1, frame: Buffer.from(pattern(length, 3)) });
     t.deepEqual(driver.reports, []);
   });
 
-  test.serial(`${kind}: when the other end goes, the carrier goes`, async (t) => {
-    const { driver, ours } = start(t, kind);
-    t.is(driver.page[STATUS], 1);
-    ours.close();
-    t.true(await until(() => driver.page[STATUS] === 0));
-    send(driver, pattern(60));
-    t.is(driver.completed(TRANSMIT_QUEUE).length, 1);
-    t.deepEqual(driver.reports, []);
-  });
-}
-
-test.serial('stream: while nobody reads, frames stay in the ring, and none is lost', async (t) => {
-  const { driver, other } = start(t, 'stream');
-  const frames = Array.from({ length: 64 }, (_, i) => pattern(40_000 + i, i));
-  let next = 0;
-  let done = 0;
-  const free = Array.from({ length: 8 }, (_, i) => i);
-  const push = () => {
-    for (const { head } of driver.completed(TRANSMIT_QUEUE)) {
-      free.push(head);
-      done++;
-    }
-    while (free.length > 0 && next < frames.length) send(driver, frames[next++]!, free.pop());
-  };
-  for (let i = 0; i < 50; i++) {
-    push();
-    await turn();
-  }
-  // the socket's own buffer, one half-sent frame, and the eight of the ring
-  t.true(done < 24 && next === done + 8, `${done} done, ${next} offered`);
-  const got: Buffer[] = [];
-  await until(() => {
-    push();
-    for (let frame; (frame = other.peek()); other.drop()) got.push(Buffer.from(frame));
-    return got.length === frames.length;
-  });
-  t.is(got.length, frames.length);
-  t.true(got.every((frame, i) => frame.equals(frames[i]!)));
-});
-
-test.serial('stream: a frame half sent when its machine ends is finished by the next machine', async (t) => {
-  const { driver, link, other } = start(t, 'stream');
-  for (let head = 0; head < 8; head++) send(driver, pattern(65_000, head), head);
-  const sent = driver.completed(TRANSMIT_QUEUE).length;
-  t.true(sent > 0 && sent < 8);
-  driver[Symbol.dispose]();
-  const next = new Driver(new Net(link, { mac: MAC, mtu: 65_520, filter: EVERY_FRAME }), { queueSize: 8 }).start();
-  t.teardown(() => next[Symbol.dispose]());
-  const got: Buffer[] = [];
-  const take = () => {
-    for (let frame; (frame = other.peek()); other.drop()) got.push(Buffer.from(frame));
-    return got.length;
-  };
-  take();
-  send(next, pattern(100, 99));
-  t.true(await until(() => take() === sent + 1));
-  t.true(got.slice(0, sent).every((frame, i) => frame.equals(pattern(65_000, i))));
-  t.deepEqual(got.at(-1), Buffer.from(pattern(100, 99)));
-});
-
-test.serial('stream: frames come in pieces of any size', async (t) => {
-  const { driver, ours } = start(t, 'stream');
-  offer(driver, [2000, 2000]);
-  const bytes = Buffer.concat(
-    [1000, 3].map((length) => Buffer.concat([Buffer.of(0, 0, length >> 8, length & 0xff), pattern(length)])),
-  );
-  for (const at of bytes.keys()) {
-    writeSync(ours.number, bytes, at, 1);
-    if (at % 100 === 0) await turn();
-  }
-  const used: { head: number; written: number }[] = [];
-  t.true(await until(() => used.push(...driver.completed(RECEIVE_QUEUE)) >= 0 && used.length === 2));
+test.serial(`one frame over several buffers, the header split too`, async (t) => {
+  const { driver, other } = start(t);
+  offer(driver, [5, 5, 500, 600, 600]);
+  give(other, pattern(1500));
+  let used: { head: number; written: number }[] = [];
+  t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
   t.deepEqual(
     used.map(({ written }) => written),
-    [HEADER_SIZE + 1000, HEADER_SIZE + 3],
+    [5, 5, 500, 600, 402],
   );
+  t.deepEqual(received(driver, used), { buffers: 5, frame: Buffer.from(pattern(1500)) });
 });
 
-for (const length of [0, MAX_FRAME + 1, 0xffff_ffff])
-  test.serial(`stream: a length of ${length} is the end of the link, not of the VMM`, async (t) => {
-    const { driver, ours } = start(t, 'stream');
-    offer(driver, [2000]);
-    const prefix = Buffer.alloc(4);
-    prefix.writeUInt32BE(length);
-    writeSync(ours.number, prefix);
-    t.true(await until(() => driver.page[STATUS] === 0));
-    t.is(driver.completed(RECEIVE_QUEUE).length, 0);
-    t.is(readSome(ours.number, new Uint8Array(1)), undefined);
-    t.deepEqual(driver.reports, []);
+for (const eventIndex of [false, true])
+  test.serial(`a frame waits for the buffers it needs (event index ${eventIndex})`, async (t) => {
+    const { driver, other } = start(t, { eventIndex });
+    offer(driver, [600]);
+    give(other, pattern(1000));
+    for (let i = 0; i < 20; i++) await turn();
+    t.deepEqual(driver.completed(RECEIVE_QUEUE), []);
+    offer(driver, [600], 1);
+    let used: { head: number; written: number }[] = [];
+    t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
+    t.deepEqual(received(driver, used).frame, Buffer.from(pattern(1000)));
   });
+
+test.serial(`a frame that all buffers together cannot hold is lost, the next one comes`, async (t) => {
+  const { driver, other } = start(t, { queueSize: 2 });
+  offer(driver, [20, 20]);
+  give(other, pattern(1000));
+  t.true(await until(() => driver.completed(RECEIVE_QUEUE).length === 2));
+  offer(driver, [40]);
+  give(other, pattern(20));
+  let used: { head: number; written: number }[] = [];
+  t.true(await until(() => (used = driver.completed(RECEIVE_QUEUE)).length > 0));
+  t.deepEqual(received(driver, used).frame, Buffer.from(pattern(20)));
+  t.deepEqual(driver.reports, []);
+});
+
+test.serial(`without merged buffers a frame is in one buffer or lost`, async (t) => {
+  const { driver, other } = start(t, { without: F_MRG_RXBUF });
+  offer(driver, [100, 1600]);
+  give(other, pattern(1000));
+  give(other, pattern(1000, 1));
+  const used: { head: number; written: number }[] = [];
+  t.true(await until(() => used.push(...driver.completed(RECEIVE_QUEUE)) >= 0 && used.length === 2));
+  t.is(used[0]!.written, 0);
+  t.deepEqual(received(driver, [used[1]!]).frame, Buffer.from(pattern(1000, 1)));
+});
+
+test.serial(`frames over the MTU, and headers without a frame, are dropped`, async (t) => {
+  const { driver, other } = start(t, { mtu: 1500 });
+  send(driver, pattern(1519), 0);
+  send(driver, new Uint8Array(0), 1);
+  driver.chain(TRANSMIT_QUEUE, 2, [{ address: DATA, length: 3 }]);
+  driver.offer(TRANSMIT_QUEUE, 2);
+  send(driver, pattern(1518), 3);
+  t.is(driver.completed(TRANSMIT_QUEUE).length, 4);
+  t.true(await until(() => other.peek() !== undefined));
+  t.is(other.peek()!.length, 1518);
+  other.drop();
+  t.is(other.peek(), undefined);
+  t.deepEqual(driver.reports, []);
+});
+
+test.serial(`when the other end goes, the carrier goes`, async (t) => {
+  const { driver, ours } = start(t);
+  t.is(driver.page[STATUS], 1);
+  ours.close();
+  t.true(await until(() => driver.page[STATUS] === 0));
+  send(driver, pattern(60));
+  t.is(driver.completed(TRANSMIT_QUEUE).length, 1);
+  t.deepEqual(driver.reports, []);
+});
 
 /** struct virtio_net_hdr with NEEDS_CSUM */
 const asks = (start: number, offset: number) =>
@@ -264,7 +177,7 @@ for (const [from, offset, length] of [
   [14, 20, 77],
 ] as const)
   test.serial(`a checksum from ${from}, at ${offset}, of a frame of ${length} bytes`, async (t) => {
-    const { driver, other } = start(t, 'stream');
+    const { driver, other } = start(t);
     send(driver, pattern(length), 0, asks(from, offset));
     t.true(await until(() => other.peek() !== undefined));
     const frame = other.peek()!;
@@ -280,7 +193,7 @@ for (const [from, offset] of [
   [0xffff, 0],
 ] as const)
   test.serial(`a checksum outside of its frame (${from} + ${offset}) loses that frame alone`, async (t) => {
-    const { driver, other } = start(t, 'stream');
+    const { driver, other } = start(t);
     send(driver, pattern(1514), 0, asks(from, offset));
     send(driver, pattern(60), 1);
     t.is(driver.completed(TRANSMIT_QUEUE).length, 2);

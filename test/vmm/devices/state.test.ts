@@ -65,7 +65,6 @@ const DEVICES: Record<string, () => VirtioDevice> = {
       path: folder,
       readOnly: false,
       ownership: rootIsOwner(process.getuid!(), process.getgid!()),
-      freshness: { milliseconds: 0 },
     }),
   net: () => new Net(new PacketLink(socket()), { mac: Uint8Array.of(2, 0, 0, 0, 0, 7), filter: EVERY_FRAME }),
   rng: () => new Rng(),
@@ -207,4 +206,119 @@ test('vsock: a connection whose port nobody serves after the restore is reset', 
     transport.save().queues.map(({ inFlight }) => inFlight),
     [0, 0, 0],
   );
+});
+
+test('an interrupt that the guest may not have had is raised again', (t) => {
+  using driver = new Driver(new Rng()).start();
+  t.truthy(driver.request(0, [{ address: DATA, length: 8, write: true }]));
+  t.is(driver.interrupts, 1);
+  using transport = moved(driver, new Rng());
+  t.is(driver.interrupts, 2);
+  t.is(transport.save().interruptStatus, 1);
+});
+
+test('vsock: an answer that waits for a buffer of the guest’s is sent after the restore', async (t) => {
+  const first = new Vsock();
+  using driver = new Driver(first, { queueSize: 64 }).start();
+  first.listen(52, () => {});
+  const request = { bufferBytes: 65536, forwarded: 0, sourceCid: GUEST_CID, destinationCid: HOST_CID, flags: 0 };
+  driver.memory.write(
+    DATA,
+    buildPacket({
+      ...request,
+      sourcePort: 1111,
+      destinationPort: 52,
+      length: 0,
+      type: TYPE_STREAM,
+      operation: OP.REQUEST,
+    }),
+  );
+  driver.chain(TRANSMIT_QUEUE, 0, [{ address: DATA, length: HEADER_SIZE }]);
+  driver.offer(TRANSMIT_QUEUE, 0);
+  t.is(first.state.control.length, 1);
+  const second = new Vsock();
+  second.listen(52, () => {});
+  using transport = moved(driver, second);
+  driver.chain(RECEIVE_QUEUE, 0, [{ address: DATA + 0x10000, length: 4096, write: true }]);
+  driver.place(RECEIVE_QUEUE, 0);
+  transport.kick();
+  const answer = parsePacket(driver.memory.copy(DATA + 0x10000, HEADER_SIZE));
+  t.deepEqual([answer?.operation, answer?.destinationPort], [OP.RESPONSE, 1111]);
+});
+
+/** the interrupts that a restore raised, and the InterruptStatus: bit 1 says that the configuration changed */
+function told(driver: Driver, transport: MmioTransport): [interrupts: number, status: number, generation: number] {
+  const { interruptStatus, configGeneration } = transport.save();
+  return [driver.interrupts, interruptStatus, configGeneration];
+}
+
+test('block: a disk of another length is told to the guest, and is read and written as long as it is', (t) => {
+  const empty = join(folder, 'empty');
+  writeFileSync(empty, '');
+  const block = (path: string) => new Block(Backing.file(path, { readOnly: false }), { serial: 'x' });
+  using driver = new Driver(block(empty)).start();
+  using same = moved(driver, block(empty));
+  t.deepEqual(told(driver, same), [0, 0, 0]);
+  const other = block(file);
+  using transport = moved(driver, other);
+  t.deepEqual(told(driver, transport), [1, 2, 1]);
+  t.is(new DataView(transport.save().config.buffer).getBigUint64(0, true), BigInt((64 * 1024) / 512));
+  // a read of the last sector: type 0, sector 127
+  driver.memory.writeU32(DATA, 0);
+  driver.memory.writeU32(DATA + 8, 127);
+  driver.chain(0, 0, [
+    { address: DATA, length: 16 },
+    { address: DATA + 512, length: 512, write: true },
+    { address: DATA + 1024, length: 1, write: true },
+  ]);
+  driver.place(0, 0);
+  transport.kick();
+  t.deepEqual([...driver.memory.copy(DATA + 1022, 3)], [7, 7, 0]);
+});
+
+test('net: a link that comes, or goes, is told to the guest; its address stays', (t) => {
+  const net = (link?: PacketLink, last = 7) =>
+    new Net(link, { mac: Uint8Array.of(2, 0, 0, 0, 0, last), filter: EVERY_FRAME });
+  using driver = new Driver(net()).start();
+  using linked = moved(driver, net(new PacketLink(socket()), 9));
+  t.deepEqual(told(driver, linked), [1, 2, 1]);
+  t.is(Buffer.from(linked.save().config.slice(0, 8)).toString('hex'), '0200000000070100');
+  using alone = moved(driver, net());
+  t.deepEqual(told(driver, alone), [1, 0, 0]);
+  using again = new Driver(net(new PacketLink(socket()))).start();
+  using lost = moved(again, net());
+  t.deepEqual(told(again, lost), [1, 2, 1]);
+});
+
+test('net: without a link frames go nowhere, and none come', (t) => {
+  using driver = new Driver(new Net(undefined, { mac: Uint8Array.of(2, 0, 0, 0, 0, 7), filter: EVERY_FRAME })).start();
+  driver.chain(0, 0, [{ address: DATA, length: 2048, write: true }]);
+  driver.offer(0, 0);
+  t.deepEqual(driver.completed(0), []);
+  t.deepEqual(driver.request(1, [{ address: DATA, length: 100 }]), { head: 0, written: 0 });
+  t.deepEqual(driver.reports, []);
+});
+
+test('fs: a device whose folder the guest has mounted cannot be saved', (t) => {
+  const fs = DEVICES['fs']!();
+  using driver = new Driver(fs).start();
+  const ask = (opcode: number, body: number[]) => {
+    const request = Buffer.alloc(40 + 4 * body.length);
+    request.writeUInt32LE(request.length, 0);
+    request.writeUInt32LE(opcode, 4);
+    for (const [i, word] of body.entries()) request.writeUInt32LE(word, 40 + 4 * i);
+    driver.memory.write(DATA, request);
+    driver.request(1, [
+      { address: DATA, length: request.length },
+      { address: DATA + 4096, length: 4096, write: true },
+    ]);
+  };
+  driver.transport.save();
+  ask(26 /* FUSE_INIT */, [7, 31, 0, 0]);
+  t.throws(() => driver.transport.save(), {
+    name: 'HuskError',
+    message: 'cannot save the machine: its guest has mounted a shared folder',
+  });
+  ask(38 /* FUSE_DESTROY */, []);
+  t.notThrows(() => driver.transport.save());
 });

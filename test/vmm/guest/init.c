@@ -248,6 +248,10 @@ int main(void) {
   if (has(cmdline, "husk.test=net")) net();
   if (has(cmdline, "husk.test=fs")) fs();
   if (has(cmdline, "husk.test=features")) features();
+  if (has(cmdline, "husk.test=snapshot")) {
+    if (fork() == 0) { net(); _exit(0); }
+    snapshot();
+  }
   if (has(cmdline, "husk.test=panic")) { fd = open("/proc/sysrq-trigger", O_WRONLY); exit(3); }
   if (has(cmdline, "husk.test=hang")) for (;;) pause();
   if (has(cmdline, "husk.test=spin")) { say("spinning"); for (;;) ; }

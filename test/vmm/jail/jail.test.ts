@@ -3,6 +3,8 @@
  * may not do.
  */
 import { execFile } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,7 +105,7 @@ real(
   'of the data root: its own container, the database and half-made things are to be written, images to be read; other containers are not there',
   async (t: import('ava').ExecutionContext) => {
     const own = { 'husk.db': 'done', 'tmp/x': 'done', 'containers/own/writable.ext4': 'done' };
-    const images = { 'layers/x': 'EROFS', 'blobs/x': 'EROFS', 'names/x': 'EROFS' };
+    const images = { 'layers/x': 'EROFS', 'blobs/x': 'EROFS', 'names/x': 'EROFS', 'templates/x': 'EROFS' };
     const { said, stderr } = await jail('look', undefined, user.home);
     t.deepEqual(
       said['writeData'],
@@ -128,10 +130,22 @@ real('no network: a loopback that is down, and no socket but unix ones', async (
 });
 
 real(
-  'the socket to passt is the one descriptor passed in, and works under the filter, both ways and full',
+  'the link of its network device is the one descriptor passed in, and works under the filter, both ways',
   async (t: import('ava').ExecutionContext) => {
     const { said, stderr } = await jail('network', String(FIRST_INHERITED));
-    t.deepEqual(said, { back: 100, waited: true, seccomp: '2', descriptors: [String(FIRST_INHERITED)] }, stderr);
+    t.deepEqual(said, { back: 100, seccomp: '2', descriptors: [String(FIRST_INHERITED)] }, stderr);
+  },
+);
+
+real(
+  'a resolver of the host is asked under the filter, by a socket that reaches nobody else',
+  async (t: import('ava').ExecutionContext) => {
+    const server = createSocket('udp4', (query, { port, address }) => {
+      server.send(`re ${query}`, port, address, () => query.toString() === 'go' && server.close());
+    }).bind(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { said, stderr } = await jail('resolver', String(FIRST_INHERITED), String(server.address().port));
+    t.deepEqual(said['answers'], ['re one', 're two', 're go', 'failed'], stderr);
   },
 );
 
@@ -181,6 +195,10 @@ real('a process that breaks no rule lives', async (t: import('ava').ExecutionCon
 for (const crime of [
   'socket',
   'inet',
+  'connect',
+  'send elsewhere',
+  'sendmsg',
+  'sendmmsg',
   'fork',
   'process by clone',
   'spawn',
@@ -270,3 +288,24 @@ test('what is absent is not bound, and what a folder has is bound once', (t) => 
     [folder],
   );
 });
+
+for (const [diesWithParent, signal] of [
+  [true, 9],
+  [undefined, 0],
+] as const)
+  test(`a jail that ${diesWithParent ? 'ends with' : 'outlives'} whoever made it, whose files are made ready before it is entered`, (t) => {
+    const plan = jailPlan({
+      binds: [],
+      args: ['/x'],
+      env: [],
+      userNamespace: true,
+      prepare: [{ op: 'mkdir', path: '/c/data', mode: 0o700 }],
+      filter: { filter: new Uint8Array(8), flags: 0 },
+      ...(diesWithParent && { diesWithParent }),
+    });
+    t.deepEqual(plan[0], { op: 'parentDeathSignal', signal });
+    const ops = plan.map(({ op }) => op);
+    // as root of the user namespace, and of the host's files as they are
+    t.true(ops.indexOf('mkdir') > ops.indexOf('setuid'));
+    t.true(ops.indexOf('mkdir') < ops.indexOf('mount'));
+  });

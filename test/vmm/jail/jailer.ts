@@ -3,10 +3,11 @@
  * `node jailer.ts DATA SHARE ACTION [ARGUMENT]`.
  */
 import { existsSync } from 'node:fs';
-import { Socket } from 'node:net';
-import { FIRST_INHERITED, launch } from '../../../src/launch/executor.ts';
+import { launch } from '../../../src/launch/executor.ts';
 import { compileSeccomp } from '../../../src/container/seccomp/compile.ts';
-import { streamPair } from '../../../src/host/streams/socket.ts';
+import { connectedSocket } from '../../../src/host/streams/inet-socket.ts';
+import { packetPair, readPacket, setNonBlocking, writePacket } from '../../../src/host/streams/packet-fd.ts';
+import { watchReadable } from '../../../src/host/streams/poll.ts';
 import { dataRootBinds } from '../../../src/engine/record/jail-binds.ts';
 import { INIT_PROGRAM, OWN_FILES } from '../../../src/program.ts';
 import { idMaps, writeIdMaps } from '../../../src/rootless/idmap.ts';
@@ -16,6 +17,13 @@ import { birthList } from '../../../src/vmm/jail/allow-list.ts';
 const [data, share, ...args] = process.argv.slice(2) as [string, string, ...string[]];
 const inmate = new URL('./inmate.ts', import.meta.url).pathname;
 const isRoot = process.getuid!() === 0;
+const [near, far] = packetPair();
+/** what it inherits: its network, or a socket to a resolver of the host's, whose port is its last argument */
+const handed = {
+  network: () => far,
+  resolver: () => connectedSocket('127.0.0.1', Number(args.at(-1))),
+  other: () => undefined,
+}[args[0] === 'network' || args[0] === 'resolver' ? args[0] : 'other']();
 const plan = jailPlan({
   binds: [
     ...nodeBinds(process.execPath),
@@ -36,28 +44,33 @@ const plan = jailPlan({
   ],
   args: [process.execPath, '--disable-warning=ExperimentalWarning', inmate, ...args],
   env: nodeEnvironment(),
-  ...(args[0] === 'network' && { inherited: FIRST_INHERITED }),
+  ...(handed && { inherited: 1 }),
   userNamespace: !isRoot,
   filter: compileSeccomp(birthList()),
 });
 const maps = isRoot ? undefined : idMaps();
-const { near, far } = streamPair();
 const launched = launch(plan, {
   init: INIT_PROGRAM,
   stdin: 'null',
   stdout: 'pipe',
   stderr: 2,
-  ...(args[0] === 'network' && { inherit: [far.number] }),
+  ...(handed && { inherit: [handed.number] }),
   onAwait: (_tag, pid) => writeIdMaps(pid, maps!),
 });
 far.close();
+handed?.close();
 // what the inmate sends on its network comes back
-const network = new Socket({ fd: near.release() });
-network.on('error', () => {}).pipe(network);
+const frame = Buffer.alloc(65_536);
+setNonBlocking(near.number);
+const watch = watchReadable(near.number, () => {
+  const length = readPacket(near.number, frame);
+  if (length === 0) watch.close();
+  else if (length !== undefined) writePacket(near.number, frame.subarray(0, length));
+});
 launched.stdout!.pipe(process.stdout);
 await launched.started;
 const pid = await launched.pid;
 console.error(JSON.stringify({ pid, parent: process.pid }));
 const { code } = await launched.exited;
-network.destroy();
+watch.close();
 process.exitCode = code;

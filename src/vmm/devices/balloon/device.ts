@@ -1,4 +1,4 @@
-/** The balloon: gives memory that the guest does not use back to the host. */
+/** The balloon gives memory that the guest does not use back to the host. */
 import type { Chain } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import {
@@ -17,7 +17,7 @@ import {
 export interface BalloonState {
   /** bytes the guest was asked to give up */
   target: number;
-  /** bytes it says it has given up */
+  /** bytes that the guest says it has given up */
   actual: number;
 }
 
@@ -28,7 +28,7 @@ export class Balloon implements VirtioDevice {
   readonly queueSizes = BALLOON_QUEUE_SIZES;
   readonly config = new Uint8Array(BALLOON_CONFIG_SIZE);
   readonly state: BalloonState = { target: 0, actual: 0 };
-  /** bytes given back since the device was made, for figures; not what is missing now */
+  /** bytes given back since the device was made, for figures; the guest may be using them again */
   returned = 0;
   #host: DeviceHost | undefined;
 
@@ -36,7 +36,7 @@ export class Balloon implements VirtioDevice {
     this.#host = host;
   }
 
-  /** @param bytes the guest should do without; 0 lets it have all */
+  /** @param bytes that the guest should do without; 0 lets it have all */
   setTarget(bytes: number): void {
     this.state.target = bytes;
     new DataView(this.config.buffer).setUint32(NUM_PAGES, Math.floor(bytes / BALLOON_PAGE), true);
@@ -44,7 +44,7 @@ export class Balloon implements VirtioDevice {
   }
 
   writeConfig(offset: number, data: Uint8Array): void {
-    // only `actual` is the driver's to write
+    // The driver may write only `actual`.
     if (offset !== ACTUAL || data.length !== 4) return;
     this.config.set(data, offset);
     this.state.actual = new DataView(data.buffer, data.byteOffset, 4).getUint32(0, true) * BALLOON_PAGE;
@@ -56,7 +56,7 @@ export class Balloon implements VirtioDevice {
     const more = queue.drain((chain) => {
       if (index === INFLATE_QUEUE) this.#inflate(host, chain);
       else if (index === REPORTING_QUEUE) this.#report(host, chain);
-      // Deflating needs nothing: a page that is touched is there again.
+      // Deflating needs no work: a page that the guest touches exists again.
       queue.complete(chain, 0);
     });
     host.publish(queue);
@@ -66,7 +66,7 @@ export class Balloon implements VirtioDevice {
   #inflate(host: DeviceHost, chain: Chain): void {
     const bytes = chain.read(0, MAX_PAGES * 4);
     const view = new DataView(bytes.buffer);
-    // Page numbers come in runs; a run is one system call.
+    // Page numbers come in runs; each run is one system call.
     let start = 0;
     let length = 0;
     for (let at = 0; at + 4 <= bytes.length; at += 4) {
@@ -81,7 +81,7 @@ export class Balloon implements VirtioDevice {
     this.#discard(host, start, length);
   }
 
-  /** Reported pages are free: their contents need not be kept (§5.5.6.8). */
+  /** Discards reported pages, which are free: their contents need not be kept (§5.5.6.8). */
   #report(host: DeviceHost, chain: Chain): void {
     for (const { address, length } of chain.writable) this.#discard(host, address, length);
   }

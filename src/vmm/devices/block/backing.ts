@@ -1,6 +1,7 @@
 /**
- * What a block device's sectors are: byte ranges of files, one after another. A root disk is EROFS metadata followed by
- * layer tars; a writable layer is one file. Reads and writes go by preadv/pwritev between the files and guest memory.
+ * A Backing is what a block device's sectors are made of: byte ranges of files, one after another. A root disk is EROFS
+ * metadata followed by layer tars; a writable layer is one file. Reads and writes go by preadv/pwritev between the
+ * files and guest memory.
  */
 import { closeSync, fdatasync, fstatSync, openSync } from 'node:fs';
 import { HuskError } from '../../../errors.ts';
@@ -15,7 +16,7 @@ import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { Span } from '../virtio/chain.ts';
 import { SECTOR } from './config.ts';
 
-/** Bytes; as src/sandbox.ts's Rootfs gives them. */
+/** A range of a file in bytes, as Rootfs of src/sandbox.ts gives it. */
 export interface Part {
   path: string;
   offset: number;
@@ -24,15 +25,15 @@ export interface Part {
 
 interface OpenPart {
   fd: number;
-  /** on the disk */
+  /** bytes from the start of the disk */
   start: number;
-  /** in the file */
+  /** bytes from the start of the file */
   offset: number;
   length: number;
 }
 
 export class Backing implements Disposable {
-  /** bytes, rounded up to whole sectors; what lies behind the last part reads as zeroes */
+  /** bytes, rounded up to whole sectors; the disk reads as zeroes behind its last part */
   readonly size: number;
   readonly readOnly: boolean;
   readonly #parts: OpenPart[] = [];
@@ -60,7 +61,7 @@ export class Backing implements Disposable {
     this.size = Math.ceil(start / SECTOR) * SECTOR;
   }
 
-  /** A disk that is one whole file. */
+  /** Makes a disk that is one whole file. */
   static file(path: string, options: { readOnly: boolean }): Backing {
     const fd = open(path, 'r');
     try {
@@ -78,7 +79,7 @@ export class Backing implements Disposable {
     return fd;
   }
 
-  /** Parts under [position, position + length), by binary search for the first. */
+  /** Yields the parts under [position, position + length); a binary search finds the first. */
   *#under(position: number, length: number): Generator<{ part: OpenPart; from: number; length: number }> {
     let lowest = 0;
     for (let highest = this.#parts.length; lowest < highest;) {
@@ -98,7 +99,8 @@ export class Backing implements Disposable {
   }
 
   /**
-   * Fills guest memory from the disk. The range was checked against `size`, the spans against RAM. @throws SyscallError
+   * Fills guest memory from the disk. The caller has checked the range against `size` and the spans against RAM.
+   * @throws SyscallError
    */
   read(memory: GuestMemory, spans: Span[], position: number, length: number): void {
     this.#transfer(memory, spans, position, length, (vector, fd, at) => vector.readFrom(fd, at));
@@ -124,7 +126,7 @@ export class Backing implements Disposable {
         cursor.fill(memory, this.#vector, partLength - done);
         const moved = move(this.#vector, part.fd, from + done);
         if (moved === 0) {
-          // The file is shorter than its part says: a hole reads as zeroes, as a sparse file's end does.
+          // The file is shorter than its part says: the rest reads as zeroes, like the end of a sparse file.
           cursor.rewind(mark, 0);
           cursor.zero(memory, partLength - done);
           break;
@@ -133,11 +135,11 @@ export class Backing implements Disposable {
         done += moved;
       }
     }
-    // behind the last part: the padding to a whole sector
+    // The padding behind the last part, up to a whole sector, reads as zeroes.
     cursor.zero(memory, Infinity);
   }
 
-  /** Makes a range read as zeroes, giving its space back when `unmap`. @throws SyscallError */
+  /** Makes a range read as zeroes, and gives its space back when `unmap`. @throws SyscallError */
   zero(position: number, length: number, options: { unmap: boolean }): void {
     for (const { part, from, length: partLength } of this.#under(position, length)) {
       const mode = options.unmap
@@ -147,7 +149,7 @@ export class Backing implements Disposable {
     }
   }
 
-  /** fdatasync of every file, on libuv's pool. */
+  /** Syncs every file by fdatasync on libuv's pool. */
   async flush(): Promise<void> {
     await Promise.all(
       [...this.#files.values()].map(
@@ -179,14 +181,14 @@ class SpanCursor {
     return [this.#span, this.#within];
   }
 
-  /** Back to a mark, then forward by `length` bytes. */
+  /** Goes back to a mark, then forward by `length` bytes. */
   rewind([span, within]: [number, number], length: number): void {
     this.#span = span;
     this.#within = within;
     this.#take(length, () => true);
   }
 
-  /** Puts up to `length` bytes' worth of host addresses into the vector. */
+  /** Puts the host's addresses of up to `length` bytes into the vector. */
   fill(memory: GuestMemory, vector: IoVector, length: number): void {
     this.#take(length, (address, size) => vector.add(memory.hostAddress(address, size), size));
   }

@@ -1,4 +1,4 @@
-/** virtio block device (virtio 1.2 §5.2): feature bits, configuration space, request format. */
+/** The virtio block device (virtio 1.2 §5.2): its feature bits, configuration space and request format. */
 export const BLOCK_ID = 2;
 export const REQUEST_QUEUE = 0;
 export const BLOCK_QUEUE_SIZES = [128] as const;
@@ -12,11 +12,13 @@ const F_FLUSH = 1n << 9n;
 const F_DISCARD = 1n << 13n;
 const F_WRITE_ZEROES = 1n << 14n;
 
-/** bytes; the unit of every sector number on this device (§5.2.4) */
+/** bytes of a sector, the unit of every sector number on this device (§5.2.4) */
 export const SECTOR = 512;
 
 /** struct virtio_blk_config, §5.2.4 */
 const CAPACITY = 0;
+/** what is this host's: see VirtioDevice.ownConfig */
+export const OWN_CONFIG = [[CAPACITY, CAPACITY + 8]] as const;
 const SIZE_MAX = 8;
 const SEG_MAX = 12;
 const BLK_SIZE = 20;
@@ -28,13 +30,13 @@ const MAX_WRITE_ZEROES_SEG = 52;
 const WRITE_ZEROES_MAY_UNMAP = 56;
 const BLOCK_CONFIG_SIZE = 60;
 
-/** bytes of one segment, and so of one request: what keeps a single request from holding the VMM for long */
+/** bytes of one segment, which bound one request, so that a single request does not hold the VMM for long */
 const MAX_SEGMENT_BYTES = 256 * 1024;
 export const MAX_REQUEST_BYTES = (BLOCK_QUEUE_SIZES[0] - 2) * MAX_SEGMENT_BYTES;
-/** bytes moved in one turn of the event loop before others get theirs */
+/** bytes that are moved in one turn of the event loop before other work gets its turn */
 export const TURN_BYTES = 32 * 1024 * 1024;
 
-/** 1 GiB a segment: what one fallocate takes is metadata only */
+/** 1 GiB in each segment, because one fallocate changes only metadata */
 export const MAX_RANGE_SECTORS = 2 ** 21;
 export const MAX_RANGE_SEGMENTS = 16;
 
@@ -62,7 +64,7 @@ export function blockFeatures(readOnly: boolean): bigint {
   return F_SIZE_MAX | F_SEG_MAX | F_BLK_SIZE | (readOnly ? F_RO : F_FLUSH | F_DISCARD | F_WRITE_ZEROES);
 }
 
-/** @param capacity in sectors @param blockSize bytes the guest should see as its logical block */
+/** @param capacity sectors @param blockSize bytes of the logical block that the guest should see */
 export function blockConfig(options: {
   capacity: number;
   queueSize: number;
@@ -73,7 +75,7 @@ export function blockConfig(options: {
   const view = new DataView(bytes.buffer);
   view.setBigUint64(CAPACITY, BigInt(options.capacity), true);
   view.setUint32(SIZE_MAX, MAX_SEGMENT_BYTES, true);
-  // header and status take a descriptor each
+  // The header and the status take a descriptor each.
   view.setUint32(SEG_MAX, options.queueSize - 2, true);
   view.setUint32(BLK_SIZE, options.blockSize, true);
   if (!options.readOnly) {

@@ -1,6 +1,6 @@
 /**
- * The block device: requests of virtio 1.2 §5.2.6 over a Backing. Reads and writes are carried out at once, straight
- * into guest memory; a flush waits on libuv's pool while other requests go on, as §5.2.6.2 allows.
+ * The block device carries out the requests of virtio 1.2 §5.2.6 on a Backing. Reads and writes are carried out at
+ * once, straight into guest memory; a flush waits on libuv's pool while other requests go on, as §5.2.6.2 allows.
  */
 import { SyscallError } from '../../../host/libc.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
@@ -17,6 +17,7 @@ import {
   MAX_RANGE_SECTORS,
   MAX_RANGE_SEGMENTS,
   MAX_REQUEST_BYTES,
+  OWN_CONFIG,
   RANGE_SIZE,
   RANGE_UNMAP,
   REQUEST_HEADER_SIZE,
@@ -35,7 +36,7 @@ import {
 } from './config.ts';
 
 export interface BlockState {
-  /** bytes since the device was made: `stats` */
+  /** bytes since the device was made, for `stats` */
   bytesRead: number;
   bytesWritten: number;
 }
@@ -46,6 +47,7 @@ export class Block implements VirtioDevice {
   readonly features: bigint;
   readonly queueSizes = BLOCK_QUEUE_SIZES;
   readonly config: Uint8Array;
+  readonly ownConfig = OWN_CONFIG;
   readonly state: BlockState = { bytesRead: 0, bytesWritten: 0 };
   readonly #backing: Backing;
   readonly #serial: Uint8Array;
@@ -53,8 +55,8 @@ export class Block implements VirtioDevice {
   #flushes = 0;
 
   /**
-   * @param options.serial what the guest finds in /sys/block/vdX/serial, at most 20 bytes. @param options.blockSize
-   * logical block, bytes (EROFS over tars needs 512)
+   * @param options.serial what the guest finds in /sys/block/vdX/serial, at most 20 bytes
+   * @param options.blockSize bytes of the logical block (EROFS over tars needs 512)
    */
   constructor(backing: Backing, options: { serial: string; blockSize?: number }) {
     this.#backing = backing;
@@ -69,7 +71,7 @@ export class Block implements VirtioDevice {
     });
   }
 
-  /** the host has not yet written all that was to be flushed */
+  /** whether the host has still to write data that the guest has asked to flush */
   get isFlushing(): boolean {
     return this.#flushes > 0;
   }
@@ -93,12 +95,13 @@ export class Block implements VirtioDevice {
 
   #request(host: DeviceHost, chain: Chain): void {
     const header = chain.read(0, REQUEST_HEADER_SIZE);
-    // Without a header there is no type, without a writable byte no place for the status: nothing can be answered.
+    // A request without a header has no type, and one without a writable byte has no place for the status: neither can
+    // be answered.
     if (header.length < REQUEST_HEADER_SIZE || chain.writableLength < 1)
       throw new GuestFault('block request without header or status');
     const view = new DataView(header.buffer);
     const type = view.getUint32(0, true);
-    // A sector above 2^53 loses bits and is beyond every disk all the same.
+    // A sector number above 2^53 loses bits and is beyond every disk all the same.
     const sector = view.getUint32(8, true) + view.getUint32(12, true) * 2 ** 32;
     if (type === T_FLUSH) return this.#flush(host, chain);
     let status: number;
@@ -124,20 +127,20 @@ export class Block implements VirtioDevice {
       }
     } catch (error) {
       if (error instanceof GuestFault) throw error;
-      // a file system without holes (NFS 3): the guest then writes the zeroes itself
+      // A file system without holes (NFS 3) cannot do this: the guest then writes the zeroes itself.
       status = error instanceof SyscallError && error.code === 'EOPNOTSUPP' ? S_UNSUPP : S_IOERR;
     }
     this.#finish(host, chain, status, written);
   }
 
-  /** The status is the last writable byte (§5.2.6). */
+  /** Answers a request. The status is the last writable byte (§5.2.6). */
   #finish(host: DeviceHost, chain: Chain, status: number, written: number): void {
     chain.write(chain.writableLength - 1, Uint8Array.of(status));
-    // Of a read, the status follows the data; otherwise it may be all that was written.
+    // A read's status follows its data; otherwise the status may be all that was written.
     host.queues[REQUEST_QUEUE]!.complete(chain, written + 1);
   }
 
-  /** Whole sectors inside the disk, or nothing. */
+  /** @returns whether the range is whole sectors inside the disk */
   #inside(sector: number, bytes: number): boolean {
     return bytes % SECTOR === 0 && bytes <= MAX_REQUEST_BYTES && sector * SECTOR + bytes <= this.#backing.size;
   }
@@ -169,7 +172,7 @@ export class Block implements VirtioDevice {
       sectors: view.getUint32(i * RANGE_SIZE + 8, true),
       flags: view.getUint32(i * RANGE_SIZE + 12, true),
     }));
-    // §5.2.6.2: unknown flags, and UNMAP in a discard, are unsupported; all is checked before anything is done.
+    // §5.2.6.2: unknown flags, and UNMAP in a discard, are unsupported. All ranges are checked before any is changed.
     if (ranges.some(({ flags }) => (type === T_DISCARD ? flags !== 0 : (flags & ~RANGE_UNMAP) !== 0))) return S_UNSUPP;
     if (
       ranges.some(
@@ -203,7 +206,7 @@ export class Block implements VirtioDevice {
       this.#flushes--;
     }
     host.guard(() => {
-      // After a reset the chain is stale: its memory is the driver's again and is not touched.
+      // After a reset the chain is stale: its memory is the driver's again and must not be touched.
       if (queue.isStale(chain)) return;
       this.#finish(host, chain, status, 0);
       host.publish(queue);

@@ -1,4 +1,4 @@
-/** The console: carries the kernel's log out, and bytes in where somebody types. Never interprets them. */
+/** The console carries the kernel's log out, and typed bytes in. It never interprets either. */
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import {
   CONSOLE_CONFIG_SIZE,
@@ -12,7 +12,7 @@ import {
 } from './config.ts';
 
 export interface ConsoleState {
-  /** typed and not yet read by the guest */
+  /** bytes typed and not yet read by the guest */
   input: Uint8Array;
 }
 
@@ -26,7 +26,7 @@ export class Console implements VirtioDevice {
   readonly #output: (bytes: Uint8Array) => void;
   #host: DeviceHost | undefined;
 
-  /** @param output gets copies of what the guest writes, as it writes it; the receiver bounds what it keeps */
+  /** @param output gets copies of what the guest writes, as the guest writes it; the receiver bounds what it keeps */
   constructor(output: (bytes: Uint8Array) => void) {
     this.#output = output;
   }
@@ -40,7 +40,7 @@ export class Console implements VirtioDevice {
     else this.#receive();
   }
 
-  /** Types bytes into the guest. @returns how many were taken; the rest found the buffer full */
+  /** Types bytes into the guest. @returns how many bytes were taken; the rest found the buffer full */
   input(bytes: Uint8Array): number {
     const taken = bytes.subarray(0, Math.max(0, MAX_INPUT - this.state.input.length));
     this.state.input = new Uint8Array(Buffer.concat([this.state.input, taken]));
@@ -66,7 +66,7 @@ export class Console implements VirtioDevice {
   #receive(): void {
     const host = this.#host!;
     const queue = host.queues[RECEIVE_QUEUE]!;
-    // buffers without room take nothing, and another CPU of the guest may give them back at once
+    // Buffers without room take nothing, and another CPU of the guest may give them back at once.
     let budget = queue.state.size;
     while (this.state.input.length > 0) {
       if (budget-- === 0) {

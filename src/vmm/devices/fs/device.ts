@@ -1,13 +1,16 @@
 /**
- * The file system device: FUSE requests from the guest, answered by Server. The data of reads and writes goes straight
+ * The file system device: the guest's FUSE requests, which Server answers. The data of reads and writes goes straight
  * between a file and guest memory; everything else is copied, bounded, and parsed from the copy.
  */
 import { GuestFault } from '../../memory/guest-memory.ts';
 import { SyscallError } from '../../../host/libc.ts';
 import { IOV_MAX, IoVector } from '../../../host/files/vectored-io.ts';
+import { watchReadable, type Watch } from '../../../host/streams/poll.ts';
 import { slice, type Chain, type Span } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import {
+  CHANGES_ADDRESS,
+  F_CHANGES,
   fsConfig,
   FS_FEATURES,
   FS_ID,
@@ -33,6 +36,7 @@ import {
   type Request,
 } from './share/fuse.ts';
 import { Server } from './server.ts';
+import type { ChangesState } from './share/lifetimes.ts';
 import type { ShareOptions } from './share/share.ts';
 
 /** open(2) */
@@ -40,8 +44,8 @@ const O_APPEND = 0o2000;
 /** bytes of a read's or write's header and fixed part */
 const FIXED_PART = IN_HEADER + WRITE_IN.bytes;
 
-/** Open files do not outlive a snapshot. */
-export interface FsState {
+/** Inodes and open files are descriptors of the host's, so a device whose folder is mounted cannot be saved. */
+export interface FsState extends ChangesState {
   bytesRead: number;
   bytesWritten: number;
 }
@@ -52,10 +56,11 @@ export class Fs implements VirtioDevice {
   readonly features = FS_FEATURES;
   readonly queueSizes = FS_QUEUE_SIZES;
   readonly config: Uint8Array;
-  readonly state: FsState = { bytesRead: 0, bytesWritten: 0 };
+  readonly state: FsState = { table: 0, lastChange: 0, bytesRead: 0, bytesWritten: 0 };
   readonly #server: Server;
   readonly #vector = new IoVector();
   #host: DeviceHost | undefined;
+  #changesWatch: Watch | undefined;
 
   /** @throws SyscallError when the folder cannot be opened */
   constructor(options: ShareOptions & { tag: string }) {
@@ -63,8 +68,29 @@ export class Fs implements VirtioDevice {
     this.#server = new Server(options);
   }
 
+  get unsavable(): string | undefined {
+    return this.#server.isMounted ? 'its guest has mounted a shared folder' : undefined;
+  }
+
   activate(host: DeviceHost): void {
     this.#host = host;
+    if (this.state.table === 0 || (host.features & F_CHANGES) === 0n) return;
+    this.#server.countChanges(host.memory, this.state);
+    const fd = this.#server.changesFd;
+    if (fd === undefined) return;
+    this.#changesWatch = watchReadable(fd, () => this.settle());
+    this.#changesWatch.unref();
+  }
+
+  /** Takes the address of the table, which the driver writes before DRIVER_OK. */
+  writeConfig(offset: number, data: Uint8Array): void {
+    if (offset < CHANGES_ADDRESS || this.#host !== undefined) return;
+    this.config.set(data, offset);
+    this.state.table = u64(new DataView(this.config.buffer, this.config.byteOffset), CHANGES_ADDRESS);
+  }
+
+  settle(): void {
+    this.#server.settle();
   }
 
   notify(index: number): void {
@@ -81,14 +107,14 @@ export class Fs implements VirtioDevice {
   }
 
   #request(host: DeviceHost, index: number, chain: Chain): void {
-    // The data of a write is not copied: of reads and writes only the fixed part is. What is used comes from one copy,
-    // whatever the other said.
+    // A write's data is not copied: of reads and writes only the fixed part is. Every field that is used comes from one
+    // copy, even if the guest has changed it between the two.
     const peek = parseRequest(chain.read(0, FIXED_PART), chain.readableLength);
     const request =
       peek === undefined || peek.opcode === OP.READ || peek.opcode === OP.WRITE
         ? peek
         : parseRequest(chain.read(0, MAX_REQUEST), chain.readableLength);
-    // Without a header there is nobody to answer: the driver is broken.
+    // A request without a header cannot be answered, so the driver is broken.
     if (request === undefined) throw new GuestFault('file system request without a header');
     const queue = host.queues[index]!;
     if (request.opcode === OP.FORGET || request.opcode === OP.BATCH_FORGET || request.opcode === OP.INTERRUPT) {
@@ -132,9 +158,9 @@ export class Fs implements VirtioDevice {
     });
   }
 
-  /** struct fuse_out_header and the payload. @returns bytes written */
+  /** Writes struct fuse_out_header and the payload. @returns bytes written */
   #answer(chain: Chain, request: Request, errno: number, payload?: Uint8Array): number {
-    // A payload without room would be cut in the middle of a structure.
+    // A payload that does not fit would be cut in the middle of a structure, so the answer is an error instead.
     const fits = payload === undefined || payload.length <= chain.writableLength - OUT_HEADER;
     return (
       writeHeader(chain, request, fits ? errno : ERRNO.ERANGE, fits ? (payload?.length ?? 0) : 0) +
@@ -154,7 +180,7 @@ export class Fs implements VirtioDevice {
 
   #write(host: DeviceHost, request: Request, chain: Chain): number {
     const view = fixed(request.body, WRITE_IN.bytes);
-    // The copy may be shorter than the request: only the fixed part is needed of it.
+    // The copy may be shorter than the request, because only the fixed part is read from it.
     const fd = this.#server.handles.get(u64(view, WRITE_IN.fh));
     const size = view.getUint32(WRITE_IN.size, true);
     const start = IN_HEADER + WRITE_IN.bytes;
@@ -162,8 +188,8 @@ export class Fs implements VirtioDevice {
     if (this.#server.readOnly) throw new ProtocolError(ERRNO.EBADF);
     this.#load(host, slice(chain.readable, start, size));
     const flags = view.getUint32(WRITE_IN.flags, true);
-    // Decided for each write: fcntl(2) changes it, and what a shared mapping wrote back has its place, whatever the
-    // handle's flags.
+    // O_APPEND is decided for each write: fcntl(2) changes it, and what a shared mapping wrote back keeps its place,
+    // whatever the handle's flags are.
     const append = (view.getUint32(WRITE_IN.openFlags, true) & O_APPEND) !== 0 && (flags & WRITE_CACHE) === 0;
     const count = size === 0 ? 0 : this.#vector.writeTo(fd, u64(view, WRITE_IN.offset), { append });
     if ((flags & WRITE_KILL_SUIDGID) !== 0) this.#server.killSetIds(fd);
@@ -175,23 +201,36 @@ export class Fs implements VirtioDevice {
 
   #load(host: DeviceHost, spans: Span[]): void {
     this.#vector.clear();
-    // A chain is no longer than its queue, and that is shorter than IOV_MAX.
+    // A chain is no longer than its queue, which is shorter than IOV_MAX.
     if (spans.length > IOV_MAX) throw new ProtocolError(ERRNO.EINVAL);
     for (const { address, length } of spans) this.#vector.add(host.memory.hostAddress(address, length), length);
   }
 
-  /** What it holds: `stats`, and the tests of its bounds. */
-  get figures(): { inodes: number; handles: number } {
+  /** numbers of inodes, open files and watches held, for `stats` and for the tests of their bounds */
+  get figures(): { inodes: number; handles: number; watches: number } {
     return this.#server.figures;
   }
 
   reset(): void {
-    this.#host = undefined;
+    this.#stop();
+    this.forgetConfig();
     this.#server.clear();
   }
 
-  [Symbol.dispose](): void {
+  forgetConfig(): void {
+    this.config.fill(0, CHANGES_ADDRESS);
+    this.state.table = 0;
+  }
+
+  #stop(): void {
     this.#host = undefined;
+    this.#changesWatch?.close();
+    this.#changesWatch = undefined;
+    this.#server.stopCounting();
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop();
     this.#server[Symbol.dispose]();
   }
 }

@@ -1,12 +1,13 @@
 /**
- * The FUSE server: one shared folder, served by system calls on descriptors. Nothing here knows of virtio; device.ts
+ * The FUSE server: it serves one shared folder by system calls on descriptors. Nothing here knows of virtio; device.ts
  * brings requests and takes replies.
  *
- * What it never does: walk a path, follow a symbolic link, open a device, FIFO or socket, make a device node, or touch
- * anything that is not beneath the shared folder. Permission checks are the guest kernel's (default_permissions) and,
- * below them, the host kernel's on the VMM's own ids.
+ * The server never walks a path, follows a symbolic link, opens a device, FIFO or socket, makes a device node, or
+ * touches anything that is not beneath the shared folder. Permission checks are the guest kernel's
+ * (default_permissions) and, below them, the host kernel's on the VMM's own ids.
  */
 import { readlinkFd } from '../../../host/files/file-at.ts';
+import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { MAX_IO, MAX_PAGES } from './share/config.ts';
 import {
   ERRNO,
@@ -16,23 +17,23 @@ import {
   INIT_FLAGS,
   OP,
   ProtocolError,
-  strings,
   u64,
   type Request,
 } from './share/fuse.ts';
 import type { Handles } from './share/handles.ts';
 import { setAttributes, statfs } from './requests/attributes.ts';
 import { list } from './requests/listing.ts';
-import { link, mkdir, mknod, rename, symlink, unlink } from './requests/names.ts';
-import { allocate, create, createTemporary, flush, open, opendir, release, seek } from './requests/open.ts';
+import { link, lookup, mkdir, mknod, rename, symlink, unlink } from './requests/names.ts';
+import { allocate, create, createTemporary, open, opendir, release, seek } from './requests/open.ts';
 import { NOTHING } from './requests/reply.ts';
 import { FolderSync, syncFile } from './requests/sync.ts';
 import { getXattr, removeXattr, setXattr } from './requests/xattrs.ts';
+import type { ChangesState } from './share/lifetimes.ts';
 import { Share, type ShareOptions } from './share/share.ts';
 
 type Reply = Uint8Array | Promise<Uint8Array>;
 
-/** Requests that change something: refused on a read-only share. */
+/** requests that change something, which a read-only share refuses */
 const WRITING = new Set<number>([
   OP.SETATTR,
   OP.SYMLINK,
@@ -54,6 +55,8 @@ const WRITING = new Set<number>([
 export class Server implements Disposable {
   readonly #share: Share;
   readonly #folderSync: FolderSync;
+  /** whether the guest has the folder mounted */
+  isMounted = false;
 
   /** @throws SyscallError when the folder cannot be opened */
   constructor(options: ShareOptions) {
@@ -61,15 +64,16 @@ export class Server implements Disposable {
     this.#folderSync = new FolderSync(this.#share);
   }
 
-  /** @returns the reply's payload. @throws SyscallError or ProtocolError: its errno is the answer */
+  /** @returns the reply's payload. @throws SyscallError or ProtocolError, whose errno is the answer */
   handle(request: Request, replyRoom: number): Reply {
     const share = this.#share;
+    share.begin();
     if (share.readOnly && WRITING.has(request.opcode)) throw new ProtocolError(ERRNO.EROFS);
     switch (request.opcode) {
       case OP.INIT:
         return this.#init(request);
       case OP.LOOKUP:
-        return share.entry(share.lookup(request.node, strings(request.body, 0, 1)[0]!));
+        return lookup(share, request);
       case OP.GETATTR:
         return share.attributes(share.inodes.get(request.node));
       case OP.SETATTR:
@@ -104,8 +108,6 @@ export class Server implements Disposable {
       case OP.RELEASE:
       case OP.RELEASEDIR:
         return release(share, request);
-      case OP.FLUSH:
-        return flush(share, request);
       case OP.FSYNC:
       case OP.FSYNCDIR:
         return syncFile(share, request);
@@ -123,19 +125,21 @@ export class Server implements Disposable {
       case OP.LSEEK:
         return seek(share, request);
       case OP.SYNCFS:
-        // struct fuse_syncfs_in: nothing but padding
+        // struct fuse_syncfs_in is nothing but padding.
         fixed(request.body, 8);
         return this.#folderSync.syncAll();
       case OP.DESTROY:
-        share.clear();
+        this.clear();
         return NOTHING;
       default:
-        // locks, ioctl, poll, bmap, copy_file_range, statx: the guest kernel has its own way for each, or says so
+        // FLUSH (close(2)): nothing is held back here that could be flushed, and after this answer the guest's kernel
+        // asks no more. Locks, ioctl, poll, bmap, copy_file_range and statx: the guest kernel does without each, or
+        // says so to its programs.
         throw new ProtocolError(ERRNO.ENOSYS);
     }
   }
 
-  /** FORGET and BATCH_FORGET have no answer. */
+  /** Handles FORGET and BATCH_FORGET, which have no answer. */
   forget(request: Request): void {
     const { body } = request;
     const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
@@ -148,12 +152,13 @@ export class Server implements Disposable {
     for (let i = 0; i < count; i++) this.#share.inodes.forget(u64(view, 8 + i * 16), u64(view, 16 + i * 16));
   }
 
-  /** struct fuse_init_in, fuse_init_out */
+  /** Answers INIT: struct fuse_init_in gives struct fuse_init_out. */
   #init(request: Request): Uint8Array {
     const view = fixed(request.body, 16);
     if (view.getUint32(0, true) !== FUSE_MAJOR || view.getUint32(4, true) < FUSE_MINOR)
       throw new ProtocolError(ERRNO.EPROTO);
     this.#share.clear();
+    this.isMounted = true;
     const wanted = Object.values(INIT_FLAGS).reduce((all, flag) => all | flag, 0);
     const bytes = new Uint8Array(64);
     const reply = new DataView(bytes.buffer);
@@ -161,11 +166,11 @@ export class Server implements Disposable {
     reply.setUint32(4, FUSE_MINOR, true);
     reply.setUint32(8, view.getUint32(8, true), true);
     reply.setUint32(12, (view.getUint32(12, true) & wanted) >>> 0, true);
-    // background requests, and where the guest holds back
+    // most background requests of the guest, and the number from which it throttles them
     reply.setUint16(16, 64, true);
     reply.setUint16(18, 48, true);
     reply.setUint32(20, MAX_IO, true);
-    // timestamps to the nanosecond
+    // granularity of timestamps: one nanosecond
     reply.setUint32(24, 1, true);
     reply.setUint16(28, MAX_PAGES, true);
     return bytes;
@@ -175,22 +180,43 @@ export class Server implements Disposable {
     return this.#share.handles;
   }
 
+  /** The guest keeps names and attributes until the host changes them; see Share. @throws GuestFault */
+  countChanges(memory: GuestMemory, state: ChangesState): void {
+    this.#share.countChanges(memory, state);
+  }
+
+  stopCounting(): void {
+    this.#share.stopCounting();
+  }
+
+  /** Tells the guest of every change on the host until now. */
+  settle(): void {
+    this.#share.settle();
+  }
+
+  /** the descriptor that is readable when the host has changed something; undefined when nothing is watched */
+  get changesFd(): number | undefined {
+    return this.#share.changesFd;
+  }
+
   get readOnly(): boolean {
     return this.#share.readOnly;
   }
 
-  /** What writing does to set-user-ID and set-group-ID bits. */
+  /** Clears the set-user-ID and set-group-ID bits that writing clears. */
   killSetIds(fd: number): void {
     this.#share.killSetIds(fd);
   }
 
-  /** The guest has unmounted, or its driver is gone: everything it held is let go. */
+  /** Releases all that the guest held, after it has unmounted or its driver is gone. */
   clear(): void {
+    this.isMounted = false;
     this.#share.clear();
   }
 
-  get figures(): { inodes: number; handles: number } {
-    return { inodes: this.#share.inodes.size, handles: this.#share.handles.size };
+  get figures(): { inodes: number; handles: number; watches: number } {
+    const { inodes, handles, watches } = this.#share;
+    return { inodes: inodes.size, handles: handles.size, watches };
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,6 @@
 /**
  * The guest's I/O ports: the serial transmitter, and the keyboard controller's reset line, by which Linux reboots
- * (`reboot=k`) and so ends the VM. Every other port reads as all ones, as an empty bus does, and swallows writes.
+ * (`reboot=k`) and so ends the VM. Every other port reads as all ones, as an empty bus does, and ignores writes.
  */
 import { SERIAL_PORT, SERIAL_PORTS, type Serial } from './serial.ts';
 
@@ -20,7 +20,7 @@ export class Ports {
   read(port: number, size: number): number {
     if (port >= SERIAL_PORT && port < SERIAL_PORT + SERIAL_PORTS && size === 1)
       return this.#serial.read(port - SERIAL_PORT);
-    // "input buffer empty": Linux waits for it before it pulses the reset line
+    // Zero says "input buffer empty", for which Linux waits before it pulses the reset line.
     if (port === KEYBOARD_COMMAND) return 0;
     return 2 ** (8 * size) - 1;
   }

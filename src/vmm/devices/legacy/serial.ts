@@ -1,6 +1,6 @@
 /**
  * A 16550's transmitter at COM1, for the kernel's messages before it has a virtio console (`earlyprintk=ttyS0`,
- * `console=ttyS0`). Nothing is ever received, and no interrupt is raised: Linux polls.
+ * `console=ttyS0`). The port never receives anything and raises no interrupt, because Linux polls it.
  */
 
 /** offsets from the port base; PC16550D datasheet, table 2 */

@@ -21,6 +21,8 @@ const STATUS = 6;
 const MTU = 10;
 const NET_CONFIG_SIZE = 12;
 const LINK_UP = 1;
+/** what is this host's: see VirtioDevice.ownConfig */
+export const OWN_CONFIG = [[STATUS, STATUS + 2]] as const;
 
 /** struct virtio_net_hdr of a version 1 device: 12 bytes, the last two num_buffers (§5.1.6) */
 export const HEADER_SIZE = 12;
@@ -34,12 +36,12 @@ export const MIN_MTU = 68;
 export const MAX_BURST = 64;
 export const MAX_BURST_BYTES = 2 << 20;
 
-/** @param mac six bytes @param mtu bytes of payload in a frame */
-export function netConfig(mac: Uint8Array, mtu: number): Uint8Array {
+/** @param mac six bytes @param options.mtu bytes of payload in a frame @param options.linked the carrier is there */
+export function netConfig(mac: Uint8Array, { mtu, linked }: { mtu: number; linked: boolean }): Uint8Array {
   const bytes = new Uint8Array(NET_CONFIG_SIZE);
   bytes.set(mac.subarray(0, 6));
   const view = new DataView(bytes.buffer);
-  view.setUint16(STATUS, LINK_UP, true);
+  view.setUint16(STATUS, linked ? LINK_UP : 0, true);
   view.setUint16(MTU, mtu, true);
   return bytes;
 }

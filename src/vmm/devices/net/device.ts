@@ -3,7 +3,7 @@
  * say; nothing else is read of them.
  */
 import { HuskError } from '../../../errors.ts';
-import { watchReadable, whenWritable, type Watch } from '../../../host/streams/poll.ts';
+import { watchReadable, type Watch } from '../../../host/streams/poll.ts';
 import type { Chain } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import type { Virtqueue } from '../virtio/virtqueue.ts';
@@ -22,11 +22,12 @@ import {
   NET_ID,
   NET_QUEUE_SIZES,
   NUM_BUFFERS,
+  OWN_CONFIG,
   RECEIVE_QUEUE,
   TRANSMIT_QUEUE,
 } from './config.ts';
 import type { FrameFilter } from './filter.ts';
-import type { Link } from './link.ts';
+import type { PacketLink } from './link.ts';
 
 export interface NetState {
   /** bytes of frames since the device was made: `stats` */
@@ -40,28 +41,28 @@ export class Net implements VirtioDevice {
   readonly features = NET_FEATURES;
   readonly queueSizes = NET_QUEUE_SIZES;
   readonly config: Uint8Array;
+  readonly ownConfig = OWN_CONFIG;
   readonly state: NetState = { bytesReceived: 0, bytesSent: 0 };
-  readonly #link: Link;
+  readonly #link: PacketLink | undefined;
   readonly #filter: FrameFilter;
   readonly #maxFrame: number;
   readonly #header = new Uint8Array(HEADER_SIZE);
   readonly #sentHeader = new Uint8Array(HEADER_SIZE);
   #host: DeviceHost | undefined;
   #watch: Watch | undefined;
-  #writable: Watch | undefined;
   #down = false;
 
   /**
-   * @param link stays the caller's, also after the machine @param options.mac six bytes @param options.mtu bytes,
-   * default 1500
+   * @param link stays the caller's, also after the machine; without one the guest sees no carrier, as in a machine that
+   * is made to be saved @param options.mac six bytes @param options.mtu bytes, default 1500
    */
-  constructor(link: Link, options: { mac: Uint8Array; mtu?: number; filter: FrameFilter }) {
+  constructor(link: PacketLink | undefined, options: { mac: Uint8Array; mtu?: number; filter: FrameFilter }) {
     const mtu = options.mtu ?? 1500;
     if (!Number.isInteger(mtu) || mtu < MIN_MTU || mtu > MAX_MTU)
       throw new HuskError(`cannot make a network device with an MTU of ${mtu}`, { kind: 'invalid' });
     this.#link = link;
     this.#filter = options.filter;
-    this.config = netConfig(options.mac, mtu);
+    this.config = netConfig(options.mac, { mtu, linked: link !== undefined });
     this.#maxFrame = mtu + FRAME_OVERHEAD;
   }
 
@@ -75,47 +76,31 @@ export class Net implements VirtioDevice {
     else this.#receive();
   }
 
-  /**
-   * Takes frames while the link does. While it does not they stay in the ring, which is how the guest learns to wait.
-   */
+  /** Takes frames as they come: a link that has no room loses them, and never makes anybody wait. */
   #transmit(): void {
     const host = this.#host!;
     const queue = host.queues[TRANSMIT_QUEUE]!;
+    const link = this.#link;
     let bytes = 0;
-    let waits = false;
     const more = queue.drain((chain) => {
-      if (!this.#link.ready()) {
-        queue.undo(chain);
-        waits = true;
-        return false;
-      }
       // Frames longer than the MTU allows are dropped, as on any link.
       const length = chain.readableLength - HEADER_SIZE;
-      if (length > 0 && length <= this.#maxFrame && !this.#link.gone) {
-        const frame = this.#link.room(length);
+      if (length > 0 && length <= this.#maxFrame && link !== undefined && !link.gone) {
+        const frame = link.room(length);
         chain.readInto(frame, HEADER_SIZE);
         chain.readInto(this.#sentHeader, 0);
         bytes += length;
         // The checksum first: it is written where the guest says, and that may be in an address.
         if (completeChecksum(this.#sentHeader, frame) && this.#filter.mayLeave(frame)) {
-          this.#link.send();
+          link.send();
           this.state.bytesSent += length;
-        } else this.#link.abandon();
+        }
       }
       queue.complete(chain, 0);
       return bytes < MAX_BURST_BYTES;
     });
     host.publish(queue);
-    if (waits) this.#untilWritable();
-    else if (more) host.again(TRANSMIT_QUEUE);
-  }
-
-  #untilWritable(): void {
-    this.#writable ??= whenWritable(this.#link.fd, () => {
-      this.#writable = undefined;
-      this.#host?.guard(() => this.#transmit());
-    });
-    this.#writable.unref();
+    if (more) host.again(TRANSMIT_QUEUE);
   }
 
   /**
@@ -123,7 +108,7 @@ export class Net implements VirtioDevice {
    * cannot send.
    */
   #listen(): void {
-    if (this.#watch !== undefined || this.#host === undefined) return;
+    if (this.#watch !== undefined || this.#host === undefined || this.#link === undefined) return;
     if (this.#link.gone) return this.#lose();
     this.#watch = watchReadable(this.#link.fd, () => this.#host?.guard(() => this.#receive()));
     this.#watch.unref();
@@ -135,26 +120,28 @@ export class Net implements VirtioDevice {
   }
 
   #receive(): void {
+    const link = this.#link;
+    if (link === undefined) return;
     const host = this.#host!;
     const queue = host.queues[RECEIVE_QUEUE]!;
     let bytes = 0;
     let burst = 0;
     for (; burst < MAX_BURST && bytes < MAX_BURST_BYTES; burst++) {
-      const frame = this.#link.peek();
+      const frame = link.peek();
       if (frame === undefined) break;
       if (!this.#filter.mayEnter(frame)) {
         bytes += frame.length;
-        this.#link.drop();
+        link.drop();
         continue;
       }
-      if (!this.#deliver(queue, frame)) {
+      if (!this.#deliver(queue, link, frame)) {
         this.#ignore();
         return host.publish(queue);
       }
       bytes += frame.length;
     }
     host.publish(queue);
-    if (this.#link.gone) return this.#lose();
+    if (link.gone) return this.#lose();
     this.#listen();
     // what has been read already makes nothing readable
     if (burst > 0) host.again(RECEIVE_QUEUE);
@@ -163,7 +150,7 @@ export class Net implements VirtioDevice {
   /**
    * @returns false when the guest has too few buffers, and will say when there are more: the frame stays where it is
    */
-  #deliver(queue: Virtqueue, frame: Uint8Array): boolean {
+  #deliver(queue: Virtqueue, link: PacketLink, frame: Uint8Array): boolean {
     const most = (this.#host!.features & F_MRG_RXBUF) === 0n ? 1 : queue.state.size;
     const needed = HEADER_SIZE + frame.length;
     const chains: Chain[] = [];
@@ -179,7 +166,7 @@ export class Net implements VirtioDevice {
       chains.push(chain);
       room += chain.writableLength;
     }
-    this.#link.drop();
+    link.drop();
     // Buffers that cannot hold it however many there are (§5.1.6.3.1 wants 1526 bytes, or with merging one header each)
     // lose it.
     if (room < needed) {
@@ -221,8 +208,6 @@ export class Net implements VirtioDevice {
   reset(): void {
     this.#host = undefined;
     this.#ignore();
-    this.#writable?.close();
-    this.#writable = undefined;
   }
 
   [Symbol.dispose](): void {

@@ -1,8 +1,8 @@
 /**
- * Which frames may leave and reach a machine: what is from or to a loopback address, and what is for the addresses that
- * guest and host share, is dropped before any other program sees it. Attack: the guest's root builds a frame to
- * 127.0.0.1, ::1 or the host's own address by hand; passt (2023-03-09 for one) turns it into a connection to what
- * listens on the host.
+ * Which frames may leave and reach a machine, before anybody else sees them: the second wall before the rules at its
+ * port of the bridge (src/network/rules.ts), which know whose addresses are whose. Attack: the guest's root builds a
+ * frame to 127.0.0.1 or ::1 by hand, or to one of the group addresses that a bridge does not pass on but hands to its
+ * own port.
  *
  * An allow-list: Ethernet without a VLAN tag, with IPv4, IPv6 or ARP in it, whose headers are whole and hide no second
  * destination. Every fragment carries both addresses and is judged by them. Pure; every offset is checked against the
@@ -12,6 +12,8 @@
 /** IEEE 802.3: two addresses, a type. A tag of 802.1Q or 802.1ad, or a length, is none of the types below */
 const ETHERNET = 14;
 const ETHERTYPE = 12;
+/** IEEE 802.1Q §8.6.3: 01-80-C2-00-00-00 to -0F are for bridges alone */
+const FOR_BRIDGES = [0x01, 0x80, 0xc2, 0x00, 0x00];
 const IPV4 = 0x0800;
 const ARP = 0x0806;
 const IPV6 = 0x86dd;
@@ -63,34 +65,32 @@ export interface FrameFilter {
   mayEnter(frame: Uint8Array): boolean;
 }
 
-/** @param shared addresses of the guest that are the host's, too; as bytes, four or sixteen */
-export function frameFilter(shared: readonly Uint8Array[]): FrameFilter {
-  return { mayLeave: (frame) => isSound(frame, shared), mayEnter: (frame) => isSound(frame, []) };
-}
+export const frameFilter: FrameFilter = {
+  mayLeave: (frame) => isSound(frame) && !FOR_BRIDGES.every((byte, at) => frame[at] === byte),
+  mayEnter: isSound,
+};
 
-function isSound(frame: Uint8Array, shared: readonly Uint8Array[]): boolean {
+function isSound(frame: Uint8Array): boolean {
   if (frame.length < ETHERNET) return false;
   const packet = frame.subarray(ETHERNET);
   switch (u16(frame, ETHERTYPE)) {
     case IPV4:
-      return isSound4(packet, shared);
+      return isSound4(packet);
     case IPV6:
-      return isSound6(packet, shared);
+      return isSound6(packet);
     case ARP:
-      return isSoundArp(packet, shared);
+      return isSoundArp(packet);
     default:
       return false;
   }
 }
 
-function isSound4(packet: Uint8Array, shared: readonly Uint8Array[]): boolean {
+function isSound4(packet: Uint8Array): boolean {
   if (packet.length < IPV4_HEADER || packet[0]! >> 4 !== 4) return false;
   const length = (packet[0]! & 0xf) * 4;
   if (length < IPV4_HEADER || length > packet.length || hasSourceRoute(packet.subarray(IPV4_HEADER, length)))
     return false;
-  return (
-    !isOwn4(packet, IPV4_SOURCE) && !isOwn4(packet, IPV4_DESTINATION) && !isOneOf(packet, IPV4_DESTINATION, shared, 4)
-  );
+  return !isOwn4(packet, IPV4_SOURCE) && !isOwn4(packet, IPV4_DESTINATION);
 }
 
 /** Options that are cut off or have no length hide what is behind them: as bad as a route. */
@@ -106,19 +106,14 @@ function hasSourceRoute(options: Uint8Array): boolean {
   return false;
 }
 
-function isSoundArp(packet: Uint8Array, shared: readonly Uint8Array[]): boolean {
+function isSoundArp(packet: Uint8Array): boolean {
   if (packet.length < ARP_SIZE || ARP_KIND.some((byte, at) => packet[at] !== byte)) return false;
-  return !isOwn4(packet, ARP_SENDER) && !isOwn4(packet, ARP_TARGET) && !isOneOf(packet, ARP_TARGET, shared, 4);
+  return !isOwn4(packet, ARP_SENDER) && !isOwn4(packet, ARP_TARGET);
 }
 
-function isSound6(packet: Uint8Array, shared: readonly Uint8Array[]): boolean {
+function isSound6(packet: Uint8Array): boolean {
   if (packet.length < IPV6_HEADER || packet[0]! >> 4 !== 6) return false;
-  if (
-    isOwn6(packet, IPV6_SOURCE) ||
-    isOwn6(packet, IPV6_DESTINATION) ||
-    isOneOf(packet, IPV6_DESTINATION, shared, ADDRESS6)
-  )
-    return false;
+  if (isOwn6(packet, IPV6_SOURCE) || isOwn6(packet, IPV6_DESTINATION)) return false;
   let next = packet[IPV6_NEXT]!;
   let at = IPV6_HEADER;
   for (let count = 0; isExtension(next); count++) {
@@ -130,7 +125,7 @@ function isSound6(packet: Uint8Array, shared: readonly Uint8Array[]): boolean {
     next = packet[at]!;
     at += length;
   }
-  return next !== ICMPV6 || isSoundNeighbor(packet, at, shared);
+  return next !== ICMPV6 || isSoundNeighbor(packet, at);
 }
 
 const isExtension = (header: number) =>
@@ -141,15 +136,11 @@ const isExtension = (header: number) =>
   header === AUTHENTICATION;
 
 /** Of ICMPv6, neighbour discovery names an address of its own. */
-function isSoundNeighbor(packet: Uint8Array, at: number, shared: readonly Uint8Array[]): boolean {
+function isSoundNeighbor(packet: Uint8Array, at: number): boolean {
   if (at >= packet.length) return false;
   if (packet[at] !== NEIGHBOR_SOLICITATION && packet[at] !== NEIGHBOR_ADVERTISEMENT) return true;
   const target = at + NEIGHBOR_TARGET;
-  return (
-    target + ADDRESS6 <= packet.length &&
-    !isOwn6(packet, target) &&
-    (packet[at] === NEIGHBOR_ADVERTISEMENT || !isOneOf(packet, target, shared, ADDRESS6))
-  );
+  return target + ADDRESS6 <= packet.length && !isOwn6(packet, target);
 }
 
 /** RFC 1122 §3.2.1.3: "this host" and loopback are never on a wire. */
@@ -164,8 +155,5 @@ function isOwn6(packet: Uint8Array, at: number): boolean {
   const [high, low] = [u16(packet, at + 8), u16(packet, at + 10)];
   return (high === 0 && (low === 0 || low === 0xffff)) || (high === 0xffff && low === 0);
 }
-
-const isOneOf = (packet: Uint8Array, at: number, addresses: readonly Uint8Array[], length: number) =>
-  addresses.some((address) => address.length === length && address.every((byte, i) => byte === packet[at + i]));
 
 const u16 = (bytes: Uint8Array, at: number) => (bytes[at]! << 8) | bytes[at + 1]!;

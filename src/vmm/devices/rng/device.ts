@@ -1,4 +1,4 @@
-/** The entropy device: the host's CSPRNG for the guest's. */
+/** The entropy device gives the guest's generator randomness from the host's CSPRNG. */
 import { randomBytes } from 'node:crypto';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import { MAX_ENTROPY_BYTES, REQUEST_QUEUE, RNG_ID, RNG_QUEUE_SIZES } from './config.ts';

@@ -1,11 +1,11 @@
 /**
- * One request: a descriptor chain that the virtqueue has already checked. Readable parts come first, writable parts
- * after them (virtio 1.2 §2.7.4.2), and every part lies wholly in guest RAM. The *bytes* are still the guest's: it may
- * change them while we look, so headers are copied before they are read.
+ * A Chain is one request: a descriptor chain that the virtqueue has already checked. Readable parts come first,
+ * writable parts after them (virtio 1.2 §2.7.4.2), and every part lies wholly in guest RAM. The *bytes* are still the
+ * guest's: it may change them while the device looks, so headers are copied before they are read.
  */
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 
-/** Guest-physical bytes, checked. */
+/** a checked range of guest-physical bytes */
 export interface Span {
   address: number;
   length: number;
@@ -14,7 +14,7 @@ export interface Span {
 export class Chain {
   /** index of the first descriptor, which is what the used ring names */
   readonly head: number;
-  /** of the queue when the chain was taken: a reset makes it stale */
+  /** the queue's generation when the chain was taken: a reset of the queue makes the chain stale */
   readonly generation: number;
   readonly readable: Span[] = [];
   readonly writable: Span[] = [];
@@ -30,8 +30,8 @@ export class Chain {
   }
 
   /**
-   * Copies readable bytes; fewer than asked when the chain has fewer. @param limit the most bytes to copy, whatever the
-   * guest says
+   * Copies readable bytes; fewer than asked when the chain has fewer.
+   * @param limit the most bytes to copy, whatever the guest says
    */
   read(offset: number, limit: number): Uint8Array {
     const length = Math.max(0, Math.min(limit, this.readableLength - offset));
@@ -40,7 +40,7 @@ export class Chain {
     return bytes;
   }
 
-  /** Copies readable bytes from `offset` on until `bytes` is full. @returns how many there were */
+  /** Copies readable bytes from `offset` on until `bytes` is full. @returns how many bytes there were */
   readInto(bytes: Uint8Array, offset: number): number {
     let done = 0;
     for (const span of slice(this.readable, offset, bytes.length)) {
@@ -50,7 +50,7 @@ export class Chain {
     return done;
   }
 
-  /** Copies bytes into the writable part. @returns how many found room */
+  /** Copies bytes into the writable part. @returns how many bytes found room */
   write(offset: number, bytes: Uint8Array): number {
     let done = 0;
     for (const span of slice(this.writable, offset, bytes.length)) {
@@ -61,7 +61,7 @@ export class Chain {
   }
 }
 
-/** The part [offset, offset + length) of a list of spans, shorter where the list ends. */
+/** @returns the part [offset, offset + length) of a list of spans, shorter where the list ends */
 export function slice(spans: readonly Span[], offset: number, length: number): Span[] {
   const parts: Span[] = [];
   let skip = offset;

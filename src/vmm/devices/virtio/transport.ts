@@ -1,12 +1,13 @@
 /**
- * virtio over MMIO (virtio 1.2 §4.2), one page for each device.
+ * The virtio transport over MMIO (virtio 1.2 §4.2), one page for each device.
  *
- * The page is guest memory that the guest may read but not write (KVM_MEM_READONLY): reads of every register and of the
- * configuration space are served by the CPU with no exit, and this file keeps the page true. Writes leave the guest,
- * except the two that happen all the time: QueueNotify is an ioeventfd, and InterruptACK of a used-buffer interrupt is
- * swallowed by an eventfd that nobody reads. For that, bit 0 of InterruptStatus stays set once the first interrupt was
- * raised: the driver then looks at its queues, which is what an interrupt is for.
+ * The page is guest memory that the guest may read but not write (KVM_MEM_READONLY): the CPU serves reads of every
+ * register and of the configuration space without an exit, and this file keeps the page up to date. Writes leave the
+ * guest, except the two that happen all the time: QueueNotify is an ioeventfd, and an eventfd that nothing reads
+ * swallows InterruptACK of a used-buffer interrupt. For that reason bit 0 of InterruptStatus stays set once the first
+ * interrupt was raised: the driver then looks at its queues, which is what an interrupt is for.
  */
+import { HuskError } from '../../../errors.ts';
 import { GuestFault, type GuestMemory } from '../../memory/guest-memory.ts';
 import type { DeviceHost, VirtioDevice } from './device.ts';
 import { emptyQueue, Virtqueue, type QueueState } from './virtqueue.ts';
@@ -42,7 +43,7 @@ const CONFIG = 0x100;
 /** "virt" */
 const MAGIC = 0x74726976;
 const MMIO_VERSION = 2;
-/** "HUSK", ours to choose */
+/** "HUSK": the vendor id is free to choose */
 const VENDOR = 0x4b535548;
 
 /** InterruptStatus bits, §4.2.2 */
@@ -62,9 +63,9 @@ const TRANSPORT_FEATURES = F_INDIRECT_DESC | F_EVENT_IDX | F_VERSION_1;
 
 const LOW_32 = 0xffff_ffffn;
 
-/** Everything of a transport and its device that a snapshot must carry: plain data. */
+/** Everything of a transport and its device that a snapshot must carry, as plain data. */
 export interface TransportState {
-  /** the device's name and own state, and its configuration space */
+  /** the device's name, its own state, and its configuration space */
   device: string;
   deviceState: object;
   config: Uint8Array;
@@ -80,11 +81,13 @@ export interface TransportState {
 
 export interface TransportWiring {
   memory: GuestMemory;
-  /** this device's page, in which the registers are kept true */
+  /** this device's page, in which the registers are kept up to date */
   page: Uint8Array;
   /** raises the device's interrupt line */
   interrupt: () => void;
-  /** one line for the log, when the driver broke the rules */
+  /** called before the device gives a request back, see VirtioDevice */
+  settle?: (() => void) | undefined;
+  /** called with one line for the log when the driver broke the rules */
   report: (message: string) => void;
 }
 
@@ -109,7 +112,7 @@ export class MmioTransport implements Disposable {
     this.#wiring = wiring;
     this.#page = new DataView(wiring.page.buffer, wiring.page.byteOffset, wiring.page.byteLength);
     this.#features = device.features | TRANSPORT_FEATURES;
-    this.queues = device.queueSizes.map((size, index) => new Virtqueue(wiring.memory, index, size));
+    this.queues = device.queueSizes.map((size, index) => new Virtqueue(wiring.memory, index, size, wiring.settle));
     this.#showIdentity();
     this.#show();
     this.#showConfig();
@@ -129,7 +132,9 @@ export class MmioTransport implements Disposable {
     };
   }
 
-  /** QueueNotify. Which queue is not asked: looking at an idle one costs less than an eventfd for each. */
+  /**
+   * Handles QueueNotify. It looks at every queue, because looking at an idle one costs less than an eventfd for each.
+   */
   kick(): void {
     if (!this.#active) return;
     this.#guard(() => {
@@ -137,7 +142,7 @@ export class MmioTransport implements Disposable {
     });
   }
 
-  /** A write that left the guest. Anything but whole aligned registers (§4.2.2.2) is ignored. */
+  /** Handles a write that left the guest. Anything but whole aligned registers (§4.2.2.2) is ignored. */
   write(offset: number, data: Uint8Array): void {
     if (offset >= CONFIG) return this.#writeConfig(offset - CONFIG, data);
     if (data.length !== 4 || offset % 4 !== 0) return;
@@ -156,7 +161,7 @@ export class MmioTransport implements Disposable {
         this.#driverFeaturesSel = value;
         return;
       case DRIVER_FEATURES:
-        // §3.1.1: features are fixed once FEATURES_OK is set
+        // §3.1.1: features are fixed once FEATURES_OK is set.
         if ((this.#status & FEATURES_OK) === 0 && this.#driverFeaturesSel < 4) {
           const shift = BigInt(32 * this.#driverFeaturesSel);
           this.#driverFeatures = (this.#driverFeatures & ~(LOW_32 << shift)) | (BigInt(value) << shift);
@@ -166,7 +171,7 @@ export class MmioTransport implements Disposable {
         this.#queueSel = value;
         return;
       case QUEUE_NOTIFY:
-        // only before the ioeventfd is bound, or where it is not
+        // A notification leaves the guest only before the ioeventfd is bound, or where there is none.
         this.kick();
         return;
       case INTERRUPT_ACK:
@@ -178,7 +183,7 @@ export class MmioTransport implements Disposable {
     }
     if (queue === undefined) return;
     if (offset === QUEUE_READY) {
-      // §4.2.2.2: to take a queue back the driver writes 0 and waits for 0
+      // §4.2.2.2: to take a queue back the driver writes 0 and waits until it reads 0.
       if ((value & 1) === 1 && !queue.state.ready)
         queue.enable({
           eventIndex: (this.#driverFeatures & F_EVENT_IDX) !== 0n,
@@ -216,9 +221,10 @@ export class MmioTransport implements Disposable {
 
   #writeStatus(value: number): void {
     if (value === 0) return this.reset();
-    // §2.1.1: the driver clears no bit; the device's own stays its own
+    // §2.1.1: the driver clears no bit, and NEEDS_RESET is the device's to set.
     let status = (value & 0x7f) | (this.#status & NEEDS_RESET);
-    // §2.2.2: accept features by keeping the bit; refuse what was not offered, and a legacy driver
+    // §2.2.2: the device accepts the features by keeping FEATURES_OK; it clears the bit for a feature that was not
+    // offered, and for a legacy driver.
     const acceptable = (this.#driverFeatures & ~this.#features) === 0n && (this.#driverFeatures & F_VERSION_1) !== 0n;
     if ((status & FEATURES_OK) !== 0 && (this.#status & FEATURES_OK) === 0 && !acceptable) status &= ~FEATURES_OK;
     const starts = (status & DRIVER_OK) !== 0 && (this.#status & DRIVER_OK) === 0;
@@ -239,15 +245,17 @@ export class MmioTransport implements Disposable {
 
   reset(): void {
     if (this.#active) this.device.reset();
+    else this.device.forgetConfig?.();
     this.#active = false;
     this.#again.clear();
     for (const queue of this.queues) queue.reset();
     this.#status = this.#deviceFeaturesSel = this.#driverFeaturesSel = this.#queueSel = this.#interruptStatus = 0;
     this.#driverFeatures = 0n;
     this.#show();
+    this.#showConfig();
   }
 
-  /** The driver broke the rules: the device stops and says so (§2.1.2), and waits to be reset. */
+  /** Stops the device after the driver broke the rules: the device says so (§2.1.2), and waits to be reset. */
   #fail(reason: string): void {
     this.#wiring.report(`${this.device.name}: ${reason}; the device needs a reset`);
     if (this.#active) this.device.reset();
@@ -297,12 +305,12 @@ export class MmioTransport implements Disposable {
     this.#page.setUint32(VERSION, MMIO_VERSION, true);
     this.#page.setUint32(DEVICE_ID, this.device.id, true);
     this.#page.setUint32(VENDOR_ID, VENDOR, true);
-    // §4.2.2: no shared memory region has a length of all ones
+    // §4.2.2: a length of all ones says that there is no shared memory region.
     for (let at = SHARED_MEMORY_LENGTH_LOW; at < SHARED_MEMORY_END; at += 4)
       this.#page.setUint32(at, 0xffff_ffff, true);
   }
 
-  /** Makes the page say what the state is. */
+  /** Writes the state into the page. */
   #show(): void {
     const queue = this.queues[this.#queueSel];
     this.#page.setUint32(
@@ -321,14 +329,14 @@ export class MmioTransport implements Disposable {
     this.#wiring.page.set(this.device.config, CONFIG);
   }
 
-  /** A request was taken and is not answered yet. */
+  /** whether a request was taken and is not answered yet */
   get busy(): boolean {
     return this.queues.some(({ state }) => state.inFlight > 0);
   }
 
   /**
-   * Its status register, an interrupt that was not acknowledged, and of each queue in use what the driver offered, what
-   * was taken, what is in flight: all as counted here.
+   * @returns the status register, an interrupt that was not acknowledged, and of each queue in use what the driver
+   * offered, what was taken and what is in flight, all as this transport counts them
    */
   summary(): string {
     const queues = this.queues
@@ -341,11 +349,13 @@ export class MmioTransport implements Disposable {
   }
 
   /**
-   * With the vCPUs paused and nothing in flight: a request that the device has taken and not answered is in no state of
-   * anybody's.
-   * @throws Error naming the queue
+   * Saves the transport while the vCPUs are paused and nothing is in flight: no saved state would hold a request that
+   * the device has taken and not answered.
+   * @throws HuskError `conflict` of a device that cannot be saved now; Error naming a queue with a request in flight
    */
   save(): TransportState {
+    const { unsavable } = this.device;
+    if (unsavable !== undefined) throw new HuskError(`cannot save the machine: ${unsavable}`, { kind: 'conflict' });
     const busy = this.queues.find(({ state }) => state.inFlight > 0);
     if (busy !== undefined)
       throw new Error(`${this.device.name}: queue ${busy.index} has ${busy.state.inFlight} requests in flight`);
@@ -365,16 +375,16 @@ export class MmioTransport implements Disposable {
   }
 
   /**
-   * Before guest memory goes: what is in flight completes into nothing from here on. The device itself is disposed of
-   * by its owner.
+   * Must come before guest memory is freed: what is in flight completes into nothing from here on. The device's owner
+   * disposes of the device itself.
    */
   [Symbol.dispose](): void {
     this.reset();
   }
 
   /**
-   * Into a transport that was just made around a device like the one saved, before the guest runs. @throws Error when
-   * it is another device, GuestFault for rings that cannot be
+   * Restores a state into a transport that was just made around a device like the one saved, before the guest runs.
+   * @throws Error when the device is another, GuestFault for rings that cannot be
    */
   restore(state: TransportState): void {
     const { device } = this;
@@ -384,7 +394,9 @@ export class MmioTransport implements Disposable {
       state.queues.length !== this.queues.length
     )
       throw new Error(`cannot restore a ${state.device} into a ${device.name}`);
-    device.config.set(state.config);
+    const config = state.config.slice();
+    for (const [start, end] of device.ownConfig ?? []) config.set(device.config.subarray(start, end), start);
+    device.config.set(config);
     if (device.restore) device.restore(structuredClone(state.deviceState));
     else Object.assign(device.state, structuredClone(state.deviceState));
     this.#status = state.status;
@@ -407,8 +419,12 @@ export class MmioTransport implements Disposable {
     if ((this.#status & DRIVER_OK) !== 0 && (this.#status & NEEDS_RESET) === 0) {
       this.#active = true;
       device.activate(this.#makeHost());
-      // a kick that the driver had given and nobody had seen yet went with the eventfd
+      // A kick that the driver had given and the device had not seen was lost with the old eventfd.
       this.kick();
+      // So was an interrupt that KVM's work queue had not delivered yet. The driver bears one too many: it looks at its
+      // queues.
+      if (this.#interruptStatus !== 0) this.#wiring.interrupt();
+      if (Buffer.compare(config, state.config) !== 0) this.#configChanged();
     }
   }
 }

@@ -2,12 +2,14 @@
  * A split virtqueue, device side (virtio 1.2 §2.7), with indirect descriptors and event indices.
  *
  * The rings are the guest's and hostile. Each field is copied once, checked, then used:
- * - ring areas are range-checked and aligned when the queue is enabled, and their views end where the rings end
- * - an available index that runs ahead by more than the queue's size is a jump: fault
- * - a chain longer than the queue (so every loop), an index outside its table, an indirect table inside another or
- *   beside NEXT, a readable descriptor after a writable one, a zero or wrapping or out-of-RAM buffer: fault
- * - more requests in flight than the queue has entries: fault A fault is thrown as GuestFault; the transport turns it
- * into NEEDS_RESET, and this queue gives nothing more until it is reset.
+ * - Ring areas are range-checked and aligned when the queue is enabled, and their views end where the rings end.
+ * - An available index that runs ahead by more than the queue's size is a jump, which is a fault.
+ * - A chain longer than the queue (so every loop), an index outside its table, an indirect table inside another or
+ *   beside NEXT, a readable descriptor after a writable one, a zero or wrapping or out-of-RAM buffer: each is a fault.
+ * - More requests in flight than the queue has entries are a fault.
+ *
+ * A fault is thrown as GuestFault; the transport turns it into NEEDS_RESET, and this queue gives nothing more until it
+ * is reset.
  */
 import { GuestFault, type GuestMemory } from '../../memory/guest-memory.ts';
 import { Chain } from './chain.ts';
@@ -28,7 +30,7 @@ const USED_INDEX = 1;
 const USED_RING_BYTES = 4;
 const USED_ELEMENT_SIZE = 8;
 
-/** §2.7.5.3.1 and §2.7.5: a chain may not have more than 2^32 bytes */
+/** §2.7.5.3.1 and §2.7.5: a chain may not have more than 2^32 bytes. */
 const MAX_CHAIN_BYTES = 2 ** 32 - 1;
 
 /** Everything of a queue that a snapshot must carry. Addresses are guest-physical bytes. */
@@ -66,6 +68,7 @@ export class Virtqueue {
   readonly maxSize: number;
   state: QueueState = emptyQueue();
   #memory: GuestMemory;
+  readonly #settle: () => void;
   #eventIndex = false;
   #indirect = false;
   #broken = false;
@@ -75,8 +78,10 @@ export class Virtqueue {
   #used16: Uint16Array = new Uint16Array(0);
   #used32: Uint32Array = new Uint32Array(0);
 
-  constructor(memory: GuestMemory, index: number, maxSize: number) {
+  /** @param settle called before a request is given back, see VirtioDevice */
+  constructor(memory: GuestMemory, index: number, maxSize: number, settle: () => void = () => {}) {
     this.#memory = memory;
+    this.#settle = settle;
     this.index = index;
     this.maxSize = maxSize;
   }
@@ -90,7 +95,7 @@ export class Virtqueue {
       throw new GuestFault(`queue ${this.index} has a misaligned ring`);
     const { buffer, byteOffset } = this.#memory.bytes;
     const place = (address: number, length: number) => byteOffset + this.#memory.offset(address, length);
-    // With event indices each ring has one more word, always reserved by §2.7.6 and §2.7.8.
+    // With event indices each ring has one more word, which §2.7.6 and §2.7.8 always reserve.
     this.#descriptors = new Uint32Array(buffer, place(descriptors, DESCRIPTOR_SIZE * size), DESCRIPTOR_WORDS * size);
     this.#available = new Uint16Array(buffer, place(available, 6 + 2 * size), 3 + size);
     const usedOffset = place(used, 6 + USED_ELEMENT_SIZE * size);
@@ -112,7 +117,10 @@ export class Virtqueue {
     this.#used32 = new Uint32Array(0);
   }
 
-  /** Gives nothing more, and what is in flight completes into nothing, until the driver resets the device. */
+  /**
+   * Stops the queue until the driver resets the device: it gives nothing more, and chains in flight complete into
+   * nothing.
+   */
   abandon(): void {
     this.#generation++;
     this.#broken = true;
@@ -125,9 +133,9 @@ export class Virtqueue {
     const waiting = (Atomics.load(this.#available, AVAIL_INDEX) - state.nextAvailable) & 0xffff;
     if (waiting === 0) return undefined;
     try {
-      // Attack: an index that jumps makes the device walk stale entries, up to 65535 of them a kick.
+      // Attack: an index that jumps makes the device walk stale entries, up to 65535 of them at each kick.
       if (waiting > state.size) throw new GuestFault(`queue ${this.index}: available index jumped by ${waiting}`);
-      // Attack: offering one buffer over and over holds memory here for every copy in flight.
+      // Attack: a guest that offers one buffer over and over makes the device hold memory for every copy in flight.
       if (state.inFlight >= state.size) throw new GuestFault(`queue ${this.index}: more requests than entries`);
       const head = this.#available[AVAIL_RING + (state.nextAvailable & (state.size - 1))]!;
       const chain = this.#walk(head);
@@ -146,7 +154,7 @@ export class Virtqueue {
     let table = this.#descriptors;
     let entries = size;
     let next = head;
-    // The driver must not make a chain longer than the queue (§2.7.5.3.1): that bounds loops, too.
+    // The driver must not make a chain longer than the queue (§2.7.5.3.1), which bounds loops too.
     let left = size;
     for (;;) {
       if (next >= entries) throw new GuestFault(`queue ${this.index}: descriptor ${next} of ${entries}`);
@@ -157,8 +165,8 @@ export class Virtqueue {
       const flagsAndNext = table[word + 3]!;
       const flags = flagsAndNext & 0xffff;
       if ((flags & INDIRECT) !== 0) {
-        // §2.7.5.3.1: no INDIRECT with NEXT, none inside an indirect table, none that was not negotiated; a whole
-        // number of descriptors.
+        // §2.7.5.3.1: INDIRECT must have been negotiated, must not come with NEXT nor inside an indirect table, and the
+        // table must be a whole number of descriptors.
         if (!this.#indirect || table !== this.#descriptors || (flags & NEXT) !== 0)
           throw new GuestFault(`queue ${this.index}: misplaced indirect descriptor`);
         if (length === 0 || length % DESCRIPTOR_SIZE !== 0 || length / DESCRIPTOR_SIZE > size)
@@ -166,7 +174,8 @@ export class Virtqueue {
         table = new Uint32Array(this.#memory.copy(address, length).buffer);
         entries = length / DESCRIPTOR_SIZE;
         next = 0;
-        // the one that names the table is no part of the chain: Linux fills a table with as many as the queue has
+        // The descriptor that names the table is no part of the chain: Linux fills a table with as many as the queue
+        // has.
         left = size;
         continue;
       }
@@ -189,19 +198,21 @@ export class Virtqueue {
   }
 
   /**
-   * Whether the driver has taken the queue back since this request was popped: its memory must not be touched any more.
+   * @returns whether the driver has taken the queue back since this request was popped: its memory must then not be
+   * touched any more
    */
   isStale(chain: Chain): boolean {
     return chain.generation !== this.#generation || !this.state.ready;
   }
 
   /**
-   * Gives a request back. Call `publish` on the host afterwards, once a batch. @param written bytes the device wrote
-   * into its writable part
+   * Gives a request back. The device then calls `publish` on the host, once for each batch.
+   * @param written bytes that the device wrote into the request's writable part
    */
   complete(chain: Chain, written: number): void {
     const { state } = this;
     if (this.isStale(chain)) return;
+    this.#settle();
     const element = (state.nextUsed & (state.size - 1)) * 2;
     this.#used32[element] = chain.head;
     this.#used32[element + 1] = written;
@@ -210,14 +221,14 @@ export class Virtqueue {
     Atomics.store(this.#used16, USED_INDEX, state.nextUsed);
   }
 
-  /** Puts a request back that nothing was done with: the next `pop` takes it again. Only the last one taken. */
+  /** Puts the request that was taken last back, when nothing was done with it: the next `pop` takes it again. */
   undo(chain: Chain): void {
     if (this.isStale(chain)) return;
     this.state.nextAvailable = (this.state.nextAvailable - 1) & 0xffff;
     this.state.inFlight--;
   }
 
-  /** Asks for a kick at the next new request. @returns false when one has come in the meantime */
+  /** Asks for a kick at the next new request. @returns false when a request has come in the meantime */
   rearm(): boolean {
     if (!this.state.ready || this.#broken || !this.#eventIndex) return true;
     Atomics.store(this.#used16, 2 + 4 * this.state.size, this.state.nextAvailable);
@@ -225,10 +236,10 @@ export class Virtqueue {
   }
 
   /**
-   * Takes requests until there are none, then asks to be kicked. One call handles at most as many as the queue has
-   * entries.
+   * Takes requests until there are none, then asks to be kicked. One call handles at most as many requests as the queue
+   * has entries.
    * @param handle returns false to stop early, when the requests so far were work enough for one turn
-   * @returns whether there may be more: call `host.again`
+   * @returns whether there may be more: the device then calls `host.again`
    */
   drain(handle: (chain: Chain) => boolean | void): boolean {
     for (let budget = this.state.size; budget > 0; budget--) {
@@ -241,8 +252,8 @@ export class Virtqueue {
   }
 
   /**
-   * Whether the driver wants an interrupt for what was completed since it last got one (§2.7.7). Has that effect: it is
-   * asked once.
+   * @returns whether the driver wants an interrupt for what was completed since its last one (§2.7.7). Asking counts as
+   * interrupting, so a caller asks once and then must raise the interrupt.
    */
   takeInterrupt(): boolean {
     const { state } = this;

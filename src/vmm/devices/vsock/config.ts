@@ -3,12 +3,12 @@ export const VSOCK_ID = 19;
 export const RECEIVE_QUEUE = 0;
 export const TRANSMIT_QUEUE = 1;
 export const VSOCK_QUEUE_SIZES = [128, 128, 8] as const;
-/** §5.10.3: no bit means streams only */
+/** §5.10.3: no bit set means streams only */
 export const VSOCK_FEATURES = 0n;
 
 /** VMADDR_CID_HOST, include/uapi/linux/vm_sockets.h */
 export const HOST_CID = 2;
-/** the guest's, alone behind its own device: the first that is not reserved */
+/** the guest's CID: the first that is not reserved, because each guest is alone behind its own device */
 export const GUEST_CID = 3;
 
 /** struct virtio_vsock_config: guest_cid, 64 bits */
@@ -18,23 +18,23 @@ export function vsockConfig(): Uint8Array {
   return bytes;
 }
 
-/** bytes we keep of one connection before its reader takes them; what we tell the guest as `buf_alloc` */
+/** bytes that the host keeps of one connection until its reader takes them; the guest sees them as `buf_alloc` */
 export const BUFFER_BYTES = 256 * 1024;
-/** packets' data that nobody has read yet lies in so many pieces of memory at most */
+/** most pieces of memory that hold one connection's unread data */
 export const MAX_PIECES = 256;
 /**
- * Attack: a guest that opens connections without end. 1024 of them hold 256 MiB at the very worst, and only with bytes
- * that nobody reads.
+ * Attack: a guest that opens connections without end. 1024 connections hold 256 MiB at the very worst, and only with
+ * bytes that no reader takes.
  */
 export const MAX_CONNECTIONS = 1024;
 /**
- * Attack: packets that need an answer, and no buffers to put answers in. When so many wait, the guest's packets wait,
- * too.
+ * Attack: a guest that sends packets which need an answer, and offers no buffers for the answers. When so many answers
+ * wait, the guest's packets wait too.
  */
 export const MAX_CONTROL = 256;
 /** Linux's VIRTIO_VSOCK_MAX_PKT_BUF_SIZE: data bytes of one packet */
 export const MAX_PACKET_DATA = 64 * 1024;
-/** milliseconds: after both sides are done, how long the guest's last word (RST) is waited for; Linux waits as long */
+/** milliseconds to wait for the guest's RST after both sides are done; Linux waits as long */
 export const CLOSE_TIMEOUT = 8000;
-/** host ports of connections that we open: the upper half, so that services have the lower */
+/** first host port of connections that the host opens: they use the upper half, and services the lower */
 export const FIRST_EPHEMERAL_PORT = 0x8000_0000;

@@ -1,7 +1,10 @@
 /**
- * One stream between the guest and us, as a Node Duplex. Credit flow control of virtio 1.2 §5.10.6.3, both ways: the
- * guest may send what our buffer has room for and is cut off when it sends more; we send what the guest's buffer has
- * room for, and wait.
+ * A VsockConnection is one stream between the guest and the host, as a Node Duplex. Credit flow control (virtio 1.2
+ * §5.10.6.3) works both ways: the guest may send what the host's buffer has room for, and the connection is reset when
+ * it sends more; the host sends what the guest's buffer has room for, and waits.
+ *
+ * A user that listens for `deaf` is told by it that the guest takes no more; what it writes then is dropped, and what the
+ * guest has said before can still be read. For others a write fails with EPIPE.
  */
 import { Duplex } from 'node:stream';
 import { BUFFER_BYTES, MAX_PIECES } from './config.ts';
@@ -11,33 +14,33 @@ import { OP, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, type Packet } from './packet.ts';
 export interface Link {
   /** queues a packet without data */
   control(connection: VsockConnection, operation: number, flags?: number): void;
-  /** there is data to send: `takeData` will be called when the guest has a buffer for it */
+  /** says that there is data to send: the device calls `takeData` when the guest has a buffer for it */
   wantsToSend(connection: VsockConnection): void;
-  /** neither side will say more; the device forgets the connection */
+  /** says that neither side will send more; the device forgets the connection */
   finished(connection: VsockConnection): void;
 }
 
 export type ConnectionPhase = 'connecting' | 'open' | 'closing' | 'closed';
 
 /**
- * What the guest knows of an open connection, in bytes modulo 2^32. What our side still has to say to the guest is its
- * writer's, not state.
+ * What the guest knows of an open connection, in bytes modulo 2^32. Data that the host has still to send belongs to its
+ * writer and is not part of the state.
  */
 export interface ConnectionState {
   guestPort: number;
   hostPort: number;
-  /** bytes the reader has taken; what every packet tells the guest, and what it was last told */
+  /** bytes that the reader has taken, which every packet tells the guest; and the number last sent to it */
   forwarded: number;
   forwardedTold: number;
-  /** the guest's buffer and how much of it was emptied, as it last told us */
+  /** the size of the guest's buffer and the bytes emptied from it, as the guest last reported them */
   peerBuffer: number;
   peerForwarded: number;
-  /** bytes we have sent */
+  /** bytes that the host has sent */
   sent: number;
   /** the guest will not send, or not receive, any more */
   peerDone: boolean;
   peerDeaf: boolean;
-  /** received and not yet taken by the reader */
+  /** bytes received and not yet taken by the reader */
   inbox: Uint8Array;
 }
 
@@ -46,17 +49,19 @@ export class VsockConnection extends Duplex {
   readonly hostPort: number;
   phase: ConnectionPhase;
   readonly #link: Link;
-  /** received and not yet taken by the reader */
+  /** bytes received and not yet taken by the reader */
   #inbox: Uint8Array[] = [];
   #inboxBytes = 0;
   #wanted = false;
   #peerDone = false;
   #peerDeaf = false;
   #endGiven = false;
-  /** bytes the reader has taken, modulo 2^32; what every packet tells the guest */
+  /**
+   * bytes that the reader has taken, modulo 2^32, which every packet tells the guest; and the number last sent to it
+   */
   #forwarded = 0;
   #forwardedTold = 0;
-  /** the guest's buffer and how much of it was emptied, as it last told us */
+  /** the size of the guest's buffer and the bytes emptied from it, as the guest last reported them */
   #peerBuffer = 0;
   #peerForwarded = 0;
   #sent = 0;
@@ -64,12 +69,13 @@ export class VsockConnection extends Duplex {
   #outgoing: { bytes: Uint8Array; done: (error?: Error | null) => void } | undefined;
 
   constructor(link: Link, options: { guestPort: number; hostPort: number; phase: ConnectionPhase }) {
-    super({ allowHalfOpen: true, emitClose: true });
+    // Attack: packets of one byte, each of which is an object here. What is not taken waits in the inbox, joined.
+    super({ allowHalfOpen: true, emitClose: true, readableHighWaterMark: MAX_PIECES });
     this.#link = link;
     this.guestPort = options.guestPort;
     this.hostPort = options.hostPort;
     this.phase = options.phase;
-    // A stream whose user has gone away must not end the VMM.
+    // A stream without a user must not end the VMM by an unhandled error.
     this.on('error', () => {});
   }
 
@@ -92,7 +98,7 @@ export class VsockConnection extends Duplex {
     };
   }
 
-  /** An open connection as it was saved. */
+  /** @returns an open connection as it was saved */
   static restored(link: Link, state: ConnectionState): VsockConnection {
     const connection = new VsockConnection(link, {
       guestPort: state.guestPort,
@@ -111,12 +117,12 @@ export class VsockConnection extends Duplex {
     return connection;
   }
 
-  /** how many pieces of memory hold what nobody has read yet */
+  /** number of pieces of memory that hold unread data */
   get pieces(): number {
     return this.#inbox.length;
   }
 
-  /** Every packet of the guest carries its credit. */
+  /** Takes the credit that every packet of the guest carries. */
   credit(packet: Packet): void {
     this.#peerBuffer = packet.bufferBytes;
     this.#peerForwarded = packet.forwarded;
@@ -125,15 +131,16 @@ export class VsockConnection extends Duplex {
   }
 
   /**
-   * @returns false when the guest sent more than it was given room for, or after it had said it was done: the
+   * @returns false when the guest sent more than it was given room for, or after it had said that it was done: the
    * connection must be reset
    */
   receive(bytes: Uint8Array): boolean {
     if (this.#peerDone || this.#inboxBytes + bytes.length > BUFFER_BYTES) return false;
-    // Nobody reads any more: taken and dropped, so that the guest's writer is not held up until it learns.
+    // A destroyed stream has no reader: its data is taken and dropped, so that the guest's writer goes on until it
+    // learns.
     if (this.destroyed || bytes.length === 0) return true;
     this.#inbox.push(bytes);
-    // many small packets hold no more memory than what they say
+    // Many small packets are joined, so that they hold no more memory than their bytes.
     if (this.#inbox.length >= MAX_PIECES) this.#inbox = [Buffer.concat(this.#inbox)];
     this.#inboxBytes += bytes.length;
     if (this.#wanted) this.#give();
@@ -152,7 +159,8 @@ export class VsockConnection extends Duplex {
       this.#forwarded = (this.#forwarded + bytes.length) >>> 0;
       this.#wanted = this.push(bytes);
     }
-    // Told in halves of the buffer, not for each packet: the guest never runs dry, and the ring is not full of updates.
+    // The guest gets an update for each half of the buffer, not for each packet: it never runs dry, and the ring is not
+    // full of updates.
     if (this.phase === 'open' && !this.#peerDone && (this.#forwarded - this.#forwardedTold) >>> 0 >= BUFFER_BYTES / 2)
       this.#link.control(this, OP.CREDIT_UPDATE);
     if (this.#peerDone && this.#inbox.length === 0 && !this.#endGiven) {
@@ -161,21 +169,20 @@ export class VsockConnection extends Duplex {
     }
   }
 
-  /** The device has put our credit into a packet. */
+  /** Notes that the device has put the current credit into a packet. */
   told(): void {
     this.#forwardedTold = this.#forwarded;
   }
 
   #room(): number {
     const inFlight = (this.#sent - this.#peerForwarded) >>> 0;
-    // A guest that claims to have taken more than was sent makes this huge: no room, and only its own connection stands
-    // still.
+    // A guest that claims to have taken more than was sent makes this number huge. There is then no room, and only its
+    // own connection stops.
     return Math.max(0, this.#peerBuffer - inFlight);
   }
 
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
-    if (this.#peerDeaf || this.phase === 'closed')
-      return done(Object.assign(new Error('the guest has closed its side of the vsock connection'), { code: 'EPIPE' }));
+    if (this.#peerDeaf || this.phase === 'closed') return this.#drop(done);
     if (chunk.length === 0) return done();
     this.#outgoing = { bytes: chunk, done };
     if (this.phase === 'open') this.#push();
@@ -190,7 +197,7 @@ export class VsockConnection extends Duplex {
     }
   }
 
-  /** Up to `limit` bytes that may be sent now. @returns undefined when there are none or the guest has no room */
+  /** @returns up to `limit` bytes that may be sent now; undefined when there are none or the guest has no room */
   takeData(limit: number): Uint8Array | undefined {
     const { phase } = this;
     if (this.#outgoing === undefined || phase !== 'open') return undefined;
@@ -204,13 +211,13 @@ export class VsockConnection extends Duplex {
     if (length === this.#outgoing.bytes.length) {
       const { done } = this.#outgoing;
       this.#outgoing = undefined;
-      // not inside the device's loop over the ring: it may write again
+      // The writer's callback may write again, so it runs outside the device's loop over the ring.
       process.nextTick(done);
     } else this.#outgoing.bytes = this.#outgoing.bytes.subarray(length);
     return bytes;
   }
 
-  /** The guest has accepted, or we have accepted the guest. */
+  /** Opens the connection, after the guest has accepted it or the host has accepted the guest's. */
   opened(): void {
     this.phase = 'open';
     this.emit('connect');
@@ -222,12 +229,12 @@ export class VsockConnection extends Duplex {
     done();
   }
 
-  /** SHUTDOWN: the guest will not send, or not receive, any more. */
+  /** Handles SHUTDOWN: the guest will not send, or not receive, any more. */
   peerShutdown(flags: number): void {
     if ((flags & SHUTDOWN_SEND) !== 0) this.#peerDone = true;
     if ((flags & SHUTDOWN_RECEIVE) !== 0) this.#deafen();
     this.#give();
-    // Both: the guest has closed and waits for our RST before it frees the port.
+    // When the guest has closed both ways it waits for an RST before it frees the port.
     if (this.#peerDone && this.#peerDeaf && this.phase !== 'closed') {
       this.phase = 'closed';
       this.#link.control(this, OP.RST);
@@ -239,12 +246,17 @@ export class VsockConnection extends Duplex {
     this.#peerDeaf = true;
     const outgoing = this.#outgoing;
     this.#outgoing = undefined;
-    outgoing?.done(
-      Object.assign(new Error('the guest has closed its side of the vsock connection'), { code: 'EPIPE' }),
-    );
+    if (outgoing) this.#drop(outgoing.done);
+    this.emit('deaf');
   }
 
-  /** RST: nothing more in either direction. What has arrived can still be read. */
+  /** What the guest does not take. */
+  #drop(done: (error?: Error | null) => void): void {
+    if (this.listenerCount('deaf') > 0) return done();
+    done(Object.assign(new Error('the guest has closed its side of the vsock connection'), { code: 'EPIPE' }));
+  }
+
+  /** Handles RST: nothing more goes in either direction. What has arrived can still be read. */
   peerReset(): void {
     const wasConnecting = this.phase === 'connecting';
     const wasClosing = this.phase === 'closing';
@@ -273,7 +285,7 @@ export class VsockConnection extends Duplex {
     outgoing?.done(error ?? new Error('the vsock connection was destroyed'));
     if (this.phase === 'open') {
       if (error === null && this.writableFinished) {
-        // A clean end: say so, and wait for the guest's RST, as Linux does.
+        // A clean end sends SHUTDOWN and waits for the guest's RST, as Linux does.
         this.phase = 'closing';
         this.#link.control(this, OP.SHUTDOWN, SHUTDOWN_RECEIVE | SHUTDOWN_SEND);
       } else {

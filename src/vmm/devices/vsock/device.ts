@@ -1,9 +1,10 @@
 /**
  * The socket device: streams between guest ports and host code, with no unix sockets in between. The VMM listens on
- * ports (`listen`) and connects to the guest's (`connect`); each connection is a Duplex. Bounded: connections, bytes of
- * each, and answers that wait for the guest's buffers.
+ * ports (`listen`) and connects to the guest's (`connect`); each connection is a Duplex. The device bounds its
+ * connections, the bytes of each, and the answers that wait for the guest's buffers.
  */
 import { HuskError } from '../../../errors.ts';
+import { startTimer } from '../../../long-timer.ts';
 import type { Chain } from '../virtio/chain.ts';
 import type { DeviceHost, VirtioDevice } from '../virtio/device.ts';
 import {
@@ -26,19 +27,24 @@ import { VsockConnection, type ConnectionState, type Link } from './connection.t
 import { buildPacket, HEADER_SIZE, OP, parsePacket, TYPE_STREAM, type Packet } from './packet.ts';
 
 /**
- * Open connections outlive a snapshot, so that an agent that has called finds its host again; those half open or half
- * closed do not.
+ * Open connections outlive a snapshot, so that an agent that has called finds its host again; half open and half closed
+ * ones do not.
  */
 export interface VsockState {
   nextPort: number;
   connections: ConnectionState[];
+  /** packets without data that wait for a buffer of the guest's, in their order */
+  control: ControlPacket[];
 }
 
-interface Control {
+interface ControlPacket {
   guestPort: number;
   hostPort: number;
   operation: number;
   flags: number;
+}
+
+interface Control extends ControlPacket {
   connection: VsockConnection | undefined;
 }
 
@@ -83,7 +89,7 @@ export class Vsock implements VirtioDevice {
     };
   }
 
-  /** Takes the guest's connections to a host port. @returns a way to stop */
+  /** Accepts the guest's connections to a host port. @returns a Disposable that stops listening */
   listen(port: number, accept: (connection: VsockConnection) => void): Disposable {
     if (this.#listeners.has(port)) throw new HuskError(`vsock port ${port} is taken`, { kind: 'internal' });
     this.#listeners.set(port, accept);
@@ -92,8 +98,8 @@ export class Vsock implements VirtioDevice {
 
   /**
    * Connects to a port of the guest.
-   * @param options.timeout milliseconds the guest has to accept
-   * @throws HuskError `unavailable` when nobody listens there, or in time
+   * @param options.timeout milliseconds that the guest has to accept
+   * @throws HuskError `unavailable` when no program listens there, or none accepts in time
    */
   connect(port: number, options: { timeout?: number } = {}): Promise<VsockConnection> {
     if (this.#connections.size >= MAX_CONNECTIONS) throw new HuskError('too many vsock connections', { kind: 'limit' });
@@ -101,16 +107,15 @@ export class Vsock implements VirtioDevice {
     const connection = new VsockConnection(this.#link, { guestPort: port, hostPort, phase: 'connecting' });
     this.#connections.set(key(port, hostPort), connection);
     return new Promise((resolve, reject) => {
-      const timeout = setTimeout(
-        () => connection.destroy(new Error('the guest did not answer')),
-        options.timeout ?? 5000,
+      const cancel = startTimer(options.timeout ?? 5000, () =>
+        connection.destroy(new Error('the guest did not answer')),
       );
       connection.once('connect', () => {
-        clearTimeout(timeout);
+        cancel();
         resolve(connection);
       });
       connection.once('close', () => {
-        clearTimeout(timeout);
+        cancel();
         reject(
           new HuskError(
             `cannot connect to port ${port} of the guest: ${connection.errored?.message ?? 'the connection was closed'}`,
@@ -123,8 +128,8 @@ export class Vsock implements VirtioDevice {
   }
 
   #freePort(): number {
-    // Guest ports differ, but a host port of its own for each connection keeps logs readable; 2^31 of them cannot all
-    // be taken.
+    // Guest ports would tell connections apart, but a host port of its own for each keeps logs readable; 2^31 ports
+    // cannot all be in use.
     this.#nextPort = this.#nextPort >= 0xffff_fff0 ? FIRST_EPHEMERAL_PORT : this.#nextPort + 1;
     return this.#nextPort;
   }
@@ -135,22 +140,27 @@ export class Vsock implements VirtioDevice {
       connections: [...this.#connections.values()]
         .filter(({ phase }) => phase === 'open')
         .map((connection) => connection.save()),
+      control: this.#control.map(({ connection: _made, ...packet }) => packet),
     };
   }
 
   /**
-   * Connections that the guest had opened are accepted again by whoever listens on their port; one that nobody wants
-   * any more is reset.
+   * Gives each connection that the guest had opened to the listener on its port; a connection without a listener is
+   * reset.
    */
   restore(state: VsockState): void {
     this.#nextPort = state.nextPort;
+    const resets: VsockConnection[] = [];
     for (const saved of state.connections) {
       const connection = VsockConnection.restored(this.#link, saved);
       this.#connections.set(key(saved.guestPort, saved.hostPort), connection);
       const accept = this.#listeners.get(saved.hostPort);
-      if (accept === undefined) connection.destroy(new Error('the connection did not outlive the snapshot'));
+      if (accept === undefined) resets.push(connection);
       else process.nextTick(accept, connection);
     }
+    for (const packet of state.control)
+      this.#control.push({ ...packet, connection: this.#connections.get(key(packet.guestPort, packet.hostPort)) });
+    for (const connection of resets) connection.destroy(new Error('the connection did not outlive the snapshot'));
   }
 
   activate(host: DeviceHost): void {
@@ -163,11 +173,11 @@ export class Vsock implements VirtioDevice {
     else if (queue === RECEIVE_QUEUE) this.#send();
   }
 
-  /** The guest's transmit queue: what it sends us. */
+  /** Handles the guest's transmit queue, which holds what the guest sends. */
   #receive(): void {
     const host = this.#host!;
     const queue = host.queues[TRANSMIT_QUEUE]!;
-    // Answers first need room: until the guest takes some, its packets wait in its own memory.
+    // Answers need room first: until the guest takes some, its packets wait in its own memory.
     if (this.#control.length >= MAX_CONTROL) return;
     const more = queue.drain((chain) => {
       this.#packet(chain);
@@ -181,7 +191,7 @@ export class Vsock implements VirtioDevice {
 
   #packet(chain: Chain): void {
     const packet = parsePacket(chain.read(0, HEADER_SIZE));
-    // §5.10.6.4.1: what is not from the guest or not for us is nobody's; there is no one to answer.
+    // §5.10.6.4.1: a packet that is not from the guest or not for the host is dropped, as no one could be answered.
     if (packet === undefined || packet.sourceCid !== GUEST_CID || packet.destinationCid !== HOST_CID) return;
     const connection = this.#connections.get(key(packet.sourcePort, packet.destinationPort));
     const data = packet.operation === OP.RW ? packet.length : 0;
@@ -203,7 +213,7 @@ export class Vsock implements VirtioDevice {
         return connection.peerShutdown(packet.flags);
       case OP.RW:
         if (connection.phase !== 'open' && connection.phase !== 'closing') return this.#reset(connection);
-        // Attack: more than its credit. The copy is bounded by MAX_PACKET_DATA, what is kept by BUFFER_BYTES.
+        // Attack: more data than the credit. MAX_PACKET_DATA bounds the copy, and BUFFER_BYTES bounds what is kept.
         if (!connection.receive(chain.read(HEADER_SIZE, data))) return this.#reset(connection);
         return;
       case OP.CREDIT_UPDATE:
@@ -212,7 +222,7 @@ export class Vsock implements VirtioDevice {
         this.#link.control(connection, OP.CREDIT_UPDATE);
         return;
       default:
-        // a second REQUEST for the same ports, or an operation that does not exist
+        // The packet is a second REQUEST for the same ports, or has an operation that does not exist.
         return this.#reset(connection);
     }
   }
@@ -228,7 +238,7 @@ export class Vsock implements VirtioDevice {
     this.#connections.set(key(packet.sourcePort, packet.destinationPort), connection);
     connection.credit(packet);
     this.#link.control(connection, OP.RESPONSE);
-    // not inside the loop over the ring, and whatever it throws is not the guest's fault
+    // The listener runs outside the loop over the ring, because an error that it throws is not the guest's fault.
     process.nextTick(accept, connection);
   }
 
@@ -242,27 +252,28 @@ export class Vsock implements VirtioDevice {
     });
   }
 
-  /** The guest broke the rules of one connection: that one ends, the others go on. */
+  /** Ends one connection whose rules the guest broke; the others go on. */
   #reset(connection: VsockConnection): void {
     connection.destroy(
       Object.assign(new Error('the guest broke the rules of the vsock connection'), { code: 'EPROTO' }),
     );
   }
 
-  /** The guest should answer our last SHUTDOWN with RST; one that does not must not keep the entry. */
+  /** Frees a connection whose guest does not answer the last SHUTDOWN with RST, as it should. */
   #expire(connection: VsockConnection): void {
-    setTimeout(() => {
+    const expire = (): void => {
       if (connection.phase !== 'closing') return;
       connection.phase = 'closed';
       this.#link.control(connection, OP.RST);
       this.#link.finished(connection);
-    }, CLOSE_TIMEOUT).unref();
+    };
+    startTimer(CLOSE_TIMEOUT, expire, { unref: true });
   }
 
   /** Fills the guest's receive buffers: answers first, then data, a packet from each connection in turn. */
   #send(): void {
     const host = this.#host;
-    // Taking data calls back into here; the outer call goes on with what that added.
+    // Taking data calls back into this function; the outer call then goes on with what the inner one added.
     if (host === undefined || this.#sending) return;
     this.#sending = true;
     try {
@@ -275,7 +286,7 @@ export class Vsock implements VirtioDevice {
   #fill(host: DeviceHost): void {
     const queue = host.queues[RECEIVE_QUEUE]!;
     const wasFull = this.#control.length >= MAX_CONTROL;
-    // another CPU of the guest may give buffers back as fast as they are filled
+    // Another CPU of the guest may give buffers back as fast as they are filled.
     let budget = queue.state.size;
     while (this.#control.length > 0 || this.#ready.size > 0) {
       if (budget-- === 0) {
@@ -298,11 +309,11 @@ export class Vsock implements VirtioDevice {
     if (wasFull && this.#control.length < MAX_CONTROL) host.again(TRANSMIT_QUEUE);
   }
 
-  /** @returns bytes written; 0 when there turned out to be nothing to send, or the buffer is too small for a header */
+  /** @returns bytes written; 0 when there was nothing to send after all, or the buffer is too small for a header */
   #fillOne(chain: Chain): number {
     const room = chain.writableLength - HEADER_SIZE;
     if (room < 0) {
-      // §5.10.6.4.2 wants buffers larger than a header; one that is not is given back empty, and bounded work goes on
+      // §5.10.6.4.2 wants buffers larger than a header; a smaller one is given back empty, and bounded work goes on.
       return chain.writableLength;
     }
     const control = this.#control.shift();
@@ -311,7 +322,7 @@ export class Vsock implements VirtioDevice {
       this.#ready.delete(connection);
       const bytes = connection.takeData(Math.min(room, MAX_PACKET_DATA));
       if (bytes === undefined) continue;
-      // to the end of the line, if it has more
+      // The connection goes to the end of the line, in case it has more.
       this.#ready.add(connection);
       return this.#writePacket(
         chain,
@@ -319,7 +330,7 @@ export class Vsock implements VirtioDevice {
         bytes,
       );
     }
-    // a connection without credit has asked for it
+    // A connection without credit has asked the guest for it, which is a packet to send.
     const late = this.#control.shift();
     return late === undefined ? 0 : this.#writePacket(chain, late, new Uint8Array(0));
   }
@@ -341,7 +352,7 @@ export class Vsock implements VirtioDevice {
     return chain.write(0, header) + chain.write(HEADER_SIZE, data);
   }
 
-  /** The driver is gone, and every connection with it. */
+  /** Forgets every connection, because the driver is gone. */
   reset(): void {
     this.#host = undefined;
     this.#control = [];

@@ -1,4 +1,4 @@
-/** struct virtio_vsock_hdr (virtio 1.2 §5.10.6): parsing and building, nothing else. All fields little-endian. */
+/** Parses and builds struct virtio_vsock_hdr (virtio 1.2 §5.10.6), and nothing else. All fields are little-endian. */
 
 export const HEADER_SIZE = 44;
 
@@ -11,7 +11,7 @@ export const SHUTDOWN_SEND = 2;
 export const TYPE_STREAM = 1;
 
 export interface Packet {
-  /** the high halves are reserved and zero; a guest that sets them is not the guest we know */
+  /** 64 bits; the reserved high half is zero, so a guest that sets it does not match the known guest */
   sourceCid: number;
   destinationCid: number;
   sourcePort: number;
@@ -23,11 +23,11 @@ export interface Packet {
   flags: number;
   /** the sender's whole receive buffer, bytes */
   bufferBytes: number;
-  /** bytes the sender has ever taken out of it, modulo 2^32 */
+  /** bytes that the sender has ever taken out of its buffer, modulo 2^32 */
   forwarded: number;
 }
 
-/** @param bytes HEADER_SIZE of them @returns undefined when there are fewer */
+/** @param bytes HEADER_SIZE bytes @returns undefined when there are fewer */
 export function parsePacket(bytes: Uint8Array): Packet | undefined {
   if (bytes.length < HEADER_SIZE) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_SIZE);

@@ -1,4 +1,4 @@
-/** Requests on what a file is: mode, owner, size and times; the figures of its file system. */
+/** Requests on a file's attributes (mode, owner, size and times) and on the figures of its file system. */
 import { chmodFd, chownFd, statfsFd, utimesFd } from '../../../../host/files/file-at.ts';
 import { ftruncate } from '../../../../host/files/lookup.ts';
 import { WRITE } from '../share/access.ts';
@@ -58,10 +58,11 @@ export function setAttributes(share: Share, request: Request): Uint8Array {
     put(16, FATTR.MTIME, FATTR.MTIME_NOW, SETATTR.mtime, SETATTR.mtimeNsec);
     utimesFd(inode.fd, times);
   }
+  share.ownAttributes(inode);
   return share.attributes(inode);
 }
 
-/** struct fuse_kstatfs */
+/** Answers STATFS with struct fuse_kstatfs. */
 export function statfs(share: Share, request: Request): Uint8Array {
   const stat = statfsFd(share.inodes.get(request.node).fd);
   const bytes = new Uint8Array(80);

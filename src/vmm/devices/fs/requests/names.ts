@@ -1,9 +1,10 @@
-/** Requests that make, take away and move names in a folder. */
+/** Requests that make, remove and move names in a folder. */
 import { AT_REMOVEDIR, linkFd, renameAt, unlinkAt } from '../../../../host/files/file-at.ts';
 import { makeDirectoryAt, makeNodeAt, symlinkAt } from '../../../../host/files/lookup.ts';
+import { SyscallError } from '../../../../host/libc.ts';
 import { SEARCH, WRITE } from '../share/access.ts';
 import { checkName, ERRNO, fixed, OP, ProtocolError, strings, u64, type Request } from '../share/fuse.ts';
-import { S_IFDIR, S_IFMT, S_IFREG } from '../share/inodes.ts';
+import { S_IFDIR, S_IFMT, S_IFREG, type Inode } from '../share/inodes.ts';
 import { PERMISSIONS, type Share } from '../share/share.ts';
 import { NOTHING } from './reply.ts';
 
@@ -15,7 +16,22 @@ const RENAME_FLAGS = 1 | 2 | 4;
 const RENAME_IN = 8;
 const RENAME2_IN = 16;
 
-/** Makes a name, gives it to who asked, and answers with it. */
+/** Answers LOOKUP. */
+export function lookup(share: Share, request: Request): Uint8Array {
+  const folder = share.inodes.get(request.node);
+  const [name] = strings(request.body, 0, 1) as [string];
+  let inode: Inode;
+  try {
+    inode = share.lookup(folder, name);
+  } catch (error) {
+    const absent = error instanceof SyscallError && error.code === 'ENOENT' ? share.absent(folder) : undefined;
+    if (absent === undefined) throw error;
+    return absent;
+  }
+  return share.entry(inode, folder);
+}
+
+/** Makes a name, gives the file to the process that asked, and answers with the entry. */
 function makeName(
   share: Share,
   request: Request,
@@ -27,6 +43,7 @@ function makeName(
   checkName(name);
   share.access.checkMaker(request);
   make(folder.fd);
+  share.ownName(folder, name);
   const inode = share.inodes.lookup(request.node, name);
   try {
     share.give(inode.fd, folder.fd, request, mode);
@@ -35,7 +52,7 @@ function makeName(
     unmake(folder.fd, name, inode.kind);
     throw error;
   }
-  return share.entry(inode);
+  return share.entry(inode, folder);
 }
 
 export function symlink(share: Share, request: Request): Uint8Array {
@@ -43,7 +60,7 @@ export function symlink(share: Share, request: Request): Uint8Array {
   return makeName(share, request, name, (folder) => symlinkAt(target, folder, name));
 }
 
-/** struct fuse_mknod_in: mode, rdev, umask */
+/** Answers MKNOD. struct fuse_mknod_in: mode, rdev, umask */
 export function mknod(share: Share, request: Request): Uint8Array {
   const mode = fixed(request.body, 16).getUint32(0, true);
   const [name] = strings(request.body, 16, 1) as [string];
@@ -53,22 +70,24 @@ export function mknod(share: Share, request: Request): Uint8Array {
   return makeName(share, request, name, (folder) => makeNodeAt(folder, name, mode, 0), mode & PERMISSIONS);
 }
 
-/** struct fuse_mkdir_in: mode, umask */
+/** Answers MKDIR. struct fuse_mkdir_in: mode, umask */
 export function mkdir(share: Share, request: Request): Uint8Array {
   const mode = fixed(request.body, 8).getUint32(0, true) & PERMISSIONS;
   const [name] = strings(request.body, 8, 1) as [string];
   return makeName(share, request, name, (folder) => makeDirectoryAt(folder, name, mode), mode);
 }
 
-/** UNLINK and RMDIR */
+/** Answers UNLINK and RMDIR. */
 export function unlink(share: Share, request: Request): Uint8Array {
   const [name] = strings(request.body, 0, 1) as [string];
   share.checkSticky(request.node, name);
-  unlinkAt(share.folder(request.node).fd, checkName(name), request.opcode === OP.RMDIR ? AT_REMOVEDIR : 0);
+  const folder = share.folder(request.node);
+  unlinkAt(folder.fd, checkName(name), request.opcode === OP.RMDIR ? AT_REMOVEDIR : 0);
+  share.ownRemoval(folder, name);
   return NOTHING;
 }
 
-/** RENAME and RENAME2. struct fuse_rename2_in: newdir, flags */
+/** Answers RENAME and RENAME2. struct fuse_rename2_in: newdir, flags */
 export function rename(share: Share, request: Request): Uint8Array {
   const isNew = request.opcode === OP.RENAME2;
   const header = isNew ? RENAME2_IN : RENAME_IN;
@@ -83,20 +102,22 @@ export function rename(share: Share, request: Request): Uint8Array {
   return NOTHING;
 }
 
-/** struct fuse_link_in: oldnodeid */
+/** Answers LINK. struct fuse_link_in: oldnodeid */
 export function link(share: Share, request: Request): Uint8Array {
   const source = share.inodes.get(u64(fixed(request.body, 8), 0));
   const [name] = strings(request.body, 8, 1) as [string];
   share.access.checkOwn(source.fd);
-  linkFd(source.fd, share.folder(request.node).fd, checkName(name));
-  return share.entry(share.inodes.lookup(request.node, name));
+  const folder = share.folder(request.node);
+  linkFd(source.fd, folder.fd, checkName(name));
+  share.ownName(folder, name);
+  return share.entry(share.inodes.lookup(request.node, name), folder);
 }
 
-/** Takes back what could not be given to its maker; somebody on the host may have been faster. */
+/** Removes a file that could not be given to its maker; another process on the host may have removed it first. */
 export function unmake(folder: number, name: string, kind: number): void {
   try {
     unlinkAt(folder, name, kind === S_IFDIR ? AT_REMOVEDIR : 0);
   } catch {
-    // gone, or in use by then
+    // The name is gone, or in use by now.
   }
 }

@@ -1,4 +1,4 @@
-/** Requests that open files and folders, and those on the handle of an open one. */
+/** Requests that open files and folders, and requests on the handle of an open one. */
 import { lseek, reopen } from '../../../../host/files/file-at.ts';
 import { closeFd, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, openAt } from '../../../../host/files/lookup.ts';
 import { fallocate } from '../../../../host/files/vectored-io.ts';
@@ -27,11 +27,11 @@ const O_TRUNC = 0o1000;
 const O_TMPFILE = 0o20200000;
 /** fallocate(2): KEEP_SIZE, PUNCH_HOLE, COLLAPSE_RANGE, ZERO_RANGE, INSERT_RANGE */
 const FALLOCATE_FLAGS = 1 | 2 | 8 | 16 | 32;
-/** lseek(2): SEEK_DATA, SEEK_HOLE; the others are the guest's own business */
+/** lseek(2): SEEK_DATA, SEEK_HOLE; the guest handles the others by itself */
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
-/** struct fuse_open_in: flags, open_flags */
+/** Answers OPEN and OPENDIR. struct fuse_open_in: flags, open_flags */
 export function open(share: Share, request: Request): Uint8Array {
   const view = fixed(request.body, 8);
   const flags = view.getUint32(0, true);
@@ -45,7 +45,7 @@ export function open(share: Share, request: Request): Uint8Array {
   return openReply(handle);
 }
 
-/** struct fuse_create_in: flags, mode, umask, open_flags */
+/** Answers CREATE. struct fuse_create_in: flags, mode, umask, open_flags */
 export function create(share: Share, request: Request): Uint8Array {
   const view = fixed(request.body, 16);
   const flags = view.getUint32(0, true);
@@ -53,17 +53,18 @@ export function create(share: Share, request: Request): Uint8Array {
   const [name] = strings(request.body, 16, 1) as [string];
   checkName(name);
   share.handles.checkRoom();
-  const folder = share.folder(request.node).fd;
+  const folder = share.folder(request.node);
   share.access.checkMaker(request);
   let fd: number;
   let made = true;
   try {
-    fd = openAt(folder, name, (flags & OPEN_FLAGS) | O_CREAT | O_EXCL, mode);
+    fd = openAt(folder.fd, name, (flags & OPEN_FLAGS) | O_CREAT | O_EXCL, mode);
+    share.ownName(folder, name);
   } catch (error) {
-    // Somebody on the host was first: then it is an open, unless the guest insists.
+    // A process on the host made the file first: the request then opens it, unless the guest insists on making it.
     if ((flags & O_EXCL) !== 0 || !(error instanceof SyscallError) || error.code !== 'EEXIST') throw error;
     made = false;
-    const inode = share.lookup(request.node, name);
+    const inode = share.lookup(folder, name);
     try {
       share.access.check(inode.fd, accessOf(flags));
       fd = share.reopen(inode, flags);
@@ -73,20 +74,20 @@ export function create(share: Share, request: Request): Uint8Array {
   }
   let inode: Inode;
   try {
-    if (made) share.give(fd, folder, request, mode);
+    if (made) share.give(fd, folder.fd, request, mode);
     inode = share.inodes.lookup(request.node, name);
   } catch (error) {
     closeFd(fd);
-    if (made) unmake(folder, name, S_IFREG);
+    if (made) unmake(folder.fd, name, S_IFREG);
     throw error;
   }
   const bytes = new Uint8Array(ENTRY_OUT + 16);
-  bytes.set(share.entry(inode));
+  bytes.set(share.entry(inode, folder));
   bytes.set(openReply(share.handles.add(fd)), ENTRY_OUT);
   return bytes;
 }
 
-/** O_TMPFILE: struct fuse_create_in, and a name that means nothing. */
+/** Answers TMPFILE (O_TMPFILE): struct fuse_create_in, and a name that means nothing. */
 export function createTemporary(share: Share, request: Request): Uint8Array {
   const view = fixed(request.body, 16);
   const flags = view.getUint32(0, true);
@@ -105,7 +106,7 @@ export function createTemporary(share: Share, request: Request): Uint8Array {
     throw error;
   }
   const bytes = new Uint8Array(ENTRY_OUT + 16);
-  bytes.set(share.entry(inode));
+  bytes.set(share.entry(inode, undefined));
   bytes.set(openReply(share.handles.add(fd)), ENTRY_OUT);
   return bytes;
 }
@@ -118,19 +119,13 @@ export function opendir(share: Share, request: Request): Uint8Array {
   return openReply(share.handles.add(reopen(inode.fd, O_DIRECTORY | O_CLOEXEC)));
 }
 
-/** RELEASE and RELEASEDIR. struct fuse_release_in: fh first */
+/** Answers RELEASE and RELEASEDIR. struct fuse_release_in begins with fh. */
 export function release(share: Share, request: Request): Uint8Array {
   share.handles.release(u64(fixed(request.body, 8), 0));
   return NOTHING;
 }
 
-/** struct fuse_flush_in: fh first. Nothing is kept back here that could be flushed. */
-export function flush(share: Share, request: Request): Uint8Array {
-  share.handles.get(u64(fixed(request.body, 8), 0));
-  return NOTHING;
-}
-
-/** struct fuse_fallocate_in: fh, offset, length, mode */
+/** Answers FALLOCATE. struct fuse_fallocate_in: fh, offset, length, mode */
 export function allocate(share: Share, request: Request): Uint8Array {
   const view = fixed(request.body, 28);
   const mode = view.getUint32(24, true);
@@ -139,7 +134,7 @@ export function allocate(share: Share, request: Request): Uint8Array {
   return NOTHING;
 }
 
-/** struct fuse_lseek_in: fh, offset, whence */
+/** Answers LSEEK. struct fuse_lseek_in: fh, offset, whence */
 export function seek(share: Share, request: Request): Uint8Array {
   const view = fixed(request.body, 20);
   const whence = view.getUint32(16, true);
@@ -147,7 +142,7 @@ export function seek(share: Share, request: Request): Uint8Array {
   return u64Bytes(lseek(share.handles.get(u64(view, 0)), u64(view, 8), whence));
 }
 
-/** What a file's mode has to grant for these flags of open(2). */
+/** @returns the permissions that a file's mode has to grant for these flags of open(2) */
 function accessOf(flags: number): number {
   const mode = flags & O_ACCMODE;
   return (mode === O_WRONLY ? 0 : READ) | (mode !== O_RDONLY || (flags & O_TRUNC) !== 0 ? WRITE : 0);

@@ -2,14 +2,14 @@
 
 export const NOTHING = new Uint8Array(0);
 
-/** struct fuse_open_out: fh, open_flags, backing_id */
+/** @returns struct fuse_open_out: fh, open_flags, backing_id */
 export function openReply(handle: number): Uint8Array {
   const bytes = new Uint8Array(16);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(handle), true);
   return bytes;
 }
 
-/** fuse_lseek_out; also fuse_getxattr_out, whose second half is padding */
+/** @returns fuse_lseek_out; also fuse_getxattr_out, whose second half is padding */
 export function u64Bytes(value: number): Uint8Array {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(value), true);

@@ -9,12 +9,12 @@ import { S_IFDIR } from '../share/inodes.ts';
 import type { Share } from '../share/share.ts';
 import { NOTHING } from './reply.ts';
 
-/** struct fuse_fsync_in: fh, flags (1: data only) */
+/** Answers FSYNC and FSYNCDIR. struct fuse_fsync_in: fh, flags (1: data only) */
 export function syncFile(share: Share, request: Request): Promise<Uint8Array> {
   const view = fixed(request.body, 12);
   const fd = share.handles.get(u64(view, 0));
-  // A copy: the guest may release the handle while a thread of the pool has not got to it, and the number become
-  // another file's.
+  // The sync gets a copy of the descriptor: the guest may release the handle before a thread of the pool begins, and
+  // the descriptor's number may then be another file's.
   const copy = duplicate(fd);
   const call = (view.getUint32(8, true) & 1) !== 0 && request.opcode === OP.FSYNC ? fdatasync : fsync;
   return new Promise((resolve, reject) =>
@@ -37,8 +37,8 @@ export class FolderSync {
   }
 
   /**
-   * One at a time, and one more for all who ask meanwhile: a guest that asks without end keeps neither the event loop
-   * nor the pool's threads.
+   * Runs one sync at a time, and one more for all requests that arrive meanwhile: a guest that asks without end blocks
+   * neither the event loop nor the pool's threads.
    */
   syncAll(): Promise<Uint8Array> {
     if (this.#running === undefined) {
@@ -55,8 +55,9 @@ export class FolderSync {
   }
 
   /**
-   * SYNCFS names only the root of what the guest takes for one file system. All are opened first: while one is waited
-   * for the guest may forget an inode, and its descriptor's number become another file's.
+   * Syncs every file system that the guest has met, because SYNCFS names only the root of what the guest takes for one
+   * file system. All files are opened first: while one sync runs, the guest may forget an inode, and its descriptor's
+   * number may become another file's.
    */
   async #run(): Promise<Uint8Array> {
     const files: number[] = [];

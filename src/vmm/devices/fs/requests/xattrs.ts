@@ -6,7 +6,7 @@ import { ERRNO, fixed, OP, ProtocolError, strings, type Request } from '../share
 import type { Share } from '../share/share.ts';
 import { NOTHING, u64Bytes } from './reply.ts';
 
-/** struct fuse_setxattr_in without FUSE_SETXATTR_EXT: size, flags */
+/** Answers SETXATTR. struct fuse_setxattr_in without FUSE_SETXATTR_EXT: size, flags */
 export function setXattr(share: Share, request: Request): Uint8Array {
   const view = fixed(request.body, 8);
   const size = view.getUint32(0, true);
@@ -20,7 +20,7 @@ export function setXattr(share: Share, request: Request): Uint8Array {
   return NOTHING;
 }
 
-/** GETXATTR and LISTXATTR. struct fuse_getxattr_in: size; 0 asks how large */
+/** Answers GETXATTR and LISTXATTR. struct fuse_getxattr_in: size; 0 asks how large the answer is */
 export function getXattr(share: Share, request: Request): Uint8Array {
   const size = Math.min(fixed(request.body, 8).getUint32(0, true), MAX_XATTR);
   const { fd } = share.inodes.get(request.node);

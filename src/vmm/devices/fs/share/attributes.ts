@@ -1,27 +1,30 @@
-/** struct statx → struct fuse_attr, fuse_entry_out, fuse_attr_out; and who owns what as the guest sees it. */
+/**
+ * Turns struct statx into struct fuse_attr, fuse_entry_out and fuse_attr_out; and owners on the host into the guest's.
+ */
 import { STATX } from '../../../../host/files/file-at.ts';
 import { ATTR_ATTR, ATTR_OUT, ENTRY_ATTR, ENTRY_OUT } from './fuse.ts';
+import type { Lifetime } from './lifetimes.ts';
 
 /** Owners on both sides. Host ids are those of the VMM's own user namespace. */
 export interface Ownership {
   toGuest(uid: number, gid: number): [uid: number, gid: number];
-  /** @returns undefined when the host cannot express it */
+  /** @returns undefined when the host cannot express the owner */
   toHost(uid: number, gid: number): [uid: number, gid: number] | undefined;
   /**
-   * Of a VMM that may do to everything what it likes: which host users and groups are the container's (access.ts).
-   * Absent: the host kernel says so.
+   * Which host users and groups are the container's, for a VMM that the host kernel allows everything (access.ts).
+   * Where `holds` is absent the host kernel decides.
    */
   holds?: { user(uid: number): boolean; group(gid: number): boolean };
 }
 
-/** Ids are the same on both sides: for a VMM inside a user namespace that has the container's ids. */
+/** Owners that are the same on both sides, for a VMM inside a user namespace that has the container's ids. */
 export const sameOwners: Ownership = { toGuest: (uid, gid) => [uid, gid], toHost: (uid, gid) => [uid, gid] };
 
 const NOBODY = 65534;
 /** the chown(2) value that leaves an id alone */
 export const UNCHANGED = 0xffff_ffff;
 
-/** The VMM's own user is the guest's root, everybody else is nobody: for a VMM that has no ids but its own. */
+/** Owners for a VMM that has no ids but its own: its user is the guest's root, every other user is nobody. */
 export function rootIsOwner(uid: number, gid: number): Ownership {
   return {
     toGuest: (hostUid, hostGid) => [hostUid === uid ? 0 : NOBODY, hostGid === gid ? 0 : NOBODY],
@@ -40,8 +43,8 @@ interface IdRange {
 }
 
 /**
- * Owners by the container's id maps, as a user namespace would show them: for a VMM that is host root, whose volumes
- * belong to the ranges that root gives to containers. Who is in no range, host root first of all, is nobody.
+ * Owners by the container's id maps, as a user namespace would show them, for a VMM that is host root and whose volumes
+ * belong to the ranges that root gives to containers. An id in no range, host root above all, is nobody.
  */
 export function mappedOwners(maps: { uid: readonly IdRange[]; gid: readonly IdRange[] }): Ownership {
   const toGuest = (ranges: readonly IdRange[], id: number) => {
@@ -65,29 +68,22 @@ export function mappedOwners(maps: { uid: readonly IdRange[]; gid: readonly IdRa
   };
 }
 
-export interface Freshness {
-  /**
-   * milliseconds that the guest may believe names and attributes; 0: it asks each time, and sees the host's changes at
-   * once
-   */
-  milliseconds: number;
-}
-
-/** What the guest knows an inode by. */
+/** How the guest identifies an inode. */
 export interface GuestNode {
   node: number;
-  /** of the host, see Inode */
+  /** number of the host's file system, see Inode */
   device: number;
 }
 
 /**
- * The upper half of an inode number: two files of two of the host's file systems must not look like one with two names.
+ * Mixes the file system's number into the upper half of an inode number, so that files of two of the host's file
+ * systems do not look like one file with two names.
  */
 export const inodeHigh = (high: number, device: number): number => (high ^ (device << 16)) >>> 0;
 
 /**
- * struct fuse_attr: ino, size, blocks, atime, mtime, ctime (64 bits each), their nanoseconds, mode, nlink, uid, gid,
- * rdev, blksize, flags
+ * Writes struct fuse_attr: ino, size, blocks, atime, mtime, ctime (64 bits each), their nanoseconds, mode, nlink, uid,
+ * gid, rdev, blksize, flags.
  */
 function writeAttributes(out: DataView, at: number, stat: DataView, ownership: Ownership): void {
   const copy64 = (to: number, from: number) => {
@@ -111,44 +107,53 @@ function writeAttributes(out: DataView, at: number, stat: DataView, ownership: O
   out.setUint32(at + 72, gid, true);
   const major = stat.getUint32(STATX.rdevMajor, true);
   const minor = stat.getUint32(STATX.rdevMinor, true);
-  // new_encode_dev() of include/linux/kdev_t.h
+  // The device number is encoded as by new_encode_dev() of include/linux/kdev_t.h.
   out.setUint32(at + 76, ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0, true);
   copy32(80, STATX.blksize);
 }
 
-/** struct fuse_attr_out */
+/** Writes a lifetime's seconds (64 bits) and its nanoseconds (32 bits). */
+function writeLifetime(out: DataView, seconds: number, nanoseconds: number, lifetime: Lifetime): void {
+  out.setUint32(seconds, lifetime.low, true);
+  out.setUint32(seconds + 4, lifetime.high, true);
+  out.setUint32(nanoseconds, lifetime.nanoseconds, true);
+}
+
+/** @returns struct fuse_attr_out */
 export function attributesReply(
   { device }: Pick<GuestNode, 'device'>,
   stat: DataView,
   ownership: Ownership,
-  freshness: Freshness,
+  lifetime: Lifetime,
 ): Uint8Array {
   const bytes = new Uint8Array(ATTR_OUT);
   const view = new DataView(bytes.buffer);
-  view.setUint32(0, Math.floor(freshness.milliseconds / 1000), true);
-  view.setUint32(8, (freshness.milliseconds % 1000) * 1_000_000, true);
+  writeLifetime(view, 0, 8, lifetime);
   writeAttributes(view, ATTR_ATTR, stat, ownership);
   view.setUint32(ATTR_ATTR + 4, inodeHigh(stat.getUint32(STATX.ino + 4, true), device), true);
   return bytes;
 }
 
-/** struct fuse_entry_out */
+/** @returns struct fuse_entry_out */
 export function entryReply(
   { node, device }: GuestNode,
   stat: DataView,
   ownership: Ownership,
-  freshness: Freshness,
+  lifetimes: { name: Lifetime; attributes: Lifetime },
 ): Uint8Array {
   const bytes = new Uint8Array(ENTRY_OUT);
   const view = new DataView(bytes.buffer);
-  const seconds = Math.floor(freshness.milliseconds / 1000);
-  const nanoseconds = (freshness.milliseconds % 1000) * 1_000_000;
   view.setBigUint64(0, BigInt(node), true);
-  view.setUint32(16, seconds, true);
-  view.setUint32(24, seconds, true);
-  view.setUint32(32, nanoseconds, true);
-  view.setUint32(36, nanoseconds, true);
+  writeLifetime(view, 16, 32, lifetimes.name);
+  writeLifetime(view, 24, 36, lifetimes.attributes);
   writeAttributes(view, ENTRY_ATTR, stat, ownership);
   view.setUint32(ENTRY_ATTR + 4, inodeHigh(stat.getUint32(STATX.ino + 4, true), device), true);
+  return bytes;
+}
+
+/** @returns struct fuse_entry_out of a name that is not there, which the guest may remember for this long */
+export function absentReply(lifetime: Lifetime): Uint8Array {
+  const bytes = new Uint8Array(ENTRY_OUT);
+  writeLifetime(new DataView(bytes.buffer), 16, 32, lifetime);
   return bytes;
 }

@@ -1,4 +1,4 @@
-/** struct linux_dirent64 → struct fuse_dirent and fuse_direntplus, as many as fit. */
+/** Turns struct linux_dirent64 into struct fuse_dirent and fuse_direntplus, as many entries as fit. */
 
 /** linux_dirent64: ino 64 bits, off 64 bits, reclen 16 bits, type 8 bits, name */
 const DIRENT_NAME = 19;
@@ -8,10 +8,10 @@ const FUSE_DIRENT_NAME = 24;
 export interface Entry {
   /** 8 bytes each, as the kernel gave them */
   ino: Uint8Array;
-  /** where the next call goes on */
+  /** the place where the next call goes on */
   offset: Uint8Array;
   type: number;
-  /** one character a byte */
+  /** one character for each byte */
   name: string;
 }
 
@@ -33,11 +33,11 @@ export function parseEntries(bytes: Uint8Array): Entry[] {
   return entries;
 }
 
-/** bytes an entry takes in a reply */
+/** @returns bytes that an entry takes in a reply */
 export const entrySize = (entry: Entry, prefix: number) =>
   prefix + Math.ceil((FUSE_DIRENT_NAME + entry.name.length) / 8) * 8;
 
-/** @param before what READDIRPLUS puts in front: struct fuse_entry_out */
+/** @param before what READDIRPLUS puts in front of the entry: struct fuse_entry_out */
 export function writeEntry(out: Uint8Array, at: number, entry: Entry, before: Uint8Array): number {
   out.set(before, at);
   const start = at + before.length;

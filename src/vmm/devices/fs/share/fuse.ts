@@ -1,6 +1,6 @@
 /**
  * The FUSE protocol, version 7.31 (include/uapi/linux/fuse.h): numbers, structure layouts, and the parsing of requests.
- * Opens nothing. Guest and host are both little-endian x86-64, and share errno, open flags and mode bits.
+ * The parser opens nothing. Guest and host are both little-endian x86-64, and share errno, open flags and mode bits.
  */
 import { MAX_NAME } from './config.ts';
 
@@ -31,7 +31,6 @@ export const OP = {
   GETXATTR: 22,
   LISTXATTR: 23,
   REMOVEXATTR: 24,
-  FLUSH: 25,
   INIT: 26,
   OPENDIR: 27,
   READDIR: 28,
@@ -71,7 +70,7 @@ export const ERRNO = {
 export const IN_HEADER = 40;
 export const OUT_HEADER = 16;
 
-/** INIT flags we take */
+/** the INIT flags that the server accepts */
 export const INIT_FLAGS = {
   ASYNC_READ: 1 << 0,
   ATOMIC_O_TRUNC: 1 << 3,
@@ -81,6 +80,8 @@ export const INIT_FLAGS = {
   READDIRPLUS_AUTO: 1 << 14,
   PARALLEL_DIROPS: 1 << 18,
   MAX_PAGES: 1 << 22,
+  /** the target of a link never changes; a link put in its place is another inode */
+  CACHE_SYMLINKS: 1 << 23,
   HANDLE_KILLPRIV_V2: 1 << 28,
 } as const;
 
@@ -113,7 +114,7 @@ export const SETATTR = {
 
 /** struct fuse_write_in, fuse_read_in */
 export const WRITE_IN = { fh: 0, offset: 8, size: 16, flags: 20, openFlags: 32, bytes: 40 } as const;
-/** write_flags: from the guest's page cache, by a handle it happened to have */
+/** write_flags: the data comes from the guest's page cache, by any handle that the guest had */
 export const WRITE_CACHE = 1;
 export const WRITE_KILL_SUIDGID = 4;
 export const READ_IN = { fh: 0, offset: 8, size: 16, bytes: 40 } as const;
@@ -127,21 +128,22 @@ export const ENTRY_ATTR = 40;
 export const ATTR_ATTR = 16;
 
 export interface Request {
-  /** bytes, as the guest states it; checked against what it sent */
+  /** bytes, as the guest states the length; checked against what the guest sent */
   length: number;
   opcode: number;
-  /** copied back as it came */
+  /** identifies the request; the reply carries the same bytes */
   unique: Uint8Array;
   node: number;
   uid: number;
   gid: number;
-  /** what follows the header */
+  /** the bytes that follow the header */
   body: Uint8Array;
 }
 
 /**
- * @param bytes a copy of the readable part, up to the bound @param available bytes the readable part has @returns
- * undefined when it is no request
+ * @param bytes a copy of the readable part, up to the bound
+ * @param available bytes that the readable part has
+ * @returns undefined when the bytes are no request
  */
 export function parseRequest(bytes: Uint8Array, available: number): Request | undefined {
   if (bytes.length < IN_HEADER) return undefined;
@@ -159,18 +161,21 @@ export function parseRequest(bytes: Uint8Array, available: number): Request | un
   };
 }
 
-/** Above 2^53 bits are lost: such a node or handle does not exist, such an offset is refused by the kernel. */
+/**
+ * Reads a u64. Above 2^53 its low bits are lost: such a node or handle does not exist, and the kernel refuses such an
+ * offset.
+ */
 export function u64(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
 }
 
-/** The fixed part of a request. @throws ProtocolError when it is cut short */
+/** @returns the fixed part of a request. @throws ProtocolError when the request is cut short */
 export function fixed(body: Uint8Array, length: number): DataView {
   if (body.length < length) throw new ProtocolError(ERRNO.EINVAL);
   return new DataView(body.buffer, body.byteOffset, length);
 }
 
-/** The request cannot be carried out as it is: answered with this errno. */
+/** Says that the request cannot be carried out; its errno is the answer. */
 export class ProtocolError extends Error {
   readonly errno: number;
   constructor(errno: number) {
@@ -180,8 +185,8 @@ export class ProtocolError extends Error {
 }
 
 /**
- * Strings that end in NUL, one character a byte (latin1), as src/host/files/lookup.ts takes them. @throws ProtocolError
- * when one has no end
+ * @returns strings that end in NUL, one character for each byte (latin1), as src/host/files/lookup.ts takes them
+ * @throws ProtocolError when one has no end
  */
 export function strings(body: Uint8Array, offset: number, count: number): string[] {
   const found: string[] = [];
@@ -195,7 +200,7 @@ export function strings(body: Uint8Array, offset: number, count: number): string
   return found;
 }
 
-/** One component of a path, and nothing that leads elsewhere. @throws ProtocolError */
+/** Checks that the name is one component of a path that leads nowhere else. @throws ProtocolError */
 export function checkName(name: string): string {
   if (name.length > MAX_NAME) throw new ProtocolError(ERRNO.ENAMETOOLONG);
   if (name === '' || name === '.' || name === '..' || name.includes('/')) throw new ProtocolError(ERRNO.EINVAL);

@@ -1,4 +1,4 @@
-/** Open files and folders of the guest, by handle number; bounded. */
+/** The guest's open files and folders by handle number. Their number is bounded. */
 import { closeFd } from '../../../../host/files/lookup.ts';
 import { ERRNO, ProtocolError } from './fuse.ts';
 
@@ -11,14 +11,14 @@ export class Handles {
     this.#most = most;
   }
 
-  /** @param fd owned from here on @returns the handle */
+  /** @param fd a descriptor that the handles own from here on @returns the handle */
   add(fd: number): number {
     const handle = this.#next++;
     this.#open.set(handle, fd);
     return handle;
   }
 
-  /** @throws ProtocolError before a file is opened that could not be kept */
+  /** Called before a file is opened. @throws ProtocolError when no further file can be kept */
   checkRoom(): void {
     if (this.#open.size >= this.#most) throw new ProtocolError(ERRNO.ENFILE);
   }

@@ -1,8 +1,9 @@
 /**
- * The inodes the guest knows, by node id: each an O_PATH descriptor, kept for as long as the guest remembers a lookup
- * of it. A node is found again by mount, device and inode number, so that hard links are one node, and what is mounted
- * twice (once read-only) is two. Names are only ever looked up in a folder's descriptor, one component at a time and
- * beneath it (openat2), so that no symbolic link, no `..` and no rename on the host leads out of the shared folder.
+ * The inodes that the guest knows, by node id. Each is an O_PATH descriptor, kept for as long as the guest remembers a
+ * lookup of the inode. A node is found again by mount, device and inode number, so that hard links are one node, and
+ * what is mounted twice (once read-only) is two. Names are only ever looked up in a folder's descriptor, one component
+ * at a time and beneath the folder (openat2), so that no symbolic link, no `..` and no rename on the host leads out of
+ * the shared folder.
  */
 import { closeFd, openBeneath, O_CLOEXEC, O_NOFOLLOW } from '../../../../host/files/lookup.ts';
 import { O_PATH, reopen, statFd, STATX } from '../../../../host/files/file-at.ts';
@@ -14,7 +15,10 @@ export const S_IFMT = 0o170000;
 export const S_IFDIR = 0o040000;
 export const S_IFREG = 0o100000;
 
-/** file systems told apart by the upper 16 bits of an inode number */
+/** value of Inode.watch that is no watch's number */
+export const NOT_WATCHED = 0;
+
+/** most file systems that the upper 16 bits of an inode number tell apart */
 const MAX_DEVICES = 0xffff;
 
 export interface Inode {
@@ -23,13 +27,22 @@ export interface Inode {
   /** S_IFMT bits; they never change */
   kind: number;
   /**
-   * which of the host's file systems below the root it is on, in the order they were met: the guest sees one, where an
-   * inode number must name one file
+   * the number of the host's file system that the inode is on, counted in the order in which the file systems were met:
+   * the guest sees a single file system, where an inode number must name one file
    */
   device: number;
-  /** how often the guest has been given it, and has not forgotten */
+  /** how often the guest was given the inode and has not yet forgotten it */
   lookups: number;
   key: string;
+  /** number of the watch that tells of the host's changes, see Watches */
+  watch: number;
+}
+
+export interface InodeHooks {
+  /** called when the guest should forget what it does not use */
+  onCrowded?: (() => void) | undefined;
+  /** called with an inode that is about to go */
+  onDrop?: ((inode: Inode) => void) | undefined;
 }
 
 export class Inodes implements Disposable {
@@ -37,18 +50,15 @@ export class Inodes implements Disposable {
   readonly #byKey = new Map<string, Inode>();
   readonly #devices: string[] = [];
   readonly #bounds: Bounds;
-  readonly #onCrowded: () => void;
+  readonly #hooks: InodeHooks;
   #next = ROOT_NODE + 1;
-  /** inodes that came while there were many */
+  /** number of inodes that came since there were many */
   #news = 0;
 
-  /**
-   * @param root an O_PATH descriptor of the shared folder; owned from here on @param onCrowded the guest should forget
-   * what it does not use
-   */
-  constructor(root: number, bounds: Bounds, onCrowded: () => void = () => {}) {
+  /** @param root an O_PATH descriptor of the shared folder, which the inodes own from here on */
+  constructor(root: number, bounds: Bounds, hooks: InodeHooks = {}) {
     this.#bounds = bounds;
-    this.#onCrowded = onCrowded;
+    this.#hooks = hooks;
     this.#add(ROOT_NODE, root);
   }
 
@@ -61,13 +71,14 @@ export class Inodes implements Disposable {
       device: node === ROOT_NODE ? 0 : this.#deviceOf(stat),
       lookups: 1,
       key: keyOf(stat),
+      watch: NOT_WATCHED,
     };
     this.#byNode.set(node, inode);
     this.#byKey.set(inode.key, inode);
     return inode;
   }
 
-  /** @throws ProtocolError for a node the guest was never given, or has forgotten */
+  /** @throws ProtocolError for a node that the guest was never given, or has forgotten */
   get(node: number): Inode {
     const inode = this.#byNode.get(node);
     if (inode === undefined) throw new ProtocolError(ERRNO.ENOENT);
@@ -95,7 +106,7 @@ export class Inodes implements Disposable {
       return known;
     }
     const { inodes, crowded, step } = this.#bounds;
-    if (this.#byNode.size >= crowded && this.#news++ % step === 0) this.#onCrowded();
+    if (this.#byNode.size >= crowded && this.#news++ % step === 0) this.#hooks.onCrowded?.();
     if (this.#byNode.size >= inodes) {
       closeFd(fd);
       throw new ProtocolError(ERRNO.ENFILE);
@@ -103,7 +114,7 @@ export class Inodes implements Disposable {
     return this.#add(this.#next++, fd);
   }
 
-  /** The guest lets go of some of its lookups; the root stays. */
+  /** Takes away lookups that the guest has forgotten; the root stays. */
   forget(node: number, lookups: number): void {
     const inode = this.#byNode.get(node);
     if (inode === undefined || node === ROOT_NODE) return;
@@ -114,11 +125,12 @@ export class Inodes implements Disposable {
   #deviceOf(stat: DataView): number {
     const device = `${stat.getUint32(STATX.devMajor, true)}:${stat.getUint32(STATX.devMinor, true)}`;
     const known = this.#devices.indexOf(device);
-    // beyond the bound they share the last place: numbers may meet there, and nothing worse
+    // File systems beyond the bound share the last number: inode numbers may collide there, and nothing worse happens.
     return known >= 0 ? known : Math.min(this.#devices.push(device) - 1, MAX_DEVICES);
   }
 
   #drop(inode: Inode): void {
+    this.#hooks.onDrop?.(inode);
     this.#byNode.delete(inode.node);
     this.#byKey.delete(inode.key);
     closeFd(inode.fd);
@@ -128,13 +140,13 @@ export class Inodes implements Disposable {
     return this.#byNode.size;
   }
 
-  /** A folder or file on each file system that the guest has met. */
+  /** @returns one folder or file on each file system that the guest has met */
   onePerDevice(): Inode[] {
     const found = [...this.#byNode.values()].filter(({ kind }) => kind === S_IFDIR || kind === S_IFREG);
     return [...new Map(found.map((inode) => [inode.device, inode])).values()];
   }
 
-  /** Everything but the root: the guest has unmounted, or is gone. */
+  /** Forgets every inode but the root, after the guest has unmounted or is gone. */
   clear(): void {
     for (const inode of this.#byNode.values()) if (inode.node !== ROOT_NODE) this.#drop(inode);
   }

@@ -1,21 +1,26 @@
 /**
- * What all requests on a shared folder act on: the inodes the guest knows, its open files, and what it may do to them.
- * The checks that more than one family of requests makes are here; the requests themselves are in requests/.
+ * A Share is what all requests on a shared folder act on: the inodes that the guest knows, its open files, and what it
+ * may do to them. Checks that more than one family of requests makes are here; the requests themselves are in
+ * requests/.
  */
 import { openFilesLimit } from '../../../../host/descriptors.ts';
 import { chmodFd, chownFd, reopen, statFd, STATX } from '../../../../host/files/file-at.ts';
+import { IN } from '../../../../host/files/inotify.ts';
 import { closeFd, O_CLOEXEC, openFolder } from '../../../../host/files/lookup.ts';
 import { SyscallError } from '../../../../host/libc.ts';
+import type { GuestMemory } from '../../../memory/guest-memory.ts';
 import { Access, SEARCH, WRITE } from './access.ts';
-import { attributesReply, entryReply, UNCHANGED, type Freshness, type Ownership } from './attributes.ts';
+import { absentReply, attributesReply, entryReply, UNCHANGED, type Ownership } from './attributes.ts';
 import { boundsFor } from './config.ts';
 import { ERRNO, ProtocolError, type Request } from './fuse.ts';
 import { Handles } from './handles.ts';
-import { Inodes, S_IFDIR, S_IFMT, S_IFREG, type Inode } from './inodes.ts';
+import { Inodes, NOT_WATCHED, S_IFDIR, S_IFMT, S_IFREG, type Inode } from './inodes.ts';
+import { Lifetimes, NO_LIFETIME, type ChangesState, type Lifetime } from './lifetimes.ts';
+import { watchLimit, Watches } from './watches.ts';
 
 /**
- * open flags a guest may choose: access mode, O_TRUNC, O_DSYNC, O_SYNC (asm-generic/fcntl.h); O_APPEND is each write's
- * own affair (device.ts)
+ * the open flags that a guest may choose: access mode, O_TRUNC, O_DSYNC, O_SYNC (asm-generic/fcntl.h); O_APPEND is
+ * decided for each write (device.ts)
  */
 export const OPEN_FLAGS = 3 | 0o1000 | 0o10000 | 0o4010000;
 const S_ISUID = 0o4000;
@@ -24,14 +29,13 @@ const S_IXGRP = 0o010;
 export const PERMISSIONS = 0o7777;
 
 export interface ShareOptions {
-  /** the folder that is shared; links in its path are followed, once, now */
+  /** the folder that is shared; symbolic links in its path are followed once, when the share is made */
   path: string;
   readOnly: boolean;
   ownership: Ownership;
-  freshness: Freshness;
-  /** that this process may have open; @default its limit */
+  /** number of descriptors that this process may have open; @default its limit */
   descriptors?: number | undefined;
-  /** the guest remembers a great many inodes: it should let go of those it does not use */
+  /** called when the guest remembers a great many inodes and should forget those that it does not use */
   onCrowded?: (() => void) | undefined;
 }
 
@@ -41,38 +45,126 @@ export class Share implements Disposable {
   readonly inodes: Inodes;
   readonly handles: Handles;
   readonly access: Access;
-  readonly #freshness: Freshness;
-  /** umask(2) of this process: the guest's was applied by its own kernel, ours must not be */
+  readonly #lifetimes = new Lifetimes();
+  readonly #mostWatches: number;
+  #watches: Watches | undefined;
+  /** the lifetime of what the current request looks at */
+  #lifetime: Lifetime = NO_LIFETIME;
+  /** umask(2) of this process: the guest's kernel has applied the guest's umask, and this one must not apply as well */
   readonly #umask = process.umask();
 
   /** @throws SyscallError when the folder cannot be opened */
-  constructor({ path, readOnly, ownership, freshness, descriptors = openFilesLimit(), onCrowded }: ShareOptions) {
+  constructor({ path, readOnly, ownership, descriptors = openFilesLimit(), onCrowded }: ShareOptions) {
     this.readOnly = readOnly;
     this.ownership = ownership;
-    this.#freshness = freshness;
     this.access = new Access(ownership);
     const bounds = boundsFor(descriptors);
     this.handles = new Handles(bounds.handles);
-    // Opened for reading rather than O_PATH: a share that cannot be listed is refused now, in the open, and not later
-    // inside the guest.
-    this.inodes = new Inodes(openFolder(path), bounds, onCrowded);
+    // The folder is opened for reading rather than with O_PATH: a folder that cannot be listed is refused now, where
+    // the user sees the error, and not later inside the guest.
+    this.inodes = new Inodes(openFolder(path), bounds, { onCrowded, onDrop: (inode) => this.#watches?.drop(inode) });
+    this.#mostWatches = Math.min(bounds.inodes, watchLimit());
   }
 
-  entry(inode: Inode): Uint8Array {
-    return entryReply(inode, statFd(inode.fd), this.ownership, this.#freshness);
+  /**
+   * Gives names and attributes lifetimes that end with the host's changes, which the guest is told of in its memory.
+   * @throws GuestFault for an address that cannot be
+   */
+  countChanges(memory: GuestMemory, state: ChangesState): void {
+    this.stopCounting();
+    this.#lifetimes.attach(memory, state);
+    try {
+      this.#watches = new Watches(this.#mostWatches, (inode) => {
+        if (inode === undefined) this.#lifetimes.allChanged();
+        else this.#lifetimes.changed(inode.node);
+      });
+    } catch (error) {
+      // The user has no inotify instance left. Nothing gets a lifetime then: the guest asks each time.
+      if (!(error instanceof SyscallError)) throw error;
+    }
+  }
+
+  /** number of inodes that are watched */
+  get watches(): number {
+    return this.#watches?.size ?? 0;
+  }
+
+  stopCounting(): void {
+    this.#lifetimes.detach();
+    this.#watches?.[Symbol.dispose]();
+    this.#watches = undefined;
+  }
+
+  /** Tells the guest of every change on the host until now. */
+  settle(): void {
+    this.#watches?.settle();
+  }
+
+  /** the descriptor that is readable when the host has changed something; undefined when nothing is watched */
+  get changesFd(): number | undefined {
+    return this.#watches?.fd;
+  }
+
+  /**
+   * Begins a request. What it looks at may be kept until a change that comes after this moment: a change while it looks
+   * ends the lifetime that its answer gives.
+   */
+  begin(): void {
+    this.#lifetime = this.#lifetimes.untilChanged();
+  }
+
+  /** The guest has just made this name itself, and needs no word of it. */
+  ownName(folder: Inode, name: string): void {
+    this.#watches?.settle({ inode: folder, mask: IN.CREATE, name });
+  }
+
+  /** The same for a name that it has removed. */
+  ownRemoval(folder: Inode, name: string): void {
+    this.#watches?.settle({ inode: folder, mask: IN.DELETE, name });
+  }
+
+  /**
+   * The same for attributes that it has set. They must be read after this call: the kernel makes one event of its
+   * change and of another process's like it.
+   */
+  ownAttributes(inode: Inode): void {
+    this.#watches?.settle({ inode, mask: IN.ATTRIB | IN.MODIFY, name: '' });
+  }
+
+  /** @param folder where the inode was looked up by name; undefined when it has none */
+  entry(inode: Inode, folder: Inode | undefined): Uint8Array {
+    const lifetimes = { name: this.#nameLifetime(folder), attributes: this.#attributesLifetime(inode) };
+    return entryReply(inode, statFd(inode.fd), this.ownership, lifetimes);
+  }
+
+  /** @returns the answer for a name that the folder does not have, when the guest may remember that */
+  absent(folder: Inode): Uint8Array | undefined {
+    const lifetime = this.#nameLifetime(folder);
+    return lifetime === NO_LIFETIME ? undefined : absentReply(lifetime);
   }
 
   attributes(inode: Inode): Uint8Array {
-    return attributesReply(inode, statFd(inode.fd), this.ownership, this.#freshness);
+    const lifetime = this.#attributesLifetime(inode);
+    return attributesReply(inode, statFd(inode.fd), this.ownership, lifetime);
   }
 
-  /** Counts one lookup of a name in a folder that may be searched. @throws SyscallError, ProtocolError */
-  lookup(folder: number, name: string): Inode {
-    this.access.check(this.inodes.get(folder).fd, SEARCH);
-    return this.inodes.lookup(folder, name);
+  /** The folder has been watched since before the lookup, or it is not. */
+  #nameLifetime(folder: Inode | undefined): Lifetime {
+    return folder !== undefined && folder.watch > NOT_WATCHED ? this.#lifetime : NO_LIFETIME;
   }
 
-  /** A name that is to be taken away. @throws ProtocolError, SyscallError */
+  #attributesLifetime(inode: Inode): Lifetime {
+    return this.#watches?.watch(inode) === true ? this.#lifetime : NO_LIFETIME;
+  }
+
+  /** Counts one lookup of a name in a folder that the guest may search. @throws SyscallError, ProtocolError */
+  lookup(folder: Inode, name: string): Inode {
+    this.access.check(folder.fd, SEARCH);
+    this.#watches?.watch(folder);
+    return this.inodes.lookup(folder.node, name);
+  }
+
+  /** Checks that the guest may remove a name from a sticky folder. @throws ProtocolError, SyscallError */
   checkSticky(folder: number, name: string): void {
     if (!this.access.isSticky(this.inodes.get(folder).fd)) return;
     let entry: Inode;
@@ -89,17 +181,18 @@ export class Share implements Disposable {
     }
   }
 
-  /** A folder whose names are to change. */
+  /** @returns a folder whose names are to change, after checking that the guest may change them */
   folder(node: number): Inode {
     const folder = this.inodes.get(node);
     this.access.check(folder.fd, WRITE | SEARCH);
+    this.#watches?.watch(folder);
     return folder;
   }
 
-  /** A new inode belongs to the process that made it, and has the mode it asked for. */
+  /** Gives a new inode to the process that made it, with the mode that the process asked for. */
   give(fd: number, folder: number, request: Request, mode: number | undefined): void {
     const owner = this.ownership.toHost(request.uid, request.gid);
-    // A set-group-ID folder gives its group to what is made in it, and the bit to folders.
+    // A set-group-ID folder gives its group to every new file in it, and the bit to new folders.
     const folderGivesGroup = (statFd(folder).getUint16(STATX.mode, true) & S_ISGID) !== 0;
     const stat = statFd(fd);
     const [uid, gid] = [stat.getUint32(STATX.uid, true), stat.getUint32(STATX.gid, true)];
@@ -109,11 +202,11 @@ export class Share implements Disposable {
       try {
         chownFd(fd, owner[0], folderGivesGroup ? UNCHANGED : owner[1]);
       } catch (error) {
-        // an id beyond those that this process has: the answer of a file system in a user namespace
+        // This process does not have the id: a file system in a user namespace gives the same answer.
         throw error instanceof SyscallError && error.code === 'EINVAL' ? new ProtocolError(ERRNO.EOVERFLOW) : error;
       }
     }
-    // a change of owner takes set-user-ID and set-group-ID off
+    // A change of owner clears set-user-ID and set-group-ID.
     const lost = this.#umask | (given ? S_ISUID | S_ISGID : 0);
     const isFolder = (stat.getUint16(STATX.mode, true) & S_IFMT) === S_IFDIR;
     if (mode === undefined) return;
@@ -121,7 +214,7 @@ export class Share implements Disposable {
     if ((mode & lost) !== 0 || (wanted & S_ISGID) !== ((mode | inherited) & S_ISGID)) chmodFd(fd, wanted);
   }
 
-  /** Opens an inode for a moment. Only regular files: opening anything else has effects. */
+  /** Opens an inode for a moment. It must be a regular file, because opening anything else has effects. */
   withFile(inode: Inode, flags: number, use: (fd: number) => void): void {
     const fd = this.reopen(inode, flags);
     try {
@@ -137,8 +230,8 @@ export class Share implements Disposable {
   }
 
   /**
-   * What writing does to set-user-ID and set-group-ID bits (FUSE_HANDLE_KILLPRIV_V2); capabilities are the host
-   * kernel's to drop.
+   * Clears the set-user-ID and set-group-ID bits that writing clears (FUSE_HANDLE_KILLPRIV_V2); the host kernel drops
+   * capabilities by itself.
    */
   killSetIds(fd: number): void {
     const mode = statFd(fd).getUint16(STATX.mode, true);
@@ -146,13 +239,14 @@ export class Share implements Disposable {
     if (kept !== mode) chmodFd(fd, kept & PERMISSIONS);
   }
 
-  /** The guest has unmounted, or its driver is gone: everything it held is let go. */
+  /** Releases all that the guest held, after it has unmounted or its driver is gone. */
   clear(): void {
     this.handles.clear();
     this.inodes.clear();
   }
 
   [Symbol.dispose](): void {
+    this.stopCounting();
     this.handles.clear();
     this.inodes[Symbol.dispose]();
   }

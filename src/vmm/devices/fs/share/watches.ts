@@ -1,0 +1,174 @@
+/**
+ * Watches tell which of the inodes that the guest knows have been changed on the host: inotify on each of them, files
+ * too, because a file may be changed by any of its names and by descriptors whose name is gone.
+ *
+ * An event is queued within the system call that makes the change. So whoever reads the queue before he passes on a
+ * word of another process has every change that the other can have made before.
+ */
+import { readFileSync } from 'node:fs';
+import { statfsFd } from '../../../../host/files/file-at.ts';
+import { IN, Inotify, type InotifyEvent } from '../../../../host/files/inotify.ts';
+import { SyscallError } from '../../../../host/libc.ts';
+import { NOT_WATCHED, S_IFDIR, S_IFREG, type Inode } from './inodes.ts';
+
+/**
+ * statfs(2), include/uapi/linux/magic.h: file systems that only this host's kernel changes. Of others (NFS, SMB, FUSE,
+ * 9p, overlay) changes are made elsewhere, and nobody tells.
+ */
+const TOLD = new Set([
+  0xef53n, // ext2, ext3, ext4
+  0x58465342n, // xfs
+  0x9123683en, // btrfs
+  0xca451a4en, // bcachefs
+  0xf2f52010n, // f2fs
+  0x2fc12fc1n, // zfs
+  0x01021994n, // tmpfs
+]);
+
+/** changes to a folder's names */
+const NAMES = IN.CREATE | IN.DELETE | IN.MOVED_FROM | IN.MOVED_TO;
+/** a link count, an owner, a mode, times or an extended attribute; a new name changes the time of the last change */
+const ITSELF = IN.ATTRIB | IN.MOVE_SELF;
+/** what a shared mapping has written is told when the file is closed */
+const CONTENTS = IN.MODIFY | IN.CLOSE_WRITE;
+
+/** value of Inode.watch for one that cannot be watched */
+const UNWATCHABLE = -1;
+
+/**
+ * Attack: a guest that takes all watches of its user's, so that no other program of the user's hears of changes. A
+ * machine has this share of them (fs.inotify.max_user_watches), and no more than the inodes that it may remember.
+ */
+const WATCH_SHARE = 1 / 4;
+/** the limit before Linux 5.11, taken where it cannot be read */
+const FEW_WATCHES = 8192;
+/** A host that makes events faster than they are read must not hold the event loop: after so many reads all is stale. */
+const MOST_READS = 64;
+
+/** A change that was just made for the guest, which knows of it. */
+export interface OwnChange {
+  inode: Inode;
+  /** IN bits of the events that it makes */
+  mask: number;
+  /** the name in the folder; empty for the inode itself */
+  name: string;
+}
+
+export class Watches implements Disposable {
+  readonly #inotify = new Inotify();
+  readonly #most: number;
+  readonly #watched = new Map<number, Inode[]>();
+  /** whether changes are told, by mount and device */
+  readonly #told = new Map<string, boolean>();
+  readonly #onChange: (inode: Inode | undefined) => void;
+
+  /**
+   * @param most number of watches
+   * @param onChange called for each change; without an inode when any may have been changed
+   * @throws SyscallError
+   */
+  constructor(most: number, onChange: (inode: Inode | undefined) => void) {
+    this.#most = most;
+    this.#onChange = onChange;
+  }
+
+  /** readable while there are events */
+  get fd(): number {
+    return this.#inotify.fd;
+  }
+
+  get size(): number {
+    return this.#watched.size;
+  }
+
+  /**
+   * Watches an inode from here on, if that can be done. It must be asked before the inode is looked at.
+   * @returns whether changes to it are told
+   */
+  watch(inode: Inode): boolean {
+    if (inode.watch === NOT_WATCHED) inode.watch = this.#add(inode);
+    return inode.watch > 0;
+  }
+
+  #add(inode: Inode): number {
+    if (this.#watched.size >= this.#most || !this.#isTold(inode)) return UNWATCHABLE;
+    const mask = inode.kind === S_IFDIR ? ITSELF | NAMES : inode.kind === S_IFREG ? ITSELF | CONTENTS : ITSELF;
+    try {
+      const watch = this.#inotify.add(inode.fd, mask);
+      // What is mounted twice is two inodes of the guest's, and one of the host's.
+      const others = this.#watched.get(watch);
+      if (others === undefined) this.#watched.set(watch, [inode]);
+      else others.push(inode);
+      return watch;
+    } catch (error) {
+      // It may not be read, or the user has no watch left: the guest asks each time.
+      if (error instanceof SyscallError) return UNWATCHABLE;
+      throw error;
+    }
+  }
+
+  #isTold({ key, fd }: Inode): boolean {
+    const place = key.slice(0, key.lastIndexOf(':'));
+    let told = this.#told.get(place);
+    if (told === undefined) this.#told.set(place, (told = TOLD.has(statfsFd(fd)[0]!)));
+    return told;
+  }
+
+  /** Ends the watch of an inode that the guest has forgotten. */
+  drop(inode: Inode): void {
+    const { watch } = inode;
+    if (watch <= 0) return;
+    inode.watch = NOT_WATCHED;
+    const inodes = this.#watched.get(watch)!;
+    if (inodes.length > 1) return void inodes.splice(inodes.indexOf(inode), 1);
+    this.#watched.delete(watch);
+    this.#inotify.remove(watch);
+  }
+
+  /** Tells of every change that has been made. @param own one that the guest need not be told of */
+  settle(own?: OwnChange): void {
+    for (let reads = 0; reads < MOST_READS; reads++) {
+      const { events, more } = this.#inotify.read();
+      for (const event of events) this.#tell(event, own);
+      if (!more) return;
+    }
+    this.#onChange(undefined);
+  }
+
+  #tell({ watch, mask, name }: InotifyEvent, own: OwnChange | undefined): void {
+    if ((mask & IN.Q_OVERFLOW) !== 0) return this.#onChange(undefined);
+    const inodes = this.#watched.get(watch);
+    // The guest has forgotten the inode since.
+    if (inodes === undefined) return;
+    if ((mask & IN.IGNORED) !== 0) {
+      this.#watched.delete(watch);
+      for (const inode of inodes) inode.watch = UNWATCHABLE;
+    } else if (name !== '' && (mask & NAMES) === 0) return; // a file's attributes, which its own watch tells of
+    else if (
+      own !== undefined &&
+      inodes.length === 1 &&
+      inodes[0] === own.inode &&
+      name === own.name &&
+      (mask & ~IN.ISDIR & ~own.mask) === 0
+    )
+      return;
+    for (const inode of inodes) this.#onChange(inode);
+  }
+
+  [Symbol.dispose](): void {
+    this.#inotify[Symbol.dispose]();
+    for (const inodes of this.#watched.values()) for (const inode of inodes) inode.watch = NOT_WATCHED;
+    this.#watched.clear();
+  }
+}
+
+/** @returns the number of watches that one machine may have */
+export function watchLimit(): number {
+  try {
+    const limit = Number(readFileSync('/proc/sys/fs/inotify/max_user_watches', 'latin1'));
+    if (Number.isSafeInteger(limit) && limit > 0) return Math.floor(limit * WATCH_SHARE);
+  } catch {
+    // There is no /proc/sys where the supervisor is.
+  }
+  return Math.floor(FEW_WATCHES * WATCH_SHARE);
+}

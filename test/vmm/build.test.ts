@@ -1,0 +1,198 @@
+/**
+ * RUN steps in virtual machines beside the same in user namespaces: what is printed, what is made, what is cached; how
+ * steps end, and what is left then. GOLDEN=ID,… runs golden cases (test/engine/build/golden.test.ts) in machines
+ * instead, a minute each.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { openEngine } from '../../src/engine/assembly/engine.ts';
+import type { Image } from '../../src/images/store/contract.ts';
+import { makeBox } from '../engine/build/box.ts';
+import { huskBeside, makeContext, runCase, type GoldenCase, type Outcome } from '../engine/build/golden-case.ts';
+import { problems } from '../engine/build/golden-problems.ts';
+import { temporaryFolder } from '../fixtures/temporary.ts';
+import { commandLine } from './home.ts';
+import { missingParts, notByItself, onKvmHost, root as checkout } from './kvm-host.ts';
+
+const SECONDS = 2400;
+const GOLDEN = process.env['GOLDEN'];
+/** ms for a monitor to be gone whose build was killed */
+const PATIENCE = 30_000;
+
+const DOCKERFILE = `FROM box AS one
+COPY f /d/f
+FROM scratch AS two
+COPY f /a
+COPY d /b
+FROM box
+RUN echo "OUT:$(id -u):$(id -g) $(pwd) $(hostname) $(umask)"; mkdir -m 2750 -p /n/e; echo old >/n/f; ln /n/f /n/g; ln -s f /n/l; mkfifo /n/p; rm -r /home/ann /bin/vi
+COPY d /n/d
+RUN echo "OUT:$(cat /n/d/x) $(ls /n | tr '\\n' ' ')"; echo new >>/n/f; chown 7:8 /n/e; chmod 4711 /n/g; mknod /n/null c 1 3; rm /n/l; rm -rf /n/d; mkdir /n/d; echo mine >/n/d/y
+RUN --mount=target=/c --mount=from=one,source=/d,target=/o,rw --mount=from=two,target=/two --mount=from=box,source=/etc,target=/e \\
+  echo "OUT:$(ls /c /o /two /two/b | tr '\\n' ' ') $(head -n1 /e/passwd)"; echo w >/c/f 2>/dev/null || echo OUT:ro; echo w >/o/f; echo "OUT:$(cat /o/f)"
+RUN --mount=type=tmpfs,target=/t,size=64k --mount=type=secret,id=s,target=/run/s,mode=0440,uid=5,gid=6 --mount=type=secret,id=s,env=TOKEN \\
+  echo "OUT:$(df -k /t | tail -n1 | tr -s ' ') $(stat -c %a:%u:%g /run/s) $(md5sum </run/s) $(echo -n "$TOKEN" | md5sum)"
+RUN --mount=type=cache,target=/k,mode=0750,uid=5,gid=6,id=shared \\
+  echo "OUT:$(stat -c %a:%u:%g /k) $(cat /k/x 2>/dev/null)"; echo kept >/k/x; ln -s / /k/out; chown 9:9 /k/x
+RUN --mount=type=cache,target=/k,ro,id=shared --mount=type=cache,target=/m,source=out,id=shared,ro \\
+  true
+RUN --network=none echo "OUT:$(ip addr | grep -c ': eth')"
+RUN echo "OUT:$(ip -4 addr show eth0 | grep -c inet) $(ip route | cut -d' ' -f1-2 | head -n1) $(grep -c foo /etc/hosts)"; echo x >/etc/resolv.conf; grep -E 'CapEff|NoNewPrivs|Seccomp:' /proc/self/status | sed s/^/OUT:/
+RUN <<END
+#!/bin/sh
+echo "OUT:$0"; (sleep 30; touch /late) &
+END
+USER ann
+WORKDIR /w
+RUN echo "OUT:$(id) $HOME $(pwd)"; ulimit -n | sed s/^/OUT:/
+RUN ["nosuch"]
+`;
+
+const env = { ...(GOLDEN && { GOLDEN }) };
+const reason = notByItself() ?? missingParts();
+if (reason === undefined) await onKvmHost(import.meta.url, register, { seconds: SECONDS, env });
+else test.skip(`RUN in virtual machines: ${reason}`, () => {});
+
+function register(): void {
+  const work = temporaryFolder('husk-vm-build-');
+  chmodSync(work, 0o755);
+  const root = join(work, 'root');
+  let box: Image;
+  test.before('the image box', async () => {
+    box = await makeBox(work, root);
+  });
+  const left = (): string[] => readdirSync(join(root, 'tmp'));
+
+  if (GOLDEN) {
+    const path = join(checkout, 'test/images/build/corpus/golden/cases.json');
+    const cases = JSON.parse(readFileSync(path, 'utf8')) as GoldenCase[];
+    for (const golden of cases.filter(({ id }) => GOLDEN.split(',').includes(id)))
+      test.serial(golden.id, async (t) => {
+        t.timeout(SECONDS * 1000);
+        const outcome = await runCase(makeContext(work, golden), root, golden, box, 'vm');
+        t.deepEqual(problems(outcome, golden), []);
+        t.deepEqual(left(), []);
+      });
+    return;
+  }
+
+  /** of the Dockerfile up to its last step */
+  const whole = DOCKERFILE.replace(/RUN \["nosuch"\]\n$/, '').replace(/RUN .*\\\n {2}true\n/, '');
+  const files = { f: 'file\n', 'd/x': 'in d\n' };
+  const args = '--secret id=s,src=../secret --add-host foo:192.0.2.7 --ulimit nofile=77:99';
+  const layers = async (): Promise<string[]> => {
+    using engine = await openEngine({ dataRoot: root });
+    return engine.images.get('result').layers.map(({ diffId }) => diffId);
+  };
+
+  test.serial('steps print and make the same in both, and the layers of COPY are the same', async (t) => {
+    t.timeout(SECONDS * 1000);
+    writeFileSync(join(work, 'secret'), 'a value that is nowhere else');
+    const made: Outcome[] = [];
+    const diffIds: string[][] = [];
+    for (const isolation of ['userns', 'vm'] as const) {
+      // The cache of the mount is new each time.
+      const golden: GoldenCase = {
+        id: '',
+        dockerfile: whole.replaceAll('id=shared', `id=${isolation}`),
+        files,
+        args,
+        buildkit: { rc: 0 },
+      };
+      made.push(await runCase(makeContext(work, golden), root, golden, box, isolation));
+      diffIds.push(await layers());
+    }
+    const [userns, vm] = made;
+    t.is(userns!.rc, 0, userns!.error);
+    t.is(vm!.rc, 0, vm!.error);
+    t.deepEqual(vm!.out, userns!.out);
+    t.is(vm!.out!.length, 15);
+    t.deepEqual(vm!.tree, userns!.tree);
+    t.is(vm!.tree!['n/d/y'], String.raw`f 0644 0:0 'mine\n'`);
+    t.is(vm!.tree!['home/ann'], 'DELETED');
+    // the base, and `COPY d /n/d` above a RUN whose folder it repeats but for its time
+    t.is(diffIds[0]!.length, diffIds[1]!.length);
+    t.is(diffIds[0]![0], diffIds[1]![0]);
+    t.deepEqual(left(), []);
+  });
+
+  test.serial(
+    'a build that is cached boots nothing; a command that is not there is told as in user namespaces',
+    async (t) => {
+      t.timeout(SECONDS * 1000);
+      const golden: GoldenCase = {
+        id: '',
+        dockerfile: 'FROM box\nCOPY f /f\nRUN ["nosuch"]\n',
+        files,
+        buildkit: { rc: 1 },
+      };
+      const folder = makeContext(work, golden);
+      const [userns, vm] = [
+        await runCase(folder, root, golden, box, 'userns'),
+        await runCase(folder, root, golden, box, 'vm'),
+      ];
+      t.deepEqual(vm, userns);
+      t.regex(vm.error!, /did not complete successfully: exec: "nosuch": executable file not found/);
+      writeFileSync(join(folder, 'Dockerfile'), whole.replaceAll('id=shared', 'id=vm'));
+      writeFileSync(join(folder, '../secret'), 'another value');
+      const again = await huskBeside(folder, [
+        '--data-root',
+        root,
+        'build',
+        '--isolation=vm',
+        '--progress=plain',
+        ...args.split(' '),
+        '.',
+      ]);
+      t.is(again.code, 0, again.stderr);
+      t.notRegex(again.stderr, /OUT:\d/);
+      t.deepEqual(left(), []);
+    },
+  );
+
+  test.serial('no secret is in the data root', (t) => {
+    // The folder of a cache belongs to one of its ids, and is closed to this process.
+    const having = (text: string): string => spawnSync('grep', ['-rlsF', text, root], { encoding: 'utf8' }).stdout;
+    t.not(having('in d'), '');
+    t.is(having('a value that is nowhere else'), '');
+  });
+
+  const monitors = (): string[] =>
+    readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && /husk-build-vm|build-machine/.test(commandLine(pid)));
+
+  for (const [signal, code, said] of [
+    ['SIGINT', 130, /OUT:asked/],
+    ['SIGKILL', null, /OUT:began/],
+  ] as const)
+    test.serial(`${signal} of a build ends its machine`, async (t) => {
+      t.timeout(SECONDS * 1000);
+      const folder = join(work, `ends-${signal}`);
+      mkdirSync(folder);
+      writeFileSync(
+        join(folder, 'Dockerfile'),
+        "FROM box\nRUN --network=none trap 'echo OUT:asked; exit 3' TERM; echo OUT:began; while :; do sleep 0.1; done\n",
+      );
+      const words = ['--data-root', root, 'build', '--isolation=vm', '--no-cache', '--progress=plain', '.'];
+      const child = spawn(join(checkout, 'bin/husk'), words, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+      let stderr = '';
+      const began = new Promise<void>((resolve) =>
+        child.stderr.setEncoding('utf8').on('data', (text: string) => {
+          stderr += text;
+          if (/^#\d+ [\d.]+ OUT:began$/m.test(stderr)) resolve();
+        }),
+      );
+      const closed = once(child, 'close');
+      await Promise.race([began, closed]);
+      t.true(monitors().length > 0, stderr);
+      child.kill(signal);
+      t.is((await closed)[0], code, stderr);
+      t.regex(stderr, said);
+      for (const start = Date.now(); monitors().length > 0 && Date.now() - start < PATIENCE;) await sleep(50);
+      t.deepEqual(monitors(), []);
+      if (signal === 'SIGINT') t.deepEqual(left(), []);
+    });
+}
