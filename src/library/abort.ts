@@ -1,9 +1,9 @@
-/** Waits that a program may give up. What was waited for goes on; only the waiting ends. */
+/** Waits that a program may abort. Only the waiting ends; the work that was waited for continues. */
 
-/** @throws the signal's reason */
+/** Waits until the signal aborts. @throws the signal's reason */
 export async function abortable<T>(wait: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return wait;
-  // given up: what becomes of it is nobody's business
+  // Nobody awaits the promise after an abort, so its rejection must not count as unhandled.
   wait.catch(() => {});
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();

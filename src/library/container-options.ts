@@ -1,6 +1,6 @@
 /**
- * What a program asks of a new container → the engine's request. Every field of the request may be given; what is left
- * out is as `husk run` has it. Decides only.
+ * Turns a program's options for a new container into the engine's request. Every field of the request may be given; a
+ * missing field has the default of `husk run`. This module only decides.
  */
 import { resolve } from 'node:path';
 import type { CreateOptions, MountRequest } from '../engine/contract.ts';
@@ -8,22 +8,22 @@ import type { PullProgress } from './images.ts';
 
 type Given = 'image' | 'command' | 'env' | 'mounts' | 'interactive' | 'restart' | 'consoleSize' | 'autoRemove';
 
-/** Fields as in the engine's CreateOptions, all of them optional. */
+/** The fields of the engine's CreateOptions, all of them optional. */
 export interface ContainerOptions extends Partial<Omit<CreateOptions, Given>> {
   env?: Record<string, string> | string[];
-  /** a bind's `source` may be relative to the working folder; a volume without one is anonymous */
+  /** mounts; a bind's `source` may be relative to the working folder, and a volume without one is anonymous */
   mounts?: (Pick<MountRequest, 'type' | 'target'> & Partial<MountRequest>)[];
-  /** keeps the command's stdin open, for `startAttached` and `attach`. @default false */
+  /** Keeps the command's stdin open, for `startAttached` and `attach`. @default false */
   stdin?: boolean;
   /** @default 'no' */
   restart?: 'no' | 'always' | 'unless-stopped' | 'on-failure' | CreateOptions['restart'];
-  /** removed when it has exited, also when this program is gone by then: `--rm`. @default false */
+  /** Removes the container when it has exited, even when this program is gone by then: `--rm`. @default false */
   autoRemove?: boolean;
-  /** of the image's layers, when it has to be pulled */
+  /** Called with the progress of the image's layers, when the image has to be pulled. */
   onProgress?: (progress: PullProgress) => void;
-  /** warnings, and that an image is being pulled: one line each */
+  /** Called with one line for each warning, of the start too, and when an image is being pulled. */
   onMessage?: (line: string) => void;
-  /** gives up: what was made by then is removed */
+  /** Aborts the call; what it has made by then is removed. */
   signal?: AbortSignal;
 }
 

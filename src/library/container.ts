@@ -1,12 +1,13 @@
 /**
- * One container: its life, commands in it, its logs, files and figures. Holds no state but its id: what it says is
- * asked for each time.
+ * One container: its life, commands in it, its logs, files and figures. The object holds no state but the id;
+ * everything else is read from the engine for each call.
  */
 import type { Readable } from 'node:stream';
 import type {
   CommitOptions,
   Container as ContainerRecord,
   ContainerSize,
+  ContainerStats,
   CopyOptions,
   CreateOptions,
   Engine,
@@ -15,7 +16,6 @@ import type {
   LogOptions,
   ResourceRequest,
 } from '../engine/contract.ts';
-import type { SandboxStats } from '../sandbox.ts';
 import { abortable } from './abort.ts';
 import { collect, Process, type CollectOptions, type Encoding, type Output } from './process.ts';
 
@@ -23,10 +23,19 @@ export interface ExecOptions extends Partial<
   Pick<EngineExec, 'tty' | 'user' | 'workdir' | 'privileged' | 'consoleSize'>
 > {
   env?: Record<string, string> | string[];
-  /** keeps the command's stdin open. @default false */
+  /** Keeps the command's stdin open. @default false */
   stdin?: boolean;
-  /** kills the command */
+  /** Kills the command when it aborts. */
   signal?: AbortSignal;
+}
+
+export interface StartOptions {
+  signal?: AbortSignal;
+  /**
+   * Called with what went wrong and did not keep the container from its start: a network without a way out, published
+   * ports that show every client as the gateway. What is a matter of this host alone is told once after each boot.
+   */
+  onWarning?: (text: string) => void;
 }
 
 export class Container implements AsyncDisposable {
@@ -34,14 +43,14 @@ export class Container implements AsyncDisposable {
   readonly #engine: Engine;
   #owned: boolean;
 
-  /** @param options.owned disposing of it removes the container */
+  /** @param options.owned whether disposing of the object removes the container */
   constructor(engine: Engine, id: string, options: { owned: boolean }) {
     this.#engine = engine;
     this.id = id;
     this.#owned = options.owned;
   }
 
-  /** @throws HuskError `not-found` once it has been removed, as every method does */
+  /** @throws HuskError `not-found` once the container has been removed, as every method does */
   get name(): string {
     return this.#record.name;
   }
@@ -55,27 +64,31 @@ export class Container implements AsyncDisposable {
     return this.#engine.get(this.id);
   }
 
-  /** Disposing of it leaves it alone from now on. */
+  /** Keeps the container: disposing of the object no longer removes it. */
   keep(): this {
     this.#owned = false;
     return this;
   }
 
-  async start(options: { signal?: AbortSignal } = {}): Promise<void> {
-    await abortable(this.#engine.start(this.id), options.signal);
+  async start({ signal, onWarning }: StartOptions = {}): Promise<void> {
+    await abortable(this.#engine.start(this.id, { onWarning }), signal);
   }
 
-  /** Starts it with its streams connected before its first byte. @param options.signal kills it */
-  async startAttached(options: { signal?: AbortSignal } = {}): Promise<Process> {
-    options.signal?.throwIfAborted();
-    const { options: made } = this.#record.config;
-    return new Process(
-      (await this.#engine.start(this.id, { attach: { stdin: made.interactive, stdout: true, stderr: true } }))!,
-      options.signal,
-    );
+  /**
+   * Starts the container with its streams connected before its first byte.
+   * @param options.signal kills the container's process when it aborts
+   */
+  async startAttached({ signal, onWarning }: StartOptions = {}): Promise<Process> {
+    signal?.throwIfAborted();
+    const { interactive: stdin } = this.#record.config.options;
+    const attach = { stdin, stdout: true, stderr: true };
+    return new Process((await this.#engine.start(this.id, { attach, onWarning }))!, signal);
   }
 
-  /** Joins its streams as it runs. @param options.signal leaves them, the container goes on */
+  /**
+   * Attaches to the streams of the running container.
+   * @param options.signal detaches when it aborts; the container continues
+   */
   async attach(options: { stdin?: boolean; signal?: AbortSignal } = {}): Promise<Process> {
     const { signal } = options;
     signal?.throwIfAborted();
@@ -83,8 +96,8 @@ export class Container implements AsyncDisposable {
   }
 
   /**
-   * One more command in it, with its streams.
-   * @throws HuskError `conflict` when it is not running, `start-failed` with exit code 126 or 127
+   * Runs one more command in the container, with its streams.
+   * @throws HuskError `conflict` when the container is not running, `start-failed` with exit code 126 or 127
    * @example
    * const top = await container.exec(['cat'], { stdin: true });
    */
@@ -104,7 +117,7 @@ export class Container implements AsyncDisposable {
   }
 
   /**
-   * Runs a command in it to its end. A command that fails is no error.
+   * Runs a command in the container to its end. A command that fails is no error.
    * @example
    * const { stdout } = await container.output(['cat', '/etc/hostname']);
    */
@@ -122,7 +135,7 @@ export class Container implements AsyncDisposable {
   }
 
   /**
-   * What it wrote, line by line; with `follow` also what comes, until it has ended.
+   * Yields what the container wrote, line by line; with `follow` also new lines, until the container has ended.
    * @example
    * for await (const { text } of container.logs({ follow: true, tail: 10 })) process.stdout.write(text);
    */
@@ -131,7 +144,8 @@ export class Container implements AsyncDisposable {
   }
 
   /**
-   * Copies a file or folder out of it, running or not, by the rules of `husk cp`. @returns where it went
+   * Copies a file or folder out of the container, running or not, by the rules of `husk cp`.
+   * @returns the path of the copy
    * @example
    * await container.copyFrom('/etc/os-release', './os-release');
    */
@@ -140,38 +154,43 @@ export class Container implements AsyncDisposable {
     return abortable(this.#engine.copyFrom(this.id, path, destination, copy), signal);
   }
 
-  /** Copies a file or folder of this host into it. @returns its path in there */
+  /** Copies a file or folder of this host into the container. @returns its path in the container */
   copyTo(source: string, path: string, options: CopyOptions & { signal?: AbortSignal } = {}): Promise<string> {
     const { signal, ...copy } = options;
     return abortable(this.#engine.copyTo(this.id, source, path, copy), signal);
   }
 
-  /** A file or folder of it as a tar, which begins with its last name. */
+  /** @returns a file or folder of the container as a tar, whose paths begin with the last name of `path` */
   async archive(path: string): Promise<Readable> {
     return (await this.#engine.archive(this.id, path)).tar;
   }
 
-  /** Unpacks a tar, compressed or not, in a folder of it. */
+  /** Unpacks a tar, compressed or not, in a folder of the container. */
   extract(path: string, tar: Readable): Promise<void> {
     return this.#engine.extract(this.id, path, tar);
   }
 
-  /** What differs from its image. */
+  /** @returns the files that differ from the container's image */
   changes(): Promise<{ kind: 'A' | 'C' | 'D'; path: string }[]> {
     return this.#engine.changes(this.id);
   }
 
-  /** An image of it as it is. @returns the image's id */
+  /** Makes an image of the container as it is. @returns the image's id */
   async commit(options: CommitOptions = {}): Promise<string> {
     return (await this.#engine.commit(this.id, options)).id;
   }
 
-  /** Its exit code, once it has ended. @throws the signal's reason */
-  wait(options: { condition?: 'not-running' | 'next-exit' | 'removed'; signal?: AbortSignal } = {}): Promise<number> {
-    return abortable(this.#engine.wait(this.id, options), options.signal);
+  /**
+   * Waits for the container's end, from the call on: nothing that happens after it is missed. @returns its exit code
+   * @throws the signal's reason
+   */
+  async wait(
+    options: { condition?: 'not-running' | 'next-exit' | 'removed'; signal?: AbortSignal } = {},
+  ): Promise<number> {
+    return (await abortable(this.#engine.wait(this.id, options), options.signal)).code;
   }
 
-  /** Its stop signal (or another), then SIGKILL after `timeout` seconds; -1 waits for ever. */
+  /** Sends the container its stop signal (or another), then SIGKILL after `timeout` seconds; -1 waits for ever. */
   stop(options: { timeout?: number; stopSignal?: string; signal?: AbortSignal } = {}): Promise<void> {
     return abortable(
       this.#engine.stop(this.id, { timeout: options.timeout, signal: options.stopSignal }),
@@ -191,6 +210,14 @@ export class Container implements AsyncDisposable {
     return this.#engine.kill(this.id, signal);
   }
 
+  /**
+   * Gives the container's terminal a size, in characters, whoever is attached to it.
+   * @throws HuskError `conflict` when the container is not running
+   */
+  resize(columns: number, rows: number): Promise<void> {
+    return this.#engine.resize(this.id, { columns, rows });
+  }
+
   pause(): Promise<void> {
     return this.#engine.pause(this.id);
   }
@@ -203,34 +230,40 @@ export class Container implements AsyncDisposable {
     this.#engine.rename(this.id, name);
   }
 
-  /** Other limits, another restart policy. @returns warnings */
+  /** Changes the container's limits and restart policy. @returns warnings */
   update(change: { resources?: ResourceRequest; restart?: CreateOptions['restart'] }): Promise<string[]> {
     return this.#engine.update(this.id, change);
   }
 
-  /** Docker's JSON of `inspect`. */
+  /** @returns Docker's JSON of `inspect` */
   inspect(options: { size?: boolean } = {}): Promise<object> {
     return this.#engine.inspect(this.id, options);
   }
 
-  /** bytes of its own layer, and of that with the image below it */
+  /** @returns bytes of the container's own layer, and of that with the image below it */
   size(): Promise<ContainerSize> {
     return this.#engine.size(this.id);
   }
 
-  /** One sample: bytes, nanoseconds, counts. @throws HuskError `conflict` when it is not running */
-  stats(options: { signal?: AbortSignal } = {}): Promise<SandboxStats> {
+  /**
+   * @returns one sample: bytes, nanoseconds, counts
+   * @throws HuskError `conflict` when the container is not running
+   */
+  stats(options: { signal?: AbortSignal } = {}): Promise<ContainerStats> {
     return abortable(this.#engine.stats(this.id), options.signal);
   }
 
-  /** @param options.force also while it runs. @param options.volumes its anonymous volumes too */
+  /**
+   * @param options.force removes the container even while it runs
+   * @param options.volumes removes its anonymous volumes too
+   */
   async remove(options: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
     await this.#engine.remove(this.id, options);
   }
 
   /**
-   * Removes it with its anonymous volumes, running or not, when it was made here and not kept; one that is gone already
-   * is fine.
+   * Removes the container with its anonymous volumes, running or not, when this object owns it. A container that is
+   * gone already is no error.
    */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#owned) return;

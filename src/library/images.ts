@@ -1,9 +1,11 @@
-/** `husk.images`: what is there, and what a registry has. */
+/** `husk.images`: the local images, and those of registries. */
 import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import type { BuildHooks, BuildOptions, NamedContext } from '../engine/build-contract.ts';
 import type { Engine } from '../engine/contract.ts';
 import type { Image, Progress } from '../images/store/contract.ts';
 
-/** One line of `pull` a layer; `current` and `total` in bytes. */
+/** One line of `pull` per layer; `current` and `total` in bytes. */
 export type PullProgress = Progress;
 
 export class ImageCollection {
@@ -14,8 +16,8 @@ export class ImageCollection {
   }
 
   /**
-   * @param options.platform `os/architecture[/variant]`. @throws HuskError `not-found`, `unauthorized`, `unavailable`,
-   * `corrupt`; the signal's reason
+   * @param options.platform `os/architecture[/variant]`
+   * @throws HuskError `not-found`, `unauthorized`, `unavailable`, `corrupt`; the signal's reason
    */
   async pull(
     reference: string,
@@ -38,6 +40,54 @@ export class ImageCollection {
     return this.#engine.images.push(reference, options);
   }
 
+  /**
+   * Builds the Dockerfile of a context, as `husk build` does.
+   * @param context a folder, the URL of a tar or a Dockerfile, or a repository, told apart as the command does; or
+   * what it is, such as `{ kind: 'tar', input }`
+   * @param options those of the command; whatever is left out has its default. A text in `contexts` is what
+   * `--build-context` has behind the name
+   * @returns the image; undefined where `outputs` has none
+   * @throws HuskError when a step fails; the signal's reason
+   * @example
+   * const image = await husk.images.build('.', { tags: ['app'], onEvent: (event) => console.error(event) });
+   */
+  async build(
+    context: string | URL | BuildOptions['context'],
+    options: Partial<Omit<BuildOptions, 'context' | 'contexts'>> & {
+      contexts?: Record<string, string | NamedContext>;
+    } & BuildHooks = {},
+  ): Promise<Image | undefined> {
+    const { onEvent, signal, contexts = {}, ...asked } = options;
+    const { namedContext, writtenContext } = await import('../engine/build-contexts.ts');
+    const named = Object.entries(contexts).map(
+      ([name, value]) => [name, typeof value === 'string' ? namedContext(value) : value] as const,
+    );
+    const text = context instanceof URL && context.protocol === 'file:' ? fileURLToPath(context) : context;
+    const { id } = await this.#engine.build(
+      {
+        context: typeof text === 'string' || text instanceof URL ? writtenContext(String(text)) : text,
+        tags: [],
+        buildArgs: {},
+        contexts: Object.fromEntries(named),
+        noCache: false,
+        pull: false,
+        labels: {},
+        annotations: {},
+        network: 'default',
+        extraHosts: [],
+        ulimits: [],
+        secrets: [],
+        ssh: {},
+        allow: [],
+        outputs: [],
+        isolation: 'auto',
+        ...asked,
+      },
+      { ...(onEvent && { onEvent }), ...(signal && { signal }) },
+    );
+    return id === undefined ? undefined : this.get(id);
+  }
+
   list(): Image[] {
     return this.#engine.images.list();
   }
@@ -47,12 +97,12 @@ export class ImageCollection {
     return this.#engine.images.get(reference);
   }
 
-  /** undefined when it is not here */
+  /** @returns undefined when the image is not in the local store */
   find(reference: string): Image | undefined {
     return this.#engine.images.find(reference);
   }
 
-  /** Docker's JSON of `image inspect`. */
+  /** @returns Docker's JSON of `image inspect` */
   inspect(reference: string): object {
     return this.#engine.inspectImage(reference);
   }
@@ -61,12 +111,12 @@ export class ImageCollection {
     this.#engine.images.tag(source, target);
   }
 
-  /** @throws HuskError `conflict` for one that containers use, unless `force` */
+  /** @throws HuskError `conflict` for an image that containers use, unless `force` */
   remove(reference: string, options: { force?: boolean } = {}): { untagged: string[]; deleted: string[] } {
     return this.#engine.images.remove(reference, { ...options, inUse: (id) => this.#engine.imageUsers(id) });
   }
 
-  /** Those without a name that nothing uses, or `all` that no container uses. */
+  /** Removes images without a name that no container uses; with `all` every image that no container uses. */
   prune(options: { all?: boolean } = {}): { untagged: string[]; deleted: string[]; reclaimed: number } {
     return this.#engine.images.prune({
       all: options.all === true,
@@ -74,19 +124,19 @@ export class ImageCollection {
     });
   }
 
-  /** A docker-archive with an OCI layout in it. */
+  /** Writes a docker-archive with an OCI layout in it. */
   save(references: string[], output: Writable): Promise<void> {
     return this.#engine.images.save(references, output);
   }
 
-  /** @returns the names that came with it */
+  /** @returns the names of the images that were loaded */
   async load(input: Readable): Promise<string[]> {
     return (await this.#engine.images.load(input)).loaded;
   }
 
   /**
-   * A file system as a tar, or the http(s) URL of one, becomes an image of one layer. @param options.changes Dockerfile
-   * instructions
+   * Makes an image of one layer from a file system as a tar, or from the http(s) URL of one.
+   * @param options.changes Dockerfile instructions
    */
   import(
     input: Readable | URL,

@@ -1,4 +1,4 @@
-/** A command in a container as a program sees it: its streams, its end, and all it wrote. */
+/** A command in a container as a program sees it: its streams, its end, and its whole output. */
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { constants } from 'node:os';
@@ -6,11 +6,11 @@ import type { Attachment } from '../engine/contract.ts';
 import { HuskError } from '../errors.ts';
 
 export interface Exit {
-  /** the command's own, or 128 + the number of the signal that ended it */
+  /** the command's exit code, or 128 + the number of the signal that ended it */
   exitCode: number;
-  /** the number of that signal */
+  /** number of the signal that ended the command */
   signal?: number;
-  /** the kernel ended it for want of memory */
+  /** whether the kernel ended the command because memory ran out */
   oomKilled: boolean;
 }
 
@@ -28,27 +28,29 @@ export interface CollectOptions<E extends Encoding = 'utf8'> {
   signal?: AbortSignal;
 }
 
-/** bytes */
+/** limit of bytes of both outputs, when the caller sets none */
 const MAX_OUTPUT = 64 * 2 ** 20;
 
 /**
- * Read `stdout` and `stderr`, or let `output()` do it: a command that nobody reads waits, as in a pipe.
+ * A running command. Its `stdout` and `stderr` must be read, by the caller or by `output()`: else the command waits
+ * when the pipe is full.
  */
 export class Process {
-  /** null where none was asked for */
+  /** null where stdin was not asked for */
   readonly stdin: Writable | null;
-  /** with a terminal everything comes here */
+  /** both outputs, where the command has a terminal */
   readonly stdout: Readable;
   readonly stderr: Readable;
   /**
-   * After its last output. @throws HuskError `internal` when the container itself failed: its machine or its supervisor
+   * Resolves after the command's last output.
+   * @throws HuskError `internal` when the container itself failed: its machine or its supervisor
    */
   readonly exited: Promise<Exit>;
   readonly #attachment: Attachment;
-  /** a signal may live as long as the program and serve many processes: it is given back with each */
+  /** Removes the listener from the signal, which may live as long as the program and serve many processes. */
   readonly #forgetSignal: () => void;
 
-  /** @param signal kills it, or only leaves it */
+  /** @param signal kills the command when it aborts, or only detaches from it */
   constructor(attachment: Attachment, signal?: AbortSignal, onAbort: 'kill' | 'detach' = 'kill') {
     this.#attachment = attachment;
     this.stdin = attachment.stdin;
@@ -59,7 +61,7 @@ export class Process {
       return { exitCode: code, ...(number !== undefined && { signal: number }), oomKilled: oomKilled === true };
     });
     this.exited.catch(() => {}).finally(() => this.#forgetSignal());
-    // EPIPE: it has closed its stdin, or is gone; `exited` tells
+    // EPIPE: the command has closed its stdin, or has ended, which `exited` reports.
     this.stdin?.on('error', () => {});
     const aborted = () => (onAbort === 'kill' ? this.kill('SIGKILL') : this.detach());
     this.#forgetSignal = () => signal?.removeEventListener('abort', aborted);
@@ -79,21 +81,21 @@ export class Process {
     this.#attachment.signal(number);
   }
 
-  /** of its terminal, in characters */
+  /** Resizes the command's terminal; in characters. */
   resize(columns: number, rows: number): void {
     this.#attachment.resize(columns, rows);
   }
 
-  /** Leaves it running: the streams end, and `exited` never resolves. */
+  /** Detaches from the command, which continues: the streams end, and `exited` never resolves. */
   detach(): void {
     this.#forgetSignal();
     this.#attachment.detach();
   }
 
   /**
-   * Everything it writes, to its end.
-   * @throws HuskError `limit` when that is more than `maxOutput` bytes; the reason of `signal` once that is aborted,
-   * and the command killed
+   * Collects everything that the command writes, to its end.
+   * @throws HuskError `limit` when that is more than `maxOutput` bytes; the reason of `signal` once it aborts, which
+   * kills the command
    */
   output<E extends Encoding = 'utf8'>(options: CollectOptions<E> = {}): Promise<Output<E>> {
     return collect(this, options);
@@ -106,7 +108,7 @@ export async function collect<E extends Encoding = 'utf8'>(
   { input, encoding, maxOutput = MAX_OUTPUT, signal }: CollectOptions<E>,
 ): Promise<Output<E>> {
   const feeding = feed(running, input);
-  // told by the race below; what comes after it has nobody to tell
+  // The race below reports a failure; one that comes after it must not count as unhandled.
   feeding.catch(() => {});
   let total = 0;
   const take = async (stream: Readable): Promise<Buffer> => {
@@ -126,8 +128,8 @@ export async function collect<E extends Encoding = 'utf8'>(
   if (signal?.aborted) kill();
   signal?.addEventListener('abort', kill, { once: true });
   try {
-    // an input that fails leaves a command that waits for the rest of it: it is killed, and the input's error is the
-    // call's
+    // When an input fails, the command waits for the rest of it: the command is killed, and the call throws the input's
+    // error.
     const [stdout, stderr, exit] = await Promise.all([
       take(running.stdout),
       take(running.stderr),
@@ -145,7 +147,7 @@ export async function collect<E extends Encoding = 'utf8'>(
   }
 }
 
-/** What a command does not read is no error: `head` ends before its input does. */
+/** Feeds a command's stdin. Input that the command does not read is no error: `head` ends before its input does. */
 async function feed({ stdin }: Process, input: CollectOptions['input']): Promise<void> {
   if (!stdin) return;
   if (input === undefined || typeof input === 'string' || input instanceof Uint8Array) return void stdin.end(input);

@@ -1,4 +1,4 @@
-/** `husk.volumes`: named and anonymous ones. */
+/** `husk.volumes`: named and anonymous volumes. */
 import type { Engine, Filters, Volume } from '../engine/contract.ts';
 
 export class VolumeCollection {
@@ -8,7 +8,7 @@ export class VolumeCollection {
     this.#engine = engine;
   }
 
-  /** Makes it, or returns what has the name already; without a name an anonymous one. */
+  /** Makes a volume, or returns the one that has the name already; without a name it makes an anonymous one. */
   async create(
     name?: string,
     options: { labels?: Record<string, string>; options?: Record<string, string> } = {},
@@ -25,12 +25,12 @@ export class VolumeCollection {
     return (await this.#engine.volumes()).get(name);
   }
 
-  /** @throws HuskError `conflict` while containers use it */
+  /** @throws HuskError `conflict` while containers use the volume */
   async remove(name: string, options: { force?: boolean } = {}): Promise<void> {
     await (await this.#engine.volumes()).remove(name, options);
   }
 
-  /** Anonymous ones that nothing uses, with `all` the named ones too; `reclaimed` in bytes. */
+  /** Removes anonymous volumes that no container uses, with `all` the named ones too; `reclaimed` is in bytes. */
   async prune(options: { all?: boolean; filters?: Filters } = {}): Promise<{ deleted: string[]; reclaimed: number }> {
     return (await this.#engine.volumes()).prune(options);
   }

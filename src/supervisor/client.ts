@@ -3,7 +3,8 @@
  * Back-pressure goes through: what the reader of `stdout` does not take is not read from the socket. Never touches
  * records.
  */
-import { connect, type Socket } from 'node:net';
+import { closeSync, writeSync } from 'node:fs';
+import { connect, Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
@@ -19,12 +20,21 @@ export interface ProcessStreams {
   stdout: Readable;
   stderr: Readable;
   readonly exited: Promise<ExitStatus>;
-  /** closes the connection, leaves the process running; `exited` then never resolves */
+  /** closes the connection, leaves the process running, with its stdin open; `exited` then never resolves */
   detach(): void;
 }
 
+/** The connection ended before the supervisor answered. What a supervisor answers is a HuskError of its own kind. */
+export class SupervisorGone extends HuskError {
+  constructor() {
+    super('the supervisor went away without an answer', { kind: 'unavailable', exitCode: EXIT_HUSK_FAILED });
+  }
+}
+
 export class SupervisorClient implements Disposable {
-  readonly #socket: Socket;
+  /** a connection of which only the number is known as yet */
+  #number: number | undefined;
+  #opened: Socket | undefined;
   readonly #decoder = new FrameDecoder();
   #waiting: { resolve(event: Event): void; reject(error: unknown): void } | undefined;
   #streams:
@@ -35,14 +45,15 @@ export class SupervisorClient implements Disposable {
         /** an error is the stream's, not an exit status */ failing?: boolean;
       }
     | undefined;
+  /** outputs that are full */
+  readonly #full = new Set<Readable>();
   #detached = false;
   #closed = false;
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on('error', () => {});
-    socket.on('data', (chunk: Buffer) => this.#data(chunk));
-    socket.once('close', () => this.#close());
+  /** @param connection a blocking socket's number becomes a stream when there is something to wait for */
+  constructor(connection: Socket | number) {
+    if (typeof connection === 'number') this.#number = connection;
+    else this.#use(connection);
   }
 
   /**
@@ -62,15 +73,21 @@ export class SupervisorClient implements Disposable {
     return client;
   }
 
+  /** A supervisor that waits for its task loads what containers on networks need. */
+  prepareNetworks(): void {
+    this.#send({ type: 'prepare-networks' });
+  }
+
   /** @throws HuskError as the supervisor answered, or `unavailable` when it went away instead */
   request(request: Request): Promise<Event> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(gone());
+      if (this.#closed) return reject(new SupervisorGone());
       this.#waiting = {
         resolve: (event) => (event.type === 'error' ? reject(errorOf(event)) : resolve(event)),
         reject,
       };
-      this.#socket.write(encodeMessage(request));
+      this.#send(request);
+      void this.#socket;
     });
   }
 
@@ -79,10 +96,11 @@ export class SupervisorClient implements Disposable {
     request: Extract<Request, { type: 'start' | 'attach' | 'exec' }>,
     options: { stdin: boolean },
   ): Promise<{ event: Event; streams: ProcessStreams }> {
-    // before the request is sent: output may follow the answer in the same read
+    const answer = this.request(request);
+    // made in the turn in which the request is sent: output may follow the answer in the same read
     const streams = this.#stream(options.stdin);
     try {
-      return { event: await this.request(request), streams };
+      return { event: await answer, streams };
     } catch (error) {
       this.#streams = undefined;
       throw error;
@@ -137,14 +155,43 @@ export class SupervisorClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#socket.destroy();
+    if (this.#number !== undefined) closeSync(this.#number);
+    this.#number = undefined;
+    this.#closed ||= this.#opened === undefined;
+    this.#opened?.destroy();
+  }
+
+  get #socket(): Socket {
+    if (this.#opened) return this.#opened;
+    const fd = this.#number!;
+    this.#number = undefined;
+    return this.#use(new Socket({ fd }));
+  }
+
+  #use(socket: Socket): Socket {
+    socket.on('error', () => {});
+    socket.on('data', (chunk: Buffer) => this.#data(chunk));
+    socket.once('close', () => this.#close());
+    return (this.#opened = socket);
+  }
+
+  /**
+   * What a supervisor that was started beside this command is told, it is told before Node's streams are made, which
+   * takes as long as a tenth of Node's own start: the supervisor works meanwhile.
+   */
+  #send(request: Request): void {
+    const message = encodeMessage(request);
+    if (this.#number === undefined) return void this.#socket.write(message);
+    try {
+      for (let sent = 0; sent < message.length;) sent += writeSync(this.#number, message, sent);
+    } catch {
+      // it has gone, and the end of the stream says so
+    }
   }
 
   #stream(stdin: boolean): ProcessStreams {
     const socket = this.#socket;
-    const resume = () => void socket.resume();
-    const stdout = new Readable({ read: resume });
-    const stderr = new Readable({ read: resume });
+    const [stdout, stderr] = [this.#newOutput(), this.#newOutput()];
     const exited = Promise.withResolvers<ExitStatus>();
     this.#streams = { stdout, stderr, exited };
     const input = new Writable({
@@ -166,11 +213,34 @@ export class SupervisorClient implements Disposable {
       stdout,
       stderr,
       exited: exited.promise,
-      detach: () => {
-        this.#detached = true;
-        socket.destroy();
-      },
+      detach: () => this.#detach(),
     };
+  }
+
+  /** What is read from neither output is not read from the socket: one that is full holds the other back. */
+  #newOutput(): Readable {
+    const free = () => {
+      this.#full.delete(output);
+      if (this.#full.size === 0) this.#socket.resume();
+    };
+    const output = new Readable({ read: free });
+    output.once('close', free);
+    return output;
+  }
+
+  /** The supervisor is told before the connection ends, whose end alone would be that of the process's stdin. */
+  #detach(): void {
+    if (this.#detached) return;
+    this.#detached = true;
+    this.#streams?.stdout.push(null);
+    this.#streams?.stderr.push(null);
+    this.#streams = undefined;
+    const socket = this.#socket;
+    // input that the process does not take holds up what would be said behind it
+    if (socket.destroyed || socket.writableLength > 0) return void socket.destroy();
+    socket.unref();
+    socket.resume();
+    socket.write(encodeMessage({ type: 'detach' }));
   }
 
   #data(chunk: Buffer): void {
@@ -188,7 +258,9 @@ export class SupervisorClient implements Disposable {
   }
 
   #output(stream: Readable | undefined, bytes: Buffer): void {
-    if (stream && !stream.destroyed && !stream.push(bytes)) this.#socket.pause();
+    if (!stream || stream.destroyed || stream.push(bytes)) return;
+    this.#full.add(stream);
+    this.#socket.pause();
   }
 
   #message(event: Event): void {
@@ -197,8 +269,16 @@ export class SupervisorClient implements Disposable {
       this.#waiting = undefined;
       return waiting.resolve(event);
     }
-    if (event.type === 'exit')
-      return this.#end({ code: event.code, signal: event.signal, oomKilled: event.oomKilled, error: event.error });
+    if (event.type === 'exit') {
+      // after files comes the next request
+      const isLast = this.#streams !== undefined && this.#streams.failing !== true;
+      this.#end({ code: event.code, signal: event.signal, oomKilled: event.oomKilled, error: event.error });
+      // the supervisor's own end comes only when it has deleted the container's files
+      if (isLast) this.#socket.destroy();
+      return;
+    }
+    // of a supervisor that was started before there was `detach`
+    if (event.type === 'error' && this.#detached) return void this.#socket.destroy();
     if (event.type === 'error') this.#end({ code: event.exitCode, error: event.message }, errorOf(event));
   }
 
@@ -212,7 +292,7 @@ export class SupervisorClient implements Disposable {
 
   #close(): void {
     this.#closed = true;
-    this.#waiting?.reject(gone());
+    this.#waiting?.reject(new SupervisorGone());
     this.#waiting = undefined;
     if (this.#detached) {
       this.#streams?.stdout.push(null);
@@ -220,7 +300,7 @@ export class SupervisorClient implements Disposable {
       return;
     }
     // Docker gives 137 too when the one that waited for the container is killed
-    this.#end({ code: 128 + 9, error: 'the supervisor was killed' }, gone());
+    this.#end({ code: 128 + 9, error: 'the supervisor was killed' }, new SupervisorGone());
   }
 }
 
@@ -270,11 +350,4 @@ async function checkListener(socket: Socket, path: string): Promise<void> {
 
 function errorOf(event: Extract<Event, { type: 'error' }>): HuskError {
   return new HuskError(event.message, { kind: event.kind, exitCode: event.exitCode, fix: event.fix });
-}
-
-function gone(): HuskError {
-  return new HuskError('the supervisor went away without an answer', {
-    kind: 'unavailable',
-    exitCode: EXIT_HUSK_FAILED,
-  });
 }

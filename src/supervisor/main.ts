@@ -3,15 +3,17 @@
  * first client's connection as fd 3 (or the one its argument names). It learns which container it is for from that
  * connection, exits at once when the client goes before saying so, and never outlives its container.
  */
-import { appendFileSync, chmodSync, rmSync } from 'node:fs';
-import { createServer, Socket } from 'node:net';
+import { appendFileSync, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
+import { listenAt } from '../host/streams/listener.ts';
 import { makeRuntimeFolder, nameSocket } from '../runtime-folder.ts';
 import { ContainerLife, type LifeOptions } from './life/container-life.ts';
 import { errorEvent } from './conversation/client-connection.ts';
 import { Conversation } from './conversation/conversation.ts';
 import { isOfThisNamespace } from './conversation/peer.ts';
 import { openSandbox, type OpenSandbox } from './life/sandboxes.ts';
+import { readDescriptors } from './protocol/descriptors.ts';
 import { warmUp } from './warm-up.ts';
 
 /** the first client's connection, made by the spawning process */
@@ -23,7 +25,7 @@ const MAX_CLIENTS = 256;
 
 /**
  * @param args the descriptor of the first client's connection, when it is not 3: a jailed supervisor's is its stdin;
- * then that of its machines' network, when they have one
+ * then what else it has inherited (descriptors.ts)
  */
 export async function main(
   args: string[],
@@ -33,36 +35,32 @@ export async function main(
   // what ps shows; husk-init, which starts a jailed one, cannot give it another name than its program's
   process.title = NAME;
   const jailed = args[0] !== undefined;
-  const networkFd = args[1] === undefined ? undefined : Number(args[1]);
+  const descriptors = readDescriptors(args[1]);
   const conversations = new Set<Conversation>();
 
   const life: ContainerLife = new ContainerLife({
     ...options,
-    openSandbox: (task, paths) => open(task, paths, networkFd),
+    descriptors,
+    openSandbox: (task, paths, network) => open(task, paths, { ...network, descriptors }),
     listen: (path, key) => {
       makeRuntimeFolder(dirname(path));
       rmSync(path, { force: true });
-      const server = createServer((socket) => {
-        if (jailed || isOfThisNamespace(socket)) void converse(new Conversation(socket, life, key));
-        else socket.destroy();
-      });
-      server.maxConnections = MAX_CLIENTS;
-      return new Promise((resolve, reject) => {
-        const { release } = nameSocket(path, (name) => {
-          server.once('error', (error) => {
-            release();
-            reject(error);
-          });
-          server.listen(name, () => {
-            chmodSync(path, 0o600);
-            resolve(() => {
-              server.close();
-              release();
-              rmSync(path, { force: true });
-            });
-          });
-        });
-      });
+      const open = new Set<Socket>();
+      const { used: listening, release } = nameSocket(path, (name) =>
+        listenAt(name, (connection) => {
+          using refused = connection;
+          if (open.size >= MAX_CLIENTS || !(jailed || isOfThisNamespace(connection.number))) return;
+          const socket = new Socket({ fd: refused.release() });
+          open.add(socket);
+          socket.once('close', () => open.delete(socket));
+          void converse(new Conversation(socket, life, { key }));
+        }),
+      );
+      return () => {
+        listening[Symbol.dispose]();
+        release();
+        rmSync(path, { force: true });
+      };
     },
   });
 
@@ -91,7 +89,7 @@ export async function main(
   process.exit(0);
 }
 
-/** Its own errors have no terminal to go to. */
+/** Writes an error into the container's folder: a supervisor has no terminal to tell it on. */
 function report(life: ContainerLife, error: unknown): void {
   const folder = life.folder;
   if (!folder) return;

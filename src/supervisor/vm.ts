@@ -2,47 +2,61 @@
  * What a container's virtual machine is made of: its size from the limits, its disks from the image and the container's
  * folder.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { availableParallelism, totalmem } from 'node:os';
+import { existsSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
 import { join } from 'node:path';
 import { parseCpuList } from '../container/cgroup/cpu-list.ts';
-import type { Resources } from '../spec.ts';
+import { causeOf, HuskError } from '../errors.ts';
+import { Fd } from '../host/fd.ts';
 import { pinProcess } from '../host/kernel/affinity.ts';
 import { rootDisk } from '../images/erofs/root-disk.ts';
+import type { MachineNameContext, MachineNames } from '../network/attach/machine-names.ts';
+import type { HandedSocket } from '../network/names/handed-resolver.ts';
 import type { Paths } from '../paths.ts';
 import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
 import type { ImageTree, Sandbox } from '../sandbox.ts';
-import { StreamLink } from '../vmm/devices/net/link.ts';
-import { VmSandbox } from '../vmm/sandbox/sandbox.ts';
-import type { VmSize } from '../vmm/sandbox/assemble.ts';
+import { PacketLink } from '../vmm/devices/net/link.ts';
+import { VmSandbox, type VmOptions } from '../vmm/sandbox/sandbox.ts';
+import { readState } from '../vmm/snapshot/machine-state.ts';
+import type { SocketRelay } from '../vmm/sockets/relay.ts';
 import { unpackSparse } from '../vmm/sparse-template.ts';
 import { lockDown } from './lock-down.ts';
+import { hasContainerIds, joined, vmSize } from './machine-parts.ts';
+import type { Descriptors } from './protocol/descriptors.ts';
 import type { Task } from './protocol/protocol.ts';
 import { mayRestart } from './life/restart-policy.ts';
 
-const MIB = 1 << 20;
-/** what the guest's kernel and agent need beside the container */
-const GUEST_OVERHEAD = 96 * MIB;
-/**
- * Without a limit: a share of the host's memory, up to a bound. What the guest does not touch costs nothing, and what
- * it frees comes back (the balloon's free page reporting); but its kernel describes each page in 64 bytes, which it
- * writes as it boots: 16 MiB for each GiB.
- */
-const DEFAULT_SHARE = 1 / 4;
-const MOST_DEFAULT_MEMORY = 4096 * MIB;
-/** more vCPUs are asked for by name (`--cpus`): each is a thread, and time to boot */
-const DEFAULT_CPUS = 2;
-
-/** One for all machines of this process: bytes of a frame half sent are the next machine's to finish. */
-let link: StreamLink | undefined;
+/** All machines of this process share its links, */
+let links: PacketLink[] | undefined;
+/** and those by which it asks the host's resolvers */
+let resolvers: HandedSocket[] | undefined;
+/** and the socket to its wardens, for rules of `--egress` */
+let warden: ((stream: Duplex) => void) | undefined;
+/** and who connects to sockets of the host's */
+let relay: SocketRelay | undefined;
 let isPinned = false;
 
-/** @param networkFd the socket of the passt that the engine started beside this process */
-export async function openVm(task: Task, paths: Paths, networkFd?: number): Promise<Sandbox> {
+/**
+ * @param descriptors what this process was born with @param names what its name server is to be made of
+ * @param onRefused the task's template cannot be gone on from: the machine boots
+ */
+export async function openVm(
+  task: Task,
+  paths: Paths,
+  {
+    descriptors = {},
+    names,
+    onRefused,
+  }: {
+    descriptors?: Descriptors | undefined;
+    names?: MachineNameContext | undefined;
+    onRefused?: ((why: string) => void) | undefined;
+  } = {},
+): Promise<Sandbox> {
   const { resources = {} } = task.spec.linux;
   const size = vmSize(resources);
-  // before the machine's threads are made; they inherit it
-  // once: a process that has made a machine may not, and these CPUs are a restarted container's too (VmSandbox.update)
+  // the CPUs are chosen before the machine's threads are made, which inherit them; and once only: a process that has
+  // made a machine may not, and a restarted container has the same ones (VmSandbox.update)
   if (resources.cpu?.cpus && !isPinned) pinProcess(parseCpuList(resources.cpu.cpus) ?? []);
   isPinned = true;
   const directory = paths.container(task.id);
@@ -51,42 +65,66 @@ export async function openVm(task: Task, paths: Paths, networkFd?: number): Prom
   for (const { id, layers } of task.images ?? [])
     images.push({ id, kind: 'disk', root: await rootDisk(layers, paths) });
   const writable = writableDisk(directory);
-  if (networkFd !== undefined) link ??= new StreamLink(networkFd);
-  const network = task.network && link && { ...task.network, link };
-  return new VmSandbox(
-    { id: task.id, spec: task.spec, rootfs: { kind: 'disk', root, writable }, images, directory, init: task.init },
-    {
-      parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK },
-      size,
-      sameIds: hasContainerIds(),
-      ...(network && { network }),
-      beforeRun: () => lockDown({ again: mayRestart(task) }),
-    },
-  );
+  links ??= (descriptors.links ?? []).map((fd) => new PacketLink(fd));
+  const config = {
+    id: task.id,
+    spec: task.spec,
+    rootfs: { kind: 'disk' as const, root, writable },
+    images,
+    directory,
+    init: task.init,
+  };
+  const options: VmOptions = {
+    parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK },
+    size,
+    sameIds: hasContainerIds(),
+    interfaces: joined(task.machine?.interfaces ?? [], links),
+    ...(task.names && names && { serveNames: await nameServer(task.id, task.names, { ...names, descriptors }) }),
+    ...(task.sockets && { sockets: { owners: task.sockets, relay: (relay ??= await relayOf(descriptors)) } }),
+    beforeRun: () => lockDown({ again: mayRestart(task) }),
+  };
+  if (task.template)
+    try {
+      const { state, memory } = task.template;
+      return new VmSandbox(config, { ...options, template: { state: readState(state), memory } });
+    } catch (error) {
+      // it may be damaged, or made under another KVM; what is wrong with the container itself is found once more
+      onRefused?.(causeOf(error));
+    }
+  return new VmSandbox(config, options);
 }
 
-/**
- * Whether this process was born in a jail with a user namespace (src/rootless/jail.ts): root in it is somebody else
- * outside.
- */
-function hasContainerIds(): boolean {
-  return process.getuid!() === 0 && !/^\s*0\s+0\s/.test(readFileSync('/proc/self/uid_map', 'latin1'));
+/** Loaded only for a container that has one. All machines of this process share the sockets. */
+async function nameServer(
+  containerId: string,
+  names: MachineNames | 'warden',
+  { descriptors, ...context }: MachineNameContext & { descriptors: Descriptors },
+): Promise<(stream: Duplex) => void> {
+  if (names === 'warden') return (warden ??= await wardenOf(descriptors, context));
+  const [{ HandedSocket }, { serveMachineNames }] = await Promise.all([
+    import('../network/names/handed-resolver.ts'),
+    import('../network/attach/machine-names.ts'),
+  ]);
+  resolvers ??= (descriptors.resolvers ?? []).map((fd) => new HandedSocket(fd));
+  const sockets = resolvers;
+  return (stream) => serveMachineNames(stream, { names, sockets, containerId, ...context });
 }
 
-/** A limit sizes the machine, and the cgroup in it holds the container to the limit itself. */
-export function vmSize(resources: Resources): VmSize {
-  const { limit } = resources.memory ?? {};
-  const { quota, period } = resources.cpu ?? {};
-  const wished =
-    limit !== undefined && limit > 0
-      ? limit + GUEST_OVERHEAD
-      : Math.min(totalmem() * DEFAULT_SHARE, MOST_DEFAULT_MEMORY);
-  const most = Math.floor(totalmem() * 0.9);
-  const chosen = resources.cpu?.cpus ? parseCpuList(resources.cpu.cpus)?.length : undefined;
-  const available = Math.min(chosen ?? Infinity, availableParallelism());
-  const cpus =
-    quota !== undefined && quota > 0 && period !== undefined && period > 0 ? Math.ceil(quota / period) : DEFAULT_CPUS;
-  return { memory: Math.ceil(Math.min(wished, most) / MIB) * MIB, cpus: Math.max(1, Math.min(cpus, available)) };
+/** Loaded only for a container that has sockets. */
+async function relayOf({ relay: [fd] = [] }: Descriptors): Promise<SocketRelay> {
+  if (fd === undefined) throw new HuskError('no relay of sockets was handed over', { kind: 'internal' });
+  const { SocketRelay: Relay } = await import('../vmm/sockets/relay.ts');
+  return new Relay(new Fd(fd));
+}
+
+async function wardenOf(
+  { warden: [fd] = [] }: Descriptors,
+  { problem }: MachineNameContext,
+): Promise<(stream: Duplex) => void> {
+  if (fd === undefined) throw new HuskError('no warden was handed over', { kind: 'internal' });
+  const { askWardens } = await import('../network/warden/questions.ts');
+  const questions = askWardens(new Fd(fd), problem);
+  return (stream) => questions.serve(stream);
 }
 
 /** containers/<id>/writable.ext4: the empty disk, made once. */

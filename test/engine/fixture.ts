@@ -59,6 +59,8 @@ export async function openTestEngine(
     parts: {
       images: () => ({ ...fakeImages(), ...images }),
       supervisor: FAKE_SUPERVISOR,
+      // of networks there are the records alone
+      liveNetworks: { attach: async () => {}, detach: async () => {} },
       buildSpec: async ({ id, config }, request) => {
         const facts = {
           userNamespace: true,
@@ -171,6 +173,10 @@ function fakeImages(): Images {
       throw new HuskError(`pull access denied for ${reference}`, { kind: 'unauthorized' });
     },
     push: absent,
+    checkCredentials: absent,
+    distribution: absent,
+    search: absent,
+    manifestLists: absent,
     tag: absent,
     remove: absent,
     prune: absent,
@@ -178,5 +184,9 @@ function fakeImages(): Images {
     load: absent,
     commit: absent,
     import: absent,
+    building: absent,
+    buildCache: async () => [],
+    pruneBuildCache: absent,
+    collectBuildCache: absent,
   };
 }

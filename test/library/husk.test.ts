@@ -5,7 +5,11 @@
 import test from 'ava';
 import { engineOptions } from '../../src/library/container-options.ts';
 import { abortable } from '../../src/library/abort.ts';
+import { HUSK } from '../fixtures/user.ts';
 import { libraryProject, type Project } from './project.ts';
+
+/** how many short lives are waited for */
+const ROUNDS = Number(process.env['HUSK_WAIT_ROUNDS'] ?? 12);
 
 let project: Project;
 test.before(() => {
@@ -70,15 +74,84 @@ for (const [name, code, expected] of [
     /exitCode: 143/,
   ],
   [
+    'exit codes of lives of some milliseconds, started here and by the command line',
+    [
+      "import { spawn } from 'node:child_process';",
+      "import { once } from 'node:events';",
+      `const rounds = ${ROUNDS};`,
+      'let right = 0;',
+      'const one = async (round) => {',
+      '  const code = round % 2 === 0 ? 0 : 1 + (round % 125);',
+      "  const command = code === 0 ? ['true'] : ['sh', '-c', 'exit ' + code];",
+      '  const options = { ...none, autoRemove: round % 3 === 0 };',
+      "  const condition = options.autoRemove ? 'removed' : 'next-exit';",
+      "  const c = await husk.create('busybox', command, options);",
+      '  const waiting = c.wait({ condition });',
+      "  if (round % 4 < 2) await once(spawn(HUSK, ['start', c.id], { stdio: 'ignore' }), 'exit');",
+      '  else await c.start();',
+      '  const found = await waiting;',
+      '  if (found === code) right++; else console.log(round, condition, found, code);',
+      '  if (!options.autoRemove) await c.remove();',
+      '};',
+      'let next = 0;',
+      'await Promise.all([1, 2].map(async () => { while (next < rounds) await one(next++); }));',
+      'console.log(right === rounds);',
+    ].join('\n'),
+    'true\n',
+  ],
+  [
+    'a terminal has the size that it is given, without anybody attached to it',
+    [
+      'const told = \'trap "stty size" WINCH; echo ready; while :; do sleep 0.05; done\';',
+      "await using c = await husk.start('busybox', ['sh', '-c', told], { ...none, tty: true });",
+      'const lines = c.logs({ follow: true })[Symbol.asyncIterator]();',
+      'const read = async () => (await lines.next()).value.text.trim();',
+      'console.log(await read());',
+      'await c.resize(100, 30);',
+      'console.log(await read());',
+      'await c.resize(71, 17);',
+      'console.log(await read());',
+      'await c.kill();',
+      'await c.wait();',
+      "try { await c.resize(80, 24); } catch (error) { console.log(error.kind, error.message === 'container ' + c.id + ' is not running'); }",
+    ].join('\n'),
+    'ready\n30 100\n17 71\nconflict true\n',
+  ],
+  [
     'a husk of its own data root',
     "using other = await Husk.open({ dataRoot: process.env.HOME + '/other' }); console.log(other.images.list().length, husk.images.list().length);",
     '0 1\n',
+  ],
+  [
+    'contexts of builds: a URL, one by a name, a folder by its URL; a repository that is not there',
+    [
+      "import { mkdirSync, writeFileSync } from 'node:fs';",
+      "import { createServer } from 'node:http';",
+      "import { pathToFileURL } from 'node:url';",
+      "const files = { '/Dockerfile': 'FROM scratch\\nCOPY --from=n /f /g\\nLABEL a=1\\n', '/f': 'f' };",
+      'const server = createServer(({ url }, answer) => files[url] ? answer.end(files[url]) : answer.writeHead(404).end());',
+      "await new Promise((done) => server.listen(0, '127.0.0.1', done));",
+      "const at = 'http://127.0.0.1:' + server.address().port;",
+      "const host = { network: 'host', allow: ['network.host'] };",
+      "const image = await husk.images.build(at + '/Dockerfile', { ...host, contexts: { n: at + '/f' } });",
+      "const n = { kind: 'remote', url: at + '/f', isGit: false };",
+      "const same = await husk.images.build(new URL(at + '/Dockerfile'), { ...host, contexts: { n } });",
+      'console.log(image.config.config.Labels, image.layers.length, same.id === image.id);',
+      "const folder = process.env.HOME + '/a folder';",
+      'mkdirSync(folder);',
+      "writeFileSync(folder + '/Dockerfile', 'FROM scratch\\nLABEL b=2\\n');",
+      'console.log((await husk.images.build(pathToFileURL(folder))).config.config.Labels);',
+      "for (const wrong of [at + '/none.git', at + '/none'])",
+      '  await husk.images.build(wrong, host).catch((error) => console.log(error instanceof HuskError, error.message));',
+      'server.close();',
+    ].join('\n'),
+    /^\{ a: '1' \} 1 true\n\{ b: '2' \}\ntrue .*none\.git.*\ntrue .*404.*\n$/,
   ],
 ] as const) {
   test.serial(name, (t) => {
     const { status, stdout, stderr } = project.run(
       'case.mjs',
-      `import { Husk, HuskError } from 'husk';\nusing husk = await Husk.open();\nconst none = { network: 'none' };\n${code}\n`,
+      `import { Husk, HuskError } from 'husk';\nusing husk = await Husk.open();\nconst none = { network: 'none' };\nconst HUSK = ${JSON.stringify(HUSK)};\n${code}\n`,
     );
     t.is(status, 0, stderr);
     t.is(stderr, '');

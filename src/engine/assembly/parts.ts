@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import type { Spec } from '../../spec.ts';
 import type { Image } from '../../images/store/contract.ts';
 import type { KeptIds } from '../../rootless/keep-id.ts';
+import type { Networks } from '../../network/records/contract.ts';
 import type { Volumes } from '../../volumes/contract.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container } from '../contract.ts';
 import type { CreateRequest } from '../request/request.ts';
+import { isRunning } from '../record/supervisor-link.ts';
 import { specFile } from '../life/exec.ts';
 
 export async function spec(context: EngineContext, container: Container, request: CreateRequest): Promise<Spec> {
@@ -28,6 +30,21 @@ export async function volumes(context: EngineContext): Promise<Volumes> {
     database: context.database,
     paths: context.paths,
     inUse: (name) => context.store.usersOfVolume(name),
+  });
+}
+
+export async function networks(context: EngineContext): Promise<Networks> {
+  const [{ openNetworks }, { resolveRunning }] = await Promise.all([
+    import('../../network/records/networks.ts'),
+    import('../record/reconcile.ts'),
+  ]);
+  return openNetworks({
+    database: context.database,
+    config: context.config,
+    running: () =>
+      resolveRunning(context)
+        .filter(isRunning)
+        .map(({ id, name, state }) => ({ id, name, endpoints: state.endpoints ?? [] })),
   });
 }
 

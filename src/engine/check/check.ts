@@ -15,6 +15,7 @@ import type { Finding } from '../contract.ts';
 import { checkContainers, runningSupervisors } from './containers.ts';
 import { databaseProblem, rebuildDatabase } from './database.ts';
 import type { Problem } from './problem.ts';
+import { checkTemplates } from './templates.ts';
 
 export interface CheckOptions {
   paths: Paths;
@@ -43,6 +44,7 @@ export async function* systemCheck(options: CheckOptions): AsyncGenerator<Findin
     for await (const found of checkContainers(database, paths)) yield await settle(found, options.repair);
     for await (const found of checkImages({ database, paths, removeTree, checkTrees }))
       yield await settle(found, options.repair);
+    for (const found of checkTemplates(paths)) yield await settle(found, options.repair);
     if (options.repair) await sweepRemoved(paths);
   } finally {
     database.close();
@@ -88,7 +90,7 @@ async function endSupervisors({ paths, stop }: CheckOptions): Promise<void> {
     );
 }
 
-/** In the user namespace, where every file of the trees can be read. */
+/** Checks the trees in the user namespace, where every file of theirs can be read. */
 async function checkTrees(trees: { tars: string[]; folder: string }[], kept?: KeptIds): Promise<Map<string, string>> {
   const [{ runInUserNamespace }, { idMaps }, { keepIdMaps }] = await Promise.all([
     import('../../rootless/namespace.ts'),

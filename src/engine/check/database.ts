@@ -8,17 +8,22 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseError, HuskError } from '../../errors.ts';
 import { rebuildImages } from '../../images/rebuild.ts';
+import { NetworkRecords } from '../../network/records/records.ts';
+import { networkName } from '../../notation/modes.ts';
 import type { Paths } from '../../paths.ts';
 import { NEVER, type ContainerState } from '../../state/containers.ts';
 import { createSchema, hasData, openDatabase, sqlite } from '../../state/database.ts';
 import { readCopy } from '../../state/copies.ts';
 import { rfc3339 } from '../../state/time.ts';
 import { volumeCopy, type VolumeCopy } from '../../volumes/volumes.ts';
+import type { CreateOptions } from '../contract.ts';
+import { readNetworks } from '../request/networks.ts';
 import { readContainerCopy } from '../record/record-copies.ts';
 import { FILES, salvage } from './salvage.ts';
 
 /** problems that SQLite tells of; the first says enough */
 const MAX_PROBLEMS = 3;
+const TABLES = ['containers', 'images', 'layers', 'volumes', 'networks', 'endpoints', 'build_cache', 'execs', 'events'];
 const ID = /^[0-9a-f]{64}$/;
 
 /**
@@ -39,8 +44,7 @@ export function databaseProblem(paths: Paths): string | undefined {
     ).map((row) => row.integrity_check.replace(/\s+/g, ' '));
     if (found.join() !== 'ok') return found.join('; ');
     // a schema that is not ours: rows can be whole and the table gone
-    for (const table of ['containers', 'images', 'layers', 'volumes', 'events'])
-      database.prepare(`SELECT count(*) FROM ${table}`).get();
+    for (const table of TABLES) database.prepare(`SELECT count(*) FROM ${table}`).get();
     return undefined;
   } catch (error) {
     const known = error instanceof HuskError ? error : databaseError(error, file);
@@ -114,8 +118,22 @@ export function restoreContainers(database: DatabaseSync, paths: Paths): string[
       JSON.stringify(copy.config),
       JSON.stringify(lostState(paths.container(id))),
     );
+    restoreEndpoints(database, id, copy.config.options);
     return [`container ${name}`];
   });
+}
+
+/** What it was made to be on, as far as that is there; what was changed since is lost with the record. */
+function restoreEndpoints(database: DatabaseSync, containerId: string, options: CreateOptions): void {
+  const records = new NetworkRecords(database);
+  try {
+    for (const { mode, wanted } of readNetworks(options)) {
+      const network = mode.kind === 'container' ? undefined : records.byName(networkName(mode));
+      if (network) records.want({ networkId: network.id, network: network.name, containerId, wanted });
+    }
+  } catch {
+    // what it asked for cannot be read: its start will say so
+  }
 }
 
 /** Whether it ran, and how it ended, the record knew alone. */

@@ -8,12 +8,20 @@ import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import { tmpPath } from '../../state/tmp-folder.ts';
 import { isState } from '../../state/containers.ts';
 import { sqlite } from '../../state/database.ts';
+import { isDigest } from '../../images/store/reference.ts';
+import { isNetworkRecord } from '../../network/records/records.ts';
 import { isConfig } from '../record/record-copies.ts';
 
 type Row = Record<string, SQLOutputValue>;
 
-/** in the order in which they refer to each other, with what a row must be to be believed */
-const TABLES: { name: string; columns: string[]; believable?: (row: Row) => boolean }[] = [
+/** tables in the order in which they refer to each other, with what a row must be to be believed */
+const TABLES: {
+  name: string;
+  columns: string[];
+  believable?: (row: Row) => boolean;
+  replaces?: boolean;
+  order?: string;
+}[] = [
   {
     name: 'images',
     columns: ['id', 'manifest_digest', 'config', 'created_at', 'size'],
@@ -22,7 +30,6 @@ const TABLES: { name: string; columns: string[]; believable?: (row: Row) => bool
   { name: 'layers', columns: ['diff_id', 'size'] },
   { name: 'image_layers', columns: ['image_id', 'position', 'diff_id', 'digest', 'media_type', 'compressed_size'] },
   { name: 'image_names', columns: ['name', 'image_id'] },
-  { name: 'layer_digests', columns: ['digest', 'diff_id'] },
   {
     name: 'containers',
     columns: ['id', 'name', 'image_id', 'created_at', 'config', 'state'],
@@ -32,6 +39,26 @@ const TABLES: { name: string; columns: string[]; believable?: (row: Row) => bool
     name: 'volumes',
     columns: ['name', 'created_at', 'anonymous', 'record'],
     believable: (row) => isJson(row['record']),
+  },
+  {
+    name: 'networks',
+    columns: ['id', 'name', 'created_at', 'record'],
+    believable: (row) => isNetworkRecord(json(row['record'])),
+    // a new database has bridge, host and none already, with ids that nobody knows
+    replaces: true,
+  },
+  {
+    name: 'endpoints',
+    columns: ['network_id', 'container_id', 'network', 'wanted'],
+    believable: (row) => isJson(row['wanted']),
+  },
+  {
+    name: 'build_cache',
+    columns: ['key', 'diff_id', 'size', 'step', 'made', 'last_used', 'uses'],
+    // A layer that is not there is a miss; a key of another shape would be of nobody's step.
+    // a table without rowids
+    order: 'key',
+    believable: (row) => /^[0-9a-f]{64}$/.test(String(row['key'])) && isDigest(row['diff_id']),
   },
   { name: 'events', columns: ['sequence', 'time', 'record'], believable: (row) => isJson(row['record']) },
 ];
@@ -65,13 +92,13 @@ function readAll(file: string, to: DatabaseSync): Record<string, number> {
     return found;
   }
   try {
-    for (const { name, columns, believable = () => true } of TABLES) {
+    for (const { name, columns, believable = () => true, replaces = false, order = 'rowid' } of TABLES) {
       const insert = to.prepare(
-        `INSERT OR IGNORE INTO ${name} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
+        `INSERT OR ${replaces ? 'REPLACE' : 'IGNORE'} INTO ${name} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
       );
       found[name] = 0;
-      for (const order of ['ASC', 'DESC']) {
-        for (const row of rows(source, `SELECT ${columns.join(', ')} FROM ${name} ORDER BY rowid ${order}`)) {
+      for (const direction of ['ASC', 'DESC']) {
+        for (const row of rows(source, `SELECT ${columns.join(', ')} FROM ${name} ORDER BY ${order} ${direction}`)) {
           if (!believable(row)) continue;
           try {
             found[name] += Number(insert.run(...columns.map((column) => row[column]!)).changes);
@@ -92,7 +119,7 @@ function* rows(database: DatabaseSync, sql: string): Generator<Row> {
   try {
     yield* database.prepare(sql).iterate() as Iterable<Row>;
   } catch {
-    // from the other end there may be more
+    // what lies behind the damage is read from the other end
   }
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { cdiEdits, parseCdi, type CdiEdits, type CdiSpecification } from './spec/cdi.ts';
 
 /** container-device-interface SPEC.md § Overview; the second wins */
-const FOLDERS = ['/etc/cdi', '/var/run/cdi'];
+export const CDI_FOLDERS: readonly string[] = ['/etc/cdi', '/var/run/cdi'];
 /** bytes of a file, and files of a folder */
 const MAX_FILE = 1 << 20;
 const MAX_FILES = 256;
@@ -17,7 +17,7 @@ const MAX_FILES = 256;
  * @returns of every one, in order. @throws HuskError `invalid` for one that there is not, or a file
  * that is wrong
  */
-export function cdiDevices(names: readonly string[], folders: readonly string[] = FOLDERS): CdiEdits[] {
+export function cdiDevices(names: readonly string[], folders: readonly string[] = CDI_FOLDERS): CdiEdits[] {
   if (names.length === 0) return [];
   const specifications: CdiSpecification[] = [];
   const unread: string[] = [];

@@ -7,7 +7,9 @@ import type { Config } from '../../config.ts';
 import type { Image } from '../../images/store/contract.ts';
 import { logAttributes } from '../../logs/attributes.ts';
 import { logSettings } from '../../logs/options.ts';
-import { readNetworkMode } from '../../notation/modes.ts';
+import { networkName, readNetworkMode } from '../../notation/modes.ts';
+import { NetworkRecords } from '../../network/records/records.ts';
+import type { WantedEndpoint } from '../../network/records/contract.ts';
 import type { Isolation } from '../../sandbox.ts';
 import { NEVER, type ContainerState } from '../../state/containers.ts';
 import type { EngineContext } from '../record/context.ts';
@@ -18,7 +20,8 @@ import type { Container, ContainerConfig, CreateOptions } from '../contract.ts';
 import { findImage, type Hooks } from './find-image.ts';
 import { chooseIsolation } from './isolation.ts';
 import { makeConfig } from './make-config.ts';
-import { outbound } from './network-choice.ts';
+import { wayOutWarning } from './network-choice.ts';
+import { isOwn } from '../request/networks.ts';
 import { asksForLimits, readRequest, type CreateRequest } from '../request/request.ts';
 import { keptIds } from './spec/user-namespace.ts';
 import { isNews } from './told-once.ts';
@@ -31,15 +34,17 @@ export async function create(
   asked: CreateOptions,
   hooks: Hooks = {},
 ): Promise<{ id: string; warnings: string[] }> {
-  const options = withDefaults(asked, context.config);
-  const name = options.name === undefined ? undefined : checkName(options.name);
+  const wanted = withDefaults(asked, context.config);
+  const name = wanted.name === undefined ? undefined : checkName(wanted.name);
   if (name !== undefined) context.store.assertNameFree(name);
-  const request = readRequest(options);
-  await checkLog(request);
+  const typed = readRequest(wanted);
+  await checkLog(typed);
   const { checkRequest, checkForIsolation } = await import('./spec/check.ts');
-  checkRequest(request, { selinux: existsSync(SELINUX) });
-  const { isolation, warning: isolationWarning } = await chooseIsolation(request, context.paths);
-  checkForIsolation(request, isolation);
+  checkRequest(typed, { selinux: existsSync(SELINUX) });
+  const { isolation, warning: isolationWarning } = await chooseIsolation(typed, context.paths);
+  checkForIsolation(typed, isolation);
+  const { options, request, discarded } = await enforceable(context, { options: wanted, request: typed, isolation });
+  const endpoints = await endpointsOf(context, request);
   const { image, mounted } = await findImages(context, request, hooks);
   const id = generateId();
   const kept = keptIds(request, { uid: process.getuid!(), gid: process.getgid!() });
@@ -54,6 +59,7 @@ export async function create(
   });
   const warnings = [
     ...(isolationWarning === undefined ? [] : [isolationWarning]),
+    ...discarded,
     ...(await warningsOf(context, request, config)),
   ];
   const record: Container = {
@@ -66,13 +72,41 @@ export async function create(
   };
   // the row first: a folder without a record would be nobody's
   context.store.insert(record, () => {
-    // one that was removed since it was found; Docker's text has the id then
+    // an image may have been removed since it was found; Docker's text names it by its id then
     for (const used of [image.id, ...(mounted?.values() ?? [])]) context.images.get(used);
+    const records = new NetworkRecords(context.database);
+    if (endpoints === undefined) records.wantPredefined(networkName(request.network), id);
+    else for (const endpoint of endpoints) records.want({ ...endpoint, containerId: id });
+    recordEvent(context, record, 'create');
   });
   makeContainerFolder(context, id);
   keepContainerCopy(context, id);
-  recordEvent(context, record, 'create');
   return { id, warnings };
+}
+
+/** Limits that cannot be enforced are refused later, unless the config has them discarded. */
+async function enforceable(
+  { config }: EngineContext,
+  { options, request, isolation }: { options: CreateOptions; request: CreateRequest; isolation: Isolation },
+): Promise<{ options: CreateOptions; request: CreateRequest; discarded: string[] }> {
+  if (config['unenforceable-limits'] !== 'warn' || !asksForLimits(request)) return { options, request, discarded: [] };
+  const { discardLimits, enforcedHere } = await import('./discard-limits.ts');
+  const { resources, warnings } = discardLimits(options.resources, enforcedHere(options, isolation));
+  const kept = { ...options, resources };
+  return { options: kept, request: readRequest(kept), discarded: warnings };
+}
+
+/** @returns undefined for one that every data root has and of which nothing is wanted: nearly every container */
+async function endpointsOf(
+  context: EngineContext,
+  request: CreateRequest,
+): Promise<Omit<WantedEndpoint, 'containerId'>[] | undefined> {
+  const [first] = request.networks;
+  const isPlain = request.networks.length === 1 && first !== undefined && Object.keys(first.wanted).length === 0;
+  const { kind } = request.network;
+  const asksForMore = request.publish.length > 0 || request.publishAll || request.links.length > 0;
+  if (isPlain && !asksForMore && kind !== 'container' && !isOwn(request.network)) return undefined;
+  return (await import('./endpoints.ts')).wantedEndpoints(context, request);
 }
 
 /** @throws HuskError `invalid` for options the driver does not have; `unsupported` where this host cannot keep it */
@@ -96,12 +130,20 @@ async function findImages(
   return { image, mounted: await mountedImages(request, findOther) };
 }
 
+/** Nobody misses a way out of networks that have none by intention. */
+function leaves({ database }: EngineContext, { networks }: CreateRequest): boolean {
+  const records = new NetworkRecords(database);
+  return networks.some(({ mode }) => records.byName(networkName(mode))?.internal !== true);
+}
+
 /** What a person should know who gets this container: what checks it is loaded only where it is asked for. */
 async function warningsOf(context: EngineContext, request: CreateRequest, config: ContainerConfig): Promise<string[]> {
   const { isolation } = config;
   const warnings: string[] = [];
-  const { warning } = outbound(request, isolation);
-  if (warning !== undefined && isNews(warning, context.paths)) warnings.push(warning);
+  const warning = wayOutWarning(request, isolation);
+  if (warning !== undefined && leaves(context, request) && isNews(warning, context.paths)) warnings.push(warning);
+  if (request.network.kind === 'host' && request.publish.length > 0)
+    warnings.push('Published ports are discarded when using host network mode');
   if (request.cdiDevices.length > 0) warnings.push(...(await checkCdi(request.cdiDevices, isolation)));
   if (request.devices.length > 0 && isolation === 'userns')
     warnings.push(...(await import('./device-warnings.ts')).deviceWarnings(request.devices));
@@ -135,7 +177,10 @@ function withDefaults(options: CreateOptions, config: Config): CreateOptions {
     options.logDriver === '' || options.logDriver === config['log-driver']
       ? { ...config['log-opts'], ...options.logOptions }
       : options.logOptions;
-  return { ...options, logDriver, logOptions, network, isolation };
+  const networks = options.networks?.map((each) =>
+    readNetworkMode(each.name).kind === 'default' ? { ...each, name: network } : each,
+  );
+  return { ...options, logDriver, logOptions, network, ...(networks && { networks }), isolation };
 }
 
 function freshState(): ContainerState {

@@ -1,47 +1,33 @@
 /**
- * What the spec builder must know of this host and of other containers (SpecFacts), and the files of /etc it binds in.
- * Read at every start, each fact only when the config can ask for it.
+ * What the spec builder must know of this host and of other containers (SpecFacts). Read at every start, each fact only
+ * when the config can ask for it.
  */
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { availableParallelism, hostname, release } from 'node:os';
 import { join } from 'node:path';
-import { hostnameFile, hostsFile, resolveExtraHost, resolvConfFile } from '../../container/etc-files.ts';
 import { devicesAt } from '../../container/device-nodes.ts';
 import { namespaceHolder } from '../../container/processes/tree.ts';
 import { HuskError } from '../../errors.ts';
-import { makeFolder, writeFileOfMode } from '../../host/files/make-folder.ts';
+import { makeFolder } from '../../host/files/make-folder.ts';
 import { readOptional } from '../../host/files/read-optional.ts';
-import { DNS_FORWARDER, hostResolvConf } from '../../network/way-out.ts';
 import { idMaps, type IdMaps } from '../../rootless/idmap.ts';
 import { keepIdMaps } from '../../rootless/keep-id.ts';
 import { cdiDevices } from './cdi-files.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container } from '../contract.ts';
 import { isRunning } from '../record/supervisor-link.ts';
-import {
-  joinedContainer,
-  networkName,
-  parseIpcMode,
-  parseUtsMode,
-  readNetworkMode,
-  type IpcMode,
-  type NetworkMode,
-  type PidMode,
-} from '../../notation/modes.ts';
+import { parseIpcMode, type IpcMode, type NetworkMode, type PidMode } from '../../notation/modes.ts';
 import type { CreateRequest } from '../request/request.ts';
+import { joinedNames, writeEtcFiles } from './etc-files.ts';
 import type { SpecFacts } from './spec/build.ts';
 import type { LimitFacts } from './spec/limits.ts';
 import { ALL_GROUPS, pingGroupRange } from './spec/ping-groups.ts';
 import { DEFAULT_ULIMITS } from './spec/ulimits.ts';
-import type { EtcFiles } from './spec/mounts.ts';
 import { isUlimitName, type UlimitName } from '../../notation/ulimits.ts';
 import { resolve } from '../record/reconcile.ts';
 
-/** of the guest's kernel (guest/kernel-config), as far as a spec depends on it */
-const GUEST_RELEASE = '6.12';
-/** of hosts, hostname and resolv.conf: every user of the container reads them */
-const ETC_MODE = 0o644;
-
+/** release of the guest's kernel (guest/kernel-config), as far as a spec depends on it */
+export const GUEST_RELEASE = '6.12';
 export function hostFacts(context: EngineContext, container: Container, request: CreateRequest): SpecFacts {
   const userNamespace = container.config.isolation === 'userns';
   const kernel = userNamespace ? release() : GUEST_RELEASE;
@@ -107,7 +93,7 @@ function joinedPid(
 ): number | undefined {
   if (mode.kind !== 'container') return undefined;
   const other = resolve(context, mode.name);
-  // its process here is the VMM, whose pid namespace is the host's
+  // the process that a VM container has on this host is its VMM, whose pid namespace is the host's
   if (other.config.isolation === 'vm')
     throw new HuskError(
       `cannot join the ${type} namespace of container ${other.name}: it runs in a virtual machine, whose namespaces are its own`,
@@ -137,94 +123,15 @@ function joinedPid(
   return namespaceHolder(other.state.pid);
 }
 
-function writeEtcFiles(context: EngineContext, container: Container, request: CreateRequest): EtcFiles {
-  const folder = etcFolder(context, container);
-  const files = {
-    hosts: join(folder, 'hosts'),
-    hostname: join(folder, 'hostname'),
-    resolvConf: join(folder, 'resolv.conf'),
-  };
-  const shared = networkOwner(context, container);
-  if (shared !== undefined) {
-    // the files of the one joined: Docker shares them as well
-    const other = etcFolder(context, shared);
-    return { hosts: join(other, 'hosts'), hostname: join(other, 'hostname'), resolvConf: join(other, 'resolv.conf') };
-  }
-  const hostNetwork = request.network.kind === 'host';
-  const name = ownHostname(container);
-  makeFolder(folder, 0o755);
-  writeFileOfMode(
-    files.hosts,
-    hostsFile({
-      hostname: name,
-      domainname: request.domainname,
-      extraHosts: request.extraHosts.map((extra) => resolveExtraHost(extra)),
-      hostHosts: hostNetwork ? (readOptional('/etc/hosts') ?? '') : undefined,
-    }),
-    ETC_MODE,
-  );
-  writeFileOfMode(files.hostname, hostnameFile(name), ETC_MODE);
-  const config = context.config;
-  const or = (asked: string[], configured: string[] | undefined) => (asked.length > 0 ? asked : (configured ?? []));
-  const resolver = resolvConfFile(hostResolvConf(), {
-    dns: or(request.dns, config.dns),
-    search: or(request.dnsSearch, config['dns-search']),
-    options: or(request.dnsOptions, config['dns-opts']),
-    hostNetwork,
-    fallback: networkName(request.network) === 'bridge' ? [DNS_FORWARDER] : [],
-  });
-  writeFileOfMode(files.resolvConf, resolver, ETC_MODE);
-  return files;
-}
-
-/** how many containers may join one another's network in a row; more is a circle */
-const MAX_JOINS = 64;
-
-/**
- * The container whose network this one has by `--network container:X`, through any that have joined it in turn;
- * undefined: its own.
- * @throws HuskError with Docker's text when one of them is not there
- */
-function networkOwner(context: EngineContext, container: Pick<Container, 'config'>): Container | undefined {
-  let owner: Container | undefined;
-  let name = joinedContainer(container.config.options.network);
-  for (let joins = 0; name !== undefined; joins++) {
-    if (joins === MAX_JOINS)
-      throw new HuskError(`cannot join the network of ${name}: containers join one another in a circle`, {
-        kind: 'invalid',
-        exitCode: 125,
-      });
-    owner = resolve(context, name);
-    name = joinedContainer(owner.config.options.network);
-  }
-  return owner;
-}
-
-/** Docker gives who joins a network the names of the container that has it. */
-function joinedNames(context: EngineContext, container: Container): SpecFacts['joinedNames'] {
-  const owner = networkOwner(context, container);
-  return owner && { hostname: ownHostname(owner), domainname: owner.config.options.domainname };
-}
-
-function ownHostname({ config: { hostname: own, options } }: Container): string {
-  const isHosts = readNetworkMode(options.network).kind === 'host' || parseUtsMode(options.uts).kind === 'host';
-  return options.hostname ?? (isHosts ? hostname() : own);
-}
-
 /** A VM has every group; a user namespace those of its map, and the kernel takes no others. */
 function pingGroups(container: Container, network: NetworkMode): string | undefined {
   if (network.kind === 'host' || network.kind === 'container') return undefined;
   return container.config.isolation === 'userns' ? pingGroupRange((ownMaps(container) ?? idMaps()).gid) : ALL_GROUPS;
 }
 
-/** of `--userns keep-id` */
+/** @returns the maps of a container with `--userns keep-id` */
 function ownMaps({ config: { keptIds } }: Pick<Container, 'config'>): IdMaps | undefined {
   return keptIds && keepIdMaps(idMaps(), keptIds);
-}
-
-/** containers/<id>/etc */
-export function etcFolder(context: EngineContext, container: Container): string {
-  return join(context.paths.container(container.id), 'etc');
 }
 
 /** The folder behind /dev/shm of a shareable container, or of the one whose IPC namespace is joined. */
@@ -250,7 +157,7 @@ function isAtLeast(kernel: string, major: number, minor: number): boolean {
   return have > major || (have === major && low >= minor);
 }
 
-function thermalCpus(): number[] {
+export function thermalCpus(): number[] {
   try {
     statSync('/sys/devices/system/cpu/cpu0/thermal_throttle');
   } catch {
@@ -280,7 +187,7 @@ const LIMIT_ROWS: Record<UlimitName, string> = {
   stack: 'Max stack size',
 };
 
-function hardLimit(name: string): number | undefined {
+export function hardLimit(name: string): number | undefined {
   const row = isUlimitName(name) ? LIMIT_ROWS[name] : undefined;
   const line =
     row === undefined

@@ -10,6 +10,7 @@ import { MAX_BINDS, MAX_IMAGES, notShareable } from '../../vmm/binds.ts';
 import type { KvmVerdict } from '../../vmm/boot/verdict.ts';
 import { modeText } from '../../notation/modes.ts';
 import { propagates } from '../../notation/mount-options.ts';
+import { machineProblem } from '../../network/way-out.ts';
 import { needsNetwork } from '../../logs/destination.ts';
 import { isNews } from './told-once.ts';
 import { asksForLimits, type CreateRequest } from '../request/request.ts';
@@ -17,7 +18,7 @@ import { PATHS_OF_ANY_LINUX } from './spec/devices.ts';
 
 export interface Choice {
   isolation: Isolation;
-  /** for the person, when `auto` did not take a VM */
+  /** what the person is told when `auto` did not take a VM */
   warning?: string;
 }
 
@@ -42,6 +43,8 @@ export interface ChoiceHost {
   bootId: string;
   /** why this path of the host cannot be shared with a VM */
   notShareable: (path: string) => string | undefined;
+  /** why a machine cannot be on the networks asked for, which user namespaces can */
+  networkProblem: (options: AskedOptions) => string | undefined;
   /** why the limits asked for cannot be a machine's */
   limitProblem: (options: AskedOptions) => Promise<string | undefined>;
 }
@@ -50,6 +53,7 @@ const HERE: ChoiceHost = {
   verdict: async (paths) => (await import('../../vmm/boot/verdict.ts')).kvmVerdict(paths),
   bootId: '/proc/sys/kernel/random/boot_id',
   notShareable,
+  networkProblem,
   limitProblem,
 };
 
@@ -83,6 +87,11 @@ export async function chooseIsolation(
       isolation: 'userns',
       warning: `${lacking.flag}: this container runs in user namespaces, not in a virtual machine: ${lacking.why}`,
     };
+  const network = host.networkProblem(options);
+  if (network !== undefined) {
+    const warning = `this container runs in user namespaces, not in a virtual machine: ${network}`;
+    return isNews(warning, paths, host.bootId) ? { isolation: 'userns', warning } : { isolation: 'userns' };
+  }
   const limit = await host.limitProblem(options);
   if (limit !== undefined)
     return {
@@ -90,6 +99,12 @@ export async function chooseIsolation(
       warning: `this container runs in user namespaces, not in a virtual machine: ${limit}`,
     };
   return { isolation: 'vm' };
+}
+
+function networkProblem({ network }: AskedOptions): string | undefined {
+  if (network.kind !== 'default' && network.kind !== 'named') return undefined;
+  const problem = machineProblem([]);
+  return problem && `${problem.message} (fix: ${problem.fix})`;
 }
 
 /** Most containers ask for no limits, and what checks them is not loaded then. */

@@ -45,7 +45,7 @@ export async function makeConfig(context: EngineContext, from: Ingredients): Pro
       kind: 'invalid',
       exitCode: EXIT_HUSK_FAILED,
     });
-  // as Podman: the image's own user is somebody else
+  // with keep-id the caller's own ids are the default user, as with Podman: the image's own user is somebody else
   const user = request.user ?? (kept ? `${kept.uid}:${kept.gid}` : (defaults.User ?? ''));
   return {
     options: kept && request.userns.kind === 'default' ? { ...options, userns: 'keep-id' } : options,
@@ -60,14 +60,21 @@ export async function makeConfig(context: EngineContext, from: Ingredients): Pro
     ...(kept && { keptIds: kept }),
     stopSignal,
     ...(healthcheck && { healthcheck }),
-    exposed: [...new Set([...Object.keys(defaults.ExposedPorts ?? {}).map(withProtocol), ...request.expose])],
+    exposed: [
+      ...new Set([
+        ...Object.keys(defaults.ExposedPorts ?? {}).map(withProtocol),
+        ...request.expose,
+        ...request.publish.map(({ container }) => container),
+      ]),
+    ],
     hostname: request.hostname ?? defaultHostname(context, request, from.id),
     mounts: await resolveMounts(context, from, user),
   };
 }
 
 /**
- * As Docker shows it: of who joins another's network that one's, which is told at the start if it is not there (yet).
+ * The hostname that Docker shows: a container that joins another's network has that one's. Whether there is one is told
+ * at the start.
  */
 function defaultHostname(context: EngineContext, { network, uts }: CreateRequest, id: string): string {
   if (network.kind === 'host' || uts.kind === 'host') return hostname();

@@ -1,22 +1,14 @@
-/**
- * Does a container get a way out of its network namespace. Asked at create, to warn, and at each start, for hosts
- * change.
- */
+/** What a container's networks will lack on this host: said when it is made. */
 import { wayOutProblem } from '../../network/way-out.ts';
-import { networkName } from '../../notation/modes.ts';
 import type { Isolation } from '../../sandbox.ts';
 import type { CreateRequest } from '../request/request.ts';
 
 /**
- * Who asked for the bridge by name gets it, or the error of the start. Who asked for nothing gets a container with
- * loopback alone where this host has no way out, and is told so: most commands do without a network.
+ * In user namespaces a network is there without a way out as well: its containers reach one another, and its published
+ * ports are reached. A machine is not started where something is missing, which its start says.
  */
-export function outbound(
-  { network }: Pick<CreateRequest, 'network'>,
-  isolation: Isolation,
-): { outbound: boolean; warning?: string } {
-  if (networkName(network) !== 'bridge') return { outbound: false };
-  const problem = network.kind === 'default' ? wayOutProblem(isolation) : undefined;
-  if (problem === undefined) return { outbound: true };
-  return { outbound: false, warning: `${problem.message}: it has only its loopback (fix: ${problem.fix})` };
+export function wayOutWarning({ network }: Pick<CreateRequest, 'network'>, isolation: Isolation): string | undefined {
+  if (isolation === 'vm' || !['default', 'named'].includes(network.kind)) return undefined;
+  const problem = wayOutProblem();
+  return problem && `${problem.message}: it reaches other containers, and nothing beyond (fix: ${problem.fix})`;
 }

@@ -4,14 +4,18 @@
  */
 import { HuskError } from '../../errors.ts';
 import type { ImageConfig } from '../../images/store/contract.ts';
+import { mergeEnv } from '../create/spec/command.ts';
+import { mergeHealthcheck } from '../create/spec/health.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { CommitOptions, Container } from '../contract.ts';
 import { ask } from '../record/supervisor-link.ts';
 import { recordEvent } from '../record/events.ts';
-import { withFiles } from './files.ts';
+import { withFiles } from './container-files.ts';
 import { readRequest } from '../request/request.ts';
 import { containerConfig } from '../look/inspect.ts';
 import { resolve } from '../record/reconcile.ts';
+
+type Settings = NonNullable<ImageConfig['config']>;
 
 export async function commit(
   context: EngineContext,
@@ -29,7 +33,7 @@ export async function commit(
     const image = await withFiles(context, container, async (files) =>
       context.images.commit(await files.layer(), {
         base: container.config.imageId,
-        config: settings(context, container),
+        config: mergeSettings(options.config ?? {}, settings(context, container)),
         createdBy: (container.config.command ?? []).join(' '),
         reference: name,
         author,
@@ -60,12 +64,30 @@ async function pause(context: EngineContext, container: Container, warnings: str
   }
 }
 
+/**
+ * Settings that were asked for over the container's own: moby daemon/commit.go `merge`. An entrypoint that was asked for
+ * takes the container's command away, but for `[]`, which takes the container's entrypoint alone.
+ */
+export function mergeSettings(asked: Settings, own: Settings): Settings {
+  const hasCommand = asked.Cmd?.length || asked.Entrypoint?.length;
+  const health = mergeHealthcheck(asked.Healthcheck, own.Healthcheck);
+  return {
+    ...own,
+    ...asked,
+    ExposedPorts: asked.ExposedPorts ? { ...own.ExposedPorts, ...asked.ExposedPorts } : own.ExposedPorts,
+    Env: mergeEnv(asked.Env ?? [], own.Env ?? []),
+    Labels: { ...own.Labels, ...asked.Labels },
+    Volumes: asked.Volumes ? { ...own.Volumes, ...asked.Volumes } : own.Volumes,
+    Entrypoint: asked.Entrypoint ?? own.Entrypoint,
+    Cmd: hasCommand ? asked.Cmd : own.Cmd,
+    ...(health && { Healthcheck: health }),
+  };
+}
+
 /** What the container was made with, its image's part included; what is about one container stays with it. */
-function settings(context: EngineContext, container: Container): NonNullable<ImageConfig['config']> {
+function settings(context: EngineContext, container: Container): Settings {
   const { User, ExposedPorts, Env, Entrypoint, Cmd, Volumes, WorkingDir, Labels, StopSignal, Shell, Healthcheck } =
-    containerConfig(context, container, readRequest(container.config.options)) as Required<
-      NonNullable<ImageConfig['config']>
-    >;
+    containerConfig(context, container, readRequest(container.config.options)) as Required<Settings>;
   const set = Object.entries({
     User,
     ExposedPorts,

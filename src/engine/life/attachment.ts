@@ -14,7 +14,7 @@ export function attachment(
   streams: ProcessStreams,
   exec?: string,
 ): Attachment {
-  // in order: a SIGINT must not overtake the SIGWINCH before it
+  // requests go in their order: a SIGINT must not overtake the SIGWINCH before it
   let last: Promise<unknown> = Promise.resolve();
   const send = (request: Parameters<typeof ask>[2]) => {
     last = last
@@ -26,14 +26,12 @@ export function attachment(
     stdout: streams.stdout,
     stderr: streams.stderr,
     exited: streams.exited,
-    detach: () => {
-      recordEvent(
-        context,
-        container,
-        exec === undefined ? 'detach' : 'exec_detach',
-        exec === undefined ? {} : { execID: exec },
-      );
+    detach: ({ gone = false } = {}) => {
+      // first of all: that it is left must not depend on an event that cannot be written
       streams.detach();
+      if (gone) return;
+      if (exec === undefined) recordEvent(context, container, 'detach');
+      else recordEvent(context, container, 'exec_detach', { execID: exec });
     },
     resize: (columns, rows) => send({ type: 'resize', columns, rows, exec }),
     signal: (signal) => send({ type: 'signal', signal, exec, byUser: true }),

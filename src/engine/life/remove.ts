@@ -4,6 +4,7 @@
  */
 import { HuskError } from '../../errors.ts';
 import { within } from '../../long-timer.ts';
+import { renameMember } from '../../network/records/renamed.ts';
 import { appendEvent } from '../../state/events.ts';
 import { identifySelf, isAlive } from '../../state/process-identity.ts';
 import { sweepRemoved } from '../../supervisor/life/removal.ts';
@@ -18,6 +19,7 @@ import { killProcess } from '../record/kill-process.ts';
 import { sizeOf } from '../look/list.ts';
 import { checkName } from '../record/names.ts';
 import { finishRemoval, resolve, resolveAll } from '../record/reconcile.ts';
+import { untilEnded } from './until-ended.ts';
 import { waitUntilStopped } from './wait.ts';
 
 const SIGKILL = 9;
@@ -88,6 +90,8 @@ async function end(context: EngineContext, container: Container): Promise<void> 
   const left = reread(context, id);
   if (left && isRunning(left)) killProcess(left.state.supervisor);
   await waitUntilStopped(context, id);
+  // What a killed supervisor ran is killed with it, and its files are in use until it has ended.
+  await untilEnded(container.state.process, KILL_PATIENCE_MS);
 }
 
 const isWorkedOn = ({ state }: Container): boolean => ['start', 'copy'].includes(state.claim?.operation ?? '');
@@ -115,9 +119,11 @@ export function rename(context: EngineContext, reference: string, name: string):
   if (name.replace(/^\//, '') === container.name)
     throw new HuskError('Renaming a container with the same name as its current name', { kind: 'invalid' });
   const plain = allocating(() => checkName(name));
-  allocating(() => context.store.rename(container.id, plain));
+  const tell = () => recordEvent(context, { ...container, name: plain }, 'rename', { oldName: `/${container.name}` });
+  allocating(() => context.store.rename(container.id, plain, tell));
+  const { hostname } = container.config;
+  renameMember(context.database, { id: container.id, name: plain, hostname });
   keepContainerCopy(context, container.id);
-  recordEvent(context, { ...container, name: plain }, 'rename', { oldName: `/${container.name}` });
 }
 
 /** Docker's daemon says so before what is wrong with a name. */

@@ -4,11 +4,16 @@
  * and find it running.
  */
 import { existsSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import type { Spec } from '../../spec.ts';
 import { parseSignal } from '../../notation/signals.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
-import { NEVER } from '../../state/containers.ts';
-import type { Task } from '../../supervisor/protocol/protocol.ts';
+import { NetworkRecords } from '../../network/records/records.ts';
+import { NEVER, NOT_STARTED } from '../../state/containers.ts';
+import { appendUntoldEnd } from '../../state/events.ts';
+import { identifySelf } from '../../state/process-identity.ts';
+import { SupervisorGone, type SupervisorClient } from '../../supervisor/client.ts';
+import type { Task, TaskNetworks } from '../../supervisor/protocol/protocol.ts';
 import { attachment } from './attachment.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Attachment, Container, Engine } from '../contract.ts';
@@ -16,9 +21,9 @@ import { connect, isRunning, notRunning, releaseFiles, reread } from '../record/
 import { makeContainerFolder } from '../record/record-copies.ts';
 import { eventAttributes, recordEvent } from '../record/events.ts';
 import { NOT_YET, untilFound } from '../record/record-changes.ts';
-import { outbound } from '../create/network-choice.ts';
+import { isNews } from '../create/told-once.ts';
 import { readRequest, type CreateRequest } from '../request/request.ts';
-import { resolve } from '../record/reconcile.ts';
+import { finishRemoval, resolve } from '../record/reconcile.ts';
 import { span } from '../../trace.ts';
 
 type StartOptions = NonNullable<Parameters<Engine['start']>[1]>;
@@ -53,29 +58,23 @@ async function startNow(
   container: Container,
   options: StartOptions,
 ): Promise<Attachment | undefined | 'lost'> {
-  // a VM's supervisor is born in its jail: what it must see is known first
-  const jailed =
-    container.config.isolation === 'vm'
-      ? await context.jailedSupervisor(await makeTask(context, container, options))
-      : undefined;
-  // taken first: one that is only now started gets ready meanwhile
-  const client = jailed?.client ?? context.supervisor();
-  let task: Task;
-  try {
-    task = jailed?.task ?? (await makeTask(context, container, options));
-  } catch (error) {
+  const { client, task } = await withSupervisor(context, container, options).catch(async (error: unknown) => {
     // a conflict here (with the container it joins) is no lost race
-    client[Symbol.dispose]();
+    await notStarted(context, container, error);
     throw error;
-  }
+  });
   try {
     if (options.attach) recordEvent(context, container, 'attach');
     const size = options.consoleSize && { columns: options.consoleSize.columns, rows: options.consoleSize.rows };
     using _asking = span('ask the supervisor to start it');
-    const { streams } = await client.open(
+    const { event, streams } = await client.open(
       { type: 'start', task, attach: options.attach && { ...options.attach, ...size }, ...size },
       { stdin: options.attach?.stdin === true && container.config.options.interactive },
     );
+    if (event.type === 'started')
+      for (const { text, ofHost, ofTemplate } of event.warnings ?? [])
+        if (ofTemplate) await refuseTemplate(context, task);
+        else if (!ofHost || isNews(text, context.paths)) options.onWarning?.(text);
     if (options.attach) return attachment(context, container, streams);
     client[Symbol.dispose]();
     return undefined;
@@ -87,7 +86,7 @@ async function startNow(
       reread(context, container.id)?.state.status !== 'removing'
     )
       return 'lost';
-    if (error instanceof HuskError && error.kind === 'unavailable')
+    if (error instanceof SupervisorGone)
       throw new HuskError(`the supervisor of ${container.id} ended while it started the container`, {
         kind: 'internal',
         exitCode: EXIT_HUSK_FAILED,
@@ -98,10 +97,62 @@ async function startNow(
   }
 }
 
+/** The next start makes another. */
+async function refuseTemplate({ paths }: EngineContext, { template }: Task): Promise<void> {
+  const { removeTemplate } = await import('../../vmm/templates/folder.ts');
+  if (template) removeTemplate(paths.templates, basename(dirname(template.state)));
+}
+
+/** A supervisor, and what it is to be told. */
+async function withSupervisor(
+  context: EngineContext,
+  container: Container,
+  options: StartOptions,
+): Promise<{ client: SupervisorClient; task: Task }> {
+  // a VM's supervisor is born in its jail: what it must see is known first
+  if (container.config.isolation === 'vm') return context.jailedSupervisor(await makeTask(context, container, options));
+  // taken first: one that is only now started gets ready meanwhile
+  const client = context.supervisor();
+  try {
+    const onNetworks = () => void client.prepareNetworks();
+    return { client, task: await makeTask(context, container, { ...options, onNetworks }) };
+  } catch (error) {
+    client[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Records a start that failed before there was a supervisor, as a supervisor records its own. Never rejects. */
+async function notStarted(context: EngineContext, { id, config }: Container, error: unknown): Promise<void> {
+  const message = error instanceof Error ? error.message : String(error);
+  let isRemoving = false;
+  try {
+    const left = context.store.change(id, (state) => {
+      if (state.claim || !['created', 'exited'].includes(state.status)) return undefined;
+      appendUntoldEnd(context.database, { id, exitCode: NOT_STARTED, error: message });
+      const failed = { ...state, exitCode: NOT_STARTED, error: message, awaited: undefined };
+      if (!config.options.autoRemove) return failed;
+      isRemoving = true;
+      return { ...failed, status: 'removing', claim: { by: identifySelf(), operation: 'remove' } };
+    });
+    if (!isRemoving || !left) return;
+    // `--rm` holds for one that never ran, too
+    await finishRemoval(context, left);
+    if (config.mounts.length > 0) await (await context.volumes()).removeAnonymous(config.mounts);
+  } catch {
+    // nothing can be written, or somebody else has it by now: why it did not start is what counts
+  }
+}
+
 export async function makeTask(
   context: EngineContext,
   container: Container,
-  options: StartOptions = {},
+  options: StartOptions & {
+    /** only its files are wanted */
+    offline?: boolean;
+    /** called first of all when it is to be on networks, in user namespaces */
+    onNetworks?: () => void;
+  } = {},
 ): Promise<Task> {
   using _making = span('make the task');
   const { id, config } = container;
@@ -114,17 +165,27 @@ export async function makeTask(
       fix: `husk rm ${container.name}, and make it anew`,
     });
   const request = readRequest(config.options);
-  const spec = await specOf(context, container, request);
+  const wanted = options.offline ? [] : new NetworkRecords(context.database).wantedBy(id);
+  const names = wanted.map(({ network }) => network);
+  const onNetworks = names.some((name) => !['host', 'none'].includes(name));
+  if (onNetworks) options.onNetworks?.();
+  const networks = onNetworks
+    ? await (await import('./task-networks.ts')).taskNetworks(context, container, { request, wanted })
+    : undefined;
+  const made = await specOf(context, container, request);
+  const spec =
+    networks && request.links.length > 0 ? await linkedSpec(context, made, { container, request, networks }) : made;
   return {
     id,
     dataRoot: context.paths.dataRoot,
     runtimeDir: context.paths.runtimeDir,
     isolation: config.isolation,
+    coldBoot: request.coldBoot === true || context.config['vm-start'] !== 'template',
     spec,
-    outbound: outbound(request, config.isolation).outbound,
+    ...(networks && { networks }),
     terminal: request.tty,
     openStdin: request.interactive,
-    stdinOnce: options.attach?.stdin === true,
+    stdinOnce: request.stdinOnce,
     init: request.init || context.config.init === true,
     autoRemove: request.autoRemove,
     mounts: request.autoRemove ? config.mounts : [],
@@ -154,13 +215,28 @@ export async function makeTask(
   };
 }
 
-/** Those that are mounted, each once. */
+/** With what it is told of the containers that it is linked to. */
+async function linkedSpec(
+  context: EngineContext,
+  spec: Spec,
+  { container, request, networks }: { container: Container; request: CreateRequest; networks: TaskNetworks },
+): Promise<Spec> {
+  const { linkedContainers, withLinked } = await import('./links.ts');
+  const { hosts, env } = linkedContainers(context, container, request);
+  networks.hosts.push(...hosts);
+  return { ...spec, process: { ...spec.process, env: withLinked(spec.process.env, env) } };
+}
+
+/** @returns the images that are mounted, each once */
 function imagesOf(context: EngineContext, { mounts }: Container['config']): Task['images'] {
   const ids = new Set(mounts.flatMap(({ image }) => image ?? []));
   return [...ids].map((id) => ({ id, layers: context.images.get(id).layers }));
 }
 
-/** Its folder may not be there: removed since it was looked up, or its creator was killed before making it. */
+/**
+ * The container's folder may not be there: it was removed since it was looked up, or its creator was killed before
+ * making it.
+ */
 async function specOf(context: EngineContext, container: Container, request: CreateRequest): Promise<Spec> {
   try {
     return await context.buildSpec(container, request);
@@ -182,16 +258,17 @@ export async function attach(context: EngineContext, reference: string, options:
     throw new HuskError('You cannot attach to a stopped container, start it first', { kind: 'conflict' });
   return attachTo(context, container, {
     stdin: options.stdin,
-    stdout: true,
-    stderr: true,
+    stdout: options.stdout ?? true,
+    stderr: options.stderr ?? true,
     consoleSize: options.consoleSize,
+    awaited: options.awaited,
   });
 }
 
 async function attachTo(
   context: EngineContext,
   container: Container,
-  options: { stdin: boolean; stdout: boolean; stderr: boolean; consoleSize?: { columns: number; rows: number } },
+  options: Required<Pick<AttachOptions, 'stdin' | 'stdout' | 'stderr'>> & AttachOptions,
 ): Promise<Attachment> {
   const client = await connect(context, container);
   if (!client) throw notRunning(container);
@@ -204,6 +281,7 @@ async function attachTo(
       stderr: options.stderr,
       columns: options.consoleSize?.columns,
       rows: options.consoleSize?.rows,
+      awaited: options.awaited,
     },
     { stdin },
   );

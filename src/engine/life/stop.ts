@@ -1,6 +1,7 @@
-/** `stop`, `restart`, `kill`, `pause`, `unpause`: what is asked of a running container's supervisor. */
+/** `stop`, `restart`, `kill`, `pause`, `unpause`, `resize`: what is asked of a running container's supervisor. */
 import { parseSignal } from '../../notation/signals.ts';
 import { HuskError } from '../../errors.ts';
+import { within } from '../../long-timer.ts';
 import type { Request } from '../../supervisor/protocol/protocol.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container } from '../contract.ts';
@@ -11,7 +12,12 @@ import { start } from './start.ts';
 import { resolve } from '../record/reconcile.ts';
 import { waitUntilStopped } from './wait.ts';
 
+const SIGKILL = 9;
 const SIGTERM = 15;
+/** ms that `kill` waits for the end of what SIGKILL ends, as Docker's daemon */
+const KILL_PATIENCE = 10_000;
+/** u16 of struct winsize, ioctl_tty(2) */
+const MAX_TERMINAL_SIZE = 0xffff;
 
 export interface StopOptions {
   /** seconds; -1 waits for ever */
@@ -52,6 +58,8 @@ export async function kill(context: EngineContext, reference: string, signalName
     throw new HuskError(`cannot kill container: ${reference}: container ${container.id} is not running`, {
       kind: 'conflict',
     });
+  // Clients look at once, and count on it that it runs no more. The signal is sent, however long its end takes.
+  if (signal === SIGKILL) await within(waitUntilStopped(context, container.id), KILL_PATIENCE);
 }
 
 export async function pause(context: EngineContext, reference: string): Promise<void> {
@@ -70,6 +78,20 @@ export async function unpause(context: EngineContext, reference: string): Promis
   if (container.state.status !== 'paused')
     throw new HuskError(`Container ${container.id} is not paused`, { kind: 'conflict' });
   await mustAnswer(context, container, { type: 'unpause' });
+}
+
+export async function resize(
+  context: EngineContext,
+  reference: string,
+  { columns, rows }: { columns: number; rows: number },
+): Promise<void> {
+  for (const size of [columns, rows])
+    if (!Number.isInteger(size) || size < 0 || size > MAX_TERMINAL_SIZE)
+      throw new HuskError(
+        `invalid size of a terminal: ${columns} columns, ${rows} rows: each is a whole number, 0-${MAX_TERMINAL_SIZE}`,
+        { kind: 'invalid' },
+      );
+  await mustAnswer(context, resolve(context, reference), { type: 'resize', columns, rows });
 }
 
 async function mustAnswer(context: EngineContext, container: Container, request: Request): Promise<void> {

@@ -19,10 +19,11 @@ import { resolve } from '../record/reconcile.ts';
 type Change = Parameters<Engine['update']>[1];
 
 /** @returns warnings in the daemon's words */
-export async function update(context: EngineContext, reference: string, change: Change): Promise<string[]> {
+export async function update(context: EngineContext, reference: string, asked: Change): Promise<string[]> {
   const container = resolve(context, reference);
   if (container.state.status === 'removing' || container.state.status === 'dead')
     throw cannot(container.id, 'container is marked for removal and cannot be "update"');
+  const { change, discarded } = await enforceable(context, container, asked);
   const options = changed(container, change);
   const limits = readLimits(options.resources);
   const warnings = change.resources ? limitWarnings({ ...options, resources: limits }, container.config.isolation) : [];
@@ -32,13 +33,25 @@ export async function update(context: EngineContext, reference: string, change: 
       ...(change.resources && { resources: live(limits) }),
       restart: change.restart,
     });
-  context.store.setConfig(container.id, (config) => ({
-    ...config,
-    options: changed({ ...container, config }, change),
-  }));
+  context.store.setConfig(container.id, (config) => {
+    recordEvent(context, container, 'update');
+    return { ...config, options: changed({ ...container, config }, change) };
+  });
   keepContainerCopy(context, container.id);
-  recordEvent(context, container, 'update');
-  return warnings;
+  return [...discarded, ...warnings];
+}
+
+/** Limits that cannot be enforced are refused, unless the config has them discarded. */
+async function enforceable(
+  { config }: EngineContext,
+  container: Container,
+  change: Change,
+): Promise<{ change: Change; discarded: string[] }> {
+  if (config['unenforceable-limits'] !== 'warn' || !change.resources) return { change, discarded: [] };
+  const { discardLimits, enforcedHere } = await import('../create/discard-limits.ts');
+  const { options, isolation } = container.config;
+  const { resources: kept, warnings } = discardLimits(change.resources, enforcedHere(options, isolation));
+  return { change: { ...change, resources: kept }, discarded: warnings };
 }
 
 /** @throws HuskError `conflict` or `invalid` in Docker's words */

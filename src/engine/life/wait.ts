@@ -1,29 +1,79 @@
-/** `wait`: a container's exit code, from its supervisor while it runs, from its record afterwards. */
+/**
+ * `wait`: until a container has ended, told by the table of events: no life is too short to be seen, and a removed
+ * container's exit code is still in it. Never writes.
+ */
+import { after } from '../../long-timer.ts';
+import { readAccess } from '../../supervisor/protocol/access.ts';
+import { SupervisorClient } from '../../supervisor/client.ts';
 import type { EngineContext } from '../record/context.ts';
-import type { Engine } from '../contract.ts';
-import { NOT_YET, untilFound } from '../record/record-changes.ts';
-import { connect, isRunning, reread } from '../record/supervisor-link.ts';
-import { resolve } from '../record/reconcile.ts';
+import type { Container, ContainerExit, Engine } from '../contract.ts';
+import { ChangeNotice, LEAST_MS, LOOK_EVERY_MS, NOT_YET, untilFound } from '../record/record-changes.ts';
+import { isRunning, reread } from '../record/supervisor-link.ts';
+import type { ExitLog } from './exit-log.ts';
 
 type WaitOptions = NonNullable<Parameters<Engine['wait']>[1]>;
 
-export async function wait(context: EngineContext, reference: string, options: WaitOptions = {}): Promise<number> {
-  const { id } = resolve(context, reference);
-  const condition = options.condition ?? 'not-running';
-  let code: number | undefined;
-  let ran = condition !== 'next-exit';
-  const look = async (): Promise<number | typeof NOT_YET> => {
-    const container = reread(context, id);
-    if (!container) return code ?? 0;
-    if (isRunning(container)) {
-      ran = true;
-      code = (await nextExit(context, id, options.signal)) ?? code;
-      return code !== undefined && condition !== 'removed' ? code : NOT_YET;
-    }
-    code = container.state.exitCode;
-    return condition === 'not-running' || (condition === 'next-exit' && ran) ? code : NOT_YET;
-  };
-  return untilFound(context, look, options);
+/** ms between two looks where everything that could happen is told: a notice may be lost all the same */
+const LOOK_RARELY_MS = 1000;
+
+/**
+ * @param log from the moment on from which is waited
+ * @throws the signal's reason; HuskError `corrupt`
+ */
+export async function wait(context: EngineContext, log: ExitLog, options: WaitOptions = {}): Promise<ContainerExit> {
+  const { condition = 'not-running', signal } = options;
+  signal?.throwIfAborted();
+  if (condition === 'not-running' && log.resting) return log.resting;
+  using notice = new ChangeNotice(context.paths);
+  using supervisor = new SupervisorWatch(context, () => notice.changed());
+  for (;;) {
+    signal?.throwIfAborted();
+    // begins before the look: what is written during it is noticed
+    const changed = notice.next();
+    // what a killed process has left is mended by whoever looks, and that tells of its end
+    const container = reread(context, log.id);
+    const end = log.next(condition);
+    if (end) return end;
+    const isTold = notice.isTold && container !== undefined && (await tellsOfItself(container, supervisor));
+    await Promise.all([changed(isTold ? LOOK_RARELY_MS : LOOK_EVERY_MS, signal), after(LEAST_MS, { signal })]);
+  }
+}
+
+/** Whether no process can be killed without a word of which this container's next step is. */
+async function tellsOfItself(container: Container, supervisor: SupervisorWatch): Promise<boolean> {
+  return isRunning(container) ? supervisor.watch(container) : container.state.claim === undefined;
+}
+
+/** A connection to a running container's supervisor, which ends with it: a killed one writes no event. */
+class SupervisorWatch implements Disposable {
+  readonly #context: EngineContext;
+  readonly #onEnd: () => void;
+  #client: SupervisorClient | undefined;
+
+  constructor(context: EngineContext, onEnd: () => void) {
+    this.#context = context;
+    this.#onEnd = onEnd;
+  }
+
+  /** Never rejects. @returns false where it cannot be reached */
+  async watch({ id }: Container): Promise<boolean> {
+    if (this.#client) return true;
+    const client = await SupervisorClient.connect(readAccess(this.#context.paths, id)).catch(() => undefined);
+    if (!client) return false;
+    this.#client = client;
+    const ended = () => {
+      client[Symbol.dispose]();
+      this.#client = undefined;
+      this.#onEnd();
+    };
+    // answered at an exit: between two lives the next look connects anew
+    client.request({ type: 'wait' }).then(ended, ended);
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    this.#client?.[Symbol.dispose]();
+  }
 }
 
 /** Until the record says that it does not run, or is gone. */
@@ -32,25 +82,4 @@ export async function waitUntilStopped(context: EngineContext, id: string): Prom
     const container = reread(context, id);
     if (container && isRunning(container)) return NOT_YET;
   });
-}
-
-/** @returns undefined when the supervisor went away without telling */
-async function nextExit(
-  context: EngineContext,
-  id: string,
-  signal: AbortSignal | undefined,
-): Promise<number | undefined> {
-  const container = reread(context, id);
-  using client = container && (await connect(context, container));
-  if (!client) return undefined;
-  const abort = () => client[Symbol.dispose]();
-  signal?.addEventListener('abort', abort);
-  try {
-    const event = await client.request({ type: 'wait' });
-    return event.type === 'exit' ? event.code : undefined;
-  } catch {
-    return undefined;
-  } finally {
-    signal?.removeEventListener('abort', abort);
-  }
 }

@@ -4,6 +4,7 @@ import type { DiskUsage } from '../contract.ts';
 import { isRunning } from '../record/supervisor-link.ts';
 import { sizeOf } from './list.ts';
 import { resolveAll } from '../record/reconcile.ts';
+import { listTemplates } from '../../vmm/templates/folder.ts';
 
 /** trees measured at a time: each may need a process in the user namespace */
 const PARALLEL = 4;
@@ -35,6 +36,9 @@ export async function diskUsage(context: EngineContext): Promise<DiskUsage> {
       links: context.store.usersOfVolume(volume.name).length,
       size: await volumes.size(volume.name),
     })),
+    buildCache: await context.images.buildCache(),
+    cacheMounts: await (await import('../build/cache-mounts.ts')).listCaches(context.paths),
+    templates: listTemplates(context.paths.templates),
   };
 }
 

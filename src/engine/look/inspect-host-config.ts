@@ -9,7 +9,8 @@ import { DEFAULT_SHM_SIZE, MASKED_PATHS, READONLY_PATHS } from '../create/spec/d
 import { bindText, isBindText, mountRequests } from './inspect-mounts.ts';
 
 /** @param options as they were typed, for what Docker shows so */
-export function hostConfig(request: CreateRequest, options: CreateOptions): object {
+/** @param name the container's: a link is shown with both ends */
+export function hostConfig(request: CreateRequest, options: CreateOptions, name: string): object {
   const { resources } = request;
   const capabilities = effectiveCapabilities({ add: request.capAdd, drop: request.capDrop });
   return {
@@ -18,6 +19,7 @@ export function hostConfig(request: CreateRequest, options: CreateOptions): obje
     LogConfig: { Type: request.log.driver, Config: request.log.options },
     NetworkMode: networkName(request.network),
     PortBindings: portBindings(request.publish),
+    ...(request.egress.length > 0 && { Egress: request.egress.map(({ text }) => text) }),
     RestartPolicy: { Name: request.restart.name, MaximumRetryCount: request.restart.maximumRetryCount },
     AutoRemove: request.autoRemove,
     VolumeDriver: '',
@@ -34,7 +36,7 @@ export function hostConfig(request: CreateRequest, options: CreateOptions): obje
     GroupAdd: orNull(request.groupAdd),
     IpcMode: options.ipc ?? 'private',
     Cgroup: '',
-    Links: null,
+    Links: orNull(request.links.map((link) => `/${link.container}:/${name}/${link.alias}`)),
     OomScoreAdj: request.oomScoreAdj ?? 0,
     PidMode: options.pid ?? '',
     Privileged: request.privileged,
@@ -92,7 +94,7 @@ export function hostConfig(request: CreateRequest, options: CreateOptions): obje
   };
 }
 
-/** As Docker has them: none at all for --privileged, an empty list for --security-opt systempaths=unconfined. */
+/** Docker shows null for --privileged, and an empty list for --security-opt systempaths=unconfined. */
 function shownPaths({ privileged, security }: CreateRequest, paths: readonly string[]): readonly string[] | null {
   if (privileged) return null;
   return security.unconfinedPaths ? [] : paths;

@@ -31,7 +31,7 @@ export function inspectImage(image: Image): object {
       Tty: false,
       OpenStdin: false,
       StdinOnce: false,
-      Env: run.Env ?? [],
+      Env: run.Env ?? null,
       Cmd: run.Cmd ?? null,
       ...(run.Healthcheck && { Healthcheck: run.Healthcheck }),
       Image: '',

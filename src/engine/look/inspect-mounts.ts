@@ -1,13 +1,13 @@
 /** Mounts in Docker's JSON of `inspect`: what is mounted, and how each was asked for. Shapes only. */
 import { join } from 'node:path';
 import { readMountOptions } from '../../notation/mount-options.ts';
-import type { ContainerConfig } from '../contract.ts';
+import type { ContainerConfig, MountRequest } from '../contract.ts';
 import type { RequestedMount } from '../request/request.ts';
 
 type ResolvedMount = ContainerConfig['mounts'][number];
 
 /** @param folder containers/<id> */
-export function mountPoint(mount: ResolvedMount, asked: readonly RequestedMount[], folder: string): object {
+export function mountPoint(mount: ResolvedMount, asked: readonly MountRequest[], folder: string): object {
   if (mount.type === 'image') return imageMount(mount, folder);
   const { propagation = 'rprivate' } = readMountOptions(mount.type, mount.options);
   return {
@@ -26,7 +26,7 @@ export function mountPoint(mount: ResolvedMount, asked: readonly RequestedMount[
  * Docker's Mode: the third part of `-v` as it was typed; nothing for `--mount` of a bind; `z` for a volume that has a
  * name and no mode, as its daemon fills in (moby setBindModeIfNull).
  */
-function mountMode(mount: ResolvedMount, mounts: readonly RequestedMount[]): string {
+function mountMode(mount: ResolvedMount, mounts: readonly MountRequest[]): string {
   const asked = mounts.find(({ target }) => target === mount.destination);
   const typed = asked?.createSource ? [...(asked.readonly ? ['ro'] : []), ...asked.options].join(',') : '';
   return typed === '' && mount.type === 'volume' && asked && (asked.source !== undefined || !asked.createSource)

@@ -4,15 +4,17 @@
  */
 import { join } from 'node:path';
 import type { Container } from '../contract.ts';
-import { etcFolder } from '../create/host-facts.ts';
-import { reachablePorts } from '../create/ports.ts';
+import { etcFolder } from '../create/etc-files.ts';
 import { readRequest, type CreateRequest } from '../request/request.ts';
 import type { EngineContext } from '../record/context.ts';
 import { resolve } from '../record/reconcile.ts';
 import { isRunning } from '../record/supervisor-link.ts';
-import { networkName } from '../../notation/modes.ts';
+import { DEFAULT_STOP_SIGNAL } from '../../notation/signals.ts';
+import { ExecStore } from '../../state/execs.ts';
+import { nanoseconds, rfc3339 } from '../../state/time.ts';
 import { hostConfig } from './inspect-host-config.ts';
 import { mountPoint } from './inspect-mounts.ts';
+import { networkSettings } from './inspect-networks.ts';
 import { sizeOf } from './list.ts';
 import { logFile } from './logs.ts';
 
@@ -26,10 +28,12 @@ export async function inspect(
   const request = readRequest(config.options);
   const folder = context.paths.container(container.id);
   const etc = etcFolder(context, container);
+  // as Docker has it: those that were not started are among them, those that have ended are not
+  const execs = new ExecStore(context.database).open(container.id);
   const size = options.size ? await sizeOf(context, container) : undefined;
   return {
     Id: container.id,
-    Created: new Date(container.createdAt).toISOString(),
+    Created: rfc3339(nanoseconds(container.createdAt)),
     Path: config.path,
     Args: config.args,
     State: {
@@ -58,8 +62,8 @@ export async function inspect(
     MountLabel: '',
     ProcessLabel: '',
     AppArmorProfile: '',
-    ExecIDs: null,
-    HostConfig: hostConfig(request, config.options),
+    ExecIDs: execs.length > 0 ? execs : null,
+    HostConfig: hostConfig(request, config.options, container.name),
     GraphDriver: {
       Data: { MergedDir: join(folder, 'merged'), UpperDir: join(folder, 'upper'), WorkDir: join(folder, 'work') },
       Name: 'overlay2',
@@ -67,7 +71,7 @@ export async function inspect(
     ...(size && { SizeRw: size.rw, SizeRootFs: size.rootFs }),
     Mounts: config.mounts.map((mount) => mountPoint(mount, request.mounts, folder)),
     Config: containerConfig(context, container, request),
-    NetworkSettings: networkSettings(container, request),
+    NetworkSettings: networkSettings(context, container),
     Isolation: config.isolation,
   };
 }
@@ -87,7 +91,6 @@ function healthOf({ status, failingStreak, log }: NonNullable<Container['state']
 
 /** Docker's Config: what the container was made with */
 export function containerConfig(context: EngineContext, { config }: Container, request: CreateRequest): object {
-  const attach = request.attach ?? { stdin: request.interactive, stdout: true, stderr: true };
   const image = context.images.find(config.imageId)?.config.config ?? {};
   const exposed = new Set([
     ...Object.keys(image.ExposedPorts ?? {}),
@@ -102,17 +105,16 @@ export function containerConfig(context: EngineContext, { config }: Container, r
     Hostname: config.hostname,
     Domainname: request.domainname ?? '',
     User: config.user,
-    AttachStdin: attach.stdin,
-    AttachStdout: attach.stdout,
-    AttachStderr: attach.stderr,
+    AttachStdin: request.attach.stdin,
+    AttachStdout: request.attach.stdout,
+    AttachStderr: request.attach.stderr,
     ...(exposed.size > 0 && { ExposedPorts: Object.fromEntries([...exposed].map((port) => [port, {}])) }),
     Tty: request.tty,
     OpenStdin: request.interactive,
-    // stdin ends with whoever was to be attached to it
-    StdinOnce: request.interactive && attach.stdin,
-    Env: config.env,
+    StdinOnce: request.stdinOnce,
+    Env: config.env.length > 0 ? config.env : null,
     Cmd: config.command?.length ? config.command : null,
-    // of Go's `omitempty`
+    // a number of zero is left out: Docker's type says `omitempty`
     ...(config.healthcheck && {
       Healthcheck: Object.fromEntries(Object.entries(config.healthcheck).filter(([, value]) => value !== 0)),
     }),
@@ -122,48 +124,12 @@ export function containerConfig(context: EngineContext, { config }: Container, r
     Entrypoint: config.entrypoint?.length ? config.entrypoint : null,
     OnBuild: null,
     Labels: config.labels,
-    StopSignal: config.stopSignal,
+    // a signal that nobody chose is left out: Docker's type says `omitempty`. An image that is gone no longer tells
+    // whether it chose this one
+    ...((config.stopSignal !== DEFAULT_STOP_SIGNAL || (request.stopSignal ?? image.StopSignal) !== undefined) && {
+      StopSignal: config.stopSignal,
+    }),
     ...(request.stopTimeout !== undefined && { StopTimeout: request.stopTimeout }),
     ...(image.Shell && { Shell: image.Shell }),
-  };
-}
-
-function networkSettings(container: Container, { network }: CreateRequest): object {
-  const endpoint = {
-    IPAMConfig: null,
-    Links: null,
-    Aliases: null,
-    MacAddress: '',
-    DriverOpts: null,
-    GwPriority: 0,
-    NetworkID: '',
-    EndpointID: '',
-    Gateway: '',
-    IPAddress: '',
-    IPPrefixLen: 0,
-    IPv6Gateway: '',
-    GlobalIPv6Address: '',
-    GlobalIPv6PrefixLen: 0,
-    DNSNames: null,
-  };
-  return {
-    Bridge: '',
-    SandboxID: '',
-    SandboxKey: container.state.pid > 0 ? `/proc/${container.state.pid}/ns/net` : '',
-    Ports: Object.fromEntries(reachablePorts(container).map((port) => [port, null])),
-    HairpinMode: false,
-    LinkLocalIPv6Address: '',
-    LinkLocalIPv6PrefixLen: 0,
-    SecondaryIPAddresses: null,
-    SecondaryIPv6Addresses: null,
-    EndpointID: '',
-    Gateway: '',
-    GlobalIPv6Address: '',
-    GlobalIPv6PrefixLen: 0,
-    IPAddress: '',
-    IPPrefixLen: 0,
-    IPv6Gateway: '',
-    MacAddress: '',
-    Networks: network.kind === 'container' ? {} : { [networkName(network)]: endpoint },
   };
 }

@@ -1,4 +1,5 @@
 /** `ps`: containers as they really are, filtered. */
+import { NetworkRecords } from '../../network/records/records.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container, ContainerSize, Engine } from '../contract.ts';
 import { isRunning } from '../record/supervisor-link.ts';
@@ -9,9 +10,13 @@ type ListOptions = NonNullable<Parameters<Engine['list']>[0]>;
 
 export function list(context: EngineContext, options: ListOptions = {}): Container[] {
   const filters = options.filters ?? {};
+  let known: ReturnType<NetworkRecords['namesByContainer']> | undefined;
+  const networksOf = ({ id }: Container) =>
+    (known ??= new NetworkRecords(context.database).namesByContainer()).get(id) ?? [];
   const matches = containerFilter(filters, {
     find: (value) => resolve(context, value),
     ancestors: (value) => descendants(context, value),
+    networks: networksOf,
   });
   // a filter by state means stopped ones as well, as does asking for the last ones
   const all =
@@ -19,7 +24,11 @@ export function list(context: EngineContext, options: ListOptions = {}): Contain
   const found = (all ? resolveAll(context) : resolveRunning(context)).filter(
     (container) => (all || ['running', 'paused', 'restarting'].includes(container.state.status)) && matches(container),
   );
-  return options.last === undefined || options.last < 0 ? found : found.slice(0, options.last);
+  const shown = options.last === undefined || options.last < 0 ? found : found.slice(0, options.last);
+  return shown.map((container) => ({
+    ...container,
+    networks: networksOf(container).map(({ name }) => name),
+  }));
 }
 
 /**
@@ -43,7 +52,7 @@ async function writtenBytes(context: EngineContext, container: Container): Promi
   if (container.config.isolation !== 'vm') return context.writableSize(container.id);
   if (container.state.status !== 'running' && container.state.status !== 'paused')
     return container.state.writtenBytes ?? 0;
-  const { withFiles } = await import('../files/files.ts');
+  const { withFiles } = await import('../files/container-files.ts');
   return withFiles(context, container, (files) => files.size());
 }
 

@@ -6,7 +6,6 @@ import { JsonFormat } from '../../logs/json-format.ts';
 import { logPath } from '../../logs/open.ts';
 import { isSentAway, logSettings } from '../../logs/options.ts';
 import { readLog, type ReadOptions } from '../../logs/read.ts';
-import type { LogEntry } from '../../logs/sink.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { Container, LogLine, LogOptions } from '../contract.ts';
 import { isRunning, reread } from '../record/supervisor-link.ts';
@@ -17,7 +16,7 @@ export async function* logs(
   reference: string,
   options: LogOptions = {},
 ): AsyncGenerator<LogLine> {
-  for await (const entries of read(context, resolve(context, reference), options)) {
+  for await (const entries of logBatches(context, reference, options)) {
     for (const entry of entries) {
       if (options.signal?.aborted) return;
       yield entry;
@@ -25,7 +24,12 @@ export async function* logs(
   }
 }
 
-async function* read(context: EngineContext, container: Container, options: LogOptions): AsyncGenerator<LogEntry[]> {
+export async function* logBatches(
+  context: EngineContext,
+  reference: string,
+  options: LogOptions = {},
+): AsyncGenerator<LogLine[]> {
+  const container = resolve(context, reference);
   const isWritten = () => {
     const now = reread(context, container.id);
     return now !== undefined && isRunning(now);

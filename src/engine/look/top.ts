@@ -79,7 +79,7 @@ async function ps(psArguments: readonly string[]): Promise<PsOutcome> {
   // execve(2) refuses an argument over 128 KiB (E2BIG)
   if (code !== undefined) return { problem: `spawn ${code}`, code };
   if (ended !== undefined) return { problem: 'stdout maxBuffer length exceeded', code };
-  // of the many lines of its help the first says what is wrong
+  // ps prints all of its help; the first line says what is wrong
   const line = stderr.trim().split('\n')[0]!;
   return { problem: line === '' ? `Command failed: ps ${psArguments.join(' ')}` : line.replace(/^error: /, ''), code };
 }

@@ -11,6 +11,7 @@ import type { Paths } from '../../paths.ts';
 import type { ContainerStore } from '../../state/containers.ts';
 import type { SupervisorClient } from '../../supervisor/client.ts';
 import type { Task } from '../../supervisor/protocol/protocol.ts';
+import type { Networks, Network, WantedEndpoint } from '../../network/records/contract.ts';
 import type { Volumes } from '../../volumes/contract.ts';
 import type { Container, ContainerConfig } from '../contract.ts';
 import type { CreateRequest } from '../request/request.ts';
@@ -22,6 +23,12 @@ export interface EngineContext {
   readonly store: ContainerStore<ContainerConfig>;
   readonly images: Images;
   volumes(): Promise<Volumes>;
+  networks(): Promise<Networks>;
+  /** what changes the networks of a container that runs */
+  readonly liveNetworks: {
+    attach(container: Container, network: Network, wanted: WantedEndpoint['wanted']): Promise<void>;
+    detach(container: Container, network: Network): Promise<void>;
+  };
   /** the OCI spec of a container about to start */
   buildSpec(record: Container, request: CreateRequest): Promise<Spec>;
   /** the image's layer trees, topmost first, unpacked if need be */
@@ -30,6 +37,6 @@ export interface EngineContext {
   writableSize(id: string): Promise<number>;
   /** a supervisor that waits for its first request: started already, or started now */
   supervisor(): SupervisorClient;
-  /** one that can see and do only what this VM container needs; the task names files as they are in its jail */
+  /** a supervisor in a jail, where it sees only what this VM container needs; the task names files as they are there */
   jailedSupervisor(task: Task): Promise<{ client: SupervisorClient; task: Task }>;
 }

@@ -2,9 +2,8 @@
 import { HuskError } from '../../errors.ts';
 import { goPattern } from '../../notation/go-pattern.ts';
 import { hasLabel } from '../../notation/labels.ts';
-import { networkName, readNetworkMode } from '../../notation/modes.ts';
 import { parseMomentMs } from '../../notation/moments.ts';
-import { readPortBinding, readPorts, sharePort } from '../../notation/ports.ts';
+import { publishedEnds, readPorts, sharePort } from '../../notation/ports.ts';
 import type { Container, Filters } from '../contract.ts';
 
 const STATUSES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
@@ -14,6 +13,8 @@ export interface FilterContext {
   ancestors(value: string): ReadonlySet<string>;
   /** the container a `before` or `since` value names */
   find(value: string): Container;
+  /** the networks a container is to be on */
+  networks(container: Container): readonly { id: string; name: string }[];
 }
 
 /** What one value of a filter asks of a container. Looked up and compiled once, then asked of each. */
@@ -57,17 +58,18 @@ const TESTS = new Map<string, (value: string, context: FilterContext) => Test>([
           return (type === 'bind' || type === 'image') && source === value;
         }),
   ],
-  ['network', (value) => (container) => networkOf(container) === value],
+  [
+    'network',
+    (value, context) => (container) =>
+      context.networks(container).some(({ id, name }) => name === value || id === value),
+  ],
   [
     'isolation',
     (value) =>
       ({ config }) =>
         config.isolation === value,
   ],
-  [
-    'publish',
-    sharingPorts('publish', ({ config }) => config.options.publish.map((text) => readPortBinding(text).container)),
-  ],
+  ['publish', sharingPorts('publish', ({ config }) => publishedEnds(config.options.publish))],
   ['expose', sharingPorts('expose', ({ config }) => config.exposed ?? config.options.expose)],
   ['is-task', isTask],
 ]);
@@ -106,7 +108,7 @@ function oneOf(key: string, known: readonly string[], of: (container: Container)
   };
 }
 
-/** of one that was never started, Docker's is `none` too */
+/** @returns Docker's word; `none` for a container that was never started, too */
 function healthOf({ state }: Container): string {
   return state.health?.status ?? 'none';
 }
@@ -153,11 +155,6 @@ export function pruneFilter(filters: Filters, now: number = Date.now()): Test {
     return (container) => times.every((time) => container.createdAt < time);
   });
   return (container) => tests.every((test) => test(container));
-}
-
-/** The network of a container as lists show it. */
-export function networkOf({ config: { options } }: { config: Pick<Container['config'], 'options'> }): string {
-  return networkName(readNetworkMode(options.network));
 }
 
 /** @returns ms since the epoch */

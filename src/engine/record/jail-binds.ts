@@ -7,8 +7,9 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { paths as computePaths } from '../../paths.ts';
 import type { JailBind } from '../../rootless/jail.ts';
+import { makeTemplateFolder } from '../../vmm/templates/folder.ts';
 
-/** of a container's folder: what the folder of all containers looks like from its jail, an empty place for itself */
+/** name of a folder with an empty place for one container: its jail has this where all containers' folders are */
 const ALONE = 'alone';
 
 /**
@@ -30,9 +31,15 @@ export function dataRootBinds({
   const alone = join(own, ALONE);
   mkdirSync(own, { recursive: true, mode: 0o711 });
   mkdirSync(join(alone, id), { recursive: true, mode: 0o711 });
-  const readable = [paths.layers, paths.layerLinks, join(dataRoot, 'blobs'), join(dataRoot, 'names')].filter((path) =>
-    existsSync(path),
-  );
+  // Whoever writes there runs code in every machine: it is never missing, or a monitor could make it.
+  makeTemplateFolder(paths.templates);
+  const readable = [
+    paths.layers,
+    paths.layerLinks,
+    join(dataRoot, 'blobs'),
+    join(dataRoot, 'names'),
+    paths.templates,
+  ].filter((path) => existsSync(path));
   const bind = (target: string, { source = target, readOnly }: { source?: string; readOnly: boolean }): JailBind => ({
     source,
     target,

@@ -1,9 +1,10 @@
 /**
  * Starts the supervisor of a VM container, which is the VMM, in its jail (src/rootless/jail.ts): it sees husk's own
- * files, the data root, the runtime folder, /dev/kvm and the folders to share, and has no network but a socket to the
- * passt started beside it. Nothing here survives this command but those two.
+ * files, the data root, the runtime folder, /dev/kvm and the folders to share, and has no network but descriptors of
+ * what machine-networks.ts has made for it. Nothing here survives this command but the supervisor and its forwarder.
  */
 import { Socket } from 'node:net';
+import type { DatabaseSync } from 'node:sqlite';
 import { FIRST_INHERITED, launch } from '../../launch/executor.ts';
 import { compileSeccomp } from '../../container/seccomp/compile.ts';
 import { checkJournal, JOURNAL_SOCKET } from '../../logs/journal.ts';
@@ -11,17 +12,23 @@ import { rootDisk } from '../../images/erofs/root-disk.ts';
 import { localSocket } from '../../logs/destination.ts';
 import { paths as computePaths } from '../../paths.ts';
 import { streamPair } from '../../host/streams/socket.ts';
-import type { Passt } from '../../network/passt.ts';
+import type { openMachineNames } from '../../network/attach/machine-names.ts';
 import { makeRuntimeFolder } from '../../runtime-folder.ts';
 import { INIT_PROGRAM, INTERNAL, OWN_FILES, SELF } from '../../program.ts';
 import { idMaps, writeIdMaps } from '../../rootless/idmap.ts';
 import { seenFrom } from '../../rootless/keep-id.ts';
 import { jailPlan, nodeBinds, nodeEnvironment, partBinds, type JailBind } from '../../rootless/jail.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
-import type { MachineNetwork, Task } from '../../supervisor/protocol/protocol.ts';
-import { jailBinds } from '../../vmm/binds.ts';
+import { vmSize } from '../../supervisor/machine-parts.ts';
+import { keyOf, orderTemplate } from '../../supervisor/template.ts';
+import { passDescriptors } from '../../supervisor/protocol/descriptors.ts';
+import type { Task, TaskNetworks } from '../../supervisor/protocol/protocol.ts';
+import { jailBinds, type BoundSocket } from '../../vmm/binds.ts';
 import { birthList } from '../../vmm/jail/allow-list.ts';
+import type { MachineShape } from '../../vmm/templates/shape.ts';
+import { findTemplate, isWorthMaking } from '../../vmm/templates/folder.ts';
 import { dataRootBinds } from './jail-binds.ts';
+import type { TakenSockets, takeSockets } from './machine-sockets.ts';
 import { dismissSupervisor } from './supervisor-process.ts';
 
 const KVM = '/dev/kvm';
@@ -29,30 +36,40 @@ const KVM = '/dev/kvm';
 const CLIENT_FD = 0;
 
 /** @throws HuskError for what cannot be shared with a VM, or when this host or user cannot have the jail */
-export async function startJailedSupervisor(task: Task): Promise<{ client: SupervisorClient; task: Task }> {
+export async function startJailedSupervisor(
+  task: Task,
+  database: DatabaseSync,
+): Promise<{ client: SupervisorClient; task: Task }> {
   if (task.log.driver === 'journald') checkJournal();
   dismissSupervisor();
-  const { spec, binds } = shares(task);
+  const { spec, binds, sockets } = shares(task);
   makeRuntimeFolder(task.runtimeDir);
   // made out here: beside the layers, which the jail has to read only
   const disks = [task.layers, ...(task.images ?? []).map(({ layers }) => layers)];
   for (const layers of disks) await rootDisk(layers, computePaths({ dataRoot: task.dataRoot }));
   const isRoot = process.getuid!() === 0;
-  const out = task.outbound ? await wayOut(task) : undefined;
-  // from the launch on the supervisor alone holds it: with the one process the other ends; where there is no launch, it
-  // ends here
-  using link = out?.link;
+  // one with rules has a warden, and nothing by which it could ask anybody else
+  const named = task.networks && !task.networks.egress ? await nameServer(task.networks) : undefined;
+  using toResolvers = new DisposableStack();
+  for (const socket of named?.sockets ?? []) toResolvers.use(socket);
+  using taken = task.networks
+    ? await (await import('./machine-networks.ts')).takeNetworks(task, task.networks, database)
+    : undefined;
+  // the VMM of the host's root keeps its own ids, that of a container with `--userns keep-id` has others: either must
+  // be told whose the files in the shared folders are
+  const maps = isRoot && binds.length === 0 && sockets.length === 0 ? undefined : idMaps();
+  using relayed = maps && sockets.length > 0 ? await relaySockets(sockets, { maps, isRoot }) : undefined;
+  const names = taken?.hasWarden ? 'warden' : named?.names;
+  const resolvers = named?.sockets.map(({ number }) => number) ?? [];
+  const passed = passDescriptors({ ...taken?.descriptors, ...relayed?.descriptors, resolvers }, FIRST_INHERITED);
   const plan = jailPlan({
     binds: [...ownBinds(task), ...binds],
-    args: [...SELF, INTERNAL, 'supervisor', String(CLIENT_FD), ...(out ? [String(FIRST_INHERITED)] : [])],
+    args: [...SELF, INTERNAL, 'supervisor', String(CLIENT_FD), passed.argument],
     env: nodeEnvironment(),
-    ...(out && { inherited: FIRST_INHERITED }),
+    inherited: passed.inherit.length,
     userNamespace: !isRoot,
     filter: compileSeccomp(birthList()),
   });
-  // host root's VMM keeps its own ids, and one of a container with `--userns keep-id` others than that: it must be told
-  // whose the files in the shared folders are
-  const maps = isRoot && binds.length === 0 ? undefined : idMaps();
   const { uidMappings, gidMappings } = spec.linux;
   const owners =
     isRoot && maps
@@ -61,6 +78,14 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
         gidMappings &&
         maps && { uidMappings: seenFrom(uidMappings, maps.uid), gidMappings: seenFrom(gidMappings, maps.gid) };
   const told = owners ? { ...spec, linux: { ...spec.linux, ...owners } } : spec;
+  const template = task.coldBoot
+    ? undefined
+    : templateFor(task, {
+        ...vmSize(spec.linux.resources ?? {}),
+        images: task.images?.length ?? 0,
+        mtus: taken?.machine.interfaces.map(({ mtu }) => mtu) ?? [],
+        hasShares: binds.length > 0,
+      });
   using unwound = new DisposableStack();
   const { near, far } = streamPair();
   unwound.use(near);
@@ -70,34 +95,46 @@ export async function startJailedSupervisor(task: Task): Promise<{ client: Super
     stdin: theirs.number,
     stdout: 'null',
     stderr: 'null',
-    ...(link && { inherit: [link.number] }),
+    inherit: passed.inherit,
     detached: true,
     onAwait: (_tag, pid) => writeIdMaps(pid, maps!),
   });
   // the child has its own: while these are open here, its end would not be seen
   theirs.close();
-  link?.close();
-  await Promise.all([launched.started, out?.ready]);
+  // the machine boots meanwhile, and for longer
+  const [pid] = await Promise.all([launched.pid, launched.started, taken?.ready()]);
+  taken?.passOn(pid);
   unwound.move();
   return {
     client: new SupervisorClient(new Socket({ fd: near.release() })),
-    task: { ...task, spec: told, ...(out && { network: out.network }) },
+    task: {
+      ...task,
+      spec: told,
+      ...(template && { template }),
+      ...(taken && { machine: taken.machine }),
+      ...(names && { names }),
+      ...(relayed && { sockets: relayed.owners }),
+    },
   };
 }
 
-/**
- * The machine's way out, which must be there first: nobody can start one from within the jail, or for the next machine
- * of a restart policy.
- */
-async function wayOut(task: Task): Promise<Passt & { network: MachineNetwork }> {
-  const [{ hostInterface }, { guestInterface, macAddress, MTU, startPasst }, { noDefaultRoute }] = await Promise.all([
-    import('../../network/host-interface.ts'),
-    import('../../network/passt.ts'),
-    import('../../network/way-out.ts'),
-  ]);
-  const host = hostInterface();
-  if (host === undefined) throw noDefaultRoute();
-  return { ...startPasst(host), network: { mac: macAddress(task.id), mtu: MTU, interface: guestInterface(host) } };
+/** @returns the template that the machine can go on from; one that is not there is made meanwhile, for the next */
+function templateFor({ dataRoot }: Task, shape: MachineShape): Task['template'] {
+  const folder = computePaths({ dataRoot }).templates;
+  const key = keyOf(shape);
+  const found = findTemplate(folder, key);
+  if (!found && isWorthMaking(folder, key)) orderTemplate({ folder, shape });
+  return found;
+}
+
+/** Loaded only for a container that has sockets. */
+async function relaySockets(...asked: Parameters<typeof takeSockets>): Promise<TakenSockets> {
+  return (await import('./machine-sockets.ts')).takeSockets(...asked);
+}
+
+/** What its name server asks must be open before it is in the jail. */
+async function nameServer({ known, names }: TaskNetworks): Promise<ReturnType<typeof openMachineNames>> {
+  return (await import('../../network/attach/machine-names.ts')).openMachineNames(known, names);
 }
 
 function ownBinds(task: Task): JailBind[] {
@@ -113,9 +150,13 @@ function ownBinds(task: Task): JailBind[] {
 }
 
 /** What is to be shared, and the spec that names it as the jail has it. */
-function shares(task: Task): { spec: Task['spec']; binds: JailBind[] } {
-  const { spec, binds } = jailBinds(task.spec, {
+function shares(task: Task): { spec: Task['spec']; binds: JailBind[]; sockets: BoundSocket[] } {
+  const { spec, binds, sockets } = jailBinds(task.spec, {
     directory: computePaths({ dataRoot: task.dataRoot }).container(task.id),
   });
-  return { spec, binds: binds.map(({ source, place, kind, readOnly }) => ({ source, target: place, kind, readOnly })) };
+  return {
+    spec,
+    sockets,
+    binds: binds.map(({ source, place, kind, readOnly }) => ({ source, target: place, kind, readOnly })),
+  };
 }

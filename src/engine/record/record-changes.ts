@@ -7,9 +7,9 @@ import { after, startTimer } from '../../long-timer.ts';
 import type { Paths } from '../../paths.ts';
 
 /** ms until one looks all the same: a process that is killed writes nothing, and a notice may be lost */
-const LOOK_EVERY_MS = 50;
+export const LOOK_EVERY_MS = 50;
 /** ms between two looks, however much is written: others' records are in the same log */
-const LEAST_MS = 5;
+export const LEAST_MS = 5;
 
 /** What a look says that has not found what is waited for. */
 export const NOT_YET = Symbol('not yet');
@@ -45,14 +45,22 @@ export class ChangeNotice implements Disposable {
 
   constructor({ database }: Pick<Paths, 'database'>) {
     try {
-      this.#watcher = watch(`${database}-wal`, () => {
-        this.#changed = true;
-        this.#wake?.();
-      });
+      this.#watcher = watch(`${database}-wal`, () => this.changed());
       this.#watcher.on('error', () => {});
     } catch {
       // no watches left: the timer does
     }
+  }
+
+  /** Whether the kernel tells of changes; where it does not, only time does. */
+  get isTold(): boolean {
+    return this.#watcher !== undefined;
+  }
+
+  /** Ends the waiting as a change of the database does: its user has another reason to look. */
+  changed(): void {
+    this.#changed = true;
+    this.#wake?.();
   }
 
   /** @returns waits until it has changed since this call, or so many ms are over, or the signal is aborted */

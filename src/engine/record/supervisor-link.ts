@@ -3,7 +3,7 @@
  * the record is mended and read again.
  */
 import { HuskError } from '../../errors.ts';
-import { after } from '../../long-timer.ts';
+import { after, elapsed } from '../../long-timer.ts';
 import { readAccess } from '../../supervisor/protocol/access.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
 import type { Event, Request } from '../../supervisor/protocol/protocol.ts';
@@ -49,7 +49,7 @@ export function notRunning(container: Container): HuskError {
 
 /** @returns undefined when the container is not running (any more) */
 export async function connect(context: EngineContext, container: Container): Promise<SupervisorClient | undefined> {
-  const started = performance.now();
+  const started = elapsed();
   for (
     let current: Container | undefined = container;
     current && isRunning(current);
@@ -57,7 +57,7 @@ export async function connect(context: EngineContext, container: Container): Pro
   ) {
     const client = await SupervisorClient.connect(readAccess(context.paths, current.id));
     if (client) return client;
-    if (performance.now() - started > PATIENCE_MS) throw unreachable(context, current);
+    if (elapsed() - started > PATIENCE_MS) throw unreachable(context, current);
     await after(RETRY_MS);
   }
   return undefined;

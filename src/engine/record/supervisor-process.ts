@@ -2,7 +2,8 @@
  * Gets a supervisor process that is not yet anybody's. The launcher (launcher/husk.c) may have started one beside the
  * command: its connection is then an inherited fd. Otherwise one is spawned: detached, its own session, no terminal.
  */
-import { Socket } from 'node:net';
+import { closeSync, fstatSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { causeOf, HuskError } from '../../errors.ts';
 import { INTERNAL, SELF } from '../../program.ts';
 import { SupervisorClient } from '../../supervisor/client.ts';
@@ -16,19 +17,27 @@ function supervisorCommand(): readonly string[] {
 
 /** @param argv of the supervisor program; the launcher's own is used only for the default one */
 export function takeSupervisor(argv?: readonly string[]): SupervisorClient {
-  const socket = (argv === undefined ? inherited() : undefined) ?? spawnSupervisor(argv ?? supervisorCommand());
-  return new SupervisorClient(socket);
+  const connection = (argv === undefined ? inherited() : undefined) ?? spawnSupervisor(argv ?? supervisorCommand());
+  return new SupervisorClient(connection);
 }
 
 /** The supervisor that was started beside this command is of no use to it: it reads end-of-file and leaves. */
 export function dismissSupervisor(): void {
-  inherited()?.destroy();
+  const fd = inherited();
+  if (fd !== undefined) closeSync(fd);
 }
 
-function inherited(): Socket | undefined {
-  const fd = process.env[FD_VARIABLE];
+/** @returns undefined also where the variable is not the launcher's, and names what is no socket */
+function inherited(): number | undefined {
+  const text = process.env[FD_VARIABLE];
   delete process.env[FD_VARIABLE];
-  return fd === undefined || !/^\d{1,9}$/.test(fd) ? undefined : new Socket({ fd: Number(fd) });
+  if (text === undefined || !/^\d{1,9}$/.test(text)) return undefined;
+  const fd = Number(text);
+  try {
+    return fstatSync(fd).isSocket() ? fd : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function spawnSupervisor(argv: readonly string[]): Socket {

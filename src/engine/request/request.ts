@@ -32,14 +32,18 @@ import {
   type UtsMode,
 } from '../../notation/modes.ts';
 import { parseTmpfsOptions, readMountOptions, type MountSettings } from '../../notation/mount-options.ts';
+import { parseEgress, type EgressRule } from '../../notation/egress.ts';
 import { parseExtraHost, type ExtraHost } from '../../notation/extra-hosts.ts';
-import { readPortBinding, withProtocol, type PortBinding } from '../../notation/ports.ts';
+import { parsePublish, withProtocol, type PortBinding } from '../../notation/ports.ts';
 import type { CreateOptions, MountRequest, ResourceRequest } from '../contract.ts';
+import { readLink, readNetworks, type RequestedNetwork } from './networks.ts';
 import { parseSecurityOptions, type SecurityOptions } from './security.ts';
 
 /** What CreateRequest has as values. */
 type Read =
   | 'network'
+  | 'networks'
+  | 'links'
   | 'ipc'
   | 'pid'
   | 'uts'
@@ -48,6 +52,7 @@ type Read =
   | 'mounts'
   | 'tmpfs'
   | 'extraHosts'
+  | 'egress'
   | 'publish'
   | 'expose'
   | 'securityOpt'
@@ -58,7 +63,13 @@ type Read =
   | 'logOptions';
 
 export interface CreateRequest extends Omit<CreateOptions, Read> {
+  attach: NonNullable<CreateOptions['attach']>;
+  stdinOnce: boolean;
+  /** the first of `networks` */
   network: NetworkMode;
+  networks: RequestedNetwork[];
+  /** on the default network */
+  links: { container: string; alias: string }[];
   ipc: IpcMode;
   pid: PidMode;
   uts: UtsMode;
@@ -67,6 +78,9 @@ export interface CreateRequest extends Omit<CreateOptions, Read> {
   mounts: RequestedMount[];
   tmpfs: { destination: string; options: string[] }[];
   extraHosts: ExtraHost[];
+  /** none: it goes anywhere */
+  egress: EgressRule[];
+  /** one for each port of the container */
   publish: PortBinding[];
   /** `80/tcp` */
   expose: string[];
@@ -96,9 +110,14 @@ export interface LimitRequest extends Omit<ResourceRequest, Rates | 'blkioWeight
 /** @throws HuskError `invalid` in Docker's words for the first text that cannot be read */
 export function readRequest(options: CreateOptions): CreateRequest {
   const { logDriver, logOptions, securityOpt, ...same } = options;
+  const attach = options.attach ?? { stdin: options.interactive, stdout: true, stderr: true };
   return {
     ...same,
+    attach,
+    stdinOnce: options.stdinOnce ?? (options.interactive && attach.stdin),
     network: parseNetworkMode(options.network),
+    networks: readNetworks(options),
+    links: (options.links ?? []).map(readLink),
     ipc: parseIpcMode(options.ipc),
     pid: parsePidMode(options.pid),
     uts: parseUtsMode(options.uts),
@@ -114,7 +133,8 @@ export function readRequest(options: CreateOptions): CreateRequest {
     })),
     mounts: options.mounts.map((mount) => ({ ...mount, settings: readMountOptions(mount.type, mount.options) })),
     extraHosts: options.extraHosts.map((text) => refusing(() => parseExtraHost(text))),
-    publish: options.publish.map(readPortBinding),
+    egress: refusing(() => parseEgress(options.egress ?? [])),
+    publish: options.publish.flatMap((text) => refusing(() => parsePublish(text))),
     expose: options.expose.map(withProtocol),
     shmSize: inRange(
       options.shmSize,

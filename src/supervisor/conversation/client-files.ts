@@ -1,4 +1,7 @@
-/** One answer about a container's files over a client's connection: at the client's pace, and cut off when it goes. */
+/**
+ * One answer about a container's files over a client's connection: it is sent at the client's pace, and cut off when
+ * the client goes.
+ */
 import { PassThrough, type Readable } from 'node:stream';
 import { HuskError } from '../../errors.ts';
 import type { FilesRequest } from '../../sandbox.ts';
@@ -14,7 +17,7 @@ export class FilesAnswer {
   /** @throws HuskError when the files cannot be asked for */
   constructor(control: ContainerControl, request: FilesRequest) {
     this.input = request.op === 'extract' ? new PassThrough() : undefined;
-    // its failure is the answer's
+    // a failure of the input is told by the answer
     this.input?.on('error', () => {});
     this.#output = control.files(request, this.input);
   }

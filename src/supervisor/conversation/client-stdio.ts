@@ -45,12 +45,18 @@ export class ClientStdio implements Listener {
 
   drop(message: string): void {
     this.#connection.fail(new HuskError(message, { kind: 'limit' }));
-    // its buffer is full: it will not read the message's end; the connection closes when it does, or with the container
+    // the client's buffer is full, and it may never read the end of the message; the connection closes when it does, or
+    // with the container
     this.#connection.end();
   }
 
   get stdin(): Writable | null | undefined {
     return this.#stdin?.process.stdin;
+  }
+
+  /** The process keeps its stdin whatever becomes of this client. */
+  leaveStdin(): void {
+    this.#stdin = undefined;
   }
 
   endStdin(): void {

@@ -3,10 +3,9 @@
  * `exec` carries that process's stdio until it exits or the client goes. A client that breaks the protocol loses its
  * connection and harms nobody else. Decides nothing about the container itself: that is src/supervisor/life/.
  */
-import { timingSafeEqual } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { HuskError } from '../../errors.ts';
-import { startTimer } from '../../long-timer.ts';
+import { startTimer, within } from '../../long-timer.ts';
 import type { FilesRequest, SandboxProcess } from '../../sandbox.ts';
 import { ClientConnection } from './client-connection.ts';
 import { FilesAnswer } from './client-files.ts';
@@ -21,6 +20,19 @@ import { answer } from './requests.ts';
  * After an exec's process has exited, its output is over when nothing came for so long: children may hold the pipes.
  */
 const EXEC_QUIET_MS = 200;
+/** What it wrote may be read so long before others are told of its end; Docker's (moby daemon/monitor.go) is the same. */
+const EXEC_DRAIN_MS = 2000;
+
+/**
+ * Takes as long whatever differs. Not crypto.timingSafeEqual: node:crypto is 8 ms of CPU, and 0.8 MB of each supervisor
+ * for as long as its container lives.
+ */
+function isSameSecret(said: Buffer, wanted: Buffer): boolean {
+  if (said.length !== wanted.length) return false;
+  let difference = 0;
+  for (let at = 0; at < wanted.length; at++) difference |= said[at]! ^ wanted[at]!;
+  return difference === 0;
+}
 
 export class Conversation {
   readonly #socket: Socket;
@@ -29,17 +41,23 @@ export class Conversation {
   readonly #control: ContainerControl;
   /** the connection belongs to one process's stdio now, or to an answer about files */
   #streaming = false;
+  /** of the process whose stdio this is */
+  #ofTerminal = false;
   /** counted among the users of open files */
   #joined = false;
   /** the last answer about files */
   #files: FilesAnswer | undefined;
   /** resolves when it has been sent */
   #answered: Promise<void> | undefined;
+  /** resolves when the client has been told */
+  #execEnded: Promise<void> | undefined;
   /** what the client has still to say */
   #key: string | undefined;
 
-  /** @param key without it nothing is answered; absent: the connection was made by whoever started this process */
-  constructor(socket: Socket, control: ContainerControl, key?: string) {
+  /**
+   * @param options.key without it nothing is answered; absent: the connection was made by whoever started this process
+   */
+  constructor(socket: Socket, control: ContainerControl, { key }: { key?: string } = {}) {
     this.#socket = socket;
     this.#connection = new ClientConnection(socket);
     this.#stdio = new ClientStdio(this.#connection);
@@ -63,18 +81,21 @@ export class Conversation {
   }
 
   /**
-   * Sends what is left and closes; a client that does not read, and did not start the container, is cut off after a
-   * while.
+   * Sends what is left and closes; a client that does not read, and did not start the container or an exec, is cut off
+   * after a while.
    */
   async finish(): Promise<void> {
     await this.#answered;
-    return new Promise((resolve) => {
-      if (this.#connection.isClosed) return resolve();
-      this.#connection.onceClosed(resolve);
-      const { stallTimeout } = this.#stdio;
-      if (stallTimeout !== undefined) startTimer(stallTimeout, () => this.#connection.destroy(), { unref: true });
-      this.#connection.end();
+    const closed = new Promise<void>((resolve) => {
+      if (this.#connection.isClosed) resolve();
+      else this.#connection.onceClosed(resolve);
     });
+    // how an exec has ended is told behind all that it wrote
+    await Promise.race([this.#execEnded, closed]);
+    const { stallTimeout } = this.#stdio;
+    if (stallTimeout !== undefined) startTimer(stallTimeout, () => this.#connection.destroy(), { unref: true });
+    this.#connection.end();
+    return closed;
   }
 
   /** @throws HuskError: the connection ends */
@@ -82,7 +103,7 @@ export class Conversation {
     const request = kind === FRAME_JSON ? decodeMessage<Request>(payload) : undefined;
     const said = Buffer.from(request?.type === 'hello' ? String(request.key) : '');
     const wanted = Buffer.from(key);
-    if (said.length !== wanted.length || !timingSafeEqual(said, wanted)) {
+    if (!isSameSecret(said, wanted)) {
       const refused = new HuskError("this client does not know the supervisor's key", { kind: 'unauthorized' });
       // here and not by run(): leaving its loop closes the connection first
       this.#connection.fail(refused);
@@ -108,6 +129,10 @@ export class Conversation {
       case 'hello':
         // known already: the connection is its starter's
         return;
+      case 'prepare-networks':
+        // the task comes next, and whoever needs them meets a failure again
+        void import('../life/networks.ts').catch(() => {});
+        return;
       case 'start':
         return this.#start(request);
       case 'attach':
@@ -121,6 +146,8 @@ export class Conversation {
       case 'stdin-end':
         if (this.#files?.input) return void this.#files.input.end();
         return this.#stdio.endStdin();
+      case 'detach':
+        return this.#detach();
       default:
         return this.#connection.send(await answer(this.#control, request));
     }
@@ -133,9 +160,9 @@ export class Conversation {
     this.#stdio.mayHold();
     const size = { columns: request.attach?.columns ?? request.columns, rows: request.attach?.rows ?? request.rows };
     try {
-      const { pid, begin } = await control.start(request.task, size);
+      const { pid, begin, warnings = [] } = await control.start(request.task, size);
       try {
-        this.#connection.send({ type: 'started', pid });
+        this.#connection.send({ type: 'started', pid, ...(warnings.length > 0 && { warnings: [...warnings] }) });
         if (request.attach) this.#attachTo(running(control), request.attach);
       } finally {
         // whatever becomes of this client, the container's output is read and its exit recorded
@@ -157,9 +184,12 @@ export class Conversation {
   /** Connects this client to the container's stdio; the exit follows by itself. */
   #attachTo(process: SandboxProcess, request: AttachRequest): void {
     const control = this.#control;
+    this.#ofTerminal = control.terminal;
     this.#stdio.want(request);
-    if (request.stdin) this.#stdio.writeTo(process, { endsWithClient: control.stdinOnce });
+    // the stdin of a terminal is never ended: whoever has it next could type nothing
+    if (request.stdin) this.#stdio.writeTo(process, { endsWithClient: control.stdinOnce && !control.terminal });
     control.output.add(this.#stdio);
+    if (request.awaited) control.arrived(request.awaited);
     void control.exit().then((status) => {
       this.#connection.send({ type: 'exit', ...status });
       this.#connection.end();
@@ -171,33 +201,32 @@ export class Conversation {
   async #exec(request: Extract<Request, { type: 'exec' }>): Promise<void> {
     this.#onlyOnce();
     const control = this.#control;
-    const process = await control.sandbox().exec(request.process, {
-      stdin: request.stdin,
-      terminal: request.terminal,
-      columns: request.columns,
-      rows: request.rows,
-    });
+    const { stdin, terminal, columns, rows } = request;
+    const process = await control.execs.start(request.id, request.process, { stdin, terminal, columns, rows });
     const output = new FanOut();
-    control.execs.set(request.id, process);
+    this.#ofTerminal = terminal;
     if (!request.detach) {
-      // its own client may hold an exec, as a pipe would
+      // a client that does not read may hold up its own exec, as the reader of a pipe would
       this.#stdio.mayHold();
+      this.#stdio.want(request.attach ?? { stdout: true, stderr: true });
       if (!this.#connection.isClosed) output.add(this.#stdio);
       this.#connection.onceClosed(() => output.delete(this.#stdio));
-      if (request.stdin) this.#stdio.writeTo(process, { endsWithClient: true });
+      if (stdin) this.#stdio.writeTo(process, { endsWithClient: true });
     }
     process.stdin?.on('error', () => {});
     this.#unlessGone();
-    control.record(`exec_start: ${request.process.args.join(' ')}`, { execID: request.id });
     this.#connection.send({ type: 'started', pid: process.pid });
     output.addSource(process.stdout, 'stdout');
     if (process.stderr) output.addSource(process.stderr, 'stderr');
-    void process.exited.then(async (status) => {
-      await output.drained(EXEC_QUIET_MS);
+    this.#execEnded = process.exited.then(async (status) => {
+      const drained = output.drained(EXEC_QUIET_MS);
+      // its row says that it has ended before its client hears of it, who may ask another process then; but a client
+      // that does not read keeps nobody else from knowing
+      await within(drained, EXEC_DRAIN_MS);
+      control.execs.end(request.id, status);
+      await drained;
       process.stdout.destroy();
       process.stderr?.destroy();
-      control.execs.delete(request.id);
-      control.record('exec_die', { execID: request.id, exitCode: String(status.code) });
       control.settled();
       if (request.detach) return;
       this.#connection.send({ type: 'exit', ...status });
@@ -226,6 +255,12 @@ export class Conversation {
     this.#connection.send({ type: 'ok' });
   }
 
+  #detach(): void {
+    this.#stdio.leaveStdin();
+    this.#control.output.delete(this.#stdio);
+    this.#connection.end();
+  }
+
   #onlyOnce(): void {
     if (this.#streaming) throw new HuskError('this connection already carries a process', { kind: 'corrupt' });
     this.#streaming = true;
@@ -243,8 +278,8 @@ export class Conversation {
     if (this.#joined) this.#control.leaveFiles();
     this.#joined = false;
     this.#control.output.delete(this.#stdio);
-    // with a terminal the client may have detached: the shell behind it must not see end-of-file (docker attach)
-    if (!this.#control.terminal) this.#stdio.endStdin();
+    // a client of a terminal may have detached: the shell in it must not see end-of-file (docker attach)
+    if (!this.#ofTerminal) this.#stdio.endStdin();
   }
 }
 

@@ -9,16 +9,17 @@ import type { Socket } from 'node:net';
 import { pidfdOpen, pidfdSignal } from '../../host/kernel/process.ts';
 import { peerCredentials, peerPidfd } from '../../host/streams/socket.ts';
 
-/** Of a connected unix socket of Node's; undefined when it is closed already. */
+/** @returns the descriptor of a connected unix socket of Node's; undefined when it is closed already */
 export function descriptorOf(socket: Socket): number | undefined {
   const fd = (socket as Socket & { _handle?: { fd?: number } })._handle?.fd;
   return fd !== undefined && fd >= 0 ? fd : undefined;
 }
 
-/** Whether the process that connected is this user's, lives, and is in the user namespace of this one. */
-export function isOfThisNamespace(socket: Socket): boolean {
-  const fd = descriptorOf(socket);
-  if (fd === undefined) return false;
+/**
+ * Whether the process that connected is this user's, lives, and is in the user namespace of this one.
+ * @param fd of the connected socket
+ */
+export function isOfThisNamespace(fd: number): boolean {
   try {
     const { pid, uid } = peerCredentials(fd);
     if (uid !== process.geteuid!() || pid <= 0) return false;

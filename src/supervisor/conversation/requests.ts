@@ -6,7 +6,16 @@ import type { Event, Request } from '../protocol/protocol.ts';
 /**
  * Those that make the connection carry a process, belong to a stream that it carries, or depend on what it was before.
  */
-type OfConversation = 'hello' | 'start' | 'attach' | 'exec' | 'files' | 'join-files' | 'stdin-end';
+type OfConversation =
+  | 'hello'
+  | 'prepare-networks'
+  | 'start'
+  | 'attach'
+  | 'exec'
+  | 'files'
+  | 'join-files'
+  | 'stdin-end'
+  | 'detach';
 
 export type PlainRequest = Exclude<Request, { type: OfConversation }>;
 
@@ -21,12 +30,15 @@ export async function answer(control: ContainerControl, request: PlainRequest): 
     case 'release-files':
       control.releaseFiles();
       return OK;
+    case 'leave-start':
+      control.arrived(request.awaited);
+      return OK;
     case 'resize':
-      resize(control, request);
+      await resize(control, request);
       return OK;
     case 'signal':
       if (request.exec === undefined) await control.signal(request.signal, request.byUser === true);
-      else control.execs.get(request.exec)?.signal(request.signal);
+      else await control.execs.signal(request.exec, request.signal);
       return OK;
     case 'stop':
       await control.stop(request);
@@ -48,14 +60,22 @@ export async function answer(control: ContainerControl, request: PlainRequest): 
     case 'update':
       await control.update(request);
       return OK;
+    case 'connect-network':
+      await control.connectNetwork(request);
+      return OK;
+    case 'disconnect-network':
+      await control.disconnectNetwork(request.networkId);
+      return OK;
     default:
       throw new HuskError(`unknown request "${(request as { type: string }).type}"`, { kind: 'corrupt' });
   }
 }
 
-function resize(control: ContainerControl, request: Extract<Request, { type: 'resize' }>): void {
+async function resize(control: ContainerControl, request: Extract<Request, { type: 'resize' }>): Promise<void> {
   const [columns, rows] = [bounded(request.columns), bounded(request.rows)];
-  if (request.exec !== undefined) return control.execs.get(request.exec)?.resize(columns, rows);
+  if (request.exec !== undefined) return (await control.execs.running(request.exec)).resize(columns, rows);
+  // says so where nothing runs
+  control.sandbox();
   control.process?.resize(columns, rows);
   control.record('resize', { height: String(rows), width: String(columns) });
 }

@@ -9,12 +9,14 @@ import type { Resources } from '../../spec.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import { after, startTimer } from '../../long-timer.ts';
 import type { ExitStatus, FilesRequest, Sandbox, SandboxProcess } from '../../sandbox.ts';
-import type { ContainerControl, Size, Started } from './control.ts';
+import { IdleMemory } from '../../host/memory/idle-memory.ts';
+import type { ConnectNetwork, ContainerControl, Size, Started } from './control.ts';
+import { Execs } from './execs.ts';
 import { FanOut } from './fan-out.ts';
 import { HeldContainer, type Listen } from './held-container.ts';
-import { IdleMemory } from './idle-memory.ts';
 import { KeptFiles, KEEP_MACHINE } from './kept-files.ts';
 import type { LifeState } from './life-state.ts';
+import type { Descriptors } from '../protocol/descriptors.ts';
 import type { RestartPolicy, Task } from '../protocol/protocol.ts';
 import { asksToEnd, mayRestart, RestartBackOff, shouldRestart } from './restart-policy.ts';
 import { RunningCommand } from './running-command.ts';
@@ -24,20 +26,24 @@ import { span } from '../../trace.ts';
 const SIGKILL = 9;
 /** seconds; Docker's default grace of stop */
 const DEFAULT_STOP_TIMEOUT = 10;
+/** ms after a start, when most containers that end at once have ended; and ms after that (IdleMemory) */
+const SHRINK_AFTER = [2000, 13_000];
 
 export interface LifeOptions {
   openSandbox: OpenSandbox;
+  /** what this process was born with: of a VM's supervisor */
+  descriptors?: Descriptors | undefined;
   /** ms; @default KEEP_MACHINE */
   keepFiles?: number | undefined;
   listen: Listen;
 }
 
 export class ContainerLife implements ContainerControl {
-  readonly execs = new Map<string, SandboxProcess>();
+  readonly execs = new Execs({ sandbox: () => this.sandbox(), record: () => this.#container?.execs });
   /** resolves when nothing is left to supervise: the supervisor then exits */
   readonly over: Promise<void>;
   readonly #options: LifeOptions;
-  readonly #memory = new IdleMemory();
+  readonly #memory = new IdleMemory(SHRINK_AFTER);
   readonly #noOutput = new FanOut();
   #state: LifeState = { is: 'unclaimed' };
   #resolveOver!: () => void;
@@ -96,6 +102,10 @@ export class ContainerLife implements ContainerControl {
     this.#memory.settled();
   }
 
+  arrived(tokens: readonly string[]): void {
+    this.#command?.awaited.arrived(tokens);
+  }
+
   /**
    * The client went before it named a container, or the start failed: nothing to supervise. A start under way goes on.
    */
@@ -108,7 +118,11 @@ export class ContainerLife implements ContainerControl {
   async start(task: Task, size: Size): Promise<Started> {
     const container = this.#hold(task, 'start');
     const command = await this.#startCommand(container, { restarts: 0, size });
-    return { pid: command.process.pid, begin: () => void this.#run(container, command) };
+    return {
+      pid: command.process.pid,
+      warnings: [...container.warnings, ...(container.networks?.warnings ?? [])],
+      begin: () => void this.#run(container, command),
+    };
   }
 
   async stop(options: { timeout?: number; signal?: number; byUser?: boolean }): Promise<void> {
@@ -182,6 +196,23 @@ export class ContainerLife implements ContainerControl {
     if (change.restart) container.policy = change.restart;
   }
 
+  async connectNetwork(asked: ConnectNetwork): Promise<void> {
+    await this.#startOver();
+    const { process } = this.#running();
+    const container = this.#container!;
+    const networks = await container.openNetworks(asked.networks);
+    await networks?.connect(process.pid, asked);
+    container.record.onNetworks(networks?.state);
+  }
+
+  async disconnectNetwork(networkId: string): Promise<void> {
+    await this.#startOver();
+    const { process } = this.#running();
+    const { networks, record } = this.#container!;
+    await networks?.disconnect(process.pid, networkId);
+    record.onNetworks(networks?.state);
+  }
+
   /** A container that does not run is claimed, so that nobody starts or removes it while its files are used. */
   async open(task: Task): Promise<void> {
     const container = this.#hold(task, 'copy');
@@ -191,7 +222,7 @@ export class ContainerLife implements ContainerControl {
     try {
       container.makeFolder();
       // before the machine runs: from then on this process may open no socket
-      if (keep > 0) await container.listen(this.#options.listen);
+      if (keep > 0) container.listen(this.#options.listen);
       sandbox = await this.#options.openSandbox(task, container.paths);
       await sandbox.open();
     } catch (error) {
@@ -225,9 +256,9 @@ export class ContainerLife implements ContainerControl {
   #hold(task: Task, operation: 'start' | 'copy'): HeldContainer {
     if (this.#state.is !== 'unclaimed')
       throw new HuskError(`this supervisor is of container ${this.#container?.task.id}`, { kind: 'conflict' });
-    const container = new HeldContainer(task);
+    const container = new HeldContainer(task, this.#options.descriptors);
     try {
-      container.record.claim(operation);
+      container.record.claim(operation, { given: task.machine !== undefined });
     } catch (error) {
       this.#state = { is: 'failed', container };
       throw error;
@@ -243,7 +274,7 @@ export class ContainerLife implements ContainerControl {
     try {
       if (start.restarts === 0) {
         container.makeFolder();
-        await container.listen(this.#options.listen);
+        container.listen(this.#options.listen);
       }
       const command = await RunningCommand.start(container, this.#options.openSandbox, start);
       this.#state = { is: 'running', container, command };
@@ -264,12 +295,13 @@ export class ContainerLife implements ContainerControl {
    */
   async #run(container: HeldContainer, first: RunningCommand): Promise<void> {
     const backOff = new RestartBackOff();
-    /** of the life that has exited last; undefined while there is another */
+    /** how the life ended that exited last; undefined while there is another */
     let status: ExitStatus | undefined;
     try {
       let command = first;
       for (let restarts = 0; ; restarts++) {
         backOff.started();
+        await command.awaited.all();
         command.carry();
         this.settled();
         status = await command.process.exited;
@@ -281,6 +313,7 @@ export class ContainerLife implements ContainerControl {
         }
         if (!(await this.#waitForRestart(container, status, backOff.next()))) {
           container.stopListening();
+          await container.networks?.release();
           container.record.restartCancelled(this.#endedBy === 'user');
           this.#nextExit.resolve({ code: 0 });
           break;
@@ -302,6 +335,7 @@ export class ContainerLife implements ContainerControl {
     await command.drain();
     this.#state = { is: 'exiting', container };
     await command.giveBack(status);
+    await this.execs.endAll();
   }
 
   /** @returns true when the time has come, false when the restart was cancelled */
@@ -310,6 +344,7 @@ export class ContainerLife implements ContainerControl {
     const announced = this.#nextExit;
     this.#nextExit = Promise.withResolvers();
     announced.resolve(status);
+    setImmediate(() => container.networks?.clear());
     const cancelled = new AbortController();
     this.#state = { is: 'waiting', container, cancel: () => cancelled.abort() };
     return after(delay, { signal: cancelled.signal }).then(
@@ -321,13 +356,18 @@ export class ContainerLife implements ContainerControl {
   async #recordEnd(container: HeldContainer, status: ExitStatus): Promise<void> {
     const removing = container.task.autoRemove;
     container.stopListening();
+    await container.networks?.release();
     container.record.exited(status, removing ? 'removing' : 'exited', this.#endedBy === 'user');
     // the name is free and the record gone before a client hears of the exit; the bytes follow
     const deleteBytes = removing ? container.remove() : undefined;
+    // as are its anonymous volumes, which are seen, where the container's own bytes are not
+    if (removing) await container.removeVolumes();
     using _removing = span('announce the exit and delete the files');
     this.#nextExit.resolve(status);
+    // clients hear of it in this turn of the event loop: no byte is deleted while they wait
+    await new Promise((heard) => setImmediate(heard));
+    container.networks?.clear();
     await deleteBytes?.();
-    if (removing) await container.removeVolumes();
   }
 
   /**
@@ -344,7 +384,7 @@ export class ContainerLife implements ContainerControl {
     this.#resolveOver();
   }
 
-  /** Its restart policy rests from here on. What a person has ended stays so. */
+  /** The restart policy rests from here on. What a person has ended stays ended by that person. */
   #endBy(who: 'user' | 'host'): void {
     if (this.#endedBy !== 'user') this.#endedBy = who;
   }

@@ -4,7 +4,7 @@
  * probes never pile up. Knows no records.
  */
 import type { ProcessSpec } from '../../spec.ts';
-import { within } from '../../long-timer.ts';
+import { elapsed, within } from '../../long-timer.ts';
 import type { SandboxProcess } from '../../sandbox.ts';
 import type { HealthResult, HealthState } from '../../state/containers.ts';
 import { rfc3339 } from '../../state/time.ts';
@@ -23,7 +23,7 @@ export interface HealthMonitorOptions {
   exec(process: ProcessSpec): Promise<SandboxProcess>;
   /** @param sinceStart ms from the container's start to the probe's. @returns what the container is now */
   record(result: HealthResult, sinceStart: number): HealthState['status'];
-  /** performance.now() of the container's start: a stepped wall clock changes nothing */
+  /** elapsed() of the container's start: a stepped wall clock changes nothing */
   startedAt: number;
   /** @default 'starting' */
   status?: HealthState['status'];
@@ -58,10 +58,10 @@ export class HealthMonitor {
     const { check, startedAt } = this.#options;
     let status = this.#options.status ?? 'starting';
     for (;;) {
-      await this.#within(new Promise(() => {}), probeDelay(status, check, performance.now() - startedAt));
+      await this.#within(new Promise(() => {}), probeDelay(status, check, elapsed() - startedAt));
       if (this.#stopped) return;
       const start = rfc3339();
-      const sinceStart = performance.now() - startedAt;
+      const sinceStart = elapsed() - startedAt;
       const probe = (this.#probe = this.#begin(start));
       const outcome = await this.#within(probe.ended, check.timeout);
       if (this.#stopped) return;

@@ -48,7 +48,7 @@ export function probeDelay(
   return sinceStart < check.startPeriod && status === 'starting' ? check.startInterval : check.interval;
 }
 
-/** As Docker words it; a duration as Go writes it (1m30s, 500ms). */
+/** @returns Docker's words, with the duration as Go writes it (1m30s, 500ms) */
 export function timeoutMessage(timeout: number, output: string): string {
   return `Health check exceeded timeout (${goDuration(timeout)})${output === '' ? '' : `: ${output}`}`;
 }

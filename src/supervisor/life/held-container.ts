@@ -4,16 +4,22 @@
  */
 import { mkdirSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
+import { causeOf } from '../../errors.ts';
 import { jailedRandomHex } from '../../host/kernel/random.ts';
 import { openLog } from '../../logs/open.ts';
 import type { LogSink } from '../../logs/sink.ts';
+import type { MachineNameContext } from '../../network/attach/machine-names.ts';
 import { paths as computePaths, type Paths } from '../../paths.ts';
 import type { Sandbox } from '../../sandbox.ts';
 import { ContainerStore } from '../../state/containers.ts';
 import { openDatabase } from '../../state/database.ts';
 import { removeAccess, writeAccess } from '../protocol/access.ts';
+import type { Descriptors } from '../protocol/descriptors.ts';
+import { ExecRecord } from './exec-record.ts';
 import { LifeRecord } from './life-record.ts';
-import type { RestartPolicy, Task } from '../protocol/protocol.ts';
+import type { MachineNetworks } from '../../network/attach/machine.ts';
+import type { LifeNetworks } from './life-networks.ts';
+import type { RestartPolicy, Task, TaskNetworks, Warning } from '../protocol/protocol.ts';
 import { removeRecordAndFolder } from './removal.ts';
 
 /** 256 bits: nobody guesses what a client must say */
@@ -24,25 +30,38 @@ const KEY_BYTES = 32;
  * @param key what a client must say first
  * @returns ends it and takes the socket away
  */
-export type Listen = (socket: string, key: string) => Promise<() => void>;
+export type Listen = (socket: string, key: string) => () => void;
 
 export class HeldContainer {
   readonly task: Task;
   readonly paths: Paths;
   readonly record: LifeRecord;
+  readonly execs: ExecRecord;
   /** `husk update --restart` replaces the task's */
   policy: RestartPolicy;
+  /** what whoever starts it is told, besides what its networks tell */
+  readonly warnings: Warning[] = [];
   readonly #database: DatabaseSync;
   readonly #store: ContainerStore;
   #stopListening = () => {};
+  #networks: LifeNetworks | undefined;
+  readonly #descriptors: Descriptors;
 
-  constructor(task: Task) {
+  /** @param descriptors what this process was born with */
+  constructor(task: Task, descriptors: Descriptors = {}) {
     this.task = task;
+    this.#descriptors = descriptors;
     this.policy = task.restart;
     this.paths = computePaths({ dataRoot: task.dataRoot, runtimeDir: task.runtimeDir });
     this.#database = openDatabase(this.paths.database);
     this.#store = new ContainerStore(this.#database);
     this.record = new LifeRecord(this.#database, this.#store, task);
+    this.execs = new ExecRecord(this.#database, {
+      container: task.id,
+      // those in a VM are the guest's
+      hasPids: task.isolation === 'userns',
+      event: (action, attributes) => this.record.event(action, attributes),
+    });
   }
 
   /** containers/<id> */
@@ -55,11 +74,52 @@ export class HeldContainer {
     mkdirSync(this.folder, { recursive: true, mode: 0o711 });
   }
 
-  async listen(listen: Listen): Promise<void> {
+  /** undefined for one that is on no network of husk's, for which nothing is loaded */
+  get networks(): LifeNetworks | undefined {
+    return this.#networks;
+  }
+
+  /** @param wanted of one that is put on its first network while it runs */
+  async openNetworks(wanted: TaskNetworks | undefined = this.task.networks): Promise<LifeNetworks | undefined> {
+    const { id, dataRoot, runtimeDir, machine, isolation } = this.task;
+    if (this.#networks || !wanted) return this.#networks;
+    if (isolation === 'vm') return machine && this.#openMachine(machine);
+    const { ContainerNetworks } = await import('./networks.ts');
+    const networks = await ContainerNetworks.create({
+      id,
+      wanted,
+      database: this.#database,
+      dataRoot,
+      runtimeDir,
+      folder: this.folder,
+      name: () => this.record.attributes()['name'] ?? id,
+      problem: (error) => this.event('network_error', { error }),
+    });
+    return (this.#networks ??= networks);
+  }
+
+  async #openMachine(networks: MachineNetworks): Promise<LifeNetworks> {
+    const { MachineLife } = await import('./machine-life.ts');
+    const forwarder = this.#descriptors.forwarder?.[0];
+    return (this.#networks ??= new MachineLife({ id: this.task.id, networks, database: this.#database, forwarder }));
+  }
+
+  /** what a VM's name server answers out of */
+  get names(): MachineNameContext {
+    let told = false;
+    const problem = (error: unknown) => {
+      // what a guest asks can go wrong as often as it likes
+      if (!told) this.event('network_error', { error: `its name server: ${causeOf(error)}` });
+      told = true;
+    };
+    return { database: this.#database, problem };
+  }
+
+  listen(listen: Listen): void {
     const { id } = this.task;
     const access = { socket: this.paths.socket(id), key: jailedRandomHex(KEY_BYTES) };
     writeAccess(this.paths, id, access);
-    const stop = await listen(access.socket, access.key);
+    const stop = listen(access.socket, access.key);
     this.#stopListening = () => {
       this.#stopListening = () => {};
       stop();
@@ -115,7 +175,10 @@ export class HeldContainer {
   /** The start failed, and who asked for it hears why; so does the record. */
   async startFailed(error: unknown): Promise<void> {
     this.stopListening();
+    await this.#networks?.end();
+    await this.#networks?.release();
     this.record.startFailed(error);
+    this.#networks?.clear();
     if (!this.task.autoRemove) return;
     await this.remove()();
     await this.removeVolumes();

@@ -7,25 +7,25 @@ import { HuskError } from '../../errors.ts';
 import type { ExitStatus } from '../../sandbox.ts';
 import {
   NEVER,
+  NOT_STARTED,
   type ContainerRecord,
   type ContainerState,
   type ContainerStore,
+  type EndpointState,
   type HealthResult,
   type HealthState,
 } from '../../state/containers.ts';
-import { appendEvent } from '../../state/events.ts';
-import { identify, identifySelf, isAlive, sameProcess } from '../../state/process-identity.ts';
+import { appendEvent, appendUntoldEnd } from '../../state/events.ts';
+import { ExecStore, KILLED } from '../../state/execs.ts';
+import { identify, identifySelf, isAlive, sameProcess, type ProcessIdentity } from '../../state/process-identity.ts';
 import { ranFor, rfc3339 } from '../../state/time.ts';
 import { healthAfter, restingHealth, startingHealth } from './health.ts';
 import type { HealthCheck, Task } from '../protocol/protocol.ts';
 
-/**
- * what Docker's daemon records for a container whose start failed before its command could (moby daemon/start.go: exit
- * status 128)
- */
-const NOT_STARTED = 128;
-
 const BEING = { start: 'started', remove: 'removed', copy: 'copied from or to' };
+
+/** What a container has on its networks while it runs. */
+type NetworkPart = Pick<ContainerState, 'endpoints' | 'published'>;
 
 export class LifeRecord {
   readonly #database: DatabaseSync;
@@ -46,8 +46,11 @@ export class LifeRecord {
     return this.#store.get(this.#task.id)?.state.health;
   }
 
-  /** One process wins: the record is checked and claimed in one transaction. */
-  claim(operation: 'start' | 'copy'): void {
+  /**
+   * Claims the record. It is checked and claimed in one transaction, so that one process wins.
+   * @param options.given the claim is this process's already: a command has given it its own (`passClaim`)
+   */
+  claim(operation: 'start' | 'copy', { given = false }: { given?: boolean } = {}): void {
     const { id } = this.#task;
     const self = identifySelf();
     const record = this.#store.change(id, (state) => {
@@ -55,7 +58,7 @@ export class LifeRecord {
         throw new HuskError('container is marked for removal and cannot be started', { kind: 'conflict' });
       if (['running', 'paused', 'restarting'].includes(state.status) && isAlive(state.supervisor))
         throw new HuskError(`container ${id} is already running`, { kind: 'conflict' });
-      if (state.claim && isAlive(state.claim.by))
+      if (state.claim && isAlive(state.claim.by) && !(given && sameProcess(state.claim.by, self)))
         throw new HuskError(`container ${id} is being ${BEING[state.claim.operation]} by another process`, {
           kind: 'conflict',
         });
@@ -64,7 +67,23 @@ export class LifeRecord {
     if (!record) throw new HuskError(`No such container: ${id}`, { kind: 'not-found' });
   }
 
-  /** Its files are nobody's any more. @param written see `measured` */
+  /**
+   * This process's claim is another's from here on. @param together done in the same transaction
+   * @throws HuskError `conflict`
+   */
+  passClaim(to: ProcessIdentity, together: () => void): void {
+    const self = identifySelf();
+    const { id } = this.#task;
+    const record = this.#change((state) => {
+      if (!state.claim || !sameProcess(state.claim.by, self)) return undefined;
+      together();
+      return { ...state, claim: { ...state.claim, by: to } };
+    });
+    if (!record || !sameProcess(record.state.claim?.by, to))
+      throw new HuskError(`container ${id} is no longer this command's to start`, { kind: 'conflict' });
+  }
+
+  /** Gives the claim up: the container's files are nobody's any more. @param written see `measured` */
   released(written: number | undefined): void {
     const self = identifySelf();
     this.#change((state) =>
@@ -79,8 +98,12 @@ export class LifeRecord {
     if (written !== undefined) this.#change((state) => ({ ...state, writtenBytes: written }));
   }
 
-  running(pid: number, restarts: number): void {
+  /** @returns tokens of the clients that are attached already, and wait for their streams */
+  running(pid: number, { restarts, networks }: { restarts: number; networks?: NetworkPart | undefined }): string[] {
+    let awaited: string[] = [];
     this.#change((state, record) => {
+      awaited = (state.awaited ?? []).filter(({ by }) => isAlive(by)).map(({ token }) => token);
+      for (const endpoint of networks?.endpoints ?? []) this.#networkEvent('connect', endpoint);
       for (const { name, destination, readonly } of this.#task.volumes)
         this.#volumeEvent('mount', name, { destination, propagation: '', 'read/write': String(!readonly) });
       this.#event(record, 'start');
@@ -98,16 +121,22 @@ export class LifeRecord {
         health: this.#task.health && startingHealth(state.health),
         supervisor: identifySelf(),
         claim: undefined,
+        awaited: undefined,
+        ...networks,
       };
     });
+    return awaited;
   }
 
   exited(status: ExitStatus, next: ContainerState['status'], stoppedByUser: boolean): void {
     const self = identifySelf();
     this.#change((state, record) => {
+      for (const id of new ExecStore(this.#database).lifeEnded(record.id))
+        this.#event(record, 'exec_die', { execID: id, exitCode: String(KILLED) });
       if (status.oomKilled) this.#event(record, 'oom');
-      this.#event(record, 'die', { execDuration: ranFor(state.startedAt), exitCode: String(status.code) });
+      for (const endpoint of state.endpoints ?? []) this.#networkEvent('disconnect', endpoint);
       for (const { name } of this.#task.volumes) this.#volumeEvent('unmount', name);
+      this.#event(record, 'die', { execDuration: ranFor(state.startedAt), exitCode: String(status.code) });
       return {
         ...state,
         status: next,
@@ -120,6 +149,8 @@ export class LifeRecord {
         stoppedByUser,
         health: state.health && restingHealth(state.health),
         supervisor: next === 'restarting' ? self : undefined,
+        endpoints: undefined,
+        published: undefined,
         claim: next === 'removing' ? { by: self, operation: 'remove' } : undefined,
       };
     });
@@ -127,14 +158,10 @@ export class LifeRecord {
 
   /** It was stopped while it waited for its next start. */
   restartCancelled(stoppedByUser: boolean): void {
-    this.#change((state) => ({
-      ...state,
-      status: 'exited',
-      pid: 0,
-      supervisor: undefined,
-      claim: undefined,
-      stoppedByUser,
-    }));
+    this.#change((state, { id }) => {
+      appendUntoldEnd(this.#database, { id, exitCode: state.exitCode });
+      return { ...state, status: 'exited', pid: 0, supervisor: undefined, claim: undefined, stoppedByUser };
+    });
   }
 
   /**
@@ -144,9 +171,11 @@ export class LifeRecord {
   startFailed(error: unknown): void {
     const { autoRemove } = this.#task;
     const exitCode = error instanceof HuskError && error.kind === 'start-failed' ? error.exitCode : NOT_STARTED;
+    const message = error instanceof Error ? error.message : String(error);
     const self = identifySelf();
-    this.#change((state) => {
+    this.#change((state, { id }) => {
       if (!sameProcess(state.claim?.by, self) && !sameProcess(state.supervisor, self)) return undefined;
+      appendUntoldEnd(this.#database, { id, exitCode, error: message });
       const claim = autoRemove ? ({ by: self, operation: 'remove' } as const) : undefined;
       const status = autoRemove ? 'removing' : state.startedAt === NEVER ? 'created' : 'exited';
       return {
@@ -155,11 +184,17 @@ export class LifeRecord {
         pid: 0,
         process: undefined,
         exitCode,
-        error: error instanceof Error ? error.message : String(error),
+        error: message,
         supervisor: undefined,
         claim,
+        awaited: undefined,
       };
     });
+  }
+
+  /** Its networks have changed while it runs; who asked for it tells of it. */
+  onNetworks(networks: NetworkPart | undefined): void {
+    this.#change((state) => ({ ...state, ...networks }));
   }
 
   paused(): void {
@@ -215,6 +250,14 @@ export class LifeRecord {
       Type: 'container',
       Action: action,
       Actor: { ID: this.#task.id, Attributes: { ...this.#task.attributes, name: record.name, ...attributes } },
+    });
+  }
+
+  #networkEvent(action: 'connect' | 'disconnect', { networkId, network }: EndpointState): void {
+    appendEvent(this.#database, {
+      Type: 'network',
+      Action: action,
+      Actor: { ID: networkId, Attributes: { container: this.#task.id, name: network, type: 'bridge' } },
     });
   }
 

@@ -12,17 +12,17 @@ export type LifeState =
    */
   | { is: 'starting'; container: HeldContainer; over: Promise<void> }
   | { is: 'running'; container: HeldContainer; command: RunningCommand }
-  /** Its first process has exited; what it wrote last is still read. */
+  /** The container's first process has exited; what it wrote last is still read. */
   | { is: 'draining'; container: HeldContainer; command: RunningCommand }
-  /** Its sandbox is given back and its exit recorded. */
+  /** The container's sandbox is being given back, and its exit recorded. */
   | { is: 'exiting'; container: HeldContainer }
-  /** It has exited, and its restart policy starts it again after a while. */
+  /** The container has exited, and its restart policy starts it again after a while. */
   | { is: 'waiting'; container: HeldContainer; cancel(): void }
-  /** Its files are being made accessible; nothing of it is started. */
+  /** The container's files are being made accessible; nothing of it is started. */
   | { is: 'opening'; container: HeldContainer }
   | { is: 'open'; container: HeldContainer; sandbox: Sandbox; kept: KeptFiles }
   | { is: 'closing'; container: HeldContainer }
-  /** It could not be claimed, started or opened; its client is told, and when that goes all is over. */
+  /** The container could not be claimed, started or opened; its client is told, and when that goes all is over. */
   | { is: 'failed'; container: HeldContainer }
   /** Nothing is left to supervise. */
   | { is: 'ended'; container: HeldContainer | undefined };

@@ -4,7 +4,7 @@
  * dead claim or a folder tmp/container-…; `finishRemoval` (src/engine/record/reconcile.ts) and `sweepRemoved` of any
  * later command finish both. Never touches a running container.
  */
-import { renameSync, rmSync } from 'node:fs';
+import { renameSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { removeRememberedCgroup } from '../../container/cgroup/remains.ts';
@@ -56,8 +56,12 @@ export async function sweepRemoved(paths: Pick<Paths, 'tmp'>): Promise<void> {
 async function deleteTree(path: string): Promise<void> {
   removeRememberedCgroup(path);
   try {
-    // overlay leaves work/work with mode 000; empty, it can be removed though not listed
-    rmSync(join(path, 'work/work'), { recursive: true, force: true });
+    // overlay leaves work/work with mode 000: empty, it can be removed, but not listed, which rmSync does first
+    rmdirSync(join(path, 'work/work'));
+  } catch {
+    // there is none, or more than an empty folder: what follows says so
+  }
+  try {
     rmSync(path, { recursive: true, force: true });
   } catch {
     const { removeTree } = await import('../../rootless/trees.ts');

@@ -1,4 +1,5 @@
 /** When a container that has exited starts again, and how long it waits before: Docker's rules. Decides only. */
+import { elapsed } from '../../long-timer.ts';
 import type { RestartPolicy, Task } from '../protocol/protocol.ts';
 
 /** first wait, ms; doubled at each restart (docs: `docker run --restart`) */
@@ -39,12 +40,12 @@ export class RestartBackOff {
   #startedAt = 0;
 
   /** @param now ms of a clock that nobody sets */
-  started(now: number = performance.now()): void {
+  started(now: number = elapsed()): void {
     this.#startedAt = now;
   }
 
   /** @returns ms to wait before the next start */
-  next(now: number = performance.now()): number {
+  next(now: number = elapsed()): number {
     const fresh = this.#delay === 0 || now - this.#startedAt >= GOOD_RUN_MS;
     this.#delay = fresh ? FIRST_DELAY_MS : Math.min(this.#delay * 2, MAX_DELAY_MS);
     return this.#delay;

@@ -7,12 +7,16 @@
  * it says `hello` first, with the supervisor's key (access.ts), for a container may have been given that folder.
  */
 
-import type { InterfaceSetup } from '../../agent-protocol.ts';
+import type { MachineNames } from '../../network/attach/machine-names.ts';
 import type { Resources, ProcessSpec, Spec } from '../../spec.ts';
 import type { ErrorKind } from '../../errors.ts';
 import type { Layer } from '../../images/store/contract.ts';
 import type { LoggedContainer, LogRequest } from '../../logs/request.ts';
+import type { MachineNetworks } from '../../network/attach/machine.ts';
+import type { PortMapping } from '../../network/ports/bind.ts';
+import type { EndpointRequest, Network } from '../../network/records/contract.ts';
 import type { ExitStatus, FilesRequest, Isolation } from '../../sandbox.ts';
+import type { SocketOwner } from '../../vmm/sockets/messages.ts';
 import type { ResolvedMount } from '../../volumes/contract.ts';
 
 export const FRAME_JSON = 0;
@@ -41,16 +45,24 @@ export interface HealthCheck {
 
 export interface RestartPolicy {
   name: 'no' | 'always' | 'unless-stopped' | 'on-failure';
-  /** of on-failure; 0 is no bound */
+  /** how often `on-failure` starts it again; 0 is no bound */
   maximumRetryCount: number;
 }
 
-export interface MachineNetwork {
-  /** `02:42:…`, six bytes */
-  mac: string;
-  /** bytes */
-  mtu: number;
-  interface: InterfaceSetup;
+/** What a container needs on networks of husk's; which they are its rows say, when it starts. */
+export interface TaskNetworks {
+  /** those it is to be on when it was asked to start; of the default network the config's options are not in its row */
+  known: Network[];
+  /** of its own, for its neighbours and its /etc/hosts */
+  hostname: string;
+  domainname?: string;
+  /** lines of /etc/hosts about the containers it is linked to */
+  hosts: string[];
+  publish: PortMapping[];
+  /** rules of `--egress`, as typed; absent: it goes anywhere */
+  egress?: string[];
+  /** for its name server, when it has one */
+  names: { resolvers: { address: string; from: 'host' | 'container' }[]; ndotsSet: boolean; resolvConf: string };
 }
 
 /** Everything a supervisor must know; the first client sends it, so that the supervisor reads no record to begin. */
@@ -60,18 +72,26 @@ export interface Task {
   runtimeDir: string;
   isolation: Isolation;
   spec: Spec;
-  /** a network namespace of its own with a way out through the host (pasta); else what the spec says is all */
-  outbound: boolean;
-  /** a VM's network device, when it has one: its other end is in the jailed supervisor already */
-  network?: MachineNetwork;
+  /** of a VM: it boots whatever there is to go on from */
+  coldBoot: boolean;
+  /** of a VM: the machine that it goes on from, paths; absent: it boots */
+  template?: { state: string; memory: string };
+  /** absent: what the spec says of a network namespace is all */
+  networks?: TaskNetworks;
+  /** of a VM on networks of husk's: what was made of them for it before its supervisor was (descriptors.ts) */
+  machine?: MachineNetworks;
+  /** of a VM: whom its name server asks, or its warden alone; absent: it has none */
+  names?: MachineNames | 'warden';
+  /** of a VM: the host's sockets that mounts of the spec name, by their numbers. @default none */
+  sockets?: SocketOwner[];
   terminal: boolean;
   /** the container's stdin stays open for clients (`-i`) */
   openStdin: boolean;
-  /** stdin ends when the first client that has it goes away */
+  /** stdin ends when the first client that has it ends it or goes away without `detach`; never that of a terminal */
   stdinOnce: boolean;
   init: boolean;
   autoRemove: boolean;
-  /** of an `autoRemove` container, whose anonymous volumes go with it */
+  /** what an `autoRemove` container has mounted: its anonymous volumes go with it */
   mounts: ResolvedMount[];
   stopSignal: number;
   /** seconds; -1 waits for ever */
@@ -82,12 +102,21 @@ export interface Task {
   health?: HealthCheck;
   /** the image's layers, bottom first */
   layers: Layer[];
-  /** of the images that mounts of the spec name, each once. @default none */
+  /** the images that mounts of the spec name, each once. @default none */
   images?: { id: string; layers: Layer[] }[];
-  /** for events: Docker's attributes (image, name, labels) */
+  /** what events say of it: Docker's attributes (image, name, labels) */
   attributes: Record<string, string>;
-  /** for events: the volumes it has while it runs */
+  /** the volumes that it has while it runs, which events tell of */
   volumes: { name: string; destination: string; readonly: boolean }[];
+}
+
+/** What whoever starts a container is told. */
+export interface Warning {
+  text: string;
+  /** it is of the host: nobody is told twice before the next boot */
+  ofHost?: boolean;
+  /** the template that the task names is of no use, and is to be removed: the container runs all the same */
+  ofTemplate?: boolean;
 }
 
 export interface AttachRequest {
@@ -97,17 +126,25 @@ export interface AttachRequest {
   stderr: boolean;
   columns?: number;
   rows?: number;
+  /** tokens of the clients that were attached before the start, and have their streams with this. @default none */
+  awaited?: readonly string[];
 }
 
 export type Request =
   /** the first frame on a connection by the socket; not answered, unless it is refused */
   | { type: 'hello'; key: string }
   /**
+   * the first client only: the task that follows is of a container on networks, whose part loads meanwhile; not
+   * answered
+   */
+  | { type: 'prepare-networks' }
+  /**
    * the first client only: start this container; with `attach` the connection carries its stdio from the first byte on
    */
   | { type: 'start'; task: Task; attach?: AttachRequest; columns?: number; rows?: number }
   /** stream the container's stdio */
   | ({ type: 'attach' } & AttachRequest)
+  /** starts a command that has a row and was not started before; without `detach` the connection carries its stdio */
   | {
       type: 'exec';
       id: string;
@@ -115,13 +152,22 @@ export type Request =
       stdin: boolean;
       terminal: boolean;
       detach: boolean;
+      /** which of its outputs. @default both */
+      attach?: { stdout: boolean; stderr: boolean };
       columns?: number;
       rows?: number;
     }
-  /** of the container's terminal, or with `exec` of that exec's */
+  /** the clients of these tokens, who were attached before the start, have gone: no output waits for them */
+  | { type: 'leave-start'; awaited: readonly string[] }
+  /** gives the container's terminal a size, or with `exec` that exec's; `not-found` when that does not run */
   | { type: 'resize'; columns: number; rows: number; exec?: string }
   /** within an attach or exec conversation: no more stdin */
   | { type: 'stdin-end' }
+  /**
+   * within an attach or exec conversation: this client goes, and the process keeps its stdin. Answered with the end of
+   * the connection
+   */
+  | { type: 'detach' }
   /**
    * to the container's PID 1, or with `exec` to that exec's process; `byUser`: a person sent it, and if it asks the
    * container to end the restart policy rests
@@ -139,6 +185,9 @@ export type Request =
   | { type: 'ps'; options: string[] }
   /** all of the container's resources, changed; and what its restart policy is from now on */
   | { type: 'update'; resources?: Resources; restart?: RestartPolicy }
+  /** the container is put on a network, or taken off it; the rows of its record follow */
+  | { type: 'connect-network'; network: Network; wanted: EndpointRequest; networks: TaskNetworks }
+  | { type: 'disconnect-network'; networkId: string }
   /**
    * the first client only: open the files of this container, of which nothing is started; everything ends with the
    * connection, a machine some seconds later
@@ -160,5 +209,6 @@ export type Request =
 export type Event =
   | { type: 'ok'; value?: unknown }
   | { type: 'error'; message: string; kind: ErrorKind; exitCode: number; fix?: string }
-  | { type: 'started'; pid: number }
+  /** with what went wrong on the way, and did not keep the container from its start */
+  | { type: 'started'; pid: number; warnings?: Warning[] }
   | ({ type: 'exit' } & ExitStatus);

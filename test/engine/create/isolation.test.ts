@@ -37,6 +37,10 @@ function host(t: ExecutionContext, verdict: typeof FAST): ChoiceHost & { dataRoo
     bootId,
     verdict: async () => verdict,
     notShareable: (path) => (path === '/socket' ? 'a socket leads elsewhere' : undefined),
+    networkProblem: ({ network }) =>
+      network.kind === 'named' && network.name === 'closed'
+        ? '/dev/net/tun: permission denied (fix: open it)'
+        : undefined,
     limitProblem: async ({ resources }) =>
       resources.cpuShares ? 'cannot enforce --cpu-shares on a virtual machine' : undefined,
   };
@@ -70,6 +74,14 @@ const CASES: Case[] = [
   ['slow', SLOW, {}, 'userns', USERNS + SLOW.reason],
   ['--network none', FAST, { network: 'none' }, 'vm'],
   ['--network bridge', FAST, { network: 'bridge' }, 'vm'],
+  ["--network of one's own, ports, links", FAST, { network: 'mine', publish: ['80:80'], links: ['a:b'] }, 'vm'],
+  [
+    'a network that no machine can be on here',
+    FAST,
+    { network: 'closed' },
+    'userns',
+    'this container runs in user namespaces, not in a virtual machine: /dev/net/tun: permission denied (fix: open it)',
+  ],
   ['--network host', FAST, { network: 'host' }, 'userns', `--network host${THIS}${NAMESPACE}`],
   ['--network container', FAST, { network: 'container:x' }, 'userns', `--network container:x${THIS}${NAMESPACE}`],
   ['--network host where there is no VM anyway', NONE, { network: 'host' }, 'userns', USERNS + NONE.reason],
@@ -87,6 +99,7 @@ const CASES: Case[] = [
     'userns',
     `--device /dev/sda${THIS}a virtual machine has none of the host's devices`,
   ],
+  ['--egress', FAST, { egress: ['example.com:443', 'public'] }, 'vm'],
   ['-m and --cpus', FAST, { resources: { memory: 1e9, cpus: 2 } }, 'vm'],
   [
     '--cpu-shares',

@@ -3,7 +3,8 @@ import { reachablePorts } from '../../../src/engine/create/ports.ts';
 import { container } from '../../cli/fake-context.ts';
 
 for (const [network, status, ports] of [
-  ['default', 'running', ['80/tcp']],
+  ['default', 'running', [{ containerPort: 80, protocol: 'tcp' }]],
+  ['mine', 'running', [{ containerPort: 80, protocol: 'tcp' }]],
   ['default', 'exited', []],
   ['none', 'running', []],
   ['host', 'running', []],
@@ -19,3 +20,20 @@ for (const [network, status, ports] of [
       ),
       ports,
     ));
+
+test('published ones stand before those that are exposed alone', (t) => {
+  const published = { protocol: 'tcp', hostIp: '0.0.0.0', hostPort: 8080, containerPort: 80 } as const;
+  t.deepEqual(
+    reachablePorts(
+      container({
+        config: { exposed: ['80/tcp', '90-91/udp'], options: { network: 'default', expose: [] } as never },
+        state: { status: 'running', published: [published] },
+      }),
+    ),
+    [
+      { containerPort: 80, protocol: 'tcp', host: { ip: '0.0.0.0', port: 8080 } },
+      { containerPort: 90, protocol: 'udp' },
+      { containerPort: 91, protocol: 'udp' },
+    ],
+  );
+});

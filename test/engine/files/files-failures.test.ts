@@ -4,9 +4,12 @@
  * once.
  */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import { processesNaming } from '../../fixtures/faults.ts';
 import { HUSK, ordinaryUser, ROOT, type TestUser } from '../../fixtures/user.ts';
 
 const built = existsSync(join(ROOT, 'dist/husk-main.cjs')) ? test.serial : test.serial.skip;
@@ -32,12 +35,23 @@ function userWithContainers(t: ExecutionContext): TestUser {
   return user;
 }
 
-/** processes of this user that answer for files, or are supervisors of nothing but files */
+/**
+ * Command lines of the processes that answer for files of this user's home. Those of another test's home, which may run
+ * at the same time as the same user, are none of them.
+ */
 const helpers = (user: TestUser): string[] =>
-  user
-    .run(['ps', '-eo', 'args'])
-    .stdout.split('\n')
+  processesNaming(user.home)
+    .map((pid) => commandLine(pid))
     .filter((line) => line.includes('--internal files'));
+
+/** @returns "" for a process that has ended since it was listed */
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
+  } catch {
+    return '';
+  }
+}
 
 const FAILURES: [what: string, command: string, says: RegExp][] = [
   [
@@ -88,7 +102,21 @@ const WHILE_RUNNING: typeof FAILURES = [
   ],
 ];
 
-built('an error of either side of a copy ends both, in a line that names it', (t) => {
+/** Whether `helpers` sees one while an archive that has not ended is unpacked. */
+async function seenWhileItAnswers(user: TestUser): Promise<boolean> {
+  const copy = user.start([HUSK, 'cp', '-', 'stopped:/tmp'], { stdio: ['pipe', 'ignore', 'ignore'] });
+  const ended = once(copy, 'exit');
+  copy.stdin!.on('error', () => {});
+  copy.stdin!.write(execFileSync('tar', ['cf', '-', '-C', user.home, 'tmp/big']).subarray(0, 100_000));
+  let seen = false;
+  for (const start = Date.now(); !seen && Date.now() - start < PATIENCE; await sleep(20))
+    seen = helpers(user).length > 0;
+  copy.stdin!.end();
+  await ended;
+  return seen;
+}
+
+built('an error of either side of a copy ends both, in a line that names it', async (t) => {
   const user = userWithContainers(t);
   const cases = [
     ...['running', 'stopped'].flatMap((name) => FAILURES.map((row) => ({ name, row }))),
@@ -105,6 +133,7 @@ built('an error of either side of a copy ends both, in a line that names it', (t
     t.regex(stderr, says, `${name}: ${what}`);
   }
   t.is(user.husk('exec', 'running', 'true').status, 0);
+  t.is(await seenWhileItAnswers(user), true);
   // what was started for the files of the stopped one is over: its removal waits for nobody
   t.is(user.husk('rm', 'stopped').status, 0);
   t.deepEqual(helpers(user), []);

@@ -105,7 +105,7 @@ test("kill with a signal of one's own; a stopped container cannot be killed", as
   const fixture = await openTestEngine(t);
   const id = await background(fixture);
   await fixture.engine.kill(id, 'KILL');
-  t.is(await fixture.engine.wait(id), 137);
+  t.is((await fixture.engine.wait(id)).code, 137);
   await t.throwsAsync(fixture.engine.kill(id, 'KILL'), {
     message: new RegExp(`cannot kill container: .*: container ${id} is not running`),
   });
@@ -115,8 +115,8 @@ test("kill with a signal of one's own; a stopped container cannot be killed", as
 test('wait gives the exit code, to several at once', async (t) => {
   const fixture = await openTestEngine(t);
   const id = await background(fixture, ['sh', '-c', 'sleep 0.2; exit 4']);
-  t.deepEqual(await Promise.all([1, 2, 3].map(() => fixture.engine.wait(id))), [4, 4, 4]);
-  t.is(await fixture.engine.wait(id), 4);
+  t.deepEqual(await Promise.all([1, 2, 3].map(() => fixture.engine.wait(id).then(({ code }) => code))), [4, 4, 4]);
+  t.is((await fixture.engine.wait(id)).code, 4);
 });
 
 test('a second client attaches, both see the output; a detached one leaves it running', async (t) => {
@@ -271,7 +271,7 @@ test('a killed supervisor: whoever looks next sees the exit, and the socket goes
   const id = await background(fixture);
   t.true(existsSync(paths.socket(id)));
   process.kill(engine.get(id).state.supervisor!.pid, 'SIGKILL');
-  t.is(await engine.wait(id), 137);
+  t.is((await engine.wait(id)).code, 137);
   t.like(engine.get(id).state, { status: 'exited', pid: 0 });
   t.false(existsSync(paths.socket(id)));
 });

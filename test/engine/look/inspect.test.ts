@@ -50,11 +50,19 @@ const CASES: [what: string, options: Partial<CreateOptions>, expected: Record<st
     { capAdd: ['all', 'net_admin'], capDrop: ['mknod'] },
     { CapAdd: ['ALL'], CapDrop: ['CAP_MKNOD'] },
   ],
-  ['nothing asked for', {}, { CapAdd: null, CapDrop: null, PortBindings: {}, BlkioDeviceReadBps: [] }],
+  [
+    'links on the default network',
+    { name: 'web', links: ['db', 'cache:c'] },
+    { Links: ['/db:/web/db', '/cache:/web/c'] },
+  ],
+  ['rules for the way out', { egress: ['*.Example.com:443', 'db'] }, { Egress: ['*.Example.com:443', 'db'] }],
+  ['nothing asked for', {}, { Links: null, CapAdd: null, CapDrop: null, PortBindings: {}, BlkioDeviceReadBps: [] }],
 ];
 for (const [what, options, expected] of CASES) {
   test(what, async (t) => {
     const { engine } = await openTestEngine(t);
+    // a link is to a container that is there
+    for (const link of options.links ?? []) await engine.create(createOptions({ name: link.split(':')[0]! }));
     const { id } = await engine.create(createOptions(options));
     const { Config, HostConfig } = (await engine.inspect(id)) as Inspection;
     t.like({ ...Config, ...HostConfig }, expected);
@@ -100,6 +108,15 @@ test('every field that Docker always writes is there', async (t) => {
   const { id } = await engine.create(createOptions());
   const json = await engine.inspect(id);
   t.deepEqual(missing(JSON.parse(goJson(view(CONTAINER, json))) as object, json), []);
+});
+
+test('the stop signal is there when somebody chose one', async (t) => {
+  const { engine } = await openTestEngine(t);
+  const shown = async (stopSignal?: string) => {
+    const { id } = await engine.create(createOptions({ stopSignal }));
+    return ((await engine.inspect(id)) as Inspection).Config['StopSignal'];
+  };
+  t.deepEqual([await shown(), await shown('SIGTERM'), await shown('9')], [undefined, 'SIGTERM', '9']);
 });
 
 function missing(docker: object, husk: object, path = ''): string[] {

@@ -35,6 +35,16 @@ test('all of it, with streams and times', async (t) => {
   ]);
 });
 
+test('batches: the same lines, a block of the file at once', async (t) => {
+  const fixture = await openTestEngine(t);
+  const id = await withLog(fixture, lines(5000));
+  const batches = [];
+  for await (const batch of fixture.engine.logBatches(id, { tail: 4000 })) batches.push(batch);
+  t.true(batches.length < 10, `${batches.length}`);
+  const texts = batches.flat().map(({ text }) => text.trimEnd());
+  t.deepEqual(texts, await read(fixture, id, { tail: 4000 }));
+});
+
 test('tail: none, some, more than there are; over blocks and rotated files', async (t) => {
   const fixture = await openTestEngine(t);
   const id = await withLog(fixture, lines(5000, 100));

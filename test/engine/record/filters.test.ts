@@ -22,7 +22,11 @@ const container = {
     },
   },
 } as unknown as Container;
-const context = { ancestors: () => new Set<string>(), find: () => container };
+const context = {
+  ancestors: () => new Set<string>(),
+  find: () => container,
+  networks: () => [{ id: 'beef', name: 'two' }],
+};
 const finds = (filters: Filters) => containerFilter(filters, context)(container);
 
 for (const [filter, value, found] of [
@@ -58,6 +62,10 @@ for (const [filter, value, found] of [
   ['label', 'constructor', false],
   ['label', '__proto__', false],
   ['label', 'toString=', false],
+  ['network', 'two', true],
+  ['network', 'beef', true],
+  // the network that it was made with, and has left
+  ['network', 'bridge', false],
   ['exited', '3', true],
   ['exited', '-1', false],
   ['exited', '+3', true],

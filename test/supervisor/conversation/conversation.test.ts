@@ -53,13 +53,12 @@ for (const kind of ['exec', 'start'] as const)
       output,
       terminal: false,
       stdinOnce: true,
-      execs: new Map(),
+      execs: { start: async () => (asked.resolve(), await made.promise, process) },
       record: () => {},
       settled: () => {},
       abandon: () => {},
       exit: () => new Promise(() => {}),
       start: async () => (asked.resolve(), await made.promise, { pid: 1, begin: () => {} }),
-      sandbox: () => ({ exec: async () => (asked.resolve(), await made.promise, process) }),
     } as unknown as ContainerControl;
     const over = new Conversation(far, control).run();
     const attach = { stdin: true, stdout: true, stderr: true };
@@ -104,3 +103,63 @@ test("a client whose attaching fails once the command runs: the command's output
   await over;
   t.pass();
 });
+
+test('what is to be loaded ahead is not answered, and the request behind it is', async (t) => {
+  const { near, far } = await socketPair(t);
+  const control = { output: new FanOut(), settled: () => {}, pause: async () => {} };
+  const over = new Conversation(far, control as unknown as ContainerControl).run();
+  near.write(Buffer.concat([encodeMessage({ type: 'prepare-networks' }), encodeMessage({ type: 'pause' })]));
+  const [answer] = (await once(near, 'data')) as [Buffer];
+  t.deepEqual(answer, encodeMessage({ type: 'ok' }));
+  near.destroy();
+  await over;
+});
+
+/** An exec's process that writes what it is told to, and ends when it is told to. */
+function execProcess(): { process: SandboxProcess; stdin: PassThrough; stdout: PassThrough; exit(): void } {
+  const [stdin, stdout] = [new PassThrough(), new PassThrough()];
+  const exited = Promise.withResolvers<{ code: number }>();
+  const process = { pid: 1, stdin, stdout, stderr: null, exited: exited.promise, resize: () => {}, signal: () => {} };
+  return { process, stdin, stdout, exit: () => exited.resolve({ code: 3 }) };
+}
+
+test('a client that does not read keeps nobody from knowing that its exec has ended', async (t) => {
+  const { near, far } = await socketPair(t);
+  const { process, stdout, exit } = execProcess();
+  const told = Promise.withResolvers<unknown[]>();
+  const execs = { start: async () => process, end: (...said: unknown[]) => told.resolve(said) };
+  const control = { execs, output: new FanOut(), settled: () => {} } as unknown as ContainerControl;
+  const over = new Conversation(far, control).run();
+  near.write(
+    encodeMessage({ type: 'exec', id: 'x', process: { args: ['yes'] }, stdin: false, terminal: false, detach: false }),
+  );
+  await once(near, 'readable');
+  // more than all buffers on the way take
+  for (let count = 0; count < 64; count++) stdout.write(Buffer.alloc(1 << 16));
+  exit();
+  t.deepEqual(await told.promise, ['x', { code: 3 }]);
+  near.destroy();
+  await over;
+});
+
+for (const [terminal, ofContainer, ends] of [
+  [false, true, true],
+  [false, false, true],
+  [true, false, false],
+] as const)
+  test(`a client that goes ends the stdin of its exec ${terminal ? 'on' : 'without'} a terminal in a container ${ofContainer ? 'on' : 'without'} one: ${ends}`, async (t) => {
+    const { near, far } = await socketPair(t);
+    const { process, stdin, exit } = execProcess();
+    const execs = { start: async () => process, end: () => {} };
+    const control = { execs, output: new FanOut(), terminal: ofContainer, settled: () => {} };
+    const over = new Conversation(far, control as unknown as ContainerControl).run();
+    near.write(
+      encodeMessage({ type: 'exec', id: 'x', process: { args: ['cat'] }, stdin: true, terminal, detach: false }),
+    );
+    await once(near, 'readable');
+    const closed = once(far, 'close');
+    near.destroy();
+    await Promise.all([over, closed]);
+    t.is(stdin.writableEnded, ends);
+    exit();
+  });

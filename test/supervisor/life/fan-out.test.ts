@@ -57,6 +57,50 @@ test('a full client pauses the source until it has drained', async (t) => {
   t.is(slow.dropped, undefined);
 });
 
+test('the end of a process is held up by nobody, and its client gets all the same what it wrote last', async (t) => {
+  const source = new PassThrough({ highWaterMark: 4 * CLIENT_BUFFER });
+  const fan = new FanOut();
+  const [stuck, log] = [new FakeListener(), new FakeListener()];
+  fan.addSource(source, 'stdout');
+  fan.add(stuck);
+  source.write(Buffer.alloc(CLIENT_BUFFER + 1));
+  await tick();
+  source.end(Buffer.alloc(CLIENT_BUFFER));
+  await tick();
+  t.true(source.isPaused());
+  fan.add(log);
+  fan.ending();
+  await fan.drained(60_000);
+  t.is(log.buffered, CLIENT_BUFFER);
+  t.is(stuck.buffered, 2 * CLIENT_BUFFER + 1);
+  t.is(stuck.dropped, undefined);
+});
+
+test('a writer that outlives the process does not fill the memory for a client that does not read', async (t) => {
+  const source = new PassThrough();
+  const fan = new FanOut();
+  const stuck = new FakeListener();
+  fan.addSource(source, 'stdout');
+  fan.add(stuck);
+  fan.ending();
+  for (let part = 0; part < 20; part++) {
+    source.write(Buffer.alloc(CLIENT_BUFFER));
+    await tick(0);
+  }
+  t.regex(stuck.dropped!, /does not read/);
+  t.true(stuck.buffered < 10 * CLIENT_BUFFER, `${stuck.buffered} bytes`);
+});
+
+test('drained: whoever writes on and on is not listened to for ever', async (t) => {
+  const source = new PassThrough();
+  const fan = new FanOut();
+  fan.addSource(source, 'stdout');
+  const writing = setInterval(() => source.write('x'), 5);
+  await fan.drained(60_000, 100);
+  clearInterval(writing);
+  t.false(source.readableEnded);
+});
+
 test('a client that stands still is dropped, and the container goes on', async (t) => {
   const source = new PassThrough();
   const fan = new FanOut();

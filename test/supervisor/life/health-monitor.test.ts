@@ -168,7 +168,7 @@ test('children that hold the output open do not hold up the result', async (t) =
       Object.assign(probe.process, { exited: exited.then(() => ({ code: 0 })) });
       // its stdout stays open and is written to
       const timer = setInterval(() => probe.say('.'), 20);
-      setTimeout(() => clearInterval(timer), 60_000).unref();
+      t.teardown(() => clearInterval(timer));
       Object.assign(probe.process, { exited: Promise.resolve({ code: 0 }) });
     },
     { timeout: 60_000 },

@@ -39,9 +39,9 @@ export interface SpecFacts extends JoinFacts, LimitFacts {
   shm?: string;
   /** does the host have this path; asked for what `--ipc host` shares; @default yes */
   hostHas?(path: string): boolean;
-  /** of a container with `--userns keep-id`: host ids, as the runtime spec has them */
+  /** the maps of a container with `--userns keep-id`, with host ids as the runtime spec has them */
   idMaps?: { uid: IdMapping[]; gid: IdMapping[] };
-  /** of the CDI devices asked for */
+  /** edits of the CDI devices that were asked for */
   cdi?: readonly CdiEdits[];
   /**
    * value of net.ipv4.ping_group_range that has every group of the container, icmp(7); absent: it stays as the kernel
@@ -188,7 +188,7 @@ export function oomScoreAdj(
 ): { oomScoreAdj?: number } {
   if (asked === undefined || asked === 0) return {};
   if (asked >= facts.oomScoreAdj || !facts.userNamespace) return { oomScoreAdj: asked };
-  // as Podman: only the host's root may make a process less likely to be killed
+  // only the host's root may make a process less likely to be killed; Podman takes its own value then, too
   warnings.push(
     `oom score adj ${asked} is below your own ${facts.oomScoreAdj}, which only the host's root may set: ${facts.oomScoreAdj} is used`,
   );

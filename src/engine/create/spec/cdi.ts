@@ -45,7 +45,7 @@ export interface CdiEdits {
 export interface CdiSpecification {
   /** vendor/class */
   kind: string;
-  /** of every device of this kind */
+  /** edits that every device of this kind brings */
   common: CdiEdits;
   devices: Map<string, CdiEdits>;
 }

@@ -20,7 +20,7 @@ export interface CheckFacts {
 
 /** What no isolation can give. @throws HuskError in Docker's words */
 export function checkRequest(request: CreateRequest, facts: CheckFacts): void {
-  checkNetwork(request);
+  checkPorts(request);
   checkRestart(request);
   checkConflicts(request);
   const { privileged, security } = request;
@@ -50,9 +50,13 @@ export function checkForIsolation(request: CreateRequest, isolation: Isolation):
   checkStorageSize(request.storageSize, isolation);
 }
 
-function checkNetwork({ network }: CreateRequest): void {
-  if (network.kind !== 'named' || network.name === 'bridge') return;
-  throw new HuskError(`network ${network.name} not found`, { kind: 'not-found', exitCode: EXIT_HUSK_FAILED });
+function checkPorts({ publish }: CreateRequest): void {
+  const sctp = publish.find(({ container }) => container.endsWith('/sctp'));
+  if (sctp)
+    throw unsupported(
+      `--publish ${sctp.container}: ports are published by a process of yours, which takes TCP and UDP`,
+      'publish a port of tcp or udp',
+    );
 }
 
 function checkRestart({ autoRemove, restart }: CreateRequest): void {
@@ -65,7 +69,7 @@ function checkRestart({ autoRemove, restart }: CreateRequest): void {
   if (wrong !== undefined) throw new HuskError(wrong, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });
 }
 
-/** of the template, guest/writable-disk/build */
+/** bytes of a container's writable disk, as its template has them (guest/writable-disk/build) */
 const DISK = 64 * 2 ** 30;
 /** below it a file system of that size is mostly its own */
 const LEAST_STORAGE = 16 * 2 ** 20;
@@ -84,10 +88,21 @@ function checkStorageSize(size: number | undefined, isolation: Isolation): void 
 }
 
 /** Who shares the host's or another's namespace has the names, addresses and ports of that one. */
-function checkConflicts({ hostname, network, uts, ...request }: CreateRequest): void {
+function checkConflicts({ hostname, network, uts, links, ...request }: CreateRequest): void {
   const conflicts: [unknown, string][] = [[uts.kind === 'host' && hostname, 'hostname and the UTS mode']];
+  if (links.length > 0 && (network.kind === 'host' || network.kind === 'container'))
+    throw new HuskError(
+      `conflicting options: ${network.kind} type ${network.kind === 'host' ? 'networking' : 'network'} can't be used with links. This would result in undefined behavior`,
+      { kind: 'invalid' },
+    );
+  if (network.kind === 'host' && request.egress.length > 0)
+    throw unsupported(
+      `--egress ${request.egress[0]!.text}: the host's network has no rules of containers`,
+      'leave --network host out',
+    );
   if (network.kind === 'container')
     conflicts.push(
+      [request.egress.length, 'egress rules and the container type network mode'],
       [hostname, 'hostname and the network mode'],
       [request.dns.length, 'dns and the network mode'],
       [request.extraHosts.length, 'custom host-to-IP mapping and the network mode'],

@@ -9,19 +9,17 @@ import { DEFAULT_PATH } from './defaults.ts';
 type RunConfig = NonNullable<ImageConfig['config']>;
 
 /**
- * `--entrypoint` drops the image's command too; `--entrypoint ""` (here `['']` or `[]`) drops its entrypoint.
+ * An entrypoint drops the image's command too, and `['']`, which is what `--entrypoint ""` means, its entrypoint besides.
+ * `[]` drops the image's entrypoint alone: moby counts words before it looks whether there is a list.
  * @throws HuskError `invalid` "no command specified"
  */
 export function mergeCommand(
   asked: { entrypoint?: readonly string[]; command?: readonly string[] },
   image: RunConfig,
 ): { entrypoint: string[]; command: string[]; path: string; args: string[] } {
-  let entrypoint = asked.entrypoint;
-  let command = asked.command ?? [];
-  if (entrypoint === undefined) {
-    if (command.length === 0) command = image.Cmd ?? [];
-    entrypoint = image.Entrypoint ?? [];
-  }
+  let { entrypoint, command = [] } = asked;
+  if ((entrypoint ?? []).length === 0 && command.length === 0) command = image.Cmd ?? [];
+  entrypoint ??= image.Entrypoint ?? [];
   if (entrypoint.length === 1 && entrypoint[0] === '') entrypoint = [];
   const all = [...entrypoint, ...command];
   if (all.length === 0) throw new HuskError('no command specified', { kind: 'invalid' });

@@ -10,8 +10,8 @@ import type { ContainerConfig } from '../../contract.ts';
 import { buildExec } from './build.ts';
 
 /**
- * as Docker has it: Test is `NONE`, `CMD` and words, or `CMD-SHELL` and a line; durations in ns; 0 and absent are the
- * default
+ * Docker's health check of an image: Test is `NONE`, `CMD` and words, or `CMD-SHELL` and a line; durations are in ns; 0
+ * and absent mean the default.
  */
 export type Healthcheck = NonNullable<NonNullable<ImageConfig['config']>['Healthcheck']>;
 

@@ -9,6 +9,8 @@ const merges: [string, Parameters<typeof mergeCommand>[0], Parameters<typeof mer
   ['both', { entrypoint: ['/e'], command: ['x'] }, IMAGE, ['/e', 'x']],
   ['an empty entrypoint', { entrypoint: [''], command: ['x'] }, IMAGE, ['x']],
   ['no entrypoint', { entrypoint: [], command: ['x'] }, IMAGE, ['x']],
+  ['no entrypoint and no command', { entrypoint: [] }, IMAGE, ['run']],
+  ['neither, with an empty command', { entrypoint: [], command: [] }, IMAGE, ['run']],
   ['an image with a command only', {}, { Cmd: ['sh'] }, ['sh']],
   ['an image with nulls', { command: ['x'] }, { Entrypoint: null, Cmd: null }, ['x']],
 ];

@@ -1,0 +1,176 @@
+/** `build --push`: what a registry has afterwards, what is told of it, and what is left when it does not answer. */
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import test from 'ava';
+import { openEngine } from '../../../src/engine/assembly/engine.ts';
+import { freePort, missingImageTools, startRegistry, type Registry } from '../../fixtures/images.ts';
+import { temporaryFolder } from '../../fixtures/temporary.ts';
+import { makeBox } from './box.ts';
+import { huskIn, makeContext } from './golden-case.ts';
+
+const missing = missingImageTools();
+const real = missing ? test.skip : test.serial;
+if (missing) test(`real registry: skipped: ${missing}`, (t) => t.pass());
+
+const work = temporaryFolder('husk-build-push-');
+chmodSync(work, 0o755);
+const root = join(work, 'root');
+const DOCKERFILE = 'FROM box\nCOPY f /f\nLABEL a=b\n';
+const folder = makeContext(work, { id: 'push', dockerfile: DOCKERFILE, files: { f: 'f' }, buildkit: { rc: 0 } });
+const USER = { user: 'ada', password: 'secret' };
+const iid = join(work, 'iid');
+const metadata = join(work, 'metadata');
+
+const build = (...words: string[]) =>
+  huskIn(folder, ['--data-root', root, 'build', '--progress=plain', '--iidfile', iid, ...words, '.']);
+const read = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
+const here = async (name: string) => (await huskIn(folder, ['--data-root', root, 'inspect', name])).code === 0;
+
+let registry: Registry;
+
+/** @returns the manifest that a name has in the registry, as it is there */
+const manifestOf = (name: string): string =>
+  execFileSync('skopeo', ['inspect', '--raw', '--tls-verify=false', '--creds', 'ada:secret', `docker://${name}`], {
+    encoding: 'utf8',
+  });
+
+test.before(async () => {
+  await makeBox(work, root);
+  if (missing) return;
+  registry = await startRegistry({ htpasswd: USER });
+  const auth = Buffer.from(`${USER.user}:${USER.password}`).toString('base64');
+  writeFileSync(join(work, 'config.json'), JSON.stringify({ auths: { [registry.host]: { auth } } }));
+  process.env['DOCKER_CONFIG'] = work;
+});
+test.after.always(async () => registry?.[Symbol.asyncDispose]());
+
+real('every name is pushed with the credentials of the user, and the layers are compressed once', async (t) => {
+  const names = [`${registry.host}/a:1`, `${registry.host}/b/c:latest`];
+  const { code, stderr } = await build(
+    '-t',
+    names[0]!,
+    '-t',
+    `${registry.host}/b/c`,
+    '--annotation',
+    'org.example=yes',
+    '--metadata-file',
+    metadata,
+    '--push',
+  );
+  t.is(code, 0, stderr);
+  const { 'containerimage.digest': digest, 'image.name': named } = read(metadata);
+  t.deepEqual(new Set(named!.split(',')), new Set([names[0], names[1]!]));
+  for (const name of names) {
+    const manifest = manifestOf(name);
+    t.like(JSON.parse(manifest), {
+      annotations: { 'org.example': 'yes' },
+      config: { digest: read(metadata)['containerimage.config.digest'] },
+    });
+    const { createHash } = await import('node:crypto');
+    t.is(digest, `sha256:${createHash('sha256').update(manifest).digest('hex')}`);
+    t.true(stderr.includes(` pushing manifest for ${name}@${digest}\n`), stderr);
+  }
+  const step = /^#(\d+) pushing \S+\/a:1$/m.exec(stderr)?.[1];
+  t.regex(stderr, new RegExp(`^#${step} [0-9.]+ pushing layers$`, 'm'));
+  t.regex(stderr, new RegExp(`^#${step} [0-9a-f]{12} Pushed$`, 'm'));
+  t.regex(stderr, new RegExp(`^#${step} DONE `, 'm'));
+  const later = stderr.slice(stderr.indexOf('/b/c:latest\n'));
+  t.notRegex(later, / Pushing$/m, 'the second repository mounts them');
+  t.regex(later, / Mounted from a$/m);
+});
+
+real('type=registry names the image itself; a folder is written beside it', async (t) => {
+  const name = `${registry.host}/typed:2`;
+  const out = join(work, 'out');
+  const { code, stderr } = await build('-o', `type=registry,name=${name}`, '-o', out);
+  t.is(code, 0, stderr);
+  t.is(JSON.parse(manifestOf(name)).config.digest, readFileSync(iid, 'utf8'));
+  t.is(readFileSync(join(out, 'f'), 'utf8'), 'f');
+});
+
+test.serial('type=cacheonly makes the steps, and no image', async (t) => {
+  const { code, stderr } = await build(
+    '-t',
+    'nowhere',
+    '-o',
+    'type=cacheonly',
+    '--no-cache',
+    '--metadata-file',
+    metadata,
+  );
+  t.is(code, 0, stderr);
+  t.notRegex(stderr, /export/);
+  t.false(await here('nowhere'));
+  t.false(existsSync(iid));
+  t.deepEqual(read(metadata), {});
+});
+
+real('a push that is refused is one line; the image stays, and no file says that the build is done', async (t) => {
+  const name = `${registry.host}/refused:1`;
+  const config = join(work, 'config.json');
+  const before = readFileSync(config);
+  writeFileSync(config, '{}');
+  const { code, stderr } = await build('-t', name, '--push').finally(() => writeFileSync(config, before));
+  t.is(code, 1);
+  t.deepEqual(
+    stderr.split('\n').filter((line) => line.startsWith('ERROR')),
+    [`ERROR: failed to solve: failed to push ${name}: no basic auth credentials`],
+  );
+  t.true(await here(name));
+  t.false(existsSync(iid));
+});
+
+test.serial('so is one that nobody answers', async (t) => {
+  const name = `127.0.0.1:${await freePort()}/gone:1`;
+  const { code, stderr } = await build('-t', name, '--push');
+  t.is(code, 1);
+  const lines = stderr.split('\n').filter((line) => line.startsWith('ERROR'));
+  t.is(lines.length, 1, stderr);
+  t.true(lines[0]!.startsWith(`ERROR: failed to solve: failed to push ${name}: `), lines[0]);
+  t.true(await here(name));
+});
+
+test.serial('an interrupted push ends at once, and the image stays', async (t) => {
+  const asked = Promise.withResolvers<void>();
+  // It takes the connection, and never answers.
+  const server = createServer(() => asked.resolve()).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const name = `127.0.0.1:${(server.address() as AddressInfo).port}/held:1`;
+  const controller = new AbortController();
+  const outcomes: string[] = [];
+  await using engine = await openEngine({ dataRoot: root });
+  const building = engine.build(
+    {
+      context: { kind: 'folder', path: folder },
+      tags: [name],
+      buildArgs: {},
+      contexts: {},
+      noCache: false,
+      pull: false,
+      labels: {},
+      annotations: {},
+      network: 'none',
+      extraHosts: [],
+      ulimits: [],
+      secrets: [],
+      ssh: {},
+      allow: [],
+      outputs: [{ type: 'image', push: true }],
+      isolation: 'userns',
+    },
+    {
+      signal: controller.signal,
+      onEvent: (event) => void (event.type === 'end' && outcomes.push(event.outcome)),
+    },
+  );
+  void asked.promise.then(() => controller.abort(new Error('enough')));
+  await t.throwsAsync(building, { message: 'enough' });
+  server.closeAllConnections();
+  server.close();
+  t.is(outcomes.at(-1), 'canceled');
+  t.truthy(engine.images.find(name));
+});
