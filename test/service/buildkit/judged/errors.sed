@@ -1,0 +1,2 @@
+# BuildKit's names of its snapshots, new with each build
+s/failed to calculate checksum of ref [^ ]*: //

@@ -1,0 +1,2 @@
+FROM box
+COPY nothing /

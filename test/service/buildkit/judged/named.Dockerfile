@@ -1,0 +1,3 @@
+FROM box
+COPY --from=extra f /f
+RUN cat /f

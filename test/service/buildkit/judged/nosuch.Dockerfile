@@ -1,0 +1,1 @@
+FROM nosuch-stage-or-image:x
