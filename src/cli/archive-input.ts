@@ -1,4 +1,4 @@
-/** Where `load` and `import` read from: a file, or STDIN when it is not a terminal. */
+/** Opens what `load` and `import` read: a file, or STDIN when that is not a terminal. */
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { causeOf, HuskError } from '../errors.ts';
@@ -7,7 +7,10 @@ import type { Context } from './grammar/command.ts';
 /** bytes read at once */
 const CHUNK = 1 << 20;
 
-/** @param file absent or `-` is STDIN. @throws HuskError before anything is read */
+/**
+ * @param file path of the archive; absent or `-` is STDIN
+ * @throws HuskError before anything is read
+ */
 export async function readArchive(
   file: string | undefined,
   context: Context,
@@ -19,7 +22,7 @@ export async function readArchive(
     return context.stdin;
   }
   try {
-    // opened here: a missing file is told apart from a broken one
+    // The file is opened here, so that a missing file has another error than a broken one.
     const handle = await open(file);
     if ((await handle.stat()).isDirectory()) {
       await handle.close();

@@ -1,4 +1,6 @@
-/** `--cidfile`: made before the container, so that no container is left behind by a file that cannot be written. */
+/**
+ * `--cidfile`: the file is made before the container, so that a file that cannot be written leaves no container behind.
+ */
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { getSystemErrorMessage } from 'node:util';
 import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
@@ -8,8 +10,8 @@ export interface CidFile extends Disposable {
 }
 
 /**
- * The empty file; it is gone again on disposal unless an id was written. @throws HuskError where it is there already,
- * or cannot be made
+ * Makes the empty file; on disposal it is removed unless an id was written.
+ * @throws HuskError where the file exists already, or cannot be made
  */
 export function openCidFile(file: string): CidFile {
   const fd = open(file);

@@ -1,17 +1,19 @@
 /**
  * Docker's client configuration (`config.json` in $DOCKER_CONFIG or ~/.docker), as far as the command line follows it.
- * A file that cannot be read, or that says what it may not, is told of once a command and passed over, as Docker's
- * client does: no command fails because of it. Credentials are read elsewhere (images/registry/credentials.ts), when a
- * registry asks. Never writes the file.
+ * A file that cannot be read, or has invalid values, is reported once per command and then ignored, as by Docker's
+ * client: no command fails because of it. Credentials are read elsewhere (images/registry/credentials.ts), when a
+ * registry asks for them. This module never writes the file.
  */
 import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { HuskError } from '../errors.ts';
 import { dockerConfigFile, readDockerConfig } from '../images/registry/credentials.ts';
+import { paths } from '../paths.ts';
 import type { Context } from './grammar/command.ts';
 import type { FlagSet } from './grammar/flag-set.ts';
 import { printable } from './output/printable.ts';
 
-/** docker/cli cli/config/configfile/file.go */
+/** keys with texts, docker/cli cli/config/configfile/file.go */
 const TEXTS = [
   'psFormat',
   'imagesFormat',
@@ -26,7 +28,7 @@ type ClientConfig = Partial<Record<(typeof TEXTS)[number], string | null>> & {
   proxies?: Record<string, Record<string, string | null> | null> | null;
 };
 
-/** Read once a command: it would be warned of as often as it is read. */
+/** The file is read once per command, because each reading could repeat the warning. */
 const read = new WeakMap<object, ClientConfig>();
 
 export function clientConfig(context: Pick<Context, 'env' | 'stderr'>): ClientConfig {
@@ -43,10 +45,7 @@ export function clientConfig(context: Pick<Context, 'env' | 'stderr'>): ClientCo
   return config;
 }
 
-/**
- * The formats that the configuration gives lists where no `--format` is typed. @returns an empty text where there is
- * none
- */
+/** @returns the format that the configuration has for a list without `--format`; empty where it has none */
 export function configuredFormat(
   key: Extract<keyof ClientConfig, `${string}Format`>,
   context: Pick<Context, 'env' | 'stderr'>,
@@ -54,24 +53,32 @@ export function configuredFormat(
   return clientConfig(context)[key] ?? '';
 }
 
-/** `--detach-keys`, else the configuration's; only a terminal has keys. */
+/** @returns `--detach-keys`, else the configuration's; only a terminal has keys */
 export function detachKeys(flags: FlagSet, context: Context): string {
-  if (flags.string('detach-keys') !== '' || !context.stdin.isTTY) return flags.string('detach-keys');
+  if (flags.string('detach-keys') !== '' || !context.isInteractive) return flags.string('detach-keys');
   return clientConfig(context).detachKeys ?? '';
 }
 
-/** What would send Docker's client to another engine than this machine's own: as a person knows it. */
+/**
+ * @returns the setting that would send Docker's client to another engine than this machine's own, as the user typed it
+ */
 export function otherEngine(context: Context): string | undefined {
   const { DOCKER_HOST: host, DOCKER_CONTEXT: named } = context.env;
   const current = clientConfig(context).currentContext;
-  if (host) return `DOCKER_HOST=${host}`;
+  if (host) return isOwnSocket(host, context.env) ? undefined : `DOCKER_HOST=${host}`;
   if (named) return named === 'default' ? undefined : `DOCKER_CONTEXT=${named}`;
   return !current || current === 'default' ? undefined : `the context ${JSON.stringify(current)}`;
 }
 
+/** Decides whether an address of an engine is that of `husk serve`, or of the link that it makes beside it. */
+function isOwnSocket(host: string, env: NodeJS.ProcessEnv): boolean {
+  const folder = paths({ env }).runtimeDir;
+  return [join(folder, 'docker.sock'), join(dirname(folder), 'docker.sock')].some((path) => host === `unix://${path}`);
+}
+
 /**
- * `--config` is Docker's folder or husk's file, told apart by what is there. What is not there yet is a folder, as to
- * Docker's client, which `login` makes, unless it is called something.json.
+ * Decides whether `--config` is Docker's folder or husk's file, by what is there. A path that does not exist yet is a
+ * folder, which `login` makes as Docker's client does, unless it ends in .json.
  */
 export function isClientConfig(path: string): boolean {
   try {
@@ -92,7 +99,7 @@ function checked(file: string): ClientConfig {
   return config as ClientConfig;
 }
 
-// to Go null is a field that is not there
+// Go treats null as a field that is absent.
 const isText = (value: unknown): value is string | null | undefined =>
   value === undefined || value === null || typeof value === 'string';
 const isObject = (value: unknown): value is object | null | undefined =>

@@ -1,4 +1,4 @@
-/** A question before something is lost. Without an answer it is no. */
+/** Asks for confirmation before data is deleted. No answer means no. */
 import { createInterface } from 'node:readline';
 import type { Context } from './grammar/command.ts';
 

@@ -1,4 +1,4 @@
-/** What `run` and `create` do alike: create with a pull shown on stderr, warnings, and the --cidfile. */
+/** Creates a container for `run` and `create`, with the pull shown on stderr, warnings, and the --cidfile. */
 import type { CreateOptions, Engine } from '../engine/contract.ts';
 import { openCidFile } from './cid-file.ts';
 import type { Context } from './grammar/command.ts';

@@ -1,12 +1,12 @@
-/** Help pages and usage texts that read like Docker's, from the command table. Pure: returns text. */
+/** Help pages and usage texts in Docker's style, from the command table. The functions are pure: they return text. */
 import type { Command } from './grammar/command.ts';
 import type { Flag, FlagType } from './grammar/flag.ts';
 import { COMMANDS, GLOBAL_FLAGS, spellings, subcommands } from './table/table.ts';
 
-/** characters a line has where the terminal does not say */
+/** characters of a line where the terminal does not report its width */
 const DEFAULT_WIDTH = 80;
 
-/** The word in a flag's column, as pflag derives it from the type. */
+/** the word in a flag's column, as pflag derives it from the type */
 export const TYPE_WORDS: Record<FlagType, string> = {
   bool: '',
   string: 'string',
@@ -17,6 +17,7 @@ export const TYPE_WORDS: Record<FlagType, string> = {
   'memory-swap': 'bytes',
   decimal: 'decimal',
   list: 'list',
+  strings: 'strings',
   map: 'map',
   ulimit: 'ulimit',
   mount: 'mount',
@@ -24,12 +25,12 @@ export const TYPE_WORDS: Record<FlagType, string> = {
   filter: 'filter',
 };
 
-/** `Usage:  husk run [OPTIONS] IMAGE …` without the prefix */
+/** @returns the text of `Usage:  husk run [OPTIONS] IMAGE …` without the prefix */
 export function usageLine(command: Command, spelling: string): string {
   return `${spelling} ${command.usage}`;
 }
 
-/** @param spelling as typed, with `husk` in front */
+/** @param spelling the command as typed, with `husk` in front */
 export function commandHelp(command: Command, spelling: string, width = DEFAULT_WIDTH): string {
   const parts = [`Usage:  ${usageLine(command, spelling)}`, command.help];
   const all = spellings(command);
@@ -46,7 +47,7 @@ export function commandHelp(command: Command, spelling: string, width = DEFAULT_
   return `${parts.join('\n\n')}\n`;
 }
 
-/** Docker lists `--help` itself only where `-h` means something else. */
+/** Adds `--help`, which Docker lists only where `-h` means something else. */
 function withHelp(flags: readonly Flag[]): readonly Flag[] {
   return flags.some((flag) => flag.short === 'h')
     ? [...flags, { name: 'help', type: 'bool', help: 'Print usage' }]
@@ -60,7 +61,7 @@ export function rootHelp(width = DEFAULT_WIDTH): string {
     .sort((a, b) => (a.command.order ?? 0) - (b.command.order ?? 0));
   const management = shown.filter(({ command }) => command.section === 'management');
   const plain = shown.filter(({ command }) => command.section === undefined || command.section === 'plain');
-  // one width for all three lists, as Docker pads them
+  // All three lists have one width, as in Docker.
   const pad = Math.max(11, ...shown.map(({ name }) => name.length));
   return [
     'Usage:  husk [OPTIONS] COMMAND',
@@ -80,7 +81,7 @@ function commandRows(
   return rows.map(({ name, command }) => `  ${name.padEnd(pad)} ${command.help}`).join('\n');
 }
 
-/** pflag's columns: `  -s, --long type   help`, help wrapped at `width`. */
+/** Formats pflag's columns: `  -s, --long type   help`, with the help wrapped at `width`. */
 export function flagRows(flags: readonly Flag[], width: number): string {
   const rows = [...flags]
     .filter((flag) => !flag.hidden)
@@ -99,7 +100,7 @@ export function flagRows(flags: readonly Flag[], width: number): string {
     .join('\n');
 }
 
-/** ` (default …)`, or nothing */
+/** @returns ` (default …)`, or nothing */
 export function defaultText(flag: Flag): string {
   if (flag.default === undefined || flag.default === false || flag.default === '') return '';
   if (flag.type === 'duration') return ` (default ${flag.default === 0 ? '0s' : flag.default})`;
@@ -107,7 +108,7 @@ export function defaultText(flag: Flag): string {
   return flag.default === 0 ? '' : ` (default ${flag.default})`;
 }
 
-/** Breaks at spaces; a line break in the text stays one. */
+/** Wraps a text at spaces; a line break in the text stays one. */
 export function wrap(text: string, room: number): string[] {
   return text.split('\n').flatMap((line) => {
     const lines: string[] = [];
@@ -123,7 +124,7 @@ export function wrap(text: string, room: number): string[] {
   });
 }
 
-/** Names a command could have been meant by, for "did you mean". */
+/** @returns names of commands that may have been meant, for "did you mean" */
 export function commandNames(group: readonly string[]): string[] {
   return group.length === 0
     ? COMMANDS.filter((command) => !command.hidden).flatMap((command) =>

@@ -1,13 +1,14 @@
 /**
- * `--platform` of the commands about images that are here. husk keeps one platform of an image, so the flag chooses
- * nothing: it says
- * which platform the image must have.
+ * `--platform` of commands about local images. husk keeps one platform of an image, so the flag chooses nothing: it
+ * says which platform the image must have.
  */
-import { HuskError } from '../errors.ts';
 import type { Images, Platform } from '../images/store/contract.ts';
 import type { FlagSet } from './grammar/flag-set.ts';
 
-/** @returns undefined when the flag was not given. @throws HuskError `invalid` */
+/**
+ * @returns undefined when the flag was not given
+ * @throws HuskError `invalid`
+ */
 export async function platformOf(flags: FlagSet): Promise<Platform | undefined> {
   const text = flags.has('platform') ? flags.optional('platform') : undefined;
   return text === undefined || text === ''
@@ -15,7 +16,7 @@ export async function platformOf(flags: FlagSet): Promise<Platform | undefined> 
     : (await import('../images/store/platform.ts')).parsePlatform(text);
 }
 
-/** @throws HuskError `not-found` with Docker's text, naming the first of these images that is of another platform */
+/** @throws HuskError `not-found` with Docker's text, naming the first of these images that has another platform */
 export async function checkPlatforms(
   flags: FlagSet,
   images: Pick<Images, 'get'>,
@@ -23,13 +24,6 @@ export async function checkPlatforms(
 ): Promise<void> {
   const platform = await platformOf(flags);
   if (!platform) return;
-  const { formatPlatform, serves } = await import('../images/store/platform.ts');
-  for (const reference of references) {
-    const { config } = images.get(reference);
-    if (serves(config, platform)) continue;
-    throw new HuskError(
-      `image with reference ${reference} was found but does not provide the specified platform (${formatPlatform(platform)})`,
-      { kind: 'not-found', fix: `it has ${formatPlatform(config)}` },
-    );
-  }
+  const { requirePlatform } = await import('../images/store/platform.ts');
+  requirePlatform(images, references, platform);
 }

@@ -1,28 +1,28 @@
 /**
- * The door of the command line: finds the command, parses its flags, runs it, and turns whatever goes wrong into
- * Docker's texts and exit codes. Holds nothing else; a command's code is loaded only when it runs.
+ * The entry of the command line: finds the command, parses its flags, runs it, and turns errors into Docker's texts and
+ * exit codes. A command's code is loaded only when it runs.
  */
-import { writeSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { causeOf, EXIT_HUSK_FAILED } from '../errors.ts';
+import { EXIT_HUSK_FAILED } from '../errors.ts';
 import type { Engine } from '../engine/contract.ts';
 import { isClientConfig, otherEngine } from './client-config.ts';
 import type { Command, Context } from './grammar/command.ts';
 import { FlagError, HelpRequest, parseFlags, type FlagSet } from './grammar/flag-set.ts';
 import { checkSystem, openEngine, type EngineOptions } from './open-engine.ts';
 import { printable } from './output/printable.ts';
-import { COMMANDS_NOT_YET } from './grammar/not-yet.ts';
-import { EXIT_BROKEN_PIPE, report } from './report.ts';
-import { nearest } from './grammar/suggest.ts';
+import { isTerminal, StandardOutput } from './output/standard-output.ts';
+import { COMMANDS_NOT_YET, COMMANDS_REFUSED } from './grammar/not-yet.ts';
+import { report } from './report.ts';
+import { nearest } from '../notation/nearest.ts';
 import { commandHelp, commandNames, rootHelp, usageLine } from './help.ts';
 import { findCommand, GLOBAL_FLAGS } from './table/table.ts';
 import { nameProcess, openTrace, span } from '../trace.ts';
 import { VERSION } from '../version.ts';
 
-/** Exit code of a flag that does not parse: Docker's client gives 125 for every command. */
+/** exit code for a flag that does not parse: 125 for every command, as in Docker's client */
 const EXIT_BAD_FLAG = EXIT_HUSK_FAILED;
 
-/** @param overrides for tests: other streams, another engine */
+/** @param overrides other streams or another engine, for tests */
 export async function main(argv: readonly string[], overrides: Partial<Context> = {}): Promise<number> {
   const globals: EngineOptions = {};
   let opened: Promise<Engine> | undefined;
@@ -30,19 +30,17 @@ export async function main(argv: readonly string[], overrides: Partial<Context> 
     get stdin() {
       return overrides.stdin ?? process.stdin;
     },
-    get stdout() {
-      return overrides.stdout ?? process.stdout;
+    get isInteractive() {
+      return overrides.stdin === undefined ? isTerminal(0) : overrides.stdin.isTTY === true;
     },
-    get stderr() {
-      return overrides.stderr ?? process.stderr;
-    },
+    stdout: overrides.stdout ?? new StandardOutput('stdout'),
+    stderr: overrides.stderr ?? new StandardOutput('stderr'),
     env: overrides.env ?? process.env,
     globals,
     engine: () => (opened ??= opening(context, overrides.engine ?? (() => openEngine(globals)))),
     check: overrides.check ?? ((options) => checkSystem({ ...globals, ...options })),
     now: overrides.now ?? Date.now,
   };
-  if (!overrides.stdout) quietBrokenPipes();
   try {
     openTrace('husk');
     return await dispatch(argv, context, globals);
@@ -54,8 +52,6 @@ export async function main(argv: readonly string[], overrides: Partial<Context> 
 }
 
 async function dispatch(argv: readonly string[], context: Context, globals: EngineOptions): Promise<number> {
-  const width = (output: { isTTY?: boolean; columns?: number }): number | undefined =>
-    output.isTTY ? output.columns : undefined;
   let parsed: { flags: FlagSet; arguments: string[] };
   try {
     parsed = parseFlags(GLOBAL_FLAGS, argv, { interspersed: false, env: context.env });
@@ -73,23 +69,38 @@ async function dispatch(argv: readonly string[], context: Context, globals: Engi
     context.stderr.write(rootHelp(width(context.stderr)));
     return 0;
   }
+  return invoke(words, context);
+}
+
+const width = (output: { isTTY?: boolean; columns?: number }): number | undefined =>
+  output.isTTY ? output.columns : undefined;
+
+/** Runs the command that words name, with the flags and arguments behind it. */
+async function invoke(words: readonly string[], context: Context): Promise<number> {
   const found = locate(words);
   if ('unknown' in found) return unknownCommand(found.unknown, found.group, context);
   const { command, spelling, rest } = found;
   nameProcess(spelling);
   if (!command.load) {
+    let behind: string[];
     try {
-      parseFlags(command.flags, rest, { interspersed: false, env: context.env });
+      ({ arguments: behind } = parseFlags(command.flags, rest, { interspersed: false, env: context.env }));
     } catch (error) {
       if (error instanceof HelpRequest) return print(context, commandHelp(command, spelling, width(context.stdout)));
       return usageError(error, context, usageLine(command, spelling), spelling);
     }
+    const [name] = behind;
+    // Flags of a group may stand before the name of the command: buildx --builder default ls.
+    if (name?.startsWith('-')) return unknownCommand(name, [words[0]!], context);
+    if (name !== undefined) return invoke([words[0]!, ...behind], context);
     context.stderr.write(commandHelp(command, spelling, width(context.stderr)));
     return 0;
   }
   let invocation: { flags: FlagSet; arguments: string[] };
   try {
-    invocation = parseFlags(command.flags, rest, { interspersed: command.interspersed ?? true, env: context.env });
+    const [own, handedOn] = command.isWrapper ? [[], rest] : [rest, []];
+    invocation = parseFlags(command.flags, own, { interspersed: command.interspersed ?? true, env: context.env });
+    invocation.arguments.push(...handedOn);
   } catch (error) {
     if (error instanceof HelpRequest) return print(context, commandHelp(command, spelling, width(context.stdout)));
     return usageError(error, context, usageLine(command, spelling), spelling);
@@ -115,15 +126,18 @@ async function loading<T>(load: () => Promise<T>): Promise<T> {
   return await load();
 }
 
-/** A folder is Docker's client configuration, a file husk's own. */
+/** Applies `--config`: a folder is Docker's client configuration, a file husk's own. */
 function takeConfig(path: string | undefined, context: Context, globals: EngineOptions): void {
   if (path === undefined) return;
-  // what reads the client's configuration looks for it there
+  // The readers of the client's configuration look for the folder in this variable.
   if (isClientConfig(path)) context.env['DOCKER_CONFIG'] = resolve(path);
   else globals.configFile = path;
 }
 
-/** Whoever has told Docker's client to use another engine learns, once after each boot, that husk does not. */
+/**
+ * Opens the engine, and tells a user who has pointed Docker's client to another engine, once after each boot, that husk
+ * does not follow that.
+ */
 async function opening(context: Context, open: () => Promise<Engine>): Promise<Engine> {
   using _opening = span('open the engine');
   const engine = await open();
@@ -148,6 +162,11 @@ function locate(
     return { command: first, spelling: `husk ${words[0]}`, rest: words.slice(1) };
   const second = findCommand(words.slice(0, 2));
   if (second) return { command: second, spelling: `husk ${words[0]} ${words[1]}`, rest: words.slice(2) };
+  const why = COMMANDS_REFUSED[words.slice(0, 2).join(' ')];
+  if (first.loadOthers && why === undefined) {
+    const command = { ...first, load: first.loadOthers, isWrapper: true, arguments: { minimum: 0 } };
+    return { command, spelling: `husk ${words[0]}`, rest: words.slice(1) };
+  }
   if (words.includes('--help')) return { command: first, spelling: `husk ${words[0]}`, rest: ['--help'] };
   return { unknown: words[1]!, group: [words[0]!] };
 }
@@ -156,6 +175,12 @@ function unknownCommand(word: string, group: readonly string[], context: Context
   const prefix = ['husk', ...group].join(' ');
   if (COMMANDS_NOT_YET.has([...group, word].join(' '))) {
     context.stderr.write(`Error: '${prefix} ${word}' is not there yet in this husk\n`);
+    return 1;
+  }
+  const full = [...group, word].join(' ');
+  const why = Object.hasOwn(COMMANDS_REFUSED, full) ? COMMANDS_REFUSED[full] : undefined;
+  if (why !== undefined) {
+    context.stderr.write(`Error: '${prefix} ${word}' is refused: ${why}\n`);
     return 1;
   }
   const meant = nearest(word, commandNames(group));
@@ -175,7 +200,7 @@ function usageError(error: unknown, context: Context, usage: string, spelling: s
   return EXIT_BAD_FLAG;
 }
 
-/** Docker's texts for a wrong number of arguments. */
+/** @returns Docker's text for a wrong number of arguments */
 function argumentProblem(
   command: Command,
   spelling: string,
@@ -206,22 +231,4 @@ const shown = (text: string, context: Pick<Context, 'stderr'>): string =>
 function print(context: Context, text: string): number {
   context.stdout.write(text);
   return 0;
-}
-
-/** `husk ps | head -1` ends quietly, as a C program does; a full disk behind `>` is told. */
-function quietBrokenPipes(): void {
-  for (const [name, stream] of [
-    ['stdout', process.stdout],
-    ['stderr', process.stderr],
-  ] as const) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(EXIT_BROKEN_PIPE);
-      try {
-        writeSync(process.stderr.fd, `Error: write /dev/${name}: ${causeOf(error)}\n`);
-      } catch {
-        // nobody can be told
-      }
-      process.exit(1);
-    });
-  }
 }

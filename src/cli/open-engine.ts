@@ -1,6 +1,6 @@
 /**
- * Where the CLI gets its engine: from the library, whose first user it is. Loaded on first use: `husk --version` and
- * help pages never do.
+ * Opens the CLI's engine through the library, whose first user the CLI is. The library is loaded on first use: `husk
+ * --version` and help pages never load it.
  */
 import type { Engine, Finding } from '../engine/contract.ts';
 

@@ -1,12 +1,12 @@
 /**
  * The proxies of Docker's config.json (`proxies.default`) as environment variables of a container or a build, by the
- * rules of docker's client: both spellings, and what `-e` names is left alone. Source: docker/cli
+ * rules of docker's client: each in both spellings, unless `-e` names it. Source: docker/cli
  * cli/config/configfile/file.go ParseProxyConfig.
  */
 import { clientConfig } from './client-config.ts';
 import type { Context } from './grammar/command.ts';
 
-/** key of config.json → variable */
+/** variables by their keys in config.json */
 const VARIABLES = {
   httpProxy: 'HTTP_PROXY',
   httpsProxy: 'HTTPS_PROXY',
@@ -16,8 +16,8 @@ const VARIABLES = {
 } as const;
 
 /**
- * @param asked of `-e` (or `--build-arg`): `NAME=value` or `NAME`
- * @returns `NAME=value`, to be added behind them
+ * @param asked values of `-e` (or `--build-arg`): `NAME=value` or `NAME`
+ * @returns `NAME=value`, to be added after these
  */
 export function proxyEnvironment(asked: readonly string[], context: Pick<Context, 'env' | 'stderr'>): string[] {
   const names = new Set(asked.map((entry) => entry.split('=')[0]!));

@@ -1,24 +1,34 @@
-/** What `container prune`, `volume prune`, `image prune` and `system prune` do and print, each kind once. */
+/**
+ * What `container prune`, `network prune`, `volume prune`, `image prune` and `system prune` do and print, one function
+ * for each kind.
+ */
 import type { Engine, Filters } from '../engine/contract.ts';
 import type { Context } from './grammar/command.ts';
 import { parseMomentMs } from '../notation/moments.ts';
-import { imageFilter } from './image-filters.ts';
+import { freed } from './build-cache.ts';
+import { imageFilter } from '../images/store/image-filters.ts';
 import { printable } from './output/printable.ts';
 
 export interface PruneRequest {
   filters: Filters;
-  /** images with a name, volumes with a name */
+  /** whether images and volumes with a name are removed too */
   all: boolean;
   context: Context;
 }
 
-/** @returns bytes freed, as each of these does */
+/** @returns bytes that were freed, as do the functions for volumes and images */
 export async function pruneContainers(engine: Engine, { filters, context }: PruneRequest): Promise<number> {
-  // the person's zone and clock decide what "until" means
+  // "until" is read with the user's zone and clock.
   const until = filters['until']?.map((value) => String(parseMomentMs(value, context.now()) / 1000));
   const { deleted, reclaimed } = await engine.prune({ filters: until ? { ...filters, until } : filters });
   tell('Containers', deleted, context);
   return reclaimed;
+}
+
+/** Networks take no space, so this returns nothing. */
+export async function pruneNetworks(engine: Engine, { filters, context }: Omit<PruneRequest, 'all'>): Promise<void> {
+  const until = filters['until']?.map((value) => String(parseMomentMs(value, context.now()) / 1000));
+  tell('Networks', (await engine.networks()).prune(until ? { ...filters, until } : filters), context);
 }
 
 export async function pruneVolumes(engine: Engine, { filters, all, context }: PruneRequest): Promise<number> {
@@ -39,6 +49,36 @@ export async function pruneImages(engine: Engine, { filters, all, context }: Pru
   });
   tell('Images', [...untagged.map((name) => `untagged: ${name}`), ...deleted.map((id) => `deleted: ${id}`)], context);
   return reclaimed;
+}
+
+/** The build cache has no labels: a filter of labels finds nothing in it. */
+export async function pruneBuilds(engine: Engine, { filters, all, context }: PruneRequest): Promise<number> {
+  if (filters['label'] !== undefined || filters['label!'] !== undefined) return 0;
+  const until = filters['until']?.map((value) => parseMomentMs(value, context.now()));
+  const usedBefore = until && Math.min(...until);
+  const gone = await engine.images.pruneBuildCache({
+    ...(usedBefore !== undefined && { usedBefore }),
+    filter: ({ shared }) => all || !shared,
+  });
+  const mounts = await engine.pruneCacheMounts(usedBefore);
+  tell(
+    'build cache objects',
+    gone.map(({ key }) => key),
+    context,
+  );
+  return freed(gone) + mounts;
+}
+
+/** They have no labels, and no names that a person gave. @returns bytes that were freed */
+export async function pruneTemplates(engine: Engine, { filters, context }: PruneRequest): Promise<number> {
+  if (Object.keys(filters).length > 0) return 0;
+  const gone = await engine.pruneTemplates();
+  tell(
+    'VM templates',
+    gone.map(({ key }) => key),
+    context,
+  );
+  return gone.reduce((sum, { size }) => sum + size, 0);
 }
 
 function tell(what: string, lines: readonly string[], { stdout }: Context): void {

@@ -1,13 +1,11 @@
-/** What a person is told when something went wrong, and the exit code it gives. */
+/** Reports an error to the user, and decides the exit code. */
 import { EXIT_HUSK_FAILED, EXIT_NOT_FOUND, HuskError, refusal } from '../errors.ts';
 import type { Context } from './grammar/command.ts';
 import { printable } from './output/printable.ts';
+import { EXIT_BROKEN_PIPE } from './output/standard-output.ts';
 import { Silent } from './silent.ts';
 
-/** 128 + SIGPIPE: what a shell shows for a writer whose reader has gone */
-export const EXIT_BROKEN_PIPE = 141;
-
-/** One line for what a person can act on, a stack for a bug. @returns the exit code */
+/** Prints one line for an error that the user can act on, and a stack for a bug. @returns the exit code */
 export function report(
   error: unknown,
   context: Pick<Context, 'stderr'>,
@@ -31,7 +29,7 @@ export function report(
   if (error.fix !== undefined) lines.push(`Fix: ${error.fix}`);
   if (options.debug)
     for (let cause = error.cause; cause instanceof Error; cause = cause.cause) lines.push(`Caused by: ${cause.stack}`);
-  // not when the container ran, and its machine ended under it
+  // The hint is left out when the container ran, and its machine ended under it.
   if (options.runLike !== undefined && error.exitCode <= EXIT_NOT_FOUND)
     lines.push('', `Run '${options.runLike} --help' for more information`);
   context.stderr.write(printable(`${lines.join('\n')}\n`, context.stderr, { lines: true }));

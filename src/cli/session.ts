@@ -1,33 +1,36 @@
 /**
- * A person's terminal (or pipes) joined to a container's stdio: raw mode, detach keys, resize, signals, half-close. The
- * terminal is given back however this ends. Knows nothing of containers but their Attachment.
+ * Connects the user's terminal (or pipes) to a container's stdio: raw mode, detach keys, resize, signals, half-close.
+ * The terminal is restored however the session ends. This module knows a container only by its Attachment.
  */
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import type { Attachment } from '../engine/contract.ts';
 import { HuskError } from '../errors.ts';
 import type { Context, Output } from './grammar/command.ts';
-import { DetachFilter, parseDetachKeys } from './grammar/detach-keys.ts';
+import { DetachFilter, parseDetachKeys } from '../notation/detach-keys.ts';
 import { span } from '../trace.ts';
 
 export interface SessionOptions {
-  /** send what is typed */
+  /** whether input is sent */
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;
-  /** the container has a terminal */
+  /** whether the container has a terminal */
   tty: boolean;
   /** `--detach-keys` as typed */
   detachKeys: string;
-  /** pass signals on; Docker does not where the container has a terminal */
+  /** whether signals are forwarded; Docker does not where the container has a terminal */
   signals: boolean;
 }
 
-/** The signals Docker's client passes on, as far as Node can catch them. */
+/** signals that Docker's client forwards, as far as Node can catch them */
 const PROXIED = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGCONT'] as const;
-/** Signals that end husk itself while the terminal is raw. */
+/** signals that end husk itself while the terminal is raw */
 const ENDING = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const;
-/** a container that ignores them must not make husk unkillable from the keyboard; docker/cli does the same */
+/**
+ * Number of signals after which husk ends itself: a container that ignores them must not make husk unkillable from the
+ * keyboard. docker/cli does the same.
+ */
 const FORCED_AFTER = 3;
 
 /** @throws HuskError before anything is started, when a terminal is asked for and there is none */
@@ -45,7 +48,7 @@ export function consoleSize(context: Context): { columns: number; rows: number }
   return columns && rows ? { columns, rows } : undefined;
 }
 
-/** @returns the exit code of the process, or undefined when the person detached */
+/** @returns the exit code of the process, or undefined when the user detached */
 export async function runSession(
   attachment: Attachment,
   context: Context,
@@ -75,7 +78,7 @@ export async function runSession(
     context.stderr.write('read escape sequence\n');
     return undefined;
   }
-  // what the process wrote last may still be under way
+  // The last output of the process may still be on its way.
   await Promise.all(copies);
   cleanup.dispose();
   if (outcome.error !== undefined)
@@ -83,7 +86,7 @@ export async function runSession(
   return outcome.code;
 }
 
-/** Copies with back-pressure until the source ends. Without a target it is drained. */
+/** Copies with back-pressure until the source ends. Without a target the source is drained. */
 async function copyOut(source: Readable, target: Output | undefined): Promise<void> {
   try {
     for await (const chunk of source) {
@@ -91,7 +94,7 @@ async function copyOut(source: Readable, target: Output | undefined): Promise<vo
       if (!target.write(chunk as Uint8Array)) await new Promise<void>((resolve) => target.once('drain', resolve));
     }
   } catch {
-    // the supervisor is gone: `exited` says how it ended
+    // The supervisor is gone; `exited` reports how it ended.
   }
 }
 
@@ -109,9 +112,9 @@ function copyIn(
     }
     if (detached) options.detached();
   };
-  // half-close: the container reads end-of-file and may go on writing
+  // Half-close: the container reads end-of-file and may continue to write.
   const onEnd = (): void => void target.end();
-  // the process may have closed its stdin, or be gone: neither is husk's failure
+  // The process may have closed its stdin, or have ended; neither is a failure of husk.
   const onError = (): void => void source.pause();
   source.on('data', onData);
   source.once('end', onEnd);
@@ -123,19 +126,22 @@ function copyIn(
       source.off('end', onEnd);
       source.off('error', onEnd);
       source.pause();
-      // an open pipe would keep husk waiting for input nobody wants
+      // An open pipe would keep husk waiting for input that nobody reads.
       source.unref?.();
     },
   };
 }
 
-/** The terminal hands over every key as typed. Undone on disposal, on exit, and before a signal ends husk. */
+/**
+ * Sets the terminal to raw mode, in which every key arrives as typed. The mode is restored on disposal, on exit, and
+ * before a signal ends husk.
+ */
 export function rawMode(terminal: NodeJS.ReadStream): Disposable {
   const restore = (): void => {
     try {
       terminal.setRawMode(false);
     } catch {
-      // the terminal is gone
+      // The terminal is gone.
     }
   };
   const onSignal = (signal: NodeJS.Signals): void => {
@@ -156,14 +162,15 @@ export function rawMode(terminal: NodeJS.ReadStream): Disposable {
 }
 
 /**
- * Node's raw mode leaves ONLCR on: the container's terminal has done that already, and a program that draws (vim) sends
- * a bare line feed to go down one row. setRawMode(false) puts back what was there before, this too.
+ * Switches output processing off, because Node's raw mode leaves ONLCR on: the container's terminal has converted line
+ * ends already, and a program that draws (vim) sends a bare line feed to go down one row. setRawMode(false) restores
+ * all of the former mode.
  */
 function plainOutput(terminal: NodeJS.ReadStream): void {
   const { fd } = terminal as { fd?: number };
   if (fd === undefined) return;
-  // a program, because a call through FFI would load more than its 3 ms; the module only now, most runs have no
-  // terminal
+  // stty is a program of 3 ms, and FFI for the call would load more than that; the module is loaded here, because most
+  // runs have no terminal.
   process.getBuiltinModule('node:child_process').spawnSync('stty', ['-opost'], { stdio: [fd, 'ignore', 'ignore'] });
 }
 

@@ -1,4 +1,4 @@
-/** Thrown by a command that has already said what went wrong and only has an exit code left. */
+/** Thrown by a command that has reported its failure already, to end with an exit code. */
 export class Silent extends Error {
   readonly exitCode: number;
 

@@ -29,7 +29,7 @@ for (const [config, words, isTTY, keys] of KEYS)
     write(config);
     const stderr = new FakeOutput();
     const { flags } = parseFlags(findCommand(['attach'])!.flags, words, { interspersed: true, env: {} });
-    t.is(detachKeys(flags, { env, stdin: { isTTY }, stderr } as unknown as Context), keys);
+    t.is(detachKeys(flags, { env, isInteractive: isTTY, stderr } as unknown as Context), keys);
     t.is(stderr.text, '');
   });
 

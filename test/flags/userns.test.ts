@@ -162,16 +162,20 @@ withHusk("/.dockerenv is no change of the container's, of an image that has one 
   t.is(user.husk('diff', 'again').stdout, 'A /y\n');
 });
 
-withHusk('too low a limit of open files is told in one line', (t) => {
-  const { status, stderr } = user.run([
-    'sh',
-    '-c',
-    'ulimit -n 64; exec "$0" run --rm --network none husk/base true',
-    HUSK,
-  ]);
-  t.is(status, 125);
-  t.regex(stderr, /^Error: the limit of open files is 64, and husk needs 128\nFix: .*\n$/);
-});
+for (const [limit, message] of [
+  ['-n 64', /^Error: the limit of open files is 64, and husk needs 128\nFix: .*\n$/],
+  ['-v 400000', /^Error: the limit of address space is 400000 KiB, and husk needs 1048576 at the least\nFix: .*\n$/],
+] as const)
+  withHusk(`too low a limit is told in one line: ulimit ${limit}`, (t) => {
+    const { status, stderr } = user.run([
+      'sh',
+      '-c',
+      `ulimit ${limit}; exec "$0" run --rm --network none husk/base true`,
+      HUSK,
+    ]);
+    t.is(status, 125);
+    t.regex(stderr, message);
+  });
 for (const files of ['64', '128'])
   withHusk(`--ulimit nofile=${files}`, (t) =>
     t.is(run('--ulimit', `nofile=${files}`, 'husk/base', 'sh', '-c', 'ulimit -n').stdout, `${files}\n`),

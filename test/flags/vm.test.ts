@@ -35,13 +35,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 const env = { ...process.env, XDG_DATA_HOME: process.cwd() + '/data', XDG_CONFIG_HOME: process.cwd() + '/config' };
 const husk = (...args) => {
-  const { status, stdout, stderr } = spawnSync('${HUSK_INSIDE}/bin/husk', args, { env, encoding: 'utf8', timeout: 180000 });
+  const { status, stdout, stderr } = spawnSync('${HUSK_INSIDE}/bin/husk', args, { env, encoding: 'utf8', timeout: 400000 });
   return { status, stdout, stderr };
 };
 const run = (...args) => husk('run', '--isolation=vm', '--network', 'none', '--cpus', '1', ...args);
 const shown = (template, name) => husk('inspect', '-f', template, name).stdout.trim();
 const until = async (template, name, wanted) => {
-  for (const began = Date.now(); shown(template, name) !== wanted && Date.now() - began < 120000; ) await sleep(500);
+  for (const began = Date.now(); shown(template, name) !== wanted && Date.now() - began < 400000; ) await sleep(500);
   return shown(template, name);
 };
 writeFileSync('base.tar', Buffer.from(readFileSync(process.env.VMHOST_OUT + '/program.mjs', 'utf8').split('BASE' + ':')[1].trim(), 'base64'));
@@ -57,7 +57,7 @@ ${GROUPS.map((group) => `report(${JSON.stringify(`group ${group.title}`)}, run('
   const server = createServer((peer) => peer.setEncoding('utf8').on('data', (text) => (lines += text)));
   await new Promise((listening) => server.listen(socket, listening));
   report('syslog: run', run('--rm', ...${JSON.stringify(SYSLOG.flags('SOCKET'))}.map((flag) => flag.replace('SOCKET', socket))));
-  for (const began = Date.now(); !/said out[^]*said err/.test(lines) && Date.now() - began < 120000; ) await sleep(100);
+  for (const began = Date.now(); !/said out[^]*said err/.test(lines) && Date.now() - began < 400000; ) await sleep(100);
   report('syslog: lines', lines);
   server.close();
 }
@@ -110,7 +110,7 @@ ${GROUPS.map((group) => `report(${JSON.stringify(`group ${group.title}`)}, run('
 husk('rm', '-f', 'ill', 'again', 'grow', 'shown');
 // a supervisor ends after its container's record
 const left = () => spawnSync('pgrep', ['-c', '-f', 'husk-supervisor'], { encoding: 'utf8' }).stdout.trim();
-for (const began = Date.now(); left() !== '0' && Date.now() - began < 120000; ) await sleep(200);
+for (const began = Date.now(); left() !== '0' && Date.now() - began < 400000; ) await sleep(200);
 report('left', left());
 `;
 

@@ -7,6 +7,7 @@
  *   = REGEX   husk's standard output must match, for what Podman does another way
  *   ~ REASON  Podman differs, as docs/differences.md says; that it does is checked, too
  *   ! REASON  a virtual machine differs from user namespaces, as docs/differences.md says; checked likewise
+ *   + REASON  Podman is asked too, where Docker's own engine is the peer; without a reason it does as husk does
  */
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,23 +22,26 @@ export interface Line {
   prints?: RegExp;
   differs?: string;
   vmDiffers?: string;
+  /** of Podman, where it is not the peer: '' does not differ; absent: it is not asked */
+  podmanDiffers?: string;
 }
 
-/** @param name of a file in test/peer/script, without `.sh` */
-export function readScript(name: string): Line[] {
-  return parse(readFileSync(join(ROOT, `test/peer/script/${name}.sh`), 'utf8'));
+/** @param name of a file in `folder`, without `.sh` */
+export function readScript(name: string, folder = 'test/peer/script'): Line[] {
+  return parse(readFileSync(join(ROOT, folder, `${name}.sh`), 'utf8'));
 }
 
 function parse(text: string): Line[] {
   const lines: Line[] = [];
   let section = '';
   for (const [index, line] of text.split('\n').entries()) {
-    const mark = /^([?=~!]) (.*)$/.exec(line);
+    const mark = /^([?=~!+]) ?(.*)$/.exec(line);
     const last = lines.at(-1);
     if (mark?.[1] === '?') last!.says = new RegExp(mark[2]!);
     else if (mark?.[1] === '=') last!.prints = new RegExp(mark[2]!);
     else if (mark?.[1] === '~') last!.differs = mark[2]!;
     else if (mark?.[1] === '!') last!.vmDiffers = mark[2]!;
+    else if (mark?.[1] === '+') last!.podmanDiffers = mark[2]!;
     else if (line.startsWith('# ')) section = line.slice(2);
     else if (line !== '') lines.push({ number: index + 1, command: line, section });
   }
@@ -108,3 +112,8 @@ export function clean(text: string): string {
 
 /** `line` in the workplace of `env` */
 export const shell = (line: string): string[] => ['sh', '-c', `cd "$WORK" || exit 99\n${line}`];
+
+/** Podman ends with 125 where Docker's client ends with 1, but for `run` and `create` */
+export function sameStatus(command: string, mine: number | null, theirs: number | null): boolean {
+  return mine === theirs || (mine === 1 && theirs === 125 && !/docker (?:container )?(?:run|create)\b/.test(command));
+}

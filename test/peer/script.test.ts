@@ -10,7 +10,7 @@ import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/ima
 import { podman } from '../fixtures/podman.ts';
 import { HUSK, ordinaryUser, ROOT, TIMEOUT, type Result } from '../fixtures/user.ts';
 import { missingBuild } from './peers.ts';
-import { clean, readScript, shell, workplace, wrapper } from './script-lines.ts';
+import { clean, readScript, sameStatus, shell, workplace, wrapper } from './script-lines.ts';
 
 interface Both {
   husk(line: string): Result;
@@ -47,11 +47,6 @@ async function setUp(t: { teardown(undo: () => void): void }): Promise<Both | st
     if (status !== 0) throw new Error(stderr);
   }
   return both;
-}
-
-/** Podman ends with 125 where Docker's client ends with 1, but for `run` and `create` */
-function sameStatus(command: string, mine: number | null, theirs: number | null): boolean {
-  return mine === theirs || (mine === 1 && theirs === 125 && !/docker (?:container )?(?:run|create)\b/.test(command));
 }
 
 for (const name of ['containers', 'storage']) {

@@ -1,7 +1,7 @@
 /** `husk attach` */
 import { detachKeys } from '../client-config.ts';
 import type { Invocation } from '../grammar/command.ts';
-import { parseDetachKeys } from '../grammar/detach-keys.ts';
+import { parseDetachKeys } from '../../notation/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 
 export async function run({ flags, arguments: [name = ''], context }: Invocation): Promise<number> {
@@ -12,8 +12,8 @@ export async function run({ flags, arguments: [name = ''], context }: Invocation
   const stdin = options.interactive && !flags.bool('no-stdin');
   checkTerminal(context, { stdin, tty: options.tty });
   const size = options.tty ? consoleSize(context) : undefined;
-  // larger than it is until the session sends the true size: a shell whose terminal changes draws its prompt again
-  // (docker/cli does the same)
+  // The size is one larger than the terminal's until the session sends the true one: a shell whose terminal changes
+  // draws its prompt again (docker/cli does the same).
   const attachment = await engine.attach(name, {
     stdin,
     consoleSize: size && { columns: size.columns + 1, rows: size.rows + 1 },

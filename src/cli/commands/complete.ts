@@ -1,6 +1,6 @@
 /**
- * `husk __complete WORD…`: what could stand for the last word, one candidate a line (tab, description), then `:file` if
- * files fit.
+ * `husk __complete WORD…` prints what could stand for the last word, one candidate per line (tab, description), then
+ * `:file` if files are possible.
  */
 import type { Invocation } from '../grammar/command.ts';
 import { complete } from '../completion/complete.ts';

@@ -5,6 +5,7 @@ import { splitArgument } from '../../engine/files/copy-rules.ts';
 import type { Engine } from '../../engine/contract.ts';
 import type { Context, Invocation } from '../grammar/command.ts';
 import { CopyCounter } from '../output/copy-counter.ts';
+import { streamOf } from '../output/archive-output.ts';
 import { printable } from '../output/printable.ts';
 
 export async function run({ flags, arguments: [source = '', destination = ''], context }: Invocation): Promise<number> {
@@ -48,11 +49,11 @@ export async function run({ flags, arguments: [source = '', destination = ''], c
 }
 
 async function stream(engine: Engine, from: { container: string; path: string }, context: Context): Promise<number> {
-  // names in it are the container's: they must not steer a terminal
+  // The names in the archive are the container's, which must not control a terminal.
   if (context.stdout.isTTY)
     throw new HuskError('cowardly refusing to write an archive to a terminal. Redirect it', { kind: 'invalid' });
   const { tar } = await engine.archive(from.container, slashed(from.path));
-  await pipeline(tar, context.stdout as unknown as NodeJS.WritableStream, { end: false });
+  await pipeline(tar, streamOf(context.stdout), { end: false });
   return 0;
 }
 
@@ -69,7 +70,7 @@ async function unpack(engine: Engine, to: { container: string; path: string }, c
       throw error instanceof HuskError && error.message.startsWith('Could not find') ? notAFolder() : error;
     },
   );
-  // inode(7): S_IFDIR
+  // S_IFDIR of inode(7)
   if ((path.mode & 0o170000) !== 0o040000) throw notAFolder();
   await engine.extract(to.container, path.path, context.stdin);
   return 0;

@@ -1,6 +1,6 @@
 /**
- * `husk doctor`: what this host can do, and a fix below every row that is not well. Exits with 1 when containers cannot
- * run.
+ * `husk doctor`: what this host can do, with a fix below every row that is not well. The exit code is 1 when containers
+ * cannot run.
  */
 import type { Engine } from '../../engine/contract.ts';
 import type { Invocation } from '../grammar/command.ts';

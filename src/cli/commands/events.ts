@@ -1,5 +1,6 @@
-/** `husk events`: what happens, a line each, as it happens. */
+/** `husk events`: events as they happen, one per line. */
 import type { EventMessage } from '../../engine/contract.ts';
+import { eventJson } from '../../engine/look/event-json.ts';
 import type { Invocation } from '../grammar/command.ts';
 import { parseMoment } from '../../notation/moments.ts';
 import type { Words } from '../output/format.ts';
@@ -9,16 +10,14 @@ import { localNanoseconds } from '../output/units.ts';
 import { EVENT } from '../types/event.ts';
 import { collectFilters } from '../../notation/filters.ts';
 
-const NANOSECONDS_PER_MICROSECOND = 1000;
-const MICROSECONDS_PER_SECOND = 1_000_000;
-/** docker/cli cli/command/system/events.go */
+/** words of docker/cli cli/command/system/events.go */
 const WORDS: Words = { parse: 'Error parsing format: ', execute: 'Error parsing format: ', exitCode: 64 };
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
   const formatted = format === '' ? undefined : objectFormat(format, EVENT, WORDS);
   const show = (event: EventMessage): string =>
-    formatted ? formatted(message(event), context.stdout) : printable(line(event), context.stdout);
+    formatted ? formatted(eventJson(event), context.stdout) : printable(line(event), context.stdout);
   const moment = (flag: string): bigint | undefined =>
     flags.optional(flag) === undefined ? undefined : parseMoment(flags.string(flag), context.now());
   const stream = (await context.engine()).events({
@@ -38,18 +37,4 @@ function line({ time, Type, Action, Actor }: EventMessage): string {
     .sort()
     .map((key) => `${key}=${Actor.Attributes[key]}`);
   return `${localNanoseconds(time)} ${Type} ${Action} ${Actor.ID}${attributes.length > 0 ? ` (${attributes.join(', ')})` : ''}`;
-}
-
-/** Docker's JSON of an event */
-function message({ time, Type, Action, Actor }: EventMessage): object {
-  return {
-    ...(Type === 'container' || Type === 'image' ? { status: Action, id: Actor.ID } : {}),
-    ...(Type === 'container' && Actor.Attributes['image'] ? { from: Actor.Attributes['image'] } : {}),
-    Type,
-    Action,
-    Actor,
-    scope: 'local',
-    time: Math.floor(time / MICROSECONDS_PER_SECOND),
-    timeNano: time * NANOSECONDS_PER_MICROSECOND,
-  };
 }

@@ -2,11 +2,11 @@
 import { HuskError } from '../../errors.ts';
 import { detachKeys } from '../client-config.ts';
 import type { Invocation } from '../grammar/command.ts';
-import { parseDetachKeys } from '../grammar/detach-keys.ts';
+import { parseDetachKeys } from '../../notation/detach-keys.ts';
 import { readLines } from '../grammar/env-file.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 
-/** Nobody waits for the exit code of a detached one: Docker's is then that of any error. */
+/** Starts the command. A detached one has no exit code of its own to report, so Docker exits as for any error then. */
 async function started<T>(start: () => Promise<T>, { detach }: { detach: boolean }): Promise<T> {
   try {
     return await start();
@@ -44,7 +44,7 @@ export async function run({ flags, arguments: [name = '', ...command], context }
     { detach },
   );
   if (!attachment) return 0;
-  // Docker's exec passes no signals on; without a terminal Ctrl-C ends the client only
+  // Docker's exec forwards no signals; without a terminal Ctrl-C ends only the client.
   return (
     (await runSession(attachment, context, {
       stdin: interactive,

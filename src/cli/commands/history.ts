@@ -1,13 +1,15 @@
 /** `husk history` */
 import type { Invocation } from '../grammar/command.ts';
 import type { Image } from '../../images/store/contract.ts';
+import { imageHistory } from '../../images/store/history.ts';
 import { checkPlatforms } from '../image-platform.ts';
 import { shortId } from '../output/container-row.ts';
 import { checkFormat, writeList } from '../output/format.ts';
 import { ellipsis } from '../output/table.ts';
-import { ago, humanSize, localIso } from '../output/units.ts';
+import { humanSize, localIso } from '../output/units.ts';
+import { ago } from '../../notation/elapsed.ts';
 
-/** characters of CREATED BY where it is cut; docker/cli formatter */
+/** width in characters to which CREATED BY is cut, docker/cli formatter */
 const CREATED_BY_WIDTH = 45;
 const HEADERS = {
   ID: 'IMAGE',
@@ -41,24 +43,18 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   return 0;
 }
 
-/** newest first; only the newest step is an image of its own */
+/** @returns a row for each step, newest first; only that is an image of its own */
 function historyRows(
   image: Image,
   options: { human: boolean; truncate: boolean; now: number },
 ): Record<string, unknown>[] {
-  let layer = 0;
-  const steps = (image.config.history ?? []).map((step) => ({
-    step,
-    size: step.empty_layer ? 0 : (image.layers[layer++]?.size ?? 0),
-  }));
-  return steps.reverse().map(({ step, size }, index) => {
-    const created = Date.parse(step.created ?? '');
-    const by = (step.created_by ?? '').replaceAll('\t', ' ').replaceAll('\n', ' ');
+  return imageHistory(image).map(({ created, createdBy, comment, size }, index) => {
+    const by = createdBy.replaceAll('\t', ' ').replaceAll('\n', ' ');
     return {
-      Comment: step.comment ?? '',
-      CreatedAt: Number.isNaN(created) ? '' : localIso(created),
+      Comment: comment,
+      CreatedAt: created === undefined ? '' : localIso(created),
       CreatedBy: options.truncate ? ellipsis(by, CREATED_BY_WIDTH) : by,
-      CreatedSince: Number.isNaN(created) ? 'N/A' : ago(created, options.now),
+      CreatedSince: created === undefined ? 'N/A' : ago(created, options.now),
       ID: index === 0 ? (options.truncate ? shortId(image.id) : image.id) : '<missing>',
       Size: options.human ? humanSize(size, 3) : String(size),
     };

@@ -2,9 +2,9 @@
 import { configuredFormat } from '../client-config.ts';
 import type { Invocation } from '../grammar/command.ts';
 import type { Image } from '../../images/store/contract.ts';
-import { imageFilter, namesFilter } from '../image-filters.ts';
+import { createdAt, imageFilter, namesFilter } from '../../images/store/image-filters.ts';
 import { checkFormat, writeList } from '../output/format.ts';
-import { createdAt, IMAGE_HEADERS, imageRows } from '../output/image-row.ts';
+import { IMAGE_HEADERS, imageRows } from '../output/image-row.ts';
 import { checkTreeFlags, writeTree } from '../output/image-tree.ts';
 import { collectFilters } from '../../notation/filters.ts';
 

@@ -18,7 +18,10 @@ export async function run({ flags, arguments: [file, reference], context }: Invo
   return 0;
 }
 
-/** As Docker: what begins with a scheme of the web is fetched; anything else is a file. */
+/**
+ * @returns the URL of a text that begins with http:// or https://, which is fetched, as in Docker; undefined for any
+ * other text, which is a file
+ */
 function url(text: string | undefined): URL | undefined {
   if (text === undefined || !/^https?:\/\//i.test(text)) return undefined;
   try {

@@ -1,119 +1,34 @@
-/** `husk info`: what husk has, and what this host is and can limit. Docker's names where Docker has them. */
-import { arch, cpus, hostname, release, totalmem, type } from 'node:os';
-import { readFileSync } from 'node:fs';
-import { paths } from '../../paths.ts';
-import { readConfig } from '../../config.ts';
+/** `husk info`: what the engine tells of itself and of this host, as Docker's client lays it out. */
 import type { Invocation } from '../grammar/command.ts';
 import { objectFormat, writeObject } from '../output/object-format.ts';
 import { printable } from '../output/printable.ts';
 import { binarySize } from '../output/units.ts';
 import { versionInfo } from './version.ts';
 import { INFO } from '../types/info.ts';
-import { VERSION } from '../../version.ts';
 
-/** Docker's names of architectures in `info`: uname -m */
-const MACHINES: Record<string, string> = { x64: 'x86_64', arm64: 'aarch64' };
-/** Docker's names of limits, the cgroup v2 controller each needs, and Docker's warning where it is missing */
-const LIMITS: [name: string, controller: string, warning: string][] = [
-  ['MemoryLimit', 'memory', 'No memory limit support'],
-  ['SwapLimit', 'memory', 'No swap limit support'],
-  ['CpuCfsPeriod', 'cpu', 'No cpu cfs period support'],
-  ['CpuCfsQuota', 'cpu', 'No cpu cfs quota support'],
-  ['CPUShares', 'cpu', 'No cpu shares support'],
-  ['CPUSet', 'cpuset', 'No cpuset support'],
-  ['PidsLimit', 'pids', 'No pids limit support'],
-  ['BlkioLimit', 'io', 'No blkio limit support'],
+/** the controllers in the order in which the text names them, and a limit of Docker's that needs each */
+const CONTROLLERS: [controller: string, limit: string][] = [
+  ['memory', 'MemoryLimit'],
+  ['cpu', 'CpuCfsQuota'],
+  ['cpuset', 'CPUSet'],
+  ['pids', 'PidsLimit'],
+  ['io', 'BlkioLimit'],
 ];
-/** the controllers, as the text names them */
-const CONTROLLERS = [...new Set(LIMITS.map(([, controller]) => controller))];
 
-/** src/logs/options.ts has them */
-const LOG_DRIVERS = ['fluentd', 'journald', 'json-file', 'local', 'none', 'syslog'];
+interface Registries {
+  IndexConfigs: Record<string, { Name: string; Secure: boolean }>;
+  InsecureRegistryCIDRs: string[];
+  Mirrors: string[];
+}
 
 export async function run({ flags, context }: Invocation): Promise<number> {
   const format = flags.string('format');
   const show = format === '' ? undefined : objectFormat(format, INFO);
   const engine = await context.engine();
-  const containers = engine.list({ all: true });
-  const count = (...states: string[]): number => containers.filter(({ state }) => states.includes(state.status)).length;
-  const { limits: cgroup, machines } = await engine.hostFacts();
-  const config = readConfig(context.globals.configFile ?? paths({ env: context.env }).configFile);
-  const where = paths({
-    env: context.env,
-    dataRoot:
-      context.globals.dataRoot ?? (context.env['HUSK_DATA_ROOT'] === undefined ? config['data-root'] : undefined),
-  });
-  // the fact lists the controllers that work here before those that do not
-  const working = /no limits/.test(cgroup.value) ? '' : cgroup.value.replace(/\(not .*/, '');
-  const enforced = (controller: string): boolean => new RegExp(`\\b${controller}\\b`).test(working);
   const data: Record<string, unknown> = {
-    Architecture: MACHINES[arch()] ?? arch(),
-    CgroupVersion: /no cgroup v2/.test(cgroup.value) ? '1' : '2',
-    Containers: containers.length,
-    ContainersPaused: count('paused'),
-    ContainersRunning: count('running', 'restarting'),
-    ContainersStopped: containers.length - count('paused', 'running', 'restarting'),
-    DefaultIsolation: config['default-isolation'] ?? 'auto',
-    DockerRootDir: where.dataRoot,
-    Driver: 'overlay',
-    Images: engine.images.list().length,
-    IndexServerAddress: 'https://index.docker.io/v1/',
-    KernelVersion: release(),
-    LoggingDriver: config['log-driver'] ?? 'json-file',
-    MemTotal: totalmem(),
-    NCPU: cpus().length,
-    Name: hostname(),
-    OSType: type().toLowerCase(),
-    OperatingSystem: prettyName(),
-    RuntimeDir: where.runtimeDir,
-    ServerVersion: VERSION,
-    CgroupDriver: working === '' ? 'none' : working.includes('systemd') ? 'systemd' : 'cgroupfs',
-    DefaultRuntime: 'husk',
-    ExperimentalBuild: false,
-    HttpProxy: context.env['HTTP_PROXY'] ?? context.env['http_proxy'] ?? '',
-    HttpsProxy: context.env['HTTPS_PROXY'] ?? context.env['https_proxy'] ?? '',
-    NoProxy: context.env['NO_PROXY'] ?? context.env['no_proxy'] ?? '',
-    InitBinary: 'husk-init',
-    // containers run on while nothing of husk but their supervisors does
-    LiveRestoreEnabled: true,
-    Plugins: { Volume: ['local'], Network: ['bridge', 'host', 'none'], Authorization: null, Log: LOG_DRIVERS },
-    RegistryMirrors: config['registry-mirrors'] ?? [],
-    InsecureRegistries: config['insecure-registries'] ?? [],
-    Runtimes: { husk: {} },
-    SecurityOptions: ['name=seccomp,profile=builtin', 'name=rootless', 'name=cgroupns'],
-    // of a daemon that is none, for scripts that ask: what Docker says where it has nothing to say
-    ID: hostname(),
-    Labels: [],
-    Debug: false,
+    ...(await engine.info()),
     ClientInfo: { Debug: false, ...versionInfo().Client, Plugins: [], Warnings: null },
-    Swarm: {
-      LocalNodeState: 'inactive',
-      ControlAvailable: false,
-      NodeID: '',
-      NodeAddr: '',
-      RemoteManagers: null,
-      Error: '',
-    },
-    RegistryConfig: { IndexConfigs: {}, InsecureRegistryCIDRs: [], Mirrors: config['registry-mirrors'] ?? [] },
-    DriverStatus: [],
-    IPv4Forwarding: true,
-    NFd: 0,
-    NGoroutines: 0,
-    NEventsListener: 0,
-    OSVersion: '',
-    Isolation: '',
-    OomKillDisable: false,
-    ...Object.fromEntries(['RuncCommit', 'ContainerdCommit', 'InitCommit'].map((name) => [name, { ID: '' }])),
     ServerErrors: [],
-    GenericResources: null,
-    DefaultAddressPools: [],
-    SystemTime: new Date(context.now()).toISOString(),
-    VirtualMachines: machines.status === 'ok',
-    VirtualMachinesReason: machines.value,
-    Warnings: LIMITS.filter(([, controller]) => !enforced(controller)).map(([, , warning]) => `WARNING: ${warning}`),
-    Limits: cgroup.value,
-    LimitsFix: cgroup.fix ?? '',
-    ...Object.fromEntries(LIMITS.map(([name, controller]) => [name, enforced(controller)])),
   };
   if (show) writeObject((output) => show(data, output), context.stdout);
   else {
@@ -123,11 +38,13 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   return 0;
 }
 
-/** As docker/cli cli/command/system/info.go lays it out, so that scripts find their lines; husk's own come last. */
+/**
+ * Lays the text out as docker/cli cli/command/system/info.go does, so that scripts find their lines; husk's own lines
+ * come last.
+ */
 function text(data: Record<string, unknown>): string {
-  const limits = CONTROLLERS.map(
-    (controller) => `${controller} ${data[LIMITS.find(([, needed]) => needed === controller)![0]] ? 'yes' : 'no'}`,
-  ).join(', ');
+  const limits = CONTROLLERS.map(([controller, limit]) => `${controller} ${data[limit] ? 'yes' : 'no'}`).join(', ');
+  const registries = data['RegistryConfig'] as Registries;
   const plugins = data['Plugins'] as Record<'Volume' | 'Network' | 'Log', string[]>;
   const given = (label: string, value: unknown): string[] => (value === '' ? [] : [` ${label}: ${value}`]);
   const list = (label: string, values: string[]): string[] =>
@@ -147,6 +64,7 @@ function text(data: Record<string, unknown>): string {
     ` Images: ${data['Images']}`,
     ` Server Version: ${data['ServerVersion']}`,
     ` Storage Driver: ${data['Driver']}`,
+    ...(data['DriverStatus'] as [string, string][]).map(([name, value]) => `  ${name}: ${value}`),
     ` Logging Driver: ${data['LoggingDriver']}`,
     ` Cgroup Driver: ${data['CgroupDriver']}`,
     ` Cgroup Version: ${data['CgroupVersion']}`,
@@ -154,6 +72,7 @@ function text(data: Record<string, unknown>): string {
     `  Volume: ${plugins.Volume.join(' ')}`,
     `  Network: ${plugins.Network.join(' ')}`,
     `  Log: ${plugins.Log.join(' ')}`,
+    ...list('CDI spec directories', data['CDISpecDirs'] as string[]),
     ' Swarm: inactive',
     ` Runtimes: ${Object.keys(data['Runtimes'] as object).join(' ')}`,
     ` Default Runtime: ${data['DefaultRuntime']}`,
@@ -174,9 +93,18 @@ function text(data: Record<string, unknown>): string {
     ...given('HTTPS Proxy', data['HttpsProxy']),
     ...given('No Proxy', data['NoProxy']),
     ' Experimental: false',
-    ...list('Insecure Registries', data['InsecureRegistries'] as string[]),
-    ...list('Registry Mirrors', data['RegistryMirrors'] as string[]),
+    ...list('Insecure Registries', [
+      ...Object.values(registries.IndexConfigs).flatMap(({ Name, Secure }) => (Secure ? [] : [Name])),
+      ...registries.InsecureRegistryCIDRs,
+    ]),
+    ...list('Registry Mirrors', registries.Mirrors),
     ' Live Restore Enabled: true',
+    ...list(
+      'Default Address Pools',
+      (data['DefaultAddressPools'] as { Base: string; Size: number }[]).map(
+        ({ Base, Size }) => ` Base: ${Base}, Size: ${Size}`,
+      ),
+    ),
     ` Default Isolation: ${data['DefaultIsolation']}${data['DefaultIsolation'] === 'auto' ? ` (${data['VirtualMachines'] ? 'vm' : 'userns'})` : ''}`,
     ` Virtual Machines: ${data['VirtualMachinesReason']}`,
     ` Runtime Folder: ${data['RuntimeDir']}`,
@@ -186,7 +114,9 @@ function text(data: Record<string, unknown>): string {
   ].join('\n')}\n`;
 }
 
-/** `name=seccomp,profile=builtin` is a line, and one for its profile below it. */
+/**
+ * @returns the lines of an option: `name=seccomp,profile=builtin` is a line for its name, and one for its profile below
+ */
 function securityLines(option: string): string[] {
   const [name, ...rest] = option.split(',');
   return [
@@ -196,13 +126,4 @@ function securityLines(option: string): string[] {
         `   ${pair.replace(/^(\w)(\w*)=/, (_, first: string, more: string) => `${first.toUpperCase()}${more}: `)}`,
     ),
   ];
-}
-
-/** os-release(5) */
-function prettyName(): string {
-  try {
-    return /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux';
-  } catch {
-    return 'Linux';
-  }
 }

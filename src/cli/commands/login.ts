@@ -1,4 +1,7 @@
-/** `husk login`: asks for what is missing, asks the registry, and keeps the credentials where Docker keeps them. */
+/**
+ * `husk login`: asks the user for what is missing, checks it at the registry, and stores the credentials where Docker
+ * stores them.
+ */
 import { createInterface } from 'node:readline';
 import { type Config, readConfig } from '../../config.ts';
 import { HuskError } from '../../errors.ts';
@@ -7,11 +10,11 @@ import { storeCredentials } from '../../images/registry/credential-store.ts';
 import { findCredentials } from '../../images/registry/credentials.ts';
 import { paths } from '../../paths.ts';
 import type { Context, Invocation } from '../grammar/command.ts';
-import { registryHost } from '../registry-host.ts';
+import { registryHost } from '../../images/registry/registry-host.ts';
 import { rawMode } from '../session.ts';
 import { printable } from '../output/printable.ts';
 
-/** characters of a password or token typed or piped in */
+/** limit of a password or token: bytes where it is piped in, characters where it is typed */
 const MAX_SECRET = 64 << 10;
 
 export async function run({ flags, arguments: [server], context }: Invocation): Promise<number> {
@@ -39,7 +42,7 @@ export async function run({ flags, arguments: [server], context }: Invocation): 
   if (username === '') throw new HuskError('username is required', { kind: 'invalid' });
   if (password === '') password = await askSecret('Password: ', context);
   if (password === '') throw new HuskError('password is required', { kind: 'invalid' });
-  // `:` ends the user name in config.json and in Basic authentication (RFC 7617)
+  // A `:` ends the user name in config.json and in Basic authentication (RFC 7617).
   if (username.includes(':')) throw new HuskError('a user name cannot have a colon', { kind: 'invalid' });
 
   await checkCredentials(host, { kind: 'password', username, password }, { config, env: context.env });
@@ -53,8 +56,8 @@ export async function run({ flags, arguments: [server], context }: Invocation): 
 }
 
 /**
- * As Docker: who has logged in before is asked for nothing. @returns false when there is nothing stored, or it is
- * refused
+ * Tries the stored credentials first, as Docker does, so that a user who has logged in before is asked for nothing.
+ * @returns false when nothing is stored, or it is refused
  */
 async function loginWithStored(host: string, config: Config, { env, stdout, stderr }: Context): Promise<boolean> {
   const stored = await findCredentials(host, { env });
@@ -97,7 +100,7 @@ async function ask(question: string, context: Context): Promise<string> {
   return answer;
 }
 
-/** Reads keys itself, so that nothing is echoed. */
+/** Asks for a secret; it reads the keys itself, so that nothing is echoed. */
 async function askSecret(question: string, context: Context): Promise<string> {
   context.stdout.write(question);
   using raw = rawMode(context.stdin);

@@ -1,7 +1,7 @@
 /** `husk logout` */
 import { eraseCredentials } from '../../images/registry/credential-store.ts';
 import type { Invocation } from '../grammar/command.ts';
-import { registryHost } from '../registry-host.ts';
+import { registryHost } from '../../images/registry/registry-host.ts';
 
 export async function run({ arguments: [server], context }: Invocation): Promise<number> {
   const host = registryHost(server);

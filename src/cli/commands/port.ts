@@ -1,7 +1,8 @@
-/** `husk port`: where a container's published ports are on the host. */
+/** `husk port`: addresses and ports of the host at which a container's ports are published. */
 import { isIPv6 } from 'node:net';
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../grammar/command.ts';
+import { naturalOrder } from '../../notation/natural-order.ts';
 import { parseUint16 } from '../../notation/scalars.ts';
 
 type Bindings = Record<string, { HostIp: string; HostPort: string }[] | null>;
@@ -16,7 +17,7 @@ export async function run({ arguments: [name = '', asked], context }: Invocation
       : places(ports[withProtocol(asked)] ?? null);
   if (asked !== undefined && lines.length === 0)
     throw new HuskError(`No public port '${asked}' published for ${name}`, { kind: 'not-found' });
-  for (const line of lines.sort(new Intl.Collator('en', { numeric: true }).compare)) context.stdout.write(`${line}\n`);
+  for (const line of lines.sort(naturalOrder)) context.stdout.write(`${line}\n`);
   return 0;
 }
 

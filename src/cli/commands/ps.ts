@@ -7,7 +7,7 @@ import { collectFilters } from '../../notation/filters.ts';
 
 const TABLE = '{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}';
 
-/** docker/cli formatter.NewContainerFormat */
+/** format `raw` of docker/cli formatter.NewContainerFormat */
 const RAW = `container_id: {{.ID}}
 image: {{.Image}}
 command: {{.Command}}
@@ -32,7 +32,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   const filters = collectFilters(flags.items<[string, string]>('filter'));
   const size = flags.bool('size') || /\.Size\b/.test(format);
   const engine = await context.engine();
-  // as Docker: asking for a state or for the last ones looks at all of them
+  // A filter by state, or --last, applies to all containers, as in Docker.
   const all = flags.bool('all') || last > 0 || filters['status'] !== undefined || filters['exited'] !== undefined;
   const listed = engine.list({ all, filters, last: last > 0 ? last : undefined });
   const containers = size
@@ -47,7 +47,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     {
       format,
       quiet,
-      // one isolation needs no column; two do
+      // The isolation gets a column only when the list has both.
       defaultTable: TABLE + (flags.bool('size') ? '\t{{.Size}}' : '') + (mixed ? '\t{{.Isolation}}' : ''),
       quietTemplate: '{{.ID}}',
       raw: { template: RAW + (flags.bool('size') ? 'size: {{.Size}}\n' : ''), quiet: 'container_id: {{.ID}}' },

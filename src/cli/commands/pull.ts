@@ -1,18 +1,17 @@
 /** `husk pull` */
 import { HuskError } from '../../errors.ts';
-import { parseReference } from '../../images/store/reference.ts';
+import { parseReference, splitTag } from '../../images/store/reference.ts';
 import type { Invocation } from '../grammar/command.ts';
 import { platformOf } from '../image-platform.ts';
 import { printable } from '../output/printable.ts';
 import { ProgressDisplay } from '../output/progress.ts';
-import { splitTag } from '../output/image-row.ts';
 
 export async function run({ flags, arguments: [reference = ''], context }: Invocation): Promise<number> {
   const allTags = flags.bool('all-tags');
   const named = reference.includes('@') || splitTag(reference)[1] !== '<none>';
   if (allTags && named) throw new HuskError("tag can't be used with --all-tags/-a", { kind: 'invalid' });
   const quiet = flags.bool('quiet');
-  // what cannot be right is told before anything is said to be done
+  // Wrong arguments are reported before the output says that anything is done.
   parseReference(reference);
   const platform = await platformOf(flags);
   if (!allTags && !named && !quiet) context.stdout.write('Using default tag: latest\n');
@@ -36,7 +35,7 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   }
 }
 
-/** Docker's last line: the reference with its host */
+/** @returns the reference of Docker's last line, with its host */
 function fullName(shown: string, fallback: string): string {
   const first = shown.split('/')[0]!;
   if (shown.includes('/') && (/[.:]/.test(first) || first === 'localhost')) return shown;
@@ -44,7 +43,7 @@ function fullName(shown: string, fallback: string): string {
   return shown.includes('/') ? `docker.io/${shown}` : `docker.io/library/${shown}`;
 }
 
-/** Ctrl-C stops the download in order; what has come stays for the next pull. */
+/** Ctrl-C aborts the download cleanly; bytes that have arrived stay for the next pull. */
 function abortOnSignal(): { signal: AbortSignal } & Disposable {
   const controller = new AbortController();
   const stop = (): void =>

@@ -1,10 +1,9 @@
 /** `husk push` */
 import { HuskError } from '../../errors.ts';
-import { parseReference } from '../../images/store/reference.ts';
+import { parseReference, splitTag } from '../../images/store/reference.ts';
 import type { Invocation } from '../grammar/command.ts';
 import { checkPlatforms } from '../image-platform.ts';
 import { abortOnInterrupt } from '../interrupt.ts';
-import { splitTag } from '../output/image-row.ts';
 import { printable } from '../output/printable.ts';
 import { ProgressDisplay } from '../output/progress.ts';
 

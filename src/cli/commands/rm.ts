@@ -13,7 +13,7 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
     context,
     (name) => engine.remove(name.replace(/^\//, ''), { force, volumes: flags.bool('volumes') }),
     {
-      // `rm -f` of what is not there has reached its goal: Docker's client says so and succeeds
+      // `rm -f` of a container that is not there has reached its goal: Docker's client reports it and succeeds.
       forgive: (error) => force && error instanceof HuskError && error.kind === 'not-found',
     },
   );

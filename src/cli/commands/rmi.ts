@@ -21,7 +21,7 @@ export async function run({ flags, arguments: references, context }: Invocation)
       context.stdout.write(lines.map((line) => `${printable(line, context.stdout)}\n`).join(''));
     } catch (error) {
       report(error, context);
-      // `rmi -f` of what is not there has reached its goal
+      // `rmi -f` of an image that is not there has reached its goal.
       if (!(force && error instanceof HuskError && error.kind === 'not-found')) code = 1;
     }
   }

@@ -1,13 +1,14 @@
-/** `husk run`: create, start, and stay with it unless detached. */
+/** `husk run`: creates and starts a container, and stays attached to it unless detached. */
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
 import { detachKeys } from '../client-config.ts';
 import type { Invocation } from '../grammar/command.ts';
 import { createOptions } from '../grammar/create-options.ts';
-import { parseDetachKeys } from '../grammar/detach-keys.ts';
+import { parseDetachKeys } from '../../notation/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 import { proxyEnvironment } from '../proxy-environment.ts';
 import { createContainer } from '../create-container.ts';
+import { warner } from '../output/warn.ts';
 import { report } from '../report.ts';
 import { Silent } from '../silent.ts';
 import { span } from '../../trace.ts';
@@ -21,7 +22,7 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
       kind: 'invalid',
       exitCode: 125,
     });
-  // asked for only where a relative path needs it: the working folder may be gone
+  // The working folder is read only where a relative path needs it, because it may have been removed.
   const options = createOptions(flags, words, {
     env: context.env,
     added: (asked) => proxyEnvironment(asked, context),
@@ -37,27 +38,29 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
     stdout: streams.size === 0 || streams.has('stdout'),
     stderr: streams.size === 0 || streams.has('stderr'),
   };
-  // what is attached is open: `-a stdin` means `-i` too
+  // Docker opens the streams that are attached: `-a stdin` implies `-i`.
   if (!detach && attach.stdin) options.interactive = true;
   if (!detach) {
     try {
       checkTerminal(context, { stdin: attach.stdin, tty: options.tty });
     } catch (error) {
-      // 1, not the 125 of run's other failures: Docker's client asks before it speaks to its daemon
+      // The exit code is 1, not the 125 of run's other failures: Docker's client checks this before it contacts its
+      // daemon.
       throw new Silent(report(error, context));
     }
   }
   const cidfile = flags.optional('cidfile');
 
+  const onWarning = warner(context);
   const engine = await context.engine();
   const id = await created(() => createContainer(engine, options, { context, quiet: flags.bool('quiet'), cidfile }));
   try {
     if (detach) {
-      await engine.start(id, { consoleSize: size });
+      await engine.start(id, { consoleSize: size, onWarning });
       context.stdout.write(`${id}\n`);
       return 0;
     }
-    const attachment = (await engine.start(id, { attach, consoleSize: size }))!;
+    const attachment = (await engine.start(id, { attach, consoleSize: size, onWarning }))!;
     if (!attach.stdout && !attach.stderr) context.stdout.write(`${id}\n`);
     const code = await runSession(attachment, context, {
       ...attach,
@@ -80,7 +83,7 @@ async function created(create: () => Promise<string>): Promise<string> {
   return await create();
 }
 
-/** `--rm` holds for a container that never started, too. */
+/** Removes a container: `--rm` holds for one that never started, too. */
 async function removeQuietly(engine: Engine, id: string): Promise<void> {
   await engine.remove(id, { force: true, volumes: true }).catch(() => {});
 }

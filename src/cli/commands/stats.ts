@@ -1,5 +1,5 @@
 /**
- * `husk stats`: what containers use, redrawn as it changes. Containers come and go meanwhile. The terminal is only
+ * `husk stats`: what containers use, redrawn as it changes, while containers start and end. The terminal is only
  * written to, never switched to another mode: Ctrl-C leaves it as it was.
  */
 import { HuskError } from '../../errors.ts';
@@ -12,11 +12,11 @@ import { statsRow, STATS_HEADERS, type Sample, type StatsOf } from '../output/st
 import { ellipsis } from '../output/table.ts';
 
 const TABLE = '{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}';
-/** ms between two samples, as Docker's daemon takes them */
+/** ms between two samples, as in Docker's daemon */
 const PERIOD_MS = 1000;
-/** ms; one guest that does not answer holds nobody else up */
+/** ms to wait for a sample, so that one guest that does not answer delays no other container */
 const PATIENCE_MS = 3000;
-/** what a terminal has that does not say */
+/** size of a terminal that does not report its own */
 const DEFAULT_COLUMNS = 80;
 const DEFAULT_ROWS = 24;
 
@@ -32,7 +32,7 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
     rowType: '*container.statsContext',
   };
   const engine = await context.engine();
-  // what is not there is said before anything is drawn
+  // A container that is missing is reported before anything is drawn.
   for (const name of names) engine.get(name);
   const sampler = new Sampler(engine);
   const round = async (): Promise<StatsOf[]> => sampler.round(chosen(engine, names, flags.bool('all')));
@@ -47,7 +47,7 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
   }
   using screen = context.stdout.isTTY ? new Screen(context.stdout) : undefined;
   for (;;) {
-    // all that were named are gone
+    // All containers that were named are gone.
     if (names.length > 0 && found.length === 0) return 0;
     writeList(rows(found), list, screen ?? context.stdout);
     screen?.flush();
@@ -57,7 +57,7 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
 }
 
 function chosen(engine: Engine, names: readonly string[], all: boolean): { container: Container; typed: string }[] {
-  // oldest last, as ps; a container that has gone since is left out
+  // The order is that of ps; a container that has been removed meanwhile is left out.
   if (names.length === 0) return engine.list({ all }).map((container) => ({ container, typed: container.id }));
   return names.flatMap((typed) => {
     try {
@@ -69,7 +69,7 @@ function chosen(engine: Engine, names: readonly string[], all: boolean): { conta
   });
 }
 
-/** The newest two samples of each container. */
+/** Takes samples, and pairs each with the one before it. */
 class Sampler {
   readonly #engine: Engine;
   #known = new Map<string, { sample: Sample | null; pending?: Promise<Sample | null> }>();
@@ -79,7 +79,7 @@ class Sampler {
   }
 
   async round(containers: { container: Container; typed: string }[]): Promise<StatsOf[]> {
-    // what is gone is forgotten
+    // Containers that are gone are forgotten.
     this.#known = new Map(containers.map(({ container: { id } }) => [id, this.#known.get(id) ?? { sample: null }]));
     return Promise.all(
       containers.map(async ({ container, typed }): Promise<StatsOf> => {
@@ -100,7 +100,7 @@ class Sampler {
     );
   }
 
-  /** @returns null where nothing runs (any more) */
+  /** @returns null where the container does not run (any more) */
   async #sample({ id, state }: Container): Promise<Sample | null> {
     if (state.status !== 'running' && state.status !== 'paused') return null;
     try {
@@ -112,7 +112,7 @@ class Sampler {
   }
 }
 
-/** A frame drawn over the one before it, cut to what the terminal shows. */
+/** Draws each frame over the one before it, cut to the size of the terminal. */
 class Screen implements Output, Disposable {
   readonly isTTY = true;
   readonly #output: Output;
@@ -136,7 +136,7 @@ class Screen implements Output, Disposable {
       .split('\n')
       .slice(0, -1)
       .slice(0, Math.max(1, rows - 1));
-    // ECMA-48: ED clears the screen, CUP goes to its beginning, EL clears the rest of a line
+    // ECMA-48: ED clears the screen, CUP moves to its beginning, EL clears the rest of a line.
     this.#output.write(
       `${this.#fresh ? '\x1b[2J' : ''}\x1b[H${lines.map((line) => `${ellipsis(line, columns)}\x1b[K\n`).join('')}\x1b[J`,
     );

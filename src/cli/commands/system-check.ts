@@ -1,5 +1,5 @@
 /**
- * `husk system check`: what is damaged, a line each, and what was done or is to be done about it. Exits with 1 when
+ * `husk system check`: one line for each damage, and what was done or must be done about it. The exit code is 1 when
  * damage is left.
  */
 import type { Finding } from '../../engine/contract.ts';

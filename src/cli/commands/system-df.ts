@@ -2,9 +2,10 @@
 import type { Invocation } from '../grammar/command.ts';
 import { HuskError } from '../../errors.ts';
 import { CONTAINER_HEADERS } from '../output/container-row.ts';
-import { detailRows, SUMMARY_HEADERS, summaryRows } from '../output/disk-usage-rows.ts';
+import { buildCacheSize, detailRows, SUMMARY_HEADERS, summaryRows } from '../output/disk-usage-rows.ts';
 import { checkFormat, OBJECT_WORDS, parseFormat, render, safe, writeList } from '../output/format.ts';
 import { IMAGE_HEADERS } from '../output/image-row.ts';
+import { humanSize } from '../output/units.ts';
 import { goRowJson } from '../template/json.ts';
 
 const SUMMARY = '{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}';
@@ -35,7 +36,7 @@ const DETAILS = [
     template: '{{.Name}}\t{{.Links}}\t{{.Size}}',
   },
   {
-    title: 'Build cache usage: 0B',
+    title: 'Build cache usage:',
     key: 'BuildCache',
     headers: {
       ID: 'CACHE ID',
@@ -77,7 +78,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     );
     return 0;
   }
-  // what goes to a script is whole
+  // A script gets the whole texts.
   const details = detailRows(usage, { now: context.now(), truncate: format === '' });
   if (format !== '') {
     const shown = Object.fromEntries(
@@ -88,7 +89,8 @@ export async function run({ flags, context }: Invocation): Promise<number> {
     );
   } else {
     for (const [index, { title, key, headers, template: defaultTable }] of DETAILS.entries()) {
-      stdout.write(`${index > 0 ? '\n' : ''}${title}\n\n`);
+      const size = key === 'BuildCache' ? ` ${humanSize(buildCacheSize(usage))}` : '';
+      stdout.write(`${index > 0 ? '\n' : ''}${title}${size}\n\n`);
       writeList(
         details[key],
         { format: '', quiet: false, defaultTable, quietTemplate: '', headers, rowType: title },

@@ -1,11 +1,12 @@
 /**
- * `husk system prune`: containers, volumes and images that nothing uses, in an order in which the one frees the other.
+ * `husk system prune`: removes containers, networks, volumes, images and build cache that nothing uses, in an order in
+ * which the removal of one frees the next.
  */
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../grammar/command.ts';
 import { confirm } from '../confirm.ts';
 import { humanSize } from '../output/units.ts';
-import { pruneContainers, pruneImages, pruneVolumes } from '../prune.ts';
+import { pruneBuilds, pruneContainers, pruneImages, pruneNetworks, pruneTemplates, pruneVolumes } from '../prune.ts';
 import { collectFilters } from '../../notation/filters.ts';
 
 const KNOWN = new Set(['label', 'label!', 'until']);
@@ -23,9 +24,12 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   const engine = await context.engine();
   const request = { filters, all, context };
   let reclaimed = await pruneContainers(engine, request);
-  // those without a name only, as volume prune takes them
+  await pruneNetworks(engine, request);
+  // Only volumes without a name are removed, as by volume prune.
   if (volumes) reclaimed += await pruneVolumes(engine, { ...request, all: false });
   reclaimed += await pruneImages(engine, request);
+  reclaimed += await pruneBuilds(engine, request);
+  reclaimed += await pruneTemplates(engine, request);
   context.stdout.write(`Total reclaimed space: ${humanSize(reclaimed)}\n`);
   return 0;
 }
@@ -41,8 +45,10 @@ function warning({
 }): string {
   const items = [
     'all stopped containers',
+    'all networks not used by at least one container',
     ...(volumes ? ['all anonymous volumes not used by at least one container'] : []),
     all ? 'all images without at least one container associated to them' : 'all dangling images',
+    all ? 'all build cache' : 'unused build cache',
   ];
   const list = (lines: string[]): string => lines.map((line) => `  - ${line}\n`).join('');
   const filtered =

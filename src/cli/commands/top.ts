@@ -3,7 +3,7 @@ import type { Invocation } from '../grammar/command.ts';
 import { printable } from '../output/printable.ts';
 import { table } from '../output/table.ts';
 
-/** cells of docker/cli's top are this wide at least */
+/** least width in characters of a cell, as in docker/cli's top */
 const MINIMUM_WIDTH = 20;
 
 export async function run({ arguments: [name = '', ...psArguments], context }: Invocation): Promise<number> {

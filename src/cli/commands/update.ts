@@ -1,11 +1,11 @@
-/** `husk update`: other limits, another restart policy. */
+/** `husk update`: changes limits and the restart policy. */
 import { HuskError } from '../../errors.ts';
 import type { Invocation } from '../grammar/command.ts';
 import { forEach } from '../each.ts';
 import { limitRequest, parseRestart, refuseElsewhere } from '../grammar/create-options.ts';
-import { printable } from '../output/printable.ts';
+import { warner } from '../output/warn.ts';
 
-/** What `run` refuses with 125, the daemon of Docker refuses here: with 1. */
+/** Changes the exit code of a refusal: what `run` refuses with 125, Docker's daemon refuses here with 1. */
 function refusedByOne<T>(parse: () => T): T {
   try {
     return parse();
@@ -34,6 +34,6 @@ export async function run({ command, flags, arguments: names, context }: Invocat
     context,
     async (name) => void warnings.push(...(await engine.update(name, { resources, restart }))),
   );
-  for (const warning of new Set(warnings)) context.stderr.write(`WARNING: ${printable(warning, context.stderr)}\n`);
+  new Set(warnings).forEach(warner(context));
   return code;
 }

@@ -1,5 +1,5 @@
 /**
- * `husk version`. There is no daemon: the server is husk itself, so that scripts that ask for either half go on
+ * `husk version`. There is no daemon: husk itself appears as the server, so that scripts that ask for either half keep
  * working.
  */
 import { arch, release } from 'node:os';
@@ -9,7 +9,7 @@ import { VERSION_INFO } from '../types/version.ts';
 import { partVersions } from '../../engine/look/part-versions.ts';
 import { VERSION } from '../../version.ts';
 
-/** Docker Engine API husk's output follows */
+/** version of the Docker Engine API that husk's output follows */
 const API_VERSION = '1.50';
 const MIN_API_VERSION = '1.24';
 /** the column where values begin, as docker/cli cli/command/system/version.go aligns them */
@@ -22,7 +22,10 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   return 0;
 }
 
-/** What Docker's client is and what its engine answers; without what husk has not (a version of Go, a commit). */
+/**
+ * @returns what Docker prints of its client and its engine, without fields that husk does not have (a version of Go, a
+ * commit)
+ */
 export function versionInfo() {
   const Platform = { Name: 'husk' };
   const Arch = arch() === 'x64' ? 'amd64' : arch();

@@ -27,7 +27,7 @@ export async function run({ flags, context }: Invocation): Promise<number> {
       Driver: driver,
       Group: 'N/A',
       Labels: labelsText(labels),
-      // sizes cost a walk; Docker shows them in `system df` alone
+      // A size costs a walk through the volume; Docker shows sizes in `system df` alone.
       Links: 'N/A',
       Mountpoint: mountpoint,
       Name: name,

@@ -1,4 +1,4 @@
-/** `husk wait`: exit codes, one a line, in the order asked. */
+/** `husk wait`: exit codes, one per line, in the order of the arguments. */
 import type { Invocation } from '../grammar/command.ts';
 import { report } from '../report.ts';
 
@@ -6,7 +6,7 @@ export async function run({ arguments: names, context }: Invocation): Promise<nu
   const engine = await context.engine();
   const waits = names.map((name) =>
     engine.wait(name).then(
-      (code) => ({ code }),
+      ({ code }) => ({ code }),
       (error: unknown) => ({ error }),
     ),
   );

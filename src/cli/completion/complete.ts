@@ -1,23 +1,21 @@
-/**
- * What could follow on the command line, from the command table, and names from the engine. Errors mean no candidates.
- */
+/** Completes a command line from the command table, and with names from the engine. Errors mean no candidates. */
 import type { Command, Context } from '../grammar/command.ts';
 import type { Combined, Completion, Flag } from '../grammar/flag.ts';
 import { findCommand, GLOBAL_FLAGS, subcommands } from '../table/table.ts';
 
 export interface Candidates {
   candidates: { word: string; help?: string }[];
-  /** the shell should offer files too */
+  /** whether the shell should offer files too */
   files: boolean;
 }
 
-/** candidates printed: a completion is read by a person */
+/** limit of candidates, which are read by a user */
 const MAX_CANDIDATES = 500;
 const SIGNALS = ['HUP', 'INT', 'QUIT', 'KILL', 'USR1', 'USR2', 'ALRM', 'TERM', 'CONT', 'STOP', 'TSTP', 'WINCH'].map(
   (name) => `SIG${name}`,
 );
 
-/** @param words after `husk`; the last one is being typed and may be empty */
+/** @param words the words after `husk`; the last one is being typed and may be empty */
 export async function complete(words: readonly string[], context: Context): Promise<Candidates> {
   const typed = words.at(-1) ?? '';
   const before = words.slice(0, -1);
@@ -25,7 +23,7 @@ export async function complete(words: readonly string[], context: Context): Prom
   if (unknown) return { candidates: [], files: false };
   const flags = command ? command.flags : globals ? GLOBAL_FLAGS : [];
 
-  // a flag's value: `--name VALUE`, `-n VALUE`, `--name=VALUE`
+  // The last word may be a flag's value: `--name VALUE`, `-n VALUE`, `--name=VALUE`.
   const equals = /^(--[^=]+)=(.*)$/.exec(typed);
   const waiting = waitingFlag(command, flags, rest);
   if (waiting !== undefined && waiting !== 'done') return values(waiting.complete, typed, context);
@@ -55,7 +53,7 @@ export async function complete(words: readonly string[], context: Context): Prom
   return values(kind === 'object' ? objectKind(command, rest) : kind, typed, context);
 }
 
-/** `inspect --type volume` is asked about volumes only. */
+/** @returns the kind of object that `inspect --type` names, so that `--type volume` completes volumes only */
 function objectKind(command: Command, rest: readonly string[]): Completion {
   const typed = rest
     .flatMap((word, index) =>
@@ -74,17 +72,24 @@ function place(words: readonly string[]): {
   globals: boolean;
   unknown?: boolean;
 } {
-  let index = 0;
-  while (index < words.length && words[index]!.startsWith('-')) {
-    const flag = byName(GLOBAL_FLAGS, words[index]!);
-    index += flag && flag.type !== 'bool' && !words[index]!.includes('=') ? 2 : 1;
-  }
+  const index = behindFlags(GLOBAL_FLAGS, words, 0);
   const first = findCommand(words.slice(index, index + 1));
   if (!first) return { command: undefined, group: [], rest: [], globals: true, unknown: index < words.length };
   if (first.load) return { command: first, group: [], rest: words.slice(index + 1), globals: false };
-  const second = findCommand(words.slice(index, index + 2));
-  if (second?.load) return { command: second, group: [], rest: words.slice(index + 2), globals: false };
+  const next = behindFlags(first.flags, words, index + 1);
+  const second = findCommand([words[index]!, ...words.slice(next, next + 1)]);
+  if (second?.load) return { command: second, group: [], rest: words.slice(next + 1), globals: false };
   return { command: undefined, group: words.slice(index, index + 1), rest: [], globals: false };
+}
+
+/** @returns the index of the first word that is neither a flag nor its value */
+function behindFlags(flags: readonly Flag[], words: readonly string[], from: number): number {
+  let index = from;
+  while (index < words.length && words[index]!.startsWith('-')) {
+    const flag = byName(flags, words[index]!);
+    index += flag && flag.type !== 'bool' && !words[index]!.includes('=') ? 2 : 1;
+  }
+  return index;
 }
 
 function byName(flags: readonly Flag[], word: string): Flag | undefined {
@@ -97,7 +102,10 @@ function byName(flags: readonly Flag[], word: string): Flag | undefined {
   );
 }
 
-/** The flag that waits for its value; 'done' after `--` or, where flags must come first, after the first argument. */
+/**
+ * @returns the flag that waits for its value; 'done' after `--` or, where flags must come first, after the first
+ * argument
+ */
 function waitingFlag(
   command: Command | undefined,
   flags: readonly Flag[],
@@ -143,7 +151,7 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
   switch (kind) {
     case 'capability': {
       const { ALL_CAPABILITIES } = await import('../../engine/words.ts');
-      // with and without the prefix, as --cap-add takes them; the short form is what people type
+      // --cap-add takes names with and without the prefix; the short form is what users type.
       const names = typed.toUpperCase().startsWith('CAP_')
         ? ALL_CAPABILITIES
         : ALL_CAPABILITIES.map((name) => name.slice('CAP_'.length));
@@ -153,7 +161,7 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
       );
     }
     case 'environment':
-      // a value is typed, never offered: it may be a secret
+      // A value is never offered, because it may be a secret.
       return typed.includes('=')
         ? { candidates: [], files: false }
         : narrow(
@@ -162,7 +170,7 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
           );
     case 'object': {
       const found = await Promise.all(
-        (['container', 'image', 'volume'] as const).map((each) => values(each, typed, context)),
+        (['container', 'image', 'network', 'volume'] as const).map((each) => values(each, typed, context)),
       );
       return { candidates: found.flatMap(({ candidates }) => candidates).slice(0, MAX_CANDIDATES), files: false };
     }
@@ -196,6 +204,17 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
         ),
         typed,
       );
+    case 'network':
+    case 'network-own':
+      return narrow(
+        await fromEngine(async () => {
+          const networks = await (await context.engine()).networks();
+          return networks
+            .list(kind === 'network' ? {} : { type: ['custom'] })
+            .map(({ name, driver }) => ({ word: name, help: driver }));
+        }),
+        typed,
+      );
     case 'image':
       return narrow(
         await fromEngine(async () =>
@@ -217,9 +236,9 @@ async function values(kind: Completion | undefined, typed: string, context: Cont
   }
 }
 
-/** @param typed what may have pairs before the one that is being typed */
+/** Completes a value with parts. @param typed the value so far; it may have pairs before the one that is being typed */
 async function combined(
-  { words = [], pairs = {}, mark = '=', bare = [], list = false }: Combined,
+  { words = [], also, pairs = {}, mark = '=', bare = [], list = false }: Combined,
   typed: string,
   context: Context,
 ): Promise<Candidates> {
@@ -238,13 +257,14 @@ async function combined(
   const keys = [...Object.keys(pairs).map((each) => `${each}${mark}`), ...bare].filter(
     (each) => !used.has(each.replace(mark, '')),
   );
+  const found = also === undefined || before !== '' ? [] : (await values(also, typed, context)).candidates;
   return narrow(
-    [...(before === '' ? words : []), ...keys].map((word) => ({ word: `${before}${word}` })),
+    [...found, ...[...(before === '' ? words : []), ...keys].map((word) => ({ word: `${before}${word}` }))],
     typed,
   );
 }
 
-/** A shell's prompt is no place for an error. */
+/** Calls the engine; an error gives no candidates, because a shell's prompt is no place for it. */
 async function fromEngine(
   list: () => Promise<{ word: string; help?: string }[]>,
 ): Promise<{ word: string; help?: string }[]> {
@@ -256,7 +276,8 @@ async function fromEngine(
 }
 
 function narrow(list: { word: string; help?: string }[], typed: string): Candidates {
-  // names come from images and containers: nothing that a shell's line editor would act on
+  // Names come from images and containers, so those with characters that a shell's line editor would act on are left
+  // out.
   const clean = list.filter(
     ({ word, help }) => !/[\x00-\x20\x7f-\x9f]/.test(word) && !/[\x00-\x1f\x7f-\x9f]/.test(help ?? ''),
   );

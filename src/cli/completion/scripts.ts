@@ -1,6 +1,6 @@
 /**
- * The completion scripts. All ask `husk __complete` with the words typed so far, so they never go stale; none evaluates
- * what comes back (a container's name could be a command).
+ * The completion scripts. All call `husk __complete` with the words typed so far, so they never become outdated; none
+ * evaluates the answer (a container's name could be a command).
  */
 
 const BASH = `# bash completion for husk: source it, or put it into ~/.local/share/bash-completion/completions/husk

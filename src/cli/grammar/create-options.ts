@@ -1,25 +1,27 @@
 /**
- * The flags of `run` and `create` → what the engine is asked for (CreateOptions). Checks what the client itself can
- * know: conflicts and spellings. Reads only the files that flags name (--env-file, --label-file, a seccomp profile).
+ * Turns the flags of `run` and `create` into the engine's request (CreateOptions). This module checks what the client
+ * itself can know: conflicts and spellings. It reads only the files that flags name (--env-file, --label-file, a
+ * seccomp profile).
  */
 import { readFileSync, statSync } from 'node:fs';
 import { causeOf, HuskError, refusal } from '../../errors.ts';
 import type { CreateOptions, MountRequest, ResourceRequest } from '../../engine/contract.ts';
+import { parseTmpfs, parseVolume } from '../../engine/request/mounts.ts';
 import type { PullPolicy } from '../../images/store/contract.ts';
 import { refuseNotYet } from './not-yet.ts';
 import { readLines } from './env-file.ts';
 import type { FlagSet } from './flag-set.ts';
 import { gpuDevices } from '../../engine/create/spec/cdi.ts';
-import { parseTmpfs, parseVolume } from './mounts.ts';
 import { parseBytes } from '../../notation/sizes.ts';
 import { parseDeviceRate } from '../../notation/devices.ts';
 import { parseExtraHost } from '../../notation/extra-hosts.ts';
+import { networkOptions } from './network-flags.ts';
 import { joinedContainer } from '../../notation/modes.ts';
-import { eachPort, readPorts } from '../../notation/ports.ts';
+import { parseExpose, parsePublish } from '../../notation/ports.ts';
 import { toMap } from '../../notation/labels.ts';
 import { type Ulimit } from '../../notation/ulimits.ts';
 
-/** bytes of a seccomp profile; Docker's own has 14 KB */
+/** limit of bytes of a seccomp profile; Docker's own has 14 KB */
 const MAX_SECCOMP_PROFILE = 1 << 20;
 
 export interface CreateEnvironment {
@@ -33,7 +35,7 @@ export interface CreateEnvironment {
 const invalid = (message: string, fix?: string): HuskError =>
   new HuskError(message, { kind: 'invalid', exitCode: 125, fix });
 
-/** @param words the image and what follows it */
+/** @param words the image and the words after it */
 export function createOptions(flags: FlagSet, words: readonly string[], environment: CreateEnvironment): CreateOptions {
   refuseNotYet(flags);
   refuseElsewhere(flags);
@@ -44,18 +46,13 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
   const restart = parseRestart(flags.string('restart'));
   if (flags.bool('rm') && restart.name !== 'no')
     throw invalid('conflicting options: cannot specify both --restart and --rm');
-  const networks = flags.list('network');
-  if (networks.length > 1)
-    throw invalid('--network: several networks for one container are not there yet in this husk', 'name one network');
+  const networks = networkOptions(flags);
+  for (const text of flags.list('publish')) attempt(() => parsePublish(text));
   return {
     image,
     command: command.length > 0 ? command : undefined,
-    // an empty --entrypoint takes the image's away: the engine sees []
-    entrypoint: flags.changed('entrypoint')
-      ? flags.string('entrypoint') === ''
-        ? []
-        : [flags.string('entrypoint')]
-      : undefined,
+    // An empty one is one empty word, by which the image's entrypoint and command are left out.
+    entrypoint: flags.changed('entrypoint') ? [flags.string('entrypoint')] : undefined,
     name: flags.optional('name'),
     labels: labels(flags),
     annotations: toMap(flags.list('annotation')),
@@ -80,18 +77,20 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
     pull: pullPolicy(flags.string('pull')),
     platform: flags.optional('platform'),
     isolation: isolationOf(flags),
+    ...(flags.bool('no-template') && { coldBoot: true }),
     readOnly: flags.bool('read-only'),
     tmpfs: Object.fromEntries(flags.list('tmpfs').map((text) => attempt(() => parseTmpfs(text)))),
     mounts: mounts(flags, environment),
     volumesFrom: flags.list('volumes-from'),
-    network: networks[0] ?? 'default',
+    ...networks,
     dns: flags.list('dns').map((address) => address.trim()),
     dnsSearch: flags.list('dns-search'),
     dnsOptions: flags.list('dns-option'),
     extraHosts: flags.list('add-host').map(extraHost),
+    ...(flags.list('egress').length > 0 && { egress: flags.list('egress') }),
     publish: flags.list('publish'),
     publishAll: flags.bool('publish-all'),
-    expose: [...new Set(flags.list('expose').flatMap(exposed))],
+    expose: [...new Set(flags.list('expose').flatMap((text) => attempt(() => parseExpose(text))))],
     privileged: flags.bool('privileged'),
     capAdd: flags.list('cap-add'),
     capDrop: flags.list('cap-drop'),
@@ -127,8 +126,8 @@ export function createOptions(flags: FlagSet, words: readonly string[], environm
 }
 
 /**
- * `-a`, else everything that is open; with `-d` nothing. Docker's client opens stdin to attach wherever it is open,
- * whatever `-a` says.
+ * @returns the streams of `-a`, else all that are open; with `-d` none. Docker's client attaches stdin wherever it is
+ * open, whatever `-a` says.
  */
 function attachedStreams(flags: FlagSet): NonNullable<CreateOptions['attach']> {
   if (flags.has('detach') && flags.bool('detach')) return { stdin: false, stdout: false, stderr: false };
@@ -137,12 +136,12 @@ function attachedStreams(flags: FlagSet): NonNullable<CreateOptions['attach']> {
   return { stdin: flags.bool('interactive') || named.has('stdin'), stdout: has('stdout'), stderr: has('stderr') };
 }
 
-/** Docker's names of its isolations on Windows; on Linux it takes the first. */
+/** Docker's names of its isolations on Windows; on Linux it accepts the first */
 const DOCKERS_ISOLATIONS = ['default', 'process'];
-/** Docker's names of its default runtime, and ours as `inspect` shows it. */
+/** Docker's names of its default runtime, and husk's own as `inspect` shows it */
 const DEFAULT_RUNTIMES = ['runc', 'io.containerd.runc.v2', 'husk'];
 
-/** `--isolation`, or `--runtime` where scripts have a runtime's name there. */
+/** @returns `--isolation`, or `--runtime` for scripts that have a runtime's name there */
 function isolationOf(flags: FlagSet): CreateOptions['isolation'] {
   const asked = flags.string('isolation');
   const isolation = DOCKERS_ISOLATIONS.includes(asked)
@@ -157,10 +156,10 @@ function isolationOf(flags: FlagSet): CreateOptions['isolation'] {
   return runtime;
 }
 
-/** Flags that Docker knows and no Linux of today can mean. */
+/** Flags of Docker that have no meaning on Linux. */
 const WINDOWS_ONLY = ['cpu-count', 'cpu-percent', 'io-maxbandwidth', 'io-maxiops'];
 
-/** @throws HuskError in the words of docker's client and daemon */
+/** Refuses flags that only other systems have. @throws HuskError in the words of docker's client and daemon */
 export function refuseElsewhere(flags: FlagSet): void {
   for (const name of WINDOWS_ONLY)
     if (flags.has(name) && flags.changed(name))
@@ -178,7 +177,7 @@ export function refuseElsewhere(flags: FlagSet): void {
     throw invalid(`error looking up volume plugin ${driver}: plugin "${driver}" not found`, 'use the driver local');
 }
 
-/** `--storage-opt size=10G`, the one option that Docker's overlay2 has; bytes */
+/** Parses `--storage-opt size=10G`, the one option that Docker's overlay2 has. @returns bytes */
 function storageSize(flags: FlagSet): number | undefined {
   let size: number | undefined;
   for (const text of flags.list('storage-opt')) {
@@ -190,7 +189,7 @@ function storageSize(flags: FlagSet): number | undefined {
   return size;
 }
 
-/** The flags of limits that `update` has too. */
+/** @returns the limits that `update` can change too */
 export function limitRequest(flags: FlagSet): ResourceRequest {
   return {
     memory: flags.number('memory'),
@@ -207,7 +206,7 @@ export function limitRequest(flags: FlagSet): ResourceRequest {
   };
 }
 
-/** `no`, `always`, `unless-stopped`, `on-failure[:N]` */
+/** Parses `no`, `always`, `unless-stopped`, `on-failure[:N]`. */
 export function parseRestart(text: string): CreateOptions['restart'] {
   if (text === '') return { name: 'no', maximumRetryCount: 0 };
   const [name = '', count, ...more] = text.split(':');
@@ -239,12 +238,12 @@ function pullPolicy(text: string): PullPolicy {
   return text;
 }
 
-/** A plain parser's error becomes one a person reads. */
+/** Turns a plain parser's error into one for the user. */
 function attempt<T>(parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    // a working folder that has been removed, say
+    // The error may also be the system's: the working folder may have been removed.
     throw refusal(error) ?? invalid((error as Error).message);
   }
 }
@@ -269,22 +268,19 @@ function mounts(flags: FlagSet, environment: { readonly workdir: string }): Moun
   return all;
 }
 
-/** As `name:ip`, which `inspect` shows. */
+/** @returns the entry as `name:ip`, which `inspect` shows */
 function extraHost(text: string): string {
   const { name, ip } = parseExtraHost(text);
   return `${name}:${ip}`;
 }
 
-/** The ports of one that validateExpose has seen. */
-const exposed = (text: string): string[] => eachPort(readPorts(text)!);
-
-/** As `/dev/sda:1048576`: a unit is the command line's, as with Docker's client. */
+/** @returns rates as `/dev/sda:1048576`: units are parsed on the command line, as by Docker's client */
 function rates(flags: FlagSet, name: string, unit: 'bytes' | 'operations'): string[] | undefined {
   const asked = flags.list(name).map((text) => parseDeviceRate(text, unit));
   return asked.length > 0 ? asked.map(({ path, rate }) => `${path}:${rate}`) : undefined;
 }
 
-/** The last value of a name wins, as in Docker's map of ulimits. */
+/** Keeps the last value of each name, as Docker's map of ulimits does. */
 function lastOfEach(ulimits: readonly Ulimit[]): Ulimit[] {
   return [...new Map(ulimits.map((ulimit) => [ulimit.name, ulimit])).values()];
 }
@@ -295,7 +291,7 @@ function namespaceMode(flag: 'pid' | 'uts', text: string): string | undefined {
   throw invalid(`--${flag}: invalid ${flag.toUpperCase()} mode`);
 }
 
-/** A seccomp profile's file becomes its text, so that the container can be started again without it. */
+/** Replaces the file of a seccomp profile by its text, so that the container can be started again without the file. */
 function securityOption(text: string): string {
   const match = /^([^=:]+)[=:](.*)$/s.exec(text);
   if (!match) {

@@ -1,16 +1,16 @@
 /**
- * `--env-file` and `--label-file`: one `NAME=value` a line, `#` comments, no quotes, no escapes. Parsing is pure; the
- * reader bounds the file, because it may be a device or a mistake.
+ * `--env-file` and `--label-file`: one `NAME=value` per line, `#` comments, no quotes, no escapes. The parser is pure;
+ * the reader bounds the file, because it may be a device or a mistake.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { causeOf, HuskError } from '../../errors.ts';
 
-/** bytes; an environment cannot be larger than execve(2)'s argument space */
+/** limit of bytes; an environment cannot be larger than execve(2)'s argument space */
 const MAX_FILE = 4 << 20;
 
 /**
- * @param options.env what a bare NAME takes its value from; it is left out when not set there. Absent: a bare NAME
- * stays (labels).
+ * @param options.env environment that has the value of a bare NAME; the NAME is left out when it is not set there.
+ * Without `env` a bare NAME stays (labels).
  */
 export function parseLines(text: string, options: { env?: NodeJS.ProcessEnv } = {}): string[] {
   const lines: string[] = [];

@@ -1,18 +1,18 @@
 /**
  * Docker's flag grammar (that of the Go package pflag): `-it`, `-p80:80`, `-e=A`, `--name x`, `--name=x`, `--rm=false`,
- * `--`. Turns words into typed values and arguments; has no effects and knows no command.
+ * `--`. This module turns words into typed values and arguments; it has no effects and knows no command.
  */
 import { HuskError } from '../../errors.ts';
 import type { Flag } from './flag.ts';
 import { goQuote } from '../../notation/quoting.ts';
 import { parseBool } from '../../notation/scalars.ts';
 import { EMPTY_VALUES, parseFlagValue, type FlagValue } from './values.ts';
-import { nearest } from './suggest.ts';
+import { nearest } from '../../notation/nearest.ts';
 
-/** What was typed does not fit the flags; the message is Docker's to the letter. */
+/** An error for words that do not fit the flags; the message is Docker's to the letter. */
 export class FlagError extends Error {
   override name = 'FlagError';
-  /** a flag that was perhaps meant */
+  /** the flag that was perhaps meant */
   readonly suggestion: string | undefined;
 
   constructor(message: string, suggestion?: string) {
@@ -21,10 +21,10 @@ export class FlagError extends Error {
   }
 }
 
-/** `--help` (or `-h` where no flag claims it): nothing else is parsed any more. */
+/** Thrown for `--help` (or `-h` where no flag has that letter); the words after it are not parsed. */
 export class HelpRequest extends Error {}
 
-/** The values of one invocation. Asking for a flag the command has not is a bug, and throws. */
+/** The values of one invocation. A flag that the command does not have is a bug, and throws. */
 export class FlagSet {
   readonly #flags: Map<string, Flag>;
   readonly #values = new Map<string, FlagValue>();
@@ -44,13 +44,13 @@ export class FlagSet {
     this.#changed.add(flag.name);
   }
 
-  /** whether it was typed */
+  /** @returns whether the flag was typed */
   changed(name: string): boolean {
     this.#find(name);
     return this.#changed.has(name);
   }
 
-  /** whether the command has such a flag */
+  /** @returns whether the command has such a flag */
   has(name: string): boolean {
     return this.#flags.has(name);
   }
@@ -65,7 +65,7 @@ export class FlagSet {
     return value === undefined ? '' : String(value);
   }
 
-  /** undefined when neither typed nor defaulted, and for an empty string */
+  /** @returns undefined for a flag that is neither typed nor has a default, and for an empty string */
   optional(name: string): string | undefined {
     return this.string(name) || undefined;
   }
@@ -75,13 +75,13 @@ export class FlagSet {
     return value === undefined ? undefined : Number(value);
   }
 
-  /** every value, in order; of `map` flags too */
+  /** @returns every value, in order; also for `map` flags */
   list(name: string): string[] {
     const value = this.#get(name);
     return Array.isArray(value) ? (value as string[]) : [];
   }
 
-  /** values a flag type of its own made (ulimit, mount) */
+  /** @returns values that a flag type of its own has made (ulimit, mount) */
   items<T>(name: string): T[] {
     const value = this.#get(name);
     return Array.isArray(value) ? (value as T[]) : [];
@@ -101,7 +101,7 @@ export class FlagSet {
 
 /**
  * Parses words against flags.
- * @param options.interspersed false: the first argument ends the flags
+ * @param options.interspersed false where the first argument ends the flags
  * @throws FlagError with pflag's texts; HelpRequest for `--help`
  */
 export function parseFlags(
@@ -123,7 +123,7 @@ export function parseFlags(
     try {
       set.set(flag, text, options.env);
     } catch (error) {
-      // not a value that is spelled wrong
+      // A HuskError is no error of spelling, so it keeps its text.
       if (error instanceof HuskError) throw error;
       const spelled = flag.short === undefined ? `--${flag.name}` : `-${flag.short}, --${flag.name}`;
       throw new FlagError(`invalid argument ${goQuote(text)} for "${spelled}" flag: ${(error as Error).message}`);

@@ -1,20 +1,22 @@
-/** What a flag is: its name, the type of its value, its help, what completion offers for it. Types only. */
+/** What a flag is: its name, the type of its value, its help, and its completion. This module has types only. */
 
-/** Docker's names for what a flag's value is; they stand in the help column. */
+/** Docker's names for types of values; they stand in the help column. */
 export type FlagType =
   | 'bool'
   | 'string'
   | 'int'
   | 'uint16'
-  /** Go's durations, kept as nanoseconds */
+  /** Go's durations, stored as nanoseconds */
   | 'duration'
-  /** `64m`, `1.5gb`: 1024-based, kept as a number of bytes */
+  /** `64m`, `1.5gb`: 1024-based, stored as a number of bytes */
   | 'bytes'
   /** bytes, or -1 */
   | 'memory-swap'
   /** a decimal or a fraction, at most nine decimals */
   | 'decimal'
   | 'list'
+  /** several values, also in one word with commas between (CSV, as in Go's pflag) */
+  | 'strings'
   | 'map'
   | 'ulimit'
   | 'mount'
@@ -28,14 +30,17 @@ export type Completion =
   | 'container-stopped'
   | 'image'
   | 'volume'
+  | 'network'
+  /** networks that can be removed */
+  | 'network-own'
   | 'file'
   | 'command'
   | 'signal'
   | 'shell'
   | 'capability'
-  /** names of husk's own environment */
+  /** names of variables in husk's own environment */
   | 'environment'
-  /** whatever `inspect` may be asked about, or what its --type says */
+  /** any object that `inspect` accepts, or of the kind that its --type names */
   | 'object'
   /** a file of this host, or `CONTAINER:` */
   | 'copy'
@@ -43,17 +48,19 @@ export type Completion =
   | readonly string[]
   | Combined;
 
-/** Values that are put together: `status=exited`, `type=bind,source=…`, `container:NAME`. */
+/** Values with parts: `status=exited`, `type=bind,source=…`, `container:NAME`. */
 export interface Combined {
   /** whole values */
   words?: readonly string[];
-  /** what may stand behind a key and its mark */
+  /** completion of whole values that are looked up */
+  also?: Completion;
+  /** completions of values, by the key that stands before the mark */
   pairs?: Readonly<Record<string, Completion>>;
-  /** between a key and its value. @default = */
+  /** the mark between a key and its value. @default = */
   mark?: '=' | ':';
-  /** keys that stand alone, in a list */
+  /** keys of a list that have no value */
   bare?: readonly string[];
-  /** pairs may follow one another, with commas between */
+  /** whether several pairs may follow one another, with commas between */
   list?: boolean;
 }
 
@@ -61,15 +68,15 @@ export interface Flag {
   name: string;
   short?: string;
   type: FlagType;
-  /** as it stands in the help; also the value when the flag is not given */
+  /** the default in the form of the help; also the value when the flag is not given */
   default?: boolean | string | number;
   help: string;
-  /** older or other spellings: parsed, completed never, shown never */
+  /** older or other spellings, which are parsed but neither completed nor shown */
   aliases?: readonly string[];
   hidden?: boolean;
   /** environment variable that gives the value when the flag is not given */
   env?: string;
-  /** called for each value as it is parsed; throws an Error whose message goes into `invalid argument … for … flag:` */
+  /** Called for each value as it is parsed. Its Error gives the end of `invalid argument … for … flag: …`. */
   validate?: (value: string) => void;
   complete?: Completion;
 }

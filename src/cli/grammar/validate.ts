@@ -1,9 +1,10 @@
 /**
- * What single values of `run`'s lists must look like, with the client's own error texts. Pure; used by the flag table.
+ * Checks single values of `run`'s lists, with the client's own error texts. These functions are pure; the flag table
+ * uses them.
  */
 import { isIP } from 'node:net';
 import { isCdiDevice, isDeviceAccess } from '../../notation/devices.ts';
-import { readPorts } from '../../notation/ports.ts';
+import { parseLink } from '../../notation/network-attachment.ts';
 import { isIpcSysctl, isNetworkSysctl } from '../../notation/sysctls.ts';
 
 export function validateIp(text: string): void {
@@ -34,7 +35,7 @@ export function validateAttach(text: string): void {
     throw new Error('valid streams are STDIN, STDOUT and STDERR');
 }
 
-/** Source: docker/cli opts.ValidateSysctl. */
+/** Checks a sysctl. Source: docker/cli opts.ValidateSysctl. */
 export function validateSysctl(text: string): void {
   const equals = text.indexOf('=');
   const name = text.slice(0, equals);
@@ -42,7 +43,7 @@ export function validateSysctl(text: string): void {
     throw new Error(`sysctl '${text}' is not allowed`);
 }
 
-/** `/dev/x[:/dev/y[:rwm]]`, or `vendor/class=name` of the Container Device Interface */
+/** Checks `/dev/x[:/dev/y[:rwm]]`, or `vendor/class=name` of the Container Device Interface. */
 export function validateDevice(text: string): void {
   if (isCdiDevice(text)) return;
   const parts = text.split(':');
@@ -51,16 +52,7 @@ export function validateDevice(text: string): void {
   if (!isDeviceAccess(mode)) throw new Error(`bad mode specified: ${mode}`);
 }
 
-/** `80`, `80/udp`, `8000-8010/tcp` */
-export function validateExpose(text: string): void {
-  const ports = readPorts(text);
-  if (
-    !ports ||
-    text.endsWith('/') ||
-    !['tcp', 'udp', 'sctp'].includes(ports.protocol) ||
-    Math.max(ports.first, ports.last) > 0xffff
-  )
-    throw new Error(`invalid range format for --expose: ${text}`);
-  if (ports.last < ports.first)
-    throw new Error(`invalid range format for --expose: ${text}, error: invalid range specified for port: ${text}`);
+/** Checks `container:alias`. */
+export function validateLink(text: string): void {
+  parseLink(text);
 }

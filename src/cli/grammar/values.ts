@@ -1,20 +1,21 @@
-/**
- * The typed values of flags, with the error texts of Go's parsers that Docker prints. Pure: text in, value out.
- */
+/** The typed values of flags, with the error texts of Go's parsers that Docker prints. The parsers are pure. */
 import type { Flag, FlagType } from './flag.ts';
 import { parseMount } from './mounts.ts';
 import { parseDuration } from '../../notation/durations.ts';
 import { parseFilter } from '../../notation/filters.ts';
+import { parseNetworkAttachment } from '../../notation/network-attachment.ts';
+import { parseCsvRecord } from '../../notation/quoting.ts';
 import { parseUlimit } from '../../notation/ulimits.ts';
 import { parseBool, parseCpus, parseInteger, parseUint16 } from '../../notation/scalars.ts';
 import { parseBytes } from '../../notation/sizes.ts';
 
 export type FlagValue = boolean | string | number | readonly unknown[];
 
-/** What a flag that is neither typed nor defaulted has. */
+/** values of flags that are neither typed nor have a default */
 export const EMPTY_VALUES: Partial<Record<FlagType, FlagValue>> = {
   bool: false,
   list: [],
+  strings: [],
   map: [],
   ulimit: [],
   mount: [],
@@ -22,7 +23,7 @@ export const EMPTY_VALUES: Partial<Record<FlagType, FlagValue>> = {
   filter: [],
 };
 
-/** @throws Error with the cause as Docker words it */
+/** @throws Error with the cause in Docker's words */
 export function parseFlagValue(
   flag: Flag,
   text: string,
@@ -50,9 +51,12 @@ export function parseFlagValue(
       return parseCpus(text);
     case 'list':
       return append(flag.name === 'env' ? passThrough(text, env) : text);
+    case 'strings':
+      return [...((previous as readonly string[] | undefined) ?? []), ...commaSeparated(text)];
     case 'map':
-    case 'network':
       return append(text);
+    case 'network':
+      return append(parseNetworkAttachment(text));
     case 'ulimit':
       return append(parseUlimit(text));
     case 'mount':
@@ -62,7 +66,12 @@ export function parseFlagValue(
   }
 }
 
-/** `NAME` alone takes the value husk itself has, if it has one. */
+/** Splits one CSV record as Go's pflag does for a StringSlice; an empty text has none. */
+function commaSeparated(text: string): string[] {
+  return text === '' ? [] : parseCsvRecord(text);
+}
+
+/** Completes a bare `NAME` with the value from husk's own environment, if there is one. */
 function passThrough(text: string, env: NodeJS.ProcessEnv): string {
   if (text.includes('=')) return text;
   const value = env[text];

@@ -1,16 +1,16 @@
-/** Where `save` and `export` write: a file made beside and renamed, or STDOUT when it is not a terminal. */
+/** Where `save` and `export` write: a file that is made beside and renamed, or STDOUT when that is not a terminal. */
 import { accessSync, constants, createWriteStream, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { checkOutput } from '../../engine/files/host-paths.ts';
 import { causeOf, HuskError } from '../../errors.ts';
-import type { Context } from '../grammar/command.ts';
+import type { Context, Output } from '../grammar/command.ts';
 
-/** as Docker's: an archive has all that is in an image or a container */
+/** mode of an archive, as in Docker: an archive has everything that is in an image or a container */
 const ARCHIVE_MODE = 0o600;
 
 /**
- * @param write puts the archive into the stream and ends it. @throws HuskError before `write` is called, when the file
- * cannot be made or replaced
+ * @param write writes the archive into the stream and ends it
+ * @throws HuskError before `write` is called, when the file cannot be made or replaced
  */
 export async function writeArchive(
   file: string | undefined,
@@ -20,12 +20,12 @@ export async function writeArchive(
   if (file === undefined || file === '-') {
     if (context.stdout.isTTY)
       throw new HuskError('cowardly refusing to save to a terminal. Use the -o flag or redirect', { kind: 'invalid' });
-    await write(context.stdout as unknown as NodeJS.WritableStream);
+    await write(streamOf(context.stdout));
     return;
   }
   assertWritable(file);
-  // A name of its own: it fits beside a file whose name has all of 255 bytes, and what a killed husk left is in
-  // nobody's way.
+  // The name is random and short: it fits beside a file whose name has all of 255 bytes, and a file that a killed husk
+  // left does not block it.
   const half = join(dirname(file), `.husk-${crypto.randomUUID()}.part`);
   const stream = createWriteStream(half, { flags: 'wx', mode: ARCHIVE_MODE });
   try {
@@ -40,14 +40,21 @@ export async function writeArchive(
   }
 }
 
+/** The stream that an output is, or has. */
+export const streamOf = (output: Output): NodeJS.WritableStream =>
+  output.stream ?? (output as unknown as NodeJS.WritableStream);
+
 const refused = (file: string, cause: string, error?: unknown): HuskError =>
   new HuskError(`cannot write ${file}: ${cause}`, { kind: 'invalid', cause: error });
 
-/** Said before an archive of gigabytes is written: renaming would fail after it. */
-function assertWritable(file: string): void {
+/**
+ * Checks the file before an archive of gigabytes is written: the renaming would fail only after that.
+ * @throws HuskError naming the file
+ */
+export function assertWritable(file: string): void {
   try {
     checkOutput(file);
-    // `x/` means a folder, which a file cannot become
+    // `x/` names a folder, which a file cannot become.
     if (file.endsWith('/') || statSync(file, { throwIfNoEntry: false })?.isDirectory())
       throw refused(file, 'it is a directory');
     accessSync(dirname(file), constants.W_OK | constants.X_OK);

@@ -1,8 +1,10 @@
-/** One container as `ps` shows it: every column a `--format` can name. Pure. */
+/** One container as `ps` shows it: every column that a `--format` can name. The functions are pure. */
 import type { Container } from '../../engine/contract.ts';
 import { reachablePorts } from '../../engine/create/ports.ts';
+import { commandText, statusText } from '../../engine/look/summary-words.ts';
 import { ellipsis } from './table.ts';
-import { ago, goLocalTime, humanDuration, humanSize } from './units.ts';
+import { goLocalTime, humanSize } from './units.ts';
+import { ago } from '../../notation/elapsed.ts';
 import { displayPorts } from '../../notation/ports.ts';
 
 export interface RowOptions {
@@ -10,9 +12,9 @@ export interface RowOptions {
   now: number;
 }
 
-/** characters of the COMMAND column; docker/cli formatter */
+/** width in characters of the COMMAND column, docker/cli formatter */
 const COMMAND_WIDTH = 20;
-/** characters an id has where it is cut: docker stringid */
+/** characters of a short id, docker stringid */
 const SHORT_ID = 12;
 
 export const CONTAINER_HEADERS: Record<string, string> = {
@@ -35,7 +37,7 @@ export const CONTAINER_HEADERS: Record<string, string> = {
   HealthStatus: 'HEALTH',
 };
 
-/** `a=b,c=d`, by key: the same on every run */
+/** @returns labels as `a=b,c=d`, sorted by key, so that every run prints the same */
 export function labelsText(labels: Readonly<Record<string, string>>): string {
   return Object.keys(labels)
     .sort()
@@ -47,43 +49,12 @@ export function shortId(id: string): string {
   return id.replace(/^sha256:/, '').slice(0, SHORT_ID);
 }
 
-/** Go time text → ms; NaN for the zero time */
-function parseTime(text: string): number {
-  return text.startsWith('0001-') ? Number.NaN : Date.parse(text);
-}
-
-/** `Up 3 seconds`, `Exited (0) 5 minutes ago`, `Created` … */
-export function statusText(container: Container, now: number): string {
-  const { state } = container;
-  const up = humanDuration(Math.max(0, now - parseTime(state.startedAt)));
-  const ended = ago(parseTime(state.finishedAt), now);
-  switch (state.status) {
-    case 'running': {
-      const health = state.health?.status;
-      return health === undefined ? `Up ${up}` : `Up ${up} (${health === 'starting' ? 'health: starting' : health})`;
-    }
-    case 'paused':
-      return `Up ${up} (Paused)`;
-    case 'restarting':
-      return `Restarting (${state.exitCode}) ${ended}`;
-    case 'removing':
-      return 'Removal In Progress';
-    case 'dead':
-      return 'Dead';
-    case 'created':
-      return 'Created';
-    case 'exited':
-      return Number.isNaN(parseTime(state.finishedAt)) ? 'Created' : `Exited (${state.exitCode}) ${ended}`;
-  }
-}
-
 export function containerRow(
   container: Container & { size?: { rw: number; rootFs: number } },
   options: RowOptions,
 ): Record<string, unknown> {
   const { config } = container;
-  // as Docker's daemon shows it: quotes around what has a space, nothing escaped
-  const command = [config.path, ...config.args.map((word) => (word.includes(' ') ? `'${word}'` : word))].join(' ');
+  const command = commandText(config);
   const mounts = config.mounts
     .map((mount) => mount.name ?? mount.source)
     .map((name) => (options.truncate ? ellipsis(name, 15) : name));
@@ -99,7 +70,7 @@ export function containerRow(
     LocalVolumes: String(config.mounts.filter((mount) => mount.type === 'volume').length),
     Mounts: mounts.join(','),
     Names: container.name,
-    Networks: config.options.network === 'default' ? 'bridge' : config.options.network,
+    Networks: networksText(container),
     Platform: config.options.platform ?? '',
     Ports: displayPorts(reachablePorts(container)),
     RunningFor: ago(container.createdAt, options.now),
@@ -112,7 +83,13 @@ export function containerRow(
   };
 }
 
-/** As typed; an image named by its id is cut like one. */
+/** @returns the networks of the container; where it shares another's network, the mode that names that one */
+function networksText({ networks = [], config }: Container): string {
+  if (networks.length > 0) return networks.join(',');
+  return config.options.network === 'default' ? 'bridge' : config.options.network;
+}
+
+/** @returns the image as typed; an image that was named by its id is shortened like an id */
 function imageText(image: string, imageId: string, truncate: boolean): string {
   if (image === '') return '<no image>';
   const id = imageId.replace(/^sha256:/, '');

@@ -1,15 +1,12 @@
-/**
- * The one line that `cp` shows while it copies, and the one it leaves behind. On a terminal only, unless told
- * otherwise.
- */
+/** The line that `cp` shows on a terminal while it copies, and the line that it prints at the end unless quiet. */
 import type { Output } from '../grammar/command.ts';
 import { humanSize } from './units.ts';
 
-/** ms before the first line, and between two: what is over at once shows nothing */
+/** ms before the first line, and between two; a short copy shows none */
 const FIRST = 75;
 const EVERY = 100;
 const DIGITS = 4;
-/** ECMA-48: carriage return, erase in line */
+/** carriage return, and ECMA-48's erase in line */
 const CLEAR = '\r\x1b[K';
 
 export class CopyCounter {
@@ -26,7 +23,7 @@ export class CopyCounter {
     this.#what = options.what;
   }
 
-  /** @param total bytes so far */
+  /** @param total bytes that have been copied */
   show(total: number): void {
     this.#total = total;
     if (this.#quiet || !this.#output.isTTY || performance.now() < this.#next) return;

@@ -1,6 +1,6 @@
 /**
- * `--format` of the lists: `table`, `table TEMPLATE`, `json`, `raw`, `TEMPLATE`, and none. Writes rows as they are
- * asked for; a column's header comes from the list's own names. On a terminal every cell is made printable first.
+ * `--format` of the lists: `table`, `table TEMPLATE`, `json`, `raw`, `TEMPLATE`, and none. A column's header comes from
+ * the list's own names. On a terminal every cell is made printable first.
  */
 import { HuskError } from '../../errors.ts';
 import type { Output } from '../grammar/command.ts';
@@ -13,17 +13,19 @@ import { table } from './table.ts';
 export type Row = Record<string, unknown>;
 
 export interface List {
-  /** from `--format` or Docker's client config; empty is the default table */
+  /** the format of `--format` or Docker's client config; empty for the default table */
   format: string;
   quiet: boolean;
-  /** the default table, as a template */
+  /** template of the default table */
   defaultTable: string;
-  /** what `-q` prints of a row */
+  /** template of what `-q` prints for a row */
   quietTemplate: string;
-  /** what `--format raw` prints of a row: a line a field, as Docker's. Absent where Docker has none */
+  /**
+   * template of what `--format raw` prints for a row: one line per field, as in Docker. Absent where Docker has none.
+   */
   raw?: { template: string; quiet?: string };
   headers: Record<string, string>;
-  /** Go's name of a row's type in Docker's client, for error texts */
+  /** Go's name of the row's type in Docker's client, for error texts */
   rowType: string;
   words?: Words;
 }
@@ -36,10 +38,13 @@ export interface Words {
 }
 
 const WORDS: Words = { parse: 'template parsing error: ', execute: 'template parsing error: ', exitCode: 1 };
-/** `ps` looks at the template as it was typed before its list does; docker/cli cli/command/container/list.go */
+/**
+ * Words for a template of `ps`, which Docker checks as it was typed before the list does; docker/cli
+ * cli/command/container/list.go
+ */
 export const PS_TYPED_WORDS: Words = { parse: 'failed to parse template: ', execute: '', exitCode: 1 };
 export const PS_WORDS: Words = { ...WORDS, execute: 'failed to execute template: ' };
-/** of `inspect`, `info` and `version`; docker/cli StatusError */
+/** words of `inspect`, `info` and `version`; docker/cli StatusError */
 export const OBJECT_WORDS: Words = { parse: 'template parsing error: ', execute: '', exitCode: 64 };
 
 /** @throws HuskError `invalid` for a template that does not parse, before anything is printed */
@@ -58,8 +63,8 @@ export function checkFormat(format: string, words?: Words): void {
 }
 
 /**
- * What of a list's format is a template. `\t` and `\n` typed in a shell's quotes mean what they say, here and not in
- * `inspect`; docker/cli formatter.Context.preFormat
+ * @returns the part of a list's format that is a template. `\t` and `\n` typed in a shell's quotes become a tab and a
+ * line break in lists, but not in `inspect`; docker/cli formatter.Context.preFormat
  */
 function listTemplate(format: string): string {
   return format
@@ -89,7 +94,7 @@ export function writeList(rows: readonly Row[], list: List, output: Output): voi
 
 function writeTable(rows: readonly Row[], body: string, list: List, output: Output): void {
   const template = parseFormat(body, list.words);
-  // a label's column is headed by the label's last word, as Docker does
+  // The header of a label's column is the last word of the label's name, as in Docker.
   const header = { ...list.headers, Label: (name: string) => name.replace(/^.*\./, '').replace(/[-_]/g, ' ') };
   const lines = [header, ...rows].map((row) => render(template, row, list).split('\n'));
   output.write(table(lines.flat().map((line) => line.split('\t'))));
@@ -104,7 +109,7 @@ export function render(template: Template, data: unknown, options: { words?: Wor
   }
 }
 
-/** A row's own text is untrusted; what the template adds is the person's. */
+/** Makes a row's texts printable, because they are untrusted; the template's own text is the user's. */
 export function safe<T extends Row>(row: T, output: Pick<Output, 'isTTY'>): T {
   if (!output.isTTY) return row;
   return Object.fromEntries(

@@ -1,10 +1,10 @@
 /**
- * Lines for two outputs, gathered into large writes while they come at once, and written in their order. What waits for
- * more goes out at the end of the event loop's turn, so that nothing is shown late.
+ * Gathers lines for two outputs into large writes while they arrive together, and writes them in their order. Lines
+ * that wait are written at the end of the event loop's turn, so that nothing is shown late.
  */
 import type { Output } from '../grammar/command.ts';
 
-/** bytes, of text nearly characters, that are written at once */
+/** bytes (of text roughly characters) that are written at once */
 const ENOUGH = 64 * 1024;
 
 export class GatheredLines {
@@ -13,7 +13,7 @@ export class GatheredLines {
   #text = '';
   #scheduled: NodeJS.Immediate | undefined;
 
-  /** @returns to be awaited: an output that takes no more makes its writer wait */
+  /** @returns a promise to await where an output is full, so that its writer waits */
   add(output: Output, line: string | Uint8Array): Promise<void> | undefined {
     const before = output === this.#output ? undefined : this.flush();
     this.#output = output;

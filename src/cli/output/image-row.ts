@@ -1,7 +1,10 @@
-/** Images as `images` shows them: a row for each name. Pure. */
+/** Images as `images` shows them: one row per name. The functions are pure. */
 import type { Image } from '../../images/store/contract.ts';
+import { createdAt } from '../../images/store/image-filters.ts';
+import { NO_TAG, splitTag } from '../../images/store/reference.ts';
 import { shortId } from './container-row.ts';
-import { ago, goLocalTime, humanSize } from './units.ts';
+import { ago } from '../../notation/elapsed.ts';
+import { goLocalTime, humanSize } from './units.ts';
 
 export const IMAGE_HEADERS: Record<string, string> = {
   ID: 'IMAGE ID',
@@ -17,26 +20,13 @@ export const IMAGE_HEADERS: Record<string, string> = {
   Containers: 'CONTAINERS',
 };
 
-const NONE = '<none>';
+/** what stands for a name, a tag or a digest that an image has not */
+const NONE = NO_TAG;
 
 export interface ImageRowOptions {
   truncate: boolean;
   digests: boolean;
   now: number;
-}
-
-/** `host:5000/a/b:tag` → name and tag */
-export function splitTag(reference: string): [name: string, tag: string] {
-  const colon = reference.lastIndexOf(':');
-  return colon > reference.lastIndexOf('/')
-    ? [reference.slice(0, colon), reference.slice(colon + 1)]
-    : [reference, NONE];
-}
-
-/** when an image was made, ms; 0 when it does not say */
-export function createdAt(image: Image): number {
-  const time = Date.parse(image.config.created ?? '');
-  return Number.isNaN(time) ? 0 : time;
 }
 
 export function imageRows(image: Image, options: ImageRowOptions): Record<string, unknown>[] {

@@ -1,7 +1,7 @@
 /**
- * `--format` of what is one thing and not a list: `inspect`, `info`, `version`, `events`. A template sees Docker's
- * typed structure first; where that fails, the JSON as it is, of which a key that is not there is an error. On a
- * terminal the texts in it are made printable before.
+ * `--format` of single objects: `inspect`, `info`, `version`, `events`. A template is evaluated over Docker's typed
+ * structure first; where that fails, over the JSON as it is, in which a missing key is an error. On a terminal the
+ * texts in it are made printable before.
  */
 import { HuskError } from '../../errors.ts';
 import type { Output } from '../grammar/command.ts';
@@ -13,7 +13,10 @@ import { TemplateError, type Template } from '../template/parse.ts';
 import { OBJECT_WORDS, parseFormat, type Words } from './format.ts';
 import { printableJson } from './printable.ts';
 
-/** @returns what writes one object. @throws HuskError `invalid` for a template that does not parse */
+/**
+ * @returns a function that formats one object
+ * @throws HuskError `invalid` for a template that does not parse
+ */
 export function objectFormat(
   format: string,
   type: GoType,
@@ -34,7 +37,7 @@ export function objectFormat(
   };
 }
 
-/** Writes one object and a line break, which Docker's client writes also where the template failed. */
+/** Writes one object and a line break, which Docker's client writes even where the template failed. */
 export function writeObject(show: (output: Output) => string, output: Output): void {
   let text = '';
   try {
@@ -44,7 +47,11 @@ export function writeObject(show: (output: Output) => string, output: Output): v
   }
 }
 
-/** @param options.told which try's error is thrown where both fail. @throws TemplateError */
+/**
+ * Evaluates a template over the typed structure, then over the JSON.
+ * @param options.told whose error is thrown where both fail
+ * @throws TemplateError
+ */
 export function renderTyped(
   template: Template,
   type: GoType,

@@ -1,22 +1,24 @@
 /**
- * The progress of a pull, push or load. On a terminal a line a layer, redrawn in place at most ten times a second;
- * elsewhere a line for each change of status, as Docker prints. Statuses come from a registry and are made printable.
+ * The progress of a pull, push or load. A terminal has one line per layer, redrawn in place at most ten times a second;
+ * any other output gets one line per change of status, as in Docker. Statuses come from a registry and are made
+ * printable.
  */
 import type { Progress } from '../../images/store/contract.ts';
 import type { Output } from '../grammar/command.ts';
 import { printable } from './printable.ts';
 import { ellipsis, width } from './table.ts';
 import { humanSize } from './units.ts';
+import { startTimer } from '../../long-timer.ts';
 
 /** ms between two drawings */
 const REDRAW_MS = 100;
-/** characters of a bar, as Docker's; shorter where the terminal is narrow */
+/** limit of characters of a bar, as in Docker, and the least on a narrow terminal */
 const MAX_BAR = 50;
 const MIN_BAR = 10;
-/** what a terminal has that does not say */
+/** size of a terminal that does not report its own */
 const DEFAULT_COLUMNS = 80;
 const DEFAULT_ROWS = 24;
-/** lines kept: a hostile manifest could name any number of layers */
+/** limit of lines: a hostile manifest could name any number of layers */
 const MAX_LINES = 1000;
 
 interface Line extends Progress {
@@ -29,10 +31,11 @@ export class ProgressDisplay {
   readonly #output: Output;
   readonly #lines: Line[] = [];
   readonly #byId = new Map<string, Line>();
-  /** what stands on the terminal now */
+  /** lines that are on the terminal now */
   #drawn: string[] = [];
   #drawnAt = 0;
-  #timer: NodeJS.Timeout | undefined;
+  /** cancels the next drawing */
+  #cancel: (() => void) | undefined;
   readonly #redraw = (): void => this.#draw();
 
   constructor(output: Output) {
@@ -53,19 +56,19 @@ export class ProgressDisplay {
       if (progress.id !== undefined) this.#byId.set(progress.id, line);
     }
     if (!this.#output.isTTY) {
-      // bars are for terminals; what is left is a line a change
+      // Bars are for terminals; any other output gets one line per change.
       if (changed && progress.current === undefined) this.#output.write(`${plain(progress)}\n`);
       return;
     }
     const wait = this.#drawnAt + REDRAW_MS - performance.now();
     if (wait <= 0) this.#draw();
-    else this.#timer ??= setTimeout(this.#redraw, wait).unref();
+    else this.#cancel ??= startTimer(wait, this.#redraw, { unref: true });
   }
 
-  /** Leaves the last state standing; nothing is drawn after it. */
+  /** Draws the last state, which stays; nothing is drawn after it. */
   end(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
     if (!this.#output.isTTY) return;
     this.#output.off('resize', this.#redraw);
     this.#draw({ everything: true });
@@ -74,17 +77,17 @@ export class ProgressDisplay {
   }
 
   #draw(options: { everything?: boolean } = {}): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
     this.#drawnAt = performance.now();
     const columns = Math.max(this.#output.columns ?? DEFAULT_COLUMNS, 1);
-    // the cursor stands below the last line, and cannot go above the first row
+    // The cursor is below the last line, and cannot go above the first row.
     const room = Math.max((this.#output.rows ?? DEFAULT_ROWS) - 1, 1);
     const lines = options.everything
-      ? // the digest is there to be copied: it may wrap
+      ? // The digest is meant to be copied, so its line may wrap.
         this.#lines.map((line) => render(line, line.id === undefined ? Number.POSITIVE_INFINITY : columns))
       : visible(this.#lines, room).map((line) => render(line, columns));
-    // a terminal made narrower has wrapped what was drawn
+    // A terminal that was made narrower has wrapped the lines that were drawn.
     const up = Math.min(
       this.#drawn.reduce((sum, text) => sum + Math.max(1, Math.ceil(width(text) / columns)), 0),
       room,
@@ -95,7 +98,7 @@ export class ProgressDisplay {
   }
 }
 
-/** What still moves has precedence where not all fits. */
+/** Chooses the lines that fit; those of unfinished layers come first. */
 function visible(lines: readonly Line[], room: number): readonly Line[] {
   if (lines.length <= room) return lines;
   const moving = lines.filter((line) => !line.done).slice(0, room);
@@ -106,7 +109,7 @@ function visible(lines: readonly Line[], room: number): readonly Line[] {
 
 const plain = (line: Progress): string => (line.id === undefined ? line.status : `${line.id}: ${line.status}`);
 
-/** One line, never wider than the terminal. */
+/** Formats one line, never wider than the terminal. */
 function render(line: Line, columns: number): string {
   const text = printable(plain(line), { isTTY: true });
   if (line.current === undefined) return ellipsis(text, columns);

@@ -1,4 +1,4 @@
-/** What a container uses, as `stats` shows it: every column a `--format` can name. Pure. */
+/** What a container uses, as `stats` shows it: every column that a `--format` can name. The functions are pure. */
 import type { SandboxStats } from '../../sandbox.ts';
 import { shortId } from './container-row.ts';
 import { binarySize, humanSize } from './units.ts';
@@ -17,24 +17,24 @@ export const STATS_HEADERS: Record<string, string> = {
 
 export interface Sample {
   stats: SandboxStats;
-  /** ms of a clock that only goes forward */
+  /** ms of a monotonic clock */
   at: number;
-  /** of which life of the container: counters begin again with the next */
+  /** start of the container's life in which the sample was taken; counters start anew with the next life */
   startedAt: string;
 }
 
 export interface StatsOf {
   id: string;
   name: string;
-  /** as typed; the id when nothing was */
+  /** the container as typed; its id when none was typed */
   container: string;
-  /** undefined: it runs, and has not answered yet; null: it does not run, and uses nothing */
+  /** undefined for a running container that has not answered yet; null for one that does not run, and uses nothing */
   sample: Sample | undefined | null;
-  /** the one before it */
+  /** the sample before this one */
   before: Sample | undefined;
 }
 
-/** docker/cli formatter/stats.go: sizes of NET and BLOCK have three digits */
+/** digits of sizes in NET and BLOCK, docker/cli formatter/stats.go */
 const IO_DIGITS = 3;
 const NOTHING: SandboxStats = {
   cpuNanoseconds: 0,
@@ -79,8 +79,8 @@ export function statsRow(of: StatsOf, options: { truncate: boolean }): Record<st
 }
 
 /**
- * CPUs in use between two samples: 1 is one whole CPU. Where processes are summed up, one that ended takes its time
- * along: never below 0.
+ * @returns CPUs in use between two samples: 1 is one whole CPU. Where the times of processes are added up, a process
+ * that ends takes its time out of the sum, so the result is bounded below by 0.
  */
 function cpuShare(before: Sample | undefined, now: Sample | null): number {
   if (!before || !now || now.at <= before.at) return 0;

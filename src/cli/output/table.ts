@@ -1,10 +1,10 @@
 /**
- * Columns as Docker's lists have them: Go's text/tabwriter with cells at least 10 wide and 3 spaces between, no
- * trailing cell padding. Pure. The width of a cell is counted in terminal columns, so that wide characters do not shift
- * the rest.
+ * Columns in the form of Docker's lists: Go's text/tabwriter with cells at least 10 wide and 3 spaces between, without
+ * padding after the last cell. The functions are pure. The width of a cell is counted in terminal columns, so that wide
+ * characters do not shift the rest.
  */
 
-/** docker/cli formatter: tabwriter.NewWriter(out, 10, 1, 3, ' ', 0) */
+/** parameters of docker/cli formatter: tabwriter.NewWriter(out, 10, 1, 3, ' ', 0) */
 const MINIMUM_WIDTH = 10;
 const PADDING = 3;
 
@@ -24,7 +24,7 @@ export function table(rows: readonly (readonly string[])[], options: { minimum?:
     .join('');
 }
 
-/** Terminal columns of a text: 2 for East Asian wide characters and emoji, 0 for combining marks. */
+/** @returns terminal columns of a text: 2 for East Asian wide characters and emoji, 0 for combining marks */
 export function width(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let columns = 0;
@@ -33,7 +33,7 @@ export function width(text: string): number {
   return columns;
 }
 
-/** Unicode Standard Annex 11, the blocks that matter */
+/** @returns whether a character is wide: Unicode Standard Annex 11, reduced to the common blocks */
 function isWide(code: number): boolean {
   return (
     code >= 0x1100 &&
@@ -50,7 +50,10 @@ function isWide(code: number): boolean {
   );
 }
 
-/** At most `limit` terminal columns, the last of them `…` when something was cut. Docker's formatter.Ellipsis. */
+/**
+ * Cuts a text to at most `limit` terminal columns, and ends it with `…` when something was cut, as Docker's
+ * formatter.Ellipsis does.
+ */
 export function ellipsis(text: string, limit: number): string {
   if (width(text) <= limit) return text;
   let kept = '';

@@ -1,21 +1,10 @@
-/** Sizes and times for people, worded as Docker words them. Pure. Source of the steps: docker/go-units. */
+/** Sizes and times for users, in Docker's words. The functions are pure. Source of the steps: docker/go-units. */
 
-const DECIMAL = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'];
-
-/** `4.26MB`: powers of 1000, at most `digits` significant digits (Go's %.4g) */
-export function humanSize(bytes: number, digits = 4): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < DECIMAL.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${Number(value.toPrecision(digits))}${DECIMAL[unit]}`;
-}
+export { humanSize } from '../../notation/sizes.ts';
 
 const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 
-/** `15.66GiB`: powers of 1024, four significant digits (go-units BytesSize) */
+/** @returns a size such as `15.66GiB`: powers of 1024, four significant digits (go-units BytesSize) */
 export function binarySize(bytes: number): string {
   let value = bytes;
   let unit = 0;
@@ -26,30 +15,7 @@ export function binarySize(bytes: number): string {
   return `${Number(value.toPrecision(4))}${BINARY[unit]}`;
 }
 
-/** `About a minute`, `2 hours`: how long something lasted. @param ms milliseconds */
-export function humanDuration(ms: number): string {
-  const seconds = Math.floor(ms / 1000);
-  if (seconds < 1) return 'Less than a second';
-  if (seconds === 1) return '1 second';
-  if (seconds < 60) return `${seconds} seconds`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes === 1) return 'About a minute';
-  if (minutes < 60) return `${minutes} minutes`;
-  const hours = Math.floor(seconds / 3600 + 0.5);
-  if (hours === 1) return 'About an hour';
-  if (hours < 48) return `${hours} hours`;
-  if (hours < 24 * 7 * 2) return `${Math.floor(hours / 24)} days`;
-  if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
-  if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
-  return `${Math.floor(hours / 24 / 365)} years`;
-}
-
-/** `2 hours ago` */
-export function ago(then: number, now: number): string {
-  return `${humanDuration(Math.max(0, now - then))} ago`;
-}
-
-/** `2006-01-02 15:04:05 -0700 MST`, Go's default form of a local time */
+/** @returns Go's default form of a local time: `2006-01-02 15:04:05 -0700 MST` */
 export function goLocalTime(ms: number, zone?: string): string {
   const date = new Date(ms);
   const offset = zone === 'UTC' ? 0 : -date.getTimezoneOffset();
@@ -66,7 +32,13 @@ export function goLocalTime(ms: number, zone?: string): string {
   return `${local.slice(0, 10)} ${local.slice(11, 19)} ${sign}${hours}${minutes} ${name.startsWith('GMT') ? `${sign}${hours}` : name}`;
 }
 
-/** RFC 3339 in local time, to the second: what Docker shows with --no-human. */
+/** @returns Go's form of a time that was parsed as UTC, to the ms: `2026-01-02 03:04:05.678 +0000 UTC` */
+export function goUtcTime(ms: number): string {
+  const [date = '', time = ''] = new Date(ms).toISOString().split('T');
+  return `${date} ${time.replace('Z', '').replace(/0+$/, '').replace(/\.$/, '')} +0000 UTC`;
+}
+
+/** @returns RFC 3339 in local time, to the second, which Docker shows with --no-human */
 export function localIso(ms: number): string {
   const offset = -new Date(ms).getTimezoneOffset();
   const local = new Date(ms + offset * 60_000).toISOString().slice(0, 19);
@@ -75,8 +47,8 @@ export function localIso(ms: number): string {
 }
 
 /**
- * `2017-01-05T00:35:58.859401000+08:00`: local time with nine decimals, as `docker events` prints it. @param
- * microseconds since the epoch
+ * @returns local time with nine decimals, as `docker events` prints it: `2017-01-05T00:35:58.859401000+08:00`
+ * @param microseconds since the epoch
  */
 export function localNanoseconds(microseconds: number): string {
   const ms = Math.floor(microseconds / 1000);

@@ -1,10 +1,9 @@
-/** Enumerations that several commands offer to a person who types. Data only. */
+/** Sets of values that the completions of several commands share. This module has data only. */
 import { ULIMIT_NAMES } from '../../notation/ulimits.ts';
 import { PROPAGATIONS } from '../../notation/mount-options.ts';
 import type { Combined } from '../grammar/flag.ts';
 
 const YES_OR_NO = ['true', 'false'] as const;
-const NETWORKS = ['bridge', 'host', 'none'] as const;
 
 export const CONTAINER_FILTERS: Combined = {
   pairs: {
@@ -18,7 +17,7 @@ export const CONTAINER_FILTERS: Combined = {
     isolation: ['vm', 'userns'],
     label: 'none',
     name: 'container',
-    network: NETWORKS,
+    network: 'network',
     publish: 'none',
     since: 'container',
     status: ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'],
@@ -40,10 +39,47 @@ export const IMAGE_FILTERS: Combined = {
 export const IMAGE_PRUNE_FILTERS: Combined = {
   pairs: { dangling: YES_OR_NO, label: 'none', 'label!': 'none', until: 'none' },
 };
+export const SEARCH_FILTERS: Combined = { pairs: { 'is-official': YES_OR_NO, stars: 'none' } };
 export const VOLUME_FILTERS: Combined = {
   pairs: { dangling: YES_OR_NO, driver: ['local'], label: 'none', name: 'volume' },
 };
 export const VOLUME_PRUNE_FILTERS: Combined = { pairs: { all: YES_OR_NO, label: 'none', 'label!': 'none' } };
+export const NETWORK_FILTERS: Combined = {
+  pairs: {
+    dangling: YES_OR_NO,
+    driver: ['bridge', 'host', 'null'],
+    id: 'none',
+    label: 'none',
+    name: 'network',
+    scope: ['local'],
+    type: ['custom', 'builtin'],
+  },
+};
+/** keys of the driver bridge, which src/network/records/options.ts defines */
+export const NETWORK_OPTIONS: Combined = {
+  pairs: {
+    'com.docker.network.bridge.enable_icc': YES_OR_NO,
+    'com.docker.network.bridge.enable_ip_masquerade': ['true'],
+    'com.docker.network.bridge.gateway_mode_ipv4': ['nat', 'isolated'],
+    'com.docker.network.bridge.gateway_mode_ipv6': ['nat', 'isolated'],
+    'com.docker.network.bridge.host_binding_ipv4': 'none',
+    'com.docker.network.bridge.name': 'none',
+    'com.docker.network.driver.mtu': 'none',
+    'husk.metadata': YES_OR_NO,
+  },
+};
+export const BUILD_CACHE_FILTERS: Combined = { pairs: { id: 'none', shared: YES_OR_NO, until: 'none' } };
+export const BUILD_OUTPUT: Combined = {
+  list: true,
+  pairs: {
+    type: ['local', 'tar', 'oci', 'docker', 'image', 'registry', 'cacheonly'],
+    dest: 'file',
+    name: 'none',
+    push: ['true', 'false'],
+  },
+  also: 'file',
+};
+export const BUILD_SECRET: Combined = { list: true, pairs: { id: 'none', src: 'file', env: 'environment' } };
 export const PRUNE_FILTERS: Combined = { pairs: { label: 'none', 'label!': 'none', until: 'none' } };
 
 export const EVENT_FILTERS: Combined = {
@@ -52,12 +88,14 @@ export const EVENT_FILTERS: Combined = {
     event: [
       'attach',
       'commit',
+      'connect',
       'copy',
       'create',
       'delete',
       'destroy',
       'detach',
       'die',
+      'disconnect',
       'exec_create',
       'exec_detach',
       'exec_die',
@@ -90,18 +128,18 @@ export const EVENT_FILTERS: Combined = {
     ],
     image: 'image',
     label: 'none',
-    network: NETWORKS,
+    network: 'network',
     scope: ['local'],
-    type: ['container', 'image', 'volume'],
+    type: ['container', 'image', 'network', 'volume'],
     volume: 'volume',
   },
 };
 
-/** `--network`, `--ipc`, `--pid`: words, or another container's */
+/** @returns completions of `--network`, `--ipc` and `--pid`: words, or another container's namespace */
 export const sharing = (...words: string[]): Combined => ({ words, pairs: { container: 'container' }, mark: ':' });
-export const NETWORK_MODES: Combined = sharing(...NETWORKS);
+export const NETWORK_MODES: Combined = { also: 'network', pairs: { container: 'container' }, mark: ':' };
 
-/** keys of a CSV record; the second spellings (src, dst) are taken and not offered */
+/** keys of a CSV record; the other spellings (src, dst) are accepted but not offered */
 export const MOUNT: Combined = {
   list: true,
   pairs: {
@@ -142,5 +180,5 @@ export const LOG_OPTIONS: Combined = {
 
 export const VOLUME_OPTIONS: Combined = { pairs: { type: ['none'], o: ['bind'], device: 'file' } };
 
-/** what Docker's hub has most images for; any other is taken */
+/** the platforms of most images on Docker's hub; any other is accepted */
 export const PLATFORMS = ['linux/amd64', 'linux/arm64', 'linux/arm/v7', 'linux/386'] as const;

@@ -1,4 +1,4 @@
-/** The container commands. Data only. */
+/** The container commands. This module has data only. */
 import type { Command } from '../grammar/command.ts';
 import type { Flag } from '../grammar/flag.ts';
 import { validateEnv } from '../grammar/validate.ts';
@@ -27,7 +27,7 @@ const TIMEOUT: Flag = {
   help: 'Time to wait before it is killed (seconds)',
 };
 
-/** `husk X` is the short form of `husk container X` */
+/** Names a command whose short form is `husk X` and whose full form is `husk container X`. */
 const both = (name: string, ...others: string[][]): Pick<Command, 'name' | 'parent' | 'spellings'> => ({
   name,
   parent: [],

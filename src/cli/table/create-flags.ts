@@ -1,23 +1,24 @@
 /**
- * The flags `run` and `create` share: surface.md § Containers and § Limits. Data only; what they mean is in
- * grammar/create-options.ts.
+ * The flags that `run` and `create` share: surface.md § Containers and § Limits. This module has data only;
+ * grammar/create-options.ts reads the flags.
  */
 import type { Flag } from '../grammar/flag.ts';
 import { parseDeviceRate, parseDeviceRule, parseDeviceWeight } from '../../notation/devices.ts';
+import { parseEgressRule } from '../../notation/egress.ts';
 import { parseExtraHost } from '../../notation/extra-hosts.ts';
 import {
   validateAttach,
   validateDevice,
   validateDnsSearch,
   validateEnv,
-  validateExpose,
+  validateLink,
   validateIp,
   validateLabel,
   validateSysctl,
 } from '../grammar/validate.ts';
 import { LOG_OPTIONS, MOUNT, NETWORK_MODES, PLATFORMS, sharing, ULIMITS } from './completions.ts';
 
-/** Limits that a container can be given later, too. */
+/** limits that can be changed later, by `update` */
 const UPDATABLE = [
   'blkio-weight',
   'cpu-period',
@@ -123,6 +124,13 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'dns-option', type: 'list', aliases: ['dns-opt'], help: 'Options of the resolver' },
   { name: 'dns-search', type: 'list', help: 'Domains to search', validate: validateDnsSearch },
   { name: 'domainname', type: 'string', help: 'NIS domain name of the container' },
+  {
+    name: 'egress',
+    type: 'list',
+    help: 'Where the container may go, and nowhere else: none, public, host, NAME, *.SUFFIX, CIDR, CONTAINER, [:PORTS][/PROTO]',
+    validate: parseEgressRule,
+    complete: ['none', 'public', 'host'],
+  },
   { name: 'entrypoint', type: 'string', help: "Use instead of the image's ENTRYPOINT" },
   {
     name: 'env',
@@ -133,7 +141,7 @@ export const CREATE_FLAGS: readonly Flag[] = [
     complete: 'environment',
   },
   { name: 'env-file', type: 'list', help: 'Read environment variables from a file', complete: 'file' },
-  { name: 'expose', type: 'list', help: 'Expose a port or a range of ports', validate: validateExpose },
+  { name: 'expose', type: 'list', help: 'Expose a port or a range of ports' },
   { name: 'gpus', type: 'list', help: 'GPUs to add, of a CDI specification ("all", "device=0")' },
   { name: 'group-add', type: 'list', help: 'Supplementary groups to join' },
   { name: 'health-cmd', type: 'string', help: "Command that checks the container's health" },
@@ -185,7 +193,13 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'kernel-memory', type: 'bytes', help: 'Kernel memory limit', hidden: true },
   { name: 'label', short: 'l', type: 'list', help: 'Set a label on the container', validate: validateLabel },
   { name: 'label-file', type: 'list', help: 'Read labels from a file', complete: 'file' },
-  { name: 'link', type: 'list', help: 'Link to another container', complete: 'container' },
+  {
+    name: 'link',
+    type: 'list',
+    help: 'Link to another container',
+    validate: validateLink,
+    complete: 'container',
+  },
   { name: 'link-local-ip', type: 'list', help: 'Link-local addresses', hidden: true },
   {
     name: 'log-driver',
@@ -204,6 +218,7 @@ export const CREATE_FLAGS: readonly Flag[] = [
   { name: 'network', type: 'network', aliases: ['net'], help: 'Network of the container', complete: NETWORK_MODES },
   { name: 'network-alias', type: 'list', aliases: ['net-alias'], help: 'Further name of the container on its network' },
   { name: 'no-healthcheck', type: 'bool', help: "Do not run the image's HEALTHCHECK" },
+  { name: 'no-template', type: 'bool', help: 'Boot the virtual machine, rather than going on from one that waits' },
   { name: 'oom-kill-disable', type: 'bool', help: 'Do not kill processes when memory runs out' },
   { name: 'oom-score-adj', type: 'int', help: 'How readily the kernel kills it when memory runs out (-1000 to 1000)' },
   { name: 'pid', type: 'string', help: 'PID namespace (host, container:NAME)', complete: sharing('host') },

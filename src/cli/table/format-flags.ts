@@ -1,4 +1,4 @@
-/** `--format`, as lists and as inspections have it. Data only. */
+/** `--format` of lists and of inspections. This module has data only. */
 import type { Flag } from '../grammar/flag.ts';
 
 export const FORMAT_LIST: Flag = {

@@ -1,7 +1,7 @@
-/** The image commands. Data only. */
+/** The image commands. This module has data only. */
 import type { Command } from '../grammar/command.ts';
 import type { Flag } from '../grammar/flag.ts';
-import { IMAGE_FILTERS, IMAGE_PRUNE_FILTERS, PLATFORMS } from './completions.ts';
+import { IMAGE_FILTERS, IMAGE_PRUNE_FILTERS, PLATFORMS, SEARCH_FILTERS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
 
 const PLATFORM: Flag = {
@@ -11,7 +11,7 @@ const PLATFORM: Flag = {
   env: 'DOCKER_DEFAULT_PLATFORM',
   complete: PLATFORMS,
 };
-/** of commands about images that are here: the environment does not choose for them */
+/** `--platform` of commands about local images, which has no default from the environment */
 const PLATFORM_HERE: Flag = {
   name: 'platform',
   type: 'string',
@@ -72,6 +72,22 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     load: () => import('../commands/push.ts'),
   },
   {
+    name: 'search',
+    parent: [],
+    section: 'common',
+    order: 10,
+    usage: '[OPTIONS] TERM',
+    help: 'Search a registry for images',
+    flags: [
+      { name: 'filter', short: 'f', type: 'filter', help: 'Show only what meets conditions', complete: SEARCH_FILTERS },
+      FORMAT_LIST,
+      { name: 'limit', type: 'int', help: 'Number of results at most (default 25)' },
+      { name: 'no-trunc', type: 'bool', help: "Don't truncate output" },
+    ],
+    arguments: { minimum: 1, maximum: 1 },
+    load: () => import('../commands/search.ts'),
+  },
+  {
     name: 'images',
     parent: [],
     spellings: [
@@ -92,7 +108,7 @@ export const IMAGE_COMMANDS: readonly Command[] = [
       {
         name: 'tree',
         type: 'bool',
-        help: 'Show a block for each image, with who uses it (experimental, as in Docker)',
+        help: 'Show all names of an image together, and whether it is used (experimental, as in Docker)',
       },
     ],
     arguments: { minimum: 0, maximum: 1, complete: ['image'] },
@@ -159,7 +175,12 @@ export const IMAGE_COMMANDS: readonly Command[] = [
     help: 'Load images from a tar archive or STDIN',
     flags: [
       { name: 'input', short: 'i', type: 'string', help: 'Read from a file instead of STDIN', complete: 'file' },
-      { name: 'platform', type: 'string', help: 'Load only images of this platform (os[/arch[/variant]])' },
+      {
+        name: 'platform',
+        type: 'string',
+        help: 'Load only images of this platform (os[/arch[/variant]])',
+        complete: PLATFORMS,
+      },
       { name: 'quiet', short: 'q', type: 'bool', help: 'Do not show progress' },
     ],
     arguments: { minimum: 0, maximum: 0 },

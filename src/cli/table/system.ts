@@ -1,4 +1,4 @@
-/** The commands about husk itself, and those about everything. Data only. */
+/** The commands about husk itself, and those about all kinds of objects. This module has data only. */
 import type { Command } from '../grammar/command.ts';
 import { EVENT_FILTERS, PRUNE_FILTERS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';
@@ -60,6 +60,52 @@ export const SYSTEM_COMMANDS: readonly Command[] = [
     load: () => import('../commands/system-prune.ts'),
   },
   {
+    name: 'dial-stdio',
+    parent: ['system'],
+    usage: '',
+    help: 'Connect stdin and stdout to the Docker Engine API, for docker -H ssh://HOST',
+    flags: [],
+    arguments: { minimum: 0, maximum: 0 },
+    hidden: true,
+    load: () => import('../commands/dial-stdio.ts'),
+  },
+  {
+    name: 'serve',
+    parent: [],
+    usage: '[OPTIONS]',
+    help: 'Serve the Docker Engine API to its clients',
+    flags: [
+      {
+        name: 'host',
+        short: 'H',
+        type: 'list',
+        help: "Where to listen (unix:///PATH, tcp://ADDRESS:PORT; several times; default: docker.sock in husk's runtime folder)",
+      },
+      {
+        name: 'idle-timeout',
+        type: 'duration',
+        help: 'End when nobody has asked for so long (default never; 30s with a socket of systemd)',
+      },
+      { name: 'tls', type: 'bool', default: true, help: 'With --tls=false TCP is plain, at a loopback address alone' },
+      { name: 'tlscacert', type: 'string', help: 'Whose certificates clients must have', complete: 'file' },
+      { name: 'tlscert', type: 'string', help: "The server's certificate", complete: 'file' },
+      { name: 'tlskey', type: 'string', help: "The server's key", complete: 'file' },
+      { name: 'tlsverify', type: 'bool', help: 'Serve TCP with TLS, to clients with a certificate' },
+    ],
+    arguments: { minimum: 0, maximum: 0 },
+    load: () => import('../commands/serve.ts'),
+  },
+  {
+    name: 'compose',
+    parent: [],
+    usage: '[OPTIONS] COMMAND',
+    help: "Run Docker's compose over husk",
+    flags: [],
+    arguments: { minimum: 0 },
+    isWrapper: true,
+    load: () => import('../commands/compose.ts'),
+  },
+  {
     name: 'inspect',
     parent: [],
     usage: '[OPTIONS] NAME|ID [NAME|ID...]',
@@ -71,7 +117,7 @@ export const SYSTEM_COMMANDS: readonly Command[] = [
         name: 'type',
         type: 'string',
         help: 'Look only among things of this kind',
-        complete: ['container', 'image', 'volume'],
+        complete: ['container', 'image', 'network', 'volume'],
       },
     ],
     arguments: { minimum: 1, complete: ['object'] },

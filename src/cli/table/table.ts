@@ -1,20 +1,26 @@
-/** All commands, and how a command's words are looked up. */
+/** All commands, and the lookup of a command by its words. */
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { Command } from '../grammar/command.ts';
 import type { Flag } from '../grammar/flag.ts';
+import { BUILD_COMMANDS } from './builds.ts';
 import { CONTAINER_COMMANDS } from './containers.ts';
 import { IMAGE_COMMANDS } from './images.ts';
+import { MANIFEST_COMMANDS } from './manifests.ts';
+import { NETWORK_COMMANDS } from './networks.ts';
 import { SYSTEM_COMMANDS } from './system.ts';
 import { VOLUME_COMMANDS } from './volumes.ts';
 
 export const COMMANDS: readonly Command[] = [
   ...CONTAINER_COMMANDS,
   ...IMAGE_COMMANDS,
+  ...MANIFEST_COMMANDS,
+  ...BUILD_COMMANDS,
   ...VOLUME_COMMANDS,
+  ...NETWORK_COMMANDS,
   ...SYSTEM_COMMANDS,
 ];
 
-/** Flags before the command's name. */
+/** flags before the command's name */
 export const GLOBAL_FLAGS: readonly Flag[] = [
   {
     name: 'config',
@@ -41,7 +47,7 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
     validate: logLevel,
     hidden: true,
   },
-  // of a connection to a daemon: husk has none
+  // These flags are about a connection to a daemon, which husk does not have.
   { name: 'tls', type: 'bool', help: 'Taken, as there is no daemon to connect to', hidden: true },
   { name: 'tlscacert', type: 'string', help: 'Taken, as there is no daemon to connect to', hidden: true },
   { name: 'tlscert', type: 'string', help: 'Taken, as there is no daemon to connect to', hidden: true },
@@ -50,7 +56,7 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
   { name: 'version', short: 'v', type: 'bool', help: 'Print the version and quit' },
 ];
 
-/** of --host and --context: work that is sent to another machine by name is never done on this one */
+/** Refuses values of --host and --context: work that is sent to another machine by name is never done on this one. */
 function onlyHere(value: string): void {
   if (value !== 'default')
     throw new HuskError(`${value}: husk has no daemon to connect to, it runs containers on this machine`, {
@@ -65,7 +71,7 @@ function logLevel(value: string): void {
     throw new Error('not one of "debug", "info", "warn", "error", "fatal"');
 }
 
-/** Every spelling of a command, `husk container X` forms first as in Docker's "Aliases". */
+/** @returns every spelling of a command, the forms `husk container X` first, as in Docker's "Aliases" */
 export function spellings(command: Command): string[][] {
   return [...(command.spellings ?? []).map((words) => [...words]), [...command.parent, command.name]];
 }
@@ -78,7 +84,7 @@ export function findCommand(words: readonly string[]): Command | undefined {
   return BY_SPELLING.get(words.join(' '));
 }
 
-/** The commands of a group by the name they have there; of the root for []. */
+/** @returns the commands of a group, by their name in it; for [] those of the root */
 export function subcommands(group: readonly string[]): { name: string; command: Command }[] {
   const found = new Map<Command, string>();
   for (const command of COMMANDS) {

@@ -1,4 +1,4 @@
-/** The volume commands. Data only. */
+/** The volume commands. This module has data only. */
 import type { Command } from '../grammar/command.ts';
 import { VOLUME_FILTERS, VOLUME_OPTIONS, VOLUME_PRUNE_FILTERS } from './completions.ts';
 import { FORMAT_INSPECT, FORMAT_LIST } from './format-flags.ts';

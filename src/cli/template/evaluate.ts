@@ -1,6 +1,6 @@
 /**
- * Go templates: tree and data → text. Pure. Output, recursion and steps are bounded: data comes from images and
- * containers, and a template may call itself.
+ * Go templates: from tree and data to text. The evaluation is pure. Output, recursion and steps are bounded, because
+ * data come from images and containers, and a template may call itself.
  */
 import { FUNCTIONS, MAX_TEXT } from './functions.ts';
 import {
@@ -20,13 +20,13 @@ import { showOperand, type CallNode, type Node, type Operand, type Pipe, type Te
 import { formatValue } from './printf.ts';
 import { isObject, isStringList, isTrue, typeName } from './values.ts';
 
-/** nested `{{template}}` calls; Go allows 100,000 on its growing stack */
+/** limit of nested `{{template}}` calls; Go allows 100,000 on its growing stack */
 const MAX_CALLS = 500;
-/** nodes executed */
+/** limit of nodes that are executed */
 const MAX_STEPS = 5_000_000;
 
 export interface EvaluateOptions {
-  /** Go's missingkey=error: a key that a map has not fails, instead of being `<no value>`. */
+  /** Go's missingkey=error: a key that a map does not have fails, instead of being `<no value>`. */
   missingKey?: 'error';
   /** Go's name of the type of a row, for error texts. @default struct */
   rowType?: string;
@@ -35,7 +35,7 @@ export interface EvaluateOptions {
 type ControlNode = Extract<Node, { otherwise: Node[] }>;
 type Signal = 'break' | 'continue' | undefined;
 
-/** @throws TemplateError, worded as Go's: `template: :1:2: executing "" at <.Foo>: …` */
+/** @throws TemplateError in Go's words: `template: :1:2: executing "" at <.Foo>: …` */
 export function evaluate(template: Template, data: unknown, options: EvaluateOptions = {}): string {
   const chunks: string[] = [];
   let size = 0;
@@ -103,7 +103,7 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
 
   function range(node: ControlNode, dot: unknown): Signal {
     const { pipe } = node;
-    // range's own variables get the items, not the list
+    // The variables of a range get the items, not the list.
     const list = indirect(pipeline(dot, { ...pipe, variables: [] }));
     let items: Iterable<[unknown, unknown]>;
     if (list === null || list === undefined) items = [];
@@ -163,7 +163,7 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     return value;
   }
 
-  /** @param final what came down the pipe: the last argument */
+  /** @param final the value that came through the pipe, which is the last argument */
   function command(dot: unknown, call: CallNode, final: unknown[]): unknown {
     const [first, ...rest] = call.operands as [Operand, ...Operand[]];
     switch (first.kind) {
@@ -244,16 +244,16 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
     return value;
   }
 
-  /** A field of a struct or a row, an entry of a map. */
+  /** @returns a field of a struct or a row, or an entry of a map */
   function member(receiver: unknown, wanted: string, node: Operand): unknown {
-    // JSON without types is all interfaces
+    // Without types, every value of the JSON is an interface.
     const unknown = (type: string): never =>
       fail(`can't evaluate field ${wanted} in type ${options.missingKey ? 'interface {}' : type}`, node);
     const missing = (): undefined =>
       options.missingKey ? fail(`map has no entry for key ${JSON.stringify(wanted)}`, node) : undefined;
     if (receiver instanceof Map) return receiver.has(wanted) ? receiver.get(wanted) : missing();
     if (isObject(receiver)) {
-      // own properties only: `{{.constructor}}` must not reach JavaScript
+      // Only own properties count: `{{.constructor}}` must not reach JavaScript.
       return Object.hasOwn(receiver, wanted) ? receiver[wanted] : unknown(options.rowType ?? 'struct');
     }
     const of = indirect(receiver);
@@ -318,7 +318,7 @@ export function evaluate(template: Template, data: unknown, options: EvaluateOpt
   }
 }
 
-/** `{{range 3}}`: a number's range is not made before it is needed */
+/** Yields the range of a number (`{{range 3}}`), which is not built in advance. */
 function* countUp(limit: number): Generator<[number, number]> {
   for (let index = 0; index < limit; index++) yield [index, index];
 }

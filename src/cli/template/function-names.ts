@@ -1,6 +1,6 @@
-/** What a template may call, known to the parser so that a wrong name fails before anything is printed. */
+/** The functions of templates. The parser knows them, so that a wrong name fails before anything is printed. */
 export const FUNCTION_NAMES: ReadonlySet<string> = new Set([
-  // Go's own
+  // Go's own functions
   'and',
   'or',
   'not',
@@ -20,7 +20,7 @@ export const FUNCTION_NAMES: ReadonlySet<string> = new Set([
   'le',
   'gt',
   'ge',
-  // Docker's
+  // Docker's functions
   'json',
   'split',
   'join',

@@ -1,4 +1,4 @@
-/** What templates may call: Go's functions and Docker's. Pure. A thrown Error becomes `error calling NAME: …`. */
+/** The functions of templates: Go's and Docker's. They are pure. A thrown Error becomes `error calling NAME: …`. */
 import { entriesOf, entryOf, GoValue, indirect, isNil, itemsOf, underlying, view } from './go-value.ts';
 import { goJson, goRowJson } from './json.ts';
 import { formatValue, sprint, sprintf } from './printf.ts';
@@ -14,7 +14,7 @@ export interface TemplateFunction {
   call(...values: never[]): unknown;
 }
 
-/** characters a function's result may have */
+/** limit of characters of a function's result */
 export const MAX_TEXT = 64 << 20;
 
 const fixed = (
@@ -54,7 +54,7 @@ function index(item: unknown, ...keys: unknown[]): unknown {
       const keyType = value.type.key.name ?? 'string';
       if (typeName(key) !== keyType) throw new Error(`value has type ${typeName(key)}; should be ${keyType}`);
       found = entryOf(value, String(underlying(key)));
-      // the zero value of what the map holds
+      // A missing key gives the zero value of the map's type.
       if (found === undefined) found = view(value.type.of, undefined);
     } else if (value instanceof Map || isObject(value)) {
       if (typeof key !== 'string') throw new Error(`value has type ${typeName(key)}; should be string`);
@@ -64,7 +64,7 @@ function index(item: unknown, ...keys: unknown[]): unknown {
   return found;
 }
 
-/** @param kind of what is indexed; absent for a bound, which may stand behind the last item */
+/** @param kind what is indexed; absent for a bound, which may stand behind the last item */
 function checkedIndex(key: unknown, size: number, kind?: 'slice' | 'string'): number {
   if (typeof key !== 'number' || !Number.isInteger(key))
     throw new Error(
@@ -115,7 +115,7 @@ function equal(one: unknown, other: unknown): boolean {
   if (typeName(a) !== typeName(b))
     throw new Error(`non-comparable types ${formatValue(a)}: ${typeName(a)}, ${typeName(b)}: ${formatValue(b)}`);
   if (leftNil || rightNil) return leftNil === rightNil;
-  // two pointers are the same only where they are one
+  // Two pointers are equal only when they are the same pointer.
   if (a instanceof GoValue && a.type.kind === 'pointer') return a.json === (b as GoValue).json;
   throw new Error(`non-comparable type ${formatValue(a)}: ${typeName(a)}`);
 }
@@ -132,7 +132,7 @@ function compare(one: unknown, other: unknown): number {
   return (a as number) - (b as number);
 }
 
-/** what html, js, urlquery and print* make of their arguments */
+/** @returns the text that html, js, urlquery and print* make of their arguments */
 const joined = (values: readonly unknown[]): string =>
   values.length === 1 && typeof values[0] === 'string' ? values[0] : sprint(values);
 
@@ -155,7 +155,7 @@ const JS: Record<string, string> = {
 };
 
 export const FUNCTIONS: Record<string, TemplateFunction> = {
-  // `and` and `or` stop early: evaluate.ts knows them; these entries hold their arity
+  // evaluate.ts implements `and` and `or`, which stop early; these entries have only their number of arguments.
   and: any(1, () => undefined),
   or: any(1, () => undefined),
   not: fixed(1, (value: unknown) => !isTrue(value)),

@@ -1,23 +1,23 @@
 /**
  * Go's types, as far as templates can see them: kinds, names, the fields of structs in their order, JSON tags and
- * methods. The tables of Docker's types (`src/cli/types/`) are written with these. Pure data; go-value.ts looks at JSON
- * through it.
+ * methods. The tables of Docker's types (`src/cli/types/`) are made with them, and go-value.ts reads JSON through them.
+ * This module is pure data.
  */
 
-/** Called with the JSON of the value, and with the template's arguments. */
+/** Methods by name; each is called with the JSON of the value, and with the template's arguments. */
 type Methods = Readonly<Record<string, (json: never, ...values: unknown[]) => unknown>>;
 
 interface Behaviour {
   methods?: Methods;
-  /** Go's String(): what is printed instead of the value */
+  /** Go's String(), whose text is printed instead of the value. */
   text?: (json: never) => string;
 }
 
 export interface BasicType extends Behaviour {
   kind: 'string' | 'int' | 'bool' | 'float64';
-  /** absent for Go's own types; a type with a name is not assignable to them */
+  /** name of the type; absent for Go's own types, to which a type with a name is not assignable */
   name?: string;
-  /** what the JSON leaves out, where that is not the kind's own zero */
+  /** the value that stands for a missing one, where that is not the kind's own zero */
   zero?: string;
 }
 
@@ -32,19 +32,19 @@ export type GoType =
   | StructType
   | { kind: 'any' }
   | { kind: 'pointer'; of: GoType }
-  /** `length` is of an array, which is never nil */
+  /** `length` marks an array, which is never nil. */
   | { kind: 'slice'; of: GoType; name?: string; length?: number }
   | { kind: 'map'; key: BasicType; of: GoType; name?: string };
 
 export interface Field {
   name: string;
-  /** the name in JSON; absent where Go leaves it out ("-") */
+  /** the name in JSON; absent where Go leaves the field out ("-") */
   json?: string;
   type: GoType;
   omitEmpty: boolean;
-  /** Its fields are the struct's as well, in JSON and in templates. */
+  /** Whether the field's own fields are the struct's as well, in JSON and in templates. */
   embedded: boolean;
-  /** Husk's own: templates and JSON have it, `{{.}}` prints Docker's fields only. */
+  /** Whether the field is husk's own: templates and JSON have it, `{{.}}` prints Docker's fields only. */
   own: boolean;
 }
 
@@ -53,7 +53,7 @@ type FieldOf = Partial<Omit<Field, 'name' | 'type'>> & { type: GoType };
 export const string: BasicType = { kind: 'string' };
 export const int: BasicType = { kind: 'int' };
 export const bool: BasicType = { kind: 'bool' };
-/** `interface {}`: whatever the JSON has there */
+/** `interface {}`: any value that the JSON has */
 export const any: GoType = { kind: 'any' };
 
 export const pointer = (of: GoType): GoType => ({ kind: 'pointer', of });
@@ -66,9 +66,9 @@ export const named = (
   behaviour: Behaviour & { zero?: string } = {},
 ): BasicType => ({ kind, name, ...behaviour });
 
-/** A field whose JSON has another name. */
+/** Declares a field that has another name in JSON. */
 export const field = (json: string, type: GoType): FieldOf => ({ json, type });
-/** `omitempty`: the JSON that husk writes again leaves it out where it is empty. */
+/** Declares a field with `omitempty`: JSON that husk writes leaves it out where it is empty. */
 export const omitEmpty = (type: GoType, json?: string): FieldOf => ({
   type,
   omitEmpty: true,
@@ -76,10 +76,10 @@ export const omitEmpty = (type: GoType, json?: string): FieldOf => ({
 });
 export const embedded = (type: GoType): FieldOf => ({ type, embedded: true });
 export const own = (type: GoType): FieldOf => ({ type, own: true });
-/** `json:"-"` */
+/** Declares a field with `json:"-"`. */
 export const unwritten = (type: GoType): FieldOf => ({ type, json: undefined });
 
-/** @param fields in Go's order; the JSON has the same name unless `field` says another */
+/** @param fields the fields in Go's order; JSON has the same name unless `field` gives another */
 export function struct(
   name: string,
   fields: Readonly<Record<string, GoType | FieldOf>>,
@@ -103,7 +103,7 @@ export function struct(
 export const STRINGS = slice(string);
 export const STRING_MAP = map(string);
 
-/** As Go's reflection spells it: `*container.State`, `map[string]string`. */
+/** @returns the name as Go's reflection spells it: `*container.State`, `map[string]string` */
 export function nameOfType(type: GoType): string {
   switch (type.kind) {
     case 'any':

@@ -1,11 +1,11 @@
 /**
- * JSON seen through Go's types, as a client of Docker's API sees it once it has decoded an answer: what is left out is
- * the type's zero value, a pointer may be nil, a nil list is not an empty one. Nothing is copied before it is asked
- * for; only own properties are seen.
+ * JSON seen through Go's types, as a client of Docker's API sees an answer that it has decoded: a missing value is the
+ * type's zero value, a pointer may be nil, a nil list is not an empty one. Values are converted when they are read;
+ * only own properties are visible.
  */
 import { nameOfType, named, string, any as ANY, type Field, type GoType, type StructType } from './go-types.ts';
 
-/** Go's json.Number: what a decoder makes of a number whose type it does not know. It is a string. */
+/** Go's json.Number, which a decoder makes of a number whose type it does not know. It is a string. */
 const JSON_NUMBER = named('string', 'json.Number', {
   methods: {
     String: (json: string) => json,
@@ -18,7 +18,7 @@ const ANY_SLICE: GoType = { kind: 'slice', of: ANY };
 const ZERO = { string: '', int: 0, bool: false, float64: 0 } as const;
 const JS_TYPE = { string: 'string', int: 'number', bool: 'boolean', float64: 'number' } as const;
 
-/** Values that are more than JavaScript's: those of named types, lists, maps, structs and pointers. */
+/** A value that JavaScript's types cannot hold: one of a named type, a list, a map, a struct or a pointer. */
 export class GoValue {
   readonly type: GoType;
   readonly json: unknown;
@@ -49,7 +49,7 @@ export function view(type: GoType, json: unknown): unknown {
   }
 }
 
-/** A nil pointer, list or map. */
+/** @returns whether this is a nil pointer, list or map */
 export function isNil({ type, json }: GoValue): boolean {
   if (type.kind === 'slice' && type.length !== undefined) return false;
   return (
@@ -57,7 +57,7 @@ export function isNil({ type, json }: GoValue): boolean {
   );
 }
 
-/** What a pointer leads to; a nil pointer itself. */
+/** @returns what a pointer leads to; for a nil pointer the pointer itself */
 export function indirect(value: unknown): unknown {
   let found = value;
   while (found instanceof GoValue && found.type.kind === 'pointer' && !isNil(found))
@@ -65,7 +65,7 @@ export function indirect(value: unknown): unknown {
   return found;
 }
 
-/** The JavaScript value of a named string, number or boolean; any other value itself. */
+/** @returns the JavaScript value of a named string, number or boolean; any other value itself */
 export function underlying(value: unknown): unknown {
   return value instanceof GoValue &&
     (value.type.kind === 'string' ||
@@ -76,7 +76,7 @@ export function underlying(value: unknown): unknown {
     : value;
 }
 
-/** The items of a list; undefined for what is none. */
+/** @returns the items of a list; undefined for any other value */
 export function itemsOf(value: unknown): unknown[] | undefined {
   if (Array.isArray(value)) return value;
   if (!(value instanceof GoValue) || value.type.kind !== 'slice') return undefined;
@@ -85,7 +85,10 @@ export function itemsOf(value: unknown): unknown[] | undefined {
   return Array.from({ length: length ?? items.length }, (_, index) => view(of, items[index]));
 }
 
-/** The entries of a map by sorted key, as Go ranges over and prints it; undefined for what is none. */
+/**
+ * @returns the entries of a map sorted by key, the order in which Go ranges over and prints it; undefined for any other
+ * value
+ */
 export function entriesOf(value: unknown): [key: unknown, value: unknown][] | undefined {
   if (value instanceof Map) return [...value].sort(byKey);
   if (!(value instanceof GoValue) || value.type.kind !== 'map') return undefined;
@@ -105,7 +108,9 @@ export function entryOf(value: GoValue, key: string): unknown {
   return view(type.of, (json as Record<string, unknown>)[key]);
 }
 
-/** The struct's own field, or one of a struct embedded in it; as Go's FieldByName, which takes the shallowest. */
+/**
+ * @returns the struct's own field, or one of a struct embedded in it; like Go's FieldByName it prefers the shallowest
+ */
 export function fieldOf(value: GoValue, name: string): unknown {
   if (value.type.kind !== 'struct') return undefined;
   const direct = value.type.fields.find((field) => field.name === name);
@@ -142,7 +147,7 @@ export function methodOf(value: unknown, name: string): ((...values: unknown[]) 
   return bound;
 }
 
-/** What String() says, of the value or of what it points to. */
+/** @returns the text of String(), of the value or of what it points to */
 export function textOf(value: GoValue): string | undefined {
   const found = indirect(value);
   if (!(found instanceof GoValue) || !('text' in found.type)) return undefined;
@@ -155,7 +160,7 @@ export interface ShownField {
   embedded: boolean;
 }
 
-/** The fields that `{{.}}` prints. */
+/** @returns the fields that `{{.}}` prints */
 export function shownFields(value: GoValue): ShownField[] {
   return (value.type as StructType).fields
     .filter((field) => !field.own)
@@ -174,7 +179,7 @@ function fieldValue(value: GoValue, field: Field): unknown {
   );
 }
 
-/** As Go's encoding/json writes it again: plain JSON in the order of the fields, maps by key. */
+/** @returns plain JSON as Go's encoding/json would write it: structs in the order of their fields, maps by key */
 export function toJson(value: unknown): unknown {
   if (!(value instanceof GoValue)) return value;
   const { type, json } = value;
@@ -198,7 +203,7 @@ function addMembers(value: GoValue, members: [string, unknown][]): void {
   }
 }
 
-/** encoding/json's idea of empty: a struct never is. */
+/** @returns whether encoding/json considers a value empty; a struct never is */
 function isEmpty(value: unknown): boolean {
   const plain = underlying(value);
   if (!(plain instanceof GoValue)) return !plain;

@@ -1,14 +1,18 @@
-/** JSON as Go writes it: Maps by sorted key, objects in their own order, U+2028/9 escaped, nothing else. Pure. */
+/**
+ * JSON as Go writes it: maps by sorted key, objects in their own order, U+2028 and U+2029 escaped, nothing else. The
+ * functions are pure.
+ */
 import { entriesOf, toJson } from './go-value.ts';
 
-export function goJson(value: unknown, indent?: number): string {
-  return write(value, indent === undefined ? undefined : ' '.repeat(indent), '\n').replace(
+/** @param indent spaces, or the text of one step */
+export function goJson(value: unknown, indent?: number | string): string {
+  return write(value, typeof indent === 'number' ? ' '.repeat(indent) : indent, '\n').replace(
     /[\u2028\u2029]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16)}`,
   );
 }
 
-/** JSON.stringify would put keys that look like numbers first. */
+/** Writes one value. JSON.stringify is not used for objects, because it would put keys that look like numbers first. */
 function write(item: unknown, indent: string | undefined, line: string): string {
   const value = toJson(item);
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
@@ -38,9 +42,9 @@ function write(item: unknown, indent: string | undefined, line: string): string 
 }
 
 /**
- * A list's row, or rows, as Docker's lists write one: what is markup in HTML is escaped there. docker/cli
- * formatter.MarshalJSON, which goes through json.Marshal
+ * Writes a row of a list, or rows, as Docker's lists do: the characters of HTML markup are escaped there. docker/cli
+ * formatter.MarshalJSON, which uses json.Marshal
  */
-export function goRowJson(row: Record<string, unknown> | readonly unknown[]): string {
-  return goJson(row).replace(/[<>&]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
+export function goRowJson(row: Record<string, unknown> | readonly unknown[], indent?: number | string): string {
+  return goJson(row, indent).replace(/[<>&]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }

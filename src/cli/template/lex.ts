@@ -1,6 +1,6 @@
 /**
- * Words of a Go template: text, actions, trimming, comments. Pure. Source: the documentation of Go's text/template, and
- * the answers of real clients (test/cli/template).
+ * The tokens of a Go template: text, actions, trimming, comments. The lexer is pure. Source: the documentation of Go's
+ * text/template, and the answers of real clients (test/cli/template).
  */
 
 export class TemplateError extends Error {
@@ -33,7 +33,10 @@ export type TokenKind =
   | ':='
   | '='
   | 'character-other'
-  /** what is wrong, in `text`: reported when the parser gets there, so that an earlier mistake is named first */
+  /**
+   * an error, whose message is in `text`; it is reported when the parser reaches it, so that an earlier mistake is
+   * named first
+   */
   | 'error'
   | 'eof';
 
@@ -46,7 +49,7 @@ export interface Token {
 
 const KEYWORDS = new Set(['block', 'break', 'continue', 'define', 'else', 'end', 'if', 'range', 'template', 'with']);
 const WORD = /[\p{L}\p{N}_]/u;
-/** what may follow a word, a number or a field; end of input too */
+/** @returns whether a word, a number or a field may end before this character, or before the end of the input */
 const isTerminator = (character: string | undefined): boolean =>
   character === undefined || /[\s.,|:()=]/.test(character);
 
@@ -58,7 +61,7 @@ export function lineOf(source: string, at: number): number {
 
 class LexError extends Error {}
 
-/** Never throws: the last token is `eof` or `error`. */
+/** Splits a template into tokens. It never throws: the last token is `eof` or `error`. */
 export function lex(source: string): Token[] {
   const tokens: Token[] = [];
   let at = 0;
@@ -108,7 +111,7 @@ export function lex(source: string): Token[] {
     }
   }
 
-  /** from after `{{` to after `}}`; @returns whether `-}}` trims what follows */
+  /** Reads from after `{{` to after `}}`. @returns whether `-}}` trims the text behind it */
   function lexAction(): boolean {
     let depth = 0;
     for (;;) {
@@ -219,7 +222,7 @@ export function lex(source: string): Token[] {
   }
 }
 
-/** Go's %#U: `U+0040 '@'` */
+/** @returns the text of Go's %#U: `U+0040 '@'` */
 function describe(code: number): string {
   const hex = `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
   return code >= 0x20 && code !== 0x7f ? `${hex} '${String.fromCodePoint(code)}'` : hex;

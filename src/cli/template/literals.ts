@@ -1,4 +1,4 @@
-/** Go's quoted literals. Pure. */
+/** Go's quoted literals. The function is pure. */
 
 const SIMPLE: Record<string, string> = {
   a: '\x07',

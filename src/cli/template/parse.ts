@@ -1,5 +1,6 @@
 /**
- * Go templates: words → tree. Pure; evaluation is in evaluate.ts. Nesting is bounded, because the parser calls itself.
+ * Go templates: from tokens to a tree. The parser is pure; evaluation is in evaluate.ts. Nesting is bounded, because
+ * the parser is recursive.
  */
 import { unquote } from './literals.ts';
 import { lex, lineOf, TemplateError, type Token, type TokenKind } from './lex.ts';
@@ -26,9 +27,9 @@ export interface CallNode {
 export interface Pipe {
   kind: 'pipe';
   at: number;
-  /** `$a` or `$i, $e` */
+  /** names of variables: `$a` or `$i, $e` */
   variables: string[];
-  /** `:=` makes them, `=` changes them */
+  /** whether the variables are declared (`:=`) or assigned (`=`) */
   declares: boolean;
   calls: CallNode[];
 }
@@ -43,16 +44,16 @@ export type Node =
 export interface Template {
   source: string;
   root: Node[];
-  /** `define` and `block` */
+  /** templates of `define` and `block`, by name */
   defined: Map<string, Node[]>;
 }
 
-/** how deep actions and parentheses may nest */
+/** limit of nested actions and parentheses */
 const MAX_DEPTH = 200;
-/** characters */
+/** limit of characters of a template */
 const MAX_SOURCE = 1 << 20;
 
-/** @throws TemplateError, worded as Go's: `template: :1: unclosed action` */
+/** @throws TemplateError in Go's words: `template: :1: unclosed action` */
 export function parseTemplate(source: string): Template {
   if (source.length > MAX_SOURCE)
     throw new TemplateError(`template: :1: template is longer than ${MAX_SOURCE} characters`);
@@ -82,7 +83,7 @@ export function parseTemplate(source: string): Template {
     skipSpace();
     return peek();
   };
-  /** Go's itemType.String() for error texts */
+  /** @returns Go's itemType.String(), for error texts */
   const word = (token: Token): string => {
     if (token.kind === 'eof') return 'EOF';
     if (token.kind === 'keyword') return `<${token.text}>`;
@@ -108,7 +109,7 @@ export function parseTemplate(source: string): Template {
   }
   return { source, root, defined };
 
-  /** appends one node to `into`, or says that `{{end}}` or `{{else}}` came */
+  /** Appends one node to `into`. @returns 'end' or 'else' when `{{end}}` or `{{else}}` came instead */
   function parseNode(into: Node[], top = false): 'end' | 'else' | undefined {
     const token = next();
     if (token.kind === 'text') {
@@ -128,7 +129,7 @@ export function parseTemplate(source: string): Template {
         return 'end';
       case 'else': {
         const after = peekSolid();
-        // `{{else if …}}` is handled by who asked
+        // The caller handles `{{else if …}}`.
         if (after.kind === 'keyword' && (after.text === 'if' || after.text === 'with')) return 'else';
         expect('right', 'else');
         return 'else';
@@ -209,7 +210,7 @@ export function parseTemplate(source: string): Template {
       ) {
         if (after.text !== kind) unexpected(after, 'else');
         next();
-        // `{{else if}}` shares the `{{end}}` of its `if`
+        // `{{else if}}` shares the `{{end}}` of its `if`.
         otherwise = [deeper(() => parseControl(after))];
       } else {
         const list = parseList();
@@ -359,7 +360,7 @@ const OPERAND_STARTS: ReadonlySet<TokenKind> = new Set([
   '(',
 ] as const);
 
-/** How Go writes a node in `at <…>`. */
+/** @returns a node as Go writes it in `at <…>` */
 export function showOperand(node: Operand | CallNode): string {
   switch (node.kind) {
     case 'dot':

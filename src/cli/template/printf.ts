@@ -1,14 +1,14 @@
-/** Go's fmt for templates: Sprint, Sprintf and the printing of values. Pure; widths are bounded. */
+/** Go's fmt for templates: Sprint, Sprintf and the printing of values. The functions are pure; widths are bounded. */
 import { entriesOf, GoValue, indirect, isNil, itemsOf, shownFields, textOf, typeOf, underlying } from './go-value.ts';
 import { isObject, typeName } from './values.ts';
 import { goQuote } from '../../notation/quoting.ts';
 
-/** Go refuses larger widths and precisions too (fmt: tooLarge) */
+/** limit of widths and precisions, which Go has too (fmt: tooLarge) */
 const MAX_WIDTH = 1_000_000;
-/** how deep values are printed */
+/** limit of nested values that are printed */
 const MAX_DEPTH = 64;
 
-/** %v */
+/** Formats a value as %v does. */
 export function formatValue(value: unknown, verb: 'v' | '+' | '#' = 'v', depth = 0): string {
   if (depth > MAX_DEPTH) return '...';
   if (value === null || value === undefined) return '<nil>';
@@ -31,7 +31,7 @@ export function formatValue(value: unknown, verb: 'v' | '+' | '#' = 'v', depth =
     : `map[${entries.map(([key, item]) => `${String(key)}:${formatValue(item, verb, depth + 1)}`).join(' ')}]`;
 }
 
-/** Where Go prints the address of what a pointer leads to, what is there is printed. */
+/** Formats a GoValue. Where Go prints the address in a pointer, this prints what the pointer leads to. */
 function formatGoValue(value: GoValue, verb: 'v' | '+' | '#', depth: number): string {
   const plain = underlying(value);
   const text = verb === '#' ? undefined : textOf(value);
@@ -57,13 +57,13 @@ function formatGoValue(value: GoValue, verb: 'v' | '+' | '#', depth: number): st
   return verb === '#' ? brace(entries) : `map[${entries.join(' ')}]`;
 }
 
-/** whole numbers as they are, others as %g with the shortest exponent form */
+/** Formats a number: whole numbers as they are, others as %g with the shortest exponent form. */
 function formatNumber(value: number): string {
   if (Number.isInteger(value) && Math.abs(value) < 1e21) return String(Object.is(value, -0) ? 0 : value);
   return goFloat(value, 'g', -1);
 }
 
-/** Sprint: a space between two operands neither of which is a string */
+/** Sprint: adds a space between two operands when neither is a string. */
 export function sprint(values: readonly unknown[]): string {
   return values
     .map(
@@ -145,7 +145,7 @@ export function sprintf(format: string, values: readonly unknown[]): string {
   return output;
 }
 
-/** One verb; lists and maps are formatted item by item, as Go does. */
+/** Formats one verb; lists and maps are formatted item by item, as in Go. */
 function one(verb: string, directive: Directive, value: unknown): string {
   if (verb === 'T') return pad(typeName(value), directive);
   if (verb === 'v')
@@ -236,7 +236,8 @@ function formatNumeric(verb: string, directive: Directive, value: number): strin
 const character = (code: number): string => (code >= 0 && code <= 0x10ffff ? String.fromCodePoint(code) : '\uFFFD');
 
 /**
- * %e, %f, %g as Go writes them: exponents with at least two digits, %g switching at 1e6 when shortest, as strconv does
+ * Formats %e, %f, %g as Go does: exponents have at least two digits, and the shortest %g switches at 1e6, as in
+ * strconv.
  */
 function goFloat(value: number, verb: 'e' | 'E' | 'f' | 'g' | 'G', precision: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';

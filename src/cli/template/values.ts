@@ -1,7 +1,7 @@
 /**
- * What values are to a template. A GoValue is JSON seen through one of Go's types. Of JavaScript's own, a plain object
- * is a row of a list (asking for what it has not is an error), a Map is a Go map (`<no value>`), `null` is a nil
- * interface, `undefined` is Go's "no value". Pure.
+ * The meaning of values for a template. A GoValue is JSON seen through one of Go's types. Of JavaScript's own values, a
+ * plain object is a row of a list (a field that it does not have is an error), a Map is a Go map (`<no value>`), `null`
+ * is a nil interface, `undefined` is Go's "no value". The functions are pure.
  */
 import { entriesOf, GoValue, isNil, itemsOf, typeOf, underlying } from './go-value.ts';
 
@@ -15,7 +15,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   );
 }
 
-/** Go's name of a value's type, for error texts and %T */
+/** @returns Go's name of a value's type, for error texts and %T */
 export function typeName(value: unknown): string {
   if (value instanceof GoValue) return typeOf(value);
   if (value === null || value === undefined) return '<nil>';
@@ -24,12 +24,12 @@ export function typeName(value: unknown): string {
   if (typeof value === 'string') return 'string';
   if (typeof value === 'bigint') return 'int';
   if (typeof value === 'function') return 'func';
-  // lists that templates make come from split
+  // Templates make lists only with split.
   if (Array.isArray(value)) return '[]string';
   return 'map[string]interface {}';
 }
 
-/** What Go takes for a []string: a list whose type says that it holds strings, or nothing at all. */
+/** @returns whether Go accepts the value as a []string: a list whose type says that it holds strings, or nil */
 export function isStringList(value: unknown): boolean {
   if (value === null || value === undefined || Array.isArray(value)) return true;
   return (
@@ -40,7 +40,7 @@ export function isStringList(value: unknown): boolean {
   );
 }
 
-/** Go's truth: the zero value and what is empty are false; a struct is always true */
+/** @returns Go's truth of a value: the zero value and empty values are false; a struct is always true */
 export function isTrue(item: unknown): boolean {
   const value = underlying(item);
   if (value === null || value === undefined) return false;

@@ -1,5 +1,5 @@
 /**
- * Types that several of Docker's structs have: times, durations, ports, and the modes that have methods. Facts of
+ * Types that several of Docker's structs have: times, durations, ports, and the modes that have methods. They follow
  * moby's api/types 28.2 and docker/go-connections.
  */
 import { int, named, slice, string, struct, type GoType } from '../template/go-types.ts';
@@ -7,7 +7,10 @@ import { joinedContainer } from '../../notation/modes.ts';
 
 const NANOSECONDS_PER_SECOND = 1e9;
 
-/** `1h0m30s`, `1.5ms`: Go's time.Duration. @param nanoseconds of a JSON number */
+/**
+ * @returns the text of Go's time.Duration: `1h0m30s`, `1.5ms`
+ * @param nanoseconds from a JSON number
+ */
 export function durationText(nanoseconds: number): string {
   const size = Math.abs(nanoseconds);
   const sign = nanoseconds < 0 ? '-' : '';
@@ -16,13 +19,16 @@ export function durationText(nanoseconds: number): string {
   if (size < 1e6) return `${sign}${size / 1e3}µs`;
   if (size < NANOSECONDS_PER_SECOND) return `${sign}${size / 1e6}ms`;
   const minutes = Math.floor(size / NANOSECONDS_PER_SECOND / 60);
-  // divided last: 90.1 - 60 would not be 30.1
+  // The division comes last, because 90.1 - 60 would not be 30.1.
   const seconds = `${(size - minutes * 60 * NANOSECONDS_PER_SECOND) / NANOSECONDS_PER_SECOND}s`;
   const hours = Math.floor(minutes / 60);
   return `${sign}${hours > 0 ? `${hours}h` : ''}${minutes > 0 ? `${minutes % 60}m` : ''}${seconds}`;
 }
 
-/** `2006-01-02 15:04:05.5 +0000 UTC`: Go's time.Time. @param text RFC 3339 */
+/**
+ * @returns the text of Go's time.Time: `2006-01-02 15:04:05.5 +0000 UTC`
+ * @param text RFC 3339
+ */
 function timeText(text: string): string {
   const [, date, clock, fraction = '', zone = 'Z'] =
     /^(\d+-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(text) ?? [];
@@ -33,7 +39,7 @@ function timeText(text: string): string {
 
 const ZERO_TIME = '0001-01-01T00:00:00Z';
 
-/** A struct in Go that is a string in JSON: a time that is not there is the year 1. */
+/** A struct in Go that is a string in JSON; a missing time is in the year 1. */
 export const TIME: GoType = named('string', 'time.Time', { text: timeText, zero: ZERO_TIME });
 export const DURATION = named('int', 'time.Duration', { text: durationText });
 export const STR_SLICE = slice(string, 'strslice.StrSlice');
@@ -133,7 +139,7 @@ export const RESTART_POLICY = struct(
   },
 );
 
-/** `-rw-r--r--`: io/fs.FileMode, of permissions alone */
+/** Permissions of io/fs.FileMode: `-rw-r--r--`. */
 export const FILE_MODE = named('int', 'fs.FileMode', {
   text: (mode: number) =>
     `-${[...'rwxrwxrwx'].map((letter, index) => (mode & (0o400 >> index) ? letter : '-')).join('')}`,

@@ -1,5 +1,6 @@
 /**
- * What `docker container inspect` gives templates: container.InspectResponse of moby 28.2, field by field. Data only.
+ * The type that `docker container inspect` gives templates: container.InspectResponse of moby 28.2, field by field.
+ * This module has data only.
  */
 import {
   array,
@@ -221,6 +222,7 @@ const HOST_CONFIG = struct('container.HostConfig', {
   LogConfig: struct('container.LogConfig', { Type: string, Config: STRING_MAP }),
   NetworkMode: NETWORK_MODE,
   PortBindings: PORT_MAP,
+  Egress: { ...omitEmpty(STRINGS), own: true },
   RestartPolicy: RESTART_POLICY,
   AutoRemove: bool,
   VolumeDriver: string,

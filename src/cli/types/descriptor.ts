@@ -1,4 +1,4 @@
-/** OCI's descriptor, as Docker's inspections hold it. Data only. */
+/** OCI's descriptor, as Docker's inspections have it. This module has data only. */
 import {
   field,
   int,

@@ -1,4 +1,4 @@
-/** What `docker events` gives templates: events.Message of moby 28.2. Data only. */
+/** The type that `docker events` gives templates: events.Message of moby 28.2. This module has data only. */
 import { int, named, omitEmpty, string, STRING_MAP, struct } from '../template/go-types.ts';
 
 export const EVENT = struct('events.Message', {

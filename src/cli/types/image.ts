@@ -1,4 +1,6 @@
-/** What `docker image inspect` gives templates: image.InspectResponse of moby 28.2. Data only. */
+/**
+ * The type that `docker image inspect` gives templates: image.InspectResponse of moby 28.2. This module has data only.
+ */
 import {
   any,
   bool,

@@ -1,6 +1,6 @@
 /**
- * What `docker info` gives templates: dockerInfo of docker/cli 28.2, system.Info of moby, and what husk says besides.
- * Data only.
+ * The type that `docker info` gives templates: dockerInfo of docker/cli 28.2, system.Info of moby, and husk's own
+ * fields. This module has data only.
  */
 import {
   any,

@@ -1,4 +1,4 @@
-/** What `docker network inspect` gives templates: network.Inspect of moby 28.2. Data only. */
+/** The type that `docker network inspect` gives templates: network.Inspect of moby 28.2. This module has data only. */
 import { bool, field, int, map, omitEmpty, slice, string, STRING_MAP, STRINGS, struct } from '../template/go-types.ts';
 import { TIME } from './basics.ts';
 

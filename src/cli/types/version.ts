@@ -1,4 +1,7 @@
-/** What `docker version` gives templates: versionInfo of docker/cli 28.2, types.Version of moby. Data only. */
+/**
+ * The type that `docker version` gives templates: versionInfo of docker/cli 28.2, types.Version of moby. This module
+ * has data only.
+ */
 import {
   bool,
   field,

@@ -1,4 +1,4 @@
-/** What `docker volume inspect` gives templates: volume.Volume of moby 28.2. Data only. */
+/** The type that `docker volume inspect` gives templates: volume.Volume of moby 28.2. This module has data only. */
 import { any, int, map, omitEmpty, pointer, string, STRING_MAP, struct } from '../template/go-types.ts';
 
 export const VOLUME = struct('volume.Volume', {

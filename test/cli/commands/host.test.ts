@@ -1,7 +1,8 @@
 /** `doctor` and `info`: what they print for given facts. */
 import test from 'ava';
-import type { Engine } from '../../../src/engine/contract.ts';
-import { container, husk, image } from '../fake-context.ts';
+import type { Engine, Fact } from '../../../src/engine/contract.ts';
+import { ofLimits } from '../../../src/engine/look/info.ts';
+import { husk } from '../fake-context.ts';
 
 const FACTS = [
   { name: 'kernel', status: 'ok' as const, value: '6.1.0' },
@@ -17,12 +18,27 @@ const BROKEN = { name: 'newuidmap', status: 'fail' as const, value: 'not \x1b[2J
 const engine = (facts: object[]) =>
   ({
     doctor: async () => facts,
-    hostFacts: async () => ({
-      limits: facts.find((fact) => (fact as { name: string }).name === 'cgroup v2'),
-      machines: { name: 'virtual machines', status: 'warn', value: 'not for containers: no /dev/kvm' },
+    info: async () => ({
+      Containers: 2,
+      ContainersRunning: 1,
+      ContainersStopped: 1,
+      Images: 1,
+      Driver: 'overlay',
+      MemTotal: 1024,
+      DockerRootDir: '/data',
+      Plugins: { Volume: [], Network: [], Log: [] },
+      Runtimes: { husk: {}, userns: {}, vm: {} },
+      SecurityOptions: ['name=seccomp,profile=builtin'],
+      RegistryConfig: {
+        IndexConfigs: { 'docker.io': { Name: 'docker.io', Secure: true }, 'r:5000': { Name: 'r:5000', Secure: false } },
+        InsecureRegistryCIDRs: ['127.0.0.0/8'],
+        Mirrors: ['https://mirror.example'],
+      },
+      DefaultAddressPools: [{ Base: '10.9.0.0/16', Size: 24 }],
+      CDISpecDirs: ['/etc/cdi'],
+      DriverStatus: [['Backing Filesystem', 'extfs']],
+      ...ofLimits(facts.find((fact) => (fact as { name: string }).name === 'cgroup v2') as Fact),
     }),
-    list: () => [container({ state: { status: 'running' } }), container()],
-    images: { list: () => [image()] },
   }) as unknown as Partial<Engine>;
 
 test('doctor on a host that will do', async (t) => {
@@ -65,25 +81,28 @@ test('doctor for scripts', async (t) => {
 });
 
 test('info counts, and says which limits work', async (t) => {
-  const env = { HUSK_CONFIG: '/nonexistent', HUSK_DATA_ROOT: '/data', XDG_RUNTIME_DIR: '/run/x' };
   const { stdout } = await husk(
     [
       'info',
       '--format',
       '{{.Containers}} {{.ContainersRunning}} {{.ContainersStopped}} {{.Images}} {{.MemoryLimit}} {{.PidsLimit}} {{.CpuCfsQuota}} {{.CPUSet}} {{.DockerRootDir}}',
     ],
-    { engine: engine(FACTS), env },
+    { engine: engine(FACTS) },
   );
   t.is(stdout, '2 1 1 1 true true false false /data\n');
-  t.regex(
-    (await husk(['info'], { engine: engine(FACTS), env })).stdout,
-    /^ Limits: memory yes, cpu no, cpuset no, pids yes, io no\n  Cgroup: by your systemd session/m,
-  );
+  const text = (await husk(['info'], { engine: engine(FACTS) })).stdout;
+  t.regex(text, /^ Limits: memory yes, cpu no, cpuset no, pids yes, io no\n  Cgroup: by your systemd session/m);
+  for (const lines of [
+    ' Storage Driver: overlay\n  Backing Filesystem: extfs\n',
+    ' CDI spec directories:\n  /etc/cdi\n Swarm: inactive\n Runtimes: husk userns vm\n',
+    ' Insecure Registries:\n  r:5000\n  127.0.0.0/8\n Registry Mirrors:\n  https://mirror.example\n',
+    ' Default Address Pools:\n   Base: 10.9.0.0/16, Size: 24\n',
+  ])
+    t.true(text.includes(lines), lines);
   t.is(
     (
       await husk(['info', '-f', '{{.MemoryLimit}}'], {
         engine: engine([{ name: 'cgroup v2', status: 'warn', value: 'none for memory: no limits, no pause' }]),
-        env,
       })
     ).stdout,
     'false\n',

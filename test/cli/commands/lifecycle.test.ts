@@ -1,5 +1,6 @@
-/** `update`, `port` and `start --all-restartable` as typed. */
+/** `update`, `port`, `rename` and `start` as typed. */
 import test from 'ava';
+import { HuskError } from '../../../src/errors.ts';
 import type { Engine } from '../../../src/engine/contract.ts';
 import { husk } from '../fake-context.ts';
 
@@ -66,14 +67,56 @@ const PUBLISHED = {
 };
 for (const [title, ports, words, code, stdout, stderr] of [
   ['nothing published: nothing printed', {}, [], 0, '', ''],
-  ['all', PUBLISHED, [], 0, '9/udp -> 127.0.0.1:9\n80/tcp -> [::]:8080\n80/tcp -> 0.0.0.0:8080\n', ''],
-  ['one', PUBLISHED, ['80'], 0, '[::]:8080\n0.0.0.0:8080\n', ''],
+  ['all', PUBLISHED, [], 0, '9/udp -> 127.0.0.1:9\n80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n', ''],
+  ['one', PUBLISHED, ['80'], 0, '0.0.0.0:8080\n[::]:8080\n', ''],
   ['one of udp', PUBLISHED, ['9/udp'], 0, '127.0.0.1:9\n', ''],
   ['one that is only exposed', PUBLISHED, ['443'], 1, '', "Error: No public port '443' published for box\n"],
   ['one that is not there', {}, ['80/udp'], 1, '', "Error: No public port '80/udp' published for box\n"],
   ['no number', {}, ['http'], 1, '', 'Error: invalid port (http): strconv.ParseUint: parsing "http": invalid syntax\n'],
 ] as const)
   test(`port: ${title}`, async (t) => t.deepEqual(await port(ports, ...words), { code, stdout, stderr }));
+
+const missing = (name: string) => new HuskError(`No such container: ${name}`, { kind: 'not-found' });
+
+test('start: why, for each that did not, and their names in a last line', async (t) => {
+  const engine: Partial<Engine> = {
+    start: async (name) => {
+      if (name !== 'there') throw missing(name);
+      return undefined;
+    },
+  };
+  t.deepEqual(await husk(['start', 'x', 'there', 'y'], { engine }), {
+    code: 1,
+    stdout: 'there\n',
+    stderr: 'Error: No such container: x\nError: No such container: y\nError: failed to start containers: x, y\n',
+  });
+});
+
+test('start -a: one line', async (t) => {
+  const engine: Partial<Engine> = {
+    get: (name) => {
+      throw missing(name);
+    },
+  };
+  t.deepEqual(await husk(['start', '-a', 'x'], { engine }), {
+    code: 1,
+    stdout: '',
+    stderr: 'Error: No such container: x\n',
+  });
+});
+
+test('rename: why not, and of which', async (t) => {
+  const engine: Partial<Engine> = {
+    rename: (name) => {
+      throw missing(name);
+    },
+  };
+  t.deepEqual(await husk(['rename', 'x', 'y'], { engine }), {
+    code: 1,
+    stdout: '',
+    stderr: 'Error: No such container: x\nError: failed to rename container named x\n',
+  });
+});
 
 test('start --all-restartable: rank by rank, one failure does not stop the others', async (t) => {
   const started: string[] = [];

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { registryHost } from '../../../src/cli/registry-host.ts';
+import { registryHost } from '../../../src/images/registry/registry-host.ts';
 import { eraseCredentials, storeCredentials } from '../../../src/images/registry/credential-store.ts';
 import { missingImageTools, startRegistry } from '../../fixtures/images.ts';
 import { type Handler, hostileRegistry, testImage } from '../../images/hostile-registry.ts';

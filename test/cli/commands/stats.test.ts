@@ -16,6 +16,7 @@ const STATS = {
   networkSentBytes: 2,
   blockReadBytes: 0,
   blockWrittenBytes: 0,
+  hostCpu: { nanoseconds: 1, online: 2 },
 };
 
 function engine(

@@ -12,6 +12,10 @@ import { container, husk, image } from '../fake-context.ts';
 const engine = {
   images: { list: () => [image({ repoTags: ['alpine:3', 'debian:12'] }), image({ repoTags: ['bad\x1b[2J:1'] })] },
   volumes: async () => ({ list: () => [{ name: 'vol' }] }),
+  networks: async () => ({
+    list: (filters: object) =>
+      ['host', 'none', 'mine'].slice('type' in filters ? 2 : 0).map((name) => ({ name, driver: 'bridge' })),
+  }),
   list: () => [
     container({ name: 'up', state: { status: 'running' } }),
     container({ name: 'down', state: { status: 'exited' } }),
@@ -38,7 +42,41 @@ const CASES: [typed: string[], expected: string[]][] = [
   ],
   [['run', '--pull=m'], ['--pull=missing']],
   [['run', '--network', 'h'], ['host']],
+  [
+    ['run', '--network', ''],
+    ['host', 'none', 'mine', 'container:'],
+  ],
+  [
+    ['network', 'inspect', ''],
+    ['host', 'none', 'mine'],
+  ],
+  [['network', 'rm', ''], ['mine']],
+  [['network', 'connect', 'mine', 'd'], ['down']],
+  [['network', 'create', '-o', 'husk.'], ['husk.metadata=']],
   [['run', 'alpine', '--pull'], []],
+  [
+    ['search', '-f', ''],
+    ['is-official=', 'stars='],
+  ],
+  [['search', '--filter', 'is-official=t'], ['is-official=true']],
+  [['search', 'al'], []],
+  [
+    ['manifest', ''],
+    ['annotate', 'create', 'inspect', 'push', 'rm'],
+  ],
+  [['manifest', 'push', '--p'], ['--purge']],
+  [['manifest', 'create', 'mine', 'al'], ['alpine:3']],
+  [
+    ['buildx', ''],
+    ['build', 'du', 'inspect', 'ls', 'prune', 'use', 'version'],
+  ],
+  [['buildx', 'use', ''], ['default']],
+  [['buildx', '--builder', 'default', 'use', ''], ['default']],
+  [
+    ['buildx', '-D', '--builder=default', ''],
+    ['build', 'du', 'inspect', 'ls', 'prune', 'use', 'version'],
+  ],
+  [['load', '--platform', 'linux/arm6'], ['linux/arm64']],
   [['stop', ''], ['up']],
   [['start', ''], ['down']],
   [

@@ -6,7 +6,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Container, DiskUsage, Engine, EventMessage } from '../../../src/engine/contract.ts';
 import { inspectImage } from '../../../src/engine/look/inspect-image.ts';
-import { statusText } from '../../../src/cli/output/container-row.ts';
+import { statusText } from '../../../src/engine/look/summary-words.ts';
 import { versionInfo } from '../../../src/cli/commands/version.ts';
 import type { Image } from '../../../src/images/store/contract.ts';
 import { openTestEngine } from '../../engine/fixture.ts';
@@ -103,6 +103,13 @@ export async function makeSubject(): Promise<Subject> {
   };
   mkdirSync(join(dataRoot, 'bound'));
   await (await real.volumes()).create({ name: 'data', labels: { tier: 'db' } });
+  const ipam = [{ subnet: '10.5.0.0/16', range: '10.5.1.0/24' }];
+  (await real.networks()).create({
+    name: 'mine',
+    labels: { tier: 'db' },
+    options: { 'com.docker.network.driver.mtu': '1400' },
+    ipam,
+  });
   for (const line of CONTAINERS(dataRoot)) {
     const { code, stderr } = await husk(['create', ...line], { engine: real, env });
     if (code !== 0) throw new Error(`husk create ${line.join(' ')}: ${stderr}`);
@@ -122,6 +129,9 @@ export async function makeSubject(): Promise<Subject> {
       size: SIZE,
     })),
     volumes: (await real.volumes()).list().map((volume) => ({ volume, links: 1, size: 2048 })),
+    buildCache: [],
+    cacheMounts: [],
+    templates: [],
   };
   const find = (reference: string): Image | undefined =>
     IMAGES.find((each) => each.repoTags.includes(reference) || each.id === reference);
@@ -235,6 +245,8 @@ async function apiAnswers(engine: Engine, usage: DiskUsage, env: NodeJS.ProcessE
     Labels: each.config.config?.Labels ?? null,
   }));
   const volumes = await engine.volumes();
+  const networks = await engine.networks();
+  const networkNames = networks.list().map(({ name }) => name);
   const volumeJson = (name: string): object => volumes.inspect(name);
   const { Server } = versionInfo();
   return {
@@ -252,6 +264,8 @@ async function apiAnswers(engine: Engine, usage: DiskUsage, env: NodeJS.ProcessE
     '/images/json': imageSummaries,
     '/images/web:1/json': engine.inspectImage('web:1'),
     '/images/web:1/history': historyOf(IMAGES[0]!),
+    '/networks': networkNames.map((name) => networks.inspect(name)),
+    ...Object.fromEntries(networkNames.map((name) => [`/networks/${name}`, networks.inspect(name)])),
     '/volumes': { Volumes: volumes.list().map(({ name }) => volumeJson(name)), Warnings: null },
     '/volumes/data': volumeJson('data'),
     '/system/df': {

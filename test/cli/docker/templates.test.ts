@@ -294,6 +294,37 @@ const IMAGE = [
   '{{if .Config.Healthcheck}}yes{{end}}',
   '{{.Config.Hostname}}|{{.Config.Tty}}',
 ];
+const NETWORK = [
+  '{{.Name}} {{.Id}}',
+  '{{.ID}}',
+  '{{.Driver}} {{.Scope}} {{.Internal}} {{.Attachable}} {{.Ingress}} {{.ConfigOnly}} {{.EnableIPv6}}',
+  '{{.Created}}',
+  '{{json .Created}}',
+  '{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}} {{.IPRange}}{{end}}',
+  '{{(index .IPAM.Config 0).Gateway}}',
+  '{{json .IPAM}}',
+  '{{.IPAM.Options}}',
+  '{{.Labels}} {{.Labels.tier}}',
+  '{{index .Labels "absent"}}',
+  '{{json .Options}}',
+  '{{.Options}}',
+  '{{json .Containers}}',
+  '{{range $id, $c := .Containers}}{{$c.Name}}{{end}}',
+  '{{len .Containers}}',
+  '{{.ConfigFrom}}',
+  '{{json .}}',
+  '{{.Nope}}',
+];
+const NETWORKS = [
+  '{{.ID}} {{.Name}} {{.Driver}} {{.Scope}}',
+  '{{.IPv6}} {{.Internal}} {{.Labels}}',
+  '{{.CreatedAt}}',
+  '{{.Label "tier"}}',
+  'table {{.Name}}\t{{.ID}}\t{{.CreatedAt}}\t{{.Internal}}',
+  'raw',
+  '{{upper .Name}}',
+  '{{.Nope}}',
+];
 const VOLUME = [
   '{{.Name}}',
   '{{.Mountpoint}}',
@@ -484,7 +515,9 @@ const INFO = [
   '{{json .Runtimes}}',
   '{{range $n, $r := .Runtimes}}{{$n}} {{end}}',
   '{{.DefaultRuntime}}',
-  '{{.RegistryConfig.IndexConfigs}}',
+  // as a whole it is a map of pointers, which Go prints as addresses
+  '{{range $n, $i := .RegistryConfig.IndexConfigs}}{{$n}} {{$i.Name}} {{$i.Secure}} {{$i.Official}} {{end}}',
+  '{{.CDISpecDirs}}',
   '{{json .RegistryConfig.Mirrors}}',
   '{{.IndexServerAddress}}',
   '{{.MemoryLimit}} {{.SwapLimit}} {{.CPUCfsQuota}} {{.CPUShares}} {{.CPUSet}} {{.PidsLimit}} {{.OomKillDisable}}',
@@ -528,9 +561,11 @@ const SUBJECTS: [words: string[], templates: string[]][] = [
   [['container', 'inspect', 'plain'], CONTAINER],
   [['container', 'inspect', 'full'], CONTAINER],
   [['image', 'inspect', 'web:1'], IMAGE],
+  [['network', 'inspect', 'mine'], NETWORK],
   [['volume', 'inspect', 'data'], VOLUME],
   [['ps', '-a'], PS],
   [['images'], IMAGES],
+  [['network', 'ls'], NETWORKS],
   [['volume', 'ls'], VOLUMES],
   [['history', 'web:1'], HISTORY],
   [['system', 'df'], DISK],
@@ -565,6 +600,11 @@ const LINES: string[][] = [
   ['images', '-q', '--format', 'raw'],
   ['images', '--digests', '--format', 'raw'],
   ['image', 'ls', '--digests', '--format', '{{.Digest}}'],
+  ['network', 'ls'],
+  ['network', 'ls', '-q'],
+  ['network', 'ls', '-q', '--no-trunc'],
+  ['network', 'ls', '-q', '--format', 'raw'],
+  ['network', 'inspect', 'mine', 'bridge'],
   ['volume', 'ls'],
   ['volume', 'ls', '-q'],
   ['volume', 'ls', '-q', '--format', '{{.Driver}}'],
@@ -585,6 +625,7 @@ const CONFIGURED: [config: object, words: string[]][] = [
   [{ psFormat: 'PS {{.Names}}' }, ['ps', '-a', '-q']],
   [{ imagesFormat: '{{.Repository}}' }, ['images']],
   [{ imagesFormat: '{{.Repository}}' }, ['images', '-q', '--format', '{{.Tag}}']],
+  [{ networksFormat: '{{.Name}}!' }, ['network', 'ls']],
   [{ volumesFormat: '{{.Name}}!' }, ['volume', 'ls']],
   [{ volumesFormat: '{{.Name}}!' }, ['volume', 'ls', '-q']],
 ];
@@ -665,6 +706,13 @@ if (typeof client === 'string') {
         text
           .slice(text.indexOf('\nServer:'))
           .split('\n')
+          // the client takes them out of a map, in another order each time
+          .map((line) =>
+            line.replace(
+              /^ Runtimes: (.*)$/,
+              (_, names: string) => ` Runtimes: ${names.split(' ').toSorted().join(' ')}`,
+            ),
+          )
           .filter(
             (line) =>
               line.trim() !== '' &&

@@ -7,6 +7,8 @@ import { parseLines } from '../../../src/cli/grammar/env-file.ts';
 import { parseFlags } from '../../../src/cli/grammar/flag-set.ts';
 import { CREATE_FLAGS } from '../../../src/cli/table/create-flags.ts';
 
+const words = (line: string): string[] => line.split(' ');
+
 const folder = mkdtempSync(join(tmpdir(), 'husk-create-'));
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
 const file = (name: string, text: string): string => {
@@ -49,7 +51,7 @@ const CASES: [title: string, words: string[], expected: Record<string, unknown>]
     { interactive: true, tty: true, command: ['sh', '-c', 'x'], consoleSize: { columns: 80, rows: 24 } },
   ],
   ['an entrypoint', ['--entrypoint', 'sh', 'a'], { entrypoint: ['sh'] }],
-  ['an empty entrypoint resets', ['--entrypoint=', 'a'], { entrypoint: [] }],
+  ['an empty entrypoint resets', ['--entrypoint=', 'a'], { entrypoint: [''] }],
   ['environment', ['-e', 'A=1', '-e', 'FROM_HOST', '-e', 'NOBODY', 'a'], { env: ['A=1', 'FROM_HOST=yes', 'NOBODY'] }],
   ['labels', ['-l', 'a=b=c', '--label', 'x', 'a'], { labels: { a: 'b=c', x: '' } }],
   ['tmpfs', ['--tmpfs', '/run:size=1m', '--tmpfs', '/tmp', 'a'], { tmpfs: { '/run': 'size=1m', '/tmp': '' } }],
@@ -110,7 +112,28 @@ const CASES: [title: string, words: string[], expected: Record<string, unknown>]
   ['the size of the disk', ['--storage-opt', 'size=1g', 'a'], { storageSize: 2 ** 30 }],
   ['the one volume driver', ['--volume-driver', 'local', 'a'], { image: 'a' }],
   ['no real-time limits', ['--cpu-rt-period', '0', 'a'], { image: 'a' }],
-  ['the old word for network', ['--net', 'host', 'a'], { network: 'host' }],
+  ['the old word for network', ['--net', 'host', 'a'], { network: 'host', networks: undefined, links: undefined }],
+  ['a network by its long form alone', ['--network', 'name=mine', 'a'], { network: 'mine', networks: undefined }],
+  [
+    'what belongs to the first network',
+    words(
+      '--network mine --network name=other,alias=o,gw-priority=-3 --ip 10.0.0.5 --network-alias web --mac-address 02:00:00:00:00:01 --link db:d a',
+    ),
+    {
+      network: 'mine',
+      networks: [
+        { name: 'mine', ipv4: '10.0.0.5', aliases: ['web'], mac: '02:00:00:00:00:01', links: ['db:d'] },
+        { name: 'other', aliases: ['o'], gatewayPriority: -3 },
+      ],
+      links: undefined,
+    },
+  ],
+  ['links on the default network', words('--link db:d --link x a'), { networks: undefined, links: ['db:d', 'x'] }],
+  [
+    'an address without a network',
+    words('--ip6 fd00::5 a'),
+    { network: 'default', networks: [{ name: 'default', ipv6: 'fd00::5' }] },
+  ],
 ];
 
 for (const [title, words, expected] of CASES) test(title, (t) => t.like(options(...words), expected));
@@ -181,7 +204,6 @@ const BAD: [words: string[], message: RegExp][] = [
   [['--storage-opt', 'quota=1', 'a'], /^unknown option quota$/],
   [['--storage-opt', 'size=x', 'a'], /^invalid size: 'x'$/],
   [['--gpus', 'driver=amd', 'a'], /^could not select device driver "amd"/],
-  [['--link-local-ip', '169.254.1.1', 'a'], /^--link-local-ip: addresses on networks of your own/],
   [['--use-api-socket', 'a'], /^--use-api-socket: the socket of the Engine API is not there yet/],
   [['--pid', 'foo', 'a'], /^--pid: invalid PID mode$/],
   [['--uts', 'container:x', 'a'], /^--uts: invalid UTS mode$/],
@@ -195,8 +217,12 @@ const BAD: [words: string[], message: RegExp][] = [
   [['--env-file', '/nonexist', 'a'], /^open \/nonexist: no such file or directory$/],
   [['-v', '/a:/x', '--mount', 'type=tmpfs,target=/x', 'a'], /^Duplicate mount point: \/x$/],
   [['-v', '/a:x', 'a'], /^invalid volume specification/],
-  [['--link', 'x', 'a'], /^--link: links between containers/],
-  [['--net', 'none', '--net', 'host', 'a'], /^--network: several networks/],
+  [
+    ['--network', 'name=a,ip=10.0.0.2', '--ip', '10.0.0.3', 'a'],
+    /^conflicting options: cannot specify both --ip and per-network IPv4 address/,
+  ],
+  [['--expose', '80:90', 'a'], /^invalid port format for --expose: 80:90$/],
+  [['-p', '80/foo', 'a'], /^invalid proto: foo$/],
 ];
 
 for (const [words, message] of BAD) {

@@ -39,7 +39,7 @@ const VALUES: [title: string, words: string[], name: string, value: unknown][] =
   ['a bool does not take the next word', ['--rm', 'false'], 'rm', true],
   ['a default', [], 'sig-proxy', true],
   ['a default put off', ['--sig-proxy=0'], 'sig-proxy', false],
-  ['another spelling', ['--net', 'host'], 'network', ['host']],
+  ['another spelling', ['--net', 'host'], 'network', [{ name: 'host' }]],
   ['bytes', ['-m', '64m'], 'memory', 67_108_864],
   ['a negative number', ['-n', '-3'], 'last', -3],
   ['a short bool set to false', ['-t=false'], 'tty', false],

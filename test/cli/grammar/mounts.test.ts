@@ -1,6 +1,7 @@
 import test from 'ava';
 import type { MountRequest } from '../../../src/engine/contract.ts';
-import { parseMount, parseTmpfs, parseVolume } from '../../../src/cli/grammar/mounts.ts';
+import { parseMount } from '../../../src/cli/grammar/mounts.ts';
+import { parseTmpfs, parseVolume } from '../../../src/engine/request/mounts.ts';
 
 const volume = (text: string) => parseVolume(text, { workdir: '/work/here' });
 
