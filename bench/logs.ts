@@ -6,11 +6,11 @@
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release } from 'node:os';
 import { join } from 'node:path';
 import { busyboxTar } from '../test/fixtures/images.ts';
 import { median } from './measure.ts';
 import { husk, leaveHybridCgroups, podman, type Peer } from './peers.ts';
+import { conditions, writeSection } from './report.ts';
 
 const RUNS = Number(process.env['BENCH_RUNS'] ?? 5);
 const MEGABYTES = Number(process.env['BENCH_MEGABYTES'] ?? 100);
@@ -18,7 +18,6 @@ const LINE = 100;
 /** per second: USER_HZ, proc_pid_stat(5) */
 const TICKS = 100;
 leaveHybridCgroups();
-const root = join(import.meta.dirname, '..');
 const folder = mkdtempSync(join(process.env['BENCH_FOLDER'] ?? '/var/tmp', 'husk-bench-logs-'));
 chmodSync(folder, 0o711);
 
@@ -119,17 +118,10 @@ try {
     '|---|---:|---:|---:|',
     ...rows,
     '',
-    `${2 * MEGABYTES} MB in lines of ${LINE} bytes, half to stdout, half to stderr; medians of ${RUNS} runs in turn; CPU is that of the process beside the container. ${cpus().length} cores (${cpus()[0]!.model.trim()}), Linux ${release()}, load ${loadavg()[0]!.toFixed(1)} at the end, ${new Date().toISOString().slice(0, 10)}.`,
+    `${2 * MEGABYTES} MB in lines of ${LINE} bytes, half to stdout, half to stderr; medians of ${RUNS} runs in turn; CPU is that of the process beside the container. ${conditions()}`,
   ];
   console.log(lines.join('\n'));
-  const file = join(root, 'docs/performance.md');
-  writeFileSync(
-    file,
-    readFileSync(file, 'utf8').replace(
-      /(<!-- bench:logs -->\n)[\s\S]*?(<!-- \/bench:logs -->)/,
-      `$1${lines.join('\n')}\n$2`,
-    ),
-  );
+  writeSection('logs', lines);
 } finally {
   const peer = podman(folder);
   if (peer)

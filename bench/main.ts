@@ -4,19 +4,18 @@
  * and the disk.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release } from 'node:os';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { debianLayout, startRegistry } from '../test/fixtures/images.ts';
 import { compare, timeCommand, type Sample } from './measure.ts';
 import { docker, husk, leaveHybridCgroups, podman, pss, type Peer } from './peers.ts';
+import { conditions, writeSection } from './report.ts';
 
 const RUNS = Number(process.env['BENCH_RUNS'] ?? 20);
 const PULL_RUNS = Math.min(RUNS, 5);
 /** an idle process has given back what it will after this long */
 const SETTLE_MS = 3000;
-const root = join(import.meta.dirname, '..');
 
 interface Row {
   what: string;
@@ -164,17 +163,9 @@ function writeTable(peers: Peer[]): void {
     `|---|${'---:|'.repeat(names.length + others.length)}`,
     ...rows.map((row) => `| ${row.what} | ${cells(row).join(' | ')} |`),
     '',
-    `Medians of ${RUNS} runs (pull: ${PULL_RUNS}), peers in turn. ${peers.map((peer) => `${peer.name} ${peer.version}`).join(', ')}; ${cpus().length} cores (${cpus()[0]!.model.trim()}), Linux ${release()}, load ${loadavg()[0]!.toFixed(1)} at the end, ${new Date().toISOString().slice(0, 10)}.`,
+    `Medians of ${RUNS} runs (pull: ${PULL_RUNS}), peers in turn. ${peers.map((peer) => `${peer.name} ${peer.version}`).join(', ')}; ${conditions()}`,
   ];
-  const file = join(root, 'docs/performance.md');
-  writeFileSync(
-    file,
-    readFileSync(file, 'utf8').replace(
-      /(<!-- bench:userns -->\n)[\s\S]*?(<!-- \/bench:userns -->)/,
-      `$1${lines.join('\n')}\n$2`,
-    ),
-  );
-  console.log(`written to ${file}`);
+  writeSection('userns', lines);
 }
 
 leaveHybridCgroups();

@@ -24,7 +24,7 @@ export interface Peer {
 
 /** as root, measured commands run as `husk-test`: both peers are rootless */
 const user = process.getuid!() === 0 ? 'husk-test' : userInfo().username;
-const asUser = process.getuid!() === 0 ? ['setpriv', '--reuid', user, '--regid', user, '--init-groups'] : [];
+export const asUser = process.getuid!() === 0 ? ['setpriv', '--reuid', user, '--regid', user, '--init-groups'] : [];
 
 function environment(home: string): NodeJS.ProcessEnv {
   return {

@@ -9,12 +9,11 @@
  */
 import { build, transformSync, type Metafile } from 'esbuild';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
-import { Script } from 'node:vm';
 import { options, COMMON } from './bundle-file.ts';
+import type { Rehearsal } from './practice.ts';
 
 /**
  * What loads what, by the source files that are loaded on demand on its way (with all that those import). Modules that
@@ -35,14 +34,40 @@ interface Chunk {
   entry: string | undefined;
 }
 
-/**
- * What is run so that the code cache has what commands call: arguments of `main` in a file that is loaded on demand.
- */
+/** What is run so that the code cache has what it calls. */
 export interface Practice {
-  program: string;
+  /**
+   * of husk's command line, with ! before what is to fail; SCRATCH is a folder with empty.tar, an archive without
+   * members, and context, one of a build
+   */
   commands: readonly (readonly string[])[];
+  /** husk-init: an absolute path */
+  init: string;
 }
 
+/** ms: it takes two seconds, and one that waits for ever must not hold up a build */
+const PRACTICE_TIMEOUT = 300_000;
+const PREDICTABLE = ['--predictable', '--disable-warning=ExperimentalWarning'];
+/**
+ * MiB of young objects before the first garbage collection, so that there is none in the practice: V8 leaves a gap in
+ * its bytecode as it finds it, and in memory that was used before, that is whatever lay there (practice.ts sets the
+ * flag back).
+ */
+const UNCOLLECTED = ['--min-semi-space-size=64', '--max-semi-space-size=64'];
+/** of the build that is practised: no RUN, which would take a namespace */
+const DOCKERFILE = `FROM box AS base
+ARG VERSION=1
+ENV NODE_ENV=production PATH=/app/bin:$PATH
+WORKDIR /app
+COPY package.json ./
+COPY --chown=1000 . /app
+FROM base
+COPY --from=base /app/src /src
+LABEL version="$VERSION"
+EXPOSE 80
+CMD ["node", "main"]
+`;
+const IGNORED = '# not for the image\nnode_modules\n**/*.log\n';
 /** bytes of zeros that are an archive without members (POSIX ustar) */
 const TAR_END = 1024;
 
@@ -65,64 +90,75 @@ export async function writePacks(
   writeFileSync(join(folder, 'husk-main.cjs'), sources.join(''), 'latin1');
   const chunkOf = (file: string) => number.get(chunks.find((chunk) => chunk.entry === file)!.name)!;
   const start = readFileSync(join(import.meta.dirname, 'start.cjs'), 'utf8');
-  const writeCaches = (caches: readonly Buffer[]) => {
+  const writeStart = (caches: readonly Buffer[]) => {
     const index = {
       entry: chunkOf(entry),
       // of each chunk the number of its pack
       packs: chunks.map((chunk) => packs.findIndex((pack) => pack.includes(chunk))),
-      lengths: sources.map((source, at) => [source.length, caches[at]!.length]),
+      lengths: sources.map((source, at) => [source.length, caches[at]?.length ?? 0]),
     };
-    writeFileSync(join(folder, 'husk-main.cache'), Buffer.concat(caches));
     writeFileSync(
       join(folder, 'husk.cjs'),
       start.replace('HUSK_INDEX', () => JSON.stringify(index)),
     );
   };
-  const caches = sources.map((source) => codeCache(source, practice ? '--lazy' : '--no-lazy'));
-  writeCaches(caches);
-  if (!practice) return { metafile };
-  for (const [pack, cache] of practise(folder, chunkOf(practice.program), practice.commands)) caches[pack] = cache;
-  writeCaches(caches);
+  writeStart([]);
+  const onDemand = chunks.flatMap(({ entry: file, name }) => (file === undefined ? [] : [[file, number.get(name)!]]));
+  const chunkNumbers = Object.fromEntries(onDemand) as Rehearsal['chunks'];
+  const made = codeCaches(folder, sources, practice && { ...practice, chunks: chunkNumbers });
+  writeFileSync(join(folder, 'husk-main.cache'), Buffer.concat(made));
+  writeStart(made);
   return { metafile };
 }
 
 /**
- * Runs commands, one after the other in one process, in a folder that is thrown away. What they call is compiled then,
- * and in the code cache; what they never call is not, and costs nobody anything.
- * @param program the chunk with `main(argv)`
- * @returns the code cache of each pack that was loaded
+ * Runs practice.ts in a folder that is thrown away. What is called there is compiled then, and in the code cache; what
+ * is never called is not, and costs nobody anything.
+ * @returns the code cache of each pack
  */
-function practise(folder: string, program: number, commands: readonly (readonly string[])[]): [number, Buffer][] {
+function codeCaches(folder: string, sources: readonly string[], rehearsal: Rehearsal | undefined): Buffer[] {
+  const init = rehearsal?.init;
+  if (init !== undefined && !existsSync(init))
+    throw new Error(`${init} is missing, which the practice of the build needs: make build`);
   const scratch = mkdtempSync(join(tmpdir(), 'husk-build-'));
-  // V8 keeps the name of the file in the cache, so that is the same wherever husk is built
-  const run = `const { readFileSync, writeFileSync } = require('node:fs');
-    const module = { exports: {} };
-    new Function('require', 'module', '__dirname', readFileSync('husk.cjs', 'utf8'))(require, module, '.');
-    const { load, scripts } = module.exports;
-    for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(0);
-    (async () => {
-      for (const command of ${JSON.stringify(commands).replaceAll('SCRATCH', scratch)}) await load(${program}).main(command);
-      scripts.forEach((script, pack) => writeFileSync(${JSON.stringify(`${scratch}/cache-`)} + pack, script.createCachedData()));
-    })()`;
-  try {
-    // an empty archive
-    writeFileSync(join(scratch, 'empty.tar'), Buffer.alloc(TAR_END));
-    execFileSync(
-      process.execPath,
-      ['--predictable', '--disable-warning=ExperimentalWarning', '--eval', run, '--', 'husk', '--version'],
-      {
-        cwd: folder,
-        env: { PATH: '/usr/bin:/bin', HOME: scratch, HUSK_DATA_ROOT: join(scratch, 'data'), XDG_RUNTIME_DIR: scratch },
-        stdio: ['ignore', 'ignore', 'pipe'],
+  const run = (program: string, { flags = [], args = [] }: { flags?: readonly string[]; args?: readonly string[] }) =>
+    execFileSync(process.execPath, [...PREDICTABLE, ...flags, join(import.meta.dirname, program), scratch, ...args], {
+      cwd: folder,
+      env: {
+        PATH: '/usr/bin:/bin',
+        HOME: scratch,
+        HUSK_DATA_ROOT: join(scratch, 'data'),
+        HUSK_INIT_PROGRAM: join(scratch, 'husk-init'),
+        HUSK_OVERLAY: 'kernel',
+        XDG_RUNTIME_DIR: scratch,
       },
-    );
-    return readdirSync(scratch).flatMap((name) => {
-      const pack = /^cache-(\d+)$/.exec(name)?.[1];
-      return pack === undefined ? [] : [[Number(pack), readFileSync(join(scratch, name))]];
+      stdio: ['ignore', 'ignore', 'pipe'],
+      timeout: PRACTICE_TIMEOUT,
+      killSignal: 'SIGKILL',
     });
+  try {
+    if (rehearsal) {
+      const commands = rehearsal.commands.map((command) => command.map((word) => word.replace('SCRATCH', scratch)));
+      writeFileSync(join(scratch, 'practice.json'), JSON.stringify({ ...rehearsal, commands }));
+      // an empty archive
+      writeFileSync(join(scratch, 'empty.tar'), Buffer.alloc(TAR_END));
+      writeContext(join(scratch, 'context'));
+      run('practice.ts', { flags: UNCOLLECTED });
+    }
+    const lengths = JSON.stringify(sources.map(({ length }) => length));
+    run('code-cache.cjs', { args: [lengths, ...(rehearsal ? [] : ['all'])] });
+    return sources.map((_source, pack) => readFileSync(join(scratch, `made-${pack}`)));
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** A context with what many builds have. */
+function writeContext(context: string): void {
+  mkdirSync(join(context, 'src/below'), { recursive: true });
+  for (const name of ['package.json', 'src/main', 'src/below/other']) writeFileSync(join(context, name), name);
+  writeFileSync(join(context, '.dockerignore'), IGNORED);
+  writeFileSync(join(context, 'Dockerfile'), DOCKERFILE);
 }
 
 async function split(entry: string): Promise<{ chunks: Chunk[]; metafile: Metafile }> {
@@ -174,7 +210,8 @@ function packOf(chunks: readonly Chunk[], kinds: Kinds): (chunk: Chunk) => strin
 
 /**
  * One chunk after the other, each as a function of CommonJS whose `require` of another chunk is a call of start.cjs's
- * `load`. Exports are getters, as of a module: chunks may need each other in a ring.
+ * `load`. Exports are getters, as of a module: chunks may need each other in a ring. The names of start.cjs's functions
+ * begin with __, as esbuild's do, so that no function of a chunk can hide them.
  */
 function packSource(pack: readonly Chunk[], number: ReadonlyMap<string, number>): string {
   const functions = pack.map(({ name, code }) => {
@@ -189,11 +226,11 @@ function packSource(pack: readonly Chunk[], number: ReadonlyMap<string, number>)
       .replace('module.exports=__toCommonJS(stdin_exports)', 'module.exports=stdin_exports')
       .replace(/\b(?:__toESM\()?require\("\.\/([\w-]+\.js)"\)/g, (text, to: string) => {
         if (!number.has(to)) throw new Error(`${name} needs ${to}, which is none of the chunks`);
-        return `${text.startsWith('__') ? '(' : ''}load(${number.get(to)})`;
+        return `${text.startsWith('__') ? '(' : ''}__load(${number.get(to)})`;
       });
     return `${number.get(name)}(module){${onFirstUse(linked)}},\n`;
   });
-  return `(function(load,builtin,__export,__toESM,require,__dirname,__filename,HUSK_URL){return{${functions.join('')}}})\n`;
+  return `(function(__load,__builtin,__export,__toESM,require,__dirname,__filename,HUSK_URL){return{${functions.join('')}}})\n`;
 }
 
 /**
@@ -229,34 +266,17 @@ const ALWAYS_THERE = new Set([
 /**
  * Node's own modules are made when they are first used: most commands never use most of those that their modules
  * import, and node:crypto alone takes as long as all of a `husk ps`. Their loading has no effect that could come too
- * late.
+ * late. Their names are esbuild's: import_node_os, import_promises for node:fs/promises.
  */
 function onFirstUse(code: string): string {
   const names = new Map<string, string>();
-  const rest = code.replace(
-    /\bvar (import_node_\w+)=require\("(node:[\w/]+)"\);/g,
-    (text, name: string, module: string) => {
-      if (ALWAYS_THERE.has(module)) return text;
-      names.set(name, module);
-      return '';
-    },
-  );
-  return rest.replace(/\b(import_node_\w+)\./g, (text, name: string) =>
+  const rest = code.replace(/\bvar (import_\w+)=require\("(node:[\w/]+)"\);/g, (text, name: string, module: string) => {
+    if (ALWAYS_THERE.has(module)) return text;
+    names.set(name, module);
+    return '';
+  });
+  return rest.replace(/\b(import_\w+)\./g, (text, name: string) =>
     // in parentheses: `new` takes the first call that it meets for its own
-    names.has(name) ? `(builtin("${names.get(name)}")).` : text,
+    names.has(name) ? `(__builtin("${names.get(name)}")).` : text,
   );
-}
-
-/**
- * @param lazy whether only what is called is compiled, which is nothing yet. @throws when V8 would not take the cache
- */
-function codeCache(source: string, lazy: '--lazy' | '--no-lazy'): Buffer {
-  setFlagsFromString(lazy);
-  const script = new Script(source, { filename: 'husk-main.cjs' });
-  // before the cache is written: the flags are part of it, and must be those of the run
-  setFlagsFromString('--lazy');
-  const cache = script.createCachedData();
-  const { cachedDataRejected } = new Script(source, { filename: 'husk-main.cjs', cachedData: cache });
-  if (cachedDataRejected) throw new Error('V8 does not take a code cache that it has made');
-  return cache;
 }

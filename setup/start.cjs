@@ -15,20 +15,31 @@ try {
 } catch {
   // not built, or taken away: slower, not different
 }
+// bytes: about what the largest of them takes that a command loads
+const LARGE = 400_000;
 const functions = [];
 const modules = [];
 const scripts = [];
 
+// What is read is used up at once, so the next pack is read into the same pages: a page that is touched for the first
+// time costs more than filling it. A weak reference, because a supervisor lives long.
+let scratch;
+
 function read(fd, which, pack) {
   let position = 0;
   for (let at = 0; at < pack; at++) position += lengths[at][which];
-  const bytes = Buffer.allocUnsafeSlow(lengths[pack][which]);
-  for (let done = 0; done < bytes.length; ) {
-    const count = readSync(fd, bytes, done, bytes.length - done, position + done);
+  const length = lengths[pack][which];
+  let whole = scratch?.deref();
+  if (whole === undefined || whole.length < length) {
+    whole = Buffer.allocUnsafeSlow(Math.max(length, LARGE));
+    scratch = new WeakRef(whole);
+  }
+  for (let done = 0; done < length; ) {
+    const count = readSync(fd, whole, done, length - done, position + done);
     if (count === 0) throw new Error(`${file} is shorter than it was made: install husk again`);
     done += count;
   }
-  return bytes;
+  return whole.subarray(0, length);
 }
 
 function loadPack(pack) {

@@ -18,7 +18,8 @@ const ciTurn = (env: Record<string, string>, ...args: string[]) =>
   spawnSync(join(ROOT, 'setup/ci-turn'), args, { env: { PATH: process.env['PATH'], ...env }, encoding: 'utf8' });
 
 for (const [name, setting, file] of turns) {
-  test(`${name}: ${file} waits for ${setting}`, (t) => {
+  test(`${name}: ${file} waits for ${setting === '-' ? 'nothing' : setting}`, (t) => {
+    if (setting === '-') return t.regex(readFileSync(join(ROOT, file), 'utf8'), /test-host\.ts|kvm-host\.ts/);
     const [variable, value] = setting.split('=') as [string, string];
     const source = readFileSync(join(ROOT, file), 'utf8');
     t.true(
@@ -47,7 +48,17 @@ test('they are listed; none is one; another is refused', (t) => {
   t.deepEqual([none.status, none.stdout], [0, 'ci-turn: none, by HUSK_CI_TURN\n']);
   const { status, stderr } = ciTurn({ HUSK_CI_TURN: 'nosuch' });
   t.is(status, 1);
-  t.regex(stderr, /^ci-turn: there is no turn "nosuch": one of shares network /);
+  t.regex(stderr, /^ci-turn: there is no turn "nosuch": one of flags parity /);
+});
+
+test("the turns after the commit's own are the next ones of the list, round and round", (t) => {
+  const number = Number(ciTurn({}, '--number').stdout);
+  t.true(Number.isSafeInteger(number));
+  t.deepEqual(
+    ciTurn({}, '--whole').stdout.trim().split('\n'),
+    turns.filter(([, setting]) => setting === '-').map(([, , file]) => file),
+  );
+  t.is(ciTurn({}, 'next').status, 2);
 });
 
 test('a turn finds its programs without make: only those of the system are on its PATH', (t) => {

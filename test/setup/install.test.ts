@@ -23,11 +23,17 @@ const built = ['husk.cjs', 'husk.mjs', 'types'].every((name) => existsSync(join(
     });
     t.is(status, 0, stderr);
     t.regex(stdout, /^husk version \d/);
+    t.is(spawnSync(join(prefix, 'lib/husk/husk-net'), ['check-many'], { input: '', encoding: 'utf8' }).stdout, '0 0\n');
     for (const part of ['vmlinux', 'agent.erofs', 'writable.disk'])
       t.is(existsSync(join(prefix, 'lib/husk', part)), existsSync(join(ROOT, 'dist', part)), part);
     const unit = readFileSync(join(prefix, 'share/systemd/user/husk-restart.service'), 'utf8');
     t.regex(unit, /^ExecStart=-\/usr\/local\/bin\/husk start --all-restartable$/m);
     t.regex(unit, /^WantedBy=default\.target$/m);
     t.notRegex(unit, /@/);
+    const service = readFileSync(join(prefix, 'share/systemd/user/husk.service'), 'utf8');
+    t.regex(service, /^ExecStart=\/usr\/local\/bin\/husk serve$/m);
+    const socket = readFileSync(join(prefix, 'share/systemd/user/husk.socket'), 'utf8');
+    t.regex(socket, /^ListenStream=%t\/husk\/docker\.sock$/m);
+    t.regex(socket, /^SocketMode=0600$/m);
   },
 );

@@ -1,6 +1,6 @@
 /** The bundle in packs: what a command loads is what it needs; the code cache is taken, and nothing depends on it. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -27,7 +27,7 @@ function run(folder: string, args: readonly string[]) {
 
 const FLAG = '--disable-warning=ExperimentalWarning';
 
-for (const words of [['ps'], ['inspect', 'none'], ['logs', 'none']])
+for (const words of [['ps'], ['inspect', 'absent'], ['logs', 'absent']])
   check(titled(`husk ${words.join(' ')} makes no module of Node's that it has no use for`), (t) => {
     const folder = scratch(t);
     // a new data root is given its reserve of random bytes
@@ -44,6 +44,25 @@ for (const words of [['ps'], ['inspect', 'none'], ['logs', 'none']])
     );
   });
 
+check(titled("Node's own modules are made when they are used, those of a folder too"), (t) => {
+  const code = readFileSync(join(ROOT, 'dist/husk-main.cjs'), 'latin1');
+  const before = new Set([...code.matchAll(/\bvar \w+=require\("node:([\w/]+)"\)/g)].map(([, name]) => name!));
+  // Node has made these for itself
+  for (const name of ['buffer', 'events', 'fs', 'path', 'timers', 'url', 'util']) before.delete(name);
+  t.deepEqual([...before], []);
+});
+
+check(titled('no function of a module hides those by which packs load each other'), (t) => {
+  const code = readFileSync(join(ROOT, 'dist/husk-main.cjs'), 'latin1');
+  const [, given] = /^\(function\(([\w,]+)\)/.exec(code)!;
+  const own = given!.split(',').filter((name) => name.startsWith('__') && !/^__(dirname|filename)$/.test(name));
+  t.deepEqual(own, ['__load', '__builtin', '__export', '__toESM']);
+  // a library may bring the last two along, as esbuild has written them too
+  for (const name of own.slice(0, 2)) t.notRegex(code, new RegExp(`\\b(?:function|class|const|let|var) ${name}\\b`));
+  // which modules have of their own
+  t.regex(code, /\bfunction load\(/);
+});
+
 check(titled('V8 takes the code cache of every pack that a command loads'), (t) => {
   const folder = scratch(t);
   const main = join(folder, 'main.cjs');
@@ -56,10 +75,33 @@ check(titled('V8 takes the code cache of every pack that a command loads'), (t) 
   t.regex(stdout, /^TAKEN (,*true)+,*$/m);
 });
 
+check(titled('the code cache has what a supervisor runs, not only its outline'), (t) => {
+  const [, index] = /\blengths \} = (\{.*\});$/m.exec(readFileSync(join(ROOT, 'dist/husk.cjs'), 'utf8'))!;
+  const { lengths } = JSON.parse(index!) as { lengths: [source: number, cache: number][] };
+  const code = readFileSync(join(ROOT, 'dist/husk-main.cjs'), 'latin1');
+  let at = 0;
+  const pack = lengths.find(([length]) => code.slice(at, (at += length)).includes('ContainerLife=class'))!;
+  // without a supervisor in the build's practice (setup/practice.ts) it is a third of the source
+  t.true(pack[1] > pack[0], `${pack[1]} bytes of code cache for ${pack[0]} of source`);
+});
+
+check(titled("what root's commands load besides is apart from what a supervisor runs"), (t) => {
+  const [, index] = /\blengths \} = (\{.*\});$/m.exec(readFileSync(join(ROOT, 'dist/husk.cjs'), 'utf8'))!;
+  const { lengths } = JSON.parse(index!) as { lengths: [source: number, cache: number][] };
+  const code = readFileSync(join(ROOT, 'dist/husk-main.cjs'), 'latin1');
+  let at = 0;
+  const packs = lengths.map(([length]) => code.slice(at, (at += length)));
+  const [supervisor, ids] = ['ContainerLife=class', 'function containerRootGroup('].map((text) =>
+    packs.findIndex((pack) => pack.includes(text)),
+  );
+  t.true(supervisor! >= 0 && ids! >= 0, `${supervisor} ${ids}`);
+  t.not(supervisor, ids);
+});
+
 check(titled('without the code cache a command says the same'), (t) => {
   const folder = scratch(t);
   for (const part of PARTS) cpSync(join(ROOT, 'dist', part), join(folder, part));
-  const commands = [['--help'], ['ps'], ['inspect', 'none'], ['run', '--help'], ['pull', 'a b']];
+  const commands = [['--help'], ['ps'], ['inspect', 'absent'], ['run', '--help'], ['pull', 'a b']];
   const said = () => commands.map((words) => run(folder, [FLAG, join(folder, 'husk.cjs'), ...words]));
   const before = said();
   t.deepEqual(
