@@ -7,7 +7,7 @@ both(
   fs.writeFileSync('victim', 'safe');
   const made = await step('rm -f /etc/resolv.conf 2>/dev/null; ln -sf ' + resolve('victim') + ' /etc/resolv.conf 2>/dev/null; mv /etc/hosts /etc/other 2>/dev/null; rm -rf /dev /proc /sys 2>/dev/null; rmdir /src 2>/dev/null; mv /src /moved 2>/dev/null; ln -s /etc /etc/hosts.d; echo end', { mounts: [{ type: 'tmpfs', target: '/src' }] });
   console.log(made.all, '-', listOf(made), '-', fs.readFileSync('victim', 'utf8'));
-  const next = await step('ls -d /src /dev /proc /sys /moved; readlink /etc/hosts.d', { layers: [base, made.layer] });
+  const next = await step('ls -d /src /dev /proc /sys /moved; readlink /etc/hosts.d', { layers: [base, layerOf(made)] });
   console.log(next.all.replaceAll('\\n', ' '));
 `,
   /^end - etc\/ etc\/hosts\.d - safe\n/,
@@ -37,7 +37,7 @@ both(
   const made = await step('mkdir /d; cd /d; mkdir -p .wh.a/b .wh..wh..opq; echo x >.wh.a/b/c; echo x >.wh.f; echo x >kept; mkfifo p; nc -lk -s /d/sock local:/d/sock 2>/dev/null & sleep 0; python3 -c 1 2>/dev/null; touch -d 2001-01-01 /d; exit 0');
   console.log(listOf(made));
   console.log(made.leftOut.join('\\n'));
-  console.log(new Date(fs.statSync(join(made.layer.tree, 'd')).mtimeMs).getUTCFullYear(), fs.readdirSync(join(made.layer.tree, 'd')).join(' '));
+  console.log(new Date(fs.statSync(join(layerOf(made).tree, 'd')).mtimeMs).getUTCFullYear(), fs.readdirSync(join(layerOf(made).tree, 'd')).join(' '));
 `,
   `d/ d/kept d/p
 /d/.wh..wh..opq is left out: its name means a deletion in a layer
@@ -63,9 +63,9 @@ both(
   const made = await step(script);
   // The tree that was the upper folder, beside that of the same tar unpacked anew.
   const { ensureUnpacked } = await load('images/layers/unpack.ts');
-  const tree = made.layer.tree;
+  const tree = layerOf(made).tree;
   fs.renameSync(tree, join(p.layers, 'first'));
-  await ensureUnpacked([made.layer], p);
+  await ensureUnpacked([layerOf(made)], p);
   const list = (folder) => new Promise((listed) => {
     const launched = runInUserNamespace({ program: ['sh', '-c', 'cd "$0" && find . -printf "%P|%y|%m|%U:%G|%T@|%n|%l\\\\n" | LC_ALL=C sort; find . -type f -exec sha256sum {} + | LC_ALL=C sort', folder], stdout: 'pipe', reach: { kept: [folder] } });
     // The kernel gives the whiteouts of a mount one inode.
@@ -73,7 +73,7 @@ both(
   });
   const [one, other] = [await list(join(p.layers, 'first')), await list(tree)];
   console.log(one === other || one + '\\n--- unpacked:\\n' + other, one.split('\\n').length);
-  console.log(/a.suid\\|f\\|6755\\|1000:7/.test(one), fs.statSync(made.layer.tar).blocks * 512 < made.layer.size);
+  console.log(/a.suid\\|f\\|6755\\|1000:7/.test(one), fs.statSync(layerOf(made).tar).blocks * 512 < layerOf(made).size);
 `,
   /^true \d\d\ntrue true\n$/,
 );

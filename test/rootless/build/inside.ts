@@ -92,9 +92,21 @@ export async function step(
   return { ...result, all: all.trim() };
 }
 
+/**
+ * @returns the layer that a step made
+ * @throws Error where it failed, with its exit and what it printed
+ */
+export function layerOf({ layer, exit, all }: BuildRunResult & { all?: string }): NonNullable<BuildRunResult['layer']> {
+  if (!layer) throw new Error(`the step made no layer: ${JSON.stringify(exit)} ${all ?? ''}`);
+  return layer;
+}
+
 /** names of a layer's members */
-export const listOf = ({ layer }: BuildRunResult): string =>
-  execFileSync('tar', ['tf', layer!.tar], { encoding: 'utf8' }).trim().split('\n').join(' ');
+export const listOf = (made: BuildRunResult): string =>
+  execFileSync('tar', ['tf', layerOf(made).tar], { encoding: 'utf8' })
+    .trim()
+    .split('\n')
+    .join(' ');
 
 export const failed = (promise: Promise<unknown>): Promise<string> =>
   promise.then(

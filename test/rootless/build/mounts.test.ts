@@ -9,7 +9,7 @@ both(
   if (process.getuid() === 0) fs.chownSync(folder, 1000000000, 1000000000);
   const mount = { type: 'cache', target: '/var/cache/x', folder, readOnly: false, mode: 0o750, uid: 1000, gid: 7 };
   const first = await step('stat -c "%a %u %g" /var/cache/x; echo kept >/var/cache/x/f', { mounts: [mount] });
-  console.log(first.all, '-', first.layer.size);
+  console.log(first.all, '-', layerOf(first).size);
   const next = await step('cat /var/cache/x/f; stat -c "%a %u %g" /var/cache/x; echo x >/var/cache/other', { mounts: [{ ...mount, mode: 0o777, uid: 0 }] });
   console.log(next.all.replaceAll('\\n', ' '), '-', listOf(next));
   console.log((await step('echo x >/var/cache/x/g; cat /var/cache/x/f', { mounts: [{ ...mount, readOnly: true }] })).all);
@@ -51,13 +51,13 @@ both(
   console.log((await step('cat /mnt/g', { mounts: [{ ...host, target: '/mnt', source: 'sub' }] })).all);
   console.log((await step('cat /f.txt', { mounts: [{ ...host, target: '/f.txt', source: 'sub/g' }] })).all);
   const stage = await step('mkdir /out; echo made >/out/f; echo y >/out/g');
-  const from = { layers: [base, stage.layer] };
+  const from = { layers: [base, layerOf(stage)] };
   const layered = { type: 'bind', target: '/from', from, readOnly: true };
   console.log((await step('cat /from/out/f; ls /from/bin/sh; echo x >/from/out/f; rm /from/out/g', { mounts: [layered] })).all.replaceAll('\\n', ' '));
   const written = await step('echo x >/from/f; rm /from/g; ls /from; echo z >/src/f; cat /src/f', { mounts: [{ ...layered, source: 'out', readOnly: false }, { ...host, readOnly: false }] });
-  console.log(written.all.replaceAll('\\n', ' '), written.layer.size, fs.readFileSync('context/f', 'utf8').trim());
+  console.log(written.all.replaceAll('\\n', ' '), layerOf(written).size, fs.readFileSync('context/f', 'utf8').trim());
   console.log((await step('cat /from/f /from/g', { mounts: [{ ...layered, source: 'out' }] })).all.replaceAll('\\n', ' '));
-  console.log((await step('ls /from', { mounts: [{ ...layered, from: { layers: [stage.layer] } }] })).all);
+  console.log((await step('ls /from', { mounts: [{ ...layered, from: { layers: [layerOf(stage)] } }] })).all);
 `,
   `host below sh: can't create /src/f: Read-only file system
 below
@@ -97,10 +97,10 @@ both(
   'mounts in mounts, over links, and over what the image has',
   `
   const linked = await step('mkdir -p /real/etc /var; ln -s /real/run /var/run; rm -rf /etc/hosts; ln -s /proc/self/root/tmp/evil /etc/link; ln -s ../../../../outside /up');
-  const layers = [base, linked.layer];
+  const layers = [base, layerOf(linked)];
   const tmpfs = (target) => ({ type: 'tmpfs', target });
   const made = await step('echo x >/var/run/lock/x; echo y >/outside/y; ls -d /real/run/lock /outside; mount | grep -c "^tmpfs on /\\\\(real/run/lock\\\\|outside\\\\|a/b/c\\\\|a\\\\) "; echo z >/a/b/c/d', { layers, mounts: [tmpfs('/a/b/c'), tmpfs('/up'), tmpfs('/var/run/lock/'), tmpfs('/a')] });
-  console.log(made.all.replaceAll('\\n', ' '), made.layer.size);
+  console.log(made.all.replaceAll('\\n', ' '), layerOf(made).size);
   fs.mkdirSync('odd'); fs.symlinkSync('tmp', 'odd/proc');
   console.log(/proc: openat2.*/.exec(await failed(step('true', { layers: [base, addLayer(tarOf('odd'))] })))?.[0] ?? 'started');
 `,

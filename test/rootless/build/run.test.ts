@@ -22,7 +22,7 @@ both(
   'a step that changes nothing leaves the empty layer',
   `
   const made = await step('true');
-  console.log(made.layer.diffId, made.layer.size, JSON.stringify(made.leftOut), fs.existsSync(made.layer.tree));
+  console.log(layerOf(made).diffId, layerOf(made).size, JSON.stringify(made.leftOut), fs.existsSync(layerOf(made).tree));
   console.log((await step('false')).layer);
 `,
   `sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef 1024 [] true
@@ -35,7 +35,7 @@ both(
   `
   const made = await step('mkdir -p /d/e; echo x >/d/b; ln /d/b /d/c; ln -s nowhere /l; mkfifo /f; rm /bin/ls; rm -rf /tmp; mkdir /tmp; echo >/etc/new; chown 5:6 /d; chmod 4755 /d/b; echo more >>/etc/hosts; echo more >>/etc/resolv.conf');
   console.log(listOf(made));
-  const next = await step('ls /bin/ls; cat /d/c; stat -c "%a %u %g %h" /d/b /d; cat /etc/hosts | grep -c more; test -e /tmp/x || echo empty', { layers: [base, made.layer] });
+  const next = await step('ls /bin/ls; cat /d/c; stat -c "%a %u %g %h" /d/b /d; cat /etc/hosts | grep -c more; test -e /tmp/x || echo empty', { layers: [base, layerOf(made)] });
   console.log(next.all);
 `,
   `bin/ bin/.wh.ls d/ d/b d/c d/e/ etc/ etc/new f l tmp/ tmp/.wh..wh..opq
@@ -80,11 +80,11 @@ both(
   'nothing of the layer is younger than the epoch, and what is older stays as it is',
   `
   const made = await step('mkdir /d; echo x >/d/new; ln /d/new /d/hard; echo y >/d/old; touch -d @1000000000 /d/old; ln -s x /d/link; mkfifo /d/fifo; rm /bin/vi', { epoch: 1234567890 });
-  const times = execFileSync('tar', ['tvf', made.layer.tar, '--full-time', '--utc'], { encoding: 'utf8' }).trim().split('\\n').map((line) => line.split(/\\s+/).slice(3, 6).join(' '));
+  const times = execFileSync('tar', ['tvf', layerOf(made).tar, '--full-time', '--utc'], { encoding: 'utf8' }).trim().split('\\n').map((line) => line.split(/\\s+/).slice(3, 6).join(' '));
   console.log(times.join('\\n'));
-  console.log(['d', 'd/new', 'd/old', 'd/fifo', 'bin'].map((name) => fs.lstatSync(join(made.layer.tree, name)).mtimeMs / 1000).join(' '));
+  console.log(['d', 'd/new', 'd/old', 'd/fifo', 'bin'].map((name) => fs.lstatSync(join(layerOf(made).tree, name)).mtimeMs / 1000).join(' '));
   const again = await step('mkdir /d; echo x >/d/new; ln /d/new /d/hard; echo y >/d/old; touch -d @1000000000 /d/old; ln -s x /d/link; mkfifo /d/fifo; rm /bin/vi', { epoch: 1234567890 });
-  console.log(again.layer.diffId === made.layer.diffId);
+  console.log(layerOf(again).diffId === layerOf(made).diffId);
 `,
   /^2009-02-13 23:31:30 bin\/\n1970-01-01 00:00:00 bin\/.wh.vi\n(2009-02-13 23:31:30 d\S*\n){5}2001-09-09 01:46:40 d\/old\n1234567890 1234567890 1000000000 1234567890 1234567890\ntrue\n$/,
 );

@@ -142,7 +142,7 @@ both(
   `
   const agent = resolve('agent');
   const made = await step('stat -c "%F %a %u %g" /run/buildkit/ssh_agent.0', { mounts: [{ type: 'ssh', target: '/run/buildkit/ssh_agent.0', agent, mode: 0o600, uid: 1000, gid: 7 }] });
-  console.log(made.all, made.layer.size);
+  console.log(made.all, layerOf(made).size);
 `,
   'socket 600 1000 7 1024\n',
 );

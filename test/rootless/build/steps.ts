@@ -3,7 +3,20 @@ import { join } from 'node:path';
 import test from 'ava';
 import { AS_ROOT, asRoot, asUser } from '../containers.ts';
 
-const NAMES = ['p', 'addLayer', 'tarOf', 'base', 'open', 'box', 'operation', 'step', 'listOf', 'failed', 'done'];
+const NAMES = [
+  'p',
+  'addLayer',
+  'tarOf',
+  'base',
+  'open',
+  'box',
+  'operation',
+  'step',
+  'layerOf',
+  'listOf',
+  'failed',
+  'done',
+];
 const INSIDE = JSON.stringify(join(import.meta.dirname, 'inside.ts'));
 /** a time that no other process of this machine sleeps, and whether one does */
 const SLEEP = `const SLEEP = String(1e6 + process.pid);
