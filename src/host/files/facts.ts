@@ -4,7 +4,7 @@
  * milliseconds cannot hold.
  */
 import { constants } from 'node:os';
-import { checked } from '../libc.ts';
+import { checked, koffi } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
 import { nameBytes, type Name } from './lookup.ts';
 
@@ -31,6 +31,11 @@ const HALF = 2 ** 32;
 
 const statx = systemCall<(folder: number, path: Name, flags: number, mask: number, out: Uint8Array) => number>(
   'int statx(int folder, const char *path, int flags, unsigned int mask, void *out)',
+);
+
+/** The same call for a name that lies in memory already, of which no string has to be made. */
+const statxAt = systemCall<(folder: number, path: number, flags: number, mask: number, out: Uint8Array) => number>(
+  'int statx(int folder, int64_t path, int flags, unsigned int mask, void *out)',
 );
 
 const buffer = new Uint32Array(64);
@@ -119,6 +124,13 @@ export class FactsTable {
     );
   }
 
+  /** @returns whether two inodes are on one file system */
+  shareDevice(row: number, other: number): boolean {
+    const words = this.#words;
+    const [one, two] = [row * WORDS + AT.dev, other * WORDS + AT.dev];
+    return words[one] === words[two] && words[one + 1] === words[two + 1];
+  }
+
   #long(row: number, at: number): number {
     return this.#words[row * WORDS + at]! + this.#words[row * WORDS + at + 1]! * HALF;
   }
@@ -142,6 +154,69 @@ export class FactsTable {
     return this.#rows++;
   }
 }
+
+/** Inodes by their names in folders and what they were, to ask whether they still are: no object is made for any. */
+export class KnownInodes {
+  readonly #lengths: Uint8Array;
+  readonly #identities: Uint32Array;
+  readonly #names: Uint8Array;
+  readonly #address: number;
+  /** the inode that is next, and where its name begins */
+  #next = 0;
+  #at = 0;
+
+  /**
+   * @param lengths bytes of each name, without its NUL
+   * @param names one behind the other, each with a NUL
+   * @param identities of each, as copyIdentity gives them
+   */
+  constructor(lengths: Uint8Array, names: Uint8Array, identities: Uint32Array) {
+    this.#lengths = lengths;
+    this.#identities = identities;
+    // safe: the memory of an ArrayBuffer does not move, and lives as long as this object has a view of it; the NUL at
+    // its end bounds what the kernel reads from any place in it.
+    this.#names = new Uint8Array(new ArrayBuffer(names.length + 1));
+    this.#names.set(names);
+    this.#address = Number(koffi().address(this.#names));
+  }
+
+  /**
+   * Looks at the next inodes, which are in this folder.
+   * @returns whether each of them has the name and the identity that it had
+   * @throws RangeError when there are not so many
+   */
+  areStill(folder: number, count: number): boolean {
+    if (this.#next + count > this.#lengths.length) throw new RangeError(`there are ${this.#lengths.length} inodes`);
+    for (const end = this.#next + count; this.#next < end; this.#next++) {
+      const behind = this.#at + this.#lengths[this.#next]!;
+      if (behind >= this.#names.length || this.#names[behind] !== 0) return false;
+      // safe: #at is before `behind`, which is inside the names
+      if (statxAt(folder, this.#address + this.#at, AT_SYMLINK_NOFOLLOW, STATX_MASK, out) < 0) return false;
+      if (!isWhatWasSaid(this.#identities, this.#next * IDENTITY_WORDS)) return false;
+      this.#at = behind + 1;
+    }
+    return true;
+  }
+}
+
+/**
+ * @returns whether the identity in the buffer is the one that stands in a list, from a place in it on: IDENTITY without
+ * a loop, for code that V8 has not compiled yet
+ */
+const isWhatWasSaid = (list: Uint32Array, from: number): boolean =>
+  list[from] === (buffer[MODE]! & 0xffff) &&
+  list[from + 1] === buffer[8] &&
+  list[from + 2] === buffer[9] &&
+  list[from + 3] === buffer[10] &&
+  list[from + 4] === buffer[11] &&
+  list[from + 5] === buffer[34] &&
+  list[from + 6] === buffer[35] &&
+  list[from + 7] === buffer[28] &&
+  list[from + 8] === buffer[29] &&
+  list[from + 9] === buffer[30] &&
+  list[from + 10] === buffer[24] &&
+  list[from + 11] === buffer[25] &&
+  list[from + 12] === buffer[26];
 
 /** stx_mode has 16 bits, and nothing after it is said. */
 const word = (at: number): number => (at === AT.mode ? buffer[MODE]! & 0xffff : buffer[SOURCE[at]!]!);

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { ByteString } from '../../tar/byte-string.ts';
+import { VERSION } from '../../version.ts';
 import type { Ignore } from './files/ignore.ts';
 import type { SourceNode, SourceTree } from './files/source.ts';
 import { type Chosen, walkFolder } from './files/sources.ts';
@@ -14,6 +15,17 @@ import type { CopyOperation } from './operations.ts';
 const FORMAT = 'copy-1';
 /** characters that are hashed at once */
 const BATCH = 64 << 10;
+
+/**
+ * @returns all that decides what the key of a COPY or an ADD is but the files that it reads, as text; undefined where a
+ * source is in no tree of files
+ */
+export function copyQuestion(operation: CopyOperation, epoch: number | undefined): string | undefined {
+  const { add, destination, chown, chmod, parents, unpack, sources, exclude } = operation;
+  if (sources.some(({ kind }) => kind !== 'path' && kind !== 'inline')) return undefined;
+  // A newer husk might find other files by the same words.
+  return JSON.stringify([FORMAT, VERSION, add, destination, chown, chmod, parents, unpack, sources, exclude, epoch]);
+}
 
 interface KeyOptions {
   operation: CopyOperation;

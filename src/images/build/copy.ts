@@ -5,7 +5,7 @@
  */
 import { HuskError } from '../../errors.ts';
 import { type ByteString, display, fromText } from '../../tar/byte-string.ts';
-import { copyKey } from './copy-key.ts';
+import { copyKey, copyQuestion } from './copy-key.ts';
 import { Ignore } from './files/ignore.ts';
 import { layerTar } from './files/layer-tar.ts';
 import { type ArchiveOptions, openArchive, unpackInto } from './files/local-tar.ts';
@@ -59,18 +59,35 @@ export async function copyLayer(
   return await inLines(operation, async () => {
     const exclude = new Ignore(operation.exclude, '--exclude');
     const chmod = operation.chmod === undefined ? undefined : parseChmod(operation.chmod);
-    const chosen = operation.sources.map((one) =>
-      choose(one, operation, { source, exclude, remotes: options.remotes }),
-    );
-    const key = await copyKey({ operation, chosen, exclude, epoch: options.epoch });
+    const { epoch, remotes } = options;
+    const question = copyQuestion(operation, epoch);
+    const answers = question === undefined ? undefined : source.answers;
+    let chosen: Chosen[] | undefined;
+    const findKey = async (): Promise<string> => {
+      chosen = operation.sources.map((one) => choose(one, operation, { source, exclude, remotes }));
+      return await copyKey({ operation, chosen, exclude, epoch });
+    };
+    const askNow = async (): Promise<string> => {
+      const keep = answers?.begin(question!);
+      const found = await findKey();
+      keep?.(found);
+      return found;
+    };
+    const key = answers?.known(question!) ?? (await askNow());
     return {
       key,
       write: async function* () {
         using archives = new DisposableStack();
         const upper = new Upper(view);
         await inLines(operation, async () => {
+          // The key was an earlier build's: the files are looked at only now, and must be those that it is of.
+          if (chosen === undefined && (await findKey()) !== key)
+            throw new HuskError('the context changed while it was read', {
+              kind: 'conflict',
+              fix: 'build again when nothing writes to the context',
+            });
           const copier = new Copier(upper, { ...options, operation, exclude, chmod, archives });
-          for (const one of chosen) await copier.copy(one);
+          for (const one of chosen!) await copier.copy(one);
         });
         try {
           yield* layerTar(upper, options);

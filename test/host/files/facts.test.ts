@@ -7,13 +7,14 @@ import {
   lstatSync,
   openSync,
   symlinkSync,
+  unlinkSync,
   utimesSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { FactsTable, IDENTITY_WORDS } from '../../../src/host/files/facts.ts';
+import { FactsTable, IDENTITY_WORDS, KnownInodes } from '../../../src/host/files/facts.ts';
 import { temporaryFolder } from '../../fixtures/temporary.ts';
 
 const folder = temporaryFolder('husk-facts-');
@@ -102,4 +103,46 @@ test('every change of an inode is noticed', (t) => {
     while (lstatSync(at(name), { bigint: true }).ctimeNs === before);
     t.false(facts.isStill(row, file.fd), name);
   }
+});
+
+/** KnownInodes of names in the folder as they are now. */
+function knownInodes(
+  names: readonly string[],
+  bytes = Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1'),
+) {
+  const facts = new FactsTable();
+  const identities = new Uint32Array(names.length * IDENTITY_WORDS);
+  for (const [at, name] of names.entries()) facts.copyIdentity(facts.add(fd, name)!, identities, at * IDENTITY_WORDS);
+  return new KnownInodes(
+    Uint8Array.from(names, ({ length }) => length),
+    bytes,
+    identities,
+  );
+}
+
+test('inodes that are as they were', (t) => {
+  const known = knownInodes(['plain', 'old', 'late', 'link', 'large', 'f\xff', '.']);
+  t.true(known.areStill(fd, 3));
+  t.true(known.areStill(fd, 4));
+  t.throws(() => known.areStill(fd, 1), { instanceOf: RangeError });
+});
+
+test('each number of an identity counts', (t) => {
+  const facts = new FactsTable();
+  for (let at = 0; at < IDENTITY_WORDS; at++) {
+    const identity = new Uint32Array(IDENTITY_WORDS);
+    facts.copyIdentity(facts.add(fd, 'plain')!, identity, 0);
+    identity[at]! ^= 1;
+    t.false(new KnownInodes(Uint8Array.of(5), Buffer.from('plain\0'), identity).areStill(fd, 1), `${at}`);
+  }
+});
+
+test('a name that is gone, and names that do not end where they are said to, are not as they were', (t) => {
+  writeFileSync(at('gone'), 'x');
+  const known = knownInodes(['gone']);
+  unlinkSync(at('gone'));
+  t.false(known.areStill(fd, 1));
+  for (const bytes of ['', 'plai\0', 'plain', 'plain other\0'])
+    t.is(knownInodes(['plain'], Buffer.from(bytes)).areStill(fd, 1), bytes === 'plain', JSON.stringify(bytes));
+  t.false(knownInodes(['plain', 'old'], Buffer.from('plain\0')).areStill(fd, 2));
 });

@@ -27,7 +27,7 @@ const DIGEST = 32;
 const HEADER = FORMAT.length + 12 + DIGEST;
 const IDENTITY = 4 * IDENTITY_WORDS;
 /** ms: the coarsest clock of the file systems below is a timer tick at 100 Hz */
-const TICK = 20;
+export const TICK = 20;
 /** most entries that are kept of files that this build did not look at */
 const MAX_UNSEEN = 200_000;
 /**
@@ -50,9 +50,9 @@ interface Entry extends Known {
 }
 
 export class ContextIndex {
-  readonly #file: string;
+  readonly file: string;
   /** ms since 1970 at which this build began to look */
-  readonly #began: number;
+  readonly began: number;
   #earlier: Earlier | undefined;
   /** what this build asked for, in its order: entries of earlier builds by number, and new ones */
   readonly #now: (number | Entry)[] = [];
@@ -71,13 +71,13 @@ export class ContextIndex {
   }
 
   private constructor(file: string, began: number) {
-    this.#file = file;
-    this.#began = began;
+    this.file = file;
+    this.began = began;
   }
 
   /** @returns what an earlier build found, if the file of this row is surely still the same */
   find(path: ByteString, facts: FactsTable, row: number): Known | undefined {
-    const earlier = (this.#earlier ??= Earlier.read(this.#file));
+    const earlier = (this.#earlier ??= Earlier.read(this.file));
     const entry = earlier.entryOf(path);
     if (entry === undefined || !facts.isIdentity(row, earlier.identities, entry * IDENTITY_WORDS)) return undefined;
     this.#now.push(entry);
@@ -85,7 +85,7 @@ export class ContextIndex {
   }
 
   record(path: ByteString, facts: FactsTable, row: number, known: Known): void {
-    if (facts.newest(row) + TICK >= this.#began) return;
+    if (facts.newest(row) + TICK >= this.began) return;
     this.#now.push({ path, place: (list, at) => facts.copyIdentity(row, list, at), ...known });
     this.#isChanged = true;
   }
@@ -93,7 +93,7 @@ export class ContextIndex {
   /** Writes what this build found beside what earlier ones did. Two builds at once lose some digests, nothing else. */
   save(): void {
     if (!this.#isChanged) return;
-    const earlier = this.#earlier ?? Earlier.read(this.#file);
+    const earlier = this.#earlier ?? Earlier.read(this.file);
     const entries = new Map<ByteString, Entry>();
     for (const each of this.#now) {
       const entry = typeof each === 'number' ? earlier.entry(each) : each;
@@ -105,14 +105,18 @@ export class ContextIndex {
         if (!entries.has(entry.path)) entries.set(entry.path, entry);
       }
     this.#isChanged = false;
-    try {
-      makeMissingFolders(join(this.#file, '..'), 0o700);
-      writeWholeFile(this.#file, encode([...entries.values()]), { mode: 0o600 });
-    } catch (error) {
-      // Without it the next build reads the files again: no reason for this one to fail.
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EROFS') throw error;
-    }
+    writeKept(this.file, encode([...entries.values()]));
+  }
+}
+
+/** Writes what a later build would otherwise find out anew: where the disk has no room for it, that is what it does. */
+export function writeKept(file: string, bytes: Buffer): void {
+  try {
+    makeMissingFolders(join(file, '..'), 0o700);
+    writeWholeFile(file, bytes, { mode: 0o600 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EROFS') throw error;
   }
 }
 
@@ -148,7 +152,7 @@ class Earlier {
     let at = HEADER;
     const take = (length: number): Buffer => bytes.subarray(at, (at += length));
     // A copy: the words of a view would have to begin at a multiple of four.
-    this.identities = new Uint32Array(Uint8Array.from(take(count * IDENTITY)).buffer);
+    this.identities = new Uint32Array(new Uint8Array(take(count * IDENTITY)).buffer);
     this.#digests = take(count * DIGEST);
     this.#names = take(names).toString('latin1');
     this.#capabilities = new Map(

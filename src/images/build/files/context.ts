@@ -16,6 +16,7 @@ import type { ContextIndex } from './context-index.ts';
 import { Ignore, type Ignored } from './ignore.ts';
 import { hashContents } from './layer-file.ts';
 import { asText } from './match.ts';
+import { SeenWalks, type WalkedNode } from './seen-walks.ts';
 import type { Contents, SourceNode, SourceTree } from './source.ts';
 
 /** bytes that are read at once; files up to this size are hashed in one call */
@@ -40,7 +41,7 @@ const DIRENT_NAME = 19;
 const DIRENTS = 32 << 10;
 const OPEN_FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-export interface ContextNode extends SourceNode {
+export interface ContextNode extends WalkedNode {
   /** path below the context */
   path: ByteString;
   /** row of the context's facts: what was there when it was looked at, by which a change is noticed */
@@ -81,6 +82,7 @@ export function openContext(folder: string, options: ContextOptions = {}): Conte
 export class Context implements SourceTree<ContextNode>, Disposable {
   readonly origin = 'context';
   readonly root: ContextNode;
+  readonly answers: SeenWalks | undefined;
   readonly #fd: number;
   readonly #ignore: Ignore;
   readonly #index: ContextIndex | undefined;
@@ -88,6 +90,8 @@ export class Context implements SourceTree<ContextNode>, Disposable {
   /** the folder that was opened last: files are read a folder at a time */
   #folder: { path: ByteString; fd: number } | undefined;
   readonly #facts = new FactsTable();
+  /** whether inodes alone have decided what was found so far (seen-walks.ts) */
+  #isPlain = true;
   #kept = 0;
   #slab = Buffer.alloc(0);
   /** what folders have, as they are read */
@@ -102,9 +106,26 @@ export class Context implements SourceTree<ContextNode>, Disposable {
     this.#index = index;
     this.#note = note;
     this.root = this.#node('', this.#facts.addOf(fd), ignore.top);
+    if (index !== undefined)
+      this.answers = new SeenWalks({
+        root: this.root,
+        facts: this.#facts,
+        index,
+        rules: ignore.text,
+        isPlain: () => this.#isPlain,
+        open: (path) => this.#open(path),
+      });
   }
 
   child(folder: ContextNode, name: ByteString): ContextNode | undefined {
+    const found = this.#child(folder, name);
+    const walk = this.answers?.current ?? 0;
+    if (found === undefined) folder.listed = walk;
+    else found.walk = walk;
+    return found;
+  }
+
+  #child(folder: ContextNode, name: ByteString): ContextNode | undefined {
     const children = (folder.children ??= new Map());
     if (children.has(name)) return children.get(name);
     const node = this.#look(folder, name);
@@ -114,8 +135,9 @@ export class Context implements SourceTree<ContextNode>, Disposable {
   }
 
   names(folder: ContextNode): readonly ByteString[] {
+    folder.listed = this.answers?.current ?? 0;
     folder.names ??= this.#namesIn(folder)
-      .filter((name) => this.child(folder, name) !== undefined)
+      .filter((name) => this.#child(folder, name) !== undefined)
       .sort();
     return folder.names;
   }
@@ -242,6 +264,8 @@ export class Context implements SourceTree<ContextNode>, Disposable {
       digest: undefined,
       capability: undefined,
       bytes: undefined,
+      walk: -1,
+      listed: -1,
       children: undefined,
       names: undefined,
     };
@@ -249,13 +273,14 @@ export class Context implements SourceTree<ContextNode>, Disposable {
 
   /** An ignored folder is there when something below it is let in again. */
   #isShown(node: ContextNode): boolean {
-    if (node.ignored.isIgnored)
-      return (
-        node.type === 'directory' &&
-        this.#ignore.mayLetInBelow(asText(node.path), node.ignored) &&
-        this.names(node).length > 0
-      );
+    if (node.ignored.isIgnored) {
+      if (node.type !== 'directory' || !this.#ignore.mayLetInBelow(asText(node.path), node.ignored)) return false;
+      const isShown = this.names(node).length > 0;
+      if (!isShown) this.#isPlain = false;
+      return isShown;
+    }
     if (node.type === 'socket') {
+      this.#isPlain = false;
       this.#note(`the socket ${display(node.path)} is left out of the build`);
       return false;
     }

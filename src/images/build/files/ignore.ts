@@ -47,6 +47,11 @@ export class Ignore {
     return NOTHING;
   }
 
+  /** all that decides what is left out: the patterns, one a line */
+  get text(): string {
+    return this.#rules.map(({ text }) => text).join('\n');
+  }
+
   get isEmpty(): boolean {
     return this.#rules.length === 0;
   }

@@ -37,6 +37,14 @@ export interface Contents {
   pieces(): Iterable<Uint8Array>;
 }
 
+/** Answers that were found by looking at a tree, and count while everything that was looked at is as it was. */
+export interface Answers {
+  /** @returns what a build found earlier, if it would surely find the same now */
+  known(question: string): string | undefined;
+  /** Begins to note what is looked at. @returns what keeps the answer; one question is asked at a time */
+  begin(question: string): (answer: string) => void;
+}
+
 /** A tree of which a part at a time is looked at. Paths are byte strings without a leading slash; the root is ''. */
 export interface SourceTree<N extends SourceNode = SourceNode> {
   readonly root: N;
@@ -53,4 +61,6 @@ export interface SourceTree<N extends SourceNode = SourceNode> {
   contents(file: N): Contents;
   /** @returns why a path that a person may see is not in the tree: what left it out, for the end of a message */
   whyMissing(path: ByteString): string | undefined;
+  /** keeps what was found by looking at the tree, for a later build; undefined where a look costs little */
+  readonly answers?: Answers | undefined;
 }
