@@ -126,6 +126,7 @@ export class ImageStore implements Images {
       throw new HuskError("tag can't be used with --all-tags/-a", { kind: 'invalid' });
     const { Repository } = await import('./registry/client.ts');
     const { endpoints } = await import('./registry/endpoints.ts');
+    const { NotAnImage } = await import('./store/manifest.ts');
     using transport = await this.#transport();
     const endpoint = endpoints(typed.domain, this.#options.config).at(-1)!;
     const tags = await new Repository({
@@ -140,10 +141,17 @@ export class ImageStore implements Images {
     for (const tag of tags) {
       // Tags from a registry's list are parsed like tags that a user types: they may be malformed.
       const reference = parseReference(`${typed.domain}/${typed.path}:${tag}`);
-      last = await this.#pullOne(reference, options);
+      try {
+        last = await this.#pullOne(reference, options);
+      } catch (error) {
+        // A cache of builds, a chart or a signature has its tags beside those of images.
+        if (!(error instanceof NotAnImage)) throw error;
+        options.onProgress?.({ status: `Skipped: ${familiarReference(reference)}: ${error.message}` });
+      }
     }
-    if (!last) throw new HuskError(`no tags found for ${familiarName(typed)}`, { kind: 'not-found' });
-    return last;
+    if (last) return last;
+    const [what, why] = tags.length === 0 ? ['tags', ''] : ['images', `: none of its ${tags.length} tags is one`];
+    throw new HuskError(`no ${what} found for ${familiarName(typed)}${why}`, { kind: 'not-found' });
   }
 
   async #pullOne(

@@ -12,9 +12,9 @@ import type { Claims } from './store/claims.ts';
 import type { Asking, Image, Platform, Progress } from './store/contract.ts';
 import { ingestLayer } from './layers/ingest.ts';
 import type { Descriptor, Manifest } from './store/manifest.ts';
-import { parseImageConfig, parseManifest } from './store/manifest.ts';
+import { NotAnImage, parseImageConfig, parseManifest } from './store/manifest.ts';
 import { inParallel } from './store/parallel.ts';
-import { chooseEntry, formatPlatform, hostPlatform, serves } from './store/platform.ts';
+import { chooseEntry, formatPlatform, hostPlatform, mayBeImage, serves } from './store/platform.ts';
 import type { ImageRecords } from './store/records.ts';
 import { LayerGone } from './store/records.ts';
 import type { Reference } from './store/reference.ts';
@@ -166,6 +166,8 @@ async function resolvePlatform(
   const parsed = parseManifest(top.bytes, top.contentType, `the manifest ${top.digest}`);
   if (parsed.kind === 'manifest') return { manifest: parsed, bytes: top.bytes };
   const entry = chooseEntry(parsed.manifests, platform);
+  if (!entry && !parsed.manifests.some(mayBeImage))
+    throw new NotAnImage(`the index ${top.digest} is not an image: none of its entries is one`);
   if (!entry)
     throw new HuskError(`no matching manifest for ${formatPlatform(platform)} in the manifest list entries`, {
       kind: 'not-found',

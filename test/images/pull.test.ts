@@ -200,6 +200,82 @@ real('all tags', async (t) => {
   });
 });
 
+const HUSK_CACHE = 'application/vnd.husk.build-cache.v1+json';
+/** What BuildKit writes: an index of layers, and of a config of its own. */
+const BUILDKIT_CACHE = JSON.stringify({
+  schemaVersion: 2,
+  mediaType: INDEX,
+  manifests: ['application/vnd.oci.image.layer.v1.tar+gzip', 'application/vnd.buildkit.cacheconfig.v0'].map(
+    (mediaType) => ({ mediaType, digest: digestOf(mediaType), size: 3 }),
+  ),
+});
+
+/** A registry whose repository has these tags. */
+async function taggedRegistry(tags: Readonly<Record<string, { bytes: Buffer | string; type: string }>>) {
+  return await hostileRegistry(testImage(), (_request, response, url) => {
+    if (url.pathname.endsWith('/tags/list')) {
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({ name: 'box', tags: Object.keys(tags) }));
+      return true;
+    }
+    const tag = tags[url.pathname.split('/manifests/')[1] ?? ''];
+    if (tag === undefined) return false;
+    response.setHeader('content-type', tag.type);
+    response.end(tag.bytes);
+    return true;
+  });
+}
+
+test('all tags: what is no image is left out with a line', async (t) => {
+  const image = testImage();
+  const cache = testImage({ manifest: (manifest) => (manifest.config.mediaType = HUSK_CACHE) });
+  await using registry = await taggedRegistry({
+    buildkit: { bytes: BUILDKIT_CACHE, type: INDEX },
+    cache: { bytes: cache.manifestBytes, type: cache.manifestType },
+    one: { bytes: image.manifestBytes, type: image.manifestType },
+    two: { bytes: image.manifestBytes, type: image.manifestType },
+  });
+  using s = testStore();
+  const repository = `${registry.host}/box`;
+  const seen: Progress[] = [];
+  await s.store.pull(repository, { allTags: true, onProgress: (progress) => seen.push(progress) });
+  t.deepEqual(
+    s.store.list().flatMap(({ repoTags }) => repoTags),
+    [`${repository}:one`, `${repository}:two`],
+  );
+  t.deepEqual(
+    lines(seen).filter((line) => line.startsWith('Skipped')),
+    [
+      `Skipped: ${repository}:buildkit: the index ${digestOf(BUILDKIT_CACHE)} is not an image: none of its entries is one`,
+      `Skipped: ${repository}:cache: the manifest ${digestOf(cache.manifestBytes)} is not an image: its config has media type "${HUSK_CACHE}"`,
+    ],
+  );
+  // Asked for by name it is an error.
+  await t.throwsAsync(s.store.pull(`${repository}:buildkit`), {
+    message: /is not an image: none of its entries is one$/,
+  });
+});
+
+test('all tags: one that breaks the rules, and a repository without an image, fail', async (t) => {
+  const image = testImage();
+  using s = testStore();
+  for (const [tags, message] of [
+    [{ a: { bytes: BUILDKIT_CACHE, type: INDEX } }, /^no images found for .*: none of its 1 tags is one$/],
+    [{}, /^no tags found for /],
+    [
+      {
+        a: { bytes: image.manifestBytes, type: image.manifestType },
+        b: { bytes: '{"schemaVersion":2,"manifests":[],"layers":[]}', type: INDEX },
+      },
+      /is both an index and a manifest$/,
+    ],
+  ] as const) {
+    await using registry = await taggedRegistry(tags);
+    const repository = `${registry.host}/box`;
+    await t.throwsAsync(s.store.pull(repository, { allTags: true }), { message });
+  }
+});
+
 real('what is not there', async (t) => {
   await using registry = await startRegistry();
   await registry.push(`oci:${busyboxLayout()}:latest`, 'busybox:latest');

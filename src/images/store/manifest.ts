@@ -87,6 +87,13 @@ export function descriptor(value: unknown, what: string): Descriptor {
   return { mediaType: typeof mediaType === 'string' ? mediaType : '', digest, size: size as number };
 }
 
+/** What a tag leads to is well-formed and something else than an image: a build's cache, a chart, a signature. */
+export class NotAnImage extends HuskError {
+  constructor(message: string) {
+    super(message, { kind: 'unsupported' });
+  }
+}
+
 /**
  * Parses a manifest or an index. The body's own `mediaType` wins over the header's; with neither, the fields decide.
  * @param contentType content type of the response, or '' (a layout's blob)
@@ -132,9 +139,8 @@ export function parseManifest(
   if (manifest.config.size > MAX_MANIFEST) throw corrupt(`the config of ${what} is larger than ${MAX_MANIFEST} bytes`);
   if (options.artifacts) return manifest;
   if (manifest.config.mediaType !== OCI_CONFIG && manifest.config.mediaType !== DOCKER_CONFIG)
-    throw new HuskError(
+    throw new NotAnImage(
       `${what} is not an image: its config has media type ${JSON.stringify(manifest.config.mediaType.slice(0, 100))}`,
-      { kind: 'unsupported' },
     );
   for (const layer of manifest.layers) compressionOf(layer.mediaType);
   return manifest;

@@ -100,6 +100,9 @@ export function serves(have: Platform, wanted: Platform): boolean {
 /** media types of images: an index in an index and an artifact of another kind are no images */
 const IMAGE_TYPES: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
 
+/** @returns whether an entry is of an image, for whatever platform: BuildKit's caches are indexes of layers */
+export const mayBeImage = ({ mediaType }: IndexEntry): boolean => IMAGE_TYPES.includes(mediaType);
+
 /** @returns the entry to pull, or undefined; attestations and entries of `unknown/unknown` never match */
 export function chooseEntry(entries: IndexEntry[], wanted: Platform): IndexEntry | undefined {
   for (const platform of acceptable(normalize(wanted))) {
@@ -108,7 +111,7 @@ export function chooseEntry(entries: IndexEntry[], wanted: Platform): IndexEntry
   }
   // `platform` is optional (OCI image-spec image-index.md): an image without one is used when no entry names a platform
   // that fits.
-  return entries.find((entry) => !entry.platform && IMAGE_TYPES.includes(entry.mediaType));
+  return entries.find((entry) => !entry.platform && mayBeImage(entry));
 }
 
 /**
