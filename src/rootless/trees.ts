@@ -30,6 +30,15 @@ export async function removeTree(path: string): Promise<void> {
 }
 
 /**
+ * Deletes a tree that a guest may be changing meanwhile: by rm(1), which goes from descriptor to descriptor, where
+ * removeTree goes by paths, in which a folder could become a link to anywhere between the look and the deletion.
+ * @throws HuskError naming the path
+ */
+export async function removeLiveTree(path: string): Promise<void> {
+  await run(['rm', '-rf', '--one-file-system', '--', path], `cannot delete ${path}`);
+}
+
+/**
  * @returns bytes of the files and links below a path, as Docker counts them (moby daemon/internal/directory): their
  * sizes, hard links once, no folders. Files that vanish meanwhile count nothing.
  */

@@ -6,7 +6,7 @@
  * another folder of the same id while the first is in use.
  */
 import { createHash, createHmac } from 'node:crypto';
-import { chownSync, existsSync, readdirSync, statSync, utimesSync } from 'node:fs';
+import { chownSync, existsSync, readdirSync, renameSync, rmdirSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockWhenFree, tryLock } from '../../host/files/flock.ts';
 import { makeFolder } from '../../host/files/make-folder.ts';
@@ -41,21 +41,28 @@ export const cacheName = ({ id, target, seed }: CacheChoice): string =>
  * Takes a cache for a step. Whoever takes several takes them in the order of their names, so that no two steps wait for
  * each other.
  * @param options.onWait called once, when another step has it
+ * @param options.renewed of a step that is made without the cache: folders that its build has begun anew already; any
+ * other one is emptied first, as BuildKit's `--no-cache` begins with an empty cache, once a build
  * @returns the folder, until it is disposed of
  */
 export async function takeCache(
   place: Place,
   mount: CacheChoice,
-  { signal, onWait }: { signal: AbortSignal; onWait?: () => void },
+  { signal, onWait, renewed }: { signal: AbortSignal; onWait?: () => void; renewed?: Set<string> },
 ): Promise<Disposable & { folder: string }> {
   makeFolder(folderOf(place), CLOSED_MODE);
   const first = join(folderOf(place), cacheName(mount));
+  if (renewed && mount.sharing !== 'private' && !renewed.has(first)) {
+    using _alone = await lockWhenFree(first + LOCK, { signal, onWait });
+    await renew(first, renewed);
+  }
   const lock =
     mount.sharing === 'private'
       ? undefined
       : await lockWhenFree(first + LOCK, { shared: mount.sharing !== 'locked', signal, onWait });
   const { folder, held } = lock === undefined ? takePrivate(first, mount) : { folder: first, held: lock };
   try {
+    if (renewed && mount.sharing === 'private') await renew(folder, renewed);
     await prepare(folder);
   } catch (error) {
     held.close();
@@ -95,6 +102,28 @@ export async function seedCache(
   if (!isMade()) await unpackInto(files, { folder, name: DATA, reach: [paths.layers, folder], signal });
 }
 
+/** Takes the files of a cache away that nobody else uses; its next user finds a new one. @param renewed gets the folder */
+async function renew(folder: string, renewed: Set<string>): Promise<void> {
+  if (renewed.has(folder)) return;
+  // Under another name: a cache that was filled by its seed is whole or not there, whenever this process is killed.
+  const old = join(folder, `${DATA}-${process.pid}`);
+  try {
+    renameSync(join(folder, DATA), old);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    renewed.add(folder);
+    return;
+  }
+  try {
+    // Most caches of a build without the cache are as empty as it left them the last time.
+    rmdirSync(old);
+  } catch {
+    // A machine that has ended its step still shares the files.
+    await (await import('../../rootless/trees.ts')).removeLiveTree(old);
+  }
+  renewed.add(folder);
+}
+
 /** Makes the folder, and notes that it was used. */
 async function prepare(folder: string): Promise<void> {
   makeFolder(folder, CLOSED_MODE);
@@ -130,7 +159,7 @@ export async function listCaches(place: Place): Promise<CacheMountUsage[]> {
  * @returns bytes that were given back
  */
 export async function pruneCaches(place: Place, usedBefore = Number.POSITIVE_INFINITY): Promise<number> {
-  const { removeTree, treeSize } = await import('../../rootless/trees.ts');
+  const { removeLiveTree, treeSize } = await import('../../rootless/trees.ts');
   let bytes = 0;
   for (const name of names(folderOf(place))) {
     if (!NAME.test(name)) continue;
@@ -139,7 +168,7 @@ export async function pruneCaches(place: Place, usedBefore = Number.POSITIVE_INF
     using lock = tryLock(folder + LOCK);
     if (!lock || statSync(folder + LOCK).mtimeMs >= usedBefore) continue;
     bytes += await treeSize(folder);
-    await removeTree(folder);
+    await removeLiveTree(folder);
   }
   return bytes;
 }

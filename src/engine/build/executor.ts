@@ -185,7 +185,7 @@ export class Executor {
     const begin = (): Step => (step ??= steps.start(name, operation.range.start));
     try {
       // What a step needs of other stages comes first: it has no number before it has its turn.
-      const work = await this.#prepare(operation, layers, begin);
+      const work = await this.#prepare(operation, layers, { begin, isFresh: this.#isUncached(stage) });
       return await this.#cached(stage, work, { name, begin });
     } catch (error) {
       if (controller.signal.aborted) {
@@ -202,11 +202,11 @@ export class Executor {
   async #prepare(
     operation: Exclude<Operation, { kind: 'config' }>,
     layers: readonly Layer[],
-    begin: () => Step,
+    running: Running,
   ): Promise<Work> {
     switch (operation.kind) {
       case 'run':
-        return await this.#prepareRun(operation, layers, begin);
+        return await this.#prepareRun(operation, layers, running);
       case 'copy':
         return await this.#prepareCopy(operation, layers);
       case 'workdir':
@@ -233,7 +233,7 @@ export class Executor {
     };
   }
 
-  async #prepareRun(written: RunOperation, layers: readonly Layer[], begin: () => Step): Promise<Work> {
+  async #prepareRun(written: RunOperation, layers: readonly Layer[], { begin, isFresh }: Running): Promise<Work> {
     const { runs, settings, epoch, controller } = this.#options;
     const operation = runs.settled(written);
     const mounts = await runs.mounts(operation, (origin) => this.#layersOf(origin), {
@@ -243,7 +243,8 @@ export class Executor {
       key: runKey(chain(layers), operation, settings, { inputs: mounts.inputs, epoch }),
       make: async () => {
         const { signal } = controller;
-        using open = await mounts.open(signal, () => begin().message('waits for a cache that is locked'));
+        const onWait = (): void => begin().message('waits for a cache that is in use');
+        using open = await mounts.open({ signal, onWait, isFresh });
         return await runs.run(operation, { layers, mounts: open.mounts, hidden: mounts.hidden, step: begin(), signal });
       },
     };
@@ -331,6 +332,13 @@ function ofTheHost(error: unknown): unknown {
   const known = error instanceof HuskError ? undefined : systemError(error);
   if (known === undefined) return error;
   return new HuskError(`cannot make the step: ${known.text}`, { kind: 'limit', cause: error });
+}
+
+/** How a step is run, if it is. */
+interface Running {
+  begin: () => Step;
+  /** whether the cache is not asked */
+  isFresh: boolean;
 }
 
 interface Work {

@@ -40,7 +40,8 @@ interface StepMounts {
   inputs: Map<number, string>;
   /** `NAME=value` of secrets that are variables */
   hidden: string[];
-  open(signal: AbortSignal, onWait: () => void): Promise<OpenMounts>;
+  /** @param options.isFresh whether the step is made without the cache, and its caches begin empty */
+  open(options: { signal: AbortSignal; onWait: () => void; isFresh: boolean }): Promise<OpenMounts>;
 }
 
 /** A cache mount; with a seed, the digest of that and the layer that a new cache is filled with. */
@@ -53,6 +54,8 @@ interface OpenMounts extends Disposable {
 export class RunStep {
   readonly #options: RunStepOptions;
   #sandbox: Promise<BuildSandbox> | undefined;
+  /** folders of caches that steps without the cache have begun anew */
+  readonly #renewed = new Set<string>();
 
   constructor(options: RunStepOptions) {
     this.#options = options;
@@ -105,13 +108,14 @@ export class RunStep {
     return {
       inputs,
       hidden,
-      open: async (signal, onWait) => {
+      open: async ({ signal, onWait, isFresh }) => {
+        const taking = { signal, onWait, ...(isFresh && { renewed: this.#renewed }) };
         const others = await Promise.all(opens.map((open) => open()));
         using unwound = new DisposableStack();
         const taken: BuildMount[] = [];
         for (const same of inOrder(caches)) {
           const asked = same.find(({ sharing }) => sharing === 'locked') ?? same[0]!;
-          const { folder } = unwound.use(await takeCache(this.#options.paths, asked, { signal, onWait }));
+          const { folder } = unwound.use(await takeCache(this.#options.paths, asked, taking));
           const { files } = asked;
           if (files) await seedCache(folder, this.#options.paths, { layer: files, signal });
           for (const { target, source, readOnly = false, mode = CACHE_MODE, uid = 0, gid = 0 } of same)

@@ -165,6 +165,27 @@ test.serial('a new cache is filled with its seed once; another seed is of anothe
   t.regex((await said(seeded('id=m,from=s,source=/nothing', 'true'), '10')).join(), /"\/nothing": not found/);
 });
 
+// As BuildKit of dockerd 26 answers to the same builds.
+test.serial('a step without the cache begins with empty cache mounts, once a build', async (t) => {
+  const show = (name: string): string =>
+    `RUN --mount=type=cache,id=anew,target=/c echo "OUT:${name}:$(ls /c | xargs)"; touch /c/${name}$AGAIN\n`;
+  const dockerfile = `FROM box AS a\nARG AGAIN\n${show('a')}${show('b')}FROM a\nARG AGAIN\n${show('c')}`;
+  const said = async (again: string, words: string[] = []) => {
+    const made = await build(dockerfile, ['--build-arg', `AGAIN=${again}`, ...words]);
+    t.is(made.code, 0, made.said);
+    return [...made.said.matchAll(/^#\d+ [\d.]+ OUT:(.*)$/gm)].map(([, out]) => out);
+  };
+  t.deepEqual(await said('1'), ['a:', 'b:a1', 'c:a1 b1']);
+  t.deepEqual(await said('2', ['--no-cache']), ['a:', 'b:a2', 'c:a2 b2']);
+  t.deepEqual(await said('3'), ['a:a2 b2 c2', 'b:a2 a3 b2 c2', 'c:a2 a3 b2 b3 c2']);
+  t.deepEqual(await said('4', ['--no-cache-filter', 'a']), ['a:', 'b:a4', 'c:a4 b4']);
+  const seed = seeded('id=reseeded,from=s,source=/seed', SHOW);
+  for (const words of [[], ['--no-cache']]) {
+    const made = await build(seed, ['--build-arg', `AGAIN=seed${words.length}`, ...words]);
+    t.regex(made.said, / OUT:1750:1000:1000 1000 one$/m, made.said);
+  }
+});
+
 test.serial('an image in an OCI layout stands over a stage and an image: FROM, COPY --from and mounts', async (t) => {
   const layout = join(work, 'layout:of/box');
   mkdirSync(layout, { recursive: true });

@@ -1,5 +1,5 @@
 /** Who shares the folder behind a cache mount with whom, and what a prune takes. */
-import { mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import test from 'ava';
 import { cacheName, pruneCaches, takeCache } from '../../../src/engine/build/cache-mounts.ts';
@@ -83,4 +83,47 @@ test('a prune takes what nobody uses, by the time of its last use, and nothing e
   t.deepEqual([there(young), there(used.folder)], [false, true]);
   t.true(readdirSync(join(at.dataRoot, 'build-cache-mounts')).includes('of-somebody-else'));
   t.is(await pruneCaches({ dataRoot: join(at.dataRoot, 'nothing') }), 0);
+});
+
+for (const sharing of ['shared', 'locked', 'private'] as const)
+  test(`${sharing}: a build without the cache begins with an empty one, once`, async (t) => {
+    const at = place();
+    const outside = temporaryFolder('husk-cache-outside-');
+    writeFileSync(join(outside, 'kept'), '');
+    const file = (folder: string, name: string) => join(folder, 'data', name);
+    const step = async (name: string, renewed?: Set<string>): Promise<string[]> => {
+      using taken = await takeCache(at, mount(sharing), { signal, ...(renewed && { renewed }) });
+      const found = existsSync(join(taken.folder, 'data')) ? readdirSync(join(taken.folder, 'data')) : [];
+      mkdirSync(join(taken.folder, 'data'), { recursive: true });
+      writeFileSync(file(taken.folder, name), '');
+      if (!existsSync(file(taken.folder, 'link'))) symlinkSync(outside, file(taken.folder, 'link'));
+      return found;
+    };
+    const renewed = new Set<string>();
+    t.deepEqual(await step('one'), []);
+    t.deepEqual(await step('two', renewed), []);
+    t.deepEqual(await step('three', renewed), ['link', 'two']);
+    t.deepEqual(await step('four'), ['link', 'three', 'two']);
+    t.deepEqual(await step('five', new Set()), []);
+    t.deepEqual(readdirSync(outside), ['kept']);
+    t.deepEqual(readdirSync(join(at.dataRoot, 'build-cache-mounts', cacheName(mount(sharing)))), ['data']);
+  });
+
+test('a cache that another build uses is emptied when that has ended; a private one is another then', async (t) => {
+  const at = place();
+  for (const sharing of ['shared', 'locked', 'private'] as const) {
+    const held = await takeCache(at, mount('shared', sharing), { signal });
+    mkdirSync(join(held.folder, 'data'));
+    writeFileSync(join(held.folder, 'data/f'), '');
+    let waited = false;
+    const onWait = () => {
+      waited = true;
+      t.true(existsSync(join(held.folder, 'data/f')));
+      held[Symbol.dispose]();
+    };
+    using _taken = await takeCache(at, mount(sharing, sharing), { signal, onWait, renewed: new Set() });
+    t.is(waited, sharing !== 'private', sharing);
+    t.is(existsSync(join(held.folder, 'data/f')), sharing === 'private', sharing);
+    if (!waited) held[Symbol.dispose]();
+  }
 });

@@ -4,7 +4,8 @@
  * serves a chain of steps, and no step is ever run in a machine that has run anything but the steps below it: what one
  * stage does to its machine reaches no other stage.
  */
-import { createReadStream } from 'node:fs';
+import { createReadStream, lstatSync } from 'node:fs';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import type { BuildMount, BuildRun, BuildRunResult, BuildSandbox, BuildSettings } from '../../../build-sandbox.ts';
 import { HuskError } from '../../../errors.ts';
@@ -257,10 +258,18 @@ function needsOf({ operation, mounts = [] }: BuildRun): Needs {
   return { caches: [...caches.values()], network: operation.network === 'default' };
 }
 
+/** @returns what says which files a cache has; none is of another cache while a machine shares them */
+function inodeOf({ folder }: SharedCache): string | undefined {
+  const stat = lstatSync(join(folder, 'data'), { bigint: true, throwIfNoEntry: false });
+  return stat && `${stat.dev}:${stat.ino}`;
+}
+
 /** What runs, and which layers it has. */
 class Machine {
   readonly #started: StartedMachine;
   readonly #needs: Needs;
+  /** what lies in the folders of its caches: another build may have begun one anew since */
+  readonly #inodes: readonly (string | undefined)[];
   /** diffIDs of its root disk's layers, bottom first, and of the steps that it has run and layers between them */
   readonly #base: readonly string[];
   readonly #above: string[] = [];
@@ -274,6 +283,7 @@ class Machine {
   constructor(started: StartedMachine, layers: readonly Layer[], needs: Needs) {
     this.#started = started;
     this.#needs = needs;
+    this.#inodes = needs.caches.map(inodeOf);
     this.#base = layers.map(({ diffId }) => diffId);
   }
 
@@ -299,7 +309,9 @@ class Machine {
       has.every((diffId, index) => layers[index]!.diffId === diffId) &&
       layers.slice(has.length).every(isPlain) &&
       (!needs.network || this.#needs.network) &&
-      needs.caches.every(({ folder }) => this.#needs.caches.some((cache) => cache.folder === folder))
+      needs.caches.every(({ folder }) =>
+        this.#needs.caches.some((cache, index) => cache.folder === folder && inodeOf(cache) === this.#inodes[index]),
+      )
     );
   }
 

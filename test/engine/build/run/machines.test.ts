@@ -1,6 +1,6 @@
 /** Which steps share a virtual machine, what it is told, and when it ends; machines are fakes that note what they hear. */
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -193,6 +193,24 @@ test('a machine shares the caches of the step that it was started for, and no ot
     [0, 1, 1, 0],
   );
   t.false(JSON.stringify(mounts).includes('/caches'));
+});
+
+test('a machine does not serve a step whose cache another build has begun anew', async (t) => {
+  const world = new World();
+  const place = mkdtempSync(join(folder, 'cache-'));
+  const mount = { ...cache('anew'), folder: place } as BuildMount;
+  mkdirSync(join(place, 'data'));
+  const one = await world.stack([base], { mounts: [mount] });
+  const two = await world.stack(one, { mounts: [mount] });
+  t.is(world.fakes.length, 1);
+  renameSync(join(place, 'data'), join(place, 'old'));
+  mkdirSync(join(place, 'data'));
+  await world.run(two, { mounts: [mount] });
+  await world.sandbox.close();
+  t.deepEqual(
+    world.fakes.map(({ heard }) => heard.length),
+    [2, 1],
+  );
 });
 
 test('files of a mount: what is on the disk already, one layer, or many as one', async (t) => {
