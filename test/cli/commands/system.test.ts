@@ -2,6 +2,7 @@
 import test from 'ava';
 import type { DiskUsage, Engine } from '../../../src/engine/contract.ts';
 import type { CachePruneOptions } from '../../../src/images/store/contract.ts';
+import { width } from '../../../src/cli/output/table.ts';
 import { container, fakeStdin, husk, image, NOW } from '../fake-context.ts';
 
 const used = image({ repoTags: ['alpine:3'], size: 8_000_000 });
@@ -299,6 +300,27 @@ Total:		1.437kB
   );
   t.notRegex((await husk(['builder', 'du', '--filter', 'shared=true'], { engine: own })).stdout, /cache mount/);
 });
+
+const LONG = `[stage 2/7] RUN ${'a'.repeat(30)}${'日'.repeat(30)}`;
+for (const [columns, uses, step] of [
+  [80, false, '[stage 2/7] RUN…'],
+  [100, true, '[stage 2/7] RUN aaaaaaaaa…'],
+  [200, true, LONG],
+  [40, false, '[stage 2/7] RUN…'],
+] as const)
+  test(`builder du on a terminal of ${columns} columns`, async (t) => {
+    const rows = USAGE.buildCache.map((row) => ({ ...row, step: LONG }));
+    const own: Partial<Engine> = {
+      images: { buildCache: async () => rows } as never,
+      cacheMounts: async () => USAGE.cacheMounts,
+    };
+    const { stdout } = await husk(['builder', 'du'], { engine: own, terminal: { columns, rows: 24 } });
+    const lines = stdout.trimEnd().split('\n');
+    t.is(lines[0]!.includes('USES'), uses);
+    t.true(lines[1]!.endsWith(` ${step}`), lines[1]);
+    if (columns >= 80) t.true(lines.slice(0, -2).every((line) => width(line) <= columns));
+    t.true((await husk(['builder', 'du', '--verbose'], { engine: own })).stdout.includes(LONG));
+  });
 
 const REFUSED: [args: string[], stderr: string][] = [
   [['-f', '--filter', 'name=x'], "Error: invalid filter 'name'\n"],
