@@ -18,6 +18,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statfsSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -31,6 +32,8 @@ import { STATE_VERSION } from '../snapshot/machine-state.ts';
 
 /** templates that are kept, the last used ones: each has some 120 MiB of memory */
 const MOST = 4;
+/** bytes a disk has free before a template is made on it: what only saves time takes nobody's last room */
+const LEAST_FREE = 512 * 2 ** 20;
 const LOCK = '.lock';
 const HALF = '.half';
 const FAILED = '.failed';
@@ -98,8 +101,18 @@ function isOwn(path: string): boolean {
   );
 }
 
-/** Whether to make it is worth a try: it was not tried in vain within the hour. */
-export function isWorthMaking(folder: string, key: string): boolean {
+/**
+ * Whether to make it is worth a try: there is room for it, and it was not tried in vain within the hour.
+ * @param options.leastFree bytes that the folder's disk must have free
+ */
+export function isWorthMaking(
+  folder: string,
+  key: string,
+  { leastFree = LEAST_FREE }: { leastFree?: number } = {},
+): boolean {
+  makeTemplateFolder(folder);
+  const { bavail, bsize } = statfsSync(folder);
+  if (bavail * bsize < leastFree) return false;
   const failed = statSync(join(folder, key + FAILED), { throwIfNoEntry: false });
   return failed === undefined || failed.mtimeMs < Date.now() - RETRY_AFTER;
 }

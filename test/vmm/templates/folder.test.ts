@@ -99,6 +99,12 @@ test('a maker that fails leaves its reason, and is not tried again within the ho
   t.deepEqual(readdirSync(folder), []);
 });
 
+test('nothing is made where the disk has little room left', (t) => {
+  const folder = folderOf(t);
+  t.true(isWorthMaking(folder, KEY, { leastFree: 1 }));
+  t.false(isWorthMaking(folder, KEY, { leastFree: Number.MAX_SAFE_INTEGER }));
+});
+
 test('the last used ones are kept', async (t) => {
   const folder = folderOf(t);
   const keys = Array.from({ length: 6 }, (_, number) => number.toString(16).repeat(32));
