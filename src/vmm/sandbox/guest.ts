@@ -113,7 +113,9 @@ export class Guest {
       sockets: [...(binds.sockets ?? [])],
       disks: [...this.#disks],
     });
-    void this.#clock.look();
+    // The time was right when it was sent. A machine out of a template takes a while to wake up and read it, and
+    // nothing of the container may see a clock that is behind by that.
+    await this.#clock.look();
   }
 
   async #run(): Promise<void> {
