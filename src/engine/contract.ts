@@ -442,6 +442,8 @@ export interface Engine extends Disposable {
       consoleSize?: { columns: number; rows: number };
       /** told before the command's first byte of what went wrong and did not keep it from its start */
       onWarning?: (text: string) => void;
+      /** told of what only made the start slower than it could have been: for --debug */
+      onDetail?: (text: string) => void;
     },
   ): Promise<Attachment | undefined>;
   attach(

@@ -8,7 +8,7 @@ import { parseDetachKeys } from '../../notation/detach-keys.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 import { proxyEnvironment } from '../proxy-environment.ts';
 import { createContainer } from '../create-container.ts';
-import { warner } from '../output/warn.ts';
+import { startReports } from '../output/warn.ts';
 import { report } from '../report.ts';
 import { Silent } from '../silent.ts';
 import { span } from '../../trace.ts';
@@ -51,16 +51,16 @@ export async function run({ flags, arguments: words, context }: Invocation): Pro
   }
   const cidfile = flags.optional('cidfile');
 
-  const onWarning = warner(context);
+  const reports = startReports(context);
   const engine = await context.engine();
   const id = await created(() => createContainer(engine, options, { context, quiet: flags.bool('quiet'), cidfile }));
   try {
     if (detach) {
-      await engine.start(id, { consoleSize: size, onWarning });
+      await engine.start(id, { consoleSize: size, ...reports });
       context.stdout.write(`${id}\n`);
       return 0;
     }
-    const attachment = (await engine.start(id, { attach, consoleSize: size, onWarning }))!;
+    const attachment = (await engine.start(id, { attach, consoleSize: size, ...reports }))!;
     if (!attach.stdout && !attach.stderr) context.stdout.write(`${id}\n`);
     const code = await runSession(attachment, context, {
       ...attach,

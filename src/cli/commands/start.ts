@@ -5,16 +5,16 @@ import type { Context, Invocation } from '../grammar/command.ts';
 import { forEach } from '../each.ts';
 import type { FlagSet } from '../grammar/flag-set.ts';
 import { parseDetachKeys } from '../../notation/detach-keys.ts';
-import { warner } from '../output/warn.ts';
+import { startReports } from '../output/warn.ts';
 import { checkTerminal, consoleSize, runSession } from '../session.ts';
 
 export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {
   if (flags.bool('all-restartable')) return startRestartable(flags, context);
   const interactive = flags.bool('interactive');
-  const onWarning = warner(context);
+  const reports = startReports(context);
   if (!flags.bool('attach') && !interactive) {
     const engine = await context.engine();
-    return forEach(names, context, (name) => engine.start(name, { onWarning }), { inSum: notStarted });
+    return forEach(names, context, (name) => engine.start(name, reports), { inSum: notStarted });
   }
   if (names.length > 1)
     throw new HuskError('you cannot start and attach multiple containers at once', { kind: 'invalid' });
@@ -25,7 +25,7 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
   const stdin = interactive && options.interactive;
   checkTerminal(context, { stdin, tty: options.tty });
   const attach = { stdin, stdout: true, stderr: true };
-  const attachment = (await engine.start(names[0]!, { attach, consoleSize: consoleSize(context), onWarning }))!;
+  const attachment = (await engine.start(names[0]!, { attach, consoleSize: consoleSize(context), ...reports }))!;
   return (await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: keys, signals: true })) ?? 0;
 }
 

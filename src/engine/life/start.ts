@@ -73,8 +73,10 @@ async function startNow(
     );
     if (event.type === 'started')
       for (const { text, ofHost, ofTemplate } of event.warnings ?? [])
-        if (ofTemplate) await refuseTemplate(context, task);
-        else if (!ofHost || isNews(text, context.paths)) options.onWarning?.(text);
+        if (ofTemplate) {
+          await refuseTemplate(context, task);
+          options.onDetail?.(`the virtual machine booted, because its template is of no use: ${text}`);
+        } else if (!ofHost || isNews(text, context.paths)) options.onWarning?.(text);
     if (options.attach) return attachment(context, container, streams);
     client[Symbol.dispose]();
     return undefined;
