@@ -3,13 +3,14 @@
  * a machine that starts nothing of them.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import test from 'ava';
 import { scanTar } from '../../src/tar/scan.ts';
 import { tarball } from '../fixtures/tar.ts';
+import { vmStart } from '../fixtures/vm-start.ts';
 import { onKvmHost } from './kvm-host.ts';
 import { BASE, missingParts, notByItself, root } from './parts.ts';
 
@@ -25,6 +26,8 @@ else await onKvmHost(import.meta.url, register, { seconds: 900 });
 function register(): void {
   const home = mkdtempSync(join(tmpdir(), 'husk-vm-files-'));
   const env = { ...process.env, XDG_DATA_HOME: join(home, 'data'), XDG_CONFIG_HOME: join(home, 'config') };
+  mkdirSync(join(home, 'config/husk'), { recursive: true });
+  writeFileSync(join(home, 'config/husk/config.json'), JSON.stringify(vmStart));
   const bytes = (args: string[], input?: Buffer) =>
     spawnSync(HUSK, args, { env, input, timeout: TIMEOUT, maxBuffer: 1 << 28 });
   const husk = (...args: string[]) => {
@@ -49,7 +52,8 @@ function register(): void {
   });
   test.after.always('nothing is left', () => {
     husk('rm', '-f', 'files');
-    rmSync(home, { recursive: true, force: true });
+    // a maker of a template may be at work in it
+    rmSync(home, { recursive: true, force: true, maxRetries: 10 });
   });
 
   test.serial('running: what the container sees, volumes and tmpfs with it', (t) => {

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { vmStart } from '../fixtures/vm-start.ts';
 import { BASE, root } from './parts.ts';
 
 const HUSK = join(root, 'bin/husk');
@@ -31,6 +32,7 @@ export class Home implements Disposable {
       XDG_DATA_HOME: join(this.folder, 'data'),
       XDG_CONFIG_HOME: join(this.folder, 'config'),
     };
+    this.configure({});
     this.must(
       'import',
       '--change',
@@ -40,6 +42,11 @@ export class Home implements Disposable {
       BASE,
       'husk/base',
     );
+  }
+
+  /** Writes husk's config file: these settings, beside how the tests' machines come up. */
+  configure(settings: object): void {
+    this.write('config/husk/config.json', JSON.stringify({ ...vmStart, ...settings }));
   }
 
   husk(...args: string[]): Result {
@@ -129,8 +136,9 @@ export class Home implements Disposable {
     return supervisorsLeft();
   }
 
+  /** A maker of a template that is still at work writes into the folder while it goes. */
   [Symbol.dispose](): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 

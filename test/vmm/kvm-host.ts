@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { hostFailed } from '../fixtures/host-trouble.ts';
 import { USER_NAME } from '../fixtures/user.ts';
+import { vmStartEnvironment } from '../fixtures/vm-start.ts';
 import { measureKvm } from '../../src/vmm/boot/probe.ts';
 import { BASE, makeOnce, missingParts, notByItself, notWanted, root } from './parts.ts';
 
@@ -115,6 +116,7 @@ export async function onKvmHost(
         '--',
         'env',
         `PATH=${process.env['PATH']}`,
+        ...vmStartEnvironment,
         ...Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`),
         'ava',
         '--serial',

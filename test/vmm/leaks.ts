@@ -54,8 +54,9 @@ export async function once(home: Home, number: number): Promise<void> {
 }
 
 export async function census(home: Home): Promise<Census> {
-  // what ends with a container has a moment to be gone
+  // What ends with a container has a moment to be gone, and a maker of a template the time of a boot.
   for (let i = 0; i < 50 && processes() > 0; i++) await sleep(100);
+  for (let i = 0; i < 3000 && makers() > 0; i++) await sleep(100);
   return {
     processes: processes(),
     files: Number(readFileSync('/proc/sys/fs/file-nr', 'latin1').split('\t')[0]),
@@ -70,8 +71,11 @@ export async function census(home: Home): Promise<Census> {
 }
 
 /** husk's own, by the program's name; a test of this project is not one */
-function processes(): number {
-  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).startsWith('husk')).length;
+const processes = (): number => running('husk');
+const makers = (): number => running('husk-template');
+
+function running(name: string): number {
+  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).startsWith(name)).length;
 }
 
 function count(folder: string): number {

@@ -1,6 +1,6 @@
 /** Where lines of scripts run under one isolation, for tests in the test host, and how two of them compare. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { clean, shell, workplace, wrapper, type Line } from '../peer/script-lines.ts';
 import { finished, Home, type Result } from './home.ts';
@@ -19,8 +19,7 @@ export class Place {
   /** @param program what lines call `docker`, in words of a shell */
   constructor(isolation: 'userns' | 'vm', program = join(root, 'bin/husk')) {
     const { home } = this;
-    mkdirSync(home.path('config/husk'), { recursive: true });
-    writeFileSync(home.path('config/husk/config.json'), JSON.stringify({ 'default-isolation': isolation }));
+    home.configure({ 'default-isolation': isolation });
     home.must('tag', 'husk/base', 'box');
     home.must('rmi', 'husk/base');
     this.#env = workplace(
