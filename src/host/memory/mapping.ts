@@ -91,9 +91,12 @@ export class Mapping implements Disposable {
 export const mapOver = (address: number, length: number) =>
   mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
-/** Maps a file's contents like `mapOver`; written pages become copies. @returns a negative number on failure */
-export const mapFileOver = (address: number, length: number, fd: number) =>
-  mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, 0);
+/**
+ * Maps a file's contents from an offset, whole pages, like `mapOver`; written pages become copies. @returns a negative
+ * number on failure
+ */
+export const mapFileOver = (address: number, length: number, fd: number, offset: number) =>
+  mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, offset);
 
 /** Gives anonymous pages back to the host; they read as zeroes next time. @throws SyscallError */
 export function discardPages(address: number, length: number): void {

@@ -10,8 +10,9 @@
  * V8 asks the host to commit a buffer of its own, which a host refuses when the buffer is about as large as all of its
  * memory; such a guest gets foreign memory, and a slower start.
  */
+import { dataExtents } from '../files/holes.ts';
 import { koffi, checked } from '../libc.ts';
-import { adviseRam, discardPages, mapFileOver, mapOver, Mapping } from './mapping.ts';
+import { adviseRam, discardPages, mapFileOver, mapOver, Mapping, PAGE_SIZE } from './mapping.ts';
 
 /** bytes of a huge page: guest memory begins at a multiple of it, so that the kernel can use huge pages */
 const ALIGNMENT = 2 << 20;
@@ -52,10 +53,16 @@ export class RamMapping implements Disposable {
     return this.#buffer;
   }
 
-  /** Maps a file of the same length copy-on-write, a snapshot's memory, which must not change. @throws SyscallError */
+  /**
+   * Maps the data of a file of the same length copy-on-write: a snapshot's memory, which must not change. Where the file
+   * has a large hole the memory stays what it was, zeroes that belong to nobody. Mapped, each page of a hole would be
+   * made in the host's page cache when the guest first writes to it, and a file in a tmpfs would grow by it.
+   * @throws SyscallError
+   */
   fill(fd: number): void {
-    // Safety: as in the constructor.
-    checked(mapFileOver(this.address, this.length, fd), 'mmap', `${this.length} bytes of fd ${fd}`);
+    for (const { offset, length } of piecesOf(dataExtents(fd, this.length)))
+      // Safety: the pages are whole and inside the memory, of which the constructor says the rest.
+      checked(mapFileOver(this.address + offset, length, fd, offset), 'mmap', `${length} bytes of fd ${fd}`);
     adviseRam(this.address, this.length);
   }
 
@@ -74,6 +81,25 @@ export class RamMapping implements Disposable {
     this.discard(0, this.length);
     spare = this.#buffer as SharedArrayBuffer;
   }
+}
+
+/** bytes: smaller holes are mapped with what is around them, because a process may have some 65,000 mappings only */
+const LEAST_HOLE = ALIGNMENT;
+
+/** @returns the extents, rounded to whole pages, those together that have no large hole between them */
+function* piecesOf(
+  extents: Iterable<{ offset: number; length: number }>,
+): Generator<{ offset: number; length: number }> {
+  let [start, end] = [0, 0];
+  for (const extent of extents) {
+    const first = extent.offset - (extent.offset % PAGE_SIZE);
+    if (first - end >= LEAST_HOLE || end === 0) {
+      if (end > start) yield { offset: start, length: end - start };
+      start = first;
+    }
+    end = Math.ceil((extent.offset + extent.length) / PAGE_SIZE) * PAGE_SIZE;
+  }
+  if (end > start) yield { offset: start, length: end - start };
 }
 
 let spare: SharedArrayBuffer | undefined;
