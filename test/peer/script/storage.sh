@@ -100,7 +100,7 @@ docker image bogus
 docker version --format '{{.Client.Version}}' | wc -l
 docker info --format '{{.Containers}}'
 ~ placeholders of `--format`
-docker system df --format '{{.Type}}' | sort
+docker system df --format '{{.Type}}' | grep -v '^VM Templates$' | sort
 ~ kinds of `system df`
 docker system prune -f | grep -c reclaimed
 docker --version | wc -l
