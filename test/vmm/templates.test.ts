@@ -15,10 +15,6 @@ import type { MachineShape } from '../../src/vmm/templates/shape.ts';
 import { Home, TIMEOUT } from './home.ts';
 import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 
-const missing = missingParts() ?? notByItself();
-if (missing !== undefined) test.skip(missing, () => {});
-else await onKvmHost(import.meta.url, register, { seconds: 1500 });
-
 const KEY = /^[0-9a-f]{32}$/;
 /** what a container's machine says of itself, a line each */
 const SCRIPT = `hostname; date +%s; head -c 16 /dev/urandom | od -An -tx1; echo > /new; ls /new
@@ -48,6 +44,10 @@ const CLOCK_LOOKS = 12;
 /** Each file is made by the host, between two looks at the guest's clock. */
 const CLOCK_SCRIPT = `i=0; while test $i -lt ${CLOCK_LOOKS}; do
   a=$EPOCHREALTIME; : >/c/$i; b=$EPOCHREALTIME; echo $a $b; i=$((i + 1)); done`;
+
+const missing = missingParts() ?? notByItself();
+if (missing !== undefined) test.skip(missing, () => {});
+else await onKvmHost(import.meta.url, register, { seconds: 1500 });
 
 function register(): void {
   const home = new Home();
