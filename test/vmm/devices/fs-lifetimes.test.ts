@@ -2,6 +2,7 @@
  * Names and attributes of a share that the guest keeps until the host changes them: what each kind of change ends, what
  * the guest's own changes leave alone, and what a guest does with its table that it should not.
  */
+import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
@@ -10,6 +11,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -24,13 +26,16 @@ import test, { type ExecutionContext } from 'ava';
 import { sameOwners } from '../../../src/vmm/devices/fs/share/attributes.ts';
 import { CHANGES_ADDRESS, F_CHANGES } from '../../../src/vmm/devices/fs/share/config.ts';
 import { Fs } from '../../../src/vmm/devices/fs/device.ts';
-import { ENTRY_OUT, OP } from '../../../src/vmm/devices/fs/share/fuse.ts';
+import { ENTRY_OUT, FOPEN_CACHE_DIR, FOPEN_KEEP_CACHE, OP } from '../../../src/vmm/devices/fs/share/fuse.ts';
 import { CHANGE_COUNTS } from '../../../src/vmm/devices/fs/share/lifetimes.ts';
+import { watchLimit } from '../../../src/vmm/devices/fs/share/watches.ts';
 import { Rng } from '../../../src/vmm/devices/rng/device.ts';
 import { Server } from '../../../src/vmm/devices/fs/server.ts';
+import { Mapping } from '../../../src/host/memory/mapping.ts';
 import { GuestMemory } from '../../../src/vmm/memory/guest-memory.ts';
 import { Driver } from '../driver.ts';
 
+const SRC = join(import.meta.dirname, '../../../src/vmm');
 const REQUESTS = 1;
 const ROOT = 1;
 const TABLE = 0x100000;
@@ -59,12 +64,12 @@ class Guest implements Disposable {
   readonly state = { table: TABLE, lastChange: 0 };
   readonly server: Server;
 
-  constructor(t: ExecutionContext, options: { path?: string; descriptors?: number } = {}) {
+  constructor(t: ExecutionContext, options: { path?: string; descriptors?: number; watches?: number } = {}) {
     mkdirSync(join(this.folder, 'dir'), { recursive: true });
     for (const name of ['file', 'other', 'dir/inner', '../outside']) writeFileSync(this.at(name), 'text');
     symlinkSync('file', this.at('link'));
-    const { path = this.folder, descriptors } = options;
-    this.server = new Server({ path, readOnly: false, ownership: sameOwners, descriptors });
+    const { path = this.folder, descriptors, watches } = options;
+    this.server = new Server({ path, readOnly: false, ownership: sameOwners, descriptors, watches });
     this.server.countChanges(this.memory, this.state);
     t.teardown(() => this[Symbol.dispose]());
   }
@@ -169,8 +174,21 @@ test('on the host: a write by another name, and by a descriptor whose name is go
   writeSync(fd, 'y');
   t.is(guest.kept(again), 'name');
   const third = guest.lookup('file');
-  closeSync(fd); // what a shared mapping has written is told now
-  t.is(guest.kept(third), 'name');
+  closeSync(fd); // all that was written has been told
+  t.is(guest.kept(third), BOTH);
+});
+
+test('on the host: a write by a shared mapping is told when the file is closed', (t) => {
+  const guest = new Guest(t);
+  utimesSync(guest.at('file'), 1, 1); // a time that no clock's tick can give again
+  const file = guest.lookup('file');
+  const fd = openSync(guest.at('file'), 'r+');
+  const mapping = Mapping.shared(fd, 4);
+  closeSync(fd);
+  t.is(guest.kept(file), BOTH);
+  new Uint8Array(mapping.buffer).set(Buffer.from('TEXT'));
+  mapping[Symbol.dispose]();
+  t.is(guest.kept(file), 'name');
 });
 
 test('on the host: a link is kept, and ends when it is replaced', (t) => {
@@ -216,6 +234,53 @@ test("the guest's own change of a mode is kept; the host's of the same file, bes
   t.is(reply.readUInt32LE(16 + 60) & 0o777, 0o640);
   chmodSync(guest.at('file'), 0o644);
   t.false(guest.keeps(file.node, reply.readBigUInt64LE(0)) && guest.kept(file) === BOTH);
+});
+
+test("the guest's own write is kept; the host's to the same file is told", (t) => {
+  const guest = new Guest(t);
+  const file = guest.lookup('file');
+  appendFileSync(guest.at('file'), 'x');
+  guest.server.ownWrite(file.node);
+  t.is(guest.kept(file), 'name'); // the writer has closed the file, which is no longer as the guest was told
+  const again = guest.lookup('file');
+  const fd = openSync(guest.at('file'), 'a');
+  writeSync(fd, 'y');
+  guest.server.ownWrite(again.node);
+  t.is(guest.kept(again), BOTH);
+  writeSync(fd, 'z');
+  t.is(guest.kept(again), 'name');
+  closeSync(fd);
+  guest.server.ownWrite(2 ** 40); // attack: a node that there is not
+});
+
+const rename = (folder: number, from: string, to: string) => Buffer.concat([words(folder, 0), text(from, to)]);
+test('a name that the guest moves into a folder whose changes nobody tells is asked for again', (t) => {
+  const guest = new Guest(t, { watches: 2 });
+  mkdirSync(guest.at('unwatched'));
+  const dir = guest.lookup('dir');
+  const inner = guest.lookup('inner', dir.node);
+  t.is(guest.kept(inner), 'name');
+  const unwatched = guest.lookup('unwatched');
+  t.throws(() => guest.lookup('absent', unwatched.node), { message: /ENOENT/ });
+  guest.ask(OP.RENAME, dir.node, rename(unwatched.node, 'inner', 'moved'));
+  t.false(guest.keeps(unwatched.node, inner.name));
+});
+
+test("names of a folder may be kept from one opening to the next where the folder's changes are told", (t) => {
+  const guest = new Guest(t, { watches: 1 });
+  const flags = (node: number) => guest.ask(OP.OPENDIR, node, words(0, 0)).readUInt32LE(8);
+  t.is(flags(ROOT), FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR);
+  t.is(flags(guest.lookup('dir').node), 0);
+});
+
+test('a new file is said to have no capabilities; of another file nothing is said', (t) => {
+  const guest = new Guest(t);
+  const flags = (entry: Buffer) => entry.readUInt32LE(40 + 84);
+  t.is(flags(guest.ask(OP.CREATE, ROOT, create('new'))), 0x8000_0000);
+  t.is(flags(guest.ask(OP.LOOKUP, ROOT, text('new'))), 0);
+  t.is(flags(guest.ask(OP.CREATE, ROOT, Buffer.concat([words(2, 0o644, 0, 0), text('file')]))), 0);
+  guest.server.stopCounting();
+  t.is(flags(guest.ask(OP.CREATE, ROOT, create('newer'))), 0);
 });
 
 test("the host's change of a name that the guest has just made is told", (t) => {
@@ -315,6 +380,49 @@ test('attack: more inodes than watches; those beyond are asked for each time', (
   t.true(refused > 0);
   t.is(guest.server.figures.watches, guest.server.figures.inodes);
 });
+
+test("a machine takes a quarter of its user's watches", (t) => {
+  t.is(watchLimit(), Math.floor(Number(readFileSync('/proc/sys/fs/inotify/max_user_watches', 'latin1')) / 4));
+});
+
+test('attack: more inodes than watches that the machine may take; those beyond are asked for each time', (t) => {
+  const guest = new Guest(t, { watches: 4 });
+  for (let i = 0; i < 20; i++) writeFileSync(guest.at(`n${i}`), '');
+  const known = Array.from({ length: 20 }, (_, i) => guest.lookup(`n${i}`));
+  t.is(guest.server.figures.watches, 4);
+  // the folder takes one
+  t.is(known.filter((each) => guest.kept(each) === BOTH).length, 3);
+  t.is(known.filter(({ attributes }) => attributes === 0n).length, 17);
+  // what is forgotten makes room
+  const body = Buffer.alloc(8);
+  body.writeUInt32LE(1, 0);
+  const { node } = known[0]!;
+  guest.server.forget({ length: 48, opcode: OP.FORGET, unique: new Uint8Array(8), node, uid: 0, gid: 0, body });
+  t.is(guest.kept(guest.lookup('other')), BOTH);
+  t.is(guest.server.figures.watches, 4);
+});
+
+/** what a user namespace allows of inotify, and what is then kept of a file: name and attributes */
+const SHORT: [limit: string, number: number, kept: string][] = [
+  ['max_inotify_watches', 1, 'true false'],
+  ['max_inotify_watches', 0, 'false false'],
+  ['max_inotify_instances', 0, 'false false'],
+];
+for (const [limit, number, kept] of SHORT)
+  test(`a user with ${limit} ${number}: what cannot be watched is asked for each time`, (t) => {
+    const script = `
+      const { Server } = await import('${SRC}/devices/fs/server.ts');
+      const { GuestMemory } = await import('${SRC}/memory/guest-memory.ts');
+      const { sameOwners } = await import('${SRC}/devices/fs/share/attributes.ts');
+      const server = new Server({ path: '/etc', readOnly: true, ownership: sameOwners });
+      server.countChanges(GuestMemory.allocate(${MEMORY}), { table: ${TABLE}, lastChange: 0 });
+      const body = Buffer.from([...Buffer.from('passwd'), 0]);
+      const reply = Buffer.from(server.handle({ opcode: ${OP.LOOKUP}, node: 1, uid: 0, gid: 0, body }, 65536));
+      console.log(reply.readBigUInt64LE(0) > 0n, reply.readBigUInt64LE(16) > 0n, reply.readBigUInt64LE(24) > 0n);`;
+    const inside = `echo ${number} >/proc/sys/user/${limit} && exec "$0" --input-type=module -e "$1"`;
+    const child = spawnSync('unshare', ['-Ur', 'sh', '-c', inside, process.execPath, script], { encoding: 'utf8' });
+    t.is(child.stdout.trim(), `true ${kept}`, child.stderr);
+  });
 
 const device = (t: ExecutionContext, folder = mkdtempSync('/var/tmp/husk-lifetimes-')) => {
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));

@@ -192,6 +192,8 @@ export class Fs implements VirtioDevice {
     // whatever the handle's flags are.
     const append = (view.getUint32(WRITE_IN.openFlags, true) & O_APPEND) !== 0 && (flags & WRITE_CACHE) === 0;
     const count = size === 0 ? 0 : this.#vector.writeTo(fd, u64(view, WRITE_IN.offset), { append });
+    // What comes from a shared mapping leaves the guest's idea of the size as it is: there the event is a change.
+    if ((flags & WRITE_CACHE) === 0) this.#server.ownWrite(request.node);
     if ((flags & WRITE_KILL_SUIDGID) !== 0) this.#server.killSetIds(fd);
     this.state.bytesWritten += count;
     const payload = new Uint8Array(8);

@@ -203,6 +203,11 @@ export class Server implements Disposable {
     return this.#share.readOnly;
   }
 
+  /** The guest has just written to the node, and takes its size and times for stale by itself. */
+  ownWrite(node: number): void {
+    this.#share.ownWrite(node);
+  }
+
   /** Clears the set-user-ID and set-group-ID bits that writing clears. */
   killSetIds(fd: number): void {
     this.#share.killSetIds(fd);

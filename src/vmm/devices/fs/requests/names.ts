@@ -11,7 +11,8 @@ import { NOTHING } from './reply.ts';
 const S_IFIFO = 0o010000;
 const S_IFSOCK = 0o140000;
 /** renameat2(2): NOREPLACE, EXCHANGE, WHITEOUT */
-const RENAME_FLAGS = 1 | 2 | 4;
+const RENAME_EXCHANGE = 2;
+const RENAME_FLAGS = 1 | RENAME_EXCHANGE | 4;
 /** bytes of struct fuse_rename_in and fuse_rename2_in */
 const RENAME_IN = 8;
 const RENAME2_IN = 16;
@@ -52,7 +53,7 @@ function makeName(
     unmake(folder.fd, name, inode.kind);
     throw error;
   }
-  return share.entry(inode, folder);
+  return share.entry(inode, folder, true);
 }
 
 export function symlink(share: Share, request: Request): Uint8Array {
@@ -98,7 +99,10 @@ export function rename(share: Share, request: Request): Uint8Array {
   share.access.check(to.fd, WRITE | SEARCH);
   share.checkSticky(request.node, name);
   share.checkSticky(to.node, newName);
-  renameAt(share.folder(request.node).fd, checkName(name), to.fd, checkName(newName), flags);
+  const from = share.folder(request.node);
+  renameAt(from.fd, checkName(name), to.fd, checkName(newName), flags);
+  share.ownArrival(to);
+  if ((flags & RENAME_EXCHANGE) !== 0) share.ownArrival(from);
   return NOTHING;
 }
 

@@ -9,6 +9,8 @@ import {
   ENTRY_OUT,
   ERRNO,
   fixed,
+  FOPEN_CACHE_DIR,
+  FOPEN_KEEP_CACHE,
   OPEN_KILL_SUIDGID,
   ProtocolError,
   strings,
@@ -82,7 +84,7 @@ export function create(share: Share, request: Request): Uint8Array {
     throw error;
   }
   const bytes = new Uint8Array(ENTRY_OUT + 16);
-  bytes.set(share.entry(inode, folder));
+  bytes.set(share.entry(inode, folder, made));
   bytes.set(openReply(share.handles.add(fd)), ENTRY_OUT);
   return bytes;
 }
@@ -106,7 +108,7 @@ export function createTemporary(share: Share, request: Request): Uint8Array {
     throw error;
   }
   const bytes = new Uint8Array(ENTRY_OUT + 16);
-  bytes.set(share.entry(inode, undefined));
+  bytes.set(share.entry(inode, undefined, true));
   bytes.set(openReply(share.handles.add(fd)), ENTRY_OUT);
   return bytes;
 }
@@ -116,7 +118,8 @@ export function opendir(share: Share, request: Request): Uint8Array {
   if (inode.kind !== S_IFDIR) throw new ProtocolError(ERRNO.EINVAL);
   share.handles.checkRoom();
   share.access.check(inode.fd, READ);
-  return openReply(share.handles.add(reopen(inode.fd, O_DIRECTORY | O_CLOEXEC)));
+  const handle = share.handles.add(reopen(inode.fd, O_DIRECTORY | O_CLOEXEC));
+  return openReply(handle, share.keepsNames(inode) ? FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR : 0);
 }
 
 /** Answers RELEASE and RELEASEDIR. struct fuse_release_in begins with fh. */

@@ -3,9 +3,11 @@
 export const NOTHING = new Uint8Array(0);
 
 /** @returns struct fuse_open_out: fh, open_flags, backing_id */
-export function openReply(handle: number): Uint8Array {
+export function openReply(handle: number, flags = 0): Uint8Array {
   const bytes = new Uint8Array(16);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(handle), true);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(handle), true);
+  view.setUint32(8, flags, true);
   return bytes;
 }
 

@@ -151,6 +151,17 @@ export function entryReply(
   return bytes;
 }
 
+/**
+ * In struct fuse_attr's flags, husk's own (guest/kernel-config/patches): the file has no security.capability, which the
+ * guest's kernel would otherwise ask for before the first write to it.
+ */
+const ATTR_NO_CAPS = 0x8000_0000;
+
+/** @param entry struct fuse_entry_out of a file that has just been made */
+export function markWithoutCapabilities(entry: Uint8Array): void {
+  new DataView(entry.buffer, entry.byteOffset).setUint32(ENTRY_ATTR + 84, ATTR_NO_CAPS, true);
+}
+
 /** @returns struct fuse_entry_out of a name that is not there, which the guest may remember for this long */
 export function absentReply(lifetime: Lifetime): Uint8Array {
   const bytes = new Uint8Array(ENTRY_OUT);

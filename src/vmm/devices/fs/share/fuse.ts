@@ -120,6 +120,9 @@ export const WRITE_KILL_SUIDGID = 4;
 export const READ_IN = { fh: 0, offset: 8, size: 16, bytes: 40 } as const;
 /** struct fuse_open_in */
 export const OPEN_KILL_SUIDGID = 1;
+/** struct fuse_open_out: what the guest has of the contents stays; a folder's names may be kept */
+export const FOPEN_KEEP_CACHE = 1 << 1;
+export const FOPEN_CACHE_DIR = 1 << 3;
 
 export const ENTRY_OUT = 128;
 export const ATTR_OUT = 104;

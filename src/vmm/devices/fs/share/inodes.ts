@@ -36,6 +36,8 @@ export interface Inode {
   key: string;
   /** number of the watch that tells of the host's changes, see Watches */
   watch: number;
+  /** what the guest was last told of a file's contents, see contentsMark() */
+  told: readonly number[] | undefined;
 }
 
 export interface InodeHooks {
@@ -72,6 +74,7 @@ export class Inodes implements Disposable {
       lookups: 1,
       key: keyOf(stat),
       watch: NOT_WATCHED,
+      told: undefined,
     };
     this.#byNode.set(node, inode);
     this.#byKey.set(inode.key, inode);
@@ -83,6 +86,11 @@ export class Inodes implements Disposable {
     const inode = this.#byNode.get(node);
     if (inode === undefined) throw new ProtocolError(ERRNO.ENOENT);
     return inode;
+  }
+
+  /** @returns undefined for a node that the guest was never given, or has forgotten */
+  find(node: number): Inode | undefined {
+    return this.#byNode.get(node);
   }
 
   /** Counts one lookup of a name. @throws SyscallError, ProtocolError */
@@ -154,6 +162,13 @@ export class Inodes implements Disposable {
   [Symbol.dispose](): void {
     for (const inode of this.#byNode.values()) this.#drop(inode);
   }
+}
+
+/** @returns what a file's attributes say of its contents: size, blocks, and the times of the last two changes */
+export function contentsMark(stat: DataView): readonly number[] {
+  return [STATX.size, STATX.size + 4, STATX.blocks, STATX.mtime, STATX.mtime + 8, STATX.ctime, STATX.ctime + 8].map(
+    (at) => stat.getUint32(at, true),
+  );
 }
 
 function keyOf(stat: DataView): string {

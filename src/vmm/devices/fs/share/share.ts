@@ -10,11 +10,18 @@ import { closeFd, O_CLOEXEC, openFolder } from '../../../../host/files/lookup.ts
 import { SyscallError } from '../../../../host/libc.ts';
 import type { GuestMemory } from '../../../memory/guest-memory.ts';
 import { Access, SEARCH, WRITE } from './access.ts';
-import { absentReply, attributesReply, entryReply, UNCHANGED, type Ownership } from './attributes.ts';
+import {
+  absentReply,
+  attributesReply,
+  entryReply,
+  markWithoutCapabilities,
+  UNCHANGED,
+  type Ownership,
+} from './attributes.ts';
 import { boundsFor } from './config.ts';
 import { ERRNO, ProtocolError, type Request } from './fuse.ts';
 import { Handles } from './handles.ts';
-import { Inodes, NOT_WATCHED, S_IFDIR, S_IFMT, S_IFREG, type Inode } from './inodes.ts';
+import { contentsMark, Inodes, NOT_WATCHED, S_IFDIR, S_IFMT, S_IFREG, type Inode } from './inodes.ts';
 import { Lifetimes, NO_LIFETIME, type ChangesState, type Lifetime } from './lifetimes.ts';
 import { watchLimit, Watches } from './watches.ts';
 
@@ -35,6 +42,8 @@ export interface ShareOptions {
   ownership: Ownership;
   /** number of descriptors that this process may have open; @default its limit */
   descriptors?: number | undefined;
+  /** number of inodes that may be watched; @default this machine's share of its user's, see watchLimit() */
+  watches?: number | undefined;
   /** called when the guest remembers a great many inodes and should forget those that it does not use */
   onCrowded?: (() => void) | undefined;
 }
@@ -54,7 +63,14 @@ export class Share implements Disposable {
   readonly #umask = process.umask();
 
   /** @throws SyscallError when the folder cannot be opened */
-  constructor({ path, readOnly, ownership, descriptors = openFilesLimit(), onCrowded }: ShareOptions) {
+  constructor({
+    path,
+    readOnly,
+    ownership,
+    descriptors = openFilesLimit(),
+    watches = watchLimit(),
+    onCrowded,
+  }: ShareOptions) {
     this.readOnly = readOnly;
     this.ownership = ownership;
     this.access = new Access(ownership);
@@ -63,7 +79,7 @@ export class Share implements Disposable {
     // The folder is opened for reading rather than with O_PATH: a folder that cannot be listed is refused now, where
     // the user sees the error, and not later inside the guest.
     this.inodes = new Inodes(openFolder(path), bounds, { onCrowded, onDrop: (inode) => this.#watches?.drop(inode) });
-    this.#mostWatches = Math.min(bounds.inodes, watchLimit());
+    this.#mostWatches = Math.min(bounds.inodes, watches);
   }
 
   /**
@@ -131,10 +147,33 @@ export class Share implements Disposable {
     this.#watches?.settle({ inode, mask: IN.ATTRIB | IN.MODIFY, name: '' });
   }
 
-  /** @param folder where the inode was looked up by name; undefined when it has none */
-  entry(inode: Inode, folder: Inode | undefined): Uint8Array {
+  /**
+   * The same for what it has written to a file: its kernel asks for size and times again, so that another process's
+   * write that the kernel made one event of with this one is in what it then reads.
+   */
+  ownWrite(node: number): void {
+    const inode = this.inodes.find(node);
+    if (inode !== undefined) this.#watches?.settle({ inode, mask: IN.MODIFY, name: '' });
+  }
+
+  /**
+   * The guest has moved a name into this folder, where it keeps the lifetime that it was given in the other folder. If
+   * nobody tells of changes to this folder, the lifetime ends now.
+   */
+  ownArrival(folder: Inode): void {
+    if (this.#watches?.watch(folder) === false) this.#lifetimes.changed(folder.node);
+  }
+
+  /**
+   * @param folder where the inode was looked up by name; undefined when it has none
+   * @param isNew whether it was made by this request
+   */
+  entry(inode: Inode, folder: Inode | undefined, isNew = false): Uint8Array {
     const lifetimes = { name: this.#nameLifetime(folder), attributes: this.#attributesLifetime(inode) };
-    return entryReply(inode, statFd(inode.fd), this.ownership, lifetimes);
+    const stat = this.#stat(inode, lifetimes.attributes);
+    const bytes = entryReply(inode, stat, this.ownership, lifetimes);
+    if (isNew && lifetimes.attributes !== NO_LIFETIME) markWithoutCapabilities(bytes);
+    return bytes;
   }
 
   /** @returns the answer for a name that the folder does not have, when the guest may remember that */
@@ -145,7 +184,19 @@ export class Share implements Disposable {
 
   attributes(inode: Inode): Uint8Array {
     const lifetime = this.#attributesLifetime(inode);
-    return attributesReply(inode, statFd(inode.fd), this.ownership, lifetime);
+    return attributesReply(inode, this.#stat(inode, lifetime), this.ownership, lifetime);
+  }
+
+  /** @returns attributes that the guest is told now, and may keep */
+  #stat(inode: Inode, lifetime: Lifetime): DataView {
+    const stat = statFd(inode.fd);
+    if (lifetime !== NO_LIFETIME && inode.kind === S_IFREG) inode.told = contentsMark(stat);
+    return stat;
+  }
+
+  /** @returns whether the guest may keep the folder's names from one opening to the next, until they change */
+  keepsNames(folder: Inode): boolean {
+    return this.#watches?.watch(folder) === true;
   }
 
   /** The folder has been watched since before the lookup, or it is not. */

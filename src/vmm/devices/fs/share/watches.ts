@@ -6,10 +6,10 @@
  * word of another process has every change that the other can have made before.
  */
 import { readFileSync } from 'node:fs';
-import { statfsFd } from '../../../../host/files/file-at.ts';
+import { statfsFd, statFd } from '../../../../host/files/file-at.ts';
 import { IN, Inotify, type InotifyEvent } from '../../../../host/files/inotify.ts';
 import { SyscallError } from '../../../../host/libc.ts';
-import { NOT_WATCHED, S_IFDIR, S_IFREG, type Inode } from './inodes.ts';
+import { contentsMark, NOT_WATCHED, S_IFDIR, S_IFREG, type Inode } from './inodes.ts';
 
 /**
  * statfs(2), include/uapi/linux/magic.h: file systems that only this host's kernel changes. Of others (NFS, SMB, FUSE,
@@ -152,7 +152,18 @@ export class Watches implements Disposable {
       (mask & ~IN.ISDIR & ~own.mask) === 0
     )
       return;
-    for (const inode of inodes) this.#onChange(inode);
+    for (const inode of inodes) if (mask !== IN.CLOSE_WRITE || !this.#isAsTold(inode)) this.#onChange(inode);
+  }
+
+  /**
+   * A file that was open for writing is closed, most often by the guest itself. Only what was written by a shared
+   * mapping has made no event of its own, and is a change if the file's attributes are no longer those that the guest
+   * was told.
+   */
+  #isAsTold({ fd, told }: Inode): boolean {
+    if (told === undefined) return false;
+    const now = contentsMark(statFd(fd));
+    return told.every((each, i) => each === now[i]);
   }
 
   [Symbol.dispose](): void {
