@@ -11,9 +11,12 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   unlinkSync,
@@ -340,6 +343,60 @@ test('more changes than the kernel queues: everything is asked again', (t) => {
   for (let i = 0; i < 10_000; i++) for (const name of ['file', 'other']) chmodSync(guest.at(name), 0o600);
   t.deepEqual([guest.kept(file), guest.kept(dir)], ['', '']);
   t.is(guest.kept(guest.lookup('dir')), BOTH);
+});
+
+const release = (handle: number) => {
+  const body = Buffer.alloc(24);
+  body.writeUInt32LE(handle, 0);
+  return body;
+};
+
+test("a file that the host removes takes no space any more, when the guest has closed it; the guest's own stays", (t) => {
+  const guest = new Guest(t);
+  const pinned = () =>
+    readdirSync('/proc/self/fd').filter((fd) => {
+      const path = `/proc/self/fd/${fd}`;
+      try {
+        return readlinkSync(path).startsWith(guest.folder) && statSync(path).nlink === 0;
+      } catch {
+        return false; // the descriptor that lists them
+      }
+    }).length;
+  const [file, other, inner] = [guest.lookup('file'), guest.lookup('other'), guest.lookup('dir')].map(
+    ({ node }) => node,
+  );
+  const kept = guest.lookup('inner', inner).node;
+  linkSync(guest.at('dir/inner'), guest.at('second'));
+  const handle = guest.ask(OP.OPEN, other!, words(0, 0)).readUInt32LE(0);
+  for (const name of ['file', 'other', 'dir/inner']) unlinkSync(guest.at(name));
+  guest.server.settle();
+  t.throws(() => guest.attributes(file!), { message: /errno 116/ });
+  t.is(guest.lookup('file').node, 0);
+  t.notThrows(() => guest.attributes(other!));
+  t.notThrows(() => guest.attributes(kept));
+  t.is(pinned(), 2); // the inode and its handle
+  guest.ask(OP.RELEASE, other!, release(handle));
+  t.throws(() => guest.attributes(other!), { message: /errno 116/ });
+  t.is(pinned(), 0);
+  // a new file, perhaps with the number of one that is gone, is another node
+  writeFileSync(guest.at('file'), 'new');
+  t.not(guest.lookup('file').node, file);
+  const own = guest.lookup('second').node;
+  t.is(own, kept);
+  guest.ask(OP.UNLINK, ROOT, text('second'));
+  t.notThrows(() => guest.attributes(own));
+  // what is forgotten afterwards is forgotten once
+  for (const node of [file!, other!])
+    guest.server.forget({
+      length: 48,
+      opcode: OP.FORGET,
+      unique: new Uint8Array(8),
+      node,
+      uid: 0,
+      gid: 0,
+      body: Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]),
+    });
+  t.is(guest.server.figures.inodes, 4);
 });
 
 test('a file system whose changes are made elsewhere: nothing is kept', (t) => {

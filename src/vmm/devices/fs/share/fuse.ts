@@ -64,6 +64,7 @@ export const ERRNO = {
   EPROTO: 71,
   EOVERFLOW: 75,
   EOPNOTSUPP: 95,
+  ESTALE: 116,
 } as const;
 
 /** struct fuse_in_header, fuse_out_header: bytes */

@@ -1,9 +1,15 @@
 /** The guest's open files and folders by handle number. Their number is bounded. */
 import { closeFd } from '../../../../host/files/lookup.ts';
 import { ERRNO, ProtocolError } from './fuse.ts';
+import type { Inode } from './inodes.ts';
+
+interface Handle {
+  fd: number;
+  inode: Inode;
+}
 
 export class Handles {
-  readonly #open = new Map<number, number>();
+  readonly #open = new Map<number, Handle>();
   readonly #most: number;
   #next = 1;
 
@@ -12,9 +18,10 @@ export class Handles {
   }
 
   /** @param fd a descriptor that the handles own from here on @returns the handle */
-  add(fd: number): number {
+  add(fd: number, inode: Inode): number {
     const handle = this.#next++;
-    this.#open.set(handle, fd);
+    this.#open.set(handle, { fd, inode });
+    inode.handles++;
     return handle;
   }
 
@@ -25,15 +32,22 @@ export class Handles {
 
   /** @throws ProtocolError for a handle that is not open */
   get(handle: number): number {
-    const fd = this.#open.get(handle);
-    if (fd === undefined) throw new ProtocolError(ERRNO.EBADF);
-    return fd;
+    return this.#get(handle).fd;
   }
 
-  release(handle: number): void {
-    const fd = this.get(handle);
+  #get(handle: number): Handle {
+    const found = this.#open.get(handle);
+    if (found === undefined) throw new ProtocolError(ERRNO.EBADF);
+    return found;
+  }
+
+  /** @returns the inode that was open. @throws ProtocolError */
+  release(handle: number): Inode {
+    const { fd, inode } = this.#get(handle);
     this.#open.delete(handle);
     closeFd(fd);
+    inode.handles--;
+    return inode;
   }
 
   get size(): number {
@@ -41,7 +55,7 @@ export class Handles {
   }
 
   clear(): void {
-    for (const fd of this.#open.values()) closeFd(fd);
+    for (const handle of [...this.#open.keys()]) this.release(handle);
     this.#open.clear();
   }
 }

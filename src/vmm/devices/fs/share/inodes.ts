@@ -18,11 +18,15 @@ export const S_IFREG = 0o100000;
 /** value of Inode.watch that is no watch's number */
 export const NOT_WATCHED = 0;
 
+/** value of Inode.fd for one that is gone from the host */
+const NO_FD = -1;
+
 /** most file systems that the upper 16 bits of an inode number tell apart */
 const MAX_DEVICES = 0xffff;
 
 export interface Inode {
   node: number;
+  /** a descriptor of O_PATH; NO_FD when the inode is gone from the host */
   fd: number;
   /** S_IFMT bits; they never change */
   kind: number;
@@ -36,6 +40,10 @@ export interface Inode {
   key: string;
   /** number of the watch that tells of the host's changes, see Watches */
   watch: number;
+  /** number of the guest's handles of it */
+  handles: number;
+  /** whether it had no name when that was last looked at */
+  unlinked: boolean;
   /** what the guest was last told of a file's contents, see contentsMark() */
   told: readonly number[] | undefined;
 }
@@ -74,6 +82,8 @@ export class Inodes implements Disposable {
       lookups: 1,
       key: keyOf(stat),
       watch: NOT_WATCHED,
+      handles: 0,
+      unlinked: false,
       told: undefined,
     };
     this.#byNode.set(node, inode);
@@ -81,10 +91,11 @@ export class Inodes implements Disposable {
     return inode;
   }
 
-  /** @throws ProtocolError for a node that the guest was never given, or has forgotten */
+  /** @throws ProtocolError for a node that the guest was never given or has forgotten, or that is gone from the host */
   get(node: number): Inode {
     const inode = this.#byNode.get(node);
     if (inode === undefined) throw new ProtocolError(ERRNO.ENOENT);
+    if (inode.fd === NO_FD) throw new ProtocolError(ERRNO.ESTALE);
     return inode;
   }
 
@@ -138,10 +149,27 @@ export class Inodes implements Disposable {
   }
 
   #drop(inode: Inode): void {
-    this.#hooks.onDrop?.(inode);
     this.#byNode.delete(inode.node);
+    this.#close(inode);
+  }
+
+  #close(inode: Inode): void {
+    if (inode.fd === NO_FD) return;
+    this.#hooks.onDrop?.(inode);
+    // Without the descriptor the host may give the inode's number to another file.
     this.#byKey.delete(inode.key);
     closeFd(inode.fd);
+    inode.fd = NO_FD;
+  }
+
+  /**
+   * Lets go of a file that the host has removed, if the guest does not have it open: its descriptor keeps the file's
+   * space on the host's disk for as long as the guest remembers the inode, which may be forever.
+   */
+  letGo(inode: Inode): void {
+    if (inode.kind !== S_IFREG || inode.fd === NO_FD) return;
+    inode.unlinked = statFd(inode.fd).getUint32(STATX.nlink, true) === 0;
+    if (inode.unlinked && inode.handles === 0) this.#close(inode);
   }
 
   get size(): number {
@@ -150,7 +178,9 @@ export class Inodes implements Disposable {
 
   /** @returns one folder or file on each file system that the guest has met */
   onePerDevice(): Inode[] {
-    const found = [...this.#byNode.values()].filter(({ kind }) => kind === S_IFDIR || kind === S_IFREG);
+    const found = [...this.#byNode.values()].filter(
+      ({ kind, fd }) => fd !== NO_FD && (kind === S_IFDIR || kind === S_IFREG),
+    );
     return [...new Map(found.map((inode) => [inode.device, inode])).values()];
   }
 

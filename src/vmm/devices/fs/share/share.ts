@@ -57,6 +57,9 @@ export class Share implements Disposable {
   readonly #lifetimes = new Lifetimes();
   readonly #mostWatches: number;
   #watches: Watches | undefined;
+  /** inodes whose last name the host may have removed */
+  readonly #perhapsGone = new Set<Inode>();
+  #isOwnRemoval = false;
   /** the lifetime of what the current request looks at */
   #lifetime: Lifetime = NO_LIFETIME;
   /** umask(2) of this process: the guest's kernel has applied the guest's umask, and this one must not apply as well */
@@ -90,9 +93,10 @@ export class Share implements Disposable {
     this.stopCounting();
     this.#lifetimes.attach(memory, state);
     try {
-      this.#watches = new Watches(this.#mostWatches, (inode) => {
-        if (inode === undefined) this.#lifetimes.allChanged();
-        else this.#lifetimes.changed(inode.node);
+      this.#watches = new Watches(this.#mostWatches, (inode, mask) => {
+        if (inode === undefined) return this.#lifetimes.allChanged();
+        this.#lifetimes.changed(inode.node);
+        if ((mask & IN.ATTRIB) !== 0 && !this.#isOwnRemoval) this.#perhapsGone.add(inode);
       });
     } catch (error) {
       // The user has no inotify instance left. Nothing gets a lifetime then: the guest asks each time.
@@ -111,9 +115,23 @@ export class Share implements Disposable {
     this.#watches = undefined;
   }
 
-  /** Tells the guest of every change on the host until now. */
+  /** Tells the guest of every change on the host until now. Never called while a request is carried out. */
   settle(): void {
     this.#watches?.settle();
+    this.#letGo();
+  }
+
+  /** A removed file's descriptor is closed between requests: during one it may be in use. */
+  #letGo(): void {
+    if (this.#perhapsGone.size === 0) return;
+    for (const inode of this.#perhapsGone) this.inodes.letGo(inode);
+    this.#perhapsGone.clear();
+  }
+
+  /** The guest has closed a file. */
+  release(handle: number): void {
+    const inode = this.handles.release(handle);
+    if (inode.unlinked) this.#perhapsGone.add(inode);
   }
 
   /** the descriptor that is readable when the host has changed something; undefined when nothing is watched */
@@ -136,7 +154,10 @@ export class Share implements Disposable {
 
   /** The same for a name that it has removed. */
   ownRemoval(folder: Inode, name: string): void {
+    // The guest forgets a file without a name by itself, as soon as nobody there has it any more.
+    this.#isOwnRemoval = true;
     this.#watches?.settle({ inode: folder, mask: IN.DELETE, name });
+    this.#isOwnRemoval = false;
   }
 
   /**

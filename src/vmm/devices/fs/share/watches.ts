@@ -60,14 +60,14 @@ export class Watches implements Disposable {
   readonly #watched = new Map<number, Inode[]>();
   /** whether changes are told, by mount and device */
   readonly #told = new Map<string, boolean>();
-  readonly #onChange: (inode: Inode | undefined) => void;
+  readonly #onChange: (inode: Inode | undefined, mask: number) => void;
 
   /**
    * @param most number of watches
-   * @param onChange called for each change; without an inode when any may have been changed
+   * @param onChange called for each change with its IN bits; without an inode when any may have been changed
    * @throws SyscallError
    */
-  constructor(most: number, onChange: (inode: Inode | undefined) => void) {
+  constructor(most: number, onChange: (inode: Inode | undefined, mask: number) => void) {
     this.#most = most;
     this.#onChange = onChange;
   }
@@ -132,11 +132,11 @@ export class Watches implements Disposable {
       for (const event of events) this.#tell(event, own);
       if (!more) return;
     }
-    this.#onChange(undefined);
+    this.#onChange(undefined, 0);
   }
 
   #tell({ watch, mask, name }: InotifyEvent, own: OwnChange | undefined): void {
-    if ((mask & IN.Q_OVERFLOW) !== 0) return this.#onChange(undefined);
+    if ((mask & IN.Q_OVERFLOW) !== 0) return this.#onChange(undefined, mask);
     const inodes = this.#watched.get(watch);
     // The guest has forgotten the inode since.
     if (inodes === undefined) return;
@@ -152,7 +152,7 @@ export class Watches implements Disposable {
       (mask & ~IN.ISDIR & ~own.mask) === 0
     )
       return;
-    for (const inode of inodes) if (mask !== IN.CLOSE_WRITE || !this.#isAsTold(inode)) this.#onChange(inode);
+    for (const inode of inodes) if (mask !== IN.CLOSE_WRITE || !this.#isAsTold(inode)) this.#onChange(inode, mask);
   }
 
   /**
