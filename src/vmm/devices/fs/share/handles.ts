@@ -55,7 +55,7 @@ export class Handles {
   }
 
   clear(): void {
-    for (const handle of [...this.#open.keys()]) this.release(handle);
+    for (const handle of this.#open.keys()) this.release(handle);
     this.#open.clear();
   }
 }
