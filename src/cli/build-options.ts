@@ -60,8 +60,7 @@ export function buildOptions(flags: FlagSet, context: Pick<Context, 'env' | 'std
   if (network !== 'default' && network !== 'none' && network !== 'host')
     throw unsupported(`--network ${network}: RUN steps have default, none or host`);
   const platform = flags.optional('platform');
-  if (platform?.includes(',')) throw unsupported('--platform: a build makes an image of one platform');
-  if (platform !== undefined) checkPlatform(platform);
+  for (const one of platform?.split(',') ?? []) checkPlatform(one.trim());
   const tags = flags.list('tag');
   for (const tag of tags) checkTag(tag, '-t, --tag');
   const contexts = flags.list('build-context');

@@ -119,7 +119,7 @@ export interface BuildOptions {
   credentials?: (host: string) => Promise<Credentials | null>;
   /** `network.host`, `security.insecure` */
   allow: string[];
-  /** `os/arch[/variant]`. @default this machine's */
+  /** `os/arch[/variant]`, or several with commas between them, whose images go to registries. @default this machine's */
   platform?: string;
   outputs: BuildOutput[];
   isolation: 'auto' | Isolation;
@@ -145,9 +145,9 @@ export interface BuildHooks {
 }
 
 export interface BuildResult {
-  /** of the config: the image's id; undefined where no output was an image */
+  /** of the config: the image's id; undefined where no output was an image; of several platforms the index's digest */
   id: string | undefined;
-  /** digest of the image's manifest; of the one in the registry, where it was pushed */
+  /** digest of the image's manifest; of the one in the registry, where it was pushed; or of the index there */
   manifest: string | undefined;
   /** those that this build gave it */
   names: string[];

@@ -3,7 +3,7 @@
  * and delegates; it never parses bytes of images itself.
  */
 import { statfsSync } from 'node:fs';
-import type { PushContext } from './push.ts';
+import type { PushContext, PushRequest } from './push.ts';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Config } from '../config.ts';
 import { HuskError } from '../errors.ts';
@@ -156,7 +156,7 @@ export class ImageStore implements Images {
 
   async #pullOne(
     reference: Reference,
-    { platform, onProgress = () => {}, signal, credentials }: PullOptions,
+    { platform, isNamed, onProgress = () => {}, signal, credentials }: PullOptions,
   ): Promise<{ image: Image; digest: string; upToDate: boolean }> {
     const { config, paths, env = process.env } = this.#options;
     // Modules that only a pull needs are loaded by a pull.
@@ -176,7 +176,7 @@ export class ImageStore implements Images {
         maxLayerSize: config['max-layer-size'] ?? DEFAULT_MAX_LAYER_SIZE,
         env,
       },
-      { reference, platform, onProgress, signal, credentials },
+      { reference, platform, isNamed, onProgress, signal, credentials },
     );
     onProgress({ status: `Digest: ${pulled.digest}` });
     onProgress({
@@ -192,28 +192,38 @@ export class ImageStore implements Images {
     appendImageEvent(this.records.database, action, { id, name, labels: image?.config.config?.Labels });
   }
 
-  async push(
+  async push(text: string, options: Parameters<Images['push']>[1] = {}): Promise<{ digest: string; size: number }> {
+    return await this.#push(text, options, async (context, request) =>
+      (await import('./push.ts')).push(context, request),
+    );
+  }
+
+  async pushIndex(
     text: string,
-    { onProgress = () => {}, signal, credentials }: Parameters<Images['push']>[1] = {},
+    ids: readonly string[],
+    options: Parameters<Images['push']>[1] = {},
+  ): Promise<{ digest: string; size: number }> {
+    return await this.#push(text, options, async (context, request) =>
+      (await import('./push.ts')).pushIndex(context, ids, request),
+    );
+  }
+
+  async #push(
+    text: string,
+    { onProgress = () => {}, signal, credentials }: NonNullable<Parameters<Images['push']>[1]>,
+    send: (context: PushContext, request: PushRequest) => Promise<{ digest: string; size: number }>,
   ): Promise<{ digest: string; size: number }> {
     const { config, paths, env = process.env } = this.#options;
     const reference = withDefaultTag(parseReference(text));
-    const [{ push }, { endpoints }] = await Promise.all([import('./push.ts'), import('./registry/endpoints.ts')]);
+    const { endpoints } = await import('./registry/endpoints.ts');
     using transport = await this.#transport();
     // A push never goes to a mirror.
     const endpoint = endpoints(reference.domain, { ...config, 'registry-mirrors': [] })[0]!;
     const concurrency = config['max-concurrent-downloads'] ?? DEFAULT_CONCURRENCY;
-    const pushed = await push(
-      {
-        paths,
-        blobs: this.blobs,
-        records: this.records,
-        transport,
-        endpoint,
-        concurrency,
-        env,
-        compressed: this.#compressed,
-      },
+    const { records, blobs } = this;
+    const compressed = this.#compressed;
+    const pushed = await send(
+      { paths, blobs, records, transport, endpoint, concurrency, env, compressed },
       { reference, onProgress, signal, credentials },
     );
     this.#event('push', familiarReference(reference), familiarName(reference), this.find(text));

@@ -51,6 +51,8 @@ export interface PullRequest extends Asking {
   reference: Reference;
   /** the platform that `--platform` asked for */
   platform?: Platform;
+  /** whether the tag names the image here afterwards. @default true */
+  isNamed?: boolean | undefined;
   onProgress: (progress: Progress) => void;
   signal?: AbortSignal;
 }
@@ -112,7 +114,8 @@ async function pullFrom(
   const { records, blobs } = context;
   const { reference } = request;
   const { manifest, bytes } = await resolvePlatform(repository, top, request.platform ?? hostPlatform());
-  const names = [nameKey(reference), `${fullName(reference)}@${top.digest}`];
+  const byDigest = `${fullName(reference)}@${top.digest}`;
+  const names = request.isNamed === false ? [byDigest] : [nameKey(reference), byDigest];
   const known = records.load(manifest.config.digest);
   // A damaged blob may have been removed; the image is whole only when all its blobs and layers are still there.
   const whole =

@@ -12,7 +12,8 @@ import { CHUNK, compressLayer, uploadBlob } from './layer-blobs.ts';
 import type { Paths } from '../paths.ts';
 import type { Blobs } from './store/blobs.ts';
 import { sha256 } from './store/blobs.ts';
-import type { Asking, Progress } from './store/contract.ts';
+import { entryOf, listText, listType } from './manifests/entries.ts';
+import type { Asking, ListedManifest, Progress } from './store/contract.ts';
 import { tmpPath } from '../state/tmp-folder.ts';
 import type { Descriptor } from './store/manifest.ts';
 import {
@@ -23,6 +24,7 @@ import {
   OCI_LAYER_GZIP,
   OCI_MANIFEST,
   isObject,
+  listedPlatform,
   parseManifest,
   parseObject,
 } from './store/manifest.ts';
@@ -81,24 +83,102 @@ export async function push(context: PushContext, request: PushRequest): Promise<
 }
 
 async function pushTag(context: PushContext, request: PushRequest): Promise<{ digest: string; size: number }> {
-  const { records, blobs, endpoint, transport, env } = context;
-  const { reference, onProgress, signal, credentials } = request;
+  const { records } = context;
+  const { reference, onProgress } = request;
   onProgress({ status: `The push refers to repository [${fullName(reference)}]` });
   const id = records.idOfName(nameKey(reference));
   if (id === undefined || reference.tag === undefined)
     throw new HuskError(`An image does not exist locally with the tag: ${familiarName(reference)}`, {
       kind: 'not-found',
     });
-  const mountFrom = otherRepositories(records.names(id).map(parseKey), reference);
-  const repository = new Repository({
-    transport,
-    endpoint,
-    path: reference.path,
-    env,
-    signal,
-    credentials,
-    push: { mountFrom },
-  });
+  const target = targetOf([id], context, request);
+  const { bytes, mediaType } = await sendImage(id, target, context, request);
+  await target.repository.putManifest(reference.tag, bytes, mediaType);
+  return told(id, bytes, context, request);
+}
+
+/**
+ * Pushes an index of images, one for each platform: each image by its digest, and then the index by the tag.
+ * @param ids the images, in the order of the index; none needs a name
+ * @returns digest and size in bytes of the index
+ */
+export async function pushIndex(
+  context: PushContext,
+  ids: readonly string[],
+  request: PushRequest,
+): Promise<{ digest: string; size: number }> {
+  const { records } = context;
+  const { reference, onProgress, signal } = request;
+  try {
+    onProgress({ status: `The push refers to repository [${fullName(reference)}]` });
+    const target = targetOf(ids, context, request);
+    const manifests: ListedManifest[] = [];
+    for (const id of ids) {
+      const { bytes, mediaType } = await sendImage(id, target, context, request);
+      const digest = sha256(bytes);
+      await target.repository.putManifest(digest, bytes, mediaType);
+      records.setNames([`${fullName(reference)}@${digest}`], id);
+      const platform = listedPlatform(records.load(id)?.config);
+      manifests.push({
+        reference: `${fullName(reference)}@${digest}`,
+        mediaType,
+        digest,
+        bytes,
+        ...(platform && { platform }),
+      });
+    }
+    const mediaType = listType(manifests);
+    const bytes = Buffer.from(listText(mediaType, manifests.map(entryOf)));
+    await target.repository.putManifest(reference.tag!, bytes, mediaType);
+    return told(undefined, bytes, context, request);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+interface Target {
+  repository: Repository;
+  /** paths of other repositories there that may have the images' blobs */
+  mountFrom: string[];
+}
+
+function targetOf(
+  ids: readonly string[],
+  { records, transport, endpoint, env }: PushContext,
+  { reference, signal, credentials }: PushRequest,
+): Target {
+  const names = ids.flatMap((id) => records.names(id)).map(parseKey);
+  const mountFrom = otherRepositories(names, reference);
+  const push = { mountFrom };
+  return {
+    repository: new Repository({ transport, endpoint, path: reference.path, env, signal, credentials, push }),
+    mountFrom,
+  };
+}
+
+/** Tells what the tag names now. @param id of the image that the manifest is of; undefined for an index */
+function told(
+  id: string | undefined,
+  manifest: Uint8Array,
+  { records }: PushContext,
+  { reference, onProgress }: PushRequest,
+): { digest: string; size: number } {
+  const digest = sha256(manifest);
+  if (id !== undefined) records.setNames([`${fullName(reference)}@${digest}`], id);
+  onProgress({ status: `${reference.tag}: digest: ${digest} size: ${manifest.length}` });
+  return { digest, size: manifest.length };
+}
+
+/** Sends what the registry lacks of an image, but for its manifest. @returns the manifest that it has there */
+async function sendImage(
+  id: string,
+  { repository, mountFrom }: Target,
+  context: PushContext,
+  request: PushRequest,
+): Promise<{ bytes: Buffer; mediaType: string }> {
+  const { records, blobs } = context;
+  const { onProgress, signal } = request;
   const rows = records.blobsOf(id);
   const distinct = [...new Map(rows.map((row) => [row.diffId, row])).values()];
   for (const { diffId } of distinct.toReversed()) onProgress({ id: shortId(diffId), status: 'Preparing' });
@@ -132,11 +212,7 @@ async function pushTag(context: PushContext, request: PushRequest): Promise<{ di
           ...(!docker && annotationsOf(stored)),
         }),
       );
-  await repository.putManifest(reference.tag, manifest, mediaType);
-  const digest = sha256(manifest);
-  records.setNames([`${fullName(reference)}@${digest}`], id);
-  onProgress({ status: `${reference.tag}: digest: ${digest} size: ${manifest.length}` });
-  return { digest, size: manifest.length };
+  return { bytes: manifest, mediaType };
 }
 
 /** @returns what a manifest says besides of its image, which other compressed layers do not change */

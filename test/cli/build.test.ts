@@ -166,7 +166,7 @@ const NO: [string[], number, RegExp][] = [
   [['--ssh', 'default', '.'], 125, /SSH_AUTH_SOCK is not set/],
   [['--allow', 'x', '.'], 125, /is none of network.host, security.insecure/],
   [['--network', 'mine', '.'], 125, /RUN steps have default, none or host/],
-  [['--platform', 'linux/amd64,linux/arm64', '.'], 125, /an image of one platform/],
+  [['--platform', 'linux/amd64,never', '.'], 125, /"never": unknown operating system/],
   [['--build-context', 'a', '.'], 125, /is not NAME=SOURCE/],
   [['--build-context', 'a=docker-image://B C', '.'], 125, /^Error: --build-context a: invalid reference format: /],
   [['--build-context', 'a=oci-layout://', '.'], 125, /names no folder/],

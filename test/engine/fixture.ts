@@ -173,6 +173,7 @@ function fakeImages(): Images {
       throw new HuskError(`pull access denied for ${reference}`, { kind: 'unauthorized' });
     },
     push: absent,
+    pushIndex: absent,
     checkCredentials: absent,
     distribution: absent,
     search: absent,

@@ -203,7 +203,8 @@ function writeFiles(
       metadata,
       `${JSON.stringify(
         {
-          ...(id !== undefined && { 'containerimage.config.digest': id }),
+          // An index has no config.
+          ...(id !== undefined && id !== manifest && { 'containerimage.config.digest': id }),
           ...(manifest !== undefined && { 'containerimage.digest': manifest }),
           ...(names.length > 0 && { 'image.name': names.join(',') }),
         },

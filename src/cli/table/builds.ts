@@ -129,7 +129,7 @@ const BUILD_FLAGS: readonly Flag[] = [
   {
     name: 'platform',
     type: 'string',
-    help: 'Platform of the image (os/arch[/variant])',
+    help: 'Platform of the image (os/arch[/variant]), or several with commas, to be pushed',
     env: 'DOCKER_DEFAULT_PLATFORM',
     complete: PLATFORMS,
   },

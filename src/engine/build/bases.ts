@@ -16,6 +16,8 @@ export interface BasesOptions {
   /** whether registries are asked though the image is here */
   pull: boolean;
   signal: AbortSignal;
+  /** that is built for: of an image that has several it is the one that is taken */
+  platform: Platform;
   /** `--build-context` */
   contexts: BuildOptions['contexts'];
   store: Pick<BuildStore, 'readLayout'>;
@@ -38,7 +40,7 @@ export class Bases {
   }
 
   /** @throws HuskError naming the image as it was written */
-  get(reference: string, platform: Platform = hostPlatform()): Promise<Image> {
+  get(reference: string, platform: Platform = this.#options.platform): Promise<Image> {
     const key = `${formatPlatform(platform)} ${reference}`;
     let found = this.#found.get(key);
     if (!found) {
@@ -64,6 +66,8 @@ export class Bases {
     return this.#ending(step, reference, async () => {
       const { image } = await images.pull(reference, {
         platform,
+        // A name here stays that of this machine's image, which the next run and the next build want.
+        isNamed: serves(hostPlatform(), platform),
         signal,
         ...(credentials && { credentials: await credentials(parsed.domain) }),
         onProgress: ({ id, status, current, total }) => {

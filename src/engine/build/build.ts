@@ -4,6 +4,8 @@
  */
 import { HuskError } from '../../errors.ts';
 import { lintDockerfile, planBuild } from '../../images/build/plan/plan.ts';
+import type { Platform } from '../../images/store/contract.ts';
+import { formatPlatform } from '../../images/store/platform.ts';
 import type { Paths } from '../../paths.ts';
 import { abandoned } from '../../state/tmp-folder.ts';
 import type { BuildCheck, BuildHooks, BuildOptions, BuildResult } from '../build-contract.ts';
@@ -11,11 +13,11 @@ import type { EngineContext } from '../record/context.ts';
 import { Bases } from './bases.ts';
 import { CacheImports } from './caches.ts';
 import { Executor } from './executor.ts';
-import { exportResult } from './export.ts';
+import { exportResult, type ExportOptions } from './export.ts';
 import { located, openInput, remotesOf } from './input.ts';
 import { sweepLocks } from './key-lock.ts';
 import { outlineOf } from './outline.ts';
-import { epochOf, masking, planOptions } from './plan-options.ts';
+import { checkSeveral, epochOf, masking, planOptions, platformsOf } from './plan-options.ts';
 import { RunStep } from './run-step.ts';
 import { isolationOf, limitsOf, sandboxOf } from './runs.ts';
 import { ignoring, Sources } from './sources.ts';
@@ -61,6 +63,8 @@ async function buildWith(
   }: Pick<BuildHooks, 'onOutline'> & { onEvent: NonNullable<BuildHooks['onEvent']>; controller: AbortController },
 ): Promise<BuildResult> {
   const epoch = epochOf(options.buildArgs);
+  const platforms = platformsOf(options);
+  if (platforms.length > 1) checkSeveral(options);
   const steps = new Steps(onEvent);
   using store = await context.images.building();
   await sweepKilled(context.paths);
@@ -69,29 +73,6 @@ async function buildWith(
   const ssh = await sshSockets(context, options.ssh, cleanup);
   const remotes = remotesOf(context, options, { ssh, store, steps, note, signal: controller.signal, cleanup });
   const { source, main, contextLayer } = await openInput(options, { store, remotes, signal: controller.signal });
-  const bases = new Bases({
-    images: context.images,
-    store,
-    steps,
-    contexts: options.contexts,
-    pull: options.pull,
-    credentials: options.credentials,
-    signal: controller.signal,
-  });
-  const plan = await located(source, async (dockerfile) => {
-    onOutline?.(outlineOf(dockerfile, options.target));
-    const planned = await planBuild(dockerfile, {
-      ...planOptions(options),
-      ignored: ignoring(source.ignore),
-      baseConfig: async (reference, platform) => (await bases.get(reference, platform)).config,
-    });
-    onOutline?.(outlineOf(dockerfile, options.target, planned));
-    return planned;
-  });
-  for (const text of plan.notes ?? []) note(text);
-  const unused = plan.unusedArgs ?? [];
-  if (unused.length > 0) note(`one or more build-args were not consumed: ${unused.join(', ')}`);
-  const limits = await limitsOf(options, note);
   const sources = cleanup.use(
     new Sources({
       request: { context: main, contexts: options.contexts },
@@ -105,52 +86,81 @@ async function buildWith(
       paths: context.paths,
     }),
   );
-  const isolation = await isolationOf(context, options, plan, note);
-  const runs = new RunStep({
-    paths: context.paths,
-    sources,
-    request: { ...options, ssh },
-    epoch,
-    open: sandboxOf(context, options, { isolation, limits, store, note }),
-  });
-  cleanup.defer(() => runs.close());
+  const limits = await limitsOf(options, note);
   const imports = cleanup.use(
     new CacheImports({ store, sources: options.cacheFrom ?? [], steps, note, signal: controller.signal }),
   );
-  const executor = new Executor({
-    plan,
-    file: source.name,
-    store,
-    paths: context.paths,
-    bases,
-    sources,
-    runs,
-    imports,
-    steps,
-    settings: {
-      isolation,
-      hostNames: options.extraHosts.map((text) => text.slice(0, text.indexOf(':'))),
-      shmSize: options.shmSize,
-      ulimits: options.ulimits,
-    },
-    noCache: options.noCache,
-    epoch,
-    controller,
-    mask: masking(options),
-  });
-  const result = await executor.run();
-  const made = await exportResult(context, {
-    options,
-    result,
-    done: (mode) => executor.doneSteps(mode),
-    epoch,
-    store,
-    steps,
-    note,
-    signal: controller.signal,
-  });
-  return { ...made, warnings: plan.warnings };
+  const buildFor = async (platform: Platform): Promise<Built> => {
+    const bases = new Bases({
+      images: context.images,
+      store,
+      steps,
+      platform,
+      contexts: options.contexts,
+      pull: options.pull,
+      credentials: options.credentials,
+      signal: controller.signal,
+    });
+    const plan = await located(source, async (dockerfile) => {
+      onOutline?.(outlineOf(dockerfile, options.target));
+      const planned = await planBuild(dockerfile, {
+        ...planOptions(options, platform),
+        ignored: ignoring(source.ignore),
+        baseConfig: async (reference, other) => (await bases.get(reference, other)).config,
+      });
+      onOutline?.(outlineOf(dockerfile, options.target, planned));
+      return planned;
+    });
+    for (const text of plan.notes ?? []) note(text);
+    const unused = plan.unusedArgs ?? [];
+    if (unused.length > 0) note(`one or more build-args were not consumed: ${unused.join(', ')}`);
+    const isolation = await isolationOf(context, options, plan, note);
+    const runs = new RunStep({
+      paths: context.paths,
+      sources,
+      request: { ...options, ssh },
+      epoch,
+      open: sandboxOf(context, options, { isolation, limits, store, note }),
+    });
+    cleanup.defer(() => runs.close());
+    const executor = new Executor({
+      plan,
+      platform: platforms.length > 1 ? formatPlatform(platform) : undefined,
+      file: source.name,
+      store,
+      paths: context.paths,
+      bases,
+      sources,
+      runs,
+      imports,
+      steps,
+      settings: {
+        isolation,
+        hostNames: options.extraHosts.map((text) => text.slice(0, text.indexOf(':'))),
+        shmSize: options.shmSize,
+        ulimits: options.ulimits,
+      },
+      noCache: options.noCache,
+      epoch,
+      controller,
+      mask: masking(options),
+    });
+    return { result: await executor.run(), done: (mode) => executor.doneSteps(mode), warnings: plan.warnings };
+  };
+  const exporting = { options, epoch, store, steps, note, signal: controller.signal };
+  if (platforms.length === 1) {
+    const { warnings, ...built } = await buildFor(platforms[0]);
+    return { ...(await exportResult(context, { ...exporting, ...built })), warnings };
+  }
+  const builds: Built[] = [];
+  for (const platform of platforms) builds.push(await buildFor(platform));
+  const { exportIndex } = await import('./export/index-push.ts');
+  const made = await exportIndex(context, { ...exporting, builds, platforms });
+  const warnings = builds.flatMap((each) => each.warnings);
+  return { ...made, warnings: [...new Map(warnings.map((each) => [JSON.stringify(each), each])).values()] };
 }
+
+type Built = Pick<ExportOptions, 'result' | 'done'> & Pick<BuildResult, 'warnings'>;
 
 /** `--check`: the lint alone. Nothing is pulled; the config of a base that is here is looked at. */
 export async function checkBuild(context: EngineContext, options: BuildOptions): Promise<BuildCheck> {
@@ -170,7 +180,7 @@ export async function checkBuild(context: EngineContext, options: BuildOptions):
   const warnings = await located(source, async (dockerfile) => {
     ({ lines } = dockerfile);
     return lintDockerfile(dockerfile, {
-      ...planOptions(options),
+      ...planOptions(options, platformsOf(options)[0]),
       ignored: ignoring(source.ignore),
       configOf: (reference) => context.images.find(reference)?.config,
     });

@@ -35,6 +35,8 @@ const MOST_AT_ONCE = 8;
 
 export interface ExecutorOptions {
   plan: BuildPlan;
+  /** of a build for several: that of the plan, which its steps are shown with */
+  platform: string | undefined;
   /** of the Dockerfile, in messages */
   file: string;
   store: BuildStore;
@@ -118,7 +120,7 @@ export class Executor {
   }
 
   async #stage(stage: PlannedStage): Promise<StageResult> {
-    const { plan } = this.#options;
+    const { plan, platform } = this.#options;
     const hasImage = stage.base.kind === 'image';
     const shown = stage.operations.filter(({ kind }) => kind !== 'config').length;
     const of = shown + (hasImage ? 1 : 0);
@@ -127,7 +129,7 @@ export class Executor {
         stepName(
           { name: stage.name, index: stage.index, alone: plan.lines.length > 0 && this.#isAlone() },
           { number, of, text },
-        ),
+        ).replace(/^\[/, platform === undefined ? '[' : `[${platform} `),
       );
     const result = await this.#base(stage, () => nameOf(1, stage.text));
     const done: Done[] = [...result.done];

@@ -3,7 +3,7 @@
  * store to registries.
  */
 import { causeOf, HuskError } from '../../errors.ts';
-import type { BuildStore, ImageConfig, Layer } from '../../images/store/contract.ts';
+import type { BuildStore, ImageConfig, Images, Layer } from '../../images/store/contract.ts';
 import { fullReference, parseReference, withDefaultTag } from '../../images/store/reference.ts';
 import type { EngineContext } from '../record/context.ts';
 import type { BuildOptions, BuildOutput, BuildResult } from '../build-contract.ts';
@@ -37,7 +37,7 @@ export async function writeOutputs(context: EngineContext, outcome: Outcome): Pr
   const pushed = outputs.flatMap((output) => (output.type === 'image' && output.push ? namesOf(output, options) : []));
   // Last, so that what can be had here is there though a registry does not answer.
   for (const name of new Set(pushed.map(keyOf))) {
-    const digest = await pushName(context, name, outcome);
+    const digest = await pushing(name, outcome, (how) => context.images.push(name, how));
     made = { ...made, manifest: digest };
   }
   return made;
@@ -51,16 +51,20 @@ const namesOf = (output: { name?: string }, { tags }: Outcome['options']): strin
 /** @returns one text for all ways of writing a name */
 const keyOf = (name: string): string => fullReference(withDefaultTag(parseReference(name)));
 
-/** Pushes one name of the image, which stays here whatever becomes of that. @returns the manifest's digest there */
-async function pushName(
-  { images }: EngineContext,
+/**
+ * Pushes one name, in a step of its own. What is pushed stays here whatever becomes of that.
+ * @param send with who asks and what is told
+ * @returns the manifest's digest there
+ */
+export async function pushing(
   name: string,
-  { steps, signal, options: { credentials } }: Outcome,
+  { steps, signal, options: { credentials } }: Pick<Outcome, 'steps' | 'signal' | 'options'>,
+  send: (how: NonNullable<Parameters<Images['push']>[1]>) => Promise<{ digest: string }>,
 ): Promise<string> {
   const step = steps.start(`pushing ${name}`);
   step.message('pushing layers');
   try {
-    const { digest } = await images.push(name, {
+    const { digest } = await send({
       ...(credentials && { credentials: await credentials(parseReference(name).domain) }),
       onProgress: ({ id, status, current = 0, total }) => {
         // What is told of the whole push is told by the step itself.

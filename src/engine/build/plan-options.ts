@@ -1,9 +1,9 @@
 /** What the options of a build mean as values, settled before anything is opened. Pure, but for this machine's name. */
 import { HuskError } from '../../errors.ts';
 import type { PlanOptions } from '../../images/build/operations.ts';
-import { formatPlatform, hostPlatform, parsePlatform, samePlatform } from '../../images/store/platform.ts';
+import { hostPlatform, parsePlatform, samePlatform } from '../../images/store/platform.ts';
 import { redacted } from '../../images/build/remote/git-url.ts';
-import type { LayoutChoice } from '../../images/store/contract.ts';
+import type { LayoutChoice, Platform } from '../../images/store/contract.ts';
 import type { BuildOptions, NamedContext } from '../build-contract.ts';
 
 /** What replaces a secret's value that stands in a step's name. */
@@ -12,20 +12,44 @@ const MASKED = '***';
 const LEAST_SECRET = 4;
 const EPOCH = 'SOURCE_DATE_EPOCH';
 
-/** @throws HuskError `unsupported` for another platform than this machine's */
-export function planOptions({ buildArgs, target, platform, contexts }: BuildOptions): Omit<PlanOptions, 'baseConfig'> {
-  const wanted = platform === undefined ? hostPlatform() : parsePlatform(platform);
-  if (!samePlatform(wanted, hostPlatform()))
-    throw new HuskError(
-      `--platform ${formatPlatform(wanted)}: this machine builds for ${formatPlatform(hostPlatform())}`,
-      {
-        kind: 'unsupported',
-      },
-    );
+/** most platforms of one build: each of them is built */
+const MAX_PLATFORMS = 32;
+
+/** @returns the platforms that are built for, each once, at least one. @throws HuskError `invalid`, `limit` */
+export function platformsOf({ platform }: Pick<BuildOptions, 'platform'>): [Platform, ...Platform[]] {
+  if (platform === undefined) return [hostPlatform()];
+  const [first, ...others] = platform.split(',').map((text) => parsePlatform(text.trim()));
+  const platforms: [Platform, ...Platform[]] = [first!];
+  for (const other of others) if (!platforms.some((each) => samePlatform(each, other))) platforms.push(other);
+  if (platforms.length > MAX_PLATFORMS)
+    throw new HuskError(`--platform: more than ${MAX_PLATFORMS} platforms`, { kind: 'limit' });
+  return platforms;
+}
+
+/**
+ * An index of several platforms' images has no place but a registry: of a name there is one image here.
+ * @throws HuskError `unsupported` for outputs and caches that are of one platform
+ */
+export function checkSeveral({ outputs, cacheTo = [] }: Pick<BuildOptions, 'outputs' | 'cacheTo'>): void {
+  const isPushed = outputs.some((output) => output.type === 'image' && output.push === true);
+  const others = outputs.filter((output) => output.type !== 'cacheonly' && !(output.type === 'image' && output.push));
+  if (others.length > 0 || (outputs.length === 0 && !isPushed))
+    throw new HuskError('--platform: images of several platforms go to a registry, or nowhere', {
+      kind: 'unsupported',
+      fix: 'add --push, or -o type=cacheonly, or build one platform at a time',
+    });
+  if (cacheTo.length > 0)
+    throw new HuskError('--cache-to: a cache is written by a build of one platform', { kind: 'unsupported' });
+}
+
+export function planOptions(
+  { buildArgs, target, contexts }: BuildOptions,
+  platform: Platform,
+): Omit<PlanOptions, 'baseConfig'> {
   return {
     buildArgs: new Map(Object.entries(buildArgs)),
     target,
-    platform: wanted,
+    platform,
     contexts: new Map(Object.entries(contexts).map(([name, named]) => [name, contextOf(named)])),
   };
 }

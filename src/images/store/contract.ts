@@ -101,6 +101,8 @@ export interface Asking {
 
 export interface PullOptions extends Asking {
   platform?: Platform;
+  /** whether the tag names the image here afterwards, and not its digest alone. @default true */
+  isNamed?: boolean;
   allTags?: boolean;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
@@ -336,6 +338,16 @@ export interface Images {
   push(
     reference: string,
     options?: Asking & { onProgress?: (progress: Progress) => void; signal?: AbortSignal },
+  ): Promise<{ digest: string; size: number }>;
+  /**
+   * Sends images that are here, one for each platform, and an index of them by a tag.
+   * @param ids the images, in the order of the index; none needs a name
+   * @returns digest and bytes of the index
+   */
+  pushIndex(
+    reference: string,
+    ids: readonly string[],
+    options?: Parameters<Images['push']>[1],
   ): Promise<{ digest: string; size: number }>;
   /**
    * Asks a registry what a reference names there, and for which platforms; nothing is fetched but manifests.

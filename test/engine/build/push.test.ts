@@ -109,6 +109,124 @@ test.serial('type=cacheonly makes the steps, and no image', async (t) => {
   t.deepEqual(read(metadata), {});
 });
 
+const CROSS = `ARG BUILDPLATFORM
+FROM --platform=$BUILDPLATFORM box AS compiler
+ARG TARGETARCH
+RUN --network=none echo "for $TARGETARCH on $(uname -m)" >/out
+FROM scratch
+ARG TARGETPLATFORM
+LABEL platform=$TARGETPLATFORM
+COPY --from=compiler /out /
+`;
+const BOTH = ['--platform', 'linux/arm64,linux/amd64,linux/arm64/v8'];
+const inFolder = (dockerfile: string): string =>
+  makeContext(work, { id: '', dockerfile, files: { f: 'f' }, buildkit: { rc: 0 } });
+const buildIn = (place: string, ...words: string[]) =>
+  huskIn(place, ['--data-root', root, 'build', '--progress=plain', '--iidfile', iid, ...words, '.']);
+interface Index {
+  mediaType: string;
+  manifests: { digest: string; platform: { os: string; architecture: string } }[];
+}
+
+real('images of several platforms are one index in the registry, of which each machine finds its own', async (t) => {
+  const name = `${registry.host}/cross:1`;
+  const place = inFolder(CROSS);
+  const words = [...BOTH, '-t', name, '--metadata-file', metadata, '--push'];
+  const { code, stderr } = await buildIn(place, ...words);
+  t.is(code, 0, stderr);
+  t.regex(stderr, /^#\d+ \[linux\/arm64 compiler 2\/2\] RUN /m);
+  t.regex(stderr, /^#\d+ \[linux\/amd64 compiler 2\/2\] RUN /m);
+  const manifest = manifestOf(name);
+  const { mediaType, manifests } = JSON.parse(manifest) as Index;
+  t.is(mediaType, 'application/vnd.oci.image.index.v1+json');
+  t.deepEqual(
+    manifests.map(({ platform }) => platform.architecture),
+    ['arm64', 'amd64'],
+  );
+  const { createHash } = await import('node:crypto');
+  const digest = `sha256:${createHash('sha256').update(manifest).digest('hex')}`;
+  t.is(readFileSync(iid, 'utf8'), digest);
+  t.deepEqual(read(metadata), { 'containerimage.digest': digest, 'image.name': name });
+  t.regex(stderr, new RegExp(`pushing manifest for ${name}@${digest}`));
+  const fresh = join(work, 'fresh');
+  for (const architecture of ['arm64', 'amd64']) {
+    const pulled = await huskIn(work, ['--data-root', fresh, 'pull', '--platform', `linux/${architecture}`, name]);
+    t.is(pulled.code, 0, pulled.stderr);
+    await using engine = await openEngine({ dataRoot: fresh });
+    const { config } = engine.images.get(name);
+    t.is(config.architecture, architecture);
+    t.is(config.config?.Labels?.['platform'], `linux/${architecture}`);
+    const out = join(work, `out-${architecture}`);
+    const image = inFolder(`FROM --platform=linux/${architecture} ${name}\n`);
+    const written = await huskIn(image, ['--data-root', fresh, 'build', '-o', out, '.']);
+    t.is(written.code, 0, written.stderr);
+    t.is(readFileSync(join(out, 'out'), 'utf8'), `for ${architecture} on x86_64\n`);
+  }
+  // The name here is that of this machine's image.
+  await using engine = await openEngine({ dataRoot: root });
+  t.is(engine.images.get(name).config.architecture, 'amd64');
+  const again = await buildIn(place, ...words);
+  t.is(again.code, 0, again.stderr);
+  t.is(readFileSync(iid, 'utf8'), digest);
+  t.notRegex(again.stderr, / Pushed$/m);
+});
+
+real('a base of several platforms is taken by each build for itself, and its name here stays', async (t) => {
+  const base = `${registry.host}/base:1`;
+  const made = await buildIn(
+    inFolder('FROM scratch\nARG TARGETARCH\nLABEL of=$TARGETARCH\nCOPY f /f\n'),
+    ...BOTH,
+    '-t',
+    base,
+    '--push',
+  );
+  t.is(made.code, 0, made.stderr);
+  const own = (await openEngine({ dataRoot: root })).images.get(base).id;
+  const name = `${registry.host}/derived:1`;
+  const derived = await buildIn(inFolder(`FROM ${base}\nCOPY f /g\n`), ...BOTH, '-t', name, '--push');
+  t.is(derived.code, 0, derived.stderr);
+  for (const architecture of ['arm64', 'amd64']) {
+    const fresh = join(work, `fresh-${architecture}`);
+    const pulled = await huskIn(work, ['--data-root', fresh, 'pull', '--platform', `linux/${architecture}`, name]);
+    t.is(pulled.code, 0, pulled.stderr);
+    await using engine = await openEngine({ dataRoot: fresh });
+    t.is(engine.images.get(name).config.config?.Labels?.['of'], architecture);
+  }
+  await using engine = await openEngine({ dataRoot: root });
+  t.is(engine.images.get(base).id, own);
+});
+
+test.serial('what several platforms cannot give is refused before anything is built', async (t) => {
+  const place = inFolder('FROM scratch\nCOPY f /f\n');
+  for (const [words, message] of [
+    [[], /images of several platforms go to a registry, or nowhere/],
+    [['-o', 'out'], /images of several platforms go to a registry/],
+    [['--push', '-o', 'type=oci,dest=x'], /images of several platforms go to a registry/],
+    [['--push', '--cache-to', 'type=inline'], /--cache-to: a cache is written by a build of one platform/],
+  ] as const) {
+    const { code, stderr } = await buildIn(place, ...BOTH, '-t', 'several', ...words);
+    t.is(code, 1, stderr);
+    t.regex(stderr, message);
+    t.notRegex(stderr, /COPY f/);
+  }
+  const nowhere = await buildIn(place, ...BOTH, '-o', 'type=cacheonly');
+  t.is(nowhere.code, 0, nowhere.stderr);
+  t.false(await here('several'));
+});
+
+test.serial('another platform than this machine\u2019s is built as far as nothing has to run', async (t) => {
+  const { code, stderr } = await buildIn(
+    inFolder('FROM scratch\nCOPY f /f\n'),
+    '--platform',
+    'linux/arm64',
+    '-t',
+    'arm',
+  );
+  t.is(code, 0, stderr);
+  await using engine = await openEngine({ dataRoot: root });
+  t.is(engine.images.get('arm').config.architecture, 'arm64');
+});
+
 real('a push that is refused is one line; the image stays, and no file says that the build is done', async (t) => {
   const name = `${registry.host}/refused:1`;
   const config = join(work, 'config.json');
