@@ -12,7 +12,6 @@ import { CHUNK, compressLayer, uploadBlob } from './layer-blobs.ts';
 import type { Paths } from '../paths.ts';
 import type { Blobs } from './store/blobs.ts';
 import { sha256 } from './store/blobs.ts';
-import { entryOf, listText, listType } from './manifests/entries.ts';
 import type { Asking, ListedManifest, Progress } from './store/contract.ts';
 import { tmpPath } from '../state/tmp-folder.ts';
 import type { Descriptor } from './store/manifest.ts';
@@ -110,6 +109,7 @@ export async function pushIndex(
   const { records } = context;
   const { reference, onProgress, signal } = request;
   try {
+    const { entryOf, listText, listType } = await import('./manifests/entries.ts');
     onProgress({ status: `The push refers to repository [${fullName(reference)}]` });
     const target = targetOf(ids, context, request);
     const manifests: ListedManifest[] = [];

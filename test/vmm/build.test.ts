@@ -55,10 +55,10 @@ RUN ["nosuch"]
 `;
 
 /** golden cases that one machine runs one after another: a RUN's words, shell, user, folder, files, mounts, devices */
-const SAMPLE = [
-  ...['binddefault', 'secretstub', 'secretmode', 'tmpfs', 'shellform', 'workdiruser', 'workdirsym', 'user', 'runexec'],
-  ...['netnone', 'bg', 'mountrel', 'wdquote'],
-];
+const SAMPLE =
+  'binddefault secretstub secretmode tmpfs shellform workdiruser workdirsym user runexec netnone bg mountrel wdquote'.split(
+    ' ',
+  );
 /** what one case leaves behind for the next */
 const BETWEEN = 'USER root\nWORKDIR /\nSHELL ["/bin/sh", "-c"]\n';
 /** asks an agent of ssh, while the connection is open: SOCKET, REQUEST as printf(1) writes it, and bytes of the answer */

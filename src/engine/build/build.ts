@@ -154,7 +154,7 @@ async function buildWith(
   }
   const builds: Built[] = [];
   for (const platform of platforms) builds.push(await buildFor(platform));
-  const { exportIndex } = await import('./export/index-push.ts');
+  const { exportIndex } = await import('./index-push.ts');
   const made = await exportIndex(context, { ...exporting, builds, platforms });
   const warnings = builds.flatMap((each) => each.warnings);
   return { ...made, warnings: [...new Map(warnings.map((each) => [JSON.stringify(each), each])).values()] };

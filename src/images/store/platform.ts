@@ -100,8 +100,9 @@ export function serves(have: Platform, wanted: Platform): boolean {
 /** media types of images: an index in an index and an artifact of another kind are no images */
 const IMAGE_TYPES: readonly string[] = [OCI_MANIFEST, DOCKER_MANIFEST];
 
-/** @returns whether an entry is of an image, for whatever platform: BuildKit's caches are indexes of layers */
-export const mayBeImage = ({ mediaType }: IndexEntry): boolean => IMAGE_TYPES.includes(mediaType);
+/** @returns whether an entry may be an image, for whatever platform: BuildKit's caches are indexes of layers */
+export const mayBeImage = ({ mediaType, platform }: IndexEntry): boolean =>
+  platform !== undefined || IMAGE_TYPES.includes(mediaType);
 
 /** @returns the entry to pull, or undefined; attestations and entries of `unknown/unknown` never match */
 export function chooseEntry(entries: IndexEntry[], wanted: Platform): IndexEntry | undefined {

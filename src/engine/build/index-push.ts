@@ -2,13 +2,13 @@
  * What a build for several platforms gives: an image for each, and an index of them in registries. Here a name has one
  * image, that of this machine's platform where there is one; the others have no name, and a prune takes them away.
  */
-import type { Platform } from '../../../images/store/contract.ts';
-import { fullReference, parseReference, withDefaultTag } from '../../../images/store/reference.ts';
-import { hostPlatform, serves } from '../../../images/store/platform.ts';
-import type { BuildOutput, BuildResult } from '../../build-contract.ts';
-import type { EngineContext } from '../../record/context.ts';
-import { exportResult, type ExportOptions } from '../export.ts';
-import { pushing } from '../outputs.ts';
+import type { Platform } from '../../images/store/contract.ts';
+import { fullReference, parseReference, withDefaultTag } from '../../images/store/reference.ts';
+import { hostPlatform, serves } from '../../images/store/platform.ts';
+import type { BuildOutput, BuildResult } from '../build-contract.ts';
+import type { EngineContext } from '../record/context.ts';
+import { exportResult, type ExportOptions } from './export.ts';
+import { pushing } from './outputs.ts';
 
 interface IndexOptions extends Omit<ExportOptions, 'result' | 'done'> {
   /** one for each platform */
