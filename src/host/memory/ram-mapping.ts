@@ -55,12 +55,12 @@ export class RamMapping implements Disposable {
 
   /**
    * Maps the data of a file of the same length copy-on-write: a snapshot's memory, which must not change. Where the file
-   * has a large hole the memory stays what it was, zeroes that belong to nobody. Mapped, each page of a hole would be
+   * has a hole the memory stays what it was, zeroes that belong to nobody. Mapped, each page of a hole would be
    * made in the host's page cache when the guest first writes to it, and a file in a tmpfs would grow by it.
    * @throws SyscallError
    */
   fill(fd: number): void {
-    for (const { offset, length } of piecesOf(dataExtents(fd, this.length)))
+    for (const { offset, length } of piecesOf(dataExtents(fd, this.length), this.length))
       // Safety: the pages are whole and inside the memory, of which the constructor says the rest.
       checked(mapFileOver(this.address + offset, length, fd, offset), 'mmap', `${length} bytes of fd ${fd}`);
     adviseRam(this.address, this.length);
@@ -83,17 +83,22 @@ export class RamMapping implements Disposable {
   }
 }
 
-/** bytes: smaller holes are mapped with what is around them, because a process may have some 65,000 mappings only */
-const LEAST_HOLE = ALIGNMENT;
+/** of a file at the most: a process may have 65,530 mappings (vm.max_map_count), and a hole is one as well */
+const MOST_PIECES = 16_384;
 
-/** @returns the extents, rounded to whole pages, those together that have no large hole between them */
+/**
+ * @returns the extents, rounded to whole pages; where there may be too many, those together that have only a small hole
+ * between them
+ */
 function* piecesOf(
   extents: Iterable<{ offset: number; length: number }>,
+  size: number,
 ): Generator<{ offset: number; length: number }> {
+  const leastHole = size / MOST_PIECES;
   let [start, end] = [0, 0];
   for (const extent of extents) {
     const first = extent.offset - (extent.offset % PAGE_SIZE);
-    if (first - end >= LEAST_HOLE || end === 0) {
+    if (first - end > leastHole || end === 0) {
       if (end > start) yield { offset: start, length: end - start };
       start = first;
     }
