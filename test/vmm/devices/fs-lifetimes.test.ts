@@ -205,6 +205,7 @@ test('on the host: a link is kept, and ends when it is replaced', (t) => {
 });
 
 const create = (name: string) => Buffer.concat([words(0o102, 0o644, 0, 0), text(name)]);
+const rename = (folder: number, from: string, to: string) => Buffer.concat([words(folder, 0), text(from, to)]);
 /** what the guest itself does */
 const OWN: [what: string, act: (guest: Guest) => Buffer][] = [
   ['CREATE', (g) => g.ask(OP.CREATE, ROOT, create('new'))],
@@ -213,6 +214,9 @@ const OWN: [what: string, act: (guest: Guest) => Buffer][] = [
   ['SYMLINK', (g) => g.ask(OP.SYMLINK, ROOT, text('new', 'file'))],
   ['LINK', (g) => g.ask(OP.LINK, ROOT, Buffer.concat([words(g.lookup('link').node, 0), text('new')]))],
   ['UNLINK', (g) => g.ask(OP.UNLINK, ROOT, text('link'))],
+  ['RENAME', (g) => g.ask(OP.RENAME, ROOT, rename(ROOT, 'link', 'new'))],
+  ['RENAME into another folder', (g) => g.ask(OP.RENAME, ROOT, rename(g.lookup('dir').node, 'link', 'new'))],
+  ['RENAME over another name', (g) => g.ask(OP.RENAME, ROOT, rename(ROOT, 'link', 'other'))],
 ];
 for (const [what, act] of OWN)
   test(`the guest's own ${what} leaves what it knows of other names alone`, (t) => {
@@ -256,7 +260,34 @@ test("the guest's own write is kept; the host's to the same file is told", (t) =
   guest.server.ownWrite(2 ** 40); // attack: a node that there is not
 });
 
-const rename = (folder: number, from: string, to: string) => Buffer.concat([words(folder, 0), text(from, to)]);
+test('a name that the guest moves is kept in the other folder, until the host changes it there', (t) => {
+  const guest = new Guest(t);
+  const dir = guest.lookup('dir');
+  const inner = guest.lookup('inner', dir.node);
+  guest.ask(OP.RENAME, dir.node, rename(ROOT, 'inner', 'moved'));
+  t.true(guest.keeps(dir.node, inner.name)); // as the guest's kernel asks when the move is done
+  t.is(guest.kept({ ...inner, folder: ROOT }), BOTH);
+  renameSync(guest.at('../outside'), guest.at('moved'));
+  t.is(guest.kept({ ...inner, folder: ROOT }), '');
+});
+
+test('a name that the host has replaced before the guest moves it ends with the move', (t) => {
+  const guest = new Guest(t);
+  const dir = guest.lookup('dir');
+  const inner = guest.lookup('inner', dir.node);
+  renameSync(guest.at('../outside'), guest.at('dir/inner'));
+  guest.ask(OP.RENAME, dir.node, rename(ROOT, 'inner', 'moved'));
+  t.false(guest.keeps(dir.node, inner.name));
+});
+
+test('names that the guest exchanges are asked for again', (t) => {
+  const guest = new Guest(t);
+  const dir = guest.lookup('dir');
+  const [inner, file] = [guest.lookup('inner', dir.node), guest.lookup('file')];
+  guest.ask(OP.RENAME2, dir.node, Buffer.concat([words(ROOT, 0, 2, 0), text('inner', 'file')]));
+  t.deepEqual([guest.keeps(dir.node, inner.name), guest.keeps(ROOT, file.name)], [false, false]);
+});
+
 test('a name that the guest moves into a folder whose changes nobody tells is asked for again', (t) => {
   const guest = new Guest(t, { watches: 2 });
   mkdirSync(guest.at('unwatched'));

@@ -100,9 +100,9 @@ export function rename(share: Share, request: Request): Uint8Array {
   share.checkSticky(request.node, name);
   share.checkSticky(to.node, newName);
   const from = share.folder(request.node);
-  renameAt(from.fd, checkName(name), to.fd, checkName(newName), flags);
-  share.ownArrival(to);
-  if ((flags & RENAME_EXCHANGE) !== 0) share.ownArrival(from);
+  const key = share.inodes.keyAt(from, checkName(name));
+  renameAt(from.fd, name, to.fd, checkName(newName), flags);
+  share.ownMove({ from, name, to, newName, key, isExchange: (flags & RENAME_EXCHANGE) !== 0 });
   return NOTHING;
 }
 

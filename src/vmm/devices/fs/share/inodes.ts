@@ -7,6 +7,7 @@
  */
 import { closeFd, openBeneath, O_CLOEXEC, O_NOFOLLOW } from '../../../../host/files/lookup.ts';
 import { O_PATH, reopen, statFd, STATX } from '../../../../host/files/file-at.ts';
+import { SyscallError } from '../../../../host/libc.ts';
 import type { Bounds } from './config.ts';
 import { checkName, ERRNO, ProtocolError, ROOT_NODE } from './fuse.ts';
 
@@ -102,6 +103,27 @@ export class Inodes implements Disposable {
   /** @returns undefined for a node that the guest was never given, or has forgotten */
   find(node: number): Inode | undefined {
     return this.#byNode.get(node);
+  }
+
+  /** @returns the key of the inode behind a name; undefined when there is no such name */
+  keyAt(folder: Inode, name: string): string | undefined {
+    let fd: number;
+    try {
+      fd = openBeneath(folder.fd, checkName(name), O_PATH | O_NOFOLLOW);
+    } catch (error) {
+      if (error instanceof SyscallError) return undefined;
+      throw error;
+    }
+    try {
+      return keyOf(statFd(fd));
+    } finally {
+      closeFd(fd);
+    }
+  }
+
+  /** @returns the inode that the guest knows by this key */
+  withKey(key: string | undefined): Inode | undefined {
+    return key === undefined ? undefined : this.#byKey.get(key);
   }
 
   /** Counts one lookup of a name. @throws SyscallError, ProtocolError */

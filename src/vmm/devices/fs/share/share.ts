@@ -23,7 +23,7 @@ import { ERRNO, ProtocolError, type Request } from './fuse.ts';
 import { Handles } from './handles.ts';
 import { contentsMark, Inodes, NOT_WATCHED, S_IFDIR, S_IFMT, S_IFREG, type Inode } from './inodes.ts';
 import { Lifetimes, NO_LIFETIME, type ChangesState, type Lifetime } from './lifetimes.ts';
-import { watchLimit, Watches } from './watches.ts';
+import { watchLimit, Watches, type OwnChange } from './watches.ts';
 
 /**
  * the open flags that a guest may choose: access mode, O_TRUNC, O_DSYNC, O_SYNC (asm-generic/fcntl.h); O_APPEND is
@@ -46,6 +46,17 @@ export interface ShareOptions {
   watches?: number | undefined;
   /** called when the guest remembers a great many inodes and should forget those that it does not use */
   onCrowded?: (() => void) | undefined;
+}
+
+/** A name that the guest has moved. */
+interface OwnMove {
+  from: Inode;
+  name: string;
+  to: Inode;
+  newName: string;
+  /** of the inode that had the name just before */
+  key: string | undefined;
+  isExchange: boolean;
 }
 
 export class Share implements Disposable {
@@ -178,11 +189,26 @@ export class Share implements Disposable {
   }
 
   /**
-   * The guest has moved a name into this folder, where it keeps the lifetime that it was given in the other folder. If
-   * nobody tells of changes to this folder, the lifetime ends now.
+   * The guest has moved a name, which keeps its lifetime in the other folder. The lifetime ends now if nobody tells of
+   * changes to that folder, or if what is there is not what was moved: a process on the host may have moved another
+   * file there since, and the kernel makes one event of two moves to one name.
    */
-  ownArrival(folder: Inode): void {
-    if (this.#watches?.watch(folder) === false) this.#lifetimes.changed(folder.node);
+  ownMove({ from, name, to, newName, key, isExchange }: OwnMove): void {
+    const watches = this.#watches;
+    if (watches === undefined) return;
+    const isTold = watches.watch(to) && watches.watch(from);
+    const own: OwnChange[] = [
+      { inode: from, mask: IN.MOVED_FROM, name },
+      { inode: to, mask: IN.MOVED_TO, name: newName },
+    ];
+    const inode = this.inodes.withKey(key);
+    if (inode !== undefined) own.push({ inode, mask: IN.MOVE_SELF, name: '' });
+    this.#isOwnRemoval = true;
+    watches.settle(...(isExchange ? [] : own));
+    this.#isOwnRemoval = false;
+    if (isTold && key !== undefined && (isExchange || this.inodes.keyAt(to, newName) === key)) return;
+    this.#lifetimes.changed(from.node);
+    this.#lifetimes.changed(to.node);
   }
 
   /**

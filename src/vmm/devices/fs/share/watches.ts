@@ -125,8 +125,8 @@ export class Watches implements Disposable {
     this.#inotify.remove(watch);
   }
 
-  /** Tells of every change that has been made. @param own one that the guest need not be told of */
-  settle(own?: OwnChange): void {
+  /** Tells of every change that has been made. @param own those that the guest need not be told of */
+  settle(...own: OwnChange[]): void {
     for (let reads = 0; reads < MOST_READS; reads++) {
       const { events, more } = this.#inotify.read();
       for (const event of events) this.#tell(event, own);
@@ -135,7 +135,7 @@ export class Watches implements Disposable {
     this.#onChange(undefined, 0);
   }
 
-  #tell({ watch, mask, name }: InotifyEvent, own: OwnChange | undefined): void {
+  #tell({ watch, mask, name }: InotifyEvent, own: OwnChange[]): void {
     if ((mask & IN.Q_OVERFLOW) !== 0) return this.#onChange(undefined, mask);
     const inodes = this.#watched.get(watch);
     // The guest has forgotten the inode since.
@@ -145,11 +145,8 @@ export class Watches implements Disposable {
       for (const inode of inodes) inode.watch = UNWATCHABLE;
     } else if (name !== '' && (mask & NAMES) === 0) return; // a file's attributes, which its own watch tells of
     else if (
-      own !== undefined &&
       inodes.length === 1 &&
-      inodes[0] === own.inode &&
-      name === own.name &&
-      (mask & ~IN.ISDIR & ~own.mask) === 0
+      own.some((each) => inodes[0] === each.inode && name === each.name && (mask & ~IN.ISDIR & ~each.mask) === 0)
     )
       return;
     for (const inode of inodes) if (mask !== IN.CLOSE_WRITE || !this.#isAsTold(inode)) this.#onChange(inode, mask);
