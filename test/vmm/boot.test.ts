@@ -205,6 +205,7 @@ await onKvmHost(import.meta.url, () => {
     using guest = new Guest({ test: 'fs', devices: [device] });
     const ended = guest.run();
     await guest.says('fs: waiting');
+    t.true(device.figures.watches > 1, "the guest's kernel keeps names and attributes until they change");
     t.is(readFileSync(join(folder, 'log'), 'utf8'), 'onetwo');
     writeFileSync(join(folder, 'live'), 'changed');
     t.deepEqual(await ended, { kind: 'reset' });
@@ -214,6 +215,22 @@ await onKvmHost(import.meta.url, () => {
     t.is(readFileSync(join(folder, 'large')).length, 3 * MIB);
     t.deepEqual(device.figures, { inodes: 1, handles: 0, watches: 0 });
     t.deepEqual(guest.reports, []);
+  });
+
+  test.serial('fs: what the guest knows is not asked for again', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'husk-share-'));
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+    const ownership = rootIsOwner(process.getuid!(), process.getgid!());
+    const device = new Fs({ tag: 'share', path: folder, readOnly: false, ownership });
+    using guest = new Guest({ test: 'fs-kept', devices: [device] });
+    t.deepEqual(await guest.run(), { kind: 'reset' });
+    t.notRegex(guest.output, /FAIL/);
+    t.is((guest.output.match(/fs: ok/g) ?? []).length, 7, guest.output);
+    // CREATE, WRITE, SETATTR, RELEASE, LINK, two RENAMEs, two UNLINKs, and a few looks, for each of a hundred files; each
+    // of ten looks and ten listings would ask for more than a thousand things
+    const { requests } = device;
+    t.log(`${requests} requests`);
+    t.true(requests < 1400, `${requests}`);
   });
 
   test.serial('the guest kernel has what images need, asked by doing', async (t) => {

@@ -8,14 +8,18 @@ import {
   chmodSync,
   linkSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import test from 'ava';
 import { Home, TIMEOUT } from './home.ts';
@@ -27,8 +31,8 @@ const SMALL = '/run/vm-host-small';
 /** a hard limit of descriptors as low as a careful administrator sets it, and more files than it allows */
 const FEW_DESCRIPTORS = 2048;
 const MANY_FILES = 2500;
-/** twelve changes each */
-const PING_PONG_ROUNDS = 20;
+/** of all changes, with a look at five names after each */
+const PING_PONG_ROUNDS = 5;
 
 const missing = missingParts() ?? notByItself();
 if (missing !== undefined) test.skip(missing, () => {});
@@ -157,7 +161,7 @@ function register(): void {
     const folder = home.make('pong');
     // shell builtins only: a look takes no process
     const script =
-      'while read -r name; do f=/pong/$name; said=; for o in e f d s x; do [ -$o $f ] && said=$said$o; done; text=; [ -f $f ] && read -r text <$f; echo "$said $text"; done';
+      'while read -r name; do case $name in !*) eval "${name#!}" </dev/null; echo done; continue; esac; f=/pong/$name; said=; for o in e f d s x; do [ -$o $f ] && said=$said$o; done; text=; [ -f $f ] && read -r text <$f; names=; for n in ${f%/*}/*; do names="$names ${n##*/}"; done; echo "$said $text:$names"; done';
     const args = ['run', '-i', '--rm', '--isolation=vm', '--network', 'none', '-v', `${folder}:/pong`];
     const child = spawn(`${root}bin/husk`, [...args, 'husk/base', 'sh', '-c', script], { env: home.env });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -165,16 +169,23 @@ function register(): void {
       child.stdin.write(`${name}\n`);
       return (await lines.next()).value as string | undefined;
     };
+    const inGuest = async (command: string) => t.is(await look(`!${command}`), 'done');
     const file = home.path('pong/file');
-    const expected = () => {
-      const stat = statSync(file, { throwIfNoEntry: false });
-      if (stat === undefined) return ' ';
-      const text = stat.isFile() ? readFileSync(file, 'utf8').trimEnd() : '';
+    const expected = (name: string) => {
+      const path = home.path('pong', name);
+      const above = dirname(path);
+      const names = statSync(above, { throwIfNoEntry: false }) === undefined ? [] : readdirSync(above).sort();
+      const listing = `: ${names.join(' ') || '*'}`;
+      const stat = statSync(path, { throwIfNoEntry: false });
+      if (stat === undefined) return ` ${listing}`;
+      const text = stat.isFile() ? readFileSync(path, 'utf8').split('\n')[0] : '';
       const marks = [stat.isFile() ? 'f' : 'd', stat.size > 0 ? 's' : '', (stat.mode & 0o111) !== 0 ? 'x' : ''];
-      return `e${marks.join('')} ${text}`;
+      return `e${marks.join('')} ${text}${listing}`;
     };
+    home.write('pong/kept', '');
     // Each change is one that only a new look finds; the guest has looked at the name just before.
-    const changes: (() => void)[] = [
+    const [inner, moved] = [home.path('pong/in/file'), home.path('pong/moved')];
+    const changes: (() => void | Promise<void>)[] = [
       () => writeFileSync(file, 'one\n'),
       () => writeFileSync(file, 'two\n'),
       () => chmodSync(file, 0o755),
@@ -187,13 +198,36 @@ function register(): void {
       () => rmSync(file),
       () => mkdirSync(file, 0o755),
       () => rmdirSync(file),
+      // folders above a name
+      () => void home.write('pong/in/file', 'inner\n'),
+      () => renameSync(home.path('pong/in'), home.path('pong/out')),
+      () => symlinkSync('out', home.path('pong/in')),
+      () => unlinkSync(home.path('pong/in')),
+      () => renameSync(home.path('pong/out'), home.path('pong/in')),
+      () => linkSync(inner, file),
+      () => appendFileSync(file, 'more\n'),
+      () => rmSync(home.path('pong/in'), { recursive: true }),
+      // beside what the guest itself does to the same names
+      () => inGuest('mv /pong/file /pong/moved'),
+      () => writeFileSync(moved, "the host's\n"),
+      () => renameSync(moved, file),
+      () => inGuest('mkdir /pong/in; echo guest >/pong/in/file'),
+      () => writeFileSync(inner, 'then the host\n'),
+      () => inGuest('mv /pong/file /pong/in/file'),
+      () => renameSync(home.write('pong/new', 'over it\n'), inner),
+      () => inGuest('rm -r /pong/in'),
+      () => void home.write('pong/in/file', 'again\n'),
+      () => rmSync(home.path('pong/in'), { recursive: true }),
     ];
+    const names = ['file', 'moved', 'in/file', 'in', 'out/file'];
     const differences: string[] = [];
     for (let round = 0; round < PING_PONG_ROUNDS; round++)
       for (const [i, change] of changes.entries()) {
-        change();
-        const [wanted, found] = [expected(), await look('file')];
-        if (found !== wanted) differences.push(`round ${round}, change ${i}: ${found} instead of ${wanted}`);
+        await change();
+        for (const name of names) {
+          const [wanted, found] = [expected(name), await look(name)];
+          if (found !== wanted) differences.push(`round ${round}, change ${i}, ${name}: ${found} instead of ${wanted}`);
+        }
       }
     child.stdin.end();
     t.deepEqual(differences, []);

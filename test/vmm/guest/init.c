@@ -181,6 +181,53 @@ static void fs(void) {
   check("unmount", umount("/mnt") == 0);
 }
 
+/* A hundred files: made, written, looked at and listed ten times, moved and removed. What is known is not asked for again. */
+static void fs_kept(void) {
+  char name[64], other[64];
+  struct stat a;
+  mkdir("/mnt", 0755);
+  check("mount", mount("share", "/mnt", "virtiofs", 0, NULL) == 0 && mkdir("/mnt/many", 0755) == 0);
+  int good = 0;
+  for (int i = 0; i < 100; i++) {
+    sprintf(name, "/mnt/many/%d", i);
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    good += fd >= 0 && write(fd, "text", 4) == 4 && fchmod(fd, 0640) == 0 && close(fd) == 0 && open(name, O_WRONLY | O_CREAT | O_EXCL, 0600) < 0 && errno == EEXIST;
+  }
+  check("made", good == 100);
+  good = 0;
+  for (int i = 0; i < 1000; i++) {
+    sprintf(name, "/mnt/many/%d", i % 100);
+    good += stat(name, &a) == 0 && a.st_size == 4 && (a.st_mode & 0777) == 0640;
+    strcat(name, "-is-not-there");
+    good += stat(name, &a) < 0 && errno == ENOENT;
+  }
+  check("looked at", good == 2000);
+  good = 0;
+  for (int i = 0; i < 10; i++) {
+    DIR *dir = opendir("/mnt/many");
+    while (dir && readdir(dir)) good++;
+    if (dir) closedir(dir);
+  }
+  check("listed", good == 1020);
+  good = 0;
+  for (int i = 0; i < 100; i++) {
+    sprintf(name, "/mnt/many/%d", i);
+    sprintf(other, "/mnt/many/%d-other", i);
+    good += link(name, other) == 0 && stat(name, &a) == 0 && a.st_nlink == 2 && unlink(name) == 0 && stat(name, &a) < 0;
+    good += stat(other, &a) == 0 && a.st_nlink == 1;
+  }
+  check("linked", good == 200);
+  mkdir("/mnt/few", 0755);
+  good = 0;
+  for (int i = 0; i < 100; i++) {
+    sprintf(name, "/mnt/many/%d-other", i);
+    sprintf(other, "/mnt/few/%d", i);
+    good += rename(name, other) == 0 && stat(name, &a) < 0 && stat(other, &a) == 0 && a.st_size == 4 && unlink(other) == 0 && stat(other, &a) < 0;
+  }
+  check("moved and removed", good == 100);
+  check("unmount", rmdir("/mnt/few") == 0 && rmdir("/mnt/many") == 0 && umount("/mnt") == 0);
+}
+
 /* Touches memory and lets it go again, in pieces that the kernel reports as free. */
 static void balloon(void) {
   size_t size = 64u << 20;
@@ -246,7 +293,8 @@ int main(void) {
   if (has(cmdline, "husk.test=vsock")) vsock();
   if (has(cmdline, "husk.test=balloon")) balloon();
   if (has(cmdline, "husk.test=net")) net();
-  if (has(cmdline, "husk.test=fs")) fs();
+  if (has(cmdline, "husk.test=fs-kept")) fs_kept();
+  else if (has(cmdline, "husk.test=fs")) fs();
   if (has(cmdline, "husk.test=features")) features();
   if (has(cmdline, "husk.test=snapshot")) {
     if (fork() == 0) { net(); _exit(0); }

@@ -61,6 +61,7 @@ export class Fs implements VirtioDevice {
   readonly #vector = new IoVector();
   #host: DeviceHost | undefined;
   #changesWatch: Watch | undefined;
+  #requests = 0;
 
   /** @throws SyscallError when the folder cannot be opened */
   constructor(options: ShareOptions & { tag: string }) {
@@ -107,6 +108,7 @@ export class Fs implements VirtioDevice {
   }
 
   #request(host: DeviceHost, index: number, chain: Chain): void {
+    this.#requests++;
     // A write's data is not copied: of reads and writes only the fixed part is. Every field that is used comes from one
     // copy, even if the guest has changed it between the two.
     const peek = parseRequest(chain.read(0, FIXED_PART), chain.readableLength);
@@ -211,6 +213,11 @@ export class Fs implements VirtioDevice {
   /** numbers of inodes, open files and watches held, for `stats` and for the tests of their bounds */
   get figures(): { inodes: number; handles: number; watches: number } {
     return this.#server.figures;
+  }
+
+  /** number of the guest's requests so far, for the test that it does not ask for what it knows */
+  get requests(): number {
+    return this.#requests;
   }
 
   reset(): void {
