@@ -23,7 +23,7 @@ import type { ErrorKind } from './errors.ts';
 import type { FilesRequest } from './sandbox.ts';
 
 /** Both sides must have the same: the agent's disk and the host's bundle are built together. */
-export const AGENT_PROTOCOL_VERSION = 7;
+export const AGENT_PROTOCOL_VERSION = 8;
 
 /** vsock ports on the host, VMADDR_CID_HOST = 2 (linux/vm_sockets.h) */
 export const CONTROL_PORT = 1024;
@@ -199,6 +199,20 @@ export type Request =
       interfaces: InterfaceSetup[];
       names?: StreamToken;
     }
+  /**
+   * of a machine that goes on as a copy of another container, before anything else: its processes are a container of
+   * their own from here on. Time, randomness, host name and husk's own files become its; connections to other hosts are
+   * reset, and the interfaces of the one copied get its addresses; `names` as in `create`
+   */
+  | {
+      type: 'adopt';
+      /** ms since the epoch */ realtime: number;
+      /** base64, 64 bytes */ entropy: string;
+      hostname?: string;
+      /** as in `configure` */ files: { name: string; /** base64 */ content: string }[];
+      interfaces: InterfaceSetup[];
+      names?: StreamToken;
+    }
   /** executes the command of the container created */
   | { type: 'start' }
   | {
@@ -295,6 +309,12 @@ export class MessageDecoder {
   #body: Buffer | undefined;
   /** bytes of the header, then of the body, that have come */
   #filled = 0;
+
+  /** the bytes of a frame that has come in part: what another decoder must be given first, to go on in its place */
+  get pending(): Uint8Array {
+    const filled = (this.#body ?? this.#header).subarray(0, this.#filled);
+    return this.#body === undefined ? Buffer.from(filled) : Buffer.concat([this.#header, filled]);
+  }
 
   /** @param most bytes of a frame's body; a guest's are bounded more tightly than the host's */
   constructor(most: number = MAX_MESSAGE) {

@@ -207,6 +207,12 @@ export interface Sandbox extends AsyncDisposable {
   stats(): Promise<SandboxStats>;
   update(resources: Resources): Promise<void>;
   /**
+   * saves the container as it is at one moment, its processes and its disk, into an empty folder, and goes on; absent
+   * where processes cannot be saved
+   * @returns ms for which it stood still
+   */
+  save?(folder: string): Promise<{ standstill: number }>;
+  /**
    * kills what is left and gives back everything but the writable layer; idempotent
    * @returns bytes the writable layer takes, where nobody can measure it afterwards
    */

@@ -74,6 +74,8 @@ export class Machine {
         return this.#configure(request);
       case 'create':
         return this.#prepare(request);
+      case 'adopt':
+        return this.#adopt(request);
       case 'start':
         return this.#start();
       case 'exec':
@@ -180,6 +182,18 @@ export class Machine {
       },
     });
     return this.#sandbox.prepare(stdioOf(request));
+  }
+
+  /** The container stood still when its machine was saved, and goes on when it is another one. */
+  async #adopt(request: Extract<Request, { type: 'adopt' }>): Promise<void> {
+    setRealTime(request.realtime);
+    reseedKernel(Buffer.from(request.entropy, 'base64'));
+    const container = this.#container();
+    const living = container.living();
+    if (!living) throw new HuskError('the container that was copied has no process', { kind: 'conflict' });
+    (await import('./adopt.ts')).giveIdentity(living.pid, request);
+    if (request.names !== undefined) (await import('./names.ts')).serveNames(living.pid, openStream(request.names));
+    await container.unpause();
   }
 
   /**

@@ -9,6 +9,9 @@ import { SyscallError } from '../host/libc.ts';
 import { addressBytes } from '../host/streams/address-bytes.ts';
 import { Rtnetlink } from '../host/streams/rtnetlink.ts';
 
+/** what an interface is called while it is between two containers */
+const RENEWED = 'renewed';
+
 /** @param pid of a process in the namespace @throws HuskError */
 export function giveInterfaces(pid: number, setups: readonly InterfaceSetup[]): void {
   using own = Rtnetlink.open();
@@ -29,6 +32,33 @@ export function giveInterfaces(pid: number, setups: readonly InterfaceSetup[]): 
         cause: error,
       });
     }
+}
+
+/**
+ * Makes the interfaces of a copied container another one's. One that leaves a namespace loses its addresses and routes,
+ * so nothing of the container copied is left on it.
+ * @param pid of a process in the namespace @param options.without called while there is no way out of it
+ * @throws HuskError
+ */
+export function renewInterfaces(
+  pid: number,
+  setups: readonly InterfaceSetup[],
+  { without }: { without: () => void },
+): void {
+  if (setups.length === 0) return;
+  using own = Rtnetlink.open();
+  using inside = inNetworkNamespace(pid, () => Rtnetlink.open());
+  for (const [number, { name, mac }] of setups.entries()) {
+    const index = inside.linkIndex(name);
+    if (index === undefined)
+      throw new HuskError(`cannot give the copy its own address: the container has no interface ${name} any more`, {
+        kind: 'conflict',
+      });
+    inside.moveLink(index, process.pid, `${RENEWED}${number}`);
+    own.setAddress(own.linkIndex(`${RENEWED}${number}`)!, mac);
+  }
+  without();
+  giveInterfaces(pid, setups);
 }
 
 function setUp(rtnetlink: Rtnetlink, { name, addresses, defaultRoutes }: InterfaceSetup): void {

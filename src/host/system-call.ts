@@ -88,6 +88,7 @@ const NUMBERS = {
   getrandom: 318,
   memfd_create: 319,
   bpf: 321,
+  copy_file_range: 326,
   pwritev2: 328,
   statx: 332,
   pidfd_send_signal: 424,
@@ -95,6 +96,7 @@ const NUMBERS = {
   move_mount: 429,
   pidfd_open: 434,
   openat2: 437,
+  pidfd_getfd: 438,
   mount_setattr: 442,
 } as const;
 

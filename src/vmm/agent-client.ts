@@ -21,6 +21,7 @@ import {
   type StreamToken,
 } from '../agent-protocol.ts';
 import type { Duplex } from 'node:stream';
+import type { AgentState } from './snapshot/container-state.ts';
 
 /**
  * ms a connection may say nothing before it is closed: the agent writes a token at once, but its machine may stand
@@ -40,9 +41,20 @@ const ANSWER_TIMEOUT = 120_000;
 /** take as long as what they copy */
 const UNBOUNDED: ReadonlySet<Request['type']> = new Set(['files', 'build-layer', 'build-seal', 'shutdown']);
 
+/** a connection of the guest's; the port tells it apart from others */
+type Connection = Duplex & { readonly guestPort?: number };
+
 /** of the vsock device */
 export interface Listener {
-  listen(port: number, accept: (connection: Duplex) => void): unknown;
+  listen(port: number, accept: (connection: Connection) => void): unknown;
+}
+
+/** How a machine comes to its agent, where that did not begin with the machine. */
+export interface Served {
+  /** the agent is that of a snapshot: it has said that it serves before it was saved */
+  serves?: boolean;
+  /** of a machine that was saved with a container in it */
+  saved?: AgentState | undefined;
 }
 
 /** @throws HuskError `limit`: a spec or an environment that no agent would take */
@@ -68,6 +80,15 @@ export class AgentClient {
   readonly #onNotice: (notice: Exclude<Notice, { type: 'ready' }>) => void;
   readonly #onLost: (error: HuskError) => void;
   readonly #serves: boolean;
+  readonly #decoder = new MessageDecoder();
+  /** connections that had said whose they are when the machine was saved, by the guest's ports */
+  readonly #kept = new Map<number, StreamToken>();
+  /** streams that are open, and have said whose they are */
+  readonly #named = new Map<Connection, StreamToken>();
+  /** streams that the agent of a machine that was saved has still to open */
+  readonly #awaited = new Set<StreamToken>();
+  /** requests that wait while the machine is saved */
+  #held: (() => void)[] | undefined;
   readonly #ready = Promise.withResolvers<void>();
   readonly #requests = new Map<number, Waiting>();
   readonly #streams = new Map<StreamToken, (stream: Duplex) => void>();
@@ -82,14 +103,15 @@ export class AgentClient {
 
   /**
    * @param on.lost the agent has closed its connection or broken the protocol: it will never do anything again. The
-   * waits go on until `fail` @param options.serves the agent is a template's: it has said so before it was saved
+   * waits go on until `fail`
    */
   constructor(
     vsock: Listener,
     on: { notice: (notice: Exclude<Notice, { type: 'ready' }>) => void; lost: (error: HuskError) => void },
-    { serves = false }: { serves?: boolean } = {},
+    { serves = false, saved }: Served = {},
   ) {
     this.#serves = serves;
+    if (saved) this.#goOn(saved);
     this.#onNotice = on.notice;
     this.#onLost = on.lost;
     this.#ready.promise.catch(() => {});
@@ -113,10 +135,9 @@ export class AgentClient {
     }
     this.#control = control;
     if (this.#serves) this.#ready.resolve();
-    const decoder = new MessageDecoder();
     control.on('data', (chunk: Buffer) => {
       try {
-        for (const value of decoder.push(chunk)) this.#message(value);
+        for (const value of this.#decoder.push(chunk)) this.#message(value);
       } catch (error) {
         this.#lost(
           new HuskError(`the guest's agent broke the protocol: ${(error as Error).message}`, {
@@ -203,8 +224,68 @@ export class AgentClient {
           reject(error);
         },
       });
-      control.write(frame);
+      const write = () => void control.write(frame);
+      if (this.#held) this.#held.push(write);
+      else write();
     });
+  }
+
+  /**
+   * Sends nothing more to the agent until `release`, and waits until what was sent is in the machine whole: a machine
+   * that is saved with half a request in it could not go on without the other half.
+   */
+  async hold(): Promise<void> {
+    const control = this.#control;
+    if (!control || this.#gone) throw new HuskError("the guest's agent does not serve", { kind: 'unavailable' });
+    this.#held ??= [];
+    await new Promise<void>((resolve, reject) => {
+      const fail = () => reject(new HuskError("the guest's agent closed its connection", { kind: 'unavailable' }));
+      control.once('close', fail);
+      control.write(Buffer.alloc(0), () => {
+        control.off('close', fail);
+        resolve();
+      });
+    });
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const write of held) write();
+  }
+
+  /** What a machine that is saved now must be given to go on with its agent; while nothing is sent, and nothing runs. */
+  save(): AgentState {
+    return {
+      nextRequest: this.#nextRequest,
+      heard: new Uint8Array(this.#decoder.pending),
+      streams: [...this.#named].flatMap(([{ guestPort }, token]) =>
+        guestPort === undefined ? [] : { token, guestPort },
+      ),
+      awaited: [...this.#streams.keys()],
+    };
+  }
+
+  #goOn({ nextRequest, heard, streams, awaited }: AgentState): void {
+    this.#nextRequest = nextRequest;
+    this.#decoder.push(heard);
+    for (const { token, guestPort } of streams) this.#kept.set(guestPort, token);
+    for (const token of awaited) this.#awaited.add(token);
+  }
+
+  /**
+   * Takes a stream of a machine that was saved with it. What is not taken before the machine runs is ended.
+   * @returns whether it was open, or yet to be opened
+   */
+  takeStream(token: StreamToken, onOpen: (stream: Duplex) => void): boolean {
+    if (![...this.#kept.values()].includes(token) && !this.#awaited.has(token)) return false;
+    this.#streams.set(token, onOpen);
+    return true;
+  }
+
+  /** Takes a kind of stream of a machine that was saved with it: see `serveStreams`. */
+  takeServed(token: StreamToken, onOpen: (stream: Duplex) => void): void {
+    this.#served.set(token, onOpen);
   }
 
   #unanswered(id: number, type: string): void {
@@ -238,7 +319,27 @@ export class AgentClient {
     return this.#streams.delete(token);
   }
 
-  #acceptStream(stream: Duplex): void {
+  /** From here on nothing of the guest's is a connection that was saved with it. */
+  nothingKept(): void {
+    this.#kept.clear();
+  }
+
+  /** @param onOpen undefined: nobody expects it */
+  #open(stream: Connection, token: StreamToken, onOpen: ((stream: Duplex) => void) | undefined): void {
+    if (!onOpen) return void stream.destroy(new Error('nobody expects this stream'));
+    this.#streams.delete(token);
+    this.#named.set(stream, token);
+    stream.once('close', () => this.#named.delete(stream));
+    onOpen(stream);
+  }
+
+  #acceptStream(stream: Connection): void {
+    const kept = stream.guestPort === undefined ? undefined : this.#kept.get(stream.guestPort);
+    if (kept !== undefined) {
+      // a later connection may come from the same port; one to a socket of the host's was the copied container's
+      this.#kept.delete(stream.guestPort!);
+      return this.#open(stream, kept, this.#streams.get(kept));
+    }
     if (this.#silent.size >= MAX_SILENT) {
       const [oldest] = this.#silent;
       this.#silent.delete(oldest!);
@@ -258,12 +359,9 @@ export class AgentClient {
       stream.off('data', read);
       stream.pause();
       const token = head.toString('hex', 0, STREAM_TOKEN_BYTES);
-      const open = this.#streams.get(token) ?? this.#served.get(token);
-      // a token never given out, or used before: somebody else in the guest
-      if (!open) return void stream.destroy();
-      this.#streams.delete(token);
       if (head.length > STREAM_TOKEN_BYTES) stream.unshift(head.subarray(STREAM_TOKEN_BYTES));
-      open(stream);
+      // a token never given out, or used before: somebody else in the guest
+      this.#open(stream, token, this.#streams.get(token) ?? this.#served.get(token));
     };
     stream.on('close', named);
     stream.on('data', read);

@@ -11,6 +11,15 @@ const pidfd_send_signal = systemCall<(pidfd: number, signal: number, siginfo: nu
   'int pidfd_send_signal(int pidfd, int signal, void *siginfo, unsigned int flags)',
 );
 
+const pidfd_getfd = systemCall<(pidfd: number, fd: number, flags: number) => number>(
+  'int pidfd_getfd(int pidfd, int fd, unsigned int flags)',
+);
+
+/** @returns a copy of another process's descriptor. pidfd_getfd(2) @throws SyscallError EBADF when it is closed */
+export function descriptorOfProcess(pidfd: number, fd: number): Fd {
+  return new Fd(checked(pidfd_getfd(pidfd, fd, 0), 'pidfd_getfd', String(fd)));
+}
+
 /** @throws SyscallError ESRCH when there is no such process */
 export function pidfdOpen(pid: number): Fd {
   return new Fd(checked(pidfd_open(pid, 0), 'pidfd_open', String(pid)));

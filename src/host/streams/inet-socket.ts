@@ -75,6 +75,15 @@ export function connectedSocket(address: string, port: number): Fd {
   });
 }
 
+/**
+ * Ends the connection of a socket, whoever has it open: reading and writing fail with ECONNRESET from then on. The other
+ * end is sent a reset where there is a way to it. connect(2) § AF_UNSPEC @throws SyscallError
+ */
+export function disconnect(fd: number): void {
+  // all zeroes: AF_UNSPEC; safe: name is a whole struct sockaddr
+  checked(c_connect(fd, Buffer.alloc(SOCKADDR_IN), SOCKADDR_IN), 'connect', 'nowhere');
+}
+
 /** A socket for who will connect it: of UDP bound to any port, of TCP not bound yet. @throws SyscallError */
 export function askingSocket(protocol: 'tcp' | 'udp', family: 4 | 6): Fd {
   const type = (protocol === 'tcp' ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;

@@ -60,6 +60,24 @@ const NODE_KINDS = [0, 0o100000, 0o010000, 0o140000];
 /** while the guest runs: enter it, and say where it was when KVM gave up */
 const RUN_REQUESTS = [KVM.KVM_RUN, KVM.KVM_GET_REGS];
 
+/** A running machine that is saved: what KVM knows of it is read. src/vmm/snapshot/kvm-state.ts */
+const SAVE_REQUESTS = [
+  KVM.KVM_CHECK_EXTENSION,
+  KVM.KVM_GET_MSR_INDEX_LIST,
+  KVM.KVM_GET_TSC_KHZ,
+  KVM.KVM_GET_MSRS,
+  KVM.KVM_GET_SREGS,
+  KVM.KVM_GET_XCRS,
+  KVM.KVM_GET_XSAVE,
+  KVM.KVM_GET_DEBUGREGS,
+  KVM.KVM_GET_LAPIC,
+  KVM.KVM_GET_VCPU_EVENTS,
+  KVM.KVM_GET_MP_STATE,
+  KVM.KVM_GET_IRQCHIP,
+  KVM.KVM_GET_PIT2,
+  KVM.KVM_GET_CLOCK,
+];
+
 const MEMORY = [
   // V8's heaps and code, glibc's arenas, SQLite's shared index, guest memory given back by the balloon
   allow('mmap munmap mprotect mremap madvise brk'),
@@ -89,7 +107,7 @@ const DESCRIPTORS = [
   // preadv and pwritev2: the block device, straight between guest memory and the file
   allow('read write readv writev pread64 pwrite64 preadv pwritev pwritev2 close dup dup2 dup3 lseek'),
   ...oneOf('fcntl', 1, FCNTL_COMMANDS),
-  ...oneOf('ioctl', 1, [TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, ...RUN_REQUESTS]),
+  ...oneOf('ioctl', 1, [TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, ...RUN_REQUESTS, ...SAVE_REQUESTS]),
 ];
 
 const FILES = [

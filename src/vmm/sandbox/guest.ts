@@ -3,10 +3,10 @@
  * last words. Knows nothing of the container inside.
  */
 import { randomBytes } from 'node:crypto';
-import type { GuestSocket, Notice } from '../../agent-protocol.ts';
+import type { GuestSocket, InterfaceSetup, Notice, StreamToken } from '../../agent-protocol.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import { startTimer, within } from '../../long-timer.ts';
-import { AgentClient } from '../agent-client.ts';
+import { AgentClient, type Served } from '../agent-client.ts';
 import { SHARES_TAG, type GuestBinds } from '../binds.ts';
 import { ConsoleTail } from '../console-tail.ts';
 import type { Block } from '../devices/block/device.ts';
@@ -14,6 +14,7 @@ import { Vsock } from '../devices/vsock/device.ts';
 import { GuestClock } from '../guest-clock.ts';
 import type { Machine, MachineEnd } from '../machine.ts';
 import { checkWritten } from './answers.ts';
+import type { ContainerInMachine } from '../snapshot/container-state.ts';
 import { writeState } from '../snapshot/machine-state.ts';
 import { writeMemory } from '../snapshot/memory-file.ts';
 import type { Assembled, MachineHooks } from './assemble.ts';
@@ -41,6 +42,8 @@ const ANSWER_TIMEOUT = 30_000;
 const LOST_TIMEOUT = 20_000;
 /** ms for the CPUs of a machine that does not boot to leave the guest, so that it can be told where they are */
 const PAUSE_TIMEOUT = 5000;
+/** ms that what was sent to the agent has to reach it before the machine is saved */
+const HOLD_TIMEOUT = 10_000;
 /** what a death tells of the machine's own complaints: the last ones; a guest makes as many as it likes */
 const MAX_REPORTS = 3;
 
@@ -62,18 +65,23 @@ export class Guest {
   readonly #onEnd: GuestHooks['onEnd'];
   /** why we switched the machine off */
   #switchedOff: HuskError | undefined;
+  #isSaving = false;
   #isOver = false;
   #ended: Promise<void> | undefined;
 
-  /** @param serves the machine goes on from a template, whose agent has called already */
+  /** @param options.serves the machine goes on from a snapshot, whose agent has called already */
   constructor(
     assemble: (hooks: MachineHooks) => Assembled,
     { onNotice, onEnd }: GuestHooks,
-    { serves = false }: { serves?: boolean } = {},
+    { serves = false, saved }: Served = {},
   ) {
     this.#onEnd = onEnd;
     const vsock = new Vsock();
-    this.agent = new AgentClient(vsock, { notice: onNotice, lost: ({ message }) => this.#lost(message) }, { serves });
+    this.agent = new AgentClient(
+      vsock,
+      { notice: onNotice, lost: ({ message }) => this.#lost(message) },
+      { serves, saved },
+    );
     // now: once the machine runs this process may make no timer descriptor any more
     this.#clock = new GuestClock((shift) =>
       this.agent.request({ type: 'clock', ...(shift !== undefined && { shift }) }),
@@ -89,7 +97,7 @@ export class Guest {
     });
     this.#machine = machine;
     this.#writable = writable;
-    this.#disks = serves ? disks : [];
+    this.#disks = serves && !saved ? disks : [];
   }
 
   /** The machine's end, once it runs. */
@@ -118,7 +126,34 @@ export class Guest {
     await this.#clock.look();
   }
 
+  /** Goes on with a machine that was saved with a container in it, which is another one from here on. */
+  async adopt(
+    identity: {
+      files: GuestBinds['files'];
+      hostname?: string | undefined;
+      interfaces: InterfaceSetup[];
+      names?: StreamToken | undefined;
+    },
+    { beforeRun, onAgent }: { beforeRun?: () => void; onAgent?: () => void },
+  ): Promise<void> {
+    beforeRun?.();
+    await this.#run();
+    onAgent?.();
+    const { files, hostname, interfaces, names } = identity;
+    await this.agent.request({
+      type: 'adopt',
+      realtime: Date.now(),
+      entropy: randomBytes(64).toString('base64'),
+      files,
+      interfaces,
+      ...(hostname !== undefined && { hostname }),
+      ...(names !== undefined && { names }),
+    });
+    void this.#clock.look();
+  }
+
   async #run(): Promise<void> {
+    this.agent.nothingKept();
     this.#ended = this.#machine.run().then((end) => this.#machineEnded(end));
     const cancel = startTimer(BOOT_TIMEOUT, () => void this.#bootFailed());
     try {
@@ -141,6 +176,36 @@ export class Guest {
     await this.#machine.stop();
     await this.#ended;
     this.#machine[Symbol.dispose]();
+  }
+
+  /**
+   * Saves the running machine as it is at one moment, and goes on.
+   * @param files paths of files that are not there yet
+   * @param container what is to be saved with it; asked when nothing runs. @throws when it cannot be saved
+   * @param meanwhile what else must be of that moment
+   */
+  async save(
+    files: { state: string; memory: string },
+    { container, meanwhile }: { container: () => Omit<ContainerInMachine, 'agent'>; meanwhile: () => void },
+  ): Promise<void> {
+    if (this.#isSaving) throw new HuskError('the machine is being saved already', { kind: 'conflict' });
+    this.#isSaving = true;
+    try {
+      if ((await within(this.agent.hold(), HOLD_TIMEOUT)) === 'late')
+        throw new HuskError("the guest's agent takes nothing: the machine cannot be saved", { kind: 'unavailable' });
+      await this.#machine.pause();
+      try {
+        const state = await this.#machine.save();
+        writeState({ ...state, container: { ...container(), agent: this.agent.save() } }, files.state);
+        writeMemory(this.#machine.memory, files.memory);
+        meanwhile();
+      } finally {
+        this.#machine.resume();
+      }
+    } finally {
+      this.agent.release();
+      this.#isSaving = false;
+    }
   }
 
   /** The kernel may not have got as far as its console: what it was at is all that can be told. */

@@ -28,10 +28,17 @@ interface ProcessEnds {
 export class GuestProcesses {
   readonly #guest: Pick<Guest, 'agent' | 'tell'>;
   readonly #exits = new Map<ProcessNumber, PromiseWithResolvers<ExitStatus>>();
-  #next: ProcessNumber = FIRST_PROCESS + 1;
+  #next: ProcessNumber;
 
-  constructor(guest: Pick<Guest, 'agent' | 'tell'>) {
+  /** @param next of a machine that was saved: the numbers before are those of processes that may still run */
+  constructor(guest: Pick<Guest, 'agent' | 'tell'>, { next = FIRST_PROCESS + 1 }: { next?: ProcessNumber } = {}) {
     this.#guest = guest;
+    this.#next = next;
+  }
+
+  /** what the number of the next process beside the first will be */
+  get next(): ProcessNumber {
+    return this.#next;
   }
 
   /** The number of the next process beside the first. */
@@ -58,6 +65,29 @@ export class GuestProcesses {
         ...(stderr && { stderr: from(stderr) }),
       },
     };
+  }
+
+  /**
+   * The stdio of a process that was saved with its machine. An end that was closed then is closed.
+   * @param streams as they were named to its agent
+   */
+  takeStdio(streams: ProcessStreams, { stdin: isOpen, terminal }: StdioRequest): Stdio {
+    const { agent } = this.#guest;
+    const outputs: Duplex[] = [];
+    const stdin = isOpen && streams.stdin !== undefined ? new PassThrough() : null;
+    const isThere =
+      stdin !== null && agent.takeStream(streams.stdin!, (stream) => void stdin.pipe(stream)) ? stdin : null;
+    const output = (token: StreamToken | undefined) => {
+      const target = new PassThrough();
+      const open = (stream: Duplex) => {
+        outputs.push(stream);
+        receive(stream, target);
+      };
+      if (token === undefined || !agent.takeStream(token, open)) target.end();
+      return target;
+    };
+    const stdout = output(streams.stdout);
+    return { streams, outputs, ends: { stdin: isThere, stdout, stderr: terminal ? null : output(streams.stderr) } };
   }
 
   closeStdio({ streams, ends }: Pick<Stdio, 'streams' | 'ends'>): void {

@@ -3,9 +3,9 @@
  * agent's work. Knows nothing of records, images or logs.
  */
 import type { Duplex, Readable } from 'node:stream';
-import type { GuestSocket, ImageDevice } from '../../agent-protocol.ts';
+import type { GuestSocket, ImageDevice, StreamToken } from '../../agent-protocol.ts';
 import type { ProcessSpec, Resources } from '../../spec.ts';
-import type { HuskError } from '../../errors.ts';
+import { HuskError } from '../../errors.ts';
 import { startTimer } from '../../long-timer.ts';
 import type {
   FilesRequest,
@@ -20,6 +20,10 @@ import { guestBinds, isBind, type GuestBinds } from '../binds.ts';
 import { checkSize, guestResources } from '../limits.ts';
 import { checkTable } from '../process-table.ts';
 import { checkPids, checkStats } from './answers.ts';
+import type { ContainerInMachine } from '../snapshot/container-state.ts';
+import { savedFiles } from '../snapshot/saved-files.ts';
+import { copySparse } from '../../host/files/copy-sparse.ts';
+import type { Snapshot } from '../machine.ts';
 import type { SocketOwner } from '../sockets/messages.ts';
 import type { SocketRelay } from '../sockets/relay.ts';
 import {
@@ -43,6 +47,10 @@ export interface VmOptions extends MachineOptions {
   beforeRun?: () => void;
   /** the container has a name server: gets the stream of the guest's relay to it (src/network/names/relay-host.ts) */
   serveNames?: (stream: Duplex) => void;
+  /** a machine that was saved with a container in it, which becomes this one; instead of `template` */
+  saved?: Snapshot | undefined;
+  /** with `saved`: what its container's stdio is */
+  savedStdio?: StdioRequest;
   /** sockets of the host's that are mounted, by their numbers, and who connects to them */
   sockets?: { owners: readonly SocketOwner[]; relay: SocketRelay };
   /** the guest's agent serves: for whoever measures */
@@ -57,9 +65,13 @@ export class VmSandbox implements Sandbox {
   readonly #guest: Guest;
   readonly #processes: GuestProcesses;
   #stdio: Stdio | undefined;
+  /** the first process of a machine that was saved with it */
+  #adopted: SandboxProcess | undefined;
   #kill: (() => void) | undefined;
   #destroyed: Promise<number | undefined> | undefined;
   #relayWatch: Disposable | undefined;
+  /** of the host's sockets, by their numbers */
+  #socketStreams: StreamToken[] = [];
 
   constructor(config: SandboxConfig, options: VmOptions) {
     const { linux } = config.spec;
@@ -71,15 +83,32 @@ export class VmSandbox implements Sandbox {
     );
     this.#images = imageDevices(config.images);
     const hasShares = this.#binds.shares;
+    const { saved } = options;
+    const container = saved?.state.container;
+    if (saved && !container)
+      throw new HuskError('cannot go on from a machine without a container in it', { kind: 'invalid' });
     this.#guest = new Guest(
-      (hooks) => assembleMachine(config, options, { ...hooks, hasShares }),
+      (hooks) => assembleMachine(config, saved ? { ...options, template: saved } : options, { ...hooks, hasShares }),
       { onNotice: (notice) => this.#processes.settle(notice), onEnd: (error) => this.#ended(error) },
-      { serves: options.template !== undefined },
+      { serves: (saved ?? options.template) !== undefined, saved: container?.agent },
     );
-    this.#processes = new GuestProcesses(this.#guest);
+    this.#processes = new GuestProcesses(this.#guest, container && { next: container.nextProcess });
+    if (container) this.#take(container, options.savedStdio!);
+  }
+
+  /** Now: what is not taken when the machine is made is ended. */
+  #take({ streams, sockets }: ContainerInMachine, stdio: StdioRequest): void {
+    this.#stdio = this.#processes.takeStdio(streams, stdio);
+    this.#adopted = this.#processes.expect(FIRST_PROCESS, this.#stdio);
+    for (const [number, token] of sockets.entries()) {
+      const relay = this.#options.sockets?.relay;
+      this.#guest.agent.takeServed(token, (opened) => (relay ? relay.carry(opened, number) : opened.destroy()));
+    }
+    this.#socketStreams = sockets;
   }
 
   async prepare(stdio: StdioRequest): Promise<{ pid: number }> {
+    if (this.#adopted) return this.#adopt(stdio);
     await this.#boot();
     const { streams } = (this.#stdio = this.#processes.openStdio(stdio));
     const { init } = this.#config;
@@ -101,6 +130,22 @@ export class VmSandbox implements Sandbox {
     return { pid: process.pid };
   }
 
+  async #adopt({ columns, rows }: StdioRequest): Promise<{ pid: number }> {
+    const { serveNames, interfaces } = this.#options;
+    await this.#guest.adopt(
+      {
+        files: this.#binds.files,
+        hostname: this.#config.spec.hostname,
+        interfaces: interfaces.map(({ link: _here, ...setup }) => setup),
+        names: serveNames && this.#guest.agent.expectStream(serveNames),
+      },
+      this.#options,
+    );
+    this.#watchRelay();
+    if (columns !== undefined && rows !== undefined) this.#adopted!.resize(columns, rows);
+    return { pid: process.pid };
+  }
+
   async open(): Promise<void> {
     await this.#boot();
     await this.#guest.agent.request({
@@ -113,8 +158,12 @@ export class VmSandbox implements Sandbox {
   }
 
   async #boot(): Promise<void> {
-    const relay = this.#options.sockets?.relay;
     await this.#guest.boot({ ...this.#binds, sockets: this.#guestSockets() }, this.#options);
+    this.#watchRelay();
+  }
+
+  #watchRelay(): void {
+    const relay = this.#options.sockets?.relay;
     // a socket that nobody can connect any more refuses
     const close = () => this.#guest.tell({ type: 'close-sockets' });
     if (relay?.isLost) close();
@@ -129,11 +178,13 @@ export class VmSandbox implements Sandbox {
     return sockets.owners.map((owner, number) => {
       const [uid, gid] = toGuest(owner.uid, owner.gid);
       const stream = this.#guest.agent.serveStreams((opened) => sockets.relay.carry(opened, number));
+      this.#socketStreams[number] = stream;
       return { uid, gid, mode: owner.mode, stream };
     });
   }
 
   async start(): Promise<SandboxProcess> {
+    if (this.#adopted) return this.#adopted;
     const stdio = this.#stdio;
     if (!stdio) throw new TypeError('not prepared');
     const started = this.#processes.expect(FIRST_PROCESS, stdio);
@@ -190,6 +241,32 @@ export class VmSandbox implements Sandbox {
 
   async unpause(): Promise<void> {
     await this.#guest.agent.request({ type: 'unpause' });
+  }
+
+  async save(folder: string): Promise<{ standstill: number }> {
+    const { rootfs } = this.#config;
+    const stdio = this.#stdio;
+    const { disk, ...files } = savedFiles(folder);
+    if (rootfs.kind !== 'disk' || !stdio || !this.#processes.has(FIRST_PROCESS))
+      throw new HuskError('there is no container in this machine that could be saved', { kind: 'conflict' });
+    const { agent } = this.#guest;
+    const began = performance.now();
+    // in the copy none of its processes goes on before it is another container
+    await agent.request({ type: 'pause' });
+    try {
+      await this.#guest.save(files, {
+        container: () => {
+          // its end may have been told while the machine came to rest
+          if (!this.#processes.has(FIRST_PROCESS)) throw new HuskError('the container has ended', { kind: 'conflict' });
+          return { nextProcess: this.#processes.next, streams: stdio.streams, sockets: this.#socketStreams };
+        },
+        meanwhile: () => copySparse(rootfs.writable, disk),
+      });
+    } finally {
+      // one that has ended stands no more
+      if (this.#processes.has(FIRST_PROCESS)) await agent.request({ type: 'unpause' });
+    }
+    return { standstill: performance.now() - began };
   }
 
   async processes(): Promise<number[]> {

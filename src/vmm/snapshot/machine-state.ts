@@ -9,6 +9,7 @@ import { deserialize, serialize } from 'node:v8';
 import { causeOf, HuskError } from '../../errors.ts';
 import type { SerialState } from '../devices/legacy/serial.ts';
 import type { TransportState } from '../devices/virtio/transport.ts';
+import type { ContainerInMachine } from './container-state.ts';
 import type { VcpuState, VmState } from './kvm-state.ts';
 
 /** raised with every change of what a state means: an older snapshot is made again, never read */
@@ -22,6 +23,8 @@ export interface MachineState {
   /** in the order of the machine's devices */
   devices: TransportState[];
   serial: SerialState;
+  /** of a machine that was saved with a container in it; absent in a template */
+  container?: ContainerInMachine;
 }
 
 /** "husk", then the version and the body's bytes as u32 little-endian, then the body's SHA-256 */
