@@ -18,6 +18,7 @@
  *     cache/seccomp/            compiled filters by content
  *     cache/kvm.json            how fast this boot's KVM is
  *     templates/                machines that wait for their container (src/vmm/templates/folder.ts)
+ *     saved/                    machines of running containers that are being copied (src/engine/fork/saved.ts)
  *     users-namespace           which processes hold the user's namespace (src/rootless/holders.ts)
  *     tmp/                      everything half-made; renamed out when complete
  *   <runtime dir>/              $XDG_RUNTIME_DIR/husk; or /run/husk for root, /run/user/UID/husk, <data root>/run:
@@ -44,6 +45,7 @@ export interface Paths {
   volumes: string;
   tmp: string;
   templates: string;
+  saved: string;
   container(id: string): string;
   socket(id: string): string;
 }
@@ -79,6 +81,7 @@ export function paths(
     volumes: join(dataRoot, 'volumes'),
     tmp: join(dataRoot, 'tmp'),
     templates: join(dataRoot, 'templates'),
+    saved: join(dataRoot, 'saved'),
     container: (id) => join(dataRoot, 'containers', id),
     socket: (id) => join(runtimeDir, `${id.slice(0, 16)}.sock`),
   };

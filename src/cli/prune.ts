@@ -69,7 +69,10 @@ export async function pruneBuilds(engine: Engine, { filters, all, context }: Pru
   return freed(gone) + mounts;
 }
 
-/** They have no labels, and no names that a person gave. @returns bytes that were freed */
+/**
+ * They have no labels, and no names that a person gave; nor has what forks left that were killed. @returns bytes that
+ * were freed
+ */
 export async function pruneTemplates(engine: Engine, { filters, context }: PruneRequest): Promise<number> {
   if (Object.keys(filters).length > 0) return 0;
   const gone = await engine.pruneTemplates();
@@ -78,7 +81,7 @@ export async function pruneTemplates(engine: Engine, { filters, context }: Prune
     gone.map(({ key }) => key),
     context,
   );
-  return gone.reduce((sum, { size }) => sum + size, 0);
+  return gone.reduce((sum, { size }) => sum + size, 0) + (await engine.pruneSaved());
 }
 
 function tell(what: string, lines: readonly string[], { stdout }: Context): void {

@@ -163,6 +163,8 @@ export interface ContainerConfig {
   hostname: string;
   /** ids of the container that are the caller's (`--userns keep-id`); absent: its root is */
   keptIds?: { uid: number; gid: number };
+  /** the id of the container of which this one is a copy (`fork`) */
+  forkedFrom?: string;
   /** `80/tcp`: the image's ports and those of `--expose`; absent in records of an older husk */
   exposed?: string[];
   /** mounts as resolved: volumes named, host paths absolute */
@@ -217,7 +219,8 @@ export interface Finding {
     | 'link'
     | 'socket'
     | 'cgroup'
-    | 'template';
+    | 'template'
+    | 'saved';
   name: string;
   problem: string;
   /** what was done about it */
@@ -510,6 +513,23 @@ export interface Engine extends Disposable {
     container: string,
     options?: { condition?: 'not-running' | 'next-exit' | 'removed'; signal?: AbortSignal },
   ): Promise<ContainerExit>;
+  /**
+   * copies of a running container that go on from this moment as containers of their own, with its memory and its disk
+   * @param options.name of the copy; several are numbered. @default the container's, `-fork-`, digits of the copy's id
+   * @param options.count @default 1
+   * @param options.onCopy called with the id of each as soon as it runs
+   * @returns ids
+   * @throws HuskError `unsupported` for user namespaces, and for one that has folders of the host mounted
+   */
+  fork(
+    container: string,
+    options?: {
+      name?: string;
+      count?: number;
+      onCopy?: (id: string) => void;
+      onWarning?: ((text: string) => void) | undefined;
+    },
+  ): Promise<string[]>;
   remove(container: string, options?: { force?: boolean; volumes?: boolean }): Promise<void>;
   rename(container: string, name: string): void;
   /** other limits (those given; the rest stays), another restart policy; running or not. @returns warnings */
@@ -586,6 +606,8 @@ export interface Engine extends Disposable {
   diskUsage(): Promise<DiskUsage>;
   /** Removes the templates of machines, which are made again when they are needed. */
   pruneTemplates(): Promise<TemplateUse[]>;
+  /** Removes what forks have left that were killed. @returns bytes given back */
+  pruneSaved(): Promise<number>;
   /** named and anonymous volumes */
   volumes(): Promise<Volumes>;
   /** those that every data root has, and those of one's own */

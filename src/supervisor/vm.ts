@@ -17,6 +17,7 @@ import { AGENT_DISK, GUEST_KERNEL, WRITABLE_DISK } from '../program.ts';
 import type { ImageTree, Sandbox } from '../sandbox.ts';
 import { PacketLink } from '../vmm/devices/net/link.ts';
 import { VmSandbox, type VmOptions } from '../vmm/sandbox/sandbox.ts';
+import { savedFiles } from '../vmm/snapshot/saved-files.ts';
 import { readState } from '../vmm/snapshot/machine-state.ts';
 import type { SocketRelay } from '../vmm/sockets/relay.ts';
 import { unpackSparse } from '../vmm/sparse-template.ts';
@@ -35,6 +36,8 @@ let warden: ((stream: Duplex) => void) | undefined;
 /** and who connects to sockets of the host's */
 let relay: SocketRelay | undefined;
 let isPinned = false;
+/** a copy goes on with the machine of the container copied; its next life, by a restart policy, boots */
+let hasGoneOn = false;
 
 /**
  * @param descriptors what this process was born with @param names what its name server is to be made of
@@ -83,6 +86,17 @@ export async function openVm(
     ...(task.sockets && { sockets: { owners: task.sockets, relay: (relay ??= await relayOf(descriptors)) } }),
     beforeRun: () => lockDown({ again: mayRestart(task) }),
   };
+  if (task.saved !== undefined && !hasGoneOn) {
+    hasGoneOn = true;
+    const { state: file, memory } = savedFiles(task.saved);
+    const state = readState(file);
+    return new VmSandbox(config, {
+      ...options,
+      size: { memory: state.memory, cpus: state.vcpus.length },
+      saved: { state, memory },
+      savedStdio: { stdin: task.openStdin, terminal: task.terminal },
+    });
+  }
   if (task.template)
     try {
       const { state, memory } = task.template;

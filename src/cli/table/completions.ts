@@ -101,6 +101,7 @@ export const EVENT_FILTERS: Combined = {
       'exec_die',
       'exec_start',
       'export',
+      'fork',
       'extract-to-dir',
       'health_status',
       'import',

@@ -293,6 +293,17 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     load: () => import('../commands/unpause.ts'),
   },
   {
+    ...both('fork'),
+    usage: '[OPTIONS] CONTAINER',
+    help: 'Copy a running container: the copies go on from this moment (VM isolation)',
+    flags: [
+      { name: 'name', type: 'string', help: 'Name of the copy; several are numbered' },
+      { name: 'count', short: 'n', type: 'int', default: 1, help: 'Number of copies' },
+    ],
+    arguments: { minimum: 1, maximum: 1, complete: ['container-running'] },
+    load: () => import('../commands/fork.ts'),
+  },
+  {
     ...both('cp'),
     usage: '[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|- | SRC_PATH|- CONTAINER:DEST_PATH',
     help: 'Copy files between a container and this host',

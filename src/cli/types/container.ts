@@ -358,4 +358,5 @@ export const CONTAINER = struct('container.InspectResponse', {
   NetworkSettings: pointer(NETWORK_SETTINGS),
   ImageManifestDescriptor: omitEmpty(pointer(DESCRIPTOR)),
   Isolation: own(string),
+  ForkedFrom: { ...omitEmpty(string), own: true },
 });

@@ -144,6 +144,7 @@ function engineOf(context: EngineContext): Engine {
       const log = new ExitLog(context, container);
       return (await import('../life/wait.ts')).wait(context, log, options);
     },
+    fork: async (container, options) => (await import('../fork/fork.ts')).fork(context, container, options),
     remove: async (container, options) => (await import('../life/remove.ts')).remove(context, container, options),
     rename: (container, name) => rename(context, container, name),
     update: async (container, change) => (await import('../life/update.ts')).update(context, container, change),
@@ -187,6 +188,7 @@ function engineOf(context: EngineContext): Engine {
     diskUsage: async () => (await import('../look/disk-usage.ts')).diskUsage(context),
     pruneTemplates: async () =>
       (await import('../../vmm/templates/folder.ts')).removeTemplates(context.paths.templates, { keep: 0 }),
+    pruneSaved: async () => (await import('../fork/saved.ts')).sweepSaved(context.paths),
     volumes: () => context.volumes(),
     networks: () => context.networks(),
     connect: async (network, container, wanted) =>

@@ -15,6 +15,7 @@ import type { Finding } from '../contract.ts';
 import { checkContainers, runningSupervisors } from './containers.ts';
 import { databaseProblem, rebuildDatabase } from './database.ts';
 import type { Problem } from './problem.ts';
+import { checkSaved } from './saved.ts';
 import { checkTemplates } from './templates.ts';
 
 export interface CheckOptions {
@@ -45,6 +46,7 @@ export async function* systemCheck(options: CheckOptions): AsyncGenerator<Findin
     for await (const found of checkImages({ database, paths, removeTree, checkTrees }))
       yield await settle(found, options.repair);
     for (const found of checkTemplates(paths)) yield await settle(found, options.repair);
+    for (const found of checkSaved(paths)) yield await settle(found, options.repair);
     if (options.repair) await sweepRemoved(paths);
   } finally {
     database.close();

@@ -183,7 +183,8 @@ function withDefaults(options: CreateOptions, config: Config): CreateOptions {
   return { ...options, logDriver, logOptions, network, ...(networks && { networks }), isolation };
 }
 
-function freshState(): ContainerState {
+/** of a container that has never run */
+export function freshState(): ContainerState {
   return {
     status: 'created',
     pid: 0,

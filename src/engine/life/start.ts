@@ -26,7 +26,10 @@ import { readRequest, type CreateRequest } from '../request/request.ts';
 import { finishRemoval, resolve } from '../record/reconcile.ts';
 import { span } from '../../trace.ts';
 
-type StartOptions = NonNullable<Parameters<Engine['start']>[1]>;
+type StartOptions = NonNullable<Parameters<Engine['start']>[1]> & {
+  /** of a copy: the folder of the machine that it goes on with (src/engine/fork/saved.ts) */
+  saved?: string;
+};
 type AttachOptions = Parameters<Engine['attach']>[1];
 
 export async function start(
@@ -184,6 +187,7 @@ export async function makeTask(
     isolation: config.isolation,
     coldBoot: request.coldBoot === true || context.config['vm-start'] !== 'template',
     spec,
+    ...(options.saved !== undefined && { saved: options.saved }),
     ...(networks && { networks }),
     terminal: request.tty,
     openStdin: request.interactive,

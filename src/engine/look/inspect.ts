@@ -1,5 +1,5 @@
 /**
- * Docker's JSON of `inspect` (ContainerInspect of its Engine API), with husk's own `Isolation`. Shapes only; asks
+ * Docker's JSON of `inspect` (ContainerInspect of its Engine API), with husk's own `Isolation` and `ForkedFrom`. Shapes only; asks
  * nothing of the container.
  */
 import { join } from 'node:path';
@@ -73,6 +73,7 @@ export async function inspect(
     Config: containerConfig(context, container, request),
     NetworkSettings: networkSettings(context, container),
     Isolation: config.isolation,
+    ...(config.forkedFrom !== undefined && { ForkedFrom: config.forkedFrom }),
   };
 }
 

@@ -33,6 +33,8 @@ export function dataRootBinds({
   mkdirSync(join(alone, id), { recursive: true, mode: 0o711 });
   // Whoever writes there runs code in every machine: it is never missing, or a monitor could make it.
   makeTemplateFolder(paths.templates);
+  // likewise; and whoever reads there reads other containers' memory
+  makeTemplateFolder(paths.saved);
   const readable = [
     paths.layers,
     paths.layerLinks,
@@ -49,6 +51,7 @@ export function dataRootBinds({
   return [
     bind(dataRoot, { readOnly: false }),
     ...readable.map((path) => bind(path, { readOnly: true })),
+    bind(paths.saved, { source: alone, readOnly: true }),
     ...(autoRemove
       ? []
       : [paths.volumes, paths.containers]

@@ -32,6 +32,8 @@ import type { TakenSockets, takeSockets } from './machine-sockets.ts';
 import { dismissSupervisor } from './supervisor-process.ts';
 
 const KVM = '/dev/kvm';
+/** where the jail of a copy has the machine that it goes on with */
+const SAVED_PLACE = '/saved';
 /** the supervisor's connection to its first client: its stdin, because a launch plan passes stdio only */
 const CLIENT_FD = 0;
 
@@ -78,14 +80,15 @@ export async function startJailedSupervisor(
         gidMappings &&
         maps && { uidMappings: seenFrom(uidMappings, maps.uid), gidMappings: seenFrom(gidMappings, maps.gid) };
   const told = owners ? { ...spec, linux: { ...spec.linux, ...owners } } : spec;
-  const template = task.coldBoot
-    ? undefined
-    : templateFor(task, {
-        ...vmSize(spec.linux.resources ?? {}),
-        images: task.images?.length ?? 0,
-        mtus: taken?.machine.interfaces.map(({ mtu }) => mtu) ?? [],
-        hasShares: binds.length > 0,
-      });
+  const template =
+    task.coldBoot || task.saved !== undefined
+      ? undefined
+      : templateFor(task, {
+          ...vmSize(spec.linux.resources ?? {}),
+          images: task.images?.length ?? 0,
+          mtus: taken?.machine.interfaces.map(({ mtu }) => mtu) ?? [],
+          hasShares: binds.length > 0,
+        });
   using unwound = new DisposableStack();
   const { near, far } = streamPair();
   unwound.use(near);
@@ -111,6 +114,7 @@ export async function startJailedSupervisor(
       ...task,
       spec: told,
       ...(template && { template }),
+      ...(task.saved !== undefined && { saved: SAVED_PLACE }),
       ...(taken && { machine: taken.machine }),
       ...(names && { names }),
       ...(relayed && { sockets: relayed.owners }),
@@ -143,6 +147,9 @@ function ownBinds(task: Task): JailBind[] {
     ...partBinds(OWN_FILES),
     { source: KVM, kind: 'file', readOnly: false, device: true },
     ...dataRootBinds(task),
+    ...(task.saved === undefined
+      ? []
+      : [{ source: task.saved, target: SAVED_PLACE, kind: 'directory', readOnly: true } as const]),
     { source: task.runtimeDir, kind: 'directory', readOnly: false },
     ...(task.log.driver === 'journald' ? [{ source: JOURNAL_SOCKET, kind: 'file', readOnly: false } as const] : []),
     ...localSocket(task.log).map((source) => ({ source, kind: 'file', readOnly: false }) as const),

@@ -51,6 +51,8 @@ export async function answer(control: ContainerControl, request: PlainRequest): 
     case 'unpause':
       await control.unpause();
       return OK;
+    case 'save':
+      return { type: 'ok', value: await control.save() };
     case 'stats':
       return { type: 'ok', value: await control.sandbox().stats() };
     case 'processes':

@@ -17,7 +17,7 @@ import { HeldContainer, type Listen } from './held-container.ts';
 import { KeptFiles, KEEP_MACHINE } from './kept-files.ts';
 import type { LifeState } from './life-state.ts';
 import type { Descriptors } from '../protocol/descriptors.ts';
-import type { RestartPolicy, Task } from '../protocol/protocol.ts';
+import type { RestartPolicy, Saved, Task } from '../protocol/protocol.ts';
 import { asksToEnd, mayRestart, RestartBackOff, shouldRestart } from './restart-policy.ts';
 import { RunningCommand } from './running-command.ts';
 import type { OpenSandbox } from './sandboxes.ts';
@@ -47,6 +47,8 @@ export class ContainerLife implements ContainerControl {
   readonly #noOutput = new FanOut();
   #state: LifeState = { is: 'unclaimed' };
   #resolveOver!: () => void;
+  /** the container is being saved, for which its sandbox has it stand still */
+  #saving: Promise<void> | undefined;
   #nextExit = Promise.withResolvers<ExitStatus>();
   /** who wants the container to end, a person or (a logout, a shutdown) its host: it is not started again */
   #endedBy: 'user' | 'host' | undefined;
@@ -167,11 +169,31 @@ export class ContainerLife implements ContainerControl {
   }
 
   async pause(): Promise<void> {
+    await this.#saving;
     await this.#running().pause();
   }
 
   async unpause(): Promise<void> {
+    await this.#saving;
     await this.#running().unpause();
+  }
+
+  /** One after another: the next would take away what is there of the first. */
+  async save(): Promise<Saved> {
+    if (this.#saving) throw new HuskError('the container is being saved already', { kind: 'conflict' });
+    const command = this.#running();
+    const saved = this.#container!.save(command.sandbox);
+    // who waits for its end asks whether the container runs, and not whether this went well
+    this.#saving = saved.then(
+      () => {},
+      () => {},
+    );
+    try {
+      return await saved;
+    } finally {
+      this.#saving = undefined;
+      this.settled();
+    }
   }
 
   async update(change: { resources?: Resources; restart?: RestartPolicy }): Promise<void> {

@@ -4,7 +4,7 @@ import type { Resources } from '../../spec.ts';
 import type { ExitStatus, FilesRequest, Sandbox, SandboxProcess } from '../../sandbox.ts';
 import type { Execs } from './execs.ts';
 import type { FanOut } from './fan-out.ts';
-import type { Request, RestartPolicy, Task, Warning } from '../protocol/protocol.ts';
+import type { Request, RestartPolicy, Saved, Task, Warning } from '../protocol/protocol.ts';
 
 export type ConnectNetwork = Omit<Extract<Request, { type: 'connect-network' }>, 'type'>;
 
@@ -44,6 +44,8 @@ export interface ContainerControl {
   signal(signal: number, byUser: boolean): Promise<void>;
   pause(): Promise<void>;
   unpause(): Promise<void>;
+  /** saves the container as it is at one moment, and goes on. @throws HuskError `unsupported`, `conflict` */
+  save(): Promise<Saved>;
   update(change: { resources?: Resources; restart?: RestartPolicy }): Promise<void>;
   connectNetwork(asked: ConnectNetwork): Promise<void>;
   disconnectNetwork(networkId: string): Promise<void>;

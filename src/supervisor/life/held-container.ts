@@ -2,9 +2,9 @@
  * The container that a supervisor is for, whatever it does at the moment: its task, its record, its folder, the socket
  * that stands for it. Carries out what container-life.ts decides, and decides nothing.
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
-import { causeOf } from '../../errors.ts';
+import { causeOf, HuskError } from '../../errors.ts';
 import { jailedRandomHex } from '../../host/kernel/random.ts';
 import { openLog } from '../../logs/open.ts';
 import type { LogSink } from '../../logs/sink.ts';
@@ -13,13 +13,14 @@ import { paths as computePaths, type Paths } from '../../paths.ts';
 import type { Sandbox } from '../../sandbox.ts';
 import { ContainerStore } from '../../state/containers.ts';
 import { openDatabase } from '../../state/database.ts';
+import { savedFolder } from '../../vmm/snapshot/saved-files.ts';
 import { removeAccess, writeAccess } from '../protocol/access.ts';
 import type { Descriptors } from '../protocol/descriptors.ts';
 import { ExecRecord } from './exec-record.ts';
 import { LifeRecord } from './life-record.ts';
 import type { MachineNetworks } from '../../network/attach/machine.ts';
 import type { LifeNetworks } from './life-networks.ts';
-import type { RestartPolicy, Task, TaskNetworks, Warning } from '../protocol/protocol.ts';
+import type { RestartPolicy, Saved, Task, TaskNetworks, Warning } from '../protocol/protocol.ts';
 import { removeRecordAndFolder } from './removal.ts';
 
 /** 256 bits: nobody guesses what a client must say */
@@ -162,6 +163,26 @@ export class HeldContainer {
       this.task.id,
       this.record.attributes(),
     );
+  }
+
+  /** @returns after the files are whole; a failure leaves none. @throws HuskError `conflict`, `unsupported` */
+  async save(sandbox: Sandbox): Promise<Saved> {
+    const { id } = this.task;
+    if (!sandbox.save)
+      throw new HuskError(`the processes of container ${id} cannot be saved: it runs in user namespaces`, {
+        kind: 'unsupported',
+      });
+    if (this.record.status !== 'running')
+      throw new HuskError(`container ${id} is ${this.record.status}, and cannot be saved`, { kind: 'conflict' });
+    const folder = savedFolder(this.folder);
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { mode: 0o700 });
+    try {
+      return await sandbox.save(folder);
+    } catch (error) {
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   async removeVolumes(): Promise<void> {

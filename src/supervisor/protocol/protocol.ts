@@ -76,6 +76,8 @@ export interface Task {
   coldBoot: boolean;
   /** of a VM: the machine that it goes on from, paths; absent: it boots */
   template?: { state: string; memory: string };
+  /** of a VM: the folder of the machine that it goes on with, once, as a copy of another container (saved-files.ts) */
+  saved?: string;
   /** absent: what the spec says of a network namespace is all */
   networks?: TaskNetworks;
   /** of a VM on networks of husk's: what was made of them for it before its supervisor was (descriptors.ts) */
@@ -117,6 +119,12 @@ export interface Warning {
   ofHost?: boolean;
   /** the template that the task names is of no use, and is to be removed: the container runs all the same */
   ofTemplate?: boolean;
+}
+
+/** of `save` */
+export interface Saved {
+  /** ms for which the container stood still */
+  standstill: number;
 }
 
 export interface AttachRequest {
@@ -179,6 +187,11 @@ export type Request =
   | { type: 'wait' }
   | { type: 'pause' }
   | { type: 'unpause' }
+  /**
+   * the container is saved as it is at one moment, into `saved` in its folder, and goes on; answered with Saved. What
+   * was there is gone. `unsupported` where processes cannot be saved
+   */
+  | { type: 'save' }
   | { type: 'stats' }
   | { type: 'processes' }
   /** rows of `top` by the sandbox's own ps */

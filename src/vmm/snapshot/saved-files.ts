@@ -9,6 +9,9 @@ export interface SavedFiles {
   disk: string;
 }
 
+/** where a running container's monitor writes them: in the container's own folder, which is all that it may write to */
+export const savedFolder = (containerFolder: string): string => join(containerFolder, 'saved');
+
 /** @returns paths */
 export const savedFiles = (folder: string): SavedFiles => ({
   state: join(folder, 'state'),

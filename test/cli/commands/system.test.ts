@@ -192,6 +192,7 @@ function pruning(asked: Asked): Partial<Engine> {
       },
     } as never,
     pruneCacheMounts: async (usedBefore) => ((asked.mounts = [usedBefore]), 200),
+    pruneSaved: async () => 0,
     pruneTemplates: async () => ((asked.templates = true), [{ key: 'f'.repeat(32), size: 4000, lastUsed: 0 }]),
     imageUsers: () => [],
   };

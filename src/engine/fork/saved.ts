@@ -1,0 +1,106 @@
+/**
+ * saved/<id>: the machine of a running container as it was at one moment, while copies are made of it. A folder is there
+ * only as long as a command has its lock; what a killed one left, the next takes away, or `system prune`.
+ *
+ *   saved/<id>/state, memory, disk
+ *   saved/<id>.lock                 (flock)
+ */
+import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { HuskError } from '../../errors.ts';
+import { isNamed, lockWhenFree, tryLock } from '../../host/files/flock.ts';
+import type { Paths } from '../../paths.ts';
+import { savedFiles, savedFolder } from '../../vmm/snapshot/saved-files.ts';
+
+const LOCK = '.lock';
+const ID = /^[0-9a-f]{64}$/;
+
+type SavedPaths = Pick<Paths, 'saved' | 'containers' | 'container'>;
+
+/** Waits for whoever forks the same container. Disposed of, the folder goes, and what is left in the container's own. */
+export async function lockSaved(paths: SavedPaths, id: string): Promise<Disposable> {
+  mkdirSync(paths.saved, { recursive: true, mode: 0o700 });
+  const file = join(paths.saved, id + LOCK);
+  for (;;) {
+    const lock = await lockWhenFree(file, { signal: new AbortController().signal });
+    if (isNamed(lock, file)) return locked(paths, id, lock);
+    // its holder before has removed the file
+    lock.close();
+  }
+}
+
+function locked(paths: SavedPaths, id: string, lock: Disposable): Disposable {
+  return {
+    [Symbol.dispose]() {
+      for (const folder of [join(paths.saved, id), savedFolder(paths.container(id))])
+        rmSync(folder, { recursive: true, force: true });
+      // the name goes while the lock is held
+      rmSync(join(paths.saved, id + LOCK), { force: true });
+      lock[Symbol.dispose]();
+    },
+  };
+}
+
+/**
+ * Moves what a monitor has saved to where it cannot reach it by a name. Attack: a monitor that was taken over leaves a
+ * link, or a file that has another name, and has the copies read what is not its own.
+ * @param _lock proves that nobody else does @returns the folder @throws HuskError `corrupt`
+ */
+export function takeSaved(paths: SavedPaths, id: string, _lock: Disposable): string {
+  const folder = join(paths.saved, id);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { mode: 0o700 });
+  const [from, to] = [savedFiles(savedFolder(paths.container(id))), savedFiles(folder)];
+  for (const name of ['state', 'memory', 'disk'] as const) {
+    renameSync(from[name], to[name]);
+    const stat = lstatSync(to[name]);
+    if (!stat.isFile() || stat.nlink !== 1 || stat.uid !== process.getuid!() || (stat.mode & 0o077) !== 0)
+      throw new HuskError(`the ${name} that the machine of container ${id} has saved is not a file of its own`, {
+        kind: 'corrupt',
+      });
+  }
+  return folder;
+}
+
+/**
+ * Removes what killed commands have left.
+ * @returns bytes given back
+ */
+export function sweepSaved(paths: SavedPaths): number {
+  const left = savedLeft(paths);
+  if (left.length > 0) mkdirSync(paths.saved, { recursive: true, mode: 0o700 });
+  for (const { id } of left) {
+    using lock = tryLock(join(paths.saved, id + LOCK));
+    if (lock && isNamed(lock, join(paths.saved, id + LOCK))) locked(paths, id, lock)[Symbol.dispose]();
+  }
+  return left.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** @returns ids of containers of whose machine something is there that nobody has the lock of; sizes in bytes */
+export function savedLeft(paths: SavedPaths): { id: string; size: number }[] {
+  if (!existsSync(paths.saved)) return [];
+  const named = readdirSync(paths.saved).map((name) => name.replace(LOCK, ''));
+  const own = existsSync(paths.containers)
+    ? readdirSync(paths.containers).filter((id) => existsSync(savedFolder(paths.container(id))))
+    : [];
+  return [...new Set([...named, ...own])]
+    .filter((id) => ID.test(id))
+    .flatMap((id) => {
+      if (isHeld(join(paths.saved, id + LOCK))) return [];
+      const folders = [join(paths.saved, id), savedFolder(paths.container(id))].filter((path) => existsSync(path));
+      return [{ id, size: folders.reduce((sum, folder) => sum + sizeOf(folder), 0) }];
+    });
+}
+
+function isHeld(file: string): boolean {
+  if (!existsSync(file)) return false;
+  using lock = tryLock(file);
+  return lock === undefined;
+}
+
+function sizeOf(folder: string): number {
+  return readdirSync(folder).reduce(
+    (sum, name) => sum + (lstatSync(join(folder, name), { throwIfNoEntry: false })?.blocks ?? 0) * 512,
+    0,
+  );
+}
