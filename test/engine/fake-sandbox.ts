@@ -7,13 +7,47 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { constants } from 'node:os';
-import { accessSync, constants as access, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants as access, linkSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../../src/errors.ts';
 import type { ExitStatus, Sandbox, SandboxProcess, StdioRequest } from '../../src/sandbox.ts';
+import { savedFiles, type SavedFiles } from '../../src/vmm/snapshot/saved-files.ts';
 import type { OpenSandbox } from '../../src/supervisor/life/sandboxes.ts';
 
-export const openFakeSandbox: OpenSandbox = async (task) => fakeSandbox(task.spec.process.args, task.spec.process.env);
+export const openFakeSandbox: OpenSandbox = async ({ saved, spec: { process: command } }) =>
+  fakeSandbox(saved === undefined ? command.args : goesOn(saved), command.env);
+
+/** What a copy does: it tells what it goes on with, which is read before it starts, and waits. */
+function goesOn(folder: string): string[] {
+  const { state, memory } = savedFiles(folder);
+  return [
+    'sh',
+    '-c',
+    'echo "$@"; exec sleep 600',
+    'sh',
+    ...[state, memory].map((file) => readFileSync(file, 'latin1')),
+  ];
+}
+
+/** How a monitor saves its machine that was taken over, by SAVE of the command's environment. */
+const SAVES: Record<string, (files: SavedFiles) => void> = {
+  link: ({ memory }) => symlinkSync('/etc/passwd', memory),
+  'two names': ({ memory, disk }) => linkSync(disk, memory),
+  open: ({ memory }) => writeFileSync(memory, 'memory', { mode: 0o644 }),
+  nothing: () => {},
+  fails: () => {
+    throw new HuskError('the guest takes nothing', { kind: 'unavailable' });
+  },
+};
+
+function save(folder: string, env: readonly string[]): { standstill: number } {
+  const files = savedFiles(folder);
+  for (const name of ['state', 'disk'] as const) writeFileSync(files[name], name, { mode: 0o600 });
+  const how = env.find((entry) => entry.startsWith('SAVE='))?.slice('SAVE='.length);
+  if (how === undefined) writeFileSync(files.memory, 'memory', { mode: 0o600 });
+  else SAVES[how]!(files);
+  return { standstill: 1 };
+}
 
 function fakeSandbox(args: string[], env: string[]): Sandbox {
   let stdio: StdioRequest | undefined;
@@ -59,6 +93,7 @@ function fakeSandbox(args: string[], env: string[]): Sandbox {
       blockWrittenBytes: 0,
     }),
     update: async () => {},
+    save: async (folder) => save(folder, env),
     open: async () => {},
     // what it is asked, and what it was sent, comes back
     files: (request, input) =>
