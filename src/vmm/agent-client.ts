@@ -326,7 +326,7 @@ export class AgentClient {
 
   /** @param onOpen undefined: nobody expects it */
   #open(stream: Connection, token: StreamToken, onOpen: ((stream: Duplex) => void) | undefined): void {
-    if (!onOpen) return void stream.destroy(new Error('nobody expects this stream'));
+    if (!onOpen) return void stream.destroy();
     this.#streams.delete(token);
     this.#named.set(stream, token);
     stream.once('close', () => this.#named.delete(stream));

@@ -16,7 +16,7 @@ import {
   type Message,
 } from '../../src/agent-protocol.ts';
 import { HuskError } from '../../src/errors.ts';
-import { AgentClient } from '../../src/vmm/agent-client.ts';
+import { AgentClient, type Served } from '../../src/vmm/agent-client.ts';
 
 const READY: Message = {
   kind: 'notice',
@@ -24,18 +24,19 @@ const READY: Message = {
 };
 
 /** A guest that connects to what the client listens on, and says what it likes. */
-function guest() {
+function guest(served?: Served) {
   const ports = new Map<number, (connection: Duplex) => void>();
   const lost: string[] = [];
   const notices: unknown[] = [];
   const client = new AgentClient(
     { listen: (port, accept) => void ports.set(port, accept) },
     { notice: (notice) => notices.push(notice), lost: ({ message }) => lost.push(message) },
+    served,
   );
-  const connect = (port: number) => {
+  const connect = (port: number, guestPort?: number) => {
     const [host, end] = duplexPair();
-    ports.get(port)!(host);
-    return { host, say: (bytes: Uint8Array) => end.write(bytes), end: () => end.end() };
+    ports.get(port)!(Object.assign(host, { guestPort }));
+    return { host, other: end, say: (bytes: Uint8Array) => end.write(bytes), end: () => end.end() };
   };
   return { client, lost, notices, connect };
 }
@@ -287,4 +288,84 @@ test('streams that are never opened are bounded in number', (t) => {
   const { client } = guest();
   for (let i = 0; i < 1024; i++) client.expectStream(() => {});
   t.throws(() => client.expectStream(() => {}), { message: /1024 streams not yet opened/ });
+});
+
+test('a machine is saved between two requests: what is asked meanwhile is sent afterwards', async (t) => {
+  const { client, control } = await serving();
+  const heard: Buffer[] = [];
+  control.other.on('data', (chunk: Buffer) => heard.push(chunk));
+  client.request({ type: 'start' }).catch(() => {});
+  await client.hold();
+  await settle();
+  const before = Buffer.concat(heard).length;
+  t.true(before > 0);
+  client.request({ type: 'stats' }).catch(() => {});
+  await settle();
+  t.is(Buffer.concat(heard).length, before);
+  t.is(client.save().nextRequest, 3);
+  client.release();
+  await settle();
+  t.regex(Buffer.concat(heard).toString('latin1'), /"start".*"stats"/s);
+});
+
+test('a machine whose agent is gone cannot be held', async (t) => {
+  const { client, control } = await serving();
+  control.host.destroy();
+  await settle();
+  await t.throwsAsync(client.hold(), { message: /closed its connection|does not serve/ });
+});
+
+test('a copy goes on with half a message of the agent, and with the streams that it takes', async (t) => {
+  const first = await serving();
+  const opened: string[] = [];
+  const [kept, ended, late] = ['kept', 'ended', 'late'].map((name) =>
+    first.client.expectStream(() => void opened.push(name)),
+  ) as [string, string, string];
+  for (const [token, port] of [
+    [kept, 2000],
+    [ended, 2001],
+  ] as const)
+    first.connect(STREAM_PORT, port).say(bytesOf(token));
+  const frame = encodeMessage({ kind: 'notice', notice: { type: 'exited', process: 0, code: 7 } });
+  first.control.say(frame.subarray(0, 10));
+  await settle();
+  t.deepEqual(opened, ['kept', 'ended']);
+  await first.client.hold();
+  const saved = first.client.save();
+  t.deepEqual(saved.streams, [
+    { token: kept, guestPort: 2000 },
+    { token: ended, guestPort: 2001 },
+  ]);
+  t.deepEqual([saved.awaited, Buffer.from(saved.heard)], [[late], frame.subarray(0, 10)]);
+
+  const copy = guest({ serves: true, saved });
+  const taken: string[] = [];
+  const take = (token: string, name: string) => copy.client.takeStream(token, () => void taken.push(name));
+  t.deepEqual([take(kept, 'kept'), take(late, 'late'), take('0'.repeat(32), 'unknown')], [true, true, false]);
+  const control = copy.connect(CONTROL_PORT);
+  await copy.client.ready();
+  copy.connect(STREAM_PORT, 2000);
+  const other = copy.connect(STREAM_PORT, 2001);
+  await settle();
+  t.deepEqual([taken, other.host.destroyed], [['kept'], true]);
+  copy.client.nothingKept();
+  copy.connect(STREAM_PORT, 2000).say(bytesOf(late));
+  control.say(frame.subarray(10));
+  await settle();
+  t.deepEqual(taken, ['kept', 'late']);
+  t.like(copy.notices, [{ process: 0, code: 7 }]);
+});
+
+test('a connection to a socket of the host is not gone on with, and a new one is served', async (t) => {
+  const first = await serving();
+  const token = first.client.serveStreams(() => {});
+  first.connect(STREAM_PORT, 3000).say(bytesOf(token));
+  await settle();
+  const copy = guest({ serves: true, saved: first.client.save() });
+  let served = 0;
+  copy.client.takeServed(token, () => served++);
+  const old = copy.connect(STREAM_PORT, 3000);
+  copy.connect(STREAM_PORT, 3001).say(bytesOf(token));
+  await settle();
+  t.deepEqual([old.host.destroyed, served], [true, 1]);
 });

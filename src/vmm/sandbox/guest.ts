@@ -136,6 +136,8 @@ export class Guest {
     },
     { beforeRun, onAgent }: { beforeRun?: () => void; onAgent?: () => void },
   ): Promise<void> {
+    // the connections that were saved come by process.nextTick, and are known by their ports no longer than until then
+    await new Promise((turn) => setImmediate(turn));
     beforeRun?.();
     await this.#run();
     onAgent?.();
