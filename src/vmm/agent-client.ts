@@ -241,9 +241,10 @@ export class AgentClient {
     await new Promise<void>((resolve, reject) => {
       const fail = () => reject(new HuskError("the guest's agent closed its connection", { kind: 'unavailable' }));
       control.once('close', fail);
-      control.write(Buffer.alloc(0), () => {
+      control.write(Buffer.alloc(0), (error) => {
         control.off('close', fail);
-        resolve();
+        if (error) fail();
+        else resolve();
       });
     });
   }
