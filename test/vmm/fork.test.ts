@@ -53,7 +53,9 @@ function register(): void {
 
     t.is(field('two', '{{.ForkedFrom}} {{.State.Status}} {{.Config.Labels.of}}'), `${id} running mine`);
     t.false(home.must('logs', 'two').includes('before'.repeat(2)));
-    t.regex(home.must('events', '--since', '1h', '--until', '0s', '--filter', 'event=fork'), new RegExp(`fork ${id}`));
+    const told = home.must('events', '--since', '1h', '--until', '0s', '--filter', 'event=fork');
+    t.regex(told, new RegExp(`fork ${id} .*copy=${copy}`));
+    t.log(`standstill: ${/standstill=(\d+)/.exec(told)?.[1]} ms`);
     t.is(home.must('exec', 'two', 'cat', '/f'), 'two');
     t.deepEqual([saved(), ownSaved(id)], [[], false]);
   });

@@ -28,6 +28,7 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { copySparse } from '../../host/files/copy-sparse.ts';
 import { NetworkRecords } from '../../network/records/records.ts';
+import type { Saved } from '../../supervisor/protocol/protocol.ts';
 import { savedFiles } from '../../vmm/snapshot/saved-files.ts';
 import type { Container, Engine } from '../contract.ts';
 import { freshState } from '../create/create.ts';
@@ -52,7 +53,7 @@ export async function fork(context: EngineContext, reference: string, options: F
   const names = copyNames(container.name, ids, options.name).map(checkName);
   for (const name of names) context.store.assertNameFree(name);
   using saving = await lockSaved(context.paths, container.id);
-  await save(context, container);
+  const standstill = await save(context, container);
   const folder = takeSaved(context.paths, container.id, saving);
   for (const [number, id] of ids.entries()) {
     const copy = insertCopy(context, container, { id, name: names[number]! });
@@ -67,16 +68,20 @@ export async function fork(context: EngineContext, reference: string, options: F
       await remove(context, id, { force: true }).catch(() => {});
       throw error;
     }
-    recordEvent(context, container, 'fork', { copy: copy.id });
+    recordEvent(context, container, 'fork', { copy: copy.id, standstill });
     options.onCopy?.(id);
   }
   return ids;
 }
 
-async function save(context: EngineContext, container: Container): Promise<void> {
+/** @returns for how long it stood still, as events tell it: whole ms */
+async function save(context: EngineContext, container: Container): Promise<string> {
   using client = await connect(context, container);
   if (!client) throw notRunning(container);
-  await client.request({ type: 'save' });
+  const answer = await client.request({ type: 'save' });
+  const { standstill } = (answer.type === 'ok' ? answer.value : {}) as Partial<Saved>;
+  // a monitor that was taken over says what it likes
+  return String(Math.round(Number(standstill)) || 0);
 }
 
 /** Its record is whole before anything is put into its folder. */
