@@ -447,6 +447,8 @@ export interface Engine extends Disposable {
       onWarning?: (text: string) => void;
       /** told of what only made the start slower than it could have been: for --debug */
       onDetail?: (text: string) => void;
+      /** of a VM: it goes on from there, with the disk of that moment. @default it starts anew */
+      checkpoint?: { name: string; directory?: string | undefined };
     },
   ): Promise<Attachment | undefined>;
   attach(
@@ -530,6 +532,19 @@ export interface Engine extends Disposable {
       onWarning?: ((text: string) => void) | undefined;
     },
   ): Promise<string[]>;
+  /**
+   * saves a running container under a name, with its disk, and ends it
+   * @param options.leaveRunning it goes on. @default false
+   * @param options.directory absolute; instead of a folder of husk's
+   */
+  createCheckpoint(
+    container: string,
+    name: string,
+    options?: { leaveRunning?: boolean; directory?: string | undefined },
+  ): Promise<void>;
+  /** names, in order */
+  checkpoints(container: string, options?: { directory?: string | undefined }): Promise<string[]>;
+  removeCheckpoint(container: string, name: string, options?: { directory?: string | undefined }): Promise<void>;
   remove(container: string, options?: { force?: boolean; volumes?: boolean }): Promise<void>;
   rename(container: string, name: string): void;
   /** other limits (those given; the rest stays), another restart policy; running or not. @returns warnings */

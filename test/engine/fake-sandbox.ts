@@ -20,6 +20,8 @@ export const openFakeSandbox: OpenSandbox = async ({ saved, spec: { process: com
 /** What a copy does: it tells what it goes on with, which is read before it starts, and waits. */
 function goesOn(folder: string): string[] {
   const { state, memory } = savedFiles(folder);
+  if (readFileSync(state, 'latin1') === 'fails')
+    throw new HuskError('this machine cannot go on', { kind: 'unsupported' });
   return [
     'sh',
     '-c',

@@ -100,6 +100,29 @@ function register(): void {
     home.must('rm', '-f', 'client', 'copy', 'server');
   });
 
+  test.serial('a container that ended with a checkpoint goes on from it', async (t) => {
+    t.timeout(4 * TIMEOUT);
+    const id = shell('kept', '--network', 'none');
+    {
+      using before = new Repl(home.env, 'kept');
+      t.is(await before.ask('x=7; echo before > /f; echo $x'), '7');
+    }
+    t.is(home.must('checkpoint', 'create', 'kept', 'first'), 'first');
+    t.is(field('kept', '{{.State.Status}}'), 'exited');
+    t.regex(home.must('checkpoint', 'ls', 'kept'), /^CHECKPOINT NAME\s+first$/);
+    for (const round of ['one', 'two']) {
+      home.must('start', '--checkpoint', 'first', 'kept');
+      using again = new Repl(home.env, 'kept');
+      t.is(await again.ask('echo $x; cat /f; hostname'), `7\nbefore\n${id.slice(0, 12)}`);
+      t.true(Math.abs(Number(await again.ask('date +%s')) - Date.now() / 1000) < 60);
+      await again.ask(`x=8; echo ${round} > /f`);
+      home.must('stop', '-t', '0', 'kept');
+    }
+    home.must('checkpoint', 'rm', 'kept', 'first');
+    home.must('rm', 'kept');
+    t.deepEqual(saved(), []);
+  });
+
   test.serial('what cannot be copied is said in one line', (t) => {
     t.timeout(2 * TIMEOUT);
     const refused = (...args: string[]) => {

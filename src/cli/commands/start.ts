@@ -1,5 +1,6 @@
 /** `husk start`, with -a and -i for one container. */
 import { HuskError } from '../../errors.ts';
+import { checkpointFolder } from '../checkpoint-folder.ts';
 import { detachKeys } from '../client-config.ts';
 import type { Context, Invocation } from '../grammar/command.ts';
 import { forEach } from '../each.ts';
@@ -11,10 +12,14 @@ import { checkTerminal, consoleSize, runSession } from '../session.ts';
 export async function run({ flags, arguments: names, context }: Invocation): Promise<number> {
   if (flags.bool('all-restartable')) return startRestartable(flags, context);
   const interactive = flags.bool('interactive');
-  const reports = startReports(context);
+  const name = flags.string('checkpoint');
+  if (name !== '' && names.length > 1)
+    throw new HuskError('you cannot restore multiple containers at once', { kind: 'invalid' });
+  const restored = name === '' ? {} : { checkpoint: { name, directory: checkpointFolder(flags) } };
+  const how = { ...startReports(context), ...restored };
   if (!flags.bool('attach') && !interactive) {
     const engine = await context.engine();
-    return forEach(names, context, (name) => engine.start(name, reports), { inSum: notStarted });
+    return forEach(names, context, (name) => engine.start(name, how), { inSum: notStarted });
   }
   if (names.length > 1)
     throw new HuskError('you cannot start and attach multiple containers at once', { kind: 'invalid' });
@@ -25,7 +30,7 @@ export async function run({ flags, arguments: names, context }: Invocation): Pro
   const stdin = interactive && options.interactive;
   checkTerminal(context, { stdin, tty: options.tty });
   const attach = { stdin, stdout: true, stderr: true };
-  const attachment = (await engine.start(names[0]!, { attach, consoleSize: consoleSize(context), ...reports }))!;
+  const attachment = (await engine.start(names[0]!, { attach, consoleSize: consoleSize(context), ...how }))!;
   return (await runSession(attachment, context, { ...attach, tty: options.tty, detachKeys: keys, signals: true })) ?? 0;
 }
 

@@ -87,6 +87,7 @@ export const EVENT_FILTERS: Combined = {
     container: 'container',
     event: [
       'attach',
+      'checkpoint',
       'commit',
       'connect',
       'copy',

@@ -11,6 +11,12 @@ const DETACH_KEYS: Flag = {
   type: 'string',
   help: 'Keys that leave the container running (default "ctrl-p,ctrl-q")',
 };
+const CHECKPOINT_DIR: Flag = {
+  name: 'checkpoint-dir',
+  type: 'string',
+  help: "Folder of checkpoints instead of husk's own",
+  complete: 'file',
+};
 const SIG_PROXY: Flag = { name: 'sig-proxy', type: 'bool', default: true, help: 'Pass signals on to the process' };
 const SIGNAL: Flag = {
   name: 'signal',
@@ -141,6 +147,8 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
         help: 'Start what a restart policy wants running (after a reboot or a login)',
       },
       { name: 'attach', short: 'a', type: 'bool', help: 'Attach STDOUT and STDERR and pass signals on' },
+      { name: 'checkpoint', type: 'string', help: 'Go on from this checkpoint (VM isolation)' },
+      CHECKPOINT_DIR,
       DETACH_KEYS,
       { name: 'interactive', short: 'i', type: 'bool', help: 'Attach STDIN' },
     ],
@@ -291,6 +299,44 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
     flags: [],
     arguments: onlyContainers,
     load: () => import('../commands/unpause.ts'),
+  },
+  {
+    name: 'checkpoint',
+    parent: [],
+    section: 'management',
+    usage: 'COMMAND',
+    help: 'Manage checkpoints',
+    flags: [],
+    arguments: { minimum: 0 },
+  },
+  {
+    name: 'create',
+    parent: ['checkpoint'],
+    usage: '[OPTIONS] CONTAINER CHECKPOINT',
+    help: 'Save a running container, with its processes (VM isolation)',
+    flags: [CHECKPOINT_DIR, { name: 'leave-running', type: 'bool', help: 'Let the container run on' }],
+    arguments: { minimum: 2, maximum: 2, complete: ['container-running', 'none'] },
+    load: () => import('../commands/checkpoint-create.ts'),
+  },
+  {
+    name: 'list',
+    parent: ['checkpoint'],
+    spellings: [['checkpoint', 'ls']],
+    usage: '[OPTIONS] CONTAINER',
+    help: 'List the checkpoints of a container',
+    flags: [CHECKPOINT_DIR],
+    arguments: { minimum: 1, maximum: 1, complete: ['container'] },
+    load: () => import('../commands/checkpoint-ls.ts'),
+  },
+  {
+    name: 'remove',
+    parent: ['checkpoint'],
+    spellings: [['checkpoint', 'rm']],
+    usage: '[OPTIONS] CONTAINER CHECKPOINT',
+    help: 'Remove a checkpoint',
+    flags: [CHECKPOINT_DIR],
+    arguments: { minimum: 2, maximum: 2, complete: ['container', 'none'] },
+    load: () => import('../commands/checkpoint-rm.ts'),
   },
   {
     ...both('fork'),

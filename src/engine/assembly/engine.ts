@@ -145,6 +145,12 @@ function engineOf(context: EngineContext): Engine {
       return (await import('../life/wait.ts')).wait(context, log, options);
     },
     fork: async (container, options) => (await import('../fork/fork.ts')).fork(context, container, options),
+    createCheckpoint: async (container, name, options) =>
+      (await import('../fork/checkpoints.ts')).createCheckpoint(context, container, name, options),
+    checkpoints: async (container, options) =>
+      (await import('../fork/checkpoints.ts')).checkpoints(context, container, options),
+    removeCheckpoint: async (container, name, options) =>
+      (await import('../fork/checkpoints.ts')).removeCheckpoint(context, container, name, options),
     remove: async (container, options) => (await import('../life/remove.ts')).remove(context, container, options),
     rename: (container, name) => rename(context, container, name),
     update: async (container, change) => (await import('../life/update.ts')).update(context, container, change),
@@ -188,7 +194,10 @@ function engineOf(context: EngineContext): Engine {
     diskUsage: async () => (await import('../look/disk-usage.ts')).diskUsage(context),
     pruneTemplates: async () =>
       (await import('../../vmm/templates/folder.ts')).removeTemplates(context.paths.templates, { keep: 0 }),
-    pruneSaved: async () => (await import('../fork/saved.ts')).sweepSaved(context.paths),
+    pruneSaved: async () =>
+      (await import('../fork/saved.ts')).sweepSaved(context.paths, {
+        isThere: (id) => context.store.get(id) !== undefined,
+      }),
     volumes: () => context.volumes(),
     networks: () => context.networks(),
     connect: async (network, container, wanted) =>

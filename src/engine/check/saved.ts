@@ -9,6 +9,6 @@ export function* checkSaved(paths: Pick<Paths, 'saved' | 'containers' | 'contain
       kind: 'saved',
       name: id,
       problem: `a fork of it was ended on the way, and left ${size} bytes of its machine`,
-      repair: { what: 'removed', run: () => void sweepSaved(paths) },
+      repair: { what: 'removed', run: () => void sweepSaved(paths, { isThere: () => true }) },
     };
 }

@@ -28,7 +28,6 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { copySparse } from '../../host/files/copy-sparse.ts';
 import { NetworkRecords } from '../../network/records/records.ts';
-import type { Saved } from '../../supervisor/protocol/protocol.ts';
 import { savedFiles } from '../../vmm/snapshot/saved-files.ts';
 import type { Container, Engine } from '../contract.ts';
 import { freshState } from '../create/create.ts';
@@ -39,21 +38,20 @@ import { recordEvent } from '../record/events.ts';
 import { checkName, generateId } from '../record/names.ts';
 import { resolve } from '../record/reconcile.ts';
 import { keepContainerCopy, makeContainerFolder } from '../record/record-copies.ts';
-import { connect, notRunning } from '../record/supervisor-link.ts';
 import { checkForkable, copiedConfig, copiedEndpoint, copyNames } from './plan.ts';
-import { lockSaved, takeSaved } from './saved.ts';
+import { lockSaved, saveMachine, takeSaved } from './saved.ts';
 
 type ForkOptions = NonNullable<Parameters<Engine['fork']>[1]>;
 
 /** @returns ids of the copies, which run */
 export async function fork(context: EngineContext, reference: string, options: ForkOptions = {}): Promise<string[]> {
   const container = resolve(context, reference);
-  checkForkable(container);
+  checkForkable(container, 'fork');
   const ids = Array.from({ length: options.count ?? 1 }, generateId);
   const names = copyNames(container.name, ids, options.name).map(checkName);
   for (const name of names) context.store.assertNameFree(name);
   using saving = await lockSaved(context.paths, container.id);
-  const standstill = await save(context, container);
+  const standstill = await saveMachine(context, container);
   const folder = takeSaved(context.paths, container.id, saving);
   for (const [number, id] of ids.entries()) {
     const copy = insertCopy(context, container, { id, name: names[number]! });
@@ -72,16 +70,6 @@ export async function fork(context: EngineContext, reference: string, options: F
     options.onCopy?.(id);
   }
   return ids;
-}
-
-/** @returns for how long it stood still, as events tell it: whole ms */
-async function save(context: EngineContext, container: Container): Promise<string> {
-  using client = await connect(context, container);
-  if (!client) throw notRunning(container);
-  const answer = await client.request({ type: 'save' });
-  const { standstill } = (answer.type === 'ok' ? answer.value : {}) as Partial<Saved>;
-  // a monitor that was taken over says what it likes
-  return String(Math.round(Number(standstill)) || 0);
 }
 
 /** Its record is whole before anything is put into its folder. */

@@ -12,17 +12,24 @@ export const MOST_COPIES = 64;
 const DIGITS = 6;
 const SHORT_ID = 12;
 
+/** @param verb what was asked for @throws HuskError `unsupported` */
+export function checkInMachine({ config, name }: Container, verb: string): void {
+  if (config.isolation === 'vm') return;
+  throw new HuskError(
+    `cannot ${verb} container ${name}: it runs in user namespaces, where processes cannot be copied`,
+    {
+      kind: 'unsupported',
+      fix: 'run it with --isolation=vm',
+    },
+  );
+}
+
 /** @throws HuskError `unsupported`, `conflict` */
-export function checkForkable(container: Container): void {
+export function checkForkable(container: Container, verb: 'fork' | 'checkpoint'): void {
   const { config, name, state } = container;
   const cannot = (why: string, kind: 'unsupported' | 'conflict', fix: string) =>
-    new HuskError(`cannot fork container ${name}: ${why}`, { kind, fix });
-  if (config.isolation !== 'vm')
-    throw cannot(
-      'it runs in user namespaces, where processes cannot be copied',
-      'unsupported',
-      'run it with --isolation=vm',
-    );
+    new HuskError(`cannot ${verb} container ${name}: ${why}`, { kind, fix });
+  checkInMachine(container, verb);
   if (!isRunning(container)) throw notRunning(container);
   if (state.status !== 'running')
     throw cannot(

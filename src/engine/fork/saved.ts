@@ -4,15 +4,21 @@
  *
  *   saved/<id>/state, memory, disk
  *   saved/<id>.lock                 (flock)
+ *   saved/<id>.checkpoints/         see checkpoints.ts
  */
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { HuskError } from '../../errors.ts';
 import { isNamed, lockWhenFree, tryLock } from '../../host/files/flock.ts';
 import type { Paths } from '../../paths.ts';
+import type { Saved } from '../../supervisor/protocol/protocol.ts';
+import type { Container } from '../contract.ts';
+import type { EngineContext } from '../record/context.ts';
+import { connect, notRunning } from '../record/supervisor-link.ts';
 import { savedFiles, savedFolder } from '../../vmm/snapshot/saved-files.ts';
 
 const LOCK = '.lock';
+const CHECKPOINTS = '.checkpoints';
 const ID = /^[0-9a-f]{64}$/;
 
 type SavedPaths = Pick<Paths, 'saved' | 'containers' | 'container'>;
@@ -42,6 +48,20 @@ function locked(paths: SavedPaths, id: string, lock: Disposable): Disposable {
 }
 
 /**
+ * Has the container's supervisor save it, while this process has the lock.
+ * @returns for how long it stood still, as events tell it: whole ms
+ * @throws HuskError as the supervisor says
+ */
+export async function saveMachine(context: EngineContext, container: Container): Promise<string> {
+  using client = await connect(context, container);
+  if (!client) throw notRunning(container);
+  const answer = await client.request({ type: 'save' });
+  const { standstill } = (answer.type === 'ok' ? answer.value : {}) as Partial<Saved>;
+  // a monitor that was taken over says what it likes
+  return String(Math.round(Number(standstill)) || 0);
+}
+
+/**
  * Moves what a monitor has saved to where it cannot reach it by a name. Attack: a monitor that was taken over leaves a
  * link, or a file that has another name, and has the copies read what is not its own.
  * @param _lock proves that nobody else does @returns the folder @throws HuskError `corrupt`
@@ -54,7 +74,7 @@ export function takeSaved(paths: SavedPaths, id: string, _lock: Disposable): str
   for (const name of ['state', 'memory', 'disk'] as const) {
     renameSync(from[name], to[name]);
     const stat = lstatSync(to[name]);
-    if (!stat.isFile() || stat.nlink !== 1 || stat.uid !== process.getuid!() || (stat.mode & 0o077) !== 0)
+    if (!stat.isFile() || stat.nlink !== 1 || !isOwn(to[name]))
       throw new HuskError(`the ${name} that the machine of container ${id} has saved is not a file of its own`, {
         kind: 'corrupt',
       });
@@ -62,12 +82,32 @@ export function takeSaved(paths: SavedPaths, id: string, _lock: Disposable): str
   return folder;
 }
 
+/** Whether it is a folder or a file of this user's, closed to others, and no link. */
+export function isOwn(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return (
+    stat !== undefined &&
+    (stat.isFile() || stat.isDirectory()) &&
+    stat.uid === process.getuid!() &&
+    (stat.mode & (stat.isDirectory() ? 0o022 : 0o077)) === 0
+  );
+}
+
+/** The folder of a container's checkpoints (checkpoints.ts), which goes with the container. */
+export const checkpointsOf = ({ saved }: Pick<Paths, 'saved'>, id: string): string => join(saved, id + CHECKPOINTS);
+
 /**
- * Removes what killed commands have left.
+ * Removes what killed commands have left, and the checkpoints of containers that removed themselves (`--rm`).
+ * @param options.isThere whether there is such a container
  * @returns bytes given back
  */
-export function sweepSaved(paths: SavedPaths): number {
+export function sweepSaved(paths: SavedPaths, { isThere }: { isThere: (id: string) => boolean }): number {
   const left = savedLeft(paths);
+  for (const name of existsSync(paths.saved) ? readdirSync(paths.saved) : []) {
+    const id = name.replace(CHECKPOINTS, '');
+    if (name === id + CHECKPOINTS && ID.test(id) && !isThere(id))
+      rmSync(join(paths.saved, name), { recursive: true, force: true });
+  }
   if (left.length > 0) mkdirSync(paths.saved, { recursive: true, mode: 0o700 });
   for (const { id } of left) {
     using lock = tryLock(join(paths.saved, id + LOCK));

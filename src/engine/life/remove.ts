@@ -2,6 +2,7 @@
  * `rm`, `rename` and `container prune`. A removal is claimed in the record first, so that two of them, or one and a
  * start, never meet; a forced one waits for another's and is content when that has done it.
  */
+import { existsSync, rmSync } from 'node:fs';
 import { HuskError } from '../../errors.ts';
 import { within } from '../../long-timer.ts';
 import { renameMember } from '../../network/records/renamed.ts';
@@ -39,6 +40,10 @@ export async function remove(
   // a --rm container has gone by itself meanwhile
   if (claimed) await finishRemoval(context, claimed);
   const { mounts } = (claimed ?? container).config;
+  if (existsSync(context.paths.saved)) {
+    const { checkpointsOf } = await import('../fork/saved.ts');
+    rmSync(checkpointsOf(context.paths, container.id), { recursive: true, force: true });
+  }
   if (options.volumes && mounts.length > 0) await (await context.volumes()).removeAnonymous(mounts);
   await sweepRemoved(context.paths);
 }

@@ -43,17 +43,38 @@ export async function start(
       throw new HuskError('cannot start a paused container, try unpause instead', { kind: 'conflict' });
     if (container.state.status === 'removing')
       throw new HuskError('container is marked for removal and cannot be started', { kind: 'conflict' });
+    if (isRunning(container) && options.checkpoint)
+      throw new HuskError(`container ${container.id} is already running`, { kind: 'conflict', fix: 'stop it first' });
     if (isRunning(container))
       return options.attach
         ? attachTo(context, container, { ...options.attach, consoleSize: options.consoleSize })
         : undefined;
     if (!container.state.claim) {
-      const started = await startNow(context, container, options);
+      const started = await (options.checkpoint ? startSaved : startNow)(context, container, options);
       return started === 'lost' ? NOT_YET : started;
     }
     await releaseFiles(context, container);
     return NOT_YET;
   });
+}
+
+/** From a checkpoint. A start that fails leaves the container the disk that it had. */
+async function startSaved(
+  context: EngineContext,
+  container: Container,
+  options: StartOptions,
+): Promise<Attachment | undefined | 'lost'> {
+  const { putBack } = await import('../fork/put-back.ts');
+  const back = putBack(context, container, options.checkpoint!);
+  if (!back) return 'lost';
+  try {
+    const started = await startNow(context, container, { ...options, saved: back.folder });
+    back.keep();
+    return started;
+  } catch (error) {
+    back.undo();
+    throw error;
+  }
 }
 
 async function startNow(
