@@ -60,3 +60,23 @@ test('resize reaches the engine, and wait is a number', async (t) => {
   t.deepEqual(asked, [['c', { columns: 100, rows: 30 }]]);
   t.is(await made.wait(), 127);
 });
+
+test('copies of a container are containers, which go with their objects', async (t) => {
+  const removed: string[] = [];
+  const asked: unknown[] = [];
+  const engine = {
+    fork: async (...given: unknown[]) => (asked.push(given), ['one', 'two']),
+    remove: async (id: string) => void removed.push(id),
+  } as unknown as Engine;
+  {
+    const copies = await new Container(engine, 'c', { owned: false }).fork({ count: 2, name: 'try' });
+    t.deepEqual(
+      copies.map(({ id }) => id),
+      ['one', 'two'],
+    );
+    await using _first = copies[0]!;
+    copies[1]!.keep();
+  }
+  t.deepEqual(asked, [['c', { count: 2, name: 'try' }]]);
+  t.deepEqual(removed, ['one']);
+});
