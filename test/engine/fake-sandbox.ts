@@ -3,11 +3,21 @@
  * What it has in common with the real one is what those rooms rely on: it dies with the supervisor, and errors come as
  * the real one's do.
  */
+import { dirname } from 'node:path';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { constants } from 'node:os';
-import { accessSync, constants as access, linkSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants as access,
+  linkSync,
+  renameSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../../src/errors.ts';
 import type { ExitStatus, Sandbox, SandboxProcess, StdioRequest } from '../../src/sandbox.ts';
@@ -36,6 +46,12 @@ const SAVES: Record<string, (files: SavedFiles) => void> = {
   link: ({ memory }) => symlinkSync('/etc/passwd', memory),
   'two names': ({ memory, disk }) => linkSync(disk, memory),
   open: ({ memory }) => writeFileSync(memory, 'memory', { mode: 0o644 }),
+  elsewhere: ({ memory }) => {
+    writeFileSync(memory, 'memory', { mode: 0o600 });
+    const folder = dirname(memory);
+    renameSync(folder, `${folder}-elsewhere`);
+    symlinkSync(`${folder}-elsewhere`, folder);
+  },
   nothing: () => {},
   fails: () => {
     throw new HuskError('the guest takes nothing', { kind: 'unavailable' });

@@ -3,6 +3,7 @@
  * only as long as a command has its lock; what a killed one left, the next takes away, or `system prune`.
  *
  *   saved/<id>/state, memory, disk
+ *   saved/<id>.taken/               what is left of the monitor's folder
  *   saved/<id>.lock                 (flock)
  *   saved/<id>.checkpoints/         see checkpoints.ts
  */
@@ -19,6 +20,8 @@ import { savedFiles, savedFolder } from '../../vmm/snapshot/saved-files.ts';
 
 const LOCK = '.lock';
 const CHECKPOINTS = '.checkpoints';
+/** the monitor's folder, which it may still have open */
+const TAKEN = '.taken';
 const ID = /^[0-9a-f]{64}$/;
 
 type SavedPaths = Pick<Paths, 'saved' | 'containers' | 'container'>;
@@ -38,7 +41,7 @@ export async function lockSaved(paths: SavedPaths, id: string): Promise<Disposab
 function locked(paths: SavedPaths, id: string, lock: Disposable): Disposable {
   return {
     [Symbol.dispose]() {
-      for (const folder of [join(paths.saved, id), savedFolder(paths.container(id))])
+      for (const folder of [join(paths.saved, id), join(paths.saved, id + TAKEN), savedFolder(paths.container(id))])
         rmSync(folder, { recursive: true, force: true });
       // the name goes while the lock is held
       rmSync(join(paths.saved, id + LOCK), { force: true });
@@ -63,14 +66,21 @@ export async function saveMachine(context: EngineContext, container: Container):
 
 /**
  * Moves what a monitor has saved to where it cannot reach it by a name. Attack: a monitor that was taken over leaves a
- * link, or a file that has another name, and has the copies read what is not its own.
+ * link, or a file that has another name, and has the copies read what is not its own, or files of the user's moved away.
+ * Nothing is looked at before it is in a folder of which the monitor has no part; rename(2) follows no link at its end.
  * @param _lock proves that nobody else does @returns the folder @throws HuskError `corrupt`
  */
 export function takeSaved(paths: SavedPaths, id: string, _lock: Disposable): string {
   const folder = join(paths.saved, id);
-  rmSync(folder, { recursive: true, force: true });
+  const taken = folder + TAKEN;
+  for (const path of [folder, taken]) rmSync(path, { recursive: true, force: true });
   mkdirSync(folder, { mode: 0o700 });
-  const [from, to] = [savedFiles(savedFolder(paths.container(id))), savedFiles(folder)];
+  renameSync(savedFolder(paths.container(id)), taken);
+  if (!isOwn(taken) || !lstatSync(taken).isDirectory())
+    throw new HuskError(`what the machine of container ${id} has saved is not in a folder of its own`, {
+      kind: 'corrupt',
+    });
+  const [from, to] = [savedFiles(taken), savedFiles(folder)];
   for (const name of ['state', 'memory', 'disk'] as const) {
     renameSync(from[name], to[name]);
     const stat = lstatSync(to[name]);
@@ -119,7 +129,7 @@ export function sweepSaved(paths: SavedPaths, { isThere }: { isThere: (id: strin
 /** @returns ids of containers of whose machine something is there that nobody has the lock of; sizes in bytes */
 export function savedLeft(paths: SavedPaths): { id: string; size: number }[] {
   if (!existsSync(paths.saved)) return [];
-  const named = readdirSync(paths.saved).map((name) => name.replace(LOCK, ''));
+  const named = readdirSync(paths.saved).map((name) => name.replace(LOCK, '').replace(TAKEN, ''));
   const own = existsSync(paths.containers)
     ? readdirSync(paths.containers).filter((id) => existsSync(savedFolder(paths.container(id))))
     : [];
@@ -127,7 +137,9 @@ export function savedLeft(paths: SavedPaths): { id: string; size: number }[] {
     .filter((id) => ID.test(id))
     .flatMap((id) => {
       if (isHeld(join(paths.saved, id + LOCK))) return [];
-      const folders = [join(paths.saved, id), savedFolder(paths.container(id))].filter((path) => existsSync(path));
+      const folders = [join(paths.saved, id), join(paths.saved, id + TAKEN), savedFolder(paths.container(id))].filter(
+        (path) => lstatSync(path, { throwIfNoEntry: false })?.isDirectory(),
+      );
       return [{ id, size: folders.reduce((sum, folder) => sum + sizeOf(folder), 0) }];
     });
 }

@@ -77,6 +77,14 @@ for (const [what, save, message] of HOSTILE)
     t.deepEqual(left(opened), []);
   });
 
+test('a link in the place of the folder is not followed, and what it leads to stays', async (t) => {
+  const opened = await running(t, { env: ['SAVE=elsewhere'] });
+  await t.throwsAsync(opened.engine.fork('one'), { message: /has saved is not in a folder of its own$/ });
+  const elsewhere = `${join(opened.paths.container(opened.id), 'saved')}-elsewhere`;
+  t.deepEqual(readdirSync(elsewhere).sort(), ['disk', 'memory', 'state']);
+  t.deepEqual(left(opened), []);
+});
+
 test('a name that is taken is refused before anything is saved', async (t) => {
   const opened = await running(t, { env: ['SAVE=fails'] });
   await t.throwsAsync(opened.engine.fork('one', { name: 'one' }), { message: /name "\/?one" is already in use/ });

@@ -75,6 +75,7 @@ function look(data: string, share: string): object {
         'blobs/x',
         'names/x',
         'templates/x',
+        'saved/x',
         'volumes/other/x',
         'containers/other/writable.ext4',
         'containers/own/writable.ext4',
@@ -83,6 +84,7 @@ function look(data: string, share: string): object {
     seen: {
       containers: attempt(() => readdirSync(join(data, 'containers'))),
       volumes: attempt(() => readdirSync(join(data, 'volumes'))),
+      saved: attempt(() => readdirSync(join(data, 'saved'))),
       key: attempt(() => readFileSync(join(data, 'containers/other/supervisor.json'), 'latin1')),
     },
     writeOwnCode: attempt(() => appendFileSync(process.argv[1]!, '')),

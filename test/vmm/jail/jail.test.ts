@@ -105,14 +105,20 @@ real(
   'of the data root: its own container, the database and half-made things are to be written, images to be read; other containers are not there',
   async (t: import('ava').ExecutionContext) => {
     const own = { 'husk.db': 'done', 'tmp/x': 'done', 'containers/own/writable.ext4': 'done' };
-    const images = { 'layers/x': 'EROFS', 'blobs/x': 'EROFS', 'names/x': 'EROFS', 'templates/x': 'EROFS' };
+    const images = {
+      'layers/x': 'EROFS',
+      'blobs/x': 'EROFS',
+      'names/x': 'EROFS',
+      'templates/x': 'EROFS',
+      'saved/x': 'EROFS',
+    };
     const { said, stderr } = await jail('look', undefined, user.home);
     t.deepEqual(
       said['writeData'],
       { ...own, ...images, 'containers/other/writable.ext4': 'ENOENT', 'volumes/other/x': 'ENOENT' },
       stderr,
     );
-    t.deepEqual(said['seen'], { containers: ['own'], volumes: ['own'], key: 'ENOENT' });
+    t.deepEqual(said['seen'], { containers: ['own'], volumes: ['own'], saved: ['own'], key: 'ENOENT' });
     // one that takes its container away must be able to: then the others' folders are not out of its reach
     t.deepEqual((await jail('look removing', undefined, user.home)).said['writeData'], {
       ...own,
