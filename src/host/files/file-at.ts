@@ -18,6 +18,7 @@ export const O_PATH = 0o10000000;
 /** struct statx, include/uapi/linux/stat.h: offsets in bytes */
 export const STATX = {
   blksize: 4,
+  attributes: 8,
   nlink: 16,
   uid: 20,
   gid: 24,
@@ -34,6 +35,8 @@ export const STATX = {
   devMinor: 140,
   mount: 144,
 } as const;
+/** of the attributes: the file or folder is what was mounted; Linux 5.8 and later */
+export const STATX_ATTR_MOUNT_ROOT = 0x2000;
 const STATX_SIZE = 256;
 /** STATX_BASIC_STATS and, since Linux 5.8, STATX_MNT_ID */
 const STATX_MASK = 0x17ff;

@@ -6,7 +6,7 @@
  * the shared folder.
  */
 import { closeFd, openBeneath, O_CLOEXEC, O_NOFOLLOW } from '../../../../host/files/lookup.ts';
-import { O_PATH, reopen, statFd, STATX } from '../../../../host/files/file-at.ts';
+import { O_PATH, reopen, statFd, STATX, STATX_ATTR_MOUNT_ROOT } from '../../../../host/files/file-at.ts';
 import { SyscallError } from '../../../../host/libc.ts';
 import type { Bounds } from './config.ts';
 import { checkName, ERRNO, ProtocolError, ROOT_NODE } from './fuse.ts';
@@ -186,11 +186,14 @@ export class Inodes implements Disposable {
 
   /**
    * Lets go of a file that the host has removed, if the guest does not have it open: its descriptor keeps the file's
-   * space on the host's disk for as long as the guest remembers the inode, which may be forever.
+   * space on the host's disk for as long as the guest remembers the inode, which may be forever. A single file that was
+   * shared stays: the container has it mounted, and mounting is no opening.
    */
   letGo(inode: Inode): void {
     if (inode.kind !== S_IFREG || inode.fd === NO_FD) return;
-    inode.unlinked = statFd(inode.fd).getUint32(STATX.nlink, true) === 0;
+    const stat = statFd(inode.fd);
+    const isMounted = (stat.getUint32(STATX.attributes, true) & STATX_ATTR_MOUNT_ROOT) !== 0;
+    inode.unlinked = !isMounted && stat.getUint32(STATX.nlink, true) === 0;
     if (inode.unlinked && inode.handles === 0) this.#close(inode);
   }
 
