@@ -430,6 +430,39 @@ test("a file that the host removes takes no space any more, when the guest has c
   t.is(guest.server.figures.inodes, 4);
 });
 
+test('a single file that is mounted into the share stays when the host removes its name', (t) => {
+  const folder = mkdtempSync('/var/tmp/husk-lifetimes-');
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const script = `
+    const { unlinkSync } = await import('node:fs');
+    const { Server } = await import('${SRC}/devices/fs/server.ts');
+    const { GuestMemory } = await import('${SRC}/memory/guest-memory.ts');
+    const { sameOwners } = await import('${SRC}/devices/fs/share/attributes.ts');
+    const server = new Server({ path: 'share', readOnly: false, ownership: sameOwners });
+    server.countChanges(GuestMemory.allocate(${MEMORY}), { table: ${TABLE}, lastChange: 0 });
+    const ask = (opcode, node, body) => Buffer.from(server.handle({ opcode, node, uid: 0, gid: 0, body }, 65536));
+    const lookup = (name) => Number(ask(${OP.LOOKUP}, 1, Buffer.from([...Buffer.from(name), 0])).readBigUInt64LE(0));
+    const [mounted, plain] = [lookup('mounted'), lookup('plain')];
+    unlinkSync('source');
+    unlinkSync('share/plain');
+    server.settle();
+    const links = (node) => {
+      try {
+        return ask(${OP.GETATTR}, node, Buffer.alloc(16)).readUInt32LE(16 + 64);
+      } catch (error) {
+        return error.errno;
+      }
+    };
+    console.log(links(mounted), links(plain));`;
+  const inside =
+    'mkdir share && touch source share/mounted share/plain && mount --bind source share/mounted && exec "$0" --input-type=module -e "$1"';
+  const child = spawnSync('unshare', ['-Urm', 'sh', '-c', inside, process.execPath, script], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  t.is(child.stdout.trim(), '0 116', child.stderr);
+});
+
 test('a file system whose changes are made elsewhere: nothing is kept', (t) => {
   const guest = new Guest(t, { path: '/proc' });
   const { node, name, attributes } = guest.lookup('version');
