@@ -77,29 +77,6 @@ function register(): void {
     t.deepEqual(saved(), []);
   });
 
-  test.serial('a copy has addresses of its own, and no connection of the other', async (t) => {
-    t.timeout(4 * TIMEOUT);
-    home.must('network', 'create', 'net');
-    const listen = ['husk/base', 'nc', '-lk', '-p', '7', '-e', 'cat'];
-    home.must('run', '-d', '--isolation=vm', '-m', '64m', '--network', 'net', '--name', 'server', ...listen);
-    shell('client', '--network', 'net');
-    using client = new Repl(home.env, 'client');
-    // the shell of the fifo keeps nc's stdin open
-    await client.ask('mkfifo /in; (nc server 7 < /in > /out; echo over > /end) & exec 9> /in');
-    await client.ask('echo one >&9; while [ "$(cat /out)" != one ]; do :; done');
-    home.must('fork', '--name', 'copy', 'client');
-    using copy = new Repl(home.env, 'copy');
-    const address = "ip -o -4 addr show eth0 | awk '{ print $4 }'; cat /sys/class/net/eth0/address";
-    const [old, own] = [await client.ask(address), await copy.ask(address)];
-    t.not(old.split('\n')[0], own.split('\n')[0]);
-    t.not(old.split('\n')[1], own.split('\n')[1]);
-    t.is(own.split('\n')[0]!.split('/')[0], field('copy', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'));
-    t.is(await copy.ask('while ! [ -e /end ]; do :; done; cat /end'), 'over');
-    t.is(await client.ask('echo two >&9; while ! grep -q two /out; do :; done; ls /end 2>/dev/null'), '');
-    t.is(await copy.ask('echo new | nc -w 60 server 7'), 'new');
-    home.must('rm', '-f', 'client', 'copy', 'server');
-  });
-
   test.serial('a container that ended with a checkpoint goes on from it', async (t) => {
     t.timeout(4 * TIMEOUT);
     const id = shell('kept', '--network', 'none');
@@ -121,6 +98,30 @@ function register(): void {
     home.must('checkpoint', 'rm', 'kept', 'first');
     home.must('rm', 'kept');
     t.deepEqual(saved(), []);
+  });
+
+  test.serial('a copy has addresses of its own, and no connection of the other', async (t) => {
+    t.timeout(4 * TIMEOUT);
+    home.must('network', 'create', 'net');
+    const listen = ['husk/base', 'nc', '-ll', '-p', '7', '-e', 'cat'];
+    home.must('run', '-d', '--isolation=vm', '-m', '64m', '--network', 'net', '--name', 'server', ...listen);
+    const ip = field('server', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}');
+    shell('client', '--network', 'net');
+    using client = new Repl(home.env, 'client');
+    // the shell of the fifo keeps nc's stdin open
+    await client.ask(`mkfifo /in; (nc ${ip} 7 < /in > /out; echo over > /end) & exec 9> /in`);
+    await client.ask('echo one >&9; while [ "$(cat /out)" != one ]; do :; done');
+    home.must('fork', '--name', 'copy', 'client');
+    using copy = new Repl(home.env, 'copy');
+    const address = "ip -o -4 addr show eth0 | awk '{ print $4 }'; cat /sys/class/net/eth0/address";
+    const [old, own] = [await client.ask(address), await copy.ask(address)];
+    t.not(old.split('\n')[0], own.split('\n')[0]);
+    t.not(old.split('\n')[1], own.split('\n')[1]);
+    t.is(own.split('\n')[0]!.split('/')[0], field('copy', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'));
+    t.is(await copy.ask('while ! [ -e /end ]; do :; done; cat /end'), 'over');
+    t.is(await client.ask('echo two >&9; while ! grep -q two /out; do :; done; ls /end 2>/dev/null'), '');
+    t.is(await copy.ask(`echo new | nc -w 60 ${ip} 7`), 'new');
+    home.must('rm', '-f', 'client', 'copy', 'server');
   });
 
   test.serial('what cannot be copied is said in one line', (t) => {
