@@ -4,7 +4,7 @@
  * serves a chain of steps, and no step is ever run in a machine that has run anything but the steps below it: what one
  * stage does to its machine reaches no other stage.
  */
-import { createReadStream, lstatSync, rmSync } from 'node:fs';
+import { createReadStream, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import type { BuildMount, BuildRun, BuildRunResult, BuildSandbox, BuildSettings } from '../../../build-sandbox.ts';
@@ -15,7 +15,6 @@ import type { Network } from '../../../network/records/contract.ts';
 import { after } from '../../../long-timer.ts';
 import type { MachineExit } from '../../../supervisor/build/frames.ts';
 import type { MachineMount } from '../../../vmm/build/machine.ts';
-import { MAX_SOCKETS } from '../../../vmm/sockets/messages.ts';
 import { writeTar } from '../export/output-files.ts';
 import { NOTHING_SHARED } from './isolation.ts';
 import { GUEST_RELEASE } from '../../create/host-facts.ts';
@@ -23,7 +22,7 @@ import { ALL_GROUPS } from '../../create/spec/ping-groups.ts';
 import { DEFAULT_ULIMITS, rlimits } from '../../create/spec/ulimits.ts';
 import { stepFiles } from './files.ts';
 import { layerDoor } from './layer-door.ts';
-import { agentName, startMachine, type SharedCache, type StartedMachine } from './machine.ts';
+import { startMachine, type SharedCache, type StartedMachine } from './machine.ts';
 import { isPlain } from './plain-layer.ts';
 import type { BuildContext } from './sandbox.ts';
 import { RunSpecs } from './spec.ts';
@@ -102,27 +101,24 @@ export class VmBuildSandbox implements BuildSandbox {
     using _interrupt = interrupts(machine, step, this.#closing.signal);
     const lower = await machine.stack(layers);
     const told: MachineMount[] = [];
-    for (const mount of mounts)
-      told.push(await this.#mount(machine, mount, told.filter(({ type }) => type === 'ssh').length));
+    for (const mount of mounts) told.push(await this.#mount(machine, mount));
     ending.throwIfAborted();
     const spec = this.#specs.make(operation);
     const number = machine.begin();
-    const run = (): Promise<MachineExit> =>
-      machine.client.run(
-        number,
-        {
-          spec: {
-            ...spec,
-            linux: { ...spec.linux, namespaces: spec.linux.namespaces.filter(({ type }) => type !== 'user') },
-          },
-          lower,
-          mounts: told,
-          files: stepFiles(operation, hosts, this.#context.config),
-          network: operation.network === 'default',
+    const exit: MachineExit = await machine.client.run(
+      number,
+      {
+        spec: {
+          ...spec,
+          linux: { ...spec.linux, namespaces: spec.linux.namespaces.filter(({ type }) => type !== 'user') },
         },
-        output,
-      );
-    const exit = await machine.serving(mounts, run);
+        lower,
+        mounts: told,
+        files: stepFiles(operation, hosts, this.#context.config),
+        network: operation.network === 'default',
+      },
+      output,
+    );
     machine.running = undefined;
     ending.throwIfAborted();
     if (exit.code !== 0) {
@@ -137,8 +133,7 @@ export class VmBuildSandbox implements BuildSandbox {
     return { exit, layer, leftOut };
   }
 
-  /** @param socket the number of the next agent of the step */
-  async #mount(machine: Machine, mount: BuildMount, socket: number): Promise<MachineMount> {
+  async #mount(machine: Machine, mount: BuildMount): Promise<MachineMount> {
     switch (mount.type) {
       case 'bind': {
         const { from, ...rest } = mount;
@@ -153,10 +148,8 @@ export class VmBuildSandbox implements BuildSandbox {
         return { ...mount, data: Buffer.from(mount.data).toString('base64') };
       case 'tmpfs':
         return mount;
-      case 'ssh': {
-        const { agent: _served, ...rest } = mount;
-        return { ...rest, socket };
-      }
+      default:
+        throw lackingInMachines(`--mount=type=${mount.type}`);
     }
   }
 
@@ -186,7 +179,7 @@ export class VmBuildSandbox implements BuildSandbox {
       const network = needs.network ? await this.#network() : undefined;
       const { resources = {} } = this.#settings;
       const problem = (text: string): void => this.#tell(text);
-      const wish = { layers: step.layers, caches: needs.caches, network, sockets: needs.agents, resources, problem };
+      const wish = { layers: step.layers, caches: needs.caches, network, resources, problem };
       const machine = new Machine(await this.#start(this.#context, wish, signal), step.layers, needs);
       this.#machines.add(machine);
       return machine;
@@ -253,8 +246,6 @@ export class VmBuildSandbox implements BuildSandbox {
 interface Needs {
   caches: SharedCache[];
   network: boolean;
-  /** how many agents of ssh */
-  agents: number;
 }
 
 function needsOf({ operation, mounts = [] }: BuildRun): Needs {
@@ -264,11 +255,7 @@ function needsOf({ operation, mounts = [] }: BuildRun): Needs {
     const { folder, mode, uid, gid } = mount;
     caches.set(folder, { folder, mode, uid, gid });
   }
-  return {
-    caches: [...caches.values()],
-    network: operation.network === 'default',
-    agents: mounts.filter(({ type }) => type === 'ssh').length,
-  };
+  return { caches: [...caches.values()], network: operation.network === 'default' };
 }
 
 /** @returns what says which files a cache has; none is of another cache while a machine shares them */
@@ -322,7 +309,6 @@ class Machine {
       has.every((diffId, index) => layers[index]!.diffId === diffId) &&
       layers.slice(has.length).every(isPlain) &&
       (!needs.network || this.#needs.network) &&
-      needs.agents <= this.#needs.agents &&
       needs.caches.every(({ folder }) =>
         this.#needs.caches.some((cache, index) => cache.folder === folder && inodeOf(cache) === this.#inodes[index]),
       )
@@ -333,24 +319,6 @@ class Machine {
     const found = this.#needs.caches.findIndex((cache) => cache.folder === folder);
     if (found === -1) throw new HuskError(`${folder} is not shared with the machine`, { kind: 'internal' });
     return found;
-  }
-
-  /**
-   * Runs a step, for which its agents of ssh listen where the machine's relay connects, and no moment longer: another
-   * step of the machine that mounts none must not reach them.
-   */
-  async serving<T>(mounts: readonly BuildMount[], run: () => Promise<T>): Promise<T> {
-    await using served = new AsyncDisposableStack();
-    const folder = this.#started.agents;
-    for (const [number, { agent }] of mounts.filter((mount) => mount.type === 'ssh').entries()) {
-      if (folder === undefined) throw new HuskError('the machine has no sockets', { kind: 'internal' });
-      const { serveAgent } = await import('../../../rootless/build/ssh-agent.ts');
-      const name = agentName(number);
-      // What was listened at has another name when it is closed, so it is removed here.
-      served.defer(() => rmSync(join(folder, name), { force: true }));
-      served.use(await serveAgent(agent, folder, name));
-    }
-    return await run();
   }
 
   /** Tells it the layers that it has not got. @returns the stack as it numbers it, topmost first */
@@ -448,11 +416,7 @@ function interrupts(machine: Machine, { signal, kill }: BuildRun, closing: Abort
 /** @throws HuskError `unsupported` in one line */
 function refuseLacking({ operation, mounts = [] }: BuildRun): void {
   if (operation.network === 'host') throw lackingInMachines('RUN --network=host');
-  if (mounts.filter(({ type }) => type === 'ssh').length > MAX_SOCKETS)
-    throw new HuskError(`a step in a virtual machine has at most ${MAX_SOCKETS} mounts of type=ssh`, {
-      kind: 'limit',
-      fix: 'use --isolation=userns',
-    });
+  if (mounts.some(({ type }) => type === 'ssh')) throw lackingInMachines('--mount=type=ssh');
 }
 
 const lackingInMachines = (what: string): HuskError =>
