@@ -2,38 +2,18 @@
  * Machines that go on from a template, as a person starts containers: the first start of a shape boots and has the
  * template made, the others go on from it, and each is its own.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { INTERNAL } from '../../src/program.ts';
-import { readState } from '../../src/vmm/snapshot/machine-state.ts';
-import { findTemplate, listTemplates } from '../../src/vmm/templates/folder.ts';
-import type { MachineShape } from '../../src/vmm/templates/shape.ts';
+import { listTemplates } from '../../src/vmm/templates/folder.ts';
 import { Home, TIMEOUT } from './home.ts';
-import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
+import { missingParts, notByItself, onKvmHost } from './kvm-host.ts';
 
 const KEY = /^[0-9a-f]{32}$/;
 /** what a container's machine says of itself, a line each */
 const SCRIPT = `hostname; date +%s; head -c 16 /dev/urandom | od -An -tx1; echo > /new; ls /new
   cat /proc/sys/kernel/random/boot_id`;
-
-/** machines of one template of which no two may have anything in common that is drawn by chance */
-const SIBLINGS = 20;
-/**
- * What a machine draws by chance, a line each. The ports are what its kernel chooses for who names none: two of them,
- * because one out of 28,000 may well be the same in two of twenty machines.
- */
-const CHANCE = `head -c 16 /dev/urandom | od -An -tx1
-  cat /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id
-  mktemp -u
-  nc -l & nc -l &
-  ports() { cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == "0A" { n = split($2, part, ":"); print part[n] }' | sort; }
-  until test "$(ports | wc -l)" = 2; do :; done
-  echo $(ports)
-  kill %1 %2`;
 
 /** ms that a guest's clock may be away from the host's (docs/promises.md) */
 const CLOCK_ERROR = 50;
@@ -143,101 +123,5 @@ function register(): void {
     t.log(`the guest's clock is ${Math.round(least)} to ${Math.round(most)} ms ahead`);
     t.true(least <= CLOCK_ERROR, `${least} ms ahead at the least`);
     t.true(most >= -CLOCK_ERROR, `${-most} ms behind at the least`);
-  });
-
-  test.serial(`${SIBLINGS} out of one template have nothing in common that is drawn by chance`, (t) => {
-    t.timeout(SIBLINGS * TIMEOUT);
-    const drawn = Array.from({ length: SIBLINGS }, () => {
-      const used = lastUse();
-      const lines = run('husk/base', 'sh', '-c', CHANCE).split('\n');
-      t.true(lastUse() > used, 'it booted');
-      return lines;
-    });
-    const [first] = drawn;
-    t.is(first!.length, 5, first!.join());
-    for (const line of first!.keys())
-      t.is(new Set(drawn.map((lines) => lines[line])).size, SIBLINGS, drawn.map((lines) => lines[line]).join());
-  });
-
-  test.serial('who wants a boot has one: --no-template, and "vm-start": "boot"', (t) => {
-    t.timeout(TIMEOUT);
-    const used = lastUse();
-    t.is(run('--no-template', 'husk/base', 'echo', 'booted'), 'booted');
-    home.configure({ 'vm-start': 'boot' });
-    t.is(run('husk/base', 'echo', 'booted'), 'booted');
-    home.configure({ 'vm-start': 'template' });
-    t.is(lastUse(), used);
-    t.is(run('husk/base', 'echo', 'resumed'), 'resumed');
-    t.true(lastUse() > used);
-  });
-
-  test.serial('one that is damaged goes, and its start boots and says so with --debug', (t) => {
-    t.timeout(TIMEOUT);
-    const { key } = listTemplates(folder)[0]!;
-    const { state } = findTemplate(folder, key)!;
-    const bytes = readFileSync(state);
-    bytes[bytes.length - 1]! ^= 1;
-    writeFileSync(state, bytes);
-    const { status, stdout, stderr } = home.husk(
-      '--debug',
-      'run',
-      '--isolation=vm',
-      '--rm',
-      '--network',
-      'none',
-      'husk/base',
-      'echo',
-      'booted',
-    );
-    t.like({ status, stdout }, { status: 0, stdout: 'booted\n' });
-    t.regex(
-      stderr,
-      /^DEBUG: the virtual machine booted, because its template is of no use: .*its bytes have changed$/m,
-    );
-    t.false(existsSync(join(folder, key)));
-  });
-
-  const makers = home.path('makers');
-  const shape: MachineShape = { memory: 1 << 28, cpus: 1, images: 0, mtus: [], hasShares: false };
-  const maker = () =>
-    spawn(join(root, 'bin/husk'), [INTERNAL, 'template', JSON.stringify({ folder: makers, shape })], {
-      env: home.env,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-  const inMakers = (pattern: RegExp) =>
-    existsSync(makers) &&
-    readdirSync(makers, { recursive: true, encoding: 'utf8' }).some(
-      (name) => pattern.test(name) && statSync(join(makers, name), { throwIfNoEntry: false })?.size !== 0,
-    );
-  const MOMENTS: [when: string, file: RegExp][] = [
-    ['before it boots', /\.half$/],
-    ['when it has written the state', /\.half\/state$/],
-    ['while it writes the memory', /\.half\/memory$/],
-  ];
-  for (const [when, file] of MOMENTS)
-    test.serial(`a maker that is killed ${when} leaves no template, and nothing in the way of the next`, async (t) => {
-      t.timeout(TIMEOUT);
-      const child = maker();
-      const ended = once(child, 'exit');
-      while (!inMakers(file)) {
-        t.is(child.exitCode, null, 'it ended by itself');
-        await sleep(1);
-      }
-      child.kill('SIGKILL');
-      await ended;
-      t.deepEqual(listTemplates(makers), []);
-    });
-
-  test.serial('the next maker makes a whole one, and takes away what the killed ones left', async (t) => {
-    t.timeout(TIMEOUT);
-    const child = maker();
-    const [code] = (await once(child, 'exit')) as [number];
-    t.is(code, 0, String(child.stderr.read()));
-    const keys = listTemplates(makers).map(({ key }) => key);
-    t.is(keys.length, 1);
-    t.deepEqual(readdirSync(makers), keys);
-    const { state, memory } = findTemplate(makers, keys[0]!)!;
-    t.is(readState(state).memory, shape.memory);
-    t.is(statSync(memory).size, shape.memory);
   });
 }
