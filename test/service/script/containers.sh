@@ -110,9 +110,9 @@ docker ps -n 1 --format '{{.Names}}'
 docker rm a1
 docker stop -t 0 a1 a2 | sort
 docker rm a1 a2 | sort
-docker run -d --rm --name gone box sleep 100 >/dev/null; docker stop -t 0 gone; docker ps -q
+docker run -d --rm --name gone box sleep 100 >/dev/null; docker stop -t 0 gone; timeout 20 sh -c 'while docker inspect gone; do sleep 0.1; done' >/dev/null 2>&1; docker ps -q
 docker run -d --name rmf box sleep 100 >/dev/null; docker rm -f rmf; docker ps -aq
-docker run --rm --stop-signal INT --name sig -d box sh -c 'trap "exit 9" INT; while :; do sleep 0.1; done' >/dev/null; sleep 0.3; docker stop sig; docker ps -q
+docker run --rm --stop-signal INT --name sig -d box sh -c 'trap "exit 9" INT; while :; do sleep 0.1; done' >/dev/null; sleep 0.3; docker stop sig; timeout 20 sh -c 'while docker inspect sig; do sleep 0.1; done' >/dev/null 2>&1; docker ps -q
 docker run --name out box sh -c 'for i in 1 2 3 4 5 6; do echo line $i; done'
 docker logs --tail 2 out
 docker logs --tail all out | wc -l
@@ -175,7 +175,7 @@ docker run -d --name joined box sleep 100 >/dev/null; docker run --rm --network 
 ~ another text for an IPC namespace that is not shareable
 docker run --rm --network container:nosuch box true
 docker run --rm -v relative/path:/x box true
-docker run --rm --stop-timeout 1 --name st -d box sh -c 'trap "" TERM; while :; do sleep 0.1; done' >/dev/null; sleep 0.3; docker stop st; docker ps -q
+docker run --rm --stop-timeout 1 --name st -d box sh -c 'trap "" TERM; while :; do sleep 0.1; done' >/dev/null; sleep 0.3; docker stop st; timeout 20 sh -c 'while docker inspect st; do sleep 0.1; done' >/dev/null 2>&1; docker ps -q
 docker run --rm --health-cmd true box true
 docker run --rm --no-healthcheck box true
 docker run --rm --memory 1 box true
