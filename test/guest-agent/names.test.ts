@@ -8,15 +8,18 @@ const able = spawnSync('unshare', ['-n', 'ip', 'link', 'set', 'lo', 'up']).statu
 const real = able ? test : test.skip;
 const title = able ? '' : ' (needs root, ip(8) and unshare(1) to make network namespaces)';
 
-/** What runs in the container before its names are asked for, and what is asked for; `dig` prints answers alone. */
-function ask(commands: readonly string[], before = ''): string[] {
+/**
+ * @param commands what is asked for; `dig` prints answers alone
+ * @param before what runs in the container meanwhile: a shell's command in the background, which says when it is up
+ */
+function ask(commands: readonly string[], before = 'echo up;'): string[] {
   const program = `
     import { spawn, execFile } from 'node:child_process';
     import { duplexPair } from 'node:stream';
     import { promisify } from 'node:util';
     const { serveNames } = await import(${JSON.stringify(AGENT)});
     const { hostEnd } = await import(${JSON.stringify(HOST)});
-    const script = ${JSON.stringify(`ip link set lo up; ${before} echo up; exec sleep 100`)};
+    const script = ${JSON.stringify(`ip link set lo up; ${before} exec sleep 100`)};
     const container = spawn('unshare', ['-n', 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
     await new Promise((up) => container.stdout.once('data', up));
     try {
