@@ -56,7 +56,6 @@ docker buildx build -q -f secret.Dockerfile --no-cache . 2>&1 | sed 's/ (give it
 docker buildx build -q -f secret.Dockerfile --secret id=token,src=nosuch.txt .
 docker buildx build --progress plain -f mounts.Dockerfile . 2>&1 | sed -f steps.sed | grep -vE '^\[(internal|1/)' | sort -u
 docker buildx build --progress plain --no-cache -f mounts.Dockerfile . 2>&1 | sed -f steps.sed | grep '^[0-9]*$'
-~ with --no-cache husk keeps what is in a cache mount, BuildKit does not
 eval $(ssh-agent) >/dev/null; docker buildx build --progress plain --no-cache --ssh default -f ssh.Dockerfile . 2>&1 | sed -f steps.sed | grep -x agent; kill $SSH_AGENT_PID
 docker buildx build -q -f ssh.Dockerfile --no-cache .
 docker buildx build --progress plain -f named.Dockerfile --build-context extra=named . 2>&1 | sed -f steps.sed | grep -x 'of a folder by name'
