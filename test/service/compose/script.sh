@@ -169,8 +169,8 @@ docker compose -f shared.yaml up -d --scale named=2 named
 docker compose -f shared.yaml stop -t 0 2>&1 | grep -c Stopped
 docker compose -f shared.yaml rm -f -v 2>&1 | grep -c Removed
 docker compose -f shared.yaml down -v 2>&1 | grep -cE 'Network shared_default +Removed'
-# files that are watched
-docker compose -f watched.yaml up -d >/dev/null 2>&1; docker compose -f watched.yaml watch --no-up > watch.txt 2>&1 & p=$!; for i in $(seq 300); do echo changed $i > watched/www/page; [ "$(docker compose -f watched.yaml exec -T site cut -d' ' -f1 /www/page)" != changed ] || break; sleep 0.1; done; kill $p; docker compose -f watched.yaml exec -T site cut -d' ' -f1 /www/page
+# files that are watched: compose tells of a change when nothing has changed for half a second
+docker compose -f watched.yaml up -d >/dev/null 2>&1; docker compose -f watched.yaml watch --no-up > watch.txt 2>&1 & p=$!; for i in $(seq 60); do echo changed $i > watched/www/page; sleep 1; [ "$(docker compose -f watched.yaml exec -T site cut -d' ' -f1 /www/page)" != changed ] || break; done; kill $p; docker compose -f watched.yaml exec -T site cut -d' ' -f1 /www/page
 docker compose -f watched.yaml down --rmi local 2>&1 | grep -cE 'Removed'
 # down
 docker compose down --help | grep -c -- --volumes
