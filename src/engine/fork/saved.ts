@@ -41,6 +41,8 @@ export async function lockSaved(paths: SavedPaths, id: string): Promise<Disposab
 function locked(paths: SavedPaths, id: string, lock: Disposable): Disposable {
   return {
     [Symbol.dispose]() {
+      // The monitor may be changing what it has open there. rmSync, as rm(1), goes from descriptor to descriptor and
+      // follows no link; fs.promises.rm goes by paths.
       for (const folder of [join(paths.saved, id), join(paths.saved, id + TAKEN), savedFolder(paths.container(id))])
         rmSync(folder, { recursive: true, force: true });
       // the name goes while the lock is held
