@@ -1,7 +1,7 @@
 /**
- * test-files SET [K/N]: the names of the test files that a part of CI's run is about, a line each (.ci/run). A file belongs
- * somewhere by what it imports, by any number of others; none is named here, so that a new one is in its sets by
- * itself.
+ * test-files SET [K/N]: the names of the test files that a part of CI's run is about, a line each (.ci/run). A file
+ * belongs somewhere by what it imports, by any number of others; none is named here, so that a new one is in its sets
+ * by itself.
  *
  * - `machines`: those that run in the test host (test/vm-host) where this machine's KVM is not fit.
  * - `others`: all but these.

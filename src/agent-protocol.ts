@@ -12,8 +12,8 @@
  * Control frame: u32 little-endian length (1..MAX_MESSAGE; of a request 1..MAX_REQUEST), then that many bytes of JSON:
  * a Request, Reply or Notice. Requests are numbered by the host; a reply carries the number.
  *
- * Sockets of the host's: the agent listens at SOCKETS_FOLDER, and opens a stream for each connection, beginning with the
- * token of the socket's; what the host cannot connect it resets.
+ * Sockets of the host's: the agent listens at SOCKETS_FOLDER, and opens a stream for each connection, beginning with
+ * the token of the socket's; what the host cannot connect it resets.
  *
  * Names: the stream that `create.names` calls for goes both ways, in frames of NAME_FRAME's kinds
  * (src/network/names/relay-frames.ts).
@@ -180,9 +180,9 @@ export type Request =
     }
   /**
    * mounts the root (EROFS on `rootDevice` below ext4 on `writableDevice`) and prepares the container's first process
-   * up to its exec. Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER. The machine's network
-   * devices that `interfaces` names go into the container's network namespace. `images`: disks (EROFS) of the images
-   * that mounts of the spec name. `names`: the container has a name server, whose relay the agent opens.
+   * up to its exec. Bind mounts of the spec name their source below SHARES_FOLDER or FILES_FOLDER. The machine's
+   * network devices that `interfaces` names go into the container's network namespace. `images`: disks (EROFS) of the
+   * images that mounts of the spec name. `names`: the container has a name server, whose relay the agent opens.
    */
   | {
       type: 'create';

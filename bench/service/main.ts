@@ -1,8 +1,8 @@
 /**
- * The rows of the Docker Engine API (`make bench-service`): Docker's own client, and bare requests, against `husk serve`
- * as an ordinary user and against Docker's own engine as root, in turn; writes the table into docs/performance.md
- * between its markers. BENCH_RUNS changes the repetitions. Without Docker's engine, which needs root, it measures husk
- * alone and writes nothing.
+ * The rows of the Docker Engine API (`make bench-service`): Docker's own client, and bare requests, against `husk
+ * serve` as an ordinary user and against Docker's own engine as root, in turn; writes the table into
+ * docs/performance.md between its markers. BENCH_RUNS changes the repetitions. Without Docker's engine, which needs
+ * root, it measures husk alone and writes nothing.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

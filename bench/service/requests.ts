@@ -1,6 +1,6 @@
 /**
- * Requests without a client's program or library: a connection that asks and reads answers to their ends, with so little
- * work of its own that what is timed is the server's.
+ * Requests without a client's program or library: a connection that asks and reads answers to their ends, with so
+ * little work of its own that what is timed is the server's.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

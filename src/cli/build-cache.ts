@@ -11,7 +11,9 @@ export const freed = (rows: readonly CacheRow[]): number =>
     0,
   );
 
-/** @returns whether filters are about rows alone: caches of mounts have no id that anybody knows, and no image has one */
+/**
+ * @returns whether filters are about rows alone: caches of mounts have no id that anybody knows, and no image has one
+ */
 export const isOfRows = (filters: Record<string, string[]>): boolean => 'id' in filters || 'shared' in filters;
 
 /** @throws HuskError `invalid` for a filter that is none */

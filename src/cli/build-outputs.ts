@@ -12,8 +12,8 @@ const refuse = (message: string, kind: 'invalid' | 'unsupported' = 'invalid', fi
   new HuskError(message, { kind, exitCode: EXIT_HUSK_FAILED, ...(fix !== undefined && { fix }) });
 
 /**
- * `FOLDER`, `-` or `type=local|tar|oci|docker|image|registry|cacheonly[,dest=…][,name=…][,push=BOOL]`. `--push` and `--load` add
- * what they mean to what is there, as buildx's.
+ * `FOLDER`, `-` or `type=local|tar|oci|docker|image|registry|cacheonly[,dest=…][,name=…][,push=BOOL]`. `--push` and
+ * `--load` add what they mean to what is there, as buildx's.
  * @throws HuskError also where two of them would write to STDOUT, and for a push of what has no name
  */
 export function buildOutputs(flags: FlagSet, context: Context): BuildOutput[] {

@@ -119,7 +119,9 @@ export interface BuildOptions {
   credentials?: (host: string) => Promise<Credentials | null>;
   /** `network.host`, `security.insecure` */
   allow: string[];
-  /** `os/arch[/variant]`, or several with commas between them, whose images go to registries. @default this machine's */
+  /**
+   * `os/arch[/variant]`, or several with commas between them, whose images go to registries. @default this machine's
+   */
   platform?: string;
   outputs: BuildOutput[];
   isolation: 'auto' | Isolation;
@@ -133,7 +135,9 @@ export interface BuildOutline {
     /** the first of its lines, from 1 */ line: number;
     /** as written, in one line */ text: string;
   }[];
-  /** once it is planned: the stages that are built, the lines whose instruction is a step, images by the line of FROM */
+  /**
+   * once it is planned: the stages that are built, the lines whose instruction is a step, images by the line of FROM
+   */
   planned?: { stages: ReadonlySet<number>; steps: ReadonlySet<number>; images: ReadonlyMap<number, string> };
 }
 

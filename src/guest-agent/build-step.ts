@@ -17,7 +17,9 @@ import { giveInterfaces } from './network-interface.ts';
 import { sendOutput } from './streams.ts';
 import { Rtnetlink } from '../host/streams/rtnetlink.ts';
 
-/** ms for the interfaces of the step before to come back, and between two looks: the kernel takes its namespace apart */
+/**
+ * ms for the interfaces of the step before to come back, and between two looks: the kernel takes its namespace apart
+ */
 const INTERFACE_PATIENCE = 20_000;
 const LOOK = 20;
 

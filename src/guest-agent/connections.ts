@@ -1,6 +1,6 @@
 /**
- * Resets the connections that a copied container had to other hosts: their other ends know the container copied, and two
- * that speak for one would harm both. What is connected within the container stays. Loaded only for a copy.
+ * Resets the connections that a copied container had to other hosts: their other ends know the container copied, and
+ * two that speak for one would harm both. What is connected within the container stays. Loaded only for a copy.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { Fd } from '../host/fd.ts';

@@ -1,4 +1,6 @@
-/** What a container in this machine may do with the machine itself: its devices, and who is killed when memory runs out. */
+/**
+ * What a container in this machine may do with the machine itself: its devices, and who is killed when memory runs out.
+ */
 import { closeSync, openSync } from 'node:fs';
 import { devicesAt } from '../container/device-nodes.ts';
 import { deviceProgram, deviceRules } from '../container/device-rules.ts';

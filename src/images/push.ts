@@ -47,7 +47,9 @@ export interface PushContext {
   /** how many layers are sent at once */
   concurrency: number;
   env: NodeJS.ProcessEnv;
-  /** by diffID and compression what layers were compressed to before: an image pushed by two names is compressed once */
+  /**
+   * by diffID and compression what layers were compressed to before: an image pushed by two names is compressed once
+   */
   compressed: Map<string, Descriptor>;
 }
 

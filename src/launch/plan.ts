@@ -52,8 +52,8 @@ export type Step =
   | { op: 'mapUsers'; uid: string; gid: string }
   /**
    * makes each of these and sends them to the parent (LaunchOptions.onSockets). A netlink socket keeps the rights of
-   * its maker: the parent, outside, sets the namespace up with it. `address` is that of `udp` and `tcp`, whose ports the
-   * kernel chooses; they do not block. `asking`: a `tcp` does not listen, and is there to connect
+   * its maker: the parent, outside, sets the namespace up with it. `address` is that of `udp` and `tcp`, whose ports
+   * the kernel chooses; they do not block. `asking`: a `tcp` does not listen, and is there to connect
    */
   | { op: 'sockets'; make: readonly Exclude<SocketKind, 'tap'>[]; address?: string; asking?: boolean }
   /**

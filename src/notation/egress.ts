@@ -38,7 +38,9 @@ const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
 const WORDS = ['none', 'public', 'host'] as const;
 const PROTOCOLS = ['tcp', 'udp'] as const;
 
-/** All that one container is given. @throws Error for the first that cannot be read, or for what they cannot be at once */
+/**
+ * All that one container is given. @throws Error for the first that cannot be read, or for what they cannot be at once
+ */
 export function parseEgress(texts: readonly string[]): EgressRule[] {
   if (texts.length > MOST_RULES) throw new Error(`--egress: ${texts.length} rules, at most ${MOST_RULES}`);
   const rules = texts.map(parseEgressRule);
@@ -47,7 +49,9 @@ export function parseEgress(texts: readonly string[]): EgressRule[] {
   return rules;
 }
 
-/** Reads `none`, `example.com:443/tcp`, `*.example.com`, `10.0.0.0/8:80,8000-8010`, `[fd00::/8]:443`, `db:5432`, `host`. */
+/**
+ * Reads `none`, `example.com:443/tcp`, `*.example.com`, `10.0.0.0/8:80,8000-8010`, `[fd00::/8]:443`, `db:5432`, `host`.
+ */
 export function parseEgressRule(text: string): EgressRule {
   const wrong = (why: string): Error => new Error(`invalid egress rule ${JSON.stringify(text)}: ${why}`);
   if (text === '') throw wrong('it is empty');

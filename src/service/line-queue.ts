@@ -27,7 +27,8 @@ export class LineQueue<T> implements AsyncIterable<T> {
 
   /**
    * @param size about how many bytes the value has
-   * @param options.keep whether it is taken though there is no space: of what a client must know, and there is little of
+   * @param options.keep whether it is taken though there is no space: of what a client must know, and there is little
+   * of
    */
   push(value: T, size: number, { keep = false } = {}): void {
     if (this.#ended) return;

@@ -255,7 +255,9 @@ export class AgentClient {
     for (const write of held) write();
   }
 
-  /** What a machine that is saved now must be given to go on with its agent; while nothing is sent, and nothing runs. */
+  /**
+   * What a machine that is saved now must be given to go on with its agent; while nothing is sent, and nothing runs.
+   */
   save(): AgentState {
     return {
       nextRequest: this.#nextRequest,

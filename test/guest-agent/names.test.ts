@@ -1,4 +1,6 @@
-/** A container's name server as the guest's agent has it: in a network namespace of this machine, with the host's end. */
+/**
+ * A container's name server as the guest's agent has it: in a network namespace of this machine, with the host's end.
+ */
 import { spawnSync } from 'node:child_process';
 import test from 'ava';
 

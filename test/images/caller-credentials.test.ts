@@ -1,4 +1,6 @@
-/** Credentials that the caller of a pull, a push, a search or an inspection has given: whom they are told, and whom not. */
+/**
+ * Credentials that the caller of a pull, a push, a search or an inspection has given: whom they are told, and whom not.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -173,7 +173,9 @@ async function build(folder: string, words: string[]): Promise<void> {
 
 const EMPTY = new Set(['""', '[]', '{}', 'null', 'false']);
 
-/** What is empty is as if it were not there; Buildah leaves / out, too, which is where a container without one begins. */
+/**
+ * What is empty is as if it were not there; Buildah leaves / out, too, which is where a container without one begins.
+ */
 function configOf({ config: { config } }: Image): Record<string, unknown> {
   const { Labels, ...rest } = (config ?? {}) as Record<string, unknown> & { Labels?: Record<string, string> };
   const own: [string, unknown][] = Object.entries({

@@ -1,6 +1,6 @@
 /**
- * Limits, pause, figures and clean-up in a real cgroup v2, inside the test host as an ordinary user; judged by what containers can still do, not by
- * reading control files back. And what a host without cgroup v2 says.
+ * Limits, pause, figures and clean-up in a real cgroup v2, inside the test host as an ordinary user; judged by what
+ * containers can still do, not by reading control files back. And what a host without cgroup v2 says.
  */
 import test from 'ava';
 import { existsSync } from 'node:fs';
@@ -42,8 +42,9 @@ const exec = async (sandbox, args) => {
   return { out, err, exit };
 };
 /**
- * CPU seconds a second of wall clock. While the emulated machine stands still its clock goes on, and what was on its CPU has used it all and owes it: some
- * seconds then tell too much or too little, and others are looked at. @returns the first that is as it should be, or the last
+ * CPU seconds a second of wall clock. While the emulated machine stands still its clock goes on, and what was on its
+ * CPU has used it all and owes it: some seconds then tell too much or too little, and others are looked at. @returns
+ * the first that is as it should be, or the last
  */
 const pace = async (sandbox, [least, most], seconds = 3) => {
   for (let tries = 1; ; tries++) {

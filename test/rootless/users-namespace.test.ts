@@ -216,7 +216,8 @@ each(
 each(
   'what the file says is not believed',
   `
-  // those of a container: its own namespace, held by a process in it; and one of this process that is no namespace around containers
+  // those of a container: its own namespace, held by a process in it; and one of this process that is no namespace
+  // around containers
   const alone = await inContainer(['/bin/busybox', 'sleep', '1000'], { users: null });
   const own = open('/proc/' + alone.pid + '/ns/user', 0);
   const standing = (pid) => fs.readFileSync('/proc/' + pid + '/stat', 'latin1').split(') ')[1].split(' ')[19];

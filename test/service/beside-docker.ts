@@ -29,7 +29,9 @@ export interface Script {
   plugins?: boolean;
 }
 
-/** Declares a test for each script. Both engines are asked for before: a test that cannot run is counted as what it is. */
+/**
+ * Declares a test for each script. Both engines are asked for before: a test that cannot run is counted as what it is.
+ */
 export async function judgeBesideDocker(scripts: readonly Script[]): Promise<void> {
   const client = dockerClient();
   const plugins = scripts.some((script) => script.plugins) ? missingPlugins() : undefined;

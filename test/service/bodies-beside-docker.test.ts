@@ -1,6 +1,6 @@
 /**
- * Bodies of create and commit, sent to husk and to Docker's own engine: what each makes of entrypoints and commands that
- * are absent, null, empty or a word, with an image that has both, and of a config that is committed.
+ * Bodies of create and commit, sent to husk and to Docker's own engine: what each makes of entrypoints and commands
+ * that are absent, null, empty or a word, with an image that has both, and of a config that is committed.
  */
 import { readFileSync } from 'node:fs';
 import test, { type ExecutionContext } from 'ava';

@@ -22,7 +22,9 @@ const DIFFERENCES: Readonly<Record<string, string>> = {
     'a network that is not there is 400 at create, and 404 at the start of a container of Docker',
 };
 
-/** by step: reports of troubles that clients had here with other engines (engine-api/troubles.test.ts has the others) */
+/**
+ * by step: reports of troubles that clients had here with other engines (engine-api/troubles.test.ts has the others)
+ */
 const TROUBLES: Readonly<Record<string, string>> = {
   archives: 'podman#8126',
   published_port: 'podman#6803',

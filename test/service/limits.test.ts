@@ -1,7 +1,7 @@
 /**
- * `unenforceable-limits` of the config, from a request or a command line to a container that runs: what this host cannot
- * enforce is refused, or left out with Docker's text. Which of its limits a host enforces is its own matter: what is
- * refused under the one word must be left out under the other, and nothing else.
+ * `unenforceable-limits` of the config, from a request or a command line to a container that runs: what this host
+ * cannot enforce is refused, or left out with Docker's text. Which of its limits a host enforces is its own matter:
+ * what is refused under the one word must be left out under the other, and nothing else.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -69,7 +69,10 @@ const RECORDED_NULLS = [
   'VolumesFrom',
   'Warnings',
 ];
-/** Its numbers and truths that are `null` where nobody has asked for any, and the host's cgroups have none; recorded too. */
+/**
+ * Its numbers and truths that are `null` where nobody has asked for any, and the host's cgroups have none; recorded
+ * too.
+ */
 const UNSET = ['MemorySwappiness', 'OomKillDisable'];
 
 /** Makes JSON Schema of what Swagger says in its own way, and null of what may be null. */

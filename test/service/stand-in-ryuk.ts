@@ -11,7 +11,9 @@ const RYUK = [
   'wait',
 ].join('\n');
 
-/** What `husk import` is to make of the image: the label by which testcontainers finds a reaper that runs is there, too. */
+/**
+ * What `husk import` is to make of the image: the label by which testcontainers finds a reaper that runs is there, too.
+ */
 export const reaperChanges = (): string[] => [
   '--change',
   `CMD ${JSON.stringify(['sh', '-c', RYUK])}`,

@@ -95,8 +95,8 @@ async function runSteps(
 ): Promise<void> {
   const script = join(import.meta.dirname, 'script/testcontainers.ts');
   const child = user.start([process.execPath, '--disable-warning=ExperimentalWarning', script, ...asked.names], {
-    // Where these tests are run inside a container, testcontainers would look for ports at the bridge's gateway, which a
-    // rootless engine has in its own namespace.
+    // Where these tests are run inside a container, testcontainers would look for ports at the bridge's gateway, which
+    // a rootless engine has in its own namespace.
     env: { ...user.env, DOCKER_HOST: server.host, TESTCONTAINERS_HOST_OVERRIDE: 'localhost', ...asked.env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -154,7 +154,9 @@ const BUILD = `
   ln -s "$1/dist/husk-init" "$2/dist/husk-init"
   [ -z "$3" ] || sed -i "$3" "$2/setup/practice.ts"
   TMPDIR=$2/tmp exec "$0" --predictable "$2/setup/bundle.ts"`;
-/** On a busy machine the practice stands still while a container runs in it; a supervisor has work 2 s after a start. */
+/**
+ * On a busy machine the practice stands still while a container runs in it; a supervisor has work 2 s after a start.
+ */
 const HELD_UP =
   's/await run(command)/command.join().startsWith("exec,four,") ' +
   '? (Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500), await run(command)) : await run(command)/';

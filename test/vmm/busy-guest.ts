@@ -68,8 +68,8 @@ export class BusyGuest implements Disposable {
   #waiting: { text: string; resolve: () => void }[] = [];
 
   /**
-   * A machine to be saved has a read-only disk of no size, a network without a link, and an empty share; one that goes on
-   * has others.
+   * A machine to be saved has a read-only disk of no size, a network without a link, and an empty share; one that goes
+   * on has others.
    * @param options.disk path of the writable disk @param options.streamed as the machine that was saved has it
    */
   constructor(folder: string, cpus: number, options: { disk?: string; snapshot?: Snapshot; streamed?: number } = {}) {

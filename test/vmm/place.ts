@@ -8,7 +8,10 @@ import { root } from './parts.ts';
 
 /** of a moment between two commands, in a VM of the test host */
 const SLOWER = 12;
-/** ms a line has, for what hangs: those with several containers boot several machines, each four minutes where a host is busy */
+/**
+ * ms a line has, for what hangs: those with several containers boot several machines, each four minutes where a host is
+ * busy
+ */
 const TIMEOUT = 1_200_000;
 
 /** One isolation's data root and folder, in which the lines run. */

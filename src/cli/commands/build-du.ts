@@ -50,7 +50,9 @@ export async function run({ flags, context }: Invocation): Promise<number> {
   return 0;
 }
 
-/** @returns the rows in one line each: steps are cut, and a narrow terminal has them instead of how often they were used */
+/**
+ * @returns the rows in one line each: steps are cut, and a narrow terminal has them instead of how often they were used
+ */
 function fitted(rows: readonly string[][], { isTTY, columns }: Invocation['context']['stdout']): string[][] {
   if (!isTTY || columns === undefined) return rows.map((row) => withStep(row, STEP));
   /** the columns before the step, as table() gives each of them its width */

@@ -1,6 +1,6 @@
 /**
- * `images --tree`, as the Docker client prints it: one line per image, with its other names above. husk keeps one platform
- * of an image, so that there are no lines of platforms below. The functions are pure but for writing.
+ * `images --tree`, as the Docker client prints it: one line per image, with its other names above. husk keeps one
+ * platform of an image, so that there are no lines of platforms below. The functions are pure but for writing.
  */
 import { HuskError } from '../../errors.ts';
 import type { Image } from '../../images/store/contract.ts';

@@ -203,8 +203,8 @@ export class ContainerCgroup {
  * @param options.supervisor pid of the process that stays beside the container
  * @param options.directory the container's folder, which remembers where its cgroup is (remains.ts)
  * @param options.cgroupsPath the spec's: `--cgroup-parent`, a slash, the id
- * @param options.scope gives the scope of the user's systemd, for who has several containers beside one process: it asks
- * once, as the process would leave the one for the next, and an empty scope is removed
+ * @param options.scope gives the scope of the user's systemd, for who has several containers beside one process: it
+ * asks once, as the process would leave the one for the next, and an empty scope is removed
  * @param options.whileAsking called when the user's systemd is asked, which takes as long as the rest of a start
  * @throws HuskError `unsupported` naming the limit that cannot be enforced, and the fix
  */

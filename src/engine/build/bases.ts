@@ -1,6 +1,6 @@
 /**
- * The images that a build begins with, or copies from: found here, pulled, or read out of a layout of the caller's, each
- * once and side by side. A pull and a reading are steps of the build's progress.
+ * The images that a build begins with, or copies from: found here, pulled, or read out of a layout of the caller's,
+ * each once and side by side. A pull and a reading are steps of the build's progress.
  */
 import { HuskError } from '../../errors.ts';
 import type { BuildStore, Image, Images, LayoutChoice, Platform } from '../../images/store/contract.ts';

@@ -42,7 +42,9 @@ export async function build(
   }
 }
 
-/** The build is done, and holds none of its layers any more. A cache that cannot be made smaller is told, and no more. */
+/**
+ * The build is done, and holds none of its layers any more. A cache that cannot be made smaller is told, and no more.
+ */
 async function collect({ images, paths }: EngineContext, note: (text: string) => void): Promise<void> {
   try {
     const { mountsUsedBefore } = await images.collectBuildCache();

@@ -102,7 +102,9 @@ export async function seedCache(
   if (!isMade()) await unpackInto(files, { folder, name: DATA, reach: [paths.layers, folder], signal });
 }
 
-/** Takes the files of a cache away that nobody else uses; its next user finds a new one. @param renewed gets the folder */
+/**
+ * Takes the files of a cache away that nobody else uses; its next user finds a new one. @param renewed gets the folder
+ */
 async function renew(folder: string, renewed: Set<string>): Promise<void> {
   if (renewed.has(folder)) return;
   // Under another name: a cache that was filled by its seed is whole or not there, whenever this process is killed.

@@ -1,4 +1,6 @@
-/** What a build is made of: takes its context in, where that is none of the host's folders, and reads the Dockerfile. */
+/**
+ * What a build is made of: takes its context in, where that is none of the host's folders, and reads the Dockerfile.
+ */
 import { parseDockerfile, type Dockerfile } from '../../images/build/dockerfile/parse.ts';
 import { BuildError } from '../../images/build/operations.ts';
 import type { BuildStore, Layer } from '../../images/store/contract.ts';

@@ -1,4 +1,6 @@
-/** The part of `system check` that looks at the templates of machines: one that is damaged is made again when needed. */
+/**
+ * The part of `system check` that looks at the templates of machines: one that is damaged is made again when needed.
+ */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { causeOf } from '../../errors.ts';

@@ -65,8 +65,8 @@ async function pause(context: EngineContext, container: Container, warnings: str
 }
 
 /**
- * Settings that were asked for over the container's own: moby daemon/commit.go `merge`. An entrypoint that was asked for
- * takes the container's command away, but for `[]`, which takes the container's entrypoint alone.
+ * Settings that were asked for over the container's own: moby daemon/commit.go `merge`. An entrypoint that was asked
+ * for takes the container's command away, but for `[]`, which takes the container's entrypoint alone.
  */
 export function mergeSettings(asked: Settings, own: Settings): Settings {
   const hasCommand = asked.Cmd?.length || asked.Entrypoint?.length;

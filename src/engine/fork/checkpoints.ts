@@ -1,7 +1,7 @@
 /**
- * `checkpoint create`, `ls`, `rm`: a running container's machine, saved as a fork saves it (fork.ts), and kept. It has the
- * container's disk of that moment with it: memory and disk belong together, and what the container wrote since is gone
- * with a start from the checkpoint. A command that was killed leaves `.<pid>.half` beside the others.
+ * `checkpoint create`, `ls`, `rm`: a running container's machine, saved as a fork saves it (fork.ts), and kept. It has
+ * the container's disk of that moment with it: memory and disk belong together, and what the container wrote since is
+ * gone with a start from the checkpoint. A command that was killed leaves `.<pid>.half` beside the others.
  *
  *   saved/<id>.checkpoints/<name>/state, memory, disk     where no monitor looks or writes
  *   <--checkpoint-dir>/<name>/…                           as the user wants it

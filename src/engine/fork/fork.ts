@@ -5,24 +5,26 @@
  * 1. This command checks what can be said before (plan.ts), and takes the lock of the container's saved machine
  *    (saved.ts): forks of one container come one after another.
  * 2. It asks the container's supervisor, which is the machine's monitor, for `save`. That has the guest's agent freeze
- *    the container, finishes what it was saying to the agent, takes the vCPUs out of the guest, and writes state, memory
- *    and a copy of the disk into containers/<id>/saved, which is all that its jail lets it write to. Then the container
- *    goes on. RAM and disk bound what is written; the folder is the user's alone.
- * 3. This command moves the three files to saved/<id>/, where no monitor can look or write, and looks at them there. They
- *    are the monitor's word: nobody outside of a jail parses them, and who has taken a monitor over has no more of the
- *    copies than of the container.
+ *    the container, finishes what it was saying to the agent, takes the vCPUs out of the guest, and writes state,
+ *    memory and a copy of the disk into containers/<id>/saved, which is all that its jail lets it write to. Then the
+ *    container goes on. RAM and disk bound what is written; the folder is the user's alone.
+ * 3. This command moves the three files to saved/<id>/, where no monitor can look or write, and looks at them there.
+ *    They are the monitor's word: nobody outside of a jail parses them, and who has taken a monitor over has no more of
+ *    the copies than of the container.
  * 4. For each copy it writes a record, gives it the disk, and starts a supervisor as `start` does, with networks, names
- *    and ports of its own; its jail has saved/<id> to read. That maps the memory copy-on-write, and gives the connections
- *    of the first process' stdio to streams of its own. It ends all others: execs go on without their clients, whose
- *    stdin ends and whose output nobody reads; connections to sockets of the host's are closed.
+ *    and ports of its own; its jail has saved/<id> to read. That maps the memory copy-on-write, and gives the
+ *    connections of the first process' stdio to streams of its own. It ends all others: execs go on without their
+ *    clients, whose stdin ends and whose output nobody reads; connections to sockets of the host's are closed.
  * 5. The copy's agent is asked to `adopt`: clock, randomness, host name and husk's own files are set, connections to
- *    other hosts reset, the interfaces get their addresses. Only then is the container thawed. The record says `running`.
+ *    other hosts reset, the interfaces get their addresses. Only then is the container thawed. The record says
+ *    `running`.
  * 6. saved/<id> goes: a copy keeps the memory that it has mapped. Its next life, by a restart policy, boots.
  *
- * What a kill -9 leaves. Of this command in 2: the container goes on, and `saved` in its folder lies there until the next
- * fork, `system prune`, or its removal. In 3 to 5: saved/<id>, whose lock is nobody's, and at most one copy that was not
- * started; it is `created`, and its own disk begins it anew. Of the container's supervisor: what it leaves always, and a
- * half `saved`, which is no saved machine because nobody has answered for it. Of a copy's: a container that has ended.
+ * What a kill -9 leaves. Of this command in 2: the container goes on, and `saved` in its folder lies there until the
+ * next fork, `system prune`, or its removal. In 3 to 5: saved/<id>, whose lock is nobody's, and at most one copy that
+ * was not started; it is `created`, and its own disk begins it anew. Of the container's supervisor: what it leaves
+ * always, and a half `saved`, which is no saved machine because nobody has answered for it. Of a copy's: a container
+ * that has ended.
  */
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';

@@ -62,8 +62,8 @@ export function copyNames(original: string, ids: readonly string[], name?: strin
 }
 
 /**
- * The same limits, labels, policies and logs. What only one can have is the original's: a host name made of its id, ports
- * of the host (the copy's are free ones), addresses that were asked for.
+ * The same limits, labels, policies and logs. What only one can have is the original's: a host name made of its id,
+ * ports of the host (the copy's are free ones), addresses that were asked for.
  */
 export function copiedConfig({ id: original, config }: Container, id: string): ContainerConfig {
   const { options } = config;

@@ -1,6 +1,6 @@
 /**
- * saved/<id>: the machine of a running container as it was at one moment, while copies are made of it. A folder is there
- * only as long as a command has its lock; what a killed one left, the next takes away, or `system prune`.
+ * saved/<id>: the machine of a running container as it was at one moment, while copies are made of it. A folder is
+ * there only as long as a command has its lock; what a killed one left, the next takes away, or `system prune`.
  *
  *   saved/<id>/state, memory, disk
  *   saved/<id>.taken/               what is left of the monitor's folder
@@ -26,7 +26,9 @@ const ID = /^[0-9a-f]{64}$/;
 
 type SavedPaths = Pick<Paths, 'saved' | 'containers' | 'container'>;
 
-/** Waits for whoever forks the same container. Disposed of, the folder goes, and what is left in the container's own. */
+/**
+ * Waits for whoever forks the same container. Disposed of, the folder goes, and what is left in the container's own.
+ */
 export async function lockSaved(paths: SavedPaths, id: string): Promise<Disposable> {
   mkdirSync(paths.saved, { recursive: true, mode: 0o700 });
   const file = join(paths.saved, id + LOCK);
@@ -68,8 +70,9 @@ export async function saveMachine(context: EngineContext, container: Container):
 
 /**
  * Moves what a monitor has saved to where it cannot reach it by a name. Attack: a monitor that was taken over leaves a
- * link, or a file that has another name, and has the copies read what is not its own, or files of the user's moved away.
- * Nothing is looked at before it is in a folder of which the monitor has no part; rename(2) follows no link at its end.
+ * link, or a file that has another name, and has the copies read what is not its own, or files of the user's moved
+ * away. Nothing is looked at before it is in a folder of which the monitor has no part; rename(2) follows no link at
+ * its end.
  * @param _lock proves that nobody else does @returns the folder @throws HuskError `corrupt`
  */
 export function takeSaved(paths: SavedPaths, id: string, _lock: Disposable): string {

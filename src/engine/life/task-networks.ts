@@ -45,8 +45,8 @@ export async function taskNetworks(
 type Resolvers = TaskNetworks['names']['resolvers'];
 
 /**
- * Where `--egress` has rules all resolvers are asked from the host. One that the container reaches by its rules could be
- * asked anything, and one that it is itself would decide which addresses its rules let through.
+ * Where `--egress` has rules all resolvers are asked from the host. One that the container reaches by its rules could
+ * be asked anything, and one that it is itself would decide which addresses its rules let through.
  * @throws HuskError for a resolver on the container's own loopback
  */
 export function askedFromHost(resolvers: Resolvers): Resolvers {

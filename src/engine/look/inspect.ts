@@ -1,6 +1,6 @@
 /**
- * Docker's JSON of `inspect` (ContainerInspect of its Engine API), with husk's own `Isolation` and `ForkedFrom`. Shapes only; asks
- * nothing of the container.
+ * Docker's JSON of `inspect` (ContainerInspect of its Engine API), with husk's own `Isolation` and `ForkedFrom`. Shapes
+ * only; asks nothing of the container.
  */
 import { join } from 'node:path';
 import type { Container } from '../contract.ts';

@@ -1,6 +1,7 @@
 /**
- * Servers of the API that listen on TCP, for `husk doctor`: whoever reaches such a port is the user. Each leaves a record
- * in the runtime folder while it lives; a record whose process is gone is not told, and goes with the next server.
+ * Servers of the API that listen on TCP, for `husk doctor`: whoever reaches such a port is the user. Each leaves a
+ * record in the runtime folder while it lives; a record whose process is gone is not told, and goes with the next
+ * server.
  */
 import { constants, fstatSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 /**
- * Copies a file that has holes, as it is: where the file system can share blocks (btrfs, XFS) nothing is copied before it
- * is changed, elsewhere only what is no hole. copy_file_range(2), not ioctl(FICLONE): a monitor of a machine may make
- * no other ioctl than it needs.
+ * Copies a file that has holes, as it is: where the file system can share blocks (btrfs, XFS) nothing is copied before
+ * it is changed, elsewhere only what is no hole. copy_file_range(2), not ioctl(FICLONE): a monitor of a machine may
+ * make no other ioctl than it needs.
  */
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';

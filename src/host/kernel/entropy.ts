@@ -10,8 +10,8 @@ const RNDRESEEDCRNG = _IO(RANDOM, 0x07);
 const POOL_HEADER_SIZE = 8;
 
 /**
- * Adds secret random bytes to the kernel's pool, and makes the generator begin anew with them at once: by itself it does
- * so every minute, until when the clones of one snapshot would all read the same.
+ * Adds secret random bytes to the kernel's pool, and makes the generator begin anew with them at once: by itself it
+ * does so every minute, until when the clones of one snapshot would all read the same.
  * @throws SyscallError
  */
 export function reseedKernel(entropy: Uint8Array): void {

@@ -54,8 +54,8 @@ export class RamMapping implements Disposable {
   }
 
   /**
-   * Maps the data of a file of the same length copy-on-write: a snapshot's memory, which must not change. Where the file
-   * has a hole the memory stays what it was, zeroes that belong to nobody. Mapped, each page of a hole would be
+   * Maps the data of a file of the same length copy-on-write: a snapshot's memory, which must not change. Where the
+   * file has a hole the memory stays what it was, zeroes that belong to nobody. Mapped, each page of a hole would be
    * made in the host's page cache when the guest first writes to it, and a file in a tmpfs would grow by it.
    * @throws SyscallError
    */

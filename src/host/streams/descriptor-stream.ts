@@ -1,7 +1,7 @@
 /**
  * A Node stream over a non-blocking descriptor that Node itself has no stream for (AF_VSOCK), or none that goes on
- * reading when nothing can be written any more. Back-pressure both ways; at most one chunk is held. The end of writing is
- * shutdown(2), so that the other direction goes on.
+ * reading when nothing can be written any more. Back-pressure both ways; at most one chunk is held. The end of writing
+ * is shutdown(2), so that the other direction goes on.
  */
 import { constants } from 'node:os';
 import { Duplex } from 'node:stream';

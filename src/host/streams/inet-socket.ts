@@ -76,8 +76,8 @@ export function connectedSocket(address: string, port: number): Fd {
 }
 
 /**
- * Ends the connection of a socket, whoever has it open: reading and writing fail with ECONNRESET from then on. The other
- * end is sent a reset where there is a way to it. connect(2) § AF_UNSPEC @throws SyscallError
+ * Ends the connection of a socket, whoever has it open: reading and writing fail with ECONNRESET from then on. The
+ * other end is sent a reset where there is a way to it. connect(2) § AF_UNSPEC @throws SyscallError
  */
 export function disconnect(fd: number): void {
   // all zeroes: AF_UNSPEC; safe: name is a whole struct sockaddr

@@ -215,7 +215,9 @@ export class NetlinkSocket implements Disposable {
       );
   }
 
-  /** The answers to what was sent last, until there is none left; those to requests that failed earlier are passed over. */
+  /**
+   * The answers to what was sent last, until there is none left; those to requests that failed earlier are passed over.
+   */
   *#receive(first: number, requests: readonly NetlinkRequest[]): Generator<Answer> {
     for (const datagram of this.#datagrams(requests[0]!.asked))
       for (const answer of messages(datagram))

@@ -2,7 +2,9 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 
-/** Resolves when a stream has room for more, or takes no more at all. It leaves no listener behind, and never rejects. */
+/**
+ * Resolves when a stream has room for more, or takes no more at all. It leaves no listener behind, and never rejects.
+ */
 export async function roomIn(stream: Writable): Promise<void> {
   if (!stream.writableNeedDrain || stream.destroyed) return;
   const over = new AbortController();

@@ -94,8 +94,8 @@ export function peerPidfd(fd: number): Fd | undefined {
 }
 
 /**
- * SO_NETNS_COOKIE (Linux 5.14): the network namespace that a socket is in, by a number that no other has while this boot
- * lasts. A namespace's inode is given to the next one as soon as it is gone. @returns undefined before that Linux
+ * SO_NETNS_COOKIE (Linux 5.14): the network namespace that a socket is in, by a number that no other has while this
+ * boot lasts. A namespace's inode is given to the next one as soon as it is gone. @returns undefined before that Linux
  */
 export function networkCookie(fd: number): string | undefined {
   const cookie = new Int32Array(2); // safe: the kernel writes one u64, and the length says so

@@ -1,6 +1,7 @@
 /**
  * The archive that `import URL` names: one GET, with redirects followed (never from https to http), without credentials
- * or resuming. Its bytes and their pace are bounded here; what they are when they are unpacked is bounded by the reader.
+ * or resuming. Its bytes and their pace are bounded here; what they are when they are unpacked is bounded by the
+ * reader.
  */
 import { causeOf, HuskError } from '../../errors.ts';
 import { VERSION } from '../../version.ts';
@@ -19,8 +20,8 @@ const SLOWEST: Pace = { bytes: 1 << 20, ms: 600_000, now: () => performance.now(
  * @param options.env environment, for its proxies
  * @param options.maxSize bytes that the archive may have as it is sent
  * @param options.pace the slowest pace that is waited for; only what the server takes counts
- * @throws HuskError `invalid` for a URL of another kind, `limit` for too many bytes, `unavailable` for an answer that is
- * no file or comes too slowly; TransportError
+ * @throws HuskError `invalid` for a URL of another kind, `limit` for too many bytes, `unavailable` for an answer that
+ * is no file or comes too slowly; TransportError
  */
 export async function* download(
   url: URL,

@@ -1,7 +1,7 @@
 /**
  * Lists that were made here and not pushed yet: manifests/<sha256 of the list's name>.json, one file each, whole or not
- * there. A change reads the file and writes another within a transaction of the database, so that of two changes at once
- * none is lost; the database has no row of it.
+ * there. A change reads the file and writes another within a transaction of the database, so that of two changes at
+ * once none is lost; the database has no row of it.
  */
 import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';

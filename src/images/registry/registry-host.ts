@@ -1,4 +1,7 @@
-/** The registry of `login`, `logout` and the API's /auth: a host, in any spelling; the hub when none was typed. The function is pure. */
+/**
+ * The registry of `login`, `logout` and the API's /auth: a host, in any spelling; the hub when none was typed. The
+ * function is pure.
+ */
 import { HuskError } from '../../errors.ts';
 import { DEFAULT_DOMAIN } from '../store/reference.ts';
 

@@ -71,8 +71,8 @@ export interface Image {
 /** One line of output per layer of `pull` or `push`; `current` and `total` in bytes. */
 export interface Progress {
   /**
-   * first 12 hex digits of the layer's digest; the tag or digest of what is pulled, in the line `Pulling from x`; absent
-   * for any other message of the whole operation
+   * first 12 hex digits of the layer's digest; the tag or digest of what is pulled, in the line `Pulling from x`;
+   * absent for any other message of the whole operation
    */
   id?: string;
   status: string;

@@ -1,4 +1,6 @@
-/** The filters of lists of images and of their pruning: which match, and which of their names. The functions are pure. */
+/**
+ * The filters of lists of images and of their pruning: which match, and which of their names. The functions are pure.
+ */
 import { HuskError } from '../../errors.ts';
 import { goGlob } from '../../notation/go-pattern.ts';
 import { hasLabel } from '../../notation/labels.ts';

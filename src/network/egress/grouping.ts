@@ -79,7 +79,9 @@ export function isNamed({ groups }: Egress, address: IpAddress): boolean {
   return groups.some(({ ranges }) => isWithin(ranges[address.family], address));
 }
 
-/** Whether a name of DNS may lead there: never to what only this host, or a network behind it, knows (DNS rebinding). */
+/**
+ * Whether a name of DNS may lead there: never to what only this host, or a network behind it, knows (DNS rebinding).
+ */
 export function mayBeAnswered({ host }: Pick<Egress, 'host'>, address: IpAddress): boolean {
   return isPublic(address) && !isWithin(rangesOf(host, address.family), address);
 }

@@ -1,4 +1,6 @@
-/** Ranges of addresses: subnets put together so that none meets another, as the kernel's interval sets want them. Pure. */
+/**
+ * Ranges of addresses: subnets put together so that none meets another, as the kernel's interval sets want them. Pure.
+ */
 import type { Element } from '../../host/streams/nftables.ts';
 import { BITS, lastOf, type Family, type IpAddress, type Subnet } from '../../notation/ip.ts';
 

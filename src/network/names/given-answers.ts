@@ -1,7 +1,7 @@
 /**
- * Answers out of records, kept to be given again: to a query that is the same but for its id, for as long as the records
- * are what they were. Programs ask the same names all the time, and most of what an answer costs is to read the query
- * and the records anew. What a container may have kept by asking much is bounded.
+ * Answers out of records, kept to be given again: to a query that is the same but for its id, for as long as the
+ * records are what they were. Programs ask the same names all the time, and most of what an answer costs is to read the
+ * query and the records anew. What a container may have kept by asking much is bounded.
  */
 import { type Protocol, TO_DATA } from './compose.ts';
 import { FLAG, type Query, TYPE } from './message.ts';

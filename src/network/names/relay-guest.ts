@@ -18,7 +18,9 @@ import {
 import type { Respond } from './responder.ts';
 import type { Call, Resolver } from './upstream.ts';
 
-/** questions that came by UDP and are not answered: twice what the host asks at once, so that it is the one to refuse */
+/**
+ * questions that came by UDP and are not answered: twice what the host asks at once, so that it is the one to refuse
+ */
 const MOST_QUERIES = 2048;
 /** bytes that the host has not taken; what comes by UDP while there are more is lost, as on any network */
 const MOST_WAITING = 1 << 20;

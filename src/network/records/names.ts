@@ -9,8 +9,8 @@ import { changesIn } from './changes.ts';
 import { NetworkRecords } from './records.ts';
 
 /**
- * The names of all networks, for name servers. Statements are prepared once: names are asked for more often than records
- * change.
+ * The names of all networks, for name servers. Statements are prepared once: names are asked for more often than
+ * records change.
  */
 export function namesIn(database: DatabaseSync): Required<NameSource> {
   const rows = new NameRows(database);

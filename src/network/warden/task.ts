@@ -1,7 +1,7 @@
 /**
  * What a warden is told by the command that starts it: two lines of JSON on its stdin, this task and, when the
- * machine's monitor runs, who that is. And the descriptors that it is born with. Whoever tends it (guest/net/tend.c) has
- * kept both, for the next one.
+ * machine's monitor runs, who that is. And the descriptors that it is born with. Whoever tends it (guest/net/tend.c)
+ * has kept both, for the next one.
  */
 import type { EndpointState } from '../../state/containers.ts';
 import type { Network } from '../records/contract.ts';

@@ -1,6 +1,6 @@
 /**
- * Blobs of the client's folders: of image layouts that are contexts by name. The client serves each folder as a store of
- * its own, by containerd's content service. What it says is checked by whoever reads.
+ * Blobs of the client's folders: of image layouts that are contexts by name. The client serves each folder as a store
+ * of its own, by containerd's content service. What it says is checked by whoever reads.
  *
  * Source: containerd api/services/content/v1/content.proto, moby/buildkit session/content.
  */

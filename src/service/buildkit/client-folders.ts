@@ -1,6 +1,6 @@
 /**
- * Folders of the client that a build reads: a few files of one, or one as a tar that comes when the engine reads it. Each
- * transfer is a step that the client shows.
+ * Folders of the client that a build reads: a few files of one, or one as a tar that comes when the engine reads it.
+ * Each transfer is a step that the client shows.
  */
 import { Readable } from 'node:stream';
 import type { NamedContext } from '../../engine/build-contract.ts';

@@ -1,4 +1,7 @@
-/** The methods of BuildKit's Control service and of its gateway (LLBBridge), as far as buildx's docker driver calls them. */
+/**
+ * The methods of BuildKit's Control service and of its gateway (LLBBridge), as far as buildx's docker driver calls
+ * them.
+ */
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { HuskError } from '../../errors.ts';

@@ -1,6 +1,6 @@
 /**
- * The messages of BuildKit's API that husk speaks, as values. Field numbers are those of its definitions, in whose order
- * they stand here. Pure.
+ * The messages of BuildKit's API that husk speaks, as values. Field numbers are those of its definitions, in whose
+ * order they stand here. Pure.
  *
  * Source: moby/buildkit api/services/control/control.proto, frontend/gateway/pb/gateway.proto, api/types/worker.proto,
  * util/apicaps/pb/caps.proto, solver/pb/ops.proto (Platform, SourceInfo, Range), google/rpc/status.proto.

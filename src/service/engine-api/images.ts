@@ -15,7 +15,9 @@ const MS_PER_SECOND = 1000;
 const LIST_FILTERS = ['dangling', 'label', 'before', 'since', 'reference', 'until'];
 const PRUNE_FILTERS = ['dangling', 'label', 'label!', 'until'];
 
-/** since these minors of 1.x: a count of containers; empty lists for no name; no VirtualSize; no `filter` in the query */
+/**
+ * since these minors of 1.x: a count of containers; empty lists for no name; no VirtualSize; no `filter` in the query
+ */
 const COUNTS_CONTAINERS = 51;
 const HAS_EMPTY_NAMES = 43;
 const WITHOUT_VIRTUAL_SIZE = 44;

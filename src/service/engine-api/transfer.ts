@@ -41,7 +41,9 @@ function pull({ query, headers, signal }: Call, { images }: Engine): Answer {
   return { kind: 'lines', lines: linesOf(work, signal) };
 }
 
-/** A registry does not tell what is not there from what is not for everybody, and so Docker's status is one for both. */
+/**
+ * A registry does not tell what is not there from what is not for everybody, and so Docker's status is one for both.
+ */
 function asDenied(error: unknown): unknown {
   if (!(error instanceof HuskError) || error.kind !== 'unauthorized') return error;
   return new HuskError(error.message, { kind: 'not-found', cause: error });

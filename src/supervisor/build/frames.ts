@@ -1,8 +1,8 @@
 /**
- * What a build and the monitor of its virtual machine say to each other over a socket: frames of u32 little-endian bytes
- * that follow, u8 kind, u32 little-endian id, content. The id is that of the request which the frame is about. Parses
- * and builds only. The monitor's guest is hostile, and a monitor may be taken over: the length is bounded, and never
- * more than one frame is buffered.
+ * What a build and the monitor of its virtual machine say to each other over a socket: frames of u32 little-endian
+ * bytes that follow, u8 kind, u32 little-endian id, content. The id is that of the request which the frame is about.
+ * Parses and builds only. The monitor's guest is hostile, and a monitor may be taken over: the length is bounded, and
+ * never more than one frame is buffered.
  */
 import { HuskError } from '../../errors.ts';
 import type { InterfaceSetup } from '../../agent-protocol.ts';

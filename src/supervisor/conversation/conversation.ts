@@ -20,7 +20,9 @@ import { answer } from './requests.ts';
  * After an exec's process has exited, its output is over when nothing came for so long: children may hold the pipes.
  */
 const EXEC_QUIET_MS = 200;
-/** What it wrote may be read so long before others are told of its end; Docker's (moby daemon/monitor.go) is the same. */
+/**
+ * What it wrote may be read so long before others are told of its end; Docker's (moby daemon/monitor.go) is the same.
+ */
 const EXEC_DRAIN_MS = 2000;
 
 /**

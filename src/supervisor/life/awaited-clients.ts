@@ -19,7 +19,9 @@ export class AwaitedClients {
     if (this.#tokens.size === 0) this.#all.resolve();
   }
 
-  /** Resolves when all have arrived; one that does not come holds the command up no longer than one that stands still. */
+  /**
+   * Resolves when all have arrived; one that does not come holds the command up no longer than one that stands still.
+   */
   async all(): Promise<void> {
     if (this.#tokens.size > 0) await within(this.#all.promise, STALL_TIMEOUT_MS);
   }

@@ -1,7 +1,7 @@
 /**
  * The networks of a virtual machine, as its monitor has them: what was made for it before it was born is its to the end
- * of its last life, restarts included. It can make and change nothing of them; at the end it gives back its addresses and
- * ports, and the taps go with the process.
+ * of its last life, restarts included. It can make and change nothing of them; at the end it gives back its addresses
+ * and ports, and the taps go with the process.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { HuskError } from '../../errors.ts';

@@ -12,9 +12,10 @@
  *   there although the process is not dumpable.
  * - `forwarder`: one, if it publishes ports: with its last copy the forwarder ends
  * - `resolvers`: sockets connected to the host's resolvers, as the task's `names` count them
- * - `relay`: one, if sockets of the host's are mounted: the end of a socket to whoever connects to them (src/vmm/sockets/)
- * - `warden`: one, if it has rules of `--egress`: by it comes a stream to whoever answers its names, who believes nothing
- *   it says, and another one when that was killed
+ * - `relay`: one, if sockets of the host's are mounted: the end of a socket to whoever connects to them
+ *   (src/vmm/sockets/)
+ * - `warden`: one, if it has rules of `--egress`: by it comes a stream to whoever answers its names, who believes
+ *   nothing it says, and another one when that was killed
  */
 export type DescriptorKind = 'links' | 'networks' | 'forwarder' | 'resolvers' | 'relay' | 'warden';
 

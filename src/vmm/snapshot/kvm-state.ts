@@ -76,7 +76,9 @@ const TSC_DEADLINE = 0x6e0;
  */
 const HYPERV_MSRS = { first: 0x4000_0000, last: 0x4000_01ff };
 
-/** parts per million by which KVM lets a guest's TSC rate differ from the host's without scaling it (tsc_tolerance_ppm) */
+/**
+ * parts per million by which KVM lets a guest's TSC rate differ from the host's without scaling it (tsc_tolerance_ppm)
+ */
 const TSC_TOLERANCE = 250;
 
 /** Saves a paused vCPU. @param cpuid the CPUID that was set, because KVM returns it with what changed at run time */

@@ -117,7 +117,8 @@ test('a cache that another build uses is emptied when that has ended; a private 
     writeFileSync(join(held.folder, 'data/f'), '');
     let waited = false;
     const onWait = () => {
-      // A process that another test starts has the lock for a moment, too: then the emptied cache is waited for as well.
+      // A process that another test starts has the lock for a moment, too: then the emptied cache is waited for as
+      // well.
       if (waited) return;
       waited = true;
       t.true(existsSync(join(held.folder, 'data/f')));

@@ -1,4 +1,6 @@
-/** What the tests of execs share: containers in which nothing happens, their execs, and other processes that use them. */
+/**
+ * What the tests of execs share: containers in which nothing happens, their execs, and other processes that use them.
+ */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';

@@ -1,4 +1,6 @@
-/** Blobs of a layout that somebody else hands over: what lies about lengths or bytes is refused, and read no further. */
+/**
+ * Blobs of a layout that somebody else hands over: what lies about lengths or bytes is refused, and read no further.
+ */
 import { createHash } from 'node:crypto';
 import test from 'ava';
 import { LayoutBlobs } from '../../../src/images/archive/layout-blobs.ts';

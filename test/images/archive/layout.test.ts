@@ -1,4 +1,6 @@
-/** Images in an OCI layout that a stranger has written: the one that is named is read, and nothing unverified is taken. */
+/**
+ * Images in an OCI layout that a stranger has written: the one that is named is read, and nothing unverified is taken.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -26,7 +26,8 @@ for (const family of [4, 6] as const)
   real(`tcp of IPv${family}: of the container's namespace, and no listener${CANNOT}`, async (t) => {
     const container = await namespace(t);
     using socket = await openContainerSocket(container.pid, 'tcp', family);
-    // listeners have state 0A; before the endpoint's own, of which the process that made it holds a copy a little longer
+    // listeners have state 0A; before the endpoint's own, of which the process that made it holds a copy a little
+    // longer
     for (const table of ['tcp', 'tcp6'])
       t.notRegex(readFileSync(`/proc/${container.pid}/net/${table}`, 'latin1'), /^ *\d+: \S+ \S+ 0A /m);
     const sockets = await openEndpointSockets(container.pid);

@@ -1,4 +1,6 @@
-/** What scenarios about --egress have in hand besides (../namespaces.ts): rules on members, and frames of a hostile one. */
+/**
+ * What scenarios about --egress have in hand besides (../namespaces.ts): rules on members, and frames of a hostile one.
+ */
 import type { Fd } from '../../../src/host/fd.ts';
 import { addressBytes } from '../../../src/host/streams/address-bytes.ts';
 import { NetlinkSocket } from '../../../src/host/streams/netlink-socket.ts';

@@ -1,4 +1,6 @@
-/** A container's questions by a relay to the host and back, with dig as the judge; and what either end does not bear. */
+/**
+ * A container's questions by a relay to the host and back, with dig as the judge; and what either end does not bear.
+ */
 import { once } from 'node:events';
 import { Duplex, duplexPair } from 'node:stream';
 import test from 'ava';

@@ -1,4 +1,6 @@
-/** File sync with a client that lies: names, sizes, contents that nobody asked for; and what becomes of honest files. */
+/**
+ * File sync with a client that lies: names, sizes, contents that nobody asked for; and what becomes of honest files.
+ */
 import test from 'ava';
 import { HuskError } from '../../../src/errors.ts';
 import {

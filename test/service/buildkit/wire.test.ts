@@ -1,4 +1,6 @@
-/** The protobuf reader against hostile bytes, and both ways against themselves. HUSK_FUZZ_SECONDS lengthens the fuzz. */
+/**
+ * The protobuf reader against hostile bytes, and both ways against themselves. HUSK_FUZZ_SECONDS lengthens the fuzz.
+ */
 import test from 'ava';
 import { HuskError } from '../../../src/errors.ts';
 import { readBridgeSolve, readPrune, readReturn, readSolve } from '../../../src/service/buildkit/messages.ts';

@@ -1,6 +1,6 @@
 /**
- * No field of a network's bodies is passed over silently: each one of the schema, sent alone, changes what the engine is
- * asked for, is refused by its name, or is listed here as without meaning.
+ * No field of a network's bodies is passed over silently: each one of the schema, sent alone, changes what the engine
+ * is asked for, is refused by its name, or is listed here as without meaning.
  */
 import { isDeepStrictEqual } from 'node:util';
 import test from 'ava';

@@ -1,6 +1,6 @@
 /**
- * Troubles that clients of Docker's API had with other engines: each test is named by the report of one. Those that need
- * real containers, builds or registries stand elsewhere, with the number in their titles: `git grep podman#`.
+ * Troubles that clients of Docker's API had with other engines: each test is named by the report of one. Those that
+ * need real containers, builds or registries stand elsewhere, with the number in their titles: `git grep podman#`.
  */
 import test from 'ava';
 import type { BuildOptions } from '../../../src/engine/build-contract.ts';

@@ -1,4 +1,6 @@
-/** Templates in their folder: whole or not there, one maker at a time, and nothing that somebody else can have written. */
+/**
+ * Templates in their folder: whole or not there, one maker at a time, and nothing that somebody else can have written.
+ */
 import {
   chmodSync,
   existsSync,

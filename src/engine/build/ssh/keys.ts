@@ -1,6 +1,6 @@
 /**
- * Private keys of `--ssh ID=FILE`: read out of the bytes of a file, and used for the signatures of SSH. Ed25519, RSA and
- * ECDSA keys, as OpenSSH and OpenSSL write them; a key with a passphrase is refused. Pure: opens no file.
+ * Private keys of `--ssh ID=FILE`: read out of the bytes of a file, and used for the signatures of SSH. Ed25519, RSA
+ * and ECDSA keys, as OpenSSH and OpenSSL write them; a key with a passphrase is refused. Pure: opens no file.
  *
  * Source: OpenSSH's PROTOCOL.key; RFC 4253 § 6.6, RFC 5656 § 3.1, RFC 8332 § 3, RFC 8709 § 4 and § 6
  */

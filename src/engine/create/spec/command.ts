@@ -9,8 +9,8 @@ import { DEFAULT_PATH } from './defaults.ts';
 type RunConfig = NonNullable<ImageConfig['config']>;
 
 /**
- * An entrypoint drops the image's command too, and `['']`, which is what `--entrypoint ""` means, its entrypoint besides.
- * `[]` drops the image's entrypoint alone: moby counts words before it looks whether there is a list.
+ * An entrypoint drops the image's command too, and `['']`, which is what `--entrypoint ""` means, its entrypoint
+ * besides. `[]` drops the image's entrypoint alone: moby counts words before it looks whether there is a list.
  * @throws HuskError `invalid` "no command specified"
  */
 export function mergeCommand(

@@ -59,8 +59,8 @@ export const execStart: Handler = async ({ parameters, body, version }, engine):
     kind: 'hijack',
     type: streamType(options.tty, version),
     take: async (begin) => {
-      // What is refused has a status. Else the head goes before the command runs, as in Docker's engine: docker-py reads
-      // the head into a buffer that it passes over afterwards, and loses the output that comes with it.
+      // What is refused has a status. Else the head goes before the command runs, as in Docker's engine: docker-py
+      // reads the head into a buffer that it passes over afterwards, and loses the output that comes with it.
       const early = mayStart(engine, record) ? undefined : await startOrTell(engine, id, { ...asked, isBegun: false });
       const hijacked = begin();
       const attachment = early ?? (await startOrTell(engine, id, { ...asked, isBegun: true }));

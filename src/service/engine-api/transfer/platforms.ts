@@ -1,4 +1,6 @@
-/** `platform` in queries about images: JSON of an OCI platform, several times or once; none, as husk keeps one of each. */
+/**
+ * `platform` in queries about images: JSON of an OCI platform, several times or once; none, as husk keeps one of each.
+ */
 import { HuskError } from '../../../errors.ts';
 import type { Images, Platform } from '../../../images/store/contract.ts';
 import { normalize, requirePlatform } from '../../../images/store/platform.ts';

@@ -1,6 +1,6 @@
 /**
- * Progress of a pull, a push, an import or a load as lines of Docker's API (jsonmessage.JSONMessage). Older clients show
- * the bar's text as it comes, newer ones draw their own by the numbers. Pure.
+ * Progress of a pull, a push, an import or a load as lines of Docker's API (jsonmessage.JSONMessage). Older clients
+ * show the bar's text as it comes, newer ones draw their own by the numbers. Pure.
  */
 import type { Progress } from '../../../images/store/contract.ts';
 import { humanSize } from '../../../notation/sizes.ts';

@@ -1,6 +1,6 @@
 /**
- * `X-Registry-Auth`: who a client is at a registry, as base64 of JSON (Docker's AuthConfig). A secret stays in the value
- * that is returned: no error repeats a part of the header. Pure.
+ * `X-Registry-Auth`: who a client is at a registry, as base64 of JSON (Docker's AuthConfig). A secret stays in the
+ * value that is returned: no error repeats a part of the header. Pure.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { HuskError } from '../../../errors.ts';
@@ -23,8 +23,8 @@ export function registryAuth(headers: IncomingHttpHeaders): Credentials | null {
 }
 
 /**
- * `X-Registry-Config` of a build: who the client is at each registry, by host or by the hub's old address. A header that
- * cannot be read is as none, as in Docker.
+ * `X-Registry-Config` of a build: who the client is at each registry, by host or by the hub's old address. A header
+ * that cannot be read is as none, as in Docker.
  * @returns credentials by host; null where the client is nobody
  */
 export function registryConfig(headers: IncomingHttpHeaders): (host: string) => Promise<Credentials | null> {

@@ -3,8 +3,8 @@
  * §5.10.6.3) works both ways: the guest may send what the host's buffer has room for, and the connection is reset when
  * it sends more; the host sends what the guest's buffer has room for, and waits.
  *
- * A user that listens for `deaf` is told by it that the guest takes no more; what it writes then is dropped, and what the
- * guest has said before can still be read. For others a write fails with EPIPE.
+ * A user that listens for `deaf` is told by it that the guest takes no more; what it writes then is dropped, and what
+ * the guest has said before can still be read. For others a write fails with EPIPE.
  */
 import { Duplex } from 'node:stream';
 import { BUFFER_BYTES, MAX_PIECES } from './config.ts';

@@ -1,4 +1,6 @@
-/** Which steps share a virtual machine, what it is told, and when it ends; machines are fakes that note what they hear. */
+/**
+ * Which steps share a virtual machine, what it is told, and when it ends; machines are fakes that note what they hear.
+ */
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

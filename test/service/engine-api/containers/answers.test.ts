@@ -6,7 +6,10 @@ import { missingBuild } from '../../../peer/peers.ts';
 import { ask, framesIn, hijack, readAll, serveAs, type Question } from '../../fixture.ts';
 import { judge } from '../../schema.ts';
 
-/** Null where dockerd 26 has null and its schema does not: an empty list of changes or removals, and limits that nobody asked for. */
+/**
+ * Null where dockerd 26 has null and its schema does not: an empty list of changes or removals, and limits that nobody
+ * asked for.
+ */
 function withoutNulls(answer: unknown): unknown {
   if (answer instanceof Object && 'ContainersDeleted' in answer && answer.ContainersDeleted === null) return {};
   const { HostConfig: host } = (answer ?? { HostConfig: undefined }) as { HostConfig?: Record<string, unknown> };

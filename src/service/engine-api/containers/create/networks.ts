@@ -69,7 +69,9 @@ function sameNetwork(one: string, other: string): boolean {
   return named(one) === named(other);
 }
 
-/** Where endpoints are given and the mode's network is none of them, the container is on those alone, as with Docker. */
+/**
+ * Where endpoints are given and the mode's network is none of them, the container is on those alone, as with Docker.
+ */
 function isAnother(mode: string, asked: readonly NetworkAttachment[]): boolean {
   return asked.length > 0 && mode !== 'host' && mode !== 'none' && !mode.startsWith('container:');
 }

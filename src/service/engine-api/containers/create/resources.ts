@@ -1,4 +1,6 @@
-/** Limits of a create body's HostConfig and of an update body: 0 and null are no limit, nor is -1 where Docker says so. */
+/**
+ * Limits of a create body's HostConfig and of an update body: 0 and null are no limit, nor is -1 where Docker says so.
+ */
 import type { ResourceRequest } from '../../../../engine/contract.ts';
 import type { BodyFields } from '../../../http/body-fields.ts';
 import { refuseInResources } from './refused.ts';

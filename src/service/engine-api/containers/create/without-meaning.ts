@@ -1,6 +1,7 @@
 /**
  * Fields of a create body that husk does not read, with the reason: a field is here, is refused (refused.ts), or is
- * read. test/service/engine-api/containers/create walks over the schema and holds every field to one of the three. Data only.
+ * read. test/service/engine-api/containers/create walks over the schema and holds every field to one of the three. Data
+ * only.
  */
 
 const OF_THE_ENGINE = 'told by the engine in inspect; clients send back what they were told, and Docker skips it too';

@@ -1,6 +1,6 @@
 /**
- * A container's streams over a client's connection, whatever its protocol. A container that does not run yet is no error: the
- * client is answered at once, its input waits in the kernel, and it is joined when the container is started.
+ * A container's streams over a client's connection, whatever its protocol. A container that does not run yet is no
+ * error: the client is answered at once, its input waits in the kernel, and it is joined when the container is started.
  */
 import type { Container, Engine } from '../../../../engine/contract.ts';
 import { HuskError } from '../../../../errors.ts';

@@ -42,7 +42,9 @@ const UNWATCHABLE = -1;
 const WATCH_SHARE = 1 / 4;
 /** the limit before Linux 5.11, taken where it cannot be read */
 const FEW_WATCHES = 8192;
-/** A host that makes events faster than they are read must not hold the event loop: after so many reads all is stale. */
+/**
+ * A host that makes events faster than they are read must not hold the event loop: after so many reads all is stale.
+ */
 const MOST_READS = 64;
 
 /** A change that was just made for the guest, which knows of it. */
