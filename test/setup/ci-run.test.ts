@@ -78,10 +78,23 @@ for (const part of ['machines', 'others', 'turn'])
       'echo "  ✘ one"; echo "the first failures:"; echo "  why"; echo "3 passed, 1 failed, 2 skipped"; exit 1';
     const { status, lines } = ciRun({ [part]: said });
     t.is(status, 1);
-    t.deepEqual(lines.slice(-3, -1), ['the first failures:', '  why']);
+    t.deepEqual(lines.slice(-4, -1), ['the first failures:', '  why', '  ✘ one']);
     t.is(lines.at(-1), `${HALVES + 2} passed, 1 failed, 2 skipped`);
     t.true(lines.slice(-16).includes('  ✘ one'));
   });
+
+test('what failed once and passed by itself fails no run, and is named at the end', (t) => {
+  const said = 'echo "failed once, passed by themselves:"; echo "  ↻ one"; echo "  why"';
+  const { status, lines } = ciRun({ others: `${said}; echo "2 passed, 0 failed, 0 skipped"` });
+  t.is(status, 0);
+  t.deepEqual(lines.slice(-5), [
+    'failed once, passed by themselves:',
+    '  ↻ one',
+    '  why',
+    '  ↻ one',
+    `${HALVES + 1} passed, 0 failed, 0 skipped`,
+  ]);
+});
 
 test('a turn is ended with all it started, and what holds its output does not hold the run', (t) => {
   const began = performance.now();
