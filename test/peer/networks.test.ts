@@ -13,7 +13,7 @@ import { busyboxTar, missingImageTools } from '../fixtures/images.ts';
 import { rootPodman } from '../fixtures/root-podman.ts';
 import { HUSK, ordinaryUser, ROOT, TIMEOUT, type Result } from '../fixtures/user.ts';
 import { missingBuild } from './peers.ts';
-import { clean, readScript, sameStatus, shell, workplace, type Line } from './script-lines.ts';
+import { clean, readScript, sameStatus, shell, workplace, type Line, reportOf } from './script-lines.ts';
 
 type Run = (line: string, input?: Buffer) => Result;
 
@@ -84,9 +84,7 @@ function compareLines(t: ExecutionContext, husk: Run, peer: Peer): void {
     const theirs = peer.run(command);
     const differs = peer.differs(line);
     const problem = (what: string) =>
-      wrong.push(
-        `networks.sh:${number}: ${command}\n  ${what}\n--- husk ${mine.status}\n${mine.stdout}${mine.stderr}--- ${peer.name} ${theirs.status}\n${theirs.stdout}${theirs.stderr}`,
-      );
+      wrong.push(reportOf(`networks.sh:${number}`, { command, what, mine, theirs, peer: peer.name }));
     const agrees =
       peer.isSameStatus(command, mine.status, theirs.status) && clean(mine.stdout) === clean(theirs.stdout);
     if (differs === undefined && !agrees) problem(`husk and ${peer.name} differ`);

@@ -11,7 +11,7 @@
  */
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, type TestUser } from '../fixtures/user.ts';
+import { type Result, ROOT, type TestUser } from '../fixtures/user.ts';
 
 export interface Line {
   number: number;
@@ -108,6 +108,36 @@ export function clean(text: string): string {
     .replaceAll(/\b(?:Less than a second|TIME) ago\b/g, 'AGO')
     .replaceAll('localhost/', '')
     .replaceAll('docker.io/library/', '');
+}
+
+/**
+ * @param where the script and the number of its line
+ * @returns a report of a line whose outcome is not as it should be: first what only one side said, since the list of
+ *   failures at the end of a log shows a few lines of each
+ */
+export function reportOf(
+  where: string,
+  { command, what, mine, theirs, peer }: { command: string; what: string; mine: Result; theirs: Result; peer: string },
+): string {
+  const [ours, others] = [mine, theirs].map((side) => clean(side.stdout + side.stderr).split('\n')) as [
+    string[],
+    string[],
+  ];
+  const alone = (name: string, lines: string[], beside: string[]): string[] =>
+    lines
+      .filter((line) => !beside.includes(line))
+      .slice(0, 5)
+      .map((line) => `  only ${name}: ${line.slice(0, 200)}`);
+  return [
+    `${where}: ${what}: husk ${mine.status}, ${peer} ${theirs.status}`,
+    ...alone('husk', ours, others),
+    ...alone(peer, others, ours),
+    command,
+    `--- husk`,
+    mine.stdout + mine.stderr,
+    `--- ${peer}`,
+    theirs.stdout + theirs.stderr,
+  ].join('\n');
 }
 
 /** `line` in the workplace of `env` */

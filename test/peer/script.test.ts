@@ -10,7 +10,7 @@ import { busyboxLayout, missingImageTools, startRegistry } from '../fixtures/ima
 import { podman } from '../fixtures/podman.ts';
 import { HUSK, ordinaryUser, ROOT, TIMEOUT, type Result } from '../fixtures/user.ts';
 import { missingBuild } from './peers.ts';
-import { clean, readScript, sameStatus, shell, workplace, wrapper } from './script-lines.ts';
+import { clean, readScript, sameStatus, shell, workplace, wrapper, reportOf } from './script-lines.ts';
 
 interface Both {
   husk(line: string): Result;
@@ -64,9 +64,7 @@ for (const name of ['containers', 'storage']) {
       const mine = both.husk(command);
       const theirs = both.podman(command);
       const problem = (what: string) =>
-        wrong.push(
-          `${name}.sh:${number}: ${command}\n  ${what}\n--- husk ${mine.status}\n${mine.stdout}${mine.stderr}--- podman ${theirs.status}\n${theirs.stdout}${theirs.stderr}`,
-        );
+        wrong.push(reportOf(`${name}.sh:${number}`, { command, what, mine, theirs, peer: 'podman' }));
       const agrees = sameStatus(command, mine.status, theirs.status) && clean(mine.stdout) === clean(theirs.stdout);
       if (differs === undefined && !agrees) problem('husk and podman differ');
       if (differs !== undefined && agrees) problem(`podman no longer differs: ${differs}`);

@@ -16,7 +16,7 @@ import { missingPlugins, putPlugins } from '../fixtures/docker-plugins.ts';
 import { busyboxTar, missingImageTools, startRegistry } from '../fixtures/images.ts';
 import { HUSK, ordinaryUser, TIMEOUT, type Result } from '../fixtures/user.ts';
 import { missingBuild } from '../peer/peers.ts';
-import { clean, shell, workplace } from '../peer/script-lines.ts';
+import { clean, shell, workplace, reportOf } from '../peer/script-lines.ts';
 import { serveAs } from './fixture.ts';
 
 export interface Script {
@@ -157,9 +157,7 @@ function compare(
     const agrees = outcome(mine) === outcome(theirs);
     if (agrees === (differs === undefined) && mine.status !== null) continue;
     const what = mine.status === null ? 'husk hangs' : agrees ? `they no longer differ: ${differs}` : 'they differ';
-    wrong.push(
-      `${name}.sh:${number}: ${command}\n  ${what}\n--- husk ${mine.status}\n${mine.stdout}${mine.stderr}--- docker ${theirs.status}\n${theirs.stdout}${theirs.stderr}`,
-    );
+    wrong.push(reportOf(`${name}.sh:${number}`, { command, what, mine, theirs, peer: 'docker' }));
   }
   if (wrong.length > 0) t.fail(wrong.join('\n\n'));
   else t.pass();
