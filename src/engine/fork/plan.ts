@@ -1,5 +1,4 @@
-/** What a copy of a running container is to be, and what cannot be copied. Pure, but for a look at mounted sockets. */
-import { lstatSync } from 'node:fs';
+/** What a copy of a running container is to be, and what cannot be copied. Pure. */
 import { HuskError } from '../../errors.ts';
 import type { WantedEndpoint } from '../../network/records/contract.ts';
 import type { Container, ContainerConfig } from '../contract.ts';
@@ -26,26 +25,14 @@ export function checkInMachine({ config, name }: Container, verb: string): void 
 
 /** @throws HuskError `unsupported`, `conflict` */
 export function checkForkable(container: Container, verb: 'fork' | 'checkpoint'): void {
-  const { config, name, state } = container;
-  const cannot = (why: string, kind: 'unsupported' | 'conflict', fix: string) =>
-    new HuskError(`cannot ${verb} container ${name}: ${why}`, { kind, fix });
+  const { name, state } = container;
   checkInMachine(container, verb);
   if (!isRunning(container)) throw notRunning(container);
-  if (state.status !== 'running')
-    throw cannot(
-      `it is ${state.status}`,
-      'conflict',
-      state.status === 'paused' ? `husk unpause ${name}` : 'wait until it runs',
-    );
-  const shared = config.mounts.find(
-    ({ type, source }) => type === 'volume' || (type === 'bind' && !lstatSync(source).isSocket()),
-  );
-  if (shared)
-    throw cannot(
-      `${shared.destination} is a folder of the host, whose open files cannot be copied with it`,
-      'unsupported',
-      'run it without volumes and bind mounts; what is in the image or was written by the container is copied',
-    );
+  if (state.status === 'running') return;
+  throw new HuskError(`cannot ${verb} container ${name}: it is ${state.status}`, {
+    kind: 'conflict',
+    fix: state.status === 'paused' ? `husk unpause ${name}` : 'wait until it runs',
+  });
 }
 
 /**

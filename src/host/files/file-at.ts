@@ -3,6 +3,7 @@
  * attributes. They are for servers that hold inodes and must never walk a path again. Names are byte strings as in
  * lookup.ts. Every function throws SyscallError.
  */
+import { readlinkSync } from 'node:fs';
 import { nameBytes, type Name } from './lookup.ts';
 import { checked } from '../libc.ts';
 import { systemCall } from '../system-call.ts';
@@ -27,6 +28,7 @@ export const STATX = {
   size: 40,
   blocks: 48,
   atime: 64,
+  btime: 80,
   ctime: 96,
   mtime: 112,
   rdevMajor: 128,
@@ -38,8 +40,8 @@ export const STATX = {
 /** of the attributes: the file or folder is what was mounted; Linux 5.8 and later */
 export const STATX_ATTR_MOUNT_ROOT = 0x2000;
 const STATX_SIZE = 256;
-/** STATX_BASIC_STATS and, since Linux 5.8, STATX_MNT_ID */
-const STATX_MASK = 0x17ff;
+/** STATX_BASIC_STATS, STATX_BTIME and, since Linux 5.8, STATX_MNT_ID */
+const STATX_MASK = 0x1fff;
 
 const openat = systemCall<(directory: number, path: string, flags: number) => number>(
   'int openat(int directory, const char *path, int flags)',
@@ -102,6 +104,19 @@ const descriptorPath = (fd: number) => `/proc/self/fd/${fd}`;
  */
 export const reopen = (fd: number, flags: number): number =>
   checked(openat(AT_FDCWD, descriptorPath(fd), flags), 'open');
+
+/**
+ * @returns where the inode is, as this process' root has it, one character for each byte; with ` (deleted)` behind it
+ *   when it has no name (proc_pid_fd(5)), which a name may end with as well; undefined when no path is that long
+ */
+export function pathOfFd(fd: number): string | undefined {
+  try {
+    return readlinkSync(descriptorPath(fd), 'latin1');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENAMETOOLONG') return undefined;
+    throw error;
+  }
+}
 
 const statBuffer = new Uint8Array(STATX_SIZE);
 

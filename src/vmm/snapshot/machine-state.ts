@@ -13,7 +13,7 @@ import type { ContainerInMachine } from './container-state.ts';
 import type { VcpuState, VmState } from './kvm-state.ts';
 
 /** raised with every change of what a state means: an older snapshot is made again, never read */
-export const STATE_VERSION = 2;
+export const STATE_VERSION = 3;
 
 export interface MachineState {
   /** bytes of RAM */

@@ -37,17 +37,23 @@ import {
 } from './share/fuse.ts';
 import { Server } from './server.ts';
 import type { ChangesState } from './share/lifetimes.ts';
-import type { ShareOptions } from './share/share.ts';
+import type { SavedShare, ShareOptions } from './share/share.ts';
 
 /** open(2) */
 const O_APPEND = 0o2000;
 /** bytes of a read's or write's header and fixed part */
 const FIXED_PART = IN_HEADER + WRITE_IN.bytes;
 
-/** Inodes and open files are descriptors of the host's, so a device whose folder is mounted cannot be saved. */
+/**
+ * Inodes and open files are descriptors of the host's. A saved machine has their paths, by which the one that goes on
+ * finds them; what has no name is gone for it.
+ */
 export interface FsState extends ChangesState {
+  /** of the requests so far */
   bytesRead: number;
   bytesWritten: number;
+  /** undefined when the guest has not mounted the folder */
+  share: SavedShare | undefined;
 }
 
 export class Fs implements VirtioDevice {
@@ -56,7 +62,7 @@ export class Fs implements VirtioDevice {
   readonly features = FS_FEATURES;
   readonly queueSizes = FS_QUEUE_SIZES;
   readonly config: Uint8Array;
-  readonly state: FsState = { table: 0, lastChange: 0, bytesRead: 0, bytesWritten: 0 };
+  readonly #state = { table: 0, lastChange: 0, bytesRead: 0, bytesWritten: 0 };
   readonly #server: Server;
   readonly #vector = new IoVector();
   #host: DeviceHost | undefined;
@@ -69,14 +75,19 @@ export class Fs implements VirtioDevice {
     this.#server = new Server(options);
   }
 
-  get unsavable(): string | undefined {
-    return this.#server.isMounted ? 'its guest has mounted a shared folder' : undefined;
+  get state(): FsState {
+    return { ...this.#state, share: this.#server.save() };
+  }
+
+  restore({ share, ...state }: FsState): void {
+    Object.assign(this.#state, state);
+    if (share !== undefined) this.#server.restore(share);
   }
 
   activate(host: DeviceHost): void {
     this.#host = host;
-    if (this.state.table === 0 || (host.features & F_CHANGES) === 0n) return;
-    this.#server.countChanges(host.memory, this.state);
+    if (this.#state.table === 0 || (host.features & F_CHANGES) === 0n) return;
+    this.#server.countChanges(host.memory, this.#state);
     const fd = this.#server.changesFd;
     if (fd === undefined) return;
     this.#changesWatch = watchReadable(fd, () => this.settle());
@@ -87,7 +98,7 @@ export class Fs implements VirtioDevice {
   writeConfig(offset: number, data: Uint8Array): void {
     if (offset < CHANGES_ADDRESS || this.#host !== undefined) return;
     this.config.set(data, offset);
-    this.state.table = u64(new DataView(this.config.buffer, this.config.byteOffset), CHANGES_ADDRESS);
+    this.#state.table = u64(new DataView(this.config.buffer, this.config.byteOffset), CHANGES_ADDRESS);
   }
 
   settle(): void {
@@ -97,7 +108,7 @@ export class Fs implements VirtioDevice {
   notify(index: number): void {
     const host = this.#host!;
     const queue = host.queues[index]!;
-    const { state } = this;
+    const state = this.#state;
     const start = state.bytesRead + state.bytesWritten;
     const more = queue.drain((chain) => {
       this.#request(host, index, chain);
@@ -176,7 +187,7 @@ export class Fs implements VirtioDevice {
     const size = Math.min(view.getUint32(READ_IN.size, true), MAX_IO, chain.writableLength - OUT_HEADER);
     this.#load(host, slice(chain.writable, OUT_HEADER, size));
     const count = size === 0 ? 0 : this.#vector.readFrom(fd, u64(view, READ_IN.offset));
-    this.state.bytesRead += count;
+    this.#state.bytesRead += count;
     return writeHeader(chain, request, 0, count) + count;
   }
 
@@ -197,7 +208,7 @@ export class Fs implements VirtioDevice {
     // What comes from a shared mapping leaves the guest's idea of the size as it is: there the event is a change.
     if ((flags & WRITE_CACHE) === 0) this.#server.ownWrite(request.node);
     if ((flags & WRITE_KILL_SUIDGID) !== 0) this.#server.killSetIds(fd);
-    this.state.bytesWritten += count;
+    this.#state.bytesWritten += count;
     const payload = new Uint8Array(8);
     new DataView(payload.buffer).setUint32(0, count, true);
     return this.#answer(chain, request, 0, payload);
@@ -228,7 +239,7 @@ export class Fs implements VirtioDevice {
 
   forgetConfig(): void {
     this.config.fill(0, CHANGES_ADDRESS);
-    this.state.table = 0;
+    this.#state.table = 0;
   }
 
   #stop(): void {

@@ -29,7 +29,7 @@ import { NOTHING } from './requests/reply.ts';
 import { FolderSync, syncFile } from './requests/sync.ts';
 import { getXattr, removeXattr, setXattr } from './requests/xattrs.ts';
 import type { ChangesState } from './share/lifetimes.ts';
-import { Share, type ShareOptions } from './share/share.ts';
+import { Share, type SavedShare, type ShareOptions } from './share/share.ts';
 
 type Reply = Uint8Array | Promise<Uint8Array>;
 
@@ -56,7 +56,7 @@ export class Server implements Disposable {
   readonly #share: Share;
   readonly #folderSync: FolderSync;
   /** whether the guest has the folder mounted */
-  isMounted = false;
+  #isMounted = false;
 
   /** @throws SyscallError when the folder cannot be opened */
   constructor(options: ShareOptions) {
@@ -158,7 +158,7 @@ export class Server implements Disposable {
     if (view.getUint32(0, true) !== FUSE_MAJOR || view.getUint32(4, true) < FUSE_MINOR)
       throw new ProtocolError(ERRNO.EPROTO);
     this.#share.clear();
-    this.isMounted = true;
+    this.#isMounted = true;
     const wanted = Object.values(INIT_FLAGS).reduce((all, flag) => all | flag, 0);
     const bytes = new Uint8Array(64);
     const reply = new DataView(bytes.buffer);
@@ -215,8 +215,18 @@ export class Server implements Disposable {
 
   /** Releases all that the guest held, after it has unmounted or its driver is gone. */
   clear(): void {
-    this.isMounted = false;
+    this.#isMounted = false;
     this.#share.clear();
+  }
+
+  /** @returns what the guest knows; undefined when it has nothing mounted */
+  save(): SavedShare | undefined {
+    return this.#isMounted ? this.#share.save() : undefined;
+  }
+
+  restore(saved: SavedShare): void {
+    this.#isMounted = true;
+    this.#share.restore(saved);
   }
 
   get figures(): { inodes: number; handles: number; watches: number } {

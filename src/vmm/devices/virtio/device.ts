@@ -31,8 +31,6 @@ export interface VirtioDevice extends Disposable {
    * Takes a saved state, before `activate`; for a device without `restore` the saved fields are assigned to `state`.
    */
   restore?(state: object): void;
-  /** why the device cannot be saved now, if so */
-  readonly unsavable?: string | undefined;
 
   /** Says that the driver has set DRIVER_OK: the queues may be used from now on until `reset()`. */
   activate(host: DeviceHost): void;

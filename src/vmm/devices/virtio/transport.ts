@@ -7,7 +7,6 @@
  * swallows InterruptACK of a used-buffer interrupt. For that reason bit 0 of InterruptStatus stays set once the first
  * interrupt was raised: the driver then looks at its queues, which is what an interrupt is for.
  */
-import { HuskError } from '../../../errors.ts';
 import { GuestFault, type GuestMemory } from '../../memory/guest-memory.ts';
 import type { DeviceHost, VirtioDevice } from './device.ts';
 import { emptyQueue, Virtqueue, type QueueState } from './virtqueue.ts';
@@ -351,11 +350,9 @@ export class MmioTransport implements Disposable {
   /**
    * Saves the transport while the vCPUs are paused and nothing is in flight: no saved state would hold a request that
    * the device has taken and not answered.
-   * @throws HuskError `conflict` of a device that cannot be saved now; Error naming a queue with a request in flight
+   * @throws Error naming a queue with a request in flight
    */
   save(): TransportState {
-    const { unsavable } = this.device;
-    if (unsavable !== undefined) throw new HuskError(`cannot save the machine: ${unsavable}`, { kind: 'conflict' });
     const busy = this.queues.find(({ state }) => state.inFlight > 0);
     if (busy !== undefined)
       throw new Error(`${this.device.name}: queue ${busy.index} has ${busy.state.inFlight} requests in flight`);

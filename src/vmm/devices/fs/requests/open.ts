@@ -42,7 +42,7 @@ export function open(share: Share, request: Request): Uint8Array {
   share.handles.checkRoom();
   share.access.check(inode.fd, accessOf(flags));
   const fd = share.reopen(inode, flags);
-  const handle = share.handles.add(fd, inode);
+  const handle = share.handles.add(fd, inode, flags);
   if ((view.getUint32(4, true) & OPEN_KILL_SUIDGID) !== 0 && (flags & O_TRUNC) !== 0) share.killSetIds(fd);
   return openReply(handle);
 }
@@ -85,7 +85,7 @@ export function create(share: Share, request: Request): Uint8Array {
   }
   const bytes = new Uint8Array(ENTRY_OUT + 16);
   bytes.set(share.entry(inode, folder, made));
-  bytes.set(openReply(share.handles.add(fd, inode)), ENTRY_OUT);
+  bytes.set(openReply(share.handles.add(fd, inode, flags)), ENTRY_OUT);
   return bytes;
 }
 
@@ -109,7 +109,7 @@ export function createTemporary(share: Share, request: Request): Uint8Array {
   }
   const bytes = new Uint8Array(ENTRY_OUT + 16);
   bytes.set(share.entry(inode, undefined, true));
-  bytes.set(openReply(share.handles.add(fd, inode)), ENTRY_OUT);
+  bytes.set(openReply(share.handles.add(fd, inode, flags)), ENTRY_OUT);
   return bytes;
 }
 
@@ -118,7 +118,7 @@ export function opendir(share: Share, request: Request): Uint8Array {
   if (inode.kind !== S_IFDIR) throw new ProtocolError(ERRNO.EINVAL);
   share.handles.checkRoom();
   share.access.check(inode.fd, READ);
-  const handle = share.handles.add(reopen(inode.fd, O_DIRECTORY | O_CLOEXEC), inode);
+  const handle = share.handles.add(reopen(inode.fd, O_DIRECTORY | O_CLOEXEC), inode, O_RDONLY);
   return openReply(handle, share.keepsNames(inode) ? FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR : 0);
 }
 

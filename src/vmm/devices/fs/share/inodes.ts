@@ -6,7 +6,7 @@
  * the shared folder.
  */
 import { closeFd, openBeneath, O_CLOEXEC, O_NOFOLLOW } from '../../../../host/files/lookup.ts';
-import { O_PATH, reopen, statFd, STATX, STATX_ATTR_MOUNT_ROOT } from '../../../../host/files/file-at.ts';
+import { O_PATH, pathOfFd, reopen, statFd, STATX, STATX_ATTR_MOUNT_ROOT } from '../../../../host/files/file-at.ts';
 import { SyscallError } from '../../../../host/libc.ts';
 import type { Bounds } from './config.ts';
 import { checkName, ERRNO, ProtocolError, ROOT_NODE } from './fuse.ts';
@@ -20,7 +20,7 @@ export const S_IFREG = 0o100000;
 export const NOT_WATCHED = 0;
 
 /** value of Inode.fd for one that is gone from the host */
-const NO_FD = -1;
+export const NO_FD = -1;
 
 /** most file systems that the upper 16 bits of an inode number tell apart */
 const MAX_DEVICES = 0xffff;
@@ -49,6 +49,25 @@ export interface Inode {
   told: readonly number[] | undefined;
 }
 
+/** An inode of a machine that is saved. */
+export interface SavedInode {
+  node: number;
+  kind: number;
+  lookups: number;
+  /** see identityOf() */
+  identity: string;
+  /** beneath the shared folder, one character for each byte; undefined when it has no name there */
+  path: string | undefined;
+}
+
+export interface SavedInodes {
+  /** the node that the next new inode gets */
+  next: number;
+  devices: string[];
+  /** without the root */
+  inodes: SavedInode[];
+}
+
 export interface InodeHooks {
   /** called when the guest should forget what it does not use */
   onCrowded?: (() => void) | undefined;
@@ -73,14 +92,14 @@ export class Inodes implements Disposable {
     this.#add(ROOT_NODE, root);
   }
 
-  #add(node: number, fd: number): Inode {
+  #add(node: number, fd: number, lookups = 1): Inode {
     const stat = statFd(fd);
     const inode = {
       node,
       fd,
       kind: stat.getUint16(STATX.mode, true) & S_IFMT,
       device: node === ROOT_NODE ? 0 : this.#deviceOf(stat),
-      lookups: 1,
+      lookups,
       key: keyOf(stat),
       watch: NOT_WATCHED,
       handles: 0,
@@ -164,7 +183,7 @@ export class Inodes implements Disposable {
   }
 
   #deviceOf(stat: DataView): number {
-    const device = `${stat.getUint32(STATX.devMajor, true)}:${stat.getUint32(STATX.devMinor, true)}`;
+    const device = deviceOf(stat);
     const known = this.#devices.indexOf(device);
     // File systems beyond the bound share the last number: inode numbers may collide there, and nothing worse happens.
     return known >= 0 ? known : Math.min(this.#devices.push(device) - 1, MAX_DEVICES);
@@ -209,6 +228,40 @@ export class Inodes implements Disposable {
     return [...new Map(found.map((inode) => [inode.device, inode])).values()];
   }
 
+  /** Says where all inodes are now. An inode that another process moves meanwhile may be found nowhere. */
+  save(): SavedInodes {
+    const above = pathOfFd(this.get(ROOT_NODE).fd)?.replace(/\/?$/, '/');
+    const inodes = [];
+    for (const { node, fd, kind, lookups } of this.#byNode.values()) {
+      if (node === ROOT_NODE) continue;
+      const path = fd === NO_FD ? undefined : pathOfFd(fd);
+      inodes.push({
+        node,
+        kind,
+        lookups,
+        identity: fd === NO_FD ? '' : identityOf(statFd(fd)),
+        path: above !== undefined && path?.startsWith(above) ? path.slice(above.length) : undefined,
+      });
+    }
+    return { next: this.#next, devices: [...this.#devices], inodes };
+  }
+
+  /**
+   * Finds the inodes of a saved machine again, in a folder of which the guest knows nothing yet. One that is not where
+   * it was, or is another one now, is gone, as is what a process on the host has removed: the guest gets ESTALE, and
+   * looks up its path again.
+   */
+  restore({ next, devices, inodes }: SavedInodes): void {
+    const root = this.get(ROOT_NODE);
+    this.#devices.splice(0, Infinity, ...devices);
+    this.#next = next;
+    for (const saved of inodes) {
+      const fd = this.#byNode.size < this.#bounds.inodes ? openSaved(root.fd, saved) : NO_FD;
+      if (fd === NO_FD) this.#byNode.set(saved.node, goneFromHost(saved));
+      else this.#add(saved.node, fd, saved.lookups);
+    }
+  }
+
   /** Forgets every inode but the root, after the guest has unmounted or is gone. */
   clear(): void {
     for (const inode of this.#byNode.values()) if (inode.node !== ROOT_NODE) this.#drop(inode);
@@ -226,6 +279,48 @@ export function contentsMark(stat: DataView): readonly number[] {
   );
 }
 
+/** @returns a descriptor of O_PATH; NO_FD when the inode is not there */
+function openSaved(root: number, { path, identity }: SavedInode): number {
+  if (path === undefined) return NO_FD;
+  let fd: number;
+  try {
+    fd = openBeneath(root, path, O_PATH | O_NOFOLLOW);
+  } catch (error) {
+    if (error instanceof SyscallError) return NO_FD;
+    throw error;
+  }
+  if (identityOf(statFd(fd)) === identity) return fd;
+  closeFd(fd);
+  return NO_FD;
+}
+
+const goneFromHost = ({ node, kind, lookups }: SavedInode): Inode => ({
+  node,
+  fd: NO_FD,
+  kind,
+  device: 0,
+  lookups,
+  key: '',
+  watch: NOT_WATCHED,
+  handles: 0,
+  unlinked: true,
+  told: undefined,
+});
+
+/**
+ * @returns what tells an inode from all others of this host, whatever it is mounted as: file system, number, kind, and
+ *   when it was made, because numbers are given again
+ */
+function identityOf(stat: DataView): string {
+  const made = [stat.getBigInt64(STATX.btime, true), stat.getUint32(STATX.btime + 8, true)];
+  return [deviceOf(stat), stat.getBigUint64(STATX.ino, true), stat.getUint16(STATX.mode, true) & S_IFMT, ...made].join(
+    ':',
+  );
+}
+
+const deviceOf = (stat: DataView): string =>
+  `${stat.getUint32(STATX.devMajor, true)}:${stat.getUint32(STATX.devMinor, true)}`;
+
 function keyOf(stat: DataView): string {
-  return `${stat.getBigUint64(STATX.mount, true)}:${stat.getUint32(STATX.devMajor, true)}:${stat.getUint32(STATX.devMinor, true)}:${stat.getBigUint64(STATX.ino, true)}`;
+  return `${stat.getBigUint64(STATX.mount, true)}:${deviceOf(stat)}:${stat.getBigUint64(STATX.ino, true)}`;
 }

@@ -6,7 +6,7 @@
 import { openFilesLimit } from '../../../../host/descriptors.ts';
 import { chmodFd, chownFd, reopen, statFd, STATX } from '../../../../host/files/file-at.ts';
 import { IN } from '../../../../host/files/inotify.ts';
-import { closeFd, O_CLOEXEC, openFolder } from '../../../../host/files/lookup.ts';
+import { closeFd, O_CLOEXEC, O_DIRECTORY, openFolder } from '../../../../host/files/lookup.ts';
 import { SyscallError } from '../../../../host/libc.ts';
 import type { GuestMemory } from '../../../memory/guest-memory.ts';
 import { Access, SEARCH, WRITE } from './access.ts';
@@ -20,8 +20,18 @@ import {
 } from './attributes.ts';
 import { boundsFor } from './config.ts';
 import { ERRNO, ProtocolError, type Request } from './fuse.ts';
-import { Handles } from './handles.ts';
-import { contentsMark, Inodes, NOT_WATCHED, S_IFDIR, S_IFMT, S_IFREG, type Inode } from './inodes.ts';
+import { Handles, type SavedHandles } from './handles.ts';
+import {
+  contentsMark,
+  Inodes,
+  NO_FD,
+  NOT_WATCHED,
+  S_IFDIR,
+  S_IFMT,
+  S_IFREG,
+  type Inode,
+  type SavedInodes,
+} from './inodes.ts';
 import { Lifetimes, NO_LIFETIME, type ChangesState, type Lifetime } from './lifetimes.ts';
 import { watchLimit, Watches, type OwnChange } from './watches.ts';
 
@@ -30,6 +40,8 @@ import { watchLimit, Watches, type OwnChange } from './watches.ts';
  * decided for each write (device.ts)
  */
 export const OPEN_FLAGS = 3 | 0o1000 | 0o10000 | 0o4010000;
+const O_ACCMODE = 3;
+const O_TRUNC = 0o1000;
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
 const S_IXGRP = 0o010;
@@ -46,6 +58,12 @@ export interface ShareOptions {
   watches?: number | undefined;
   /** called when the guest remembers a great many inodes and should forget those that it does not use */
   onCrowded?: (() => void) | undefined;
+}
+
+/** What the guest knows of the folder, in a machine that is saved: plain data. */
+export interface SavedShare {
+  inodes: SavedInodes;
+  handles: SavedHandles;
 }
 
 /** A name that the guest has moved. */
@@ -335,6 +353,30 @@ export class Share implements Disposable {
     const mode = statFd(fd).getUint16(STATX.mode, true);
     const kept = mode & ~S_ISUID & ~((mode & S_IXGRP) === 0 ? 0 : S_ISGID);
     if (kept !== mode) chmodFd(fd, kept & PERMISSIONS);
+  }
+
+  save(): SavedShare {
+    return { inodes: this.inodes.save(), handles: this.handles.save() };
+  }
+
+  /** The guest of a saved machine goes on with the folder as it is now. */
+  restore({ inodes, handles }: SavedShare): void {
+    this.inodes.restore(inodes);
+    this.handles.restore(handles, {
+      find: (node) => this.inodes.find(node),
+      reopen: (inode, flags) => this.#reopenSaved(inode, flags),
+    });
+  }
+
+  /** A file is opened with what this process may do now: it may have been made unwritable after it was opened. */
+  #reopenSaved(inode: Inode, flags: number): number {
+    if (inode.fd === NO_FD || (this.readOnly && (flags & O_ACCMODE) !== 0)) return NO_FD;
+    try {
+      return inode.kind === S_IFDIR ? reopen(inode.fd, O_DIRECTORY | O_CLOEXEC) : this.reopen(inode, flags & ~O_TRUNC);
+    } catch (error) {
+      if (error instanceof SyscallError || error instanceof ProtocolError) return NO_FD;
+      throw error;
+    }
   }
 
   /** Releases all that the guest held, after it has unmounted or its driver is gone. */
