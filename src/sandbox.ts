@@ -197,6 +197,12 @@ export interface Sandbox extends AsyncDisposable {
   files(request: FilesRequest, input?: Readable): Readable;
   pause(): Promise<void>;
   unpause(): Promise<void>;
+  /**
+   * gives a paused container's memory back to the host: what is in it is read from the file again as it is needed;
+   * absent where memory cannot be taken from processes
+   * @param file is not there yet, and not there any more afterwards
+   */
+  swapOut?(file: string): Promise<void>;
   /** host (userns) or guest (vm) process ids, as `top` lists them */
   processes(): Promise<number[]>;
   /**

@@ -508,7 +508,11 @@ export interface Engine extends Disposable {
   stop(container: string, options?: { timeout?: number; signal?: string }): Promise<void>;
   restart(container: string, options?: { timeout?: number; signal?: string }): Promise<void>;
   kill(container: string, signal: string): Promise<void>;
-  pause(container: string): Promise<void>;
+  /**
+   * @param options.swapOut the memory of its virtual machine goes back to the host, and comes again as it is needed
+   * @throws HuskError `unsupported` in user namespaces
+   */
+  pause(container: string, options?: { swapOut?: boolean | undefined }): Promise<void>;
   unpause(container: string): Promise<void>;
   /** Waits from the call on, not from the promise's first turn: nothing that happens after the call is missed. */
   wait(

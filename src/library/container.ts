@@ -218,8 +218,13 @@ export class Container implements AsyncDisposable {
     return this.#engine.resize(this.id, { columns, rows });
   }
 
-  pause(): Promise<void> {
-    return this.#engine.pause(this.id);
+  /**
+   * Stops all of its processes until `unpause`.
+   * @param options.swapOut the memory of its virtual machine goes back to the host
+   * @throws HuskError `unsupported` for `swapOut` in user namespaces
+   */
+  pause(options?: { swapOut?: boolean }): Promise<void> {
+    return this.#engine.pause(this.id, options);
   }
 
   unpause(): Promise<void> {

@@ -4,6 +4,7 @@
  *
  * Everything but KVM_RUN happens on the event loop of the thread that made the machine.
  */
+import { rmSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { HuskError } from '../errors.ts';
 import { after } from '../long-timer.ts';
@@ -36,6 +37,7 @@ import {
 } from './memory/layout.ts';
 import { restoreVcpu, restoreVm, saveVcpu, saveVm } from './snapshot/kvm-state.ts';
 import type { MachineState } from './snapshot/machine-state.ts';
+import { writeMemory } from './snapshot/memory-file.ts';
 
 /** ms that a device's last requests have to complete; the slowest is a flush */
 const QUIET_TIMEOUT = 30_000;
@@ -163,12 +165,7 @@ export class Machine implements Disposable {
    * @throws HuskError `unavailable` when a request does not complete
    */
   async save(): Promise<MachineState> {
-    const deadline = performance.now() + QUIET_TIMEOUT;
-    while (this.devices.some((transport) => transport.busy)) {
-      if (performance.now() > deadline)
-        throw new HuskError('cannot save the machine: a device has requests that do not end', { kind: 'unavailable' });
-      await after(1);
-    }
+    await this.#quiet();
     return {
       memory: this.memory.size,
       // The vCPUs come first: reading one may change what is pending in its local APIC.
@@ -177,6 +174,33 @@ export class Machine implements Disposable {
       devices: this.devices.map((transport) => transport.save()),
       serial: structuredClone(this.#serial.state),
     };
+  }
+
+  async #quiet(): Promise<void> {
+    const deadline = performance.now() + QUIET_TIMEOUT;
+    while (this.devices.some((transport) => transport.busy)) {
+      if (performance.now() > deadline)
+        throw new HuskError('the machine does not come to rest: a device has requests that do not end', {
+          kind: 'unavailable',
+        });
+      await after(1);
+    }
+  }
+
+  /**
+   * Writes the RAM of a paused machine into a file, from which the machine goes on: it takes none of the host's memory
+   * but what it reads and writes again.
+   * @param path must not exist; it has no name afterwards
+   * @throws HuskError `unavailable`, or what writing says; the machine goes on as it was
+   */
+  async swapOut(path: string): Promise<void> {
+    await this.#quiet();
+    try {
+      writeMemory(this.memory, path);
+      this.memory.moveInto(path);
+    } finally {
+      rmSync(path, { force: true });
+    }
   }
 
   /** Runs the machine until it ends; may be called once. The promise never rejects. */

@@ -150,6 +150,33 @@ function register(): void {
     home.must('volume', 'rm', 'data');
   });
 
+  test.serial('a parked machine takes hardly any memory, and goes on as it was', async (t) => {
+    t.timeout(4 * TIMEOUT);
+    const id = shell('parked', '--network', 'none', '--tmpfs', '/t');
+    using one = new Repl(home.env, 'parked');
+    const sum = await one.ask('x=7; head -c 24000000 /dev/urandom > /t/f; md5sum /t/f');
+    const own = () => {
+      const pid = field('parked', '{{.State.Pid}}');
+      return Number(/^Pss_Anon: +(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))![1]) / 1024;
+    };
+    const before = own();
+    home.must('pause', '--swap-out', 'parked');
+    const parked = own();
+    t.log(`anonymous memory: ${before.toFixed(1)} MiB before, ${parked.toFixed(1)} parked`);
+    t.true(before > 60 && parked < before - 40, `${before} ${parked}`);
+    t.is(field('parked', '{{.State.Status}}'), 'paused');
+    t.false(existsSync(home.path('data/husk/containers', id, 'swapped')));
+    home.must('unpause', 'parked');
+    t.is(await one.ask('echo $x; md5sum /t/f'), `7\n${sum}`);
+    // and again, from what it has by then
+    await one.ask('x=8; echo more >> /t/f; sync');
+    home.must('pause', '--swap-out', 'parked');
+    home.must('unpause', 'parked');
+    t.is(await one.ask('echo $x; tail -c 5 /t/f; wc -c < /t/f'), '8\nmore\n24000005');
+    t.is(home.must('exec', 'parked', 'echo', 'hello'), 'hello');
+    home.must('rm', '-f', 'parked');
+  });
+
   test.serial('what cannot be copied is said in one line', (t) => {
     t.timeout(2 * TIMEOUT);
     const refused = (...args: string[]) => {

@@ -286,9 +286,11 @@ export const CONTAINER_COMMANDS: readonly Command[] = [
   },
   {
     ...both('pause'),
-    usage: 'CONTAINER [CONTAINER...]',
+    usage: '[OPTIONS] CONTAINER [CONTAINER...]',
     help: 'Pause all processes of one or more containers',
-    flags: [],
+    flags: [
+      { name: 'swap-out', type: 'bool', help: "Give the memory of the container's virtual machine back to the host" },
+    ],
     arguments: { minimum: 1, complete: ['container-running'] },
     load: () => import('../commands/pause.ts'),
   },

@@ -137,7 +137,7 @@ function engineOf(context: EngineContext): Engine {
     stop: async (container, options) => (await import('../life/stop.ts')).stop(context, container, options),
     restart: async (container, options) => (await import('../life/stop.ts')).restart(context, container, options),
     kill: async (container, signal) => (await import('../life/stop.ts')).kill(context, container, signal),
-    pause: async (container) => (await import('../life/stop.ts')).pause(context, container),
+    pause: async (container, options) => (await import('../life/stop.ts')).pause(context, container, options),
     unpause: async (container) => (await import('../life/stop.ts')).unpause(context, container),
     wait: async (container, options) => {
       // before the first await: what happens after the call is not missed

@@ -62,7 +62,11 @@ export async function kill(context: EngineContext, reference: string, signalName
   if (signal === SIGKILL) await within(waitUntilStopped(context, container.id), KILL_PATIENCE);
 }
 
-export async function pause(context: EngineContext, reference: string): Promise<void> {
+export async function pause(
+  context: EngineContext,
+  reference: string,
+  { swapOut }: { swapOut?: boolean | undefined } = {},
+): Promise<void> {
   const container = resolve(context, reference);
   if (container.state.status === 'paused')
     throw new HuskError(`Container ${container.id} is already paused`, { kind: 'conflict' });
@@ -70,7 +74,7 @@ export async function pause(context: EngineContext, reference: string): Promise<
     throw new HuskError(`Container ${container.id} is restarting, wait until the container is running`, {
       kind: 'conflict',
     });
-  await mustAnswer(context, container, { type: 'pause' });
+  await mustAnswer(context, container, { type: 'pause', swapOut });
 }
 
 export async function unpause(context: EngineContext, reference: string): Promise<void> {

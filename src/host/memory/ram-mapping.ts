@@ -67,6 +67,28 @@ export class RamMapping implements Disposable {
   }
 
   /**
+   * Maps a file that holds what this memory is now, with holes for zeroes, in the memory's place, whose own pages go
+   * back to the host. After each step the memory reads as before, so one that fails does no harm.
+   * @throws SyscallError
+   */
+  moveInto(fd: number): void {
+    let end = 0;
+    for (const { offset, length } of piecesOf(dataExtents(fd, this.length), this.length)) {
+      this.#empty(end, offset);
+      // Safety: as in fill().
+      checked(mapFileOver(this.address + offset, length, fd, offset), 'mmap', `${length} bytes of fd ${fd}`);
+      end = offset + length;
+    }
+    this.#empty(end, this.length);
+    adviseRam(this.address, this.length);
+  }
+
+  /** Safety: the bounds are whole pages of the memory. */
+  #empty(start: number, end: number): void {
+    if (end > start) checked(mapOver(this.address + start, end - start), 'mmap', `${end - start} bytes of memory`);
+  }
+
+  /**
    * Gives pages back to the host; they read as zeroes, or as the file, next time. The caller checks the offsets against
    * the bounds.
    */

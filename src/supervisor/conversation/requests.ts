@@ -46,7 +46,7 @@ export async function answer(control: ContainerControl, request: PlainRequest): 
     case 'wait':
       return { type: 'exit', ...(await control.exit()) };
     case 'pause':
-      await control.pause();
+      await control.pause(request);
       return OK;
     case 'unpause':
       await control.unpause();

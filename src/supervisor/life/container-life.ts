@@ -168,9 +168,9 @@ export class ContainerLife implements ContainerControl {
     if (ending) await this.#thaw();
   }
 
-  async pause(): Promise<void> {
+  async pause(options: { swapOut?: boolean | undefined }): Promise<void> {
     await this.#saving;
-    await this.#running().pause();
+    await this.#running().pause(options);
   }
 
   async unpause(): Promise<void> {

@@ -42,7 +42,7 @@ export interface ContainerControl {
   abandon(): void;
   stop(options: { timeout?: number; signal?: number }): Promise<void>;
   signal(signal: number, byUser: boolean): Promise<void>;
-  pause(): Promise<void>;
+  pause(options: { swapOut?: boolean | undefined }): Promise<void>;
   unpause(): Promise<void>;
   /** saves the container as it is at one moment, and goes on. @throws HuskError `unsupported`, `conflict` */
   save(): Promise<Saved>;

@@ -2,6 +2,9 @@
  * A container's first process from its start to its last output: sandbox, log, listeners, health probes. There is one
  * for each life of the container; what comes before and after is container-life.ts's.
  */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { HuskError } from '../../errors.ts';
 import { elapsed } from '../../long-timer.ts';
 import type { LogSink } from '../../logs/sink.ts';
 import type { ExitStatus, Sandbox, SandboxProcess } from '../../sandbox.ts';
@@ -116,13 +119,35 @@ export class RunningCommand {
     await this.#container.networks?.end();
   }
 
-  async pause(): Promise<void> {
+  /** @param options.swapOut its memory goes back to the host. @throws HuskError `unsupported`; then it runs on */
+  async pause({ swapOut = false }: { swapOut?: boolean | undefined } = {}): Promise<void> {
     this.#rest();
     try {
+      if (swapOut && !this.sandbox.swapOut)
+        throw new HuskError(
+          `container ${this.#container.task.id} runs in user namespaces, whose memory the host swaps`,
+          {
+            kind: 'unsupported',
+            fix: 'pause it without --swap-out, or run it with --isolation=vm',
+          },
+        );
       await this.sandbox.pause();
+      if (swapOut) await this.#swapOut();
       this.#container.record.paused();
     } catch (error) {
       this.#probe();
+      throw error;
+    }
+  }
+
+  async #swapOut(): Promise<void> {
+    const file = join(this.#container.folder, 'swapped');
+    // what a killed supervisor left
+    rmSync(file, { force: true });
+    try {
+      await this.sandbox.swapOut!(file);
+    } catch (error) {
+      await this.sandbox.unpause();
       throw error;
     }
   }

@@ -185,7 +185,8 @@ export type Request =
   | { type: 'stop'; timeout?: number; signal?: number }
   /** answered with `exit` when the container has exited for good */
   | { type: 'wait' }
-  | { type: 'pause' }
+  /** `swapOut`: and its memory goes back to the host; `unsupported` where it cannot */
+  | { type: 'pause'; swapOut?: boolean | undefined }
   | { type: 'unpause' }
   /**
    * the container is saved as it is at one moment, into `saved` in its folder, and goes on; answered with Saved. What

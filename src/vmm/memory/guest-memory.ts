@@ -66,6 +66,20 @@ export class GuestMemory implements Disposable {
     }
   }
 
+  /**
+   * Goes on from a file, into which the RAM of this paused machine has just been written (snapshot/memory-file.ts), and
+   * gives the RAM's own pages back to the host. The file may lose its name afterwards.
+   * @throws SyscallError; the RAM is as it was
+   */
+  moveInto(path: string): void {
+    const fd = openSync(path, 'r');
+    try {
+      this.#mapping.moveInto(fd);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
   attach(vm: Vm): void {
     vm.addMemory(0, this.#mapping, { offset: 0, length: this.#lowSize });
     if (this.size > this.#lowSize) vm.addMemory(HIGH_RAM_START, this.#mapping, { offset: this.#lowSize });

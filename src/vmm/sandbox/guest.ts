@@ -210,6 +210,22 @@ export class Guest {
     }
   }
 
+  /** Gives the host the machine's memory, whose content goes into a file. @param path it is not there yet */
+  async swapOut(path: string): Promise<void> {
+    if (this.#isSaving) throw new HuskError('the machine is being saved already', { kind: 'conflict' });
+    this.#isSaving = true;
+    try {
+      await this.#machine.pause();
+      try {
+        await this.#machine.swapOut(path);
+      } finally {
+        this.#machine.resume();
+      }
+    } finally {
+      this.#isSaving = false;
+    }
+  }
+
   /** The kernel may not have got as far as its console: what it was at is all that can be told. */
   async #bootFailed(): Promise<void> {
     const found = this.#machine.where().catch((error: unknown) => String(error));

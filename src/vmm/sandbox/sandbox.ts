@@ -243,6 +243,10 @@ export class VmSandbox implements Sandbox {
     await this.#guest.agent.request({ type: 'unpause' });
   }
 
+  swapOut(file: string): Promise<void> {
+    return this.#guest.swapOut(file);
+  }
+
   async save(folder: string): Promise<{ standstill: number }> {
     const { rootfs } = this.#config;
     const stdio = this.#stdio;

@@ -307,6 +307,16 @@ test('pause, and what it forbids', async (t) => {
   t.is(fixture.engine.get(id).state.status, 'running');
 });
 
+test('the memory of user namespaces is not swapped out, and the container runs on', async (t) => {
+  const fixture = await openTestEngine(t);
+  const id = await background(fixture);
+  await t.throwsAsync(fixture.engine.pause(id, { swapOut: true }), {
+    name: 'HuskError',
+    message: `container ${id} runs in user namespaces, whose memory the host swaps`,
+  });
+  t.is(fixture.engine.get(id).state.status, 'running');
+});
+
 test('restart policy on-failure: so often, then the last exit code', async (t) => {
   const { engine } = await openTestEngine(t);
   const { id } = await engine.create(

@@ -1,8 +1,10 @@
 /** Memory for a guest out of a snapshot's file: it has the file's data and is nobody else's. */
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { RamMapping } from '../../../src/host/memory/ram-mapping.ts';
+import { GuestMemory } from '../../../src/vmm/memory/guest-memory.ts';
+import { writeMemory } from '../../../src/vmm/snapshot/memory-file.ts';
 
 const MIB = 1 << 20;
 const PAGE = 4096;
@@ -66,4 +68,48 @@ test('a file without data is memory without data', (t) => {
   using memory = new RamMapping(SIZE);
   memory.fill(fd);
   t.true(Buffer.from(memory.buffer, memory.offset, SIZE).every((byte) => byte === 0));
+});
+
+/** @returns KiB of anonymous memory in the range, as the kernel counts it */
+function ownMemory({ address, length }: RamMapping): number {
+  let [inside, sum] = [false, 0];
+  for (const line of readFileSync('/proc/self/smaps', 'latin1').split('\n')) {
+    const range = /^([0-9a-f]+)-([0-9a-f]+) /.exec(line);
+    if (range) inside = Number(`0x${range[1]}`) >= address && Number(`0x${range[2]}`) <= address + length;
+    const anonymous = /^Anonymous: +(\d+) kB/.exec(line);
+    if (inside && anonymous) sum += Number(anonymous[1]);
+  }
+  return sum;
+}
+
+test('memory that moves into a file reads as before, takes none of its own, and is not seen in the file again', (t) => {
+  const folder = mkdtempSync('/var/tmp/husk-ram-');
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'memory');
+  using memory = GuestMemory.allocate(SIZE);
+  using mapping = new RamMapping(SIZE);
+  const bytes = Buffer.from(mapping.buffer, mapping.offset, SIZE);
+  bytes.fill(1, 0, MIB);
+  bytes.fill(0, 4 * MIB, 8 * MIB); // pages of zeroes that are there
+  for (const at of DATA) WORD.copy(bytes, at);
+  const before = Buffer.from(bytes);
+  memory.write(0, bytes);
+  t.true(ownMemory(mapping) >= 5 * 1024);
+
+  writeMemory(memory, path);
+  const fd = openSync(path, 'r');
+  mapping.moveInto(fd);
+  closeSync(fd);
+  rmSync(path);
+  t.is(Buffer.compare(bytes, before), 0);
+  t.is(ownMemory(mapping), 0);
+  bytes.fill(7, 0, 2 * MIB);
+  t.is(ownMemory(mapping), 2 * 1024);
+
+  // and once more, from what it is by now
+  writeMemory(memory, path);
+  memory.moveInto(path);
+  t.deepEqual(memory.copy(0, SIZE), new Uint8Array(before));
+  memory.write(2 * PAGE, WORD);
+  t.is(Buffer.compare(readFileSync(path), before), 0);
 });
