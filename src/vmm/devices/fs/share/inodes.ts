@@ -50,7 +50,7 @@ export interface Inode {
 }
 
 /** An inode of a machine that is saved. */
-export interface SavedInode {
+interface SavedInode {
   node: number;
   kind: number;
   lookups: number;
