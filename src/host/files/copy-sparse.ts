@@ -24,22 +24,58 @@ const c_lseek = systemCall<(fd: number, offset: number, whence: number) => numbe
   'int64_t lseek(int fd, int64_t offset, int whence)',
 );
 
-/** @param to must not exist @throws SyscallError, or as node:fs does */
-export function copySparse(from: string, to: string): void {
-  const source = openSync(from, 'r');
-  // looking for holes moves the place in the file
-  const looked = openSync(from, 'r');
-  const target = openSync(to, 'wx', 0o600);
-  try {
-    const { size } = fstatSync(source);
-    ftruncateSync(target, size);
-    for (const { offset, length } of dataExtents(looked, size)) copyExtent(source, target, { offset, length });
-  } finally {
-    for (const fd of [source, looked, target]) closeSync(fd);
-  }
+/** bytes that are copied before others have their turn */
+const TURN_BYTES = 8 << 20;
+
+interface Extent {
+  offset: number;
+  length: number;
 }
 
-function copyExtent(source: number, target: number, extent: { offset: number; length: number }): void {
+/** @param to must not exist @throws SyscallError, or as node:fs does */
+export function copySparse(from: string, to: string): void {
+  using files = openBoth(from, to);
+  for (const extent of files.extents()) copyExtent(files, extent);
+}
+
+/** The same of a file that may be written meanwhile, in turns of the event loop: what of that is copied is open. */
+export async function copySparseInTurns(from: string, to: string): Promise<void> {
+  using files = openBoth(from, to);
+  for (const { offset, length } of files.extents())
+    for (let at = 0; at < length; at += TURN_BYTES) {
+      copyExtent(files, { offset: offset + at, length: Math.min(TURN_BYTES, length - at) });
+      await new Promise((turn) => setImmediate(turn));
+    }
+}
+
+/** Copies parts of a file once more, holes as well. */
+export function copyExtents(from: string, to: string, extents: Iterable<Extent>): void {
+  using files = openBoth(from, to, { isNew: false });
+  for (const extent of extents) copyExtent(files, extent);
+}
+
+interface BothFiles extends Disposable {
+  source: number;
+  target: number;
+  /** the parts of the source that are no holes */
+  extents(): Iterable<Extent>;
+}
+
+function openBoth(from: string, to: string, { isNew = true } = {}): BothFiles {
+  using opened = new DisposableStack();
+  const open = (path: string, flags: string): number =>
+    opened.adopt(openSync(path, flags, 0o600), (fd) => closeSync(fd));
+  const source = open(from, 'r');
+  // looking for holes moves the place in the file
+  const looked = open(from, 'r');
+  const target = open(to, isNew ? 'wx' : 'r+');
+  const { size } = fstatSync(source);
+  if (isNew) ftruncateSync(target, size);
+  const files = opened.move();
+  return { source, target, extents: () => dataExtents(looked, size), [Symbol.dispose]: () => files.dispose() };
+}
+
+function copyExtent({ source, target }: BothFiles, extent: Extent): void {
   const end = extent.offset + extent.length;
   for (const fd of [source, target]) checked(c_lseek(fd, extent.offset, SEEK_SET), 'lseek');
   for (let at = extent.offset; at < end;) {
@@ -50,7 +86,7 @@ function copyExtent(source: number, target: number, extent: { offset: number; le
   }
 }
 
-function copyBytes(source: number, target: number, { offset, length }: { offset: number; length: number }): void {
+function copyBytes(source: number, target: number, { offset, length }: Extent): void {
   const piece = Buffer.allocUnsafe(Math.min(length, PIECE));
   for (let done = 0; done < length;) {
     const read = readSync(source, piece, 0, Math.min(piece.length, length - done), offset + done);

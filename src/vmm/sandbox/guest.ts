@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { GuestSocket, InterfaceSetup, Notice, StreamToken } from '../../agent-protocol.ts';
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
+import { copyExtents, copySparseInTurns } from '../../host/files/copy-sparse.ts';
 import { startTimer, within } from '../../long-timer.ts';
 import { AgentClient, type Served } from '../agent-client.ts';
 import { SHARES_TAG, type GuestBinds } from '../binds.ts';
@@ -16,7 +17,8 @@ import type { Machine, MachineEnd } from '../machine.ts';
 import { checkWritten } from './answers.ts';
 import type { ContainerInMachine } from '../snapshot/container-state.ts';
 import { writeState } from '../snapshot/machine-state.ts';
-import { writeMemory } from '../snapshot/memory-file.ts';
+import { MemoryFile, writeMemory } from '../snapshot/memory-file.ts';
+import type { SavedFiles } from '../snapshot/saved-files.ts';
 import type { Assembled, MachineHooks } from './assemble.ts';
 
 // Each of these ends a container that might have gone on: on a host whose CPUs are all taken a machine gets a twentieth
@@ -181,32 +183,58 @@ export class Guest {
   }
 
   /**
-   * Saves the running machine as it is at one moment, and goes on.
+   * Saves the running machine and its disk as they are at one moment, and goes on. Most is copied before that moment,
+   * while the container runs.
    * @param files paths of files that are not there yet
+   * @param disk path of the writable disk
    * @param container what is to be saved with it; asked when nothing runs. @throws when it cannot be saved
-   * @param meanwhile what else must be of that moment
+   * @param frozen carries out what it is given while the container stands still
    */
   async save(
-    files: { state: string; memory: string },
-    { container, meanwhile }: { container: () => Omit<ContainerInMachine, 'agent'>; meanwhile: () => void },
+    files: SavedFiles,
+    {
+      disk,
+      container,
+      frozen,
+    }: {
+      disk: string;
+      container: () => Omit<ContainerInMachine, 'agent'>;
+      frozen: (work: () => Promise<void>) => Promise<void>;
+    },
   ): Promise<void> {
     if (this.#isSaving) throw new HuskError('the machine is being saved already', { kind: 'conflict' });
     this.#isSaving = true;
+    try {
+      using memory = new MemoryFile(this.#machine.memory, files.memory);
+      using written = this.#writable.noteWrites();
+      await memory.begin();
+      await copySparseInTurns(disk, files.disk);
+      await frozen(() =>
+        this.#atRest(async () => {
+          const state = await this.#machine.save();
+          writeState({ ...state, container: { ...container(), agent: this.agent.save() } }, files.state);
+          memory.finish();
+          copyExtents(disk, files.disk, written.ranges());
+        }),
+      );
+    } finally {
+      this.#isSaving = false;
+    }
+  }
+
+  /** Carries out what it is given while no vCPU is in the guest, and the agent's connection is between two messages. */
+  async #atRest(work: () => Promise<void>): Promise<void> {
     try {
       if ((await within(this.agent.hold(), HOLD_TIMEOUT)) === 'late')
         throw new HuskError("the guest's agent takes nothing: the machine cannot be saved", { kind: 'unavailable' });
       await this.#machine.pause();
       try {
-        const state = await this.#machine.save();
-        writeState({ ...state, container: { ...container(), agent: this.agent.save() } }, files.state);
-        writeMemory(this.#machine.memory, files.memory);
-        meanwhile();
+        await work();
       } finally {
         this.#machine.resume();
       }
     } finally {
       this.agent.release();
-      this.#isSaving = false;
     }
   }
 

@@ -22,7 +22,6 @@ import { checkTable } from '../process-table.ts';
 import { checkPids, checkStats } from './answers.ts';
 import type { ContainerInMachine } from '../snapshot/container-state.ts';
 import { savedFiles } from '../snapshot/saved-files.ts';
-import { copySparse } from '../../host/files/copy-sparse.ts';
 import type { Snapshot } from '../machine.ts';
 import type { SocketOwner } from '../sockets/messages.ts';
 import type { SocketRelay } from '../sockets/relay.ts';
@@ -250,27 +249,36 @@ export class VmSandbox implements Sandbox {
   async save(folder: string): Promise<{ standstill: number }> {
     const { rootfs } = this.#config;
     const stdio = this.#stdio;
-    const { disk, ...files } = savedFiles(folder);
     if (rootfs.kind !== 'disk' || !stdio || !this.#processes.has(FIRST_PROCESS))
       throw new HuskError('there is no container in this machine that could be saved', { kind: 'conflict' });
+    let standstill = 0;
+    await this.#guest.save(savedFiles(folder), {
+      disk: rootfs.writable,
+      container: () => {
+        // its end may have been told while the machine came to rest
+        if (!this.#processes.has(FIRST_PROCESS)) throw new HuskError('the container has ended', { kind: 'conflict' });
+        return { nextProcess: this.#processes.next, streams: stdio.streams, sockets: this.#socketStreams };
+      },
+      frozen: async (work) => {
+        standstill = await this.#frozen(work);
+      },
+    });
+    return { standstill };
+  }
+
+  /** @returns ms for which the container stood still */
+  async #frozen(work: () => Promise<void>): Promise<number> {
     const { agent } = this.#guest;
     const began = performance.now();
     // in the copy none of its processes goes on before it is another container
     await agent.request({ type: 'pause' });
     try {
-      await this.#guest.save(files, {
-        container: () => {
-          // its end may have been told while the machine came to rest
-          if (!this.#processes.has(FIRST_PROCESS)) throw new HuskError('the container has ended', { kind: 'conflict' });
-          return { nextProcess: this.#processes.next, streams: stdio.streams, sockets: this.#socketStreams };
-        },
-        meanwhile: () => copySparse(rootfs.writable, disk),
-      });
+      await work();
     } finally {
       // one that has ended stands no more
       if (this.#processes.has(FIRST_PROCESS)) await agent.request({ type: 'unpause' });
     }
-    return { standstill: performance.now() - began };
+    return performance.now() - began;
   }
 
   async processes(): Promise<number[]> {

@@ -77,6 +77,22 @@ function request(
   return { status: driver.memory.copy(STATUS, 1)[0]!, written: done?.written };
 }
 
+test('what is written, zeroed or discarded is noted from a moment on', (t) => {
+  const { driver } = disk(t, [4 << 20]);
+  const mib = (1 << 20) / SECTOR;
+  const block = driver.transport.device as Block;
+  request(driver, T_OUT, 0, [{ length: SECTOR }]);
+  {
+    using written = block.noteWrites();
+    t.deepEqual([...written.ranges()], []);
+    request(driver, T_IN, 0, [{ length: SECTOR, write: true }]);
+    request(driver, T_OUT, 2 * mib, [{ length: SECTOR }]);
+    t.deepEqual([...written.ranges()], [{ offset: 2 << 20, length: 1 << 20 }]);
+  }
+  using again = block.noteWrites();
+  t.deepEqual([...again.ranges()], []);
+});
+
 test('reads across parts that begin anywhere', (t) => {
   const { driver, whole } = disk(t, [700, 1, 5000, 513, 2050], { readOnly: true });
   const size = Math.ceil(whole.length / SECTOR) * SECTOR;

@@ -15,6 +15,7 @@ import {
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import type { Span } from '../virtio/chain.ts';
 import { SECTOR } from './config.ts';
+import { WrittenChunks } from './written-chunks.ts';
 
 /** A range of a file in bytes, as Rootfs of src/sandbox.ts gives it. */
 export interface Part {
@@ -39,6 +40,7 @@ export class Backing implements Disposable {
   readonly #parts: OpenPart[] = [];
   readonly #files = new Map<string, number>();
   readonly #vector = new IoVector();
+  #written: WrittenChunks | undefined;
 
   /** @throws HuskError naming the part that cannot be opened */
   constructor(parts: Part[], options: { readOnly: boolean }) {
@@ -108,6 +110,7 @@ export class Backing implements Disposable {
 
   /** Writes guest memory to the disk. @throws SyscallError */
   write(memory: GuestMemory, spans: Span[], position: number, length: number): void {
+    this.#written?.add(position, length);
     this.#transfer(memory, spans, position, length, (vector, fd, at) => vector.writeTo(fd, at));
   }
 
@@ -141,12 +144,24 @@ export class Backing implements Disposable {
 
   /** Makes a range read as zeroes, and gives its space back when `unmap`. @throws SyscallError */
   zero(position: number, length: number, options: { unmap: boolean }): void {
+    this.#written?.add(position, length);
     for (const { part, from, length: partLength } of this.#under(position, length)) {
       const mode = options.unmap
         ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
         : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
       fallocate(part.fd, mode, from, partLength);
     }
+  }
+
+  /** Notes what is written from now on, also by requests that fail; only the last who asks is told. */
+  noteWrites(): WrittenChunks & Disposable {
+    const written = new WrittenChunks(this.size);
+    this.#written = written;
+    return Object.assign(written, {
+      [Symbol.dispose]: () => {
+        if (this.#written === written) this.#written = undefined;
+      },
+    });
   }
 
   /** Syncs every file by fdatasync on libuv's pool. */

@@ -34,6 +34,7 @@ import {
   T_WRITE_ZEROES,
   TURN_BYTES,
 } from './config.ts';
+import type { WrittenChunks } from './written-chunks.ts';
 
 export interface BlockState {
   /** bytes since the device was made, for `stats` */
@@ -74,6 +75,11 @@ export class Block implements VirtioDevice {
   /** whether the host has still to write data that the guest has asked to flush */
   get isFlushing(): boolean {
     return this.#flushes > 0;
+  }
+
+  /** See Backing. */
+  noteWrites(): WrittenChunks & Disposable {
+    return this.#backing.noteWrites();
   }
 
   activate(host: DeviceHost): void {
