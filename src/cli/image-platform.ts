@@ -1,6 +1,6 @@
 /**
- * `--platform` of commands about local images. husk keeps one platform of an image, so the flag chooses nothing: it
- * says which platform the image must have.
+ * `--platform` of commands about local images. A tag has one image for most of them, so the flag chooses nothing:
+ * it says which platform the image must have.
  */
 import type { Images, Platform } from '../images/store/contract.ts';
 import type { FlagSet } from './grammar/flag-set.ts';

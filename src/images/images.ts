@@ -23,12 +23,17 @@ import type {
   Image,
   Images,
   ManifestLists,
+  Platform,
   PullOptions,
+  Pushed,
+  PushOptions,
   SearchAnswer,
 } from './store/contract.ts';
 import { appendImageEvent, appendTagEvents } from './store/image-event.ts';
+import { isDangling } from './store/image-filters.ts';
 import { sweepHalfMade } from './store/half-made.ts';
 import type { Pulled } from './pull.ts';
+import { serves } from './store/platform.ts';
 import { ImageNames, noSuchImage } from './store/image-names.ts';
 import { ImageRecords } from './store/records.ts';
 import type { Reference } from './store/reference.ts';
@@ -97,12 +102,15 @@ export class ImageStore implements Images {
     return image;
   }
 
-  find(reference: string): Image | undefined {
+  find(reference: string, platform?: Platform): Image | undefined {
     const found = this.#names.lookUp(reference);
     if (!found) return undefined;
     // A removal that crashed half-way may have set this image's layers aside.
     restoreRemoved(this.#removal);
-    return this.records.load(found.id);
+    const own = this.records.load(found.id);
+    if (!platform || !found.name || (own && serves(own.config, platform))) return own;
+    const others = this.records.indexOf(found.name).filter((each) => serves(each.platform, platform));
+    return others.flatMap(({ id }) => this.records.load(id) ?? [])[0] ?? own;
   }
 
   list(): Image[] {
@@ -192,27 +200,27 @@ export class ImageStore implements Images {
     appendImageEvent(this.records.database, action, { id, name, labels: image?.config.config?.Labels });
   }
 
-  async push(text: string, options: Parameters<Images['push']>[1] = {}): Promise<{ digest: string; size: number }> {
+  async push(text: string, { platform, ...options }: PushOptions = {}): Promise<Pushed> {
     return await this.#push(text, options, async (context, request) =>
-      (await import('./push.ts')).push(context, request),
+      (await import('./push.ts')).push(context, { ...request, ...(platform && { platform }) }),
     );
   }
 
   async pushIndex(
     text: string,
     ids: readonly string[],
-    options: Parameters<Images['push']>[1] = {},
+    options: Omit<PushOptions, 'platform'> = {},
   ): Promise<{ digest: string; size: number }> {
     return await this.#push(text, options, async (context, request) =>
       (await import('./push.ts')).pushIndex(context, ids, request),
     );
   }
 
-  async #push(
+  async #push<T>(
     text: string,
-    { onProgress = () => {}, signal, credentials }: NonNullable<Parameters<Images['push']>[1]>,
-    send: (context: PushContext, request: PushRequest) => Promise<{ digest: string; size: number }>,
-  ): Promise<{ digest: string; size: number }> {
+    { onProgress = () => {}, signal, credentials }: Omit<PushOptions, 'platform'>,
+    send: (context: PushContext, request: PushRequest) => Promise<T>,
+  ): Promise<T> {
     const { config, paths, env = process.env } = this.#options;
     const reference = withDefaultTag(parseReference(text));
     const { endpoints } = await import('./registry/endpoints.ts');
@@ -284,9 +292,11 @@ export class ImageStore implements Images {
       throw new HuskError('refusing to create a tag with a digest reference', { kind: 'invalid' });
     const key = nameKey(withDefaultTag(reference));
     const labels = this.records.load(found.id)?.config.config?.Labels;
-    this.records.setNames([key], found.id, () =>
-      appendTagEvents(this.records.database, [key], { id: found.id, labels }),
-    );
+    const images = found.name === undefined ? [] : this.records.indexOf(found.name);
+    this.records.setNames([key], found.id, () => {
+      this.records.setIndex(key, images);
+      appendTagEvents(this.records.database, [key], { id: found.id, labels });
+    });
   }
 
   remove(text: string, options: Parameters<Images['remove']>[1]): { untagged: string[]; deleted: string[] } {
@@ -295,18 +305,18 @@ export class ImageStore implements Images {
     const image = this.records.load(found.id);
     // Stale container states are repaired now, because that cannot be done within the transaction.
     options.inUse(found.id);
-    const removed = removeImage(this.#removal, {
+    const { others, ...removed } = removeImage(this.#removal, {
       text,
       name: found.name,
       imageId: found.id,
       force: options.force ?? false,
-      users: () => options.inUse(found.id),
+      users: (id) => options.inUse(id),
       within: ({ untagged, deleted }) => {
         for (const _name of untagged) this.#event('untag', found.id, found.id, image);
         if (deleted.length > 0) this.#event('delete', found.id, found.id, image);
       },
     });
-    this.records.keepNames(found.id);
+    for (const id of [found.id, ...others]) this.records.keepNames(id);
     this.swept = sweepRemoved(this.#removal);
     return removed;
   }
@@ -316,13 +326,15 @@ export class ImageStore implements Images {
     restoreRemoved(this.#removal);
     sweepHalfMade(this.#options.paths);
     for (const image of this.list()) {
-      if (image.repoTags.length > 0 && !options.all) continue;
+      if (!isDangling(image) && !options.all) continue;
       if (options.filters && !options.filters(image)) continue;
-      if (options.inUse(image.id)) continue;
+      // A container that uses an image keeps its name, and so what that stands for besides.
+      const holders = [image.id, ...this.records.indexedBy(image.id).map(({ own }) => own)];
+      if (holders.some((id) => options.inUse(id))) continue;
       // The transaction's body may run again after room has been made on a full disk, so it leaves its findings in its
       // result alone.
       const gone = transaction(this.records.database, () => {
-        if (options.inUse(image.id)) return undefined;
+        if (holders.some((id) => options.inUse(id))) return undefined;
         for (const _name of [...image.repoTags, ...image.repoDigests]) this.#event('untag', image.id, image.id, image);
         this.#event('delete', image.id, image.id, image);
         return deleteRows(this.#removal, image.id);

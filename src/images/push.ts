@@ -12,7 +12,7 @@ import { CHUNK, compressLayer, uploadBlob } from './layer-blobs.ts';
 import type { Paths } from '../paths.ts';
 import type { Blobs } from './store/blobs.ts';
 import { sha256 } from './store/blobs.ts';
-import type { Asking, ListedManifest, Progress } from './store/contract.ts';
+import type { Asking, ListedManifest, Platform, Progress, Pushed } from './store/contract.ts';
 import { tmpPath } from '../state/tmp-folder.ts';
 import type { Descriptor } from './store/manifest.ts';
 import {
@@ -28,10 +28,12 @@ import {
   parseObject,
 } from './store/manifest.ts';
 import { inParallel } from './store/parallel.ts';
+import { normalize } from './store/platform.ts';
+import { choosePushed } from './store/push-choice.ts';
 import type { ImageRecords } from './store/records.ts';
 import { layerTar } from './store/records.ts';
 import type { Reference } from './store/reference.ts';
-import { familiarName, fullName, nameKey, parseKey, shortId } from './store/reference.ts';
+import { familiarName, familiarReference, fullName, nameKey, parseKey, shortId } from './store/reference.ts';
 import { Repository } from './registry/client.ts';
 import type { Endpoint } from './registry/endpoints.ts';
 import type { Transport } from './registry/transport.ts';
@@ -61,6 +63,8 @@ export interface PushRequest extends Asking {
   reference: Reference;
   onProgress: (progress: Progress) => void;
   signal?: AbortSignal;
+  /** which image of the tag's */
+  platform?: Platform;
 }
 
 interface LayerRow {
@@ -74,7 +78,7 @@ interface LayerRow {
  * Pushes one tag. An aborted push rejects with the signal's reason, whatever step it interrupted.
  * @returns digest and size in bytes of the manifest that the tag names now
  */
-export async function push(context: PushContext, request: PushRequest): Promise<{ digest: string; size: number }> {
+export async function push(context: PushContext, request: PushRequest): Promise<Pushed> {
   try {
     return await pushTag(context, request);
   } catch (error) {
@@ -83,18 +87,38 @@ export async function push(context: PushContext, request: PushRequest): Promise<
   }
 }
 
-async function pushTag(context: PushContext, request: PushRequest): Promise<{ digest: string; size: number }> {
+async function pushTag(context: PushContext, request: PushRequest): Promise<Pushed> {
   const { records } = context;
-  const { reference, onProgress } = request;
-  onProgress({ status: `The push refers to repository [${fullName(reference)}]` });
-  const id = records.idOfName(nameKey(reference));
-  if (id === undefined || reference.tag === undefined)
+  const { reference, onProgress, platform } = request;
+  const name = nameKey(reference);
+  const own = records.idOfName(name);
+  if (own === undefined || reference.tag === undefined) {
+    onProgress({ status: `The push refers to repository [${fullName(reference)}]` });
     throw new HuskError(`An image does not exist locally with the tag: ${familiarName(reference)}`, {
       kind: 'not-found',
     });
+  }
+  const index = records.indexOf(name);
+  const here =
+    index.length > 0
+      ? index.map((each) => ({ ...each, isHere: records.load(each.id) !== undefined }))
+      : [{ id: own, platform: normalize(records.load(own)!.config), isHere: true }];
+  const { ids, isIndex, lacking } = choosePushed(here, familiarReference(reference), platform);
+  if (isIndex) return await pushIndex(context, ids, request);
+  const pushed = await pushImage(ids[0]!, context, request);
+  return { ...pushed, ...(lacking.length > 0 && { lacking }) };
+}
+
+async function pushImage(
+  id: string,
+  context: PushContext,
+  request: PushRequest,
+): Promise<{ digest: string; size: number }> {
+  const { reference, onProgress } = request;
+  onProgress({ status: `The push refers to repository [${fullName(reference)}]` });
   const target = targetOf([id], context, request);
   const { bytes, mediaType } = await sendImage(id, target, context, request);
-  await target.repository.putManifest(reference.tag, bytes, mediaType);
+  await target.repository.putManifest(reference.tag!, bytes, mediaType);
   return told(id, bytes, context, request);
 }
 
@@ -132,7 +156,8 @@ export async function pushIndex(
     const mediaType = listType(manifests);
     const bytes = Buffer.from(listText(mediaType, manifests.map(entryOf)));
     await target.repository.putManifest(reference.tag!, bytes, mediaType);
-    return told(undefined, bytes, context, request);
+    const own = records.idOfName(nameKey(reference));
+    return told(own !== undefined && ids.includes(own) ? own : undefined, bytes, context, request);
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
@@ -159,7 +184,7 @@ function targetOf(
   };
 }
 
-/** Tells what the tag names now. @param id of the image that the manifest is of; undefined for an index */
+/** Tells what the tag names now. @param id of the image here that is known by it; undefined: none */
 function told(
   id: string | undefined,
   manifest: Uint8Array,

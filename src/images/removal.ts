@@ -43,7 +43,7 @@ export interface RemovalRequest {
   imageId: string;
   force: boolean;
   /** Called within the transaction, so that a container that is made meanwhile is not overlooked. */
-  users: () => UsingContainer[];
+  users: (imageId: string) => UsingContainer[];
   /** done in the same transaction: events of it */
   within: (removed: { untagged: string[]; deleted: string[] }) => void;
 }
@@ -51,28 +51,49 @@ export interface RemovalRequest {
 /** prefix of a removed layer's name in tmp/; its hex digits follow */
 const REMOVED = 'removed-';
 
+/** @returns what Docker prints, and other images that were deleted: those that a removed name stood for too */
 export function removeImage(
   context: RemovalContext,
   request: RemovalRequest,
-): { untagged: string[]; deleted: string[] } {
+): { untagged: string[]; deleted: string[]; others: string[] } {
   const { records } = context;
   restoreRemoved(context);
   // The transaction's body may run again after room has been made on a full disk, so it leaves its findings in its
   // result alone.
-  const { untagged, deleted, blobs } = transaction(records.database, () => {
-    const removed = removeRows(context, request);
+  const { untagged, deleted, others, blobs } = transaction(records.database, () => {
+    const indexed = indexedWith(context, request);
+    const removed = { ...removeRows(context, request), others: [] as string[] };
+    for (const id of indexed) {
+      if (!isForgotten(context, id) || request.users(id).length > 0) continue;
+      removed.untagged.push(...records.names(id).map((key) => familiarReference(parseKey(key))));
+      const gone = deleteRows(context, id);
+      removed.deleted.push(...gone.deleted);
+      removed.blobs.push(...gone.blobs);
+      removed.others.push(id);
+    }
     request.within(removed);
     return removed;
   });
   for (const blob of blobs) context.blobs.remove(blob);
-  return { untagged, deleted };
+  return { untagged, deleted, others };
 }
+
+/** @returns the other images that a name of the image stands for, or any of its names where it is removed by its id */
+function indexedWith({ records }: RemovalContext, { name, imageId }: RemovalRequest): string[] {
+  const names = name === undefined ? records.names(imageId) : [name];
+  const ids = names.flatMap((each) => records.indexOf(each)).map(({ id }) => id);
+  return [...new Set(ids)].filter((id) => id !== imageId);
+}
+
+/** @returns whether no tag leads to an image any more: what a registry calls it by its digest does not count */
+const isForgotten = ({ records }: RemovalContext, id: string): boolean =>
+  records.indexedBy(id).length === 0 && records.names(id).every((key) => parseKey(key).digest !== undefined);
 
 function removeRows(
   context: RemovalContext,
   request: RemovalRequest,
 ): { untagged: string[]; deleted: string[]; blobs: string[] } {
-  const users = request.users();
+  const users = request.users(request.imageId);
   const untagged = untag(context, request, users);
   const untaggedOnly = { untagged, deleted: [] as string[], blobs: [] as string[] };
   const left = context.records.names(request.imageId);

@@ -240,6 +240,17 @@ const MIGRATIONS: string[] = [
     DELETE FROM execs WHERE container_id = OLD.id;
   END;
   `,
+  `
+  -- names that stand for images of several platforms; gone as soon as the name is given to an image anew
+  CREATE TABLE image_indexes (
+    name TEXT NOT NULL REFERENCES image_names(name) ON DELETE CASCADE,
+    position INTEGER NOT NULL,            -- in the index
+    image_id TEXT NOT NULL,               -- the name's own image too; it may have been removed
+    platform TEXT NOT NULL,               -- os/architecture[/variant]
+    PRIMARY KEY (name, position)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX image_indexes_by_image ON image_indexes(image_id);
+  `,
 ];
 
 /** ms that a husk process waits for another's write transaction before it gives up */

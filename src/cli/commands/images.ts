@@ -2,7 +2,7 @@
 import { configuredFormat } from '../client-config.ts';
 import type { Invocation } from '../grammar/command.ts';
 import type { Image } from '../../images/store/contract.ts';
-import { createdAt, imageFilter, namesFilter } from '../../images/store/image-filters.ts';
+import { createdAt, imageFilter, isListed, namesFilter } from '../../images/store/image-filters.ts';
 import { checkFormat, writeList } from '../output/format.ts';
 import { IMAGE_HEADERS, imageRows } from '../output/image-row.ts';
 import { checkTreeFlags, writeTree } from '../output/image-tree.ts';
@@ -22,6 +22,7 @@ export async function run({ flags, arguments: [reference], context }: Invocation
   const digests = flags.bool('digests') || /\.Digest\b/.test(format);
   const found = images
     .list()
+    .filter((image) => flags.bool('all') || isListed(image))
     .filter(wanted)
     .map((image): Image => ({ ...image, ...names(image) }))
     .sort((a, b) => createdAt(b) - createdAt(a));

@@ -56,7 +56,7 @@ export class Bases {
     const { images, steps, pull, signal, credentials } = this.#options;
     const layout = this.#layouts.get(reference);
     if (layout) return this.#read(layout, reference, platform);
-    const here = images.find(reference);
+    const here = images.find(reference, platform);
     if (here && !pull && serves(here.config, platform)) return here;
     // An id has no registry that could be asked.
     if (here && /^(?:sha256:)?[0-9a-f]{12,64}$/.test(reference)) return here;

@@ -1,6 +1,6 @@
 /**
- * What a build for several platforms gives: an image for each, and an index of them in registries. Here a name has one
- * image, that of this machine's platform where there is one; the others have no name, and a prune takes them away.
+ * What a build for several platforms gives: an image for each, and an index of them in registries. Here a name stands
+ * for all of them: commands take that of this machine's platform, or the first, and a push sends them all.
  */
 import type { Platform } from '../../images/store/contract.ts';
 import { fullReference, parseReference, withDefaultTag } from '../../images/store/reference.ts';
@@ -22,22 +22,29 @@ export async function exportIndex(
   { builds, platforms, ...same }: IndexOptions,
 ): Promise<Omit<BuildResult, 'warnings'>> {
   const { options } = same;
-  const own = platforms.findIndex((platform) => serves(hostPlatform(), platform));
-  const pushed = options.outputs.filter((output) => output.type === 'image');
-  if (pushed.length === 0) return { id: undefined, manifest: undefined, names: [] };
+  const own = Math.max(
+    platforms.findIndex((platform) => serves(hostPlatform(), platform)),
+    0,
+  );
+  const asked: BuildOutput[] = options.outputs.length === 0 ? [{ type: 'image' }] : options.outputs;
+  const images = asked.filter((output) => output.type === 'image');
+  if (images.length === 0) return { id: undefined, manifest: undefined, names: [] };
   const ids: string[] = [];
   let names: string[] = [];
   for (const [index, build] of builds.entries()) {
     const isOwn = index === own;
-    const outputs: BuildOutput[] = isOwn ? pushed.map(({ push: _push, ...output }) => output) : [{ type: 'image' }];
-    const asked = { ...options, outputs, ...(!isOwn && { tags: [] }) };
-    const made = await exportResult(context, { ...same, ...build, options: asked });
+    const outputs: BuildOutput[] = isOwn ? images.map(({ push: _push, ...output }) => output) : [{ type: 'image' }];
+    const one = { ...options, outputs, ...(!isOwn && { tags: [] }) };
+    const made = await exportResult(context, { ...same, ...build, options: one });
     ids.push(made.id!);
     if (isOwn) ({ names } = made);
   }
-  const wanted = [...options.tags, ...pushed.flatMap(({ name }) => name?.split(',') ?? [])];
+  same.store.setIndex(names, ids);
   let digest: string | undefined;
-  for (const name of new Set(wanted.map((each) => fullReference(withDefaultTag(parseReference(each))))))
+  const pushed = images
+    .filter(({ push }) => push)
+    .flatMap(({ name }) => [...options.tags, ...(name?.split(',') ?? [])]);
+  for (const name of new Set(pushed.map((each) => fullReference(withDefaultTag(parseReference(each))))))
     digest = await pushing(name, same, (how) => context.images.pushIndex(name, ids, how));
-  return { id: digest, manifest: digest, names };
+  return { id: digest ?? ids[own], manifest: digest, names };
 }

@@ -27,16 +27,14 @@ export function platformsOf({ platform }: Pick<BuildOptions, 'platform'>): [Plat
 }
 
 /**
- * An index of several platforms' images has no place but a registry: of a name there is one image here.
+ * Images of several platforms go to the store, to registries or nowhere: an archive or a folder is of one.
  * @throws HuskError `unsupported` for outputs and caches that are of one platform
  */
 export function checkSeveral({ outputs, cacheTo = [] }: Pick<BuildOptions, 'outputs' | 'cacheTo'>): void {
-  const isPushed = outputs.some((output) => output.type === 'image' && output.push === true);
-  const others = outputs.filter((output) => output.type !== 'cacheonly' && !(output.type === 'image' && output.push));
-  if (others.length > 0 || (outputs.length === 0 && !isPushed))
-    throw new HuskError('--platform: images of several platforms go to a registry, or nowhere', {
+  if (outputs.some(({ type }) => type !== 'cacheonly' && type !== 'image'))
+    throw new HuskError('--platform: an archive or a folder is of one platform', {
       kind: 'unsupported',
-      fix: 'add --push, or -o type=cacheonly, or build one platform at a time',
+      fix: 'leave -o out, or use --push or -o type=cacheonly, or build one platform at a time',
     });
   if (cacheTo.length > 0)
     throw new HuskError('--cache-to: a cache is written by a build of one platform', { kind: 'unsupported' });

@@ -30,6 +30,8 @@ const TABLES: {
   { name: 'layers', columns: ['diff_id', 'size'] },
   { name: 'image_layers', columns: ['image_id', 'position', 'diff_id', 'digest', 'media_type', 'compressed_size'] },
   { name: 'image_names', columns: ['name', 'image_id'] },
+  // a table without rowids
+  { name: 'image_indexes', columns: ['name', 'position', 'image_id', 'platform'], order: 'name, position' },
   {
     name: 'containers',
     columns: ['id', 'name', 'image_id', 'created_at', 'config', 'state'],

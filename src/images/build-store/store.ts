@@ -4,6 +4,7 @@
  */
 import type { Config } from '../../config.ts';
 import type { Paths } from '../../paths.ts';
+import { transaction } from '../../state/database.ts';
 import { imageManifest } from '../archive/manifest-of.ts';
 import { diskTrouble } from '../layers/disk-trouble.ts';
 import { ingestLayer } from '../layers/ingest.ts';
@@ -11,6 +12,7 @@ import { sha256 } from '../store/blobs.ts';
 import type { BuildStore, CacheChoice, DoneStep, Image, Layer, LayoutChoice, RemoteCache } from '../store/contract.ts';
 import { appendTagEvents } from '../store/image-event.ts';
 import { readImageConfig } from '../store/manifest.ts';
+import { normalize } from '../store/platform.ts';
 import { layerTar, type ImageRecords } from '../store/records.ts';
 import { nameKey, parseReference, withDefaultTag } from '../store/reference.ts';
 import type { CachePlace } from './cache-place.ts';
@@ -117,6 +119,17 @@ export class LocalBuildStore implements BuildStore {
     using place = await this.#place(choice, { push: true, signal: options.signal });
     const rows = steps.map((step) => ({ ...step, diffId: step.layer.diffId }));
     await writeSteps(place, rows, this.#options, options);
+  }
+
+  setIndex(names: readonly string[], ids: readonly string[]): void {
+    const { records } = this.#options;
+    const images = ids.map((id) => {
+      const { config } = records.load(id)!;
+      return { id, platform: normalize(config) };
+    });
+    transaction(records.database, () => {
+      for (const name of names) records.setIndex(nameKey(withDefaultTag(parseReference(name))), images);
+    });
   }
 
   addImage(

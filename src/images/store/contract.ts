@@ -64,6 +64,11 @@ export interface Image {
   repoTags: string[];
   /** `name@sha256:…`, familiar form */
   repoDigests: string[];
+  /**
+   * tags of other images that stand for those of several platforms, of which this is one, familiar form; absent where
+   * there are none
+   */
+  indexedBy?: string[];
   /** sum of the uncompressed layers, bytes */
   size: number;
 }
@@ -106,6 +111,22 @@ export interface PullOptions extends Asking {
   allTags?: boolean;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
+}
+
+export interface PushOptions extends Asking {
+  /** which image of a tag; the tag names that one alone in the registry */
+  platform?: Platform;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
+
+export interface Pushed {
+  /** of what the tag names in the registry now */
+  digest: string;
+  /** bytes of it */
+  size: number;
+  /** platforms of the tag's index whose images are not here: one image was sent instead of the index. Else absent */
+  lacking?: Platform[];
 }
 
 /** What a step of a build has made, by the key of all that it read. */
@@ -236,6 +257,11 @@ export interface BuildStore extends Disposable {
     layers: readonly Layer[],
     options: { names: readonly string[]; annotations?: Record<string, string> },
   ): { id: string; manifest: string };
+  /**
+   * Makes names, which have an image, stand for images of several platforms, until they are given to an image anew.
+   * @param ids the images, in the order of the index
+   */
+  setIndex(names: readonly string[], ids: readonly string[]): void;
 }
 
 /** What a reference names in a registry. */
@@ -324,7 +350,11 @@ export interface Images {
    * @throws HuskError not-found "No such image: x"
    */
   get(reference: string): Image;
-  find(reference: string): Image | undefined;
+  /**
+   * @param platform of a tag that stands for images of several platforms, the one that is wanted; where there is none
+   * for it, the tag's own
+   */
+  find(reference: string, platform?: Platform): Image | undefined;
   list(): Image[];
   /**
    * Pulls an image. Progress has Docker's lines from `latest: Pulling from …` to `Digest:` and `Status:`; the caller
@@ -332,13 +362,12 @@ export interface Images {
    */
   pull(reference: string, options?: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
   /**
-   * Sends the image that a tag names; progress is that of `docker push`.
-   * @throws HuskError not-found "An image does not exist locally with the tag: x"
+   * Sends what a tag names; progress is that of `docker push`. Where the tag stands for images of several platforms that
+   * is all of them, and an index.
+   * @throws HuskError `not-found` "An image does not exist locally with the tag: x", or it has not the platform;
+   * `conflict` where some of an index's images are not here, and which of the others is meant is not clear
    */
-  push(
-    reference: string,
-    options?: Asking & { onProgress?: (progress: Progress) => void; signal?: AbortSignal },
-  ): Promise<{ digest: string; size: number }>;
+  push(reference: string, options?: PushOptions): Promise<Pushed>;
   /**
    * Sends images that are here, one for each platform, and an index of them by a tag.
    * @param ids the images, in the order of the index; none needs a name
@@ -347,7 +376,7 @@ export interface Images {
   pushIndex(
     reference: string,
     ids: readonly string[],
-    options?: Parameters<Images['push']>[1],
+    options?: Omit<PushOptions, 'platform'>,
   ): Promise<{ digest: string; size: number }>;
   /**
    * Asks a registry what a reference names there, and for which platforms; nothing is fetched but manifests.

@@ -46,7 +46,7 @@ export function imageFilter(
       throw new HuskError(`invalid filter '${key}'`, { kind: 'invalid', fix: `use one of ${[...known].join(', ')}` });
     if (key === 'dangling') {
       const wanted = values.map((value) => bool(value));
-      tests.push((image) => wanted.includes(image.repoTags.length === 0));
+      tests.push((image) => wanted.includes(isDangling(image)));
     } else if (key === 'label' || key === 'label!') {
       // Several labels must all match; of any other key one value is enough.
       for (const value of values)
@@ -68,6 +68,12 @@ export function imageFilter(
   }
   return (image) => tests.every((test) => test(image));
 }
+
+/** @returns whether no tag leads to an image, of its own or of an index */
+export const isDangling = ({ repoTags, indexedBy }: Image): boolean => repoTags.length === 0 && indexedBy === undefined;
+
+/** @returns whether a list shows it where not all are asked for: images of other platforms are behind a tag's own */
+export const isListed = ({ repoTags, indexedBy }: Image): boolean => repoTags.length > 0 || indexedBy === undefined;
 
 /** @returns when an image was made, ms since the epoch; 0 when its config does not say */
 export function createdAt(image: Image): number {

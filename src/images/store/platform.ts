@@ -116,7 +116,8 @@ export function chooseEntry(entries: IndexEntry[], wanted: Platform): IndexEntry
 }
 
 /**
- * Checks that local images are for a platform: of each one only is kept.
+ * Checks that local images are for a platform.
+ * @param images.get gives the image that the caller is about
  * @throws HuskError `not-found` with Docker's text, naming the first of these images that has another platform
  */
 export function requirePlatform(images: Pick<Images, 'get'>, references: readonly string[], platform: Platform): void {

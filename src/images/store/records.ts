@@ -11,8 +11,9 @@ import type { Paths } from '../../paths.ts';
 import { writeCopy } from '../../state/copies.ts';
 import { prepared, transaction } from '../../state/database.ts';
 import type { Blobs } from './blobs.ts';
-import type { Image, ImageConfig, Layer } from './contract.ts';
+import type { Image, ImageConfig, Layer, Platform } from './contract.ts';
 import { readImageConfig } from './manifest.ts';
+import { formatPlatform, parsePlatform } from './platform.ts';
 import { familiarReference, hexOf, parseKey } from './reference.ts';
 
 export interface NewImage {
@@ -26,6 +27,13 @@ export interface NewImage {
   names: string[];
   /** done in the same transaction: events of it */
   within?: (id: string) => void;
+}
+
+/** An image of a name that stands for several platforms'. */
+export interface IndexedImage {
+  /** the image may have been removed since */
+  id: string;
+  platform: Platform;
 }
 
 /** A layer was removed between its download and the commit of its image, so it must be fetched again. */
@@ -173,6 +181,22 @@ export class ImageRecords {
     );
   }
 
+  /** @returns the images of a name that stands for several platforms', in the order of the index; none of any other */
+  indexOf(name: string): IndexedImage[] {
+    return this.#all('SELECT image_id, platform FROM image_indexes WHERE name = ? ORDER BY position', name).map(
+      (row) => ({ id: row['image_id'] as string, platform: parsePlatform(row['platform'] as string) }),
+    );
+  }
+
+  /** @returns the names of other images that stand for this one too, sorted */
+  indexedBy(id: string): { name: string; own: string }[] {
+    return this.#all(
+      'SELECT DISTINCT i.name, n.image_id FROM image_indexes i JOIN image_names n ON n.name = i.name WHERE i.image_id = ? AND n.image_id <> ? ORDER BY i.name',
+      id,
+      id,
+    ).map((row) => ({ name: row['name'] as string, own: row['image_id'] as string }));
+  }
+
   idOfName(name: string): string | undefined {
     return this.#get('SELECT image_id FROM image_names WHERE name = ?', name)?.['image_id'] as string | undefined;
   }
@@ -220,12 +244,14 @@ export class ImageRecords {
       size: (layer['size'] as number | null) ?? 0,
     }));
     const names = this.names(id).map(parseKey);
+    const indexedBy = this.indexedBy(id).map(({ name }) => familiarReference(parseKey(name)));
     return {
       id,
       config: this.#config(id, row['config'] as string),
       layers,
       repoTags: names.filter((name) => name.digest === undefined).map(familiarReference),
       repoDigests: names.filter((name) => name.digest !== undefined).map(familiarReference),
+      ...(indexedBy.length > 0 && { indexedBy }),
       size: row['size'] as number,
     };
   }
@@ -258,6 +284,19 @@ export class ImageRecords {
   }
 
   // — within a transaction of the caller —
+
+  /** Makes a name, which has an image, stand for several platforms', until it is given to an image anew. */
+  setIndex(name: string, images: readonly IndexedImage[]): void {
+    this.#run('DELETE FROM image_indexes WHERE name = ?', name);
+    for (const [position, { id, platform }] of images.entries())
+      this.#run(
+        'INSERT INTO image_indexes (name, position, image_id, platform) VALUES (?, ?, ?, ?)',
+        name,
+        position,
+        id,
+        formatPlatform(platform),
+      );
+  }
 
   deleteName(name: string): void {
     this.#run('DELETE FROM image_names WHERE name = ?', name);

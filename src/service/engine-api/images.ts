@@ -2,7 +2,7 @@
 import type { Engine } from '../../engine/contract.ts';
 import type { Image } from '../../images/store/contract.ts';
 import { imageHistory } from '../../images/store/history.ts';
-import { createdAt, imageFilter, namesFilter } from '../../images/store/image-filters.ts';
+import { createdAt, imageFilter, isListed, namesFilter } from '../../images/store/image-filters.ts';
 import { HuskError } from '../../errors.ts';
 import type { Answer, ApiVersion, Call, Route } from '../http/contract.ts';
 import { distributionRoutes } from './distribution.ts';
@@ -33,6 +33,7 @@ function list({ query, version }: Call, engine: Engine): Answer {
   const all = images.list();
   const shared = query.boolean('shared-size') ? sharedSizes(all) : undefined;
   const value = all
+    .filter((image) => query.boolean('all') || isListed(image))
     .filter(wanted)
     .sort((a, b) => createdAt(b) - createdAt(a))
     .map((image) => ({

@@ -5,7 +5,7 @@
 import { PassThrough } from 'node:stream';
 import { HuskError } from '../../errors.ts';
 import type { Engine } from '../../engine/contract.ts';
-import { parsePlatform } from '../../images/store/platform.ts';
+import { formatPlatform, parsePlatform } from '../../images/store/platform.ts';
 import { familiarName, parseReference, splitTag } from '../../images/store/reference.ts';
 import type { Answer, Call, Route } from '../http/contract.ts';
 import { linesOf, type Tell } from './transfer/lines.ts';
@@ -85,12 +85,16 @@ function push({ parameters, query, headers, signal }: Call, { images }: Engine):
   const reference = joinReference(parameters['name']!, query.text('tag'));
   const credentials = registryAuth(headers);
   const references = isNameOnly(reference) ? tagsOf(reference, images) : [reference];
-  requireAsked(images, references, query);
+  const [platform] = platformsOf(query);
+  // A tag may stand for images of several platforms.
+  const get: typeof images.get = (name) => images.find(name, platform) ?? images.get(name);
+  requireAsked({ get }, references, query);
   const work = async (tell: Tell, stop: AbortSignal): Promise<void> => {
     const show = tellProgress(tell);
     for (const [index, each] of references.entries()) {
-      const { digest, size } = await images.push(each, {
+      const { digest, size, lacking } = await images.push(each, {
         credentials,
+        ...(platform && { platform }),
         signal: stop,
         // which repository it is about is said once, however many tags go there
         onProgress: (progress) => {
@@ -98,6 +102,8 @@ function push({ parameters, query, headers, signal }: Call, { images }: Engine):
         },
       });
       tell({ progressDetail: {}, aux: { Tag: splitTag(tagged(each))[1], Digest: digest, Size: size } });
+      if (lacking)
+        tell({ status: `Not all multiplatform-content is present: ${lacking.map(formatPlatform).join(', ')}` });
     }
   };
   return { kind: 'lines', lines: linesOf(work, signal) };

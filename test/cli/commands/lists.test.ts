@@ -2,6 +2,7 @@
 import test from 'ava';
 import { HuskError } from '../../../src/errors.ts';
 import type { Engine } from '../../../src/engine/contract.ts';
+import type { PushOptions } from '../../../src/images/store/contract.ts';
 import { container, husk, image, NOW } from '../fake-context.ts';
 
 const at = (ms: number): string => new Date(NOW - ms).toISOString();
@@ -123,7 +124,9 @@ const IMAGES = [
     created: '2024-01-01T00:00:00Z',
   }),
 ];
-const imageEngine = { images: { list: () => IMAGES, get: () => IMAGES[1] } } as unknown as Partial<Engine>;
+const imageEngine = {
+  images: { list: () => IMAGES, get: () => IMAGES[1], find: () => IMAGES[1] },
+} as unknown as Partial<Engine>;
 
 test('images', async (t) => {
   t.is(
@@ -266,6 +269,29 @@ for (const words of PLATFORM_COMMANDS) {
     );
   });
 }
+
+test('push says which platforms of an index are not here, when one image has gone instead', async (t) => {
+  const pushed: object[] = [];
+  const images = {
+    find: () => IMAGES[1],
+    push: async (name: string, { platform }: PushOptions) => {
+      pushed.push({ name, platform });
+      return platform ? {} : { lacking: [{ os: 'linux', architecture: 'arm', variant: 'v7' }] };
+    },
+  };
+  const engine = { images } as unknown as Partial<Engine>;
+  const { code, stdout } = await husk(['push', '-q', 'alpine:3'], { engine });
+  t.is(code, 0);
+  t.is(
+    stdout,
+    'alpine:3\n\nInfo -> Not all multiplatform-content is present and only the available single-platform image was pushed: alpine:3 is without linux/arm/v7\n',
+  );
+  t.is((await husk(['push', '-q', '--platform', 'linux/amd64', 'alpine:3'], { engine })).stdout, 'alpine:3\n');
+  t.deepEqual(pushed, [
+    { name: 'alpine:3', platform: undefined },
+    { name: 'alpine:3', platform: { os: 'linux', architecture: 'amd64' } },
+  ]);
+});
 
 for (const word of ['reference=a', 'before=x', 'since=x', 'constructor=x'])
   test(`image prune has no filter ${word}`, async (t) => {

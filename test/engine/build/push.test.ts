@@ -196,12 +196,52 @@ real('a base of several platforms is taken by each build for itself, and its nam
   t.is(engine.images.get(base).id, own);
 });
 
+real('images of several platforms are kept under one name, and pushed later', async (t) => {
+  const name = `${registry.host}/later:1`;
+  const place = inFolder(CROSS.replace('LABEL', 'LABEL when=later') + 'COPY f /f\n');
+  const made = await buildIn(place, ...BOTH, '-t', name);
+  t.is(made.code, 0, made.stderr);
+  const husk = async (...words: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await huskIn(place, ['--data-root', root, ...words]);
+    t.is(code, 0, `${words.join(' ')}: ${stderr}`);
+    return stdout;
+  };
+  t.is(
+    await husk('image', 'inspect', '--format', '{{.Architecture}} {{.Id}}', name),
+    `amd64 ${readFileSync(iid, 'utf8')}\n`,
+  );
+  const ids = async (...words: string[]): Promise<string[]> =>
+    (await husk('images', '--no-trunc', '--format', '{{.ID}}', ...words)).trimEnd().split('\n');
+  const shown = await ids();
+  const hidden = (await ids('-a')).filter((id) => !shown.includes(id));
+  t.true(hidden.length > 0);
+  t.is(await husk('image', 'inspect', '--format', '{{.Architecture}}', ...hidden), 'arm64\n'.repeat(hidden.length));
+  await husk('image', 'prune', '-f');
+  // What builds on it for another platform finds that one here, and asks no registry: there it is not yet.
+  const derived = await buildIn(inFolder(`FROM ${name}\nCOPY f /g\n`), ...BOTH, '-t', 'derived-later');
+  t.is(derived.code, 0, derived.stderr);
+  t.notRegex(derived.stderr, /\[internal\] pull/);
+  const said = await husk('push', name);
+  const { manifests } = JSON.parse(manifestOf(name)) as Index;
+  t.deepEqual(
+    manifests.map(({ platform }) => platform.architecture),
+    ['arm64', 'amd64'],
+  );
+  t.regex(said, /^1: digest: sha256:[0-9a-f]{64} size: \d+$/m);
+  await husk('push', '-q', '--platform', 'linux/arm64', name);
+  t.is((JSON.parse(manifestOf(name)) as { manifests?: unknown }).manifests, undefined);
+  const refused = await huskIn(place, ['--data-root', root, 'push', '--platform', 'linux/s390x', name]);
+  t.is(refused.code, 1);
+  t.regex(refused.stderr, /was found but does not provide the specified platform \(linux\/s390x\)/);
+  const gone = await husk('rmi', 'derived-later');
+  t.is(gone.match(/^Deleted: /gm)?.length, 2, gone);
+});
+
 test.serial('what several platforms cannot give is refused before anything is built', async (t) => {
   const place = inFolder('FROM scratch\nCOPY f /f\n');
   for (const [words, message] of [
-    [[], /images of several platforms go to a registry, or nowhere/],
-    [['-o', 'out'], /images of several platforms go to a registry/],
-    [['--push', '-o', 'type=oci,dest=x'], /images of several platforms go to a registry/],
+    [['-o', 'out'], /--platform: an archive or a folder is of one platform/],
+    [['--push', '-o', 'type=oci,dest=x'], /--platform: an archive or a folder is of one platform/],
     [['--push', '--cache-to', 'type=inline'], /--cache-to: a cache is written by a build of one platform/],
   ] as const) {
     const { code, stderr } = await buildIn(place, ...BOTH, '-t', 'several', ...words);
