@@ -1,9 +1,9 @@
 /**
  * What earlier builds found by walking a context, so that a build whose context is as it was looks at each inode once
  * and makes nothing of it: one file for each question that was asked of a context, beside the context's index. It has
- * the answer and, folder by folder, the names and identities of all inodes that were looked at. A folder whose names
- * were asked for is one of them: its times move when a name comes or goes. The answer counts while all of them are the
- * same, by the index's own rule (context-index.ts), git's racy rule included.
+ * the answer and, folder by folder, the names and identities of all inodes that were looked at; those folders first that
+ * were changed last. A folder whose names were asked for is one of them: its times move when a name comes or goes. The
+ * answer counts while all of them are the same, by the index's own rule (context-index.ts), git's racy rule included.
  *
  * A walk that something else than inodes has a part in is not kept: one that left out a socket, which is told each
  * time, or a folder that would be there if a name in it were let in again.
@@ -99,39 +99,36 @@ export class SeenWalks implements Answers {
    */
   #encode(from: number, answer: string): Buffer | undefined {
     const { root, facts, index } = this.#tree;
-    const rows: number[] = [];
-    const names: ByteString[] = [];
-    const counts: number[] = [];
-    const paths: ByteString[] = [];
+    const walked: { path: ByteString; inodes: { name: ByteString; row: number }[]; newest: number }[] = [];
+    let count = 0;
     const folders: { path: ByteString; node: WalkedNode }[] = [{ path: '', node: root }];
-    if (root.listed >= from) {
-      rows.push(root.row);
-      names.push('.');
-      paths.push('');
-      counts.push(1);
-    }
+    if (root.listed >= from) walked.push({ path: '', inodes: [{ name: '.', row: root.row }], newest: 0 });
     for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-      const before = rows.length;
+      const inodes: { name: ByteString; row: number }[] = [];
       for (const [name, node] of folder.node.children ?? []) {
         if (node === undefined) continue;
-        if (node.walk >= from || node.listed >= from) {
-          rows.push(node.row);
-          names.push(name);
-        }
+        if (node.walk >= from || node.listed >= from) inodes.push({ name, row: node.row });
         if (node.children !== undefined)
           folders.push({ path: folder.path === '' ? name : `${folder.path}/${name}`, node });
       }
-      if (rows.length > MAX_INODES) return undefined;
-      if (rows.length === before) continue;
-      paths.push(folder.path);
-      counts.push(rows.length - before);
+      count += inodes.length;
+      if (count > MAX_INODES) return undefined;
+      if (inodes.length > 0) walked.push({ path: folder.path, inodes, newest: 0 });
     }
-    const identities = new Uint32Array(rows.length * IDENTITY_WORDS);
-    for (const [at, row] of rows.entries()) {
-      if (facts.newest(row) + TICK >= index.began || !facts.shareDevice(row, root.row)) return undefined;
-      facts.copyIdentity(row, identities, at * IDENTITY_WORDS);
-    }
-    const pathBytes = toBytes(paths.map((path) => `${path}\0`).join(''));
+    for (const folder of walked)
+      for (const { row } of folder.inodes) {
+        const newest = facts.newest(row);
+        if (newest + TICK >= index.began || !facts.shareDevice(row, root.row)) return undefined;
+        folder.newest = Math.max(folder.newest, newest);
+      }
+    // What was changed last is mostly what is changed next: looked at first, it spares a look at all that is the same.
+    walked.sort((one, other) => other.newest - one.newest);
+    const inodes = walked.flatMap((folder) => folder.inodes);
+    const identities = new Uint32Array(inodes.length * IDENTITY_WORDS);
+    for (const [at, { row }] of inodes.entries()) facts.copyIdentity(row, identities, at * IDENTITY_WORDS);
+    const names = inodes.map(({ name }) => name);
+    const counts = walked.map((folder) => folder.inodes.length);
+    const pathBytes = toBytes(walked.map(({ path }) => `${path}\0`).join(''));
     const nameBytes = toBytes(names.map((name) => `${name}\0`).join(''));
     const answerBytes = toBytes(answer);
     const rest = Buffer.concat([
@@ -144,7 +141,7 @@ export class SeenWalks implements Answers {
     ]);
     const header = Buffer.alloc(HEADER);
     FORMAT.copy(header);
-    const numbers = [counts.length, rows.length, pathBytes.length, nameBytes.length, answerBytes.length];
+    const numbers = [counts.length, inodes.length, pathBytes.length, nameBytes.length, answerBytes.length];
     for (const [at, number] of numbers.entries()) header.writeUInt32LE(number, FORMAT.length + 4 * at);
     header.write(hash('sha256', rest, 'hex'), HEADER - DIGEST, 'hex');
     return Buffer.concat([header, rest]);

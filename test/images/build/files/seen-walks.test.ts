@@ -281,6 +281,20 @@ test('stages that walk at once know what both have seen', async (t) => {
   t.deepEqual(second, [await build.anew('. /'), await build.anew('d /')]);
 });
 
+test('the folder whose file changed last is looked at first', async (t) => {
+  using build = new Build({ 'one/f': '1', 'two/f': '2', 'three/f': '3' });
+  for (const name of ['two', 'one', 'three', 'two']) {
+    build.tick();
+    writeFileSync(join(build.folder, name, 'f'), 'changed');
+    t.false((await build.plan('. /')).known);
+    const kept = readFileSync(join(build.indexes, build.walks()[0]!));
+    // The paths of folders stand in the order in which they are looked at; the root has the empty one.
+    const places = ['one', 'two', 'three', name].map((folder) => kept.indexOf(`${folder}\0`));
+    t.is(places.pop(), Math.min(...places), name);
+    t.true((await build.plan('. /')).known);
+  }
+});
+
 test('a context keeps the walks of its last questions', async (t) => {
   using build = new Build();
   for (let at = 0; at < 40; at++) await build.plan(`. /${at}`);
