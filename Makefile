@@ -96,7 +96,7 @@ bench-networks: set-up-test build
 bench-service: set-up-test build
 	@$(NODE) bench/service/main.ts
 
-# builds beside Podman's: ten minutes
+# builds beside Podman's: ten minutes; and beside BuildKit's where `docker info` is answered
 bench-build: set-up-test build
 	@$(NODE) bench/build/main.ts
 

