@@ -18,7 +18,7 @@ export type BuildOutput =
   /** nowhere: the steps are in the cache, and no image is made */
   | { type: 'cacheonly' }
   /** the files of the target in a folder of the caller's */
-  | { type: 'local'; folder: string }
+  | { type: 'local'; folder: string; /** a name in it, where the files go instead */ below?: string }
   /** one tar: of the files, of an OCI layout, or as `husk save` writes one */
   | {
       type: 'tar' | 'oci' | 'docker';

@@ -1,10 +1,11 @@
 /**
  * What a build for several platforms gives: an image for each, and an index of them in registries. Here a name stands
- * for all of them: commands take that of this machine's platform, or the first, and a push sends them all.
+ * for all of them: commands take that of this machine's platform, or the first, and a push sends them all. In a folder of
+ * the caller's each has one of its own, with BuildKit's names.
  */
 import type { Platform } from '../../images/store/contract.ts';
 import { fullReference, parseReference, withDefaultTag } from '../../images/store/reference.ts';
-import { hostPlatform, serves } from '../../images/store/platform.ts';
+import { formatPlatform, hostPlatform, serves } from '../../images/store/platform.ts';
 import type { BuildOutput, BuildResult } from '../build-contract.ts';
 import type { EngineContext } from '../record/context.ts';
 import { exportResult, type ExportOptions } from './export.ts';
@@ -27,6 +28,15 @@ export async function exportIndex(
     0,
   );
   const asked: BuildOutput[] = options.outputs.length === 0 ? [{ type: 'image' }] : options.outputs;
+  for (const [index, build] of builds.entries()) {
+    const outputs = asked
+      .filter((output) => output.type === 'local')
+      .map((output) => ({
+        ...output,
+        below: formatPlatform(platforms[index]!).replaceAll('/', '_'),
+      }));
+    if (outputs.length > 0) await exportResult(context, { ...same, ...build, options: { ...options, outputs } });
+  }
   const images = asked.filter((output) => output.type === 'image');
   if (images.length === 0) return { id: undefined, manifest: undefined, names: [] };
   const ids: string[] = [];

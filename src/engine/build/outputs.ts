@@ -2,6 +2,7 @@
  * Where the result of a build goes: into the image store, into a folder of the caller's, into an archive, and from the
  * store to registries.
  */
+import { join } from 'node:path';
 import { causeOf, HuskError } from '../../errors.ts';
 import type { BuildStore, ImageConfig, Images, Layer } from '../../images/store/contract.ts';
 import { fullReference, parseReference, withDefaultTag } from '../../images/store/reference.ts';
@@ -97,7 +98,7 @@ function titleOf(output: Written): string {
     case 'image':
       return 'exporting to image';
     case 'local':
-      return `exporting to ${output.folder}`;
+      return `exporting to ${output.below === undefined ? output.folder : join(output.folder, output.below)}`;
     default:
       return `exporting ${output.type} to ${output.name}`;
   }
@@ -126,8 +127,10 @@ async function writeOne(
     case 'tar':
     case 'local': {
       const files = await import('./export/output-files.ts');
-      if (output.type === 'local') await files.writeFolder(output.folder, layers, (text) => step.message(text));
-      else await output.open((stream) => files.writeTar(stream, layers));
+      if (output.type === 'local') {
+        const { folder, below } = output;
+        await files.writeFolder(folder, layers, { ...(below && { below }), note: (text) => step.message(text) });
+      } else await output.open((stream) => files.writeTar(stream, layers));
       return {};
     }
     case 'oci':

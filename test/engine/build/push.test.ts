@@ -1,7 +1,7 @@
 /** `build --push`: what a registry has afterwards, what is told of it, and what is left when it does not answer. */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -237,11 +237,29 @@ real('images of several platforms are kept under one name, and pushed later', as
   t.is(gone.match(/^Deleted: /gm)?.length, 2, gone);
 });
 
+test.serial('the files of several platforms go to a folder each, and through no link', async (t) => {
+  const out = join(work, 'split');
+  const place = inFolder(CROSS);
+  const made = await buildIn(place, ...BOTH, '-o', out);
+  t.is(made.code, 0, made.stderr);
+  t.deepEqual(readdirSync(out).sort(), ['linux_amd64', 'linux_arm64']);
+  for (const architecture of ['amd64', 'arm64'])
+    t.is(readFileSync(join(out, `linux_${architecture}`, 'out'), 'utf8'), `for ${architecture} on x86_64\n`);
+  // What an image has may be a link of such a name.
+  rmSync(join(out, 'linux_arm64'), { recursive: true });
+  const elsewhere = temporaryFolder('husk-elsewhere-');
+  symlinkSync(elsewhere, join(out, 'linux_arm64'));
+  const { code, stderr } = await buildIn(place, ...BOTH, '-o', out);
+  t.is(code, 1);
+  t.regex(stderr, /cannot write to linux_arm64 in \S+split: /);
+  t.deepEqual(readdirSync(elsewhere), []);
+});
+
 test.serial('what several platforms cannot give is refused before anything is built', async (t) => {
   const place = inFolder('FROM scratch\nCOPY f /f\n');
   for (const [words, message] of [
-    [['-o', 'out'], /--platform: an archive or a folder is of one platform/],
-    [['--push', '-o', 'type=oci,dest=x'], /--platform: an archive or a folder is of one platform/],
+    [['-o', 'type=tar,dest=x'], /--platform: an archive is of one platform/],
+    [['--push', '-o', 'type=oci,dest=x'], /--platform: an archive is of one platform/],
     [['--push', '--cache-to', 'type=inline'], /--cache-to: a cache is written by a build of one platform/],
   ] as const) {
     const { code, stderr } = await buildIn(place, ...BOTH, '-t', 'several', ...words);

@@ -143,12 +143,13 @@ function attributes(entry: TarEntry | undefined, mode: number) {
 /**
  * Writes the files as the caller's own: no owners, no devices, no setuid. Nothing that is there is deleted but a file
  * that another takes the place of, and no link in the folder is followed.
- * @param note is told what was left out
+ * @param options.below the name of a folder in it, where the files go instead
+ * @param options.note is told what was left out
  */
 export async function writeFolder(
   folder: string,
   layers: readonly Layer[],
-  note: (text: string) => void,
+  { below, note }: { below?: string; note: (text: string) => void },
 ): Promise<void> {
   try {
     makeMissingFolders(resolve(folder), ANY_MODE);
@@ -156,7 +157,7 @@ export async function writeFolder(
     throw new HuskError(`cannot make the folder ${folder}: ${causeOf(error)}`, { kind: 'invalid', cause: error });
   }
   using tars = new Tars(layers);
-  const root = openFolder(folder);
+  const root = below === undefined ? openFolder(folder) : openBelow(folder, below);
   const first = new Map<MergedNode, ByteString>();
   try {
     const modes: [ByteString, number][] = [];
@@ -178,6 +179,29 @@ export async function writeFolder(
   }
 }
 
+/** What an earlier build has written may be a link of that name, which is not followed. */
+function openBelow(folder: string, name: string): number {
+  const above = openFolder(folder);
+  try {
+    return makeOrOpen(above, name, ANY_MODE);
+  } catch (error) {
+    if (!systemError(error)) throw error;
+    throw new HuskError(`cannot write to ${name} in ${folder}: ${causeOf(error)}`, { kind: 'invalid', cause: error });
+  } finally {
+    closeFd(above);
+  }
+}
+
+/** @returns a folder that was made, or was there and is no link to one. @throws SyscallError */
+function makeOrOpen(parent: number, name: ByteString, mode: number): number {
+  try {
+    makeDirectoryAt(parent, name, mode);
+  } catch (error) {
+    if (systemError(error)?.code !== 'EEXIST') throw error;
+  }
+  return openBeneath(parent, name, O_RDONLY | O_DIRECTORY);
+}
+
 interface NodeWork {
   path: ByteString;
   node: MergedNode;
@@ -194,13 +218,7 @@ function writeNode(root: number, { path, node, first, tars, modes, note }: NodeW
   const parent = openBeneath(root, slash === -1 ? '.' : path.slice(0, slash), O_RDONLY | O_DIRECTORY);
   try {
     if (node.kind === 'directory') {
-      try {
-        makeDirectoryAt(parent, name, 0o700);
-      } catch (error) {
-        if (systemError(error)?.code !== 'EEXIST') throw error;
-        // What is there must be a folder, and no link to one.
-        closeFd(openBeneath(parent, name, O_RDONLY | O_DIRECTORY));
-      }
+      closeFd(makeOrOpen(parent, name, 0o700));
       modes.push([path, (node.entry?.mode ?? FOLDER_MODE) & PLAIN]);
       return;
     }
