@@ -152,7 +152,9 @@ export type GuestBuildMount =
       gid: number;
     }
   | { type: 'tmpfs'; target: string; size?: number }
-  | { type: 'secret'; target: string; /** base64 */ data: string; mode: number; uid: number; gid: number };
+  | { type: 'secret'; target: string; /** base64 */ data: string; mode: number; uid: number; gid: number }
+  /** `agent`: a socket below SOCKETS_FOLDER, which gets mode and owner */
+  | { type: 'ssh'; target: string; agent: string; mode: number; uid: number; gid: number };
 
 /** What a step of a build is run with. */
 export interface GuestBuildStep {

@@ -5,7 +5,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
@@ -18,6 +18,7 @@ import { problems } from '../engine/build/golden-problems.ts';
 import { temporaryFolder } from '../fixtures/temporary.ts';
 import { commandLine } from './home.ts';
 import { missingParts, notByItself, onKvmHost, root as checkout } from './kvm-host.ts';
+import { makeUnixClient, UNIX_CLIENT } from './parts.ts';
 
 const SECONDS = 2400;
 const GOLDEN = process.env['GOLDEN'];
@@ -60,11 +61,28 @@ const SAMPLE =
   );
 /** what one case leaves behind for the next */
 const BETWEEN = 'USER root\nWORKDIR /\nSHELL ["/bin/sh", "-c"]\n';
-const BOOT = 'RUN cat /proc/sys/kernel/random/boot_id >/boot-id\n';
+/** asks an agent of ssh, while the connection is open: SOCKET, REQUEST as printf(1) writes it, and bytes of the answer */
+const ASK = `#!/bin/sh
+mkfifo /tmp/i /tmp/o
+/unix-client "$1" </tmp/i >/tmp/o &
+exec 3>/tmp/i 4</tmp/o
+printf "$2" >&3
+head -c "$3" <&4 | od -An -tx1 | sed s/^/OUT:/
+rm /tmp/i /tmp/o
+`;
+const LIST_KEYS = String.raw`'\0\0\0\1\13' 9`;
+const REMOVE_KEYS = String.raw`'\0\0\0\1\23' 5`;
+/** the first step: its machine has what it mounts, and so the machine of all others */
+const AGENTS = `COPY --chmod=755 ask unix-client /
+RUN --mount=type=ssh,id=k,required --mount=type=ssh,id=k,target=/s,mode=0660,uid=5,gid=6 cat /proc/sys/kernel/random/boot_id >/boot-id; \\
+  echo "OUT:$SSH_AUTH_SOCK $(stat -c %a:%u:%g "$SSH_AUTH_SOCK" /s | tr '\\n' ' ')"; for socket in "$SSH_AUTH_SOCK" /s; do /ask $socket ${LIST_KEYS}; done; /ask /s ${REMOVE_KEYS}
+RUN ls /s /run/buildkit 2>&1 | sed s/^/OUT:/
+`;
 const SAME_MACHINE = `RUN [ "$(cat /boot-id)" = "$(cat /proc/sys/kernel/random/boot_id)" ] && echo "OUT:one machine"; rm /boot-id\n`;
 
 const env = { ...(GOLDEN && { GOLDEN }) };
 const reason = notByItself() ?? missingParts();
+if (reason === undefined) makeUnixClient();
 if (reason === undefined) await onKvmHost(import.meta.url, register, { seconds: SECONDS, env });
 else test.skip(`RUN in virtual machines: ${reason}`, () => {});
 
@@ -172,20 +190,23 @@ function register(): void {
     t.is(having('a value that is nowhere else'), '');
   });
 
-  test.serial('golden cases, one after another in one machine', async (t) => {
+  test.serial('golden cases and agents of ssh, all in one machine', async (t) => {
     t.timeout(SECONDS * 1000);
     const sample = SAMPLE.map((id) => cases.find((each) => each.id === id)!);
+    const key = join(work, 'key');
+    spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'a key', '-f', key]);
     const steps = sample.map(({ dockerfile }) => dockerfile!.replace(/^FROM box\n/, ''));
     const golden: GoldenCase = {
       id: '',
-      dockerfile: ['FROM box\n', BOOT, ...steps, SAME_MACHINE].join(BETWEEN),
-      files: Object.assign({}, ...sample.map(({ files }) => files)) as GoldenCase['files'],
-      args: [...new Set(sample.flatMap((each) => each.args ?? []))].join(' '),
+      dockerfile: ['FROM box\n', AGENTS, ...steps, SAME_MACHINE].join(BETWEEN),
+      files: Object.assign({ ask: ASK }, ...sample.map(({ files }) => files)) as GoldenCase['files'],
+      args: [...new Set([`--ssh k=${key}`, ...sample.flatMap((each) => each.args ?? [])])].join(' '),
       buildkit: { rc: 0 },
     };
     const made: Outcome[] = [];
     for (const isolation of ['userns', 'vm'] as const) {
       const folder = makeContext(work, golden);
+      copyFileSync(UNIX_CLIENT, join(folder, 'unix-client'));
       made.push(await runCase(folder, root, golden, box, isolation));
     }
     const [userns, vm] = made;
@@ -194,7 +215,15 @@ function register(): void {
     t.deepEqual(vm!.out, userns!.out);
     t.deepEqual(vm!.tree, userns!.tree);
     const recorded = sample.flatMap(({ id, buildkit }) => DIFFERENT[id]?.expected.out ?? buildkit.out ?? []);
-    t.deepEqual(vm!.out, [...recorded, 'OUT:one machine']);
+    const listed = vm!.out!.slice(0, 6);
+    t.is(listed[0], 'OUT:/run/buildkit/ssh_agent.0 600:0:0 660:5:6 ');
+    for (const line of listed.slice(1, 3)) t.regex(line, /^OUT: 00 00 00 [\da-f]{2} 0c 00 00 00 01$/);
+    t.deepEqual(listed.slice(3), [
+      'OUT: 00 00 00 01 05',
+      'OUT:ls: /s: No such file or directory',
+      'OUT:ls: /run/buildkit: No such file or directory',
+    ]);
+    t.deepEqual(vm!.out!.slice(6), [...recorded, 'OUT:one machine']);
     t.deepEqual(left(), []);
   });
 

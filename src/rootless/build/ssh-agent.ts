@@ -6,6 +6,7 @@
  * Source: draft-miller-ssh-agent; OpenSSH's PROTOCOL.agent
  */
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { HuskError } from '../../errors.ts';
 import { open } from '../../host/fd.ts';
@@ -62,6 +63,8 @@ export async function serveMessages(
       const closed = new Promise((done) => server.close(done));
       for (const connection of connections) connection.destroy();
       await closed;
+      // What was listened at had a name of the moment (listen), so Node has not removed it.
+      rmSync(`${folder}/${name}`, { force: true });
     },
   };
 }
@@ -117,31 +120,46 @@ async function connected(path: string): Promise<Socket> {
 }
 
 /** @returns whole messages, with their lengths @throws HuskError `invalid` for a message without end */
-export async function* messages(stream: Socket): AsyncGenerator<Buffer, void> {
+export async function* messages(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void> {
   const message = new Message();
   for await (const chunk of stream) {
-    message.push(chunk as Buffer);
+    message.push(chunk);
     for (let whole = message.take(); whole; whole = message.take()) yield whole;
   }
 }
 
-/** Puts messages together: u32 length, big-endian, then as many bytes, at least one. */
+/**
+ * Puts messages together: u32 length, big-endian, then as many bytes, at least one. Attack: a message that comes byte by
+ * byte, or many in one piece, would cost the square of its length if what is there were copied for each.
+ */
 class Message {
+  /** what has come lies from `start` to `end` */
   #bytes: Buffer = Buffer.alloc(0);
+  #start = 0;
+  #end = 0;
 
-  push(chunk: Buffer): void {
-    this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
+  push(chunk: Uint8Array): void {
+    const length = this.#end - this.#start;
+    if (this.#end + chunk.length > this.#bytes.length) {
+      const room = Buffer.alloc(Math.max(length + chunk.length, 2 * length));
+      this.#bytes.copy(room, 0, this.#start, this.#end);
+      [this.#bytes, this.#start, this.#end] = [room, 0, length];
+    }
+    this.#bytes.set(chunk, this.#end);
+    this.#end += chunk.length;
   }
 
   /** @returns the first whole one, with its length; undefined: there is none yet */
   take(): Buffer | undefined {
-    if (this.#bytes.length < LENGTH) return undefined;
-    const length = this.#bytes.readUInt32BE(0);
+    const available = this.#end - this.#start;
+    if (available < LENGTH) return undefined;
+    const length = this.#bytes.readUInt32BE(this.#start);
     if (length === 0 || length > MAX_MESSAGE)
       throw new HuskError(`a message of ${length} bytes to an ssh-agent`, { kind: 'invalid' });
-    if (this.#bytes.length < LENGTH + length) return undefined;
-    const whole = this.#bytes.subarray(0, LENGTH + length);
-    this.#bytes = this.#bytes.subarray(LENGTH + length);
+    if (available < LENGTH + length) return undefined;
+    // Its bytes are written over by what comes next.
+    const whole = Buffer.from(this.#bytes.subarray(this.#start, this.#start + LENGTH + length));
+    this.#start += whole.length;
     return whole;
   }
 }

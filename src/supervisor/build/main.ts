@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { HuskError } from '../../errors.ts';
+import { Fd } from '../../host/fd.ts';
 import { BuildMachine } from '../../vmm/build/machine.ts';
 import { PacketLink } from '../../vmm/devices/net/link.ts';
 import { lockDown } from '../lock-down.ts';
@@ -126,9 +127,14 @@ class Monitor {
 
   async #boot({ config, size, interfaces }: Extract<MachineRequest, { type: 'boot' }>): Promise<void> {
     const links = (this.#descriptors.links ?? []).map((fd) => new PacketLink(fd));
+    const [control] = this.#descriptors.relay ?? [];
+    // Loaded before the machine runs: afterwards this process opens no file any more.
+    const relay =
+      control === undefined ? undefined : new (await import('../../vmm/sockets/relay.ts')).SocketRelay(new Fd(control));
     const machine = new BuildMachine(
       config,
       {
+        relay,
         parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK },
         size,
         sameIds: hasContainerIds(),

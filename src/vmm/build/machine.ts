@@ -4,7 +4,13 @@
  * never looks at the machine's disk.
  */
 import { PassThrough, type Duplex, type Readable } from 'node:stream';
-import { MAX_LEFT_OUT, SHARES_FOLDER, type GuestBuildMount, type GuestBuildStep } from '../../agent-protocol.ts';
+import {
+  MAX_LEFT_OUT,
+  SHARES_FOLDER,
+  SOCKETS_FOLDER,
+  type GuestBuildMount,
+  type GuestBuildStep,
+} from '../../agent-protocol.ts';
 import { HuskError } from '../../errors.ts';
 import type { ExitStatus } from '../../sandbox.ts';
 import type { Linux } from '../../spec.ts';
@@ -12,8 +18,10 @@ import { SHARES_TAG } from '../binds.ts';
 import { assembleMachine, ROOT_DEVICE, WRITABLE_DEVICE, type MachineOptions } from '../sandbox/assemble.ts';
 import { Guest } from '../sandbox/guest.ts';
 import { GuestProcesses } from '../sandbox/processes.ts';
+import type { SocketRelay } from '../sockets/relay.ts';
 
 const SIGKILL = 9;
+const SOCKET_MODE = 0o600;
 /** characters of a line about what was left out */
 const MAX_LINE = 4096 + 256;
 
@@ -26,11 +34,17 @@ export interface BuildMachineConfig {
   owners: Pick<Linux, 'uidMappings' | 'gidMappings'>;
   /** how many folders are shared, at <PLACES>/<number> */
   shares: number;
+  /** how many sockets of the host's it has, by the numbers of its relay */
+  sockets: number;
 }
 
-/** A mount of a step as whoever drives the machine says it: a cache by the number of the shared folder that it is. */
+/**
+ * A mount of a step as whoever drives the machine says it: a cache by the number of the shared folder that it is, an
+ * agent of ssh by that of a socket.
+ */
 export type MachineMount =
-  | Exclude<GuestBuildMount, { type: 'cache' }>
+  | Exclude<GuestBuildMount, { type: 'cache' | 'ssh' }>
+  | (Omit<Extract<GuestBuildMount, { type: 'ssh' }>, 'agent'> & { socket: number })
   | (Omit<Extract<GuestBuildMount, { type: 'cache' }>, 'folder'> & { share: number });
 
 export type MachineStep = Omit<GuestBuildStep, 'mounts' | 'interfaces'> & {
@@ -49,10 +63,16 @@ export class BuildMachine {
   readonly #interfaces: MachineOptions['interfaces'];
   readonly #guest: Guest;
   readonly #processes: GuestProcesses;
+  readonly #relay: SocketRelay | undefined;
 
   /** @param onEnd told of a machine that ends by itself */
-  constructor(config: BuildMachineConfig, options: MachineOptions, onEnd: (error: HuskError) => void) {
+  constructor(
+    config: BuildMachineConfig,
+    options: MachineOptions & { relay?: SocketRelay | undefined },
+    onEnd: (error: HuskError) => void,
+  ) {
     this.#config = config;
+    this.#relay = options.relay;
     this.#interfaces = options.interfaces;
     const { root, writable, owners, shares } = config;
     const made = {
@@ -71,7 +91,15 @@ export class BuildMachine {
 
   /** @param beforeRun everything is open, the guest has not run @throws HuskError */
   async boot(beforeRun: () => void): Promise<void> {
-    await this.#guest.boot({ shares: this.#config.shares > 0, files: [] }, { beforeRun });
+    const { shares, sockets: count } = this.#config;
+    // A step that mounts one gives it owner and mode; until then it is the guest's root's.
+    const sockets = Array.from({ length: count }, (_, number) => ({
+      uid: 0,
+      gid: 0,
+      mode: SOCKET_MODE,
+      stream: this.#guest.agent.serveStreams(carrier(this.#relay, number)),
+    }));
+    await this.#guest.boot({ shares: shares > 0, files: [], sockets }, { beforeRun });
     await this.#guest.agent.request({ type: 'build', rootDevice: ROOT_DEVICE, writableDevice: WRITABLE_DEVICE });
   }
 
@@ -163,7 +191,19 @@ export class BuildMachine {
   }
 }
 
+/** @returns what takes the guest's streams to a socket of the host's, by its number */
+export const carrier =
+  (relay: SocketRelay | undefined, number: number) =>
+  (stream: Duplex): void => {
+    if (relay === undefined) stream.destroy();
+    else relay.carry(stream, number);
+  };
+
 const guestMount = (mount: MachineMount): GuestBuildMount => {
+  if (mount.type === 'ssh') {
+    const { socket, ...rest } = mount;
+    return { ...rest, agent: `${SOCKETS_FOLDER}/${socket}` };
+  }
   if (mount.type !== 'cache') return mount;
   const { share, ...rest } = mount;
   return { ...rest, folder: `${SHARES_FOLDER}/${SHARES_TAG}/${share}` };

@@ -11,7 +11,7 @@ import type { Isolation } from '../../../sandbox.ts';
 import type { KvmVerdict } from '../../../vmm/boot/verdict.ts';
 import type { BuildOptions } from '../../build-contract.ts';
 
-type Asked = Pick<BuildOptions, 'isolation' | 'network' | 'ssh' | 'allow'>;
+type Asked = Pick<BuildOptions, 'isolation' | 'network' | 'allow'>;
 
 /** Tests have their own. */
 export interface IsolationHost {
@@ -64,10 +64,9 @@ export async function chooseBuildIsolation(
 }
 
 /** why a machine lacks something */
-export const NOTHING_SHARED = 'a virtual machine shares neither namespaces nor sockets with the host';
+export const NOTHING_SHARED = 'a virtual machine shares no namespaces with the host';
 
-function lackingInMachines({ network, ssh, allow }: Asked): string | undefined {
+function lackingInMachines({ network, allow }: Asked): string | undefined {
   if (network === 'host') return '--network host';
-  if (allow.includes('network.host')) return '--allow network.host';
-  return Object.keys(ssh).length > 0 ? '--ssh' : undefined;
+  return allow.includes('network.host') ? '--allow network.host' : undefined;
 }

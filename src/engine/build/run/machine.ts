@@ -2,7 +2,7 @@
  * Starts a virtual machine for steps of a build: its monitor in a jail of its own, its disks, its place on the network.
  * It ends with this process, whatever ends that; what it leaves is a folder in tmp/, which is swept.
  */
-import { lstatSync, mkdirSync } from 'node:fs';
+import { lstatSync, mkdirSync, realpathSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { compileSeccomp } from '../../../container/seccomp/compile.ts';
@@ -59,12 +59,22 @@ export interface MachineWish {
   caches: readonly SharedCache[];
   /** the network that it is to be on */
   network: Network | undefined;
+  /** how many agents of ssh a step may have at a time */
+  sockets: number;
   resources: Resources;
   problem: (text: string) => void;
 }
 
+/** @returns what an agent's socket is called, by its number among a step's */
+export const agentName = (number: number): string => `agent-${number}`;
+
 export interface StartedMachine {
   readonly client: MachineClient;
+  /**
+   * the folder where the machine's relay connects to agents of ssh, each by the name agentName() of its number:
+   * whoever listens there is whom a step reaches
+   */
+  readonly agents: string | undefined;
   /** SIGKILL; everything of it ends */
   kill(): void;
   /** ends it, and gives back all that it had */
@@ -88,9 +98,27 @@ export async function startMachine(
   unpackSparse(WRITABLE_DISK, writable);
   const place = wish.network && (await takePlace(context, wish.network, wish.problem));
   if (place) unwound.defer(() => place.close());
+  // Not in the machine's folder, which its monitor sees.
+  const agents = wish.sockets === 0 ? undefined : tmpPath(paths, 'tree');
+  if (agents !== undefined) {
+    mkdirSync(agents, { mode: CLOSED_MODE });
+    unwound.defer(() => removeTree(agents));
+  }
+  // What listens there is this process, which lets through what a step may ask (ssh-agent.ts), so root may stay root.
+  using relay =
+    agents === undefined
+      ? undefined
+      : await (
+          await import('../../../vmm/sockets/start.ts')
+        ).startRelay(
+          Array.from({ length: wish.sockets }, (_, number) => join(realpathSync(agents), agentName(number))),
+        );
   const isRoot = process.getuid!() === 0;
   const maps = isRoot && wish.caches.length === 0 ? undefined : idMaps();
-  const passed = passDescriptors({ links: place ? [place.link.number] : [] }, FIRST_INHERITED);
+  const passed = passDescriptors(
+    { links: place ? [place.link.number] : [], ...(relay && { relay: [relay.control.number] }) },
+    FIRST_INHERITED,
+  );
   const plan = jailPlan({
     binds: [
       ...nodeBinds(SELF[0]),
@@ -137,12 +165,12 @@ export async function startMachine(
     const client = new MachineClient(new Socket({ fd: ours.release() }));
     unwound.defer(() => client.close());
     const owners = isRoot && maps ? { uidMappings: maps.uid, gidMappings: maps.gid } : {};
-    const config = { root, writable, owners, shares: wish.caches.length };
+    const config = { root, writable, owners, shares: wish.caches.length, sockets: wish.sockets };
     const size = vmSize(wish.resources);
     const interfaces = place ? [place.setup] : [];
     await Promise.all([client.request({ type: 'boot', config, size, interfaces }), place?.ready()]);
     const held = unwound.move();
-    return { client, kill: () => kill(launched), close: () => held.disposeAsync() };
+    return { client, agents, kill: () => kill(launched), close: () => held.disposeAsync() };
   } catch (error) {
     signal?.throwIfAborted();
     throw error;

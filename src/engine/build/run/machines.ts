@@ -15,6 +15,7 @@ import type { Network } from '../../../network/records/contract.ts';
 import { after } from '../../../long-timer.ts';
 import type { MachineExit } from '../../../supervisor/build/frames.ts';
 import type { MachineMount } from '../../../vmm/build/machine.ts';
+import { MAX_SOCKETS } from '../../../vmm/sockets/messages.ts';
 import { writeTar } from '../export/output-files.ts';
 import { NOTHING_SHARED } from './isolation.ts';
 import { GUEST_RELEASE } from '../../create/host-facts.ts';
@@ -22,7 +23,7 @@ import { ALL_GROUPS } from '../../create/spec/ping-groups.ts';
 import { DEFAULT_ULIMITS, rlimits } from '../../create/spec/ulimits.ts';
 import { stepFiles } from './files.ts';
 import { layerDoor } from './layer-door.ts';
-import { startMachine, type SharedCache, type StartedMachine } from './machine.ts';
+import { agentName, startMachine, type SharedCache, type StartedMachine } from './machine.ts';
 import { isPlain } from './plain-layer.ts';
 import type { BuildContext } from './sandbox.ts';
 import { RunSpecs } from './spec.ts';
@@ -101,24 +102,27 @@ export class VmBuildSandbox implements BuildSandbox {
     using _interrupt = interrupts(machine, step, this.#closing.signal);
     const lower = await machine.stack(layers);
     const told: MachineMount[] = [];
-    for (const mount of mounts) told.push(await this.#mount(machine, mount));
+    for (const mount of mounts)
+      told.push(await this.#mount(machine, mount, told.filter(({ type }) => type === 'ssh').length));
     ending.throwIfAborted();
     const spec = this.#specs.make(operation);
     const number = machine.begin();
-    const exit: MachineExit = await machine.client.run(
-      number,
-      {
-        spec: {
-          ...spec,
-          linux: { ...spec.linux, namespaces: spec.linux.namespaces.filter(({ type }) => type !== 'user') },
+    const run = (): Promise<MachineExit> =>
+      machine.client.run(
+        number,
+        {
+          spec: {
+            ...spec,
+            linux: { ...spec.linux, namespaces: spec.linux.namespaces.filter(({ type }) => type !== 'user') },
+          },
+          lower,
+          mounts: told,
+          files: stepFiles(operation, hosts, this.#context.config),
+          network: operation.network === 'default',
         },
-        lower,
-        mounts: told,
-        files: stepFiles(operation, hosts, this.#context.config),
-        network: operation.network === 'default',
-      },
-      output,
-    );
+        output,
+      );
+    const exit = await machine.serving(mounts, run);
     machine.running = undefined;
     ending.throwIfAborted();
     if (exit.code !== 0) {
@@ -133,7 +137,8 @@ export class VmBuildSandbox implements BuildSandbox {
     return { exit, layer, leftOut };
   }
 
-  async #mount(machine: Machine, mount: BuildMount): Promise<MachineMount> {
+  /** @param socket the number of the next agent of the step */
+  async #mount(machine: Machine, mount: BuildMount, socket: number): Promise<MachineMount> {
     switch (mount.type) {
       case 'bind': {
         const { from, ...rest } = mount;
@@ -148,8 +153,10 @@ export class VmBuildSandbox implements BuildSandbox {
         return { ...mount, data: Buffer.from(mount.data).toString('base64') };
       case 'tmpfs':
         return mount;
-      default:
-        throw lackingInMachines(`--mount=type=${mount.type}`);
+      case 'ssh': {
+        const { agent: _served, ...rest } = mount;
+        return { ...rest, socket };
+      }
     }
   }
 
@@ -179,7 +186,7 @@ export class VmBuildSandbox implements BuildSandbox {
       const network = needs.network ? await this.#network() : undefined;
       const { resources = {} } = this.#settings;
       const problem = (text: string): void => this.#tell(text);
-      const wish = { layers: step.layers, caches: needs.caches, network, resources, problem };
+      const wish = { layers: step.layers, caches: needs.caches, network, sockets: needs.agents, resources, problem };
       const machine = new Machine(await this.#start(this.#context, wish, signal), step.layers, needs);
       this.#machines.add(machine);
       return machine;
@@ -246,6 +253,8 @@ export class VmBuildSandbox implements BuildSandbox {
 interface Needs {
   caches: SharedCache[];
   network: boolean;
+  /** how many agents of ssh */
+  agents: number;
 }
 
 function needsOf({ operation, mounts = [] }: BuildRun): Needs {
@@ -255,7 +264,11 @@ function needsOf({ operation, mounts = [] }: BuildRun): Needs {
     const { folder, mode, uid, gid } = mount;
     caches.set(folder, { folder, mode, uid, gid });
   }
-  return { caches: [...caches.values()], network: operation.network === 'default' };
+  return {
+    caches: [...caches.values()],
+    network: operation.network === 'default',
+    agents: mounts.filter(({ type }) => type === 'ssh').length,
+  };
 }
 
 /** @returns what says which files a cache has; none is of another cache while a machine shares them */
@@ -309,6 +322,7 @@ class Machine {
       has.every((diffId, index) => layers[index]!.diffId === diffId) &&
       layers.slice(has.length).every(isPlain) &&
       (!needs.network || this.#needs.network) &&
+      needs.agents <= this.#needs.agents &&
       needs.caches.every(({ folder }) =>
         this.#needs.caches.some((cache, index) => cache.folder === folder && inodeOf(cache) === this.#inodes[index]),
       )
@@ -319,6 +333,21 @@ class Machine {
     const found = this.#needs.caches.findIndex((cache) => cache.folder === folder);
     if (found === -1) throw new HuskError(`${folder} is not shared with the machine`, { kind: 'internal' });
     return found;
+  }
+
+  /**
+   * Runs a step, for which its agents of ssh listen where the machine's relay connects, and no moment longer: another
+   * step of the machine that mounts none must not reach them.
+   */
+  async serving<T>(mounts: readonly BuildMount[], run: () => Promise<T>): Promise<T> {
+    await using served = new AsyncDisposableStack();
+    const folder = this.#started.agents;
+    for (const [number, { agent }] of mounts.filter((mount) => mount.type === 'ssh').entries()) {
+      if (folder === undefined) throw new HuskError('the machine has no sockets', { kind: 'internal' });
+      const { serveAgent } = await import('../../../rootless/build/ssh-agent.ts');
+      served.use(await serveAgent(agent, folder, agentName(number)));
+    }
+    return await run();
   }
 
   /** Tells it the layers that it has not got. @returns the stack as it numbers it, topmost first */
@@ -416,7 +445,11 @@ function interrupts(machine: Machine, { signal, kill }: BuildRun, closing: Abort
 /** @throws HuskError `unsupported` in one line */
 function refuseLacking({ operation, mounts = [] }: BuildRun): void {
   if (operation.network === 'host') throw lackingInMachines('RUN --network=host');
-  if (mounts.some(({ type }) => type === 'ssh')) throw lackingInMachines('--mount=type=ssh');
+  if (mounts.filter(({ type }) => type === 'ssh').length > MAX_SOCKETS)
+    throw new HuskError(`a step in a virtual machine has at most ${MAX_SOCKETS} mounts of type=ssh`, {
+      kind: 'limit',
+      fix: 'use --isolation=userns',
+    });
 }
 
 const lackingInMachines = (what: string): HuskError =>

@@ -18,7 +18,7 @@ interface Case {
 async function chosen({ asked = {}, config, verdict = FIT, network }: Case): Promise<string> {
   try {
     const { isolation, warning } = await chooseBuildIsolation(
-      { isolation: 'auto', network: 'default', ssh: {}, allow: [], ...asked },
+      { isolation: 'auto', network: 'default', allow: [], ...asked },
       { paths: { dataRoot: '/nowhere' }, config: { ...(config && { 'default-isolation': config }) } },
       { verdict: async () => verdict, networkProblem: () => network },
     );
@@ -29,8 +29,7 @@ async function chosen({ asked = {}, config, verdict = FIT, network }: Case): Pro
 }
 
 const TOLD = 'userns: RUN steps run in user namespaces, not in virtual machines: ';
-const SHARES = 'a virtual machine shares neither namespaces nor sockets with the host';
-const ssh = { default: '/s' };
+const SHARES = 'a virtual machine shares no namespaces with the host';
 for (const [what, given, expected] of [
   ['auto on a host with KVM', {}, 'vm'],
   ['auto on a slow host', { verdict: SLOW }, 'userns'],
@@ -45,8 +44,6 @@ for (const [what, given, expected] of [
   ['the config says userns', { config: 'userns' }, 'userns'],
   ['the config says vm, on a slow host', { config: 'vm', verdict: SLOW }, 'vm'],
   ['the flag goes before the config', { config: 'vm', asked: { isolation: 'userns' } }, 'userns'],
-  ['auto with ssh', { asked: { ssh } }, `${TOLD}--ssh: ${SHARES}`],
-  ['vm with ssh', { asked: { ssh, isolation: 'vm' } }, `refused: --ssh is not possible with --isolation=vm: ${SHARES}`],
   ['auto on the host network', { asked: { network: 'host' } }, `${TOLD}--network host: ${SHARES}`],
   [
     'vm, where a step may be on the host network',

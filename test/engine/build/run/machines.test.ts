@@ -3,6 +3,8 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -50,6 +52,8 @@ class Fake {
 
 class World {
   readonly fakes: Fake[] = [];
+  /** where agents of ssh are to listen, of each machine that has such */
+  readonly folders: string[] = [];
   readonly log: string[] = [];
   made = 0;
   behaviour: Behaviour = async () => ({ code: 0 });
@@ -97,7 +101,14 @@ class World {
         return { tar, leftOut: Promise.resolve(['a socket']) };
       },
     };
-    return { client: client as unknown as StartedMachine['client'], kill: end, close: async () => end() };
+    const agents = wish.sockets > 0 ? mkdtempSync(join(folder, 'agents-')) : undefined;
+    if (agents !== undefined) this.folders.push(agents);
+    return {
+      client: client as unknown as StartedMachine['client'],
+      agents,
+      kill: end,
+      close: async () => end(),
+    };
   }
 
   run(layers: Layer[], more: Partial<BuildRun> & { network?: 'none' | 'default' | 'host' } = {}) {
@@ -321,12 +332,117 @@ test('when a step is to end now, its machine ends at once; and when all is close
   t.false(world.fakes.some(({ heard }) => heard.some((line) => line.startsWith('signal'))));
 });
 
+const ssh = (agent: string): BuildMount => ({ type: 'ssh', target: '/s', agent, mode: 0o600, uid: 5, gid: 6 });
+/** SSH_AGENTC_REQUEST_IDENTITIES, and one that no step may ask: SSH_AGENTC_REMOVE_ALL_IDENTITIES */
+const LIST = Buffer.from([0, 0, 0, 1, 11]);
+const REMOVE_ALL = Buffer.from([0, 0, 0, 1, 19]);
+
+/** An agent that answers everything with its number. */
+async function agentOf(number: number): Promise<{ path: string; heard: number[]; close(): void }> {
+  const heard: number[] = [];
+  const path = join(mkdtempSync(join(folder, 'agent-')), 'socket');
+  const server = createServer((client) =>
+    client
+      .on('error', () => {})
+      .on('data', (request) => {
+        heard.push(request[4]!);
+        client.write(Buffer.from([0, 0, 0, 2, 12, number]));
+      }),
+  ).listen(path);
+  await once(server, 'listening');
+  return { path, heard, close: () => void server.close() };
+}
+
+/** Asks as the relay of a machine connects. @returns the answer, or why there is none */
+async function asked(socket: string, request: Buffer): Promise<string> {
+  const client = createConnection(socket);
+  try {
+    await once(client, 'connect');
+    client.write(request);
+    const [answer] = (await once(client, 'data')) as [Buffer];
+    return answer.toString('hex');
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code!;
+  } finally {
+    client.destroy();
+  }
+}
+
+test('a step reaches the agents that it mounts, while it runs and no longer', async (t) => {
+  const world = new World();
+  const agents = [await agentOf(1), await agentOf(2)];
+  const answers: string[] = [];
+  const mounts: MachineStep['mounts'][] = [];
+  const sockets = (): string[] => [0, 1].map((number) => join(world.folders[0]!, `agent-${number}`));
+  world.behaviour = async ({ step }) => {
+    mounts.push(step.mounts);
+    for (const socket of sockets()) answers.push(await asked(socket, LIST), await asked(socket, REMOVE_ALL));
+    return { code: 0 };
+  };
+  const one = await world.stack([base], { mounts: [ssh(agents[0]!.path), ssh(agents[1]!.path)] });
+  t.deepEqual(answers.splice(0), ['000000020c01', '0000000105', '000000020c02', '0000000105']);
+  for (const socket of sockets()) t.is(await asked(socket, LIST), 'ENOENT');
+  const two = await world.stack(one);
+  t.deepEqual(answers.splice(0), ['ENOENT', 'ENOENT', 'ENOENT', 'ENOENT']);
+  await world.stack(two, { mounts: [ssh(agents[1]!.path)] });
+  t.deepEqual(answers.splice(0), ['000000020c02', '0000000105', 'ENOENT', 'ENOENT']);
+  t.is(world.fakes.length, 1);
+  t.deepEqual(
+    mounts[0],
+    [0, 1].map((socket) => ({ type: 'ssh', target: '/s', socket, mode: 0o600, uid: 5, gid: 6 })),
+  );
+  t.deepEqual(
+    agents.map(({ heard }) => heard),
+    [[11], [11, 11]],
+  );
+  await world.sandbox.close();
+  for (const agent of agents) agent.close();
+});
+
+test('a connection to an agent ends with its step, also where that fails', async (t) => {
+  const world = new World();
+  const agent = await agentOf(1);
+  for (const code of [0, 1]) {
+    const closed = Promise.withResolvers<unknown>();
+    world.behaviour = async () => {
+      const client = createConnection(join(world.folders.at(-1)!, 'agent-0'));
+      await once(client, 'connect');
+      // Reset or ended: either way nothing more is said.
+      client
+        .on('error', () => {})
+        .once('close', closed.resolve)
+        .resume();
+      return { code };
+    };
+    const { exit } = await world.run([base], { mounts: [ssh(agent.path)] });
+    t.is(exit.code, code);
+    await closed.promise;
+    t.is(await asked(join(world.folders.at(-1)!, 'agent-0'), LIST), 'ENOENT');
+  }
+  await world.sandbox.close();
+  agent.close();
+});
+
+test('a step with more agents than its machine has sockets gets another one', async (t) => {
+  const world = new World();
+  const agent = await agentOf(1);
+  const one = await world.stack([base]);
+  const two = await world.stack(one, { mounts: [ssh(agent.path)] });
+  await world.stack(two, { mounts: [ssh(agent.path), ssh(agent.path)] });
+  await world.sandbox.close();
+  t.deepEqual(
+    world.fakes.map(({ wish }) => wish.sockets),
+    [0, 1, 2],
+  );
+  agent.close();
+});
+
 test('what machines cannot have is refused in one line, before one is started', async (t) => {
   const world = new World();
-  const ssh: BuildMount = { type: 'ssh', target: '/s', agent: '/a', mode: 0o600, uid: 0, gid: 0 };
-  const why = 'a virtual machine shares neither namespaces nor sockets with the host';
-  await t.throwsAsync(world.run([base], { mounts: [ssh] }), {
-    message: `--mount=type=ssh is not possible with --isolation=vm: ${why}`,
+  const why = 'a virtual machine shares no namespaces with the host';
+  const many = Array.from({ length: 65 }, () => ssh('/a'));
+  await t.throwsAsync(world.run([base], { mounts: many }), {
+    message: 'a step in a virtual machine has at most 64 mounts of type=ssh',
   });
   await t.throwsAsync(world.run([base], { network: 'host' }), {
     message: `RUN --network=host is not possible with --isolation=vm: ${why}`,
