@@ -151,10 +151,12 @@ async function upInFront(
   const { argv, env } = command('up', '--no-color', '-t', '5');
   const child = user.start(argv, {
     env: { ...user.env, ...env },
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
   const ended = once(child, 'exit');
+  let said = '';
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4000)));
   const lines = createInterface({ input: child.stdout as Readable });
   // It waits for the health of what it depends on, so that it is started last.
   for await (const line of lines) if (line.startsWith('web-1') || line.startsWith('Attaching to')) break;
@@ -170,7 +172,7 @@ async function upInFront(
     process.kill(-child.pid!, 'SIGINT');
   }
   const [code] = (await ended) as [number | null];
-  t.true(code === 0 || code === 130, `up ended with ${code}`);
+  t.true(code === 0 || code === 130, `up ended with ${code}: ${said}`);
 }
 
 /** Names in a folder of the data root, but for what is hidden. */
