@@ -25,7 +25,10 @@ async function indexOf({ store }: TestStore, name: string, platforms: readonly s
     const names = position === 0 ? [name] : [];
     ids.push(building.addImage(Buffer.from(JSON.stringify(config)), [layer], { names }).id);
   }
-  building.setIndex([name], ids);
+  building.setIndex(
+    [name],
+    ids.map((id, position) => ({ id, platform: parsePlatform(platforms[position]!) })),
+  );
   return ids;
 }
 

@@ -49,7 +49,10 @@ export async function exportIndex(
     ids.push(made.id!);
     if (isOwn) ({ names } = made);
   }
-  same.store.setIndex(names, ids);
+  same.store.setIndex(
+    names,
+    ids.map((id, index) => ({ id, platform: platforms[index]! })),
+  );
   let digest: string | undefined;
   const pushed = images
     .filter(({ push }) => push)

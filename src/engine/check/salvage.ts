@@ -8,6 +8,7 @@ import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import { tmpPath } from '../../state/tmp-folder.ts';
 import { isState } from '../../state/containers.ts';
 import { sqlite } from '../../state/database.ts';
+import { parsePlatform } from '../../images/store/platform.ts';
 import { isDigest } from '../../images/store/reference.ts';
 import { isNetworkRecord } from '../../network/records/records.ts';
 import { isConfig } from '../record/record-copies.ts';
@@ -31,7 +32,12 @@ const TABLES: {
   { name: 'image_layers', columns: ['image_id', 'position', 'diff_id', 'digest', 'media_type', 'compressed_size'] },
   { name: 'image_names', columns: ['name', 'image_id'] },
   // a table without rowids
-  { name: 'image_indexes', columns: ['name', 'position', 'image_id', 'platform'], order: 'name, position' },
+  {
+    name: 'image_indexes',
+    columns: ['name', 'position', 'image_id', 'platform'],
+    order: 'name',
+    believable: (row) => isDigest(row['image_id']) && isPlatform(row['platform']),
+  },
   {
     name: 'containers',
     columns: ['id', 'name', 'image_id', 'created_at', 'config', 'state'],
@@ -130,6 +136,14 @@ function json(text: SQLOutputValue | undefined): unknown {
     return JSON.parse(String(text));
   } catch {
     return undefined;
+  }
+}
+
+function isPlatform(text: SQLOutputValue | undefined): boolean {
+  try {
+    return parsePlatform(String(text)) !== undefined;
+  } catch {
+    return false;
   }
 }
 

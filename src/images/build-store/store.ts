@@ -12,7 +12,6 @@ import { sha256 } from '../store/blobs.ts';
 import type { BuildStore, CacheChoice, DoneStep, Image, Layer, LayoutChoice, RemoteCache } from '../store/contract.ts';
 import { appendTagEvents } from '../store/image-event.ts';
 import { readImageConfig } from '../store/manifest.ts';
-import { normalize } from '../store/platform.ts';
 import { layerTar, type ImageRecords } from '../store/records.ts';
 import { nameKey, parseReference, withDefaultTag } from '../store/reference.ts';
 import type { CachePlace } from './cache-place.ts';
@@ -121,12 +120,8 @@ export class LocalBuildStore implements BuildStore {
     await writeSteps(place, rows, this.#options, options);
   }
 
-  setIndex(names: readonly string[], ids: readonly string[]): void {
+  setIndex(names: readonly string[], images: Parameters<BuildStore['setIndex']>[1]): void {
     const { records } = this.#options;
-    const images = ids.map((id) => {
-      const { config } = records.load(id)!;
-      return { id, platform: normalize(config) };
-    });
     transaction(records.database, () => {
       for (const name of names) records.setIndex(nameKey(withDefaultTag(parseReference(name))), images);
     });

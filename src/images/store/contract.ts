@@ -259,9 +259,9 @@ export interface BuildStore extends Disposable {
   ): { id: string; manifest: string };
   /**
    * Makes names, which have an image, stand for images of several platforms, until they are given to an image anew.
-   * @param ids the images, in the order of the index
+   * @param images in the order of the index, each with the platform that was asked for: a config may say what it likes
    */
-  setIndex(names: readonly string[], ids: readonly string[]): void;
+  setIndex(names: readonly string[], images: readonly { id: string; platform: Platform }[]): void;
 }
 
 /** What a reference names in a registry. */

@@ -68,6 +68,27 @@ test('rows of the build cache outlive a rebuild, those that can be one', async (
   t.is((await again.store.buildCache()).length, 1);
 });
 
+test('what names stand for outlives a rebuild, but for rows that no husk has written', async (t) => {
+  const { own, layer } = await withCache();
+  using _own = own;
+  const image = (architecture: string, names: string[]) => {
+    const config = { os: 'linux', architecture, rootfs: { type: 'layers', diff_ids: [layer.diffId] } };
+    return building.addImage(Buffer.from(JSON.stringify(config)), [layer], { names }).id;
+  };
+  using building = await own.store.building();
+  const arm = { id: image('arm64', []), platform: { os: 'linux', architecture: 'arm64' } };
+  const amd = { id: image('amd64', ['app:1']), platform: { os: 'linux', architecture: 'amd64' } };
+  building.setIndex(['app:1'], [arm, amd]);
+  const name = 'docker.io/library/app:1';
+  const insert = own.store.records.database.prepare('INSERT INTO image_indexes VALUES (?, ?, ?, ?)');
+  insert.run(name, 2, arm.id, 'a/b/c/d');
+  insert.run(name, 3, 'no-digest', 'linux/s390x');
+  rebuildDatabase(own.paths);
+  using again = testStore({ dataRoot: own.paths.dataRoot });
+  t.deepEqual(again.store.records.indexOf(name), [arm, amd]);
+  t.deepEqual(again.store.get(arm.id).indexedBy, ['app:1']);
+});
+
 test('where the build cache is lost builds go on, and the next prune frees its layers', async (t) => {
   const { own, layer } = await withCache();
   using _own = own;
