@@ -42,6 +42,9 @@ function refuse(flags: FlagSet): void {
   for (const [name, why] of Object.entries(REFUSED))
     if (flags.changed(name) && flags.string(name) !== 'false')
       throw unsupported(`--${name}: ${why}`, `leave --${name} out`);
+  for (const each of flags.items<string>('attest'))
+    if (!/(?:^|,)disabled=true(?:,|$)/.test(each))
+      throw unsupported(`--attest ${each}: husk makes no attestations`, 'leave it out, or say disabled=true');
   for (const name of ['provenance', 'sbom'])
     if (flags.changed(name) && flags.string(name) !== 'false')
       throw unsupported(`--${name}: husk makes no attestations`, `leave it out, or say --${name}=false`);

@@ -102,7 +102,10 @@ const GIVES: [string[], Partial<BuildOptions>, NodeJS.ProcessEnv?][] = [
       cgroupParent: 'x',
     },
   ],
-  [['--provenance=false', '--sbom=false', '--rm', '--compress', '--load', '.'], { tags: [] }],
+  [
+    ['--provenance=false', '--sbom=false', '--attest=type=sbom,disabled=true', '--rm', '--compress', '--load', '.'],
+    { tags: [] },
+  ],
   [
     ['--ulimit', 'nofile=5', '--shm-size', '1m', '.'],
     { ulimits: [{ name: 'nofile', soft: 5, hard: 5 }], shmSize: 1 << 20 },
@@ -134,6 +137,7 @@ const NO: [string[], number, RegExp][] = [
   [['--cache-to', 'type=registry,ref=a,ignore-error=maybe', '.'], 125, /neither true nor false/],
   [['--cache-to', 'type=inline,mode=max', '.'], 125, /type=inline has no mode/],
   [['--provenance=mode=max', '.'], 125, /husk makes no attestations/],
+  [['--attest', 'type=sbom', '.'], 125, /^Error: --attest type=sbom: husk makes no attestations$/m],
   [['--push', '.'], 125, /^Error: tag is needed when pushing to registry$/m],
   [['-o', 'type=registry', '.'], 125, /^Error: tag is needed when pushing to registry$/m],
   [['-o', 'type=image,push=true', '-o', 'x', '.'], 125, /tag is needed when pushing to registry/],

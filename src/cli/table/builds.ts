@@ -60,6 +60,7 @@ const BUILD_FLAGS: readonly Flag[] = [
     type: 'list',
     help: 'Further context by name (name=FOLDER, URL, repository, docker-image://IMAGE or target:STAGE)',
   },
+  refused('attest', 'list'),
   BUILDER,
   {
     name: 'cache-from',
