@@ -106,7 +106,7 @@ export function docker(): Peer | undefined {
   if (spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 5000 }).status !== 0) return undefined;
   return {
     name: 'docker',
-    version: execFileSync('docker', ['--version'], { encoding: 'utf8' }).trim(),
+    version: execFileSync('docker', ['version', '--format', '{{.Server.Version}}'], { encoding: 'utf8' }).trim(),
     command: ['docker'],
     environment: process.env,
     runFlags: [],
