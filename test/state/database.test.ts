@@ -47,10 +47,12 @@ test('a database that another process writes before its first write-ahead log is
      setTimeout(() => database.exec('COMMIT'), 200);`,
     { eval: true, workerData: file },
   );
+  // Where the writer has ended before anybody looked, both are told in one turn.
+  const ended = once(writer, 'exit');
   await once(writer, 'message');
   using database = openDatabase(file);
   t.is(database.prepare('PRAGMA journal_mode').get()!['journal_mode'], 'wal');
-  await once(writer, 'exit');
+  await ended;
 });
 
 test('a statement is compiled once for each database, and outlives errors and changes of the schema', (t) => {
