@@ -153,7 +153,8 @@ function compare(
   const wrong: string[] = [];
   for (const { number, command, differs } of lines) {
     const mine = husk(command);
-    const theirs = docker(command);
+    let theirs = docker(command);
+    if (hasLost(command, mine, theirs)) theirs = docker(command);
     const agrees = outcome(mine) === outcome(theirs);
     if (agrees === (differs === undefined) && mine.status !== null) continue;
     const what = mine.status === null ? 'husk hangs' : agrees ? `they no longer differ: ${differs}` : 'they differ';
@@ -161,6 +162,16 @@ function compare(
   }
   if (wrong.length > 0) t.fail(wrong.join('\n\n'));
   else t.pass();
+}
+
+/**
+ * On a busy machine Docker's engine loses the output of a container that ends at once: of `run --rm … hostname` nothing
+ * comes, and the exit code is 0. Lines that leave nothing behind are asked of it once more; husk is asked once.
+ */
+function hasLost(command: string, mine: Result, theirs: Result): boolean {
+  if (!/^(?:docker run --rm|for) /.test(command) || mine.status !== theirs.status) return false;
+  const [ours, others] = [mine, theirs].map(({ stdout }) => clean(stdout).split('\n')) as [string[], string[]];
+  return others.length < ours.length && others.every((line) => line === '' || ours.includes(line));
 }
 
 const outcome = ({ status, stdout, stderr }: Result): string => [status, clean(stdout), lastWord(stderr)].join('\n');
