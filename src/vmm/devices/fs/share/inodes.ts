@@ -89,18 +89,21 @@ export class Inodes implements Disposable {
   constructor(root: number, bounds: Bounds, hooks: InodeHooks = {}) {
     this.#bounds = bounds;
     this.#hooks = hooks;
-    this.#add(ROOT_NODE, root);
+    const stat = statFd(root);
+    this.#add(ROOT_NODE, { fd: root, stat, key: keyOf(stat) });
   }
 
-  #add(node: number, fd: number, lookups = 1): Inode {
-    const stat = statFd(fd);
+  #add(
+    node: number,
+    { fd, stat, key, lookups = 1 }: { fd: number; stat: DataView; key: string; lookups?: number },
+  ): Inode {
     const inode = {
       node,
       fd,
       kind: stat.getUint16(STATX.mode, true) & S_IFMT,
       device: node === ROOT_NODE ? 0 : this.#deviceOf(stat),
       lookups,
-      key: keyOf(stat),
+      key,
       watch: NOT_WATCHED,
       handles: 0,
       unlinked: false,
@@ -159,7 +162,10 @@ export class Inodes implements Disposable {
   }
 
   #remember(fd: number): Inode {
-    const known = this.#byKey.get(keyOf(statFd(fd)));
+    // statFd() has one buffer: nothing looks at another file before #add has read this one's.
+    const stat = statFd(fd);
+    const key = keyOf(stat);
+    const known = this.#byKey.get(key);
     if (known !== undefined) {
       closeFd(fd);
       known.lookups++;
@@ -171,7 +177,7 @@ export class Inodes implements Disposable {
       closeFd(fd);
       throw new ProtocolError(ERRNO.ENFILE);
     }
-    return this.#add(this.#next++, fd);
+    return this.#add(this.#next++, { fd, stat, key });
   }
 
   /** Takes away lookups that the guest has forgotten; the root stays. */
@@ -257,8 +263,12 @@ export class Inodes implements Disposable {
     this.#next = next;
     for (const saved of inodes) {
       const fd = this.#byNode.size < this.#bounds.inodes ? openSaved(root.fd, saved) : NO_FD;
-      if (fd === NO_FD) this.#byNode.set(saved.node, goneFromHost(saved));
-      else this.#add(saved.node, fd, saved.lookups);
+      if (fd === NO_FD) {
+        this.#byNode.set(saved.node, goneFromHost(saved));
+        continue;
+      }
+      const stat = statFd(fd);
+      this.#add(saved.node, { fd, stat, key: keyOf(stat), lookups: saved.lookups });
     }
   }
 
