@@ -349,8 +349,8 @@ test('a change during a request is not missed: the answer is older than the chan
   t.false(guest.keeps(node, overtaken));
 });
 
-test('READDIRPLUS: each entry is kept until it changes', (t) => {
-  const guest = new Guest(t);
+/** @returns what the guest is told of each name of the root by READDIRPLUS */
+function listed(guest: Guest): Map<string, Known> {
   const handle = guest.ask(OP.OPENDIR, ROOT, words(0, 0)).readUInt32LE(0);
   const reply = guest.ask(OP.READDIRPLUS, ROOT, words(handle, 0, 0, 0, 0x8000, 0, 0, 0, 0, 0));
   const entries = new Map<string, Known>();
@@ -360,11 +360,55 @@ test('READDIRPLUS: each entry is kept until it changes', (t) => {
     entries.set(name, guest.known(reply.subarray(at, at + ENTRY_OUT)));
     at += ENTRY_OUT + Math.ceil((24 + length) / 8) * 8;
   }
+  return entries;
+}
+
+test('READDIRPLUS: each entry is kept until it changes', (t) => {
+  const guest = new Guest(t);
+  const entries = listed(guest);
   t.deepEqual([...entries.keys()].sort(), ['.', '..', 'dir', 'file', 'link', 'other']);
   for (const name of ['dir', 'file', 'link', 'other']) t.is(guest.kept(entries.get(name)!), BOTH, name);
   appendFileSync(guest.at('other'), 'x');
   t.deepEqual([guest.kept(entries.get('other')!), guest.kept(entries.get('file')!)], ['name', BOTH]);
 });
+
+test('READDIRPLUS looks up what the guest does not know, or no more, and says nothing of the rest', (t) => {
+  const guest = new Guest(t);
+  const said = () =>
+    [...listed(guest)].flatMap(([name, { node }]) => (node === 0 || name[0] === '.' ? [] : [name])).sort();
+  const all = ['dir', 'file', 'link', 'other'];
+  const file = guest.lookup('file');
+  const cases: [what: string, change: () => void, said: string[]][] = [
+    ['one is known', () => {}, ['dir', 'link', 'other']],
+    ['all are known', () => {}, []],
+    ['the host changes a file', () => appendFileSync(guest.at('other'), 'x'), ['other']],
+    ['the host changes a mode', () => chmodSync(guest.at('dir'), 0o700), ['dir']],
+    ['the host makes a name', () => writeFileSync(guest.at('new'), ''), [...all, 'new'].sort()],
+    ['the host removes a name', () => unlinkSync(guest.at('new')), all],
+    ['the guest has had a file open', () => guest.ask(OP.RELEASE, 1, release(open(guest, file.node))), ['file']],
+    ['the guest makes a name in a folder', () => make(guest, guest.lookup('dir').node, 'one'), ['dir']],
+    [
+      'the guest has the file by another name too',
+      () => linkSync(guest.at('file'), guest.at('dir/two')),
+      ['dir', 'file'],
+    ],
+    ['the guest looks there', () => guest.lookup('two', guest.lookup('dir').node), ['file']],
+    ['the guest has forgotten', () => forget(guest, guest.lookup('other').node), ['other']],
+  ];
+  for (const [what, change, wanted] of cases) {
+    change();
+    guest.server.settle();
+    t.deepEqual(said(), wanted, what);
+  }
+});
+
+const open = (guest: Guest, node: number) => guest.ask(OP.OPEN, node, words(0, 0)).readUInt32LE(0);
+const make = (guest: Guest, folder: number, name: string) =>
+  guest.ask(OP.MKDIR, folder, Buffer.concat([words(0o755, 0), text(name)]));
+const forget = (guest: Guest, node: number) => {
+  const body = words(1000, 0);
+  guest.server.forget({ length: 48, opcode: OP.FORGET, unique: new Uint8Array(8), node, uid: 0, gid: 0, body });
+};
 
 test('more changes than the kernel queues: everything is asked again', (t) => {
   const guest = new Guest(t);

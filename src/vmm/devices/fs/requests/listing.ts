@@ -1,7 +1,7 @@
 /** READDIR and READDIRPLUS list a folder's entries; READDIRPLUS adds a lookup of each. */
 import { getdents, lseek } from '../../../../host/files/file-at.ts';
 import { inodeHigh } from '../share/attributes.ts';
-import { entrySize, parseEntries, writeEntry } from '../share/directory.ts';
+import { entrySize, parseEntries, writeEntry, type Entry } from '../share/directory.ts';
 import { ENTRY_OUT, fixed, OP, u64, type Request } from '../share/fuse.ts';
 import type { Inode } from '../share/inodes.ts';
 import type { Share } from '../share/share.ts';
@@ -30,20 +30,28 @@ export function list(share: Share, request: Request, replyRoom: number): Uint8Ar
   const count = getdents(fd, buffer);
   for (const entry of parseEntries(buffer.subarray(0, count))) {
     if (used + entrySize(entry, withLookup ? ENTRY_OUT : 0) > room) break;
+    const before = withLookup ? lookUp(share, folder, entry) : NOTHING;
     if (device > 0) entry.ino = ofDevice(entry.ino, device);
-    used = writeEntry(out, used, entry, withLookup ? lookUp(share, folder, entry.name) : NOTHING);
+    used = writeEntry(out, used, entry, before);
   }
   return out.subarray(0, used);
 }
 
-/** @returns the lookup that comes with an entry of the listing; an all-zero one says nothing of the entry */
-function lookUp(share: Share, folder: Inode, name: string): Uint8Array {
-  if (name === '.' || name === '..') return new Uint8Array(ENTRY_OUT);
+/** struct fuse_entry_out that says nothing of the entry: a guest that needs it asks */
+const SILENCE = new Uint8Array(ENTRY_OUT);
+
+/** @returns the lookup that comes with an entry of the listing */
+function lookUp(share: Share, folder: Inode, { name, ino }: Entry): Uint8Array {
+  if (name === '.' || name === '..') return SILENCE;
+  // What the guest knows need not be looked up again. The number of a mount point is that of what is beneath it, which
+  // the guest does not know by this name: then it asks.
+  const known = share.inodes.beside(folder, new DataView(ino.buffer, ino.byteOffset).getBigUint64(0, true));
+  if (known !== undefined && share.isKnownIn(folder, known)) return SILENCE;
   try {
     return share.entry(share.lookup(folder, name), folder);
   } catch {
-    // The entry has gone in the meantime, or there are too many inodes: a guest that needs the entry asks again.
-    return new Uint8Array(ENTRY_OUT);
+    // The entry has gone in the meantime, or there are too many inodes.
+    return SILENCE;
   }
 }
 

@@ -1,7 +1,7 @@
 /** The guest's open files and folders by handle number. Their number is bounded. */
 import { closeFd } from '../../../../host/files/lookup.ts';
 import { ERRNO, ProtocolError } from './fuse.ts';
-import { NO_FD, type Inode } from './inodes.ts';
+import { NO_FD, NOT_NAMED, type Inode } from './inodes.ts';
 
 interface Handle {
   /** NO_FD when the file could not be opened again in a machine that goes on from a saved one */
@@ -36,6 +36,8 @@ export class Handles {
   #set(handle: number, opened: Handle): void {
     this.#open.set(handle, opened);
     opened.inode.handles++;
+    // What is read and written by it changes the times.
+    opened.inode.namedIn = NOT_NAMED;
   }
 
   save(): SavedHandles {
@@ -84,6 +86,7 @@ export class Handles {
     this.#open.delete(handle);
     if (fd !== NO_FD) closeFd(fd);
     inode.handles--;
+    inode.namedIn = NOT_NAMED;
     return inode;
   }
 

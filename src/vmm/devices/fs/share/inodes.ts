@@ -19,6 +19,9 @@ export const S_IFREG = 0o100000;
 /** value of Inode.watch that is no watch's number */
 export const NOT_WATCHED = 0;
 
+/** value of Inode.namedIn that is no node */
+export const NOT_NAMED = 0;
+
 /** value of Inode.fd for one that is gone from the host */
 export const NO_FD = -1;
 
@@ -47,6 +50,13 @@ export interface Inode {
   unlinked: boolean;
   /** what the guest was last told of a file's contents, see contentsMark() */
   told: readonly number[] | undefined;
+  /**
+   * node of the folder in which the guest was last told a name of the inode together with attributes that it may keep;
+   * NOT_NAMED when it was not, or when its own kernel has changed the attributes since and asks for them again
+   */
+  namedIn: number;
+  /** number of the last change before that, see Lifetimes */
+  namedAt: number;
 }
 
 /** An inode of a machine that is saved. */
@@ -108,6 +118,8 @@ export class Inodes implements Disposable {
       handles: 0,
       unlinked: false,
       told: undefined,
+      namedIn: NOT_NAMED,
+      namedAt: 0,
     };
     this.#byNode.set(node, inode);
     this.#byKey.set(inode.key, inode);
@@ -141,6 +153,11 @@ export class Inodes implements Disposable {
     } finally {
       closeFd(fd);
     }
+  }
+
+  /** @returns the inode that the guest knows on the folder's own mount and file system by this number */
+  beside(folder: Inode, ino: bigint): Inode | undefined {
+    return this.#byKey.get(`${folder.key.slice(0, folder.key.lastIndexOf(':'))}:${ino}`);
   }
 
   /** @returns the inode that the guest knows by this key */
@@ -315,6 +332,8 @@ const goneFromHost = ({ node, kind, lookups }: SavedInode): Inode => ({
   handles: 0,
   unlinked: true,
   told: undefined,
+  namedIn: NOT_NAMED,
+  namedAt: 0,
 });
 
 /**

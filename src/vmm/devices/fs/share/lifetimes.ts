@@ -39,6 +39,8 @@ export interface ChangesState {
 
 export class Lifetimes {
   #counts: BigUint64Array | undefined;
+  /** the last number in each count, as the guest's own memory cannot be trusted to say */
+  readonly #written = new Float64Array(CHANGE_COUNTS);
   #state: ChangesState = { table: 0, lastChange: 0 };
 
   /**
@@ -67,14 +69,27 @@ export class Lifetimes {
     return { high: UNTIL_CHANGED + Math.floor(lastChange / 2 ** 32), low: lastChange >>> 0, nanoseconds: 0 };
   }
 
+  /** @returns number of the last change, which the lifetimes that are given now end after; 0 without a table */
+  get lastChange(): number {
+    return this.#counts === undefined ? 0 : this.#state.lastChange;
+  }
+
+  /** @returns whether a guest that was told of the node when this was the last change still takes that for true */
+  isKept(node: number, lastChange: number): boolean {
+    return this.#counts !== undefined && lastChange >= this.#written[node % CHANGE_COUNTS]!;
+  }
+
   changed(node: number): void {
     if (this.#counts === undefined) return;
-    Atomics.store(this.#counts, node % CHANGE_COUNTS, BigInt(++this.#state.lastChange));
+    const count = node % CHANGE_COUNTS;
+    this.#written[count] = ++this.#state.lastChange;
+    Atomics.store(this.#counts, count, BigInt(this.#state.lastChange));
   }
 
   /** Ends every lifetime. */
   allChanged(): void {
     if (this.#counts === undefined) return;
-    this.#counts.fill(BigInt(++this.#state.lastChange));
+    this.#written.fill(++this.#state.lastChange);
+    this.#counts.fill(BigInt(this.#state.lastChange));
   }
 }

@@ -25,6 +25,7 @@ import {
   contentsMark,
   Inodes,
   NO_FD,
+  NOT_NAMED,
   NOT_WATCHED,
   S_IFDIR,
   S_IFMT,
@@ -91,6 +92,8 @@ export class Share implements Disposable {
   #isOwnRemoval = false;
   /** the lifetime of what the current request looks at */
   #lifetime: Lifetime = NO_LIFETIME;
+  /** number of the last change before the current request */
+  #lastChange = 0;
   /** umask(2) of this process: the guest's kernel has applied the guest's umask, and this one must not apply as well */
   readonly #umask = process.umask();
 
@@ -174,6 +177,7 @@ export class Share implements Disposable {
    */
   begin(): void {
     this.#lifetime = this.#lifetimes.untilChanged();
+    this.#lastChange = this.#lifetimes.lastChange;
   }
 
   /** The guest has just made this name itself, and needs no word of it. */
@@ -236,9 +240,22 @@ export class Share implements Disposable {
   entry(inode: Inode, folder: Inode | undefined, isNew = false): Uint8Array {
     const lifetimes = { name: this.#nameLifetime(folder), attributes: this.#attributesLifetime(inode) };
     const stat = this.#stat(inode, lifetimes.attributes);
+    const isKept = folder !== undefined && lifetimes.name !== NO_LIFETIME && lifetimes.attributes !== NO_LIFETIME;
+    inode.namedIn = isKept ? folder.node : NOT_NAMED;
+    inode.namedAt = this.#lastChange;
     const bytes = entryReply(inode, stat, this.ownership, lifetimes);
     if (isNew && lifetimes.attributes !== NO_LIFETIME) markWithoutCapabilities(bytes);
     return bytes;
+  }
+
+  /**
+   * @returns whether the guest already has a name of this inode in the folder, and its attributes, and may still keep
+   * both; it may have forgotten them
+   */
+  isKnownIn(folder: Inode, inode: Inode): boolean {
+    const { namedIn, namedAt } = inode;
+    const isKept = (node: number) => this.#lifetimes.isKept(node, namedAt);
+    return namedIn === folder.node && isKept(folder.node) && isKept(inode.node);
   }
 
   /** @returns the answer for a name that the folder does not have, when the guest may remember that */
@@ -302,6 +319,8 @@ export class Share implements Disposable {
     const folder = this.inodes.get(node);
     this.access.check(folder.fd, WRITE | SEARCH);
     this.#watches?.watch(folder);
+    // A name that comes or goes changes the folder's times, which the guest's kernel then asks for again.
+    folder.namedIn = NOT_NAMED;
     return folder;
   }
 
