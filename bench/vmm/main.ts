@@ -21,8 +21,9 @@ import { join } from 'node:path';
 import { bundle, copyKoffi } from '../../setup/bundle-file.ts';
 import { writePacks } from '../../setup/packs.ts';
 import { rootDisk } from '../../src/images/erofs/root-disk.ts';
+import { makeGitRoot, makeRepository } from './repository.ts';
 import { containerSpec } from './spec.ts';
-import { bootTable, containerTable, deviceTable, memoryTable, type Fact } from './tables.ts';
+import { bootTable, containerTable, deviceTable, gitTable, memoryTable, type Fact } from './tables.ts';
 import { writeSection } from '../report.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -38,6 +39,7 @@ const SECTIONS: Record<string, (facts: Fact[]) => string[]> = {
   block: deviceTable,
   vsock: deviceTable,
   fs: deviceTable,
+  git: gitTable,
   memory: memoryTable,
 };
 
@@ -66,6 +68,8 @@ async function prepare(): Promise<void> {
       join(import.meta.dirname, source),
     ]);
   execFileSync('sh', ['-c', 'echo init | cpio -o -H newc --quiet >initrd.cpio'], { cwd: made });
+  makeRepository(made);
+  makeGitRoot(made, join(made, 'init'));
   execFileSync('sh', ['-c', `${root}/setup/base-tree >layer.tar`], { cwd: made });
   const tar = join(made, 'layer.tar');
   const layer = { diffId: 'sha256:bench', tar, size: statSync(tar).size };
@@ -134,9 +138,10 @@ const missing = ['vmlinux', 'agent.erofs', 'writable.disk'].filter((part) => !ex
 if (missing.length > 0) throw new Error(`dist/ has no ${missing.join(', ')}: make vm`);
 const wanted = Object.keys(SECTIONS).filter((section) => chosen.length === 0 || chosen.includes(section));
 await prepare();
-const counted = wanted.filter((section) => section !== 'memory');
+const counted = wanted.filter((section) => section !== 'memory' && section !== 'git');
 const facts = [
   ...(counted.length > 0 ? measure('main.ts', counted, { counted: process.env['BENCH_COUNTED'] !== '0' }) : []),
+  ...(wanted.includes('git') ? measure('main.ts', ['git'], { counted: false }) : []),
   ...(wanted.includes('memory') ? measure('memory.ts', ['memory'], { counted: false }) : []),
 ];
 for (const section of wanted) {

@@ -4,7 +4,15 @@
  */
 import { median } from '../measure.ts';
 
-type Vmm = 'husk' | 'qemu';
+type Vmm = 'husk' | 'qemu' | 'userns';
+
+export interface Row {
+  operations: number;
+  bytes: number;
+  nanoseconds: number;
+  /** the guest's to the device */
+  requests?: number;
+}
 
 export interface Fact {
   section: string;
@@ -16,7 +24,7 @@ export interface Fact {
   /** memory: KiB */
   what?: string;
   pss?: { own: number; guest: number; parts: Record<string, number> };
-  rows?: Record<string, { operations: number; bytes: number; nanoseconds: number }>;
+  rows?: Record<string, Row>;
   [time: string]: unknown;
 }
 
@@ -89,16 +97,25 @@ export function deviceTable(facts: Fact[]): string[] {
   return lines;
 }
 
+/** By the wall clock: a counted host stands still with a shared folder. */
+export function gitTable(facts: Fact[]): string[] {
+  const rows = (vmm: Vmm) => facts.find((fact) => fact.vmm === vmm)!.rows!;
+  const [husk, userns, qemu] = [rows('husk'), rows('userns'), rows('qemu')];
+  return [
+    '| ms | husk VM | user namespace | QEMU, virtiofsd | husk / user namespace | husk / QEMU | requests to husk |',
+    '|---|---:|---:|---:|---:|---:|---:|',
+    ...Object.keys(husk).map((name) => {
+      const [own, none, other] = [husk[name]!, userns[name]!, qemu[name]!];
+      const [ours, ...others] = [own, none, other].map(({ nanoseconds }) => nanoseconds / 1e6);
+      const ratios = others.map((value) => (ours! / value).toFixed(2));
+      const figures = [ours!, ...others].map((value) => value.toFixed(0));
+      return `| ${[name.replaceAll('-', ' '), ...figures, ...ratios, own.requests].join(' | ')} |`;
+    }),
+  ];
+}
+
 /** Streams as a rate, single operations as a time. */
-function figure({
-  operations,
-  bytes,
-  nanoseconds,
-}: {
-  operations: number;
-  bytes: number;
-  nanoseconds: number;
-}): string {
+function figure({ operations, bytes, nanoseconds }: Row): string {
   const each = nanoseconds / CLOCK / operations / 1000;
   return bytes / operations > 4096
     ? `${(bytes / 2 ** 20 / (nanoseconds / CLOCK / 1e9)).toFixed(0)} MiB/s`

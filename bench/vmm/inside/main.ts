@@ -41,7 +41,8 @@ function measure(section: string): void {
   const rounds = section === 'container' || section === 'boot' ? ROUNDS : 1;
   // one that is not counted: the page cache is cold
   for (let round = section === 'container' ? -1 : 0; round < rounds; round++) {
-    for (const vmm of ['husk', 'qemu']) {
+    // what counts a section as measured comes last
+    for (const vmm of section === 'git' ? ['husk', 'userns', 'qemu'] : ['husk', 'qemu']) {
       const result = once(entry, [vmm, ...args]);
       if (round >= 0)
         appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify({ section, vmm, ...result })}\n`);
