@@ -11,7 +11,7 @@ import { after } from '../long-timer.ts';
 import { EventFd } from '../host/streams/eventfd.ts';
 import { Mapping, PAGE_SIZE } from '../host/memory/mapping.ts';
 import { watchReadable } from '../host/streams/poll.ts';
-import { filterCpuid } from './boot/cpuid.ts';
+import { abilitiesOf, filterCpuid } from './boot/cpuid.ts';
 import { loadBoot } from './boot/load.ts';
 import { enterLongMode } from './boot/long-mode.ts';
 import { MAX_CPUS } from './boot/mp-table.ts';
@@ -137,13 +137,8 @@ export class Machine implements Disposable {
 
   #restore(kvm: Kvm, vm: Vm, state: MachineState): CpuidEntry[][] {
     // KVM takes any CPUID, also one that names instructions which this host's CPU does not have.
-    const cpuids = this.#filteredCpuids(kvm);
-    if (
-      !isDeepStrictEqual(
-        state.vcpus.map(({ cpuid }) => cpuid),
-        cpuids,
-      )
-    )
+    const cpuids = state.vcpus.map(({ cpuid }) => cpuid);
+    if (!isDeepStrictEqual(cpuids.map(abilitiesOf), this.#filteredCpuids(kvm).map(abilitiesOf)))
       throw new HuskError('cannot restore a machine on another CPU, or under another KVM, than it was saved on', {
         kind: 'unsupported',
       });

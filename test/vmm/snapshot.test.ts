@@ -221,6 +221,23 @@ for (const [title, change, message] of hosts)
     );
   });
 
+onKvm('a state of a core with other caches and another frequency goes on, and is saved with them again', async (t) => {
+  const memory = join(folder, 'memory of another core');
+  using first = new Machine(config(() => {}));
+  const state = await first.save();
+  writeMemory(first.memory, memory);
+  const { cpuid } = state.vcpus[0]!;
+  const described = cpuid.filter((entry) => entry.function === 0x4 || entry.function === 0x8000_0006);
+  t.true(described.length > 0);
+  for (const entry of described) entry.ecx ^= 0x100;
+  cpuid.push({ function: 0x16, index: 0, flags: 0, eax: 1200, ebx: 3400, ecx: 100, edx: 0 });
+  using second = new Machine(
+    config(() => {}),
+    { state, memory },
+  );
+  t.deepEqual((await second.save()).vcpus[0]!.cpuid, cpuid);
+});
+
 onKvm('a memory of another length is refused', async (t) => {
   const memory = join(folder, 'short');
   using first = new Machine(config(() => {}));

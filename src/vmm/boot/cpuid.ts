@@ -121,6 +121,17 @@ const RULES: Record<number, Rule> = {
   0x8000_0021: asSupported,
 };
 
+/**
+ * Leaves that describe caches and frequencies and name no instruction. On a host whose cores are of two kinds they differ
+ * with the core on which KVM was asked (Intel SDM vol. 3 § hybrid), so a saved machine goes on with those it was saved
+ * with.
+ */
+const DESCRIPTIONS: ReadonlySet<number> = new Set([0x2, 0x4, 0x15, 0x16, 0x8000_0005, 0x8000_0006]);
+
+/** @returns what a CPU can do: two that are the same in this run the same machine */
+export const abilitiesOf = (cpuid: readonly CpuidEntry[]): CpuidEntry[] =>
+  cpuid.filter((entry) => !DESCRIPTIONS.has(entry.function));
+
 function topology(entry: CpuidEntry, { id, cpus }: CpuidOptions): void {
   const shift = shiftOf(cpus);
   const level = entry.index;
