@@ -8,6 +8,7 @@ import type { Resources } from '../spec.ts';
 import type { PacketLink } from '../vmm/devices/net/link.ts';
 import type { VmInterface } from '../vmm/sandbox/assemble.ts';
 import type { VmSize } from '../vmm/templates/shape.ts';
+import type { Task } from './protocol/protocol.ts';
 
 const MIB = 1 << 20;
 /** what the guest's kernel and agent need beside the container */
@@ -38,6 +39,10 @@ export function joined(interfaces: readonly InterfaceSetup[], ends: readonly Pac
 export function hasContainerIds(): boolean {
   return process.getuid!() === 0 && !/^\s*0\s+0\s/.test(readFileSync('/proc/self/uid_map', 'latin1'));
 }
+
+/** @returns the size that the machine of a container has in its next life: as it was counted when it was started */
+export const machineSize = ({ size, spec }: Pick<Task, 'size' | 'spec'>): VmSize =>
+  size ?? vmSize(spec.linux.resources ?? {});
 
 /** A limit sizes the machine, and the cgroup in it holds the container to the limit itself. */
 export function vmSize(resources: Resources): VmSize {

@@ -22,7 +22,7 @@ import { readState } from '../vmm/snapshot/machine-state.ts';
 import type { SocketRelay } from '../vmm/sockets/relay.ts';
 import { unpackSparse } from '../vmm/sparse-template.ts';
 import { lockDown } from './lock-down.ts';
-import { hasContainerIds, joined, vmSize } from './machine-parts.ts';
+import { hasContainerIds, joined, machineSize } from './machine-parts.ts';
 import type { Descriptors } from './protocol/descriptors.ts';
 import type { Task } from './protocol/protocol.ts';
 import { mayRestart } from './life/restart-policy.ts';
@@ -57,7 +57,7 @@ export async function openVm(
   } = {},
 ): Promise<Sandbox> {
   const { resources = {} } = task.spec.linux;
-  const size = vmSize(resources);
+  const size = machineSize(task);
   // the CPUs are chosen before the machine's threads are made, which inherit them; and once only: a process that has
   // made a machine may not, and a restarted container has the same ones (VmSandbox.update)
   if (resources.cpu?.cpus && !isPinned) pinProcess(parseCpuList(resources.cpu.cpus) ?? []);

@@ -80,11 +80,14 @@ export async function startJailedSupervisor(
         gidMappings &&
         maps && { uidMappings: seenFrom(uidMappings, maps.uid), gidMappings: seenFrom(gidMappings, maps.gid) };
   const told = owners ? { ...spec, linux: { ...spec.linux, ...owners } } : spec;
+  // counted out here: where /proc and cgroups show less than the host has (lxcfs, a quota), the jail sees other figures,
+  // and a machine of another size cannot go on from the template
+  const size = vmSize(spec.linux.resources ?? {});
   const template =
     task.coldBoot || task.saved !== undefined
       ? undefined
       : templateFor(task, {
-          ...vmSize(spec.linux.resources ?? {}),
+          ...size,
           images: task.images?.length ?? 0,
           mtus: taken?.machine.interfaces.map(({ mtu }) => mtu) ?? [],
           hasShares: binds.length > 0,
@@ -113,6 +116,7 @@ export async function startJailedSupervisor(
     task: {
       ...task,
       spec: told,
+      size,
       ...(template && { template }),
       ...(task.saved !== undefined && { saved: SAVED_PLACE }),
       ...(taken && { machine: taken.machine }),

@@ -214,6 +214,8 @@ export class ContainerLife implements ContainerControl {
         ...task.spec,
         linux: { ...task.spec.linux, resources: { ...task.spec.linux.resources, ...change.resources } },
       };
+      // its next machine is one for these
+      task.size = undefined;
     }
     if (change.restart) container.policy = change.restart;
   }

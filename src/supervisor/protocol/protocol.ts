@@ -17,6 +17,7 @@ import type { PortMapping } from '../../network/ports/bind.ts';
 import type { EndpointRequest, Network } from '../../network/records/contract.ts';
 import type { ExitStatus, FilesRequest, Isolation } from '../../sandbox.ts';
 import type { SocketOwner } from '../../vmm/sockets/messages.ts';
+import type { VmSize } from '../../vmm/templates/shape.ts';
 import type { ResolvedMount } from '../../volumes/contract.ts';
 
 export const FRAME_JSON = 0;
@@ -74,6 +75,8 @@ export interface Task {
   spec: Spec;
   /** of a VM: it boots whatever there is to go on from */
   coldBoot: boolean;
+  /** of a VM: its size, as who starts it counts this host; absent: the supervisor counts */
+  size?: VmSize | undefined;
   /** of a VM: the machine that it goes on from, paths; absent: it boots */
   template?: { state: string; memory: string };
   /** of a VM: the folder of the machine that it goes on with, once, as a copy of another container (saved-files.ts) */
