@@ -39,6 +39,11 @@ const HALF = '.half';
 const FAILED = '.failed';
 /** ms; a host that was too busy may not be later */
 const RETRY_AFTER = 3_600_000;
+/**
+ * ms since its last use in which none goes for another: containers of more shapes than are kept, started in turn, would
+ * else have each other's templates removed, and pay for a boot and a maker at every start
+ */
+const IN_USE = 600_000;
 const KEY = /^[0-9a-f]{32}$/;
 
 export interface TemplateFiles {
@@ -102,7 +107,8 @@ function isOwn(path: string): boolean {
 }
 
 /**
- * Whether to make it is worth a try: there is room for it, and it was not tried in vain within the hour.
+ * Whether to make it is worth a try: there is room for it, it was not tried in vain within the hour, and no other that is
+ * in use has to go for it.
  * @param options.leastFree bytes that the folder's disk must have free
  */
 export function isWorthMaking(
@@ -113,6 +119,8 @@ export function isWorthMaking(
   makeTemplateFolder(folder);
   const { bavail, bsize } = statfsSync(folder);
   if (bavail * bsize < leastFree) return false;
+  const oldest = listTemplates(folder)[MOST - 1];
+  if (oldest !== undefined && oldest.lastUsed > Date.now() - IN_USE) return false;
   const failed = statSync(join(folder, key + FAILED), { throwIfNoEntry: false });
   return failed === undefined || failed.mtimeMs < Date.now() - RETRY_AFTER;
 }

@@ -123,6 +123,23 @@ test('the last used ones are kept', async (t) => {
   t.is(listTemplates(folder)[0]!.key, keys[2]!);
 });
 
+test('none is made while as many as are kept are in use: of five shapes in turn one boots, and four do not', async (t) => {
+  const folder = folderOf(t);
+  const keys = Array.from({ length: 5 }, (_, number) => number.toString(16).repeat(32));
+  const start = async (key: string) => {
+    if (findTemplate(folder, key)) return 'goes on';
+    if (isWorthMaking(folder, key)) await addTemplate(folder, key, write);
+    return 'boots';
+  };
+  for (const key of keys) t.is(await start(key), 'boots');
+  for (const key of keys) t.is(await start(key), key === keys[4] ? 'boots' : 'goes on');
+  // one that nobody has used for a while goes
+  utimesSync(join(folder, keys[1]!), 1000, 1000);
+  t.is(await start(keys[4]!), 'boots');
+  t.is(await start(keys[4]!), 'goes on');
+  t.is(findTemplate(folder, keys[1]!), undefined);
+});
+
 const FOREIGN: [title: string, change: (folder: string) => void][] = [
   ['whose folder others may write to', (folder) => chmodSync(folder, 0o777)],
   ['whose own folder its group may write to', (folder) => chmodSync(join(folder, KEY), 0o770)],
