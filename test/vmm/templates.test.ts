@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { listTemplates } from '../../src/vmm/templates/folder.ts';
+import { findTemplate, listTemplates } from '../../src/vmm/templates/folder.ts';
 import { Home, TIMEOUT } from './home.ts';
 import { missingParts, notByItself, onKvmHost } from './kvm-host.ts';
 
@@ -99,7 +99,10 @@ function register(): void {
     const [first] = [line()];
     t.regex(first, /^of the host\n1\n02:42:[0-9a-f:]+\n1$/);
     await made(2);
+    const used = lastUse();
     t.regex(line(), /^of the host\n1\n02:42:[0-9a-f:]+\n1$/);
+    // one that was refused would be gone
+    t.true(lastUse() > used, 'it booted');
     t.is(whole().length, 2);
   });
 
@@ -123,5 +126,43 @@ function register(): void {
     t.log(`the guest's clock is ${Math.round(least)} to ${Math.round(most)} ms ahead`);
     t.true(least <= CLOCK_ERROR, `${least} ms ahead at the least`);
     t.true(most >= -CLOCK_ERROR, `${-most} ms behind at the least`);
+  });
+
+  test.serial('who wants a boot has one: --no-template, and "vm-start": "boot"', (t) => {
+    t.timeout(TIMEOUT);
+    const used = lastUse();
+    t.is(run('--no-template', 'husk/base', 'echo', 'booted'), 'booted');
+    home.configure({ 'vm-start': 'boot' });
+    t.is(run('husk/base', 'echo', 'booted'), 'booted');
+    home.configure({ 'vm-start': 'template' });
+    t.is(lastUse(), used);
+    t.is(run('husk/base', 'echo', 'resumed'), 'resumed');
+    t.true(lastUse() > used);
+  });
+
+  test.serial('one that is damaged goes, and its start boots and says so with --debug', (t) => {
+    t.timeout(TIMEOUT);
+    const { key } = listTemplates(folder)[0]!;
+    const { state } = findTemplate(folder, key)!;
+    const bytes = readFileSync(state);
+    bytes[bytes.length - 1]! ^= 1;
+    writeFileSync(state, bytes);
+    const { status, stdout, stderr } = home.husk(
+      '--debug',
+      'run',
+      '--isolation=vm',
+      '--rm',
+      '--network',
+      'none',
+      'husk/base',
+      'echo',
+      'booted',
+    );
+    t.like({ status, stdout }, { status: 0, stdout: 'booted\n' });
+    t.regex(
+      stderr,
+      /^DEBUG: the virtual machine booted, because its template is of no use: .*its bytes have changed$/m,
+    );
+    t.false(existsSync(join(folder, key)));
   });
 }
