@@ -2,13 +2,18 @@
  * Machines that go on from a template, as a person starts containers: the first start of a shape boots and has the
  * template made, the others go on from it, and each is its own.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { INTERNAL } from '../../src/program.ts';
+import { readState } from '../../src/vmm/snapshot/machine-state.ts';
 import { findTemplate, listTemplates } from '../../src/vmm/templates/folder.ts';
+import type { MachineShape } from '../../src/vmm/templates/shape.ts';
 import { Home, TIMEOUT } from './home.ts';
-import { missingParts, notByItself, onKvmHost } from './kvm-host.ts';
+import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 
 const KEY = /^[0-9a-f]{32}$/;
 /** what a container's machine says of itself, a line each */
@@ -164,5 +169,49 @@ function register(): void {
       /^DEBUG: the virtual machine booted, because its template is of no use: .*its bytes have changed$/m,
     );
     t.false(existsSync(join(folder, key)));
+  });
+
+  const makers = home.path('makers');
+  const shape: MachineShape = { memory: 1 << 28, cpus: 1, images: 0, mtus: [], hasShares: false };
+  const maker = () =>
+    spawn(join(root, 'bin/husk'), [INTERNAL, 'template', JSON.stringify({ folder: makers, shape })], {
+      env: home.env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+  const inMakers = (pattern: RegExp) =>
+    existsSync(makers) &&
+    readdirSync(makers, { recursive: true, encoding: 'utf8' }).some(
+      (name) => pattern.test(name) && statSync(join(makers, name), { throwIfNoEntry: false })?.size !== 0,
+    );
+  const MOMENTS: [when: string, file: RegExp][] = [
+    ['before it boots', /\.half$/],
+    ['when it has written the state', /\.half\/state$/],
+    ['while it writes the memory', /\.half\/memory$/],
+  ];
+  for (const [when, file] of MOMENTS)
+    test.serial(`a maker that is killed ${when} leaves no template, and nothing in the way of the next`, async (t) => {
+      t.timeout(TIMEOUT);
+      const child = maker();
+      const ended = once(child, 'exit');
+      while (!inMakers(file)) {
+        t.is(child.exitCode, null, 'it ended by itself');
+        await sleep(1);
+      }
+      child.kill('SIGKILL');
+      await ended;
+      t.deepEqual(listTemplates(makers), []);
+    });
+
+  test.serial('the next maker makes a whole one, and takes away what the killed ones left', async (t) => {
+    t.timeout(TIMEOUT);
+    const child = maker();
+    const [code] = (await once(child, 'exit')) as [number];
+    t.is(code, 0, String(child.stderr.read()));
+    const keys = listTemplates(makers).map(({ key }) => key);
+    t.is(keys.length, 1);
+    t.deepEqual(readdirSync(makers), keys);
+    const { state, memory } = findTemplate(makers, keys[0]!)!;
+    t.is(readState(state).memory, shape.memory);
+    t.is(statSync(memory).size, shape.memory);
   });
 }
