@@ -125,7 +125,8 @@ const BUSY = ['sh', '-c', 'while :; do :; done'];
   await holder.sandbox.destroy();
 }
 {
-  const env = { ...process.env, XDG_DATA_HOME: resolve('data'), XDG_CONFIG_HOME: resolve('config') };
+  // a config of its own: no machine is started here, whose start HUSK_TEST_VM_START could be about (test-host.ts)
+  const env = { ...process.env, HUSK_CONFIG: undefined, XDG_DATA_HOME: resolve('data'), XDG_CONFIG_HOME: resolve('config') };
   fs.mkdirSync('config/husk', { recursive: true });
   fs.writeFileSync('config/husk/config.json', '{ "default-isolation": "userns" }');
   const husk = (...args) => { const { status, stdout, stderr } = spawnSync('${HUSK_INSIDE}/bin/husk', args, { env, encoding: 'utf8' }); return { status, stdout: stdout.trim(), stderr: stderr.trim() }; };
