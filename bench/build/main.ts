@@ -1,9 +1,9 @@
 /**
  * The rows of builds in `make bench`: `husk build` beside `podman build`, as the same ordinary user, in turn, each on
  * its own storage; writes the table into docs/performance.md between its markers. Wall time, and CPU time of all
- * processes (bench/cost.c). Where a Docker daemon answers, BuildKit in it is a third, by its wall time alone: the daemon's
- * CPU time is not its client's. BENCH_RUNS changes the repetitions, BENCH_FOLDER the disk, BENCH_ROWS (a regular
- * expression) chooses rows, and writes nothing then. No step of a build has a network.
+ * processes (bench/cost.c). Where a Docker daemon answers, BuildKit in it is a third, by its wall time alone: the
+ * daemon's CPU time is not its client's. BENCH_RUNS changes the repetitions, BENCH_FOLDER the disk, BENCH_ROWS (a
+ * regular expression) chooses rows, and writes nothing then. No step of a build has a network.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

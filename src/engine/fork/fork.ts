@@ -5,9 +5,9 @@
  * 1. This command checks what can be said before (plan.ts), and takes the lock of the container's saved machine
  *    (saved.ts): forks of one container come one after another.
  * 2. It asks the container's supervisor, which is the machine's monitor, for `save`. That writes memory and a copy of
- *    the disk into containers/<id>/saved, which is all that its jail lets it write to, while the container runs. Then it
- *    has the guest's agent freeze the container, finishes what it was saying to the agent, takes the vCPUs out of the
- *    guest, and writes the state and what has changed meanwhile. The container goes on. RAM and disk bound what is
+ *    the disk into containers/<id>/saved, which is all that its jail lets it write to, while the container runs. Then
+ *    it has the guest's agent freeze the container, finishes what it was saying to the agent, takes the vCPUs out of
+ *    the guest, and writes the state and what has changed meanwhile. The container goes on. RAM and disk bound what is
  *    written; the folder is the user's alone.
  * 3. This command moves the three files to saved/<id>/, where no monitor can look or write, and looks at them there.
  *    They are the monitor's word: nobody outside of a jail parses them, and who has taken a monitor over has no more of

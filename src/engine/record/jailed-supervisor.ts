@@ -80,8 +80,8 @@ export async function startJailedSupervisor(
         gidMappings &&
         maps && { uidMappings: seenFrom(uidMappings, maps.uid), gidMappings: seenFrom(gidMappings, maps.gid) };
   const told = owners ? { ...spec, linux: { ...spec.linux, ...owners } } : spec;
-  // counted out here: where /proc and cgroups show less than the host has (lxcfs, a quota), the jail sees other figures,
-  // and a machine of another size cannot go on from the template
+  // counted out here: where /proc and cgroups show less than the host has (lxcfs, a quota), the jail sees other
+  // figures, and a machine of another size cannot go on from the template
   const size = vmSize(spec.linux.resources ?? {});
   const template =
     task.coldBoot || task.saved !== undefined

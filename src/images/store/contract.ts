@@ -362,8 +362,8 @@ export interface Images {
    */
   pull(reference: string, options?: PullOptions): Promise<{ image: Image; digest: string; upToDate: boolean }>;
   /**
-   * Sends what a tag names; progress is that of `docker push`. Where the tag stands for images of several platforms that
-   * is all of them, and an index.
+   * Sends what a tag names; progress is that of `docker push`. Where the tag stands for images of several platforms
+   * that is all of them, and an index.
    * @throws HuskError `not-found` "An image does not exist locally with the tag: x", or it has not the platform;
    * `conflict` where some of an index's images are not here, and which of the others is meant is not clear
    */

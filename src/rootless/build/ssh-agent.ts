@@ -129,8 +129,8 @@ export async function* messages(stream: AsyncIterable<Uint8Array>): AsyncGenerat
 }
 
 /**
- * Puts messages together: u32 length, big-endian, then as many bytes, at least one. Attack: a message that comes byte by
- * byte, or many in one piece, would cost the square of its length if what is there were copied for each.
+ * Puts messages together: u32 length, big-endian, then as many bytes, at least one. Attack: a message that comes byte
+ * by byte, or many in one piece, would cost the square of its length if what is there were copied for each.
  */
 class Message {
   /** what has come lies from `start` to `end` */

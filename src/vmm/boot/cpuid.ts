@@ -122,9 +122,9 @@ const RULES: Record<number, Rule> = {
 };
 
 /**
- * Leaves that describe caches and frequencies and name no instruction. On a host whose cores are of two kinds they differ
- * with the core on which KVM was asked (Intel SDM vol. 3 § hybrid), so a saved machine goes on with those it was saved
- * with.
+ * Leaves that describe caches and frequencies and name no instruction. On a host whose cores are of two kinds they
+ * differ with the core on which KVM was asked (Intel SDM vol. 3 § hybrid), so a saved machine goes on with those it was
+ * saved with.
  */
 const DESCRIPTIONS: ReadonlySet<number> = new Set([0x2, 0x4, 0x15, 0x16, 0x8000_0005, 0x8000_0006]);
 

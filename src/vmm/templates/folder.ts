@@ -107,8 +107,8 @@ function isOwn(path: string): boolean {
 }
 
 /**
- * Whether to make it is worth a try: there is room for it, it was not tried in vain within the hour, and no other that is
- * in use has to go for it.
+ * Whether to make it is worth a try: there is room for it, it was not tried in vain within the hour, and no other that
+ * is in use has to go for it.
  * @param options.leastFree bytes that the folder's disk must have free
  */
 export function isWorthMaking(

@@ -1,6 +1,6 @@
 /**
- * What a guest says was left out of a layer: lines for a person, whatever they are. What it has of agents of ssh: the real
- * relay, and streams that stand for the guest's.
+ * What a guest says was left out of a layer: lines for a person, whatever they are. What it has of agents of ssh: the
+ * real relay, and streams that stand for the guest's.
  */
 import { once } from 'node:events';
 import { createServer, Socket } from 'node:net';

@@ -1,9 +1,10 @@
 /**
  * What earlier builds found by walking a context, so that a build whose context is as it was looks at each inode once
  * and makes nothing of it: one file for each question that was asked of a context, beside the context's index. It has
- * the answer and, folder by folder, the names and identities of all inodes that were looked at; those folders first that
- * were changed last. A folder whose names were asked for is one of them: its times move when a name comes or goes. The
- * answer counts while all of them are the same, by the index's own rule (context-index.ts), git's racy rule included.
+ * the answer and, folder by folder, the names and identities of all inodes that were looked at; those folders first
+ * that were changed last. A folder whose names were asked for is one of them: its times move when a name comes or goes.
+ * The answer counts while all of them are the same, by the index's own rule (context-index.ts), git's racy rule
+ * included.
  *
  * A walk that something else than inodes has a part in is not kept: one that left out a socket, which is told each
  * time, or a folder that would be there if a name in it were let in again.
