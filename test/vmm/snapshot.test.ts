@@ -10,7 +10,7 @@ import { Machine } from '../../src/vmm/machine.ts';
 import { GuestMemory } from '../../src/vmm/memory/guest-memory.ts';
 import { MIB } from '../../src/vmm/memory/layout.ts';
 import type { VcpuState } from '../../src/vmm/snapshot/kvm-state.ts';
-import { readState, writeState, type MachineState } from '../../src/vmm/snapshot/machine-state.ts';
+import { STATE_VERSION, readState, writeState, type MachineState } from '../../src/vmm/snapshot/machine-state.ts';
 import { writeMemory } from '../../src/vmm/snapshot/memory-file.ts';
 
 const MEMORY = 64 * MIB;
@@ -144,7 +144,7 @@ const damages: [title: string, damage: (file: Buffer) => Uint8Array, message: Re
   [
     'of another version',
     (file) => (file.writeUInt32LE(1, 4), file),
-    /^the snapshot .* has version 1, this husk reads 2$/,
+    new RegExp(`^the snapshot .* has version 1, this husk reads ${STATE_VERSION}$`),
   ],
 ];
 for (const [title, damage, message] of damages)
