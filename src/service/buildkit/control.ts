@@ -62,6 +62,8 @@ export class Control {
   readonly #sessions: Sessions;
   readonly #jobs = new Map<string, BuildJob>();
   readonly #known = new Map<string, Set<() => void>>();
+  /** builds that are over, whose progress nobody has asked for yet */
+  readonly #over = new Map<string, BuildJob>();
 
   constructor(engine: Engine, sessions: Sessions) {
     this.#engine = engine;
@@ -128,12 +130,29 @@ export class Control {
       signal.removeEventListener('abort', cancel);
       this.#jobs.delete(request.ref);
       job.end(new HuskError('the build is over', { kind: 'conflict' }));
+      if (!job.isShown) this.#keep(job);
     }
   }
 
   async *#status({ messages, signal }: ServerCall): AsyncGenerator<Buffer> {
-    const job = await this.#job(readRef(await first(messages)), signal);
+    const ref = readRef(await first(messages));
+    const job = (this.#jobs.has(ref) ? undefined : this.#over.get(ref)) ?? (await this.#job(ref, signal));
+    this.#over.delete(ref);
+    job.isShown = true;
     yield* job.status.messages;
+  }
+
+  /**
+   * A client asks for a build and for its progress at once, and a short build may be over before the second is heard.
+   * The client gives up three seconds later, and says that its build has failed.
+   */
+  #keep(job: BuildJob): void {
+    const [oldest] = this.#over.keys();
+    if (this.#over.size >= MAX_JOBS) this.#over.delete(oldest!);
+    this.#over.set(job.ref, job);
+    setTimeout(() => {
+      if (this.#over.get(job.ref) === job) this.#over.delete(job.ref);
+    }, PATIENCE).unref();
   }
 
   async #bridgeSolve(bytesOfRequest: Buffer, call: ServerCall): Promise<Buffer> {
@@ -156,6 +175,7 @@ export class Control {
     const come = Promise.withResolvers<void>();
     this.#known.set(ref, waiting.add(come.resolve));
     const late = setTimeout(come.resolve, PATIENCE);
+    if (signal.aborted) come.resolve();
     signal.addEventListener('abort', () => come.resolve(), { once: true });
     try {
       await come.promise;

@@ -36,6 +36,8 @@ export interface FrontendCall {
 export class BuildJob {
   readonly ref: string;
   readonly status: BuildStatus;
+  /** somebody has asked for its progress */
+  isShown = false;
   readonly #engine: Engine;
   readonly #ending = new AbortController();
   readonly #solving = Promise.withResolvers<SolveRequest>();
