@@ -23,12 +23,12 @@ for (const [what, extents, size] of [
     for (const at of extents) writeSync(fd, Buffer.alloc(Math.min(MIB, size - at), 'x'), 0, undefined, at);
     closeSync(fd);
     copySparse(from, to);
-    t.deepEqual(readFileSync(to), readFileSync(from));
+    t.is(Buffer.compare(readFileSync(to), readFileSync(from)), 0);
     t.true(statSync(to).blocks <= statSync(from).blocks + 8, `${statSync(to).blocks} ${statSync(from).blocks}`);
     t.is(statSync(to).mode & 0o777, 0o600);
     t.throws(() => copySparse(from, to), { code: 'EEXIST' });
     await copySparseInTurns(from, join(folder, 'slowly'));
-    t.deepEqual(readFileSync(join(folder, 'slowly')), readFileSync(from));
+    t.is(Buffer.compare(readFileSync(join(folder, 'slowly')), readFileSync(from)), 0);
     t.true(statSync(join(folder, 'slowly')).blocks <= statSync(from).blocks + 8);
     await t.throwsAsync(copySparseInTurns(from, to), { code: 'EEXIST' });
   });
