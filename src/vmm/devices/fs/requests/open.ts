@@ -18,14 +18,12 @@ import {
   type Request,
 } from '../share/fuse.ts';
 import { S_IFDIR, S_IFREG, type Inode } from '../share/inodes.ts';
-import { OPEN_FLAGS, PERMISSIONS, type Share } from '../share/share.ts';
+import { O_ACCMODE, O_TRUNC, OPEN_FLAGS, PERMISSIONS, type Share } from '../share/share.ts';
 import { unmake } from './names.ts';
 import { NOTHING, openReply, u64Bytes } from './reply.ts';
 
-const O_ACCMODE = 3;
 const O_RDONLY = 0;
 const O_WRONLY = 1;
-const O_TRUNC = 0o1000;
 const O_TMPFILE = 0o20200000;
 /** fallocate(2): KEEP_SIZE, PUNCH_HOLE, COLLAPSE_RANGE, ZERO_RANGE, INSERT_RANGE */
 const FALLOCATE_FLAGS = 1 | 2 | 8 | 16 | 32;

@@ -41,8 +41,9 @@ import { watchLimit, Watches, type OwnChange } from './watches.ts';
  * decided for each write (device.ts)
  */
 export const OPEN_FLAGS = 3 | 0o1000 | 0o10000 | 0o4010000;
-const O_ACCMODE = 3;
-const O_TRUNC = 0o1000;
+/** open(2): the mask of the access mode */
+export const O_ACCMODE = 3;
+export const O_TRUNC = 0o1000;
 const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
 const S_IXGRP = 0o010;
