@@ -113,7 +113,7 @@ function readBodies(syntax: Syntax, text: string, reader: LineReader): void {
  */
 export function parseTrigger(trigger: string, range: SourceRange): StageCommand {
   return located(range, () => {
-    const { syntaxes } = readInstructions(new TextEncoder().encode(trigger));
+    const { syntaxes } = withoutPlace(() => readInstructions(new TextEncoder().encode(trigger)));
     if (syntaxes.length !== 1)
       throw new HuskError('onbuild trigger should be a single expression', { kind: 'invalid' });
     const command = readCommand({ ...syntaxes[0]!, range, comments: [] });
@@ -121,6 +121,16 @@ export function parseTrigger(trigger: string, range: SourceRange): StageCommand 
       throw new HuskError(`${command.name} isn't allowed as an ONBUILD trigger`, { kind: 'invalid' });
     return { ...command, onbuild: true };
   });
+}
+
+/** For text that is not of the Dockerfile: a line number of it would name a line of the file that has no fault. */
+export function withoutPlace<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    throw new HuskError(error.message, { kind: error.kind, fix: error.fix, cause: error });
+  }
 }
 
 /** Gives the errors of what is read the place where it stands. */

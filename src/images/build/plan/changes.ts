@@ -9,9 +9,8 @@ import type { ImageConfig } from '../../store/contract.ts';
 import { ExpansionBudget } from '../dockerfile/budget.ts';
 import type { ConfigCommand } from '../dockerfile/commands.ts';
 import { CHANGES, readCommand } from '../dockerfile/instructions.ts';
-import { readInstructions } from '../dockerfile/parse.ts';
+import { readInstructions, withoutPlace } from '../dockerfile/parse.ts';
 import { expand, type Escape } from '../dockerfile/words.ts';
-import { BuildError } from '../operations.ts';
 import { applyInstruction, type Expander } from './config.ts';
 import { nameOf, valueOf } from './scope.ts';
 
@@ -45,16 +44,6 @@ function commandsOf(change: string): { command: ConfigCommand; escape: Escape }[
       });
     return { command: readCommand(syntax) as ConfigCommand, escape: reader.directives.escape };
   });
-}
-
-/** A change is one line: where an error stands in it says nothing. */
-function withoutPlace<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
-    throw new HuskError(error.message, { kind: error.kind, fix: error.fix, cause: error });
-  }
 }
 
 /** An instruction sees the variables that the instructions before it have set. */

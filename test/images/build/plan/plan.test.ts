@@ -493,6 +493,10 @@ test(refused, 'FROM a', "FROM isn't allowed as an ONBUILD trigger", 1, withConfi
 test(refused, 'FROM a', "ONBUILD isn't allowed as an ONBUILD trigger", 1, withConfig({ OnBuild: ['ONBUILD RUN x'] }));
 test(refused, 'FROM a', 'onbuild trigger should be a single expression', 1, withConfig({ OnBuild: ['RUN a\nRUN b'] }));
 test(refused, 'FROM a', /unknown instruction: EVIL/, 1, withConfig({ OnBuild: ['EVIL'] }));
+// a place in the trigger's own text is none in this file
+test(refused, 'FROM a', 'unterminated heredoc', 1, withConfig({ OnBuild: ['RUN <<E\na\nb\nc\nd\ne\nf'] }));
+test(refused, 'FROM a', 'file with no instructions', 1, withConfig({ OnBuild: ['\n\n\n\n\n'] }));
+test(refused, 'FROM a', /invalid escape token 'x'/, 1, withConfig({ OnBuild: ['# check=skip=all\n# escape=x\nRUN x'] }));
 test(refused, 'FROM a', /more than 4096 ONBUILD triggers/, 1, withConfig({ OnBuild: Array(5000).fill('RUN x') }));
 
 // What would take for ever, or all memory
