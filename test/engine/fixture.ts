@@ -85,7 +85,11 @@ export async function openTestEngine(
   });
   if (!at)
     t?.teardown(async () => {
-      for (const { id } of engine.list({ all: true })) await engine.remove(id, { force: true });
+      for (const { id } of engine.list({ all: true }))
+        await engine.remove(id, { force: true }).catch((error: unknown) => {
+          // one with --rm goes by itself, whenever it is ready
+          if (!(error instanceof HuskError) || error.kind !== 'not-found') throw error;
+        });
       engine[Symbol.dispose]();
       // a supervisor on its way out may still be writing
       rmSync(dataRoot, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
