@@ -496,7 +496,13 @@ test(refused, 'FROM a', /unknown instruction: EVIL/, 1, withConfig({ OnBuild: ['
 // a place in the trigger's own text is none in this file
 test(refused, 'FROM a', 'unterminated heredoc', 1, withConfig({ OnBuild: ['RUN <<E\na\nb\nc\nd\ne\nf'] }));
 test(refused, 'FROM a', 'file with no instructions', 1, withConfig({ OnBuild: ['\n\n\n\n\n'] }));
-test(refused, 'FROM a', /invalid escape token 'x'/, 1, withConfig({ OnBuild: ['# check=skip=all\n# escape=x\nRUN x'] }));
+test(
+  refused,
+  'FROM a',
+  /invalid escape token 'x'/,
+  1,
+  withConfig({ OnBuild: ['# check=skip=all\n# escape=x\nRUN x'] }),
+);
 test(refused, 'FROM a', /more than 4096 ONBUILD triggers/, 1, withConfig({ OnBuild: Array(5000).fill('RUN x') }));
 
 // What would take for ever, or all memory
