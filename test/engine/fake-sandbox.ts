@@ -48,15 +48,23 @@ const SAVES: Record<string, (files: SavedFiles) => void> = {
   open: ({ memory }) => writeFileSync(memory, 'memory', { mode: 0o644 }),
   elsewhere: ({ memory }) => {
     writeFileSync(memory, 'memory', { mode: 0o600 });
-    const folder = dirname(memory);
-    renameSync(folder, `${folder}-elsewhere`);
-    symlinkSync(`${folder}-elsewhere`, folder);
+    exchange(dirname(memory));
+  },
+  'all elsewhere': ({ memory }) => {
+    writeFileSync(memory, 'memory', { mode: 0o600 });
+    exchange(dirname(dirname(memory)));
   },
   nothing: () => {},
   fails: () => {
     throw new HuskError('the guest takes nothing', { kind: 'unavailable' });
   },
 };
+
+/** A link comes into the place of a folder. */
+function exchange(folder: string): void {
+  renameSync(folder, `${folder}-elsewhere`);
+  symlinkSync(`${folder}-elsewhere`, folder);
+}
 
 function save(folder: string, env: readonly string[]): { standstill: number } {
   const files = savedFiles(folder);

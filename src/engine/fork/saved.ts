@@ -8,9 +8,12 @@
  *   saved/<id>.checkpoints/         see checkpoints.ts
  */
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { HuskError } from '../../errors.ts';
+import { Fd } from '../../host/fd.ts';
 import { isNamed, lockWhenFree, tryLock } from '../../host/files/flock.ts';
+import { O_PATH } from '../../host/files/file-at.ts';
+import { openBeneath, openFolder, O_DIRECTORY } from '../../host/files/lookup.ts';
 import type { Paths } from '../../paths.ts';
 import type { Saved } from '../../supervisor/protocol/protocol.ts';
 import type { Container } from '../contract.ts';
@@ -45,8 +48,9 @@ function locked(paths: SavedPaths, id: string, lock: Disposable): Disposable {
     [Symbol.dispose]() {
       // The monitor may be changing what it has open there. rmSync, as rm(1), goes from descriptor to descriptor and
       // follows no link; fs.promises.rm goes by paths.
-      for (const folder of [join(paths.saved, id), join(paths.saved, id + TAKEN), savedFolder(paths.container(id))])
-        rmSync(folder, { recursive: true, force: true });
+      using own = ownFolder(paths, id);
+      const folders = [join(paths.saved, id), join(paths.saved, id + TAKEN), ...(own ? [savedFolder(own.path)] : [])];
+      for (const folder of folders) rmSync(folder, { recursive: true, force: true });
       // the name goes while the lock is held
       rmSync(join(paths.saved, id + LOCK), { force: true });
       lock[Symbol.dispose]();
@@ -80,11 +84,12 @@ export function takeSaved(paths: SavedPaths, id: string, _lock: Disposable): str
   const taken = folder + TAKEN;
   for (const path of [folder, taken]) rmSync(path, { recursive: true, force: true });
   mkdirSync(folder, { mode: 0o700 });
-  renameSync(savedFolder(paths.container(id)), taken);
-  if (!isOwn(taken) || !lstatSync(taken).isDirectory())
-    throw new HuskError(`what the machine of container ${id} has saved is not in a folder of its own`, {
-      kind: 'corrupt',
-    });
+  const elsewhere = () =>
+    new HuskError(`what the machine of container ${id} has saved is not in a folder of its own`, { kind: 'corrupt' });
+  using own = ownFolder(paths, id);
+  if (!own) throw elsewhere();
+  renameSync(savedFolder(own.path), taken);
+  if (!isOwn(taken) || !lstatSync(taken).isDirectory()) throw elsewhere();
   const [from, to] = [savedFiles(taken), savedFiles(folder)];
   for (const name of ['state', 'memory', 'disk'] as const) {
     renameSync(from[name], to[name]);
@@ -95,6 +100,22 @@ export function takeSaved(paths: SavedPaths, id: string, _lock: Disposable): str
       });
   }
   return folder;
+}
+
+/**
+ * The container's own folder, by a descriptor. Attack: the monitor of a `--rm` container, which takes the folder away,
+ * may write to the folder above it, and has a link to another folder of the user's there, whose `saved` would be moved
+ * or removed.
+ * @returns undefined when it is not there, or behind a link
+ */
+function ownFolder({ containers }: SavedPaths, id: string): ({ path: string } & Disposable) | undefined {
+  try {
+    using dataRoot = new Fd(openFolder(dirname(containers)));
+    const fd = new Fd(openBeneath(dataRoot.number, join(basename(containers), id), O_PATH | O_DIRECTORY));
+    return { path: `/proc/self/fd/${fd.number}`, [Symbol.dispose]: () => fd.close() };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether it is a folder or a file of this user's, closed to others, and no link. */

@@ -77,13 +77,17 @@ for (const [what, save, message] of HOSTILE)
     t.deepEqual(left(opened), []);
   });
 
-test('a link in the place of the folder is not followed, and what it leads to stays', async (t) => {
-  const opened = await running(t, { env: ['SAVE=elsewhere'] });
-  await t.throwsAsync(opened.engine.fork('one'), { message: /has saved is not in a folder of its own$/ });
-  const elsewhere = `${join(opened.paths.container(opened.id), 'saved')}-elsewhere`;
-  t.deepEqual(readdirSync(elsewhere).sort(), ['disk', 'memory', 'state']);
-  t.deepEqual(left(opened), []);
-});
+for (const [what, save, elsewhere] of [
+  ['the folder', 'elsewhere', 'saved-elsewhere'],
+  ["the container's folder", 'all elsewhere', '../ID-elsewhere/saved'],
+] as const)
+  test(`a link in the place of ${what} is not followed, and what it leads to stays`, async (t) => {
+    const opened = await running(t, { env: [`SAVE=${save}`] });
+    await t.throwsAsync(opened.engine.fork('one'), { message: /has saved is not in a folder of its own$/ });
+    const folder = join(opened.paths.container(opened.id), '..', opened.id, elsewhere.replace('ID', opened.id));
+    t.deepEqual(readdirSync(folder).sort(), ['disk', 'memory', 'state']);
+    t.deepEqual(readdirSync(opened.paths.saved), []);
+  });
 
 test('a name that is taken is refused before anything is saved', async (t) => {
   const opened = await running(t, { env: ['SAVE=fails'] });
