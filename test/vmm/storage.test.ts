@@ -16,13 +16,13 @@ const KILLS = {
   postgres: Number(process.env['HUSK_DURABILITY_KILLS'] ?? 1),
 };
 
-/** HUSK_STORAGE_PARTS=live,sqlite,postgres: what is run; eight boots of a VM in all */
+/** HUSK_STORAGE_PARTS=live,sqlite,postgres,fork: what is run; eight boots of a VM in all */
 const PARTS = (process.env['HUSK_STORAGE_PARTS'] ?? '').split(',').filter(Boolean);
 
 const PROGRAM = `
 const { spawnSync, spawn } = await import('node:child_process');
 const fs = await import('node:fs');
-const { killUnderLoad, SQLITE, POSTGRES } = await import('${ROOT}/test/volumes/durability.ts');
+const { forkUnderLoad, killUnderLoad, OWN_POSTGRES, SQLITE, POSTGRES } = await import('${ROOT}/test/volumes/durability.ts');
 const env = { ...process.env, XDG_DATA_HOME: process.cwd() + '/data', XDG_CONFIG_HOME: process.cwd() + '/config' };
 const HUSK = '${HUSK_INSIDE}/bin/husk';
 const husk = (...args) => { const { status, stdout, stderr } = spawnSync(HUSK, args, { env, encoding: 'utf8' }); return { status, stdout, stderr }; };
@@ -67,11 +67,33 @@ if (only.includes('sqlite')) {
   note('SQLite');
   report('SQLite, by the other isolation', both('run', '--rm', '--isolation=userns', '--network', 'none', '-v', 'sqlite:/data', 'work', 'sqlite3', '/data/wal.db', 'PRAGMA integrity_check'));
 }
-if (only.includes('postgres')) {
+if (only.includes('postgres') || only.includes('fork')) {
   done('run', '--rm', '--isolation=userns', '--network', 'none', '-u', 'postgres', '-v', 'postgres:${PGDATA}', 'work', '${PGBIN}/initdb', '-D', '${PGDATA}', '--locale=C', '-E', 'UTF8', '-A', 'trust', '--no-sync');
   note('initdb');
+}
+if (only.includes('postgres')) {
   report('PostgreSQL', await killUnderLoad(shell, POSTGRES, { name: 'db', isolation: ['--isolation=vm'], kills: ${KILLS.postgres} }));
   note('PostgreSQL');
+}
+if (only.includes('fork')) {
+  report('PostgreSQL, forked', await forkUnderLoad(shell, OWN_POSTGRES, { name: 'db', isolation: ['--isolation=vm'] }));
+  note('PostgreSQL, forked');
+  const repl = (name) => spawn(HUSK, ['attach', name], { env, stdio: ['pipe', 'pipe', 'ignore'] });
+  const ask = (at, line) => new Promise((answered) => {
+    at.stdout.once('data', (text) => answered(String(text).trim()));
+    at.stdin.write(line + '\\n');
+  });
+  done('run', '-d', '-i', '--name', 'one', '--isolation=vm', '--network', 'none', 'work', 'python3.11', '-I', '-S', '-u', '-q', '-i');
+  const one = repl('one');
+  await ask(one, 'x = [1]; print(x)');
+  done('fork', '--name', 'two', 'one');
+  const two = repl('two');
+  await ask(one, 'x.append("one"); print(x)');
+  await ask(two, 'x.append("two"); print(x)');
+  report('Python', [await ask(one, 'print(x)'), await ask(two, 'print(x)')]);
+  for (const at of [one, two]) at.kill('SIGKILL');
+  done('rm', '-f', 'one', 'two');
+  note('Python');
 }
 `;
 
@@ -90,7 +112,8 @@ const row = (part: string, title: string, body: (t: ExecutionContext) => void): 
 };
 if (reason === undefined && PARTS.length > 0)
   test.before(async (t) => {
-    const seconds = 900 * Math.max(1, KILLS.sqlite / 3);
+    // two machines at once, and three databases that recover
+    const seconds = PARTS.includes('fork') ? 1400 : 900 * Math.max(1, KILLS.sqlite / 3);
     t.timeout((seconds + 100) * 1000);
     // one CPU: several threads of TCG once ended a program with a fault of their own
     Object.assign(
@@ -149,3 +172,12 @@ for (const [part, name] of [
     t.deepEqual({ lost, damage }, { lost: [], damage: [] });
     t.true(acknowledged > kills * 20);
   });
+row('fork', 'PostgreSQL under load is forked: the copy has what was acknowledged, goes on and recovers', (t) => {
+  const { lost, damage, acknowledged } = found['PostgreSQL, forked'] as Result;
+  t.log(`${acknowledged} commits acknowledged`);
+  t.deepEqual({ lost, damage }, { lost: [], damage: [] });
+  t.true(acknowledged > 40);
+});
+row('fork', 'a Python REPL and its copy answer differently from the fork on', (t) =>
+  t.deepEqual(found['Python'], ["[1, 'one']", "[1, 'two']"]),
+);

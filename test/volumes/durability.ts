@@ -1,9 +1,10 @@
 /**
- * Databases under load whose supervisor is killed with -9: a client outside keeps every id whose commit was
- * acknowledged, and after the next start all of them must be there. Not a test itself: durability.test.ts and
- * test/vmm/storage.test.ts run it under their isolation.
+ * Databases under load whose supervisor is killed with -9, or whose container is forked: a client outside keeps every
+ * id whose commit was acknowledged, and after the next start, or in the copy, all of them must be there. Not a test
+ * itself: durability.test.ts and test/vmm/storage.test.ts run it under their isolation.
  */
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PGBIN, PGDATA } from '../fixtures/workload-image.ts';
@@ -99,50 +100,158 @@ export const POSTGRES: Database = {
   ],
 };
 
-/** @param options.isolation `husk run` arguments: `--isolation=vm` … */
+/** The same in the container's own layer, which a fork copies. */
+export const OWN_POSTGRES: Database = {
+  ...POSTGRES,
+  container: [
+    '-u',
+    'postgres',
+    '-v',
+    `postgres:/made:ro`,
+    'work',
+    'sh',
+    '-c',
+    `[ -e ${PGDATA}/PG_VERSION ] || cp -a /made/. ${PGDATA}; exec "$@"`,
+    'sh',
+    ...POSTGRES.container.slice(POSTGRES.container.indexOf(`${PGBIN}/postgres`)),
+  ],
+};
+
+interface UnderTest {
+  name: string;
+  /** `husk run` arguments: `--isolation=vm` … */
+  isolation: string[];
+}
+
 export async function killUnderLoad(
   shell: Shell,
   database: Database,
-  options: { name: string; isolation: string[]; kills: number },
+  options: UnderTest & { kills: number },
 ): Promise<Result> {
   const { name, kills } = options;
   const result: Result = { kills, acknowledged: 0, lost: [], damage: [] };
-  const told = new Map(database.clients.map((client) => [client.name, new Set<number>()]));
-  succeed(shell.husk('run', '-d', '--name', name, ...options.isolation, '--network', 'none', ...database.container));
+  const told = new Told(database);
+  run(shell, database, options);
   for (let round = 0; ; round++) {
-    let answer: ReturnType<Shell['husk']> | undefined;
-    const logs = () => shell.husk('logs', '--tail', '5', name);
-    await until(
-      () => (answer = shell.husk('exec', name, ...database.ready)).status === 0,
-      () => `the database does not answer: ${answer?.stderr}${logs().stderr}`,
-      START_PATIENCE,
-    );
-    if (round > 0)
-      for (const client of database.clients)
-        check(client.name, succeed(shell.husk('exec', name, ...database.look(client.name))));
+    await answers(shell, database, name);
+    if (round > 0) told.check(shell, name, result);
     if (round === kills) break;
-    await load(round);
+    const supervisor = supervisorOf(Number(succeed(shell.husk('inspect', '-f', '{{.State.Pid}}', name))));
+    const load = new Load(shell, told, { name, round });
+    await load.enough();
+    process.kill(supervisor, 'SIGKILL');
+    await load.over;
     succeed(shell.husk('start', name));
   }
   succeed(shell.husk('rm', '-f', name));
-  result.acknowledged = [...told.values()].reduce((sum, ids) => sum + ids.size, 0);
+  result.acknowledged = told.count;
   return result;
+}
 
-  function check(client: string, output: string): void {
-    const lines = output.trim().split('\n');
-    const verdict = lines.pop();
-    if (verdict !== 'ok') result.damage.push(`${client}: ${verdict}`);
-    const there = new Set(lines.map(Number));
-    for (const id of told.get(client)!) if (!there.has(id)) result.lost.push(`${client} ${id}`);
+/**
+ * Forks the container of a database whose files are all its own, while it is written to: the copy has what was
+ * acknowledged before, goes on, and recovers from a kill; the container itself loses nothing.
+ */
+export async function forkUnderLoad(shell: Shell, database: Database, options: UnderTest): Promise<Result> {
+  const { name } = options;
+  const copy = `${name}-copy`;
+  const result: Result = { kills: 1, acknowledged: 0, lost: [], damage: [] };
+  const told = new Told(database);
+  run(shell, database, options);
+  await answers(shell, database, name);
+  const load = new Load(shell, told, { name, round: 0 });
+  await load.enough();
+  const before = told.copy();
+  const fork = shell.start('fork', '--name', copy, name);
+  let complaint = '';
+  fork.stderr!.on('data', (text) => (complaint += text));
+  const [code] = (await once(fork, 'close')) as [number | null];
+  if (code !== 0) throw new Error(`fork: ${complaint}`);
+  await load.enough();
+  load.end();
+  await load.over;
+  await answers(shell, database, copy);
+  before.check(shell, copy, result);
+  const later = new Load(shell, before, { name: copy, round: 1 });
+  await later.enough();
+  succeed(shell.husk('kill', copy));
+  await later.over;
+  succeed(shell.husk('start', copy));
+  await answers(shell, database, copy);
+  before.check(shell, copy, result);
+  told.check(shell, name, result);
+  succeed(shell.husk('rm', '-f', name, copy));
+  result.acknowledged = told.count;
+  return result;
+}
+
+function run(shell: Shell, { container }: Database, { name, isolation }: UnderTest): void {
+  succeed(shell.husk('run', '-d', '--name', name, ...isolation, '--network', 'none', ...container));
+}
+
+async function answers(shell: Shell, database: Database, name: string): Promise<void> {
+  let answer: ReturnType<Shell['husk']> | undefined;
+  await until(
+    () => (answer = shell.husk('exec', name, ...database.ready)).status === 0,
+    () => `the database does not answer: ${answer?.stderr}${shell.husk('logs', '--tail', '5', name).stderr}`,
+    START_PATIENCE,
+  );
+}
+
+/** The ids whose commit each client was told of. */
+class Told {
+  readonly database: Database;
+  readonly #ids: Map<string, Set<number>>;
+
+  constructor(database: Database, ids: ReadonlyMap<string, ReadonlySet<number>> = new Map()) {
+    this.database = database;
+    this.#ids = new Map(database.clients.map(({ name }) => [name, new Set(ids.get(name))]));
   }
 
-  async function load(round: number): Promise<void> {
-    const supervisor = supervisorOf(Number(succeed(shell.husk('inspect', '-f', '{{.State.Pid}}', name))));
-    const before = [...told.values()].map(({ size }) => size);
-    const clients = database.clients.map((client) => {
+  copy(): Told {
+    return new Told(this.database, this.#ids);
+  }
+
+  add(client: string, id: number): void {
+    this.#ids.get(client)!.add(id);
+  }
+
+  get count(): number {
+    return this.counts().reduce((sum, count) => sum + count);
+  }
+
+  /** of each client */
+  counts(): number[] {
+    return [...this.#ids.values()].map(({ size }) => size);
+  }
+
+  /** Asks the database of a container what it has, and adds to the result what is not as it was told. */
+  check(shell: Shell, container: string, { lost, damage }: Result): void {
+    for (const [client, ids] of this.#ids) {
+      const lines = succeed(shell.husk('exec', container, ...this.database.look(client)))
+        .trim()
+        .split('\n');
+      const verdict = lines.pop();
+      if (verdict !== 'ok') damage.push(`${container} ${client}: ${verdict}`);
+      const there = new Set(lines.map(Number));
+      for (const id of ids) if (!there.has(id)) lost.push(`${container} ${client} ${id}`);
+    }
+  }
+}
+
+/** Clients that write to a container's database, one row after the other. */
+class Load {
+  /** all clients have ended */
+  readonly over: Promise<unknown>;
+  readonly #told: Told;
+  readonly #clients: ChildProcess[];
+  #complaint = '';
+
+  constructor(shell: Shell, told: Told, { name, round }: { name: string; round: number }) {
+    this.#told = told;
+    this.#clients = told.database.clients.map((client) => {
       const child = shell.start('exec', '-i', name, ...client.argv);
-      let complaint = '';
-      child.stderr!.on('data', (text) => (complaint += text));
+      child.stderr!.on('data', (text) => (this.#complaint += text));
       child.stdin!.on('error', () => {}); // it is about to be killed
       let next = (round + 1) * 1_000_000;
       const insert = () => child.stdin!.write(client.insert(next++));
@@ -150,23 +259,31 @@ export async function killUnderLoad(
       child.stdout!.setEncoding('utf8').on('data', (text: string) => {
         rest += text;
         for (const [, id] of rest.matchAll(ACK)) {
-          told.get(client.name)!.add(Number(id));
+          told.add(client.name, Number(id));
           insert();
         }
         rest = rest.slice(rest.lastIndexOf('\n') + 1);
       });
       child.stdin!.write(client.begin);
       insert();
-      return { child, complaint: () => complaint, ended: new Promise((resolve) => child.once('close', resolve)) };
+      return child;
     });
-    const enough = LEAST + Math.floor(Math.random() * (MOST - LEAST));
-    const each = () => [...told.values()].map(({ size }, index) => size - before[index]!);
+    this.over = Promise.all(this.#clients.map((child) => once(child, 'close')));
+  }
+
+  /** Until so many more commits were told of; some by each client. */
+  async enough(): Promise<void> {
+    const before = this.#told.counts();
+    const wanted = LEAST + Math.floor(Math.random() * (MOST - LEAST));
+    const each = () => this.#told.counts().map((count, index) => count - before[index]!);
     await until(
-      () => each().every((count) => count > 2) && each().reduce((sum, count) => sum + count) > enough,
-      () => `no commits: ${each().join()} ${clients.map(({ complaint }) => complaint()).join()}`,
+      () => each().every((count) => count > 2) && each().reduce((sum, count) => sum + count) > wanted,
+      () => `no commits: ${each().join()} ${this.#complaint}`,
     );
-    process.kill(supervisor, 'SIGKILL');
-    await Promise.all(clients.map(({ ended }) => ended));
+  }
+
+  end(): void {
+    for (const child of this.#clients) child.kill('SIGKILL');
   }
 }
 
