@@ -1,6 +1,7 @@
 /** What `build` takes and gives: the flags of surface.md § Builds as values. Types only. */
 import type { Readable } from 'node:stream';
 import type { LintWarning } from '../images/build/operations.ts';
+import type { BuildParameters, BuildTarget } from '../images/build/plan/parameters.ts';
 import type { CacheChoice, CacheCompression, Credentials, LayoutChoice } from '../images/store/contract.ts';
 import type { Isolation } from '../sandbox.ts';
 import type { BuildEvent } from './build-events.ts';
@@ -177,4 +178,16 @@ export interface BuildCheck {
   lines: string[];
   /** its name, as messages have it */
   file: string;
+  /** the Dockerfile itself */
+  bytes: Uint8Array;
+}
+
+/** What `--call outline` says. */
+export type BuildOutlineAnswer = BuildParameters & { /** the Dockerfile itself */ bytes: Uint8Array };
+
+/** What `--call targets` says. */
+export interface BuildTargets {
+  targets: BuildTarget[];
+  /** the Dockerfile itself */
+  bytes: Uint8Array;
 }

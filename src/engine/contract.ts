@@ -12,7 +12,15 @@ import type { CacheRow, Image, Images, ImageConfig, PullPolicy, Progress } from 
 import type { ExitStatus, Isolation, PathStat, SandboxStats } from '../sandbox.ts';
 import type { ContainerRecord } from '../state/containers.ts';
 import type { TemplateUse } from '../vmm/templates/folder.ts';
-import type { BuildCheck, BuildHooks, BuildOptions, BuildResult, CacheMountUsage } from './build-contract.ts';
+import type {
+  BuildCheck,
+  BuildHooks,
+  BuildOptions,
+  BuildOutlineAnswer,
+  BuildResult,
+  BuildTargets,
+  CacheMountUsage,
+} from './build-contract.ts';
 import type { EventRecord } from '../state/events.ts';
 
 /** What `run` and `create` ask for: the flags of surface.md § Containers, parsed and typed, nothing resolved. */
@@ -618,6 +626,10 @@ export interface Engine extends Disposable {
   cacheMounts(): Promise<CacheMountUsage[]>;
   /** the lint of a Dockerfile; nothing is pulled or run */
   checkBuild(options: BuildOptions): Promise<BuildCheck>;
+  /** what a build can be given; nothing is pulled or run */
+  outlineBuild(options: BuildOptions): Promise<BuildOutlineAnswer>;
+  /** the stages that a build can be told to make */
+  buildTargets(options: BuildOptions): Promise<BuildTargets>;
   prune(options?: { filters?: Filters }): Promise<{ deleted: string[]; reclaimed: number }>;
   /** whether a person has not been told this since the host was started; from now on they have */
   isNews(text: string): boolean;

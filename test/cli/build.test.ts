@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import type { BuildOptions } from '../../src/engine/build-contract.ts';
+import { BuildFailed } from '../../src/engine/build/failure.ts';
 import type { Engine } from '../../src/engine/contract.ts';
 import { temporaryFolder } from '../fixtures/temporary.ts';
 import { husk } from './fake-context.ts';
@@ -180,7 +181,12 @@ const NO: [string[], number, RegExp][] = [
   [['--progress', 'tty', '.'], 125, /STDERR is not a terminal/],
   [['-f', '-', '-'], 125, /cannot use stdin for both build context and dockerfile/],
   [['-t', 'UPPER', '.'], 125, /^Error: invalid argument "UPPER" for "-t, --tag" flag: invalid reference format/],
-  [['--call', 'outline', '.'], 125, /is none of build, check/],
+  [['--call', 'other', '.'], 125, /--call: "other" is none of build, check, outline, targets\n/],
+  [['--call', 'outline,targets', '.'], 125, /invalid print value: outline,targets/],
+  [['--call', 'outline,form=json', '.'], 125, /invalid print field: form=json/],
+  [['--call', 'outline,format=xml', '.'], 125, /format="xml" is none of text, json/],
+  [['--call', 'check,ignorestatus=perhaps', '.'], 125, /invalid ignorestatus print value: perhaps/],
+  [['--call', '"', '.'], 125, /--call: "\\"": parse error/],
 ];
 for (const [words, code, stderr] of NO)
   test.serial(`says no to: build ${words.join(' ')}`, async (t) => {
@@ -189,6 +195,46 @@ for (const [words, code, stderr] of NO)
     t.is(found.code, code);
     t.is(found.stdout, '');
   });
+
+const CALLS: [string[], RegExp, number?][] = [
+  [['--call', 'outline'], /^BUILD ARG {3}VALUE {3}DESCRIPTION\nA/],
+  [['--print', 'outline'], /^BUILD ARG/],
+  [['--call', 'outline,format=json'], /^\{\n {2}"args": \[/],
+  [['--call', 'targets'], /^TARGET +DESCRIPTION\n/],
+  [['--call', 'targets,format=json'], /^\{\n {2}"targets": \[/],
+  [['--call', 'format=json,targets'], /^\{\n {2}"targets": \[/],
+  [['--check'], /^Check complete, 1 warning has been found!/, 1],
+  [['--call', 'lint'], /^Check complete, 1 warning/, 1],
+  [['--call', 'check,ignorestatus=true'], /^Check complete, 1 warning/],
+  [['--call', 'check,format=json'], /^\{\n {2}"warnings": \[/, 1],
+  [['--call', 'outline,format=json', '--check'], /^\{\n {2}"warnings": \[/, 1],
+];
+for (const [words, stdout, code = 0] of CALLS)
+  test(`answers, and builds nothing: ${words.join(' ')}`, async (t) => {
+    const range = { start: 1, end: 1 };
+    const bytes = Buffer.from('');
+    const warning = { rule: 'R', message: 'm', description: '', url: '', range };
+    const argument = { name: 'A', description: '', value: '', range };
+    const engine: Partial<Engine> = {
+      checkBuild: async () => ({ warnings: [warning], lines: [''], file: 'Dockerfile', bytes }),
+      outlineBuild: async () => ({ name: '', description: '', arguments: [argument], secrets: [], agents: [], bytes }),
+      buildTargets: async () => ({ targets: [], bytes }),
+    };
+    const found = await husk(['build', ...words, '.'], { engine, env: { DOCKER_CONFIG: folder } });
+    t.regex(found.stdout, stdout);
+    t.is(found.code, code);
+  });
+
+test('a file that cannot be built is an error of the check as JSON too', async (t) => {
+  const place = { file: 'Dockerfile', lines: ['FROM'], range: { start: 1, end: 1 } };
+  const engine: Partial<Engine> = {
+    checkBuild: () => Promise.reject(new BuildFailed('no base', { kind: 'invalid', cause: undefined, place })),
+  };
+  const found = await husk(['build', '--call', 'check,format=json', '.'], { engine, env: { DOCKER_CONFIG: folder } });
+  t.like(JSON.parse(found.stdout), { buildError: { message: 'no base' } });
+  t.regex(found.stderr, /ERROR: failed to solve: no base/);
+  t.is(found.code, 1);
+});
 
 test('-q prints the id, and files have it', async (t) => {
   const engine: Partial<Engine> = {

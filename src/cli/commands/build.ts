@@ -6,12 +6,21 @@ import type { BuildOptions, BuildResult } from '../../engine/build-contract.ts';
 import { BuildFailed } from '../../engine/build/failure.ts';
 import { writtenContext } from '../../engine/build-contexts.ts';
 import { writeWholeFile } from '../../whole-file.ts';
+import { buildCall, type BuildCall } from '../build-call.ts';
 import { cacheSources, cacheTargets } from '../build-caches.ts';
 import { buildOutputs } from '../build-outputs.ts';
 import { asWritten, buildOptions, type FlagOptions } from '../build-options.ts';
 import type { Context, Invocation } from '../grammar/command.ts';
 import type { FlagSet } from '../grammar/flag-set.ts';
 import { assertWritable } from '../output/archive-output.ts';
+import {
+  checkJson,
+  failedCheckJson,
+  outlineJson,
+  outlineText,
+  targetsJson,
+  targetsText,
+} from '../output/build-call.ts';
 import { checkReport, failureText, warningsText } from '../output/build-failure.ts';
 import { LastLines, NO_PROGRESS, PlainProgress, RawProgress, type BuildDisplay } from '../output/build-progress.ts';
 import { TerminalProgress } from '../output/build-terminal.ts';
@@ -28,9 +37,7 @@ const FILE_MODE = 0o644;
 
 export async function run({ flags, arguments: [path = ''], context }: Invocation): Promise<number> {
   const options = buildOptions(flags, context);
-  const checks = flags.bool('check') || flags.string('call') === 'check' || flags.string('call') === 'lint';
-  if (!checks && flags.string('call') !== 'build' && flags.string('call') !== '')
-    throw wrong(`--call: ${JSON.stringify(flags.string('call'))} is none of build, check`);
+  const call = buildCall(flags);
   const outputs = buildOutputs(flags, context);
   const caches = { cacheFrom: cacheSources(flags.list('cache-from')), cacheTo: cacheTargets(flags.list('cache-to')) };
   const display = displayOf(flags, context);
@@ -40,19 +47,42 @@ export async function run({ flags, arguments: [path = ''], context }: Invocation
   // A file of a build before must not be taken for this one's, however this one ends.
   if (iidfile !== undefined) rmSync(iidfile, { force: true });
   const engine = await context.engine();
-  if (checks) {
-    const found = await engine.checkBuild({ ...options, ...source, outputs }).catch((error: unknown) => {
-      throw failure(error, context);
-    });
-    context.stdout.write(printable(checkReport(found), context.stdout, { lines: true }));
-    return found.warnings.length > 0 ? 1 : 0;
-  }
+  if (call.method !== 'build') return answer(call, engine, { ...options, ...source, outputs }, context);
   const result = await building(context, display, (hooks) =>
     engine.build({ ...options, ...source, ...caches, outputs }, hooks),
   );
   writeFiles(result, { iidfile, metadata });
   if (flags.bool('quiet') && result.id !== undefined) context.stdout.write(`${result.id}\n`);
   return 0;
+}
+
+/** Prints what the Dockerfile is asked for; nothing is built. @returns the exit code */
+async function answer(
+  { method, json, ignoreStatus }: BuildCall,
+  engine: Awaited<ReturnType<Context['engine']>>,
+  options: BuildOptions,
+  context: Context,
+): Promise<number> {
+  const print = (text: string): void => void context.stdout.write(printable(text, context.stdout, { lines: true }));
+  try {
+    if (method === 'outline') {
+      const outline = await engine.outlineBuild(options);
+      print(json ? outlineJson(outline) : outlineText(outline));
+      return 0;
+    }
+    if (method === 'targets') {
+      const targets = await engine.buildTargets(options);
+      print(json ? targetsJson(targets) : targetsText(targets));
+      return 0;
+    }
+    const found = await engine.checkBuild(options);
+    print(json ? checkJson(found) : checkReport(found));
+    return found.warnings.length > 0 && !ignoreStatus ? 1 : 0;
+  } catch (error) {
+    if (method === 'check' && json && error instanceof BuildFailed && error.place)
+      print(failedCheckJson(error.message, error.place));
+    throw failure(error, context);
+  }
 }
 
 const wrong = (message: string): HuskError => new HuskError(message, { kind: 'invalid', exitCode: EXIT_HUSK_FAILED });

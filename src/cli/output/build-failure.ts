@@ -29,7 +29,7 @@ export function warningsText(warnings: readonly LintWarning[]): string {
 }
 
 /** What `--check` prints. */
-export function checkReport({ warnings, lines, file }: BuildCheck): string {
+export function checkReport({ warnings, lines, file }: Omit<BuildCheck, 'bytes'>): string {
   const count = warnings.length;
   const summary =
     count === 0

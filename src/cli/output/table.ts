@@ -9,12 +9,14 @@ const MINIMUM_WIDTH = 10;
 const PADDING = 3;
 
 /** @param rows cells; the last cell of each row is not padded */
-export function table(rows: readonly (readonly string[])[], options: { minimum?: number } = {}): string {
-  const minimum = options.minimum ?? MINIMUM_WIDTH;
+export function table(
+  rows: readonly (readonly string[])[],
+  { minimum = MINIMUM_WIDTH, padding = PADDING }: { minimum?: number; padding?: number } = {},
+): string {
   const widths: number[] = [];
   for (const row of rows) {
     for (let column = 0; column < row.length - 1; column++)
-      widths[column] = Math.max(widths[column] ?? minimum, width(row[column]!) + PADDING);
+      widths[column] = Math.max(widths[column] ?? minimum, width(row[column]!) + padding);
   }
   return rows
     .map(

@@ -76,8 +76,8 @@ const BUILD_FLAGS: readonly Flag[] = [
     name: 'call',
     type: 'string',
     default: 'build',
-    help: 'What to do with the Dockerfile ("build", "check")',
-    complete: ['build', 'check'],
+    help: 'What to do with the Dockerfile ("build", "check", "outline", "targets"; FORM,format=json)',
+    complete: ['build', 'check', 'outline', 'targets'],
   },
   { name: 'cgroup-parent', type: 'string', help: 'Cgroup below which RUN steps run' },
   { name: 'check', type: 'bool', help: 'Look for faults in the Dockerfile, and build nothing' },
@@ -134,6 +134,7 @@ const BUILD_FLAGS: readonly Flag[] = [
     env: 'DOCKER_DEFAULT_PLATFORM',
     complete: PLATFORMS,
   },
+  { name: 'print', type: 'string', help: 'As --call, under its old name', hidden: true },
   {
     name: 'progress',
     type: 'string',

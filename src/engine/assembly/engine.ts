@@ -188,7 +188,9 @@ function engineOf(context: EngineContext): Engine {
     pruneCacheMounts: async (usedBefore) =>
       (await import('../build/cache-mounts.ts')).pruneCaches(context.paths, usedBefore),
     cacheMounts: async () => (await import('../build/cache-mounts.ts')).listCaches(context.paths),
-    checkBuild: async (options) => (await import('../build/build.ts')).checkBuild(context, options),
+    checkBuild: async (options) => (await import('../build/calls.ts')).checkBuild(context, options),
+    outlineBuild: async (options) => (await import('../build/calls.ts')).outlineBuild(context, options),
+    buildTargets: async (options) => (await import('../build/calls.ts')).buildTargets(context, options),
     prune: async (options) => (await import('../life/remove.ts')).prune(context, options),
     isNews: (text) => isNews(text, context.paths),
     diskUsage: async () => (await import('../look/disk-usage.ts')).diskUsage(context),

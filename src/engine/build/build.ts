@@ -3,12 +3,12 @@
  * What a build holds hangs on this process: claims, locks, the sandbox, descriptors.
  */
 import { HuskError } from '../../errors.ts';
-import { lintDockerfile, planBuild } from '../../images/build/plan/plan.ts';
+import { planBuild } from '../../images/build/plan/plan.ts';
 import type { Platform } from '../../images/store/contract.ts';
 import { formatPlatform } from '../../images/store/platform.ts';
 import type { Paths } from '../../paths.ts';
 import { abandoned } from '../../state/tmp-folder.ts';
-import type { BuildCheck, BuildHooks, BuildOptions, BuildResult } from '../build-contract.ts';
+import type { BuildHooks, BuildOptions, BuildResult } from '../build-contract.ts';
 import type { EngineContext } from '../record/context.ts';
 import { Bases } from './bases.ts';
 import { CacheImports } from './caches.ts';
@@ -163,32 +163,6 @@ async function buildWith(
 }
 
 type Built = Pick<ExportOptions, 'result' | 'done'> & Pick<BuildResult, 'warnings'>;
-
-/** `--check`: the lint alone. Nothing is pulled; the config of a base that is here is looked at. */
-export async function checkBuild(context: EngineContext, options: BuildOptions): Promise<BuildCheck> {
-  const { signal } = new AbortController();
-  using store = await context.images.building();
-  await using cleanup = new AsyncDisposableStack();
-  const remotes = remotesOf(context, options, {
-    ssh: await sshSockets(context, options.ssh, cleanup),
-    store,
-    steps: new Steps(() => {}),
-    note: () => {},
-    signal,
-    cleanup,
-  });
-  const { source } = await openInput(options, { store, remotes, signal });
-  let lines: string[] = [];
-  const warnings = await located(source, async (dockerfile) => {
-    ({ lines } = dockerfile);
-    return lintDockerfile(dockerfile, {
-      ...planOptions(options, platformsOf(options)[0]),
-      ignored: ignoring(source.ignore),
-      configOf: (reference) => context.images.find(reference)?.config,
-    });
-  });
-  return { warnings, lines, file: source.name };
-}
 
 /** Removes what builds that were killed have left: trees of steps, and files of locks. */
 async function sweepKilled(paths: Paths): Promise<void> {

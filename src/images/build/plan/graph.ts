@@ -98,7 +98,7 @@ export class Graph {
     for (let stage = waiting.pop(); stage; stage = waiting.pop()) {
       if (reached.has(stage)) continue;
       reached.add(stage);
-      waiting.push(...this.#needs(stage).map((index) => this.stages[index]!));
+      waiting.push(...this.needs(stage));
     }
     return this.stages.filter((stage) => reached.has(stage));
   }
@@ -190,8 +190,8 @@ export class Graph {
     );
   }
 
-  /** @returns indexes of the stages that a stage needs, earlier ones alone */
-  #needs({ index, base, commands }: GraphStage): number[] {
+  /** @returns the stages that a stage needs, earlier ones alone; first the one that it is built on */
+  needs({ index, base, commands }: GraphStage): GraphStage[] {
     const names = commands.flatMap(namesRead);
     const stages = names.flatMap((name) => {
       const named = this.#context(name)?.context;
@@ -199,7 +199,8 @@ export class Graph {
       const found = this.#stageNumber(named ? named.name : name, index);
       return found === undefined || found >= index ? [] : [found];
     });
-    return base.kind === 'stage' ? [base.stage, ...stages] : stages;
+    const indexes = base.kind === 'stage' ? [base.stage, ...stages] : stages;
+    return indexes.map((each) => this.stages[each]!);
   }
 
   /** As #stageIndex, for places where a wrong number is refused later, with its line. */

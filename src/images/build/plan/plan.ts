@@ -20,6 +20,8 @@ import type {
   PlanOptions,
   SourceRange,
 } from '../operations.ts';
+import { describe, globalArguments, inOrder } from './parameters.ts';
+import type { BuildParameters, Found, GlobalArgument, StageParameters } from './parameters.ts';
 import { globalVariables, isPredefined, platformVariables } from './scope.ts';
 import { firstState, StagePlanner, type PlanContext, type StageState } from './stage.ts';
 import { expand, type Expansion } from '../dockerfile/words.ts';
@@ -69,14 +71,40 @@ export function lintDockerfile(
 ): LintWarning[] {
   const plan = new Plan(dockerfile, options);
   const targets = options.target === undefined ? plan.graph.stages : [plan.graph.target(options.target)];
-  const configs = new Map<string, ImageConfig>();
-  for (const base of basesOf(plan.graph.stages, configs)) {
-    const config = options.configOf?.(base.reference);
-    if (config) configs.set(keyOf(base), config);
-  }
-  plan.graph.addTriggers(configs);
-  plan.stages(plan.graph.reach(targets), configs);
+  plan.stages(plan.graph.reach(targets), plan.knownConfigs(options.configOf));
   return plan.lint.warnings;
+}
+
+/**
+ * Finds what a build of the target can be given. As the lint, it does without configs of images that are not here.
+ * @throws BuildError for what no build could do
+ */
+export function parametersOf(
+  dockerfile: Dockerfile,
+  options: Omit<PlanOptions, 'baseConfig'> & { configOf?: (reference: string) => ImageConfig | undefined },
+): BuildParameters {
+  const plan = new Plan(dockerfile, options);
+  const target = plan.graph.target(options.target);
+  const configs = plan.knownConfigs(options.configOf);
+  plan.stages(plan.graph.reach([target]), configs);
+  const found: Found = { arguments: new Map(), secrets: new Map(), agents: new Map() };
+  const seen = new Set<GraphStage>();
+  // Of a name that several stages have, the target's counts, then its base's, then that of what it copies from.
+  for (const waiting = [target]; waiting.length > 0;) {
+    const stage = waiting.pop()!;
+    if (seen.has(stage)) continue;
+    seen.add(stage);
+    plan.parameters.get(stage.index)!.addTo(found, plan.globalArguments);
+    waiting.push(...plan.graph.needs(stage).toReversed());
+  }
+  const { name = '' } = target;
+  return {
+    name,
+    description: describe(dockerfile.stages[target.index]!.from.comments, name),
+    arguments: inOrder(found.arguments),
+    secrets: inOrder(found.secrets),
+    agents: inOrder(found.agents),
+  };
 }
 
 /** @returns one note for here-documents with carriage returns: a shell takes these for characters of its words */
@@ -114,6 +142,12 @@ async function configOf({ reference, platform, range }: ImageBase, options: Plan
 class Plan {
   readonly graph: Graph;
   readonly lint: Lint;
+  /** the ARGs before the first FROM, by name */
+  readonly globalArguments: ReadonlyMap<string, GlobalArgument>;
+  /** by the stage's index, once it is planned */
+  readonly parameters = new Map<number, StageParameters>();
+  /** names in each FROM line */
+  readonly #fromUses: Set<string>[];
   readonly #dockerfile: Dockerfile;
   readonly #options: Omit<PlanOptions, 'baseConfig'>;
   readonly #context: PlanContext;
@@ -130,25 +164,54 @@ class Plan {
     const budget = new ExpansionBudget();
     const predefined = platformVariables(platform, target);
     const value = (text: string, variables: ReadonlyMap<string, string>) => expand(text, { escape, variables, budget });
+    const uses = new Map<string, Set<string>>();
     const globalsWith = (given: ReadonlyMap<string, string>) =>
-      globalVariables(args, given, predefined, (text, variables, { range }) =>
-        located(range, () => value(text, variables).text),
-      );
+      globalVariables(args, given, predefined, (text, variables, { name, range }) => {
+        const { text: found, used } = located(range, () => value(text, variables));
+        if (given === buildArgs) uses.set(name, used);
+        return found;
+      });
     const globals = globalsWith(buildArgs);
+    this.globalArguments = globalArguments(args, globals, uses);
+    this.#fromUses = stages.map(() => new Set());
     warnOfFile(this.lint, dockerfile);
     const declared = new Set([...globals.keys(), ...args.flatMap(({ args }) => args.map(({ name }) => name))]);
     const defaults = buildArgs.size === 0 ? globals : globalsWith(new Map());
-    const froms = stages.map(({ from }): ExpandedFrom =>
+    const froms = stages.map(({ from }, index): ExpandedFrom =>
       located(from.range, () => {
         const base = value(from.base, globals);
         const written = from.platform === undefined ? undefined : value(from.platform, globals);
+        this.#fromUses[index] = base.used.union(written?.used ?? new Set());
         warnOfFrom(this.lint, from, base, written, declared);
         warnOfDefaults(this.lint, from, value(from.base, defaults).text);
         return { base: nonBlank(base, from.base), platform: written && platformOf(written.text, from.platform!) };
       }),
     );
     this.graph = new Graph(dockerfile, froms, contexts);
-    this.#context = { graph: this.graph, escape, budget, lint: this.lint, buildArgs, globals, ignored };
+    this.#context = {
+      graph: this.graph,
+      escape,
+      budget,
+      lint: this.lint,
+      buildArgs,
+      globals,
+      globalArguments: this.globalArguments,
+      ignored,
+    };
+  }
+
+  /**
+   * Puts the triggers of images that are here before the stages' own commands.
+   * @returns the configs of these images
+   */
+  knownConfigs(configOf: ((reference: string) => ImageConfig | undefined) | undefined): Map<string, ImageConfig> {
+    const configs = new Map<string, ImageConfig>();
+    for (const base of basesOf(this.graph.stages, configs)) {
+      const config = configOf?.(base.reference);
+      if (config) configs.set(keyOf(base), config);
+    }
+    this.graph.addTriggers(configs);
+    return configs;
   }
 
   /** Plans stages, each behind those it is built on. */
@@ -157,9 +220,11 @@ class Plan {
     return reached.map((stage) => {
       const { range } = this.#dockerfile.stages[stage.index]!.from;
       const planner = located(range, () => {
-        return new StagePlanner(this.#context, stage, this.#parent(stage, states, configs));
+        const parent = this.#parent(stage, states, configs);
+        return new StagePlanner(this.#context, stage, { parent, from: this.#fromUses[stage.index]! });
       });
       planner.plan();
+      this.parameters.set(stage.index, planner.parameters);
       states.set(stage.index, planner.state);
       const { index, name, base } = stage;
       const { image } = planner;

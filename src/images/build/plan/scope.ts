@@ -7,6 +7,7 @@ import { HuskError } from '../../../errors.ts';
 import { formatPlatform, hostPlatform } from '../../store/platform.ts';
 import type { Platform } from '../../store/contract.ts';
 import type { ArgCommand } from '../dockerfile/commands.ts';
+import type { SourceRange } from '../operations.ts';
 
 /** characters of all the variables of one stage; the kernel takes 2 MiB of arguments and environment (execve(2)) */
 const MAX_SCOPE = 4 << 20;
@@ -113,14 +114,18 @@ export function globalVariables(
   args: readonly ArgCommand[],
   given: ReadonlyMap<string, string>,
   predefined: ReadonlyMap<string, string>,
-  expand: (text: string, variables: ReadonlyMap<string, string>, command: ArgCommand) => string,
+  expand: (
+    text: string,
+    variables: ReadonlyMap<string, string>,
+    argument: { name: string; range: SourceRange },
+  ) => string,
 ): Map<string, string> {
   const variables = new Map(predefined);
   for (const [name] of predefined) if (given.has(name)) variables.set(name, given.get(name)!);
   for (const command of args)
     for (const { name, value } of command.args) {
       if (given.has(name)) variables.set(name, given.get(name)!);
-      else if (value !== undefined) variables.set(name, expand(value, variables, command));
+      else if (value !== undefined) variables.set(name, expand(value, variables, { name, range: command.range }));
     }
   return variables;
 }

@@ -14,6 +14,7 @@ import { bodyOf, type HereDocument } from '../dockerfile/heredocs.ts';
 import type { ArgCommand, ConfigCommand, CopyCommand, RunCommand } from '../dockerfile/commands.ts';
 import { isSecretName, warnOfCommand, type Seen } from '../lint/commands.ts';
 import { meantName, type Lint } from '../lint/lint.ts';
+import { describe, StageParameters, type GlobalArgument } from './parameters.ts';
 import { planMount } from './planned-mounts.ts';
 import type { ConfigOperation, Operation, Origin, WorkdirOperation } from '../operations.ts';
 import { runLine } from './run-line.ts';
@@ -37,6 +38,8 @@ export interface PlanContext {
   buildArgs: ReadonlyMap<string, string>;
   /** variables of FROM lines: values of ARGs that have none in the stage */
   globals: ReadonlyMap<string, string>;
+  /** the ARGs before the first FROM, by name */
+  globalArguments: ReadonlyMap<string, GlobalArgument>;
   /** whether a path of the context is ignored, for the lint */
   ignored?: (path: string) => boolean;
 }
@@ -67,13 +70,20 @@ export class StagePlanner {
   readonly operations: Operation[] = [];
   readonly image: ImageConfig;
   readonly scope: Scope;
+  readonly parameters: StageParameters;
   readonly #context: PlanContext;
   readonly #stage: GraphStage;
   readonly #isKnown: boolean;
   readonly #seen: Seen;
   #hasOwnCommand = false;
 
-  constructor(context: PlanContext, stage: GraphStage, parent: StageState) {
+  /** @param from names in the FROM line */
+  constructor(
+    context: PlanContext,
+    stage: GraphStage,
+    { parent, from }: { parent: StageState; from: Iterable<string> },
+  ) {
+    this.parameters = new StageParameters(from);
     this.#context = context;
     this.#stage = stage;
     this.#isKnown = parent.isKnown;
@@ -137,13 +147,17 @@ export class StagePlanner {
   }
 
   #arg(command: ArgCommand): void {
-    const { buildArgs, globals } = this.#context;
+    const { buildArgs, globals, globalArguments } = this.#context;
     const expander = this.#expander(command);
+    const { range, comments } = command;
     // History has the line as it is written: what --build-arg gives stands before the commands that see it.
     const shown = command.args.map(({ name, value: written }) => {
       const given = buildArgs.get(name);
       const value = written === undefined ? undefined : defaultValue(written, expander, given !== undefined);
       this.scope.setArg(name, given ?? value ?? globals.get(name));
+      const isGlobal = written === undefined && (globals.has(name) || globalArguments.has(name));
+      const own = { name, description: describe(comments, name), value: given ?? value ?? '', range };
+      this.parameters.declare(name, isGlobal ? undefined : own);
       return value === undefined ? name : `${name}=${value}`;
     });
     this.operations.push({ kind: 'config', ...this.#step(command, `ARG ${shown.join(' ')}`) });
@@ -157,6 +171,7 @@ export class StagePlanner {
     const argv = commandWords(this.#config, line);
     const expander = this.#expander(command);
     const mounts = command.mounts.map((mount) => planMount(mount, expander.word, cwd, graph, this.#stage));
+    for (const mount of mounts) this.parameters.mount(mount, command.range);
     const env = this.scope.environment(this.#config.Env ?? []);
     budget.spend(env.length * ENTRY_COST);
     const names = new Set(env.map(nameOf));
