@@ -1,7 +1,7 @@
 /** `husk push` */
 import { HuskError } from '../../errors.ts';
 import type { Platform } from '../../images/store/contract.ts';
-import { parseReference, splitTag } from '../../images/store/reference.ts';
+import { familiarName, parseReference, splitTag } from '../../images/store/reference.ts';
 import type { Invocation } from '../grammar/command.ts';
 import { checkPlatforms, platformOf } from '../image-platform.ts';
 import { abortOnInterrupt } from '../interrupt.ts';
@@ -14,7 +14,12 @@ export async function run({ flags, arguments: [reference = ''], context }: Invoc
   const [repository, tag] = splitTag(reference);
   const named = tag !== '<none>';
   if (allTags && named) throw new HuskError("tag can't be used with --all-tags/-a", { kind: 'invalid' });
-  parseReference(reference);
+  const parsed = parseReference(reference);
+  if (parsed.digest !== undefined)
+    throw new HuskError('cannot push a digest reference', {
+      kind: 'invalid',
+      fix: `give the image a tag, and push that: husk tag ${reference} ${familiarName(parsed)}:TAG`,
+    });
   if (!allTags && !named && !quiet) context.stdout.write('Using default tag: latest\n');
   const { images } = await context.engine();
   const tags = allTags

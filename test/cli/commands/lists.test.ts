@@ -254,6 +254,18 @@ for (const [flag, spelling] of [
     ));
 }
 
+test('a push by digest is refused as Docker does, before anything is said or asked', async (t) => {
+  const digest = `sha256:${'a'.repeat(64)}`;
+  for (const name of [`alpine@${digest}`, `alpine:3@${digest}`, `localhost:5000/x@${digest}`]) {
+    const { code, stdout, stderr } = await husk(['push', name], { engine: {} });
+    t.is(code, 1);
+    t.is(stdout, '');
+    t.regex(stderr, /^Error: cannot push a digest reference\nFix: .*husk tag \S+ (?:alpine|localhost:5000\/x):TAG\n$/);
+    const all = await husk(['push', '-a', name], { engine: {} });
+    t.regex(all.stderr, /^Error: tag can't be used with --all-tags\/-a\n/);
+  }
+});
+
 const PLATFORM_COMMANDS = [['history'], ['save'], ['push'], ['rmi'], ['image', 'inspect']];
 for (const words of PLATFORM_COMMANDS) {
   test(`${words.join(' ')} --platform is refused for an image of another one, and bogus ones`, async (t) => {
