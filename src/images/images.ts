@@ -12,6 +12,7 @@ import { transaction } from '../state/database.ts';
 import { appendEvent } from '../state/events.ts';
 import { VERSION } from '../version.ts';
 import type { ArchiveContext } from './archive/context.ts';
+import type { SavedImage } from './archive/saved.ts';
 import { Blobs } from './store/blobs.ts';
 import { Claims } from './store/claims.ts';
 import type {
@@ -37,14 +38,7 @@ import { serves } from './store/platform.ts';
 import { ImageNames, noSuchImage } from './store/image-names.ts';
 import { ImageRecords } from './store/records.ts';
 import type { Reference } from './store/reference.ts';
-import {
-  familiarName,
-  familiarReference,
-  fullName,
-  nameKey,
-  parseReference,
-  withDefaultTag,
-} from './store/reference.ts';
+import { familiarName, familiarReference, nameKey, parseReference, withDefaultTag } from './store/reference.ts';
 import type { RemovalContext } from './removal.ts';
 import { deleteRows, discardLayers, removeImage, restoreRemoved, sweepRemoved, sweepUnreferenced } from './removal.ts';
 
@@ -116,6 +110,10 @@ export class ImageStore implements Images {
   list(): Image[] {
     restoreRemoved(this.#removal);
     return this.records.ids().flatMap((id) => this.records.load(id) ?? []);
+  }
+
+  platforms(id: string): { id: string; platform: Platform }[] {
+    return this.records.indexOfImage(id);
   }
 
   // — registries —
@@ -359,23 +357,27 @@ export class ImageStore implements Images {
 
   // — archives: src/images/archive —
 
-  async save(references: string[], output: NodeJS.WritableStream): Promise<void> {
+  async save(
+    references: string[],
+    output: NodeJS.WritableStream,
+    { platform }: { platform?: Platform } = {},
+  ): Promise<void> {
+    const { chooseSaved } = await import('./archive/saved.ts');
+    const [names, records] = [this.#names, this.records];
+    const find = (text: string, wanted?: Platform): Image => this.find(text, wanted) ?? this.get(text);
+    await this.#save(chooseSaved(references, { names, records }, { platform, find }), output);
+  }
+
+  async saveIndex(images: readonly { id: string; platform: Platform }[], output: NodeJS.WritableStream): Promise<void> {
+    const { ofIndex } = await import('./archive/saved.ts');
+    const found = images.map(({ id, platform }) => ({ image: this.get(id), platform }));
+    await this.#save([ofIndex(found) ?? { image: found[0]!.image, names: [] }], output);
+  }
+
+  async #save(saved: readonly SavedImage[], output: NodeJS.WritableStream): Promise<void> {
     const { saveImages } = await import('./archive/save.ts');
-    const chosen = new Map<string, { image: Image; names: Reference[] }>();
-    for (const text of references) {
-      for (const found of this.#names.lookUpAll(text)) {
-        const entry = chosen.get(found.id) ?? { image: this.get(found.id), names: [] };
-        const name = found.name === undefined ? undefined : parseReference(found.name);
-        if (
-          name?.tag !== undefined &&
-          !entry.names.some(({ tag, ...rest }) => tag === name.tag && fullName(rest) === fullName(name))
-        )
-          entry.names.push(name);
-        chosen.set(found.id, entry);
-      }
-    }
-    await saveImages(this.#archive(), [...chosen.values()], output);
-    for (const { image } of chosen.values()) this.#event('save', image.id, image.id, image);
+    await saveImages(this.#archive(), saved, output);
+    for (const { image } of saved) this.#event('save', image.id, image.id, image);
   }
 
   async load(input: NodeJS.ReadableStream, options: Parameters<Images['load']>[1] = {}): Promise<{ loaded: string[] }> {

@@ -186,6 +186,8 @@ function fakeImages(): Images {
     remove: absent,
     prune: absent,
     save: absent,
+    saveIndex: absent,
+    platforms: absent,
     load: absent,
     commit: absent,
     import: absent,

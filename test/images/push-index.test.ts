@@ -1,11 +1,10 @@
 /** Names that stand for images of several platforms: kept, moved and removed, and pushed to a real registry. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
 import test from 'ava';
 import { parsePlatform } from '../../src/images/store/platform.ts';
-import { TAR_END, tarHeader } from '../../src/tar/write.ts';
 import { missingImageTools, startRegistry } from '../fixtures/images.ts';
+import { indexOf } from './several.ts';
 import { testStore, type TestStore } from './store.ts';
 
 const missing = missingImageTools();
@@ -13,25 +12,6 @@ const real = missing ? test.skip : test;
 if (missing) test(`real registry: skipped: ${missing}`, (t) => t.pass());
 
 const [AMD, ARM, S390] = ['linux/amd64', 'linux/arm64', 'linux/s390x'] as const;
-
-/** Images of these platforms, each with a layer of its own, and a name of the first that stands for all. @returns ids */
-async function indexOf({ store }: TestStore, name: string, platforms: readonly string[]): Promise<string[]> {
-  using building = await store.building();
-  const ids: string[] = [];
-  for (const [position, platform] of platforms.entries()) {
-    const tar = Buffer.concat([tarHeader({ type: 'file', path: platform }), TAR_END]);
-    const layer = await building.ingest(Readable.from([tar]));
-    const config = { ...parsePlatform(platform), rootfs: { type: 'layers', diff_ids: [layer.diffId] } };
-    const names = position === 0 ? [name] : [];
-    ids.push(building.addImage(Buffer.from(JSON.stringify(config)), [layer], { names }).id);
-  }
-  building.setIndex(
-    [name],
-    ids.map((id, position) => ({ id, platform: parsePlatform(platforms[position]!) })),
-  );
-  return ids;
-}
-
 const unused = { inUse: () => [] };
 const present = (s: TestStore, ids: readonly string[]): boolean[] => ids.map((id) => s.store.find(id) !== undefined);
 

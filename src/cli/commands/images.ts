@@ -5,7 +5,7 @@ import type { Image } from '../../images/store/contract.ts';
 import { createdAt, imageFilter, isListed, namesFilter } from '../../images/store/image-filters.ts';
 import { checkFormat, writeList } from '../output/format.ts';
 import { IMAGE_HEADERS, imageRows } from '../output/image-row.ts';
-import { checkTreeFlags, writeTree } from '../output/image-tree.ts';
+import { checkTreeFlags, writeTree, type PlatformRow } from '../output/image-tree.ts';
 import { collectFilters } from '../../notation/filters.ts';
 
 export async function run({ flags, arguments: [reference], context }: Invocation): Promise<number> {
@@ -28,8 +28,13 @@ export async function run({ flags, arguments: [reference], context }: Invocation
     .sort((a, b) => createdAt(b) - createdAt(a));
   if (flags.bool('tree')) {
     const engine = await context.engine();
+    const inUse = (id: string): boolean => engine.imageUsers(id).length > 0;
+    const platformsOf = (image: Image): PlatformRow[] =>
+      images
+        .platforms(image.id)
+        .map(({ id, platform }) => ({ id, platform, size: images.find(id)?.size ?? 0, inUse: inUse(id) }));
     writeTree(
-      found.map((image) => ({ image, inUse: engine.imageUsers(image.id).length > 0 })),
+      found.map((image) => ({ image, inUse: inUse(image.id), platforms: platformsOf(image) })),
       { all: flags.bool('all') },
       context,
     );

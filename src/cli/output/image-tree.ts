@@ -1,9 +1,10 @@
 /**
- * `images --tree`, as the Docker client prints it: one line per image, with its other names above. husk keeps one
- * platform of an image, so that there are no lines of platforms below. The functions are pure but for writing.
+ * `images --tree`, as the Docker client prints it: one line per image, with its other names above, and below it the
+ * images of several platforms that its names stand for. The functions are pure but for writing.
  */
 import { HuskError } from '../../errors.ts';
-import type { Image } from '../../images/store/contract.ts';
+import type { Image, Platform } from '../../images/store/contract.ts';
+import { formatPlatform } from '../../images/store/platform.ts';
 import type { Context } from '../grammar/command.ts';
 import type { FlagSet } from '../grammar/flag-set.ts';
 import { shortId } from './container-row.ts';
@@ -39,6 +40,18 @@ const COLUMNS = [
   { title: 'EXTRA', width: 5, right: false },
 ] as const;
 
+/** what the client draws before platforms, in any locale */
+const BRANCHES = { more: '├─ ', last: '└─ ' };
+
+/** One of the images that a name stands for. */
+export interface PlatformRow {
+  id: string;
+  platform: Platform;
+  /** bytes; 0 where it has been removed */
+  size: number;
+  inUse: boolean;
+}
+
 /** @throws HuskError `invalid` with Docker's text */
 export function checkTreeFlags(flags: FlagSet): void {
   for (const [flag, spelling] of REFUSED)
@@ -47,7 +60,7 @@ export function checkTreeFlags(flags: FlagSet): void {
 
 /** @param options.all whether to show images without a name too */
 export function writeTree(
-  found: readonly { image: Image; inUse: boolean }[],
+  found: readonly { image: Image; inUse: boolean; platforms: readonly PlatformRow[] }[],
   options: { all: boolean },
   { stdout, env }: Pick<Context, 'stdout' | 'env'>,
 ): void {
@@ -55,10 +68,16 @@ export function writeTree(
   const terminal = stdout.isTTY ? stdout.columns : undefined;
   const width = Math.max(terminal || DEFAULT_WIDTH, LEAST_WIDTH);
   const shown = found
-    .map(({ image, inUse }) => ({ names: namesOf(image, stdout), image, inUse }))
+    .map(({ image, ...rest }) => ({ names: namesOf(image, stdout), image, ...rest }))
     .filter(({ image }) => options.all || image.repoTags.length > 0);
   const { columns, names: room } = columnsIn(width);
-  const widest = Math.max('IMAGE'.length, ...shown.flatMap(({ names }) => names.map((name) => name.length)));
+  const hasPlatforms = shown.some(({ platforms }) => platforms.length > 0);
+  // The client counts the bytes of a branch, in which each of its characters has three.
+  const widths = shown.flatMap(({ names, platforms }) => [
+    ...names.map((name) => name.length),
+    ...branchesOf(platforms).map((name) => Buffer.byteLength(name)),
+  ]);
+  const widest = widths.reduce((most, each) => Math.max(most, each), 'IMAGE'.length);
   const nameWidth = Math.min(room, widest);
   const row = (name: string, cells: readonly string[]): string =>
     [
@@ -69,14 +88,28 @@ export function writeTree(
     ].join(GAP);
   const titles = columns.map(({ title }) => title);
   const lines = [WARNING, LEGEND[form].padStart(width), '', row('IMAGE', titles)];
-  for (const { names, image, inUse } of shown) {
-    // The client's "content" is the compressed blobs, which husk does not keep.
-    const cells = [shortId(image.id), humanSize(image.size, 3), humanSize(0, 3), inUse ? IN_USE[form] : ''];
+  // The client's "content" is the compressed blobs, which husk does not keep.
+  const cells = ({ id, size }: { id: string; size: number }, inUse: boolean): string[] => [
+    shortId(id),
+    humanSize(size, 3),
+    humanSize(0, 3),
+    inUse ? IN_USE[form] : '',
+  ];
+  for (const { names, image, inUse, platforms } of shown) {
     const above = names.slice(0, -1).map((name) => (terminal ? ellipsis(name, width) : name));
-    lines.push(...above, row(names.at(-1)!, cells));
+    const below = branchesOf(platforms).map((name, index) =>
+      row(name, cells(platforms[index]!, platforms[index]!.inUse)),
+    );
+    lines.push(...above, row(names.at(-1)!, cells(image, inUse)), ...below, ...(hasPlatforms ? [''] : []));
   }
   stdout.write(`${lines.join('\n')}\n`);
 }
+
+const branchesOf = (platforms: readonly PlatformRow[]): string[] =>
+  platforms.map(
+    ({ platform }, index) =>
+      `${index === platforms.length - 1 ? BRANCHES.last : BRANCHES.more}${formatPlatform(platform)}`,
+  );
 
 /** @returns the names, the longest first: only the last one shares its line with the other columns */
 function namesOf({ repoTags }: Image, stdout: Context['stdout']): string[] {

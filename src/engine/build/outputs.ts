@@ -93,7 +93,7 @@ export async function pushing(
 
 type Written = Exclude<BuildOutput, { type: 'cacheonly' }>;
 
-function titleOf(output: Written): string {
+export function titleOf(output: Written): string {
   switch (output.type) {
     case 'image':
       return 'exporting to image';

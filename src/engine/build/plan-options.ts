@@ -27,14 +27,15 @@ export function platformsOf({ platform }: Pick<BuildOptions, 'platform'>): [Plat
 }
 
 /**
- * Images of several platforms go to the store, to registries, to folders or nowhere: an archive is of one.
+ * Images of several platforms go to the store, to registries, to OCI archives, to folders or nowhere.
  * @throws HuskError `unsupported` for outputs and caches that are of one platform
  */
 export function checkSeveral({ outputs, cacheTo = [] }: Pick<BuildOptions, 'outputs' | 'cacheTo'>): void {
-  if (outputs.some(({ type }) => type === 'tar' || type === 'oci' || type === 'docker'))
-    throw new HuskError('--platform: an archive is of one platform', {
+  const single = outputs.find(({ type }) => type === 'tar' || type === 'docker');
+  if (single)
+    throw new HuskError(`--platform: an archive of type=${single.type} is of one platform`, {
       kind: 'unsupported',
-      fix: 'leave -o out, or use --push or -o FOLDER, or build one platform at a time',
+      fix: 'use type=oci, --push or -o FOLDER, or build one platform at a time',
     });
   if (cacheTo.length > 0)
     throw new HuskError('--cache-to: a cache is written by a build of one platform', { kind: 'unsupported' });

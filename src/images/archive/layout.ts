@@ -15,7 +15,7 @@ import { shortId } from '../store/reference.ts';
 import type { ArchiveContext } from './context.ts';
 import { LayoutBlobs } from './layout-blobs.ts';
 import { LayoutFolder } from './layout-folder.ts';
-import { annotationsOf, findManifest, OCI_REF_NAME } from './load.ts';
+import { annotationsOf, findManifest, OCI_REF_NAME } from './oci-images.ts';
 
 /** the version of layouts that there is */
 const VERSION = '1.0.0';

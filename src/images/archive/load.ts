@@ -5,37 +5,20 @@
  */
 import { HuskError } from '../../errors.ts';
 import { sha256 } from '../store/blobs.ts';
-import type { ImageConfig, Images, Platform, Progress } from '../store/contract.ts';
-import { chooseEntry, formatPlatform, hostPlatform, serves } from '../store/platform.ts';
-import { type Descriptor, type Manifest, parseImageConfig, parseManifest } from '../store/manifest.ts';
-import {
-  familiarReference,
-  hexOf,
-  nameKey,
-  parseReference,
-  type Reference,
-  shortId,
-  withDefaultTag,
-} from '../store/reference.ts';
+import type { Images, Platform, Progress } from '../store/contract.ts';
+import { parseImageConfig } from '../store/manifest.ts';
+import { formatPlatform, hostPlatform, serves } from '../store/platform.ts';
+import type { ImageRecords } from '../store/records.ts';
+import { familiarReference, hexOf, nameKey } from '../store/reference.ts';
+import { checkDiffIds, corrupt, tagOf } from './checked-image.ts';
+import type { CheckedImage, LoadOptions, NamedImages } from './checked-image.ts';
 import { ArchiveContents, type LayerFile } from './contents.ts';
 import type { ArchiveContext } from './context.ts';
 import { parseArchiveManifest } from './docker-archive.ts';
 import { imageManifest } from './manifest-of.ts';
+import { hasIndex, ociImages } from './oci-images.ts';
 
 const PROGRESS_INTERVAL_MS = 100;
-/** annotations of index.json: containerd's, and OCI image-spec annotations.md */
-const CONTAINERD_NAME = 'io.containerd.image.name';
-export const OCI_REF_NAME = 'org.opencontainers.image.ref.name';
-
-/** An image whose digests and diffIDs have all proved right, so that it can be recorded. */
-interface CheckedImage {
-  config: Buffer;
-  layers: LayerFile[];
-  names: Reference[];
-  platform: Platform;
-}
-
-const corrupt = (message: string) => new HuskError(`invalid archive: ${message}`, { kind: 'corrupt' });
 
 /**
  * Loads the images of an archive.
@@ -52,13 +35,14 @@ export async function loadImages(
   const claim = context.claim('load');
   try {
     const contents = await ArchiveContents.read(context, input as AsyncIterable<Uint8Array>, options);
-    const images = contents.has('manifest.json')
-      ? await dockerImages(contents, options)
-      : await ociImages(contents, options);
-    if (images.length === 0) throw corrupt('it has no images');
-    const wanted = platform === undefined ? images : images.filter(({ platform: has }) => serves(has, platform));
+    const found =
+      contents.has('manifest.json') && !hasIndex(contents)
+        ? await dockerImages(contents, options)
+        : await ociImages(contents, options);
+    if (found.length === 0) throw corrupt('it has no images');
+    const wanted = platform === undefined ? found : found.flatMap((each) => only(platform, each));
     if (wanted.length === 0) throw notProvided(platform!);
-    return { loaded: wanted.flatMap((image) => record(context, image)) };
+    return { loaded: wanted.flatMap((each) => record(context, each)) };
   } finally {
     claim[Symbol.dispose]();
     // These are the layers of a failed load, or those of an archive that its images do not name.
@@ -77,20 +61,21 @@ function reporter(onProgress: (progress: Progress) => void): (path: string, curr
   };
 }
 
+/** @returns the image of a platform, with its names; nothing where there is none */
+function only(platform: Platform, { images, names }: NamedImages): NamedImages[] {
+  const image = images.find(({ platform: has }) => serves(has, platform));
+  return image ? [{ images: [image], names }] : [];
+}
+
 const notProvided = (platform: Platform) =>
   new HuskError(`no image in the archive provides the specified platform (${formatPlatform(platform)})`, {
     kind: 'not-found',
   });
 
-interface LoadOptions {
-  onLayer: (diffId: string) => void;
-  platform: Platform | undefined;
-}
-
 // — docker-archive —
 
-async function dockerImages(contents: ArchiveContents, options: LoadOptions): Promise<CheckedImage[]> {
-  const images: CheckedImage[] = [];
+async function dockerImages(contents: ArchiveContents, options: LoadOptions): Promise<NamedImages[]> {
+  const images: NamedImages[] = [];
   for (const { config: path, layers: layerPaths, repoTags } of parseArchiveManifest(contents.json('manifest.json'))) {
     const config = contents.json(path);
     const id = sha256(config);
@@ -100,138 +85,42 @@ async function dockerImages(contents: ArchiveContents, options: LoadOptions): Pr
     for (const layerPath of layerPaths) layers.push(await contents.layer(layerPath, options));
     const parsed = parseImageConfig(config, `the config ${id}`);
     checkDiffIds(parsed, layers, id);
-    images.push({ config, layers, names: repoTags.map(tagOf), platform: parsed });
+    images.push({ images: [{ config, layers, platform: parsed }], names: repoTags.map(tagOf) });
   }
   return images;
 }
 
-function tagOf(text: string): Reference {
-  const reference = parseReference(text);
-  if (reference.tag === undefined || reference.digest !== undefined)
-    throw corrupt(`"${familiarReference(reference)}" is no name with a tag`);
-  return reference;
-}
-
-// — OCI layout —
-
-async function ociImages(contents: ArchiveContents, options: LoadOptions): Promise<CheckedImage[]> {
-  if (!contents.has('index.json'))
-    throw new HuskError('unrecognized image format: the archive has neither manifest.json nor index.json', {
-      kind: 'corrupt',
-      fix: 'to make an image of a flat file system tar: husk import',
-    });
-  const bytes = contents.json('index.json');
-  const index = parseManifest(bytes, 'application/vnd.oci.image.index.v1+json', 'index.json');
-  if (index.kind !== 'index') throw corrupt('index.json is no index');
-  const annotations = annotationsOf(bytes);
-  const images = new Map<string, CheckedImage>();
-  for (const [position, entry] of index.manifests.entries()) {
-    // This entry is an attestation of another entry, not an image.
-    if (entry.platform?.os === 'unknown') continue;
-    const manifest = await findManifest(
-      (descriptor) => blob(contents, descriptor),
-      entry,
-      options.platform ?? hostPlatform(),
-    );
-    const name = nameOf(annotations[position] ?? {});
-    const known = images.get(manifest.config.digest);
-    const image = known ?? (await ociImage(contents, manifest, options));
-    if (name && !image.names.some((other) => nameKey(other) === nameKey(name))) image.names.push(name);
-    images.set(manifest.config.digest, image);
-  }
-  return [...images.values()];
-}
-
-/** @returns the annotations of each entry; parseManifest has checked that `manifests` is a list of objects */
-export function annotationsOf(index: Buffer): Record<string, unknown>[] {
-  const { manifests } = JSON.parse(index.toString()) as {
-    manifests: { annotations?: Record<string, unknown> | null }[];
-  };
-  return manifests.map(({ annotations }) => annotations ?? {});
-}
-
 /**
- * @returns the name in an entry's annotations. containerd's annotation has the whole name; the OCI's may have a name,
- * as skopeo writes it, or a bare tag, which names nothing.
+ * Records an image with its names; of several platforms' the one that the names lead to last, and in one transaction
+ * with what they stand for.
+ * @returns the names, or the id
  */
-function nameOf(annotations: Record<string, unknown>): Reference | undefined {
-  const full = annotations[CONTAINERD_NAME];
-  const short = annotations[OCI_REF_NAME];
-  if (typeof full === 'string') return tagOf(full);
-  if (typeof short !== 'string' || !/[:/]/.test(short)) return undefined;
-  const reference = withDefaultTag(parseReference(short));
-  return reference.digest === undefined ? reference : undefined;
-}
-
-function blob(contents: ArchiveContents, { digest, size }: Descriptor): Buffer {
-  const bytes = contents.json(`blobs/sha256/${hexOf(digest)}`);
-  if (bytes.length !== size || sha256(bytes) !== digest)
-    throw corrupt(
-      `the blob ${digest} has ${bytes.length} bytes with the digest ${sha256(bytes)}, what names it says ${size}`,
-    );
-  return bytes;
-}
-
-/**
- * Follows an index of several platforms to the manifest of the wanted one; one level only, as in a registry.
- * @param blobOf gives a blob whose size and digest have proved right
- * @throws HuskError `not-found` for a platform that is not there, `corrupt`, `unsupported`
- */
-export async function findManifest(
-  blobOf: (descriptor: Descriptor) => Buffer | Promise<Buffer>,
-  entry: Descriptor,
-  platform: Platform,
-): Promise<Manifest> {
-  const parsed = parseManifest(await blobOf(entry), entry.mediaType, `the manifest ${entry.digest}`);
-  if (parsed.kind === 'manifest') return parsed;
-  const chosen = chooseEntry(parsed.manifests, platform);
-  if (!chosen)
-    throw new HuskError(`no matching manifest for ${formatPlatform(platform)} in the index ${entry.digest}`, {
-      kind: 'not-found',
-    });
-  const manifest = parseManifest(await blobOf(chosen), chosen.mediaType, `the manifest ${chosen.digest}`);
-  if (manifest.kind === 'index') throw corrupt(`the index ${entry.digest} leads to another index`);
-  return manifest;
-}
-
-async function ociImage(contents: ArchiveContents, manifest: Manifest, options: LoadOptions): Promise<CheckedImage> {
-  const config = blob(contents, manifest.config);
-  const layers: LayerFile[] = [];
-  for (const { digest, size } of manifest.layers) {
-    const layer = await contents.layer(`blobs/sha256/${hexOf(digest)}`, options);
-    // A layer without a blob was not read, because the store has it under this very digest.
-    const { digest: found, size: length } = layer.blob ?? { digest: layer.diffId, size: layer.size };
-    if (found !== digest || length !== size)
-      throw corrupt(`the blob ${digest} has ${length} bytes with the digest ${found}, its manifest says ${size}`);
-    layers.push(layer);
-  }
-  const parsed = parseImageConfig(config, `the config ${manifest.config.digest}`);
-  checkDiffIds(parsed, layers, manifest.config.digest);
-  return { config, layers, names: [], platform: parsed };
-}
-
-// — both —
-
-function checkDiffIds({ rootfs: { diff_ids: diffIds } }: ImageConfig, layers: LayerFile[], id: string): void {
-  if (diffIds.length !== layers.length)
-    throw corrupt(
-      `invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${layers.length} (image ${shortId(id)})`,
-    );
-  for (const [index, { diffId }] of layers.entries())
-    if (diffId !== diffIds[index])
-      throw corrupt(`invalid diffID for layer ${index}: expected "${diffIds[index]}", got "${diffId}"`);
-}
-
-/** Records an image. @returns its names, or its id */
-function record({ records }: ArchiveContext, { config, layers, names }: CheckedImage): string[] {
-  const id = sha256(config);
+function record({ records }: ArchiveContext, { images, names }: NamedImages): string[] {
+  const host = hostPlatform();
+  const own = images.find(({ platform }) => serves(platform, host)) ?? images[0]!;
+  const index = images.map(({ config, platform }) => ({ id: sha256(config), platform }));
   const keys = names.map(nameKey);
+  for (const image of images) if (image !== own) recordOne(records, image, []);
+  const id = recordOne(records, own, keys, () => {
+    if (index.length > 1) for (const key of keys) records.setIndex(key, index);
+  });
+  return names.length === 0 ? [id] : names.map(familiarReference);
+}
+
+function recordOne(
+  records: ImageRecords,
+  { config, layers }: CheckedImage,
+  names: string[],
+  within: () => void = () => {},
+): string {
+  const id = sha256(config);
   const known = records.load(id);
   // An image that was pulled before has the compressed forms of its layers in its record, which is worth keeping.
-  if (known?.layers.every(({ diffId }) => records.presentLayer(diffId) !== undefined)) records.setNames(keys, id);
+  if (known?.layers.every(({ diffId }) => records.presentLayer(diffId) !== undefined))
+    records.setNames(names, id, within);
   else {
     const made = imageManifest(config, layers);
-    records.add({ config, manifest: made.bytes, layers: made.layers, names: keys });
+    records.add({ config, manifest: made.bytes, layers: made.layers, names, within });
   }
-  return names.length === 0 ? [id] : names.map(familiarReference);
+  return id;
 }

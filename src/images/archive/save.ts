@@ -1,6 +1,6 @@
 /**
  * `save`: images as a docker-archive with an OCI layout in it, as Docker 25 and later write them. The same images give
- * the same bytes. Layers are written uncompressed, as they are stored, each once, and are hashed again meanwhile.
+ * the same bytes. Of a name that stands for several platforms the layout has an index. Layers are written uncompressed, as they are stored, each once, and are hashed again meanwhile.
  *
  * Source: moby image/spec/v1.2.md § Combined Image JSON + Filesystem Changeset Format; OCI image-spec image-layout.md.
  */
@@ -12,20 +12,14 @@ import { causeOf, HuskError } from '../../errors.ts';
 import { sha256 } from '../store/blobs.ts';
 import type { Image, Layer } from '../store/contract.ts';
 import { OCI_INDEX, OCI_LAYER, OCI_MANIFEST } from '../store/manifest.ts';
-import { familiarName, familiarReference, fullReference, hexOf, type Reference } from '../store/reference.ts';
+import { familiarName, familiarReference, fullReference, hexOf } from '../store/reference.ts';
 import { paddingOf, TAR_END, tarHeader } from '../../tar/write.ts';
 import type { ArchiveContext } from './context.ts';
 import { imageManifest } from './manifest-of.ts';
+import type { SavedImage } from './saved.ts';
 
 /** bytes read from a layer at once */
 const CHUNK = 1 << 20;
-
-/** An image and the names under which it is saved; it has none when it was asked for by id. */
-export interface SavedImage {
-  image: Image;
-  /** references with tags */
-  names: Reference[];
-}
 
 /**
  * Writes the archive and leaves `output` open; resolves when all of it is written.
@@ -33,7 +27,7 @@ export interface SavedImage {
  */
 export async function saveImages(
   context: ArchiveContext,
-  images: SavedImage[],
+  images: readonly SavedImage[],
   output: NodeJS.WritableStream,
 ): Promise<void> {
   await pipeline(Readable.from(archive(context, images), { objectMode: false, highWaterMark: CHUNK }), output, {
@@ -53,18 +47,29 @@ export async function saveImages(
 
 const blobPath = (digest: string) => `blobs/sha256/${hexOf(digest)}`;
 
-async function* archive({ blobs }: ArchiveContext, images: SavedImage[]): AsyncGenerator<Buffer, void, void> {
+async function* archive({ blobs }: ArchiveContext, images: readonly SavedImage[]): AsyncGenerator<Buffer, void, void> {
   const small = new Map<string, Buffer>();
   const layers = new Map<string, Layer>();
   const entries: object[] = [];
   const descriptors: object[] = [];
   // The object has no prototype, because a repository may be named `constructor`, and a tag `keys`.
   const repositories = Object.create(null) as Record<string, Record<string, string>>;
-  for (const { image, names } of images) {
+  /** Takes an image in. @returns what leads to its manifest */
+  const descriptorOf = (image: Image): { mediaType: string; digest: string; size: number } => {
     const config = blobs.get(image.id);
     const manifest = imageManifest(config, image.layers).bytes;
     small.set(image.id, config).set(sha256(manifest), manifest);
     for (const layer of image.layers) layers.set(layer.diffId, layer);
+    return { mediaType: OCI_MANIFEST, digest: sha256(manifest), size: manifest.length };
+  };
+  for (const { image, index, names } of images) {
+    let descriptor = descriptorOf(image);
+    if (index) {
+      const bytes = indexOf(index.map((each) => ({ ...descriptorOf(each.image), platform: each.platform })));
+      descriptor = { mediaType: OCI_INDEX, digest: sha256(bytes), size: bytes.length };
+      small.set(descriptor.digest, bytes);
+    }
+    // manifest.json and `repositories` know of no platforms: they have the one image.
     entries.push({
       Config: blobPath(image.id),
       RepoTags: names.length === 0 ? null : names.map(familiarReference),
@@ -73,7 +78,6 @@ async function* archive({ blobs }: ArchiveContext, images: SavedImage[]): AsyncG
         image.layers.map(({ diffId, size }) => [diffId, { mediaType: OCI_LAYER, size, digest: diffId }]),
       ),
     });
-    const descriptor = { mediaType: OCI_MANIFEST, digest: sha256(manifest), size: manifest.length };
     if (names.length === 0) descriptors.push(descriptor);
     for (const name of names) {
       descriptors.push({
@@ -94,11 +98,13 @@ async function* archive({ blobs }: ArchiveContext, images: SavedImage[]): AsyncG
     if (layer) yield* layerMember(layer);
     else yield* member(blobPath(digest), small.get(digest)!);
   }
-  yield* member('index.json', json({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: descriptors }));
+  yield* member('index.json', indexOf(descriptors));
   yield* member('manifest.json', json(entries));
   yield* member('oci-layout', json({ imageLayoutVersion: '1.0.0' }));
   if (Object.keys(repositories).length > 0) yield* member('repositories', json(repositories));
 }
+
+const indexOf = (manifests: object[]): Buffer => json({ schemaVersion: 2, mediaType: OCI_INDEX, manifests });
 
 const json = (value: object) => Buffer.from(JSON.stringify(value));
 

@@ -410,12 +410,19 @@ export interface Images {
     untagged: string[];
     reclaimed: number;
   };
-  /** Writes a docker-archive (with an OCI layout in it, as Docker 25 writes). */
-  save(references: string[], output: NodeJS.WritableStream): Promise<void>;
+  /** @returns the images of several platforms that names of an image stand for, those that were removed too */
+  platforms(id: string): { id: string; platform: Platform }[];
   /**
-   * Loads the images of an archive.
-   * @param options.platform loads the images of this platform only; @default this machine's where an index has several,
-   * else any
+   * Writes a docker-archive (with an OCI layout in it, as Docker 25 writes); of a name that stands for several platforms
+   * all that are here.
+   * @param options.platform the only one of a name. @default all
+   */
+  save(references: string[], output: NodeJS.WritableStream, options?: { platform?: Platform }): Promise<void>;
+  /** Writes the same of images of several platforms, which need no name. */
+  saveIndex(images: readonly { id: string; platform: Platform }[], output: NodeJS.WritableStream): Promise<void>;
+  /**
+   * Loads the images of an archive. A name that has an index there stands for all its images that the archive has.
+   * @param options.platform loads the images of this platform only. @default any
    */
   load(
     input: NodeJS.ReadableStream,

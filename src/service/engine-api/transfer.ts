@@ -120,13 +120,17 @@ function save({ parameters, query }: Call, { images }: Engine): Answer {
   const names = parameters['name'] === undefined ? query.all('names') : [parameters['name']];
   if (names.length === 0 || names.length > MAX_NAMES)
     throw new HuskError(`cannot save ${names.length} images: name 1 to ${MAX_NAMES}`, { kind: 'invalid' });
-  requireAsked(images, names, query);
-  return { kind: 'bytes', bytes: archive(names, images), type: 'application/x-tar' };
+  const [platform] = platformsOf(query);
+  // A tag may stand for images of several platforms.
+  const get: typeof images.get = (name) => images.find(name, platform) ?? images.get(name);
+  requireAsked({ get }, names, query);
+  const write = (output: PassThrough): Promise<void> => images.save(names, output, platform && { platform });
+  return { kind: 'bytes', bytes: archive(write), type: 'application/x-tar' };
 }
 
-async function* archive(names: string[], images: Engine['images']): AsyncGenerator<Uint8Array, void, void> {
+async function* archive(write: (output: PassThrough) => Promise<void>): AsyncGenerator<Uint8Array, void, void> {
   const output = new PassThrough();
-  const saved = images.save(names, output).then(
+  const saved = write(output).then(
     () => void output.end(),
     (error: Error) => void output.destroy(error),
   );

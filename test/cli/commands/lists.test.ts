@@ -173,6 +173,7 @@ const treeEngine = {
       image({ id: `sha256:${'c'.repeat(64)}`, repoTags: [], created: '2026-01-01T00:00:00Z' }),
       image({ id: `sha256:${'d'.repeat(64)}`, repoTags: [LONG], created: '2025-01-01T00:00:00Z' }),
     ],
+    platforms: () => [],
   },
   imageUsers: (id: string) => (id.startsWith('sha256:b') ? [{ id: 'x', running: false }] : []),
 } as unknown as typeof imageEngine;
@@ -241,6 +242,32 @@ for (const [columns, env, words, expected] of TREE_CASES)
       '',
     ]);
   });
+test('images --tree has the platforms of a name below it, as docker 28.2.2', async (t) => {
+  const [own, arm] = ['b', 'c'].map((digit) => `sha256:${digit.repeat(64)}`) as [string, string];
+  const platforms = [
+    { id: own, platform: { os: 'linux', architecture: 'amd64' } },
+    { id: arm, platform: { os: 'linux', architecture: 'arm', variant: 'v6' } },
+  ];
+  const images = {
+    list: () => [image({ repoTags: ['app:1', 'app:2'] }), image({ id: `sha256:${'d'.repeat(64)}`, repoTags: ['c:1'] })],
+    platforms: (id: string) => (id === own ? platforms : []),
+    find: (id: string) => (id === own ? image({}) : undefined),
+  };
+  const imageUsers = (id: string) => (id === own ? [{ id: 'x', running: false }] : []);
+  const engine = { images, imageUsers } as unknown as typeof imageEngine;
+  t.deepEqual((await husk(['images', '--tree'], { engine })).stdout.split('\n').slice(3), [
+    'IMAGE                 ID             DISK USAGE   CONTENT SIZE   EXTRA',
+    'app:1',
+    'app:2                 bbbbbbbbbbbb       7.65MB             0B   U    ',
+    '├─ linux/amd64        bbbbbbbbbbbb       7.65MB             0B   U    ',
+    '└─ linux/arm/v6       cccccccccccc           0B             0B        ',
+    '',
+    'c:1                   dddddddddddd       7.65MB             0B        ',
+    '',
+    '',
+  ]);
+});
+
 for (const [flag, spelling] of [
   ['-q', '--quiet'],
   ['--no-trunc', '--no-trunc'],

@@ -255,11 +255,27 @@ test.serial('the files of several platforms go to a folder each, and through no 
   t.deepEqual(readdirSync(elsewhere), []);
 });
 
+test.serial('an OCI archive has an index of all, and load gives the name to all again', async (t) => {
+  const archive = join(work, 'several.tar');
+  const place = inFolder(CROSS.replace('LABEL', 'LABEL when=archive'));
+  for (const [index, names] of [['-t', 'archived:1'], []].entries()) {
+    const made = await buildIn(place, ...BOTH, ...names, '-o', `type=oci,dest=${archive}`);
+    t.is(made.code, 0, made.stderr);
+    t.regex(made.stderr, /exporting oci to \S+several.tar$/m);
+    const fresh = temporaryFolder('husk-loaded-');
+    const loaded = await huskIn(work, ['--data-root', fresh, 'load', '-i', archive]);
+    t.regex(loaded.stdout, index === 0 ? /^Loaded image: archived:1\n$/ : /^Loaded image ID: sha256:[0-9a-f]{64}\n$/);
+    await using engine = await openEngine({ dataRoot: fresh });
+    const found = engine.images.list().map(({ config }) => config.architecture);
+    t.deepEqual(found.sort(), index === 0 ? ['amd64', 'arm64'] : ['amd64']);
+  }
+});
+
 test.serial('what several platforms cannot give is refused before anything is built', async (t) => {
   const place = inFolder('FROM scratch\nCOPY f /f\n');
   for (const [words, message] of [
-    [['-o', 'type=tar,dest=x'], /--platform: an archive is of one platform/],
-    [['--push', '-o', 'type=oci,dest=x'], /--platform: an archive is of one platform/],
+    [['-o', 'type=tar,dest=x'], /--platform: an archive of type=tar is of one platform/],
+    [['--push', '-o', 'type=docker,dest=x'], /--platform: an archive of type=docker is of one platform/],
     [['--push', '--cache-to', 'type=inline'], /--cache-to: a cache is written by a build of one platform/],
   ] as const) {
     const { code, stderr } = await buildIn(place, ...BOTH, '-t', 'several', ...words);
