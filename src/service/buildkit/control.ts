@@ -101,6 +101,8 @@ export class Control {
       labels: {
         'org.mobyproject.buildkit.worker.executor': 'husk',
         'org.mobyproject.buildkit.worker.hostname': hostname(),
+        // By this label, whatever its value, buildx knows a store that has images of several platforms.
+        'org.mobyproject.buildkit.worker.snapshotter': 'overlayfs',
       },
       platform,
       version: BUILDKIT,

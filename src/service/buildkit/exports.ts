@@ -21,8 +21,8 @@ const ANNOTATION = /^annotation(?:-manifest)?(?:\[[^\]]*\])?\.(.+)$/;
 
 export interface Exports extends Disposable {
   options: Pick<BuildOptions, 'tags' | 'outputs' | 'annotations'>;
-  /** names of steps that clients are to see under another: a folder of husk's own is none of theirs */
-  titles: ReadonlyMap<string, string>;
+  /** @returns a step's name as clients are to see it: a folder of husk's own is none of theirs */
+  titleOf(name: string): string;
   /** sends what is to go back in files, once the build is done */
   finish(): Promise<void>;
 }
@@ -30,7 +30,7 @@ export interface Exports extends Disposable {
 /** @throws HuskError `unsupported` for an exporter that husk does not have */
 export function exportsOf(exporters: readonly Typed[], session: Session, signal: AbortSignal): Exports {
   const stack = new DisposableStack();
-  const titles = new Map<string, string>();
+  const folders: string[] = [];
   const later: (() => Promise<void>)[] = [];
   const outputs = exporters.map((exporter, index): BuildOutput => {
     const call = (): ClientCall => session.call(SEND, signal, { [EXPORTER]: String(index) });
@@ -38,7 +38,7 @@ export function exportsOf(exporters: readonly Typed[], session: Session, signal:
     const folder = stack.adopt(mkdtempSync(join(tmpdir(), 'husk-export-')), (made) =>
       rmSync(made, { recursive: true, force: true }),
     );
-    titles.set(`exporting to ${folder}`, 'exporting to client directory');
+    folders.push(folder);
     later.push(() => sendFolder(folder, call()));
     return { type: 'local', folder };
   });
@@ -48,7 +48,7 @@ export function exportsOf(exporters: readonly Typed[], session: Session, signal:
       outputs: outputs.length === 0 ? [{ type: 'cacheonly' }] : outputs,
       annotations: Object.fromEntries(exporters.flatMap(annotationsOf)),
     },
-    titles,
+    titleOf: (name) => folders.reduce((title, folder) => title.replace(folder, () => 'client directory'), name),
     finish: async () => {
       for (const send of later) await send();
     },

@@ -131,7 +131,6 @@ function refuse(name: string, value: string): void {
   if (name === 'attest:sbom') throw unsupported('husk makes no attestations', 'leave --sbom out');
   if (name === 'attest:provenance' && !/\binline-only=true\b|\bdisabled=true\b/.test(value))
     throw unsupported('husk makes no attestations', 'say --provenance=false');
-  if (name === 'platform' && value.includes(',')) throw unsupported('platform: a build makes an image of one platform');
 }
 
 const prefixed = (attributes: ReadonlyMap<string, string>, prefix: string): Record<string, string> =>

@@ -142,8 +142,7 @@ export class BuildJob {
     const made = await this.#engine.build(options, {
       signal,
       onEvent: (event) => {
-        const name = event.type === 'start' ? exports.titles.get(event.name) : undefined;
-        this.status.event(event.type === 'start' && name !== undefined ? { ...event, name } : event);
+        this.status.event(event.type === 'start' ? { ...event, name: exports.titleOf(event.name) } : event);
       },
     });
     for (const warning of made.warnings) this.status.event({ type: 'warning', at: 0, text: warning.message, warning });

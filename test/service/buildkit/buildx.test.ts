@@ -10,6 +10,7 @@ import { openEngine } from '../../../src/engine/assembly/engine.ts';
 import type { Engine } from '../../../src/engine/contract.ts';
 import { dockerClient, type Answer } from '../../fixtures/docker-client.ts';
 import { missingPlugins, putPlugins } from '../../fixtures/docker-plugins.ts';
+import { missingImageTools, startRegistry } from '../../fixtures/images.ts';
 import { temporaryFolder } from '../../fixtures/temporary.ts';
 import { TIMEOUT } from '../../fixtures/user.ts';
 import { makeBox } from '../../engine/build/box.ts';
@@ -270,6 +271,55 @@ judged('a step that fails says where', async (t) => {
   t.is((await plain(cwd, '--target', 'one', '.')).code, 0);
   const other = await plain(folder({ 'other.file': 'FROM box\nCOPY nothing /\n' }), '-f', 'other.file', '.');
   t.regex(other.stderr, /^other\.file:2\n-+\n/m);
+});
+
+const SEVERAL = ['--platform', 'linux/amd64,linux/arm64'];
+
+judged('several platforms are built under one name, also with --load, and as files and an archive', async (t) => {
+  const cwd = folder({ Dockerfile: 'FROM scratch\nARG TARGETARCH\nLABEL of=$TARGETARCH\nCOPY f /f\n', f: 'data' });
+  for (const [name, words] of [
+    ['several:1', ['--metadata-file', 'meta', '--iidfile', 'iid']],
+    ['several:2', ['--load']],
+  ] as const) {
+    const built = await plain(cwd, ...SEVERAL, '-t', name, ...words, '.');
+    t.is(built.code, 0, built.stderr);
+    t.regex(built.stderr, /^#\d+ \[linux\/arm64 1\/1\] COPY f \/f$/m);
+    const { id } = engine.images.get(name);
+    const found = engine.images.platforms(id).map((each) => engine.images.get(each.id).config);
+    t.deepEqual(
+      found.map(({ architecture, config }) => [architecture, config?.Labels?.['of']]),
+      ['amd64', 'arm64'].map((architecture) => [architecture, architecture]),
+    );
+  }
+  t.is(readFileSync(join(cwd, 'iid'), 'utf8'), engine.images.get('several:1').id);
+  t.regex(readFileSync(join(cwd, 'meta'), 'utf8'), /"image.name": "several:1"/);
+  const local = await plain(cwd, ...SEVERAL, '-o', 'out', '.');
+  t.is(local.code, 0, local.stderr);
+  t.regex(local.stderr, /exporting to client directory\/linux_arm64$/m);
+  t.deepEqual(readdirSync(join(cwd, 'out')).sort(), ['linux_amd64', 'linux_arm64']);
+  t.is(readFileSync(join(cwd, 'out/linux_arm64/f'), 'utf8'), 'data');
+  const archive = await plain(cwd, ...SEVERAL, '-t', 'archived:1', '-o', 'type=oci,dest=out.tar', '.');
+  t.is(archive.code, 0, archive.stderr);
+  const index = execFileSync('tar', ['-xOf', join(cwd, 'out.tar'), 'index.json'], { encoding: 'utf8' });
+  t.regex(index, /^\{"schemaVersion":2,.*"manifests":\[\{"mediaType":"application\/vnd.oci.image.index.v1\+json"/);
+});
+
+judged('several platforms are pushed with an index of them', async (t) => {
+  const missing = missingImageTools();
+  if (missing !== undefined) return t.log(missing);
+  await using registry = await startRegistry();
+  const cwd = folder({ Dockerfile: 'FROM scratch\nCOPY f /f\n', f: 'pushed' });
+  const name = `${registry.host}/several:1`;
+  const built = await plain(cwd, ...SEVERAL, '-t', name, '--push', '.');
+  t.is(built.code, 0, built.stderr);
+  const words = ['inspect', '--raw', '--tls-verify=false', `docker://${name}`];
+  const { manifests } = JSON.parse(execFileSync('skopeo', words, { encoding: 'utf8' })) as {
+    manifests: { platform: { architecture: string } }[];
+  };
+  t.deepEqual(
+    manifests.map(({ platform }) => platform.architecture),
+    ['amd64', 'arm64'],
+  );
 });
 
 const REFUSED: [name: string, dockerfile: string, words: string[], said: RegExp][] = [
