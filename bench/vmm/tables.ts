@@ -4,7 +4,8 @@
  */
 import { median } from '../measure.ts';
 
-type Vmm = 'husk' | 'qemu' | 'userns';
+/** template: husk, whose machine goes on from one */
+type Vmm = 'husk' | 'template' | 'qemu' | 'userns';
 
 export interface Row {
   operations: number;
@@ -24,6 +25,12 @@ export interface Fact {
   /** memory: KiB */
   what?: string;
   pss?: { own: number; guest: number; parts: Record<string, number> };
+  /** page faults of the monitor's process so far, at the same moments as `times` */
+  pages?: Record<string, number>;
+  /** KiB, PSS of all of husk's processes */
+  all?: number;
+  /** of machines out of one template, this one's */
+  number?: number;
   rows?: Record<string, Row>;
   [time: string]: unknown;
 }
@@ -41,11 +48,20 @@ function stage(facts: Fact[], vmm: Vmm, length: (fact: Fact) => number): string 
   return values.length === 0 ? '' : ms(median(values));
 }
 
-function stages(facts: Fact[], rows: [what: string, length: (fact: Fact) => number][]): string[] {
+function stages(
+  facts: Fact[],
+  rows: [what: string, length: (fact: Fact) => number][],
+  [first, second]: readonly (readonly [vmm: Vmm, title: string])[] = [
+    ['husk', 'husk'],
+    ['qemu', 'QEMU microvm'],
+  ],
+): string[] {
   return [
-    '| ms | husk | QEMU microvm |',
+    `| ms | ${first![1]} | ${second![1]} |`,
     '|---|---:|---:|',
-    ...rows.map(([what, length]) => `| ${what} | ${stage(facts, 'husk', length)} | ${stage(facts, 'qemu', length)} |`),
+    ...rows.map(
+      ([what, length]) => `| ${what} | ${stage(facts, first![0], length)} | ${stage(facts, second![0], length)} |`,
+    ),
   ];
 }
 
@@ -83,6 +99,38 @@ export function containerTable(facts: Fact[]): string[] {
     ["exit to the machine's end", (fact) => time(fact, 'gone') - time(fact, 'exited')],
     ['all', (fact) => time(fact, 'gone') - time(fact, fact.vmm === 'husk' ? 'start' : 'begun')],
   ]);
+}
+
+export function templateTable(facts: Fact[]): string[] {
+  const columns = [
+    ['husk', 'boot'],
+    ['template', 'template'],
+  ] as const;
+  const between = (from: string, to: string) => (fact: Fact) => time(fact, to) - time(fact, from);
+  const pages = (from: string, to: string) => (fact: Fact) => Number(fact.pages?.[to]) - Number(fact.pages?.[from]);
+  const counts = (what: string, count: (fact: Fact) => number) => {
+    const found = columns.map(([vmm]) => facts.filter((fact) => fact.vmm === vmm && fact.pages).map(count));
+    return `| ${what} | ${found.map((values) => (values.length === 0 ? '' : median(values))).join(' | ')} |`;
+  };
+  return [
+    ...stages(
+      facts,
+      [
+        ['VMM: Node starts, bundle loads', between('start', 'loaded')],
+        ['Node already runs: the machine is made', between('begun', 'made')],
+        ["the machine runs, to the agent's first answer", between('made', 'answer')],
+        ['disks mounted, container made up to its exec', between('answer', 'created')],
+        ['exec to the first output', between('created', 'output')],
+        ["boot or resume to the agent's first answer, Node already runs", between('begun', 'answer')],
+        ['to the first output, Node already runs', between('begun', 'output')],
+        ["to the first output, with Node's own start", between('start', 'output')],
+        ['`husk run`, the command itself, to the first output', (fact) => time(fact, 'command')],
+      ],
+      columns,
+    ),
+    counts("page faults of the monitor: the machine runs, to the agent's first answer", pages('made', 'answer')),
+    counts('from there to the first output', pages('answer', 'output')),
+  ];
 }
 
 export function deviceTable(facts: Fact[]): string[] {
@@ -132,6 +180,22 @@ export function memoryTable(facts: Fact[]): string[] {
         .toSorted(([, a], [, b]) => b - a)
         .filter(([, kib]) => kib >= 512);
       return `| ${vmm === 'husk' ? 'husk' : 'QEMU'}, ${what} | ${mib(pss!.own)} | ${parts.map(([name, kib]) => `${name} ${mib(kib)}`).join(', ')} | ${mib(pss!.guest)} |`;
+    }),
+  ];
+}
+
+/** What a machine of a template adds, on average over those since the row before. */
+export function tenthTable(facts: Fact[]): string[] {
+  const mib = (kib: number) => (kib / 1024).toFixed(1);
+  const added = ({ all, number }: Fact, before: Fact | undefined) =>
+    before === undefined ? '' : mib((all! - before.all!) / (number! - before.number!));
+  return [
+    '| MiB, PSS | all of husk | a machine adds | beyond its guest | its guest |',
+    '|---|---:|---:|---:|---:|',
+    ...facts.map((fact, index) => {
+      const { what, all, pss } = fact;
+      const own = [all!, pss!.own, pss!.guest].map(mib);
+      return `| ${what} | ${own[0]} | ${added(fact, facts[index - 1])} | ${own[1]} | ${own[2]} |`;
     }),
   ];
 }

@@ -6,14 +6,16 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { Home } from './home.ts';
 import { MARK_AGENT, MARK_INIT, readMarks, startMarks } from './marks.ts';
 
-const [made, , ...sections] = process.argv.slice(2) as [string, string, ...string[]];
+const [made, root, ...sections] = process.argv.slice(2) as [string, string, ...string[]];
 /** tmpfs; the parts lie in a folder named as the product's, so that src/program.ts finds them */
 const FOLDER = '/tmp/bench';
 const DIST = join(FOLDER, 'dist');
 const ROUNDS = Number(process.env['BENCH_RUNS'] ?? 3);
 const SECONDS = 600;
+const BESIDE: Record<string, string[]> = { git: ['husk', 'userns', 'qemu'], template: ['husk', 'template'] };
 
 mkdirSync(FOLDER);
 cpSync(made, FOLDER, { recursive: true });
@@ -36,16 +38,45 @@ function once(entry: string, args: string[]): Record<string, unknown> {
   };
 }
 
+const fact = (value: { section: string; vmm: string; [more: string]: unknown }) =>
+  appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify(value)}\n`);
+
+/** The command as a person gives it, until the container's first byte; the first one of each kind is not counted. */
+async function measureCommands(section: string): Promise<void> {
+  const home = new Home(root, made);
+  for (const [vmm, start] of [
+    ['husk', 'boot'],
+    ['template', 'template'],
+  ] as const) {
+    home.configure({ 'vm-start': start });
+    for (let round = -1; round < ROUNDS; round++) {
+      const command = await home.firstOutput(
+        'run',
+        '--isolation=vm',
+        '--network',
+        'none',
+        'husk/base',
+        'echo',
+        'ready',
+      );
+      if (round >= 0) fact({ section, vmm, times: { command }, marks: {} });
+      else if (start === 'template') await home.templateMade();
+      console.error(`${section}: husk run, ${start}`);
+    }
+  }
+}
+
 function measure(section: string): void {
-  const [entry, args] = section === 'container' ? ['husk.cjs', []] : ['devices.cjs', [section]];
-  const rounds = section === 'container' || section === 'boot' ? ROUNDS : 1;
+  const stages = section === 'container' || section === 'template';
+  const [entry, args] = stages ? ['husk.cjs', []] : ['devices.cjs', [section]];
+  const rounds = stages || section === 'boot' ? ROUNDS : 1;
+  if (section === 'template') once(entry, ['make']);
   // one that is not counted: the page cache is cold
-  for (let round = section === 'container' ? -1 : 0; round < rounds; round++) {
+  for (let round = stages ? -1 : 0; round < rounds; round++) {
     // what counts a section as measured comes last
-    for (const vmm of section === 'git' ? ['husk', 'userns', 'qemu'] : ['husk', 'qemu']) {
+    for (const vmm of BESIDE[section] ?? ['husk', 'qemu']) {
       const result = once(entry, [vmm, ...args]);
-      if (round >= 0)
-        appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify({ section, vmm, ...result })}\n`);
+      if (round >= 0) fact({ section, vmm, ...result });
       console.error(`${section}: ${vmm}`);
     }
   }
@@ -54,6 +85,7 @@ function measure(section: string): void {
 for (const section of sections) {
   try {
     measure(section);
+    if (section === 'template') await measureCommands(section);
   } catch (error) {
     console.error(`${section}: ${(error as Error).message}`);
     process.exitCode = 1;

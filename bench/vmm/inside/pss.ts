@@ -35,19 +35,26 @@ export function pss(pid: number | 'self', guestBytes: number): Pss {
   return found;
 }
 
-/** The one run of adjacent mappings that is as long as the guest's RAM. */
+/**
+ * The one run of adjacent mappings that is as long as the guest's RAM; of a machine out of a template, pieces of the
+ * template's file and of nobody's memory by turns.
+ */
 function guestRange(pid: number | 'self', bytes: number): { start: number; end: number } | undefined {
   let run: { start: number; end: number; path: string } | undefined;
   for (const line of readFileSync(`/proc/${pid}/maps`, 'latin1').split('\n')) {
     const head = /^([0-9a-f]+)-([0-9a-f]+) rw\S+ \S+ \S+ \d+\s*(.*)$/.exec(line);
     if (head === null) continue;
-    const [start, end, path] = [parseInt(head[1]!, 16), parseInt(head[2]!, 16), head[3]!];
+    const [start, end] = [parseInt(head[1]!, 16), parseInt(head[2]!, 16)];
+    const path = TEMPLATE.test(head[3]!) ? '' : head[3]!;
     if (end - start >= bytes) return { start, end };
     run = run?.end === start && run.path === path ? { ...run, end } : { start, end, path };
     if (run.end - run.start >= bytes) return run;
   }
   return undefined;
 }
+
+/** a template's memory */
+const TEMPLATE = /\/templates\/[0-9a-f]+\/memory\b/;
 
 function nameOf(path: string, mode: string): string {
   if (path === '') return 'anonymous';
