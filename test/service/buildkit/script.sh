@@ -43,7 +43,9 @@ docker buildx build -q -f files.Dockerfile -o out . ; find out | sort; stat -c '
 docker buildx build -q -f files.Dockerfile -o type=tar,dest=out.tar . ; tar tf out.tar | sort
 docker buildx build -q -f files.Dockerfile -o - . | tar t | sort
 docker buildx build -q -f files.Dockerfile -o type=docker,dest=docker.tar -t saved:1 .
+~ husk has what buildx calls the containerd image store: archives and caches go through
 docker buildx build -q -f files.Dockerfile -o type=oci,dest=oci.tar .
+~ husk has what buildx calls the containerd image store: archives and caches go through
 docker buildx build -q -f files.Dockerfile -o type=bogus .
 docker buildx build -q -f files.Dockerfile -o type=image,name=exported:1 . | wc -c; docker image inspect -f '{{len .RootFS.Layers}}' exported:1
 docker buildx build -q -f files.Dockerfile -o type=cacheonly . | wc -c
@@ -84,6 +86,7 @@ printf 'FROM conf:1\n' | docker buildx build -q - 2>&1 | wc -c
 docker buildx build -q -f files.Dockerfile --cache-to type=inline -t $REGISTRY/cached:1 --push . | wc -c; docker buildx build -q -f files.Dockerfile --cache-from $REGISTRY/cached:1 . | wc -c
 docker buildx build -q -f files.Dockerfile --cache-from type=registry,ref=127.0.0.1:1/none . 2>/dev/null | wc -c
 docker buildx build -q -f files.Dockerfile --cache-to type=bogus .
+~ husk has what buildx calls the containerd image store: archives and caches go through
 # bake
 docker buildx bake --print 2>/dev/null | tr -d ' \n'
 docker buildx bake --progress plain 2>&1 | grep -oE 'naming to docker.io/library/baked:(app|plain)' | sort -u; docker run --rm baked:app cat /greeting; docker image inspect -f '{{.Config.Labels.baked}}' baked:app
