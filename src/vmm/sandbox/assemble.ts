@@ -120,10 +120,11 @@ export function assembleMachine(
 /**
  * A machine of a shape with nothing behind its devices: no sectors, no carrier, an empty folder.
  * @param share an empty folder, for a shape with shared folders
+ * @param template the machine goes on from it
  */
 export function assembleTemplate(
   shape: MachineShape,
-  { parts, share, ...hooks }: MachineHooks & { parts: VmParts; share: string },
+  { parts, share, template, ...hooks }: MachineHooks & { parts: VmParts; share: string; template?: Snapshot },
 ): Assembled {
   const nothing = (readOnly: boolean): Backing => new Backing([], { readOnly });
   return makeMachine(
@@ -136,7 +137,7 @@ export function assembleTemplate(
       ),
       share: shape.hasShares ? { path: share, ownership: sameOwners } : undefined,
     },
-    { parts, size: shape, hooks },
+    { parts, size: shape, hooks, template },
   );
 }
 

@@ -112,16 +112,17 @@ export class Guest {
     { beforeRun, onAgent }: { beforeRun?: () => void; onAgent?: () => void },
   ): Promise<void> {
     beforeRun?.();
-    await this.#run();
-    onAgent?.();
-    await this.agent.request({
-      type: 'configure',
-      realtime: Date.now(),
-      entropy: randomBytes(64).toString('base64'),
-      shares: binds.shares ? [SHARES_TAG] : [],
-      files: binds.files,
-      sockets: [...(binds.sockets ?? [])],
-      disks: [...this.#disks],
+    await this.#run(async () => {
+      onAgent?.();
+      await this.agent.request({
+        type: 'configure',
+        realtime: Date.now(),
+        entropy: randomBytes(64).toString('base64'),
+        shares: binds.shares ? [SHARES_TAG] : [],
+        files: binds.files,
+        sockets: [...(binds.sockets ?? [])],
+        disks: [...this.#disks],
+      });
     });
     // The time was right when it was sent. A machine out of a template takes a while to wake up and read it, and
     // nothing of the container may see a clock that is behind by that.
@@ -141,27 +142,33 @@ export class Guest {
     // the connections that were saved come by process.nextTick, and are known by their ports no longer than until then
     await new Promise((turn) => setImmediate(turn));
     beforeRun?.();
-    await this.#run();
-    onAgent?.();
     const { files, hostname, interfaces, names } = identity;
-    await this.agent.request({
-      type: 'adopt',
-      realtime: Date.now(),
-      entropy: randomBytes(64).toString('base64'),
-      files,
-      interfaces,
-      ...(hostname !== undefined && { hostname }),
-      ...(names !== undefined && { names }),
+    await this.#run(async () => {
+      onAgent?.();
+      await this.agent.request({
+        type: 'adopt',
+        realtime: Date.now(),
+        entropy: randomBytes(64).toString('base64'),
+        files,
+        interfaces,
+        ...(hostname !== undefined && { hostname }),
+        ...(names !== undefined && { names }),
+      });
     });
     void this.#clock.look();
   }
 
-  async #run(): Promise<void> {
+  /**
+   * Runs the machine until its agent serves.
+   * @param ask the first request: the agent of a snapshot served when it was saved, and has to show that it does
+   */
+  async #run(ask?: () => Promise<void>): Promise<void> {
     this.agent.nothingKept();
     this.#ended = this.#machine.run().then((end) => this.#machineEnded(end));
     const cancel = startTimer(BOOT_TIMEOUT, () => void this.#bootFailed());
     try {
       await this.agent.ready();
+      await ask?.();
     } finally {
       cancel();
     }
@@ -176,6 +183,20 @@ export class Guest {
     await this.#machine.pause();
     writeState(await this.#machine.save(), files.state);
     writeMemory(this.#machine.memory, files.memory);
+    await this.#stop();
+  }
+
+  /** Lets the machine go on until its agent has answered, and ends it. @throws HuskError when it does not answer */
+  async tryOut(): Promise<void> {
+    try {
+      await this.boot({ shares: false, files: [] }, {});
+    } finally {
+      await this.#stop();
+    }
+  }
+
+  /** Ends a machine that has no container. */
+  async #stop(): Promise<void> {
     this.#clock[Symbol.dispose]();
     await this.#machine.stop();
     await this.#ended;
