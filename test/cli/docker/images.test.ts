@@ -136,6 +136,7 @@ beside("search and images --tree, beside Docker's client", async (t) => {
       })),
     }),
     list: () => IMAGES,
+    platforms: () => [],
   };
   const engine = { images, imageUsers: () => [] } as unknown as Partial<Engine>;
   try {
