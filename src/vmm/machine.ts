@@ -35,7 +35,7 @@ import {
   MMIO_MAX_DEVICES,
   TSS_ADDRESS,
 } from './memory/layout.ts';
-import { restoreVcpu, restoreVm, saveVcpu, saveVm } from './snapshot/kvm-state.ts';
+import { forgetTscStart, restoreVcpu, restoreVm, saveVcpu, saveVm } from './snapshot/kvm-state.ts';
 import type { MachineState } from './snapshot/machine-state.ts';
 import { writeMemory } from './snapshot/memory-file.ts';
 
@@ -142,6 +142,7 @@ export class Machine implements Disposable {
       throw new HuskError('cannot restore a machine on another CPU, or under another KVM, than it was saved on', {
         kind: 'unsupported',
       });
+    forgetTscStart(this.#vcpus[0]!);
     for (const [id, vcpu] of this.#vcpus.entries()) restoreVcpu(kvm, vcpu, state.vcpus[id]!);
     restoreVm(vm, state.vm);
     for (const [i, transport] of this.devices.entries()) transport.restore(state.devices[i]!);

@@ -67,6 +67,11 @@ const PARTS = [
   { name: 'mp_state', get: KVM_GET_MP_STATE, set: KVM_SET_MP_STATE, size: 4 },
 ] as const;
 
+/** IA32_TSC, the time-stamp counter */
+const TSC = 0x10;
+/** no machine counts that far: centuries at any rate there is */
+const FAR_TSC = 1n << 62n;
+
 /** IA32_TSC_DEADLINE is set after the local APIC, because only an APIC that has been restored can arm its timer. */
 const TSC_DEADLINE = 0x6e0;
 
@@ -103,6 +108,17 @@ export function saveVcpu(kvm: Kvm, vcpu: Vcpu, cpuid: CpuidEntry[]): VcpuState {
 
 function tscKhz(kvm: Kvm, vcpu: Vcpu): number {
   return kvm.check('GET_TSC_KHZ') === 0 ? 0 : vcpu.tscKhz();
+}
+
+/**
+ * Makes KVM take the TSC that is restored next as it is; called for the first vCPU alone, before any is restored. KVM
+ * takes a write that lies within a second of what the counter would be by now for an attempt to synchronize CPUs, and
+ * goes on with its own value (kvm_synchronize_tsc; Linux before 6.7 also against the counter's start): a machine that was
+ * saved in its first second would count from zero again, and its timers be late by as much. The other vCPUs' values lie
+ * near the first one's, with which they are to be synchronized.
+ */
+export function forgetTscStart(vcpu: Vcpu): void {
+  setMsrs(vcpu, [[TSC, FAR_TSC]]);
 }
 
 /**
