@@ -64,6 +64,14 @@ const OTHER: [string, string, string][] = [
   ['the epoch', key(), key({}, {}, 'p', 0)],
   ["a cache's target", mounted({ type: 'cache', target: '/c' }), mounted({ type: 'cache', target: '/d' })],
   ["a cache's mode", mounted({ type: 'cache', target: '/c' }), mounted({ type: 'cache', target: '/c', mode: 0o700 })],
+  ["a cache's uid", mounted({ type: 'cache', target: '/c' }), mounted({ type: 'cache', target: '/c', uid: 1 })],
+  ["a cache's gid", mounted({ type: 'cache', target: '/c' }), mounted({ type: 'cache', target: '/c', gid: 1 })],
+  [
+    'that a cache is read-only',
+    mounted({ type: 'cache', target: '/c' }),
+    mounted({ type: 'cache', target: '/c', readOnly: true }),
+  ],
+  ["a cache's seed", mounted({ type: 'cache', target: '/c' }, 'one'), mounted({ type: 'cache', target: '/c' }, 'two')],
   [
     'the id of a secret',
     mounted({ type: 'secret', target: '/s', id: 'a' }),

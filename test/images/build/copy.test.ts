@@ -1,5 +1,6 @@
 /** COPY: what an instruction makes of a stage and a context, as the members of its layer. */
 import test from 'ava';
+import { HuskError } from '../../../src/errors.ts';
 import { copyLayer, type CopyOptions } from '../../../src/images/build/copy.ts';
 import type { CopyOperation } from '../../../src/images/build/operations.ts';
 import { bytesOf, copy, type Entry, members, Place } from './stage.ts';
@@ -15,6 +16,8 @@ interface Case {
   epoch?: number;
   makes?: string[];
   fails?: string;
+  /** of what fails */
+  fix?: string;
 }
 
 const ACCOUNTS = [
@@ -162,6 +165,14 @@ const cases: Record<string, Case> = {
     files: { 'd/s/f': '1' },
     copy: 'd /t',
     fails: 'cannot copy to non-directory: /t/s is a link to /other',
+    fix: 'copy into /other/ instead',
+  },
+  'a folder over a link to one beside it': {
+    stage: ['d /t', 'd /t/other', 'l /t/s other'],
+    files: { 'd/s/f': '1' },
+    copy: 'd /t',
+    fails: 'cannot copy to non-directory: /t/s is a link to other',
+    fix: 'copy into /t/other/ instead',
   },
   'a path through a file': { stage: ['f /t'], files: { f: '1' }, copy: 'f /t/x', fails: '/t is not a folder' },
   'a folder that is a file': {
@@ -524,7 +535,8 @@ const cases: Record<string, Case> = {
 for (const [name, one] of Object.entries(cases)) {
   test(name, async (t) => {
     using place = new Place();
-    if (one.fails === undefined) t.deepEqual(withoutTimes(await made(place, one)), one.makes!);
-    else await t.throwsAsync(made(place, one), { message: one.fails });
+    if (one.fails === undefined) return t.deepEqual(withoutTimes(await made(place, one)), one.makes!);
+    const error = await t.throwsAsync(made(place, one), { message: one.fails, instanceOf: HuskError });
+    if (one.fix !== undefined) t.is(error.fix, one.fix);
   });
 }

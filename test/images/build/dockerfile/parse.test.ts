@@ -70,6 +70,7 @@ test(refused, 'FROM a\nENV --x a=b', `${LINE} 2: unknown flag: x`, 2);
 test(refused, 'FROM a\nCOPY f', /COPY requires at least two arguments, but only one was provided/, 2);
 test(refused, 'FROM a\nCOPY', `${LINE} 2: COPY requires at least two arguments`, 2);
 test(refused, 'FROM a\nRUN', `${LINE} 2: RUN requires at least one argument`, 2);
+test(refused, 'FROM a\nENTRYPOINT ["/no/such"]\nRUN\n', `${LINE} 3: RUN requires at least one argument`, 3);
 test(refused, 'FROM a\nEXPOSE', `${LINE} 2: EXPOSE requires at least one argument`, 2);
 test(refused, 'FROM a\nUSER', `${LINE} 2: USER requires exactly one argument`, 2);
 test(refused, 'FROM a AS', `${LINE} 1: FROM requires either one or three arguments`, 1);

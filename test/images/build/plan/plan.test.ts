@@ -77,6 +77,18 @@ test('a RUN: words, place, owner, network', async (t) => {
   t.is(exec!.createdBy, 'RUN a b c # buildkit');
 });
 
+test('a RUN does not go through ENTRYPOINT', async (t) => {
+  const [run] = await runs('FROM a\nENTRYPOINT ["/no/such"]\nRUN x', withConfig({ Entrypoint: ['/none'] }));
+  t.deepEqual(run!.argv, ['/bin/sh', '-c', 'x']);
+});
+
+test('a build argument that is as its default plans the same steps, history and all', async (t) => {
+  const file = 'FROM a\nRUN before\nARG V=3\nRUN echo $V';
+  const plain = await built(file);
+  t.deepEqual(await built(file, args({ V: '3' })), plain);
+  t.notDeepEqual(await built(file, args({ V: '4' })), plain);
+});
+
 const hereDocument = test.macro({
   async exec(t, text: string, argv: string[], files: RunOperation['files'] = []) {
     const [run] = await runs(`FROM a\n${text}`);
@@ -88,6 +100,7 @@ test(hereDocument, 'RUN <<E\na $X\nb\nE', ['a $X\nb\n']);
 test(hereDocument, 'RUN <<-E\n\ta\n\tE', ['a\n']);
 test(hereDocument, 'RUN <<E sh\na\nE', ['<<E sh\na\nE']);
 test(hereDocument, 'RUN cat <<-"A" <<B\n\ta\nA\nb\nB', ['cat <<-"A" <<B\n\ta\nA\nb\nB']);
+test(hereDocument, 'RUN <<-"E" sh\n\t# `a`\n\tE', ['<<-"E" sh\n\t# `a`\nE']);
 test(hereDocument, 'RUN <<E\n#!/bin/x\ny\nE', ['/dev/pipes/E'], [{ name: 'E', data: '#!/bin/x\ny\n' }]);
 
 test('what progress shows: one line, variables as they are, no secrets', async (t) => {
@@ -250,6 +263,22 @@ test('the config of the base is kept, its layers and history too, and altered fo
   t.is(config.created, undefined);
   t.deepEqual(base.config, { Labels: { a: '1' }, User: 'u', Env: ['A=1'] });
 });
+
+const commands = test.macro({
+  async exec(t, lines: string, expected: { Cmd?: string[]; Entrypoint?: string[] }) {
+    const { config } = await built(`FROM a\n${lines}`, withConfig({ Cmd: ['base'], Entrypoint: ['x'] }));
+    const { Cmd = [], Entrypoint = [] } = config.config!;
+    t.deepEqual({ Cmd: Cmd ?? [], Entrypoint }, { Cmd: [], Entrypoint: [], ...expected });
+  },
+  title: (_, lines?: unknown) => `over the CMD and the ENTRYPOINT of a base: ${JSON.stringify(lines)}`,
+});
+test(commands, 'USER u', { Cmd: ['base'], Entrypoint: ['x'] });
+test(commands, 'ENTRYPOINT ["y"]', { Entrypoint: ['y'] });
+test(commands, 'CMD ["mine"]\nENTRYPOINT ["y"]', { Cmd: ['mine'], Entrypoint: ['y'] });
+test(commands, 'ENTRYPOINT ["y"]\nCMD ["mine"]', { Cmd: ['mine'], Entrypoint: ['y'] });
+test(commands, 'CMD []', { Entrypoint: ['x'] });
+test(commands, 'ENTRYPOINT []\nCMD ["mine"]', { Cmd: ['mine'] });
+test(commands, 'CMD []\nENTRYPOINT []', {});
 
 test('healthchecks in history as Docker has them', async (t) => {
   const line =
@@ -445,6 +474,13 @@ test(
   'cannot mount from stage "b", it needs to be defined before current stage "a"',
   2,
   { target: 'a' },
+);
+test(
+  refused,
+  'FROM withtrigger AS one\nFROM x AS later',
+  'cannot copy from stage "later", it needs to be defined before current stage "one"',
+  1,
+  { target: 'one', ...withConfig({ OnBuild: ['COPY --from=later /z /z'] }) },
 );
 test(refused, 'FROM a\nCOPY --from=7 x /', 'invalid stage index 7', 2);
 test(refused, 'FROM a\nCOPY --from=$B x /', /variable expansion is not supported for --from/, 2);
