@@ -38,7 +38,7 @@ export type Form =
   /** another instruction */
   | 'instruction';
 
-const invalid = (message: string) => new HuskError(message, { kind: 'invalid' });
+const invalid = (message: string, fix?: string) => new HuskError(message, { kind: 'invalid', fix });
 
 /** Splits a line into the instruction's word, its flags, and the rest. */
 export function splitInstruction(line: string): { word: string; flags: string[]; rest: string } {
@@ -131,6 +131,7 @@ function pairs(rest: string, name: string, escape: Escape): Arguments {
     if (equals === -1)
       throw invalid(
         `Syntax error - can't find = in ${goQuote(word.slice(0, MAX_SHOWN))}. Must be of the form: name=value`,
+        word.startsWith('#') ? 'put the comment on a line of its own' : undefined,
       );
     return [word.slice(0, equals), word.slice(equals + 1), '='];
   });

@@ -107,6 +107,13 @@ test(
 );
 test(refused, 'FROM a\nVOLUME [""]', `${LINE} 2: VOLUME specified can not be an empty string`, 2);
 
+test('a comment behind the variables of an instruction is told to want its own line', (t) => {
+  const fixOf = (line: string) =>
+    t.throws(() => parseDockerfile(bytes(`FROM a\n${line}`)), { instanceOf: BuildError }).fix;
+  for (const line of ['ENV A=1 # B=2', 'LABEL a=1 #c']) t.is(fixOf(line), 'put the comment on a line of its own', line);
+  t.is(fixOf('ENV A=1 B'), undefined);
+});
+
 test('a file of more than 16 MiB, and one of too many lines', (t) => {
   t.throws(() => parseDockerfile(new Uint8Array((16 << 20) + 1)), { message: /more than 16777216/ });
   t.throws(() => parseDockerfile(bytes('\n'.repeat(2 << 20))), { message: /more than 1048576 lines/ });
