@@ -134,6 +134,7 @@ test.serial('a file of a URL: its name, 0600, the time of Last-Modified; owner a
     [
       `ADD ${url} /d/`,
       `ADD --chown=5:6 --chmod=4750 ${url} /own/`,
+      `ADD --chown=7:8 ${url} /other/`,
       `ADD ${url} /as`,
       `ADD --unpack=true --chown=1:2 ${url} /un/`,
       `ADD ${file('/BZh', 'no bzip2')} ${file('/a%20b', 'x')} /more/`,
@@ -145,6 +146,8 @@ test.serial('a file of a URL: its name, 0600, the time of Last-Modified; owner a
     'd/x.tar.gz': `-rw------- 0/0 ${size} 2015-10-21 07:28:00`,
     'own/': 'drwxr-xr-x 5/6',
     'own/x.tar.gz': `-rwsr-x--- 5/6 ${size} 2015-10-21 07:28:00`,
+    'other/': 'drwxr-xr-x 7/8',
+    'other/x.tar.gz': `-rw------- 7/8 ${size} 2015-10-21 07:28:00`,
     as: `-rw------- 0/0 ${size} 2015-10-21 07:28:00`,
     'un/x': '-rw-r----- 1/2 1 2001-09-09 01:46:40',
     'more/BZh': '-rw------- 0/0 8 1970-01-01 00:00:00',

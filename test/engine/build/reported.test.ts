@@ -271,7 +271,7 @@ function sleepers(): string[] {
 
 test.serial('a step that fails leaves no image under the name, no container, no process and no file', async (t) => {
   const folder = folderWith(
-    `FROM box\nRUN sleep ${SLEEP} & until grep -q ${SLEEP} /proc/$!/cmdline; do sleep 0.1; done; \\\n  exit 42\nRUN true\n`,
+    `FROM box\nRUN sleep ${SLEEP} & \\\n  until grep -q ${SLEEP} /proc/$!/cmdline; do sleep 0.1; done; exit 42\nRUN true\n`,
   );
   const { code, said } = await build(folder, ['-t', 'never:made']);
   t.is(code, 1, said);
