@@ -5,6 +5,7 @@ import test from 'ava';
 import { parseDockerfile } from '../../../src/images/build/dockerfile/parse.ts';
 import { BuildError } from '../../../src/images/build/operations.ts';
 import { lintDockerfile, planBuild } from '../../../src/images/build/plan/plan.ts';
+import { ROOT } from '../../fixtures/user.ts';
 import { planOptions } from './plan/options.ts';
 
 const CORPUS = join(import.meta.dirname, 'corpus');
@@ -124,3 +125,24 @@ for (const name of [...dockerfiles('real'), ...dockerfiles('buildah')])
     const { stages, target } = await build();
     t.is(stages.at(-1)!.index, target);
   });
+
+test('CASES.md has the 64 reports, each with tests that are there', (t) => {
+  const golden = new Set(
+    (JSON.parse(readFileSync(join(CORPUS, 'golden/cases.json'), 'utf8')) as { id: string }[]).map(({ id }) => id),
+  );
+  const rows = readFileSync(join(CORPUS, 'CASES.md'), 'utf8').matchAll(/^\| (\d+) \| [^|]+ \| ([^|]+) \|/gm);
+  const numbers: number[] = [];
+  for (const [, number, tests] of rows) {
+    numbers.push(Number(number));
+    for (const one of tests!.split('<br>')) {
+      const [, ids, file, text] = /^(?:golden ((?:`\w+`(?:, )?)+)|`([^`]+)`: `([^`]+)`)$/.exec(one.trim()) ?? [];
+      if (ids !== undefined) for (const id of ids.split(', ')) t.true(golden.has(id.slice(1, -1)), `${number}: ${id}`);
+      else if (file === undefined || text === undefined) t.fail(`${number}: ${one} names no test`);
+      else t.true(readFileSync(join(ROOT, file), 'utf8').includes(text), `${number}: ${one}`);
+    }
+  }
+  t.deepEqual(
+    numbers,
+    Array.from({ length: 64 }, (_, index) => index + 1),
+  );
+});
