@@ -69,6 +69,11 @@ const CASES: Case[] = [
     TREE,
   ],
   [
+    'a folder that becomes a link, and a link that becomes a folder',
+    'RUN mkdir -p /foo /t && touch /foo/bar && ln -s /t /l\n' +
+      'RUN rm -r /foo /l && ln -s /t /foo && mkdir /l && touch /l/x\nRUN touch /last',
+  ],
+  [
     'stages, and from a stage',
     'RUN mkdir -p /out/x && echo made >/out/x/f && chown 1000:2000 /out/x/f && ln -s f /out/x/l && chmod 700 /out\n' +
       'FROM box\nCOPY --from=0 /out/ /got/\nCOPY --from=0 /out/x/f /one\nCOPY --from=0 --chown=1:2 /out/x /two',
@@ -252,6 +257,7 @@ const OUTPUT: GoldenCase = {
   id: 'output',
   dockerfile:
     'FROM box\nCOPY --chown=1000:2000 d /d\nRUN rm /etc/group && mkfifo /p && chmod 4755 /bin/busybox && ln -s d /l\n' +
+    'RUN rm -r /d/sub && ln -s /home /d/sub && rm /l && mkdir /l && touch /l/x\n' +
     'ENV A="b c"\nLABEL x=y\nENTRYPOINT ["sh", "-c"]\n',
   files: TREE,
   buildkit: { rc: 0 },
@@ -291,10 +297,11 @@ for (const kind of ['oci', 'docker'] as const)
       ...other.runFlags,
       '--network=none',
       name,
-      'stat -c "%a %u:%g %n" /d/run /d/set; ls /etc',
+      'stat -c "%a %u:%g %n" /d/run /d/set; ls /etc; readlink /d/sub; echo /l/*',
     ]);
     t.is(ran.stdout.split('\n').slice(0, 2).join(' '), '755 1000:2000 /d/run 1755 1000:2000 /d/set', ran.stderr);
     t.false(/^group$/m.test(ran.stdout));
+    t.regex(ran.stdout, /\n\/home\n\/l\/x\n$/);
 
     const layout = join(work, `${name}-layout`);
     mkdirSync(layout);
@@ -343,6 +350,7 @@ test.serial('-o -: tar lists what the image has, and unpacks it', async (t) => {
   mkdirSync(into);
   chownSync(into, process.getuid!(), process.getgid!());
   output('tar', 'xpf', file, '-C', into, '--no-same-owner');
-  t.is(output('readlink', join(into, 'l')).trim(), 'd');
+  t.is(output('readlink', join(into, 'd/sub')).trim(), '/home');
+  t.true(existsSync(join(into, 'l/x')));
   t.is(readFileSync(join(into, 'd/b.txt'), 'utf8'), 'b');
 });
