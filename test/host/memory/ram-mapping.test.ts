@@ -101,10 +101,12 @@ test('memory that moves into a file reads as before, takes none of its own, and 
   mapping.moveInto(fd);
   closeSync(fd);
   rmSync(path);
-  t.is(Buffer.compare(bytes, before), 0);
   t.is(ownMemory(mapping), 0);
-  bytes.fill(7, 0, 2 * MIB);
-  t.is(ownMemory(mapping), 2 * 1024);
+  t.is(Buffer.compare(bytes, before), 0);
+  // Some kernels give a page of its own to whoever reads where nothing is.
+  const read = ownMemory(mapping);
+  bytes.fill(7, 0, MIB);
+  t.is(ownMemory(mapping) - read, 1024);
 
   // and once more, from what it is by now
   writeMemory(memory, path);
