@@ -28,7 +28,7 @@ docker buildx build -q --iidfile iid.txt --metadata-file meta.json app >/dev/nul
 docker buildx build -q --label a=b -t app:label app >/dev/null; docker image inspect -f '{{.Config.Labels.a}}' app:label
 docker buildx build -q -t app:platform --platform linux/amd64 app | wc -c
 docker buildx build -q --build-arg UNUSED=1 app 2>&1 | wc -c
-printf 'FROM box\nRUN grep db /etc/hosts\n' | docker buildx build --progress plain --add-host db:10.1.2.3 - 2>&1 | sed -f steps.sed | grep -E '10.1|ERROR'
+printf 'FROM box\nRUN grep -w db /etc/hosts\n' | docker buildx build --progress plain --add-host db:10.1.2.3 - 2>&1 | sed -f steps.sed | grep -E '10.1|ERROR'
 docker buildx build -q
 docker buildx build -q nosuch-folder
 docker buildx build -q -f nosuch.file app
