@@ -4,7 +4,9 @@ import { parsePlatform } from '../../src/images/store/platform.ts';
 import { TAR_END, tarHeader } from '../../src/tar/write.ts';
 import type { TestStore } from './store.ts';
 
-/** Images of these platforms, each with a layer of its own, and a name of the first that stands for all. @returns ids */
+/**
+ * Images of these platforms, each with a layer of its own, and a name of the first that stands for all. @returns ids
+ */
 export async function indexOf({ store }: TestStore, name: string, platforms: readonly string[]): Promise<string[]> {
   using building = await store.building();
   const ids: string[] = [];

@@ -83,7 +83,8 @@ if (only.includes('fork')) {
     at.stdout.once('data', (text) => answered(String(text).trim()));
     at.stdin.write(line + '\\n');
   });
-  done('run', '-d', '-i', '--name', 'one', '--isolation=vm', '--network', 'none', 'work', 'python3.11', '-I', '-S', '-u', '-q', '-i');
+  const python = ['python3.11', '-I', '-S', '-u', '-q', '-i'];
+  done('run', '-d', '-i', '--name', 'one', '--isolation=vm', '--network', 'none', 'work', ...python);
   const one = repl('one');
   await ask(one, 'x = [1]; print(x)');
   done('fork', '--name', 'two', 'one');

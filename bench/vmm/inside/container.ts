@@ -1,9 +1,9 @@
 /**
- * One VM container, `echo`, by stages, as one line of JSON: `container.cjs husk|template|qemu`. Loaded as the supervisor
- * is (a bundle with V8's code cache). With husk this process is the VMM, through the sandbox that the supervisor uses,
- * and boots the machine or goes on from a template, which `container.cjs make` has made; with QEMU it starts one on the
- * same kernel and disks and speaks to the same agent by vhost-vsock. BENCH_START is when this process was started. Times
- * are ms of CLOCK_MONOTONIC.
+ * One VM container, `echo`, by stages, as one line of JSON: `container.cjs husk|template|qemu`. Loaded as the
+ * supervisor is (a bundle with V8's code cache). With husk this process is the VMM, through the sandbox that the
+ * supervisor uses, and boots the machine or goes on from a template, which `container.cjs make` has made; with QEMU it
+ * starts one on the same kernel and disks and speaks to the same agent by vhost-vsock. BENCH_START is when this process
+ * was started. Times are ms of CLOCK_MONOTONIC.
  */
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 /**
  * What a build for several platforms gives: an image for each, and an index of them in registries. Here a name stands
- * for all of them: commands take that of this machine's platform, or the first, and a push sends them all. An OCI archive
- * has the same index. In a folder of the caller's each has one of its own, with BuildKit's names.
+ * for all of them: commands take that of this machine's platform, or the first, and a push sends them all. An OCI
+ * archive has the same index. In a folder of the caller's each has one of its own, with BuildKit's names.
  */
 import { causeOf } from '../../errors.ts';
 import type { Platform } from '../../images/store/contract.ts';

@@ -1,6 +1,7 @@
 /**
  * `save`: images as a docker-archive with an OCI layout in it, as Docker 25 and later write them. The same images give
- * the same bytes. Of a name that stands for several platforms the layout has an index. Layers are written uncompressed, as they are stored, each once, and are hashed again meanwhile.
+ * the same bytes. Of a name that stands for several platforms the layout has an index. Layers are written uncompressed,
+ * as they are stored, each once, and are hashed again meanwhile.
  *
  * Source: moby image/spec/v1.2.md § Combined Image JSON + Filesystem Changeset Format; OCI image-spec image-layout.md.
  */

@@ -413,8 +413,8 @@ export interface Images {
   /** @returns the images of several platforms that names of an image stand for, those that were removed too */
   platforms(id: string): { id: string; platform: Platform }[];
   /**
-   * Writes a docker-archive (with an OCI layout in it, as Docker 25 writes); of a name that stands for several platforms
-   * all that are here.
+   * Writes a docker-archive (with an OCI layout in it, as Docker 25 writes); of a name that stands for several
+   * platforms all that are here.
    * @param options.platform the only one of a name. @default all
    */
   save(references: string[], output: NodeJS.WritableStream, options?: { platform?: Platform }): Promise<void>;

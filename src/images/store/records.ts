@@ -197,7 +197,9 @@ export class ImageRecords {
     ).map((row) => ({ name: row['name'] as string, own: row['image_id'] as string }));
   }
 
-  /** @returns the images that names of this one stand for, each once, in the order of the index; none without an index */
+  /**
+   * @returns the images that names of this one stand for, each once, in the order of the index; none without an index
+   */
   indexOfImage(id: string): IndexedImage[] {
     const rows = this.#all(
       'SELECT i.image_id, i.platform FROM image_indexes i JOIN image_names n ON n.name = i.name WHERE n.image_id = ? ORDER BY i.name, i.position',

@@ -49,6 +49,15 @@ const HOLD_TIMEOUT = 10_000;
 /** what a death tells of the machine's own complaints: the last ones; a guest makes as many as it likes */
 const MAX_REPORTS = 3;
 
+/** bytes that the guest's generator begins anew with */
+const ENTROPY = 64;
+
+/** What a guest is told first of all: the time, and what no other guest has. */
+const fresh = (): { realtime: number; entropy: string } => ({
+  realtime: Date.now(),
+  entropy: randomBytes(ENTROPY).toString('base64'),
+});
+
 export interface GuestHooks {
   /** a process of the guest's has ended */
   onNotice: (notice: Exclude<Notice, { type: 'ready' }>) => void;
@@ -116,8 +125,7 @@ export class Guest {
       onAgent?.();
       await this.agent.request({
         type: 'configure',
-        realtime: Date.now(),
-        entropy: randomBytes(64).toString('base64'),
+        ...fresh(),
         shares: binds.shares ? [SHARES_TAG] : [],
         files: binds.files,
         sockets: [...(binds.sockets ?? [])],
@@ -147,8 +155,7 @@ export class Guest {
       onAgent?.();
       await this.agent.request({
         type: 'adopt',
-        realtime: Date.now(),
-        entropy: randomBytes(64).toString('base64'),
+        ...fresh(),
         files,
         interfaces,
         ...(hostname !== undefined && { hostname }),

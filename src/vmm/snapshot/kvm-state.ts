@@ -113,9 +113,9 @@ function tscKhz(kvm: Kvm, vcpu: Vcpu): number {
 /**
  * Makes KVM take the TSC that is restored next as it is; called for the first vCPU alone, before any is restored. KVM
  * takes a write that lies within a second of what the counter would be by now for an attempt to synchronize CPUs, and
- * goes on with its own value (kvm_synchronize_tsc; Linux before 6.7 also against the counter's start): a machine that was
- * saved in its first second would count from zero again, and its timers be late by as much. The other vCPUs' values lie
- * near the first one's, with which they are to be synchronized.
+ * goes on with its own value (kvm_synchronize_tsc; Linux before 6.7 also against the counter's start): a machine that
+ * was saved in its first second would count from zero again, and its timers be late by as much. The other vCPUs' values
+ * lie near the first one's, with which they are to be synchronized.
  */
 export function forgetTscStart(vcpu: Vcpu): void {
   setMsrs(vcpu, [[TSC, FAR_TSC]]);
