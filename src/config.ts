@@ -33,7 +33,7 @@ export interface Config {
   init?: boolean;
   /** what becomes of a limit that cannot be enforced here @default refuse */
   'unenforceable-limits'?: 'refuse' | 'warn';
-  /** whether a VM goes on from a template, where there is one (docs/vmm.md § Templates). @default boot */
+  /** whether a VM goes on from a template, where there is one (docs/vmm.md § Templates). @default template */
   'vm-start'?: 'boot' | 'template';
   /** how many layers are fetched at once */
   'max-concurrent-downloads'?: number;

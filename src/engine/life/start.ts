@@ -206,7 +206,7 @@ export async function makeTask(
     dataRoot: context.paths.dataRoot,
     runtimeDir: context.paths.runtimeDir,
     isolation: config.isolation,
-    coldBoot: request.coldBoot === true || context.config['vm-start'] !== 'template',
+    coldBoot: request.coldBoot === true || context.config['vm-start'] === 'boot',
     spec,
     ...(options.saved !== undefined && { saved: options.saved }),
     ...(networks && { networks }),
