@@ -57,6 +57,16 @@ export class HuskError extends Error {
 }
 
 /**
+ * A machine that went on from a template ended before its agent had answered. Nothing of the container's has run, so
+ * that it may be started once more, by a boot.
+ */
+export class TemplateFailed extends HuskError {
+  constructor(message: string, cause?: unknown) {
+    super(message, { kind: 'start-failed', exitCode: EXIT_HUSK_FAILED, cause });
+  }
+}
+
+/**
  * errno(3) of system calls that only a bug in husk causes, not the host or what was typed. Such errors are shown with
  * their stack.
  */

@@ -7,7 +7,7 @@ import { closeSync, writeSync } from 'node:fs';
 import { connect, Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { Readable, Writable } from 'node:stream';
-import { EXIT_HUSK_FAILED, HuskError } from '../errors.ts';
+import { EXIT_HUSK_FAILED, HuskError, TemplateFailed } from '../errors.ts';
 import { checkRuntimeFolder, isHeldInPlace, nameSocket } from '../runtime-folder.ts';
 import type { ExitStatus, FilesRequest } from '../sandbox.ts';
 import type { Access } from './protocol/access.ts';
@@ -349,5 +349,6 @@ async function checkListener(socket: Socket, path: string): Promise<void> {
 }
 
 function errorOf(event: Extract<Event, { type: 'error' }>): HuskError {
+  if (event.ofTemplate === true) return new TemplateFailed(event.message);
   return new HuskError(event.message, { kind: event.kind, exitCode: event.exitCode, fix: event.fix });
 }

@@ -19,13 +19,20 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HuskError } from '../../src/errors.ts';
+import { HuskError, TemplateFailed } from '../../src/errors.ts';
 import type { ExitStatus, Sandbox, SandboxProcess, StdioRequest } from '../../src/sandbox.ts';
 import { savedFiles, type SavedFiles } from '../../src/vmm/snapshot/saved-files.ts';
 import type { OpenSandbox } from '../../src/supervisor/life/sandboxes.ts';
 
-export const openFakeSandbox: OpenSandbox = async ({ saved, spec: { process: command } }) =>
-  fakeSandbox(saved === undefined ? command.args : goesOn(saved), command.env);
+/** of the command's environment: its machine does not go on from a template, and has to boot */
+export const NO_TEMPLATE = 'TEMPLATE=fails';
+
+export const openFakeSandbox: OpenSandbox = async ({ saved, coldBoot, spec: { process: command } }) => {
+  const sandbox = fakeSandbox(saved === undefined ? command.args : goesOn(saved), command.env);
+  if (coldBoot || !command.env.includes(NO_TEMPLATE)) return sandbox;
+  const fail = () => Promise.reject(new TemplateFailed('its CPU gave up'));
+  return { ...sandbox, prepare: fail, open: fail };
+};
 
 /** What a copy does: it tells what it goes on with, which is read before it starts, and waits. */
 function goesOn(folder: string): string[] {

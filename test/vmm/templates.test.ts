@@ -4,12 +4,13 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { INTERNAL } from '../../src/program.ts';
-import { readState } from '../../src/vmm/snapshot/machine-state.ts';
+import { DTABLE, REGS, SREGS } from '../../src/vmm/kvm/requests.ts';
+import { readState, writeState } from '../../src/vmm/snapshot/machine-state.ts';
 import { findTemplate, listTemplates } from '../../src/vmm/templates/folder.ts';
 import type { MachineShape } from '../../src/vmm/templates/shape.ts';
 import { Home, TIMEOUT } from './home.ts';
@@ -146,30 +147,43 @@ function register(): void {
     t.true(lastUse() > used);
   });
 
-  test.serial('one that is damaged goes, and its start boots and says so with --debug', (t) => {
-    t.timeout(TIMEOUT);
+  /** Changes the one template there is; its start boots, says so with --debug, and removes it. */
+  const isLeft = (t: ExecutionContext, change: (state: string) => void, why: RegExp) => {
     const { key } = listTemplates(folder)[0]!;
-    const { state } = findTemplate(folder, key)!;
-    const bytes = readFileSync(state);
-    bytes[bytes.length - 1]! ^= 1;
-    writeFileSync(state, bytes);
+    change(findTemplate(folder, key)!.state);
     const { status, stdout, stderr } = home.husk(
-      '--debug',
-      'run',
-      '--isolation=vm',
-      '--rm',
-      '--network',
-      'none',
-      'husk/base',
-      'echo',
-      'booted',
+      ...['--debug', 'run', '--isolation=vm', '--rm', '--network', 'none', 'husk/base', 'echo', 'booted'],
     );
     t.like({ status, stdout }, { status: 0, stdout: 'booted\n' });
-    t.regex(
-      stderr,
-      /^DEBUG: the virtual machine booted, because its template is of no use: .*its bytes have changed$/m,
-    );
+    const told = /^DEBUG: the virtual machine booted, because its template is of no use: (.*)$/m.exec(stderr);
+    t.regex(told?.[1] ?? stderr, why);
     t.false(existsSync(join(folder, key)));
+  };
+
+  test.serial('one whose machine does not wake goes, and its start boots and says so with --debug', async (t) => {
+    t.timeout(TIMEOUT);
+    const change = (path: string) => {
+      const state = readState(path);
+      // the next instruction's fault is one that nothing can be told of: no descriptor of a handler can be read
+      const { regs, sregs } = state.vcpus[0]!;
+      new DataView(regs.buffer, regs.byteOffset).setBigUint64(REGS.rip, 0n, true);
+      new DataView(sregs.buffer, sregs.byteOffset).setUint16(SREGS.idt + DTABLE.limit, 0, true);
+      rmSync(path);
+      writeState(state, path);
+    };
+    isLeft(t, change, /its CPU gave up \(triple fault\)/);
+    run('husk/base', 'true');
+    await made(1);
+  });
+
+  test.serial('one that is damaged goes, and its start boots and says so with --debug', (t) => {
+    t.timeout(TIMEOUT);
+    const change = (path: string) => {
+      const bytes = readFileSync(path);
+      bytes[bytes.length - 1]! ^= 1;
+      writeFileSync(path, bytes);
+    };
+    isLeft(t, change, /its bytes have changed$/);
   });
 
   const makers = home.path('makers');

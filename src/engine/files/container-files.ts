@@ -4,13 +4,13 @@
  */
 import { existsSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
+import { EXIT_HUSK_FAILED, HuskError, TemplateFailed } from '../../errors.ts';
 import { after } from '../../long-timer.ts';
 import type { FilesHeader, FilesRequest, PathStat } from '../../sandbox.ts';
 import type { SupervisorClient } from '../../supervisor/client.ts';
 import type { Task } from '../../supervisor/protocol/protocol.ts';
 import type { Container } from '../contract.ts';
-import { makeTask } from '../life/start.ts';
+import { makeTask, refuseTemplate } from '../life/start.ts';
 import type { EngineContext } from '../record/context.ts';
 import { NOT_YET, untilFound } from '../record/record-changes.ts';
 import { connect, isRunning, joinFiles, reread } from '../record/supervisor-link.ts';
@@ -133,8 +133,12 @@ async function reach(context: EngineContext, container: Container): Promise<Open
 }
 
 /** @returns undefined when somebody else was faster */
-async function openStopped(context: EngineContext, container: Container): Promise<SupervisorClient | undefined> {
-  const made = await filesTask(context, container);
+async function openStopped(
+  context: EngineContext,
+  container: Container,
+  { coldBoot = false } = {},
+): Promise<SupervisorClient | undefined> {
+  const made = await filesTask(context, container, { coldBoot });
   // a VM's supervisor is born in its jail: what it must see is known first
   const jailed = container.config.isolation === 'vm' ? await context.jailedSupervisor(made) : undefined;
   const client = jailed?.client ?? context.supervisor();
@@ -143,6 +147,10 @@ async function openStopped(context: EngineContext, container: Container): Promis
     return client;
   } catch (error) {
     client[Symbol.dispose]();
+    if (error instanceof TemplateFailed) {
+      await refuseTemplate(context, jailed?.task ?? made, { why: error.message });
+      return openStopped(context, container, { coldBoot: true });
+    }
     if (error instanceof HuskError && error.kind === 'conflict') return undefined;
     if (error instanceof HuskError && error.kind === 'unavailable')
       throw new HuskError(`the supervisor of ${container.id} ended while it opened the container's files`, {
@@ -159,7 +167,11 @@ async function openStopped(context: EngineContext, container: Container): Promis
  * The task is that of a start, without what only a process would need: other containers' namespaces, a way out. A
  * folder that is gone is not mounted.
  */
-async function filesTask(context: EngineContext, container: Container): Promise<Task> {
+async function filesTask(
+  context: EngineContext,
+  container: Container,
+  { coldBoot }: { coldBoot: boolean },
+): Promise<Task> {
   const { config } = container;
   const options = {
     ...config.options,
@@ -169,7 +181,7 @@ async function filesTask(context: EngineContext, container: Container): Promise<
     pid: undefined,
     uts: undefined,
   };
-  const task = await makeTask(context, { ...container, config: { ...config, options } }, { offline: true });
+  const task = await makeTask(context, { ...container, config: { ...config, options } }, { offline: true, coldBoot });
   const mounts = task.spec.mounts.filter(({ source }) => !source?.startsWith('/') || existsSync(source));
   return { ...task, spec: { ...task.spec, mounts }, autoRemove: false, mounts: [] };
 }

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Spec } from '../../spec.ts';
 import { parseSignal } from '../../notation/signals.ts';
-import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
+import { EXIT_HUSK_FAILED, HuskError, TemplateFailed } from '../../errors.ts';
 import { NetworkRecords } from '../../network/records/records.ts';
 import { NEVER, NOT_STARTED } from '../../state/containers.ts';
 import { appendUntoldEnd } from '../../state/events.ts';
@@ -29,6 +29,8 @@ import { span } from '../../trace.ts';
 type StartOptions = NonNullable<Parameters<Engine['start']>[1]> & {
   /** of a copy: the folder of the machine that it goes on with (src/engine/fork/saved.ts) */
   saved?: string;
+  /** its machine boots, whatever the config says */
+  coldBoot?: boolean;
 };
 type AttachOptions = Parameters<Engine['attach']>[1];
 
@@ -97,15 +99,17 @@ async function startNow(
     );
     if (event.type === 'started')
       for (const { text, ofHost, ofTemplate } of event.warnings ?? [])
-        if (ofTemplate) {
-          await refuseTemplate(context, task);
-          options.onDetail?.(`the virtual machine booted, because its template is of no use: ${text}`);
-        } else if (!ofHost || isNews(text, context.paths)) options.onWarning?.(text);
+        if (ofTemplate) await refuseTemplate(context, task, { why: text, onDetail: options.onDetail });
+        else if (!ofHost || isNews(text, context.paths)) options.onWarning?.(text);
     if (options.attach) return attachment(context, container, streams);
     client[Symbol.dispose]();
     return undefined;
   } catch (error) {
     client[Symbol.dispose]();
+    if (error instanceof TemplateFailed) {
+      await refuseTemplate(context, task, { why: error.message, onDetail: options.onDetail });
+      return startNow(context, container, { ...options, coldBoot: true });
+    }
     if (
       error instanceof HuskError &&
       error.kind === 'conflict' &&
@@ -123,10 +127,15 @@ async function startNow(
   }
 }
 
-/** The next start makes another. */
-async function refuseTemplate({ paths }: EngineContext, { template }: Task): Promise<void> {
+/** Removes a template that is of no use: the next start makes another. */
+export async function refuseTemplate(
+  { paths }: EngineContext,
+  { template }: Task,
+  { why, onDetail }: { why: string; onDetail?: ((text: string) => void) | undefined },
+): Promise<void> {
   const { removeTemplate } = await import('../../vmm/templates/folder.ts');
   if (template) removeTemplate(paths.templates, basename(dirname(template.state)));
+  onDetail?.(`the virtual machine booted, because its template is of no use: ${why}`);
 }
 
 /** A supervisor, and what it is to be told. */
@@ -206,7 +215,7 @@ export async function makeTask(
     dataRoot: context.paths.dataRoot,
     runtimeDir: context.paths.runtimeDir,
     isolation: config.isolation,
-    coldBoot: request.coldBoot === true || context.config['vm-start'] === 'boot',
+    coldBoot: options.coldBoot === true || request.coldBoot === true || context.config['vm-start'] === 'boot',
     spec,
     ...(options.saved !== undefined && { saved: options.saved }),
     ...(networks && { networks }),

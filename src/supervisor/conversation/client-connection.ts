@@ -1,6 +1,6 @@
 /** A client's socket as the supervisor writes to it: events, output, errors. Reads nothing and knows no container. */
 import type { Socket } from 'node:net';
-import { HuskError, refusal } from '../../errors.ts';
+import { HuskError, refusal, TemplateFailed } from '../../errors.ts';
 import { encodeMessage, encodeStream } from '../protocol/frames.ts';
 import { FRAME_STDERR, FRAME_STDOUT, type Event } from '../protocol/protocol.ts';
 
@@ -68,7 +68,14 @@ export class ClientConnection {
 
 export function errorEvent(error: unknown): Event {
   if (error instanceof HuskError)
-    return { type: 'error', message: error.message, kind: error.kind, exitCode: error.exitCode, fix: error.fix };
+    return {
+      type: 'error',
+      message: error.message,
+      kind: error.kind,
+      exitCode: error.exitCode,
+      fix: error.fix,
+      ...(error instanceof TemplateFailed && { ofTemplate: true }),
+    };
   const refused = refusal(error);
   if (refused) return { type: 'error', message: refused.message, kind: refused.kind, exitCode: 125 };
   return {

@@ -6,7 +6,7 @@
  */
 import type { Readable } from 'node:stream';
 import type { Resources } from '../../spec.ts';
-import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
+import { EXIT_HUSK_FAILED, HuskError, TemplateFailed } from '../../errors.ts';
 import { after, startTimer } from '../../long-timer.ts';
 import type { ExitStatus, FilesRequest, Sandbox, SandboxProcess } from '../../sandbox.ts';
 import { IdleMemory } from '../../host/memory/idle-memory.ts';
@@ -305,7 +305,8 @@ export class ContainerLife implements ContainerControl {
       return command;
     } catch (error) {
       // what cannot be written now is put right by whoever looks next: this process and its claim end
-      await container.startFailed(error).catch(() => {});
+      const isOver = error instanceof TemplateFailed && start.restarts === 0;
+      await (isOver ? container.startAgain() : container.startFailed(error)).catch(() => {});
       this.#state = { is: 'failed', container };
       throw error;
     } finally {

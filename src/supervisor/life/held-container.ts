@@ -195,14 +195,25 @@ export class HeldContainer {
 
   /** The start failed, and who asked for it hears why; so does the record. */
   async startFailed(error: unknown): Promise<void> {
-    this.stopListening();
-    await this.#networks?.end();
-    await this.#networks?.release();
+    await this.#endNetworks();
     this.record.startFailed(error);
     this.#networks?.clear();
     if (!this.task.autoRemove) return;
     await this.remove()();
     await this.removeVolumes();
+  }
+
+  /** The start failed for no reason of the container's: who asked for it starts it once more. */
+  async startAgain(): Promise<void> {
+    await this.#endNetworks();
+    this.record.released(undefined);
+    this.#networks?.clear();
+  }
+
+  async #endNetworks(): Promise<void> {
+    this.stopListening();
+    await this.#networks?.end();
+    await this.#networks?.release();
   }
 
   /** Gives back the sandbox by which its files were used, and the claim. */

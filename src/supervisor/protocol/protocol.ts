@@ -225,7 +225,8 @@ export type Request =
 
 export type Event =
   | { type: 'ok'; value?: unknown }
-  | { type: 'error'; message: string; kind: ErrorKind; exitCode: number; fix?: string }
+  /** `ofTemplate`: a TemplateFailed; the record is as it was, and the container may be started by a boot */
+  | { type: 'error'; message: string; kind: ErrorKind; exitCode: number; fix?: string; ofTemplate?: boolean }
   /** with what went wrong on the way, and did not keep the container from its start */
   | { type: 'started'; pid: number; warnings?: Warning[] }
   | ({ type: 'exit' } & ExitStatus);

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { GuestSocket, InterfaceSetup, Notice, StreamToken } from '../../agent-protocol.ts';
-import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
+import { causeOf, EXIT_HUSK_FAILED, HuskError, TemplateFailed } from '../../errors.ts';
 import { copyExtents, copySparseInTurns } from '../../host/files/copy-sparse.ts';
 import { startTimer, within } from '../../long-timer.ts';
 import { AgentClient, type Served } from '../agent-client.ts';
@@ -74,6 +74,7 @@ export class Guest {
   readonly #writable: Block;
   readonly #reports: string[] = [];
   readonly #onEnd: GuestHooks['onEnd'];
+  readonly #isOfTemplate: boolean;
   /** why we switched the machine off */
   #switchedOff: HuskError | undefined;
   #isSaving = false;
@@ -108,7 +109,8 @@ export class Guest {
     });
     this.#machine = machine;
     this.#writable = writable;
-    this.#disks = serves && !saved ? disks : [];
+    this.#isOfTemplate = serves && !saved;
+    this.#disks = this.#isOfTemplate ? disks : [];
   }
 
   /** The machine's end, once it runs. */
@@ -116,6 +118,7 @@ export class Guest {
     return this.#ended;
   }
 
+  /** @throws TemplateFailed when it went on from a template, and HuskError when it booted, and does not answer */
   async boot(
     binds: Pick<GuestBinds, 'shares' | 'files'> & { sockets?: readonly GuestSocket[] },
     { beforeRun, onAgent }: { beforeRun?: () => void; onAgent?: () => void },
@@ -131,6 +134,8 @@ export class Guest {
         sockets: [...(binds.sockets ?? [])],
         disks: [...this.#disks],
       });
+    }).catch((error: unknown) => {
+      throw this.#isOfTemplate ? new TemplateFailed(causeOf(error), error) : error;
     });
     // The time was right when it was sent. A machine out of a template takes a while to wake up and read it, and
     // nothing of the container may see a clock that is behind by that.
