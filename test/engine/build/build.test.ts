@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { temporaryFolder } from '../../fixtures/temporary.ts';
 import { makeBox } from './box.ts';
-import { huskIn, makeContext, type GoldenCase } from './golden-case.ts';
+import { buildIn, huskIn, makeContext, type GoldenCase } from './golden-case.ts';
 
 const work = temporaryFolder('husk-build-');
 chmodSync(work, 0o755);
@@ -16,26 +16,9 @@ const root = join(work, 'root');
 
 test.before('the image box', async () => void (await makeBox(work, root)));
 
-let count = 0;
-
 /** @returns what a build of a Dockerfile says, and the id of its image */
-async function build(dockerfile: string, words: string[], files?: GoldenCase['files']) {
-  const folder = makeContext(work, { id: 'own', dockerfile, ...(files && { files }), buildkit: { rc: 0 } });
-  const iid = join(work, `iid-${count++}`);
-  const args = [
-    '--data-root',
-    root,
-    'build',
-    '--progress=plain',
-    '--isolation=userns',
-    '--iidfile',
-    iid,
-    ...words,
-    '.',
-  ];
-  const { code, stdout, stderr } = await huskIn(folder, args);
-  return { code, said: stdout + stderr, id: code === 0 ? readFileSync(iid, 'utf8') : undefined };
-}
+const build = (dockerfile: string, words: string[], files?: GoldenCase['files']) =>
+  buildIn(makeContext(work, { id: 'own', dockerfile, ...(files && { files }), buildkit: { rc: 0 } }), root, words);
 
 const ALLOWED: [instruction: string, words: string[], said: RegExp][] = [
   ['RUN --network=host true', [], /^ERROR: failed to solve: network\.host is not allowed$/m],

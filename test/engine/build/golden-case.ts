@@ -12,6 +12,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readFileSync,
   readSync,
   symlinkSync,
   writeFileSync,
@@ -172,6 +173,21 @@ export async function huskIn(
   } finally {
     process.chdir(before);
   }
+}
+
+/** where `buildIn` has the image's id written: beside the folder, which is the context */
+export const idFileOf = (folder: string): string => `${folder}.iid`;
+
+/** Builds what stands in a folder. @returns what was said, and the id of the image; '' where there is none */
+export async function buildIn(
+  folder: string,
+  root: string,
+  words: readonly string[] = [],
+): Promise<{ code: number; said: string; id: string }> {
+  const iid = idFileOf(folder);
+  const options = ['--progress=plain', '--isolation=userns', '--iidfile', iid];
+  const { code, stdout, stderr } = await huskIn(folder, ['--data-root', root, 'build', ...options, ...words, '.']);
+  return { code, said: stdout + stderr, id: code === 0 ? readFileSync(iid, 'utf8') : '' };
 }
 
 /** As huskIn, in a process of its own: a machine's monitor is started out of what is built. */

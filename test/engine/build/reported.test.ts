@@ -11,7 +11,16 @@ import type { Image } from '../../../src/images/store/contract.ts';
 import { scanTar } from '../../../src/tar/scan.ts';
 import { temporaryFolder } from '../../fixtures/temporary.ts';
 import { makeBox } from './box.ts';
-import { huskIn, makeContext, runCase, treeOf, type GoldenCase, type Outcome } from './golden-case.ts';
+import {
+  buildIn,
+  huskIn,
+  idFileOf,
+  makeContext,
+  runCase,
+  treeOf,
+  type GoldenCase,
+  type Outcome,
+} from './golden-case.ts';
 import { problems } from './golden-problems.ts';
 
 const work = temporaryFolder('husk-reported-');
@@ -137,23 +146,6 @@ for (const { what, gives, later = [], ...build } of CASES)
     t.deepEqual(problems(await runCase(makeContext(work, golden), root, golden, box), golden), []);
   });
 
-/** Builds what stands in a folder. @returns the id of the image, and what was said */
-async function build(folder: string, words: string[] = []): Promise<{ code: number; said: string; id: string }> {
-  const iid = join(folder, '.iid');
-  const { code, stdout, stderr } = await huskIn(folder, [
-    '--data-root',
-    root,
-    'build',
-    '--progress=plain',
-    '--isolation=userns',
-    '--iidfile',
-    iid,
-    ...words,
-    '.',
-  ]);
-  return { code, said: stdout + stderr, id: code === 0 ? readFileSync(iid, 'utf8') : '' };
-}
-
 const folderWith = (dockerfile: string): string => makeContext(work, { id: 'own', dockerfile, buildkit: { rc: 0 } });
 
 /** As `ls -F` marks them. */
@@ -185,7 +177,7 @@ test.serial(
     for (const value of [1, 2]) {
       const out = join(work, `deleted-${value}`);
       const folder = folderWith(`${lines}${value}\nRUN echo "OUT:$X$(ls /d)."\n`);
-      const { code, said, id } = await build(folder, ['--load', '-o', out]);
+      const { code, said, id } = await buildIn(folder, root, ['--load', '-o', out]);
       t.is(code, 0, said);
       t.regex(said, new RegExp(`^#\\d+ [\\d.]+ OUT:${value}\\.$`, 'm'));
       t.is([...said.matchAll(/^#\d+ \[\d\/4\] RUN .*\n#\d+ CACHED$/gm)].length, value === 1 ? 0 : 2, said);
@@ -200,7 +192,7 @@ test.serial('a folder that becomes a link, and a link that becomes a folder, hav
     'FROM box\nRUN mkdir -p /foo /t && touch /foo/bar && ln -s /t /l\n' +
       'RUN rm -r /foo /l && ln -s /t /foo && mkdir /l && touch /l/x\nRUN echo "OUT:$(find /foo /l /t | xargs)"\n',
   );
-  const { code, said, id } = await build(folder);
+  const { code, said, id } = await buildIn(folder, root);
   t.is(code, 0, said);
   t.regex(said, /^#\d+ [\d.]+ OUT:\/foo \/l \/l\/x \/t$/m);
   const [replaced] = await lastLayers(id, 2);
@@ -215,7 +207,7 @@ test.serial('a folder that becomes a link, and a link that becomes a folder, hav
 
 test.serial('a mode that a later step changes leaves the content, and deletes nothing', async (t) => {
   const folder = folderWith('FROM box\nRUN mkdir /e && echo 1 > /e/run\nRUN chmod 0500 /e/run\n');
-  const { code, said, id } = await build(folder);
+  const { code, said, id } = await buildIn(folder, root);
   t.is(code, 0, said);
   t.deepEqual(await lastLayers(id, 1), ['e/ e/run']);
   t.deepEqual(await treeBelow(id, ['e']), { e: 'd 0755 0:0', 'e/run': "f 0500 0:0 '1\\n'" });
@@ -230,7 +222,7 @@ test.serial(
     );
     const ids: string[] = [];
     for (const words of [[], [], ['--no-cache']]) {
-      const { code, said, id } = await build(folder, ['--build-arg', 'SOURCE_DATE_EPOCH=1700000000', ...words]);
+      const { code, said, id } = await buildIn(folder, root, ['--build-arg', 'SOURCE_DATE_EPOCH=1700000000', ...words]);
       t.is(code, 0, said);
       ids.push(id);
       t.deepEqual(Object.keys(await treeBelow(id, ['d'])), ['d', 'd/keep', 'd/new']);
@@ -258,7 +250,7 @@ test.serial('sixty thousand lines of a step are all shown, and the last ten agai
   const folder = folderWith(
     `FROM box\nRUN i=0; while [ $i -lt ${LINES} ]; do echo "line $i of a long log"; i=$((i+1)); done; exit 3\n`,
   );
-  const { code, said } = await build(folder);
+  const { code, said } = await buildIn(folder, root);
   t.is(code, 1);
   const numbers = [...said.matchAll(/^#\d+ [\d.]+ line (\d+) of a long log$/gm)].map(([, number]) => Number(number));
   t.is(numbers.length, LINES);
@@ -289,13 +281,13 @@ test.serial('a step that fails leaves no image under the name, no container, no 
   const folder = folderWith(
     `FROM box\nRUN sleep ${SLEEP} & \\\n  until grep -q ${SLEEP} /proc/$!/cmdline; do true; done; exit 42\nRUN true\n`,
   );
-  const { code, said } = await build(folder, ['-t', 'never:made']);
+  const { code, said } = await buildIn(folder, root, ['-t', 'never:made']);
   t.is(code, 1, said);
   t.regex(said, /did not complete successfully: exit code: 42$/m);
   // The kernel takes what the step's first process leaves; on a busy machine it may come to that a little later.
   for (const start = Date.now(); sleepers().length > 0 && Date.now() - start < PATIENCE; await sleep(50));
   t.deepEqual(sleepers(), []);
-  t.false(existsSync(join(folder, '.iid')));
+  t.false(existsSync(idFileOf(folder)));
   using engine = await openEngine({ dataRoot: root });
   t.throws(() => engine.images.get('never:made'), { message: /never:made/ });
   t.deepEqual(engine.list({ all: true }), []);
