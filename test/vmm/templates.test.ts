@@ -147,9 +147,10 @@ function register(): void {
     t.true(lastUse() > used);
   });
 
-  /** Changes the one template there is; its start boots, says so with --debug, and removes it. */
+  /** Changes the template of `run`; its start boots, says so with --debug, and removes it. */
   const isLeft = (t: ExecutionContext, change: (state: string) => void, why: RegExp) => {
-    const { key } = listTemplates(folder)[0]!;
+    run('husk/base', 'true');
+    const { key } = listTemplates(folder).find(({ lastUsed }) => lastUsed === lastUse())!;
     change(findTemplate(folder, key)!.state);
     const { status, stdout, stderr } = home.husk(
       ...['--debug', 'run', '--isolation=vm', '--rm', '--network', 'none', 'husk/base', 'echo', 'booted'],
@@ -171,9 +172,10 @@ function register(): void {
       rmSync(path);
       writeState(state, path);
     };
+    const count = whole().length;
     isLeft(t, change, /its CPU gave up \(triple fault\)/);
     run('husk/base', 'true');
-    await made(1);
+    await made(count);
   });
 
   test.serial('one that is damaged goes, and its start boots and says so with --debug', (t) => {
