@@ -27,6 +27,7 @@ import {
   bootTable,
   containerTable,
   deviceTable,
+  forkTable,
   gitTable,
   memoryTable,
   templateTable,
@@ -46,6 +47,7 @@ const SECTIONS: Record<string, (facts: Fact[]) => string[]> = {
   boot: bootTable,
   container: containerTable,
   template: templateTable,
+  fork: forkTable,
   block: deviceTable,
   vsock: deviceTable,
   fs: deviceTable,
@@ -54,9 +56,11 @@ const SECTIONS: Record<string, (facts: Fact[]) => string[]> = {
   tenth: tenthTable,
 };
 /** whose facts come last: all others have QEMU beside them */
-const LAST: Record<string, Fact['vmm']> = { template: 'template', tenth: 'template' };
+const LAST: Record<string, Fact['vmm']> = { template: 'template', fork: 'template', tenth: 'template' };
 /** of those the wall clock is good enough */
 const UNCOUNTED = ['git', 'memory', 'tenth'];
+/** these have a program of their own in the test host, which is bench/vmm/inside/<section>.ts */
+const ALONE = ['fork', 'memory', 'tenth'];
 
 /** What the test host needs, in one folder that it copies to memory. */
 async function prepare(): Promise<void> {
@@ -159,12 +163,17 @@ const missing = ['vmlinux', 'agent.erofs', 'writable.disk'].filter((part) => !ex
 if (missing.length > 0) throw new Error(`dist/ has no ${missing.join(', ')}: make vm`);
 const wanted = Object.keys(SECTIONS).filter((section) => chosen.length === 0 || chosen.includes(section));
 await prepare();
-const counted = wanted.filter((section) => !UNCOUNTED.includes(section));
+const isCounted = (section: string) => !UNCOUNTED.includes(section) && process.env['BENCH_COUNTED'] !== '0';
+const together = wanted.filter((section) => !ALONE.includes(section));
+const timed = together.filter((section) => !UNCOUNTED.includes(section));
 const facts = [
-  ...(counted.length > 0 ? measure('main.ts', counted, { counted: process.env['BENCH_COUNTED'] !== '0' }) : []),
-  ...(wanted.includes('git') ? measure('main.ts', ['git'], { counted: false }) : []),
-  ...(wanted.includes('memory') ? measure('memory.ts', ['memory'], { counted: false }) : []),
-  ...(wanted.includes('tenth') ? measure('tenth.ts', ['tenth'], { counted: false }) : []),
+  ...(timed.length > 0 ? measure('main.ts', timed, { counted: process.env['BENCH_COUNTED'] !== '0' }) : []),
+  ...together
+    .filter((section) => UNCOUNTED.includes(section))
+    .flatMap((s) => measure('main.ts', [s], { counted: false })),
+  ...wanted
+    .filter((section) => ALONE.includes(section))
+    .flatMap((section) => measure(`${section}.ts`, [section], { counted: isCounted(section) })),
 ];
 for (const section of wanted) {
   const own = facts.filter((fact) => fact.section === section);

@@ -184,6 +184,15 @@ export function memoryTable(facts: Fact[]): string[] {
   ];
 }
 
+/** Each copy's own row: the first finds a monitor that has copied nothing before. */
+export function forkTable(facts: Fact[]): string[] {
+  return [
+    '| ms | the container stands still | `husk fork`, the command |',
+    '|---|---:|---:|',
+    ...facts.map(({ what, times }) => `| ${what} | ${ms(times!['standstill']!)} | ${ms(times!['all']!)} |`),
+  ];
+}
+
 /** What a machine of a template adds, on average over those since the row before. */
 export function tenthTable(facts: Fact[]): string[] {
   const mib = (kib: number) => (kib / 1024).toFixed(1);

@@ -1,0 +1,37 @@
+/**
+ * For how long a container stands still while it is copied, and how long the copying command takes, as JSON lines to
+ * $VMHOST_OUT/facts: `fork.ts FOLDER ROOT`, in the test host. What is written of a machine beforehand, while it runs,
+ * is its command's and not its standstill's.
+ */
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Home } from './home.ts';
+
+const [made, root] = process.argv.slice(2) as [string, string];
+const FORKS = 3;
+
+const home = new Home(root, made);
+home.configure({ 'vm-start': 'boot' });
+// its command writes into half of its memory, as one does that has worked
+const WORK = 'dd if=/dev/urandom of=/dev/shm/kept bs=1M count=16; exec sleep 10000';
+const run = ['run', '-d', '--isolation=vm', '-m', '256m', '--network', 'none', '--name', 'one'];
+home.run(...run, 'husk/base', 'sh', '-c', WORK);
+while (!home.run('top', 'one').includes('sleep 10000'));
+for (let number = 1; number <= FORKS; number++) {
+  const start = performance.now();
+  home.run('fork', '--name', `copy-${number}`, 'one');
+  const command = performance.now() - start;
+  home.run('rm', '-f', `copy-${number}`);
+  const told = home.run('events', '--since', '1h', '--until', '0s', '--filter', 'event=fork');
+  const standstill = Number(/.*standstill=(\d+)/s.exec(told)![1]);
+  const value = {
+    section: 'fork',
+    vmm: 'template',
+    what: `copy ${number}`,
+    times: { standstill, all: command },
+    marks: {},
+  };
+  appendFileSync(join(process.env['VMHOST_OUT']!, 'facts'), `${JSON.stringify(value)}\n`);
+}
+home.run('rm', '-f', 'one');
+process.exit(0);
