@@ -13,6 +13,7 @@
 import { dataExtents } from '../files/holes.ts';
 import { koffi, checked } from '../libc.ts';
 import { adviseRam, discardPages, mapFileOver, mapOver, Mapping, PAGE_SIZE } from './mapping.ts';
+import { openPageMap, ownPieces } from './page-map.ts';
 
 /** bytes of a huge page: guest memory begins at a multiple of it, so that the kernel can use huge pages */
 const ALIGNMENT = 2 << 20;
@@ -25,11 +26,14 @@ export class RamMapping implements Disposable {
   readonly offset: number;
   readonly #buffer: ArrayBufferLike;
   readonly #foreign: Mapping | undefined;
+  /** bytes of it that are mapped from a file, lowest first */
+  #ofFile: { offset: number; length: number }[] = [];
   #disposed = false;
 
   /** @param length bytes, whole pages */
   constructor(length: number) {
     this.length = length;
+    openPageMap();
     const own = takeSpare(length) ?? ownBuffer(length);
     if (own === undefined) {
       this.#foreign = Mapping.anonymous(length);
@@ -60,7 +64,8 @@ export class RamMapping implements Disposable {
    * @throws SyscallError
    */
   fill(fd: number): void {
-    for (const { offset, length } of piecesOf(dataExtents(fd, this.length), this.length))
+    this.#ofFile = [...piecesOf(dataExtents(fd, this.length), this.length)];
+    for (const { offset, length } of this.#ofFile)
       // Safety: the pages are whole and inside the memory, of which the constructor says the rest.
       checked(mapFileOver(this.address + offset, length, fd, offset), 'mmap', `${length} bytes of fd ${fd}`);
     adviseRam(this.address, this.length);
@@ -73,14 +78,34 @@ export class RamMapping implements Disposable {
    */
   moveInto(fd: number): void {
     let end = 0;
-    for (const { offset, length } of piecesOf(dataExtents(fd, this.length), this.length)) {
+    const pieces = [...piecesOf(dataExtents(fd, this.length), this.length)];
+    // all that has been, or is going to be: what a step that fails leaves is counted as the file's
+    this.#ofFile.push(...pieces);
+    for (const { offset, length } of pieces) {
       this.#empty(end, offset);
       // Safety: as in fill().
       checked(mapFileOver(this.address + offset, length, fd, offset), 'mmap', `${length} bytes of fd ${fd}`);
       end = offset + length;
     }
     this.#empty(end, this.length);
+    this.#ofFile = pieces;
     adviseRam(this.address, this.length);
+  }
+
+  /**
+   * @param size bytes of a piece, whole pages @returns by the number of the piece: 1 where the memory may differ from
+   * what it was at first, which is zeroes or the file's
+   */
+  writtenPieces(size: number): Uint8Array {
+    return ownPieces(this.address, this.length, size);
+  }
+
+  /** @param size bytes of a piece, whole pages @returns by the number of the piece: 1 where it may be of a file */
+  filePieces(size: number): Uint8Array {
+    const pieces = new Uint8Array(Math.ceil(this.length / size));
+    for (const { offset, length } of this.#ofFile)
+      pieces.fill(1, Math.floor(offset / size), Math.ceil((offset + length) / size));
+    return pieces;
   }
 
   /** Safety: the bounds are whole pages of the memory. */

@@ -173,6 +173,16 @@ export class GuestMemory implements Disposable {
     if (length > 0) this.#mapping.discard(offset, length);
   }
 
+  /** see RamMapping.writtenPieces */
+  writtenPieces(size: number): Uint8Array {
+    return this.#mapping.writtenPieces(size);
+  }
+
+  /** see RamMapping.filePieces */
+  filePieces(size: number): Uint8Array {
+    return this.#mapping.filePieces(size);
+  }
+
   /** the whole RAM, for loading the kernel and for snapshots */
   get bytes(): Uint8Array {
     return this.#bytes;

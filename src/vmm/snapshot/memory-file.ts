@@ -4,7 +4,8 @@
  *
  * Most of it can be written while the machine runs: `begin` writes what is there, and `finish`, for which the machine
  * must stand still, compares the file with the RAM and writes what has changed since. Comparing takes a fraction of
- * writing, and needs nothing of KVM that a monitor which was taken over could use.
+ * writing, and needs nothing of KVM that a monitor which was taken over could use. Memory that nobody has written to
+ * since the machine was made is not looked at: it is zeroes, or what the machine was made of.
  */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { Mapping } from '../../host/memory/mapping.ts';
@@ -21,7 +22,16 @@ const isZero = (piece: Uint8Array): boolean => ZEROES.compare(piece, 0, piece.le
 /** Writes the RAM of a paused machine. `path` must not exist. */
 export function writeMemory(memory: GuestMemory, path: string): void {
   using file = new MemoryFile(memory, path);
-  for (let number = 0; number < file.pieces; number++) file.write(number);
+  for (const number of file.there()) file.write(number);
+}
+
+async function inTurns(pieces: Iterable<number>, work: (number: number) => void): Promise<void> {
+  let looked = 0;
+  for (const number of pieces) {
+    work(number);
+    looked += PIECE;
+    if (looked % TURN_BYTES === 0) await new Promise((turn) => setImmediate(turn));
+  }
 }
 
 export class MemoryFile implements Disposable {
@@ -29,11 +39,17 @@ export class MemoryFile implements Disposable {
   readonly #fd: number;
   /** by the number of the piece: 1 where the file has a hole */
   readonly #holes: Uint8Array;
+  /** by the number of the piece: 1 where it may have been written to before the file was begun */
+  readonly #written: Uint8Array;
+  /** of the file, once it is begun */
+  #mapping: Mapping | undefined;
+  #before = Buffer.alloc(0);
 
   /** @param path must not exist */
   constructor(memory: GuestMemory, path: string) {
     this.#memory = memory;
     this.#holes = new Uint8Array(Math.ceil(memory.size / PIECE)).fill(1);
+    this.#written = memory.writtenPieces(PIECE);
     this.#fd = openSync(path, 'wx+', 0o600);
     try {
       ftruncateSync(this.#fd, memory.size);
@@ -43,8 +59,10 @@ export class MemoryFile implements Disposable {
     }
   }
 
-  get pieces(): number {
-    return this.#holes.length;
+  /** @returns the numbers of the pieces that may be anything but zero */
+  *there(): Generator<number> {
+    const ofFile = this.#memory.filePieces(PIECE);
+    for (const [number, written] of this.#written.entries()) if (written === 1 || ofFile[number] === 1) yield number;
   }
 
   #piece(number: number): Uint8Array {
@@ -60,34 +78,45 @@ export class MemoryFile implements Disposable {
       done += writeSync(this.#fd, piece, done, piece.length - done, number * PIECE + done);
   }
 
-  /** Writes the RAM of a machine that may run on, whose devices have their turns meanwhile. */
+  /**
+   * Writes the RAM of a machine that may run on, whose devices have their turns meanwhile. It is compared once, too:
+   * what `finish` reads is mapped by then, and less has changed.
+   */
   async begin(): Promise<void> {
-    for (let number = 0; number < this.pieces; number++) {
-      this.write(number);
-      if ((number * PIECE) % TURN_BYTES === 0) await new Promise((turn) => setImmediate(turn));
-    }
+    await inTurns(this.there(), (number) => this.write(number));
+    this.#mapping = Mapping.readable(this.#fd, this.#memory.size);
+    this.#before = Buffer.from(this.#mapping.buffer);
+    await inTurns(this.#changeable(), (number) => this.#update(number));
   }
 
   /** Makes the file what the RAM of the machine is, which stands still now. @returns pieces that had changed */
   finish(): number {
-    using written = Mapping.readable(this.#fd, this.#memory.size);
-    const before = Buffer.from(written.buffer);
     let changed = 0;
-    for (let number = 0; number < this.pieces; number++) {
-      const piece = this.#piece(number);
-      const at = number * PIECE;
-      // Holes are not looked at: each page of one would be made in the page cache.
-      if (
-        this.#holes[number] === 1 ? isZero(piece) : before.compare(piece, 0, piece.length, at, at + piece.length) === 0
-      )
-        continue;
-      this.write(number);
-      changed++;
-    }
+    for (const number of this.#changeable()) if (this.#update(number)) changed++;
     return changed;
   }
 
+  /** @returns the numbers of the pieces that may differ from what the file was begun with */
+  *#changeable(): Generator<number> {
+    for (const [number, written] of this.#memory.writtenPieces(PIECE).entries())
+      if (written === 1 || this.#written[number] === 1) yield number;
+  }
+
+  /** Writes a piece that is another one than the file's. @returns whether it is */
+  #update(number: number): boolean {
+    const piece = this.#piece(number);
+    const at = number * PIECE;
+    // A hole is not looked at: each page of one would be made in the page cache.
+    const isSame =
+      this.#holes[number] === 1
+        ? isZero(piece)
+        : this.#before.compare(piece, 0, piece.length, at, at + piece.length) === 0;
+    if (!isSame) this.write(number);
+    return !isSame;
+  }
+
   [Symbol.dispose](): void {
+    this.#mapping?.[Symbol.dispose]();
     closeSync(this.#fd);
   }
 }
