@@ -152,9 +152,8 @@ function register(): void {
     run('husk/base', 'true');
     const { key } = listTemplates(folder).find(({ lastUsed }) => lastUsed === lastUse())!;
     change(findTemplate(folder, key)!.state);
-    const { status, stdout, stderr } = home.husk(
-      ...['--debug', 'run', '--isolation=vm', '--rm', '--network', 'none', 'husk/base', 'echo', 'booted'],
-    );
+    const words = ['run', '--isolation=vm', '--rm', '--network', 'none', 'husk/base', 'echo', 'booted'];
+    const { status, stdout, stderr } = home.husk('--debug', ...words);
     t.like({ status, stdout }, { status: 0, stdout: 'booted\n' });
     const told = /^DEBUG: the virtual machine booted, because its template is of no use: (.*)$/m.exec(stderr);
     t.regex(told?.[1] ?? stderr, why);
