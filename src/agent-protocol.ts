@@ -23,7 +23,7 @@ import type { ErrorKind } from './errors.ts';
 import type { FilesRequest } from './sandbox.ts';
 
 /** Both sides must have the same: the agent's disk and the host's bundle are built together. */
-export const AGENT_PROTOCOL_VERSION = 8;
+export const AGENT_PROTOCOL_VERSION = 9;
 
 /** vsock ports on the host, VMADDR_CID_HOST = 2 (linux/vm_sockets.h) */
 export const CONTROL_PORT = 1024;
@@ -262,7 +262,12 @@ export type Request =
    * kills what runs, unmounts, syncs; the machine may be switched off afterwards. Replies with the bytes on the
    * writable disk
    */
-  | { type: 'shutdown' };
+  | { type: 'shutdown' }
+  /**
+   * as `shutdown`, of a machine that will be a template: it goes on, and as if it had had no container. Replies when
+   * nothing in the guest has these disks any more, which are others then
+   */
+  | { type: 'forget'; devices: string[] };
 
 export type Message =
   | { kind: 'request'; id: number; request: Request }

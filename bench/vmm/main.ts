@@ -16,10 +16,11 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundle, copyKoffi } from '../../setup/bundle-file.ts';
 import { writePacks } from '../../setup/packs.ts';
+import { rehearsalSpec } from '../../src/engine/record/rehearsal-spec.ts';
 import { rootDisk } from '../../src/images/erofs/root-disk.ts';
 import { makeGitRoot, makeRepository } from './repository.ts';
 import { containerSpec } from './spec.ts';
@@ -97,6 +98,7 @@ async function prepare(): Promise<void> {
   const parts = disk.map(({ path, offset, length }) => ({ path: path.replace(made, '/tmp/bench'), offset, length }));
   writeFileSync(join(made, 'root.json'), JSON.stringify(parts));
   writeFileSync(join(made, 'spec.json'), JSON.stringify(containerSpec(['echo', 'ready'], '/tmp/bench/etc')));
+  writeFileSync(join(made, 'rehearsal.json'), JSON.stringify(rehearsalSpec(release())));
   mkdirSync(join(made, 'etc'));
   for (const file of ['hosts', 'hostname', 'resolv.conf']) writeFileSync(join(made, 'etc', file), 'bench\n');
 }

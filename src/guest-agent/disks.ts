@@ -1,5 +1,5 @@
-/** Disks of a machine out of a template: they had no sectors in it, and get them by an interrupt after it goes on. */
-import { readFileSync } from 'node:fs';
+/** Disks of a machine out of a template: they are others than it was saved with, by an interrupt after it goes on. */
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HuskError } from '../errors.ts';
@@ -19,6 +19,32 @@ export async function awaitDisks(disks: readonly { device: string; bytes: number
         throw new HuskError(`${device} has ${sizeOf(device)} bytes, not ${bytes}`, { kind: 'internal' });
       await sleep(PAUSE_MS);
     }
+}
+
+/**
+ * Waits until no file system is mounted from a disk. The last mount of one may go with the container's mount namespace,
+ * a moment after its last process. A file system that was still there would be taken for that of the next disk of this
+ * name; where none is, the kernel keeps nothing of what it read (blkdev_put).
+ * @throws HuskError naming a disk
+ */
+export async function awaitUnused(devices: readonly string[]): Promise<void> {
+  const end = performance.now() + TIMEOUT;
+  for (const device of devices)
+    while (isInUse(device)) {
+      if (performance.now() > end) throw new HuskError(`${device} is still in use`, { kind: 'internal' });
+      await sleep(PAUSE_MS);
+    }
+}
+
+/** A mounted file system has its disk for itself, as O_EXCL asks for it (open(2)). */
+function isInUse(device: string): boolean {
+  try {
+    closeSync(openSync(device, constants.O_RDONLY | constants.O_EXCL));
+    return false;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+    return true;
+  }
 }
 
 const sizeOf = (device: string): number =>

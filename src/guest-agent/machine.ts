@@ -32,7 +32,7 @@ import { INIT_PROGRAM } from '../program.ts';
 import type { SandboxProcess, StdioRequest } from '../sandbox.ts';
 import type { BuildMachine } from './build-machine.ts';
 import { holdDevices, KILLABLE, withDevices } from './devices.ts';
-import { awaitDisks } from './disks.ts';
+import { awaitDisks, awaitUnused } from './disks.ts';
 import { serveFiles } from './files.ts';
 import { heldBack, holdBack } from './held-back.ts';
 import { giveInterfaces } from './network-interface.ts';
@@ -117,6 +117,8 @@ export class Machine {
         return writeFileSync('/proc/sys/vm/drop_caches', '2');
       case 'shutdown':
         return this.#shutdown();
+      case 'forget':
+        return this.#forget(request.devices);
       default:
         throw new HuskError(`the agent does not know the request "${(request as Request).type}"`, {
           kind: 'unsupported',
@@ -289,6 +291,12 @@ export class Machine {
     // clean disks: the next start of this container finds nothing to replay
     for (const folder of [WRITABLE_FOLDER, ROOT_FOLDER]) unmount(folder);
     return { written };
+  }
+
+  async #forget(devices: readonly string[]): Promise<void> {
+    await this.#shutdown();
+    this.#sandbox = this.#view = this.#create = undefined;
+    await awaitUnused(devices);
   }
 }
 

@@ -1,13 +1,15 @@
 /**
  * The internal program `template`: makes the template of a shape, beside whatever else goes on, and leaves. It needs no
- * jail: what runs in this machine is husk's own kernel and agent, before there is anything of an image or a container.
+ * jail: what runs in this machine is husk's own kernel, agent and first container, before there is anything of others.
  */
-import { mkdirSync, rmdirSync } from 'node:fs';
+import { mkdirSync, rmdirSync, rmSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { spawn } from 'node:child_process';
-import { AGENT_DISK, GUEST_KERNEL, INTERNAL, SELF } from '../program.ts';
+import { AGENT_DISK, GUEST_KERNEL, INTERNAL, SELF, WRITABLE_DISK } from '../program.ts';
+import type { Spec } from '../spec.ts';
 import type { MachineShape } from '../vmm/templates/shape.ts';
 import { makeTemplate } from '../vmm/sandbox/template.ts';
+import { unpackSparse } from '../vmm/sparse-template.ts';
 import { addTemplate, templateKey } from '../vmm/templates/folder.ts';
 
 /** setpriority(2): what people wait for comes first */
@@ -17,18 +19,29 @@ interface Order {
   /** path of the folder of templates */
   folder: string;
   shape: MachineShape;
+  /** of the container that is run in the machine first; undefined: none is */
+  spec?: Spec | undefined;
 }
 
 /** @param args an Order as JSON */
 export async function main(args: string[]): Promise<number> {
   process.title = 'husk-template';
   setPriority(PRIORITY);
-  const { folder, shape } = JSON.parse(args[0]!) as Order;
+  const { folder, shape, spec } = JSON.parse(args[0]!) as Order;
   await addTemplate(folder, keyOf(shape), async ({ state, memory }) => {
     const share = `${state}-share`;
+    const disk = `${state}-disk`;
     mkdirSync(share);
-    await makeTemplate(shape, { parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK }, share, state, memory });
+    if (spec) unpackSparse(WRITABLE_DISK, disk);
+    await makeTemplate(shape, {
+      parts: { kernel: GUEST_KERNEL, agentDisk: AGENT_DISK },
+      share,
+      state,
+      memory,
+      rehearsal: spec && { spec, disk },
+    });
     rmdirSync(share);
+    rmSync(disk, { force: true });
   });
   process.exit(0);
 }

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { INTERNAL } from '../../src/program.ts';
+import type { BlockState } from '../../src/vmm/devices/block/device.ts';
 import { DTABLE, REGS, SREGS } from '../../src/vmm/kvm/requests.ts';
 import { readState, writeState } from '../../src/vmm/snapshot/machine-state.ts';
 import { findTemplate, listTemplates } from '../../src/vmm/templates/folder.ts';
@@ -62,6 +63,12 @@ function register(): void {
     t.is(run('husk/base', 'echo', 'one'), 'one');
     await made(1);
     t.deepEqual(readdirSync(join(folder, whole()[0]!)).sort(), ['memory', 'state']);
+    // a container of husk's own has read and written its disks before, and is gone
+    const { devices } = readState(join(folder, whole()[0]!, 'state'));
+    const [, root, writable] = devices
+      .filter(({ device }) => device === 'block')
+      .map(({ deviceState }) => deviceState as BlockState);
+    t.true(root!.bytesRead > 0 && writable!.bytesWritten > 0, JSON.stringify({ root, writable }));
   });
 
   test.serial('the next go on from it, each with its own name, time, randomness and files', (t) => {

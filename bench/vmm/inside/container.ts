@@ -50,7 +50,12 @@ const template = { state: join(folder, 'template-state'), memory: join(folder, '
 async function make(): Promise<void> {
   const share = join(folder, 'template-share');
   mkdirSync(share);
-  await makeTemplate({ ...size, images: 0, mtus: [], hasShares: false }, { parts, share, ...template });
+  const rehearsal = {
+    spec: JSON.parse(readFileSync(join(folder, 'rehearsal.json'), 'utf8')) as Spec,
+    disk: `${template.state}-disk`,
+  };
+  unpackSparse(WRITABLE_DISK, rehearsal.disk);
+  await makeTemplate({ ...size, images: 0, mtus: [], hasShares: false }, { parts, share, rehearsal, ...template });
 }
 
 /** The agent's first answer is the end of a resume: what it was asked first, it is told then who it is. */

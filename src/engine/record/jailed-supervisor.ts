@@ -3,6 +3,7 @@
  * files, the data root, the runtime folder, /dev/kvm and the folders to share, and has no network but descriptors of
  * what machine-networks.ts has made for it. Nothing here survives this command but the supervisor and its forwarder.
  */
+import { release } from 'node:os';
 import { Socket } from 'node:net';
 import type { DatabaseSync } from 'node:sqlite';
 import { FIRST_INHERITED, launch } from '../../launch/executor.ts';
@@ -30,6 +31,7 @@ import { findTemplate, isWorthMaking } from '../../vmm/templates/folder.ts';
 import { dataRootBinds } from './jail-binds.ts';
 import type { TakenSockets, takeSockets } from './machine-sockets.ts';
 import { dismissSupervisor } from './supervisor-process.ts';
+import { rehearsalSpec } from './rehearsal-spec.ts';
 
 const KVM = '/dev/kvm';
 /** where the jail of a copy has the machine that it goes on with */
@@ -131,7 +133,7 @@ function templateFor({ dataRoot }: Task, shape: MachineShape): Task['template'] 
   const folder = computePaths({ dataRoot }).templates;
   const key = keyOf(shape);
   const found = findTemplate(folder, key);
-  if (!found && isWorthMaking(folder, key)) orderTemplate({ folder, shape });
+  if (!found && isWorthMaking(folder, key)) orderTemplate({ folder, shape, spec: rehearsalSpec(release()) });
   return found;
 }
 

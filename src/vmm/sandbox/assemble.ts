@@ -121,16 +121,23 @@ export function assembleMachine(
  * A machine of a shape with nothing behind its devices: no sectors, no carrier, an empty folder.
  * @param share an empty folder, for a shape with shared folders
  * @param template the machine goes on from it
+ * @param disk path of an empty disk: a container can be made in it, whose root is the agent's own disk
  */
 export function assembleTemplate(
   shape: MachineShape,
-  { parts, share, template, ...hooks }: MachineHooks & { parts: VmParts; share: string; template?: Snapshot },
+  {
+    parts,
+    share,
+    template,
+    disk,
+    ...hooks
+  }: MachineHooks & { parts: VmParts; share: string; template?: Snapshot; disk?: string | undefined },
 ): Assembled {
   const nothing = (readOnly: boolean): Backing => new Backing([], { readOnly });
   return makeMachine(
     {
-      root: nothing(true),
-      writable: nothing(false),
+      root: disk === undefined ? nothing(true) : Backing.file(parts.agentDisk, { readOnly: true }),
+      writable: disk === undefined ? nothing(false) : Backing.file(disk, { readOnly: false }),
       images: Array.from({ length: shape.images }, () => nothing(true)),
       nets: shape.mtus.map(
         (mtu, number) => new Net(undefined, { mac: macOf(templateMac(number)), mtu, filter: frameFilter }),

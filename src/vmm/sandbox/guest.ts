@@ -126,20 +126,29 @@ export class Guest {
     beforeRun?.();
     await this.#run(async () => {
       onAgent?.();
-      await this.agent.request({
-        type: 'configure',
-        ...fresh(),
-        shares: binds.shares ? [SHARES_TAG] : [],
-        files: binds.files,
-        sockets: [...(binds.sockets ?? [])],
-        disks: [...this.#disks],
-      });
+      await this.configure(binds);
     }).catch((error: unknown) => {
       throw this.#isOfTemplate ? new TemplateFailed(causeOf(error), error) : error;
     });
     // The time was right when it was sent. A machine out of a template takes a while to wake up and read it, and
     // nothing of the container may see a clock that is behind by that.
     await this.#clock.look();
+  }
+
+  /** Tells the agent what its machine is: a template's is told once more when it goes on. */
+  async configure({
+    shares,
+    files,
+    sockets = [],
+  }: Pick<GuestBinds, 'shares' | 'files'> & { sockets?: readonly GuestSocket[] }): Promise<void> {
+    await this.agent.request({
+      type: 'configure',
+      ...fresh(),
+      shares: shares ? [SHARES_TAG] : [],
+      files,
+      sockets: [...sockets],
+      disks: [...this.#disks],
+    });
   }
 
   /** Goes on with a machine that was saved with a container in it, which is another one from here on. */
@@ -189,13 +198,17 @@ export class Guest {
   /**
    * Boots the machine until its agent waits for what it is to be, saves it as it is then, and ends it.
    * @param files paths of files that are not there yet
+   * @param rehearse is done before that, and leaves no container in the machine
    */
-  async saveWaiting(files: { state: string; memory: string }): Promise<void> {
-    await this.#run();
-    await this.#machine.pause();
-    writeState(await this.#machine.save(), files.state);
-    writeMemory(this.#machine.memory, files.memory);
-    await this.#stop();
+  async saveWaiting(files: { state: string; memory: string }, rehearse: () => Promise<void>): Promise<void> {
+    try {
+      await this.#run(rehearse);
+      await this.#machine.pause();
+      writeState(await this.#machine.save(), files.state);
+      writeMemory(this.#machine.memory, files.memory);
+    } finally {
+      await this.#stop();
+    }
   }
 
   /** Lets the machine go on until its agent has answered, and ends it. @throws HuskError when it does not answer */
