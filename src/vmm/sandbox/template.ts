@@ -1,8 +1,8 @@
 /**
  * Makes a template: a machine that has booted until its agent waits to be told what it is, in two files. No container
  * of anybody's has been in it, but one of husk's own: what the agent and the guest's kernel do for a container the
- * first time takes twice as long, so they do it before they are saved. The template is tried once: on a host where no
- * machine goes on from what was saved, every start would fail.
+ * first time takes up to twice as long, so they do it before they are saved. The template is tried once: on a host
+ * where no machine goes on from what was saved, every start would fail.
  */
 import { EXIT_HUSK_FAILED, HuskError } from '../../errors.ts';
 import type { Spec } from '../../spec.ts';
