@@ -25,6 +25,26 @@ import type { FilesRequest } from './sandbox.ts';
 /** Both sides must have the same: the agent's disk and the host's bundle are built together. */
 export const AGENT_PROTOCOL_VERSION = 9;
 
+/**
+ * The group (fsgid) under which the agent asks the device of the shares for what raises an event in the guest's kernel:
+ * of what comes under it the device changes nothing on the host, whoever asks. No other number would be as safe: that
+ * of an older or a copied machine must not be taken for a change that is wanted. Not 2^32-1, which is no group.
+ */
+export const TELLING_GID = 0xffff_fffd;
+
+/** A change of the host's in a share, which programs of the guest that watch it (inotify) are to hear of. */
+export interface FileChange {
+  /** FUSE node; with a name that of the folder */
+  node: number;
+  /** where the node is beneath the shares, one character for each byte; absent: it has no name any more */
+  path?: string;
+  /** likewise, one component; absent: the node itself was changed */
+  name?: string;
+  what: 'created' | 'gone' | 'modified' | 'attributes';
+  /** S_IFMT bits of what was created or is gone */
+  kind?: number;
+}
+
 /** vsock ports on the host, VMADDR_CID_HOST = 2 (linux/vm_sockets.h) */
 export const CONTROL_PORT = 1024;
 export const STREAM_PORT = 1025;
@@ -243,6 +263,8 @@ export type Request =
   | { type: 'close-sockets' }
   /** lets go of names and inodes of shared folders that nobody uses: the host keeps a descriptor for each */
   | { type: 'forget-names' }
+  /** tells whoever watches in the guest; replies `{ watched }`: whether anybody watches anything of the shares */
+  | { type: 'changes'; changes: FileChange[] }
   /** instead of `create`: mounts the root and the bind mounts, and makes no container; what is wanted are its files */
   | { type: 'open'; mounts: Mount[]; rootDevice: string; writableDevice: string; images: ImageDevice[] }
   /**

@@ -62,6 +62,8 @@ export class Machine {
   /** of a machine that runs the steps of a build, and no container */
   #build: BuildMachine | undefined;
   #sockets: ServedSockets | undefined;
+  /** where the shares are mounted; undefined when there are none */
+  #shares: string | undefined;
 
   constructor(notify: (notice: Notice) => void) {
     this.#notify = notify;
@@ -115,6 +117,8 @@ export class Machine {
       case 'forget-names':
         // Documentation/admin-guide/sysctl/vm.rst: 2 frees dentries and inodes
         return writeFileSync('/proc/sys/vm/drop_caches', '2');
+      case 'changes':
+        return this.#tellChanges(request);
       case 'shutdown':
         return this.#shutdown();
       case 'forget':
@@ -131,6 +135,13 @@ export class Machine {
     return this.#sandbox;
   }
 
+  /** Before there is a container nobody watches. Loaded with the first change: most containers share nothing. */
+  async #tellChanges({ changes }: Extract<Request, { type: 'changes' }>): Promise<{ watched: boolean }> {
+    if (!this.#sandbox || this.#shares === undefined) return { watched: false };
+    const { tellChanges } = await import('./changes.ts');
+    return { watched: tellChanges(this.#shares, changes) };
+  }
+
   async #configure(request: Extract<Request, { type: 'configure' }>): Promise<void> {
     setRealTime(request.realtime);
     // a restored template would otherwise read the same random bytes as its siblings
@@ -139,6 +150,7 @@ export class Machine {
       const folder = `${SHARES_FOLDER}/${tag}`;
       mkdirSync(folder, { recursive: true });
       mount(tag, folder, 'virtiofs', MS_NOSUID | MS_NODEV);
+      this.#shares = folder;
     }
     mkdirSync(FILES_FOLDER, { recursive: true });
     for (const { name, content } of request.files)

@@ -19,13 +19,15 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import test from 'ava';
 import { Home, TIMEOUT } from './home.ts';
 import { missingParts, notByItself, onKvmHost, root } from './kvm-host.ts';
 
 const PROGRAM = `${root}build/test-vmm/posix`;
+/** says what inotify tells of paths */
+const WATCHER = `${root}build/test-vmm/watch`;
 /** made by test/vm-host: a tmpfs of 1 MiB */
 const SMALL = '/run/vm-host-small';
 /** a hard limit of descriptors as low as a careful administrator sets it, and more files than it allows */
@@ -39,17 +41,11 @@ if (missing !== undefined) test.skip(missing, () => {});
 else {
   if (process.env['VMHOST'] !== '1') {
     mkdirSync(`${root}build/test-vmm`, { recursive: true });
-    execFileSync('gcc', [
-      '-static',
-      '-O1',
-      '-Wall',
-      '-Wextra',
-      '-Wno-unused-result',
-      '-Werror',
-      '-o',
-      PROGRAM,
-      `${root}test/vmm/guest/posix.c`,
-    ]);
+    for (const program of [PROGRAM, WATCHER]) {
+      const source = `${root}test/vmm/guest/${basename(program)}.c`;
+      const warnings = ['-Wall', '-Wextra', '-Wno-unused-result', '-Werror'];
+      execFileSync('gcc', ['-static', '-O1', ...warnings, '-o', program, source]);
+    }
   }
   await onKvmHost(import.meta.url, register, { seconds: 600 });
 }
@@ -232,6 +228,89 @@ function register(): void {
     child.stdin.end();
     t.deepEqual(differences, []);
     t.is(await new Promise((resolve) => child.on('close', resolve)), 0);
+  });
+
+  test.serial("a watching program hears of the host's changes, and of its own container's once", async (t) => {
+    t.timeout(TIMEOUT);
+    const folder = home.make('watched');
+    home.write('watched/file', 'text');
+    home.write('watched/unseen', 'text');
+    home.write('watched/kept/inner', 'text');
+    home.must(
+      'run',
+      '-d',
+      '--name',
+      'watched',
+      '--isolation=vm',
+      '--network',
+      'none',
+      '-v',
+      `${folder}:/w`,
+      '-v',
+      `${WATCHER}:/watch:ro`,
+      'husk/base',
+      'sleep',
+      '1000',
+    );
+    const child = spawn(`${root}bin/husk`, ['exec', 'watched', '/watch', '/w', '/w/file', '/w/kept'], {
+      env: home.env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const lines = createInterface({ input: child.stdout.setEncoding('latin1') })[Symbol.asyncIterator]();
+    const next = async () => (await lines.next()).value as string | undefined;
+    t.is(await next(), 'ready');
+    const at = (name: string) => home.path('watched', name);
+    let ends = 0;
+    /** @returns what is heard of a change; the next one, of a name of its own, ends it */
+    const heard = async (change: () => void) => {
+      change();
+      const end = `end${ends++}`;
+      mkdirSync(at(end));
+      const events: string[] = [];
+      for (;;) {
+        const line = await next();
+        if (line === undefined || line === `1 create folder ${end}`) return events;
+        events.push(line);
+      }
+    };
+    const odd = Buffer.concat([Buffer.from(at('odd ')), Buffer.from([0xff])]);
+    const changes: [change: () => unknown, ...events: string[]][] = [
+      [() => appendFileSync(at('file'), 'x'), '1 modify file', '2 modify'],
+      [() => appendFileSync(at('unseen'), 'x'), '1 modify unseen'],
+      [() => chmodSync(at('file'), 0o600), '1 attrib file', '2 attrib'],
+      [() => writeFileSync(at('new'), 'text'), '1 create new'],
+      [() => mkdirSync(at('folder')), '1 create folder folder'],
+      [() => symlinkSync('file', at('link')), '1 create link'],
+      [() => renameSync(at('new'), odd), '1 delete new', '1 create odd \xff'],
+      [() => rmSync(odd), '1 delete odd \xff'],
+      [() => rmdirSync(at('folder')), '1 delete folder folder'],
+      // as editors save
+      [() => renameSync(home.write('saved', 'text'), at('file')), '1 create file', '2 attrib', '2 delete_self'],
+      [() => rmSync(at('kept'), { recursive: true }), '3 delete inner', '1 delete folder kept', '3 delete_self'],
+    ];
+    for (const [change, ...wanted] of changes) {
+      const events = await heard(change);
+      const missing = wanted.filter((each) => !events.includes(each));
+      t.deepEqual(missing, [], `${String(change)}: ${events.join(', ')}`);
+    }
+    const [before, text] = [statSync(at('unseen')), readFileSync(at('file'), 'utf8')];
+    const own = 'cd /w; echo a >own; echo b >>own; mv own new; chmod 600 new; rm new; mkdir d; rmdir d';
+    const events = await heard(() => home.must('exec', 'watched', 'sh', '-c', own));
+    t.deepEqual(events, [
+      '1 create own',
+      '1 modify own',
+      '1 modify own',
+      '1 moved_from own',
+      '1 moved_to new',
+      '1 attrib new',
+      '1 delete new',
+      '1 create folder d',
+      '1 delete folder d',
+    ]);
+    // What the guest was told changes nothing on the host.
+    t.deepEqual([statSync(at('unseen')), readFileSync(at('file'), 'utf8')], [before, text]);
+    child.kill();
+    home.must('rm', '-f', 'watched');
   });
 
   test.serial('a guest that opens more files than its supervisor may is refused some; the supervisor answers', (t) => {

@@ -36,6 +36,9 @@ export function checkStats(answer: unknown): SandboxStats {
   };
 }
 
+/** @returns whether a program of the guest watches the shares */
+export const checkWatched = (answer: unknown): boolean => isFields(answer) && answer['watched'] === true;
+
 const interfaceStats = (value: unknown): InterfaceStats =>
   counts(fields(value), [
     'receivedBytes',

@@ -16,6 +16,7 @@ import { Net } from '../devices/net/device.ts';
 import { frameFilter } from '../devices/net/filter.ts';
 import type { PacketLink } from '../devices/net/link.ts';
 import { Rng } from '../devices/rng/device.ts';
+import type { TellNews } from '../devices/fs/share/news.ts';
 import type { Vsock } from '../devices/vsock/device.ts';
 import { Machine, type Snapshot } from '../machine.ts';
 import type { MachineShape, VmSize } from '../templates/shape.ts';
@@ -53,6 +54,8 @@ export interface MachineHooks {
   onReport: (message: string) => void;
   /** the guest remembers a great many inodes of the shares */
   onCrowded: () => void;
+  /** the host has changed something in the shares */
+  onNews: TellNews;
 }
 
 /**
@@ -181,6 +184,7 @@ function makeMachine(
                 ...share,
                 readOnly: false,
                 onCrowded: hooks.onCrowded,
+                onNews: hooks.onNews,
               }),
             ]
           : []),

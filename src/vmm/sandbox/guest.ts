@@ -3,7 +3,7 @@
  * last words. Knows nothing of the container inside.
  */
 import { randomBytes } from 'node:crypto';
-import type { GuestSocket, InterfaceSetup, Notice, StreamToken } from '../../agent-protocol.ts';
+import type { FileChange, GuestSocket, InterfaceSetup, Notice, StreamToken } from '../../agent-protocol.ts';
 import { causeOf, EXIT_HUSK_FAILED, HuskError, TemplateFailed } from '../../errors.ts';
 import { copyExtents, copySparseInTurns } from '../../host/files/copy-sparse.ts';
 import { startTimer, within } from '../../long-timer.ts';
@@ -14,7 +14,7 @@ import type { Block } from '../devices/block/device.ts';
 import { Vsock } from '../devices/vsock/device.ts';
 import { GuestClock } from '../guest-clock.ts';
 import type { Machine, MachineEnd } from '../machine.ts';
-import { checkWritten } from './answers.ts';
+import { checkWatched, checkWritten } from './answers.ts';
 import type { ContainerInMachine } from '../snapshot/container-state.ts';
 import { writeState } from '../snapshot/machine-state.ts';
 import { MemoryFile, writeMemory } from '../snapshot/memory-file.ts';
@@ -78,6 +78,8 @@ export class Guest {
   /** why we switched the machine off */
   #switchedOff: HuskError | undefined;
   #isSaving = false;
+  /** while its container stands still */
+  #unpaused: PromiseWithResolvers<void> | undefined;
   #isOver = false;
   #ended: Promise<void> | undefined;
 
@@ -106,6 +108,7 @@ export class Guest {
         if (this.#reports.length > MAX_REPORTS) this.#reports.shift();
       },
       onCrowded: () => this.tell({ type: 'forget-names' }),
+      onNews: (take) => this.#tellChanges(take),
     });
     this.#machine = machine;
     this.#writable = writable;
@@ -306,6 +309,21 @@ export class Guest {
     const inTime = await within(found, PAUSE_TIMEOUT, { unref: true });
     const where = inTime === 'late' ? 'its CPUs do not leave the guest' : inTime;
     this.agent.fail(this.#death(`its agent did not answer within ${BOOT_TIMEOUT / 1000} s (${where})`));
+  }
+
+  /**
+   * Programs that stand still hear of nothing until they go on, and a machine whose memory is swapped out is left alone.
+   */
+  setPaused(isPaused: boolean): void {
+    if (!isPaused) this.#unpaused?.resolve();
+    this.#unpaused = isPaused ? (this.#unpaused ?? Promise.withResolvers()) : undefined;
+  }
+
+  /** @returns whether anybody in the guest watches. @throws HuskError */
+  async #tellChanges(take: () => FileChange[]): Promise<boolean> {
+    await this.#unpaused?.promise;
+    const changes = take();
+    return changes.length > 0 && checkWatched(await this.agent.request({ type: 'changes', changes }));
   }
 
   /** A request whose failure is that of the machine, which is told elsewhere. */

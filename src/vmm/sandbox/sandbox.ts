@@ -236,10 +236,12 @@ export class VmSandbox implements Sandbox {
 
   async pause(): Promise<void> {
     await this.#guest.agent.request({ type: 'pause' });
+    this.#guest.setPaused(true);
   }
 
   async unpause(): Promise<void> {
     await this.#guest.agent.request({ type: 'unpause' });
+    this.#guest.setPaused(false);
   }
 
   swapOut(file: string): Promise<void> {

@@ -1,6 +1,6 @@
 /** A guest's sample of stats: whatever it says, it has the right shape and is small. */
 import test from 'ava';
-import { checkStats } from '../../../src/vmm/sandbox/answers.ts';
+import { checkStats, checkWatched } from '../../../src/vmm/sandbox/answers.ts';
 
 const ZEROS = {
   cpuNanoseconds: 0,
@@ -77,3 +77,16 @@ test('entries by the thousand', (t) => {
   });
   t.deepEqual([Object.keys(memory!).length, Object.keys(interfaces!).length, blocks!.length], [128, 128, 128]);
 });
+
+for (const [answer, isWatched] of [
+  [{ watched: true }, true],
+  [{ watched: false }, false],
+  [{ watched: 1 }, false],
+  [{}, false],
+  [[], false],
+  [undefined, false],
+  [null, false],
+  ['watched', false],
+] as const)
+  test(`whether anybody watches, as a guest says it: ${JSON.stringify(answer)}`, (t) =>
+    t.is(checkWatched(answer), isWatched));

@@ -204,10 +204,13 @@ export class Fs implements VirtioDevice {
     // O_APPEND is decided for each write: fcntl(2) changes it, and what a shared mapping wrote back keeps its place,
     // whatever the handle's flags are.
     const append = (view.getUint32(WRITE_IN.openFlags, true) & O_APPEND) !== 0 && (flags & WRITE_CACHE) === 0;
-    const count = size === 0 ? 0 : this.#vector.writeTo(fd, u64(view, WRITE_IN.offset), { append });
-    // What comes from a shared mapping leaves the guest's idea of the size as it is: there the event is a change.
-    if ((flags & WRITE_CACHE) === 0) this.#server.ownWrite(request.node);
-    if ((flags & WRITE_KILL_SUIDGID) !== 0) this.#server.killSetIds(fd);
+    const count = this.#server.writing(request, () => {
+      const written = size === 0 ? 0 : this.#vector.writeTo(fd, u64(view, WRITE_IN.offset), { append });
+      // What comes from a shared mapping leaves the guest's idea of the size as it is: there the event is a change.
+      if ((flags & WRITE_CACHE) === 0) this.#server.ownWrite(request.node);
+      if ((flags & WRITE_KILL_SUIDGID) !== 0) this.#server.killSetIds(fd);
+      return written;
+    });
     this.#state.bytesWritten += count;
     const payload = new Uint8Array(8);
     new DataView(payload.buffer).setUint32(0, count, true);

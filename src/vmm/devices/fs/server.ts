@@ -7,6 +7,7 @@
  * (default_permissions) and, below them, the host kernel's on the VMM's own ids.
  */
 import { readlinkFd } from '../../../host/files/file-at.ts';
+import { TELLING_GID } from '../../../agent-protocol.ts';
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { MAX_IO, MAX_PAGES } from './share/config.ts';
 import {
@@ -22,6 +23,7 @@ import {
 } from './share/fuse.ts';
 import type { Handles } from './share/handles.ts';
 import { setAttributes, statfs } from './requests/attributes.ts';
+import { answerTelling } from './requests/changes.ts';
 import { list } from './requests/listing.ts';
 import { link, lookup, mkdir, mknod, rename, symlink, unlink } from './requests/names.ts';
 import { allocate, create, createTemporary, open, opendir, release, seek } from './requests/open.ts';
@@ -29,7 +31,7 @@ import { NOTHING } from './requests/reply.ts';
 import { FolderSync, syncFile } from './requests/sync.ts';
 import { getXattr, removeXattr, setXattr } from './requests/xattrs.ts';
 import type { ChangesState } from './share/lifetimes.ts';
-import { Share, type SavedShare, type ShareOptions } from './share/share.ts';
+import { O_ACCMODE, O_TRUNC, Share, type SavedShare, type ShareOptions } from './share/share.ts';
 
 type Reply = Uint8Array | Promise<Uint8Array>;
 
@@ -52,6 +54,19 @@ const WRITING = new Set<number>([
   OP.FALLOCATE,
 ]);
 
+/** struct fuse_open_in: flags; struct fuse_release_in: flags behind the handle */
+const OPEN_FLAGS_AT = 0;
+const RELEASE_FLAGS_AT = 8;
+
+/** @returns whether the host's kernel may tell of what the request does */
+function changesSomething({ opcode, body }: Request): boolean {
+  if (WRITING.has(opcode)) return true;
+  if (opcode === OP.OPEN && body.length >= 8) return (fixed(body, 8).getUint32(OPEN_FLAGS_AT, true) & O_TRUNC) !== 0;
+  if (opcode === OP.RELEASE && body.length >= 12)
+    return (fixed(body, 12).getUint32(RELEASE_FLAGS_AT, true) & O_ACCMODE) !== 0;
+  return false;
+}
+
 export class Server implements Disposable {
   readonly #share: Share;
   readonly #folderSync: FolderSync;
@@ -67,7 +82,19 @@ export class Server implements Disposable {
   /** @returns the reply's payload. @throws SyscallError or ProtocolError, whose errno is the answer */
   handle(request: Request, replyRoom: number): Reply {
     const share = this.#share;
+    if (!changesSomething(request)) return this.#handle(request, replyRoom);
+    share.beginChange(request.node);
+    try {
+      return this.#handle(request, replyRoom);
+    } finally {
+      share.endChange();
+    }
+  }
+
+  #handle(request: Request, replyRoom: number): Reply {
+    const share = this.#share;
     share.begin();
+    if (request.gid === TELLING_GID) return answerTelling(share, request);
     if (share.readOnly && WRITING.has(request.opcode)) throw new ProtocolError(ERRNO.EROFS);
     switch (request.opcode) {
       case OP.INIT:
@@ -201,6 +228,17 @@ export class Server implements Disposable {
 
   get readOnly(): boolean {
     return this.#share.readOnly;
+  }
+
+  /** Writes to a node for the guest. @param request.gid of the request @throws ProtocolError */
+  writing<T>({ node, gid }: Pick<Request, 'node' | 'gid'>, write: () => T): T {
+    if (gid === TELLING_GID) throw new ProtocolError(ERRNO.EPERM);
+    this.#share.beginChange(node);
+    try {
+      return write();
+    } finally {
+      this.#share.endChange();
+    }
   }
 
   /** The guest has just written to the node, and takes its size and times for stale by itself. */

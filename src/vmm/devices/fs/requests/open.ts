@@ -67,6 +67,7 @@ export function create(share: Share, request: Request): Uint8Array {
     const inode = share.lookup(folder, name);
     try {
       share.access.check(inode.fd, accessOf(flags));
+      share.alsoChanges(inode);
       fd = share.reopen(inode, flags);
     } finally {
       share.inodes.forget(inode.node, 1);

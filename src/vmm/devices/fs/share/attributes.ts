@@ -134,6 +134,33 @@ export function attributesReply(
   return bytes;
 }
 
+/** struct fuse_attr: offsets in bytes */
+const ATTR = { ino: 0, mode: 60, nlink: 64 } as const;
+
+/** Writes an inode of which there is only its node. No file system of the host's gives such a number. */
+function writeGone(view: DataView, at: number, { node, kind, links }: { node: number; kind: number; links: number }) {
+  view.setUint32(at + ATTR.ino, node >>> 0, true);
+  view.setUint32(at + ATTR.ino + 4, 0xffff_ffff, true);
+  view.setUint32(at + ATTR.mode, kind, true);
+  view.setUint32(at + ATTR.nlink, links, true);
+}
+
+/** @returns struct fuse_attr_out of what the host does not have any more */
+export function goneAttributesReply({ node, kind }: { node: number; kind: number }): Uint8Array {
+  const bytes = new Uint8Array(ATTR_OUT);
+  writeGone(new DataView(bytes.buffer), ATTR_ATTR, { node, kind, links: 0 });
+  return bytes;
+}
+
+/** @returns struct fuse_entry_out of a name that the host does not have any more, and that is to be removed */
+export function goneEntryReply({ node, kind }: { node: number; kind: number }): Uint8Array {
+  const bytes = new Uint8Array(ENTRY_OUT);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(node), true);
+  writeGone(view, ENTRY_ATTR, { node, kind, links: 1 });
+  return bytes;
+}
+
 /** @returns struct fuse_entry_out */
 export function entryReply(
   { node, device }: GuestNode,

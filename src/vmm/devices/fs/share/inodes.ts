@@ -141,18 +141,12 @@ export class Inodes implements Disposable {
 
   /** @returns the key of the inode behind a name; undefined when there is no such name */
   keyAt(folder: Inode, name: string): string | undefined {
-    let fd: number;
-    try {
-      fd = openBeneath(folder.fd, checkName(name), O_PATH | O_NOFOLLOW);
-    } catch (error) {
-      if (error instanceof SyscallError) return undefined;
-      throw error;
-    }
-    try {
-      return keyOf(statFd(fd));
-    } finally {
-      closeFd(fd);
-    }
+    return this.lookAt(folder, name)?.key;
+  }
+
+  /** @returns the key of the inode behind a name, and its S_IFMT bits; undefined when there is no such name */
+  lookAt(folder: Inode, name: string): { key: string; kind: number } | undefined {
+    return lookBeneath(folder.fd, checkName(name));
   }
 
   /** @returns the inode that the guest knows on the folder's own mount and file system by this number */
@@ -203,6 +197,30 @@ export class Inodes implements Disposable {
     if (inode === undefined || node === ROOT_NODE) return;
     inode.lookups -= lookups;
     if (inode.lookups <= 0) this.#drop(inode);
+  }
+
+  /**
+   * Counts one lookup of an inode that the host does not have: what had a name that is gone, for a guest that is to
+   * remove the name. @throws ProtocolError
+   */
+  addGone(kind: number): Inode {
+    if (this.#byNode.size >= this.#bounds.inodes) throw new ProtocolError(ERRNO.ENFILE);
+    const gone = goneFromHost({ node: this.#next++, kind, lookups: 1 });
+    this.#byNode.set(gone.node, gone);
+    return gone;
+  }
+
+  /** @returns the folders that the guest knows */
+  folders(): Inode[] {
+    return [...this.#byNode.values()].filter(({ kind, fd }) => kind === S_IFDIR && fd !== NO_FD);
+  }
+
+  /** @returns the folders among them that the host has removed since this was last asked */
+  removedFolders(): Inode[] {
+    const isRemoved = ({ fd }: Inode) => statFd(fd).getUint32(STATX.nlink, true) === 0;
+    const removed = this.folders().filter((inode) => !inode.unlinked && isRemoved(inode));
+    for (const inode of removed) inode.unlinked = true;
+    return removed;
   }
 
   #deviceOf(stat: DataView): number {
@@ -270,6 +288,21 @@ export class Inodes implements Disposable {
   }
 
   /**
+   * @returns where the inode is beneath the shared folder, one character for each byte; `.` for the folder itself;
+   *   undefined when it is not there, or was moved while this looked
+   */
+  pathOf(inode: Inode): string | undefined {
+    if (inode.node === ROOT_NODE) return '.';
+    if (inode.fd === NO_FD) return undefined;
+    const root = this.get(ROOT_NODE).fd;
+    const above = pathOfFd(root)?.replace(/\/?$/, '/');
+    const path = pathOfFd(inode.fd);
+    if (above === undefined || !path?.startsWith(above)) return undefined;
+    const beneath = path.slice(above.length);
+    return lookBeneath(root, beneath)?.key === inode.key ? beneath : undefined;
+  }
+
+  /**
    * Finds the inodes of a saved machine again, in a folder of which the guest knows nothing yet. One that is not where
    * it was, or is another one now, is gone, as is what a process on the host has removed: the guest gets ESTALE, and
    * looks up its path again.
@@ -299,6 +332,23 @@ export class Inodes implements Disposable {
   }
 }
 
+/** @returns the key and the kind of what is at a path; undefined when nothing is */
+function lookBeneath(folder: number, path: string): { key: string; kind: number } | undefined {
+  let fd: number;
+  try {
+    fd = openBeneath(folder, path, O_PATH | O_NOFOLLOW);
+  } catch (error) {
+    if (error instanceof SyscallError) return undefined;
+    throw error;
+  }
+  try {
+    const stat = statFd(fd);
+    return { key: keyOf(stat), kind: stat.getUint16(STATX.mode, true) & S_IFMT };
+  } finally {
+    closeFd(fd);
+  }
+}
+
 /** @returns what a file's attributes say of its contents: size, blocks, and the times of the last two changes */
 export function contentsMark(stat: DataView): readonly number[] {
   return [STATX.size, STATX.size + 4, STATX.blocks, STATX.mtime, STATX.mtime + 8, STATX.ctime, STATX.ctime + 8].map(
@@ -321,7 +371,7 @@ function openSaved(root: number, { path, identity }: SavedInode): number {
   return NO_FD;
 }
 
-const goneFromHost = ({ node, kind, lookups }: SavedInode): Inode => ({
+const goneFromHost = ({ node, kind, lookups }: Pick<SavedInode, 'node' | 'kind' | 'lookups'>): Inode => ({
   node,
   fd: NO_FD,
   kind,

@@ -10,10 +10,12 @@ import { closeFd, O_CLOEXEC, O_DIRECTORY, openFolder } from '../../../../host/fi
 import { SyscallError } from '../../../../host/libc.ts';
 import type { GuestMemory } from '../../../memory/guest-memory.ts';
 import { Access, SEARCH, WRITE } from './access.ts';
+import { Announcements } from './announcements.ts';
 import {
   absentReply,
   attributesReply,
   entryReply,
+  goneAttributesReply,
   markWithoutCapabilities,
   UNCHANGED,
   type Ownership,
@@ -34,6 +36,7 @@ import {
   type SavedInodes,
 } from './inodes.ts';
 import { Lifetimes, NO_LIFETIME, type ChangesState, type Lifetime } from './lifetimes.ts';
+import type { TellNews } from './news.ts';
 import { watchLimit, Watches, type OwnChange } from './watches.ts';
 
 /**
@@ -60,6 +63,8 @@ export interface ShareOptions {
   watches?: number | undefined;
   /** called when the guest remembers a great many inodes and should forget those that it does not use */
   onCrowded?: (() => void) | undefined;
+  /** tells the guest's programs that watch of the host's changes; @default nobody does */
+  onNews?: TellNews | undefined;
 }
 
 /** What the guest knows of the folder, in a machine that is saved: plain data. */
@@ -91,6 +96,7 @@ export class Share implements Disposable {
   /** inodes whose last name the host may have removed */
   readonly #perhapsGone = new Set<Inode>();
   #isOwnRemoval = false;
+  readonly #announcements: Announcements | undefined;
   /** the lifetime of what the current request looks at */
   #lifetime: Lifetime = NO_LIFETIME;
   /** number of the last change before the current request */
@@ -106,6 +112,7 @@ export class Share implements Disposable {
     descriptors = openFilesLimit(),
     watches = watchLimit(),
     onCrowded,
+    onNews,
   }: ShareOptions) {
     this.readOnly = readOnly;
     this.ownership = ownership;
@@ -116,6 +123,8 @@ export class Share implements Disposable {
     // the user sees the error, and not later inside the guest.
     this.inodes = new Inodes(openFolder(path), bounds, { onCrowded, onDrop: (inode) => this.#watches?.drop(inode) });
     this.#mostWatches = Math.min(bounds.inodes, watches);
+    if (onNews !== undefined)
+      this.#announcements = new Announcements(onNews, this.inodes, ({ node }) => this.#lifetimes.changed(node));
   }
 
   /**
@@ -126,15 +135,44 @@ export class Share implements Disposable {
     this.stopCounting();
     this.#lifetimes.attach(memory, state);
     try {
-      this.#watches = new Watches(this.#mostWatches, (inode, mask) => {
-        if (inode === undefined) return this.#lifetimes.allChanged();
-        this.#lifetimes.changed(inode.node);
-        if ((mask & IN.ATTRIB) !== 0 && !this.#isOwnRemoval) this.#perhapsGone.add(inode);
-      });
+      const announcements = this.#announcements;
+      this.#watches = new Watches(
+        this.#mostWatches,
+        (inode, mask) => {
+          if (inode === undefined) return this.#lifetimes.allChanged();
+          this.#lifetimes.changed(inode.node);
+          if ((mask & IN.ATTRIB) !== 0 && !this.#isOwnRemoval) this.#perhapsGone.add(inode);
+        },
+        announcements && ((inode, mask, name) => announcements.hear(inode, mask, name)),
+      );
     } catch (error) {
       // The user has no inotify instance left. Nothing gets a lifetime then: the guest asks each time.
       if (!(error instanceof SyscallError)) throw error;
     }
+  }
+
+  /** @returns what the guest's agent is to find at a name; undefined: what is there */
+  announced(folder: Inode, name: string): ReturnType<Announcements['at']> {
+    return this.#announcements?.at(folder, name);
+  }
+
+  /** The guest has been told of the name: from here on its agent finds what is there. */
+  announcedTo(folder: Inode, name: string): void {
+    this.#announcements?.end(folder, name);
+  }
+
+  /** Begins a request that changes what is shared. It may change the inode itself, and names as `own…` say. */
+  beginChange(node: number): void {
+    this.#watches?.begin(this.inodes.find(node));
+  }
+
+  /** The request changes this inode as well. */
+  alsoChanges(inode: Inode): void {
+    this.#watches?.also(inode);
+  }
+
+  endChange(): void {
+    this.#watches?.end();
   }
 
   /** number of inodes that are watched */
@@ -227,6 +265,7 @@ export class Share implements Disposable {
     const inode = this.inodes.withKey(key);
     if (inode !== undefined) own.push({ inode, mask: IN.MOVE_SELF, name: '' });
     this.#isOwnRemoval = true;
+    if (isExchange) for (const { inode, name } of own) watches.act({ inode, mask: 0, name });
     watches.settle(...(isExchange ? [] : own));
     this.#isOwnRemoval = false;
     if (isTold && key !== undefined && (isExchange || this.inodes.keyAt(to, newName) === key)) return;
@@ -270,6 +309,12 @@ export class Share implements Disposable {
     return attributesReply(inode, this.#stat(inode, lifetime), this.ownership, lifetime);
   }
 
+  /** @returns the attributes of a node that may be gone from the host. @throws ProtocolError, SyscallError */
+  attributesOrGone(node: number): Uint8Array {
+    const inode = this.inodes.find(node);
+    return inode?.fd === NO_FD ? goneAttributesReply(inode) : this.attributes(this.inodes.get(node));
+  }
+
   /** @returns attributes that the guest is told now, and may keep */
   #stat(inode: Inode, lifetime: Lifetime): DataView {
     const stat = statFd(inode.fd);
@@ -284,7 +329,9 @@ export class Share implements Disposable {
 
   /** The folder has been watched since before the lookup, or it is not. */
   #nameLifetime(folder: Inode | undefined): Lifetime {
-    return folder !== undefined && folder.watch > NOT_WATCHED ? this.#lifetime : NO_LIFETIME;
+    // While the guest's agent is told of the folder's names, nobody's look at them is kept.
+    if (folder === undefined || this.#announcements?.isTelling(folder)) return NO_LIFETIME;
+    return folder.watch > NOT_WATCHED ? this.#lifetime : NO_LIFETIME;
   }
 
   #attributesLifetime(inode: Inode): Lifetime {
@@ -401,11 +448,13 @@ export class Share implements Disposable {
 
   /** Releases all that the guest held, after it has unmounted or its driver is gone. */
   clear(): void {
+    this.#announcements?.clear();
     this.handles.clear();
     this.inodes.clear();
   }
 
   [Symbol.dispose](): void {
+    this.#announcements?.[Symbol.dispose]();
     this.stopCounting();
     this.handles.clear();
     this.inodes[Symbol.dispose]();

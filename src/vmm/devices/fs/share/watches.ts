@@ -27,6 +27,8 @@ const TOLD = new Set([
 
 /** changes to a folder's names */
 const NAMES = IN.CREATE | IN.DELETE | IN.MOVED_FROM | IN.MOVED_TO;
+/** a file in a folder, of which the guest knows nothing, was closed after writing: see `onNews` */
+const NEW_CONTENTS = IN.CLOSE_WRITE;
 /** a link count, an owner, a mode, times or an extended attribute; a new name changes the time of the last change */
 const ITSELF = IN.ATTRIB | IN.MOVE_SELF;
 /** what a shared mapping has written is told when the file is closed */
@@ -63,15 +65,25 @@ export class Watches implements Disposable {
   /** whether changes are told, by mount and device */
   readonly #told = new Map<string, boolean>();
   readonly #onChange: (inode: Inode | undefined, mask: number) => void;
+  readonly #onNews: ((inode: Inode | undefined, mask: number, name: string) => void) | undefined;
+  /** what the guest's request that is carried out does: no news to the guest */
+  #act: { inodes: (Inode | undefined)[]; own: OwnChange[] } | undefined;
 
   /**
    * @param most number of watches
    * @param onChange called for each change with its IN bits; without an inode when any may have been changed
+   * @param onNews called as well for what was certainly not done by the guest itself, with a name in the folder, or
+   *   none when the inode itself was changed
    * @throws SyscallError
    */
-  constructor(most: number, onChange: (inode: Inode | undefined, mask: number) => void) {
+  constructor(
+    most: number,
+    onChange: (inode: Inode | undefined, mask: number) => void,
+    onNews?: (inode: Inode | undefined, mask: number, name: string) => void,
+  ) {
     this.#most = most;
     this.#onChange = onChange;
+    this.#onNews = onNews;
   }
 
   /** readable while there are events */
@@ -94,7 +106,8 @@ export class Watches implements Disposable {
 
   #add(inode: Inode): number {
     if (this.#watched.size >= this.#most || !this.#isTold(inode)) return UNWATCHABLE;
-    const mask = inode.kind === S_IFDIR ? ITSELF | NAMES : inode.kind === S_IFREG ? ITSELF | CONTENTS : ITSELF;
+    const names = this.#onNews === undefined ? NAMES : NAMES | NEW_CONTENTS;
+    const mask = inode.kind === S_IFDIR ? ITSELF | names : inode.kind === S_IFREG ? ITSELF | CONTENTS : ITSELF;
     try {
       const watch = this.#inotify.add(inode.fd, mask);
       // What is mounted twice is two inodes of the guest's, and one of the host's.
@@ -127,31 +140,82 @@ export class Watches implements Disposable {
     this.#inotify.remove(watch);
   }
 
-  /** Tells of every change that has been made. @param own those that the guest need not be told of */
-  settle(...own: OwnChange[]): void {
-    for (let reads = 0; reads < MOST_READS; reads++) {
-      const { events, more } = this.#inotify.read();
-      for (const event of events) this.#tell(event, own);
-      if (!more) return;
-    }
-    this.#onChange(undefined, 0);
+  /**
+   * Begins what a request of the guest's does to an inode: what the kernel tells until `end` is no news to the guest
+   * where it is of this inode itself, of a name in `settle`'s own changes, or an attribute that such a change brings
+   * with it (a link count).
+   */
+  begin(inode: Inode | undefined): void {
+    if (this.#onNews === undefined) return;
+    this.settle();
+    this.#act = { inodes: [inode], own: [] };
   }
 
-  #tell({ watch, mask, name }: InotifyEvent, own: OwnChange[]): void {
-    if ((mask & IN.Q_OVERFLOW) !== 0) return this.#onChange(undefined, mask);
+  /** The request does something to this inode as well. */
+  also(inode: Inode): void {
+    this.#act?.inodes.push(inode);
+  }
+
+  /** The request does this, which is a change to what the guest knows all the same. */
+  act(own: OwnChange): void {
+    this.#act?.own.push(own);
+  }
+
+  end(): void {
+    if (this.#act === undefined) return;
+    this.settle();
+    this.#act = undefined;
+  }
+
+  /** Tells of every change that has been made. @param own those that the guest need not be told of */
+  settle(...own: OwnChange[]): void {
+    this.#act?.own.push(...own);
+    for (let reads = 0; reads < MOST_READS; reads++) {
+      const { events, more } = this.#inotify.read();
+      for (const [i, event] of events.entries()) this.#tell(event, own, events[i + 1]);
+      if (!more) return;
+    }
+    this.#any();
+  }
+
+  #any(): void {
+    this.#onChange(undefined, 0);
+    this.#onNews?.(undefined, 0, '');
+  }
+
+  #tell({ watch, mask, name }: InotifyEvent, own: OwnChange[], next: InotifyEvent | undefined): void {
+    if ((mask & IN.Q_OVERFLOW) !== 0) return this.#any();
     const inodes = this.#watched.get(watch);
     // The guest has forgotten the inode since.
     if (inodes === undefined) return;
     if ((mask & IN.IGNORED) !== 0) {
       this.#watched.delete(watch);
       for (const inode of inodes) inode.watch = UNWATCHABLE;
-    } else if (name !== '' && (mask & NAMES) === 0) return; // a file's attributes, which its own watch tells of
-    else if (
+    } else if (name !== '' && (mask & NAMES) === 0) {
+      // A file's attributes or contents: its own watch tells of them, by the event that follows, if it has one.
+      const isWatched = next?.name === '' && next.mask === mask && this.#watched.has(next.watch);
+      const isOwn = this.#act?.inodes.some((inode) => inode !== undefined && inode.watch <= NOT_WATCHED);
+      if (mask === IN.CLOSE_WRITE && !isWatched && !isOwn)
+        for (const inode of inodes) this.#onNews?.(inode, mask, name);
+      return;
+    } else if (
       inodes.length === 1 &&
       own.some((each) => inodes[0] === each.inode && name === each.name && (mask & ~IN.ISDIR & ~each.mask) === 0)
     )
       return;
-    for (const inode of inodes) if (mask !== IN.CLOSE_WRITE || !this.#isAsTold(inode)) this.#onChange(inode, mask);
+    for (const inode of inodes) {
+      if (mask === IN.CLOSE_WRITE && this.#isAsTold(inode)) continue;
+      this.#onChange(inode, mask);
+      if ((mask & IN.IGNORED) === 0 && !this.#isAct(inode, mask, name)) this.#onNews?.(inode, mask, name);
+    }
+  }
+
+  /** @returns whether the request that is carried out has made this event */
+  #isAct(inode: Inode, mask: number, name: string): boolean {
+    if (this.#act === undefined) return false;
+    const { inodes, own } = this.#act;
+    if (own.some((each) => each.inode === inode && each.name === name)) return true;
+    return name === '' && (inodes.includes(inode) || (mask & ~(IN.ATTRIB | IN.MOVE_SELF | IN.ISDIR)) === 0);
   }
 
   /**
