@@ -15,6 +15,11 @@ const EVERY = 30_000;
 /** ms of difference that are not corrected: the guest's answer is rounded, and scheduling blurs it */
 const TOLERANCE = 5;
 /**
+ * ms: an answer that took longer does not show that the clock is right, so the guest is asked once more. The first one
+ * of a machine out of a template takes long on a busy host, because the memory of what answers comes page by page.
+ */
+const EXACT = 40;
+/**
  * checks in a row until the clock is right: an answer that took long is inexact, and a host that sets its clock may do
  * so again
  */
@@ -82,21 +87,27 @@ export class GuestClock implements Disposable {
       const ahead = await this.#ahead().catch(() => undefined);
       if (this.#again) continue;
       if (ahead === undefined || this.#ended) return;
-      if (Math.abs(ahead.least) <= TOLERANCE) return;
+      if (Math.abs(ahead.least) <= TOLERANCE) {
+        if (ahead.took <= EXACT) return;
+        continue;
+      }
       await this.#ask(-ahead.likely).catch(() => {});
       // The guest's kernel slews a small difference, so its clock is not right yet.
       if (Math.abs(ahead.likely) < MOST_SLEW) return;
     }
   }
 
-  /** @returns ms by which the guest's clock is ahead, probably and at the very least; undefined when it has no clock */
-  async #ahead(): Promise<{ likely: number; least: number } | undefined> {
+  /**
+   * @returns ms by which the guest's clock is ahead, probably and at the very least, and ms that its answer took;
+   *   undefined when it has no clock
+   */
+  async #ahead(): Promise<{ likely: number; least: number; took: number } | undefined> {
     const [wall, steady] = [this.#host.wall(), this.#host.steady()];
     const time = await this.#ask();
     if (typeof time !== 'number' || !(Math.abs(time) <= MAX_TIME)) return undefined;
     const took = this.#host.steady() - steady;
     const likely = time - (wall + took / 2);
-    return { likely, least: Math.sign(likely) * Math.max(0, Math.abs(likely) - took / 2) };
+    return { likely, least: Math.sign(likely) * Math.max(0, Math.abs(likely) - took / 2), took };
   }
 
   [Symbol.dispose](): void {

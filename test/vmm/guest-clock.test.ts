@@ -12,11 +12,13 @@ function world(
   options: {
     ahead?: number;
     trip?: [there: number, back: number];
+    /** of the first ones */
+    slow?: [there: number, back: number][];
     answer?: (time: number) => unknown;
     /** moves only later */ slews?: boolean;
   } = {},
 ) {
-  const [there, back] = options.trip ?? [1, 1];
+  const slow = [...(options.slow ?? [])];
   let now = 0;
   let wall = START;
   let guest = START + (options.ahead ?? 0);
@@ -28,6 +30,7 @@ function world(
   const clock = new GuestClock(
     async (shift) => {
       asked++;
+      const [there, back] = slow.shift() ?? options.trip ?? [1, 1];
       now += there;
       const act = during;
       during = undefined;
@@ -113,6 +116,27 @@ for (const trip of [
     await wrong.settled();
     t.true(Math.abs(wrong.ahead()) <= (trip[0] + trip[1]) / 2 + 5, `${wrong.ahead()}`);
   });
+
+test('an answer that took long proves nothing: the guest is asked until one shows its clock', async (t) => {
+  const late = world({
+    ahead: -100,
+    slow: [
+      [20, 300],
+      [0, 250],
+    ],
+  });
+  await late.settled();
+  t.is(late.ahead(), 0);
+  const right = world({ slow: [[300, 20]] });
+  await right.settled();
+  t.deepEqual([right.shifts, right.asked()], [[], 2]);
+});
+
+test('a guest that always takes long is not asked without end', async (t) => {
+  const { settled, asked, shifts } = world({ trip: [30, 30] });
+  await settled();
+  t.deepEqual([shifts, asked()], [[], 5]);
+});
 
 test('a step while the guest is asked is not mixed up with its answer', async (t) => {
   const { step, settled, ahead, whileAsked } = world();
