@@ -13,14 +13,13 @@ const FORKS = 3;
 const home = new Home(root, made);
 home.configure({ 'vm-start': 'template' });
 // its command has worked: 16 MiB of its memory are its own
-const WORK = 'dd if=/dev/urandom of=/dev/shm/kept bs=1M count=16; exec sleep 10000';
-const run = ['run', '-d', '--isolation=vm', '-m', '256m', '--network', 'none', '--name', 'one'];
+const WORK = 'dd if=/dev/urandom of=/dev/shm/kept bs=1M count=16; echo written; exec sleep 10000';
+const run = ['run', '--isolation=vm', '-m', '256m', '--network', 'none'];
 // the first of this size has its template made, and the second goes on from it
-home.run(...run, 'husk/base', 'sleep', '10000');
+home.run(...run, '--rm', 'husk/base', 'true');
 await home.templateMade();
-home.run('rm', '-f', 'one');
-home.run(...run, 'husk/base', 'sh', '-c', WORK);
-while (!home.run('top', 'one').includes('sleep 10000'));
+home.run(...run, '-d', '--name', 'one', 'husk/base', 'sh', '-c', WORK);
+while (!home.run('logs', 'one').includes('written'));
 for (let number = 1; number <= FORKS; number++) {
   const start = performance.now();
   home.run('fork', '--name', `copy-${number}`, 'one');
