@@ -165,11 +165,12 @@ const missing = ['vmlinux', 'agent.erofs', 'writable.disk'].filter((part) => !ex
 if (missing.length > 0) throw new Error(`dist/ has no ${missing.join(', ')}: make vm`);
 const wanted = Object.keys(SECTIONS).filter((section) => chosen.length === 0 || chosen.includes(section));
 await prepare();
-const isCounted = (section: string) => !UNCOUNTED.includes(section) && process.env['BENCH_COUNTED'] !== '0';
+const countable = process.env['BENCH_COUNTED'] !== '0';
+const isCounted = (section: string) => countable && !UNCOUNTED.includes(section);
 const together = wanted.filter((section) => !ALONE.includes(section));
 const timed = together.filter((section) => !UNCOUNTED.includes(section));
 const facts = [
-  ...(timed.length > 0 ? measure('main.ts', timed, { counted: process.env['BENCH_COUNTED'] !== '0' }) : []),
+  ...(timed.length > 0 ? measure('main.ts', timed, { counted: countable }) : []),
   ...together
     .filter((section) => UNCOUNTED.includes(section))
     .flatMap((s) => measure('main.ts', [s], { counted: false })),

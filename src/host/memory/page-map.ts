@@ -1,14 +1,14 @@
 /**
  * Which pages of this process's memory are its own, by what the kernel says of each in /proc/self/pagemap
- * (Documentation/admin-guide/mm/pagemap.rst): private memory that nobody has written to is zeroes, or the file's that it
- * is mapped from.
+ * (Documentation/admin-guide/mm/pagemap.rst): private memory that nobody has written to is zeroes, or the file's that
+ * it is mapped from.
  */
 import { openSync, readSync } from 'node:fs';
 import { PAGE_SIZE } from './mapping.ts';
 
 /** bytes of a page's entry, a u64 */
 const ENTRY_SIZE = 8;
-/** in the upper half of an entry: the page is there, is swapped out, is a page of a file (or the huge page of zeroes) */
+/** in the upper half of an entry: the page is there, is swapped out, is of a file (or the huge page of zeroes) */
 const PRESENT = 1 << 31;
 const SWAPPED = 1 << 30;
 const OF_FILE = 1 << 29;

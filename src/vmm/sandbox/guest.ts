@@ -312,7 +312,8 @@ export class Guest {
   }
 
   /**
-   * Programs that stand still hear of nothing until they go on, and a machine whose memory is swapped out is left alone.
+   * Programs that stand still hear of nothing until they go on, and a machine whose memory is swapped out is left
+   * alone.
    */
   setPaused(isPaused: boolean): void {
     if (!isPaused) this.#unpaused?.resolve();

@@ -4,10 +4,7 @@
  */
 import test from 'ava';
 import { NO_TEMPLATE } from '../fake-sandbox.ts';
-import { createOptions, openTestEngine, readAll } from '../fixture.ts';
-
-/** ms the two clocks behind an event's time may be apart (src/state/time.ts) */
-const CLOCKS = 60;
+import { CLOCKS, createOptions, openTestEngine, readAll } from '../fixture.ts';
 
 for (const autoRemove of [false, true])
   test(`its start goes on by a boot${autoRemove ? ', with --rm too' : ''}`, async (t) => {

@@ -5,12 +5,9 @@ import type { EventMessage, EventOptions } from '../../../src/engine/contract.ts
 import { eventFilter } from '../../../src/engine/look/event-filters.ts';
 import { appendEvent, eventsAfter, lastEvent } from '../../../src/state/events.ts';
 import { openDatabase } from '../../../src/state/database.ts';
-import { createOptions, openTestEngine, type TestEngine } from '../fixture.ts';
+import { CLOCKS, createOptions, openTestEngine, type TestEngine } from '../fixture.ts';
 
 const SLEEP = ['sh', '-c', 'trap "exit 7" TERM; while :; do sleep 0.05; done'];
-
-/** ms the two clocks behind an event's time may be apart (src/state/time.ts) */
-const CLOCKS = 60;
 
 async function all({ engine }: TestEngine, options: EventOptions = {}): Promise<EventMessage[]> {
   const found: EventMessage[] = [];
